@@ -1,0 +1,72 @@
+/**
+ * Every failure that a client can meet, in one list: what went wrong → HTTP status, code and kind. A dialect renders it (`Dialect.errorBody`).
+ * Messages name the fix and hold no text of a prompt.
+ */
+
+/** The kinds that all dialects have a word for (OpenAI `type`, Anthropic `error.type`). */
+export type FailureKind =
+  | 'invalid_request'
+  | 'authentication'
+  | 'permission'
+  | 'not_found'
+  | 'too_large'
+  | 'rate_limit'
+  | 'quota'
+  | 'unavailable'
+  | 'timeout'
+  | 'internal';
+
+export interface Failure {
+  readonly failure: true;
+  readonly status: number;
+  readonly kind: FailureKind;
+  /** Stable, snake_case; listed in docs/reference/errors.md. */
+  readonly code: string;
+  readonly message: string;
+  /** The field of the request that is wrong. */
+  readonly param?: string;
+  /** Sent as `retry-after`, rounded up to whole seconds. */
+  readonly retryAfterMs?: number;
+  /** False: waiting is pointless (`x-should-retry: false`). */
+  readonly shouldRetry?: boolean;
+}
+
+const known = {
+  invalid_body: [400, 'invalid_request'],
+  duplicate_key: [400, 'invalid_request'],
+  missing_model: [400, 'invalid_request'],
+  invalid_value: [400, 'invalid_request'],
+  unbounded_cost: [400, 'invalid_request'],
+  missing_quota_key: [400, 'invalid_request'],
+  unsupported_encoding: [415, 'invalid_request'],
+  output_bound_too_low: [429, 'quota'],
+  request_too_large: [413, 'too_large'],
+  input_tokens_exceeded: [413, 'too_large'],
+  output_tokens_exceeded: [400, 'invalid_request'],
+  model_not_found: [404, 'not_found'],
+  unknown_endpoint: [404, 'not_found'],
+  unmetered_endpoint: [403, 'permission'],
+  quota_exceeded: [429, 'quota'],
+  request_rate_exceeded: [429, 'rate_limit'],
+  budget_held: [429, 'rate_limit'],
+  overloaded: [503, 'unavailable'],
+  backend_unavailable: [503, 'unavailable'],
+  first_token_timeout: [504, 'timeout'],
+  internal_error: [500, 'internal'],
+} as const satisfies Record<string, readonly [number, FailureKind]>;
+
+export type FailureCode = keyof typeof known;
+
+/** A failure of the list, with its words for this one case. */
+export function failure(
+  code: FailureCode,
+  message: string,
+  more: Pick<Failure, 'param' | 'retryAfterMs' | 'shouldRetry'> = {},
+): Failure {
+  const [status, kind] = known[code];
+  return { failure: true, status, kind, code, message, ...more };
+}
+
+export function isFailure(value: object): value is Failure {
+  return 'failure' in value;
+}

@@ -1,0 +1,167 @@
+/**
+ * The one form that all wire adapters have. An adapter says which endpoints a schema has, what a request asks for, how it may be edited, what an answer
+ * and its stream mean, and how refusals and early ends look in its dialect. Everything here is pure: bytes in, facts and bytes out.
+ */
+import type { ModelFacts, Schema } from '../../contract/policy.ts';
+import type { Failure } from '../errors.ts';
+import type { ScannedBody } from '../stream/json.ts';
+
+/** `gen_ai.operation.name` of OpenTelemetry where it has one. */
+export type Operation = 'chat' | 'text_completion' | 'embeddings' | 'generate_content' | 'count_tokens' | 'list_models';
+
+export interface Endpoint {
+  readonly method: string;
+  /** Exact path, or with one `{…}` segment. */
+  readonly path: string;
+  readonly operation: Operation;
+  /** Backends that serve it as it is. */
+  readonly schemas: readonly Schema[];
+  readonly dialect: Dialect;
+  /** `metered`: collects the body, counts, holds quotas. `free`: body is read for the model only; no tokens are charged (count_tokens). `models`: answered here. */
+  readonly kind: 'metered' | 'free' | 'models';
+  /** Reads a whole, scanned request body. Throws nothing: what is wrong is a Failure. */
+  readRequest(body: ScannedBody): RequestFacts | Failure;
+  /** For `metered` endpoints. */
+  readonly answer?: (
+    request: RequestFacts,
+    options: AnswerOptions,
+  ) => { readonly whole: WholeReader; readonly stream: StreamReader };
+}
+
+export interface RequestFacts {
+  readonly model: string;
+  readonly stream: boolean;
+  /** How many answers are asked for: each may use the whole output bound. */
+  readonly choices: number;
+  /** The output bound that the client sent, in tokens for each choice. */
+  readonly askedOutputTokens?: number;
+  /** The least output bound that the API takes (minimum of the API, reasoning budget + 1, …). */
+  readonly leastOutputTokens: number;
+  /** Whether the provider keeps to an output bound here. False for embeddings (no output at all): see `hasOutput`. */
+  readonly hasOutput: boolean;
+  /** Hidden output (reasoning that is billed and not streamed), as far as the request and the model's name tell. */
+  readonly hiddenOutput: boolean;
+  /** The client asked for usage in the stream itself. */
+  readonly usageAsked: boolean;
+  /** Bytes of all text that the provider tokenizes, escapes included: with `overheadTokens` an upper bound of its tokens. */
+  readonly textBytes: number;
+  /** Tokens that the dialect adds around the text (roles, separators), an upper bound. */
+  readonly overheadTokens: number;
+  /** A rough count for images, audio and files that are in the body; more than 0 means that input is not bounded beforehand. */
+  readonly mediaTokens: number;
+  /** Token ids given in place of text (embeddings, completions): exact. */
+  readonly givenTokens: number;
+  /** Why the cost cannot be bounded beforehand; empty: it can. */
+  readonly unbounded: readonly Unbounded[];
+}
+
+export type Unbounded =
+  | 'background'
+  | 'stored_conversation'
+  | 'file_reference'
+  | 'remote_url'
+  | 'server_tool'
+  | 'stored_prompt';
+
+/** A change to the request's bytes: replace [start, end) by `bytes`. Sorted, not overlapping. */
+export interface Splice {
+  readonly start: number;
+  readonly end: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface RequestEdits {
+  readonly model?: string;
+  /** A lower output bound for each choice, in tokens. */
+  readonly outputTokens?: number;
+  /** Ask for usage in the stream. */
+  readonly askUsage?: boolean;
+}
+
+/** Tokens as a provider's `usage` tells them; names as in the OpenTelemetry GenAI conventions. `input` includes cached and cache-write tokens. */
+export interface Usage {
+  readonly input: number;
+  readonly output: number;
+  readonly cachedInput: number;
+  readonly cacheWriteInput: number;
+  readonly reasoningOutput: number;
+  readonly audioInput: number;
+  readonly audioOutput: number;
+}
+
+export interface AnswerOptions {
+  /** Take the usage that we asked for out of the stream again. */
+  readonly hideUsage: boolean;
+  /** What the client called the model, for events that we write ourselves. */
+  readonly model: string;
+}
+
+/** Where output text goes: raw contents of JSON strings (escapes not undone). `channel` numbers the text it belongs to: choice, block, reasoning, … */
+export interface TextSink {
+  text(channel: number, bytes: Uint8Array, start: number, end: number): void;
+}
+
+/** What is to be done with an event. */
+export type Verdict = 'pass' | 'drop' | 'replace';
+
+/** Reads a streamed answer, event by event. One instance a stream; state is small. */
+export interface StreamReader {
+  /**
+   * Reads one whole event [start, end), its ending blank line included. Text goes to `sink`. On `replace`, `replacement` holds the bytes to send.
+   * An event that cannot be read passes and is counted in `unreadable`.
+   */
+  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict;
+  readonly replacement: Uint8Array;
+  /** The latest usage that the provider has told, complete or not. */
+  readonly usage: Usage | undefined;
+  /** True once `usage` is the provider's last word. */
+  readonly usageFinal: boolean;
+  /** `finished`: the dialect's end was seen. `failed`: the provider said that it failed. */
+  readonly state: 'open' | 'finished' | 'failed';
+  /** The model that the answer names. */
+  readonly responseModel: string | undefined;
+  readonly unreadable: number;
+  /**
+   * The events that end the stream properly now: everything open is closed, the reason is length, then the usage.
+   * Called once, instead of reading any further; `usage` is what was counted so far.
+   */
+  cut(usage: Usage): Uint8Array;
+  /** An error event that ends the stream, in the dialect. */
+  fail(failure: Failure): Uint8Array;
+}
+
+/** Reads an answer that comes in one JSON document. Its bytes pass unchanged. */
+export interface WholeReader {
+  /** Pieces in order; text goes to `sink`. Memory is bounded whatever comes. */
+  push(bytes: Uint8Array, sink: TextSink): void;
+  readonly usage: Usage | undefined;
+  readonly responseModel: string | undefined;
+}
+
+/** How refusals look, and what the rate limit headers are called. */
+export interface Dialect {
+  readonly name: 'openai' | 'anthropic' | 'tgi';
+  errorBody(failure: Failure): Uint8Array;
+  /** Whether a request to an unknown path speaks this dialect (headers tell). */
+  readonly limitHeaders: LimitHeaders;
+}
+
+/** Header names for one bucket's state: e.g. `x-ratelimit-remaining-tokens`, `anthropic-ratelimit-tokens-remaining`. `reset` is rendered by the dialect. */
+export interface LimitHeaders {
+  name(what: 'limit' | 'remaining' | 'reset', of: 'requests' | 'tokens' | 'input-tokens' | 'output-tokens'): string;
+  reset(atMs: number, nowMs: number): string;
+}
+
+export interface Adapter {
+  readonly schema: Schema;
+  readonly endpoints: readonly Endpoint[];
+}
+
+/** The splices that carry out `edits` on the scanned body of this endpoint; see `requestEdits` in each adapter. */
+export type EditRequest = (body: ScannedBody, edits: RequestEdits) => readonly Splice[];
+
+/** The models list in the dialect (`GET /v1/models`). */
+export type ModelsBody = (models: readonly string[], createdSeconds: number) => Uint8Array;
+
+/** Facts of the first entry that matches, exact or glob. */
+export type ModelLookup = (model: string) => ModelFacts | undefined;

@@ -1,0 +1,112 @@
+/**
+ * The ledger's interface: leases on buckets. A process asks for a hold before anything goes out, extends it while a stream runs and settles it at the end.
+ * Answers come by callback, at once (memory) or later (a shared store), so the same session works with both.
+ *
+ * At each admission and extension: spent + held ≤ limit in every bucket (`Enforce`), over all who share the store.
+ */
+import type { Quota } from '../../contract/policy.ts';
+
+/** One bucket that a request draws on: a quota and the values of its key. */
+export interface BucketRef {
+  readonly quota: Quota;
+  /** `Quota.id` and the key's values, escaped, joined: unique. */
+  readonly key: string;
+  /** The key's values, for records. */
+  readonly values: readonly string[];
+}
+
+export interface Demand {
+  readonly id: string;
+  readonly atMs: number;
+  readonly buckets: readonly BucketRef[];
+  /** Input tokens to hold: an upper bound of what will be charged, as far as it can be known. */
+  readonly inputTokens: number;
+  /** True: `inputTokens` is counted, not only bounded by bytes. False: where a bucket is too near its end to hold so much, the answer is `count-first`. */
+  readonly inputCounted: boolean;
+  readonly output: OutputDemand;
+  /** Wait so long for holds of others, at most (the smallest `queueTimeoutMs` is applied on top). */
+  readonly kind: 'admission';
+}
+
+/**
+ * - `lease`: output that we see; a small hold that is extended: grants min(want, left ÷ 2 ÷ open streams), at least `least`.
+ * - `bound`: output that must be held whole: grants min(want, left), at least `least`.
+ */
+export interface OutputDemand {
+  readonly mode: 'lease' | 'bound' | 'none';
+  readonly want: number;
+  readonly least: number;
+}
+
+export type Decision =
+  | {
+      readonly type: 'granted';
+      readonly hold: Hold;
+      readonly outputTokens: number;
+      readonly views: readonly BucketView[];
+    }
+  | { readonly type: 'count-first' }
+  | {
+      readonly type: 'refused';
+      /** `spent`: only the window's end helps. `held`: the queue's time is over. `size`: it can never fit into the limit. `keys`: too many live keys. */
+      readonly reason: 'spent' | 'held' | 'size' | 'keys';
+      readonly bucket: BucketRef;
+      /** When asking again may help; absent: never (lifetime). */
+      readonly retryAfterMs?: number;
+      readonly views: readonly BucketView[];
+    };
+
+/** An opaque handle; a process that ends without settling leaves it to be charged in full (`recovered`). */
+export interface Hold {
+  readonly id: string;
+}
+
+/** A bucket's state after a decision, for headers and gauges. `resetAtMs` absent: never (lifetime). */
+export interface BucketView {
+  readonly bucket: BucketRef;
+  readonly limit: number;
+  /** limit − spent − held, not below 0. */
+  readonly remaining: number;
+  readonly resetAtMs?: number;
+}
+
+export type OverdraftCause = 'input_estimate' | 'hidden_output' | 'bound_ignored' | 'server_tool' | 'in_flight';
+
+export interface Charge {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  /** The cause that is recorded if this charge takes a bucket past its limit. */
+  readonly cause: OverdraftCause;
+}
+
+export interface Overdraft {
+  readonly bucket: BucketRef;
+  readonly tokens: number;
+  readonly cause: OverdraftCause;
+}
+
+/** Stops waiting for an answer: nothing is held after that, and `done` is not called. */
+export type Cancel = () => void;
+
+export interface QuotaStore {
+  reserve(demand: Demand, done: (decision: Decision) => void): Cancel;
+  /** More output for an open hold: `done(tokens)` with what was granted on top, 0: the budget ends here. */
+  extend(hold: Hold, output: OutputDemand, atMs: number, done: (outputTokens: number) => void): Cancel;
+  /** Ends a hold: charges what it cost and gives back the rest. Once for each hold. */
+  settle(hold: Hold, charge: Charge, atMs: number): readonly Overdraft[];
+  /** The current state, without any change. */
+  view(buckets: readonly BucketRef[], atMs: number): readonly BucketView[];
+  /** Makes all that was granted since the last call survive this process. Called before anything goes out. */
+  flush(): void;
+  /** For gauges: bounded, the buckets with the least remaining first. */
+  top(count: number, atMs: number): readonly BucketState[];
+  close(): void;
+}
+
+export interface BucketState {
+  readonly bucket: BucketRef;
+  readonly limit: number;
+  readonly spent: number;
+  readonly held: number;
+  readonly overdraft: number;
+}

@@ -1,0 +1,56 @@
+/**
+ * One ext_proc stream, as everything above the transport sees it: Envoy's messages about one HTTP request come in by `ExchangeHandler`,
+ * answers go out by `Exchange`. The transport (HTTP/2 framing, gRPC, protobuf) stays behind these two types.
+ */
+
+/** Headers in order of arrival; names are lower case; pseudo headers (`:path`) are included. Values are latin1-decoded bytes. */
+export type HeaderList = readonly (readonly [name: string, value: string])[];
+
+export interface HeaderMutation {
+  /** Overwrites if there, else adds. */
+  readonly set?: HeaderList;
+  readonly remove?: readonly string[];
+  /** Choose the route again (request headers only). */
+  readonly clearRouteCache?: boolean;
+}
+
+export interface ImmediateResponse {
+  readonly status: number;
+  readonly headers: HeaderList;
+  readonly body: Uint8Array;
+  /** For Envoy's access log. */
+  readonly details: string;
+}
+
+/** Calls come in wire order. None comes after `closed`. Body pieces are at most 64 KB; a piece may be retained, but keeps its buffer alive. */
+export interface ExchangeHandler {
+  requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void;
+  requestBody(bytes: Uint8Array, endOfStream: boolean): void;
+  requestTrailers(): void;
+  responseHeaders(headers: HeaderList, endOfStream: boolean): void;
+  responseBody(bytes: Uint8Array, endOfStream: boolean): void;
+  responseTrailers(): void;
+  /** What was written has left for the kernel and `unsentBytes` is below the mark again. */
+  drained(): void;
+  /** Envoy has ended the stream: cleanly (half-close), or not (reset, connection lost). Always the last call, exactly once. */
+  closed(clean: boolean): void;
+}
+
+/** Writes are gathered and leave at the end of the tick, after `beforeFlush` of the server has run. Calls after `closed` are ignored. */
+export interface Exchange {
+  requestHeaders(mutation: HeaderMutation): void;
+  /** `FULL_DUPLEX_STREAMED`: any number of calls, independent of what came in. */
+  requestBody(bytes: Uint8Array, endOfStream: boolean): void;
+  requestTrailers(): void;
+  responseHeaders(mutation: HeaderMutation): void;
+  responseBody(bytes: Uint8Array, endOfStream: boolean): void;
+  responseTrailers(): void;
+  immediateResponse(response: ImmediateResponse): void;
+  /** Ends our side (grpc-status 0). Idempotent. */
+  end(): void;
+  /** Stop and resume crediting the peer's flow-control window for this stream: messages already credited may still come. */
+  pause(): void;
+  resume(): void;
+  /** Bytes written and not yet accepted by the peer's window or the socket. */
+  readonly unsentBytes: number;
+}
