@@ -5,6 +5,7 @@
 import type { ModelFacts, Schema } from '../../contract/policy.ts';
 import type { Failure } from '../errors.ts';
 import type { ScannedBody } from '../stream/json.ts';
+import type { Shape } from '../stream/shape.ts';
 
 /** `gen_ai.operation.name` of OpenTelemetry where it has one. */
 export type Operation = 'chat' | 'text_completion' | 'embeddings' | 'generate_content' | 'count_tokens' | 'list_models';
@@ -19,13 +20,22 @@ export interface Endpoint {
   readonly dialect: Dialect;
   /** `metered`: collects the body, counts, holds quotas. `free`: body is read for the model only; no tokens are charged (count_tokens). `models`: answered here. */
   readonly kind: 'metered' | 'free' | 'models';
+  /** What of the request's body is read. */
+  readonly shape: Shape;
   /** Reads a whole, scanned request body. Throws nothing: what is wrong is a Failure. */
   readRequest(body: ScannedBody): RequestFacts | Failure;
+  readonly edit: EditRequest;
+  /** Whether a model of this name bills output that it does not stream: for the name that a backend calls it, where that differs from the request's. */
+  readonly hidesOutput?: (model: string) => boolean;
   /** For `metered` endpoints. */
   readonly answer?: (
     request: RequestFacts,
     options: AnswerOptions,
   ) => { readonly whole: WholeReader; readonly stream: StreamReader };
+  /** For `models` endpoints: the list, where the path has no `{…}`. */
+  readonly modelsBody?: ModelsBody;
+  /** For `models` endpoints: one model, where the path has a `{…}`. */
+  readonly modelBody?: ModelBody;
 }
 
 export interface RequestFacts {
@@ -87,6 +97,8 @@ export interface Usage {
   readonly reasoningOutput: number;
   readonly audioInput: number;
   readonly audioOutput: number;
+  /** The provider told only the other part (TGI tells its output and often no input): this one is 0 here and must be estimated. */
+  readonly missing?: 'input';
 }
 
 export interface AnswerOptions {
@@ -157,11 +169,14 @@ export interface Adapter {
   readonly endpoints: readonly Endpoint[];
 }
 
-/** The splices that carry out `edits` on the scanned body of this endpoint; see `requestEdits` in each adapter. */
-export type EditRequest = (body: ScannedBody, edits: RequestEdits) => readonly Splice[];
+/** The splices that carry out `edits` on the scanned body of this endpoint, for a backend of this schema (names of members differ). */
+export type EditRequest = (body: ScannedBody, edits: RequestEdits, schema: Schema) => readonly Splice[];
 
 /** The models list in the dialect (`GET /v1/models`). */
 export type ModelsBody = (models: readonly string[], createdSeconds: number) => Uint8Array;
+
+/** One model in the dialect (`GET /v1/models/{model}`). */
+export type ModelBody = (model: string, createdSeconds: number) => Uint8Array;
 
 /** Facts of the first entry that matches, exact or glob. */
 export type ModelLookup = (model: string) => ModelFacts | undefined;
