@@ -1,0 +1,99 @@
+/**
+ * Every condition that Tallygate writes, with its closed set of reasons and one sentence each; docs/reference/conditions.md is made from it.
+ * Types and reasons are public API: scripts wait for them.
+ */
+
+interface Reason {
+  readonly status: 'True' | 'False';
+  readonly says: string;
+}
+
+interface ConditionDefinition {
+  readonly on: readonly string[];
+  readonly says: string;
+  readonly reasons: Readonly<Record<string, Reason>>;
+}
+
+const yes = (says: string) => ({ status: 'True', says }) as const;
+const no = (says: string) => ({ status: 'False', says }) as const;
+
+export const conditions = {
+  Accepted: {
+    on: ['AIGatewayRoute (each parent)', 'AIBackend', 'AIQuotaPolicy (each ancestor)'],
+    says: 'The object is understood and taken into the configuration.',
+    reasons: {
+      Accepted: yes('All of it is in the configuration.'),
+      Invalid: no('A value is not allowed; nothing of the object is in the configuration.'),
+      Unsupported: no('This program cannot do what the object asks for.'),
+      NoMatchingParent: no('The Gateway, listener or port of the parentRef does not exist.'),
+      NotAllowedByListeners: no('No listener of the Gateway allows routes of this namespace.'),
+      NoMatchingListenerHostname: no('No host name of the route is one of the listeners.'),
+      TargetNotFound: no('The target of the policy, or its section, does not exist; the policy limits nothing there.'),
+      NothingToLimit: no('The target exists, but no rule is served there; the policy limits nothing.'),
+    },
+  },
+  ResolvedRefs: {
+    on: ['AIGatewayRoute (each parent)', 'AIBackend'],
+    says: 'Every object that this one refers to exists, may be used, and can be used.',
+    reasons: {
+      ResolvedRefs: yes('All references are resolved.'),
+      RefNotPermitted: no('An object of another namespace is referred to, and no ReferenceGrant there allows it.'),
+      BackendNotFound: no('An AIBackend that a rule names does not exist.'),
+      BackendNotReady: no('An AIBackend that a rule names is not accepted, or its own references are not resolved.'),
+      SecretNotFound: no('The Secret or ConfigMap does not exist.'),
+      InvalidSecret: no('The Secret or ConfigMap has no such key, or its value cannot be used.'),
+    },
+  },
+  Conflicted: {
+    on: ['AIGatewayRoute (each parent)'],
+    says: 'Another rule with the same host name, model and headers comes first.',
+    reasons: {
+      NoConflicts: no('Every rule is served.'),
+      RulesOverlap: yes(
+        'At least one model of a rule is served by another rule, because that one is older or its name comes first.',
+      ),
+    },
+  },
+  'tallygate.dev/AIQuotaPolicyAffected': {
+    on: ['AIGatewayRoute (each parent)'],
+    says: 'Quota policies hold for the route.',
+    reasons: {
+      PolicyAffected: yes('At least one rule of the route is limited by a policy; the message names the policies.'),
+    },
+  },
+} as const satisfies Readonly<Record<string, ConditionDefinition>>;
+
+export type ConditionType = keyof typeof conditions;
+
+/** The reasons of one condition type. */
+export type ReasonOf<T extends ConditionType> = keyof (typeof conditions)[T]['reasons'] & string;
+
+export type ConditionReason = { [T in ConditionType]: ReasonOf<T> }[ConditionType];
+
+export interface Condition {
+  readonly type: ConditionType;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: ConditionReason;
+  readonly message: string;
+  readonly observedGeneration?: number;
+}
+
+const longestMessage = 2048;
+
+/** A condition whose status follows from its reason. Messages are cut at a length that status lists can bear. */
+export function condition<T extends ConditionType>(
+  type: T,
+  reason: ReasonOf<T>,
+  message: string,
+  observedGeneration: number | undefined,
+): Condition {
+  const definition: ConditionDefinition = conditions[type];
+  const status = definition.reasons[reason]?.status ?? 'False';
+  return {
+    type,
+    status,
+    reason: reason as ConditionReason,
+    message: message.length > longestMessage ? `${message.slice(0, longestMessage - 1)}…` : message,
+    ...(observedGeneration === undefined ? {} : { observedGeneration }),
+  };
+}

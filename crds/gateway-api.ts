@@ -1,0 +1,58 @@
+/** What Tallygate reads of kinds that are not its own: Gateway API and core Kubernetes. Fields that are not read are not checked. */
+import { z } from 'zod';
+import { GATEWAY_GROUP, hostname, objectName, port } from './schema.ts';
+
+const certificateRef = z.object({
+  group: z.string().default(''),
+  kind: z.string().default('Secret'),
+  namespace: z.string().optional(),
+  name: objectName,
+});
+
+const listener = z.object({
+  name: objectName,
+  hostname: hostname.optional(),
+  port,
+  protocol: z.enum(['HTTP', 'HTTPS'], {
+    error: 'must be HTTP or HTTPS: other protocols carry no AI traffic',
+  }),
+  tls: z
+    .object({
+      mode: z
+        .literal('Terminate', { error: 'must be Terminate: encrypted traffic cannot be counted' })
+        .default('Terminate'),
+      certificateRefs: z.array(certificateRef).max(16).optional(),
+    })
+    .optional(),
+  allowedRoutes: z
+    .object({
+      namespaces: z
+        .object({ from: z.enum(['Same', 'All', 'Selector', 'None']).default('Same') })
+        .default({ from: 'Same' }),
+      kinds: z
+        .array(z.object({ group: z.string().default(GATEWAY_GROUP), kind: z.string() }))
+        .max(8)
+        .optional(),
+    })
+    .optional(),
+});
+
+export const gatewaySpec = z.object({
+  gatewayClassName: z.string().min(1).max(253),
+  listeners: z
+    .array(listener)
+    .min(1)
+    .max(64)
+    .refine((listeners) => new Set(listeners.map((each) => each.name)).size === listeners.length, {
+      message: 'each listener name may be used once only',
+    }),
+});
+
+export const referenceGrantSpec = z.object({
+  from: z.array(z.object({ group: z.string(), kind: z.string(), namespace: z.string() })).max(16),
+  to: z.array(z.object({ group: z.string(), kind: z.string(), name: z.string().optional() })).max(16),
+});
+
+export type GatewaySpec = z.output<typeof gatewaySpec>;
+export type Listener = GatewaySpec['listeners'][number];
+export type ReferenceGrantSpec = z.output<typeof referenceGrantSpec>;

@@ -1,0 +1,158 @@
+/**
+ * THE API: one zod schema for each kind; types, CRD YAML and docs/reference come from it. This file has what the kinds share: names, durations, sizes,
+ * and rules, where one object holds both the CEL text for the API server and the function for `tallygate check`, so that both refuse the same.
+ */
+import { z } from 'zod';
+
+export const GROUP = 'tallygate.dev';
+export const VERSION = 'v1alpha1';
+export const API_VERSION = `${GROUP}/${VERSION}`;
+export const GATEWAY_GROUP = 'gateway.networking.k8s.io';
+
+/** A rule over several fields. `cel` and `holds` say the same; `message` says the fix. */
+export interface Rule<T> {
+  readonly cel: string;
+  readonly message: string;
+  readonly holds: (value: T) => boolean;
+  /** The member at fault. */
+  readonly field?: string;
+}
+
+/** The schema with its rules, for both readers. Call it before `.optional()` and `.default()`. */
+export function withRules<S extends z.ZodType>(schema: S, rules: readonly Rule<z.output<S>>[]): S {
+  let refined: S = schema;
+  for (const rule of rules) {
+    refined = refined.refine(rule.holds, { message: rule.message, path: rule.field === undefined ? [] : [rule.field] });
+  }
+  return refined.meta({
+    ...schema.meta(),
+    'x-kubernetes-validations': rules.map(({ cel, message, field }) => ({
+      rule: cel,
+      message,
+      ...(field === undefined ? {} : { fieldPath: `.${field}` }),
+    })),
+  });
+}
+
+/** The rule of a Kubernetes union: `member` is there when `type` says so, and only then. */
+export function unionMember<T extends object>(value: string, member: keyof T & string, selector = 'type'): Rule<T> {
+  return {
+    cel: `self.${selector} == '${value}' ? has(self.${member}) : !has(self.${member})`,
+    message: `${member} must be set when ${selector} is ${value}, and only then`,
+    holds: (object) => (Reflect.get(object, selector) === value) === (Reflect.get(object, member) !== undefined),
+  };
+}
+
+/** A list that is keyed by a member, as `kubectl apply` merges it. */
+export function keyedList<S extends z.ZodObject>(item: S, key: keyof z.output<S> & string, maximum: number) {
+  return z
+    .array(item)
+    .max(maximum)
+    .refine((items) => new Set(items.map((each) => Reflect.get(each, key))).size === items.length, {
+      message: `each ${key} may be used once only`,
+    })
+    .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': [key] });
+}
+
+/** A list of different strings. */
+export function setOf(item: z.ZodString, maximum: number) {
+  return z
+    .array(item)
+    .max(maximum)
+    .refine((items) => new Set(items).size === items.length, { message: 'each value may be listed once only' })
+    .meta({ 'x-kubernetes-list-type': 'set' });
+}
+
+export const dnsLabel = z
+  .string()
+  .min(1)
+  .max(63)
+  .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 'must be lower case letters, digits and "-", as in small-models');
+
+export const objectName = z
+  .string()
+  .min(1)
+  .max(253)
+  .regex(
+    /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
+    'must be a Kubernetes name: lower case letters, digits, "-" and "."',
+  );
+
+export const hostname = z
+  .string()
+  .min(1)
+  .max(253)
+  .regex(
+    /^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
+    'must be a host name in lower case, as in ai.example.com or *.example.com',
+  );
+
+/** HTTP header names in lower case, without `:` and without the headers that are ours. */
+export const headerName = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_|~-]+$/, 'must be the name of an HTTP header, as in x-team');
+
+export const port = z.int32().min(1).max(65535);
+
+/** As in Gateway API: `1h30m`, `10s`, `500ms`. */
+export const duration = z
+  .string()
+  .max(24)
+  .regex(/^([0-9]{1,5}(h|m|s|ms)){1,4}$/, 'must be a duration such as 500ms, 10s, 5m or 1h30m');
+
+const durationUnitsMs: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
+
+/** Milliseconds of a `duration`. */
+export function durationMs(text: string): number {
+  let total = 0;
+  for (const [, count, unit] of text.matchAll(/([0-9]+)(ms|h|m|s)/g)) {
+    total += Number(count) * (durationUnitsMs[unit ?? ''] ?? 0);
+  }
+  return total;
+}
+
+const byteUnits: Readonly<Record<string, number>> = { k: 1000, M: 1e6, G: 1e9, Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 };
+
+/** Bytes of a `size`. */
+export function sizeBytes(text: string): number {
+  const [, count, unit] = /^([0-9]+)([A-Za-z]*)$/.exec(text) ?? [];
+  return Number(count) * (unit === undefined || unit === '' ? 1 : (byteUnits[unit] ?? 1));
+}
+
+/** Bytes as a Kubernetes quantity, from 1 to 1Gi. */
+export const size = withRules(
+  z
+    .string()
+    .max(16)
+    .regex(/^[1-9][0-9]{0,9}(Ki|Mi|Gi|k|M|G)?$/, 'must be a size in bytes such as 65536, 64Ki or 32Mi'),
+  [
+    {
+      cel: "quantity(self).compareTo(quantity('1Gi')) <= 0",
+      message: 'must be at most 1Gi',
+      holds: (value) => sizeBytes(value) <= 1024 ** 3,
+    },
+  ],
+);
+
+/** An exact name, or a glob where `*` stands for any run of characters. Few stars, so that a match costs linear time. */
+export const modelPattern = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(
+    /^[!-)+-~]*(\*[!-)+-~]*){0,4}$/,
+    'must be a model name or a glob of printable characters without spaces, with at most 4 "*"',
+  );
+
+export const modelName = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(/^[!-)+-~]+$/, 'must be a model name of printable characters, without spaces and "*"');
+
+/** A count that may pass 2^31. The API server keeps int64; JSON readers keep 2^53 - 1. */
+export const count = z.int().min(1).max(Number.MAX_SAFE_INTEGER).meta({ format: 'int64' });
+
+export const tokenCount = z.int32().min(1);
