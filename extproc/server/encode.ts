@@ -1,0 +1,187 @@
+/**
+ * Writes `envoy.service.ext_proc.v3.ProcessingResponse`. Each answer has two functions: its exact size, and its bytes at a place with that much room;
+ * so answers are written straight into the buffer that goes to the socket. A body is left out: it comes last, and the caller appends it.
+ */
+
+import type { HeaderList, HeaderMutation, ImmediateResponse } from './exchange.ts';
+import { bytesTag, fieldLength, varintLength, varintTag, writeVarint } from './protobuf.ts';
+
+/** Field numbers of the oneof in `ProcessingResponse`. */
+export const REQUEST_HEADERS_ANSWER = 1;
+export const RESPONSE_HEADERS_ANSWER = 2;
+export const REQUEST_BODY_ANSWER = 3;
+export const RESPONSE_BODY_ANSWER = 4;
+export const REQUEST_TRAILERS_ANSWER = 5;
+export const RESPONSE_TRAILERS_ANSWER = 6;
+const IMMEDIATE_ANSWER = 7;
+
+export type HeadersAnswer = typeof REQUEST_HEADERS_ANSWER | typeof RESPONSE_HEADERS_ANSWER;
+export type BodyAnswer = typeof REQUEST_BODY_ANSWER | typeof RESPONSE_BODY_ANSWER;
+export type TrailersAnswer = typeof REQUEST_TRAILERS_ANSWER | typeof RESPONSE_TRAILERS_ANSWER;
+
+/** `HeaderAppendAction`: with the default, Envoy would append. */
+const OVERWRITE_IF_EXISTS_OR_ADD = 2;
+
+const NO_HEADERS: HeaderList = [];
+
+export function headersAnswerSize(mutation: HeaderMutation): number {
+  return fieldLength(fieldLength(commonLength(mutation)));
+}
+
+export function writeHeadersAnswer(
+  target: Buffer,
+  start: number,
+  answer: HeadersAnswer,
+  mutation: HeaderMutation,
+): number {
+  const common = commonLength(mutation);
+  let at = openField(target, start, answer, fieldLength(common));
+  at = openField(target, at, 1, common);
+  const headers = mutationLength(mutation.set, mutation.remove);
+  if (headers > 0) {
+    at = openField(target, at, 2, headers);
+    at = writeMutation(target, at, mutation.set, mutation.remove);
+  }
+  if (mutation.clearRouteCache === true) at = writeTrue(target, at, 5);
+  return at;
+}
+
+/** The size of what stands before a body of `bodyLength` bytes, which must follow. */
+export function bodyAnswerSize(bodyLength: number, endOfStream: boolean): number {
+  let length = endOfStream ? 2 : 0;
+  if (bodyLength > 0) length += fieldLength(bodyLength);
+  const mutation = fieldLength(length);
+  const common = fieldLength(mutation);
+  return fieldLength(fieldLength(common)) - bodyLength;
+}
+
+export function writeBodyAnswer(
+  target: Buffer,
+  start: number,
+  answer: BodyAnswer,
+  bodyLength: number,
+  endOfStream: boolean,
+): number {
+  let length = endOfStream ? 2 : 0;
+  if (bodyLength > 0) length += fieldLength(bodyLength);
+  const mutation = fieldLength(length);
+  const common = fieldLength(mutation);
+  let at = openField(target, start, answer, fieldLength(common));
+  at = openField(target, at, 1, common);
+  at = openField(target, at, 3, mutation);
+  at = openField(target, at, 3, length);
+  // Fields may come in any order; with the body last, it need not be copied.
+  if (endOfStream) at = writeTrue(target, at, 2);
+  if (bodyLength > 0) at = openField(target, at, 1, bodyLength);
+  return at;
+}
+
+export const TRAILERS_ANSWER_SIZE = 2;
+
+export function writeTrailersAnswer(target: Buffer, start: number, answer: TrailersAnswer): number {
+  return openField(target, start, answer, 0);
+}
+
+/** As with bodies: the size of what stands before `response.body`. */
+export function immediateAnswerSize(response: ImmediateResponse): number {
+  return fieldLength(immediateLength(response)) - response.body.length;
+}
+
+export function writeImmediateAnswer(target: Buffer, start: number, response: ImmediateResponse): number {
+  let at = openField(target, start, IMMEDIATE_ANSWER, immediateLength(response));
+  at = openField(target, at, 1, 1 + varintLength(response.status));
+  target[at++] = varintTag(1);
+  at = writeVarint(target, at, response.status);
+  const headers = mutationLength(response.headers, undefined);
+  if (headers > 0) {
+    at = openField(target, at, 2, headers);
+    at = writeMutation(target, at, response.headers, undefined);
+  }
+  if (response.details !== '') at = writeText(target, at, 5, response.details, STRING);
+  if (response.body.length > 0) at = openField(target, at, 3, response.body.length);
+  return at;
+}
+
+function immediateLength(response: ImmediateResponse): number {
+  let length = fieldLength(1 + varintLength(response.status));
+  const headers = mutationLength(response.headers, undefined);
+  if (headers > 0) length += fieldLength(headers);
+  if (response.details !== '') length += fieldLength(textLength(response.details, STRING));
+  if (response.body.length > 0) length += fieldLength(response.body.length);
+  return length;
+}
+
+function commonLength(mutation: HeaderMutation): number {
+  const headers = mutationLength(mutation.set, mutation.remove);
+  return (headers > 0 ? fieldLength(headers) : 0) + (mutation.clearRouteCache === true ? 2 : 0);
+}
+
+function mutationLength(set: HeaderList = NO_HEADERS, remove: readonly string[] | undefined): number {
+  let length = 0;
+  for (const header of set) length += fieldLength(optionLength(header[0], header[1]));
+  if (remove !== undefined) for (const name of remove) length += fieldLength(textLength(name, STRING));
+  return length;
+}
+
+function writeMutation(
+  target: Buffer,
+  start: number,
+  set: HeaderList = NO_HEADERS,
+  remove: readonly string[] | undefined,
+): number {
+  let at = start;
+  for (const header of set) {
+    at = openField(target, at, 1, optionLength(header[0], header[1]));
+    at = openField(target, at, 1, headerLength(header[0], header[1]));
+    at = writeText(target, at, 1, header[0], STRING);
+    at = writeText(target, at, 3, header[1], RAW);
+    target[at++] = varintTag(3);
+    target[at++] = OVERWRITE_IF_EXISTS_OR_ADD;
+  }
+  if (remove !== undefined) for (const name of remove) at = writeText(target, at, 2, name, STRING);
+  return at;
+}
+
+function optionLength(name: string, value: string): number {
+  return fieldLength(headerLength(name, value)) + 2;
+}
+
+function headerLength(name: string, value: string): number {
+  return fieldLength(textLength(name, STRING)) + fieldLength(textLength(value, RAW));
+}
+
+function openField(target: Buffer, at: number, field: number, length: number): number {
+  target[at] = bytesTag(field);
+  return writeVarint(target, at + 1, length);
+}
+
+function writeTrue(target: Buffer, at: number, field: number): number {
+  target[at] = varintTag(field);
+  target[at + 1] = 1;
+  return at + 2;
+}
+
+/** A protobuf `string` is UTF-8, and Envoy's parser refuses anything else. */
+const STRING = 0x7f;
+/** Raw values are latin1, as they came in; one with a character beyond that is UTF-8: a byte cut off could turn a letter into a line break. */
+const RAW = 0xff;
+
+/** The length of `text`, whose characters up to `narrow` take one byte; with any other in it, that of its UTF-8. */
+function textLength(text: string, narrow: number): number {
+  for (let index = 0; index < text.length; index++) {
+    if (text.charCodeAt(index) > narrow) return Buffer.byteLength(text, 'utf8');
+  }
+  return text.length;
+}
+
+/** Longer texts are worth the native call. */
+const NATIVE_WRITE_LENGTH = 64;
+
+function writeText(target: Buffer, start: number, field: number, text: string, narrow: number): number {
+  const length = textLength(text, narrow);
+  const at = openField(target, start, field, length);
+  if (length !== text.length) target.write(text, at, 'utf8');
+  else if (length > NATIVE_WRITE_LENGTH) target.write(text, at, 'latin1');
+  else for (let index = 0; index < length; index++) target[at + index] = text.charCodeAt(index);
+  return at + length;
+}

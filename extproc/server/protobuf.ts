@@ -1,0 +1,127 @@
+/** The protobuf wire format, as far as the codec needs it: varints, tags and skipping, on byte ranges and without allocation. */
+
+/** The bytes are not the message they claim to be. Fails the one stream that they came on. */
+export class MalformedMessage extends Error {
+  override readonly name = 'MalformedMessage';
+}
+
+const VARINT = 0;
+const FIXED64 = 1;
+const LENGTH_DELIMITED = 2;
+const FIXED32 = 5;
+
+/** A place in a byte range. One cursor is used for a whole message, nested ones included: they lie inside each other. */
+export class Cursor {
+  bytes: Uint8Array = new Uint8Array(0);
+  at = 0;
+  end = 0;
+
+  reset(bytes: Uint8Array, start: number, end: number): void {
+    this.bytes = bytes;
+    this.at = start;
+    this.end = end;
+  }
+
+  /** A number below 2^32: tags, lengths, bools. Larger ones, legal only in fields that we skip, are malformed here. */
+  uint32(): number {
+    const { bytes, end } = this;
+    let at = this.at;
+    let value = 0;
+    for (let shift = 0; shift < 35 && at < end; shift += 7) {
+      const byte = bytes[at++]!;
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) {
+        if (value > 0xffffffff) throw new MalformedMessage('number too large');
+        this.at = at;
+        return value;
+      }
+    }
+    throw new MalformedMessage('bad number');
+  }
+
+  /** The field's tag; most are one byte. */
+  tag(): number {
+    const first = this.at < this.end ? this.bytes[this.at]! : 0x80;
+    if (first >= 0x80) return this.uint32();
+    this.at++;
+    return first;
+  }
+
+  /** A boolean may be any varint of up to ten bytes. */
+  bool(): boolean {
+    let set = false;
+    for (let count = 0; count < 10 && this.at < this.end; count++) {
+      const byte = this.bytes[this.at++]!;
+      if ((byte & 0x7f) !== 0) set = true;
+      if (byte < 0x80) return set;
+    }
+    throw new MalformedMessage('bad number');
+  }
+
+  /** Where the length-delimited value that begins here ends; the cursor then stands at its first byte. */
+  range(): number {
+    const length = this.uint32();
+    const end = this.at + length;
+    if (end > this.end) throw new MalformedMessage('length beyond the end');
+    return end;
+  }
+
+  /** Past the value of a field that is not known. Groups are not skipped: no proto3 peer sends them. */
+  skip(tag: number): void {
+    if (tag >>> 3 === 0) throw new MalformedMessage('field number 0');
+    switch (tag & 7) {
+      case VARINT:
+        this.bool();
+        return;
+      case FIXED64:
+        this.advance(8);
+        return;
+      case LENGTH_DELIMITED:
+        this.at = this.range();
+        return;
+      case FIXED32:
+        this.advance(4);
+        return;
+      default:
+        throw new MalformedMessage('unknown wire type');
+    }
+  }
+
+  private advance(count: number): void {
+    this.at += count;
+    if (this.at > this.end) throw new MalformedMessage('value beyond the end');
+  }
+}
+
+/** The tag of a length-delimited field. */
+export function bytesTag(field: number): number {
+  return (field << 3) | LENGTH_DELIMITED;
+}
+
+export function varintTag(field: number): number {
+  return (field << 3) | VARINT;
+}
+
+export function varintLength(value: number): number {
+  if (value < 0x80) return 1;
+  if (value < 0x4000) return 2;
+  if (value < 0x200000) return 3;
+  return value < 0x10000000 ? 4 : 5;
+}
+
+/** Writes `value` (below 2^31) and returns where it ends. */
+export function writeVarint(target: Uint8Array, at: number, value: number): number {
+  let rest = value;
+  let position = at;
+  while (rest >= 0x80) {
+    target[position++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  target[position++] = rest;
+  return position;
+}
+
+/** The size of a length-delimited field whose tag is one byte and whose value has `length` bytes. */
+export function fieldLength(length: number): number {
+  return 1 + varintLength(length) + length;
+}
