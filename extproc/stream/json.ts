@@ -1,5 +1,11 @@
-/** Signatures that the adapters and the session build on; the scanner itself is filled in here. */
+/**
+ * Reads JSON documents as bytes, for what a shape names and nothing else: pieces of any size enter; where the named values stand, what the scalars are
+ * and which spans are text leave. Nothing is parsed into objects, and what is not named costs no memory.
+ */
 import type { Failure } from '../errors.ts';
+import type { TextSink } from '../providers/adapter.ts';
+import { compiledShape } from './compiled-shape.ts';
+import { Scan } from './scan.ts';
 import type { Shape } from './shape.ts';
 
 /** A member or element that the shape names, where it stands in the document (byte offsets over all pieces together). */
@@ -8,29 +14,57 @@ export interface Found {
   readonly keyStart: number;
   readonly start: number;
   readonly end: number;
-  readonly kind: 'string' | 'number' | 'boolean' | 'null' | 'object' | 'array';
-  /** Strings, numbers and booleans up to 1 KB, decoded; longer strings have none. */
-  readonly value?: string | number | boolean;
+  readonly kind: Kind;
+  /** Strings, numbers and booleans up to 1 KB (as written), decoded; longer ones have none. */
+  readonly value?: string | number | boolean | undefined;
+  /** Place in the innermost array around it, from 0; -1 outside of all arrays. */
+  readonly element?: number;
+}
+
+export type Kind = 'string' | 'number' | 'boolean' | 'null' | 'object' | 'array';
+
+/** What was found, by path of keys in the shape: `messages[].content[].type`; `Shape.name` is another way to say a path. */
+export interface FoundByPath {
+  /** In the order of the document; only for shapes with `value`. */
+  all(path: string): readonly Found[];
+  /** The last one, as most parsers would take it. */
+  one(path: string): Found | undefined;
+  /** How many values (of this kind) stood at the path, whether they were kept or not: any node of the shape has a count. */
+  count(path: string, kind?: Kind): number;
 }
 
 /** What the scan of one whole document gives. */
-export interface ScannedBody {
-  /** By path of names in the shape, `messages[].content[].type` giving one `Found` an element; top-level members have one. */
-  all(path: string): readonly Found[];
-  one(path: string): Found | undefined;
+export interface ScannedBody extends FoundByPath {
   /** Offset just after the opening brace, where members can be put in; and whether the object is empty. */
   readonly insertAt: number;
   readonly empty: boolean;
   readonly textBytes: number;
-  /** Raw spans of text strings (contents between the quotes). */
-  readonly textSpans: readonly (readonly [start: number, end: number])[];
+  /** Raw spans of text strings (contents between the quotes), as pairs: start, end, start, end, … Empty strings have none. */
+  readonly textSpans: Uint32Array;
   readonly bytes: readonly Uint8Array[];
 }
 
-/** Takes a document in pieces; each push costs time in proportion to its piece. */
-export interface JsonScanner {
-  push(bytes: Uint8Array): Failure | undefined;
+/** Takes a document in pieces; each push costs time in proportion to its piece. What was found so far can be asked for at any time. */
+export interface JsonScanner extends FoundByPath {
+  /** `sink` takes the text of an `answer`. */
+  push(bytes: Uint8Array, sink?: TextSink): Failure | undefined;
   finish(): ScannedBody | Failure;
+  /** Forgets the document. What `finish` or `scan` gave before is void then. */
+  reset(): void;
+  /** One whole small document in [start, end) of a buffer, after a reset; offsets are places in that buffer. */
+  scan(bytes: Uint8Array, start: number, end: number): ScannedBody | Failure;
 }
 
-export type NewScanner = (shape: Shape) => JsonScanner;
+export interface ScannerOptions {
+  /**
+   * - `request` (default): the pieces are kept; what could mean two things to two parsers is refused, and so is more than the bounds allow.
+   * - `answer`: nothing is kept but scalars; text goes to the sink of each push, a channel for each string. Of a repeated key the last one counts.
+   * - `event`: for `scan`: as `answer`, but text is told as spans, and values are decoded only while the buffer holds.
+   */
+  readonly purpose?: 'request' | 'answer' | 'event';
+}
+
+/** A scanner for documents of this shape. Shapes are module constants: each is compiled once. */
+export function newScanner(shape: Shape, options: ScannerOptions = {}): JsonScanner {
+  return new Scan(compiledShape(shape), options.purpose ?? 'request');
+}

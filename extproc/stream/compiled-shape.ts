@@ -1,0 +1,143 @@
+import type { Shape } from './shape.ts';
+
+/** A shape with its members in a hash table over bytes, so that a key is found without making a string of it. */
+export interface CompiledShape {
+  readonly root: ShapeNode;
+  readonly slotByPath: ReadonlyMap<string, number>;
+  readonly pathBySlot: readonly string[];
+  readonly levels: number;
+  /** Words of 32 bits that hold one bit for each member of the largest object. */
+  readonly seenWords: number;
+}
+
+export interface ShapeNode {
+  readonly slot: number;
+  /** Steps from the root. */
+  readonly level: number;
+  readonly value: boolean;
+  readonly text: boolean;
+  readonly deepText: boolean;
+  readonly members: Members | undefined;
+  readonly items: ShapeNode | undefined;
+}
+
+export interface Members {
+  readonly names: readonly string[];
+  readonly nodes: readonly ShapeNode[];
+  readonly nameBytes: readonly Uint8Array[];
+  /** Member numbers by `keyHash` & mask. */
+  readonly buckets: readonly (readonly number[])[];
+  readonly mask: number;
+  /** By the folded name. */
+  readonly folded: ReadonlyMap<string, number>;
+  /** The longest key, as written, that can be one of the names: each character as `\uXXXX`. */
+  readonly maxKeyBytes: number;
+}
+
+const compiled = new WeakMap<Shape, CompiledShape>();
+
+export function compiledShape(shape: Shape): CompiledShape {
+  let result = compiled.get(shape);
+  if (result === undefined) {
+    result = compile(shape);
+    compiled.set(shape, result);
+  }
+  return result;
+}
+
+function compile(shape: Shape): CompiledShape {
+  const slotByPath = new Map<string, number>();
+  const pathBySlot: string[] = [];
+  let levels = 0;
+  let mostMembers = 0;
+
+  const node = (of: Shape, path: string, level: number): ShapeNode => {
+    const slot = pathBySlot.push(path) - 1;
+    slotByPath.set(path, slot);
+    if (of.name !== undefined) slotByPath.set(of.name, slot);
+    levels = Math.max(levels, level + 1);
+    const entries = Object.entries(of.object ?? {});
+    mostMembers = Math.max(mostMembers, entries.length);
+    const nodes = entries.map(([name, child]) => node(child, path === '' ? name : `${path}.${name}`, level + 1));
+    return {
+      slot,
+      level,
+      value: of.value === true,
+      text: of.text === true,
+      deepText: of.deepText === true,
+      members:
+        entries.length === 0
+          ? undefined
+          : members(
+              entries.map(([name]) => name),
+              nodes,
+            ),
+      items: of.items === undefined ? undefined : node(of.items, `${path}[]`, level + 1),
+    };
+  };
+
+  const root = node(shape, '', 0);
+  return { root, slotByPath, pathBySlot, levels, seenWords: Math.ceil(mostMembers / 32) };
+}
+
+function members(names: readonly string[], nodes: readonly ShapeNode[]): Members {
+  const mask = 2 ** Math.ceil(Math.log2(names.length * 4)) - 1;
+  const buckets: number[][] = Array.from({ length: mask + 1 }, () => []);
+  const nameBytes = names.map((name) => {
+    if (!/^[\x20-\x7e]{1,160}$/.test(name)) throw new Error(`a shape can only name short ASCII keys, not ${name}`);
+    return Buffer.from(name, 'latin1');
+  });
+  nameBytes.forEach((bytes, index) => {
+    buckets[keyHash(bytes, 0, bytes.length) & mask]!.push(index);
+  });
+  return {
+    names,
+    nodes,
+    nameBytes,
+    buckets,
+    mask,
+    folded: new Map(names.map((name, index) => [foldedKey(name), index])),
+    maxKeyBytes: 6 * Math.max(...names.map((name) => name.length)),
+  };
+}
+
+/** Equal for keys that differ only in the case of ASCII letters. */
+function keyHash(bytes: Uint8Array, start: number, end: number): number {
+  return (end - start) * 7 + (bytes[start]! | 0x20) * 31 + (bytes[end - 1]! | 0x20) * 17;
+}
+
+/** The member whose name is exactly these bytes, or -1. */
+export function memberOf(members: Members, bytes: Uint8Array, start: number, end: number): number {
+  if (end === start) return -1;
+  const bucket = members.buckets[keyHash(bytes, start, end) & members.mask]!;
+  const length = end - start;
+  for (let at = 0; at < bucket.length; at++) {
+    const index = bucket[at]!;
+    const name = members.nameBytes[index]!;
+    if (name.length !== length) continue;
+    let same = 0;
+    while (same < length && name[same] === bytes[start + same]) same++;
+    if (same === length) return index;
+  }
+  return -1;
+}
+
+/** True when a key of plain ASCII without escapes could not be any member, not even in another case: the quick way out for most keys. */
+export function isForeign(members: Members, bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start > members.maxKeyBytes || end === start) return true;
+  if (members.buckets[keyHash(bytes, start, end) & members.mask]!.length > 0) return false;
+  for (let at = start; at < end; at++) {
+    if (bytes[at]! >= 0x80 || bytes[at] === 0x5c) return false;
+  }
+  return true;
+}
+
+/**
+ * As Go's encoding/json compares keys with ASCII names: simple case folding, in which U+017F (long s) is an s and U+212A (kelvin sign) a k.
+ * JavaScript's own lower case would also fold characters that Go keeps apart from ASCII, so only these are touched.
+ */
+export function foldedKey(key: string): string {
+  return key.replace(/[A-Z\u017f\u212a]/g, (letter) =>
+    letter === '\u017f' ? 's' : letter === '\u212a' ? 'k' : letter.toLowerCase(),
+  );
+}

@@ -1,0 +1,170 @@
+import { MAX_FOUND, MAX_FOUND_PER_PATH, MAX_TEXT_SPANS, MAX_VALUE_BYTES } from './bounds.ts';
+import type { CompiledShape, ShapeNode } from './compiled-shape.ts';
+import type { Found, Kind, ScannedBody, ScannerOptions } from './json.ts';
+import { unescapedText } from './unescape.ts';
+
+const KINDS: readonly Kind[] = ['string', 'number', 'boolean', 'null', 'object', 'array'];
+export const KIND = { string: 0, number: 1, boolean: 2, null: 3, object: 4, array: 5 } as const;
+export type KindNumber = (typeof KIND)[Kind];
+
+const NONE: readonly Found[] = [];
+
+/** What a scan has found so far, in small memory: objects only for values that the shape wants, numbers for the rest. */
+export class Findings implements ScannedBody {
+  insertAt = 0;
+  empty = true;
+  textBytes = 0;
+  /** The pieces of a request. */
+  readonly bytes: Uint8Array[] = [];
+  /** The buffer of an event. */
+  buffer: Uint8Array | undefined;
+
+  readonly #shape: CompiledShape;
+  readonly #purpose: NonNullable<ScannerOptions['purpose']>;
+  readonly #found: Place[][];
+  readonly #counts: Uint32Array;
+  #total = 0;
+  #spans = new Uint32Array(16);
+  #spansLength = 0;
+
+  constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
+    this.#shape = shape;
+    this.#purpose = purpose;
+    this.#found = shape.pathBySlot.map(() => []);
+    this.#counts = new Uint32Array(shape.pathBySlot.length * KINDS.length);
+  }
+
+  reset(): void {
+    this.insertAt = 0;
+    this.empty = true;
+    this.textBytes = 0;
+    this.bytes.length = 0;
+    this.buffer = undefined;
+    for (const places of this.#found) if (places.length > 0) places.length = 0;
+    this.#counts.fill(0);
+    this.#total = 0;
+    this.#spansLength = 0;
+  }
+
+  all(path: string): readonly Found[] {
+    const slot = this.#shape.slotByPath.get(path);
+    return slot === undefined ? NONE : this.#found[slot]!;
+  }
+
+  one(path: string): Found | undefined {
+    const places = this.all(path);
+    return places.length === 0 ? undefined : places[places.length - 1];
+  }
+
+  count(path: string, kind?: Kind): number {
+    const slot = this.#shape.slotByPath.get(path);
+    if (slot === undefined) return 0;
+    const first = slot * KINDS.length;
+    if (kind !== undefined) return this.#counts[first + KIND[kind]]!;
+    let count = 0;
+    for (let at = first; at < first + KINDS.length; at++) count += this.#counts[at]!;
+    return count;
+  }
+
+  get textSpans(): Uint32Array {
+    return this.#spans.subarray(0, this.#spansLength);
+  }
+
+  /** False: there are too many. */
+  addSpan(start: number, end: number): boolean {
+    if (this.#spansLength === this.#spans.length) {
+      if (this.#spansLength >= MAX_TEXT_SPANS * 2) return false;
+      const larger = new Uint32Array(this.#spansLength * 2);
+      larger.set(this.#spans);
+      this.#spans = larger;
+    }
+    this.#spans[this.#spansLength++] = start;
+    this.#spans[this.#spansLength++] = end;
+    return true;
+  }
+
+  tally(node: ShapeNode, kind: KindNumber): void {
+    this.#counts[node.slot * KINDS.length + kind]!++;
+  }
+
+  /** The place is remembered, or undefined: there are too many already. */
+  add(
+    node: ShapeNode,
+    kind: KindNumber,
+    keyStart: number,
+    start: number,
+    end: number,
+    element: number,
+    value: string | number | boolean | undefined,
+  ): Place | undefined {
+    const places = this.#found[node.slot]!;
+    if (this.#purpose === 'request' ? this.#total === MAX_FOUND : places.length === MAX_FOUND_PER_PATH)
+      return undefined;
+    this.#total++;
+    const place = new Place(this, KINDS[kind]!, keyStart, start, end, element, value);
+    places.push(place);
+    return place;
+  }
+
+  /** The bytes [start, end) of the document, where they are still there. */
+  slice(start: number, end: number): Uint8Array | undefined {
+    if (this.buffer !== undefined) return this.buffer.subarray(start, end);
+    let base = 0;
+    let slice: Uint8Array | undefined;
+    for (const piece of this.bytes) {
+      const from = Math.max(start - base, 0);
+      const to = Math.min(end - base, piece.length);
+      if (from < to) {
+        const part = piece.subarray(from, to);
+        slice = slice === undefined ? part : Buffer.concat([slice, part]);
+      }
+      base += piece.length;
+      if (base >= end) break;
+    }
+    return slice;
+  }
+}
+
+/** Strings are decoded when they are asked for: most never are. */
+class Place implements Found {
+  readonly keyStart: number;
+  readonly start: number;
+  end: number;
+  readonly kind: Kind;
+  readonly element: number;
+  readonly #findings: Findings;
+  #value: string | number | boolean | undefined;
+
+  constructor(
+    findings: Findings,
+    kind: Kind,
+    keyStart: number,
+    start: number,
+    end: number,
+    element: number,
+    value: string | number | boolean | undefined,
+  ) {
+    this.#findings = findings;
+    this.kind = kind;
+    this.keyStart = keyStart;
+    this.start = start;
+    this.end = end;
+    this.element = element;
+    this.#value = value;
+  }
+
+  get value(): string | number | boolean | undefined {
+    if (this.#value === undefined && this.kind === 'string') {
+      const length = this.end - this.start - 2;
+      if (length === 0) {
+        this.#value = '';
+      } else if (length <= MAX_VALUE_BYTES) {
+        const raw = this.#findings.slice(this.start + 1, this.end - 1);
+        if (raw !== undefined) this.#value = unescapedText(raw, 0, raw.length);
+      }
+    }
+    return this.#value;
+  }
+}
+
+export type { Place };

@@ -1,0 +1,297 @@
+import { type Failure, failure } from '../errors.ts';
+import type { TextSink } from '../providers/adapter.ts';
+import { MAX_DEPTH, MAX_VALUE_BYTES } from './bounds.ts';
+import { Carry } from './carry.ts';
+import { type CompiledShape, foldedKey, isForeign, type Members, memberOf, type ShapeNode } from './compiled-shape.ts';
+import { Findings, KIND, type KindNumber, type Place } from './findings.ts';
+import type { ScannerOptions } from './json.ts';
+import { numberValue } from './number.ts';
+import { unescapedText } from './unescape.ts';
+
+/** A container on the way from the root to where we are. */
+interface Container {
+  isObject: boolean;
+  /** All strings and keys in it are text. */
+  deep: boolean;
+  members: Members | undefined;
+  items: ShapeNode | undefined;
+  level: number;
+  /** Place of the current element in the innermost array. */
+  element: number;
+  place: Place | undefined;
+}
+
+/** What the tokens that the grammar sees mean to the shape: keeps track of where in the shape we are, and tells the findings. */
+export class Meaning {
+  readonly findings: Findings;
+  sink: TextSink | undefined;
+  /** Bytes of the pieces before this one: a place in the document is `base` + a place in the piece. */
+  base = 0;
+  /** Where this piece begins in its buffer. */
+  from = 0;
+  /** Containers open; `in` is the innermost one. */
+  depth = 0;
+  in: Container = newContainer();
+
+  readonly #shape: CompiledShape;
+  readonly #purpose: NonNullable<ScannerOptions['purpose']>;
+  readonly #stack: Container[] = [this.in];
+  /** Which members have been seen, of the objects around us: bits, by level of the shape. */
+  readonly #seen: Uint32Array;
+  // The key or value that is being read.
+  #node: ShapeNode | undefined;
+  #keyStart = 0;
+  #start = 0;
+  #isText = false;
+  #channel = 0;
+  readonly #carry = new Carry();
+  /** Whether a cut token must be carried to the next piece. */
+  #carries = false;
+
+  constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
+    this.#shape = shape;
+    this.#purpose = purpose;
+    this.findings = new Findings(shape, purpose);
+    this.#seen = new Uint32Array(shape.levels * shape.seenWords);
+  }
+
+  reset(): void {
+    this.base = 0;
+    this.depth = 0;
+    this.in = this.#stack[0]!;
+    this.#channel = 0;
+    this.findings.reset();
+  }
+
+  beginItem(at: number): void {
+    this.in.element++;
+    this.#node = this.in.items;
+    this.#keyStart = this.base + at;
+  }
+
+  beginScalar(at: number): void {
+    this.#start = this.base + at;
+    this.#isText = false;
+    this.#carries = this.#node?.value === true;
+    if (this.#carries) this.#carry.clear();
+  }
+
+  beginString(at: number): void {
+    const node = this.#node;
+    this.#start = this.base + at + 1;
+    this.#isText = this.in.deep || (node !== undefined && (node.text || node.deepText));
+    this.#carries = this.#purpose === 'answer' && node?.value === true;
+    if (this.#carries) this.#carry.clear();
+    if (this.#isText) this.#channel++;
+  }
+
+  beginKey(at: number): void {
+    this.#keyStart = this.base + at;
+    this.#start = this.base + at + 1;
+    this.#isText = this.in.deep;
+    this.#carries = this.in.members !== undefined;
+    if (this.#carries) this.#carry.clear();
+    if (this.#isText) this.#channel++;
+    this.findings.empty = false;
+  }
+
+  /** The piece ends inside a token. */
+  cut(bytes: Uint8Array, to: number): void {
+    const from = Math.max(this.from, this.#start - this.base);
+    if (this.#carries) this.#carry.add(bytes, from, to);
+    if (this.#isText && from < to) this.sink?.text(this.#channel, bytes, from, to);
+  }
+
+  /** Whether the token that ends here began in an earlier piece; what there was of it is then in `#carry`. */
+  #wasCut(bytes: Uint8Array, at: number): boolean {
+    if (this.#start - this.base >= this.from) return false;
+    this.#carry.add(bytes, this.from, at);
+    return true;
+  }
+
+  #endText(bytes: Uint8Array, at: number): Failure | undefined {
+    const end = this.base + at;
+    if (end === this.#start) return undefined;
+    this.findings.textBytes += end - this.#start;
+    if (this.#purpose === 'answer') {
+      const from = Math.max(this.from, this.#start - this.base);
+      if (from < at) this.sink?.text(this.#channel, bytes, from, at);
+      return undefined;
+    }
+    return this.findings.addSpan(this.#start, end) ? undefined : invalid('has too many strings of text');
+  }
+
+  endString(bytes: Uint8Array, at: number): Failure | undefined {
+    if (this.#isText) {
+      const problem = this.#endText(bytes, at);
+      if (problem !== undefined) return problem;
+    }
+    const node = this.#node;
+    if (node === undefined) return undefined;
+    let value: string | undefined;
+    if (this.#carries) {
+      const cut = this.#wasCut(bytes, at);
+      const raw = cut ? this.#carry.whole : bytes;
+      const start = cut ? 0 : this.#start - this.base;
+      const end = cut ? (raw?.length ?? 0) : at;
+      if (raw !== undefined && end - start <= MAX_VALUE_BYTES) value = unescapedText(raw, start, end);
+    }
+    return this.#found(node, KIND.string, this.#start - 1, this.base + at + 1, value);
+  }
+
+  endNumber(bytes: Uint8Array, at: number): Failure | undefined {
+    const node = this.#node;
+    if (node === undefined) return undefined;
+    let value: number | undefined;
+    if (this.#carries) {
+      const cut = this.#wasCut(bytes, at);
+      const raw = cut ? this.#carry.whole : bytes;
+      const start = cut ? 0 : this.#start - this.base;
+      const end = cut ? (raw?.length ?? 0) : at;
+      if (raw !== undefined && end - start <= MAX_VALUE_BYTES) value = numberValue(raw, start, end);
+    }
+    return this.#found(node, KIND.number, this.#start, this.base + at, value);
+  }
+
+  endLiteral(literal: 'true' | 'false' | 'null', endInPiece: number): Failure | undefined {
+    const node = this.#node;
+    if (node === undefined) return undefined;
+    const end = this.base + endInPiece;
+    if (literal === 'null') return this.#found(node, KIND.null, this.#start, end, undefined);
+    return this.#found(node, KIND.boolean, this.#start, end, literal === 'true');
+  }
+
+  #found(
+    node: ShapeNode,
+    kind: KindNumber,
+    start: number,
+    end: number,
+    value: string | number | boolean | undefined,
+  ): Failure | undefined {
+    this.findings.tally(node, kind);
+    if (!node.value) return undefined;
+    const place = this.findings.add(node, kind, this.#keyStart, start, end, this.in.element, value);
+    if (place !== undefined || this.#purpose !== 'request') return undefined;
+    return this.#tooMany(node);
+  }
+
+  endKey(bytes: Uint8Array, at: number): Failure | undefined {
+    this.#node = undefined;
+    if (this.#isText) {
+      const problem = this.#endText(bytes, at);
+      if (problem !== undefined) return problem;
+    }
+    const members = this.in.members;
+    if (members === undefined) return undefined;
+    const cut = this.#wasCut(bytes, at);
+    const key = cut ? this.#carry.whole : bytes;
+    if (key === undefined) return undefined;
+    const start = cut ? 0 : this.#start - this.base;
+    const end = cut ? key.length : at;
+    let index = memberOf(members, key, start, end);
+    if (index === -1) {
+      if (isForeign(members, key, start, end)) return undefined;
+      const name = unescapedText(key, start, end);
+      index = members.folded.get(foldedKey(name)) ?? -1;
+      if (index === -1) return undefined;
+      const known = members.names[index]!;
+      if (known !== name) return this.#purpose === 'request' ? otherCase(known) : undefined;
+    }
+    if (this.#purpose === 'request') {
+      const word = this.in.level * this.#shape.seenWords + (index >> 5);
+      const bit = 1 << (index & 31);
+      if ((this.#seen[word]! & bit) !== 0) return twice(members.names[index]!);
+      this.#seen[word]! |= bit;
+    }
+    this.#node = members.nodes[index];
+    return undefined;
+  }
+
+  openDocument(at: number): Failure | undefined {
+    this.#node = this.#shape.root;
+    this.#keyStart = this.base + at;
+    this.findings.insertAt = this.base + at + 1;
+    return this.open(at, true);
+  }
+
+  open(at: number, isObject: boolean): Failure | undefined {
+    if (this.depth === MAX_DEPTH) return invalid(`is nested deeper than ${MAX_DEPTH} levels`);
+    const node = this.#node;
+    const outer = this.in;
+    this.depth++;
+    if (this.depth === this.#stack.length) this.#stack.push(newContainer());
+    const inner = this.#stack[this.depth]!;
+    inner.isObject = isObject;
+    inner.deep = outer.deep;
+    inner.members = undefined;
+    inner.items = undefined;
+    inner.element = isObject ? outer.element : -1;
+    inner.place = undefined;
+    if (node !== undefined) {
+      inner.deep ||= node.deepText;
+      inner.level = node.level;
+      if (isObject) inner.members = node.members;
+      else inner.items = node.items;
+      const kind = isObject ? KIND.object : KIND.array;
+      this.findings.tally(node, kind);
+      if (node.value) {
+        const start = this.base + at;
+        inner.place = this.findings.add(node, kind, this.#keyStart, start, start, outer.element, undefined);
+        if (inner.place === undefined && this.#purpose === 'request') return this.#tooMany(node);
+      }
+      const words = this.#shape.seenWords;
+      for (let word = 0; word < words; word++) this.#seen[node.level * words + word] = 0;
+    }
+    this.in = inner;
+    return undefined;
+  }
+
+  /** True when that was the document. */
+  close(endInPiece: number): boolean {
+    const { place } = this.in;
+    if (place !== undefined) place.end = this.base + endInPiece;
+    this.depth--;
+    this.in = this.#stack[this.depth]!;
+    return this.depth === 0;
+  }
+
+  #tooMany(node: ShapeNode): Failure {
+    return invalid(`has too many values at ${this.#shape.pathBySlot[node.slot]}`);
+  }
+}
+
+export function invalid(what: string): Failure {
+  return failure('invalid_body', `The request body ${what}.`);
+}
+
+function twice(name: string): Failure {
+  return failure(
+    'duplicate_key',
+    `The key "${name}" appears twice in one object: JSON parsers differ in which they take, so send it once.`,
+    {
+      param: name,
+    },
+  );
+}
+
+function otherCase(name: string): Failure {
+  return failure(
+    'duplicate_key',
+    `A key differs from "${name}" only in its letters' case: some JSON parsers take it for the same, so write it "${name}".`,
+    {
+      param: name,
+    },
+  );
+}
+
+function newContainer(): Container {
+  return {
+    isObject: false,
+    deep: false,
+    members: undefined,
+    items: undefined,
+    level: 0,
+    element: -1,
+    place: undefined,
+  };
+}

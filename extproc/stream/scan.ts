@@ -1,0 +1,265 @@
+import type { Failure } from '../errors.ts';
+import type { TextSink } from '../providers/adapter.ts';
+import type { CompiledShape } from './compiled-shape.ts';
+import type { Found, JsonScanner, Kind, ScannedBody, ScannerOptions } from './json.ts';
+import { invalid, Meaning } from './meaning.ts';
+import { NUMBER_ENDS, NUMBER_NEXT, numberBegins, numberMayEnd } from './number.ts';
+import { Utf8Check } from './utf8.ts';
+
+// What may come next. Plain numbers in this order: from STRING to NUMBER a token is open, which a piece may cut.
+const DOCUMENT = 0;
+const FIRST_KEY = 1;
+const KEY = 2;
+const COLON = 3;
+const VALUE = 4;
+const FIRST_ITEM = 5;
+const AFTER_VALUE = 6;
+const DONE = 7;
+const STRING = 8;
+const ESCAPE = 9;
+const HEX = 10;
+const LITERAL = 11;
+const NUMBER = 12;
+
+interface Literal {
+  readonly name: 'true' | 'false' | 'null';
+  readonly bytes: Uint8Array;
+}
+
+const LITERALS = {
+  true: { name: 'true', bytes: Buffer.from('true') },
+  false: { name: 'false', bytes: Buffer.from('false') },
+  null: { name: 'null', bytes: Buffer.from('null') },
+} as const satisfies Record<string, Literal>;
+
+const UTF_16 = invalid('is not UTF-8: it looks like UTF-16 or UTF-32');
+
+/** The machine: one byte after the other, a stack of its own, nothing looked at twice. */
+export class Scan implements JsonScanner {
+  readonly #purpose: NonNullable<ScannerOptions['purpose']>;
+  readonly #meaning: Meaning;
+  readonly #utf8 = new Utf8Check();
+  #failed: Failure | undefined;
+  #state = DOCUMENT;
+  /** Of an open string. */
+  #inKey = false;
+  #hexLeft = 0;
+  #numberPlace = 0;
+  #literal: Literal = LITERALS.null;
+  #literalAt = 0;
+
+  constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
+    this.#purpose = purpose;
+    this.#meaning = new Meaning(shape, purpose);
+  }
+
+  all(path: string): readonly Found[] {
+    return this.#meaning.findings.all(path);
+  }
+
+  one(path: string): Found | undefined {
+    return this.#meaning.findings.one(path);
+  }
+
+  count(path: string, kind?: Kind): number {
+    return this.#meaning.findings.count(path, kind);
+  }
+
+  push(bytes: Uint8Array, sink?: TextSink): Failure | undefined {
+    if (this.#failed !== undefined || bytes.length === 0) return this.#failed;
+    const meaning = this.#meaning;
+    if (this.#purpose === 'request') meaning.findings.bytes.push(bytes);
+    meaning.sink = sink;
+    this.#failed = this.#take(bytes, 0, bytes.length);
+    meaning.sink = undefined;
+    meaning.base += bytes.length;
+    return this.#failed;
+  }
+
+  finish(): ScannedBody | Failure {
+    if (this.#failed === undefined && this.#state !== DONE) {
+      this.#failed = invalid(
+        this.#state === DOCUMENT ? 'is empty: send a JSON object' : 'ends before its JSON object is complete',
+      );
+    }
+    return this.#failed ?? this.#meaning.findings;
+  }
+
+  reset(): void {
+    this.#failed = undefined;
+    this.#state = DOCUMENT;
+    this.#utf8.reset();
+    this.#meaning.reset();
+  }
+
+  scan(bytes: Uint8Array, start: number, end: number): ScannedBody | Failure {
+    this.reset();
+    this.#meaning.findings.buffer = bytes;
+    this.#failed = this.#take(bytes, start, end);
+    return this.finish();
+  }
+
+  #take(bytes: Uint8Array, from: number, to: number): Failure | undefined {
+    if (this.#state === DOCUMENT && from < to) {
+      const first = bytes[from]!;
+      if (first === 0xef) return invalid('begins with a byte order mark: send UTF-8 without one');
+      if (first === 0 || first >= 0xfe) return UTF_16;
+    }
+    if (!this.#utf8.push(bytes, from, to)) return invalid('is not valid UTF-8');
+    this.#meaning.from = from;
+    return this.#run(bytes, from, to);
+  }
+
+  #run(bytes: Uint8Array, from: number, to: number): Failure | undefined {
+    const meaning = this.#meaning;
+    let state = this.#state;
+    let at = from;
+    while (at < to) {
+      let byte = bytes[at]!;
+      if (state === STRING) {
+        while (byte !== 0x22 && byte !== 0x5c && byte >= 0x20 && ++at < to) byte = bytes[at]!;
+        if (at === to) break;
+        if (byte < 0x20) return this.#unexpected(at, byte);
+        if (byte === 0x5c) {
+          state = ESCAPE;
+        } else {
+          const problem = this.#inKey ? meaning.endKey(bytes, at) : meaning.endString(bytes, at);
+          if (problem !== undefined) return problem;
+          state = this.#inKey ? COLON : AFTER_VALUE;
+        }
+        at++;
+        continue;
+      }
+      if (state === NUMBER) {
+        let place = this.#numberPlace;
+        let next = NUMBER_NEXT[place * 256 + byte]!;
+        while (next !== NUMBER_ENDS) {
+          place = next;
+          if (++at === to) break;
+          next = NUMBER_NEXT[place * 256 + bytes[at]!]!;
+        }
+        this.#numberPlace = place;
+        if (at === to) break;
+        if (!numberMayEnd(place)) return this.#unexpected(at, bytes[at]!);
+        const problem = meaning.endNumber(bytes, at);
+        if (problem !== undefined) return problem;
+        state = AFTER_VALUE;
+        continue;
+      }
+      if (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) {
+        if (state >= STRING) return this.#unexpected(at, byte);
+        at++;
+        continue;
+      }
+      switch (state) {
+        case AFTER_VALUE:
+          if (byte === 0x2c) state = meaning.in.isObject ? KEY : VALUE;
+          else if (byte === (meaning.in.isObject ? 0x7d : 0x5d)) state = meaning.close(at + 1) ? DONE : AFTER_VALUE;
+          else return this.#unexpected(at, byte);
+          break;
+        case FIRST_KEY:
+        case KEY:
+          if (byte === 0x22) {
+            meaning.beginKey(at);
+            this.#inKey = true;
+            state = STRING;
+          } else if (byte === 0x7d && state === FIRST_KEY) {
+            state = meaning.close(at + 1) ? DONE : AFTER_VALUE;
+          } else {
+            return this.#unexpected(at, byte);
+          }
+          break;
+        case COLON:
+          if (byte !== 0x3a) return this.#unexpected(at, byte);
+          state = VALUE;
+          break;
+        case FIRST_ITEM:
+        case VALUE:
+          if (byte === 0x5d && state === FIRST_ITEM) {
+            state = meaning.close(at + 1) ? DONE : AFTER_VALUE;
+            break;
+          }
+          if (!meaning.in.isObject) meaning.beginItem(at);
+          if (byte === 0x22) {
+            meaning.beginString(at);
+            this.#inKey = false;
+            state = STRING;
+          } else if (byte === 0x7b || byte === 0x5b) {
+            const problem = meaning.open(at, byte === 0x7b);
+            if (problem !== undefined) return problem;
+            state = byte === 0x7b ? FIRST_KEY : FIRST_ITEM;
+          } else if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) {
+            meaning.beginScalar(at);
+            this.#numberPlace = numberBegins(byte);
+            state = NUMBER;
+          } else if (byte === 0x74 || byte === 0x66 || byte === 0x6e) {
+            meaning.beginScalar(at);
+            this.#literal = byte === 0x74 ? LITERALS.true : byte === 0x66 ? LITERALS.false : LITERALS.null;
+            this.#literalAt = 1;
+            state = LITERAL;
+          } else {
+            return this.#unexpected(at, byte);
+          }
+          break;
+        case ESCAPE:
+          if (byte === 0x75) {
+            this.#hexLeft = 4;
+            state = HEX;
+          } else if (isSimpleEscape(byte)) {
+            state = STRING;
+          } else {
+            return this.#unexpected(at, byte);
+          }
+          break;
+        case HEX:
+          if (!isHexDigit(byte)) return this.#unexpected(at, byte);
+          if (--this.#hexLeft === 0) state = STRING;
+          break;
+        case LITERAL:
+          if (byte !== this.#literal.bytes[this.#literalAt]) return this.#unexpected(at, byte);
+          if (++this.#literalAt === this.#literal.bytes.length) {
+            const problem = meaning.endLiteral(this.#literal.name, at + 1);
+            if (problem !== undefined) return problem;
+            state = AFTER_VALUE;
+          }
+          break;
+        case DOCUMENT: {
+          if (byte !== 0x7b) return invalid('must be a JSON object');
+          const problem = meaning.openDocument(at);
+          if (problem !== undefined) return problem;
+          state = FIRST_KEY;
+          break;
+        }
+        default:
+          return invalid(`goes on after the end of its JSON object, at byte ${meaning.base + at}`);
+      }
+      at++;
+    }
+    this.#state = state;
+    if (state >= STRING) meaning.cut(bytes, to);
+    return undefined;
+  }
+
+  #unexpected(at: number, byte: number): Failure {
+    // A zero beside ASCII is what other encodings leave.
+    if (byte === 0) return UTF_16;
+    return invalid(`is not valid JSON: unexpected byte at offset ${this.#meaning.base + at}`);
+  }
+}
+
+function isSimpleEscape(byte: number): boolean {
+  return (
+    byte === 0x22 ||
+    byte === 0x5c ||
+    byte === 0x2f ||
+    byte === 0x62 ||
+    byte === 0x66 ||
+    byte === 0x6e ||
+    byte === 0x72 ||
+    byte === 0x74
+  );
+}
+
+function isHexDigit(byte: number): boolean {
+  return (byte >= 0x30 && byte <= 0x39) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66);
+}

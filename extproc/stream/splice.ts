@@ -1,0 +1,26 @@
+import type { Splice } from '../providers/adapter.ts';
+
+/** The pieces with the changes carried out: what is not changed is not copied, only seen through other views. */
+export function splice(pieces: readonly Uint8Array[], splices: readonly Splice[]): Uint8Array[] {
+  const result: Uint8Array[] = [];
+  let base = 0;
+  let next = 0;
+  /** Everything before it is written or replaced. */
+  let done = 0;
+  for (const piece of pieces) {
+    const end = base + piece.length;
+    while (done < end) {
+      const change = splices[next];
+      const until = change === undefined ? end : Math.min(end, change.start);
+      if (done < until) result.push(piece.subarray(done - base, until - base));
+      done = Math.max(done, until);
+      if (change === undefined || change.start >= end) break;
+      if (change.bytes.length > 0) result.push(change.bytes);
+      done = Math.max(done, change.end);
+      next++;
+    }
+    base = end;
+  }
+  for (; next < splices.length; next++) result.push(splices[next]!.bytes);
+  return result;
+}

@@ -1,0 +1,147 @@
+const HEX_DIGIT = table(
+  0,
+  [...'0123456789abcdefABCDEF'].map((digit) => [digit, Number.parseInt(digit, 16)]),
+);
+
+/** What a letter after a backslash stands for; any other stands for itself. */
+const SIMPLE_ESCAPE = table('same', [
+  ['b', 0x08],
+  ['f', 0x0c],
+  ['n', 0x0a],
+  ['r', 0x0d],
+  ['t', 0x09],
+]);
+
+/**
+ * Writes the text of raw JSON string contents as UTF-8 to `target` from `at` on; returns where it ends (it is never longer than what was written with
+ * escapes). Half surrogates become U+FFFD. `unfinished` bytes at the end (a cut escape, or a half whose other half may follow) are left alone
+ * unless `last`.
+ */
+export function unescapeInto(target: Uint8Array, at: number, raw: Uint8Array, start: number, end: number): number {
+  let to = at;
+  let from = start;
+  while (from < end) {
+    const byte = raw[from]!;
+    if (byte !== 0x5c) {
+      target[to++] = byte;
+      from++;
+      continue;
+    }
+    const letter = from + 1 < end ? raw[from + 1]! : 0;
+    if (letter !== 0x75) {
+      if (letter !== 0) target[to++] = SIMPLE_ESCAPE[letter]!;
+      from += 2;
+      continue;
+    }
+    let code = codeUnit(raw, from, end);
+    from += 6;
+    if (code >= 0xd800 && code < 0xdc00) {
+      const low = from + 1 < end && raw[from] === 0x5c && raw[from + 1] === 0x75 ? codeUnit(raw, from, end) : 0;
+      if (low >= 0xdc00 && low < 0xe000) {
+        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+        from += 6;
+      } else {
+        code = 0xfffd;
+      }
+    } else if (code >= 0xdc00 && code < 0xe000) {
+      code = 0xfffd;
+    }
+    to = writeCodePoint(target, to, code);
+  }
+  return to;
+}
+
+/** The text of one raw string. */
+export function unescapedText(raw: Uint8Array, start: number, end: number): string {
+  if (raw.subarray(start, end).indexOf(0x5c) === -1) return text(raw, start, end);
+  const target = new Uint8Array(end - start);
+  return text(target, 0, unescapeInto(target, 0, raw, start, end));
+}
+
+/** Node has these on every Buffer, and they work on any Uint8Array; a view for each string would cost more than its decoding. */
+const slices = Buffer.prototype as unknown as {
+  readonly utf8Slice: (this: Uint8Array, start: number, end: number) => string;
+  readonly latin1Slice: (this: Uint8Array, start: number, end: number) => string;
+};
+
+/** UTF-8 bytes as a string. */
+export function text(bytes: Uint8Array, start: number, end: number): string {
+  return slices.utf8Slice.call(bytes, start, end);
+}
+
+/** ASCII bytes as a string. */
+export function asciiText(bytes: Uint8Array, start: number, end: number): string {
+  return slices.latin1Slice.call(bytes, start, end);
+}
+
+/**
+ * How many bytes at the end of raw contents cannot be decoded yet, because what follows decides: a cut escape, the first half of a surrogate pair,
+ * or a cut UTF-8 sequence (told by `incompleteBytes`).
+ */
+export function unfinishedEscape(raw: Uint8Array, start: number, end: number): number {
+  // The longest is `\ud83d\udc0`: 11 bytes. A backslash begins an escape if the run of backslashes before it is even.
+  const earliest = Math.max(start, end - 11);
+  for (let at = end - 1; at >= earliest; at--) {
+    if (raw[at] !== 0x5c) continue;
+    let first = at;
+    while (first > start && raw[first - 1] === 0x5c) first--;
+    const opens = (at - first) % 2 === 0;
+    if (!opens) return 0;
+    const length = end - at;
+    if (length === 1) return unfinishedHigh(raw, start, at, end);
+    if (raw[at + 1] !== 0x75) return 0;
+    if (length < 6) return unfinishedHigh(raw, start, at, end);
+    if (length > 6) return 0;
+    const code = codeUnit(raw, at, end);
+    return code >= 0xd800 && code < 0xdc00 ? 6 : 0;
+  }
+  return 0;
+}
+
+/** An unfinished escape at `at` may be the second half of a pair whose first half stands right before it. */
+function unfinishedHigh(raw: Uint8Array, start: number, at: number, end: number): number {
+  const before = at - 6;
+  if (before >= start && raw[before] === 0x5c && raw[before + 1] === 0x75) {
+    let first = before;
+    while (first > start && raw[first - 1] === 0x5c) first--;
+    const code = codeUnit(raw, before, at);
+    if ((before - first) % 2 === 0 && code >= 0xd800 && code < 0xdc00) return end - before;
+  }
+  return end - at;
+}
+
+function codeUnit(raw: Uint8Array, escapeAt: number, end: number): number {
+  if (escapeAt + 6 > end) return 0xfffd;
+  return (
+    (HEX_DIGIT[raw[escapeAt + 2]!]! << 12) |
+    (HEX_DIGIT[raw[escapeAt + 3]!]! << 8) |
+    (HEX_DIGIT[raw[escapeAt + 4]!]! << 4) |
+    HEX_DIGIT[raw[escapeAt + 5]!]!
+  );
+}
+
+function writeCodePoint(target: Uint8Array, at: number, code: number): number {
+  let to = at;
+  if (code < 0x80) {
+    target[to++] = code;
+  } else if (code < 0x800) {
+    target[to++] = 0xc0 | (code >> 6);
+    target[to++] = 0x80 | (code & 0x3f);
+  } else if (code < 0x10000) {
+    target[to++] = 0xe0 | (code >> 12);
+    target[to++] = 0x80 | ((code >> 6) & 0x3f);
+    target[to++] = 0x80 | (code & 0x3f);
+  } else {
+    target[to++] = 0xf0 | (code >> 18);
+    target[to++] = 0x80 | ((code >> 12) & 0x3f);
+    target[to++] = 0x80 | ((code >> 6) & 0x3f);
+    target[to++] = 0x80 | (code & 0x3f);
+  }
+  return to;
+}
+
+function table(otherwise: 'same' | 0, entries: readonly (readonly [char: string, stands: number])[]): Uint8Array {
+  const bytes = Uint8Array.from({ length: 256 }, (_, byte) => (otherwise === 'same' ? byte : otherwise));
+  for (const [char, stands] of entries) bytes[char.charCodeAt(0)] = stands;
+  return bytes;
+}

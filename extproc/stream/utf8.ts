@@ -1,0 +1,51 @@
+import { isUtf8 } from 'node:buffer';
+
+/** Checks that a text which comes in pieces, cut anywhere, is UTF-8. */
+export class Utf8Check {
+  /** An incomplete sequence at the end of the last piece. */
+  readonly #tail = new Uint8Array(4);
+  #tailLength = 0;
+
+  reset(): void {
+    this.#tailLength = 0;
+  }
+
+  /** True when the text does not end inside a sequence. */
+  get complete(): boolean {
+    return this.#tailLength === 0;
+  }
+
+  push(bytes: Uint8Array, start: number, end: number): boolean {
+    let from = start;
+    while (this.#tailLength > 0 && from < end) {
+      this.#tail[this.#tailLength++] = bytes[from++]!;
+      const wanted = sequenceLength(this.#tail[0]!);
+      if (this.#tailLength < wanted) {
+        if ((this.#tail[this.#tailLength - 1]! & 0xc0) !== 0x80) return false;
+        continue;
+      }
+      if (!isUtf8(this.#tail.subarray(0, wanted))) return false;
+      this.#tailLength = 0;
+    }
+    const to = end - incompleteBytes(bytes, from, end);
+    for (let at = to; at < end; at++) this.#tail[this.#tailLength++] = bytes[at]!;
+    return from === to || isUtf8(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to));
+  }
+}
+
+/** How many bytes at the end begin a sequence that is not complete there: 0 to 3. */
+export function incompleteBytes(bytes: Uint8Array, start: number, end: number): number {
+  for (let back = 1; back <= 3 && end - back >= start; back++) {
+    const byte = bytes[end - back]!;
+    if (byte < 0x80) return 0;
+    if (byte >= 0xc0) return sequenceLength(byte) > back ? back : 0;
+  }
+  return 0;
+}
+
+/** By its first byte; 1 for what cannot begin a sequence (the check refuses it then). */
+function sequenceLength(first: number): number {
+  if (first >= 0xc2 && first < 0xe0) return 2;
+  if (first >= 0xe0 && first < 0xf0) return 3;
+  return first >= 0xf0 && first < 0xf5 ? 4 : 1;
+}
