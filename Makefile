@@ -28,3 +28,41 @@ run: setup ## Run the gateway on this machine (FILES="a.yaml b.yaml"; without: t
 .PHONY: fmt
 fmt: setup ## Format, and fix what the linter can fix
 	biome check --write .
+
+.PHONY: generate
+generate: setup ## Write what is generated: CRDs, reference pages, protobuf code
+	node tools/generate.ts
+	cd protos && PATH="$(CURDIR)/node_modules/.bin:$$PATH" buf generate
+
+.PHONY: golden
+golden: setup ## Write the expected files of golden tests anew (read the diff)
+	UPDATE_GOLDEN=1 node --test 'translate/**/*.test.ts' 'extproc/**/*golden*.test.ts'
+
+.PHONY: check
+check: setup ## Format, lint, types, unused code, and generated files that are up to date
+	biome ci .
+	tsc -p .
+	knip
+	$(MAKE) generate
+	git diff --exit-code -- crds docs protos
+
+UNIT := $(foreach room,contract crds runtime protos translate extproc standalone cli tools,'$(room)/**/*.test.ts')
+
+.PHONY: test
+test: test-unit e2e-data-plane ## All tests of one machine: unit and data plane
+
+.PHONY: test-unit
+test-unit: setup ## Tests beside the code
+	node --test --test-timeout=120000 $(UNIT)
+
+.PHONY: e2e-data-plane
+e2e-data-plane: setup ## Real clients through real Envoy
+	node --test --test-concurrency=1 --test-timeout=240000 'e2e/data-plane/*.test.ts'
+
+.PHONY: bench
+bench: setup ## Measure against Envoy alone, side by side; writes bench/results
+	node bench/main.ts
+
+.PHONY: clean
+clean: ## Remove what setup installed
+	rm -rf node_modules .tools

@@ -48,6 +48,8 @@ export interface Exchange {
   immediateResponse(response: ImmediateResponse): void;
   /** Ends our side (grpc-status 0). Idempotent. */
   end(): void;
+  /** Gives this stream up with an error (grpc-status 13), after a fault of ours. `closed` follows. */
+  abort(): void;
   /** Stop and resume crediting the peer's flow-control window for this stream: messages already credited may still come. */
   pause(): void;
   resume(): void;

@@ -1,0 +1,120 @@
+/**
+ * The data plane's process: Envoy's ext_proc service with its ledger. A policy comes in by `apply`, one record a request goes out. Ready with the first
+ * policy; a policy that cannot be used leaves the last good one in force.
+ */
+import { randomUUID } from 'node:crypto';
+import { type GatewayPolicy, POLICY_FORMAT_VERSION } from '../contract/policy.ts';
+import { failure } from './errors.ts';
+import { dialectFor } from './providers/registry.ts';
+import { newLearned } from './quota/learned.ts';
+import { openStore } from './quota/memory.ts';
+import type { Overdraft, QuotaStore } from './quota/store.ts';
+import type { Exchange, ExchangeHandler } from './server/exchange.ts';
+import { type Server, startServer } from './server/server.ts';
+import { newCountQueue } from './session/counting.ts';
+import { drive, type Shared } from './session/drive.ts';
+import { newHealth } from './session/health.ts';
+import type { Outcome } from './session/protocol.ts';
+import { refusal } from './session/replies.ts';
+import { type CompiledPolicy, compilePolicy } from './session/routing.ts';
+import { loadEncodings } from './tokens/encodings.ts';
+import { newMeter } from './tokens/meter.ts';
+
+export interface ExtprocOptions {
+  readonly listen: { readonly path: string } | { readonly host: string; readonly port: number };
+  /** The journal's file; absent: nothing survives this process. */
+  readonly journalPath: string | undefined;
+  readonly finished: (outcome: Outcome, overdrafts: readonly Overdraft[]) => void;
+  readonly log: ExtprocLog;
+}
+
+export interface ExtprocLog {
+  info(data: object, message: string): void;
+  warn(data: object, message: string): void;
+  error(data: object, message: string): void;
+}
+
+export interface Extproc {
+  /** Requests that begin from now on follow it. Throws when it cannot be used: the last good one stays. */
+  apply(policy: GatewayPolicy): void;
+  readonly ready: boolean;
+  readonly policyVersion: string | undefined;
+  readonly store: QuotaStore;
+  readonly server: Server;
+  /** Waits for open streams, at most so long; what is still open then is charged as it stands. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
+  const { log, finished } = options;
+  await loadEncodings();
+  const store = openStore({ journalPath: options.journalPath, log });
+  const learned = newLearned();
+  const health = newHealth();
+  const epoch = randomUUID();
+  let policy: CompiledPolicy | undefined;
+  let requests = 0;
+  const shared: Shared = {
+    policy: () => policy,
+    store,
+    learned,
+    health,
+    counts: newCountQueue(),
+    newMeter,
+    newId: () => `${epoch}/${requests++}`,
+    random: Math.random,
+    now: () => performance.timeOrigin + performance.now(),
+    finished,
+    fault: (error) => log.error({ error }, 'a request failed by a fault of the gateway'),
+    keptBytes: 0,
+  };
+  const server = await startServer({
+    ...options.listen,
+    handler: (exchange) => drive(exchange, shared) ?? refuseUntilReady(exchange, shared.now),
+    beforeFlush: () => store.flush(),
+    log,
+  });
+  return {
+    apply(next) {
+      if (next.formatVersion !== POLICY_FORMAT_VERSION) {
+        throw new Error(`the policy has format ${next.formatVersion}, and this program reads ${POLICY_FORMAT_VERSION}`);
+      }
+      const compiled = compilePolicy(next);
+      health.keepOnly(new Set(next.entries.flatMap(({ rules }) => rules.flatMap(({ targets }) => targets.map(({ id }) => id)))));
+      policy = compiled;
+      log.info({ version: next.version }, 'policy applied');
+    },
+    get ready() {
+      return policy !== undefined;
+    },
+    get policyVersion() {
+      return policy?.version;
+    },
+    store,
+    server,
+    async close(deadlineMs) {
+      await server.close(deadlineMs);
+      store.flush();
+      store.close();
+    },
+  };
+}
+
+/** Before the first policy nothing is known, so nothing passes. */
+function refuseUntilReady(exchange: Exchange, now: () => number): ExchangeHandler {
+  const nothing = () => {};
+  return {
+    requestHeaders(headers) {
+      const first = (wanted: string) => headers.find(([name]) => name === wanted)?.[1];
+      const problem = failure('overloaded', 'The gateway has no policy yet; try again shortly.', { retryAfterMs: 1000 });
+      exchange.immediateResponse(refusal(dialectFor(first(':path') ?? '', first), problem, [], now()));
+    },
+    requestBody: nothing,
+    requestTrailers: nothing,
+    responseHeaders: nothing,
+    responseBody: nothing,
+    responseTrailers: nothing,
+    drained: nothing,
+    closed: nothing,
+  };
+}

@@ -1,0 +1,209 @@
+/** Before a request may go on: which rule and backend, whether it may be asked at all, and what it must hold. Pure. */
+import type { KeyPart, ModelFacts, Passthrough, Quota, Tokenizer } from '../../contract/policy.ts';
+import { type Failure, failure } from '../errors.ts';
+import type { Endpoint, RequestFacts } from '../providers/adapter.ts';
+import { bucketsFor } from '../quota/keys.ts';
+import type { BucketRef, OutputDemand } from '../quota/store.ts';
+import {
+  type CompiledEntry,
+  type CompiledRule,
+  type CompiledTarget,
+  chooseTarget,
+  findPassthrough,
+  findRule,
+  modelFacts,
+} from './routing.ts';
+
+/** Where nobody says how much a model answers at most: what a whole answer holds then. State `maxOutputTokens` of the model to be exact. */
+const ASSUMED_MAX_OUTPUT_TOKENS = 16_384;
+
+export interface Choice {
+  readonly rule: CompiledRule;
+  readonly target: CompiledTarget;
+  readonly facts: RequestFacts;
+  /** What the backend calls the model. */
+  readonly backendModel: string;
+  readonly modelFacts: ModelFacts | undefined;
+  /** A rule or the backend names the model, so it may label metrics. */
+  readonly modelIsKnown: boolean;
+  readonly tokenizer: Tokenizer;
+}
+
+/** The rule and the backend, or why there is none. */
+export function choose(
+  entry: CompiledEntry,
+  endpoint: Endpoint,
+  facts: RequestFacts,
+  header: (name: string) => readonly string[],
+  bodyBytes: number,
+  healthy: (target: string) => boolean,
+  random: number,
+): Choice | Failure {
+  const rule = findRule(entry, facts.model, header);
+  if (rule === undefined) {
+    return failure(
+      'model_not_found',
+      `No rule of this gateway serves the model ${quoted(facts.model)} here; GET /v1/models lists what it serves.`,
+      { param: 'model' },
+    );
+  }
+  if (bodyBytes > rule.rule.maxRequestBodyBytes) return bodyTooLarge(rule.rule.maxRequestBodyBytes);
+  const target = chooseTarget(rule.targets, endpoint.schemas, healthy, random);
+  if (target === undefined) {
+    return failure(
+      'model_not_found',
+      `No backend of the model ${quoted(facts.model)} speaks the API of ${endpoint.method} ${endpoint.path}; use a client for another API.`,
+      { param: 'model' },
+    );
+  }
+  const backendModel = target.model ?? facts.model;
+  const known = modelFacts(target.backendPolicy, backendModel);
+  return {
+    rule,
+    target,
+    facts,
+    backendModel,
+    modelFacts: known,
+    modelIsKnown: rule.rule.models.includes(facts.model) || known?.name === facts.model,
+    tokenizer: target.backendPolicy.tokenizer,
+  };
+}
+
+export function bodyTooLarge(maxBytes: number): Failure {
+  return failure(
+    'request_too_large',
+    `The request body is larger than the ${maxBytes} bytes that this route takes; send less, or raise maxRequestBodySize of the AIGatewayRoute.`,
+  );
+}
+
+function quoted(model: string): string {
+  return JSON.stringify(model.length > 100 ? `${model.slice(0, 100)}…` : model);
+}
+
+export interface AdmittedPassthrough {
+  readonly passthrough: Passthrough;
+  readonly buckets: readonly BucketRef[];
+}
+
+/** What is not known passes only where a route lists it, and past a token quota only where it says so: its bytes are not read. */
+export function admitPassthrough(
+  entry: CompiledEntry,
+  method: string,
+  path: string,
+  header: (name: string) => readonly string[],
+): AdmittedPassthrough | Failure {
+  const found = findPassthrough(entry, method, path);
+  if (found === undefined) {
+    return failure('unknown_endpoint', `This gateway does not serve ${method} ${path.slice(0, 200)}.`);
+  }
+  const { passthrough, quotas } = found;
+  const counting = quotas.some(({ limit, mode }) => limit.type !== 'Requests' && mode === 'Enforce');
+  if (passthrough.unmetered === 'Refuse' && counting) {
+    return failure(
+      'unmetered_endpoint',
+      'A token quota stands here and this endpoint is not counted; it passes only if the route says unmetered: Allow.',
+    );
+  }
+  const requests = quotas.filter(({ limit }) => limit.type === 'Requests');
+  const keyed = bucketsFor(requests, { header, model: '', route: passthrough.route });
+  return 'missing' in keyed ? missingKey(keyed.missing) : { passthrough, buckets: keyed.buckets };
+}
+
+function missingKey({ quota, part }: { readonly quota: Quota; readonly part: KeyPart }): Failure {
+  const header = part.type === 'Header';
+  const what = header ? `exactly one value of the header ${part.name}` : `a ${part.type.toLowerCase()}`;
+  return failure(
+    'missing_quota_key',
+    `The quota ${quota.id} is kept by ${what}; send it with each request.`,
+    header ? { param: part.name } : {},
+  );
+}
+
+export interface Plan {
+  readonly buckets: readonly BucketRef[];
+  /** An upper bound of the input as far as text goes; media are estimated. */
+  readonly inputTokens: number;
+  readonly output: OutputDemand;
+  /** Output for each choice that may come at most, as far as known. */
+  readonly choiceTokens: number;
+  /** An output bound that must be sent although nothing is short: the policy's. */
+  readonly policyBound: number | undefined;
+  readonly hidden: boolean;
+}
+
+/** What the request must hold, or why it may not pass. */
+export function plan(
+  endpoint: Endpoint,
+  choice: Choice,
+  header: (name: string) => readonly string[],
+  learnedTokens: (key: string) => number,
+): Plan | Failure {
+  const { facts, rule, modelFacts: model } = choice;
+  const keyed = bucketsFor(rule.quotas, { header, model: facts.model, route: rule.rule.route });
+  if ('missing' in keyed) return missingKey(keyed.missing);
+  const tokenQuotas = keyed.buckets.filter(({ quota }) => quota.limit.type !== 'Requests');
+  const refusing = tokenQuotas.find(({ quota }) => quota.unbounded === 'Refuse' && quota.mode === 'Enforce');
+  if (endpoint.kind === 'metered' && facts.unbounded.length > 0 && refusing !== undefined) {
+    return failure(
+      'unbounded_cost',
+      `The request's cost cannot be bounded beforehand (${facts.unbounded.join(', ')}) and the quota ${refusing.quota.id} has unbounded: Refuse.`,
+    );
+  }
+  const limit = rule.rule.requestLimits.outputTokens;
+  const asked = facts.askedOutputTokens;
+  if (limit !== undefined && asked !== undefined && asked > limit) {
+    return failure('output_tokens_exceeded', `At most ${limit} output tokens may be asked for here, not ${asked}.`);
+  }
+  const most = Math.min(
+    asked ?? Number.POSITIVE_INFINITY,
+    model?.maxOutputTokens ?? Number.POSITIVE_INFINITY,
+    model?.contextTokens ?? Number.POSITIVE_INFINITY,
+  );
+  const policyBound = limit !== undefined && most > limit && facts.hasOutput ? limit : undefined;
+  const choiceTokens = policyBound ?? (Number.isFinite(most) ? most : ASSUMED_MAX_OUTPUT_TOKENS);
+  const hidden =
+    model === undefined || model.hiddenOutput === 'Auto'
+      ? facts.hiddenOutput || endpoint.hidesOutput?.(choice.backendModel) === true
+      : model.hiddenOutput === 'Yes';
+  const counted = endpoint.kind === 'metered' && facts.hasOutput && countsOutput(tokenQuotas);
+  return {
+    buckets: keyed.buckets,
+    inputTokens: endpoint.kind === 'metered' ? inputUpperBound(facts, choice.tokenizer) : 0,
+    output: counted
+      ? outputDemand(facts, choiceTokens, hidden, learnedTokens(learnedKey(choice)))
+      : { mode: 'none', want: 0, least: 0 },
+    choiceTokens,
+    policyBound,
+    hidden,
+  };
+}
+
+export function countsOutput(buckets: readonly BucketRef[]): boolean {
+  return buckets.some(({ quota }) => quota.limit.type === 'OutputTokens' || quota.limit.type === 'TotalTokens');
+}
+
+export function countsInput(buckets: readonly BucketRef[]): boolean {
+  return buckets.some(({ quota }) => quota.limit.type === 'InputTokens' || quota.limit.type === 'TotalTokens');
+}
+
+/** Byte-level encodings have no token of less than one byte. */
+function inputUpperBound(facts: RequestFacts, tokenizer: Tokenizer): number {
+  return inputTokens(facts, Math.ceil((facts.textBytes * (tokenizer.factorPercent ?? 100)) / 100));
+}
+
+/** The whole input, given the tokens of its text. */
+export function inputTokens(facts: RequestFacts, textTokens: number): number {
+  return textTokens + facts.overheadTokens + facts.givenTokens + facts.mediaTokens;
+}
+
+/** Learned estimates are kept by route and the backend's model: both are of the policy's making or bounded by it. */
+export function learnedKey(choice: Choice): string {
+  return `${choice.rule.rule.route} ${choice.modelIsKnown ? choice.backendModel : '*'}`;
+}
+
+function outputDemand(facts: RequestFacts, choiceTokens: number, hidden: boolean, learned: number): OutputDemand {
+  const all = facts.choices * choiceTokens;
+  if (facts.stream && !hidden)
+    return { mode: 'lease', want: Math.min(all, facts.choices * learned), least: facts.choices };
+  return { mode: 'bound', want: all, least: Math.min(all, facts.choices * Math.max(1, facts.leastOutputTokens)) };
+}

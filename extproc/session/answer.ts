@@ -1,0 +1,281 @@
+/**
+ * The second half of a session: the provider's answer on its way to the client. Bytes pass as they come; text and usage are read beside them; a stream goes
+ * no further than what is held for it. Enters: response events; leaves: actions, and at the end what the answer cost (`evidence`).
+ */
+import { failure } from '../errors.ts';
+import type { Dialect, StreamReader, Usage, WholeReader } from '../providers/adapter.ts';
+import type { BucketView, Hold } from '../quota/store.ts';
+import type { HeaderList } from '../server/exchange.ts';
+import type { Meter } from '../tokens/meter.ts';
+import { estimated } from './charge.ts';
+import type { Action } from './protocol.ts';
+import { limitHeaders } from './replies.ts';
+import type { TextSample } from './sample.ts';
+import { newStreamAnswer, type StreamAnswer } from './stream-answer.ts';
+
+/** More is asked for at once while there is plenty: a grant costs a journal entry. */
+const SMALLEST_EXTENSION_TOKENS = 64;
+const LARGEST_EXTENSION_TOKENS = 4096;
+
+const INFLATED_ENCODINGS = new Set(['gzip', 'x-gzip', 'deflate', 'br', 'zstd']);
+
+export interface AnswerContext {
+  readonly dialect: Dialect;
+  readonly views: readonly BucketView[];
+  /** Absent: the answer passes uncounted (passthrough, `free` endpoints, Envoy's own replies). */
+  readonly metered: MeteredContext | undefined;
+}
+
+export interface MeteredContext {
+  readonly readers: { readonly whole: WholeReader; readonly stream: StreamReader };
+  readonly meter: () => Meter;
+  readonly sample: () => TextSample;
+  /** Absent where no quota counts output as it comes: nothing to be cut for. */
+  readonly lease: { readonly hold: Hold; readonly tokens: number } | undefined;
+  readonly inputTokens: () => number;
+}
+
+export class Answer {
+  status: number | undefined;
+  firstTokenMs: number | undefined;
+  bytes = 0;
+  cut = false;
+  /** The provider's answer came to its end, or we ended it. */
+  ended = false;
+  /** Waits for an extension: what comes meanwhile is kept, and the driver stops reading. */
+  blocked = false;
+  mode: 'unknown' | 'pass' | 'whole' | 'stream' = 'unknown';
+  /** An answer in an encoding that we cannot read. */
+  unreadable = false;
+  failed: ReturnType<typeof failure> | undefined;
+  readonly #context: AnswerContext;
+  #stream: StreamAnswer | undefined;
+  #sample: TextSample | undefined;
+  #inflating = false;
+  #upstreamEnded = false;
+  #trailers = false;
+  #waiting: Uint8Array[] = [];
+  #sent: Uint8Array[] = [];
+
+  constructor(context: AnswerContext) {
+    this.#context = context;
+  }
+
+  get #readers() {
+    return this.#context.metered!.readers;
+  }
+
+  headers(headers: HeaderList, endOfStream: boolean, nowMs: number, out: Action[]): void {
+    const get = (wanted: string) => headers.find(([name]) => name === wanted)?.[1];
+    this.status = Number(get(':status'));
+    const { dialect, metered, views } = this.#context;
+    const counted = metered !== undefined && this.status >= 200 && this.status < 300;
+    const streamed = counted && (get('content-type') ?? '').toLowerCase().startsWith('text/event-stream');
+    this.mode = !counted ? 'pass' : streamed ? 'stream' : 'whole';
+    const remove: string[] = [];
+    const encoding = (get('content-encoding') ?? 'identity').trim().toLowerCase();
+    if (counted && encoding !== 'identity' && encoding !== '') {
+      if (INFLATED_ENCODINGS.has(encoding)) {
+        this.#inflating = true;
+        out.push({ type: 'inflate', encoding });
+        // A stream may have to be cut or changed, so it goes on as plain text.
+        if (streamed) remove.push('content-encoding');
+      } else {
+        this.unreadable = true;
+        this.mode = 'pass';
+      }
+    }
+    if (streamed) remove.push('content-length');
+    const set = limitHeaders(dialect, views, nowMs);
+    out.push({ type: 'response-headers', mutation: { set, remove } });
+    if (this.mode === 'stream') this.#openStream();
+    if (this.mode === 'whole') this.#sample = metered!.sample();
+    if (endOfStream) this.ended = true;
+  }
+
+  #openStream(): void {
+    const { readers, meter, lease } = this.#context.metered!;
+    this.#stream = newStreamAnswer(readers.stream, meter(), lease?.tokens ?? Number.POSITIVE_INFINITY, (bytes) =>
+      this.#sent.push(bytes),
+    );
+  }
+
+  body(bytes: Uint8Array, endOfStream: boolean, nowMs: number, out: Action[]): void {
+    if (this.ended) return;
+    this.bytes += bytes.length;
+    if (endOfStream) this.#upstreamEnded = true;
+    if (this.mode === 'stream') {
+      if (this.#inflating) this.#inflate(bytes, endOfStream, out);
+      else this.#take(bytes, nowMs, out);
+      return;
+    }
+    out.push({ type: 'response-body', bytes, endOfStream });
+    if (this.mode === 'whole') {
+      if (bytes.length > 0) this.firstTokenMs ??= nowMs;
+      if (this.#inflating) this.#inflate(bytes, endOfStream, out);
+      else this.#readers.whole.push(bytes, this.#sample!);
+    }
+    if (endOfStream && !(this.mode === 'whole' && this.#inflating)) this.ended = true;
+  }
+
+  trailers(nowMs: number, out: Action[]): void {
+    if (this.ended && this.mode !== 'pass') return;
+    this.#upstreamEnded = true;
+    this.#trailers = true;
+    if (this.mode === 'stream') {
+      if (this.#inflating) out.push({ type: 'inflate-finish' });
+      else this.#take(new Uint8Array(0), nowMs, out);
+      return;
+    }
+    out.push({ type: 'response-trailers' });
+    if (this.mode === 'whole' && this.#inflating) out.push({ type: 'inflate-finish' });
+    else this.ended = true;
+  }
+
+  #inflate(bytes: Uint8Array, endOfStream: boolean, out: Action[]): void {
+    if (bytes.length > 0) out.push({ type: 'inflate-push', bytes });
+    if (endOfStream) out.push({ type: 'inflate-finish' });
+  }
+
+  inflated(bytes: Uint8Array, nowMs: number, out: Action[]): void {
+    if (this.ended) return;
+    if (this.mode === 'whole') this.#readers.whole.push(bytes, this.#sample!);
+    else this.#take(bytes, nowMs, out);
+  }
+
+  inflateEnd(error: boolean, nowMs: number, out: Action[]): void {
+    if (this.ended) return;
+    this.#inflating = false;
+    if (error) this.unreadable = true;
+    if (this.mode === 'whole') {
+      this.ended = this.#upstreamEnded;
+      return;
+    }
+    this.#upstreamEnded = true;
+    this.#take(new Uint8Array(0), nowMs, out);
+  }
+
+  /** Bytes of a stream: on to the client, or kept while an extension is awaited. */
+  #take(bytes: Uint8Array, nowMs: number, out: Action[]): void {
+    if (this.blocked) {
+      if (bytes.length > 0) this.#waiting.push(bytes);
+      return;
+    }
+    const went = this.#stream!.push(bytes);
+    if (this.#stream!.sawText && this.firstTokenMs === undefined) {
+      this.firstTokenMs = nowMs;
+      out.push({ type: 'stop-timer' });
+    }
+    this.#afterPush(went, out);
+  }
+
+  #afterPush(went: boolean, out: Action[]): void {
+    const stream = this.#stream!;
+    if (!went) {
+      this.#release(false, out);
+      this.blocked = true;
+      const want = Math.min(
+        LARGEST_EXTENSION_TOKENS,
+        Math.max(SMALLEST_EXTENSION_TOKENS, stream.needed, stream.leasedTokens),
+      );
+      out.push({
+        type: 'extend',
+        hold: this.#context.metered!.lease!.hold,
+        output: { mode: 'lease', want: Math.max(want, stream.needed), least: stream.needed },
+      });
+      return;
+    }
+    if (stream.overflowed) {
+      this.fail(failure('internal_error', 'An event of the provider is longer than this gateway keeps.'), out);
+      return;
+    }
+    if (this.#upstreamEnded && !this.#inflating && this.#waiting.length === 0) {
+      stream.finish();
+      this.#release(!this.#trailers, out);
+      if (this.#trailers) out.push({ type: 'response-trailers' });
+      this.ended = true;
+    } else {
+      this.#release(false, out);
+    }
+  }
+
+  extended(tokens: number, nowMs: number, out: Action[]): void {
+    if (this.ended || !this.blocked) return;
+    this.blocked = false;
+    if (tokens <= 0) {
+      this.#end(() => this.#stream!.cut((output) => this.#usageSoFar(output)), out);
+      this.cut = true;
+      return;
+    }
+    this.#afterPush(this.#stream!.extend(tokens), out);
+    while (!this.blocked && !this.ended && this.#waiting.length > 0) this.#take(this.#waiting.shift()!, nowMs, out);
+  }
+
+  /** Ends the stream with an error event of the dialect. */
+  fail(problem: ReturnType<typeof failure>, out: Action[]): void {
+    if (this.mode !== 'stream' || this.ended) return;
+    this.failed = problem;
+    this.#end(() => this.#sent.push(this.#readers.stream.fail(problem)), out);
+  }
+
+  /** `end_of_stream` while the provider still sends: the client sees a proper end, and Envoy closes the upstream connection at once (facts of Envoy 1.40). */
+  #end(write: () => void, out: Action[]): void {
+    write();
+    this.#waiting = [];
+    this.#release(true, out);
+    this.ended = true;
+  }
+
+  #usageSoFar(output: number): Usage {
+    const told = this.#readers.stream.usage;
+    return told !== undefined && told.input > 0
+      ? { ...told, output: Math.max(told.output, output) }
+      : estimated(this.#context.metered!.inputTokens(), output);
+  }
+
+  #release(endOfStream: boolean, out: Action[]): void {
+    const pieces = this.#sent;
+    this.#sent = [];
+    for (const [index, bytes] of pieces.entries()) {
+      out.push({ type: 'response-body', bytes, endOfStream: endOfStream && index === pieces.length - 1 });
+    }
+    if (endOfStream && pieces.length === 0)
+      out.push({ type: 'response-body', bytes: new Uint8Array(0), endOfStream: true });
+  }
+
+  /** What the provider has told, for the charge. */
+  get usage(): Usage | undefined {
+    if (this.mode === 'stream') return this.#readers.stream.usage;
+    return this.mode === 'whole' ? this.#readers.whole.usage : undefined;
+  }
+
+  get usageFinal(): boolean {
+    if (this.mode === 'stream') return this.#readers.stream.usageFinal;
+    return this.mode === 'whole' && this.#readers.whole.usage !== undefined;
+  }
+
+  get responseModel(): string | undefined {
+    if (this.mode === 'stream') return this.#readers.stream.responseModel;
+    return this.mode === 'whole' ? this.#readers.whole.responseModel : undefined;
+  }
+
+  /** Whether the stream came to the dialect's own end. */
+  get finished(): boolean {
+    return this.mode === 'stream' ? this.#readers.stream.state === 'finished' : this.ended;
+  }
+
+  get leasedTokens(): number | undefined {
+    return this.#stream?.leasedTokens;
+  }
+
+  /** Tokens of the text that came. */
+  countOutput(): number {
+    if (this.#stream !== undefined) return this.#stream.outputTokens();
+    return this.#sample?.tokens() ?? 0;
+  }
+
+  /** The estimate, where it costs nothing: for the drift between it and the provider's own number. */
+  get countedOutput(): number | undefined {
+    return this.#stream?.countedTokens;
+  }
+}

@@ -1,0 +1,117 @@
+/** The end of a request: what it cost, and what its record says. Pure. */
+import type { Failure } from '../errors.ts';
+import type { FoundEndpoint } from '../providers/registry.ts';
+import type { BucketRef } from '../quota/store.ts';
+import { type Choice, learnedKey, type Plan } from './admission.ts';
+import type { Answer } from './answer.ts';
+import { type Cost, cost } from './charge.ts';
+import type { Outcome, QuotaDecision } from './protocol.ts';
+
+/** Without experience: a slow model's rate, for answers that their clients did not wait for. */
+const UNKNOWN_TOKENS_PER_SECOND = 20;
+
+/** What a session knows at its end. */
+export interface Closing {
+  readonly method: string;
+  readonly path: string;
+  readonly requestId: string | undefined;
+  readonly found: FoundEndpoint | undefined;
+  readonly choice: Choice | undefined;
+  readonly plan: Plan | undefined;
+  readonly passthrough: { readonly route: string; readonly rule: string } | undefined;
+  readonly answer: Answer | undefined;
+  readonly held: { readonly inputTokens: number; readonly outputTokens: number } | undefined;
+  readonly buckets: readonly BucketRef[];
+  readonly decision: QuotaDecision;
+  readonly failure: Failure | undefined;
+  readonly replyStatus: number | undefined;
+  readonly clientLeft: boolean;
+  readonly requestBytes: number;
+  readonly startMs: number;
+  /** 0: it was never let go. */
+  readonly forwardedAtMs: number;
+  readonly nowMs: number;
+  readonly countInput: () => number;
+  readonly tokensPerSecond: (key: string) => number | undefined;
+}
+
+/** Undefined: nothing was delivered that costs anything. */
+export function charged(closing: Closing): Cost | undefined {
+  const { answer, choice, found, held, plan } = closing;
+  if (
+    answer === undefined ||
+    choice === undefined ||
+    found?.endpoint.kind !== 'metered' ||
+    closing.forwardedAtMs === 0
+  ) {
+    return undefined;
+  }
+  const { status } = answer;
+  // A provider that refused or failed before it began has delivered nothing. A 504 says only that nobody waited for it.
+  if (status !== undefined && (status < 200 || status >= 300) && status !== 504) return undefined;
+  const heldOutputTokens = answer.leasedTokens ?? held?.outputTokens ?? 0;
+  const { facts } = choice;
+  const unwatched = !facts.stream && !answer.usageFinal && (closing.clientLeft || status === 504 || answer.unreadable);
+  return cost({
+    facts,
+    usage: answer.usage,
+    usageFinal: answer.usageFinal,
+    countInput: closing.countInput,
+    countOutput: () => Math.max(answer.countOutput(), unwatched ? unseenOutput(closing, choice, heldOutputTokens) : 0),
+    heldInputTokens: held?.inputTokens ?? 0,
+    heldOutputTokens,
+    hidden: plan?.hidden ?? false,
+    cut: answer.cut,
+  });
+}
+
+/** A whole answer that its client did not wait for: what the model makes in that time, at most what is held. */
+function unseenOutput(closing: Closing, choice: Choice, heldTokens: number): number {
+  const { facts } = choice;
+  if (!facts.hasOutput) return 0;
+  const rate = closing.tokensPerSecond(learnedKey(choice)) ?? UNKNOWN_TOKENS_PER_SECOND;
+  const made = Math.ceil((rate * (closing.nowMs - closing.forwardedAtMs)) / 1000) * facts.choices;
+  return Math.min(made, heldTokens > 0 ? heldTokens : closing.plan!.choiceTokens * facts.choices);
+}
+
+export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
+  const { choice, answer, nowMs, decision } = closing;
+  const facts = choice?.facts;
+  const complete = answer?.finished === true && cost?.source === 'provider' && facts?.hasOutput === true;
+  return {
+    requestId: closing.requestId,
+    route: choice?.rule.rule.route ?? closing.passthrough?.route,
+    rule: choice?.rule.rule.name ?? closing.passthrough?.rule,
+    backend: choice?.target.backend,
+    schema: choice?.target.backendPolicy.schema,
+    operation: closing.found?.endpoint.operation,
+    method: closing.method,
+    path: closing.path,
+    model: facts?.model,
+    modelIsKnown: choice?.modelIsKnown ?? false,
+    responseModel: answer?.responseModel,
+    stream: facts?.stream ?? false,
+    status: closing.replyStatus ?? answer?.status,
+    startMs: closing.startMs,
+    endMs: nowMs,
+    firstTokenMs: answer?.firstTokenMs,
+    usage: cost?.usage,
+    source: cost?.source,
+    estimatedOutputTokens: complete ? answer.countedOutput : undefined,
+    decision: answer?.cut && decision.type === 'admitted' ? { ...decision, type: 'cut' } : decision,
+    buckets: closing.buckets,
+    failure: closing.failure ?? answer?.failed,
+    clientLeft: closing.clientLeft,
+    unmetered:
+      cost !== undefined && (answer?.unreadable === true || (cost.usage.input === 0 && cost.usage.output === 0)),
+    requestBytes: closing.requestBytes,
+    responseBytes: answer?.bytes ?? 0,
+    learned: complete
+      ? {
+          key: learnedKey(choice!),
+          outputTokens: Math.ceil(cost.usage.output / facts.choices),
+          durationMs: nowMs - closing.forwardedAtMs,
+        }
+      : undefined,
+  };
+}

@@ -1,0 +1,242 @@
+/** Carries out a session's actions on one exchange: the only place where a session meets sockets, timers, the ledger and telemetry. */
+import { ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
+import type { Tokenizer } from '../../contract/policy.ts';
+import type { Cancel, Overdraft, QuotaStore } from '../quota/store.ts';
+import type { Exchange, ExchangeHandler, HeaderList } from '../server/exchange.ts';
+import { type Inflater, newInflater } from '../stream/inflate.ts';
+import { newSlicedCount } from '../tokens/count.ts';
+import type { Meter } from '../tokens/meter.ts';
+import type { CountQueue } from './counting.ts';
+import type { Health } from './health.ts';
+import type { Action, Outcome, SessionEvent } from './protocol.ts';
+import type { CompiledPolicy } from './routing.ts';
+import { spansOf } from './sample.ts';
+import { type Learned, Session } from './session.ts';
+
+/** Past it a stream is not read until its client has taken what was written. */
+const UNSENT_BYTES_A_STREAM = 64 * 1024;
+
+/** Request bodies that all sessions together may keep while they are read. */
+export const KEPT_BYTES_OF_PROCESS = 128 * 1024 * 1024;
+
+/** What all sessions of a process share. */
+export interface Shared {
+  policy(): CompiledPolicy | undefined;
+  readonly store: QuotaStore;
+  readonly learned: Learned & { observe(key: string, outputTokens: number, durationMs: number): void };
+  readonly health: Health;
+  readonly counts: CountQueue;
+  readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
+  readonly newId: () => string;
+  readonly random: () => number;
+  /** Milliseconds since 1970, with fractions. */
+  readonly now: () => number;
+  readonly finished: (outcome: Outcome, overdrafts: readonly Overdraft[]) => void;
+  /** A fault of ours: it fails this one stream. */
+  readonly fault: (error: unknown) => void;
+  keptBytes: number;
+}
+
+/** Undefined: there is no policy yet, and the exchange is to be refused. */
+export function drive(exchange: Exchange, shared: Shared): ExchangeHandler | undefined {
+  const policy = shared.policy();
+  return policy && new Drive(exchange, shared, policy);
+}
+
+class Drive implements ExchangeHandler {
+  readonly #exchange: Exchange;
+  readonly #shared: Shared;
+  readonly #session: Session;
+  #events: SessionEvent[] = [];
+  #running = false;
+  #paused = false;
+  #closed = false;
+  #failed = false;
+  #cancel: Cancel | undefined;
+  #stopCount: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #inflater: Inflater | undefined;
+
+  constructor(exchange: Exchange, shared: Shared, policy: CompiledPolicy) {
+    this.#exchange = exchange;
+    this.#shared = shared;
+    const { newId, random, learned, newMeter, health, now } = shared;
+    this.#session = new Session({
+      policy,
+      newId,
+      random,
+      learned,
+      newMeter,
+      healthy: (target) => health.healthy(target, now()),
+    });
+  }
+
+  requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void {
+    this.#handle({ type: 'request-headers', headers, endOfStream, routeName: attributes.get(ROUTE_NAME_ATTRIBUTE) });
+  }
+
+  requestBody(bytes: Uint8Array, endOfStream: boolean): void {
+    this.#handle({ type: 'request-body', bytes, endOfStream });
+  }
+
+  requestTrailers(): void {
+    this.#handle({ type: 'request-trailers' });
+  }
+
+  responseHeaders(headers: HeaderList, endOfStream: boolean): void {
+    this.#handle({ type: 'response-headers', headers, endOfStream });
+  }
+
+  responseBody(bytes: Uint8Array, endOfStream: boolean): void {
+    this.#handle({ type: 'response-body', bytes, endOfStream });
+  }
+
+  responseTrailers(): void {
+    this.#handle({ type: 'response-trailers' });
+  }
+
+  drained(): void {
+    this.#pace();
+  }
+
+  closed(clean: boolean): void {
+    this.#closed = true;
+    this.#handle({ type: 'closed', clean });
+    this.#stopCount?.();
+    this.#inflater?.close();
+  }
+
+  /** Events that actions bring at once wait their turn: a session handles one at a time. */
+  #handle(event: SessionEvent): void {
+    if (this.#failed) return;
+    this.#events.push(event);
+    if (this.#running) return;
+    this.#running = true;
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        const actions: Action[] = [];
+        this.#session.handle(next, this.#shared.now(), actions);
+        for (const action of actions) this.#act(action);
+      }
+      this.#pace();
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Our own fault ends this one stream: Envoy answers for it. */
+  #fail(error: unknown): void {
+    this.#failed = true;
+    const { store, now, fault } = this.#shared;
+    fault(error);
+    const held = this.#session.heldInFull;
+    if (held !== undefined) store.settle(held.hold, held.charge, now());
+    this.#cancel?.();
+    this.#stopCount?.();
+    clearTimeout(this.#timer);
+    this.#exchange.abort();
+  }
+
+  #pace(): void {
+    const pause = !this.#closed && (this.#session.blocked || this.#exchange.unsentBytes > UNSENT_BYTES_A_STREAM);
+    if (pause === this.#paused) return;
+    this.#paused = pause;
+    if (pause) this.#exchange.pause();
+    else this.#exchange.resume();
+  }
+
+  #act(action: Action): void {
+    const exchange = this.#exchange;
+    const { store, counts, health, now } = this.#shared;
+    switch (action.type) {
+      case 'request-headers':
+        exchange.requestHeaders(action.mutation);
+        break;
+      case 'request-body':
+        exchange.requestBody(action.bytes, action.endOfStream);
+        break;
+      case 'request-trailers':
+        exchange.requestTrailers();
+        break;
+      case 'response-headers':
+        exchange.responseHeaders(action.mutation);
+        break;
+      case 'response-body':
+        exchange.responseBody(action.bytes, action.endOfStream);
+        break;
+      case 'response-trailers':
+        exchange.responseTrailers();
+        break;
+      case 'immediate-response':
+        exchange.immediateResponse(action.response);
+        break;
+      case 'end':
+        exchange.end();
+        break;
+      case 'keep':
+        this.#keep(action.bytes);
+        break;
+      case 'reserve':
+        this.#cancel = store.reserve(action.demand, (decision) => this.#handle({ type: 'reserved', decision }));
+        break;
+      case 'extend':
+        this.#cancel = store.extend(action.hold, action.output, now(), (tokens) =>
+          this.#handle({ type: 'extended', tokens }),
+        );
+        break;
+      case 'cancel':
+        this.#cancel?.();
+        break;
+      case 'count': {
+        const { body, tokenizer, model } = this.#session.counting!;
+        const count = newSlicedCount([...spansOf(body)], tokenizer, model, action.limitTokens);
+        this.#stopCount = counts.add(count, (tokens) => this.#handle({ type: 'counted', tokens }));
+        break;
+      }
+      case 'inflate':
+        this.#inflater = newInflater(action.encoding, {
+          onData: (bytes) => this.#handle({ type: 'inflated', bytes }),
+          onEnd: () => this.#handle({ type: 'inflate-end', error: false }),
+          onError: () => this.#handle({ type: 'inflate-end', error: true }),
+        });
+        break;
+      case 'inflate-push':
+        this.#inflater!.push(action.bytes);
+        break;
+      case 'inflate-finish':
+        this.#inflater!.finish();
+        break;
+      case 'start-timer':
+        this.#timer = setTimeout(() => this.#handle({ type: 'first-token-timeout' }), action.ms);
+        break;
+      case 'stop-timer':
+        clearTimeout(this.#timer);
+        break;
+      case 'health':
+        health.saw(action.target, action.well, now());
+        break;
+      case 'finish':
+        this.#finish(action);
+        break;
+      default:
+        throw new Error(`unknown action ${(action satisfies never as Action).type}`);
+    }
+  }
+
+  #keep(bytes: number): void {
+    this.#shared.keptBytes += bytes;
+    if (this.#shared.keptBytes > KEPT_BYTES_OF_PROCESS) this.#handle({ type: 'overloaded' });
+  }
+
+  #finish({ settle, outcome }: Extract<Action, { type: 'finish' }>): void {
+    const { store, learned, finished, now } = this.#shared;
+    const overdrafts = settle === undefined ? [] : store.settle(settle.hold, settle.charge, now());
+    if (outcome.learned !== undefined) {
+      const { key, outputTokens, durationMs } = outcome.learned;
+      learned.observe(key, outputTokens, durationMs);
+    }
+    finished(outcome, overdrafts);
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * What enters and leaves a session. Everything that is not computing is asked for by an action and answered by an event, so a session can be replayed from
+ * a recording, and its store may answer at once or later.
+ */
+import type { Failure } from '../errors.ts';
+import type { Operation, Usage } from '../providers/adapter.ts';
+import type { BucketRef, Charge, Decision, Demand, Hold, OutputDemand } from '../quota/store.ts';
+import type { HeaderList, HeaderMutation, ImmediateResponse } from '../server/exchange.ts';
+
+export type SessionEvent =
+  | {
+      readonly type: 'request-headers';
+      readonly headers: HeaderList;
+      readonly endOfStream: boolean;
+      readonly routeName: string | undefined;
+    }
+  | { readonly type: 'request-body'; readonly bytes: Uint8Array; readonly endOfStream: boolean }
+  | { readonly type: 'request-trailers' }
+  | { readonly type: 'response-headers'; readonly headers: HeaderList; readonly endOfStream: boolean }
+  | { readonly type: 'response-body'; readonly bytes: Uint8Array; readonly endOfStream: boolean }
+  | { readonly type: 'response-trailers' }
+  /** An answer of the provider, decompressed; the end comes after the last bytes. */
+  | { readonly type: 'inflated'; readonly bytes: Uint8Array }
+  | { readonly type: 'inflate-end'; readonly error: boolean }
+  /** The process has no room for more request bodies. */
+  | { readonly type: 'overloaded' }
+  | { readonly type: 'counted'; readonly tokens: number }
+  | { readonly type: 'reserved'; readonly decision: Decision }
+  | { readonly type: 'extended'; readonly tokens: number }
+  | { readonly type: 'first-token-timeout' }
+  | { readonly type: 'closed'; readonly clean: boolean };
+
+export type Action =
+  | { readonly type: 'request-headers'; readonly mutation: HeaderMutation }
+  | { readonly type: 'request-body'; readonly bytes: Uint8Array; readonly endOfStream: boolean }
+  | { readonly type: 'request-trailers' }
+  | { readonly type: 'response-headers'; readonly mutation: HeaderMutation }
+  | { readonly type: 'response-body'; readonly bytes: Uint8Array; readonly endOfStream: boolean }
+  | { readonly type: 'response-trailers' }
+  | { readonly type: 'immediate-response'; readonly response: ImmediateResponse }
+  /** Nothing more will be said to Envoy. */
+  | { readonly type: 'end' }
+  /** Body bytes that are kept from now on (negative: let go), for the bound of the process. */
+  | { readonly type: 'keep'; readonly bytes: number }
+  | { readonly type: 'reserve'; readonly demand: Demand }
+  | { readonly type: 'extend'; readonly hold: Hold; readonly output: OutputDemand }
+  /** Stop waiting for the answer to `reserve` or `extend`. */
+  | { readonly type: 'cancel' }
+  /** Count the request's text in slices, no further than `limitTokens`. */
+  | { readonly type: 'count'; readonly limitTokens: number }
+  | { readonly type: 'inflate'; readonly encoding: string }
+  | { readonly type: 'inflate-push'; readonly bytes: Uint8Array }
+  | { readonly type: 'inflate-finish' }
+  | { readonly type: 'start-timer'; readonly ms: number }
+  | { readonly type: 'stop-timer' }
+  | { readonly type: 'health'; readonly target: string; readonly well: boolean }
+  | { readonly type: 'finish'; readonly settle: Settle | undefined; readonly outcome: Outcome };
+
+export interface Settle {
+  readonly hold: Hold;
+  readonly charge: Charge;
+}
+
+/** Where a charge comes from: the provider's usage, our tokenizer, or some of each. */
+export type Source = 'provider' | 'estimated' | 'mixed';
+
+/** What became of a request: the content of its access record, without the overdrafts, which the store tells at settlement. */
+export interface Outcome {
+  readonly requestId: string | undefined;
+  readonly route: string | undefined;
+  readonly rule: string | undefined;
+  readonly backend: string | undefined;
+  readonly schema: string | undefined;
+  readonly operation: Operation | undefined;
+  readonly method: string;
+  readonly path: string;
+  /** As the client says it; and whether a rule or backend names it, so that it may be a metric's label. */
+  readonly model: string | undefined;
+  readonly modelIsKnown: boolean;
+  readonly responseModel: string | undefined;
+  readonly stream: boolean;
+  readonly status: number | undefined;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly firstTokenMs: number | undefined;
+  readonly usage: Usage | undefined;
+  readonly source: Source | undefined;
+  /** The estimate beside the provider's own number, where both are known. */
+  readonly estimatedOutputTokens: number | undefined;
+  readonly decision: QuotaDecision;
+  readonly buckets: readonly BucketRef[];
+  readonly failure: Failure | undefined;
+  readonly clientLeft: boolean;
+  /** No usage and nothing that could be counted. */
+  readonly unmetered: boolean;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  /** What the learned estimates take from this answer: tokens of its output and how long it took. */
+  readonly learned: { readonly key: string; readonly outputTokens: number; readonly durationMs: number } | undefined;
+}
+
+export type QuotaDecision =
+  | { readonly type: 'none' }
+  | { readonly type: 'admitted'; readonly queuedMs: number; readonly shadowRefused: readonly string[] }
+  | { readonly type: 'refused'; readonly reason: string; readonly quota: string }
+  | { readonly type: 'cut'; readonly queuedMs: number; readonly shadowRefused: readonly string[] };

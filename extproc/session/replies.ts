@@ -1,0 +1,85 @@
+/** What extproc itself says to clients: refusals, the models list, and the headers that tell how much is left. */
+import type { Failure } from '../errors.ts';
+import { failure } from '../errors.ts';
+import type { Dialect } from '../providers/adapter.ts';
+import { tightest } from '../quota/headers.ts';
+import type { BucketView, Decision } from '../quota/store.ts';
+import type { HeaderList, ImmediateResponse } from '../server/exchange.ts';
+
+/** The official clients retry by themselves after at most a minute; a longer wait is theirs to decide. */
+const LONGEST_RETRY_MS = 60_000;
+
+export function refusal(
+  dialect: Dialect,
+  problem: Failure,
+  views: readonly BucketView[],
+  nowMs: number,
+): ImmediateResponse {
+  const headers: (readonly [string, string])[] = [['content-type', 'application/json']];
+  if (problem.retryAfterMs !== undefined) {
+    headers.push(['retry-after', String(Math.max(1, Math.ceil(problem.retryAfterMs / 1000)))]);
+  }
+  if (problem.shouldRetry !== undefined) headers.push(['x-should-retry', String(problem.shouldRetry)]);
+  headers.push(...limitHeaders(dialect, views, nowMs));
+  return { status: problem.status, headers, body: dialect.errorBody(problem), details: `tallygate_${problem.code}` };
+}
+
+export function jsonResponse(body: Uint8Array): ImmediateResponse {
+  return { status: 200, headers: [['content-type', 'application/json']], body, details: 'tallygate_answered' };
+}
+
+/** The names that the providers' own clients read, with the state of the tightest bucket of each kind. */
+export function limitHeaders(dialect: Dialect, views: readonly BucketView[], nowMs: number): HeaderList {
+  const headers: [string, string][] = [];
+  for (const [kind, view] of tightest(views)) {
+    const { limitHeaders: names } = dialect;
+    headers.push(
+      [names.name('limit', kind), String(view.limit)],
+      [names.name('remaining', kind), String(view.remaining)],
+    );
+    if (view.resetAtMs !== undefined) headers.push([names.name('reset', kind), names.reset(view.resetAtMs, nowMs)]);
+  }
+  return headers;
+}
+
+/** A refusal of the ledger in words: which quota, and what helps. */
+export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): Failure {
+  const { quota } = decision.bucket;
+  const { retryAfterMs } = decision;
+  const retry = {
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    shouldRetry: retryAfterMs !== undefined && retryAfterMs <= LONGEST_RETRY_MS,
+  };
+  const limit = `${quota.id} (${quota.limit.amount} ${words[quota.limit.type]})`;
+  switch (decision.reason) {
+    case 'held':
+      return failure(
+        'budget_held',
+        `What is left of the quota ${limit} is held by requests that are running; try again shortly.`,
+        retry,
+      );
+    case 'size':
+      return failure(
+        'quota_exceeded',
+        `The request needs more than the whole quota ${limit}; send a shorter prompt or ask for less output.`,
+        { shouldRetry: false },
+      );
+    case 'keys':
+      return failure('overloaded', `The quota ${quota.id} has too many live keys; try again later.`, retry);
+    case 'spent':
+      return failure(
+        quota.limit.type === 'Requests' ? 'request_rate_exceeded' : 'quota_exceeded',
+        `The quota ${limit} is used up${retryAfterMs === undefined ? '' : `; it has room again in ${Math.max(1, Math.ceil(retryAfterMs / 1000))} s`}.`,
+        retry,
+      );
+    default:
+      return decision.reason satisfies never;
+  }
+}
+
+const words = {
+  Requests: 'requests',
+  InputTokens: 'input tokens',
+  OutputTokens: 'output tokens',
+  TotalTokens: 'tokens',
+} as const;

@@ -1,0 +1,160 @@
+/** The first half of a session: what is asked for. Headers and body pieces enter; a request that is understood, or the reason why it is refused, leaves. */
+import { OWN_HEADER_PREFIX, ROUTE_HEADER } from '../../contract/headers.ts';
+import { type Failure, failure, isFailure } from '../errors.ts';
+import type { Dialect, Splice } from '../providers/adapter.ts';
+import { dialectFor, type FoundEndpoint, findEndpoint } from '../providers/registry.ts';
+import type { BucketRef } from '../quota/store.ts';
+import type { HeaderList, HeaderMutation } from '../server/exchange.ts';
+import { type JsonScanner, newScanner, type ScannedBody } from '../stream/json.ts';
+import { admitPassthrough, bodyTooLarge, type Choice, choose, type Plan, plan } from './admission.ts';
+import type { CompiledEntry, CompiledPolicy } from './routing.ts';
+
+export interface RequestContext {
+  readonly policy: CompiledPolicy;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly healthy: (target: string) => boolean;
+  readonly holdTokens: (key: string) => number;
+}
+
+export type FirstStep =
+  /** The body is awaited. */
+  | { readonly type: 'collect' }
+  /** It is answered here. */
+  | { readonly type: 'reply'; readonly body: Uint8Array }
+  | { readonly type: 'passthrough'; readonly target: string; readonly buckets: readonly BucketRef[] };
+
+/** A request that may be reserved for. */
+export interface Asked {
+  /** Until it has gone on. */
+  body: ScannedBody | undefined;
+  readonly choice: Choice;
+  readonly plan: Plan;
+}
+
+export class Request {
+  method = '';
+  path = '';
+  bodyBytes = 0;
+  found: FoundEndpoint | undefined;
+  /** Route and rule of a passthrough. */
+  passthrough: { readonly route: string; readonly rule: string } | undefined;
+  readonly #context: RequestContext;
+  #headers: HeaderList = [];
+  #entry: CompiledEntry | undefined;
+  #scanner: JsonScanner | undefined;
+
+  constructor(context: RequestContext) {
+    this.#context = context;
+  }
+
+  readonly header = (name: string): readonly string[] => {
+    const values: string[] = [];
+    for (const [key, value] of this.#headers) if (key === name) values.push(value);
+    return values;
+  };
+
+  readonly #first = (name: string): string | undefined => this.#headers.find(([key]) => key === name)?.[1];
+
+  get id(): string | undefined {
+    return this.#first('x-request-id');
+  }
+
+  get dialect(): Dialect {
+    return this.found?.endpoint.dialect ?? dialectFor(this.path, this.#first);
+  }
+
+  headers(headers: HeaderList, routeName: string | undefined, nowMs: number): FirstStep | Failure {
+    this.#headers = headers;
+    this.method = this.#first(':method') ?? '';
+    this.path = (this.#first(':path') ?? '').split('?', 1)[0]!;
+    this.#entry = this.#context.policy.entry(routeName);
+    if (this.#entry === undefined) return failure('unknown_endpoint', 'This gateway has no route here.');
+    this.found = findEndpoint(this.method, this.path, this.#first);
+    if (this.found === undefined) return this.#passthrough(this.#entry);
+    const { endpoint } = this.found;
+    if (endpoint.kind === 'models') return this.#models(this.#entry, nowMs);
+    const encoding = this.#first('content-encoding');
+    if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+      return failure(
+        'unsupported_encoding',
+        'Request bodies must not be compressed: send them without content-encoding.',
+      );
+    }
+    const most = this.#entry.maxRequestBodyBytes;
+    if (Number(this.#first('content-length')) > most) return bodyTooLarge(most);
+    this.#scanner = newScanner(endpoint.shape);
+    return { type: 'collect' };
+  }
+
+  #models(entry: CompiledEntry, nowMs: number): FirstStep | Failure {
+    const { endpoint, parameter } = this.found!;
+    const seconds = Math.floor(nowMs / 1000);
+    if (endpoint.modelsBody !== undefined)
+      return { type: 'reply', body: endpoint.modelsBody(entry.modelNames, seconds) };
+    if (!entry.modelNames.includes(parameter ?? '')) {
+      return failure(
+        'model_not_found',
+        'This gateway does not serve that model; GET /v1/models lists what it serves.',
+        { param: 'model' },
+      );
+    }
+    return { type: 'reply', body: endpoint.modelBody!(parameter!, seconds) };
+  }
+
+  #passthrough(entry: CompiledEntry): FirstStep | Failure {
+    const admitted = admitPassthrough(entry, this.method, this.path, this.header);
+    if (isFailure(admitted)) return admitted;
+    const { passthrough, buckets } = admitted;
+    this.passthrough = { route: passthrough.route, rule: passthrough.rule };
+    return { type: 'passthrough', target: passthrough.target, buckets };
+  }
+
+  /** A piece of the body that is kept. */
+  push(bytes: Uint8Array): Failure | undefined {
+    this.bodyBytes += bytes.length;
+    const most = this.#entry!.maxRequestBodyBytes;
+    return this.bodyBytes > most ? bodyTooLarge(most) : this.#scanner!.push(bytes);
+  }
+
+  /** The body is whole: from here on it is decided. */
+  end(): Asked | Failure {
+    const { endpoint } = this.found!;
+    const { healthy, random, holdTokens } = this.#context;
+    const body = this.#scanner!.finish();
+    this.#scanner = undefined;
+    if (isFailure(body)) return body;
+    const facts = endpoint.readRequest(body);
+    if (isFailure(facts)) return facts;
+    const choice = choose(this.#entry!, endpoint, facts, this.header, this.bodyBytes, healthy, random());
+    if (isFailure(choice)) return choice;
+    const planned = plan(endpoint, choice, this.header, holdTokens);
+    return isFailure(planned) ? planned : { body, choice, plan: planned };
+  }
+
+  /** None of our headers is believed from outside; identity is asked for where the answer may have to be changed. */
+  mutation(target: string, streamed: boolean): HeaderMutation {
+    const remove: string[] = [];
+    for (const [name] of this.#headers)
+      if (name.startsWith(OWN_HEADER_PREFIX) && name !== ROUTE_HEADER) remove.push(name);
+    const set: (readonly [string, string])[] = [[ROUTE_HEADER, target]];
+    if (streamed) set.push(['accept-encoding', 'identity']);
+    return { set, remove, clearRouteCache: true };
+  }
+
+  /** What changes in the body on its way: the model's name, a lower output bound, the wish for usage. */
+  edits({ body, choice, plan }: Asked, heldOutputTokens: number | undefined, askUsage: boolean): readonly Splice[] {
+    const { facts, target } = choice;
+    const granted =
+      plan.output.mode === 'bound' && heldOutputTokens !== undefined
+        ? Math.floor(heldOutputTokens / facts.choices)
+        : undefined;
+    const bound = granted !== undefined && granted < plan.choiceTokens ? granted : plan.policyBound;
+    const edits = {
+      ...(target.model === undefined || target.model === facts.model ? {} : { model: target.model }),
+      ...(bound === undefined ? {} : { outputTokens: bound }),
+      ...(askUsage ? { askUsage } : {}),
+    };
+    return this.found!.endpoint.edit(body!, edits, target.backendPolicy.schema);
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * From a policy as it is sent to one that can be asked quickly, and the choice of rule and backend for a request. Pure: randomness and health come in.
+ */
+import type {
+  BackendPolicy,
+  Entry,
+  GatewayPolicy,
+  HeaderMatch,
+  ModelFacts,
+  Passthrough,
+  Quota,
+  Rule,
+  Schema,
+  Target,
+} from '../../contract/policy.ts';
+
+/** A header's value that is longer is never matched by a pattern: patterns may take more than linear time. */
+const MAX_MATCHED_HEADER_CHARACTERS = 512;
+
+export interface CompiledTarget extends Target {
+  readonly backendPolicy: BackendPolicy;
+}
+
+export interface CompiledRule {
+  readonly rule: Rule;
+  readonly targets: readonly CompiledTarget[];
+  readonly quotas: readonly Quota[];
+  readonly models: readonly NameMatcher[];
+  readonly headers: readonly CompiledHeader[];
+}
+
+export interface CompiledPassthrough {
+  readonly passthrough: Passthrough;
+  readonly quotas: readonly Quota[];
+}
+
+export interface CompiledEntry {
+  readonly rules: readonly CompiledRule[];
+  readonly passthrough: readonly CompiledPassthrough[];
+  /** The bound of the most generous rule: which rule it is, is known only after the body is read. */
+  readonly maxRequestBodyBytes: number;
+  /** Names that a client can ask for, for the models list. */
+  readonly modelNames: readonly string[];
+}
+
+export interface CompiledPolicy {
+  readonly version: string;
+  readonly quotas: readonly Quota[];
+  entry(routeName: string | undefined): CompiledEntry | undefined;
+}
+
+type NameMatcher = (name: string) => boolean;
+
+interface CompiledHeader {
+  readonly name: string;
+  readonly matches: (value: string) => boolean;
+}
+
+/** Throws when the policy contradicts itself: a fault of the program that made it. */
+export function compilePolicy(policy: GatewayPolicy): CompiledPolicy {
+  const backends = new Map(policy.backends.map((backend) => [backend.name, backend]));
+  const quotas = new Map(policy.quotas.map((quota) => [quota.id, quota]));
+  const entries = new Map<string, CompiledEntry>();
+  for (const entry of policy.entries) {
+    const compiled = compileEntry(entry, backends, quotas);
+    for (const name of entry.routeNames) entries.set(name, compiled);
+  }
+  return {
+    version: policy.version,
+    quotas: policy.quotas,
+    entry: (routeName) => (routeName === undefined ? undefined : entries.get(routeName)),
+  };
+}
+
+function compileEntry(
+  entry: Entry,
+  backends: ReadonlyMap<string, BackendPolicy>,
+  quotas: ReadonlyMap<string, Quota>,
+): CompiledEntry {
+  const rules = entry.rules.map((rule) => ({
+    rule,
+    targets: rule.targets.map((target) => ({ ...target, backendPolicy: known(backends, target.backend) })),
+    quotas: rule.quotas.map((id) => known(quotas, id)),
+    models: rule.models.map(nameMatcher),
+    headers: rule.headers.map(headerMatcher),
+  }));
+  return {
+    rules,
+    passthrough: entry.passthrough.map((passthrough) => ({
+      passthrough,
+      quotas: passthrough.quotas.map((id) => known(quotas, id)),
+    })),
+    maxRequestBodyBytes: rules.reduce((most, { rule }) => Math.max(most, rule.maxRequestBodyBytes), 0),
+    modelNames: modelNames(rules),
+  };
+}
+
+function known<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
+  const value = map.get(name);
+  if (value === undefined) throw new Error(`the policy names ${name}, and does not have it`);
+  return value;
+}
+
+/** Exact names of the rules, and names of the backends' models that a glob of the rule lets through. */
+function modelNames(rules: readonly CompiledRule[]): readonly string[] {
+  const names = new Set<string>();
+  for (const { rule, targets, models } of rules) {
+    for (const model of rule.models) if (!model.includes('*')) names.add(model);
+    for (const { backendPolicy, model } of targets) {
+      if (model !== undefined) continue;
+      for (const { name } of backendPolicy.models) {
+        if (!name.includes('*') && models.some((matches) => matches(name))) names.add(name);
+      }
+    }
+  }
+  return [...names].sort();
+}
+
+/** An exact name, or a glob in which `*` stands for any run of characters. Linear in the name for a given glob. */
+export function nameMatcher(pattern: string): NameMatcher {
+  if (pattern === '*') return () => true;
+  if (!pattern.includes('*')) return (name) => name === pattern;
+  const parts = pattern.split('*');
+  const first = parts[0]!;
+  const last = parts.at(-1)!;
+  const middle = parts.slice(1, -1);
+  return (name) => {
+    if (name.length < first.length + last.length || !name.startsWith(first) || !name.endsWith(last)) return false;
+    let at = first.length;
+    const end = name.length - last.length;
+    for (const part of middle) {
+      const found = name.indexOf(part, at);
+      if (found < 0 || found + part.length > end) return false;
+      at = found + part.length;
+    }
+    return true;
+  };
+}
+
+function headerMatcher(match: HeaderMatch): CompiledHeader {
+  if (match.type === 'Exact') return { name: match.name, matches: (value) => value === match.value };
+  const pattern = new RegExp(`^(?:${match.value})$`);
+  return {
+    name: match.name,
+    matches: (value) => value.length <= MAX_MATCHED_HEADER_CHARACTERS && pattern.test(value),
+  };
+}
+
+/** The first rule whose model and headers match. Several values of one header are joined as HTTP joins them. */
+export function findRule(
+  entry: CompiledEntry,
+  model: string,
+  header: (name: string) => readonly string[],
+): CompiledRule | undefined {
+  return entry.rules.find(
+    (rule) =>
+      rule.models.some((matches) => matches(model)) &&
+      rule.headers.every(({ name, matches }) => {
+        const values = header(name);
+        return values.length > 0 && matches(values.join(','));
+      }),
+  );
+}
+
+/** A passthrough's path is exact, or a prefix where it ends in `*`. */
+export function findPassthrough(entry: CompiledEntry, method: string, path: string): CompiledPassthrough | undefined {
+  return entry.passthrough.find(
+    ({ passthrough }) =>
+      passthrough.method === method &&
+      (passthrough.path.endsWith('*') ? path.startsWith(passthrough.path.slice(0, -1)) : passthrough.path === path),
+  );
+}
+
+/**
+ * One of the targets that speak the schema: of the lowest priority that has a healthy one, by weight. When none is healthy, health is not asked: a
+ * wrong guess of ours must not take a provider away. `random` is in [0, 1).
+ */
+export function chooseTarget(
+  targets: readonly CompiledTarget[],
+  schemas: readonly Schema[],
+  healthy: (id: string) => boolean,
+  random: number,
+): CompiledTarget | undefined {
+  const able = targets.filter((target) => target.weight > 0 && schemas.includes(target.backendPolicy.schema));
+  if (able.length <= 1) return able[0];
+  const well = able.filter((target) => healthy(target.id));
+  const from = well.length > 0 ? well : able;
+  const priority = Math.min(...from.map((target) => target.priority));
+  const group = from.filter((target) => target.priority === priority);
+  const total = group.reduce((sum, target) => sum + target.weight, 0);
+  let left = random * total;
+  for (const target of group) {
+    left -= target.weight;
+    if (left < 0) return target;
+  }
+  return group.at(-1);
+}
+
+const matchers = new WeakMap<BackendPolicy, readonly (readonly [NameMatcher, ModelFacts])[]>();
+
+/** What the backend says about a model: the first entry that matches. */
+export function modelFacts(backend: BackendPolicy, model: string): ModelFacts | undefined {
+  let list = matchers.get(backend);
+  if (list === undefined) {
+    list = backend.models.map((facts) => [nameMatcher(facts.name), facts] as const);
+    matchers.set(backend, list);
+  }
+  return list.find(([matches]) => matches(model))?.[1];
+}

@@ -1,0 +1,416 @@
+/**
+ * One HTTP request from its headers to its charge, as a pure state machine: events in, actions out. `Request` reads what is asked for, `Answer` what comes
+ * back; here stands what lies between: hold quotas, let it go, settle. A session keeps the policy that it began with.
+ */
+import type { Tokenizer } from '../../contract/policy.ts';
+import { type Failure, failure, isFailure } from '../errors.ts';
+import type { BucketRef, BucketView, Decision, Hold } from '../quota/store.ts';
+import type { HeaderList } from '../server/exchange.ts';
+import type { ScannedBody } from '../stream/json.ts';
+import { splice } from '../stream/splice.ts';
+import type { Meter } from '../tokens/meter.ts';
+import { countsInput, inputTokens } from './admission.ts';
+import { Answer } from './answer.ts';
+import { type Closing, charged, outcome } from './closing.ts';
+import type { Action, QuotaDecision, SessionEvent, Settle } from './protocol.ts';
+import { jsonResponse, quotaFailure, refusal } from './replies.ts';
+import { type Asked, Request, type RequestContext } from './request.ts';
+import { newTextSample, sampleOf, type TextSample } from './sample.ts';
+
+export interface SessionContext extends Omit<RequestContext, 'holdTokens'> {
+  readonly newId: () => string;
+  readonly learned: Learned;
+  readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
+}
+
+/** What earlier answers teach. */
+export interface Learned {
+  /** Output tokens to hold at first for a stream. */
+  holdTokens(key: string): number;
+  /** How fast answers come; undefined: not known. */
+  tokensPerSecond(key: string): number | undefined;
+}
+
+type Phase = 'collecting' | 'counting' | 'reserving' | 'forwarded' | 'over';
+
+export class Session {
+  readonly #context: SessionContext;
+  readonly #request: Request;
+  #phase: Phase = 'collecting';
+  #startMs = 0;
+  #endedByTrailers = false;
+  #asked: Asked | undefined;
+  #passthroughTarget: string | undefined;
+  /** A passthrough's body that came before it was let go. */
+  #early: Action[] = [];
+  #keptBytes = 0;
+  #buckets: readonly BucketRef[] = [];
+  /** Counted tokens of the request's text; undefined: only bounded. */
+  #textTokens: number | undefined;
+  #inputSample: TextSample | undefined;
+  #reservedAtMs = 0;
+  #forwardedAtMs = 0;
+  #hold: { readonly hold: Hold; readonly outputTokens: number; readonly inputTokens: number } | undefined;
+  #views: readonly BucketView[] = [];
+  #decision: QuotaDecision = { type: 'none' };
+  #answer: Answer | undefined;
+  #failure: Failure | undefined;
+  #replyStatus: number | undefined;
+  #finished = false;
+  #clientLeft = false;
+
+  constructor(context: SessionContext) {
+    this.#context = context;
+    this.#request = new Request({ ...context, holdTokens: (key) => context.learned.holdTokens(key) });
+  }
+
+  /** The driver stops reading while this holds. */
+  get blocked(): boolean {
+    return (this.#answer?.blocked ?? false) || (this.#passthroughTarget !== undefined && this.#phase === 'reserving');
+  }
+
+  /** After a fault of ours: what is held is charged in full. */
+  get heldInFull(): Settle | undefined {
+    if (this.#hold === undefined || this.#finished) return undefined;
+    const { hold, inputTokens, outputTokens } = this.#hold;
+    return {
+      hold,
+      charge: { inputTokens, outputTokens: this.#answer?.leasedTokens ?? outputTokens, cause: 'in_flight' },
+    };
+  }
+
+  /** What `count` is about; only between `count` and `counted`. */
+  get counting(): { readonly body: ScannedBody; readonly tokenizer: Tokenizer; readonly model: string } | undefined {
+    const { body, choice } = this.#asked ?? {};
+    if (body === undefined || choice === undefined) return undefined;
+    return { body, tokenizer: choice.tokenizer, model: choice.backendModel };
+  }
+
+  handle(event: SessionEvent, nowMs: number, out: Action[]): void {
+    const problem = this.#step(event, nowMs, out);
+    if (problem !== undefined) this.#refuse(problem, nowMs, out);
+    if (this.#answer?.ended) this.#finish(nowMs, out);
+  }
+
+  #step(event: SessionEvent, nowMs: number, out: Action[]): Failure | undefined {
+    switch (event.type) {
+      case 'request-headers':
+        return this.#requestHeaders(event.headers, event.endOfStream, event.routeName, nowMs, out);
+      case 'request-body':
+        return this.#requestBody(event.bytes, event.endOfStream, nowMs, out);
+      case 'request-trailers':
+        return this.#requestTrailers(nowMs, out);
+      case 'overloaded':
+        return failure('overloaded', 'The gateway holds too many request bodies; try again shortly.', {
+          retryAfterMs: 1000,
+        });
+      case 'counted':
+        return this.#counted(event.tokens, nowMs, out);
+      case 'reserved':
+        return this.#reserved(event.decision, nowMs, out);
+      case 'response-headers':
+        this.#responseHeaders(event.headers, event.endOfStream, nowMs, out);
+        return undefined;
+      case 'response-body':
+        this.#answer?.body(event.bytes, event.endOfStream, nowMs, out);
+        return undefined;
+      case 'response-trailers':
+        this.#answer?.trailers(nowMs, out);
+        return undefined;
+      case 'inflated':
+        this.#answer?.inflated(event.bytes, nowMs, out);
+        return undefined;
+      case 'inflate-end':
+        this.#answer?.inflateEnd(event.error, nowMs, out);
+        return undefined;
+      case 'extended':
+        this.#answer?.extended(event.tokens, nowMs, out);
+        return undefined;
+      case 'first-token-timeout':
+        this.#answer?.fail(
+          failure('first_token_timeout', 'The provider sent no token in the time that the route allows.'),
+          out,
+        );
+        return undefined;
+      case 'closed':
+        this.#closed(nowMs, out);
+        return undefined;
+      default:
+        throw new Error(`unknown event ${(event satisfies never as SessionEvent).type}`);
+    }
+  }
+
+  #requestHeaders(
+    headers: HeaderList,
+    endOfStream: boolean,
+    routeName: string | undefined,
+    nowMs: number,
+    out: Action[],
+  ): Failure | undefined {
+    this.#startMs = nowMs;
+    const step = this.#request.headers(headers, routeName, nowMs);
+    if (isFailure(step)) return step;
+    if (step.type === 'reply') {
+      this.#replyStatus = 200;
+      this.#phase = 'over';
+      out.push({ type: 'immediate-response', response: jsonResponse(step.body) });
+      this.#finish(nowMs, out);
+      return undefined;
+    }
+    if (step.type === 'passthrough') {
+      this.#passthroughTarget = step.target;
+      this.#buckets = step.buckets;
+      this.#reserve(nowMs, out);
+      return undefined;
+    }
+    return endOfStream ? this.#requestRead(nowMs, out) : undefined;
+  }
+
+  #requestBody(bytes: Uint8Array, endOfStream: boolean, nowMs: number, out: Action[]): Failure | undefined {
+    if (this.#passthroughTarget !== undefined) {
+      (this.#phase === 'reserving' ? this.#early : out).push({ type: 'request-body', bytes, endOfStream });
+      return undefined;
+    }
+    if (this.#phase !== 'collecting') return undefined;
+    if (bytes.length > 0) {
+      this.#keptBytes += bytes.length;
+      out.push({ type: 'keep', bytes: bytes.length });
+      const problem = this.#request.push(bytes);
+      if (problem !== undefined) return problem;
+    }
+    return endOfStream ? this.#requestRead(nowMs, out) : undefined;
+  }
+
+  #requestTrailers(nowMs: number, out: Action[]): Failure | undefined {
+    if (this.#passthroughTarget !== undefined) {
+      (this.#phase === 'reserving' ? this.#early : out).push({ type: 'request-trailers' });
+      return undefined;
+    }
+    if (this.#phase !== 'collecting') return undefined;
+    this.#endedByTrailers = true;
+    return this.#requestRead(nowMs, out);
+  }
+
+  #requestRead(nowMs: number, out: Action[]): Failure | undefined {
+    const asked = this.#request.end();
+    if (isFailure(asked)) return asked;
+    this.#asked = asked;
+    this.#buckets = asked.plan.buckets;
+    const limit = asked.choice.rule.rule.requestLimits.inputTokens;
+    if (limit !== undefined && asked.plan.inputTokens > limit) {
+      this.#phase = 'counting';
+      out.push({ type: 'count', limitTokens: limit });
+    } else {
+      this.#reserve(nowMs, out);
+    }
+    return undefined;
+  }
+
+  #counted(tokens: number, nowMs: number, out: Action[]): Failure | undefined {
+    if (this.#phase !== 'counting') return undefined;
+    this.#textTokens = tokens;
+    const { choice } = this.#asked!;
+    const limit = choice.rule.rule.requestLimits.inputTokens;
+    if (limit !== undefined && inputTokens(choice.facts, tokens) > limit) {
+      return failure(
+        'input_tokens_exceeded',
+        `The prompt has more than the ${limit} tokens that are allowed here in one request.`,
+      );
+    }
+    this.#reserve(nowMs, out);
+    return undefined;
+  }
+
+  #reserve(nowMs: number, out: Action[]): void {
+    if (this.#buckets.length === 0) {
+      this.#forward(nowMs, out);
+      return;
+    }
+    this.#phase = 'reserving';
+    this.#reservedAtMs ||= nowMs;
+    out.push({
+      type: 'reserve',
+      demand: {
+        id: this.#context.newId(),
+        atMs: nowMs,
+        buckets: this.#buckets,
+        inputTokens: this.#inputTokens(),
+        inputCounted: this.#textTokens !== undefined || !countsInput(this.#buckets),
+        output: this.#asked?.plan.output ?? { mode: 'none', want: 0, least: 0 },
+        kind: 'admission',
+      },
+    });
+  }
+
+  /** As well as it is known now: counted or bounded. */
+  #inputTokens(): number {
+    if (this.#asked === undefined) return 0;
+    const { plan, choice } = this.#asked;
+    return this.#textTokens === undefined || plan.inputTokens === 0
+      ? plan.inputTokens
+      : inputTokens(choice.facts, this.#textTokens);
+  }
+
+  #reserved(decision: Decision, nowMs: number, out: Action[]): Failure | undefined {
+    if (this.#phase !== 'reserving') return undefined;
+    if (decision.type === 'count-first') {
+      this.#phase = 'counting';
+      out.push({ type: 'count', limitTokens: Number.MAX_SAFE_INTEGER });
+      return undefined;
+    }
+    this.#views = decision.views;
+    if (decision.type === 'refused') {
+      this.#decision = { type: 'refused', reason: decision.reason, quota: decision.bucket.quota.id };
+      return quotaFailure(decision);
+    }
+    const { hold, outputTokens, shadowRefused = [] } = decision;
+    this.#hold = { hold, outputTokens, inputTokens: this.#inputTokens() };
+    this.#decision = { type: 'admitted', queuedMs: nowMs - this.#reservedAtMs, shadowRefused };
+    this.#forward(nowMs, out);
+    return undefined;
+  }
+
+  #forward(nowMs: number, out: Action[]): void {
+    this.#phase = 'forwarded';
+    this.#forwardedAtMs = nowMs;
+    const asked = this.#asked;
+    if (asked === undefined) {
+      out.push(
+        { type: 'request-headers', mutation: this.#request.mutation(this.#passthroughTarget!, false) },
+        ...this.#early,
+      );
+      this.#early = [];
+      this.#answer = this.#newAnswer();
+      return;
+    }
+    const { facts, target, rule, tokenizer, backendModel } = asked.choice;
+    const metered = this.#request.found!.endpoint.kind === 'metered';
+    const askUsage = metered && facts.stream && !facts.usageAsked;
+    out.push({ type: 'request-headers', mutation: this.#request.mutation(target.id, metered && facts.stream) });
+    const edits = this.#request.edits(asked, this.#hold?.outputTokens, askUsage);
+    const pieces = edits.length === 0 ? asked.body!.bytes : splice(asked.body!.bytes, edits);
+    for (const [index, bytes] of pieces.entries()) {
+      out.push({ type: 'request-body', bytes, endOfStream: index === pieces.length - 1 && !this.#endedByTrailers });
+    }
+    if (this.#endedByTrailers) out.push({ type: 'request-trailers' });
+    if (metered) this.#inputSample = sampleOf(asked.body!, tokenizer, backendModel);
+    this.#letBodyGo(out);
+    const timeoutMs = rule.rule.firstTokenTimeoutMs;
+    if (metered && facts.stream && timeoutMs !== undefined) out.push({ type: 'start-timer', ms: timeoutMs });
+    this.#answer = this.#newAnswer(metered ? asked : undefined, askUsage);
+  }
+
+  /** An answer that is counted, or one that only passes. */
+  #newAnswer(asked?: Asked, hideUsage = false): Answer {
+    const endpoint = this.#request.found?.endpoint;
+    const { dialect } = this.#request;
+    const views = this.#views;
+    if (asked === undefined) return new Answer({ dialect, views, metered: undefined });
+    const { choice, plan } = asked;
+    const hold = this.#hold;
+    return new Answer({
+      dialect,
+      views,
+      metered: {
+        readers: endpoint!.answer!(choice.facts, { hideUsage, model: choice.facts.model }),
+        meter: () => this.#context.newMeter(choice.tokenizer, choice.backendModel),
+        sample: () => newTextSample(choice.tokenizer, choice.backendModel),
+        lease:
+          hold !== undefined && plan.output.mode === 'lease'
+            ? { hold: hold.hold, tokens: hold.outputTokens }
+            : undefined,
+        inputTokens: () => this.#countInput(),
+      },
+    });
+  }
+
+  #responseHeaders(headers: HeaderList, endOfStream: boolean, nowMs: number, out: Action[]): void {
+    if (this.#phase === 'over') return;
+    // Envoy's own answer, before we let the request go: it passes as it is.
+    if (this.#phase !== 'forwarded') {
+      if (this.#phase === 'reserving') out.push({ type: 'cancel' });
+      this.#letBodyGo(out);
+      this.#phase = 'forwarded';
+      this.#answer = this.#newAnswer();
+    }
+    this.#answer!.headers(headers, endOfStream, nowMs, out);
+    const { status } = this.#answer!;
+    const target = this.#asked?.choice.target.id;
+    if (target !== undefined && status !== undefined && this.#forwardedAtMs > 0) {
+      out.push({ type: 'health', target, well: status < 500 && status !== 429 });
+    }
+  }
+
+  #refuse(problem: Failure, nowMs: number, out: Action[]): void {
+    if (this.#phase === 'over' || this.#phase === 'forwarded') return;
+    this.#phase = 'over';
+    this.#failure = problem;
+    this.#replyStatus = problem.status;
+    out.push({ type: 'immediate-response', response: refusal(this.#request.dialect, problem, this.#views, nowMs) });
+    this.#finish(nowMs, out);
+  }
+
+  #closed(nowMs: number, out: Action[]): void {
+    if (this.#finished) return;
+    if (this.#phase === 'reserving' || this.blocked) out.push({ type: 'cancel' });
+    this.#clientLeft = true;
+    this.#phase = 'over';
+    this.#finish(nowMs, out);
+  }
+
+  #letBodyGo(out: Action[]): void {
+    if (this.#keptBytes > 0) out.push({ type: 'keep', bytes: -this.#keptBytes });
+    this.#keptBytes = 0;
+    if (this.#asked !== undefined) this.#asked.body = undefined;
+  }
+
+  #countInput(): number {
+    return inputTokens(this.#asked!.choice.facts, this.#textTokens ?? this.#inputSample?.tokens() ?? 0);
+  }
+
+  #finish(nowMs: number, out: Action[]): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#letBodyGo(out);
+    out.push({ type: 'stop-timer' });
+    const closing = this.#closing(nowMs);
+    const cost = charged(closing);
+    const settle: Settle | undefined = this.#hold && {
+      hold: this.#hold.hold,
+      charge: {
+        inputTokens: cost?.usage.input ?? 0,
+        outputTokens: cost?.usage.output ?? 0,
+        cause: cost?.cause ?? 'in_flight',
+      },
+    };
+    out.push({ type: 'finish', settle, outcome: outcome(closing, cost) });
+    // After an immediate response Envoy ends the stream by itself.
+    if (this.#replyStatus === undefined) out.push({ type: 'end' });
+  }
+
+  #closing(nowMs: number): Closing {
+    const { method, path, id, found, passthrough, bodyBytes } = this.#request;
+    return {
+      method,
+      path,
+      requestId: id,
+      found,
+      choice: this.#asked?.choice,
+      plan: this.#asked?.plan,
+      passthrough,
+      answer: this.#answer,
+      held: this.#hold,
+      buckets: this.#buckets,
+      decision: this.#decision,
+      failure: this.#failure,
+      replyStatus: this.#replyStatus,
+      clientLeft: this.#clientLeft,
+      requestBytes: bodyBytes,
+      startMs: this.#startMs,
+      forwardedAtMs: this.#forwardedAtMs,
+      nowMs,
+      countInput: () => this.#countInput(),
+      tokensPerSecond: (key) => this.#context.learned.tokensPerSecond(key),
+    };
+  }
+}
