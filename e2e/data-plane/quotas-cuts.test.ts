@@ -1,0 +1,225 @@
+/** At the end of a budget each dialect's stream ends properly, with the usage so far, and the upstream connection closes at once. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { call } from './support/client.ts';
+import { anthropicClient, mock, openaiClient, say } from './support/clients.ts';
+import { chat, limitedRoute, recordsOf } from './support/limits.ts';
+import { teamQuota } from './support/resources.ts';
+import { documentsOf } from './support/sse.ts';
+import { waitFor } from './support/wait.ts';
+import { wordCount, wordsOf } from './support/words.ts';
+import { startWorld, type World } from './support/world.ts';
+
+const LIMIT = 150;
+/** From the client's end of the stream; the upstream is closed by Envoy in the same turn. */
+const UPSTREAM_CLOSED_MS = 500;
+
+let world: World;
+before(async () => {
+  world = await startWorld(
+    limitedRoute({
+      cut: { quotas: [teamQuota('tokens', 'TotalTokens', LIMIT)] },
+      output: { quotas: [teamQuota('tokens', 'OutputTokens', LIMIT)] },
+    }),
+  );
+});
+after(() => world?.stop());
+beforeEach(() => world.provider.forget());
+
+const endless = { tokens: 5_000, paceMs: 5 };
+
+/** The upstream is closed, the charge is what came and within the limit, and nothing more is let in. */
+async function cutProperly(team: string, visibleTokens: number, endedAtMs: number): Promise<void> {
+  const seen = world.provider.seen.at(-1);
+  assert.ok(seen);
+  await waitFor('closed upstream', () => seen.abortedAtMs !== undefined, 2_000);
+  assert.ok((seen.abortedAtMs ?? 0) - endedAtMs < UPSTREAM_CLOSED_MS, `${(seen.abortedAtMs ?? 0) - endedAtMs} ms`);
+  assert.ok(seen.outputTokens - visibleTokens < 40, `${seen.outputTokens} made, ${visibleTokens} delivered`);
+  const [record] = await recordsOf(world, team, 1);
+  assert.equal(record?.outputTokens, visibleTokens, record?.line);
+  assert.ok((record?.inputTokens ?? 0) + visibleTokens <= LIMIT, record?.line);
+  assert.ok((record?.inputTokens ?? 0) + visibleTokens >= 0.9 * LIMIT, record?.line);
+  assert.equal(record?.decision, 'cut');
+  assert.equal(record?.status, 200);
+}
+
+describe('cuts', () => {
+  it('chat completions', async () => {
+    const team = 'cut-chat';
+    const client = openaiClient(world.gateway.url, { 'x-team': team });
+    const final = await client.chat.completions
+      .stream({ model: 'cut', messages: say('Hello'), stream_options: { include_usage: true } }, mock(endless))
+      .finalChatCompletion();
+    const endedAtMs = performance.now();
+    const text = final.choices[0]?.message.content ?? '';
+    assert.equal(text, wordsOf(wordCount(text)), 'nothing is missing before the cut');
+    assert.equal(final.choices[0]?.finish_reason, 'length');
+    assert.equal(final.usage?.completion_tokens, wordCount(text));
+    assert.ok((final.usage?.prompt_tokens ?? 0) > 0);
+    await cutProperly(team, wordCount(text), endedAtMs);
+  });
+
+  it('chat completions, whose client did not ask for usage', async () => {
+    const team = 'cut-chat-no-usage';
+    const { text, complete } = await chat(world, 'cut', { team, body: { stream: true }, mock: endless });
+    const endedAtMs = performance.now();
+    assert.ok(complete && text.endsWith('data: [DONE]\n\n'));
+    const events = documentsOf(text) as {
+      choices: { delta: { content?: string }; finish_reason: string | null }[];
+      usage?: unknown;
+    }[];
+    assert.ok(events.every((event) => (event.usage ?? null) === null && event.choices.length === 1));
+    assert.equal(events.at(-1)?.choices[0]?.finish_reason, 'length');
+    await cutProperly(
+      team,
+      events.reduce((sum, event) => sum + wordCount(event.choices[0]?.delta.content ?? ''), 0),
+      endedAtMs,
+    );
+  });
+
+  it('chat completions with several choices: each is ended', async () => {
+    const team = 'cut-choices';
+    const client = openaiClient(world.gateway.url, { 'x-team': team });
+    const final = await client.chat.completions
+      .stream({ model: 'cut', messages: say('Hello'), n: 3 }, mock(endless))
+      .finalChatCompletion();
+    const endedAtMs = performance.now();
+    assert.deepEqual(
+      final.choices.map((choice) => choice.finish_reason),
+      ['length', 'length', 'length'],
+    );
+    const total = final.choices.reduce((sum, choice) => sum + wordCount(choice.message.content ?? ''), 0);
+    await cutProperly(team, total, endedAtMs);
+  });
+
+  it('completions', async () => {
+    const team = 'cut-completions';
+    const client = openaiClient(world.gateway.url, { 'x-team': team });
+    const stream = await client.completions.create(
+      { model: 'cut', prompt: 'Hello', max_tokens: 4_000, stream: true },
+      mock(endless),
+    );
+    let text = '';
+    let reason: string | null | undefined;
+    for await (const chunk of stream) {
+      text += chunk.choices[0]?.text ?? '';
+      reason = chunk.choices[0]?.finish_reason ?? reason;
+    }
+    assert.equal(reason, 'length');
+    await cutProperly(team, wordCount(text), performance.now());
+  });
+
+  it('responses', async () => {
+    const team = 'cut-responses';
+    const client = openaiClient(world.gateway.url, { 'x-team': team });
+    const stream = await client.responses.create({ model: 'cut', input: 'Hello', stream: true }, mock(endless));
+    const events = [];
+    for await (const event of stream) events.push(event);
+    const endedAtMs = performance.now();
+    const last = events.at(-1);
+    assert.equal(last?.type, 'response.incomplete');
+    assert.ok(last.type === 'response.incomplete');
+    assert.equal(last.response.incomplete_details?.reason, 'max_output_tokens');
+    const text = events.map((event) => (event.type === 'response.output_text.delta' ? event.delta : '')).join('');
+    assert.equal(last.response.usage?.output_tokens, wordCount(text));
+    assert.deepEqual(
+      events.map((event) => event.sequence_number),
+      events.map((_, index) => index),
+      'sequence numbers go on',
+    );
+    const types = events.slice(-4).map((event) => event.type);
+    assert.deepEqual(types, [
+      'response.output_text.done',
+      'response.content_part.done',
+      'response.output_item.done',
+      'response.incomplete',
+    ]);
+    await cutProperly(team, wordCount(text), endedAtMs);
+  });
+
+  it('responses, by the client’s own stream helper', async () => {
+    const client = openaiClient(world.gateway.url, { 'x-team': 'cut-responses-helper' });
+    const final = await client.responses.stream({ model: 'cut', input: 'Hello' }, mock(endless)).finalResponse();
+    assert.equal(final.status, 'incomplete');
+    assert.ok(wordCount(final.output_text) > 50, final.output_text);
+  });
+
+  it('messages', async () => {
+    const team = 'cut-messages';
+    const client = anthropicClient(world.gateway.url, { 'x-team': team });
+    const final = await client.messages
+      .stream({ model: 'cut', max_tokens: 4_000, messages: say('Hello') }, mock(endless))
+      .finalMessage();
+    const endedAtMs = performance.now();
+    const text = final.content[0]?.type === 'text' ? final.content[0].text : '';
+    assert.equal(text, wordsOf(wordCount(text)));
+    assert.equal(final.stop_reason, 'max_tokens');
+    assert.equal(final.usage.output_tokens, wordCount(text));
+    await cutProperly(team, wordCount(text), endedAtMs);
+  });
+
+  it('TGI', async () => {
+    const team = 'cut-tgi';
+    const { text, complete } = await call(
+      `${world.gateway.url}/generate_stream`,
+      { inputs: 'Hello', parameters: { max_new_tokens: 4_000 } },
+      { headers: { 'x-team': team, 'x-engine': 'cut' }, mock: endless },
+    );
+    const endedAtMs = performance.now();
+    assert.ok(complete);
+    const events = documentsOf(text) as {
+      token: { text: string };
+      generated_text: string | null;
+      details: { finish_reason: string; generated_tokens: number } | null;
+    }[];
+    const visible = events.map((event) => event.token.text).join('');
+    assert.equal(events.at(-1)?.details?.finish_reason, 'length');
+    assert.equal(events.at(-1)?.details?.generated_tokens, wordCount(visible));
+    assert.equal(typeof events.at(-1)?.generated_text, 'string');
+    await cutProperly(team, wordCount(visible), endedAtMs);
+  });
+
+  it('tool calls: what was begun is closed', async () => {
+    const client = anthropicClient(world.gateway.url, { 'x-team': 'cut-tool' });
+    const request = {
+      model: 'cut',
+      max_tokens: 4_000,
+      messages: say('word '.repeat(100)),
+      tools: [{ name: 'weather', input_schema: { type: 'object' as const } }],
+    };
+    const final = await client.messages.stream(request, mock({ tool: true })).finalMessage();
+    assert.equal(final.content[0]?.type, 'tool_use');
+  });
+
+  it('output tokens only: the input does not count', async () => {
+    const team = 'cut-output';
+    const { text } = await chat(world, 'output', { team, body: { stream: true }, mock: endless });
+    const words = wordCount(
+      documentsOf(text)
+        .map((event) => (event['choices'] as { delta: { content?: string } }[])[0]?.delta.content ?? '')
+        .join(''),
+    );
+    assert.ok(words <= LIMIT && words >= 0.98 * LIMIT, `${words} of ${LIMIT}`);
+  });
+
+  it('streams that are cut are asked for uncompressed', async () => {
+    await chat(world, 'cut', {
+      team: 'cut-identity',
+      body: { stream: true },
+      mock: { tokens: 3 },
+      headers: { 'accept-encoding': 'gzip, br' },
+    });
+    assert.equal(world.provider.seen.at(-1)?.headers['accept-encoding'], 'identity');
+  });
+
+  it('a compressed stream, from a provider that compresses all the same, is counted and ended', async () => {
+    const team = 'cut-compressed';
+    const answer = await chat(world, 'cut', { team, body: { stream: true }, mock: { ...endless, encoding: 'gzip' } });
+    assert.equal(answer.status, 200);
+    const seen = world.provider.seen.at(-1);
+    await waitFor('closed upstream', () => seen?.abortedAtMs !== undefined, 2_000);
+    const [record] = await recordsOf(world, team, 1);
+    assert.ok((record?.outputTokens ?? 0) > 50, record?.line);
+    assert.ok((seen?.outputTokens ?? 0) < 2 * LIMIT, `the provider made ${seen?.outputTokens}`);
+  });
+});

@@ -1,0 +1,297 @@
+/** What a policy says beside the amount: keys, windows, bounds on one request, Shadow; and how refusals look. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI from 'openai';
+import { call } from './support/client.ts';
+import { anthropicClient, errorOf, mock, openaiClient, say } from './support/clients.ts';
+import { chat, limitedRoute, recordsOf } from './support/limits.ts';
+import { head, rawCall } from './support/raw-client.ts';
+import { teamQuota } from './support/resources.ts';
+import { waitFor } from './support/wait.ts';
+import { startWorld, type World } from './support/world.ts';
+
+const minute = { window: { type: 'Calendar', calendar: { unit: 'Minute', timeZone: 'UTC' } } };
+
+let world: World;
+before(async () => {
+  world = await startWorld(
+    limitedRoute({
+      lifetime: { quotas: [teamQuota('tokens', 'TotalTokens', 60)] },
+      sliding: {
+        quotas: [teamQuota('requests', 'Requests', 2, { window: { type: 'Sliding', sliding: { duration: '2s' } } })],
+      },
+      calendar: { quotas: [teamQuota('requests', 'Requests', 2, minute)] },
+      shared: { quotas: [teamQuota('requests', 'Requests', 2, { onMissingKey: 'Shared' })] },
+      shadow: { quotas: [teamQuota('tokens', 'TotalTokens', 20, { mode: 'Shadow' })] },
+      'by-model': {
+        quotas: [
+          teamQuota('requests', 'Requests', 1, {
+            key: [{ type: 'Header', header: { name: 'x-team' } }, { type: 'Model' }],
+          }),
+        ],
+      },
+      bounded: { quotas: [], more: { requestLimits: { inputTokens: 50, outputTokens: 30 } } },
+      lowered: { quotas: [teamQuota('tokens', 'TotalTokens', 300)] },
+      cautious: { quotas: [teamQuota('tokens', 'TotalTokens', 1_000)] },
+      trusting: { quotas: [teamQuota('tokens', 'TotalTokens', 100_000, { unbounded: 'Allow' })] },
+      impatient: {
+        quotas: [],
+        more: { requestLimits: { outputTokens: 1_000 } },
+        rule: { timeouts: { firstToken: '400ms' } },
+      },
+    }),
+  );
+});
+after(() => world?.stop());
+beforeEach(() => world.provider.forget());
+
+describe('windows', () => {
+  it('sliding: room comes back when the time is over', async () => {
+    const team = 'sliding';
+    assert.equal((await chat(world, 'sliding', { team, mock: { tokens: 1 } })).status, 200);
+    assert.equal((await chat(world, 'sliding', { team, mock: { tokens: 1 } })).status, 200);
+    const refused = await chat(world, 'sliding', { team });
+    assert.equal(refused.status, 429);
+    assert.equal(refused.json.error.code, 'request_rate_exceeded');
+    const retryAfter = Number(refused.headers['retry-after']);
+    assert.ok(retryAfter >= 1 && retryAfter <= 3, `${retryAfter}`);
+    await waitFor(
+      'room',
+      async () => (await chat(world, 'sliding', { team, mock: { tokens: 1 } })).status === 200,
+      4_000,
+    );
+  });
+
+  it('calendar: until the minute ends', async () => {
+    // Over a minute's end the test says nothing: then it begins again.
+    for (let attempt = 0; ; attempt += 1) {
+      const team = `calendar-${attempt}`;
+      const minuteBefore = new Date().getUTCMinutes();
+      await chat(world, 'calendar', { team, mock: { tokens: 1 } });
+      await chat(world, 'calendar', { team, mock: { tokens: 1 } });
+      const leftMs = 60_000 - (Date.now() % 60_000);
+      const refused = await chat(world, 'calendar', { team });
+      if (new Date().getUTCMinutes() !== minuteBefore) continue;
+      assert.equal(refused.status, 429);
+      assert.ok(
+        Math.abs(Number(refused.headers['retry-after']) * 1_000 - leftMs) < 2_500,
+        `${refused.headers['retry-after']}, ${leftMs}`,
+      );
+      return;
+    }
+  });
+
+  it('lifetime: waiting is pointless, and the answer says so', async () => {
+    const team = 'lifetime';
+    await chat(world, 'lifetime', { team, body: { stream: true }, mock: { tokens: 200, paceMs: 2 } });
+    const refused = await chat(world, 'lifetime', { team });
+    assert.equal(refused.status, 429);
+    assert.equal(refused.json.error.code, 'quota_exceeded');
+    assert.equal(refused.headers['x-should-retry'], 'false');
+    assert.equal(refused.headers['retry-after'], undefined);
+    assert.equal(refused.headers['x-ratelimit-limit-tokens'], '60');
+  });
+});
+
+describe('keys', () => {
+  it('each value has a budget of its own', async () => {
+    for (const team of ['keys-a', 'keys-b']) {
+      assert.equal((await chat(world, 'by-model', { team, mock: { tokens: 1 } })).status, 200);
+      assert.equal((await chat(world, 'by-model', { team })).status, 429);
+    }
+  });
+
+  it('values that only look alike are not the same', async () => {
+    for (const team of ['alike', 'Alike', 'alike/x', 'alike%2Fx', 'alike,x']) {
+      assert.equal((await chat(world, 'by-model', { team, mock: { tokens: 1 } })).status, 200, team);
+    }
+  });
+
+  it('a key that is missing: 400, and nothing reaches the provider', async () => {
+    const { status, json } = await call(`${world.gateway.url}/v1/chat/completions`, {
+      model: 'lifetime',
+      messages: say('Hello'),
+    });
+    assert.equal(status, 400);
+    assert.equal(json.error.code, 'missing_quota_key');
+    assert.equal(json.error.param, 'x-team');
+    assert.equal(world.provider.seen.length, 0);
+  });
+
+  it('a key with several values: 400', async () => {
+    const raw = await rawCall(world.gateway.port);
+    const body = JSON.stringify({ model: 'lifetime', messages: say('Hello') });
+    await raw.write(head('/v1/chat/completions', ['x-team: a', 'x-team: b', `content-length: ${body.length}`]) + body);
+    await waitFor('answer', () => raw.status() !== undefined, 3_000);
+    raw.socket.destroy();
+    assert.equal(raw.status(), 400, raw.text());
+    assert.equal(world.provider.seen.length, 0);
+  });
+
+  it('onMissingKey Shared: one budget for all who have none', async () => {
+    const ask = () =>
+      call(
+        `${world.gateway.url}/v1/chat/completions`,
+        { model: 'shared', messages: say('Hello') },
+        { mock: { tokens: 1 } },
+      );
+    assert.equal((await ask()).status, 200);
+    assert.equal((await ask()).status, 200);
+    assert.equal((await ask()).status, 429);
+    assert.equal((await chat(world, 'shared', { team: 'has-a-key', mock: { tokens: 1 } })).status, 200);
+  });
+});
+
+describe('bounds on one request', () => {
+  it('a prompt that is too long: 413 before it goes out', async () => {
+    const { status, json } = await chat(world, 'bounded', {
+      team: 'bounds',
+      body: { messages: say('long '.repeat(60)) },
+    });
+    assert.equal(status, 413);
+    assert.equal(json.error.code, 'input_tokens_exceeded');
+    assert.equal(world.provider.seen.length, 0);
+  });
+
+  it('a prompt whose bytes are many and whose tokens are few passes', async () => {
+    const { status, text } = await chat(world, 'bounded', {
+      team: 'bounds',
+      body: { messages: say(' internationalization'.repeat(10)) },
+      mock: { tokens: 1 },
+    });
+    assert.equal(status, 200, text);
+  });
+
+  it('more output than may be asked for: 400', async () => {
+    const { status, json } = await chat(world, 'bounded', { team: 'bounds', body: { max_completion_tokens: 31 } });
+    assert.equal(status, 400);
+    assert.equal(json.error.code, 'output_tokens_exceeded');
+  });
+
+  it('no bound asked for: the policy’s goes to the provider', async () => {
+    const { json } = await chat(world, 'bounded', { team: 'bounds', mock: { tokens: 100 } });
+    assert.equal(json.choices[0].finish_reason, 'length');
+    assert.equal(world.provider.seen.at(-1)?.bound, 30);
+  });
+
+  it('the bound is lowered when less is left than may be produced', async () => {
+    const { status, json } = await chat(world, 'lowered', {
+      team: 'lowered',
+      body: { max_completion_tokens: 10_000 },
+      mock: { tokens: 5_000 },
+    });
+    assert.equal(status, 200);
+    const bound = world.provider.seen.at(-1)?.bound ?? 0;
+    assert.ok(bound > 200 && bound < 300, `${bound}`);
+    assert.equal(json.choices[0].finish_reason, 'length');
+    assert.equal(json.usage.completion_tokens, bound);
+  });
+
+  it('a larger prompt than the whole budget: refused as such', async () => {
+    const refused = await chat(world, 'lowered', { team: 'size', body: { messages: say('long '.repeat(2_000)) } });
+    assert.equal(refused.status, 429);
+    assert.equal(refused.headers['x-should-retry'], 'false');
+    assert.equal(world.provider.seen.length, 0);
+  });
+
+  it('costs that nobody can bound follow the policy', async () => {
+    const body = { model: 'cautious', input: 'Hello', previous_response_id: 'resp_1' };
+    const headers = { 'x-team': 'unbounded' };
+    const refused = await call(`${world.gateway.url}/v1/responses`, body, { headers });
+    assert.equal(refused.status, 400);
+    assert.equal(refused.json.error.code, 'unbounded_cost');
+    const allowed = await call(
+      `${world.gateway.url}/v1/responses`,
+      { ...body, model: 'trusting' },
+      { headers, mock: { tokens: 3 } },
+    );
+    assert.equal(allowed.status, 200, allowed.text);
+  });
+
+  it('no first token in time: 504 in the shape of the API', async () => {
+    const answer = await chat(world, 'impatient', { team: 'late', body: { stream: true }, mock: { delayMs: 3_000 } });
+    assert.equal(answer.status, 504, answer.text);
+    assert.equal(answer.json.error.code, 'first_token_timeout');
+    await waitFor('closed upstream', () => world.provider.seen.at(-1)?.abortedAtMs !== undefined, 1_000);
+  });
+});
+
+describe('Shadow', () => {
+  it('counts and reports, and refuses nothing', async () => {
+    const team = 'shadow';
+    for (let index = 0; index < 3; index += 1) {
+      const { status, text } = await chat(world, 'shadow', { team, body: { stream: true }, mock: { tokens: 30 } });
+      assert.equal(status, 200);
+      assert.ok(text.includes('"finish_reason":"stop"'), 'nothing is cut');
+    }
+    const records = await recordsOf(world, team, 3);
+    assert.ok(
+      records.slice(1).every((record) => record.shadowRefused.length === 1),
+      records.map((one) => one.line).join('\n'),
+    );
+    const metrics = await world.gateway.metrics();
+    assert.ok(metrics.samples.some((one) => Object.values(one.labels).some((value) => value.includes('shadow'))));
+  });
+});
+
+describe('refusals in the shape of each API', () => {
+  const spend = (team: string) => chat(world, 'lifetime', { team, body: { stream: true }, mock: { tokens: 100 } });
+
+  it('OpenAI', async () => {
+    const team = 'shape-openai';
+    await spend(team);
+    const client = openaiClient(world.gateway.url, { 'x-team': team });
+    for (const stream of [false, true]) {
+      const error = await errorOf(
+        client.chat.completions.create({ model: 'lifetime', messages: say('Hello'), stream }, mock({})),
+      );
+      assert.ok(error instanceof OpenAI.RateLimitError, String(error));
+      assert.equal(error.code, 'quota_exceeded');
+      assert.equal(error.type, 'insufficient_quota');
+      assert.equal(error.headers?.get('x-should-retry'), 'false');
+      assert.ok(error.headers?.get('x-ratelimit-limit-tokens'));
+    }
+  });
+
+  it('Anthropic', async () => {
+    const team = 'shape-anthropic';
+    await spend(team);
+    const client = anthropicClient(world.gateway.url, { 'x-team': team });
+    const error = await errorOf(client.messages.create({ model: 'lifetime', max_tokens: 9, messages: say('Hello') }));
+    assert.ok(error instanceof Anthropic.RateLimitError, String(error));
+    assert.equal((error.error as { error: { type: string } }).error.type, 'rate_limit_error');
+    assert.equal(error.headers?.get('x-should-retry'), 'false');
+    assert.ok(error.headers?.get('anthropic-ratelimit-tokens-limit'));
+  });
+
+  it('TGI', async () => {
+    const team = 'shape-tgi';
+    await spend(team);
+    const { status, json } = await call(
+      `${world.gateway.url}/generate`,
+      { inputs: 'Hello' },
+      {
+        headers: { 'x-team': team, 'x-engine': 'lifetime' },
+      },
+    );
+    assert.equal(status, 429);
+    assert.equal(typeof json.error, 'string');
+    assert.equal(typeof json.error_type, 'string');
+  });
+
+  it('the official clients do not try again what is pointless', async () => {
+    const team = 'shape-retries';
+    await spend(team);
+    const client = new OpenAI({
+      baseURL: `${world.gateway.url}/v1`,
+      apiKey: 'k',
+      maxRetries: 3,
+      defaultHeaders: { 'x-team': team },
+    });
+    const before = world.gateway.records.length;
+    await errorOf(client.chat.completions.create({ model: 'lifetime', messages: say('Hello') }));
+    await recordsOf(world, team, 2);
+    assert.equal(world.gateway.records.length, before + 1, 'one request, no retry');
+  });
+});

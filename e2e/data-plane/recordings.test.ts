@@ -1,0 +1,125 @@
+/** What real providers answered, through the real gateway: the bytes arrive unchanged, and the charge is the provider's own number. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { countTokens } from 'gpt-tokenizer/encoding/o200k_base';
+import { call } from './support/client.ts';
+import { type Gateway, startGateway } from './support/gateway.ts';
+import { type Recording, recordings } from './support/recordings.ts';
+import { compress, type ReplayProvider, startReplayProvider } from './support/replay-provider.ts';
+import { backend, quotaPolicy, route } from './support/resources.ts';
+import { documentsOf } from './support/sse.ts';
+
+const all = recordings();
+let provider: ReplayProvider;
+let gateway: Gateway;
+
+before(async () => {
+  provider = await startReplayProvider(all);
+  const { port } = provider;
+  gateway = await startGateway([
+    backend('openai', { port }),
+    backend('anthropic', { schema: 'Anthropic', port }),
+    route('all', [{ name: 'all', models: ['*'], backendRefs: [{ name: 'openai' }, { name: 'anthropic' }] }]),
+    quotaPolicy('all', 'all', [
+      {
+        name: 'tokens',
+        limit: { type: 'TotalTokens', amount: 1_000_000_000 },
+        window: { type: 'Lifetime' },
+        unbounded: 'Allow',
+      },
+    ]),
+  ]);
+});
+after(async () => {
+  await provider?.stop();
+  await gateway?.stop();
+});
+
+function replay(
+  recording: Recording,
+  headers: Readonly<Record<string, string>> = {},
+  request: unknown = recording.request,
+) {
+  return gateway.recordOf(() =>
+    call(`${gateway.url}${recording.path}`, request, { headers: { 'x-recording': recording.name, ...headers } }),
+  );
+}
+
+it('there are recordings of all providers', () => {
+  assert.ok(all.length >= 45, `${all.length}`);
+  assert.ok(all.filter((one) => one.usage !== undefined).length >= 40);
+});
+
+describe('each recording', () => {
+  for (const recording of all) {
+    it(recording.name, async () => {
+      const { result, record } = await replay(recording);
+      assert.equal(result.status, recording.status, result.text.slice(0, 300));
+      assert.ok(result.complete);
+      assert.equal(result.text, recording.answer.toString());
+      assert.equal(record.status, recording.status);
+      if (recording.usage !== undefined) {
+        assert.deepEqual({ input: record.inputTokens, output: record.outputTokens ?? 0 }, recording.usage);
+        assert.equal(record.source, 'provider');
+      } else if (recording.status === 200) {
+        assert.equal(record.source, 'estimated');
+      } else {
+        assert.equal((record.inputTokens ?? 0) + (record.outputTokens ?? 0), 0);
+      }
+    });
+  }
+});
+
+describe('compressed', () => {
+  for (const encoding of ['gzip', 'br', 'zstd']) {
+    it(`each recording in ${encoding}`, async () => {
+      for (const recording of all.filter(({ status }) => status === 200)) {
+        const { result, record } = await replay(recording, { 'x-encoding': encoding });
+        assert.equal(result.status, 200);
+        const expected = compress(encoding, recording.answer);
+        assert.ok(
+          result.bytes.equals(expected),
+          `${recording.name}: ${result.bytes.length} bytes for ${expected.length}`,
+        );
+        if (recording.usage !== undefined) {
+          const counted = { input: record.inputTokens, output: record.outputTokens ?? 0 };
+          assert.deepEqual(counted, recording.usage, recording.name);
+        }
+      }
+    });
+  }
+});
+
+describe('usage that the client did not ask for', () => {
+  for (const name of ['openai-compatible/openai-text.chunks.txt', 'openai-compatible/xai-text.chunks.txt']) {
+    it(`${name}: the final usage chunk is taken out, and charged`, async () => {
+      const recording = all.find((one) => one.name === name);
+      assert.ok(recording);
+      const { stream_options: _, ...request } = recording.request;
+      const { result, record } = await replay(recording, {}, request);
+      const events = recording.answer.toString().split('\n\n');
+      const expected = events.filter((event) => !event.includes('"choices":[],'));
+      assert.equal(expected.length, events.length - 1);
+      assert.equal(result.text, expected.join('\n\n'));
+      assert.deepEqual({ input: record.inputTokens, output: record.outputTokens }, recording.usage);
+    });
+  }
+});
+
+describe('streams without usage', () => {
+  for (const name of ['openai/chat-streaming.yaml', 'openai/completion-streaming.yaml']) {
+    it(`${name}: the estimate of the visible text is within 1%`, async () => {
+      const recording = all.find((one) => one.name === name);
+      assert.ok(recording);
+      const { record } = await replay(recording);
+      const text = documentsOf(recording.answer.toString())
+        .flatMap((event) => (event['choices'] ?? []) as { text?: string; delta?: { content?: string } }[])
+        .map((choice) => choice.text ?? choice.delta?.content ?? '')
+        .join('');
+      const truth = countTokens(text);
+      assert.ok(truth > 10);
+      const error = Math.abs((record.outputTokens ?? 0) - truth);
+      assert.ok(error <= Math.max(1, truth / 100), `${record.outputTokens} for ${truth}`);
+    });
+  }
+});

@@ -1,0 +1,161 @@
+/** Carries out a behaviour on one answer: JSON or a stream, paced, compressed, broken off. */
+import type http from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import zlib from 'node:zlib';
+import type { Behaviour, FailureMode, Seen } from './behaviour.ts';
+import type { Answer, Asked, MockDialect } from './dialects/dialect.ts';
+import { closeOf, roomIn } from './flow.ts';
+import { sendHostile } from './hostile-answers.ts';
+import { wordsOf } from './words.ts';
+
+const KEPT_ANSWER_CHARS = 4 << 20;
+
+export async function answer(
+  response: http.ServerResponse,
+  record: Seen,
+  dialect: MockDialect,
+  asked: Asked,
+  behaviour: Behaviour,
+): Promise<void> {
+  if (behaviour.delayMs !== undefined) await sleep(behaviour.delayMs);
+  const { fail } = behaviour;
+  if (fail?.when === 'before') return breakOff(response, record, fail.how);
+  if (behaviour.status !== undefined) {
+    const body = JSON.stringify(dialect.error(behaviour.status));
+    record.answer = body;
+    record.endedAtMs = performance.now();
+    response.writeHead(behaviour.status, { 'content-type': 'application/json', ...behaviour.headers }).end(body);
+    return;
+  }
+  const plan = planOf(record, asked, behaviour);
+  record.hiddenTokens = plan.hiddenTokens;
+  if (behaviour.hostile !== undefined) return sendHostile(response, record, behaviour.hostile, asked.stream);
+  const out = new Output(response, record, behaviour.encoding);
+  const headers = {
+    'content-type': asked.stream ? 'text/event-stream' : 'application/json',
+    ...(behaviour.encoding && { 'content-encoding': behaviour.encoding }),
+    ...(asked.stream ? {} : dialect.headers?.(plan)),
+    'x-request-id': `mock-${record.id}`,
+    ...behaviour.headers,
+  };
+  if (!asked.stream) {
+    const body = JSON.stringify(dialect.whole(plan));
+    // A whole answer takes as long to make as its stream would.
+    if (behaviour.paceMs !== undefined) await sleep((behaviour.paceMs * plan.tokens) / (behaviour.tokensAChunk ?? 1));
+    if (response.destroyed) return;
+    response.writeHead(200, headers);
+    record.outputTokens = plan.tokens * plan.choices;
+    if (fail?.when === 'in') {
+      await out.write(body.slice(0, body.length >> 1));
+      return breakOff(response, record, fail.how);
+    }
+    await out.write(body);
+    if (fail?.when === 'after') return breakOff(response, record, fail.how);
+    return out.end();
+  }
+  response.writeHead(200, headers);
+  response.flushHeaders();
+  await stream(out, response, record, dialect, plan, behaviour);
+}
+
+async function stream(
+  out: Output,
+  response: http.ServerResponse,
+  record: Seen,
+  dialect: MockDialect,
+  plan: Answer,
+  behaviour: Behaviour,
+): Promise<void> {
+  const step = behaviour.tokensAChunk ?? 1;
+  const { fail } = behaviour;
+  await out.write(dialect.opening(plan));
+  let chunks = 0;
+  for (let made = 0; made < plan.tokens && !response.destroyed; made += step) {
+    if (fail?.when === 'in' && chunks === (fail.chunks ?? 5)) return breakOff(response, record, fail.how);
+    if (behaviour.paceMs !== undefined && behaviour.paceMs > 0) await sleep(behaviour.paceMs);
+    if (response.destroyed) return;
+    const count = Math.min(step, plan.tokens - made);
+    const text = plan.text.startsWith(' ') ? wordsOf(count, made) : '';
+    let events = '';
+    for (let choice = 0; choice < plan.choices; choice += 1) events += dialect.delta(plan, choice, text, made);
+    record.outputTokens += count * plan.choices;
+    chunks += 1;
+    await out.write(events);
+  }
+  if (response.destroyed) return;
+  await out.write(dialect.closing(plan));
+  if (fail?.when === 'after') return breakOff(response, record, fail.how);
+  out.end();
+}
+
+function planOf(record: Seen, asked: Asked, behaviour: Behaviour): Answer {
+  const wanted = behaviour.tokens ?? 20;
+  const hidden = behaviour.hiddenTokens ?? 0;
+  const bound = behaviour.keepsBounds === false ? undefined : asked.bound;
+  const hiddenTokens = bound === undefined ? hidden : Math.min(hidden, bound);
+  const tool = behaviour.tool === true ? asked.tool : undefined;
+  const tokens = tool === undefined ? Math.min(wanted, (bound ?? Infinity) - hiddenTokens) : 0;
+  const told = behaviour.usage ?? 'Asked';
+  return {
+    id: `mock-${record.id}`,
+    model: asked.model,
+    choices: asked.choices,
+    inputTokens: record.inputTokens,
+    hiddenTokens,
+    usage: told === 'Always' || (told === 'Asked' && (asked.usage || !asked.stream)),
+    tool,
+    base64: asked.base64 === true,
+    reason: tool !== undefined ? 'tool' : tokens < wanted ? 'length' : 'stop',
+    tokens,
+    text: wordsOf(tokens),
+  };
+}
+
+async function breakOff(response: http.ServerResponse, record: Seen, how: FailureMode): Promise<void> {
+  if (how === 'silent') {
+    await closeOf(response);
+    return;
+  }
+  // A reset throws away what the kernel has not sent yet: what was written must have left first.
+  if (response.headersSent) await sleep(20);
+  record.endedAtMs = performance.now();
+  if (how === 'reset') response.socket?.resetAndDestroy();
+  else response.destroy();
+}
+
+/** Writes with regard to the reader's pace. */
+class Output {
+  readonly #response: http.ServerResponse;
+  readonly #record: Seen;
+  readonly #compressor: (zlib.Gzip | zlib.BrotliCompress | zlib.ZstdCompress) | undefined;
+
+  constructor(response: http.ServerResponse, record: Seen, encoding: Behaviour['encoding']) {
+    this.#response = response;
+    this.#record = record;
+    this.#compressor = encoding && compressors[encoding]();
+    this.#compressor?.pipe(response);
+  }
+
+  async write(text: string): Promise<void> {
+    if (text === '' || this.#response.destroyed) return;
+    if (this.#record.answer.length < KEPT_ANSWER_CHARS) this.#record.answer += text;
+    if (this.#compressor !== undefined) {
+      this.#compressor.write(text);
+      await new Promise<void>((resolve) => this.#compressor?.flush(() => resolve()));
+      return;
+    }
+    if (!this.#response.write(text)) await roomIn(this.#response);
+  }
+
+  end(): void {
+    if (this.#response.destroyed) return;
+    this.#record.endedAtMs = performance.now();
+    (this.#compressor ?? this.#response).end();
+  }
+}
+
+const compressors = {
+  gzip: () => zlib.createGzip(),
+  br: () => zlib.createBrotliCompress({ params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 } }),
+  zstd: () => zlib.createZstdCompress(),
+};

@@ -1,0 +1,40 @@
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI from 'openai';
+import type { Behaviour } from './behaviour.ts';
+
+/** The key that a client has: it must never reach a provider. */
+export const CLIENT_KEY = 'sk-of-the-client-abcdefghij';
+
+/** The official clients as they are, only with another base URL, and without their own retries, so that a test sees each answer. */
+export function openaiClient(url: string, headers: Readonly<Record<string, string>> = {}): OpenAI {
+  return new OpenAI({
+    baseURL: `${url}/v1`,
+    apiKey: CLIENT_KEY,
+    maxRetries: 0,
+    timeout: 30_000,
+    defaultHeaders: headers,
+  });
+}
+
+export function anthropicClient(url: string, headers: Readonly<Record<string, string>> = {}): Anthropic {
+  return new Anthropic({ baseURL: url, apiKey: CLIENT_KEY, maxRetries: 0, timeout: 30_000, defaultHeaders: headers });
+}
+
+/** Request options that tell the mock provider what to do. */
+export function mock(behaviour: Behaviour, headers: Readonly<Record<string, string>> = {}) {
+  return { headers: { 'x-mock': JSON.stringify(behaviour), ...headers } };
+}
+
+export function say(content: string) {
+  return [{ role: 'user' as const, content }];
+}
+
+/** The error that `work` ends with. */
+export async function errorOf(work: PromiseLike<unknown>): Promise<unknown> {
+  try {
+    await work;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('this should have failed');
+}

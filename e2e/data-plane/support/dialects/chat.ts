@@ -1,0 +1,101 @@
+import {
+  type Answer,
+  asList,
+  asNumber,
+  asRecord,
+  data,
+  type MockDialect,
+  openaiError,
+  TOOL_ARGUMENTS,
+} from './dialect.ts';
+
+/** OpenAI chat completions. */
+export const chat: MockDialect = {
+  paths: ['/v1/chat/completions'],
+  read(body) {
+    const tools = asList(body['tools']);
+    const first = asRecord(asRecord(tools[0])['function'])['name'];
+    const messages = asList(body['messages']).map(asRecord);
+    return {
+      model: String(body['model']),
+      stream: body['stream'] === true,
+      bound: asNumber(body['max_completion_tokens']) ?? asNumber(body['max_tokens']),
+      choices: asNumber(body['n']) ?? 1,
+      usage: asRecord(body['stream_options'])['include_usage'] === true,
+      tool: typeof first === 'string' ? first : undefined,
+      texts: messages.map((message) =>
+        typeof message['content'] === 'string'
+          ? message['content']
+          : asList(message['content'])
+              .map((part) => String(asRecord(part)['text'] ?? ''))
+              .join(''),
+      ),
+      overheadTokens: 3 + 4 * messages.length,
+    };
+  },
+  whole: (answer) => ({
+    id: answer.id,
+    object: 'chat.completion',
+    created: 1_760_000_000,
+    model: answer.model,
+    choices: Array.from({ length: answer.choices }, (_, index) => ({
+      index,
+      message:
+        answer.tool === undefined
+          ? { role: 'assistant', content: answer.text, refusal: null }
+          : { role: 'assistant', content: null, tool_calls: [call(answer.tool)] },
+      logprobs: null,
+      finish_reason: finishReason(answer),
+    })),
+    ...(answer.usage && { usage: chatUsage(answer) }),
+  }),
+  opening: (answer) =>
+    choicesOf(answer, (index) => chunk(answer, index, { role: 'assistant', content: answer.tool ? null : '' })).join(
+      '',
+    ) +
+    (answer.tool === undefined
+      ? ''
+      : chunk(answer, 0, { tool_calls: [{ index: 0, ...call(answer.tool, '') }] }) +
+        chunk(answer, 0, { tool_calls: [{ index: 0, function: { arguments: TOOL_ARGUMENTS } }] })),
+  delta: (answer, choice, text) => chunk(answer, choice, { content: text }),
+  closing: (answer) =>
+    choicesOf(answer, (index) => chunk(answer, index, {}, finishReason(answer))).join('') +
+    (answer.usage ? data({ ...envelope(answer), choices: [], usage: chatUsage(answer) }) : '') +
+    'data: [DONE]\n\n',
+  error: openaiError,
+};
+
+function call(name: string, argumentsText: string = TOOL_ARGUMENTS) {
+  return { id: 'call_1', type: 'function', function: { name, arguments: argumentsText } };
+}
+
+export function finishReason(answer: Answer): string {
+  return answer.reason === 'tool' ? 'tool_calls' : answer.reason;
+}
+
+export function chatUsage(answer: Answer) {
+  const output = answer.tokens * answer.choices + answer.hiddenTokens;
+  return {
+    prompt_tokens: answer.inputTokens,
+    completion_tokens: output,
+    total_tokens: answer.inputTokens + output,
+    prompt_tokens_details: { cached_tokens: 0, audio_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: answer.hiddenTokens, audio_tokens: 0 },
+  };
+}
+
+function choicesOf<T>(answer: Answer, make: (index: number) => T): T[] {
+  return Array.from({ length: answer.choices }, (_, index) => make(index));
+}
+
+function envelope(answer: Answer) {
+  return { id: answer.id, object: 'chat.completion.chunk', created: 1_760_000_000, model: answer.model };
+}
+
+function chunk(answer: Answer, index: number, delta: unknown, finish: string | null = null): string {
+  return data({
+    ...envelope(answer),
+    choices: [{ index, delta, logprobs: null, finish_reason: finish }],
+    ...(answer.usage && { usage: null }),
+  });
+}

@@ -1,0 +1,84 @@
+/** How one wire schema of the mock provider reads a request and writes an answer: bytes as the provider's own API gives them, made up only in their words. */
+
+/** What a request asks for. */
+export interface Asked {
+  readonly model: string;
+  readonly stream: boolean;
+  readonly bound: number | undefined;
+  readonly choices: number;
+  readonly usage: boolean;
+  /** Name of the first tool. */
+  readonly tool: string | undefined;
+  /** Embeddings: numbers as one base64 string, as the official client asks for. */
+  readonly base64?: boolean;
+  /** All text of the prompt. */
+  readonly texts: readonly string[];
+  /** Tokens around the text. */
+  readonly overheadTokens: number;
+}
+
+/** What is answered. `made` grows while a stream goes. */
+export interface Answer {
+  readonly id: string;
+  readonly model: string;
+  readonly choices: number;
+  readonly inputTokens: number;
+  readonly hiddenTokens: number;
+  /** Tells usage. */
+  readonly usage: boolean;
+  readonly tool: string | undefined;
+  readonly base64: boolean;
+  readonly reason: 'stop' | 'length' | 'tool';
+  /** Visible tokens of each choice, at the end. */
+  readonly tokens: number;
+  /** The text of one choice, at the end. */
+  readonly text: string;
+}
+
+export interface MockDialect {
+  readonly paths: readonly string[];
+  read(body: Readonly<Record<string, unknown>>, path: string): Asked;
+  whole(answer: Answer): unknown;
+  opening(answer: Answer): string;
+  delta(answer: Answer, choice: number, text: string, index: number): string;
+  closing(answer: Answer): string;
+  error(status: number): unknown;
+  headers?(answer: Answer): Readonly<Record<string, string>>;
+}
+
+/** Every string in a value, at any depth. */
+export function textsIn(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  if (Array.isArray(value)) return value.flatMap(textsIn);
+  if (value !== null && typeof value === 'object') return Object.values(value).flatMap(textsIn);
+  return [];
+}
+
+export function asNumber(value: unknown): number | undefined {
+  return typeof value === 'number' ? value : undefined;
+}
+
+export function asRecord(value: unknown): Readonly<Record<string, unknown>> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value) ? { ...value } : {};
+}
+
+export function asList(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+export function data(event: unknown): string {
+  return `data: ${JSON.stringify(event)}\n\n`;
+}
+
+/** With the `event:` line that Anthropic and the Responses API send. */
+export function named(event: { readonly type: string; readonly [member: string]: unknown }): string {
+  return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
+}
+
+export function openaiError(status: number): unknown {
+  const type = status === 429 ? 'rate_limit_error' : status >= 500 ? 'server_error' : 'invalid_request_error';
+  return { error: { message: `the mock provider says ${status}`, type, param: null, code: `mock_${status}` } };
+}
+
+/** The JSON that a tool is called with. */
+export const TOOL_ARGUMENTS = '{"location":"Reykjavik"}';

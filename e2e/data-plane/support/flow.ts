@@ -1,0 +1,22 @@
+import type { EventEmitter } from 'node:events';
+
+/** Until a stream takes more, or is gone. */
+export function roomIn(stream: EventEmitter & { readonly destroyed?: boolean }): Promise<void> {
+  return eventIn(stream, ['drain', 'close']);
+}
+
+/** Until a stream is gone. */
+export function closeOf(stream: EventEmitter & { readonly destroyed?: boolean }): Promise<void> {
+  return eventIn(stream, ['close']);
+}
+
+function eventIn(stream: EventEmitter & { readonly destroyed?: boolean }, names: readonly string[]): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      for (const name of names) stream.off(name, done);
+      resolve();
+    };
+    for (const name of names) stream.on(name, done);
+    if (stream.destroyed === true) done();
+  });
+}

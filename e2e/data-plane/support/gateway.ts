@@ -1,0 +1,197 @@
+/**
+ * Runs `tallygate run` on YAML text, as a user would, with a state folder and ports of its own, and looks at it from outside: HTTP, its access records on
+ * stdout, its metrics, its processes. Everything has a deadline, and a failure shows the end of the log.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { StringDecoder } from 'node:string_decoder';
+import { Metrics } from './metrics.ts';
+import { freePorts } from './ports.ts';
+import { isAlive, type ProcessInfo, processTree } from './processes.ts';
+import { type AccessRecord, accessRecord } from './records.ts';
+import { type Document, gateway as gatewayDocuments, yamlOf } from './resources.ts';
+import { waitFor, within } from './wait.ts';
+
+const repository = path.resolve(import.meta.dirname, '../../..');
+const READY_MS = 20_000;
+const STOP_MS = 15_000;
+const KEPT_LOG_LINES = 400;
+
+export interface Gateway {
+  /** `http://127.0.0.1:PORT`. */
+  readonly url: string;
+  readonly port: number;
+  readonly folder: string;
+  readonly pid: number;
+  /** In the order in which requests ended. */
+  readonly records: readonly AccessRecord[];
+  /** The record of the request that `work` makes: the only one at that time. */
+  recordOf<T>(work: () => Promise<T>): Promise<{ readonly result: T; readonly record: AccessRecord }>;
+  /** Waits until `count` records match. */
+  recordsWhere(
+    what: string,
+    count: number,
+    matches: (record: AccessRecord) => boolean,
+    timeoutMs?: number,
+  ): Promise<readonly AccessRecord[]>;
+  metrics(): Promise<Metrics>;
+  isReady(): Promise<boolean>;
+  processes(): readonly ProcessInfo[];
+  extprocPid(): number;
+  envoyPid(): number;
+  /** Writes other YAML in place of the first. */
+  edit(documents: readonly Document[]): void;
+  log(): string;
+  /** SIGTERM, and proof that nothing is left running. */
+  stop(): Promise<void>;
+}
+
+export interface GatewayOptions {
+  /** Written as it is, in place of documents. */
+  readonly yaml?: string;
+  readonly port?: number;
+  /** Keeps state from a gateway before. */
+  readonly folder?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export async function startGateway(documents: readonly Document[], options: GatewayOptions = {}): Promise<Gateway> {
+  const [freePort = 0, metricsPort = 0] = await freePorts(2);
+  const port = options.port ?? freePort;
+  const folder = options.folder ?? mkdtempSync(path.join(os.tmpdir(), 'tallygate-e2e-'));
+  const file = path.join(folder, 'resources.yaml');
+  const write = (list: readonly Document[]) => writeFileSync(file, yamlOf([...gatewayDocuments(port), ...list]));
+  if (options.yaml !== undefined) writeFileSync(file, options.yaml);
+  else write(documents);
+  const stateHome = path.join(folder, 'state');
+  mkdirSync(stateHome, { recursive: true });
+  const child = spawn(process.execPath, [path.join(repository, 'cli/main.ts'), 'run', file], {
+    cwd: repository,
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      XDG_STATE_HOME: stateHome,
+      TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
+      ...options.environment,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const log: string[] = [];
+  const records: AccessRecord[] = [];
+  readLines(child.stdout, (line) => {
+    const record = accessRecord(line);
+    if (record === undefined) keep(log, line);
+    else records.push(record);
+  });
+  readLines(child.stderr, (line) => keep(log, line));
+  const tail = () => `\n--- end of the gateway's log ---\n${log.slice(-40).join('\n')}`;
+  const metricsUrl = `http://127.0.0.1:${metricsPort}`;
+  const isReady = () =>
+    fetch(`${metricsUrl}/readyz`, { signal: AbortSignal.timeout(2_000) }).then(
+      async (response) => {
+        await response.arrayBuffer();
+        return response.ok;
+      },
+      () => false,
+    );
+  await waitFor(
+    'ready gateway',
+    async () => {
+      if (child.exitCode !== null) throw new Error(`the gateway ended with ${child.exitCode}${tail()}`);
+      return isReady();
+    },
+    READY_MS,
+    tail,
+  ).catch(async (error: unknown) => {
+    child.kill('SIGTERM');
+    await killAll(child);
+    throw error;
+  });
+  const pid = child.pid ?? 0;
+  const find = (what: string, matches: (command: string) => boolean) => {
+    const found = processTree(pid).find((one) => one.pid !== pid && matches(one.command));
+    if (found === undefined) throw new Error(`no ${what} among ${JSON.stringify(processTree(pid))}`);
+    return found.pid;
+  };
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    folder,
+    pid,
+    records,
+    recordOf: async (work) => {
+      const mark = records.length;
+      const result = await work();
+      const record = await waitFor('access record', () => records[mark], 5_000, tail);
+      return { result, record };
+    },
+    recordsWhere: (what, count, matches, timeoutMs = 5_000) =>
+      waitFor(
+        `${count} access records of ${what}`,
+        () => {
+          const found = records.filter(matches);
+          return found.length >= count && found;
+        },
+        timeoutMs,
+        () => `(there are ${records.filter(matches).length})${tail()}`,
+      ),
+    metrics: async () => {
+      const response = await fetch(`${metricsUrl}/metrics`, { signal: AbortSignal.timeout(5_000) });
+      return new Metrics(await response.text());
+    },
+    isReady,
+    processes: () => processTree(pid),
+    extprocPid: () => find('extproc', (command) => / extproc(\s|$)/.test(command)),
+    envoyPid: () => find('Envoy', (command) => /(^|\/)envoy\s/.test(command)),
+    edit: write,
+    log: () => log.join('\n'),
+    stop: async () => {
+      const before = processTree(pid);
+      if (child.exitCode === null) child.kill('SIGTERM');
+      try {
+        await within(STOP_MS, 'stopping the gateway', exited(child));
+        await waitFor(
+          'end of all processes of the gateway',
+          () => before.every((one) => !isAlive(one.pid)),
+          2_000,
+          () => JSON.stringify(before.filter((one) => isAlive(one.pid))) + tail(),
+        );
+      } finally {
+        for (const one of before) if (isAlive(one.pid)) process.kill(one.pid, 'SIGKILL');
+        if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
+      }
+      if (child.exitCode !== 0)
+        throw new Error(`the gateway ended with ${child.exitCode ?? child.signalCode}${tail()}`);
+    },
+  };
+}
+
+async function killAll(child: ChildProcess): Promise<void> {
+  const tree = processTree(child.pid ?? 0);
+  await within(STOP_MS, 'stopping the gateway', exited(child)).catch(() => {});
+  for (const one of tree) if (isAlive(one.pid)) process.kill(one.pid, 'SIGKILL');
+}
+
+function exited(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) resolve();
+    else child.once('exit', () => resolve());
+  });
+}
+
+function keep(log: string[], line: string): void {
+  log.push(line);
+  if (log.length > KEPT_LOG_LINES) log.shift();
+}
+
+function readLines(stream: NodeJS.ReadableStream, onLine: (line: string) => void): void {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  stream.on('data', (piece: Buffer) => {
+    const lines = (rest + decoder.write(piece)).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line !== '') onLine(line);
+  });
+}

@@ -1,0 +1,50 @@
+import type http from 'node:http';
+import zlib from 'node:zlib';
+import type { Behaviour, Seen } from './behaviour.ts';
+import { roomIn } from './flow.ts';
+
+const PIECE = 'x'.repeat(65_536);
+const ENDLESS_BYTES = 256 << 20;
+const BOMB_BYTES = 200 << 20;
+
+/** Answers that no honest provider gives: they end only when the reader has had enough, or at a bound that is far past what any gateway should keep. */
+export async function sendHostile(
+  response: http.ServerResponse,
+  record: Seen,
+  kind: NonNullable<Behaviour['hostile']>,
+  stream: boolean,
+): Promise<void> {
+  const type = { 'content-type': stream ? 'text/event-stream' : 'application/json' };
+  if (kind === 'megabyte-event') {
+    const text = PIECE.repeat(16);
+    record.answer = `data: ${JSON.stringify({ id: 'mock', object: 'chat.completion.chunk', model: 'mock', choices: [{ index: 0, delta: { content: text }, finish_reason: 'stop' }] })}\n\ndata: [DONE]\n\n`;
+    record.outputTokens = text.length;
+    record.endedAtMs = performance.now();
+    response.writeHead(200, type).end(record.answer);
+    return;
+  }
+  if (kind === 'compressed-bomb') {
+    response.writeHead(200, { ...type, 'content-encoding': 'gzip' });
+    const gzip = zlib.createGzip({ level: 9 });
+    gzip.pipe(response);
+    gzip.write(stream ? 'data: {"choices":[{"index":0,"delta":{"content":"' : '{"choices":[{"message":{"content":"');
+    response.on('close', () => gzip.destroy());
+    await pour(response, gzip, BOMB_BYTES);
+    if (response.destroyed) return;
+    record.endedAtMs = performance.now();
+    gzip.end(stream ? '"}}]}\n\ndata: [DONE]\n\n' : '"}}]}');
+    return;
+  }
+  response.writeHead(200, type);
+  response.write('data: {"choices":[{"index":0,"delta":{"content":"');
+  await pour(response, response, ENDLESS_BYTES);
+  if (response.destroyed) return;
+  record.endedAtMs = performance.now();
+  response.end();
+}
+
+async function pour(response: http.ServerResponse, to: NodeJS.WritableStream & NodeJS.EventEmitter, bytes: number) {
+  for (let sent = 0; sent < bytes && !response.destroyed; sent += PIECE.length) {
+    if (!to.write(PIECE)) await roomIn(to);
+  }
+}

@@ -1,0 +1,44 @@
+/** Bytes over a socket, for what no HTTP library would send. */
+import net from 'node:net';
+import { closeOf, roomIn } from './flow.ts';
+import { within } from './wait.ts';
+
+export interface RawCall {
+  readonly socket: net.Socket;
+  /** What has come so far. */
+  text(): string;
+  status(): number | undefined;
+  /** False once the peer has closed. */
+  write(bytes: string | Uint8Array): Promise<boolean>;
+  readonly closed: Promise<void>;
+}
+
+export async function rawCall(port: number): Promise<RawCall> {
+  const socket = net.connect(port, '127.0.0.1');
+  let received = '';
+  socket.on('data', (piece) => {
+    if (received.length < 1 << 20) received += piece.toString('latin1');
+  });
+  socket.on('error', () => {});
+  const closed = closeOf(socket);
+  await within(5_000, 'connecting', new Promise((resolve) => socket.once('connect', resolve)));
+  return {
+    socket,
+    text: () => received,
+    status: () => {
+      const match = received.match(/^HTTP\/1\.1 (\d{3})/);
+      return match === null ? undefined : Number(match[1]);
+    },
+    write: async (bytes) => {
+      if (socket.destroyed || !socket.writable) return false;
+      if (!socket.write(bytes)) await roomIn(socket);
+      return !socket.destroyed;
+    },
+    closed,
+  };
+}
+
+/** The head of a POST, with the lines that a test wants. */
+export function head(path: string, lines: readonly string[]): string {
+  return [`POST ${path} HTTP/1.1`, 'host: localhost', 'content-type: application/json', ...lines, '', ''].join('\r\n');
+}

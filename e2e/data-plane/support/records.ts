@@ -1,0 +1,21 @@
+/** An access record: one JSON line a request on stdout. Its member names are the product's public interface and stand here once. */
+
+export interface AccessRecord {
+  readonly route: string | undefined;
+  readonly model: string | undefined;
+  readonly status: number | undefined;
+  readonly inputTokens: number | undefined;
+  readonly outputTokens: number | undefined;
+  readonly source: 'provider' | 'estimated' | 'mixed' | undefined;
+  readonly decision: string | undefined;
+  readonly shadowRefused: readonly string[];
+  readonly keys: readonly string[];
+  readonly overdrafts: readonly { readonly tokens: number; readonly cause: string }[];
+  readonly line: string;
+}
+
+/** Absent: the line is no access record. */
+export function accessRecord(line: string): AccessRecord | undefined {
+  if (!line.startsWith('{')) return undefined;
+  return undefined;
+}
