@@ -1,0 +1,74 @@
+/** One small HTTP server that tells how the process is: `/healthz` (alive), `/readyz` (takes work), `/metrics` (Prometheus text). */
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Address } from './environment.ts';
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Shown in the answer: what is ready, or what is missing. */
+  readonly details: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface HealthOptions {
+  readonly address: Address;
+  readonly readiness: () => Readiness | Promise<Readiness>;
+  readonly metrics: () => Promise<string>;
+}
+
+export interface HealthServer {
+  /** Of the TCP port that was bound; 0 for a Unix socket. */
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** Rejects with the system's error where the address cannot be bound. */
+export async function startHealthServer({ address, readiness, metrics }: HealthOptions): Promise<HealthServer> {
+  const answer = async (path: string): Promise<readonly [status: number, type: string, body: string]> => {
+    switch (path) {
+      case '/healthz':
+        return [200, 'application/json', '{"alive":true}\n'];
+      case '/readyz': {
+        const { ready, details } = await readiness();
+        return [ready ? 200 : 503, 'application/json', `${JSON.stringify({ ready, ...details })}\n`];
+      }
+      case '/metrics':
+        return [200, 'text/plain; version=0.0.4; charset=utf-8', await metrics()];
+      default:
+        return [404, 'text/plain', 'Here are /healthz, /readyz and /metrics.\n'];
+    }
+  };
+  const server = createServer((request, response) => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.writeHead(405, { allow: 'GET, HEAD' }).end();
+      return;
+    }
+    const [path = ''] = (request.url ?? '').split('?');
+    answer(path).then(
+      ([status, type, body]) => response.writeHead(status, { 'content-type': type }).end(body),
+      () => response.writeHead(503, { 'content-type': 'text/plain' }).end('Not available now; ask again.\n'),
+    );
+  });
+  // A scraper needs few connections; a stuck one must not hold memory or the end of the process.
+  server.maxConnections = 64;
+  server.requestTimeout = 10_000;
+  server.headersTimeout = 5_000;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    if (address.type === 'unix') {
+      rmSync(address.path, { force: true });
+      server.listen(address.path, () => {
+        chmodSync(address.path, 0o600);
+        resolve();
+      });
+    } else server.listen({ host: address.host, port: address.port }, resolve);
+  });
+  return {
+    port: address.type === 'tcp' ? (server.address() as AddressInfo).port : 0,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

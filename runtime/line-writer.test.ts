@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, constants, mkdtempSync, openSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { createLineWriter } from './line-writer.ts';
+import { openOutput } from './output.ts';
+
+const folder = () => mkdtempSync(join(tmpdir(), 'lines-'));
+
+test('lines leave in batches and in order; the end waits for none', () => {
+  const taken: string[] = [];
+  const writer = createLineWriter({ write: (text) => taken.push(text) > 0 });
+  for (let i = 0; i < 3; i++) writer.write(`${i}\n`);
+  assert.deepEqual(taken, []);
+  writer.close();
+  assert.deepEqual(taken, ['0\n1\n2\n']);
+});
+
+test('a full batch does not wait for the timer', () => {
+  const taken: string[] = [];
+  const writer = createLineWriter({ write: (text) => taken.push(text) > 0 });
+  writer.write(`${'x'.repeat(70_000)}\n`);
+  assert.equal(taken.length, 1);
+});
+
+test('what is not taken is counted line by line', () => {
+  const writer = createLineWriter({ write: () => false });
+  writer.write('a\n');
+  writer.write('b\n');
+  writer.close();
+  assert.equal(writer.dropped, 2);
+});
+
+test('a file gets all of it', async () => {
+  const path = join(folder(), 'out');
+  const output = openOutput(openSync(path, 'w'), 1e6);
+  const writer = createLineWriter(output);
+  for (let i = 0; i < 20_000; i++) writer.write(`line ${i}\n`);
+  writer.close();
+  await output.close(5000);
+  assert.equal(readFileSync(path, 'utf8').split('\n').length, 20_001);
+  assert.equal(writer.dropped, 0);
+});
+
+test('a pipe that nobody reads costs lines, and neither memory nor time', {
+  skip: process.platform === 'win32',
+}, async () => {
+  const fifo = join(folder(), 'fifo');
+  assert.equal(spawnSync('mkfifo', [fifo]).status, 0);
+  // Both ends are held open, so that the pipe only fills.
+  const reader = openSync(fifo, constants.O_RDWR);
+  const output = openOutput(openSync(fifo, constants.O_WRONLY), 8e6);
+  const writer = createLineWriter(output);
+  const line = `${'x'.repeat(70_000)}\n`;
+  const begin = performance.now();
+  for (let i = 0; i < 400; i++) writer.write(line);
+  assert.ok(writer.dropped > 200 && writer.dropped < 300, `dropped ${writer.dropped}`);
+  await output.close(50);
+  assert.ok(performance.now() - begin < 2000);
+  closeSync(reader);
+});
