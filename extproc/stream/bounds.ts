@@ -9,8 +9,8 @@ export const MAX_FOUND = 32_768;
 /** Values of an answer or event that are kept for each path; what comes after them is only counted (an answer passes as it is). */
 export const MAX_FOUND_PER_PATH = 1_024;
 
-/** Text strings whose place is remembered: 8 bytes each. The largest tool definitions have some thousand strings and keys. */
-export const MAX_TEXT_SPANS = 262_144;
+/** Text strings whose place is remembered: 8 bytes each, 80 as tuples. The largest tool definitions have some thousand strings and keys. */
+export const MAX_TEXT_SPANS = 65_536;
 
 /** Longer scalars (as written) are not decoded: model names, types and ids are shorter. */
 export const MAX_VALUE_BYTES = 1_024;

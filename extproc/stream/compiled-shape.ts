@@ -1,4 +1,5 @@
 import type { Shape } from './shape.ts';
+import { unescapedText } from './unescape.ts';
 
 /** A shape with its members in a hash table over bytes, so that a key is found without making a string of it. */
 export interface CompiledShape {
@@ -122,12 +123,29 @@ export function memberOf(members: Members, bytes: Uint8Array, start: number, end
   return -1;
 }
 
-/** True when a key of plain ASCII without escapes could not be any member, not even in another case: the quick way out for most keys. */
-export function isForeign(members: Members, bytes: Uint8Array, start: number, end: number): boolean {
-  if (end - start > members.maxKeyBytes || end === start) return true;
-  if (members.buckets[keyHash(bytes, start, end) & members.mask]!.length > 0) return false;
+/** The member that a key is, if it is none exactly as written: written with escapes, or in another case. -1: it is none. */
+export function memberLike(members: Members, bytes: Uint8Array, start: number, end: number): number {
+  if (end - start > members.maxKeyBytes || end === start) return -1;
   for (let at = start; at < end; at++) {
-    if (bytes[at]! >= 0x80 || bytes[at] === 0x5c) return false;
+    if (bytes[at]! >= 0x80 || bytes[at] === 0x5c) {
+      return members.folded.get(foldedKey(unescapedText(bytes, start, end))) ?? -1;
+    }
+  }
+  const bucket = members.buckets[keyHash(bytes, start, end) & members.mask]!;
+  for (let at = 0; at < bucket.length; at++) {
+    const name = members.nameBytes[bucket[at]!]!;
+    if (name.length === end - start && sameLetters(name, bytes, start)) return bucket[at]!;
+  }
+  return -1;
+}
+
+/** Equal but for the case of ASCII letters. */
+function sameLetters(name: Uint8Array, bytes: Uint8Array, start: number): boolean {
+  for (let at = 0; at < name.length; at++) {
+    const one = name[at]!;
+    const difference = one ^ bytes[start + at]!;
+    const letter = one | 0x20;
+    if (difference !== 0 && (difference !== 0x20 || letter < 0x61 || letter > 0x7a)) return false;
   }
   return true;
 }

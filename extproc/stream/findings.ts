@@ -21,17 +21,22 @@ export class Findings implements ScannedBody {
 
   readonly #shape: CompiledShape;
   readonly #purpose: NonNullable<ScannerOptions['purpose']>;
-  readonly #found: Place[][];
+  readonly #found: (Place[] | undefined)[];
   readonly #counts: Uint32Array;
+  /** The document for which a path was last touched: a reset need not clear them all. */
+  readonly #touched: Float64Array;
+  #generation = 1;
   #total = 0;
   #spans = new Uint32Array(16);
   #spansLength = 0;
+  #spanTuples: [start: number, end: number][] | undefined;
 
   constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
     this.#shape = shape;
     this.#purpose = purpose;
-    this.#found = shape.pathBySlot.map(() => []);
+    this.#found = shape.pathBySlot.map(() => undefined);
     this.#counts = new Uint32Array(shape.pathBySlot.length * KINDS.length);
+    this.#touched = new Float64Array(shape.pathBySlot.length);
   }
 
   reset(): void {
@@ -40,15 +45,15 @@ export class Findings implements ScannedBody {
     this.textBytes = 0;
     this.bytes.length = 0;
     this.buffer = undefined;
-    for (const places of this.#found) if (places.length > 0) places.length = 0;
-    this.#counts.fill(0);
+    this.#generation++;
     this.#total = 0;
     this.#spansLength = 0;
+    this.#spanTuples = undefined;
   }
 
   all(path: string): readonly Found[] {
     const slot = this.#shape.slotByPath.get(path);
-    return slot === undefined ? NONE : this.#found[slot]!;
+    return slot === undefined || this.#touched[slot] !== this.#generation ? NONE : (this.#found[slot] ?? NONE);
   }
 
   one(path: string): Found | undefined {
@@ -58,7 +63,7 @@ export class Findings implements ScannedBody {
 
   count(path: string, kind?: Kind): number {
     const slot = this.#shape.slotByPath.get(path);
-    if (slot === undefined) return 0;
+    if (slot === undefined || this.#touched[slot] !== this.#generation) return 0;
     const first = slot * KINDS.length;
     if (kind !== undefined) return this.#counts[first + KIND[kind]]!;
     let count = 0;
@@ -66,8 +71,16 @@ export class Findings implements ScannedBody {
     return count;
   }
 
-  get textSpans(): Uint32Array {
+  get textSpanPairs(): Uint32Array {
     return this.#spans.subarray(0, this.#spansLength);
+  }
+
+  get textSpans(): readonly (readonly [start: number, end: number])[] {
+    if (this.#spanTuples?.length !== this.#spansLength / 2) {
+      this.#spanTuples = [];
+      for (let at = 0; at < this.#spansLength; at += 2) this.#spanTuples.push([this.#spans[at]!, this.#spans[at + 1]!]);
+    }
+    return this.#spanTuples;
   }
 
   /** False: there are too many. */
@@ -83,8 +96,15 @@ export class Findings implements ScannedBody {
     return true;
   }
 
+  /** Counts a value; comes before its `add`. */
   tally(node: ShapeNode, kind: KindNumber): void {
-    this.#counts[node.slot * KINDS.length + kind]!++;
+    const { slot } = node;
+    if (this.#touched[slot] !== this.#generation) {
+      this.#touched[slot] = this.#generation;
+      this.#found[slot] = undefined;
+      for (let at = slot * KINDS.length; at < (slot + 1) * KINDS.length; at++) this.#counts[at] = 0;
+    }
+    this.#counts[slot * KINDS.length + kind]!++;
   }
 
   /** The place is remembered, or undefined: there are too many already. */
@@ -97,12 +117,13 @@ export class Findings implements ScannedBody {
     element: number,
     value: string | number | boolean | undefined,
   ): Place | undefined {
-    const places = this.#found[node.slot]!;
-    if (this.#purpose === 'request' ? this.#total === MAX_FOUND : places.length === MAX_FOUND_PER_PATH)
+    const places = this.#found[node.slot];
+    if (this.#purpose === 'request' ? this.#total === MAX_FOUND : places?.length === MAX_FOUND_PER_PATH)
       return undefined;
     this.#total++;
     const place = new Place(this, KINDS[kind]!, keyStart, start, end, element, value);
-    places.push(place);
+    if (places === undefined) this.#found[node.slot] = [place];
+    else places.push(place);
     return place;
   }
 

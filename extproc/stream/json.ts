@@ -39,8 +39,10 @@ export interface ScannedBody extends FoundByPath {
   readonly insertAt: number;
   readonly empty: boolean;
   readonly textBytes: number;
-  /** Raw spans of text strings (contents between the quotes), as pairs: start, end, start, end, … Empty strings have none. */
-  readonly textSpans: Uint32Array;
+  /** Raw spans of text strings (contents between the quotes); empty strings have none. Built when it is first asked for. */
+  readonly textSpans: readonly (readonly [start: number, end: number])[];
+  /** The same as they are stored: start, end, start, end, … */
+  readonly textSpanPairs: Uint32Array;
   readonly bytes: readonly Uint8Array[];
 }
 

@@ -2,7 +2,7 @@ import { type Failure, failure } from '../errors.ts';
 import type { TextSink } from '../providers/adapter.ts';
 import { MAX_DEPTH, MAX_VALUE_BYTES } from './bounds.ts';
 import { Carry } from './carry.ts';
-import { type CompiledShape, foldedKey, isForeign, type Members, memberOf, type ShapeNode } from './compiled-shape.ts';
+import { type CompiledShape, type Members, memberLike, memberOf, type ShapeNode } from './compiled-shape.ts';
 import { Findings, KIND, type KindNumber, type Place } from './findings.ts';
 import type { ScannerOptions } from './json.ts';
 import { numberValue } from './number.ts';
@@ -190,12 +190,12 @@ export class Meaning {
     const end = cut ? key.length : at;
     let index = memberOf(members, key, start, end);
     if (index === -1) {
-      if (isForeign(members, key, start, end)) return undefined;
-      const name = unescapedText(key, start, end);
-      index = members.folded.get(foldedKey(name)) ?? -1;
+      index = memberLike(members, key, start, end);
       if (index === -1) return undefined;
-      const known = members.names[index]!;
-      if (known !== name) return this.#purpose === 'request' ? otherCase(known) : undefined;
+      const name = members.names[index]!;
+      if (unescapedText(key, start, end) !== name) {
+        return this.#purpose === 'request' ? otherCase(name) : undefined;
+      }
     }
     if (this.#purpose === 'request') {
       const word = this.in.level * this.#shape.seenWords + (index >> 5);

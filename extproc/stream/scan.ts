@@ -125,7 +125,14 @@ export class Scan implements JsonScanner {
         } else {
           const problem = this.#inKey ? meaning.endKey(bytes, at) : meaning.endString(bytes, at);
           if (problem !== undefined) return problem;
-          state = this.#inKey ? COLON : AFTER_VALUE;
+          if (!this.#inKey) {
+            state = AFTER_VALUE;
+          } else if (at + 1 < to && bytes[at + 1] === 0x3a) {
+            at++;
+            state = VALUE;
+          } else {
+            state = COLON;
+          }
         }
         at++;
         continue;
