@@ -32,10 +32,8 @@ export interface Endpoint {
     request: RequestFacts,
     options: AnswerOptions,
   ) => { readonly whole: WholeReader; readonly stream: StreamReader };
-  /** For `models` endpoints: the list, where the path has no `{…}`. */
+  /** For `models` endpoints. */
   readonly modelsBody?: ModelsBody;
-  /** For `models` endpoints: one model, where the path has a `{…}`. */
-  readonly modelBody?: ModelBody;
 }
 
 export interface RequestFacts {
@@ -106,6 +104,8 @@ export interface AnswerOptions {
   readonly hideUsage: boolean;
   /** What the client called the model, for events that we write ourselves. */
   readonly model: string;
+  /** False: read each event whole, for tests that hold the quick way against the slow one. */
+  readonly templates?: boolean;
 }
 
 /** Where output text goes: raw contents of JSON strings (escapes not undone). `channel` numbers the text it belongs to: choice, block, reasoning, … */
@@ -135,9 +135,10 @@ export interface StreamReader {
   readonly unreadable: number;
   /**
    * The events that end the stream properly now: everything open is closed, the reason is length, then the usage.
-   * Called once, instead of reading any further; `usage` is what was counted so far.
+   * Called once, instead of reading any further; `usage` is what was counted so far. The event that was read last is taken as not sent, and what it
+   * began or ended as not happened, unless `lastSent` is true.
    */
-  cut(usage: Usage): Uint8Array;
+  cut(usage: Usage, lastSent?: boolean): Uint8Array;
   /** An error event that ends the stream, in the dialect. */
   fail(failure: Failure): Uint8Array;
 }
@@ -172,11 +173,8 @@ export interface Adapter {
 /** The splices that carry out `edits` on the scanned body of this endpoint, for a backend of this schema (names of members differ). */
 export type EditRequest = (body: ScannedBody, edits: RequestEdits, schema: Schema) => readonly Splice[];
 
-/** The models list in the dialect (`GET /v1/models`). */
-export type ModelsBody = (models: readonly string[], createdSeconds: number) => Uint8Array;
-
-/** One model in the dialect (`GET /v1/models/{model}`). */
-export type ModelBody = (model: string, createdSeconds: number) => Uint8Array;
+/** The models list in the dialect (`/v1/models`), or the one model that the path names (`/v1/models/{model}`). */
+export type ModelsBody = (models: readonly string[], path: string) => Uint8Array | Failure;
 
 /** Facts of the first entry that matches, exact or glob. */
 export type ModelLookup = (model: string) => ModelFacts | undefined;

@@ -1,0 +1,114 @@
+/** Reads one event of a messages stream: https://platform.claude.com/docs/en/build-with-claude/streaming */
+import type { JsonCursor } from '../cursor.ts';
+import type { Hole } from '../template.ts';
+import { type Numbers, readNumbers } from '../usage.ts';
+
+const TEXT = 0;
+const THINKING = 1;
+const TOOL_INPUT = 2;
+const CHANNELS_OF_A_BLOCK = 4;
+const MAX_BLOCK = 65_535;
+
+export interface BlockHole extends Hole {
+  readonly channel: number;
+}
+
+export class MessageEvent {
+  type = '';
+  /** Of the block; -1: none. */
+  index = -1;
+  readonly holes: BlockHole[] = [];
+  usage: Numbers | undefined;
+  messageId = '';
+  model = '';
+  stopReason = false;
+  #cursor!: JsonCursor;
+
+  /** Reads the document at the cursor. False: it is not JSON. */
+  read(cursor: JsonCursor): boolean {
+    this.#cursor = cursor;
+    this.type = '';
+    this.index = -1;
+    this.holes.length = 0;
+    this.usage = undefined;
+    this.messageId = '';
+    this.model = '';
+    this.stopReason = false;
+    if (!cursor.enterObject()) return false;
+    while (cursor.nextMember()) {
+      switch (cursor.key) {
+        case 'type':
+          if (cursor.string()) this.type = cursor.decoded();
+          break;
+        case 'index':
+          this.index = Math.min(Math.trunc(cursor.number() ?? -1), MAX_BLOCK);
+          break;
+        case 'delta':
+        case 'content_block':
+          this.#readContent();
+          break;
+        case 'message':
+          this.#readMessage();
+          break;
+        case 'usage':
+          this.usage = readNumbers(cursor);
+          break;
+        default:
+          cursor.skip();
+      }
+    }
+    const base = Math.max(this.index, 0) * CHANNELS_OF_A_BLOCK;
+    for (const [place, hole] of this.holes.entries()) this.holes[place] = { ...hole, channel: hole.channel + base };
+    return !cursor.broken;
+  }
+
+  #readContent(): void {
+    const cursor = this.#cursor;
+    if (!cursor.enterObject()) return;
+    while (cursor.nextMember()) {
+      switch (cursor.key) {
+        case 'text':
+          this.#text(TEXT);
+          break;
+        case 'thinking':
+          this.#text(THINKING);
+          break;
+        case 'partial_json':
+        case 'name':
+          this.#text(TOOL_INPUT);
+          break;
+        case 'stop_reason':
+          this.stopReason = !cursor.isNull();
+          cursor.skip();
+          break;
+        default:
+          cursor.skip();
+      }
+    }
+  }
+
+  #readMessage(): void {
+    const cursor = this.#cursor;
+    if (!cursor.enterObject()) return;
+    while (cursor.nextMember()) {
+      switch (cursor.key) {
+        case 'id':
+          if (cursor.string()) this.messageId = cursor.decoded();
+          break;
+        case 'model':
+          if (cursor.string()) this.model = cursor.decoded();
+          break;
+        case 'usage':
+          this.usage = readNumbers(cursor);
+          break;
+        default:
+          cursor.skip();
+      }
+    }
+  }
+
+  #text(channel: number): void {
+    const cursor = this.#cursor;
+    if (cursor.string()) this.holes.push({ start: cursor.textStart, end: cursor.textEnd, kind: 'string', channel });
+  }
+}

@@ -1,0 +1,166 @@
+/** Reads streams of messages. */
+import type { Failure } from '../../errors.ts';
+import type { AnswerOptions, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
+import { JsonCursor } from '../cursor.ts';
+import { EventData } from '../event.ts';
+import { EventTemplates } from '../template.ts';
+import { anthropicUsage } from '../usage.ts';
+import { anthropicError } from './errors.ts';
+import { MessageEvent } from './message-event.ts';
+
+/** The channel of each hole. */
+type DeltaChannels = readonly number[];
+
+export class MessageStream implements StreamReader {
+  readonly replacement: Uint8Array = new Uint8Array(0);
+  usage: Usage | undefined;
+  usageFinal = false;
+  state: StreamReader['state'] = 'open';
+  responseModel: string | undefined;
+  unreadable = 0;
+  readonly #options: AnswerOptions;
+  readonly #templates: EventTemplates<DeltaChannels> | undefined;
+  readonly #data = new EventData();
+  readonly #openBlocks = new Set<number>();
+  /** The block that the last event opened: it counts once the next event is read, for a stream may be cut in place of that event. */
+  #opening = -1;
+  #started = false;
+  #stopReasonSent = false;
+
+  constructor(options: AnswerOptions) {
+    this.#options = options;
+    this.#templates = options.templates === false ? undefined : new EventTemplates();
+  }
+
+  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+    if (this.#opening >= 0) this.#settle();
+    const channels = this.#templates?.match(bytes, start, end);
+    if (channels !== undefined) {
+      this.#same(channels, bytes, sink);
+      return 'pass';
+    }
+    if (!this.#data.find(bytes, start, end)) return 'pass';
+    CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
+    if (!EVENT.read(CURSOR)) {
+      this.unreadable++;
+      return 'pass';
+    }
+    this.#take(sink);
+    if (this.#data.inPlace && (EVENT.type === 'content_block_delta' || EVENT.type === 'ping')) {
+      this.#templates?.learn(
+        bytes,
+        start,
+        end,
+        EVENT.holes,
+        EVENT.holes.map((hole) => hole.channel),
+      );
+    }
+    return 'pass';
+  }
+
+  cut(usage: Usage, lastSent = false): Uint8Array {
+    if (lastSent) this.#settle();
+    if (this.state !== 'open') return NOTHING;
+    const events: string[] = [];
+    if (!this.#started) events.push(event(this.#messageStart(usage)));
+    for (const index of this.#openBlocks) events.push(event({ type: 'content_block_stop', index }));
+    if (!this.#stopReasonSent) {
+      events.push(
+        event({
+          type: 'message_delta',
+          delta: { stop_reason: 'max_tokens', stop_sequence: null },
+          usage: usageBody(usage),
+        }),
+      );
+    }
+    events.push(event({ type: 'message_stop' }));
+    return Buffer.from(events.join(''));
+  }
+
+  fail(failure: Failure): Uint8Array {
+    return Buffer.from(event(anthropicError(failure)));
+  }
+
+  #same(channels: DeltaChannels, bytes: Uint8Array, sink: TextSink): void {
+    const { holeStarts, holeEnds } = this.#templates as EventTemplates<DeltaChannels>;
+    for (let hole = 0; hole < channels.length; hole++) {
+      const from = holeStarts[hole] as number;
+      const to = holeEnds[hole] as number;
+      if (to > from) sink.text(channels[hole] as number, bytes, from, to);
+    }
+  }
+
+  #take(sink: TextSink): void {
+    for (const hole of EVENT.holes) {
+      if (hole.end > hole.start) sink.text(hole.channel, this.#data.bytes, hole.start, hole.end);
+    }
+    if (EVENT.usage !== undefined) this.usage = anthropicUsage(EVENT.usage, this.usage);
+    switch (EVENT.type) {
+      case 'message_start':
+        this.#started = true;
+        this.responseModel = EVENT.model || undefined;
+        break;
+      case 'content_block_start':
+        this.#opening = EVENT.index;
+        break;
+      case 'content_block_stop':
+        this.#openBlocks.delete(EVENT.index);
+        break;
+      case 'message_delta':
+        if (EVENT.stopReason) {
+          this.#stopReasonSent = true;
+          this.usageFinal = this.usage !== undefined;
+        }
+        break;
+      case 'message_stop':
+        this.state = 'finished';
+        break;
+      case 'error':
+        this.state = 'failed';
+        break;
+    }
+  }
+
+  #settle(): void {
+    if (this.#opening >= 0 && this.#openBlocks.size < MAX_OPEN_BLOCKS) this.#openBlocks.add(this.#opening);
+    this.#opening = -1;
+  }
+
+  #messageStart(usage: Usage) {
+    return {
+      type: 'message_start',
+      message: {
+        id: 'msg_tallygate',
+        type: 'message',
+        role: 'assistant',
+        model: this.#options.model,
+        content: [],
+        stop_reason: null,
+        stop_sequence: null,
+        usage: { ...usageBody(usage), output_tokens: 0 },
+      },
+    };
+  }
+}
+
+/** Blocks come one after the other; more than a few open at once are not Anthropic's. */
+const MAX_OPEN_BLOCKS = 64;
+
+const NOTHING = new Uint8Array(0);
+
+// One event is read at a time, whatever the stream: these hold nothing between two calls.
+const CURSOR = new JsonCursor();
+const EVENT = new MessageEvent();
+
+function event<Data extends { readonly type: string }>(data: Data): string {
+  return `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+function usageBody(usage: Usage): object {
+  return {
+    input_tokens: usage.input - usage.cachedInput - usage.cacheWriteInput,
+    cache_creation_input_tokens: usage.cacheWriteInput,
+    cache_read_input_tokens: usage.cachedInput,
+    output_tokens: usage.output,
+  };
+}

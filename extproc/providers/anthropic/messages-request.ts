@@ -1,0 +1,237 @@
+/** What a messages request asks for: https://platform.claude.com/docs/en/api/messages */
+import type { Failure } from '../../errors.ts';
+import type { ScannedBody } from '../../stream/json.ts';
+import type { Shape } from '../../stream/shape.ts';
+import type { RequestEdits, RequestFacts, Splice, Unbounded } from '../adapter.ts';
+import { BodyEdits } from '../edits.ts';
+import { ANTHROPIC_IMAGE_TOKENS, fileTokens, UNKNOWN_PART_TOKENS } from '../media.ts';
+import { thinksByDefault } from '../reasoning.ts';
+import { byteLength, Fields, invalid, isSet, MAX_TOKENS, present } from '../request.ts';
+
+const VALUE: Shape = { value: true };
+const TEXT: Shape = { text: true };
+const DEEP: Shape = { deepText: true };
+
+/** `data` is text or base64, as `type` says; `content` is a string or text and images. */
+const SOURCE: Shape = {
+  object: {
+    type: VALUE,
+    media_type: VALUE,
+    data: VALUE,
+    content: { text: true, items: { object: { type: VALUE, text: TEXT } } },
+  },
+};
+
+/** All blocks in one: their members do not get into each other's way. */
+const BLOCK_MEMBERS: Readonly<Record<string, Shape>> = {
+  type: VALUE,
+  text: TEXT,
+  source: SOURCE,
+  title: TEXT,
+  context: TEXT,
+  citations: DEEP,
+  thinking: TEXT,
+  // The data of redacted thinking stands for as many tokens as the thinking had, and is longer than it.
+  data: TEXT,
+  name: TEXT,
+  input: DEEP,
+  url: TEXT,
+  file_id: VALUE,
+};
+
+const BLOCK: Shape = {
+  object: {
+    ...BLOCK_MEMBERS,
+    // Results of tools: text, or blocks once more. Results of server tools are objects of many kinds.
+    content: { text: true, object: resultMembers(), items: { object: { ...BLOCK_MEMBERS, ...resultMembers() } } },
+  },
+};
+
+function resultMembers(): Readonly<Record<string, Shape>> {
+  return {
+    content: DEEP,
+    encrypted_content: TEXT,
+    page_age: TEXT,
+    stdout: TEXT,
+    stderr: TEXT,
+    encrypted_stdout: TEXT,
+    lines: DEEP,
+    tool_references: DEEP,
+  };
+}
+
+export const messagesShape: Shape = {
+  object: {
+    model: VALUE,
+    max_tokens: VALUE,
+    stream: VALUE,
+    thinking: { object: { type: VALUE, budget_tokens: VALUE } },
+    system: { text: true, items: { object: { text: TEXT } } },
+    messages: { items: { object: { role: {}, content: { text: true, items: BLOCK } } } },
+    tools: { deepText: true, items: { object: { type: VALUE } } },
+    tool_choice: DEEP,
+    output_config: { object: { format: DEEP } },
+    output_format: DEEP,
+    mcp_servers: VALUE,
+    container: VALUE,
+    thread: VALUE,
+    fallbacks: VALUE,
+  },
+};
+
+/** Measured on recordings: 8 tokens around a message of one block. */
+const FRAME_TOKENS = 32;
+const BLOCK_TOKENS = 8;
+/** "Tool use system prompt" of the pricing page: up to 935 tokens; and the system prompt that structured output brings, some 300. */
+const TOOLS_TOKENS = 1_024;
+const TOOL_TOKENS = 16;
+const FORMAT_TOKENS = 512;
+/** Tools that the client runs and Anthropic defines; the text editor has 700 tokens, the computer's with its system prompt 1,234. */
+const DEFINED_TOOL_TOKENS = 1_536;
+const TOOLSET_TOKENS = 8_192;
+
+/** Documents given as plain text: fewer bytes a token than English has. */
+const TEXT_BYTES_PER_TOKEN = 3;
+
+const CLIENT_TOOL = /^(bash|text_editor|computer|memory)_\d{8}$/;
+const CLIENT_TOOLSET = /^(browser|computer)_toolset_\d{8}$/;
+
+const KNOWN_BLOCKS: ReadonlySet<unknown> = new Set([
+  'text',
+  'image',
+  'document',
+  'search_result',
+  'thinking',
+  'redacted_thinking',
+  'tool_use',
+  'tool_result',
+  'tool_reference',
+  'server_tool_use',
+  'web_search_tool_result',
+  'web_search_result',
+  'web_fetch_tool_result',
+  'code_execution_tool_result',
+  'bash_code_execution_tool_result',
+  'text_editor_code_execution_tool_result',
+  'tool_search_tool_result',
+  'mcp_tool_use',
+  'mcp_tool_result',
+  'container_upload',
+  'compaction',
+]);
+
+export function readMessagesRequest(body: ScannedBody): RequestFacts | Failure {
+  const fields = new Fields(body);
+  const model = fields.model();
+  const stream = fields.flag('stream');
+  const asked = fields.count('max_tokens', 1, MAX_TOKENS);
+  const budget = fields.count('thinking.budget_tokens', 0, MAX_TOKENS);
+  if (fields.problem !== undefined) return fields.problem;
+  if (asked === undefined) return invalid('max_tokens', 'is missing; say how many tokens the answer may have');
+  return {
+    ...inputFacts(body, model),
+    stream,
+    askedOutputTokens: asked,
+    leastOutputTokens: leastOutput(body, asked, budget),
+    hasOutput: true,
+    hiddenOutput: thinks(body, model),
+  };
+}
+
+/** Everything but the answer's bounds: `count_tokens` takes the same body without them. */
+export function inputFacts(body: ScannedBody, model: string): RequestFacts {
+  const unbounded = new Set<Unbounded>();
+  const mediaTokens =
+    blockTokens(body, 'messages[].content[]', unbounded) +
+    blockTokens(body, 'messages[].content[].content[]', unbounded);
+  const tools = toolTokens(body, unbounded);
+  if (isSet(body.one('mcp_servers')) || isSet(body.one('container')) || isSet(body.one('fallbacks'))) {
+    unbounded.add('server_tool');
+  }
+  if (isSet(body.one('thread'))) unbounded.add('stored_conversation');
+  const formats = body.count('output_config.format') + body.count('output_format');
+  return {
+    model,
+    stream: false,
+    choices: 1,
+    leastOutputTokens: 0,
+    hasOutput: false,
+    hiddenOutput: false,
+    usageAsked: true,
+    textBytes: body.textBytes,
+    overheadTokens:
+      FRAME_TOKENS +
+      BLOCK_TOKENS * (body.count('messages[]') + body.count('messages[].content[]') + body.count('system[]')) +
+      tools +
+      (formats === 0 ? 0 : FORMAT_TOKENS),
+    mediaTokens,
+    givenTokens: 0,
+    unbounded: [...unbounded],
+  };
+}
+
+export function editMessagesRequest(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
+  const changes = new BodyEdits(body);
+  if (edits.model !== undefined) changes.set('model', edits.model);
+  if (edits.outputTokens !== undefined) changes.set('max_tokens', edits.outputTokens);
+  return changes.splices();
+}
+
+/**
+ * `max_tokens` must be more than the thinking budget. With interleaved thinking (a beta header) it may be less; then the client's own number is the
+ * least that is surely taken.
+ */
+function leastOutput(body: ScannedBody, asked: number, budget: number | undefined): number {
+  if (budget === undefined || body.one('thinking.type')?.value !== 'enabled') return 1;
+  return Math.min(asked, budget + 1);
+}
+
+/** Thinking is billed in full and streamed as a summary, or not at all. */
+function thinks(body: ScannedBody, model: string): boolean {
+  const type = present(body.one('thinking.type'))?.value;
+  return type === undefined ? thinksByDefault(model) : type !== 'disabled';
+}
+
+function toolTokens(body: ScannedBody, unbounded: Set<Unbounded>): number {
+  const count = body.count('tools[]');
+  if (count === 0) return 0;
+  let tokens = TOOLS_TOKENS + TOOL_TOKENS * count;
+  for (const { value: type } of body.all('tools[].type')) {
+    if (type === undefined || type === 'custom') continue;
+    if (typeof type !== 'string') unbounded.add('server_tool');
+    else if (CLIENT_TOOL.test(type)) tokens += DEFINED_TOOL_TOKENS;
+    else if (CLIENT_TOOLSET.test(type)) tokens += TOOLSET_TOKENS;
+    else unbounded.add('server_tool');
+  }
+  return tokens;
+}
+
+function blockTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
+  let tokens = 0;
+  for (const { value: type } of body.all(`${at}.type`)) {
+    if (type === 'image') tokens += ANTHROPIC_IMAGE_TOKENS;
+    else if (!KNOWN_BLOCKS.has(type)) tokens += UNKNOWN_PART_TOKENS;
+    if (type === 'container_upload') unbounded.add('file_reference');
+  }
+  tokens +=
+    ANTHROPIC_IMAGE_TOKENS * body.all(`${at}.source.content[].type`).filter(({ value }) => value === 'image').length;
+  for (const { value: type } of body.all(`${at}.source.type`)) {
+    if (type === 'url') unbounded.add('remote_url');
+    else if (type === 'file') unbounded.add('file_reference');
+  }
+  return tokens + documentTokens(body, at);
+}
+
+/** Images are counted as such; of the rest, plain text is text and all else is like a PDF. */
+function documentTokens(body: ScannedBody, at: string): number {
+  const data = body.all(`${at}.source.data`);
+  const mediaTypes = body.all(`${at}.source.media_type`);
+  let tokens = 0;
+  for (const [place, value] of data.entries()) {
+    // The API demands a media type with every data, so they come in pairs.
+    const mediaType = mediaTypes.length === data.length ? String(mediaTypes[place]?.value) : '';
+    if (mediaType.startsWith('text/')) tokens += Math.ceil(byteLength(value) / TEXT_BYTES_PER_TOKEN);
+    else if (!mediaType.startsWith('image/')) tokens += fileTokens(byteLength(value));
+  }
+  return tokens;
+}

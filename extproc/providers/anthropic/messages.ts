@@ -1,0 +1,57 @@
+/** `POST /v1/messages`, and `POST /v1/messages/count_tokens`, which costs nothing. */
+import type { Shape } from '../../stream/shape.ts';
+import type { Endpoint } from '../adapter.ts';
+import { thinksByDefault } from '../reasoning.ts';
+import { Fields } from '../request.ts';
+import { ANTHROPIC_USAGE_SHAPE, anthropicUsage } from '../usage.ts';
+import { below, wholeReader } from '../whole.ts';
+import { anthropicDialect } from './errors.ts';
+import { MessageStream } from './message-stream.ts';
+import { editMessagesRequest, inputFacts, messagesShape, readMessagesRequest } from './messages-request.ts';
+
+const TEXT: Shape = { text: true };
+
+const answerShape: Shape = {
+  object: {
+    model: { value: true },
+    usage: ANTHROPIC_USAGE_SHAPE,
+    content: { items: { object: { text: TEXT, thinking: TEXT, name: TEXT, input: { deepText: true } } } },
+  },
+};
+
+export const messages: Endpoint = {
+  method: 'POST',
+  path: '/v1/messages',
+  operation: 'chat',
+  schemas: ['Anthropic'],
+  dialect: anthropicDialect,
+  kind: 'metered',
+  shape: messagesShape,
+  readRequest: readMessagesRequest,
+  edit: editMessagesRequest,
+  hidesOutput: thinksByDefault,
+  answer: (_request, options) => ({
+    whole: wholeReader({
+      shape: answerShape,
+      model: 'model',
+      usage: (numbers) => anthropicUsage(below(numbers, 'usage')),
+    }),
+    stream: new MessageStream(options),
+  }),
+};
+
+export const countTokens: Endpoint = {
+  method: 'POST',
+  path: '/v1/messages/count_tokens',
+  operation: 'count_tokens',
+  schemas: ['Anthropic'],
+  dialect: anthropicDialect,
+  kind: 'free',
+  shape: messagesShape,
+  readRequest(body) {
+    const fields = new Fields(body);
+    const model = fields.model();
+    return fields.problem ?? inputFacts(body, model);
+  },
+  edit: (body, edits) => editMessagesRequest(body, edits.model === undefined ? {} : { model: edits.model }),
+};

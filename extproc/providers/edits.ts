@@ -1,0 +1,81 @@
+/** Collects changes to a request's body as splices of its bytes: values of members are replaced, or members are put in. All else stays as the client sent it. */
+import type { Found, ScannedBody } from '../stream/json.ts';
+import type { Splice } from './adapter.ts';
+
+export class BodyEdits {
+  readonly #body: ScannedBody;
+  readonly #splices: Splice[] = [];
+  /** Members to put in, by the place just after an opening brace. */
+  readonly #added = new Map<number, { readonly members: string[]; readonly empty: boolean }>();
+
+  constructor(body: ScannedBody) {
+    this.#body = body;
+  }
+
+  /** Sets a top-level member. */
+  set(name: string, value: unknown): void {
+    const found = this.#body.one(name);
+    if (found === undefined) this.#add(this.#body.insertAt, this.#body.empty, name, value);
+    else this.#replace(found, value);
+  }
+
+  /**
+   * Sets a member of a top-level object (`parent` and `parent.name` are in the shape, with `value`); makes the object where it is absent or null.
+   * A parent of another kind is left to the provider to refuse.
+   */
+  setNested(parent: string, name: string, value: unknown): void {
+    const object = this.#body.one(parent);
+    if (object === undefined || object.kind === 'null') {
+      this.set(parent, { [name]: value });
+      return;
+    }
+    if (object.kind !== 'object') return;
+    const found = this.#body.one(`${parent}.${name}`);
+    if (found === undefined) this.#add(object.start + 1, isEmptyObject(this.#body, object), name, value);
+    else this.#replace(found, value);
+  }
+
+  splices(): readonly Splice[] {
+    for (const [at, { members, empty }] of this.#added) {
+      this.#splices.push({ start: at, end: at, bytes: Buffer.from(members.join(',') + (empty ? '' : ',')) });
+    }
+    return this.#splices.sort((one, other) => one.start - other.start);
+  }
+
+  #replace(found: Found, value: unknown): void {
+    this.#splices.push({ start: found.start, end: found.end, bytes: Buffer.from(JSON.stringify(value)) });
+  }
+
+  #add(at: number, empty: boolean, name: string, value: unknown): void {
+    const added = this.#added.get(at) ?? { members: [], empty };
+    this.#added.set(at, added);
+    added.members.push(`${JSON.stringify(name)}:${JSON.stringify(value)}`);
+  }
+}
+
+/** Whether only white space stands between the braces. */
+function isEmptyObject(body: ScannedBody, object: Found): boolean {
+  let skipped = 0;
+  const end = object.end - 1;
+  for (const piece of body.bytes) {
+    const pieceEnd = Math.min(skipped + piece.length, end);
+    for (let at = Math.max(object.start + 1, skipped); at < pieceEnd; at++) {
+      const byte = piece[at - skipped];
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return false;
+    }
+    skipped += piece.length;
+  }
+  return true;
+}
+
+/** The request's bytes after its edits, for those who hold them in one piece. */
+export function spliced(bytes: Uint8Array, splices: readonly Splice[]): Uint8Array {
+  const parts: Uint8Array[] = [];
+  let from = 0;
+  for (const splice of splices) {
+    parts.push(bytes.subarray(from, splice.start), splice.bytes);
+    from = splice.end;
+  }
+  parts.push(bytes.subarray(from));
+  return Buffer.concat(parts);
+}

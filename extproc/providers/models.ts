@@ -1,0 +1,36 @@
+/** The two endpoints that list models, answered from the policy and alike in both dialects but for the words. */
+import type { Schema } from '../../contract/policy.ts';
+import { failure } from '../errors.ts';
+import type { Dialect, Endpoint, ModelsBody } from './adapter.ts';
+
+const LIST_PATH = '/v1/models';
+
+export function modelsEndpoint(
+  schemas: readonly Schema[],
+  dialect: Dialect,
+  modelsBody: ModelsBody,
+): readonly Endpoint[] {
+  return [LIST_PATH, `${LIST_PATH}/{model}`].map((path) => ({
+    method: 'GET',
+    path,
+    operation: 'list_models',
+    schemas,
+    dialect,
+    kind: 'models',
+    shape: {},
+    readRequest: () => failure('invalid_body', 'A request for models has no body.'),
+    edit: () => [],
+    modelsBody,
+  }));
+}
+
+/** The model that a path names; names may hold slashes, escaped or not. Undefined: the path names none. */
+export function modelOfPath(path: string): string | undefined {
+  const name = path.slice(LIST_PATH.length + 1);
+  if (name === '') return undefined;
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}

@@ -1,0 +1,187 @@
+/** What a chat completions request asks for: https://platform.openai.com/docs/api-reference/chat/create */
+import type { Schema } from '../../../contract/policy.ts';
+import type { Failure } from '../../errors.ts';
+import type { Found, ScannedBody } from '../../stream/json.ts';
+import type { Shape } from '../../stream/shape.ts';
+import type { RequestEdits, RequestFacts, Splice, Unbounded } from '../adapter.ts';
+import { BodyEdits } from '../edits.ts';
+import {
+  audioTokens,
+  fileTokens,
+  OPENAI_IMAGE_TOKENS,
+  OPENAI_LOW_DETAIL_IMAGE_TOKENS,
+  UNKNOWN_PART_TOKENS,
+} from '../media.ts';
+import { hidesReasoning } from '../reasoning.ts';
+import { byteLength, Fields, isDataUrl, isSet, MAX_CHOICES, MAX_TOKENS, present } from '../request.ts';
+
+const VALUE: Shape = { value: true };
+const TEXT: Shape = { text: true };
+const DEEP: Shape = { deepText: true };
+
+const PART: Shape = {
+  object: {
+    type: VALUE,
+    text: TEXT,
+    refusal: TEXT,
+    thinking: DEEP,
+    image_url: { value: true, object: { url: VALUE, detail: VALUE } },
+    video_url: { value: true, object: { url: VALUE } },
+    input_audio: { object: { data: VALUE } },
+    file: { object: { file_id: VALUE, file_data: VALUE, filename: TEXT } },
+  },
+};
+
+const CONTENT: Shape = { text: true, items: PART };
+
+export const chatShape: Shape = {
+  object: {
+    model: VALUE,
+    stream: VALUE,
+    n: VALUE,
+    max_tokens: VALUE,
+    max_completion_tokens: VALUE,
+    stream_options: { value: true, object: { include_usage: VALUE } },
+    modalities: { items: VALUE },
+    prediction: { value: true, object: { content: CONTENT } },
+    web_search_options: VALUE,
+    search_parameters: VALUE,
+    messages: {
+      items: {
+        object: {
+          role: {},
+          name: TEXT,
+          content: CONTENT,
+          refusal: TEXT,
+          reasoning_content: TEXT,
+          reasoning: TEXT,
+          tool_calls: DEEP,
+          function_call: DEEP,
+          tool_call_id: TEXT,
+          audio: { object: { id: VALUE } },
+        },
+      },
+    },
+    tools: { deepText: true, items: { object: { type: VALUE } } },
+    functions: { deepText: true, items: {} },
+    tool_choice: DEEP,
+    response_format: DEEP,
+    guided_json: DEEP,
+    guided_grammar: TEXT,
+    tool_prompt: TEXT,
+    chat_template: TEXT,
+    chat_template_kwargs: DEEP,
+    documents: DEEP,
+  },
+};
+
+/** Role and separators of a message; the start of the answer and a system prompt's frame; what stands around a tool's definition. */
+const MESSAGE_TOKENS = 8;
+const FRAME_TOKENS = 32;
+const TOOLS_TOKENS = 64;
+const TOOL_TOKENS = 16;
+
+const KNOWN_PARTS: ReadonlySet<unknown> = new Set([
+  'text',
+  'refusal',
+  'thinking',
+  'image_url',
+  'video_url',
+  'input_audio',
+  'file',
+]);
+
+export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
+  const fields = new Fields(body);
+  const model = fields.model();
+  const stream = fields.flag('stream');
+  const choices = fields.count('n', 1, MAX_CHOICES) ?? 1;
+  const older = fields.count('max_tokens', 1, MAX_TOKENS);
+  const newer = fields.count('max_completion_tokens', 1, MAX_TOKENS);
+  const usageAsked = fields.flag('stream_options.include_usage');
+  if (fields.problem !== undefined) return fields.problem;
+  const asked = older === undefined ? newer : Math.min(older, newer ?? older);
+  const unbounded = new Set<Unbounded>();
+  const mediaTokens =
+    partsTokens(body, 'messages[].content[]', unbounded) + partsTokens(body, 'prediction.content[]', unbounded);
+  if (body.all('messages[].audio.id').length > 0) unbounded.add('file_reference');
+  if (usesServerTools(body, model)) unbounded.add('server_tool');
+  return {
+    model,
+    stream,
+    choices,
+    ...(asked === undefined ? {} : { askedOutputTokens: asked }),
+    leastOutputTokens: 1,
+    hasOutput: true,
+    hiddenOutput: hidesReasoning(model) || makesSound(body) || present(body.one('prediction')) !== undefined,
+    usageAsked,
+    textBytes: body.textBytes,
+    overheadTokens: overhead(body),
+    mediaTokens,
+    givenTokens: 0,
+    unbounded: [...unbounded],
+  };
+}
+
+export function editChatRequest(body: ScannedBody, edits: RequestEdits, schema: Schema): readonly Splice[] {
+  const changes = new BodyEdits(body);
+  if (edits.model !== undefined) changes.set('model', edits.model);
+  if (edits.outputTokens !== undefined) {
+    const sent = ['max_tokens', 'max_completion_tokens'].filter((name) => present(body.one(name)) !== undefined);
+    // TGI's OpenAI front knows only the older name; OpenAI's reasoning models refuse it.
+    const names = schema === 'HuggingFaceTGI' ? new Set([...sent, 'max_tokens']) : sent;
+    for (const name of names) changes.set(name, edits.outputTokens);
+    if (schema !== 'HuggingFaceTGI' && sent.length === 0) changes.set('max_completion_tokens', edits.outputTokens);
+  }
+  if (edits.askUsage === true) changes.setNested('stream_options', 'include_usage', true);
+  return changes.splices();
+}
+
+function overhead(body: ScannedBody): number {
+  const tools = body.count('tools[]') + body.count('functions[]');
+  return (
+    FRAME_TOKENS +
+    MESSAGE_TOKENS * body.count('messages[]') +
+    MESSAGE_TOKENS * body.count('messages[].content[]') +
+    (tools === 0 ? 0 : TOOLS_TOKENS + TOOL_TOKENS * tools)
+  );
+}
+
+/** Sound is billed as output tokens and does not come as text. */
+function makesSound(body: ScannedBody): boolean {
+  return body.all('modalities[]').some((modality) => modality.value === 'audio');
+}
+
+function usesServerTools(body: ScannedBody, model: string): boolean {
+  return (
+    isSet(body.one('search_parameters')) ||
+    body.one('web_search_options')?.kind === 'object' ||
+    body.all('tools[].type').some((type) => type.value !== 'function' && type.value !== 'custom') ||
+    /search-(preview|api)|deep-research/.test(model)
+  );
+}
+
+function partsTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
+  let tokens = 0;
+  for (const type of body.all(`${at}.type`)) if (!KNOWN_PARTS.has(type.value)) tokens += UNKNOWN_PART_TOKENS;
+  const images = [...body.all(`${at}.image_url.url`), ...plainUrls(body.all(`${at}.image_url`))];
+  const low = body.all(`${at}.image_url.detail`).filter((detail) => detail.value === 'low').length;
+  for (const url of images) {
+    tokens += OPENAI_IMAGE_TOKENS;
+    if (!isDataUrl(body, url)) unbounded.add('remote_url');
+  }
+  tokens -= Math.min(low, images.length) * (OPENAI_IMAGE_TOKENS - OPENAI_LOW_DETAIL_IMAGE_TOKENS);
+  for (const url of [...body.all(`${at}.video_url.url`), ...plainUrls(body.all(`${at}.video_url`))]) {
+    tokens += fileTokens(byteLength(url));
+    if (!isDataUrl(body, url)) unbounded.add('remote_url');
+  }
+  for (const data of body.all(`${at}.input_audio.data`)) tokens += audioTokens(byteLength(data));
+  for (const data of body.all(`${at}.file.file_data`)) tokens += fileTokens(byteLength(data));
+  if (body.all(`${at}.file.file_id`).some(isSet)) unbounded.add('file_reference');
+  return tokens;
+}
+
+/** Mistral takes a plain string where OpenAI has an object with `url`. */
+function plainUrls(found: readonly Found[]): readonly Found[] {
+  return found.filter((value) => value.kind === 'string');
+}

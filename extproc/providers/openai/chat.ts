@@ -1,0 +1,24 @@
+/** `POST /v1/chat/completions`. */
+import type { Endpoint } from '../adapter.ts';
+import { hidesReasoning } from '../reasoning.ts';
+import { chatShape, editChatRequest, readChatRequest } from './chat-request.ts';
+import { choiceAnswer } from './choice-answer.ts';
+import { ChoiceStream } from './choice-stream.ts';
+import { openAiDialect } from './errors.ts';
+
+export const chat: Endpoint = {
+  method: 'POST',
+  path: '/v1/chat/completions',
+  operation: 'chat',
+  schemas: ['OpenAI', 'HuggingFaceTGI'],
+  dialect: openAiDialect,
+  kind: 'metered',
+  shape: chatShape,
+  readRequest: readChatRequest,
+  edit: editChatRequest,
+  hidesOutput: hidesReasoning,
+  answer: (request, options) => ({
+    whole: choiceAnswer(),
+    stream: new ChoiceStream('chat', request, options),
+  }),
+};

@@ -1,0 +1,38 @@
+/** Whole answers of chat completions and completions. */
+import type { Shape } from '../../stream/shape.ts';
+import type { WholeReader } from '../adapter.ts';
+import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
+import { below, wholeReader } from '../whole.ts';
+
+const TEXT: Shape = { text: true };
+const FUNCTION: Shape = { object: { name: TEXT, arguments: TEXT, input: TEXT } };
+const PART: Shape = { object: { text: TEXT, thinking: { text: true, items: { object: { text: TEXT } } } } };
+
+const shape: Shape = {
+  object: {
+    model: { value: true },
+    usage: OPENAI_USAGE_SHAPE,
+    choices: {
+      items: {
+        object: {
+          text: TEXT,
+          message: {
+            object: {
+              content: { text: true, items: PART },
+              refusal: TEXT,
+              reasoning_content: TEXT,
+              reasoning: TEXT,
+              tool_calls: { items: { object: { function: FUNCTION, custom: FUNCTION } } },
+              function_call: FUNCTION,
+              audio: { object: { transcript: TEXT } },
+            },
+          },
+        },
+      },
+    },
+  },
+};
+
+export function choiceAnswer(): WholeReader {
+  return wholeReader({ shape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) });
+}

@@ -1,0 +1,175 @@
+/** Reads streams of chat completions and of completions: they differ only in where a choice's text stands. */
+import type { Failure } from '../../errors.ts';
+import type { AnswerOptions, RequestFacts, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
+import { decodedString, JsonCursor } from '../cursor.ts';
+import { EventData } from '../event.ts';
+import { EventTemplates } from '../template.ts';
+import { Chunk, type ChunkHead } from './chunk.ts';
+import { closingChunks } from './closing-chunks.ts';
+import { openAiError } from './errors.ts';
+
+export type ChoiceForm = 'chat' | 'completion';
+
+/** What an event of a known form means: the channel of each hole (-1: nothing), and what is to be taken out. */
+interface DeltaFacts {
+  readonly channels: readonly number[];
+  /** Bytes to take out: after hole number `cutHole` (-1: from the event's start), so far on, so many. */
+  readonly cutHole: number;
+  readonly cutOffset: number;
+  readonly cutLength: number;
+}
+
+const NOTHING = new Uint8Array(0);
+const UNKNOWN_HEAD: ChunkHead = { id: undefined, created: undefined, model: undefined, systemFingerprint: undefined };
+
+export class ChoiceStream implements StreamReader {
+  replacement: Uint8Array = NOTHING;
+  usage: Usage | undefined;
+  usageFinal = false;
+  state: StreamReader['state'] = 'open';
+  responseModel: string | undefined;
+  unreadable = 0;
+  readonly #form: ChoiceForm;
+  readonly #request: RequestFacts;
+  readonly #options: AnswerOptions;
+  readonly #templates: EventTemplates<DeltaFacts> | undefined;
+  readonly #data = new EventData();
+  readonly #finished = new Set<number>();
+  readonly #begun = new Set<number>();
+  #head: ChunkHead | undefined;
+  /** What the last event began and finished: it holds once the next one is read, for a stream may be cut in place of that event. */
+  #beginning: readonly number[] = [];
+  #finishing: readonly number[] = [];
+
+  constructor(form: ChoiceForm, request: RequestFacts, options: AnswerOptions) {
+    this.#form = form;
+    this.#request = request;
+    this.#options = options;
+    this.#templates = options.templates === false ? undefined : new EventTemplates();
+  }
+
+  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+    if (this.#beginning.length > 0) this.#settle();
+    const facts = this.#templates?.match(bytes, start, end);
+    if (facts !== undefined) return this.#same(facts, bytes, start, end, sink);
+    if (!this.#data.find(bytes, start, end)) return 'pass';
+    if (this.#data.is('[DONE]')) {
+      if (this.state === 'open') this.state = 'finished';
+      this.usageFinal = this.usage !== undefined;
+      return 'pass';
+    }
+    CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
+    if (!CHUNK.read(CURSOR, this.#head === undefined)) {
+      this.unreadable++;
+      return 'pass';
+    }
+    return this.#take(bytes, start, end, sink);
+  }
+
+  cut(usage: Usage, lastSent = false): Uint8Array {
+    if (lastSent) this.#settle();
+    return closingChunks({
+      form: this.#form,
+      head: this.#head ?? UNKNOWN_HEAD,
+      model: this.#options.model,
+      open: this.state === 'open' ? this.#openChoices() : [],
+      begun: this.#begun,
+      usage: this.#request.usageAsked && this.state === 'open' ? usage : undefined,
+      done: this.state === 'open',
+    });
+  }
+
+  fail(failure: Failure): Uint8Array {
+    return Buffer.from(`data: ${JSON.stringify(openAiError(failure))}\n\ndata: [DONE]\n\n`);
+  }
+
+  #same(facts: DeltaFacts, bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+    const { channels } = facts;
+    const { holeStarts, holeEnds } = this.#templates as EventTemplates<DeltaFacts>;
+    for (let hole = 0; hole < channels.length; hole++) {
+      const channel = channels[hole] as number;
+      if (channel < 0) continue;
+      const from = holeStarts[hole] as number;
+      const to = holeEnds[hole] as number;
+      if (to > from) sink.text(channel, bytes, from, to);
+    }
+    if (facts.cutLength === 0) return 'pass';
+    const from = (facts.cutHole < 0 ? start : (holeEnds[facts.cutHole] as number)) + facts.cutOffset;
+    this.#cutOut(bytes, start, from, from + facts.cutLength, end);
+    return 'replace';
+  }
+
+  #take(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+    const { holes } = CHUNK;
+    if (this.#head === undefined) this.#keepHead();
+    this.#beginning = [...CHUNK.begun];
+    this.#finishing = [...CHUNK.finished];
+    for (const hole of holes) {
+      if (hole.channel >= 0 && hole.end > hole.start) sink.text(hole.channel, this.#data.bytes, hole.start, hole.end);
+    }
+    if (CHUNK.failed) this.state = 'failed';
+    if (CHUNK.usage !== undefined) {
+      this.usage = CHUNK.usage;
+      this.usageFinal = CHUNK.choices === 0 || CHUNK.finished.length > 0;
+      if (this.#options.hideUsage && CHUNK.choices === 0) return 'drop';
+      return 'pass';
+    }
+    if (!this.#data.inPlace) return 'pass';
+    const hides = this.#options.hideUsage && CHUNK.nullUsageStart >= 0;
+    if (CHUNK.finished.length === 0 && !CHUNK.failed) {
+      this.#learn(bytes, start, end, hides);
+    }
+    if (!hides) return 'pass';
+    this.#cutOut(bytes, start, CHUNK.nullUsageStart, CHUNK.nullUsageEnd, end);
+    return 'replace';
+  }
+
+  #learn(bytes: Uint8Array, start: number, end: number, hides: boolean): void {
+    const holes = CHUNK.holes;
+    let cutHole = -1;
+    while (hides && cutHole + 1 < holes.length && (holes[cutHole + 1]?.end as number) <= CHUNK.nullUsageStart)
+      cutHole++;
+    const origin = cutHole < 0 ? start : (holes[cutHole]?.end as number);
+    this.#templates?.learn(bytes, start, end, holes, {
+      channels: holes.map((hole) => hole.channel),
+      cutHole,
+      cutOffset: hides ? CHUNK.nullUsageStart - origin : 0,
+      cutLength: hides ? CHUNK.nullUsageEnd - CHUNK.nullUsageStart : 0,
+    });
+  }
+
+  #keepHead(): void {
+    const { head } = CHUNK;
+    // Azure's first chunk carries filter results only, under an empty id.
+    if (head?.id === undefined || head.id.length <= 2) return;
+    this.#head = head;
+    const { model } = head;
+    if (model !== undefined && model[0] === 0x22) {
+      this.responseModel = decodedString(model, 1, model.length - 1) || undefined;
+    }
+  }
+
+  #settle(): void {
+    for (const choice of this.#beginning) this.#begun.add(choice);
+    for (const choice of this.#finishing) this.#finished.add(choice);
+    this.#beginning = [];
+    this.#finishing = [];
+  }
+
+  #openChoices(): readonly number[] {
+    const open: number[] = [];
+    for (let choice = 0; choice < this.#request.choices; choice++) if (!this.#finished.has(choice)) open.push(choice);
+    return open;
+  }
+
+  #cutOut(bytes: Uint8Array, start: number, from: number, to: number, end: number): void {
+    const kept = Buffer.allocUnsafe(end - start - (to - from));
+    kept.set(bytes.subarray(start, from), 0);
+    kept.set(bytes.subarray(to, end), from - start);
+    this.replacement = kept;
+  }
+}
+
+// One event is read at a time, whatever the stream: these hold nothing between two calls.
+const CURSOR = new JsonCursor();
+const CHUNK = new Chunk();

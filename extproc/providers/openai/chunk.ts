@@ -1,0 +1,304 @@
+/** Reads one event of a chat completions or completions stream. */
+import type { Usage } from '../adapter.ts';
+import type { JsonCursor } from '../cursor.ts';
+import type { Hole } from '../template.ts';
+import { openAiUsage, readNumbers } from '../usage.ts';
+
+/** Kinds of text in one choice; tool calls come after them, by index. */
+const CONTENT = 0;
+const REFUSAL = 1;
+const REASONING = 2;
+const TRANSCRIPT = 3;
+const FUNCTION_CALL = 4;
+const FIRST_TOOL = 8;
+const CHANNELS_OF_A_CHOICE = 64;
+/** Completions of many prompts have the most choices. */
+const MAX_CHOICE = 4095;
+
+/** A piece of text, or (channel -1) a value that means nothing to us but differs from event to event. */
+export interface ChunkHole extends Hole {
+  readonly channel: number;
+}
+
+/** The values that are repeated in every chunk, as they are written. */
+export interface ChunkHead {
+  readonly id: Uint8Array | undefined;
+  readonly created: Uint8Array | undefined;
+  readonly model: Uint8Array | undefined;
+  readonly systemFingerprint: Uint8Array | undefined;
+}
+
+export class Chunk {
+  readonly holes: ChunkHole[] = [];
+  readonly finished: number[] = [];
+  readonly begun: number[] = [];
+  choices = 0;
+  usage: Usage | undefined;
+  failed = false;
+  /** Where `"usage":null` stands, with the comma that goes with it. */
+  nullUsageStart = -1;
+  nullUsageEnd = -1;
+  head: ChunkHead | undefined;
+  #cursor!: JsonCursor;
+
+  /** Reads the document at the cursor. False: it is not JSON. */
+  read(cursor: JsonCursor, wantsHead: boolean): boolean {
+    this.#cursor = cursor;
+    this.holes.length = 0;
+    this.finished.length = 0;
+    this.begun.length = 0;
+    this.choices = 0;
+    this.usage = undefined;
+    this.failed = false;
+    this.nullUsageStart = -1;
+    const head: { -readonly [Name in keyof ChunkHead]: ChunkHead[Name] } = {
+      id: undefined,
+      created: undefined,
+      model: undefined,
+      systemFingerprint: undefined,
+    };
+    const documentStart = cursor.at;
+    if (!cursor.enterObject()) return false;
+    while (cursor.nextMember()) {
+      switch (cursor.key) {
+        case 'id':
+          head.id = this.#raw(wantsHead);
+          break;
+        case 'model':
+          head.model = this.#raw(wantsHead);
+          break;
+        case 'created':
+          this.#readCreated(wantsHead, head);
+          break;
+        case 'system_fingerprint':
+          head.systemFingerprint = this.#raw(wantsHead);
+          break;
+        case 'choices':
+          this.#readChoices();
+          break;
+        case 'usage':
+          this.#readUsage(documentStart);
+          break;
+        case 'x_groq':
+          this.#readGroq();
+          break;
+        case 'obfuscation':
+          if (cursor.string()) this.#hole('string', -1);
+          break;
+        case 'error':
+          if (!cursor.isNull()) this.failed = true;
+          cursor.skip();
+          break;
+        default:
+          cursor.skip();
+      }
+    }
+    this.head = wantsHead ? head : undefined;
+    return !cursor.broken;
+  }
+
+  #raw(wanted: boolean): Uint8Array | undefined {
+    const cursor = this.#cursor;
+    const start = cursor.at;
+    cursor.skip();
+    return wanted && !cursor.broken && cursor.valueEnd - start <= 1024
+      ? cursor.bytes.slice(start, cursor.valueEnd)
+      : undefined;
+  }
+
+  #readCreated(wantsHead: boolean, head: { created: Uint8Array | undefined }): void {
+    const cursor = this.#cursor;
+    if (cursor.number() === undefined) return;
+    if (wantsHead) head.created = cursor.bytes.slice(cursor.textStart, cursor.textEnd);
+    this.#hole('number', -1);
+  }
+
+  #readUsage(documentStart: number): void {
+    const cursor = this.#cursor;
+    if (cursor.isNull()) {
+      const { keyStart } = cursor;
+      cursor.skip();
+      this.#findNullUsage(keyStart, cursor.valueEnd, documentStart);
+      return;
+    }
+    const numbers = readNumbers(cursor);
+    if (numbers !== undefined) this.usage = openAiUsage(numbers) ?? this.usage;
+  }
+
+  #findNullUsage(keyStart: number, valueEnd: number, documentStart: number): void {
+    const { bytes } = this.#cursor;
+    let before = keyStart - 1;
+    while (before > documentStart && bytes[before] !== 0x2c) before--;
+    if (before > documentStart) {
+      this.nullUsageStart = before;
+      this.nullUsageEnd = valueEnd;
+    } else {
+      this.nullUsageStart = keyStart;
+      this.nullUsageEnd = bytes[valueEnd] === 0x2c ? valueEnd + 1 : valueEnd;
+    }
+  }
+
+  #readGroq(): void {
+    const cursor = this.#cursor;
+    if (!cursor.enterObject()) return;
+    while (cursor.nextMember()) {
+      if (cursor.key === 'usage') {
+        const numbers = readNumbers(cursor);
+        if (numbers !== undefined) this.usage ??= openAiUsage(numbers);
+      } else {
+        cursor.skip();
+      }
+    }
+  }
+
+  #readChoices(): void {
+    const cursor = this.#cursor;
+    if (!cursor.enterArray()) return;
+    while (cursor.nextElement()) {
+      this.choices++;
+      this.#readChoice();
+    }
+  }
+
+  #readChoice(): void {
+    const cursor = this.#cursor;
+    if (!cursor.enterObject()) return;
+    const firstHole = this.holes.length;
+    let index = 0;
+    let finished = false;
+    while (cursor.nextMember()) {
+      switch (cursor.key) {
+        case 'index':
+          index = Math.min(Math.trunc(cursor.number() ?? 0), MAX_CHOICE);
+          break;
+        case 'delta':
+        case 'message':
+          this.#readDelta();
+          break;
+        case 'text':
+          if (cursor.string()) this.#hole('string', CONTENT);
+          break;
+        case 'finish_reason':
+          finished ||= !cursor.isNull();
+          cursor.skip();
+          break;
+        default:
+          cursor.skip();
+      }
+    }
+    for (let hole = firstHole; hole < this.holes.length; hole++) this.#ofChoice(hole, index);
+    this.begun.push(index);
+    if (finished) this.finished.push(index);
+  }
+
+  #ofChoice(at: number, index: number): void {
+    const hole = this.holes[at] as ChunkHole;
+    if (hole.channel >= 0) this.holes[at] = { ...hole, channel: hole.channel + index * CHANNELS_OF_A_CHOICE };
+  }
+
+  #readDelta(): void {
+    const cursor = this.#cursor;
+    if (!cursor.enterObject()) return;
+    let reasoned = false;
+    while (cursor.nextMember()) {
+      switch (cursor.key) {
+        case 'content':
+          this.#readText(CONTENT);
+          break;
+        case 'refusal':
+          this.#readText(REFUSAL);
+          break;
+        // Some servers send the same text under both names.
+        case 'reasoning_content':
+        case 'reasoning':
+          if (reasoned) cursor.skip();
+          else reasoned = this.#readText(REASONING);
+          break;
+        case 'tool_calls':
+          this.#readToolCalls();
+          break;
+        case 'function_call':
+          this.#readFunction(FUNCTION_CALL);
+          break;
+        case 'audio':
+          this.#readMembers('transcript', TRANSCRIPT);
+          break;
+        default:
+          cursor.skip();
+      }
+    }
+  }
+
+  /** A string, or an array of parts with `text` in them (Mistral's reasoning models nest `thinking` parts). */
+  #readText(channel: number): boolean {
+    const cursor = this.#cursor;
+    if (cursor.isArray()) {
+      this.#readParts(channel, 0);
+      return true;
+    }
+    if (!cursor.string()) return false;
+    this.#hole('string', channel);
+    return true;
+  }
+
+  #readParts(channel: number, depth: number): void {
+    const cursor = this.#cursor;
+    if (!cursor.enterArray()) return;
+    while (cursor.nextElement()) {
+      if (!cursor.enterObject()) continue;
+      while (cursor.nextMember()) {
+        const { key } = cursor;
+        if (key === 'text' || key === 'thinking') {
+          if (cursor.isArray() && depth < 2) this.#readParts(REASONING, depth + 1);
+          else if (cursor.string()) this.#hole('string', channel);
+        } else {
+          cursor.skip();
+        }
+      }
+    }
+  }
+
+  #readToolCalls(): void {
+    const cursor = this.#cursor;
+    if (!cursor.enterArray()) return;
+    let place = 0;
+    while (cursor.nextElement()) {
+      if (!cursor.enterObject()) continue;
+      const firstHole = this.holes.length;
+      let index = place++;
+      while (cursor.nextMember()) {
+        if (cursor.key === 'index') index = cursor.number() ?? index;
+        else if (cursor.key === 'function' || cursor.key === 'custom') this.#readFunction(FIRST_TOOL);
+        else cursor.skip();
+      }
+      const offset = Math.min(Math.max(index, 0), CHANNELS_OF_A_CHOICE - FIRST_TOOL - 1);
+      for (let at = firstHole; at < this.holes.length; at++) {
+        const hole = this.holes[at] as ChunkHole;
+        this.holes[at] = { ...hole, channel: hole.channel + offset };
+      }
+    }
+  }
+
+  #readFunction(channel: number): void {
+    const cursor = this.#cursor;
+    if (!cursor.enterObject()) return;
+    while (cursor.nextMember()) {
+      const { key } = cursor;
+      if (key !== 'name' && key !== 'arguments' && key !== 'input') cursor.skip();
+      else if (cursor.string()) this.#hole('string', channel);
+    }
+  }
+
+  #readMembers(name: string, channel: number): void {
+    const cursor = this.#cursor;
+    if (!cursor.enterObject()) return;
+    while (cursor.nextMember()) {
+      if (cursor.key !== name) cursor.skip();
+      else if (cursor.string()) this.#hole('string', channel);
+    }
+  }
+
+  #hole(kind: 'string' | 'number', channel: number): void {
+    this.holes.push({ start: this.#cursor.textStart, end: this.#cursor.textEnd, kind, channel });
+  }
+}

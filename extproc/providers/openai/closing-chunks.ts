@@ -1,0 +1,58 @@
+/** The chunks that end a stream of choices before its time: a finish for each open choice, the usage where the client asked for it, `[DONE]`. */
+import type { Usage } from '../adapter.ts';
+import type { ChoiceForm } from './choice-stream.ts';
+import type { ChunkHead } from './chunk.ts';
+
+export interface Closing {
+  readonly form: ChoiceForm;
+  readonly head: ChunkHead;
+  /** For a stream that ends before its first chunk. */
+  readonly model: string;
+  readonly open: readonly number[];
+  readonly begun: ReadonlySet<number>;
+  readonly usage: Usage | undefined;
+  /** Whether `[DONE]` is still to come. */
+  readonly done: boolean;
+}
+
+export function closingChunks({ form, head, model, open, begun, usage, done }: Closing): Uint8Array {
+  const before = chunkStart(form, head, model);
+  const chunks = open.map(
+    (choice) => `data: ${before}"choices":[${closingChoice(form, choice, begun.has(choice))}]}\n\n`,
+  );
+  if (usage !== undefined) chunks.push(`data: ${before}"choices":[],"usage":${JSON.stringify(usageBody(usage))}}\n\n`);
+  if (done) chunks.push('data: [DONE]\n\n');
+  return Buffer.from(chunks.join(''));
+}
+
+function chunkStart(form: ChoiceForm, head: ChunkHead, model: string): string {
+  const prefix = form === 'chat' ? 'chatcmpl' : 'cmpl';
+  const id = raw(head.id) ?? `"${prefix}-tallygate"`;
+  const object = form === 'chat' ? 'chat.completion.chunk' : 'text_completion';
+  const fingerprint = raw(head.systemFingerprint);
+  return (
+    `{"id":${id},"object":"${object}","created":${raw(head.created) ?? 0},"model":${raw(head.model) ?? JSON.stringify(model)},` +
+    (fingerprint === undefined ? '' : `"system_fingerprint":${fingerprint},`)
+  );
+}
+
+function closingChoice(form: ChoiceForm, index: number, begun: boolean): string {
+  if (form === 'completion') return `{"text":"","index":${index},"logprobs":null,"finish_reason":"length"}`;
+  const delta = begun ? '{}' : '{"role":"assistant","content":""}';
+  return `{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":"length"}`;
+}
+
+/** A value as the provider wrote it: already JSON. */
+function raw(bytes: Uint8Array | undefined): string | undefined {
+  return bytes === undefined ? undefined : Buffer.from(bytes).toString();
+}
+
+function usageBody(usage: Usage): object {
+  return {
+    prompt_tokens: usage.input,
+    completion_tokens: usage.output,
+    total_tokens: usage.input + usage.output,
+    prompt_tokens_details: { cached_tokens: usage.cachedInput, audio_tokens: usage.audioInput },
+    completion_tokens_details: { reasoning_tokens: usage.reasoningOutput, audio_tokens: usage.audioOutput },
+  };
+}

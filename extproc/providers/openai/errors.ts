@@ -1,0 +1,44 @@
+/** OpenAI's errors and rate limit headers: https://platform.openai.com/docs/guides/error-codes and …/rate-limits. */
+import type { Failure, FailureKind } from '../../errors.ts';
+import type { Dialect, LimitHeaders } from '../adapter.ts';
+
+const TYPES = {
+  invalid_request: 'invalid_request_error',
+  authentication: 'authentication_error',
+  permission: 'permission_error',
+  not_found: 'invalid_request_error',
+  too_large: 'invalid_request_error',
+  rate_limit: 'rate_limit_error',
+  quota: 'insufficient_quota',
+  unavailable: 'server_error',
+  timeout: 'server_error',
+  internal: 'server_error',
+} as const satisfies Record<FailureKind, string>;
+
+export function openAiError(failure: Failure): { readonly error: object } {
+  return {
+    error: { message: failure.message, type: TYPES[failure.kind], param: failure.param ?? null, code: failure.code },
+  };
+}
+
+export const openAiLimitHeaders: LimitHeaders = {
+  name: (what, of) => `x-ratelimit-${what}-${of}`,
+  reset: (atMs, nowMs) => duration(Math.max(0, atMs - nowMs)),
+};
+
+export const openAiDialect: Dialect = {
+  name: 'openai',
+  errorBody: (failure) => Buffer.from(JSON.stringify(openAiError(failure))),
+  limitHeaders: openAiLimitHeaders,
+};
+
+/** As OpenAI writes it: `20ms`, `8.64s`, `6m0s`, `26h3m0s`. */
+function duration(ms: number): string {
+  const whole = Math.ceil(ms);
+  if (whole < 1000) return `${whole}ms`;
+  if (whole < 60_000) return `${whole / 1000}s`;
+  const seconds = Math.ceil(whole / 1000);
+  const minutes = Math.floor(seconds / 60);
+  const rest = `${minutes % 60}m${seconds % 60}s`;
+  return minutes < 60 ? rest : `${Math.floor(minutes / 60)}h${rest}`;
+}

@@ -1,0 +1,21 @@
+/** `GET /v1/models` and `GET /v1/models/{model}` as OpenAI answers them: https://platform.openai.com/docs/api-reference/models */
+import { failure } from '../../errors.ts';
+import type { Endpoint } from '../adapter.ts';
+import { modelOfPath, modelsEndpoint } from '../models.ts';
+import { openAiDialect } from './errors.ts';
+
+/** Neither the date nor the owner of a model is known here; clients read the id. */
+function modelObject(id: string): object {
+  return { id, object: 'model', created: 0, owned_by: 'tallygate' };
+}
+
+function modelsBody(models: readonly string[], path: string) {
+  const wanted = modelOfPath(path);
+  if (wanted === undefined) return Buffer.from(JSON.stringify({ object: 'list', data: models.map(modelObject) }));
+  if (models.includes(wanted)) return Buffer.from(JSON.stringify(modelObject(wanted)));
+  return failure('model_not_found', 'No model of this name is served here; GET /v1/models lists them.', {
+    param: 'model',
+  });
+}
+
+export const models: readonly Endpoint[] = modelsEndpoint(['OpenAI', 'HuggingFaceTGI'], openAiDialect, modelsBody);

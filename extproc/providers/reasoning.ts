@@ -1,0 +1,36 @@
+/** Models that bill reasoning which they do not stream, by name. `ModelFacts.hiddenOutput` of a policy says otherwise where this is wrong. */
+
+/**
+ * OpenAI: o1, o3, o4…; gpt-5 and later except the `gpt-N-chat` models; codex-mini is an o4-mini.
+ * xAI: grok-4 and later keep their reasoning to themselves (grok-3-mini streams it). Google: Gemini from 2.5 on, through its OpenAI front.
+ */
+const HIDDEN = [
+  /^o\d+(-|$)/,
+  /^gpt-([5-9]|[1-9]\d)(?!\d)(?!-chat)/,
+  /^codex-/,
+  /^grok-([4-9]|[1-9]\d)(?!\d)(?!.*non-reasoning)/,
+  /^grok-code/,
+  /^gemini-(2\.5|[3-9]|[1-9]\d)/,
+];
+
+/** Claude from generation 5 on thinks when the request does not speak of thinking; the text that it streams is a summary, or none. */
+const THINKS_BY_DEFAULT = [/^claude-(fable|mythos)/, /^claude-(opus|sonnet|haiku)-([5-9]|[1-9]\d)(?!\d)/];
+
+export function hidesReasoning(model: string): boolean {
+  const name = plainName(model);
+  return HIDDEN.some((pattern) => pattern.test(name));
+}
+
+export function thinksByDefault(model: string): boolean {
+  const name = plainName(model);
+  return THINKS_BY_DEFAULT.some((pattern) => pattern.test(name));
+}
+
+/** Without the maker's or router's prefix (`openai/o3`, `us.anthropic.claude-…`) and without `ft:`. */
+function plainName(model: string): string {
+  const name = model.toLowerCase();
+  return name
+    .slice(name.lastIndexOf('/') + 1)
+    .replace(/^ft:/, '')
+    .replace(/^([a-z]+\.)?anthropic\./, '');
+}

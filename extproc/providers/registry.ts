@@ -1,0 +1,59 @@
+/**
+ * All endpoints that are known, over all dialects. A request's method and path enter (and its headers, where two dialects share a path); the endpoint
+ * leaves, or nothing: what is not in this table is not known.
+ */
+import type { Dialect, Endpoint } from './adapter.ts';
+import { anthropicDialect } from './anthropic/errors.ts';
+import { countTokens, messages } from './anthropic/messages.ts';
+import { models as anthropicModels } from './anthropic/models.ts';
+import { chat } from './openai/chat.ts';
+import { openAiDialect } from './openai/errors.ts';
+import { models as openAiModels } from './openai/models.ts';
+import { tgiDialect } from './tgi/errors.ts';
+
+export const endpoints: readonly Endpoint[] = [chat, messages, countTokens, ...openAiModels, ...anthropicModels];
+
+export interface FoundEndpoint {
+  readonly endpoint: Endpoint;
+}
+
+/** The value of a request header, by its lower-case name. */
+export type HeaderLookup = (name: string) => string | undefined;
+
+/** Every request of Anthropic's own clients has it, and no other provider's. */
+const ANTHROPIC_HEADER = 'anthropic-version';
+
+/** Endpoints by method and path; where a path ends in `/{…}`, by what stands before that. */
+const exact = new Map<string, FoundEndpoint[]>();
+const prefixes = new Map<string, FoundEndpoint[]>();
+
+for (const endpoint of endpoints) {
+  const brace = endpoint.path.indexOf('{');
+  const table = brace < 0 ? exact : prefixes;
+  const key = `${endpoint.method} ${brace < 0 ? endpoint.path : endpoint.path.slice(0, brace)}`;
+  table.set(key, [...(table.get(key) ?? []), { endpoint }]);
+}
+
+/** The endpoint that a request speaks to; `path` may have a query. Found by lookup, so its cost does not depend on the path. */
+export function findEndpoint(method: string, path: string, header: HeaderLookup): FoundEndpoint | undefined {
+  const bare = path.split('?', 1)[0] as string;
+  const found = exact.get(`${method} ${bare}`) ?? foundByPrefix(method, bare);
+  if (found === undefined || found.length === 1) return found?.[0];
+  const wanted = header(ANTHROPIC_HEADER) === undefined ? 'openai' : 'anthropic';
+  return found.find(({ endpoint }) => endpoint.dialect.name === wanted) ?? found[0];
+}
+
+function foundByPrefix(method: string, path: string): FoundEndpoint[] | undefined {
+  for (const [key, found] of prefixes) {
+    const start = `${method} ${path}`;
+    if (start.startsWith(key) && start.length > key.length) return found;
+  }
+  return undefined;
+}
+
+/** In which dialect to answer a request to an endpoint that is not known. */
+export function dialectFor(path: string, header: HeaderLookup): Dialect {
+  if (path.startsWith('/v1/messages') || header(ANTHROPIC_HEADER) !== undefined) return anthropicDialect;
+  if (path.startsWith('/generate')) return tgiDialect;
+  return openAiDialect;
+}

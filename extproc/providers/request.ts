@@ -1,0 +1,97 @@
+/** What reading a request has in common over all dialects: scalars with their bounds, kinds of URLs, and the words for what is wrong. */
+import { type Failure, failure } from '../errors.ts';
+import type { Found, ScannedBody } from '../stream/json.ts';
+
+/** Names of models are written into headers, metrics and records. */
+const MAX_MODEL_BYTES = 256;
+
+/** A member that is null counts as absent, as the providers take it. */
+export function present(found: Found | undefined): Found | undefined {
+  return found === undefined || found.kind === 'null' ? undefined : found;
+}
+
+/** Reads members of one body; the first one that is wrong stays in `problem`, and what is read then has no meaning. */
+export class Fields {
+  problem: Failure | undefined;
+  readonly #body: ScannedBody;
+
+  constructor(body: ScannedBody) {
+    this.#body = body;
+  }
+
+  model(): string {
+    const found = this.#body.one('model');
+    if (found === undefined) {
+      this.problem ??= failure('missing_model', 'The body has no `model`; name one.', { param: 'model' });
+      return '';
+    }
+    const { kind, value } = found;
+    if (kind !== 'string') this.#invalid('model', 'must be a string');
+    else if (byteLength(found) - 2 > MAX_MODEL_BYTES) this.#invalid('model', `is longer than ${MAX_MODEL_BYTES} bytes`);
+    else if (value === '') this.#invalid('model', 'is empty; name a model');
+    return typeof value === 'string' ? value : '';
+  }
+
+  flag(path: string): boolean {
+    const found = present(this.#body.one(path));
+    if (found !== undefined && found.kind !== 'boolean') this.#invalid(path, 'must be true or false');
+    return found?.value === true;
+  }
+
+  /** A whole number within bounds, or undefined where it is absent or null. */
+  count(path: string, least: number, most: number): number | undefined {
+    const found = present(this.#body.one(path));
+    if (found === undefined) return undefined;
+    const { value } = found;
+    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
+    const range = most === MAX_TOKENS ? `of at least ${least}` : `from ${least} to ${most}`;
+    this.#invalid(path, `must be a whole number ${range}`);
+    return undefined;
+  }
+
+  #invalid(path: string, what: string): void {
+    this.problem ??= invalid(path, what);
+  }
+}
+
+/** Larger bounds on tokens than any model's context are no bounds. */
+export const MAX_TOKENS = 2 ** 40;
+
+/** As many answers as one request may ask for (OpenAI's own limit for `n`). */
+export const MAX_CHOICES = 128;
+
+export function invalid(path: string, what: string): Failure {
+  return failure('invalid_value', `\`${path}\` ${what}.`, { param: path });
+}
+
+/** The first bytes of a string value, without its quote. */
+function stringStart(body: ScannedBody, found: Found, length: number): string {
+  let skipped = 0;
+  const from = found.start + 1;
+  const to = Math.min(from + length, found.end - 1);
+  let text = '';
+  for (const piece of body.bytes) {
+    const pieceEnd = skipped + piece.length;
+    if (pieceEnd > from) {
+      text += Buffer.from(piece.subarray(Math.max(0, from - skipped), Math.max(0, to - skipped))).toString('latin1');
+      if (pieceEnd >= to) break;
+    }
+    skipped = pieceEnd;
+  }
+  return text;
+}
+
+/** Whether a URL carries its own bytes (`data:`); all others are fetched by the provider. */
+export function isDataUrl(body: ScannedBody, found: Found): boolean {
+  return stringStart(body, found, 5).toLowerCase() === 'data:';
+}
+
+export function byteLength(found: Found): number {
+  return found.end - found.start;
+}
+
+/** Whether the value says something: not null, not false, not empty. */
+export function isSet(found: Found | undefined): boolean {
+  if (found === undefined || found.kind === 'null' || found.value === false) return false;
+  return !((found.kind === 'array' || found.kind === 'object' || found.kind === 'string') && byteLength(found) <= 2);
+}
