@@ -3,15 +3,18 @@ import type { MeterProvider } from '@opentelemetry/api';
 import { metrics } from '@opentelemetry/api';
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-proto';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
-import { type MetricProducer, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
+import { PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { NodeSDK } from '@opentelemetry/sdk-node';
+import { metricProducer } from './metric-producer.ts';
+import type { MetricTable } from './metric-table.ts';
+import { prometheusText } from './prometheus-text.ts';
 
 export interface OpenTelemetryOptions {
   readonly serviceName: string;
   /** `OTEL_EXPORTER_OTLP_ENDPOINT` is set: the SDK reads it, and the headers that belong to it, itself. */
   readonly otlp: boolean;
-  /** Metrics that are aggregated elsewhere. */
-  readonly producers: readonly MetricProducer[];
+  /** Metrics of hot paths. */
+  readonly tables: readonly MetricTable[];
 }
 
 export interface OpenTelemetry {
@@ -22,8 +25,8 @@ export interface OpenTelemetry {
 }
 
 /** The global meter provider is set from here on: instruments made before stay without effect. Once a process. */
-export function startOpenTelemetry({ serviceName, otlp, producers }: OpenTelemetryOptions): OpenTelemetry {
-  const metricProducers = [...producers];
+export function startOpenTelemetry({ serviceName, otlp, tables }: OpenTelemetryOptions): OpenTelemetry {
+  const metricProducers = tables.map((table) => metricProducer(table, serviceName, Date.now));
   const reader = new PrometheusExporter({ preventServerStart: true, metricProducers });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
   const sdk = new NodeSDK({
@@ -42,7 +45,7 @@ export function startOpenTelemetry({ serviceName, otlp, producers }: OpenTelemet
     meterProvider: metrics.getMeterProvider(),
     async prometheusText() {
       const { resourceMetrics } = await reader.collect();
-      return serializer.serialize(resourceMetrics);
+      return prometheusText(serializer, resourceMetrics);
     },
     shutdown: () => sdk.shutdown(),
   };

@@ -1,0 +1,57 @@
+/** Hands metric tables to OpenTelemetry's readers, as already aggregated data. */
+import { type HrTime, ValueType } from '@opentelemetry/api';
+import {
+  AggregationTemporality,
+  DataPointType,
+  type MetricData,
+  type MetricProducer,
+  type ResourceMetrics,
+} from '@opentelemetry/sdk-metrics';
+import type { Metric, MetricTable } from './metric-table.ts';
+
+/** Readers put their own resource in place of this one. */
+const NO_RESOURCE = { attributes: {} } as ResourceMetrics['resource'];
+
+export function metricProducer(table: MetricTable, scope: string, now: () => number): MetricProducer {
+  return {
+    collect: async () => {
+      const startTime = hrTime(table.startMs);
+      const endTime = hrTime(now());
+      const metrics = table.collect().map((metric) => metricData(metric, startTime, endTime));
+      return {
+        resourceMetrics: { resource: NO_RESOURCE, scopeMetrics: [{ scope: { name: scope }, metrics }] },
+        errors: [],
+      };
+    },
+  };
+}
+
+function metricData(metric: Metric, startTime: HrTime, endTime: HrTime): MetricData {
+  const common = {
+    descriptor: { ...metric.description, valueType: ValueType.DOUBLE },
+    aggregationTemporality: AggregationTemporality.CUMULATIVE,
+  };
+  if (metric.type === 'histogram') {
+    const dataPoints = metric.cells.map(({ attributes, boundaries, counts, count, sum, min, max }) => ({
+      startTime,
+      endTime,
+      attributes,
+      value: {
+        buckets: { boundaries: [...boundaries], counts: [...counts] },
+        count,
+        sum,
+        ...(count > 0 && { min, max }),
+      },
+    }));
+    return { ...common, dataPointType: DataPointType.HISTOGRAM, dataPoints };
+  }
+  const dataPoints = metric.cells.map(({ attributes, value }) => ({ startTime, endTime, attributes, value }));
+  return metric.type === 'sum'
+    ? { ...common, dataPointType: DataPointType.SUM, isMonotonic: true, dataPoints }
+    : { ...common, dataPointType: DataPointType.GAUGE, dataPoints };
+}
+
+function hrTime(ms: number): HrTime {
+  const seconds = Math.floor(ms / 1000);
+  return [seconds, Math.floor((ms - seconds * 1000) * 1e6)];
+}

@@ -1,0 +1,99 @@
+/**
+ * Metrics for hot paths: a caller keeps the cell of its attributes and adds to it, with neither maps nor hashing on the way (an instrument of the SDK takes
+ * 1.6 µs a call, a cell 0.02). `MetricTable.collect` is what OpenTelemetry reads.
+ */
+import type { Attributes } from '@opentelemetry/api';
+
+export interface Description {
+  readonly name: string;
+  readonly unit: string;
+  readonly description: string;
+}
+
+export class HistogramCell {
+  readonly attributes: Attributes;
+  readonly boundaries: readonly number[];
+  readonly counts: number[];
+  count = 0;
+  sum = 0;
+  min = Number.POSITIVE_INFINITY;
+  max = Number.NEGATIVE_INFINITY;
+
+  constructor(attributes: Attributes, boundaries: readonly number[]) {
+    this.attributes = attributes;
+    this.boundaries = boundaries;
+    this.counts = new Array(boundaries.length + 1).fill(0);
+  }
+
+  /** Boundaries are inclusive upper bounds, as OpenTelemetry has them. */
+  record(value: number): void {
+    const { boundaries, counts } = this;
+    let bucket = 0;
+    while (bucket < boundaries.length && value > boundaries[bucket]!) bucket++;
+    counts[bucket]!++;
+    this.count++;
+    this.sum += value;
+    if (value < this.min) this.min = value;
+    if (value > this.max) this.max = value;
+  }
+}
+
+export interface SumCell {
+  readonly attributes: Attributes;
+  value: number;
+}
+
+export type Metric =
+  | { readonly type: 'histogram'; readonly description: Description; readonly cells: readonly HistogramCell[] }
+  | { readonly type: 'sum' | 'gauge'; readonly description: Description; readonly cells: readonly SumCell[] };
+
+export interface Histogram {
+  /** A new cell; the caller sees to it that no two have the same attributes, and that there are not too many. */
+  cell(attributes: Attributes): HistogramCell;
+}
+
+export interface Sum {
+  cell(attributes: Attributes): SumCell;
+}
+
+export interface MetricTable {
+  histogram(description: Description, boundaries: readonly number[]): Histogram;
+  sum(description: Description): Sum;
+  /** `read` is called at each collection. */
+  gauge(description: Description, read: () => readonly SumCell[]): void;
+  collect(): readonly Metric[];
+  readonly startMs: number;
+}
+
+export function newMetricTable(nowMs: number): MetricTable {
+  const metrics: (() => Metric)[] = [];
+  return {
+    startMs: nowMs,
+    histogram(description, boundaries) {
+      const cells: HistogramCell[] = [];
+      metrics.push(() => ({ type: 'histogram', description, cells }));
+      return {
+        cell(attributes) {
+          const cell = new HistogramCell(attributes, boundaries);
+          cells.push(cell);
+          return cell;
+        },
+      };
+    },
+    sum(description) {
+      const cells: SumCell[] = [];
+      metrics.push(() => ({ type: 'sum', description, cells }));
+      return {
+        cell(attributes) {
+          const cell = { attributes, value: 0 };
+          cells.push(cell);
+          return cell;
+        },
+      };
+    },
+    gauge(description, read) {
+      metrics.push(() => ({ type: 'gauge', description, cells: read() }));
+    },
+    collect: () => metrics.map((metric) => metric()).filter(({ cells }) => cells.length > 0),
+  };
+}

@@ -1,0 +1,30 @@
+/** Prometheus text in slices, so that a scrape of many series never holds the event loop. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
+import type { MetricData, ResourceMetrics } from '@opentelemetry/sdk-metrics';
+
+/** About a millisecond of work: a histogram's point is some twenty lines. */
+const POINTS_A_SLICE = 40;
+
+export async function prometheusText(
+  serializer: PrometheusSerializer,
+  { resource, scopeMetrics }: ResourceMetrics,
+): Promise<string> {
+  const parts: string[] = [];
+  for (const { scope, metrics } of scopeMetrics) {
+    for (const metric of metrics) {
+      for (let from = 0; from < metric.dataPoints.length; from += POINTS_A_SLICE) {
+        const slice = { ...metric, dataPoints: metric.dataPoints.slice(from, from + POINTS_A_SLICE) } as MetricData;
+        const text = serializer.serialize({ resource, scopeMetrics: [{ scope, metrics: [slice] }] });
+        parts.push(from === 0 ? text : withoutComments(text));
+        await nextTurn();
+      }
+    }
+  }
+  return parts.join('');
+}
+
+/** A metric's HELP, UNIT and TYPE may stand only once. */
+function withoutComments(text: string): string {
+  return text.replace(/^#.*\n/gm, '');
+}
