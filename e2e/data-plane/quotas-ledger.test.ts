@@ -38,10 +38,7 @@ async function drain(model: string, team: string, body: Readonly<Record<string, 
 }
 
 async function heldBy(team: string): Promise<number> {
-  return (await world.gateway.metrics())
-    .all('tallygate_quota_held')
-    .filter((one) => Object.values(one.labels).some((value) => value.includes(team)))
-    .reduce((sum, one) => sum + one.value, 0);
+  return (await world.gateway.metrics()).held(team);
 }
 
 describe('concurrency', () => {

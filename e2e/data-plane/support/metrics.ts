@@ -20,6 +20,13 @@ export class Metrics {
     return this.all(name, labels).reduce((sum, one) => sum + one.value, 0);
   }
 
+  /** Tokens and requests that are held now, in all buckets or in those of one key. */
+  held(key = ''): number {
+    return this.all('tallygate_quota_held')
+      .filter((one) => key === '' || Object.values(one.labels).some((value) => value.includes(key)))
+      .reduce((sum, one) => sum + one.value, 0);
+  }
+
   all(name: string, labels: Readonly<Record<string, string>> = {}): readonly Sample[] {
     return this.samples.filter(
       (one) => one.name === name && Object.entries(labels).every(([key, value]) => one.labels[key] === value),

@@ -13,12 +13,15 @@ export interface RawCall {
   readonly closed: Promise<void>;
 }
 
-export async function rawCall(port: number): Promise<RawCall> {
+/** `reads: false`: takes nothing from the socket, ever. */
+export async function rawCall(port: number, { reads = true } = {}): Promise<RawCall> {
   const socket = net.connect(port, '127.0.0.1');
   let received = '';
-  socket.on('data', (piece) => {
-    if (received.length < 1 << 20) received += piece.toString('latin1');
-  });
+  if (reads) {
+    socket.on('data', (piece) => {
+      if (received.length < 1 << 20) received += piece.toString('latin1');
+    });
+  }
   socket.on('error', () => {});
   const closed = closeOf(socket);
   await within(5_000, 'connecting', new Promise((resolve) => socket.once('connect', resolve)));

@@ -16,6 +16,19 @@ export interface AccessRecord {
 
 /** Absent: the line is no access record. */
 export function accessRecord(line: string): AccessRecord | undefined {
-  if (!line.startsWith('{')) return undefined;
-  return undefined;
+  if (!line.startsWith('{"time":') || !line.includes('"decision":')) return undefined;
+  const fields = JSON.parse(line);
+  return {
+    route: fields.route,
+    model: fields.model,
+    status: fields.status,
+    inputTokens: fields.tokens?.input,
+    outputTokens: fields.tokens?.output,
+    source: fields.source,
+    decision: fields.decision,
+    shadowRefused: fields.shadowRefused ?? [],
+    keys: Object.values(fields.tenant ?? {}),
+    overdrafts: fields.overdrafts ?? [],
+    line,
+  };
 }

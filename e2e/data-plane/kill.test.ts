@@ -1,0 +1,97 @@
+/** There is no failing open: without a processor every request gets 503 in the shape of its API, and a new processor is there within a second. */
+import assert from 'node:assert/strict';
+import { after, before, it } from 'node:test';
+import { type Answered, call } from './support/client.ts';
+import { chat, deliveredTokens, limitedRoute, openChat } from './support/limits.ts';
+import { isAlive } from './support/processes.ts';
+import { teamQuota } from './support/resources.ts';
+import { waitFor } from './support/wait.ts';
+import { startWorld, type World } from './support/world.ts';
+
+const WELL_AGAIN_MS = 1_000;
+
+let world: World;
+before(async () => {
+  world = await startWorld(limitedRoute({ large: { quotas: [teamQuota('tokens', 'TotalTokens', 1_000_000_000)] } }));
+});
+after(() => world?.stop());
+
+interface Timed {
+  readonly atMs: number;
+  readonly path: string;
+  readonly answer: Answered | undefined;
+}
+
+it('extproc is killed under load', async () => {
+  const { gateway, provider } = world;
+  const results: Timed[] = [];
+  let over = false;
+  const requests = [
+    ['/v1/chat/completions', { model: 'large', messages: [{ role: 'user', content: 'Hello' }] }],
+    ['/v1/messages', { model: 'large', max_tokens: 50, messages: [{ role: 'user', content: 'Hello' }] }],
+  ] as const;
+  const load = async (worker: number) => {
+    const [path, body] = requests[worker % 2]!;
+    while (!over) {
+      const atMs = performance.now();
+      const answer = await call(`${gateway.url}${path}`, body, {
+        headers: { 'x-team': 'load' },
+        mock: { tokens: 3 },
+      }).catch(() => undefined);
+      results.push({ atMs, path, answer });
+    }
+  };
+  const stream = await openChat(world, 'large', {
+    team: 'open',
+    body: { stream: true },
+    mock: { tokens: 5_000, paceMs: 10 },
+  });
+  await waitFor('tokens', () => deliveredTokens(stream.text()) > 3);
+  const workers = Array.from({ length: 4 }, (_, worker) => load(worker));
+  await waitFor('load', () => results.length > 100, 10_000);
+  const pid = gateway.extprocPid();
+  process.kill(pid, 'SIGKILL');
+  const killedAtMs = performance.now();
+  await waitFor('end of extproc', () => !isAlive(pid), 2_000);
+  const reached = provider.seen.length;
+  await waitFor(
+    'answers again',
+    () => results.some((one) => one.atMs > killedAtMs + 50 && one.answer?.status === 200),
+    10_000,
+  );
+  const wellMs = performance.now() - killedAtMs;
+  await waitFor(
+    'some load after it',
+    () => results.filter((one) => one.atMs > killedAtMs + wellMs).length > 100,
+    10_000,
+  );
+  over = true;
+  await Promise.all(workers);
+
+  const before = results.filter((one) => one.atMs < killedAtMs - 500);
+  assert.ok(before.every((one) => one.answer?.status === 200));
+  // New requests, not those that were in flight: those may break.
+  const during = results.filter(
+    (one) => one.atMs > killedAtMs + 20 && one.atMs < killedAtMs + wellMs && one.answer?.status !== 200,
+  );
+  assert.ok(during.length > 0, 'the outage was seen');
+  for (const { path, answer } of during) {
+    assert.equal(answer?.status, 503, `${path}: ${answer?.status} ${answer?.text}`);
+    assert.equal(answer.headers['content-type'], 'application/json');
+    if (path === '/v1/messages') {
+      assert.equal(answer.json.type, 'error');
+      assert.match(answer.json.error.type, /^(api_error|overloaded_error)$/);
+    } else assert.equal(typeof answer.json.error.code, 'string');
+    assert.equal(typeof answer.json.error.message, 'string');
+  }
+  const afterwards = results.filter((one) => one.atMs > killedAtMs + wellMs + 50);
+  assert.ok(
+    afterwards.every((one) => one.answer?.status === 200),
+    'no relapse',
+  );
+  assert.ok(wellMs <= WELL_AGAIN_MS, `well again after ${Math.round(wellMs)} ms`);
+  assert.equal((await stream.done).complete, false, 'the open stream broke, and did not end as if it were whole');
+  assert.ok(provider.seen.length > reached);
+  assert.notEqual(gateway.extprocPid(), pid);
+  assert.equal((await chat(world, 'large', { team: 'again', mock: { tokens: 3 } })).status, 200);
+});

@@ -1,0 +1,197 @@
+/** What passes the gateway and what does not: endpoints, headers, bytes. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import type OpenAI from 'openai';
+import { call } from './support/client.ts';
+import { CLIENT_KEY, say } from './support/clients.ts';
+import { head, rawCall } from './support/raw-client.ts';
+import { PROVIDER_KEY, quotaPolicy, teamQuota } from './support/resources.ts';
+import { eventsOf } from './support/sse.ts';
+import { waitFor } from './support/wait.ts';
+import { wordsOf } from './support/words.ts';
+import { CLAUDE, MODEL, startWorld, type World } from './support/world.ts';
+
+let world: World;
+
+before(async () => {
+  const day = { window: { type: 'Calendar', calendar: { unit: 'Day', timeZone: 'UTC' } }, onMissingKey: 'Shared' };
+  world = await startWorld(
+    [
+      quotaPolicy('day', 'chat', [
+        teamQuota('tokens', 'TotalTokens', 100_000_000, day),
+        teamQuota('requests', 'Requests', 1_000_000, day),
+      ]),
+    ],
+    { passthrough: [{ method: 'GET', path: '/v1/files/*', unmetered: 'Allow' }] },
+  );
+});
+after(() => world?.stop());
+beforeEach(() => world.provider.forget());
+
+function lastSeen() {
+  const seen = world.provider.seen.at(-1);
+  assert.ok(seen, 'the provider saw no request');
+  return seen;
+}
+
+describe('what passes and what does not', () => {
+  for (const [method, path] of [
+    ['GET', '/v1/chat/completions'],
+    ['DELETE', '/v1/chat/completions'],
+    ['POST', '/v1/images/generations'],
+    ['POST', '/v1/chat/completions/'],
+    ['POST', '/v1//chat/completions'],
+    ['POST', '/V1/chat/completions'],
+    ['GET', '/v1/threads'],
+    ['PUT', '/v1/files/abc'],
+  ] as const) {
+    it(`${method} ${path}: 404`, async () => {
+      const body = method === 'GET' ? undefined : { model: MODEL, messages: say('Hello') };
+      const { status, json } = await call(`${world.gateway.url}${path}`, body, { method });
+      assert.equal(status, 404);
+      assert.equal(json.error.code, 'unknown_endpoint');
+      assert.equal(world.provider.seen.length, 0);
+    });
+  }
+
+  it('an upgrade is not passed on', async () => {
+    const raw = await rawCall(world.gateway.port);
+    await raw.write(
+      head('/v1/chat/completions', ['connection: upgrade', 'upgrade: websocket', 'content-length: 0']).replace(
+        'POST',
+        'GET',
+      ),
+    );
+    await waitFor('refusal', () => (raw.status() ?? 0) >= 400, 3_000, raw.text);
+    raw.socket.destroy();
+    assert.equal(world.provider.seen.length, 0);
+  });
+
+  it('a listed endpoint passes, with the provider’s key', async () => {
+    const { status, json } = await call(`${world.gateway.url}/v1/files/abc?limit=1`);
+    assert.equal(status, 200);
+    assert.equal(json.path, '/v1/files/abc?limit=1');
+    assert.equal(lastSeen().headers['authorization'], `Bearer ${PROVIDER_KEY}`);
+  });
+
+  it('a query does not change the endpoint', async () => {
+    const { status } = await call(
+      `${world.gateway.url}/v1/chat/completions?api-version=1`,
+      { model: MODEL, messages: say('Hello') },
+      { mock: { tokens: 2 } },
+    );
+    assert.equal(status, 200);
+    assert.equal(lastSeen().path, '/v1/chat/completions?api-version=1');
+  });
+});
+
+describe('headers', () => {
+  const credentials = {
+    authorization: `Bearer ${CLIENT_KEY}`,
+    'x-api-key': CLIENT_KEY,
+    'api-key': CLIENT_KEY,
+    cookie: 'session=secret',
+  };
+
+  it('the provider gets its own key and none of the client’s credentials', async () => {
+    for (const [path, body] of [
+      ['/v1/chat/completions', { model: MODEL, messages: say('Hello') }],
+      ['/v1/messages', { model: CLAUDE, max_tokens: 9, messages: say('Hello') }],
+    ] as const) {
+      const { status, text } = await call(`${world.gateway.url}${path}`, body, {
+        headers: credentials,
+        mock: { tokens: 2 },
+      });
+      assert.equal(status, 200, text);
+      const { headers } = lastSeen();
+      assert.ok(!JSON.stringify(headers).includes(CLIENT_KEY), JSON.stringify(headers));
+      assert.equal(headers['cookie'], undefined);
+      const own = path === '/v1/messages' ? headers['x-api-key'] : headers['authorization'];
+      assert.equal(own, path === '/v1/messages' ? PROVIDER_KEY : `Bearer ${PROVIDER_KEY}`);
+    }
+  });
+
+  it('forged headers of ours are not believed and not passed on', async () => {
+    const forged = {
+      'x-tallygate-route': 'default/chat/claude/anthropic',
+      'x-tallygate-anything': 'forged',
+      'X-Tallygate-Team': 'forged',
+    };
+    const { status } = await call(
+      `${world.gateway.url}/v1/chat/completions`,
+      { model: MODEL, messages: say('Hello') },
+      { headers: forged, mock: { tokens: 2 } },
+    );
+    assert.equal(status, 200);
+    assert.equal(lastSeen().headers['authorization'], `Bearer ${PROVIDER_KEY}`);
+    assert.deepEqual(
+      Object.keys(lastSeen().headers).filter((name) => name.startsWith('x-tallygate-')),
+      [],
+    );
+    const other = await call(`${world.gateway.url}/v1/files/abc`, undefined, { headers: forged });
+    assert.equal(other.status, 200);
+    assert.deepEqual(
+      Object.keys(lastSeen().headers).filter((name) => name.startsWith('x-tallygate-')),
+      [],
+    );
+  });
+
+  it('a forged route header does not open an endpoint that is closed', async () => {
+    const { status } = await call(
+      `${world.gateway.url}/v1/images/generations`,
+      { model: MODEL },
+      {
+        headers: { 'x-tallygate-route': 'default/chat/openai/openai' },
+      },
+    );
+    assert.equal(status, 404);
+  });
+
+  it('successful answers tell what is left, in the names of the API', async () => {
+    const { headers } = await call(
+      `${world.gateway.url}/v1/chat/completions`,
+      { model: MODEL, messages: say('Hello') },
+      { mock: { tokens: 2 }, headers: { 'x-team': 'headers' } },
+    );
+    assert.equal(headers['x-ratelimit-limit-tokens'], '100000000');
+    assert.ok(Number(headers['x-ratelimit-remaining-tokens']) > 99_000_000);
+    assert.match(String(headers['x-ratelimit-reset-tokens']), /^(\d+h)?(\d+m)?(\d+(\.\d+)?s)?(\d+ms)?$/);
+    assert.equal(headers['x-ratelimit-limit-requests'], '1000000');
+    assert.equal(headers['x-ratelimit-remaining-requests'], '999999');
+    const other = await call(
+      `${world.gateway.url}/v1/messages`,
+      { model: CLAUDE, max_tokens: 9, messages: say('Hello') },
+      { mock: { tokens: 2 }, headers: { 'x-team': 'headers' } },
+    );
+    assert.equal(other.headers['anthropic-ratelimit-tokens-limit'], '100000000');
+    assert.equal(other.headers['anthropic-ratelimit-requests-remaining'], '999998');
+    assert.ok(!Number.isNaN(Date.parse(String(other.headers['anthropic-ratelimit-tokens-reset']))));
+  });
+});
+
+describe('bytes', () => {
+  it('a stream whose usage the client asked for arrives unchanged', async () => {
+    const body = { model: MODEL, messages: say('Hello'), stream: true, stream_options: { include_usage: true } };
+    const { text } = await call(`${world.gateway.url}/v1/chat/completions`, body, {
+      mock: { tokens: 500, tokensAChunk: 3 },
+    });
+    assert.equal(text, lastSeen().answer);
+    assert.equal(eventsOf(text).at(-1)?.data, '[DONE]');
+  });
+
+  for (const encoding of ['gzip', 'br', 'zstd'] as const) {
+    it(`${encoding}: what arrives decodes to what was sent, and is counted`, async () => {
+      const { result, record } = await world.gateway.recordOf(async () => {
+        const response = await fetch(`${world.gateway.url}/v1/chat/completions`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', 'x-mock': JSON.stringify({ tokens: 40, encoding }) },
+          body: JSON.stringify({ model: MODEL, messages: say('Hello') }),
+        });
+        return response.json() as Promise<OpenAI.ChatCompletion>;
+      });
+      assert.equal(result.choices[0]?.message.content, wordsOf(40));
+      assert.equal(record.outputTokens, 40);
+      assert.equal(record.source, 'provider');
+    });
+  }
+});

@@ -1,0 +1,89 @@
+/** Clients that ask for much and read nothing: they must cost the processor little, and nobody else anything. */
+import assert from 'node:assert/strict';
+import { after, before, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chat, limitedRoute } from './support/limits.ts';
+import { memoryOf } from './support/processes.ts';
+import { head, type RawCall, rawCall } from './support/raw-client.ts';
+import { teamQuota } from './support/resources.ts';
+import { waitFor } from './support/wait.ts';
+import { startWorld, type World } from './support/world.ts';
+
+const CLIENTS = 200;
+const MEMORY_BYTES = 250 * 1024 * 1024;
+
+let world: World;
+before(async () => {
+  world = await startWorld(
+    limitedRoute({ large: { quotas: [teamQuota('tokens', 'TotalTokens', 1_000_000_000_000)] } }),
+  );
+});
+after(() => world?.stop());
+
+it('200 clients that stop reading', async () => {
+  const { gateway, provider } = world;
+  const extproc = gateway.extprocPid();
+  const stuck: RawCall[] = [];
+  for (let index = 0; index < CLIENTS; index += 1) {
+    const raw = await rawCall(gateway.port, { reads: false });
+    const stream = index % 4 !== 0;
+    const body = JSON.stringify({ model: 'large', stream, messages: [{ role: 'user', content: 'Much, please' }] });
+    // Streams of events, and JSON answers that do not end.
+    const mock = stream ? { tokens: 400_000_000, tokensAChunk: 4_000 } : { hostile: 'endless-line' };
+    await raw.write(
+      head('/v1/chat/completions', [
+        'x-team: slow',
+        `x-mock: ${JSON.stringify(mock)}`,
+        `content-length: ${body.length}`,
+      ]) + body,
+    );
+    stuck.push(raw);
+  }
+  await waitFor(
+    'all clients at the provider',
+    () => provider.seen.length === CLIENTS,
+    20_000,
+    () => `(${provider.seen.length})`,
+  );
+  // Stalled: what the provider could write does not grow any more.
+  let written = -1;
+  await waitFor(
+    'a standstill',
+    async () => {
+      const now = provider.seen.reduce((sum, one) => sum + one.outputTokens, 0);
+      const stalled = now === written;
+      written = now;
+      await sleep(300);
+      return stalled;
+    },
+    30_000,
+  );
+  const answers = [];
+  for (let round = 0; round < 25; round += 1) {
+    answers.push(
+      ...(await Promise.all(
+        Array.from({ length: 8 }, (_, index) =>
+          chat(world, 'large', { team: 'normal', body: { stream: index % 2 === 0 }, mock: { tokens: 20 } }),
+        ),
+      )),
+    );
+  }
+  const failed = answers.filter((answer) => answer.status !== 200 || !answer.complete);
+  assert.equal(failed.length, 0, `${failed.length} of ${answers.length}: ${failed[0]?.status} ${failed[0]?.text}`);
+  assert.equal(gateway.extprocPid(), extproc, 'it is still the same process');
+  const { peakBytes, residentBytes } = memoryOf(extproc);
+  assert.ok(peakBytes <= MEMORY_BYTES, `peak ${peakBytes >> 20} MB, now ${residentBytes >> 20} MB`);
+  for (const raw of stuck) raw.socket.destroy();
+  await waitFor(
+    'end of all upstream requests',
+    () => provider.openCount() === 0,
+    10_000,
+    () => `(${provider.openCount()})`,
+  );
+  await waitFor('release of all holds', async () => (await gateway.metrics()).held() === 0, 5_000);
+  const slow = await gateway.recordsWhere('slow clients', CLIENTS, (record) => record.keys.includes('slow'), 5_000);
+  assert.ok(
+    slow.filter((record) => (record.outputTokens ?? 0) > 0).length >= CLIENTS * 0.7,
+    'what was delivered is charged',
+  );
+});

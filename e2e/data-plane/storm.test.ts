@@ -1,0 +1,76 @@
+/** Clients that abort, hundreds in a second, beside clients that behave: those must not notice. */
+import assert from 'node:assert/strict';
+import { after, before, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Answered } from './support/client.ts';
+import { chat, limitedRoute } from './support/limits.ts';
+import { memoryOf } from './support/processes.ts';
+import { head, rawCall } from './support/raw-client.ts';
+import { teamQuota } from './support/resources.ts';
+import { waitFor } from './support/wait.ts';
+import { startWorld, type World } from './support/world.ts';
+
+const A_SECOND = 500;
+const SECONDS = 10;
+const TICK_MS = 20;
+
+let world: World;
+before(async () => {
+  world = await startWorld(limitedRoute({ large: { quotas: [teamQuota('tokens', 'TotalTokens', 1_000_000_000)] } }));
+});
+after(() => world?.stop());
+
+it('500 clients a second that abort, beside normal traffic', async () => {
+  const { gateway, provider } = world;
+  const extproc = gateway.extprocPid();
+  const body = JSON.stringify({ model: 'large', stream: true, messages: [{ role: 'user', content: 'Hello' }] });
+  const request =
+    head('/v1/chat/completions', [
+      'x-team: storm',
+      `x-mock: ${JSON.stringify({ tokens: 1_000, paceMs: 10 })}`,
+      `content-length: ${body.length}`,
+    ]) + body;
+  let started = 0;
+  let aborted = 0;
+  const abortOne = async (index: number) => {
+    const raw = await rawCall(gateway.port);
+    await raw.write(request);
+    // At all stages: before the answer, at its headers, in the stream.
+    await sleep(index % 60);
+    raw.socket.resetAndDestroy();
+    aborted += 1;
+  };
+  let over = false;
+  const normal = async (worker: number): Promise<Answered[]> => {
+    const answers: Answered[] = [];
+    while (!over)
+      answers.push(
+        await chat(world, 'large', { team: 'normal', body: { stream: worker % 2 === 0 }, mock: { tokens: 10 } }),
+      );
+    return answers;
+  };
+  const workers = Array.from({ length: 4 }, (_, worker) => normal(worker));
+  const storm: Promise<void>[] = [];
+  const begin = performance.now();
+  while (performance.now() - begin < SECONDS * 1_000) {
+    const due = Math.floor(((performance.now() - begin) / 1_000) * A_SECOND);
+    for (; started < due; started += 1) storm.push(abortOne(started));
+    await sleep(TICK_MS);
+  }
+  await Promise.all(storm);
+  over = true;
+  const answers = (await Promise.all(workers)).flat();
+  const failed = answers.filter((answer) => answer.status !== 200 || !answer.complete);
+  assert.ok(aborted >= 0.95 * A_SECOND * SECONDS, `only ${aborted} clients`);
+  assert.ok(answers.length > 100, `only ${answers.length} normal requests`);
+  assert.equal(failed.length, 0, `${failed.length} of ${answers.length}: ${failed[0]?.status} ${failed[0]?.text}`);
+  assert.equal(gateway.extprocPid(), extproc, 'it is still the same process');
+  await waitFor(
+    'end of all upstream requests',
+    () => provider.openCount() === 0,
+    10_000,
+    () => `(${provider.openCount()})`,
+  );
+  await waitFor('release of all holds', async () => (await gateway.metrics()).held() === 0, 5_000);
+  assert.ok(memoryOf(extproc).peakBytes <= 250 * 1024 * 1024, `${memoryOf(extproc).peakBytes >> 20} MB`);
+});
