@@ -79,6 +79,8 @@ export interface Passthrough {
   readonly quotas: readonly string[];
   /** Whether it may pass where a token quota stands, uncounted. */
   readonly unmetered: 'Allow' | 'Refuse';
+  /** A larger request body is refused with 413. */
+  readonly maxRequestBodyBytes?: number;
 }
 
 export interface BackendPolicy {

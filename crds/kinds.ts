@@ -18,7 +18,7 @@ export const metadata = z.object({
   name: objectName,
   namespace: dnsLabel.default('default'),
   generation: z.int().min(0).optional(),
-  creationTimestamp: z.union([z.string(), z.date().transform((date) => date.toISOString())]).nullish(),
+  creationTimestamp: z.string().nullish(),
 });
 
 export interface KindDefinition {

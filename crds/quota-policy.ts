@@ -61,7 +61,7 @@ const windowFields = z
           .string()
           .min(1)
           .max(64)
-          .regex(/^[A-Za-z0-9_+-]+(\/[A-Za-z0-9_+-]+)*$/, 'must be an IANA time zone, as in Europe/Vienna')
+          .regex(/^[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+)*$/, 'must be an IANA time zone, as in Europe/Vienna')
           .default('UTC')
           .meta({ description: 'A name of the IANA time zone database.' }),
       })

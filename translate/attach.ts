@@ -1,0 +1,107 @@
+/** Routes at doors: for each parentRef the listeners and host names where the route is served. */
+import type { ParentRef } from '../crds/route.ts';
+import { GATEWAY_GROUP, GROUP } from '../crds/schema.ts';
+import type { Door } from './doors.ts';
+import { covers, intersection } from './hostnames.ts';
+import { compare, type Report, subject } from './report.ts';
+import type { LinkedRoute } from './routes.ts';
+
+export interface Attachment {
+  readonly route: LinkedRoute;
+  readonly parentRef: ParentRef;
+  /** Why it is served nowhere. */
+  readonly refused?: 'Invalid' | 'NoMatchingParent' | 'NotAllowedByListeners' | 'NoMatchingListenerHostname';
+  readonly places: readonly Place[];
+}
+
+export interface Place {
+  readonly door: Door;
+  readonly hostname: string;
+}
+
+export function attachRoutes(
+  routes: readonly LinkedRoute[],
+  doors: readonly Door[],
+  report: Report,
+): readonly Attachment[] {
+  return routes.flatMap((route) =>
+    route.route.spec.parentRefs.map((parentRef, index) => attach(route, parentRef, index, doors, report)),
+  );
+}
+
+function attach(
+  route: LinkedRoute,
+  parentRef: ParentRef,
+  index: number,
+  doors: readonly Door[],
+  report: Report,
+): Attachment {
+  const { metadata, spec } = route.route;
+  const namespace = parentRef.namespace ?? metadata.namespace;
+  const refuse = (refused: NonNullable<Attachment['refused']>, message: string, fix: string): Attachment => {
+    report.error(subject('AIGatewayRoute', route.route), {
+      reason: refused,
+      path: `spec.parentRefs[${index}]`,
+      message,
+      fix,
+    });
+    return { route, parentRef, refused, places: [] };
+  };
+  if (!route.valid) return { route, parentRef, refused: 'Invalid', places: [] };
+  const named = doors.filter(
+    ({ gateway, listener }) =>
+      gateway.metadata.name === parentRef.name &&
+      gateway.metadata.namespace === namespace &&
+      (parentRef.sectionName === undefined || listener.name === parentRef.sectionName) &&
+      (parentRef.port === undefined || listener.port === parentRef.port),
+  );
+  if (named.length === 0) {
+    const listener = parentRef.sectionName === undefined ? '' : ` listener ${parentRef.sectionName}`;
+    const message = `Gateway ${namespace}/${parentRef.name}${listener} does not exist or cannot be opened`;
+    return refuse('NoMatchingParent', message, 'create it, or correct the parentRef');
+  }
+  const allowing = named.filter((door) => allows(door, metadata.namespace));
+  if (allowing.length === 0) {
+    const message = `no listener of Gateway ${namespace}/${parentRef.name} allows an AIGatewayRoute of namespace ${metadata.namespace}`;
+    return refuse('NotAllowedByListeners', message, 'set allowedRoutes.namespaces.from of a listener to All');
+  }
+  const places = allowing.flatMap((door) =>
+    (spec.hostnames ?? ['*'])
+      .map((hostname) => intersection(door.hostname, hostname))
+      .filter((hostname) => hostname !== undefined)
+      .filter((hostname) => !belongsElsewhere(door, hostname, doors))
+      .map((hostname): Place => ({ door, hostname })),
+  );
+  if (places.length === 0) {
+    const message = `no host name of the route is one of Gateway ${namespace}/${parentRef.name}`;
+    return refuse('NoMatchingListenerHostname', message, 'correct hostnames of the route or of the listener');
+  }
+  const unique = new Map(places.map((place) => [`${place.door.key} ${place.hostname}`, place]));
+  return {
+    route,
+    parentRef,
+    places: [...unique.values()].toSorted((left, right) => compare(left.hostname, right.hostname)),
+  };
+}
+
+function allows({ gateway, listener }: Door, namespace: string): boolean {
+  const { namespaces, kinds } = listener.allowedRoutes ?? {};
+  if (kinds !== undefined && !kinds.some(({ group, kind }) => group === GROUP && kind === 'AIGatewayRoute')) {
+    // In a cluster the route lives on as HTTPRoutes, so a listener that takes those takes ours.
+    if (!kinds.some(({ group, kind }) => group === GATEWAY_GROUP && kind === 'HTTPRoute')) return false;
+  }
+  const from = namespaces?.from ?? 'Same';
+  return from === 'All' || (from === 'Same' && gateway.metadata.namespace === namespace);
+}
+
+/** Of several listeners on a port the one with the most specific host name gets a request, also where it has no route for it. */
+function belongsElsewhere(door: Door, hostname: string, doors: readonly Door[]): boolean {
+  return doors.some(
+    (other) =>
+      other !== door &&
+      other.listener.port === door.listener.port &&
+      other.hostname !== door.hostname &&
+      covers(door.hostname, other.hostname) &&
+      covers(other.hostname, hostname),
+  );
+}

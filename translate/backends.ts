@@ -1,0 +1,206 @@
+/** Backends: what extproc and Envoy must know of each, and whether everything that it needs is there. */
+
+import type { BackendPolicy } from '../contract/policy.ts';
+import type { BackendSpec } from '../crds/backend.ts';
+import type { AIBackend } from '../crds/kinds.ts';
+import { GROUP } from '../crds/schema.ts';
+import { type Catalog, grantFix } from './catalog.ts';
+import { addressFamily } from './ip-address.ts';
+import type { EnvoyOptions } from './plan.ts';
+import { compare, type Found, fullName, type Report, subject } from './report.ts';
+import { type Located, type SecretText, secretText } from './world.ts';
+
+export interface LinkedBackend {
+  /** `NAMESPACE/NAME`. */
+  readonly name: string;
+  readonly backend: Located<AIBackend>;
+  /** Absent: it cannot be used, and there is a problem that says why. */
+  readonly usable?: UsableBackend;
+}
+
+export interface UsableBackend {
+  readonly policy: BackendPolicy;
+  readonly endpoint: Endpoint;
+  readonly credential?: Credential;
+  readonly rewrite?: PathRewrite;
+}
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: {
+    /** The name in the certificate. */
+    readonly hostname: string;
+    /** Absent: the machine's authorities. */
+    readonly authority?: SecretText;
+  };
+}
+
+export interface Credential {
+  readonly header: string;
+  /** The whole header value. */
+  readonly value: SecretText;
+}
+
+/** `from` at the beginning of a path becomes `to`; both end in a slash. */
+export interface PathRewrite {
+  readonly from: string;
+  readonly to: string;
+}
+
+export function linkBackends(
+  backends: readonly Located<AIBackend>[],
+  catalog: Catalog,
+  options: EnvoyOptions,
+  report: Report,
+): readonly LinkedBackend[] {
+  return backends
+    .toSorted((left, right) => compare(fullName(left), fullName(right)))
+    .map((backend) => {
+      const name = fullName(backend);
+      const refuse = (found: Found): undefined => {
+        report.error(subject('AIBackend', backend), found);
+        return undefined;
+      };
+      const endpoint = endpointOf(backend, catalog, options, refuse);
+      const credential = credentialOf(backend, catalog, refuse);
+      if (endpoint === undefined || credential === undefined) return { name, backend };
+      const rewrite = rewriteOf(backend.spec);
+      return {
+        name,
+        backend,
+        usable: {
+          policy: backendPolicy(name, backend.spec),
+          endpoint,
+          ...(credential !== 'none' && { credential }),
+          ...(rewrite && { rewrite }),
+        },
+      };
+    });
+}
+
+function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
+  const { encoding = 'Auto', factorPercent } = spec.tokenizer ?? {};
+  return {
+    name,
+    schema: spec.schema,
+    tokenizer: { encoding, ...(factorPercent !== undefined && { factorPercent }) },
+    models: (spec.models ?? []).map((model) => ({
+      name: model.name,
+      ...(model.maxOutputTokens !== undefined && { maxOutputTokens: model.maxOutputTokens }),
+      ...(model.contextTokens !== undefined && { contextTokens: model.contextTokens }),
+      hiddenOutput: model.hiddenOutput,
+    })),
+  };
+}
+
+type Refuse = (found: Found) => undefined;
+
+function endpointOf(
+  backend: Located<AIBackend>,
+  catalog: Catalog,
+  options: EnvoyOptions,
+  refuse: Refuse,
+): Endpoint | undefined {
+  const { endpoint } = backend.spec;
+  if (endpoint.hostname === undefined) {
+    return refuse({
+      reason: 'Unsupported',
+      path: 'spec.endpoint.service',
+      message: 'a Service can be reached in a cluster only',
+      fix: 'use type Hostname with an address that this machine can reach',
+    });
+  }
+  const { name: host, port } = endpoint.hostname;
+  if (host.includes(':') && addressFamily(host) !== 6) {
+    const path = 'spec.endpoint.hostname.name';
+    const fix = 'write the host alone, and the port in endpoint.hostname.port';
+    return refuse({ reason: 'Invalid', path, message: `"${host}" is no host name and no IP address`, fix });
+  }
+  const tls = endpoint.tls ?? { mode: 'System' };
+  if (tls.mode === 'Disabled') return { host, port };
+  const hostname = tls.hostname ?? host;
+  if (tls.mode === 'System') {
+    if (options.caBundle !== undefined) return { host, port, tls: { hostname } };
+    return refuse({
+      reason: 'Unsupported',
+      path: 'spec.endpoint.tls',
+      message: 'this machine has no bundle of certificate authorities',
+      fix: 'install ca-certificates, or use tls.mode CustomCA',
+    });
+  }
+  const authority = authorityOf(backend, catalog, refuse);
+  return authority && { host, port, tls: { hostname, authority } };
+}
+
+function authorityOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refuse): SecretText | undefined {
+  const reference = backend.spec.endpoint.tls?.caCertificateRef;
+  if (reference === undefined) return undefined;
+  const path = 'spec.endpoint.tls.caCertificateRef';
+  const { namespace } = backend.metadata;
+  const what = `${reference.kind} ${namespace}/${reference.name}`;
+  const holder =
+    reference.kind === 'Secret'
+      ? catalog.secret(namespace, reference.name)?.data
+      : catalog.configMap(namespace, reference.name)?.data;
+  if (holder === undefined) {
+    const fix = 'create it, or correct the name';
+    return refuse({ reason: 'SecretNotFound', path: `${path}.name`, message: `${what} does not exist`, fix });
+  }
+  const held = holder.get(reference.key);
+  const pem = typeof held === 'object' ? held.reveal() : held;
+  if (pem?.includes('-----BEGIN CERTIFICATE-----')) return secretText(pem);
+  const message = `${what} has no PEM certificates under ${reference.key}`;
+  return refuse({
+    reason: 'InvalidSecret',
+    path: `${path}.key`,
+    message,
+    fix: `set ${reference.key}, or correct the key`,
+  });
+}
+
+function credentialOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refuse): Credential | 'none' | undefined {
+  const apiKey = backend.spec.credential?.apiKey;
+  if (apiKey === undefined) return 'none';
+  const path = 'spec.credential.apiKey.secretRef';
+  const { secretRef, header } = apiKey;
+  const from = { group: GROUP, kind: 'AIBackend', namespace: backend.metadata.namespace };
+  const to = { group: '', kind: 'Secret', namespace: secretRef.namespace ?? from.namespace, name: secretRef.name };
+  const what = `Secret ${to.namespace}/${to.name}`;
+  if (!catalog.permits(from, to)) {
+    const message = `${what} is in another namespace, and no ReferenceGrant there allows it`;
+    return refuse({ reason: 'RefNotPermitted', path, message, fix: grantFix(from, to) });
+  }
+  const secret = catalog.secret(to.namespace, to.name);
+  if (secret === undefined) {
+    const fix = 'create it, or correct the name';
+    return refuse({ reason: 'SecretNotFound', path: `${path}.name`, message: `${what} does not exist`, fix });
+  }
+  // Files and `echo` leave a line break behind the key.
+  const key = secret.data.get(secretRef.key)?.reveal().trim();
+  if (key === undefined || key === '') {
+    const message = `${what} has ${key === undefined ? 'no key' : 'an empty value under'} ${secretRef.key}`;
+    const fix = `set ${secretRef.key} in the Secret, or correct secretRef.key`;
+    return refuse({ reason: 'InvalidSecret', path: `${path}.key`, message, fix });
+  }
+  if (!/^[!-~]+$/.test(key)) {
+    const message = `the value of ${secretRef.key} in ${what} has characters that no header may carry`;
+    return refuse({
+      reason: 'InvalidSecret',
+      path: `${path}.key`,
+      message,
+      fix: 'store the bare API key, on one line',
+    });
+  }
+  if (header !== undefined) return { header: header.name.toLowerCase(), value: secretText(header.prefix + key) };
+  return backend.spec.schema === 'Anthropic'
+    ? { header: 'x-api-key', value: secretText(key) }
+    : { header: 'authorization', value: secretText(`Bearer ${key}`) };
+}
+
+function rewriteOf(spec: BackendSpec): PathRewrite | undefined {
+  if (spec.pathPrefix === undefined) return undefined;
+  const to = spec.pathPrefix.endsWith('/') ? spec.pathPrefix : `${spec.pathPrefix}/`;
+  const from = spec.schema === 'OpenAI' ? '/v1/' : '/';
+  return to === from ? undefined : { from, to };
+}

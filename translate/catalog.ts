@@ -1,0 +1,54 @@
+/** The world by name, and who may refer across namespaces. */
+
+import { fullName } from './report.ts';
+import type { ConfigMap, Gateway, Located, Secret, World } from './world.ts';
+
+export interface Reference {
+  readonly group: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface Catalog {
+  gateway(namespace: string, name: string): Located<Gateway> | undefined;
+  secret(namespace: string, name: string): Located<Secret> | undefined;
+  configMap(namespace: string, name: string): Located<ConfigMap> | undefined;
+  /** Within a namespace always; into another one by a ReferenceGrant that stands there. */
+  permits(from: Omit<Reference, 'name'>, to: Reference): boolean;
+}
+
+export function catalogOf(world: World): Catalog {
+  const gateways = byName(world.gateways);
+  const secrets = byName(world.secrets);
+  const configMaps = byName(world.configMaps);
+  return {
+    gateway: (namespace, name) => gateways.get(`${namespace}/${name}`),
+    secret: (namespace, name) => secrets.get(`${namespace}/${name}`),
+    configMap: (namespace, name) => configMaps.get(`${namespace}/${name}`),
+    permits: (from, to) =>
+      from.namespace === to.namespace ||
+      world.referenceGrants.some(
+        ({ metadata, spec }) =>
+          metadata.namespace === to.namespace &&
+          spec.from.some(
+            (each) => each.group === from.group && each.kind === from.kind && each.namespace === from.namespace,
+          ) &&
+          spec.to.some(
+            (each) =>
+              each.group === to.group && each.kind === to.kind && (each.name === undefined || each.name === to.name),
+          ),
+      ),
+  };
+}
+
+/** What a user must apply so that `permits` holds. */
+export function grantFix(from: Omit<Reference, 'name'>, to: Reference): string {
+  return `add a ReferenceGrant in namespace ${to.namespace} from ${from.kind} of namespace ${from.namespace} to ${to.kind} ${to.name}`;
+}
+
+function byName<T extends { readonly metadata: { readonly name: string; readonly namespace: string } }>(
+  objects: readonly T[],
+): ReadonlyMap<string, T> {
+  return new Map(objects.map((each) => [fullName({ metadata: each.metadata }), each]));
+}

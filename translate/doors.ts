@@ -1,0 +1,85 @@
+/** Doors: the listeners of all Gateways that can be opened on this machine. */
+import type { Listener } from '../crds/gateway-api.ts';
+import { GATEWAY_GROUP } from '../crds/schema.ts';
+import { type Catalog, grantFix } from './catalog.ts';
+import { byAge, fullName, type Report, subject } from './report.ts';
+import type { Gateway, Located, Secret } from './world.ts';
+
+export interface Door {
+  /** `NAMESPACE/GATEWAY/LISTENER`. */
+  readonly key: string;
+  readonly gateway: Located<Gateway>;
+  readonly listener: Listener;
+  readonly hostname: string;
+  /** For HTTPS: one at least. */
+  readonly certificates: readonly Located<Secret>[];
+}
+
+export function doorsOf(gateways: readonly Located<Gateway>[], catalog: Catalog, report: Report): readonly Door[] {
+  const doors: Door[] = [];
+  for (const gateway of gateways.toSorted(byAge)) {
+    gateway.spec.listeners.forEach((listener, index) => {
+      const path = `spec.listeners[${index}]`;
+      const taken = doors.find((door) => door.listener.port === listener.port && clash(door.listener, listener));
+      if (taken !== undefined) {
+        const sameProtocol = taken.listener.protocol === listener.protocol;
+        report.error(subject('Gateway', gateway), {
+          reason: sameProtocol ? 'HostnameConflict' : 'PortConflict',
+          path,
+          message: `port ${listener.port} is already taken by listener ${taken.key}`,
+          fix: sameProtocol ? 'give it another port or host name' : 'give it another port: one port has one protocol',
+        });
+        return;
+      }
+      const certificates =
+        listener.protocol === 'HTTPS' ? certificatesOf(gateway, listener, path, catalog, report) : [];
+      if (certificates === undefined) return;
+      const key = `${fullName(gateway)}/${listener.name}`;
+      doors.push({ key, gateway, listener, hostname: listener.hostname ?? '*', certificates });
+    });
+  }
+  return doors;
+}
+
+function clash(left: Listener, right: Listener): boolean {
+  return left.protocol !== right.protocol || (left.hostname ?? '*') === (right.hostname ?? '*');
+}
+
+function certificatesOf(
+  gateway: Located<Gateway>,
+  listener: Listener,
+  path: string,
+  catalog: Catalog,
+  report: Report,
+): readonly Located<Secret>[] | undefined {
+  const references = listener.tls?.certificateRefs ?? [];
+  const refuse = (at: string, message: string, fix: string): undefined => {
+    report.error(subject('Gateway', gateway), { reason: 'InvalidCertificateRef', path: at, message, fix });
+    return undefined;
+  };
+  if (references.length === 0) {
+    return refuse(`${path}.tls`, 'an HTTPS listener needs a certificate', 'name a Secret in tls.certificateRefs');
+  }
+  const found: Located<Secret>[] = [];
+  for (const [index, reference] of references.entries()) {
+    const at = `${path}.tls.certificateRefs[${index}]`;
+    const namespace = reference.namespace ?? gateway.metadata.namespace;
+    const to = { group: '', kind: 'Secret', namespace, name: reference.name };
+    const from = { group: GATEWAY_GROUP, kind: 'Gateway', namespace: gateway.metadata.namespace };
+    if (reference.kind !== 'Secret' || reference.group !== '') {
+      return refuse(at, `${reference.kind} cannot hold a certificate`, 'refer to a Secret');
+    }
+    if (!catalog.permits(from, to)) return refuse(at, 'the reference is not permitted', grantFix(from, to));
+    const secret = catalog.secret(namespace, reference.name);
+    if (secret === undefined) {
+      return refuse(at, `Secret ${namespace}/${reference.name} does not exist`, 'create it, or correct the name');
+    }
+    for (const key of ['tls.crt', 'tls.key']) {
+      if (!secret.data.get(key)?.reveal().includes('-----BEGIN')) {
+        return refuse(at, `Secret ${namespace}/${reference.name} has no PEM text under ${key}`, `set ${key} in PEM`);
+      }
+    }
+    found.push(secret);
+  }
+  return found;
+}

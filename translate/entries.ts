@@ -1,0 +1,220 @@
+/** Entries: for each door and host name the union of all routes there, in order of precedence. */
+import type { Attachment } from './attach.ts';
+import type { Door } from './doors.ts';
+import { holdingTargets, type LinkedPolicy } from './quotas.ts';
+import { byAge, compare, type Report, subject } from './report.ts';
+import type { LinkedPassthrough, LinkedRoute, LinkedRule, LinkedTarget } from './routes.ts';
+
+export interface LinkedEntry {
+  /** `NAMESPACE/GATEWAY/LISTENER/HOSTNAME`. */
+  readonly key: string;
+  readonly door: Door;
+  readonly hostname: string;
+  readonly rules: readonly EntryRule[];
+  readonly passthrough: readonly EntryPassthrough[];
+  /** Of rules and passthrough, one for each id, sorted by it. */
+  readonly targets: readonly LinkedTarget[];
+  readonly conflicts: readonly Conflict[];
+}
+
+/** The models of a rule that have one rank: a rule with exact names and globs stands here several times. */
+export interface EntryRule {
+  readonly route: LinkedRoute;
+  readonly rule: LinkedRule;
+  readonly models: readonly string[];
+  readonly policies: readonly LinkedPolicy[];
+}
+
+export interface EntryPassthrough {
+  readonly route: LinkedRoute;
+  readonly passthrough: LinkedPassthrough;
+  readonly policies: readonly LinkedPolicy[];
+}
+
+export interface Conflict {
+  readonly loser: LinkedRoute;
+  readonly message: string;
+}
+
+export function entriesOf(
+  doors: readonly Door[],
+  attachments: readonly Attachment[],
+  policies: readonly LinkedPolicy[],
+  report: Report,
+): readonly LinkedEntry[] {
+  const entries = doors.flatMap((door) => {
+    const routesByHostname = new Map<string, Set<LinkedRoute>>();
+    for (const { route, places } of attachments) {
+      for (const place of places) {
+        if (place.door !== door) continue;
+        const routes = routesByHostname.get(place.hostname) ?? new Set();
+        routesByHostname.set(place.hostname, routes.add(route));
+      }
+    }
+    return [...routesByHostname]
+      .toSorted(([left], [right]) => compare(left, right))
+      .map(([hostname, routes]) => entry(door, hostname, [...routes], policies));
+  });
+  reportConflicts(entries, report);
+  reportIdlePolicies(entries, policies, report);
+  return entries;
+}
+
+function entry(
+  door: Door,
+  hostname: string,
+  routes: readonly LinkedRoute[],
+  policies: readonly LinkedPolicy[],
+): LinkedEntry {
+  const conflicts: Conflict[] = [];
+  const ordered = routes.toSorted((left, right) => byAge(left.route, right.route));
+  const rules = rulesOf(door, ordered, policies, conflicts);
+  const passthrough = passthroughOf(door, ordered, policies, conflicts);
+  const targets = new Map(
+    [...rules.flatMap(({ rule }) => rule.targets), ...passthrough.map((each) => each.passthrough.target)].map(
+      (each) => [each.target.id, each],
+    ),
+  );
+  return {
+    key: `${door.key}/${hostname}`,
+    door,
+    hostname,
+    rules,
+    passthrough,
+    targets: [...targets.values()].toSorted((left, right) => compare(left.target.id, right.target.id)),
+    conflicts,
+  };
+}
+
+interface Piece {
+  readonly route: LinkedRoute;
+  readonly rule: LinkedRule;
+  /** Length of the globs; exact names: more than any glob has. */
+  readonly rank: number;
+  readonly models: readonly string[];
+}
+
+/** `routes` come by age; that order and the order of rules in a route stand where nothing else decides. */
+function rulesOf(
+  door: Door,
+  routes: readonly LinkedRoute[],
+  policies: readonly LinkedPolicy[],
+  conflicts: Conflict[],
+): readonly EntryRule[] {
+  const owners = new Map<string, { readonly route: string; readonly rule: string }>();
+  const pieces = routes.flatMap((route) =>
+    route.rules.flatMap((rule): readonly Piece[] => {
+      const conditions = JSON.stringify(rule.headers);
+      const byRank = new Map<number, string[]>();
+      for (const model of rule.rule.models) {
+        const owner = owners.get(`${conditions} ${model}`);
+        if (owner !== undefined) {
+          const where = route.name === owner.route ? '' : ` of AIGatewayRoute ${owner.route}`;
+          conflicts.push({
+            loser: route,
+            message: `rule ${rule.rule.name}: model ${model} is served by rule ${owner.rule}${where}`,
+          });
+          continue;
+        }
+        owners.set(`${conditions} ${model}`, { route: route.name, rule: rule.rule.name });
+        const rank = model.includes('*') ? model.length : Number.POSITIVE_INFINITY;
+        byRank.set(rank, [...(byRank.get(rank) ?? []), model]);
+      }
+      return [...byRank].map(([rank, models]) => ({ route, rule, rank, models: models.toSorted(compare) }));
+    }),
+  );
+  return pieces
+    .toSorted(
+      (left, right) =>
+        right.rule.headers.length - left.rule.headers.length || (left.rank === right.rank ? 0 : right.rank - left.rank),
+    )
+    .map(({ route, rule, models }) => ({
+      route,
+      rule,
+      models,
+      policies: holding(policies, door, route, rule.rule.name),
+    }));
+}
+
+function passthroughOf(
+  door: Door,
+  routes: readonly LinkedRoute[],
+  policies: readonly LinkedPolicy[],
+  conflicts: Conflict[],
+): readonly EntryPassthrough[] {
+  const owners = new Map<string, string>();
+  return routes
+    .flatMap((route) =>
+      route.passthrough.flatMap((passthrough): EntryPassthrough[] => {
+        const { method, path } = passthrough.item;
+        const owner = owners.get(`${method} ${path}`);
+        if (owner !== undefined) {
+          conflicts.push({
+            loser: route,
+            message: `passthrough ${method} ${path} is served by AIGatewayRoute ${owner}`,
+          });
+          return [];
+        }
+        owners.set(`${method} ${path}`, route.name);
+        return [{ route, passthrough, policies: holding(policies, door, route, undefined) }];
+      }),
+    )
+    .toSorted((left, right) => pathRank(right.passthrough.item.path) - pathRank(left.passthrough.item.path));
+}
+
+/** Exact before prefix, longer before shorter. */
+function pathRank(path: string): number {
+  return path.endsWith('*') ? path.length : path.length + 1_000;
+}
+
+function holding(
+  policies: readonly LinkedPolicy[],
+  door: Door,
+  route: LinkedRoute,
+  rule: string | undefined,
+): readonly LinkedPolicy[] {
+  return policies
+    .flatMap((policy) => {
+      const targets = holdingTargets(policy, door, route.name, rule);
+      const depths = targets.map(({ kind, section }) => (kind === 'Gateway' ? 0 : 2) + (section === undefined ? 0 : 1));
+      return targets.length === 0 ? [] : [{ policy, depth: Math.min(...depths) }];
+    })
+    .toSorted((left, right) => left.depth - right.depth)
+    .map(({ policy }) => policy);
+}
+
+function reportConflicts(entries: readonly LinkedEntry[], report: Report): void {
+  const said = new Set<string>();
+  for (const { loser, message } of entries.flatMap((each) => each.conflicts)) {
+    if (said.has(`${loser.name} ${message}`)) continue;
+    said.add(`${loser.name} ${message}`);
+    const index = loser.rules.findIndex(({ rule }) => message.startsWith(`rule ${rule.name}: `));
+    report.error(subject('AIGatewayRoute', loser.route), {
+      reason: 'RulesOverlap',
+      path: index === -1 ? 'spec.passthrough' : `spec.rules[${index}].models`,
+      message,
+      fix: 'remove it from one of them, or tell them apart by headers or host names',
+    });
+  }
+}
+
+function reportIdlePolicies(entries: readonly LinkedEntry[], policies: readonly LinkedPolicy[], report: Report): void {
+  for (const policy of policies) {
+    for (const target of policy.targets) {
+      if (!target.exists) continue;
+      const limits = entries.some(({ door, rules, passthrough }) =>
+        [
+          ...rules.map(({ route, rule }) => ({ route, rule: rule.rule.name })),
+          ...passthrough.map(({ route }) => ({ route, rule: undefined })),
+        ].some(({ route, rule }) => holdingTargets(policy, door, route.name, rule).includes(target)),
+      );
+      if (limits) continue;
+      report.warning(subject('AIQuotaPolicy', policy.policy), {
+        reason: 'NothingToLimit',
+        path: `spec.targetRefs[${target.index}]`,
+        message: `no rule of ${target.kind} ${target.name}${target.section === undefined ? '' : `, ${target.section},`} is served, so nothing is limited`,
+        fix: 'see the problems of the route, or remove the target',
+      });
+    }
+  }
+}

@@ -1,0 +1,114 @@
+/** One cluster for each backend, with its TLS and, as an upstream filter, its own credential. */
+
+import type { Credential, Endpoint, LinkedBackend } from '../backends.ts';
+import { addressFamily } from '../ip-address.ts';
+import { authorityName, clusterName, credentialName } from '../names.ts';
+import type { EnvoyOptions, JsonObject } from '../plan.ts';
+import { circuitBreakers, fileOf, fileSource, typed } from './resource.ts';
+
+/** Bytes that one stream from a provider may have unread in Envoy. */
+const streamWindowBytes = 256 * 1024;
+const streamsPerConnection = 64;
+
+const http2 = {
+  initial_stream_window_size: streamWindowBytes,
+  // Room for every stream at once: clients that do not read cannot stop others on the same connection.
+  initial_connection_window_size: streamWindowBytes * streamsPerConnection,
+  max_concurrent_streams: streamsPerConnection,
+  connection_keepalive: { interval: '30s', timeout: '10s', connection_idle_interval: '15s' },
+};
+
+export function clusters(backends: readonly LinkedBackend[], options: EnvoyOptions): readonly JsonObject[] {
+  return backends.flatMap(({ name, usable }) =>
+    usable === undefined ? [] : [cluster(name, usable.endpoint, usable.credential, options)],
+  );
+}
+
+function cluster(
+  backend: string,
+  endpoint: Endpoint,
+  credential: Credential | undefined,
+  options: EnvoyOptions,
+): JsonObject {
+  const name = clusterName(backend);
+  const address = { socket_address: { address: endpoint.host, port_value: endpoint.port } };
+  return {
+    name,
+    type: addressFamily(endpoint.host) === 0 ? 'STRICT_DNS' : 'STATIC',
+    ...(addressFamily(endpoint.host) === 0 && { dns_lookup_family: 'V4_PREFERRED', respect_dns_ttl: true }),
+    connect_timeout: '5s',
+    per_connection_buffer_limit_bytes: 65_536,
+    circuit_breakers: circuitBreakers,
+    upstream_connection_options: { tcp_keepalive: { keepalive_time: 60, keepalive_interval: 15, keepalive_probes: 4 } },
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
+        'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+        {
+          // Shorter than the idle time of common servers, so that a request seldom meets a connection that is being closed.
+          common_http_protocol_options: { idle_timeout: '30s' },
+          ...(endpoint.tls === undefined
+            ? { explicit_http_config: { http_protocol_options: {} } }
+            : { auto_config: { http_protocol_options: {}, http2_protocol_options: http2 } }),
+          ...(credential && { http_filters: upstreamFilters(backend, credential, options) }),
+        },
+      ),
+    },
+    ...(endpoint.tls && { transport_socket: tlsSocket(backend, endpoint.tls, options) }),
+  };
+}
+
+/** Behind the router: the route has removed the client's own credentials before this filter adds the provider's. */
+function upstreamFilters(backend: string, { header }: Credential, options: EnvoyOptions): readonly JsonObject[] {
+  const secret = credentialName(backend);
+  return [
+    {
+      name: 'envoy.filters.http.credential_injector',
+      typed_config: typed('envoy.extensions.filters.http.credential_injector.v3.CredentialInjector', {
+        overwrite: true,
+        credential: {
+          name: 'envoy.http.injected_credentials.generic',
+          typed_config: typed('envoy.extensions.http.injected_credentials.generic.v3.Generic', {
+            credential: { name: secret, sds_config: fileSource(options.directory, fileOf('secret', secret)) },
+            header,
+          }),
+        },
+      }),
+    },
+    {
+      name: 'envoy.filters.http.upstream_codec',
+      typed_config: typed('envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec', {}),
+    },
+  ];
+}
+
+function tlsSocket(backend: string, tls: NonNullable<Endpoint['tls']>, options: EnvoyOptions): JsonObject {
+  const isAddress = addressFamily(tls.hostname) !== 0;
+  const names = [{ san_type: isAddress ? 'IP_ADDRESS' : 'DNS', matcher: { exact: tls.hostname } }];
+  const authority = authorityName(backend);
+  const validation: JsonObject =
+    tls.authority === undefined
+      ? {
+          validation_context: {
+            trusted_ca: { filename: options.caBundle ?? '' },
+            match_typed_subject_alt_names: names,
+          },
+        }
+      : {
+          combined_validation_context: {
+            default_validation_context: { match_typed_subject_alt_names: names },
+            validation_context_sds_secret_config: {
+              name: authority,
+              sds_config: fileSource(options.directory, fileOf('secret', authority)),
+            },
+          },
+        };
+  return {
+    name: 'envoy.transport_sockets.tls',
+    typed_config: typed('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', {
+      // Server names are never addresses (RFC 6066).
+      ...(!isAddress && { sni: tls.hostname }),
+      common_tls_context: { tls_params: { tls_minimum_protocol_version: 'TLSv1_2' }, ...validation },
+    }),
+  };
+}

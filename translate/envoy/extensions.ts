@@ -1,0 +1,59 @@
+/** The ext_proc filter. Listeners find it by name, so that a new header in a policy leaves them, and the streams on them, alone. */
+import { ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
+import type { LinkedEntry } from '../entries.ts';
+import { extprocCluster, extprocFilter } from '../names.ts';
+import type { JsonObject } from '../plan.ts';
+import type { LinkedPolicy } from '../quotas.ts';
+import { compare } from '../report.ts';
+import { typed } from './resource.ts';
+
+/** Headers of requests and answers that extproc always reads; others are not sent to it, for each costs time. */
+const forwarded = [
+  ':authority',
+  ':method',
+  ':path',
+  ':status',
+  'accept-encoding',
+  'anthropic-beta',
+  'anthropic-version',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'expect',
+  'retry-after',
+  'user-agent',
+  'x-request-id',
+  'x-stainless-helper-method',
+  'x-tallygate-route',
+];
+
+export function extensions(entries: readonly LinkedEntry[], policies: readonly LinkedPolicy[]): readonly JsonObject[] {
+  const named = [
+    ...entries.flatMap(({ rules }) => rules.flatMap(({ rule }) => rule.headers.map(({ name }) => name))),
+    ...policies.flatMap(({ quotas }) =>
+      quotas.flatMap(({ key }) => key.flatMap((part) => ('name' in part ? [part.name] : []))),
+    ),
+  ];
+  return [{ name: extprocFilter, typed_config: processor([...new Set([...forwarded, ...named])].toSorted(compare)) }];
+}
+
+function processor(headers: readonly string[]): JsonObject {
+  return typed('envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor', {
+    stat_prefix: 'tallygate',
+    grpc_service: { envoy_grpc: { cluster_name: extprocCluster } },
+    failure_mode_allow: false,
+    status_on_error: { code: 503 },
+    processing_mode: {
+      request_header_mode: 'SEND',
+      response_header_mode: 'SEND',
+      request_body_mode: 'FULL_DUPLEX_STREAMED',
+      response_body_mode: 'FULL_DUPLEX_STREAMED',
+      request_trailer_mode: 'SEND',
+      response_trailer_mode: 'SEND',
+    },
+    // For messages without a body, where the mode has a time: longer than a request may wait in a queue (60 s).
+    message_timeout: '120s',
+    request_attributes: [ROUTE_NAME_ATTRIBUTE],
+    forward_rules: { allowed_headers: { patterns: headers.map((exact) => ({ exact, ignore_case: true })) } },
+  });
+}

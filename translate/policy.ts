@@ -1,0 +1,111 @@
+/** The policy that extproc reads, from entries, backends and quotas. */
+import { createHash } from 'node:crypto';
+import {
+  type Entry,
+  type GatewayPolicy,
+  type Passthrough,
+  POLICY_FORMAT_VERSION,
+  type Rule,
+} from '../contract/policy.ts';
+import { durationMs, sizeBytes } from '../crds/schema.ts';
+import type { LinkedBackend } from './backends.ts';
+import type { Door } from './doors.ts';
+import type { EntryPassthrough, EntryRule, LinkedEntry } from './entries.ts';
+import { entryRoute, lastRoute, routeConfigurationName, strayRoute, targetRoute } from './names.ts';
+import type { LinkedPolicy } from './quotas.ts';
+import { compare } from './report.ts';
+
+export function gatewayPolicy(
+  doors: readonly Door[],
+  entries: readonly LinkedEntry[],
+  backends: readonly LinkedBackend[],
+  policies: readonly LinkedPolicy[],
+): GatewayPolicy {
+  const content = {
+    formatVersion: POLICY_FORMAT_VERSION,
+    entries: [...entries.map(entryPolicy), ...strayEntries(doors, entries)],
+    backends: backends.flatMap(({ usable }) => (usable === undefined ? [] : [usable.policy])),
+    quotas: quotasInUse(entries, policies),
+  } as const;
+  // 64 bits tell the states of one gateway apart; nothing secret hangs on it.
+  const version = createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 16);
+  return { ...content, version };
+}
+
+function entryPolicy(entry: LinkedEntry): Entry {
+  return {
+    // Every route of the virtual host, so that a request leads here whichever of them a forged header makes it match first.
+    routeNames: [
+      entryRoute(entry),
+      lastRoute(entry),
+      ...entry.targets.map(({ target }) => targetRoute(entry, target.id)),
+    ],
+    rules: entry.rules.map(rulePolicy),
+    passthrough: entry.passthrough.map(passthroughPolicy),
+  };
+}
+
+/** Route configurations without an entry for every host answer 404 for the others, in the provider's shape. */
+function strayEntries(doors: readonly Door[], entries: readonly LinkedEntry[]): readonly Entry[] {
+  const served = new Set(
+    entries.filter(({ hostname }) => hostname === '*').map(({ door }) => routeConfigurationName(door)),
+  );
+  const stray = [...new Set(doors.map(routeConfigurationName))].filter((name) => !served.has(name));
+  if (stray.length === 0) return [];
+  return [{ routeNames: stray.toSorted(compare).map(strayRoute), rules: [], passthrough: [] }];
+}
+
+function rulePolicy({ route, rule, models, policies }: EntryRule): Rule {
+  const firstTokenTimeoutMs = durationMs(rule.rule.timeouts?.firstToken ?? '0s');
+  const inputTokens = least(policies, 'inputTokens');
+  const outputTokens = least(policies, 'outputTokens');
+  return {
+    route: route.name,
+    name: rule.rule.name,
+    models,
+    headers: rule.headers,
+    targets: policies.every(({ valid }) => valid) ? rule.targets.map(({ target }) => target) : [],
+    quotas: quotaIds(policies),
+    requestLimits: {
+      ...(inputTokens !== undefined && { inputTokens }),
+      ...(outputTokens !== undefined && { outputTokens }),
+    },
+    maxRequestBodyBytes: bodyBytes(route.route.spec.maxRequestBodySize, policies),
+    ...(firstTokenTimeoutMs > 0 && { firstTokenTimeoutMs }),
+  };
+}
+
+function passthroughPolicy({ route, passthrough, policies }: EntryPassthrough): Passthrough {
+  const { method, path, unmetered } = passthrough.item;
+  return {
+    method,
+    path,
+    route: route.name,
+    rule: 'passthrough',
+    target: passthrough.target.target.id,
+    quotas: quotaIds(policies),
+    unmetered,
+    maxRequestBodyBytes: bodyBytes(route.route.spec.maxRequestBodySize, policies),
+  };
+}
+
+function quotaIds(policies: readonly LinkedPolicy[]): readonly string[] {
+  return policies.flatMap(({ quotas }) => quotas.map(({ id }) => id));
+}
+
+function least(policies: readonly LinkedPolicy[], limit: 'inputTokens' | 'outputTokens'): number | undefined {
+  const limits = policies.map(({ requestLimits }) => requestLimits[limit]).filter((each) => each !== undefined);
+  return limits.length === 0 ? undefined : Math.min(...limits);
+}
+
+function bodyBytes(ofRoute: string, policies: readonly LinkedPolicy[]): number {
+  const sizes = policies.map(({ requestLimits }) => requestLimits.bodySize).filter((each) => each !== undefined);
+  return Math.min(...[ofRoute, ...sizes].map(sizeBytes));
+}
+
+function quotasInUse(entries: readonly LinkedEntry[], policies: readonly LinkedPolicy[]): GatewayPolicy['quotas'] {
+  const inUse = new Set(
+    entries.flatMap((entry) => [...entry.rules, ...entry.passthrough].flatMap((each) => each.policies)),
+  );
+  return policies.filter((policy) => inUse.has(policy)).flatMap(({ quotas }) => quotas);
+}

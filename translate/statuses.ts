@@ -1,0 +1,144 @@
+/** Conditions for each object, in the manner of Gateway API: routes for each parent, policies for each ancestor, backends plain. */
+import { type Condition, condition } from '../crds/conditions.ts';
+import { GATEWAY_GROUP } from '../crds/schema.ts';
+import type { Attachment } from './attach.ts';
+import type { LinkedBackend } from './backends.ts';
+import type { LinkedEntry } from './entries.ts';
+import type { ObjectStatus } from './plan.ts';
+import type { ObjectRef, Problem } from './problem.ts';
+import type { LinkedPolicy } from './quotas.ts';
+import { compare, fullName, type Report, refKey, subject } from './report.ts';
+
+export function statusesOf(
+  backends: readonly LinkedBackend[],
+  attachments: readonly Attachment[],
+  policies: readonly LinkedPolicy[],
+  entries: readonly LinkedEntry[],
+  report: Report,
+): readonly ObjectStatus[] {
+  return [
+    ...backends.map((backend) => backendStatus(backend, report)),
+    ...routeStatuses(attachments, entries, report),
+    ...policies.map((policy) => policyStatus(policy, entries, report)),
+  ].toSorted((left, right) => compare(refKey(left.object), refKey(right.object)));
+}
+
+function backendStatus({ backend }: LinkedBackend, report: Report): ObjectStatus {
+  const object = subject('AIBackend', backend).ref;
+  const { generation } = backend.metadata;
+  const problems = report.of(object);
+  const unaccepted = firstOf(problems, ['Invalid', 'Unsupported']);
+  const unresolved = firstOf(problems, ['RefNotPermitted', 'SecretNotFound', 'InvalidSecret']);
+  return {
+    object,
+    conditions: [
+      condition('Accepted', unaccepted?.reason ?? 'Accepted', sentence(unaccepted), generation),
+      condition('ResolvedRefs', unresolved?.reason ?? 'ResolvedRefs', sentence(unresolved), generation),
+    ],
+  };
+}
+
+function routeStatuses(
+  attachments: readonly Attachment[],
+  entries: readonly LinkedEntry[],
+  report: Report,
+): readonly ObjectStatus[] {
+  return [...Map.groupBy(attachments, ({ route }) => route)].map(([route, own]) => {
+    const object = subject('AIGatewayRoute', route.route).ref;
+    return {
+      object,
+      parents: own.map((attachment) => ({
+        parentRef: attachment.parentRef,
+        conditions: parentConditions(attachment, object, entries, report),
+      })),
+    };
+  });
+}
+
+function parentConditions(
+  { route, parentRef, refused, places }: Attachment,
+  object: ObjectRef,
+  entries: readonly LinkedEntry[],
+  report: Report,
+): readonly Condition[] {
+  const { generation } = route.route.metadata;
+  const problems = report.of(object);
+  const index = route.route.spec.parentRefs.indexOf(parentRef);
+  const refusal = problems.find(
+    ({ reason, path }) => reason === refused && (reason === 'Invalid' || path === `spec.parentRefs[${index}]`),
+  );
+  const unresolved = firstOf(problems, ['RefNotPermitted', 'BackendNotFound', 'BackendNotReady']);
+  const here = entries.filter(({ door, hostname }) =>
+    places.some((place) => place.door === door && place.hostname === hostname),
+  );
+  const conflicts = new Set(
+    here.flatMap((entry) => entry.conflicts.filter(({ loser }) => loser === route).map(({ message }) => message)),
+  );
+  const limiting = new Set(
+    here.flatMap(({ rules }) =>
+      rules.filter((rule) => rule.route === route).flatMap((rule) => rule.policies.map(({ name }) => name)),
+    ),
+  );
+  return [
+    condition('Accepted', refused ?? 'Accepted', sentence(refusal), generation),
+    condition('ResolvedRefs', unresolved?.reason ?? 'ResolvedRefs', sentence(unresolved), generation),
+    condition(
+      'Conflicted',
+      conflicts.size === 0 ? 'NoConflicts' : 'RulesOverlap',
+      [...conflicts].join('; '),
+      generation,
+    ),
+    ...(limiting.size === 0
+      ? []
+      : [
+          condition(
+            'tallygate.dev/AIQuotaPolicyAffected',
+            'PolicyAffected',
+            `limited by ${[...limiting].toSorted(compare).join(', ')}`,
+            generation,
+          ),
+        ]),
+  ];
+}
+
+function policyStatus(policy: LinkedPolicy, entries: readonly LinkedEntry[], report: Report): ObjectStatus {
+  const object = subject('AIQuotaPolicy', policy.policy).ref;
+  const { generation } = policy.policy.metadata;
+  const problem = firstOf(report.of(object), ['Invalid', 'TargetNotFound', 'NothingToLimit']);
+  const gateways = new Map<string, ObjectRef>();
+  const add = (name: string): void => {
+    const [namespace = '', bare = ''] = name.split('/');
+    gateways.set(name, { group: GATEWAY_GROUP, kind: 'Gateway', namespace, name: bare });
+  };
+  for (const target of policy.targets) if (target.kind === 'Gateway') add(target.name);
+  for (const { door, rules, passthrough } of entries) {
+    if ([...rules, ...passthrough].some(({ policies }) => policies.includes(policy))) add(fullName(door.gateway));
+  }
+  return {
+    object,
+    ancestors: [...gateways.values()]
+      .toSorted((left, right) => compare(refKey(left), refKey(right)))
+      .map((ancestorRef) => ({
+        ancestorRef,
+        conditions: [condition('Accepted', problem?.reason ?? 'Accepted', sentence(problem), generation)],
+      })),
+  };
+}
+
+/** The first problem with one of these reasons. */
+function firstOf<R extends Problem['reason']>(
+  problems: readonly Problem[],
+  reasons: readonly R[],
+): { readonly reason: R; readonly problem: Problem } | undefined {
+  for (const problem of problems) {
+    const reason = reasons.find((each) => each === problem.reason);
+    if (reason !== undefined) return { reason, problem };
+  }
+  return undefined;
+}
+
+function sentence(found: Problem | { readonly problem: Problem } | undefined): string {
+  if (found === undefined) return '';
+  const { path, message, fix } = 'problem' in found ? found.problem : found;
+  return `${path}: ${message}; fix: ${fix}`;
+}

@@ -1,0 +1,48 @@
+/**
+ * THE HEART, pure: a world of resources comes in, and out comes the plan: the policy for extproc, Envoy's configuration, a status for each object and a problem
+ * for each mistake. It never throws for what a user wrote, and what is wrong with one object never stops another.
+ */
+import { attachRoutes } from './attach.ts';
+import { linkBackends } from './backends.ts';
+import { catalogOf } from './catalog.ts';
+import { doorsOf } from './doors.ts';
+import { entriesOf } from './entries.ts';
+import { clusters } from './envoy/clusters.ts';
+import { extensions } from './envoy/extensions.ts';
+import { listeners } from './envoy/listeners.ts';
+import { routeConfigurations } from './envoy/routes.ts';
+import { secretsOf } from './envoy/secrets.ts';
+import type { EnvoyOptions, Plan } from './plan.ts';
+import { gatewayPolicy } from './policy.ts';
+import { linkPolicies } from './quotas.ts';
+import { newReport } from './report.ts';
+import { linkRoutes } from './routes.ts';
+import { statusesOf } from './statuses.ts';
+import type { World } from './world.ts';
+
+export interface TranslateOptions {
+  readonly envoy: EnvoyOptions;
+}
+
+export function translate(world: World, options: TranslateOptions): Plan {
+  const report = newReport();
+  const catalog = catalogOf(world);
+  const doors = doorsOf(world.gateways, catalog, report);
+  const backends = linkBackends(world.backends, catalog, options.envoy, report);
+  const routes = linkRoutes(world.routes, backends, catalog, report);
+  const attachments = attachRoutes(routes, doors, report);
+  const policies = linkPolicies(world.quotaPolicies, doors, routes, report);
+  const entries = entriesOf(doors, attachments, policies, report);
+  return {
+    policy: gatewayPolicy(doors, entries, backends, policies),
+    envoy: {
+      listeners: listeners(doors, options.envoy),
+      routes: routeConfigurations(doors, entries),
+      clusters: clusters(backends, options.envoy),
+      extensions: extensions(entries, policies),
+    },
+    secrets: secretsOf(doors, backends),
+    statuses: statusesOf(backends, attachments, policies, entries, report),
+    problems: report.sorted(),
+  };
+}
