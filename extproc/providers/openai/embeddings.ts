@@ -1,0 +1,70 @@
+/** `POST /v1/embeddings`: https://platform.openai.com/docs/api-reference/embeddings */
+import type { Failure } from '../../errors.ts';
+import type { ScannedBody } from '../../stream/json.ts';
+import type { Shape } from '../../stream/shape.ts';
+import type { Endpoint, RequestEdits, RequestFacts, Splice } from '../adapter.ts';
+import { BodyEdits } from '../edits.ts';
+import { Fields } from '../request.ts';
+import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
+import { below, wholeReader } from '../whole.ts';
+import { ChoiceStream } from './choice-stream.ts';
+import { openAiDialect } from './errors.ts';
+
+const shape: Shape = {
+  object: {
+    model: { value: true },
+    input: { text: true, items: { text: true, items: {} } },
+  },
+};
+
+const answerShape: Shape = { object: { model: { value: true }, usage: OPENAI_USAGE_SHAPE } };
+
+/** Marks around a text, for models that have them. */
+const INPUT_TOKENS = 4;
+
+function readRequest(body: ScannedBody): RequestFacts | Failure {
+  const fields = new Fields(body);
+  const model = fields.model();
+  if (fields.problem !== undefined) return fields.problem;
+  const inputs = Math.max(1, body.count('input[]', 'string') + body.count('input[]', 'array'));
+  return {
+    model,
+    stream: false,
+    choices: 1,
+    leastOutputTokens: 0,
+    hasOutput: false,
+    hiddenOutput: false,
+    usageAsked: false,
+    textBytes: body.textBytes,
+    overheadTokens: INPUT_TOKENS * inputs,
+    mediaTokens: 0,
+    givenTokens: body.count('input[]', 'number') + body.count('input[][]', 'number'),
+    unbounded: [],
+  };
+}
+
+function edit(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
+  const changes = new BodyEdits(body);
+  if (edits.model !== undefined) changes.set('model', edits.model);
+  return changes.splices();
+}
+
+export const embeddings: Endpoint = {
+  method: 'POST',
+  path: '/v1/embeddings',
+  operation: 'embeddings',
+  schemas: ['OpenAI'],
+  dialect: openAiDialect,
+  kind: 'metered',
+  shape,
+  readRequest,
+  edit,
+  answer: (request, options) => ({
+    whole: wholeReader({
+      shape: answerShape,
+      model: 'model',
+      usage: (numbers) => openAiUsage(below(numbers, 'usage')),
+    }),
+    stream: new ChoiceStream('completion', request, options),
+  }),
+};

@@ -1,0 +1,65 @@
+/**
+ * The text that a stream has sent, kept for the events that close it: the Responses API repeats the whole text in them. Contents of JSON strings, escapes
+ * and all. One stream keeps so much and no more; what does not fit is forgotten, and the closing events then have an empty text.
+ */
+
+/** 16,000 tokens of English: most answers. An open stream with a reading client shall hold no more than this. */
+const MAX_KEPT_BYTES = 65_536;
+
+export class KeptBudget {
+  left = MAX_KEPT_BYTES;
+}
+
+export class KeptText {
+  #bytes: Uint8Array | undefined = new Uint8Array(0);
+  #length = 0;
+  readonly #budget: KeptBudget;
+
+  constructor(budget: KeptBudget) {
+    this.#budget = budget;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  add(bytes: Uint8Array, start: number, end: number): void {
+    const kept = this.#bytes;
+    if (kept === undefined) return;
+    const length = this.#length + end - start;
+    if (length > kept.length) {
+      const size = Math.max(256, length, kept.length * 2);
+      const grown = size - kept.length <= this.#budget.left ? size : length;
+      if (grown - kept.length > this.#budget.left) {
+        this.forget();
+        return;
+      }
+      this.#budget.left -= grown - kept.length;
+      this.#bytes = new Uint8Array(grown);
+      this.#bytes.set(kept.subarray(0, this.#length));
+    }
+    (this.#bytes as Uint8Array).set(bytes.subarray(start, end), this.#length);
+    this.#length = length;
+  }
+
+  /** Takes back what was added since it was so long. */
+  truncate(length: number): void {
+    this.#length = Math.min(this.#length, length);
+  }
+
+  forget(): void {
+    this.#budget.left += this.#bytes?.length ?? 0;
+    this.#bytes = undefined;
+    this.#length = 0;
+  }
+
+  /** The text, escapes undone; empty where it did not fit. */
+  toString(): string {
+    if (this.#bytes === undefined) return '';
+    try {
+      return JSON.parse(`"${Buffer.from(this.#bytes.subarray(0, this.#length)).toString()}"`) as string;
+    } catch {
+      return '';
+    }
+  }
+}

@@ -1,0 +1,193 @@
+/** The output items of a responses stream that have begun and not ended, and the events that end them. */
+
+import { KeptBudget, KeptText } from './kept-text.ts';
+import type { RawJson, ResponseEvent } from './response-event.ts';
+
+export interface Json {
+  [member: string]: unknown;
+  type?: unknown;
+  id?: unknown;
+  status?: unknown;
+  content?: unknown;
+  summary?: unknown;
+}
+
+/** A content part or a summary part of an item. */
+interface Part {
+  readonly summary: boolean;
+  readonly index: number;
+  readonly raw: RawJson | undefined;
+  readonly text: KeptText;
+  textDone: boolean;
+  done: boolean;
+}
+
+interface Item {
+  readonly outputIndex: number;
+  readonly raw: RawJson | undefined;
+  readonly parts: Map<string, Part>;
+  /** What the model writes for a tool: arguments, input or code. */
+  input: { readonly text: KeptText; done: boolean } | undefined;
+}
+
+/** Items come one after the other; the API bounds tool calls at 128. */
+const MAX_ITEMS = 512;
+const MAX_PARTS = 512;
+
+export class ResponseItems {
+  readonly #open = new Map<number, Item>();
+  /** Items that have ended, as the provider wrote them; undefined for one that was too long to keep. */
+  readonly #ended = new Map<number, RawJson | undefined>();
+  readonly #budget = new KeptBudget();
+
+  add(event: ResponseEvent): void {
+    if (event.outputIndex < 0 || this.#open.size + this.#ended.size >= MAX_ITEMS) return;
+    this.#open.set(event.outputIndex, {
+      outputIndex: event.outputIndex,
+      raw: event.item,
+      parts: new Map(),
+      input: undefined,
+    });
+  }
+
+  remove(outputIndex: number): void {
+    this.#open.delete(outputIndex);
+  }
+
+  end(event: ResponseEvent): void {
+    const item = this.#open.get(event.outputIndex);
+    if (item === undefined) return;
+    for (const part of item.parts.values()) part.text.forget();
+    item.input?.text.forget();
+    this.#open.delete(event.outputIndex);
+    const fits = event.item !== undefined && event.item.length <= this.#budget.left;
+    if (fits) this.#budget.left -= (event.item as RawJson).length;
+    this.#ended.set(event.outputIndex, fits ? event.item : undefined);
+  }
+
+  addPart(event: ResponseEvent, summary: boolean): Part | undefined {
+    const item = this.#open.get(event.outputIndex);
+    if (item === undefined || item.parts.size >= MAX_PARTS) return undefined;
+    const part: Part = {
+      summary,
+      index: event.partIndex,
+      raw: event.part,
+      text: new KeptText(this.#budget),
+      textDone: false,
+      done: false,
+    };
+    item.parts.set(partKey(summary, event.partIndex), part);
+    return part;
+  }
+
+  part(event: ResponseEvent, summary: boolean): Part | undefined {
+    return this.#open.get(event.outputIndex)?.parts.get(partKey(summary, event.partIndex));
+  }
+
+  /** Where the text of a part's delta is kept. */
+  partText(event: ResponseEvent, summary: boolean): KeptText | undefined {
+    return (this.part(event, summary) ?? this.addPart(event, summary))?.text;
+  }
+
+  /** Where what is written for a tool is kept. */
+  inputText(event: ResponseEvent): KeptText | undefined {
+    const item = this.#open.get(event.outputIndex);
+    if (item === undefined) return undefined;
+    item.input ??= { text: new KeptText(this.#budget), done: false };
+    return item.input.text;
+  }
+
+  endInput(event: ResponseEvent): void {
+    const input = this.#open.get(event.outputIndex)?.input;
+    if (input !== undefined) input.done = true;
+  }
+
+  /** The events that end all open items, without their sequence numbers. */
+  closingEvents(): Json[] {
+    const events: Json[] = [];
+    for (const item of this.#open.values()) closeItem(item, events);
+    return events;
+  }
+
+  /** All items of the response as it ends now; empty where not all of them could be kept. */
+  output(): Json[] {
+    const items: [number, Json | undefined][] = [...this.#ended].map(([index, raw]) => [index, parsed(raw)]);
+    for (const item of this.#open.values()) items.push([item.outputIndex, endedItem(item)]);
+    if (items.some(([, item]) => item === undefined)) return [];
+    return items.sort(([one], [other]) => one - other).map(([, item]) => item as Json);
+  }
+}
+
+function partKey(summary: boolean, index: number): string {
+  return `${summary ? 's' : 'c'}${index}`;
+}
+
+export function parsed(raw: RawJson | undefined): Json | undefined {
+  if (raw === undefined) return undefined;
+  try {
+    return JSON.parse(Buffer.from(raw).toString()) as Json;
+  } catch {
+    return undefined;
+  }
+}
+
+/** For each type of item: the event that ends its input, and the member that holds it. */
+const INPUTS: Readonly<Record<string, readonly [event: string, member: string]>> = {
+  function_call: ['response.function_call_arguments.done', 'arguments'],
+  mcp_call: ['response.mcp_call_arguments.done', 'arguments'],
+  custom_tool_call: ['response.custom_tool_call_input.done', 'input'],
+  code_interpreter_call: ['response.code_interpreter_call_code.done', 'code'],
+};
+
+function closeItem(item: Item, events: Json[]): void {
+  const written = parsed(item.raw);
+  const place = { item_id: written?.id, output_index: item.outputIndex };
+  for (const part of item.parts.values()) closePart(part, place, events);
+  const input = INPUTS[String(written?.type)];
+  if (input !== undefined && item.input?.done !== true) {
+    events.push({ type: input[0], ...place, [input[1]]: item.input?.text.toString() ?? '' });
+  }
+  const ended = endedItem(item);
+  if (ended !== undefined)
+    events.push({ type: 'response.output_item.done', output_index: item.outputIndex, item: ended });
+}
+
+function closePart(part: Part, place: Json, events: Json[]): void {
+  if (part.done) return;
+  const ended = endedPart(part);
+  const text = part.text.toString();
+  if (part.summary) {
+    const at = { ...place, summary_index: part.index };
+    if (!part.textDone) events.push({ type: 'response.reasoning_summary_text.done', ...at, text });
+    events.push({ type: 'response.reasoning_summary_part.done', ...at, part: ended });
+    return;
+  }
+  const at = { ...place, content_index: part.index };
+  if (!part.textDone) {
+    if (ended.type === 'refusal') events.push({ type: 'response.refusal.done', ...at, refusal: text });
+    else if (ended.type === 'reasoning_text') events.push({ type: 'response.reasoning_text.done', ...at, text });
+    else events.push({ type: 'response.output_text.done', ...at, text, logprobs: [] });
+  }
+  events.push({ type: 'response.content_part.done', ...at, part: ended });
+}
+
+function endedPart(part: Part): Json {
+  const written = parsed(part.raw) ?? { type: part.summary ? 'summary_text' : 'output_text' };
+  return { ...written, [written.type === 'refusal' ? 'refusal' : 'text']: part.text.toString() };
+}
+
+/** The item as it is at its early end. Undefined: it was too long to keep. */
+function endedItem(item: Item): Json | undefined {
+  const written = parsed(item.raw);
+  if (written === undefined) return undefined;
+  const ended: Json = { ...written };
+  if ('status' in written) ended.status = 'incomplete';
+  const parts = [...item.parts.values()].sort((one, other) => one.index - other.index);
+  const content = parts.filter((part) => !part.summary);
+  const summary = parts.filter((part) => part.summary);
+  if (content.length > 0) ended.content = content.map(endedPart);
+  if (summary.length > 0) ended.summary = summary.map(endedPart);
+  const input = INPUTS[String(written.type)];
+  if (input !== undefined && item.input !== undefined) ended[input[1]] = item.input.text.toString();
+  return ended;
+}

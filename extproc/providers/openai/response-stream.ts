@@ -1,0 +1,304 @@
+/** Reads streams of the Responses API, and ends them properly: with every `…done` event, the numbers going on, and `response.incomplete`. */
+import type { Failure } from '../../errors.ts';
+import type { AnswerOptions, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
+import { JsonCursor } from '../cursor.ts';
+import { EventData } from '../event.ts';
+import { EventTemplates } from '../template.ts';
+import { openAiUsage } from '../usage.ts';
+import { openAiError } from './errors.ts';
+import type { KeptText } from './kept-text.ts';
+import { type RawJson, ResponseEvent } from './response-event.ts';
+import { parsed, ResponseItems } from './response-items.ts';
+
+interface DeltaFacts {
+  readonly textHole: number;
+  readonly sequenceHole: number;
+  readonly channel: number;
+  readonly kept: KeptText | undefined;
+}
+
+/** Kinds of text in one item: content parts, summary parts, what is written for a tool. */
+const CONTENT = 0;
+const SUMMARY = 8;
+const INPUT = 15;
+const CHANNELS_OF_AN_ITEM = 16;
+const MAX_ITEM = 4_095;
+
+/** Deltas of content or summary parts, and of what is written for a tool. */
+const PART_DELTAS: ReadonlySet<string> = new Set([
+  'response.output_text.delta',
+  'response.refusal.delta',
+  'response.reasoning_text.delta',
+]);
+const SUMMARY_DELTA = 'response.reasoning_summary_text.delta';
+const INPUT_DELTAS: ReadonlySet<string> = new Set([
+  'response.function_call_arguments.delta',
+  'response.mcp_call_arguments.delta',
+  'response.custom_tool_call_input.delta',
+  'response.code_interpreter_call_code.delta',
+  'response.shell_call_command.delta',
+]);
+const INPUT_DONES: ReadonlySet<string> = new Set([...INPUT_DELTAS].map((type) => type.replace(/delta$/, 'done')));
+const TEXT_DONES: ReadonlySet<string> = new Set([...PART_DELTAS].map((type) => type.replace(/delta$/, 'done')));
+
+export class ResponseStream implements StreamReader {
+  readonly replacement: Uint8Array = new Uint8Array(0);
+  usage: Usage | undefined;
+  usageFinal = false;
+  state: StreamReader['state'] = 'open';
+  responseModel: string | undefined;
+  unreadable = 0;
+  readonly #options: AnswerOptions;
+  readonly #templates: EventTemplates<DeltaFacts> | undefined;
+  readonly #data = new EventData();
+  readonly #items = new ResponseItems();
+  #response: RawJson | undefined;
+  #created = false;
+  #sequence = -1;
+  // What the last event changed, to be undone if the stream is cut in place of it.
+  #sequenceBefore = -1;
+  #lastText: KeptText | undefined;
+  #lastTextLength = 0;
+  #lastItem = -1;
+
+  constructor(options: AnswerOptions) {
+    this.#options = options;
+    this.#templates = options.templates === false ? undefined : new EventTemplates();
+  }
+
+  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+    this.#sequenceBefore = this.#sequence;
+    this.#lastText = undefined;
+    this.#lastItem = -1;
+    const templates = this.#templates;
+    const facts = templates?.match(bytes, start, end);
+    if (facts !== undefined && templates !== undefined) {
+      const { textHole, sequenceHole } = facts;
+      this.#sequence = number(
+        bytes,
+        templates.holeStarts[sequenceHole] as number,
+        templates.holeEnds[sequenceHole] as number,
+      );
+      const from = templates.holeStarts[textHole] as number;
+      this.#text(facts.channel, facts.kept, bytes, from, templates.holeEnds[textHole] as number, sink);
+      return 'pass';
+    }
+    if (!this.#data.find(bytes, start, end) || this.#data.is('[DONE]')) return 'pass';
+    CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
+    if (EVENT.read(CURSOR)) this.#take(bytes, start, end, sink);
+    else this.unreadable++;
+    return 'pass';
+  }
+
+  cut(usage: Usage, lastSent = false): Uint8Array {
+    if (!lastSent) this.#undo();
+    if (this.state !== 'open') return NOTHING;
+    const response = this.#base();
+    const events: Record<string, unknown>[] = [];
+    if (!this.#created) events.push({ type: 'response.created', response });
+    events.push(...this.#items.closingEvents(), {
+      type: 'response.incomplete',
+      response: {
+        ...response,
+        status: 'incomplete',
+        incomplete_details: { reason: 'max_output_tokens' },
+        output: this.#items.output(),
+        usage: usageBody(usage),
+      },
+    });
+    return this.#written(events);
+  }
+
+  fail(failure: Failure): Uint8Array {
+    const { error } = openAiError(failure);
+    const response = {
+      ...this.#base(),
+      status: 'failed',
+      error: { code: failure.code, message: failure.message },
+    };
+    return this.#written([
+      { type: 'error', error },
+      { type: 'response.failed', response },
+    ]);
+  }
+
+  #take(bytes: Uint8Array, start: number, end: number, sink: TextSink): void {
+    if (EVENT.sequenceNumber >= 0) this.#sequence = EVENT.sequenceNumber;
+    const { type } = EVENT;
+    if (PART_DELTAS.has(type)) {
+      this.#delta(CONTENT + Math.min(EVENT.partIndex, 7), this.#items.partText(EVENT, false), bytes, start, end, sink);
+    } else if (type === SUMMARY_DELTA) {
+      this.#delta(SUMMARY + Math.min(EVENT.partIndex, 6), this.#items.partText(EVENT, true), bytes, start, end, sink);
+    } else if (INPUT_DELTAS.has(type)) {
+      this.#delta(INPUT, this.#items.inputText(EVENT), bytes, start, end, sink);
+    } else if (type === 'response.audio.transcript.delta') {
+      this.#delta(CONTENT, undefined, bytes, start, end, sink);
+    } else if (INPUT_DONES.has(type)) {
+      this.#items.endInput(EVENT);
+    } else {
+      this.#structure(type, sink);
+    }
+  }
+
+  #structure(type: string, sink: TextSink): void {
+    const summary = type.startsWith('response.reasoning_summary_');
+    if (TEXT_DONES.has(type) || type === 'response.reasoning_summary_text.done') {
+      const part = this.#items.part(EVENT, summary);
+      if (part !== undefined) part.textDone = true;
+      return;
+    }
+    switch (type) {
+      case 'response.output_item.added':
+        this.#items.add(EVENT);
+        this.#lastItem = EVENT.outputIndex;
+        if (EVENT.nameEnd > EVENT.nameStart) {
+          sink.text(channelOf(EVENT.outputIndex) + INPUT, this.#data.bytes, EVENT.nameStart, EVENT.nameEnd);
+        }
+        break;
+      case 'response.output_item.done':
+        this.#items.end(EVENT);
+        break;
+      case 'response.content_part.added':
+      case 'response.reasoning_summary_part.added':
+        this.#items.addPart(EVENT, summary);
+        break;
+      case 'response.content_part.done':
+      case 'response.reasoning_summary_part.done': {
+        const part = this.#items.part(EVENT, summary);
+        if (part !== undefined) part.done = true;
+        break;
+      }
+      case 'error':
+        this.state = 'failed';
+        break;
+      default:
+        this.#lifecycle(type);
+    }
+  }
+
+  #lifecycle(type: string): void {
+    if (EVENT.usage !== undefined) this.usage = openAiUsage(EVENT.usage) ?? this.usage;
+    switch (type) {
+      case 'response.created':
+      case 'response.queued':
+      case 'response.in_progress':
+        this.#created = true;
+        this.#response = EVENT.response ?? this.#response;
+        this.responseModel = EVENT.responseModel || this.responseModel;
+        break;
+      case 'response.completed':
+      case 'response.incomplete':
+      case 'response.cancelled':
+        this.state = 'finished';
+        this.usageFinal = this.usage !== undefined;
+        break;
+      case 'response.failed':
+        this.state = 'failed';
+        this.usageFinal = this.usage !== undefined;
+        break;
+    }
+  }
+
+  #delta(
+    part: number,
+    kept: KeptText | undefined,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    sink: TextSink,
+  ): void {
+    const hole = EVENT.holes[EVENT.textHole];
+    if (hole === undefined) return;
+    const channel = channelOf(EVENT.outputIndex) + part;
+    this.#text(channel, kept, this.#data.bytes, hole.start, hole.end, sink);
+    if (!this.#data.inPlace || EVENT.sequenceHole < 0) return;
+    this.#templates?.learn(bytes, start, end, EVENT.holes, {
+      textHole: EVENT.textHole,
+      sequenceHole: EVENT.sequenceHole,
+      channel,
+      kept,
+    });
+  }
+
+  #text(
+    channel: number,
+    kept: KeptText | undefined,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    sink: TextSink,
+  ): void {
+    if (end === start) return;
+    sink.text(channel, bytes, start, end);
+    if (kept === undefined) return;
+    this.#lastText = kept;
+    this.#lastTextLength = kept.length;
+    kept.add(bytes, start, end);
+  }
+
+  #undo(): void {
+    this.#sequence = this.#sequenceBefore;
+    this.#lastText?.truncate(this.#lastTextLength);
+    if (this.#lastItem >= 0) this.#items.remove(this.#lastItem);
+  }
+
+  /** The response as the provider described it at its begin. */
+  #base(): Record<string, unknown> {
+    return (
+      parsed(this.#response) ?? {
+        id: 'resp_tallygate',
+        object: 'response',
+        created_at: 0,
+        status: 'in_progress',
+        error: null,
+        incomplete_details: null,
+        instructions: null,
+        max_output_tokens: null,
+        model: this.#options.model,
+        output: [],
+        parallel_tool_calls: true,
+        previous_response_id: null,
+        temperature: null,
+        tool_choice: 'auto',
+        tools: [],
+        top_p: null,
+        usage: null,
+        metadata: {},
+      }
+    );
+  }
+
+  #written(events: readonly Record<string, unknown>[]): Uint8Array {
+    const text = events.map(({ type, ...members }, place) => {
+      const data = { type, sequence_number: this.#sequence + 1 + place, ...members };
+      return `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
+    });
+    return Buffer.from(text.join(''));
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+// One event is read at a time, whatever the stream: these hold nothing between two calls.
+const CURSOR = new JsonCursor();
+const EVENT = new ResponseEvent();
+
+function channelOf(outputIndex: number): number {
+  return Math.min(Math.max(outputIndex, 0), MAX_ITEM) * CHANNELS_OF_AN_ITEM;
+}
+
+function number(bytes: Uint8Array, start: number, end: number): number {
+  let value = 0;
+  for (let at = start; at < end; at++) value = value * 10 + (bytes[at] as number) - 0x30;
+  return value;
+}
+
+function usageBody(usage: Usage): object {
+  return {
+    input_tokens: usage.input,
+    input_tokens_details: { cached_tokens: usage.cachedInput },
+    output_tokens: usage.output,
+    output_tokens_details: { reasoning_tokens: usage.reasoningOutput },
+    total_tokens: usage.input + usage.output,
+  };
+}

@@ -1,0 +1,165 @@
+/** What a request for a response asks for: https://platform.openai.com/docs/api-reference/responses/create */
+import type { Failure } from '../../errors.ts';
+import type { ScannedBody } from '../../stream/json.ts';
+import type { Shape } from '../../stream/shape.ts';
+import type { RequestEdits, RequestFacts, Splice, Unbounded } from '../adapter.ts';
+import { BodyEdits } from '../edits.ts';
+import { audioTokens, fileTokens, OPENAI_IMAGE_TOKENS, UNKNOWN_PART_TOKENS } from '../media.ts';
+import { hidesReasoning } from '../reasoning.ts';
+import { byteLength, Fields, isDataUrl, isSet, MAX_TOKENS, present } from '../request.ts';
+
+const VALUE: Shape = { value: true };
+const TEXT: Shape = { text: true };
+const DEEP: Shape = { deepText: true };
+
+const PART_MEMBERS: Readonly<Record<string, Shape>> = {
+  type: VALUE,
+  text: TEXT,
+  refusal: TEXT,
+  image_url: VALUE,
+  file_id: VALUE,
+  file_url: VALUE,
+  file_data: VALUE,
+  filename: TEXT,
+  input_audio: { object: { data: VALUE } },
+};
+
+const PARTS: Shape = { text: true, object: PART_MEMBERS, items: { object: PART_MEMBERS } };
+
+export const responsesShape: Shape = {
+  object: {
+    model: VALUE,
+    stream: VALUE,
+    background: VALUE,
+    max_output_tokens: VALUE,
+    previous_response_id: VALUE,
+    conversation: VALUE,
+    prompt: VALUE,
+    instructions: { text: true, items: { object: { content: PARTS } } },
+    input: {
+      text: true,
+      items: {
+        object: {
+          type: VALUE,
+          role: {},
+          content: PARTS,
+          output: PARTS,
+          name: TEXT,
+          namespace: TEXT,
+          arguments: TEXT,
+          input: TEXT,
+          code: TEXT,
+          summary: DEEP,
+          // Stands for as many tokens as the reasoning had, and is longer than it.
+          encrypted_content: TEXT,
+          action: DEEP,
+          operation: DEEP,
+          queries: DEEP,
+          results: DEEP,
+          outputs: DEEP,
+          tools: DEEP,
+          error: DEEP,
+          reason: TEXT,
+          server_label: TEXT,
+          result: VALUE,
+        },
+      },
+    },
+    tools: { deepText: true, items: { object: { type: VALUE } } },
+    tool_choice: DEEP,
+    text: { object: { format: DEEP } },
+  },
+};
+
+/** The API refuses a lower bound. */
+const LEAST_OUTPUT_TOKENS = 16;
+
+const MESSAGE_TOKENS = 8;
+const FRAME_TOKENS = 32;
+const TOOLS_TOKENS = 128;
+const TOOL_TOKENS = 16;
+/** Tools that the client runs and OpenAI defines. */
+const DEFINED_TOOL_TOKENS = 1_024;
+
+const OWN_TOOLS: ReadonlySet<unknown> = new Set(['function', 'custom', 'namespace']);
+const CLIENT_TOOLS: ReadonlySet<unknown> = new Set(['local_shell', 'apply_patch', 'tool_search']);
+
+const KNOWN_PARTS: ReadonlySet<unknown> = new Set([
+  'input_text',
+  'output_text',
+  'text',
+  'refusal',
+  'summary_text',
+  'reasoning_text',
+  'input_image',
+  'computer_screenshot',
+  'input_file',
+  'input_audio',
+]);
+
+export function readResponsesRequest(body: ScannedBody): RequestFacts | Failure {
+  const fields = new Fields(body);
+  const model = fields.model();
+  const stream = fields.flag('stream');
+  const background = fields.flag('background');
+  const asked = fields.count('max_output_tokens', LEAST_OUTPUT_TOKENS, MAX_TOKENS);
+  if (fields.problem !== undefined) return fields.problem;
+  const unbounded = new Set<Unbounded>();
+  if (background) unbounded.add('background');
+  if (isSet(body.one('previous_response_id')) || isSet(body.one('conversation'))) unbounded.add('stored_conversation');
+  if (body.all('input[].type').some(({ value }) => value === 'item_reference')) unbounded.add('stored_conversation');
+  if (present(body.one('prompt')) !== undefined) unbounded.add('stored_prompt');
+  if (/deep-research/.test(model)) unbounded.add('server_tool');
+  const tools = toolTokens(body, unbounded);
+  const media = ['input[].content', 'input[].output', 'instructions[].content'].flatMap((at) => [at, `${at}[]`]);
+  const mediaTokens = media.reduce((sum, at) => sum + partTokens(body, at, unbounded), 0);
+  return {
+    model,
+    stream,
+    choices: 1,
+    ...(asked === undefined ? {} : { askedOutputTokens: asked }),
+    leastOutputTokens: LEAST_OUTPUT_TOKENS,
+    hasOutput: true,
+    hiddenOutput: hidesReasoning(model),
+    usageAsked: true,
+    textBytes: body.textBytes,
+    overheadTokens: FRAME_TOKENS + MESSAGE_TOKENS * (body.count('input[]') + body.count('input[].content[]')) + tools,
+    mediaTokens: mediaTokens + OPENAI_IMAGE_TOKENS * body.all('input[].result').filter(isSet).length,
+    givenTokens: 0,
+    unbounded: [...unbounded],
+  };
+}
+
+export function editResponsesRequest(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
+  const changes = new BodyEdits(body);
+  if (edits.model !== undefined) changes.set('model', edits.model);
+  if (edits.outputTokens !== undefined) {
+    changes.set('max_output_tokens', Math.max(edits.outputTokens, LEAST_OUTPUT_TOKENS));
+  }
+  return changes.splices();
+}
+
+function toolTokens(body: ScannedBody, unbounded: Set<Unbounded>): number {
+  const count = body.count('tools[]');
+  let tokens = count === 0 ? 0 : TOOLS_TOKENS + TOOL_TOKENS * count;
+  for (const { value: type } of body.all('tools[].type')) {
+    if (OWN_TOOLS.has(type)) continue;
+    if (CLIENT_TOOLS.has(type)) tokens += DEFINED_TOOL_TOKENS;
+    else unbounded.add('server_tool');
+  }
+  return tokens;
+}
+
+function partTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
+  let tokens = 0;
+  for (const { value: type } of body.all(`${at}.type`)) if (!KNOWN_PARTS.has(type)) tokens += UNKNOWN_PART_TOKENS;
+  for (const url of body.all(`${at}.image_url`).filter(isSet)) {
+    tokens += OPENAI_IMAGE_TOKENS;
+    if (!isDataUrl(body, url)) unbounded.add('remote_url');
+  }
+  if (body.all(`${at}.file_id`).some(isSet)) unbounded.add('file_reference');
+  if (body.all(`${at}.file_url`).some(isSet)) unbounded.add('remote_url');
+  for (const data of body.all(`${at}.file_data`)) tokens += fileTokens(byteLength(data));
+  for (const data of body.all(`${at}.input_audio.data`)) tokens += audioTokens(byteLength(data));
+  return tokens;
+}

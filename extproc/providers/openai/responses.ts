@@ -1,0 +1,43 @@
+/** `POST /v1/responses`. */
+import type { Shape } from '../../stream/shape.ts';
+import type { Endpoint } from '../adapter.ts';
+import { hidesReasoning } from '../reasoning.ts';
+import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
+import { below, wholeReader } from '../whole.ts';
+import { openAiDialect } from './errors.ts';
+import { ResponseStream } from './response-stream.ts';
+import { editResponsesRequest, readResponsesRequest, responsesShape } from './responses-request.ts';
+
+const TEXT: Shape = { text: true };
+const PARTS: Shape = { items: { object: { text: TEXT, refusal: TEXT } } };
+
+const answerShape: Shape = {
+  object: {
+    model: { value: true },
+    usage: OPENAI_USAGE_SHAPE,
+    output: {
+      items: { object: { content: PARTS, summary: PARTS, name: TEXT, arguments: TEXT, input: TEXT, code: TEXT } },
+    },
+  },
+};
+
+export const responses: Endpoint = {
+  method: 'POST',
+  path: '/v1/responses',
+  operation: 'chat',
+  schemas: ['OpenAI'],
+  dialect: openAiDialect,
+  kind: 'metered',
+  shape: responsesShape,
+  readRequest: readResponsesRequest,
+  edit: editResponsesRequest,
+  hidesOutput: hidesReasoning,
+  answer: (_request, options) => ({
+    whole: wholeReader({
+      shape: answerShape,
+      model: 'model',
+      usage: (numbers) => openAiUsage(below(numbers, 'usage')),
+    }),
+    stream: new ResponseStream(options),
+  }),
+};
