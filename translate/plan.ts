@@ -8,6 +8,9 @@ import type { SecretText } from './world.ts';
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 export type JsonObject = { readonly [name: string]: Json };
 
+/** A resource of Envoy's, in the JSON form of its v3 API. */
+export type NamedResource = JsonObject & { readonly name: string };
+
 export interface Plan {
   /** What extproc reads. */
   readonly policy: GatewayPolicy;
@@ -22,11 +25,11 @@ export interface Plan {
 
 /** Resources of Envoy's v3 API, as its JSON form has them, sorted by name. */
 export interface EnvoyConfig {
-  readonly listeners: readonly JsonObject[];
-  readonly routes: readonly JsonObject[];
-  readonly clusters: readonly JsonObject[];
+  readonly listeners: readonly NamedResource[];
+  readonly routes: readonly NamedResource[];
+  readonly clusters: readonly NamedResource[];
   /** HTTP filters that listeners find by name, so that a change of theirs leaves the listener alone. */
-  readonly extensions: readonly JsonObject[];
+  readonly extensions: readonly NamedResource[];
 }
 
 export type EnvoySecret =

@@ -3,7 +3,7 @@
 import type { Credential, Endpoint, LinkedBackend } from '../backends.ts';
 import { addressFamily } from '../ip-address.ts';
 import { authorityName, clusterName, credentialName } from '../names.ts';
-import type { EnvoyOptions, JsonObject } from '../plan.ts';
+import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';
 import { circuitBreakers, fileOf, fileSource, typed } from './resource.ts';
 
 /** Bytes that one stream from a provider may have unread in Envoy. */
@@ -18,7 +18,7 @@ const http2 = {
   connection_keepalive: { interval: '30s', timeout: '10s', connection_idle_interval: '15s' },
 };
 
-export function clusters(backends: readonly LinkedBackend[], options: EnvoyOptions): readonly JsonObject[] {
+export function clusters(backends: readonly LinkedBackend[], options: EnvoyOptions): readonly NamedResource[] {
   return backends.flatMap(({ name, usable }) =>
     usable === undefined ? [] : [cluster(name, usable.endpoint, usable.credential, options)],
   );
@@ -29,7 +29,7 @@ function cluster(
   endpoint: Endpoint,
   credential: Credential | undefined,
   options: EnvoyOptions,
-): JsonObject {
+): NamedResource {
   const name = clusterName(backend);
   const address = { socket_address: { address: endpoint.host, port_value: endpoint.port } };
   return {

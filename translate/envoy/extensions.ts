@@ -2,7 +2,7 @@
 import { ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
 import type { LinkedEntry } from '../entries.ts';
 import { extprocCluster, extprocFilter } from '../names.ts';
-import type { JsonObject } from '../plan.ts';
+import type { JsonObject, NamedResource } from '../plan.ts';
 import type { LinkedPolicy } from '../quotas.ts';
 import { compare } from '../report.ts';
 import { typed } from './resource.ts';
@@ -27,7 +27,10 @@ const forwarded = [
   'x-tallygate-route',
 ];
 
-export function extensions(entries: readonly LinkedEntry[], policies: readonly LinkedPolicy[]): readonly JsonObject[] {
+export function extensions(
+  entries: readonly LinkedEntry[],
+  policies: readonly LinkedPolicy[],
+): readonly NamedResource[] {
   const named = [
     ...entries.flatMap(({ rules }) => rules.flatMap(({ rule }) => rule.headers.map(({ name }) => name))),
     ...policies.flatMap(({ quotas }) =>

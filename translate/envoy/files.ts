@@ -31,10 +31,10 @@ export function envoyFiles(plan: Plan): readonly EnvoyFile[] {
       envoy.clusters.map((each) => typed('envoy.config.cluster.v3.Cluster', each)),
     ),
     ...envoy.extensions.map((each) =>
-      file(fileOf('extension', String(each.name)), [typed('envoy.config.core.v3.TypedExtensionConfig', each)]),
+      file(fileOf('extension', each.name), [typed('envoy.config.core.v3.TypedExtensionConfig', each)]),
     ),
     ...envoy.routes.map((each) =>
-      file(fileOf('route', String(each.name)), [typed('envoy.config.route.v3.RouteConfiguration', each)]),
+      file(fileOf('route', each.name), [typed('envoy.config.route.v3.RouteConfiguration', each)]),
     ),
     file(
       listenersFile,

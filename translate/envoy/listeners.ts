@@ -2,18 +2,18 @@
 import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
 import type { Door } from '../doors.ts';
 import { certificateName, extprocFilter, listenerName, routeConfigurationName } from '../names.ts';
-import type { EnvoyOptions, JsonObject } from '../plan.ts';
+import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';
 import { fullName } from '../report.ts';
 import { localReplies } from './local-replies.ts';
 import { fileOf, fileSource, typed } from './resource.ts';
 
-export function listeners(doors: readonly Door[], options: EnvoyOptions): readonly JsonObject[] {
+export function listeners(doors: readonly Door[], options: EnvoyOptions): readonly NamedResource[] {
   return [...Map.groupBy(doors, (door) => door.listener.port)]
     .toSorted(([left], [right]) => left - right)
     .map(([port, own]) => listener(port, own, options));
 }
 
-function listener(port: number, doors: readonly Door[], options: EnvoyOptions): JsonObject {
+function listener(port: number, doors: readonly Door[], options: EnvoyOptions): NamedResource {
   const secure = doors.some((door) => door.listener.protocol === 'HTTPS');
   return {
     name: listenerName(port),

@@ -8,7 +8,7 @@ import type { Endpoint, PathRewrite } from '../backends.ts';
 import type { Door } from '../doors.ts';
 import type { LinkedEntry } from '../entries.ts';
 import { clusterName, entryRoute, lastRoute, routeConfigurationName, strayRoute, targetRoute } from '../names.ts';
-import type { JsonObject } from '../plan.ts';
+import type { JsonObject, NamedResource } from '../plan.ts';
 import { compare } from '../report.ts';
 import type { LinkedTarget } from '../routes.ts';
 import { seconds } from './resource.ts';
@@ -36,7 +36,7 @@ const retryBufferBytes = 1024 * 1024;
 const anyPath = { prefix: '/' };
 const notFound = { status: 404 };
 
-export function routeConfigurations(doors: readonly Door[], entries: readonly LinkedEntry[]): readonly JsonObject[] {
+export function routeConfigurations(doors: readonly Door[], entries: readonly LinkedEntry[]): readonly NamedResource[] {
   return [...Map.groupBy(doors, routeConfigurationName)]
     .toSorted(([left], [right]) => compare(left, right))
     .map(([name, own]) => {

@@ -3,8 +3,17 @@ import { isMap, isScalar, isSeq, LineCounter, type ParsedNode, parseAllDocuments
 import type { Problem, Source } from '../problem.ts';
 import { isRecord } from './fields.ts';
 
+/** An object as it was written; nothing is known of its members. */
+export interface Manifest extends Readonly<Record<string, unknown>> {
+  readonly apiVersion?: unknown;
+  readonly kind?: unknown;
+  readonly metadata?: unknown;
+  readonly spec?: unknown;
+  readonly type?: unknown;
+}
+
 export interface YamlDocument {
-  readonly value: Readonly<Record<string, unknown>>;
+  readonly value: Manifest;
   readonly source: Source;
 }
 

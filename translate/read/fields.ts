@@ -1,6 +1,7 @@
 /** What a schema says about a value, in words for the person who wrote it: unknown fields, and zod's issues. */
 import { z } from 'zod';
 import type { Problem } from '../problem.ts';
+import type { Manifest } from './documents.ts';
 import { suggestion } from './suggestion.ts';
 
 type Found = Pick<Problem, 'reason' | 'path' | 'message' | 'fix'>;
@@ -15,7 +16,7 @@ const objectFields = ['apiVersion', 'kind', 'metadata', 'spec', 'status'];
 const schemas = new WeakMap<z.ZodType, JsonSchema>();
 
 /** Fields that the schema of `spec` does not have. The API server would drop them in silence. */
-export function unknownFields(spec: z.ZodType, object: Readonly<Record<string, unknown>>): readonly Found[] {
+export function unknownFields(spec: z.ZodType, object: Manifest): readonly Found[] {
   let schema = schemas.get(spec);
   if (schema === undefined) {
     schema = z.toJSONSchema(spec, { target: 'openapi-3.0', io: 'input', reused: 'inline' }) as JsonSchema;

@@ -9,7 +9,7 @@ import { API_VERSION, GATEWAY_GROUP, GROUP } from '../../crds/schema.ts';
 import { lineOf, type ObjectRef, type Problem, type Source } from '../problem.ts';
 import type { ConfigMap, Located, Secret, World } from '../world.ts';
 import { readDocuments, type YamlDocument } from './documents.ts';
-import { fieldProblem, isRecord, unknownFields } from './fields.ts';
+import { fieldProblem, unknownFields } from './fields.ts';
 import { readConfigMap, readSecret } from './secrets.ts';
 import { suggestion } from './suggestion.ts';
 import type { Lookup } from './variables.ts';
@@ -72,13 +72,13 @@ function readObject(
     const line = lineOf(source, found.path);
     problems.push({ ...found, ...(object && { object }), file: source.file, ...(line !== undefined && { line }) });
   };
-  if (!isRecord(value) || typeof value.kind !== 'string' || typeof value.apiVersion !== 'string') {
+  const { apiVersion, kind } = value;
+  if (typeof apiVersion !== 'string' || typeof kind !== 'string') {
     const message = 'is not a Kubernetes object';
     const fix = 'begin it with apiVersion and kind, and separate objects by ---';
     say({ severity: 'Error', reason: 'UnknownKind', path: '', message, fix });
     return;
   }
-  const { apiVersion, kind } = { apiVersion: value.apiVersion, kind: value.kind };
   const reader = readers.find((each) => each.apiVersion === apiVersion && each.kind === kind);
   if (reader === undefined) {
     say(notRead(apiVersion, kind));
