@@ -282,6 +282,24 @@ describe('nothing delivered is free', () => {
     });
   }
 
+  it('a provider that breaks off a JSON answer', async () => {
+    const team = 'team-in-json';
+    await chat(world, 'large', { team, mock: { tokens: 200, fail: { when: 'in', how: 'close' } } });
+    const [record] = await recordsOf(world, team, 1);
+    assert.ok((record?.outputTokens ?? 0) > 50 && (record?.inputTokens ?? 0) > 0, record?.line);
+    assert.equal(record?.source, 'estimated');
+  });
+
+  it('a provider that falls silent: what came until the client left', async () => {
+    const team = 'team-silent';
+    const mock = { tokens: 100, paceMs: 5, fail: { when: 'in', how: 'silent', chunks: 30 } } as const;
+    const opened = await openChat(world, 'large', { team, body: { stream: true }, mock });
+    await waitFor('all that comes', () => deliveredTokens(opened.text()) === 30);
+    opened.abort();
+    const [record] = await recordsOf(world, team, 1);
+    assert.equal(record?.outputTokens, 30, record?.line);
+  });
+
   it('a provider that gives no usage', async () => {
     const team = 'team-no-usage';
     for (const stream of [true, false]) {
