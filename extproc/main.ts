@@ -80,7 +80,9 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
         throw new Error(`the policy has format ${next.formatVersion}, and this program reads ${POLICY_FORMAT_VERSION}`);
       }
       const compiled = compilePolicy(next);
-      health.keepOnly(new Set(next.entries.flatMap(({ rules }) => rules.flatMap(({ targets }) => targets.map(({ id }) => id)))));
+      health.keepOnly(
+        new Set(next.entries.flatMap(({ rules }) => rules.flatMap(({ targets }) => targets.map(({ id }) => id)))),
+      );
       policy = compiled;
       log.info({ version: next.version }, 'policy applied');
     },
@@ -106,7 +108,9 @@ function refuseUntilReady(exchange: Exchange, now: () => number): ExchangeHandle
   return {
     requestHeaders(headers) {
       const first = (wanted: string) => headers.find(([name]) => name === wanted)?.[1];
-      const problem = failure('overloaded', 'The gateway has no policy yet; try again shortly.', { retryAfterMs: 1000 });
+      const problem = failure('overloaded', 'The gateway has no policy yet; try again shortly.', {
+        retryAfterMs: 1000,
+      });
       exchange.immediateResponse(refusal(dialectFor(first(':path') ?? '', first), problem, [], now()));
     },
     requestBody: nothing,

@@ -169,8 +169,10 @@ export class Answer {
     this.#afterPush(went, out);
   }
 
-  #afterPush(went: boolean, out: Action[]): void {
+  #afterPush(pushed: boolean, out: Action[]): void {
     const stream = this.#stream!;
+    const last = this.#upstreamEnded && !this.#inflating && this.#waiting.length === 0;
+    const went = pushed && (!last || stream.overflowed || stream.finish());
     if (!went) {
       this.#release(false, out);
       this.blocked = true;
@@ -189,8 +191,7 @@ export class Answer {
       this.fail(failure('internal_error', 'An event of the provider is longer than this gateway keeps.'), out);
       return;
     }
-    if (this.#upstreamEnded && !this.#inflating && this.#waiting.length === 0) {
-      stream.finish();
+    if (last) {
       this.#release(!this.#trailers, out);
       if (this.#trailers) out.push({ type: 'response-trailers' });
       this.ended = true;

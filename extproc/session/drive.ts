@@ -56,6 +56,7 @@ class Drive implements ExchangeHandler {
   #stopCount: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #inflater: Inflater | undefined;
+  #inflaterFull = false;
 
   constructor(exchange: Exchange, shared: Shared, policy: CompiledPolicy) {
     this.#exchange = exchange;
@@ -140,7 +141,10 @@ class Drive implements ExchangeHandler {
   }
 
   #pace(): void {
-    const pause = !this.#closed && (this.#session.blocked || this.#exchange.unsentBytes > UNSENT_BYTES_A_STREAM);
+    const held = this.#session.blocked || this.#exchange.unsentBytes > UNSENT_BYTES_A_STREAM;
+    if (held) this.#inflater?.pause();
+    else this.#inflater?.resume();
+    const pause = !this.#closed && (held || this.#inflaterFull);
     if (pause === this.#paused) return;
     this.#paused = pause;
     if (pause) this.#exchange.pause();
@@ -199,11 +203,15 @@ class Drive implements ExchangeHandler {
         this.#inflater = newInflater(action.encoding, {
           onData: (bytes) => this.#handle({ type: 'inflated', bytes }),
           onEnd: () => this.#handle({ type: 'inflate-end', error: false }),
+          onDrain: () => {
+            this.#inflaterFull = false;
+            this.#pace();
+          },
           onError: () => this.#handle({ type: 'inflate-end', error: true }),
         });
         break;
       case 'inflate-push':
-        this.#inflater!.push(action.bytes);
+        this.#inflaterFull = !this.#inflater!.push(action.bytes);
         break;
       case 'inflate-finish':
         this.#inflater!.finish();

@@ -64,7 +64,7 @@ export class Request {
     return this.found?.endpoint.dialect ?? dialectFor(this.path, this.#first);
   }
 
-  headers(headers: HeaderList, routeName: string | undefined, nowMs: number): FirstStep | Failure {
+  headers(headers: HeaderList, routeName: string | undefined): FirstStep | Failure {
     this.#headers = headers;
     this.method = this.#first(':method') ?? '';
     this.path = (this.#first(':path') ?? '').split('?', 1)[0]!;
@@ -73,7 +73,7 @@ export class Request {
     this.found = findEndpoint(this.method, this.path, this.#first);
     if (this.found === undefined) return this.#passthrough(this.#entry);
     const { endpoint } = this.found;
-    if (endpoint.kind === 'models') return this.#models(this.#entry, nowMs);
+    if (endpoint.kind === 'models') return this.#models(this.#entry);
     const encoding = this.#first('content-encoding');
     if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
       return failure(
@@ -87,19 +87,9 @@ export class Request {
     return { type: 'collect' };
   }
 
-  #models(entry: CompiledEntry, nowMs: number): FirstStep | Failure {
-    const { endpoint, parameter } = this.found!;
-    const seconds = Math.floor(nowMs / 1000);
-    if (endpoint.modelsBody !== undefined)
-      return { type: 'reply', body: endpoint.modelsBody(entry.modelNames, seconds) };
-    if (!entry.modelNames.includes(parameter ?? '')) {
-      return failure(
-        'model_not_found',
-        'This gateway does not serve that model; GET /v1/models lists what it serves.',
-        { param: 'model' },
-      );
-    }
-    return { type: 'reply', body: endpoint.modelBody!(parameter!, seconds) };
+  #models(entry: CompiledEntry): FirstStep | Failure {
+    const body = this.found!.endpoint.modelsBody!(entry.modelNames, this.path);
+    return isFailure(body) ? body : { type: 'reply', body };
   }
 
   #passthrough(entry: CompiledEntry): FirstStep | Failure {

@@ -148,7 +148,7 @@ export class Session {
     out: Action[],
   ): Failure | undefined {
     this.#startMs = nowMs;
-    const step = this.#request.headers(headers, routeName, nowMs);
+    const step = this.#request.headers(headers, routeName);
     if (isFailure(step)) return step;
     if (step.type === 'reply') {
       this.#replyStatus = 200;

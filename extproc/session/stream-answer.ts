@@ -19,8 +19,8 @@ export interface StreamAnswer {
   extend(tokens: number): boolean;
   /** What the event at which it stopped needs on top of the lease. */
   readonly needed: number;
-  /** The provider's end: sends what stood incomplete. */
-  finish(): void;
+  /** The provider's end: sends what stood incomplete. False: the lease is at its end. */
+  finish(): boolean;
   /** Ends the stream in the dialect. */
   cut(usage: (outputTokens: number) => Usage): void;
   readonly reader: StreamReader;
@@ -78,7 +78,8 @@ export function newStreamAnswer(
         const tokens = counted + reckoned;
         if (tokens > lease) {
           flush();
-          stopped = verdict === 'drop' ? undefined : verdict === 'pass' ? bytes.slice(start, end) : reader.replacement;
+          stopped =
+            verdict === 'drop' ? undefined : verdict === 'pass' ? bytes.subarray(start, end) : reader.replacement;
           needed = tokens - lease;
           return false;
         }
@@ -120,8 +121,11 @@ export function newStreamAnswer(
       return needed;
     },
     finish() {
+      splitter.close();
+      if (!drain()) return false;
       const rest = splitter.rest();
       if (rest.length > 0) send(rest);
+      return true;
     },
     cut(usage) {
       send(reader.cut(usage(Math.min(lease, meter.count() + reckoned))));

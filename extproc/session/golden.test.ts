@@ -1,0 +1,154 @@
+/** Replays recorded sessions: `testdata/NAME.in.yaml` (policy and events) → `NAME.out.yaml` (actions). UPDATE_GOLDEN=1 writes them anew. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { parse, parseAllDocuments, stringify } from 'yaml';
+import type { GatewayPolicy } from '../../contract/policy.ts';
+import { openStore } from '../quota/memory.ts';
+import type { Hold, QuotaStore } from '../quota/store.ts';
+import type { HeaderList } from '../server/exchange.ts';
+import { loadEncodings } from '../tokens/encodings.ts';
+import { newMeter } from '../tokens/meter.ts';
+import type { Action, SessionEvent } from './protocol.ts';
+import { compilePolicy } from './routing.ts';
+import { Session } from './session.ts';
+
+const START_MS = Date.UTC(2026, 0, 1, 12);
+
+interface Step {
+  readonly requestHeaders?: Record<string, string>;
+  readonly requestBody?: string;
+  readonly responseHeaders?: Record<string, string>;
+  readonly responseBody?: string;
+  readonly event?: 'request-trailers' | 'response-trailers' | 'first-token-timeout' | 'closed';
+  readonly end?: boolean;
+  readonly afterMs?: number;
+}
+
+interface Case {
+  readonly policy: Omit<GatewayPolicy, 'formatVersion' | 'version'>;
+  /** Spent before the session begins, by quota name with its key. */
+  readonly spent?: number;
+  readonly steps: readonly Step[];
+}
+
+const folder = new URL('./testdata/', import.meta.url);
+const base = parse(readFileSync(new URL('base.yaml', folder), 'utf8')) as Case['policy'];
+await loadEncodings();
+
+for (const file of readdirSync(folder).filter((name) => name.endsWith('.in.yaml'))) {
+  test(file, () => {
+    const text = readFileSync(new URL(file, folder), 'utf8');
+    const given = parseAllDocuments(text)[0]!.toJS() as Case;
+    const out = stringify(replay(given), { lineWidth: 0, aliasDuplicateObjects: false });
+    const expected = new URL(file.replace('.in.yaml', '.out.yaml'), folder);
+    if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(expected, out);
+    assert.equal(out, readFileSync(expected, 'utf8'));
+  });
+}
+
+function replay(given: Case): readonly object[] {
+  let nowMs = START_MS;
+  const policy = compilePolicy({ formatVersion: 1, version: 'golden', ...base, ...given.policy });
+  const store = openStore({ journalPath: undefined, log: { info() {}, warn() {}, error() {} } });
+  const session = new Session({
+    policy,
+    random: () => 0,
+    healthy: () => true,
+    newId: () => 'id',
+    learned: { holdTokens: () => 16, tokensPerSecond: () => 50 },
+    newMeter,
+  });
+  if (given.spent !== undefined) spend(store, policy.quotas[0]!, given.spent, nowMs);
+  const seen: object[] = [];
+  const handle = (event: SessionEvent) => {
+    const actions: Action[] = [];
+    session.handle(event, nowMs, actions);
+    const answers: SessionEvent[] = [];
+    for (const action of actions) {
+      seen.push(shown(action));
+      if (action.type === 'reserve')
+        store.reserve(action.demand, (decision) => answers.push({ type: 'reserved', decision }));
+      if (action.type === 'extend')
+        store.extend(action.hold, action.output, nowMs, (tokens) => answers.push({ type: 'extended', tokens }));
+      if (action.type === 'count') answers.push({ type: 'counted', tokens: 42 });
+      if (action.type === 'finish' && action.settle) {
+        const overdrafts = store.settle(action.settle.hold, action.settle.charge, nowMs);
+        for (const { tokens, cause } of overdrafts) seen.push({ overdraft: tokens, cause });
+      }
+    }
+    for (const answer of answers) handle(answer);
+  };
+  for (const step of given.steps) {
+    nowMs += step.afterMs ?? 1;
+    handle(eventOf(step));
+  }
+  store.close();
+  return seen;
+}
+
+function spend(store: QuotaStore, quota: GatewayPolicy['quotas'][number], tokens: number, atMs: number): void {
+  const bucket = { quota, key: `${quota.id}/red`, values: ['red'] };
+  store.reserve(
+    {
+      id: 'before',
+      atMs,
+      buckets: [bucket],
+      inputTokens: tokens,
+      inputCounted: true,
+      output: { mode: 'none', want: 0, least: 0 },
+      kind: 'admission',
+    },
+    (decision) => {
+      assert.equal(decision.type, 'granted');
+      store.settle(
+        (decision as { hold: Hold }).hold,
+        { inputTokens: tokens, outputTokens: 0, cause: 'in_flight' },
+        atMs,
+      );
+    },
+  );
+}
+
+function eventOf(step: Step): SessionEvent {
+  const endOfStream = step.end ?? false;
+  if (step.requestHeaders)
+    return { type: 'request-headers', headers: list(step.requestHeaders), endOfStream, routeName: 'entry' };
+  if (step.responseHeaders) return { type: 'response-headers', headers: list(step.responseHeaders), endOfStream };
+  if (step.requestBody !== undefined)
+    return { type: 'request-body', bytes: Buffer.from(step.requestBody), endOfStream };
+  if (step.responseBody !== undefined)
+    return { type: 'response-body', bytes: Buffer.from(step.responseBody), endOfStream };
+  if (step.event === 'closed') return { type: 'closed', clean: false };
+  return { type: step.event! };
+}
+
+function list(headers: Record<string, string>): HeaderList {
+  return Object.entries(headers);
+}
+
+/** An action as a reviewer wants to read it. */
+function shown(action: Action): object {
+  if ('bytes' in action && action.bytes instanceof Uint8Array) return { ...action, bytes: text(action.bytes) };
+  if (action.type === 'immediate-response')
+    return { ...action, response: { ...action.response, body: text(action.response.body) } };
+  if (action.type === 'reserve') {
+    const { buckets, ...demand } = action.demand;
+    return { type: 'reserve', demand: { ...demand, buckets: buckets.map(({ key }) => key) } };
+  }
+  if (action.type === 'extend') return { type: 'extend', output: action.output };
+  if (action.type === 'finish') {
+    const { outcome, settle } = action;
+    const record = Object.fromEntries(Object.entries(outcome).filter(([, value]) => value !== undefined));
+    return {
+      type: 'finish',
+      charge: settle?.charge,
+      outcome: { ...record, buckets: outcome.buckets.map(({ key }) => key) },
+    };
+  }
+  return action;
+}
+
+function text(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString();
+}
