@@ -44,6 +44,8 @@ export type Decision =
       readonly hold: Hold;
       readonly outputTokens: number;
       readonly views: readonly BucketView[];
+      /** Ids of `Shadow` quotas that would have refused; absent: none. */
+      readonly shadowRefused?: readonly string[];
     }
   | { readonly type: 'count-first' }
   | {

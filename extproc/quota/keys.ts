@@ -1,0 +1,108 @@
+/** From a request to the buckets that it draws on. Two requests share a bucket only if the quota and all values of its key are the same. */
+import { hash } from 'node:crypto';
+import type { KeyPart, Quota } from '../../contract/policy.ts';
+import type { BucketRef } from './store.ts';
+
+/** Longer values are hashed: it bounds the memory of a key that a client chooses. */
+const maxValueLength = 256;
+
+/** Values of these headers are credentials; they are hashed, so that none gets into the journal, a log line or a metric. */
+const secretHeaders: ReadonlySet<string> = new Set([
+  'authorization',
+  'proxy-authorization',
+  'x-api-key',
+  'api-key',
+  'cookie',
+]);
+
+export interface KeyFacts {
+  /** All values of a header, by its lower-case name. */
+  header(name: string): readonly string[];
+  /** As the client says it. */
+  readonly model: string;
+  /** `NAMESPACE/ROUTE`. */
+  readonly route: string;
+}
+
+export interface MissingKey {
+  readonly quota: Quota;
+  readonly part: KeyPart;
+  readonly why: 'missing' | 'empty' | 'several';
+}
+
+/** One bucket for each quota, or what is missing where `onMissingKey` says `Refuse`. With `Shared`, all requests without a key have one bucket together. */
+export function bucketsFor(
+  quotas: readonly Quota[],
+  facts: KeyFacts,
+): { readonly buckets: readonly BucketRef[] } | { readonly missing: MissingKey } {
+  const buckets: BucketRef[] = [];
+  for (const quota of quotas) {
+    const values: string[] = [];
+    let missing: MissingKey | undefined;
+    for (const part of quota.key) {
+      const value = partValue(part, facts);
+      if (typeof value === 'string') {
+        values.push(value);
+        continue;
+      }
+      missing = { quota, part, why: value.why };
+      if (quota.onMissingKey === 'Refuse') {
+        return { missing };
+      }
+    }
+    const ref = missing === undefined ? bucketRef(quota, values) : sharedBucketRef(quota);
+    if (!buckets.some((other) => other.key === ref.key)) {
+      buckets.push(ref);
+    }
+  }
+  return { buckets };
+}
+
+export function bucketRef(quota: Quota, values: readonly string[]): BucketRef {
+  let key = escaped(quota.id);
+  for (const value of values) {
+    key += `|${escaped(value)}`;
+  }
+  return { quota, key, values };
+}
+
+/** Its key has an escape that no value has. */
+function sharedBucketRef(quota: Quota): BucketRef {
+  return { quota, key: `${escaped(quota.id)}|\\shared`, values: [] };
+}
+
+function partValue(part: KeyPart, facts: KeyFacts): string | { readonly why: MissingKey['why'] } {
+  switch (part.type) {
+    case 'Model':
+      return bounded(facts.model);
+    case 'Route':
+      return facts.route;
+    case 'Header': {
+      const values = facts.header(part.name);
+      const [value] = values;
+      if (value === undefined) {
+        return { why: 'missing' };
+      }
+      if (values.length > 1) {
+        return { why: 'several' };
+      }
+      if (value === '') {
+        return { why: 'empty' };
+      }
+      return secretHeaders.has(part.name) ? hashed(value) : bounded(value);
+    }
+  }
+}
+
+/** A client that sends the hash itself in place of a value can only meet a bucket whose value it knows already. */
+function bounded(value: string): string {
+  return value.length <= maxValueLength ? value : hashed(value);
+}
+
+function hashed(value: string): string {
+  return `sha256:${hash('sha256', value, 'base64url')}`;
+}
+
+function escaped(value: string): string {
+  return value.includes('|') || value.includes('\\') ? value.replaceAll(/[|\\]/g, '\\$&') : value;
+}

@@ -1,0 +1,222 @@
+/**
+ * Who waits for holds of others. Extensions of open streams stand before admissions; within a line, who came first is answered first, and no later
+ * request passes it. A release looks at the head of a line only, so that each waiter costs a constant number of looks.
+ */
+import { Bucket, WindowState } from './bucket.ts';
+import { type Place, Waiter, WaiterQueue } from './queue.ts';
+import type { Cancel } from './store.ts';
+
+export interface LineOptions {
+  /** Requests that wait for one bucket, and for all together; one more is refused at once. */
+  readonly maxWaitingInLine: number;
+  readonly maxWaiting: number;
+  readonly nowMs: () => number;
+  /** Calls back once after `delayMs`; what it gives takes that back. */
+  readonly schedule: (delayMs: number, callback: () => void) => Cancel;
+  /** The callback of a waiting session threw: that must not hit the session whose release woke it. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** The least time between two looks at a line for the sake of the clock alone. */
+const minLookMs = 50;
+
+export class Lines {
+  private arrivals = 0;
+  private readonly options: LineOptions;
+  private readonly waiters = new Set<Waiter>();
+  /** The next look at the line of a bucket whose window changes with time. */
+  private readonly looks = new Map<Bucket, Cancel>();
+  /** Windows in which something was released. */
+  private readonly freed: WindowState[] = [];
+  private advancing = false;
+
+  constructor(options: LineOptions) {
+    this.options = options;
+  }
+
+  get waiting(): number {
+    return this.waiters.size;
+  }
+
+  arrive(): number {
+    return ++this.arrivals;
+  }
+
+  /** Puts it in line; undefined where there is no time or no room to wait, or nobody left who could release anything. */
+  wait(
+    place: Place,
+    arrival: number,
+    waitMs: number,
+    decide: Waiter['decide'],
+    giveUp: Waiter['giveUp'],
+  ): Waiter | undefined {
+    const { maxWaiting, maxWaitingInLine, schedule } = this.options;
+    if (waitMs <= 0 || this.waiting >= maxWaiting || (place.line?.size ?? 0) >= maxWaitingInLine) {
+      return undefined;
+    }
+    if (place instanceof WindowState && (place.line?.size ?? 0) + 1 >= place.openHolds) {
+      return undefined;
+    }
+    const waiter = new Waiter(arrival, decide, giveUp);
+    waiter.cancelTimer = schedule(waitMs, () => this.timeIsOver(waiter));
+    this.waiters.add(waiter);
+    this.put(waiter, place);
+    return waiter;
+  }
+
+  /** It is not to be answered any more. Those behind it may go on. */
+  cancel(waiter: Waiter): void {
+    const { place } = waiter;
+    if (place !== undefined) {
+      this.remove(waiter);
+      this.released(place);
+      this.advance();
+    }
+  }
+
+  /** Something was released there; `advance` looks at who waits for it. */
+  released(place: Place): void {
+    const window = place instanceof Bucket ? place.window : place instanceof WindowState ? place : undefined;
+    if (window !== undefined && (window.line !== undefined || window.bucket.line !== undefined)) {
+      this.freed.push(window);
+    }
+  }
+
+  /** Answers who can be answered now. Sessions may come back with new calls from within; those only add to the list. */
+  advance(): void {
+    if (this.advancing) {
+      return;
+    }
+    this.advancing = true;
+    try {
+      for (let window = this.freed.pop(); window !== undefined; window = this.freed.pop()) {
+        this.advanceWindow(window);
+      }
+    } finally {
+      this.advancing = false;
+    }
+  }
+
+  close(): void {
+    for (const waiter of this.waiters) {
+      waiter.cancelTimer?.();
+    }
+    this.waiters.clear();
+    for (const cancel of this.looks.values()) {
+      cancel();
+    }
+    this.looks.clear();
+  }
+
+  private advanceWindow(window: WindowState): void {
+    const { bucket } = window;
+    for (;;) {
+      while (this.advanceHead(window)) {
+        // Goes on with the next one.
+      }
+      const last = window.line?.last;
+      if (last === undefined || (window.line?.size ?? 0) < window.openHolds) {
+        break;
+      }
+      // All who have a share of what is left wait for each other: one has to end, so that the others get the rest.
+      this.answer(last, () => last.giveUp(this.options.nowMs()));
+    }
+    if (window.line === undefined && bucket.window === window) {
+      while (this.advanceHead(bucket)) {
+        // Goes on with the next one.
+      }
+    }
+  }
+
+  /** True: the head has left this line. */
+  private advanceHead(place: Place): boolean {
+    const waiter = place.line?.first;
+    if (waiter === undefined) {
+      return false;
+    }
+    const next = waiter.decide(this.options.nowMs());
+    if (typeof next === 'function') {
+      this.answer(waiter, next);
+      return true;
+    }
+    if (next === place) {
+      return false;
+    }
+    this.leave(waiter);
+    this.put(waiter, next);
+    return true;
+  }
+
+  private timeIsOver(waiter: Waiter): void {
+    const { place } = waiter;
+    if (place === undefined) {
+      return;
+    }
+    const nowMs = this.options.nowMs();
+    const next = waiter.decide(nowMs);
+    this.answer(waiter, typeof next === 'function' ? next : () => waiter.giveUp(nowMs));
+    this.released(place);
+    this.advance();
+  }
+
+  private answer(waiter: Waiter, say: () => void): void {
+    this.remove(waiter);
+    try {
+      say();
+    } catch (error) {
+      this.options.onError(error);
+    }
+  }
+
+  private put(waiter: Waiter, place: Place): void {
+    place.line ??= new WaiterQueue();
+    place.line.put(waiter);
+    waiter.place = place;
+    this.lookLater(place instanceof WindowState ? place.bucket : place);
+  }
+
+  private remove(waiter: Waiter): void {
+    waiter.cancelTimer?.();
+    this.waiters.delete(waiter);
+    this.leave(waiter);
+  }
+
+  private leave(waiter: Waiter): void {
+    const { place } = waiter;
+    if (place?.line !== undefined) {
+      place.line.remove(waiter);
+      if (place.line.size === 0) {
+        place.line = undefined;
+      }
+      waiter.place = undefined;
+    }
+  }
+
+  /** Where time alone makes room (the next window, a segment that leaves), no release wakes the line. */
+  private lookLater(place: Place): void {
+    if (!(place instanceof Bucket) || this.looks.has(place)) {
+      return;
+    }
+    const { window } = place;
+    const nowMs = this.options.nowMs();
+    const delayMs = window.sliding === undefined ? window.endMs - nowMs : window.sliding.segmentMs;
+    if (!Number.isFinite(delayMs)) {
+      return;
+    }
+    this.looks.set(
+      place,
+      this.options.schedule(Math.max(minLookMs, Math.min(delayMs, maxLookMs)), () => {
+        this.looks.delete(place);
+        place.roll(this.options.nowMs());
+        this.released(place);
+        this.advance();
+        if (place.line !== undefined || place.window.line !== undefined) {
+          this.lookLater(place);
+        }
+      }),
+    );
+  }
+}
+
+/** Timers of Node hold 31 bits of milliseconds; nobody waits so long. */
+const maxLookMs = 3_600_000;

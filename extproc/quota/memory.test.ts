@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  bound,
+  bucket,
+  charge,
+  demand,
+  extend,
+  granted,
+  lease,
+  lifetime,
+  minute,
+  noOutput,
+  quota,
+  reserve,
+  simulate,
+  slidingMinute,
+  startMs,
+} from './simulation.ts';
+import type { Decision } from './store.ts';
+
+const total = quota('TotalTokens', 1000);
+const requests = quota('Requests', 2, { window: minute });
+
+test('all buckets are drawn on, or none', () => {
+  const { store } = simulate();
+  const buckets = [bucket(requests), bucket(total)];
+  assert.equal(reserve(store, demand(buckets, startMs, 1001))?.type, 'refused');
+  assert.deepEqual(
+    store.view(buckets, startMs).map((view) => view.remaining),
+    [2, 1000],
+  );
+  granted(reserve(store, demand(buckets, startMs, 100, lease(50))));
+  assert.deepEqual(
+    store.view(buckets, startMs).map((view) => view.remaining),
+    [1, 850],
+  );
+});
+
+test('each type of limit counts its own tokens', () => {
+  const { store } = simulate();
+  const types = ['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens'] as const;
+  const buckets = types.map((type) => bucket(quota(type, 1000)));
+  const { hold } = granted(reserve(store, demand(buckets, startMs, 100, bound(50))));
+  const left = () => store.view(buckets, startMs).map((view) => view.remaining);
+  assert.deepEqual(left(), [999, 900, 950, 850]);
+  assert.deepEqual(store.settle(hold, charge(90, 20), startMs), []);
+  assert.deepEqual(left(), [999, 910, 980, 890]);
+});
+
+test('a hold is settled once', () => {
+  const { store } = simulate();
+  const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 1)));
+  store.settle(hold, charge(1, 0), startMs);
+  assert.throws(() => store.settle(hold, charge(1, 0), startMs), /settled already/);
+  assert.throws(() => extend(store, hold, lease(1), startMs), /settled already/);
+  assert.throws(() => store.settle({ id: 'x' }, charge(1, 0), startMs), /not of this store/);
+  assert.throws(() => reserve(store, demand([bucket(total)], startMs, Number.NaN)), /whole numbers/);
+});
+
+test('refusals say why, where, and when to come back', () => {
+  const refused = (decision: Decision | undefined) =>
+    decision?.type === 'refused' ? [decision.reason, decision.bucket.quota.id, decision.retryAfterMs] : decision;
+  const { store } = simulate();
+  assert.deepEqual(refused(reserve(store, demand([bucket(total)], startMs, 1001))), ['size', total.id, undefined]);
+  for (let count = 0; count < 2; count++) {
+    granted(reserve(store, demand([bucket(requests)], startMs + 1000, 0)));
+  }
+  assert.deepEqual(refused(reserve(store, demand([bucket(requests)], startMs + 1000, 0))), [
+    'spent',
+    requests.id,
+    59_000,
+  ]);
+  granted(reserve(store, demand([bucket(requests)], startMs + 60_000, 0)));
+
+  const forever = quota('InputTokens', 10, { window: lifetime });
+  store.settle(granted(reserve(store, demand([bucket(forever)], startMs, 6))).hold, charge(6, 0), startMs);
+  assert.deepEqual(refused(reserve(store, demand([bucket(forever)], startMs + 1e12, 5))), [
+    'spent',
+    forever.id,
+    undefined,
+  ]);
+
+  granted(reserve(store, demand([bucket(total)], startMs, 600)));
+  assert.deepEqual(refused(reserve(store, demand([bucket(total)], startMs, 600))), ['held', total.id, 1000]);
+});
+
+test('a sliding window lets go as time passes', () => {
+  const { store } = simulate();
+  const sliding = [bucket(quota('Requests', 2, { window: slidingMinute }))];
+  granted(reserve(store, demand(sliding, startMs, 0)));
+  granted(reserve(store, demand(sliding, startMs + 30_000, 0)));
+  const refusal = reserve(store, demand(sliding, startMs + 59_999, 0));
+  assert(refusal?.type === 'refused' && refusal.retryAfterMs !== undefined);
+  assert(refusal.retryAfterMs >= 1 && refusal.retryAfterMs <= 1001);
+  const later = startMs + 59_999 + refusal.retryAfterMs;
+  assert.equal(reserve(store, demand(sliding, later - 1, 0))?.type, 'refused');
+  granted(reserve(store, demand(sliding, later, 0)));
+  assert.equal(reserve(store, demand(sliding, later, 0))?.type, 'refused');
+});
+
+test('a bound holds what is asked, or what is left', () => {
+  const { store } = simulate();
+  const first = granted(reserve(store, demand([bucket(total)], startMs, 100, bound(500))));
+  assert.equal(first.outputTokens, 500);
+  assert.equal(granted(reserve(store, demand([bucket(total)], startMs, 100, bound(500, 200)))).outputTokens, 300);
+  assert.equal(reserve(store, demand([bucket(total)], startMs, 0, bound(1)))?.type, 'refused');
+});
+
+test('leases shrink as the end comes near, and streams share what is left', () => {
+  const { store } = simulate();
+  const buckets = [bucket(quota('OutputTokens', 100))];
+  const one = granted(reserve(store, demand(buckets, startMs, 0, lease(1000))));
+  const two = granted(reserve(store, demand(buckets, startMs, 0, lease(1000))));
+  assert.equal(one.outputTokens, 50);
+  assert.equal(two.outputTokens, 12);
+  assert.equal(extend(store, one.hold, lease(5), startMs), 5);
+  const grants: (number | undefined)[] = [];
+  for (let grant = extend(store, one.hold, lease(1000), startMs); grant; ) {
+    grants.push(grant);
+    grant = extend(store, one.hold, lease(1000), startMs);
+  }
+  assert.deepEqual(grants.slice(0, 3), [8, 6, 4]);
+  assert.equal(grants.at(-1), 1);
+  assert.equal(store.view(buckets, startMs)[0]?.remaining, 0);
+  assert.equal(extend(store, two.hold, lease(1000), startMs), 0);
+});
+
+test('input that is only bounded by its bytes is counted first where it matters', () => {
+  const { store } = simulate();
+  const buckets = [bucket(total)];
+  assert.equal(reserve(store, demand(buckets, startMs, 125, noOutput, false))?.type, 'granted');
+  assert.equal(reserve(store, demand(buckets, startMs, 125, noOutput, false))?.type, 'count-first');
+  assert.equal(reserve(store, demand(buckets, startMs, 5000, noOutput, false))?.type, 'count-first');
+  store.settle(granted(reserve(store, demand(buckets, startMs, 875))).hold, charge(1000, 0), startMs);
+  const refusal = reserve(store, demand(buckets, startMs, 5000, noOutput, false));
+  assert(refusal?.type === 'refused' && refusal.reason === 'spent');
+});
+
+test('an overdraft is told with its cause and paid back by the windows that follow', () => {
+  const { store } = simulate();
+  const buckets = [bucket(quota('OutputTokens', 100, { window: minute }))];
+  const { hold } = granted(reserve(store, demand(buckets, startMs, 0, bound(60))));
+  const overdrafts = store.settle(hold, { inputTokens: 0, outputTokens: 350, cause: 'bound_ignored' }, startMs);
+  assert.deepEqual(
+    overdrafts.map(({ tokens, cause }) => [tokens, cause]),
+    [[250, 'bound_ignored']],
+  );
+  const refusal = reserve(store, demand(buckets, startMs, 0, bound(1)));
+  assert(refusal?.type === 'refused');
+  assert.equal(refusal.retryAfterMs, 3 * 60_000);
+  assert.equal(reserve(store, demand(buckets, startMs + 60_000, 0, bound(1)))?.type, 'refused');
+  assert.equal(store.top(1, startMs + 60_000)[0]?.overdraft, 150);
+  assert.equal(reserve(store, demand(buckets, startMs + 120_000, 0, bound(1)))?.type, 'refused');
+  assert.equal(granted(reserve(store, demand(buckets, startMs + 180_000, 0, bound(1000)))).outputTokens, 50);
+
+  const idle = simulate().store;
+  const again = granted(reserve(idle, demand(buckets, startMs, 0, bound(60))));
+  idle.settle(again.hold, charge(0, 350), startMs);
+  assert.equal(granted(reserve(idle, demand(buckets, startMs + 180_000, 0, bound(1000)))).outputTokens, 50);
+});
+
+test('a request belongs to the window in which it was admitted', () => {
+  const { store } = simulate();
+  const buckets = [bucket(quota('OutputTokens', 100, { window: minute }))];
+  const { hold } = granted(reserve(store, demand(buckets, startMs, 0, bound(60))));
+  const next = startMs + 60_000;
+  assert.equal(store.view(buckets, next)[0]?.remaining, 100);
+  assert.equal(extend(store, hold, bound(1000), next), 40);
+  assert.equal(store.view(buckets, next)[0]?.remaining, 100);
+  assert.deepEqual(
+    store.settle(hold, charge(0, 130), next).map(({ tokens }) => tokens),
+    [30],
+  );
+  assert.equal(store.view(buckets, next)[0]?.remaining, 70);
+});
+
+test('a clock that goes back a little does not give a window anew', () => {
+  const { store } = simulate();
+  const buckets = [bucket(requests)];
+  granted(reserve(store, demand(buckets, startMs, 0)));
+  granted(reserve(store, demand(buckets, startMs - 1, 0)));
+  assert.equal(reserve(store, demand(buckets, startMs - 1, 0))?.type, 'refused');
+});
+
+test('Shadow counts past the limit and refuses nothing', () => {
+  const { store } = simulate();
+  const shadow = quota('Requests', 1, { mode: 'Shadow' });
+  const first = reserve(store, demand([bucket(shadow)], startMs, 0));
+  assert(first?.type === 'granted' && first.shadowRefused === undefined);
+  const second = reserve(store, demand([bucket(shadow)], startMs, 0));
+  assert(second?.type === 'granted');
+  assert.deepEqual(second.shadowRefused, [shadow.id]);
+  assert.equal(store.counts().shadowRefusals.get(shadow.id), 1);
+  assert.equal(store.top(1, startMs)[0]?.spent, 2);
+  assert.deepEqual(store.settle(second.hold, charge(5, 5), startMs), []);
+});
+
+test('the newest definition of a quota holds, for buckets that live too', () => {
+  const { store } = simulate();
+  const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 600, lease(10))));
+  const lower = quota('TotalTokens', 700);
+  assert.equal(reserve(store, demand([bucket(lower)], startMs, 200))?.type, 'refused');
+  // A session that began before still names the old one.
+  assert.equal(reserve(store, demand([bucket(total)], startMs, 200))?.type, 'refused');
+  assert.equal(extend(store, hold, bound(1000), startMs), 90);
+  store.settle(hold, charge(600, 0), startMs);
+  // Another unit of the calendar: what was spent stays. Another kind of window: it does not.
+  const daily = quota('TotalTokens', 700, { window: { type: 'Calendar', unit: 'Day', timeZone: 'UTC' } });
+  assert.equal(store.view([bucket(daily)], startMs)[0]?.remaining, 100);
+  const sliding = quota('TotalTokens', 700, { window: slidingMinute });
+  assert.equal(store.view([bucket(sliding)], startMs)[0]?.remaining, 700);
+});
+
+test('live keys are bounded; those with nothing left to remember make room', () => {
+  const { store } = simulate({ maxBuckets: 10 });
+  for (let team = 0; team < 10; team++) {
+    granted(reserve(store, demand([bucket(requests, `team-${team}`)], startMs, 0)));
+  }
+  const refusal = reserve(store, demand([bucket(requests, 'one more')], startMs, 0));
+  assert(refusal?.type === 'refused' && refusal.reason === 'keys');
+  granted(reserve(store, demand([bucket(requests, 'team-3')], startMs, 0)));
+  let refusals = 0;
+  for (let team = 0; team < 100; team++) {
+    const decision = reserve(store, demand([bucket(requests, `new-${team}`)], startMs + 60_000 * (team + 1), 0));
+    refusals += decision?.type === 'refused' ? 1 : 0;
+  }
+  assert(refusals <= 2, `${refusals}`);
+  assert(store.counts().buckets <= 10);
+});

@@ -1,0 +1,345 @@
+/**
+ * The ledger of one process: every bucket in memory, every change told to a journal. Demands come in, decisions and overdrafts go out.
+ * Nothing here blocks: requests that only holds of others stop stand in line (`line.ts`) and are answered as those holds are released.
+ */
+import { fixedNeed, weighAdmission, weighExtension } from './admit.ts';
+import { Bucket, drawsInput, drawsOutput, type WindowState } from './bucket.ts';
+import { Directory } from './directory.ts';
+import { cost, OpenHold, type Part } from './hold.ts';
+import { type LineOptions, Lines } from './line.ts';
+import type { Place } from './queue.ts';
+import type {
+  BucketRef,
+  BucketState,
+  BucketView,
+  Cancel,
+  Charge,
+  Decision,
+  Demand,
+  Hold,
+  OutputDemand,
+  Overdraft,
+  QuotaStore,
+} from './store.ts';
+import { bucketView, tightestBuckets } from './view.ts';
+
+export interface MemoryOptions extends LineOptions {
+  /** Keys that have something spent or held: a new one past it is refused. */
+  readonly maxBuckets: number;
+}
+
+export const memoryDefaults: MemoryOptions = {
+  maxBuckets: 100_000,
+  maxWaitingInLine: 1_000,
+  maxWaiting: 10_000,
+  nowMs: Date.now,
+  schedule: (delayMs, callback) => {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
+  onError: (error) => {
+    throw error;
+  },
+};
+
+/** Where changes are made to last. It is told what has changed and reads it when it is flushed, so only the last state of a tick is written. */
+export interface Journal {
+  window(window: WindowState): void;
+  windowGone(window: WindowState): void;
+  hold(hold: OpenHold): void;
+  quota(id: string, quota: BucketRef['quota'] | undefined): void;
+  flush(): void;
+  close(): void;
+}
+
+/** A client that was refused because of holds may ask again so soon. */
+const heldRetryMs = 1_000;
+
+type Refusal = Extract<Decision, { readonly type: 'refused' }>;
+
+export class MemoryStore implements QuotaStore {
+  readonly directory: Directory;
+  private readonly journal: Journal | undefined;
+  private readonly lines: Lines;
+  private holds = 0;
+  private windows: number;
+  private openHolds = 0;
+  private readonly shadowRefusals = new Map<string, number>();
+
+  /** `windowIds`: numbers up to it are taken by windows in the journal. */
+  constructor(options: MemoryOptions, journal: Journal | undefined, windowIds = 0) {
+    this.journal = journal;
+    this.windows = windowIds;
+    this.lines = new Lines(options);
+    this.directory = new Directory(
+      {
+        newWindowId: () => ++this.windows,
+        changed: (window) => journal?.window(window),
+        ended: (window) => this.drop(window),
+        redefined: (id, quota) => journal?.quota(id, quota),
+      },
+      options.maxBuckets,
+    );
+  }
+
+  reserve(demand: Demand, done: (decision: Decision) => void): Cancel {
+    checkTokens(demand.inputTokens, demand.output.want, demand.output.least);
+    const arrival = this.lines.arrive();
+    const decision = this.decide(demand, arrival, demand.atMs);
+    if (!(decision instanceof Bucket)) {
+      done(decision);
+      return nothing;
+    }
+    let blockedBy = decision;
+    const refuse = (atMs: number) => done(this.refusal(demand, atMs, 'held', blockedBy.ref, heldRetryMs));
+    const again = (atMs: number): (() => void) | Place => {
+      const next = this.decide(demand, arrival, atMs);
+      if (next instanceof Bucket) {
+        blockedBy = next;
+        return next;
+      }
+      return () => done(next);
+    };
+    const buckets = demand.buckets.map((ref) => this.directory.find(ref, demand.atMs));
+    const waiter = this.lines.wait(decision, arrival, queueTimeoutMs(buckets), again, refuse);
+    if (waiter === undefined) {
+      refuse(demand.atMs);
+      return nothing;
+    }
+    return () => this.lines.cancel(waiter);
+  }
+
+  extend(hold: Hold, output: OutputDemand, atMs: number, done: (outputTokens: number) => void): Cancel {
+    const open = own(hold);
+    checkTokens(output.want, output.least, 0);
+    if (open.settled || open.waiter !== undefined) {
+      throw new Error(`invariant: hold ${hold.id} is ${open.settled ? 'settled' : 'being extended'} already`);
+    }
+    const arrival = this.lines.arrive();
+    const verdict = output.mode === 'none' ? 0 : this.decideExtension(open, output, arrival, atMs);
+    if (typeof verdict === 'number') {
+      done(verdict);
+      return nothing;
+    }
+    const answer = (outputTokens: number) => {
+      open.waiter = undefined;
+      done(outputTokens);
+    };
+    const again = (atMs: number): (() => void) | Place => {
+      const next = this.decideExtension(open, output, arrival, atMs);
+      return typeof next === 'number' ? () => answer(next) : next;
+    };
+    const waitMs = queueTimeoutMs(open.parts.map(({ window }) => window.bucket));
+    open.waiter = this.lines.wait(verdict, arrival, waitMs, again, () => answer(0));
+    if (open.waiter === undefined) {
+      done(0);
+      return nothing;
+    }
+    return () => this.stopWaiting(open);
+  }
+
+  settle(hold: Hold, charge: Charge, atMs: number): readonly Overdraft[] {
+    const open = own(hold);
+    checkTokens(charge.inputTokens, charge.outputTokens, 0);
+    if (open.settled) {
+      throw new Error(`invariant: hold ${hold.id} is settled already`);
+    }
+    this.stopWaiting(open);
+    open.release();
+    this.openHolds--;
+    const overdrafts: Overdraft[] = [];
+    for (const part of open.parts) {
+      const { bucket } = part.window;
+      const tokens = this.charge(part.window, cost(part, charge), atMs);
+      if (tokens > 0 && bucket.enforced) {
+        overdrafts.push({ bucket: bucket.ref, tokens, cause: charge.cause });
+      }
+    }
+    this.journal?.hold(open);
+    for (const { window } of open.parts) {
+      this.lines.released(window);
+      if (window !== window.bucket.window) {
+        this.drop(window);
+      }
+    }
+    this.lines.advance();
+    return overdrafts;
+  }
+
+  view(buckets: readonly BucketRef[], atMs: number): readonly BucketView[] {
+    return buckets.map((ref) => bucketView(ref, this.directory.find(ref, atMs), atMs));
+  }
+
+  flush(): void {
+    this.journal?.flush();
+  }
+
+  top(count: number, atMs: number): readonly BucketState[] {
+    return tightestBuckets(this.directory.buckets.values(), count, atMs);
+  }
+
+  /** Sizes for gauges, and refusals that `Shadow` quotas would have made, by quota. */
+  counts() {
+    return {
+      buckets: this.directory.buckets.size,
+      openHolds: this.openHolds,
+      waiting: this.lines.waiting,
+      shadowRefusals: this.shadowRefusals as ReadonlyMap<string, number>,
+    };
+  }
+
+  close(): void {
+    this.lines.close();
+    this.journal?.close();
+  }
+
+  private decide(demand: Demand, arrival: number, atMs: number): Decision | Bucket {
+    const buckets = this.directory.open(demand.buckets, atMs);
+    if ('key' in buckets) {
+      return this.refusal(demand, atMs, 'keys', buckets, heldRetryMs);
+    }
+    const verdict = weighAdmission(buckets, demand, atMs);
+    switch (verdict.type) {
+      case 'fits':
+        return passing(buckets, arrival) ?? this.admit(buckets, demand, verdict.outputTokens, atMs);
+      case 'held':
+        return verdict.bucket;
+      case 'count-first':
+        return verdict;
+      case 'refused':
+        return this.refusal(demand, atMs, verdict.reason, verdict.bucket.ref, verdict.retryAfterMs);
+    }
+  }
+
+  /** Grants at once where it can: 0, the budget ends; a window, holds of others have what is left of it. */
+  private decideExtension(hold: OpenHold, output: OutputDemand, arrival: number, atMs: number): number | WindowState {
+    for (const { window } of hold.parts) {
+      window.sliding?.expire(atMs);
+    }
+    const verdict = weighExtension(hold.parts, output);
+    if (typeof verdict !== 'number' || verdict === 0) {
+      return verdict;
+    }
+    const ahead = hold.parts.find(
+      (part) => part.drawsOutput && part.window.bucket.enforced && isAhead(part.window, arrival),
+    );
+    if (ahead !== undefined) {
+      return ahead.window;
+    }
+    hold.grow(verdict);
+    this.journal?.hold(hold);
+    return verdict;
+  }
+
+  private stopWaiting(hold: OpenHold): void {
+    const { waiter } = hold;
+    if (waiter !== undefined) {
+      hold.waiter = undefined;
+      this.lines.cancel(waiter);
+    }
+  }
+
+  private admit(buckets: readonly Bucket[], demand: Demand, outputTokens: number, atMs: number): Decision {
+    const shadowRefused = this.shadowsThatRefuse(buckets, demand);
+    const parts: Part[] = [];
+    for (const bucket of buckets) {
+      const { window } = bucket;
+      const { type } = bucket.definition.quota.limit;
+      if (type === 'Requests') {
+        window.charge(1, atMs);
+        this.journal?.window(window);
+        continue;
+      }
+      const part = { window, held: 0, drawsInput: drawsInput(type), drawsOutput: drawsOutput(type) };
+      part.held = cost(part, { inputTokens: demand.inputTokens, outputTokens, cause: 'in_flight' });
+      parts.push(part);
+    }
+    const hold = new OpenHold(demand.id, ++this.holds, parts, demand.output.mode === 'lease');
+    this.openHolds++;
+    this.journal?.hold(hold);
+    const views = buckets.map((bucket) => bucketView(bucket.ref, bucket, atMs));
+    const decision = { type: 'granted', hold, outputTokens, views } as const;
+    return shadowRefused === undefined ? decision : { ...decision, shadowRefused };
+  }
+
+  private shadowsThatRefuse(buckets: readonly Bucket[], demand: Demand): readonly string[] | undefined {
+    let refused: string[] | undefined;
+    for (const bucket of buckets) {
+      const { quota } = bucket.definition;
+      const { output } = demand;
+      const least = drawsOutput(quota.limit.type) && output.mode !== 'none' ? output.least : 0;
+      const need = fixedNeed(bucket, demand.inputTokens) + least;
+      if (quota.mode === 'Shadow' && need > bucket.limit - bucket.window.used - bucket.window.held) {
+        refused ??= [];
+        refused.push(quota.id);
+        this.shadowRefusals.set(quota.id, (this.shadowRefusals.get(quota.id) ?? 0) + 1);
+      }
+    }
+    return refused;
+  }
+
+  private refusal(
+    demand: Demand,
+    atMs: number,
+    reason: Refusal['reason'],
+    bucket: BucketRef,
+    retryAfterMs: number | undefined,
+  ): Refusal {
+    const refused = { type: 'refused', reason, bucket, views: this.view(demand.buckets, atMs) } as const;
+    return retryAfterMs === undefined ? refused : { ...refused, retryAfterMs };
+  }
+
+  /** Gives by how much the charge passed the limit. */
+  private charge(window: WindowState, tokens: number, atMs: number): number {
+    if (tokens === 0) {
+      return 0;
+    }
+    window.bucket.roll(atMs);
+    const over = window.charge(tokens, atMs);
+    this.journal?.window(window);
+    window.bucket.handOn(window, over);
+    return over;
+  }
+
+  /** It has ended; holds that are open keep it. */
+  private drop(window: WindowState): void {
+    if (window.openHolds === 0) {
+      this.journal?.windowGone(window);
+    }
+  }
+}
+
+const nothing: Cancel = () => {};
+
+/** The bucket in which an admission that fits would pass others that came before. */
+function passing(buckets: readonly Bucket[], arrival: number): Bucket | undefined {
+  return buckets.find((bucket) => bucket.enforced && (bucket.window.line !== undefined || isAhead(bucket, arrival)));
+}
+
+function isAhead({ line }: Place, arrival: number): boolean {
+  return line?.first !== undefined && line.first.arrival < arrival;
+}
+
+function own(hold: Hold): OpenHold {
+  if (!(hold instanceof OpenHold)) {
+    throw new Error(`invariant: hold ${hold.id} is not of this store`);
+  }
+  return hold;
+}
+
+/** The smallest of the quotas whose holds a request may have to wait for. Requests are never held, they are spent at once. */
+function queueTimeoutMs(buckets: readonly (Bucket | undefined)[]): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (const bucket of buckets) {
+    if (bucket?.enforced && bucket.definition.quota.limit.type !== 'Requests') {
+      least = Math.min(least, bucket.definition.quota.queueTimeoutMs);
+    }
+  }
+  return Number.isFinite(least) ? least : 0;
+}
+
+function checkTokens(one: number, two: number, three: number): void {
+  if (!(one >= 0 && two >= 0 && three >= 0 && Number.isSafeInteger(one + two + three))) {
+    throw new Error('invariant: tokens are whole numbers, not below 0');
+  }
+}

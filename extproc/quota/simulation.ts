@@ -1,0 +1,115 @@
+/** For tests: a clock and timers that move only when told, and quotas with sensible defaults. */
+import type { LimitType, Quota, Window } from '../../contract/policy.ts';
+import { bucketRef } from './keys.ts';
+import { type Journal, type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
+import type { BucketRef, Decision, Demand, Hold, OutputDemand } from './store.ts';
+
+export const startMs = Date.parse('2026-11-22T10:00:00Z');
+
+export class SimulatedTime {
+  nowMs = startMs;
+  private readonly timers = new Set<{ readonly atMs: number; readonly callback: () => void }>();
+
+  readonly schedule = (delayMs: number, callback: () => void) => {
+    const timer = { atMs: this.nowMs + delayMs, callback };
+    this.timers.add(timer);
+    return () => {
+      this.timers.delete(timer);
+    };
+  };
+
+  get pending(): number {
+    return this.timers.size;
+  }
+
+  pass(ms: number): void {
+    const untilMs = this.nowMs + ms;
+    for (;;) {
+      const next = [...this.timers].filter((timer) => timer.atMs <= untilMs).sort((a, b) => a.atMs - b.atMs)[0];
+      if (next === undefined) {
+        break;
+      }
+      this.timers.delete(next);
+      this.nowMs = Math.max(this.nowMs, next.atMs);
+      next.callback();
+    }
+    this.nowMs = untilMs;
+  }
+}
+
+export function simulate(options: Partial<MemoryOptions> = {}, journal?: Journal) {
+  const time = new SimulatedTime();
+  const store = new MemoryStore(
+    { ...memoryDefaults, nowMs: () => time.nowMs, schedule: time.schedule, ...options },
+    journal,
+  );
+  return { time, store };
+}
+
+export const minute: Window = { type: 'Calendar', unit: 'Minute', timeZone: 'UTC' };
+export const hour: Window = { type: 'Calendar', unit: 'Hour', timeZone: 'UTC' };
+export const slidingMinute: Window = { type: 'Sliding', durationMs: 60_000 };
+export const lifetime: Window = { type: 'Lifetime' };
+
+export function quota(type: LimitType, amount: number, more: Partial<Quota> = {}): Quota {
+  return {
+    id: `default/teams/${type}`,
+    limit: { type, amount },
+    window: hour,
+    key: [{ type: 'Header', name: 'x-team' }],
+    onMissingKey: 'Refuse',
+    mode: 'Enforce',
+    queueTimeoutMs: 0,
+    unbounded: 'Refuse',
+    ...more,
+  };
+}
+
+export function bucket(of: Quota, team = 'a'): BucketRef {
+  return bucketRef(of, [team]);
+}
+
+export const noOutput: OutputDemand = { mode: 'none', want: 0, least: 0 };
+export const lease = (want: number, least = 1): OutputDemand => ({ mode: 'lease', want, least });
+export const bound = (want: number, least = 1): OutputDemand => ({ mode: 'bound', want, least });
+
+let demands = 0;
+
+export function demand(
+  buckets: readonly BucketRef[],
+  atMs: number,
+  inputTokens: number,
+  output: OutputDemand = noOutput,
+  inputCounted = true,
+): Demand {
+  return { id: `request-${++demands}`, atMs, buckets, inputTokens, inputCounted, output, kind: 'admission' };
+}
+
+/** The decision where it comes at once. */
+export function reserve(store: MemoryStore, asked: Demand): Decision | undefined {
+  let decision: Decision | undefined;
+  store.reserve(asked, (answer) => {
+    decision = answer;
+  });
+  return decision;
+}
+
+export function granted(decision: Decision | undefined): { readonly hold: Hold; readonly outputTokens: number } {
+  if (decision?.type !== 'granted') {
+    throw new Error(`not granted: ${JSON.stringify(decision)}`);
+  }
+  return decision;
+}
+
+/** What was granted on top, where it comes at once. */
+export function extend(store: MemoryStore, hold: Hold, output: OutputDemand, atMs: number): number | undefined {
+  let tokens: number | undefined;
+  store.extend(hold, output, atMs, (answer) => {
+    tokens = answer;
+  });
+  return tokens;
+}
+
+export function charge(inputTokens: number, outputTokens: number) {
+  return { inputTokens, outputTokens, cause: 'in_flight' } as const;
+}

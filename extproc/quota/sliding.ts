@@ -1,0 +1,72 @@
+/** The sum of a sliding window, kept in segments: never below what was really charged in the window, at most one segment's length behind it. */
+
+/** The sum is at most 1/60 of the window's length too old; a bucket keeps at most 62 pairs of numbers. */
+export const segmentsPerWindow = 60;
+
+export class SlidingSum {
+  readonly durationMs: number;
+  readonly segmentMs: number;
+  sum = 0;
+  /** Ascending; segment n holds the instants from n × segmentMs up to (n + 1) × segmentMs. */
+  readonly numbers: number[] = [];
+  readonly amounts: number[] = [];
+
+  constructor(durationMs: number) {
+    this.durationMs = durationMs;
+    this.segmentMs = Math.max(1, Math.ceil(durationMs / segmentsPerWindow));
+  }
+
+  /** Charges at `atMs`; a clock that went back charges the newest segment. Gives the segment's number. */
+  add(atMs: number, amount: number): number {
+    const number = Math.max(Math.floor(atMs / this.segmentMs), this.numbers.at(-1) ?? 0);
+    this.set(number, amount, true);
+    return number;
+  }
+
+  /** Sets (or adds to) a segment that is not older than the newest one. */
+  set(number: number, amount: number, onTop = false): void {
+    const last = this.numbers.length - 1;
+    if (last >= 0 && this.numbers[last] === number) {
+      this.sum += onTop ? amount : amount - (this.amounts[last] ?? 0);
+      this.amounts[last] = onTop ? (this.amounts[last] ?? 0) + amount : amount;
+      return;
+    }
+    this.numbers.push(number);
+    this.amounts.push(amount);
+    this.sum += amount;
+  }
+
+  /** Lets go of segments that lie wholly before the window that ends at `atMs`. */
+  expire(atMs: number): void {
+    while (this.numbers.length > 0 && this.leavesAtMs(0) <= atMs) {
+      this.numbers.shift();
+      this.sum -= this.amounts.shift() ?? 0;
+    }
+  }
+
+  /** When the nth segment that is kept leaves the window. */
+  leavesAtMs(nth: number): number {
+    return ((this.numbers[nth] ?? 0) + 1) * this.segmentMs + this.durationMs;
+  }
+
+  /** When so much has left that at most `amount` remains. */
+  fallsToAtMs(amount: number, atMs: number): number {
+    let sum = this.sum;
+    for (let nth = 0; nth < this.numbers.length && sum > amount; nth++) {
+      sum -= this.amounts[nth] ?? 0;
+      if (sum <= amount) {
+        return this.leavesAtMs(nth);
+      }
+    }
+    return atMs;
+  }
+
+  /** The same charges under another duration; each one moves to the end of its old segment, so none leaves too early. */
+  under(durationMs: number): SlidingSum {
+    const other = new SlidingSum(durationMs);
+    for (const [nth, number] of this.numbers.entries()) {
+      other.set(Math.floor(((number + 1) * this.segmentMs - 1) / other.segmentMs), this.amounts[nth] ?? 0, true);
+    }
+    return other;
+  }
+}
