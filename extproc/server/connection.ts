@@ -1,0 +1,302 @@
+/** One connection of the peer: its socket, what came and was not read yet, and which streams may send. */
+
+import type { Socket } from 'node:net';
+import { HEALTH_NOT_SERVING, HEALTH_SERVING, RESPONSE_HEADERS, TABLE_SIZE_ZERO, TRAILERS_OK } from './answers.ts';
+import { FrameReader } from './frame-reader.ts';
+import * as h2 from './frames.ts';
+import { MalformedHeaders } from './hpack.ts';
+import { FLUSH_BYTES, LINGER_MS, MAX_CONTROL_BYTES } from './limits.ts';
+import type { Outbound } from './outbound.ts';
+import { Output } from './output.ts';
+import { Protocol, type ProtocolHost } from './protocol.ts';
+import type { Shared } from './shared.ts';
+import type { Stream } from './stream.ts';
+import type { Flushable, Task } from './turn.ts';
+
+/** What one stream may send before the next has its turn. */
+const QUANTUM_BYTES = 64 * 1024;
+
+export class Connection implements ProtocolHost, Flushable, Task {
+  readonly shared: Shared;
+  readonly output: Output = new Output();
+  sendWindowBytes = h2.DEFAULT_WINDOW_BYTES;
+  initialSendWindowBytes = h2.DEFAULT_WINDOW_BYTES;
+  owesTableSizeUpdate = false;
+  suspended: Stream | undefined;
+  private readonly socket: Socket;
+  private readonly gone: (connection: Connection) => void;
+  private readonly reader = new FrameReader();
+  private readonly protocol: Protocol;
+  /** What came and has not been read, because a turn was over. The socket is paused meanwhile. */
+  private backlog: Buffer[] = [];
+  /** Streams that have unsent bytes or an end to send; and those of them that their own window does not stop. */
+  private readonly waiting = new Set<Outbound>();
+  private readonly ready = new Set<Outbound>();
+  /** The kernel has not taken all that it was given. */
+  private blocked = false;
+  private touched = false;
+  /** `proceed` is going to be called. */
+  private listed = false;
+  private deaf = false;
+  private dead = false;
+  private draining = false;
+  private drainSeen = false;
+  private closeAfterFlush = false;
+
+  constructor(socket: Socket, shared: Shared, gone: (connection: Connection) => void) {
+    this.socket = socket;
+    this.shared = shared;
+    this.gone = gone;
+    this.protocol = new Protocol(this);
+    socket.setNoDelay(true);
+    socket.on('data', (bytes: Buffer) => this.receive(bytes));
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.lost());
+    this.greet();
+  }
+
+  get writable(): boolean {
+    return !this.blocked && this.output.bytes < FLUSH_BYTES;
+  }
+
+  get paused(): boolean {
+    return this.shared.turn.over || this.suspended !== undefined || this.deaf;
+  }
+
+  get unacceptedBytes(): number {
+    return this.output.bytes + this.socket.writableLength;
+  }
+
+  touch(): void {
+    if (this.touched) return;
+    this.touched = true;
+    this.shared.turn.flushLater(this);
+  }
+
+  enqueue(stream: Outbound): void {
+    this.waiting.add(stream);
+    this.ready.add(stream);
+    this.touch();
+  }
+
+  dequeue(stream: Outbound): void {
+    this.waiting.delete(stream);
+    this.ready.delete(stream);
+  }
+
+  wake(stream?: Stream): void {
+    if (this.waiting.size === 0) return;
+    if (stream === undefined) for (const each of this.waiting) this.ready.add(each);
+    else if (this.waiting.has(stream)) this.ready.add(stream);
+    this.touch();
+  }
+
+  headers(frame: Buffer, streamId: number): void {
+    if (this.owesTableSizeUpdate) {
+      this.owesTableSizeUpdate = false;
+      const payload = Buffer.concat([Buffer.from([TABLE_SIZE_ZERO]), frame.subarray(h2.FRAME_HEADER_BYTES)]);
+      this.output.frame(h2.frame(h2.HEADERS, frame[4]!, 0, payload), streamId);
+    } else this.output.frame(frame, streamId);
+    this.touch();
+  }
+
+  forget(stream: Stream): void {
+    this.dequeue(stream);
+    if (!this.protocol.forget(stream)) return;
+    this.shared.openStreams--;
+    this.finishDraining();
+  }
+
+  /** The stream that has the most unsent. */
+  largest(): Stream | undefined {
+    let largest: Outbound | undefined;
+    for (const stream of this.waiting) {
+      if (largest === undefined || stream.unsentBytes > largest.unsentBytes) largest = stream;
+    }
+    return largest === undefined ? undefined : this.protocol.streams.get(largest.id);
+  }
+
+  /** Asks the peer to open no more streams, and closes when the last one has ended. */
+  drain(): void {
+    this.draining = true;
+    this.goAway(h2.NO_ERROR, h2.MAX_STREAM_ID);
+    const at = this.output.claim(h2.FRAME_HEADER_BYTES + 8);
+    const payload = h2.writeFrameHeader(this.output.buffer, at, 8, h2.PING, 0, 0);
+    this.output.buffer.fill(0, payload, payload + 8);
+    this.touch();
+  }
+
+  /** What the peer opened before it saw the request to stop has come when it answers the PING that followed. */
+  pingAcknowledged(): void {
+    this.drainSeen = this.draining;
+    this.finishDraining();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  answerHealthCheck(streamId: number): void {
+    this.headers(RESPONSE_HEADERS, streamId);
+    const answer = this.shared.serving() ? HEALTH_SERVING : HEALTH_NOT_SERVING;
+    const at = this.output.claimData(streamId, answer.length, h2.DEFAULT_FRAME_BYTES);
+    this.output.buffer.set(answer, at);
+    this.sendWindowBytes -= answer.length;
+    this.headers(TRAILERS_OK, streamId);
+  }
+
+  /** Goes on with what was left when a turn was over. */
+  proceed(): void {
+    this.listed = false;
+    if (this.dead) {
+      this.abandonStreams();
+      return;
+    }
+    this.suspended?.proceed();
+    while (this.backlog.length > 0 && !this.paused) {
+      const bytes = this.backlog[0]!;
+      const at = this.read(bytes);
+      if (at === bytes.length) this.backlog.shift();
+      else this.backlog[0] = bytes.subarray(at);
+    }
+    if (this.deaf) this.backlog = [];
+    else if (this.backlog.length > 0 || this.suspended !== undefined) this.proceedLater();
+    else this.socket.resume();
+  }
+
+  flush(): void {
+    this.touched = false;
+    if (this.dead) return;
+    const pumped = this.ready.size > 0 ? this.pump() : undefined;
+    if (this.output.bytes > 0) {
+      this.shared.counters.bytesSent += this.output.bytes;
+      this.output.flush(this.socket, this.accepted);
+      this.blocked = this.socket.writableLength > 0;
+    }
+    if (this.closeAfterFlush) {
+      this.socket.setTimeout(LINGER_MS, () => this.socket.destroy());
+      this.socket.end();
+    } else if (this.socket.writableLength > FLUSH_BYTES * 2 + MAX_CONTROL_BYTES) {
+      this.shared.log.warn({ bytes: this.socket.writableLength }, 'ext_proc peer does not read');
+      this.socket.destroy();
+    }
+    if (this.ready.size > 0 && this.writable && this.sendWindowBytes > 0) this.touch();
+    if (pumped !== undefined) for (const stream of pumped) this.protocol.streams.get(stream.id)?.notifyDrained();
+  }
+
+  discard(): void {
+    this.touched = false;
+    this.output.discard();
+    this.deaf = true;
+    this.socket.destroy();
+  }
+
+  private greet(): void {
+    const { limits } = this.shared;
+    const settings = h2.settingsPayload([
+      [h2.SETTINGS_HEADER_TABLE_SIZE, 0],
+      [h2.SETTINGS_MAX_CONCURRENT_STREAMS, limits.maxConcurrentStreams],
+      [h2.SETTINGS_INITIAL_WINDOW_SIZE, limits.streamWindowBytes],
+      [h2.SETTINGS_MAX_HEADER_LIST_SIZE, limits.maxHeaderBlockBytes],
+    ]);
+    this.output.frame(h2.frame(h2.SETTINGS, 0, 0, settings), 0);
+    this.output.number(h2.WINDOW_UPDATE, 0, limits.connectionWindowBytes - h2.DEFAULT_WINDOW_BYTES);
+    this.touch();
+  }
+
+  private receive(bytes: Buffer): void {
+    this.shared.counters.bytesReceived += bytes.length;
+    if (this.deaf) return;
+    const at = this.backlog.length === 0 ? this.read(bytes) : 0;
+    if (this.deaf || (at === bytes.length && this.suspended === undefined)) return;
+    this.backlog.push(at === 0 ? bytes : bytes.subarray(at));
+    this.socket.pause();
+    this.proceedLater();
+  }
+
+  private proceedLater(): void {
+    if (this.listed) return;
+    this.listed = true;
+    this.shared.turn.later(this);
+  }
+
+  private read(bytes: Buffer): number {
+    try {
+      return this.reader.read(bytes, 0, this.protocol);
+    } catch (error) {
+      this.breakOff(error);
+      return bytes.length;
+    }
+  }
+
+  /** The peer broke the protocol: it is told, and the connection closed. */
+  private breakOff(error: unknown): void {
+    this.deaf = true;
+    this.shared.counters.connectionErrors++;
+    const code = error instanceof h2.ConnectionError ? error.code : h2.COMPRESSION_ERROR;
+    if (error instanceof h2.ConnectionError || error instanceof MalformedHeaders) {
+      this.shared.log.warn({ code, reason: error.message }, 'ext_proc peer broke the protocol');
+    } else this.shared.log.error({ err: error }, 'ext_proc connection failed');
+    this.goAway(code, this.protocol.lastStreamId);
+    this.closeAfterFlush = true;
+  }
+
+  private goAway(code: number, lastStreamId: number): void {
+    const at = this.output.claim(h2.FRAME_HEADER_BYTES + 8);
+    const { buffer } = this.output;
+    const payload = h2.writeFrameHeader(buffer, at, 8, h2.GOAWAY, 0, 0);
+    h2.writeUint32(buffer, h2.writeUint32(buffer, payload, lastStreamId), code);
+    this.touch();
+  }
+
+  private finishDraining(): void {
+    if (!this.drainSeen || this.protocol.streams.size > 0 || this.closeAfterFlush) return;
+    this.goAway(h2.NO_ERROR, this.protocol.lastStreamId);
+    this.closeAfterFlush = true;
+  }
+
+  /** Round robin over the streams that may send; returns those that sent. */
+  private pump(): readonly Outbound[] {
+    const pumped: Outbound[] = [];
+    const stopped: Outbound[] = [];
+    for (const stream of this.ready) {
+      if (!this.writable) break;
+      this.ready.delete(stream);
+      pumped.push(stream);
+      if (stream.pump(QUANTUM_BYTES)) {
+        if (this.sendWindowBytes > 0) this.ready.add(stream);
+        else stopped.push(stream);
+      } else if (stream.unsentBytes === 0) this.waiting.delete(stream);
+    }
+    for (const stream of stopped) this.ready.add(stream);
+    return pumped;
+  }
+
+  private readonly accepted = (): void => {
+    if (!this.blocked || this.socket.writableLength > 0) return;
+    this.blocked = false;
+    if (this.ready.size > 0) this.touch();
+  };
+
+  private lost(): void {
+    this.dead = true;
+    this.deaf = true;
+    this.backlog = [];
+    this.output.discard();
+    this.abandonStreams();
+  }
+
+  /** Thousands of them may have to settle: as long as a turn lasts at a time. */
+  private abandonStreams(): void {
+    const { turn } = this.shared;
+    for (const stream of this.protocol.streams.values()) {
+      if (turn.over) {
+        this.proceedLater();
+        return;
+      }
+      turn.spend(0);
+      stream.abandon();
+    }
+    this.gone(this);
+  }
+}

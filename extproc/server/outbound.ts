@@ -1,0 +1,236 @@
+/** The answering half of a stream: writes answers into the connection's output while the peer's windows allow it, and keeps what they do not allow. */
+
+import { RESPONSE_AND_TRAILERS_OK, RESPONSE_HEADERS, TRAILERS_OK } from './answers.ts';
+import { PREFIX_BYTES } from './assembler.ts';
+import type { BodyAnswer, HeadersAnswer, TrailersAnswer } from './encode.ts';
+import * as encode from './encode.ts';
+import type { Exchange, HeaderMutation, ImmediateResponse } from './exchange.ts';
+import { DEFAULT_FRAME_BYTES, MAX_WINDOW_BYTES, writeUint32 } from './frames.ts';
+import { HIGH_MARK_BYTES, LOW_MARK_BYTES } from './limits.ts';
+import type { Output } from './output.ts';
+import { SendQueue } from './send-queue.ts';
+import type { Shared } from './shared.ts';
+import type { Stream } from './stream.ts';
+
+/** What a stream needs of its connection. */
+export interface StreamHost {
+  readonly shared: Shared;
+  readonly output: Output;
+  /** The peer's window for the connection, and the one that its streams begin with. */
+  sendWindowBytes: number;
+  readonly initialSendWindowBytes: number;
+  /** The socket takes more in this turn. */
+  readonly writable: boolean;
+  /** Nothing more is handed to streams in this turn. */
+  readonly paused: boolean;
+  /** The stream whose message is handed on in pieces: all others wait for it. */
+  suspended: Stream | undefined;
+  /** There is output: it is flushed at the end of the turn. */
+  touch(): void;
+  /** The stream has something to send that had to wait. */
+  enqueue(stream: Outbound): void;
+  dequeue(stream: Outbound): void;
+  headers(frame: Buffer, streamId: number): void;
+  /** The stream has nothing more to send or to receive. */
+  forget(stream: Outbound): void;
+}
+
+const NO_BODY = new Uint8Array(0);
+
+export abstract class Outbound implements Exchange {
+  readonly id: number;
+  protected readonly host: StreamHost;
+  /** No answer is taken any more: it would come after `end` or after `closed`. */
+  protected mute = false;
+  /** The trailers have been written. */
+  protected finished = false;
+  private ended = false;
+  private headersSent = false;
+  private wasHigh = false;
+  /** The peer's window is its initial window plus this. */
+  private windowBalance = 0;
+  private queue: SendQueue | undefined;
+  /** The buffer in which `message` has made room. */
+  private target: Buffer;
+
+  constructor(id: number, host: StreamHost) {
+    this.id = id;
+    this.host = host;
+    this.target = host.output.buffer;
+  }
+
+  abstract abort(): void;
+  abstract pause(): void;
+  abstract resume(): void;
+
+  get unsentBytes(): number {
+    return this.queue === undefined ? 0 : this.queue.bytes;
+  }
+
+  requestHeaders(mutation: HeaderMutation): void {
+    this.headersAnswer(encode.REQUEST_HEADERS_ANSWER, mutation);
+  }
+
+  requestBody(bytes: Uint8Array, endOfStream: boolean): void {
+    this.bodyAnswer(encode.REQUEST_BODY_ANSWER, bytes, endOfStream);
+  }
+
+  requestTrailers(): void {
+    this.trailersAnswer(encode.REQUEST_TRAILERS_ANSWER);
+  }
+
+  responseHeaders(mutation: HeaderMutation): void {
+    this.headersAnswer(encode.RESPONSE_HEADERS_ANSWER, mutation);
+  }
+
+  responseBody(bytes: Uint8Array, endOfStream: boolean): void {
+    this.bodyAnswer(encode.RESPONSE_BODY_ANSWER, bytes, endOfStream);
+  }
+
+  responseTrailers(): void {
+    this.trailersAnswer(encode.RESPONSE_TRAILERS_ANSWER);
+  }
+
+  immediateResponse(response: ImmediateResponse): void {
+    if (this.mute) return;
+    const at = this.message(encode.immediateAnswerSize(response), response.body);
+    encode.writeImmediateAnswer(this.target, at, response);
+  }
+
+  end(): void {
+    this.mute = true;
+    if (this.ended) return;
+    this.ended = true;
+    if (this.queue === undefined && this.host.writable) this.finish();
+    else this.host.enqueue(this);
+  }
+
+  /** The peer gives more room. False: more than there can be. */
+  credit(bytes: number): boolean {
+    this.windowBalance += bytes;
+    return this.windowBalance + this.host.initialSendWindowBytes <= MAX_WINDOW_BYTES;
+  }
+
+  /** Sends what may be sent, at most `quantumBytes`. True: there is more, and only the connection stands in its way. */
+  pump(quantumBytes: number): boolean {
+    const { queue, host } = this;
+    if (queue !== undefined) {
+      let left = quantumBytes;
+      while (queue.bytes > 0) {
+        const window = this.windowBalance + host.initialSendWindowBytes;
+        if (window <= 0) return false;
+        if (left <= 0 || host.sendWindowBytes <= 0 || !host.writable) return true;
+        const length = Math.min(queue.bytes, DEFAULT_FRAME_BYTES, window, host.sendWindowBytes);
+        this.sendHeaders();
+        queue.moveTo(host.output, this.id, length, DEFAULT_FRAME_BYTES);
+        this.spendWindow(length);
+        host.shared.unsentBytes -= length;
+        left -= length;
+      }
+      this.queue = undefined;
+    }
+    if (!this.ended) return false;
+    if (!host.writable) return true;
+    this.finish();
+    return false;
+  }
+
+  /** True, once, when there is room again after there was too much to send. */
+  takeDrained(): boolean {
+    if (!this.wasHigh || this.mute || this.unsentBytes >= LOW_MARK_BYTES) return false;
+    this.wasHigh = false;
+    return true;
+  }
+
+  protected dropUnsent(): void {
+    this.host.shared.unsentBytes -= this.unsentBytes;
+    this.queue = undefined;
+    this.host.dequeue(this);
+  }
+
+  protected get firstHeaders(): boolean {
+    return !this.headersSent;
+  }
+
+  /** The peer has half-closed and all has been sent. */
+  protected abstract afterFinish(): void;
+
+  private finish(): void {
+    this.finished = true;
+    this.host.headers(this.headersSent ? TRAILERS_OK : RESPONSE_AND_TRAILERS_OK, this.id);
+    this.afterFinish();
+  }
+
+  private headersAnswer(answer: HeadersAnswer, mutation: HeaderMutation): void {
+    if (this.mute) return;
+    const at = this.message(encode.headersAnswerSize(mutation), NO_BODY);
+    encode.writeHeadersAnswer(this.target, at, answer, mutation);
+  }
+
+  private bodyAnswer(answer: BodyAnswer, bytes: Uint8Array, endOfStream: boolean): void {
+    if (this.mute) return;
+    const at = this.message(encode.bodyAnswerSize(bytes.length, endOfStream), bytes);
+    encode.writeBodyAnswer(this.target, at, answer, bytes.length, endOfStream);
+  }
+
+  private trailersAnswer(answer: TrailersAnswer): void {
+    if (this.mute) return;
+    encode.writeTrailersAnswer(this.target, this.message(encode.TRAILERS_ANSWER_SIZE, NO_BODY), answer);
+  }
+
+  /** Makes room for a gRPC message: its prefix and `body` are written, the `headLength` bytes between them are the caller's, in `target` from what is returned. */
+  private message(headLength: number, body: Uint8Array): number {
+    const { host } = this;
+    host.shared.counters.messagesSent++;
+    const length = PREFIX_BYTES + headLength + body.length;
+    const window = this.windowBalance + host.initialSendWindowBytes;
+    if (
+      this.queue !== undefined ||
+      !host.writable ||
+      length > DEFAULT_FRAME_BYTES ||
+      length > window ||
+      length > host.sendWindowBytes
+    ) {
+      return this.enqueue(headLength, body);
+    }
+    this.sendHeaders();
+    const at = host.output.claimData(this.id, length, DEFAULT_FRAME_BYTES);
+    this.target = host.output.buffer;
+    if (body.length > 0) this.target.set(body, at + PREFIX_BYTES + headLength);
+    this.spendWindow(length);
+    host.touch();
+    return this.writePrefix(at, headLength + body.length);
+  }
+
+  private enqueue(headLength: number, body: Uint8Array): number {
+    const { host } = this;
+    const length = PREFIX_BYTES + headLength + body.length;
+    this.queue ??= new SendQueue();
+    // A piece of a much larger buffer is copied: unsent, it would keep all of that alive.
+    const kept = body.length >= 8192 && body.length * 2 >= body.buffer.byteLength;
+    const at = this.queue.claim(kept ? length - body.length : length);
+    this.target = this.queue.tail!;
+    if (kept) this.queue.refer(Buffer.from(body.buffer, body.byteOffset, body.length));
+    else this.target.set(body, at + PREFIX_BYTES + headLength);
+    host.shared.unsentBytes += length;
+    if (this.queue.bytes > HIGH_MARK_BYTES) this.wasHigh = true;
+    host.enqueue(this);
+    return this.writePrefix(at, headLength + body.length);
+  }
+
+  private writePrefix(at: number, length: number): number {
+    this.target[at] = 0;
+    return writeUint32(this.target, at + 1, length);
+  }
+
+  private sendHeaders(): void {
+    if (this.headersSent) return;
+    this.headersSent = true;
+    this.host.headers(RESPONSE_HEADERS, this.id);
+  }
+
+  private spendWindow(length: number): void {
+    this.windowBalance -= length;
+    this.host.sendWindowBytes -= length;
+  }
+}

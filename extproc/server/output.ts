@@ -1,0 +1,112 @@
+/** What one connection will give to its socket at the end of the turn. It is written into one buffer, which is used again and again while the kernel takes all of it at once. */
+
+import type { Socket } from 'node:net';
+import { STREAM_ID_AT } from './answers.ts';
+import { DATA, FRAME_HEADER_BYTES, writeFrameHeader, writeUint32 } from './frames.ts';
+
+const BUFFER_BYTES = 64 * 1024;
+
+export class Output {
+  /** Where claimed bytes are to be written. It may be another one after each claim. */
+  buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  private start = 0;
+  private at = 0;
+  private readonly parts: Buffer[] = [];
+  private partsBytes = 0;
+  /** The DATA frame that ends what is written so far: more of the same stream goes into it. */
+  private dataAt = -1;
+  private dataStreamId = 0;
+  private dataLength = 0;
+
+  get bytes(): number {
+    return this.partsBytes + this.at - this.start;
+  }
+
+  /** Room for `length` bytes (at most 32 KB) in `buffer`; returns where. */
+  claim(length: number): number {
+    this.dataAt = -1;
+    return this.room(length);
+  }
+
+  /** Room for `length` bytes of DATA; together with what the same stream has just written, in one frame of up to `maxFrameBytes`. */
+  claimData(streamId: number, length: number, maxFrameBytes: number): number {
+    const joined = this.dataLength + length;
+    if (this.dataAt >= 0 && this.dataStreamId === streamId && joined <= maxFrameBytes) {
+      if (this.buffer.length - this.at >= length) {
+        this.dataLength = joined;
+        writeFrameHeader(this.buffer, this.dataAt, joined, DATA, 0, streamId);
+        return this.room(length);
+      }
+    }
+    const at = this.room(FRAME_HEADER_BYTES + length);
+    writeFrameHeader(this.buffer, at, length, DATA, 0, streamId);
+    this.dataAt = at;
+    this.dataStreamId = streamId;
+    this.dataLength = length;
+    return at + FRAME_HEADER_BYTES;
+  }
+
+  /** A frame made beforehand. */
+  frame(bytes: Buffer, streamId: number): void {
+    const at = this.claim(bytes.length);
+    this.buffer.set(bytes, at);
+    writeUint32(this.buffer, at + STREAM_ID_AT, streamId);
+  }
+
+  /** Gives all to the socket in one write. `accepted` runs when the kernel has it. */
+  flush(socket: Socket, accepted: () => void): void {
+    this.dataAt = -1;
+    if (this.parts.length === 0) {
+      const bytes = this.buffer.subarray(this.start, this.at);
+      this.start = this.at;
+      socket.write(bytes, accepted);
+    } else {
+      this.seal();
+      const last = this.parts.pop()!;
+      socket.cork();
+      for (const part of this.parts) socket.write(part);
+      socket.write(last, accepted);
+      socket.uncork();
+      this.parts.length = 0;
+      this.partsBytes = 0;
+    }
+    // Only when the kernel has all of it may the buffer be written again.
+    if (socket.writableLength === 0) {
+      this.start = 0;
+      this.at = 0;
+    }
+  }
+
+  /** A frame of four bytes: WINDOW_UPDATE or RST_STREAM. */
+  number(type: number, streamId: number, value: number): void {
+    const at = this.claim(FRAME_HEADER_BYTES + 4);
+    writeUint32(this.buffer, writeFrameHeader(this.buffer, at, 4, type, 0, streamId), value);
+  }
+
+  discard(): void {
+    this.dataAt = -1;
+    this.start = this.at;
+    this.parts.length = 0;
+    this.partsBytes = 0;
+  }
+
+  private room(length: number): number {
+    if (this.buffer.length - this.at < length) {
+      this.seal();
+      this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+      this.start = 0;
+      this.at = 0;
+      this.dataAt = -1;
+    }
+    const at = this.at;
+    this.at += length;
+    return at;
+  }
+
+  private seal(): void {
+    if (this.at === this.start) return;
+    this.parts.push(this.buffer.subarray(this.start, this.at));
+    this.partsBytes += this.at - this.start;
+    this.start = this.at;
+  }
+}

@@ -1,0 +1,274 @@
+/** What the peer's frames mean (RFC 9113): opens and ends streams, keeps the receive windows, answers SETTINGS and PING. */
+
+import { trailers, UNIMPLEMENTED } from './answers.ts';
+import type { FrameSink } from './frame-reader.ts';
+import * as h2 from './frames.ts';
+import { HeaderDecoder } from './hpack.ts';
+import { MAX_CONTINUATIONS } from './limits.ts';
+import type { StreamHost } from './outbound.ts';
+import { Stream } from './stream.ts';
+
+const PROCESS_PATH = '/envoy.service.ext_proc.v3.ExternalProcessor/Process';
+const HEALTH_PATH = '/grpc.health.v1.Health/Check';
+/** A health check is over in one round trip; more than that at once is no health check. */
+const MAX_HEALTH_CHECKS = 100;
+
+/** What the meaning of frames changes in the connection. */
+export interface ProtocolHost extends StreamHost {
+  initialSendWindowBytes: number;
+  owesTableSizeUpdate: boolean;
+  /** The stream may have become able to send; without one, all may. */
+  wake(stream?: Stream): void;
+  pingAcknowledged(): void;
+  answerHealthCheck(streamId: number): void;
+}
+
+export class Protocol implements FrameSink {
+  readonly streams: Map<number, Stream> = new Map();
+  lastStreamId = 0;
+  private readonly host: ProtocolHost;
+  private readonly decoder = new HeaderDecoder();
+  private receiveWindowBytes: number;
+  private sawSettings = false;
+  /** The stream of the DATA frame that is being read; undefined if it is gone. */
+  private current: Stream | undefined;
+  private currentId = 0;
+  /** A header block that goes on in CONTINUATION frames, and its stream. */
+  private block: Buffer[] = [];
+  private blockBytes = 0;
+  private blockStreamId = 0;
+  private blockEndsStream = false;
+  /** Health checks whose request has not ended. */
+  private readonly healthChecks = new Set<number>();
+
+  constructor(host: ProtocolHost) {
+    this.host = host;
+    this.receiveWindowBytes = host.shared.limits.connectionWindowBytes;
+  }
+
+  get paused(): boolean {
+    return this.host.paused;
+  }
+
+  frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (!this.sawSettings && type !== h2.SETTINGS) throw protocolError('no SETTINGS at the beginning');
+    if (this.blockStreamId !== 0 && type !== h2.CONTINUATION) throw protocolError('a header block was broken off');
+    switch (type) {
+      case h2.HEADERS:
+        this.headersFrame(flags, streamId, bytes, start, end);
+        break;
+      case h2.CONTINUATION:
+        this.continuationFrame(flags, streamId, bytes, start, end);
+        break;
+      case h2.WINDOW_UPDATE:
+        this.windowUpdate(streamId, bytes, start, end);
+        break;
+      case h2.RST_STREAM:
+        expectLength(end - start, 4);
+        this.expectNotIdle(streamId);
+        this.healthChecks.delete(streamId);
+        this.streams.get(streamId)?.abandon();
+        break;
+      case h2.SETTINGS:
+        this.settings(flags, streamId, bytes, start, end);
+        break;
+      case h2.PING:
+        this.ping(flags, streamId, bytes, start, end);
+        break;
+      case h2.PUSH_PROMISE:
+        throw protocolError('a client cannot push');
+      default:
+      // PRIORITY and GOAWAY change nothing for a server, and unknown types must be ignored.
+    }
+  }
+
+  dataBegin(streamId: number, length: number): void {
+    if (this.blockStreamId !== 0 || !this.sawSettings) throw protocolError('DATA where it cannot be');
+    this.receiveWindowBytes -= length;
+    if (this.receiveWindowBytes < 0) throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'more than the window');
+    const { connectionWindowBytes } = this.host.shared.limits;
+    if (this.receiveWindowBytes * 2 < connectionWindowBytes) {
+      this.write(h2.WINDOW_UPDATE, 0, connectionWindowBytes - this.receiveWindowBytes);
+      this.receiveWindowBytes = connectionWindowBytes;
+    }
+    if (this.current?.id !== streamId) this.current = this.streams.get(streamId);
+    this.currentId = streamId;
+    if (this.current === undefined) this.expectNotIdle(streamId);
+    else if (!this.current.spendReceiveWindow(length)) this.current.reset(h2.FLOW_CONTROL_ERROR);
+  }
+
+  dataPart(bytes: Buffer, start: number, end: number): number {
+    return this.current === undefined ? end : this.current.receive(bytes, start, end);
+  }
+
+  dataEnd(flags: number): void {
+    const { current } = this;
+    if ((flags & h2.END_STREAM) !== 0) this.endOfRequest(current, this.currentId);
+    else current?.sendCredit();
+  }
+
+  /** The stream is gone: what still comes for it is dropped. */
+  forget(stream: Stream): boolean {
+    if (this.current === stream) this.current = undefined;
+    return this.streams.delete(stream.id);
+  }
+
+  private endOfRequest(stream: Stream | undefined, streamId: number): void {
+    stream?.endRemote();
+    if (this.healthChecks.delete(streamId)) this.host.answerHealthCheck(streamId);
+  }
+
+  private headersFrame(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    let at = start;
+    let stop = end;
+    if ((flags & h2.PADDED) !== 0) {
+      if (at >= stop) throw protocolError('padding beyond the frame');
+      stop -= bytes[at++]!;
+    }
+    if ((flags & h2.HAS_PRIORITY) !== 0) at += 5;
+    if (at > stop) throw protocolError('padding beyond the frame');
+    if (streamId % 2 === 0) throw protocolError('not a stream of a client');
+    this.blockEndsStream = (flags & h2.END_STREAM) !== 0;
+    if ((flags & h2.END_HEADERS) !== 0) this.headerBlock(streamId, bytes, at, stop);
+    else {
+      this.blockStreamId = streamId;
+      this.keepBlock(bytes, at, stop);
+    }
+  }
+
+  private continuationFrame(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (streamId === 0 || streamId !== this.blockStreamId) throw protocolError('CONTINUATION of nothing');
+    this.keepBlock(bytes, start, end);
+    if ((flags & h2.END_HEADERS) === 0) return;
+    const block = Buffer.concat(this.block);
+    this.block = [];
+    this.blockBytes = 0;
+    this.blockStreamId = 0;
+    this.headerBlock(streamId, block, 0, block.length);
+  }
+
+  private keepBlock(bytes: Buffer, start: number, end: number): void {
+    this.blockBytes += end - start;
+    if (this.blockBytes > this.host.shared.limits.maxHeaderBlockBytes || this.block.length >= MAX_CONTINUATIONS) {
+      throw new h2.ConnectionError(h2.ENHANCE_YOUR_CALM, 'header block too large');
+    }
+    this.block.push(Buffer.from(bytes.subarray(start, end)));
+  }
+
+  /** Each block must be decoded, whatever becomes of it: the table may depend on it. */
+  private headerBlock(streamId: number, bytes: Buffer, start: number, end: number): void {
+    const path = this.decoder.readPath(bytes, start, end);
+    const ended = this.blockEndsStream;
+    if (streamId <= this.lastStreamId) {
+      // Trailers, or a late frame of a stream that is gone.
+      if (ended) this.endOfRequest(this.streams.get(streamId), streamId);
+      else this.streams.get(streamId)?.reset(h2.PROTOCOL_ERROR);
+      return;
+    }
+    this.lastStreamId = streamId;
+    if (path === PROCESS_PATH) this.openStream(streamId, ended);
+    else if (path === HEALTH_PATH) this.openHealthCheck(streamId, ended);
+    else {
+      this.host.headers(trailers(UNIMPLEMENTED, 'unknown method', true), streamId);
+      if (!ended) this.write(h2.RST_STREAM, streamId, h2.NO_ERROR);
+    }
+  }
+
+  private openStream(streamId: number, ended: boolean): void {
+    const { shared } = this.host;
+    if (this.streams.size >= shared.limits.maxConcurrentStreams) {
+      this.write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
+      return;
+    }
+    const stream = new Stream(streamId, this.host);
+    this.streams.set(streamId, stream);
+    shared.openStreams++;
+    shared.counters.streams++;
+    shared.turn.spend(0);
+    stream.open();
+    if (ended) stream.endRemote();
+  }
+
+  private openHealthCheck(streamId: number, ended: boolean): void {
+    if (ended) this.host.answerHealthCheck(streamId);
+    else if (this.healthChecks.size >= MAX_HEALTH_CHECKS) this.write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
+    else this.healthChecks.add(streamId);
+  }
+
+  private windowUpdate(streamId: number, bytes: Buffer, start: number, end: number): void {
+    expectLength(end - start, 4);
+    const increment = h2.readUint32(bytes, start) & 0x7fffffff;
+    if (streamId === 0) {
+      this.host.sendWindowBytes += increment;
+      if (increment === 0) throw protocolError('a window update of nothing');
+      if (this.host.sendWindowBytes > h2.MAX_WINDOW_BYTES) {
+        throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'window too large');
+      }
+      this.host.wake();
+      return;
+    }
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) this.expectNotIdle(streamId);
+    else if (increment === 0) stream.reset(h2.PROTOCOL_ERROR);
+    else if (!stream.credit(increment)) stream.reset(h2.FLOW_CONTROL_ERROR);
+    else this.host.wake(stream);
+  }
+
+  private settings(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (streamId !== 0) throw protocolError('SETTINGS of a stream');
+    this.sawSettings = true;
+    if ((flags & h2.ACK) !== 0) {
+      expectLength(end - start, 0);
+      return;
+    }
+    if ((end - start) % 6 !== 0) throw new h2.ConnectionError(h2.FRAME_SIZE_ERROR, 'bad SETTINGS');
+    for (let at = start; at < end; at += 6) this.setting(bytes.readUInt16BE(at), h2.readUint32(bytes, at + 2));
+    const { output } = this.host;
+    const at = output.claim(h2.FRAME_HEADER_BYTES);
+    h2.writeFrameHeader(output.buffer, at, 0, h2.SETTINGS, h2.ACK, 0);
+    this.host.touch();
+  }
+
+  /** Frames of ours are never larger than what every peer takes, so MAX_FRAME_SIZE need not be looked at. */
+  private setting(id: number, value: number): void {
+    if (id === h2.SETTINGS_INITIAL_WINDOW_SIZE) {
+      if (value > h2.MAX_WINDOW_BYTES) throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'window too large');
+      this.host.initialSendWindowBytes = value;
+      this.host.wake();
+    } else if (id === h2.SETTINGS_HEADER_TABLE_SIZE && value < h2.DEFAULT_HEADER_TABLE_BYTES) {
+      this.host.owesTableSizeUpdate = true;
+    }
+  }
+
+  private ping(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (streamId !== 0) throw protocolError('PING of a stream');
+    expectLength(end - start, 8);
+    if ((flags & h2.ACK) !== 0) {
+      this.host.pingAcknowledged();
+      return;
+    }
+    const { output } = this.host;
+    const at = output.claim(h2.FRAME_HEADER_BYTES + 8);
+    bytes.copy(output.buffer, h2.writeFrameHeader(output.buffer, at, 8, h2.PING, h2.ACK, 0), start, end);
+    this.host.touch();
+  }
+
+  private expectNotIdle(streamId: number): void {
+    if (streamId === 0 || streamId % 2 === 0 || streamId > this.lastStreamId) {
+      throw protocolError('a frame of a stream that was never opened');
+    }
+  }
+
+  private write(type: number, streamId: number, value: number): void {
+    this.host.output.number(type, streamId, value);
+    this.host.touch();
+  }
+}
+
+function protocolError(message: string): h2.ConnectionError {
+  return new h2.ConnectionError(h2.PROTOCOL_ERROR, message);
+}
+
+function expectLength(length: number, wanted: number): void {
+  if (length !== wanted) throw new h2.ConnectionError(h2.FRAME_SIZE_ERROR, 'a frame of the wrong size');
+}

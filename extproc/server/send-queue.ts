@@ -1,0 +1,69 @@
+/** What a stream has written and may not send yet. Small messages are copied together, so that none of them keeps a large buffer alive; large ones stay. */
+
+import type { Output } from './output.ts';
+
+const TAIL_BYTES = 8 * 1024;
+
+export class SendQueue {
+  bytes = 0;
+  /** Where claimed bytes are to be written. */
+  tail: Buffer | undefined;
+  private tailStart = 0;
+  private tailEnd = 0;
+  private chunks: Buffer[] = [];
+  private first = 0;
+  private firstAt = 0;
+
+  /** Room for `length` bytes in `tail`; returns where. */
+  claim(length: number): number {
+    if (this.tail === undefined || this.tail.length - this.tailEnd < length) {
+      this.seal();
+      this.tail = Buffer.allocUnsafeSlow(Math.max(length, TAIL_BYTES));
+      this.tailStart = 0;
+      this.tailEnd = 0;
+    }
+    const at = this.tailEnd;
+    this.tailEnd += length;
+    this.bytes += length;
+    return at;
+  }
+
+  /** Bytes that are kept as they are and must not change any more. */
+  refer(bytes: Buffer): void {
+    this.seal();
+    this.chunks.push(bytes);
+    this.bytes += bytes.length;
+  }
+
+  /** Moves the first `length` bytes into a DATA frame. */
+  moveTo(output: Output, streamId: number, length: number, maxFrameBytes: number): void {
+    this.seal();
+    this.bytes -= length;
+    let at = output.claimData(streamId, length, maxFrameBytes);
+    let left = length;
+    while (left > 0) {
+      const head = this.chunks[this.first]!;
+      const end = Math.min(head.length, this.firstAt + left);
+      head.copy(output.buffer, at, this.firstAt, end);
+      at += end - this.firstAt;
+      left -= end - this.firstAt;
+      this.advance(end - this.firstAt);
+    }
+  }
+
+  private advance(count: number): void {
+    this.firstAt += count;
+    if (this.firstAt < this.chunks[this.first]!.length) return;
+    this.firstAt = 0;
+    this.first++;
+    if (this.first < 64 && this.first < this.chunks.length) return;
+    this.chunks = this.chunks.slice(this.first);
+    this.first = 0;
+  }
+
+  private seal(): void {
+    if (this.tail === undefined || this.tailEnd === this.tailStart) return;
+    this.chunks.push(this.tail.subarray(this.tailStart, this.tailEnd));
+    this.tailStart = this.tailEnd;
+  }
+}

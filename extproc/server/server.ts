@@ -1,0 +1,143 @@
+/**
+ * The gRPC server that Envoy's ext_proc filter calls, on a framing of our own over `node:net`. Connections come in; each call of `Process` becomes an
+ * `Exchange` with its handler. What handlers write goes out once a turn of the event loop, after `beforeFlush` has run.
+ */
+
+import { unlink } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer, type ListenOptions } from 'node:net';
+import { Connection } from './connection.ts';
+import type { Exchange, ExchangeHandler } from './exchange.ts';
+import { CANCEL } from './frames.ts';
+import { DEFAULT_LIMITS, type Limits } from './limits.ts';
+import { newCounters, type ServerCounters, type ServerLog, type Shared } from './shared.ts';
+import { Turn } from './turn.ts';
+
+export interface ServerOptions {
+  /** A Unix socket; or a host and a port. */
+  readonly path?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly handler: (exchange: Exchange) => ExchangeHandler;
+  /** Runs before each flush. If it throws, nothing of that turn leaves: the connections are closed, and their streams with them. */
+  readonly beforeFlush: () => void;
+  readonly limits?: Partial<Limits>;
+  readonly log?: ServerLog;
+  /** What `grpc.health.v1.Health/Check` answers. */
+  readonly serving?: () => boolean;
+}
+
+export interface Server {
+  /** The path, or `host:port`. */
+  readonly address: string;
+  readonly openStreams: number;
+  /** Of the whole process: waiting for the peer's windows, or for the kernel. */
+  readonly unsentBytes: number;
+  readonly counters: Readonly<ServerCounters>;
+  /** Takes no new connections, lets open streams end, and closes what is left at the deadline. Then every handler has been told `closed`. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+const silent: ServerLog = { warn: () => {}, error: () => {} };
+
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const log = options.log ?? silent;
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const connections = new Set<Connection>();
+  const turn = new Turn(limits.sliceMs, () => {
+    evict(shared, connections);
+    try {
+      options.beforeFlush();
+      return true;
+    } catch (error) {
+      log.error({ err: error }, 'nothing may leave: ext_proc connections are closed');
+      return false;
+    }
+  });
+  const shared: Shared = {
+    limits,
+    counters: newCounters(),
+    log,
+    turn,
+    handler: options.handler,
+    serving: options.serving ?? (() => true),
+    openStreams: 0,
+    unsentBytes: 0,
+  };
+  let allGone = (): void => {};
+  const server = createServer((socket) => {
+    shared.counters.connections++;
+    connections.add(
+      new Connection(socket, shared, (connection) => {
+        connections.delete(connection);
+        if (connections.size === 0) allGone();
+      }),
+    );
+  });
+  const address = await listen(server, options);
+  return {
+    address,
+    counters: shared.counters,
+    get openStreams() {
+      return shared.openStreams;
+    },
+    get unsentBytes() {
+      let bytes = shared.unsentBytes;
+      for (const connection of connections) bytes += connection.unacceptedBytes;
+      return bytes;
+    },
+    async close(deadlineMs) {
+      server.close();
+      if (connections.size === 0) return;
+      const gone = new Promise<void>((resolve) => {
+        allGone = resolve;
+      });
+      for (const connection of connections) connection.drain();
+      const timer = setTimeout(() => {
+        for (const connection of connections) connection.destroy();
+      }, deadlineMs);
+      await gone;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Keeps the process below its bound: the streams with the most unsent are those whose clients read least. */
+function evict(shared: Shared, connections: ReadonlySet<Connection>): void {
+  while (shared.unsentBytes > shared.limits.maxUnsentBytes) {
+    const candidates = [...connections].flatMap((connection) => connection.largest() ?? []);
+    const largest = candidates.toSorted((a, b) => b.unsentBytes - a.unsentBytes)[0];
+    if (largest === undefined) return;
+    shared.counters.streamsEvicted++;
+    shared.log.warn({ bytes: largest.unsentBytes }, 'too much unsent: the slowest stream is reset');
+    largest.reset(CANCEL);
+  }
+}
+
+async function listen(server: ReturnType<typeof createServer>, options: ServerOptions): Promise<string> {
+  const { path } = options;
+  if (path !== undefined) await removeStale(path);
+  const where: ListenOptions = path === undefined ? { host: options.host, port: options.port } : { path };
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(where, () => {
+      server.removeListener('error', reject);
+      resolve();
+    });
+  });
+  if (path !== undefined) return path;
+  const { address, port } = server.address() as AddressInfo;
+  return `${address.includes(':') ? `[${address}]` : address}:${port}`;
+}
+
+/** A process that was killed leaves its socket file behind, and nobody can listen there until it is gone. */
+async function removeStale(path: string): Promise<void> {
+  const dead = await new Promise<boolean>((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(false);
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'));
+  });
+  if (dead) await unlink(path);
+}

@@ -1,0 +1,292 @@
+/** One stream, which carries one call of `Process`: messages are cut out of DATA and handed on, and the peer gets credit for what was. */
+
+import { INTERNAL, INVALID_ARGUMENT, trailers } from './answers.ts';
+import { Assembler, messageLength, PREFIX_BYTES } from './assembler.ts';
+import { decodeRequest, emptyRequest } from './decode.ts';
+import type { ExchangeHandler } from './exchange.ts';
+import { NO_ERROR, RST_STREAM, WINDOW_UPDATE } from './frames.ts';
+import { PIECE_BYTES } from './limits.ts';
+import type { StreamHost } from './outbound.ts';
+import { Outbound } from './outbound.ts';
+import { MalformedMessage } from './protobuf.ts';
+
+const EMPTY = Buffer.alloc(0);
+const nothing = (): void => {};
+/** Stands where the server's user failed to give a handler. */
+const NOBODY: ExchangeHandler = {
+  requestHeaders: nothing,
+  requestBody: nothing,
+  requestTrailers: nothing,
+  responseHeaders: nothing,
+  responseBody: nothing,
+  responseTrailers: nothing,
+  drained: nothing,
+  closed: nothing,
+};
+/** Filled again for each message; nothing of it is kept. */
+const request = emptyRequest();
+
+/** A body that is larger than a piece, as far as it has not been handed on. */
+interface Rest {
+  readonly bytes: Buffer;
+  readonly ofRequest: boolean;
+  readonly endOfStream: boolean;
+  readonly end: number;
+  at: number;
+}
+
+export class Stream extends Outbound {
+  private handler: ExchangeHandler = NOBODY;
+  private assembler: Assembler | undefined;
+  private rest: Rest | undefined;
+  private receiveWindowBytes: number;
+  private uncreditedBytes = 0;
+  private readPaused = false;
+  private remoteEnded = false;
+  private closed = false;
+
+  constructor(id: number, host: StreamHost) {
+    super(id, host);
+    this.receiveWindowBytes = host.shared.limits.streamWindowBytes;
+  }
+
+  /** To be called once, when the connection knows the stream: the handler may end it at once. */
+  open(): void {
+    try {
+      this.handler = this.host.shared.handler(this);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  abort(): void {
+    if (this.closed || this.mute) return;
+    this.mute = true;
+    this.writeFailure(INTERNAL, 'internal error');
+    // The handler may be in the middle of a call.
+    this.host.shared.turn.later({ proceed: () => this.drop(false) });
+  }
+
+  pause(): void {
+    this.readPaused = true;
+  }
+
+  resume(): void {
+    this.readPaused = false;
+    this.sendCredit();
+  }
+
+  /** A DATA frame of that length begins. False: the peer had no credit for it. */
+  spendReceiveWindow(bytes: number): boolean {
+    this.receiveWindowBytes -= bytes;
+    this.uncreditedBytes += bytes;
+    return this.receiveWindowBytes >= 0;
+  }
+
+  /** Gives the window back when half of it is used. */
+  sendCredit(): void {
+    const { host, uncreditedBytes } = this;
+    if (this.readPaused || this.mute || this.remoteEnded) return;
+    if (uncreditedBytes * 2 < host.shared.limits.streamWindowBytes) return;
+    this.uncreditedBytes = 0;
+    this.receiveWindowBytes += uncreditedBytes;
+    host.output.number(WINDOW_UPDATE, this.id, uncreditedBytes);
+    host.touch();
+  }
+
+  /** Payload of DATA. Returns where it stopped because the turn is over. */
+  receive(bytes: Buffer, start: number, end: number): number {
+    let at = start;
+    while (at < end && !this.host.paused) {
+      if (this.mute) return end;
+      try {
+        at = this.take(bytes, at, end);
+      } catch (error) {
+        this.fail(error);
+        return end;
+      }
+    }
+    return at;
+  }
+
+  /** The peer has half-closed. */
+  endRemote(): void {
+    this.remoteEnded = true;
+    if (this.rest !== undefined) return;
+    if (this.assembler !== undefined && !this.mute) {
+      this.fail(new MalformedMessage('the call ends within a message'));
+      return;
+    }
+    this.close(true);
+    if (this.finished) this.host.forget(this);
+    else this.end();
+  }
+
+  /** Goes on with a body that is handed on in pieces. */
+  proceed(): void {
+    try {
+      this.handOnRest();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Ended by the peer's reset, or with the connection. */
+  abandon(): void {
+    this.host.shared.counters.streamsReset++;
+    this.drop(this.finished);
+  }
+
+  reset(code: number): void {
+    this.writeReset(code);
+    this.drop(false);
+  }
+
+  /** Tells the handler that there is room again, if it waits for that. */
+  notifyDrained(): void {
+    if (!this.takeDrained()) return;
+    try {
+      this.handler.drained();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  protected afterFinish(): void {
+    if (this.remoteEnded) this.host.forget(this);
+  }
+
+  private take(bytes: Buffer, start: number, end: number): number {
+    const { maxMessageBytes } = this.host.shared.limits;
+    if (this.assembler === undefined) {
+      if (end - start >= PREFIX_BYTES) {
+        const at = start + PREFIX_BYTES;
+        const stop = at + messageLength(bytes, start, maxMessageBytes);
+        if (stop <= end) {
+          this.handOn(bytes, at, stop);
+          return stop;
+        }
+      }
+      this.assembler = new Assembler(maxMessageBytes);
+    }
+    const { assembler } = this;
+    const at = assembler.take(bytes, start, end);
+    if (assembler.done) {
+      this.assembler = undefined;
+      this.handOn(assembler.message, 0, assembler.message.length);
+    }
+    return at;
+  }
+
+  private handOn(bytes: Buffer, start: number, end: number): void {
+    const { shared } = this.host;
+    shared.counters.messagesReceived++;
+    shared.turn.spend(end - start);
+    decodeRequest(bytes, start, end, request);
+    const { handler } = this;
+    switch (request.kind) {
+      case 'response-body':
+        this.handOnBody(bytes, false);
+        break;
+      case 'request-body':
+        this.handOnBody(bytes, true);
+        break;
+      case 'request-headers':
+        handler.requestHeaders(request.headers, request.endOfStream, request.attributes);
+        break;
+      case 'response-headers':
+        handler.responseHeaders(request.headers, request.endOfStream);
+        break;
+      case 'request-trailers':
+        handler.requestTrailers();
+        break;
+      case 'response-trailers':
+        handler.responseTrailers();
+        break;
+      case 'none':
+        throw new MalformedMessage('no known kind of message');
+    }
+  }
+
+  private handOnBody(bytes: Buffer, ofRequest: boolean): void {
+    const { bodyStart, bodyEnd, endOfStream } = request;
+    if (bodyEnd - bodyStart > PIECE_BYTES) {
+      this.rest = { bytes, ofRequest, endOfStream, at: bodyStart, end: bodyEnd };
+      this.host.suspended = this;
+      this.handOnRest();
+      return;
+    }
+    const body = bodyEnd > bodyStart ? bytes.subarray(bodyStart, bodyEnd) : EMPTY;
+    if (ofRequest) this.handler.requestBody(body, endOfStream);
+    else this.handler.responseBody(body, endOfStream);
+  }
+
+  private handOnRest(): void {
+    const { rest, handler } = this;
+    const { turn } = this.host.shared;
+    while (rest !== undefined && rest.at < rest.end && !this.mute) {
+      if (turn.over) return;
+      const stop = Math.min(rest.end, rest.at + PIECE_BYTES);
+      const piece = rest.bytes.subarray(rest.at, stop);
+      turn.spend(stop - rest.at);
+      rest.at = stop;
+      if (rest.ofRequest) handler.requestBody(piece, rest.endOfStream && stop === rest.end);
+      else handler.responseBody(piece, rest.endOfStream && stop === rest.end);
+    }
+    this.dropRest();
+    if (this.remoteEnded && !this.closed) this.endRemote();
+  }
+
+  /** The message was malformed or the handler threw: the call ends with a gRPC error, and others go on. */
+  private fail(error: unknown): void {
+    const { counters, log } = this.host.shared;
+    const malformed = error instanceof MalformedMessage;
+    if (malformed) {
+      counters.streamsMalformed++;
+      log.warn({ streamId: this.id, reason: error.message }, 'malformed ext_proc message');
+    } else {
+      counters.handlerErrors++;
+      log.error({ streamId: this.id, err: error }, 'exchange failed');
+    }
+    if (malformed) this.writeFailure(INVALID_ARGUMENT, error.message);
+    else this.writeFailure(INTERNAL, 'internal error');
+    this.drop(false);
+  }
+
+  private writeFailure(status: number, message: string): void {
+    if (!this.finished) this.host.headers(trailers(status, message, this.firstHeaders), this.id);
+    this.finished = true;
+    if (!this.remoteEnded) this.writeReset(NO_ERROR);
+  }
+
+  private drop(clean: boolean): void {
+    this.dropUnsent();
+    this.dropRest();
+    this.assembler = undefined;
+    this.finished = true;
+    this.close(clean);
+    this.host.forget(this);
+  }
+
+  private dropRest(): void {
+    this.rest = undefined;
+    if (this.host.suspended === this) this.host.suspended = undefined;
+  }
+
+  private close(clean: boolean): void {
+    this.mute = true;
+    if (this.closed) return;
+    this.closed = true;
+    try {
+      this.handler.closed(clean);
+    } catch (error) {
+      this.host.shared.counters.handlerErrors++;
+      this.host.shared.log.error({ streamId: this.id, err: error }, 'exchange failed at its end');
+    }
+  }
+
+  private writeReset(code: number): void {
+    this.host.output.number(RST_STREAM, this.id, code);
+    this.host.touch();
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * One pass of the event loop. Work is done until its slice of time is used up; what was written is then journaled and flushed together, for all
+ * connections, and only then the next slice begins.
+ */
+
+export interface Flushable {
+  flush(): void;
+  /** The journal could not be written: nothing of this turn may leave. */
+  discard(): void;
+}
+
+export interface Task {
+  /** Works until it is done or the turn is over; in the latter case it asks for `later` again. */
+  proceed(): void;
+}
+
+/** The clock is read once in that many units of work: a message is one, and so are 8 KB. */
+const UNITS_PER_LOOK = 8;
+const BYTES_PER_UNIT_SHIFT = 13;
+
+export class Turn {
+  /** The slice is used up. */
+  over = false;
+  private readonly sliceMs: number;
+  private readonly prepare: () => boolean;
+  private units = 0;
+  private startedMs = -1;
+  private scheduled = false;
+  private dirty: Flushable[] = [];
+  private tasks: Task[] = [];
+
+  /** `prepare` runs before each flush; where it returns false, what was to be flushed is discarded. */
+  constructor(sliceMs: number, prepare: () => boolean) {
+    this.sliceMs = sliceMs;
+    this.prepare = prepare;
+  }
+
+  /** Says that a message of that many bytes has been worked on. */
+  spend(bytes: number): void {
+    if (this.startedMs < 0) {
+      this.startedMs = performance.now();
+      this.schedule();
+    }
+    this.units += 1 + (bytes >>> BYTES_PER_UNIT_SHIFT);
+    if (this.units < UNITS_PER_LOOK) return;
+    this.units = 0;
+    if (performance.now() - this.startedMs >= this.sliceMs) this.over = true;
+  }
+
+  /** The member must see to it that it is listed once. */
+  flushLater(member: Flushable): void {
+    this.dirty.push(member);
+    this.schedule();
+  }
+
+  later(task: Task): void {
+    this.tasks.push(task);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(this.run);
+  }
+
+  private readonly run = (): void => {
+    this.scheduled = false;
+    this.flush();
+    this.over = false;
+    this.units = 0;
+    this.startedMs = -1;
+    if (this.tasks.length === 0) return;
+    this.startedMs = performance.now();
+    const tasks = this.tasks;
+    this.tasks = [];
+    let done = 0;
+    while (done < tasks.length && !this.over) tasks[done++]!.proceed();
+    // Those that had no turn come before those that want another.
+    if (done < tasks.length) this.tasks = [...tasks.slice(done), ...this.tasks];
+    this.schedule();
+  };
+
+  private flush(): void {
+    if (this.dirty.length === 0) return;
+    const members = this.dirty;
+    this.dirty = [];
+    if (this.prepare()) for (const member of members) member.flush();
+    else for (const member of members) member.discard();
+  }
+}
