@@ -208,12 +208,30 @@ describe('bounds on one request', () => {
     );
     assert.equal(allowed.status, 200, allowed.text);
   });
+});
 
-  it('no first token in time: 504 in the shape of the API', async () => {
+describe('a first token that is late', () => {
+  it('before the answer has begun: 504 in the shape of the API', async () => {
     const answer = await chat(world, 'impatient', { team: 'late', body: { stream: true }, mock: { delayMs: 3_000 } });
     assert.equal(answer.status, 504, answer.text);
     assert.equal(answer.json.error.code, 'first_token_timeout');
     await waitFor('closed upstream', () => world.provider.seen.at(-1)?.abortedAtMs !== undefined, 1_000);
+  });
+
+  it('in a stream that has begun: an error event that the client understands', async () => {
+    const client = openaiClient(world.gateway.url, { 'x-team': 'late' });
+    const work = client.chat.completions
+      .stream({ model: 'impatient', messages: say('Hello') }, mock({ paceMs: 3_000 }))
+      .finalChatCompletion();
+    const error = await errorOf(work);
+    assert.ok(error instanceof OpenAI.APIError, String(error));
+    assert.match(error.message, /no token/);
+    await waitFor('closed upstream', () => world.provider.seen.at(-1)?.abortedAtMs !== undefined, 1_000);
+  });
+
+  it('a JSON answer is not bound by it', async () => {
+    const answer = await chat(world, 'impatient', { team: 'late', mock: { delayMs: 800, tokens: 3 } });
+    assert.equal(answer.status, 200);
   });
 });
 

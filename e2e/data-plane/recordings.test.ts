@@ -76,7 +76,10 @@ describe('compressed', () => {
       for (const recording of all.filter(({ status }) => status === 200)) {
         const { result, record } = await replay(recording, { 'x-encoding': encoding });
         assert.equal(result.status, 200);
-        const expected = compress(encoding, recording.answer);
+        // A JSON answer passes as it is; a stream may have been unpacked, because it might have had to be ended.
+        const packed = result.headers['content-encoding'] !== undefined;
+        assert.ok(packed || recording.stream, recording.name);
+        const expected = packed ? compress(encoding, recording.answer) : recording.answer;
         assert.ok(
           result.bytes.equals(expected),
           `${recording.name}: ${result.bytes.length} bytes for ${expected.length}`,
