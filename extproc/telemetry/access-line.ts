@@ -1,0 +1,90 @@
+/** One JSON line about one request. No text of a prompt or an answer and no credential can get in: what clients choose is named here, bounded and encoded. */
+import type { Usage } from '../providers/adapter.ts';
+import type { Overdraft } from '../quota/store.ts';
+import type { Outcome } from '../session/protocol.ts';
+
+/** Clients choose models, paths and request ids. */
+const MAX_TEXT_CHARACTERS = 256;
+
+/** Ends in a newline. Fields without a value are left out. Put together by hand: `JSON.stringify` of the whole costs three times as much. */
+export function accessLine(outcome: Outcome, overdrafts: readonly Overdraft[]): string {
+  const { usage, decision, failure, startMs, endMs, firstTokenMs } = outcome;
+  let line = `{"time":"${isoTime(endMs)}"`;
+  line += text('requestId', outcome.requestId);
+  line += text('method', outcome.method);
+  line += text('path', outcome.path);
+  line += text('route', outcome.route);
+  line += text('rule', outcome.rule);
+  line += text('backend', outcome.backend);
+  line += text('operation', outcome.operation);
+  line += text('model', outcome.model);
+  line += text('responseModel', outcome.responseModel);
+  line += tenant(outcome.buckets);
+  line += `,"stream":${outcome.stream}`;
+  if (outcome.status !== undefined) line += `,"status":${outcome.status}`;
+  line += text('error', failure?.code);
+  if (outcome.clientLeft) line += ',"clientLeft":true';
+  line += `,"durationMs":${tenths(endMs - startMs)}`;
+  if (firstTokenMs !== undefined) line += `,"firstTokenMs":${tenths(firstTokenMs - startMs)}`;
+  if (usage !== undefined) line += tokens(usage);
+  line += text('source', outcome.source);
+  if (outcome.estimatedOutputTokens !== undefined) line += `,"estimatedOutputTokens":${outcome.estimatedOutputTokens}`;
+  if (outcome.unmetered) line += ',"unmetered":true';
+  line += `,"decision":"${decision.type}"`;
+  if (decision.type === 'refused') line += text('quota', decision.quota) + text('reason', decision.reason);
+  else if (decision.type !== 'none') {
+    if (decision.queuedMs > 0) line += `,"queuedMs":${tenths(decision.queuedMs)}`;
+    if (decision.shadowRefused.length > 0) line += `,"shadowRefused":${JSON.stringify(decision.shadowRefused)}`;
+  }
+  if (overdrafts.length > 0) {
+    const list = overdrafts.map((one) => ({ quota: one.bucket.quota.id, tokens: one.tokens, cause: one.cause }));
+    line += `,"overdrafts":${JSON.stringify(list)}`;
+  }
+  return `${line},"requestBytes":${outcome.requestBytes},"responseBytes":${outcome.responseBytes}}\n`;
+}
+
+function tokens(usage: Usage): string {
+  return `,"tokens":{"input":${usage.input},"output":${usage.output},"cachedInput":${usage.cachedInput},"cacheWriteInput":${usage.cacheWriteInput},"reasoningOutput":${usage.reasoningOutput},"audioInput":${usage.audioInput},"audioOutput":${usage.audioOutput}}`;
+}
+
+/** The values of the headers that the quotas go by; those of credentials are hashed already (quota/keys.ts). */
+function tenant(buckets: Outcome['buckets']): string {
+  let members = '';
+  const seen: string[] = [];
+  for (const { quota, values } of buckets) {
+    for (let i = 0; i < values.length; i++) {
+      const part = quota.key[i];
+      if (part?.type !== 'Header' || seen.includes(part.name)) continue;
+      seen.push(part.name);
+      members += text(part.name, values[i]!);
+    }
+  }
+  return members === '' ? '' : `,"tenant":{${members.slice(1)}}`;
+}
+
+/** `name` is of our making or a header's name, which needs no escapes. */
+function text(name: string, value: string | undefined): string {
+  if (value === undefined) return '';
+  const bounded = value.length > MAX_TEXT_CHARACTERS ? `${value.slice(0, MAX_TEXT_CHARACTERS)}…` : value;
+  return PLAIN.test(bounded) ? `,"${name}":"${bounded}"` : `,"${name}":${JSON.stringify(bounded)}`;
+}
+
+const PLAIN = /^[\w ./:@+=,;-]*$/;
+
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}
+
+let second = Number.NaN;
+let secondText = '';
+
+/** Most lines are of the same second as the line before. */
+function isoTime(ms: number): string {
+  const whole = Math.floor(ms / 1000);
+  if (whole !== second) {
+    second = whole;
+    secondText = new Date(whole * 1000).toISOString().slice(0, 20);
+  }
+  const milliseconds = Math.floor(ms) - whole * 1000;
+  return `${secondText}${milliseconds < 10 ? '00' : milliseconds < 100 ? '0' : ''}${milliseconds}Z`;
+}

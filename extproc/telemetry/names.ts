@@ -1,0 +1,76 @@
+/**
+ * Names of metrics and attributes: public API, listed in docs/reference. The `gen_ai.*` ones and their bucket boundaries are OpenTelemetry's conventions
+ * for generative AI (https://github.com/open-telemetry/semantic-conventions-genai); the rest are ours.
+ */
+import type { Description } from '../../runtime/metric-table.ts';
+
+export const attribute = {
+  operation: 'gen_ai.operation.name',
+  provider: 'gen_ai.provider.name',
+  requestModel: 'gen_ai.request.model',
+  responseModel: 'gen_ai.response.model',
+  tokenType: 'gen_ai.token.type',
+  errorType: 'error.type',
+  route: 'tallygate.route',
+  rule: 'tallygate.rule',
+  backend: 'tallygate.backend',
+  source: 'tallygate.source',
+  decision: 'tallygate.decision',
+  reason: 'tallygate.reason',
+  quota: 'tallygate.quota',
+  quotaKey: 'tallygate.quota.key',
+  cause: 'tallygate.overdraft.cause',
+} as const;
+
+/** What `gen_ai.provider.name` says for a schema; another schema stands by its own name. */
+export const PROVIDER_NAMES: Readonly<Record<string, string>> = {
+  OpenAI: 'openai',
+  Anthropic: 'anthropic',
+  HuggingFaceTGI: 'huggingface',
+};
+
+/** In place of names that clients or providers choose freely. */
+export const OTHER = 'other';
+
+const describe = (name: string, unit: string, description: string): Description => ({ name, unit, description });
+
+export const metric = {
+  tokenUsage: describe('gen_ai.client.token.usage', '{token}', 'Input and output tokens of a request'),
+  requestDuration: describe('gen_ai.server.request.duration', 's', 'Time from a request to the end of its answer'),
+  timeToFirstToken: describe('gen_ai.server.time_to_first_token', 's', 'Time from a request to the first token'),
+  timePerOutputToken: describe(
+    'gen_ai.server.time_per_output_token',
+    's',
+    'Time for each output token after the first, of streams that came to their end',
+  ),
+  tokens: describe('tallygate.tokens', '{token}', 'Tokens by kind and by who counted them; kinds are parts of others'),
+  drift: describe(
+    'tallygate.tokens.drift',
+    '%',
+    'How far our count of the output was from what the provider said, in percent of the latter',
+  ),
+  unmetered: describe('tallygate.requests.unmetered', '{request}', 'Requests whose tokens could not be known'),
+  decisions: describe('tallygate.quota.decisions', '{request}', 'What the quotas decided on requests'),
+  shadowRefused: describe(
+    'tallygate.quota.shadow_refused',
+    '{request}',
+    'Requests that a quota in Shadow mode would have refused',
+  ),
+  queueDuration: describe('tallygate.quota.wait', 's', 'Time that requests waited for the holds of others'),
+  overdraft: describe('tallygate.overdraft.tokens', '{token}', 'Tokens charged past a limit, by cause'),
+  streamsCut: describe('tallygate.streams.cut', '{stream}', 'Answers that were ended because their budget ended'),
+  streamsOpen: describe('tallygate.streams.open', '{stream}', 'Requests in flight'),
+  recordsDropped: describe('tallygate.records.dropped', '{record}', 'Access lines that nobody took in time'),
+  quotaSpent: describe('tallygate.quota.spent', '1', 'Spent in the current window of a bucket'),
+  quotaHeld: describe('tallygate.quota.held', '1', 'Held by requests in flight'),
+  quotaLimit: describe('tallygate.quota.limit', '1', 'The limit of a bucket'),
+  quotaOverdraft: describe('tallygate.quota.overdraft', '1', 'Spent past the limit of a bucket'),
+} as const;
+
+export const boundaries = {
+  tokens: [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864],
+  durationSeconds: [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+  firstTokenSeconds: [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
+  tokenSeconds: [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5],
+  driftPercent: [-50, -20, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 50],
+} as const;

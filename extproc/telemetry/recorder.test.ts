@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { HistogramCell, SumCell } from '../../runtime/metric-table.ts';
+import { failure } from '../errors.ts';
+import type { Outcome } from '../session/protocol.ts';
+import { accessLine } from './access-line.ts';
+import { newRecorder } from './recorder.ts';
+import { bucket, outcomeOfStream } from './testing.ts';
+
+function recorderOf(outcomes: readonly Outcome[]) {
+  const recorder = newRecorder({ nowMs: 0 });
+  for (const outcome of outcomes) recorder.record(outcome, []);
+  const cells = (name: string) => recorder.table.collect().find((one) => one.description.name === name)?.cells ?? [];
+  return {
+    recorder,
+    histogram: (name: string) => cells(name) as readonly HistogramCell[],
+    sums: (name: string) => cells(name) as readonly SumCell[],
+  };
+}
+
+test('a record is one line of JSON that says who, what, how much and how long', () => {
+  const line = accessLine(outcomeOfStream, [{ bucket, tokens: 7, cause: 'input_estimate' }]);
+  assert.match(line, /^\{.*\}\n$/);
+  assert.deepEqual(JSON.parse(line), {
+    time: '2026-11-22T12:00:01.250Z',
+    requestId: 'r1',
+    method: 'POST',
+    path: '/v1/chat/completions',
+    route: 'default/chat',
+    rule: 'small',
+    backend: 'default/openai',
+    operation: 'chat',
+    model: 'small',
+    responseModel: 'small-2026',
+    tenant: { 'x-team': 'red' },
+    stream: true,
+    status: 200,
+    durationMs: 1250,
+    firstTokenMs: 250,
+    tokens: outcomeOfStream.usage,
+    source: 'provider',
+    estimatedOutputTokens: 50,
+    decision: 'admitted',
+    overdrafts: [{ quota: 'default/teams/hour', tokens: 7, cause: 'input_estimate' }],
+    requestBytes: 500,
+    responseBytes: 9000,
+  });
+});
+
+test('what a client chooses stays one bounded line, whatever is in it', () => {
+  const line = accessLine({ ...outcomeOfStream, model: `a"\n\u2028\ud800${'x'.repeat(10_000)}`, buckets: [] }, []);
+  assert.equal(line.indexOf('\n'), line.length - 1);
+  assert.ok(line.length < 1500);
+  assert.equal(JSON.parse(line).tenant, undefined);
+});
+
+test('the metrics of the GenAI conventions, with their names, types and boundaries', () => {
+  const { histogram } = recorderOf([outcomeOfStream]);
+  const [input, output] = histogram('gen_ai.client.token.usage');
+  assert.deepEqual(input?.attributes, {
+    'gen_ai.operation.name': 'chat',
+    'gen_ai.provider.name': 'openai',
+    'gen_ai.request.model': 'small',
+    'gen_ai.response.model': 'small-2026',
+    'tallygate.route': 'default/chat',
+    'tallygate.rule': 'small',
+    'tallygate.backend': 'default/openai',
+    'gen_ai.token.type': 'input',
+  });
+  assert.equal(input.sum, 100);
+  assert.equal(output?.sum, 51);
+  assert.equal(output.counts[output.boundaries.indexOf(64)], 1);
+  assert.equal(histogram('gen_ai.server.time_to_first_token')[0]?.sum, 0.25);
+  assert.ok(Math.abs(histogram('gen_ai.server.time_per_output_token')[0]!.sum - 1.00004 / 50) < 1e-6);
+  const [duration] = histogram('gen_ai.server.request.duration');
+  assert.equal(duration?.attributes['error.type'], undefined);
+  assert.equal(duration?.count, 1);
+  assert.ok(Math.abs(histogram('tallygate.tokens.drift')[0]!.sum - -100 / 51) < 1e-6);
+});
+
+test('failures are told apart by type, and give no pace', () => {
+  const { histogram } = recorderOf([
+    { ...outcomeOfStream, status: 429, failure: failure('quota_exceeded', 'no'), usage: undefined },
+    { ...outcomeOfStream, status: 500 },
+    { ...outcomeOfStream, clientLeft: true },
+  ]);
+  const types = histogram('gen_ai.server.request.duration').map(({ attributes }) => attributes['error.type']);
+  assert.deepEqual(types, ['quota_exceeded', '500', 'client_left']);
+  assert.equal(histogram('gen_ai.server.time_per_output_token')[0]?.count, 1);
+});
+
+test('tokens by kind, decisions, cuts, shadow refusals, overdrafts and what could not be metered', () => {
+  const { recorder, sums } = recorderOf([
+    { ...outcomeOfStream, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/a/b'] } },
+    { ...outcomeOfStream, decision: { type: 'refused', quota: 'default/teams/hour', reason: 'spent' } },
+    { ...outcomeOfStream, source: 'estimated', unmetered: true },
+  ]);
+  recorder.record(outcomeOfStream, [{ bucket, tokens: 7, cause: 'in_flight' }]);
+  const cached = sums('tallygate.tokens').filter((one) => one.attributes['gen_ai.token.type'] === 'cached_input');
+  assert.deepEqual(
+    cached.map(({ attributes, value }) => [attributes['tallygate.source'], value]),
+    [
+      ['provider', 180],
+      ['estimated', 60],
+    ],
+  );
+  assert.deepEqual(
+    sums('tallygate.quota.decisions').map(({ attributes, value }) => [attributes['tallygate.decision'], value]),
+    [
+      ['cut', 1],
+      ['refused', 1],
+      ['admitted', 2],
+    ],
+  );
+  assert.equal(sums('tallygate.streams.cut')[0]?.value, 1);
+  assert.equal(sums('tallygate.quota.shadow_refused')[0]?.attributes['tallygate.quota'], 'default/a/b');
+  assert.equal(sums('tallygate.requests.unmetered')[0]?.value, 1);
+  assert.deepEqual(sums('tallygate.overdraft.tokens')[0], {
+    attributes: { 'tallygate.quota': 'default/teams/hour', 'tallygate.overdraft.cause': 'in_flight' },
+    value: 7,
+  });
+});
+
+test('a name that only clients or providers know is no label, and labels have an end', () => {
+  const outcomes = Array.from({ length: 500 }, (_, i) => ({
+    ...outcomeOfStream,
+    model: `free-${i}`,
+    modelIsKnown: false,
+    responseModel: `answer-${i}`,
+  }));
+  const { histogram } = recorderOf(outcomes);
+  const durations = histogram('gen_ai.server.request.duration');
+  assert.deepEqual([...new Set(durations.map(({ attributes }) => attributes['gen_ai.request.model']))], ['other']);
+  assert.equal(durations.length, 201);
+  const many = Array.from({ length: 3000 }, (_, i) => ({ ...outcomeOfStream, rule: `rule-${i}` }));
+  const bounded = recorderOf(many).histogram('gen_ai.server.request.duration');
+  assert.equal(bounded.length, 1001);
+  assert.equal(bounded.at(-1)?.count, 2000);
+});
+
+test('gauges show the buckets with the least left, asked for once a scrape', () => {
+  const { recorder, sums } = recorderOf([]);
+  let asked = 0;
+  recorder.observe({
+    openStreams: () => 3,
+    buckets: (count) => {
+      asked++;
+      return [{ bucket, limit: 1000, spent: 1100, held: 5, overdraft: 100 }].slice(0, count);
+    },
+  });
+  assert.equal(sums('tallygate.streams.open')[0]?.value, 3);
+  assert.deepEqual(sums('tallygate.quota.spent')[0], {
+    attributes: { 'tallygate.quota': 'default/teams/hour', 'tallygate.quota.key': 'red,small' },
+    value: 1100,
+  });
+  assert.equal(sums('tallygate.quota.overdraft')[0]?.value, 100);
+  assert.equal(asked, 1);
+});

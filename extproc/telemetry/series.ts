@@ -1,0 +1,197 @@
+/** The metrics of one tuple of route, backend and models, and how one request adds to them. */
+import type { Attributes } from '@opentelemetry/api';
+import type { Histogram, HistogramCell, MetricTable, Sum, SumCell } from '../../runtime/metric-table.ts';
+import type { Operation, Usage } from '../providers/adapter.ts';
+import type { Outcome } from '../session/protocol.ts';
+import { attribute, boundaries, metric, OTHER, PROVIDER_NAMES } from './names.ts';
+
+/** A series has about a hundred lines in a scrape. Past it, requests count in one series without names. */
+const MAX_SERIES = 1000;
+/** Providers choose what they call themselves; past it a response's model is `other`. */
+const MAX_RESPONSE_MODELS = 200;
+const MAX_MODEL_CHARACTERS = 128;
+const MAX_ERRORS_A_SERIES = 64;
+
+const TOKEN_KINDS = [
+  ['input', 'input'],
+  ['output', 'output'],
+  ['cached_input', 'cachedInput'],
+  ['cache_write_input', 'cacheWriteInput'],
+  ['reasoning_output', 'reasoningOutput'],
+  ['audio_input', 'audioInput'],
+  ['audio_output', 'audioOutput'],
+] as const satisfies readonly (readonly [string, keyof Usage])[];
+
+/** The series of a request's tuple. */
+export type SeriesOf = (outcome: Outcome) => Series;
+
+export function newSeries(table: MetricTable): SeriesOf {
+  const instruments = {
+    tokenUsage: table.histogram(metric.tokenUsage, boundaries.tokens),
+    duration: table.histogram(metric.requestDuration, boundaries.durationSeconds),
+    firstToken: table.histogram(metric.timeToFirstToken, boundaries.firstTokenSeconds),
+    perToken: table.histogram(metric.timePerOutputToken, boundaries.tokenSeconds),
+    drift: table.histogram(metric.drift, boundaries.driftPercent),
+    tokens: table.sum(metric.tokens),
+    unmetered: table.sum(metric.unmetered),
+    streamsCut: table.sum(metric.streamsCut),
+  };
+  const known = new Map<string, Series>();
+  const responseModels = new Set<string>();
+  let overflow: Series | undefined;
+
+  const responseLabel = (model: string | undefined) => {
+    if (model === undefined) return undefined;
+    if (responseModels.has(model)) return model;
+    if (responseModels.size >= MAX_RESPONSE_MODELS || model.length > MAX_MODEL_CHARACTERS) return OTHER;
+    responseModels.add(model);
+    return model;
+  };
+
+  return (outcome) => {
+    const { operation, schema, model, route, rule, backend } = outcome;
+    const requestModel = model === undefined || outcome.modelIsKnown ? model : OTHER;
+    const responseModel = responseLabel(outcome.responseModel);
+    // Names of Kubernetes objects have no line feed, and those of models are at the end.
+    const key = `${route}\n${rule}\n${backend}\n${operation}\n${requestModel}\n${responseModel}`;
+    const found = known.get(key);
+    if (found) return found;
+    if (known.size >= MAX_SERIES) {
+      overflow ??= new Series(instruments, { 'otel.metric.overflow': true });
+      return overflow;
+    }
+    const created = new Series(
+      instruments,
+      present({
+        [attribute.operation]: operation,
+        [attribute.provider]: schema && (PROVIDER_NAMES[schema] ?? schema),
+        [attribute.requestModel]: requestModel,
+        [attribute.responseModel]: responseModel,
+        [attribute.route]: route,
+        [attribute.rule]: rule,
+        [attribute.backend]: backend,
+      }),
+    );
+    known.set(key, created);
+    return created;
+  };
+}
+
+type Instruments = {
+  readonly [K in 'tokenUsage' | 'duration' | 'firstToken' | 'perToken' | 'drift']: Histogram;
+} & { readonly [K in 'tokens' | 'unmetered' | 'streamsCut']: Sum };
+
+/** Cells are made when they are first needed, so that a scrape shows only what happened. */
+export class Series {
+  readonly #instruments: Instruments;
+  readonly #attributes: Attributes;
+  readonly #hasOutput: boolean;
+  #duration: HistogramCell | undefined;
+  readonly #errors = new Map<string, HistogramCell>();
+  #input: HistogramCell | undefined;
+  #output: HistogramCell | undefined;
+  #firstToken: HistogramCell | undefined;
+  #perToken: HistogramCell | undefined;
+  #drift: HistogramCell | undefined;
+  readonly #tokens = new Map<string, (SumCell | undefined)[]>();
+  #unmetered: SumCell | undefined;
+  #streamsCut: SumCell | undefined;
+
+  constructor(instruments: Instruments, attributes: Attributes) {
+    this.#instruments = instruments;
+    this.#attributes = attributes;
+    this.#hasOutput = OUTPUT.has(attributes[attribute.operation] as Operation);
+  }
+
+  record(outcome: Outcome): void {
+    const { usage, source, decision } = outcome;
+    this.#recordDuration(outcome);
+    this.#recordPace(outcome);
+    if (usage !== undefined && source !== undefined) this.#recordTokens(usage, source);
+    if (usage !== undefined) this.#recordDrift(usage, outcome.estimatedOutputTokens);
+    if (outcome.unmetered) {
+      this.#unmetered ??= this.#instruments.unmetered.cell(this.#attributes);
+      this.#unmetered.value++;
+    }
+    if (decision.type === 'cut') {
+      this.#streamsCut ??= this.#instruments.streamsCut.cell(this.#attributes);
+      this.#streamsCut.value++;
+    }
+  }
+
+  #recordDuration(outcome: Outcome): void {
+    const seconds = (outcome.endMs - outcome.startMs) / 1000;
+    const error = errorType(outcome);
+    if (error === undefined) {
+      this.#duration ??= this.#instruments.duration.cell(this.#attributes);
+      this.#duration.record(seconds);
+      return;
+    }
+    const type = this.#errors.has(error) || this.#errors.size < MAX_ERRORS_A_SERIES ? error : OTHER;
+    let cell = this.#errors.get(type);
+    if (cell === undefined) {
+      cell = this.#instruments.duration.cell({ ...this.#attributes, [attribute.errorType]: type });
+      this.#errors.set(type, cell);
+    }
+    cell.record(seconds);
+  }
+
+  #recordPace({ firstTokenMs, startMs, endMs, usage, stream, failure, clientLeft }: Outcome): void {
+    if (firstTokenMs === undefined) return;
+    this.#firstToken ??= this.#instruments.firstToken.cell(this.#attributes);
+    this.#firstToken.record((firstTokenMs - startMs) / 1000);
+    if (!stream || usage === undefined || usage.output < 2 || failure !== undefined || clientLeft) return;
+    this.#perToken ??= this.#instruments.perToken.cell(this.#attributes);
+    this.#perToken.record((endMs - firstTokenMs) / 1000 / (usage.output - 1));
+  }
+
+  #recordTokens(usage: Usage, source: string): void {
+    this.#input ??= this.#usageCell('input');
+    this.#input.record(usage.input);
+    if (this.#hasOutput) {
+      this.#output ??= this.#usageCell('output');
+      this.#output.record(usage.output);
+    }
+    let cells = this.#tokens.get(source);
+    if (cells === undefined) {
+      cells = new Array(TOKEN_KINDS.length).fill(undefined);
+      this.#tokens.set(source, cells);
+    }
+    for (let i = 0; i < TOKEN_KINDS.length; i++) {
+      const tokens = usage[TOKEN_KINDS[i]![1]];
+      if (tokens === 0) continue;
+      cells[i] ??= this.#instruments.tokens.cell({
+        ...this.#attributes,
+        [attribute.tokenType]: TOKEN_KINDS[i]![0],
+        [attribute.source]: source,
+      });
+      cells[i]!.value += tokens;
+    }
+  }
+
+  #usageCell(type: 'input' | 'output'): HistogramCell {
+    return this.#instruments.tokenUsage.cell({ ...this.#attributes, [attribute.tokenType]: type });
+  }
+
+  #recordDrift(usage: Usage, estimated: number | undefined): void {
+    // Reasoning is not streamed, so no count of ours could see it.
+    const visible = usage.output - usage.reasoningOutput;
+    if (estimated === undefined || visible <= 0) return;
+    this.#drift ??= this.#instruments.drift.cell(this.#attributes);
+    this.#drift.record(((estimated - visible) / visible) * 100);
+  }
+}
+
+const OUTPUT: ReadonlySet<Operation> = new Set(['chat', 'text_completion', 'generate_content']);
+
+/** `undefined`: it went well. */
+function errorType({ failure, status, clientLeft }: Outcome): string | undefined {
+  if (failure !== undefined) return failure.code;
+  if (clientLeft) return 'client_left';
+  if (status === undefined) return 'no_answer';
+  return status >= 400 ? String(status) : undefined;
+}
+
+function present(attributes: Readonly<Record<string, string | undefined>>): Attributes {
+  return Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined)) as Attributes;
+}
