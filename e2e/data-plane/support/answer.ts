@@ -75,7 +75,7 @@ async function stream(
     if (behaviour.paceMs !== undefined && behaviour.paceMs > 0) await sleep(behaviour.paceMs);
     if (response.destroyed) return;
     const count = Math.min(step, plan.tokens - made);
-    const text = plan.text.startsWith(' ') ? wordsOf(count, made) : '';
+    const text = wordsOf(count, made);
     let events = '';
     for (let choice = 0; choice < plan.choices; choice += 1) events += dialect.delta(plan, choice, text, made);
     record.outputTokens += count * plan.choices;
@@ -107,7 +107,10 @@ function planOf(record: Seen, asked: Asked, behaviour: Behaviour): Answer {
     base64: asked.base64 === true,
     reason: tool !== undefined ? 'tool' : tokens < wanted ? 'length' : 'stop',
     tokens,
-    text: wordsOf(tokens),
+    // Only made where it is needed: a stream may be meant never to end.
+    get text() {
+      return wordsOf(tokens);
+    },
   };
 }
 

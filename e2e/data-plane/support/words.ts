@@ -2,11 +2,15 @@
 
 const words = [' the', ' cat', ' sat', ' on', ' a', ' mat', ' and', ' it', ' was', ' good'] as const;
 
+const ten = words.join('');
+
 /** `count` tokens of text that begin at token number `from` of an endless text. */
 export function wordsOf(count: number, from = 0): string {
-  let text = '';
-  for (let index = from; index < from + count; index += 1) text += words[index % words.length];
-  return text;
+  const skipped = from % words.length;
+  const before = words.slice(0, skipped).join('').length;
+  const end = skipped + count;
+  const after = words.slice(0, end % words.length).join('');
+  return (ten.repeat(Math.floor(end / words.length)) + after).slice(before);
 }
 
 /** How many words of `wordsOf` a text holds. */
