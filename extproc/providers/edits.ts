@@ -20,19 +20,21 @@ export class BodyEdits {
   }
 
   /**
-   * Sets a member of a top-level object (`parent` and `parent.name` are in the shape, with `value`); makes the object where it is absent or null.
+   * Sets members of a top-level object (`parent` and `parent.name` are in the shape, with `value`); makes the object where it is absent or null.
    * A parent of another kind is left to the provider to refuse.
    */
-  setNested(parent: string, name: string, value: unknown): void {
+  setNested(parent: string, members: Readonly<Record<string, unknown>>): void {
     const object = this.#body.one(parent);
     if (object === undefined || object.kind === 'null') {
-      this.set(parent, { [name]: value });
+      if (Object.keys(members).length > 0) this.set(parent, members);
       return;
     }
     if (object.kind !== 'object') return;
-    const found = this.#body.one(`${parent}.${name}`);
-    if (found === undefined) this.#add(object.start + 1, isEmptyObject(this.#body, object), name, value);
-    else this.#replace(found, value);
+    for (const [name, value] of Object.entries(members)) {
+      const found = this.#body.one(`${parent}.${name}`);
+      if (found === undefined) this.#add(object.start + 1, isEmptyObject(this.#body, object), name, value);
+      else this.#replace(found, value);
+    }
   }
 
   splices(): readonly Splice[] {

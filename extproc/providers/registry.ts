@@ -7,11 +7,25 @@ import { anthropicDialect } from './anthropic/errors.ts';
 import { countTokens, messages } from './anthropic/messages.ts';
 import { models as anthropicModels } from './anthropic/models.ts';
 import { chat } from './openai/chat.ts';
+import { completions } from './openai/completions.ts';
+import { embeddings } from './openai/embeddings.ts';
 import { openAiDialect } from './openai/errors.ts';
 import { models as openAiModels } from './openai/models.ts';
+import { responses } from './openai/responses.ts';
 import { tgiDialect } from './tgi/errors.ts';
+import { generateEndpoints } from './tgi/generate.ts';
 
-export const endpoints: readonly Endpoint[] = [chat, messages, countTokens, ...openAiModels, ...anthropicModels];
+export const endpoints: readonly Endpoint[] = [
+  chat,
+  completions,
+  embeddings,
+  responses,
+  messages,
+  countTokens,
+  ...generateEndpoints,
+  ...openAiModels,
+  ...anthropicModels,
+];
 
 export interface FoundEndpoint {
   readonly endpoint: Endpoint;

@@ -133,7 +133,7 @@ export function editChatRequest(body: ScannedBody, edits: RequestEdits, schema: 
     for (const name of names) changes.set(name, edits.outputTokens);
     if (schema !== 'HuggingFaceTGI' && sent.length === 0) changes.set('max_completion_tokens', edits.outputTokens);
   }
-  if (edits.askUsage === true) changes.setNested('stream_options', 'include_usage', true);
+  if (edits.askUsage === true) changes.setNested('stream_options', { include_usage: true });
   return changes.splices();
 }
 

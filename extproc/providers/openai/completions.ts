@@ -66,7 +66,7 @@ function edit(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
   const changes = new BodyEdits(body);
   if (edits.model !== undefined) changes.set('model', edits.model);
   if (edits.outputTokens !== undefined) changes.set('max_tokens', edits.outputTokens);
-  if (edits.askUsage === true) changes.setNested('stream_options', 'include_usage', true);
+  if (edits.askUsage === true) changes.setNested('stream_options', { include_usage: true });
   return changes.splices();
 }
 

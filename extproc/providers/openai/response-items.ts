@@ -1,6 +1,6 @@
 /** The output items of a responses stream that have begun and not ended, and the events that end them. */
 
-import { KeptBudget, KeptText } from './kept-text.ts';
+import { KeptBudget, KeptText } from '../kept-text.ts';
 import type { RawJson, ResponseEvent } from './response-event.ts';
 
 export interface Json {

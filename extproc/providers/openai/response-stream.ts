@@ -3,10 +3,10 @@ import type { Failure } from '../../errors.ts';
 import type { AnswerOptions, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
 import { JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
+import type { KeptText } from '../kept-text.ts';
 import { EventTemplates } from '../template.ts';
 import { openAiUsage } from '../usage.ts';
 import { openAiError } from './errors.ts';
-import type { KeptText } from './kept-text.ts';
 import { type RawJson, ResponseEvent } from './response-event.ts';
 import { parsed, ResponseItems } from './response-items.ts';
 

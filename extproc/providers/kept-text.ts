@@ -1,6 +1,6 @@
 /**
- * The text that a stream has sent, kept for the events that close it: the Responses API repeats the whole text in them. Contents of JSON strings, escapes
- * and all. One stream keeps so much and no more; what does not fit is forgotten, and the closing events then have an empty text.
+ * The text that a stream has sent, kept for the events that close it: the Responses API and TGI repeat the whole text in them. Contents of JSON strings,
+ * escapes and all. One stream keeps so much and no more; what does not fit is forgotten, and the closing events then have an empty text.
  */
 
 /** 16,000 tokens of English: most answers. An open stream with a reading client shall hold no more than this. */

@@ -1,0 +1,76 @@
+/** `POST /generate`, `POST /generate_stream`, and `POST /`, which is one or the other as the body says. */
+import { newScanner } from '../../stream/json.ts';
+import type { Shape } from '../../stream/shape.ts';
+import type { Endpoint, WholeReader } from '../adapter.ts';
+import type { Numbers } from '../usage.ts';
+import { tgiDialect } from './errors.ts';
+import { editGenerateRequest, generateShape, readGenerateRequest } from './generate-request.ts';
+import { TokenStream } from './token-stream.ts';
+import { generationUsage } from './usage.ts';
+
+const VALUE: Shape = { value: true };
+const TEXT: Shape = { text: true };
+
+const answerShape: Shape = {
+  object: {
+    generated_text: TEXT,
+    details: {
+      object: {
+        generated_tokens: VALUE,
+        input_length: VALUE,
+        prefill: { items: {} },
+        best_of_sequences: { items: { object: { generated_text: TEXT, generated_tokens: VALUE } } },
+      },
+    },
+  },
+};
+
+export const generateEndpoints: readonly Endpoint[] = [
+  generateEndpoint('/generate', false),
+  generateEndpoint('/generate_stream', true),
+  generateEndpoint('/', undefined),
+];
+
+function generateEndpoint(path: string, streams: boolean | undefined): Endpoint {
+  return {
+    method: 'POST',
+    path,
+    operation: 'text_completion',
+    schemas: ['HuggingFaceTGI'],
+    dialect: tgiDialect,
+    kind: 'metered',
+    shape: generateShape,
+    readRequest: (body) => readGenerateRequest(body, streams),
+    edit: editGenerateRequest,
+    answer: (_request, options) => ({ whole: wholeGeneration(), stream: new TokenStream(options) }),
+  };
+}
+
+/** `POST /` answers with a list of one generation. */
+function wholeGeneration(): WholeReader {
+  const scanner = newScanner(answerShape, { purpose: 'answer' });
+  let begun = false;
+  const details: Numbers = (name) => {
+    const value = scanner.one(`details.${name}`)?.value;
+    return typeof value === 'number' ? value : undefined;
+  };
+  return {
+    push(bytes, sink) {
+      let from = 0;
+      while (!begun && from < bytes.length) {
+        const byte = bytes[from] as number;
+        if (byte !== 0x5b && byte > 0x20) begun = true;
+        else from++;
+      }
+      scanner.push(bytes.subarray(from), sink);
+    },
+    get usage() {
+      let others = 0;
+      for (const { value } of scanner.all('details.best_of_sequences[].generated_tokens')) {
+        if (typeof value === 'number') others += value;
+      }
+      return generationUsage(details, scanner.count('details.prefill[]'), others);
+    },
+    responseModel: undefined,
+  };
+}

@@ -1,0 +1,104 @@
+/** Reads one event of a `/generate_stream` answer: a token, and with the last one the whole text and its details. */
+import type { JsonCursor } from '../cursor.ts';
+import type { Hole } from '../template.ts';
+import { type Numbers, readNumbers } from '../usage.ts';
+
+export class TokenEvent {
+  /** All values that differ from token to token, in order. */
+  readonly holes: Hole[] = [];
+  /** Which of the holes is the token's text; -1: none. */
+  textHole = -1;
+  /** End marks and the like: they are not part of the generated text. */
+  special = false;
+  index = -1;
+  last = false;
+  failed = false;
+  details: Numbers | undefined;
+  detailsStart = 0;
+  detailsEnd = 0;
+  #cursor!: JsonCursor;
+
+  /** Reads the document at the cursor. False: it is not JSON. */
+  read(cursor: JsonCursor): boolean {
+    this.#cursor = cursor;
+    this.holes.length = 0;
+    this.textHole = -1;
+    this.special = false;
+    this.index = -1;
+    this.last = false;
+    this.failed = false;
+    this.details = undefined;
+    if (!cursor.enterObject()) return false;
+    while (cursor.nextMember()) {
+      switch (cursor.key) {
+        case 'index':
+          this.index = this.#number() ?? -1;
+          break;
+        case 'token':
+          this.#readToken();
+          break;
+        case 'generated_text':
+          this.last ||= !cursor.isNull();
+          cursor.skip();
+          break;
+        case 'details':
+          this.#readDetails();
+          break;
+        case 'error':
+          this.failed = true;
+          cursor.skip();
+          break;
+        default:
+          cursor.skip();
+      }
+    }
+    return !cursor.broken;
+  }
+
+  #readToken(): void {
+    const cursor = this.#cursor;
+    if (!cursor.enterObject()) return;
+    while (cursor.nextMember()) {
+      switch (cursor.key) {
+        case 'text':
+          if (cursor.string()) this.textHole = this.#hole('string');
+          break;
+        case 'id':
+        case 'logprob':
+          this.#number();
+          break;
+        case 'special':
+          this.special = cursor.bytes[cursor.at] === 0x74;
+          cursor.skip();
+          break;
+        default:
+          cursor.skip();
+      }
+    }
+  }
+
+  #readDetails(): void {
+    const cursor = this.#cursor;
+    this.detailsStart = cursor.at;
+    if (!cursor.isObject()) {
+      cursor.skip();
+      return;
+    }
+    cursor.skip();
+    this.detailsEnd = cursor.valueEnd;
+    const after = cursor.at;
+    cursor.at = this.detailsStart;
+    this.details = readNumbers(cursor);
+    cursor.at = after;
+  }
+
+  #number(): number | undefined {
+    const value = this.#cursor.number();
+    if (value !== undefined) this.#hole('number');
+    return value;
+  }
+
+  #hole(kind: 'string' | 'number'): number {
+    return this.holes.push({ start: this.#cursor.textStart, end: this.#cursor.textEnd, kind }) - 1;
+  }
+}
