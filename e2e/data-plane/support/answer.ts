@@ -8,7 +8,7 @@ import { closeOf, roomIn } from './flow.ts';
 import { sendHostile } from './hostile-answers.ts';
 import { wordsOf } from './words.ts';
 
-const KEPT_ANSWER_CHARS = 4 << 20;
+const KEPT_ANSWER_CHARS = 512 << 10;
 
 export async function answer(
   response: http.ServerResponse,
