@@ -3,6 +3,9 @@ import { extprocCluster } from '../names.ts';
 import type { EnvoyOptions, JsonObject } from '../plan.ts';
 import { circuitBreakers, fileSource, socketAddress, typed } from './resource.ts';
 
+/** Connections of clients at a time. Each costs Envoy about 74 KB while it streams, so this many fill 4 GB. */
+const downstreamConnections = 50_000;
+
 export const clustersFile = 'clusters.json';
 export const listenersFile = 'listeners.json';
 
@@ -15,6 +18,17 @@ export function bootstrap(options: EnvoyOptions): JsonObject {
       lds_config: fileSource(options.directory, listenersFile),
     },
     static_resources: { clusters: [processorCluster(options)] },
+    overload_manager: {
+      resource_monitors: [
+        {
+          name: 'envoy.resource_monitors.global_downstream_max_connections',
+          typed_config: typed(
+            'envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig',
+            { max_active_downstream_connections: downstreamConnections },
+          ),
+        },
+      ],
+    },
     layered_runtime: {
       layers: [
         {

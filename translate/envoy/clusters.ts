@@ -35,7 +35,7 @@ function cluster(
   return {
     name,
     type: addressFamily(endpoint.host) === 0 ? 'STRICT_DNS' : 'STATIC',
-    ...(addressFamily(endpoint.host) === 0 && { dns_lookup_family: 'V4_PREFERRED', respect_dns_ttl: true }),
+    ...(addressFamily(endpoint.host) === 0 && { dns_lookup_family: 'V4_PREFERRED' }),
     connect_timeout: '5s',
     per_connection_buffer_limit_bytes: 65_536,
     circuit_breakers: circuitBreakers,
