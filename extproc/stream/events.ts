@@ -1,0 +1,196 @@
+/** Cuts a stream of server-sent events into whole events, without reading what is in them (https://html.spec.whatwg.org/multipage/server-sent-events.html). */
+
+/** Longer than any event of a provider (images in base64 are the longest), and short enough that many streams can hold one. */
+const MAX_EVENT_BYTES = 1024 * 1024;
+
+const SMALLEST_HELD_BYTES = 512;
+const LF = 0x0a;
+const CR = 0x0d;
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
+
+/**
+ * `push` a piece, then `next` until it is false: `bytes`, `start` and `end` say where the event stands, its ending blank line included. An event that lies
+ * in one piece is a view of it; one that spans pieces is joined in a buffer of its own. Both stay as they are when more is pushed. A byte order mark
+ * at the stream's beginning is given as an event of its own, so that no reader need know of it.
+ */
+export interface EventSplitter {
+  push(bytes: Uint8Array): void;
+  next(): boolean;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  /** No more will come. An event that ends in a bare CR waits for the LF that may belong to it; now `next` gives it. */
+  close(): void;
+  /** What stands incomplete (or was not asked for); it is given once. */
+  rest(): Uint8Array;
+  /** An event is longer than is kept: there are no more events, and `rest` has all that was not given. */
+  readonly overflowed: boolean;
+}
+
+export function newEventSplitter(maxEventBytes: number = MAX_EVENT_BYTES): EventSplitter {
+  return new Splitter(maxEventBytes);
+}
+
+const NOTHING = new Uint8Array(0);
+
+class Splitter implements EventSplitter {
+  bytes: Uint8Array = NOTHING;
+  start = 0;
+  end = 0;
+  overflowed = false;
+  readonly #maxBytes: number;
+  #closed = false;
+  #piece: Uint8Array = NOTHING;
+  /** How far the piece was looked at. */
+  #at = 0;
+  /** Where the event that is being read begins in the piece; what there was of it before stands in `#held`. */
+  #from = 0;
+  #held: Uint8Array = NOTHING;
+  #heldLength = 0;
+  // The next line ends in the piece, or its length; each is looked for once.
+  #nextLf = -1;
+  #nextCr = -1;
+  /** The line that is being read is not empty. */
+  #inLine = false;
+  /** The event has a line that is not empty: the next empty one ends it. */
+  #hasLine = false;
+  /** The last byte was a CR: an LF after it belongs to it. */
+  #afterCr = false;
+  /** That CR ended the event. */
+  #endsAtCr = false;
+  /** How much of a byte order mark has come; -1: the stream's beginning is past. */
+  #mark = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  push(bytes: Uint8Array): void {
+    let piece = bytes;
+    if (this.#from < this.#at) this.#hold(this.#from, this.#at);
+    if (this.#at < this.#piece.length) piece = Buffer.concat([this.#piece.subarray(this.#at), bytes]);
+    this.#take(piece);
+  }
+
+  next(): boolean {
+    if (this.overflowed) return false;
+    if (this.#mark !== -1 && this.#markEnds()) return this.#give();
+    const piece = this.#piece;
+    while (this.#at < piece.length) {
+      if (this.#afterCr) {
+        this.#afterCr = false;
+        if (piece[this.#at] === LF) this.#at++;
+        if (this.#endsAtCr) return this.#give();
+        continue;
+      }
+      const lineEnd = this.#lineEnd();
+      if (lineEnd > this.#at) this.#inLine = true;
+      this.#at = lineEnd;
+      if (lineEnd === piece.length) break;
+      this.#at++;
+      const endsEvent = !this.#inLine && this.#hasLine;
+      this.#hasLine ||= this.#inLine;
+      this.#inLine = false;
+      if (piece[lineEnd] === CR) {
+        this.#afterCr = true;
+        this.#endsAtCr = endsEvent;
+      } else if (endsEvent) {
+        return this.#give();
+      }
+    }
+    if (this.#closed && this.#afterCr && this.#endsAtCr) return this.#give();
+    if (this.#heldLength + this.#at - this.#from > this.#maxBytes) this.overflowed = true;
+    return false;
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  rest(): Uint8Array {
+    this.#hold(this.#from, this.#piece.length);
+    const rest = this.#held.subarray(0, this.#heldLength);
+    this.#letGo();
+    this.#take(NOTHING);
+    return rest;
+  }
+
+  #take(piece: Uint8Array): void {
+    this.#piece = piece;
+    this.#at = 0;
+    this.#from = 0;
+    this.#nextLf = -1;
+    this.#nextCr = -1;
+  }
+
+  /** The event ends here. */
+  #give(): boolean {
+    if (this.#heldLength + this.#at - this.#from > this.#maxBytes) {
+      this.overflowed = true;
+      return false;
+    }
+    this.#inLine = false;
+    this.#hasLine = false;
+    this.#afterCr = false;
+    this.#endsAtCr = false;
+    if (this.#heldLength === 0) {
+      this.bytes = this.#piece;
+      this.start = this.#from;
+      this.end = this.#at;
+    } else {
+      this.#hold(this.#from, this.#at);
+      this.bytes = this.#held;
+      this.start = 0;
+      this.end = this.#heldLength;
+      this.#letGo();
+    }
+    this.#from = this.#at;
+    return true;
+  }
+
+  #lineEnd(): number {
+    const piece = this.#piece;
+    const at = this.#at;
+    if (this.#nextLf < at) this.#nextLf = found(piece.indexOf(LF, at), piece.length);
+    if (this.#nextCr < at) this.#nextCr = found(piece.indexOf(CR, at), piece.length);
+    return Math.min(this.#nextLf, this.#nextCr);
+  }
+
+  #markEnds(): boolean {
+    const piece = this.#piece;
+    while (this.#at < piece.length) {
+      if (piece[this.#at] !== BYTE_ORDER_MARK[this.#mark]) {
+        this.#inLine = this.#mark > 0;
+        this.#mark = -1;
+        return false;
+      }
+      this.#at++;
+      if (++this.#mark === BYTE_ORDER_MARK.length) {
+        this.#mark = -1;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #hold(from: number, to: number): void {
+    const needed = this.#heldLength + to - from;
+    if (needed > this.#held.length) {
+      const larger = new Uint8Array(Math.max(SMALLEST_HELD_BYTES, needed, this.#held.length * 2));
+      larger.set(this.#held.subarray(0, this.#heldLength));
+      this.#held = larger;
+    }
+    this.#held.set(this.#piece.subarray(from, to), this.#heldLength);
+    this.#heldLength = needed;
+  }
+
+  /** The buffer now belongs to who was given it. */
+  #letGo(): void {
+    this.#held = NOTHING;
+    this.#heldLength = 0;
+  }
+}
+
+function found(index: number, length: number): number {
+  return index === -1 ? length : index;
+}

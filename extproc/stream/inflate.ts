@@ -1,0 +1,111 @@
+import type { Transform } from 'node:stream';
+import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
+
+/** Encodings that can be read; `identity` is none. */
+const decoders: Readonly<Record<string, () => Transform>> = {
+  gzip: () => createGunzip({ finishFlush: constants.Z_SYNC_FLUSH }),
+  'x-gzip': () => createGunzip({ finishFlush: constants.Z_SYNC_FLUSH }),
+  deflate: () => createInflate({ finishFlush: constants.Z_SYNC_FLUSH }),
+  br: () => createBrotliDecompress(),
+  // 8 MiB of window is what RFC 8878 asks of every decoder, and what browsers hold to: a frame that wants more is refused.
+  zstd: () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: 23 } }),
+};
+
+/** An answer may inflate to so much. It passes its client compressed as it is: past the bound only its count is lost. */
+const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
+
+/** JSON deflates to a tenth; a thousandfold is what deflate can at most do and only zeros reach. Applied past `RATIO_FREE_BYTES`. */
+const MAX_RATIO = 200;
+const RATIO_FREE_BYTES = 1024 * 1024;
+
+/** Compressed bytes that wait for the decoder: past it `push` says false. */
+const MAX_WAITING_BYTES = 256 * 1024;
+
+export interface Inflater {
+  /** False: too much is waiting already. Push no more before `onDrain`. */
+  push(bytes: Uint8Array): boolean;
+  /** The compressed bytes are all there. */
+  finish(): void;
+  /** Holds the output back: at most one buffer of output more is made. */
+  pause(): void;
+  resume(): void;
+  /** Lets everything go; nothing is called after it. */
+  close(): void;
+}
+
+export interface InflaterOptions {
+  /** Never within a call of ours. */
+  readonly onData: (bytes: Uint8Array) => void;
+  /** Exactly one of these two comes at the end. */
+  readonly onEnd: () => void;
+  readonly onError: (reason: string) => void;
+  readonly onDrain?: () => void;
+  readonly maxOutputBytes?: number;
+  readonly maxRatio?: number;
+}
+
+export function isInflatable(encoding: string): boolean {
+  return Object.hasOwn(decoders, encoding.trim().toLowerCase());
+}
+
+/** Inflates a compressed answer on zlib's own threads. An encoding that is not known is an error at once (in the next tick). */
+export function newInflater(encoding: string, options: InflaterOptions): Inflater {
+  const { onData, onEnd, onError, onDrain } = options;
+  const maxOutputBytes = options.maxOutputBytes ?? MAX_OUTPUT_BYTES;
+  const maxRatio = options.maxRatio ?? MAX_RATIO;
+  const decoder = decoders[encoding.trim().toLowerCase()]?.();
+  let input = 0;
+  let output = 0;
+  let over = false;
+
+  const fail = (reason: string): void => {
+    if (over) return;
+    over = true;
+    decoder?.destroy();
+    onError(reason);
+  };
+
+  if (decoder === undefined) {
+    setImmediate(fail, 'the encoding is not known');
+  } else {
+    decoder.on('data', (bytes: Uint8Array) => {
+      if (over) return;
+      output += bytes.length;
+      if (output > maxOutputBytes) fail('it inflates to too much');
+      else if (output > RATIO_FREE_BYTES && output > input * maxRatio) fail('it inflates too many times over');
+      else onData(bytes);
+    });
+    decoder.on('end', () => {
+      if (over) return;
+      over = true;
+      decoder.destroy();
+      onEnd();
+    });
+    decoder.on('drain', () => {
+      if (!over) onDrain?.();
+    });
+    decoder.on('error', () => fail('it is not what its encoding says'));
+  }
+
+  return {
+    push(bytes) {
+      if (over || decoder === undefined) return true;
+      input += bytes.length;
+      decoder.write(bytes);
+      return decoder.writableLength <= MAX_WAITING_BYTES;
+    },
+    finish() {
+      if (!over) decoder?.end();
+    },
+    pause() {
+      decoder?.pause();
+    },
+    resume() {
+      decoder?.resume();
+    },
+    close() {
+      over = true;
+      decoder?.destroy();
+    },
+  };
+}
