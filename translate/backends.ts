@@ -149,7 +149,7 @@ function authorityOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refu
   }
   const held = holder.get(reference.key);
   const pem = typeof held === 'object' ? held.reveal() : held;
-  if (pem?.includes('-----BEGIN CERTIFICATE-----')) return secretText(pem);
+  if (pem?.includes('-----BEGIN')) return secretText(pem);
   const message = `${what} has no PEM certificates under ${reference.key}`;
   return refuse({
     reason: 'InvalidSecret',

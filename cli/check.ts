@@ -1,0 +1,105 @@
+/** `tallygate check FILE|FOLDER…`: says what is wrong with resources, and prints what `tallygate run` would write. Offline, and without any secret. */
+import { parseArgs } from 'node:util';
+import { stringify } from 'yaml';
+import type { EnvoyOptions, Plan } from '../translate/plan.ts';
+import { type Problem, problemText } from '../translate/problem.ts';
+import { readWorld } from '../translate/read/read.ts';
+import type { Lookup } from '../translate/read/variables.ts';
+import { translate } from '../translate/translate.ts';
+import { readSourceFiles } from './source-files.ts';
+
+export interface Output {
+  readonly stdout: { write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown };
+}
+
+const usage = `Usage: tallygate check FILE|FOLDER… [--output yaml|json|none]
+
+Checks resources without a cluster and without a network, and prints the policy and the Envoy configuration that they make.
+Variables in Secrets are not looked up. Exit code: 0 all is well, 1 something is wrong, 2 wrong use of the command.
+`;
+
+/** Not empty, allowed in a header, and where a certificate is expected it looks like one: whether the real value is right is not checked. */
+const placeholder = '-----BEGIN-PLACEHOLDER-----';
+const lookup: Lookup = { environment: () => placeholder, file: () => placeholder };
+
+/** Where things would stand; the real places depend on the machine that runs the gateway. */
+const envoyOptions: EnvoyOptions = {
+  directory: '/run/tallygate/envoy',
+  extproc: { type: 'Unix', path: '/run/tallygate/extproc.sock' },
+  admin: { type: 'Unix', path: '/run/tallygate/admin.sock' },
+  listenAddress: '0.0.0.0',
+  caBundle: '/etc/ssl/certs/ca-certificates.crt',
+};
+
+export async function check(args: readonly string[], { stdout, stderr }: Output): Promise<number> {
+  const options = parse(args);
+  if (typeof options === 'string') {
+    stderr.write(`${options}\n\n${usage}`);
+    return 2;
+  }
+  if (options.help) {
+    stdout.write(usage);
+    return 0;
+  }
+  const { files, unreadable } = readSourceFiles(options.paths);
+  const read = readWorld(files, lookup);
+  const plan = translate(read.world, { envoy: envoyOptions });
+  const problems = [...read.problems, ...plan.problems];
+  for (const line of unreadable) stderr.write(`${line}\n`);
+  for (const problem of problems) stderr.write(`${label(problem)}${problemText(problem)}\n`);
+  const errors = unreadable.length + problems.filter(({ severity }) => severity === 'Error').length;
+  const warnings = problems.filter(({ severity }) => severity === 'Warning').length;
+  if (errors === 0) stdout.write(rendered(plan, options.output));
+  if (errors + warnings > 0) stderr.write(`${counted(errors, 'error')}, ${counted(warnings, 'warning')}\n`);
+  return errors === 0 ? 0 : 1;
+}
+
+type Format = 'yaml' | 'json' | 'none';
+
+interface CheckOptions {
+  readonly paths: readonly string[];
+  readonly output: Format;
+  readonly help: boolean;
+}
+
+function parse(args: readonly string[]): CheckOptions | string {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        output: { type: 'string', short: 'o', default: 'yaml' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+    const output = (['yaml', 'json', 'none'] as const).find((each) => each === values.output);
+    if (output === undefined) return `tallygate check: --output must be yaml, json or none, not ${values.output}`;
+    if (positionals.length === 0 && !values.help) return 'tallygate check: name a file or a folder';
+    return { paths: positionals, output, help: values.help };
+  } catch (error) {
+    return `tallygate check: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+/** Errors stand as they are, so that editors read them; the rest says what it is. */
+function label({ severity }: Problem): string {
+  return severity === 'Error' ? '' : `${severity.toLowerCase()}: `;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Of secrets the names only. */
+function rendered({ policy, envoy, secrets, statuses }: Plan, format: Format): string {
+  const shown = { policy, envoy: { ...envoy, secrets: secrets.map(({ name }) => name) }, statuses };
+  switch (format) {
+    case 'none':
+      return '';
+    case 'json':
+      return `${JSON.stringify(shown, undefined, 2)}\n`;
+    case 'yaml':
+      return stringify(shown, { aliasDuplicateObjects: false, lineWidth: 0 });
+  }
+}
