@@ -22,8 +22,9 @@ export class MessageStream implements StreamReader {
   readonly #templates: EventTemplates<DeltaChannels> | undefined;
   readonly #data = new EventData();
   readonly #openBlocks = new Set<number>();
-  /** The block that the last event opened: it counts once the next event is read, for a stream may be cut in place of that event. */
-  #opening = -1;
+  /** What the last event changed: it holds once the next one is read, for a stream may be cut in place of that event. */
+  #pending: (() => void) | undefined;
+  #ended = false;
   #started = false;
   #stopReasonSent = false;
 
@@ -33,7 +34,7 @@ export class MessageStream implements StreamReader {
   }
 
   read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
-    if (this.#opening >= 0) this.#settle();
+    if (this.#pending !== undefined) this.#settle();
     const channels = this.#templates?.match(bytes, start, end);
     if (channels !== undefined) {
       this.#same(channels, bytes, sink);
@@ -60,7 +61,7 @@ export class MessageStream implements StreamReader {
 
   cut(usage: Usage, lastSent = false): Uint8Array {
     if (lastSent) this.#settle();
-    if (this.state !== 'open') return NOTHING;
+    if (this.#ended) return NOTHING;
     const events: string[] = [];
     if (!this.#started) events.push(event(this.#messageStart(usage)));
     for (const index of this.#openBlocks) events.push(event({ type: 'content_block_stop', index }));
@@ -95,35 +96,47 @@ export class MessageStream implements StreamReader {
       if (hole.end > hole.start) sink.text(hole.channel, this.#data.bytes, hole.start, hole.end);
     }
     if (EVENT.usage !== undefined) this.usage = anthropicUsage(EVENT.usage, this.usage);
-    switch (EVENT.type) {
+    const { type, index } = EVENT;
+    switch (type) {
       case 'message_start':
-        this.#started = true;
         this.responseModel = EVENT.model || undefined;
+        this.#pending = () => {
+          this.#started = true;
+        };
         break;
       case 'content_block_start':
-        this.#opening = EVENT.index;
+        this.#pending = () => {
+          if (this.#openBlocks.size < MAX_OPEN_BLOCKS) this.#openBlocks.add(index);
+        };
         break;
       case 'content_block_stop':
-        this.#openBlocks.delete(EVENT.index);
+        this.#pending = () => {
+          this.#openBlocks.delete(index);
+        };
         break;
       case 'message_delta':
-        if (EVENT.stopReason) {
-          this.#stopReasonSent = true;
-          this.usageFinal = this.usage !== undefined;
-        }
+        if (EVENT.stopReason) this.#stopReason();
         break;
       case 'message_stop':
-        this.state = 'finished';
-        break;
       case 'error':
-        this.state = 'failed';
+        this.state = type === 'error' ? 'failed' : 'finished';
+        this.#pending = () => {
+          this.#ended = true;
+        };
         break;
     }
   }
 
+  #stopReason(): void {
+    this.usageFinal = this.usage !== undefined;
+    this.#pending = () => {
+      this.#stopReasonSent = true;
+    };
+  }
+
   #settle(): void {
-    if (this.#opening >= 0 && this.#openBlocks.size < MAX_OPEN_BLOCKS) this.#openBlocks.add(this.#opening);
-    this.#opening = -1;
+    this.#pending?.();
+    this.#pending = undefined;
   }
 
   #messageStart(usage: Usage) {

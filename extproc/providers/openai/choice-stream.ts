@@ -37,9 +37,10 @@ export class ChoiceStream implements StreamReader {
   readonly #finished = new Set<number>();
   readonly #begun = new Set<number>();
   #head: ChunkHead | undefined;
-  /** What the last event began and finished: it holds once the next one is read, for a stream may be cut in place of that event. */
-  #beginning: readonly number[] = [];
-  #finishing: readonly number[] = [];
+  #usageSent = false;
+  #ended = false;
+  /** What the last event changed: it holds once the next one is read, for a stream may be cut in place of that event. */
+  #pending: (() => void) | undefined;
 
   constructor(form: ChoiceForm, request: RequestFacts, options: AnswerOptions) {
     this.#form = form;
@@ -49,13 +50,16 @@ export class ChoiceStream implements StreamReader {
   }
 
   read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
-    if (this.#beginning.length > 0) this.#settle();
+    if (this.#pending !== undefined) this.#settle();
     const facts = this.#templates?.match(bytes, start, end);
     if (facts !== undefined) return this.#same(facts, bytes, start, end, sink);
     if (!this.#data.find(bytes, start, end)) return 'pass';
     if (this.#data.is('[DONE]')) {
       if (this.state === 'open') this.state = 'finished';
       this.usageFinal = this.usage !== undefined;
+      this.#pending = () => {
+        this.#ended = true;
+      };
       return 'pass';
     }
     CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
@@ -68,14 +72,14 @@ export class ChoiceStream implements StreamReader {
 
   cut(usage: Usage, lastSent = false): Uint8Array {
     if (lastSent) this.#settle();
+    if (this.#ended) return NOTHING;
     return closingChunks({
       form: this.#form,
       head: this.#head ?? UNKNOWN_HEAD,
       model: this.#options.model,
-      open: this.state === 'open' ? this.#openChoices() : [],
+      open: this.#openChoices(),
       begun: this.#begun,
-      usage: this.#request.usageAsked && this.state === 'open' ? usage : undefined,
-      done: this.state === 'open',
+      usage: this.#request.usageAsked && !this.#usageSent ? usage : undefined,
     });
   }
 
@@ -102,8 +106,16 @@ export class ChoiceStream implements StreamReader {
   #take(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
     const { holes } = CHUNK;
     if (this.#head === undefined) this.#keepHead();
-    this.#beginning = [...CHUNK.begun];
-    this.#finishing = [...CHUNK.finished];
+    const { failed } = CHUNK;
+    const usageComes = CHUNK.usage !== undefined;
+    const begun = [...CHUNK.begun];
+    const finished = [...CHUNK.finished];
+    this.#pending = () => {
+      for (const choice of begun) this.#begun.add(choice);
+      for (const choice of finished) this.#finished.add(choice);
+      this.#usageSent ||= usageComes;
+      this.#ended ||= failed;
+    };
     for (const hole of holes) {
       if (hole.channel >= 0 && hole.end > hole.start) sink.text(hole.channel, this.#data.bytes, hole.start, hole.end);
     }
@@ -150,10 +162,8 @@ export class ChoiceStream implements StreamReader {
   }
 
   #settle(): void {
-    for (const choice of this.#beginning) this.#begun.add(choice);
-    for (const choice of this.#finishing) this.#finished.add(choice);
-    this.#beginning = [];
-    this.#finishing = [];
+    this.#pending?.();
+    this.#pending = undefined;
   }
 
   #openChoices(): readonly number[] {

@@ -11,17 +11,15 @@ export interface Closing {
   readonly open: readonly number[];
   readonly begun: ReadonlySet<number>;
   readonly usage: Usage | undefined;
-  /** Whether `[DONE]` is still to come. */
-  readonly done: boolean;
 }
 
-export function closingChunks({ form, head, model, open, begun, usage, done }: Closing): Uint8Array {
+export function closingChunks({ form, head, model, open, begun, usage }: Closing): Uint8Array {
   const before = chunkStart(form, head, model);
   const chunks = open.map(
     (choice) => `data: ${before}"choices":[${closingChoice(form, choice, begun.has(choice))}]}\n\n`,
   );
   if (usage !== undefined) chunks.push(`data: ${before}"choices":[],"usage":${JSON.stringify(usageBody(usage))}}\n\n`);
-  if (done) chunks.push('data: [DONE]\n\n');
+  chunks.push('data: [DONE]\n\n');
   return Buffer.from(chunks.join(''));
 }
 

@@ -1,7 +1,7 @@
 /** The output items of a responses stream that have begun and not ended, and the events that end them. */
 
 import { KeptBudget, KeptText } from '../kept-text.ts';
-import type { RawJson, ResponseEvent } from './response-event.ts';
+import type { RawJson } from './response-event.ts';
 
 export interface Json {
   [member: string]: unknown;
@@ -10,6 +10,13 @@ export interface Json {
   status?: unknown;
   content?: unknown;
   summary?: unknown;
+}
+
+/** Which item, and which part of it, an event speaks of, and the value that it brings. */
+export interface Place {
+  readonly outputIndex: number;
+  readonly partIndex: number;
+  readonly value?: RawJson | undefined;
 }
 
 /** A content part or a summary part of an item. */
@@ -40,66 +47,61 @@ export class ResponseItems {
   readonly #ended = new Map<number, RawJson | undefined>();
   readonly #budget = new KeptBudget();
 
-  add(event: ResponseEvent): void {
-    if (event.outputIndex < 0 || this.#open.size + this.#ended.size >= MAX_ITEMS) return;
-    this.#open.set(event.outputIndex, {
-      outputIndex: event.outputIndex,
-      raw: event.item,
-      parts: new Map(),
-      input: undefined,
-    });
+  add({ outputIndex, value }: Place): void {
+    if (outputIndex < 0 || this.#open.size + this.#ended.size >= MAX_ITEMS) return;
+    this.#open.set(outputIndex, { outputIndex, raw: value, parts: new Map(), input: undefined });
   }
 
-  remove(outputIndex: number): void {
-    this.#open.delete(outputIndex);
-  }
-
-  end(event: ResponseEvent): void {
-    const item = this.#open.get(event.outputIndex);
+  end({ outputIndex, value }: Place): void {
+    const item = this.#open.get(outputIndex);
     if (item === undefined) return;
     for (const part of item.parts.values()) part.text.forget();
     item.input?.text.forget();
-    this.#open.delete(event.outputIndex);
-    const fits = event.item !== undefined && event.item.length <= this.#budget.left;
-    if (fits) this.#budget.left -= (event.item as RawJson).length;
-    this.#ended.set(event.outputIndex, fits ? event.item : undefined);
+    this.#open.delete(outputIndex);
+    const fits = value !== undefined && value.length <= this.#budget.left;
+    if (fits) this.#budget.left -= value.length;
+    this.#ended.set(outputIndex, fits ? value : undefined);
   }
 
-  addPart(event: ResponseEvent, summary: boolean): Part | undefined {
-    const item = this.#open.get(event.outputIndex);
+  addPart({ outputIndex, partIndex, value }: Place, summary: boolean): Part | undefined {
+    const item = this.#open.get(outputIndex);
     if (item === undefined || item.parts.size >= MAX_PARTS) return undefined;
-    const part: Part = {
-      summary,
-      index: event.partIndex,
-      raw: event.part,
-      text: new KeptText(this.#budget),
-      textDone: false,
-      done: false,
-    };
-    item.parts.set(partKey(summary, event.partIndex), part);
+    const text = new KeptText(this.#budget);
+    const part: Part = { summary, index: partIndex, raw: value, text, textDone: false, done: false };
+    item.parts.set(partKey(summary, partIndex), part);
     return part;
   }
 
-  part(event: ResponseEvent, summary: boolean): Part | undefined {
-    return this.#open.get(event.outputIndex)?.parts.get(partKey(summary, event.partIndex));
+  endPart(place: Place, summary: boolean): void {
+    const part = this.#part(place, summary);
+    if (part !== undefined) part.done = true;
+  }
+
+  endText(place: Place, summary: boolean): void {
+    const part = this.#part(place, summary);
+    if (part !== undefined) part.textDone = true;
+  }
+
+  endInput({ outputIndex }: Place): void {
+    const input = this.#open.get(outputIndex)?.input;
+    if (input !== undefined) input.done = true;
   }
 
   /** Where the text of a part's delta is kept. */
-  partText(event: ResponseEvent, summary: boolean): KeptText | undefined {
-    return (this.part(event, summary) ?? this.addPart(event, summary))?.text;
+  partText(place: Place, summary: boolean): KeptText | undefined {
+    return (this.#part(place, summary) ?? this.addPart(place, summary))?.text;
   }
 
   /** Where what is written for a tool is kept. */
-  inputText(event: ResponseEvent): KeptText | undefined {
-    const item = this.#open.get(event.outputIndex);
+  inputText({ outputIndex }: Place): KeptText | undefined {
+    const item = this.#open.get(outputIndex);
     if (item === undefined) return undefined;
     item.input ??= { text: new KeptText(this.#budget), done: false };
     return item.input.text;
   }
 
-  endInput(event: ResponseEvent): void {
-    const input = this.#open.get(event.outputIndex)?.input;
-    if (input !== undefined) input.done = true;
+  #part({ outputIndex, partIndex }: Place, summary: boolean): Part | undefined {
+    return this.#open.get(outputIndex)?.parts.get(partKey(summary, partIndex));
   }
 
   /** The events that end all open items, without their sequence numbers. */

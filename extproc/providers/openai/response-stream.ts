@@ -39,7 +39,17 @@ const INPUT_DELTAS: ReadonlySet<string> = new Set([
   'response.shell_call_command.delta',
 ]);
 const INPUT_DONES: ReadonlySet<string> = new Set([...INPUT_DELTAS].map((type) => type.replace(/delta$/, 'done')));
-const TEXT_DONES: ReadonlySet<string> = new Set([...PART_DELTAS].map((type) => type.replace(/delta$/, 'done')));
+const TEXT_DONES: ReadonlySet<string> = new Set(
+  [...PART_DELTAS, SUMMARY_DELTA].map((type) => type.replace(/delta$/, 'done')),
+);
+const BEGINNINGS: ReadonlySet<string> = new Set(['response.created', 'response.queued', 'response.in_progress']);
+const ENDS: Readonly<Record<string, 'finished' | 'failed'>> = {
+  'response.completed': 'finished',
+  'response.incomplete': 'finished',
+  'response.cancelled': 'finished',
+  'response.failed': 'failed',
+  error: 'failed',
+};
 
 export class ResponseStream implements StreamReader {
   readonly replacement: Uint8Array = new Uint8Array(0);
@@ -55,11 +65,12 @@ export class ResponseStream implements StreamReader {
   #response: RawJson | undefined;
   #created = false;
   #sequence = -1;
-  // What the last event changed, to be undone if the stream is cut in place of it.
+  #ended = false;
+  // What the last event changed: it holds once the next one is read, for a stream may be cut in place of that event.
+  #pending: (() => void) | undefined;
   #sequenceBefore = -1;
   #lastText: KeptText | undefined;
   #lastTextLength = 0;
-  #lastItem = -1;
 
   constructor(options: AnswerOptions) {
     this.#options = options;
@@ -67,9 +78,9 @@ export class ResponseStream implements StreamReader {
   }
 
   read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+    if (this.#pending !== undefined) this.#settle();
     this.#sequenceBefore = this.#sequence;
     this.#lastText = undefined;
-    this.#lastItem = -1;
     const templates = this.#templates;
     const facts = templates?.match(bytes, start, end);
     if (facts !== undefined && templates !== undefined) {
@@ -91,8 +102,9 @@ export class ResponseStream implements StreamReader {
   }
 
   cut(usage: Usage, lastSent = false): Uint8Array {
-    if (!lastSent) this.#undo();
-    if (this.state !== 'open') return NOTHING;
+    if (lastSent) this.#settle();
+    else this.#undo();
+    if (this.#ended) return NOTHING;
     const response = this.#base();
     const events: Record<string, unknown>[] = [];
     if (!this.#created) events.push({ type: 'response.created', response });
@@ -133,8 +145,6 @@ export class ResponseStream implements StreamReader {
       this.#delta(INPUT, this.#items.inputText(EVENT), bytes, start, end, sink);
     } else if (type === 'response.audio.transcript.delta') {
       this.#delta(CONTENT, undefined, bytes, start, end, sink);
-    } else if (INPUT_DONES.has(type)) {
-      this.#items.endInput(EVENT);
     } else {
       this.#structure(type, sink);
     }
@@ -142,61 +152,59 @@ export class ResponseStream implements StreamReader {
 
   #structure(type: string, sink: TextSink): void {
     const summary = type.startsWith('response.reasoning_summary_');
-    if (TEXT_DONES.has(type) || type === 'response.reasoning_summary_text.done') {
-      const part = this.#items.part(EVENT, summary);
-      if (part !== undefined) part.textDone = true;
-      return;
-    }
-    switch (type) {
-      case 'response.output_item.added':
-        this.#items.add(EVENT);
-        this.#lastItem = EVENT.outputIndex;
-        if (EVENT.nameEnd > EVENT.nameStart) {
-          sink.text(channelOf(EVENT.outputIndex) + INPUT, this.#data.bytes, EVENT.nameStart, EVENT.nameEnd);
-        }
-        break;
-      case 'response.output_item.done':
-        this.#items.end(EVENT);
-        break;
-      case 'response.content_part.added':
-      case 'response.reasoning_summary_part.added':
-        this.#items.addPart(EVENT, summary);
-        break;
-      case 'response.content_part.done':
-      case 'response.reasoning_summary_part.done': {
-        const part = this.#items.part(EVENT, summary);
-        if (part !== undefined) part.done = true;
-        break;
+    const place = {
+      outputIndex: EVENT.outputIndex,
+      partIndex: EVENT.partIndex,
+      value: EVENT.item ?? EVENT.part,
+    };
+    if (TEXT_DONES.has(type)) {
+      this.#pending = () => this.#items.endText(place, summary);
+    } else if (INPUT_DONES.has(type)) {
+      this.#pending = () => this.#items.endInput(place);
+    } else {
+      switch (type) {
+        case 'response.output_item.added':
+          this.#pending = () => this.#items.add(place);
+          if (EVENT.nameEnd > EVENT.nameStart) {
+            sink.text(channelOf(EVENT.outputIndex) + INPUT, this.#data.bytes, EVENT.nameStart, EVENT.nameEnd);
+          }
+          break;
+        case 'response.output_item.done':
+          this.#pending = () => this.#items.end(place);
+          break;
+        case 'response.content_part.added':
+        case 'response.reasoning_summary_part.added':
+          this.#pending = () => this.#items.addPart(place, summary);
+          break;
+        case 'response.content_part.done':
+        case 'response.reasoning_summary_part.done':
+          this.#pending = () => this.#items.endPart(place, summary);
+          break;
+        default:
+          this.#lifecycle(type);
       }
-      case 'error':
-        this.state = 'failed';
-        break;
-      default:
-        this.#lifecycle(type);
     }
   }
 
   #lifecycle(type: string): void {
     if (EVENT.usage !== undefined) this.usage = openAiUsage(EVENT.usage) ?? this.usage;
-    switch (type) {
-      case 'response.created':
-      case 'response.queued':
-      case 'response.in_progress':
+    if (BEGINNINGS.has(type)) {
+      const { response } = EVENT;
+      this.responseModel = EVENT.responseModel || this.responseModel;
+      this.#pending = () => {
         this.#created = true;
-        this.#response = EVENT.response ?? this.#response;
-        this.responseModel = EVENT.responseModel || this.responseModel;
-        break;
-      case 'response.completed':
-      case 'response.incomplete':
-      case 'response.cancelled':
-        this.state = 'finished';
-        this.usageFinal = this.usage !== undefined;
-        break;
-      case 'response.failed':
-        this.state = 'failed';
-        this.usageFinal = this.usage !== undefined;
-        break;
+        this.#response = response ?? this.#response;
+      };
+      return;
     }
+    const state = ENDS[type];
+    if (state === undefined) return;
+    this.state = state;
+    this.usageFinal = this.usage !== undefined;
+    // After an `error`, `response.failed` is still to come, but nothing of ours.
+    this.#pending = () => {
+      this.#ended = true;
+    };
   }
 
   #delta(
@@ -236,10 +244,15 @@ export class ResponseStream implements StreamReader {
     kept.add(bytes, start, end);
   }
 
+  #settle(): void {
+    this.#pending?.();
+    this.#pending = undefined;
+  }
+
   #undo(): void {
     this.#sequence = this.#sequenceBefore;
     this.#lastText?.truncate(this.#lastTextLength);
-    if (this.#lastItem >= 0) this.#items.remove(this.#lastItem);
+    this.#lastText = undefined;
   }
 
   /** The response as the provider described it at its begin. */

@@ -52,7 +52,7 @@ export class TokenStream implements StreamReader {
 
   cut(usage: Usage, lastSent = false): Uint8Array {
     if (!lastSent) this.#text.truncate(this.#textLengthBefore);
-    if (this.state !== 'open') return NOTHING;
+    if (this.state !== 'open' && lastSent) return NOTHING;
     return event({
       index: Math.max(1, this.#tokens + (lastSent ? 1 : 0)),
       // A special token is not shown by clients, and every event must have one.
