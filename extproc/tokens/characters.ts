@@ -1,0 +1,42 @@
+/** What the split patterns ask of a character, as bits. */
+export const OTHER = 1;
+/** Lu, Lt */
+export const UPPER = 2;
+/** Ll */
+export const LOWER = 4;
+/** Lm, Lo */
+export const LETTER = 8;
+/** M */
+export const MARK = 16;
+/** N */
+export const NUMBER = 32;
+/** White space but for newlines */
+export const SPACE = 64;
+/** CR, LF */
+export const NEWLINE = 128;
+
+/** By code point; 0: not looked up yet. Pages of it that no text needs are never touched. */
+const classes = new Uint8Array(0x110000);
+
+export function classOf(codePoint: number): number {
+  const known = classes[codePoint]!;
+  if (known !== 0) return known;
+  const found = classify(String.fromCodePoint(codePoint));
+  classes[codePoint] = found;
+  return found;
+}
+
+/** Of the bytes that are characters of their own. */
+export const ASCII_CLASSES = Uint8Array.from({ length: 128 }, (_, code) => classOf(code));
+
+function classify(character: string): number {
+  if (character === '\r' || character === '\n') return NEWLINE;
+  if (/\p{L}/u.test(character)) {
+    if (/[\p{Lu}\p{Lt}]/u.test(character)) return UPPER;
+    return /\p{Ll}/u.test(character) ? LOWER : LETTER;
+  }
+  if (/\p{M}/u.test(character)) return MARK;
+  if (/\p{N}/u.test(character)) return NUMBER;
+  // Not `\s`: JavaScript takes U+FEFF for white space and U+0085 not; the encodings' own programs do as Unicode says.
+  return /\p{White_Space}/u.test(character) ? SPACE : OTHER;
+}

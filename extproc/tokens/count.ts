@@ -1,0 +1,116 @@
+import type { Tokenizer } from '../../contract/policy.ts';
+import type { ScannedBody } from '../stream/json.ts';
+import { modelEncoding } from './encodings.ts';
+import type { SlicedCount } from './meter.ts';
+import { TextCounter } from './text-counter.ts';
+
+/** Between two looks at the clock: the slowest text takes a third of a millisecond for so much. */
+const BYTES_A_LOOK = 1024;
+
+export interface SlicedCountOptions {
+  /** Stops early once there are more. */
+  readonly limitTokens?: number | undefined;
+  /** Milliseconds, with fractions. */
+  readonly now?: () => number;
+}
+
+/** Counts pieces of raw JSON string contents that are one text together. */
+export function newSlicedCount(
+  pieces: readonly Uint8Array[],
+  tokenizer: Tokenizer,
+  model: string,
+  limitTokens?: number,
+  now?: () => number,
+): SlicedCount {
+  let index = 0;
+  return slicedCount(tokenizer, model, { limitTokens, ...(now && { now }) }, (chunk) => {
+    const piece = pieces[index++];
+    if (piece === undefined) return false;
+    chunk.bytes = piece;
+    chunk.start = 0;
+    chunk.end = piece.length;
+    return true;
+  });
+}
+
+/** Counts the text of a request, each string for itself. */
+export function newBodyCount(
+  body: Pick<ScannedBody, 'bytes' | 'textSpanPairs'>,
+  tokenizer: Tokenizer,
+  model: string,
+  options: SlicedCountOptions = {},
+): SlicedCount {
+  const { bytes: pieces, textSpanPairs: pairs } = body;
+  let index = 0;
+  let base = 0;
+  let pair = 0;
+  let from = pairs[0] ?? 0;
+  return slicedCount(tokenizer, model, options, (chunk) => {
+    if (pair === pairs.length) return false;
+    while (base + pieces[index]!.length <= from) base += pieces[index++]!.length;
+    const piece = pieces[index]!;
+    const spanEnd = pairs[pair + 1]!;
+    chunk.bytes = piece;
+    chunk.start = from - base;
+    chunk.end = Math.min(spanEnd - base, piece.length);
+    from = base + chunk.end;
+    chunk.endsText = from === spanEnd;
+    if (chunk.endsText) {
+      pair += 2;
+      from = pairs[pair] ?? 0;
+    }
+    return true;
+  });
+}
+
+/** What is to be counted next. */
+interface Chunk {
+  bytes: Uint8Array;
+  start: number;
+  end: number;
+  endsText: boolean;
+}
+
+function slicedCount(
+  tokenizer: Tokenizer,
+  model: string,
+  { limitTokens = Number.POSITIVE_INFINITY, now = () => performance.now() }: SlicedCountOptions,
+  next: (chunk: Chunk) => boolean,
+): SlicedCount {
+  const { encoding, factorPercent } = modelEncoding(tokenizer, model);
+  const counter = new TextCounter(encoding);
+  const chunk: Chunk = { bytes: new Uint8Array(0), start: 0, end: 0, endsText: false };
+  const scaled = (tokens: number): number => Math.ceil((tokens * factorPercent) / 100);
+  let done = false;
+
+  return {
+    get tokens() {
+      return scaled(counter.count());
+    },
+    step(budgetMs) {
+      const until = now() + budgetMs;
+      let looked = 0;
+      while (!done) {
+        if (chunk.start === chunk.end && !next(chunk)) {
+          counter.end();
+          done = true;
+          break;
+        }
+        const to = Math.min(chunk.end, chunk.start + BYTES_A_LOOK - looked);
+        counter.add(chunk.bytes, chunk.start, to);
+        looked += to - chunk.start;
+        chunk.start = to;
+        if (to === chunk.end && chunk.endsText) {
+          counter.end();
+          looked += 16;
+        }
+        if (looked >= BYTES_A_LOOK) {
+          looked = 0;
+          if (scaled(counter.tokens) > limitTokens) done = true;
+          else if (now() >= until) break;
+        }
+      }
+      return done;
+    },
+  };
+}

@@ -1,0 +1,107 @@
+import { unescapeInto, unfinishedEscape } from '../stream/unescape.ts';
+import type { Encoding } from './encodings.ts';
+import { tokensOfPiece } from './merge.ts';
+import { MAX_PIECE_BYTES } from './split.ts';
+
+/** Raw bytes that are decoded at a time. */
+const CHUNK_BYTES = 4096;
+
+/** A cut escape, or half of a pair and a cut escape: `\ud83d\udc0`. */
+const MAX_UNFINISHED_BYTES = 11;
+
+/** A last piece that more text may still change, and its look-ahead. */
+const MAX_TAIL_BYTES = MAX_PIECE_BYTES + 4;
+
+// Shared by all counters: nothing here waits.
+const raw = new Uint8Array(MAX_UNFINISHED_BYTES + CHUNK_BYTES);
+const text = new Uint8Array(MAX_TAIL_BYTES + raw.length);
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Counts one text that comes as raw JSON string contents, cut anywhere. Pieces that no more text can change are counted and let go; the rest is kept,
+ * at most about 1 KB. The count does not depend on the cuts.
+ */
+export class TextCounter {
+  /** Tokens that are sure. */
+  tokens = 0;
+  readonly #encoding: Encoding;
+  /** Decoded text after them. */
+  #tail = NOTHING;
+  #tailLength = 0;
+  /** Raw bytes after that, which cannot be decoded yet. */
+  #unfinished = NOTHING;
+  #unfinishedLength = 0;
+  /** Tokens of what is kept, if nothing followed; -1: not counted. */
+  #tailTokens = 0;
+
+  constructor(encoding: Encoding) {
+    this.#encoding = encoding;
+  }
+
+  /** At least as many bytes as there are tokens in what is kept. */
+  get keptBytes(): number {
+    return this.#tailLength + this.#unfinishedLength;
+  }
+
+  add(bytes: Uint8Array, start: number, end: number): void {
+    for (let at = start; at < end; at += CHUNK_BYTES) this.#addChunk(bytes, at, Math.min(end, at + CHUNK_BYTES));
+  }
+
+  /** Tokens of all text so far, as if it ended here. */
+  count(): number {
+    if (this.#tailTokens === -1) {
+      text.set(this.#tail.subarray(0, this.#tailLength));
+      const end = unescapeInto(text, this.#tailLength, this.#unfinished, 0, this.#unfinishedLength);
+      let tokens = 0;
+      for (let at = 0; at < end; ) {
+        const next = this.#encoding.splitter.next(text, at, end, true);
+        tokens += tokensOfPiece(this.#encoding.ranks, text, at, next);
+        at = next;
+      }
+      this.#tailTokens = tokens;
+    }
+    return this.tokens + this.#tailTokens;
+  }
+
+  /** The text ends here; another one may follow. */
+  end(): void {
+    this.tokens = this.count();
+    this.#tailLength = 0;
+    this.#unfinishedLength = 0;
+    this.#tailTokens = 0;
+  }
+
+  #addChunk(bytes: Uint8Array, start: number, end: number): void {
+    let length = this.#unfinishedLength;
+    raw.set(this.#unfinished.subarray(0, length));
+    for (let at = start; at < end; at++) raw[length++] = bytes[at]!;
+    const decodable = length - unfinishedEscape(raw, 0, length);
+
+    text.set(this.#tail.subarray(0, this.#tailLength));
+    const textEnd = unescapeInto(text, this.#tailLength, raw, 0, decodable);
+    const { splitter, ranks } = this.#encoding;
+    let at = 0;
+    while (at < textEnd) {
+      const next = splitter.next(text, at, textEnd, false);
+      if (next === -1) break;
+      this.tokens += tokensOfPiece(ranks, text, at, next);
+      at = next;
+    }
+    this.#tail = kept(this.#tail, text, at, textEnd);
+    this.#tailLength = textEnd - at;
+    this.#unfinished = kept(this.#unfinished, raw, decodable, length);
+    this.#unfinishedLength = length - decodable;
+    this.#tailTokens = this.keptBytes === 0 ? 0 : -1;
+  }
+}
+
+/** Words are short: a small buffer serves most texts, and a large one is not kept for longer than needed. */
+function kept(into: Uint8Array<ArrayBuffer>, from: Uint8Array, start: number, end: number): Uint8Array<ArrayBuffer> {
+  const length = end - start;
+  if (length === 0) return into;
+  const fits = into.length >= length && into.length <= Math.max(64, length * 4);
+  const target = fits ? into : new Uint8Array(Math.max(32, length));
+  for (let at = 0; at < length; at++) target[at] = from[start + at]!;
+  return target;
+}
