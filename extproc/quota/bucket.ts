@@ -52,8 +52,11 @@ export class WindowState implements Place {
   streams = 0;
   /** Extensions that wait for holds of others. */
   line: WaiterQueue | undefined;
+  /** For the journal: it knows of it; it has a change to write; the bounds are others; nothing of it is needed any more. */
   journaled = false;
   dirty = false;
+  reshaped = false;
+  gone = false;
   /** The first segment that the journal has not yet. */
   dirtySegment = Number.POSITIVE_INFINITY;
 
@@ -113,7 +116,7 @@ export class WindowState implements Place {
     this.endMs = bounds.endMs;
     this.sliding = sliding;
     this.dirtySegment = sliding?.numbers[0] ?? Number.POSITIVE_INFINITY;
-    this.journaled = false;
+    this.reshaped = true;
   }
 }
 

@@ -70,6 +70,17 @@ export class Directory {
     return bucket;
   }
 
+  /** Brings all up to `atMs`, lets go of those in which nothing is left, and gives the others. */
+  discardEmpty(atMs: number): Iterable<Bucket> {
+    for (const bucket of this.buckets.values()) {
+      bucket.roll(atMs);
+      if (isEmpty(bucket)) {
+        this.remove(bucket);
+      }
+    }
+    return this.buckets.values();
+  }
+
   /** With the newest definition of the quota: the one that came last, unless it was replaced before. */
   private entry(quota: Quota): QuotaEntry {
     let entry = this.quotas.get(quota.id);
@@ -94,7 +105,7 @@ export class Directory {
       }
       const bucket = next.value;
       bucket.roll(atMs);
-      if (bucket.openHolds === 0 && bucket.window.used === 0 && bucket.line === undefined) {
+      if (isEmpty(bucket)) {
         this.remove(bucket);
       }
     }
@@ -110,4 +121,8 @@ export class Directory {
       this.host.redefined(id, undefined);
     }
   }
+}
+
+function isEmpty(bucket: Bucket): boolean {
+  return bucket.openHolds === 0 && bucket.window.used === 0 && bucket.line === undefined;
 }

@@ -62,14 +62,15 @@ export class MemoryStore implements QuotaStore {
   private readonly journal: Journal | undefined;
   private readonly lines: Lines;
   private holds = 0;
-  private windows: number;
+  private windows = 0;
   private openHolds = 0;
   private readonly shadowRefusals = new Map<string, number>();
 
-  /** `windowIds`: numbers up to it are taken by windows in the journal. */
-  constructor(options: MemoryOptions, journal: Journal | undefined, windowIds = 0) {
+  private readonly afterClose: () => void;
+
+  constructor(options: MemoryOptions, journal: Journal | undefined, afterClose: () => void = () => {}) {
     this.journal = journal;
-    this.windows = windowIds;
+    this.afterClose = afterClose;
     this.lines = new Lines(options);
     this.directory = new Directory(
       {
@@ -191,6 +192,7 @@ export class MemoryStore implements QuotaStore {
   close(): void {
     this.lines.close();
     this.journal?.close();
+    this.afterClose();
   }
 
   private decide(demand: Demand, arrival: number, atMs: number): Decision | Bucket {

@@ -1,0 +1,224 @@
+/** The journal's SQLite file: what was spent in every window and what is held. It is written by a worker, and by the main thread only while it starts. */
+import { closeSync, openSync } from 'node:fs';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import type { Batch, HoldParts, WindowChange } from './journal-record.ts';
+import { segmentsPerWindow } from './sliding.ts';
+
+/** In `user_version`. A change of the tables below raises it and brings the step from the version before. */
+export const schemaVersion = 1;
+
+/** In `application_id`: "Tlly". Tells our file from any other SQLite file. */
+const applicationId = 0x546c6c79;
+
+/** A worker that has just been ended may still be in its last transaction. */
+const busyMs = 5_000;
+
+const schema = `
+  PRAGMA application_id = ${applicationId};
+  PRAGMA user_version = ${schemaVersion};
+  CREATE TABLE applied (log INTEGER NOT NULL);
+  INSERT INTO applied VALUES (0);
+  CREATE TABLE quota (id TEXT PRIMARY KEY, definition TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE window (
+    id INTEGER PRIMARY KEY, quota TEXT NOT NULL, bucket TEXT NOT NULL, key_values TEXT NOT NULL, kind TEXT NOT NULL, start_ms INTEGER NOT NULL,
+    spent INTEGER NOT NULL DEFAULT 0, carried INTEGER NOT NULL DEFAULT 0, over INTEGER NOT NULL DEFAULT 0
+  );
+  CREATE TABLE segment (window INTEGER NOT NULL, number INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (window, number)) WITHOUT ROWID;
+  CREATE TABLE hold (id INTEGER PRIMARY KEY, parts TEXT NOT NULL);
+`;
+
+/** Says which file is wrong and what to do about it. */
+export class JournalError extends Error {}
+
+export interface WindowRow {
+  readonly id: number;
+  readonly quota: string;
+  readonly key: string;
+  readonly values: readonly string[];
+  readonly kind: string;
+  readonly startMs: number;
+  readonly spent: number;
+  readonly carried: number;
+  readonly over: number;
+  readonly segments: readonly (readonly [number: number, amount: number])[];
+}
+
+export interface JournalState {
+  /** JSON by id. */
+  readonly quotas: ReadonlyMap<string, string>;
+  /** By id, the oldest first. */
+  readonly windows: readonly WindowRow[];
+  readonly holds: readonly HoldParts[];
+}
+
+export class JournalDatabase {
+  private readonly database: DatabaseSync;
+  private readonly statements = new Map<string, StatementSync>();
+
+  /** Opens the file, or makes it. Throws a JournalError for a file that cannot be used. */
+  constructor(path: string) {
+    // SQLite gives a new file the rights that all may have; keys of tenants are nobody else's business.
+    closeSync(openSync(path, 'a', 0o600));
+    this.database = new DatabaseSync(path, { timeout: busyMs });
+    try {
+      this.prepare(path);
+    } catch (error) {
+      this.database.close();
+      throw error instanceof JournalError ? error : damaged(path, error);
+    }
+  }
+
+  /** The number of the last log that is in here. */
+  get applied(): number {
+    return Number(this.statement('SELECT log FROM applied').get()?.['log'] ?? 0);
+  }
+
+  /** Writes the states of one log, whole or not at all; on return they are on the disk. */
+  apply(batch: Batch, log: number): void {
+    this.transaction(() => {
+      this.write(batch);
+      this.statement('UPDATE applied SET log = ?').run(log);
+    });
+  }
+
+  /** Writes these states in place of all others. */
+  replace(batch: Batch, log: number): void {
+    this.transaction(() => {
+      this.database.exec('DELETE FROM quota; DELETE FROM window; DELETE FROM segment; DELETE FROM hold;');
+      this.write(batch);
+      this.statement('UPDATE applied SET log = ?').run(log);
+    });
+  }
+
+  load(): JournalState {
+    const segments = new Map<number, [number, number][]>();
+    for (const row of this.statement('SELECT * FROM segment ORDER BY window, number').iterate()) {
+      const window = Number(row['window']);
+      const list = segments.get(window) ?? [];
+      segments.set(window, list);
+      list.push([Number(row['number']), Number(row['amount'])]);
+    }
+    const windows: WindowRow[] = [];
+    for (const row of this.statement('SELECT * FROM window ORDER BY id').iterate()) {
+      windows.push({
+        id: Number(row['id']),
+        quota: String(row['quota']),
+        key: String(row['bucket']),
+        values: JSON.parse(String(row['key_values'])) as readonly string[],
+        kind: String(row['kind']),
+        startMs: Number(row['start_ms']),
+        spent: Number(row['spent']),
+        carried: Number(row['carried']),
+        over: Number(row['over']),
+        segments: segments.get(Number(row['id'])) ?? [],
+      });
+    }
+    const quotas = this.statement('SELECT * FROM quota').all();
+    const holds = this.statement('SELECT parts FROM hold ORDER BY id').all();
+    return {
+      quotas: new Map(quotas.map((row) => [String(row['id']), String(row['definition'])])),
+      windows,
+      holds: holds.map((row) => JSON.parse(String(row['parts'])) as HoldParts),
+    };
+  }
+
+  close(): void {
+    this.database.close();
+  }
+
+  private prepare(path: string): void {
+    const pragma = (name: string) => Object.values(this.database.prepare(`PRAGMA ${name}`).get() ?? {})[0];
+    const version = Number(pragma('user_version'));
+    const isNew = Number(this.database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get()?.['tables']) === 0;
+    if (!isNew && Number(pragma('application_id')) !== applicationId) {
+      throw new JournalError(`quota journal ${path} is a SQLite file of another program: name another file`);
+    }
+    if (version > schemaVersion) {
+      throw new JournalError(
+        `quota journal ${path} was written by a newer version (${version}, this one reads up to ${schemaVersion}): run that version, or move the file away to begin with empty budgets`,
+      );
+    }
+    this.database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+    if (isNew) {
+      this.transaction(() => this.database.exec(schema));
+    }
+    const check = pragma('quick_check');
+    if (check !== 'ok') {
+      throw damaged(path, check);
+    }
+  }
+
+  private write(batch: Batch): void {
+    for (const [id, definition] of batch.quotas) {
+      if (definition === null) {
+        this.statement('DELETE FROM quota WHERE id = ?').run(id);
+      } else {
+        this.statement('INSERT OR REPLACE INTO quota VALUES (?, ?)').run(id, definition);
+      }
+    }
+    for (const [id, change] of batch.windows) {
+      this.writeWindow(id, change);
+    }
+    for (const [id, parts] of batch.holds) {
+      if (parts === undefined) {
+        this.statement('DELETE FROM hold WHERE id = ?').run(id);
+      } else {
+        this.statement('INSERT OR REPLACE INTO hold VALUES (?, ?)').run(id, JSON.stringify(parts));
+      }
+    }
+  }
+
+  private writeWindow(id: number, change: WindowChange | undefined): void {
+    if (change === undefined || change.identity !== undefined) {
+      this.statement('DELETE FROM window WHERE id = ?').run(id);
+      this.statement('DELETE FROM segment WHERE window = ?').run(id);
+    }
+    if (change?.identity !== undefined) {
+      const { quota, key, values, kind, startMs } = change.identity;
+      this.statement(
+        'INSERT INTO window (id, quota, bucket, key_values, kind, start_ms) VALUES (?, ?, ?, ?, ?, ?)',
+      ).run(id, quota, key, JSON.stringify(values), kind, startMs);
+    }
+    if (change?.sums !== undefined) {
+      this.statement('UPDATE window SET spent = ?, carried = ?, over = ? WHERE id = ?').run(...change.sums, id);
+    }
+    let newest = 0;
+    for (const [number, amount] of change?.segments ?? []) {
+      this.statement('INSERT OR REPLACE INTO segment VALUES (?, ?, ?)').run(id, number, amount);
+      newest = Math.max(newest, number);
+    }
+    if (newest > 0) {
+      this.statement('DELETE FROM segment WHERE window = ? AND number < ?').run(id, newest - segmentsPerWindow - 2);
+    }
+  }
+
+  private transaction(run: () => void): void {
+    this.database.exec('BEGIN IMMEDIATE');
+    try {
+      run();
+      this.database.exec('COMMIT');
+    } catch (error) {
+      if (this.database.isTransaction) {
+        this.database.exec('ROLLBACK');
+      }
+      throw error;
+    }
+  }
+
+  private statement(sql: string): StatementSync {
+    let statement = this.statements.get(sql);
+    if (statement === undefined) {
+      statement = this.database.prepare(sql);
+      this.statements.set(sql, statement);
+    }
+    return statement;
+  }
+}
+
+/** It is left as it is: only its owner can say whether a backup is better than empty budgets. */
+function damaged(path: string, cause: unknown): JournalError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new JournalError(
+    `quota journal ${path} cannot be read (${reason}): put a backup in its place, or move it away (with ${path}-wal and ${path}.log-*) to begin with empty budgets`,
+  );
+}

@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, test } from 'node:test';
+import { openQuotaStore, type StoreOptions } from './open.ts';
+import {
+  bound,
+  bucket,
+  charge,
+  demand,
+  extend,
+  granted,
+  lease,
+  lifetime,
+  minute,
+  quota,
+  reserve,
+  slidingMinute,
+  startMs,
+} from './simulation.ts';
+
+let folder: string;
+let path: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'quota-'));
+  path = join(folder, 'quota.sqlite');
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const open = (nowMs = startMs, more: StoreOptions = {}) =>
+  openQuotaStore({ path, sync: 'Inline', nowMs: () => nowMs, ...more });
+
+const total = quota('TotalTokens', 1000);
+const remaining = (store: ReturnType<typeof open>['store'], of: typeof total, atMs = startMs) =>
+  store.view([bucket(of)], atMs)[0]?.remaining;
+
+for (const sync of ['Inline', 'Worker'] as const) {
+  test(`charges stay, open holds are charged in full, once (${sync})`, () => {
+    const all = [
+      total,
+      quota('Requests', 10, { window: slidingMinute }),
+      quota('OutputTokens', 1000, { window: lifetime }),
+    ];
+    const buckets = all.map((of) => bucket(of));
+    const first = open(startMs, { sync }).store;
+    first.settle(granted(reserve(first, demand(buckets, startMs, 100, lease(50)))).hold, charge(90, 20), startMs);
+    const { hold } = granted(reserve(first, demand(buckets, startMs, 100, lease(50))));
+    first.flush();
+    assert.equal(extend(first, hold, lease(25), startMs), 25);
+    first.flush();
+    first.close();
+
+    const second = open(startMs, { sync });
+    assert.deepEqual(second.recovered, {
+      holds: 1,
+      tokens: new Map([
+        [total.id, 175],
+        ['default/teams/OutputTokens', 75],
+      ]),
+    });
+    const left = () => buckets.map((ref) => second.store.view([ref], startMs)[0]?.remaining);
+    assert.deepEqual(left(), [1000 - 110 - 175, 8, 1000 - 20 - 75]);
+    second.store.close();
+
+    const third = open(startMs, { sync });
+    assert.equal(third.recovered.holds, 0);
+    assert.deepEqual(
+      buckets.map((ref) => third.store.view([ref], startMs)[0]?.remaining),
+      [1000 - 110 - 175, 8, 1000 - 20 - 75],
+    );
+    third.store.close();
+  });
+}
+
+test('windows that are over are forgotten, their overdrafts are not', () => {
+  const minutely = quota('TotalTokens', 100, { window: minute });
+  const first = open().store;
+  first.settle(granted(reserve(first, demand([bucket(minutely)], startMs, 10))).hold, charge(250, 0), startMs);
+  first.close();
+  const second = open(startMs + 60_000).store;
+  assert.equal(second.top(1, startMs + 60_000)[0]?.spent, 150);
+  second.close();
+  const third = open(startMs + 180_000).store;
+  assert.equal(third.counts().buckets, 0);
+  third.close();
+});
+
+test('a hold of a window that has ended is charged there', () => {
+  const minutely = quota('TotalTokens', 100, { window: minute });
+  const first = open().store;
+  granted(reserve(first, demand([bucket(minutely)], startMs, 60)));
+  granted(reserve(first, demand([bucket(minutely)], startMs + 60_000, 30)));
+  first.close();
+  const second = open(startMs + 60_000);
+  assert.equal(second.recovered.tokens.get(minutely.id), 90);
+  assert.equal(remaining(second.store, minutely, startMs + 60_000), 70);
+  second.store.close();
+});
+
+test('a quota that has changed keeps what was spent if it counts in the same way', () => {
+  const first = open().store;
+  first.settle(granted(reserve(first, demand([bucket(total)], startMs, 400))).hold, charge(400, 0), startMs);
+  first.close();
+  const second = open().store;
+  assert.equal(remaining(second, quota('TotalTokens', 500)), 100);
+  second.close();
+  const third = open().store;
+  assert.equal(remaining(third, quota('TotalTokens', 500, { window: slidingMinute })), 500);
+  third.close();
+});
+
+test('the segments of a sliding window stay', () => {
+  const sliding = quota('TotalTokens', 1000, { window: slidingMinute });
+  const first = open().store;
+  for (let second = 0; second < 90; second += 5) {
+    const atMs = startMs + second * 1000;
+    first.settle(granted(reserve(first, demand([bucket(sliding)], atMs, 10))).hold, charge(10, 0), atMs);
+    first.flush();
+  }
+  const nowMs = startMs + 90_000;
+  const before = remaining(first, sliding, nowMs);
+  const laterBefore = remaining(first, sliding, nowMs + 30_000);
+  first.close();
+  const again = open(nowMs).store;
+  assert(before !== undefined && before < 900);
+  assert.equal(remaining(again, sliding, nowMs + 30_000), laterBefore);
+  again.close();
+  const longer = open(nowMs).store;
+  const twoMinutes = quota('TotalTokens', 1000, { window: { type: 'Sliding', durationMs: 120_000 } });
+  assert((remaining(longer, twoMinutes, nowMs) ?? 1000) <= before);
+  longer.close();
+});
+
+test('a hold that is opened and settled within a tick is never written', () => {
+  const { store } = open();
+  store.settle(granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
+  store.flush();
+  const [log] = readdirSync(folder).filter((name) => name.includes('.log-'));
+  const written = log === undefined ? '' : readFileSync(join(folder, log), 'utf8');
+  assert.match(written, /\["w",1,7,0,0\]/);
+  assert.doesNotMatch(written, /\["[hd]"/);
+  const { size } = statSync(join(folder, log ?? ''));
+  store.flush();
+  assert.equal(statSync(join(folder, log ?? '')).size, size);
+  store.close();
+});
+
+test('a line that was cut off is as if it had not been written', () => {
+  const { store } = open();
+  store.settle(granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
+  store.flush();
+  const [log] = readdirSync(folder).filter((name) => name.includes('.log-'));
+  appendFileSync(join(folder, log ?? ''), '[["w",1,900,0,0],["x"');
+  store.close();
+  const again = open().store;
+  assert.equal(remaining(again, total), 993);
+  again.close();
+});
+
+test('one process at a time', () => {
+  const { store } = open();
+  assert.throws(() => open(), new RegExp(`${path} is in use by another process`));
+  store.close();
+  open().store.close();
+});
+
+test('a file that cannot be used is named with the fix, and left as it is', () => {
+  writeFileSync(
+    path,
+    'this is not a database, it is text that is long enough to have a header of 100 bytes'.repeat(50),
+  );
+  assert.throws(() => open(), new RegExp(`${path} cannot be read .*move it away`));
+  assert.throws(() => open(), /cannot be read/);
+  rmSync(path);
+
+  new DatabaseSync(path).exec('CREATE TABLE theirs (x)');
+  assert.throws(() => open(), new RegExp(`${path} is a SQLite file of another program`));
+  rmSync(path);
+
+  open().store.close();
+  const file = new DatabaseSync(path);
+  file.exec('PRAGMA user_version = 99');
+  file.close();
+  assert.throws(() => open(), new RegExp(`${path} was written by a newer version \\(99`));
+});
+
+test('a disk that does not take the log is told, and the ledger goes on', () => {
+  const troubles: unknown[] = [];
+  const { store } = open(startMs, {
+    sync: 'Worker',
+    maxLogBytes: 300,
+    onTrouble: (error) => troubles.push(error),
+  });
+  for (let count = 0; count < 100; count++) {
+    const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 1)));
+    store.flush();
+    store.settle(hold, charge(1, 0), startMs);
+    store.flush();
+  }
+  assert.equal(troubles.length, 1);
+  assert.match(String(troubles[0]), /does not keep up/);
+  assert.equal(remaining(store, total), 900);
+  store.close();
+});
+
+test('memory only', () => {
+  const { store, recovered } = openQuotaStore();
+  granted(reserve(store, demand([bucket(total)], startMs, 1, bound(1))));
+  store.flush();
+  store.close();
+  assert.equal(recovered.holds, 0);
+  assert.deepEqual(readdirSync(folder), []);
+});

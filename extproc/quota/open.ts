@@ -1,0 +1,135 @@
+/**
+ * Opens the ledger: in memory only, or with a journal. What a journal kept is taken up: sums of windows that still run, and holds that nobody settled,
+ * which are charged in full. From here on the store is the only one that uses the file.
+ */
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { Quota } from '../../contract/policy.ts';
+import { WindowState } from './bucket.ts';
+import { journalDefaults, LogJournal, type LogJournalOptions } from './journal.ts';
+import { JournalDatabase, JournalError, type JournalState, type WindowRow } from './journal-database.ts';
+import { InlineKeeper, type LogKeeper, WorkerKeeper } from './journal-keeper.ts';
+import { foldLog, logsOf } from './journal-log.ts';
+import { Batch } from './journal-record.ts';
+import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
+
+export interface StoreOptions extends Partial<MemoryOptions>, Partial<LogJournalOptions> {
+  /** The journal's file; absent: nothing survives the process. */
+  readonly path?: string;
+  /** `Inline` syncs in `close` only and needs no thread. */
+  readonly sync?: 'Worker' | 'Inline';
+}
+
+/** What was open when the last process ended. */
+export interface Recovered {
+  readonly holds: number;
+  /** Charged for them, by quota. */
+  readonly tokens: ReadonlyMap<string, number>;
+}
+
+export interface OpenStore {
+  readonly store: MemoryStore;
+  readonly recovered: Recovered;
+}
+
+/** Throws a JournalError that names the file and the fix. */
+export function openQuotaStore(options: StoreOptions = {}): OpenStore {
+  const { path } = options;
+  const memory = { ...memoryDefaults, ...options };
+  if (path === undefined) {
+    return { store: new MemoryStore(memory, undefined), recovered: { holds: 0, tokens: new Map() } };
+  }
+  mkdirSync(dirname(path), { recursive: true });
+  const unlock = lock(path);
+  try {
+    const database = new JournalDatabase(path);
+    const logs = logsOf(path);
+    for (const log of logs) {
+      foldLog(database, path, log);
+    }
+    const journal = new LogJournal({ ...journalDefaults, ...options });
+    const store = new MemoryStore(memory, journal, unlock);
+    const recovered = restore(store, journal, database.load(), memory.nowMs());
+    const log = Math.max(database.applied, ...logs) + 1;
+    const batch = new Batch();
+    batch.add(journal.take());
+    database.replace(batch, log);
+    journal.start(keeper(options, path, log + 1, database));
+    return { store, recovered };
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+function keeper(options: StoreOptions, path: string, log: number, database: JournalDatabase): LogKeeper {
+  if (options.sync === 'Inline') {
+    return new InlineKeeper(database, path, log);
+  }
+  database.close();
+  const { maxLogBytes, onTrouble } = { ...journalDefaults, ...options };
+  return new WorkerKeeper(path, log, maxLogBytes, onTrouble);
+}
+
+/** Holds a lock that ends with the process, however it ends. */
+function lock(path: string): () => void {
+  const file = new DatabaseSync(`${path}.lock`);
+  try {
+    file.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+  } catch (error) {
+    file.close();
+    throw new JournalError(
+      `quota journal ${path} is in use by another process: stop that one, or name another file (${String(error)})`,
+    );
+  }
+  return () => file.close();
+}
+
+function restore(store: MemoryStore, journal: LogJournal, state: JournalState, nowMs: number): Recovered {
+  const quotas = new Map<string, Quota>();
+  for (const [id, definition] of state.quotas) {
+    quotas.set(id, JSON.parse(definition) as Quota);
+  }
+  const windows = new Map<number, WindowState>();
+  const newestFirst = [...state.windows].reverse();
+  for (const row of newestFirst) {
+    const quota = quotas.get(row.quota);
+    const window = quota === undefined ? undefined : restoreWindow(store, row, quota);
+    if (window !== undefined) {
+      windows.set(row.id, window);
+    }
+  }
+  const tokens = new Map<string, number>();
+  for (const parts of state.holds) {
+    for (const [id, held] of parts) {
+      const window = windows.get(id);
+      if (window !== undefined && held > 0) {
+        window.bucket.handOn(window, window.charge(held, nowMs));
+        const quota = window.bucket.definition.quota.id;
+        tokens.set(quota, (tokens.get(quota) ?? 0) + held);
+      }
+    }
+  }
+  for (const bucket of store.directory.discardEmpty(nowMs)) {
+    journal.window(bucket.window);
+  }
+  return { holds: state.holds.length, tokens };
+}
+
+/** The newest window of a bucket is its current one; older ones are there for holds that were open. */
+function restoreWindow(store: MemoryStore, row: WindowRow, quota: Quota): WindowState | undefined {
+  const ref = { quota, key: row.key, values: row.values };
+  const known = store.directory.buckets.get(row.key);
+  const bucket = known ?? store.directory.add(ref, row.startMs);
+  if (bucket.definition.kind !== row.kind) {
+    return undefined;
+  }
+  const { startMs, endMs } = bucket.window;
+  const window = known === undefined ? bucket.window : new WindowState(0, bucket, startMs, endMs, undefined);
+  window.restore(row.spent, row.carried, row.over);
+  for (const [number, amount] of row.segments) {
+    window.sliding?.set(number, amount);
+  }
+  return window;
+}
