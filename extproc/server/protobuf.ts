@@ -22,19 +22,34 @@ export class Cursor {
     this.end = end;
   }
 
-  /** A number below 2^32: tags, lengths, bools. Larger ones, legal only in fields that we skip, are malformed here. */
+  /** A number below 2^32: tags and lengths. Larger ones are malformed here. */
   uint32(): number {
     const { bytes, end } = this;
-    let at = this.at;
-    let value = 0;
-    for (let shift = 0; shift < 35 && at < end; shift += 7) {
-      const byte = bytes[at++]!;
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) {
-        if (value > 0xffffffff) throw new MalformedMessage('number too large');
-        this.at = at;
-        return value;
+    const at = this.at;
+    // Nearly all have one byte or two.
+    if (at + 1 < end) {
+      const first = bytes[at]!;
+      if (first < 0x80) {
+        this.at = at + 1;
+        return first;
       }
+      const second = bytes[at + 1]!;
+      if (second < 0x80) {
+        this.at = at + 2;
+        return (first & 0x7f) | (second << 7);
+      }
+    }
+    return this.longUint32();
+  }
+
+  private longUint32(): number {
+    let value = 0;
+    for (let factor = 1; factor < 2 ** 35 && this.at < this.end; factor *= 128) {
+      const byte = this.bytes[this.at++]!;
+      value += (byte & 0x7f) * factor;
+      if (byte >= 0x80) continue;
+      if (value > 0xffffffff) throw new MalformedMessage('number too large');
+      return value;
     }
     throw new MalformedMessage('bad number');
   }
