@@ -6,8 +6,8 @@ import { randomUUID } from 'node:crypto';
 import { type GatewayPolicy, POLICY_FORMAT_VERSION } from '../contract/policy.ts';
 import { failure } from './errors.ts';
 import { dialectFor } from './providers/registry.ts';
-import { newLearned } from './quota/learned.ts';
-import { openStore } from './quota/memory.ts';
+import { Learned } from './quota/learned.ts';
+import { openQuotaStore } from './quota/open.ts';
 import type { Overdraft, QuotaStore } from './quota/store.ts';
 import type { Exchange, ExchangeHandler } from './server/exchange.ts';
 import { type Server, startServer } from './server/server.ts';
@@ -48,8 +48,18 @@ export interface Extproc {
 export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const { log, finished } = options;
   await loadEncodings();
-  const store = openStore({ journalPath: options.journalPath, log });
-  const learned = newLearned();
+  const { store, recovered } = openQuotaStore({
+    ...(options.journalPath === undefined ? {} : { path: options.journalPath }),
+    onError: (error) => log.error({ err: error }, 'a request failed by a fault of the gateway'),
+    onTrouble: (error) => log.error({ err: error }, 'the quota journal cannot be written'),
+  });
+  if (recovered.holds > 0) {
+    log.warn(
+      { holds: recovered.holds, tokens: Object.fromEntries(recovered.tokens) },
+      'holds of the last process are charged in full',
+    );
+  }
+  const learned = new Learned();
   const health = newHealth();
   const epoch = randomUUID();
   let policy: CompiledPolicy | undefined;
@@ -65,7 +75,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     random: Math.random,
     now: () => performance.timeOrigin + performance.now(),
     finished,
-    fault: (error) => log.error({ error }, 'a request failed by a fault of the gateway'),
+    fault: (error) => log.error({ err: error }, 'a request failed by a fault of the gateway'),
     keptBytes: 0,
   };
   const server = await startServer({

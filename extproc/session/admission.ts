@@ -136,7 +136,7 @@ export function plan(
   endpoint: Endpoint,
   choice: Choice,
   header: (name: string) => readonly string[],
-  learnedTokens: (key: string) => number,
+  learnedTokens: (...key: LearnedKey) => number,
 ): Plan | Failure {
   const { facts, rule, modelFacts: model } = choice;
   const keyed = bucketsFor(rule.quotas, { header, model: facts.model, route: rule.rule.route });
@@ -170,7 +170,7 @@ export function plan(
     buckets: keyed.buckets,
     inputTokens: endpoint.kind === 'metered' ? inputUpperBound(facts, choice.tokenizer) : 0,
     output: counted
-      ? outputDemand(facts, choiceTokens, hidden, learnedTokens(learnedKey(choice)))
+      ? outputDemand(facts, choiceTokens, hidden, learnedTokens(...learnedKey(choice)))
       : { mode: 'none', want: 0, least: 0 },
     choiceTokens,
     policyBound,
@@ -197,13 +197,23 @@ export function inputTokens(facts: RequestFacts, textTokens: number): number {
 }
 
 /** Learned estimates are kept by route and the backend's model: both are of the policy's making or bounded by it. */
-export function learnedKey(choice: Choice): string {
-  return `${choice.rule.rule.route} ${choice.modelIsKnown ? choice.backendModel : '*'}`;
+export function learnedKey(choice: Choice): LearnedKey {
+  return [choice.modelIsKnown ? choice.backendModel : '*', choice.rule.rule.route];
 }
+
+export type LearnedKey = readonly [model: string, route: string];
 
 function outputDemand(facts: RequestFacts, choiceTokens: number, hidden: boolean, learned: number): OutputDemand {
   const all = facts.choices * choiceTokens;
   if (facts.stream && !hidden)
     return { mode: 'lease', want: Math.min(all, facts.choices * learned), least: facts.choices };
   return { mode: 'bound', want: all, least: Math.min(all, facts.choices * Math.max(1, facts.leastOutputTokens)) };
+}
+
+/** What earlier answers teach. */
+export interface Learned {
+  /** Output tokens to hold at first for a stream. */
+  holdTokens(...key: LearnedKey): number;
+  /** How fast answers come. */
+  tokensPerSecond(...key: LearnedKey): number;
 }

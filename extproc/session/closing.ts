@@ -2,13 +2,10 @@
 import type { Failure } from '../errors.ts';
 import type { FoundEndpoint } from '../providers/registry.ts';
 import type { BucketRef } from '../quota/store.ts';
-import { type Choice, learnedKey, type Plan } from './admission.ts';
+import { type Choice, type LearnedKey, learnedKey, type Plan } from './admission.ts';
 import type { Answer } from './answer.ts';
 import { type Cost, cost } from './charge.ts';
 import type { Outcome, QuotaDecision } from './protocol.ts';
-
-/** Without experience: a slow model's rate, for answers that their clients did not wait for. */
-const UNKNOWN_TOKENS_PER_SECOND = 20;
 
 /** What a session knows at its end. */
 export interface Closing {
@@ -32,7 +29,7 @@ export interface Closing {
   readonly forwardedAtMs: number;
   readonly nowMs: number;
   readonly countInput: () => number;
-  readonly tokensPerSecond: (key: string) => number | undefined;
+  readonly tokensPerSecond: (...key: LearnedKey) => number;
 }
 
 /** Undefined: nothing was delivered that costs anything. */
@@ -69,7 +66,7 @@ export function charged(closing: Closing): Cost | undefined {
 function unseenOutput(closing: Closing, choice: Choice, heldTokens: number): number {
   const { facts } = choice;
   if (!facts.hasOutput) return 0;
-  const rate = closing.tokensPerSecond(learnedKey(choice)) ?? UNKNOWN_TOKENS_PER_SECOND;
+  const rate = closing.tokensPerSecond(...learnedKey(choice));
   const made = Math.ceil((rate * (closing.nowMs - closing.forwardedAtMs)) / 1000) * facts.choices;
   return Math.min(made, heldTokens > 0 ? heldTokens : closing.plan!.choiceTokens * facts.choices);
 }

@@ -4,14 +4,14 @@ import type { Tokenizer } from '../../contract/policy.ts';
 import type { Cancel, Overdraft, QuotaStore } from '../quota/store.ts';
 import type { Exchange, ExchangeHandler, HeaderList } from '../server/exchange.ts';
 import { type Inflater, newInflater } from '../stream/inflate.ts';
-import { newSlicedCount } from '../tokens/count.ts';
+import { newBodyCount } from '../tokens/count.ts';
 import type { Meter } from '../tokens/meter.ts';
+import type { Learned } from './admission.ts';
 import type { CountQueue } from './counting.ts';
 import type { Health } from './health.ts';
 import type { Action, Outcome, SessionEvent } from './protocol.ts';
 import type { CompiledPolicy } from './routing.ts';
-import { spansOf } from './sample.ts';
-import { type Learned, Session } from './session.ts';
+import { Session } from './session.ts';
 
 /** Past it a stream is not read until its client has taken what was written. */
 const UNSENT_BYTES_A_STREAM = 64 * 1024;
@@ -23,7 +23,7 @@ export const KEPT_BYTES_OF_PROCESS = 128 * 1024 * 1024;
 export interface Shared {
   policy(): CompiledPolicy | undefined;
   readonly store: QuotaStore;
-  readonly learned: Learned & { observe(key: string, outputTokens: number, durationMs: number): void };
+  readonly learned: Learned & { observe(model: string, route: string, outputTokens: number, durationMs: number): void };
   readonly health: Health;
   readonly counts: CountQueue;
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
@@ -195,7 +195,7 @@ class Drive implements ExchangeHandler {
         break;
       case 'count': {
         const { body, tokenizer, model } = this.#session.counting!;
-        const count = newSlicedCount([...spansOf(body)], tokenizer, model, action.limitTokens);
+        const count = newBodyCount(body, tokenizer, model, { limitTokens: action.limitTokens });
         this.#stopCount = counts.add(count, (tokens) => this.#handle({ type: 'counted', tokens }));
         break;
       }
@@ -243,7 +243,7 @@ class Drive implements ExchangeHandler {
     const overdrafts = settle === undefined ? [] : store.settle(settle.hold, settle.charge, now());
     if (outcome.learned !== undefined) {
       const { key, outputTokens, durationMs } = outcome.learned;
-      learned.observe(key, outputTokens, durationMs);
+      learned.observe(...key, outputTokens, durationMs);
     }
     finished(outcome, overdrafts);
   }

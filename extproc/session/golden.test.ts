@@ -4,9 +4,11 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
-import { openStore } from '../quota/memory.ts';
+import { bucketRef } from '../quota/keys.ts';
+import { openQuotaStore } from '../quota/open.ts';
 import type { Hold, QuotaStore } from '../quota/store.ts';
 import type { HeaderList } from '../server/exchange.ts';
+import { newBodyCount } from '../tokens/count.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
 import type { Action, SessionEvent } from './protocol.ts';
@@ -50,7 +52,7 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith('.in.yaml'
 function replay(given: Case): readonly object[] {
   let nowMs = START_MS;
   const policy = compilePolicy({ formatVersion: 1, version: 'golden', ...base, ...given.policy });
-  const store = openStore({ journalPath: undefined, log: { info() {}, warn() {}, error() {} } });
+  const { store } = openQuotaStore({ nowMs: () => nowMs });
   const session = new Session({
     policy,
     random: () => 0,
@@ -71,7 +73,7 @@ function replay(given: Case): readonly object[] {
         store.reserve(action.demand, (decision) => answers.push({ type: 'reserved', decision }));
       if (action.type === 'extend')
         store.extend(action.hold, action.output, nowMs, (tokens) => answers.push({ type: 'extended', tokens }));
-      if (action.type === 'count') answers.push({ type: 'counted', tokens: 42 });
+      if (action.type === 'count') answers.push({ type: 'counted', tokens: counted(session) });
       if (action.type === 'finish' && action.settle) {
         const overdrafts = store.settle(action.settle.hold, action.settle.charge, nowMs);
         for (const { tokens, cause } of overdrafts) seen.push({ overdraft: tokens, cause });
@@ -87,8 +89,15 @@ function replay(given: Case): readonly object[] {
   return seen;
 }
 
+function counted(session: Session): number {
+  const { body, tokenizer, model } = session.counting!;
+  const count = newBodyCount(body, tokenizer, model);
+  while (!count.step(Number.POSITIVE_INFINITY));
+  return count.tokens;
+}
+
 function spend(store: QuotaStore, quota: GatewayPolicy['quotas'][number], tokens: number, atMs: number): void {
-  const bucket = { quota, key: `${quota.id}/red`, values: ['red'] };
+  const bucket = bucketRef(quota, ['red']);
   store.reserve(
     {
       id: 'before',

@@ -6,6 +6,7 @@ import type { Failure } from '../errors.ts';
 import type { Operation, Usage } from '../providers/adapter.ts';
 import type { BucketRef, Charge, Decision, Demand, Hold, OutputDemand } from '../quota/store.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../server/exchange.ts';
+import type { LearnedKey } from './admission.ts';
 
 export type SessionEvent =
   | {
@@ -96,7 +97,9 @@ export interface Outcome {
   readonly requestBytes: number;
   readonly responseBytes: number;
   /** What the learned estimates take from this answer: tokens of its output and how long it took. */
-  readonly learned: { readonly key: string; readonly outputTokens: number; readonly durationMs: number } | undefined;
+  readonly learned:
+    | { readonly key: LearnedKey; readonly outputTokens: number; readonly durationMs: number }
+    | undefined;
 }
 
 export type QuotaDecision =

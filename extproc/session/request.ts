@@ -1,20 +1,24 @@
 /** The first half of a session: what is asked for. Headers and body pieces enter; a request that is understood, or the reason why it is refused, leaves. */
 import { OWN_HEADER_PREFIX, ROUTE_HEADER } from '../../contract/headers.ts';
 import { type Failure, failure, isFailure } from '../errors.ts';
-import type { Dialect, Splice } from '../providers/adapter.ts';
+import type { Dialect } from '../providers/adapter.ts';
 import { dialectFor, type FoundEndpoint, findEndpoint } from '../providers/registry.ts';
 import type { BucketRef } from '../quota/store.ts';
 import type { HeaderList, HeaderMutation } from '../server/exchange.ts';
 import { type JsonScanner, newScanner, type ScannedBody } from '../stream/json.ts';
-import { admitPassthrough, bodyTooLarge, type Choice, choose, type Plan, plan } from './admission.ts';
+import { splice } from '../stream/splice.ts';
+import { admitPassthrough, bodyTooLarge, type Choice, choose, type LearnedKey, type Plan, plan } from './admission.ts';
 import type { CompiledEntry, CompiledPolicy } from './routing.ts';
+
+/** A message to Envoy costs more than copying so much. */
+const JOINED_BYTES = 16 * 1024;
 
 export interface RequestContext {
   readonly policy: CompiledPolicy;
   /** In [0, 1). */
   readonly random: () => number;
   readonly healthy: (target: string) => boolean;
-  readonly holdTokens: (key: string) => number;
+  readonly holdTokens: (...key: LearnedKey) => number;
 }
 
 export type FirstStep =
@@ -132,8 +136,12 @@ export class Request {
     return { set, remove, clearRouteCache: true };
   }
 
-  /** What changes in the body on its way: the model's name, a lower output bound, the wish for usage. */
-  edits({ body, choice, plan }: Asked, heldOutputTokens: number | undefined, askUsage: boolean): readonly Splice[] {
+  /** The body as it goes on: the model's name, a lower output bound and the wish for usage are all that changes. */
+  outgoing(
+    { body, choice, plan }: Asked,
+    heldOutputTokens: number | undefined,
+    askUsage: boolean,
+  ): readonly Uint8Array[] {
     const { facts, target } = choice;
     const granted =
       plan.output.mode === 'bound' && heldOutputTokens !== undefined
@@ -145,6 +153,12 @@ export class Request {
       ...(bound === undefined ? {} : { outputTokens: bound }),
       ...(askUsage ? { askUsage } : {}),
     };
-    return this.found!.endpoint.edit(body!, edits, target.backendPolicy.schema);
+    const splices = this.found!.endpoint.edit(body!, edits, target.backendPolicy.schema);
+    return joined(splices.length === 0 ? body!.bytes : splice(body!.bytes, splices));
   }
+}
+
+function joined(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
+  const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  return pieces.length > 1 && bytes <= JOINED_BYTES ? [Buffer.concat(pieces)] : pieces;
 }

@@ -13,6 +13,10 @@ const SAMPLE_BYTES = 16 * 1024;
 export interface TextSample extends TextSink {
   /** All bytes of text, kept or not. */
   readonly bytes: number;
+  /** Nothing more is kept. */
+  readonly full: boolean;
+  /** Text that is not shown. */
+  skip(bytes: number): void;
   /** Tokens of all text: exact while all of it is kept. */
   tokens(): number;
 }
@@ -24,6 +28,12 @@ export function newTextSample(tokenizer: Tokenizer, model: string): TextSample {
   return {
     get bytes() {
       return total;
+    },
+    get full() {
+      return used === SAMPLE_BYTES;
+    },
+    skip(bytes) {
+      total += bytes;
     },
     text(_channel, bytes, start, end) {
       total += end - start;
@@ -49,7 +59,11 @@ export function newTextSample(tokenizer: Tokenizer, model: string): TextSample {
 /** Enough of the request's text to count it later, should the provider not tell. */
 export function sampleOf(body: ScannedBody, tokenizer: Tokenizer, model: string): TextSample {
   const sample = newTextSample(tokenizer, model);
-  for (const bytes of spansOf(body)) sample.text(0, bytes, 0, bytes.length);
+  for (const bytes of spansOf(body)) {
+    sample.text(0, bytes, 0, bytes.length);
+    if (sample.full) break;
+  }
+  sample.skip(body.textBytes - sample.bytes);
   return sample;
 }
 

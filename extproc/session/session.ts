@@ -7,9 +7,8 @@ import { type Failure, failure, isFailure } from '../errors.ts';
 import type { BucketRef, BucketView, Decision, Hold } from '../quota/store.ts';
 import type { HeaderList } from '../server/exchange.ts';
 import type { ScannedBody } from '../stream/json.ts';
-import { splice } from '../stream/splice.ts';
 import type { Meter } from '../tokens/meter.ts';
-import { countsInput, inputTokens } from './admission.ts';
+import { countsInput, inputTokens, type Learned } from './admission.ts';
 import { Answer } from './answer.ts';
 import { type Closing, charged, outcome } from './closing.ts';
 import type { Action, QuotaDecision, SessionEvent, Settle } from './protocol.ts';
@@ -21,14 +20,6 @@ export interface SessionContext extends Omit<RequestContext, 'holdTokens'> {
   readonly newId: () => string;
   readonly learned: Learned;
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
-}
-
-/** What earlier answers teach. */
-export interface Learned {
-  /** Output tokens to hold at first for a stream. */
-  holdTokens(key: string): number;
-  /** How fast answers come; undefined: not known. */
-  tokensPerSecond(key: string): number | undefined;
 }
 
 type Phase = 'collecting' | 'counting' | 'reserving' | 'forwarded' | 'over';
@@ -61,7 +52,7 @@ export class Session {
 
   constructor(context: SessionContext) {
     this.#context = context;
-    this.#request = new Request({ ...context, holdTokens: (key) => context.learned.holdTokens(key) });
+    this.#request = new Request({ ...context, holdTokens: (...key) => context.learned.holdTokens(...key) });
   }
 
   /** The driver stops reading while this holds. */
@@ -287,8 +278,7 @@ export class Session {
     const metered = this.#request.found!.endpoint.kind === 'metered';
     const askUsage = metered && facts.stream && !facts.usageAsked;
     out.push({ type: 'request-headers', mutation: this.#request.mutation(target.id, metered && facts.stream) });
-    const edits = this.#request.edits(asked, this.#hold?.outputTokens, askUsage);
-    const pieces = edits.length === 0 ? asked.body!.bytes : splice(asked.body!.bytes, edits);
+    const pieces = this.#request.outgoing(asked, this.#hold?.outputTokens, askUsage);
     for (const [index, bytes] of pieces.entries()) {
       out.push({ type: 'request-body', bytes, endOfStream: index === pieces.length - 1 && !this.#endedByTrailers });
     }
@@ -410,7 +400,7 @@ export class Session {
       forwardedAtMs: this.#forwardedAtMs,
       nowMs,
       countInput: () => this.#countInput(),
-      tokensPerSecond: (key) => this.#context.learned.tokensPerSecond(key),
+      tokensPerSecond: (...key) => this.#context.learned.tokensPerSecond(...key),
     };
   }
 }
