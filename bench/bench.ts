@@ -1,0 +1,82 @@
+/** What stands while parts run: a provider, Envoy alone and the gateway, at the same time. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { startEnvoyAlone } from './envoy-alone.ts';
+import { type Gateway, startGateway } from './gateway.ts';
+import { buildLoad, type Provider, startProvider } from './load.ts';
+import { envoyWorkers, freePorts, type Running } from './processes.ts';
+import { resources } from './resources.ts';
+import type { Machine } from './results.ts';
+
+const repository = path.resolve(import.meta.dirname, '..');
+const envoy = process.env['ENVOY'] ?? path.join(repository, '.tools/bin/envoy');
+
+export interface Stand {
+  readonly provider: Provider;
+  readonly alone: Running & { readonly port: number };
+  readonly gateway: Gateway;
+  readonly machine: Machine;
+  /** Another gateway, for a part that wants its own; it goes when `work` is done. */
+  withGateway<T>(yaml: (port: number) => string, work: (gateway: Gateway) => Promise<T>): Promise<T>;
+}
+
+/** Starts all, and stops all when the work is done or fails. */
+export async function withStand<T>(profileFolder: string | undefined, work: (stand: Stand) => Promise<T>): Promise<T> {
+  buildLoad();
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-bench-'));
+  const started: { stop(): Promise<void> }[] = [];
+  const keep = <R extends { stop(): Promise<void> }>(running: R): R => {
+    started.push(running);
+    return running;
+  };
+  let gateways = 0;
+  const newGateway = (yaml: (port: number) => string) => {
+    gateways += 1;
+    return startGateway({ folder: path.join(folder, `gateway-${gateways}`), yaml, profileFolder });
+  };
+  try {
+    const [providerPort = 0, alonePort = 0, adminPort = 0] = await freePorts(3);
+    if (profileFolder !== undefined) mkdirSync(profileFolder, { recursive: true });
+    const provider = keep(await startProvider(providerPort));
+    const gateway = keep(await newGateway((port) => resources(port, providerPort)));
+    const workers = envoyWorkers(gateway.envoyPid);
+    const ports = { listen: alonePort, admin: adminPort, provider: providerPort };
+    const alone = keep(await startEnvoyAlone(envoy, folder, ports, workers));
+    return await work({
+      provider,
+      gateway,
+      alone: { ...alone, port: alonePort },
+      machine: machine(workers),
+      async withGateway(yaml, own) {
+        const extra = await newGateway(yaml);
+        try {
+          return await own(extra);
+        } finally {
+          await extra.stop();
+        }
+      },
+    });
+  } finally {
+    await Promise.all(started.map((running) => running.stop()));
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function machine(workers: number): Machine {
+  const run = (command: string, ...args: string[]) =>
+    execFileSync(command, args, { cwd: repository }).toString().trim();
+  const changed = run('git', 'status', '--porcelain', '--', ':!bench/results') !== '';
+  return {
+    commit: run('git', 'rev-parse', '--short', 'HEAD') + (changed ? ' and changes' : ''),
+    cpu: os.cpus()[0]?.model ?? 'unknown',
+    cores: os.cpus().length,
+    memoryGb: Math.round(os.totalmem() / 2 ** 30),
+    kernel: os.release(),
+    node: process.version,
+    envoy: /\/(\d+\.\d+\.\d+)\//.exec(run(envoy, '--version'))?.[1] ?? 'unknown',
+    envoyWorkers: workers,
+    loadAverage: os.loadavg()[0] ?? 0,
+  };
+}

@@ -1,0 +1,84 @@
+/** `tallygate run` as a user starts it, seen from outside: its port, its processes, its metrics, its access lines. */
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { answers, commandLine, descendants, freePorts, type Running, start, until } from './processes.ts';
+
+const repository = path.resolve(import.meta.dirname, '..');
+
+export interface Gateway {
+  readonly port: number;
+  readonly envoyPid: number;
+  readonly extprocPid: number;
+  metrics(): Promise<string>;
+  /** Lines since the last call. */
+  accessLines(): readonly AccessLine[];
+  stop(): Promise<void>;
+}
+
+/** What is read of an access line. */
+export interface AccessLine {
+  readonly [member: string]: unknown;
+}
+
+export interface GatewayOptions {
+  readonly folder: string;
+  readonly yaml: (port: number) => string;
+  /** Where the processor leaves a profile when it ends. */
+  readonly profileFolder?: string | undefined;
+}
+
+export async function startGateway({ folder, yaml, profileFolder }: GatewayOptions): Promise<Gateway> {
+  const [port = 0, metricsPort = 0] = await freePorts(2);
+  mkdirSync(folder, { recursive: true });
+  const file = path.join(folder, 'resources.yaml');
+  const output = path.join(folder, 'output.log');
+  writeFileSync(file, yaml(port));
+  // A file, so that nobody's reading of the lines takes part in what is measured.
+  const descriptor = openSync(output, 'a');
+  const running = start(process.execPath, [path.join(repository, 'cli/main.ts'), 'run', file], {
+    cwd: repository,
+    env: {
+      ...process.env,
+      XDG_STATE_HOME: path.join(folder, 'state'),
+      TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
+      ...(profileFolder && { NODE_OPTIONS: `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${profileFolder}` }),
+    },
+    stdio: ['ignore', descriptor, descriptor],
+  });
+  closeSync(descriptor);
+  const metricsUrl = `http://127.0.0.1:${metricsPort}`;
+  try {
+    await until('ready gateway', 30_000, () => {
+      if (running.child.exitCode !== null) throw new Error(`the gateway has ended`);
+      return answers(`${metricsUrl}/readyz`);
+    });
+  } catch (error) {
+    await running.stop();
+    throw new Error(`${error instanceof Error ? error.message : error}\n${tail(output)}`, { cause: error });
+  }
+  return {
+    port,
+    envoyPid: member(running, /(^|\/)envoy\s/),
+    extprocPid: member(running, /\sextproc(\s|$)/),
+    metrics: async () => (await fetch(`${metricsUrl}/metrics`, { signal: AbortSignal.timeout(5000) })).text(),
+    accessLines() {
+      const lines = readFileSync(output, 'utf8').split('\n');
+      truncateSync(output);
+      return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as AccessLine);
+    },
+    stop: () => running.stop(),
+  };
+}
+
+function tail(file: string): string {
+  return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(-20).join('\n') : '';
+}
+
+function member(running: Running, command: RegExp): number {
+  const found = descendants(running.pid).find((pid) => pid !== running.pid && command.test(commandLine(pid)));
+  if (found === undefined) {
+    const tree = descendants(running.pid).map((pid) => `${pid} ${commandLine(pid)}`);
+    throw new Error(`no process ${command} among\n${tree.join('\n')}`);
+  }
+  return found;
+}

@@ -1,0 +1,132 @@
+/** The two load programs (Go, standard library only): building them, running them, and what they report. */
+import { execFile, execFileSync } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { answers, type Running, start, until } from './processes.ts';
+
+const source = path.join(import.meta.dirname, 'load');
+const binaries = path.join(import.meta.dirname, 'bin');
+/** Beyond the time that a run was asked to take: streams that are under way come to their end. */
+const GRACE_MS = 60_000;
+
+export function buildLoad(): void {
+  try {
+    execFileSync('go', ['build', '-o', `${binaries}/`, './...'], {
+      cwd: source,
+      env: { ...process.env, CGO_ENABLED: '0' },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+  } catch (error) {
+    throw new Error('the load programs need Go (1.24 or newer) on PATH; see https://go.dev/dl', { cause: error });
+  }
+}
+
+export interface Percentiles {
+  readonly count: number;
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+export interface LoadReport {
+  readonly seconds: number;
+  /** Answered with 200, and whole. */
+  readonly requests: number;
+  readonly requestsPerSecond: number;
+  readonly latencyMs: Percentiles;
+  readonly firstByteMs: Percentiles;
+  readonly chunkDelayMs: Percentiles;
+  /** How many ended how: a status, `STATUS-broken`, `aborted`, `error`. */
+  readonly outcomes: Readonly<Record<string, number>>;
+  readonly details?: readonly RequestDetail[];
+}
+
+export interface RequestDetail {
+  readonly id: string;
+  readonly outcome: string;
+  /** With content, as the client got them. */
+  readonly chunks: number;
+  readonly lastStampNs: number;
+  readonly endedNs: number;
+  readonly finish?: string;
+}
+
+export interface LoadOptions {
+  readonly port: number;
+  readonly connections: number;
+  readonly seconds: number;
+  readonly model?: string;
+  readonly team?: string;
+  readonly count?: number;
+  readonly rampSeconds?: number;
+  readonly promptBytes?: number;
+  readonly stream?: boolean;
+  readonly askUsage?: boolean;
+  readonly stamp?: boolean;
+  readonly abort?: boolean;
+  /** Name the requests with this prefix, and report on each. */
+  readonly detail?: string;
+  /** Of each answer, and the time between them. */
+  readonly chunks?: number;
+  readonly paceMs?: number;
+}
+
+export async function runLoad(options: LoadOptions): Promise<LoadReport> {
+  const { stdout } = await promisify(execFile)(path.join(binaries, 'client'), argumentsOf(options), {
+    timeout: options.seconds * 1000 + GRACE_MS,
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  return JSON.parse(stdout) as LoadReport;
+}
+
+function argumentsOf(options: LoadOptions): readonly string[] {
+  const header = (name: string, value: string | number | undefined) =>
+    value === undefined ? [] : ['-header', `${name}: ${value}`];
+  const { stamp, stream, abort, detail, model } = options;
+  return [
+    ...['-url', `http://127.0.0.1:${options.port}/v1/chat/completions`],
+    ...['-connections', String(options.connections), '-duration', `${options.seconds}s`],
+    ...['-count', String(options.count ?? 0), '-ramp', `${options.rampSeconds ?? 0}s`],
+    ...['-prompt-bytes', String(options.promptBytes ?? 200)],
+    ...(model === undefined ? [] : ['-model', model]),
+    ...(stream ? ['-stream', `-usage=${options.askUsage ?? true}`] : []),
+    ...(stamp ? ['-stamp'] : []),
+    ...(abort ? ['-abort'] : []),
+    ...(detail === undefined ? [] : ['-detail', detail]),
+    ...header('x-team', options.team ?? 'bench'),
+    ...header('x-bench-chunks', options.chunks),
+    ...header('x-bench-pace', options.paceMs === undefined ? undefined : `${options.paceMs}ms`),
+    ...header('x-bench-stamp', stamp || detail !== undefined ? 1 : undefined),
+  ];
+}
+
+export interface ProviderRequest {
+  readonly id: string;
+  readonly chunks: number;
+  readonly finished: boolean;
+  readonly endedNs: number;
+}
+
+export interface Provider {
+  readonly port: number;
+  readonly pid: number;
+  /** What it knows of ended requests whose names begin so; it forgets them. */
+  requests(prefix: string): Promise<readonly ProviderRequest[]>;
+  stop(): Promise<void>;
+}
+
+export async function startProvider(port: number): Promise<Provider> {
+  const running: Running = start(path.join(binaries, 'provider'), ['-listen', `127.0.0.1:${port}`], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const url = `http://127.0.0.1:${port}/requests`;
+  await until('start of the provider', 10_000, () => answers(url));
+  return {
+    port,
+    pid: running.pid,
+    requests: async (prefix) =>
+      (await (await fetch(`${url}?prefix=${encodeURIComponent(prefix)}`)).json()) as ProviderRequest[],
+    stop: () => running.stop(),
+  };
+}

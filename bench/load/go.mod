@@ -1,0 +1,3 @@
+module tallygate.dev/bench/load
+
+go 1.24

@@ -1,0 +1,65 @@
+// Command provider is a model provider for measurements: OpenAI chat completions with one token a chunk, whole or streamed, at any pace.
+// It tells the truth that a gateway is held against: what it produced for each named request, and when the connection was taken from it.
+package main
+
+import (
+	"flag"
+	"io"
+	"log"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+func main() {
+	address := flag.String("listen", "127.0.0.1:9800", "address to listen on")
+	defaults := plan{}
+	flag.IntVar(&defaults.chunks, "chunks", 100, "output tokens of an answer; header x-bench-chunks overrides it")
+	flag.DurationVar(&defaults.pace, "pace", 0, "time from one chunk to the next; header x-bench-pace overrides it")
+	flag.IntVar(&defaults.promptTokens, "prompt-tokens", 25, "prompt tokens that usage reports; header x-bench-prompt-tokens overrides it")
+	flag.Parse()
+	books := newLedger()
+	http.HandleFunc("GET /requests", books.serve)
+	http.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		wanted := defaults.with(r.Header, body)
+		if wanted.stream {
+			books.record(r, wanted, func(entry *entry) { writeStream(w, r, wanted, entry) })
+		} else {
+			books.record(r, wanted, func(entry *entry) { writeWhole(w, wanted, entry) })
+		}
+	})
+	log.Fatal(http.ListenAndServe(*address, nil))
+}
+
+// plan is how one request is to be answered.
+type plan struct {
+	chunks, promptTokens       int
+	pace                       time.Duration
+	stream, withUsage, stamped bool
+	finish                     string
+	id                         string
+}
+
+func (p plan) with(header http.Header, body []byte) plan {
+	if value, err := strconv.Atoi(header.Get("x-bench-chunks")); err == nil {
+		p.chunks = value
+	}
+	if value, err := strconv.Atoi(header.Get("x-bench-prompt-tokens")); err == nil {
+		p.promptTokens = value
+	}
+	if value, err := time.ParseDuration(header.Get("x-bench-pace")); err == nil {
+		p.pace = value
+	}
+	p.stamped = header.Get("x-bench-stamp") != ""
+	p.id = header.Get("x-bench-id")
+	wish := readWish(body)
+	p.stream, p.withUsage, p.finish = wish.stream, wish.withUsage, "stop"
+	if wish.maxTokens >= 0 && wish.maxTokens < p.chunks {
+		p.chunks, p.finish = wish.maxTokens, "length"
+	}
+	return p
+}

@@ -1,0 +1,53 @@
+package main
+
+import "bytes"
+
+// The members that steer an answer stand before or after the prompt: only the ends of a large body are read, so that a prompt of a
+// megabyte costs the provider next to nothing.
+const endBytes = 1024
+
+type wish struct {
+	stream, withUsage bool
+	maxTokens         int
+}
+
+func readWish(body []byte) wish {
+	head, tail := body, []byte(nil)
+	if len(body) > 2*endBytes {
+		head, tail = body[:endBytes], body[len(body)-endBytes:]
+	}
+	isTrue := func(name string) bool {
+		return bytes.HasPrefix(valueOf(head, name), []byte("true")) || bytes.HasPrefix(valueOf(tail, name), []byte("true"))
+	}
+	result := wish{stream: isTrue(`"stream"`), withUsage: isTrue(`"include_usage"`), maxTokens: -1}
+	for _, name := range []string{`"max_tokens"`, `"max_completion_tokens"`} {
+		for _, part := range [][]byte{head, tail} {
+			if number, ok := leadingNumber(valueOf(part, name)); ok {
+				result.maxTokens = number
+			}
+		}
+	}
+	return result
+}
+
+// valueOf gives the bytes that follow the key and its colon; nothing where the key is not there.
+func valueOf(part []byte, key string) []byte {
+	at := bytes.Index(part, []byte(key))
+	if at < 0 {
+		return nil
+	}
+	rest := bytes.TrimLeft(part[at+len(key):], " \t\r\n")
+	if len(rest) == 0 || rest[0] != ':' {
+		return nil
+	}
+	return bytes.TrimLeft(rest[1:], " \t\r\n")
+}
+
+func leadingNumber(part []byte) (int, bool) {
+	number, digits := 0, 0
+	for digits < len(part) && digits < 9 && part[digits] >= '0' && part[digits] <= '9' {
+		number = number*10 + int(part[digits]-'0')
+		digits++
+	}
+	return number, digits > 0
+}

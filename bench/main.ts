@@ -1,0 +1,67 @@
+/**
+ * Measures Envoy alone, and Envoy with Tallygate, side by side in the same minutes, and what no ratio shows: memory, cuts, overshoot, counts.
+ * It starts programs and speaks HTTP, as users do; it knows nothing of their insides.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { type Stand, withStand } from './bench.ts';
+import { type Options, optionsOf, type Part, USAGE } from './options.ts';
+import { counts } from './parts/counts.ts';
+import { cuts } from './parts/cut.ts';
+import { loadComparisons } from './parts/load.ts';
+import { openStreams } from './parts/open-streams.ts';
+import { overshoot } from './parts/overshoot.ts';
+import { pacedComparisons } from './parts/paced.ts';
+import { soak } from './parts/soak.ts';
+import { profileReport } from './profile.ts';
+import { markdown } from './report.ts';
+import type { Comparison, CountRow, Figure, Results } from './results.ts';
+
+async function main(): Promise<void> {
+  const options = optionsOf(process.argv.slice(2));
+  if (options === undefined) {
+    console.log(USAGE);
+    return;
+  }
+  const profileFolder = options.profile ? mkdtempSync(path.join(os.tmpdir(), 'tallygate-profile-')) : undefined;
+  const results = await withStand(profileFolder, (stand) => measure(stand, options));
+  const page = markdown(results);
+  console.log(page);
+  if (options.write) write(results, page);
+  if (profileFolder !== undefined) {
+    console.log(profileReport(profileFolder));
+    rmSync(profileFolder, { recursive: true });
+  }
+}
+
+async function measure(stand: Stand, options: Options): Promise<Results> {
+  const startedAt = new Date().toISOString();
+  const comparisons: Comparison[] = [];
+  const figures: Figure[] = [];
+  const rows: CountRow[] = [];
+  const parts: Readonly<Record<Part, () => Promise<unknown>>> = {
+    load: async () => comparisons.push(...(await loadComparisons(stand, options))),
+    paced: async () => comparisons.push(...(await pacedComparisons(stand, options))),
+    open: async () => figures.push(...(await openStreams(stand))),
+    cut: async () => figures.push(...(await cuts(stand))),
+    overshoot: async () => figures.push(...(await overshoot(stand))),
+    counts: async () => rows.push(...(await counts(stand))),
+  };
+  for (const part of options.parts) {
+    console.error(`measuring: ${part}`);
+    await parts[part]();
+  }
+  if (options.soakRequests > 0) figures.push(...(await soak(stand, options.soakRequests)));
+  return { startedAt, machine: stand.machine, options, comparisons, figures, counts: rows };
+}
+
+function write(results: Results, page: string): void {
+  const folder = path.join(import.meta.dirname, 'results');
+  mkdirSync(folder, { recursive: true });
+  const name = results.startedAt.slice(0, 16).replace(':', '');
+  writeFileSync(path.join(folder, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`);
+  writeFileSync(path.join(folder, 'latest.md'), page);
+}
+
+await main();

@@ -1,0 +1,83 @@
+/** One run under load on one side, with what it cost in processor time and how the event loop fared. */
+import type { Stand } from './bench.ts';
+import { type LoadOptions, type LoadReport, runLoad } from './load.ts';
+import { cpuMs, residentBytes } from './processes.ts';
+import { samplesOf } from './prometheus.ts';
+import type { Comparison, LoopReading, Pair, Sample } from './results.ts';
+import { sum } from './statistics.ts';
+
+export type Load = Omit<LoadOptions, 'port'>;
+export type Per = 'request' | 'chunk';
+
+/** Rounds of Envoy alone and the gateway in turn; who begins changes, so that neither always runs on a warmer machine. */
+export async function compare(
+  stand: Stand,
+  scenario: { readonly name: string; readonly kind: Comparison['kind']; readonly per: Per; readonly load: Load },
+  rounds: number,
+): Promise<Comparison> {
+  const { name, kind, per, load } = scenario;
+  const warm = { ...load, seconds: Math.min(1, load.seconds) };
+  await runLoad({ ...warm, port: stand.alone.port });
+  await runLoad({ ...warm, port: stand.gateway.port });
+  const pairs: Pair[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    if (round % 2 === 0) {
+      const alone = await measureAlone(stand, load, per);
+      pairs.push({ alone, gateway: await measureGateway(stand, load, per) });
+    } else {
+      const gateway = await measureGateway(stand, load, per);
+      pairs.push({ alone: await measureAlone(stand, load, per), gateway });
+    }
+  }
+  return { name, kind, per, pairs };
+}
+
+async function measureAlone(stand: Stand, load: Load, per: Per): Promise<Sample> {
+  const pids = [stand.alone.pid, stand.provider.pid];
+  const { report, spentMs } = await measured(pids, { ...load, port: stand.alone.port });
+  return sample(report, per, load, spentMs);
+}
+
+async function measureGateway(stand: Stand, load: Load, per: Per): Promise<Sample> {
+  const { gateway, provider } = stand;
+  await readLoop(gateway.metrics);
+  const pids = [gateway.envoyPid, provider.pid, gateway.extprocPid];
+  const { report, spentMs } = await measured(pids, { ...load, port: gateway.port });
+  return {
+    ...sample(report, per, load, spentMs),
+    processorResidentBytes: residentBytes(gateway.extprocPid),
+    loop: await readLoop(gateway.metrics),
+  };
+}
+
+/** Processor time that each process spent while the load was on. */
+async function measured(
+  pids: readonly number[],
+  load: LoadOptions,
+): Promise<{ readonly report: LoadReport; readonly spentMs: readonly number[] }> {
+  const before = pids.map(cpuMs);
+  const report = await runLoad(load);
+  return { report, spentMs: pids.map((pid, index) => cpuMs(pid) - before[index]!) };
+}
+
+function sample(report: LoadReport, per: Per, load: Load, spentMs: readonly number[]): Sample {
+  const { requestsPerSecond, latencyMs, firstByteMs, chunkDelayMs, outcomes } = report;
+  const units = sum(Object.values(outcomes)) * (per === 'chunk' ? (load.chunks ?? 1) : 1);
+  const [envoyUs = 0, providerUs = 0, processorUs] = spentMs.map((ms) => (ms * 1000) / units);
+  return {
+    ...{ requestsPerSecond, latencyMs, firstByteMs, chunkDelayMs, outcomes, envoyUs, providerUs },
+    ...(processorUs !== undefined && { processorUs }),
+  };
+}
+
+/** Gauges of the event loop cover the time since they were read before. */
+export async function readLoop(metrics: () => Promise<string>): Promise<LoopReading> {
+  const samples = samplesOf(await metrics());
+  const read = (name: string, statistic: string) =>
+    (samples.find((one) => one.name === name && one.labels['statistic'] === statistic)?.value ?? Number.NaN) * 1000;
+  return {
+    delayMaxMs: read('nodejs_eventloop_delay_seconds', 'max'),
+    delayP99Ms: read('nodejs_eventloop_delay_seconds', 'p99'),
+    gcMaxMs: read('nodejs_gc_pause_seconds', 'max'),
+  };
+}

@@ -1,0 +1,27 @@
+/** As many requests as there is room for: whole answers, streams, and large prompts. */
+import type { Stand } from '../bench.ts';
+import { compare, type Load } from '../measure.ts';
+import type { Options } from '../options.ts';
+import type { Comparison } from '../results.ts';
+
+const scenarios: readonly { readonly name: string; readonly load: Omit<Load, 'seconds'> }[] = [
+  { name: 'JSON, 1 connection', load: { connections: 1 } },
+  { name: 'JSON, 16 connections', load: { connections: 16 } },
+  { name: 'streams of 100 chunks, 1 connection', load: { connections: 1, stream: true } },
+  { name: 'streams of 100 chunks, 16 connections', load: { connections: 16, stream: true } },
+  {
+    name: 'streams of 100 chunks, 16 connections, usage not asked for',
+    load: { connections: 16, stream: true, askUsage: false },
+  },
+  { name: 'JSON, prompt of 60 KB, 8 connections', load: { connections: 8, promptBytes: 60_000 } },
+  { name: 'JSON, prompt of 1 MB, 4 connections', load: { connections: 4, promptBytes: 1_000_000 } },
+];
+
+export async function loadComparisons(stand: Stand, options: Options): Promise<readonly Comparison[]> {
+  const comparisons: Comparison[] = [];
+  for (const { name, load } of scenarios.filter((one) => one.name.includes(options.only))) {
+    const scenario = { name, kind: 'load', per: 'request', load: { ...load, seconds: options.seconds } } as const;
+    comparisons.push(await compare(stand, scenario, options.rounds));
+  }
+  return comparisons;
+}

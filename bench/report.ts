@@ -1,0 +1,165 @@
+/** Results as a page that is read: goals first, then each comparison, then the single figures. */
+import type { Comparison, CountRow, Figure, Goal, Results } from './results.ts';
+import { added, both, failuresOf, type Read, reached, SCENARIO_GOALS } from './summary.ts';
+
+export function markdown(results: Results): string {
+  const { comparisons, figures, counts } = results;
+  const loads = comparisons.filter(({ kind }) => kind === 'load');
+  const paced = comparisons.filter(({ kind }) => kind === 'paced');
+  const parts = [...new Set(figures.map(({ part }) => part))];
+  return [
+    '# Benchmark results',
+    heading(results),
+    section('Goals', goals(comparisons, figures)),
+    section('Under load', loads.length > 0 ? loadTable(loads) : ''),
+    section('Paced streams', paced.length > 0 ? pacedTable(paced) : ''),
+    section('Memory and event loop of the processor', comparisons.length > 0 ? processorTable(comparisons) : ''),
+    ...parts.map((part) =>
+      section(part[0]!.toUpperCase() + part.slice(1), figureTable(figures.filter((one) => one.part === part))),
+    ),
+    section('Counts, where the provider gives none', counts.length > 0 ? countTable(counts) : ''),
+    section('Answers that failed', failures(comparisons)),
+  ]
+    .filter((text) => text !== '')
+    .join('\n\n')
+    .concat('\n');
+}
+
+function heading({ startedAt, machine, options }: Results): string {
+  return [
+    `${startedAt}, commit ${machine.commit}, Node ${machine.node}, Envoy ${machine.envoy} with ${machine.envoyWorkers} workers on both sides.`,
+    `${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, Linux ${machine.kernel}; load average at the start ${machine.loadAverage.toFixed(2)}.`,
+    `Provider, client, both Envoys and the processor share these cores. ${options.rounds} pairs of ${options.seconds} s for each scenario, Envoy alone and Tallygate in turn;`,
+    'medians, and ratios taken pair by pair (least to most in brackets). Tallygate counts tokens and enforces one quota on every request.',
+  ].join('\n');
+}
+
+function section(title: string, text: string): string {
+  return text === '' ? '' : `## ${title}\n\n${text}`;
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(head), `|---|${'---:|'.repeat(head.length - 1)}`, ...rows.map(line)].join('\n');
+}
+
+function goals(comparisons: readonly Comparison[], figures: readonly Figure[]): string {
+  const scenarios = SCENARIO_GOALS.flatMap(({ scenario, what, unit, value, goal }) =>
+    comparisons
+      .filter(({ name }) => name === scenario)
+      .map((comparison) => goalRow(`${scenario}: ${what}`, value(comparison), unit, goal)),
+  );
+  const single = figures.flatMap(({ part, name, value, unit, goal }) =>
+    goal === undefined ? [] : [goalRow(`${part}: ${name}`, value, unit, goal)],
+  );
+  const rows = [...scenarios, ...single];
+  return rows.length === 0 ? '' : table(['', 'measured', 'goal', ''], rows);
+}
+
+function goalRow(name: string, value: number, unit: string, goal: Goal): readonly string[] {
+  const { atLeast, atMost } = goal;
+  const bounds = [atLeast === undefined ? '' : `≥ ${atLeast}`, atMost === undefined ? '' : `≤ ${atMost}`];
+  const text = bounds.filter((bound) => bound !== '').join(' and ');
+  return [name, withUnit(value, unit), withUnit(text, unit), reached(value, goal) ? 'reached' : '**missed**'];
+}
+
+function withUnit(value: number | string, unit: string): string {
+  return `${typeof value === 'number' ? short(value) : value} ${unit}`.trim();
+}
+
+function loadTable(comparisons: readonly Comparison[]): string {
+  const head = ['', 'requests/s alone', 'Tallygate', 'ratio', 'p50 ms', 'p99 ms', 'first byte p50 ms', 'added p50 ms'];
+  return table(
+    [...head, 'Envoy µs a request', 'processor µs a request'],
+    comparisons.map((one) => {
+      const rate = both(one, (sample) => sample.requestsPerSecond);
+      const { median, least, most } = rate.ratio;
+      return [
+        one.name,
+        short(rate.alone),
+        short(rate.gateway),
+        `**${short(median)}** (${short(least)}–${short(most)})`,
+        fromTo(one, (sample) => sample.latencyMs.p50),
+        fromTo(one, (sample) => sample.latencyMs.p99),
+        fromTo(one, (sample) => sample.firstByteMs.p50),
+        short(added(one, (sample) => sample.latencyMs.p50)),
+        fromTo(one, (sample) => sample.envoyUs),
+        short(both(one, (sample) => sample.processorUs ?? Number.NaN).gateway),
+      ];
+    }),
+  );
+}
+
+function pacedTable(comparisons: readonly Comparison[]): string {
+  const head = ['delay of a chunk', 'p50 ms', 'ratio', 'p99 ms', 'ratio', 'added p50 ms', 'first byte p50 ms'];
+  return table(
+    [...head, 'Envoy µs a chunk', 'processor µs a chunk'],
+    comparisons.map((one) => [
+      one.name,
+      fromTo(one, (sample) => sample.chunkDelayMs.p50),
+      short(both(one, (sample) => sample.chunkDelayMs.p50).ratio.median),
+      fromTo(one, (sample) => sample.chunkDelayMs.p99),
+      short(both(one, (sample) => sample.chunkDelayMs.p99).ratio.median),
+      short(added(one, (sample) => sample.chunkDelayMs.p50)),
+      fromTo(one, (sample) => sample.firstByteMs.p50),
+      fromTo(one, (sample) => sample.envoyUs),
+      short(both(one, (sample) => sample.processorUs ?? Number.NaN).gateway),
+    ]),
+  );
+}
+
+/** The most of all rounds: what an average would hide. */
+function processorTable(comparisons: readonly Comparison[]): string {
+  const most = ({ pairs }: Comparison, read: Read) => short(Math.max(...pairs.map(({ gateway }) => read(gateway))));
+  return table(
+    ['', 'resident MB', 'event loop delay p99 ms', 'max ms', 'longest GC pause ms'],
+    comparisons.map((one) => [
+      one.name,
+      most(one, (sample) => (sample.processorResidentBytes ?? Number.NaN) / 2 ** 20),
+      most(one, (sample) => sample.loop?.delayP99Ms ?? Number.NaN),
+      most(one, (sample) => sample.loop?.delayMaxMs ?? Number.NaN),
+      most(one, (sample) => sample.loop?.gcMaxMs ?? Number.NaN),
+    ]),
+  );
+}
+
+function figureTable(figures: readonly Figure[]): string {
+  return table(
+    ['', ''],
+    figures.map(({ name, value, unit }) => [name, withUnit(value, unit)]),
+  );
+}
+
+function countTable(rows: readonly CountRow[]): string {
+  return table(
+    ['recording', 'tokens', "provider's number", 'estimate', 'error', 'billed and not shown', 'source'],
+    rows.map(({ recording, kind, provider, estimate, hidden, note }) => [
+      recording,
+      kind,
+      String(provider),
+      String(estimate),
+      `${(((estimate - provider) / provider) * 100).toFixed(1)} %`,
+      hidden === 0 ? '' : String(hidden),
+      note,
+    ]),
+  );
+}
+
+function failures(comparisons: readonly Comparison[]): string {
+  return comparisons
+    .flatMap((one) => Object.entries(failuresOf(one)).map(([what, count]) => `- ${one.name}: ${what}: ${count}`))
+    .join('\n');
+}
+
+function fromTo(comparison: Comparison, read: Read): string {
+  const { alone, gateway } = both(comparison, read);
+  return `${short(alone)} → ${short(gateway)}`;
+}
+
+/** Three digits that count. */
+export function short(value: number): string {
+  if (!Number.isFinite(value)) return '–';
+  if (value === 0) return '0';
+  const digits = Math.max(0, Math.min(3, 2 - Math.floor(Math.log10(Math.abs(value)))));
+  return value.toFixed(digits);
+}

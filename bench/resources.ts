@@ -1,0 +1,92 @@
+/** What Tallygate is given, as a user would write it: counting everywhere, one quota on each rule. JSON is YAML, so each document is plain data. */
+
+const API = 'tallygate.dev/v1alpha1';
+
+/** More than any run uses up: the quota is counted and never ends. */
+const PLENTY_TOKENS = 1_000_000_000_000;
+export const BUDGET_TOKENS = 20_000;
+export const CUT_AFTER_TOKENS = 60;
+
+/** Models are rules here: each has a quota of its own, with a budget for each `x-team`. */
+export const LOAD_MODEL = 'gpt-4o-mini';
+export const BUDGET_MODEL = 'gpt-4o-mini-budget';
+export const CUT_MODEL = 'gpt-4o-mini-cut';
+
+export function resources(gatewayPort: number, providerPort: number): string {
+  return yaml([
+    gateway(gatewayPort),
+    backend('provider', 'OpenAI', providerPort, { models: [{ name: LOAD_MODEL, maxOutputTokens: 16_384 }] }),
+    route([rule('load', LOAD_MODEL), rule('budget', BUDGET_MODEL), rule('cut', CUT_MODEL)]),
+    quotaPolicy('load', 'TotalTokens', PLENTY_TOKENS, { type: 'Calendar', calendar: { unit: 'Day', timeZone: 'UTC' } }),
+    quotaPolicy('budget', 'TotalTokens', BUDGET_TOKENS, { type: 'Lifetime' }),
+    quotaPolicy('cut', 'OutputTokens', CUT_AFTER_TOKENS, { type: 'Lifetime' }),
+  ]);
+}
+
+/** For recorded answers: any model, at the API that its provider speaks. */
+export function replayResources(gatewayPort: number, providerPort: number): string {
+  return yaml([
+    gateway(gatewayPort),
+    backend('anthropic', 'Anthropic', providerPort),
+    backend('openai', 'OpenAI', providerPort),
+    route([
+      { name: 'anthropic', models: ['claude-*'], backendRefs: [{ name: 'anthropic' }] },
+      { name: 'openai', models: ['*'], backendRefs: [{ name: 'openai' }] },
+    ]),
+  ]);
+}
+
+function yaml(documents: readonly object[]): string {
+  return documents.map((document) => JSON.stringify(document)).join('\n---\n');
+}
+
+function gateway(port: number): object {
+  return {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'Gateway',
+    metadata: metadata('bench'),
+    spec: { gatewayClassName: 'tallygate', listeners: [{ name: 'http', port, protocol: 'HTTP' }] },
+  };
+}
+
+function backend(name: string, schema: string, port: number, more: object = {}): object {
+  const endpoint = { type: 'Hostname', hostname: { name: '127.0.0.1', port }, tls: { mode: 'Disabled' } };
+  return { apiVersion: API, kind: 'AIBackend', metadata: metadata(name), spec: { schema, endpoint, ...more } };
+}
+
+function route(rules: readonly object[]): object {
+  return {
+    apiVersion: API,
+    kind: 'AIGatewayRoute',
+    metadata: metadata('chat'),
+    spec: { parentRefs: [{ name: 'bench' }], rules },
+  };
+}
+
+function metadata(name: string): object {
+  return { name, namespace: 'default' };
+}
+
+function rule(name: string, model: string): object {
+  return { name, models: [model], backendRefs: [{ name: 'provider', model: LOAD_MODEL }] };
+}
+
+function quotaPolicy(rule: string, type: string, amount: number, window: object): object {
+  return {
+    apiVersion: API,
+    kind: 'AIQuotaPolicy',
+    metadata: metadata(rule),
+    spec: {
+      targetRefs: [{ group: 'tallygate.dev', kind: 'AIGatewayRoute', name: 'chat', sectionName: rule }],
+      quotas: [
+        {
+          name: 'tokens',
+          limit: { type, amount },
+          window,
+          key: [{ type: 'Header', header: { name: 'x-team' } }],
+          onMissingKey: 'Refuse',
+        },
+      ],
+    },
+  };
+}

@@ -1,0 +1,86 @@
+/** What a run of the benchmark gives: the content of its results file. */
+import type { Percentiles } from './load.ts';
+import type { Options } from './options.ts';
+
+export interface Results {
+  readonly startedAt: string;
+  readonly machine: Machine;
+  readonly options: Options;
+  readonly comparisons: readonly Comparison[];
+  readonly figures: readonly Figure[];
+  readonly counts: readonly CountRow[];
+}
+
+export interface Machine {
+  readonly commit: string;
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryGb: number;
+  readonly kernel: string;
+  readonly node: string;
+  readonly envoy: string;
+  readonly envoyWorkers: number;
+  /** Load of the minute before, from others too. */
+  readonly loadAverage: number;
+}
+
+/** A scenario, run on both sides in turn. */
+export interface Comparison {
+  readonly name: string;
+  readonly kind: 'load' | 'paced';
+  /** Of what `processorUs` and `envoyUs` are told. */
+  readonly per: 'request' | 'chunk';
+  readonly pairs: readonly Pair[];
+}
+
+export interface Pair {
+  readonly alone: Sample;
+  readonly gateway: Sample;
+}
+
+export interface Sample {
+  readonly requestsPerSecond: number;
+  readonly latencyMs: Percentiles;
+  readonly firstByteMs: Percentiles;
+  readonly chunkDelayMs: Percentiles;
+  /** Processor time, for each request or chunk. */
+  readonly envoyUs: number;
+  readonly providerUs: number;
+  /** Of extproc; absent for Envoy alone. */
+  readonly processorUs?: number;
+  readonly processorResidentBytes?: number;
+  readonly loop?: LoopReading;
+  readonly outcomes: Readonly<Record<string, number>>;
+}
+
+/** The worst of one run, from the processor's own metrics. */
+export interface LoopReading {
+  readonly delayMaxMs: number;
+  readonly delayP99Ms: number;
+  readonly gcMaxMs: number;
+}
+
+/** A single number, with what it should be. */
+export interface Figure {
+  readonly part: string;
+  readonly name: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly goal?: Goal;
+}
+
+export interface Goal {
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+
+export interface CountRow {
+  readonly recording: string;
+  readonly kind: 'input' | 'output';
+  /** What the provider said that it took or produced, less reasoning that it did not show; and what we made of the visible text. */
+  readonly provider: number;
+  readonly estimate: number;
+  readonly hidden: number;
+  /** Who counted, by the access line. */
+  readonly note: string;
+}

@@ -1,0 +1,102 @@
+/** What pairs of runs come to: medians of each side, ratios pair by pair, and whether a goal is reached. */
+import type { Comparison, Goal, Sample } from './results.ts';
+import { median, type Ratio, ratioOf } from './statistics.ts';
+
+export type Read = (sample: Sample) => number;
+
+export interface Both {
+  readonly alone: number;
+  readonly gateway: number;
+  readonly ratio: Ratio;
+}
+
+/** One number of a comparison, on both sides. */
+export function both({ pairs }: Comparison, read: Read): Both {
+  return {
+    alone: median(pairs.map(({ alone }) => read(alone))),
+    gateway: median(pairs.map(({ gateway }) => read(gateway))),
+    ratio: ratioOf(pairs.map(({ alone, gateway }) => [read(gateway), read(alone)])),
+  };
+}
+
+/** What Tallygate adds, pair by pair. */
+export function added({ pairs }: Comparison, read: Read): number {
+  return median(pairs.map(({ alone, gateway }) => read(gateway) - read(alone)));
+}
+
+/** A goal of the project for one number of one scenario. */
+export interface ScenarioGoal {
+  readonly scenario: string;
+  readonly what: string;
+  readonly unit: string;
+  readonly value: (comparison: Comparison) => number;
+  readonly goal: Goal;
+}
+
+const rate: Read = (sample) => sample.requestsPerSecond;
+const processor: Read = (sample) => sample.processorUs ?? Number.NaN;
+const together = '200 streams at 20 chunks a second, begun together';
+
+export const SCENARIO_GOALS: readonly ScenarioGoal[] = [
+  {
+    scenario: 'JSON, 16 connections',
+    what: 'requests a second, ratio to Envoy alone',
+    unit: '',
+    value: (comparison) => both(comparison, rate).ratio.median,
+    goal: { atLeast: 0.4 },
+  },
+  {
+    scenario: 'streams of 100 chunks, 16 connections',
+    what: 'streams a second, ratio to Envoy alone',
+    unit: '',
+    value: (comparison) => both(comparison, rate).ratio.median,
+    goal: { atLeast: 0.57 },
+  },
+  {
+    scenario: 'JSON, 1 connection',
+    what: 'median latency added',
+    unit: 'ms',
+    value: (comparison) => added(comparison, (sample) => sample.latencyMs.p50),
+    goal: { atMost: 0.6 },
+  },
+  {
+    scenario: together,
+    what: 'processor time a chunk',
+    unit: 'µs',
+    value: (comparison) => both(comparison, processor).gateway,
+    goal: { atMost: 45 },
+  },
+  {
+    scenario: together,
+    what: 'delay of a chunk at p50, ratio to Envoy alone',
+    unit: '',
+    value: (comparison) => both(comparison, (sample) => sample.chunkDelayMs.p50).ratio.median,
+    goal: { atMost: 3 },
+  },
+  {
+    scenario: together,
+    what: 'delay of a chunk at p99, ratio to Envoy alone',
+    unit: '',
+    value: (comparison) => both(comparison, (sample) => sample.chunkDelayMs.p99).ratio.median,
+    goal: { atMost: 2 },
+  },
+];
+
+export function reached(value: number, { atLeast = -Infinity, atMost = Infinity }: Goal): boolean {
+  return value >= atLeast && value <= atMost;
+}
+
+/** Answers that were not 200, of both sides. */
+export function failuresOf({ pairs }: Comparison): Readonly<Record<string, number>> {
+  const failures: Record<string, number> = {};
+  for (const { alone, gateway } of pairs) {
+    for (const [side, { outcomes }] of [['Envoy alone', alone] as const, ['Tallygate', gateway] as const]) {
+      for (const [outcome, count] of Object.entries(outcomes)) {
+        if (outcome === '200') continue;
+        const name = `${side}: ${outcome}`;
+        failures[name] = (failures[name] ?? 0) + count;
+      }
+    }
+  }
+  return failures;
+}
