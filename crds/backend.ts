@@ -151,8 +151,9 @@ const model = z
     contextTokens: tokenCount
       .meta({ description: 'The most that a prompt and its answer may have together.' })
       .optional(),
+    // Not Yes and No: kubectl reads those words as booleans.
     hiddenOutput: z
-      .enum(['Auto', 'Yes', 'No'])
+      .enum(['Auto', 'Always', 'Never'])
       .default('Auto')
       .meta({ description: "Whether output is billed that is not streamed (reasoning). Auto: by the model's name." }),
     prices: prices.optional(),

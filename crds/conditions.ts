@@ -8,7 +8,7 @@ interface Reason {
   readonly says: string;
 }
 
-interface ConditionDefinition {
+export interface ConditionDefinition {
   readonly on: readonly string[];
   readonly says: string;
   readonly reasons: Readonly<Record<string, Reason>>;

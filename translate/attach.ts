@@ -1,6 +1,7 @@
 /** Routes at doors: for each parentRef the listeners and host names where the route is served. */
 import type { ParentRef } from '../crds/route.ts';
 import { GATEWAY_GROUP, GROUP } from '../crds/schema.ts';
+import { absence, type Catalog } from './catalog.ts';
 import type { Door } from './doors.ts';
 import { covers, intersection } from './hostnames.ts';
 import { compare, type Report, subject } from './report.ts';
@@ -22,10 +23,11 @@ export interface Place {
 export function attachRoutes(
   routes: readonly LinkedRoute[],
   doors: readonly Door[],
+  catalog: Catalog,
   report: Report,
 ): readonly Attachment[] {
   return routes.flatMap((route) =>
-    route.route.spec.parentRefs.map((parentRef, index) => attach(route, parentRef, index, doors, report)),
+    route.route.spec.parentRefs.map((parentRef, index) => attach(route, parentRef, index, doors, catalog, report)),
   );
 }
 
@@ -34,6 +36,7 @@ function attach(
   parentRef: ParentRef,
   index: number,
   doors: readonly Door[],
+  catalog: Catalog,
   report: Report,
 ): Attachment {
   const { metadata, spec } = route.route;
@@ -56,9 +59,14 @@ function attach(
       (parentRef.port === undefined || listener.port === parentRef.port),
   );
   if (named.length === 0) {
-    const listener = parentRef.sectionName === undefined ? '' : ` listener ${parentRef.sectionName}`;
-    const message = `Gateway ${namespace}/${parentRef.name}${listener} does not exist or cannot be opened`;
-    return refuse('NoMatchingParent', message, 'create it, or correct the parentRef');
+    const gateway = catalog.gateway(namespace, parentRef.name);
+    if (gateway === undefined) {
+      const { message, fix } = absence(catalog, 'Gateway', namespace, parentRef.name);
+      return refuse('NoMatchingParent', message, fix);
+    }
+    const listeners = gateway.spec.listeners.map(({ name }) => name).join(', ');
+    const message = `no listener of Gateway ${namespace}/${parentRef.name} with this name and port can be opened`;
+    return refuse('NoMatchingParent', message, `use one of ${listeners}, and see the problems of that Gateway`);
   }
   const allowing = named.filter((door) => allows(door, metadata.namespace));
   if (allowing.length === 0) {

@@ -4,7 +4,7 @@ import type { BackendPolicy } from '../contract/policy.ts';
 import type { BackendSpec } from '../crds/backend.ts';
 import type { AIBackend } from '../crds/kinds.ts';
 import { GROUP } from '../crds/schema.ts';
-import { type Catalog, grantFix } from './catalog.ts';
+import { absence, type Catalog, grantFix } from './catalog.ts';
 import { addressFamily } from './ip-address.ts';
 import type { EnvoyOptions } from './plan.ts';
 import { compare, type Found, fullName, type Report, subject } from './report.ts';
@@ -89,10 +89,12 @@ function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
       name: model.name,
       ...(model.maxOutputTokens !== undefined && { maxOutputTokens: model.maxOutputTokens }),
       ...(model.contextTokens !== undefined && { contextTokens: model.contextTokens }),
-      hiddenOutput: model.hiddenOutput,
+      hiddenOutput: hiddenOutput[model.hiddenOutput],
     })),
   };
 }
+
+const hiddenOutput = { Auto: 'Auto', Always: 'Yes', Never: 'No' } as const;
 
 type Refuse = (found: Found) => undefined;
 
@@ -144,8 +146,8 @@ function authorityOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refu
       ? catalog.secret(namespace, reference.name)?.data
       : catalog.configMap(namespace, reference.name)?.data;
   if (holder === undefined) {
-    const fix = 'create it, or correct the name';
-    return refuse({ reason: 'SecretNotFound', path: `${path}.name`, message: `${what} does not exist`, fix });
+    const found = absence(catalog, reference.kind, namespace, reference.name);
+    return refuse({ reason: 'SecretNotFound', path: `${path}.name`, ...found });
   }
   const held = holder.get(reference.key);
   const pem = typeof held === 'object' ? held.reveal() : held;
@@ -173,8 +175,8 @@ function credentialOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Ref
   }
   const secret = catalog.secret(to.namespace, to.name);
   if (secret === undefined) {
-    const fix = 'create it, or correct the name';
-    return refuse({ reason: 'SecretNotFound', path: `${path}.name`, message: `${what} does not exist`, fix });
+    const found = absence(catalog, 'Secret', to.namespace, to.name);
+    return refuse({ reason: 'SecretNotFound', path: `${path}.name`, ...found });
   }
   // Files and `echo` leave a line break behind the key.
   const key = secret.data.get(secretRef.key)?.reveal().trim();

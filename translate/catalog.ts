@@ -1,5 +1,6 @@
 /** The world by name, and who may refer across namespaces. */
 
+import type { Problem } from './problem.ts';
 import { fullName } from './report.ts';
 import type { ConfigMap, Gateway, Located, Secret, World } from './world.ts';
 
@@ -14,6 +15,8 @@ export interface Catalog {
   gateway(namespace: string, name: string): Located<Gateway> | undefined;
   secret(namespace: string, name: string): Located<Secret> | undefined;
   configMap(namespace: string, name: string): Located<ConfigMap> | undefined;
+  /** Whether it is there, but was refused for problems of its own. */
+  refused(kind: string, namespace: string, name: string): boolean;
   /** Within a namespace always; into another one by a ReferenceGrant that stands there. */
   permits(from: Omit<Reference, 'name'>, to: Reference): boolean;
 }
@@ -22,10 +25,12 @@ export function catalogOf(world: World): Catalog {
   const gateways = byName(world.gateways);
   const secrets = byName(world.secrets);
   const configMaps = byName(world.configMaps);
+  const refused = new Set(world.refused.map(({ kind, namespace, name }) => `${kind}/${namespace}/${name}`));
   return {
     gateway: (namespace, name) => gateways.get(`${namespace}/${name}`),
     secret: (namespace, name) => secrets.get(`${namespace}/${name}`),
     configMap: (namespace, name) => configMaps.get(`${namespace}/${name}`),
+    refused: (kind, namespace, name) => refused.has(`${kind}/${namespace}/${name}`),
     permits: (from, to) =>
       from.namespace === to.namespace ||
       world.referenceGrants.some(
@@ -40,6 +45,18 @@ export function catalogOf(world: World): Catalog {
           ),
       ),
   };
+}
+
+/** What is wrong with a reference that leads nowhere, and what to do. */
+export function absence(
+  catalog: Catalog,
+  kind: string,
+  namespace: string,
+  name: string,
+): Pick<Problem, 'message' | 'fix'> {
+  return catalog.refused(kind, namespace, name)
+    ? { message: `${kind} ${namespace}/${name} cannot be used`, fix: `see the problems of that ${kind}` }
+    : { message: `${kind} ${namespace}/${name} does not exist`, fix: 'create it, or correct the name' };
 }
 
 /** What a user must apply so that `permits` holds. */

@@ -1,7 +1,7 @@
 /** Doors: the listeners of all Gateways that can be opened on this machine. */
 import type { Listener } from '../crds/gateway-api.ts';
 import { GATEWAY_GROUP } from '../crds/schema.ts';
-import { type Catalog, grantFix } from './catalog.ts';
+import { absence, type Catalog, grantFix } from './catalog.ts';
 import { byAge, fullName, type Report, subject } from './report.ts';
 import type { Gateway, Located, Secret } from './world.ts';
 
@@ -72,7 +72,8 @@ function certificatesOf(
     if (!catalog.permits(from, to)) return refuse(at, 'the reference is not permitted', grantFix(from, to));
     const secret = catalog.secret(namespace, reference.name);
     if (secret === undefined) {
-      return refuse(at, `Secret ${namespace}/${reference.name} does not exist`, 'create it, or correct the name');
+      const { message, fix } = absence(catalog, 'Secret', namespace, reference.name);
+      return refuse(at, message, fix);
     }
     for (const key of ['tls.crt', 'tls.key']) {
       if (!secret.data.get(key)?.reveal().includes('-----BEGIN')) {

@@ -4,6 +4,7 @@ import type { KeyPart, Quota, Window } from '../contract/policy.ts';
 import type { AIQuotaPolicy } from '../crds/kinds.ts';
 import type { QuotaPolicySpec, QuotaSpec } from '../crds/quota-policy.ts';
 import { durationMs } from '../crds/schema.ts';
+import { absence, type Catalog } from './catalog.ts';
 import type { Door } from './doors.ts';
 import { compare, fullName, type Report, type Subject, subject } from './report.ts';
 import type { LinkedRoute } from './routes.ts';
@@ -34,6 +35,7 @@ export function linkPolicies(
   policies: readonly Located<AIQuotaPolicy>[],
   doors: readonly Door[],
   routes: readonly LinkedRoute[],
+  catalog: Catalog,
   report: Report,
 ): readonly LinkedPolicy[] {
   return policies
@@ -48,7 +50,7 @@ export function linkPolicies(
         valid,
         quotas: valid ? (policy.spec.quotas ?? []).map((quota) => compiled(name, quota)) : [],
         requestLimits: policy.spec.requestLimits ?? {},
-        targets: targetsOf(policy, about, doors, routes, report),
+        targets: targetsOf(policy, about, doors, routes, catalog, report),
       };
     });
 }
@@ -72,6 +74,7 @@ function targetsOf(
   about: Subject,
   doors: readonly Door[],
   routes: readonly LinkedRoute[],
+  catalog: Catalog,
   report: Report,
 ): readonly PolicyTarget[] {
   return policy.spec.targetRefs.map(({ kind, name: bare, sectionName }, index) => {
@@ -82,14 +85,20 @@ function targetsOf(
         : routes.filter((route) => route.name === name).flatMap((route) => route.rules.map(({ rule }) => rule.name));
     const exists = sections.length > 0 && (sectionName === undefined || sections.includes(sectionName));
     if (!exists) {
-      const path = `spec.targetRefs[${index}]${sections.length > 0 ? '.sectionName' : '.name'}`;
-      const missing =
-        sections.length > 0
-          ? `${kind} ${name} has no ${sectionWord[kind]} ${sectionName}`
-          : `${kind} ${name} does not exist`;
-      const fix =
-        sections.length > 0 ? `use one of ${[...new Set(sections)].join(', ')}` : 'create it, or correct the name';
-      report.error(about, { reason: 'TargetNotFound', path, message: `${missing}, so nothing is limited`, fix });
+      const target = `spec.targetRefs[${index}]`;
+      const found =
+        sections.length === 0
+          ? { path: `${target}.name`, ...absence(catalog, kind, policy.metadata.namespace, bare) }
+          : {
+              path: `${target}.sectionName`,
+              message: `${kind} ${name} has no ${sectionWord[kind]} ${sectionName}`,
+              fix: `use one of ${[...new Set(sections)].join(', ')}`,
+            };
+      report.error(about, {
+        ...found,
+        reason: 'TargetNotFound',
+        message: `${found.message}, so nothing is limited there`,
+      });
     }
     return { index, kind, name, ...(sectionName !== undefined && { section: sectionName }), exists };
   });

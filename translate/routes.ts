@@ -4,7 +4,7 @@ import type { AIGatewayRoute } from '../crds/kinds.ts';
 import type { RouteRule, RouteSpec } from '../crds/route.ts';
 import { GROUP } from '../crds/schema.ts';
 import type { LinkedBackend, UsableBackend } from './backends.ts';
-import { type Catalog, grantFix } from './catalog.ts';
+import { absence, type Catalog, grantFix } from './catalog.ts';
 import { headerMatches } from './header-matches.ts';
 import { byAge, fullName, type Report, type Subject, subject } from './report.ts';
 import type { Located } from './world.ts';
@@ -134,24 +134,12 @@ function resolve(
     return undefined;
   }
   const linked = backends.get(name);
-  if (linked === undefined) {
-    const fix = 'create it, or correct the name';
-    report.error(about, {
-      reason: 'BackendNotFound',
-      path: `${path}.name`,
-      message: `AIBackend ${name} does not exist`,
-      fix,
-    });
-    return undefined;
-  }
-  if (linked.usable === undefined) {
-    const message = `AIBackend ${name} cannot be used`;
-    report.error(about, {
-      reason: 'BackendNotReady',
-      path: `${path}.name`,
-      message,
-      fix: 'see the problems of that AIBackend',
-    });
+  if (linked?.usable === undefined) {
+    const there = linked !== undefined || catalog.refused('AIBackend', to.namespace, to.name);
+    const found = there
+      ? { message: `AIBackend ${name} cannot be used`, fix: 'see the problems of that AIBackend' }
+      : absence(catalog, 'AIBackend', to.namespace, to.name);
+    report.error(about, { reason: there ? 'BackendNotReady' : 'BackendNotFound', path: `${path}.name`, ...found });
     return undefined;
   }
   return { name, usable: linked.usable };

@@ -30,8 +30,8 @@ export function translate(world: World, options: TranslateOptions): Plan {
   const doors = doorsOf(world.gateways, catalog, report);
   const backends = linkBackends(world.backends, catalog, options.envoy, report);
   const routes = linkRoutes(world.routes, backends, catalog, report);
-  const attachments = attachRoutes(routes, doors, report);
-  const policies = linkPolicies(world.quotaPolicies, doors, routes, report);
+  const attachments = attachRoutes(routes, doors, catalog, report);
+  const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
   const entries = entriesOf(doors, attachments, policies, report);
   return {
     policy: gatewayPolicy(doors, entries, backends, policies),

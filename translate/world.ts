@@ -1,7 +1,7 @@
 /** Everything that translate may know, as parsed objects. Nothing here is looked up later: a reference either finds its object in the world or is a problem. */
 import type { GatewaySpec, ReferenceGrantSpec } from '../crds/gateway-api.ts';
 import type { AIBackend, AIGatewayRoute, AIQuotaPolicy, KubernetesObject, Metadata } from '../crds/kinds.ts';
-import type { Source } from './problem.ts';
+import type { ObjectRef, Source } from './problem.ts';
 
 /** Text that no log, no golden file and no JSON can show by accident. */
 export interface SecretText {
@@ -37,4 +37,6 @@ export interface World {
   readonly secrets: readonly Located<Secret>[];
   readonly configMaps: readonly Located<ConfigMap>[];
   readonly referenceGrants: readonly Located<ReferenceGrant>[];
+  /** Objects that were written but could not be read: references to them are no misspellings. */
+  readonly refused: readonly ObjectRef[];
 }

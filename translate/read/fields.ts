@@ -1,15 +1,9 @@
 /** What a schema says about a value, in words for the person who wrote it: unknown fields, and zod's issues. */
-import { z } from 'zod';
-import type { Problem } from '../problem.ts';
+import type { z } from 'zod';
+import { type JsonSchema, jsonSchema } from '../../crds/custom-resource.ts';
 import type { Manifest } from './documents.ts';
+import type { Found } from './readers.ts';
 import { suggestion } from './suggestion.ts';
-
-type Found = Pick<Problem, 'reason' | 'path' | 'message' | 'fix'>;
-
-interface JsonSchema {
-  readonly properties?: Readonly<Record<string, JsonSchema>>;
-  readonly items?: JsonSchema;
-}
 
 const objectFields = ['apiVersion', 'kind', 'metadata', 'spec', 'status'];
 
@@ -19,7 +13,7 @@ const schemas = new WeakMap<z.ZodType, JsonSchema>();
 export function unknownFields(spec: z.ZodType, object: Manifest): readonly Found[] {
   let schema = schemas.get(spec);
   if (schema === undefined) {
-    schema = z.toJSONSchema(spec, { target: 'openapi-3.0', io: 'input', reused: 'inline' }) as JsonSchema;
+    schema = jsonSchema(spec);
     schemas.set(spec, schema);
   }
   const found: Found[] = [];

@@ -1,7 +1,7 @@
 /** The known name that a misspelt one was meant to be, if one is near. */
 export function suggestion(name: string, known: readonly string[]): string | undefined {
   const wanted = name.toLowerCase();
-  const furthest = Math.max(1, Math.floor(wanted.length / 3));
+  const furthest = Math.max(1, Math.ceil(wanted.length / 3));
   let best: string | undefined;
   let least = furthest + 1;
   for (const each of known) {

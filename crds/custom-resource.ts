@@ -1,0 +1,90 @@
+/** The CustomResourceDefinition of a kind, straight from its schema. */
+import { z } from 'zod';
+import type { KindDefinition } from './kinds.ts';
+import { GROUP, VERSION } from './schema.ts';
+import { statusSchema } from './status.ts';
+
+export interface JsonSchema {
+  readonly type?: string;
+  readonly format?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly pattern?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly required?: readonly string[];
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+  readonly 'x-kubernetes-validations'?: readonly { readonly rule: string; readonly message: string }[];
+  readonly 'x-kubernetes-list-type'?: 'atomic' | 'map' | 'set';
+}
+
+/** In the form that the API server takes as it is: no `$ref`, no `additionalProperties`, no `oneOf`. */
+export function jsonSchema(schema: z.ZodType): JsonSchema {
+  return z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input', reused: 'inline' }) as JsonSchema;
+}
+
+export function customResourceDefinition(definition: KindDefinition): object {
+  const { kind, plural, shortName, spec, status } = definition;
+  const text = (description: string): JsonSchema => ({ type: 'string', description });
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: {
+      name: `${plural}.${GROUP}`,
+      // GEP-713: tools find policies by this label.
+      ...(status === 'ancestors' && { labels: { 'gateway.networking.k8s.io/policy': 'Inherited' } }),
+    },
+    spec: {
+      group: GROUP,
+      scope: 'Namespaced',
+      names: {
+        kind,
+        listKind: `${kind}List`,
+        plural,
+        singular: kind.toLowerCase(),
+        shortNames: [shortName],
+        categories: ['tallygate'],
+      },
+      versions: [
+        {
+          name: VERSION,
+          served: true,
+          storage: true,
+          subresources: { status: {} },
+          additionalPrinterColumns: [
+            { name: 'Accepted', type: 'string', jsonPath: acceptedPath[status] },
+            { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+          ],
+          schema: {
+            openAPIV3Schema: {
+              type: 'object',
+              description: jsonSchema(spec).description,
+              required: ['spec'],
+              properties: {
+                apiVersion: text(`${GROUP}/${VERSION}`),
+                kind: text(kind),
+                metadata: { type: 'object' },
+                spec: jsonSchema(spec),
+                status: jsonSchema(statusSchema(status)),
+              },
+            },
+          },
+        },
+      ],
+    },
+  };
+}
+
+const accepted = 'conditions[?(@.type=="Accepted")].status';
+
+const acceptedPath = {
+  conditions: `.status.${accepted}`,
+  parents: `.status.parents[*].${accepted}`,
+  ancestors: `.status.ancestors[*].${accepted}`,
+} as const;

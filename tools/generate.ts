@@ -1,0 +1,24 @@
+/** Writes what is made from the schemas: CRD YAML and the pages of docs/reference. `make generate` runs it; `make check` demands that nothing changes. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { stringify } from 'yaml';
+import { conditions } from '../crds/conditions.ts';
+import { customResourceDefinition } from '../crds/custom-resource.ts';
+import { kinds } from '../crds/kinds.ts';
+import { conditionsPage, kindPage } from './reference.ts';
+
+const root = new URL('../', import.meta.url);
+
+function write(path: string, text: string): void {
+  const file = new URL(path, root);
+  mkdirSync(new URL('.', file), { recursive: true });
+  writeFileSync(file, text);
+}
+
+for (const definition of kinds) {
+  const header = `# Generated from crds/${definition.page}.ts by \`make generate\`. Do not edit.\n`;
+  const yaml = stringify(customResourceDefinition(definition), { aliasDuplicateObjects: false, lineWidth: 0 });
+  write(`crds/${definition.plural}.yaml`, header + yaml);
+  const example = readFileSync(new URL(`crds/examples/valid/${definition.page}.yaml`, root), 'utf8');
+  write(`docs/reference/${definition.page}.md`, kindPage(definition, example));
+}
+write('docs/reference/conditions.md', conditionsPage(conditions));
