@@ -63,6 +63,9 @@ function words(issue: z.core.$ZodIssue): { readonly message: string; readonly fi
   switch (issue.code) {
     case 'invalid_type':
       if (issue.input === undefined) return { message: 'is missing', fix: `add it: ${article(issue.expected)}` };
+      if (issue.expected === 'int' && typeof issue.input === 'number') {
+        return { message: `${shown(issue.input)} is not a whole number`, fix: 'write a whole number' };
+      }
       return {
         message: `must be ${article(issue.expected)}, not ${article(typeName(issue.input))}`,
         fix:

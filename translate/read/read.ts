@@ -27,9 +27,10 @@ export function readWorld(files: readonly SourceFile[], lookup: Lookup): ReadRes
   const world = emptyDraft();
   const seen = new Map<string, Source>();
   for (const file of files) {
-    const { documents, problems: broken } = readDocuments(file.name, file.text);
-    problems.push(...broken);
-    for (const document of documents) readObject(document, lookup, seen, world, problems);
+    const { documents, problems: ofFile } = readDocuments(file.name, file.text);
+    const found = [...ofFile];
+    for (const document of documents) readObject(document, lookup, seen, world, found);
+    problems.push(...found.toSorted((left, right) => (left.line ?? 0) - (right.line ?? 0)));
   }
   return { world, problems };
 }
