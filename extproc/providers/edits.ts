@@ -69,15 +69,3 @@ function isEmptyObject(body: ScannedBody, object: Found): boolean {
   }
   return true;
 }
-
-/** The request's bytes after its edits, for those who hold them in one piece. */
-export function spliced(bytes: Uint8Array, splices: readonly Splice[]): Uint8Array {
-  const parts: Uint8Array[] = [];
-  let from = 0;
-  for (const splice of splices) {
-    parts.push(bytes.subarray(from, splice.start), splice.bytes);
-    from = splice.end;
-  }
-  parts.push(bytes.subarray(from));
-  return Buffer.concat(parts);
-}

@@ -1,7 +1,14 @@
 /** For tests: the recorded provider traffic that lies beside the checkout, as streams, documents and exchanges. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import type { TextSink } from './adapter.ts';
+import { isFailure } from '../errors.ts';
+import { newEventSplitter } from '../stream/events.ts';
+import { newScanner, type ScannedBody } from '../stream/json.ts';
+import type { AnswerOptions, Endpoint, RequestFacts, StreamReader, TextSink } from './adapter.ts';
+import { messages } from './anthropic/messages.ts';
+import { chat } from './openai/chat.ts';
+import { completions } from './openai/completions.ts';
+import { responses } from './openai/responses.ts';
 
 const ROOT = new URL('../../../shared/recordings/', import.meta.url);
 
@@ -83,3 +90,84 @@ export class TextByChannel implements TextSink {
 }
 
 export const NO_TEXT: TextSink = { text() {} };
+
+/** All recorded streams, each with the endpoint that it answers. */
+export function recordedStreams(): readonly RecordedStream[] {
+  const folders = [
+    ['openai-compatible', 'openai', chat],
+    ['openai-responses', 'named', responses],
+    ['anthropic', 'named', messages],
+  ] as const;
+  const streams = folders.flatMap(([folder, form, endpoint]) =>
+    recordings(folder, '.chunks.txt').map((recording) => ({
+      name: recording.name,
+      endpoint,
+      stream: asStream(recording, form),
+    })),
+  );
+  const cassettes = exchanges()
+    .filter(({ response }) => response.startsWith('data: '))
+    .map(({ name, url, response }) => ({
+      name,
+      endpoint: url.endsWith('/chat/completions') ? chat : completions,
+      stream: Buffer.from(response),
+    }));
+  return [...streams, ...cassettes];
+}
+
+export interface RecordedStream {
+  readonly name: string;
+  readonly endpoint: Endpoint;
+  readonly stream: Buffer;
+}
+
+/** A request that asks for a stream, as plain as can be. */
+export const PLAIN_REQUEST: RequestFacts = {
+  model: 'some-model',
+  stream: true,
+  choices: 1,
+  leastOutputTokens: 1,
+  hasOutput: true,
+  hiddenOutput: false,
+  usageAsked: true,
+  textBytes: 0,
+  overheadTokens: 0,
+  mediaTokens: 0,
+  givenTokens: 0,
+  unbounded: [],
+};
+
+export function streamReader(
+  endpoint: Endpoint,
+  options: Partial<AnswerOptions> = {},
+  request = PLAIN_REQUEST,
+): StreamReader {
+  const answer = endpoint.answer?.(request, { hideUsage: false, model: 'some-model', ...options });
+  if (answer === undefined) throw new Error(`${endpoint.path} has no answer`);
+  return answer.stream;
+}
+
+/** The bytes that a client gets of a stream that comes in these pieces. */
+export function relayed(reader: StreamReader, pieces: Iterable<Uint8Array>, sink: TextSink): Buffer {
+  const splitter = newEventSplitter();
+  const sent: Uint8Array[] = [];
+  for (const piece of pieces) {
+    splitter.push(piece);
+    while (splitter.next()) {
+      const { bytes, start, end } = splitter;
+      const verdict = reader.read(bytes, start, end, sink);
+      if (verdict === 'pass') sent.push(bytes.slice(start, end));
+      else if (verdict === 'replace') sent.push(reader.replacement.slice());
+    }
+  }
+  sent.push(splitter.rest());
+  return Buffer.concat(sent);
+}
+
+export function scanned(endpoint: Endpoint, body: string | Uint8Array): ScannedBody {
+  const scanner = newScanner(endpoint.shape);
+  const problem = scanner.push(Buffer.from(body));
+  const result = problem ?? scanner.finish();
+  if (isFailure(result)) throw new Error(result.message);
+  return result;
+}

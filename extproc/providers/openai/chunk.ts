@@ -133,8 +133,10 @@ export class Chunk {
       this.nullUsageStart = before;
       this.nullUsageEnd = valueEnd;
     } else {
+      let after = valueEnd;
+      while (bytes[after] === 0x20) after++;
       this.nullUsageStart = keyStart;
-      this.nullUsageEnd = bytes[valueEnd] === 0x2c ? valueEnd + 1 : valueEnd;
+      this.nullUsageEnd = bytes[after] === 0x2c ? after + 1 : valueEnd;
     }
   }
 

@@ -25,11 +25,11 @@ export function closingChunks({ form, head, model, open, begun, usage }: Closing
 
 function chunkStart(form: ChoiceForm, head: ChunkHead, model: string): string {
   const prefix = form === 'chat' ? 'chatcmpl' : 'cmpl';
-  const id = raw(head.id) ?? `"${prefix}-tallygate"`;
+  const id = rewritten(head.id) ?? `"${prefix}-tallygate"`;
   const object = form === 'chat' ? 'chat.completion.chunk' : 'text_completion';
-  const fingerprint = raw(head.systemFingerprint);
+  const fingerprint = rewritten(head.systemFingerprint);
   return (
-    `{"id":${id},"object":"${object}","created":${raw(head.created) ?? 0},"model":${raw(head.model) ?? JSON.stringify(model)},` +
+    `{"id":${id},"object":"${object}","created":${rewritten(head.created) ?? 0},"model":${rewritten(head.model) ?? JSON.stringify(model)},` +
     (fingerprint === undefined ? '' : `"system_fingerprint":${fingerprint},`)
   );
 }
@@ -40,9 +40,14 @@ function closingChoice(form: ChoiceForm, index: number, begun: boolean): string 
   return `{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":"length"}`;
 }
 
-/** A value as the provider wrote it: already JSON. */
-function raw(bytes: Uint8Array | undefined): string | undefined {
-  return bytes === undefined ? undefined : Buffer.from(bytes).toString();
+/** A value that the provider wrote, written again: its bytes were never checked to be JSON. */
+function rewritten(bytes: Uint8Array | undefined): string | undefined {
+  if (bytes === undefined) return undefined;
+  try {
+    return JSON.stringify(JSON.parse(Buffer.from(bytes).toString()));
+  } catch {
+    return undefined;
+  }
 }
 
 function usageBody(usage: Usage): object {

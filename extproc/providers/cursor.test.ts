@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { JsonCursor } from './cursor.ts';
+import { eventsOf, NO_TEXT, recordedStreams, streamReader } from './recordings.ts';
+import { endpoints } from './registry.ts';
+
+/** Reads a value with the cursor, back into what JSON.parse would give. */
+function value(cursor: JsonCursor): unknown {
+  if (cursor.isObject()) {
+    const object: [string, unknown][] = [];
+    assert.ok(cursor.enterObject());
+    while (cursor.nextMember()) object.push([cursor.key, value(cursor)]);
+    return Object.fromEntries(object);
+  }
+  if (cursor.isArray()) {
+    const array: unknown[] = [];
+    assert.ok(cursor.enterArray());
+    while (cursor.nextElement()) array.push(value(cursor));
+    return array;
+  }
+  const { at } = cursor;
+  const first = cursor.bytes[at];
+  if (first === 0x22) return cursor.string() ? cursor.decoded() : undefined;
+  if (first === 0x2d || (first !== undefined && first >= 0x30 && first <= 0x39)) return cursor.number();
+  cursor.skip();
+  return JSON.parse(Buffer.from(cursor.bytes.subarray(at, cursor.valueEnd)).toString());
+}
+
+describe('JsonCursor', () => {
+  it('reads what JSON.parse reads', () => {
+    const cursor = new JsonCursor();
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.constantFrom(0, 1), fc.nat(5), (document, indent, before) => {
+        const text = Buffer.from(`${'x'.repeat(before)}${JSON.stringify(document, null, indent)}]}"`);
+        cursor.begin(text, before, text.length - 3);
+        assert.deepEqual(value(cursor), JSON.parse(JSON.stringify(document)));
+        assert.equal(cursor.broken, false);
+      }),
+    );
+  });
+
+  it('skips exactly one value', () => {
+    const cursor = new JsonCursor();
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.jsonValue(), (one, other) => {
+        const text = Buffer.from(JSON.stringify([one, other]));
+        cursor.begin(text, 0, text.length);
+        assert.ok(cursor.enterArray());
+        assert.ok(cursor.nextElement());
+        cursor.skip();
+        assert.ok(cursor.nextElement());
+        assert.deepEqual(value(cursor), JSON.parse(JSON.stringify(other)));
+        assert.equal(cursor.nextElement(), false);
+      }),
+    );
+  });
+
+  it('ends on anything', () => {
+    const cursor = new JsonCursor();
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[{}[\]",:\\0a ]{0,30}$/)), (text) => {
+        const bytes = Buffer.from(text);
+        cursor.begin(bytes, 0, bytes.length);
+        if (cursor.enterObject()) while (cursor.nextMember()) cursor.skip();
+        assert.ok(cursor.at <= bytes.length + 1);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+describe('stream readers', () => {
+  it('take any bytes, and recorded events with any byte changed', () => {
+    const events = recordedStreams().flatMap(({ stream }) =>
+      eventsOf(stream)
+        .slice(0, 6)
+        .map(([start, end]) => stream.subarray(start, Math.min(end, start + 2_000))),
+    );
+    const metered = endpoints.filter(({ kind }) => kind === 'metered');
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.oneof(
+            fc.uint8Array({ maxLength: 60 }),
+            fc.tuple(fc.constantFrom(...events), fc.nat(2_000), fc.nat(255)).map(([event, at, byte]) => {
+              const changed = Buffer.from(event);
+              changed[at % changed.length] = byte;
+              return changed;
+            }),
+          ),
+          { maxLength: 12 },
+        ),
+        fc.constantFrom(...metered),
+        fc.boolean(),
+        (pieces, endpoint, hideUsage) => {
+          const reader = streamReader(endpoint, { hideUsage });
+          for (const piece of pieces) reader.read(piece, 0, piece.length, NO_TEXT);
+          const zero = {
+            input: 0,
+            output: 0,
+            cachedInput: 0,
+            cacheWriteInput: 0,
+            reasoningOutput: 0,
+            audioInput: 0,
+            audioOutput: 0,
+          };
+          for (const line of Buffer.from(reader.cut(zero)).toString().split('\n')) {
+            if (line.startsWith('data:') && !line.includes('[DONE]')) JSON.parse(line.slice(5));
+          }
+        },
+      ),
+      { numRuns: 1_500 },
+    );
+  });
+});

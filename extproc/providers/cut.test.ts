@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI from 'openai';
+import { failure } from '../errors.ts';
+import type { Endpoint, Usage } from './adapter.ts';
+import { messages } from './anthropic/messages.ts';
+import { chat } from './openai/chat.ts';
+import { completions } from './openai/completions.ts';
+import { responses } from './openai/responses.ts';
+import { eventsOf, NO_TEXT, PLAIN_REQUEST, recordedStreams, streamReader } from './recordings.ts';
+
+const USAGE: Usage = {
+  input: 100,
+  output: 7,
+  cachedInput: 20,
+  cacheWriteInput: 30,
+  reasoningOutput: 3,
+  audioInput: 0,
+  audioOutput: 0,
+};
+
+/** A name that would break out of a string. */
+const MODEL = 'a"b\\c\n';
+
+/** What a client gets when the stream is cut after so many events were read, the last one of them sent or not. */
+function cutStream(endpoint: Endpoint, stream: Buffer, read: number, lastSent: boolean, choices = 1): Buffer {
+  const reader = streamReader(endpoint, { model: MODEL }, { ...PLAIN_REQUEST, choices });
+  const sent: Uint8Array[] = [];
+  for (const [place, [start, end]] of eventsOf(stream).slice(0, read).entries()) {
+    reader.read(stream, start, end, NO_TEXT);
+    if (lastSent || place < read - 1) sent.push(stream.subarray(start, end));
+  }
+  return Buffer.concat([...sent, reader.cut(USAGE, lastSent)]);
+}
+
+const answering = (body: Uint8Array) => ({
+  apiKey: 'none',
+  maxRetries: 0,
+  fetch: async () => new Response(new Uint8Array(body), { headers: { 'content-type': 'text/event-stream' } }),
+});
+
+interface Final {
+  readonly reason: string | null | undefined;
+  readonly output: number | undefined;
+  readonly text: string;
+}
+
+async function finalOf(endpoint: Endpoint, body: Uint8Array): Promise<Final> {
+  if (endpoint === chat) {
+    const client = new OpenAI(answering(body));
+    const final = await client.chat.completions.stream({ model: 'm', messages: [] }).finalChatCompletion();
+    const choice = final.choices[0];
+    return {
+      reason: choice?.finish_reason,
+      output: final.usage?.completion_tokens,
+      text: choice?.message.content ?? '',
+    };
+  }
+  if (endpoint === completions) {
+    const client = new OpenAI(answering(body));
+    let final: Final = { reason: undefined, output: undefined, text: '' };
+    for await (const chunk of await client.completions.create({ model: 'm', prompt: '', stream: true })) {
+      final = {
+        reason: chunk.choices[0]?.finish_reason ?? final.reason,
+        output: chunk.usage?.completion_tokens ?? final.output,
+        text: final.text + (chunk.choices[0]?.text ?? ''),
+      };
+    }
+    return final;
+  }
+  if (endpoint === responses) {
+    const client = new OpenAI(answering(body));
+    const final = await client.responses.stream({ model: 'm', input: '' }).finalResponse();
+    const reason = final.status === 'incomplete' ? final.incomplete_details?.reason : final.status;
+    return { reason, output: final.usage?.output_tokens, text: final.output_text };
+  }
+  const client = new Anthropic(answering(body));
+  const final = await client.messages.stream({ model: 'm', max_tokens: 1, messages: [] }).finalMessage();
+  return {
+    reason: final.stop_reason,
+    output: final.usage.output_tokens,
+    text: final.content.map((block) => (block.type === 'text' ? block.text : '')).join(''),
+  };
+}
+
+const CUT_REASONS = new Map([
+  [chat, 'length'],
+  [completions, 'length'],
+  [responses, 'max_output_tokens'],
+  [messages, 'max_tokens'],
+]);
+
+/** The recording that its own provider's client refuses: a tool call without an index. */
+const UNREADABLE = 'mistral-tool-call';
+
+/** All of the first and last events, and some between. */
+function places(events: number): number[] {
+  const step = Math.max(1, Math.floor(events / 8));
+  return Array.from({ length: events + 1 }, (_, place) => place).filter(
+    (place) => place < 9 || place > events - 5 || place % step === 0,
+  );
+}
+
+describe('cut streams, read by the official clients', () => {
+  for (const { name, endpoint, stream } of recordedStreams()) {
+    if (name === UNREADABLE || name.includes('error')) continue;
+    const events = eventsOf(stream).length;
+
+    it(`${name}: has a final state wherever it is cut`, async () => {
+      const own = await finalOf(endpoint, stream);
+      for (const read of places(events)) {
+        for (const lastSent of [false, true]) {
+          const body = cutStream(endpoint, stream, read, lastSent);
+          const final = await finalOf(endpoint, body);
+          const where = `after ${read} of ${events} events, last sent: ${lastSent}`;
+          assert.ok(
+            final.reason === CUT_REASONS.get(endpoint) || final.reason === own.reason,
+            `${final.reason} ${where}`,
+          );
+          assert.ok(final.output === USAGE.output || final.output === own.output, `${final.output} ${where}`);
+          assert.ok(own.text.startsWith(final.text), `${final.text} ${where}`);
+        }
+      }
+    });
+  }
+
+  it('closes each choice of a chat once, and those that had not begun', async () => {
+    const recorded = recordedStreams().find(({ name }) => name === 'openai-text');
+    assert.ok(recorded);
+    const body = cutStream(chat, recorded.stream, 5, true, 3);
+    const client = new OpenAI(answering(body));
+    const final = await client.chat.completions.stream({ model: 'm', messages: [], n: 3 }).finalChatCompletion();
+    assert.deepEqual(
+      final.choices.map((choice) => choice.finish_reason),
+      ['length', 'length', 'length'],
+    );
+    assert.deepEqual(final.usage?.prompt_tokens_details, { cached_tokens: 20, audio_tokens: 0 });
+    const own = JSON.parse(recorded.stream.toString().slice(6, recorded.stream.indexOf('\n'))) as Record<
+      string,
+      unknown
+    >;
+    const ending = body.toString().split('\n\n').slice(5, -1);
+    assert.equal(ending.at(-1), 'data: [DONE]');
+    assert.equal(ending.length, 5);
+    for (const chunk of ending.slice(0, -1)) {
+      const { id, created, model, system_fingerprint } = JSON.parse(chunk.slice(6)) as Record<string, unknown>;
+      assert.deepEqual(
+        { id, created, model, system_fingerprint },
+        { id: own['id'], created: own['created'], model: own['model'], system_fingerprint: own['system_fingerprint'] },
+      );
+    }
+  });
+
+  it('sends no usage to a client that did not ask for it', () => {
+    const recorded = recordedStreams().find(({ name }) => name === 'openai-text');
+    assert.ok(recorded);
+    const reader = streamReader(chat, {}, { ...PLAIN_REQUEST, usageAsked: false });
+    for (const [start, end] of eventsOf(recorded.stream).slice(0, 4)) reader.read(recorded.stream, start, end, NO_TEXT);
+    assert.doesNotMatch(Buffer.from(reader.cut(USAGE)).toString(), /usage/);
+  });
+
+  it('writes the whole text again at the end of a response, and goes on with the numbers', () => {
+    const recorded = recordedStreams().find(({ name }) => name === 'openai-file-search-tool.1');
+    assert.ok(recorded);
+    const body = cutStream(responses, recorded.stream, 40, true).toString();
+    const data = body.split('\n').flatMap((line) => (line.startsWith('data: ') ? [JSON.parse(line.slice(6))] : []));
+    assert.deepEqual(
+      data.slice(40).map(({ type, sequence_number }) => [type, sequence_number]),
+      [
+        ['response.output_text.done', 40],
+        ['response.content_part.done', 41],
+        ['response.output_item.done', 42],
+        ['response.incomplete', 43],
+      ],
+    );
+    const text = data.map(({ type, delta }) => (type === 'response.output_text.delta' ? delta : '')).join('');
+    assert.ok(text.length > 50);
+    assert.equal(data[40].text, text);
+    assert.equal(data[41].part.text, text);
+    assert.equal(data[42].item.content[0].text, text);
+    assert.equal(data[43].response.output.at(-1).content[0].text, text);
+    assert.equal(data[43].response.usage.total_tokens, 107);
+  });
+
+  it('leaves a text empty that was too long to keep', () => {
+    const recorded = recordedStreams().find(({ name }) => name === 'openai-file-search-tool.1');
+    assert.ok(recorded);
+    const events = eventsOf(recorded.stream);
+    const reader = streamReader(responses);
+    const delta = events.findIndex(([start, end]) =>
+      recorded.stream.subarray(start, end).includes('output_text.delta'),
+    );
+    for (const [start, end] of events.slice(0, delta)) reader.read(recorded.stream, start, end, NO_TEXT);
+    const [start, end] = events[delta] as [number, number];
+    const long = Buffer.from(
+      recorded.stream.toString('utf8', start, end).replace('"delta":"', `"delta":"${'long '.repeat(2_000)}`),
+    );
+    for (let time = 0; time < 20; time++) reader.read(long, 0, long.length, NO_TEXT);
+    const body = Buffer.from(reader.cut(USAGE, true)).toString();
+    assert.ok(body.length < 20_000);
+    assert.match(body, /"type":"response.output_text.done".*"text":""/);
+    assert.match(body, /event: response.incomplete\n/);
+  });
+});
+
+describe('failed streams, read by the official clients', () => {
+  const problem = failure('backend_unavailable', 'The "backend" broke off.');
+
+  for (const { name, endpoint, stream } of recordedStreams()) {
+    it(`${name}: the client throws the failure`, async () => {
+      const reader = streamReader(endpoint);
+      const [start, end] = eventsOf(stream)[0] as [number, number];
+      reader.read(stream, start, end, NO_TEXT);
+      const body = Buffer.concat([stream.subarray(start, end), reader.fail(problem)]);
+      await assert.rejects(finalOf(endpoint, body), /The \\?"backend\\?" broke off/);
+    });
+  }
+});

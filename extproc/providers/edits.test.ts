@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { Schema } from '../../contract/policy.ts';
+import { splice } from '../stream/splice.ts';
+import type { Endpoint, RequestEdits } from './adapter.ts';
+import { countTokens, messages } from './anthropic/messages.ts';
+import { chat } from './openai/chat.ts';
+import { completions } from './openai/completions.ts';
+import { embeddings } from './openai/embeddings.ts';
+import { responses } from './openai/responses.ts';
+import { scanned } from './recordings.ts';
+import { generateEndpoints } from './tgi/generate.ts';
+
+type Body = Record<string, unknown>;
+
+function edited(endpoint: Endpoint, text: string, edits: RequestEdits, schema: Schema = 'OpenAI'): string {
+  const body = scanned(endpoint, text);
+  const parts = splice(body.bytes, endpoint.edit(body, edits, schema));
+  return Buffer.concat(parts).toString();
+}
+
+const [generate] = generateEndpoints as [Endpoint];
+
+/** A body with what an edit may touch, among anything else. */
+const bodies = (known: Record<string, fc.Arbitrary<unknown>>) =>
+  fc
+    .tuple(
+      fc.record({ model: fc.string({ minLength: 1, maxLength: 20 }), ...known }, { requiredKeys: ['model'] }),
+      fc.dictionary(fc.stringMatching(/^x[a-z]{1,6}$/), fc.jsonValue({ maxDepth: 3 }), { maxKeys: 4 }),
+      fc.constantFrom(0, 1, 2),
+      fc.boolean(),
+    )
+    .map(([fixed, other, indent, otherFirst]) => {
+      const body: Body = otherFirst ? { ...other, ...fixed } : { ...fixed, ...other };
+      return { body, text: JSON.stringify(body, null, indent) };
+    });
+
+const tokens = fc.integer({ min: 1, max: 100_000 });
+const nullable = (value: fc.Arbitrary<unknown>) => fc.option(value, { nil: null });
+const streamOptions = nullable(
+  fc.oneof(fc.constant({}), fc.record({ include_usage: fc.boolean() }), fc.constant({ include_obfuscation: false })),
+);
+const edits = fc.record(
+  { model: fc.string(), outputTokens: fc.integer({ min: 16, max: 1_000 }), askUsage: fc.boolean() },
+  { requiredKeys: [] },
+) as fc.Arbitrary<RequestEdits>;
+
+const withUsage = (body: Body) => ({
+  ...body,
+  stream_options: { ...((body['stream_options'] as object | null | undefined) ?? {}), include_usage: true },
+});
+
+interface Case {
+  readonly endpoint: Endpoint;
+  readonly schema?: Schema;
+  readonly known: Record<string, fc.Arbitrary<unknown>>;
+  /** The body with exactly these changes. */
+  readonly expected: (body: Body, edits: RequestEdits) => Body;
+}
+
+const model = (body: Body, edit: RequestEdits): Body =>
+  edit.model === undefined ? body : { ...body, model: edit.model };
+const bound =
+  (name: string) =>
+  (body: Body, { outputTokens }: RequestEdits): Body =>
+    outputTokens === undefined ? body : { ...body, [name]: outputTokens };
+const usage = (body: Body, { askUsage }: RequestEdits): Body => (askUsage === true ? withUsage(body) : body);
+const all =
+  (...changes: ((body: Body, edits: RequestEdits) => Body)[]) =>
+  (body: Body, edit: RequestEdits) =>
+    changes.reduce((result, change) => change(result, edit), body);
+
+function chatBound(fallback: string, always: boolean) {
+  return (body: Body, { outputTokens }: RequestEdits): Body => {
+    if (outputTokens === undefined) return body;
+    const sent = ['max_tokens', 'max_completion_tokens'].filter((name) => typeof body[name] === 'number');
+    const names = always || sent.length === 0 ? [...sent, fallback] : sent;
+    return { ...body, ...Object.fromEntries(names.map((name) => [name, outputTokens])) };
+  };
+}
+
+const chatMembers = {
+  max_tokens: nullable(tokens),
+  max_completion_tokens: nullable(tokens),
+  stream_options: streamOptions,
+};
+
+const cases: readonly Case[] = [
+  { endpoint: chat, known: chatMembers, expected: all(model, chatBound('max_completion_tokens', false), usage) },
+  {
+    endpoint: chat,
+    schema: 'HuggingFaceTGI',
+    known: chatMembers,
+    expected: all(model, chatBound('max_tokens', true), usage),
+  },
+  {
+    endpoint: completions,
+    known: { max_tokens: nullable(tokens), stream_options: streamOptions },
+    expected: all(model, bound('max_tokens'), usage),
+  },
+  {
+    endpoint: responses,
+    known: { max_output_tokens: nullable(tokens) },
+    expected: all(model, bound('max_output_tokens')),
+  },
+  { endpoint: messages, known: { max_tokens: tokens }, expected: all(model, bound('max_tokens')) },
+  { endpoint: countTokens, known: {}, expected: model },
+  { endpoint: embeddings, known: { input: fc.string() }, expected: model },
+  {
+    endpoint: generate,
+    known: {
+      inputs: fc.string(),
+      parameters: nullable(
+        fc.record(
+          { max_new_tokens: nullable(tokens), details: fc.boolean(), seed: fc.integer() },
+          { requiredKeys: [] },
+        ),
+      ),
+    },
+    expected: all(model, (body, { outputTokens, askUsage }) => {
+      const changes = {
+        ...(outputTokens === undefined ? {} : { max_new_tokens: outputTokens }),
+        ...(askUsage === true ? { details: true } : {}),
+      };
+      if (Object.keys(changes).length === 0) return body;
+      return { ...body, parameters: { ...((body['parameters'] as object | null | undefined) ?? {}), ...changes } };
+    }),
+  },
+];
+
+describe('edits', () => {
+  for (const { endpoint, schema, known, expected } of cases) {
+    it(`${endpoint.path}${schema === undefined ? '' : ` for ${schema}`}: change what they name and nothing else`, () => {
+      fc.assert(
+        fc.property(bodies(known), edits, ({ body, text }, edit) => {
+          const result = edited(endpoint, text, edit, schema);
+          assert.deepEqual(JSON.parse(result), JSON.parse(JSON.stringify(expected(body, edit))));
+        }),
+        { numRuns: 300 },
+      );
+    });
+  }
+
+  it('leave every other byte alone', () => {
+    const text = '{ "messages" : [ ] ,\n"model"\t: "a\\u0062", "n":1.0e0 , "max_tokens": 99 }';
+    assert.equal(
+      edited(chat, text, { model: 'x"y', outputTokens: 7 }),
+      '{ "messages" : [ ] ,\n"model"\t: "x\\"y", "n":1.0e0 , "max_tokens": 7 }',
+    );
+    assert.equal(
+      edited(chat, '{"model":"m"}', { outputTokens: 7, askUsage: true }),
+      '{"max_completion_tokens":7,"stream_options":{"include_usage":true},"model":"m"}',
+    );
+    assert.equal(
+      edited(chat, '{"model":"m","stream_options":{ }}', { askUsage: true }),
+      '{"model":"m","stream_options":{"include_usage":true }}',
+    );
+  });
+
+  it('do nothing where nothing is asked', () => {
+    for (const { endpoint } of cases) {
+      const body = scanned(endpoint, '{"model":"m","inputs":"a"}');
+      assert.deepEqual(endpoint.edit(body, {}, 'OpenAI'), []);
+    }
+  });
+});

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { chat } from './openai/chat.ts';
+import { NO_TEXT, recordedStreams, relayed, streamReader } from './recordings.ts';
+
+function recorded(name: string): Buffer {
+  const found = recordedStreams().find((stream) => stream.name === name);
+  assert.ok(found);
+  return found.stream;
+}
+
+describe('usage that the client did not ask for', () => {
+  const asked = recorded('openai-text');
+  /** OpenAI's stream without asking has neither the member nor the last chunk: see chat-streaming.yaml, which was not asked. */
+  const unasked = asked
+    .toString()
+    .replaceAll(',"usage":null', '')
+    .replace(/data: \{[^\n]*"choices":\[\],"usage"[^\n]*\n\n/, '');
+
+  it('has a recording that was not asked to compare with', () => {
+    assert.doesNotMatch(recorded('chat-streaming.yaml').toString(), /usage/);
+    assert.doesNotMatch(unasked, /usage/);
+    assert.equal(asked.length - unasked.length > 300, true);
+  });
+
+  for (const templates of [true, false]) {
+    it(`is taken out of OpenAI's stream, byte for byte (templates: ${templates})`, () => {
+      const reader = streamReader(chat, { hideUsage: true, templates });
+      assert.equal(relayed(reader, [asked], NO_TEXT).toString(), unasked);
+      assert.equal(reader.usage?.output, 300);
+      assert.equal(reader.usageFinal, true);
+    });
+
+    it(`is taken out wherever the stream is cut (templates: ${templates})`, () => {
+      for (const size of [1, 7, 64, 331]) {
+        const reader = streamReader(chat, { hideUsage: true, templates });
+        const pieces = function* () {
+          for (let at = 0; at < asked.length; at += size) yield asked.subarray(at, at + size);
+        };
+        assert.equal(relayed(reader, pieces(), NO_TEXT).toString(), unasked);
+      }
+    });
+  }
+
+  it('stays where the client asked for it', () => {
+    assert.deepEqual(relayed(streamReader(chat, { hideUsage: false }), [asked], NO_TEXT), asked);
+  });
+
+  it('stays beside a choice, where providers send it unasked', () => {
+    for (const name of ['groq-text', 'mistral-text', 'mistral-tool-call']) {
+      const stream = recorded(name);
+      assert.deepEqual(relayed(streamReader(chat, { hideUsage: true }), [stream], NO_TEXT), stream);
+    }
+  });
+
+  it('leaves JSON wherever the member stands', () => {
+    for (const [before, after] of [
+      ['{"usage":null,"choices":[]}', '{"choices":[]}'],
+      ['{"usage" : null , "choices":[]}', '{ "choices":[]}'],
+      ['{"choices":[] , "usage": null }', '{"choices":[]  }'],
+      ['{"usage":null}', '{}'],
+    ]) {
+      const reader = streamReader(chat, { hideUsage: true });
+      const sent = relayed(reader, [Buffer.from(`data: ${before}\n\n`)], NO_TEXT).toString();
+      assert.deepEqual(JSON.parse(sent.slice(6)), JSON.parse(after as string), sent);
+    }
+  });
+});

@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type FailureCode, failure, isFailure } from '../errors.ts';
+import { hidesReasoning, thinksByDefault } from './reasoning.ts';
+import { dialectFor, endpoints, findEndpoint } from './registry.ts';
+
+const none = () => undefined;
+const anthropic = (name: string) => (name === 'anthropic-version' ? '2023-06-01' : undefined);
+
+describe('findEndpoint', () => {
+  it('finds every endpoint by its own method and path, with and without a query', () => {
+    for (const endpoint of endpoints) {
+      const header = endpoint.dialect.name === 'anthropic' ? anthropic : none;
+      const path = endpoint.path.replace('{model}', 'some%2Fmodel');
+      assert.equal(findEndpoint(endpoint.method, path, header)?.endpoint, endpoint);
+      assert.equal(findEndpoint(endpoint.method, `${path}?beta=true`, header)?.endpoint, endpoint);
+    }
+  });
+
+  it('finds nothing else', () => {
+    for (const [method, path] of [
+      ['GET', '/v1/chat/completions'],
+      ['POST', '/v1/models'],
+      ['POST', '/v1/chat/completions/'],
+      ['POST', '/v1/chat'],
+      ['POST', '/V1/chat/completions'],
+      ['POST', '/v1/responses/resp_1/cancel'],
+      ['GET', '/v1/models/'],
+      ['POST', '/v1/messages/batches'],
+      ['POST', ''],
+      ['GET', '/'],
+    ] as const) {
+      assert.equal(findEndpoint(method, path, none), undefined, `${method} ${path}`);
+    }
+  });
+});
+
+describe('dialectFor', () => {
+  it('answers in the words of whoever asks', () => {
+    assert.equal(dialectFor('/v1/messages/batches', none).name, 'anthropic');
+    assert.equal(dialectFor('/v1/files', anthropic).name, 'anthropic');
+    assert.equal(dialectFor('/generate_anything', none).name, 'tgi');
+    assert.equal(dialectFor('/v1/files', none).name, 'openai');
+  });
+});
+
+describe('errors', () => {
+  const bodyOf = (path: string, code: FailureCode) =>
+    JSON.parse(
+      Buffer.from(dialectFor(path, none).errorBody(failure(code, 'Say "why".', { param: 'model' }))).toString(),
+    ) as object;
+
+  it("are OpenAI's", () => {
+    assert.deepEqual(bodyOf('/', 'quota_exceeded'), {
+      error: { message: 'Say "why".', type: 'insufficient_quota', param: 'model', code: 'quota_exceeded' },
+    });
+    assert.deepEqual(bodyOf('/', 'invalid_value'), {
+      error: { message: 'Say "why".', type: 'invalid_request_error', param: 'model', code: 'invalid_value' },
+    });
+  });
+
+  it("are Anthropic's", () => {
+    assert.deepEqual(bodyOf('/v1/messages', 'request_too_large'), {
+      type: 'error',
+      error: { type: 'request_too_large', message: 'Say "why".', code: 'request_too_large' },
+    });
+    assert.deepEqual(bodyOf('/v1/messages', 'overloaded'), {
+      type: 'error',
+      error: { type: 'overloaded_error', message: 'Say "why".', code: 'overloaded' },
+    });
+  });
+
+  it("are TGI's", () => {
+    assert.deepEqual(bodyOf('/generate', 'budget_held'), {
+      error: 'Say "why".',
+      error_type: 'overloaded',
+      code: 'budget_held',
+    });
+  });
+});
+
+describe('limit headers', () => {
+  it('have the names and times of the dialect', () => {
+    const openAi = dialectFor('/', none).limitHeaders;
+    const claude = dialectFor('/v1/messages', none).limitHeaders;
+    assert.equal(openAi.name('remaining', 'requests'), 'x-ratelimit-remaining-requests');
+    assert.equal(claude.name('reset', 'input-tokens'), 'anthropic-ratelimit-input-tokens-reset');
+    const now = Date.UTC(2026, 0, 1);
+    for (const [ms, text] of [
+      [-5, '0ms'],
+      [20, '20ms'],
+      [1_000, '1s'],
+      [8_640, '8.64s'],
+      [360_000, '6m0s'],
+      [86_399_999, '24h0m0s'],
+      [3_661_000, '1h1m1s'],
+    ] as const) {
+      assert.equal(openAi.reset(now + ms, now), text);
+    }
+    assert.equal(claude.reset(now + 1, now), '2026-01-01T00:00:01Z');
+  });
+});
+
+describe('models', () => {
+  const answer = (path: string, header: typeof none | typeof anthropic) => {
+    const body = findEndpoint('GET', path, header)?.endpoint.modelsBody?.(['a', 'b/c'], path);
+    assert.ok(body);
+    return isFailure(body)
+      ? body
+      : (JSON.parse(Buffer.from(body).toString()) as { data?: { id: string }[]; id?: string });
+  };
+
+  it('are listed in both dialects', () => {
+    assert.deepEqual(answer('/v1/models', none), {
+      object: 'list',
+      data: ['a', 'b/c'].map((id) => ({ id, object: 'model', created: 0, owned_by: 'tallygate' })),
+    });
+    const list = answer('/v1/models', anthropic) as { data: { id: string }[]; has_more: boolean; last_id: string };
+    assert.deepEqual(
+      list.data.map(({ id }) => id),
+      ['a', 'b/c'],
+    );
+    assert.equal(list.has_more, false);
+    assert.equal(list.last_id, 'b/c');
+  });
+
+  it('are found one by one', () => {
+    for (const header of [none, anthropic]) {
+      assert.equal((answer('/v1/models/b%2Fc', header) as { id: string }).id, 'b/c');
+      assert.equal((answer('/v1/models/b/c', header) as { id: string }).id, 'b/c');
+      assert.equal((answer('/v1/models/other', header) as { code: string }).code, 'model_not_found');
+      assert.equal((answer('/v1/models/%zz', header) as { code: string }).code, 'model_not_found');
+    }
+  });
+});
+
+describe('hidden output by name', () => {
+  it('is what OpenAI, xAI and Google do not stream', () => {
+    const hidden = [
+      'o1',
+      'o3-mini',
+      'o4-mini-2025-04-16',
+      'gpt-5',
+      'gpt-5.1-codex',
+      'gpt-5-nano',
+      'gpt-6-astra',
+      'openai/o3',
+      'grok-4-0709',
+      'gemini-2.5-pro',
+      'ft:o4-mini:acme',
+    ];
+    const shown = [
+      'gpt-4o',
+      'gpt-4o-mini',
+      'gpt-4.1',
+      'gpt-5-chat-latest',
+      'gpt-oss-120b',
+      'grok-3-mini',
+      'grok-4-fast-non-reasoning',
+      'deepseek-reasoner',
+      'llama-3.3-70b',
+      'o',
+      'gemini-2.0-flash',
+      'text-embedding-3-small',
+    ];
+    for (const model of hidden) assert.equal(hidesReasoning(model), true, model);
+    for (const model of shown) assert.equal(hidesReasoning(model), false, model);
+  });
+
+  it('is what Claude thinks by default from generation 5 on', () => {
+    for (const model of [
+      'claude-opus-5',
+      'claude-sonnet-5-5',
+      'claude-fable-5',
+      'anthropic/claude-haiku-5-5',
+      'us.anthropic.claude-sonnet-5',
+    ]) {
+      assert.equal(thinksByDefault(model), true, model);
+    }
+    for (const model of [
+      'claude-opus-4-8',
+      'claude-3-5-sonnet-20241022',
+      'claude-haiku-4-5-20251001',
+      'claude-sonnet-4-20250514',
+    ]) {
+      assert.equal(thinksByDefault(model), false, model);
+    }
+  });
+});

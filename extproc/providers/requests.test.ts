@@ -1,0 +1,376 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Failure, isFailure } from '../errors.ts';
+import type { Endpoint, RequestFacts } from './adapter.ts';
+import { countTokens, messages } from './anthropic/messages.ts';
+import { chat } from './openai/chat.ts';
+import { completions } from './openai/completions.ts';
+import { embeddings } from './openai/embeddings.ts';
+import { responses } from './openai/responses.ts';
+import { exchanges, scanned } from './recordings.ts';
+import { generateEndpoints } from './tgi/generate.ts';
+
+const [generate, generateStream, root] = generateEndpoints as [Endpoint, Endpoint, Endpoint];
+
+function read(endpoint: Endpoint, body: object | string): RequestFacts | Failure {
+  return endpoint.readRequest(scanned(endpoint, typeof body === 'string' ? body : JSON.stringify(body)));
+}
+
+function facts(endpoint: Endpoint, body: object | string): RequestFacts {
+  const result = read(endpoint, body);
+  if (isFailure(result)) throw new Error(result.message);
+  return result;
+}
+
+const user = (content: unknown) => [{ role: 'user', content }];
+const ask = (more: object = {}) => ({ model: 'gpt-4o', messages: user('Hello'), ...more });
+const claude = (more: object = {}) => ({
+  model: 'claude-haiku-4-5',
+  max_tokens: 100,
+  messages: user('Hello'),
+  ...more,
+});
+const respond = (more: object = {}) => ({ model: 'gpt-4o', input: 'Hello', ...more });
+
+const bound = (of: RequestFacts) => of.textBytes + of.overheadTokens + of.mediaTokens + of.givenTokens;
+
+describe('recorded requests', () => {
+  const paths = new Map([chat, completions, embeddings].map((endpoint) => [endpoint.path, endpoint]));
+
+  for (const { name, url, request, response } of exchanges()) {
+    const endpoint = paths.get(new URL(url).pathname) ?? chat;
+    if (name === 'chat-bad-request.yaml') continue;
+
+    it(`${name}: the input's bound is not below the provider's count`, () => {
+      const read = facts(endpoint, request);
+      assert.equal(read.model, (JSON.parse(request) as { model: string }).model);
+      assert.deepEqual(read.unbounded, []);
+      assert.equal(read.mediaTokens, 0);
+      const usage = response.startsWith('{')
+        ? (JSON.parse(response) as { usage?: { prompt_tokens: number } }).usage
+        : undefined;
+      if (usage !== undefined) assert.ok(bound(read) >= usage.prompt_tokens, `${bound(read)} ${usage.prompt_tokens}`);
+    });
+  }
+
+  it('counts token ids exactly', () => {
+    const given = (name: string) => {
+      const exchange = exchanges().find((one) => one.name === name);
+      assert.ok(exchange);
+      const { prompt_tokens } = (JSON.parse(exchange.response) as { usage: { prompt_tokens: number } }).usage;
+      const read = facts(paths.get(new URL(exchange.url).pathname) ?? chat, exchange.request);
+      assert.equal(read.textBytes, 0);
+      return [read.givenTokens, prompt_tokens];
+    };
+    for (const name of ['embeddings-tokens.yaml', 'completion-token.yaml']) {
+      const [read, told] = given(name);
+      assert.equal(read, told, name);
+    }
+  });
+});
+
+describe('the model', () => {
+  for (const [endpoint, body] of [
+    [chat, ask()],
+    [completions, { model: 'm', prompt: 'a' }],
+    [embeddings, { model: 'm', input: 'a' }],
+    [responses, respond()],
+    [messages, claude()],
+    [countTokens, claude()],
+  ] as const) {
+    it(`is needed by ${endpoint.path}: a string that is not empty and not long`, () => {
+      const { model, ...without } = body;
+      assert.equal(facts(endpoint, body).model, model);
+      const missing = read(endpoint, without);
+      assert.ok(isFailure(missing));
+      assert.deepEqual([missing.code, missing.status, missing.param], ['missing_model', 400, 'model']);
+      for (const wrong of [1, null, '', 'm'.repeat(257), 'm'.repeat(10_240), ['m'], { m: 1 }, true]) {
+        const problem = read(endpoint, { ...body, model: wrong });
+        assert.ok(isFailure(problem), JSON.stringify(wrong).slice(0, 40));
+        assert.deepEqual([problem.code, problem.status, problem.param], ['invalid_value', 400, 'model']);
+        assert.ok(problem.message.length < 200);
+      }
+    });
+  }
+});
+
+describe('values that are wrong', () => {
+  for (const [endpoint, body, param] of [
+    [chat, ask({ stream: 'yes' }), 'stream'],
+    [chat, ask({ n: 0 }), 'n'],
+    [chat, ask({ n: 129 }), 'n'],
+    [chat, ask({ max_tokens: -1 }), 'max_tokens'],
+    [chat, ask({ max_completion_tokens: 1.5 }), 'max_completion_tokens'],
+    [chat, ask({ max_completion_tokens: '5' }), 'max_completion_tokens'],
+    [chat, ask({ stream_options: { include_usage: 1 } }), 'stream_options.include_usage'],
+    [completions, { model: 'm', best_of: 1e9 }, 'best_of'],
+    [completions, { model: 'm', n: 128, prompt: Array(64).fill('a') }, 'prompt'],
+    [responses, respond({ max_output_tokens: 15 }), 'max_output_tokens'],
+    [responses, respond({ background: 'no' }), 'background'],
+    [messages, claude({ max_tokens: undefined }), 'max_tokens'],
+    [messages, claude({ max_tokens: 0 }), 'max_tokens'],
+    [messages, claude({ thinking: { type: 'enabled', budget_tokens: 'many' } }), 'thinking.budget_tokens'],
+    [generate, { inputs: 'a', parameters: { max_new_tokens: 0 } }, 'parameters.max_new_tokens'],
+    [generate, { inputs: 'a', parameters: { best_of: 129 } }, 'parameters.best_of'],
+  ] as const) {
+    it(`${endpoint.path}: ${param} of ${JSON.stringify(body).slice(0, 80)}`, () => {
+      const problem = read(endpoint, body);
+      assert.ok(isFailure(problem));
+      assert.equal(problem.param, param);
+      assert.equal(problem.status, 400);
+    });
+  }
+
+  it('null counts as absent', () => {
+    const read = facts(chat, ask({ stream: null, n: null, max_tokens: null, stream_options: null }));
+    assert.deepEqual(
+      [read.stream, read.choices, read.askedOutputTokens, read.usageAsked],
+      [false, 1, undefined, false],
+    );
+  });
+});
+
+describe('output bounds', () => {
+  it('are the smaller of two, for each choice', () => {
+    const read = facts(chat, ask({ n: 3, max_tokens: 50, max_completion_tokens: 40, stream: true }));
+    assert.deepEqual([read.choices, read.askedOutputTokens, read.stream], [3, 40, true]);
+    assert.equal(facts(chat, ask({ max_tokens: 50 })).askedOutputTokens, 50);
+    assert.equal(facts(responses, respond({ max_output_tokens: 16 })).askedOutputTokens, 16);
+    assert.equal(facts(responses, respond()).leastOutputTokens, 16);
+    assert.equal(facts(generate, { inputs: 'a', parameters: { max_new_tokens: 9 } }).askedOutputTokens, 9);
+  });
+
+  it('stay above a thinking budget', () => {
+    const thinking = (budget_tokens: number, max_tokens: number) =>
+      facts(messages, claude({ max_tokens, thinking: { type: 'enabled', budget_tokens } }));
+    assert.equal(thinking(1024, 4000).leastOutputTokens, 1025);
+    // Interleaved thinking may have a budget above the bound.
+    assert.equal(thinking(5000, 4000).leastOutputTokens, 4000);
+    assert.equal(thinking(1024, 4000).hiddenOutput, true);
+  });
+
+  it('hold for each prompt and each candidate of completions', () => {
+    const read = facts(completions, { model: 'm', prompt: ['a', 'b', 'c'], n: 2, best_of: 4 });
+    assert.deepEqual([read.choices, read.hiddenOutput], [12, true]);
+    const ids = facts(completions, { model: 'm', prompt: [[1, 2], [3]] });
+    assert.deepEqual([ids.choices, ids.givenTokens, ids.hiddenOutput], [2, 3, false]);
+  });
+
+  it('hide what is billed and not streamed', () => {
+    assert.equal(facts(chat, ask({ model: 'o3' })).hiddenOutput, true);
+    assert.equal(facts(chat, ask({ modalities: ['text', 'audio'] })).hiddenOutput, true);
+    assert.equal(facts(chat, ask({ prediction: { type: 'content', content: 'a' } })).hiddenOutput, true);
+    assert.equal(facts(chat, ask()).hiddenOutput, false);
+    assert.equal(facts(messages, claude()).hiddenOutput, false);
+    assert.equal(facts(messages, claude({ thinking: { type: 'adaptive' } })).hiddenOutput, true);
+    assert.equal(facts(messages, claude({ model: 'claude-opus-5' })).hiddenOutput, true);
+    assert.equal(
+      facts(messages, claude({ model: 'claude-opus-5', thinking: { type: 'disabled' } })).hiddenOutput,
+      false,
+    );
+  });
+});
+
+describe('what cannot be bounded beforehand', () => {
+  const image = (url: string) => [{ type: 'image_url', image_url: { url } }];
+  const source = (of: object) => [{ type: 'image', source: of }];
+  for (const [endpoint, body, reason] of [
+    [chat, ask({ messages: user(image('https://example.com/a.png')) }), 'remote_url'],
+    [chat, ask({ messages: user([{ type: 'file', file: { file_id: 'file-1' } }]) }), 'file_reference'],
+    [chat, ask({ messages: [{ role: 'assistant', audio: { id: 'audio_1' } }] }), 'file_reference'],
+    [chat, ask({ web_search_options: {} }), 'server_tool'],
+    [chat, ask({ tools: [{ type: 'browser_search' }] }), 'server_tool'],
+    [chat, ask({ model: 'gpt-4o-search-preview' }), 'server_tool'],
+    [responses, respond({ background: true }), 'background'],
+    [responses, respond({ previous_response_id: 'resp_1' }), 'stored_conversation'],
+    [responses, respond({ conversation: { id: 'conv_1' } }), 'stored_conversation'],
+    [responses, respond({ input: [{ type: 'item_reference', id: 'msg_1' }] }), 'stored_conversation'],
+    [responses, respond({ prompt: { id: 'pmpt_1' } }), 'stored_prompt'],
+    ...[
+      'web_search',
+      'web_search_preview',
+      'file_search',
+      'code_interpreter',
+      'mcp',
+      'image_generation',
+      'computer_use_preview',
+      'shell',
+      'something_new',
+    ].map((type) => [responses, respond({ tools: [{ type }] }), 'server_tool'] as const),
+    [
+      responses,
+      respond({ input: [{ role: 'user', content: [{ type: 'input_image', image_url: 'http://a/b' }] }] }),
+      'remote_url',
+    ],
+    [
+      responses,
+      respond({ input: [{ role: 'user', content: [{ type: 'input_file', file_url: 'http://a/b' }] }] }),
+      'remote_url',
+    ],
+    [
+      responses,
+      respond({ input: [{ role: 'user', content: [{ type: 'input_file', file_id: 'file-1' }] }] }),
+      'file_reference',
+    ],
+    [
+      responses,
+      respond({ input: [{ type: 'computer_call_output', output: { type: 'computer_screenshot', file_id: 'f' } }] }),
+      'file_reference',
+    ],
+    ...[
+      'web_search_20250305',
+      'web_fetch_20250910',
+      'code_execution_20250825',
+      'tool_search_tool_regex_20251119',
+      'mcp_toolset',
+      'new_tool_20300101',
+    ].map((type) => [messages, claude({ tools: [{ type, name: 'x' }] }), 'server_tool'] as const),
+    [messages, claude({ mcp_servers: [{ type: 'url', url: 'https://a', name: 'b' }] }), 'server_tool'],
+    [messages, claude({ container: 'container_1' }), 'server_tool'],
+    [messages, claude({ thread: { type: 'create' } }), 'stored_conversation'],
+    [messages, claude({ messages: user(source({ type: 'url', url: 'https://a/b.png' })) }), 'remote_url'],
+    [messages, claude({ messages: user(source({ type: 'file', file_id: 'file_1' })) }), 'file_reference'],
+    [
+      messages,
+      claude({ messages: user([{ type: 'tool_result', content: source({ type: 'url', url: 'http://a' }) }]) }),
+      'remote_url',
+    ],
+    [messages, claude({ messages: user([{ type: 'container_upload', file_id: 'file_1' }]) }), 'file_reference'],
+    [generate, { inputs: 'See ![](https://example.com/a.png)' }, 'remote_url'],
+  ] as const) {
+    it(`${endpoint.path}: ${reason} in ${JSON.stringify(body).slice(0, 120)}`, () => {
+      assert.deepEqual(facts(endpoint, body).unbounded, [reason]);
+    });
+  }
+
+  it('is not what a client runs itself', () => {
+    const tool = { type: 'function', function: { name: 'f', parameters: { type: 'object' } } };
+    assert.deepEqual(facts(chat, ask({ tools: [tool, { type: 'custom', custom: { name: 'c' } }] })).unbounded, []);
+    const own = ['function', 'custom', 'local_shell', 'apply_patch'].map((type) => ({ type, name: 'f' }));
+    assert.deepEqual(facts(responses, respond({ tools: own })).unbounded, []);
+    const tools = [
+      { name: 'a', input_schema: {} },
+      { type: 'custom', name: 'b' },
+      { type: 'bash_20250124', name: 'bash' },
+    ];
+    assert.deepEqual(facts(messages, claude({ tools })).unbounded, []);
+    assert.deepEqual(facts(messages, claude({ mcp_servers: [], container: null })).unbounded, []);
+    const data = 'data:image/png;base64,AAAA';
+    assert.deepEqual(facts(chat, ask({ messages: user(image(data)) })).unbounded, []);
+  });
+});
+
+describe('media and unknown parts', () => {
+  const base64 = 'A'.repeat(400_000);
+
+  it('are counted roughly, and not as text', () => {
+    const url = `data:image/png;base64,${base64}`;
+    for (const [endpoint, body] of [
+      [chat, ask({ messages: user([{ type: 'image_url', image_url: { url } }]) })],
+      [chat, ask({ messages: user([{ type: 'input_audio', input_audio: { data: base64, format: 'wav' } }]) })],
+      [responses, respond({ input: [{ role: 'user', content: [{ type: 'input_image', image_url: url }] }] })],
+      [
+        messages,
+        claude({
+          messages: user([{ type: 'image', source: { type: 'base64', media_type: 'image/png', data: base64 } }]),
+        }),
+      ],
+      [chat, ask({ messages: user([{ type: 'hologram' }]) })],
+      [messages, claude({ messages: user([{ type: 'hologram' }]) })],
+      [responses, respond({ input: [{ role: 'user', content: [{ type: 'hologram' }] }] })],
+    ] as const) {
+      const read = facts(endpoint, body);
+      assert.ok(read.mediaTokens > 80 && read.mediaTokens < 4_000, `${read.mediaTokens}`);
+      assert.ok(read.textBytes < 1_000);
+    }
+  });
+
+  it('take documents for what they are', () => {
+    const document = (media_type: string, type: string) =>
+      facts(messages, claude({ messages: user([{ type: 'document', source: { type, media_type, data: base64 } }]) }))
+        .mediaTokens;
+    assert.ok(document('application/pdf', 'base64') > 10_000);
+    assert.ok(document('text/plain', 'text') > 100_000);
+  });
+});
+
+describe('text', () => {
+  const marks = ['system-mark', 'content-mark', 'tool-mark', 'schema-mark', 'call-mark', 'result-mark', 'name-mark'];
+  const [system, content, tool, schema, call, result, name] = marks as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
+
+  for (const [endpoint, body] of [
+    [
+      chat,
+      ask({
+        messages: [
+          { role: 'system', content: system, name },
+          { role: 'user', content: [{ type: 'text', text: content }] },
+          { role: 'assistant', tool_calls: [{ id: '1', type: 'function', function: { name: 'f', arguments: call } }] },
+          { role: 'tool', tool_call_id: '1', content: result },
+        ],
+        tools: [{ type: 'function', function: { name: 'f', description: tool } }],
+        response_format: { type: 'json_schema', json_schema: { schema: { title: schema } } },
+      }),
+    ],
+    [
+      responses,
+      respond({
+        instructions: system,
+        input: [
+          { role: 'user', content: [{ type: 'input_text', text: content }] },
+          { role: 'user', content: name },
+          { type: 'function_call', call_id: '1', name: 'f', arguments: call },
+          { type: 'function_call_output', call_id: '1', output: result },
+        ],
+        tools: [{ type: 'function', name: 'f', description: tool }],
+        text: { format: { type: 'json_schema', schema: { title: schema } } },
+      }),
+    ],
+    [
+      messages,
+      claude({
+        system: [{ type: 'text', text: system }],
+        messages: [
+          { role: 'user', content },
+          { role: 'assistant', content: [{ type: 'tool_use', id: '1', name, input: { [call]: 1 } }] },
+          {
+            role: 'user',
+            content: [{ type: 'tool_result', tool_use_id: '1', content: [{ type: 'text', text: result }] }],
+          },
+        ],
+        tools: [{ name: 'f', description: tool, input_schema: {} }],
+        output_config: { format: { type: 'json_schema', schema: { title: schema } } },
+      }),
+    ],
+    [generateStream, { inputs: marks.join(' '), parameters: { grammar: { type: 'json', value: { title: schema } } } }],
+  ] as const) {
+    it(`of ${endpoint.path} is all found`, () => {
+      const bytes = Buffer.from(JSON.stringify(body));
+      const scan = scanned(endpoint, bytes);
+      const text = scan.textSpans.map(([start, end]) => bytes.toString('utf8', start, end)).join(' ');
+      for (const mark of marks) assert.ok(text.includes(mark), `${mark} in ${text}`);
+      assert.equal(facts(endpoint, body).textBytes, scan.textBytes);
+    });
+  }
+});
+
+describe('TGI', () => {
+  it('streams by path or by body, and has one model', () => {
+    assert.deepEqual(
+      [facts(generate, { inputs: 'a', stream: true }).stream, facts(generate, { inputs: 'a' }).model],
+      [false, 'tgi'],
+    );
+    assert.equal(facts(generateStream, { inputs: 'a' }).stream, true);
+    assert.equal(facts(root, { inputs: 'a', stream: true }).stream, true);
+    assert.equal(facts(root, { inputs: 'a' }).stream, false);
+    assert.equal(facts(root, { inputs: 'a', model: 'llama' }).model, 'llama');
+  });
+});

@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Usage } from './adapter.ts';
+import { eventsOf, NO_TEXT, recordedStreams, relayed, streamReader, TextByChannel } from './recordings.ts';
+
+/** What the payloads of all dialects have, as far as this test reads it. */
+interface Payload {
+  readonly type?: string;
+  readonly usage?: PayloadUsage | null;
+  readonly message?: { readonly usage: PayloadUsage };
+  readonly response?: { readonly usage: PayloadUsage | null };
+  readonly choices?: readonly { readonly text?: string; readonly delta?: PayloadDelta }[];
+  readonly delta?: string | PayloadDelta;
+  readonly content_block?: { readonly name?: string; readonly text?: string };
+  readonly item?: { readonly name?: string };
+}
+
+interface PayloadDelta {
+  readonly content?: string | null;
+  readonly text?: string;
+  readonly reasoning?: string;
+  readonly reasoning_content?: string | null;
+  readonly thinking?: string;
+  readonly partial_json?: string;
+  readonly tool_calls?: readonly { readonly function: { readonly name?: string; readonly arguments?: string } }[];
+}
+
+interface PayloadUsage {
+  readonly prompt_tokens?: number;
+  readonly total_tokens: number;
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+  readonly cache_creation_input_tokens?: number;
+  readonly cache_read_input_tokens?: number;
+}
+
+const payloads = (stream: Buffer): Payload[] =>
+  [...stream.toString().matchAll(/^data: (\{.*)$/gm)].map((match) => JSON.parse(match[1] as string) as Payload);
+
+/** Input and output as the recording itself tells them, read in another way than the adapters do. */
+function told(stream: Buffer): { input: number; output: number } | undefined {
+  let answer: { input: number; output: number } | undefined;
+  for (const payload of payloads(stream)) {
+    const usage = payload.usage ?? payload.message?.usage ?? payload.response?.usage;
+    if (usage === null || usage === undefined) continue;
+    if (usage.prompt_tokens !== undefined) {
+      answer = { input: usage.prompt_tokens, output: usage.total_tokens - usage.prompt_tokens };
+    } else {
+      const cached = (usage.cache_creation_input_tokens ?? 0) + (usage.cache_read_input_tokens ?? 0);
+      answer = { input: usage.input_tokens + cached, output: usage.output_tokens };
+    }
+  }
+  return answer;
+}
+
+/** All text of the answer, as its own clients would gather it. */
+function textOf(stream: Buffer): string {
+  let text = '';
+  for (const payload of payloads(stream)) {
+    for (const choice of payload.choices ?? []) {
+      const delta: PayloadDelta = choice.delta ?? { text: choice.text ?? '' };
+      for (const call of delta.tool_calls ?? []) text += (call.function.name ?? '') + (call.function.arguments ?? '');
+      text += (delta.reasoning ?? delta.reasoning_content ?? '') + (delta.content ?? delta.text ?? '');
+    }
+    if (typeof payload.delta === 'string') text += payload.delta;
+    else if (payload.delta) text += payload.delta.text ?? payload.delta.thinking ?? payload.delta.partial_json ?? '';
+    text += payload.content_block?.name ?? payload.content_block?.text ?? '';
+    if (payload.type === 'response.output_item.added') text += payload.item?.name ?? '';
+  }
+  return text;
+}
+
+class TextInOrder {
+  raw = '';
+  text(_channel: number, bytes: Uint8Array, start: number, end: number): void {
+    this.raw += Buffer.from(bytes.subarray(start, end)).toString('latin1');
+  }
+  get decoded(): string {
+    return JSON.parse(`"${Buffer.from(this.raw, 'latin1').toString()}"`) as string;
+  }
+}
+
+const total = (usage: Usage | undefined) => usage && { input: usage.input, output: usage.output };
+
+describe('recorded streams', () => {
+  for (const { name, endpoint, stream } of recordedStreams()) {
+    const expected = told(stream);
+
+    it(`${name}: the provider's own numbers and all text, in one piece`, () => {
+      const reader = streamReader(endpoint);
+      const text = new TextInOrder();
+      assert.deepEqual(relayed(reader, [stream], text), stream);
+      assert.deepEqual(total(reader.usage), expected);
+      assert.equal(reader.usageFinal, expected !== undefined);
+      assert.equal(reader.state, name.includes('error') ? 'failed' : 'finished');
+      assert.equal(reader.unreadable, 0);
+      assert.equal(text.decoded, textOf(stream));
+      assert.ok(reader.responseModel);
+    });
+
+    it(`${name}: the same cut at every byte`, () => {
+      const reader = streamReader(endpoint);
+      const text = new TextInOrder();
+      const bytes = function* () {
+        for (let at = 0; at < stream.length; at++) yield stream.subarray(at, at + 1);
+      };
+      assert.ok(relayed(reader, bytes(), text).equals(stream));
+      assert.deepEqual(total(reader.usage), expected);
+      assert.equal(text.decoded, textOf(stream));
+    });
+
+    if (stream.length < 6_000) {
+      it(`${name}: the same in two pieces, cut at every byte`, () => {
+        for (let at = 1; at < stream.length; at++) {
+          const reader = streamReader(endpoint);
+          const text = new TextInOrder();
+          assert.ok(relayed(reader, [stream.subarray(0, at), stream.subarray(at)], text).equals(stream));
+          assert.deepEqual(total(reader.usage), expected);
+          assert.equal(text.decoded, textOf(stream));
+        }
+      });
+    }
+
+    it(`${name}: the same with and without templates`, () => {
+      const read = (templates: boolean) => {
+        const reader = streamReader(endpoint, { templates, hideUsage: true });
+        const text = new TextByChannel();
+        const sent = relayed(reader, [stream], text);
+        const { usage, usageFinal, state, responseModel } = reader;
+        return { sent: sent.toString(), text: text.channels, usage, usageFinal, state, responseModel };
+      };
+      assert.deepEqual(read(true), read(false));
+    });
+
+    it(`${name}: CRLF, comments and lines in pieces mean the same`, () => {
+      const reader = streamReader(endpoint);
+      const text = new TextInOrder();
+      const other = stream.toString().replaceAll('\n', '\r\n').replaceAll('\r\n\r\n', '\r\n: keep-alive\r\n\r\n');
+      assert.equal(relayed(reader, [Buffer.from(other)], text).toString(), other);
+      assert.deepEqual(total(reader.usage), expected);
+      assert.equal(text.decoded, textOf(stream));
+    });
+  }
+
+  it('reads data that comes in several lines', () => {
+    const recorded = recordedStreams().find(({ name }) => name === 'openai-text');
+    assert.ok(recorded);
+    const other = recorded.stream.toString().replaceAll(',"choices":', ',\ndata: "choices":');
+    const reader = streamReader(recorded.endpoint, { hideUsage: false });
+    const text = new TextInOrder();
+    assert.equal(relayed(reader, [Buffer.from(other)], text).toString(), other);
+    assert.deepEqual(total(reader.usage), { input: 16, output: 300 });
+    assert.equal(text.decoded, textOf(recorded.stream));
+  });
+
+  it('tells cached, cache-write, reasoning tokens', () => {
+    const usageOf = (name: string) => {
+      const recorded = recordedStreams().find((stream) => stream.name === name);
+      assert.ok(recorded);
+      const reader = streamReader(recorded.endpoint);
+      relayed(reader, [recorded.stream], NO_TEXT);
+      return reader.usage;
+    };
+    assert.deepEqual(usageOf('anthropic-code-execution-20260120-prompt-cache.1'), {
+      input: 6 + 3337 + 6289,
+      output: 198,
+      cachedInput: 6289,
+      cacheWriteInput: 3337,
+      reasoningOutput: 0,
+      audioInput: 0,
+      audioOutput: 0,
+    });
+    // xAI's completion_tokens are 2, its total 354 with 12 of input: reasoning is output that is billed.
+    assert.equal(usageOf('xai-text')?.output, 342);
+    assert.equal(usageOf('xai-text')?.reasoningOutput, 340);
+    assert.equal(usageOf('xai-text')?.cachedInput, 11);
+    assert.equal(usageOf('openai-file-search-tool.1')?.reasoningOutput, 512);
+  });
+
+  it('keeps the texts of choices, reasoning and tools apart', () => {
+    const stream = Buffer.from(
+      [
+        '{"choices":[{"index":1,"delta":{"content":"b"}},{"index":0,"delta":{"content":"a","reasoning":"r","reasoning_content":"r"}}]}',
+        '{"choices":[{"delta":{"tool_calls":[{"index":1,"function":{"name":"f","arguments":"{}"}},{"index":0,"function":{"arguments":"1"}}]},"index":0}]}',
+        '{"choices":[{"delta":{"content":"A"},"index":0}]}',
+      ]
+        .map((data) => `data: ${data}\n\n`)
+        .join(''),
+    );
+    const recorded = recordedStreams().find(({ name }) => name === 'openai-text');
+    assert.ok(recorded);
+    const text = new TextByChannel();
+    relayed(streamReader(recorded.endpoint), [stream], text);
+    assert.deepEqual([...text.channels.values()].sort(), ['1', 'aA', 'b', 'f{}', 'r']);
+  });
+
+  it('passes and counts what it cannot read', () => {
+    for (const { endpoint } of recordedStreams().slice(0, 20)) {
+      const reader = streamReader(endpoint);
+      const stream = Buffer.from(
+        'data: {"id":\n\ndata: {"choices":[{"delta":{"content":"x\n\ndata: nonsense\n\ndata:\n\n: ping\n\n',
+      );
+      assert.deepEqual(relayed(reader, [stream], NO_TEXT), stream);
+      assert.ok(reader.unreadable >= 3);
+    }
+  });
+
+  it('has events for every recording', () => {
+    for (const { stream } of recordedStreams()) assert.ok(eventsOf(stream).length > 2);
+  });
+});

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { failure } from '../../errors.ts';
+import type { Endpoint, Usage } from '../adapter.ts';
+import { eventsOf, NO_TEXT, PLAIN_REQUEST, relayed, streamReader, TextByChannel } from '../recordings.ts';
+import { generateEndpoints } from './generate.ts';
+
+// There is no recording of TGI; these follow the fields that its API reference names.
+const token = (index: number, text: string, special = false) => ({
+  index,
+  token: { id: 100 + index, text, logprob: -0.25 * index, special },
+});
+const STREAM = Buffer.from(
+  [
+    { ...token(1, 'Deep'), generated_text: null, details: null },
+    { ...token(2, ' "le'), generated_text: null, details: null },
+    { ...token(3, 'arning"'), generated_text: null, details: null },
+    {
+      ...token(4, '</s>', true),
+      generated_text: 'Deep "learning"',
+      details: { finish_reason: 'eos_token', generated_tokens: 4, seed: null, input_length: 6 },
+    },
+  ]
+    .map((event) => `data:${JSON.stringify(event)}\n\n`)
+    .join(''),
+);
+
+const [generate, generateStream, root] = generateEndpoints as [Endpoint, Endpoint, Endpoint];
+const USAGE: Usage = {
+  input: 6,
+  output: 2,
+  cachedInput: 0,
+  cacheWriteInput: 0,
+  reasoningOutput: 0,
+  audioInput: 0,
+  audioOutput: 0,
+};
+
+describe('streams of tokens', () => {
+  for (const templates of [true, false]) {
+    it(`tell text and usage (templates: ${templates})`, () => {
+      const reader = streamReader(generateStream, { templates });
+      const text = new TextByChannel();
+      const bytes = function* () {
+        for (let at = 0; at < STREAM.length; at++) yield STREAM.subarray(at, at + 1);
+      };
+      assert.deepEqual(relayed(reader, bytes(), text), STREAM);
+      assert.deepEqual([reader.usage?.input, reader.usage?.output, reader.usageFinal], [6, 4, true]);
+      assert.equal(reader.usage?.missing, undefined);
+      assert.equal(reader.state, 'finished');
+      assert.equal(text.decoded(0), 'Deep "learning"</s>');
+    });
+  }
+
+  it('say that the input is missing where the server does not tell it', () => {
+    const reader = streamReader(generateStream);
+    relayed(reader, [Buffer.from(STREAM.toString().replace(',"input_length":6', ''))], NO_TEXT);
+    assert.deepEqual([reader.usage?.output, reader.usage?.missing], [4, 'input']);
+  });
+
+  it('hide details that were asked for by us', () => {
+    const reader = streamReader(generateStream, { hideUsage: true });
+    const sent = relayed(reader, [STREAM], NO_TEXT).toString();
+    assert.equal(sent, STREAM.toString().replace(/"details":\{[^}]*\}/, '"details":null'));
+    assert.equal(reader.usage?.output, 4);
+  });
+
+  for (const lastSent of [true, false]) {
+    it(`end with the text that was sent (last event sent: ${lastSent})`, () => {
+      const reader = streamReader(generateStream);
+      for (const [start, end] of eventsOf(STREAM).slice(0, 3)) reader.read(STREAM, start, end, NO_TEXT);
+      const last = JSON.parse(Buffer.from(reader.cut(USAGE, lastSent)).toString().slice(5));
+      assert.equal(last.generated_text, lastSent ? 'Deep "learning"' : 'Deep "le');
+      assert.equal(last.index, lastSent ? 4 : 3);
+      assert.deepEqual(last.details, { finish_reason: 'length', generated_tokens: 2, seed: null, input_length: 6 });
+    });
+  }
+
+  it('fail as the server would', () => {
+    const reader = streamReader(generateStream);
+    const event = Buffer.from(reader.fail(failure('overloaded', 'Too "busy".'))).toString();
+    assert.deepEqual(JSON.parse(event.slice(5)), { error: 'Too "busy".', error_type: 'unhealthy' });
+    const other = streamReader(generateStream);
+    relayed(other, [Buffer.from(event)], NO_TEXT);
+    assert.equal(other.state, 'failed');
+  });
+});
+
+describe('whole generations', () => {
+  const whole = (endpoint: Endpoint) => {
+    const answer = endpoint.answer?.(PLAIN_REQUEST, { hideUsage: false, model: 'tgi' });
+    assert.ok(answer);
+    return answer.whole;
+  };
+  const answer = {
+    generated_text: 'best',
+    details: {
+      finish_reason: 'length',
+      generated_tokens: 5,
+      prefill: [
+        { id: 1, text: 'a', logprob: null },
+        { id: 2, text: 'b', logprob: -1 },
+      ],
+      tokens: [{ id: 3, text: 'best', logprob: -1, special: false }],
+      best_of_sequences: [{ generated_text: 'other', generated_tokens: 7 }],
+    },
+  };
+
+  for (const [endpoint, document] of [
+    [generate, answer],
+    [root, [answer]],
+  ] as const) {
+    it(`of ${endpoint.path} tell all that was made, byte by byte`, () => {
+      const reader = whole(endpoint);
+      const text = new TextByChannel();
+      const bytes = Buffer.from(JSON.stringify(document, null, 1));
+      for (let at = 0; at < bytes.length; at++) reader.push(bytes.subarray(at, at + 1), text);
+      assert.deepEqual([reader.usage?.input, reader.usage?.output], [2, 12]);
+      assert.deepEqual([...text.channels.values()], ['best', 'other']);
+    });
+  }
+
+  it('tell nothing without details', () => {
+    const reader = whole(generate);
+    reader.push(Buffer.from('{"generated_text":"a"}'), NO_TEXT);
+    assert.equal(reader.usage, undefined);
+  });
+});
