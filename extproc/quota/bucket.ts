@@ -1,6 +1,6 @@
 /** What a bucket is: its quota as it stands now, its current window, and older windows as long as holds of theirs are open. */
 import type { LimitType, Quota } from '../../contract/policy.ts';
-import type { Place, WaiterQueue } from './queue.ts';
+import type { WaiterQueue } from './queue.ts';
 import { SlidingSum } from './sliding.ts';
 import type { BucketRef } from './store.ts';
 import { type Bounds, Calendar } from './window.ts';
@@ -31,7 +31,7 @@ export function drawsOutput(type: LimitType): boolean {
 }
 
 /** What was charged and is held in one window. Sliding and lifetime quotas have one window for ever. */
-export class WindowState implements Place {
+export class WindowState {
   readonly id: number;
   readonly bucket: Bucket;
   readonly kind: string;
@@ -51,7 +51,7 @@ export class WindowState implements Place {
   /** Open holds whose output is leased. */
   streams = 0;
   /** Extensions that wait for holds of others. */
-  line: WaiterQueue | undefined;
+  line: WaiterQueue<Place> | undefined;
   /** For the journal: it knows of it; it has a change to write; the bounds are others; nothing of it is needed any more. */
   journaled = false;
   dirty = false;
@@ -120,6 +120,9 @@ export class WindowState implements Place {
   }
 }
 
+/** Where one can wait: a bucket (admissions) or one of its windows (extensions). */
+export type Place = Bucket | WindowState;
+
 /** Who keeps the buckets. */
 export interface BucketHost {
   newWindowId(): number;
@@ -129,7 +132,7 @@ export interface BucketHost {
   ended(window: WindowState): void;
 }
 
-export class Bucket implements Place {
+export class Bucket {
   readonly key: string;
   readonly values: readonly string[];
   definition: Definition;
@@ -138,7 +141,7 @@ export class Bucket implements Place {
   /** Holds on any of its windows. */
   openHolds = 0;
   /** Admissions that wait for holds of others. */
-  line: WaiterQueue | undefined;
+  line: WaiterQueue<Place> | undefined;
   private readonly host: BucketHost;
 
   constructor(ref: BucketRef, newest: Definition, host: BucketHost, atMs: number) {

@@ -1,5 +1,6 @@
 /** An open hold: what a request has in hand of each token bucket until it is settled. */
 import type { HeldPart } from './admit.ts';
+import type { Place } from './bucket.ts';
 import type { Waiter } from './queue.ts';
 import type { Charge, Hold } from './store.ts';
 
@@ -16,7 +17,7 @@ export class OpenHold implements Hold {
   readonly isStream: boolean;
   settled = false;
   /** Its extension that waits. */
-  waiter: Waiter | undefined;
+  waiter: Waiter<Place> | undefined;
   /** The journal knows of it; its last change is not there yet. */
   journaled = false;
   dirty = false;

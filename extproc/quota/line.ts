@@ -2,8 +2,8 @@
  * Who waits for holds of others. Extensions of open streams stand before admissions; within a line, who came first is answered first, and no later
  * request passes it. A release looks at the head of a line only, so that each waiter costs a constant number of looks.
  */
-import { Bucket, WindowState } from './bucket.ts';
-import { type Place, Waiter, WaiterQueue } from './queue.ts';
+import { type Bucket, type Place, WindowState } from './bucket.ts';
+import { Waiter, WaiterQueue } from './queue.ts';
 import type { Cancel } from './store.ts';
 
 export interface LineOptions {
@@ -19,11 +19,13 @@ export interface LineOptions {
 
 /** The least time between two looks at a line for the sake of the clock alone. */
 const minLookMs = 50;
+/** Timers of Node hold 31 bits of milliseconds; nobody waits so long. */
+const maxLookMs = 3_600_000;
 
 export class Lines {
   private arrivals = 0;
   private readonly options: LineOptions;
-  private readonly waiters = new Set<Waiter>();
+  private readonly waiters = new Set<Waiter<Place>>();
   /** The next look at the line of a bucket whose window changes with time. */
   private readonly looks = new Map<Bucket, Cancel>();
   /** Windows in which something was released. */
@@ -47,9 +49,9 @@ export class Lines {
     place: Place,
     arrival: number,
     waitMs: number,
-    decide: Waiter['decide'],
-    giveUp: Waiter['giveUp'],
-  ): Waiter | undefined {
+    decide: Waiter<Place>['decide'],
+    giveUp: Waiter<Place>['giveUp'],
+  ): Waiter<Place> | undefined {
     const { maxWaiting, maxWaitingInLine, schedule } = this.options;
     if (waitMs <= 0 || this.waiting >= maxWaiting || (place.line?.size ?? 0) >= maxWaitingInLine) {
       return undefined;
@@ -57,7 +59,7 @@ export class Lines {
     if (place instanceof WindowState && (place.line?.size ?? 0) + 1 >= place.openHolds) {
       return undefined;
     }
-    const waiter = new Waiter(arrival, decide, giveUp);
+    const waiter = new Waiter<Place>(arrival, decide, giveUp);
     waiter.cancelTimer = schedule(waitMs, () => this.timeIsOver(waiter));
     this.waiters.add(waiter);
     this.put(waiter, place);
@@ -65,7 +67,7 @@ export class Lines {
   }
 
   /** It is not to be answered any more. Those behind it may go on. */
-  cancel(waiter: Waiter): void {
+  cancel(waiter: Waiter<Place>): void {
     const { place } = waiter;
     if (place !== undefined) {
       this.remove(waiter);
@@ -76,8 +78,8 @@ export class Lines {
 
   /** Something was released there; `advance` looks at who waits for it. */
   released(place: Place): void {
-    const window = place instanceof Bucket ? place.window : place instanceof WindowState ? place : undefined;
-    if (window !== undefined && (window.line !== undefined || window.bucket.line !== undefined)) {
+    const window = place instanceof WindowState ? place : bucketOf(place).window;
+    if (window.line !== undefined || window.bucket.line !== undefined) {
       this.freed.push(window);
     }
   }
@@ -147,7 +149,7 @@ export class Lines {
     return true;
   }
 
-  private timeIsOver(waiter: Waiter): void {
+  private timeIsOver(waiter: Waiter<Place>): void {
     const { place } = waiter;
     if (place === undefined) {
       return;
@@ -159,7 +161,7 @@ export class Lines {
     this.advance();
   }
 
-  private answer(waiter: Waiter, say: () => void): void {
+  private answer(waiter: Waiter<Place>, say: () => void): void {
     this.remove(waiter);
     try {
       say();
@@ -168,55 +170,69 @@ export class Lines {
     }
   }
 
-  private put(waiter: Waiter, place: Place): void {
-    place.line ??= new WaiterQueue();
+  private put(waiter: Waiter<Place>, place: Place): void {
+    place.line ??= new WaiterQueue<Place>();
     place.line.put(waiter);
     waiter.place = place;
-    this.lookLater(place instanceof WindowState ? place.bucket : place);
+    const bucket = bucketOf(place);
+    if (bucket === place || bucket.window.sliding !== undefined) {
+      this.lookLater(bucket);
+    }
   }
 
-  private remove(waiter: Waiter): void {
+  private remove(waiter: Waiter<Place>): void {
     waiter.cancelTimer?.();
     this.waiters.delete(waiter);
     this.leave(waiter);
   }
 
-  private leave(waiter: Waiter): void {
+  private leave(waiter: Waiter<Place>): void {
     const { place } = waiter;
     if (place?.line !== undefined) {
       place.line.remove(waiter);
+      waiter.place = undefined;
       if (place.line.size === 0) {
         place.line = undefined;
+        this.stopLooking(place);
       }
-      waiter.place = undefined;
     }
   }
 
   /** Where time alone makes room (the next window, a segment that leaves), no release wakes the line. */
-  private lookLater(place: Place): void {
-    if (!(place instanceof Bucket) || this.looks.has(place)) {
+  private lookLater(bucket: Bucket): void {
+    if (this.looks.has(bucket)) {
       return;
     }
-    const { window } = place;
-    const nowMs = this.options.nowMs();
-    const delayMs = window.sliding === undefined ? window.endMs - nowMs : window.sliding.segmentMs;
+    const { window } = bucket;
+    const delayMs = window.sliding?.segmentMs ?? window.endMs - this.options.nowMs();
     if (!Number.isFinite(delayMs)) {
       return;
     }
-    this.looks.set(
-      place,
-      this.options.schedule(Math.max(minLookMs, Math.min(delayMs, maxLookMs)), () => {
-        this.looks.delete(place);
-        place.roll(this.options.nowMs());
-        this.released(place);
-        this.advance();
-        if (place.line !== undefined || place.window.line !== undefined) {
-          this.lookLater(place);
-        }
-      }),
-    );
+    const look = () => {
+      this.looks.delete(bucket);
+      bucket.roll(this.options.nowMs());
+      this.released(bucket.window);
+      this.advance();
+      if (hasLine(bucket)) {
+        this.lookLater(bucket);
+      }
+    };
+    this.looks.set(bucket, this.options.schedule(Math.min(maxLookMs, Math.max(minLookMs, delayMs)), look));
+  }
+
+  private stopLooking(place: Place): void {
+    const bucket = bucketOf(place);
+    if (!hasLine(bucket)) {
+      this.looks.get(bucket)?.();
+      this.looks.delete(bucket);
+    }
   }
 }
 
-/** Timers of Node hold 31 bits of milliseconds; nobody waits so long. */
-const maxLookMs = 3_600_000;
+function bucketOf(place: Place): Bucket {
+  return place instanceof WindowState ? place.bucket : place;
+}
+
+function hasLine(bucket: Bucket): boolean {
+  return bucket.line !== undefined || bucket.window.line !== undefined;
+}

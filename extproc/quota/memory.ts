@@ -3,11 +3,10 @@
  * Nothing here blocks: requests that only holds of others stop stand in line (`line.ts`) and are answered as those holds are released.
  */
 import { fixedNeed, weighAdmission, weighExtension } from './admit.ts';
-import { Bucket, drawsInput, drawsOutput, type WindowState } from './bucket.ts';
+import { Bucket, drawsInput, drawsOutput, type Place, type WindowState } from './bucket.ts';
 import { Directory } from './directory.ts';
 import { cost, OpenHold, type Part } from './hold.ts';
 import { type LineOptions, Lines } from './line.ts';
-import type { Place } from './queue.ts';
 import type {
   BucketRef,
   BucketState,

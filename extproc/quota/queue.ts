@@ -1,12 +1,8 @@
 /** Requests that wait for holds of others, first in, first out. Putting in, taking out and removing from the middle cost the same, however long it is. */
 import type { Cancel } from './store.ts';
 
-/** Where one can wait: a bucket (admissions) or one of its windows (extensions). */
-export interface Place {
-  line: WaiterQueue | undefined;
-}
-
-export class Waiter {
+/** `Place`: where it stands in line. */
+export class Waiter<Place> {
   /** Counts up over all queues: who came first. */
   readonly arrival: number;
   /** Looks again: gives what is left to say to the session, or the place where it has to wait. */
@@ -14,24 +10,24 @@ export class Waiter {
   /** Its time is over. */
   readonly giveUp: (atMs: number) => void;
   place: Place | undefined;
-  previous: Waiter | undefined;
-  next: Waiter | undefined;
+  previous: Waiter<Place> | undefined;
+  next: Waiter<Place> | undefined;
   cancelTimer: Cancel | undefined;
 
-  constructor(arrival: number, decide: Waiter['decide'], giveUp: Waiter['giveUp']) {
+  constructor(arrival: number, decide: Waiter<Place>['decide'], giveUp: Waiter<Place>['giveUp']) {
     this.arrival = arrival;
     this.decide = decide;
     this.giveUp = giveUp;
   }
 }
 
-export class WaiterQueue {
-  first: Waiter | undefined;
-  last: Waiter | undefined;
+export class WaiterQueue<Place> {
+  first: Waiter<Place> | undefined;
+  last: Waiter<Place> | undefined;
   size = 0;
 
   /** Puts it in by arrival; who comes from another queue may have to pass some that came later. */
-  put(waiter: Waiter): void {
+  put(waiter: Waiter<Place>): void {
     let before = this.last;
     while (before !== undefined && before.arrival > waiter.arrival) {
       before = before.previous;
@@ -52,7 +48,7 @@ export class WaiterQueue {
     this.size++;
   }
 
-  remove(waiter: Waiter): void {
+  remove(waiter: Waiter<Place>): void {
     const { previous, next } = waiter;
     if (previous === undefined) {
       this.first = next;

@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import type { Quota } from '../../contract/policy.ts';
+import type { MemoryStore } from './memory.ts';
+import { openQuotaStore } from './open.ts';
+import { bucket, demand, lifetime, minute, quota, SimulatedTime, slidingMinute } from './simulation.ts';
+import type { BucketRef, Hold, OutputDemand } from './store.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'ledger-'));
+after(() => rmSync(folder, { recursive: true }));
+let runs = 0;
+
+/** A request as an outsider sees it. */
+interface Request {
+  readonly admittedMs: number;
+  readonly buckets: readonly BucketRef[];
+  readonly inputTokens: number;
+  hold: Hold | undefined;
+  outputTokens: number;
+  waits: boolean;
+  charged: { readonly atMs: number; readonly inputTokens: number; readonly outputTokens: number } | undefined;
+}
+
+/** The ledger, kept the slow way: all requests, summed up anew for every question. */
+class Model {
+  readonly requests: Request[] = [];
+
+  drawn({ quota: { limit, window } }: BucketRef, request: Request, nowMs: number): { spent: number; held: number } {
+    const { charged } = request;
+    const touchedMs = limit.type === 'Requests' ? request.admittedMs : (charged?.atMs ?? nowMs);
+    const isIn =
+      window.type === 'Lifetime' ||
+      (window.type === 'Sliding'
+        ? touchedMs > nowMs - window.durationMs
+        : Math.floor(request.admittedMs / 60_000) === Math.floor(nowMs / 60_000));
+    if (!isIn) {
+      return { spent: 0, held: 0 };
+    }
+    if (limit.type === 'Requests') {
+      return { spent: 1, held: 0 };
+    }
+    const { inputTokens, outputTokens } = charged ?? request;
+    const tokens =
+      (limit.type === 'OutputTokens' ? 0 : inputTokens) + (limit.type === 'InputTokens' ? 0 : outputTokens);
+    return charged === undefined ? { spent: 0, held: tokens } : { spent: tokens, held: 0 };
+  }
+
+  sums(ref: BucketRef, nowMs: number): { readonly spent: number; readonly held: number } {
+    let spent = 0;
+    let held = 0;
+    for (const request of this.requests) {
+      if (request.hold !== undefined && request.buckets.some(({ key }) => key === ref.key)) {
+        const drawn = this.drawn(ref, request, nowMs);
+        spent += drawn.spent;
+        held += drawn.held;
+      }
+    }
+    return { spent, held };
+  }
+}
+
+class World {
+  readonly time = new SimulatedTime();
+  readonly model = new Model();
+  private readonly path: string | undefined;
+  readonly refs: readonly BucketRef[];
+  readonly overdrafts = new Map<string, number>();
+  store: MemoryStore;
+
+  /** Without a restart to come, the journal has no say and the disk is left alone. */
+  constructor(quotas: readonly Quota[], isJournaled: boolean) {
+    this.path = isJournaled ? join(folder, `${++runs}.sqlite`) : undefined;
+    this.refs = ['a', 'b'].flatMap((team) => quotas.map((of) => bucket(of, team)));
+    this.store = this.open();
+  }
+
+  open(): MemoryStore {
+    const { schedule } = this.time;
+    const options = { sync: 'Inline', nowMs: () => this.time.nowMs, schedule } as const;
+    return openQuotaStore(this.path === undefined ? options : { ...options, path: this.path }).store;
+  }
+
+  get openRequests(): readonly Request[] {
+    return this.model.requests.filter(({ hold, charged }) => hold !== undefined && charged === undefined);
+  }
+
+  reserve(buckets: readonly BucketRef[], inputTokens: number, output: OutputDemand): void {
+    this.store.reserve(demand(buckets, this.time.nowMs, inputTokens, output), (decision) => {
+      if (decision.type === 'granted') {
+        const { hold, outputTokens } = decision;
+        const admittedMs = this.time.nowMs;
+        this.model.requests.push({
+          admittedMs,
+          buckets,
+          inputTokens,
+          hold,
+          outputTokens,
+          waits: false,
+          charged: undefined,
+        });
+        assert(outputTokens >= (output.mode === 'none' ? 0 : output.least) && outputTokens <= output.want);
+        this.checkPromise(buckets, admittedMs);
+      }
+    });
+  }
+
+  extend(request: Request, output: OutputDemand): void {
+    if (request.hold === undefined || request.waits) {
+      return;
+    }
+    request.waits = true;
+    this.store.extend(request.hold, output, this.time.nowMs, (tokens) => {
+      request.waits = false;
+      request.outputTokens += tokens;
+      this.checkPromise(request.buckets, request.admittedMs);
+    });
+  }
+
+  settle(request: Request, inputTokens: number, outputTokens: number): void {
+    if (request.hold === undefined) {
+      return;
+    }
+    request.charged = { atMs: this.time.nowMs, inputTokens, outputTokens };
+    const charge = { inputTokens, outputTokens, cause: 'in_flight' } as const;
+    for (const { bucket: ref, tokens } of this.store.settle(request.hold, charge, this.time.nowMs)) {
+      this.overdrafts.set(ref.key, (this.overdrafts.get(ref.key) ?? 0) + tokens);
+    }
+  }
+
+  /** The process ends without a word; what is open is charged in full by the next one. */
+  restart(): void {
+    this.store.close();
+    for (const request of this.openRequests) {
+      request.charged = { ...request, atMs: this.time.nowMs };
+    }
+    this.store = this.open();
+  }
+
+  /** Spent + held ≤ limit, in the window that the request belongs to and in the one that runs. */
+  checkPromise(buckets: readonly BucketRef[], admittedMs: number): void {
+    for (const ref of buckets) {
+      const atMs = ref.quota.window.type === 'Calendar' ? admittedMs : this.time.nowMs;
+      const { spent, held } = this.model.sums(ref, atMs);
+      assert(spent + held <= ref.quota.limit.amount, `${ref.key}: ${spent} + ${held}`);
+    }
+  }
+
+  checkViews(): void {
+    for (const [nth, view] of this.store.view(this.refs, this.time.nowMs).entries()) {
+      const ref = this.refs[nth]!;
+      const { spent, held } = this.model.sums(ref, this.time.nowMs);
+      const remaining = Math.max(0, ref.quota.limit.amount - spent - held);
+      if (ref.quota.window.type === 'Sliding') {
+        assert(view.remaining <= remaining, `${ref.key}: ${view.remaining} of ${remaining}`);
+      } else {
+        assert.equal(view.remaining, remaining, ref.key);
+      }
+    }
+  }
+}
+
+type Step =
+  | {
+      readonly type: 'reserve';
+      readonly team: number;
+      readonly quotas: number;
+      readonly input: number;
+      readonly output: OutputDemand;
+    }
+  | { readonly type: 'extend'; readonly nth: number; readonly output: OutputDemand }
+  | { readonly type: 'settle'; readonly nth: number; readonly input: number; readonly output: number }
+  | { readonly type: 'pass'; readonly ms: number }
+  | { readonly type: 'restart' };
+
+const output: fc.Arbitrary<OutputDemand> = fc
+  .record({ mode: fc.constantFrom('lease', 'bound', 'none'), least: fc.integer({ min: 1, max: 10 }), more: fc.nat(80) })
+  .map(({ mode, least, more }) =>
+    mode === 'none' ? { mode, want: 0, least: 0 } : { mode, least, want: least + more },
+  );
+
+const share = fc.double({ min: 0, max: 1, noNaN: true });
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 84,
+    arbitrary: fc.record({
+      type: fc.constant('reserve'),
+      team: fc.nat(1),
+      quotas: fc.integer({ min: 1, max: 15 }),
+      input: fc.nat(60),
+      output,
+    }),
+  },
+  { weight: 16, arbitrary: fc.record({ type: fc.constant('extend'), nth: fc.nat(20), output }) },
+  { weight: 16, arbitrary: fc.record({ type: fc.constant('settle'), nth: fc.nat(20), input: share, output: share }) },
+  { weight: 8, arbitrary: fc.record({ type: fc.constant('pass'), ms: fc.oneof(fc.nat(5_000), fc.nat(90_000)) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('restart') }) },
+);
+
+const isRestart = ({ type }: Step) => type === 'restart';
+
+const quotas = (queueTimeoutMs: number): readonly Quota[] => [
+  quota('TotalTokens', 900, { window: lifetime, queueTimeoutMs }),
+  quota('OutputTokens', 200, { window: minute, queueTimeoutMs }),
+  quota('InputTokens', 150, { window: slidingMinute, queueTimeoutMs }),
+  quota('Requests', 8, { window: minute, queueTimeoutMs }),
+];
+
+/** `scale`: what is charged, in parts of what is held. */
+function run(world: World, steps: readonly Step[], scale: number, afterEach: () => void): void {
+  for (const taken of steps) {
+    const { openRequests } = world;
+    switch (taken.type) {
+      case 'reserve': {
+        const buckets = world.refs
+          .slice(taken.team * 4, taken.team * 4 + 4)
+          .filter((_, nth) => taken.quotas & (1 << nth));
+        world.reserve(buckets, taken.input, taken.output);
+        break;
+      }
+      case 'extend': {
+        const request = openRequests[taken.nth % Math.max(1, openRequests.length)];
+        if (request !== undefined && taken.output.mode !== 'none') {
+          world.extend(request, taken.output);
+        }
+        break;
+      }
+      case 'settle': {
+        const request = openRequests[taken.nth % Math.max(1, openRequests.length)];
+        if (request !== undefined) {
+          const tokens = (held: number, of: number) => Math.floor(held * of * scale);
+          world.settle(request, tokens(request.inputTokens, taken.input), tokens(request.outputTokens, taken.output));
+        }
+        break;
+      }
+      case 'pass':
+        world.time.pass(taken.ms);
+        break;
+      case 'restart':
+        world.restart();
+        break;
+    }
+    world.store.flush();
+    afterEach();
+  }
+}
+
+test('the ledger promise: spent + held ≤ limit at each grant, and the sums are those of an outsider, over restarts', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), fc.constantFrom(0, 3_000), (steps, queueTimeoutMs) => {
+      const world = new World(quotas(queueTimeoutMs), steps.some(isRestart));
+      run(world, steps, 1, () => world.checkViews());
+      assert.equal(world.overdrafts.size, 0);
+      for (const request of world.openRequests) {
+        world.settle(request, request.inputTokens, request.outputTokens);
+      }
+      world.checkViews();
+      world.store.close();
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test('nothing is lost: what is charged is spent, past the limit too, and what passed it was told', () => {
+  const forever = ['TotalTokens', 'OutputTokens', 'InputTokens', 'Requests'] as const;
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const world = new World(
+        forever.map((type) => quota(type, type === 'Requests' ? 30 : 300, { window: lifetime })),
+        steps.some(isRestart),
+      );
+      run(world, steps, 3, () => {
+        const states = new Map(world.store.top(100, world.time.nowMs).map((state) => [state.bucket.key, state]));
+        for (const ref of world.refs) {
+          const { spent, held } = world.model.sums(ref, world.time.nowMs);
+          const state = states.get(ref.key) ?? { spent: 0, held: 0, overdraft: 0 };
+          assert.deepEqual([state.spent, state.held], [spent, held]);
+        }
+      });
+      const restarted = steps.some(isRestart);
+      for (const state of world.store.top(100, world.time.nowMs)) {
+        const told = world.overdrafts.get(state.bucket.key) ?? 0;
+        assert(restarted ? told <= state.overdraft : told === state.overdraft);
+      }
+      world.store.close();
+    }),
+    { numRuns: 60 },
+  );
+});

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { MemoryStore } from './memory.ts';
+import { bucket, demand, hour, lease, lifetime, quota, type SimulatedTime, simulate } from './simulation.ts';
+import type { BucketRef, Hold } from './store.ts';
+
+const firstHoldTokens = 128;
+const moreTokens = 64;
+const chunkMs = 20;
+
+/** A provider that paces its chunks, and a session that extends its lease just before its end; when one stream ends, the next one comes. */
+class Stream {
+  delivered = 0;
+  private granted = 0;
+  private hold: Hold | undefined;
+  private isAsking = false;
+  private readonly world: World;
+  private readonly length: number;
+
+  constructor(world: World, length: number) {
+    this.world = world;
+    this.length = length;
+  }
+
+  begin(): void {
+    const { store, time, buckets } = this.world;
+    store.reserve(demand(buckets, time.nowMs, this.world.inputTokens, lease(firstHoldTokens)), (decision) => {
+      if (decision.type !== 'granted') {
+        this.world.refused++;
+        return;
+      }
+      this.hold = decision.hold;
+      this.granted = decision.outputTokens;
+      this.world.open++;
+      this.next();
+    });
+  }
+
+  private next(): void {
+    this.world.time.schedule(chunkMs, () => this.chunk());
+  }
+
+  /** A chunk of up to 4 tokens; what is not covered by the lease is not sent on. */
+  private chunk(): void {
+    const tokens = Math.min(4, this.length - this.delivered);
+    if (this.delivered + tokens <= this.granted) {
+      this.delivered += tokens;
+      if (this.delivered === this.length) {
+        this.end();
+        return;
+      }
+      this.next();
+    } else if (!this.isAsking) {
+      this.isAsking = true;
+      const { store, time } = this.world;
+      store.extend(this.hold!, lease(moreTokens), time.nowMs, (more) => {
+        this.isAsking = false;
+        this.granted += more;
+        if (more === 0) {
+          this.delivered = this.granted;
+          this.end();
+        } else {
+          this.chunk();
+        }
+      });
+    }
+  }
+
+  private end(): void {
+    this.world.end(this.hold!, this.delivered);
+  }
+}
+
+class World {
+  readonly store: MemoryStore;
+  readonly time: SimulatedTime;
+  readonly buckets: readonly BucketRef[];
+  readonly inputTokens: number;
+  charged = 0;
+  open = 0;
+  refused = 0;
+  begun = 0;
+  private seed = 1;
+
+  constructor(buckets: readonly BucketRef[], inputTokens: number) {
+    const { store, time } = simulate();
+    this.store = store;
+    this.time = time;
+    this.buckets = buckets;
+    this.inputTokens = inputTokens;
+  }
+
+  end(hold: Hold, outputTokens: number): void {
+    const charge = { inputTokens: this.inputTokens, outputTokens, cause: 'in_flight' } as const;
+    assert.deepEqual(this.store.settle(hold, charge, this.time.nowMs), []);
+    this.charged += this.inputTokens + outputTokens;
+    this.open--;
+    this.begin();
+  }
+
+  begin(): void {
+    this.begun++;
+    this.seed = (this.seed * 1_103_515_245 + 12_345) % 2 ** 31;
+    new Stream(this, 1 + (this.seed % 700)).begin();
+  }
+}
+
+for (const [limit, inputTokens, queueTimeoutMs] of [
+  [20_000, 0, 5_000],
+  [20_000, 0, 0],
+  [3_000, 0, 5_000],
+  [20_000, 30, 5_000],
+  [50_000, 500, 2_000],
+] as const) {
+  const setting = `limit ${limit}, input ${inputTokens}, queue ${queueTimeoutMs} ms`;
+  test(`64 streams at once never pass one budget, and use all but a sliver of it (${setting})`, (t) => {
+    const shared = [
+      bucket(quota('TotalTokens', limit, { window: lifetime, queueTimeoutMs })),
+      bucket(quota('OutputTokens', limit * 10, { window: hour })),
+    ];
+    const world = new World(shared, inputTokens);
+    for (let stream = 0; stream < 64; stream++) {
+      world.begin();
+    }
+    const startMs = world.time.nowMs;
+    while (world.open > 0 || world.store.counts().waiting > 0) {
+      world.time.pass(chunkMs);
+      assert(world.time.nowMs - startMs < 600_000, 'does not come to an end');
+    }
+    const used = world.charged / limit;
+    t.diagnostic(`${(used * 100).toFixed(2)} % used by ${world.begun} requests in ${world.time.nowMs - startMs} ms`);
+    assert(world.charged <= limit, `${world.charged} of ${limit}`);
+    assert(used >= 0.98, `${world.charged} of ${limit}`);
+    assert(world.refused >= 1);
+  });
+}
