@@ -55,10 +55,10 @@ describe('anthropic client', () => {
       messages: say('The weather in Reykjavik?'),
       tools: [{ name: 'weather', input_schema: { type: 'object' as const } }],
     };
-    const plain = await anthropic.messages.create(request, mock({ tool: true }));
+    const plain = await anthropic.messages.create(request, mock({ tool: true, tokens: 5 }));
     assert.equal(plain.content[0]?.type, 'tool_use');
-    const streamed = await anthropic.messages.stream(request, mock({ tool: true })).finalMessage();
-    assert.deepEqual(streamed.content[0]?.type === 'tool_use' && streamed.content[0].input, { location: 'Reykjavik' });
+    const streamed = await anthropic.messages.stream(request, mock({ tool: true, tokens: 5 })).finalMessage();
+    assert.deepEqual(streamed.content[0]?.type === 'tool_use' && streamed.content[0].input, { location: wordsOf(5) });
   });
 
   for (const [status, type] of [

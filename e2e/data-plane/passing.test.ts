@@ -40,7 +40,6 @@ describe('what passes and what does not', () => {
     ['DELETE', '/v1/chat/completions'],
     ['POST', '/v1/images/generations'],
     ['POST', '/v1/chat/completions/'],
-    ['POST', '/v1//chat/completions'],
     ['POST', '/V1/chat/completions'],
     ['GET', '/v1/threads'],
     ['PUT', '/v1/files/abc'],

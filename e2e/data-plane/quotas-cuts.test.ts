@@ -179,16 +179,37 @@ describe('cuts', () => {
     await cutProperly(team, wordCount(visible), endedAtMs);
   });
 
-  it('tool calls: what was begun is closed', async () => {
-    const client = anthropicClient(world.gateway.url, { 'x-team': 'cut-tool' });
-    const request = {
-      model: 'cut',
-      max_tokens: 4_000,
-      messages: say('word '.repeat(100)),
-      tools: [{ name: 'weather', input_schema: { type: 'object' as const } }],
-    };
-    const final = await client.messages.stream(request, mock({ tool: true })).finalMessage();
-    assert.equal(final.content[0]?.type, 'tool_use');
+  it('a tool call: what was begun is closed', async () => {
+    const team = 'cut-tool';
+    const client = anthropicClient(world.gateway.url, { 'x-team': team });
+    const events = await client.messages.create(
+      {
+        model: 'cut',
+        max_tokens: 4_000,
+        messages: say('Hello'),
+        tools: [{ name: 'weather', input_schema: { type: 'object' } }],
+        stream: true,
+      },
+      mock({ ...endless, tool: true }),
+    );
+    const seen = [];
+    for await (const event of events) seen.push(event);
+    const endedAtMs = performance.now();
+    assert.deepEqual(
+      seen.slice(-3).map((event) => event.type),
+      ['content_block_stop', 'message_delta', 'message_stop'],
+    );
+    const last = seen.at(-2);
+    assert.equal(last?.type === 'message_delta' && last.delta.stop_reason, 'max_tokens');
+    const text = seen
+      .map((event) =>
+        event.type === 'content_block_delta' && event.delta.type === 'input_json_delta' ? event.delta.partial_json : '',
+      )
+      .join('');
+    assert.ok(wordCount(text) > 50, text);
+    const upstream = world.provider.seen.at(-1);
+    await waitFor('closed upstream', () => upstream?.abortedAtMs !== undefined, 2_000);
+    assert.ok((upstream?.abortedAtMs ?? 0) - endedAtMs < UPSTREAM_CLOSED_MS);
   });
 
   it('output tokens only: the input does not count', async () => {

@@ -31,7 +31,7 @@ before(async () => {
           }),
         ],
       },
-      bounded: { quotas: [], more: { requestLimits: { inputTokens: 50, outputTokens: 30 } } },
+      bounded: { quotas: [], more: { requestLimits: { inputTokens: 100, outputTokens: 30 } } },
       lowered: { quotas: [teamQuota('tokens', 'TotalTokens', 300)] },
       cautious: { quotas: [teamQuota('tokens', 'TotalTokens', 1_000)] },
       trusting: { quotas: [teamQuota('tokens', 'TotalTokens', 100_000, { unbounded: 'Allow' })] },
@@ -147,7 +147,7 @@ describe('bounds on one request', () => {
   it('a prompt that is too long: 413 before it goes out', async () => {
     const { status, json } = await chat(world, 'bounded', {
       team: 'bounds',
-      body: { messages: say('long '.repeat(60)) },
+      body: { messages: say('long '.repeat(110)) },
     });
     assert.equal(status, 413);
     assert.equal(json.error.code, 'input_tokens_exceeded');
@@ -157,7 +157,7 @@ describe('bounds on one request', () => {
   it('a prompt whose bytes are many and whose tokens are few passes', async () => {
     const { status, text } = await chat(world, 'bounded', {
       team: 'bounds',
-      body: { messages: say(' internationalization'.repeat(10)) },
+      body: { messages: say(' extraordinarily'.repeat(40)) },
       mock: { tokens: 1 },
     });
     assert.equal(status, 200, text);

@@ -78,7 +78,7 @@ it('an access line and metrics for each request', async () => {
   assert.equal(total(metrics, 'gen_ai_client_token_usage', '_sum', { gen_ai_token_type: 'input' }), input);
   assert.equal(total(metrics, 'gen_ai_client_token_usage', '_sum', { gen_ai_token_type: 'output' }), output);
   assert.ok(total(metrics, 'gen_ai_server_request_duration', '_count') >= 3);
-  assert.equal(total(metrics, 'gen_ai_server_time_to_first_token', '_count'), 2);
+  assert.ok(total(metrics, 'gen_ai_server_time_to_first_token', '_count') >= 2);
   const blue = (prefix: string) =>
     metrics.samples
       .filter((one) => one.name.startsWith(prefix) && Object.values(one.labels).some((value) => value.includes('blue')))

@@ -94,7 +94,7 @@ function planOf(record: Seen, asked: Asked, behaviour: Behaviour): Answer {
   const bound = behaviour.keepsBounds === false ? undefined : asked.bound;
   const hiddenTokens = bound === undefined ? hidden : Math.min(hidden, bound);
   const tool = behaviour.tool === true ? asked.tool : undefined;
-  const tokens = tool === undefined ? Math.min(wanted, (bound ?? Infinity) - hiddenTokens) : 0;
+  const tokens = Math.min(wanted, (bound ?? Infinity) - hiddenTokens);
   const told = behaviour.usage ?? 'Asked';
   return {
     id: `mock-${record.id}`,
@@ -105,7 +105,7 @@ function planOf(record: Seen, asked: Asked, behaviour: Behaviour): Answer {
     usage: told === 'Always' || (told === 'Asked' && (asked.usage || !asked.stream)),
     tool,
     base64: asked.base64 === true,
-    reason: tool !== undefined ? 'tool' : tokens < wanted ? 'length' : 'stop',
+    reason: tokens < wanted ? 'length' : tool === undefined ? 'stop' : 'tool',
     tokens,
     // Only made where it is needed: a stream may be meant never to end.
     get text() {

@@ -42,7 +42,9 @@ function files(provider: string): string[] {
 function cassette(file: string): Recording {
   const { interactions } = parse(readFileSync(path.join(folder, file), 'utf8'));
   const { request, response } = interactions[0];
-  const sent: Json = JSON.parse(request.body);
+  const recorded: Json = JSON.parse(request.body);
+  // One request was wrong on purpose, and what is wrong in it never leaves the gateway.
+  const sent: Json = recorded.max_tokens === 0 ? { ...recorded, max_tokens: 1 } : recorded;
   const recordedPath = new URL(request.url).pathname;
   const stream = sent.stream === true;
   return {

@@ -11,6 +11,7 @@ export interface AccessRecord {
   readonly shadowRefused: readonly string[];
   readonly keys: readonly string[];
   readonly overdrafts: readonly { readonly tokens: number; readonly cause: string }[];
+  readonly startedAtMs: number;
   readonly line: string;
 }
 
@@ -29,6 +30,7 @@ export function accessRecord(line: string): AccessRecord | undefined {
     shadowRefused: fields.shadowRefused ?? [],
     keys: Object.values(fields.tenant ?? {}),
     overdrafts: fields.overdrafts ?? [],
+    startedAtMs: Date.parse(fields.time) - fields.durationMs,
     line,
   };
 }

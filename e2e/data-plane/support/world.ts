@@ -10,7 +10,8 @@ export interface World {
 }
 
 export const MODEL = 'gpt-4o-mini';
-export const CLAUDE = 'claude-sonnet-4-5';
+/** Not a real name: those are known to think, and what they hold is another test's matter. */
+export const CLAUDE = 'claude-mock-1';
 /** TGI's own endpoints name no model: the rule is found by this header. */
 export const TGI_HEADERS = { 'x-engine': 'tgi' };
 

@@ -7,6 +7,7 @@ import {
   type MockDialect,
   openaiError,
   TOOL_ARGUMENTS,
+  toolArguments,
 } from './dialect.ts';
 
 /** OpenAI chat completions. */
@@ -43,7 +44,7 @@ export const chat: MockDialect = {
       message:
         answer.tool === undefined
           ? { role: 'assistant', content: answer.text, refusal: null }
-          : { role: 'assistant', content: null, tool_calls: [call(answer.tool)] },
+          : { role: 'assistant', content: null, tool_calls: [call(answer.tool, toolArguments(answer))] },
       logprobs: null,
       finish_reason: finishReason(answer),
     })),
@@ -56,16 +57,22 @@ export const chat: MockDialect = {
     (answer.tool === undefined
       ? ''
       : chunk(answer, 0, { tool_calls: [{ index: 0, ...call(answer.tool, '') }] }) +
-        chunk(answer, 0, { tool_calls: [{ index: 0, function: { arguments: TOOL_ARGUMENTS } }] })),
-  delta: (answer, choice, text) => chunk(answer, choice, { content: text }),
+        chunk(answer, 0, { tool_calls: [{ index: 0, function: { arguments: TOOL_ARGUMENTS, toolArguments } }] })),
+  delta: (answer, choice, text) =>
+    answer.tool === undefined ? chunk(answer, choice, { content: text }) : pieceOf(answer, text),
   closing: (answer) =>
+    (answer.tool === undefined ? '' : pieceOf(answer, TOOL_ARGUMENTS.after)) +
     choicesOf(answer, (index) => chunk(answer, index, {}, finishReason(answer))).join('') +
     (answer.usage ? data({ ...envelope(answer), choices: [], usage: chatUsage(answer) }) : '') +
     'data: [DONE]\n\n',
   error: openaiError,
 };
 
-function call(name: string, argumentsText: string = TOOL_ARGUMENTS) {
+function pieceOf(answer: Answer, text: string): string {
+  return chunk(answer, 0, { tool_calls: [{ index: 0, function: { arguments: text } }] });
+}
+
+function call(name: string, argumentsText: string) {
   return { id: 'call_1', type: 'function', function: { name, arguments: argumentsText } };
 }
 

@@ -80,5 +80,9 @@ export function openaiError(status: number): unknown {
   return { error: { message: `the mock provider says ${status}`, type, param: null, code: `mock_${status}` } };
 }
 
-/** The JSON that a tool is called with. */
-export const TOOL_ARGUMENTS = '{"location":"Reykjavik"}';
+/** The JSON that a tool is called with, around the words of the answer. */
+export const TOOL_ARGUMENTS = { before: '{"location":"', after: '"}' } as const;
+
+export function toolArguments(answer: Answer): string {
+  return TOOL_ARGUMENTS.before + answer.text + TOOL_ARGUMENTS.after;
+}

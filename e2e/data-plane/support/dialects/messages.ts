@@ -7,6 +7,7 @@ import {
   named,
   TOOL_ARGUMENTS,
   textsIn,
+  toolArguments,
 } from './dialect.ts';
 
 /** Anthropic messages. */
@@ -51,16 +52,13 @@ export const messages: MockDialect = {
       content_block: answer.tool === undefined ? { type: 'text', text: '' } : toolUse(answer, false),
     }) +
     named({ type: 'ping' }) +
-    (answer.tool === undefined
-      ? ''
-      : named({
-          type: 'content_block_delta',
-          index: 0,
-          delta: { type: 'input_json_delta', partial_json: TOOL_ARGUMENTS },
-        })),
-  delta: (_answer, _choice, text) =>
-    named({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } }),
+    (answer.tool === undefined ? '' : pieceOf(TOOL_ARGUMENTS.before)),
+  delta: (answer, _choice, text) =>
+    answer.tool === undefined
+      ? named({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } })
+      : pieceOf(text),
   closing: (answer) =>
+    (answer.tool === undefined ? '' : pieceOf(TOOL_ARGUMENTS.after)) +
     named({ type: 'content_block_stop', index: 0 }) +
     named({
       type: 'message_delta',
@@ -87,8 +85,16 @@ function envelope(answer: Answer) {
   return { id: answer.id, type: 'message', role: 'assistant', model: answer.model };
 }
 
+function pieceOf(text: string): string {
+  return named({
+    type: 'content_block_delta',
+    index: 0,
+    delta: { type: 'input_json_delta', partial_json: text },
+  });
+}
+
 function toolUse(answer: Answer, whole: boolean) {
-  return { type: 'tool_use', id: 'toolu_1', name: answer.tool, input: whole ? JSON.parse(TOOL_ARGUMENTS) : {} };
+  return { type: 'tool_use', id: 'toolu_1', name: answer.tool, input: whole ? JSON.parse(toolArguments(answer)) : {} };
 }
 
 function stopReason(answer: Answer): string {
