@@ -42,7 +42,8 @@ const tlsFields = z
     caCertificateRef: caCertificateRef.optional(),
     hostname: host
       .meta({
-        description: "The name in the provider's certificate, also sent as SNI. Absent: the endpoint's host name.",
+        description:
+          "The name in the provider's certificate, also sent as SNI and as Host. Absent: the endpoint's host name.",
       })
       .optional(),
   })

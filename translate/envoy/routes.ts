@@ -107,7 +107,8 @@ function retryPolicy(attempts: number, codes: readonly number[]): JsonObject {
 }
 
 function authorityOf({ host, port, tls }: Endpoint): string {
-  const name = host.includes(':') ? `[${host}]` : host;
+  const called = tls?.hostname ?? host;
+  const name = called.includes(':') ? `[${called}]` : called;
   return port === (tls === undefined ? 80 : 443) ? name : `${name}:${port}`;
 }
 
