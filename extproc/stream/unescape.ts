@@ -14,8 +14,7 @@ const SIMPLE_ESCAPE = table('same', [
 
 /**
  * Writes the text of raw JSON string contents as UTF-8 to `target` from `at` on; returns where it ends (it is never longer than what was written with
- * escapes). Half surrogates become U+FFFD. `unfinished` bytes at the end (a cut escape, or a half whose other half may follow) are left alone
- * unless `last`.
+ * escapes). Half surrogates become U+FFFD, and an escape that is cut at the end is left out (see `unfinishedEscape`).
  */
 export function unescapeInto(target: Uint8Array, at: number, raw: Uint8Array, start: number, end: number): number {
   let to = at;
@@ -33,10 +32,11 @@ export function unescapeInto(target: Uint8Array, at: number, raw: Uint8Array, st
       from += 2;
       continue;
     }
-    let code = codeUnit(raw, from, end);
+    if (from + 6 > end) break;
+    let code = codeUnit(raw, from);
     from += 6;
     if (code >= 0xd800 && code < 0xdc00) {
-      const low = from + 1 < end && raw[from] === 0x5c && raw[from + 1] === 0x75 ? codeUnit(raw, from, end) : 0;
+      const low = from + 6 <= end && raw[from] === 0x5c && raw[from + 1] === 0x75 ? codeUnit(raw, from) : 0;
       if (low >= 0xdc00 && low < 0xe000) {
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
         from += 6;
@@ -49,6 +49,25 @@ export function unescapeInto(target: Uint8Array, at: number, raw: Uint8Array, st
     to = writeCodePoint(target, to, code);
   }
   return to;
+}
+
+/** The texts of raw strings that stand in a document of several pieces; `pairs` are start, end, start, end, … */
+export function decodeSpans(pieces: readonly Uint8Array[], pairs: Uint32Array): string[] {
+  const texts: string[] = [];
+  let index = 0;
+  let base = 0;
+  for (let pair = 0; pair < pairs.length; pair += 2) {
+    const start = pairs[pair]!;
+    const end = pairs[pair + 1]!;
+    while (base + pieces[index]!.length <= start) base += pieces[index++]!.length;
+    const parts: Uint8Array[] = [];
+    for (let next = index, at = base; at < end; at += pieces[next++]!.length) {
+      parts.push(pieces[next]!.subarray(Math.max(0, start - at), Math.min(end - at, pieces[next]!.length)));
+    }
+    const raw = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+    texts.push(unescapedText(raw, 0, raw.length));
+  }
+  return texts;
 }
 
 /** The text of one raw string. */
@@ -92,7 +111,7 @@ export function unfinishedEscape(raw: Uint8Array, start: number, end: number): n
     if (raw[at + 1] !== 0x75) return 0;
     if (length < 6) return unfinishedHigh(raw, start, at, end);
     if (length > 6) return 0;
-    const code = codeUnit(raw, at, end);
+    const code = codeUnit(raw, at);
     return code >= 0xd800 && code < 0xdc00 ? 6 : 0;
   }
   return 0;
@@ -104,14 +123,13 @@ function unfinishedHigh(raw: Uint8Array, start: number, at: number, end: number)
   if (before >= start && raw[before] === 0x5c && raw[before + 1] === 0x75) {
     let first = before;
     while (first > start && raw[first - 1] === 0x5c) first--;
-    const code = codeUnit(raw, before, at);
+    const code = codeUnit(raw, before);
     if ((before - first) % 2 === 0 && code >= 0xd800 && code < 0xdc00) return end - before;
   }
   return end - at;
 }
 
-function codeUnit(raw: Uint8Array, escapeAt: number, end: number): number {
-  if (escapeAt + 6 > end) return 0xfffd;
+function codeUnit(raw: Uint8Array, escapeAt: number): number {
   return (
     (HEX_DIGIT[raw[escapeAt + 2]!]! << 12) |
     (HEX_DIGIT[raw[escapeAt + 3]!]! << 8) |

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { isFailure } from '../errors.ts';
+import { newScanner } from './json.ts';
+import type { Shape } from './shape.ts';
+import { cuts, pieces } from './testing.ts';
+
+const answer: Shape = {
+  object: {
+    model: { value: true },
+    choices: { items: { object: { message: { object: { content: { text: true } } } } } },
+    usage: { object: { prompt_tokens: { value: true }, total_tokens: { value: true } } },
+  },
+};
+
+function read(bytes: Uint8Array, places: readonly number[]) {
+  const scanner = newScanner(answer, { purpose: 'answer' });
+  const texts = new Map<number, string>();
+  const sink = {
+    text(channel: number, from: Uint8Array, start: number, end: number) {
+      texts.set(channel, (texts.get(channel) ?? '') + Buffer.from(from.subarray(start, end)).toString('latin1'));
+    },
+  };
+  for (const piece of pieces(bytes, places)) scanner.push(piece, sink);
+  return { scanner, texts: [...texts.values()].map((text) => Buffer.from(text, 'latin1').toString()) };
+}
+
+describe('an answer', () => {
+  const bytes = Buffer.from(
+    '{"choices":[{"message":{"content":"één \\n"}},{"message":{"content":""}},{"message":{"content":"two"}}],' +
+      '"model":"gpt-\\u0034o","usage":{"prompt_tokens":12345,"total_tokens":1.5}}',
+  );
+
+  it('sends each text to the sink and keeps scalars, whatever the cuts', () => {
+    fc.assert(
+      fc.property(cuts, (places) => {
+        const { scanner, texts } = read(bytes, places);
+        assert.deepEqual(texts, ['één \\n', 'two']);
+        assert.equal(scanner.one('model')?.value, 'gpt-4o');
+        assert.equal(scanner.one('usage.prompt_tokens')?.value, 12345);
+        const body = scanner.finish();
+        assert.ok(!isFailure(body));
+        assert.deepEqual([body.textBytes, body.textSpans, body.bytes], [11, [], []]);
+      }),
+    );
+  });
+
+  it('tells what it has before its end, and after it broke', () => {
+    const { scanner } = read(Buffer.from('{"usage":{"prompt_tokens":3,"total'), []);
+    assert.equal(scanner.one('usage.prompt_tokens')?.value, 3);
+    assert.ok(scanner.push(Buffer.from([1])));
+    assert.equal(scanner.one('usage.prompt_tokens')?.value, 3);
+  });
+
+  it('takes the last of equal keys, and keys of another case for others', () => {
+    const { scanner } = read(Buffer.from('{"usage":{"prompt_tokens":3,"prompt_tokens":4,"PROMPT_TOKENS":5}}'), []);
+    assert.equal(scanner.one('usage.prompt_tokens')?.value, 4);
+  });
+
+  it('keeps a bounded number of values, and counts them all', () => {
+    const shape: Shape = { object: { data: { items: { items: { value: true } } }, model: { value: true } } };
+    const scanner = newScanner(shape, { purpose: 'answer' });
+    scanner.push(Buffer.from('{"data":['));
+    for (let row = 0; row < 1000; row++) scanner.push(Buffer.from(`${row ? ',' : ''}[${'0.125,'.repeat(999)}1]`));
+    scanner.push(Buffer.from('],"model":"m"}'));
+    assert.equal(scanner.count('data[][]', 'number'), 1_000_000);
+    assert.ok(scanner.all('data[][]').length <= 1024);
+    assert.equal(scanner.one('model')?.value, 'm');
+    assert.ok(!isFailure(scanner.finish()));
+  });
+});
+
+describe('an event', () => {
+  const shape: Shape = {
+    object: {
+      type: { value: true },
+      n: { value: true },
+      list: { items: { object: { delta: { text: true, value: true } } } },
+    },
+  };
+
+  it('is scanned in place, one after the other', () => {
+    const scanner = newScanner(shape, { purpose: 'event' });
+    const buffer = Buffer.from(
+      'data: {"type":"a","n":1,"list":[{"delta":"x\\n"},{"delta":"é"}]}\n\ndata: {"type":"b"}\n\n',
+    );
+    const first = scanner.scan(buffer, 6, buffer.indexOf('\n'));
+    assert.ok(!isFailure(first));
+    assert.equal(first.one('type')?.value, 'a');
+    assert.equal(first.count('list[]'), 2);
+    const [start, end] = first.textSpans[0]!;
+    assert.equal(buffer.subarray(start, end).toString(), 'x\\n');
+    assert.deepEqual(
+      first.all('list[].delta').map(({ value, element }) => [value, element]),
+      [
+        ['x\n', 0],
+        ['é', 1],
+      ],
+    );
+    const from = buffer.indexOf('{"type":"b"');
+    const second = scanner.scan(buffer, from, buffer.length - 2);
+    assert.ok(!isFailure(second));
+    assert.equal(second.one('type')?.value, 'b');
+    assert.deepEqual(
+      [second.one('n'), second.count('list[]'), second.all('list[].delta'), second.textSpans],
+      [undefined, 0, [], []],
+    );
+  });
+
+  it('that is broken leaves the next one alone', () => {
+    const scanner = newScanner(shape, { purpose: 'event' });
+    for (const bad of ['[DONE]', '{"type":"a', '{"type":"\xff"}', '{"list":[[[', '']) {
+      const bytes = Buffer.from(bad, 'latin1');
+      assert.ok(isFailure(scanner.scan(bytes, 0, bytes.length)), bad);
+      const good = Buffer.from('{"type":"b","n":2}');
+      const result = scanner.scan(good, 0, good.length);
+      assert.ok(!isFailure(result));
+      assert.deepEqual([result.one('type')?.value, result.one('n')?.value, result.one('n')?.element], ['b', 2, -1]);
+    }
+  });
+});

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { newEventSplitter } from './events.ts';
+import { cuts, everyByte, pieces } from './testing.ts';
+
+/** All events, then the rest. */
+function split(parts: readonly Uint8Array[], maxEventBytes?: number): string[] {
+  const splitter = newEventSplitter(maxEventBytes);
+  const events: Uint8Array[] = [];
+  const take = (): void => {
+    while (splitter.next()) events.push(splitter.bytes.subarray(splitter.start, splitter.end));
+  };
+  for (const part of parts) {
+    splitter.push(part);
+    take();
+  }
+  splitter.close();
+  take();
+  // Only now made into strings: what was given must stay as it was.
+  return [...events, splitter.rest()].map((bytes) => Buffer.from(bytes).toString());
+}
+
+const recordings = new URL('../../../shared/recordings/', import.meta.url);
+
+function recordedStreams(): { readonly name: string; readonly events: readonly string[] }[] {
+  return readdirSync(recordings, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.chunks.txt'))
+    .map((name) => {
+      const lines = readFileSync(new URL(name, recordings), 'utf8').trim().split('\n');
+      return { name, events: lines.map((line) => event(name, line)) };
+    });
+}
+
+function event(name: string, payload: string): string {
+  const named = name.startsWith('anthropic') || name.startsWith('openai-responses');
+  return `${named ? `event: ${(JSON.parse(payload) as { type: string }).type}\n` : ''}data: ${payload}\n\n`;
+}
+
+describe('recorded streams', () => {
+  it('give the same events for every cut', () => {
+    const streams = recordedStreams();
+    assert.ok(streams.length > 10);
+    for (const { name, events } of streams) {
+      const expected = [...events, ''];
+      const bytes = Buffer.from(events.join(''));
+      assert.deepEqual(split([bytes]), expected, name);
+      assert.deepEqual(split(everyByte(bytes)), expected, name);
+      const step = Math.ceil(bytes.length / 150);
+      for (let cut = 1; cut < bytes.length; cut += step) {
+        const splitter = newEventSplitter();
+        let count = 0;
+        for (const piece of [bytes.subarray(0, cut), bytes.subarray(cut)]) {
+          splitter.push(piece);
+          while (splitter.next()) {
+            const given = Buffer.from(
+              splitter.bytes.buffer,
+              splitter.bytes.byteOffset + splitter.start,
+              splitter.end - splitter.start,
+            );
+            if (given.length !== Buffer.byteLength(events[count++]!))
+              assert.fail(`${name} cut at ${cut}: event ${count - 1}`);
+          }
+        }
+        assert.equal(count, events.length, name);
+      }
+    }
+  });
+
+  it('may have other line ends', () => {
+    const { events } = recordedStreams().find(({ name }) => name.includes('anthropic-text'))!;
+    for (const lineEnd of ['\r\n', '\r']) {
+      const other = events.map((one) => one.replaceAll('\n', lineEnd));
+      const bytes = Buffer.from(other.join(''));
+      assert.deepEqual(split([bytes]), [...other, '']);
+      assert.deepEqual(split(everyByte(bytes)), [...other, '']);
+    }
+  });
+});
+
+describe('events', () => {
+  it('end at the first empty line after a line, as the standard says', () => {
+    const lines = fc.constantFrom('\n', '\r\n', '\r', 'data: a', ':', 'x');
+    fc.assert(
+      fc.property(fc.array(lines, { maxLength: 20 }), cuts, (parts, places) => {
+        const text = parts.join('');
+        const bytes = Buffer.from(text);
+        // Each event: empty lines that nobody needs, then lines, then one empty line.
+        const events = text.match(/(?:\r?\n|\r(?!\n))*(?:[^\r\n]+(?:\r?\n|\r(?!\n)))+?(?:\r?\n|\r(?!\n))/g) ?? [];
+        const expected = [...events, text.slice(events.join('').length)];
+        assert.deepEqual(split([bytes]), expected);
+        assert.deepEqual(split(pieces(bytes, places)), expected);
+        assert.deepEqual(split(everyByte(bytes)), expected);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('are given at once, but for a bare CR', () => {
+    const splitter = newEventSplitter();
+    for (const lineEnd of ['\n', '\r\n']) {
+      splitter.push(Buffer.from(`data: a${lineEnd}${lineEnd}`));
+      assert.equal(splitter.next(), true);
+      assert.equal(splitter.next(), false);
+    }
+    splitter.push(Buffer.from('data: a\r\r'));
+    assert.equal(splitter.next(), false);
+    splitter.push(Buffer.from('d'));
+    assert.equal(splitter.next(), true);
+  });
+
+  it('are views of their piece, and only what spans pieces is copied', () => {
+    const splitter = newEventSplitter();
+    const piece = Buffer.from('data: a\n\ndata: b');
+    splitter.push(piece);
+    assert.ok(splitter.next());
+    assert.equal(splitter.bytes, piece);
+    assert.equal(splitter.next(), false);
+    const second = Buffer.from('\n\ndata: c\n\n');
+    splitter.push(second);
+    assert.ok(splitter.next());
+    assert.notEqual(splitter.bytes, second);
+    const joined = splitter.bytes.subarray(splitter.start, splitter.end);
+    assert.ok(splitter.next());
+    assert.equal(splitter.bytes, second);
+    assert.equal(Buffer.from(joined).toString(), 'data: b\n\n');
+  });
+
+  it('keep a byte order mark apart', () => {
+    for (const parts of [[Buffer.from('\ufeffdata: a\n\n')], everyByte(Buffer.from('\ufeffdata: a\n\n'))]) {
+      assert.deepEqual(split(parts), ['\ufeff', 'data: a\n\n', '']);
+    }
+    assert.deepEqual(split(everyByte(Buffer.from('\ufeedata: a\n\n'))), ['\ufeedata: a\n\n', '']);
+  });
+
+  it('may be asked for later', () => {
+    const splitter = newEventSplitter();
+    splitter.push(Buffer.from('data: a\n\nda'));
+    splitter.push(Buffer.from('ta: b\n\n'));
+    const events = [];
+    while (splitter.next()) events.push(Buffer.from(splitter.bytes.subarray(splitter.start, splitter.end)).toString());
+    assert.deepEqual(events, ['data: a\n\n', 'data: b\n\n']);
+  });
+});
+
+describe('an event that is too long', () => {
+  it('stops the stream, however it comes', () => {
+    const text = `data: a\n\ndata: ${'x'.repeat(100)}\n\ndata: b\n\n`;
+    for (const parts of [[Buffer.from(text)], everyByte(Buffer.from(text))]) {
+      const splitter = newEventSplitter(64);
+      let count = 0;
+      let rest = '';
+      for (const part of parts) {
+        splitter.push(part);
+        while (splitter.next()) count++;
+        if (splitter.overflowed) rest += Buffer.from(splitter.rest()).toString();
+      }
+      assert.deepEqual([count, splitter.overflowed], [1, true]);
+      assert.equal(rest, text.slice(9));
+    }
+  });
+
+  it('is noticed without a line end, in bounded memory and linear time', () => {
+    const splitter = newEventSplitter();
+    const piece = Buffer.alloc(10, 'x');
+    let pushes = 0;
+    for (; !splitter.overflowed; pushes++) {
+      splitter.push(piece);
+      assert.equal(splitter.next(), false);
+      assert.ok(pushes <= 104_858);
+    }
+    assert.ok(pushes > 104_000);
+  });
+});

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { brotliCompressSync, constants, createGzip, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
+import { type InflaterOptions, isInflatable, newInflater } from './inflate.ts';
+
+const compress = { gzip: gzipSync, br: brotliCompressSync, zstd: zstdCompressSync, deflate: deflateSync };
+
+async function inflated(
+  encoding: string,
+  parts: readonly Uint8Array[],
+  options: Partial<InflaterOptions> = {},
+): Promise<{ readonly bytes: Buffer; readonly error?: string }> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  const bytes: Uint8Array[] = [];
+  const inflater = newInflater(encoding, {
+    onData: (data) => bytes.push(data),
+    onEnd: () => resolve(undefined),
+    onError: resolve,
+    ...options,
+  });
+  for (const part of parts) inflater.push(part);
+  inflater.finish();
+  const error = await promise;
+  return { bytes: Buffer.concat(bytes), ...(error !== undefined && { error }) };
+}
+
+const text = Buffer.from(
+  JSON.stringify(Array.from({ length: 1000 }, (_, index) => ({ index, square: index * index }))),
+);
+
+describe('inflating', () => {
+  for (const [encoding, deflate] of Object.entries(compress)) {
+    it(`${encoding}, whole and byte by byte`, async () => {
+      const packed = deflate(text);
+      assert.ok(isInflatable(encoding));
+      assert.deepEqual((await inflated(encoding, [packed])).bytes, text);
+      const single = await inflated(
+        encoding.toUpperCase(),
+        Array.from(packed, (_, at) => packed.subarray(at, at + 1)),
+      );
+      assert.deepEqual(single, { bytes: text });
+    });
+
+    it(`${encoding}: a bomb stops soon`, async () => {
+      const bomb = deflate(Buffer.alloc(32 * 1024 * 1024));
+      const { bytes, error } = await inflated(encoding, [bomb]);
+      assert.match(error!, /inflates/);
+      assert.ok(bytes.length < 16 * 1024 * 1024);
+      const bounded = await inflated(encoding, [deflate(text)], { maxOutputBytes: 1000 });
+      assert.match(bounded.error!, /too much/);
+    });
+
+    it(`${encoding}: what is not so encoded is an error`, async () => {
+      assert.match((await inflated(encoding, [Buffer.from('hello, world')])).error!, /not what/);
+    });
+  }
+
+  it('an unknown encoding is an error, later', async () => {
+    assert.equal(isInflatable('compress'), false);
+    assert.equal(isInflatable('constructor'), false);
+    assert.match((await inflated('compress', [text])).error!, /not known/);
+  });
+
+  it('gives what came of an answer that broke off', async () => {
+    const packed = gzipSync(text);
+    const { bytes, error } = await inflated('gzip', [packed.subarray(0, packed.length >> 1)]);
+    assert.equal(error, undefined);
+    assert.ok(bytes.length > 1000);
+    assert.deepEqual(bytes, text.subarray(0, bytes.length));
+  });
+
+  it('gives each flushed part when it comes', async () => {
+    const gzip = createGzip();
+    const got: string[] = [];
+    let arrived = Promise.withResolvers<void>();
+    const inflater = newInflater('gzip', {
+      onData: (data) => {
+        got.push(Buffer.from(data).toString());
+        arrived.resolve();
+      },
+      onEnd: () => {},
+      onError: assert.fail,
+    });
+    gzip.on('data', (data: Uint8Array) => inflater.push(data));
+    for (const part of ['data: a\n\n', 'data: b\n\n']) {
+      arrived = Promise.withResolvers();
+      gzip.write(part);
+      gzip.flush(constants.Z_SYNC_FLUSH);
+      await arrived.promise;
+    }
+    assert.equal(got.join(''), 'data: a\n\ndata: b\n\n');
+    inflater.close();
+    gzip.destroy();
+  });
+
+  it('holds back when it is told to, and says when too much waits', async () => {
+    const packed = gzipSync(randomBytes(2_000_000));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const drained = Promise.withResolvers<void>();
+    let size = 0;
+    let paused = true;
+    const inflater = newInflater('gzip', {
+      onData: (data) => {
+        assert.equal(paused, false);
+        size += data.length;
+      },
+      onEnd: resolve,
+      onError: assert.fail,
+      onDrain: drained.resolve,
+    });
+    inflater.pause();
+    let full = false;
+    for (let at = 0; at < packed.length; at += 65_536) {
+      if (!inflater.push(packed.subarray(at, at + 65_536))) full = true;
+    }
+    assert.ok(full);
+    await new Promise(setImmediate);
+    paused = false;
+    inflater.resume();
+    await drained.promise;
+    inflater.finish();
+    await promise;
+    assert.equal(size, 2_000_000);
+  });
+
+  it('is silent once it is closed', async () => {
+    const inflater = newInflater('gzip', {
+      onData: () => assert.fail(),
+      onEnd: () => assert.fail(),
+      onError: () => assert.fail(),
+    });
+    inflater.push(gzipSync(text));
+    inflater.close();
+    inflater.push(Buffer.from('x'));
+    inflater.finish();
+    await new Promise(setImmediate);
+  });
+});
