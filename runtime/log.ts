@@ -44,6 +44,7 @@ export function createLog({ level, keys = {}, fd = 2, destination }: LogOptions)
       level,
       base: { ...keys },
       timestamp: pino.stdTimeFunctions.isoTime,
+      serializers: { error: pino.stdSerializers.err },
       formatters: { level: (label) => ({ level: label }) },
     },
     destination ?? { write: (line) => void output?.write(line) },

@@ -1,0 +1,56 @@
+/** The program `tallygate`: finds the verb and runs it. What a person must put right is one line without a stack, and exit code 1; wrong use is 2. */
+import { check } from './check.ts';
+import { readSettings } from './environment.ts';
+import { extproc } from './extproc.ts';
+import { run } from './run.ts';
+import { isOperatorError, type Verb } from './verb.ts';
+import { version } from './version.ts';
+
+const verbs: Readonly<Record<string, { readonly short: string; readonly run: Verb }>> = {
+  run: { short: 'run the gateway on this machine', run },
+  check: { short: 'check resources, and show what they make', run: ({ args }) => check(args, process) },
+  extproc: { short: 'run the ext_proc service alone', run: extproc },
+  version: { short: 'print the version', run: version },
+};
+
+const usage = `Tallygate counts every token of AI traffic, and the spending stops where the budget ends.
+
+Usage: tallygate VERB [OPTION]…
+
+${Object.entries(verbs)
+  .map(([name, { short }]) => `  ${name.padEnd(10)}${short}`)
+  .join('\n')}
+
+tallygate VERB --help says more. Without any file, tallygate run starts an example that needs no key.
+`;
+
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    (name === undefined ? process.stderr : process.stdout).write(usage);
+    return name === undefined ? 2 : 0;
+  }
+  const verb = Object.hasOwn(verbs, name)
+    ? verbs[name]
+    : name === '--version' || name === '-v'
+      ? verbs['version']
+      : undefined;
+  if (verb === undefined) {
+    process.stderr.write(`tallygate: there is no verb ${name}\n\n${usage}`);
+    return 2;
+  }
+  const { values: settings, problems } = readSettings(process.env);
+  if (problems.length > 0) {
+    for (const problem of problems) process.stderr.write(`tallygate: ${problem}\n`);
+    return 2;
+  }
+  return verb.run({ args, settings });
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (isOperatorError(error)) process.stderr.write(`tallygate: ${error.message}\n`);
+  else
+    process.stderr.write(`tallygate failed by a fault of its own: ${error instanceof Error ? error.stack : error}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,97 @@
+/** Envoy's files on the disk, and the proof that Envoy has read them. */
+import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { writeAtomically } from '../runtime/files.ts';
+import { clustersFile, listenersFile } from '../translate/envoy/bootstrap.ts';
+import type { EnvoyFile } from '../translate/envoy/files.ts';
+import type { EnvoyAdmin, Subscription } from './envoy-admin.ts';
+
+const READ_DEADLINE_MS = 10_000;
+const POLL_MS = 10;
+
+export interface EnvoyFiles {
+  /** Writes those that differ, and returns when Envoy has taken them. Throws Envoy's reason when it refuses one. */
+  write(files: readonly EnvoyFile[]): Promise<void>;
+  /** Removes all that are not named. */
+  keepOnly(names: ReadonlySet<string>): void;
+  /** Takes a line of Envoy's log: reasons of refusals stand only there. */
+  noteLine(line: string): void;
+}
+
+export class EnvoyRefusal extends Error {
+  override readonly name = 'EnvoyRefusal';
+}
+
+/** `admin` gives undefined while Envoy does not run: then the files are there for its start. */
+export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefined): EnvoyFiles {
+  const written = new Map<string, string>();
+  let lastRefusal = '';
+
+  const taken = async (expected: ReadonlyMap<string, string>, before: ReadonlyMap<string, Subscription>) => {
+    const until = performance.now() + READ_DEADLINE_MS;
+    for (;;) {
+      const now = await admin()
+        ?.subscriptions()
+        .catch(() => undefined);
+      // It died meanwhile: the next one reads the files at its start.
+      if (now === undefined) return;
+      for (const [name, { rejected }] of now) {
+        if (expected.has(name) && rejected > (before.get(name)?.rejected ?? 0)) {
+          throw new EnvoyRefusal(`Envoy refuses ${name}: ${lastRefusal || 'see its log'}`);
+        }
+      }
+      if ([...expected].every(([name, version]) => now.get(name)?.version === version)) return;
+      if (performance.now() > until) throw new EnvoyRefusal('Envoy does not read its files');
+      await sleep(POLL_MS);
+    }
+  };
+
+  return {
+    async write(files) {
+      const changed = files.filter(({ name, text }) => written.get(name) !== text);
+      if (changed.length === 0) return;
+      const before =
+        (await admin()
+          ?.subscriptions()
+          .catch(() => undefined)) ?? new Map<string, Subscription>();
+      lastRefusal = '';
+      const expected = new Map<string, string>();
+      for (const { name, text, mode } of changed) {
+        const version = createHash('sha256').update(text).digest('hex').slice(0, 16);
+        const subscription = subscriptionOf(name, before);
+        if (subscription !== undefined) expected.set(subscription, version);
+        writeAtomically(join(folder, name), text.replace('{', `{\n "version_info": "${version}",`), mode);
+        written.set(name, text);
+      }
+      if (expected.size > 0) await taken(expected, before);
+    },
+    keepOnly(names) {
+      for (const name of written.keys()) {
+        if (names.has(name)) continue;
+        rmSync(join(folder, name), { force: true });
+        written.delete(name);
+      }
+    },
+    noteLine(line) {
+      const reason = /config update rejected: (.*)$/.exec(line)?.[1];
+      if (reason !== undefined) lastRefusal = reason;
+    },
+  };
+}
+
+/** Undefined where Envoy does not watch the file yet: it reads it when a resource names it. */
+function subscriptionOf(file: string, known: ReadonlyMap<string, Subscription>): string | undefined {
+  if (file === clustersFile) return known.has('cluster_manager.cds') ? 'cluster_manager.cds' : undefined;
+  if (file === listenersFile) return known.has('listener_manager.lds') ? 'listener_manager.lds' : undefined;
+  const [, kind, escaped] = /^(route|secret|extension)-(.*)\.json$/.exec(file) ?? [];
+  if (kind === undefined || escaped === undefined) return undefined;
+  const name = escaped.replaceAll('_', '/').replaceAll('+', '*');
+  const statistic = {
+    route: `http.tallygate.rds.${name}`,
+    secret: `sds.${name}`,
+    extension: `extension_config_discovery.http_filter.${name}`,
+  }[kind as 'route' | 'secret' | 'extension'];
+  return known.has(statistic) ? statistic : undefined;
+}

@@ -1,0 +1,115 @@
+/** The two programs that serve: Envoy and extproc, each in a process of its own, so that the end of one never takes the other. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Environment } from '../runtime/environment.ts';
+import type { Log } from '../runtime/log.ts';
+import { extprocStatus } from './apply.ts';
+import { type EnvoyAdmin, envoyAdmin } from './envoy-admin.ts';
+import { envoyArguments, envoyLog } from './envoy-process.ts';
+import { OperatorError } from './problem.ts';
+import { endStale } from './stale.ts';
+import type { State } from './state.ts';
+import { type Child, supervise } from './supervisor.ts';
+
+const START_DEADLINE_MS = 30_000;
+const POLL_MS = 20;
+
+export interface Processes {
+  readonly envoy: Child;
+  readonly extproc: Child;
+  readonly admin: EnvoyAdmin;
+}
+
+export interface ProcessOptions {
+  readonly state: State;
+  readonly envoyPath: string;
+  readonly bootstrapPath: string;
+  readonly concurrency: number;
+  /** The command line of `tallygate`, for its verb `extproc`. */
+  readonly tallygate: readonly [command: string, ...args: string[]];
+  readonly environment: Environment;
+  readonly log: Log;
+  readonly onEnvoyLine: (line: string) => void;
+}
+
+export function newProcesses(options: ProcessOptions): Processes {
+  const { state, log, tallygate } = options;
+  const [command, ...args] = tallygate;
+  const cacheFolder = join(state.folder, 'compile-cache');
+  mkdirSync(cacheFolder, { recursive: true, mode: 0o700 });
+  const say = envoyLog(log, Date.now);
+  return {
+    admin: envoyAdmin(state.envoyAdminSocket),
+    envoy: supervise({
+      name: 'envoy',
+      command: options.envoyPath,
+      args: envoyArguments(options.bootstrapPath, options.concurrency),
+      environment: chosen(options.environment, ENVOY_VARIABLES),
+      pidPath: state.pidPath('envoy'),
+      log,
+      onLine: (line) => {
+        options.onEnvoyLine(line);
+        say(line);
+      },
+    }),
+    extproc: supervise({
+      name: 'extproc',
+      command,
+      args: [
+        ...args,
+        'extproc',
+        ...['--socket', state.extprocSocket],
+        ...['--policy', state.policyPath],
+        ...['--journal', state.journalPath],
+        ...['--metrics', `unix:${state.extprocAdminSocket}`],
+      ],
+      // Compiled code is kept, so that a new processor is there in a moment.
+      environment: { ...chosen(options.environment, EXTPROC_VARIABLES), NODE_COMPILE_CACHE: cacheFolder },
+      pidPath: state.pidPath('extproc'),
+      log,
+    }),
+  };
+}
+
+/** Ends what an earlier run, killed without a chance, may have left. */
+export async function endLeftovers(state: State, log: Log): Promise<void> {
+  for (const name of ['envoy', 'extproc']) {
+    if (await endStale(state.pidPath(name), state.folder))
+      log.warn({ process: name }, 'ended what an earlier run left behind');
+  }
+}
+
+/** extproc first: Envoy must never serve without it. */
+export async function startProcesses(
+  { envoy, extproc, admin }: Processes,
+  state: State,
+  signal: AbortSignal,
+): Promise<void> {
+  extproc.start();
+  const isReady = async () => (await extprocStatus(state.extprocAdminSocket))?.ready === true;
+  await comesUp('extproc', extproc, isReady, signal);
+  envoy.start();
+  await comesUp('Envoy', envoy, admin.isLive, signal);
+}
+
+async function comesUp(name: string, child: Child, isUp: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
+  const until = performance.now() + START_DEADLINE_MS;
+  while (!(await isUp())) {
+    signal.throwIfAborted();
+    if (child.restarts >= 3)
+      throw new OperatorError(`${name} ends again and again at its start; its last lines say why`);
+    if (performance.now() > until)
+      throw new OperatorError(`${name} is not ready after ${START_DEADLINE_MS / 1000} s; its lines may say why`);
+    await sleep(POLL_MS, undefined, { signal });
+  }
+}
+
+/** Keys of providers are in our environment; no other program needs them. */
+const ENVOY_VARIABLES = /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|GODEBUG|ENVOY_.*)$/;
+const EXTPROC_VARIABLES = /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|NODE_(?!COMPILE_CACHE).*|OTEL_.*|TALLYGATE_.*)$/;
+
+function chosen(environment: Environment, names: RegExp): Record<string, string> {
+  const entries = Object.entries(environment).filter(([name, value]) => value !== undefined && names.test(name));
+  return Object.fromEntries(entries) as Record<string, string>;
+}

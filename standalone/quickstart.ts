@@ -1,0 +1,41 @@
+/** The example that runs where no file is named: a simulated model always, and the providers whose keys are there. */
+import { fileURLToPath } from 'node:url';
+
+export interface Quickstart {
+  readonly paths: readonly string[];
+  /** What to try, for a gateway at this address. */
+  lines(url: string): readonly string[];
+}
+
+export interface ProviderKeys {
+  readonly OPENAI_API_KEY: string | undefined;
+  readonly ANTHROPIC_API_KEY: string | undefined;
+}
+
+export function quickstart(keys: ProviderKeys): Quickstart {
+  const example = (name: string) => fileURLToPath(new URL(`../examples/${name}.yaml`, import.meta.url));
+  const { OPENAI_API_KEY: openai, ANTHROPIC_API_KEY: anthropic } = keys;
+  return {
+    paths: [
+      example('quickstart'),
+      ...(openai ? [example('quickstart-openai')] : []),
+      ...(anthropic ? [example('quickstart-anthropic')] : []),
+    ],
+    lines: (url) => [
+      'Try it:',
+      chat(url, { model: 'tallygate/echo', messages: [{ role: 'user', content: 'Hello, who are you?' }] }, '-i'),
+      '',
+      'See a stream end where the budget of 500 tokens a minute ends:',
+      chat(url, { model: 'tallygate/endless', stream: true, messages: [{ role: 'user', content: 'on and on' }] }, '-N'),
+      ...(openai ? ['', `OPENAI_API_KEY is set: OpenAI's models are at ${url}/v1 too.`] : []),
+      ...(anthropic ? ['', `ANTHROPIC_API_KEY is set: Anthropic's models are at ${url} too.`] : []),
+      ...(openai || anthropic
+        ? []
+        : ['', 'Set OPENAI_API_KEY or ANTHROPIC_API_KEY before the start to use real models.']),
+    ],
+  };
+}
+
+function chat(url: string, body: object, flags: string): string {
+  return `  curl ${flags} ${url}/v1/chat/completions -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
+}

@@ -1,0 +1,188 @@
+/**
+ * The gateway on one machine: files come in, Envoy and extproc serve what they say, and edits of the files come into force without dropping a stream.
+ * Ends in order when its signal is aborted: not ready, drain, Envoy, extproc.
+ */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Address, Environment } from '../runtime/environment.ts';
+import { writeAtomically } from '../runtime/files.ts';
+import { startHealthServer } from '../runtime/health.ts';
+import type { Log } from '../runtime/log.ts';
+import { runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
+import { bootstrapFile, bootstrapText } from '../translate/envoy/files.ts';
+import type { EnvoyOptions, Plan } from '../translate/plan.ts';
+import { applyPlan, extprocStatus } from './apply.ts';
+import { authorityBundle } from './authorities.ts';
+import { followEdits } from './edits.ts';
+import { openEnvoyFiles } from './envoy-files.ts';
+import { type EnvoyPlaces, findEnvoy } from './find-envoy.ts';
+import { newLoader } from './load.ts';
+import { checkPorts, listenerPorts } from './ports.ts';
+import { OperatorError } from './problem.ts';
+import { endLeftovers, newProcesses, type Processes, startProcesses } from './processes.ts';
+import { openState, type State, type StateOptions } from './state.ts';
+import { ask } from './unix-http.ts';
+
+export interface RunOptions {
+  /** Files and folders. */
+  readonly paths: readonly string[];
+  readonly state: StateOptions;
+  readonly envoyPlaces: EnvoyPlaces;
+  /** Envoy's worker threads. */
+  readonly concurrency: number;
+  readonly listenAddress: string;
+  readonly metricsAddress: Address;
+  /** How long open streams may go on after the signal. */
+  readonly drainTimeoutMs: number;
+  readonly tallygate: readonly [command: string, ...args: string[]];
+  /** For `\${…}` in Secrets; the children get a few of its variables. */
+  readonly environment: Environment;
+  readonly authoritiesPath: string | undefined;
+  readonly log: Log;
+  readonly onReady: (ready: Ready) => void;
+}
+
+export interface Ready {
+  readonly addresses: readonly string[];
+  readonly metricsPort: number;
+}
+
+const PROCESS_END_MS = 5_000;
+const EXTPROC_END_MS = 15_000;
+const METRICS_DEADLINE_MS = 5_000;
+
+/** Resolves when all has ended, with true if that went in order. Throws an OperatorError for what a person must put right before it can start. */
+export async function runGateway(options: RunOptions, signal: AbortSignal): Promise<boolean> {
+  const { log, listenAddress } = options;
+  const { path: envoyPath, version } = await findEnvoy(options.envoyPlaces);
+  const state = openState(options.state);
+  const ends: ShutdownStep[] = [];
+  let clean = true;
+  try {
+    await endLeftovers(state, log);
+    const envoy = envoyOptions(options, state);
+    const loader = newLoader({ paths: options.paths, environment: options.environment, envoy });
+    ends.unshift({ name: 'simulated model', deadlineMs: 1000, run: loader.close });
+    const loaded = await loader.load();
+    if (loaded.plan === undefined) throw new OperatorError(loaded.errors.join('\n'));
+    for (const warning of loaded.warnings) log.warn({ problem: warning }, 'the resources have a flaw');
+    const { plan } = loaded;
+    await checkPorts(listenAddress, listenerPorts(plan));
+
+    const bootstrapPath = join(state.envoyFolder, bootstrapFile);
+    writeAtomically(bootstrapPath, bootstrapText(envoy), 0o600);
+    const files = openEnvoyFiles(state.envoyFolder, () =>
+      processes.envoy.pid === undefined ? undefined : processes.admin,
+    );
+    const { concurrency, tallygate, environment } = options;
+    const processes: Processes = newProcesses({
+      ...{ state, envoyPath, bootstrapPath, concurrency, tallygate, environment, log },
+      onEnvoyLine: files.noteLine,
+    });
+    const deps = { files, policyPath: state.policyPath, extprocAdminSocket: state.extprocAdminSocket, log };
+    await applyPlan(plan, undefined, deps);
+
+    let stopping = false;
+    const health = await startHealth(options, state, processes, () => stopping);
+    ends.push({ name: 'health server', deadlineMs: 1000, run: health.close });
+    ends.unshift(
+      { name: 'Envoy', deadlineMs: PROCESS_END_MS + 1000, run: () => processes.envoy.stop(PROCESS_END_MS) },
+      { name: 'extproc', deadlineMs: EXTPROC_END_MS + 1000, run: () => processes.extproc.stop(EXTPROC_END_MS) },
+    );
+    await startProcesses(processes, state, signal);
+    const edits = followEdits({
+      ...{ loader, plan, paths: loaded.paths, log },
+      apply: async (after: Plan, before: Plan) => {
+        const old = new Set(listenerPorts(before));
+        await checkPorts(
+          listenAddress,
+          listenerPorts(after).filter((port) => !old.has(port)),
+        );
+        await applyPlan(after, before, deps);
+      },
+    });
+    ends.unshift(
+      {
+        name: 'not ready',
+        deadlineMs: 1000,
+        run: () => {
+          stopping = true;
+        },
+      },
+      { name: 'edits', deadlineMs: 15_000, run: edits.close },
+      {
+        name: 'drain',
+        deadlineMs: options.drainTimeoutMs + 5000,
+        run: () => drain(processes, options.drainTimeoutMs, log),
+      },
+    );
+    const addresses = listenerPorts(plan).map((port) => `${listenAddress}:${port}`);
+    log.info({ envoy: version, addresses, state: state.folder }, 'ready');
+    options.onReady({ addresses, metricsPort: health.port });
+    await aborted(signal);
+    log.info({ reason: String(signal.reason), drainTimeoutMs: options.drainTimeoutMs }, 'ending in order');
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    ends.push({ name: 'state', deadlineMs: 1000, run: state.close });
+    clean = await runSteps(ends, log);
+  }
+  return clean;
+}
+
+function envoyOptions({ listenAddress, authoritiesPath }: RunOptions, state: State): EnvoyOptions {
+  return {
+    directory: state.envoyFolder,
+    extproc: { type: 'Unix', path: state.extprocSocket },
+    admin: { type: 'Unix', path: state.envoyAdminSocket },
+    listenAddress,
+    caBundle: authorityBundle(authoritiesPath, state.folder),
+  };
+}
+
+async function startHealth(
+  { metricsAddress }: RunOptions,
+  state: State,
+  processes: Processes,
+  stopping: () => boolean,
+) {
+  const server = startHealthServer({
+    address: metricsAddress,
+    async readiness() {
+      const [extproc, envoy] = await Promise.all([extprocStatus(state.extprocAdminSocket), processes.admin.isLive()]);
+      const ready = !stopping() && envoy && extproc?.ready === true;
+      return {
+        ready,
+        details: { envoy, extproc: extproc?.ready === true, policy: extproc?.policy ?? '', stopping: stopping() },
+      };
+    },
+    metrics: async () => (await ask(state.extprocAdminSocket, 'GET', '/metrics', METRICS_DEADLINE_MS)).body,
+  });
+  return server.catch((error: NodeJS.ErrnoException) => {
+    const where = metricsAddress.type === 'tcp' ? `${metricsAddress.host}:${metricsAddress.port}` : metricsAddress.path;
+    throw new OperatorError(
+      `the metrics address ${where} cannot be bound (${error.code}); choose another by --metrics or TALLYGATE_METRICS_ADDRESS`,
+    );
+  });
+}
+
+/** Clients are told to go with their next answer, nobody new is let in, and open streams have their time. */
+async function drain({ envoy, admin }: Processes, timeoutMs: number, log: Log): Promise<void> {
+  if (envoy.pid === undefined) return;
+  await admin.startDrain();
+  await admin.stopListening();
+  const until = performance.now() + timeoutMs;
+  let open = await admin.openRequests();
+  while (open > 0 && performance.now() < until) {
+    await sleep(50);
+    open = await admin.openRequests();
+  }
+  if (open > 0) log.warn({ streams: open }, 'streams that were still open are broken off');
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

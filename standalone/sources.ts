@@ -1,0 +1,73 @@
+/** The files that the gateway is told by. */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Environment } from '../runtime/environment.ts';
+import type { SourceFile } from '../translate/read/read.ts';
+import type { Lookup } from '../translate/read/variables.ts';
+
+const MAX_FILE_BYTES = 16 * 1024 * 1024;
+const MAX_FILES = 10_000;
+
+export interface Sources {
+  readonly files: readonly SourceFile[];
+  /** Lines for the user about what cannot be read. */
+  readonly unreadable: readonly string[];
+  /** All that was looked at, absolute, for a watch: a file that comes into a folder counts too. */
+  readonly paths: readonly string[];
+}
+
+/** A folder stands for its `.yaml`, `.yml` and `.json` files and those of its folders, without hidden ones. */
+export function readSources(paths: readonly string[]): Sources {
+  const files = new Map<string, SourceFile>();
+  const unreadable: string[] = [];
+  const visited: string[] = [];
+  const visit = (path: string, named: boolean): void => {
+    try {
+      const stat = statSync(path);
+      if (stat.isDirectory()) {
+        visited.push(resolve(path));
+        for (const name of readdirSync(path).sort()) if (!name.startsWith('.')) visit(join(path, name), false);
+      } else if (named || /\.(ya?ml|json)$/.test(path)) {
+        visited.push(resolve(path));
+        if (stat.size > MAX_FILE_BYTES)
+          unreadable.push(`${path}: has more than ${MAX_FILE_BYTES} bytes; fix: split it`);
+        else if (files.size >= MAX_FILES)
+          unreadable.push(`${path}: is one file too many; fix: name fewer than ${MAX_FILES}`);
+        else files.set(path, { name: path, text: readFileSync(path, 'utf8') });
+      }
+    } catch (error) {
+      visited.push(resolve(path));
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      unreadable.push(
+        code === 'ENOENT'
+          ? `${path}: there is no such file or folder; fix: correct the path`
+          : `${path}: cannot be read (${code}); fix: check its permissions`,
+      );
+    }
+  };
+  for (const path of paths) visit(path, true);
+  return { files: [...files.values()], unreadable, paths: visited };
+}
+
+export interface WatchedLookup extends Lookup {
+  /** Files that Secrets took values from, for the watch. */
+  readonly paths: readonly string[];
+}
+
+/** What `\${…}` in a Secret stands for on this machine. */
+export function secretLookup(environment: Environment): WatchedLookup {
+  const paths: string[] = [];
+  return {
+    paths,
+    environment: (name) => environment[name],
+    file(path, from) {
+      const absolute = resolve(dirname(from), path);
+      paths.push(absolute);
+      try {
+        return statSync(absolute).size > MAX_FILE_BYTES ? undefined : readFileSync(absolute, 'utf8');
+      } catch {
+        return undefined;
+      }
+    },
+  };
+}

@@ -1,0 +1,61 @@
+/** Ends what an earlier run left behind: only a process that is surely ours. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const DEADLINE_MS = 5000;
+
+/** `marker`: a text in the command line of ours that no other program has, the state folder. True: one was ended. */
+export async function endStale(pidPath: string, marker: string): Promise<boolean> {
+  const pid = readPid(pidPath);
+  if (pid === undefined || !isOurs(pid, marker)) {
+    rmSync(pidPath, { force: true });
+    return false;
+  }
+  signal(pid, 'SIGTERM');
+  for (let waitedMs = 0; isOurs(pid, marker); waitedMs += 20) {
+    if (waitedMs >= DEADLINE_MS) signal(pid, 'SIGKILL');
+    await sleep(20);
+  }
+  rmSync(pidPath, { force: true });
+  return true;
+}
+
+function readPid(pidPath: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(pidPath, 'utf8'));
+    return Number.isSafeInteger(pid) && pid > 1 ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** False also when it has ended and only waits for its parent to notice: its command line is empty then. */
+function isOurs(pid: number, marker: string): boolean {
+  return commandLine(pid).includes(marker);
+}
+
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    // No such process, or a system without /proc.
+  }
+  if (process.platform === 'linux') return '';
+  try {
+    return execFileSync('ps', ['-ww', '-o', 'command=', '-p', String(pid)], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+  } catch {
+    return '';
+  }
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has just ended.
+  }
+}

@@ -1,0 +1,108 @@
+/** The folder of one instance: its lock, its sockets, Envoy's files and the journal. */
+import { createHash } from 'node:crypto';
+import { chmodSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join, resolve } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { OperatorError } from './problem.ts';
+
+export interface State {
+  readonly folder: string;
+  readonly envoyFolder: string;
+  readonly journalPath: string;
+  readonly policyPath: string;
+  readonly extprocSocket: string;
+  readonly extprocAdminSocket: string;
+  readonly envoyAdminSocket: string;
+  pidPath(name: string): string;
+  close(): void;
+}
+
+export interface StateOptions {
+  /** `$XDG_STATE_HOME` or what stands for it. */
+  readonly stateHome: string;
+  /** `$XDG_RUNTIME_DIR`, for sockets whose path would be too long. */
+  readonly runtimeHome: string | undefined;
+  readonly name: string;
+}
+
+/** `sun_path` has 108 bytes on Linux and 104 elsewhere, the final zero included. */
+const MAX_SOCKET_PATH_BYTES = 103;
+const SOCKETS = ['extproc.sock', 'extproc-admin.sock', 'envoy-admin.sock'] as const;
+
+/** Throws an OperatorError where another process has this instance. */
+export function openState({ stateHome, runtimeHome, name }: StateOptions): State {
+  const folder = resolve(stateHome, 'tallygate', name);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  chmodSync(folder, 0o700);
+  const unlock = lock(folder, name);
+  const envoyFolder = join(folder, 'envoy');
+  mkdirSync(envoyFolder, { recursive: true, mode: 0o700 });
+  const sockets = socketFolder(folder, runtimeHome);
+  const [extprocSocket, extprocAdminSocket, envoyAdminSocket] = SOCKETS.map((socket) => join(sockets, socket));
+  return {
+    folder,
+    envoyFolder,
+    journalPath: join(folder, 'journal.db'),
+    policyPath: join(folder, 'policy.json'),
+    extprocSocket: extprocSocket!,
+    extprocAdminSocket: extprocAdminSocket!,
+    envoyAdminSocket: envoyAdminSocket!,
+    pidPath: (process) => join(folder, `${process}.pid`),
+    close: unlock,
+  };
+}
+
+/** A lock of the system's on an SQLite file: it ends with its process, however that ends. */
+function lock(folder: string, name: string): () => void {
+  const database = new DatabaseSync(join(folder, 'lock.db'));
+  const pidPath = join(folder, 'tallygate.pid');
+  try {
+    database.exec('PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+  } catch (error) {
+    database.close();
+    if (!String(error).includes('locked')) throw error;
+    throw new OperatorError(
+      `another tallygate named ${name} is running (process ${readText(pidPath) ?? 'unknown'}); stop it, or start this one with --name OTHER`,
+    );
+  }
+  writeFileSync(pidPath, `${process.pid}`);
+  return () => database.close();
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function socketFolder(folder: string, runtimeHome: string | undefined): string {
+  const digest = createHash('sha256').update(folder).digest('hex').slice(0, 12);
+  const { uid } = userInfo();
+  const candidates = [
+    folder,
+    ...(runtimeHome ? [join(runtimeHome, `tallygate-${digest}`)] : []),
+    join(tmpdir(), `tallygate-${uid}-${digest}`),
+    `/tmp/tallygate-${uid}-${digest}`,
+  ];
+  const longest = Math.max(...SOCKETS.map((socket) => socket.length));
+  const found = candidates.find((each) => Buffer.byteLength(each) + 1 + longest <= MAX_SOCKET_PATH_BYTES);
+  if (found === undefined)
+    throw new OperatorError(`the state folder ${folder} is too long; set XDG_STATE_HOME to a shorter path`);
+  if (found !== folder) ownFolder(found, uid);
+  return found;
+}
+
+/** In a folder that all may write, somebody else may have been there first. */
+function ownFolder(path: string, uid: number): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const stat = lstatSync(path);
+  if (!stat.isDirectory() || (uid >= 0 && stat.uid !== uid)) {
+    throw new OperatorError(
+      `${path} belongs to somebody else; remove it, or set XDG_RUNTIME_DIR to a folder of your own`,
+    );
+  }
+  chmodSync(path, 0o700);
+}

@@ -1,0 +1,70 @@
+/**
+ * Between two states of Envoy there is a third in which both policies of extproc find their way: everything that the old one or the new one may name is
+ * there. Pure.
+ */
+import type { EnvoyConfig, JsonObject, NamedResource } from '../translate/plan.ts';
+
+export function transition(before: EnvoyConfig, after: EnvoyConfig): EnvoyConfig {
+  return {
+    listeners: before.listeners,
+    routes: union(before.routes, after.routes, mergedRoutes),
+    clusters: union(before.clusters, after.clusters, (_, newer) => newer),
+    extensions: union(before.extensions, after.extensions, mergedExtension),
+  };
+}
+
+/** The newer ones, each merged with its elder, and the elder ones that have no newer. */
+function union<T extends { readonly name: string }>(
+  before: readonly T[],
+  after: readonly T[],
+  merge: (older: T, newer: T) => T,
+): readonly T[] {
+  const elders = new Map(before.map((each) => [each.name, each]));
+  const names = new Set(after.map(({ name }) => name));
+  const merged = after.map((newer) => {
+    const older = elders.get(newer.name);
+    return older === undefined ? newer : merge(older, newer);
+  });
+  return [...merged, ...before.filter(({ name }) => !names.has(name))];
+}
+
+interface VirtualHost extends NamedResource {
+  readonly domains: readonly string[];
+  readonly routes: readonly NamedResource[];
+}
+
+function mergedRoutes(older: NamedResource, newer: NamedResource): NamedResource {
+  const hosts = (each: NamedResource) => each['virtual_hosts'] as unknown as readonly VirtualHost[];
+  const domains = new Set(hosts(newer).flatMap((host) => host.domains));
+  // Envoy refuses a domain that stands in two virtual hosts.
+  const kept = hosts(older).filter(
+    (host) =>
+      hosts(newer).some(({ name }) => name === host.name) || !host.domains.some((domain) => domains.has(domain)),
+  );
+  return { ...newer, virtual_hosts: union(kept, hosts(newer), mergedHost) };
+}
+
+function mergedHost(older: VirtualHost, newer: VirtualHost): VirtualHost {
+  const names = new Set(newer.routes.map(({ name }) => name));
+  const [entry, ...rest] = newer.routes;
+  if (entry === undefined) return older;
+  // Routes to targets match one header exactly, so their order does not matter, but the last of a host takes all.
+  return { ...newer, routes: [entry, ...older.routes.slice(1).filter(({ name }) => !names.has(name)), ...rest] };
+}
+
+/** The filter sends extproc the headers that the old policy reads and those that the new one does. */
+function mergedExtension(older: NamedResource, newer: NamedResource): NamedResource {
+  const patterns = (each: NamedResource) => {
+    const config = each['typed_config'] as JsonObject;
+    const rules = config['forward_rules'] as JsonObject;
+    return (rules['allowed_headers'] as JsonObject)['patterns'] as readonly JsonObject[];
+  };
+  const texts = new Map([...patterns(older), ...patterns(newer)].map((pattern) => [JSON.stringify(pattern), pattern]));
+  return {
+    ...newer,
+    typed_config: {
+      ...(newer['typed_config'] as JsonObject),
+      forward_rules: { allowed_headers: { patterns: [...texts.values()] } },
+    },
+  };
+}
