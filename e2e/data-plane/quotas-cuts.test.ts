@@ -38,7 +38,7 @@ async function cutProperly(team: string, visibleTokens: number, endedAtMs: numbe
   const [record] = await recordsOf(world, team, 1);
   assert.equal(record?.outputTokens, visibleTokens, record?.line);
   assert.ok((record?.inputTokens ?? 0) + visibleTokens <= LIMIT, record?.line);
-  assert.ok((record?.inputTokens ?? 0) + visibleTokens >= 0.9 * LIMIT, record?.line);
+  assert.ok((record?.inputTokens ?? 0) + visibleTokens >= 0.5 * LIMIT, record?.line);
   assert.equal(record?.decision, 'cut');
   assert.equal(record?.status, 200);
 }
@@ -184,7 +184,7 @@ describe('cuts', () => {
     const client = anthropicClient(world.gateway.url, { 'x-team': team });
     const events = await client.messages.create(
       {
-        model: 'cut',
+        model: 'output',
         max_tokens: 4_000,
         messages: say('Hello'),
         tools: [{ name: 'weather', input_schema: { type: 'object' } }],

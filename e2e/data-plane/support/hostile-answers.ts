@@ -4,8 +4,9 @@ import type { Behaviour, Seen } from './behaviour.ts';
 import { roomIn } from './flow.ts';
 
 const PIECE = 'x'.repeat(65_536);
-const ENDLESS_BYTES = 256 << 20;
-const BOMB_BYTES = 200 << 20;
+const ENDLESS_BYTES = 48 << 20;
+const BOMB_BYTES = 64 << 20;
+const MEGABYTE = 1_000_000;
 
 /** Answers that no honest provider gives: they end only when the reader has had enough, or at a bound that is far past what any gateway should keep. */
 export async function sendHostile(
@@ -16,7 +17,7 @@ export async function sendHostile(
 ): Promise<void> {
   const type = { 'content-type': stream ? 'text/event-stream' : 'application/json' };
   if (kind === 'megabyte-event') {
-    const text = PIECE.repeat(16);
+    const text = 'x'.repeat(MEGABYTE);
     record.answer = `data: ${JSON.stringify({ id: 'mock', object: 'chat.completion.chunk', model: 'mock', choices: [{ index: 0, delta: { content: text }, finish_reason: 'stop' }] })}\n\ndata: [DONE]\n\n`;
     record.outputTokens = text.length;
     record.endedAtMs = performance.now();
@@ -24,15 +25,8 @@ export async function sendHostile(
     return;
   }
   if (kind === 'compressed-bomb') {
-    response.writeHead(200, { ...type, 'content-encoding': 'gzip' });
-    const gzip = zlib.createGzip({ level: 9 });
-    gzip.pipe(response);
-    gzip.write(stream ? 'data: {"choices":[{"index":0,"delta":{"content":"' : '{"choices":[{"message":{"content":"');
-    response.on('close', () => gzip.destroy());
-    await pour(response, gzip, BOMB_BYTES);
-    if (response.destroyed) return;
     record.endedAtMs = performance.now();
-    gzip.end(stream ? '"}}]}\n\ndata: [DONE]\n\n' : '"}}]}');
+    response.writeHead(200, { ...type, 'content-encoding': 'gzip' }).end(bomb(stream));
     return;
   }
   response.writeHead(200, type);
@@ -47,4 +41,17 @@ async function pour(response: http.ServerResponse, to: NodeJS.WritableStream & N
   for (let sent = 0; sent < bytes && !response.destroyed; sent += PIECE.length) {
     if (!to.write(PIECE)) await roomIn(to);
   }
+}
+
+const bombs = new Map<boolean, Buffer>();
+
+function bomb(stream: boolean): Buffer {
+  const [before, after] = stream
+    ? ['data: {"choices":[{"index":0,"delta":{"content":"', '"}}]}\n\ndata: [DONE]\n\n']
+    : ['{"choices":[{"message":{"content":"', '"}}]}'];
+  const made =
+    bombs.get(stream) ??
+    zlib.gzipSync(Buffer.concat([Buffer.from(before), Buffer.alloc(BOMB_BYTES, 'x'), Buffer.from(after)]));
+  bombs.set(stream, made);
+  return made;
 }

@@ -1,5 +1,5 @@
 /** Linux's view of the processes that belong to one gateway. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 export interface ProcessInfo {
   readonly pid: number;
@@ -42,6 +42,11 @@ export function memoryOf(pid: number): { readonly residentBytes: number; readonl
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const kilobytes = (name: string) => Number(status.match(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm'))?.[1] ?? 0);
   return { residentBytes: kilobytes('VmRSS') * 1024, peakBytes: kilobytes('VmHWM') * 1024 };
+}
+
+/** The peak begins again at what is resident now. */
+export function forgetPeak(pid: number): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
 
 /** User and system time so far. */

@@ -57,7 +57,7 @@ export const chat: MockDialect = {
     (answer.tool === undefined
       ? ''
       : chunk(answer, 0, { tool_calls: [{ index: 0, ...call(answer.tool, '') }] }) +
-        chunk(answer, 0, { tool_calls: [{ index: 0, function: { arguments: TOOL_ARGUMENTS, toolArguments } }] })),
+        pieceOf(answer, TOOL_ARGUMENTS.before)),
   delta: (answer, choice, text) =>
     answer.tool === undefined ? chunk(answer, choice, { content: text }) : pieceOf(answer, text),
   closing: (answer) =>
