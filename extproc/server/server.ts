@@ -3,7 +3,7 @@
  * `Exchange` with its handler. What handlers write goes out once a turn of the event loop, after `beforeFlush` has run.
  */
 
-import { unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type ListenOptions } from 'node:net';
 import { Connection } from './connection.ts';
 import type { Exchange, ExchangeHandler } from './exchange.ts';
@@ -131,6 +131,8 @@ async function listen(server: ReturnType<typeof createServer>, options: ServerOp
 
 /** A process that was killed leaves its socket file behind, and nobody can listen there until it is gone. */
 async function removeStale(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.isSocket() !== true) return;
   const dead = await new Promise<boolean>((resolve) => {
     const probe = connect(path);
     probe.once('connect', () => {

@@ -15,7 +15,7 @@ export interface Task {
 }
 
 /** The clock is read once in that many units of work: a message is one, and so are 8 KB. */
-const UNITS_PER_LOOK = 8;
+const UNITS_PER_LOOK = 4;
 const BYTES_PER_UNIT_SHIFT = 13;
 
 export class Turn {

@@ -7,6 +7,7 @@ const protos = new URL('../../../protos', import.meta.url).pathname;
 const definition = loadSync('envoy/service/ext_proc/v3/external_processor.proto', {
   includeDirs: [protos],
   keepCase: true,
+  enums: String,
   defaults: false,
   oneofs: true,
 });

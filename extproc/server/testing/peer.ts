@@ -107,9 +107,13 @@ export class Peer {
     return this.of(streamId, h2.HEADERS).some((frame) => (frame.flags & h2.END_STREAM) !== 0);
   }
 
-  /** The text of the stream's last header block: our server sends plain literals. */
-  trailers(streamId: number): string {
-    return this.of(streamId, h2.HEADERS).at(-1)?.payload.toString('latin1') ?? '';
+  /** The call's status; our server sends it as a plain literal in its last header block. */
+  grpcStatus(streamId: number): number | undefined {
+    const block = this.of(streamId, h2.HEADERS).at(-1)?.payload ?? Buffer.alloc(0);
+    const at = block.indexOf('grpc-status');
+    if (at < 0) return undefined;
+    const value = at + 'grpc-status'.length;
+    return Number(block.toString('latin1', value + 1, value + 1 + block[value]!));
   }
 
   wasReset(streamId: number): boolean {
