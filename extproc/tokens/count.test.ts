@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { before, describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Tiktoken } from 'js-tiktoken/lite';
+import { isFailure } from '../errors.ts';
+import { newScanner } from '../stream/json.ts';
+import { cuts, pieces, pushAll } from '../stream/testing.ts';
+import { newBodyCount, newSlicedCount } from './count.ts';
+import { loadEncodings } from './encodings.ts';
+
+const oracles = new Map<'o200k_base' | 'cl100k_base', Tiktoken>();
+
+before(async () => {
+  await loadEncodings();
+  for (const name of ['o200k_base', 'cl100k_base'] as const) {
+    const { default: ranks } = await import(`js-tiktoken/ranks/${name}`);
+    oracles.set(name, new Tiktoken(ranks));
+  }
+});
+
+const rawContents = (text: string): Buffer => Buffer.from(JSON.stringify(text).slice(1, -1));
+
+function count(
+  raw: Uint8Array | readonly Uint8Array[],
+  encoding: 'o200k_base' | 'o200k_harmony' | 'cl100k_base' = 'o200k_base',
+): number {
+  const counting = newSlicedCount(raw instanceof Uint8Array ? [raw] : raw, { encoding }, '');
+  while (!counting.step(1000));
+  return counting.tokens;
+}
+
+describe('a count', () => {
+  it('is the oracle’s, on ordinary text', () => {
+    const here = new URL('../../', import.meta.url);
+    const texts = ['README.md', 'package.json', 'biome.json', 'extproc/stream/scan.ts', 'LICENSE'].map((name) =>
+      readFileSync(new URL(name, here), 'utf8').slice(0, 15_000),
+    );
+    const recordings = new URL('../shared/recordings/', here);
+    for (const name of readdirSync(recordings, { recursive: true, encoding: 'utf8' })) {
+      if (/\.(json|yaml|txt)$/.test(name)) texts.push(readFileSync(new URL(name, recordings), 'utf8').slice(0, 3_000));
+    }
+    texts.push(
+      'Der Zürcher Fluß, ΑΒΓ λόγος, Привет МИР, こんにちは世界、東京。 안녕하세요 हिन्दी में ไทยภาษา עברית العَرَبِيَّة 👩‍👩‍👧 🇨🇭 e\u0301\n\n\t x=1234567;\r\n',
+    );
+    for (const encoding of ['o200k_base', 'cl100k_base'] as const) {
+      for (const text of texts) {
+        const trimmed = text.trimEnd();
+        assert.equal(count(rawContents(trimmed), encoding), oracles.get(encoding)!.encode(trimmed, [], []).length);
+      }
+    }
+  });
+
+  it('is the oracle’s, on any text', () => {
+    const unit = fc.oneof(
+      fc.string({ unit: 'grapheme', maxLength: 3 }),
+      fc.constantFrom(' ', 'the', 'Ing', "'ll", '\n', '12', '中文', '=='),
+    );
+    const text = fc.array(unit, { maxLength: 30 }).map((parts) =>
+      parts
+        .join('')
+        .replace(/[\ufeff\u0085]/g, '')
+        .toWellFormed()
+        .trimEnd(),
+    );
+    fc.assert(
+      fc.property(text, (value) => {
+        for (const encoding of ['o200k_base', 'cl100k_base'] as const) {
+          assert.equal(count(rawContents(value), encoding), oracles.get(encoding)!.encode(value, [], []).length);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('takes what looks like a special token for text', () => {
+    for (const special of ['<|endoftext|>', '<|im_start|>system', '<|start|>assistant<|channel|>']) {
+      const expected = oracles.get('o200k_base')!.encode(special, [], []).length;
+      assert.equal(count(rawContents(special)), expected);
+      assert.equal(count(rawContents(special), 'o200k_harmony'), expected);
+      assert.ok(expected > 3);
+    }
+  });
+
+  it('does not depend on escapes or cuts', () => {
+    const text = 'naïve 中文 😀 "quoted" \\ tab\t it’s I’ll';
+    const escaped = Array.from(
+      { length: text.length },
+      (_, at) => `\\u${text.charCodeAt(at).toString(16).padStart(4, '0')}`,
+    ).join('');
+    const expected = count(rawContents(text));
+    fc.assert(
+      fc.property(cuts, (places) => {
+        assert.equal(count(pieces(rawContents(text), places)), expected);
+        assert.equal(count(pieces(Buffer.from(escaped), places)), expected);
+      }),
+    );
+  });
+
+  it('stops early at a limit, and has a factor', () => {
+    const raw = rawContents('one two three four five six seven '.repeat(10_000));
+    const limited = newSlicedCount([raw], { encoding: 'o200k_base' }, '', 1000);
+    assert.equal(limited.step(10_000), true);
+    assert.ok(limited.tokens > 1000 && limited.tokens < 2000);
+    const scaled = newSlicedCount([rawContents('one two three')], { encoding: 'o200k_base', factorPercent: 150 }, '');
+    while (!scaled.step(1000));
+    assert.equal(scaled.tokens, 5);
+  });
+
+  it('works in slices by the clock it is given', () => {
+    let now = 0;
+    const raw = rawContents('one two three four five six seven '.repeat(10_000));
+    const counting = newSlicedCount([raw], { encoding: 'o200k_base' }, '', undefined, () => now++);
+    let steps = 0;
+    while (!counting.step(2)) steps++;
+    assert.ok(steps > 50);
+    assert.equal(counting.tokens, count(raw));
+    assert.equal(counting.step(2), true);
+  });
+});
+
+describe('a body', () => {
+  it('is counted string by string', () => {
+    const shape = { object: { a: { items: { text: true } }, b: { text: true } } };
+    const texts = ['hel', 'lo', '', ' wor\n"ld"', '中文', 'x'.repeat(5000)];
+    const bytes = Buffer.from(JSON.stringify({ a: texts, b: 'and more', c: 'not this' }));
+    const expected = [...texts, 'and more'].reduce((sum, text) => sum + count(rawContents(text)), 0);
+    fc.assert(
+      fc.property(cuts, (places) => {
+        const body = pushAll(newScanner(shape), pieces(bytes, places));
+        assert.ok(!isFailure(body));
+        const counting = newBodyCount(body, { encoding: 'o200k_base' }, '');
+        while (!counting.step(1000));
+        assert.equal(counting.tokens, expected);
+      }),
+    );
+  });
+
+  it('without text has no tokens', () => {
+    const body = pushAll(newScanner({}), [Buffer.from('{}')]);
+    assert.ok(!isFailure(body));
+    const counting = newBodyCount(body, { encoding: 'Auto' }, 'gpt-4o');
+    assert.equal(counting.step(1), true);
+    assert.equal(counting.tokens, 0);
+  });
+});
+
+describe('text made to be slow', () => {
+  const random = (count: number, first: number, range: number): string => {
+    let state = 1;
+    return Array.from({ length: count }, () => {
+      state = (state * 48271) % 0x7fffffff;
+      return String.fromCharCode(first + (state % range));
+    }).join('');
+  };
+  const texts: Readonly<Record<string, (size: number) => string>> = {
+    letters: (size) => random(size, 97, 26),
+    chinese: (size) => random(size, 0x4e00, 20_000),
+    'one letter': (size) => 'a'.repeat(size * 5),
+    spaces: (size) => ' '.repeat(size * 2),
+    'spaces and newlines': (size) => `${' '.repeat(40)}\n`.repeat(size / 20),
+    emoji: (size) => '👩‍👩‍👧‍👦'.repeat(size / 10),
+    marks: (size) => 'e\u0301\u0302'.repeat(size / 3),
+    equals: (size) => '='.repeat(size),
+  };
+
+  for (const [name, make] of Object.entries(texts)) {
+    it(`${name}: takes time in proportion to its length, in short slices`, () => {
+      const [small, large] = [rawContents(make(25_000)), rawContents(make(200_000))];
+      /** The best of some runs: the machine may be busy with other things. */
+      const time = (raw: Uint8Array): { readonly ms: number; readonly slice: number } => {
+        let best = Number.POSITIVE_INFINITY;
+        const slices: number[] = [];
+        for (let run = 0; run < 3; run++) {
+          const began = performance.now();
+          const counting = newSlicedCount([raw], { encoding: 'o200k_base' }, '');
+          for (let done = false; !done; ) {
+            const from = performance.now();
+            done = counting.step(1);
+            slices.push(performance.now() - from);
+          }
+          best = Math.min(best, performance.now() - began);
+        }
+        slices.sort((one, other) => one - other);
+        return { ms: best, slice: slices[slices.length >> 1]! };
+      };
+      time(small);
+      const short = time(small);
+      const long = time(large);
+      // Eight times the text; quadratic would be 64 times the time.
+      assert.ok(long.ms < Math.max(20, short.ms * 24), `${short.ms} ms and ${long.ms} ms`);
+      // The machine may be slow; a slice that is not one is a hundred times as long.
+      assert.ok(long.slice < 4, `${long.slice} ms a slice`);
+    });
+  }
+});
