@@ -2,7 +2,7 @@
  * The one form that all wire adapters have. An adapter says which endpoints a schema has, what a request asks for, how it may be edited, what an answer
  * and its stream mean, and how refusals and early ends look in its dialect. Everything here is pure: bytes in, facts and bytes out.
  */
-import type { ModelFacts, Schema } from '../../contract/policy.ts';
+import type { Schema } from '../../contract/policy.ts';
 import type { Failure } from '../errors.ts';
 import type { ScannedBody } from '../stream/json.ts';
 import type { Shape } from '../stream/shape.ts';
@@ -165,16 +165,8 @@ export interface LimitHeaders {
   reset(atMs: number, nowMs: number): string;
 }
 
-export interface Adapter {
-  readonly schema: Schema;
-  readonly endpoints: readonly Endpoint[];
-}
-
 /** The splices that carry out `edits` on the scanned body of this endpoint, for a backend of this schema (names of members differ). */
 export type EditRequest = (body: ScannedBody, edits: RequestEdits, schema: Schema) => readonly Splice[];
 
 /** The models list in the dialect (`/v1/models`), or the one model that the path names (`/v1/models/{model}`). */
 export type ModelsBody = (models: readonly string[], path: string) => Uint8Array | Failure;
-
-/** Facts of the first entry that matches, exact or glob. */
-export type ModelLookup = (model: string) => ModelFacts | undefined;
