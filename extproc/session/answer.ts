@@ -61,6 +61,11 @@ export class Answer {
     this.#context = context;
   }
 
+  /** All of a compressed whole answer has come, and not all of it is read. */
+  get unpacking(): boolean {
+    return this.mode === 'whole' && this.#inflating && this.#upstreamEnded;
+  }
+
   get #readers() {
     return this.#context.metered!.readers;
   }

@@ -104,7 +104,7 @@ class Drive implements ExchangeHandler {
     this.#closed = true;
     this.#handle({ type: 'closed', clean });
     this.#stopCount?.();
-    this.#inflater?.close();
+    if (!this.#session.inflating) this.#inflater?.close();
   }
 
   /** Events that actions bring at once wait their turn: a session handles one at a time. */

@@ -60,6 +60,11 @@ export class Session {
     return (this.#answer?.blocked ?? false) || (this.#passthroughTarget !== undefined && this.#phase === 'reserving');
   }
 
+  /** The whole answer has gone on, compressed, and what it cost is still being unpacked: Envoy's end of the stream is not the end. */
+  get inflating(): boolean {
+    return !this.#finished && (this.#answer?.unpacking ?? false);
+  }
+
   /** After a fault of ours: what is held is charged in full. */
   get heldInFull(): Settle | undefined {
     if (this.#hold === undefined || this.#finished) return undefined;
@@ -118,10 +123,7 @@ export class Session {
         this.#answer?.extended(event.tokens, nowMs, out);
         return undefined;
       case 'first-token-timeout':
-        this.#answer?.fail(
-          failure('first_token_timeout', 'The provider sent no token in the time that the route allows.'),
-          out,
-        );
+        this.#firstTokenLate(nowMs, out);
         return undefined;
       case 'closed':
         this.#closed(nowMs, out);
@@ -331,8 +333,19 @@ export class Session {
     }
   }
 
+  #firstTokenLate(nowMs: number, out: Action[]): void {
+    const problem = failure('first_token_timeout', 'The provider sent no token in the time that the route allows.');
+    // Before the answer's headers Envoy still takes a whole answer of ours, and ends the upstream request.
+    if (this.#answer?.mode === 'unknown') this.#reply(problem, nowMs, out);
+    else this.#answer?.fail(problem, out);
+  }
+
   #refuse(problem: Failure, nowMs: number, out: Action[]): void {
     if (this.#phase === 'over' || this.#phase === 'forwarded') return;
+    this.#reply(problem, nowMs, out);
+  }
+
+  #reply(problem: Failure, nowMs: number, out: Action[]): void {
     this.#phase = 'over';
     this.#failure = problem;
     this.#replyStatus = problem.status;
@@ -341,7 +354,7 @@ export class Session {
   }
 
   #closed(nowMs: number, out: Action[]): void {
-    if (this.#finished) return;
+    if (this.#finished || this.inflating) return;
     if (this.#phase === 'reserving' || this.blocked) out.push({ type: 'cancel' });
     this.#clientLeft = true;
     this.#phase = 'over';
