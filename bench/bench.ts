@@ -26,8 +26,8 @@ export interface Stand {
 export async function withStand<T>(profileFolder: string | undefined, work: (stand: Stand) => Promise<T>): Promise<T> {
   buildLoad();
   const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-bench-'));
-  const started: { stop(): Promise<void> }[] = [];
-  const keep = <R extends { stop(): Promise<void> }>(running: R): R => {
+  const started: { stop(): Promise<void>; trouble?(): string }[] = [];
+  const keep = <R extends { stop(): Promise<void>; trouble?(): string }>(running: R): R => {
     started.push(running);
     return running;
   };
@@ -58,6 +58,9 @@ export async function withStand<T>(profileFolder: string | undefined, work: (sta
         }
       },
     });
+  } catch (error) {
+    for (const running of started) if (running.trouble !== undefined) console.error(running.trouble());
+    throw error;
   } finally {
     await Promise.all(started.map((running) => running.stop()));
     rmSync(folder, { recursive: true, force: true });

@@ -12,6 +12,8 @@ export interface Gateway {
   metrics(): Promise<string>;
   /** Lines since the last call. */
   accessLines(): readonly AccessLine[];
+  /** The end of its log, for when something went wrong. */
+  trouble(): string;
   stop(): Promise<void>;
 }
 
@@ -35,16 +37,20 @@ export async function startGateway({ folder, yaml, profileFolder }: GatewayOptio
   writeFileSync(file, yaml(port));
   // A file, so that nobody's reading of the lines takes part in what is measured.
   const descriptor = openSync(output, 'a');
-  const running = start(process.execPath, [path.join(repository, 'cli/main.ts'), 'run', file], {
-    cwd: repository,
-    env: {
-      ...process.env,
-      XDG_STATE_HOME: path.join(folder, 'state'),
-      TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
-      ...(profileFolder && { NODE_OPTIONS: `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${profileFolder}` }),
+  const running = start(
+    process.execPath,
+    [process.env['TALLYGATE_MAIN'] ?? path.join(repository, 'cli/main.ts'), 'run', file],
+    {
+      cwd: repository,
+      env: {
+        ...process.env,
+        XDG_STATE_HOME: path.join(folder, 'state'),
+        TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
+        ...(profileFolder && { NODE_OPTIONS: `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${profileFolder}` }),
+      },
+      stdio: ['ignore', descriptor, descriptor],
     },
-    stdio: ['ignore', descriptor, descriptor],
-  });
+  );
   closeSync(descriptor);
   const metricsUrl = `http://127.0.0.1:${metricsPort}`;
   try {
@@ -52,10 +58,14 @@ export async function startGateway({ folder, yaml, profileFolder }: GatewayOptio
       if (running.child.exitCode !== null) throw new Error(`the gateway has ended`);
       return answers(`${metricsUrl}/readyz`);
     });
+    return opened(running, port, metricsUrl, output);
   } catch (error) {
     await running.stop();
     throw new Error(`${error instanceof Error ? error.message : error}\n${tail(output)}`, { cause: error });
   }
+}
+
+function opened(running: Running, port: number, metricsUrl: string, output: string): Gateway {
   return {
     port,
     envoyPid: member(running, /(^|\/)envoy\s/),
@@ -66,12 +76,17 @@ export async function startGateway({ folder, yaml, profileFolder }: GatewayOptio
       truncateSync(output);
       return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as AccessLine);
     },
+    trouble: () => tail(output),
     stop: () => running.stop(),
   };
 }
 
 function tail(file: string): string {
-  return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(-20).join('\n') : '';
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
+  return lines
+    .filter((line) => !line.includes('"requestId"'))
+    .slice(-20)
+    .join('\n');
 }
 
 function member(running: Running, command: RegExp): number {

@@ -76,8 +76,8 @@ export async function readLoop(metrics: () => Promise<string>): Promise<LoopRead
   const read = (name: string, statistic: string) =>
     (samples.find((one) => one.name === name && one.labels['statistic'] === statistic)?.value ?? Number.NaN) * 1000;
   return {
-    delayMaxMs: read('nodejs_eventloop_delay_seconds', 'max'),
-    delayP99Ms: read('nodejs_eventloop_delay_seconds', 'p99'),
-    gcMaxMs: read('nodejs_gc_pause_seconds', 'max'),
+    delayMaxMs: read('nodejs_eventloop_delay', 'max'),
+    delayP99Ms: read('nodejs_eventloop_delay', 'p99'),
+    gcMaxMs: read('nodejs_gc_pause', 'max'),
   };
 }

@@ -3,15 +3,19 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const LINES = 45;
+const LINES = 60;
+const FILES = 25;
 
 interface CpuProfile {
-  readonly nodes: readonly {
-    readonly id: number;
-    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
-  }[];
+  readonly nodes: readonly ProfileNode[];
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
+}
+
+interface ProfileNode {
+  readonly id: number;
+  readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
+  readonly children?: readonly number[];
 }
 
 /** Text for each profile in the folder, without time in which nothing ran. */
@@ -21,7 +25,8 @@ export function profileReport(folder: string): string {
 }
 
 export function topOf(profile: CpuProfile): string {
-  const frames = new Map(profile.nodes.map(({ id, callFrame }) => [id, frame(callFrame)]));
+  const parents = new Map(profile.nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node])));
+  const frames = new Map(profile.nodes.map((node) => [node.id, frame(node, parents)]));
   const selfUs = new Map<string, number>();
   let totalUs = 0;
   profile.samples.forEach((id, index) => {
@@ -31,14 +36,27 @@ export function topOf(profile: CpuProfile): string {
     totalUs += us;
     selfUs.set(name, (selfUs.get(name) ?? 0) + us);
   });
-  const top = [...selfUs].toSorted(([, one], [, other]) => other - one).slice(0, LINES);
-  const lines = top.map(([name, us]) => `${((us / totalUs) * 100).toFixed(1).padStart(5)}%  ${name}`);
-  return `${(totalUs / 1e6).toFixed(2)} s busy\n${lines.join('\n')}\n`;
+  const byFile = new Map<string, number>();
+  for (const [name, us] of selfUs) {
+    const file = / {2}(\S+):\d+$/.exec(name)?.[1] ?? name;
+    byFile.set(file, (byFile.get(file) ?? 0) + us);
+  }
+  const list = (of: ReadonlyMap<string, number>, count: number) =>
+    [...of]
+      .toSorted(([, one], [, other]) => other - one)
+      .slice(0, count)
+      .map(([name, us]) => `${((us / totalUs) * 100).toFixed(1).padStart(5)}%  ${name}`)
+      .join('\n');
+  return `${(totalUs / 1e6).toFixed(2)} s busy\n${list(byFile, FILES)}\n\n${list(selfUs, LINES)}\n`;
 }
 
-function frame({ functionName, url, lineNumber }: CpuProfile['nodes'][number]['callFrame']): string {
-  const name = functionName === '' ? '(anonymous)' : functionName;
-  if (url === '') return name;
-  const file = url.startsWith('file:') ? path.relative(process.cwd(), fileURLToPath(url)) : url;
-  return `${name}  ${file}:${lineNumber + 1}`;
+/** Node's own functions say nothing by themselves: they come with the first caller that has a file of the project. */
+function frame(node: ProfileNode, parents: ReadonlyMap<number, ProfileNode>): string {
+  let caller: ProfileNode | undefined = node;
+  while (caller !== undefined && !caller.callFrame.url.startsWith('file:')) caller = parents.get(caller.id);
+  const name = node.callFrame.functionName === '' ? '(anonymous)' : node.callFrame.functionName;
+  if (caller === undefined) return name;
+  const { functionName, url, lineNumber } = caller.callFrame;
+  const place = `${path.relative(process.cwd(), fileURLToPath(url))}:${lineNumber + 1}`;
+  return caller === node ? `${name}  ${place}` : `${name} of ${functionName}  ${place}`;
 }
