@@ -96,9 +96,9 @@ const UNREADABLE = 'mistral-tool-call';
 
 /** All of the first and last events, and some between. */
 function places(events: number): number[] {
-  const step = Math.max(1, Math.floor(events / 8));
+  const step = Math.max(1, Math.floor(events / 5));
   return Array.from({ length: events + 1 }, (_, place) => place).filter(
-    (place) => place < 9 || place > events - 5 || place % step === 0,
+    (place) => place < 8 || place > events - 4 || place % step === 0,
   );
 }
 
