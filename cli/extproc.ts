@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import type { GatewayPolicy } from '../contract/policy.ts';
 import { type Extproc, startExtproc } from '../extproc/main.ts';
 import { newRecorder, type Recorder } from '../extproc/telemetry/recorder.ts';
+import { loadEncodings } from '../extproc/tokens/encodings.ts';
 import { type Address, parseAddress } from '../runtime/environment.ts';
 import { watchPaths } from '../runtime/files.ts';
 import { startHealthServer } from '../runtime/health.ts';
@@ -22,6 +23,7 @@ Runs Envoy's ext_proc service alone. It follows the policy file, as tallygate ch
   --socket PATH        listen on a Unix socket
   --listen HOST:PORT   listen on TCP; only Envoy may reach it
   --journal FILE       keep holds and charges there, so that a restart loses none
+  --spare              get ready, and begin when a line comes on stdin
   --metrics ADDRESS    HOST:PORT or unix:PATH for /metrics, /healthz and /readyz (TALLYGATE_METRICS_ADDRESS)
 `;
 
@@ -31,6 +33,7 @@ const options = {
   listen: { type: 'string' },
   journal: { type: 'string' },
   metrics: { type: 'string' },
+  spare: { type: 'boolean', default: false },
 } as const;
 
 const ACCESS_LINES_MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024;
@@ -47,6 +50,7 @@ export const extproc: Verb = async ({ args, settings }) => {
   if (metricsAddress === undefined) return wrongUse('extproc', '--metrics must be HOST:PORT or unix:PATH', usage);
 
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'extproc' } });
+  if (parsed.values.spare && !(await toldToBegin(socket ?? listenText ?? ''))) return 0;
   const { signal } = abortOnSignals(() => process.exit(1));
   const output = openOutput(1, ACCESS_LINES_MAX_UNWRITTEN_BYTES);
   const lines = settings.TALLYGATE_ACCESS_LOG === 'on' ? createLineWriter(output) : undefined;
@@ -88,6 +92,19 @@ export const extproc: Verb = async ({ args, settings }) => {
   await log.flush();
   process.exit(clean ? 0 : 1);
 };
+
+/** All that takes long and changes nothing outside is done before. False: whoever had it in reserve has ended. */
+async function toldToBegin(socket: string): Promise<boolean> {
+  // Who looks at the processes, and who ends those that an earlier run left, goes by the command line.
+  process.title = `tallygate in reserve for ${socket}`;
+  await loadEncodings();
+  const told = await new Promise<boolean>((resolve) => {
+    process.stdin.once('data', () => resolve(true)).once('close', () => resolve(false));
+  });
+  process.stdin.destroy();
+  process.title = [process.execPath, ...process.argv.slice(1)].join(' ');
+  return told;
+}
 
 type Listen = Parameters<typeof startExtproc>[0]['listen'];
 
@@ -136,7 +153,7 @@ async function startTelemetry(recorder: Recorder, otlp: boolean): Promise<OpenTe
     import('../runtime/open-telemetry.ts'),
     import('../runtime/loop-delay.ts'),
   ]);
-  const telemetry = startOpenTelemetry({ serviceName: 'tallygate', otlp, tables: [recorder.table] });
+  const telemetry = await startOpenTelemetry({ serviceName: 'tallygate', otlp, tables: [recorder.table] });
   observeProcess(telemetry.meterProvider.getMeter('tallygate'), watchLoopDelay());
   return telemetry;
 }

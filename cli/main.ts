@@ -1,16 +1,19 @@
 /** The program `tallygate`: finds the verb and runs it. What a person must put right is one line without a stack, and exit code 1; wrong use is 2. */
-import { check } from './check.ts';
 import { readSettings } from './environment.ts';
-import { extproc } from './extproc.ts';
-import { run } from './run.ts';
 import { isOperatorError, type Verb } from './verb.ts';
-import { version } from './version.ts';
 
-const verbs: Readonly<Record<string, { readonly short: string; readonly run: Verb }>> = {
-  run: { short: 'run the gateway on this machine', run },
-  check: { short: 'check resources, and show what they make', run: ({ args }) => check(args, process) },
-  extproc: { short: 'run the ext_proc service alone', run: extproc },
-  version: { short: 'print the version', run: version },
+/** Loaded when they are called: each process has only what it needs. */
+const verbs: Readonly<Record<string, { readonly short: string; readonly load: () => Promise<Verb> }>> = {
+  run: { short: 'run the gateway on this machine', load: async () => (await import('./run.ts')).run },
+  check: {
+    short: 'check resources, and show what they make',
+    load: async () => {
+      const { check } = await import('./check.ts');
+      return ({ args }) => check(args, process);
+    },
+  },
+  extproc: { short: 'run the ext_proc service alone', load: async () => (await import('./extproc.ts')).extproc },
+  version: { short: 'print the version', load: async () => (await import('./version.ts')).version },
 };
 
 const usage = `Tallygate counts every token of AI traffic, and the spending stops where the budget ends.
@@ -43,7 +46,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     for (const problem of problems) process.stderr.write(`tallygate: ${problem}\n`);
     return 2;
   }
-  return verb.run({ args, settings });
+  return (await verb.load())({ args, settings });
 }
 
 try {

@@ -10,7 +10,7 @@ test('metrics of the process come out as Prometheus text, and a held event loop 
   const cells = Array.from({ length: 100 }, (_, i) => size.cell({ i: `n${i}` }));
   for (const value of [10, 11, 1000]) cells[99]!.record(value);
   table.gauge({ name: 'now', unit: '', description: 'Now' }, () => [{ attributes: { a: '"' }, value: 7 }]);
-  const telemetry = startOpenTelemetry({ serviceName: 'test', otlp: false, tables: [table] });
+  const telemetry = await startOpenTelemetry({ serviceName: 'test', otlp: false, tables: [table] });
   const meter = telemetry.meterProvider.getMeter('test');
   const loopDelay = watchLoopDelay();
   observeProcess(meter, loopDelay);

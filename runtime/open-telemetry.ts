@@ -1,10 +1,7 @@
 /** Starts OpenTelemetry for a process: metrics for Prometheus always, OTLP where an endpoint is named by the standard variables. */
-import type { MeterProvider } from '@opentelemetry/api';
-import { metrics } from '@opentelemetry/api';
-import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-proto';
+import { type MeterProvider as Meters, metrics } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
-import { PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
-import { NodeSDK } from '@opentelemetry/sdk-node';
+import { MeterProvider, type MetricProducer, type MetricReader } from '@opentelemetry/sdk-metrics';
 import { metricProducer } from './metric-producer.ts';
 import type { MetricTable } from './metric-table.ts';
 import { prometheusText } from './prometheus-text.ts';
@@ -18,29 +15,18 @@ export interface OpenTelemetryOptions {
 }
 
 export interface OpenTelemetry {
-  readonly meterProvider: MeterProvider;
+  readonly meterProvider: Meters;
   /** All metrics in Prometheus' text format. */
   prometheusText(): Promise<string>;
   shutdown(): Promise<void>;
 }
 
 /** The global meter provider is set from here on: instruments made before stay without effect. Once a process. */
-export function startOpenTelemetry({ serviceName, otlp, tables }: OpenTelemetryOptions): OpenTelemetry {
+export async function startOpenTelemetry({ serviceName, otlp, tables }: OpenTelemetryOptions): Promise<OpenTelemetry> {
   const metricProducers = tables.map((table) => metricProducer(table, serviceName, Date.now));
   const reader = new PrometheusExporter({ preventServerStart: true, metricProducers });
   const serializer = new PrometheusSerializer(undefined, false, undefined, true, true);
-  const sdk = new NodeSDK({
-    serviceName,
-    autoDetectResources: otlp,
-    metricReaders: otlp
-      ? [reader, new PeriodicExportingMetricReader({ exporter: new OTLPMetricExporter(), metricProducers })]
-      : [reader],
-    // Given as empty, the SDK does not start exporters of its own; not given, it reads the standard variables.
-    ...(otlp ? {} : { spanProcessors: [] }),
-    logRecordProcessors: [],
-    instrumentations: [],
-  });
-  sdk.start();
+  const sdk = otlp ? await withOtlp(serviceName, reader, metricProducers) : prometheusOnly(reader);
   return {
     meterProvider: metrics.getMeterProvider(),
     async prometheusText() {
@@ -49,4 +35,32 @@ export function startOpenTelemetry({ serviceName, otlp, tables }: OpenTelemetryO
     },
     shutdown: () => sdk.shutdown(),
   };
+}
+
+interface Sdk {
+  shutdown(): Promise<void>;
+}
+
+function prometheusOnly(reader: MetricReader): Sdk {
+  const provider = new MeterProvider({ readers: [reader] });
+  metrics.setGlobalMeterProvider(provider);
+  return provider;
+}
+
+/** Loaded only here: the whole SDK takes 15 MB more. Traces go by the standard variables too. */
+async function withOtlp(serviceName: string, reader: MetricReader, metricProducers: MetricProducer[]): Promise<Sdk> {
+  const [{ NodeSDK }, { OTLPMetricExporter }, { PeriodicExportingMetricReader }] = await Promise.all([
+    import('@opentelemetry/sdk-node'),
+    import('@opentelemetry/exporter-metrics-otlp-proto'),
+    import('@opentelemetry/sdk-metrics'),
+  ]);
+  const otlpReader = new PeriodicExportingMetricReader({ exporter: new OTLPMetricExporter(), metricProducers });
+  const sdk = new NodeSDK({
+    serviceName,
+    metricReaders: [reader, otlpReader],
+    logRecordProcessors: [],
+    instrumentations: [],
+  });
+  sdk.start();
+  return sdk;
 }

@@ -67,6 +67,7 @@ export function newProcesses(options: ProcessOptions): Processes {
       // Compiled code is kept, so that a new processor is there in a moment.
       environment: { ...chosen(options.environment, EXTPROC_VARIABLES), NODE_COMPILE_CACHE: cacheFolder },
       pidPath: state.pidPath('extproc'),
+      spare: { args: ['--spare'], pidPath: state.pidPath('extproc-spare') },
       log,
     }),
   };
@@ -74,9 +75,9 @@ export function newProcesses(options: ProcessOptions): Processes {
 
 /** Ends what an earlier run, killed without a chance, may have left. */
 export async function endLeftovers(state: State, log: Log): Promise<void> {
-  for (const name of ['envoy', 'extproc']) {
+  for (const name of ['envoy', 'extproc', 'extproc-spare']) {
     if (await endStale(state.pidPath(name), state.folder))
-      log.warn({ process: name }, 'ended what an earlier run left behind');
+      log.warn({ child: name }, 'ended what an earlier run left behind');
   }
 }
 

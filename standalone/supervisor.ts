@@ -14,8 +14,8 @@ export interface ChildOptions {
   readonly log: Log;
   /** Each line of its stderr; absent: its stderr is ours. Its stdout is ours, always. */
   readonly onLine?: (line: string) => void;
-  /** Called for each time that it ended unasked. */
-  readonly onDeath?: () => void;
+  /** A second one waits in reserve, so that the place is empty for milliseconds only. It must begin when a line comes on its stdin, not before. */
+  readonly spare?: { readonly args: readonly string[]; readonly pidPath: string };
 }
 
 export interface Child {
@@ -30,52 +30,66 @@ export interface Child {
 /** The first death is answered at once; a child that dies again and again is given more time, so that it does not eat the machine. */
 const RESTART_DELAYS_MS = [0, 100, 200, 500, 1000, 2000, 5000] as const;
 const HEALTHY_AFTER_MS = 10_000;
+/** A new one in reserve must not take the processor from the one that has just begun. */
+const SPARE_DELAY_MS = 1500;
 
 export function supervise(options: ChildOptions): Child {
-  const { name, command, args, environment, pidPath, log, onLine, onDeath } = options;
-  let child: ChildProcess | undefined;
+  const { name, pidPath, log, spare } = options;
+  let active: ChildProcess | undefined;
+  let reserve: ChildProcess | undefined;
   let stopping = false;
   let restarts = 0;
   let deathsInARow = 0;
   let timer: NodeJS.Timeout | undefined;
+  let spareTimer: NodeJS.Timeout | undefined;
 
   const start = () => {
     const startedAtMs = performance.now();
-    const started = spawn(command, args, {
-      stdio: ['ignore', 'inherit', onLine ? 'pipe' : 'inherit'],
-      detached: true,
-      env: environment,
-    });
-    child = started;
-    const release = started.pid === undefined ? () => {} : leash(started.pid);
-    if (started.pid !== undefined) writeFileSync(pidPath, String(started.pid), { mode: 0o600 });
-    if (onLine && started.stderr) createInterface({ input: started.stderr }).on('line', onLine);
-    let ended = false;
-    const end = (reason: object) => {
-      if (ended) return;
-      ended = true;
-      release();
-      child = undefined;
+    const child = reserve ?? launch(options, []);
+    reserve = undefined;
+    active = child;
+    child.stdin?.write('begin\n');
+    if (child.pid !== undefined) writeFileSync(pidPath, String(child.pid), { mode: 0o600 });
+    if (spare) {
+      rmSync(spare.pidPath, { force: true });
+      keepSpare();
+    }
+    onEnd(child, (reason) => {
+      active = undefined;
       rmSync(pidPath, { force: true });
       if (stopping) return;
-      deathsInARow = performance.now() - startedAtMs > HEALTHY_AFTER_MS ? 0 : deathsInARow;
-      const delayMs = RESTART_DELAYS_MS[Math.min(deathsInARow, RESTART_DELAYS_MS.length - 1)]!;
+      if (performance.now() - startedAtMs > HEALTHY_AFTER_MS) deathsInARow = 0;
+      const delayMs = reserve ? 0 : RESTART_DELAYS_MS[Math.min(deathsInARow, RESTART_DELAYS_MS.length - 1)]!;
       deathsInARow++;
       restarts++;
       log.error(
         { process: name, ...reason, restartInMs: delayMs },
         'a process ended unexpectedly and is started again',
       );
-      onDeath?.();
-      timer = setTimeout(start, delayMs);
-    };
-    started.once('exit', (code, signal) => end({ code, signal }));
-    started.once('error', (error) => end({ error: String(error) }));
+      if (delayMs === 0) start();
+      else timer = setTimeout(start, delayMs);
+    });
+  };
+
+  const keepSpare = () => {
+    if (spare === undefined) return;
+    clearTimeout(spareTimer);
+    spareTimer = setTimeout(() => {
+      const child = launch(options, spare.args);
+      reserve = child;
+      if (child.pid !== undefined) writeFileSync(spare.pidPath, String(child.pid), { mode: 0o600 });
+      onEnd(child, () => {
+        if (reserve !== child) return;
+        reserve = undefined;
+        rmSync(spare.pidPath, { force: true });
+        if (!stopping) keepSpare();
+      });
+    }, SPARE_DELAY_MS);
   };
 
   return {
     get pid() {
-      return child?.pid;
+      return active?.pid;
     },
     get restarts() {
       return restarts;
@@ -84,7 +98,9 @@ export function supervise(options: ChildOptions): Child {
     stop(deadlineMs) {
       stopping = true;
       clearTimeout(timer);
-      const running = child;
+      clearTimeout(spareTimer);
+      reserve?.kill('SIGKILL');
+      const running = active;
       if (running === undefined) return Promise.resolve();
       return new Promise((resolve) => {
         const kill = setTimeout(() => running.kill('SIGKILL'), deadlineMs);
@@ -96,4 +112,29 @@ export function supervise(options: ChildOptions): Child {
       });
     },
   };
+}
+
+function launch({ command, args, environment, onLine, spare }: ChildOptions, more: readonly string[]): ChildProcess {
+  const child = spawn(command, [...args, ...more], {
+    stdio: [spare ? 'pipe' : 'ignore', 'inherit', onLine ? 'pipe' : 'inherit'],
+    // Out of the terminal's process group: Ctrl-C is for us, and we end the others in order.
+    detached: true,
+    env: environment,
+  });
+  child.stdin?.on('error', () => {});
+  if (onLine && child.stderr) createInterface({ input: child.stderr }).on('line', onLine);
+  const release = child.pid === undefined ? () => {} : leash(child.pid);
+  child.once('exit', release);
+  return child;
+}
+
+function onEnd(child: ChildProcess, ended: (reason: object) => void): void {
+  let once = false;
+  const end = (reason: object) => {
+    if (once) return;
+    once = true;
+    ended(reason);
+  };
+  child.once('exit', (code, signal) => end({ code, signal }));
+  child.once('error', (error) => end({ error: String(error) }));
 }
