@@ -1,8 +1,8 @@
 /** Entries: for each door and host name the union of all routes there, in order of precedence. */
 import type { Attachment } from './attach.ts';
 import type { Door } from './doors.ts';
-import { holdingTargets, type LinkedPolicy } from './quotas.ts';
-import { byAge, compare, type Report, subject } from './report.ts';
+import { holdingTargets, type LinkedPolicy, type PolicyTarget } from './quotas.ts';
+import { byAge, compare, fullName, type Report, subject } from './report.ts';
 import type { LinkedPassthrough, LinkedRoute, LinkedRule, LinkedTarget } from './routes.ts';
 
 export interface LinkedEntry {
@@ -42,6 +42,7 @@ export function entriesOf(
   policies: readonly LinkedPolicy[],
   report: Report,
 ): readonly LinkedEntry[] {
+  const index = indexed(policies);
   const entries = doors.flatMap((door) => {
     const routesByHostname = new Map<string, Set<LinkedRoute>>();
     for (const { route, places } of attachments) {
@@ -53,19 +54,14 @@ export function entriesOf(
     }
     return [...routesByHostname]
       .toSorted(([left], [right]) => compare(left, right))
-      .map(([hostname, routes]) => entry(door, hostname, [...routes], policies));
+      .map(([hostname, routes]) => entry(door, hostname, [...routes], index));
   });
   reportConflicts(entries, report);
   reportIdlePolicies(entries, policies, report);
   return entries;
 }
 
-function entry(
-  door: Door,
-  hostname: string,
-  routes: readonly LinkedRoute[],
-  policies: readonly LinkedPolicy[],
-): LinkedEntry {
+function entry(door: Door, hostname: string, routes: readonly LinkedRoute[], policies: PolicyIndex): LinkedEntry {
   const conflicts: Conflict[] = [];
   const ordered = routes.toSorted((left, right) => byAge(left.route, right.route));
   const rules = rulesOf(door, ordered, policies, conflicts);
@@ -98,7 +94,7 @@ interface Piece {
 function rulesOf(
   door: Door,
   routes: readonly LinkedRoute[],
-  policies: readonly LinkedPolicy[],
+  policies: PolicyIndex,
   conflicts: Conflict[],
 ): readonly EntryRule[] {
   const owners = new Map<string, { readonly route: string; readonly rule: string }>();
@@ -139,7 +135,7 @@ function rulesOf(
 function passthroughOf(
   door: Door,
   routes: readonly LinkedRoute[],
-  policies: readonly LinkedPolicy[],
+  policies: PolicyIndex,
   conflicts: Conflict[],
 ): readonly EntryPassthrough[] {
   const owners = new Map<string, string>();
@@ -167,19 +163,38 @@ function pathRank(path: string): number {
   return path.endsWith('*') ? path.length : path.length + 1_000;
 }
 
+/** By `KIND NAMESPACE/NAME` of a target: a rule asks only the policies that name its Gateway or route. */
+type PolicyIndex = ReadonlyMap<string, readonly LinkedPolicy[]>;
+
+function indexed(policies: readonly LinkedPolicy[]): PolicyIndex {
+  const index = new Map<string, Set<LinkedPolicy>>();
+  for (const policy of policies) {
+    for (const { kind, name } of policy.targets) {
+      const key = `${kind} ${name}`;
+      index.set(key, (index.get(key) ?? new Set()).add(policy));
+    }
+  }
+  return new Map([...index].map(([key, own]) => [key, [...own]]));
+}
+
+/** From the Gateway down to the rule, then by name. */
 function holding(
-  policies: readonly LinkedPolicy[],
+  policies: PolicyIndex,
   door: Door,
   route: LinkedRoute,
   rule: string | undefined,
 ): readonly LinkedPolicy[] {
-  return policies
+  const named = new Set([
+    ...(policies.get(`Gateway ${fullName(door.gateway)}`) ?? []),
+    ...(policies.get(`AIGatewayRoute ${route.name}`) ?? []),
+  ]);
+  return [...named]
     .flatMap((policy) => {
       const targets = holdingTargets(policy, door, route.name, rule);
       const depths = targets.map(({ kind, section }) => (kind === 'Gateway' ? 0 : 2) + (section === undefined ? 0 : 1));
       return targets.length === 0 ? [] : [{ policy, depth: Math.min(...depths) }];
     })
-    .toSorted((left, right) => left.depth - right.depth)
+    .toSorted((left, right) => left.depth - right.depth || compare(left.policy.name, right.policy.name))
     .map(({ policy }) => policy);
 }
 
@@ -199,20 +214,24 @@ function reportConflicts(entries: readonly LinkedEntry[], report: Report): void 
 }
 
 function reportIdlePolicies(entries: readonly LinkedEntry[], policies: readonly LinkedPolicy[], report: Report): void {
+  const busy = new Set<PolicyTarget>();
+  for (const { door, rules, passthrough } of entries) {
+    const served = [
+      ...rules.map((each) => ({ ...each, name: each.rule.rule.name })),
+      ...passthrough.map((each) => ({ ...each, name: undefined })),
+    ];
+    for (const { route, name, policies: held } of served) {
+      for (const policy of held) for (const target of holdingTargets(policy, door, route.name, name)) busy.add(target);
+    }
+  }
   for (const policy of policies) {
     for (const target of policy.targets) {
-      if (!target.exists) continue;
-      const limits = entries.some(({ door, rules, passthrough }) =>
-        [
-          ...rules.map(({ route, rule }) => ({ route, rule: rule.rule.name })),
-          ...passthrough.map(({ route }) => ({ route, rule: undefined })),
-        ].some(({ route, rule }) => holdingTargets(policy, door, route.name, rule).includes(target)),
-      );
-      if (limits) continue;
+      if (!target.exists || busy.has(target)) continue;
+      const section = target.section === undefined ? '' : `, ${target.section},`;
       report.warning(subject('AIQuotaPolicy', policy.policy), {
         reason: 'NothingToLimit',
         path: `spec.targetRefs[${target.index}]`,
-        message: `no rule of ${target.kind} ${target.name}${target.section === undefined ? '' : `, ${target.section},`} is served, so nothing is limited`,
+        message: `no rule of ${target.kind} ${target.name}${section} is served, so nothing is limited`,
         fix: 'see the problems of the route, or remove the target',
       });
     }
