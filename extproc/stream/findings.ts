@@ -1,6 +1,7 @@
 import { MAX_FOUND, MAX_FOUND_PER_PATH, MAX_TEXT_SPANS, MAX_VALUE_BYTES } from './bounds.ts';
 import type { CompiledShape, ShapeNode } from './compiled-shape.ts';
 import type { Found, Kind, ScannedBody, ScannerOptions } from './json.ts';
+import { KeptBytes } from './kept-bytes.ts';
 import { unescapedText } from './unescape.ts';
 
 const KINDS: readonly Kind[] = ['string', 'number', 'boolean', 'null', 'object', 'array'];
@@ -14,17 +15,17 @@ export class Findings implements ScannedBody {
   insertAt = 0;
   empty = true;
   textBytes = 0;
-  /** The pieces of a request. */
-  readonly bytes: Uint8Array[] = [];
+  /** The bytes of a request. */
+  readonly kept = new KeptBytes();
   /** The buffer of an event. */
   buffer: Uint8Array | undefined;
 
   readonly #shape: CompiledShape;
   readonly #purpose: NonNullable<ScannerOptions['purpose']>;
   readonly #found: (Place[] | undefined)[];
-  readonly #counts: Uint32Array;
+  readonly #counts: number[];
   /** The document for which a path was last touched: a reset need not clear them all. */
-  readonly #touched: Float64Array;
+  readonly #touched: number[];
   #generation = 1;
   #total = 0;
   #spans = new Uint32Array(16);
@@ -34,16 +35,16 @@ export class Findings implements ScannedBody {
   constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
     this.#shape = shape;
     this.#purpose = purpose;
-    this.#found = shape.pathBySlot.map(() => undefined);
-    this.#counts = new Uint32Array(shape.pathBySlot.length * KINDS.length);
-    this.#touched = new Float64Array(shape.pathBySlot.length);
+    this.#found = new Array<Place[] | undefined>(shape.pathBySlot.length).fill(undefined);
+    this.#counts = new Array<number>(shape.pathBySlot.length * KINDS.length).fill(0);
+    this.#touched = new Array<number>(shape.pathBySlot.length).fill(0);
   }
 
   reset(): void {
     this.insertAt = 0;
     this.empty = true;
     this.textBytes = 0;
-    this.bytes.length = 0;
+    this.kept.clear();
     this.buffer = undefined;
     this.#generation++;
     this.#total = 0;
@@ -69,6 +70,10 @@ export class Findings implements ScannedBody {
     let count = 0;
     for (let at = first; at < first + KINDS.length; at++) count += this.#counts[at]!;
     return count;
+  }
+
+  get bytes(): readonly Uint8Array[] {
+    return this.kept.pieces;
   }
 
   get textSpanPairs(): Uint32Array {
@@ -130,19 +135,7 @@ export class Findings implements ScannedBody {
   /** The bytes [start, end) of the document, where they are still there. */
   slice(start: number, end: number): Uint8Array | undefined {
     if (this.buffer !== undefined) return this.buffer.subarray(start, end);
-    let base = 0;
-    let slice: Uint8Array | undefined;
-    for (const piece of this.bytes) {
-      const from = Math.max(start - base, 0);
-      const to = Math.min(end - base, piece.length);
-      if (from < to) {
-        const part = piece.subarray(from, to);
-        slice = slice === undefined ? part : Buffer.concat([slice, part]);
-      }
-      base += piece.length;
-      if (base >= end) break;
-    }
-    return slice;
+    return this.kept.slice(start, end);
   }
 }
 

@@ -117,6 +117,22 @@ describe('what a request holds', () => {
     fc.assert(fc.property(cuts, (places) => check(pieces(bytes, places))));
   });
 
+  it('keeps few pieces of a body that comes in many, and large ones as they are', () => {
+    const large = Buffer.alloc(5000, ' ');
+    const parts = [
+      large,
+      ...everyByte(Buffer.from(`{"model":"${'m'.repeat(1000)}","x":"${'y'.repeat(200_000)}"`)),
+      large,
+      Buffer.from('}'),
+    ];
+    const body = pushAll(newScanner(chat), parts);
+    assert.ok(!isFailure(body));
+    assert.ok(body.bytes.length < 12, `${body.bytes.length} pieces`);
+    assert.equal(body.bytes[0], large);
+    assert.deepEqual(Buffer.concat(body.bytes), Buffer.concat(parts));
+    assert.equal(body.one('model')?.value, 'm'.repeat(1000));
+  });
+
   it('tells where members can be put in', () => {
     assert.deepEqual([scanned(chat, ' {"a":1}').insertAt, scanned(chat, ' {"a":1}').empty], [2, false]);
     assert.deepEqual([scanned(chat, '{ } ').insertAt, scanned(chat, '{ } ').empty], [1, true]);

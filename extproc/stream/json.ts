@@ -43,6 +43,7 @@ export interface ScannedBody extends FoundByPath {
   readonly textSpans: readonly (readonly [start: number, end: number])[];
   /** The same as they are stored: start, end, start, end, … */
   readonly textSpanPairs: Uint32Array;
+  /** The document in pieces, not always as they came: small ones are joined. */
   readonly bytes: readonly Uint8Array[];
 }
 

@@ -68,7 +68,7 @@ export class Scan implements JsonScanner {
   push(bytes: Uint8Array, sink?: TextSink): Failure | undefined {
     if (this.#failed !== undefined || bytes.length === 0) return this.#failed;
     const meaning = this.#meaning;
-    if (this.#purpose === 'request') meaning.findings.bytes.push(bytes);
+    if (this.#purpose === 'request') meaning.findings.kept.add(bytes);
     meaning.sink = sink;
     this.#failed = this.#take(bytes, 0, bytes.length);
     meaning.sink = undefined;

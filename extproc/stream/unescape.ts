@@ -72,7 +72,9 @@ export function decodeSpans(pieces: readonly Uint8Array[], pairs: Uint32Array): 
 
 /** The text of one raw string. */
 export function unescapedText(raw: Uint8Array, start: number, end: number): string {
-  if (raw.subarray(start, end).indexOf(0x5c) === -1) return text(raw, start, end);
+  let at = start;
+  while (at < end && raw[at] !== 0x5c) at++;
+  if (at === end) return text(raw, start, end);
   const target = new Uint8Array(end - start);
   return text(target, 0, unescapeInto(target, 0, raw, start, end));
 }

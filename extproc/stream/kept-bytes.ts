@@ -1,0 +1,63 @@
+/** Smaller pieces are copied together: a client may send a megabyte byte by byte, and each piece costs an object and keeps its buffer alive. */
+const SMALL_PIECE_BYTES = 4 * 1024;
+
+const LARGEST_BLOCK_BYTES = 64 * 1024;
+
+/** The bytes of a document in the order in which they came, in few pieces. */
+export class KeptBytes {
+  readonly pieces: Uint8Array[] = [];
+  /** Where each piece ends in the document. */
+  readonly #ends: number[] = [];
+  /** What the last piece is the beginning of, if it is a block of ours. */
+  #block: Uint8Array | undefined;
+  #used = 0;
+
+  add(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    const total = (this.#ends.at(-1) ?? 0) + bytes.length;
+    if (bytes.length >= SMALL_PIECE_BYTES || total === bytes.length) {
+      this.pieces.push(bytes);
+      this.#ends.push(total);
+      this.#block = undefined;
+      return;
+    }
+    let block = this.#block;
+    if (block === undefined || this.#used + bytes.length > block.length) {
+      block = new Uint8Array(Math.min(LARGEST_BLOCK_BYTES, Math.max(SMALL_PIECE_BYTES, total)));
+      this.#block = block;
+      this.#used = 0;
+      this.pieces.push(block);
+      this.#ends.push(total);
+    }
+    block.set(bytes, this.#used);
+    this.#used += bytes.length;
+    this.pieces[this.pieces.length - 1] = block.subarray(0, this.#used);
+    this.#ends[this.#ends.length - 1] = total;
+  }
+
+  clear(): void {
+    this.pieces.length = 0;
+    this.#ends.length = 0;
+    this.#block = undefined;
+  }
+
+  /** A copy only where it spans pieces; undefined where nothing was kept. */
+  slice(start: number, end: number): Uint8Array | undefined {
+    let low = 0;
+    let high = this.pieces.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#ends[middle]! <= start) low = middle + 1;
+      else high = middle;
+    }
+    if (low === this.pieces.length) return undefined;
+    const first = this.pieces[low]!;
+    const base = this.#ends[low]! - first.length;
+    if (end <= this.#ends[low]!) return first.subarray(start - base, end - base);
+    const parts: Uint8Array[] = [];
+    for (let index = low, at = base; at < end; at = this.#ends[index++]!) {
+      parts.push(this.pieces[index]!.subarray(Math.max(0, start - at), end - at));
+    }
+    return Buffer.concat(parts);
+  }
+}
