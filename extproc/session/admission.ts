@@ -196,6 +196,11 @@ export function inputTokens(facts: RequestFacts, textTokens: number): number {
   return textTokens + facts.overheadTokens + facts.givenTokens + facts.mediaTokens;
 }
 
+/** A guess for a charge: what the bounds allow around the text is about four times what providers use (recordings of chats). */
+export function likelyInputTokens(facts: RequestFacts, textTokens: number): number {
+  return inputTokens(facts, textTokens) - facts.overheadTokens + Math.ceil(facts.overheadTokens / 4);
+}
+
 /** Learned estimates are kept by route and the backend's model: both are of the policy's making or bounded by it. */
 export function learnedKey(choice: Choice): LearnedKey {
   return [choice.modelIsKnown ? choice.backendModel : '*', choice.rule.rule.route];

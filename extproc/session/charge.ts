@@ -29,6 +29,10 @@ export function cost(evidence: Evidence): Cost {
 }
 
 function measured({ usage, usageFinal, countInput, countOutput, cut }: Evidence): { usage: Usage; source: Source } {
+  if (usage !== undefined && usage.missing === 'input') {
+    const output = usageFinal && !cut ? usage.output : Math.max(usage.output, countOutput());
+    return { usage: { ...usage, input: countInput(), output }, source: 'mixed' };
+  }
   if (usage !== undefined && usageFinal && !cut) return { usage, source: 'provider' };
   if (usage !== undefined && usage.input > 0) {
     return { usage: { ...usage, output: Math.max(usage.output, countOutput()) }, source: 'mixed' };

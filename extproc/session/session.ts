@@ -8,7 +8,7 @@ import type { BucketRef, BucketView, Decision, Hold } from '../quota/store.ts';
 import type { HeaderList } from '../server/exchange.ts';
 import type { ScannedBody } from '../stream/json.ts';
 import type { Meter } from '../tokens/meter.ts';
-import { countsInput, inputTokens, type Learned } from './admission.ts';
+import { countsInput, inputTokens, type Learned, likelyInputTokens } from './admission.ts';
 import { Answer } from './answer.ts';
 import { type Closing, charged, outcome } from './closing.ts';
 import type { Action, QuotaDecision, SessionEvent, Settle } from './protocol.ts';
@@ -368,7 +368,7 @@ export class Session {
   }
 
   #countInput(): number {
-    return inputTokens(this.#asked!.choice.facts, this.#textTokens ?? this.#inputSample?.tokens() ?? 0);
+    return likelyInputTokens(this.#asked!.choice.facts, this.#textTokens ?? this.#inputSample?.tokens() ?? 0);
   }
 
   #finish(nowMs: number, out: Action[]): void {

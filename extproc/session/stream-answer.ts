@@ -2,7 +2,7 @@
  * A streamed answer: bytes in, bytes out, event by event, never further than its lease. Stops where the lease is at its end and says how much more the
  * event needs; goes on when more was granted, or ends the stream in the dialect when not.
  */
-import type { StreamReader, TextSink, Usage } from '../providers/adapter.ts';
+import type { StreamReader, TextSink, Usage, Verdict } from '../providers/adapter.ts';
 import { newEventSplitter } from '../stream/events.ts';
 import type { Meter } from '../tokens/meter.ts';
 
@@ -60,6 +60,19 @@ export function newStreamAnswer(
     },
   };
 
+  /** Reads an event; `stop` keeps it back, because the lease does not reach. */
+  function judge(bytes: Uint8Array, start: number, end: number): Verdict | 'stop' {
+    eventBytes = 0;
+    const verdict = reader.read(bytes, start, end, sink);
+    if (meter.upperBound + reckoned <= lease) return verdict;
+    counted = meter.count();
+    const tokens = counted + reckoned;
+    if (tokens <= lease) return verdict;
+    stopped = verdict === 'drop' ? undefined : verdict === 'pass' ? bytes.subarray(start, end) : reader.replacement;
+    needed = tokens - lease;
+    return 'stop';
+  }
+
   /** Whole events that pass unchanged and lie side by side leave as one piece. */
   function drain(): boolean {
     let buffer: Uint8Array | undefined;
@@ -71,30 +84,18 @@ export function newStreamAnswer(
     };
     while (splitter.next()) {
       const { bytes, start, end } = splitter;
-      eventBytes = 0;
-      const verdict = reader.read(bytes, start, end, sink);
-      if (meter.upperBound + reckoned > lease) {
-        counted = meter.count();
-        const tokens = counted + reckoned;
-        if (tokens > lease) {
-          flush();
-          stopped =
-            verdict === 'drop' ? undefined : verdict === 'pass' ? bytes.subarray(start, end) : reader.replacement;
-          needed = tokens - lease;
-          return false;
-        }
+      const verdict = judge(bytes, start, end);
+      if (verdict === 'pass' && buffer === bytes && to === start) {
+        to = end;
+        continue;
       }
+      flush();
+      if (verdict === 'stop') return false;
+      if (verdict === 'replace') send(reader.replacement);
       if (verdict === 'pass') {
-        if (buffer === bytes && to === start) to = end;
-        else {
-          flush();
-          buffer = bytes;
-          from = start;
-          to = end;
-        }
-      } else {
-        flush();
-        if (verdict === 'replace') send(reader.replacement);
+        buffer = bytes;
+        from = start;
+        to = end;
       }
     }
     flush();
@@ -123,8 +124,12 @@ export function newStreamAnswer(
     finish() {
       splitter.close();
       if (!drain()) return false;
+      // A last event without its blank line is read too: it may have the usage.
       const rest = splitter.rest();
-      if (rest.length > 0) send(rest);
+      if (rest.length === 0) return true;
+      const verdict = judge(rest, 0, rest.length);
+      if (verdict === 'stop') return false;
+      if (verdict !== 'drop') send(verdict === 'pass' ? rest : reader.replacement);
       return true;
     },
     cut(usage) {
