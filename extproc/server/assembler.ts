@@ -1,6 +1,10 @@
-/** A gRPC message that came in more than one piece. It exists only until the message is whole; most messages never need one. */
+/**
+ * A gRPC message that came in more than one piece. It exists only until the message is over; most messages never need one. Small messages are gathered
+ * whole. Of a large one the body is given out piece by piece, so that a stream that is paused stops within its window, however long the message is.
+ */
 
-import { MalformedMessage } from './protobuf.ts';
+import { PIECE_BYTES } from './limits.ts';
+import { bytesTag, Cursor, MalformedMessage, varintTag } from './protobuf.ts';
 
 export const PREFIX_BYTES = 5;
 
@@ -12,47 +16,156 @@ export function messageLength(bytes: Uint8Array, at: number, maxMessageBytes: nu
   return length;
 }
 
-/** Memory grows with what has come, not with what was announced. */
-const FIRST_BYTES = 64 * 1024;
+/** `request_body` or `response_body`, its length, `body`, its length: all that stands before the bytes of a large body. */
+const HEAD_BYTES = 12;
+const REQUEST_BODY = bytesTag(4);
+const RESPONSE_BODY = bytesTag(5);
+const BODY = bytesTag(1);
+const END_OF_STREAM = varintTag(2);
+
+const cursor = new Cursor();
+
+type Phase = 'prefix' | 'head' | 'whole' | 'body' | 'tail';
 
 export class Assembler {
-  /** The message without its prefix, once `done`. */
-  message: Buffer = Buffer.allocUnsafeSlow(PREFIX_BYTES);
+  /** The whole message, if it was gathered. */
+  message: Buffer | undefined;
+  /** A piece of its body. The next call of `take` forgets it. */
+  piece: Buffer | undefined;
+  /** The message is over. If it was given out in pieces, `endOfStream` is what it said at its end. */
   done = false;
+  endOfStream = false;
+  ofRequest = false;
   private readonly maxMessageBytes: number;
+  private phase: Phase = 'prefix';
+  private buffer: Buffer = Buffer.allocUnsafeSlow(PREFIX_BYTES);
   private filled = 0;
-  private length = -1;
+  /** What the present phase wants. The buffer may be smaller: it grows with what comes, not with what was announced. */
+  private wanted = PREFIX_BYTES;
+  private messageLeft = 0;
+  private bodyLeft = 0;
+  /** Bytes between the body and the end of the message that holds it. */
+  private innerTail = 0;
 
   constructor(maxMessageBytes: number) {
     this.maxMessageBytes = maxMessageBytes;
   }
 
-  /** Takes what it needs and returns where it stopped. Throws `MalformedMessage`. */
+  /** Takes bytes until there is something to hand on; returns where it stopped. Throws `MalformedMessage`. */
   take(bytes: Buffer, start: number, end: number): number {
+    this.piece = undefined;
     let at = start;
-    if (this.length < 0) {
-      at = this.copy(bytes, at, end, PREFIX_BYTES);
-      if (this.filled < PREFIX_BYTES) return at;
-      this.length = messageLength(this.message, 0, this.maxMessageBytes);
-      this.filled = 0;
-      this.message = Buffer.allocUnsafeSlow(Math.min(this.length, FIRST_BYTES));
-    }
-    while (at < end && this.filled < this.length) {
-      if (this.filled === this.message.length) {
-        const larger = Buffer.allocUnsafeSlow(Math.min(this.length, this.filled * 2));
-        this.message.copy(larger, 0, 0, this.filled);
-        this.message = larger;
+    while (!this.done && this.piece === undefined) {
+      if (this.filled === this.wanted) {
+        this.advance();
+        continue;
       }
-      at = this.copy(bytes, at, end, this.message.length);
+      if (at === end) break;
+      this.grow();
+      const stop = Math.min(end, at + this.buffer.length - this.filled);
+      bytes.copy(this.buffer, this.filled, at, stop);
+      this.filled += stop - at;
+      at = stop;
     }
-    this.done = this.filled === this.length;
+    // The last piece and the end of its message are one event.
+    if (this.piece !== undefined && this.bodyLeft === 0 && this.wanted === 0) this.advance();
     return at;
   }
 
-  private copy(bytes: Buffer, start: number, end: number, until: number): number {
-    const stop = Math.min(end, start + until - this.filled);
-    bytes.copy(this.message, this.filled, start, stop);
-    this.filled += stop - start;
-    return stop;
+  private grow(): void {
+    if (this.filled < this.buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.min(this.wanted, Math.max(PIECE_BYTES, this.filled * 2)));
+    this.buffer.copy(larger, 0, 0, this.filled);
+    this.buffer = larger;
+  }
+
+  private want(phase: Phase, bytes: number): void {
+    this.phase = phase;
+    this.wanted = bytes;
+    this.filled = 0;
+    this.buffer = Buffer.allocUnsafeSlow(Math.min(bytes, PIECE_BYTES));
+  }
+
+  /** The present phase has what it wanted. */
+  private advance(): void {
+    switch (this.phase) {
+      case 'prefix': {
+        const length = messageLength(this.buffer, 0, this.maxMessageBytes);
+        this.messageLeft = length;
+        if (length <= PIECE_BYTES) this.want('whole', length);
+        else this.want('head', HEAD_BYTES);
+        break;
+      }
+      case 'head':
+        this.readHead();
+        break;
+      case 'whole':
+        this.message = this.buffer;
+        this.done = true;
+        break;
+      case 'body':
+        this.piece = this.buffer;
+        this.bodyLeft -= this.wanted;
+        this.wantBody();
+        break;
+      case 'tail':
+        this.readTail();
+        this.done = true;
+        break;
+    }
+  }
+
+  private readHead(): void {
+    cursor.reset(this.buffer, 0, HEAD_BYTES);
+    const tag = cursor.tag();
+    if (tag === REQUEST_BODY || tag === RESPONSE_BODY) {
+      const innerLength = cursor.uint32();
+      const innerStart = cursor.at;
+      if (cursor.tag() === BODY) {
+        const bodyLength = cursor.uint32();
+        this.innerTail = innerLength - (cursor.at - innerStart) - bodyLength;
+        this.messageLeft -= innerStart + innerLength;
+        if (this.innerTail < 0 || this.messageLeft < 0) throw new MalformedMessage('length beyond the end');
+        if (bodyLength >= HEAD_BYTES) {
+          this.ofRequest = tag === REQUEST_BODY;
+          this.bodyLeft = bodyLength;
+          this.beginBody(this.buffer.subarray(cursor.at));
+          return;
+        }
+        this.messageLeft += innerStart + innerLength;
+      }
+    }
+    this.phase = 'whole';
+    this.wanted = this.messageLeft;
+  }
+
+  /** Its first bytes came with the head. */
+  private beginBody(first: Buffer): void {
+    this.wantBody();
+    first.copy(this.buffer);
+    this.filled = first.length;
+  }
+
+  private wantBody(): void {
+    if (this.bodyLeft > 0) this.want('body', Math.min(this.bodyLeft, PIECE_BYTES));
+    else this.want('tail', this.innerTail + this.messageLeft);
+  }
+
+  /** What else the body's message and the one around it say. A second body would have to replace the first, which is gone. */
+  private readTail(): void {
+    const end = this.buffer.length;
+    cursor.reset(this.buffer, 0, this.innerTail);
+    while (cursor.at < cursor.end) {
+      const tag = cursor.tag();
+      if (tag === END_OF_STREAM) this.endOfStream = cursor.bool();
+      else if (tag === BODY) throw new MalformedMessage('two bodies');
+      else cursor.skip(tag);
+    }
+    cursor.end = end;
+    while (cursor.at < end) {
+      const tag = cursor.tag();
+      if (tag >= bytesTag(2) && tag <= bytesTag(7)) throw new MalformedMessage('two messages');
+      cursor.skip(tag);
+    }
   }
 }

@@ -22,7 +22,6 @@ export class Connection implements ProtocolHost, Flushable, Task {
   sendWindowBytes = h2.DEFAULT_WINDOW_BYTES;
   initialSendWindowBytes = h2.DEFAULT_WINDOW_BYTES;
   owesTableSizeUpdate = false;
-  suspended: Stream | undefined;
   private readonly socket: Socket;
   private readonly gone: (connection: Connection) => void;
   private readonly reader = new FrameReader();
@@ -60,7 +59,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
   }
 
   get paused(): boolean {
-    return this.shared.turn.over || this.suspended !== undefined || this.deaf;
+    return this.shared.turn.over || this.deaf;
   }
 
   get unacceptedBytes(): number {
@@ -152,7 +151,6 @@ export class Connection implements ProtocolHost, Flushable, Task {
       this.abandonStreams();
       return;
     }
-    this.suspended?.proceed();
     while (this.backlog.length > 0 && !this.paused) {
       const bytes = this.backlog[0]!;
       const at = this.read(bytes);
@@ -160,7 +158,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
       else this.backlog[0] = bytes.subarray(at);
     }
     if (this.deaf) this.backlog = [];
-    else if (this.backlog.length > 0 || this.suspended !== undefined) this.proceedLater();
+    else if (this.backlog.length > 0) this.proceedLater();
     else this.socket.resume();
   }
 
@@ -208,7 +206,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     this.shared.counters.bytesReceived += bytes.length;
     if (this.deaf) return;
     const at = this.backlog.length === 0 ? this.read(bytes) : 0;
-    if (this.deaf || (at === bytes.length && this.suspended === undefined)) return;
+    if (this.deaf || at === bytes.length) return;
     this.backlog.push(at === 0 ? bytes : bytes.subarray(at));
     this.socket.pause();
     this.proceedLater();

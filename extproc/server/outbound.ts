@@ -10,7 +10,6 @@ import { HIGH_MARK_BYTES, LOW_MARK_BYTES } from './limits.ts';
 import type { Output } from './output.ts';
 import { SendQueue } from './send-queue.ts';
 import type { Shared } from './shared.ts';
-import type { Stream } from './stream.ts';
 
 /** What a stream needs of its connection. */
 export interface StreamHost {
@@ -23,8 +22,6 @@ export interface StreamHost {
   readonly writable: boolean;
   /** Nothing more is handed to streams in this turn. */
   readonly paused: boolean;
-  /** The stream whose message is handed on in pieces: all others wait for it. */
-  suspended: Stream | undefined;
   /** There is output: it is flushed at the end of the turn. */
   touch(): void;
   /** The stream has something to send that had to wait. */

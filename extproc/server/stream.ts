@@ -26,19 +26,9 @@ const NOBODY: ExchangeHandler = {
 /** Filled again for each message; nothing of it is kept. */
 const request = emptyRequest();
 
-/** A body that is larger than a piece, as far as it has not been handed on. */
-interface Rest {
-  readonly bytes: Buffer;
-  readonly ofRequest: boolean;
-  readonly endOfStream: boolean;
-  readonly end: number;
-  at: number;
-}
-
 export class Stream extends Outbound {
   private handler: ExchangeHandler = NOBODY;
   private assembler: Assembler | undefined;
-  private rest: Rest | undefined;
   private receiveWindowBytes: number;
   private uncreditedBytes = 0;
   private readPaused = false;
@@ -112,7 +102,6 @@ export class Stream extends Outbound {
   /** The peer has half-closed. */
   endRemote(): void {
     this.remoteEnded = true;
-    if (this.rest !== undefined) return;
     if (this.assembler !== undefined && !this.mute) {
       this.fail(new MalformedMessage('the call ends within a message'));
       return;
@@ -120,15 +109,6 @@ export class Stream extends Outbound {
     this.close(true);
     if (this.finished) this.host.forget(this);
     else this.end();
-  }
-
-  /** Goes on with a body that is handed on in pieces. */
-  proceed(): void {
-    try {
-      this.handOnRest();
-    } catch (error) {
-      this.fail(error);
-    }
   }
 
   /** Ended by the peer's reset, or with the connection. */
@@ -171,9 +151,11 @@ export class Stream extends Outbound {
     }
     const { assembler } = this;
     const at = assembler.take(bytes, start, end);
-    if (assembler.done) {
-      this.assembler = undefined;
-      this.handOn(assembler.message, 0, assembler.message.length);
+    if (assembler.done) this.assembler = undefined;
+    if (assembler.message !== undefined) this.handOn(assembler.message, 0, assembler.message.length);
+    else {
+      if (assembler.piece !== undefined) this.handOnPiece(assembler.piece, assembler.ofRequest, false);
+      if (assembler.endOfStream && !this.mute) this.handOnPiece(EMPTY, assembler.ofRequest, true);
     }
     return at;
   }
@@ -210,31 +192,22 @@ export class Stream extends Outbound {
 
   private handOnBody(bytes: Buffer, ofRequest: boolean): void {
     const { bodyStart, bodyEnd, endOfStream } = request;
-    if (bodyEnd - bodyStart > PIECE_BYTES) {
-      this.rest = { bytes, ofRequest, endOfStream, at: bodyStart, end: bodyEnd };
-      this.host.suspended = this;
-      this.handOnRest();
-      return;
+    // Larger ones are rare here: those that have something before the body, where Envoy has nothing.
+    for (let at = bodyStart; at + PIECE_BYTES < bodyEnd && !this.mute; at += PIECE_BYTES) {
+      this.giveBody(bytes.subarray(at, at + PIECE_BYTES), ofRequest, false);
     }
-    const body = bodyEnd > bodyStart ? bytes.subarray(bodyStart, bodyEnd) : EMPTY;
-    if (ofRequest) this.handler.requestBody(body, endOfStream);
-    else this.handler.responseBody(body, endOfStream);
+    const left = bodyEnd > bodyStart ? ((bodyEnd - bodyStart - 1) % PIECE_BYTES) + 1 : 0;
+    if (!this.mute) this.giveBody(left > 0 ? bytes.subarray(bodyEnd - left, bodyEnd) : EMPTY, ofRequest, endOfStream);
   }
 
-  private handOnRest(): void {
-    const { rest, handler } = this;
-    const { turn } = this.host.shared;
-    while (rest !== undefined && rest.at < rest.end && !this.mute) {
-      if (turn.over) return;
-      const stop = Math.min(rest.end, rest.at + PIECE_BYTES);
-      const piece = rest.bytes.subarray(rest.at, stop);
-      turn.spend(stop - rest.at);
-      rest.at = stop;
-      if (rest.ofRequest) handler.requestBody(piece, rest.endOfStream && stop === rest.end);
-      else handler.responseBody(piece, rest.endOfStream && stop === rest.end);
-    }
-    this.dropRest();
-    if (this.remoteEnded && !this.closed) this.endRemote();
+  private handOnPiece(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
+    this.host.shared.turn.spend(piece.length);
+    this.giveBody(piece, ofRequest, endOfStream);
+  }
+
+  private giveBody(body: Buffer, ofRequest: boolean, endOfStream: boolean): void {
+    if (ofRequest) this.handler.requestBody(body, endOfStream);
+    else this.handler.responseBody(body, endOfStream);
   }
 
   /** The message was malformed or the handler threw: the call ends with a gRPC error, and others go on. */
@@ -261,16 +234,10 @@ export class Stream extends Outbound {
 
   private drop(clean: boolean): void {
     this.dropUnsent();
-    this.dropRest();
     this.assembler = undefined;
     this.finished = true;
     this.close(clean);
     this.host.forget(this);
-  }
-
-  private dropRest(): void {
-    this.rest = undefined;
-    if (this.host.suspended === this) this.host.suspended = undefined;
   }
 
   private close(clean: boolean): void {

@@ -1,0 +1,219 @@
+/** The server behind a real Envoy in FULL_DUPLEX_STREAMED: what the wire contract says is one thing, what Envoy does another. */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, test } from 'node:test';
+import type { Exchange, ExchangeHandler } from './exchange.ts';
+import { echo } from './testing/echo.ts';
+import { ENVOY, type Envoy, startEnvoy } from './testing/envoy.ts';
+import { type Recorder, record } from './testing/record.ts';
+
+const available = existsSync(ENVOY);
+const LARGE = Buffer.from(Array.from({ length: 5_000_000 }, (_, index) => (index * 7 + (index >> 9)) & 0xff));
+
+let recorder: Recorder;
+let envoy: Envoy;
+let handle: (exchange: Exchange) => Partial<ExchangeHandler> = echo;
+/** Requests that the provider saw, and of those the answers that were broken off. */
+let provided = 0;
+let brokenOff = 0;
+
+function provide(request: IncomingMessage, response: ServerResponse): void {
+  provided++;
+  response.on('close', () => {
+    if (!response.writableFinished) brokenOff++;
+  });
+  const chunks: Buffer[] = [];
+  request.on('data', (chunk: Buffer) => chunks.push(chunk));
+  request.on('end', () => {
+    if (request.url === '/events') {
+      response.setHeader('content-type', 'text/event-stream');
+      const send = (count: number): void => {
+        response.write(`data: ${count}\n\n`);
+        if (count === 30) response.end();
+        else if (!response.destroyed) setTimeout(send, 5, count + 1);
+      };
+      send(1);
+    } else if (request.url === '/endless') {
+      const send = (): void => {
+        while (!response.destroyed && response.write(Buffer.alloc(10_000, 'e')));
+      };
+      response.on('drain', send);
+      send();
+    } else if (request.url === '/large') response.end(LARGE);
+    else response.setHeader('x-route', request.headers['x-mine'] ?? '').end(Buffer.concat(chunks));
+  });
+}
+
+const upstream = createServer(provide);
+
+before(async () => {
+  if (!available) return;
+  upstream.listen(0, '127.0.0.1');
+  await once(upstream, 'listening');
+  recorder = await record((exchange) => handle(exchange));
+  envoy = await startEnvoy(recorder.server.address, (upstream.address() as AddressInfo).port, 2);
+});
+
+after(async () => {
+  if (!available) return;
+  await envoy.stop();
+  await recorder.server.close(0);
+  upstream.closeAllConnections();
+  upstream.close();
+});
+
+function url(path: string): string {
+  return `http://127.0.0.1:${envoy.throughPort}${path}`;
+}
+
+/** The recorder's last exchange, when it is closed. */
+async function lastClosed(): Promise<string[]> {
+  const { calls } = recorder.exchanges.at(-1)!;
+  while (!calls.at(-1)?.startsWith('closed')) await new Promise((resolve) => setTimeout(resolve, 5));
+  return calls;
+}
+
+test('Envoy', { skip: available ? false : 'no Envoy here: make setup', concurrency: false }, async (t) => {
+  await t.test('JSON there and back, with changed headers, seen in order', async () => {
+    let route: string | undefined;
+    handle = (exchange) => ({
+      ...echo(exchange),
+      requestHeaders(_headers, _endOfStream, attributes) {
+        route = attributes.get('xds.route_name');
+        exchange.requestHeaders({ set: [['x-mine', 'set']], remove: ['user-agent'], clearRouteCache: true });
+      },
+      responseHeaders: () => exchange.responseHeaders({ set: [['x-answer', 'yes']] }),
+    });
+    const answer = await fetch(url('/'), { method: 'POST', body: '{"a":1}' });
+    assert.equal(await answer.text(), '{"a":1}');
+    assert.equal(answer.headers.get('x-answer'), 'yes');
+    assert.equal(answer.headers.get('x-route'), 'set');
+    assert.equal(route, 'everything');
+    const calls = await lastClosed();
+    assert.deepEqual([...new Set(calls)], [
+      'request-headers', 'request-body', 'response-headers', 'response-body', 'closed true',
+    ]); // biome-ignore format: one line
+  });
+
+  await t.test('a request without body, and many on the same connections', async () => {
+    handle = echo;
+    for (let index = 0; index < 200; index++) assert.equal((await fetch(url('/'))).status, 200);
+    assert.deepEqual(await lastClosed(), ['request-headers', 'response-headers', 'response-body', 'closed true']);
+    assert.ok(recorder.server.counters.connections <= 2, 'one connection a worker');
+  });
+
+  await t.test('events pass one by one, as they come', async () => {
+    const answer = await fetch(url('/events'), { method: 'POST', body: '{}' });
+    let text = '';
+    let chunks = 0;
+    for await (const chunk of answer.body!) {
+      text += Buffer.from(chunk).toString();
+      chunks++;
+    }
+    assert.equal(text, Array.from({ length: 30 }, (_, index) => `data: ${index + 1}\n\n`).join(''));
+    assert.ok(chunks > 10, `${chunks} chunks`);
+  });
+
+  await t.test('5 MB up and 5 MB down, unchanged', async () => {
+    const up = await fetch(url('/'), { method: 'POST', body: LARGE });
+    assert.ok(Buffer.from(await up.arrayBuffer()).equals(LARGE));
+    const down = await fetch(url('/large'));
+    assert.ok(Buffer.from(await down.arrayBuffer()).equals(LARGE));
+    await lastClosed();
+    assert.equal(recorder.server.unsentBytes, 0);
+    assert.ok(recorder.exchanges.every(({ bodies }) => bodies.every((body) => body.length <= 65_536)));
+  });
+
+  await t.test('an immediate response, before and after the body', async () => {
+    const before = provided;
+    const refuse = (exchange: Exchange): void =>
+      exchange.immediateResponse({
+        status: 429,
+        headers: [['retry-after', '7'], ['content-type', 'application/json']], // biome-ignore format: one line
+        body: Buffer.from('{"error":1}'),
+        details: 'quota',
+      });
+    for (const early of [true, false]) {
+      handle = (exchange) => ({
+        requestHeaders: () => early && refuse(exchange),
+        requestBody: (_bytes, endOfStream) => !early && endOfStream && refuse(exchange),
+      });
+      const answer = await fetch(url('/'), { method: 'POST', body: early ? '{}' : LARGE });
+      assert.equal(answer.status, 429);
+      assert.equal(answer.headers.get('retry-after'), '7');
+      assert.equal(await answer.text(), '{"error":1}');
+      await lastClosed();
+    }
+    assert.equal(provided, before);
+  });
+
+  await t.test('a cut by end_of_stream ends properly and closes the provider', async () => {
+    const before = brokenOff;
+    let got = 0;
+    handle = (exchange) => ({
+      ...echo(exchange),
+      responseBody(bytes) {
+        if (got < 50_000) exchange.responseBody(bytes, false);
+        else exchange.responseBody(Buffer.from('[DONE]'), true);
+        got += bytes.length;
+      },
+    });
+    const answer = await fetch(url('/endless'));
+    const text = await answer.text();
+    assert.ok(text.length > 50_000 && text.endsWith('e[DONE]'));
+    const calls = await lastClosed();
+    assert.equal(calls.filter((call) => call.startsWith('closed')).length, 1);
+    while (brokenOff === before) await new Promise((resolve) => setTimeout(resolve, 5));
+  });
+
+  await t.test('a client that leaves closes the exchange and the provider', async () => {
+    handle = echo;
+    const before = brokenOff;
+    const leaving = new AbortController();
+    const answer = await fetch(url('/events'), { signal: leaving.signal });
+    await answer.body!.getReader().read();
+    leaving.abort();
+    const calls = await lastClosed();
+    assert.equal(calls.filter((call) => call === 'response-body').length < 30, true);
+    while (brokenOff === before) await new Promise((resolve) => setTimeout(resolve, 5));
+  });
+
+  await t.test('a fault of ours is a 500 for its client only', async () => {
+    handle = (exchange) => ({ requestHeaders: () => exchange.abort() });
+    assert.equal((await fetch(url('/'))).status, 500);
+    handle = echo;
+    assert.equal((await fetch(url('/'))).status, 200);
+  });
+
+  await t.test('a client that does not read stops at the high mark when its stream is paused', async () => {
+    handle = (exchange) => ({
+      ...echo(exchange),
+      responseBody(bytes, endOfStream) {
+        exchange.responseBody(bytes, endOfStream);
+        if (exchange.unsentBytes > 65_536) exchange.pause();
+      },
+      drained: () => exchange.resume(),
+    });
+    const client = request(url('/endless'));
+    client.end();
+    const [answer] = (await once(client, 'response')) as [IncomingMessage];
+    answer.pause();
+    const { exchange, bodies } = recorder.exchanges.at(-1)!;
+    let seen = -1;
+    while (exchange.unsentBytes < 65_536 || seen !== bodies.length) {
+      seen = bodies.length;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.ok(exchange.unsentBytes < 65_536 + 400_000, `${exchange.unsentBytes} bytes unsent`);
+    answer.resume();
+    while (!recorder.exchanges.at(-1)!.calls.includes('drained'))
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    client.destroy();
+    await lastClosed();
+    assert.equal(recorder.server.unsentBytes, 0);
+  });
+});
