@@ -46,7 +46,7 @@ export interface Problem {
 
 /** The nearest line that is known for a path: its own, or that of the member around it. */
 export function lineOf(source: Source, path: string): number | undefined {
-  for (let at = path; at !== ''; at = at.replace(/(^|\.)[^.[\]]*$|\[\d+\]$/, '')) {
+  for (let at = path; at !== ''; at = at.slice(0, Math.max(0, at.lastIndexOf('.'), at.lastIndexOf('[')))) {
     const line = source.lines.get(at);
     if (line !== undefined) return line;
   }

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { check } from './check.ts';
+
+const acceptance = fileURLToPath(new URL('../translate/testdata/acceptance.in.yaml', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'tallygate-check-'));
+after(() => rmSync(folder, { recursive: true }));
+
+async function run(...args: readonly string[]) {
+  const [stdout, stderr]: [string[], string[]] = [[], []];
+  const code = await check(args, {
+    stdout: { write: (text) => stdout.push(text) },
+    stderr: { write: (text) => stderr.push(text) },
+  });
+  return { code, stdout: stdout.join(''), stderr: stderr.join('') };
+}
+
+test('what is right is printed as it would be written, without the key', async () => {
+  process.env['PROVIDER_API_KEY'] = 'sk-never-shown';
+  const { code, stdout, stderr } = await run(acceptance, '--output', 'json');
+  assert.equal(code, 0, stderr);
+  const plan = JSON.parse(stdout);
+  assert.equal(plan.policy.entries[0].rules[0].route, 'default/chat');
+  assert.deepEqual(plan.envoy.secrets, ['credential/default/openai']);
+  assert.ok(!stdout.includes('sk-never-shown'));
+  assert.equal((await run(acceptance)).stdout.split('\n')[0], 'policy:');
+  assert.equal((await run(acceptance, '-o', 'none')).stdout, '');
+});
+
+test('each mistake comes with file, line, object, field, fault and fix, and nothing is printed', async () => {
+  const file = join(folder, 'bad.yaml');
+  const text = readFileSync(acceptance, 'utf8').replace('schema: OpenAI', 'schema: Openai');
+  writeFileSync(file, text);
+  const line = text.slice(0, text.indexOf('schema: Openai')).split('\n').length;
+  const { code, stdout, stderr } = await run(file);
+  assert.equal(code, 1);
+  assert.equal(stdout, '');
+  const expected = `${file}:${line}: AIBackend default/openai spec.schema: "Openai" is not one of OpenAI, Anthropic, HuggingFaceTGI; fix: did you mean OpenAI?`;
+  assert.equal(stderr.split('\n')[0], expected);
+});
+
+test('a folder stands for its YAML and JSON files, in order', async () => {
+  mkdirSync(join(folder, 'all/.hidden'), { recursive: true });
+  const documents = readFileSync(acceptance, 'utf8').split(/^---$/m);
+  for (const [index, document] of documents.entries()) writeFileSync(join(folder, `all/${index}.yml`), document);
+  writeFileSync(join(folder, 'all/notes.txt'), 'not: yaml: at all');
+  writeFileSync(join(folder, 'all/.hidden/broken.yaml'), 'a: [');
+  const { code, stderr } = await run(join(folder, 'all'));
+  assert.equal(code, 0, stderr);
+});
+
+test('wrong use is told apart from wrong files', async () => {
+  assert.equal((await run()).code, 2);
+  assert.equal((await run('--output', 'xml', acceptance)).code, 2);
+  assert.equal((await run('--no-such-option')).code, 2);
+  assert.equal((await run('--help')).code, 0);
+  const { code, stderr } = await run(join(folder, 'absent.yaml'));
+  assert.equal(code, 1);
+  assert.match(stderr, /absent\.yaml: there is no such file or folder; fix: /);
+});

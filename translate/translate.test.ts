@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { isMap, isScalar, isSeq, parseAllDocuments } from 'yaml';
+import { envoyFiles } from './envoy/files.ts';
+import { readWorld } from './read/read.ts';
+import { exampleOptions, exampleVariables } from './testing.ts';
+import { translate } from './translate.ts';
+
+const directory = new URL('testdata/', import.meta.url);
+const texts = readdirSync(directory)
+  .filter((name) => name.endsWith('.in.yaml'))
+  .map((name) => readFileSync(new URL(name, directory), 'utf8'));
+
+/** Without the one whose YAML itself is broken: it cannot be taken apart. */
+const sound = texts.filter((text) => !text.includes('a: [1'));
+
+function planOf(text: string) {
+  const { world, problems } = readWorld([{ name: 'test.yaml', text }], exampleVariables);
+  return { ...translate(world, exampleOptions), read: problems };
+}
+
+test('the order of documents changes nothing', () => {
+  const documents = fc.constantFrom(...sound);
+  const shuffled = documents.chain((text) => {
+    const parts = text.split(/^---$/m);
+    return fc.tuple(fc.constant(text), fc.shuffledSubarray(parts, { minLength: parts.length }));
+  });
+  fc.assert(
+    fc.property(shuffled, ([text, parts]) => {
+      const [one, other] = [planOf(text), planOf(parts.join('\n---\n'))];
+      assert.deepEqual(other.policy, one.policy);
+      assert.deepEqual(other.envoy, one.envoy);
+      assert.equal(other.problems.length, one.problems.length);
+    }),
+    { numRuns: 30 },
+  );
+});
+
+/** Values that a hurried user might write anywhere. */
+const mistake = fc.oneof(
+  fc.constantFrom(
+    null,
+    true,
+    -1,
+    0,
+    1.5,
+    1e300,
+    '',
+    '*',
+    '..',
+    '__proto__',
+    [],
+    {},
+    [[]],
+    'a'.repeat(300),
+    '(',
+    '$',
+    '0s',
+  ),
+  fc.string({ maxLength: 12 }),
+  fc.integer(),
+);
+
+test('it never throws, whatever value stands wherever', () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...sound), fc.nat(), mistake, (text, seed, wrong) => {
+      const documents = parseAllDocuments(text);
+      const nodes = [...documents].flatMap((document) => places(document.contents));
+      const place = nodes[seed % nodes.length];
+      place?.(wrong);
+      const { policy, envoy } = planOf([...documents].map((document) => document.toString()).join('---\n'));
+      assert.equal(policy.formatVersion, 1);
+      assert.ok(envoy.listeners);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+/** Each member or element of a document, as a function that puts another value there. */
+function places(node: unknown): readonly ((value: unknown) => void)[] {
+  if (isMap(node)) {
+    return node.items.flatMap((pair) => [
+      (value: unknown) => {
+        pair.value = value;
+      },
+      ...places(pair.value),
+    ]);
+  }
+  if (isSeq(node)) {
+    return node.items.flatMap((item, index) => [(value: unknown) => node.set(index, value), ...places(item)]);
+  }
+  return isScalar(node) ? [] : [];
+}
+
+test('no secret value stands anywhere but in its own file', () => {
+  const text = texts.find((each) => each.includes('sk-hidden'));
+  assert.ok(text);
+  const plan = planOf(text);
+  const secrets = ['sk-hidden', 'sk-ant-hidden', 'value-of-OPENAI_API_KEY', 'BEGIN PRIVATE KEY'];
+  const printed = JSON.stringify(plan);
+  const files = envoyFiles(plan);
+  for (const secret of secrets) {
+    assert.ok(!printed.includes(secret), secret);
+    const holders = files.filter((file) => file.text.includes(secret));
+    assert.equal(holders.length, 1, secret);
+    assert.ok(holders.every((file) => file.name.startsWith('secret-') && file.mode === 0o600));
+  }
+});
+
+test('the version names the content', () => {
+  const text = texts.find((each) => each.includes('kind: AIQuotaPolicy')) ?? '';
+  const version = (edited: string): string => planOf(edited).policy.version;
+  assert.equal(version(text), version(text));
+  assert.notEqual(
+    version(text),
+    version(text.replace('amount: 100000', 'amount: 100001').replace('amount: 1000', 'amount: 1001')),
+  );
+});
+
+test('files come in the order in which Envoy can take them', () => {
+  const names = envoyFiles(planOf(texts.find((each) => each.includes('sk-hidden')) ?? '')).map(({ name }) => name);
+  const rank = (name: string): number =>
+    ['secret-', 'clusters', 'extension-', 'route-', 'listeners'].findIndex((each) => name.startsWith(each));
+  assert.deepEqual(
+    names,
+    names.toSorted((left, right) => rank(left) - rank(right)),
+  );
+  assert.equal(new Set(names).size, names.length);
+});
