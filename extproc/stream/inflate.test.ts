@@ -25,9 +25,7 @@ async function inflated(
   return { bytes: Buffer.concat(bytes), ...(error !== undefined && { error }) };
 }
 
-const text = Buffer.from(
-  JSON.stringify(Array.from({ length: 1000 }, (_, index) => ({ index, square: index * index }))),
-);
+const text = Buffer.from(JSON.stringify(Array.from({ length: 300 }, (_, index) => ({ index, square: index * index }))));
 
 describe('inflating', () => {
   for (const [encoding, deflate] of Object.entries(compress)) {
@@ -43,10 +41,10 @@ describe('inflating', () => {
     });
 
     it(`${encoding}: a bomb stops soon`, async () => {
-      const bomb = deflate(Buffer.alloc(32 * 1024 * 1024));
+      const bomb = deflate(Buffer.alloc(12 * 1024 * 1024));
       const { bytes, error } = await inflated(encoding, [bomb]);
       assert.match(error!, /inflates/);
-      assert.ok(bytes.length < 16 * 1024 * 1024);
+      assert.ok(bytes.length < 8 * 1024 * 1024);
       const bounded = await inflated(encoding, [deflate(text)], { maxOutputBytes: 1000 });
       assert.match(bounded.error!, /too much/);
     });
@@ -66,7 +64,7 @@ describe('inflating', () => {
     const packed = gzipSync(text);
     const { bytes, error } = await inflated('gzip', [packed.subarray(0, packed.length >> 1)]);
     assert.equal(error, undefined);
-    assert.ok(bytes.length > 1000);
+    assert.ok(bytes.length > 100);
     assert.deepEqual(bytes, text.subarray(0, bytes.length));
   });
 

@@ -18,10 +18,7 @@ export function pieces(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[]
 }
 
 export function everyByte(bytes: Uint8Array): Uint8Array[] {
-  return pieces(
-    bytes,
-    Array.from(bytes, (_, index) => index),
-  );
+  return Array.from(bytes, (_, index) => bytes.subarray(index, index + 1));
 }
 
 export const cuts = fc.array(fc.nat(), { maxLength: 12 });

@@ -63,7 +63,7 @@ describe('a meter', () => {
         assert.equal(meter.count(), countWhole(text));
         assert.ok(meter.upperBound >= meter.count());
       }),
-      { numRuns: 500 },
+      { numRuns: 250 },
     );
   });
 
