@@ -1,12 +1,12 @@
 /** `tallygate check FILE|FOLDER…`: says what is wrong with resources, and prints what `tallygate run` would write. Offline, and without any secret. */
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
+import { readSources } from '../standalone/sources.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
 import { type Problem, problemText } from '../translate/problem.ts';
 import { readWorld } from '../translate/read/read.ts';
 import type { Lookup } from '../translate/read/variables.ts';
 import { translate } from '../translate/translate.ts';
-import { readSourceFiles } from './source-files.ts';
 
 export interface Output {
   readonly stdout: { write(text: string): unknown };
@@ -42,7 +42,7 @@ export async function check(args: readonly string[], { stdout, stderr }: Output)
     stdout.write(usage);
     return 0;
   }
-  const { files, unreadable } = readSourceFiles(options.paths);
+  const { files, unreadable } = readSources(options.paths);
   const read = readWorld(files, lookup);
   const plan = translate(read.world, { envoy: envoyOptions });
   const problems = [...read.problems, ...plan.problems];

@@ -15,7 +15,7 @@ export interface Attachment {
   readonly places: readonly Place[];
 }
 
-export interface Place {
+interface Place {
   readonly door: Door;
   readonly hostname: string;
 }

@@ -31,7 +31,7 @@ export interface EntryPassthrough {
   readonly policies: readonly LinkedPolicy[];
 }
 
-export interface Conflict {
+interface Conflict {
   readonly loser: LinkedRoute;
   readonly message: string;
 }

@@ -15,7 +15,7 @@ export interface Source {
 }
 
 /** Why text did not become an object. */
-export type ReadReason =
+type ReadReason =
   | 'InvalidYaml'
   | 'UnknownKind'
   | 'UnknownField'
@@ -25,7 +25,7 @@ export type ReadReason =
   | 'NotServed';
 
 /** What is wrong with a Gateway; in a cluster its own controller says that. */
-export type GatewayReason = 'InvalidCertificateRef' | 'PortConflict' | 'HostnameConflict';
+type GatewayReason = 'InvalidCertificateRef' | 'PortConflict' | 'HostnameConflict';
 
 /** `Error`: something that the user wrote is not in force. `Note`: it is ignored on purpose. */
 export type Severity = 'Error' | 'Warning' | 'Note';

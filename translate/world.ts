@@ -15,7 +15,7 @@ export function secretText(text: string): SecretText {
 export type Located<T> = T & { readonly source?: Source };
 
 export type Gateway = KubernetesObject<GatewaySpec>;
-export type ReferenceGrant = KubernetesObject<ReferenceGrantSpec>;
+type ReferenceGrant = KubernetesObject<ReferenceGrantSpec>;
 
 export interface Secret {
   readonly metadata: Metadata;
