@@ -9,9 +9,9 @@ const CR = 0x0d;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
 /**
- * `push` a piece, then `next` until it is false: `bytes`, `start` and `end` say where the event stands, its ending blank line included. An event that lies
- * in one piece is a view of it; one that spans pieces is joined in a buffer of its own. Both stay as they are when more is pushed. A byte order mark
- * at the stream's beginning is given as an event of its own, so that no reader need know of it.
+ * `push` a piece, then `next` until it is false: `bytes`, `start` and `end` say where the event stands, its ending blank line included, until `next` is
+ * called again. An event that lies in one piece is a view of it; one that spans pieces is joined in a buffer of its own. A byte order mark at the
+ * stream's beginning is given as an event of its own, so that no reader need know of it.
  */
 export interface EventSplitter {
   push(bytes: Uint8Array): void;
@@ -21,7 +21,7 @@ export interface EventSplitter {
   readonly end: number;
   /** No more will come. An event that ends in a bare CR waits for the LF that may belong to it; now `next` gives it. */
   close(): void;
-  /** What stands incomplete (or was not asked for); it is given once. */
+  /** What stands incomplete (or was not asked for), in a buffer of its own; it is given once. */
   rest(): Uint8Array;
   /** An event is longer than is kept: there are no more events, and `rest` has all that was not given. */
   readonly overflowed: boolean;
@@ -99,7 +99,11 @@ class Splitter implements EventSplitter {
       }
     }
     if (this.#closed && this.#afterCr && this.#endsAtCr) return this.#give();
-    if (this.#heldLength + this.#at - this.#from > this.#maxBytes) this.overflowed = true;
+    // The piece is let go: its buffer may be much larger than what an idle stream has a right to.
+    this.#hold(this.#from, this.#at);
+    this.#take(NOTHING);
+    this.bytes = NOTHING;
+    if (this.#heldLength > this.#maxBytes) this.overflowed = true;
     return false;
   }
 
@@ -174,6 +178,7 @@ class Splitter implements EventSplitter {
   }
 
   #hold(from: number, to: number): void {
+    if (from === to) return;
     const needed = this.#heldLength + to - from;
     if (needed > this.#held.length) {
       const larger = new Uint8Array(Math.max(SMALLEST_HELD_BYTES, needed, this.#held.length * 2));
