@@ -19,13 +19,18 @@ export function wholeReader(form: AnswerForm): WholeReader {
     const value = scanner.one(path)?.value;
     return typeof value === 'number' && value >= 0 ? value : undefined;
   };
+  let usage: Usage | undefined;
+  let usageIsRead = false;
   return {
     push(bytes: Uint8Array, sink: TextSink) {
+      usageIsRead = false;
       // What is not JSON passes as it is and tells nothing.
       scanner.push(bytes, sink);
     },
     get usage() {
-      return form.usage(numbers);
+      if (!usageIsRead) usage = form.usage(numbers);
+      usageIsRead = true;
+      return usage;
     },
     get responseModel() {
       const value = form.model === undefined ? undefined : scanner.one(form.model)?.value;
@@ -34,7 +39,19 @@ export function wholeReader(form: AnswerForm): WholeReader {
   };
 }
 
+/** Whole paths by member and path. Both are constants of the adapters: a string put together anew is dear to look up. */
+const wholePaths = new Map<string, Map<string, string>>();
+
 /** The numbers below a member. */
 export function below(numbers: Numbers, member: string): Numbers {
-  return (path) => numbers(`${member}.${path}`);
+  const known = wholePaths.get(member) ?? new Map<string, string>();
+  wholePaths.set(member, known);
+  return (path) => {
+    let whole = known.get(path);
+    if (whole === undefined) {
+      whole = `${member}.${path}`;
+      known.set(path, whole);
+    }
+    return numbers(whole);
+  };
 }

@@ -1,6 +1,8 @@
 /** `POST /v1/messages`, and `POST /v1/messages/count_tokens`, which costs nothing. */
+
 import type { Shape } from '../../stream/shape.ts';
 import type { Endpoint } from '../adapter.ts';
+import { answerReaders } from '../readers.ts';
 import { thinksByDefault } from '../reasoning.ts';
 import { Fields } from '../request.ts';
 import { ANTHROPIC_USAGE_SHAPE, anthropicUsage } from '../usage.ts';
@@ -30,14 +32,16 @@ export const messages: Endpoint = {
   readRequest: readMessagesRequest,
   edit: editMessagesRequest,
   hidesOutput: thinksByDefault,
-  answer: (_request, options) => ({
-    whole: wholeReader({
-      shape: answerShape,
-      model: 'model',
-      usage: (numbers) => anthropicUsage(below(numbers, 'usage')),
-    }),
-    stream: new MessageStream(options),
-  }),
+  answer: (_request, options) =>
+    answerReaders(
+      () =>
+        wholeReader({
+          shape: answerShape,
+          model: 'model',
+          usage: (numbers) => anthropicUsage(below(numbers, 'usage')),
+        }),
+      () => new MessageStream(options),
+    ),
 };
 
 export const countTokens: Endpoint = {

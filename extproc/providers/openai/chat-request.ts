@@ -162,6 +162,7 @@ function usesServerTools(body: ScannedBody, model: string): boolean {
 }
 
 function partsTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
+  if (body.count(at) === 0) return 0;
   let tokens = 0;
   for (const type of body.all(`${at}.type`)) if (!KNOWN_PARTS.has(type.value)) tokens += UNKNOWN_PART_TOKENS;
   const images = [...body.all(`${at}.image_url.url`), ...plainUrls(body.all(`${at}.image_url`))];

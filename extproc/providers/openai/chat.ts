@@ -1,5 +1,7 @@
 /** `POST /v1/chat/completions`. */
+
 import type { Endpoint } from '../adapter.ts';
+import { answerReaders } from '../readers.ts';
 import { hidesReasoning } from '../reasoning.ts';
 import { chatShape, editChatRequest, readChatRequest } from './chat-request.ts';
 import { choiceAnswer } from './choice-answer.ts';
@@ -17,8 +19,5 @@ export const chat: Endpoint = {
   readRequest: readChatRequest,
   edit: editChatRequest,
   hidesOutput: hidesReasoning,
-  answer: (request, options) => ({
-    whole: choiceAnswer(),
-    stream: new ChoiceStream('chat', request, options),
-  }),
+  answer: (request, options) => answerReaders(choiceAnswer, () => new ChoiceStream('chat', request, options)),
 };

@@ -1,9 +1,11 @@
 /** `POST /v1/completions`: https://platform.openai.com/docs/api-reference/completions */
+
 import type { Failure } from '../../errors.ts';
 import type { ScannedBody } from '../../stream/json.ts';
 import type { Shape } from '../../stream/shape.ts';
 import type { Endpoint, RequestEdits, RequestFacts, Splice } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
+import { answerReaders } from '../readers.ts';
 import { hidesReasoning } from '../reasoning.ts';
 import { Fields, invalid, MAX_CHOICES, MAX_TOKENS } from '../request.ts';
 import { choiceAnswer } from './choice-answer.ts';
@@ -81,8 +83,5 @@ export const completions: Endpoint = {
   readRequest,
   edit,
   hidesOutput: hidesReasoning,
-  answer: (request, options) => ({
-    whole: choiceAnswer(),
-    stream: new ChoiceStream('completion', request, options),
-  }),
+  answer: (request, options) => answerReaders(choiceAnswer, () => new ChoiceStream('completion', request, options)),
 };

@@ -1,9 +1,11 @@
 /** `POST /v1/embeddings`: https://platform.openai.com/docs/api-reference/embeddings */
+
 import type { Failure } from '../../errors.ts';
 import type { ScannedBody } from '../../stream/json.ts';
 import type { Shape } from '../../stream/shape.ts';
 import type { Endpoint, RequestEdits, RequestFacts, Splice } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
+import { answerReaders } from '../readers.ts';
 import { Fields } from '../request.ts';
 import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
 import { below, wholeReader } from '../whole.ts';
@@ -59,12 +61,10 @@ export const embeddings: Endpoint = {
   shape,
   readRequest,
   edit,
-  answer: (request, options) => ({
-    whole: wholeReader({
-      shape: answerShape,
-      model: 'model',
-      usage: (numbers) => openAiUsage(below(numbers, 'usage')),
-    }),
-    stream: new ChoiceStream('completion', request, options),
-  }),
+  answer: (request, options) =>
+    answerReaders(
+      () =>
+        wholeReader({ shape: answerShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
+      () => new ChoiceStream('completion', request, options),
+    ),
 };

@@ -151,6 +151,7 @@ function toolTokens(body: ScannedBody, unbounded: Set<Unbounded>): number {
 }
 
 function partTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
+  if (body.count(at) === 0) return 0;
   let tokens = 0;
   for (const { value: type } of body.all(`${at}.type`)) if (!KNOWN_PARTS.has(type)) tokens += UNKNOWN_PART_TOKENS;
   for (const url of body.all(`${at}.image_url`).filter(isSet)) {

@@ -1,6 +1,8 @@
 /** `POST /v1/responses`. */
+
 import type { Shape } from '../../stream/shape.ts';
 import type { Endpoint } from '../adapter.ts';
+import { answerReaders } from '../readers.ts';
 import { hidesReasoning } from '../reasoning.ts';
 import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
 import { below, wholeReader } from '../whole.ts';
@@ -32,12 +34,10 @@ export const responses: Endpoint = {
   readRequest: readResponsesRequest,
   edit: editResponsesRequest,
   hidesOutput: hidesReasoning,
-  answer: (_request, options) => ({
-    whole: wholeReader({
-      shape: answerShape,
-      model: 'model',
-      usage: (numbers) => openAiUsage(below(numbers, 'usage')),
-    }),
-    stream: new ResponseStream(options),
-  }),
+  answer: (_request, options) =>
+    answerReaders(
+      () =>
+        wholeReader({ shape: answerShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
+      () => new ResponseStream(options),
+    ),
 };

@@ -1,7 +1,9 @@
 /** `POST /generate`, `POST /generate_stream`, and `POST /`, which is one or the other as the body says. */
+
 import { newScanner } from '../../stream/json.ts';
 import type { Shape } from '../../stream/shape.ts';
 import type { Endpoint, WholeReader } from '../adapter.ts';
+import { answerReaders } from '../readers.ts';
 import type { Numbers } from '../usage.ts';
 import { tgiDialect } from './errors.ts';
 import { editGenerateRequest, generateShape, readGenerateRequest } from './generate-request.ts';
@@ -42,7 +44,7 @@ function generateEndpoint(path: string, streams: boolean | undefined): Endpoint 
     shape: generateShape,
     readRequest: (body) => readGenerateRequest(body, streams),
     edit: editGenerateRequest,
-    answer: (_request, options) => ({ whole: wholeGeneration(), stream: new TokenStream(options) }),
+    answer: (_request, options) => answerReaders(wholeGeneration, () => new TokenStream(options)),
   };
 }
 
