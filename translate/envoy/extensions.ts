@@ -9,21 +9,15 @@ import { typed } from './resource.ts';
 
 /** Headers of requests and answers that extproc always reads; others are not sent to it, for each costs time. */
 const forwarded = [
-  ':authority',
   ':method',
   ':path',
   ':status',
   'accept-encoding',
-  'anthropic-beta',
   'anthropic-version',
   'content-encoding',
   'content-length',
   'content-type',
-  'expect',
-  'retry-after',
-  'user-agent',
   'x-request-id',
-  'x-stainless-helper-method',
   'x-tallygate-route',
 ];
 
