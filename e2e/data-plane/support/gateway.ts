@@ -3,7 +3,7 @@
  * stdout, its metrics, its processes. Everything has a deadline, and a failure shows the end of the log.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
@@ -46,6 +46,7 @@ export interface Gateway {
   metrics(): Promise<Metrics>;
   isReady(): Promise<boolean>;
   processes(): readonly ProcessInfo[];
+  /** Of the one that serves; another may wait in reserve. */
   extprocPid(): number;
   envoyPid(): number;
   /** Writes other YAML in place of the first. */
@@ -80,6 +81,8 @@ export async function startGateway(documents: readonly Document[], options: Gate
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
       XDG_STATE_HOME: stateHome,
+      // A test that fails leaves streams open.
+      TALLYGATE_DRAIN_TIMEOUT: '3',
       TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
       ...options.environment,
     },
@@ -156,7 +159,7 @@ export async function startGateway(documents: readonly Document[], options: Gate
     },
     isReady,
     processes: () => processTree(pid),
-    extprocPid: () => find('extproc', (command) => / extproc(\s|$)/.test(command)),
+    extprocPid: () => Number(readFileSync(path.join(stateHome, 'tallygate/default/extproc.pid'), 'utf8')),
     envoyPid: () => find('Envoy', (command) => /(^|\/)envoy\s/.test(command)),
     edit: write,
     log: () => log.join('\n'),
