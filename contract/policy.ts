@@ -51,6 +51,7 @@ export interface HeaderMatch {
   /** Lower case. */
   readonly name: string;
   readonly type: 'Exact' | 'RegularExpression';
+  /** An expression must match the whole header value. */
   readonly value: string;
 }
 

@@ -25,7 +25,7 @@ export function headerMatches(
     if (type === 'Exact') return { name: lower, type, value };
     const fault = patternFault(value);
     if (fault !== undefined) refuse(`${path}[${index}].value`, `the expression ${fault.message}`, fault.fix);
-    return { name: lower, type, value: `^(?:${value})$` };
+    return { name: lower, type, value };
   });
   if (wrong) return undefined;
   return made.toSorted((left, right) => compare(left.name, right.name) || compare(left.value, right.value));
@@ -42,6 +42,7 @@ function patternFault(pattern: string): { readonly message: string; readonly fix
     return { message: 'cannot be read', fix: 'correct its syntax (RE2)' };
   }
   const bare = pattern.replace(/\\./g, 'x').replace(/\[(?:[^\]\\]|\\.)*\]/g, 'x');
+  if (/\\[pP]/.test(pattern)) return { message: 'names a Unicode class', fix: 'list the characters in [ ]' };
   if (/\\[1-9]|\\k/.test(pattern)) return { message: 'refers back to a group', fix: 'write the alternatives out' };
   if (/\(\?(?!:)/.test(bare)) return { message: 'looks around or names a group', fix: 'use (?:…) groups only' };
   if (/\)[*+{]/.test(bare)) return { message: 'repeats a group', fix: 'repeat single characters or classes only' };
