@@ -51,25 +51,6 @@ export function unescapeInto(target: Uint8Array, at: number, raw: Uint8Array, st
   return to;
 }
 
-/** The texts of raw strings that stand in a document of several pieces; `pairs` are start, end, start, end, … */
-export function decodeSpans(pieces: readonly Uint8Array[], pairs: Uint32Array): string[] {
-  const texts: string[] = [];
-  let index = 0;
-  let base = 0;
-  for (let pair = 0; pair < pairs.length; pair += 2) {
-    const start = pairs[pair]!;
-    const end = pairs[pair + 1]!;
-    while (base + pieces[index]!.length <= start) base += pieces[index++]!.length;
-    const parts: Uint8Array[] = [];
-    for (let next = index, at = base; at < end; at += pieces[next++]!.length) {
-      parts.push(pieces[next]!.subarray(Math.max(0, start - at), Math.min(end - at, pieces[next]!.length)));
-    }
-    const raw = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-    texts.push(unescapedText(raw, 0, raw.length));
-  }
-  return texts;
-}
-
 /** The text of one raw string. */
 export function unescapedText(raw: Uint8Array, start: number, end: number): string {
   let at = start;
@@ -96,8 +77,8 @@ export function asciiText(bytes: Uint8Array, start: number, end: number): string
 }
 
 /**
- * How many bytes at the end of raw contents cannot be decoded yet, because what follows decides: a cut escape, the first half of a surrogate pair,
- * or a cut UTF-8 sequence (told by `incompleteBytes`).
+ * How many bytes at the end of raw contents cannot be decoded yet, because what follows decides: a cut escape, or the first half of a surrogate pair.
+ * Cut UTF-8 sequences are not looked at: they decode to themselves, bytes for bytes.
  */
 export function unfinishedEscape(raw: Uint8Array, start: number, end: number): number {
   // The longest is `\ud83d\udc0`: 11 bytes. A backslash begins an escape if the run of backslashes before it is even.

@@ -42,7 +42,7 @@ export class Utf8Check {
 }
 
 /** How many bytes at the end begin a sequence that is not complete there: 0 to 3. */
-export function incompleteBytes(bytes: Uint8Array, start: number, end: number): number {
+function incompleteBytes(bytes: Uint8Array, start: number, end: number): number {
   for (let back = 1; back <= 3 && end - back >= start; back++) {
     const byte = bytes[end - back]!;
     if (byte < 0x80) return 0;
