@@ -8,7 +8,7 @@ import type { Exchange, HeaderMutation, ImmediateResponse } from './exchange.ts'
 import { DEFAULT_FRAME_BYTES, MAX_WINDOW_BYTES, writeUint32 } from './frames.ts';
 import { HIGH_MARK_BYTES, LOW_MARK_BYTES } from './limits.ts';
 import type { Output } from './output.ts';
-import { SendQueue } from './send-queue.ts';
+import { REFERENCE_BYTES, SendQueue } from './send-queue.ts';
 import type { Shared } from './shared.ts';
 
 /** What a stream needs of its connection. */
@@ -117,9 +117,9 @@ export abstract class Outbound implements Exchange {
         const window = this.windowBalance + host.initialSendWindowBytes;
         if (window <= 0) return false;
         if (left <= 0 || host.sendWindowBytes <= 0 || !host.writable) return true;
-        const length = Math.min(queue.bytes, DEFAULT_FRAME_BYTES, window, host.sendWindowBytes);
         this.sendHeaders();
-        queue.moveTo(host.output, this.id, length, DEFAULT_FRAME_BYTES);
+        const limit = Math.min(DEFAULT_FRAME_BYTES, window, host.sendWindowBytes);
+        const length = queue.moveTo(host.output, this.id, limit);
         this.spendWindow(length);
         host.shared.unsentBytes -= length;
         left -= length;
@@ -204,7 +204,7 @@ export abstract class Outbound implements Exchange {
     const length = PREFIX_BYTES + headLength + body.length;
     this.queue ??= new SendQueue();
     // A piece of a much larger buffer is copied: unsent, it would keep all of that alive.
-    const kept = body.length >= 8192 && body.length * 2 >= body.buffer.byteLength;
+    const kept = body.length >= REFERENCE_BYTES && body.length * 2 >= body.buffer.byteLength;
     const at = this.queue.claim(kept ? length - body.length : length);
     this.target = this.queue.tail!;
     if (kept) this.queue.refer(Buffer.from(body.buffer, body.byteOffset, body.length));

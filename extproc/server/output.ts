@@ -1,4 +1,5 @@
-/** What one connection will give to its socket at the end of the turn. It is written into one buffer, which is used again and again while the kernel takes all of it at once. */
+/** What one connection will give to its socket at the end of the turn. Small things are written into one
+ * buffer, which is used again and again while the kernel takes all of it at once; large bodies are not copied. */
 
 import type { Socket } from 'node:net';
 import { STREAM_ID_AT } from './answers.ts';
@@ -51,6 +52,15 @@ export class Output {
     const at = this.claim(bytes.length);
     this.buffer.set(bytes, at);
     writeUint32(this.buffer, at + STREAM_ID_AT, streamId);
+  }
+
+  /** A DATA frame whose payload is not copied: it must not change any more. */
+  referData(streamId: number, payload: Buffer): void {
+    const at = this.claim(FRAME_HEADER_BYTES);
+    writeFrameHeader(this.buffer, at, payload.length, DATA, 0, streamId);
+    this.seal();
+    this.parts.push(payload);
+    this.partsBytes += payload.length;
   }
 
   /** Gives all to the socket in one write. `accepted` runs when the kernel has it. */

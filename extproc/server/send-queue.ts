@@ -1,8 +1,12 @@
 /** What a stream has written and may not send yet. Small messages are copied together, so that none of them keeps a large buffer alive; large ones stay. */
 
+import { DEFAULT_FRAME_BYTES } from './frames.ts';
 import type { Output } from './output.ts';
 
 const TAIL_BYTES = 8 * 1024;
+
+/** Chunks of that size are cheaper sent by reference than copied. */
+export const REFERENCE_BYTES: number = 8 * 1024;
 
 export class SendQueue {
   bytes = 0;
@@ -35,11 +39,31 @@ export class SendQueue {
     this.bytes += bytes.length;
   }
 
-  /** Moves the first `length` bytes into a DATA frame. */
-  moveTo(output: Output, streamId: number, length: number, maxFrameBytes: number): void {
+  /** Moves its first bytes, at most `limit`, into a DATA frame; returns how many. */
+  moveTo(output: Output, streamId: number, limit: number): number {
     this.seal();
+    const head = this.chunks[this.first]!;
+    const whole = Math.min(head.length - this.firstAt, limit);
+    if (whole >= REFERENCE_BYTES) {
+      output.referData(streamId, head.subarray(this.firstAt, this.firstAt + whole));
+      this.bytes -= whole;
+      this.advance(whole);
+      return whole;
+    }
+    // Up to the next chunk that is worth a frame of its own.
+    let length = whole;
+    for (let index = this.first + 1; index < this.chunks.length && length < limit; index++) {
+      const next = this.chunks[index]!.length;
+      if (next >= REFERENCE_BYTES) break;
+      length += Math.min(next, limit - length);
+    }
+    this.copyTo(output, streamId, length);
+    return length;
+  }
+
+  private copyTo(output: Output, streamId: number, length: number): void {
     this.bytes -= length;
-    let at = output.claimData(streamId, length, maxFrameBytes);
+    let at = output.claimData(streamId, length, DEFAULT_FRAME_BYTES);
     let left = length;
     while (left > 0) {
       const head = this.chunks[this.first]!;

@@ -32,11 +32,14 @@ function cluster(name: string, address: object, options: object): object {
   };
 }
 
+/** A stream that we do not answer to keeps this much in Envoy; the connection is shared by all streams and must never be what stops them. */
+const WINDOWS = { initial_stream_window_size: 65_536, initial_connection_window_size: 2_147_483_647 };
+
 const http2 = {
   typed_extension_protocol_options: {
     'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
       '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-      explicit_http_config: { http2_protocol_options: {} },
+      explicit_http_config: { http2_protocol_options: WINDOWS },
     },
   },
 };
