@@ -48,6 +48,12 @@ export function choose(
     );
   }
   if (bodyBytes > rule.rule.maxRequestBodyBytes) return bodyTooLarge(rule.rule.maxRequestBodyBytes);
+  if (rule.targets.length === 0) {
+    return failure(
+      'backend_unavailable',
+      `The rule ${rule.rule.name} of ${rule.rule.route} cannot be carried out as it is written; the gateway's operator finds the reason in its status or log.`,
+    );
+  }
   const target = chooseTarget(rule.targets, endpoint.schemas, healthy, random);
   if (target === undefined) {
     return failure(

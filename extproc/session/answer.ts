@@ -6,9 +6,10 @@ import { failure } from '../errors.ts';
 import type { Dialect, StreamReader, Usage, WholeReader } from '../providers/adapter.ts';
 import type { BucketView, Hold } from '../quota/store.ts';
 import type { HeaderList } from '../server/exchange.ts';
+import { isInflatable } from '../stream/inflate.ts';
 import type { Meter } from '../tokens/meter.ts';
 import { estimated } from './charge.ts';
-import type { Action } from './protocol.ts';
+import type { Action, SessionEvent } from './protocol.ts';
 import { limitHeaders } from './replies.ts';
 import type { TextSample } from './sample.ts';
 import { newStreamAnswer, type StreamAnswer } from './stream-answer.ts';
@@ -16,8 +17,6 @@ import { newStreamAnswer, type StreamAnswer } from './stream-answer.ts';
 /** More is asked for at once while there is plenty: a grant costs a journal entry. */
 const SMALLEST_EXTENSION_TOKENS = 64;
 const LARGEST_EXTENSION_TOKENS = 4096;
-
-const INFLATED_ENCODINGS = new Set(['gzip', 'x-gzip', 'deflate', 'br', 'zstd']);
 
 export interface AnswerContext {
   readonly dialect: Dialect;
@@ -34,6 +33,11 @@ export interface MeteredContext {
   readonly lease: { readonly hold: Hold; readonly tokens: number } | undefined;
   readonly inputTokens: () => number;
 }
+
+export type AnswerEvent = Extract<
+  SessionEvent,
+  { type: 'response-body' | 'response-trailers' | 'inflated' | 'inflate-end' | 'extended' }
+>;
 
 export class Answer {
   status: number | undefined;
@@ -70,6 +74,28 @@ export class Answer {
     return this.#context.metered!.readers;
   }
 
+  handle(event: AnswerEvent, nowMs: number, out: Action[]): void {
+    switch (event.type) {
+      case 'response-body':
+        this.#body(event.bytes, event.endOfStream, nowMs, out);
+        break;
+      case 'response-trailers':
+        this.#responseTrailers(nowMs, out);
+        break;
+      case 'inflated':
+        this.#inflated(event.bytes, nowMs, out);
+        break;
+      case 'inflate-end':
+        this.#inflateEnd(event.error, nowMs, out);
+        break;
+      case 'extended':
+        this.#extended(event.tokens, nowMs, out);
+        break;
+      default:
+        throw new Error(`unknown event ${(event satisfies never as AnswerEvent).type}`);
+    }
+  }
+
   headers(headers: HeaderList, endOfStream: boolean, nowMs: number, out: Action[]): void {
     const get = (wanted: string) => headers.find(([name]) => name === wanted)?.[1];
     this.status = Number(get(':status'));
@@ -80,7 +106,7 @@ export class Answer {
     const remove: string[] = [];
     const encoding = (get('content-encoding') ?? 'identity').trim().toLowerCase();
     if (counted && encoding !== 'identity' && encoding !== '') {
-      if (INFLATED_ENCODINGS.has(encoding)) {
+      if (isInflatable(encoding)) {
         this.#inflating = true;
         out.push({ type: 'inflate', encoding });
         // A stream may have to be cut or changed, so it goes on as plain text.
@@ -105,7 +131,7 @@ export class Answer {
     );
   }
 
-  body(bytes: Uint8Array, endOfStream: boolean, nowMs: number, out: Action[]): void {
+  #body(bytes: Uint8Array, endOfStream: boolean, nowMs: number, out: Action[]): void {
     if (this.ended) return;
     this.bytes += bytes.length;
     if (endOfStream) this.#upstreamEnded = true;
@@ -123,7 +149,7 @@ export class Answer {
     if (endOfStream && !(this.mode === 'whole' && this.#inflating)) this.ended = true;
   }
 
-  trailers(nowMs: number, out: Action[]): void {
+  #responseTrailers(nowMs: number, out: Action[]): void {
     if (this.ended && this.mode !== 'pass') return;
     this.#upstreamEnded = true;
     this.#trailers = true;
@@ -142,13 +168,13 @@ export class Answer {
     if (endOfStream) out.push({ type: 'inflate-finish' });
   }
 
-  inflated(bytes: Uint8Array, nowMs: number, out: Action[]): void {
+  #inflated(bytes: Uint8Array, nowMs: number, out: Action[]): void {
     if (this.ended) return;
     if (this.mode === 'whole') this.#readers.whole.push(bytes, this.#sample!);
     else this.#take(bytes, nowMs, out);
   }
 
-  inflateEnd(error: boolean, nowMs: number, out: Action[]): void {
+  #inflateEnd(error: boolean, nowMs: number, out: Action[]): void {
     if (this.ended) return;
     this.#inflating = false;
     if (error) this.unreadable = true;
@@ -205,7 +231,7 @@ export class Answer {
     }
   }
 
-  extended(tokens: number, nowMs: number, out: Action[]): void {
+  #extended(tokens: number, nowMs: number, out: Action[]): void {
     if (this.ended || !this.blocked) return;
     this.blocked = false;
     if (tokens <= 0) {

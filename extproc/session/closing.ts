@@ -1,21 +1,16 @@
 /** The end of a request: what it cost, and what its record says. Pure. */
 import type { Failure } from '../errors.ts';
-import type { FoundEndpoint } from '../providers/registry.ts';
-import type { BucketRef } from '../quota/store.ts';
-import { type Choice, type LearnedKey, learnedKey, type Plan } from './admission.ts';
+import type { BucketRef, Hold } from '../quota/store.ts';
+import { type LearnedKey, learnedKey } from './admission.ts';
 import type { Answer } from './answer.ts';
 import { type Cost, cost } from './charge.ts';
-import type { Outcome, QuotaDecision } from './protocol.ts';
+import type { Outcome, QuotaDecision, Settle } from './protocol.ts';
+import type { Asked, Request } from './request.ts';
 
 /** What a session knows at its end. */
 export interface Closing {
-  readonly method: string;
-  readonly path: string;
-  readonly requestId: string | undefined;
-  readonly found: FoundEndpoint | undefined;
-  readonly choice: Choice | undefined;
-  readonly plan: Plan | undefined;
-  readonly passthrough: { readonly route: string; readonly rule: string } | undefined;
+  readonly request: Request;
+  readonly asked: Asked | undefined;
   readonly answer: Answer | undefined;
   readonly held: { readonly inputTokens: number; readonly outputTokens: number } | undefined;
   readonly buckets: readonly BucketRef[];
@@ -23,7 +18,6 @@ export interface Closing {
   readonly failure: Failure | undefined;
   readonly replyStatus: number | undefined;
   readonly clientLeft: boolean;
-  readonly requestBytes: number;
   readonly startMs: number;
   /** 0: it was never let go. */
   readonly forwardedAtMs: number;
@@ -34,19 +28,14 @@ export interface Closing {
 
 /** Undefined: nothing was delivered that costs anything. */
 export function charged(closing: Closing): Cost | undefined {
-  const { answer, choice, found, held, plan } = closing;
-  if (
-    answer === undefined ||
-    choice === undefined ||
-    found?.endpoint.kind !== 'metered' ||
-    closing.forwardedAtMs === 0
-  ) {
-    return undefined;
-  }
+  const { answer, held, request, asked } = closing;
+  if (answer === undefined || asked === undefined || closing.forwardedAtMs === 0) return undefined;
+  if (request.found?.endpoint.kind !== 'metered') return undefined;
   const { status } = answer;
   // A provider that refused or failed before it began has delivered nothing. A 504 says only that nobody waited for it.
   if (status !== undefined && (status < 200 || status >= 300) && status !== 504) return undefined;
   const heldOutputTokens = answer.leasedTokens ?? held?.outputTokens ?? 0;
+  const { choice, plan } = asked;
   const { facts } = choice;
   const unwatched = !facts.stream && !answer.usageFinal && (closing.clientLeft || status === 504 || answer.unreadable);
   return cost({
@@ -54,36 +43,42 @@ export function charged(closing: Closing): Cost | undefined {
     usage: answer.usage,
     usageFinal: answer.usageFinal,
     countInput: closing.countInput,
-    countOutput: () => Math.max(answer.countOutput(), unwatched ? unseenOutput(closing, choice, heldOutputTokens) : 0),
+    countOutput: () => Math.max(answer.countOutput(), unwatched ? unseenOutput(closing, asked, heldOutputTokens) : 0),
     heldInputTokens: held?.inputTokens ?? 0,
     heldOutputTokens,
-    hidden: plan?.hidden ?? false,
+    hidden: plan.hidden,
     cut: answer.cut,
   });
 }
 
 /** A whole answer that its client did not wait for: what the model makes in that time, at most what is held. */
-function unseenOutput(closing: Closing, choice: Choice, heldTokens: number): number {
+function unseenOutput(closing: Closing, { choice, plan }: Asked, heldTokens: number): number {
   const { facts } = choice;
   if (!facts.hasOutput) return 0;
   const rate = closing.tokensPerSecond(...learnedKey(choice));
   const made = Math.ceil((rate * (closing.nowMs - closing.forwardedAtMs)) / 1000) * facts.choices;
-  return Math.min(made, heldTokens > 0 ? heldTokens : closing.plan!.choiceTokens * facts.choices);
+  return Math.min(made, heldTokens > 0 ? heldTokens : plan.choiceTokens * facts.choices);
+}
+
+export function settlement(hold: Hold, cost: Cost | undefined): Settle {
+  const { input = 0, output = 0 } = cost?.usage ?? {};
+  return { hold, charge: { inputTokens: input, outputTokens: output, cause: cost?.cause ?? 'in_flight' } };
 }
 
 export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
-  const { choice, answer, nowMs, decision } = closing;
+  const { request, asked, answer, nowMs, decision } = closing;
+  const choice = asked?.choice;
   const facts = choice?.facts;
   const complete = answer?.finished === true && cost?.source === 'provider' && facts?.hasOutput === true;
   return {
-    requestId: closing.requestId,
-    route: choice?.rule.rule.route ?? closing.passthrough?.route,
-    rule: choice?.rule.rule.name ?? closing.passthrough?.rule,
+    requestId: request.id,
+    route: choice?.rule.rule.route ?? request.passthrough?.route,
+    rule: choice?.rule.rule.name ?? request.passthrough?.rule,
     backend: choice?.target.backend,
     schema: choice?.target.backendPolicy.schema,
-    operation: closing.found?.endpoint.operation,
-    method: closing.method,
-    path: closing.path,
+    operation: request.found?.endpoint.operation,
+    method: request.method,
+    path: request.path,
     model: facts?.model,
     modelIsKnown: choice?.modelIsKnown ?? false,
     responseModel: answer?.responseModel,
@@ -101,7 +96,7 @@ export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
     clientLeft: closing.clientLeft,
     unmetered:
       cost !== undefined && (answer?.unreadable === true || (cost.usage.input === 0 && cost.usage.output === 0)),
-    requestBytes: closing.requestBytes,
+    requestBytes: request.bodyBytes,
     responseBytes: answer?.bytes ?? 0,
     learned: complete
       ? {

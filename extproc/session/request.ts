@@ -47,6 +47,7 @@ export class Request {
   #headers: HeaderList = [];
   #entry: CompiledEntry | undefined;
   #scanner: JsonScanner | undefined;
+  #mostPassed = Number.POSITIVE_INFINITY;
 
   constructor(context: RequestContext) {
     this.#context = context;
@@ -100,6 +101,8 @@ export class Request {
     const admitted = admitPassthrough(entry, this.method, this.path, this.header);
     if (isFailure(admitted)) return admitted;
     const { passthrough, buckets } = admitted;
+    this.#mostPassed = passthrough.maxRequestBodyBytes ?? Number.POSITIVE_INFINITY;
+    if (Number(this.#first('content-length')) > this.#mostPassed) return bodyTooLarge(this.#mostPassed);
     this.passthrough = { route: passthrough.route, rule: passthrough.rule };
     return { type: 'passthrough', target: passthrough.target, buckets };
   }
@@ -109,6 +112,12 @@ export class Request {
     this.bodyBytes += bytes.length;
     const most = this.#entry!.maxRequestBodyBytes;
     return this.bodyBytes > most ? bodyTooLarge(most) : this.#scanner!.push(bytes);
+  }
+
+  /** A piece of a passthrough's body, which is not kept. */
+  pass(bytes: Uint8Array): Failure | undefined {
+    this.bodyBytes += bytes.length;
+    return this.bodyBytes > this.#mostPassed ? bodyTooLarge(this.#mostPassed) : undefined;
   }
 
   /** The body is whole: from here on it is decided. */

@@ -162,8 +162,12 @@ export function findRule(
   );
 }
 
+/** Envoy has resolved plain dots; a provider might unescape these, and answer for another path than the one that was allowed. */
+const HIDDEN_PARENT = /(^|\/|%2f|%5c|\\)(\.|%2e){2}(\/|%2f|%5c|\\|$)/i;
+
 /** A passthrough's path is exact, or a prefix where it ends in `*`. */
 export function findPassthrough(entry: CompiledEntry, method: string, path: string): CompiledPassthrough | undefined {
+  if (HIDDEN_PARENT.test(path)) return undefined;
   return entry.passthrough.find(
     ({ passthrough }) =>
       passthrough.method === method &&

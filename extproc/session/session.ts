@@ -10,7 +10,7 @@ import type { ScannedBody } from '../stream/json.ts';
 import type { Meter } from '../tokens/meter.ts';
 import { countsInput, inputTokens, type Learned, likelyInputTokens } from './admission.ts';
 import { Answer } from './answer.ts';
-import { type Closing, charged, outcome } from './closing.ts';
+import { type Closing, charged, outcome, settlement } from './closing.ts';
 import type { Action, QuotaDecision, SessionEvent, Settle } from './protocol.ts';
 import { jsonResponse, quotaFailure, refusal } from './replies.ts';
 import { type Asked, Request, type RequestContext } from './request.ts';
@@ -108,19 +108,11 @@ export class Session {
         this.#responseHeaders(event.headers, event.endOfStream, nowMs, out);
         return undefined;
       case 'response-body':
-        this.#answer?.body(event.bytes, event.endOfStream, nowMs, out);
-        return undefined;
       case 'response-trailers':
-        this.#answer?.trailers(nowMs, out);
-        return undefined;
       case 'inflated':
-        this.#answer?.inflated(event.bytes, nowMs, out);
-        return undefined;
       case 'inflate-end':
-        this.#answer?.inflateEnd(event.error, nowMs, out);
-        return undefined;
       case 'extended':
-        this.#answer?.extended(event.tokens, nowMs, out);
+        this.#answer?.handle(event, nowMs, out);
         return undefined;
       case 'first-token-timeout':
         this.#firstTokenLate(nowMs, out);
@@ -160,10 +152,7 @@ export class Session {
   }
 
   #requestBody(bytes: Uint8Array, endOfStream: boolean, nowMs: number, out: Action[]): Failure | undefined {
-    if (this.#passthroughTarget !== undefined) {
-      (this.#phase === 'reserving' ? this.#early : out).push({ type: 'request-body', bytes, endOfStream });
-      return undefined;
-    }
+    if (this.#passthroughTarget !== undefined) return this.#passBody(bytes, endOfStream, out);
     if (this.#phase !== 'collecting') return undefined;
     if (bytes.length > 0) {
       this.#keptBytes += bytes.length;
@@ -172,6 +161,14 @@ export class Session {
       if (problem !== undefined) return problem;
     }
     return endOfStream ? this.#requestRead(nowMs, out) : undefined;
+  }
+
+  #passBody(bytes: Uint8Array, endOfStream: boolean, out: Action[]): Failure | undefined {
+    const problem = this.#request.pass(bytes);
+    if (problem === undefined)
+      (this.#phase === 'reserving' ? this.#early : out).push({ type: 'request-body', bytes, endOfStream });
+    // Once the answer has begun, its status stands.
+    return this.#answer?.status === undefined ? problem : undefined;
   }
 
   #requestTrailers(nowMs: number, out: Action[]): Failure | undefined {
@@ -341,7 +338,8 @@ export class Session {
   }
 
   #refuse(problem: Failure, nowMs: number, out: Action[]): void {
-    if (this.#phase === 'over' || this.#phase === 'forwarded') return;
+    const passing = this.#phase === 'forwarded' && this.#passthroughTarget === undefined;
+    if (this.#phase === 'over' || passing) return;
     this.#reply(problem, nowMs, out);
   }
 
@@ -378,29 +376,19 @@ export class Session {
     out.push({ type: 'stop-timer' });
     const closing = this.#closing(nowMs);
     const cost = charged(closing);
-    const settle: Settle | undefined = this.#hold && {
-      hold: this.#hold.hold,
-      charge: {
-        inputTokens: cost?.usage.input ?? 0,
-        outputTokens: cost?.usage.output ?? 0,
-        cause: cost?.cause ?? 'in_flight',
-      },
-    };
-    out.push({ type: 'finish', settle, outcome: outcome(closing, cost) });
+    out.push({
+      type: 'finish',
+      settle: this.#hold && settlement(this.#hold.hold, cost),
+      outcome: outcome(closing, cost),
+    });
     // After an immediate response Envoy ends the stream by itself.
     if (this.#replyStatus === undefined) out.push({ type: 'end' });
   }
 
   #closing(nowMs: number): Closing {
-    const { method, path, id, found, passthrough, bodyBytes } = this.#request;
     return {
-      method,
-      path,
-      requestId: id,
-      found,
-      choice: this.#asked?.choice,
-      plan: this.#asked?.plan,
-      passthrough,
+      request: this.#request,
+      asked: this.#asked,
       answer: this.#answer,
       held: this.#hold,
       buckets: this.#buckets,
@@ -408,7 +396,6 @@ export class Session {
       failure: this.#failure,
       replyStatus: this.#replyStatus,
       clientLeft: this.#clientLeft,
-      requestBytes: bodyBytes,
       startMs: this.#startMs,
       forwardedAtMs: this.#forwardedAtMs,
       nowMs,
