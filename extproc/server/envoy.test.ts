@@ -102,7 +102,7 @@ test('Envoy', { skip: available ? false : 'no Envoy here: make setup', concurren
   await t.test('a request without body, and many on the same connections', async () => {
     handle = echo;
     for (let index = 0; index < 200; index++) assert.equal((await fetch(url('/'))).status, 200);
-    assert.deepEqual(await lastClosed(), ['request-headers', 'response-headers', 'response-body', 'closed true']);
+    assert.deepEqual(await lastClosed(), ['request-headers', 'response-headers', 'closed true']);
     assert.ok(recorder.server.counters.connections <= 2, 'one connection a worker');
   });
 
@@ -189,7 +189,7 @@ test('Envoy', { skip: available ? false : 'no Envoy here: make setup', concurren
     assert.equal((await fetch(url('/'))).status, 200);
   });
 
-  await t.test('a client that does not read stops at the high mark when its stream is paused', async () => {
+  await t.test('a client that does not read holds up its provider, not us, and nobody else', async () => {
     handle = (exchange) => ({
       ...echo(exchange),
       responseBody(bytes, endOfStream) {
@@ -198,22 +198,30 @@ test('Envoy', { skip: available ? false : 'no Envoy here: make setup', concurren
       },
       drained: () => exchange.resume(),
     });
-    const client = request(url('/endless'));
-    client.end();
-    const [answer] = (await once(client, 'response')) as [IncomingMessage];
-    answer.pause();
-    const { exchange, bodies } = recorder.exchanges.at(-1)!;
-    let seen = -1;
-    while (exchange.unsentBytes < 65_536 || seen !== bodies.length) {
-      seen = bodies.length;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    const clients = Array.from({ length: 10 }, () => request(url('/endless'), { agent: false }));
+    const first = recorder.exchanges.length;
+    const answers = await Promise.all(
+      clients.map(async (client) => {
+        client.on('error', () => {});
+        client.end();
+        const [answer] = (await once(client, 'response')) as [IncomingMessage];
+        answer.pause();
+        return answer;
+      }),
+    );
+    const received = (): number => recorder.exchanges.slice(first).reduce((sum, { calls }) => sum + calls.length, 0);
+    let before = -1;
+    while (before !== received()) {
+      before = received();
+      await new Promise((resolve) => setTimeout(resolve, 200));
     }
-    assert.ok(exchange.unsentBytes < 65_536 + 400_000, `${exchange.unsentBytes} bytes unsent`);
-    answer.resume();
-    while (!recorder.exchanges.at(-1)!.calls.includes('drained'))
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    client.destroy();
-    await lastClosed();
+    assert.ok(recorder.server.unsentBytes < 10 * 400_000, `${recorder.server.unsentBytes} bytes unsent`);
+    handle = echo;
+    assert.equal((await fetch(url('/'))).status, 200);
+    for (const answer of answers) answer.resume();
+    while (received() < before + 100) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (const client of clients) client.destroy();
+    while (recorder.server.openStreams > 0) await new Promise((resolve) => setTimeout(resolve, 5));
     assert.equal(recorder.server.unsentBytes, 0);
   });
 });
