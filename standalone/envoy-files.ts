@@ -10,6 +10,8 @@ import type { EnvoyAdmin, Subscription } from './envoy-admin.ts';
 
 const READ_DEADLINE_MS = 10_000;
 const POLL_MS = 10;
+/** The line in the log may come a little later than the count of refusals. */
+const LINE_DELAY_MS = 200;
 
 export interface EnvoyFiles {
   /** Writes those that differ, and returns when Envoy has taken them. Throws Envoy's reason when it refuses one. */
@@ -39,6 +41,7 @@ export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefin
       if (now === undefined) return;
       for (const [name, { rejected }] of now) {
         if (expected.has(name) && rejected > (before.get(name)?.rejected ?? 0)) {
+          if (lastRefusal === '') await sleep(LINE_DELAY_MS);
           throw new EnvoyRefusal(`Envoy refuses ${name}: ${lastRefusal || 'see its log'}`);
         }
       }
@@ -52,11 +55,11 @@ export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefin
     async write(files) {
       const changed = files.filter(({ name, text }) => written.get(name) !== text);
       if (changed.length === 0) return;
+      lastRefusal = '';
       const before =
         (await admin()
           ?.subscriptions()
           .catch(() => undefined)) ?? new Map<string, Subscription>();
-      lastRefusal = '';
       const expected = new Map<string, string>();
       for (const { name, text, mode } of changed) {
         const version = createHash('sha256').update(text).digest('hex').slice(0, 16);

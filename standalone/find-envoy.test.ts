@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { findEnvoy } from './find-envoy.ts';
+
+/** A folder with a program that says of itself that it is Envoy of this version. */
+function folderWith(version: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'envoy-'));
+  const path = join(folder, 'envoy');
+  writeFileSync(path, `#!/bin/sh\necho "$0  version: abc/${version}/Clean/RELEASE/BoringSSL"\n`);
+  chmodSync(path, 0o755);
+  return folder;
+}
+
+test('named, then the tools of the project, then the PATH', async () => {
+  const [named, tools, searched] = [folderWith('1.40.1'), folderWith('1.40.2'), folderWith('1.40.3')];
+  const versions = [];
+  for (const places of [
+    { named: join(named, 'envoy'), toolsFolder: tools, searchPath: searched },
+    { named: undefined, toolsFolder: tools, searchPath: searched },
+    { named: undefined, toolsFolder: '/nowhere', searchPath: `/nowhere:${searched}` },
+  ]) {
+    versions.push((await findEnvoy(places)).version);
+  }
+  assert.deepEqual(versions, ['1.40.1', '1.40.2', '1.40.3']);
+});
+
+test('none, one that is too old, and one that is no Envoy: each says the fix', async () => {
+  const places = { named: undefined, toolsFolder: '/nowhere', searchPath: '' };
+  await assert.rejects(findEnvoy(places), /Envoy was not found; run `make setup`/);
+  await assert.rejects(
+    findEnvoy({ ...places, named: join(folderWith('1.37.9'), 'envoy') }),
+    /is Envoy 1\.37\.9, and 1\.38 or newer/,
+  );
+  await assert.rejects(findEnvoy({ ...places, named: '/bin/true' }), /does not look like Envoy/);
+  await assert.rejects(findEnvoy({ ...places, named: '/bin/false' }), /--version failed/);
+  assert.equal((await findEnvoy({ ...places, named: join(folderWith('2.0.0'), 'envoy') })).version, '2.0.0');
+});

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLog } from '../runtime/log.ts';
+import { leash } from './leash.ts';
+import { endStale } from './stale.ts';
+import { supervise } from './supervisor.ts';
+
+const log = createLog({ level: 'silent', destination: { write: () => {} } });
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+  for (const end = performance.now() + 8000; !holds(); await sleep(10)) {
+    if (performance.now() > end) throw new Error(`never: ${what}`);
+  }
+}
+
+function alive(pid: number | undefined): boolean {
+  if (pid === undefined) return false;
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+/** A child that runs `script` in the shell. */
+function child(script: string, spare = false) {
+  const folder = mkdtempSync(join(tmpdir(), 'child-'));
+  const lines: string[] = [];
+  const supervised = supervise({
+    name: 'test',
+    command: '/bin/sh',
+    args: ['-c', script, 'sh'],
+    environment: { PATH: '/usr/bin:/bin' },
+    pidPath: join(folder, 'pid'),
+    log,
+    onLine: (line) => lines.push(line),
+    ...(spare && { spare: { args: ['in-reserve'], pidPath: join(folder, 'spare.pid') } }),
+  });
+  return { supervised, lines, folder };
+}
+
+test('a child that dies is started again, at once the first time; asked to end, it stays away', async () => {
+  const { supervised, lines, folder } = child('echo up >&2; exec sleep 60');
+  supervised.start();
+  await until('up', () => lines.length === 1);
+  const first = supervised.pid!;
+  assert.equal(readFileSync(join(folder, 'pid'), 'utf8'), String(first));
+  process.kill(first, 'SIGKILL');
+  await until('up again', () => lines.length === 2);
+  assert.notEqual(supervised.pid, first);
+  const second = supervised.pid!;
+  await supervised.stop(5000);
+  assert.ok(!alive(second));
+  assert.equal(supervised.pid, undefined);
+  assert.equal(supervised.restarts, 1);
+});
+
+test('a child that does not heed SIGTERM is killed at the deadline', async () => {
+  const { supervised, lines } = child('trap "" TERM; echo up >&2; while :; do sleep 0.05; done');
+  supervised.start();
+  await until('up', () => lines.length === 1);
+  const pid = supervised.pid!;
+  await supervised.stop(100);
+  assert.ok(!alive(pid));
+});
+
+test('the one in reserve begins in the moment in which the active one dies, and another takes its place', async () => {
+  const { supervised, lines, folder } = child(
+    'echo "$1 ready" >&2; read -r word; echo "$1 $word" >&2; exec sleep 60',
+    true,
+  );
+  supervised.start();
+  await until('begun', () => lines.includes(' begin'));
+  await until('reserve', () => lines.includes('in-reserve ready'));
+  assert.ok(!lines.includes('in-reserve begin'), 'it waits');
+  const reserve = Number(readFileSync(join(folder, 'spare.pid'), 'utf8'));
+  process.kill(supervised.pid!, 'SIGKILL');
+  await until('taken over', () => lines.includes('in-reserve begin'));
+  assert.equal(supervised.pid, reserve);
+  await until('a new reserve', () => lines.filter((line) => line === 'in-reserve ready').length === 2);
+  const newReserve = Number(readFileSync(join(folder, 'spare.pid'), 'utf8'));
+  await supervised.stop(1000);
+  await until('all ended', () => !alive(reserve) && !alive(newReserve));
+});
+
+test('a child does not outlive a parent that is killed', async () => {
+  const script = `import { spawn } from 'node:child_process';
+    import { leash } from ${JSON.stringify(new URL('./leash.ts', import.meta.url).href)};
+    const child = spawn('sleep', ['60'], { detached: true });
+    leash(child.pid);
+    console.log(child.pid);
+    setInterval(() => {}, 1000);`;
+  const { spawn } = await import('node:child_process');
+  const parent = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [text] = await new Promise<[Buffer]>((resolve) => parent.stdout.once('data', (piece) => resolve([piece])));
+  const pid = Number(text.toString());
+  assert.ok(alive(pid));
+  parent.kill('SIGKILL');
+  await until('end of the child', () => !alive(pid));
+});
+
+test('a leash that is let off leaves the process alone', async () => {
+  const { supervised, lines } = child('echo up >&2; exec sleep 60');
+  supervised.start();
+  await until('up', () => lines.length === 1);
+  leash(supervised.pid!)();
+  await sleep(100);
+  assert.ok(alive(supervised.pid));
+  await supervised.stop(1000);
+});
+
+test('of an earlier run only what is surely ours is ended', async () => {
+  const marker = mkdtempSync(join(tmpdir(), 'marker-'));
+  writeFileSync(join(marker, 'log'), '');
+  const { supervised, lines } = child(`echo up >&2; exec tail -f ${marker}/log`);
+  supervised.start();
+  await until('up', () => lines.length === 1);
+  const pidPath = join(marker, 'pid');
+  writeFileSync(pidPath, String(supervised.pid));
+  const pid = supervised.pid!;
+  assert.equal(await endStale(pidPath, '/another/folder'), false);
+  assert.ok(alive(pid));
+  writeFileSync(pidPath, String(pid));
+  const ended = endStale(pidPath, marker);
+  assert.equal(await ended, true);
+  assert.ok(!alive(pid));
+  assert.equal(await endStale(pidPath, marker), false);
+  await supervised.stop(1000);
+});
