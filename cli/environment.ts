@@ -14,7 +14,7 @@ import { LOG_LEVELS } from '../runtime/log.ts';
 
 const METRICS_ADDRESS: Address = { type: 'tcp', host: '127.0.0.1', port: 9464 };
 
-const variables = {
+export const variables = {
   TALLYGATE_LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
   /** One JSON line a request on stdout. */
   TALLYGATE_ACCESS_LOG: oneOf(['on', 'off'], 'on'),

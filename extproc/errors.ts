@@ -39,7 +39,6 @@ const known = {
   unbounded_cost: [400, 'invalid_request'],
   missing_quota_key: [400, 'invalid_request'],
   unsupported_encoding: [415, 'invalid_request'],
-  output_bound_too_low: [429, 'quota'],
   request_too_large: [413, 'too_large'],
   input_tokens_exceeded: [413, 'too_large'],
   output_tokens_exceeded: [400, 'invalid_request'],

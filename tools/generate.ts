@@ -1,9 +1,12 @@
-/** Writes what is made from the schemas: CRD YAML and the pages of docs/reference. `make generate` runs it; `make check` demands that nothing changes. */
+/** Writes what is made from the code: CRD YAML and the pages of docs/reference. `make generate` runs it; `make check` demands that nothing changes. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { conditions } from '../crds/conditions.ts';
 import { customResourceDefinition } from '../crds/custom-resource.ts';
 import { kinds } from '../crds/kinds.ts';
+import { commandLinePage, environmentPage } from './environment-page.ts';
+import { errorsPage } from './errors-page.ts';
+import { metricsPage } from './metrics-page.ts';
 import { conditionsPage, kindPage } from './reference.ts';
 
 const root = new URL('../', import.meta.url);
@@ -22,3 +25,7 @@ for (const definition of kinds) {
   write(`docs/reference/${definition.page}.md`, kindPage(definition, example));
 }
 write('docs/reference/conditions.md', conditionsPage(conditions));
+write('docs/reference/errors.md', errorsPage());
+write('docs/reference/metrics.md', await metricsPage());
+write('docs/reference/environment.md', environmentPage());
+write('docs/reference/command-line.md', commandLinePage());

@@ -1,0 +1,118 @@
+/** docs/reference/metrics.md, from what the endpoint really says after requests of every kind. */
+
+import type { Outcome } from '../extproc/session/protocol.ts';
+import { metric } from '../extproc/telemetry/names.ts';
+import { newRecorder } from '../extproc/telemetry/recorder.ts';
+import { bucket, outcomeOfStream } from '../extproc/telemetry/testing.ts';
+import { observeProcess, watchLoopDelay } from '../runtime/loop-delay.ts';
+import { startOpenTelemetry } from '../runtime/open-telemetry.ts';
+import { notice, page, row, table } from './markdown.ts';
+
+export async function metricsPage(): Promise<string> {
+  const found = familiesOf(await exampleText());
+  for (const { name } of Object.values(metric)) {
+    const prometheus = name.replaceAll('.', '_');
+    if (!found.some((each) => each.name === prometheus || each.name === `${prometheus}_total`))
+      throw new Error(`${name} is in no scrape: let metrics-page.ts cause it`);
+  }
+  const rows = found.map(({ name, type, unit, help, labels }) =>
+    row(`\`${name}\``, type, unit, labels.map((label) => `\`${label}\``).join(' '), help),
+  );
+  const histograms = found.filter(({ type }) => type === 'histogram');
+  return page(
+    notice('extproc/telemetry and runtime/loop-delay.ts'),
+    '# Metrics',
+    'In Prometheus’ text format at `/metrics` of the metrics address (`127.0.0.1:9464`); names, labels and units are public API. The `gen_ai_*` ones are OpenTelemetry’s names for generative AI with dots as underscores. A series appears when it first has a value.',
+    table(['Metric', 'Type', 'Unit', 'Labels', 'Says'], rows),
+    '## Histogram boundaries',
+    table(
+      ['Metric', 'Upper bounds'],
+      histograms.map(({ name, bounds }) => row(`\`${name}\``, bounds.join(', '))),
+    ),
+    '## Labels',
+    table(
+      ['Label', 'Values'],
+      [
+        row('`gen_ai_operation_name`', '`chat`, `text_completion`, `embeddings`, `count_tokens`, `list_models`'),
+        row('`gen_ai_provider_name`', '`openai`, `anthropic`, `huggingface`: by the schema of the backend'),
+        row(
+          '`gen_ai_request_model`',
+          'As the client says it; `other` where neither a rule nor the backend names the model, so that clients cannot make series',
+        ),
+        row('`gen_ai_response_model`', 'As the provider says it; `other` past 200 different names'),
+        row(
+          '`gen_ai_token_type`',
+          '`input`, `output`; in `tallygate_tokens_total` also `cached_input`, `cache_write_input`, `audio_input` (parts of input) and `reasoning_output`, `audio_output` (parts of output)',
+        ),
+        row(
+          '`error_type`',
+          'A [code](errors.md), a status of the provider, `client_left` or `no_answer`; absent: it went well',
+        ),
+        row('`tallygate_route`, `tallygate_backend`', '`NAMESPACE/NAME`'),
+        row('`tallygate_rule`', 'The name of the rule'),
+        row('`tallygate_source`', '`provider`, `estimated`, `mixed`: who counted'),
+        row('`tallygate_decision`', '`admitted`, `refused`, `cut`'),
+        row('`tallygate_reason`', '`spent`, `held`, `size`, `keys`: why it was refused'),
+        row('`tallygate_quota`', '`NAMESPACE/POLICY/QUOTA`'),
+        row(
+          '`tallygate_quota_key`',
+          'The values of the key, joined by commas; credentials and values over 256 characters as SHA-256',
+        ),
+        row('`tallygate_overdraft_cause`', 'See [overdraft](../guides/quotas.md#overdraft)'),
+      ],
+    ),
+    'Of quota buckets, the 200 that are nearest to their end are shown. Past 1,000 tuples of names, requests count in one series with `otel_metric_overflow="true"`.',
+  );
+}
+
+async function exampleText(): Promise<string> {
+  const recorder = newRecorder({ lines: { write: () => {}, dropped: 0 }, nowMs: 0 });
+  const usage = { ...outcomeOfStream.usage!, cacheWriteInput: 1, reasoningOutput: 1, audioInput: 1, audioOutput: 1 };
+  const outcomes: readonly Outcome[] = [
+    { ...outcomeOfStream, usage, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/teams/trial'] } },
+    { ...outcomeOfStream, unmetered: true, clientLeft: true },
+    { ...outcomeOfStream, decision: { type: 'refused', reason: 'spent', quota: 'default/teams/hour' } },
+  ];
+  for (const outcome of outcomes) recorder.record(outcome, [{ bucket, tokens: 1, cause: 'input_estimate' }]);
+  recorder.observe({
+    buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0 }],
+    openStreams: () => 1,
+  });
+  const telemetry = await startOpenTelemetry({ serviceName: 'tallygate', otlp: false, tables: [recorder.table] });
+  const delay = watchLoopDelay();
+  observeProcess(telemetry.meterProvider.getMeter('tallygate'), delay);
+  const text = await telemetry.prometheusText();
+  delay.close();
+  await telemetry.shutdown();
+  return text;
+}
+
+interface Family {
+  readonly name: string;
+  readonly type: string;
+  readonly unit: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly bounds: readonly string[];
+}
+
+function familiesOf(text: string): readonly Family[] {
+  return text
+    .split(/^(?=# HELP )/m)
+    .filter((part) => part.startsWith('# HELP '))
+    .map((part) => {
+      const [, name = '', help = ''] = /^# HELP (\S+) (.*)$/m.exec(part) ?? [];
+      const samples = part.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+      const pairs = samples.flatMap((line) => [...line.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)]);
+      const labels = new Set(pairs.map(([, label]) => label!).filter((label) => label !== 'le'));
+      const bounds = new Set(pairs.filter(([, label]) => label === 'le').map(([, , value]) => value!));
+      return {
+        name,
+        help,
+        type: /^# TYPE \S+ (\S+)$/m.exec(part)?.[1] ?? '',
+        unit: /^# UNIT \S+ (\S+)$/m.exec(part)?.[1] ?? '',
+        labels: [...labels],
+        bounds: [...bounds],
+      };
+    });
+}
