@@ -1,5 +1,5 @@
 /** The journal's logs: files of lines beside the database, numbered upwards. Each is written by the main thread and then folded into the database. */
-import { closeSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { JournalDatabase } from './journal-database.ts';
 import { Batch } from './journal-record.ts';
@@ -27,7 +27,7 @@ export function openLog(path: string, log: number): number {
 
 /** Writes what a log says into the database and removes it. One that is in there already is only removed. */
 export function foldLog(database: JournalDatabase, path: string, log: number): void {
-  if (log > database.applied) {
+  if (log > database.applied && existsSync(logPath(path, log))) {
     const batch = new Batch();
     for (const line of linesOf(logPath(path, log))) {
       // What comes after a line that is not whole was never relied on: nothing went out before its line was written.

@@ -1,8 +1,8 @@
 /** The thread that brings logs into the database and waits for the disk, so that the event loop never does. */
-import { closeSync } from 'node:fs';
+import { closeSync, rmSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { JournalDatabase } from './journal-database.ts';
-import { foldLog, openLog } from './journal-log.ts';
+import { foldLog, logPath, openLog } from './journal-log.ts';
 
 export interface WorkerData {
   readonly path: string;
@@ -27,10 +27,12 @@ if (port === null) {
 }
 const { path, closed } = workerData as WorkerData;
 const database = new JournalDatabase(path);
+let spare: number | undefined;
 
 port.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'open':
+      spare = message.log;
       port.postMessage({ type: 'opened', log: message.log, file: openLog(path, message.log) } satisfies FromWorker);
       break;
     case 'fold': {
@@ -39,11 +41,15 @@ port.on('message', (message: ToWorker) => {
         closeSync(message.file);
       }
       foldLog(database, path, message.log);
+      spare = spare === message.log ? undefined : spare;
       const tookMs = performance.now() - startMs;
       port.postMessage({ type: 'folded', log: message.log, tookMs } satisfies FromWorker);
       break;
     }
     case 'close':
+      if (spare !== undefined) {
+        rmSync(logPath(path, spare), { force: true });
+      }
       database.close();
       Atomics.store(closed, 0, 1);
       Atomics.notify(closed, 0);

@@ -156,6 +156,29 @@ test('streams that all wait for each other do not wait in vain', () => {
   assert.equal(time.pending, 0);
 });
 
+test('of several that wait for each other the last one ends, and the first gets what it gives back', () => {
+  const { store } = simulate();
+  const [one, two, third] = [40, 40, 20].map((tokens) => granted(ask(store, buckets, 0, bound(tokens)).decision).hold);
+  const first = more(store, one!, lease(10));
+  const last = more(store, two!, lease(10));
+  store.settle(third!, charge(0, 20), startMs);
+  assert.deepEqual([first.tokens, last.tokens], [undefined, 0]);
+  store.settle(two!, charge(0, 30), startMs);
+  assert.equal(first.tokens, 5);
+});
+
+test('an extension does not wait where the holds of others are not enough', () => {
+  const { store } = simulate();
+  const stream = granted(ask(store, buckets, 0, bound(60)).decision);
+  const other = granted(ask(store, buckets, 0, bound(5)).decision);
+  store.settle(granted(ask(store, buckets, 35).decision).hold, charge(35, 0), startMs);
+  assert.equal(more(store, stream.hold, lease(10, 10)).tokens, 0);
+  const enough = more(store, stream.hold, lease(10, 5));
+  assert.equal(enough.tokens, undefined);
+  store.settle(other.hold, charge(0, 0), startMs);
+  assert.equal(enough.tokens, 5);
+});
+
 test('a new window lets those in line go on', () => {
   for (const window of [minute, slidingMinute]) {
     const { store, time } = simulate();

@@ -193,7 +193,11 @@ test('Shadow counts past the limit and refuses nothing', () => {
   assert.deepEqual(second.shadowRefused, [shadow.id]);
   assert.equal(store.counts().shadowRefusals.get(shadow.id), 1);
   assert.equal(store.top(1, startMs)[0]?.spent, 2);
-  assert.deepEqual(store.settle(second.hold, charge(5, 5), startMs), []);
+  const tokens = bucket(quota('TotalTokens', 10, { mode: 'Shadow' }));
+  const third = granted(reserve(store, demand([tokens], startMs, 50)));
+  assert.deepEqual(store.settle(third.hold, charge(50, 5), startMs), []);
+  assert.equal(store.view([tokens], startMs)[0]?.remaining, 0);
+  assert.equal(store.top(1, startMs)[0]?.overdraft, 45);
 });
 
 test('the newest definition of a quota holds, for buckets that live too', () => {

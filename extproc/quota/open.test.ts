@@ -36,6 +36,8 @@ const total = quota('TotalTokens', 1000);
 const remaining = (store: ReturnType<typeof open>['store'], of: typeof total, atMs = startMs) =>
   store.view([bucket(of)], atMs)[0]?.remaining;
 
+const logs = () => readdirSync(folder).filter((name) => name.includes('.log-'));
+
 for (const sync of ['Inline', 'Worker'] as const) {
   test(`charges stay, open holds are charged in full, once (${sync})`, () => {
     const all = [
@@ -122,6 +124,8 @@ test('the segments of a sliding window stay', () => {
   const nowMs = startMs + 90_000;
   const before = remaining(first, sliding, nowMs);
   const laterBefore = remaining(first, sliding, nowMs + 30_000);
+  const written = readFileSync(join(folder, logs()[0] ?? ''), 'utf8');
+  assert.equal(written.split('["s"').length - 1, 18, 'only the segments that changed');
   first.close();
   const again = open(nowMs).store;
   assert(before !== undefined && before < 900);
@@ -137,7 +141,7 @@ test('a hold that is opened and settled within a tick is never written', () => {
   const { store } = open();
   store.settle(granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
   store.flush();
-  const [log] = readdirSync(folder).filter((name) => name.includes('.log-'));
+  const [log] = logs();
   const written = log === undefined ? '' : readFileSync(join(folder, log), 'utf8');
   assert.match(written, /\["w",1,7,0,0\]/);
   assert.doesNotMatch(written, /\["[hd]"/);
@@ -151,12 +155,26 @@ test('a line that was cut off is as if it had not been written', () => {
   const { store } = open();
   store.settle(granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
   store.flush();
-  const [log] = readdirSync(folder).filter((name) => name.includes('.log-'));
+  const [log] = logs();
   appendFileSync(join(folder, log ?? ''), '[["w",1,900,0,0],["x"');
   store.close();
   const again = open().store;
   assert.equal(remaining(again, total), 993);
   again.close();
+});
+
+test('what comes after a line that was cut off counts for nothing, nor does a log that is in already', () => {
+  const { store } = open();
+  store.settle(granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
+  store.flush();
+  const [log] = logs();
+  appendFileSync(join(folder, log ?? ''), '[["w",1,80\n[["w",1,900,0,0]]\n');
+  store.close();
+  writeFileSync(join(folder, log ?? ''), '[["w",1,800,0,0]]\n');
+  const again = open().store;
+  assert.equal(remaining(again, total), 993);
+  again.close();
+  assert.deepEqual(logs(), []);
 });
 
 test('one process at a time', () => {

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { MemoryStore } from './memory.ts';
+import { openQuotaStore } from './open.ts';
+import { bucket, charge, demand, granted, lifetime, quota, reserve } from './simulation.ts';
+import type { BucketRef } from './store.ts';
+
+let folder: string;
+let path: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'keeper-'));
+  path = join(folder, 'quota.sqlite');
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const budget = quota('TotalTokens', 1e9, { window: lifetime });
+const teams = ['a', 'b', 'c', 'd'].map((team) => [bucket(budget, team)]);
+const logs = () => readdirSync(folder).filter((name) => name.includes('.log-'));
+
+/** Requests of one turn of the event loop, as a busy gateway has them: some end, some begin. */
+function work(store: MemoryStore, open: ReturnType<typeof granted>['hold'][]): void {
+  for (const team of teams) {
+    open.push(granted(reserve(store, demand(team, Date.now(), 10))).hold);
+    const ended = open.length > 40 ? open.shift() : undefined;
+    if (ended !== undefined) {
+      store.settle(ended, charge(10, 0), Date.now());
+    }
+  }
+  store.flush();
+}
+
+async function until(condition: () => boolean, each: () => void = () => {}): Promise<void> {
+  while (!condition()) {
+    each();
+    await turn();
+  }
+}
+
+test('under steady load logs come and go, and the files stay small', { timeout: 30_000 }, async (t) => {
+  const { store } = openQuotaStore({ path });
+  const open: ReturnType<typeof granted>['hold'][] = [];
+  const seen = new Set<string>();
+  let flushes = 0;
+  let most = 0;
+  await until(
+    () => seen.size >= 4,
+    () => {
+      work(store, open);
+      flushes++;
+      if (flushes % 256 === 0) {
+        for (const log of logs()) {
+          seen.add(log);
+        }
+        most = Math.max(most, logs().length);
+      }
+    },
+  );
+  assert(most <= 3, `${most} logs at once`);
+  store.close();
+  const bytes = readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+  t.diagnostic(`${flushes} flushes, ${bytes} bytes left in ${readdirSync(folder).length} files`);
+  assert(bytes < 1_000_000, `${bytes} bytes`);
+  assert.deepEqual(logs(), []);
+});
+
+/** A store with budgets that have begun, whose worker fails: the log is written by its descriptor, but by its name there is a folder. */
+async function withBlockedWorker() {
+  const before = openQuotaStore({ path, sync: 'Inline' }).store;
+  for (const team of teams) {
+    spend(before, team, 100);
+  }
+  before.close();
+  const troubles: unknown[] = [];
+  const { store } = openQuotaStore({ path, onTrouble: (error) => troubles.push(error) });
+  const [first] = logs();
+  const blocked = join(folder, first ?? '');
+  rmSync(blocked);
+  mkdirSync(blocked);
+  spend(store, teams[0]!, 10);
+  store.flush();
+  await until(() => troubles.length > 0);
+  assert.match(String(troubles[0]), /EISDIR/);
+  rmdirSync(blocked);
+  return { store, troubles };
+}
+
+function spend(store: MemoryStore, team: readonly BucketRef[], tokens: number): void {
+  store.settle(granted(reserve(store, demand(team, Date.now(), tokens))).hold, charge(tokens, 0), Date.now());
+}
+
+function spentAtNextStart(): readonly (number | undefined)[] {
+  const { store } = openQuotaStore({ path, sync: 'Inline' });
+  const spent = teams.map((team) => 1e9 - (store.view(team, Date.now())[0]?.remaining ?? 0));
+  store.close();
+  return spent;
+}
+
+test('a worker that fails is told of and replaced, and the next logs come in', { timeout: 30_000 }, async () => {
+  const { store, troubles } = await withBlockedWorker();
+  spend(store, teams[1]!, 10);
+  store.flush();
+  const [current] = logs();
+  await until(() => !logs().includes(current ?? ''));
+  spend(store, teams[2]!, 10);
+  store.close();
+  assert.equal(troubles.length, 1);
+  assert.deepEqual(logs(), []);
+  assert.deepEqual(spentAtNextStart(), [100, 110, 110, 100]);
+});
+
+test('a store that is closed while its worker is down leaves its log to the next start', {
+  timeout: 30_000,
+}, async () => {
+  const { store } = await withBlockedWorker();
+  spend(store, teams[1]!, 10);
+  const startMs = performance.now();
+  store.close();
+  assert(performance.now() - startMs < 1_000);
+  assert.equal(logs().length, 1);
+  assert.deepEqual(spentAtNextStart(), [100, 110, 100, 100]);
+});
