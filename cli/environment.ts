@@ -30,6 +30,8 @@ export const variables = {
   ANTHROPIC_API_KEY: optionalText(),
   OTEL_EXPORTER_OTLP_ENDPOINT: optionalText(),
   XDG_STATE_HOME: optionalText(),
+  /** Compiled code is kept there, so that the next start is quick. */
+  XDG_CACHE_HOME: optionalText(),
   XDG_RUNTIME_DIR: optionalText(),
   SSL_CERT_FILE: optionalText(),
   HOME: optionalText(),

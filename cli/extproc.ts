@@ -1,5 +1,6 @@
 /** `tallygate extproc`: the data plane's process, led by a policy file that it follows. */
 import { readFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { resolve } from 'node:path';
 import type { GatewayPolicy } from '../contract/policy.ts';
 import { type Extproc, startExtproc } from '../extproc/main.ts';
@@ -17,14 +18,15 @@ import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate extproc --policy FILE (--socket PATH | --listen HOST:PORT) [OPTION]…
 
-Runs Envoy's ext_proc service alone. It follows the policy file, as tallygate check prints it and tallygate run writes it.
+Runs Envoy's ext_proc service alone. It follows the policy file that tallygate run writes.
 
   --policy FILE        the policy, in JSON; exchange it whole (rename) to change it
   --socket PATH        listen on a Unix socket
   --listen HOST:PORT   listen on TCP; only Envoy may reach it
   --journal FILE       keep holds and charges there, so that a restart loses none
+  --metrics ADDRESS    HOST:PORT or unix:PATH for /metrics, /healthz and /readyz
+                       (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
   --spare              get ready, and begin when a line comes on stdin
-  --metrics ADDRESS    HOST:PORT or unix:PATH for /metrics, /healthz and /readyz (TALLYGATE_METRICS_ADDRESS)
 `;
 
 const options = {
@@ -68,6 +70,11 @@ export const extproc: Verb = async ({ args, settings }) => {
     readiness: () => ({ ready: service.ready && !signal.aborted, details: policy.details() }),
     metrics: async () => (await telemetry).prometheusText(),
   });
+  // Also for a process that will be killed.
+  telemetry.then(
+    () => flushCompileCache(),
+    () => {},
+  );
   await new Promise<void>((done) => {
     if (signal.aborted) done();
     else signal.addEventListener('abort', () => done(), { once: true });

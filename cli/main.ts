@@ -1,4 +1,7 @@
 /** The program `tallygate`: finds the verb and runs it. What a person must put right is one line without a stack, and exit code 1; wrong use is 2. */
+import { enableCompileCache } from 'node:module';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { readSettings } from './environment.ts';
 import { isOperatorError, type Verb } from './verb.ts';
 
@@ -46,6 +49,8 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     for (const problem of problems) process.stderr.write(`tallygate: ${problem}\n`);
     return 2;
   }
+  const cacheHome = settings.XDG_CACHE_HOME ?? join(settings.HOME ?? homedir(), '.cache');
+  enableCompileCache(join(cacheHome, 'tallygate', 'compiled'));
   return (await verb.load())({ args, settings });
 }
 

@@ -1,4 +1,5 @@
 /** `tallygate run`: the gateway on one machine. */
+import { flushCompileCache } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,16 +13,21 @@ import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate run [FILE|FOLDER]… [OPTION]…
 
-Runs the gateway on this machine: Envoy and the ext_proc service, as the resources in the files say. Edits of the files come into force at once; a wrong
-one leaves the last good state. Without a file it runs an example: a simulated model, and OpenAI and Anthropic where OPENAI_API_KEY and
-ANTHROPIC_API_KEY are set. Access lines go to stdout, everything else to stderr.
+Runs the gateway on this machine: Envoy and the ext_proc service, as the resources in the
+files say. Edits of the files come into force at once; a wrong one leaves the last good
+state. Without a file it runs an example: a simulated model, and OpenAI and Anthropic where
+OPENAI_API_KEY and ANTHROPIC_API_KEY are set. Access lines go to stdout, all else to stderr.
 
-  --name NAME          an instance of its own, with state of its own (default: default)
-  --address ADDRESS    where the listeners of Gateways bind (127.0.0.1, TALLYGATE_ADDRESS); 0.0.0.0 opens them to the network
-  --metrics HOST:PORT  /metrics, /healthz and /readyz (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
-  --envoy PATH         the Envoy to run (TALLYGATE_ENVOY); else the project's own tools, else the PATH
-  --concurrency N      worker threads of Envoy (default: one a core, TALLYGATE_CONCURRENCY)
-  --drain-timeout N    seconds that open streams have after SIGTERM or Ctrl-C (30, TALLYGATE_DRAIN_TIMEOUT); a second signal ends at once
+  --name NAME          an instance of its own, with state of its own (default)
+  --address ADDRESS    where listeners bind; 0.0.0.0 opens them to the network
+                       (127.0.0.1, TALLYGATE_ADDRESS)
+  --metrics HOST:PORT  /metrics, /healthz and /readyz
+                       (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
+  --envoy PATH         the Envoy to run; else the project's own tools, else the PATH
+                       (TALLYGATE_ENVOY)
+  --concurrency N      worker threads of Envoy (one a core, TALLYGATE_CONCURRENCY)
+  --drain-timeout N    seconds that open streams have after SIGTERM or Ctrl-C; a second
+                       signal ends at once (30, TALLYGATE_DRAIN_TIMEOUT)
 `;
 
 const options = {
@@ -73,6 +79,7 @@ export const run: Verb = async ({ args, settings }) => {
       authoritiesPath: settings.SSL_CERT_FILE,
       log,
       onReady: (ready) => {
+        flushCompileCache();
         if (example || process.stderr.isTTY) process.stderr.write(welcome(ready, example));
       },
     },

@@ -1,6 +1,4 @@
 /** The two programs that serve: Envoy and extproc, each in a process of its own, so that the end of one never takes the other. */
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Environment } from '../runtime/environment.ts';
 import type { Log } from '../runtime/log.ts';
@@ -36,8 +34,6 @@ export interface ProcessOptions {
 export function newProcesses(options: ProcessOptions): Processes {
   const { state, log, tallygate } = options;
   const [command, ...args] = tallygate;
-  const cacheFolder = join(state.folder, 'compile-cache');
-  mkdirSync(cacheFolder, { recursive: true, mode: 0o700 });
   const say = envoyLog(log, Date.now);
   return {
     admin: envoyAdmin(state.envoyAdminSocket),
@@ -64,8 +60,7 @@ export function newProcesses(options: ProcessOptions): Processes {
         ...['--journal', state.journalPath],
         ...['--metrics', `unix:${state.extprocAdminSocket}`],
       ],
-      // Compiled code is kept, so that a new processor is there in a moment.
-      environment: { ...chosen(options.environment, EXTPROC_VARIABLES), NODE_COMPILE_CACHE: cacheFolder },
+      environment: chosen(options.environment, EXTPROC_VARIABLES),
       pidPath: state.pidPath('extproc'),
       spare: { args: ['--spare'], pidPath: state.pidPath('extproc-spare') },
       log,
@@ -108,7 +103,7 @@ async function comesUp(name: string, child: Child, isUp: () => Promise<boolean>,
 
 /** Keys of providers are in our environment; no other program needs them. */
 const ENVOY_VARIABLES = /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|GODEBUG|ENVOY_.*)$/;
-const EXTPROC_VARIABLES = /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|NODE_(?!COMPILE_CACHE).*|OTEL_.*|TALLYGATE_.*)$/;
+const EXTPROC_VARIABLES = /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|NODE_.*|OTEL_.*|TALLYGATE_.*|XDG_CACHE_HOME)$/;
 
 function chosen(environment: Environment, names: RegExp): Record<string, string> {
   const entries = Object.entries(environment).filter(([name, value]) => value !== undefined && names.test(name));

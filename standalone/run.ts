@@ -60,6 +60,7 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
   let clean = true;
   try {
     await endLeftovers(state, log);
+    state.emptyEnvoyFolder();
     const envoy = envoyOptions(options, state);
     const loader = newLoader({ paths: options.paths, environment: options.environment, envoy });
     ends.unshift({ name: 'simulated model', deadlineMs: 1000, run: loader.close });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -29,13 +29,18 @@ test('an instance is one process at a time, and is free again when that ends in 
   assert.equal(elsewhere(stateHome), 'open');
 });
 
-test('everything is for its owner only', () => {
+test('everything is for its owner only, and keys stay no longer than the run', () => {
   const stateHome = newHome();
   mkdirSync(join(stateHome, 'tallygate', 'n'), { recursive: true, mode: 0o755 });
   const state = openState({ stateHome, runtimeHome: undefined, name: 'n' });
+  mkdirSync(state.envoyFolder);
+  writeFileSync(join(state.envoyFolder, 'secret'), 'old');
+  state.emptyEnvoyFolder();
+  assert.deepEqual(readdirSync(state.envoyFolder), []);
   assert.equal(statSync(state.folder).mode & 0o777, 0o700);
   assert.equal(statSync(state.envoyFolder).mode & 0o777, 0o700);
   state.close();
+  assert.equal(existsSync(state.envoyFolder), false, 'no key stays behind');
 });
 
 test('a socket whose path would be too long stands in a short folder of our own', () => {

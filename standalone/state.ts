@@ -1,6 +1,6 @@
 /** The folder of one instance: its lock, its sockets, Envoy's files and the journal. */
 import { createHash } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -15,6 +15,9 @@ export interface State {
   readonly extprocAdminSocket: string;
   readonly envoyAdminSocket: string;
   pidPath(name: string): string;
+  /** To be called when no Envoy of an earlier run reads it any more. */
+  emptyEnvoyFolder(): void;
+  /** Removes Envoy's files too: keys of providers must not stay. */
   close(): void;
 }
 
@@ -37,7 +40,7 @@ export function openState({ stateHome, runtimeHome, name }: StateOptions): State
   chmodSync(folder, 0o700);
   const unlock = lock(folder, name);
   const envoyFolder = join(folder, 'envoy');
-  mkdirSync(envoyFolder, { recursive: true, mode: 0o700 });
+  const removeEnvoyFolder = () => rmSync(envoyFolder, { recursive: true, force: true });
   const sockets = socketFolder(folder, runtimeHome);
   const [extprocSocket, extprocAdminSocket, envoyAdminSocket] = SOCKETS.map((socket) => join(sockets, socket));
   return {
@@ -49,7 +52,14 @@ export function openState({ stateHome, runtimeHome, name }: StateOptions): State
     extprocAdminSocket: extprocAdminSocket!,
     envoyAdminSocket: envoyAdminSocket!,
     pidPath: (process) => join(folder, `${process}.pid`),
-    close: unlock,
+    emptyEnvoyFolder() {
+      removeEnvoyFolder();
+      mkdirSync(envoyFolder, { recursive: true, mode: 0o700 });
+    },
+    close() {
+      removeEnvoyFolder();
+      unlock();
+    },
   };
 }
 

@@ -25,7 +25,7 @@ export function accessLine(outcome: Outcome, overdrafts: readonly Overdraft[]): 
   line += text('error', failure?.code);
   if (outcome.clientLeft) line += ',"clientLeft":true';
   line += `,"durationMs":${tenths(endMs - startMs)}`;
-  if (firstTokenMs !== undefined) line += `,"firstTokenMs":${tenths(firstTokenMs - startMs)}`;
+  if (outcome.stream && firstTokenMs !== undefined) line += `,"firstTokenMs":${tenths(firstTokenMs - startMs)}`;
   if (usage !== undefined) line += tokens(usage);
   line += text('source', outcome.source);
   if (outcome.estimatedOutputTokens !== undefined) line += `,"estimatedOutputTokens":${outcome.estimatedOutputTokens}`;

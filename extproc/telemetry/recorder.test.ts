@@ -89,6 +89,12 @@ test('failures are told apart by type, and give no pace', () => {
   assert.equal(histogram('gen_ai.server.time_per_output_token')[0]?.count, 1);
 });
 
+test('a whole answer has no first token', () => {
+  const whole = { ...outcomeOfStream, stream: false };
+  assert.equal(recorderOf([whole]).histogram('gen_ai.server.time_to_first_token').length, 0);
+  assert.equal(JSON.parse(accessLine(whole, [])).firstTokenMs, undefined);
+});
+
 test('tokens by kind, decisions, cuts, shadow refusals, overdrafts and what could not be metered', () => {
   const { recorder, sums } = recorderOf([
     { ...outcomeOfStream, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/a/b'] } },

@@ -137,10 +137,11 @@ export class Series {
   }
 
   #recordPace({ firstTokenMs, startMs, endMs, usage, stream, failure, clientLeft }: Outcome): void {
-    if (firstTokenMs === undefined) return;
+    // A whole answer has no first token that anybody could see.
+    if (!stream || firstTokenMs === undefined) return;
     this.#firstToken ??= this.#instruments.firstToken.cell(this.#attributes);
     this.#firstToken.record((firstTokenMs - startMs) / 1000);
-    if (!stream || usage === undefined || usage.output < 2 || failure !== undefined || clientLeft) return;
+    if (usage === undefined || usage.output < 2 || failure !== undefined || clientLeft) return;
     this.#perToken ??= this.#instruments.perToken.cell(this.#attributes);
     this.#perToken.record((endMs - firstTokenMs) / 1000 / (usage.output - 1));
   }

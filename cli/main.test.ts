@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, renameSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const launcher = fileURLToPath(new URL('bin.cjs', import.meta.url));
+
+function tallygate(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [launcher, ...args], {
+    encoding: 'utf8',
+    env: environment,
+  });
+  return { status, stdout, stderr };
+}
+
+test('help is an answer, wrong use is exit code 2 with the usage', () => {
+  const help = tallygate(['--help']);
+  assert.equal(help.status, 0);
+  assert.match(help.stdout, /run .*\n.*check .*\n.*extproc .*\n.*version /);
+  assert.match(tallygate(['run', '--help']).stdout, /^Usage: tallygate run /);
+  assert.match(tallygate(['version']).stdout, /^tallygate \d+\.\d+\.\d+ /);
+  for (const wrong of [
+    ['runn'],
+    ['run', '--nmae', 'x'],
+    ['run', '--name', '../x'],
+    ['run', '--concurrency', '0'],
+    ['extproc'],
+  ]) {
+    const { status, stderr, stdout } = tallygate(wrong);
+    assert.equal(status, 2, wrong.join(' '));
+    assert.match(stderr, /Usage: /);
+    assert.equal(stdout, '');
+  }
+});
+
+test('a wrong variable is named with its fix, all of them at once', () => {
+  const { status, stderr } = tallygate(['version'], { TALLYGATE_LOG_LEVEL: 'loud', TALLYGATE_CONCURRENCY: 'many' });
+  assert.equal(status, 2);
+  assert.equal(stderr.trim().split('\n').length, 2);
+  assert.match(stderr, /TALLYGATE_LOG_LEVEL must be one of .*; correct it or unset it/);
+});
+
+const policy = (version: string, formatVersion = 1) =>
+  JSON.stringify({ formatVersion, version, entries: [], backends: [], quotas: [] });
+
+test('extproc follows its policy file, keeps the last good one, and ends in order', { timeout: 30_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'extproc-'));
+  const path = join(folder, 'policy.json');
+  const exchange = (text: string) => {
+    writeFileSync(`${path}.new`, text);
+    renameSync(`${path}.new`, path);
+  };
+  const admin = join(folder, 'admin.sock');
+  const child = spawn(
+    process.execPath,
+    [launcher, 'extproc', '--policy', path, '--socket', join(folder, 's'), '--metrics', `unix:${admin}`],
+    { stdio: 'ignore' },
+  );
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const status = () =>
+    new Promise<Record<string, unknown>>((resolve) => {
+      const asked = request({ socketPath: admin, path: '/readyz' }, async (response) => {
+        response.setEncoding('utf8');
+        resolve({ code: response.statusCode, ...JSON.parse((await response.toArray()).join('')) });
+      });
+      asked.on('error', () => resolve({}));
+      asked.end();
+    });
+  const until = async (wanted: object) => {
+    for (;;) {
+      const now = await status();
+      if (Object.entries(wanted).every(([name, value]) => now[name] === value)) return;
+      await sleep(20);
+    }
+  };
+  // Alive, but of no use before it knows a policy.
+  await until({ code: 503, ready: false });
+  exchange(policy('one'));
+  await until({ code: 200, ready: true, policy: 'one' });
+  exchange(policy('two', 99));
+  await until({ ready: true, policy: 'one', refused: 'two' });
+  exchange('{"half":');
+  await until({ ready: true, policy: 'one', refused: '' });
+  exchange(policy('three'));
+  await until({ ready: true, policy: 'three', refused: undefined });
+  child.kill('SIGTERM');
+  assert.equal(await ended, 0);
+});
