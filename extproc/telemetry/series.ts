@@ -175,11 +175,10 @@ export class Series {
   }
 
   #recordDrift(usage: Usage, estimated: number | undefined): void {
-    // Reasoning is not streamed, so no count of ours could see it.
-    const visible = usage.output - usage.reasoningOutput;
-    if (estimated === undefined || visible <= 0) return;
+    // Reasoning is billed whether or not it is streamed: what we could have seen of the output is not known then.
+    if (estimated === undefined || usage.output === 0 || usage.reasoningOutput > 0) return;
     this.#drift ??= this.#instruments.drift.cell(this.#attributes);
-    this.#drift.record(((estimated - visible) / visible) * 100);
+    this.#drift.record(((estimated - usage.output) / usage.output) * 100);
   }
 }
 
