@@ -4,6 +4,7 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
 import { call, open } from './support/client.ts';
+import { bomb } from './support/hostile-answers.ts';
 import { hostileBodies } from './support/hostile-bodies.ts';
 import { chat, limitedRoute, recordsOf } from './support/limits.ts';
 import { forgetPeak, memoryOf } from './support/processes.ts';
@@ -42,6 +43,7 @@ before(async () => {
     backend('unused', { port: 9 }),
   ]);
   extproc = world.gateway.extprocPid();
+  for (const stream of [false, true]) bomb(stream);
 });
 after(async () => {
   await world?.stop();

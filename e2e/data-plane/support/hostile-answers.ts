@@ -45,7 +45,8 @@ async function pour(response: http.ServerResponse, to: NodeJS.WritableStream & N
 
 const bombs = new Map<boolean, Buffer>();
 
-function bomb(stream: boolean): Buffer {
+/** Made once, before it is needed: that takes a while. */
+export function bomb(stream: boolean): Buffer {
   const [before, after] = stream
     ? ['data: {"choices":[{"index":0,"delta":{"content":"', '"}}]}\n\ndata: [DONE]\n\n']
     : ['{"choices":[{"message":{"content":"', '"}}]}'];
