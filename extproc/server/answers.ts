@@ -5,7 +5,6 @@ import { END_HEADERS, END_STREAM, frame, HEADERS } from './frames.ts';
 /** gRPC status codes that we use. */
 export const OK = 0;
 export const INVALID_ARGUMENT = 3;
-export const RESOURCE_EXHAUSTED = 8;
 export const UNIMPLEMENTED = 12;
 export const INTERNAL = 13;
 

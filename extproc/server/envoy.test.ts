@@ -94,9 +94,10 @@ test('Envoy', { skip: available ? false : 'no Envoy here: make setup', concurren
     assert.equal(answer.headers.get('x-route'), 'set');
     assert.equal(route, 'everything');
     const calls = await lastClosed();
-    assert.deepEqual([...new Set(calls)], [
-      'request-headers', 'request-body', 'response-headers', 'response-body', 'closed true',
-    ]); // biome-ignore format: one line
+    assert.deepEqual(
+      [...new Set(calls)],
+      ['request-headers', 'request-body', 'response-headers', 'response-body', 'closed true'],
+    );
   });
 
   await t.test('a request without body, and many on the same connections', async () => {
@@ -133,7 +134,10 @@ test('Envoy', { skip: available ? false : 'no Envoy here: make setup', concurren
     const refuse = (exchange: Exchange): void =>
       exchange.immediateResponse({
         status: 429,
-        headers: [['retry-after', '7'], ['content-type', 'application/json']], // biome-ignore format: one line
+        headers: [
+          ['retry-after', '7'],
+          ['content-type', 'application/json'],
+        ],
         body: Buffer.from('{"error":1}'),
         details: 'quota',
       });

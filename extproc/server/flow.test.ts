@@ -42,6 +42,56 @@ test("answers wait for the peer's window of the stream, byte for byte", async (t
   assert.equal(server.unsentBytes, 0);
 });
 
+test('a message that does not fit whole waits, and what comes after it', async (t) => {
+  const { server, exchanges } = await record();
+  t.after(() => server.close(0));
+  const peer = new Peer(server.address, { windowBytes: 10 });
+  t.after(() => peer.destroy());
+  peer.send(open(1), responseBody(1, Buffer.alloc(20)), requestHeaders(1));
+  await peer.settle();
+  assert.equal(peer.dataBytes(1), 10);
+  peer.send(halfClose(1));
+  await peer.settle();
+  assert.equal(peer.ended(1), false, 'the end comes after what is unsent');
+  peer.send(reset(1));
+  await peer.settle();
+  assert.deepEqual(exchanges[0]!.calls, ['response-body', 'request-headers', 'closed true']);
+  assert.equal(server.unsentBytes, 0);
+  assert.equal(server.openStreams, 0);
+});
+
+test('small answers of one turn share frames, up to the largest that a peer takes', async (t) => {
+  const { server } = await record(echo, { limits: { sliceMs: 1000 } });
+  t.after(() => server.close(0));
+  const peer = new Peer(server.address);
+  t.after(() => peer.destroy());
+  const bodies = Array.from({ length: 400 }, (_, index) => responseBody(1, Buffer.alloc(100, String(index % 10))));
+  peer.send(open(1), ...bodies);
+  await peer.until(() => peer.answers(1).length === 400, 'all answers');
+  const sizes = peer.of(1, h2.DATA).map(({ payload }) => payload.length);
+  assert.ok(sizes.length < 10 && Math.max(...sizes) <= 16_384, sizes.join());
+});
+
+test('the connection is credited for whatever came, so that no stream stops others', async (t) => {
+  const limits = { connectionWindowBytes: 300_000 };
+  const { server, exchanges } = await record(
+    (exchange) => {
+      exchange.pause();
+      return {};
+    },
+    { limits },
+  );
+  t.after(() => server.close(0));
+  const peer = new Peer(server.address);
+  t.after(() => peer.destroy());
+  for (let streamId = 1; streamId < 20; streamId += 2) peer.send(open(streamId), responseBody(streamId, BODY));
+  await peer.settle();
+  assert.equal(peer.goAwayCode, undefined);
+  assert.ok(exchanges.every(({ bodies }) => bodies.length === 2));
+  const credited = peer.of(0, h2.WINDOW_UPDATE).reduce((sum, { payload }) => sum + payload.readUInt32BE(), 0);
+  assert.ok(credited >= 1_000_000 - 150_000);
+});
+
 test("the connection's window is shared in turns, and an end needs none", async (t) => {
   const { server } = await record();
   t.after(() => server.close(0));
@@ -189,7 +239,10 @@ test('past the bound of unsent bytes the stream with the most is reset', async (
   peer.send(open(3), responseBody(3, BODY));
   await peer.settle();
   await other.until(() => other.wasReset(1), 'the reset');
-  assert.deepEqual(exchanges.map(({ calls }) => calls.at(-1)), ['response-body', 'closed false', 'response-body']); // biome-ignore format: one line
+  assert.deepEqual(
+    exchanges.map(({ calls }) => calls.at(-1)),
+    ['response-body', 'closed false', 'response-body'],
+  );
   assert.ok(server.unsentBytes < 250_000);
   peer.send(reset(1), reset(3));
   await peer.settle();
