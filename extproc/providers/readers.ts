@@ -7,16 +7,28 @@ export interface AnswerReaders {
 }
 
 export function answerReaders(newWhole: () => WholeReader, newStream: () => StreamReader): AnswerReaders {
-  let whole: WholeReader | undefined;
-  let stream: StreamReader | undefined;
-  return {
-    get whole() {
-      whole ??= newWhole();
-      return whole;
-    },
-    get stream() {
-      stream ??= newStream();
-      return stream;
-    },
-  };
+  return new Readers(newWhole, newStream);
+}
+
+/** A class: in V8 each object literal with getters has a shape of its own, which stands in old space and keeps all that its getters see. */
+class Readers implements AnswerReaders {
+  readonly #newWhole: () => WholeReader;
+  readonly #newStream: () => StreamReader;
+  #whole: WholeReader | undefined;
+  #stream: StreamReader | undefined;
+
+  constructor(newWhole: () => WholeReader, newStream: () => StreamReader) {
+    this.#newWhole = newWhole;
+    this.#newStream = newStream;
+  }
+
+  get whole(): WholeReader {
+    this.#whole ??= this.#newWhole();
+    return this.#whole;
+  }
+
+  get stream(): StreamReader {
+    this.#stream ??= this.#newStream();
+    return this.#stream;
+  }
 }

@@ -1,5 +1,5 @@
 /** Reads an answer that comes as one JSON document: its text goes to the sink as it comes, its numbers are kept, nothing else is. */
-import { newScanner } from '../stream/json.ts';
+import { type JsonScanner, newScanner } from '../stream/json.ts';
 import type { Shape } from '../stream/shape.ts';
 import type { TextSink, Usage, WholeReader } from './adapter.ts';
 import type { Numbers } from './usage.ts';
@@ -14,29 +14,41 @@ export interface AnswerForm {
 }
 
 export function wholeReader(form: AnswerForm): WholeReader {
-  const scanner = newScanner(form.shape, { purpose: 'answer' });
-  const numbers: Numbers = (path) => {
-    const value = scanner.one(path)?.value;
+  return new Whole(form);
+}
+
+class Whole implements WholeReader {
+  readonly #form: AnswerForm;
+  readonly #scanner: JsonScanner;
+  readonly #numbers: Numbers = (path) => {
+    const value = this.#scanner.one(path)?.value;
     return typeof value === 'number' && value >= 0 ? value : undefined;
   };
-  let usage: Usage | undefined;
-  let usageIsRead = false;
-  return {
-    push(bytes: Uint8Array, sink: TextSink) {
-      usageIsRead = false;
-      // What is not JSON passes as it is and tells nothing.
-      scanner.push(bytes, sink);
-    },
-    get usage() {
-      if (!usageIsRead) usage = form.usage(numbers);
-      usageIsRead = true;
-      return usage;
-    },
-    get responseModel() {
-      const value = form.model === undefined ? undefined : scanner.one(form.model)?.value;
-      return typeof value === 'string' && value !== '' ? value : undefined;
-    },
-  };
+  #usage: Usage | undefined;
+  #usageIsRead = false;
+
+  constructor(form: AnswerForm) {
+    this.#form = form;
+    this.#scanner = newScanner(form.shape, { purpose: 'answer' });
+  }
+
+  push(bytes: Uint8Array, sink: TextSink): void {
+    this.#usageIsRead = false;
+    // What is not JSON passes as it is and tells nothing.
+    this.#scanner.push(bytes, sink);
+  }
+
+  get usage(): Usage | undefined {
+    if (!this.#usageIsRead) this.#usage = this.#form.usage(this.#numbers);
+    this.#usageIsRead = true;
+    return this.#usage;
+  }
+
+  get responseModel(): string | undefined {
+    const { model } = this.#form;
+    const value = model === undefined ? undefined : this.#scanner.one(model)?.value;
+    return typeof value === 'string' && value !== '' ? value : undefined;
+  }
 }
 
 /** Whole paths by member and path. Both are constants of the adapters: a string put together anew is dear to look up. */

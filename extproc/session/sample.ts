@@ -22,38 +22,50 @@ export interface TextSample extends TextSink {
 }
 
 export function newTextSample(tokenizer: Tokenizer, model: string): TextSample {
-  let kept = Buffer.alloc(0);
-  let used = 0;
-  let total = 0;
-  return {
-    get bytes() {
-      return total;
-    },
-    get full() {
-      return used === SAMPLE_BYTES;
-    },
-    skip(bytes) {
-      total += bytes;
-    },
-    text(_channel, bytes, start, end) {
-      total += end - start;
-      const take = Math.min(end - start, SAMPLE_BYTES - used);
-      if (take <= 0) return;
-      if (used + take > kept.length) {
-        const grown = Buffer.allocUnsafeSlow(Math.min(SAMPLE_BYTES, Math.max(256, 2 * (used + take))));
-        kept.copy(grown, 0, 0, used);
-        kept = grown;
-      }
-      kept.set(bytes.subarray(start, start + take), used);
-      used += take;
-    },
-    tokens() {
-      if (used === 0) return 0;
-      const count = newSlicedCount([kept.subarray(0, used)], tokenizer, model);
-      while (!count.step(Number.POSITIVE_INFINITY));
-      return Math.ceil((count.tokens * total) / used);
-    },
-  };
+  return new Sample(tokenizer, model);
+}
+
+const NOTHING = Buffer.alloc(0);
+
+class Sample implements TextSample {
+  bytes = 0;
+  readonly #tokenizer: Tokenizer;
+  readonly #model: string;
+  #kept = NOTHING;
+  #used = 0;
+
+  constructor(tokenizer: Tokenizer, model: string) {
+    this.#tokenizer = tokenizer;
+    this.#model = model;
+  }
+
+  get full(): boolean {
+    return this.#used === SAMPLE_BYTES;
+  }
+
+  skip(bytes: number): void {
+    this.bytes += bytes;
+  }
+
+  text(_channel: number, bytes: Uint8Array, start: number, end: number): void {
+    this.bytes += end - start;
+    const take = Math.min(end - start, SAMPLE_BYTES - this.#used);
+    if (take <= 0) return;
+    if (this.#used + take > this.#kept.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.min(SAMPLE_BYTES, Math.max(256, 2 * (this.#used + take))));
+      this.#kept.copy(grown, 0, 0, this.#used);
+      this.#kept = grown;
+    }
+    this.#kept.set(bytes.subarray(start, start + take), this.#used);
+    this.#used += take;
+  }
+
+  tokens(): number {
+    if (this.#used === 0) return 0;
+    const count = newSlicedCount([this.#kept.subarray(0, this.#used)], this.#tokenizer, this.#model);
+    while (!count.step(Number.POSITIVE_INFINITY));
+    return Math.ceil((count.tokens * this.bytes) / this.#used);
+  }
 }
 
 /** Enough of the request's text to count it later, should the provider not tell. */

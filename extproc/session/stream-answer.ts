@@ -40,114 +40,128 @@ export function newStreamAnswer(
   leased: number,
   send: (bytes: Uint8Array) => void,
 ): StreamAnswer {
-  const splitter = newEventSplitter();
-  let lease = leased;
-  let reckoned = 0;
-  let counted = 0;
-  let eventBytes = 0;
-  let sawText = false;
-  let needed = 0;
+  return new LeasedStream(reader, meter, leased, send);
+}
+
+class LeasedStream implements StreamAnswer, TextSink {
+  readonly reader: StreamReader;
+  sawText = false;
+  needed = 0;
+  leasedTokens: number;
+  readonly #meter: Meter;
+  readonly #send: (bytes: Uint8Array) => void;
+  readonly #splitter = newEventSplitter();
+  #reckoned = 0;
+  #counted = 0;
+  #eventBytes = 0;
   /** What the stopped event becomes when it may go. */
-  let stopped: Uint8Array | undefined;
+  #stopped: Uint8Array | undefined;
+  // Whole events that pass unchanged and lie side by side leave as one piece.
+  #passing: Uint8Array | undefined;
+  #passingFrom = 0;
+  #passingTo = 0;
 
-  const sink: TextSink = {
-    text(channel, bytes, start, end) {
-      sawText = true;
-      const counted = Math.min(end - start, Math.max(0, COUNTED_EVENT_BYTES - eventBytes));
-      eventBytes += end - start;
-      if (counted > 0) meter.text(channel, bytes, start, start + counted);
-      if (counted < end - start) reckoned += Math.ceil((end - start - counted) / BYTES_A_TOKEN);
-    },
-  };
-
-  /** Reads an event; `stop` keeps it back, because the lease does not reach. */
-  function judge(bytes: Uint8Array, start: number, end: number): Verdict | 'stop' {
-    eventBytes = 0;
-    const verdict = reader.read(bytes, start, end, sink);
-    if (meter.upperBound + reckoned <= lease) return verdict;
-    counted = meter.count();
-    const tokens = counted + reckoned;
-    if (tokens <= lease) return verdict;
-    stopped = verdict === 'drop' ? undefined : verdict === 'pass' ? bytes.subarray(start, end) : reader.replacement;
-    needed = tokens - lease;
-    return 'stop';
+  constructor(reader: StreamReader, meter: Meter, leased: number, send: (bytes: Uint8Array) => void) {
+    this.reader = reader;
+    this.#meter = meter;
+    this.leasedTokens = leased;
+    this.#send = send;
   }
 
-  /** Whole events that pass unchanged and lie side by side leave as one piece. */
-  function drain(): boolean {
-    let buffer: Uint8Array | undefined;
-    let from = 0;
-    let to = 0;
-    const flush = () => {
-      if (buffer !== undefined && to > from) send(buffer.subarray(from, to));
-      buffer = undefined;
-    };
-    while (splitter.next()) {
-      const { bytes, start, end } = splitter;
-      const verdict = judge(bytes, start, end);
-      if (verdict === 'pass' && buffer === bytes && to === start) {
-        to = end;
-        continue;
-      }
-      flush();
-      if (verdict === 'stop') return false;
-      if (verdict === 'replace') send(reader.replacement);
-      if (verdict === 'pass') {
-        buffer = bytes;
-        from = start;
-        to = end;
-      }
+  push(bytes: Uint8Array): boolean {
+    this.#splitter.push(bytes);
+    return this.#drain();
+  }
+
+  extend(tokens: number): boolean {
+    this.leasedTokens += tokens;
+    if (tokens < this.needed) {
+      this.needed -= tokens;
+      return false;
     }
-    flush();
+    this.needed = 0;
+    if (this.#stopped !== undefined) this.#send(this.#stopped);
+    this.#stopped = undefined;
+    return this.#drain();
+  }
+
+  finish(): boolean {
+    this.#splitter.close();
+    if (!this.#drain()) return false;
+    // A last event without its blank line is read too: it may have the usage.
+    const rest = this.#splitter.rest();
+    if (rest.length === 0) return true;
+    const verdict = this.#judge(rest, 0, rest.length);
+    if (verdict === 'stop') return false;
+    if (verdict !== 'drop') this.#send(verdict === 'pass' ? rest : this.reader.replacement);
     return true;
   }
 
-  return {
-    push(bytes) {
-      splitter.push(bytes);
-      return drain();
-    },
-    extend(tokens) {
-      lease += tokens;
-      if (tokens < needed) {
-        needed -= tokens;
-        return false;
+  cut(usage: (outputTokens: number) => Usage): void {
+    this.#send(this.reader.cut(usage(this.outputTokens())));
+  }
+
+  outputTokens(): number {
+    return Math.min(this.leasedTokens, this.#meter.count() + this.#reckoned);
+  }
+
+  get countedTokens(): number | undefined {
+    return this.#counted === this.#meter.upperBound && this.#reckoned === 0 ? this.#counted : undefined;
+  }
+
+  get overflowed(): boolean {
+    return this.#splitter.overflowed;
+  }
+
+  /** Text of the event that is being read. */
+  text(channel: number, bytes: Uint8Array, start: number, end: number): void {
+    this.sawText = true;
+    const counted = Math.min(end - start, Math.max(0, COUNTED_EVENT_BYTES - this.#eventBytes));
+    this.#eventBytes += end - start;
+    if (counted > 0) this.#meter.text(channel, bytes, start, start + counted);
+    if (counted < end - start) this.#reckoned += Math.ceil((end - start - counted) / BYTES_A_TOKEN);
+  }
+
+  /** Reads an event; `stop` keeps it back, because the lease does not reach. */
+  #judge(bytes: Uint8Array, start: number, end: number): Verdict | 'stop' {
+    this.#eventBytes = 0;
+    const { reader } = this;
+    const verdict = reader.read(bytes, start, end, this);
+    if (this.#meter.upperBound + this.#reckoned <= this.leasedTokens) return verdict;
+    this.#counted = this.#meter.count();
+    const tokens = this.#counted + this.#reckoned;
+    if (tokens <= this.leasedTokens) return verdict;
+    this.#stopped =
+      verdict === 'drop' ? undefined : verdict === 'pass' ? bytes.subarray(start, end) : reader.replacement;
+    this.needed = tokens - this.leasedTokens;
+    return 'stop';
+  }
+
+  #drain(): boolean {
+    const splitter = this.#splitter;
+    while (splitter.next()) {
+      const { bytes, start, end } = splitter;
+      const verdict = this.#judge(bytes, start, end);
+      if (verdict === 'pass' && this.#passing === bytes && this.#passingTo === start) {
+        this.#passingTo = end;
+        continue;
       }
-      needed = 0;
-      if (stopped !== undefined) send(stopped);
-      stopped = undefined;
-      return drain();
-    },
-    get needed() {
-      return needed;
-    },
-    finish() {
-      splitter.close();
-      if (!drain()) return false;
-      // A last event without its blank line is read too: it may have the usage.
-      const rest = splitter.rest();
-      if (rest.length === 0) return true;
-      const verdict = judge(rest, 0, rest.length);
+      this.#flush();
       if (verdict === 'stop') return false;
-      if (verdict !== 'drop') send(verdict === 'pass' ? rest : reader.replacement);
-      return true;
-    },
-    cut(usage) {
-      send(reader.cut(usage(Math.min(lease, meter.count() + reckoned))));
-    },
-    reader,
-    get leasedTokens() {
-      return lease;
-    },
-    get sawText() {
-      return sawText;
-    },
-    outputTokens: () => Math.min(lease, meter.count() + reckoned),
-    get countedTokens() {
-      return counted === meter.upperBound && reckoned === 0 ? counted : undefined;
-    },
-    get overflowed() {
-      return splitter.overflowed;
-    },
-  };
+      if (verdict === 'replace') this.#send(this.reader.replacement);
+      if (verdict === 'pass') {
+        this.#passing = bytes;
+        this.#passingFrom = start;
+        this.#passingTo = end;
+      }
+    }
+    this.#flush();
+    return true;
+  }
+
+  #flush(): void {
+    const passing = this.#passing;
+    this.#passing = undefined;
+    if (passing !== undefined) this.#send(passing.subarray(this.#passingFrom, this.#passingTo));
+  }
 }

@@ -1,7 +1,7 @@
 /** Meters: text of answers enters as raw contents of JSON strings, numbers of tokens leave. What waits to be counted is bounded. */
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { TextSink } from '../providers/adapter.ts';
-import { modelEncoding } from './encodings.ts';
+import { type Encoding, type ModelEncoding, modelEncoding } from './encodings.ts';
 import { PendingText } from './pending-text.ts';
 
 /**
@@ -28,50 +28,65 @@ const MAX_PENDING_BYTES = 8 * 1024;
 const MAX_CHANNELS = 256;
 
 export function newMeter(tokenizer: Tokenizer, model: string): Meter {
-  const { encoding, factorPercent } = modelEncoding(tokenizer, model);
-  const channels = new Map<number, PendingText>();
-  let pendingBytes = 0;
+  return new TextMeter(modelEncoding(tokenizer, model));
+}
+
+class TextMeter implements Meter {
+  readonly #encoding: Encoding;
+  readonly #factorPercent: number;
+  readonly #channels = new Map<number, PendingText>();
+  #pendingBytes = 0;
   /** Of channels that are at their end. */
-  let endedTokens = 0;
+  #endedTokens = 0;
 
-  const settle = (): void => {
-    for (const channel of channels.values()) channel.settle();
-    pendingBytes = 0;
-  };
-  const scaled = (tokens: number): number => Math.ceil((tokens * factorPercent) / 100);
+  constructor({ encoding, factorPercent }: ModelEncoding) {
+    this.#encoding = encoding;
+    this.#factorPercent = factorPercent;
+  }
 
-  return {
-    text(channel, bytes, start, end) {
-      if (start >= end) return;
-      let of = channels.get(channel);
-      if (of === undefined) {
-        if (channels.size === MAX_CHANNELS) {
-          const [oldest, text] = channels.entries().next().value!;
-          pendingBytes -= text.pendingBytes;
-          endedTokens += text.count();
-          channels.delete(oldest);
-        }
-        of = new PendingText(encoding);
-        channels.set(channel, of);
-      }
-      for (let at = start; at < end; ) {
-        const to = Math.min(end, at + MAX_PENDING_BYTES - pendingBytes);
-        of.add(bytes, at, to);
-        pendingBytes += to - at;
-        at = to;
-        if (pendingBytes === MAX_PENDING_BYTES) settle();
-      }
-    },
-    get upperBound() {
-      let tokens = endedTokens;
-      for (const channel of channels.values()) tokens += channel.upperBound;
-      return scaled(tokens);
-    },
-    count() {
-      let tokens = endedTokens;
-      for (const channel of channels.values()) tokens += channel.count();
-      pendingBytes = 0;
-      return scaled(tokens);
-    },
-  };
+  text(channel: number, bytes: Uint8Array, start: number, end: number): void {
+    if (start >= end) return;
+    const of = this.#channels.get(channel) ?? this.#open(channel);
+    for (let at = start; at < end; ) {
+      const to = Math.min(end, at + MAX_PENDING_BYTES - this.#pendingBytes);
+      of.add(bytes, at, to);
+      this.#pendingBytes += to - at;
+      at = to;
+      if (this.#pendingBytes === MAX_PENDING_BYTES) this.#settle();
+    }
+  }
+
+  get upperBound(): number {
+    let tokens = this.#endedTokens;
+    for (const channel of this.#channels.values()) tokens += channel.upperBound;
+    return this.#scaled(tokens);
+  }
+
+  count(): number {
+    let tokens = this.#endedTokens;
+    for (const channel of this.#channels.values()) tokens += channel.count();
+    this.#pendingBytes = 0;
+    return this.#scaled(tokens);
+  }
+
+  #open(channel: number): PendingText {
+    if (this.#channels.size === MAX_CHANNELS) {
+      const [oldest, text] = this.#channels.entries().next().value!;
+      this.#pendingBytes -= text.pendingBytes;
+      this.#endedTokens += text.count();
+      this.#channels.delete(oldest);
+    }
+    const opened = new PendingText(this.#encoding);
+    this.#channels.set(channel, opened);
+    return opened;
+  }
+
+  #settle(): void {
+    for (const channel of this.#channels.values()) channel.settle();
+    this.#pendingBytes = 0;
+  }
+
+  #scaled(tokens: number): number {
+    return Math.ceil((tokens * this.#factorPercent) / 100);
+  }
 }

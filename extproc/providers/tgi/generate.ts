@@ -2,7 +2,7 @@
 
 import { newScanner } from '../../stream/json.ts';
 import type { Shape } from '../../stream/shape.ts';
-import type { Endpoint, WholeReader } from '../adapter.ts';
+import type { Endpoint, TextSink, Usage, WholeReader } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
 import type { Numbers } from '../usage.ts';
 import { tgiDialect } from './errors.ts';
@@ -50,29 +50,33 @@ function generateEndpoint(path: string, streams: boolean | undefined): Endpoint 
 
 /** `POST /` answers with a list of one generation. */
 function wholeGeneration(): WholeReader {
-  const scanner = newScanner(answerShape, { purpose: 'answer' });
-  let begun = false;
-  const details: Numbers = (name) => {
-    const value = scanner.one(`details.${name}`)?.value;
+  return new WholeGeneration();
+}
+
+class WholeGeneration implements WholeReader {
+  readonly responseModel = undefined;
+  readonly #scanner = newScanner(answerShape, { purpose: 'answer' });
+  #begun = false;
+  readonly #details: Numbers = (name) => {
+    const value = this.#scanner.one(`details.${name}`)?.value;
     return typeof value === 'number' ? value : undefined;
   };
-  return {
-    push(bytes, sink) {
-      let from = 0;
-      while (!begun && from < bytes.length) {
-        const byte = bytes[from] as number;
-        if (byte !== 0x5b && byte > 0x20) begun = true;
-        else from++;
-      }
-      scanner.push(bytes.subarray(from), sink);
-    },
-    get usage() {
-      let others = 0;
-      for (const { value } of scanner.all('details.best_of_sequences[].generated_tokens')) {
-        if (typeof value === 'number') others += value;
-      }
-      return generationUsage(details, scanner.count('details.prefill[]'), others);
-    },
-    responseModel: undefined,
-  };
+
+  push(bytes: Uint8Array, sink: TextSink): void {
+    let from = 0;
+    while (!this.#begun && from < bytes.length) {
+      const byte = bytes[from] as number;
+      if (byte !== 0x5b && byte > 0x20) this.#begun = true;
+      else from++;
+    }
+    this.#scanner.push(bytes.subarray(from), sink);
+  }
+
+  get usage(): Usage | undefined {
+    let others = 0;
+    for (const { value } of this.#scanner.all('details.best_of_sequences[].generated_tokens')) {
+      if (typeof value === 'number') others += value;
+    }
+    return generationUsage(this.#details, this.#scanner.count('details.prefill[]'), others);
+  }
 }
