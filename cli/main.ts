@@ -49,7 +49,9 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     for (const problem of problems) process.stderr.write(`tallygate: ${problem}\n`);
     return 2;
   }
-  const cacheHome = settings.XDG_CACHE_HOME ?? join(settings.HOME ?? homedir(), '.cache');
+  const cacheHome = settings.XDG_CACHE_HOME?.startsWith('/')
+    ? settings.XDG_CACHE_HOME
+    : join(settings.HOME ?? homedir(), '.cache');
   enableCompileCache(join(cacheHome, 'tallygate', 'compiled'));
   return (await verb.load())({ args, settings });
 }
