@@ -155,7 +155,8 @@ class Splitter implements EventSplitter {
   #lineEnd(): number {
     const piece = this.#piece;
     const at = this.#at;
-    if (this.#nextLf < at) this.#nextLf = found(piece.indexOf(LF, at), piece.length);
+    // The blank line after each event needs no search.
+    if (this.#nextLf < at) this.#nextLf = piece[at] === LF ? at : found(piece.indexOf(LF, at), piece.length);
     if (this.#nextCr < at) this.#nextCr = found(piece.indexOf(CR, at), piece.length);
     return Math.min(this.#nextLf, this.#nextCr);
   }
