@@ -1,4 +1,4 @@
-/** The journal's SQLite file: what was spent in every window and what is held. It is written by a worker, and by the main thread only while it starts. */
+/** The journal's SQLite file: what was spent in every window and what is held. It is at most a second behind the logs beside it. */
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Batch, HoldParts, WindowChange } from './journal-record.ts';
@@ -9,9 +9,6 @@ export const schemaVersion = 1;
 
 /** In `application_id`: "Tlly". Tells our file from any other SQLite file. */
 const applicationId = 0x546c6c79;
-
-/** A worker that has just been ended may still be in its last transaction. */
-const busyMs = 5_000;
 
 const schema = `
   PRAGMA application_id = ${applicationId};
@@ -59,7 +56,7 @@ export class JournalDatabase {
   constructor(path: string) {
     // SQLite gives a new file the rights that all may have; keys of tenants are nobody else's business.
     closeSync(openSync(path, 'a', 0o600));
-    this.database = new DatabaseSync(path, { timeout: busyMs });
+    this.database = new DatabaseSync(path);
     try {
       this.prepare(path);
     } catch (error) {
@@ -73,21 +70,37 @@ export class JournalDatabase {
     return Number(this.statement('SELECT log FROM applied').get()?.['log'] ?? 0);
   }
 
-  /** Writes the states of one log, whole or not at all; on return they are on the disk. */
-  apply(batch: Batch, log: number): void {
-    this.transaction(() => {
-      this.write(batch);
-      this.statement('UPDATE applied SET log = ?').run(log);
-    });
+  /** Writes the states of one log, whole or not at all. */
+  write(batch: Batch, log: number): void {
+    this.transaction(() => this.writeEntries(batch, log, Number.POSITIVE_INFINITY));
+  }
+
+  /** Takes so many entries out of the batch and writes them; true: it is empty, and the log is wholly in here. */
+  writeSome(batch: Batch, log: number, entries: number): boolean {
+    this.transaction(() => this.writeEntries(batch, log, entries));
+    return batch.isEmpty;
   }
 
   /** Writes these states in place of all others. */
   replace(batch: Batch, log: number): void {
     this.transaction(() => {
       this.database.exec('DELETE FROM quota; DELETE FROM window; DELETE FROM segment; DELETE FROM hold;');
-      this.write(batch);
-      this.statement('UPDATE applied SET log = ?').run(log);
+      this.writeEntries(batch, log, Number.POSITIVE_INFINITY);
     });
+  }
+
+  /** From now on nothing here waits for the disk, and `checkpoint` is called by who has synced the WAL. */
+  leaveSyncToOthers(): void {
+    this.database.exec('PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0;');
+  }
+
+  /** Waits until all is on the disk. */
+  sync(): void {
+    this.database.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_checkpoint(TRUNCATE);');
+  }
+
+  checkpoint(): void {
+    this.database.exec('PRAGMA wal_checkpoint(PASSIVE);');
   }
 
   load(): JournalState {
@@ -138,7 +151,7 @@ export class JournalDatabase {
         `quota journal ${path} was written by a newer version (${version}, this one reads up to ${schemaVersion}): run that version, or move the file away to begin with empty budgets`,
       );
     }
-    this.database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+    this.database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
     if (isNew) {
       this.transaction(() => this.database.exec(schema));
     }
@@ -148,8 +161,12 @@ export class JournalDatabase {
     }
   }
 
-  private write(batch: Batch): void {
+  /** Within a transaction. The log is noted with its last entry: until then it would be read again, which does no harm. */
+  private writeEntries(batch: Batch, log: number, entries: number): void {
+    let left = entries;
     for (const [id, definition] of batch.quotas) {
+      if (left-- <= 0) return;
+      batch.quotas.delete(id);
       if (definition === null) {
         this.statement('DELETE FROM quota WHERE id = ?').run(id);
       } else {
@@ -157,15 +174,20 @@ export class JournalDatabase {
       }
     }
     for (const [id, change] of batch.windows) {
+      if (left-- <= 0) return;
+      batch.windows.delete(id);
       this.writeWindow(id, change);
     }
     for (const [id, parts] of batch.holds) {
+      if (left-- <= 0) return;
+      batch.holds.delete(id);
       if (parts === undefined) {
         this.statement('DELETE FROM hold WHERE id = ?').run(id);
       } else {
         this.statement('INSERT OR REPLACE INTO hold VALUES (?, ?)').run(id, JSON.stringify(parts));
       }
     }
+    this.statement('UPDATE applied SET log = ?').run(log);
   }
 
   private writeWindow(id: number, change: WindowChange | undefined): void {

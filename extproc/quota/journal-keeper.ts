@@ -1,169 +1,188 @@
-/** Keeps one log open to be written and hands the one before it to the worker. The database is synced once for each log, so at least once a second. */
-import { closeSync, ftruncateSync, writeSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
+/**
+ * Keeps a log open to be written, and brings the one before it into the database. All waiting for the disk is done off the event loop; what is written to
+ * the database at a time is small. A power loss takes what came since the last sync, about a second.
+ */
+import { close, closeSync, fdatasync, ftruncateSync, open, openSync, rmSync, writeSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import type { JournalDatabase } from './journal-database.ts';
-import { foldLog, openLog } from './journal-log.ts';
-import type { FromWorker, ToWorker, WorkerData } from './journal-worker.ts';
+import { foldLog, logPath, openFlags, openMode, readLog, removeLogs } from './journal-log.ts';
 
-export interface LogKeeper {
-  /** Writes the bytes whole, or throws and has written nothing. */
-  append(bytes: Uint8Array): void;
-  close(): void;
+export interface KeeperOptions {
+  /** A log that cannot be brought in (the disk is slow or full) grows up to here; then grants are not journaled any more. */
+  readonly maxLogBytes: number;
+  /** How often a log is brought in; 0: only by `close`. */
+  readonly foldEveryMs: number;
+  readonly onTrouble: (error: unknown) => void;
 }
 
-/** A power loss takes what came in so long, and while the log before it was synced. */
-const foldEveryMs = 500;
-const restartMs = 1_000;
-const closeMs = 5_000;
+/** Windows, holds and quotas that are written at a time: one or two milliseconds, the checkpoint included. */
+const entriesAtATime = 500;
 
-interface OpenLog {
-  readonly log: number;
+/** After a failure the next try comes so much later. */
+const retryMs = 1_000;
+
+interface Log {
+  readonly number: number;
   readonly file: number;
   bytes: number;
 }
 
-function append(open: OpenLog, bytes: Uint8Array, maxBytes: number): void {
-  if (open.bytes + bytes.length > maxBytes) {
-    throw new Error('quota journal: the disk does not keep up, grants are not written down');
-  }
-  let written = 0;
-  try {
-    while (written < bytes.length) {
-      written += writeSync(open.file, bytes, written, bytes.length - written, open.bytes + written);
-    }
-  } catch (error) {
-    ftruncateSync(open.file, open.bytes);
-    throw error;
-  }
-  open.bytes += written;
-}
+const syncFile = promisify(fdatasync);
 
-/** With a worker of its own; what goes wrong there is told to `onTrouble`, and another one takes over. */
-export class WorkerKeeper implements LogKeeper {
-  private readonly path: string;
-  private readonly maxLogBytes: number;
-  private readonly onTrouble: (error: unknown) => void;
-  private worker: Worker;
-  private readonly closed = new Int32Array(new SharedArrayBuffer(4));
-  private current: OpenLog;
-  private spare: OpenLog | undefined;
-  /** Handed to the worker, not yet in the database. */
-  private folding: number | undefined;
-  private readonly timer: NodeJS.Timeout;
-  private restart: NodeJS.Timeout | undefined;
-  private isClosing = false;
-
-  constructor(path: string, log: number, maxLogBytes: number, onTrouble: (error: unknown) => void) {
-    this.path = path;
-    this.maxLogBytes = maxLogBytes;
-    this.onTrouble = onTrouble;
-    this.current = { log, file: openLog(path, log), bytes: 0 };
-    this.worker = this.startWorker();
-    this.timer = setInterval(() => this.fold(), foldEveryMs).unref();
-  }
-
-  append(bytes: Uint8Array): void {
-    append(this.current, bytes, this.maxLogBytes);
-  }
-
-  /** Waits until all is in the database, a few milliseconds as a rule; where it takes too long, the next start brings it in. */
-  close(): void {
-    this.isClosing = true;
-    clearInterval(this.timer);
-    if (this.restart === undefined) {
-      this.send({ type: 'fold', log: this.current.log, file: this.current.file });
-      this.send({ type: 'close' });
-      Atomics.wait(this.closed, 0, 0, closeMs);
-    } else {
-      clearTimeout(this.restart);
-      closeSync(this.current.file);
-    }
-    if (this.spare !== undefined) {
-      closeSync(this.spare.file);
-    }
-    this.worker.terminate().catch(this.onTrouble);
-  }
-
-  private fold(): void {
-    const { current, spare } = this;
-    if (this.folding !== undefined || spare === undefined || current.bytes === 0) {
-      return;
-    }
-    this.current = spare;
-    this.spare = undefined;
-    this.folding = current.log;
-    this.send({ type: 'fold', log: current.log, file: current.file });
-    this.send({ type: 'open', log: spare.log + 1 });
-  }
-
-  private send(message: ToWorker): void {
-    this.worker.postMessage(message);
-  }
-
-  private startWorker(): Worker {
-    const worker = new Worker(new URL('./journal-worker.ts', import.meta.url), {
-      workerData: { path: this.path, closed: this.closed } satisfies WorkerData,
-      // A descriptor that it opened for the main thread must outlive it.
-      trackUnmanagedFds: false,
-      resourceLimits: { maxOldGenerationSizeMb: 128 },
-    });
-    worker.unref();
-    worker.on('message', (message: FromWorker) => this.heard(message));
-    worker.on('error', (error) => this.lost(error));
-    if (this.folding !== undefined) {
-      worker.postMessage({ type: 'fold', log: this.folding, file: undefined } satisfies ToWorker);
-    }
-    if (this.spare === undefined) {
-      worker.postMessage({ type: 'open', log: this.current.log + 1 } satisfies ToWorker);
-    }
-    return worker;
-  }
-
-  private heard(message: FromWorker): void {
-    if (message.type === 'folded') {
-      this.folding = undefined;
-    } else {
-      this.spare = { log: message.log, file: message.file, bytes: 0 };
-    }
-  }
-
-  private lost(error: unknown): void {
-    if (!this.isClosing) {
-      this.onTrouble(error);
-      this.restart = setTimeout(() => {
-        this.restart = undefined;
-        this.worker = this.startWorker();
-      }, restartMs).unref();
-    }
-  }
-}
-
-/** Without a thread: for tools and tests, where waiting for the disk does no harm. */
-export class InlineKeeper implements LogKeeper {
+export class LogKeeper {
   private readonly database: JournalDatabase;
   private readonly path: string;
-  private current: OpenLog;
+  private readonly options: KeeperOptions;
+  private readonly timer: NodeJS.Timeout | undefined;
+  /** To sync what SQLite writes. Closing one would drop SQLite's locks on the file, so they stay open as long as the database. */
+  private readonly files: { readonly database: number; readonly wal: number };
+  private current: Log;
+  private spare: Log | undefined;
+  private isOpening = false;
+  /** Written to its end, not yet wholly in the database. */
+  private full: number | undefined;
+  private isFolding = false;
+  private retryAtMs = 0;
+  private isClosed = false;
 
-  constructor(database: JournalDatabase, path: string, log: number) {
+  /** `first`: the number of the first log, higher than any that was there. */
+  constructor(database: JournalDatabase, path: string, first: number, options: KeeperOptions) {
     this.database = database;
     this.path = path;
-    this.current = { log, file: openLog(path, log), bytes: 0 };
+    this.options = options;
+    database.leaveSyncToOthers();
+    this.files = { database: openSync(path, 'r+'), wal: openSync(`${path}-wal`, 'r+') };
+    this.current = { number: first, file: openSync(logPath(path, first), openFlags, openMode), bytes: 0 };
+    if (options.foldEveryMs > 0) {
+      this.openSpare();
+      this.timer = setInterval(() => this.tick(), options.foldEveryMs).unref();
+    }
   }
 
+  /** Writes the bytes whole, or throws and has written nothing. */
   append(bytes: Uint8Array): void {
-    append(this.current, bytes, Number.POSITIVE_INFINITY);
+    const { current } = this;
+    if (current.bytes + bytes.length > this.options.maxLogBytes) {
+      throw new Error('quota journal: the disk does not keep up, grants are not written down');
+    }
+    let written = 0;
+    try {
+      while (written < bytes.length) {
+        written += writeSync(current.file, bytes, written, bytes.length - written, current.bytes + written);
+      }
+    } catch (error) {
+      ftruncateSync(current.file, current.bytes);
+      throw error;
+    }
+    current.bytes += written;
   }
 
-  fold(): void {
-    const { log, file } = this.current;
-    this.current = { log: log + 1, file: openLog(this.path, log + 1), bytes: 0 };
-    closeSync(file);
-    foldLog(this.database, this.path, log);
-  }
-
+  /** Brings everything in and waits for the disk. */
   close(): void {
+    this.isClosed = true;
+    clearInterval(this.timer);
     closeSync(this.current.file);
-    foldLog(this.database, this.path, this.current.log);
+    try {
+      const logs = this.full === undefined ? [this.current.number] : [this.full, this.current.number];
+      for (const log of logs) {
+        foldLog(this.database, this.path, log);
+      }
+      this.database.sync();
+      removeLogs(this.path, logs);
+    } catch (error) {
+      // The next start brings it in, or says what is wrong.
+      this.options.onTrouble(error);
+    }
     this.database.close();
+    closeSync(this.files.database);
+    closeSync(this.files.wal);
+    if (this.spare !== undefined) {
+      this.discard(this.spare);
+    }
+  }
+
+  private tick(): void {
+    if (this.isFolding || performance.now() < this.retryAtMs) {
+      return;
+    }
+    if (this.spare === undefined) {
+      this.openSpare();
+    }
+    if (this.full === undefined) {
+      this.swap();
+    }
+    if (this.full !== undefined) {
+      this.isFolding = true;
+      this.fold(this.full)
+        .catch((error: unknown) => this.failed(error))
+        .finally(() => {
+          this.isFolding = false;
+        });
+    }
+  }
+
+  private swap(): void {
+    const { current, spare } = this;
+    if (spare !== undefined && current.bytes > 0) {
+      this.full = current.number;
+      this.current = spare;
+      this.spare = undefined;
+      close(current.file);
+      this.openSpare();
+    }
+  }
+
+  /** What is synced, and when, keeps the database whole at every moment: the WAL before the checkpoint, the file before the WAL begins anew. */
+  private async fold(log: number): Promise<void> {
+    const batch = await readLog(this.path, log);
+    for (let isDone = false; !isDone && !this.isClosed; ) {
+      isDone = this.database.writeSome(batch, log, entriesAtATime);
+      await syncFile(this.files.wal);
+      if (!this.isClosed) {
+        this.database.checkpoint();
+        await syncFile(this.files.database);
+      }
+    }
+    if (!this.isClosed) {
+      await unlink(logPath(this.path, log)).catch(ignoreMissing);
+      this.full = undefined;
+    }
+  }
+
+  private failed(error: unknown): void {
+    if (!this.isClosed) {
+      this.retryAtMs = performance.now() + retryMs;
+      this.options.onTrouble(error);
+    }
+  }
+
+  private openSpare(): void {
+    if (this.isOpening) {
+      return;
+    }
+    this.isOpening = true;
+    const number = this.current.number + 1;
+    open(logPath(this.path, number), openFlags, openMode, (error, file) => {
+      this.isOpening = false;
+      if (error !== null) {
+        this.failed(error);
+      } else if (this.isClosed) {
+        this.discard({ number, file, bytes: 0 });
+      } else {
+        this.spare = { number, file, bytes: 0 };
+      }
+    });
+  }
+
+  private discard(log: Log): void {
+    closeSync(log.file);
+    rmSync(logPath(this.path, log.number), { force: true });
+  }
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') {
+    throw error;
   }
 }

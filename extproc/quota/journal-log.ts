@@ -1,11 +1,16 @@
-/** The journal's logs: files of lines beside the database, numbered upwards. Each is written by the main thread and then folded into the database. */
-import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
+/** The journal's logs: files of lines beside the database, numbered upwards. Each is written to its end, then folded into the database and removed. */
+import { closeSync, createReadStream, existsSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { JournalDatabase } from './journal-database.ts';
 import { Batch } from './journal-record.ts';
 
-const chunkBytes = 256 * 1024;
+/** A chunk is read and folded in about a millisecond. */
+const chunkBytes = 64 * 1024;
 const newline = 10;
+
+/** Where there is a log of this number, it was opened by a process that never wrote to it. */
+export const openFlags = 'w';
+export const openMode = 0o600;
 
 export function logPath(path: string, log: number): string {
   return `${path}.log-${log}`;
@@ -20,42 +25,56 @@ export function logsOf(path: string): readonly number[] {
     .sort((a, b) => a - b);
 }
 
-/** A new, empty log. Where there is one of this number, a worker that died has made it, and nothing was written to it. */
-export function openLog(path: string, log: number): number {
-  return openSync(logPath(path, log), 'w', 0o600);
-}
-
-/** Writes what a log says into the database and removes it. One that is in there already is only removed. */
+/** Writes what a log says into the database, at once. It is removed (`removeLogs`) when the database is on the disk. */
 export function foldLog(database: JournalDatabase, path: string, log: number): void {
-  if (log > database.applied && existsSync(logPath(path, log))) {
-    const batch = new Batch();
-    for (const line of linesOf(logPath(path, log))) {
-      // What comes after a line that is not whole was never relied on: nothing went out before its line was written.
-      if (!batch.add(line)) {
-        break;
+  const file = logPath(path, log);
+  if (log > database.applied && existsSync(file)) {
+    const reader = new LogReader();
+    const chunk = Buffer.allocUnsafe(chunkBytes);
+    const descriptor = openSync(file, 'r');
+    try {
+      for (let read = readSync(descriptor, chunk); read > 0; read = readSync(descriptor, chunk)) {
+        reader.push(Buffer.from(chunk.subarray(0, read)));
       }
+    } finally {
+      closeSync(descriptor);
     }
-    database.apply(batch, log);
+    database.write(reader.batch, log);
   }
-  rmSync(logPath(path, log), { force: true });
 }
 
-/** Whole lines, read piece by piece: a log may be long where the disk was slow. */
-function* linesOf(path: string): Generator<string> {
-  const file = openSync(path, 'r');
-  try {
-    const chunk = Buffer.allocUnsafe(chunkBytes);
-    let rest: Buffer[] = [];
-    for (let read = readSync(file, chunk); read > 0; read = readSync(file, chunk)) {
-      let start = 0;
-      for (let end = chunk.indexOf(newline); end >= 0 && end < read; end = chunk.indexOf(newline, start)) {
-        yield Buffer.concat([...rest, chunk.subarray(start, end)]).toString();
-        rest = [];
-        start = end + 1;
-      }
-      rest.push(Buffer.from(chunk.subarray(start, read)));
+export function removeLogs(path: string, logs: readonly number[]): void {
+  for (const log of logs) {
+    rmSync(logPath(path, log), { force: true });
+  }
+}
+
+/** What a log says, read without holding the event loop. */
+export async function readLog(path: string, log: number): Promise<Batch> {
+  const reader = new LogReader();
+  const file = logPath(path, log);
+  if (existsSync(file)) {
+    for await (const chunk of createReadStream(file, { highWaterMark: chunkBytes })) {
+      reader.push(chunk);
     }
-  } finally {
-    closeSync(file);
+  }
+  return reader.batch;
+}
+
+class LogReader {
+  readonly batch = new Batch();
+  private rest: Buffer[] = [];
+  private isBroken = false;
+
+  push(chunk: Buffer): void {
+    let start = 0;
+    for (let end = chunk.indexOf(newline); end >= 0 && !this.isBroken; end = chunk.indexOf(newline, start)) {
+      const line = Buffer.concat([...this.rest, chunk.subarray(start, end)]);
+      // What comes after a line that is not whole was never relied on: nothing went out before its line was written.
+      this.isBroken = !this.batch.add(line.toString());
+      this.rest = [];
+      start = end + 1;
+    }
+    this.rest.push(chunk.subarray(start));
   }
 }

@@ -1,23 +1,22 @@
 /**
  * Makes grants survive the process. Changes are noted as they come; `flush` appends the states that changed as one line to a log (one write, no wait for
- * the disk: a killed process loses nothing that was flushed). Twice a second a worker brings the log into the SQLite file and syncs it.
+ * the disk: a killed process loses nothing that was flushed). Twice a second the log is brought into the SQLite file and synced (`journal-keeper.ts`).
  */
 import type { Quota } from '../../contract/policy.ts';
 import type { WindowState } from './bucket.ts';
 import type { OpenHold } from './hold.ts';
-import type { LogKeeper } from './journal-keeper.ts';
+import type { KeeperOptions, LogKeeper } from './journal-keeper.ts';
 import type { JournalRecord } from './journal-record.ts';
 import type { Journal } from './memory.ts';
 
-export interface LogJournalOptions {
-  /** A log that cannot be brought in (the disk is slow or full) grows up to here; then grants are not journaled any more. */
-  readonly maxLogBytes: number;
-  /** Grants are not written down, or not yet synced: the reason, at most once a second. */
+export interface LogJournalOptions extends KeeperOptions {
+  /** Grants are not written down, or not yet synced: the reason, about once a second at most. */
   readonly onTrouble: (error: unknown) => void;
 }
 
 export const journalDefaults: LogJournalOptions = {
   maxLogBytes: 256 * 1024 * 1024,
+  foldEveryMs: 500,
   onTrouble: (error) => process.emitWarning(String(error)),
 };
 

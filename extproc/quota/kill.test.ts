@@ -65,7 +65,7 @@ if (path !== undefined) {
       // Once before the worker has brought anything in, and while it does.
       for (const milliseconds of [1, 300, 900]) {
         const sent = await killedAfter(file, milliseconds);
-        const { store, recovered } = openQuotaStore({ path: file, sync: 'Inline' });
+        const { store, recovered } = openQuotaStore({ path: file, foldEveryMs: 0 });
         assert(recovered.holds >= 20 && recovered.holds <= 71, `${recovered.holds} holds`);
         for (const state of store.top(10, Date.now())) {
           const [team] = state.bucket.values;

@@ -232,3 +232,30 @@ test('live keys are bounded; those with nothing left to remember make room', () 
   assert(refusals <= 2, `${refusals}`);
   assert(store.counts().buckets <= 10);
 });
+
+test('of many buckets the tightest are told, all in one look or in a few', () => {
+  for (const [teams, looks] of [
+    [100, 1],
+    [25_000, 3],
+  ] as const) {
+    const { store } = simulate();
+    for (let team = 0; team < teams; team++) {
+      const tokens = 1 + ((team * 7919) % teams) / teams;
+      granted(reserve(store, demand([bucket(total, `${team}`)], startMs, Math.floor(tokens * 400))));
+    }
+    granted(reserve(store, demand([bucket(total, 'tight')], startMs, 1000)));
+    granted(reserve(store, demand([bucket(quota('InputTokens', 10), 'tighter')], startMs, 9)));
+    let top = store.top(2, startMs);
+    for (let look = 1; look < looks; look++) {
+      top = store.top(2, startMs);
+    }
+    assert.deepEqual(
+      top.map((state) => [state.bucket.values[0], state.held]),
+      [
+        ['tight', 1000],
+        ['tighter', 9],
+      ],
+    );
+    assert.equal(store.top(1000, startMs).length, Math.min(1000, teams + 2));
+  }
+});

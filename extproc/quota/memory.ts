@@ -20,7 +20,7 @@ import type {
   Overdraft,
   QuotaStore,
 } from './store.ts';
-import { bucketView, tightestBuckets } from './view.ts';
+import { bucketView, TightestScan } from './view.ts';
 
 export interface MemoryOptions extends LineOptions {
   /** Keys that have something spent or held: a new one past it is refused. */
@@ -58,6 +58,7 @@ type Refusal = Extract<Decision, { readonly type: 'refused' }>;
 
 export class MemoryStore implements QuotaStore {
   readonly directory: Directory;
+  private readonly scan: TightestScan;
   private readonly journal: Journal | undefined;
   private readonly lines: Lines;
   private holds = 0;
@@ -80,6 +81,7 @@ export class MemoryStore implements QuotaStore {
       },
       options.maxBuckets,
     );
+    this.scan = new TightestScan(this.directory.buckets);
   }
 
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel {
@@ -175,7 +177,7 @@ export class MemoryStore implements QuotaStore {
   }
 
   top(count: number, atMs: number): readonly BucketState[] {
-    return tightestBuckets(this.directory.buckets.values(), count, atMs);
+    return this.scan.top(count, atMs);
   }
 
   /** Sizes for gauges, and refusals that `Shadow` quotas would have made, by quota. */

@@ -30,7 +30,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 const open = (nowMs = startMs, more: StoreOptions = {}) =>
-  openQuotaStore({ path, sync: 'Inline', nowMs: () => nowMs, ...more });
+  openQuotaStore({ path, foldEveryMs: 0, nowMs: () => nowMs, ...more });
 
 const total = quota('TotalTokens', 1000);
 const remaining = (store: ReturnType<typeof open>['store'], of: typeof total, atMs = startMs) =>
@@ -38,15 +38,15 @@ const remaining = (store: ReturnType<typeof open>['store'], of: typeof total, at
 
 const logs = () => readdirSync(folder).filter((name) => name.includes('.log-'));
 
-for (const sync of ['Inline', 'Worker'] as const) {
-  test(`charges stay, open holds are charged in full, once (${sync})`, () => {
+for (const foldEveryMs of [0, 500]) {
+  test(`charges stay, open holds are charged in full, once (logs are brought in every ${foldEveryMs} ms)`, () => {
     const all = [
       total,
       quota('Requests', 10, { window: slidingMinute }),
       quota('OutputTokens', 1000, { window: lifetime }),
     ];
     const buckets = all.map((of) => bucket(of));
-    const first = open(startMs, { sync }).store;
+    const first = open(startMs, { foldEveryMs }).store;
     first.settle(granted(reserve(first, demand(buckets, startMs, 100, lease(50)))).hold, charge(90, 20), startMs);
     const { hold } = granted(reserve(first, demand(buckets, startMs, 100, lease(50))));
     first.flush();
@@ -54,7 +54,7 @@ for (const sync of ['Inline', 'Worker'] as const) {
     first.flush();
     first.close();
 
-    const second = open(startMs, { sync });
+    const second = open(startMs, { foldEveryMs });
     assert.deepEqual(second.recovered, {
       holds: 1,
       tokens: new Map([
@@ -66,7 +66,7 @@ for (const sync of ['Inline', 'Worker'] as const) {
     assert.deepEqual(left(), [1000 - 110 - 175, 8, 1000 - 20 - 75]);
     second.store.close();
 
-    const third = open(startMs, { sync });
+    const third = open(startMs, { foldEveryMs });
     assert.equal(third.recovered.holds, 0);
     assert.deepEqual(
       buckets.map((ref) => third.store.view([ref], startMs)[0]?.remaining),
@@ -207,7 +207,6 @@ test('a file that cannot be used is named with the fix, and left as it is', () =
 test('a disk that does not take the log is told, and the ledger goes on', () => {
   const troubles: unknown[] = [];
   const { store } = open(startMs, {
-    sync: 'Worker',
     maxLogBytes: 300,
     onTrouble: (error) => troubles.push(error),
   });

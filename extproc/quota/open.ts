@@ -9,16 +9,14 @@ import type { Quota } from '../../contract/policy.ts';
 import { WindowState } from './bucket.ts';
 import { journalDefaults, LogJournal, type LogJournalOptions } from './journal.ts';
 import { JournalDatabase, JournalError, type JournalState, type WindowRow } from './journal-database.ts';
-import { InlineKeeper, type LogKeeper, WorkerKeeper } from './journal-keeper.ts';
-import { foldLog, logsOf } from './journal-log.ts';
+import { LogKeeper } from './journal-keeper.ts';
+import { foldLog, logsOf, removeLogs } from './journal-log.ts';
 import { Batch } from './journal-record.ts';
 import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
 
 export interface StoreOptions extends Partial<MemoryOptions>, Partial<LogJournalOptions> {
   /** The journal's file; absent: nothing survives the process. */
   readonly path?: string;
-  /** `Inline` syncs in `close` only and needs no thread. */
-  readonly sync?: 'Worker' | 'Inline';
 }
 
 /** What was open when the last process ended. */
@@ -55,21 +53,14 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
     const batch = new Batch();
     batch.add(journal.take());
     database.replace(batch, log);
-    journal.start(keeper(options, path, log + 1, database));
+    database.sync();
+    removeLogs(path, logs);
+    journal.start(new LogKeeper(database, path, log + 1, { ...journalDefaults, ...options }));
     return { store, recovered };
   } catch (error) {
     unlock();
     throw error;
   }
-}
-
-function keeper(options: StoreOptions, path: string, log: number, database: JournalDatabase): LogKeeper {
-  if (options.sync === 'Inline') {
-    return new InlineKeeper(database, path, log);
-  }
-  database.close();
-  const { maxLogBytes, onTrouble } = { ...journalDefaults, ...options };
-  return new WorkerKeeper(path, log, maxLogBytes, onTrouble);
 }
 
 /** Holds a lock that ends with the process, however it ends. */

@@ -32,8 +32,41 @@ function bucketState({ ref, limit, window }: Bucket): BucketState {
   };
 }
 
-/** The buckets with the smallest share of their limit left, the smallest first. */
-export function tightestBuckets(buckets: Iterable<Bucket>, count: number, atMs: number): readonly BucketState[] {
+/** A look at so many buckets takes a few milliseconds. */
+const maxLooked = 10_000;
+
+/**
+ * Finds the buckets with the smallest share of their limit left, the smallest first. Where there are very many, each look sees only some of them and
+ * those that were the tightest before, and goes on from there the next time.
+ */
+export class TightestScan {
+  private readonly buckets: ReadonlyMap<string, Bucket>;
+  private unseen: MapIterator<Bucket>;
+  private before: readonly Bucket[] = [];
+
+  constructor(buckets: ReadonlyMap<string, Bucket>) {
+    this.buckets = buckets;
+    this.unseen = buckets.values();
+  }
+
+  top(count: number, atMs: number): readonly BucketState[] {
+    const seen = new Set(this.before.filter((bucket) => this.buckets.get(bucket.key) === bucket));
+    for (let looked = Math.min(maxLooked, this.buckets.size); looked > 0; looked--) {
+      let next = this.unseen.next();
+      if (next.done) {
+        this.unseen = this.buckets.values();
+        next = this.unseen.next();
+      }
+      if (!next.done) {
+        seen.add(next.value);
+      }
+    }
+    this.before = tightestBuckets(seen, count, atMs);
+    return this.before.map(bucketState);
+  }
+}
+
+function tightestBuckets(buckets: Iterable<Bucket>, count: number, atMs: number): readonly Bucket[] {
   const top: { readonly share: number; readonly bucket: Bucket }[] = [];
   for (const bucket of buckets) {
     bucket.roll(atMs);
@@ -47,7 +80,7 @@ export function tightestBuckets(buckets: Iterable<Bucket>, count: number, atMs: 
       }
     }
   }
-  return top.map(({ bucket }) => bucketState(bucket));
+  return top.map(({ bucket }) => bucket);
 }
 
 function insert<T extends { readonly share: number }>(sorted: T[], item: T): void {
