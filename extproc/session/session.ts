@@ -217,7 +217,7 @@ export class Session {
       return;
     }
     this.#phase = 'reserving';
-    this.#reservedAtMs ||= nowMs;
+    this.#reservedAtMs = nowMs;
     out.push({
       type: 'reserve',
       demand: {
@@ -255,7 +255,7 @@ export class Session {
     }
     const { hold, outputTokens, shadowRefused = [] } = decision;
     this.#hold = { hold, outputTokens, inputTokens: this.#inputTokens() };
-    this.#decision = { type: 'admitted', queuedMs: nowMs - this.#reservedAtMs, shadowRefused };
+    this.#decision = { type: 'admitted', queuedMs: Math.floor(nowMs - this.#reservedAtMs), shadowRefused };
     this.#forward(nowMs, out);
     return undefined;
   }
