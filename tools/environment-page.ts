@@ -36,6 +36,10 @@ const words: Readonly<Record<keyof Settings, Words>> = {
     says: 'State stands in `tallygate/NAME` below it. A relative path is ignored.',
     fallback: '`~/.local/state`',
   },
+  XDG_CACHE_HOME: {
+    says: 'Compiled code and downloads are kept in `tallygate` below it, so that the next start is quick.',
+    fallback: '`~/.cache`',
+  },
   XDG_RUNTIME_DIR: {
     says: 'Where sockets go when the path of the state folder is too long for them.',
     fallback: 'the folder for temporary files',

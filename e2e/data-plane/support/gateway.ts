@@ -30,6 +30,8 @@ export interface Gateway {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
   readonly port: number;
+  /** `http://127.0.0.1:PORT` of health and metrics. */
+  readonly metricsUrl: string;
   readonly folder: string;
   readonly pid: number;
   /** In the order in which requests ended. */
@@ -128,6 +130,7 @@ export async function startGateway(documents: readonly Document[], options: Gate
   return {
     url: `http://127.0.0.1:${port}`,
     port,
+    metricsUrl,
     folder,
     pid,
     records,

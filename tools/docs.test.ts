@@ -1,0 +1,165 @@
+/** What README and the guides show is true: their YAML passes `tallygate check`, their programs are the ones in examples/, their links lead somewhere. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative, resolve } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { parse, parseAllDocuments, stringify } from 'yaml';
+import { check } from '../cli/check.ts';
+import { blocksOf } from './markdown.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const folder = mkdtempSync(join(tmpdir(), 'tallygate-docs-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const written = ['README.md', 'docs/architecture.md', ...listed('docs/guides')];
+const pages = [...written, ...listed('docs/reference')];
+const text = (path: string) => readFileSync(join(root, path), 'utf8');
+const blocks = written.flatMap((page) => blocksOf(page, text(page)));
+
+function listed(path: string): readonly string[] {
+  return readdirSync(join(root, path))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `${path}/${name}`);
+}
+
+async function checked(...paths: readonly string[]): Promise<void> {
+  const said: string[] = [];
+  const stderr = { write: (line: string) => said.push(line) };
+  const code = await check([...paths, '--output', 'none'], { stdout: { write: () => {} }, stderr });
+  assert.equal(code, 0, said.join(''));
+  assert.equal(said.join(''), '', 'no warning either');
+}
+
+test('the command says by its exit code whether a file is right', () => {
+  const file = join(folder, 'wrong.yaml');
+  writeFileSync(file, text('examples/openai.yaml').replace('schema: OpenAI', 'schema: Openai'));
+  const run = (path: string) =>
+    execFileSync(process.execPath, [join(root, 'cli/main.ts'), 'check', path, '-o', 'none'], { stdio: 'pipe' });
+  run(join(root, 'examples/openai.yaml'));
+  assert.throws(() => run(file), { status: 1 });
+});
+
+describe('examples', () => {
+  for (const name of readdirSync(join(root, 'examples')).filter((each) => each.endsWith('.yaml'))) {
+    // The quickstart of a provider is added to the quickstart.
+    const before = name.startsWith('quickstart-') ? [join(root, 'examples/quickstart.yaml')] : [];
+    test(name, () => checked(...before, join(root, 'examples', name)));
+  }
+});
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly spec?: object;
+}
+
+const manifests = (yaml: string) => parseAllDocuments(yaml).map((each) => each.toJS() as Manifest);
+
+/** Fragments are checked inside the example for OpenAI: `with=base` are whole objects, `in=KIND` members of the spec of that kind. */
+function complete(yaml: string, marks: readonly string[]): string {
+  const base = manifests(text('examples/openai.yaml'));
+  const kind = marks.find((mark) => mark.startsWith('in='))?.slice(3);
+  if (kind !== undefined) {
+    assert.ok(base.some((each) => each.kind === kind));
+    const spec = parse(yaml) as object;
+    return together(base.map((each) => (each.kind === kind ? { ...each, spec: { ...each.spec, ...spec } } : each)));
+  }
+  if (!marks.includes('with=base')) return yaml;
+  const own = manifests(yaml);
+  const same = (left: Manifest, right: Manifest) =>
+    left.kind === right.kind && left.metadata.name === right.metadata.name;
+  return together([...base.filter((each) => !own.some((other) => same(each, other))), ...own]);
+}
+
+const together = (list: readonly Manifest[]) => list.map((each) => stringify(each)).join('---\n');
+
+describe('YAML of the pages', () => {
+  const yaml = blocks.filter(({ language }) => language === 'yaml');
+  assert.ok(yaml.length > 15);
+  for (const { file, line, text: shown, marks } of yaml) {
+    test(`${file}:${line}`, async () => {
+      const path = join(folder, `${file.replaceAll('/', '-')}-${line}.yaml`);
+      writeFileSync(path, complete(shown, marks));
+      await checked(path);
+    });
+  }
+});
+
+test('the README shows the example for OpenAI, without its heading', () => {
+  const example = text('examples/openai.yaml').replace(/^(#.*\n)+/, '');
+  assert.ok(blocks.some(({ file, text: shown }) => file === 'README.md' && shown === example));
+});
+
+test('programs that are shown are the ones in examples/', () => {
+  const programs = blocks.filter(({ language }) => language === 'ts');
+  assert.equal(programs.length, 2);
+  for (const { marks, text: shown } of programs) {
+    const path = marks.find((mark) => mark.startsWith('file='))?.slice(5);
+    assert.equal(shown, text(path!));
+  }
+});
+
+test('links lead to files and headings that exist', () => {
+  // The benchmark writes its results.
+  const made = new Set(['bench/results/latest.md']);
+  for (const page of pages) {
+    for (const [, target = ''] of text(page).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target)) continue;
+      const [path = '', anchor] = target.split('#');
+      const found = path === '' ? join(root, page) : resolve(root, dirname(page), path);
+      if (made.has(relative(root, found))) continue;
+      assert.ok(existsSync(found), `${page}: ${target}`);
+      if (anchor === undefined) continue;
+      const headings = [...readFileSync(found, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, heading]) => slug(heading!));
+      assert.ok(headings.includes(anchor), `${page}: ${target}`);
+    }
+  }
+});
+
+function slug(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-');
+}
+
+test('queries name metrics and labels that the endpoint has', () => {
+  const rows = [...text('docs/reference/metrics.md').matchAll(/^\| `(\w+)` \| (\w+) \| \S+ \|([^|]*)\|/gm)];
+  const metrics = new Map(rows.map(([, name, type, labels]) => [name, { type, labels }]));
+  const lines = blocks
+    .filter(({ language }) => language === 'promql')
+    .flatMap((block) => block.text.trim().split('\n'));
+  assert.ok(lines.length >= 10);
+  for (const line of lines) {
+    const names = [...line.matchAll(/\b(?:gen_ai|tallygate|nodejs|process)_\w+/g)].map(([name]) => name);
+    const found = names.map((name) => metrics.get(name) ?? metrics.get(name.replace(/_(bucket|count|sum)$/, '')));
+    const known = found.filter((each) => each !== undefined);
+    assert.ok(known.length > 0, line);
+    const labels = [...line.matchAll(/by \(([^)]*)\)|\{(\w+)!?=/g)].flatMap(
+      ([, list, one]) => one ?? list!.split(', '),
+    );
+    for (const label of labels.filter((each) => each !== 'le'))
+      assert.ok(
+        known.some((each) => each.labels!.includes(`\`${label}\``)),
+        `${label} in ${line}`,
+      );
+    const unknown = names.filter((_, index) => found[index] === undefined);
+    assert.deepEqual(
+      unknown.filter((name) => !labels.includes(name)),
+      [],
+      line,
+    );
+  }
+});
+
+test('troubleshooting has every code', () => {
+  const codes = (page: string) =>
+    new Set([...text(page).matchAll(/^\| (?:[\w ]+ \| )?`([a-z_]+)` \|/gm)].map(([, code]) => code));
+  const fixed = codes('docs/guides/troubleshooting.md');
+  assert.deepEqual(
+    [...codes('docs/reference/errors.md')].filter((code) => !fixed.has(code)),
+    [],
+  );
+});
