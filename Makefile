@@ -48,7 +48,7 @@ check: setup ## Format, lint, types, unused code, and generated files that are u
 	$(MAKE) generate
 	git diff --exit-code -- crds docs protos
 
-UNIT := $(foreach room,contract crds runtime protos translate extproc standalone cli tools,'$(room)/**/*.test.ts')
+UNIT := $(foreach room,bench contract crds runtime protos translate extproc standalone cli tools,'$(room)/**/*.test.ts')
 
 .PHONY: test
 test: test-unit e2e-data-plane ## All tests of one machine: unit and data plane

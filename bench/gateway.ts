@@ -68,8 +68,9 @@ export async function startGateway({ folder, yaml, profileFolder }: GatewayOptio
 function opened(running: Running, port: number, metricsUrl: string, output: string): Gateway {
   return {
     port,
-    envoyPid: member(running, /(^|\/)envoy\s/),
-    extprocPid: member(running, /\sextproc(\s|$)/),
+    envoyPid: member(running, 'Envoy', (command) => /(^|\/)envoy\s/.test(command)),
+    // A spare one that waits is not the one that works.
+    extprocPid: member(running, 'extproc', (command) => /\sextproc\s/.test(command) && !/\s--spare/.test(command)),
     metrics: async () => (await fetch(`${metricsUrl}/metrics`, { signal: AbortSignal.timeout(5000) })).text(),
     accessLines() {
       const lines = readFileSync(output, 'utf8').split('\n');
@@ -89,11 +90,11 @@ function tail(file: string): string {
     .join('\n');
 }
 
-function member(running: Running, command: RegExp): number {
-  const found = descendants(running.pid).find((pid) => pid !== running.pid && command.test(commandLine(pid)));
+function member(running: Running, what: string, matches: (command: string) => boolean): number {
+  const found = descendants(running.pid).find((pid) => pid !== running.pid && matches(commandLine(pid)));
   if (found === undefined) {
     const tree = descendants(running.pid).map((pid) => `${pid} ${commandLine(pid)}`);
-    throw new Error(`no process ${command} among\n${tree.join('\n')}`);
+    throw new Error(`no process of ${what} among\n${tree.join('\n')}`);
   }
   return found;
 }

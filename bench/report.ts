@@ -138,11 +138,16 @@ function countTable(rows: readonly CountRow[]): string {
       kind,
       String(provider),
       String(estimate),
-      `${(((estimate - provider) / provider) * 100).toFixed(1)} %`,
+      errorOf(estimate, provider),
       hidden === 0 ? '' : String(hidden),
       note,
     ]),
   );
+}
+
+function errorOf(estimate: number, provider: number): string {
+  if (provider === 0) return estimate === 0 ? '0.0 %' : '–';
+  return `${(((estimate - provider) / provider) * 100).toFixed(1)} %`;
 }
 
 function failures(comparisons: readonly Comparison[]): string {
