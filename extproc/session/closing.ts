@@ -66,8 +66,8 @@ export function settlement(hold: Hold, cost: Cost | undefined): Settle {
 }
 
 export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
-  const { request, asked, answer, nowMs, decision } = closing;
-  const choice = asked?.choice;
+  const { request, answer, nowMs, decision } = closing;
+  const { choice } = request;
   const facts = choice?.facts;
   const complete = answer?.finished === true && cost?.source === 'provider' && facts?.hasOutput === true;
   return {
@@ -79,7 +79,7 @@ export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
     operation: request.found?.endpoint.operation,
     method: request.method,
     path: request.path,
-    model: facts?.model,
+    model: request.model,
     modelIsKnown: choice?.modelIsKnown ?? false,
     responseModel: answer?.responseModel,
     stream: facts?.stream ?? false,

@@ -51,6 +51,7 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
     shouldRetry: retryAfterMs !== undefined && retryAfterMs <= LONGEST_RETRY_MS,
   };
   const limit = `${quota.id} (${quota.limit.amount} ${words[quota.limit.type]})`;
+  const left = decision.views.find(({ bucket }) => bucket.key === decision.bucket.key)?.remaining ?? 0;
   switch (decision.reason) {
     case 'held':
       return failure(
@@ -69,7 +70,7 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
     case 'spent':
       return failure(
         quota.limit.type === 'Requests' ? 'request_rate_exceeded' : 'quota_exceeded',
-        `The quota ${limit} is used up${retryAfterMs === undefined ? '' : `; it has room again in ${Math.max(1, Math.ceil(retryAfterMs / 1000))} s`}.`,
+        `${left === 0 ? `The quota ${limit} is used up` : `What is left of the quota ${limit}, ${left}, is not enough for this request`}${retryAfterMs === undefined ? '' : `; it has room again in ${Math.max(1, Math.ceil(retryAfterMs / 1000))} s`}.`,
         retry,
       );
     default:

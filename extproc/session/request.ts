@@ -41,6 +41,9 @@ export class Request {
   path = '';
   bodyBytes = 0;
   found: FoundEndpoint | undefined;
+  /** As far as the request was understood. */
+  model: string | undefined;
+  choice: Choice | undefined;
   /** Route and rule of a passthrough. */
   passthrough: { readonly route: string; readonly rule: string } | undefined;
   readonly #context: RequestContext;
@@ -129,8 +132,10 @@ export class Request {
     if (isFailure(body)) return body;
     const facts = endpoint.readRequest(body);
     if (isFailure(facts)) return facts;
+    this.model = facts.model;
     const choice = choose(this.#entry!, endpoint, facts, this.header, this.bodyBytes, healthy, random());
     if (isFailure(choice)) return choice;
+    this.choice = choice;
     const planned = plan(endpoint, choice, this.header, holdTokens);
     return isFailure(planned) ? planned : { body, choice, plan: planned };
   }
