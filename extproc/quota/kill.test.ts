@@ -62,7 +62,7 @@ if (path !== undefined) {
     try {
       const file = join(folder, 'quota.sqlite');
       const before: Record<string, number> = { a: 0, b: 0, c: 0 };
-      // Once before the worker has brought anything in, and while it does.
+      // Before any log was brought in, and while it is done.
       for (const milliseconds of [1, 300, 900]) {
         const sent = await killedAfter(file, milliseconds);
         const { store, recovered } = openQuotaStore({ path: file, foldEveryMs: 0 });

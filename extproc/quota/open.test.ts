@@ -89,6 +89,28 @@ test('windows that are over are forgotten, their overdrafts are not', () => {
   third.close();
 });
 
+test('windows that nobody needs any more leave the file', () => {
+  const minutely = quota('TotalTokens', 100, { window: minute });
+  const { store } = open();
+  const { hold } = granted(reserve(store, demand([bucket(minutely)], startMs, 10)));
+  for (let count = 0; count < 5; count++) {
+    const atMs = startMs + 60_000 * count;
+    store.settle(granted(reserve(store, demand([bucket(minutely)], atMs, 10))).hold, charge(10, 0), atMs);
+    store.flush();
+  }
+  store.settle(hold, charge(10, 0), startMs + 240_000);
+  store.close();
+  const file = new DatabaseSync(path);
+  assert.deepEqual(
+    file
+      .prepare('SELECT start_ms FROM window')
+      .all()
+      .map((row) => row['start_ms']),
+    [startMs + 240_000],
+  );
+  file.close();
+});
+
 test('a hold of a window that has ended is charged there', () => {
   const minutely = quota('TotalTokens', 100, { window: minute });
   const first = open().store;
