@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { type Stand, withStand } from './bench.ts';
+import { warmUp } from './measure.ts';
 import { type Options, optionsOf, type Part, USAGE } from './options.ts';
 import { counts } from './parts/counts.ts';
 import { cuts } from './parts/cut.ts';
@@ -48,6 +49,7 @@ async function measure(stand: Stand, options: Options): Promise<Results> {
     overshoot: async () => figures.push(...(await overshoot(stand))),
     counts: async () => rows.push(...(await counts(stand))),
   };
+  if (options.parts.includes('load') || options.parts.includes('paced')) await warmUp(stand);
   for (const part of options.parts) {
     console.error(`measuring: ${part}`);
     await parts[part]();
