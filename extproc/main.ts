@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type GatewayPolicy, POLICY_FORMAT_VERSION } from '../contract/policy.ts';
+import { newClock } from '../runtime/clock.ts';
 import { failure } from './errors.ts';
 import { dialectFor } from './providers/registry.ts';
 import { Learned } from './quota/learned.ts';
@@ -48,7 +49,9 @@ export interface Extproc {
 export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const { log, finished } = options;
   await loadEncodings();
+  const now = newClock();
   const { store, recovered } = openQuotaStore({
+    nowMs: now,
     ...(options.journalPath === undefined ? {} : { path: options.journalPath }),
     onError: (error) => log.error({ err: error }, 'a request failed by a fault of the gateway'),
     onTrouble: (error) => log.error({ err: error }, 'the quota journal cannot be written'),
@@ -73,7 +76,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     newMeter,
     newId: () => `${epoch}/${requests++}`,
     random: Math.random,
-    now: () => performance.timeOrigin + performance.now(),
+    now,
     finished,
     fault: (error) => log.error({ err: error }, 'a request failed by a fault of the gateway'),
     keptBytes: 0,
