@@ -296,8 +296,9 @@ export class Answer {
     return this.mode === 'stream' ? this.#readers.stream.state === 'finished' : this.ended;
   }
 
+  /** Absent where nothing is leased. */
   get leasedTokens(): number | undefined {
-    return this.#stream?.leasedTokens;
+    return this.#context.metered?.lease === undefined ? undefined : this.#stream?.leasedTokens;
   }
 
   /** Tokens of the text that came. */

@@ -305,7 +305,7 @@ export class Session {
         meter: () => this.#context.newMeter(choice.tokenizer, choice.backendModel),
         sample: () => newTextSample(choice.tokenizer, choice.backendModel),
         lease:
-          hold !== undefined && plan.output.mode === 'lease'
+          hold !== undefined && plan.output.mode !== 'none'
             ? { hold: hold.hold, tokens: hold.outputTokens }
             : undefined,
         inputTokens: () => this.#countInput(),
