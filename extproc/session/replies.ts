@@ -9,6 +9,14 @@ import type { HeaderList, ImmediateResponse } from '../server/exchange.ts';
 /** The official clients retry by themselves after at most a minute; a longer wait is theirs to decide. */
 const LONGEST_RETRY_MS = 60_000;
 
+export const tooManyBodies = failure('overloaded', 'The gateway holds too many request bodies; try again shortly.', {
+  retryAfterMs: 1000,
+});
+export const firstTokenLate = failure(
+  'first_token_timeout',
+  'The provider sent no token in the time that the route allows.',
+);
+
 export function refusal(
   dialect: Dialect,
   problem: Failure,

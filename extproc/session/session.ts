@@ -12,7 +12,7 @@ import { countsInput, inputTokens, type Learned, likelyInputTokens } from './adm
 import { Answer } from './answer.ts';
 import { type Closing, charged, outcome, settlement } from './closing.ts';
 import type { Action, QuotaDecision, SessionEvent, Settle } from './protocol.ts';
-import { jsonResponse, quotaFailure, refusal } from './replies.ts';
+import { firstTokenLate, jsonResponse, quotaFailure, refusal, tooManyBodies } from './replies.ts';
 import { type Asked, Request, type RequestContext } from './request.ts';
 import { newTextSample, sampleOf, type TextSample } from './sample.ts';
 
@@ -97,9 +97,7 @@ export class Session {
       case 'request-trailers':
         return this.#requestTrailers(nowMs, out);
       case 'overloaded':
-        return failure('overloaded', 'The gateway holds too many request bodies; try again shortly.', {
-          retryAfterMs: 1000,
-        });
+        return tooManyBodies;
       case 'counted':
         return this.#counted(event.tokens, nowMs, out);
       case 'reserved':
@@ -304,10 +302,7 @@ export class Session {
         readers: endpoint!.answer!(choice.facts, { hideUsage, model: choice.facts.model }),
         meter: () => this.#context.newMeter(choice.tokenizer, choice.backendModel),
         sample: () => newTextSample(choice.tokenizer, choice.backendModel),
-        lease:
-          hold !== undefined && plan.output.mode !== 'none'
-            ? { hold: hold.hold, tokens: hold.outputTokens }
-            : undefined,
+        lease: plan.output.mode === 'none' ? undefined : hold && { hold: hold.hold, tokens: hold.outputTokens },
         inputTokens: () => this.#countInput(),
       },
     });
@@ -331,10 +326,9 @@ export class Session {
   }
 
   #firstTokenLate(nowMs: number, out: Action[]): void {
-    const problem = failure('first_token_timeout', 'The provider sent no token in the time that the route allows.');
     // Before the answer's headers Envoy still takes a whole answer of ours, and ends the upstream request.
-    if (this.#answer?.mode === 'unknown') this.#reply(problem, nowMs, out);
-    else this.#answer?.fail(problem, out);
+    if (this.#answer?.mode === 'unknown') this.#reply(firstTokenLate, nowMs, out);
+    else this.#answer?.fail(firstTokenLate, out);
   }
 
   #refuse(problem: Failure, nowMs: number, out: Action[]): void {
