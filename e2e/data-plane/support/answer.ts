@@ -105,6 +105,7 @@ function planOf(record: Seen, asked: Asked, behaviour: Behaviour): Answer {
     usage: told === 'Always' || (told === 'Asked' && (asked.usage || !asked.stream)),
     tool,
     base64: asked.base64 === true,
+    padding: 'x'.repeat(behaviour.paddingBytes ?? 0),
     reason: tokens < wanted ? 'length' : tool === undefined ? 'stop' : 'tool',
     tokens,
     // Only made where it is needed: a stream may be meant never to end.

@@ -12,6 +12,8 @@ export interface Behaviour {
   /** False: makes all its tokens, whatever bound was sent. */
   readonly keepsBounds?: boolean;
   readonly tokensAChunk?: number;
+  /** Bytes beside the text of each chunk (OpenAI's `obfuscation`): they fill buffers and cost no tokens. */
+  readonly paddingBytes?: number;
   /** Between chunks of a stream; 0 writes as fast as the reader takes. */
   readonly paceMs?: number;
   /** Before the answer begins. */

@@ -25,6 +25,8 @@ export interface Provider {
   defaults: Behaviour;
   /** Requests whose answer is neither ended nor aborted. */
   openCount(): number;
+  /** Bytes that the kernel has taken, over all connections so far. */
+  writtenBytes(): number;
   /** Forgets what was seen. */
   forget(): void;
   stop(): Promise<void>;
@@ -76,6 +78,8 @@ export async function startProvider(defaults: Behaviour = {}, port = 0): Promise
     seen,
     defaults,
     openCount: () => seen.filter((one) => one.endedAtMs === undefined && one.abortedAtMs === undefined).length,
+    writtenBytes: () =>
+      [...connections.keys()].reduce((sum, socket) => sum + socket.bytesWritten - socket.writableLength, 0),
     forget: () => {
       seen.length = 0;
     },

@@ -104,5 +104,6 @@ function chunk(answer: Answer, index: number, delta: unknown, finish: string | n
     ...envelope(answer),
     choices: [{ index, delta, logprobs: null, finish_reason: finish }],
     ...(answer.usage && { usage: null }),
+    ...(answer.padding !== '' && { obfuscation: answer.padding }),
   });
 }

@@ -28,6 +28,7 @@ export interface Answer {
   readonly usage: boolean;
   readonly tool: string | undefined;
   readonly base64: boolean;
+  readonly padding: string;
   readonly reason: 'stop' | 'length' | 'tool';
   /** Visible tokens of each choice, at the end. */
   readonly tokens: number;
