@@ -174,7 +174,8 @@ export async function startGateway(documents: readonly Document[], options: Gate
         await waitFor(
           'end of all processes of the gateway',
           () => before.every((one) => !isAlive(one.pid)),
-          2_000,
+          // What watches over the children sleeps 3 s before its last look.
+          6_000,
           () => JSON.stringify(before.filter((one) => isAlive(one.pid))) + tail(),
         );
       } finally {
