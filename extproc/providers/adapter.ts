@@ -147,6 +147,8 @@ export interface StreamReader {
 export interface WholeReader {
   /** Pieces in order; text goes to `sink`. Memory is bounded whatever comes. */
   push(bytes: Uint8Array, sink: TextSink): void;
+  /** Nothing more is asked of it. */
+  release(): void;
   readonly usage: Usage | undefined;
   readonly responseModel: string | undefined;
 }

@@ -38,6 +38,10 @@ class Whole implements WholeReader {
     this.#scanner.push(bytes, sink);
   }
 
+  release(): void {
+    this.#scanner.release();
+  }
+
   get usage(): Usage | undefined {
     if (!this.#usageIsRead) this.#usage = this.#form.usage(this.#numbers);
     this.#usageIsRead = true;

@@ -275,6 +275,12 @@ export class Answer {
       out.push({ type: 'response-body', bytes: new Uint8Array(0), endOfStream: true });
   }
 
+  /** All is charged: what still comes is not read. */
+  release(): void {
+    this.ended = true;
+    if (this.mode === 'whole') this.#readers.whole.release();
+  }
+
   /** What the provider has told, for the charge. */
   get usage(): Usage | undefined {
     if (this.mode === 'stream') return this.#readers.stream.usage;

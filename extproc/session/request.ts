@@ -128,7 +128,6 @@ export class Request {
     const { endpoint } = this.found!;
     const { healthy, random, holdTokens } = this.#context;
     const body = this.#scanner!.finish();
-    this.#scanner = undefined;
     if (isFailure(body)) return body;
     const facts = endpoint.readRequest(body);
     if (isFailure(facts)) return facts;
@@ -138,6 +137,12 @@ export class Request {
     this.choice = choice;
     const planned = plan(endpoint, choice, this.header, holdTokens);
     return isFailure(planned) ? planned : { body, choice, plan: planned };
+  }
+
+  /** The body has gone on, or never will. */
+  release(): void {
+    this.#scanner?.release();
+    this.#scanner = undefined;
   }
 
   /** None of our headers is believed from outside; identity is asked for where the answer may have to be changed. */

@@ -52,7 +52,7 @@ class Sample implements TextSample {
     const take = Math.min(end - start, SAMPLE_BYTES - this.#used);
     if (take <= 0) return;
     if (this.#used + take > this.#kept.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.min(SAMPLE_BYTES, Math.max(256, 2 * (this.#used + take))));
+      const grown = Buffer.allocUnsafe(Math.min(SAMPLE_BYTES, Math.max(this.#used + take, 2 * this.#kept.length)));
       this.#kept.copy(grown, 0, 0, this.#used);
       this.#kept = grown;
     }

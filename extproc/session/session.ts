@@ -357,6 +357,7 @@ export class Session {
     if (this.#keptBytes > 0) out.push({ type: 'keep', bytes: -this.#keptBytes });
     this.#keptBytes = 0;
     if (this.#asked !== undefined) this.#asked.body = undefined;
+    this.#request.release();
   }
 
   #countInput(): number {
@@ -375,6 +376,7 @@ export class Session {
       settle: this.#hold && settlement(this.#hold.hold, cost),
       outcome: outcome(closing, cost),
     });
+    this.#answer?.release();
     // After an immediate response Envoy ends the stream by itself.
     if (this.#replyStatus === undefined) out.push({ type: 'end' });
   }

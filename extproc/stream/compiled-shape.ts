@@ -1,3 +1,4 @@
+import type { JsonScanner, ScannerOptions } from './json.ts';
 import type { Shape } from './shape.ts';
 import { unescapedText } from './unescape.ts';
 
@@ -9,7 +10,11 @@ export interface CompiledShape {
   readonly levels: number;
   /** Words of 32 bits that hold one bit for each member of the largest object. */
   readonly seenWords: number;
+  /** Scanners to be used again: their tables are dear to make, and what lies outside of V8's heap makes it collect often. */
+  readonly idle: Readonly<Record<Purpose, JsonScanner[]>>;
 }
+
+export type Purpose = NonNullable<ScannerOptions['purpose']>;
 
 export interface ShapeNode {
   readonly slot: number;
@@ -78,7 +83,14 @@ function compile(shape: Shape): CompiledShape {
   };
 
   const root = node(shape, '', 0);
-  return { root, slotByPath, pathBySlot, levels, seenWords: Math.ceil(mostMembers / 32) };
+  return {
+    root,
+    slotByPath,
+    pathBySlot,
+    levels,
+    seenWords: Math.ceil(mostMembers / 32),
+    idle: { request: [], answer: [], event: [] },
+  };
 }
 
 function members(names: readonly string[], nodes: readonly ShapeNode[]): Members {

@@ -1,4 +1,4 @@
-import { MAX_FOUND, MAX_FOUND_PER_PATH, MAX_TEXT_SPANS, MAX_VALUE_BYTES } from './bounds.ts';
+import { MAX_FOUND, MAX_FOUND_PER_PATH, MAX_IDLE_ENTRIES, MAX_TEXT_SPANS, MAX_VALUE_BYTES } from './bounds.ts';
 import type { CompiledShape, ShapeNode } from './compiled-shape.ts';
 import type { Found, Kind, ScannedBody, ScannerOptions } from './json.ts';
 import { KeptBytes } from './kept-bytes.ts';
@@ -50,6 +50,11 @@ export class Findings implements ScannedBody {
     this.#total = 0;
     this.#spansLength = 0;
     this.#spanTuples = undefined;
+  }
+
+  /** Too much is kept to be kept for the next document. */
+  get grown(): boolean {
+    return this.#spans.length > 2 * MAX_IDLE_ENTRIES || this.#total > MAX_IDLE_ENTRIES;
   }
 
   all(path: string): readonly Found[] {

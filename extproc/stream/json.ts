@@ -52,6 +52,8 @@ export interface JsonScanner extends FoundByPath {
   /** `sink` takes the text of an `answer`. */
   push(bytes: Uint8Array, sink?: TextSink): Failure | undefined;
   finish(): ScannedBody | Failure;
+  /** Gives the scanner back for another document: neither it nor anything that it gave may be used after that. Once, or not at all. */
+  release(): void;
   /** Forgets the document. What `finish` or `scan` gave before is void then. */
   reset(): void;
   /** One whole small document in [start, end) of a buffer, after a reset; offsets are places in that buffer. */
@@ -69,5 +71,7 @@ export interface ScannerOptions {
 
 /** A scanner for documents of this shape. Shapes are module constants: each is compiled once. */
 export function newScanner(shape: Shape, options: ScannerOptions = {}): JsonScanner {
-  return new Scan(compiledShape(shape), options.purpose ?? 'request');
+  const compiled = compiledShape(shape);
+  const purpose = options.purpose ?? 'request';
+  return compiled.idle[purpose].pop() ?? new Scan(compiled, purpose);
 }

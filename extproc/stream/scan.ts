@@ -1,5 +1,6 @@
 import type { Failure } from '../errors.ts';
 import type { TextSink } from '../providers/adapter.ts';
+import { MAX_IDLE_SCANNERS } from './bounds.ts';
 import type { CompiledShape } from './compiled-shape.ts';
 import type { Found, JsonScanner, Kind, ScannedBody, ScannerOptions } from './json.ts';
 import { invalid, Meaning } from './meaning.ts';
@@ -36,6 +37,7 @@ const UTF_16 = invalid('is not UTF-8: it looks like UTF-16 or UTF-32');
 
 /** The machine: one byte after the other, a stack of its own, nothing looked at twice. */
 export class Scan implements JsonScanner {
+  readonly #shape: CompiledShape;
   readonly #purpose: NonNullable<ScannerOptions['purpose']>;
   readonly #meaning: Meaning;
   readonly #utf8 = new Utf8Check();
@@ -49,6 +51,7 @@ export class Scan implements JsonScanner {
   #literalAt = 0;
 
   constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
+    this.#shape = shape;
     this.#purpose = purpose;
     this.#meaning = new Meaning(shape, purpose);
   }
@@ -83,6 +86,13 @@ export class Scan implements JsonScanner {
       );
     }
     return this.#failed ?? this.#meaning.findings;
+  }
+
+  release(): void {
+    if (this.#meaning.findings.grown) return;
+    this.reset();
+    const idle = this.#shape.idle[this.#purpose];
+    if (idle.length < MAX_IDLE_SCANNERS) idle.push(this);
   }
 
   reset(): void {

@@ -72,6 +72,10 @@ class WholeGeneration implements WholeReader {
     this.#scanner.push(bytes.subarray(from), sink);
   }
 
+  release(): void {
+    this.#scanner.release();
+  }
+
   get usage(): Usage | undefined {
     let others = 0;
     for (const { value } of this.#scanner.all('details.best_of_sequences[].generated_tokens')) {
