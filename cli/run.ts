@@ -40,10 +40,10 @@ const options = {
 } as const;
 
 /**
- * Requests die young, and V8 lets the space for the young grow to many times what they need: with this one, resident memory under full load was 130 MB
- * instead of 243, at the same processor time.
+ * Requests die young, and V8 lets the space for the young grow to many times what they need: with the default of 16 MB, resident memory under full load was
+ * 28 MB more for a tenth of the processor time.
  */
-const YOUNG_GENERATION = '--max-semi-space-size=4';
+const YOUNG_GENERATION = '--max-semi-space-size=8';
 
 /**
  * On a machine with much memory V8 lets garbage lie until hundreds of megabytes have come together. This bound (megabytes) is ten times what 5,000 open streams

@@ -17,6 +17,12 @@ import {
 /** Where nobody says how much a model answers at most: what a whole answer holds then. State `maxOutputTokens` of the model to be exact. */
 const ASSUMED_MAX_OUTPUT_TOKENS = 16_384;
 
+/**
+ * While bytes bound the tokens of a stream, nothing need be tokenized: a hold of so much for each token that is expected lasts for most streams. Where less is
+ * left, less is granted.
+ */
+const UNCOUNTED_BYTES_A_TOKEN = 6;
+
 export interface Choice {
   readonly rule: CompiledRule;
   readonly target: CompiledTarget;
@@ -216,8 +222,10 @@ export type LearnedKey = readonly [model: string, route: string];
 
 function outputDemand(facts: RequestFacts, choiceTokens: number, hidden: boolean, learned: number): OutputDemand {
   const all = facts.choices * choiceTokens;
-  if (facts.stream && !hidden)
-    return { mode: 'lease', want: Math.min(all, facts.choices * learned), least: facts.choices };
+  if (facts.stream && !hidden) {
+    const want = Math.min(all, facts.choices * learned * UNCOUNTED_BYTES_A_TOKEN);
+    return { mode: 'lease', want, least: facts.choices };
+  }
   return { mode: 'bound', want: all, least: Math.min(all, facts.choices * Math.max(1, facts.leastOutputTokens)) };
 }
 

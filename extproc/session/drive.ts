@@ -110,11 +110,13 @@ class Drive implements ExchangeHandler {
   /** Events that actions bring at once wait their turn: a session handles one at a time. */
   #handle(event: SessionEvent): void {
     if (this.#failed) return;
-    this.#events.push(event);
-    if (this.#running) return;
+    if (this.#running) {
+      this.#events.push(event);
+      return;
+    }
     this.#running = true;
     try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+      for (let next: SessionEvent | undefined = event; next !== undefined; next = this.#next()) {
         const actions: Action[] = [];
         this.#session.handle(next, this.#shared.now(), actions);
         for (const action of actions) this.#act(action);
@@ -125,6 +127,10 @@ class Drive implements ExchangeHandler {
     } finally {
       this.#running = false;
     }
+  }
+
+  #next(): SessionEvent | undefined {
+    return this.#events.length === 0 ? undefined : this.#events.shift();
   }
 
   /** Our own fault ends this one stream: Envoy answers for it. */
