@@ -199,7 +199,7 @@ export class Session {
     this.#textTokens = tokens;
     const { choice } = this.#asked!;
     const limit = choice.rule.rule.requestLimits.inputTokens;
-    if (limit !== undefined && inputTokens(choice.facts, tokens) > limit) {
+    if (limit !== undefined && likelyInputTokens(choice.facts, tokens) > limit) {
       return failure(
         'input_tokens_exceeded',
         `The prompt has more than the ${limit} tokens that are allowed here in one request.`,
