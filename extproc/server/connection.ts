@@ -5,7 +5,7 @@ import { HEALTH_NOT_SERVING, HEALTH_SERVING, RESPONSE_HEADERS, TABLE_SIZE_ZERO, 
 import { FrameReader } from './frame-reader.ts';
 import * as h2 from './frames.ts';
 import { MalformedHeaders } from './hpack.ts';
-import { FLUSH_BYTES, LINGER_MS, MAX_CONTROL_BYTES } from './limits.ts';
+import { CHOKE_BYTES, FLUSH_BYTES, LINGER_MS, MAX_CONTROL_BYTES } from './limits.ts';
 import type { Outbound } from './outbound.ts';
 import { Output } from './output.ts';
 import { Protocol, type ProtocolHost } from './protocol.ts';
@@ -33,6 +33,8 @@ export class Connection implements ProtocolHost, Flushable, Task {
   private readonly ready = new Set<Outbound>();
   /** The kernel has not taken all that it was given. */
   private blocked = false;
+  /** So much is unsent that nothing is read until the kernel takes some of it. */
+  private choked = false;
   private touched = false;
   /** `proceed` is going to be called. */
   private listed = false;
@@ -159,7 +161,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     }
     if (this.deaf) this.backlog = [];
     else if (this.backlog.length > 0) this.proceedLater();
-    else this.socket.resume();
+    else if (!this.choked) this.socket.resume();
   }
 
   flush(): void {
@@ -171,6 +173,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
       this.output.flush(this.socket, this.accepted);
       this.blocked = this.socket.writableLength > 0;
     }
+    this.choke();
     if (this.closeAfterFlush) {
       this.socket.setTimeout(LINGER_MS, () => this.socket.destroy());
       this.socket.end();
@@ -274,7 +277,20 @@ export class Connection implements ProtocolHost, Flushable, Task {
     if (!this.blocked || this.socket.writableLength > 0) return;
     this.blocked = false;
     if (this.ready.size > 0) this.touch();
+    else this.choke();
   };
+
+  /**
+   * A peer that sends faster than it takes answers makes garbage faster than V8 finds it. It waits for the kernel only and never for the peer's windows:
+   * the updates of those have to be read.
+   */
+  private choke(): void {
+    const choked = this.blocked && this.shared.unsentBytes > CHOKE_BYTES;
+    if (choked === this.choked) return;
+    this.choked = choked;
+    if (choked) this.socket.pause();
+    else if (this.backlog.length === 0) this.socket.resume();
+  }
 
   private lost(): void {
     this.dead = true;

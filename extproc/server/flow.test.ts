@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as h2 from './frames.ts';
-import { DEFAULT_LIMITS } from './limits.ts';
+import { CHOKE_BYTES, DEFAULT_LIMITS } from './limits.ts';
 import { echo } from './testing/echo.ts';
 import { credit, halfClose, message, open, Peer, requestHeaders, reset, responseBody } from './testing/peer.ts';
 import { record } from './testing/record.ts';
@@ -257,16 +257,20 @@ test('a peer that stops reading its socket holds up only itself, and little memo
   await stuck.settle();
   stuck.socket.pause();
   let sent = 0;
-  for (let streamId = 1; sent < 8_000_000; streamId += 2) {
+  for (let streamId = 1; sent < CHOKE_BYTES * 3; streamId += 2) {
     stuck.send(open(streamId), responseBody(streamId, BODY));
     sent += BODY.length;
   }
-  while (server.unsentBytes < 7_000_000) await new Promise(setImmediate);
+  while (server.unsentBytes < CHOKE_BYTES) await new Promise(setImmediate);
   const peer = new Peer(server.address);
   t.after(() => peer.destroy());
   peer.send(open(1), requestHeaders(1));
   await peer.settle();
   assert.equal(peer.answers(1).length, 1);
+  assert.ok(server.unsentBytes < CHOKE_BYTES + 1_000_000, `${server.unsentBytes} bytes: it is read no more`);
+  const { bytesReceived } = server.counters;
+  await peer.settle();
+  assert.ok(server.counters.bytesReceived - bytesReceived < 1000);
   stuck.socket.resume();
   await stuck.until(() => server.unsentBytes === 0, 'everything');
 });

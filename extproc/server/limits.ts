@@ -37,6 +37,9 @@ export const LOW_MARK_BYTES = 16 * 1024;
 /** What one flush gives to the socket: about what the kernel takes at once. The rest waits in its stream, where a reset can still drop it. */
 export const FLUSH_BYTES = 256 * 1024;
 
+/** With that much unsent in the process a connection whose peer is behind with reading is not read. */
+export const CHOKE_BYTES: number = 4 * 1024 * 1024;
+
 /** Acknowledgements and resets that a peer causes and does not read: past it the connection is closed. */
 export const MAX_CONTROL_BYTES = 1024 * 1024;
 

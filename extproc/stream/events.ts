@@ -4,6 +4,10 @@
 const MAX_EVENT_BYTES = 1024 * 1024;
 
 const SMALLEST_HELD_BYTES = 512;
+
+/** What is held of an event and is longer than the first gets at once the room that the last event took, up to the second: streams of long events would double it again and again. */
+const LONG_HELD_BYTES = 4 * 1024;
+const MOST_EXPECTED_BYTES = 64 * 1024;
 const LF = 0x0a;
 const CR = 0x0d;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
@@ -47,6 +51,8 @@ class Splitter implements EventSplitter {
   #from = 0;
   #held: Uint8Array = NOTHING;
   #heldLength = 0;
+  /** A little more than what the last event that spanned pieces took. */
+  #expectedBytes = 0;
   // The next line ends in the piece, or its length; each is looked for once.
   #nextLf = -1;
   #nextCr = -1;
@@ -182,7 +188,8 @@ class Splitter implements EventSplitter {
     if (from === to) return;
     const needed = this.#heldLength + to - from;
     if (needed > this.#held.length) {
-      const larger = new Uint8Array(Math.max(SMALLEST_HELD_BYTES, needed, this.#held.length * 2));
+      const expected = needed > LONG_HELD_BYTES ? this.#expectedBytes : SMALLEST_HELD_BYTES;
+      const larger = new Uint8Array(Math.max(expected, needed, this.#held.length * 2));
       larger.set(this.#held.subarray(0, this.#heldLength));
       this.#held = larger;
     }
@@ -192,6 +199,7 @@ class Splitter implements EventSplitter {
 
   /** The buffer now belongs to who was given it. */
   #letGo(): void {
+    this.#expectedBytes = Math.min(MOST_EXPECTED_BYTES, this.#heldLength + (this.#heldLength >> 3));
     this.#held = NOTHING;
     this.#heldLength = 0;
   }
