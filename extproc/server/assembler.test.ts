@@ -34,7 +34,9 @@ function assemble(bytes: Buffer, cuts: readonly number[]): Result {
   assert.equal(assembler.done, true);
   const { message } = assembler;
   if (message === undefined) {
-    assert.ok(pieces.every((piece) => piece.length <= 65_536 && piece.buffer.byteLength === piece.length));
+    if (assembler.ofRequest) {
+      assert.ok(pieces.every((piece) => piece.length <= 65_536 && piece.buffer.byteLength === piece.length));
+    } else assert.ok(pieces.length <= ends.length + 1 && pieces.some((piece) => piece.buffer === bytes.buffer));
     const kind = assembler.ofRequest ? 'request-body' : 'response-body';
     return { kind, body: Buffer.concat(pieces), endOfStream: assembler.endOfStream, pieces: pieces.length };
   }
@@ -60,7 +62,7 @@ test('a body is the same whole and in pieces, wherever the message is cut', () =
       assert.equal(result.kind, first ? 'request-body' : 'response-body');
       assert.ok(result.body.equals(body));
       assert.equal(result.endOfStream, endOfStream);
-      if (length > 65_536) assert.equal(result.pieces, Math.ceil(length / 65_536));
+      if (length > 65_536 && first) assert.equal(result.pieces, Math.ceil(length / 65_536));
     }),
     { numRuns: 300 },
   );

@@ -1,8 +1,10 @@
 /**
  * A gRPC message that came in more than one piece. It exists only until the message is over; most messages never need one. Small messages are gathered
- * whole. Of a large one the body is given out piece by piece, so that a stream that is paused stops within its window, however long the message is.
+ * whole. Of a large one the body is given out piece by piece, so that a stream that is paused stops within its window, however long the message is:
+ * a request's in large pieces, since it is kept, and a response's as it comes, since each copy of what only passes is garbage for V8 to find.
  */
 
+import { DEFAULT_FRAME_BYTES } from './frames.ts';
 import { PIECE_BYTES } from './limits.ts';
 import { bytesTag, Cursor, MalformedMessage, varintTag } from './protobuf.ts';
 
@@ -23,9 +25,11 @@ const RESPONSE_BODY = bytesTag(5);
 const BODY = bytesTag(1);
 const END_OF_STREAM = varintTag(2);
 
+const NOTHING = Buffer.alloc(0);
+
 const cursor = new Cursor();
 
-type Phase = 'prefix' | 'head' | 'whole' | 'body' | 'tail';
+type Phase = 'prefix' | 'head' | 'whole' | 'body' | 'passing' | 'tail';
 
 export class Assembler {
   /** The whole message, if it was gathered. */
@@ -44,6 +48,8 @@ export class Assembler {
   private wanted = PREFIX_BYTES;
   private messageLeft = 0;
   private bodyLeft = 0;
+  /** Of a body that passes: what the head took of it. */
+  private first: Buffer = NOTHING;
   /** Bytes between the body and the end of the message that holds it. */
   private innerTail = 0;
 
@@ -60,7 +66,11 @@ export class Assembler {
         this.advance();
         continue;
       }
-      if (at === end) break;
+      if (at === end && this.first.length === 0) break;
+      if (this.phase === 'passing') {
+        at = this.pass(bytes, start, at, end);
+        continue;
+      }
       this.grow();
       const stop = Math.min(end, at + this.buffer.length - this.filled);
       bytes.copy(this.buffer, this.filled, at, stop);
@@ -70,6 +80,19 @@ export class Assembler {
     // The last piece and the end of its message are one event.
     if (this.piece !== undefined && this.bodyLeft === 0 && this.wanted === 0) this.advance();
     return at;
+  }
+
+  private pass(bytes: Buffer, start: number, at: number, end: number): number {
+    const { first } = this;
+    this.first = NOTHING;
+    // The head lies in an earlier part: its bytes are a piece of their own.
+    const apart = first.length > at - start;
+    const from = at - first.length;
+    const stop = apart ? at : Math.min(end, from + this.bodyLeft);
+    this.piece = apart ? first : bytes.subarray(from, stop);
+    this.bodyLeft -= this.piece.length;
+    if (this.bodyLeft === 0) this.want('tail', this.innerTail + this.messageLeft);
+    return stop;
   }
 
   private grow(): void {
@@ -92,7 +115,7 @@ export class Assembler {
       case 'prefix': {
         const length = messageLength(this.buffer, 0, this.maxMessageBytes);
         this.messageLeft = length;
-        if (length <= PIECE_BYTES) this.want('whole', length);
+        if (length <= DEFAULT_FRAME_BYTES) this.want('whole', length);
         else this.want('head', HEAD_BYTES);
         break;
       }
@@ -129,7 +152,13 @@ export class Assembler {
         if (bodyLength >= HEAD_BYTES) {
           this.ofRequest = tag === REQUEST_BODY;
           this.bodyLeft = bodyLength;
-          this.beginBody(this.buffer.subarray(cursor.at));
+          const first = this.buffer.subarray(cursor.at);
+          if (this.ofRequest) this.beginBody(first);
+          else {
+            this.phase = 'passing';
+            this.wanted = Number.POSITIVE_INFINITY;
+            this.first = first;
+          }
           return;
         }
         this.messageLeft += innerStart + innerLength;

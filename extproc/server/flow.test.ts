@@ -20,7 +20,7 @@ test("answers wait for the peer's window of the stream, byte for byte", async (t
   assert.equal(peer.dataBytes(1), 1000);
   assert.equal(peer.answers(3).length, 1, 'another stream is not held up');
   const whole = server.unsentBytes + 1000;
-  assert.ok(whole > BODY.length && whole < BODY.length + 100);
+  assert.ok(whole > BODY.length && whole < BODY.length + 300);
   assert.equal(exchanges[0]!.exchange.unsentBytes, whole - 1000);
   peer.send(credit(1, 1));
   await peer.until(() => peer.dataBytes(1) === 1001, 'one byte more');
@@ -87,7 +87,7 @@ test('the connection is credited for whatever came, so that no stream stops othe
   for (let streamId = 1; streamId < 20; streamId += 2) peer.send(open(streamId), responseBody(streamId, BODY));
   await peer.settle();
   assert.equal(peer.goAwayCode, undefined);
-  assert.ok(exchanges.every(({ bodies }) => bodies.length === 2));
+  assert.ok(exchanges.every(({ bodies }) => Buffer.concat(bodies).length === BODY.length));
   const credited = peer.of(0, h2.WINDOW_UPDATE).reduce((sum, { payload }) => sum + payload.readUInt32BE(), 0);
   assert.ok(credited >= 1_000_000 - 150_000);
 });
@@ -128,8 +128,12 @@ test('a handler is told when there is room again, once', async (t) => {
   await peer.settle();
   peer.send(credit(1, 30_000));
   await peer.settle();
-  assert.deepEqual(exchanges[0]!.calls, ['response-body', 'response-body', 'drained']);
-  assert.deepEqual(exchanges[1]!.calls, ['response-body'], 'it never had much unsent');
+  assert.deepEqual(
+    exchanges[0]!.calls.filter((call) => call !== 'response-body'),
+    ['drained'],
+  );
+  assert.equal(exchanges[0]!.calls.at(-1), 'drained');
+  assert.equal(exchanges[1]!.calls.includes('drained'), false, 'it never had much unsent');
 });
 
 test('a paused stream gets no credit beyond its window, until it is resumed; others flow', async (t) => {
@@ -313,7 +317,7 @@ test('work yields to the event loop, in the order of the messages', async (t) =>
   // 260 ms of work in all, in slices of 2 ms.
   assert.ok(passes > 50, `${passes} passes of the event loop`);
   const last401 = exchanges.at(-1)!;
-  assert.equal(last401.bodies.length, Math.ceil(4_000_000 / 65_536) + 1, 'pieces, and the end of the stream');
+  assert.equal(Buffer.concat(last401.bodies).length, large.length);
   assert.equal(last401.calls.at(-1), 'closed true');
   assert.equal(peer.answers(401).length, last401.bodies.length);
 });

@@ -114,7 +114,7 @@ test('large bodies come in pieces of at most 64 KB, in order, and go back whole'
   await done;
   assert.deepEqual(Buffer.concat(chunks), sent);
   const sizes = exchanges[0]!.bodies.map((piece) => piece.length);
-  assert.equal(Math.max(...sizes), 65_536);
+  assert.ok(Math.max(...sizes) <= 65_536);
   assert.equal(server.unsentBytes, 0);
   const ended = status(call);
   call.end();

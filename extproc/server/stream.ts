@@ -152,6 +152,7 @@ export class Stream extends Outbound {
     const { assembler } = this;
     const at = assembler.take(bytes, start, end);
     if (assembler.done) this.assembler = undefined;
+    if (assembler.message === undefined && assembler.done) this.host.shared.counters.messagesReceived++;
     if (assembler.message !== undefined) this.handOn(assembler.message, 0, assembler.message.length);
     else {
       if (assembler.piece !== undefined) this.handOnPiece(assembler.piece, assembler.ofRequest, false);
