@@ -17,6 +17,13 @@ export const firstTokenLate = failure(
   'The provider sent no token in the time that the route allows.',
 );
 
+export function promptTooLong(limitTokens: number): Failure {
+  return failure(
+    'input_tokens_exceeded',
+    `The prompt has more than the ${limitTokens} tokens that are allowed here in one request.`,
+  );
+}
+
 export function refusal(
   dialect: Dialect,
   problem: Failure,

@@ -3,7 +3,7 @@
  * back; here stands what lies between: hold quotas, let it go, settle. A session keeps the policy that it began with.
  */
 import type { Tokenizer } from '../../contract/policy.ts';
-import { type Failure, failure, isFailure } from '../errors.ts';
+import { type Failure, isFailure } from '../errors.ts';
 import type { BucketRef, BucketView, Decision, Hold } from '../quota/store.ts';
 import type { HeaderList } from '../server/exchange.ts';
 import type { ScannedBody } from '../stream/json.ts';
@@ -12,7 +12,7 @@ import { countsInput, inputTokens, type Learned, likelyInputTokens } from './adm
 import { Answer } from './answer.ts';
 import { type Closing, charged, outcome, settlement } from './closing.ts';
 import type { Action, QuotaDecision, SessionEvent, Settle } from './protocol.ts';
-import { firstTokenLate, jsonResponse, quotaFailure, refusal, tooManyBodies } from './replies.ts';
+import { firstTokenLate, jsonResponse, promptTooLong, quotaFailure, refusal, tooManyBodies } from './replies.ts';
 import { type Asked, Request, type RequestContext } from './request.ts';
 import { newTextSample, sampleOf, type TextSample } from './sample.ts';
 
@@ -200,10 +200,7 @@ export class Session {
     const { choice } = this.#asked!;
     const limit = choice.rule.rule.requestLimits.inputTokens;
     if (limit !== undefined && likelyInputTokens(choice.facts, tokens) > limit) {
-      return failure(
-        'input_tokens_exceeded',
-        `The prompt has more than the ${limit} tokens that are allowed here in one request.`,
-      );
+      return promptTooLong(limit);
     }
     this.#reserve(nowMs, out);
     return undefined;
