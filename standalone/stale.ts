@@ -13,7 +13,7 @@ export async function endStale(pidPath: string, marker: string): Promise<boolean
     return false;
   }
   signal(pid, 'SIGTERM');
-  for (let waitedMs = 0; isOurs(pid, marker); waitedMs += 20) {
+  for (let waitedMs = 0; isOurs(pid, marker) || isEnding(pid); waitedMs += 20) {
     if (waitedMs >= DEADLINE_MS) signal(pid, 'SIGKILL');
     await sleep(20);
   }
@@ -33,6 +33,16 @@ function readPid(pidPath: string): number | undefined {
 /** False also when it has ended and only waits for its parent to notice: its command line is empty then. */
 function isOurs(pid: number, marker: string): boolean {
   return commandLine(pid).includes(marker);
+}
+
+/** On its way out: its command line is gone already, its sockets and locks perhaps not. Linux alone lets one see that. */
+function isEnding(pid: number): boolean {
+  if (process.platform !== 'linux') return false;
+  try {
+    return commandLine(pid) === '' && !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
 }
 
 function commandLine(pid: number): string {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLog } from '../runtime/log.ts';
 import { leash } from './leash.ts';
@@ -26,8 +26,8 @@ function alive(pid: number | undefined): boolean {
   }
 }
 
-/** A child that runs `script` in the shell. */
-function child(script: string, spare = false) {
+/** A child that runs `script` in the shell. It ends with the test, also with one that fails: it would keep the runner waiting. */
+function child(t: TestContext, script: string, spare = false) {
   const folder = mkdtempSync(join(tmpdir(), 'child-'));
   const lines: string[] = [];
   const supervised = supervise({
@@ -40,11 +40,12 @@ function child(script: string, spare = false) {
     onLine: (line) => lines.push(line),
     ...(spare && { spare: { args: ['in-reserve'], pidPath: join(folder, 'spare.pid') } }),
   });
+  t.after(() => supervised.stop(0));
   return { supervised, lines, folder };
 }
 
-test('a child that dies is started again, at once the first time; asked to end, it stays away', async () => {
-  const { supervised, lines, folder } = child('echo up >&2; exec sleep 60');
+test('a child that dies is started again, at once the first time; asked to end, it stays away', async (t) => {
+  const { supervised, lines, folder } = child(t, 'echo up >&2; exec sleep 60');
   supervised.start();
   await until('up', () => lines.length === 1);
   const first = supervised.pid!;
@@ -59,8 +60,8 @@ test('a child that dies is started again, at once the first time; asked to end, 
   assert.equal(supervised.restarts, 1);
 });
 
-test('a child that does not heed SIGTERM is killed at the deadline', async () => {
-  const { supervised, lines } = child('trap "" TERM; echo up >&2; while :; do sleep 0.05; done');
+test('a child that does not heed SIGTERM is killed at the deadline', async (t) => {
+  const { supervised, lines } = child(t, 'trap "" TERM; echo up >&2; while :; do sleep 0.05; done');
   supervised.start();
   await until('up', () => lines.length === 1);
   const pid = supervised.pid!;
@@ -68,8 +69,9 @@ test('a child that does not heed SIGTERM is killed at the deadline', async () =>
   assert.ok(!alive(pid));
 });
 
-test('the one in reserve begins in the moment in which the active one dies, and another takes its place', async () => {
+test('the one in reserve begins in the moment in which the active one dies, and another takes its place', async (t) => {
   const { supervised, lines, folder } = child(
+    t,
     'echo "$1 ready" >&2; read -r word; echo "$1 $word" >&2; exec sleep 60',
     true,
   );
@@ -87,7 +89,7 @@ test('the one in reserve begins in the moment in which the active one dies, and 
   await until('all ended', () => !alive(reserve) && !alive(newReserve));
 });
 
-test('a child does not outlive a parent that is killed', async () => {
+test('a child does not outlive a parent that is killed', async (t) => {
   const script = `import { spawn } from 'node:child_process';
     import { leash } from ${JSON.stringify(new URL('./leash.ts', import.meta.url).href)};
     const child = spawn('sleep', ['60'], { detached: true });
@@ -98,6 +100,7 @@ test('a child does not outlive a parent that is killed', async () => {
   const parent = spawn(process.execPath, ['--input-type=module', '--eval', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  t.after(() => parent.kill('SIGKILL'));
   const [text] = await new Promise<[Buffer]>((resolve) => parent.stdout.once('data', (piece) => resolve([piece])));
   const pid = Number(text.toString());
   assert.ok(alive(pid));
@@ -105,8 +108,8 @@ test('a child does not outlive a parent that is killed', async () => {
   await until('end of the child', () => !alive(pid));
 });
 
-test('a leash that is let off leaves the process alone', async () => {
-  const { supervised, lines } = child('echo up >&2; exec sleep 60');
+test('a leash that is let off leaves the process alone', async (t) => {
+  const { supervised, lines } = child(t, 'echo up >&2; exec sleep 60');
   supervised.start();
   await until('up', () => lines.length === 1);
   leash(supervised.pid!)();
@@ -115,10 +118,10 @@ test('a leash that is let off leaves the process alone', async () => {
   await supervised.stop(1000);
 });
 
-test('of an earlier run only what is surely ours is ended', async () => {
+test('of an earlier run only what is surely ours is ended', async (t) => {
   const marker = mkdtempSync(join(tmpdir(), 'marker-'));
   writeFileSync(join(marker, 'log'), '');
-  const { supervised, lines } = child(`echo up >&2; exec tail -f ${marker}/log`);
+  const { supervised, lines } = child(t, `echo up >&2; exec tail -f ${marker}/log`);
   supervised.start();
   await until('up', () => lines.length === 1);
   const pidPath = join(marker, 'pid');
