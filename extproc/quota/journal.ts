@@ -150,7 +150,8 @@ export class LogJournal implements Journal {
     this.dirtyWindows = [];
     this.dirtyHolds = [];
     this.goneWindows = [];
-    this.dirtyQuotas.clear();
+    // A Map that is emptied leaves its old table behind, also one that was empty.
+    if (this.dirtyQuotas.size > 0) this.dirtyQuotas.clear();
   }
 
   /** Goes on without the journal, and tries again: to refuse all traffic because a disk is full would be worse. */

@@ -27,12 +27,16 @@ const newestShare = 0.1;
 interface Habit {
   readonly weights: Float32Array;
   weight: number;
+  /** Count of uses of all at its last use. */
+  usedAt: number;
   tokensPerSecond: number;
 }
 
 export class Learned {
   private readonly options: LearnedOptions;
+  /** Its order is not that of use: taking an entry out and in again, with each answer, costs V8 dearly (see server/stream-table.ts). */
   private readonly habits = new Map<string, Habit>();
+  private uses = 0;
 
   constructor(options: LearnedOptions = learnedDefaults) {
     this.options = options;
@@ -88,16 +92,28 @@ export class Learned {
     const key = habitKey(model, route);
     let habit = this.habits.get(key);
     if (habit === undefined) {
-      habit = { weights: new Float32Array(cells), weight: 0, tokensPerSecond: firstTokensPerSecond };
-      const [oldest] = this.habits.keys();
-      if (this.habits.size >= this.options.maxKeys && oldest !== undefined) {
-        this.habits.delete(oldest);
+      habit = { weights: new Float32Array(cells), weight: 0, usedAt: 0, tokensPerSecond: firstTokensPerSecond };
+      if (this.habits.size >= this.options.maxKeys) {
+        this.forgetOldest();
       }
-    } else {
-      this.habits.delete(key);
+      this.habits.set(key, habit);
     }
-    this.habits.set(key, habit);
+    habit.usedAt = ++this.uses;
     return habit;
+  }
+
+  private forgetOldest(): void {
+    let oldest: string | undefined;
+    let usedAt = Number.POSITIVE_INFINITY;
+    for (const [key, habit] of this.habits) {
+      if (habit.usedAt < usedAt) {
+        usedAt = habit.usedAt;
+        oldest = key;
+      }
+    }
+    if (oldest !== undefined) {
+      this.habits.delete(oldest);
+    }
   }
 }
 

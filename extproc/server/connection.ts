@@ -9,6 +9,7 @@ import { CHOKE_BYTES, FLUSH_BYTES, LINGER_MS, MAX_CONTROL_BYTES } from './limits
 import type { Outbound } from './outbound.ts';
 import { Output } from './output.ts';
 import { Protocol, type ProtocolHost } from './protocol.ts';
+import { SendOrder } from './send-order.ts';
 import type { Shared } from './shared.ts';
 import type { Stream } from './stream.ts';
 import type { Flushable, Task } from './turn.ts';
@@ -28,9 +29,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
   private readonly protocol: Protocol;
   /** What came and has not been read, because a turn was over. The socket is paused meanwhile. */
   private backlog: Buffer[] = [];
-  /** Streams that have unsent bytes or an end to send; and those of them that their own window does not stop. */
-  private readonly waiting = new Set<Outbound>();
-  private readonly ready = new Set<Outbound>();
+  private readonly order = new SendOrder<Outbound>();
   /** The kernel has not taken all that it was given. */
   private blocked = false;
   /** So much is unsent that nothing is read until the kernel takes some of it. */
@@ -75,20 +74,18 @@ export class Connection implements ProtocolHost, Flushable, Task {
   }
 
   enqueue(stream: Outbound): void {
-    this.waiting.add(stream);
-    this.ready.add(stream);
+    this.order.add(stream);
     this.touch();
   }
 
   dequeue(stream: Outbound): void {
-    this.waiting.delete(stream);
-    this.ready.delete(stream);
+    this.order.delete(stream);
   }
 
   wake(stream?: Stream): void {
-    if (this.waiting.size === 0) return;
-    if (stream === undefined) for (const each of this.waiting) this.ready.add(each);
-    else if (this.waiting.has(stream)) this.ready.add(stream);
+    if (this.order.waiting.length === 0) return;
+    if (stream === undefined) for (const each of this.order.waiting) this.order.wake(each);
+    else this.order.wake(stream);
     this.touch();
   }
 
@@ -111,7 +108,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
   /** The stream that has the most unsent. */
   largest(): Stream | undefined {
     let largest: Outbound | undefined;
-    for (const stream of this.waiting) {
+    for (const stream of this.order.waiting) {
       if (largest === undefined || stream.unsentBytes > largest.unsentBytes) largest = stream;
     }
     return largest === undefined ? undefined : this.protocol.streams.get(largest.id);
@@ -167,7 +164,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
   flush(): void {
     this.touched = false;
     if (this.dead) return;
-    const pumped = this.ready.size > 0 ? this.pump() : undefined;
+    const pumped = this.order.readyCount > 0 ? this.pump() : undefined;
     if (this.output.bytes > 0) {
       this.shared.counters.bytesSent += this.output.bytes;
       this.output.flush(this.socket, this.accepted);
@@ -181,7 +178,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
       this.shared.log.warn({ bytes: this.socket.writableLength }, 'ext_proc peer does not read');
       this.socket.destroy();
     }
-    if (this.ready.size > 0 && this.writable && this.sendWindowBytes > 0) this.touch();
+    if (this.order.readyCount > 0 && this.writable && this.sendWindowBytes > 0) this.touch();
     if (pumped !== undefined) for (const stream of pumped) this.protocol.streams.get(stream.id)?.notifyDrained();
   }
 
@@ -260,23 +257,23 @@ export class Connection implements ProtocolHost, Flushable, Task {
   private pump(): readonly Outbound[] {
     const pumped: Outbound[] = [];
     const stopped: Outbound[] = [];
-    for (const stream of this.ready) {
-      if (!this.writable) break;
-      this.ready.delete(stream);
+    while (this.writable) {
+      const stream = this.order.next();
+      if (stream === undefined) break;
       pumped.push(stream);
       if (stream.pump(QUANTUM_BYTES)) {
-        if (this.sendWindowBytes > 0) this.ready.add(stream);
+        if (this.sendWindowBytes > 0) this.order.wake(stream);
         else stopped.push(stream);
-      } else if (stream.unsentBytes === 0) this.waiting.delete(stream);
+      } else if (stream.unsentBytes === 0) this.order.delete(stream);
     }
-    for (const stream of stopped) this.ready.add(stream);
+    for (const stream of stopped) this.order.wake(stream);
     return pumped;
   }
 
   private readonly accepted = (): void => {
     if (!this.blocked || this.socket.writableLength > 0) return;
     this.blocked = false;
-    if (this.ready.size > 0) this.touch();
+    if (this.order.readyCount > 0) this.touch();
     else this.choke();
   };
 
@@ -303,7 +300,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
   /** Thousands of them may have to settle: as long as a turn lasts at a time. */
   private abandonStreams(): void {
     const { turn } = this.shared;
-    for (const stream of this.protocol.streams.values()) {
+    for (const stream of this.protocol.streams.all()) {
       if (turn.over) {
         this.proceedLater();
         return;

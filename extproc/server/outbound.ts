@@ -36,6 +36,11 @@ const NO_BODY = new Uint8Array(0);
 
 export abstract class Outbound implements Exchange {
   readonly id: number;
+  /** See `StreamTable`. */
+  nextInSlot: this | undefined = undefined;
+  /** See `SendOrder`. */
+  waitingAt = -1;
+  ready = false;
   protected readonly host: StreamHost;
   /** No answer is taken any more: it would come after `end` or after `closed`. */
   protected mute = false;

@@ -7,6 +7,7 @@ import { HeaderDecoder } from './hpack.ts';
 import { MAX_CONTINUATIONS } from './limits.ts';
 import type { StreamHost } from './outbound.ts';
 import { Stream } from './stream.ts';
+import { StreamTable } from './stream-table.ts';
 
 const PROCESS_PATH = '/envoy.service.ext_proc.v3.ExternalProcessor/Process';
 const HEALTH_PATH = '/grpc.health.v1.Health/Check';
@@ -24,7 +25,7 @@ export interface ProtocolHost extends StreamHost {
 }
 
 export class Protocol implements FrameSink {
-  readonly streams: Map<number, Stream> = new Map();
+  readonly streams = new StreamTable<Stream>();
   lastStreamId = 0;
   private readonly host: ProtocolHost;
   private readonly decoder = new HeaderDecoder();
@@ -110,7 +111,7 @@ export class Protocol implements FrameSink {
   /** The stream is gone: what still comes for it is dropped. */
   forget(stream: Stream): boolean {
     if (this.current === stream) this.current = undefined;
-    return this.streams.delete(stream.id);
+    return this.streams.delete(stream);
   }
 
   private endOfRequest(stream: Stream | undefined, streamId: number): void {
@@ -181,7 +182,7 @@ export class Protocol implements FrameSink {
       return;
     }
     const stream = new Stream(streamId, this.host);
-    this.streams.set(streamId, stream);
+    this.streams.add(stream);
     shared.openStreams++;
     shared.counters.streams++;
     shared.turn.spend(0);

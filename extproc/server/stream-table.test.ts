@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { StreamTable, type TableEntry } from './stream-table.ts';
+
+class Entry implements TableEntry {
+  readonly id: number;
+  nextInSlot: this | undefined;
+
+  constructor(id: number) {
+    this.id = id;
+  }
+}
+
+test('whatever comes and goes, the table has what a Map would have', () => {
+  const step = fc.record({ add: fc.boolean(), id: fc.nat(400).map((n) => 2 * n + 1) });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 600 }), (steps) => {
+      const table = new StreamTable<Entry>();
+      const model = new Map<number, Entry>();
+      for (const { add, id } of steps) {
+        const known = model.get(id);
+        assert.equal(table.get(id), known);
+        if (add && known === undefined) {
+          const entry = new Entry(id);
+          table.add(entry);
+          model.set(id, entry);
+        } else if (!add && known !== undefined) {
+          assert.equal(table.delete(known), true);
+          assert.equal(table.delete(known), false);
+          assert.equal(known.nextInSlot, undefined);
+          model.delete(id);
+        }
+        assert.equal(table.size, model.size);
+      }
+      assert.deepEqual(new Set(table.all()), new Set(model.values()));
+    }),
+  );
+});
+
+test('a stream that is not there is not taken for another one of its slot', () => {
+  const table = new StreamTable<Entry>();
+  table.add(new Entry(1));
+  assert.equal(table.get(129), undefined);
+  assert.equal(table.delete(new Entry(129)), false);
+  assert.equal(table.size, 1);
+});

@@ -1,0 +1,77 @@
+/**
+ * The open streams of a connection. Not a `Map`: each time V8 makes room in one whose entries come and go, the old table keeps the entries of its time and a
+ * link to the next table. One old table that has reached the old generation keeps all later ones, and with them every session, alive until a full collection:
+ * each request was promoted (5.8 KB), and full collections took a fifth of the processor's time.
+ */
+
+export interface TableEntry {
+  readonly id: number;
+  /** The next one in the same slot; the table's own. */
+  nextInSlot: this | undefined;
+}
+
+const FIRST_SLOTS = 64;
+
+export class StreamTable<Entry extends TableEntry> {
+  size = 0;
+  private slots = emptySlots<Entry>(FIRST_SLOTS);
+
+  get(id: number): Entry | undefined {
+    let entry = this.slots[this.slotOf(id)];
+    while (entry !== undefined && entry.id !== id) entry = entry.nextInSlot;
+    return entry;
+  }
+
+  /** No entry of that id may be there. */
+  add(entry: Entry): void {
+    if (this.size >= this.slots.length) this.grow();
+    this.size++;
+    this.link(entry);
+  }
+
+  /** False: it is not there. */
+  delete(entry: Entry): boolean {
+    const slot = this.slotOf(entry.id);
+    let before: Entry | undefined;
+    let at = this.slots[slot];
+    while (at !== undefined && at !== entry) {
+      before = at;
+      at = at.nextInSlot;
+    }
+    if (at === undefined) return false;
+    if (before === undefined) this.slots[slot] = entry.nextInSlot;
+    else before.nextInSlot = entry.nextInSlot;
+    // A dead entry of the old generation must not keep younger ones.
+    entry.nextInSlot = undefined;
+    this.size--;
+    return true;
+  }
+
+  /** Those of this moment, in no order. */
+  all(): readonly Entry[] {
+    const all: Entry[] = [];
+    for (const first of this.slots) for (let at = first; at !== undefined; at = at.nextInSlot) all.push(at);
+    return all;
+  }
+
+  /** Ids of streams that a client opens are odd. */
+  private slotOf(id: number): number {
+    return (id >>> 1) & (this.slots.length - 1);
+  }
+
+  private link(entry: Entry): void {
+    const slot = this.slotOf(entry.id);
+    entry.nextInSlot = this.slots[slot];
+    this.slots[slot] = entry;
+  }
+
+  private grow(): void {
+    const entries = this.all();
+    this.slots = emptySlots(this.slots.length * 2);
+    for (const entry of entries) this.link(entry);
+  }
+}
+
+function emptySlots<Entry>(count: number): (Entry | undefined)[] {
+  return new Array<Entry | undefined>(count).fill(undefined);
+}
