@@ -1,0 +1,159 @@
+/**
+ * The controller's own certificate authority, over PEM text: what is kept goes in, what is to be kept comes out. A new authority is handed out a day before it
+ * signs, and an old one stays trusted until nothing that it signed is valid.
+ */
+import { createPrivateKey, KeyObject, randomBytes, X509Certificate } from 'node:crypto';
+// @peculiar/x509 looks for it when it loads.
+import 'reflect-metadata';
+import * as x509 from '@peculiar/x509';
+
+/** Both in the order in which they were made. */
+export interface AuthorityText {
+  /** Certificates: the bundle that sidecars trust. */
+  readonly certificates: string;
+  /** Private keys in PKCS #8, one for each certificate. */
+  readonly keys: string;
+}
+
+export interface ServerCertificate {
+  readonly chain: string;
+  readonly key: string;
+}
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const AUTHORITY_LIFE_MS = 3653 * DAY_MS;
+const AUTHORITY_RENEWED_BEFORE_MS = 365 * DAY_MS;
+/** The kubelet brings a changed ConfigMap into running pods within two minutes; a day also passes over nodes that were away. */
+const HANDED_OUT_BEFORE_MS = DAY_MS;
+const SERVER_LIFE_MS = DAY_MS;
+const SERVER_RENEWED_AFTER_MS = SERVER_LIFE_MS / 2;
+/** Clocks of nodes differ. */
+const SKEW_MS = 10 * 60_000;
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+
+interface Authority {
+  readonly certificate: X509Certificate;
+  readonly key: KeyObject;
+}
+
+/** What must be kept from now on: the same object where nothing is due. Text that cannot be used counts as absent. */
+export async function keepAuthority(kept: AuthorityText | undefined, nowMs: number): Promise<AuthorityText> {
+  const read = kept === undefined ? [] : readAuthorities(kept);
+  const live = read.filter(({ certificate }) => Date.parse(certificate.validTo) > nowMs);
+  const needed = live.filter((_, index) => {
+    const next = live[index + 1];
+    return next === undefined || nowMs < signsFromMs(next) + SERVER_LIFE_MS + SKEW_MS;
+  });
+  const newest = needed.at(-1);
+  const due = newest === undefined || Date.parse(newest.certificate.validTo) - nowMs < AUTHORITY_RENEWED_BEFORE_MS;
+  const wanted = due ? [...needed, await newAuthority(nowMs)] : needed;
+  if (kept !== undefined && wanted.length === read.length && !due) return kept;
+  return writeAuthorities(wanted);
+}
+
+/** Replaces the authority ahead of its time, with the same overlap. */
+export async function rotateAuthority(kept: AuthorityText, nowMs: number): Promise<AuthorityText> {
+  return writeAuthorities([...readAuthorities(kept), await newAuthority(nowMs)]);
+}
+
+export async function issueServerCertificate(
+  kept: AuthorityText,
+  dnsNames: readonly string[],
+  nowMs: number,
+): Promise<ServerCertificate> {
+  const authorities = readAuthorities(kept);
+  const signer = authorities.findLast((each) => signsFromMs(each) <= nowMs) ?? authorities[0];
+  if (signer === undefined) throw new Error('there is no certificate authority to sign with');
+  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: newSerialNumber(),
+    subject: `CN=${dnsNames[0]}`,
+    issuer: new x509.X509Certificate(signer.certificate.raw).subject,
+    notBefore: new Date(nowMs - SKEW_MS),
+    notAfter: new Date(nowMs + SERVER_LIFE_MS),
+    signingAlgorithm: ALGORITHM,
+    publicKey: keys.publicKey,
+    signingKey: await crypto.subtle.importKey('pkcs8', derOf(signer.key), ALGORITHM, false, ['sign']),
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension(['1.3.6.1.5.5.7.3.1']),
+      new x509.SubjectAlternativeNameExtension(dnsNames.map((value) => ({ type: 'dns', value }))),
+      await x509.AuthorityKeyIdentifierExtension.create(new x509.X509Certificate(signer.certificate.raw)),
+    ],
+  });
+  return { chain: `${certificate.toString('pem')}\n`, key: pemOf(KeyObject.from(keys.privateKey)) };
+}
+
+/** Also when its authority is no longer the one that would sign, or no longer trusted. */
+export function serverCertificateIsDue(current: ServerCertificate, kept: AuthorityText, nowMs: number): boolean {
+  const certificate = new X509Certificate(current.chain);
+  const authorities = readAuthorities(kept);
+  const signer = authorities.findLast((each) => signsFromMs(each) <= nowMs) ?? authorities[0];
+  if (signer === undefined || !certificate.verify(signer.certificate.publicKey)) return true;
+  return nowMs >= Date.parse(certificate.validFrom) + SKEW_MS + SERVER_RENEWED_AFTER_MS;
+}
+
+async function newAuthority(nowMs: number): Promise<Authority> {
+  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const serialNumber = newSerialNumber();
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber,
+    // Authorities that overlap must not share a name: a verifier looks an issuer up by it.
+    name: `CN=tallygate ${serialNumber}`,
+    notBefore: new Date(nowMs - SKEW_MS),
+    notAfter: new Date(nowMs + AUTHORITY_LIFE_MS),
+    signingAlgorithm: ALGORITHM,
+    keys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return {
+    certificate: new X509Certificate(Buffer.from(certificate.rawData)),
+    key: KeyObject.from(keys.privateKey),
+  };
+}
+
+function signsFromMs({ certificate }: Authority): number {
+  return Date.parse(certificate.validFrom) + SKEW_MS + HANDED_OUT_BEFORE_MS;
+}
+
+/** Positive, as RFC 5280 wants it. */
+function newSerialNumber(): string {
+  return `01${randomBytes(15).toString('hex')}`;
+}
+
+const BLOCK = /-----BEGIN ([A-Z ]+)-----[^-]*-----END \1-----/g;
+
+function readAuthorities({ certificates, keys }: AuthorityText): readonly Authority[] {
+  try {
+    const privateKeys = (keys.match(BLOCK) ?? []).map((block) => createPrivateKey(block));
+    const read = (certificates.match(BLOCK) ?? []).map((block) => new X509Certificate(block));
+    if (read.length !== privateKeys.length) return [];
+    const authorities = read.map((certificate, index) => ({ certificate, key: privateKeys[index]! }));
+    return authorities.every(({ certificate, key }) => certificate.ca && certificate.checkPrivateKey(key))
+      ? authorities
+      : [];
+  } catch {
+    return [];
+  }
+}
+
+function writeAuthorities(authorities: readonly Authority[]): AuthorityText {
+  return {
+    certificates: authorities.map(({ certificate }) => certificate.toString()).join(''),
+    keys: authorities.map(({ key }) => pemOf(key)).join(''),
+  };
+}
+
+function pemOf(key: KeyObject): string {
+  return key.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+function derOf(key: KeyObject): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(key.export({ type: 'pkcs8', format: 'der' }));
+}
