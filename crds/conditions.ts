@@ -4,7 +4,7 @@
  */
 
 interface Reason {
-  readonly status: 'True' | 'False';
+  readonly status: 'True' | 'False' | 'Unknown';
   readonly says: string;
 }
 
@@ -16,6 +16,7 @@ export interface ConditionDefinition {
 
 const yes = (says: string) => ({ status: 'True', says }) as const;
 const no = (says: string) => ({ status: 'False', says }) as const;
+const unknown = (says: string) => ({ status: 'Unknown', says }) as const;
 
 export const conditions = {
   Accepted: {
@@ -40,6 +41,8 @@ export const conditions = {
       RefNotPermitted: no('An object of another namespace is referred to, and no ReferenceGrant there allows it.'),
       BackendNotFound: no('An AIBackend that a rule names does not exist.'),
       BackendNotReady: no('An AIBackend that a rule names is not accepted, or its own references are not resolved.'),
+      BackendNotAllowed: no('No HTTPRoute of the namespace of an AIBackend may attach to the listener.'),
+      ServiceNotFound: no('The Service does not exist.'),
       SecretNotFound: no('The Secret or ConfigMap does not exist.'),
       InvalidSecret: no('The Secret or ConfigMap has no such key, or its value cannot be used.'),
     },
@@ -52,6 +55,30 @@ export const conditions = {
       RulesOverlap: yes(
         'At least one model of a rule is served by another rule, because that one is older or its name comes first.',
       ),
+    },
+  },
+  Programmed: {
+    on: ['AIGatewayRoute (each parent)', 'AIQuotaPolicy (each ancestor)'],
+    says: 'Every ready proxy pod of the Gateway has a sidecar that works by this state of the object. Only in a cluster.',
+    reasons: {
+      Programmed: yes('All sidecars have acknowledged it.'),
+      Pending: no('Sidecars have not acknowledged it yet.'),
+      NoSidecar: no('A proxy pod of the Gateway has no sidecar.'),
+      Refused: no('A sidecar has refused the policy; the message says why.'),
+      NoProxies: unknown('The Gateway has no ready proxy pod.'),
+    },
+  },
+  Enforcing: {
+    on: ['AIGatewayRoute (each parent)', 'AIQuotaPolicy (each ancestor)'],
+    says: "Each proxy's own Envoy was seen to lead every request of the object through Tallygate. Only in a cluster.",
+    reasons: {
+      Enforcing: yes('Listeners and routes of all proxies were seen to carry the filter.'),
+      FilterMissing: no('A listener, or a route of ours on it, does not carry the filter: requests pass uncounted.'),
+      RouteMissing: no('Envoy does not have a route of ours.'),
+      Overridden: no('Another policy of Envoy Gateway pushes ours aside; the message names it.'),
+      NotAccepted: no('Envoy Gateway has not accepted an object that was written for this one.'),
+      Pending: unknown('It has not been seen yet.'),
+      NoProxies: unknown('The Gateway has no ready proxy pod.'),
     },
   },
   'tallygate.dev/AIQuotaPolicyAffected': {

@@ -9,6 +9,19 @@ const certificateRef = z.object({
   name: objectName,
 });
 
+const labelSelector = z.object({
+  matchLabels: z.record(z.string(), z.string()).default({}),
+  matchExpressions: z
+    .array(
+      z.object({
+        key: z.string(),
+        operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
+        values: z.array(z.string()).default([]),
+      }),
+    )
+    .default([]),
+});
+
 const listener = z.object({
   name: objectName,
   hostname: hostname.optional(),
@@ -27,7 +40,10 @@ const listener = z.object({
   allowedRoutes: z
     .object({
       namespaces: z
-        .object({ from: z.enum(['Same', 'All', 'Selector', 'None']).default('Same') })
+        .object({
+          from: z.enum(['Same', 'All', 'Selector', 'None']).default('Same'),
+          selector: labelSelector.optional(),
+        })
         .default({ from: 'Same' }),
       kinds: z
         .array(z.object({ group: z.string().default(GATEWAY_GROUP), kind: z.string() }))
@@ -37,8 +53,10 @@ const listener = z.object({
     .optional(),
 });
 
+const gatewayClassName = z.string().min(1).max(253);
+
 export const gatewaySpec = z.object({
-  gatewayClassName: z.string().min(1).max(253),
+  gatewayClassName,
   listeners: z
     .array(listener)
     .min(1)
@@ -48,6 +66,17 @@ export const gatewaySpec = z.object({
     }),
 });
 
+/** In a cluster the Gateway's own controller judges it: listeners that carry no HTTP are left out, and nothing is refused for them. */
+export const clusterGatewaySpec = z.object({
+  gatewayClassName,
+  listeners: z.array(z.unknown()).transform((listeners) =>
+    listeners.flatMap((each) => {
+      const { data } = listener.safeParse(each);
+      return data === undefined ? [] : [data];
+    }),
+  ),
+});
+
 export const referenceGrantSpec = z.object({
   from: z.array(z.object({ group: z.string(), kind: z.string(), namespace: z.string() })).max(16),
   to: z.array(z.object({ group: z.string(), kind: z.string(), name: z.string().optional() })).max(16),
@@ -55,4 +84,5 @@ export const referenceGrantSpec = z.object({
 
 export type GatewaySpec = z.output<typeof gatewaySpec>;
 export type Listener = GatewaySpec['listeners'][number];
+export type LabelSelector = z.output<typeof labelSelector>;
 export type ReferenceGrantSpec = z.output<typeof referenceGrantSpec>;

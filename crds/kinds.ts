@@ -8,6 +8,8 @@ import { dnsLabel, objectName } from './schema.ts';
 export interface Metadata {
   readonly name: string;
   readonly namespace: string;
+  /** Only what a cluster holds has one. */
+  readonly uid?: string;
   readonly generation?: number;
   /** RFC 3339. */
   readonly creationTimestamp?: string;
@@ -17,6 +19,7 @@ export interface Metadata {
 export const metadata = z.object({
   name: objectName,
   namespace: dnsLabel.default('default'),
+  uid: z.string().max(64).optional(),
   generation: z.int().min(0).optional(),
   creationTimestamp: z.string().nullish(),
 });

@@ -1,11 +1,12 @@
 /** Routes at doors: for each parentRef the listeners and host names where the route is served. */
 import type { ParentRef } from '../crds/route.ts';
-import { GATEWAY_GROUP, GROUP } from '../crds/schema.ts';
 import { absence, type Catalog } from './catalog.ts';
 import type { Door } from './doors.ts';
 import { covers, intersection } from './hostnames.ts';
+import { allows } from './listener-access.ts';
 import { compare, type Report, subject } from './report.ts';
 import type { LinkedRoute } from './routes.ts';
+import type { Site } from './site.ts';
 
 export interface Attachment {
   readonly route: LinkedRoute;
@@ -24,10 +25,13 @@ export function attachRoutes(
   routes: readonly LinkedRoute[],
   doors: readonly Door[],
   catalog: Catalog,
+  site: Site,
   report: Report,
 ): readonly Attachment[] {
   return routes.flatMap((route) =>
-    route.route.spec.parentRefs.map((parentRef, index) => attach(route, parentRef, index, doors, catalog, report)),
+    route.route.spec.parentRefs.map((parentRef, index) =>
+      attach(route, parentRef, index, doors, catalog, site, report),
+    ),
   );
 }
 
@@ -37,6 +41,7 @@ function attach(
   index: number,
   doors: readonly Door[],
   catalog: Catalog,
+  site: Site,
   report: Report,
 ): Attachment {
   const { metadata, spec } = route.route;
@@ -68,16 +73,22 @@ function attach(
     const message = `no listener of Gateway ${namespace}/${parentRef.name} with this name and port can be opened`;
     return refuse('NoMatchingParent', message, `use one of ${listeners}, and see the problems of that Gateway`);
   }
-  const allowing = named.filter((door) => allows(door, metadata.namespace));
+  const allowing = named.filter((door) => allows(door, metadata.namespace, site));
   if (allowing.length === 0) {
     const message = `no listener of Gateway ${namespace}/${parentRef.name} allows an AIGatewayRoute of namespace ${metadata.namespace}`;
-    return refuse('NotAllowedByListeners', message, 'set allowedRoutes.namespaces.from of a listener to All');
+    return refuse(
+      'NotAllowedByListeners',
+      message,
+      site.type === 'Machine'
+        ? 'set allowedRoutes.namespaces.from of a listener to All'
+        : `let allowedRoutes of a listener include HTTPRoutes of namespace ${metadata.namespace}`,
+    );
   }
   const places = allowing.flatMap((door) =>
     (spec.hostnames ?? ['*'])
       .map((hostname) => intersection(door.hostname, hostname))
       .filter((hostname) => hostname !== undefined)
-      .filter((hostname) => !belongsElsewhere(door, hostname, doors))
+      .filter((hostname) => !belongsElsewhere(door, hostname, doors, site))
       .map((hostname): Place => ({ door, hostname })),
   );
   if (places.length === 0) {
@@ -92,22 +103,14 @@ function attach(
   };
 }
 
-function allows({ gateway, listener }: Door, namespace: string): boolean {
-  const { namespaces, kinds } = listener.allowedRoutes ?? {};
-  if (kinds !== undefined && !kinds.some(({ group, kind }) => group === GROUP && kind === 'AIGatewayRoute')) {
-    // In a cluster the route lives on as HTTPRoutes, so a listener that takes those takes ours.
-    if (!kinds.some(({ group, kind }) => group === GATEWAY_GROUP && kind === 'HTTPRoute')) return false;
-  }
-  const from = namespaces?.from ?? 'Same';
-  return from === 'All' || (from === 'Same' && gateway.metadata.namespace === namespace);
-}
-
 /** Of several listeners on a port the one with the most specific host name gets a request, also where it has no route for it. */
-function belongsElsewhere(door: Door, hostname: string, doors: readonly Door[]): boolean {
+function belongsElsewhere(door: Door, hostname: string, doors: readonly Door[], site: Site): boolean {
   return doors.some(
     (other) =>
       other !== door &&
       other.listener.port === door.listener.port &&
+      // All Gateways of a machine share its ports; in a cluster each has proxies of its own.
+      (site.type === 'Machine' || other.gateway === door.gateway) &&
       other.hostname !== door.hostname &&
       covers(door.hostname, other.hostname) &&
       covers(other.hostname, hostname),

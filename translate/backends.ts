@@ -5,9 +5,9 @@ import type { BackendSpec } from '../crds/backend.ts';
 import type { AIBackend } from '../crds/kinds.ts';
 import { GROUP } from '../crds/schema.ts';
 import { absence, type Catalog, grantFix } from './catalog.ts';
-import { addressFamily } from './ip-address.ts';
-import type { EnvoyOptions } from './plan.ts';
+import { type Endpoint, endpointOf, type Refuse } from './endpoints.ts';
 import { compare, type Found, fullName, type Report, subject } from './report.ts';
+import type { Site } from './site.ts';
 import { type Located, type SecretText, secretText } from './world.ts';
 
 export interface LinkedBackend {
@@ -25,17 +25,6 @@ export interface UsableBackend {
   readonly rewrite?: PathRewrite;
 }
 
-export interface Endpoint {
-  readonly host: string;
-  readonly port: number;
-  readonly tls?: {
-    /** The name in the certificate. */
-    readonly hostname: string;
-    /** Absent: the machine's authorities. */
-    readonly authority?: SecretText;
-  };
-}
-
 export interface Credential {
   readonly header: string;
   /** The whole header value. */
@@ -51,7 +40,7 @@ export interface PathRewrite {
 export function linkBackends(
   backends: readonly Located<AIBackend>[],
   catalog: Catalog,
-  options: EnvoyOptions,
+  site: Site,
   report: Report,
 ): readonly LinkedBackend[] {
   return backends
@@ -62,7 +51,7 @@ export function linkBackends(
         report.error(subject('AIBackend', backend), found);
         return undefined;
       };
-      const endpoint = endpointOf(backend, catalog, options, refuse);
+      const endpoint = endpointOf(backend, catalog, site, refuse);
       const credential = credentialOf(backend, catalog, refuse);
       if (endpoint === undefined || credential === undefined) return { name, backend };
       const rewrite = rewriteOf(backend.spec);
@@ -95,71 +84,6 @@ function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
 }
 
 const hiddenOutput = { Auto: 'Auto', Always: 'Yes', Never: 'No' } as const;
-
-type Refuse = (found: Found) => undefined;
-
-function endpointOf(
-  backend: Located<AIBackend>,
-  catalog: Catalog,
-  options: EnvoyOptions,
-  refuse: Refuse,
-): Endpoint | undefined {
-  const { endpoint } = backend.spec;
-  if (endpoint.hostname === undefined) {
-    return refuse({
-      reason: 'Unsupported',
-      path: 'spec.endpoint.service',
-      message: 'a Service can be reached in a cluster only',
-      fix: 'use type Hostname with an address that this machine can reach',
-    });
-  }
-  const { name: host, port } = endpoint.hostname;
-  if (host.includes(':') && addressFamily(host) !== 6) {
-    const path = 'spec.endpoint.hostname.name';
-    const fix = 'write the host alone, and the port in endpoint.hostname.port';
-    return refuse({ reason: 'Invalid', path, message: `"${host}" is no host name and no IP address`, fix });
-  }
-  const tls = endpoint.tls ?? { mode: 'System' };
-  if (tls.mode === 'Disabled') return { host, port };
-  const hostname = tls.hostname ?? host;
-  if (tls.mode === 'System') {
-    if (options.caBundle !== undefined) return { host, port, tls: { hostname } };
-    return refuse({
-      reason: 'Unsupported',
-      path: 'spec.endpoint.tls',
-      message: 'this machine has no bundle of certificate authorities',
-      fix: 'install ca-certificates, or use tls.mode CustomCA',
-    });
-  }
-  const authority = authorityOf(backend, catalog, refuse);
-  return authority && { host, port, tls: { hostname, authority } };
-}
-
-function authorityOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refuse): SecretText | undefined {
-  const reference = backend.spec.endpoint.tls?.caCertificateRef;
-  if (reference === undefined) return undefined;
-  const path = 'spec.endpoint.tls.caCertificateRef';
-  const { namespace } = backend.metadata;
-  const what = `${reference.kind} ${namespace}/${reference.name}`;
-  const holder =
-    reference.kind === 'Secret'
-      ? catalog.secret(namespace, reference.name)?.data
-      : catalog.configMap(namespace, reference.name)?.data;
-  if (holder === undefined) {
-    const found = absence(catalog, reference.kind, namespace, reference.name);
-    return refuse({ reason: 'SecretNotFound', path: `${path}.name`, ...found });
-  }
-  const held = holder.get(reference.key);
-  const pem = typeof held === 'object' ? held.reveal() : held;
-  if (pem?.includes('-----BEGIN')) return secretText(pem);
-  const message = `${what} has no PEM certificates under ${reference.key}`;
-  return refuse({
-    reason: 'InvalidSecret',
-    path: `${path}.key`,
-    message,
-    fix: `set ${reference.key}, or correct the key`,
-  });
-}
 
 function credentialOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refuse): Credential | 'none' | undefined {
   const apiKey = backend.spec.credential?.apiKey;

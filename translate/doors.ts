@@ -1,4 +1,4 @@
-/** Doors: the listeners of all Gateways that can be opened on this machine. */
+/** Doors: the listeners of all Gateways that can be opened. */
 import type { Listener } from '../crds/gateway-api.ts';
 import { GATEWAY_GROUP } from '../crds/schema.ts';
 import { absence, type Catalog, grantFix } from './catalog.ts';
@@ -11,7 +11,7 @@ export interface Door {
   readonly gateway: Located<Gateway>;
   readonly listener: Listener;
   readonly hostname: string;
-  /** For HTTPS: one at least. */
+  /** For HTTPS on a machine: one at least. */
   readonly certificates: readonly Located<Secret>[];
 }
 
@@ -39,6 +39,16 @@ export function doorsOf(gateways: readonly Located<Gateway>[], catalog: Catalog,
     });
   }
   return doors;
+}
+
+/** In a cluster the Gateway's own controller judges listeners, certificates and ports. */
+export function clusterDoors(gateways: readonly Located<Gateway>[]): readonly Door[] {
+  return gateways.toSorted(byAge).flatMap((gateway) =>
+    gateway.spec.listeners.map((listener) => {
+      const key = `${fullName(gateway)}/${listener.name}`;
+      return { key, gateway, listener, hostname: listener.hostname ?? '*', certificates: [] };
+    }),
+  );
 }
 
 function clash(left: Listener, right: Listener): boolean {

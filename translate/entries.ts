@@ -1,9 +1,12 @@
 /** Entries: for each door and host name the union of all routes there, in order of precedence. */
 import type { Attachment } from './attach.ts';
 import type { Door } from './doors.ts';
+import { allows } from './listener-access.ts';
+import type { Problem } from './problem.ts';
 import { holdingTargets, type LinkedPolicy, type PolicyTarget } from './quotas.ts';
 import { byAge, compare, fullName, type Report, subject } from './report.ts';
 import type { LinkedPassthrough, LinkedRoute, LinkedRule, LinkedTarget } from './routes.ts';
+import type { Site } from './site.ts';
 
 export interface LinkedEntry {
   /** `NAMESPACE/GATEWAY/LISTENER/HOSTNAME`. */
@@ -15,6 +18,8 @@ export interface LinkedEntry {
   /** Of rules and passthrough, one for each id, sorted by it. */
   readonly targets: readonly LinkedTarget[];
   readonly conflicts: readonly Conflict[];
+  /** Targets that the door does not allow, because their HTTPRoutes would stand in a namespace that may not attach to it. */
+  readonly shutOut: readonly ShutOut[];
 }
 
 /** The models of a rule that have one rank: a rule with exact names and globs stands here several times. */
@@ -22,6 +27,8 @@ export interface EntryRule {
   readonly route: LinkedRoute;
   readonly rule: LinkedRule;
   readonly models: readonly string[];
+  /** Those that the door allows. */
+  readonly targets: readonly LinkedTarget[];
   readonly policies: readonly LinkedPolicy[];
 }
 
@@ -29,6 +36,11 @@ export interface EntryPassthrough {
   readonly route: LinkedRoute;
   readonly passthrough: LinkedPassthrough;
   readonly policies: readonly LinkedPolicy[];
+}
+
+interface ShutOut {
+  readonly route: LinkedRoute;
+  readonly problem: Pick<Problem, 'path' | 'message' | 'fix'>;
 }
 
 interface Conflict {
@@ -40,6 +52,7 @@ export function entriesOf(
   doors: readonly Door[],
   attachments: readonly Attachment[],
   policies: readonly LinkedPolicy[],
+  site: Site,
   report: Report,
 ): readonly LinkedEntry[] {
   const index = indexed(policies);
@@ -54,22 +67,34 @@ export function entriesOf(
     }
     return [...routesByHostname]
       .toSorted(([left], [right]) => compare(left, right))
-      .map(([hostname, routes]) => entry(door, hostname, [...routes], index));
+      .map(([hostname, routes]) => entry(door, hostname, [...routes], index, site));
   });
   reportConflicts(entries, report);
+  reportShutOut(entries, report);
   reportIdlePolicies(entries, policies, report);
   return entries;
 }
 
-function entry(door: Door, hostname: string, routes: readonly LinkedRoute[], policies: PolicyIndex): LinkedEntry {
+function entry(
+  door: Door,
+  hostname: string,
+  routes: readonly LinkedRoute[],
+  policies: PolicyIndex,
+  site: Site,
+): LinkedEntry {
   const conflicts: Conflict[] = [];
   const ordered = routes.toSorted((left, right) => byAge(left.route, right.route));
-  const rules = rulesOf(door, ordered, policies, conflicts);
-  const passthrough = passthroughOf(door, ordered, policies, conflicts);
+  const opens = ({ target }: LinkedTarget): boolean =>
+    site.type === 'Machine' || allows(door, namespaceOf(target.backend), site);
+  const rules = rulesOf(door, ordered, policies, conflicts, opens);
+  const passthrough = passthroughOf(door, ordered, policies, conflicts).filter((each) =>
+    opens(each.passthrough.target),
+  );
   const targets = new Map(
-    [...rules.flatMap(({ rule }) => rule.targets), ...passthrough.map((each) => each.passthrough.target)].map(
-      (each) => [each.target.id, each],
-    ),
+    [...rules.flatMap((rule) => rule.targets), ...passthrough.map((each) => each.passthrough.target)].map((each) => [
+      each.target.id,
+      each,
+    ]),
   );
   return {
     key: `${door.key}/${hostname}`,
@@ -79,7 +104,36 @@ function entry(door: Door, hostname: string, routes: readonly LinkedRoute[], pol
     passthrough,
     targets: [...targets.values()].toSorted((left, right) => compare(left.target.id, right.target.id)),
     conflicts,
+    shutOut: shutOutOf(door, ordered, opens),
   };
+}
+
+function shutOutOf(
+  { listener, gateway }: Door,
+  routes: readonly LinkedRoute[],
+  opens: (target: LinkedTarget) => boolean,
+): readonly ShutOut[] {
+  return routes.flatMap((route) => {
+    const targets = [
+      ...route.rules.flatMap(({ index, targets }) =>
+        targets.map((target) => ({ target, path: `spec.rules[${index}].backendRefs` })),
+      ),
+      ...route.passthrough.map(({ index, target }) => ({ target, path: `spec.passthrough[${index}].backendRef` })),
+    ];
+    return targets
+      .filter(({ target }) => !opens(target))
+      .map(({ target: { target }, path }) => {
+        const namespace = namespaceOf(target.backend);
+        const where = `listener ${listener.name} of Gateway ${fullName(gateway)}`;
+        const message = `${where} allows no HTTPRoute of namespace ${namespace}, where those of AIBackend ${target.backend} stand`;
+        const fix = `let allowedRoutes.namespaces of the listener include namespace ${namespace}`;
+        return { route, problem: { path, message, fix } };
+      });
+  });
+}
+
+function namespaceOf(fullName: string): string {
+  return fullName.slice(0, fullName.indexOf('/'));
 }
 
 interface Piece {
@@ -96,6 +150,7 @@ function rulesOf(
   routes: readonly LinkedRoute[],
   policies: PolicyIndex,
   conflicts: Conflict[],
+  opens: (target: LinkedTarget) => boolean,
 ): readonly EntryRule[] {
   const owners = new Map<string, { readonly route: string; readonly rule: string }>();
   const pieces = routes.flatMap((route) =>
@@ -128,6 +183,7 @@ function rulesOf(
       route,
       rule,
       models,
+      targets: rule.targets.filter(opens),
       policies: holding(policies, door, route, rule.rule.name),
     }));
 }
@@ -210,6 +266,16 @@ function reportConflicts(entries: readonly LinkedEntry[], report: Report): void 
       message,
       fix: 'remove it from one of them, or tell them apart by headers or host names',
     });
+  }
+}
+
+function reportShutOut(entries: readonly LinkedEntry[], report: Report): void {
+  const said = new Set<string>();
+  for (const { route, problem } of entries.flatMap((each) => each.shutOut)) {
+    const key = `${route.name} ${problem.path} ${problem.message}`;
+    if (said.has(key)) continue;
+    said.add(key);
+    report.error(subject('AIGatewayRoute', route.route), { reason: 'BackendNotAllowed', ...problem });
   }
 }
 

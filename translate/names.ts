@@ -16,6 +16,11 @@ export function targetRoute(entry: LinkedEntry, targetId: string): string {
   return `target/${entry.key}/${targetId}`;
 }
 
+/** All routes of an entry. */
+export function entryRoutes(entry: LinkedEntry): readonly string[] {
+  return [entryRoute(entry), lastRoute(entry), ...entry.targets.map(({ target }) => targetRoute(entry, target.id))];
+}
+
 /** For host names that no route serves. */
 export function strayRoute(configuration: string): string {
   return `stray/${configuration}`;

@@ -11,19 +11,28 @@ import { durationMs, sizeBytes } from '../crds/schema.ts';
 import type { LinkedBackend } from './backends.ts';
 import type { Door } from './doors.ts';
 import type { EntryPassthrough, EntryRule, LinkedEntry } from './entries.ts';
-import { entryRoute, lastRoute, routeConfigurationName, strayRoute, targetRoute } from './names.ts';
+import { routeConfigurationName, strayRoute } from './names.ts';
 import type { LinkedPolicy } from './quotas.ts';
 import { compare } from './report.ts';
 
+/** `routeNames` are those by which Envoy calls the routes of an entry, all of them, so that a request leads there whichever a forged header makes it match first. */
 export function gatewayPolicy(
-  doors: readonly Door[],
   entries: readonly LinkedEntry[],
+  routeNames: (entry: LinkedEntry) => readonly string[],
+  strays: readonly Entry[],
   backends: readonly LinkedBackend[],
   policies: readonly LinkedPolicy[],
 ): GatewayPolicy {
   const content = {
     formatVersion: POLICY_FORMAT_VERSION,
-    entries: [...entries.map(entryPolicy), ...strayEntries(doors, entries)],
+    entries: [
+      ...entries.map((entry) => ({
+        routeNames: routeNames(entry),
+        rules: entry.rules.map(rulePolicy),
+        passthrough: entry.passthrough.map(passthroughPolicy),
+      })),
+      ...strays,
+    ],
     backends: backends.flatMap(({ usable }) => (usable === undefined ? [] : [usable.policy])),
     quotas: quotasInUse(entries, policies),
   } as const;
@@ -32,21 +41,8 @@ export function gatewayPolicy(
   return { ...content, version };
 }
 
-function entryPolicy(entry: LinkedEntry): Entry {
-  return {
-    // Every route of the virtual host, so that a request leads here whichever of them a forged header makes it match first.
-    routeNames: [
-      entryRoute(entry),
-      lastRoute(entry),
-      ...entry.targets.map(({ target }) => targetRoute(entry, target.id)),
-    ],
-    rules: entry.rules.map(rulePolicy),
-    passthrough: entry.passthrough.map(passthroughPolicy),
-  };
-}
-
 /** Route configurations without an entry for every host answer 404 for the others, in the provider's shape. */
-function strayEntries(doors: readonly Door[], entries: readonly LinkedEntry[]): readonly Entry[] {
+export function strayEntries(doors: readonly Door[], entries: readonly LinkedEntry[]): readonly Entry[] {
   const served = new Set(
     entries.filter(({ hostname }) => hostname === '*').map(({ door }) => routeConfigurationName(door)),
   );
@@ -55,7 +51,7 @@ function strayEntries(doors: readonly Door[], entries: readonly LinkedEntry[]): 
   return [{ routeNames: stray.toSorted(compare).map(strayRoute), rules: [], passthrough: [] }];
 }
 
-function rulePolicy({ route, rule, models, policies }: EntryRule): Rule {
+function rulePolicy({ route, rule, models, targets, policies }: EntryRule): Rule {
   const firstTokenTimeoutMs = durationMs(rule.rule.timeouts?.firstToken ?? '0s');
   const inputTokens = least(policies, 'inputTokens');
   const outputTokens = least(policies, 'outputTokens');
@@ -64,7 +60,7 @@ function rulePolicy({ route, rule, models, policies }: EntryRule): Rule {
     name: rule.rule.name,
     models,
     headers: rule.headers,
-    targets: policies.every(({ valid }) => valid) ? rule.targets.map(({ target }) => target) : [],
+    targets: policies.every(({ valid }) => valid) ? targets.map(({ target }) => target) : [],
     quotas: quotaIds(policies),
     requestLimits: {
       ...(inputTokens !== undefined && { inputTokens }),

@@ -1,4 +1,5 @@
 /** Routes with their backends: each rule's targets, under the names by which Envoy and extproc speak of them. */
+import { ROUTE_HEADER } from '../contract/headers.ts';
 import type { HeaderMatch, Target } from '../contract/policy.ts';
 import type { AIGatewayRoute } from '../crds/kinds.ts';
 import type { RouteRule, RouteSpec } from '../crds/route.ts';
@@ -30,6 +31,10 @@ export interface LinkedRule {
 
 export interface LinkedTarget {
   readonly target: Target;
+  /** `NAMESPACE/NAME`. */
+  readonly route: LinkedRoute['name'];
+  /** The rule's name, or `passthrough`. */
+  readonly rule: string;
   readonly backend: UsableBackend;
   readonly timeouts?: RouteRule['timeouts'];
   readonly retries?: RouteRule['retries'];
@@ -40,6 +45,23 @@ export interface LinkedPassthrough {
   readonly index: number;
   readonly target: LinkedTarget;
 }
+
+/** Of the client's: credentials, and what says who it is. The provider gets its own credential behind this. */
+export const removedRequestHeaders = [
+  ROUTE_HEADER,
+  'authorization',
+  'proxy-authorization',
+  'x-api-key',
+  'api-key',
+  'x-goog-api-key',
+  'cookie',
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-real-ip',
+  'x-envoy-external-address',
+];
 
 /** Stands where rules have a name in target ids; no rule can be called so. */
 const passthroughRule = '-';
@@ -93,6 +115,8 @@ function targetsOf(route: string, rule: RouteRule, index: number, find: Find): r
           weight: reference.weight,
           priority: reference.priority,
         },
+        route,
+        rule: rule.name,
         backend: found.usable,
         ...(rule.timeouts && { timeouts: rule.timeouts }),
         ...(rule.retries && { retries: rule.retries }),
@@ -108,7 +132,7 @@ function passthroughOf(route: string, { spec }: Located<AIGatewayRoute>, find: F
     if (reference === undefined || found === undefined) return [];
     const id = targetId(route, passthroughRule, reference);
     const target = { id, backend: found.name, weight: 1, priority: 0 };
-    return [{ item, index, target: { target, backend: found.usable } }];
+    return [{ item, index, target: { target, route, rule: 'passthrough', backend: found.usable } }];
   });
 }
 

@@ -8,18 +8,20 @@ import type { ObjectStatus } from './plan.ts';
 import type { ObjectRef, Problem } from './problem.ts';
 import type { LinkedPolicy } from './quotas.ts';
 import { compare, fullName, type Report, refKey, subject } from './report.ts';
+import type { Site } from './site.ts';
 
 export function statusesOf(
   backends: readonly LinkedBackend[],
   attachments: readonly Attachment[],
   policies: readonly LinkedPolicy[],
   entries: readonly LinkedEntry[],
+  site: Site,
   report: Report,
 ): readonly ObjectStatus[] {
   return [
     ...backends.map((backend) => backendStatus(backend, report)),
     ...routeStatuses(attachments, entries, report),
-    ...policies.map((policy) => policyStatus(policy, entries, report)),
+    ...policies.map((policy) => policyStatus(policy, entries, site, report)),
   ].toSorted((left, right) => compare(refKey(left.object), refKey(right.object)));
 }
 
@@ -28,7 +30,7 @@ function backendStatus({ backend }: LinkedBackend, report: Report): ObjectStatus
   const { generation } = backend.metadata;
   const problems = report.of(object);
   const unaccepted = firstOf(problems, ['Invalid', 'Unsupported']);
-  const unresolved = firstOf(problems, ['RefNotPermitted', 'SecretNotFound', 'InvalidSecret']);
+  const unresolved = firstOf(problems, ['RefNotPermitted', 'ServiceNotFound', 'SecretNotFound', 'InvalidSecret']);
   return {
     object,
     conditions: [
@@ -67,10 +69,13 @@ function parentConditions(
   const refusal = problems.find(
     ({ reason, path }) => reason === refused && (reason === 'Invalid' || path === `spec.parentRefs[${index}]`),
   );
-  const unresolved = firstOf(problems, ['RefNotPermitted', 'BackendNotFound', 'BackendNotReady']);
   const here = entries.filter(({ door, hostname }) =>
     places.some((place) => place.door === door && place.hostname === hostname),
   );
+  const shutOut = here.flatMap((entry) => entry.shutOut).find((each) => each.route === route);
+  const unresolved =
+    firstOf(problems, ['RefNotPermitted', 'BackendNotFound', 'BackendNotReady']) ??
+    (shutOut && ({ reason: 'BackendNotAllowed', problem: shutOut.problem } as const));
   const conflicts = new Set(
     here.flatMap((entry) => entry.conflicts.filter(({ loser }) => loser === route).map(({ message }) => message)),
   );
@@ -101,10 +106,16 @@ function parentConditions(
   ];
 }
 
-function policyStatus(policy: LinkedPolicy, entries: readonly LinkedEntry[], report: Report): ObjectStatus {
+/** There is no shared store yet. */
+const perProxy =
+  'each proxy pod of the Gateway counts by itself: the limits hold for each of them, not for all together';
+
+function policyStatus(policy: LinkedPolicy, entries: readonly LinkedEntry[], site: Site, report: Report): ObjectStatus {
   const object = subject('AIQuotaPolicy', policy.policy).ref;
   const { generation } = policy.policy.metadata;
   const problem = firstOf(report.of(object), ['Invalid', 'TargetNotFound', 'NothingToLimit']);
+  const message =
+    problem === undefined && site.type === 'Cluster' && policy.quotas.length > 0 ? perProxy : sentence(problem);
   const gateways = new Map<string, ObjectRef>();
   const add = (name: string): void => {
     const [namespace = '', bare = ''] = name.split('/');
@@ -120,7 +131,7 @@ function policyStatus(policy: LinkedPolicy, entries: readonly LinkedEntry[], rep
       .toSorted((left, right) => compare(refKey(left), refKey(right)))
       .map((ancestorRef) => ({
         ancestorRef,
-        conditions: [condition('Accepted', problem?.reason ?? 'Accepted', sentence(problem), generation)],
+        conditions: [condition('Accepted', problem?.reason ?? 'Accepted', message, generation)],
       })),
   };
 }
@@ -137,7 +148,9 @@ function firstOf<R extends Problem['reason']>(
   return undefined;
 }
 
-function sentence(found: Problem | { readonly problem: Problem } | undefined): string {
+type Said = Pick<Problem, 'path' | 'message' | 'fix'>;
+
+function sentence(found: Said | { readonly problem: Said } | undefined): string {
   if (found === undefined) return '';
   const { path, message, fix } = 'problem' in found ? found.problem : found;
   return `${path}: ${message}; fix: ${fix}`;

@@ -12,11 +12,13 @@ import { extensions } from './envoy/extensions.ts';
 import { listeners } from './envoy/listeners.ts';
 import { routeConfigurations } from './envoy/routes.ts';
 import { secretsOf } from './envoy/secrets.ts';
+import { entryRoutes } from './names.ts';
 import type { EnvoyOptions, Plan } from './plan.ts';
-import { gatewayPolicy } from './policy.ts';
+import { gatewayPolicy, strayEntries } from './policy.ts';
 import { linkPolicies } from './quotas.ts';
 import { newReport } from './report.ts';
 import { linkRoutes } from './routes.ts';
+import type { Site } from './site.ts';
 import { statusesOf } from './statuses.ts';
 import type { World } from './world.ts';
 
@@ -28,13 +30,14 @@ export function translate(world: World, options: TranslateOptions): Plan {
   const report = newReport();
   const catalog = catalogOf(world);
   const doors = doorsOf(world.gateways, catalog, report);
-  const backends = linkBackends(world.backends, catalog, options.envoy, report);
+  const site: Site = { type: 'Machine', trustsAuthorities: options.envoy.caBundle !== undefined };
+  const backends = linkBackends(world.backends, catalog, site, report);
   const routes = linkRoutes(world.routes, backends, catalog, report);
-  const attachments = attachRoutes(routes, doors, catalog, report);
+  const attachments = attachRoutes(routes, doors, catalog, site, report);
   const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
-  const entries = entriesOf(doors, attachments, policies, report);
+  const entries = entriesOf(doors, attachments, policies, site, report);
   return {
-    policy: gatewayPolicy(doors, entries, backends, policies),
+    policy: gatewayPolicy(entries, entryRoutes, strayEntries(doors, entries), backends, policies),
     envoy: {
       listeners: listeners(doors, options.envoy),
       routes: routeConfigurations(doors, entries),
@@ -42,7 +45,7 @@ export function translate(world: World, options: TranslateOptions): Plan {
       extensions: extensions(entries, policies),
     },
     secrets: secretsOf(doors, backends),
-    statuses: statusesOf(backends, attachments, policies, entries, report),
+    statuses: statusesOf(backends, attachments, policies, entries, site, report),
     problems: report.sorted(),
   };
 }

@@ -1,6 +1,7 @@
 /** One cluster for each backend, with its TLS and, as an upstream filter, its own credential. */
 
-import type { Credential, Endpoint, LinkedBackend } from '../backends.ts';
+import type { Credential, LinkedBackend } from '../backends.ts';
+import type { Endpoint } from '../endpoints.ts';
 import { addressFamily } from '../ip-address.ts';
 import { authorityName, clusterName, credentialName } from '../names.ts';
 import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';

@@ -4,31 +4,15 @@
  */
 import { ROUTE_HEADER } from '../../contract/headers.ts';
 import { durationMs } from '../../crds/schema.ts';
-import type { Endpoint, PathRewrite } from '../backends.ts';
+import type { PathRewrite } from '../backends.ts';
 import type { Door } from '../doors.ts';
+import { hostHeader } from '../endpoints.ts';
 import type { LinkedEntry } from '../entries.ts';
 import { clusterName, entryRoute, lastRoute, routeConfigurationName, strayRoute, targetRoute } from '../names.ts';
 import type { JsonObject, NamedResource } from '../plan.ts';
 import { compare } from '../report.ts';
-import type { LinkedTarget } from '../routes.ts';
+import { type LinkedTarget, removedRequestHeaders } from '../routes.ts';
 import { seconds } from './resource.ts';
-
-/** Of the client's: credentials, and what says who it is. The provider gets its own credential behind this. */
-const removedRequestHeaders = [
-  ROUTE_HEADER,
-  'authorization',
-  'proxy-authorization',
-  'x-api-key',
-  'api-key',
-  'x-goog-api-key',
-  'cookie',
-  'forwarded',
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-real-ip',
-  'x-envoy-external-address',
-];
 
 /** Request bytes that Envoy keeps for another try. */
 const retryBufferBytes = 1024 * 1024;
@@ -85,7 +69,7 @@ function targetRouteOf(entry: LinkedEntry, { target, backend, timeouts, retries 
     route: {
       cluster: clusterName(target.backend),
       cluster_not_found_response_code: 'SERVICE_UNAVAILABLE',
-      host_rewrite_literal: authorityOf(backend.endpoint),
+      host_rewrite_literal: hostHeader(backend.endpoint),
       ...(backend.rewrite && { regex_rewrite: rewrite(backend.rewrite) }),
       timeout: seconds(durationMs(timeouts?.request ?? '0s')),
       ...(timeouts?.idle !== undefined && { idle_timeout: seconds(durationMs(timeouts.idle)) }),
@@ -104,12 +88,6 @@ function retryPolicy(attempts: number, codes: readonly number[]): JsonObject {
     ...(codes.length > 0 && { retriable_status_codes: codes }),
     retry_back_off: { base_interval: '0.025s', max_interval: '1s' },
   };
-}
-
-function authorityOf({ host, port, tls }: Endpoint): string {
-  const called = tls?.hostname ?? host;
-  const name = called.includes(':') ? `[${called}]` : called;
-  return port === (tls === undefined ? 80 : 443) ? name : `${name}:${port}`;
 }
 
 function rewrite({ from, to }: PathRewrite): JsonObject {

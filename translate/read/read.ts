@@ -2,6 +2,7 @@
  * From YAML text to a world. In come the texts of files and a way to ask for variables; out come typed objects, defaults filled in, and a problem with file,
  * line and field for everything that is not as the schemas say. An object with an error is left out; the rest stands.
  */
+import type { z } from 'zod';
 import { kinds, type Metadata, metadata } from '../../crds/kinds.ts';
 import { GROUP } from '../../crds/schema.ts';
 import { lineOf, type ObjectRef, type Problem, type Source } from '../problem.ts';
@@ -72,7 +73,7 @@ function readObject(
     const problem = (found: Found): void => {
       wrong.push(found);
     };
-    const add = reader.read({ document, metadata: clean(head.data), problem, lookup });
+    const add = reader.read({ document, metadata: cleanMetadata(head.data), problem, lookup });
     if (wrong.length === 0) add?.(world);
     else world.refused.push(object);
   }
@@ -88,10 +89,17 @@ function objectKey({ group, kind, namespace, name }: ObjectRef): string {
   return `${group}/${kind}/${namespace}/${name}`;
 }
 
-function clean({ name, namespace, generation, creationTimestamp }: (typeof metadata)['_output']): Metadata {
+export function cleanMetadata({
+  name,
+  namespace,
+  uid,
+  generation,
+  creationTimestamp,
+}: z.output<typeof metadata>): Metadata {
   return {
     name,
     namespace,
+    ...(uid !== undefined && { uid }),
     ...(generation !== undefined && { generation }),
     ...(creationTimestamp && { creationTimestamp }),
   };

@@ -1,0 +1,162 @@
+/** Where a backend listens, and how its certificate is judged. */
+import type { AIBackend } from '../crds/kinds.ts';
+import { GROUP } from '../crds/schema.ts';
+import { absence, type Catalog, grantFix } from './catalog.ts';
+import { addressFamily } from './ip-address.ts';
+import type { Found } from './report.ts';
+import type { Site } from './site.ts';
+import { type Located, type SecretText, secretText } from './world.ts';
+
+export interface Endpoint {
+  /** A name in lower case, or an IP address. */
+  readonly host: string;
+  readonly port: number;
+  /** What `host` and `port` lead to, in a cluster. */
+  readonly service?: { readonly namespace: string; readonly name: string };
+  readonly tls?: {
+    /** The name in the certificate. */
+    readonly hostname: string;
+    /** Absent: the machine's authorities. */
+    readonly authority?: SecretText;
+  };
+}
+
+export type Refuse = (found: Found) => undefined;
+
+export function endpointOf(
+  backend: Located<AIBackend>,
+  catalog: Catalog,
+  site: Site,
+  refuse: Refuse,
+): Endpoint | undefined {
+  const { endpoint } = backend.spec;
+  const address =
+    endpoint.hostname === undefined
+      ? serviceAddress(backend, catalog, site, refuse)
+      : hostAddress(endpoint.hostname, site, refuse);
+  if (address === undefined) return undefined;
+  const tls = endpoint.tls ?? { mode: endpoint.hostname === undefined ? 'Disabled' : 'System' };
+  if (tls.mode === 'Disabled') return address;
+  const hostname = tls.hostname ?? address.host;
+  if (site.type === 'Cluster' && addressFamily(hostname) !== 0) {
+    return refuse({
+      reason: 'Unsupported',
+      path: 'spec.endpoint.tls.hostname',
+      message: `Envoy Gateway cannot look for the address ${hostname} in a certificate`,
+      fix: 'set tls.hostname to a host name that the certificate has',
+    });
+  }
+  if (tls.mode === 'System') {
+    if (site.type === 'Cluster' || site.trustsAuthorities) return { ...address, tls: { hostname } };
+    return refuse({
+      reason: 'Unsupported',
+      path: 'spec.endpoint.tls',
+      message: 'this machine has no bundle of certificate authorities',
+      fix: 'install ca-certificates, or use tls.mode CustomCA',
+    });
+  }
+  const authority = authorityOf(backend, catalog, refuse);
+  return authority && { ...address, tls: { hostname, authority } };
+}
+
+/** What a provider is called in `host`. */
+export function hostHeader({ host, port, tls }: Endpoint): string {
+  const called = tls?.hostname ?? host;
+  const name = called.includes(':') ? `[${called}]` : called;
+  return port === (tls === undefined ? 80 : 443) ? name : `${name}:${port}`;
+}
+
+type Address = Pick<Endpoint, 'host' | 'port' | 'service'>;
+
+function hostAddress(
+  { name, port }: { readonly name: string; readonly port: number },
+  site: Site,
+  refuse: Refuse,
+): Address | undefined {
+  const path = 'spec.endpoint.hostname.name';
+  if (name.includes(':') && addressFamily(name) !== 6) {
+    const fix = 'write the host alone, and the port in endpoint.hostname.port';
+    return refuse({ reason: 'Invalid', path, message: `"${name}" is no host name and no IP address`, fix });
+  }
+  if (site.type === 'Machine') return { host: name, port };
+  const host = name.toLowerCase();
+  if (addressFamily(host) === 0 && !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(host)) {
+    return refuse({ reason: 'Invalid', path, message: `"${name}" is no host name`, fix: 'correct it' });
+  }
+  // Envoy Gateway refuses both: they would mean something else in each pod.
+  if (addressFamily(host) === 0 ? !host.includes('.') : isLoopback(host)) {
+    return refuse({
+      reason: 'Unsupported',
+      path,
+      message: `Envoy Gateway does not take ${host}: a name needs a dot, and a loopback address leads to the proxy itself`,
+      fix: 'use type Service, or a name as in api.example.com',
+    });
+  }
+  return { host, port };
+}
+
+function isLoopback(address: string): boolean {
+  return (
+    address.startsWith('127.') || new URL(`http://[${address.includes(':') ? address : '::'}]/`).hostname === '[::1]'
+  );
+}
+
+function serviceAddress(
+  backend: Located<AIBackend>,
+  catalog: Catalog,
+  site: Site,
+  refuse: Refuse,
+): Address | undefined {
+  const { service } = backend.spec.endpoint;
+  const path = 'spec.endpoint.service';
+  if (site.type === 'Machine' || service === undefined) {
+    return refuse({
+      reason: 'Unsupported',
+      path,
+      message: 'a Service can be reached in a cluster only',
+      fix: 'use type Hostname with an address that this machine can reach',
+    });
+  }
+  const from = { group: GROUP, kind: 'AIBackend', namespace: backend.metadata.namespace };
+  const to = { group: '', kind: 'Service', namespace: service.namespace ?? from.namespace, name: service.name };
+  const what = `Service ${to.namespace}/${to.name}`;
+  if (!catalog.permits(from, to)) {
+    const message = `${what} is in another namespace, and no ReferenceGrant there allows it`;
+    return refuse({ reason: 'RefNotPermitted', path, message, fix: grantFix(from, to) });
+  }
+  if (!site.services.has(`${to.namespace}/${to.name}`)) {
+    const fix = 'create it, or correct the name';
+    return refuse({ reason: 'ServiceNotFound', path: `${path}.name`, message: `${what} does not exist`, fix });
+  }
+  return {
+    host: `${to.name}.${to.namespace}.svc`,
+    port: service.port,
+    service: { namespace: to.namespace, name: to.name },
+  };
+}
+
+function authorityOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refuse): SecretText | undefined {
+  const reference = backend.spec.endpoint.tls?.caCertificateRef;
+  if (reference === undefined) return undefined;
+  const path = 'spec.endpoint.tls.caCertificateRef';
+  const { namespace } = backend.metadata;
+  const what = `${reference.kind} ${namespace}/${reference.name}`;
+  const holder =
+    reference.kind === 'Secret'
+      ? catalog.secret(namespace, reference.name)?.data
+      : catalog.configMap(namespace, reference.name)?.data;
+  if (holder === undefined) {
+    const found = absence(catalog, reference.kind, namespace, reference.name);
+    return refuse({ reason: 'SecretNotFound', path: `${path}.name`, ...found });
+  }
+  const held = holder.get(reference.key);
+  const pem = typeof held === 'object' ? held.reveal() : held;
+  if (pem?.includes('-----BEGIN')) return secretText(pem);
+  const message = `${what} has no PEM certificates under ${reference.key}`;
+  return refuse({
+    reason: 'InvalidSecret',
+    path: `${path}.key`,
+    message,
+    fix: `set ${reference.key}, or correct the key`,
+  });
+}

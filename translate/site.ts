@@ -1,0 +1,16 @@
+/** Where a plan will be carried out. Machine and cluster differ in what can be reached and in who judges listeners. */
+
+export type Site =
+  | {
+      readonly type: 'Machine';
+      /** Whether it has a bundle of authorities, for backends with `tls.mode: System`. */
+      readonly trustsAuthorities: boolean;
+    }
+  | ({ readonly type: 'Cluster' } & ClusterFacts);
+
+export interface ClusterFacts {
+  /** Labels by name, for `allowedRoutes.namespaces.selector`. */
+  readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>;
+  /** `NAMESPACE/NAME` of Services that exist. */
+  readonly services: ReadonlySet<string>;
+}
