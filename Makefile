@@ -46,7 +46,7 @@ check: setup ## Format, lint, types, unused code, and generated files that are u
 	tsc -p .
 	knip
 	$(MAKE) generate
-	git diff --exit-code -- crds docs protos
+	git diff --exit-code -- charts crds docs protos
 
 UNIT := $(foreach room,bench contract crds runtime protos translate extproc standalone cli tools,'$(room)/**/*.test.ts')
 

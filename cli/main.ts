@@ -16,6 +16,10 @@ const verbs: Readonly<Record<string, { readonly short: string; readonly load: ()
     },
   },
   extproc: { short: 'run the ext_proc service alone', load: async () => (await import('./extproc.ts')).extproc },
+  'sidecar-patch': {
+    short: 'print what an EnvoyProxy of your own needs',
+    load: async () => (await import('./sidecar-patch.ts')).sidecarPatch,
+  },
   version: { short: 'print the version', load: async () => (await import('./version.ts')).version },
 };
 
@@ -24,7 +28,7 @@ const usage = `Tallygate counts every token of AI traffic, and the spending stop
 Usage: tallygate VERB [OPTION]…
 
 ${Object.entries(verbs)
-  .map(([name, { short }]) => `  ${name.padEnd(10)}${short}`)
+  .map(([name, { short }]) => `  ${name.padEnd(15)}${short}`)
   .join('\n')}
 
 tallygate VERB --help says more. Without any file, tallygate run starts an example that needs no key.

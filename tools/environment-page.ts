@@ -84,7 +84,7 @@ export function commandLinePage(): string {
   const help = (...args: readonly string[]) =>
     execFileSync(process.execPath, [main, ...args], { encoding: 'utf8', timeout: 60_000 });
   const overview = help('--help');
-  const verbs = [...overview.matchAll(/^ {2}(\w+) +\S/gm)]
+  const verbs = [...overview.matchAll(/^ {2}([\w-]+) +\S/gm)]
     .map(([, verb]) => verb!)
     .filter((verb) => verb !== 'version');
   return page(

@@ -21,6 +21,8 @@ for (const definition of kinds) {
   const header = `# Generated from crds/${definition.page}.ts by \`make generate\`. Do not edit.\n`;
   const yaml = stringify(customResourceDefinition(definition), { aliasDuplicateObjects: false, lineWidth: 0 });
   write(`crds/${definition.plural}.yaml`, header + yaml);
+  // Helm packs only what stands in the chart's own folder.
+  write(`charts/tallygate/files/crds/${definition.plural}.yaml`, header + yaml);
   const example = readFileSync(new URL(`crds/examples/valid/${definition.page}.yaml`, root), 'utf8');
   write(`docs/reference/${definition.page}.md`, kindPage(definition, example));
 }

@@ -1,0 +1,61 @@
+{{/* Names are fixed: a cluster has one Tallygate, as its kinds and its field manager are one. */}}
+{{- define "tallygate.name" -}}tallygate-controller{{- end -}}
+
+{{- define "tallygate.selector" -}}
+app.kubernetes.io/name: tallygate
+app.kubernetes.io/component: controller
+{{- end -}}
+
+{{- define "tallygate.labels" -}}
+app.kubernetes.io/name: tallygate
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- with .Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "tallygate.image" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
+{{- .Values.image.repository }}:{{ $tag }}{{ with .Values.image.digest }}@{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* The spec of the EnvoyProxy: the file that `tallygate sidecar-patch` prints too, and the user's additions. */}}
+{{- define "tallygate.envoyProxySpec" -}}
+{{- $given := .Values.proxy.spec -}}
+{{- $workload := printf "envoy%s" (ternary "DaemonSet" "Deployment" (eq .Values.proxy.workload "DaemonSet")) -}}
+{{- $kubernetes := dig "provider" "kubernetes" dict $given -}}
+{{- if hasKey $given "bootstrap" -}}
+{{- fail "proxy.spec.bootstrap would replace what the sidecar needs; use an EnvoyProxy of your own with the output of `tallygate sidecar-patch`" -}}
+{{- end -}}
+{{- if or (dig "envoyDeployment" "patch" false $kubernetes) (dig "envoyDaemonSet" "patch" false $kubernetes) -}}
+{{- fail "a patch in proxy.spec would replace the sidecar's; use an EnvoyProxy of your own with the output of `tallygate sidecar-patch`" -}}
+{{- end -}}
+{{- if hasKey $kubernetes (ternary "envoyDeployment" "envoyDaemonSet" (eq $workload "envoyDaemonSet")) -}}
+{{- fail (printf "proxy.spec.provider.kubernetes may hold %s only, because proxy.workload is %s" $workload .Values.proxy.workload) -}}
+{{- end -}}
+{{- if hasKey $given "shutdown" -}}
+{{- fail "use proxy.drainTimeoutSeconds in place of proxy.spec.shutdown: the pod's grace period goes with it" -}}
+{{- end -}}
+{{- $environment := concat (list (dict "name" "TALLYGATE_LOG_LEVEL" "value" .Values.sidecar.logLevel)) .Values.sidecar.env -}}
+{{- $text := .Files.Get "files/envoy-proxy.yaml"
+  | replace "${WORKLOAD}" $workload
+  | replace "${DRAIN_TIMEOUT}" (printf "%ds" (int .Values.proxy.drainTimeoutSeconds) | toJson)
+  | replace "${GRACE_SECONDS}" (add 60 (int .Values.proxy.drainTimeoutSeconds) | toString)
+  | replace "${IMAGE}" (include "tallygate.image" . | toJson)
+  | replace "${IMAGE_PULL_POLICY}" (.Values.image.pullPolicy | toJson)
+  | replace "${CONTROLLER}" (printf "%s.%s.svc:9443" (include "tallygate.name" .) .Release.Namespace)
+  | replace "${ENVIRONMENT}" ($environment | toJson)
+  | replace "${RESOURCES}" (.Values.sidecar.resources | toJson) -}}
+{{- $spec := $text | fromYaml -}}
+{{- with .Values.imagePullSecrets -}}
+{{- $pod := dict "pod" (dict "imagePullSecrets" .) -}}
+{{- $spec = mergeOverwrite $spec (dict "provider" (dict "kubernetes" (dict $workload $pod))) -}}
+{{- end -}}
+{{- if .Values.proxy.mergeGateways -}}
+{{- $spec = set $spec "mergeGateways" true -}}
+{{- end -}}
+{{- mergeOverwrite $spec (deepCopy $given) | toYaml -}}
+{{- end -}}
