@@ -30,7 +30,7 @@ export const conditions = {
       NotAllowedByListeners: no('No listener of the Gateway allows routes of this namespace.'),
       NoMatchingListenerHostname: no('No host name of the route is one of the listeners.'),
       TargetNotFound: no('The target of the policy, or its section, does not exist; the policy limits nothing there.'),
-      NothingToLimit: no('The target exists, but no rule is served there; the policy limits nothing.'),
+      NothingToLimit: no('The target exists, but no backend serves a rule there; the policy limits nothing.'),
     },
   },
   ResolvedRefs: {

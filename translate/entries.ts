@@ -283,7 +283,7 @@ function reportIdlePolicies(entries: readonly LinkedEntry[], policies: readonly 
   const busy = new Set<PolicyTarget>();
   for (const { door, rules, passthrough } of entries) {
     const served = [
-      ...rules.map((each) => ({ ...each, name: each.rule.rule.name })),
+      ...rules.filter(({ targets }) => targets.length > 0).map((each) => ({ ...each, name: each.rule.rule.name })),
       ...passthrough.map((each) => ({ ...each, name: undefined })),
     ];
     for (const { route, name, policies: held } of served) {
@@ -297,7 +297,7 @@ function reportIdlePolicies(entries: readonly LinkedEntry[], policies: readonly 
       report.warning(subject('AIQuotaPolicy', policy.policy), {
         reason: 'NothingToLimit',
         path: `spec.targetRefs[${target.index}]`,
-        message: `no rule of ${target.kind} ${target.name}${section} is served, so nothing is limited`,
+        message: `no rule of ${target.kind} ${target.name}${section} is served by a backend, so nothing is limited`,
         fix: 'see the problems of the route, or remove the target',
       });
     }

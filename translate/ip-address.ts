@@ -4,3 +4,12 @@ export function addressFamily(host: string): 0 | 4 | 6 {
   if (octets.length === 4 && octets.every((each) => /^\d{1,3}$/.test(each) && Number(each) <= 255)) return 4;
   return host.includes(':') && URL.canParse(`http://[${host}]/`) ? 6 : 0;
 }
+
+/** All eight groups of an IPv6 address. */
+export function expandedIPv6(address: string): string {
+  const short = new URL(`http://[${address}]/`).hostname.slice(1, -1);
+  const [head = '', tail] = short.split('::');
+  const groups = (part: string | undefined): readonly string[] => (part ? part.split(':') : []);
+  const [left, right] = [groups(head), groups(tail)];
+  return [...left, ...Array.from({ length: 8 - left.length - right.length }, () => '0'), ...right].join(':');
+}

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { stringify } from 'yaml';
+import { problemText } from '../problem.ts';
+import { clusterOf, exampleOptions } from './testing.ts';
+import { translateCluster } from './translate-cluster.ts';
+
+const directory = new URL('testdata/', import.meta.url);
+
+for (const input of readdirSync(directory).filter((name) => name.endsWith('.in.yaml'))) {
+  test(`testdata/${input}`, () => {
+    const expected = new URL(input.replace('.in.', '.out.'), directory);
+    const actual = outcome(readFileSync(new URL(input, directory), 'utf8'));
+    if (process.env['UPDATE_GOLDEN']) writeFileSync(expected, actual);
+    assert.equal(actual, readFileSync(expected, 'utf8'));
+  });
+}
+
+function outcome(text: string): string {
+  const plan = translateCluster(clusterOf(text), exampleOptions);
+  const { problems, statuses, gateways, generatedRoutes, objects, secrets } = plan;
+  return stringify(
+    {
+      problems: problems.map((each) => `${each.severity} ${each.reason}: ${problemText(each)}`),
+      gateways,
+      policy: plan.policyFor(gateways),
+      statuses,
+      generatedRoutes,
+      objects,
+      secrets: secrets.map(({ metadata, type }) => ({ type, metadata })),
+    },
+    { aliasDuplicateObjects: false, lineWidth: 0 },
+  );
+}

@@ -1,0 +1,98 @@
+/** From objects as the API server gives them to a world. The API server has checked them against the same schemas and filled in the defaults. */
+import type { z } from 'zod';
+import { clusterGatewaySpec, referenceGrantSpec } from '../../crds/gateway-api.ts';
+import { kinds, type Metadata, metadata } from '../../crds/kinds.ts';
+import { GATEWAY_GROUP, GROUP } from '../../crds/schema.ts';
+import { cleanMetadata } from '../read/read.ts';
+import { type Draft, emptyDraft } from '../read/readers.ts';
+import type { ClusterFacts } from '../site.ts';
+import { secretText } from '../world.ts';
+import type { ClusterWorld } from './plan.ts';
+
+/** Puts one object into a world. Whoever keeps objects may keep these beside them, for reading costs more than putting. */
+export type Reading = (world: Draft) => void;
+
+/** Any object of the API server. One of a kind that is not read puts nothing anywhere; one that breaks its schema counts as refused. */
+export function readObject(value: unknown): Reading {
+  const { apiVersion, kind, metadata: head } = record(value);
+  const group = typeof apiVersion === 'string' && apiVersion.includes('/') ? apiVersion.split('/')[0] : '';
+  const reader = readers.find((each) => each.group === group && each.kind === kind);
+  const named = metadata.safeParse(head).data;
+  if (reader === undefined || named === undefined) return () => undefined;
+  const { namespace, name } = named;
+  return (
+    reader.read(cleanMetadata(named), record(value)) ??
+    ((world) => world.refused.push({ group: reader.group, kind: reader.kind, namespace, name }))
+  );
+}
+
+export function clusterWorld(readings: Iterable<Reading>, facts: ClusterFacts): ClusterWorld {
+  const draft = emptyDraft();
+  for (const put of readings) put(draft);
+  return { ...draft, namespaces: facts.namespaces, services: facts.services };
+}
+
+interface Reader {
+  readonly group: string;
+  readonly kind: string;
+  read(metadata: Metadata, object: Fields): Reading | undefined;
+}
+
+function specReader<S extends z.ZodType>(
+  group: string,
+  kind: string,
+  schema: S,
+  put: (world: Draft, object: { readonly metadata: Metadata; readonly spec: z.output<S> }) => void,
+): Reader {
+  return {
+    group,
+    kind,
+    read(head, { spec }) {
+      const parsed = schema.safeParse(spec);
+      return parsed.success ? (world) => put(world, { metadata: head, spec: parsed.data }) : undefined;
+    },
+  };
+}
+
+const [route, backend, quotaPolicy] = kinds;
+
+const readers: readonly Reader[] = [
+  specReader(GROUP, route.kind, route.spec, (world, object) => world.routes.push(object)),
+  specReader(GROUP, backend.kind, backend.spec, (world, object) => world.backends.push(object)),
+  specReader(GROUP, quotaPolicy.kind, quotaPolicy.spec, (world, object) => world.quotaPolicies.push(object)),
+  specReader(GATEWAY_GROUP, 'Gateway', clusterGatewaySpec, (world, object) => world.gateways.push(object)),
+  specReader(GATEWAY_GROUP, 'ReferenceGrant', referenceGrantSpec, (world, object) =>
+    world.referenceGrants.push(object),
+  ),
+  {
+    group: '',
+    kind: 'Secret',
+    read(head, { type, data }) {
+      const values = strings(data).map(([key, value]) => [key, secretText(decoded(value))] as const);
+      const secret = { metadata: head, type: typeof type === 'string' ? type : 'Opaque', data: new Map(values) };
+      return (world) => world.secrets.push(secret);
+    },
+  },
+  {
+    group: '',
+    kind: 'ConfigMap',
+    read(head, { data }) {
+      const configMap = { metadata: head, data: new Map(strings(data)) };
+      return (world) => world.configMaps.push(configMap);
+    },
+  },
+];
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function record(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}
+
+function strings(value: unknown): readonly (readonly [string, string])[] {
+  return Object.entries(record(value)).flatMap(([key, text]) => (typeof text === 'string' ? [[key, text]] : []));
+}
+
+function decoded(base64: string): string {
+  return Buffer.from(base64, 'base64').toString('utf8');
+}

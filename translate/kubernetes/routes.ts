@@ -1,0 +1,138 @@
+/**
+ * HTTPRoutes. Of each listener and host name one entry, where every request matches first and extproc runs; and for each backend of a route there an
+ * HTTPRoute in the backend's namespace, whose rules match the header that extproc sets.
+ */
+import { ROUTE_HEADER } from '../../contract/headers.ts';
+import { GATEWAY_GROUP } from '../../crds/schema.ts';
+import type { LinkedEntry } from '../entries.ts';
+import type { JsonObject } from '../plan.ts';
+import { compare, fullName } from '../report.ts';
+import { type LinkedRoute, type LinkedTarget, removedRequestHeaders } from '../routes.ts';
+import { backendRule, extensionFilter } from './backends.ts';
+import { digest, labelled, labelValue, manifest, objectName, ownedBy, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
+import type { GeneratedRoute, Manifest } from './plan.ts';
+import { notReadyFilter } from './policies.ts';
+import { trafficOf } from './traffic.ts';
+
+/** Of Gateway API. */
+const rulesOfAnHttpRoute = 16;
+
+export interface EntryRoutes {
+  readonly entry: LinkedEntry;
+  readonly objects: readonly Manifest[];
+  readonly generated: readonly GeneratedRoute[];
+}
+
+export function entryRoutes(entry: LinkedEntry, owners: Owners): EntryRoutes {
+  const made = [entryRoute(entry), ...targetRoutes(entry, owners)];
+  return { entry, objects: made.map(({ object }) => object), generated: made.map(({ generated }) => generated) };
+}
+
+/** Objects by `NAMESPACE/NAME`. */
+export interface Owners {
+  readonly routes: ReadonlyMap<string, LinkedRoute['route']>;
+  readonly backends: ReadonlyMap<string, { readonly metadata: LinkedRoute['route']['metadata'] }>;
+}
+
+interface Made {
+  readonly object: Manifest;
+  readonly generated: GeneratedRoute;
+}
+
+const anyPath = { type: 'PathPrefix', value: '/' };
+
+function entryRoute(entry: LinkedEntry): Made {
+  const { gateway, listener } = entry.door;
+  const { namespace, name } = gateway.metadata;
+  const identity = {
+    namespace,
+    name: objectName(`entry-${name}-${listener.name}`, `entry/${entry.key}`),
+    labels: { [ROUTE_LABEL]: 'entry' },
+    owner: ownedBy('Gateway', gateway.metadata, namespace),
+  };
+  const rule = { name: 'entry', matches: [{ path: anyPath }], filters: [extensionFilter(notReadyFilter)] };
+  return made(entry, '', identity, [rule]);
+}
+
+/**
+ * One HTTPRoute never holds two backends: Envoy Gateway calls clusters by the number of the rule, and while a rule goes away, a request on its way must not
+ * meet another provider under the old number.
+ */
+function targetRoutes(entry: LinkedEntry, owners: Owners): readonly Made[] {
+  const groups = Map.groupBy(entry.targets, (each) =>
+    [each.route, each.target.backend, digest(JSON.stringify(trafficOf(each)))].join(' '),
+  );
+  return [...groups].flatMap(([key, targets]) =>
+    chunks(targets, rulesOfAnHttpRoute).map((own, shard) => targetRoute(entry, `${key} ${shard}`, own, owners)),
+  );
+}
+
+function targetRoute(entry: LinkedEntry, key: string, targets: readonly LinkedTarget[], owners: Owners): Made {
+  const [first] = targets;
+  const { route = '', target } = first ?? {};
+  const [namespace = '', backend = ''] = (target?.backend ?? '').split('/');
+  const name = route.slice(route.indexOf('/') + 1);
+  const [ofRoute, ofBackend] = [owners.routes.get(route), owners.backends.get(`${namespace}/${backend}`)];
+  const identity = {
+    namespace,
+    name: objectName(`${name}-${backend}`, `target/${entry.key} ${key}`),
+    labels: { [ROUTE_LABEL]: labelValue(name), ...(first && { [TRAFFIC_LABEL]: trafficOf(first).name }) },
+    owner:
+      (ofRoute && ownedBy('AIGatewayRoute', ofRoute.metadata, namespace)) ??
+      (ofBackend && ownedBy('AIBackend', ofBackend.metadata, namespace)),
+  };
+  return made(entry, route, identity, targets.map(targetRule));
+}
+
+function targetRule({ target, rule, backend, timeouts }: LinkedTarget): JsonObject {
+  const { rewrite, backendRef } = backendRule(target.backend, backend);
+  return {
+    name: labelled(rule, target.id),
+    matches: [{ path: anyPath, headers: [{ type: 'Exact', name: ROUTE_HEADER, value: target.id }] }],
+    // Without one Envoy ends an answer after 15 s.
+    timeouts: { request: timeouts?.request ?? '0s' },
+    filters: [rewrite, { type: 'RequestHeaderModifier', requestHeaderModifier: { remove: removedRequestHeaders } }],
+    backendRefs: [backendRef],
+  };
+}
+
+function made(
+  entry: LinkedEntry,
+  route: string,
+  identity: Parameters<typeof manifest>[1],
+  rules: readonly JsonObject[],
+): Made {
+  const { gateway, listener } = entry.door;
+  const { namespace, name } = gateway.metadata;
+  const spec = {
+    parentRefs: [{ group: GATEWAY_GROUP, kind: 'Gateway', namespace, name, sectionName: listener.name }],
+    ...(entry.hostname !== '*' && { hostnames: [entry.hostname] }),
+    rules,
+  };
+  const httpRoute = `${identity.namespace}/${identity.name}`;
+  return {
+    object: manifest('HTTPRoute', identity, { spec }),
+    generated: {
+      gateway: fullName(gateway),
+      route,
+      httpRoute,
+      rules: rules.length,
+      envoyRouteNames: rules.map((_, index) => envoyRouteName(httpRoute, index, entry.hostname)),
+    },
+  };
+}
+
+/** As Envoy Gateway 1.9 calls the routes that it makes of an HTTPRoute; extproc sees it in `xds.route_name`. */
+function envoyRouteName(httpRoute: string, rule: number, hostname: string): string {
+  return `httproute/${httpRoute}/rule/${rule}/match/0/${hostname.replaceAll('.', '_')}`;
+}
+
+function chunks<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
+    items.slice(index * size, (index + 1) * size),
+  );
+}
+
+export function byHttpRoute(left: GeneratedRoute, right: GeneratedRoute): number {
+  return compare(left.httpRoute, right.httpRoute);
+}
