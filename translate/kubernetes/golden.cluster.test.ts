@@ -1,0 +1,67 @@
+/** A real API server with the schemas of Gateway API and Envoy Gateway takes every object of the expected files. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { stringify } from 'yaml';
+import type { DerivedSecret, Manifest } from './plan.ts';
+import { clusterOf, exampleOptions } from './testing.ts';
+import { translateCluster } from './translate-cluster.ts';
+
+const directory = new URL('testdata/', import.meta.url);
+const prefix = 'translate-golden-';
+
+const cases = readdirSync(directory)
+  .filter((name) => name.endsWith('.in.yaml'))
+  .map((name) => {
+    const plan = translateCluster(clusterOf(readFileSync(new URL(name, directory), 'utf8')), exampleOptions);
+    return { name, objects: [...plan.objects, ...plan.secrets.map(asObject)] };
+  });
+
+const namespaces = [
+  ...new Set(cases.flatMap(({ objects }) => objects.map(({ metadata }) => prefix + metadata.namespace))),
+];
+
+function asObject({ metadata, type, data }: DerivedSecret): Manifest {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata,
+    type,
+    data: { credential: Buffer.from(data.credential.reveal()).toString('base64') },
+  };
+}
+
+function kubectl(arguments_: readonly string[], input: string) {
+  return spawnSync('kubectl', arguments_, { input, encoding: 'utf8', timeout: 60_000 });
+}
+
+function namespaceList(): string {
+  return namespaces.map((name) => stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })).join('---\n');
+}
+
+before(() => {
+  const { status, stderr } = kubectl(['apply', '-f', '-'], namespaceList());
+  assert.equal(status, 0, stderr);
+});
+
+after(() => {
+  kubectl(['delete', '--wait=false', '--ignore-not-found', '-f', '-'], namespaceList());
+});
+
+for (const { name, objects } of cases) {
+  test(`testdata/${name}`, () => {
+    const moved = objects.map((each) => ({
+      ...each,
+      metadata: { ...each.metadata, namespace: prefix + each.metadata.namespace },
+    }));
+    const apply = ['apply', '--server-side', '--field-manager=tallygate', '--dry-run=server', '-o', 'name', '-f', '-'];
+    const { status, stdout, stderr } = kubectl(
+      apply,
+      moved.map((each) => stringify(each, { aliasDuplicateObjects: false })).join('---\n'),
+    );
+    assert.equal(status, 0, stderr);
+    assert.equal(stderr, '');
+    assert.equal(stdout.trim().split('\n').length, moved.length);
+  });
+}
