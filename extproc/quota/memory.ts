@@ -43,7 +43,8 @@ export const memoryDefaults: MemoryOptions = {
 
 /** Where changes are made to last. It is told what has changed and reads it when it is flushed, so only the last state of a tick is written. */
 export interface Journal {
-  window(window: WindowState): void;
+  /** `mayWait`: a hold that is journaled already covers the change. */
+  window(window: WindowState, mayWait?: boolean): void;
   windowGone(window: WindowState): void;
   hold(hold: OpenHold): void;
   quota(id: string, quota: BucketRef['quota'] | undefined): void;
@@ -152,7 +153,7 @@ export class MemoryStore implements QuotaStore {
     const overdrafts: Overdraft[] = [];
     for (const part of open.parts) {
       const { bucket } = part.window;
-      const tokens = this.charge(part.window, cost(part, charge), atMs);
+      const tokens = this.charge(part, cost(part, charge), atMs);
       if (tokens > 0 && bucket.enforced) {
         overdrafts.push({ bucket: bucket.ref, tokens, cause: charge.cause });
       }
@@ -293,13 +294,13 @@ export class MemoryStore implements QuotaStore {
   }
 
   /** Gives by how much the charge passed the limit. */
-  private charge(window: WindowState, tokens: number, atMs: number): number {
+  private charge({ window, held }: Part, tokens: number, atMs: number): number {
     if (tokens === 0) {
       return 0;
     }
     window.bucket.roll(atMs);
     const over = window.charge(tokens, atMs);
-    this.journal?.window(window);
+    this.journal?.window(window, tokens <= held);
     window.bucket.handOn(window, over);
     return over;
   }

@@ -252,3 +252,38 @@ test('memory only', () => {
   assert.equal(recovered.holds, 0);
   assert.deepEqual(readdirSync(folder), []);
 });
+
+test('what was settled within its hold waits for the next grant; an overdraft does not', async () => {
+  const { store } = open(startMs, { settlementsWaitMs: 60_000 });
+  const written = () => statSync(join(folder, logs()[0] ?? '')).size;
+  const hold = () => granted(reserve(store, demand([bucket(total)], startMs, 100))).hold;
+  const within = hold();
+  const beyond = hold();
+  store.flush();
+  const holds = written();
+  store.settle(within, charge(90, 0), startMs);
+  store.flush();
+  assert.equal(written(), holds);
+  store.settle(beyond, charge(110, 0), startMs);
+  store.flush();
+  const both = written();
+  assert.ok(both > holds);
+  store.settle(hold(), charge(90, 0), startMs);
+  store.close();
+  const again = open();
+  assert.equal(again.recovered.holds, 0);
+  assert.equal(remaining(again.store, total), 1000 - 90 - 110 - 90);
+  again.store.close();
+});
+
+test('without a next grant, what was settled is written soon', { timeout: 10_000 }, async () => {
+  const { store } = open(startMs, { settlementsWaitMs: 5 });
+  const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 100)));
+  store.flush();
+  const log = join(folder, logs()[0] ?? '');
+  const { size } = statSync(log);
+  store.settle(hold, charge(90, 0), startMs);
+  store.flush();
+  while (statSync(log).size === size) await new Promise((resolve) => setTimeout(resolve, 1));
+  store.close();
+});

@@ -1,6 +1,7 @@
 /**
  * Writes `envoy.service.ext_proc.v3.ProcessingResponse`. Each answer has two functions: its exact size, and its bytes at a place with that much room;
- * so answers are written straight into the buffer that goes to the socket. A body is left out: it comes last, and the caller appends it.
+ * so answers are written straight into the buffer that goes to the socket. The second is to be called right after the first, which has put the headers into
+ * their form already. A body is left out: it comes last, and the caller appends it.
  */
 
 import type { HeaderList, HeaderMutation, ImmediateResponse } from './exchange.ts';
@@ -24,7 +25,12 @@ const OVERWRITE_IF_EXISTS_OR_ADD = 2;
 
 const NO_HEADERS: HeaderList = [];
 
+/** The `HeaderMutation` of the answer whose size was asked for last. */
+let mutationBytes = Buffer.allocUnsafeSlow(4096);
+let mutationLength = 0;
+
 export function headersAnswerSize(mutation: HeaderMutation): number {
+  encodeMutation(mutation.set, mutation.remove);
   return fieldLength(fieldLength(commonLength(mutation)));
 }
 
@@ -37,11 +43,7 @@ export function writeHeadersAnswer(
   const common = commonLength(mutation);
   let at = openField(target, start, answer, fieldLength(common));
   at = openField(target, at, 1, common);
-  const headers = mutationLength(mutation.set, mutation.remove);
-  if (headers > 0) {
-    at = openField(target, at, 2, headers);
-    at = writeMutation(target, at, mutation.set, mutation.remove);
-  }
+  at = writeMutation(target, at);
   if (mutation.clearRouteCache === true) at = writeTrue(target, at, 5);
   return at;
 }
@@ -84,6 +86,7 @@ export function writeTrailersAnswer(target: Buffer, start: number, answer: Trail
 
 /** As with bodies: the size of what stands before `response.body`. */
 export function immediateAnswerSize(response: ImmediateResponse): number {
+  encodeMutation(response.headers, undefined);
   return fieldLength(immediateLength(response)) - response.body.length;
 }
 
@@ -92,62 +95,66 @@ export function writeImmediateAnswer(target: Buffer, start: number, response: Im
   at = openField(target, at, 1, 1 + varintLength(response.status));
   target[at++] = varintTag(1);
   at = writeVarint(target, at, response.status);
-  const headers = mutationLength(response.headers, undefined);
-  if (headers > 0) {
-    at = openField(target, at, 2, headers);
-    at = writeMutation(target, at, response.headers, undefined);
-  }
-  if (response.details !== '') at = writeText(target, at, 5, response.details, STRING);
+  at = writeMutation(target, at);
+  if (response.details !== '') at = writeText(target, at, 5, response.details, textLength(response.details, STRING));
   if (response.body.length > 0) at = openField(target, at, 3, response.body.length);
   return at;
 }
 
 function immediateLength(response: ImmediateResponse): number {
   let length = fieldLength(1 + varintLength(response.status));
-  const headers = mutationLength(response.headers, undefined);
-  if (headers > 0) length += fieldLength(headers);
+  if (mutationLength > 0) length += fieldLength(mutationLength);
   if (response.details !== '') length += fieldLength(textLength(response.details, STRING));
   if (response.body.length > 0) length += fieldLength(response.body.length);
   return length;
 }
 
-function commonLength(mutation: HeaderMutation): number {
-  const headers = mutationLength(mutation.set, mutation.remove);
-  return (headers > 0 ? fieldLength(headers) : 0) + (mutation.clearRouteCache === true ? 2 : 0);
+function commonLength({ clearRouteCache }: HeaderMutation): number {
+  return (mutationLength > 0 ? fieldLength(mutationLength) : 0) + (clearRouteCache === true ? 2 : 0);
 }
 
-function mutationLength(set: HeaderList = NO_HEADERS, remove: readonly string[] | undefined): number {
-  let length = 0;
-  for (const header of set) length += fieldLength(optionLength(header[0], header[1]));
-  if (remove !== undefined) for (const name of remove) length += fieldLength(textLength(name, STRING));
-  return length;
+function writeMutation(target: Buffer, start: number): number {
+  if (mutationLength === 0) return start;
+  const at = openField(target, start, 2, mutationLength);
+  mutationBytes.copy(target, at, 0, mutationLength);
+  return at + mutationLength;
 }
 
-function writeMutation(
-  target: Buffer,
-  start: number,
-  set: HeaderList = NO_HEADERS,
-  remove: readonly string[] | undefined,
-): number {
-  let at = start;
+/** Tags and lengths of one header, and a character's bytes in UTF-8. */
+const HEADER_FRAME_BYTES = 48;
+const CHARACTER_BYTES = 3;
+
+/** Looks at each text once: its length stands before it, and before the messages around it. */
+function encodeMutation(set: HeaderList = NO_HEADERS, remove: readonly string[] | undefined): void {
+  mutationLength = 0;
   for (const header of set) {
-    at = openField(target, at, 1, optionLength(header[0], header[1]));
-    at = openField(target, at, 1, headerLength(header[0], header[1]));
-    at = writeText(target, at, 1, header[0], STRING);
-    at = writeText(target, at, 3, header[1], RAW);
-    target[at++] = varintTag(3);
-    target[at++] = OVERWRITE_IF_EXISTS_OR_ADD;
+    const [name, value] = header;
+    reserve(name.length + value.length);
+    const target = mutationBytes;
+    const nameLength = textLength(name, STRING);
+    const valueLength = textLength(value, RAW);
+    const headerLength = fieldLength(nameLength) + fieldLength(valueLength);
+    let at = openField(target, mutationLength, 1, fieldLength(headerLength) + 2);
+    at = openField(target, at, 1, headerLength);
+    at = writeText(target, at, 1, name, nameLength);
+    at = writeText(target, at, 3, value, valueLength);
+    target[at] = varintTag(3);
+    target[at + 1] = OVERWRITE_IF_EXISTS_OR_ADD;
+    mutationLength = at + 2;
   }
-  if (remove !== undefined) for (const name of remove) at = writeText(target, at, 2, name, STRING);
-  return at;
+  if (remove === undefined) return;
+  for (const name of remove) {
+    reserve(name.length);
+    mutationLength = writeText(mutationBytes, mutationLength, 2, name, textLength(name, STRING));
+  }
 }
 
-function optionLength(name: string, value: string): number {
-  return fieldLength(headerLength(name, value)) + 2;
-}
-
-function headerLength(name: string, value: string): number {
-  return fieldLength(textLength(name, STRING)) + fieldLength(textLength(value, RAW));
+function reserve(characters: number): void {
+  const needed = mutationLength + characters * CHARACTER_BYTES + HEADER_FRAME_BYTES;
+  if (needed <= mutationBytes.length) return;
+  const larger = Buffer.allocUnsafeSlow(2 * needed);
+  mutationBytes.copy(larger, 0, 0, mutationLength);
+  mutationBytes = larger;
 }
 
 function openField(target: Buffer, at: number, field: number, length: number): number {
@@ -177,8 +184,7 @@ function textLength(text: string, narrow: number): number {
 /** Longer texts are worth the native call. */
 const NATIVE_WRITE_LENGTH = 64;
 
-function writeText(target: Buffer, start: number, field: number, text: string, narrow: number): number {
-  const length = textLength(text, narrow);
+function writeText(target: Buffer, start: number, field: number, text: string, length: number): number {
   const at = openField(target, start, field, length);
   if (length !== text.length) target.write(text, at, 'utf8');
   else if (length > NATIVE_WRITE_LENGTH) target.write(text, at, 'latin1');
