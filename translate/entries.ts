@@ -13,6 +13,8 @@ export interface LinkedEntry {
   readonly key: string;
   readonly door: Door;
   readonly hostname: string;
+  /** Oldest first. */
+  readonly routes: readonly LinkedRoute[];
   readonly rules: readonly EntryRule[];
   readonly passthrough: readonly EntryPassthrough[];
   /** Of rules and passthrough, one for each id, sorted by it. */
@@ -100,6 +102,7 @@ function entry(
     key: `${door.key}/${hostname}`,
     door,
     hostname,
+    routes: ordered,
     rules,
     passthrough,
     targets: [...targets.values()].toSorted((left, right) => compare(left.target.id, right.target.id)),

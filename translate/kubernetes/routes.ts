@@ -5,9 +5,11 @@
 import { ROUTE_HEADER } from '../../contract/headers.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import type { LinkedEntry } from '../entries.ts';
+import { allows } from '../listener-access.ts';
 import type { JsonObject } from '../plan.ts';
 import { compare, fullName } from '../report.ts';
 import { type LinkedRoute, type LinkedTarget, removedRequestHeaders } from '../routes.ts';
+import type { Site } from '../site.ts';
 import { backendRule, extensionFilter } from './backends.ts';
 import { digest, labelled, labelValue, manifest, objectName, ownedBy, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
 import type { GeneratedRoute, Manifest } from './plan.ts';
@@ -23,9 +25,15 @@ export interface EntryRoutes {
   readonly generated: readonly GeneratedRoute[];
 }
 
-export function entryRoutes(entry: LinkedEntry, owners: Owners): EntryRoutes {
-  const made = [entryRoute(entry), ...targetRoutes(entry, owners)];
+export function entryRoutes(entry: LinkedEntry, owners: Owners, site: Site): EntryRoutes {
+  const made = [entryRoute(entry, entryNamespace(entry, site)), ...targetRoutes(entry, owners)];
   return { entry, objects: made.map(({ object }) => object), generated: made.map(({ generated }) => generated) };
+}
+
+/** The Gateway's namespace; where its listener does not let that in, the one of the oldest route, which it does let in. */
+export function entryNamespace({ door, routes }: LinkedEntry, site: Site): string {
+  const { namespace } = door.gateway.metadata;
+  return allows(door, namespace, site) ? namespace : (routes[0]?.route.metadata.namespace ?? namespace);
 }
 
 /** Objects by `NAMESPACE/NAME`. */
@@ -41,9 +49,9 @@ interface Made {
 
 const anyPath = { type: 'PathPrefix', value: '/' };
 
-function entryRoute(entry: LinkedEntry): Made {
+function entryRoute(entry: LinkedEntry, namespace: string): Made {
   const { gateway, listener } = entry.door;
-  const { namespace, name } = gateway.metadata;
+  const { name } = gateway.metadata;
   const identity = {
     namespace,
     name: objectName(`entry-${name}-${listener.name}`, `entry/${entry.key}`),

@@ -18,7 +18,7 @@ import { statusesOf } from '../statuses.ts';
 import { backendObjects } from './backends.ts';
 import type { ClusterOptions, ClusterPlan, ClusterWorld, Manifest } from './plan.ts';
 import { extprocObjects, notReadyObject, trafficObject } from './policies.ts';
-import { byHttpRoute, type EntryRoutes, entryRoutes } from './routes.ts';
+import { byHttpRoute, type EntryRoutes, entryNamespace, entryRoutes } from './routes.ts';
 import { trafficOf } from './traffic.ts';
 
 export function translateCluster(world: ClusterWorld, options: ClusterOptions): ClusterPlan {
@@ -35,7 +35,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
     routes: new Map(routes.map(({ name, route }) => [name, route])),
     backends: new Map(backends.map(({ name, backend }) => [name, backend])),
   };
-  const made = entries.map((entry) => entryRoutes(entry, owners));
+  const made = entries.map((entry) => entryRoutes(entry, owners, site));
   const inUse = used(entries, backends).map(backendObjects);
   const routeNames = new Map(
     made.map(({ entry, generated }) => [entry, generated.flatMap((each) => each.envoyRouteNames)]),
@@ -44,7 +44,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
     objects: [
       ...made.flatMap(({ objects }) => objects),
       ...inUse.flatMap(({ objects }) => objects),
-      ...shared(made, options),
+      ...shared(made, site, options),
     ].toSorted(byIdentity),
     secrets: inUse.flatMap(({ secrets }) => secrets).toSorted((left, right) => byName(left.metadata, right.metadata)),
     statuses: statusesOf(backends, attachments, policies, entries, site, report),
@@ -66,9 +66,9 @@ function used(entries: readonly LinkedEntry[], backends: readonly LinkedBackend[
 }
 
 /** One of each for a namespace. */
-function shared(made: readonly EntryRoutes[], options: ClusterOptions): readonly Manifest[] {
+function shared(made: readonly EntryRoutes[], site: Site, options: ClusterOptions): readonly Manifest[] {
   const namespaces = new Set(made.flatMap(({ objects }) => objects.map(({ metadata }) => metadata.namespace)));
-  const doors = new Set(made.map(({ entry }) => entry.door.gateway.metadata.namespace));
+  const entries = new Set(made.map(({ entry }) => entryNamespace(entry, site)));
   const traffic = new Map(
     made
       .flatMap(({ entry }) => entry.targets)
@@ -80,7 +80,7 @@ function shared(made: readonly EntryRoutes[], options: ClusterOptions): readonly
   );
   return [
     ...[...namespaces].flatMap((namespace) => extprocObjects(namespace, options)),
-    ...[...doors].map(notReadyObject),
+    ...[...entries].map(notReadyObject),
     ...[...traffic.values()].map(({ namespace, settings }) => trafficObject(namespace, settings)),
   ];
 }
