@@ -99,7 +99,7 @@ function entry(
     ]),
   );
   return {
-    key: `${door.key}/${hostname}`,
+    key: entryKey(door, hostname),
     door,
     hostname,
     routes: ordered,
@@ -109,6 +109,10 @@ function entry(
     conflicts,
     shutOut: shutOutOf(door, ordered, opens),
   };
+}
+
+export function entryKey(door: Door, hostname: string): string {
+  return `${door.key}/${hostname}`;
 }
 
 function shutOutOf(

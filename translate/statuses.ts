@@ -3,11 +3,12 @@ import { type Condition, condition } from '../crds/conditions.ts';
 import { GATEWAY_GROUP } from '../crds/schema.ts';
 import type { Attachment } from './attach.ts';
 import type { LinkedBackend } from './backends.ts';
-import type { LinkedEntry } from './entries.ts';
+import { entryKey, type LinkedEntry } from './entries.ts';
 import type { ObjectStatus } from './plan.ts';
 import type { ObjectRef, Problem } from './problem.ts';
 import type { LinkedPolicy } from './quotas.ts';
 import { compare, fullName, type Report, refKey, subject } from './report.ts';
+import type { LinkedRoute } from './routes.ts';
 import type { Site } from './site.ts';
 
 export function statusesOf(
@@ -45,22 +46,31 @@ function routeStatuses(
   entries: readonly LinkedEntry[],
   report: Report,
 ): readonly ObjectStatus[] {
+  const served = new Map(
+    entries.map((entry) => [entry.key, { entry, rules: Map.groupBy(entry.rules, (rule) => rule.route) }]),
+  );
   return [...Map.groupBy(attachments, ({ route }) => route)].map(([route, own]) => {
     const object = subject('AIGatewayRoute', route.route).ref;
     return {
       object,
       parents: own.map((attachment) => ({
         parentRef: attachment.parentRef,
-        conditions: parentConditions(attachment, object, entries, report),
+        conditions: parentConditions(attachment, object, served, report),
       })),
     };
   });
 }
 
+/** With its rules by route. */
+interface ServedEntry {
+  readonly entry: LinkedEntry;
+  readonly rules: ReadonlyMap<LinkedRoute, LinkedEntry['rules']>;
+}
+
 function parentConditions(
   { route, parentRef, refused, places }: Attachment,
   object: ObjectRef,
-  entries: readonly LinkedEntry[],
+  served: ReadonlyMap<LinkedEntry['key'], ServedEntry>,
   report: Report,
 ): readonly Condition[] {
   const { generation } = route.route.metadata;
@@ -69,20 +79,16 @@ function parentConditions(
   const refusal = problems.find(
     ({ reason, path }) => reason === refused && (reason === 'Invalid' || path === `spec.parentRefs[${index}]`),
   );
-  const here = entries.filter(({ door, hostname }) =>
-    places.some((place) => place.door === door && place.hostname === hostname),
-  );
-  const shutOut = here.flatMap((entry) => entry.shutOut).find((each) => each.route === route);
+  const here = places.flatMap(({ door, hostname }) => served.get(entryKey(door, hostname)) ?? []);
+  const shutOut = here.flatMap(({ entry }) => entry.shutOut).find((each) => each.route === route);
   const unresolved =
     firstOf(problems, ['RefNotPermitted', 'BackendNotFound', 'BackendNotReady']) ??
     (shutOut && ({ reason: 'BackendNotAllowed', problem: shutOut.problem } as const));
   const conflicts = new Set(
-    here.flatMap((entry) => entry.conflicts.filter(({ loser }) => loser === route).map(({ message }) => message)),
+    here.flatMap(({ entry }) => entry.conflicts.filter(({ loser }) => loser === route).map(({ message }) => message)),
   );
   const limiting = new Set(
-    here.flatMap(({ rules }) =>
-      rules.filter((rule) => rule.route === route).flatMap((rule) => rule.policies.map(({ name }) => name)),
-    ),
+    here.flatMap(({ rules }) => (rules.get(route) ?? []).flatMap((rule) => rule.policies.map(({ name }) => name))),
   );
   return [
     condition('Accepted', refused ?? 'Accepted', sentence(refusal), generation),

@@ -1,4 +1,6 @@
-/** What tests of this room share: an Envoy that stands nowhere, and variables that are always set. */
+/** What tests of this room share: an Envoy that stands nowhere, variables that are always set, and mistakes. */
+import fc from 'fast-check';
+import { isMap, isScalar, isSeq, parseAllDocuments } from 'yaml';
 import type { Lookup } from './read/variables.ts';
 import type { TranslateOptions } from './translate.ts';
 
@@ -16,3 +18,52 @@ export const exampleVariables: Lookup = {
   environment: (name) => (name === 'UNSET' ? undefined : `value-of-${name}`),
   file: (path) => (path === 'missing.txt' ? undefined : `-----BEGIN ${path}-----\n`),
 };
+
+/** Values that a hurried user might write anywhere. */
+export const mistake = fc.oneof(
+  fc.constantFrom(
+    null,
+    true,
+    -1,
+    0,
+    1.5,
+    1e300,
+    '',
+    '*',
+    '..',
+    '__proto__',
+    [],
+    {},
+    [[]],
+    'a'.repeat(300),
+    '(',
+    '$',
+    '0s',
+  ),
+  fc.string({ maxLength: 12 }),
+  fc.integer(),
+);
+
+/** A file with another value at one place, which `seed` chooses. */
+export function spoilt(text: string, seed: number, wrong: unknown): string {
+  const documents = parseAllDocuments(text);
+  const nodes = documents.flatMap((document) => places(document.contents));
+  nodes[seed % nodes.length]?.(wrong);
+  return documents.map((document) => document.toString()).join('---\n');
+}
+
+/** Each member or element of a document, as a function that puts another value there. */
+function places(node: unknown): readonly ((value: unknown) => void)[] {
+  if (isMap(node)) {
+    return node.items.flatMap((pair) => [
+      (value: unknown) => {
+        pair.value = value;
+      },
+      ...places(pair.value),
+    ]);
+  }
+  if (isSeq(node)) {
+    return node.items.flatMap((item, index) => [(value: unknown) => node.set(index, value), ...places(item)]);
+  }
+  return isScalar(node) ? [] : [];
+}

@@ -7,12 +7,12 @@ import { ENVOY_GROUP, manifest, manifestMetadata, objectName, ownedBy } from './
 import type { DerivedSecret, Manifest } from './plan.ts';
 
 export interface BackendObjects {
+  readonly rule: BackendRule;
   readonly objects: readonly Manifest[];
   readonly secrets: readonly DerivedSecret[];
 }
 
-export function backendObjects({ name, backend, usable }: LinkedBackend): BackendObjects {
-  if (usable === undefined) return { objects: [], secrets: [] };
+export function backendObjects({ name, backend }: LinkedBackend, usable: UsableBackend): BackendObjects {
   const { endpoint, credential } = usable;
   const names = backendNames(name);
   const { namespace } = backend.metadata;
@@ -20,6 +20,7 @@ export function backendObjects({ name, backend, usable }: LinkedBackend): Backen
   const identity = (own: string) => ({ namespace, name: own, owner });
   const authority = endpoint.tls?.authority;
   return {
+    rule: backendRule(name, usable),
     objects: [
       ...(isServiceItself(name, endpoint)
         ? []
@@ -58,8 +59,13 @@ export function backendObjects({ name, backend, usable }: LinkedBackend): Backen
   };
 }
 
-/** For a rule of an HTTPRoute in the backend's namespace. */
-export function backendRule(name: string, { endpoint, credential }: UsableBackend) {
+/** What each rule says that leads to the backend. */
+export interface BackendRule {
+  readonly rewrite: JsonObject;
+  readonly backendRef: JsonObject;
+}
+
+function backendRule(name: string, { endpoint, credential }: UsableBackend): BackendRule {
   const names = backendNames(name);
   const reference: JsonObject =
     isServiceItself(name, endpoint) && endpoint.service !== undefined

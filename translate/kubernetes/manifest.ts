@@ -1,5 +1,5 @@
 /** Forms and names that all generated objects share. Names follow from what an object is for, so that the same world gives the same names. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Metadata } from '../../crds/kinds.ts';
 import { API_VERSION, GATEWAY_GROUP } from '../../crds/schema.ts';
 import type { JsonObject } from '../plan.ts';
@@ -76,6 +76,6 @@ const longestLabel = 63;
 /** 40 bits: in a namespace with a million objects two are alike with a probability of 1 in 2. Stems tell most of them apart before. */
 const digestLength = 10;
 
-export function digest(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, digestLength);
+function digest(text: string): string {
+  return hash('sha256', text, 'hex').slice(0, digestLength);
 }

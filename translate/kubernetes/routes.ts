@@ -3,15 +3,16 @@
  * HTTPRoute in the backend's namespace, whose rules match the header that extproc sets.
  */
 import { ROUTE_HEADER } from '../../contract/headers.ts';
+import type { Metadata } from '../../crds/kinds.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import type { LinkedEntry } from '../entries.ts';
 import { allows } from '../listener-access.ts';
 import type { JsonObject } from '../plan.ts';
 import { compare, fullName } from '../report.ts';
-import { type LinkedRoute, type LinkedTarget, removedRequestHeaders } from '../routes.ts';
+import { type LinkedTarget, removedRequestHeaders } from '../routes.ts';
 import type { Site } from '../site.ts';
-import { backendRule, extensionFilter } from './backends.ts';
-import { digest, labelled, labelValue, manifest, objectName, ownedBy, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
+import { type BackendRule, extensionFilter } from './backends.ts';
+import { labelled, labelValue, manifest, objectName, ownedBy, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
 import type { GeneratedRoute, Manifest } from './plan.ts';
 import { notReadyFilter } from './policies.ts';
 import { trafficOf } from './traffic.ts';
@@ -25,8 +26,8 @@ export interface EntryRoutes {
   readonly generated: readonly GeneratedRoute[];
 }
 
-export function entryRoutes(entry: LinkedEntry, owners: Owners, site: Site): EntryRoutes {
-  const made = [entryRoute(entry, entryNamespace(entry, site)), ...targetRoutes(entry, owners)];
+export function entryRoutes(entry: LinkedEntry, around: Surroundings): EntryRoutes {
+  const made = [entryRoute(entry, entryNamespace(entry, around.site)), ...targetRoutes(entry, around)];
   return { entry, objects: made.map(({ object }) => object), generated: made.map(({ generated }) => generated) };
 }
 
@@ -36,10 +37,13 @@ export function entryNamespace({ door, routes }: LinkedEntry, site: Site): strin
   return allows(door, namespace, site) ? namespace : (routes[0]?.route.metadata.namespace ?? namespace);
 }
 
-/** Objects by `NAMESPACE/NAME`. */
-export interface Owners {
-  readonly routes: ReadonlyMap<string, LinkedRoute['route']>;
-  readonly backends: ReadonlyMap<string, { readonly metadata: LinkedRoute['route']['metadata'] }>;
+/** Of all entries. */
+export interface Surroundings {
+  readonly site: Site;
+  /** By `NAMESPACE/NAME`. */
+  readonly routes: ReadonlyMap<string, Metadata>;
+  /** By `NAMESPACE/NAME`, all that a target names. */
+  readonly backends: ReadonlyMap<string, { readonly metadata: Metadata; readonly rule: BackendRule }>;
 }
 
 interface Made {
@@ -66,41 +70,48 @@ function entryRoute(entry: LinkedEntry, namespace: string): Made {
  * One HTTPRoute never holds two backends: Envoy Gateway calls clusters by the number of the rule, and while a rule goes away, a request on its way must not
  * meet another provider under the old number.
  */
-function targetRoutes(entry: LinkedEntry, owners: Owners): readonly Made[] {
+function targetRoutes(entry: LinkedEntry, around: Surroundings): readonly Made[] {
   const groups = Map.groupBy(entry.targets, (each) =>
-    [each.route, each.target.backend, digest(JSON.stringify(trafficOf(each)))].join(' '),
+    [each.route, each.target.backend, trafficOf(each).name].join(' '),
   );
   return [...groups].flatMap(([key, targets]) =>
-    chunks(targets, rulesOfAnHttpRoute).map((own, shard) => targetRoute(entry, `${key} ${shard}`, own, owners)),
+    chunks(targets, rulesOfAnHttpRoute).map((own, shard) => targetRoute(entry, `${key} ${shard}`, own, around)),
   );
 }
 
-function targetRoute(entry: LinkedEntry, key: string, targets: readonly LinkedTarget[], owners: Owners): Made {
+function targetRoute(entry: LinkedEntry, key: string, targets: readonly LinkedTarget[], around: Surroundings): Made {
   const [first] = targets;
   const { route = '', target } = first ?? {};
   const [namespace = '', backend = ''] = (target?.backend ?? '').split('/');
   const name = route.slice(route.indexOf('/') + 1);
-  const [ofRoute, ofBackend] = [owners.routes.get(route), owners.backends.get(`${namespace}/${backend}`)];
+  const [ofRoute, ofBackend] = [around.routes.get(route), around.backends.get(`${namespace}/${backend}`)];
   const identity = {
     namespace,
     name: objectName(`${name}-${backend}`, `target/${entry.key} ${key}`),
     labels: { [ROUTE_LABEL]: labelValue(name), ...(first && { [TRAFFIC_LABEL]: trafficOf(first).name }) },
     owner:
-      (ofRoute && ownedBy('AIGatewayRoute', ofRoute.metadata, namespace)) ??
+      (ofRoute && ownedBy('AIGatewayRoute', ofRoute, namespace)) ??
       (ofBackend && ownedBy('AIBackend', ofBackend.metadata, namespace)),
   };
-  return made(entry, route, identity, targets.map(targetRule));
+  return made(
+    entry,
+    route,
+    identity,
+    targets.map((each) => targetRule(each, ofBackend?.rule)),
+  );
 }
 
-function targetRule({ target, rule, backend, timeouts }: LinkedTarget): JsonObject {
-  const { rewrite, backendRef } = backendRule(target.backend, backend);
+function targetRule({ target, rule, timeouts }: LinkedTarget, backend: BackendRule | undefined): JsonObject {
   return {
     name: labelled(rule, target.id),
     matches: [{ path: anyPath, headers: [{ type: 'Exact', name: ROUTE_HEADER, value: target.id }] }],
     // Without one Envoy ends an answer after 15 s.
     timeouts: { request: timeouts?.request ?? '0s' },
-    filters: [rewrite, { type: 'RequestHeaderModifier', requestHeaderModifier: { remove: removedRequestHeaders } }],
-    backendRefs: [backendRef],
+    filters: [
+      ...(backend ? [backend.rewrite] : []),
+      { type: 'RequestHeaderModifier', requestHeaderModifier: { remove: removedRequestHeaders } },
+    ],
+    backendRefs: backend ? [backend.backendRef] : [],
   };
 }
 

@@ -5,34 +5,30 @@ import { clusterWorld, readObject } from './read.ts';
 
 export const exampleOptions: ClusterOptions = { extprocSocket: '/run/tallygate/extproc.sock' };
 
-interface Example {
-  readonly kind: string;
-  readonly metadata: {
-    readonly name: string;
-    readonly namespace?: string;
-    readonly labels?: Readonly<Record<string, string>>;
-  };
-  readonly stringData?: Readonly<Record<string, string>>;
-}
+type Fields = Readonly<Record<string, unknown>>;
 
 /** Each document as the API server would give it. */
 export function clusterOf(text: string): ClusterWorld {
-  const objects = parseAllDocuments(text).map((document) => asStored(document.toJS() as Example));
-  const named = (kind: string) => objects.filter((each) => each.kind === kind);
-  return clusterWorld(objects.map(readObject), {
-    namespaces: new Map(
-      named('Namespace').map(({ metadata: { name, labels } }) => [
-        name,
-        { ...labels, 'kubernetes.io/metadata.name': name },
-      ]),
-    ),
-    services: new Set(named('Service').map(({ metadata: { namespace, name } }) => `${namespace}/${name}`)),
+  const objects = parseAllDocuments(text).map((document) => fields(document.toJS()));
+  const heads = (kind: string) =>
+    objects.filter((each) => each['kind'] === kind).map((each) => fields(each['metadata']));
+  return clusterWorld(objects.map(asStored).map(readObject), {
+    namespaces: new Map(heads('Namespace').map(({ name, labels }) => [String(name), strings(labels)])),
+    services: new Set(heads('Service').map(({ namespace, name }) => `${namespace}/${name}`)),
   });
 }
 
-function asStored(object: Example): Example & { readonly data?: Readonly<Record<string, string>> } {
+function asStored(object: Fields): Fields {
   const { stringData } = object;
   if (stringData === undefined) return object;
-  const data = Object.entries(stringData).map(([key, value]) => [key, Buffer.from(value).toString('base64')] as const);
+  const data = Object.entries(strings(stringData)).map(([key, value]) => [key, Buffer.from(value).toString('base64')]);
   return { ...object, data: Object.fromEntries(data) };
+}
+
+function strings(value: unknown): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(fields(value)).map(([key, each]) => [key, String(each)]));
+}
+
+function fields(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
 }

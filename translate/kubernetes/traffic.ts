@@ -1,10 +1,9 @@
 /** How Envoy treats requests to a backend. Rules that want the same share a BackendTrafficPolicy. */
 import type { JsonObject } from '../plan.ts';
 import type { LinkedTarget } from '../routes.ts';
-import { digest } from './manifest.ts';
 
 export interface Traffic {
-  /** Names the settings: the same in each namespace. */
+  /** Says the settings, so that equal ones have equal names; no longer than a label's value may be. */
   readonly name: string;
   readonly attempts: number;
   readonly codes: readonly number[];
@@ -12,12 +11,10 @@ export interface Traffic {
 }
 
 export function trafficOf({ retries, timeouts }: LinkedTarget): Traffic {
-  const settings = {
-    attempts: retries?.attempts ?? 1,
-    codes: (retries?.codes ?? []).toSorted((left, right) => left - right),
-    idle: timeouts?.idle ?? '15m',
-  };
-  return { name: digest(JSON.stringify(settings)), ...settings };
+  const attempts = retries?.attempts ?? 1;
+  const codes = (retries?.codes ?? []).toSorted((left, right) => left - right);
+  const idle = timeouts?.idle ?? '15m';
+  return { name: [`${attempts}x`, ...codes, idle].join('-'), attempts, codes, idle };
 }
 
 /** Each open stream holds a request, so the defaults (1,024) would end the service at 1,024 streams. */

@@ -31,12 +31,15 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
   const attachments = attachRoutes(routes, doors, catalog, site, report);
   const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
   const entries = entriesOf(doors, attachments, policies, site, report);
-  const owners = {
-    routes: new Map(routes.map(({ name, route }) => [name, route])),
-    backends: new Map(backends.map(({ name, backend }) => [name, backend])),
+  const inUse = used(entries, backends).flatMap((linked) =>
+    linked.usable === undefined ? [] : [{ linked, ...backendObjects(linked, linked.usable) }],
+  );
+  const around = {
+    site,
+    routes: new Map(routes.map(({ name, route }) => [name, route.metadata])),
+    backends: new Map(inUse.map(({ linked, rule }) => [linked.name, { metadata: linked.backend.metadata, rule }])),
   };
-  const made = entries.map((entry) => entryRoutes(entry, owners, site));
-  const inUse = used(entries, backends).map(backendObjects);
+  const made = entries.map((entry) => entryRoutes(entry, around));
   const routeNames = new Map(
     made.map(({ entry, generated }) => [entry, generated.flatMap((each) => each.envoyRouteNames)]),
   );

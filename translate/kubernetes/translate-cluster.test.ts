@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { mistake, spoilt } from '../testing.ts';
+import type { ClusterPlan, Manifest } from './plan.ts';
+import { readObject } from './read.ts';
+import { referencesOf } from './references.ts';
+import { clusterOf, exampleOptions } from './testing.ts';
+import { translateCluster } from './translate-cluster.ts';
+
+const directory = new URL('testdata/', import.meta.url);
+const texts = readdirSync(directory)
+  .filter((name) => name.endsWith('.in.yaml'))
+  .map((name) => readFileSync(new URL(name, directory), 'utf8'));
+
+function planOf(text: string): ClusterPlan {
+  return translateCluster(clusterOf(text), exampleOptions);
+}
+
+function example(name: string): string {
+  return readFileSync(new URL(`${name}.in.yaml`, directory), 'utf8');
+}
+
+test('the order of objects changes nothing', () => {
+  const shuffled = fc.constantFrom(...texts).chain((text) => {
+    const parts = text.split(/^---$/m);
+    return fc.tuple(fc.constant(text), fc.shuffledSubarray(parts, { minLength: parts.length }));
+  });
+  fc.assert(
+    fc.property(shuffled, ([text, parts]) => {
+      const [one, other] = [planOf(text), planOf(parts.join('\n---\n'))];
+      assert.deepEqual(other.objects, one.objects);
+      assert.deepEqual(other.generatedRoutes, one.generatedRoutes);
+      assert.deepEqual(other.policyFor(other.gateways), one.policyFor(one.gateways));
+      assert.deepEqual(other.statuses, one.statuses);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test('whatever value stands wherever, it never throws, and what it writes holds together', () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...texts), fc.nat(), mistake, (text, seed, wrong) => {
+      holdsTogether(planOf(spoilt(text, seed, wrong)));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+for (const name of ['acceptance', 'listeners', 'namespaces', 'shards', 'endpoints', 'traffic', 'teams', 'quotas']) {
+  test(`what ${name} writes holds together`, () => {
+    const plan = planOf(example(name));
+    assert.ok(plan.generatedRoutes.some(({ route }) => route !== ''));
+    holdsTogether(plan);
+  });
+}
+
+test('no secret value stands anywhere but behind its derived Secret', () => {
+  for (const text of texts.filter((each) => each.includes('sk-hidden'))) {
+    const plan = planOf(text);
+    const printed = JSON.stringify([plan, plan.policyFor(plan.gateways)]);
+    for (const secret of ['sk-hidden', 'sk-ant-hidden']) {
+      assert.ok(!printed.includes(secret), secret);
+      assert.ok(!printed.includes(Buffer.from(secret).toString('base64').slice(0, 8)), secret);
+    }
+  }
+  const values = planOf(example('acceptance')).secrets.map(({ data }) => data.credential.reveal());
+  assert.deepEqual(values, ['sk-ant-hidden', 'Bearer sk-hidden']);
+});
+
+test('proxies know only what their Gateways use', () => {
+  const plan = planOf(example('quotas'));
+  const policy = plan.policyFor(['app/second']);
+  assert.deepEqual(
+    policy.entries.flatMap(({ rules }) => rules.map(({ route }) => route)),
+    ['app/elsewhere'],
+  );
+  assert.deepEqual(policy.quotas, []);
+  assert.deepEqual(plan.policyFor([]).backends, []);
+  assert.notEqual(policy.version, plan.policyFor(plan.gateways).version);
+});
+
+test('a key that no route leads to is not derived', () => {
+  const text = example('acceptance').replace('backendRefs: [{ name: anthropic }]', 'backendRefs: [{ name: tgi }]');
+  assert.deepEqual(
+    planOf(text).secrets.map(({ data }) => data.credential.reveal()),
+    ['Bearer sk-hidden'],
+  );
+});
+
+test('an edit of one backend leaves the routes of the others alone', () => {
+  const before = planOf(example('acceptance'));
+  const after = planOf(example('acceptance').replace('{ name: openai, weight: 3 }, ', ''));
+  const gone = before.generatedRoutes.filter(
+    ({ httpRoute }) => !after.generatedRoutes.some((each) => each.httpRoute === httpRoute),
+  );
+  assert.deepEqual(
+    gone.map(({ httpRoute }) => httpRoute.replace(/-[0-9a-f]+$/, '')),
+    ['app/tallygate-chat-openai'],
+  );
+  assert.deepEqual(
+    after.generatedRoutes,
+    before.generatedRoutes.filter((each) => !gone.includes(each)),
+  );
+});
+
+test('only what is referred to and permitted has to be read', () => {
+  assert.deepEqual(referencesOf(clusterOf(example('namespaces'))), {
+    secrets: ['vault/openai'],
+    configMaps: [],
+    services: ['models/vllm'],
+  });
+  assert.deepEqual(referencesOf(clusterOf(example('refused'))).secrets, ['app/keys', 'app/missing']);
+});
+
+test('an object that breaks its schema is no misspelling of a reference', () => {
+  const world = clusterOf(example('acceptance').replace('schema: Anthropic', 'schema: Unheard'));
+  assert.deepEqual(world.refused, [{ group: 'tallygate.dev', kind: 'AIBackend', namespace: 'app', name: 'anthropic' }]);
+  const { problems } = translateCluster(world, exampleOptions);
+  assert.deepEqual(
+    problems.map(({ reason }) => reason),
+    ['BackendNotReady'],
+  );
+  for (const odd of [undefined, null, 7, {}, { apiVersion: 'v1', kind: 'Secret' }]) readObject(odd);
+});
+
+/** Everything that an object names is there, within the limits of Gateway API and Kubernetes. */
+function holdsTogether({ objects, secrets, generatedRoutes, gateways, policyFor }: ClusterPlan): void {
+  const key = (kind: string, namespace: string, name: unknown) => `${kind} ${namespace}/${name}`;
+  const there = new Set([
+    ...objects.map(({ kind, metadata }) => key(kind, metadata.namespace, metadata.name)),
+    ...secrets.map(({ metadata }) => key('Secret', metadata.namespace, metadata.name)),
+  ]);
+  assert.equal(there.size, objects.length + secrets.length, 'names are unique');
+  for (const { metadata } of [...objects, ...secrets]) {
+    assert.match(metadata.name, /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/);
+    for (const value of Object.values(metadata.labels)) {
+      assert.match(value, /^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$/);
+    }
+  }
+  const named = (object: Manifest, kind: string, name: unknown): void => {
+    assert.ok(there.has(key(kind, object.metadata.namespace, name)), `${kind} ${name} of ${object.metadata.name}`);
+  };
+  const matched = new Map<string, readonly string[]>();
+  for (const object of objects) {
+    for (const { kind, name } of references(object)) named(object, kind, name);
+    if (object.kind !== 'HTTPRoute') continue;
+    named(object, 'EnvoyExtensionPolicy', 'tallygate');
+    const traffic = object.metadata.labels['tallygate.dev/traffic'];
+    if (traffic !== undefined) named(object, 'BackendTrafficPolicy', `tallygate-traffic-${traffic}`);
+    const rules = (object as unknown as HttpRoute).spec.rules;
+    assert.ok(rules.length >= 1 && rules.length <= 16);
+    assert.equal(new Set(rules.map(({ name }) => name)).size, rules.length);
+    const ids = rules.flatMap(({ matches }) =>
+      matches.flatMap(({ headers }) => (headers ?? []).map(({ value }) => value)),
+    );
+    matched.set(`${object.metadata.namespace}/${object.metadata.name}`, ids);
+  }
+  const httpRoutes = new Map(
+    generatedRoutes.flatMap(({ httpRoute, envoyRouteNames }) => envoyRouteNames.map((name) => [name, httpRoute])),
+  );
+  for (const { routeNames, rules, passthrough } of policyFor(gateways).entries) {
+    const own = [...new Set(routeNames.map((name) => httpRoutes.get(name) ?? ''))];
+    const ids = own.flatMap((name) => matched.get(name) ?? []);
+    assert.equal(new Set(ids).size, ids.length, 'one rule for each id');
+    const wanted = [
+      ...rules.flatMap(({ targets }) => targets.map(({ id }) => id)),
+      ...passthrough.map((each) => each.target),
+    ];
+    for (const id of wanted) assert.ok(ids.includes(id), id);
+  }
+}
+
+interface HttpRoute {
+  readonly spec: {
+    readonly rules: readonly {
+      readonly name: string;
+      readonly matches: readonly { readonly headers?: readonly { readonly value: string }[] }[];
+    }[];
+  };
+}
+
+/** Every `{kind, name}` inside that is ours: in the same namespace, and no user's Service, Gateway or HTTPRoute. */
+function references(value: unknown): readonly { readonly kind: string; readonly name: string }[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const { kind, name } = value as { readonly kind?: unknown; readonly name?: unknown };
+  const nested = Object.entries(value).flatMap(([field, each]) => (field === 'metadata' ? [] : references(each)));
+  const ours = ['Backend', 'HTTPRouteFilter', 'ConfigMap', 'Secret'];
+  if (typeof kind !== 'string' || typeof name !== 'string' || !ours.includes(kind)) return nested;
+  return [{ kind, name }, ...nested];
+}
