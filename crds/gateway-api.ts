@@ -82,6 +82,25 @@ export const referenceGrantSpec = z.object({
   to: z.array(z.object({ group: z.string(), kind: z.string(), name: z.string().optional() })).max(16),
 });
 
+const targetRef = z.object({ kind: z.string(), name: z.string(), sectionName: z.string().optional() });
+
+/** Envoy Gateway's BackendTrafficPolicy, as far as ours would push its values aside. */
+export const trafficPolicySpec = z.object({
+  targetRef: targetRef.optional(),
+  targetRefs: z.array(targetRef).default([]),
+  retry: z.unknown().optional(),
+  circuitBreaker: z.unknown().optional(),
+  http2: z.unknown().optional(),
+  timeout: z
+    .object({
+      http: z
+        .object({ streamIdleTimeout: z.unknown().optional(), connectionIdleTimeout: z.unknown().optional() })
+        .optional(),
+    })
+    .optional(),
+});
+
+export type TrafficPolicySpec = z.output<typeof trafficPolicySpec>;
 export type GatewaySpec = z.output<typeof gatewaySpec>;
 export type Listener = GatewaySpec['listeners'][number];
 export type LabelSelector = z.output<typeof labelSelector>;

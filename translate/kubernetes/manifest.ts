@@ -12,6 +12,13 @@ export const ROUTE_LABEL = 'tallygate.dev/route';
 /** On HTTPRoutes to backends: which BackendTrafficPolicy of ours holds for them. */
 export const TRAFFIC_LABEL = 'tallygate.dev/traffic';
 
+const MANAGED_BY = 'app.kubernetes.io/managed-by';
+
+/** Whether an object with these labels is one that we wrote. */
+export function isOurs(labels: Readonly<Record<string, unknown>>): boolean {
+  return labels[MANAGED_BY] === 'tallygate';
+}
+
 const apiVersions = {
   Backend: `${ENVOY_GROUP}/v1alpha1`,
   BackendTLSPolicy: `${GATEWAY_GROUP}/v1`,
@@ -37,7 +44,7 @@ export function manifestMetadata({ namespace, name, labels, owner }: Identity): 
   return {
     name,
     namespace,
-    labels: { 'app.kubernetes.io/managed-by': 'tallygate', ...labels },
+    labels: { [MANAGED_BY]: 'tallygate', ...labels },
     ...(owner && { ownerReferences: [owner] }),
   };
 }

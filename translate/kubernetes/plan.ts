@@ -1,11 +1,19 @@
 /** What enters and leaves the translation for a cluster. */
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import type { TrafficPolicySpec } from '../../crds/gateway-api.ts';
+import type { KubernetesObject } from '../../crds/kinds.ts';
 import type { Json, JsonObject, ObjectStatus } from '../plan.ts';
 import type { Problem } from '../problem.ts';
 import type { ClusterFacts } from '../site.ts';
 import type { SecretText, World } from '../world.ts';
 
-export interface ClusterWorld extends World, ClusterFacts {}
+export interface ClusterWorld extends World, ClusterFacts {
+  /** Of users, not ours. */
+  readonly trafficPolicies: readonly TrafficPolicy[];
+}
+
+/** A BackendTrafficPolicy of Envoy Gateway. */
+export type TrafficPolicy = KubernetesObject<TrafficPolicySpec>;
 
 export interface ClusterOptions {
   /** Absolute path of the sidecar's socket in proxy pods. */

@@ -3,7 +3,7 @@ import { ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import { ENVOY_GROUP, manifest, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
 import type { ClusterOptions, Manifest } from './plan.ts';
-import { circuitBreaker, type Traffic, trafficSettings } from './traffic.ts';
+import { circuitBreaker, type Traffic } from './traffic.ts';
 
 const extensionPolicy = 'tallygate';
 const extprocBackend = 'tallygate-extproc';
@@ -75,7 +75,7 @@ export function trafficObject(namespace: string, traffic: Traffic): Manifest {
   const spec = {
     targetSelectors: [{ group: GATEWAY_GROUP, kind: 'HTTPRoute', matchLabels: { [TRAFFIC_LABEL]: traffic.name } }],
     mergeType: 'StrategicMerge',
-    ...trafficSettings(traffic),
+    ...traffic.spec,
   };
   return manifest('BackendTrafficPolicy', { namespace, name: `tallygate-traffic-${traffic.name}` }, { spec });
 }

@@ -1,16 +1,20 @@
 /** From objects as the API server gives them to a world. The API server has checked them against the same schemas and filled in the defaults. */
 import type { z } from 'zod';
-import { clusterGatewaySpec, referenceGrantSpec } from '../../crds/gateway-api.ts';
+import { clusterGatewaySpec, referenceGrantSpec, trafficPolicySpec } from '../../crds/gateway-api.ts';
 import { kinds, type Metadata, metadata } from '../../crds/kinds.ts';
 import { GATEWAY_GROUP, GROUP } from '../../crds/schema.ts';
 import { cleanMetadata } from '../read/read.ts';
 import { type Draft, emptyDraft } from '../read/readers.ts';
 import type { ClusterFacts } from '../site.ts';
 import { secretText } from '../world.ts';
-import type { ClusterWorld } from './plan.ts';
+import { ENVOY_GROUP, isOurs } from './manifest.ts';
+import type { ClusterWorld, TrafficPolicy } from './plan.ts';
 
 /** Puts one object into a world. Whoever keeps objects may keep these beside them, for reading costs more than putting. */
-export type Reading = (world: Draft) => void;
+export type Reading = (world: ClusterDraft) => void;
+
+/** A world that is being filled. */
+export type ClusterDraft = Draft & { readonly trafficPolicies: TrafficPolicy[] };
 
 /** Any object of the API server. One of a kind that is not read puts nothing anywhere; one that breaks its schema counts as refused. */
 export function readObject(value: unknown): Reading {
@@ -18,7 +22,7 @@ export function readObject(value: unknown): Reading {
   const group = typeof apiVersion === 'string' && apiVersion.includes('/') ? apiVersion.split('/')[0] : '';
   const reader = readers.find((each) => each.group === group && each.kind === kind);
   const named = metadata.safeParse(head).data;
-  if (reader === undefined || named === undefined) return () => undefined;
+  if (reader === undefined || named === undefined || isOurs(record(record(head)['labels']))) return () => undefined;
   const { namespace, name } = named;
   return (
     reader.read(cleanMetadata(named), record(value)) ??
@@ -27,7 +31,7 @@ export function readObject(value: unknown): Reading {
 }
 
 export function clusterWorld(readings: Iterable<Reading>, facts: ClusterFacts): ClusterWorld {
-  const draft = emptyDraft();
+  const draft = { ...emptyDraft(), trafficPolicies: [] };
   for (const put of readings) put(draft);
   return { ...draft, namespaces: facts.namespaces, services: facts.services };
 }
@@ -42,7 +46,7 @@ function specReader<S extends z.ZodType>(
   group: string,
   kind: string,
   schema: S,
-  put: (world: Draft, object: { readonly metadata: Metadata; readonly spec: z.output<S> }) => void,
+  put: (world: ClusterDraft, object: { readonly metadata: Metadata; readonly spec: z.output<S> }) => void,
 ): Reader {
   return {
     group,
@@ -63,6 +67,9 @@ const readers: readonly Reader[] = [
   specReader(GATEWAY_GROUP, 'Gateway', clusterGatewaySpec, (world, object) => world.gateways.push(object)),
   specReader(GATEWAY_GROUP, 'ReferenceGrant', referenceGrantSpec, (world, object) =>
     world.referenceGrants.push(object),
+  ),
+  specReader(ENVOY_GROUP, 'BackendTrafficPolicy', trafficPolicySpec, (world, object) =>
+    world.trafficPolicies.push(object),
   ),
   {
     group: '',

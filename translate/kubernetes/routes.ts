@@ -13,9 +13,9 @@ import { type LinkedTarget, removedRequestHeaders } from '../routes.ts';
 import type { Site } from '../site.ts';
 import { type BackendRule, extensionFilter } from './backends.ts';
 import { labelled, labelValue, manifest, objectName, ownedBy, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
-import type { GeneratedRoute, Manifest } from './plan.ts';
+import type { GeneratedRoute, Manifest, TrafficPolicy } from './plan.ts';
 import { notReadyFilter } from './policies.ts';
-import { trafficOf } from './traffic.ts';
+import { type Traffic, trafficOf, userTrafficOf } from './traffic.ts';
 
 /** Of Gateway API. */
 const rulesOfAnHttpRoute = 16;
@@ -24,11 +24,21 @@ export interface EntryRoutes {
   readonly entry: LinkedEntry;
   readonly objects: readonly Manifest[];
   readonly generated: readonly GeneratedRoute[];
+  readonly traffic: readonly { readonly namespace: string; readonly traffic: Traffic }[];
 }
 
 export function entryRoutes(entry: LinkedEntry, around: Surroundings): EntryRoutes {
-  const made = [entryRoute(entry, entryNamespace(entry, around.site)), ...targetRoutes(entry, around)];
-  return { entry, objects: made.map(({ object }) => object), generated: made.map(({ generated }) => generated) };
+  const groups = groupsOf(entry, around);
+  const made = [
+    entryRoute(entry, entryNamespace(entry, around.site)),
+    ...groups.map((group) => targetRoute(entry, group, around)),
+  ];
+  return {
+    entry,
+    objects: made.map(({ object }) => object),
+    generated: made.map(({ generated }) => generated),
+    traffic: groups,
+  };
 }
 
 /** The Gateway's namespace; where its listener does not let that in, the one of the oldest route, which it does let in. */
@@ -40,6 +50,7 @@ export function entryNamespace({ door, routes }: LinkedEntry, site: Site): strin
 /** Of all entries. */
 export interface Surroundings {
   readonly site: Site;
+  readonly trafficPolicies: readonly TrafficPolicy[];
   /** By `NAMESPACE/NAME`. */
   readonly routes: ReadonlyMap<string, Metadata>;
   /** By `NAMESPACE/NAME`, all that a target names. */
@@ -66,29 +77,49 @@ function entryRoute(entry: LinkedEntry, namespace: string): Made {
   return made(entry, '', identity, [rule]);
 }
 
+/** The targets of one HTTPRoute. */
+interface Group {
+  /** `NAMESPACE/NAME`. */
+  readonly route: string;
+  readonly namespace: string;
+  readonly backend: string;
+  /** Tells the groups of one route and backend apart; the first has 0 also when its settings change. */
+  readonly number: number;
+  readonly traffic: Traffic;
+  readonly targets: readonly LinkedTarget[];
+}
+
 /**
  * One HTTPRoute never holds two backends: Envoy Gateway calls clusters by the number of the rule, and while a rule goes away, a request on its way must not
  * meet another provider under the old number.
  */
-function targetRoutes(entry: LinkedEntry, around: Surroundings): readonly Made[] {
-  const groups = Map.groupBy(entry.targets, (each) =>
-    [each.route, each.target.backend, trafficOf(each).name].join(' '),
-  );
-  return [...groups].flatMap(([key, targets]) =>
-    chunks(targets, rulesOfAnHttpRoute).map((own, shard) => targetRoute(entry, `${key} ${shard}`, own, around)),
-  );
+function groupsOf(entry: LinkedEntry, { trafficPolicies }: Surroundings): readonly Group[] {
+  const user = userTrafficOf(entry.door, trafficPolicies);
+  const pairs = Map.groupBy(entry.targets, ({ route, target }) => `${route} ${target.backend}`);
+  return [...pairs.values()].flatMap((targets) => {
+    const [first] = targets;
+    const [namespace = '', backend = ''] = first?.target.backend.split('/') ?? [];
+    const alike = new Map<string, { readonly traffic: Traffic; readonly targets: LinkedTarget[] }>();
+    for (const target of targets) {
+      const traffic = trafficOf(target, user);
+      const group = alike.get(traffic.name) ?? { traffic, targets: [] };
+      group.targets.push(target);
+      alike.set(traffic.name, group);
+    }
+    return [...alike.values()]
+      .flatMap((group) => chunks(group.targets, rulesOfAnHttpRoute).map((own) => ({ ...group, targets: own })))
+      .map((group, number) => ({ ...group, route: first?.route ?? '', namespace, backend, number }));
+  });
 }
 
-function targetRoute(entry: LinkedEntry, key: string, targets: readonly LinkedTarget[], around: Surroundings): Made {
-  const [first] = targets;
-  const { route = '', target } = first ?? {};
-  const [namespace = '', backend = ''] = (target?.backend ?? '').split('/');
+function targetRoute(entry: LinkedEntry, group: Group, around: Surroundings): Made {
+  const { route, namespace, backend, number, traffic, targets } = group;
   const name = route.slice(route.indexOf('/') + 1);
   const [ofRoute, ofBackend] = [around.routes.get(route), around.backends.get(`${namespace}/${backend}`)];
   const identity = {
     namespace,
-    name: objectName(`${name}-${backend}`, `target/${entry.key} ${key}`),
-    labels: { [ROUTE_LABEL]: labelValue(name), ...(first && { [TRAFFIC_LABEL]: trafficOf(first).name }) },
+    name: objectName(`${name}-${backend}`, `target/${entry.key} ${route} ${namespace}/${backend} ${number}`),
+    labels: { [ROUTE_LABEL]: labelValue(name), [TRAFFIC_LABEL]: traffic.name },
     owner:
       (ofRoute && ownedBy('AIGatewayRoute', ofRoute, namespace)) ??
       (ofBackend && ownedBy('AIBackend', ofBackend.metadata, namespace)),

@@ -48,7 +48,17 @@ test('whatever value stands wherever, it never throws, and what it writes holds 
   );
 });
 
-for (const name of ['acceptance', 'listeners', 'namespaces', 'shards', 'endpoints', 'traffic', 'teams', 'quotas']) {
+for (const name of [
+  'acceptance',
+  'listeners',
+  'namespaces',
+  'shards',
+  'endpoints',
+  'traffic',
+  'teams',
+  'quotas',
+  'user-policies',
+]) {
   test(`what ${name} writes holds together`, () => {
     const plan = planOf(example(name));
     assert.ok(plan.generatedRoutes.some(({ route }) => route !== ''));
@@ -103,6 +113,14 @@ test('an edit of one backend leaves the routes of the others alone', () => {
     after.generatedRoutes,
     before.generatedRoutes.filter((each) => !gone.includes(each)),
   );
+});
+
+test('another setting of retries changes the HTTPRoute in its place', () => {
+  const text = example('acceptance');
+  const names = (edited: string) => planOf(edited).generatedRoutes;
+  const edited = text.replace('    - name: claude\n', '    - name: claude\n      retries: { attempts: 3 }\n');
+  assert.notEqual(edited, text);
+  assert.deepEqual(names(edited), names(text));
 });
 
 test('only what is referred to and permitted has to be read', () => {

@@ -19,7 +19,6 @@ import { backendObjects } from './backends.ts';
 import type { ClusterOptions, ClusterPlan, ClusterWorld, Manifest } from './plan.ts';
 import { extprocObjects, notReadyObject, trafficObject } from './policies.ts';
 import { byHttpRoute, type EntryRoutes, entryNamespace, entryRoutes } from './routes.ts';
-import { trafficOf } from './traffic.ts';
 
 export function translateCluster(world: ClusterWorld, options: ClusterOptions): ClusterPlan {
   const site: Site = { type: 'Cluster', namespaces: world.namespaces, services: world.services };
@@ -36,6 +35,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
   );
   const around = {
     site,
+    trafficPolicies: world.trafficPolicies,
     routes: new Map(routes.map(({ name, route }) => [name, route.metadata])),
     backends: new Map(inUse.map(({ linked, rule }) => [linked.name, { metadata: linked.backend.metadata, rule }])),
   };
@@ -74,17 +74,13 @@ function shared(made: readonly EntryRoutes[], site: Site, options: ClusterOption
   const entries = new Set(made.map(({ entry }) => entryNamespace(entry, site)));
   const traffic = new Map(
     made
-      .flatMap(({ entry }) => entry.targets)
-      .map((target) => {
-        const namespace = target.target.backend.slice(0, target.target.backend.indexOf('/'));
-        const settings = trafficOf(target);
-        return [`${namespace} ${settings.name}`, { namespace, settings }];
-      }),
+      .flatMap((each) => each.traffic)
+      .map(({ namespace, traffic: own }) => [`${namespace} ${own.name}`, trafficObject(namespace, own)]),
   );
   return [
     ...[...namespaces].flatMap((namespace) => extprocObjects(namespace, options)),
     ...[...entries].map(notReadyObject),
-    ...[...traffic.values()].map(({ namespace, settings }) => trafficObject(namespace, settings)),
+    ...traffic.values(),
   ];
 }
 
