@@ -1,0 +1,298 @@
+/** The server against hand-made streams of grpc-js: what each peer may do, and what it gets. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, describe, test } from 'node:test';
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { Client, type ClientDuplexStream, credentials, Metadata, type StatusObject, status } from '@grpc/grpc-js';
+import type { GatewayPolicy } from '../../contract/policy.ts';
+import {
+  type ControllerMessage,
+  ControllerMessageSchema,
+  type Policy,
+  type SidecarMessage,
+  SidecarMessageSchema,
+} from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import { createLog } from '../../runtime/log.ts';
+import { issueServerCertificate, keepAuthority } from './authority.ts';
+import { MAX_STRANGERS_OF_ADDRESS } from './limits.ts';
+import { type PushServer, startPushServer } from './server.ts';
+
+const log = createLog({ level: 'silent' });
+const authority = await keepAuthority(undefined, Date.now());
+const names = ['tallygate-controller'];
+const first = await issueServerCertificate(authority, names, Date.now());
+const closing: (() => unknown)[] = [];
+after(() => Promise.all(closing.map((close) => close())));
+
+/** A token names its pod; `a.fleet.POD` is good for the fleet. */
+const review = async (token: string) => {
+  const [, fleet, podName] = token.split('.');
+  if (fleet === 'broken') throw new Error('the API server is away');
+  return fleet === 'bad' ? undefined : { podName: podName!, podUid: `uid-${podName}`, namespace: fleet! };
+};
+
+async function start(options: Partial<Parameters<typeof startPushServer>[0]> = {}): Promise<PushServer> {
+  const server = await startPushServer({
+    address: { host: '127.0.0.1', port: 0 },
+    credentials: () => first,
+    review,
+    fleetOf: ({ namespace }) => (namespace === 'nobody' ? undefined : namespace),
+    log,
+    ...options,
+  });
+  closing.push(() => server.close());
+  return server;
+}
+
+type Call = ClientDuplexStream<SidecarMessage, ControllerMessage>;
+type Said = NonNullable<MessageInitShape<typeof SidecarMessageSchema>['message']>;
+
+function dial(server: PushServer, ca = authority.certificates): Client {
+  const client = new Client(`127.0.0.1:${server.port}`, credentials.createSsl(Buffer.from(ca)), {
+    'grpc.ssl_target_name_override': names[0]!,
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.max_receive_message_length': -1,
+  });
+  closing.push(() => client.close());
+  return client;
+}
+
+function open(client: Client, token: string | undefined): Call {
+  const metadata = new Metadata();
+  if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
+  const call = client.makeBidiStreamRequest<SidecarMessage, ControllerMessage>(
+    '/tallygate.policy.v1.PolicyService/Follow',
+    (message) => Buffer.from(toBinary(SidecarMessageSchema, message)),
+    (bytes) => fromBinary(ControllerMessageSchema, bytes),
+    metadata,
+  );
+  call.on('error', () => {});
+  return call;
+}
+
+const say = (call: Call, message: Said) => call.write(create(SidecarMessageSchema, { message }));
+const hello = (call: Call, version?: { epoch: bigint; counter: bigint; version: string }) =>
+  say(call, {
+    case: 'hello',
+    value: { programVersion: '0.0.1', formatVersions: [1], ...(version && { inForce: version }) },
+  });
+
+async function nextPolicy(call: Call): Promise<Policy> {
+  const [{ message }] = (await once(call, 'data')) as [ControllerMessage];
+  assert.equal(message.case, 'policy');
+  return message.value as Policy;
+}
+
+function ending(call: Call): Promise<StatusObject> {
+  call.resume();
+  return new Promise((resolve) => call.once('status', resolve));
+}
+
+function policy(version: string, padding = ''): GatewayPolicy {
+  const one = { formatVersion: 1 as const, version, entries: [], backends: [], quotas: [] };
+  return padding === '' ? one : ({ ...one, padding } as GatewayPolicy);
+}
+
+const one = (version: string, padding?: string) => new Map([['fleet', policy(version, padding)]]);
+const until = async (holds: () => boolean) => {
+  for (let i = 0; i < 300 && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.ok(holds());
+};
+
+describe('who is served', () => {
+  test('nobody, by a replica that does not lead; then all, once it leads', async () => {
+    const server = await start();
+    const refused = await ending(open(dial(server), 'a.fleet.pod'));
+    assert.equal(refused.code, status.UNAVAILABLE);
+    assert.match(refused.details, /another replica/);
+    server.setLeader(7);
+    server.publish(one('v1'));
+    const call = open(dial(server), 'a.fleet.pod');
+    hello(call);
+    const { version, content } = await nextPolicy(call);
+    assert.equal(`${version?.epoch}/${version?.counter}/${version?.version}`, '7/1/v1');
+    assert.deepEqual(JSON.parse(Buffer.from(content!).toString()), policy('v1'));
+    server.setLeader(undefined);
+    assert.equal((await ending(call)).code, status.UNAVAILABLE);
+    assert.deepEqual(server.sidecars(), []);
+  });
+
+  const refusals = [
+    ['no token', undefined, status.UNAUTHENTICATED],
+    ['what is no token', 'secret', status.UNAUTHENTICATED],
+    ['a bad token', 'a.bad.pod', status.UNAUTHENTICATED],
+    ['a token that cannot be reviewed now', 'a.broken.pod', status.UNAVAILABLE],
+    ['a pod of no Gateway', 'a.nobody.pod', status.FAILED_PRECONDITION],
+  ] as const;
+  for (const [what, token, code] of refusals) {
+    test(`${what} is refused`, async () => {
+      const server = await start();
+      server.setLeader(1);
+      const call = open(dial(server), token);
+      hello(call);
+      assert.equal((await ending(call)).code, code);
+      assert.deepEqual(server.sidecars(), []);
+    });
+  }
+
+  test('a client that trusts another authority tells no token', async () => {
+    let reviewed = 0;
+    const server = await start({ review: async () => void reviewed++ });
+    server.setLeader(1);
+    const other = await keepAuthority(undefined, Date.now());
+    assert.equal((await ending(open(dial(server, other.certificates), 'a.fleet.pod'))).code, status.UNAVAILABLE);
+    assert.equal(reviewed, 0);
+  });
+
+  test('a stream that says something before Hello is ended', async () => {
+    const server = await start();
+    server.setLeader(1);
+    const call = open(dial(server), 'a.fleet.pod');
+    say(call, { case: 'acknowledge', value: {} });
+    assert.equal((await ending(call)).code, status.FAILED_PRECONDITION);
+  });
+
+  test('many streams and connections without a token harm nobody else', async () => {
+    let reviewed = 0;
+    const server = await start({
+      review(token) {
+        reviewed++;
+        return review(token);
+      },
+    });
+    server.setLeader(1);
+    server.publish(one('v1'));
+    const good = open(dial(server), 'a.fleet.pod');
+    hello(good);
+    await nextPolicy(good);
+    for (let round = 0; round < 5; round++) {
+      const hostile = Array.from({ length: 40 }, () => open(dial(server), 'a.bad.pod'));
+      const codes = await Promise.all(hostile.map(async (call) => (await ending(call)).code));
+      assert.ok(codes.every((code) => code === status.UNAUTHENTICATED || code === status.UNAVAILABLE));
+      assert.ok(codes.filter((code) => code === status.UNAUTHENTICATED).length <= MAX_STRANGERS_OF_ADDRESS);
+    }
+    assert.ok(reviewed <= 37, `${reviewed} reviews`);
+    server.publish(one('v2'));
+    say(good, { case: 'acknowledge', value: { version: { epoch: 1n, counter: 1n, version: 'v1' } } });
+    assert.equal((await nextPolicy(good)).version?.version, 'v2');
+  });
+});
+
+describe('what is told', () => {
+  test('what each has in force, refuses and proves', async () => {
+    const server = await start();
+    let changes = 0;
+    server.onChange(() => changes++);
+    server.setLeader(3);
+    server.publish(one('v1'));
+    const call = open(dial(server), 'a.fleet.pod');
+    hello(call);
+    const { version } = await nextPolicy(call);
+    assert.equal(server.sidecars()[0]?.acknowledged, undefined);
+    say(call, { case: 'acknowledge', value: { version: version! } });
+    await until(() => server.sidecars()[0]?.acknowledged !== undefined);
+    assert.deepEqual(server.sidecars()[0]?.acknowledged, { epoch: 3, counter: 1, version: 'v1' });
+    assert.deepEqual(server.published('fleet'), { epoch: 3, counter: 1, version: 'v1' });
+    assert.deepEqual(server.sidecars()[0]?.pod, { podName: 'pod', podUid: 'uid-pod', namespace: 'fleet' });
+    server.publish(one('v2'));
+    const next = await nextPolicy(call);
+    say(call, { case: 'refuse', value: { version: next.version!, reason: 'cannot' } });
+    const findings = { total: 2, names: ['a', 'b'] };
+    say(call, { case: 'proof', value: { version: version!, expected: 9, missing: findings } });
+    await until(() => server.sidecars()[0]?.proof !== undefined);
+    const [sidecar] = server.sidecars();
+    assert.deepEqual(sidecar?.refused, { version: { epoch: 3, counter: 2, version: 'v2' }, reason: 'cannot' });
+    assert.equal(sidecar?.acknowledged?.version, 'v1');
+    assert.equal(sidecar?.proof?.missing?.total, 2);
+    assert.equal(changes, 5);
+  });
+
+  test('the same content is sent once, and a sidecar that has it gets its new name only', async () => {
+    const server = await start();
+    server.setLeader(1);
+    server.publish(one('v1'));
+    server.publish(one('v1'));
+    assert.equal(server.published('fleet')?.counter, 1);
+    const call = open(dial(server), 'a.fleet.pod');
+    hello(call, { epoch: 0n, counter: 4n, version: 'v1' });
+    const { version, content } = await nextPolicy(call);
+    assert.equal(version?.epoch, 1n);
+    assert.equal(content, undefined);
+  });
+
+  test('a slow sidecar gets the newest policy, and none between', async () => {
+    const server = await start();
+    server.setLeader(1);
+    server.publish(one('v0', 'x'.repeat(5_000_000)));
+    const call = open(dial(server), 'a.fleet.pod');
+    hello(call);
+    const { version } = await nextPolicy(call);
+    for (let i = 1; i <= 50; i++) server.publish(one(`v${i}`, 'x'.repeat(100_000)));
+    say(call, { case: 'acknowledge', value: { version: version! } });
+    assert.equal((await nextPolicy(call)).version?.version, 'v50');
+  });
+
+  test('a sidecar that comes back takes the place of its old stream', async () => {
+    const server = await start();
+    server.setLeader(1);
+    const before = open(dial(server), 'a.fleet.pod');
+    hello(before, { epoch: 0n, counter: 0n, version: 'v0' });
+    await until(() => server.sidecars().length === 1);
+    const again = open(dial(server), 'a.fleet.pod');
+    hello(again, { epoch: 0n, counter: 1n, version: 'v1' });
+    assert.equal((await ending(before)).code, status.ABORTED);
+    assert.equal(server.sidecars().length, 1);
+    assert.equal(server.sidecars()[0]?.acknowledged?.version, 'v1');
+    again.cancel();
+    assert.equal(server.sidecars().length, 1, 'not forgotten at once');
+    await new Promise((resolve) => setTimeout(resolve, 3500));
+    assert.equal(server.sidecars().length, 0);
+  });
+
+  test('fleets get their own policy only', async () => {
+    const server = await start();
+    server.setLeader(1);
+    server.publish(new Map([...one('v1'), ['other', policy('w1')]]));
+    const call = open(dial(server), 'a.other.pod');
+    hello(call);
+    assert.equal((await nextPolicy(call)).version?.version, 'w1');
+  });
+
+  test('fields that this program does not know are passed over', async () => {
+    const server = await start();
+    server.setLeader(1);
+    const client = dial(server);
+    const metadata = new Metadata();
+    metadata.set('authorization', 'Bearer a.fleet.pod');
+    const raw = client.makeBidiStreamRequest<Buffer, Buffer>(
+      '/tallygate.policy.v1.PolicyService/Follow',
+      (bytes) => bytes,
+      (bytes) => bytes,
+      metadata,
+    );
+    raw.on('error', () => {});
+    const message = create(SidecarMessageSchema, { message: { case: 'hello', value: { programVersion: '9' } } });
+    // Field 99, a text; then a whole message of an unknown kind, field 50.
+    raw.write(Buffer.concat([toBinary(SidecarMessageSchema, message), Buffer.from([0x9a, 0x06, 1, 0x41])]));
+    raw.write(Buffer.from([0x92, 0x03, 1, 0x41]));
+    await until(() => server.sidecars()[0]?.programVersion === '9');
+    server.publish(one('v1'));
+    await once(raw, 'data');
+  });
+});
+
+test('a renewed certificate is shown to the next connection, and open streams stay', async () => {
+  let current = first;
+  const server = await start({ credentials: () => current });
+  server.setLeader(1);
+  const before = open(dial(server), 'a.fleet.one');
+  hello(before);
+  await until(() => server.sidecars().length === 1);
+  const next = await keepAuthority(undefined, Date.now());
+  current = await issueServerCertificate(next, names, Date.now());
+  const call = open(dial(server, next.certificates), 'a.fleet.two');
+  hello(call);
+  await until(() => server.sidecars().length === 2);
+  server.publish(one('v1'));
+  await Promise.all([nextPolicy(before), nextPolicy(call)]);
+});

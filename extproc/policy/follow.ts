@@ -1,0 +1,196 @@
+/**
+ * The sidecar's side of the policy push: a stream to the controller that is opened again whenever it ends. In come policies, which are applied and kept on disk;
+ * out go what is in force, what was refused and why, and what Envoy proves. Without the controller the last good policy stays.
+ */
+import { readFileSync } from 'node:fs';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { type GatewayPolicy, POLICY_FORMAT_VERSION } from '../../contract/policy.ts';
+import type { Policy, ProofSchema, SidecarMessageSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import type { ExtprocLog } from '../main.ts';
+import { type Keeper, newKeeper, readKept } from './kept.ts';
+import { openStream, type PolicyStream } from './stream.ts';
+import { isOlder, type PolicyVersion, plainVersion, wireVersion } from './version.ts';
+
+const BACKOFF_FIRST_MS = 100;
+const BACKOFF_MOST_MS = 5000;
+/** A stream that lived so long was a good one. */
+const SETTLED_AFTER_MS = 10_000;
+const REASON_MAX_CHARACTERS = 500;
+
+export interface FollowOptions {
+  /** `HOST:PORT`. */
+  readonly controller: string;
+  /** Files, read anew at each attempt: the kubelet exchanges both. */
+  readonly tokenPath: string;
+  readonly caPath: string;
+  readonly programVersion: string;
+  /** Where the last good policy is kept; undefined: nowhere. */
+  readonly folder: string | undefined;
+  /** Throws when the policy cannot be used. */
+  readonly apply: (policy: GatewayPolicy) => void;
+  /** What came into force, and the Envoy routes that it names. */
+  readonly applied?: (version: PolicyVersion, routeNames: readonly string[]) => void;
+  readonly log: ExtprocLog;
+}
+
+export type ProofReport = Omit<MessageInitShape<typeof ProofSchema>, '$typeName' | '$unknown' | 'version'> & {
+  readonly version: PolicyVersion;
+};
+
+type Said = NonNullable<MessageInitShape<typeof SidecarMessageSchema>['message']>;
+
+export interface FollowedController {
+  /** For `/readyz`. */
+  details(): Readonly<Record<string, string>>;
+  /** Told now, and at each new stream. */
+  prove(proof: ProofReport): void;
+  close(): Promise<void>;
+}
+
+export function followController(options: FollowOptions): FollowedController {
+  const { log } = options;
+  const keeper: Keeper | undefined = options.folder === undefined ? undefined : newKeeper(options.folder, log);
+  let inForce: PolicyVersion | undefined;
+  let refusal: { readonly version: string; readonly reason: string } | undefined;
+  let proof: ProofReport | undefined;
+  let away: string | undefined = 'not asked yet';
+  let closed = false;
+  let stream: PolicyStream | undefined;
+  let retry: NodeJS.Timeout | undefined;
+  let failures = 0;
+  let openedAtMs = Number.POSITIVE_INFINITY;
+
+  const enforce = (version: PolicyVersion, policy: GatewayPolicy) => {
+    options.apply(policy);
+    inForce = version;
+    options.applied?.(
+      version,
+      policy.entries.flatMap(({ routeNames }) => routeNames),
+    );
+  };
+  const send = (message: Said) => stream?.send({ message });
+  const sendProof = () => {
+    if (proof === undefined) return;
+    send({ case: 'proof', value: { ...proof, version: wireVersion(proof.version) } });
+  };
+
+  /** The reason why it is not taken. */
+  const take = ({ version: message, content }: Policy): string | undefined => {
+    const version = plainVersion(message);
+    if (version === undefined) return 'the policy has no version';
+    if (inForce !== undefined && isOlder(version, inForce)) {
+      return `it is older than the policy in force (${inForce.epoch}/${inForce.counter})`;
+    }
+    if (content === undefined) {
+      if (inForce?.version !== version.version) return 'the policy has no content';
+      inForce = version;
+    } else {
+      try {
+        const policy = JSON.parse(Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString());
+        enforce(version, policy as GatewayPolicy);
+      } catch (error) {
+        return (error instanceof Error ? error.message : String(error)).slice(0, REASON_MAX_CHARACTERS);
+      }
+    }
+    keeper?.keep(version, content);
+    return undefined;
+  };
+
+  const heard = (policy: Policy) => {
+    const reason = take(policy);
+    const version = policy.version ?? wireVersion({ epoch: 0, counter: 0, version: '' });
+    if (reason === undefined) {
+      refusal = undefined;
+      failures = 0;
+      send({ case: 'acknowledge', value: { version } });
+      return;
+    }
+    refusal = { version: version.version, reason };
+    log.error(refusal, 'the policy cannot be used; the last good one stays in force');
+    send({ case: 'refuse', value: { version, reason } });
+    // A leader of the past may serve for a moment: the next attempt finds the new one.
+    const offered = plainVersion(policy.version);
+    if (inForce !== undefined && offered !== undefined && isOlder(offered, inForce)) stream?.close();
+  };
+
+  const attempt = () => {
+    if (closed) return;
+    openedAtMs = Number.POSITIVE_INFINITY;
+    let opened: PolicyStream;
+    try {
+      opened = openStream({
+        controller: options.controller,
+        ca: readFileSync(options.caPath),
+        token: readFileSync(options.tokenPath, 'utf8').trim(),
+        opened() {
+          if (away !== undefined) log.info({ controller: options.controller }, 'the controller is there');
+          away = undefined;
+          openedAtMs = performance.now();
+          sendProof();
+        },
+        heard,
+        ended,
+      });
+    } catch (error) {
+      again(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    stream = opened;
+    send({
+      case: 'hello',
+      value: {
+        programVersion: options.programVersion,
+        formatVersions: [POLICY_FORMAT_VERSION],
+        ...(inForce === undefined ? {} : { inForce: wireVersion(inForce) }),
+      },
+    });
+  };
+
+  const ended = (reason: string | undefined) => {
+    stream = undefined;
+    if (performance.now() - openedAtMs > SETTLED_AFTER_MS) failures = 0;
+    again(reason);
+  };
+
+  /** `reason` undefined: the controller ended the stream in order, to see the token anew. */
+  const again = (reason: string | undefined) => {
+    if (closed) return;
+    if (reason !== undefined && away === undefined) {
+      log.warn(
+        { controller: options.controller, reason },
+        'the controller is away; the last good policy stays in force',
+      );
+    }
+    if (reason !== undefined) away = reason;
+    const delayMs = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** failures);
+    failures++;
+    retry = setTimeout(attempt, delayMs * (0.5 + Math.random() / 2));
+  };
+
+  if (options.folder !== undefined) {
+    try {
+      const kept = readKept(options.folder);
+      if (kept !== undefined) enforce(kept.version, kept.policy);
+    } catch (error) {
+      log.warn({ err: error }, 'the policy that is kept on disk cannot be used');
+    }
+  }
+  attempt();
+  return {
+    details: () => ({
+      policy: inForce?.version ?? '',
+      controller: away === undefined ? 'connected' : away,
+      ...(refusal === undefined ? {} : { refused: refusal.version, refusal: refusal.reason }),
+    }),
+    prove(next) {
+      proof = next;
+      if (away === undefined) sendProof();
+    },
+    async close() {
+      closed = true;
+      clearTimeout(retry);
+      stream?.close();
+      await keeper?.settled();
+    },
+  };
+}

@@ -1,0 +1,85 @@
+/** The last good policy on the disk that the containers of a pod share, so that a sidecar that comes back is ready while the controller is away. */
+import { readFileSync } from 'node:fs';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { GatewayPolicy } from '../../contract/policy.ts';
+import type { ExtprocLog } from '../main.ts';
+import type { PolicyVersion } from './version.ts';
+
+const CONTENT = 'policy.json';
+const VERSION = 'policy-version.json';
+
+export interface Kept {
+  readonly version: PolicyVersion;
+  readonly policy: GatewayPolicy;
+}
+
+/** Undefined where nothing is there; throws where what is there cannot be read. */
+export function readKept(folder: string): Kept | undefined {
+  let text: string;
+  try {
+    text = readFileSync(join(folder, CONTENT), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  const policy = JSON.parse(text) as GatewayPolicy;
+  return { policy, version: readVersion(folder, policy.version) ?? { epoch: 0, counter: 0, version: policy.version } };
+}
+
+/** The two files are written one after the other: between them the content may be newer. */
+function readVersion(folder: string, version: string): PolicyVersion | undefined {
+  try {
+    const read = JSON.parse(readFileSync(join(folder, VERSION), 'utf8')) as PolicyVersion;
+    const whole = Number.isSafeInteger(read.epoch) && Number.isSafeInteger(read.counter);
+    return whole && read.version === version ? read : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export interface Keeper {
+  /** `content` undefined: the one that is there. Of several calls while one is being written the last counts. */
+  keep(version: PolicyVersion, content: Uint8Array | undefined): void;
+  /** When all is written. */
+  settled(): Promise<void>;
+}
+
+export function newKeeper(folder: string, log: ExtprocLog): Keeper {
+  let next: { readonly version: PolicyVersion; readonly content: Uint8Array | undefined } | undefined;
+  let writing: Promise<void> | undefined;
+  const write = async () => {
+    while (next !== undefined) {
+      const { version, content } = next;
+      next = undefined;
+      try {
+        if (content !== undefined) await replace(join(folder, CONTENT), content);
+        await replace(join(folder, VERSION), JSON.stringify(version));
+      } catch (error) {
+        log.warn(
+          { err: error },
+          'the policy cannot be kept on disk; a restart of this container waits for the controller',
+        );
+      }
+    }
+    writing = undefined;
+  };
+  return {
+    keep(version, content) {
+      next = { version, content: content ?? next?.content };
+      writing ??= write();
+    },
+    settled: async () => writing,
+  };
+}
+
+async function replace(path: string, data: Uint8Array | string): Promise<void> {
+  const temporary = `${path}.new`;
+  try {
+    await writeFile(temporary, data, { mode: 0o600 });
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}

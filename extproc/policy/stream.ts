@@ -1,0 +1,93 @@
+/** One stream to the controller over a connection of its own, so that each attempt may reach another replica. */
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { Client, type ClientOptions, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import {
+  type ControllerMessage,
+  ControllerMessageSchema,
+  type Policy,
+  type SidecarMessage,
+  SidecarMessageSchema,
+} from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+
+/** The name in the controller's certificate, whatever the address. */
+const SERVER_NAME = 'tallygate-controller';
+const METHOD = '/tallygate.policy.v1.PolicyService/Follow';
+/** As much as the controller sends at most. */
+const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+/** Connection, TLS and the review of the token. */
+const OPEN_TIMEOUT_MS = 15_000;
+
+const OPTIONS: ClientOptions = {
+  'grpc.ssl_target_name_override': SERVER_NAME,
+  'grpc.default_authority': SERVER_NAME,
+  'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+  // A controller that is gone without a word is noticed after both.
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5000,
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.enable_retries': 0,
+  'grpc.enable_http_proxy': 0,
+  'grpc.enable_channelz': 0,
+  'grpc.service_config_disable_resolution': 1,
+};
+
+export interface PolicyStream {
+  send(message: MessageInitShape<typeof SidecarMessageSchema>): void;
+  close(): void;
+}
+
+export interface StreamOptions {
+  readonly controller: string;
+  readonly ca: Buffer;
+  readonly token: string;
+  /** The controller knows us. */
+  readonly opened: () => void;
+  readonly heard: (policy: Policy) => void;
+  /** Exactly once. Undefined: in order. */
+  readonly ended: (reason: string | undefined) => void;
+}
+
+export function openStream({ controller, ca, token, opened, heard, ended }: StreamOptions): PolicyStream {
+  const metadata = new Metadata();
+  metadata.set('authorization', `Bearer ${token}`);
+  const client = new Client(controller, credentials.createSsl(ca), OPTIONS);
+  const call = client.makeBidiStreamRequest<SidecarMessage, ControllerMessage>(
+    METHOD,
+    (message) => Buffer.from(toBinary(SidecarMessageSchema, message)),
+    (bytes) => fromBinary(ControllerMessageSchema, bytes),
+    metadata,
+  );
+  let over = false;
+  const finish = (reason: string | undefined) => {
+    if (over) return;
+    over = true;
+    clearTimeout(opening);
+    client.close();
+    ended(reason);
+  };
+  const opening = setTimeout(() => {
+    finish(`no answer within ${OPEN_TIMEOUT_MS} ms`);
+    call.cancel();
+  }, OPEN_TIMEOUT_MS);
+  call.on('metadata', () => {
+    clearTimeout(opening);
+    if (!over) opened();
+  });
+  call.on('data', ({ message }: ControllerMessage) => {
+    if (!over && message.case === 'policy') heard(message.value);
+  });
+  call.on('status', ({ code, details }) => finish(code === status.OK ? undefined : `${status[code]}: ${details}`));
+  call.on('error', ({ code, details }: ServiceError) => finish(`${status[code]}: ${details}`));
+  return {
+    send(message) {
+      if (!over) call.write(create(SidecarMessageSchema, message));
+    },
+    close() {
+      call.end();
+      setTimeout(() => {
+        finish('closed');
+        call.cancel();
+      }, 500).unref();
+    },
+  };
+}

@@ -1,0 +1,23 @@
+/** Names of policies in the order in which the controller made them. */
+import type { PolicyVersion as PolicyVersionMessage } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+
+export interface PolicyVersion {
+  /** A leader's term; a later one is higher. */
+  readonly epoch: number;
+  readonly counter: number;
+  /** What the policy says of itself. */
+  readonly version: string;
+}
+
+export function isOlder(one: PolicyVersion, other: PolicyVersion): boolean {
+  return one.epoch < other.epoch || (one.epoch === other.epoch && one.counter < other.counter);
+}
+
+export function plainVersion(message: PolicyVersionMessage | undefined): PolicyVersion | undefined {
+  if (message === undefined) return undefined;
+  return { epoch: Number(message.epoch), counter: Number(message.counter), version: message.version };
+}
+
+export function wireVersion({ epoch, counter, version }: PolicyVersion) {
+  return { epoch: BigInt(epoch), counter: BigInt(counter), version };
+}
