@@ -1,0 +1,237 @@
+/** Both sides of the policy push, over TLS on this machine. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { GatewayPolicy } from '../contract/policy.ts';
+import { issueServerCertificate, keepAuthority, rotateAuthority } from '../controller/push/authority.ts';
+import { type PushServer, startPushServer } from '../controller/push/server.ts';
+import { type FollowedController, followController } from '../extproc/policy/follow.ts';
+import { createLog } from '../runtime/log.ts';
+
+const log = createLog({ level: 'silent' });
+const names = ['tallygate-controller'];
+const root = mkdtempSync(join(tmpdir(), 'push-'));
+const closing: (() => unknown)[] = [];
+after(async () => {
+  await Promise.all(closing.map((close) => close()));
+  rmSync(root, { recursive: true });
+});
+
+const DAY_MS = 86_400_000;
+const authority = await keepAuthority(undefined, Date.now());
+const certificate = await issueServerCertificate(authority, names, Date.now());
+
+/** A place for one pod's files. */
+function newPod(ca = authority.certificates, token = 'a.good.token'): string {
+  const folder = mkdtempSync(join(root, 'pod-'));
+  writeFileSync(join(folder, 'ca.crt'), ca);
+  writeFileSync(join(folder, 'token'), `${token}\n`);
+  return folder;
+}
+
+interface Sidecar extends FollowedController {
+  readonly applied: string[];
+}
+
+function follow(port: number, folder: string, apply: (policy: GatewayPolicy) => void = () => {}): Sidecar {
+  const applied: string[] = [];
+  const followed = followController({
+    controller: `127.0.0.1:${port}`,
+    tokenPath: join(folder, 'token'),
+    caPath: join(folder, 'ca.crt'),
+    programVersion: '0.1.0',
+    folder,
+    apply(policy) {
+      if ((policy.formatVersion as number) !== 1) throw new Error(`the policy has format ${policy.formatVersion}`);
+      apply(policy);
+      applied.push(policy.version);
+    },
+    log,
+  });
+  closing.push(() => followed.close());
+  return { ...followed, applied };
+}
+
+async function serve(
+  options: Partial<Parameters<typeof startPushServer>[0]> & { readonly port?: number } = {},
+): Promise<PushServer> {
+  const server = await startPushServer({
+    address: { host: '127.0.0.1', port: options.port ?? 0 },
+    credentials: () => certificate,
+    review: async (token) =>
+      token === 'a.good.token' ? { podName: 'pod', podUid: 'uid', namespace: 'default' } : undefined,
+    fleetOf: () => 'fleet',
+    log,
+    ...options,
+  });
+  closing.push(() => server.close());
+  return server;
+}
+
+const policy = (version: string, more: object = {}) =>
+  ({ formatVersion: 1, version, entries: [], backends: [], quotas: [], ...more }) as GatewayPolicy;
+const fleet = (version: string, more?: object) => new Map([['fleet', policy(version, more)]]);
+
+async function until(holds: () => boolean, what: string, timeoutMs = 8000): Promise<void> {
+  const start = Date.now();
+  while (!holds()) {
+    assert.ok(Date.now() - start < timeoutMs, what);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+const acknowledged = (server: PushServer) => server.sidecars()[0]?.acknowledged;
+const has = (server: PushServer, epoch: number, counter: number, version: string) => () => {
+  const got = acknowledged(server);
+  return got?.epoch === epoch && got.counter === counter && got.version === version;
+};
+
+test('a policy reaches the sidecar, and its answer the controller, within moments', async () => {
+  const server = await serve();
+  server.setLeader(1);
+  const sidecar = follow(server.port, newPod());
+  server.publish(fleet('v1'));
+  await until(has(server, 1, 1, 'v1'), 'the first');
+  const start = performance.now();
+  for (let i = 2; i <= 20; i++) {
+    server.publish(fleet(`v${i}`));
+    await until(has(server, 1, i, `v${i}`), 'the next');
+  }
+  assert.ok(performance.now() - start < 4000);
+  assert.equal(sidecar.applied.length, 20);
+  assert.deepEqual(sidecar.details(), { policy: 'v20', controller: 'connected' });
+});
+
+test('what cannot be used is refused with its reason, and the last good policy stays', async () => {
+  const server = await serve();
+  server.setLeader(1);
+  const sidecar = follow(server.port, newPod());
+  server.publish(fleet('v1', { later: ['a field that is not known'] }));
+  await until(has(server, 1, 1, 'v1'), 'a field more harms nothing');
+  server.publish(fleet('v2', { formatVersion: 2 }));
+  await until(() => server.sidecars()[0]?.refused !== undefined, 'refused');
+  assert.deepEqual(server.sidecars()[0]?.refused, {
+    version: { epoch: 1, counter: 2, version: 'v2' },
+    reason: 'the policy has format 2',
+  });
+  assert.equal(sidecar.details()['policy'], 'v1');
+  assert.equal(sidecar.details()['refusal'], 'the policy has format 2');
+  server.publish(fleet('v3'));
+  await until(has(server, 1, 3, 'v3'), 'the next good one is taken');
+  assert.equal(server.sidecars()[0]?.refused, undefined);
+  assert.equal(sidecar.details()['refusal'], undefined);
+});
+
+test('the controller ends and comes back: the policy stays, and the sidecar with it', async () => {
+  const server = await serve();
+  server.setLeader(1);
+  server.publish(fleet('v1'));
+  const sidecar = follow(server.port, newPod());
+  await until(has(server, 1, 1, 'v1'), 'connected');
+  const { port } = server;
+  await server.close();
+  await until(() => sidecar.details()['controller'] !== 'connected', 'away');
+  assert.equal(sidecar.details()['policy'], 'v1');
+  const next = await serve({ port });
+  next.setLeader(2);
+  next.publish(fleet('v1'));
+  await until(has(next, 2, 1, 'v1'), 'back');
+  assert.deepEqual(sidecar.applied, ['v1'], 'the same content is not applied again');
+  next.publish(fleet('v2'));
+  await until(has(next, 2, 2, 'v2'), 'the new one');
+});
+
+test('a leader of the past is not believed', async () => {
+  const server = await serve();
+  server.setLeader(5);
+  server.publish(fleet('v5'));
+  const folder = newPod();
+  const sidecar = follow(server.port, folder);
+  await until(has(server, 5, 1, 'v5'), 'connected');
+  const { port } = server;
+  await server.close();
+  const past = await serve({ port });
+  past.setLeader(4);
+  past.publish(fleet('v4'));
+  await until(() => past.sidecars()[0]?.refused !== undefined, 'refused');
+  assert.match(past.sidecars()[0]!.refused!.reason, /older than the policy in force \(5\/1\)/);
+  assert.deepEqual(sidecar.applied, ['v5']);
+  past.setLeader(6);
+  past.publish(fleet('v6'));
+  await until(has(past, 6, 1, 'v6'), 'the new leader is');
+});
+
+test('a sidecar that comes back has its last policy, also while the controller is away', async () => {
+  const server = await serve();
+  server.setLeader(3);
+  server.publish(fleet('v1'));
+  const folder = newPod();
+  const before = follow(server.port, folder);
+  await until(has(server, 3, 1, 'v1'), 'connected');
+  server.setLeader(4);
+  server.publish(fleet('v1'));
+  await until(has(server, 4, 1, 'v1'), 'the version alone is kept too');
+  await before.close();
+  await server.close();
+  const alone = follow(server.port, folder);
+  assert.deepEqual(alone.applied, ['v1'], 'at once');
+  assert.equal(alone.details()['policy'], 'v1');
+  await alone.close();
+  const late = await serve({ port: server.port });
+  late.setLeader(3);
+  late.publish(fleet('v0'));
+  const again = follow(server.port, folder);
+  await until(() => late.sidecars()[0]?.refused !== undefined, 'the epoch is remembered');
+  await again.close();
+  writeFileSync(join(folder, 'policy.json'), '{"formatVersion":');
+  const broken = follow(server.port, folder);
+  assert.deepEqual(broken.applied, [], 'what is broken counts as absent');
+  await until(() => broken.applied.length === 1, 'and is replaced');
+  await broken.close();
+  assert.equal(JSON.parse(readFileSync(join(folder, 'policy.json'), 'utf8')).version, 'v0');
+});
+
+test('files are read anew at each attempt: a token that became good, an authority that was exchanged', async () => {
+  let current = certificate;
+  const server = await serve({ credentials: () => current });
+  server.setLeader(1);
+  server.publish(fleet('v1'));
+  const folder = newPod(undefined, 'a.bad.token');
+  const sidecar = follow(server.port, folder);
+  await until(() => /UNAUTHENTICATED/.test(sidecar.details()['controller']!), 'refused');
+  writeFileSync(join(folder, 'token'), 'a.good.token');
+  await until(has(server, 1, 1, 'v1'), 'connected');
+
+  const rotated = await rotateAuthority(authority, Date.now() - 1.5 * DAY_MS);
+  current = await issueServerCertificate(rotated, names, Date.now());
+  server.setLeader(2);
+  server.publish(fleet('v2'));
+  await until(() => /certificate/.test(sidecar.details()['controller']!), 'the new authority is not trusted yet');
+  assert.equal(server.sidecars().length, 0);
+  writeFileSync(join(folder, 'ca.crt'), rotated.certificates);
+  await until(has(server, 2, 1, 'v2'), 'connected');
+});
+
+test('a certificate that has expired is not believed', async () => {
+  const expired = await issueServerCertificate(authority, names, Date.now() - 2 * DAY_MS);
+  const server = await serve({ credentials: () => expired });
+  server.setLeader(1);
+  const sidecar = follow(server.port, newPod());
+  await until(() => /expired/.test(sidecar.details()['controller']!), 'expired');
+  assert.equal(server.sidecars().length, 0);
+});
+
+test('a proof is told now, and again to the next leader', async () => {
+  const server = await serve();
+  server.setLeader(1);
+  server.publish(fleet('v1'));
+  const sidecar = follow(server.port, newPod());
+  await until(has(server, 1, 1, 'v1'), 'connected');
+  const version = { epoch: 1, counter: 1, version: 'v1' };
+  sidecar.prove({ version, expected: 3, missing: { total: 1, names: ['r'] } });
+  await until(() => server.sidecars()[0]?.proof?.missing?.names[0] === 'r', 'told');
+  server.setLeader(2);
+  await until(() => server.sidecars()[0]?.proof?.expected === 3, 'told again');
+});
