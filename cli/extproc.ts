@@ -1,26 +1,34 @@
-/** `tallygate extproc`: the data plane's process, led by a policy file that it follows. */
-import { readFileSync } from 'node:fs';
+/** `tallygate extproc`: the data plane's process, led by a policy file that it follows or by the controller. */
 import { flushCompileCache } from 'node:module';
 import { resolve } from 'node:path';
-import type { GatewayPolicy } from '../contract/policy.ts';
-import { type Extproc, startExtproc } from '../extproc/main.ts';
+import { startExtproc } from '../extproc/main.ts';
 import { newRecorder, type Recorder } from '../extproc/telemetry/recorder.ts';
 import { loadEncodings } from '../extproc/tokens/encodings.ts';
 import { type Address, parseAddress } from '../runtime/environment.ts';
-import { watchPaths } from '../runtime/files.ts';
 import { startHealthServer } from '../runtime/health.ts';
 import { createLineWriter } from '../runtime/line-writer.ts';
-import { createLog, type Log } from '../runtime/log.ts';
+import { createLog } from '../runtime/log.ts';
 import type { OpenTelemetry } from '../runtime/open-telemetry.ts';
 import { openOutput } from '../runtime/output.ts';
 import { abortOnSignals, runSteps } from '../runtime/shutdown.ts';
+import { type ControllerFlags, followControllerAt, followFile } from './policy-source.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate extproc --policy FILE (--socket PATH | --listen HOST:PORT) [OPTION]…
+       tallygate extproc --controller HOST:PORT --token FILE --ca FILE --socket PATH [OPTION]…
 
-Runs Envoy's ext_proc service alone. It follows the policy file that tallygate run writes.
+Runs Envoy's ext_proc service alone. It follows the policy file that tallygate run writes, or, beside
+Envoy in a pod, the controller; it is ready when it has a policy.
 
   --policy FILE        the policy, in JSON; exchange it whole (rename) to change it
+  --controller HOST:PORT
+                       the controller that sends the policy; the last good one is kept beside the
+                       socket, so that a restart needs no controller
+  --token FILE         the pod's service account token that the controller wants to see
+  --ca FILE            certificates of the authorities that the controller is held against
+  --envoy-admin HOST:PORT
+                       the admin interface of the Envoy beside: tells the controller whether Envoy
+                       sends here what it should
   --socket PATH        listen on a Unix socket
   --listen HOST:PORT   listen on TCP; only Envoy may reach it
   --journal FILE       keep holds and charges there, so that a restart loses none
@@ -31,6 +39,10 @@ Runs Envoy's ext_proc service alone. It follows the policy file that tallygate r
 
 const options = {
   policy: { type: 'string' },
+  controller: { type: 'string' },
+  token: { type: 'string' },
+  ca: { type: 'string' },
+  'envoy-admin': { type: 'string' },
   socket: { type: 'string' },
   listen: { type: 'string' },
   journal: { type: 'string' },
@@ -44,10 +56,11 @@ const CLOSE_DEADLINE_MS = 10_000;
 export const extproc: Verb = async ({ args, settings }) => {
   const parsed = readOptions('extproc', args, options, usage);
   if (typeof parsed === 'number') return parsed;
-  const { policy: policyPath, socket, listen: listenText, journal, metrics } = parsed.values;
+  const { socket, listen: listenText, journal, metrics } = parsed.values;
+  const source = sourceOf(parsed.values);
   const listen = listenAt(socket, listenText);
   const metricsAddress = metrics === undefined ? settings.TALLYGATE_METRICS_ADDRESS : parseAddress(metrics);
-  if (policyPath === undefined) return wrongUse('extproc', '--policy is missing', usage);
+  if (typeof source === 'string') return wrongUse('extproc', source, usage);
   if (listen === undefined) return wrongUse('extproc', 'give either --socket PATH or --listen HOST:PORT', usage);
   if (metricsAddress === undefined) return wrongUse('extproc', '--metrics must be HOST:PORT or unix:PATH', usage);
 
@@ -58,7 +71,8 @@ export const extproc: Verb = async ({ args, settings }) => {
   const lines = settings.TALLYGATE_ACCESS_LOG === 'on' ? createLineWriter(output) : undefined;
   const recorder = newRecorder({ lines, nowMs: Date.now() });
   const service = await startExtproc({ listen, journalPath: journal, finished: recorder.record, log });
-  const policy = followPolicy(resolve(policyPath), service, log);
+  const policy =
+    'file' in source ? followFile(resolve(source.file), service, log) : await followControllerAt(source, service, log);
   recorder.observe({
     buckets: (count) => service.store.top(count, Date.now()),
     openStreams: () => service.server.openStreams,
@@ -113,6 +127,27 @@ async function toldToBegin(socket: string): Promise<boolean> {
   return told;
 }
 
+type Flags = Readonly<
+  Partial<Record<'policy' | 'controller' | 'token' | 'ca' | 'envoy-admin' | 'socket', string | undefined>>
+>;
+
+/** A text: what is wrong. */
+function sourceOf(flags: Flags): { readonly file: string } | ControllerFlags | string {
+  const { policy, controller, token, ca, 'envoy-admin': envoyAdmin, socket } = flags;
+  if ((policy === undefined) === (controller === undefined))
+    return 'give either --policy FILE or --controller HOST:PORT';
+  if (policy !== undefined) {
+    const only = (['token', 'ca', 'envoy-admin'] as const).find((name) => flags[name] !== undefined);
+    return only === undefined ? { file: policy } : `--${only} goes with --controller only`;
+  }
+  if (controller === undefined || parseAddress(controller)?.type !== 'tcp') return '--controller must be HOST:PORT';
+  if (token === undefined || ca === undefined) return '--controller needs --token FILE and --ca FILE';
+  if (socket === undefined) return '--controller needs --socket PATH';
+  const admin = envoyAdmin === undefined ? undefined : parseAddress(envoyAdmin);
+  if (envoyAdmin !== undefined && admin?.type !== 'tcp') return '--envoy-admin must be HOST:PORT';
+  return { controller, token, ca, socket, envoyAdmin: admin?.type === 'tcp' ? admin : undefined };
+}
+
 type Listen = Parameters<typeof startExtproc>[0]['listen'];
 
 function listenAt(socket: string | undefined, text: string | undefined): Listen | undefined {
@@ -120,39 +155,6 @@ function listenAt(socket: string | undefined, text: string | undefined): Listen 
   if (socket !== undefined) return { path: socket };
   const address: Address | undefined = parseAddress(text ?? '');
   return address?.type === 'tcp' ? { host: address.host, port: address.port } : undefined;
-}
-
-interface FollowedPolicy {
-  details(): Readonly<Record<string, string>>;
-  close(): void;
-}
-
-/** What cannot be used leaves the last good one in force, and is told on `/readyz`. */
-function followPolicy(path: string, service: Extproc, log: Log): FollowedPolicy {
-  let read = '';
-  let refused: Readonly<Record<string, string>> = {};
-  const follow = () => {
-    let version = '';
-    try {
-      const text = readFileSync(path, 'utf8');
-      if (text === read) return;
-      read = text;
-      const policy = JSON.parse(text) as GatewayPolicy;
-      version = String(policy.version);
-      service.apply(policy);
-      refused = {};
-    } catch (error) {
-      refused = { refused: version, refusal: error instanceof Error ? error.message : String(error) };
-      log.error({ version, error }, 'the policy cannot be used; the last good one stays in force');
-    }
-  };
-  const watch = watchPaths(follow, 0);
-  watch.set([path]);
-  follow();
-  return {
-    details: () => ({ policy: service.policyVersion ?? '', ...refused }),
-    close: watch.close,
-  };
 }
 
 async function startTelemetry(recorder: Recorder, otlp: boolean): Promise<OpenTelemetry> {

@@ -30,6 +30,11 @@ test('help is an answer, wrong use is exit code 2 with the usage', () => {
     ['run', '--name', '../x'],
     ['run', '--concurrency', '0'],
     ['extproc'],
+    ['extproc', '--policy', 'p', '--controller', 'c:1', '--socket', 's'],
+    ['extproc', '--policy', 'p', '--token', 't', '--socket', 's'],
+    ['extproc', '--controller', 'c:1', '--socket', 's'],
+    ['extproc', '--controller', 'nowhere', '--token', 't', '--ca', 'c', '--socket', 's'],
+    ['extproc', '--controller', 'c:1', '--token', 't', '--ca', 'c', '--listen', '127.0.0.1:1'],
   ]) {
     const { status, stderr, stdout } = tallygate(wrong);
     assert.equal(status, 2, wrong.join(' '));

@@ -1,0 +1,63 @@
+/** Where a running extproc gets its policy: from a file that is exchanged, or from the controller. What cannot be used leaves the last good one in force, and is told on `/readyz`. */
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { GatewayPolicy } from '../contract/policy.ts';
+import type { Extproc } from '../extproc/main.ts';
+import { watchPaths } from '../runtime/files.ts';
+import type { Log } from '../runtime/log.ts';
+import { versionText } from './version.ts';
+
+export interface PolicySource {
+  details(): Readonly<Record<string, string>>;
+  close(): Promise<void> | void;
+}
+
+export function followFile(path: string, service: Extproc, log: Log): PolicySource {
+  let read = '';
+  let refused: Readonly<Record<string, string>> = {};
+  const follow = () => {
+    let version = '';
+    try {
+      const text = readFileSync(path, 'utf8');
+      if (text === read) return;
+      read = text;
+      const policy = JSON.parse(text) as GatewayPolicy;
+      version = String(policy.version);
+      service.apply(policy);
+      refused = {};
+    } catch (error) {
+      refused = { refused: version, refusal: error instanceof Error ? error.message : String(error) };
+      log.error({ version, error }, 'the policy cannot be used; the last good one stays in force');
+    }
+  };
+  const watch = watchPaths(follow, 0);
+  watch.set([path]);
+  follow();
+  return {
+    details: () => ({ policy: service.policyVersion ?? '', ...refused }),
+    close: watch.close,
+  };
+}
+
+export interface ControllerFlags {
+  readonly controller: string;
+  readonly token: string;
+  readonly ca: string;
+  readonly envoyAdmin: { readonly host: string; readonly port: number } | undefined;
+  readonly socket: string;
+}
+
+/** Loaded here only: standalone has no use for gRPC of this kind, and starts sooner without. */
+export async function followControllerAt(flags: ControllerFlags, service: Extproc, log: Log): Promise<PolicySource> {
+  const { followController } = await import('../extproc/policy/follow.ts');
+  return followController({
+    controller: flags.controller,
+    tokenPath: flags.token,
+    caPath: flags.ca,
+    programVersion: versionText(),
+    // The containers of the pod share it, and it outlives this one.
+    folder: dirname(flags.socket),
+    apply: service.apply,
+    log,
+  });
+}
