@@ -32,7 +32,7 @@ export interface Provider {
   stop(): Promise<void>;
 }
 
-export async function startProvider(defaults: Behaviour = {}, port = 0): Promise<Provider> {
+export async function startProvider(defaults: Behaviour = {}, port = 0, host = '127.0.0.1'): Promise<Provider> {
   const seen: Seen[] = [];
   const connections = new Map<Socket, number>();
   let nextId = 1;
@@ -71,7 +71,7 @@ export async function startProvider(defaults: Behaviour = {}, port = 0): Promise
   });
   await new Promise<void>((resolve, reject) => {
     server.on('error', reject);
-    server.listen(port, '127.0.0.1', 4096, resolve);
+    server.listen(port, host, 4096, resolve);
   });
   const provider: Provider = {
     port: (server.address() as AddressInfo).port,

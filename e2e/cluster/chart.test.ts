@@ -1,0 +1,146 @@
+/** What the chart makes of values: expected files in charts/testdata (UPDATE_GOLDEN=1 writes them anew), and refusals that name the fix. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { parse, parseAllDocuments } from 'yaml';
+import { CHART, helm, template } from './support/helm.ts';
+import { CommandFailure, command, repository } from './support/kubectl.ts';
+
+const testdata = path.join(repository, 'charts/testdata');
+
+interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
+  readonly spec: object;
+}
+
+async function manifests(...args: readonly string[]): Promise<readonly Manifest[]> {
+  const documents = parseAllDocuments(await template(...args)).map((each) => each.toJS() as Manifest | null);
+  return documents.filter((each) => each !== null);
+}
+
+describe('expected files', () => {
+  for (const file of readdirSync(testdata).filter((each) => each.endsWith('.values.yaml'))) {
+    it(file, async () => {
+      const values = path.join(testdata, file);
+      await helm('lint', CHART, '--strict', '-f', values);
+      const text = await template('-f', values);
+      // CRDs have a test of their own.
+      const shown = text
+        .split(/^---\n/m)
+        .filter((part) => part !== '' && !part.includes('\nkind: CustomResourceDefinition\n'))
+        .join('---\n');
+      const expected = values.replace('.values.', '.out.');
+      if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(expected, shown);
+      assert.equal(shown, readFileSync(expected, 'utf8'));
+    });
+  }
+});
+
+describe('CRDs', () => {
+  const folder = path.join(repository, 'crds');
+  const files = readdirSync(folder).filter((each) => each.endsWith('.yaml'));
+
+  it('are those of the checkout, number by number', async () => {
+    const rendered = (await manifests()).filter(({ kind }) => kind === 'CustomResourceDefinition');
+    assert.equal(rendered.length, files.length);
+    for (const file of files) {
+      const original = parse(readFileSync(path.join(folder, file), 'utf8')) as Manifest;
+      const found = rendered.find(({ metadata }) => metadata.name === original.metadata.name);
+      assert.deepEqual(found?.spec, original.spec);
+    }
+  });
+
+  it('stay when the chart goes, unless that is not wanted', async () => {
+    const kept = async (...args: readonly string[]) =>
+      (await manifests(...args))
+        .filter(({ kind }) => kind === 'CustomResourceDefinition')
+        .map(({ metadata }) => metadata.annotations?.['helm.sh/resource-policy']);
+    assert.deepEqual(
+      await kept(),
+      files.map(() => 'keep'),
+    );
+    assert.deepEqual(
+      await kept('--set', 'crds.keep=false'),
+      files.map(() => undefined),
+    );
+    assert.deepEqual(await kept('--set', 'crds.install=false'), []);
+  });
+});
+
+describe('tallygate sidecar-patch', () => {
+  const patch = async (...args: readonly string[]) => {
+    const text = await command(process.execPath, [path.join(repository, 'cli/main.ts'), 'sidecar-patch', ...args]);
+    return (parse(text) as Manifest).spec;
+  };
+  const ofChart = async (...args: readonly string[]) =>
+    (await manifests(...args)).find(({ kind }) => kind === 'EnvoyProxy')?.spec;
+
+  it('prints what the chart makes', async () => {
+    assert.deepEqual(await patch(), await ofChart());
+  });
+
+  it('prints it with other images, for a DaemonSet, with another drain time', async () => {
+    const image = 'registry.example.com:5000/ai/tallygate:v1';
+    const sets = [
+      'image.repository=registry.example.com:5000/ai/tallygate',
+      'image.tag=v1',
+      'proxy.workload=DaemonSet',
+      'proxy.drainTimeoutSeconds=90',
+    ];
+    assert.deepEqual(
+      await patch('--daemonset', '--image', image, '--drain-timeout', '90'),
+      await ofChart(...sets.flatMap((each) => ['--set', each])),
+    );
+  });
+
+  it('refuses what it cannot use', async () => {
+    for (const wrong of [
+      ['--image', 'a b'],
+      ['--controller', 'nowhere'],
+      ['--drain-timeout', '0'],
+      ['--drain-timeout', 'long'],
+      ['more'],
+    ]) {
+      await assert.rejects(patch(...wrong), (error) => error instanceof CommandFailure && /Usage: /.test(error.stderr));
+    }
+  });
+});
+
+describe('refusals', () => {
+  const refusals: readonly (readonly [string, RegExp])[] = [
+    ['controller.replica=2', /[Aa]dditional propert\S+ '?replica'?/],
+    ['controller.replicas=0', /controller[./]replicas/],
+    ['controller.watchNamespaces[0]=Team_A', /watchNamespaces/],
+    ['controller.logLevel=loud', /logLevel/],
+    ['image.digest=abc', /image[./]digest/],
+    ['image.pullPolicy=Sometimes', /pullPolicy/],
+    ['proxy.workload=StatefulSet', /proxy[./]workload/],
+    ['proxy.drainTimeoutSeconds=0', /drainTimeoutSeconds/],
+    ['proxy.spec.bootstrap.type=Merge', /tallygate sidecar-patch/],
+    ['proxy.spec.shutdown.drainTimeout=5s', /proxy\.drainTimeoutSeconds/],
+    ['proxy.spec.provider.kubernetes.envoyDeployment.patch.type=JSONMerge', /tallygate sidecar-patch/],
+    [
+      'proxy.spec.provider.kubernetes.envoyDaemonSet.pod.hostNetwork=true',
+      /envoyDeployment only, because proxy\.workload is Deployment/,
+    ],
+    ['crds.keep=maybe', /crds[./]keep/],
+    ['monitoring.interval=often', /monitoring[./]interval/],
+  ];
+  for (const [value, names] of refusals) {
+    it(value, async () => {
+      await assert.rejects(
+        template('--set', value),
+        (error) => (error instanceof CommandFailure && names.test(error.stderr)) || assert.fail(String(error)),
+      );
+    });
+  }
+});
+
+it('chart, program and image have one version', () => {
+  const chart = parse(readFileSync(path.join(CHART, 'Chart.yaml'), 'utf8')) as Record<string, unknown>;
+  const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as { version: string };
+  assert.deepEqual([chart['version'], chart['appVersion']], [version, version]);
+});

@@ -1,0 +1,48 @@
+/** The chart as a user installs it, with the image of the checkout. */
+import path from 'node:path';
+import { command, repository, waitUntil } from './kubectl.ts';
+
+export const RELEASE = 'tallygate';
+export const SYSTEM = 'tallygate-system';
+export const CHART: string = path.join(repository, 'charts/tallygate');
+/** Without a cluster Helm takes an old one for granted. */
+const KUBERNETES = '1.34.0';
+
+export function helm(...args: readonly string[]): Promise<string> {
+  return command('helm', args);
+}
+
+/** What the chart makes of the values, as YAML. */
+export function template(...args: readonly string[]): Promise<string> {
+  return helm('template', RELEASE, CHART, '-n', SYSTEM, '--kube-version', KUBERNETES, ...args);
+}
+
+export interface InstallOptions {
+  readonly chart?: string;
+  readonly image?: string;
+  readonly values?: readonly string[];
+}
+
+/** Installs or upgrades, and waits for the controller. CRDs that were applied by hand come under the release. */
+export async function install({ chart = CHART, image, values = [] }: InstallOptions = {}): Promise<void> {
+  const [repositoryOfImage = '', tag = ''] = (image ?? process.env['E2E_IMAGE'] ?? 'tallygate:dev').split(
+    /:(?=[^:/]+$)/,
+  );
+  const sets = [`image.repository=${repositoryOfImage}`, `image.tag=${tag}`, ...values];
+  const flags = ['--create-namespace', '--take-ownership', '--reset-values'];
+  await helm(
+    'upgrade',
+    '--install',
+    RELEASE,
+    chart,
+    '-n',
+    SYSTEM,
+    ...flags,
+    ...sets.flatMap((each) => ['--set', each]),
+  );
+  await waitUntil('jsonpath={.status.conditions[?(@.type=="Available")].status}=True', [
+    '-n',
+    SYSTEM,
+    'deployment/tallygate-controller',
+  ]);
+}

@@ -1,0 +1,83 @@
+/** The cluster that KUBECONFIG names, by kubectl and helm as a user has them. Everything has a deadline, and a failure shows what the command said. */
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import { type Document, yamlOf } from '../../data-plane/support/resources.ts';
+
+export const repository = path.resolve(import.meta.dirname, '../../..');
+const COMMAND_MS = 120_000;
+
+export interface CommandOptions {
+  readonly input?: string;
+  readonly timeoutMs?: number;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export class CommandFailure extends Error {
+  readonly stderr: string;
+  constructor(line: string, stderr: string, reason: string) {
+    super(`${line} ${reason}\n${stderr}`);
+    this.stderr = stderr;
+  }
+}
+
+/** What it wrote on stdout. */
+export function command(program: string, args: readonly string[], options: CommandOptions = {}): Promise<string> {
+  const child = spawn(program, args, {
+    cwd: repository,
+    env: { ...process.env, ...options.environment },
+    stdio: ['pipe', 'pipe', 'pipe'],
+    timeout: options.timeoutMs ?? COMMAND_MS,
+  });
+  const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
+  child.stdout.on('data', (piece: Buffer) => stdout.push(piece));
+  child.stderr.on('data', (piece: Buffer) => stderr.push(piece));
+  child.stdin.on('error', () => {});
+  child.stdin.end(options.input ?? '');
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      if (code === 0) return resolve(Buffer.concat(stdout).toString());
+      const said = Buffer.concat(stderr).toString();
+      reject(new CommandFailure([program, ...args].join(' '), said, `ended with ${code ?? signal}`));
+    });
+  });
+}
+
+export function kubectl(...args: readonly string[]): Promise<string> {
+  return command('kubectl', args);
+}
+
+export async function apply(documents: readonly Document[]): Promise<void> {
+  const args = ['apply', '--server-side', '--force-conflicts', '--field-manager=tests', '-f', '-'];
+  await command('kubectl', args, { input: yamlOf(documents) });
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: tests look into objects of many shapes.
+export async function get(...args: readonly string[]): Promise<any> {
+  return JSON.parse(await kubectl('get', ...args, '-o', 'json'));
+}
+
+/** Waits, by a watch, until `kubectl wait --for=…` holds. A failure shows the object. */
+export async function waitUntil(condition: string, object: readonly string[], timeoutMs = 60_000): Promise<void> {
+  const args = ['wait', `--for=${condition}`, ...object, `--timeout=${Math.ceil(timeoutMs / 1000)}s`];
+  try {
+    await command('kubectl', args, { timeoutMs: timeoutMs + 10_000 });
+  } catch (error) {
+    const shown = await kubectl('get', ...object, '-o', 'yaml').catch(String);
+    throw new Error(`${String(error)}\n${shown}`);
+  }
+}
+
+/** The condition of a route's first parent, or of a policy's first ancestor. */
+export function condition(list: 'parents' | 'ancestors', type: string, status: 'True' | 'False' | 'Unknown'): string {
+  return `jsonpath={.status.${list}[0].conditions[?(@.type=="${type}")].status}=${status}`;
+}
+
+export function namespaceOf(name: string, labels: Readonly<Record<string, string>> = {}): Document {
+  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
+}
+
+/** Gone, with all that was in them. */
+export async function removeNamespaces(...names: readonly string[]): Promise<void> {
+  await kubectl('delete', 'namespace', '--ignore-not-found', '--timeout=100s', ...names);
+}

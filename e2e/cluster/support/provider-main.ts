@@ -1,0 +1,17 @@
+/** The simulated provider as a program in a pod: requests on 8080; on 8081 what was seen (GET), what is done by default (PUT), a new beginning (DELETE). */
+import http from 'node:http';
+import { startProvider } from '../../data-plane/support/provider.ts';
+
+const provider = await startProvider({}, 8080, '0.0.0.0');
+
+http
+  .createServer(async (request, response) => {
+    const pieces: Buffer[] = [];
+    for await (const piece of request) pieces.push(piece);
+    if (request.method === 'PUT') provider.defaults = JSON.parse(Buffer.concat(pieces).toString());
+    if (request.method === 'DELETE') provider.forget();
+    response.end(JSON.stringify({ seen: provider.seen, open: provider.openCount() }));
+  })
+  .listen(8081, '0.0.0.0');
+
+process.on('SIGTERM', () => process.exit(0));

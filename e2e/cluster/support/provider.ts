@@ -1,0 +1,93 @@
+/** The simulated provider in a pod of the cluster: its sources come by a ConfigMap, Node and the tokenizer from Tallygate's image. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Behaviour, Seen } from '../../data-plane/support/behaviour.ts';
+import type { Document } from '../../data-plane/support/resources.ts';
+import { apply, repository, waitUntil } from './kubectl.ts';
+import { type Reached, reachService } from './reach.ts';
+
+const MAIN = 'e2e/cluster/support/provider-main.ts';
+
+export interface ClusterProvider {
+  readonly name: string;
+  /** `NAME.NAMESPACE.svc`: what an AIBackend names as its host. */
+  readonly host: string;
+  readonly port: 8080;
+  seen(): Promise<readonly Seen[]>;
+  /** Requests whose answer is neither ended nor aborted. */
+  openCount(): Promise<number>;
+  setDefaults(behaviour: Behaviour): Promise<void>;
+  forget(): Promise<void>;
+  /** Only the way to it: it goes with its namespace. */
+  close(): void;
+}
+
+export async function startClusterProvider(namespace: string, name = 'provider'): Promise<ClusterProvider> {
+  const sources = sourcesOf(MAIN);
+  await apply([...configMap(namespace, name, sources), ...workload(namespace, name, sources)]);
+  await waitUntil('condition=Available', ['-n', namespace, `deployment/${name}`]);
+  const control: Reached = await reachService(namespace, name, 8081);
+  const ask = async (method: string, body?: object) => {
+    const signal = AbortSignal.timeout(10_000);
+    const response = await fetch(control.url, { method, signal, ...(body && { body: JSON.stringify(body) }) });
+    return (await response.json()) as { readonly seen: readonly Seen[]; readonly open: number };
+  };
+  return {
+    name,
+    host: `${name}.${namespace}.svc`,
+    port: 8080,
+    seen: async () => (await ask('GET')).seen,
+    openCount: async () => (await ask('GET')).open,
+    setDefaults: async (behaviour) => {
+      await ask('PUT', behaviour);
+    },
+    forget: async () => {
+      await ask('DELETE');
+    },
+    close: control.close,
+  };
+}
+
+/** The file and all that it imports by a relative path. */
+function sourcesOf(file: string, found: Map<string, string> = new Map()): ReadonlyMap<string, string> {
+  if (found.has(file)) return found;
+  const text = readFileSync(path.join(repository, file), 'utf8');
+  found.set(file, text);
+  for (const [, target = ''] of text.matchAll(/from '(\.[^']+)'/g))
+    sourcesOf(path.join(path.dirname(file), target), found);
+  return found;
+}
+
+const keyOf = (file: string) => file.replaceAll('/', '.');
+
+function configMap(namespace: string, name: string, sources: ReadonlyMap<string, string>): readonly Document[] {
+  const data = Object.fromEntries([...sources].map(([file, text]) => [keyOf(file), text]));
+  return [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: `${name}-sources`, namespace }, data }];
+}
+
+function workload(namespace: string, name: string, sources: ReadonlyMap<string, string>): readonly Document[] {
+  const labels = { app: name };
+  const items = [...sources.keys()].map((file) => ({ key: keyOf(file), path: file }));
+  const container = {
+    name: 'provider',
+    image: process.env['E2E_IMAGE'] ?? 'tallygate:dev',
+    command: ['/usr/local/bin/node', `/app/tests/${MAIN}`],
+    readinessProbe: { tcpSocket: { port: 8081 }, periodSeconds: 1 },
+    volumeMounts: [{ name: 'sources', mountPath: '/app/tests' }],
+  };
+  const volumes = [{ name: 'sources', configMap: { name: `${name}-sources`, items } }];
+  const template = {
+    metadata: { labels },
+    spec: { terminationGracePeriodSeconds: 1, containers: [container], volumes },
+  };
+  const ports = [8080, 8081].map((port) => ({ name: `p${port}`, port }));
+  return [
+    {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name, namespace },
+      spec: { selector: { matchLabels: labels }, template },
+    },
+    { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace }, spec: { selector: labels, ports } },
+  ];
+}

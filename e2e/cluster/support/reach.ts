@@ -1,0 +1,54 @@
+/** Ways from the test to what runs in the cluster: straight to the Service where the test runs in the node's network, else by a forwarded port. */
+import { spawn } from 'node:child_process';
+import { within } from '../../data-plane/support/wait.ts';
+import { get, kubectl } from './kubectl.ts';
+
+const FORWARD_MS = 15_000;
+
+export interface Reached {
+  /** `http://HOST:PORT`. */
+  readonly url: string;
+  close(): void;
+}
+
+export async function reachService(namespace: string, service: string, port: number): Promise<Reached> {
+  if (process.env['E2E_KUBECONFIG'] === undefined) {
+    const { spec } = await get('-n', namespace, 'service', service);
+    return { url: `http://${spec.clusterIP}:${port}`, close: () => {} };
+  }
+  const child = spawn('kubectl', ['-n', namespace, 'port-forward', `service/${service}`, `:${port}`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const forwarded = new Promise<number>((resolve, reject) => {
+    child.on('exit', (code) => reject(new Error(`port-forward to ${namespace}/${service} ended with ${code}`)));
+    child.stdout.on('data', (text: Buffer) => {
+      const local = /127\.0\.0\.1:(\d+)/.exec(text.toString())?.[1];
+      if (local !== undefined) resolve(Number(local));
+    });
+  });
+  const local = await within(FORWARD_MS, `port-forward to ${namespace}/${service}`, forwarded);
+  return { url: `http://127.0.0.1:${local}`, close: () => child.kill() };
+}
+
+/** The Service that Envoy Gateway made for a Gateway; with merged Gateways it belongs to their class. */
+export async function reachGateway(namespace: string, name: string, port: number): Promise<Reached> {
+  const labels = `gateway.envoyproxy.io/owning-gateway-namespace=${namespace},gateway.envoyproxy.io/owning-gateway-name=${name}`;
+  const { items } = await get('services', '-A', '-l', labels);
+  if (items.length !== 1) throw new Error(`${items.length} Services belong to the Gateway ${namespace}/${name}`);
+  return reachService(items[0].metadata.namespace, items[0].metadata.name, port);
+}
+
+/** The proxy pods of a Gateway that are not on their way out. */
+// biome-ignore lint/suspicious/noExplicitAny: tests look into pods.
+export async function proxyPods(namespace: string, name: string): Promise<readonly any[]> {
+  const labels = `gateway.envoyproxy.io/owning-gateway-namespace=${namespace},gateway.envoyproxy.io/owning-gateway-name=${name}`;
+  const { items } = await get('pods', '-A', '-l', labels);
+  return items.filter((pod: { metadata: { deletionTimestamp?: string } }) => !pod.metadata.deletionTimestamp);
+}
+
+/** What the sidecar of a proxy pod wrote on stdout and stderr. */
+export async function sidecarLog(namespace: string, name: string): Promise<string> {
+  const pods = await proxyPods(namespace, name);
+  const logs = pods.map(({ metadata }) => kubectl('-n', metadata.namespace, 'logs', metadata.name, '-c', 'tallygate'));
+  return (await Promise.all(logs)).join('');
+}
