@@ -16,6 +16,10 @@ const verbs: Readonly<Record<string, { readonly short: string; readonly load: ()
     },
   },
   extproc: { short: 'run the ext_proc service alone', load: async () => (await import('./extproc.ts')).extproc },
+  controller: {
+    short: 'run the control plane in a cluster',
+    load: async () => (await import('./controller.ts')).controller,
+  },
   'sidecar-patch': {
     short: 'print what an EnvoyProxy of your own needs',
     load: async () => (await import('./sidecar-patch.ts')).sidecarPatch,

@@ -1,0 +1,92 @@
+/** `tallygate controller`: the control plane in a cluster. */
+import { hostname } from 'node:os';
+import { startController } from '../controller/main.ts';
+import { parseAddress } from '../runtime/environment.ts';
+import { startHealthServer } from '../runtime/health.ts';
+import { createLog } from '../runtime/log.ts';
+import { startOpenTelemetry } from '../runtime/open-telemetry.ts';
+import { abortOnSignals, runSteps } from '../runtime/shutdown.ts';
+import { readOptions, type Verb, wrongUse } from './verb.ts';
+
+const usage = `Usage: tallygate controller --namespace NAMESPACE [OPTION]…
+
+Watches resources in a cluster, writes what Envoy Gateway needs, and hands policies to the sidecars. The chart starts it; by hand it uses KUBECONFIG.
+
+  --namespace NAME           its own: where its Lease and its authority are kept
+  --watch-namespaces A,B     only these (all)
+  --proxy-namespaces A,B     where Envoy Gateway runs proxies (envoy-gateway-system)
+  --listen HOST:PORT         where sidecars ask for their policy (0.0.0.0:9443)
+  --metrics ADDRESS          HOST:PORT or unix:PATH for /metrics, /healthz and /readyz
+                             (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
+`;
+
+const options = {
+  namespace: { type: 'string' },
+  'watch-namespaces': { type: 'string', default: '' },
+  'proxy-namespaces': { type: 'string', default: 'envoy-gateway-system' },
+  listen: { type: 'string', default: '0.0.0.0:9443' },
+  metrics: { type: 'string' },
+} as const;
+
+export const controller: Verb = async ({ args, settings }) => {
+  const parsed = readOptions('controller', args, options, usage);
+  if (typeof parsed === 'number') return parsed;
+  const { namespace, listen: listenText, metrics } = parsed.values;
+  const listen = parseAddress(listenText);
+  const metricsAddress = metrics === undefined ? settings.TALLYGATE_METRICS_ADDRESS : parseAddress(metrics);
+  if (!namespace) return wrongUse('controller', '--namespace is missing', usage);
+  if (listen?.type !== 'tcp') return wrongUse('controller', '--listen must be HOST:PORT', usage);
+  if (metricsAddress === undefined) return wrongUse('controller', '--metrics must be HOST:PORT or unix:PATH', usage);
+
+  const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'controller' } });
+  const { signal } = abortOnSignals(() => process.exit(1));
+  const service = await startController({
+    namespace,
+    // A pod's name; a process that comes back in the same place is another replica.
+    identity: `${hostname()}_${process.pid}_${Date.now().toString(36)}`,
+    watchNamespaces: names(parsed.values['watch-namespaces']),
+    proxyNamespaces: names(parsed.values['proxy-namespaces']),
+    listen,
+    log,
+  });
+  const otlp = settings.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined;
+  const telemetry = await startOpenTelemetry({ serviceName: 'tallygate-controller', otlp, tables: [] });
+  const meter = telemetry.meterProvider.getMeter('tallygate');
+  const counter = (name: string, description: string, value: () => number) =>
+    meter.createObservableCounter(name, { description }).addCallback((result) => result.observe(value()));
+  counter('tallygate.controller.runs', 'Times that all was compared and written.', () => service.counts.runs);
+  counter('tallygate.controller.writes', 'Objects that were written or removed.', () => service.counts.writes);
+  counter('tallygate.controller.status_writes', 'Statuses that were written.', () => service.counts.statusWrites);
+  meter
+    .createObservableGauge('tallygate.controller.leading', { description: '1 in the replica that leads, else 0.' })
+    .addCallback((result) => result.observe(service.leading ? 1 : 0));
+  const health = await startHealthServer({
+    address: metricsAddress,
+    readiness: () => {
+      const missing = service.missing();
+      return {
+        ready: missing.length === 0 && !signal.aborted,
+        details: { leading: service.leading, ...(missing.length > 0 && { missing: missing.slice(0, 10).join(', ') }) },
+      };
+    },
+    metrics: () => telemetry.prometheusText(),
+  });
+  await new Promise<void>((done) => {
+    if (signal.aborted) done();
+    else signal.addEventListener('abort', () => done(), { once: true });
+  });
+  const clean = await runSteps(
+    [
+      { name: 'controller', deadlineMs: 10_000, run: service.close },
+      { name: 'health server', deadlineMs: 1000, run: health.close },
+      { name: 'telemetry', deadlineMs: 3000, run: () => telemetry.shutdown() },
+    ],
+    log,
+  );
+  await log.flush();
+  process.exit(clean ? 0 : 1);
+};
+
+function names(list: string): readonly string[] {
+  return list.split(',').filter((name) => name !== '');
+}

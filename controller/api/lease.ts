@@ -1,0 +1,136 @@
+/**
+ * Who of several replicas leads: the holder of a Lease. Others' clocks are not trusted: a lease has run out when it was not renewed for its time as seen here.
+ * A leader that cannot renew stops before any other may start.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '../../runtime/log.ts';
+import type { Client } from './client.ts';
+import type { KubeObject } from './object.ts';
+
+const LEASE = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', plural: 'leases' } as const;
+
+export interface LeaseTimes {
+  /** A follower waits so long after the last renewal that it saw. */
+  readonly leaseMs: number;
+  /** A leader that could not renew for so long stops. */
+  readonly renewDeadlineMs: number;
+  readonly retryMs: number;
+}
+
+export const leaseTimes: LeaseTimes = { leaseMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 };
+
+export interface LeaseOptions {
+  readonly client: Client;
+  readonly namespace: string;
+  readonly name: string;
+  readonly identity: string;
+  readonly times?: LeaseTimes;
+  /** `epoch` grows from leader to leader. The signal is aborted when it is over. */
+  readonly lead: (epoch: number, signal: AbortSignal) => void;
+  readonly log: Log;
+}
+
+interface LeaseObject extends KubeObject {
+  readonly spec?: {
+    readonly holderIdentity?: string;
+    readonly leaseDurationSeconds?: number;
+    readonly acquireTime?: string;
+    readonly renewTime?: string;
+    readonly leaseTransitions?: number;
+  };
+}
+
+export interface Election {
+  readonly leading: boolean;
+  /** Gives the lease back, so that another replica need not wait. */
+  close(): Promise<void>;
+}
+
+export function stand(options: LeaseOptions): Election {
+  const { client, namespace, name, identity, times = leaseTimes, lead, log } = options;
+  const stop = new AbortController();
+  let term: AbortController | undefined;
+  let renewedAtMs = 0;
+  let seen = '';
+  let seenAtMs = 0;
+  let held: LeaseObject | undefined;
+
+  const step = async () => {
+    const startedMs = performance.now();
+    const signal = AbortSignal.timeout(times.renewDeadlineMs);
+    const lease = (await client.get(LEASE, namespace, name, signal)) as LeaseObject | undefined;
+    const holder = lease?.spec?.holderIdentity ?? '';
+    const state = lease?.metadata.resourceVersion ?? 'none';
+    if (state !== seen) {
+      seen = state;
+      seenAtMs = performance.now();
+    }
+    const mine = holder === identity && term !== undefined;
+    const free = holder === '' || holder === identity || performance.now() - seenAtMs > times.leaseMs;
+    if (!mine && !free) return;
+    const now = `${new Date().toISOString().slice(0, -1)}000Z`;
+    const transitions = (lease?.spec?.leaseTransitions ?? 0) + (mine ? 0 : 1);
+    const spec = {
+      holderIdentity: identity,
+      leaseDurationSeconds: Math.ceil(times.leaseMs / 1000),
+      acquireTime: mine ? (lease?.spec?.acquireTime ?? now) : now,
+      renewTime: now,
+      leaseTransitions: transitions,
+    };
+    // With the resource version that was read: of two that try at once, one gets a conflict.
+    const { apiVersion, kind } = LEASE;
+    const object = {
+      apiVersion,
+      kind,
+      metadata: { ...(lease?.metadata ?? { namespace, name }), managedFields: [] },
+      spec,
+    };
+    held = await (lease === undefined
+      ? client.create(LEASE, object, { signal })
+      : client.replace(LEASE, object, { signal }));
+    seen = held.metadata.resourceVersion ?? '';
+    seenAtMs = performance.now();
+    // From before it was asked: the answer may have taken its time.
+    renewedAtMs = startedMs;
+    if (mine) return;
+    term = new AbortController();
+    log.info({ lease: `${namespace}/${name}`, epoch: transitions }, 'this replica leads');
+    lead(transitions, term.signal);
+  };
+  const end = () => {
+    if (term === undefined) return;
+    log.warn({ lease: `${namespace}/${name}` }, 'this replica does not lead any more');
+    term.abort();
+    term = undefined;
+  };
+  const run = async () => {
+    while (!stop.signal.aborted) {
+      const leftMs = renewedAtMs + times.renewDeadlineMs - performance.now();
+      const watchdog = term === undefined ? undefined : setTimeout(end, Math.max(0, leftMs));
+      try {
+        await step();
+        if (term !== undefined && held?.spec?.holderIdentity !== identity) end();
+      } catch (error) {
+        log.debug({ error: String(error) }, 'the lease could not be renewed');
+      }
+      clearTimeout(watchdog);
+      if (term !== undefined && performance.now() - renewedAtMs > times.renewDeadlineMs) end();
+      const delayMs = times.retryMs * (0.8 + Math.random() * 0.4);
+      await sleep(delayMs, undefined, { signal: stop.signal }).catch(() => {});
+    }
+  };
+  const running = run();
+  return {
+    get leading() {
+      return term !== undefined;
+    },
+    async close() {
+      stop.abort();
+      await running;
+      if (term === undefined || held === undefined) return;
+      end();
+      const spec = { ...held.spec, holderIdentity: '' };
+      await client.replace(LEASE, { ...held, metadata: { ...held.metadata, managedFields: [] }, spec }).catch(() => {});
+    },
+  };
+}

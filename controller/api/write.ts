@@ -1,0 +1,112 @@
+/** Brings the objects of ours to what they should be: writes what differs, removes what is not wanted any more. One object's failure stops no other. */
+import type { Log } from '../../runtime/log.ts';
+import { ApiError, type Client } from './client.ts';
+import { difference, isManaged, stamped } from './difference.ts';
+import { type KubeObject, keyOf } from './object.ts';
+import type { Resource } from './resource.ts';
+
+/** A burst for a server that others need, too. */
+const WRITES_AT_ONCE = 8;
+
+/** Objects of one kind: those that should be, and those with our label that are. */
+export interface Wanted {
+  readonly resource: Resource;
+  readonly objects: readonly KubeObject[];
+  readonly actual: ReadonlyMap<string, KubeObject>;
+}
+
+export interface Written {
+  readonly writes: number;
+  readonly failures: readonly Failure[];
+}
+
+export interface Failure {
+  readonly kind: string;
+  /** `NAMESPACE/NAME`. */
+  readonly key: string;
+  readonly message: string;
+}
+
+export async function write(client: Client, all: readonly Wanted[], signal: AbortSignal, log: Log): Promise<Written> {
+  const changes = all.flatMap((wanted) => applications(client, wanted, signal));
+  const removals = all.flatMap((wanted) => removalsOf(client, wanted, signal));
+  const failures: Failure[] = [];
+  let writes = 0;
+  const run = async (steps: readonly Step[]) => {
+    const queue = [...steps];
+    const worker = async () => {
+      for (let step = queue.shift(); step !== undefined && !signal.aborted; step = queue.shift()) {
+        const { kind, key, act, what } = step;
+        try {
+          await act();
+          writes++;
+          log.debug({ kind, object: key }, what);
+        } catch (error) {
+          if (signal.aborted) return;
+          const message = error instanceof Error ? error.message : String(error);
+          failures.push({ kind, key, message });
+          log.error({ kind, object: key, error: message }, 'an object could not be written');
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: WRITES_AT_ONCE }, worker));
+  };
+  await run(changes);
+  // First what takes the place of the old, then the old goes.
+  await run(removals);
+  return { writes, failures };
+}
+
+interface Step {
+  readonly kind: string;
+  readonly key: string;
+  readonly what: 'applied' | 'replaced' | 'removed';
+  readonly act: () => Promise<unknown>;
+}
+
+function applications(client: Client, { resource, objects, actual }: Wanted, signal: AbortSignal): readonly Step[] {
+  return objects.flatMap((each): Step[] => {
+    const wanted = stamped(each);
+    const key = keyOf(wanted.metadata);
+    const there = actual.get(key);
+    const step = { kind: resource.kind, key };
+    if (there === undefined) {
+      return [{ ...step, what: 'applied', act: () => createOrAdopt(client, resource, wanted, signal) }];
+    }
+    const differs = difference(wanted, there);
+    if (differs === 'none') return [];
+    if (differs === 'apply') {
+      return [{ ...step, what: 'applied', act: () => client.apply(resource, wanted, { signal }) }];
+    }
+    const { resourceVersion } = there.metadata;
+    const metadata = { ...wanted.metadata, ...(resourceVersion !== undefined && { resourceVersion }) };
+    return [{ ...step, what: 'replaced', act: () => client.replace(resource, { ...wanted, metadata }, { signal }) }];
+  });
+}
+
+/** What is not ours is never overwritten, whatever its name. */
+async function createOrAdopt(
+  client: Client,
+  resource: Resource,
+  wanted: KubeObject,
+  signal: AbortSignal,
+): Promise<void> {
+  const { namespace, name } = wanted.metadata;
+  const there = await client.get(resource, namespace, name, signal);
+  if (there !== undefined && !isManaged(there)) {
+    throw new ApiError(
+      409,
+      'Conflict',
+      `${resource.kind} ${namespace}/${name} is there and not ours; rename or remove it`,
+    );
+  }
+  await client.apply(resource, wanted, { signal });
+}
+
+function removalsOf(client: Client, { resource, objects, actual }: Wanted, signal: AbortSignal): readonly Step[] {
+  const wanted = new Set(objects.map(({ metadata }) => keyOf(metadata)));
+  return [...actual].flatMap(([key, object]): Step[] => {
+    if (wanted.has(key) || object.metadata.deletionTimestamp !== undefined) return [];
+    return [{ kind: resource.kind, key, what: 'removed', act: () => client.remove(resource, object, signal) }];
+  });
+}

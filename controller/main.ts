@@ -1,0 +1,219 @@
+/**
+ * The control plane: reads users' resources, translates them, and brings the cluster and the sidecars to what the plan says. Each run reads all and then
+ * writes all that differs; only the leader writes and serves policies.
+ */
+import type { Address } from '../runtime/environment.ts';
+import type { Log } from '../runtime/log.ts';
+import type { ClusterPlan, DerivedSecret } from '../translate/kubernetes/plan.ts';
+import { translateCluster } from '../translate/kubernetes/translate-cluster.ts';
+import { refKey } from '../translate/report.ts';
+import { type Client, newClient } from './api/client.ts';
+import { stand } from './api/lease.ts';
+import { type Loop, startLoop } from './api/loop.ts';
+import type { KubeObject } from './api/object.ts';
+import { type Wanted, write } from './api/write.ts';
+import { withObserved } from './observe/conditions.ts';
+import { gatewaysOf } from './observe/fleets.ts';
+import { verdictsIn } from './observe/verdicts.ts';
+import { type PushServer, startPushServer } from './push/server.ts';
+import type { PodIdentity } from './push/sidecar.ts';
+import { generatedResources, ownResources } from './resources.ts';
+import { openSources, type Sources } from './sources.ts';
+import { writeStatuses } from './statuses.ts';
+import { bundleObject, openTrust, type Trust } from './trust.ts';
+
+export interface ControllerOptions {
+  /** Its own. */
+  readonly namespace: string;
+  /** Names this replica among the others. */
+  readonly identity: string;
+  /** Empty: all. */
+  readonly watchNamespaces: readonly string[];
+  readonly proxyNamespaces: readonly string[];
+  readonly listen: Extract<Address, { readonly type: 'tcp' }>;
+  readonly log: Log;
+}
+
+export interface Controller {
+  readonly leading: boolean;
+  /** What has not been seen yet; empty: it works. */
+  missing(): readonly string[];
+  readonly counts: { readonly runs: number; readonly writes: number; readonly statusWrites: number };
+  close(): Promise<void>;
+}
+
+/** Where the sidecar's socket is in proxy pods; the chart's patch mounts it there. */
+const EXTPROC_SOCKET = '/run/tallygate/extproc.sock';
+const TOKEN_AUDIENCE = 'tallygate';
+/** Changes come in bursts; a run gathers those of so long. */
+const GATHER_MS = 20;
+/** What watches may have missed is found then. */
+const EVERY_MS = 5 * 60_000;
+const TRUST_EVERY_MS = 10 * 60_000;
+
+export async function startController(options: ControllerOptions): Promise<Controller> {
+  const { namespace, log } = options;
+  const client = newClient();
+  const counts = { runs: 0, writes: 0, statusWrites: 0 };
+  let worldChanged = true;
+  let plan: ClusterPlan | undefined;
+  let leader: AbortSignal | undefined;
+  let loop: Loop | undefined;
+  const sources = openSources({
+    ...{ client, log, namespaces: options.watchNamespaces },
+    proxyNamespaces: [...options.proxyNamespaces, namespace],
+    changed(what) {
+      if (what === 'world') worldChanged = true;
+      loop?.ask();
+    },
+  });
+  const trust = openTrust(client, namespace, () => loop?.ask(), log);
+  const push = await startPushServer({
+    address: options.listen,
+    credentials: trust.certificate,
+    review: (token) => review(client, token),
+    fleetOf: (pod) => sources.pod(pod.podUid)?.fleet,
+    log,
+  });
+  push.onChange(() => loop?.ask());
+
+  const run = async (signal: AbortSignal): Promise<boolean> => {
+    if (leader === undefined || leader.aborted) return true;
+    const term = AbortSignal.any([signal, leader]);
+    if (worldChanged || plan === undefined) {
+      const world = sources.world();
+      // Before all is seen, what is there could look as if nobody wanted it.
+      if (sources.missing().length > 0) return true;
+      worldChanged = false;
+      plan = translateCluster(world, { extprocSocket: EXTPROC_SOCKET });
+    }
+    counts.runs++;
+    await trust.keep(term);
+    publish(push, plan, sources);
+    const written = await write(client, wanted(plan, sources, trust, options.proxyNamespaces), term, log);
+    counts.writes += written.writes;
+    const failed = await report(plan, sources, push, client, counts, term, log);
+    return written.failures.length === 0 && failed === 0;
+  };
+  loop = startLoop({ name: 'reconcile', gatherMs: GATHER_MS, everyMs: EVERY_MS, run, log });
+  const renewal = setInterval(() => {
+    trust.renew().catch((error) => log.error({ error }, 'the server certificate could not be renewed'));
+    loop?.ask();
+  }, TRUST_EVERY_MS).unref();
+  const election = stand({
+    ...{ client, namespace, name: 'tallygate-controller', identity: options.identity, log },
+    lead(epoch, signal) {
+      leader = signal;
+      push.setLeader(epoch);
+      signal.addEventListener('abort', () => push.setLeader(undefined), { once: true });
+      loop?.ask();
+    },
+  });
+  return {
+    get leading() {
+      return election.leading;
+    },
+    missing: sources.missing,
+    counts,
+    async close() {
+      clearInterval(renewal);
+      await loop?.close();
+      await election.close();
+      await push.close();
+      sources.close();
+      trust.close();
+      client.close();
+    },
+  };
+}
+
+/** Before Envoy gets a route, extproc should know it. */
+function publish(push: PushServer, plan: ClusterPlan, sources: Sources): void {
+  const gateways = sources.gateways();
+  const fleets = new Set([...sources.pods()].map(({ fleet }) => fleet));
+  push.publish(new Map([...fleets].map((fleet) => [fleet, plan.policyFor(gatewaysOf(fleet, gateways))])));
+}
+
+function wanted(
+  plan: ClusterPlan,
+  sources: Sources,
+  trust: Trust,
+  proxyNamespaces: readonly string[],
+): readonly Wanted[] {
+  const bundle = trust.bundle();
+  const places = new Set([...proxyNamespaces, ...[...sources.pods()].map((pod) => pod.namespace)]);
+  const there = [...places].filter(sources.hasNamespace);
+  const bundles = bundle === undefined ? [] : there.map((place) => bundleObject(place, bundle));
+  const objects: readonly KubeObject[] = [...bundles, ...plan.objects, ...plan.secrets.map(secretObject)];
+  const byKind = Map.groupBy(objects, ({ kind }) => kind);
+  return generatedResources.map((resource) => ({
+    resource,
+    objects: byKind.get(resource.kind) ?? [],
+    actual: sources.managed(resource.kind),
+  }));
+}
+
+function secretObject({ metadata, type, data }: DerivedSecret): KubeObject {
+  const credential = Buffer.from(data.credential.reveal()).toString('base64');
+  return { apiVersion: 'v1', kind: 'Secret', metadata, type, data: { credential } };
+}
+
+/** How many statuses could not be written. */
+async function report(
+  plan: ClusterPlan,
+  sources: Sources,
+  push: PushServer,
+  client: Client,
+  counts: { statusWrites: number },
+  signal: AbortSignal,
+  log: Log,
+): Promise<number> {
+  const statuses = withObserved(plan.statuses, {
+    gateways: sources.gateways(),
+    pods: [...sources.pods()],
+    sidecars: push.sidecars(),
+    published: push.published,
+    generatedRoutes: plan.generatedRoutes,
+    verdict: verdictsIn(sources.managed('HTTPRoute'), sources.managed('EnvoyExtensionPolicy')),
+  });
+  const byObject = new Map(statuses.map((status) => [refKey(status.object), status]));
+  const now = `${new Date().toISOString().slice(0, 19)}Z`;
+  let failed = 0;
+  for (const resource of ownResources) {
+    const group = resource.apiVersion.slice(0, resource.apiVersion.indexOf('/'));
+    const own = new Map(
+      [...byObject].flatMap(([, status]) =>
+        status.object.group === group && status.object.kind === resource.kind
+          ? [[`${status.object.namespace}/${status.object.name}`, status] as const]
+          : [],
+      ),
+    );
+    const done = await writeStatuses(client, resource, sources.own(resource.kind), own, now, signal, log);
+    counts.statusWrites += done.writes;
+    failed += done.failed;
+  }
+  return failed;
+}
+
+/** Whose token it is, if it is one for us. */
+async function review(client: Client, token: string): Promise<PodIdentity | undefined> {
+  const body = {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenReview',
+    spec: { token, audiences: [TOKEN_AUDIENCE] },
+  };
+  const { status } = (await client.call('/apis/authentication.k8s.io/v1/tokenreviews', { method: 'POST', body })) as {
+    readonly status?: {
+      readonly authenticated?: boolean;
+      readonly audiences?: readonly string[];
+      readonly user?: { readonly username?: string; readonly extra?: Readonly<Record<string, readonly string[]>> };
+    };
+  };
+  const { extra = {}, username = '' } = status?.user ?? {};
+  const [podName] = extra['authentication.kubernetes.io/pod-name'] ?? [];
+  const [podUid] = extra['authentication.kubernetes.io/pod-uid'] ?? [];
+  const namespace = /^system:serviceaccount:([^:]+):/.exec(username)?.[1];
+  if (!status?.authenticated || !status.audiences?.includes(TOKEN_AUDIENCE)) return undefined;
+  if (podName === undefined || podUid === undefined || namespace === undefined) return undefined;
+  return { podName, podUid, namespace };
+}

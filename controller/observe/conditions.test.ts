@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { condition } from '../../crds/conditions.ts';
+import { ProofSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import type { ObjectStatus } from '../../translate/plan.ts';
+import type { Connected } from '../push/sidecar.ts';
+import { type Observation, withObserved } from './conditions.ts';
+import { fleetOfGateway, type ProxyPod, proxyPod } from './fleets.ts';
+
+const fleet = fleetOfGateway('app/ai');
+const wanted = { epoch: 3, counter: 7, version: 'v2' };
+const version = { epoch: 3n, counter: 7n, version: 'v2' };
+const envoyRoutes = ['httproute/app/chat/rule/0', 'httproute/app/chat/rule/1'];
+
+const pod: ProxyPod = {
+  ...{ uid: 'u1', name: 'envoy-1', namespace: 'infra', fleet },
+  ...{ hasSidecar: true, ready: true, terminating: false },
+};
+
+function connected(proof: MessageInitShape<typeof ProofSchema> | undefined, more: Partial<Connected> = {}): Connected {
+  return {
+    pod: { podName: 'envoy-1', podUid: 'u1', namespace: 'infra' },
+    ...{ fleet, programVersion: '1', formatVersions: [1], acknowledged: wanted, refused: undefined },
+    proof: proof && create(ProofSchema, { version, expected: 2, ...proof }),
+    ...more,
+  };
+}
+
+const good: Observation = {
+  gateways: [{ name: 'app/ai', className: 'tallygate' }],
+  pods: [pod],
+  sidecars: [connected({})],
+  published: () => wanted,
+  generatedRoutes: [
+    { gateway: 'app/ai', route: '', httpRoute: 'app/entry', rules: 1, envoyRouteNames: ['httproute/app/entry/rule/0'] },
+    { gateway: 'app/ai', route: 'app/chat', httpRoute: 'app/chat', rules: 2, envoyRouteNames: envoyRoutes },
+    { gateway: 'app/ai', route: 'app/other', httpRoute: 'app/other', rules: 1, envoyRouteNames: ['other'] },
+  ],
+  verdict: () => undefined,
+};
+
+const object = { group: 'tallygate.dev', kind: 'AIGatewayRoute', namespace: 'app', name: 'chat' };
+const parentRef = { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'ai' } as const;
+
+function route(accepted: 'Accepted' | 'NoMatchingParent' = 'Accepted'): ObjectStatus {
+  return { object, parents: [{ parentRef, conditions: [condition('Accepted', accepted, '', 4)] }] };
+}
+
+/** `STATUS REASON` by type. */
+function seen(observation: Partial<Observation>, status = route()): Readonly<Record<string, string>> {
+  const [out] = withObserved([status], { ...good, ...observation });
+  const conditions = [...(out?.parents ?? []), ...(out?.ancestors ?? [])].flatMap((each) => each.conditions);
+  assert.ok(conditions.every(({ observedGeneration }) => observedGeneration === 4));
+  return Object.fromEntries(conditions.map(({ type, status, reason }) => [type, `${status} ${reason}`]));
+}
+
+test('a route that all sidecars have and all proxies show is programmed and enforcing', () => {
+  assert.deepEqual(seen({}), {
+    Accepted: 'True Accepted',
+    Programmed: 'True Programmed',
+    Enforcing: 'True Enforcing',
+  });
+});
+
+test('what is not accepted has nothing to be programmed', () => {
+  assert.deepEqual(seen({}, route('NoMatchingParent')), { Accepted: 'False NoMatchingParent' });
+});
+
+test('without ready proxies nothing is known', () => {
+  for (const pods of [
+    [],
+    [{ ...pod, ready: false }],
+    [{ ...pod, terminating: true }],
+    [{ ...pod, fleet: 'gateway/app/b' }],
+  ]) {
+    const { Programmed, Enforcing } = seen({ pods });
+    assert.deepEqual([Programmed, Enforcing], ['Unknown NoProxies', 'Unknown NoProxies']);
+  }
+});
+
+test('one proxy without a sidecar is one too many', () => {
+  const { Programmed, Enforcing } = seen({ pods: [pod, { ...pod, uid: 'u2', hasSidecar: false }] });
+  assert.deepEqual([Programmed, Enforcing], ['False NoSidecar', 'False FilterMissing']);
+});
+
+test('a sidecar that is late, or that refuses, is told apart', () => {
+  const older = { ...wanted, counter: 6, version: 'v1' };
+  assert.equal(seen({ sidecars: [] })['Programmed'], 'False Pending');
+  assert.equal(seen({ sidecars: [connected({}, { acknowledged: older })] })['Programmed'], 'False Pending');
+  const refused = { version: wanted, reason: 'format version 9' };
+  assert.equal(seen({ sidecars: [connected({}, { acknowledged: older, refused })] })['Programmed'], 'False Refused');
+  const past = { version: older, reason: 'format version 9' };
+  assert.equal(seen({ sidecars: [connected({}, { refused: past })] })['Programmed'], 'True Programmed');
+});
+
+test('what a proxy shows against a route is said of that route only', () => {
+  const findings = (names: readonly string[], total = names.length) => ({ total, names: [...names] });
+  const enforcing = (proof: MessageInitShape<typeof ProofSchema>) =>
+    seen({ sidecars: [connected(proof)] })['Enforcing'];
+  assert.equal(enforcing({ unfiltered: findings([envoyRoutes[1]!]) }), 'False FilterMissing');
+  assert.equal(enforcing({ unfiltered: findings(['other']) }), 'True Enforcing');
+  assert.equal(enforcing({ missing: findings([envoyRoutes[0]!]) }), 'False RouteMissing');
+  assert.equal(enforcing({ missing: findings(['httproute/app/entry/rule/0']) }), 'False RouteMissing');
+  assert.equal(enforcing({ failing: findings([envoyRoutes[0]!]) }), 'False NotAccepted');
+  assert.equal(enforcing({ listenersWithoutFilter: findings(['app/ai/http']) }), 'False FilterMissing');
+  assert.equal(enforcing({ missing: findings(['other'], 30) }), 'False RouteMissing', 'ours may be among the unnamed');
+});
+
+test('a proof of another policy, or none, proves nothing', () => {
+  const old = { epoch: 3n, counter: 6n, version: 'v1' };
+  for (const proof of [undefined, { version: old }, { unreadable: 'no answer' }]) {
+    assert.equal(seen({ sidecars: [connected(proof)] })['Enforcing'], 'Unknown Pending');
+  }
+});
+
+test("Envoy Gateway's own refusal counts more than what was seen", () => {
+  const verdict = (reason: 'NotAccepted' | 'Overridden' | 'Pending') => (httpRoute: string) =>
+    httpRoute === 'app/chat' ? { reason, message: 'because' } : undefined;
+  assert.equal(seen({ verdict: verdict('NotAccepted') })['Enforcing'], 'False NotAccepted');
+  assert.equal(seen({ verdict: verdict('Overridden') })['Enforcing'], 'False Overridden');
+  assert.equal(seen({ verdict: verdict('Pending') })['Enforcing'], 'Unknown Pending');
+});
+
+test('proxies of merged Gateways belong to the class', () => {
+  const className = 'tallygate';
+  const metadata = {
+    name: 'p',
+    namespace: 'n',
+    uid: 'u',
+    labels: { 'gateway.envoyproxy.io/owning-gatewayclass': className },
+  };
+  const merged = proxyPod({
+    metadata,
+    spec: { initContainers: [{ name: 'tallygate' }] },
+    status: { conditions: [{ type: 'Ready', status: 'True' }] },
+  });
+  assert.deepEqual(merged, { ...pod, uid: 'u', name: 'p', namespace: 'n', fleet: 'class/tallygate' });
+  assert.equal(seen({ pods: [{ ...pod, fleet: 'class/tallygate' }] })['Programmed'], 'True Programmed');
+  assert.equal(proxyPod({ metadata: { ...metadata, labels: {} } }), undefined);
+});

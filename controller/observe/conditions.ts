@@ -1,0 +1,196 @@
+/**
+ * `Programmed` and `Enforcing`: what only those can say who see the proxies. In come the plan's statuses and what was observed, out come the same statuses with
+ * these conditions for each Gateway on which an object is accepted.
+ */
+import { type Condition, condition } from '../../crds/conditions.ts';
+import type { Findings, Proof } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import type { GeneratedRoute } from '../../translate/kubernetes/plan.ts';
+import type { ObjectStatus } from '../../translate/plan.ts';
+import type { Connected } from '../push/sidecar.ts';
+import type { PolicyVersion } from '../push/wire.ts';
+import { fleetsOf, type GatewayFacts, type ProxyPod } from './fleets.ts';
+import type { Verdict } from './verdicts.ts';
+
+export interface Observation {
+  readonly gateways: readonly GatewayFacts[];
+  readonly pods: readonly ProxyPod[];
+  readonly sidecars: readonly Connected[];
+  /** What the sidecars of a fleet should have. */
+  published(fleet: string): PolicyVersion | undefined;
+  readonly generatedRoutes: readonly GeneratedRoute[];
+  /** What Envoy Gateway holds against a generated HTTPRoute, or against what holds for all of its namespace. */
+  verdict(httpRoute: string, gateway: string): Verdict | undefined;
+}
+
+export function withObserved(statuses: readonly ObjectStatus[], observation: Observation): readonly ObjectStatus[] {
+  const newView = viewMaker(observation);
+  return statuses.map((status): ObjectStatus => {
+    const { namespace, name } = status.object;
+    const own = `${namespace}/${name}`;
+    return {
+      ...status,
+      ...(status.parents && {
+        parents: status.parents.map((parent) => {
+          const gateway = `${parent.parentRef.namespace ?? namespace}/${parent.parentRef.name}`;
+          return { ...parent, conditions: more(parent.conditions, newView(gateway), (route) => route === own) };
+        }),
+      }),
+      ...(status.ancestors && {
+        ancestors: status.ancestors.map((ancestor) => {
+          const gateway = `${ancestor.ancestorRef.namespace}/${ancestor.ancestorRef.name}`;
+          return { ...ancestor, conditions: more(ancestor.conditions, newView(gateway), () => true) };
+        }),
+      }),
+    };
+  });
+}
+
+type Found<Type extends 'Programmed' | 'Enforcing'> = readonly [
+  reason: Parameters<typeof condition<Type>>[1],
+  message: string,
+];
+
+/** What is seen of one Gateway. */
+interface View {
+  readonly gateway: string;
+  readonly programmed: Found<'Programmed'>;
+  enforcing(isOwn: (route: string) => boolean): Found<'Enforcing'>;
+}
+
+function more(conditions: readonly Condition[], view: View, isOwn: (route: string) => boolean): readonly Condition[] {
+  const accepted = conditions.find(({ type }) => type === 'Accepted');
+  if (accepted?.status !== 'True') return conditions;
+  const generation = accepted.observedGeneration;
+  return [
+    ...conditions,
+    condition('Programmed', ...view.programmed, generation),
+    condition('Enforcing', ...view.enforcing(isOwn), generation),
+  ];
+}
+
+function viewMaker(observation: Observation): (gateway: string) => View {
+  const views = new Map<string, View>();
+  return (gateway) => {
+    const view = views.get(gateway) ?? viewOf(gateway, observation);
+    views.set(gateway, view);
+    return view;
+  };
+}
+
+function viewOf(gateway: string, observation: Observation): View {
+  const facts = observation.gateways.find(({ name }) => name === gateway);
+  const fleets = facts === undefined ? [] : fleetsOf(facts);
+  const pods = observation.pods.filter((pod) => fleets.includes(pod.fleet) && pod.ready && !pod.terminating);
+  const sidecars = new Map(observation.sidecars.map((each) => [each.pod.podUid, each]));
+  const watched = pods.map((pod): Watched => {
+    const sidecar = sidecars.get(pod.uid);
+    return { pod, sidecar, wanted: observation.published(pod.fleet) };
+  });
+  const own = observation.generatedRoutes.filter((each) => each.gateway === gateway);
+  return {
+    gateway,
+    programmed: programmedOf(watched),
+    enforcing: (isOwn) =>
+      enforcingOf(
+        watched,
+        own.filter(({ route }) => route === '' || isOwn(route)),
+        (httpRoute) => observation.verdict(httpRoute, gateway),
+      ),
+  };
+}
+
+interface Watched {
+  readonly pod: ProxyPod;
+  readonly sidecar: Connected | undefined;
+  readonly wanted: PolicyVersion | undefined;
+}
+
+const noProxies = ['NoProxies', 'no proxy pod of the Gateway is ready'] as const;
+
+function programmedOf(watched: readonly Watched[]): Found<'Programmed'> {
+  if (watched.length === 0) return noProxies;
+  const bare = watched.find(({ pod }) => !pod.hasSidecar);
+  if (bare !== undefined) {
+    const message = `${podName(bare)} has no sidecar; fix: use the GatewayClass of the chart, or put what \`tallygate sidecar-patch\` prints into your EnvoyProxy`;
+    return ['NoSidecar', message];
+  }
+  for (const each of watched) {
+    const refused = each.sidecar?.refused;
+    if (refused !== undefined && refused.version.version === each.wanted?.version) {
+      return ['Refused', `${podName(each)} refuses the policy: ${refused.reason}`];
+    }
+  }
+  const late = watched.filter((each) => !hasPolicy(each));
+  if (late.length > 0) return ['Pending', `${late.length} of ${watched.length} sidecars do not have the policy yet`];
+  return ['Programmed', `${watched.length} of ${watched.length} sidecars have the policy`];
+}
+
+function enforcingOf(
+  watched: readonly Watched[],
+  routes: readonly GeneratedRoute[],
+  verdict: (httpRoute: string) => Verdict | undefined,
+): Found<'Enforcing'> {
+  if (watched.length === 0) return noProxies;
+  const verdicts = routes.flatMap(({ httpRoute }) => verdict(httpRoute) ?? []);
+  const bad = verdicts.find(({ reason }) => reason !== 'Pending');
+  if (bad !== undefined) return [bad.reason, bad.message];
+  const bare = watched.find(({ pod }) => !pod.hasSidecar);
+  if (bare !== undefined)
+    return ['FilterMissing', `${podName(bare)} has no sidecar: nothing of its traffic is counted`];
+  const names = new Set(routes.flatMap(({ envoyRouteNames }) => envoyRouteNames));
+  for (const each of watched) {
+    const { proof } = each.sidecar ?? {};
+    const found = proof && isOf(proof, each.wanted) ? fault(proof, names) : undefined;
+    if (found !== undefined) return [found[0], `${podName(each)}: ${found[1]}`];
+  }
+  const unproved = watched.filter(
+    ({ sidecar, wanted }) => !isOf(sidecar?.proof, wanted) || sidecar?.proof?.unreadable !== '',
+  );
+  if (unproved.length > 0 || verdicts.length > 0) {
+    const unreadable = unproved.find(({ sidecar }) => sidecar?.proof?.unreadable)?.sidecar?.proof?.unreadable;
+    const waiting = `${unproved.length} of ${watched.length} proxies have not shown their configuration yet`;
+    return ['Pending', verdicts[0]?.message ?? (unreadable ? `${waiting}: ${unreadable}` : waiting)];
+  }
+  return ['Enforcing', `seen in the configuration of ${watched.length} of ${watched.length} proxies`];
+}
+
+function hasPolicy({ sidecar, wanted }: Watched): boolean {
+  return wanted !== undefined && sidecar?.acknowledged?.version === wanted.version;
+}
+
+function isOf(proof: Proof | undefined, wanted: PolicyVersion | undefined): boolean {
+  return wanted !== undefined && proof?.version?.version === wanted.version;
+}
+
+function fault(proof: Proof, names: ReadonlySet<string>): Found<'Enforcing'> | undefined {
+  const listeners = proof.listenersWithoutFilter;
+  if (listeners !== undefined && listeners.total > 0) {
+    return ['FilterMissing', `listeners without the filter: ${listing(listeners, listeners.names)}`];
+  }
+  const unfiltered = ours(proof.unfiltered, names);
+  if (unfiltered !== undefined) return ['FilterMissing', `routes without the filter: ${unfiltered}`];
+  const failing = ours(proof.failing, names);
+  if (failing !== undefined) return ['NotAccepted', `routes that Envoy Gateway lets fail: ${failing}`];
+  const missing = ours(proof.missing, names);
+  if (missing !== undefined) return ['RouteMissing', `routes that Envoy does not have: ${missing}`];
+  return undefined;
+}
+
+/** Findings about these routes. Where not all of them are named, ours may be among the others. */
+function ours(findings: Findings | undefined, names: ReadonlySet<string>): string | undefined {
+  if (findings === undefined || findings.total === 0) return undefined;
+  const own = findings.names.filter((name) => names.has(name));
+  return own.length === 0 && findings.total <= findings.names.length ? undefined : listing(findings, own);
+}
+
+function listing({ total, names }: Findings, shown: readonly string[]): string {
+  const more = total - names.length;
+  return [
+    ...shown.slice(0, 3),
+    ...(more > 0 || shown.length > 3 ? [`${Math.max(more, shown.length - 3)} more`] : []),
+  ].join(', ');
+}
+
+function podName({ pod }: Watched): string {
+  return `pod ${pod.namespace}/${pod.name}`;
+}

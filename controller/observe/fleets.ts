@@ -1,0 +1,81 @@
+/** Proxy pods and the fleets that they belong to. Envoy Gateway says by labels whose proxies they are: one Gateway's, or a whole class's where Gateways are merged. */
+
+/** Facts of Envoy Gateway 1.9.1. */
+export const PROXY_POD_SELECTOR = 'app.kubernetes.io/managed-by=envoy-gateway,app.kubernetes.io/component=proxy';
+const GATEWAY_NAME_LABEL = 'gateway.envoyproxy.io/owning-gateway-name';
+const GATEWAY_NAMESPACE_LABEL = 'gateway.envoyproxy.io/owning-gateway-namespace';
+const CLASS_LABEL = 'gateway.envoyproxy.io/owning-gatewayclass';
+/** As the sidecar is called in the patch that puts it there. */
+const SIDECAR_NAME = 'tallygate';
+
+export interface ProxyPod {
+  readonly uid: string;
+  readonly name: string;
+  readonly namespace: string;
+  /** See `fleetOfGateway` and `fleetOfClass`. */
+  readonly fleet: string;
+  readonly hasSidecar: boolean;
+  readonly ready: boolean;
+  readonly terminating: boolean;
+}
+
+/** What is needed of a Gateway. */
+export interface GatewayFacts {
+  /** `NAMESPACE/NAME`. */
+  readonly name: string;
+  readonly className: string;
+}
+
+export function fleetOfGateway(name: string): string {
+  return `gateway/${name}`;
+}
+
+export function fleetOfClass(className: string): string {
+  return `class/${className}`;
+}
+
+export function fleetsOf(gateway: GatewayFacts): readonly string[] {
+  return [fleetOfGateway(gateway.name), fleetOfClass(gateway.className)];
+}
+
+/** The Gateways that a fleet serves. */
+export function gatewaysOf(fleet: string, gateways: readonly GatewayFacts[]): readonly string[] {
+  return gateways.filter((gateway) => fleetsOf(gateway).includes(fleet)).map(({ name }) => name);
+}
+
+interface PodObject {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly deletionTimestamp?: string;
+  };
+  readonly spec?: { readonly initContainers?: readonly Container[]; readonly containers?: readonly Container[] };
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+}
+
+interface Container {
+  readonly name: string;
+}
+
+/** Undefined: no proxy of a Gateway. */
+export function proxyPod({ metadata, spec, status }: PodObject): ProxyPod | undefined {
+  const labels = metadata.labels ?? {};
+  const name = labels[GATEWAY_NAME_LABEL];
+  const namespace = labels[GATEWAY_NAMESPACE_LABEL];
+  const className = labels[CLASS_LABEL];
+  const ofGateway = name !== undefined && namespace !== undefined ? fleetOfGateway(`${namespace}/${name}`) : undefined;
+  const fleet = ofGateway ?? (className === undefined ? undefined : fleetOfClass(className));
+  if (fleet === undefined) return undefined;
+  const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
+  return {
+    uid: metadata.uid,
+    name: metadata.name,
+    namespace: metadata.namespace,
+    fleet,
+    hasSidecar: containers.some((each) => each.name === SIDECAR_NAME),
+    ready: status?.conditions?.some((each) => each.type === 'Ready' && each.status === 'True') ?? false,
+    terminating: metadata.deletionTimestamp !== undefined,
+  };
+}

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type JudgedObject, verdictOf } from './verdicts.ts';
+
+const controllerName = 'gateway.envoyproxy.io/gatewayclass-controller';
+const metadata = { name: 'chat', namespace: 'app' };
+
+function judged(conditions: readonly (readonly [type: string, status: string])[], name = 'ai'): JudgedObject {
+  return {
+    kind: 'HTTPRoute',
+    metadata,
+    status: {
+      parents: [
+        {
+          controllerName,
+          parentRef: { name },
+          conditions: conditions.map(([type, status]) => ({ type, status, reason: 'R' })),
+        },
+      ],
+    },
+  };
+}
+
+test('what Envoy Gateway has accepted is not held against it', () => {
+  assert.equal(
+    verdictOf(
+      judged([
+        ['Accepted', 'True'],
+        ['ResolvedRefs', 'True'],
+      ]),
+      'app/ai',
+    ),
+    undefined,
+  );
+});
+
+test('a refusal names the object and the reason', () => {
+  const verdict = verdictOf(
+    judged([
+      ['Accepted', 'True'],
+      ['ResolvedRefs', 'False'],
+    ]),
+    'app/ai',
+  );
+  assert.deepEqual(verdict, { reason: 'NotAccepted', message: 'Envoy Gateway says of HTTPRoute app/chat: R' });
+  assert.equal(
+    verdictOf(
+      judged([
+        ['Accepted', 'True'],
+        ['Overridden', 'True'],
+      ]),
+      'app/ai',
+    )?.reason,
+    'Overridden',
+  );
+});
+
+test('other Gateways and other controllers have no say', () => {
+  assert.equal(verdictOf(judged([['Accepted', 'True']], 'other'), 'app/ai')?.reason, 'Pending');
+  const foreign = judged([['Accepted', 'False']]);
+  const places = foreign.status?.parents?.map((place) => ({ ...place, controllerName: 'else' })) ?? [];
+  assert.equal(verdictOf({ ...foreign, status: { parents: places } }, 'app/ai')?.reason, 'Pending');
+});

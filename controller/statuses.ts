@@ -1,0 +1,136 @@
+/** Writes conditions into users' objects: only what changed, with the time of the last transition, and beside what others wrote there. */
+import type { Condition } from '../crds/conditions.ts';
+import type { Log } from '../runtime/log.ts';
+import type { ObjectStatus } from '../translate/plan.ts';
+import { ApiError, type Client } from './api/client.ts';
+import { type KubeObject, keyOf } from './api/object.ts';
+import type { Resource } from './api/resource.ts';
+
+export const CONTROLLER_NAME = 'tallygate.dev/controller';
+
+interface WrittenCondition extends Condition {
+  readonly lastTransitionTime: string;
+}
+
+interface Place {
+  readonly controllerName?: string;
+  readonly conditions?: readonly WrittenCondition[];
+  readonly [reference: string]: unknown;
+}
+
+interface Status {
+  readonly parents?: readonly Place[];
+  readonly ancestors?: readonly Place[];
+  readonly conditions?: readonly WrittenCondition[];
+}
+
+export interface StatusWrites {
+  readonly writes: number;
+  readonly failed: number;
+  /** Objects whose conditions have changed, with those that are new. */
+  readonly transitions: readonly { readonly object: KubeObject; readonly condition: Condition }[];
+}
+
+export async function writeStatuses(
+  client: Client,
+  resource: Resource,
+  objects: Iterable<KubeObject>,
+  wanted: ReadonlyMap<string, ObjectStatus>,
+  now: string,
+  signal: AbortSignal,
+  log: Log,
+): Promise<StatusWrites> {
+  let writes = 0;
+  let failed = 0;
+  const transitions: { object: KubeObject; condition: Condition }[] = [];
+  for (const object of objects) {
+    if (signal.aborted) break;
+    const key = keyOf(object.metadata);
+    const before = (object['status'] ?? {}) as Status;
+    const after = merged(before, wanted.get(key), now);
+    if (JSON.stringify(sorted(before)) === JSON.stringify(sorted(after))) continue;
+    try {
+      const { apiVersion, kind } = resource;
+      const { managedFields: _, ...metadata } = object.metadata;
+      await client.replace(
+        resource,
+        { ...object, apiVersion, kind, metadata, status: after },
+        { subresource: 'status', signal },
+      );
+      writes++;
+      for (const condition of conditionsOf(after)) {
+        if (condition.lastTransitionTime === now) transitions.push({ object, condition });
+      }
+    } catch (error) {
+      if (signal.aborted) break;
+      // It has been changed or removed meanwhile: its watch asks for another run.
+      if (error instanceof ApiError && (error.code === 409 || error.code === 404)) continue;
+      failed++;
+      log.warn({ kind: resource.kind, object: key, error: String(error) }, 'a status could not be written');
+    }
+  }
+  return { writes, failed, transitions };
+}
+
+/** Pure. `wanted` absent: nothing of ours is left there. */
+export function merged(before: Status, wanted: ObjectStatus | undefined, now: string): Status {
+  const ours = (places: readonly Place[] | undefined) =>
+    (places ?? []).filter((each) => each.controllerName === CONTROLLER_NAME);
+  const others = (places: readonly Place[] | undefined) =>
+    (places ?? []).filter((each) => each.controllerName !== CONTROLLER_NAME);
+  const place = (
+    reference: Readonly<Record<string, unknown>>,
+    name: string,
+    old: readonly Place[] | undefined,
+    conditions: readonly Condition[],
+  ): Place => {
+    const same = ours(old).find((each) => JSON.stringify(sorted(each[name])) === JSON.stringify(sorted(reference)));
+    return { [name]: reference, controllerName: CONTROLLER_NAME, conditions: timed(same?.conditions, conditions, now) };
+  };
+  const parents = [
+    ...others(before.parents),
+    ...(wanted?.parents ?? []).map((each) =>
+      place({ ...each.parentRef }, 'parentRef', before.parents, each.conditions),
+    ),
+  ];
+  const ancestors = [
+    ...others(before.ancestors),
+    ...(wanted?.ancestors ?? []).map((each) =>
+      place({ ...each.ancestorRef }, 'ancestorRef', before.ancestors, each.conditions),
+    ),
+  ];
+  return {
+    ...((parents.length > 0 || before.parents) && { parents }),
+    ...((ancestors.length > 0 || before.ancestors) && { ancestors }),
+    ...(wanted?.conditions && { conditions: timed(before.conditions, wanted.conditions, now) }),
+  };
+}
+
+function timed(
+  before: readonly WrittenCondition[] | undefined,
+  wanted: readonly Condition[],
+  now: string,
+): readonly WrittenCondition[] {
+  return wanted.map((condition) => {
+    const old = before?.find(({ type }) => type === condition.type);
+    return { ...condition, lastTransitionTime: old?.status === condition.status ? old.lastTransitionTime : now };
+  });
+}
+
+function conditionsOf({ parents, ancestors, conditions }: Status): readonly WrittenCondition[] {
+  return [
+    ...(conditions ?? []),
+    ...[...(parents ?? []), ...(ancestors ?? [])].flatMap((each) => each.conditions ?? []),
+  ];
+}
+
+/** Members in one order, so that texts can be compared. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .toSorted(([left], [right]) => (left < right ? -1 : 1))
+      .map(([name, each]) => [name, sorted(each)]),
+  );
+}
