@@ -61,6 +61,14 @@ test-unit: setup ## Tests beside the code
 e2e-data-plane: setup ## Real clients through real Envoy
 	node --test --test-concurrency=1 --test-timeout=240000 'e2e/data-plane/*.test.ts'
 
+.PHONY: e2e-cluster
+e2e-cluster: setup ## Real pods on a real cluster (E2E_KUBECONFIG=FILE: on that one)
+	e2e/cluster/run.sh $(FILES)
+
+.PHONY: image
+image: ## Build the image tallygate:VERSION with Docker
+	docker build -t tallygate:$$(sed -nE 's/^  "version": "(.*)",/\1/p' package.json) .
+
 .PHONY: bench
 bench: setup ## Measure against Envoy alone, side by side; writes bench/results
 	node bench/main.ts

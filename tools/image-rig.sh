@@ -3,6 +3,7 @@
 # Node itself and the packages change seldom: they are a base of their own, packed once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export PATH="$PWD/node_modules/.bin:$PATH"
 rig=${CLUSTER:-../shared/cluster/cluster}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tallygate/image
 mkdir -p "$cache"

@@ -3,7 +3,7 @@
  * production, the sources, and compiled code, so that a container starts quickly on a read-only root. No shell and no package manager are in it.
  * The Dockerfile copies it; the tests pack it without Docker.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -11,14 +11,12 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -83,46 +81,52 @@ function copySources(app: string): void {
   }
 }
 
-/** Node keeps compiled code by the paths below the folder, and by the user that runs it. */
+/**
+ * Node keeps compiled code by the path of the file, which also stands in stack traces, and by the user that runs it: so the programs run inside, where every
+ * path is the image's own.
+ */
 async function compile(root: string): Promise<void> {
   const app = join(root, 'app');
-  const cache = join(app, 'cache');
-  const node = (verb: string, ...args: readonly string[]) =>
-    spawn(process.execPath, [...NODE_OPTIONS, join(app, 'cli/main.ts'), verb, ...args], {
-      env: { XDG_CACHE_HOME: cache, HOME: '/app', NODE_COMPILE_CACHE_PORTABLE: '1', TALLYGATE_LOG_LEVEL: 'warn' },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
   const verbs = readdirSync(join(app, 'cli')).map((name) => basename(name, '.ts'));
   for (const verb of ['controller', 'check', 'sidecar-patch', 'version'].filter((each) => verbs.includes(each)))
-    await ended(node(verb, '--help'));
-  const folder = mkdtempSync(join(tmpdir(), 'tallygate-image-'));
-  const policy = { formatVersion: 1, version: 'none', entries: [], backends: [], quotas: [] };
-  writeFileSync(join(folder, 'policy.json'), JSON.stringify(policy));
-  const at = (name: string) => join(folder, name);
-  const extproc = node(
-    'extproc',
-    `--policy=${at('policy.json')}`,
-    `--socket=${at('extproc.sock')}`,
-    `--journal=${at('journal.db')}`,
-    `--metrics=unix:${at('metrics.sock')}`,
-  );
+    await ended(inside(root, verb, '--help'));
+  const folder = join(root, 'work');
+  mkdirSync(folder);
+  // As in a proxy pod whose controller cannot be reached.
+  for (const name of ['token', 'ca.crt']) writeFileSync(join(folder, name), 'none');
+  const controller = [
+    '--controller=127.0.0.1:1',
+    '--token=/work/token',
+    '--ca=/work/ca.crt',
+    '--envoy-admin=127.0.0.1:1',
+  ];
+  const files = ['--socket=/work/extproc.sock', '--journal=/work/journal.db', '--metrics=unix:/work/metrics.sock'];
+  const extproc = inside(root, 'extproc', ...controller, ...files);
+  const metrics = join(folder, 'metrics.sock');
   const until = performance.now() + READY_MS;
-  while (!existsSync(at('metrics.sock')) && extproc.exitCode === null && performance.now() < until) await sleep(50);
+  while (!existsSync(metrics) && extproc.exitCode === null && performance.now() < until) await sleep(50);
   // What loads after the start.
   await sleep(2000);
   extproc.kill('SIGTERM');
   await ended(extproc);
   rmSync(folder, { recursive: true });
-  const compiled = join(cache, 'tallygate/compiled');
+  const compiled = join(app, 'cache/tallygate/compiled');
   for (const name of readdirSync(compiled)) {
-    const folder = join(compiled, name.replace(/-\d+$/, `-${USER_ID}`));
-    renameSync(join(compiled, name), folder);
+    const renamed = join(compiled, name.replace(/-\d+$/, `-${USER_ID}`));
+    renameSync(join(compiled, name), renamed);
     // Node keeps them for their maker alone.
-    for (const file of readdirSync(folder)) chmodSync(join(folder, file), 0o644);
+    for (const file of readdirSync(renamed)) chmodSync(join(renamed, file), 0o644);
   }
 }
 
-async function ended(child: ReturnType<typeof spawn>): Promise<void> {
+function inside(root: string, verb: string, ...args: readonly string[]): ChildProcess {
+  return spawn('chroot', [root, '/usr/local/bin/node', ...NODE_OPTIONS, '/app/cli/main.ts', verb, ...args], {
+    env: { PATH: '/usr/sbin:/usr/bin', XDG_CACHE_HOME: '/app/cache', HOME: '/app', TALLYGATE_LOG_LEVEL: 'fatal' },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+}
+
+async function ended(child: ChildProcess): Promise<void> {
   const code = child.exitCode ?? (await new Promise<number | null>((done) => child.once('exit', done)));
   if (code !== 0) throw new Error(`${child.spawnargs.join(' ')} ended with ${code}`);
 }
