@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { GatewayPolicy } from '../contract/policy.ts';
 import type { Extproc } from '../extproc/main.ts';
+import { startProver } from '../extproc/policy/proof.ts';
 import { watchPaths } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
 import { versionText } from './version.ts';
@@ -50,7 +51,10 @@ export interface ControllerFlags {
 /** Loaded here only: standalone has no use for gRPC of this kind, and starts sooner without. */
 export async function followControllerAt(flags: ControllerFlags, service: Extproc, log: Log): Promise<PolicySource> {
   const { followController } = await import('../extproc/policy/follow.ts');
-  return followController({
+  const prover =
+    flags.envoyAdmin &&
+    startProver({ admin: flags.envoyAdmin, socketPath: flags.socket, found: (proof) => source.prove(proof), log });
+  const source = followController({
     controller: flags.controller,
     tokenPath: flags.token,
     caPath: flags.ca,
@@ -58,6 +62,14 @@ export async function followControllerAt(flags: ControllerFlags, service: Extpro
     // The containers of the pod share it, and it outlives this one.
     folder: dirname(flags.socket),
     apply: service.apply,
+    applied: (version, routeNames) => prover?.expect(version, routeNames),
     log,
   });
+  return {
+    details: source.details,
+    close() {
+      prover?.close();
+      return source.close();
+    },
+  };
 }

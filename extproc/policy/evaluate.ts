@@ -1,0 +1,243 @@
+/**
+ * Holds Envoy's own configuration, as its admin interface dumps it, against the routes that a policy names: does each pass this processor? Pure. Whatever is not
+ * as it should be, or cannot be understood, counts as not proved.
+ */
+
+/** Parts of Envoy's `/config_dump`, as JSON says them; only what is read is named. */
+export interface EnvoyConfiguration {
+  readonly listeners: Dump<DynamicListener>;
+  readonly routes: Dump<{ readonly route_config?: RouteConfiguration }>;
+  /** Of the clusters whose name says that they are processors. */
+  readonly endpoints: Dump<{ readonly endpoint_config?: LoadAssignment }>;
+}
+
+interface Dump<T> {
+  readonly configs?: readonly T[];
+}
+
+export interface Findings {
+  readonly total: number;
+  readonly names: string[];
+}
+
+export interface Evaluation {
+  readonly expected: number;
+  /** In no route configuration that a listener uses. */
+  readonly missing: Findings;
+  /** There, without our filter enabled on them. */
+  readonly unfiltered: Findings;
+  /** Answered by Envoy with a 500 of its own. */
+  readonly failing: Findings;
+  readonly listenersWithoutFilter: Findings;
+}
+
+/** Enough to find the fault, few enough for a status message. */
+const MAX_NAMES = 20;
+const MAX_NAME_CHARACTERS = 300;
+
+export function evaluate(
+  configuration: EnvoyConfiguration,
+  routeNames: readonly string[],
+  socketPath: string,
+): Evaluation {
+  const clusters = clustersThatLeadTo(socketPath, configuration.endpoints);
+  const connections = (configuration.listeners.configs ?? []).flatMap((listener) => connectionsOf(listener, clusters));
+  const inline = connections.flatMap(({ inlineRoutes }) => (inlineRoutes === undefined ? [] : [inlineRoutes]));
+  const discovered = (configuration.routes.configs ?? []).flatMap((each) => each.route_config ?? []);
+  const expected = new Set(routeNames);
+  const found = new Set<string>();
+  const unfiltered = new Set<string>();
+  const failing = new Set<string>();
+  const bare = new Set<string>();
+  for (const routes of [...discovered, ...inline]) {
+    const users = connections.filter((each) => each.inlineRoutes === routes || each.routeConfigName === routes.name);
+    if (users.length === 0) continue;
+    for (const host of routes.virtual_hosts ?? []) {
+      for (const route of host.routes ?? []) {
+        const name = route.name ?? '';
+        if (!expected.has(name)) continue;
+        found.add(name);
+        if (isFailure(route)) failing.add(name);
+        const overrides = [route.typed_per_filter_config, host.typed_per_filter_config, routes.typed_per_filter_config];
+        for (const { listener, filters } of users) {
+          if (filters.length === 0) bare.add(listener);
+          const filtered = filters.some((filter) => isEnabled(filter, overrides, clusters));
+          if (!filtered && !failing.has(name)) unfiltered.add(name);
+        }
+      }
+    }
+  }
+  const missing = [...expected].filter((name) => !found.has(name));
+  return {
+    expected: expected.size,
+    missing: findings(missing),
+    unfiltered: findings([...unfiltered]),
+    failing: findings([...failing]),
+    listenersWithoutFilter: findings([...bare]),
+  };
+}
+
+function findings(names: readonly string[]): Findings {
+  const first = names.toSorted().slice(0, MAX_NAMES);
+  return { total: names.length, names: first.map((name) => name.slice(0, MAX_NAME_CHARACTERS)) };
+}
+
+interface LoadAssignment {
+  readonly cluster_name?: string;
+  readonly endpoints?: readonly {
+    readonly lb_endpoints?: readonly {
+      readonly endpoint?: { readonly address?: { readonly pipe?: { readonly path?: string } } };
+    }[];
+  }[];
+}
+
+/** Names may be anybody's; the socket is ours. */
+function clustersThatLeadTo(socketPath: string, dump: EnvoyConfiguration['endpoints']): ReadonlySet<string> {
+  const leading = (dump.configs ?? []).flatMap(({ endpoint_config: assignment }) => {
+    const paths = (assignment?.endpoints ?? [])
+      .flatMap((each) => each.lb_endpoints ?? [])
+      .map(({ endpoint }) => endpoint?.address?.pipe?.path);
+    const ours = paths.length > 0 && paths.every((path) => path === socketPath);
+    return ours && assignment?.cluster_name !== undefined ? [assignment.cluster_name] : [];
+  });
+  return new Set(leading);
+}
+
+interface DynamicListener {
+  readonly name?: string;
+  readonly active_state?: {
+    readonly listener?: {
+      readonly name?: string;
+      readonly filter_chains?: readonly FilterChain[];
+      readonly default_filter_chain?: FilterChain;
+    };
+  };
+}
+
+interface FilterChain {
+  readonly filters?: readonly { readonly typed_config?: ConnectionManager }[];
+}
+
+interface ConnectionManager {
+  readonly rds?: { readonly route_config_name?: string };
+  readonly route_config?: RouteConfiguration;
+  readonly http_filters?: readonly HttpFilter[];
+}
+
+interface HttpFilter {
+  readonly name?: string;
+  readonly disabled?: boolean;
+  readonly typed_config?: ExternalProcessor;
+}
+
+interface ExternalProcessor {
+  readonly '@type'?: string;
+  readonly grpc_service?: GrpcService;
+  readonly processing_mode?: Readonly<Record<string, string>>;
+  readonly observability_mode?: boolean;
+}
+
+interface GrpcService {
+  readonly envoy_grpc?: { readonly cluster_name?: string };
+}
+
+interface RouteConfiguration {
+  readonly name?: string;
+  readonly virtual_hosts?: readonly {
+    readonly routes?: readonly Route[];
+    readonly typed_per_filter_config?: Overrides;
+  }[];
+  readonly typed_per_filter_config?: Overrides;
+}
+
+interface Route {
+  readonly name?: string;
+  readonly direct_response?: { readonly status?: number; readonly body?: object; readonly body_format?: object };
+  readonly typed_per_filter_config?: Overrides;
+}
+
+type Overrides = Readonly<Record<string, Override | undefined>> | undefined;
+
+/** `FilterConfig`, or `ExtProcPerRoute`, which may also stand inside the first. */
+interface Override {
+  readonly '@type'?: string;
+  readonly disabled?: boolean;
+  readonly config?: Override;
+  readonly overrides?: {
+    readonly grpc_service?: GrpcService;
+    readonly processing_mode?: ExternalProcessor['processing_mode'];
+  };
+}
+
+interface Connections {
+  readonly listener: string;
+  readonly routeConfigName: string | undefined;
+  readonly inlineRoutes: RouteConfiguration | undefined;
+  readonly filters: readonly HttpFilter[];
+}
+
+/** One for each HTTP connection manager, with those of its filters that are ours. */
+function connectionsOf(dumped: DynamicListener, clusters: ReadonlySet<string>): readonly Connections[] {
+  const listener = dumped.active_state?.listener;
+  const chains = [
+    ...(listener?.filter_chains ?? []),
+    ...(listener?.default_filter_chain ? [listener.default_filter_chain] : []),
+  ];
+  return chains
+    .flatMap(({ filters }) => filters ?? [])
+    .flatMap(({ typed_config: manager }) => (manager?.http_filters === undefined ? [] : [manager]))
+    .map((manager) => ({
+      listener: dumped.name ?? listener?.name ?? '',
+      routeConfigName: manager.rds?.route_config_name,
+      inlineRoutes: manager.route_config,
+      filters: (manager.http_filters ?? []).filter((filter) => isOurs(filter, clusters)),
+    }));
+}
+
+const PROCESSOR = 'type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor';
+const PROCESSOR_OVERRIDE = 'type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute';
+const FILTER_OVERRIDE = 'type.googleapis.com/envoy.config.route.v3.FilterConfig';
+
+function isOurs({ typed_config: processor }: HttpFilter, clusters: ReadonlySet<string>): boolean {
+  return (
+    processor?.['@type'] === PROCESSOR &&
+    clusters.has(processor.grpc_service?.envoy_grpc?.cluster_name ?? '') &&
+    processor.observability_mode !== true &&
+    seesAll(processor.processing_mode)
+  );
+}
+
+/** A processor that is shown less than both bodies in both directions cannot count. */
+function seesAll(mode: ExternalProcessor['processing_mode']): boolean {
+  return (
+    mode?.['request_body_mode'] === 'FULL_DUPLEX_STREAMED' &&
+    mode['response_body_mode'] === 'FULL_DUPLEX_STREAMED' &&
+    mode['request_header_mode'] !== 'SKIP' &&
+    mode['response_header_mode'] !== 'SKIP'
+  );
+}
+
+/** The most specific override decides, as in Envoy. */
+function isEnabled(
+  { name, disabled }: HttpFilter,
+  overrides: readonly Overrides[],
+  clusters: ReadonlySet<string>,
+): boolean {
+  const own = overrides.map((each) => each?.[name ?? '']).find((each) => each !== undefined);
+  if (own === undefined) return disabled !== true;
+  if (own.disabled === true) return false;
+  if (own['@type'] !== FILTER_OVERRIDE) return leavesOurs(own, clusters);
+  return own.config?.['@type'] === undefined || leavesOurs(own.config, clusters);
+}
+
+function leavesOurs(override: Override, clusters: ReadonlySet<string>): boolean {
+  if (override['@type'] !== PROCESSOR_OVERRIDE || override.disabled === true) return false;
+  const { grpc_service: service, processing_mode: mode } = override.overrides ?? {};
+  const cluster = service?.envoy_grpc?.cluster_name;
+  return (service === undefined || clusters.has(cluster ?? '')) && (mode === undefined || seesAll(mode));
+}
+
+/** Envoy Gateway puts a 500 without a body in the place of a route that it cannot carry out. */
+function isFailure({ direct_response: direct }: Route): boolean {
+  return direct?.status === 500 && direct.body === undefined && direct.body_format === undefined;
+}

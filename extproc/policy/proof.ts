@@ -1,0 +1,107 @@
+/** Watches whether the Envoy beside is configured as the policy in force expects, by Envoy's own words, and tells each time that the answer has changed. */
+import { Worker } from 'node:worker_threads';
+import type { ExtprocLog } from '../main.ts';
+import { type AdminAddress, readAdmin } from './admin.ts';
+import type { Evaluation } from './evaluate.ts';
+import type { ProofTask } from './proof-worker.ts';
+import type { PolicyVersion } from './version.ts';
+
+const POLL_MS = 1000;
+/** What no counter tells, such as endpoints, is seen by then. */
+const REPEAT_MS = 60_000;
+/** While routes come by the hundred, Envoy is not asked without end: of the time that a look takes, ten times as long passes before the next. */
+const PAUSE_FACTOR = 10;
+const VERSIONS = '/stats?type=TextReadouts&filter=(lds|rds%5C..*)%5C.version_text$';
+const MAX_VERSIONS_BYTES = 4 * 1024 * 1024;
+/** A look that takes longer is broken off. */
+const LOOK_TIMEOUT_MS = 60_000;
+const MAX_HEAP_MB = 256;
+
+export type Proof = ({ readonly unreadable: string } | Evaluation) & { readonly version: PolicyVersion };
+
+export interface Prover {
+  /** What the policy in force names from now on. */
+  expect(version: PolicyVersion, routeNames: readonly string[]): void;
+  close(): void;
+}
+
+export interface ProverOptions {
+  readonly admin: AdminAddress;
+  /** Where Envoy must send: our own. */
+  readonly socketPath: string;
+  readonly found: (proof: Proof) => void;
+  readonly log: ExtprocLog;
+}
+
+export function startProver({ admin, socketPath, found, log }: ProverOptions): Prover {
+  let wanted: { readonly version: PolicyVersion; readonly routeNames: readonly string[] } | undefined;
+  let looked: { readonly for: object; readonly configuration: string; readonly atMs: number } | undefined;
+  let told = '';
+  let timer: NodeJS.Timeout | undefined;
+  let closed = false;
+  let worker: Worker | undefined;
+
+  const look = (task: ProofTask): Promise<Evaluation> =>
+    new Promise((resolve, reject) => {
+      const started = new Worker(new URL('./proof-worker.ts', import.meta.url), {
+        workerData: task,
+        resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
+      });
+      worker = started;
+      const late = setTimeout(() => {
+        reject(new Error(`Envoy's configuration was not read within ${LOOK_TIMEOUT_MS} ms`));
+        void started.terminate();
+      }, LOOK_TIMEOUT_MS);
+      started.once('message', resolve);
+      started.once('error', reject);
+      started.once('exit', () => {
+        clearTimeout(late);
+        reject(new Error('the look at Envoy’s configuration was broken off'));
+      });
+    });
+
+  const round = async () => {
+    const task = wanted;
+    let pauseMs = POLL_MS;
+    if (task !== undefined) {
+      let proof: Proof;
+      try {
+        const configuration = await readAdmin(admin, VERSIONS, MAX_VERSIONS_BYTES);
+        const nowMs = performance.now();
+        const same = looked?.for === task && looked.configuration === configuration && nowMs - looked.atMs < REPEAT_MS;
+        if (same) return pauseMs;
+        const evaluation = await look({ admin, socketPath, routeNames: task.routeNames });
+        looked = { for: task, configuration, atMs: nowMs };
+        proof = { ...evaluation, version: task.version };
+        pauseMs = Math.max(POLL_MS, (performance.now() - nowMs) * PAUSE_FACTOR);
+      } catch (error) {
+        looked = undefined;
+        proof = { unreadable: error instanceof Error ? error.message : String(error), version: task.version };
+      }
+      const text = JSON.stringify(proof);
+      if (text !== told && !closed && wanted === task) {
+        told = text;
+        log.info(proof, 'Envoy’s configuration looked at');
+        found(proof);
+      }
+    }
+    return pauseMs;
+  };
+  const run = () => {
+    timer = undefined;
+    void round().then((pauseMs) => {
+      if (!closed) timer = setTimeout(run, pauseMs);
+    });
+  };
+  run();
+  return {
+    expect(version, routeNames) {
+      wanted = { version, routeNames };
+    },
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      void worker?.terminate();
+    },
+  };
+}
