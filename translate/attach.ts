@@ -70,8 +70,13 @@ function attach(
       return refuse('NoMatchingParent', message, fix);
     }
     const listeners = gateway.spec.listeners.map(({ name }) => name).join(', ');
-    const message = `no listener of Gateway ${namespace}/${parentRef.name} with this name and port can be opened`;
-    return refuse('NoMatchingParent', message, `use one of ${listeners}, and see the problems of that Gateway`);
+    const what = `no listener of Gateway ${namespace}/${parentRef.name} with this name and port`;
+    if (site.type === 'Machine') {
+      const fix = `use one of ${listeners}, and see the problems of that Gateway`;
+      return refuse('NoMatchingParent', `${what} can be opened`, fix);
+    }
+    const fix = listeners === '' ? 'give the Gateway one of protocol HTTP or HTTPS' : `use one of ${listeners}`;
+    return refuse('NoMatchingParent', `${what} carries HTTP`, fix);
   }
   const allowing = named.filter((door) => allows(door, metadata.namespace, site));
   if (allowing.length === 0) {

@@ -38,6 +38,10 @@ export function endpointOf(
   const tls = endpoint.tls ?? { mode: endpoint.hostname === undefined ? 'Disabled' : 'System' };
   if (tls.mode === 'Disabled') return address;
   const hostname = tls.hostname ?? address.host;
+  if (site.type === 'Cluster' && addressFamily(hostname) === 0 && !isHostName(hostname.toLowerCase())) {
+    const message = `"${hostname}" is no host name`;
+    return refuse({ reason: 'Invalid', path: 'spec.endpoint.tls.hostname', message, fix: 'correct it' });
+  }
   if (site.type === 'Cluster' && addressFamily(hostname) !== 0) {
     return refuse({
       reason: 'Unsupported',
@@ -80,7 +84,7 @@ function hostAddress(
   }
   if (site.type === 'Machine') return { host: name, port };
   const host = name.toLowerCase();
-  if (addressFamily(host) === 0 && !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(host)) {
+  if (addressFamily(host) === 0 && !isHostName(host)) {
     return refuse({ reason: 'Invalid', path, message: `"${name}" is no host name`, fix: 'correct it' });
   }
   // Envoy Gateway refuses both: they would mean something else in each pod.
@@ -93,6 +97,10 @@ function hostAddress(
     });
   }
   return { host, port };
+}
+
+function isHostName(name: string): boolean {
+  return /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(name);
 }
 
 function isLoopback(address: string): boolean {

@@ -3,8 +3,8 @@ import type { Attachment } from './attach.ts';
 import type { Door } from './doors.ts';
 import { allows } from './listener-access.ts';
 import type { Problem } from './problem.ts';
-import { holdingTargets, type LinkedPolicy, type PolicyTarget } from './quotas.ts';
-import { byAge, compare, fullName, type Report, subject } from './report.ts';
+import { holdingTargets, type LinkedPolicy } from './quotas.ts';
+import { byAge, compare, fullName } from './report.ts';
 import type { LinkedPassthrough, LinkedRoute, LinkedRule, LinkedTarget } from './routes.ts';
 import type { Site } from './site.ts';
 
@@ -55,10 +55,9 @@ export function entriesOf(
   attachments: readonly Attachment[],
   policies: readonly LinkedPolicy[],
   site: Site,
-  report: Report,
 ): readonly LinkedEntry[] {
   const index = indexed(policies);
-  const entries = doors.flatMap((door) => {
+  return doors.flatMap((door) => {
     const routesByHostname = new Map<string, Set<LinkedRoute>>();
     for (const { route, places } of attachments) {
       for (const place of places) {
@@ -71,10 +70,6 @@ export function entriesOf(
       .toSorted(([left], [right]) => compare(left, right))
       .map(([hostname, routes]) => entry(door, hostname, [...routes], index, site));
   });
-  reportConflicts(entries, report);
-  reportShutOut(entries, report);
-  reportIdlePolicies(entries, policies, report);
-  return entries;
 }
 
 function entry(
@@ -259,54 +254,4 @@ function holding(
     })
     .toSorted((left, right) => left.depth - right.depth || compare(left.policy.name, right.policy.name))
     .map(({ policy }) => policy);
-}
-
-function reportConflicts(entries: readonly LinkedEntry[], report: Report): void {
-  const said = new Set<string>();
-  for (const { loser, message } of entries.flatMap((each) => each.conflicts)) {
-    if (said.has(`${loser.name} ${message}`)) continue;
-    said.add(`${loser.name} ${message}`);
-    const index = loser.rules.findIndex(({ rule }) => message.startsWith(`rule ${rule.name}: `));
-    report.error(subject('AIGatewayRoute', loser.route), {
-      reason: 'RulesOverlap',
-      path: index === -1 ? 'spec.passthrough' : `spec.rules[${index}].models`,
-      message,
-      fix: 'remove it from one of them, or tell them apart by headers or host names',
-    });
-  }
-}
-
-function reportShutOut(entries: readonly LinkedEntry[], report: Report): void {
-  const said = new Set<string>();
-  for (const { route, problem } of entries.flatMap((each) => each.shutOut)) {
-    const key = `${route.name} ${problem.path} ${problem.message}`;
-    if (said.has(key)) continue;
-    said.add(key);
-    report.error(subject('AIGatewayRoute', route.route), { reason: 'BackendNotAllowed', ...problem });
-  }
-}
-
-function reportIdlePolicies(entries: readonly LinkedEntry[], policies: readonly LinkedPolicy[], report: Report): void {
-  const busy = new Set<PolicyTarget>();
-  for (const { door, rules, passthrough } of entries) {
-    const served = [
-      ...rules.filter(({ targets }) => targets.length > 0).map((each) => ({ ...each, name: each.rule.rule.name })),
-      ...passthrough.map((each) => ({ ...each, name: undefined })),
-    ];
-    for (const { route, name, policies: held } of served) {
-      for (const policy of held) for (const target of holdingTargets(policy, door, route.name, name)) busy.add(target);
-    }
-  }
-  for (const policy of policies) {
-    for (const target of policy.targets) {
-      if (!target.exists || busy.has(target)) continue;
-      const section = target.section === undefined ? '' : `, ${target.section},`;
-      report.warning(subject('AIQuotaPolicy', policy.policy), {
-        reason: 'NothingToLimit',
-        path: `spec.targetRefs[${target.index}]`,
-        message: `no rule of ${target.kind} ${target.name}${section} is served by a backend, so nothing is limited`,
-        fix: 'see the problems of the route, or remove the target',
-      });
-    }
-  }
 }

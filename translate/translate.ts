@@ -7,6 +7,7 @@ import { linkBackends } from './backends.ts';
 import { catalogOf } from './catalog.ts';
 import { doorsOf } from './doors.ts';
 import { entriesOf } from './entries.ts';
+import { reportEntries } from './entry-problems.ts';
 import { clusters } from './envoy/clusters.ts';
 import { extensions } from './envoy/extensions.ts';
 import { listeners } from './envoy/listeners.ts';
@@ -35,7 +36,8 @@ export function translate(world: World, options: TranslateOptions): Plan {
   const routes = linkRoutes(world.routes, backends, catalog, report);
   const attachments = attachRoutes(routes, doors, catalog, site, report);
   const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
-  const entries = entriesOf(doors, attachments, policies, site, report);
+  const entries = entriesOf(doors, attachments, policies, site);
+  reportEntries(entries, policies, report);
   return {
     policy: gatewayPolicy(entries, entryRoutes, strayEntries(doors, entries), backends, policies),
     envoy: {

@@ -2,7 +2,7 @@
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { TrafficPolicySpec } from '../../crds/gateway-api.ts';
 import type { KubernetesObject } from '../../crds/kinds.ts';
-import type { Json, JsonObject, ObjectStatus } from '../plan.ts';
+import type { Json, ObjectStatus } from '../plan.ts';
 import type { Problem } from '../problem.ts';
 import type { ClusterFacts } from '../site.ts';
 import type { SecretText, World } from '../world.ts';
@@ -74,5 +74,3 @@ export interface ClusterPlan {
   /** For the proxies that serve these Gateways: their entries, with only the backends and quotas that they use. */
   policyFor(gateways: readonly string[]): GatewayPolicy;
 }
-
-export type Spec = JsonObject;

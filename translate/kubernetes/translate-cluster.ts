@@ -9,6 +9,7 @@ import { type LinkedBackend, linkBackends } from '../backends.ts';
 import { catalogOf } from '../catalog.ts';
 import { clusterDoors } from '../doors.ts';
 import { entriesOf, type LinkedEntry } from '../entries.ts';
+import { reportEntries } from '../entry-problems.ts';
 import { gatewayPolicy } from '../policy.ts';
 import { linkPolicies } from '../quotas.ts';
 import { compare, fullName, newReport } from '../report.ts';
@@ -29,7 +30,8 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
   const routes = linkRoutes(world.routes, backends, catalog, report);
   const attachments = attachRoutes(routes, doors, catalog, site, report);
   const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
-  const entries = entriesOf(doors, attachments, policies, site, report);
+  const entries = entriesOf(doors, attachments, policies, site);
+  reportEntries(entries, policies, report);
   const inUse = used(entries, backends).flatMap((linked) =>
     linked.usable === undefined ? [] : [{ linked, ...backendObjects(linked, linked.usable) }],
   );
