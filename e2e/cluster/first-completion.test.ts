@@ -1,0 +1,187 @@
+/** From `helm install` to the first counted completion, with the official clients; then keys, quotas and cuts as on one machine. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI from 'openai';
+import { anthropicClient, CLIENT_KEY, errorOf, mock, openaiClient, say } from '../data-plane/support/clients.ts';
+import { type AccessRecord, accessRecord } from '../data-plane/support/records.ts';
+import { quotaPolicy, teamQuota } from '../data-plane/support/resources.ts';
+import { waitFor } from '../data-plane/support/wait.ts';
+import { wordCount, wordsOf } from '../data-plane/support/words.ts';
+import { install } from './support/helm.ts';
+import { condition, kubectl, waitUntil } from './support/kubectl.ts';
+import { proxyPods, sidecarLog } from './support/reach.ts';
+import { type ClusterWorld, keyOf, startClusterWorld } from './support/world.ts';
+
+const NAMESPACE = 'tge-first';
+const MODEL = 'gpt-4o-mini';
+const CLAUDE = 'claude-mock-1';
+const LIMIT = 150;
+const endless = { tokens: 5_000, paceMs: 5 };
+
+let world: ClusterWorld;
+before(async () => {
+  const startedAtMs = performance.now();
+  const seconds = () => ((performance.now() - startedAtMs) / 1000).toFixed(1);
+  await install();
+  console.log(`controller available after ${seconds()} s`);
+  world = await startClusterWorld(NAMESPACE, [
+    quotaPolicy('teams', 'chat', [teamQuota('tokens', 'TotalTokens', LIMIT, { onMissingKey: 'Shared' })]),
+  ]);
+  console.log(`route enforced after ${seconds()} s`);
+});
+after(() => world?.stop());
+
+const openai = (team: string) => openaiClient(world.url, { 'x-team': team });
+const anthropic = (team: string) => anthropicClient(world.url, { 'x-team': team });
+
+/** Of the team, once there are so many. */
+function recordsOf(team: string, count: number): Promise<readonly AccessRecord[]> {
+  return waitFor(
+    `${count} access records of ${team}`,
+    async () => {
+      const lines = (await sidecarLog(NAMESPACE, 'ai')).split('\n').map(accessRecord);
+      const found = lines.filter((each) => each?.keys.includes(team)) as readonly AccessRecord[];
+      return found.length >= count && found;
+    },
+    10_000,
+  );
+}
+
+async function lastSeen() {
+  const seen = (await world.provider.seen()).at(-1);
+  assert.ok(seen, 'the provider saw no request');
+  return seen;
+}
+
+describe('the first completion', () => {
+  it('OpenAI', async () => {
+    const answer = await openai('plain').chat.completions.create(
+      { model: MODEL, messages: say('Hello'), max_completion_tokens: 50 },
+      mock({ tokens: 12 }),
+    );
+    assert.equal(answer.choices[0]?.message.content, wordsOf(12));
+    const [record] = await recordsOf('plain', 1);
+    assert.equal(record?.status, 200);
+    assert.equal(record?.outputTokens, 12);
+    assert.equal(record?.inputTokens, answer.usage?.prompt_tokens);
+    assert.equal(record?.source, 'provider');
+  });
+
+  it('OpenAI, streamed', async () => {
+    const final = await openai('stream')
+      .chat.completions.stream({ model: MODEL, messages: say('Hello') }, mock({ tokens: 30, paceMs: 1 }))
+      .finalChatCompletion();
+    assert.equal(final.choices[0]?.message.content, wordsOf(30));
+    assert.equal((await recordsOf('stream', 1))[0]?.outputTokens, 30);
+  });
+
+  it('Anthropic', async () => {
+    const request = { model: CLAUDE, max_tokens: 50, messages: say('Hello') };
+    const answer = await anthropic('claude').messages.create(request, mock({ tokens: 12 }));
+    assert.equal(answer.content[0]?.type === 'text' && answer.content[0].text, wordsOf(12));
+    const streamed = await anthropic('claude')
+      .messages.stream(request, mock({ tokens: 20, paceMs: 1 }))
+      .finalMessage();
+    assert.equal(streamed.content[0]?.type === 'text' && streamed.content[0].text, wordsOf(20));
+    const [first, second] = await recordsOf('claude', 2);
+    assert.deepEqual([first?.outputTokens, second?.outputTokens], [12, 20]);
+  });
+});
+
+describe('keys', () => {
+  it('each provider gets its own key and only that one, and none of the headers that are for us', async () => {
+    const forged = { 'x-tallygate-route': 'default/other/0', 'x-api-key': 'forged', cookie: 'session=1' };
+    const request = { model: MODEL, messages: say('Hello'), max_completion_tokens: 9 };
+    await openai('keys').chat.completions.create(request, mock({ tokens: 3 }, forged));
+    const toOpenai = (await lastSeen()).headers;
+    assert.equal(toOpenai['authorization'], `Bearer ${keyOf('openai')}`);
+    await anthropic('keys').messages.create(
+      { model: CLAUDE, max_tokens: 9, messages: say('Hello') },
+      mock({ tokens: 3 }, { ...forged, authorization: 'Bearer forged' }),
+    );
+    const toAnthropic = (await lastSeen()).headers;
+    assert.equal(toAnthropic['x-api-key'], keyOf('anthropic'));
+    assert.equal(toAnthropic['authorization'], undefined);
+    for (const headers of [toOpenai, toAnthropic]) {
+      const text = JSON.stringify(headers);
+      assert.ok(!text.includes(CLIENT_KEY) && !text.includes('forged') && !text.includes('session=1'), text);
+      assert.deepEqual(
+        Object.keys(headers).filter((name) => name.startsWith('x-tallygate-')),
+        [],
+      );
+    }
+  });
+
+  it('no key is in the sidecar', async () => {
+    const [pod] = await proxyPods(NAMESPACE, 'ai');
+    const script =
+      "const fs=require('fs');let s='';for(const f of fs.readdirSync('/run/tallygate'))try{s+=fs.readFileSync('/run/tallygate/'+f,'latin1')}catch{};process.stdout.write(s+JSON.stringify(process.env))";
+    const node = ['/usr/local/bin/node', '-e', script];
+    const kept = await kubectl(
+      '-n',
+      pod.metadata.namespace,
+      'exec',
+      pod.metadata.name,
+      '-c',
+      'tallygate',
+      '--',
+      ...node,
+    );
+    assert.ok(!kept.includes(keyOf('')));
+  });
+});
+
+describe('quotas', () => {
+  it('a stream ends properly where the budget ends, the upstream is closed, and what comes after is refused', async () => {
+    const final = await openai('cut')
+      .chat.completions.stream(
+        { model: MODEL, messages: say('Hello'), stream_options: { include_usage: true } },
+        mock(endless),
+      )
+      .finalChatCompletion();
+    const delivered = wordCount(final.choices[0]?.message.content ?? '');
+    assert.equal(final.choices[0]?.finish_reason, 'length');
+    assert.equal(final.usage?.completion_tokens, delivered);
+    const [record] = await recordsOf('cut', 1);
+    assert.equal(record?.decision, 'cut');
+    assert.equal(record?.outputTokens, delivered);
+    const spent = (record?.inputTokens ?? 0) + delivered;
+    assert.ok(spent <= LIMIT && spent >= LIMIT / 2, `${spent} of ${LIMIT}`);
+    await waitFor('closed upstream', async () => (await world.provider.openCount()) === 0, 5_000);
+    const refused = await errorOf(
+      openai('cut').chat.completions.create({ model: MODEL, messages: say('Hello') }, mock({ tokens: 500 })),
+    );
+    assert.ok(refused instanceof OpenAI.RateLimitError, String(refused));
+    assert.equal(refused.code, 'quota_exceeded');
+  });
+
+  it('so does one of Anthropic', async () => {
+    const final = await anthropic('cut-claude')
+      .messages.stream({ model: CLAUDE, max_tokens: 1000, messages: say('Hello') }, mock(endless))
+      .finalMessage();
+    assert.equal(final.stop_reason, 'max_tokens');
+    const [record] = await recordsOf('cut-claude', 1);
+    assert.equal(record?.decision, 'cut');
+    const request = { model: CLAUDE, max_tokens: 1000, messages: say('Hello') };
+    const refused = await errorOf(anthropic('cut-claude').messages.create(request, mock({ tokens: 500 })));
+    assert.ok(refused instanceof Anthropic.RateLimitError, String(refused));
+  });
+
+  it('the policy’s own status says that it is enforced', async () => {
+    await waitUntil(condition('ancestors', 'Enforcing', 'True'), ['-n', NAMESPACE, 'aiquotapolicy/teams']);
+  });
+
+  it('the sidecar’s metrics count the tokens', async () => {
+    const [pod] = await proxyPods(NAMESPACE, 'ai');
+    const { namespace, name } = pod.metadata;
+    const text = await kubectl('get', '--raw', `/api/v1/namespaces/${namespace}/pods/${name}:9464/proxy/metrics`);
+    assert.match(text, /^tallygate_\w+\{.*\} [1-9]/m);
+  });
+});
+
+it('a model that no rule has is refused in the client’s own terms', async () => {
+  const refused = await errorOf(openai('none').chat.completions.create({ model: 'nothing', messages: say('Hello') }));
+  assert.ok(refused instanceof OpenAI.NotFoundError, String(refused));
+  assert.equal(refused.code, 'model_not_found');
+});

@@ -1,0 +1,176 @@
+/** The chart on a real cluster: install, rights, a proxy with its sidecar, upgrade with new kinds, uninstall that keeps what users wrote. */
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { waitFor } from '../data-plane/support/wait.ts';
+import { CHART, helm, install, RELEASE, SYSTEM } from './support/helm.ts';
+import { apply, CommandFailure, get, kubectl, namespaceOf, removeNamespaces, waitUntil } from './support/kubectl.ts';
+import { proxyPods } from './support/reach.ts';
+import { backendOf, gatewayOf, routeOf } from './support/world.ts';
+
+const TEAM = 'tge-install';
+const OTHER = 'tge-other';
+const ACCOUNT = `system:serviceaccount:${SYSTEM}:tallygate-controller`;
+const kinds = ['aibackends', 'aigatewayroutes', 'aiquotapolicies'];
+
+before(async () => {
+  await helm('uninstall', RELEASE, '-n', SYSTEM, '--ignore-not-found', '--wait');
+  await removeNamespaces(TEAM, OTHER);
+  // What the API server itself holds against the strictest of its pod standards.
+  await apply([
+    namespaceOf(SYSTEM, { 'pod-security.kubernetes.io/enforce': 'restricted' }),
+    namespaceOf(TEAM),
+    namespaceOf(OTHER),
+  ]);
+  await install();
+});
+after(() => removeNamespaces(TEAM, OTHER));
+
+async function may(verb: string, resource: string, ...where: readonly string[]): Promise<boolean> {
+  try {
+    return (await kubectl('auth', 'can-i', verb, resource, `--as=${ACCOUNT}`, ...where)).trim() === 'yes';
+  } catch (error) {
+    // `no` is exit code 1.
+    if (error instanceof CommandFailure && !error.stderr.includes('error:')) return false;
+    throw error;
+  }
+}
+
+describe('installed', () => {
+  it('two controllers are ready on a restricted namespace, and one may go at a time', async () => {
+    const { status } = await get('-n', SYSTEM, 'deployment', 'tallygate-controller');
+    assert.equal(status.readyReplicas, 2);
+    const budget = await get('-n', SYSTEM, 'pdb', 'tallygate-controller');
+    assert.equal(budget.spec.minAvailable, 1);
+    const { items } = await get('-n', SYSTEM, 'pods', '-l', 'app.kubernetes.io/component=controller');
+    for (const { status: pod } of items) assert.equal(pod.containerStatuses[0].restartCount, 0);
+  });
+
+  it('the kinds are served, and the class is accepted', async () => {
+    for (const kind of kinds) await waitUntil('condition=Established', [`crd/${kind}.tallygate.dev`]);
+    await waitUntil('condition=Accepted', ['gatewayclass/tallygate']);
+  });
+
+  it('the controller may do what it needs and nothing else', async () => {
+    const allowed = [
+      ['patch', 'httproutes.gateway.networking.k8s.io', '-n', OTHER],
+      ['create', 'backends.gateway.envoyproxy.io', '-n', OTHER],
+      ['patch', 'aibackends.tallygate.dev', '--subresource=status', '-n', OTHER],
+      ['create', 'tokenreviews.authentication.k8s.io'],
+      ['update', 'leases.coordination.k8s.io', '-n', SYSTEM],
+    ] as const;
+    const forbidden = [
+      ['patch', 'aibackends.tallygate.dev', '-n', OTHER],
+      ['patch', 'gateways.gateway.networking.k8s.io', '-n', OTHER],
+      ['patch', 'envoyproxies.gateway.envoyproxy.io', '-n', OTHER],
+      ['create', 'pods', '-n', OTHER],
+      ['create', 'pods', '--subresource=exec', '-n', OTHER],
+      ['delete', 'services', '-n', OTHER],
+      ['update', 'leases.coordination.k8s.io', '-n', OTHER],
+      ['get', 'nodes'],
+      ['create', 'serviceaccounts', '--subresource=token', '-n', OTHER],
+      ['create', 'clusterroles.rbac.authorization.k8s.io'],
+    ] as const;
+    for (const [verb, resource, ...where] of allowed)
+      assert.ok(await may(verb, resource, ...where), `${verb} ${resource}`);
+    for (const [verb, resource, ...where] of forbidden)
+      assert.ok(!(await may(verb, resource, ...where)), `${verb} ${resource}`);
+  });
+});
+
+describe('a Gateway of the class', () => {
+  before(async () => {
+    await apply([
+      gatewayOf(TEAM),
+      ...backendOf(TEAM, 'model', 'OpenAI', 'nowhere', [{ name: '*' }]),
+      routeOf(TEAM, 'chat', [{ name: 'all', models: ['*'], backendRefs: [{ name: 'model' }] }]),
+    ]);
+    await waitUntil('condition=Programmed', ['-n', TEAM, 'gateway/ai']);
+  });
+
+  it('has a sidecar that started before Envoy, is ready with a policy, and is confined', async () => {
+    const [pod, ...more] = await proxyPods(TEAM, 'ai');
+    assert.equal(more.length, 0);
+    const status = pod.status.initContainerStatuses.find(({ name }: { name: string }) => name === 'tallygate');
+    assert.equal(status.ready, true);
+    assert.equal(status.restartCount, 0);
+    const container = pod.spec.initContainers.find(({ name }: { name: string }) => name === 'tallygate');
+    assert.equal(container.restartPolicy, 'Always');
+    assert.equal(container.securityContext.readOnlyRootFilesystem, true);
+    assert.equal(pod.spec.terminationGracePeriodSeconds, 660);
+    const { namespace, name } = pod.metadata;
+    const ready = await kubectl('get', '--raw', `/api/v1/namespaces/${namespace}/pods/${name}:9464/proxy/readyz`);
+    assert.equal(JSON.parse(ready).ready, true);
+  });
+
+  it('has no other key to the cluster than the token for the controller', async () => {
+    const [pod] = await proxyPods(TEAM, 'ai');
+    const { namespace, name } = pod.metadata;
+    const script = "console.log(require('fs').readdirSync('/var/run/secrets').join())";
+    const node = ['/usr/local/bin/node', '-e', script];
+    assert.equal((await kubectl('-n', namespace, 'exec', name, '-c', 'tallygate', '--', ...node)).trim(), 'tallygate');
+  });
+});
+
+describe('upgrade', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'tallygate-chart-'));
+  after(() => rmSync(folder, { recursive: true }));
+
+  it('brings the kinds of the new version, keeps what users wrote, and rolls the controller only', async () => {
+    const chart = path.join(folder, 'tallygate');
+    cpSync(CHART, chart, { recursive: true });
+    const file = path.join(chart, 'files/crds/aibackends.yaml');
+    const text = readFileSync(file, 'utf8').replace(
+      'description: Where the provider listens.',
+      'description: Another text.',
+    );
+    writeFileSync(file, text);
+    const route = await get('-n', TEAM, 'aigatewayroute', 'chat');
+    const [proxy] = await proxyPods(TEAM, 'ai');
+    await install({ chart, values: ['controller.logLevel=debug'] });
+    const { spec } = await get('crd', 'aibackends.tallygate.dev');
+    assert.ok(JSON.stringify(spec).includes('Another text.'));
+    assert.equal((await get('-n', TEAM, 'aigatewayroute', 'chat')).metadata.uid, route.metadata.uid);
+    assert.equal((await proxyPods(TEAM, 'ai'))[0].metadata.uid, proxy.metadata.uid);
+  });
+
+  it('from all namespaces to a few, and the rights follow', async () => {
+    await install({ values: [`controller.watchNamespaces={${TEAM}}`] });
+    assert.ok(await may('get', 'secrets', '-n', TEAM));
+    assert.ok(!(await may('get', 'secrets', '-n', OTHER)));
+    assert.ok(!(await may('list', 'secrets', '--all-namespaces')));
+    assert.ok(!(await may('patch', 'httproutes.gateway.networking.k8s.io', '-n', OTHER)));
+    await install();
+    assert.ok(await may('get', 'secrets', '-n', OTHER));
+  });
+});
+
+describe('uninstall', () => {
+  before(async () => {
+    await kubectl('-n', TEAM, 'delete', 'gateway', 'ai');
+    await helm('uninstall', RELEASE, '-n', SYSTEM, '--wait');
+  });
+
+  it('leaves the kinds and what users wrote, and nothing else', async () => {
+    assert.equal((await get('-n', TEAM, 'aigatewayroute', 'chat')).metadata.name, 'chat');
+    await waitFor(
+      'end of what the chart brought',
+      async () => {
+        const listed = await kubectl(
+          'get',
+          'deployments,services,pods,pdb,sa,roles,rolebindings,clusterroles,clusterrolebindings,gatewayclasses,envoyproxies',
+          ...['-A', '-l', `app.kubernetes.io/instance=${RELEASE}`, '-o', 'name'],
+        );
+        return listed.trim() === '';
+      },
+      30_000,
+    );
+  });
+
+  it('and the next install takes them over', async () => {
+    await install();
+    assert.equal((await get('-n', TEAM, 'aigatewayroute', 'chat')).metadata.name, 'chat');
+  });
+});
