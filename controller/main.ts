@@ -8,6 +8,8 @@ import type { ClusterPlan, DerivedSecret } from '../translate/kubernetes/plan.ts
 import { translateCluster } from '../translate/kubernetes/translate-cluster.ts';
 import { refKey } from '../translate/report.ts';
 import { type Client, newClient } from './api/client.ts';
+import { findCredentials } from './api/credentials.ts';
+import { type Events, newEvents } from './api/events.ts';
 import { stand } from './api/lease.ts';
 import { type Loop, startLoop } from './api/loop.ts';
 import type { KubeObject } from './api/object.ts';
@@ -53,7 +55,8 @@ const TRUST_EVERY_MS = 10 * 60_000;
 
 export async function startController(options: ControllerOptions): Promise<Controller> {
   const { namespace, log } = options;
-  const client = newClient();
+  const client = newClient(await findCredentials(process.env));
+  const events = newEvents(client, options.identity, log);
   const counts = { runs: 0, writes: 0, statusWrites: 0 };
   let worldChanged = true;
   let plan: ClusterPlan | undefined;
@@ -92,7 +95,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     publish(push, plan, sources);
     const written = await write(client, wanted(plan, sources, trust, options.proxyNamespaces), term, log);
     counts.writes += written.writes;
-    const failed = await report(plan, sources, push, client, counts, term, log);
+    const failed = await report(plan, sources, push, { client, events, counts, log }, term);
     return written.failures.length === 0 && failed === 0;
   };
   loop = startLoop({ name: 'reconcile', gatherMs: GATHER_MS, everyMs: EVERY_MS, run, log });
@@ -158,15 +161,20 @@ function secretObject({ metadata, type, data }: DerivedSecret): KubeObject {
   return { apiVersion: 'v1', kind: 'Secret', metadata, type, data: { credential } };
 }
 
+interface Outlets {
+  readonly client: Client;
+  readonly events: Events;
+  readonly counts: { statusWrites: number };
+  readonly log: Log;
+}
+
 /** How many statuses could not be written. */
 async function report(
   plan: ClusterPlan,
   sources: Sources,
   push: PushServer,
-  client: Client,
-  counts: { statusWrites: number },
+  { client, events, counts, log }: Outlets,
   signal: AbortSignal,
-  log: Log,
 ): Promise<number> {
   const statuses = withObserved(plan.statuses, {
     gateways: sources.gateways(),
@@ -191,6 +199,13 @@ async function report(
     const done = await writeStatuses(client, resource, sources.own(resource.kind), own, now, signal, log);
     counts.statusWrites += done.writes;
     failed += done.failed;
+    for (const { object, condition } of done.transitions) {
+      const { type, status, reason, message } = condition;
+      // `Conflicted` is the one whose True is bad news.
+      const bad = status !== 'Unknown' && (type === 'Conflicted') === (status === 'True');
+      if (status === 'Unknown' || message === '') continue;
+      events.tell({ object, type: bad ? 'Warning' : 'Normal', reason, note: `${type}: ${message}` });
+    }
   }
   return failed;
 }

@@ -1,10 +1,10 @@
 /**
- * Talks to the API server: plain requests over HTTPS with the credentials that `@kubernetes/client-node` finds. Objects go in and come out as JSON; what the
+ * Talks to the API server: plain requests over HTTPS. Objects go in and come out as JSON; what the
  * server refuses comes as `ApiError`.
  */
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
-import { KubeConfig } from '@kubernetes/client-node';
+import type { Credentials } from './credentials.ts';
 import type { KubeObject } from './object.ts';
 import { type Resource, resourcePath } from './resource.ts';
 
@@ -56,17 +56,13 @@ export interface WriteOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** From a pod's service account, or from KUBECONFIG. Throws where there is neither. */
-export function newClient(): Client {
-  const config = new KubeConfig();
-  config.loadFromDefault();
-  const server = new URL(config.getCurrentCluster()?.server ?? 'https://kubernetes.default.svc');
+export function newClient(credentials: Credentials): Client {
+  const { server } = credentials;
   const agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: 16, timeout: 0 });
 
   const open = async (path: string, { method = 'GET', body, contentType = 'application/json', signal }: Call) => {
     const options: RequestOptions = {};
-    // Each time: a service account's token is renewed in its file.
-    await config.applyToHTTPSOptions(options);
+    await credentials.apply(options);
     const text = body === undefined ? undefined : JSON.stringify(body);
     return await new Promise<IncomingMessage>((resolve, reject) => {
       const send = server.protocol === 'http:' ? httpRequest : httpsRequest;

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { difference, isManaged, stamped } from './difference.ts';
+import type { KubeObject } from './object.ts';
+
+const wanted = stamped({
+  apiVersion: 'gateway.networking.k8s.io/v1',
+  kind: 'HTTPRoute',
+  metadata: { name: 'chat', namespace: 'app', labels: { 'app.kubernetes.io/managed-by': 'tallygate' } },
+  spec: { hostnames: ['a.example'], rules: [{ name: 'one', matches: [{ path: { value: '/' } }] }] },
+});
+
+/** As a server gives it back: with defaults, a status, and who owns which fields. */
+function actual(
+  change: (object: { metadata: Record<string, unknown>; spec: Record<string, unknown> }) => void = () => {},
+): KubeObject {
+  const {
+    apiVersion: _apiVersion,
+    kind: _kind,
+    ...content
+  } = structuredClone(wanted) as KubeObject & { spec: Record<string, unknown> };
+  const object = {
+    ...content,
+    metadata: {
+      ...content.metadata,
+      ...{ uid: 'u', resourceVersion: '7' },
+      managedFields: [
+        { manager: 'tallygate', fieldsV1: { 'f:metadata': {}, 'f:spec': {} } },
+        { manager: 'envoy-gateway', subresource: 'status', fieldsV1: { 'f:status': {} } },
+        { manager: 'kubectl-label', fieldsV1: { 'f:metadata': { 'f:labels': {} } } },
+      ],
+    },
+    status: { parents: [] },
+  };
+  (object.spec['rules'] as { matches: { path: Record<string, string> }[] }[])[0]!.matches[0]!.path['type'] =
+    'PathPrefix';
+  change(object as never);
+  return object;
+}
+
+test('defaults, a status and labels of others are no difference', () => {
+  assert.equal(difference(wanted, actual()), 'none');
+});
+
+test('every change of what is wanted is a difference', () => {
+  const changes: Parameters<typeof actual>[0][] = [
+    ({ spec }) => delete spec['hostnames'],
+    ({ spec }) => (spec['hostnames'] = ['a.example', 'b.example']),
+    ({ spec }) => (spec['rules'] = []),
+    ({ metadata }) => (metadata['labels'] = {}),
+    ({ metadata }) => (metadata['annotations'] = {}),
+  ];
+  for (const change of changes) assert.equal(difference(wanted, actual(change)), 'apply');
+});
+
+test('what is not wanted any more is told by the digest', () => {
+  const { hostnames: _, ...spec } = wanted['spec'] as Record<string, unknown>;
+  const { annotations: __, ...metadata } = wanted.metadata;
+  assert.equal(difference(stamped({ ...wanted, metadata, spec }), actual()), 'apply');
+});
+
+test('a field that somebody else has put in is taken out by replacing', () => {
+  const foreign = actual(({ metadata }) => {
+    (metadata['managedFields'] as object[]).push({
+      manager: 'kubectl-edit',
+      fieldsV1: { 'f:spec': { 'f:useDefaultGateways': {} } },
+    });
+  });
+  assert.equal(difference(wanted, foreign), 'replace');
+});
+
+test('a Secret carries no digest of its value', () => {
+  const secret: KubeObject = { kind: 'Secret', metadata: { name: 'a', namespace: 'b' }, data: { credential: 'eA==' } };
+  assert.deepEqual(stamped(secret), secret);
+  assert.equal(difference(secret, { ...secret, data: { credential: 'eQ==' } }), 'apply');
+  assert.equal(difference(secret, { ...secret, type: 'Opaque' }), 'none');
+});
+
+test('ours is what carries our label', () => {
+  assert.equal(isManaged(wanted), true);
+  assert.equal(isManaged({ metadata: { name: 'a', namespace: 'b' } }), false);
+});

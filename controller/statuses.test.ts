@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { condition } from '../crds/conditions.ts';
+import type { ObjectStatus } from '../translate/plan.ts';
+import { CONTROLLER_NAME, merged } from './statuses.ts';
+
+const early = '2026-01-01T00:00:00Z';
+const late = '2026-01-02T00:00:00Z';
+const object = { group: 'tallygate.dev', kind: 'AIGatewayRoute', namespace: 'app', name: 'chat' };
+const parentRef = { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'ai' } as const;
+
+function status(reason: 'Accepted' | 'NoMatchingParent', message = ''): ObjectStatus {
+  return { object, parents: [{ parentRef, conditions: [condition('Accepted', reason, message, 1)] }] };
+}
+
+const times = (of: ReturnType<typeof merged>) =>
+  of.parents?.flatMap((each) => each.conditions?.map((one) => one.lastTransitionTime));
+
+test('a condition keeps its time until its status changes', () => {
+  const first = merged({}, status('Accepted'), early);
+  assert.deepEqual(times(first), [early]);
+  assert.deepEqual(times(merged(first, status('Accepted', 'still'), late)), [early]);
+  assert.deepEqual(times(merged(first, status('NoMatchingParent'), late)), [late]);
+});
+
+test('what other controllers wrote stays, what is not ours any more goes', () => {
+  const theirs = { controllerName: 'example.com/other', parentRef: { name: 'theirs' }, conditions: [] };
+  const before = merged({ parents: [theirs] }, status('Accepted'), early);
+  assert.deepEqual(
+    before.parents?.map((each) => each.controllerName),
+    ['example.com/other', CONTROLLER_NAME],
+  );
+  assert.deepEqual(merged(before, undefined, late).parents, [theirs]);
+});
+
+test('the same again is the same', () => {
+  const before = merged({}, status('Accepted'), early);
+  // A server gives members back in an order of its own.
+  const reordered = JSON.parse(
+    JSON.stringify(before, [
+      'parents',
+      'parentRef',
+      'name',
+      'kind',
+      'group',
+      'controllerName',
+      'conditions',
+      'type',
+      'status',
+      'reason',
+      'message',
+      'observedGeneration',
+      'lastTransitionTime',
+    ]),
+  );
+  assert.deepEqual(merged(reordered, status('Accepted'), late), before);
+});
