@@ -37,6 +37,8 @@ function* messages(schema: JsonSchema): Generator<string> {
 const home = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
 
 before(() => {
+  // What an earlier run left may still be going away.
+  kubectl(['delete', '--ignore-not-found', '--timeout=50s'], [home]);
   const definitions = kubectl(
     ['apply', '--server-side', '--force-conflicts'],
     [home, ...kinds.map((each) => customResourceDefinition(each))],

@@ -4,8 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { stringify } from 'yaml';
-import type { DerivedSecret, Manifest } from './plan.ts';
-import { clusterOf, exampleOptions } from './testing.ts';
+import { asObject, clusterOf, exampleOptions } from './testing.ts';
 import { translateCluster } from './translate-cluster.ts';
 
 const directory = new URL('testdata/', import.meta.url);
@@ -22,16 +21,6 @@ const namespaces = [
   ...new Set(cases.flatMap(({ objects }) => objects.map(({ metadata }) => prefix + metadata.namespace))),
 ];
 
-function asObject({ metadata, type, data }: DerivedSecret): Manifest {
-  return {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata,
-    type,
-    data: { credential: Buffer.from(data.credential.reveal()).toString('base64') },
-  };
-}
-
 function kubectl(arguments_: readonly string[], input: string) {
   return spawnSync('kubectl', arguments_, { input, encoding: 'utf8', timeout: 60_000 });
 }
@@ -41,6 +30,8 @@ function namespaceList(): string {
 }
 
 before(() => {
+  // What an earlier run left may still be going away.
+  kubectl(['delete', '--ignore-not-found', '--timeout=50s', '-f', '-'], namespaceList());
   const { status, stderr } = kubectl(['apply', '-f', '-'], namespaceList());
   assert.equal(status, 0, stderr);
 });

@@ -1,6 +1,6 @@
 /** What tests of this room share: a cluster's objects in a file. */
 import { parseAllDocuments } from 'yaml';
-import type { ClusterOptions, ClusterWorld } from './plan.ts';
+import type { ClusterOptions, ClusterWorld, DerivedSecret, Manifest } from './plan.ts';
 import { clusterWorld, readObject } from './read.ts';
 
 export const exampleOptions: ClusterOptions = { extprocSocket: '/run/tallygate/extproc.sock' };
@@ -16,6 +16,17 @@ export function clusterOf(text: string): ClusterWorld {
     namespaces: new Map(heads('Namespace').map(({ name, labels }) => [String(name), strings(labels)])),
     services: new Set(heads('Service').map(({ namespace, name }) => `${namespace}/${name}`)),
   });
+}
+
+/** With its value: for tests that write it. */
+export function asObject({ metadata, type, data }: DerivedSecret): Manifest {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata,
+    type,
+    data: { credential: Buffer.from(data.credential.reveal()).toString('base64') },
+  };
 }
 
 function asStored(object: Fields): Fields {
