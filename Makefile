@@ -48,7 +48,7 @@ check: setup ## Format, lint, types, unused code, and generated files that are u
 	$(MAKE) generate
 	git diff --exit-code -- charts crds docs protos
 
-UNIT := $(foreach room,bench contract crds runtime protos translate extproc standalone cli tools,'$(room)/**/*.test.ts')
+UNIT = $(shell find bench contract controller crds runtime protos translate extproc standalone cli tools -name '*.test.ts' ! -name '*.cluster.test.ts')
 
 .PHONY: test
 test: test-unit e2e-data-plane ## All tests of one machine: unit and data plane
