@@ -15,7 +15,7 @@ import { secrets } from './resources.ts';
 /** The name by which sidecars know the server, wherever they find it. */
 export const SERVER_NAME = 'tallygate-controller';
 const AUTHORITY_NAME = 'tallygate-ca';
-export const BUNDLE_KEY = 'ca.crt';
+const BUNDLE_KEY = 'ca.crt';
 
 export interface Trust {
   /** Undefined: there is no authority yet. */
