@@ -1,0 +1,226 @@
+/** The prover beside a real Envoy that takes its listeners, routes, clusters and endpoints from files, as it takes them from Envoy Gateway in a cluster. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { after, before, test } from 'node:test';
+import { ENVOY } from '../server/testing/envoy.ts';
+import { readAdmin } from './admin.ts';
+import { type Proof, type Prover, startProver } from './proof.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'proof-'));
+const SOCKET = '/run/tallygate/extproc.sock';
+const CLUSTER = 'envoyextensionpolicy/team/tallygate/extproc/0';
+const FILTER = `envoy.filters.http.ext_proc/${CLUSTER}`;
+const version = { epoch: 1, counter: 1, version: 'v1' };
+const log = { info() {}, warn() {}, error() {} };
+
+let envoy: ChildProcess;
+let admin: { readonly host: string; readonly port: number };
+let prover: Prover;
+const proofs: Proof[] = [];
+
+function give(name: string, type: string, resources: readonly object[]): void {
+  const path = join(folder, name);
+  const typed = resources.map((each) => ({ '@type': `type.googleapis.com/envoy.config.${type}`, ...each }));
+  writeFileSync(`${path}.new`, JSON.stringify({ version_info: String(Date.now()), resources: typed }));
+  renameSync(`${path}.new`, path);
+}
+
+const from = (name: string) => ({ path_config_source: { path: join(folder, name) }, resource_api_version: 'V3' });
+
+const extension = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
+const processor = {
+  name: FILTER,
+  disabled: true,
+  typed_config: {
+    '@type': extension('filters.http.ext_proc.v3.ExternalProcessor'),
+    grpc_service: { envoy_grpc: { cluster_name: CLUSTER } },
+    processing_mode: {
+      request_header_mode: 'SEND',
+      response_header_mode: 'SEND',
+      request_body_mode: 'FULL_DUPLEX_STREAMED',
+      response_body_mode: 'FULL_DUPLEX_STREAMED',
+      request_trailer_mode: 'SEND',
+      response_trailer_mode: 'SEND',
+    },
+  },
+};
+
+function giveListener(filters: readonly object[]): void {
+  const manager = {
+    '@type': extension('filters.network.http_connection_manager.v3.HttpConnectionManager'),
+    stat_prefix: 'http-8080',
+    rds: { route_config_name: 'team/ai/http', config_source: from('rds.json') },
+    http_filters: [
+      ...filters,
+      { name: 'envoy.filters.http.router', typed_config: { '@type': extension('filters.http.router.v3.Router') } },
+    ],
+  };
+  give('lds.json', 'listener.v3.Listener', [
+    {
+      name: 'team/ai/http',
+      address: { socket_address: { address: '127.0.0.1', port_value: 0 } },
+      filter_chains: [{ filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: manager }] }],
+    },
+  ]);
+}
+
+const name = (index: number) => `httproute/team/tallygate-chat-${index}/rule/0/match/0/ai_example_com`;
+const names = (count: number) => Array.from({ length: count }, (_, index) => name(index));
+
+function giveRoutes(count: number, unfiltered: readonly number[] = []): void {
+  const marked = { [FILTER]: { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', config: {} } };
+  const routes = Array.from({ length: count }, (_, index) => ({
+    name: name(index),
+    match: {
+      prefix: '/',
+      headers: [{ name: 'x-tallygate-route', string_match: { exact: `team/chat-${index}/rule/0` } }],
+    },
+    route: { cluster: 'provider', timeout: '0s', upgrade_configs: [{ upgrade_type: 'websocket' }] },
+    request_headers_to_remove: ['authorization', 'x-api-key', 'api-key', 'cookie', 'x-tallygate-route'],
+    metadata: {
+      filter_metadata: {
+        'envoy-gateway': { resources: [{ kind: 'HTTPRoute', name: `tallygate-chat-${index}`, namespace: 'team' }] },
+      },
+    },
+    ...(unfiltered.includes(index) ? {} : { typed_per_filter_config: marked }),
+  }));
+  give('rds.json', 'route.v3.RouteConfiguration', [
+    { name: 'team/ai/http', virtual_hosts: [{ name: 'ai', domains: ['*'], routes }] },
+  ]);
+}
+
+const assignment = (address: object) => ({
+  cluster_name: CLUSTER,
+  endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }],
+});
+
+async function until(holds: (proof: Proof) => boolean): Promise<Proof> {
+  for (let i = 0; i < 1500; i++) {
+    const last = proofs.at(-1);
+    if (last !== undefined && holds(last)) return last;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`the last proof is ${JSON.stringify(proofs.at(-1))}`);
+}
+
+const clean = (proof: Proof, expected: number) =>
+  'expected' in proof &&
+  proof.expected === expected &&
+  proof.missing.total + proof.unfiltered.total + proof.failing.total + proof.listenersWithoutFilter.total === 0;
+
+before(async () => {
+  giveListener([processor]);
+  giveRoutes(3);
+  give('cds.json', 'cluster.v3.Cluster', [
+    { name: CLUSTER, type: 'EDS', eds_cluster_config: { eds_config: from('eds.json') } },
+    { name: 'provider', type: 'STATIC' },
+  ]);
+  give('eds.json', 'endpoint.v3.ClusterLoadAssignment', [assignment({ pipe: { path: SOCKET } })]);
+  const bootstrap = {
+    node: { id: 'one', cluster: 'one' },
+    admin: { address: { socket_address: { address: '127.0.0.1', port_value: 0 } } },
+    dynamic_resources: { lds_config: from('lds.json'), cds_config: from('cds.json') },
+  };
+  writeFileSync(join(folder, 'bootstrap.json'), JSON.stringify(bootstrap));
+  const adminPath = join(folder, 'admin');
+  envoy = spawn(
+    ENVOY,
+    [
+      '-c',
+      join(folder, 'bootstrap.json'),
+      '--use-dynamic-base-id',
+      '--concurrency',
+      '1',
+      '--admin-address-path',
+      adminPath,
+    ],
+    { stdio: 'ignore' },
+  );
+  for (let i = 0; i < 1000 && admin === undefined; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    try {
+      const [host = '', port = ''] = readFileSync(adminPath, 'utf8').split(':');
+      admin = { host, port: Number(port) };
+    } catch {
+      // Not written yet.
+    }
+  }
+  prover = startProver({ admin, socketPath: SOCKET, found: (proof) => proofs.push(proof), log });
+});
+
+after(() => {
+  prover?.close();
+  envoy?.kill('SIGKILL');
+  rmSync(folder, { recursive: true });
+});
+
+test('beside a real Envoy', { concurrency: false, timeout: 60_000 }, async (t) => {
+  await t.test('what Envoy has is proved, for the version that was asked', async () => {
+    prover.expect(version, names(3));
+    assert.deepEqual((await until((proof) => clean(proof, 3))).version, version);
+  });
+
+  await t.test('a route that loses the filter, and gets it back', async () => {
+    giveRoutes(3, [1]);
+    const proof = await until((each) => 'unfiltered' in each && each.unfiltered.total === 1);
+    assert.deepEqual('unfiltered' in proof && proof.unfiltered.names, [name(1)]);
+    giveRoutes(3);
+    await until((each) => clean(each, 3));
+  });
+
+  await t.test('a listener that loses the filter', async () => {
+    giveListener([]);
+    await until((each) => 'missing' in each && each.listenersWithoutFilter.names[0] === 'team/ai/http');
+    giveListener([processor]);
+    await until((each) => clean(each, 3));
+  });
+
+  await t.test('a policy ahead of Envoy is proved when Envoy has followed', async () => {
+    prover.expect({ ...version, counter: 2 }, names(4));
+    await until((each) => 'missing' in each && each.missing.total === 1);
+    giveRoutes(4);
+    assert.equal((await until((each) => clean(each, 4))).version.counter, 2);
+  });
+
+  await t.test('nothing is told where nothing has changed', async () => {
+    const told = proofs.length;
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    assert.equal(proofs.length, told);
+  });
+
+  await t.test('5,000 routes are looked at beside the event loop', async (each) => {
+    giveRoutes(5000, [4999]);
+    prover.expect({ ...version, counter: 3 }, names(5000));
+    const delay = monitorEventLoopDelay({ resolution: 1 });
+    delay.enable();
+    const start = performance.now();
+    await until((proof) => 'expected' in proof && proof.expected === 5000 && proof.unfiltered.total === 1);
+    delay.disable();
+    const { length } = await readAdmin(admin, '/config_dump?resource=dynamic_route_configs', 1e9);
+    const ms = (value: number) => Math.round(value * 10) / 10;
+    each.diagnostic(
+      `${ms(length / 1e6)} MB, proved after ${ms(performance.now() - start)} ms, event loop held at most ${ms(delay.max / 1e6)} ms`,
+    );
+    assert.ok(delay.max < 100e6);
+  });
+
+  await t.test('an Envoy that is gone cannot be read, and says so', async () => {
+    envoy.kill('SIGKILL');
+    const proof = await until((each) => 'unreadable' in each);
+    assert.match('unreadable' in proof ? proof.unreadable : '', /ECONN/);
+  });
+});
+
+test('an answer of Envoy’s that is too large is not read to its end', async () => {
+  const { createServer } = await import('node:http');
+  const server = createServer((_, response) => response.end('x'.repeat(1_000_000)));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  await assert.rejects(readAdmin({ host: '127.0.0.1', port }, '/', 1000), /larger than 1000 bytes/);
+  server.close();
+});
