@@ -148,29 +148,34 @@ describe('upgrade', () => {
 });
 
 describe('uninstall', () => {
+  let proxy: { readonly metadata: { readonly uid: string } };
   before(async () => {
-    await kubectl('-n', TEAM, 'delete', 'gateway', 'ai');
+    [proxy] = (await proxyPods(TEAM, 'ai')) as [typeof proxy];
     await helm('uninstall', RELEASE, '-n', SYSTEM, '--wait');
   });
 
-  it('leaves the kinds and what users wrote, and nothing else', async () => {
+  it('leaves the kinds, what users wrote, and the class, so that proxies keep their sidecar; nothing else', async () => {
     assert.equal((await get('-n', TEAM, 'aigatewayroute', 'chat')).metadata.name, 'chat');
     await waitFor(
       'end of what the chart brought',
       async () => {
-        const listed = await kubectl(
-          'get',
-          'deployments,services,pods,pdb,sa,roles,rolebindings,clusterroles,clusterrolebindings,gatewayclasses,envoyproxies',
-          ...['-A', '-l', `app.kubernetes.io/instance=${RELEASE}`, '-o', 'name'],
-        );
-        return listed.trim() === '';
+        const kindsOfChart =
+          'deployments,services,pods,pdb,sa,roles,rolebindings,clusterroles,clusterrolebindings,gatewayclasses,envoyproxies';
+        const ours = ['-A', '-l', `app.kubernetes.io/instance=${RELEASE}`, '-o', 'name'];
+        const left = (await kubectl('get', kindsOfChart, ...ours)).trim().split('\n').toSorted();
+        const rest = ['envoyproxy.gateway.envoyproxy.io/tallygate', 'gatewayclass.gateway.networking.k8s.io/tallygate'];
+        return left.join() === rest.join();
       },
       30_000,
     );
+    assert.equal((await get('gatewayclass', 'tallygate')).metadata.deletionTimestamp, undefined);
   });
 
-  it('and the next install takes them over', async () => {
+  it('and the next install takes them over without a new proxy', async () => {
     await install();
+    const [after] = await proxyPods(TEAM, 'ai');
+    assert.equal(after.metadata.uid, proxy.metadata.uid);
+    await waitUntil('condition=Ready', ['-n', after.metadata.namespace, `pod/${after.metadata.name}`]);
     assert.equal((await get('-n', TEAM, 'aigatewayroute', 'chat')).metadata.name, 'chat');
   });
 });

@@ -4,6 +4,7 @@
 # Without E2E_KUBECONFIG they run on a cluster that is started here and ended afterwards (one that runs already is used, and stays).
 # E2E_KUBECONFIG=FILE   any cluster with Envoy Gateway, its Backend API enabled, and Tallygate's image
 # E2E_IMAGE=NAME:TAG    that image (tallygate:dev)
+# E2E_VALUES='A=B C=D'   values for the chart, where the cluster needs some
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$PWD/node_modules/.bin:$PATH"

@@ -1,6 +1,6 @@
 /** The chart as a user installs it, with the image of the checkout. */
 import path from 'node:path';
-import { command, repository, waitUntil } from './kubectl.ts';
+import { command, kubectl, repository } from './kubectl.ts';
 
 export const RELEASE = 'tallygate';
 export const SYSTEM = 'tallygate-system';
@@ -28,7 +28,8 @@ export async function install({ chart = CHART, image, values = [] }: InstallOpti
   const [repositoryOfImage = '', tag = ''] = (image ?? process.env['E2E_IMAGE'] ?? 'tallygate:dev').split(
     /:(?=[^:/]+$)/,
   );
-  const sets = [`image.repository=${repositoryOfImage}`, `image.tag=${tag}`, ...values];
+  const own = process.env['E2E_VALUES']?.split(' ') ?? [];
+  const sets = [`image.repository=${repositoryOfImage}`, `image.tag=${tag}`, ...own, ...values];
   const flags = ['--create-namespace', '--take-ownership', '--reset-values'];
   await helm(
     'upgrade',
@@ -40,9 +41,6 @@ export async function install({ chart = CHART, image, values = [] }: InstallOpti
     ...flags,
     ...sets.flatMap((each) => ['--set', each]),
   );
-  await waitUntil('jsonpath={.status.conditions[?(@.type=="Available")].status}=True', [
-    '-n',
-    SYSTEM,
-    'deployment/tallygate-controller',
-  ]);
+  // Ready means that it has seen all that it follows, so its rights are enough.
+  await kubectl('-n', SYSTEM, 'rollout', 'status', 'deployment/tallygate-controller', '--timeout=60s');
 }

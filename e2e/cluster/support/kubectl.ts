@@ -1,7 +1,7 @@
 /** The cluster that KUBECONFIG names, by kubectl and helm as a user has them. Everything has a deadline, and a failure shows what the command said. */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
-import { type Document, yamlOf } from '../../data-plane/support/resources.ts';
+import type { Document } from '../../data-plane/support/resources.ts';
 
 export const repository = path.resolve(import.meta.dirname, '../../..');
 const COMMAND_MS = 120_000;
@@ -49,7 +49,7 @@ export function kubectl(...args: readonly string[]): Promise<string> {
 
 export async function apply(documents: readonly Document[]): Promise<void> {
   const args = ['apply', '--server-side', '--force-conflicts', '--field-manager=tests', '-f', '-'];
-  await command('kubectl', args, { input: yamlOf(documents) });
+  await command('kubectl', args, { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: documents }) });
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into objects of many shapes.
