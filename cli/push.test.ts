@@ -1,6 +1,9 @@
 /** Both sides of the policy push, over TLS on this machine. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -234,4 +237,82 @@ test('a proof is told now, and again to the next leader', async () => {
   await until(() => server.sidecars()[0]?.proof?.missing?.names[0] === 'r', 'told');
   server.setLeader(2);
   await until(() => server.sidecars()[0]?.proof?.expected === 3, 'told again');
+});
+
+test('a side that is gone without a word is noticed', { timeout: 60_000 }, async () => {
+  const server = await serve();
+  server.setLeader(1);
+  server.publish(fleet('v1'));
+  const sockets: Socket[] = [];
+  const between = createServer((near) => {
+    const far = connect(server.port, '127.0.0.1');
+    sockets.push(
+      near.on('error', () => {}),
+      far.on('error', () => {}),
+    );
+    near.pipe(far);
+    far.pipe(near);
+  });
+  await new Promise<void>((resolve) => between.listen(0, '127.0.0.1', resolve));
+  closing.push(() => {
+    for (const socket of sockets) socket.destroy();
+    between.close();
+  });
+  const sidecar = follow((between.address() as AddressInfo).port, newPod());
+  await until(has(server, 1, 1, 'v1'), 'connected');
+  between.close();
+  for (const socket of sockets) socket.unpipe().pause();
+  await until(() => server.sidecars().length === 0, 'the controller notices', 25_000);
+  await until(() => sidecar.details()['controller'] !== 'connected', 'the sidecar notices', 25_000);
+  assert.equal(sidecar.details()['policy'], 'v1');
+});
+
+test('the program: not ready without a policy, ready with it, and at once after a restart', {
+  timeout: 60_000,
+}, async () => {
+  const server = await serve();
+  const folder = newPod();
+  const admin = join(folder, 'admin.sock');
+  const start = () => {
+    const child = spawn(
+      process.execPath,
+      [
+        join(import.meta.dirname, 'main.ts'),
+        ...['extproc', '--socket', join(folder, 'extproc.sock'), '--controller', `127.0.0.1:${server.port}`],
+        ...['--token', join(folder, 'token'), '--ca', join(folder, 'ca.crt'), '--envoy-admin', '127.0.0.1:1'],
+        ...['--metrics', `unix:${admin}`],
+      ],
+      { stdio: 'ignore' },
+    );
+    closing.push(() => child.kill('SIGKILL'));
+    return child;
+  };
+  const ready = () =>
+    new Promise<{ readonly ready?: boolean; readonly policy?: string; readonly controller?: string }>((resolve) => {
+      const asked = request({ socketPath: admin, path: '/readyz' }, async (response) => {
+        response.setEncoding('utf8');
+        resolve(JSON.parse((await response.toArray()).join('')));
+      });
+      asked.on('error', () => resolve({}));
+      asked.end();
+    });
+  const first = start();
+  for (let said = await ready(); !/another replica/.test(said.controller ?? ''); said = await ready()) {
+    assert.notEqual(said.ready, true);
+  }
+  server.setLeader(1);
+  server.publish(fleet('v1'));
+  while ((await ready()).policy !== 'v1');
+  await until(() => server.sidecars()[0]?.proof !== undefined, 'what cannot be proved is told', 15_000);
+  assert.match(server.sidecars()[0]!.proof!.unreadable, /ECONNREFUSED/);
+  first.kill('SIGKILL');
+  await new Promise((resolve) => first.once('exit', resolve));
+  await server.close();
+  const second = start();
+  let said = await ready();
+  while (said.ready === undefined) said = await ready();
+  assert.equal(said.ready, true);
+  assert.equal(said.policy, 'v1');
+  second.kill('SIGTERM');
+  assert.equal(await new Promise((resolve) => second.once('exit', resolve)), 0);
 });

@@ -158,7 +158,7 @@ after(() => {
   rmSync(folder, { recursive: true });
 });
 
-test('beside a real Envoy', { concurrency: false, timeout: 60_000 }, async (t) => {
+test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) => {
   await t.test('what Envoy has is proved, for the version that was asked', async () => {
     prover.expect(version, names(3));
     assert.deepEqual((await until((proof) => clean(proof, 3))).version, version);
@@ -198,14 +198,17 @@ test('beside a real Envoy', { concurrency: false, timeout: 60_000 }, async (t) =
     const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
     const start = performance.now();
+    const before = process.threadCpuUsage();
     await until((proof) => 'expected' in proof && proof.expected === 5000 && proof.unfiltered.total === 1);
     delay.disable();
+    const { user, system } = process.threadCpuUsage(before);
     const { length } = await readAdmin(admin, '/config_dump?resource=dynamic_route_configs', 1e9);
     const ms = (value: number) => Math.round(value * 10) / 10;
     each.diagnostic(
-      `${ms(length / 1e6)} MB, proved after ${ms(performance.now() - start)} ms, event loop held at most ${ms(delay.max / 1e6)} ms`,
+      `${ms(length / 1e6)} MB, proved after ${ms(performance.now() - start)} ms, event loop held at most ${ms(delay.max / 1e6)} ms, its thread busy for ${ms((user + system) / 1000)} ms`,
     );
-    assert.ok(delay.max < 100e6);
+    // Of the thread itself: a busy machine holds the loop too.
+    assert.ok(user + system < 200_000);
   });
 
   await t.test('an Envoy that is gone cannot be read, and says so', async () => {

@@ -9,10 +9,13 @@ import type { PolicyVersion } from './version.ts';
 const POLL_MS = 1000;
 /** What no counter tells, such as endpoints, is seen by then. */
 const REPEAT_MS = 60_000;
-/** While routes come by the hundred, Envoy is not asked without end: of the time that a look takes, ten times as long passes before the next. */
-const PAUSE_FACTOR = 10;
+/** While routes come by the hundred, Envoy is not asked without end: of the time that a look takes, so many times pass before the next. */
+const PAUSE_FACTOR = 4;
+const PAUSE_MOST_MS = 5000;
 const VERSIONS = '/stats?type=TextReadouts&filter=(lds|rds%5C..*)%5C.version_text$';
 const MAX_VERSIONS_BYTES = 4 * 1024 * 1024;
+/** Envoy starts after the sidecar, and may be busy for a moment: only what fails so often in a row is told. */
+const FAILURES_BEFORE_TOLD = 3;
 /** A look that takes longer is broken off. */
 const LOOK_TIMEOUT_MS = 60_000;
 const MAX_HEAP_MB = 256;
@@ -37,6 +40,7 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
   let wanted: { readonly version: PolicyVersion; readonly routeNames: readonly string[] } | undefined;
   let looked: { readonly for: object; readonly configuration: string; readonly atMs: number } | undefined;
   let told = '';
+  let failures = 0;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   let worker: Worker | undefined;
@@ -71,11 +75,13 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
         const same = looked?.for === task && looked.configuration === configuration && nowMs - looked.atMs < REPEAT_MS;
         if (same) return pauseMs;
         const evaluation = await look({ admin, socketPath, routeNames: task.routeNames });
+        failures = 0;
         looked = { for: task, configuration, atMs: nowMs };
         proof = { ...evaluation, version: task.version };
-        pauseMs = Math.max(POLL_MS, (performance.now() - nowMs) * PAUSE_FACTOR);
+        pauseMs = Math.min(PAUSE_MOST_MS, Math.max(POLL_MS, (performance.now() - nowMs) * PAUSE_FACTOR));
       } catch (error) {
         looked = undefined;
+        if (++failures < FAILURES_BEFORE_TOLD) return pauseMs;
         proof = { unreadable: error instanceof Error ? error.message : String(error), version: task.version };
       }
       const text = JSON.stringify(proof);
