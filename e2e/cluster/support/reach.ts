@@ -30,19 +30,23 @@ export async function reachService(namespace: string, service: string, port: num
   return { url: `http://127.0.0.1:${local}`, close: () => child.kill() };
 }
 
-/** The Service that Envoy Gateway made for a Gateway; with merged Gateways it belongs to their class. */
-export async function reachGateway(namespace: string, name: string, port: number): Promise<Reached> {
-  const labels = `gateway.envoyproxy.io/owning-gateway-namespace=${namespace},gateway.envoyproxy.io/owning-gateway-name=${name}`;
+/** The Service that Envoy Gateway made for a Gateway; of merged Gateways it belongs to their class. */
+export async function reachGateway(namespace: string, name: string, port: number, merged?: string): Promise<Reached> {
+  const labels = ownedBy(namespace, name, merged);
   const { items } = await get('services', '-A', '-l', labels);
-  if (items.length !== 1) throw new Error(`${items.length} Services belong to the Gateway ${namespace}/${name}`);
+  if (items.length !== 1) throw new Error(`${items.length} Services have ${labels}`);
   return reachService(items[0].metadata.namespace, items[0].metadata.name, port);
+}
+
+function ownedBy(namespace: string, name: string, merged?: string): string {
+  const owner = 'gateway.envoyproxy.io/owning-gateway';
+  return merged === undefined ? `${owner}-namespace=${namespace},${owner}-name=${name}` : `${owner}class=${merged}`;
 }
 
 /** The proxy pods of a Gateway that are not on their way out. */
 // biome-ignore lint/suspicious/noExplicitAny: tests look into pods.
 export async function proxyPods(namespace: string, name: string): Promise<readonly any[]> {
-  const labels = `gateway.envoyproxy.io/owning-gateway-namespace=${namespace},gateway.envoyproxy.io/owning-gateway-name=${name}`;
-  const { items } = await get('pods', '-A', '-l', labels);
+  const { items } = await get('pods', '-A', '-l', ownedBy(namespace, name));
   return items.filter((pod: { metadata: { deletionTimestamp?: string } }) => !pod.metadata.deletionTimestamp);
 }
 

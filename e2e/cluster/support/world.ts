@@ -20,8 +20,13 @@ export function inNamespace(namespace: string, documents: readonly Document[]): 
   return documents.map((each) => ({ ...each, metadata: { ...(each['metadata'] as Document), namespace } }));
 }
 
-export function gatewayOf(namespace: string, name = 'ai', gatewayClassName = 'tallygate'): Document {
-  const listeners = [{ name: 'http', port: LISTENER_PORT, protocol: 'HTTP' }];
+export function gatewayOf(
+  namespace: string,
+  name = 'ai',
+  gatewayClassName = 'tallygate',
+  port = LISTENER_PORT,
+): Document {
+  const listeners = [{ name: 'http', port, protocol: 'HTTP' }];
   return {
     apiVersion: 'gateway.networking.k8s.io/v1',
     kind: 'Gateway',
