@@ -2,6 +2,8 @@
  * The control plane: reads users' resources, translates them, and brings the cluster and the sidecars to what the plan says. Each run reads all and then
  * writes all that differs; only the leader writes and serves policies.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { GatewayPolicy } from '../contract/policy.ts';
 import type { Address } from '../runtime/environment.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterPlan, DerivedSecret } from '../translate/kubernetes/plan.ts';
@@ -13,8 +15,9 @@ import { type Events, newEvents } from './api/events.ts';
 import { stand } from './api/lease.ts';
 import { type Loop, startLoop } from './api/loop.ts';
 import type { KubeObject } from './api/object.ts';
-import { type Wanted, write } from './api/write.ts';
+import { applyAll, hasRemovals, prune, type Wanted } from './api/write.ts';
 import { withObserved } from './observe/conditions.ts';
+import { type History, newHistory } from './observe/contents.ts';
 import { gatewaysOf } from './observe/fleets.ts';
 import { verdictsIn } from './observe/verdicts.ts';
 import { type PushServer, startPushServer } from './push/server.ts';
@@ -51,12 +54,18 @@ const TOKEN_AUDIENCE = 'tallygate';
 const GATHER_MS = 20;
 /** What watches may have missed is found then. */
 const EVERY_MS = 5 * 60_000;
+/** Sidecars come to a new leader within seconds. */
+const SETTLE_MS = 15_000;
+/** Routes that are not wanted any more wait so long for the sidecars to stop using them. */
+const ACKNOWLEDGED_WITHIN_MS = 2_000;
 const TRUST_EVERY_MS = 10 * 60_000;
 
 export async function startController(options: ControllerOptions): Promise<Controller> {
   const { namespace, log } = options;
   const client = newClient(await findCredentials(process.env));
   const events = newEvents(client, options.identity, log);
+  const history = newHistory();
+  let settledAtMs = 0;
   const counts = { runs: 0, writes: 0, statusWrites: 0 };
   let worldChanged = true;
   let plan: ClusterPlan | undefined;
@@ -92,11 +101,21 @@ export async function startController(options: ControllerOptions): Promise<Contr
     }
     counts.runs++;
     await trust.keep(term);
-    publish(push, plan, sources);
-    const written = await write(client, wanted(plan, sources, trust, options.proxyNamespaces), term, log);
-    counts.writes += written.writes;
-    const failed = await report(plan, sources, push, { client, events, counts, log }, term);
-    return written.failures.length === 0 && failed === 0;
+    const all = wanted(plan, sources, trust, options.proxyNamespaces);
+    const applied = await applyAll(client, all, term, log);
+    // A target that the policy names should be there; one that is taken away should not be named any more.
+    publish(push, plan, sources, history);
+    if (hasRemovals(all)) await acknowledged(push, term);
+    const pruned = await prune(client, all, term, log);
+    counts.writes += applied.writes + pruned.writes;
+    const failed = await report(
+      plan,
+      sources,
+      push,
+      { client, events, history, counts, log, settling: Date.now() < settledAtMs },
+      term,
+    );
+    return applied.failures.length + pruned.failures.length + failed === 0;
   };
   loop = startLoop({ name: 'reconcile', gatherMs: GATHER_MS, everyMs: EVERY_MS, run, log });
   const renewal = setInterval(() => {
@@ -107,6 +126,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
     ...{ client, namespace, name: 'tallygate-controller', identity: options.identity, log },
     lead(epoch, signal) {
       leader = signal;
+      settledAtMs = Date.now() + SETTLE_MS;
+      setTimeout(() => loop?.ask(), SETTLE_MS).unref();
       push.setLeader(epoch);
       signal.addEventListener('abort', () => push.setLeader(undefined), { once: true });
       loop?.ask();
@@ -130,11 +151,32 @@ export async function startController(options: ControllerOptions): Promise<Contr
   };
 }
 
-/** Before Envoy gets a route, extproc should know it. */
-function publish(push: PushServer, plan: ClusterPlan, sources: Sources): void {
+/** Of a plan, by Gateways: most runs only look at what was observed. */
+const policiesOf = new WeakMap<ClusterPlan, Map<string, GatewayPolicy>>();
+
+function publish(push: PushServer, plan: ClusterPlan, sources: Sources, history: History): void {
   const gateways = sources.gateways();
   const fleets = new Set([...sources.pods()].map(({ fleet }) => fleet));
-  push.publish(new Map([...fleets].map((fleet) => [fleet, plan.policyFor(gatewaysOf(fleet, gateways))])));
+  const known = policiesOf.get(plan) ?? new Map<string, GatewayPolicy>();
+  policiesOf.set(plan, known);
+  const policies = new Map<string, GatewayPolicy>();
+  for (const fleet of fleets) {
+    const own = gatewaysOf(fleet, gateways);
+    const key = own.join();
+    const policy = known.get(key) ?? plan.policyFor(own);
+    known.set(key, policy);
+    policies.set(fleet, policy);
+    history.published(fleet, policy);
+  }
+  push.publish(policies);
+}
+
+/** All connected sidecars have what was published, or it has taken too long. */
+async function acknowledged(push: PushServer, signal: AbortSignal): Promise<void> {
+  const endMs = performance.now() + ACKNOWLEDGED_WITHIN_MS;
+  const late = () =>
+    push.sidecars().some(({ fleet, acknowledged: has }) => has?.version !== push.published(fleet)?.version);
+  while (late() && performance.now() < endMs && !signal.aborted) await sleep(20);
 }
 
 function wanted(
@@ -164,7 +206,9 @@ function secretObject({ metadata, type, data }: DerivedSecret): KubeObject {
 interface Outlets {
   readonly client: Client;
   readonly events: Events;
+  readonly history: History;
   readonly counts: { statusWrites: number };
+  readonly settling: boolean;
   readonly log: Log;
 }
 
@@ -173,7 +217,7 @@ async function report(
   plan: ClusterPlan,
   sources: Sources,
   push: PushServer,
-  { client, events, counts, log }: Outlets,
+  { client, events, history, counts, log, settling }: Outlets,
   signal: AbortSignal,
 ): Promise<number> {
   const statuses = withObserved(plan.statuses, {
@@ -181,6 +225,8 @@ async function report(
     pods: [...sources.pods()],
     sidecars: push.sidecars(),
     published: push.published,
+    isCurrent: history.isCurrent,
+    settling,
     generatedRoutes: plan.generatedRoutes,
     verdict: verdictsIn(sources.managed('HTTPRoute'), sources.managed('EnvoyExtensionPolicy')),
   });

@@ -6,6 +6,10 @@ import { ApiError, type Client } from './api/client.ts';
 import { type KubeObject, keyOf } from './api/object.ts';
 import type { Resource } from './api/resource.ts';
 
+const OBSERVED: ReadonlySet<string> = new Set(['Programmed', 'Enforcing']);
+
+const WRITES_AT_ONCE = 8;
+
 export const CONTROLLER_NAME = 'tallygate.dev/controller';
 
 interface WrittenCondition extends Condition {
@@ -43,12 +47,11 @@ export async function writeStatuses(
   let writes = 0;
   let failed = 0;
   const transitions: { object: KubeObject; condition: Condition }[] = [];
-  for (const object of objects) {
-    if (signal.aborted) break;
+  const one = async (object: KubeObject): Promise<void> => {
     const key = keyOf(object.metadata);
     const before = (object['status'] ?? {}) as Status;
     const after = merged(before, wanted.get(key), now);
-    if (JSON.stringify(sorted(before)) === JSON.stringify(sorted(after))) continue;
+    if (JSON.stringify(sorted(before)) === JSON.stringify(sorted(after))) return;
     try {
       const { apiVersion, kind } = resource;
       const { managedFields: _, ...metadata } = object.metadata;
@@ -62,13 +65,18 @@ export async function writeStatuses(
         if (condition.lastTransitionTime === now) transitions.push({ object, condition });
       }
     } catch (error) {
-      if (signal.aborted) break;
+      if (signal.aborted) return;
       // It has been changed or removed meanwhile: its watch asks for another run.
-      if (error instanceof ApiError && (error.code === 409 || error.code === 404)) continue;
+      if (error instanceof ApiError && (error.code === 409 || error.code === 404)) return;
       failed++;
       log.warn({ kind: resource.kind, object: key, error: String(error) }, 'a status could not be written');
     }
-  }
+  };
+  const queue = [...objects].values();
+  const worker = async () => {
+    for (const object of queue) if (!signal.aborted) await one(object);
+  };
+  await Promise.all(Array.from({ length: WRITES_AT_ONCE }, worker));
   return { writes, failed, transitions };
 }
 
@@ -111,10 +119,16 @@ function timed(
   wanted: readonly Condition[],
   now: string,
 ): readonly WrittenCondition[] {
-  return wanted.map((condition) => {
+  // What is not known yet (`settling` in observe/) stays as it was told last.
+  const accepted = wanted.some(({ type, status }) => type === 'Accepted' && status === 'True');
+  const told = accepted
+    ? (before ?? []).filter(({ type }) => OBSERVED.has(type) && !wanted.some((each) => each.type === type))
+    : [];
+  const current = wanted.map((condition) => {
     const old = before?.find(({ type }) => type === condition.type);
     return { ...condition, lastTransitionTime: old?.status === condition.status ? old.lastTransitionTime : now };
   });
+  return [...current, ...told];
 }
 
 function conditionsOf({ parents, ancestors, conditions }: Status): readonly WrittenCondition[] {

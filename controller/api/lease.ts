@@ -68,12 +68,14 @@ export function stand(options: LeaseOptions): Election {
     const mine = holder === identity && term !== undefined;
     const free = holder === '' || holder === identity || performance.now() - seenAtMs > times.leaseMs;
     if (!mine && !free) return;
-    const now = `${new Date().toISOString().slice(0, -1)}000Z`;
+    // Grows also where the Lease was deleted, or this clock is behind.
+    const epoch = Math.max(Date.now(), (Date.parse(lease?.spec?.acquireTime ?? '') || 0) + 1);
+    const now = microTime(Date.now());
     const transitions = (lease?.spec?.leaseTransitions ?? 0) + (mine ? 0 : 1);
     const spec = {
       holderIdentity: identity,
       leaseDurationSeconds: Math.ceil(times.leaseMs / 1000),
-      acquireTime: mine ? (lease?.spec?.acquireTime ?? now) : now,
+      acquireTime: mine ? (lease?.spec?.acquireTime ?? now) : microTime(epoch),
       renewTime: now,
       leaseTransitions: transitions,
     };
@@ -94,8 +96,8 @@ export function stand(options: LeaseOptions): Election {
     renewedAtMs = startedMs;
     if (mine) return;
     term = new AbortController();
-    log.info({ lease: `${namespace}/${name}`, epoch: transitions }, 'this replica leads');
-    lead(transitions, term.signal);
+    log.info({ lease: `${namespace}/${name}`, epoch }, 'this replica leads');
+    lead(epoch, term.signal);
   };
   const end = () => {
     if (term === undefined) return;
@@ -133,4 +135,8 @@ export function stand(options: LeaseOptions): Election {
       await client.replace(LEASE, { ...held, metadata: { ...held.metadata, managedFields: [] }, spec }).catch(() => {});
     },
   };
+}
+
+function microTime(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, -1)}000Z`;
 }

@@ -27,33 +27,56 @@ export interface Failure {
   readonly message: string;
 }
 
-export async function write(client: Client, all: readonly Wanted[], signal: AbortSignal, log: Log): Promise<Written> {
-  const changes = all.flatMap((wanted) => applications(client, wanted, signal));
-  const removals = all.flatMap((wanted) => removalsOf(client, wanted, signal));
+/** In the order of `all`: what is referred to is there before what refers to it. */
+export async function applyAll(
+  client: Client,
+  all: readonly Wanted[],
+  signal: AbortSignal,
+  log: Log,
+): Promise<Written> {
+  const written: Written[] = [];
+  for (const wanted of all) written.push(await carryOut(applications(client, wanted, signal), signal, log));
+  return together(written);
+}
+
+/** In the other order. */
+export async function prune(client: Client, all: readonly Wanted[], signal: AbortSignal, log: Log): Promise<Written> {
+  const written: Written[] = [];
+  for (const wanted of all.toReversed()) written.push(await carryOut(removals(client, wanted, signal), signal, log));
+  return together(written);
+}
+
+export function hasRemovals(all: readonly Wanted[]): boolean {
+  return all.some((wanted) => unwanted(wanted).length > 0);
+}
+
+function together(written: readonly Written[]): Written {
+  return {
+    writes: written.reduce((sum, { writes }) => sum + writes, 0),
+    failures: written.flatMap(({ failures }) => failures),
+  };
+}
+
+async function carryOut(steps: readonly Step[], signal: AbortSignal, log: Log): Promise<Written> {
   const failures: Failure[] = [];
   let writes = 0;
-  const run = async (steps: readonly Step[]) => {
-    const queue = [...steps];
-    const worker = async () => {
-      for (let step = queue.shift(); step !== undefined && !signal.aborted; step = queue.shift()) {
-        const { kind, key, act, what } = step;
-        try {
-          await act();
-          writes++;
-          log.debug({ kind, object: key }, what);
-        } catch (error) {
-          if (signal.aborted) return;
-          const message = error instanceof Error ? error.message : String(error);
-          failures.push({ kind, key, message });
-          log.error({ kind, object: key, error: message }, 'an object could not be written');
-        }
+  const queue = steps.values();
+  const worker = async () => {
+    for (const { kind, key, act, what } of queue) {
+      if (signal.aborted) return;
+      try {
+        await act();
+        writes++;
+        log.debug({ kind, object: key }, what);
+      } catch (error) {
+        if (signal.aborted) return;
+        const message = error instanceof Error ? error.message : String(error);
+        failures.push({ kind, key, message });
+        log.error({ kind, object: key, error: message }, 'an object could not be written');
       }
-    };
-    await Promise.all(Array.from({ length: WRITES_AT_ONCE }, worker));
+    }
   };
-  await run(changes);
-  // First what takes the place of the old, then the old goes.
-  await run(removals);
+  await Promise.all(Array.from({ length: WRITES_AT_ONCE }, worker));
   return { writes, failures };
 }
 
@@ -103,10 +126,14 @@ async function createOrAdopt(
   await client.apply(resource, wanted, { signal });
 }
 
-function removalsOf(client: Client, { resource, objects, actual }: Wanted, signal: AbortSignal): readonly Step[] {
-  const wanted = new Set(objects.map(({ metadata }) => keyOf(metadata)));
-  return [...actual].flatMap(([key, object]): Step[] => {
-    if (wanted.has(key) || object.metadata.deletionTimestamp !== undefined) return [];
-    return [{ kind: resource.kind, key, what: 'removed', act: () => client.remove(resource, object, signal) }];
+function removals(client: Client, wanted: Wanted, signal: AbortSignal): readonly Step[] {
+  const { resource } = wanted;
+  return unwanted(wanted).map(([key, object]) => {
+    return { kind: resource.kind, key, what: 'removed', act: () => client.remove(resource, object, signal) };
   });
+}
+
+function unwanted({ objects, actual }: Wanted): readonly (readonly [string, KubeObject])[] {
+  const wanted = new Set(objects.map(({ metadata }) => keyOf(metadata)));
+  return [...actual].filter(([key, { metadata }]) => !wanted.has(key) && metadata.deletionTimestamp === undefined);
 }

@@ -32,6 +32,8 @@ const good: Observation = {
   pods: [pod],
   sidecars: [connected({})],
   published: () => wanted,
+  isCurrent: (_fleet, version) => version === 'v2',
+  settling: false,
   generatedRoutes: [
     { gateway: 'app/ai', route: '', httpRoute: 'app/entry', rules: 1, envoyRouteNames: ['httproute/app/entry/rule/0'] },
     { gateway: 'app/ai', route: 'app/chat', httpRoute: 'app/chat', rules: 2, envoyRouteNames: envoyRoutes },
@@ -92,6 +94,20 @@ test('a sidecar that is late, or that refuses, is told apart', () => {
   assert.equal(seen({ sidecars: [connected({}, { acknowledged: older, refused })] })['Programmed'], 'False Refused');
   const past = { version: older, reason: 'format version 9' };
   assert.equal(seen({ sidecars: [connected({}, { refused: past })] })['Programmed'], 'True Programmed');
+});
+
+test('a version that says the same of the route is as good as the newest', () => {
+  const isCurrent: Observation['isCurrent'] = (_fleet, version, key) =>
+    version === 'v1' && key === 'AIGatewayRoute app/chat';
+  const older = { ...wanted, counter: 6, version: 'v1' };
+  const sidecars = [connected({ version: { ...version, version: 'v1' } }, { acknowledged: older })];
+  const { Programmed, Enforcing } = seen({ isCurrent, sidecars });
+  assert.deepEqual([Programmed, Enforcing], ['True Programmed', 'True Enforcing']);
+});
+
+test('a new leader says nothing of what it has not heard yet', () => {
+  assert.deepEqual(seen({ sidecars: [], settling: true }), { Accepted: 'True Accepted' });
+  assert.equal(seen({ pods: [{ ...pod, hasSidecar: false }], settling: true })['Programmed'], 'False NoSidecar');
 });
 
 test('what a proxy shows against a route is said of that route only', () => {

@@ -8,6 +8,7 @@ import type { GeneratedRoute } from '../../translate/kubernetes/plan.ts';
 import type { ObjectStatus } from '../../translate/plan.ts';
 import type { Connected } from '../push/sidecar.ts';
 import type { PolicyVersion } from '../push/wire.ts';
+import type { History, ObjectKey } from './contents.ts';
 import { fleetsOf, type GatewayFacts, type ProxyPod } from './fleets.ts';
 import type { Verdict } from './verdicts.ts';
 
@@ -17,6 +18,10 @@ export interface Observation {
   readonly sidecars: readonly Connected[];
   /** What the sidecars of a fleet should have. */
   published(fleet: string): PolicyVersion | undefined;
+  /** Whether a version of a fleet's policy says of an object what the newest one says. */
+  isCurrent: History['isCurrent'];
+  /** A new leader waits for the sidecars to come to it: what it has not heard yet, it does not take for bad news. */
+  readonly settling: boolean;
   readonly generatedRoutes: readonly GeneratedRoute[];
   /** What Envoy Gateway holds against a generated HTTPRoute, or against what holds for all of its namespace. */
   verdict(httpRoute: string, gateway: string): Verdict | undefined;
@@ -27,18 +32,23 @@ export function withObserved(statuses: readonly ObjectStatus[], observation: Obs
   return statuses.map((status): ObjectStatus => {
     const { namespace, name } = status.object;
     const own = `${namespace}/${name}`;
+    const key = `${status.object.kind} ${own}`;
+    const { settling } = observation;
     return {
       ...status,
       ...(status.parents && {
         parents: status.parents.map((parent) => {
           const gateway = `${parent.parentRef.namespace ?? namespace}/${parent.parentRef.name}`;
-          return { ...parent, conditions: more(parent.conditions, newView(gateway), (route) => route === own) };
+          return {
+            ...parent,
+            conditions: more(parent.conditions, newView(gateway), key, settling, (route) => route === own),
+          };
         }),
       }),
       ...(status.ancestors && {
         ancestors: status.ancestors.map((ancestor) => {
           const gateway = `${ancestor.ancestorRef.namespace}/${ancestor.ancestorRef.name}`;
-          return { ...ancestor, conditions: more(ancestor.conditions, newView(gateway), () => true) };
+          return { ...ancestor, conditions: more(ancestor.conditions, newView(gateway), key, settling, () => true) };
         }),
       }),
     };
@@ -53,19 +63,25 @@ type Found<Type extends 'Programmed' | 'Enforcing'> = readonly [
 /** What is seen of one Gateway. */
 interface View {
   readonly gateway: string;
-  readonly programmed: Found<'Programmed'>;
-  enforcing(isOwn: (route: string) => boolean): Found<'Enforcing'>;
+  programmed(key: ObjectKey): Found<'Programmed'>;
+  enforcing(key: ObjectKey, isOwn: (route: string) => boolean): Found<'Enforcing'>;
 }
 
-function more(conditions: readonly Condition[], view: View, isOwn: (route: string) => boolean): readonly Condition[] {
+function more(
+  conditions: readonly Condition[],
+  view: View,
+  key: ObjectKey,
+  settling: boolean,
+  isOwn: (route: string) => boolean,
+): readonly Condition[] {
   const accepted = conditions.find(({ type }) => type === 'Accepted');
   if (accepted?.status !== 'True') return conditions;
   const generation = accepted.observedGeneration;
-  return [
-    ...conditions,
-    condition('Programmed', ...view.programmed, generation),
-    condition('Enforcing', ...view.enforcing(isOwn), generation),
+  const found = [
+    condition('Programmed', ...view.programmed(key), generation),
+    condition('Enforcing', ...view.enforcing(key, isOwn), generation),
   ];
+  return [...conditions, ...found.filter(({ reason }) => !(settling && reason === 'Pending'))];
 }
 
 function viewMaker(observation: Observation): (gateway: string) => View {
@@ -84,15 +100,21 @@ function viewOf(gateway: string, observation: Observation): View {
   const sidecars = new Map(observation.sidecars.map((each) => [each.pod.podUid, each]));
   const watched = pods.map((pod): Watched => {
     const sidecar = sidecars.get(pod.uid);
-    return { pod, sidecar, wanted: observation.published(pod.fleet) };
+    return {
+      pod,
+      sidecar,
+      wanted: observation.published(pod.fleet),
+      has: (version, key) => version !== undefined && observation.isCurrent(pod.fleet, version, key),
+    };
   });
   const own = observation.generatedRoutes.filter((each) => each.gateway === gateway);
   return {
     gateway,
-    programmed: programmedOf(watched),
-    enforcing: (isOwn) =>
+    programmed: (key) => programmedOf(watched, key),
+    enforcing: (key, isOwn) =>
       enforcingOf(
         watched,
+        key,
         own.filter(({ route }) => route === '' || isOwn(route)),
         (httpRoute) => observation.verdict(httpRoute, gateway),
       ),
@@ -103,11 +125,13 @@ interface Watched {
   readonly pod: ProxyPod;
   readonly sidecar: Connected | undefined;
   readonly wanted: PolicyVersion | undefined;
+  /** Whether that version of the policy has the object as it is now. */
+  has(version: string | undefined, key: ObjectKey): boolean;
 }
 
 const noProxies = ['NoProxies', 'no proxy pod of the Gateway is ready'] as const;
 
-function programmedOf(watched: readonly Watched[]): Found<'Programmed'> {
+function programmedOf(watched: readonly Watched[], key: ObjectKey): Found<'Programmed'> {
   if (watched.length === 0) return noProxies;
   const bare = watched.find(({ pod }) => !pod.hasSidecar);
   if (bare !== undefined) {
@@ -120,13 +144,14 @@ function programmedOf(watched: readonly Watched[]): Found<'Programmed'> {
       return ['Refused', `${podName(each)} refuses the policy: ${refused.reason}`];
     }
   }
-  const late = watched.filter((each) => !hasPolicy(each));
+  const late = watched.filter(({ sidecar, has }) => !has(sidecar?.acknowledged?.version, key));
   if (late.length > 0) return ['Pending', `${late.length} of ${watched.length} sidecars do not have the policy yet`];
   return ['Programmed', `${watched.length} of ${watched.length} sidecars have the policy`];
 }
 
 function enforcingOf(
   watched: readonly Watched[],
+  key: ObjectKey,
   routes: readonly GeneratedRoute[],
   verdict: (httpRoute: string) => Verdict | undefined,
 ): Found<'Enforcing'> {
@@ -140,11 +165,11 @@ function enforcingOf(
   const names = new Set(routes.flatMap(({ envoyRouteNames }) => envoyRouteNames));
   for (const each of watched) {
     const { proof } = each.sidecar ?? {};
-    const found = proof && isOf(proof, each.wanted) ? fault(proof, names) : undefined;
+    const found = proof && each.has(proof.version?.version, key) ? fault(proof, names) : undefined;
     if (found !== undefined) return [found[0], `${podName(each)}: ${found[1]}`];
   }
   const unproved = watched.filter(
-    ({ sidecar, wanted }) => !isOf(sidecar?.proof, wanted) || sidecar?.proof?.unreadable !== '',
+    ({ sidecar, has }) => !has(sidecar?.proof?.version?.version, key) || sidecar?.proof?.unreadable !== '',
   );
   if (unproved.length > 0 || verdicts.length > 0) {
     const unreadable = unproved.find(({ sidecar }) => sidecar?.proof?.unreadable)?.sidecar?.proof?.unreadable;
@@ -152,14 +177,6 @@ function enforcingOf(
     return ['Pending', verdicts[0]?.message ?? (unreadable ? `${waiting}: ${unreadable}` : waiting)];
   }
   return ['Enforcing', `seen in the configuration of ${watched.length} of ${watched.length} proxies`];
-}
-
-function hasPolicy({ sidecar, wanted }: Watched): boolean {
-  return wanted !== undefined && sidecar?.acknowledged?.version === wanted.version;
-}
-
-function isOf(proof: Proof | undefined, wanted: PolicyVersion | undefined): boolean {
-  return wanted !== undefined && proof?.version?.version === wanted.version;
 }
 
 function fault(proof: Proof, names: ReadonlySet<string>): Found<'Enforcing'> | undefined {

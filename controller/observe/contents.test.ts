@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { GatewayPolicy, Quota, Rule } from '../../contract/policy.ts';
+import { contentsOf, newHistory } from './contents.ts';
+
+const quota = (amount: number): Quota => ({
+  ...{ id: 'app/limits/day', limit: { type: 'TotalTokens', amount }, window: { type: 'Lifetime' }, key: [] },
+  ...{ onMissingKey: 'Shared', mode: 'Enforce', queueTimeoutMs: 0, unbounded: 'Allow' },
+});
+
+const rule = (route: string, model: string, quotas: readonly string[] = []): Rule => ({
+  ...{ route, name: 'all', models: [model], headers: [], quotas, requestLimits: {}, maxRequestBodyBytes: 1 },
+  targets: [{ id: `${route}/all/b`, backend: 'app/b', weight: 1, priority: 0 }],
+});
+
+const policy = (version: string, rules: readonly Rule[], quotas: readonly Quota[] = []): GatewayPolicy => ({
+  ...{ formatVersion: 1, version, entries: [{ routeNames: rules.map(({ route }) => route), rules, passthrough: [] }] },
+  ...{ backends: [{ name: 'app/b', schema: 'OpenAI', tokenizer: { encoding: 'Auto' }, models: [] }], quotas },
+});
+
+test('a change of one route leaves the others as they were', () => {
+  const history = newHistory();
+  history.published('f', policy('v1', [rule('app/a', 'x'), rule('app/b', 'y')]));
+  history.published('f', policy('v2', [rule('app/a', 'z'), rule('app/b', 'y'), rule('app/c', 'y')]));
+  assert.equal(history.isCurrent('f', 'v1', 'AIGatewayRoute app/a'), false);
+  assert.equal(history.isCurrent('f', 'v1', 'AIGatewayRoute app/b'), true);
+  assert.equal(history.isCurrent('f', 'v1', 'AIGatewayRoute app/c'), false);
+  assert.equal(history.isCurrent('f', 'v2', 'AIGatewayRoute app/a'), true);
+  assert.equal(history.isCurrent('f', 'v0', 'AIGatewayRoute app/b'), false, 'nothing is known of that version');
+  assert.equal(history.isCurrent('g', 'v2', 'AIGatewayRoute app/b'), false);
+});
+
+test('a quota belongs to its policy and to the routes that it limits', () => {
+  const of = (amount: number) =>
+    contentsOf(policy('v', [rule('app/a', 'x', ['app/limits/day']), rule('app/b', 'y')], [quota(amount)]));
+  const [before, after] = [of(1), of(2)];
+  const changed = [...before.keys()].filter((key) => before.get(key) !== after.get(key));
+  assert.deepEqual(changed.toSorted(), ['AIGatewayRoute app/a', 'AIQuotaPolicy app/limits']);
+});
+
+test('what was published again is the newest again', () => {
+  const history = newHistory();
+  const [one, two] = [policy('v1', [rule('app/a', 'x')]), policy('v2', [rule('app/a', 'y')])];
+  for (const each of [one, two, one]) history.published('f', each);
+  assert.equal(history.isCurrent('f', 'v1', 'AIGatewayRoute app/a'), true);
+  assert.equal(history.isCurrent('f', 'v2', 'AIGatewayRoute app/a'), false);
+});

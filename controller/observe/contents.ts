@@ -1,0 +1,67 @@
+/**
+ * What each version of a policy says about each object. A change of one route makes a new version for all; but a sidecar that still has the version before
+ * works by the present state of every other object, and their statuses stay.
+ */
+import { createHash } from 'node:crypto';
+import type { GatewayPolicy } from '../../contract/policy.ts';
+
+/** `KIND NAMESPACE/NAME`. */
+export type ObjectKey = string;
+
+/** Digests by object. */
+export type Contents = ReadonlyMap<ObjectKey, string>;
+
+export function contentsOf({ entries, backends, quotas }: GatewayPolicy): Contents {
+  const texts = new Map<ObjectKey, string[]>();
+  const add = (key: ObjectKey, text: string) => {
+    const own = texts.get(key);
+    if (own === undefined) texts.set(key, [text]);
+    else own.push(text);
+  };
+  const quotaTexts = new Map(quotas.map((quota) => [quota.id, JSON.stringify(quota)]));
+  const backendTexts = new Map(backends.map((backend) => [backend.name, JSON.stringify(backend)]));
+  for (const { rules, passthrough } of entries) {
+    for (const each of [...rules, ...passthrough]) {
+      const text = JSON.stringify(each);
+      const route = `AIGatewayRoute ${each.route}`;
+      add(route, text);
+      if ('targets' in each) for (const { backend } of each.targets) add(route, backendTexts.get(backend) ?? '');
+      for (const id of each.quotas) {
+        add(route, quotaTexts.get(id) ?? '');
+        // `NAMESPACE/POLICY/QUOTA`
+        add(`AIQuotaPolicy ${id.slice(0, id.lastIndexOf('/'))}`, `${each.route} ${quotaTexts.get(id)}`);
+      }
+    }
+  }
+  return new Map([...texts].map(([key, own]) => [key, createHash('sha256').update(own.join('\n')).digest('base64')]));
+}
+
+/** A sidecar that is further behind counts as one that has nothing. */
+const VERSIONS_KEPT = 32;
+
+export interface History {
+  published(fleet: string, policy: GatewayPolicy): void;
+  /** Whether that version says of the object what the newest one says. */
+  isCurrent(fleet: string, version: string, key: ObjectKey): boolean;
+}
+
+export function newHistory(): History {
+  const fleets = new Map<string, { newest: Contents; readonly versions: Map<string, Contents> }>();
+  return {
+    published(fleet, policy) {
+      const known = fleets.get(fleet) ?? { newest: new Map(), versions: new Map<string, Contents>() };
+      fleets.set(fleet, known);
+      const contents = known.versions.get(policy.version) ?? contentsOf(policy);
+      known.newest = contents;
+      known.versions.delete(policy.version);
+      known.versions.set(policy.version, contents);
+      const [oldest] = known.versions.keys();
+      if (known.versions.size > VERSIONS_KEPT && oldest !== undefined) known.versions.delete(oldest);
+    },
+    isCurrent(fleet, version, key) {
+      const known = fleets.get(fleet);
+      const contents = known?.versions.get(version);
+      return known !== undefined && contents !== undefined && contents.get(key) === known.newest.get(key);
+    },
+  };
+}
