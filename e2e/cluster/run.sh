@@ -9,15 +9,24 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$PWD/node_modules/.bin:$PATH"
 export E2E_IMAGE=${E2E_IMAGE:-tallygate:dev}
-files=("$@")
-if [ ${#files[@]} -eq 0 ]; then
-  # Tests beside the code come first: they use the kinds alone.
-  mapfile -t files < <(find . -path ./node_modules -prune -o -name '*.cluster.test.ts' -print | sort; ls e2e/cluster/*.test.ts)
+# Tests beside the code run first: they bring controllers of their own, and the chart's would work on their namespaces, too.
+if [ $# -gt 0 ]; then
+  beside=() whole=("$@")
+else
+  mapfile -t beside < <(find . -path ./node_modules -prune -o -name '*.cluster.test.ts' -print | sort)
+  whole=(e2e/cluster/*.test.ts)
 fi
-tests=(node --test --test-concurrency=1 --test-timeout=300000 "${files[@]}")
+# run WRAPPER…
+run() {
+  local status=0 node=(node --test --test-concurrency=1 --test-timeout=300000)
+  [ ${#beside[@]} -eq 0 ] || "$@" "${node[@]}" "${beside[@]}" || status=1
+  "$@" "${node[@]}" "${whole[@]}" || status=1
+  return $status
+}
 
 if [ -n "${E2E_KUBECONFIG:-}" ]; then
-  KUBECONFIG=$E2E_KUBECONFIG exec "${tests[@]}"
+  KUBECONFIG=$E2E_KUBECONFIG run env
+  exit
 fi
 
 rig=${CLUSTER:-../shared/cluster/cluster}
@@ -34,4 +43,4 @@ if ! "$rig" status > /dev/null 2>&1; then
 fi
 "$rig" kubectl -n envoy-gateway-system get deployment envoy-gateway > /dev/null 2>&1 || "$rig" eg-install
 tools/image-rig.sh "$E2E_IMAGE"
-"$rig" net "${tests[@]}"
+run "$rig" net

@@ -1,6 +1,7 @@
 /** Ways from the test to what runs in the cluster: straight to the Service where the test runs in the node's network, else by a forwarded port. */
 import { spawn } from 'node:child_process';
-import { within } from '../../data-plane/support/wait.ts';
+import { connect } from 'node:net';
+import { waitFor, within } from '../../data-plane/support/wait.ts';
 import { get, kubectl } from './kubectl.ts';
 
 const FORWARD_MS = 15_000;
@@ -14,6 +15,8 @@ export interface Reached {
 export async function reachService(namespace: string, service: string, port: number): Promise<Reached> {
   if (process.env['E2E_KUBECONFIG'] === undefined) {
     const { spec } = await get('-n', namespace, 'service', service);
+    // The node learns of a pod that has become ready a moment after the API server.
+    await waitFor(`open port of ${namespace}/${service}`, () => connects(spec.clusterIP, port), 10_000);
     return { url: `http://${spec.clusterIP}:${port}`, close: () => {} };
   }
   const child = spawn('kubectl', ['-n', namespace, 'port-forward', `service/${service}`, `:${port}`], {
@@ -28,6 +31,17 @@ export async function reachService(namespace: string, service: string, port: num
   });
   const local = await within(FORWARD_MS, `port-forward to ${namespace}/${service}`, forwarded);
   return { url: `http://127.0.0.1:${local}`, close: () => child.kill() };
+}
+
+function connects(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: 1000 }, () => done(true));
+    const done = (open: boolean) => {
+      socket.destroy();
+      resolve(open);
+    };
+    socket.on('error', () => done(false)).on('timeout', () => done(false));
+  });
 }
 
 /** The Service that Envoy Gateway made for a Gateway; of merged Gateways it belongs to their class. */
