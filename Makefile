@@ -73,6 +73,10 @@ image: ## Build the image tallygate:VERSION with Docker
 bench: setup ## Measure against Envoy alone, side by side; writes bench/results
 	node bench/main.ts
 
+.PHONY: bench-controller
+bench-controller: setup ## Measure the control plane on the cluster that KUBECONFIG names, without Tallygate on it
+	node bench/controller.ts
+
 .PHONY: clean
 clean: ## Remove what setup installed
 	rm -rf node_modules .tools

@@ -105,6 +105,7 @@ async function prepare(): Promise<string> {
   const pod = {
     ...{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'proxy', namespace: app, labels } },
     spec: {
+      serviceAccountName: 'default',
       terminationGracePeriodSeconds: 0,
       initContainers: [{ name: 'tallygate', restartPolicy: 'Always', ...sleeper }],
       containers: [{ name: 'envoy', ...sleeper }],
