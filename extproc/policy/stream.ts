@@ -14,8 +14,8 @@ const SERVER_NAME = 'tallygate-controller';
 const METHOD = '/tallygate.policy.v1.PolicyService/Follow';
 /** As much as the controller sends at most. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
-/** Connection, TLS and the review of the token. */
-const OPEN_TIMEOUT_MS = 15_000;
+/** Connection, TLS and the review of the token. Short, because the address may be that of a replica that has just died. */
+const OPEN_TIMEOUT_MS = 5000;
 
 const OPTIONS: ClientOptions = {
   'grpc.ssl_target_name_override': SERVER_NAME,
