@@ -174,15 +174,15 @@ async function counted(): Promise<{ readonly runs: number; readonly writes: numb
   return { runs: read('runs'), writes: read('writes'), statusWrites: read('status_writes') };
 }
 
-/** Nothing has been written for a while. */
-async function settled(): Promise<void> {
+/** Nothing has been written for longer than a run takes: writes are counted when a run is over. */
+async function settled(size: number): Promise<void> {
   let before = -1;
   let since = performance.now();
   await until('a settled controller', 600_000, async () => {
     const { writes, statusWrites } = await counted();
     if (writes + statusWrites !== before) since = performance.now();
     before = writes + statusWrites;
-    return performance.now() - since > 2500;
+    return performance.now() - since > 2500 + 10 * size;
   });
 }
 
@@ -191,8 +191,11 @@ async function changes(size: number, backends: number): Promise<readonly number[
   for (let count = 0; count < CHANGES; count++) {
     const before = await inForce();
     const startedMs = performance.now();
-    await putRoute((count * 7) % size, backends, `changed-${count}`);
-    while ((await inForce()) === before) await sleep(3);
+    await putRoute((count * 7) % size, backends, `changed-${size}-${count}`);
+    while ((await inForce()) === before) {
+      if (performance.now() - startedMs > 60_000) throw new Error('the change does not reach the sidecar');
+      await sleep(3);
+    }
     times.push(performance.now() - startedMs);
     await sleep(150);
   }
@@ -216,10 +219,10 @@ try {
     await atOnce(size - made, (index) => putRoute(made + index, backends, 'model'));
     made = size;
     madeBackends = backends;
-    await settled();
+    await settled(size);
     const before = await counted();
     const times = await changes(size, backends);
-    await settled();
+    await settled(size);
     const after = await counted();
     const memory = residentBytes(controller.pid) / 1e6;
     await controller.stop();
@@ -227,7 +230,7 @@ try {
     controller = startController();
     await until('a full resync', 120_000, async () => (await counted()).runs > 0);
     const resyncMs = performance.now() - startedMs;
-    await settled();
+    await settled(size);
     const again = await counted();
     const milliseconds = (share: number) => percentile(times, share).toFixed(0);
     rows.push(
