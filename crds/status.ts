@@ -41,7 +41,10 @@ const byPlace = {
     ancestors: z
       .array(z.object({ ancestorRef: reference, controllerName, conditions: conditionList.optional() }))
       .max(16)
-      .meta({ 'x-kubernetes-list-type': 'atomic', description: 'One entry for each Gateway that the policy reaches.' })
+      .meta({
+        'x-kubernetes-list-type': 'atomic',
+        description: 'One entry for each Gateway that the policy reaches, and for each target that none serves.',
+      })
       .optional(),
   }),
 } as const satisfies Readonly<Record<KindDefinition['status'], z.ZodType>>;

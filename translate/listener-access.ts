@@ -10,7 +10,7 @@ export function allows({ gateway, listener }: Door, namespace: string, site: Sit
   const from = namespaces?.from ?? 'Same';
   if (from === 'Selector' && site.type === 'Cluster') {
     const labels = site.namespaces.get(namespace);
-    return labels !== undefined && namespaces?.selector !== undefined && matches(namespaces.selector, labels);
+    return labels !== undefined && namespaces?.selector !== undefined && selects(namespaces.selector, labels);
   }
   return from === 'All' || (from === 'Same' && gateway.metadata.namespace === namespace);
 }
@@ -21,7 +21,10 @@ function isServed(group: string, kind: string, site: Site): boolean {
   return site.type === 'Machine' && group === GROUP && kind === 'AIGatewayRoute';
 }
 
-function matches({ matchLabels, matchExpressions }: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
+export function selects(
+  { matchLabels, matchExpressions }: LabelSelector,
+  labels: Readonly<Record<string, string>>,
+): boolean {
   return (
     Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
     matchExpressions.every(({ key, operator, values }) => {

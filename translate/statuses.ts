@@ -1,12 +1,12 @@
 /** Conditions for each object, in the manner of Gateway API: routes for each parent, policies for each ancestor, backends plain. */
 import { type Condition, condition } from '../crds/conditions.ts';
-import { GATEWAY_GROUP } from '../crds/schema.ts';
+import { GATEWAY_GROUP, GROUP } from '../crds/schema.ts';
 import type { Attachment } from './attach.ts';
 import type { LinkedBackend } from './backends.ts';
 import { entryKey, type LinkedEntry } from './entries.ts';
 import type { ObjectStatus } from './plan.ts';
 import type { ObjectRef, Problem } from './problem.ts';
-import type { LinkedPolicy } from './quotas.ts';
+import { holdingTargets, type LinkedPolicy } from './quotas.ts';
 import { compare, fullName, type Report, refKey, subject } from './report.ts';
 import type { LinkedRoute } from './routes.ts';
 import type { Site } from './site.ts';
@@ -119,27 +119,64 @@ const perProxy =
 function policyStatus(policy: LinkedPolicy, entries: readonly LinkedEntry[], site: Site, report: Report): ObjectStatus {
   const object = subject('AIQuotaPolicy', policy.policy).ref;
   const { generation } = policy.policy.metadata;
-  const problem = firstOf(report.of(object), ['Invalid', 'TargetNotFound', 'NothingToLimit']);
-  const message =
-    problem === undefined && site.type === 'Cluster' && policy.quotas.length > 0 ? perProxy : sentence(problem);
-  const gateways = new Map<string, ObjectRef>();
-  const add = (name: string): void => {
-    const [namespace = '', bare = ''] = name.split('/');
-    gateways.set(name, { group: GATEWAY_GROUP, kind: 'Gateway', namespace, name: bare });
-  };
-  for (const target of policy.targets) if (target.kind === 'Gateway') add(target.name);
-  for (const { door, rules, passthrough } of entries) {
-    if ([...rules, ...passthrough].some(({ policies }) => policies.includes(policy))) add(fullName(door.gateway));
-  }
+  const problems = report.of(object);
   return {
     object,
-    ancestors: [...gateways.values()]
-      .toSorted((left, right) => compare(refKey(left), refKey(right)))
-      .map((ancestorRef) => ({
-        ancestorRef,
-        conditions: [condition('Accepted', problem?.reason ?? 'Accepted', message, generation)],
-      })),
+    ancestors: ancestorsOf(policy, entries).map(({ ancestorRef, targets }) => {
+      const own = problems.filter(({ path }) => isAbout(targets, path));
+      const problem = firstOf(own, ['Invalid', 'TargetNotFound', 'NothingToLimit']);
+      const message =
+        problem === undefined && site.type === 'Cluster' && policy.quotas.length > 0 ? perProxy : sentence(problem);
+      return { ancestorRef, conditions: [condition('Accepted', problem?.reason ?? 'Accepted', message, generation)] };
+    }),
   };
+}
+
+interface Ancestor {
+  readonly ancestorRef: ObjectRef;
+  /** Of the policy, by index. */
+  readonly targets: Set<number>;
+}
+
+/** The Gateways that the policy reaches, and by which targets; a route that none of them serves stands for itself, so that no target stays without an answer. */
+function ancestorsOf(policy: LinkedPolicy, entries: readonly LinkedEntry[]): readonly Ancestor[] {
+  const ancestors = new Map<string, Ancestor>();
+  const reached = new Set<number>();
+  const add = (group: string, kind: string, fullName: string, target: number): void => {
+    const [namespace = '', name = ''] = fullName.split('/');
+    const ancestorRef = { group, kind, namespace, name };
+    const ancestor = ancestors.get(refKey(ancestorRef)) ?? { ancestorRef, targets: new Set() };
+    ancestors.set(refKey(ancestorRef), ancestor);
+    ancestor.targets.add(target);
+    reached.add(target);
+  };
+  for (const { door, rules, passthrough } of entries) {
+    const limited = [
+      ...rules.map((each) => ({ ...each, name: each.rule.rule.name })),
+      ...passthrough.map((each) => ({ ...each, name: undefined })),
+    ].filter(({ policies }) => policies.includes(policy));
+    for (const { route, name } of limited) {
+      for (const { index } of holdingTargets(policy, door, route.name, name)) {
+        add(GATEWAY_GROUP, 'Gateway', fullName(door.gateway), index);
+      }
+    }
+  }
+  for (const { kind, name, index } of policy.targets) {
+    if (kind === 'Gateway') add(GATEWAY_GROUP, kind, name, index);
+    else if (!reached.has(index)) add(GROUP, kind, name, index);
+  }
+  return [...ancestors.values()]
+    .toSorted((left, right) => compare(refKey(left.ancestorRef), refKey(right.ancestorRef)))
+    .slice(0, ANCESTORS);
+}
+
+/** As many as Gateway API allows. */
+const ANCESTORS = 16;
+
+/** One of the targets, or the whole policy. */
+function isAbout(targets: ReadonlySet<number>, path: string): boolean {
+  const index = /^spec\.targetRefs\[(\d+)\]/.exec(path)?.[1];
+  return index === undefined || targets.has(Number(index));
 }
 
 /** The first problem with one of these reasons. */
