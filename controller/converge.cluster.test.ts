@@ -183,17 +183,20 @@ function gone(error: unknown): void {
   if (!(error instanceof ApiError && error.code === 404)) throw error;
 }
 
-/** What is wrong now; empty: nothing. */
-function faults(): readonly string[] {
-  const world = sources.world();
-  const missing = sources.missing();
-  if (missing.length > 0) return [`not seen: ${missing.join()}`];
-  const plan = translateCluster(world, { extprocSocket: '/run/tallygate/extproc.sock' });
+function wantedNow(): readonly KubeObject[] {
+  const plan = translateCluster(sources.world(), { extprocSocket: '/run/tallygate/extproc.sock' });
   const derived = plan.secrets.map(({ metadata, type, data }) => {
     const credential = Buffer.from(data.credential.reveal()).toString('base64');
     return { apiVersion: 'v1', kind: 'Secret', metadata, type, data: { credential } };
   });
-  const wanted = [...plan.objects, ...derived] as readonly KubeObject[];
+  return [...plan.objects, ...derived] as readonly KubeObject[];
+}
+
+/** What is wrong now; empty: nothing. */
+function faults(): readonly string[] {
+  const wanted = wantedNow();
+  const missing = sources.missing();
+  if (missing.length > 0) return [`not seen: ${missing.join()}`];
   return generatedResources.flatMap(({ kind }) => {
     const own = new Map(wanted.filter((each) => each.kind === kind).map((each) => [keyOf(each.metadata), each]));
     const actual = [...sources.managed(kind)].filter(([key]) => key !== `${app}/tallygate-ca`);
@@ -208,6 +211,23 @@ function faults(): readonly string[] {
   });
 }
 
+/** By the server's own word: what it would make of the wanted object if there were none yet. Tells fields that were left over, too. */
+async function assertExact(): Promise<void> {
+  for (const wanted of wantedNow()) {
+    const resource = generatedResources.find(({ kind }) => kind === wanted.kind)!;
+    const { namespace, name, labels } = wanted.metadata;
+    const body = { ...wanted, metadata: { namespace, labels, generateName: 'dry-run-' } };
+    const fresh = await client.call(`${resourcePath(resource, namespace)}?dryRun=All`, { method: 'POST', body });
+    const there = sources.managed(resource.kind).get(keyOf(wanted.metadata));
+    assert.deepEqual(content(there), content(fresh), `${resource.kind} ${namespace}/${name}`);
+  }
+}
+
+function content(object: unknown): object {
+  const { apiVersion: _1, kind: _2, metadata: _3, status: _4, ...rest } = object as KubeObject;
+  return rest;
+}
+
 test('the cluster ends in exactly what translate says', { timeout: 240_000 }, async () => {
   let most = 0;
   const property = fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async (steps) => {
@@ -217,6 +237,7 @@ test('the cluster ends in exactly what translate says', { timeout: 240_000 }, as
       if (performance.now() > endMs) assert.fail(found.join('\n'));
       await sleep(100);
     }
+    await assertExact();
     most = Math.max(most, sources.managed('HTTPRoute').size);
   });
   await fc.assert(property, { numRuns: 4, endOnFailure: true });

@@ -12,13 +12,14 @@ import { refKey } from '../translate/report.ts';
 import { type Client, newClient } from './api/client.ts';
 import { findCredentials } from './api/credentials.ts';
 import { type Events, newEvents } from './api/events.ts';
-import { stand } from './api/lease.ts';
+import { type Election, stand } from './api/lease.ts';
 import { type Loop, startLoop } from './api/loop.ts';
 import type { KubeObject } from './api/object.ts';
 import { applyAll, hasRemovals, prune, type Wanted } from './api/write.ts';
 import { withObserved } from './observe/conditions.ts';
 import { type History, newHistory } from './observe/contents.ts';
 import { gatewaysOf } from './observe/fleets.ts';
+import { unenforceableOn } from './observe/unenforceable.ts';
 import { verdictsIn } from './observe/verdicts.ts';
 import { type PushServer, startPushServer } from './push/server.ts';
 import type { PodIdentity } from './push/sidecar.ts';
@@ -62,7 +63,8 @@ const TRUST_EVERY_MS = 10 * 60_000;
 
 export async function startController(options: ControllerOptions): Promise<Controller> {
   const { namespace, log } = options;
-  const client = newClient(await findCredentials(process.env));
+  let election: Election | undefined;
+  const client = newClient(await findCredentials(process.env), () => void election?.leading);
   const events = newEvents(client, options.identity, log);
   const history = newHistory();
   let settledAtMs = 0;
@@ -122,7 +124,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     trust.renew().catch((error) => log.error({ error }, 'the server certificate could not be renewed'));
     loop?.ask();
   }, TRUST_EVERY_MS).unref();
-  const election = stand({
+  const standing = stand({
     ...{ client, namespace, name: 'tallygate-controller', identity: options.identity, log },
     lead(epoch, signal) {
       leader = signal;
@@ -133,16 +135,17 @@ export async function startController(options: ControllerOptions): Promise<Contr
       loop?.ask();
     },
   });
+  election = standing;
   return {
     get leading() {
-      return election.leading;
+      return standing.leading;
     },
     missing: sources.missing,
     counts,
     async close() {
       clearInterval(renewal);
       await loop?.close();
-      await election.close();
+      await standing.close();
       await push.close();
       sources.close();
       trust.close();
@@ -220,6 +223,10 @@ async function report(
   { client, events, history, counts, log, settling }: Outlets,
   signal: AbortSignal,
 ): Promise<number> {
+  const httpRoutes = sources.managed('HTTPRoute');
+  const entries = new Set(plan.generatedRoutes.filter(({ route }) => route === '').map(({ httpRoute }) => httpRoute));
+  const unenforceable = unenforceableOn([...sources.securityPolicies()], httpRoutes, entries);
+  const verdict = verdictsIn(httpRoutes, sources.managed('EnvoyExtensionPolicy'));
   const statuses = withObserved(plan.statuses, {
     gateways: sources.gateways(),
     pods: [...sources.pods()],
@@ -228,7 +235,7 @@ async function report(
     isCurrent: history.isCurrent,
     settling,
     generatedRoutes: plan.generatedRoutes,
-    verdict: verdictsIn(sources.managed('HTTPRoute'), sources.managed('EnvoyExtensionPolicy')),
+    verdict: (httpRoute, gateway) => verdict(httpRoute, gateway) ?? unenforceable(httpRoute),
   });
   const byObject = new Map(statuses.map((status) => [refKey(status.object), status]));
   const now = `${new Date().toISOString().slice(0, 19)}Z`;

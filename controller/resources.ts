@@ -41,6 +41,11 @@ export const trafficPolicies: Resource = {
   kind: 'BackendTrafficPolicy',
   plural: 'backendtrafficpolicies',
 };
+export const securityPolicies: Resource = {
+  apiVersion: ENVOY_GATEWAY,
+  kind: 'SecurityPolicy',
+  plural: 'securitypolicies',
+};
 
 /** What is generated, in the order in which it is written: what is referred to comes first. */
 export const generatedResources: readonly Resource[] = [

@@ -9,6 +9,7 @@ import { type Informer, startInformer } from './api/informer.ts';
 import { type KubeObject, keyOf } from './api/object.ts';
 import type { Resource } from './api/resource.ts';
 import { type GatewayFacts, PROXY_POD_SELECTOR, type ProxyPod, proxyPod } from './observe/fleets.ts';
+import { type SecurityPolicy, securityPolicy } from './observe/unenforceable.ts';
 import * as resources from './resources.ts';
 
 /** Gateways of other implementations are left alone. */
@@ -34,6 +35,7 @@ export interface Sources {
   pods(): Iterable<ProxyPod>;
   pod(uid: string): ProxyPod | undefined;
   hasNamespace(name: string): boolean;
+  securityPolicies(): Iterable<SecurityPolicy>;
   /** Users' objects with their status, by `NAMESPACE/NAME`. */
   own(kind: string): Iterable<KubeObject>;
   /** Ours, as they are. */
@@ -81,6 +83,7 @@ export function openSources(options: SourcesOptions): Sources {
     changed: observed,
     keep: (object) => proxyPod(object as Parameters<typeof proxyPod>[0]),
   });
+  const securityPolicies = follow(resources.securityPolicies, places, { changed: observed, keep: securityPolicy });
   const managed = new Map(
     resources.generatedResources.map((resource) => {
       const where = resource.kind === 'ConfigMap' ? proxyPlaces : places;
@@ -103,6 +106,7 @@ export function openSources(options: SourcesOptions): Sources {
     namespaces,
     services,
     pods,
+    securityPolicies,
     ...managed.values(),
   ];
 
@@ -131,6 +135,7 @@ export function openSources(options: SourcesOptions): Sources {
     pods: () => pods.items(),
     pod: (uid) => [...pods.items()].find((pod) => pod.uid === uid),
     hasNamespace: (name) => namespaces.get(`/${name}`) !== undefined,
+    securityPolicies: () => securityPolicies.items(),
     own: (kind) => [...(own.find((each) => each.kind === kind)?.items() ?? [])].map(({ object }) => object),
     managed: (kind) => new Map(managed.get(kind)?.entries() ?? []),
     close() {

@@ -77,6 +77,9 @@ export const conditions = {
       RouteMissing: no('Envoy does not have a route of ours.'),
       Overridden: no('Another policy of Envoy Gateway pushes ours aside; the message names it.'),
       NotAccepted: no('Envoy Gateway has not accepted an object that was written for this one.'),
+      NotEnforceable: no(
+        "A user's policy on a generated route is accepted by Envoy Gateway, but is not in force there, because routes are chosen twice; the message names it.",
+      ),
       Pending: unknown('It has not been seen yet.'),
       NoProxies: unknown('The Gateway has no ready proxy pod.'),
     },

@@ -4,6 +4,7 @@
  */
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Credentials } from './credentials.ts';
 import type { KubeObject } from './object.ts';
 import { type Resource, resourcePath } from './resource.ts';
@@ -15,6 +16,8 @@ const REQUEST_TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** Watches hold one connection each; what is left is for requests. */
 const MAX_SOCKETS = 512;
+const MAX_ATTEMPTS = 3;
+const MAX_RETRY_AFTER_MS = 10_000;
 
 export class ApiError extends Error {
   /** HTTP status; 0: there was no answer. */
@@ -56,7 +59,8 @@ export interface WriteOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export function newClient(credentials: Credentials): Client {
+/** `beforeWrite`: the last look before something is written; what it aborts is not sent. */
+export function newClient(credentials: Credentials, beforeWrite: () => void = () => {}): Client {
   const { server } = credentials;
   const agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: 16, timeout: 0 });
 
@@ -88,8 +92,21 @@ export function newClient(credentials: Credentials): Client {
     });
   };
 
+  const send = async (path: string, what: Call): Promise<IncomingMessage> => {
+    for (let attempt = 1; ; attempt++) {
+      if (what.method !== undefined && what.method !== 'GET') beforeWrite();
+      what.signal?.throwIfAborted();
+      const answer = await open(path, what);
+      const afterMs = Number(answer.headers['retry-after']) * 1000;
+      // Not done: the server says when to come again, as with too many requests.
+      const again = (answer.statusCode === 429 || answer.statusCode === 503) && afterMs <= MAX_RETRY_AFTER_MS;
+      if (!again || attempt === MAX_ATTEMPTS) return answer;
+      answer.destroy();
+      await sleep(afterMs * (1 + Math.random() / 2), undefined, { signal: what.signal });
+    }
+  };
   const call = async (path: string, what: Call = {}) => {
-    const answer = await open(path, what);
+    const answer = await send(path, what);
     const text = await textOf(answer);
     const json = parsed(text);
     const status = answer.statusCode ?? 0;

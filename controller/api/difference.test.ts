@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { difference, isManaged, stamped } from './difference.ts';
+import { difference, isManaged, replacement, stamped } from './difference.ts';
 import type { KubeObject } from './object.ts';
 
 const wanted = stamped({
@@ -67,6 +67,35 @@ test('a field that somebody else has put in is taken out by replacing', () => {
     });
   });
   assert.equal(difference(wanted, foreign), 'replace');
+});
+
+test('what was replaced once is replaced again: to the server it is of another writer than the one who applies', () => {
+  const replaced = (change: Parameters<typeof actual>[0] = () => {}) =>
+    actual((object) => {
+      const own = { manager: 'tallygate', operation: 'Update', fieldsV1: { 'f:spec': { 'f:hostnames': {} } } };
+      (object.metadata['managedFields'] as object[]).push(own);
+      change(object);
+    });
+  assert.equal(difference(wanted, replaced()), 'none');
+  assert.equal(
+    difference(
+      wanted,
+      replaced(({ spec }) => (spec['rules'] = [])),
+    ),
+    'replace',
+  );
+});
+
+test('in a replacement stays what others may write, and nobody else is named as a writer of the rest', () => {
+  const there = actual(({ metadata }) => {
+    Object.assign(metadata, { finalizers: ['a'], labels: { team: 'b' } });
+    (metadata['managedFields'] as object[]).push({ manager: 'argo', fieldsV1: { 'f:spec': {} } });
+  });
+  const { metadata } = replacement(wanted, there);
+  assert.deepEqual([metadata.finalizers, metadata.resourceVersion], [['a'], '7']);
+  assert.deepEqual(metadata.labels, { team: 'b', ...wanted.metadata.labels });
+  const writers = metadata.managedFields?.map(({ manager }) => manager);
+  assert.deepEqual(writers, ['tallygate', 'envoy-gateway', 'kubectl-label']);
 });
 
 test('a Secret carries no digest of its value', () => {

@@ -10,6 +10,8 @@ const SAME_AGAIN_MS = 10 * 60_000;
 const MAX_REMEMBERED = 10_000;
 const MAX_A_MINUTE = 120;
 const NOTE_MAX_CHARACTERS = 1000;
+/** Of 253; the rest is for what tells events apart. */
+const NAME_MAX_CHARACTERS = 230;
 
 export interface Told {
   readonly object: KubeObject;
@@ -45,7 +47,7 @@ export function newEvents(client: Client, instance: string, log: Log): Events {
         kind: EVENTS.kind,
         metadata: {
           namespace,
-          name: `${name}.${nowMs.toString(16)}${Math.floor(Math.random() * 0xffff).toString(16)}`,
+          name: `${name.slice(0, NAME_MAX_CHARACTERS).replace(/[^a-z0-9]+$/, '')}.${nowMs.toString(16)}${Math.floor(Math.random() * 0xffff).toString(16)}`,
         },
         eventTime: `${new Date(nowMs).toISOString().slice(0, -1)}000Z`,
         ...{ type, reason, action: 'Reconcile', note: note.slice(0, NOTE_MAX_CHARACTERS) },

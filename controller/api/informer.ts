@@ -68,6 +68,7 @@ export function startInformer<T>(options: InformerOptions<T>): Informer<T> {
   const list = async () => {
     const fresh = new Map<string, T>();
     let next = '';
+    let seen = '';
     do {
       const more = next === '' ? {} : { continue: next };
       const page = (await client.call(query({ limit: String(PAGE), ...more }), { signal })) as {
@@ -77,9 +78,11 @@ export function startInformer<T>(options: InformerOptions<T>): Informer<T> {
       for (const item of page.items ?? []) {
         put(fresh, { ...item, apiVersion: resource.apiVersion, kind: resource.kind });
       }
-      version = page.metadata.resourceVersion;
+      seen = page.metadata.resourceVersion;
       next = page.metadata.continue ?? '';
     } while (next !== '');
+    // Only now: a list that breaks off before its last page is no ground for a watch.
+    version = seen;
     items = fresh;
     synced = true;
     refused = false;

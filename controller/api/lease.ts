@@ -41,6 +41,7 @@ interface LeaseObject extends KubeObject {
 }
 
 export interface Election {
+  /** Ends the term first if it has run out unnoticed. */
   readonly leading: boolean;
   /** Gives the lease back, so that another replica need not wait. */
   close(): Promise<void>;
@@ -51,7 +52,8 @@ export function stand(options: LeaseOptions): Election {
   const stop = new AbortController();
   let term: AbortController | undefined;
   let renewedAtMs = 0;
-  let seen = '';
+  let epoch = 0;
+  let seen: string | undefined;
   let seenAtMs = 0;
   let held: LeaseObject | undefined;
 
@@ -61,21 +63,24 @@ export function stand(options: LeaseOptions): Election {
     const lease = (await client.get(LEASE, namespace, name, signal)) as LeaseObject | undefined;
     const holder = lease?.spec?.holderIdentity ?? '';
     const state = lease?.metadata.resourceVersion ?? 'none';
+    const absent = lease === undefined;
     if (state !== seen) {
+      // One that was there and is gone was removed by hand: who held it may not know yet. One that never was has no holder.
+      seenAtMs = absent && seen === undefined ? Number.NEGATIVE_INFINITY : performance.now();
       seen = state;
-      seenAtMs = performance.now();
     }
-    const mine = holder === identity && term !== undefined;
-    const free = holder === '' || holder === identity || performance.now() - seenAtMs > times.leaseMs;
-    if (!mine && !free) return;
+    const mine = leads() && (absent || holder === identity);
+    if (!mine) end();
+    const left = !absent && (holder === '' || holder === identity);
+    if (!mine && !left && performance.now() - seenAtMs <= times.leaseMs) return;
     // Grows also where the Lease was deleted, or this clock is behind.
-    const epoch = Math.max(Date.now(), (Date.parse(lease?.spec?.acquireTime ?? '') || 0) + 1);
+    const next = mine ? epoch : Math.max(Date.now(), epoch + 1, (Date.parse(lease?.spec?.acquireTime ?? '') || 0) + 1);
     const now = microTime(Date.now());
     const transitions = (lease?.spec?.leaseTransitions ?? 0) + (mine ? 0 : 1);
     const spec = {
       holderIdentity: identity,
       leaseDurationSeconds: Math.ceil(times.leaseMs / 1000),
-      acquireTime: mine ? (lease?.spec?.acquireTime ?? now) : microTime(epoch),
+      acquireTime: microTime(next),
       renewTime: now,
       leaseTransitions: transitions,
     };
@@ -95,6 +100,7 @@ export function stand(options: LeaseOptions): Election {
     // From before it was asked: the answer may have taken its time.
     renewedAtMs = startedMs;
     if (mine) return;
+    epoch = next;
     term = new AbortController();
     log.info({ lease: `${namespace}/${name}`, epoch }, 'this replica leads');
     lead(epoch, term.signal);
@@ -105,18 +111,22 @@ export function stand(options: LeaseOptions): Election {
     term.abort();
     term = undefined;
   };
+  // By the clock and not by timers alone: a process that was stopped for a while wakes up with old answers before its timers.
+  const leads = () => {
+    if (term !== undefined && performance.now() - renewedAtMs > times.renewDeadlineMs) end();
+    return term !== undefined;
+  };
   const run = async () => {
     while (!stop.signal.aborted) {
       const leftMs = renewedAtMs + times.renewDeadlineMs - performance.now();
       const watchdog = term === undefined ? undefined : setTimeout(end, Math.max(0, leftMs));
       try {
         await step();
-        if (term !== undefined && held?.spec?.holderIdentity !== identity) end();
       } catch (error) {
         log.debug({ error: String(error) }, 'the lease could not be renewed');
       }
       clearTimeout(watchdog);
-      if (term !== undefined && performance.now() - renewedAtMs > times.renewDeadlineMs) end();
+      leads();
       const delayMs = times.retryMs * (0.8 + Math.random() * 0.4);
       await sleep(delayMs, undefined, { signal: stop.signal }).catch(() => {});
     }
@@ -124,7 +134,7 @@ export function stand(options: LeaseOptions): Election {
   const running = run();
   return {
     get leading() {
-      return term !== undefined;
+      return leads();
     },
     async close() {
       stop.abort();

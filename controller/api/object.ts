@@ -11,11 +11,15 @@ export interface KubeMetadata {
   readonly deletionTimestamp?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly finalizers?: readonly string[];
+  readonly ownerReferences?: readonly unknown[];
   readonly managedFields?: readonly ManagedFields[];
 }
 
 export interface ManagedFields {
   readonly manager?: string;
+  /** `Apply` or `Update`. */
+  readonly operation?: string;
   readonly subresource?: string;
   readonly fieldsV1?: Readonly<Record<string, unknown>>;
 }

@@ -1,7 +1,7 @@
 /** Brings the objects of ours to what they should be: writes what differs, removes what is not wanted any more. One object's failure stops no other. */
 import type { Log } from '../../runtime/log.ts';
 import { ApiError, type Client } from './client.ts';
-import { difference, isManaged, stamped } from './difference.ts';
+import { difference, isManaged, replacement, stamped, wasApplied } from './difference.ts';
 import { type KubeObject, keyOf } from './object.ts';
 import type { Resource } from './resource.ts';
 
@@ -101,9 +101,7 @@ function applications(client: Client, { resource, objects, actual }: Wanted, sig
     if (differs === 'apply') {
       return [{ ...step, what: 'applied', act: () => client.apply(resource, wanted, { signal }) }];
     }
-    const { resourceVersion } = there.metadata;
-    const metadata = { ...wanted.metadata, ...(resourceVersion !== undefined && { resourceVersion }) };
-    return [{ ...step, what: 'replaced', act: () => client.replace(resource, { ...wanted, metadata }, { signal }) }];
+    return [{ ...step, what: 'replaced', act: () => client.replace(resource, replacement(wanted, there), { signal }) }];
   });
 }
 
@@ -116,7 +114,7 @@ async function createOrAdopt(
 ): Promise<void> {
   const { namespace, name } = wanted.metadata;
   const there = await client.get(resource, namespace, name, signal);
-  if (there !== undefined && !isManaged(there)) {
+  if (there !== undefined && !isManaged(there) && !wasApplied(there)) {
     throw new ApiError(
       409,
       'Conflict',

@@ -4,7 +4,7 @@ const ENVOY_GATEWAY = 'gateway.envoyproxy.io/gatewayclass-controller';
 
 /** Not enough to be sure that it is in force, and why. */
 export interface Verdict {
-  readonly reason: 'NotAccepted' | 'Overridden' | 'Pending';
+  readonly reason: 'NotAccepted' | 'NotEnforceable' | 'Overridden' | 'Pending';
   readonly message: string;
 }
 

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { securityPolicy, unenforceableOn } from './unenforceable.ts';
+
+const routes = new Map(
+  [
+    { name: 'entry', namespace: 'app', labels: { 'tallygate.dev/route': 'entry' } },
+    { name: 'target', namespace: 'app', labels: { 'tallygate.dev/route': 'chat' } },
+    { name: 'target', namespace: 'other', labels: { 'tallygate.dev/route': 'chat' } },
+  ].map((metadata) => [`${metadata.namespace}/${metadata.name}`, { metadata }]),
+);
+
+/** The generated routes that something is held against. */
+function held(spec: object): readonly string[] {
+  const policy = securityPolicy({ metadata: { name: 'keys', namespace: 'app' }, spec });
+  const verdict = unenforceableOn([policy], routes, new Set(['app/entry']));
+  return [...routes.keys()].filter((each) => verdict(each) !== undefined);
+}
+
+const targetRefs = (name: string, kind = 'HTTPRoute') => [{ group: 'gateway.networking.k8s.io', kind, name }];
+const apiKeyAuth = { credentialRefs: [{ name: 'keys' }] };
+
+test('authentication on a generated route is not in force', () => {
+  assert.deepEqual(held({ targetRefs: targetRefs('target'), apiKeyAuth }), ['app/target']);
+  assert.deepEqual(held({ targetRefs: targetRefs('entry'), basicAuth: {} }), ['app/entry']);
+  assert.deepEqual(held({ targetRef: targetRefs('target')[0], jwt: {}, authorization: {} }), ['app/target']);
+});
+
+test('authorization goes by the last route, so it is in force on a target only', () => {
+  assert.deepEqual(held({ targetRefs: targetRefs('target'), authorization: {} }), []);
+  assert.deepEqual(held({ targetRefs: targetRefs('entry'), authorization: {} }), ['app/entry']);
+});
+
+test('what targets Gateways or other routes is not about ours', () => {
+  assert.deepEqual(held({ targetRefs: targetRefs('ai', 'Gateway'), apiKeyAuth }), []);
+  assert.deepEqual(held({ targetRefs: targetRefs('target', 'GRPCRoute'), apiKeyAuth }), []);
+  assert.deepEqual(held({ targetRefs: targetRefs('web'), apiKeyAuth }), []);
+  assert.deepEqual(held({ targetSelectors: [{ kind: 'Gateway' }], apiKeyAuth }), []);
+});
+
+test('labels choose, too', () => {
+  const kind = 'HTTPRoute';
+  const matchExpressions = [{ key: 'tallygate.dev/route', operator: 'Exists' }];
+  assert.deepEqual(held({ targetSelectors: [{ kind, matchExpressions }], cors: {} }), ['app/entry', 'app/target']);
+  const matchLabels = { 'tallygate.dev/route': 'chat' };
+  assert.deepEqual(held({ targetSelectors: [{ kind, matchLabels }], cors: {} }), ['app/target']);
+  assert.deepEqual(held({ targetSelectors: [{ kind, matchLabels: { team: 'web' } }], cors: {} }), []);
+});
+
+test('the message names the policy, the route, what is not in force, and the fix', () => {
+  const policy = securityPolicy({
+    metadata: { name: 'keys', namespace: 'app' },
+    spec: { targetRefs: targetRefs('target'), apiKeyAuth },
+  });
+  const verdict = unenforceableOn([policy], routes, new Set())('app/target');
+  assert.equal(verdict?.reason, 'NotEnforceable');
+  assert.match(
+    verdict?.message ?? '',
+    /apiKeyAuth of SecurityPolicy app\/keys on HTTPRoute app\/target.*; fix: let it target the Gateway/,
+  );
+});
