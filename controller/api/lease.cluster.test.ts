@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { newClient } from './client.ts';
+import { type Election, stand } from './lease.ts';
+import { resourcePath } from './resource.ts';
+import { configMap, configMaps, newPlace, openWay, type Place, silent, until, type Way } from './testing/cluster.ts';
+
+const times = { leaseMs: 3_000, renewDeadlineMs: 2_000, retryMs: 300 };
+const leases = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', plural: 'leases' };
+
+interface Term {
+  readonly who: string;
+  readonly epoch: number;
+  readonly fromMs: number;
+  readonly signal: AbortSignal;
+  untilMs: number;
+}
+
+let place: Place;
+let ways: Way[];
+let elections: Election[];
+let terms: Term[];
+let count = 0;
+
+before(async () => {
+  place = await newPlace('lease');
+});
+after(() => place.remove());
+beforeEach(() => {
+  ways = [];
+  elections = [];
+  terms = [];
+  count++;
+});
+afterEach(async () => {
+  await Promise.all(elections.map((each) => each.close()));
+  for (const way of ways) way.close();
+});
+
+async function candidate(who: string): Promise<{ readonly election: Election; readonly way: Way }> {
+  const way = await openWay(place.credentials);
+  const election = stand({
+    ...{ client: newClient(way.credentials), namespace: place.namespace, name: `lease-${count}`, identity: who },
+    ...{ times, log: silent },
+    lead(epoch, signal) {
+      const term: Term = { who, epoch, signal, fromMs: performance.now(), untilMs: Number.POSITIVE_INFINITY };
+      terms.push(term);
+      signal.addEventListener('abort', () => {
+        term.untilMs = performance.now();
+      });
+    },
+  });
+  ways.push(way);
+  elections.push(election);
+  return { election, way };
+}
+
+/** One after the other, never two at once, each with a higher number. */
+function inOrder(): void {
+  for (const [index, term] of terms.entries()) {
+    const next = terms[index + 1];
+    if (next === undefined) continue;
+    assert.ok(term.untilMs <= next.fromMs, `${term.who} had not ended when ${next.who} began`);
+    assert.ok(next.epoch > term.epoch, `${next.epoch} follows ${term.epoch}`);
+  }
+}
+
+test('of several who begin together one leads', async () => {
+  await Promise.all(['a', 'b', 'c'].map(candidate));
+  await until('one leads', () => terms.length > 0);
+  await sleep(2 * times.leaseMs);
+  assert.equal(terms.length, 1);
+  assert.equal(terms[0]?.signal.aborted, false);
+});
+
+for (const how of ['cut', 'freeze'] as const) {
+  test(`a leader that cannot reach the server (${how}) stops before the next one starts`, async () => {
+    const first = await candidate('a');
+    await until('a leads', () => first.election.leading);
+    const second = await candidate('b');
+    await sleep(1_000);
+    first.way[how]();
+    await until('b leads', () => second.election.leading);
+    inOrder();
+    first.way.restore();
+    await sleep(1_000);
+    assert.deepEqual(
+      terms.map(({ who }) => who),
+      ['a', 'b'],
+    );
+  });
+}
+
+test('a leader that ends hands over at once', async () => {
+  const first = await candidate('a');
+  await until('a leads', () => first.election.leading);
+  const second = await candidate('b');
+  await sleep(500);
+  const startedMs = performance.now();
+  await first.election.close();
+  await until('b leads', () => second.election.leading);
+  assert.ok(performance.now() - startedMs < times.leaseMs / 2);
+  inOrder();
+});
+
+test('a Lease that somebody removes makes no second leader, and numbers do not begin again', async () => {
+  const first = await candidate('a');
+  await until('a leads', () => first.election.leading);
+  const { epoch } = terms[0]!;
+  const second = await candidate('b');
+  await sleep(500);
+  await place.client.call(resourcePath(leases, place.namespace, `lease-${count}`), { method: 'DELETE' });
+  await sleep(2 * times.leaseMs);
+  assert.equal(Number(first.election.leading) + Number(second.election.leading), 1);
+  inOrder();
+  // The next one has a higher number, whoever it is: sidecars refuse what is older.
+  const leader = first.election.leading ? first : second;
+  const other = leader === first ? second : first;
+  await leader.election.close();
+  await until('the other leads', () => other.election.leading);
+  inOrder();
+  assert.ok((terms.at(-1)?.epoch ?? 0) > epoch);
+});
+
+test('a leader that was stopped for a while writes nothing when it wakes up', async () => {
+  let election: Election | undefined;
+  const client = newClient(place.credentials, () => void election?.leading);
+  let term: AbortSignal | undefined;
+  election = stand({
+    ...{ client, namespace: place.namespace, name: `lease-${count}`, identity: 'a', times, log: silent },
+    lead(_epoch, signal) {
+      term ??= signal;
+    },
+  });
+  elections.push(election);
+  await until('it leads', () => term !== undefined);
+  const written = configMap(place.namespace, 'late', {});
+  const work = place.client
+    .get(configMaps, place.namespace, 'late')
+    .then(() => client.apply(configMaps, written, { signal: term }));
+  // The question is on its way, and its answer comes first after the stop.
+  await sleep(1);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, times.leaseMs + 500);
+  await assert.rejects(work);
+  assert.equal(await client.get(configMaps, place.namespace, 'late'), undefined);
+});
