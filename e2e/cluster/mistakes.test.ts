@@ -1,0 +1,316 @@
+/** Whatever is wrong with one object is told in its status, with the fix, and harms nothing else: a good route beside it serves all the time. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import OpenAI from 'openai';
+import { errorOf, mock, openaiClient, say } from '../data-plane/support/clients.ts';
+import { type Document, quotaPolicy, teamQuota } from '../data-plane/support/resources.ts';
+import { waitFor } from '../data-plane/support/wait.ts';
+import { install } from './support/helm.ts';
+import { apply, get, kubectl, namespaceOf, removeNamespaces, waitUntil } from './support/kubectl.ts';
+import { proxyPods } from './support/reach.ts';
+import {
+  backendOf,
+  type ClusterWorld,
+  gatewayOf,
+  inNamespace,
+  keyOf,
+  routeOf,
+  startClusterWorld,
+  waitUntilEnforcing,
+} from './support/world.ts';
+
+const NAMESPACE = 'tge-mistakes';
+const OTHER = 'tge-mistakes-other';
+const MODEL = 'gpt-4o-mini';
+
+let world: ClusterWorld;
+let steady: { readonly failures: string[]; count: number; stop: boolean; readonly done: Promise<void> };
+
+before(async () => {
+  await removeNamespaces(OTHER);
+  await install();
+  world = await startClusterWorld(NAMESPACE);
+  steady = askAllTheTime();
+});
+after(async () => {
+  await world?.stop();
+  await removeNamespaces(OTHER);
+});
+
+function ask(model: string, headers: Readonly<Record<string, string>> = {}) {
+  const request = { model, messages: say('Hello'), max_completion_tokens: 9 };
+  return openaiClient(world.url, headers).chat.completions.create(request, mock({ tokens: 3 }));
+}
+
+/** Of the good route. */
+function askAllTheTime(): typeof steady {
+  const run = async () => {
+    while (!state.stop) {
+      await ask(MODEL).catch((error) => state.failures.push(String(error)));
+      state.count++;
+      await sleep(50);
+    }
+  };
+  const state: typeof steady = { failures: [], count: 0, stop: false, done: Promise.resolve().then(run) };
+  return state;
+}
+
+/** A route for a model of its own. */
+function route(name: string, backendRef: Document, more: Document = {}): Document {
+  return routeOf(NAMESPACE, name, [{ name: 'all', models: [`model-of-${name}`], backendRefs: [backendRef], ...more }]);
+}
+
+interface Told {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** The condition of that type, once it has this reason: of a backend itself, a route's first parent, or a policy's first ancestor. */
+async function told(object: string, type: string, reason: string): Promise<Told> {
+  const place = { aibackend: '', aigatewayroute: '.parents[0]', aiquotapolicy: '.ancestors[0]' }[
+    object.split('/')[0] ?? ''
+  ];
+  const path = `.status${place}.conditions[?(@.type=="${type}")]`;
+  await waitUntil(`jsonpath={${path}.reason}=${reason}`, ['-n', NAMESPACE, object], 20_000);
+  return JSON.parse(await kubectl('get', '-n', NAMESPACE, object, '-o', `jsonpath={${path}}`));
+}
+
+/** Something is wrong with it: this condition, reason, and what the message says. */
+async function tells(object: string, type: string, reason: string, says: RegExp): Promise<void> {
+  const { status, message } = await told(object, type, reason);
+  assert.equal(status, type === 'Conflicted' ? 'True' : 'False');
+  assert.match(message, says);
+}
+
+/** A status is of one moment, so what is said once all references are resolved is said of the route with them. */
+async function serves(name: string): Promise<void> {
+  await told(`aigatewayroute/${name}`, 'ResolvedRefs', 'ResolvedRefs');
+  await waitUntilEnforcing(NAMESPACE, name);
+  await ask(`model-of-${name}`);
+}
+
+describe('mistakes', () => {
+  it('a route with a value that only the translation can judge', async () => {
+    const headers = [{ type: 'RegularExpression', name: 'x-tier', value: '(a+)+' }];
+    await apply([route('regex', { name: 'openai' }, { headers })]);
+    await tells(
+      'aigatewayroute/regex',
+      'Accepted',
+      'Invalid',
+      /spec\.rules\[0\]\.headers\[0\]\.value: .*repeats a group; fix: /,
+    );
+    await apply([route('regex', { name: 'openai', model: MODEL })]);
+    await serves('regex');
+  });
+
+  it('a backend that is missing, until it comes', async () => {
+    await apply([route('early', { name: 'late' })]);
+    await tells(
+      'aigatewayroute/early',
+      'ResolvedRefs',
+      'BackendNotFound',
+      /AIBackend tge-mistakes\/late does not exist; fix: /,
+    );
+    await apply(backendOf(NAMESPACE, 'late', 'OpenAI', world.provider.name, [{ name: '*', maxOutputTokens: 100 }]));
+    await serves('early');
+  });
+
+  it('a Secret that is missing, or has no such key, until it has', async () => {
+    const [secret, backend] = backendOf(NAMESPACE, 'keyless', 'OpenAI', world.provider.name, []) as [
+      Document,
+      Document,
+    ];
+    await apply([backend, route('keyless', { name: 'keyless' })]);
+    await tells(
+      'aibackend/keyless',
+      'ResolvedRefs',
+      'SecretNotFound',
+      /Secret tge-mistakes\/key-of-keyless does not exist; fix: /,
+    );
+    await tells(
+      'aigatewayroute/keyless',
+      'ResolvedRefs',
+      'BackendNotReady',
+      /AIBackend tge-mistakes\/keyless cannot be used; fix: /,
+    );
+    await apply([{ ...secret, stringData: { misspelt: 'sk-secret' } }]);
+    await tells(
+      'aibackend/keyless',
+      'ResolvedRefs',
+      'InvalidSecret',
+      /has no key apiKey; fix: set apiKey in the Secret/,
+    );
+    await apply([secret]);
+    await serves('keyless');
+    assert.equal(
+      (await world.provider.seen()).filter(({ headers }) => headers['authorization'] === `Bearer ${keyOf('keyless')}`)
+        .length,
+      1,
+    );
+  });
+
+  it('a backend in another namespace, until both sides allow it', async () => {
+    const { name } = world.provider;
+    const outside = `${name}.${NAMESPACE}.svc`;
+    const [secret, backend] = backendOf(OTHER, 'far', 'OpenAI', name, []) as [Document, Document];
+    const endpoint = { type: 'Hostname', hostname: { name: outside, port: 8080 }, tls: { mode: 'Disabled' } };
+    const spec = { ...(backend['spec'] as Document), endpoint };
+    await apply([namespaceOf(OTHER), secret, { ...backend, spec }, route('far', { name: 'far', namespace: OTHER })]);
+    await tells(
+      'aigatewayroute/far',
+      'ResolvedRefs',
+      'RefNotPermitted',
+      /fix: add a ReferenceGrant in namespace tge-mistakes-other from AIGatewayRoute of namespace tge-mistakes to AIBackend far/,
+    );
+    await apply([grant()]);
+    await tells(
+      'aigatewayroute/far',
+      'ResolvedRefs',
+      'BackendNotAllowed',
+      /fix: let allowedRoutes.namespaces of the listener include namespace tge-mistakes-other/,
+    );
+    await apply([openGateway()]);
+    await serves('far');
+    await kubectl('-n', OTHER, 'delete', 'referencegrant', 'chat');
+    await told('aigatewayroute/far', 'ResolvedRefs', 'RefNotPermitted');
+    await waitFor(
+      'refusal',
+      () =>
+        ask('model-of-far').then(
+          () => false,
+          () => true,
+        ),
+      5_000,
+    );
+  });
+});
+
+function grant(): Document {
+  return {
+    apiVersion: 'gateway.networking.k8s.io/v1beta1',
+    kind: 'ReferenceGrant',
+    metadata: { name: 'chat', namespace: OTHER },
+    spec: {
+      from: [{ group: 'tallygate.dev', kind: 'AIGatewayRoute', namespace: NAMESPACE }],
+      to: [{ group: 'tallygate.dev', kind: 'AIBackend', name: 'far' }],
+    },
+  };
+}
+
+function openGateway(): Document {
+  const gateway = gatewayOf(NAMESPACE);
+  const spec = gateway['spec'] as { readonly listeners: readonly Document[] };
+  const allowedRoutes = { namespaces: { from: 'All' } };
+  return { ...gateway, spec: { ...spec, listeners: spec.listeners.map((each) => ({ ...each, allowedRoutes })) } };
+}
+
+describe('conflicts', () => {
+  it('two routes with one model: the older serves it, the other says so', async () => {
+    const second = {
+      name: 'all',
+      models: [MODEL, 'model-of-second'],
+      backendRefs: [{ name: 'late', model: 'second' }],
+    };
+    await apply([routeOf(NAMESPACE, 'second', [second])]);
+    await tells('aigatewayroute/second', 'Conflicted', 'RulesOverlap', /gpt-4o-mini.*chat/);
+    await told('aigatewayroute/chat', 'Conflicted', 'NoConflicts');
+    await serves('second');
+    await world.provider.forget();
+    await ask(MODEL);
+    const bodies = (await world.provider.seen()).map(({ body }) => JSON.parse(body).model);
+    assert.ok(!bodies.includes('second'), bodies.join());
+  });
+
+  it('two quota policies on one route: both hold', async () => {
+    const generous = quotaPolicy('generous', 'second', [teamQuota('many', 'Requests', 1000)]);
+    const strict = quotaPolicy('strict', 'second', [teamQuota('one', 'Requests', 1)]);
+    await apply(inNamespace(NAMESPACE, [generous, strict]));
+    for (const name of ['generous', 'strict']) await told(`aiquotapolicy/${name}`, 'Enforcing', 'Enforcing');
+    const { message } = await told('aigatewayroute/second', 'tallygate.dev/AIQuotaPolicyAffected', 'PolicyAffected');
+    assert.match(message, /tge-mistakes\/generous, tge-mistakes\/strict/);
+    await ask('model-of-second', { 'x-team': 'red' });
+    const refused = await errorOf(ask('model-of-second', { 'x-team': 'red' }));
+    assert.ok(refused instanceof OpenAI.RateLimitError, String(refused));
+  });
+});
+
+describe('a quota policy that limits nothing', () => {
+  const quotas = [teamQuota('requests', 'Requests', 1)];
+  const policy = (name: string, targetRef: Document) =>
+    apply(
+      inNamespace(NAMESPACE, [
+        quotaPolicy(name, '', quotas, {
+          targetRefs: [{ group: 'tallygate.dev', kind: 'AIGatewayRoute', ...targetRef }],
+        }),
+      ]),
+    );
+
+  it('its route does not exist', async () => {
+    await policy('lost', { name: 'nowhere' });
+    await tells(
+      'aiquotapolicy/lost',
+      'Accepted',
+      'TargetNotFound',
+      /AIGatewayRoute tge-mistakes\/nowhere does not exist, so nothing is limited there; fix: create it/,
+    );
+  });
+
+  it('its Gateway does not exist', async () => {
+    await policy('gone', { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'nowhere' });
+    await tells('aiquotapolicy/gone', 'Accepted', 'TargetNotFound', /Gateway tge-mistakes\/nowhere does not exist/);
+  });
+
+  it('its section does not exist', async () => {
+    await policy('misspelt', { name: 'chat', sectionName: 'opennai' });
+    await tells(
+      'aiquotapolicy/misspelt',
+      'Accepted',
+      'TargetNotFound',
+      /has no rule opennai, .*; fix: use one of openai, claude/,
+    );
+  });
+
+  it('no backend serves its rule', async () => {
+    await apply([route('empty', { name: 'absent' })]);
+    await policy('idle', { name: 'empty' });
+    await tells(
+      'aiquotapolicy/idle',
+      'Accepted',
+      'NothingToLimit',
+      /no rule of AIGatewayRoute tge-mistakes\/empty is served by a backend/,
+    );
+  });
+});
+
+it('a key that changes reaches the provider, and nothing is started anew', async () => {
+  const running = async () => {
+    const own = await proxyPods(NAMESPACE, 'ai');
+    const { items } = await get('pods', '-n', 'tallygate-system');
+    // biome-ignore lint/suspicious/noExplicitAny: tests look into pods.
+    return [...own, ...items].flatMap((pod: any) =>
+      [...(pod.status.initContainerStatuses ?? []), ...pod.status.containerStatuses].map(
+        ({ containerID }) => `${pod.metadata.uid} ${containerID}`,
+      ),
+    );
+  };
+  const before = await running();
+  const [secret] = backendOf(NAMESPACE, 'openai', 'OpenAI', '', []) as [Document];
+  await apply([{ ...secret, stringData: { apiKey: 'sk-new-0123456789' } }]);
+  const keys = async () => (await world.provider.seen()).map(({ headers }) => headers['authorization']);
+  await waitFor('new key', async () => (await keys()).at(-1) === 'Bearer sk-new-0123456789', 10_000);
+  assert.deepEqual(
+    new Set(await keys()),
+    new Set([`Bearer ${keyOf('openai')}`, `Bearer ${keyOf('late')}`, 'Bearer sk-new-0123456789']),
+  );
+  assert.deepEqual(await running(), before);
+});
+
+it('meanwhile the good route has answered every request', async () => {
+  steady.stop = true;
+  await steady.done;
+  assert.deepEqual(steady.failures, []);
+  assert.ok(steady.count > 50, `${steady.count} requests`);
+});
