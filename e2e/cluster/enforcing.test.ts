@@ -1,0 +1,191 @@
+/**
+ * The bypass that nobody sees: the processor is healthy, routes are accepted, and traffic passes unmetered. Made on purpose in each way that is known, it is
+ * told by `Enforcing`, and is well again when it is undone.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { errorOf, mock, openaiClient, say } from '../data-plane/support/clients.ts';
+import { accessRecord } from '../data-plane/support/records.ts';
+import { type Document, quotaPolicy, teamQuota } from '../data-plane/support/resources.ts';
+import { waitFor } from '../data-plane/support/wait.ts';
+import { install } from './support/helm.ts';
+import { apply, condition, get, kubectl, waitUntil } from './support/kubectl.ts';
+import { sidecarLog } from './support/reach.ts';
+import { type ClusterWorld, gatewayOf, startClusterWorld, waitUntilEnforcing } from './support/world.ts';
+
+const NAMESPACE = 'tge-enforcing';
+const MODEL = 'gpt-4o-mini';
+const ROUTE = ['-n', NAMESPACE, 'aigatewayroute/chat'];
+const ENVOY_GATEWAY = 'gateway.envoyproxy.io/v1alpha1';
+
+/** A generated HTTPRoute of one rule. */
+interface Generated {
+  readonly name: string;
+  readonly rule: string;
+  readonly header: { readonly name: string; readonly value: string } | undefined;
+}
+
+let world: ClusterWorld;
+let entry: Generated;
+let target: Generated;
+
+before(async () => {
+  await install();
+  const quota = teamQuota('requests', 'Requests', 1000);
+  world = await startClusterWorld(NAMESPACE, [quotaPolicy('teams', 'chat', [quota])]);
+  entry = await generated('entry', 'tallygate-entry');
+  target = await generated('chat', 'tallygate-chat-openai');
+});
+after(() => world?.stop());
+
+async function generated(label: string, prefix: string): Promise<Generated> {
+  const { items } = await get('httproutes', '-n', NAMESPACE, '-l', `tallygate.dev/route=${label}`);
+  const found = items.find(({ metadata }: { metadata: { name: string } }) => metadata.name.startsWith(prefix));
+  const [rule] = found.spec.rules;
+  return { name: found.metadata.name, rule: rule.name, header: rule.matches[0].headers?.[0] };
+}
+
+function ask(team: string, headers: Readonly<Record<string, string>> = {}) {
+  const request = { model: MODEL, messages: say('Hello'), max_completion_tokens: 9 };
+  return openaiClient(world.url, { 'x-team': team, ...headers }).chat.completions.create(request, mock({ tokens: 3 }));
+}
+
+/** As a client does that knows what nobody tells it: the first match is then the target. */
+function forge(team: string) {
+  return ask(team, { [target.header?.name ?? '']: target.header?.value ?? '' });
+}
+
+async function isCounted(team: string): Promise<boolean> {
+  const records = (await sidecarLog(NAMESPACE, 'ai')).split('\n').map(accessRecord);
+  return records.some((each) => each?.keys.includes(team));
+}
+
+/** Requests that come later are counted, so an earlier one that is not will never be. */
+async function isNeverCounted(team: string): Promise<boolean> {
+  await ask(`after-${team}`);
+  await waitFor(`record after ${team}`, () => isCounted(`after-${team}`), 10_000);
+  return !(await isCounted(team));
+}
+
+/** What the route says, once it says so. */
+async function untilEnforcingSays(reason: string): Promise<string> {
+  const enforcing = '.status.parents[0].conditions[?(@.type=="Enforcing")]';
+  await waitUntil(`jsonpath={${enforcing}.reason}=${reason}`, ROUTE);
+  const [status, message = ''] = (
+    await kubectl('get', ...ROUTE, '-o', `jsonpath={${enforcing}.status}|{${enforcing}.message}`)
+  ).split('|');
+  assert.equal(status, 'False');
+  return message;
+}
+
+const wellAgain = () => waitUntilEnforcing(NAMESPACE, 'chat', 90_000);
+
+function usersPolicy(kind: string, name: string, targetRef: Document, more: Document): Document {
+  const group = 'gateway.networking.k8s.io';
+  const targetRefs = [{ group, kind: 'HTTPRoute', ...targetRef }];
+  return { apiVersion: ENVOY_GATEWAY, kind, metadata: { name, namespace: NAMESPACE }, spec: { targetRefs, ...more } };
+}
+
+const remove = (kind: string, name: string) => kubectl('-n', NAMESPACE, 'delete', kind, name);
+
+it('whatever header a client forges, it is counted', async () => {
+  await forge('forged');
+  await waitFor('record', () => isCounted('forged'), 10_000);
+});
+
+describe('the filter is overridden by another extension policy', () => {
+  /** It asks for nothing of the requests, so that they pass. */
+  const processor = { extProc: [{ backendRefs: [{ name: 'provider', port: 8080 }], failOpen: true }] };
+  const mine = ['-n', NAMESPACE, 'envoyextensionpolicy/mine'];
+
+  it('on a rule', async () => {
+    await apply([
+      usersPolicy('EnvoyExtensionPolicy', 'mine', { name: target.name, sectionName: target.rule }, processor),
+    ]);
+    await waitUntil(condition('ancestors', 'Accepted', 'True'), mine);
+    const message = await untilEnforcingSays('Overridden');
+    assert.ok(message.includes(target.rule), message);
+    await forge('by-rule');
+    assert.ok(await isNeverCounted('by-rule'), 'the bypass is real');
+    await remove('envoyextensionpolicy', 'mine');
+    await wellAgain();
+    await forge('rule-again');
+    await waitFor('record', () => isCounted('rule-again'), 10_000);
+  });
+
+  it('on a whole route, by one that is older than ours', async () => {
+    await apply([usersPolicy('EnvoyExtensionPolicy', 'mine', { name: target.name }, processor)]);
+    await kubectl('-n', NAMESPACE, 'delete', 'envoyextensionpolicy', 'tallygate');
+    await waitUntil(condition('ancestors', 'Accepted', 'True'), mine);
+    const message = await untilEnforcingSays('NotAccepted');
+    assert.ok(message.includes(target.name), message);
+    await forge('by-age');
+    assert.ok(await isNeverCounted('by-age'), 'the bypass is real');
+    await remove('envoyextensionpolicy', 'mine');
+    await wellAgain();
+  });
+});
+
+describe('a security policy on a generated route', () => {
+  const secret = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'clients', namespace: NAMESPACE },
+    stringData: { alice: 'key-of-alice' },
+  };
+  const keys = {
+    apiKeyAuth: { credentialRefs: [{ name: 'clients' }], extractFrom: [{ headers: ['x-client-key'] }] },
+  };
+  const accepted = () =>
+    waitUntil(condition('ancestors', 'Accepted', 'True'), ['-n', NAMESPACE, 'securitypolicy/keys']);
+
+  it('a target: accepted, and not in force', async () => {
+    await apply([secret, usersPolicy('SecurityPolicy', 'keys', { name: target.name }, keys)]);
+    await accepted();
+    const message = await untilEnforcingSays('NotEnforceable');
+    assert.match(message, /apiKeyAuth of SecurityPolicy tge-enforcing\/keys .*; fix: let it target the Gateway/);
+    await ask('no-key');
+    await remove('securitypolicy', 'keys');
+    await wellAgain();
+  });
+
+  it('an entry: in force, but not for a forged header', async () => {
+    await apply([usersPolicy('SecurityPolicy', 'keys', { name: entry.name }, keys)]);
+    await accepted();
+    await untilEnforcingSays('NotEnforceable');
+    await waitFor('refusal', async () => String(await ask('no-key').catch(String)).includes('401'), 10_000);
+    await forge('forged-key');
+    await remove('securitypolicy', 'keys');
+    await wellAgain();
+  });
+
+  it('the Gateway, as the fix says: in force, and nothing is held against it', async () => {
+    await apply([usersPolicy('SecurityPolicy', 'keys', { kind: 'Gateway', name: 'ai' }, keys)]);
+    await accepted();
+    await waitFor('refusal', async () => String(await ask('no-key').catch(String)).includes('401'), 10_000);
+    assert.match(String(await errorOf(forge('no-key'))), /401/);
+    await ask('alice', { 'x-client-key': 'key-of-alice' });
+    await wellAgain();
+    await remove('securitypolicy', 'keys');
+    await waitFor('open door', () => ask('open-again').then(Boolean, () => false), 10_000);
+  });
+});
+
+it('the proxies have no sidecar', async () => {
+  const bare = {
+    apiVersion: ENVOY_GATEWAY,
+    kind: 'EnvoyProxy',
+    metadata: { name: 'bare', namespace: NAMESPACE },
+    spec: { logging: { level: { default: 'warn' } } },
+  };
+  const gateway = gatewayOf(NAMESPACE);
+  const infrastructure = { parametersRef: { group: 'gateway.envoyproxy.io', kind: 'EnvoyProxy', name: 'bare' } };
+  await apply([bare, { ...gateway, spec: { ...(gateway['spec'] as Document), infrastructure } }]);
+  const message = await untilEnforcingSays('FilterMissing');
+  assert.match(message, /has no sidecar/);
+  const refused = async () => String(await ask('bare').catch(String));
+  await waitFor('only proxies without', async () => / 50\d/.test(` ${await refused()}`.replace('Error: ', '')), 30_000);
+  await apply([gateway]);
+  await wellAgain();
+  await waitFor('answer', () => ask('again').then(Boolean, () => false), 30_000);
+});
