@@ -75,7 +75,7 @@ export const conditions = {
       Enforcing: yes('Listeners and routes of all proxies were seen to carry the filter.'),
       FilterMissing: no('A listener, or a route of ours on it, does not carry the filter: requests pass uncounted.'),
       RouteMissing: no('Envoy does not have a route of ours.'),
-      Overridden: no('Another policy of Envoy Gateway pushes ours aside; the message names it.'),
+      Overridden: no('Another policy of Envoy Gateway pushes ours aside; the message says where.'),
       NotAccepted: no('Envoy Gateway has not accepted an object that was written for this one.'),
       NotEnforceable: no(
         "A user's policy on a generated route is accepted by Envoy Gateway, but is not in force there, because routes are chosen twice; the message names it.",

@@ -61,3 +61,21 @@ test('other Gateways and other controllers have no say', () => {
   const places = foreign.status?.parents?.map((place) => ({ ...place, controllerName: 'else' })) ?? [];
   assert.equal(verdictOf({ ...foreign, status: { parents: places } }, 'app/ai')?.reason, 'Pending');
 });
+
+test('a policy of the user that pushes ours aside can be put elsewhere', () => {
+  const pushed = { ...judged([]), kind: 'EnvoyExtensionPolicy' };
+  const say = (type: string, status: string, reason: string) => {
+    const conditions = [{ type, status, reason, message: 'by another' }];
+    const places = pushed.status?.parents?.map((place) => ({ ...place, conditions })) ?? [];
+    return verdictOf({ ...pushed, status: { ancestors: places } }, 'app/ai')?.message ?? '';
+  };
+  assert.match(
+    say('Accepted', 'False', 'Conflicted'),
+    /Conflicted: by another; fix: let your own .* target the Gateway/,
+  );
+  assert.match(
+    say('Overridden', 'True', 'Overridden'),
+    /Overridden: by another; fix: let your own .* target the Gateway/,
+  );
+  assert.doesNotMatch(say('Accepted', 'False', 'Invalid'), /fix/);
+});

@@ -45,7 +45,7 @@ export function verdictOf(object: JudgedObject, gateway: string): Verdict | unde
   const conditions = places.flatMap((place) => place.conditions ?? []);
   const say = (reason: Verdict['reason'], { reason: theirs, message }: ConditionObject): Verdict => ({
     reason,
-    message: `Envoy Gateway says of ${what}: ${[theirs, message].filter(Boolean).join(': ')}`,
+    message: `Envoy Gateway says of ${what}: ${[theirs, message].filter(Boolean).join(': ')}${isPushedAside(object, theirs) ? `; fix: ${fix}` : ''}`,
   });
   const refused = conditions.find(
     ({ type, status }) => ['Accepted', 'ResolvedRefs'].includes(type) && status === 'False',
@@ -57,6 +57,14 @@ export function verdictOf(object: JudgedObject, gateway: string): Verdict | unde
   if (accepted === undefined) return { reason: 'Pending', message: `Envoy Gateway has not yet judged ${what}` };
   return undefined;
 }
+
+/** Only a policy of the same kind can do that, one that is closer to a route or older. */
+function isPushedAside({ kind }: JudgedObject, reason: string | undefined): boolean {
+  return kind === 'EnvoyExtensionPolicy' && (reason === 'Overridden' || reason === 'Conflicted');
+}
+
+const fix =
+  'let your own EnvoyExtensionPolicy target the Gateway, where it is merged with this one, instead of a generated HTTPRoute';
 
 function isAbout(reference: Reference | undefined, namespace: string, gateway: string): boolean {
   if (reference === undefined || (reference.kind ?? 'Gateway') !== 'Gateway') return false;
