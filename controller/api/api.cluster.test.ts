@@ -37,6 +37,11 @@ function configMap(name: string, value: string): KubeObject {
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace, labels }, data: { value } };
 }
 
+/** Not as ours: a controller that runs on the cluster would take them away. */
+function watched(name: string, value: string): KubeObject {
+  return { ...configMap(name, value), metadata: { name, namespace, labels: { test: 'informer' } } };
+}
+
 async function until(what: string, holds: () => boolean): Promise<void> {
   for (const end = performance.now() + 30_000; !holds(); await sleep(20)) {
     if (performance.now() > end) throw new Error(`never: ${what}`);
@@ -107,7 +112,7 @@ test('a copy follows the collection, and catches up after the server was out of 
       client: wire.client,
       resource: configMaps,
       namespace,
-      labelSelector: 'app.kubernetes.io/managed-by=tallygate',
+      labelSelector: 'test=informer',
       log,
     },
     keep: (object) => (object['data'] as { readonly value: string }).value,
@@ -116,11 +121,11 @@ test('a copy follows the collection, and catches up after the server was out of 
   const has = (name: string) => informer.items.get(`${namespace}/${name}`);
   try {
     await until('synced', () => informer.synced);
-    await client.apply(configMaps, configMap('one', '1'));
-    await client.apply(configMaps, configMap('two', '1'));
+    await client.apply(configMaps, watched('one', '1'));
+    await client.apply(configMaps, watched('two', '1'));
     await until('both', () => has('one') === '1' && has('two') === '1');
     wire.cut();
-    await client.apply(configMaps, configMap('one', '2'));
+    await client.apply(configMaps, watched('one', '2'));
     await client.call(resourcePath(configMaps, namespace, 'two'), { method: 'DELETE' });
     assert.equal(has('two'), '1', 'what was seen stays while nothing can be seen');
     wire.mend();

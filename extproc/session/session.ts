@@ -83,6 +83,8 @@ export class Session {
   }
 
   handle(event: SessionEvent, nowMs: number, out: Action[]): void {
+    // Envoy's own answer to an upgrade comes without the request's headers.
+    this.#startMs ||= nowMs;
     const problem = this.#step(event, nowMs, out);
     if (problem !== undefined) this.#refuse(problem, nowMs, out);
     if (this.#answer?.ended) this.#finish(nowMs, out);
@@ -130,7 +132,6 @@ export class Session {
     nowMs: number,
     out: Action[],
   ): Failure | undefined {
-    this.#startMs = nowMs;
     const step = this.#request.headers(headers, routeName);
     if (isFailure(step)) return step;
     if (step.type === 'reply') {
