@@ -105,6 +105,7 @@ describe('the filter is overridden by another extension policy', () => {
     await waitUntil(condition('ancestors', 'Accepted', 'True'), mine);
     const message = await untilEnforcingSays('Overridden');
     assert.ok(message.includes(target.rule), message);
+    assert.match(message, /fix: let your own EnvoyExtensionPolicy target the Gateway/);
     await forge('by-rule');
     assert.ok(await isNeverCounted('by-rule'), 'the bypass is real');
     await remove('envoyextensionpolicy', 'mine');
@@ -119,8 +120,19 @@ describe('the filter is overridden by another extension policy', () => {
     await waitUntil(condition('ancestors', 'Accepted', 'True'), mine);
     const message = await untilEnforcingSays('NotAccepted');
     assert.ok(message.includes(target.name), message);
+    assert.match(message, /fix: let your own EnvoyExtensionPolicy target the Gateway/);
     await forge('by-age');
     assert.ok(await isNeverCounted('by-age'), 'the bypass is real');
+    await remove('envoyextensionpolicy', 'mine');
+    await wellAgain();
+  });
+
+  it('not by one of the Gateway, as the fix says: both are in force', async () => {
+    await apply([usersPolicy('EnvoyExtensionPolicy', 'mine', { kind: 'Gateway', name: 'ai' }, processor)]);
+    await waitUntil(condition('ancestors', 'Merged', 'True'), ['-n', NAMESPACE, 'envoyextensionpolicy/tallygate']);
+    await forge('merged');
+    await waitFor('record', () => isCounted('merged'), 10_000);
+    await wellAgain();
     await remove('envoyextensionpolicy', 'mine');
     await wellAgain();
   });
