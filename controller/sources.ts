@@ -61,6 +61,7 @@ export function openSources(options: SourcesOptions): Sources {
   const read = (resource: Resource, where = places): Followed<Read> =>
     follow(resource, where, { changed: world, keep: (object) => ({ object, reading: readObject(object) }) });
   const whole = (object: KubeObject) => object;
+  const proxyNamespaces = new Set(options.proxyNamespaces);
 
   const own = resources.ownResources.map((resource) => read(resource));
   const gateways = read(resources.gateways);
@@ -81,7 +82,7 @@ export function openSources(options: SourcesOptions): Sources {
   const pods = follow(resources.pods, proxyPlaces, {
     labelSelector: PROXY_POD_SELECTOR,
     changed: observed,
-    keep: (object) => proxyPod(object as Parameters<typeof proxyPod>[0]),
+    keep: (object) => proxyPod(object as Parameters<typeof proxyPod>[0], proxyNamespaces),
   });
   const securityPolicies = follow(resources.securityPolicies, places, { changed: observed, keep: securityPolicy });
   const managed = new Map(

@@ -55,3 +55,12 @@ test('the same again is the same', () => {
   );
   assert.deepEqual(merged(reordered, status('Accepted'), late), before);
 });
+
+test('more Gateways than a status can hold leave a status that is not refused', () => {
+  const conditions = [condition('Accepted', 'Accepted', '', 1)];
+  const ancestors = Array.from({ length: 20 }, (_, index) => ({
+    ancestorRef: { group: 'gateway.networking.k8s.io', kind: 'Gateway', namespace: 'app', name: `ai-${index}` },
+    conditions,
+  }));
+  assert.equal(merged({}, { object, ancestors }, early).ancestors?.length, 16);
+});

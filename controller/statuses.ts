@@ -10,6 +10,10 @@ const OBSERVED: ReadonlySet<string> = new Set(['Programmed', 'Enforcing']);
 
 const WRITES_AT_ONCE = 8;
 
+/** As the kinds allow (crds/status.ts): a status that is too long would be refused as a whole, again and again. */
+const MAX_PARENTS = 32;
+const MAX_ANCESTORS = 16;
+
 export const CONTROLLER_NAME = 'tallygate.dev/controller';
 
 interface WrittenCondition extends Condition {
@@ -100,13 +104,13 @@ export function merged(before: Status, wanted: ObjectStatus | undefined, now: st
     ...(wanted?.parents ?? []).map((each) =>
       place({ ...each.parentRef }, 'parentRef', before.parents, each.conditions),
     ),
-  ];
+  ].slice(0, MAX_PARENTS);
   const ancestors = [
     ...others(before.ancestors),
     ...(wanted?.ancestors ?? []).map((each) =>
       place({ ...each.ancestorRef }, 'ancestorRef', before.ancestors, each.conditions),
     ),
-  ];
+  ].slice(0, MAX_ANCESTORS);
   return {
     ...((parents.length > 0 || before.parents) && { parents }),
     ...((ancestors.length > 0 || before.ancestors) && { ancestors }),

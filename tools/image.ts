@@ -90,17 +90,17 @@ async function compile(root: string): Promise<void> {
   const verbs = readdirSync(join(app, 'cli')).map((name) => basename(name, '.ts'));
   for (const verb of ['controller', 'check', 'sidecar-patch', 'version'].filter((each) => verbs.includes(each)))
     await ended(inside(root, verb, '--help'));
-  const folder = join(root, 'work');
+  const folder = join(root, 'warm');
   mkdirSync(folder);
   // As in a proxy pod whose controller cannot be reached.
   for (const name of ['token', 'ca.crt']) writeFileSync(join(folder, name), 'none');
   const controller = [
     '--controller=127.0.0.1:1',
-    '--token=/work/token',
-    '--ca=/work/ca.crt',
+    '--token=/warm/token',
+    '--ca=/warm/ca.crt',
     '--envoy-admin=127.0.0.1:1',
   ];
-  const files = ['--socket=/work/extproc.sock', '--journal=/work/journal.db', '--metrics=unix:/work/metrics.sock'];
+  const files = ['--socket=/warm/extproc.sock', '--journal=/warm/journal.db', '--metrics=unix:/warm/metrics.sock'];
   const extproc = inside(root, 'extproc', ...controller, ...files);
   const metrics = join(folder, 'metrics.sock');
   const until = performance.now() + READY_MS;

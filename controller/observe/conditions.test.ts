@@ -146,12 +146,23 @@ test('proxies of merged Gateways belong to the class', () => {
     uid: 'u',
     labels: { 'gateway.envoyproxy.io/owning-gatewayclass': className },
   };
-  const merged = proxyPod({
+  const object = {
     metadata,
     spec: { initContainers: [{ name: 'tallygate' }] },
     status: { conditions: [{ type: 'Ready', status: 'True' }] },
-  });
+  };
+  const merged = proxyPod(object, new Set(['n']));
   assert.deepEqual(merged, { ...pod, uid: 'u', name: 'p', namespace: 'n', fleet: 'class/tallygate' });
   assert.equal(seen({ pods: [{ ...pod, fleet: 'class/tallygate' }] })['Programmed'], 'True Programmed');
-  assert.equal(proxyPod({ metadata: { ...metadata, labels: {} } }), undefined);
+  assert.equal(proxyPod({ metadata: { ...metadata, labels: {} } }, new Set(['n'])), undefined);
+});
+
+test('a pod that only calls itself a proxy is none', () => {
+  const labels = {
+    'gateway.envoyproxy.io/owning-gateway-name': 'ai',
+    'gateway.envoyproxy.io/owning-gateway-namespace': 'app',
+  };
+  const seenIn = (namespace: string) =>
+    proxyPod({ metadata: { name: 'p', uid: 'u', namespace, labels } }, new Set(['infra']))?.fleet;
+  assert.deepEqual(['infra', 'app', 'elsewhere'].map(seenIn), [fleet, fleet, undefined]);
 });

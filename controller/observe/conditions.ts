@@ -41,14 +41,14 @@ export function withObserved(statuses: readonly ObjectStatus[], observation: Obs
           const gateway = `${parent.parentRef.namespace ?? namespace}/${parent.parentRef.name}`;
           return {
             ...parent,
-            conditions: more(parent.conditions, newView(gateway), key, settling, (route) => route === own),
+            conditions: more(parent.conditions, newView(gateway), key, settling, own),
           };
         }),
       }),
       ...(status.ancestors && {
         ancestors: status.ancestors.map((ancestor) => {
           const gateway = `${ancestor.ancestorRef.namespace}/${ancestor.ancestorRef.name}`;
-          return { ...ancestor, conditions: more(ancestor.conditions, newView(gateway), key, settling, () => true) };
+          return { ...ancestor, conditions: more(ancestor.conditions, newView(gateway), key, settling, undefined) };
         }),
       }),
     };
@@ -64,7 +64,8 @@ type Found<Type extends 'Programmed' | 'Enforcing'> = readonly [
 interface View {
   readonly gateway: string;
   programmed(key: ObjectKey): Found<'Programmed'>;
-  enforcing(key: ObjectKey, isOwn: (route: string) => boolean): Found<'Enforcing'>;
+  /** `route`: `NAMESPACE/NAME` of an AIGatewayRoute; undefined: all of the Gateway. */
+  enforcing(key: ObjectKey, route: string | undefined): Found<'Enforcing'>;
 }
 
 function more(
@@ -72,14 +73,14 @@ function more(
   view: View,
   key: ObjectKey,
   settling: boolean,
-  isOwn: (route: string) => boolean,
+  route: string | undefined,
 ): readonly Condition[] {
   const accepted = conditions.find(({ type }) => type === 'Accepted');
   if (accepted?.status !== 'True') return conditions;
   const generation = accepted.observedGeneration;
   const found = [
     condition('Programmed', ...view.programmed(key), generation),
-    condition('Enforcing', ...view.enforcing(key, isOwn), generation),
+    condition('Enforcing', ...view.enforcing(key, route), generation),
   ];
   return [...conditions, ...found.filter(({ reason }) => !(settling && reason === 'Pending'))];
 }
@@ -108,14 +109,15 @@ function viewOf(gateway: string, observation: Observation): View {
     };
   });
   const own = observation.generatedRoutes.filter((each) => each.gateway === gateway);
+  const byRoute = Map.groupBy(own, ({ route }) => route);
   return {
     gateway,
     programmed: (key) => programmedOf(watched, key),
-    enforcing: (key, isOwn) =>
+    enforcing: (key, route) =>
       enforcingOf(
         watched,
         key,
-        own.filter(({ route }) => route === '' || isOwn(route)),
+        route === undefined ? own : [...(byRoute.get('') ?? []), ...(byRoute.get(route) ?? [])],
         (httpRoute) => observation.verdict(httpRoute, gateway),
       ),
   };

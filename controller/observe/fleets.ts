@@ -59,15 +59,23 @@ interface Container {
   readonly name: string;
 }
 
-/** Undefined: no proxy of a Gateway. */
-export function proxyPod({ metadata, spec, status }: PodObject): ProxyPod | undefined {
+/**
+ * Undefined: no proxy of a Gateway. Labels are anybody's to set, and a proxy is told its Gateways' policy: so it must stand where Envoy Gateway runs proxies, in
+ * one of `proxyNamespaces` or beside its Gateway.
+ */
+export function proxyPod(
+  { metadata, spec, status }: PodObject,
+  proxyNamespaces: ReadonlySet<string>,
+): ProxyPod | undefined {
   const labels = metadata.labels ?? {};
   const name = labels[GATEWAY_NAME_LABEL];
   const namespace = labels[GATEWAY_NAMESPACE_LABEL];
   const className = labels[CLASS_LABEL];
   const ofGateway = name !== undefined && namespace !== undefined ? fleetOfGateway(`${namespace}/${name}`) : undefined;
   const fleet = ofGateway ?? (className === undefined ? undefined : fleetOfClass(className));
-  if (fleet === undefined) return undefined;
+  const isAtHome =
+    proxyNamespaces.has(metadata.namespace) || (ofGateway !== undefined && namespace === metadata.namespace);
+  if (fleet === undefined || !isAtHome) return undefined;
   const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
   return {
     uid: metadata.uid,
