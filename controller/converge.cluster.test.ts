@@ -8,6 +8,8 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
+import { customResourceDefinition } from '../crds/custom-resource.ts';
+import { kinds } from '../crds/kinds.ts';
 import { createLog } from '../runtime/log.ts';
 import { translateCluster } from '../translate/kubernetes/translate-cluster.ts';
 import { ApiError, type Client, newClient } from './api/client.ts';
@@ -58,8 +60,22 @@ async function removeNow(resource: Resource, namespace: string, name: string): P
   }
 }
 
+/** A kind is there some moments after its definition. */
+async function servedNow(resource: Resource): Promise<void> {
+  for (const endMs = performance.now() + 30_000; ; await sleep(50)) {
+    try {
+      await client.call(resourcePath(resource, 'default'));
+      return;
+    } catch (error) {
+      if (!(error instanceof ApiError && error.code === 404) || performance.now() > endMs) throw error;
+    }
+  }
+}
+
 before(async () => {
   client = newClient(await findCredentials(process.env));
+  for (const each of kinds) await put(definitions, customResourceDefinition(each) as unknown as KubeObject);
+  for (const resource of ownResources) await servedNow(resource);
   for (const name of [system, app]) await put(namespaces, manifest(namespaces, name, {}, ''));
   await put(gateways, manifest(gateways, 'ai', { spec: { gatewayClassName: 'converge', listeners } }));
   const controllerName = 'gateway.envoyproxy.io/gatewayclass-controller';
@@ -78,6 +94,10 @@ after(async () => {
   client?.close();
 });
 
+const definitions: Resource = {
+  ...{ apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', plural: 'customresourcedefinitions' },
+  clusterWide: true,
+};
 const gatewayClass: Resource = {
   ...{ apiVersion: 'gateway.networking.k8s.io/v1', kind: 'GatewayClass', plural: 'gatewayclasses', clusterWide: true },
 };
