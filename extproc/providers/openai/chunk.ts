@@ -90,7 +90,8 @@ export class Chunk {
           cursor.skip();
           break;
         default:
-          cursor.skip();
+          // Timings and counters of servers of their own kind: they change with each event and mean nothing to us.
+          if (cursor.number() !== undefined) this.#hole('number', -1);
       }
     }
     this.head = wantsHead ? head : undefined;
