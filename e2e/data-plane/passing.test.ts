@@ -168,6 +168,36 @@ describe('headers', () => {
   });
 });
 
+describe('lengths', () => {
+  it('both sides are told them, also where the body is edited', async () => {
+    for (const model of [MODEL, 'cheap']) {
+      const { headers, bytes } = await call(
+        `${world.gateway.url}/v1/chat/completions`,
+        { model, messages: say('Hello') },
+        { mock: { tokens: 2 } },
+      );
+      assert.equal(headers['content-length'], String(bytes.length));
+      assert.equal(headers['transfer-encoding'], undefined);
+      const seen = lastSeen();
+      assert.equal(JSON.parse(seen.body).model, MODEL);
+      assert.equal(seen.headers['content-length'], String(seen.bodyBytes));
+      assert.equal(seen.headers['transfer-encoding'], undefined);
+    }
+  });
+
+  it('a stream has none, whatever its provider says', async () => {
+    const { headers, text } = await call(
+      `${world.gateway.url}/v1/chat/completions`,
+      { model: MODEL, messages: say('Hello'), stream: true },
+      { mock: { tokens: 2 } },
+    );
+    assert.equal(headers['content-length'], undefined);
+    assert.equal(eventsOf(text).at(-1)?.data, '[DONE]');
+    // It was asked for usage, which makes it longer.
+    assert.equal(lastSeen().headers['content-length'], String(lastSeen().bodyBytes));
+  });
+});
+
 describe('bytes', () => {
   it('a stream whose usage the client asked for arrives unchanged', async () => {
     const body = { model: MODEL, messages: say('Hello'), stream: true, stream_options: { include_usage: true } };

@@ -145,13 +145,17 @@ export class Request {
     this.#scanner = undefined;
   }
 
-  /** None of our headers is believed from outside; identity is asked for where the answer may have to be changed. */
-  mutation(target: string, streamed: boolean): HeaderMutation {
+  /**
+   * None of our headers is believed from outside; identity is asked for where the answer may have to be changed. `whole`: of a body that was collected,
+   * which may have another length now. Envoy takes a length from us only where it is told to (`allow_content_length_header`), and sends chunks elsewhere.
+   */
+  mutation(target: string, whole?: { readonly streamed: boolean; readonly bodyBytes: number }): HeaderMutation {
     const remove: string[] = [];
     for (const [name] of this.#headers)
       if (name.startsWith(OWN_HEADER_PREFIX) && name !== ROUTE_HEADER) remove.push(name);
     const set: (readonly [string, string])[] = [[ROUTE_HEADER, target]];
-    if (streamed) set.push(['accept-encoding', 'identity']);
+    if (whole !== undefined) set.push(['content-length', String(whole.bodyBytes)]);
+    if (whole?.streamed) set.push(['accept-encoding', 'identity']);
     return { set, remove, clearRouteCache: true };
   }
 

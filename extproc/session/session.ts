@@ -261,10 +261,7 @@ export class Session {
     this.#forwardedAtMs = nowMs;
     const asked = this.#asked;
     if (asked === undefined) {
-      out.push(
-        { type: 'request-headers', mutation: this.#request.mutation(this.#passthroughTarget!, false) },
-        ...this.#early,
-      );
+      out.push({ type: 'request-headers', mutation: this.#request.mutation(this.#passthroughTarget!) }, ...this.#early);
       this.#early = [];
       this.#answer = this.#newAnswer();
       return;
@@ -272,8 +269,10 @@ export class Session {
     const { facts, target, rule, tokenizer, backendModel } = asked.choice;
     const metered = this.#request.found!.endpoint.kind === 'metered';
     const askUsage = metered && facts.stream && !facts.usageAsked;
-    out.push({ type: 'request-headers', mutation: this.#request.mutation(target.id, metered && facts.stream) });
     const pieces = this.#request.outgoing(asked, this.#hold?.outputTokens, askUsage);
+    const bodyBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    const mutation = this.#request.mutation(target.id, { streamed: metered && facts.stream, bodyBytes });
+    out.push({ type: 'request-headers', mutation });
     for (const [index, bytes] of pieces.entries()) {
       out.push({ type: 'request-body', bytes, endOfStream: index === pieces.length - 1 && !this.#endedByTrailers });
     }

@@ -39,6 +39,8 @@ function processor(headers: readonly string[]): JsonObject {
     stat_prefix: 'tallygate',
     grpc_service: { envoy_grpc: { cluster_name: extprocCluster } },
     failure_mode_allow: false,
+    // Else both sides get chunks, which not every provider takes and which cost each of them more. extproc sees to it that the length is right.
+    allow_content_length_header: true,
     status_on_error: { code: 503 },
     processing_mode: {
       request_header_mode: 'SEND',

@@ -43,7 +43,8 @@ export async function answer(
     // A whole answer takes as long to make as its stream would.
     if (behaviour.paceMs !== undefined) await sleep((behaviour.paceMs * plan.tokens) / (behaviour.tokensAChunk ?? 1));
     if (response.destroyed) return;
-    response.writeHead(200, headers);
+    const isPlain = fail === undefined && behaviour.encoding === undefined;
+    response.writeHead(200, { ...headers, ...(isPlain && { 'content-length': Buffer.byteLength(body) }) });
     record.outputTokens = plan.tokens * plan.choices;
     if (fail?.when === 'in') {
       await out.write(body.slice(0, body.length >> 1));
