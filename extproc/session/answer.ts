@@ -267,12 +267,12 @@ export class Answer {
 
   #release(endOfStream: boolean, out: Action[]): void {
     const pieces = this.#sent;
-    this.#sent = [];
-    for (const [index, bytes] of pieces.entries()) {
-      out.push({ type: 'response-body', bytes, endOfStream: endOfStream && index === pieces.length - 1 });
+    const last = pieces.length - 1;
+    for (let index = 0; index <= last; index++) {
+      out.push({ type: 'response-body', bytes: pieces[index]!, endOfStream: endOfStream && index === last });
     }
-    if (endOfStream && pieces.length === 0)
-      out.push({ type: 'response-body', bytes: new Uint8Array(0), endOfStream: true });
+    if (last >= 0) this.#sent = [];
+    else if (endOfStream) out.push({ type: 'response-body', bytes: new Uint8Array(0), endOfStream: true });
   }
 
   /** All is charged: what still comes is not read. */
