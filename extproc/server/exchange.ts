@@ -22,7 +22,7 @@ export interface ImmediateResponse {
   readonly details: string;
 }
 
-/** Calls come in wire order. None comes after `closed`. Body pieces are at most 64 KB; a piece may be retained, but keeps its buffer alive. */
+/** Calls come in wire order. None comes after `closed`, no body after its end. Body pieces are at most 64 KB; a piece may be retained, but keeps its buffer alive. */
 export interface ExchangeHandler {
   requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void;
   requestBody(bytes: Uint8Array, endOfStream: boolean): void;

@@ -33,6 +33,8 @@ export class Stream extends Outbound {
   private uncreditedBytes = 0;
   private readPaused = false;
   private remoteEnded = false;
+  private requestOver = false;
+  private responseOver = false;
   private closed = false;
 
   constructor(id: number, host: StreamHost) {
@@ -206,9 +208,17 @@ export class Stream extends Outbound {
     this.giveBody(piece, ofRequest, endOfStream);
   }
 
+  /** Envoy may deliver the last piece of a body twice (https://github.com/envoyproxy/envoy/issues/46237): nothing comes after the end. */
   private giveBody(body: Buffer, ofRequest: boolean, endOfStream: boolean): void {
-    if (ofRequest) this.handler.requestBody(body, endOfStream);
-    else this.handler.responseBody(body, endOfStream);
+    if (ofRequest) {
+      if (this.requestOver) return;
+      this.requestOver = endOfStream;
+      this.handler.requestBody(body, endOfStream);
+    } else {
+      if (this.responseOver) return;
+      this.responseOver = endOfStream;
+      this.handler.responseBody(body, endOfStream);
+    }
   }
 
   /** The message was malformed or the handler threw: the call ends with a gRPC error, and others go on. */
