@@ -1,7 +1,6 @@
 /** Budgets under concurrency: what is charged never passes the limit where costs are bounded, and nearly all of it can be used. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Answered } from './support/client.ts';
 import { chargedBy, chat, deliveredTokens, limitedRoute, openChat, recordsOf, usedBy } from './support/limits.ts';
 import { teamQuota } from './support/resources.ts';
 import { waitFor } from './support/wait.ts';
@@ -18,7 +17,6 @@ before(async () => {
       streams: { quotas: [teamQuota('tokens', 'TotalTokens', STREAM_LIMIT, { queueTimeout: '5s' })] },
       wholes: { quotas: [teamQuota('tokens', 'TotalTokens', WHOLE_LIMIT, { queueTimeout: '10s' })] },
       output: { quotas: [teamQuota('tokens', 'OutputTokens', 1_000, { queueTimeout: '5s' })] },
-      small: { quotas: [teamQuota('tokens', 'TotalTokens', 400)] },
       large: { quotas: [teamQuota('tokens', 'TotalTokens', KILL_LIMIT)] },
       patient: { quotas: [teamQuota('tokens', 'TotalTokens', 500, { queueTimeout: '10s' })] },
       hasty: { quotas: [teamQuota('tokens', 'TotalTokens', 500, { queueTimeout: '200ms' })] },
@@ -74,11 +72,11 @@ describe('concurrency', () => {
     );
   });
 
-  it('48 JSON answers at once, with a provider that keeps bounds', async () => {
+  it('64 JSON answers at once, with a provider that keeps bounds', async () => {
     const team = 'team-json';
     const body = { max_completion_tokens: 120 };
     const answers = await Promise.all(
-      Array.from({ length: 48 }, (_, index) =>
+      Array.from({ length: 64 }, (_, index) =>
         chat(world, 'wholes', { team, body, mock: { tokens: 60 + index, delayMs: 50 } }),
       ),
     );
@@ -87,7 +85,7 @@ describe('concurrency', () => {
       answers.map((one) => one.status).join(),
     );
     const asked = await drain('wholes', team, body);
-    const records = await recordsOf(world, team, 48 + asked);
+    const records = await recordsOf(world, team, 64 + asked);
     const charged = chargedBy(records);
     assert.ok(charged <= WHOLE_LIMIT, `${charged} charged of ${WHOLE_LIMIT}`);
     assert.ok(charged >= 0.98 * WHOLE_LIMIT, `only ${charged} used of ${WHOLE_LIMIT}`);
@@ -147,55 +145,6 @@ describe('concurrency', () => {
     assert.notEqual(second.headers['x-should-retry'], 'false');
     assert.equal((await first).status, 200);
   });
-});
-
-describe('honest where costs are not bounded', () => {
-  async function overdrawn(team: string, model: string, cause: string, ask: () => Promise<Answered>): Promise<void> {
-    const answer = await ask();
-    assert.equal(answer.status, 200, answer.text);
-    const [record] = await recordsOf(world, team, 1);
-    assert.deepEqual(
-      record?.overdrafts.map((one) => one.cause),
-      [cause],
-      record?.line,
-    );
-    const charged = chargedBy([record!]);
-    assert.equal(record?.overdrafts[0]?.tokens, charged - 400, 'the overdraft is what passes the limit');
-    const next = await chat(world, model, { team });
-    assert.equal(next.status, 429, 'new work is blocked');
-    assert.equal(next.headers['x-ratelimit-remaining-tokens'], '0');
-    const metrics = await world.gateway.metrics();
-    const samples = metrics.samples.filter(
-      (one) => one.name.includes('overdraft') && Object.values(one.labels).includes(cause),
-    );
-    assert.ok(
-      samples.some((one) => one.value > 0),
-      'the overdraft is a metric',
-    );
-  }
-
-  it('a provider that ignores bounds', () =>
-    overdrawn('team-ignored', 'small', 'bound_ignored', () =>
-      chat(world, 'small', {
-        team: 'team-ignored',
-        body: { max_completion_tokens: 10 },
-        mock: { tokens: 1_000, keepsBounds: false },
-      }),
-    ));
-
-  it('hidden reasoning tokens of a model that is not known for them', () =>
-    overdrawn('team-hidden', 'small', 'hidden_output', () =>
-      chat(world, 'small', { team: 'team-hidden', body: { stream: true }, mock: { tokens: 10, hiddenTokens: 1_000 } }),
-    ));
-
-  it('input that grows', () =>
-    overdrawn('team-input', 'small', 'input_estimate', () =>
-      chat(world, 'small', {
-        team: 'team-input',
-        body: { max_completion_tokens: 10 },
-        mock: { tokens: 5, extraInputTokens: 1_000 },
-      }),
-    ));
 });
 
 describe('nothing delivered is free', () => {

@@ -153,9 +153,11 @@ export class MemoryStore implements QuotaStore {
     const overdrafts: Overdraft[] = [];
     for (const part of open.parts) {
       const { bucket } = part.window;
-      const tokens = this.charge(part, cost(part, charge), atMs);
+      const charged = cost(part, charge);
+      const tokens = this.charge(part, charged, atMs);
       if (tokens > 0 && bucket.enforced) {
-        overdrafts.push({ bucket: bucket.ref, tokens, cause: charge.cause });
+        const cause = charged <= part.held ? 'in_flight' : charge.cause;
+        overdrafts.push({ bucket: bucket.ref, tokens, cause });
       }
     }
     this.journal?.hold(open);

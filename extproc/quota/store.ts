@@ -72,12 +72,13 @@ export interface BucketView {
   readonly resetAtMs?: number;
 }
 
+/** `in_flight`: it kept to what it held, and meanwhile others passed the limit, or the limit was lowered. */
 export type OverdraftCause = 'input_estimate' | 'hidden_output' | 'bound_ignored' | 'server_tool' | 'in_flight';
 
 export interface Charge {
   readonly inputTokens: number;
   readonly outputTokens: number;
-  /** The cause that is recorded if this charge takes a bucket past its limit. */
+  /** The cause that is recorded if this charge passes what it held and takes a bucket past its limit. */
   readonly cause: OverdraftCause;
 }
 

@@ -1,6 +1,7 @@
 /** What a request cost, from what is known when it ends. The provider's usage is the truth; where it is missing, what came is counted. Pure. */
 import type { RequestFacts, Usage } from '../providers/adapter.ts';
-import type { OverdraftCause } from '../quota/store.ts';
+import type { BucketRef, OverdraftCause } from '../quota/store.ts';
+import { countsInput, countsOutput } from './admission.ts';
 import type { Source } from './protocol.ts';
 
 export interface Evidence {
@@ -11,6 +12,7 @@ export interface Evidence {
   /** Called only where the usage does not tell. */
   readonly countInput: () => number;
   readonly countOutput: () => number;
+  readonly buckets: readonly BucketRef[];
   readonly heldInputTokens: number;
   readonly heldOutputTokens: number;
   readonly hidden: boolean;
@@ -45,11 +47,11 @@ export function estimated(input: number, output: number): Usage {
 }
 
 /** Which part of the cost was not held: the larger one names the cause. */
-function cause(evidence: Evidence, usage: Usage): OverdraftCause {
-  const overInput = usage.input - evidence.heldInputTokens;
-  const overOutput = usage.output - evidence.heldOutputTokens;
-  if (evidence.facts.unbounded.length > 0) return 'server_tool';
+function cause({ facts, buckets, hidden, heldInputTokens, heldOutputTokens }: Evidence, usage: Usage): OverdraftCause {
+  if (facts.unbounded.length > 0) return 'server_tool';
+  const overInput = countsInput(buckets) ? usage.input - heldInputTokens : 0;
+  const overOutput = countsOutput(buckets) ? usage.output - heldOutputTokens : 0;
   if (overInput > overOutput) return 'input_estimate';
-  if (evidence.cut) return 'in_flight';
-  return evidence.hidden || evidence.facts.stream ? 'hidden_output' : 'bound_ignored';
+  // What is seen of a stream never passes its lease.
+  return facts.stream && !hidden ? 'hidden_output' : 'bound_ignored';
 }

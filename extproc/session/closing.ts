@@ -44,6 +44,7 @@ export function charged(closing: Closing): Cost | undefined {
     usageFinal: answer.usageFinal,
     countInput: closing.countInput,
     countOutput: () => Math.max(answer.countOutput(), unwatched ? unseenOutput(closing, asked, heldOutputTokens) : 0),
+    buckets: closing.buckets,
     heldInputTokens: held?.inputTokens ?? 0,
     heldOutputTokens,
     hidden: plan.hidden,

@@ -10,7 +10,7 @@ export interface AccessRecord {
   readonly decision: string | undefined;
   readonly shadowRefused: readonly string[];
   readonly keys: readonly string[];
-  readonly overdrafts: readonly { readonly tokens: number; readonly cause: string }[];
+  readonly overdrafts: readonly { readonly quota: string; readonly tokens: number; readonly cause: string }[];
   readonly startedAtMs: number;
   readonly line: string;
 }
