@@ -61,6 +61,11 @@ async function measure(stand: Stand, options: Options): Promise<Results> {
 function write(results: Results, page: string): void {
   const folder = path.join(import.meta.dirname, 'results');
   mkdirSync(folder, { recursive: true });
+  // A long run alone has a page of its own, which says all that was measured.
+  if (results.options.parts.length === 0) {
+    writeFileSync(path.join(folder, 'soak.md'), page);
+    return;
+  }
   const name = results.startedAt.slice(0, 16).replace(':', '');
   writeFileSync(path.join(folder, `${name}.json`), `${JSON.stringify(results, null, 1)}\n`);
   writeFileSync(path.join(folder, 'latest.md'), page);

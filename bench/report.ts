@@ -25,12 +25,21 @@ export function markdown(results: Results): string {
     .concat('\n');
 }
 
-function heading({ startedAt, machine, options }: Results): string {
+function heading({ startedAt, machine, options, comparisons }: Results): string {
+  const pairs = [
+    `Provider, client, both Envoys and the processor share these cores. ${options.rounds} pairs of ${options.seconds} s for each scenario, Envoy alone and Tallygate in turn;`,
+    'medians, and ratios taken pair by pair (least to most in brackets). Tallygate counts tokens and enforces one quota on every request.',
+    'What a million requests leave behind is measured by a run of its own: [soak](soak.md).',
+  ];
   return [
     `${startedAt}, commit ${machine.commit}, Node ${machine.node}, Envoy ${machine.envoy} with ${machine.envoyWorkers} workers on both sides.`,
     `${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, Linux ${machine.kernel}; load average at the start ${machine.loadAverage.toFixed(2)}.`,
-    `Provider, client, both Envoys and the processor share these cores. ${options.rounds} pairs of ${options.seconds} s for each scenario, Envoy alone and Tallygate in turn;`,
-    'medians, and ratios taken pair by pair (least to most in brackets). Tallygate counts tokens and enforces one quota on every request.',
+    ...(comparisons.length > 0 ? pairs : []),
+    ...(options.soakRequests > 0
+      ? [
+          'The long run: whole answers and streams of 10 chunks in turn, 16 connections, all counted, one quota on each; nothing was restarted.',
+        ]
+      : []),
   ].join('\n');
 }
 
