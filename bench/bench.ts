@@ -19,7 +19,11 @@ export interface Stand {
   readonly gateway: Gateway;
   readonly machine: Machine;
   /** Another gateway, for a part that wants its own; it goes when `work` is done. */
-  withGateway<T>(yaml: (port: number) => string, work: (gateway: Gateway) => Promise<T>): Promise<T>;
+  withGateway<T>(
+    yaml: (port: number) => string,
+    work: (gateway: Gateway) => Promise<T>,
+    environment?: Readonly<Record<string, string>>,
+  ): Promise<T>;
 }
 
 /** Starts all, and stops all when the work is done or fails. */
@@ -32,9 +36,9 @@ export async function withStand<T>(profileFolder: string | undefined, work: (sta
     return running;
   };
   let gateways = 0;
-  const newGateway = (yaml: (port: number) => string) => {
+  const newGateway = (yaml: (port: number) => string, environment = profiling(profileFolder)) => {
     gateways += 1;
-    return startGateway({ folder: path.join(folder, `gateway-${gateways}`), yaml, profileFolder });
+    return startGateway({ folder: path.join(folder, `gateway-${gateways}`), yaml, environment });
   };
   try {
     const [providerPort = 0, alonePort = 0, adminPort = 0] = await freePorts(3);
@@ -49,8 +53,8 @@ export async function withStand<T>(profileFolder: string | undefined, work: (sta
       gateway,
       alone: { ...alone, port: alonePort },
       machine: machine(workers),
-      async withGateway(yaml, own) {
-        const extra = await newGateway(yaml);
+      async withGateway(yaml, own, environment) {
+        const extra = await newGateway(yaml, environment);
         try {
           return await own(extra);
         } finally {
@@ -65,6 +69,11 @@ export async function withStand<T>(profileFolder: string | undefined, work: (sta
     await Promise.all(started.map((running) => running.stop()));
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** The processor leaves a profile when it ends. */
+function profiling(folder: string | undefined): Readonly<Record<string, string>> {
+  return folder === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${folder}` };
 }
 
 function machine(workers: number): Machine {

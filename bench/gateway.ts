@@ -25,11 +25,10 @@ export interface AccessLine {
 export interface GatewayOptions {
   readonly folder: string;
   readonly yaml: (port: number) => string;
-  /** Where the processor leaves a profile when it ends. */
-  readonly profileFolder?: string | undefined;
+  readonly environment: Readonly<Record<string, string>>;
 }
 
-export async function startGateway({ folder, yaml, profileFolder }: GatewayOptions): Promise<Gateway> {
+export async function startGateway({ folder, yaml, environment }: GatewayOptions): Promise<Gateway> {
   const [port = 0, metricsPort = 0] = await freePorts(2);
   mkdirSync(folder, { recursive: true });
   const file = path.join(folder, 'resources.yaml');
@@ -46,7 +45,7 @@ export async function startGateway({ folder, yaml, profileFolder }: GatewayOptio
         ...process.env,
         XDG_STATE_HOME: path.join(folder, 'state'),
         TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
-        ...(profileFolder && { NODE_OPTIONS: `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${profileFolder}` }),
+        ...environment,
       },
       stdio: ['ignore', descriptor, descriptor],
     },

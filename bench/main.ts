@@ -10,6 +10,7 @@ import { warmUp } from './measure.ts';
 import { type Options, optionsOf, type Part, USAGE } from './options.ts';
 import { counts } from './parts/counts.ts';
 import { cuts } from './parts/cut.ts';
+import { hostile } from './parts/hostile.ts';
 import { loadComparisons } from './parts/load.ts';
 import { openStreams } from './parts/open-streams.ts';
 import { overshoot } from './parts/overshoot.ts';
@@ -47,6 +48,7 @@ async function measure(stand: Stand, options: Options): Promise<Results> {
     open: async () => figures.push(...(await openStreams(stand))),
     cut: async () => figures.push(...(await cuts(stand))),
     overshoot: async () => figures.push(...(await overshoot(stand))),
+    hostile: async () => figures.push(...(await hostile(stand))),
     counts: async () => rows.push(...(await counts(stand))),
   };
   if (options.parts.includes('load') || options.parts.includes('paced')) await warmUp(stand);

@@ -23,6 +23,21 @@ export function resources(gatewayPort: number, providerPort: number): string {
   ]);
 }
 
+/** So much that short prompts are let in uncounted, and so little that long ones are counted before. */
+const COUNTED_TOKENS = 1_500_000;
+const NEAR_TOKENS = 200;
+
+/** For bodies that mean harm: prompts that nobody counts, prompts that are counted to their end, and answers near the end of a budget. */
+export function hostileResources(gatewayPort: number, providerPort: number): string {
+  const budgets = { plain: PLENTY_TOKENS, counted: COUNTED_TOKENS, near: NEAR_TOKENS };
+  return yaml([
+    gateway(gatewayPort),
+    backend('provider', 'OpenAI', providerPort, { models: [{ name: LOAD_MODEL, maxOutputTokens: 16_384 }] }),
+    route(Object.keys(budgets).map((model) => rule(model, model))),
+    ...Object.entries(budgets).map(([name, amount]) => quotaPolicy(name, 'TotalTokens', amount, { type: 'Lifetime' })),
+  ]);
+}
+
 /** For recorded answers: any model, at the API that its provider speaks. */
 export function replayResources(gatewayPort: number, providerPort: number): string {
   return yaml([

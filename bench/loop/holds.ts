@@ -1,0 +1,37 @@
+/** What the probe in the processor saw of its event loop, and what of it was the processor's own work. */
+
+export type Entry =
+  | { readonly type: 'held'; readonly fromMs: number; readonly toMs: number; readonly cpuMs: number }
+  | { readonly type: 'gc'; readonly fromMs: number; readonly toMs: number };
+
+export interface Worst {
+  /** Wall time in which nothing else could run. */
+  readonly heldMs: number;
+  /** Of one hold, without pauses of garbage collection and without time in which other programs had the processor. */
+  readonly workMs: number;
+  readonly gcMs: number;
+}
+
+export function entriesOf(text: string): readonly Entry[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Entry);
+}
+
+export function worst(entries: readonly Entry[]): Worst {
+  const pauses = entries.filter(({ type }) => type === 'gc');
+  let [heldMs, workMs] = [0, 0];
+  for (const hold of entries) {
+    if (hold.type !== 'held') continue;
+    const length = hold.toMs - hold.fromMs;
+    const paused = pauses.reduce((total, pause) => total + overlap(hold, pause), 0);
+    heldMs = Math.max(heldMs, length);
+    workMs = Math.max(workMs, Math.min(length, hold.cpuMs) - paused);
+  }
+  return { heldMs, workMs, gcMs: Math.max(0, ...pauses.map(({ fromMs, toMs }) => toMs - fromMs)) };
+}
+
+function overlap(one: Entry, other: Entry): number {
+  return Math.max(0, Math.min(one.toMs, other.toMs) - Math.max(one.fromMs, other.fromMs));
+}
