@@ -22,7 +22,7 @@ export interface Stand {
   withGateway<T>(
     yaml: (port: number) => string,
     work: (gateway: Gateway) => Promise<T>,
-    environment?: Readonly<Record<string, string>>,
+    nodeOptions?: readonly string[],
   ): Promise<T>;
 }
 
@@ -36,9 +36,10 @@ export async function withStand<T>(profileFolder: string | undefined, work: (sta
     return running;
   };
   let gateways = 0;
-  const newGateway = (yaml: (port: number) => string, environment = profiling(profileFolder)) => {
+  const newGateway = (yaml: (port: number) => string, nodeOptions: readonly string[] = []) => {
     gateways += 1;
-    return startGateway({ folder: path.join(folder, `gateway-${gateways}`), yaml, environment });
+    const all = [...profiling(profileFolder), ...nodeOptions];
+    return startGateway({ folder: path.join(folder, `gateway-${gateways}`), yaml, nodeOptions: all });
   };
   try {
     const [providerPort = 0, alonePort = 0, adminPort = 0] = await freePorts(3);
@@ -53,8 +54,8 @@ export async function withStand<T>(profileFolder: string | undefined, work: (sta
       gateway,
       alone: { ...alone, port: alonePort },
       machine: machine(workers),
-      async withGateway(yaml, own, environment) {
-        const extra = await newGateway(yaml, environment);
+      async withGateway(yaml, own, nodeOptions) {
+        const extra = await newGateway(yaml, nodeOptions);
         try {
           return await own(extra);
         } finally {
@@ -72,8 +73,8 @@ export async function withStand<T>(profileFolder: string | undefined, work: (sta
 }
 
 /** The processor leaves a profile when it ends. */
-function profiling(folder: string | undefined): Readonly<Record<string, string>> {
-  return folder === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${folder}` };
+function profiling(folder: string | undefined): readonly string[] {
+  return folder === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${folder}`];
 }
 
 function machine(workers: number): Machine {

@@ -25,10 +25,11 @@ export interface AccessLine {
 export interface GatewayOptions {
   readonly folder: string;
   readonly yaml: (port: number) => string;
-  readonly environment: Readonly<Record<string, string>>;
+  /** Of all its programs that run in Node. */
+  readonly nodeOptions: readonly string[];
 }
 
-export async function startGateway({ folder, yaml, environment }: GatewayOptions): Promise<Gateway> {
+export async function startGateway({ folder, yaml, nodeOptions }: GatewayOptions): Promise<Gateway> {
   const [port = 0, metricsPort = 0] = await freePorts(2);
   mkdirSync(folder, { recursive: true });
   const file = path.join(folder, 'resources.yaml');
@@ -45,7 +46,7 @@ export async function startGateway({ folder, yaml, environment }: GatewayOptions
         ...process.env,
         XDG_STATE_HOME: path.join(folder, 'state'),
         TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
-        ...environment,
+        ...(nodeOptions.length > 0 && { NODE_OPTIONS: nodeOptions.join(' ') }),
       },
       stdio: ['ignore', descriptor, descriptor],
     },

@@ -48,7 +48,7 @@ async function measure(stand: Stand, options: Options): Promise<Results> {
     open: async () => figures.push(...(await openStreams(stand))),
     cut: async () => figures.push(...(await cuts(stand))),
     overshoot: async () => figures.push(...(await overshoot(stand))),
-    hostile: async () => figures.push(...(await hostile(stand))),
+    hostile: async () => figures.push(...(await hostile(stand, options))),
     counts: async () => rows.push(...(await counts(stand))),
   };
   if (options.parts.includes('load') || options.parts.includes('paced')) await warmUp(stand);

@@ -10,7 +10,7 @@ export interface Options {
   readonly seconds: number;
   /** Pairs of runs (Envoy alone, Tallygate) of each scenario. */
   readonly rounds: number;
-  /** Only scenarios of `load` whose name contains this. */
+  /** Only scenarios of `load` and bodies of `hostile` whose name contains this. */
   readonly only: string;
   /** Requests of the long run; 0: none. */
   readonly soakRequests: number;
@@ -24,7 +24,7 @@ export const USAGE = `usage: node bench/main.ts [options]
   --parts LIST     of ${PARTS.join(',')} (all)
   --seconds N      length of one run under load (4)
   --rounds N       pairs of runs of each scenario (3)
-  --only TEXT      only load scenarios whose name contains TEXT
+  --only TEXT      only load scenarios and hostile bodies whose name contains TEXT
   --soak[=N]       a long run of N requests (1000000) and its memory, in place of the parts
   --profile        print where the processor's time goes
   --no-write       leave bench/results as it is

@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import type { Stand } from '../bench.ts';
 import { type HostileAnswer, hostileAnswers, hostileRequests } from '../hostile.ts';
 import { entriesOf, type Worst, worst } from '../loop/holds.ts';
+import type { Options } from '../options.ts';
 import { freePorts } from '../processes.ts';
 import { hostileResources } from '../resources.ts';
 import type { Figure } from '../results.ts';
@@ -19,11 +20,10 @@ const TOLD_AFTER_MS = 250;
 /** "Never held 10 ms by work of ours, whatever the body." */
 const GOAL_MS = 10;
 
-export async function hostile(stand: Stand): Promise<readonly Figure[]> {
+export async function hostile(stand: Stand, { only }: Options): Promise<readonly Figure[]> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-loop-'));
   const [providerPort = 0] = await freePorts(1);
   const provider = await startHostileProvider(providerPort);
-  const environment = { NODE_OPTIONS: `--import=${pathToFileURL(PROBE)}?folder=${folder}` };
   try {
     return await stand.withGateway(
       (port) => hostileResources(port, providerPort),
@@ -34,18 +34,19 @@ export async function hostile(stand: Stand): Promise<readonly Figure[]> {
         // What V8 has not compiled yet is not measured.
         for (let count = 0; count < 2_000; count += 1)
           await ask('plain', '"messages":[{"role":"user","content":"Hi"}]');
+        const asked = ({ name }: { readonly name: string }) => name.includes(only);
         const rows: Row[] = [];
-        for (const { name, model, body } of hostileRequests()) {
+        for (const { name, model, body } of hostileRequests().filter(asked)) {
           rows.push(await measured(`request: ${name}`, () => ask(model, body)));
         }
-        for (const answer of hostileAnswers()) {
+        for (const answer of hostileAnswers().filter(asked)) {
           provider.answer = answer;
           const body = `"messages":[{"role":"user","content":"Hi"}],"stream":${answer.stream}`;
           rows.push(await measured(`answer: ${answer.name}`, () => ask(answer.model, body)));
         }
         return figures(rows);
       },
-      environment,
+      [`--import=${pathToFileURL(PROBE)}?folder=${folder}`],
     );
   } finally {
     await provider.stop();

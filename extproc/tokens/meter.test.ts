@@ -40,6 +40,7 @@ const unit = fc.oneof(
     '/',
   ),
   fc.constantFrom('x', ' ', '中', '=', '\\u4e2d', 'A').map((char) => char.repeat(600)),
+  fc.array(fc.constantFrom(...'etaoinshrdlu'), { maxLength: 300 }).map((letters) => letters.join('')),
 );
 const raw = fc.array(unit, { maxLength: 20 }).map((parts) => Buffer.from(parts.join('')));
 const deltas = fc.array(fc.tuple(fc.nat(), fc.boolean()), { maxLength: 20 });
@@ -85,8 +86,20 @@ describe('a meter', () => {
       assert.equal(meter.upperBound, count * delta.length);
     }
     assert.equal(meter.count(), 1000);
-    // All but the last word is sure.
-    assert.equal(meter.upperBound, 999 + delta.length);
+    // All but the last word is sure, and that is not taken by its bytes any more.
+    assert.equal(meter.upperBound, 1000 + 2);
+  });
+
+  it('takes a long word that was counted by its tokens, not by its bytes', () => {
+    const meter = newMeter(tokenizer, 'm');
+    const word = Buffer.from('='.repeat(600));
+    meter.text(0, word, 0, word.length);
+    const counted = meter.count();
+    assert.ok(counted < 20);
+    for (let more = 1; more <= 100; more++) {
+      meter.text(0, word, 0, 1);
+      assert.ok(meter.upperBound <= counted + more + 2, 'or each letter would have all of it counted again');
+    }
   });
 
   it('lets go of what it has counted', () => {

@@ -28,7 +28,7 @@ export class PendingText {
   }
 
   get upperBound(): number {
-    return this.#counter.tokens + this.#counter.keptBytes + this.pendingBytes;
+    return this.#counter.tokens + this.#counter.keptBound + this.pendingBytes;
   }
 
   settle(): void {

@@ -16,6 +16,9 @@ const MAX_TAIL_BYTES = MAX_PIECE_BYTES + 4;
 const raw = new Uint8Array(MAX_UNFINISHED_BYTES + CHUNK_BYTES);
 const text = new Uint8Array(MAX_TAIL_BYTES + raw.length);
 
+/** By how much text may have more tokens than its beginning had and bytes came: merging may go another way. Never seen above 1 (three million beginnings of words). */
+const MAX_SURPRISE_TOKENS = 2;
+
 const NOTHING = new Uint8Array(0);
 
 /**
@@ -34,14 +37,21 @@ export class TextCounter {
   #unfinishedLength = 0;
   /** Tokens of what is kept, if nothing followed; -1: not counted. */
   #tailTokens = 0;
+  /** What the beginning of the tail came to when it was counted last, and how long that was. */
+  #countedTokens = 0;
+  #countedLength = 0;
 
   constructor(encoding: Encoding) {
     this.#encoding = encoding;
   }
 
-  /** At least as many bytes as there are tokens in what is kept. */
-  get keptBytes(): number {
-    return this.#tailLength + this.#unfinishedLength;
+  /**
+   * At least as many as there are tokens in what is kept. A long word that was counted is not taken by its bytes again: it would have to be counted anew with
+   * each letter that comes.
+   */
+  get keptBound(): number {
+    const since = this.#tailLength - this.#countedLength + MAX_SURPRISE_TOKENS;
+    return Math.min(this.#tailLength, this.#countedTokens + since) + this.#unfinishedLength;
   }
 
   add(bytes: Uint8Array, start: number, end: number): void {
@@ -60,6 +70,8 @@ export class TextCounter {
         at = next;
       }
       this.#tailTokens = tokens;
+      this.#countedTokens = tokens;
+      this.#countedLength = this.#tailLength;
     }
     return this.tokens + this.#tailTokens;
   }
@@ -70,6 +82,12 @@ export class TextCounter {
     this.#tailLength = 0;
     this.#unfinishedLength = 0;
     this.#tailTokens = 0;
+    this.#forgetCount();
+  }
+
+  #forgetCount(): void {
+    this.#countedTokens = 0;
+    this.#countedLength = 0;
   }
 
   #addChunk(bytes: Uint8Array, start: number, end: number): void {
@@ -88,11 +106,12 @@ export class TextCounter {
       this.tokens += tokensOfPiece(ranks, text, at, next);
       at = next;
     }
+    if (at > 0) this.#forgetCount();
     this.#tail = kept(this.#tail, text, at, textEnd);
     this.#tailLength = textEnd - at;
     this.#unfinished = kept(this.#unfinished, raw, decodable, length);
     this.#unfinishedLength = length - decodable;
-    this.#tailTokens = this.keptBytes === 0 ? 0 : -1;
+    this.#tailTokens = this.#tailLength + this.#unfinishedLength === 0 ? 0 : -1;
   }
 }
 
