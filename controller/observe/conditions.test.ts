@@ -18,11 +18,13 @@ const pod: ProxyPod = {
   ...{ hasSidecar: true, ready: true, terminating: false },
 };
 
-function connected(proof: MessageInitShape<typeof ProofSchema> | undefined, more: Partial<Connected> = {}): Connected {
+type ProofInit = Extract<MessageInitShape<typeof ProofSchema>, { $typeName?: never }>;
+
+function connected(proof: ProofInit | undefined, more: Partial<Connected> = {}): Connected {
   return {
     pod: { podName: 'envoy-1', podUid: 'u1', namespace: 'infra' },
     ...{ fleet, programVersion: '1', formatVersions: [1], acknowledged: wanted, refused: undefined },
-    proof: proof && create(ProofSchema, { version, expected: 2, ...proof }),
+    proof: proof && create(ProofSchema, { expected: 2, ...proof, version: proof.version ?? version }),
     ...more,
   };
 }
@@ -112,8 +114,7 @@ test('a new leader says nothing of what it has not heard yet', () => {
 
 test('what a proxy shows against a route is said of that route only', () => {
   const findings = (names: readonly string[], total = names.length) => ({ total, names: [...names] });
-  const enforcing = (proof: MessageInitShape<typeof ProofSchema>) =>
-    seen({ sidecars: [connected(proof)] })['Enforcing'];
+  const enforcing = (proof: ProofInit) => seen({ sidecars: [connected(proof)] })['Enforcing'];
   assert.equal(enforcing({ unfiltered: findings([envoyRoutes[1]!]) }), 'False FilterMissing');
   assert.equal(enforcing({ unfiltered: findings(['other']) }), 'True Enforcing');
   assert.equal(enforcing({ missing: findings([envoyRoutes[0]!]) }), 'False RouteMissing');

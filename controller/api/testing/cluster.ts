@@ -1,7 +1,7 @@
 /** For tests against a real API server: a namespace of one's own, and a way to the server that can be cut. */
 
 import { createServer, type IncomingMessage } from 'node:http';
-import { request as httpsRequest, Agent as TlsAgent } from 'node:https';
+import { request as httpsRequest, type RequestOptions, Agent as TlsAgent } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLog } from '../../../runtime/log.ts';
@@ -71,7 +71,7 @@ export async function openWay(real: Credentials): Promise<Way> {
   const server = createServer(async (incoming, outgoing) => {
     if (state === 'frozen') return;
     const { path = incoming.url ?? '', cutAfterBytes } = change(incoming.url ?? '') ?? {};
-    const options: Parameters<typeof httpsRequest>[0] = {};
+    const options: RequestOptions = {};
     await real.apply(options);
     const { hostname, port } = real.server;
     const { authorization } = (options.headers ?? {}) as Record<string, string>;
