@@ -128,7 +128,7 @@ class LeasedStream implements StreamAnswer, TextSink {
     const { reader } = this;
     const verdict = reader.read(bytes, start, end, this);
     if (this.#meter.upperBound + this.#reckoned <= this.leasedTokens) return verdict;
-    this.#counted = this.#meter.count();
+    this.#counted = this.#meter.near();
     const tokens = this.#counted + this.#reckoned;
     if (tokens <= this.leasedTokens) return verdict;
     this.#stopped =

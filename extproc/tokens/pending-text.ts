@@ -42,4 +42,9 @@ export class PendingText {
     this.settle();
     return this.#counter.count();
   }
+
+  near(): number {
+    this.settle();
+    return this.#counter.near();
+  }
 }
