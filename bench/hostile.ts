@@ -19,12 +19,13 @@ const say = (content: string) => `"messages":[{"role":"user","content":"${conten
 const times = (count: number, make: (index: number) => string) =>
   Array.from({ length: count }, (_, index) => make(index));
 const letter = (index: number) => String.fromCharCode(97 + ((index * 7_919 + (index >> 3)) % 26));
+const letters = (count: number) => times(count, letter).join('');
 const chinese = (index: number) => String.fromCharCode(0x4e00 + ((index * 7_919) % 20_000));
 
 export function hostileRequests(): readonly HostileRequest[] {
   const words = 'word '.repeat(LARGE_BYTES / 5);
   return [
-    { name: '200,000 letters in one word', model: 'counted', body: say(times(200_000, letter).join('')) },
+    { name: '200,000 letters in one word', model: 'counted', body: say(letters(200_000)) },
     { name: '200,000 Chinese characters in one word', model: 'counted', body: say(times(200_000, chinese).join('')) },
     { name: '200,000 blanks', model: 'counted', body: say(' '.repeat(200_000)) },
     { name: '10 MB of words', model: 'plain', body: say(words) },
@@ -60,8 +61,8 @@ export interface HostileAnswer {
   readonly bytes: Buffer;
 }
 
-const event = (content: string) =>
-  `data: {"id":"a","choices":[{"index":0,"delta":{"content":"${content}"},"finish_reason":null}]}\n\n`;
+const event = (content: string, choice = 0) =>
+  `data: {"id":"a","choices":[{"index":${choice},"delta":{"content":"${content}"},"finish_reason":null}]}\n\n`;
 const whole = (content: string) =>
   `{"id":"a","choices":[{"index":0,"message":{"role":"assistant","content":"${content}"},"finish_reason":"stop"}]}`;
 
@@ -83,8 +84,13 @@ export function hostileAnswers(): readonly HostileAnswer[] {
     stream('a megabyte in one event, near the end of a budget', event('x'.repeat(MEGABYTE)), 'near'),
     stream('a stream of 10 MB without newline', `data: {"choices":[{"delta":{"content":"${'x'.repeat(LARGE_BYTES)}`),
     stream('10 MB of newlines', '\n'.repeat(LARGE_BYTES)),
-    stream('10 MB of small events at once', event('a').repeat(LARGE_BYTES / 90)),
-    stream('events of 64 KB, each one word', event('x'.repeat(65_536)).repeat(64)),
+    stream('10 MB of small events at once, one word', event('a').repeat(LARGE_BYTES / 90)),
+    stream('10 MB of small events at once, one rule of =', event('=').repeat(LARGE_BYTES / 90)),
+    stream('small events at once, one word, near the end of a budget', event('a').repeat(20_000), 'near'),
+    stream('small events of 128 choices at once', times(100_000, (index) => event('a', index % 128)).join('')),
+    stream('events of 64 KB, all letters', event(letters(65_536)).repeat(64)),
+    stream('events of 64 KB, all brackets', `data: ${'['.repeat(65_536)}\n\n`.repeat(64)),
+    stream('events of 64 KB, each one letter', event('x'.repeat(65_536)).repeat(64)),
     json('JSON of 10 MB', whole('word '.repeat(LARGE_BYTES / 5))),
     json('JSON of 10 MB, one word', whole('x'.repeat(LARGE_BYTES))),
     json('JSON of 3,000,000 brackets', '['.repeat(3_000_000)),
