@@ -160,6 +160,19 @@ test('an overdraft is told with its cause and paid back by the windows that foll
   assert.equal(granted(reserve(idle, demand(buckets, startMs + 180_000, 0, bound(1000)))).outputTokens, 50);
 });
 
+test('what keeps to its hold, while others pass the limit, is in flight, whatever its own charge says', () => {
+  const { store } = simulate();
+  const buckets = [bucket(quota('OutputTokens', 100))];
+  const one = granted(reserve(store, demand(buckets, startMs, 0, bound(40))));
+  const other = granted(reserve(store, demand(buckets, startMs, 0, bound(40))));
+  const settle = (hold: typeof one.hold, outputTokens: number) =>
+    store
+      .settle(hold, { inputTokens: 0, outputTokens, cause: 'hidden_output' }, startMs)
+      .map(({ tokens, cause }) => [tokens, cause]);
+  assert.deepEqual(settle(one.hold, 150), [[50, 'hidden_output']]);
+  assert.deepEqual(settle(other.hold, 40), [[40, 'in_flight']]);
+});
+
 test('a request belongs to the window in which it was admitted', () => {
   const { store } = simulate();
   const buckets = [bucket(quota('OutputTokens', 100, { window: minute }))];
