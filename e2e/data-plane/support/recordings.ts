@@ -92,6 +92,29 @@ function fixture(file: string, api: 'chat' | 'responses' | 'messages'): Recordin
   };
 }
 
+/** The same from a provider that tells no usage. */
+export function withoutUsage(recording: Recording): Recording {
+  const text = recording.answer.toString();
+  const answer = recording.stream
+    ? text
+        .split('\n\n')
+        .filter((event) => !/"choices":\[\]/.test(event))
+        .join('\n\n')
+    : JSON.stringify({ ...JSON.parse(text), usage: undefined });
+  return { ...recording, name: `${recording.name} without usage`, answer: Buffer.from(answer), usage: undefined };
+}
+
+/** What a reader sees of a chat or completion: all choices, each as one text. */
+export function visibleTexts({ answer, stream }: Recording): readonly string[] {
+  const documents: Json[] = stream ? payloads(answer.toString()) : [JSON.parse(answer.toString())];
+  const texts = new Map<number, string>();
+  for (const { index, text, delta, message } of documents.flatMap((document) => document.choices ?? [])) {
+    const more = text ?? (delta ?? message)?.content ?? '';
+    texts.set(index, (texts.get(index) ?? '') + more);
+  }
+  return [...texts.values()];
+}
+
 const hello = { role: 'user', content: 'Hello' };
 
 function modelOf(document: Json): string {
