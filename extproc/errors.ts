@@ -2,19 +2,7 @@
  * Every failure that a client can meet, in one list: what went wrong → HTTP status, code and kind. A dialect renders it (`Dialect.errorBody`).
  * Messages name the fix and hold no text of a prompt.
  */
-
-/** The kinds that all dialects have a word for (OpenAI `type`, Anthropic `error.type`). */
-export type FailureKind =
-  | 'invalid_request'
-  | 'authentication'
-  | 'permission'
-  | 'not_found'
-  | 'too_large'
-  | 'rate_limit'
-  | 'quota'
-  | 'unavailable'
-  | 'timeout'
-  | 'internal';
+import { envoyReplies, type FailureKind } from '../contract/refusals.ts';
 
 export interface Failure {
   readonly failure: true;
@@ -64,6 +52,13 @@ export function failure(
 ): Failure {
   const [status, kind] = known[code];
   return { failure: true, status, kind, code, message, ...more };
+}
+
+/** An answer that Envoy wrote itself; its status stands. */
+export function envoyFailure(status: number): Failure {
+  const reply = envoyReplies.find(({ from, to }) => status >= from && status <= to) ?? envoyReplies.at(-1)!;
+  const { kind, code, message } = reply;
+  return { failure: true, status, kind, code, message };
 }
 
 export function isFailure(value: object): value is Failure {

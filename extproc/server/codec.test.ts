@@ -6,6 +6,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import {
+  CommonResponse_ResponseStatus,
   ProcessingRequestSchema,
   ProcessingResponseSchema,
 } from '../../protos/gen/envoy/service/ext_proc/v3/external_processor_pb.ts';
@@ -163,6 +164,24 @@ test('answers to headers are what protobuf-es reads', () => {
           },
         },
       });
+    }),
+  );
+});
+
+test('a body that replaces the one of the answer is what protobuf-es reads', () => {
+  fc.assert(
+    fc.property(headers, fc.uint8Array({ maxLength: 40_000 }), (set, body) => {
+      const mutation: HeaderMutation = { set, body };
+      const bytes = written(encode.headersAnswerSize(mutation), body, (target, start) =>
+        encode.writeHeadersAnswer(target, start, encode.RESPONSE_HEADERS_ANSWER, mutation),
+      );
+      const setHeaders = set.map(([key, value]) => option(key, raw(value)));
+      const response = {
+        status: CommonResponse_ResponseStatus.CONTINUE_AND_REPLACE,
+        bodyMutation: { mutation: { case: 'body' as const, value: body } },
+        ...(set.length === 0 ? {} : { headerMutation: { setHeaders } }),
+      };
+      sameResponse(bytes, { response: { case: 'responseHeaders', value: { response } } });
     }),
   );
 });

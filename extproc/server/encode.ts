@@ -29,9 +29,10 @@ const NO_HEADERS: HeaderList = [];
 let mutationBytes = Buffer.allocUnsafeSlow(4096);
 let mutationLength = 0;
 
+/** Where the mutation has a body, that must follow, and is not in the size. */
 export function headersAnswerSize(mutation: HeaderMutation): number {
   encodeMutation(mutation.set, mutation.remove);
-  return fieldLength(fieldLength(commonLength(mutation)));
+  return fieldLength(fieldLength(commonLength(mutation))) - (mutation.body?.length ?? 0);
 }
 
 export function writeHeadersAnswer(
@@ -45,7 +46,7 @@ export function writeHeadersAnswer(
   at = openField(target, at, 1, common);
   at = writeMutation(target, at);
   if (mutation.clearRouteCache === true) at = writeTrue(target, at, 5);
-  return at;
+  return mutation.body === undefined ? at : openReplacement(target, at, mutation.body.length);
 }
 
 /** The size of what stands before a body of `bodyLength` bytes, which must follow. */
@@ -109,8 +110,16 @@ function immediateLength(response: ImmediateResponse): number {
   return length;
 }
 
-function commonLength({ clearRouteCache }: HeaderMutation): number {
-  return (mutationLength > 0 ? fieldLength(mutationLength) : 0) + (clearRouteCache === true ? 2 : 0);
+function commonLength({ clearRouteCache, body }: HeaderMutation): number {
+  const replacement = body === undefined ? 0 : 2 + fieldLength(fieldLength(body.length));
+  return (mutationLength > 0 ? fieldLength(mutationLength) : 0) + (clearRouteCache === true ? 2 : 0) + replacement;
+}
+
+/** CONTINUE_AND_REPLACE, and what stands before the body. */
+function openReplacement(target: Buffer, start: number, bodyLength: number): number {
+  let at = writeTrue(target, start, 1);
+  at = openField(target, at, 3, fieldLength(bodyLength));
+  return openField(target, at, 1, bodyLength);
 }
 
 function writeMutation(target: Buffer, start: number): number {

@@ -44,6 +44,7 @@ function provide(request: IncomingMessage, response: ServerResponse): void {
       response.on('drain', send);
       send();
     } else if (request.url === '/large') response.end(LARGE);
+    else if (request.url === '/slow') setTimeout(() => response.end(), 1000).unref();
     else response.setHeader('x-route', request.headers['x-mine'] ?? '').end(Buffer.concat(chunks));
   });
 }
@@ -155,6 +156,44 @@ test('Envoy', { concurrency: false }, async (t) => {
     }
     assert.equal(provided, before);
   });
+
+  await t.test(
+    'an answer that Envoy wrote itself is known, and gets another body; also one that has none, or a request that is not seen',
+    async () => {
+      let seen: unknown;
+      handle = (exchange) => ({
+        ...echo(exchange),
+        responseHeaders(_headers, endOfStream, attributes) {
+          const details = attributes.get('response.code_details');
+          seen = [details, attributes.get('request.path'), endOfStream];
+          if (details === 'via_upstream') return exchange.responseHeaders({});
+          exchange.responseHeaders({
+            set: [['content-type', 'application/json']],
+            remove: ['content-length'],
+            body: Buffer.from('{"error":1}'),
+          });
+          exchange.end();
+        },
+      });
+      assert.equal((await fetch(url('/'))).status, 200);
+      assert.deepEqual(seen, ['via_upstream', '/', true]);
+      const upgrade = { connection: 'upgrade', upgrade: 'websocket' };
+      for (const [path, headers, status, details, endOfStream] of [
+        ['/slow', {}, 504, 'response_timeout', false],
+        ['/bare?a=b', {}, 429, 'direct_response', true],
+        ['/', upgrade, 403, 'upgrade_failed', true],
+      ] as const) {
+        const sent = request(url(path), { headers, agent: false }).end();
+        const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+        const body = Buffer.concat(await answer.toArray());
+        assert.deepEqual(seen, [details, path, endOfStream]);
+        const { 'content-type': type } = answer.headers;
+        assert.deepEqual([answer.statusCode, type, String(body)], [status, 'application/json', '{"error":1}']);
+      }
+      const head = await fetch(url('/bare'), { method: 'HEAD' });
+      assert.deepEqual([head.status, await head.text()], [429, '']);
+    },
+  );
 
   await t.test('a cut by end_of_stream ends properly and closes the provider', async () => {
     const before = brokenOff;

@@ -12,6 +12,8 @@ export interface HeaderMutation {
   readonly remove?: readonly string[];
   /** Choose the route again (request headers only). */
   readonly clearRouteCache?: boolean;
+  /** Takes the place of the whole body, of one that does not exist, too; nothing more is to be said then (response headers only). */
+  readonly body?: Uint8Array;
 }
 
 export interface ImmediateResponse {
@@ -27,7 +29,7 @@ export interface ExchangeHandler {
   requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void;
   requestBody(bytes: Uint8Array, endOfStream: boolean): void;
   requestTrailers(): void;
-  responseHeaders(headers: HeaderList, endOfStream: boolean): void;
+  responseHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void;
   responseBody(bytes: Uint8Array, endOfStream: boolean): void;
   responseTrailers(): void;
   /** What was written has left for the kernel and `unsentBytes` is below the mark again. */

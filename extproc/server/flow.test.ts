@@ -36,7 +36,9 @@ test("answers wait for the peer's window of the stream, byte for byte", async (t
   assert.equal(peer.dataBytes(1), whole);
   const sent = peer.answers(1).map(({ response }) => {
     assert.equal(response.case, 'responseBody');
-    return response.value!.response!.bodyMutation!.mutation.value!.body;
+    const { mutation } = response.value!.response!.bodyMutation!;
+    assert.equal(mutation.case, 'streamedResponse');
+    return mutation.value.body;
   });
   assert.deepEqual(Buffer.concat(sent), BODY);
   assert.equal(server.unsentBytes, 0);

@@ -165,7 +165,7 @@ export abstract class Outbound implements Exchange {
 
   private headersAnswer(answer: HeadersAnswer, mutation: HeaderMutation): void {
     if (this.mute) return;
-    const at = this.message(encode.headersAnswerSize(mutation), NO_BODY);
+    const at = this.message(encode.headersAnswerSize(mutation), mutation.body ?? NO_BODY);
     encode.writeHeadersAnswer(this.target, at, answer, mutation);
   }
 

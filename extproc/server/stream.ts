@@ -180,7 +180,7 @@ export class Stream extends Outbound {
         handler.requestHeaders(request.headers, request.endOfStream, request.attributes);
         break;
       case 'response-headers':
-        handler.responseHeaders(request.headers, request.endOfStream);
+        handler.responseHeaders(request.headers, request.endOfStream, request.attributes);
         break;
       case 'request-trailers':
         handler.requestTrailers();

@@ -2,15 +2,14 @@
  * The second half of a session: the provider's answer on its way to the client. Bytes pass as they come; text and usage are read beside them; a stream goes
  * no further than what is held for it. Enters: response events; leaves: actions, and at the end what the answer cost (`evidence`).
  */
-import { failure } from '../errors.ts';
+import { envoyFailure, type Failure, failure } from '../errors.ts';
 import type { Dialect, StreamReader, Usage, WholeReader } from '../providers/adapter.ts';
 import type { BucketView, Hold } from '../quota/store.ts';
-import type { HeaderList } from '../server/exchange.ts';
 import { isInflatable } from '../stream/inflate.ts';
 import type { Meter } from '../tokens/meter.ts';
 import { estimated } from './charge.ts';
-import type { Action, SessionEvent } from './protocol.ts';
-import { limitHeaders } from './replies.ts';
+import type { Action, EventOf } from './protocol.ts';
+import { inEnvoysWords, limitHeaders, reworded } from './replies.ts';
 import type { TextSample } from './sample.ts';
 import { newStreamAnswer, type StreamAnswer } from './stream-answer.ts';
 
@@ -34,10 +33,7 @@ export interface MeteredContext {
   readonly inputTokens: () => number;
 }
 
-export type AnswerEvent = Extract<
-  SessionEvent,
-  { type: 'response-body' | 'response-trailers' | 'inflated' | 'inflate-end' | 'extended' }
->;
+export type AnswerEvent = EventOf<'response-body' | 'response-trailers' | 'inflated' | 'inflate-end' | 'extended'>;
 
 export class Answer {
   status: number | undefined;
@@ -51,7 +47,7 @@ export class Answer {
   mode: 'unknown' | 'pass' | 'whole' | 'stream' = 'unknown';
   /** An answer in an encoding that we cannot read. */
   unreadable = false;
-  failed: ReturnType<typeof failure> | undefined;
+  failed: Failure | undefined;
   readonly #context: AnswerContext;
   #stream: StreamAnswer | undefined;
   #sample: TextSample | undefined;
@@ -96,10 +92,17 @@ export class Answer {
     }
   }
 
-  headers(headers: HeaderList, endOfStream: boolean, nowMs: number, out: Action[]): void {
+  headers({ headers, endOfStream, codeDetails }: EventOf<'response-headers'>, nowMs: number, out: Action[]): void {
     const get = (wanted: string) => headers.find(([name]) => name === wanted)?.[1];
     this.status = Number(get(':status'));
     const { dialect, metered, views } = this.#context;
+    if (inEnvoysWords(codeDetails, this.status, get('content-type'))) {
+      this.mode = 'pass';
+      this.failed = envoyFailure(this.status);
+      out.push({ type: 'response-headers', mutation: reworded(dialect, this.failed, views, nowMs) });
+      this.ended = true;
+      return;
+    }
     const counted = metered !== undefined && this.status >= 200 && this.status < 300;
     const streamed = counted && (get('content-type') ?? '').toLowerCase().startsWith('text/event-stream');
     this.mode = !counted ? 'pass' : streamed ? 'stream' : 'whole';
@@ -244,7 +247,7 @@ export class Answer {
   }
 
   /** Ends the stream with an error event of the dialect. */
-  fail(problem: ReturnType<typeof failure>, out: Action[]): void {
+  fail(problem: Failure, out: Action[]): void {
     if (this.mode !== 'stream' || this.ended) return;
     this.failed = problem;
     this.#end(() => this.#sent.push(this.#readers.stream.fail(problem)), out);

@@ -1,5 +1,5 @@
 /** Carries out a session's actions on one exchange: the only place where a session meets sockets, timers, the ledger and telemetry. */
-import { ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
+import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { Cancel, Overdraft, QuotaStore } from '../quota/store.ts';
 import type { Exchange, ExchangeHandler, HeaderList } from '../server/exchange.ts';
@@ -84,8 +84,9 @@ class Drive implements ExchangeHandler {
     this.#handle({ type: 'request-trailers' });
   }
 
-  responseHeaders(headers: HeaderList, endOfStream: boolean): void {
-    this.#handle({ type: 'response-headers', headers, endOfStream });
+  responseHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void {
+    const codeDetails = attributes.get(CODE_DETAILS_ATTRIBUTE);
+    this.#handle({ type: 'response-headers', headers, endOfStream, codeDetails, path: attributes.get(PATH_ATTRIBUTE) });
   }
 
   responseBody(bytes: Uint8Array, endOfStream: boolean): void {

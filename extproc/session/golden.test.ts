@@ -21,6 +21,8 @@ interface Step {
   readonly requestHeaders?: Record<string, string>;
   readonly requestBody?: string;
   readonly responseHeaders?: Record<string, string>;
+  readonly codeDetails?: string;
+  readonly path?: string;
   readonly responseBody?: string;
   readonly event?: 'request-trailers' | 'response-trailers' | 'first-token-timeout' | 'closed';
   readonly end?: boolean;
@@ -123,7 +125,10 @@ function eventOf(step: Step): SessionEvent {
   const endOfStream = step.end ?? false;
   if (step.requestHeaders)
     return { type: 'request-headers', headers: list(step.requestHeaders), endOfStream, routeName: 'entry' };
-  if (step.responseHeaders) return { type: 'response-headers', headers: list(step.responseHeaders), endOfStream };
+  if (step.responseHeaders) {
+    const { codeDetails, path } = step;
+    return { type: 'response-headers', headers: list(step.responseHeaders), endOfStream, codeDetails, path };
+  }
   if (step.requestBody !== undefined)
     return { type: 'request-body', bytes: Buffer.from(step.requestBody), endOfStream };
   if (step.responseBody !== undefined)
@@ -138,6 +143,8 @@ function list(headers: Record<string, string>): HeaderList {
 
 /** An action as a reviewer wants to read it. */
 function shown(action: Action): object {
+  if (action.type === 'response-headers' && action.mutation.body !== undefined)
+    return { ...action, mutation: { ...action.mutation, body: text(action.mutation.body) } };
   if ('bytes' in action && action.bytes instanceof Uint8Array) return { ...action, bytes: text(action.bytes) };
   if (action.type === 'immediate-response')
     return { ...action, response: { ...action.response, body: text(action.response.body) } };

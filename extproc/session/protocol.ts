@@ -17,7 +17,15 @@ export type SessionEvent =
     }
   | { readonly type: 'request-body'; readonly bytes: Uint8Array; readonly endOfStream: boolean }
   | { readonly type: 'request-trailers' }
-  | { readonly type: 'response-headers'; readonly headers: HeaderList; readonly endOfStream: boolean }
+  | {
+      readonly type: 'response-headers';
+      readonly headers: HeaderList;
+      readonly endOfStream: boolean;
+      /** Envoy's word for who wrote the answer, where it is asked for it. */
+      readonly codeDetails?: string | undefined;
+      /** What was asked for, also where Envoy answered before the request came here. */
+      readonly path?: string | undefined;
+    }
   | { readonly type: 'response-body'; readonly bytes: Uint8Array; readonly endOfStream: boolean }
   | { readonly type: 'response-trailers' }
   /** An answer of the provider, decompressed; the end comes after the last bytes. */
@@ -30,6 +38,8 @@ export type SessionEvent =
   | { readonly type: 'extended'; readonly tokens: number }
   | { readonly type: 'first-token-timeout' }
   | { readonly type: 'closed'; readonly clean: boolean };
+
+export type EventOf<Type extends SessionEvent['type']> = Extract<SessionEvent, { type: Type }>;
 
 export type Action =
   | { readonly type: 'request-headers'; readonly mutation: HeaderMutation }

@@ -1,10 +1,11 @@
-/** What extproc itself says to clients: refusals, the models list, and the headers that tell how much is left. */
+/** What extproc itself says to clients: refusals, Envoy's in the provider's shape, the models list, and the headers that tell how much is left. */
+import { VIA_UPSTREAM } from '../../contract/headers.ts';
 import type { Failure } from '../errors.ts';
 import { failure } from '../errors.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import { tightest } from '../quota/headers.ts';
 import type { BucketView, Decision } from '../quota/store.ts';
-import type { HeaderList, ImmediateResponse } from '../server/exchange.ts';
+import type { HeaderList, HeaderMutation, ImmediateResponse } from '../server/exchange.ts';
 
 /** The official clients retry by themselves after at most a minute; a longer wait is theirs to decide. */
 const LONGEST_RETRY_MS = 60_000;
@@ -37,6 +38,26 @@ export function refusal(
   if (problem.shouldRetry !== undefined) headers.push(['x-should-retry', String(problem.shouldRetry)]);
   headers.push(...limitHeaders(dialect, views, nowMs));
   return { status: problem.status, headers, body: dialect.errorBody(problem), details: `tallygate_${problem.code}` };
+}
+
+/** Envoy's own words are plain text, or none. What somebody has given another form (the page of an external authorization, a redirect) stays. */
+export function inEnvoysWords(codeDetails: string | undefined, status: number, contentType = 'text/plain'): boolean {
+  const own = codeDetails !== undefined && codeDetails !== VIA_UPSTREAM;
+  return own && status >= 400 && contentType.toLowerCase().startsWith('text/plain');
+}
+
+/** An answer of Envoy's in the provider's shape. Its status and other headers stay: `retry-after`, how a caller may prove who it is, … */
+export function reworded(
+  dialect: Dialect,
+  problem: Failure,
+  views: readonly BucketView[],
+  nowMs: number,
+): HeaderMutation {
+  return {
+    set: [['content-type', 'application/json'], ...limitHeaders(dialect, views, nowMs)],
+    remove: ['content-length'],
+    body: dialect.errorBody(problem),
+  };
 }
 
 export function jsonResponse(body: Uint8Array): ImmediateResponse {

@@ -72,10 +72,15 @@ export class Request {
     return this.found?.endpoint.dialect ?? dialectFor(this.path, this.#first);
   }
 
+  /** Envoy has answered before the request came here. */
+  answeredAt(path: string): void {
+    if (this.method === '') this.path = withoutQuery(path);
+  }
+
   headers(headers: HeaderList, routeName: string | undefined): FirstStep | Failure {
     this.#headers = headers;
     this.method = this.#first(':method') ?? '';
-    this.path = (this.#first(':path') ?? '').split('?', 1)[0]!;
+    this.path = withoutQuery(this.#first(':path') ?? '');
     this.#entry = this.#context.policy.entry(routeName);
     if (this.#entry === undefined) return failure('unknown_endpoint', 'This gateway has no route here.');
     this.found = findEndpoint(this.method, this.path, this.#first);
@@ -179,6 +184,10 @@ export class Request {
     const splices = this.found!.endpoint.edit(body!, edits, target.backendPolicy.schema);
     return joined(splices.length === 0 ? body!.bytes : splice(body!.bytes, splices));
   }
+}
+
+function withoutQuery(path: string): string {
+  return path.split('?', 1)[0]!;
 }
 
 function joined(pieces: readonly Uint8Array[]): readonly Uint8Array[] {

@@ -5,13 +5,12 @@
 import type { Tokenizer } from '../../contract/policy.ts';
 import { type Failure, isFailure } from '../errors.ts';
 import type { BucketRef, BucketView, Decision, Hold } from '../quota/store.ts';
-import type { HeaderList } from '../server/exchange.ts';
 import type { ScannedBody } from '../stream/json.ts';
 import type { Meter } from '../tokens/meter.ts';
 import { countsInput, inputTokens, type Learned, likelyInputTokens } from './admission.ts';
 import { Answer } from './answer.ts';
 import { type Closing, charged, outcome, settlement } from './closing.ts';
-import type { Action, QuotaDecision, SessionEvent, Settle } from './protocol.ts';
+import type { Action, EventOf, QuotaDecision, SessionEvent, Settle } from './protocol.ts';
 import { firstTokenLate, jsonResponse, promptTooLong, quotaFailure, refusal, tooManyBodies } from './replies.ts';
 import { type Asked, Request, type RequestContext } from './request.ts';
 import { newTextSample, sampleOf, type TextSample } from './sample.ts';
@@ -93,7 +92,7 @@ export class Session {
   #step(event: SessionEvent, nowMs: number, out: Action[]): Failure | undefined {
     switch (event.type) {
       case 'request-headers':
-        return this.#requestHeaders(event.headers, event.endOfStream, event.routeName, nowMs, out);
+        return this.#requestHeaders(event, nowMs, out);
       case 'request-body':
         return this.#requestBody(event.bytes, event.endOfStream, nowMs, out);
       case 'request-trailers':
@@ -105,7 +104,7 @@ export class Session {
       case 'reserved':
         return this.#reserved(event.decision, nowMs, out);
       case 'response-headers':
-        this.#responseHeaders(event.headers, event.endOfStream, nowMs, out);
+        this.#responseHeaders(event, nowMs, out);
         return undefined;
       case 'response-body':
       case 'response-trailers':
@@ -125,14 +124,8 @@ export class Session {
     }
   }
 
-  #requestHeaders(
-    headers: HeaderList,
-    endOfStream: boolean,
-    routeName: string | undefined,
-    nowMs: number,
-    out: Action[],
-  ): Failure | undefined {
-    const step = this.#request.headers(headers, routeName);
+  #requestHeaders(event: EventOf<'request-headers'>, nowMs: number, out: Action[]): Failure | undefined {
+    const step = this.#request.headers(event.headers, event.routeName);
     if (isFailure(step)) return step;
     if (step.type === 'reply') {
       this.#replyStatus = 200;
@@ -147,7 +140,7 @@ export class Session {
       this.#reserve(nowMs, out);
       return undefined;
     }
-    return endOfStream ? this.#requestRead(nowMs, out) : undefined;
+    return event.endOfStream ? this.#requestRead(nowMs, out) : undefined;
   }
 
   #requestBody(bytes: Uint8Array, endOfStream: boolean, nowMs: number, out: Action[]): Failure | undefined {
@@ -305,20 +298,22 @@ export class Session {
     });
   }
 
-  #responseHeaders(headers: HeaderList, endOfStream: boolean, nowMs: number, out: Action[]): void {
+  #responseHeaders(event: EventOf<'response-headers'>, nowMs: number, out: Action[]): void {
     if (this.#phase === 'over') return;
-    // Envoy's own answer, before we let the request go: it passes as it is.
+    // Envoy's own answer, before we let the request go.
     if (this.#phase !== 'forwarded') {
       if (this.#phase === 'reserving') out.push({ type: 'cancel' });
       this.#letBodyGo(out);
       this.#phase = 'forwarded';
+      if (event.path !== undefined) this.#request.answeredAt(event.path);
       this.#answer = this.#newAnswer();
     }
-    this.#answer!.headers(headers, endOfStream, nowMs, out);
-    const { status } = this.#answer!;
+    this.#answer!.headers(event, nowMs, out);
+    const { status, failed } = this.#answer!;
     const target = this.#asked?.choice.target.id;
     if (target !== undefined && status !== undefined && this.#forwardedAtMs > 0) {
-      out.push({ type: 'health', target, well: status < 500 && status !== 429 });
+      // A rate limit of Envoy's own says nothing of the backend.
+      out.push({ type: 'health', target, well: status < 500 && (status !== 429 || failed !== undefined) });
     }
   }
 

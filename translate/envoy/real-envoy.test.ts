@@ -188,6 +188,7 @@ describe('a real Envoy with a processor', () => {
     assert.equal(JSON.parse(anthropic.body).error.type, 'not_found_error');
     const tgi = await ask('/generate', { 'x-steer': 'stay' });
     assert.equal(JSON.parse(tgi.body).error_type, 'not_found');
+    assert.equal(JSON.parse(tgi.body).code, 'unknown_endpoint');
     const upgrade = await ask('/v1/x', { 'x-steer': 'stay', connection: 'upgrade', upgrade: 'websocket' });
     assert.equal(upgrade.status, 403);
     assert.equal(JSON.parse(upgrade.body).error.code, 'forbidden');

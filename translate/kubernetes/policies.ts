@@ -1,5 +1,5 @@
 /** What stands once in a namespace, under names that never change: the sidecar's socket, the filter, and how traffic to backends is treated. */
-import { ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
+import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import { ENVOY_GROUP, manifest, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
 import type { ClusterOptions, Manifest } from './plan.ts';
@@ -41,7 +41,8 @@ const extensionPolicySpec = {
       },
       processingMode: {
         request: { body: 'FullDuplexStreamed', attributes: [ROUTE_NAME_ATTRIBUTE] },
-        response: { body: 'FullDuplexStreamed' },
+        // Envoy Gateway has no place for the words of Envoy's own answers: extproc is told which they are, and writes them.
+        response: { body: 'FullDuplexStreamed', attributes: [CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE] },
       },
       // For messages without a body, where the mode has a time: longer than a request may wait in a queue (60 s).
       messageTimeout: '120s',
@@ -53,21 +54,10 @@ const extensionPolicySpec = {
 
 /**
  * The answer of an entry. A request comes to it only while Envoy does not have the route to the backend yet that extproc has chosen, or has it no more;
- * extproc itself answers what no route serves. Official clients try again after 503.
+ * extproc itself answers what no route serves, and gives this answer its body. Official clients try again after 503.
  */
 export function notReadyObject(namespace: string): Manifest {
-  const error = {
-    message: 'The gateway is taking in a change of its routes; try again.',
-    type: 'server_error',
-    param: null,
-    code: 'backend_unavailable',
-  };
-  const directResponse = {
-    statusCode: 503,
-    contentType: 'application/json',
-    body: { type: 'Inline', inline: JSON.stringify({ error }) },
-    header: { set: [{ name: 'retry-after', value: '1' }] },
-  };
+  const directResponse = { statusCode: 503, header: { set: [{ name: 'retry-after', value: '1' }] } };
   return manifest('HTTPRouteFilter', { namespace, name: notReadyFilter }, { spec: { directResponse } });
 }
 

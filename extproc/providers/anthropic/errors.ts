@@ -1,25 +1,13 @@
 /** Anthropic's errors and rate limit headers: https://platform.claude.com/docs/en/api/errors and …/rate-limits. */
-import type { Failure, FailureKind } from '../../errors.ts';
+import { errorTypes } from '../../../contract/refusals.ts';
+import type { Failure } from '../../errors.ts';
 import type { Dialect, LimitHeaders } from '../adapter.ts';
-
-const TYPES = {
-  invalid_request: 'invalid_request_error',
-  authentication: 'authentication_error',
-  permission: 'permission_error',
-  not_found: 'not_found_error',
-  too_large: 'request_too_large',
-  rate_limit: 'rate_limit_error',
-  quota: 'rate_limit_error',
-  unavailable: 'overloaded_error',
-  timeout: 'timeout_error',
-  internal: 'api_error',
-} as const satisfies Record<FailureKind, string>;
 
 /** The API has no member for a code, so ours stands beside the type, where its clients let it be. */
 export function anthropicError(failure: Failure): { readonly type: 'error'; readonly error: object } {
   return {
     type: 'error',
-    error: { type: TYPES[failure.kind], message: failure.message, code: failure.code },
+    error: { type: errorTypes.anthropic[failure.kind], message: failure.message, code: failure.code },
   };
 }
 

@@ -1,23 +1,16 @@
 /** OpenAI's errors and rate limit headers: https://platform.openai.com/docs/guides/error-codes and …/rate-limits. */
-import type { Failure, FailureKind } from '../../errors.ts';
+import { errorTypes } from '../../../contract/refusals.ts';
+import type { Failure } from '../../errors.ts';
 import type { Dialect, LimitHeaders } from '../adapter.ts';
-
-const TYPES = {
-  invalid_request: 'invalid_request_error',
-  authentication: 'authentication_error',
-  permission: 'permission_error',
-  not_found: 'invalid_request_error',
-  too_large: 'invalid_request_error',
-  rate_limit: 'rate_limit_error',
-  quota: 'insufficient_quota',
-  unavailable: 'server_error',
-  timeout: 'server_error',
-  internal: 'server_error',
-} as const satisfies Record<FailureKind, string>;
 
 export function openAiError(failure: Failure): { readonly error: object } {
   return {
-    error: { message: failure.message, type: TYPES[failure.kind], param: failure.param ?? null, code: failure.code },
+    error: {
+      message: failure.message,
+      type: errorTypes.openai[failure.kind],
+      param: failure.param ?? null,
+      code: failure.code,
+    },
   };
 }
 

@@ -58,6 +58,7 @@ const extProc = {
       response_trailer_mode: 'SEND',
     },
     request_attributes: ['xds.route_name'],
+    response_attributes: ['response.code_details', 'request.path'],
   },
 };
 
@@ -81,6 +82,11 @@ function listener(name: string, filters: readonly object[]): object {
                     name: 'all',
                     domains: ['*'],
                     routes: [
+                      {
+                        match: { path: '/slow' },
+                        route: { cluster: 'upstream', timeout: '0.2s' },
+                      },
+                      { match: { path: '/bare' }, direct_response: { status: 429 } },
                       { name: 'everything', match: { prefix: '/' }, route: { cluster: 'upstream', timeout: '0s' } },
                     ],
                   },

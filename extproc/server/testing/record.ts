@@ -54,9 +54,9 @@ export async function record(handlers: Handlers = echo, options: Partial<ServerO
           calls.push('request-trailers');
           inner.requestTrailers?.();
         },
-        responseHeaders(headers, endOfStream) {
+        responseHeaders(headers, endOfStream, attributes) {
           calls.push('response-headers');
-          inner.responseHeaders?.(headers, endOfStream);
+          inner.responseHeaders?.(headers, endOfStream, attributes);
         },
         responseBody(bytes, endOfStream) {
           calls.push('response-body');

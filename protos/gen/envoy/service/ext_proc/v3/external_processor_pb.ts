@@ -5,20 +5,20 @@
 // @generated from file envoy/service/ext_proc/v3/external_processor.proto (package envoy.service.ext_proc.v3, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { HeaderMap, HeaderValueOption } from "../../../config/core/v3/base_pb.ts";
 import { file_envoy_config_core_v3_base } from "../../../config/core/v3/base_pb.ts";
 import type { HttpStatus } from "../../../type/v3/http_status_pb.ts";
 import { file_envoy_type_v3_http_status } from "../../../type/v3/http_status_pb.ts";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
-import type { JsonObject, Message } from "@bufbuild/protobuf";
+import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file envoy/service/ext_proc/v3/external_processor.proto.
  */
 export const file_envoy_service_ext_proc_v3_external_processor: GenFile = /*@__PURE__*/
-  fileDesc("CjJlbnZveS9zZXJ2aWNlL2V4dF9wcm9jL3YzL2V4dGVybmFsX3Byb2Nlc3Nvci5wcm90bxIZZW52b3kuc2VydmljZS5leHRfcHJvYy52MyLJBAoRUHJvY2Vzc2luZ1JlcXVlc3QSQQoPcmVxdWVzdF9oZWFkZXJzGAIgASgLMiYuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5IdHRwSGVhZGVyc0gAEkIKEHJlc3BvbnNlX2hlYWRlcnMYAyABKAsyJi5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkh0dHBIZWFkZXJzSAASOwoMcmVxdWVzdF9ib2R5GAQgASgLMiMuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5IdHRwQm9keUgAEjwKDXJlc3BvbnNlX2JvZHkYBSABKAsyIy5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkh0dHBCb2R5SAASQwoQcmVxdWVzdF90cmFpbGVycxgGIAEoCzInLmVudm95LnNlcnZpY2UuZXh0X3Byb2MudjMuSHR0cFRyYWlsZXJzSAASRAoRcmVzcG9uc2VfdHJhaWxlcnMYByABKAsyJy5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkh0dHBUcmFpbGVyc0gAElAKCmF0dHJpYnV0ZXMYCSADKAsyPC5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLlByb2Nlc3NpbmdSZXF1ZXN0LkF0dHJpYnV0ZXNFbnRyeRpKCg9BdHRyaWJ1dGVzRW50cnkSCwoDa2V5GAEgASgJEiYKBXZhbHVlGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdDoCOAFCCQoHcmVxdWVzdCJWCgtIdHRwSGVhZGVycxIwCgdoZWFkZXJzGAEgASgLMh8uZW52b3kuY29uZmlnLmNvcmUudjMuSGVhZGVyTWFwEhUKDWVuZF9vZl9zdHJlYW0YAyABKAgiLwoISHR0cEJvZHkSDAoEYm9keRgBIAEoDBIVCg1lbmRfb2Zfc3RyZWFtGAIgASgIIkEKDEh0dHBUcmFpbGVycxIxCgh0cmFpbGVycxgBIAEoCzIfLmVudm95LmNvbmZpZy5jb3JlLnYzLkhlYWRlck1hcCKRBAoSUHJvY2Vzc2luZ1Jlc3BvbnNlEkUKD3JlcXVlc3RfaGVhZGVycxgBIAEoCzIqLmVudm95LnNlcnZpY2UuZXh0X3Byb2MudjMuSGVhZGVyc1Jlc3BvbnNlSAASRgoQcmVzcG9uc2VfaGVhZGVycxgCIAEoCzIqLmVudm95LnNlcnZpY2UuZXh0X3Byb2MudjMuSGVhZGVyc1Jlc3BvbnNlSAASPwoMcmVxdWVzdF9ib2R5GAMgASgLMicuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5Cb2R5UmVzcG9uc2VIABJACg1yZXNwb25zZV9ib2R5GAQgASgLMicuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5Cb2R5UmVzcG9uc2VIABJHChByZXF1ZXN0X3RyYWlsZXJzGAUgASgLMisuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5UcmFpbGVyc1Jlc3BvbnNlSAASSAoRcmVzcG9uc2VfdHJhaWxlcnMYBiABKAsyKy5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLlRyYWlsZXJzUmVzcG9uc2VIABJKChJpbW1lZGlhdGVfcmVzcG9uc2UYByABKAsyLC5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkltbWVkaWF0ZVJlc3BvbnNlSABCCgoIcmVzcG9uc2UiTgoPSGVhZGVyc1Jlc3BvbnNlEjsKCHJlc3BvbnNlGAEgASgLMikuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5Db21tb25SZXNwb25zZSJLCgxCb2R5UmVzcG9uc2USOwoIcmVzcG9uc2UYASABKAsyKS5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkNvbW1vblJlc3BvbnNlIlYKEFRyYWlsZXJzUmVzcG9uc2USQgoPaGVhZGVyX211dGF0aW9uGAEgASgLMikuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5IZWFkZXJNdXRhdGlvbiKvAQoOQ29tbW9uUmVzcG9uc2USQgoPaGVhZGVyX211dGF0aW9uGAIgASgLMikuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5IZWFkZXJNdXRhdGlvbhI+Cg1ib2R5X211dGF0aW9uGAMgASgLMicuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5Cb2R5TXV0YXRpb24SGQoRY2xlYXJfcm91dGVfY2FjaGUYBSABKAgimQEKEUltbWVkaWF0ZVJlc3BvbnNlEikKBnN0YXR1cxgBIAEoCzIZLmVudm95LnR5cGUudjMuSHR0cFN0YXR1cxI6CgdoZWFkZXJzGAIgASgLMikuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5IZWFkZXJNdXRhdGlvbhIMCgRib2R5GAMgASgMEg8KB2RldGFpbHMYBSABKAkiZgoOSGVhZGVyTXV0YXRpb24SPAoLc2V0X2hlYWRlcnMYASADKAsyJy5lbnZveS5jb25maWcuY29yZS52My5IZWFkZXJWYWx1ZU9wdGlvbhIWCg5yZW1vdmVfaGVhZGVycxgCIAMoCSJoCgxCb2R5TXV0YXRpb24STAoRc3RyZWFtZWRfcmVzcG9uc2UYAyABKAsyLy5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLlN0cmVhbWVkQm9keVJlc3BvbnNlSABCCgoIbXV0YXRpb24iOwoUU3RyZWFtZWRCb2R5UmVzcG9uc2USDAoEYm9keRgBIAEoDBIVCg1lbmRfb2Zfc3RyZWFtGAIgASgIMn8KEUV4dGVybmFsUHJvY2Vzc29yEmoKB1Byb2Nlc3MSLC5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLlByb2Nlc3NpbmdSZXF1ZXN0Gi0uZW52b3kuc2VydmljZS5leHRfcHJvYy52My5Qcm9jZXNzaW5nUmVzcG9uc2UoATABYgZwcm90bzM", [file_envoy_config_core_v3_base, file_envoy_type_v3_http_status, file_google_protobuf_struct]);
+  fileDesc("CjJlbnZveS9zZXJ2aWNlL2V4dF9wcm9jL3YzL2V4dGVybmFsX3Byb2Nlc3Nvci5wcm90bxIZZW52b3kuc2VydmljZS5leHRfcHJvYy52MyLJBAoRUHJvY2Vzc2luZ1JlcXVlc3QSQQoPcmVxdWVzdF9oZWFkZXJzGAIgASgLMiYuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5IdHRwSGVhZGVyc0gAEkIKEHJlc3BvbnNlX2hlYWRlcnMYAyABKAsyJi5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkh0dHBIZWFkZXJzSAASOwoMcmVxdWVzdF9ib2R5GAQgASgLMiMuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5IdHRwQm9keUgAEjwKDXJlc3BvbnNlX2JvZHkYBSABKAsyIy5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkh0dHBCb2R5SAASQwoQcmVxdWVzdF90cmFpbGVycxgGIAEoCzInLmVudm95LnNlcnZpY2UuZXh0X3Byb2MudjMuSHR0cFRyYWlsZXJzSAASRAoRcmVzcG9uc2VfdHJhaWxlcnMYByABKAsyJy5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkh0dHBUcmFpbGVyc0gAElAKCmF0dHJpYnV0ZXMYCSADKAsyPC5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLlByb2Nlc3NpbmdSZXF1ZXN0LkF0dHJpYnV0ZXNFbnRyeRpKCg9BdHRyaWJ1dGVzRW50cnkSCwoDa2V5GAEgASgJEiYKBXZhbHVlGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdDoCOAFCCQoHcmVxdWVzdCJWCgtIdHRwSGVhZGVycxIwCgdoZWFkZXJzGAEgASgLMh8uZW52b3kuY29uZmlnLmNvcmUudjMuSGVhZGVyTWFwEhUKDWVuZF9vZl9zdHJlYW0YAyABKAgiLwoISHR0cEJvZHkSDAoEYm9keRgBIAEoDBIVCg1lbmRfb2Zfc3RyZWFtGAIgASgIIkEKDEh0dHBUcmFpbGVycxIxCgh0cmFpbGVycxgBIAEoCzIfLmVudm95LmNvbmZpZy5jb3JlLnYzLkhlYWRlck1hcCKRBAoSUHJvY2Vzc2luZ1Jlc3BvbnNlEkUKD3JlcXVlc3RfaGVhZGVycxgBIAEoCzIqLmVudm95LnNlcnZpY2UuZXh0X3Byb2MudjMuSGVhZGVyc1Jlc3BvbnNlSAASRgoQcmVzcG9uc2VfaGVhZGVycxgCIAEoCzIqLmVudm95LnNlcnZpY2UuZXh0X3Byb2MudjMuSGVhZGVyc1Jlc3BvbnNlSAASPwoMcmVxdWVzdF9ib2R5GAMgASgLMicuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5Cb2R5UmVzcG9uc2VIABJACg1yZXNwb25zZV9ib2R5GAQgASgLMicuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5Cb2R5UmVzcG9uc2VIABJHChByZXF1ZXN0X3RyYWlsZXJzGAUgASgLMisuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5UcmFpbGVyc1Jlc3BvbnNlSAASSAoRcmVzcG9uc2VfdHJhaWxlcnMYBiABKAsyKy5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLlRyYWlsZXJzUmVzcG9uc2VIABJKChJpbW1lZGlhdGVfcmVzcG9uc2UYByABKAsyLC5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkltbWVkaWF0ZVJlc3BvbnNlSABCCgoIcmVzcG9uc2UiTgoPSGVhZGVyc1Jlc3BvbnNlEjsKCHJlc3BvbnNlGAEgASgLMikuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5Db21tb25SZXNwb25zZSJLCgxCb2R5UmVzcG9uc2USOwoIcmVzcG9uc2UYASABKAsyKS5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkNvbW1vblJlc3BvbnNlIlYKEFRyYWlsZXJzUmVzcG9uc2USQgoPaGVhZGVyX211dGF0aW9uGAEgASgLMikuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5IZWFkZXJNdXRhdGlvbiKzAgoOQ29tbW9uUmVzcG9uc2USSAoGc3RhdHVzGAEgASgOMjguZW52b3kuc2VydmljZS5leHRfcHJvYy52My5Db21tb25SZXNwb25zZS5SZXNwb25zZVN0YXR1cxJCCg9oZWFkZXJfbXV0YXRpb24YAiABKAsyKS5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkhlYWRlck11dGF0aW9uEj4KDWJvZHlfbXV0YXRpb24YAyABKAsyJy5lbnZveS5zZXJ2aWNlLmV4dF9wcm9jLnYzLkJvZHlNdXRhdGlvbhIZChFjbGVhcl9yb3V0ZV9jYWNoZRgFIAEoCCI4Cg5SZXNwb25zZVN0YXR1cxIMCghDT05USU5VRRAAEhgKFENPTlRJTlVFX0FORF9SRVBMQUNFEAEimQEKEUltbWVkaWF0ZVJlc3BvbnNlEikKBnN0YXR1cxgBIAEoCzIZLmVudm95LnR5cGUudjMuSHR0cFN0YXR1cxI6CgdoZWFkZXJzGAIgASgLMikuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5IZWFkZXJNdXRhdGlvbhIMCgRib2R5GAMgASgMEg8KB2RldGFpbHMYBSABKAkiZgoOSGVhZGVyTXV0YXRpb24SPAoLc2V0X2hlYWRlcnMYASADKAsyJy5lbnZveS5jb25maWcuY29yZS52My5IZWFkZXJWYWx1ZU9wdGlvbhIWCg5yZW1vdmVfaGVhZGVycxgCIAMoCSJ4CgxCb2R5TXV0YXRpb24SDgoEYm9keRgBIAEoDEgAEkwKEXN0cmVhbWVkX3Jlc3BvbnNlGAMgASgLMi8uZW52b3kuc2VydmljZS5leHRfcHJvYy52My5TdHJlYW1lZEJvZHlSZXNwb25zZUgAQgoKCG11dGF0aW9uIjsKFFN0cmVhbWVkQm9keVJlc3BvbnNlEgwKBGJvZHkYASABKAwSFQoNZW5kX29mX3N0cmVhbRgCIAEoCDJ/ChFFeHRlcm5hbFByb2Nlc3NvchJqCgdQcm9jZXNzEiwuZW52b3kuc2VydmljZS5leHRfcHJvYy52My5Qcm9jZXNzaW5nUmVxdWVzdBotLmVudm95LnNlcnZpY2UuZXh0X3Byb2MudjMuUHJvY2Vzc2luZ1Jlc3BvbnNlKAEwAWIGcHJvdG8z", [file_envoy_config_core_v3_base, file_envoy_type_v3_http_status, file_google_protobuf_struct]);
 
 /**
  * @generated from message envoy.service.ext_proc.v3.ProcessingRequest
@@ -256,6 +256,11 @@ export const TrailersResponseSchema: GenMessage<TrailersResponse> = /*@__PURE__*
  */
 export type CommonResponse = Message<"envoy.service.ext_proc.v3.CommonResponse"> & {
   /**
+   * @generated from field: envoy.service.ext_proc.v3.CommonResponse.ResponseStatus status = 1;
+   */
+  status: CommonResponse_ResponseStatus;
+
+  /**
    * @generated from field: envoy.service.ext_proc.v3.HeaderMutation header_mutation = 2;
    */
   headerMutation?: HeaderMutation | undefined;
@@ -277,6 +282,34 @@ export type CommonResponse = Message<"envoy.service.ext_proc.v3.CommonResponse">
  */
 export const CommonResponseSchema: GenMessage<CommonResponse> = /*@__PURE__*/
   messageDesc(file_envoy_service_ext_proc_v3_external_processor, 8);
+
+/**
+ * @generated from enum envoy.service.ext_proc.v3.CommonResponse.ResponseStatus
+ */
+export const CommonResponse_ResponseStatus = {
+  /**
+   * @generated from enum value: CONTINUE = 0;
+   */
+  CONTINUE: 0,
+
+  /**
+   * In an answer to headers: the body of `body_mutation` replaces what would come.
+   *
+   * @generated from enum value: CONTINUE_AND_REPLACE = 1;
+   */
+  CONTINUE_AND_REPLACE: 1,
+} as const;
+
+/**
+ * @generated from enum envoy.service.ext_proc.v3.CommonResponse.ResponseStatus
+ */
+export type CommonResponse_ResponseStatus = (typeof CommonResponse_ResponseStatus)[keyof typeof CommonResponse_ResponseStatus] | UnknownEnum;
+
+/**
+ * Describes the enum envoy.service.ext_proc.v3.CommonResponse.ResponseStatus.
+ */
+export const CommonResponse_ResponseStatusSchema: GenEnum<CommonResponse_ResponseStatus> = /*@__PURE__*/
+  enumDesc(file_envoy_service_ext_proc_v3_external_processor, 8, 0);
 
 /**
  * @generated from message envoy.service.ext_proc.v3.ImmediateResponse
@@ -341,6 +374,14 @@ export type BodyMutation = Message<"envoy.service.ext_proc.v3.BodyMutation"> & {
    */
   mutation: {
     /**
+     * Only with CONTINUE_AND_REPLACE.
+     *
+     * @generated from field: bytes body = 1;
+     */
+    value: Uint8Array;
+    case: "body";
+  } | {
+    /**
      * @generated from field: envoy.service.ext_proc.v3.StreamedBodyResponse streamed_response = 3;
      */
     value: StreamedBodyResponse;
@@ -356,7 +397,7 @@ export const BodyMutationSchema: GenMessage<BodyMutation> = /*@__PURE__*/
   messageDesc(file_envoy_service_ext_proc_v3_external_processor, 11);
 
 /**
- * The only body answer that FULL_DUPLEX_STREAMED takes.
+ * The only answer to a body that FULL_DUPLEX_STREAMED takes.
  *
  * @generated from message envoy.service.ext_proc.v3.StreamedBodyResponse
  */
