@@ -58,8 +58,12 @@ export function openSources(options: SourcesOptions): Sources {
     const informers = where.map((namespace) => startInformer({ client, log, resource, namespace, ...more }));
     return followed(resource.kind, informers);
   };
+  const rewritten = (before?: Read, after?: Read) => (saySame(before?.object, after?.object) ? observed() : world());
   const read = (resource: Resource, where = places): Followed<Read> =>
-    follow(resource, where, { changed: world, keep: (object) => ({ object, reading: readObject(object) }) });
+    follow(resource, where, {
+      changed: rewritten,
+      keep: (object) => ({ object, reading: readObject(object) }),
+    });
   const whole = (object: KubeObject) => object;
   const proxyNamespaces = new Set(options.proxyNamespaces);
 
@@ -67,7 +71,7 @@ export function openSources(options: SourcesOptions): Sources {
   const gateways = read(resources.gateways);
   const grants = read(resources.referenceGrants);
   const usersTraffic = follow(resources.trafficPolicies, places, {
-    changed: world,
+    changed: rewritten,
     keep: (object) => (isManaged(object) ? undefined : { object, reading: readObject(object) }),
   });
   const classes = follow(resources.gatewayClasses, [''], {
@@ -78,7 +82,13 @@ export function openSources(options: SourcesOptions): Sources {
     changed: world,
     keep: ({ metadata }) => metadata.labels ?? {},
   });
-  const services = follow(resources.services, places, { changed: world, keep: () => true });
+  const services = follow(resources.services, places, {
+    // Only whether there is one matters.
+    changed(before, after) {
+      if (before === undefined || after === undefined) world();
+    },
+    keep: () => true,
+  });
   const pods = follow(resources.pods, proxyPlaces, {
     labelSelector: PROXY_POD_SELECTOR,
     changed: observed,
@@ -144,6 +154,16 @@ export function openSources(options: SourcesOptions): Sources {
       for (const each of Object.values(referred)) each.want([]);
     },
   };
+}
+
+/** A new status, our own most of all, is nothing to translate. */
+function saySame(before: KubeObject | undefined, after: KubeObject | undefined): boolean {
+  if (before === undefined || after === undefined || after.metadata.generation === undefined) return false;
+  return (
+    before.metadata.generation === after.metadata.generation &&
+    before.metadata.uid === after.metadata.uid &&
+    isManaged(before) === isManaged(after)
+  );
 }
 
 function className({ spec }: KubeObject): string {

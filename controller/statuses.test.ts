@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import fc from 'fast-check';
 import { condition } from '../crds/conditions.ts';
 import type { ObjectStatus } from '../translate/plan.ts';
-import { CONTROLLER_NAME, merged } from './statuses.ts';
+import { CONTROLLER_NAME, merged, same } from './statuses.ts';
 
 const early = '2026-01-01T00:00:00Z';
 const late = '2026-01-02T00:00:00Z';
@@ -63,4 +65,20 @@ test('more Gateways than a status can hold leave a status that is not refused', 
     conditions,
   }));
   assert.equal(merged({}, { object, ancestors }, early).ancestors?.length, 16);
+});
+
+test('statuses are the same where their JSON is, whatever the order of their members', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), fc.jsonValue(), (left, right) => {
+      const turned = (value: unknown): unknown => {
+        if (Array.isArray(value)) return value.map(turned);
+        if (typeof value !== 'object' || value === null) return value;
+        const members = Object.entries(value).map(([name, each]) => [name, turned(each)] as const);
+        return Object.fromEntries([...members.toReversed(), ['gone', undefined]]);
+      };
+      assert.ok(same(left, turned(left)) && same(turned(left), left));
+      assert.equal(same(left, right), isDeepStrictEqual(left, right));
+    }),
+  );
+  assert.ok(!same({ a: 1 }, { b: 1 }) && !same([1], { 0: 1 }) && !same({}, { a: null }) && !same([1], [1, 2]));
 });

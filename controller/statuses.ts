@@ -55,7 +55,7 @@ export async function writeStatuses(
     const key = keyOf(object.metadata);
     const before = (object['status'] ?? {}) as Status;
     const after = merged(before, wanted.get(key), now);
-    if (JSON.stringify(sorted(before)) === JSON.stringify(sorted(after))) return;
+    if (same(before, after)) return;
     try {
       const { apiVersion, kind } = resource;
       const { managedFields: _, ...metadata } = object.metadata;
@@ -96,8 +96,12 @@ export function merged(before: Status, wanted: ObjectStatus | undefined, now: st
     old: readonly Place[] | undefined,
     conditions: readonly Condition[],
   ): Place => {
-    const same = ours(old).find((each) => JSON.stringify(sorted(each[name])) === JSON.stringify(sorted(reference)));
-    return { [name]: reference, controllerName: CONTROLLER_NAME, conditions: timed(same?.conditions, conditions, now) };
+    const there = ours(old).find((each) => same(each[name], reference));
+    return {
+      [name]: reference,
+      controllerName: CONTROLLER_NAME,
+      conditions: timed(there?.conditions, conditions, now),
+    };
   };
   const parents = [
     ...others(before.parents),
@@ -142,13 +146,24 @@ function conditionsOf({ parents, ancestors, conditions }: Status): readonly Writ
   ];
 }
 
-/** Members in one order, so that texts can be compared. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .toSorted(([left], [right]) => (left < right ? -1 : 1))
-      .map(([name, each]) => [name, sorted(each)]),
+/** As JSON: members in any order, and one that is undefined is none. Most statuses of most runs are, so nothing is made for it. */
+export function same(left: unknown, right: unknown): boolean {
+  if (left === right) return true;
+  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
+  if (Array.isArray(left) || Array.isArray(right)) {
+    return (
+      Array.isArray(left) &&
+      Array.isArray(right) &&
+      left.length === right.length &&
+      left.every((each, index) => same(each, right[index]))
+    );
+  }
+  const [ours, theirs] = [left as Fields, right as Fields];
+  const has = (one: Fields, name: string) => Object.hasOwn(one, name) && one[name] !== undefined;
+  return (
+    Object.keys(ours).every((name) => (has(theirs, name) ? same(ours[name], theirs[name]) : !has(ours, name))) &&
+    Object.keys(theirs).every((name) => has(ours, name) || !has(theirs, name))
   );
 }
+
+type Fields = Readonly<Record<string, unknown>>;

@@ -26,7 +26,8 @@ export interface InformerOptions<T> {
   readonly fieldSelector?: string;
   /** What is kept; undefined: nothing of this object. */
   readonly keep: (object: KubeObject) => T | undefined;
-  readonly changed: () => void;
+  /** What is kept of one object, before and after; of a whole new list both are undefined. */
+  readonly changed: (before?: T, after?: T) => void;
   readonly log: Log;
 }
 
@@ -98,9 +99,13 @@ export function startInformer<T>(options: InformerOptions<T>): Informer<T> {
       if (type === 'ERROR') throw new ApiError(object.code ?? 500, object.reason ?? 'Unknown', object.message ?? '');
       version = object.metadata.resourceVersion ?? version;
       if (type === 'BOOKMARK') continue;
-      if (type === 'DELETED') items.delete(keyOf(object.metadata));
+      const key = keyOf(object.metadata);
+      const before = items.get(key);
+      if (type === 'DELETED') items.delete(key);
       else put(items, object);
-      changed();
+      const after = items.get(key);
+      // Of some objects nothing is kept.
+      if (before !== undefined || after !== undefined) changed(before, after);
     }
   };
 
