@@ -6,6 +6,7 @@ import { Metadata, status } from '@grpc/grpc-js';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { ServerCertificate } from './authority.ts';
+import { policyContent } from './content.ts';
 import { LINGER_MS, MAX_POLICY_BYTES, MAX_REVIEWS, MAX_TOKEN_CHARACTERS, REVIEW_TIMEOUT_MS } from './limits.ts';
 import { type Listener, listen } from './listener.ts';
 import { type Connected, followSidecar, type PodIdentity, type SidecarStream } from './sidecar.ts';
@@ -154,7 +155,7 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
       for (const fleet of offers.keys()) if (!policies.has(fleet)) offers.delete(fleet);
       for (const [fleet, policy] of policies) {
         if (offers.get(fleet)?.version.version === policy.version) continue;
-        const content = Buffer.from(JSON.stringify(policy));
+        const content = policyContent(policy);
         if (content.length > MAX_POLICY_BYTES - 1024) {
           log.error({ fleet, bytes: content.length }, 'a policy is too large to be sent; the last one stays in force');
           continue;

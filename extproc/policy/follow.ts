@@ -8,6 +8,7 @@ import { type GatewayPolicy, POLICY_FORMAT_VERSION } from '../../contract/policy
 import type { Policy, ProofSchema, SidecarMessageSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { ExtprocLog } from '../main.ts';
 import { type Keeper, newKeeper, readKept } from './kept.ts';
+import { newPolicyReader } from './read.ts';
 import { openStream, type PolicyStream } from './stream.ts';
 import { isOlder, type PolicyVersion, plainVersion, wireVersion } from './version.ts';
 
@@ -68,14 +69,17 @@ export function followController(options: FollowOptions): FollowedController {
       policy.entries.flatMap(({ routeNames }) => routeNames),
     );
   };
-  const send = (message: Said) => stream?.send({ message });
+  const reader = newPolicyReader();
+  /** One after the other: the controller sends the next one after an answer, but a new stream may come while an old one's is being read. */
+  let taking = Promise.resolve();
+  const send = (message: Said, to = stream) => to?.send({ message });
   const sendProof = () => {
     if (proof === undefined) return;
     send({ case: 'proof', value: { ...proof, version: wireVersion(proof.version) } });
   };
 
   /** The reason why it is not taken. */
-  const take = ({ version: message, content }: Policy): string | undefined => {
+  const take = async ({ version: message, content }: Policy): Promise<string | undefined> => {
     const version = plainVersion(message);
     if (version === undefined) return 'the policy has no version';
     if (inForce !== undefined && isOlder(version, inForce)) {
@@ -86,8 +90,9 @@ export function followController(options: FollowOptions): FollowedController {
       inForce = version;
     } else {
       try {
-        const policy = JSON.parse(Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString());
-        enforce(version, policy as GatewayPolicy);
+        const policy = await reader.read(Buffer.from(content.buffer, content.byteOffset, content.byteLength));
+        if (closed) return 'the sidecar ends';
+        enforce(version, policy);
       } catch (error) {
         return (error instanceof Error ? error.message : String(error)).slice(0, REASON_MAX_CHARACTERS);
       }
@@ -96,21 +101,25 @@ export function followController(options: FollowOptions): FollowedController {
     return undefined;
   };
 
-  const heard = (policy: Policy) => {
-    const reason = take(policy);
+  const answer = async (policy: Policy, from: PolicyStream | undefined) => {
+    const reason = await take(policy);
     const version = policy.version ?? wireVersion({ epoch: 0, counter: 0, version: '' });
     if (reason === undefined) {
       refusal = undefined;
       failures = 0;
-      send({ case: 'acknowledge', value: { version } });
+      send({ case: 'acknowledge', value: { version } }, from);
       return;
     }
     refusal = { version: version.version, reason };
     log.error(refusal, 'the policy cannot be used; the last good one stays in force');
-    send({ case: 'refuse', value: { version, reason } });
+    send({ case: 'refuse', value: { version, reason } }, from);
     // A leader of the past may serve for a moment: the next attempt finds the new one.
     const offered = plainVersion(policy.version);
-    if (inForce !== undefined && offered !== undefined && isOlder(offered, inForce)) stream?.close();
+    if (inForce !== undefined && offered !== undefined && isOlder(offered, inForce)) from?.close();
+  };
+  const heard = (policy: Policy) => {
+    const from = stream;
+    taking = taking.then(() => answer(policy, from));
   };
 
   const attempt = () => {

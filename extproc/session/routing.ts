@@ -77,13 +77,8 @@ function compileEntry(
   backends: ReadonlyMap<string, BackendPolicy>,
   quotas: ReadonlyMap<string, Quota>,
 ): CompiledEntry {
-  const rules = entry.rules.map((rule) => ({
-    rule,
-    targets: rule.targets.map((target) => ({ ...target, backendPolicy: known(backends, target.backend) })),
-    quotas: rule.quotas.map((id) => known(quotas, id)),
-    models: rule.models.map(nameMatcher),
-    headers: rule.headers.map(headerMatcher),
-  }));
+  const rules = entry.rules.map((rule) => compileRule(rule, backends, quotas));
+  let names: readonly string[] | undefined;
   return {
     rules,
     passthrough: entry.passthrough.map((passthrough) => ({
@@ -91,8 +86,37 @@ function compileEntry(
       quotas: passthrough.quotas.map((id) => known(quotas, id)),
     })),
     maxRequestBodyBytes: rules.reduce((most, { rule }) => Math.max(most, rule.maxRequestBodyBytes), 0),
-    modelNames: modelNames(rules),
+    get modelNames() {
+      names ??= modelNames(rules);
+      return names;
+    },
   };
+}
+
+/** Most rules of a new policy are the same objects as in the one before. */
+const compiledRules = new WeakMap<Rule, CompiledRule>();
+
+function compileRule(
+  rule: Rule,
+  backends: ReadonlyMap<string, BackendPolicy>,
+  quotas: ReadonlyMap<string, Quota>,
+): CompiledRule {
+  const before = compiledRules.get(rule);
+  if (
+    before?.targets.every(({ backend, backendPolicy }) => backends.get(backend) === backendPolicy) &&
+    before.quotas.every((quota) => quotas.get(quota.id) === quota)
+  ) {
+    return before;
+  }
+  const compiled = {
+    rule,
+    targets: rule.targets.map((target) => ({ ...target, backendPolicy: known(backends, target.backend) })),
+    quotas: rule.quotas.map((id) => known(quotas, id)),
+    models: rule.models.map(nameMatcher),
+    headers: rule.headers.map(headerMatcher),
+  };
+  compiledRules.set(rule, compiled);
+  return compiled;
 }
 
 function known<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
