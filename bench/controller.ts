@@ -3,7 +3,7 @@
  * Against a real API server, with a real sidecar process that proves with a pod's token who it is; the proxies' Envoy is left out, because what Envoy Gateway
  * takes for so many routes is not ours. Run by `make bench-controller`.
  */
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -14,6 +14,7 @@ import { percentile } from './statistics.ts';
 
 const repository = path.resolve(import.meta.dirname, '..');
 const main = path.join(repository, 'cli/main.ts');
+const loopDelay = path.join(repository, 'bench/parts/loop-delay.ts');
 const system = 'bench-system';
 const app = 'bench-app';
 /** Or those that the command line names. */
@@ -44,6 +45,7 @@ async function call(url: string, method = 'GET', body?: Json, type = 'applicatio
 const [proxyPort = 0, pushPort = 0, controllerPort = 0, extprocPort = 0] = await freePorts(4);
 const server = `http://127.0.0.1:${proxyPort}`;
 const folder = mkdtempSync(path.join(tmpdir(), 'bench-controller-'));
+const heldFile = path.join(folder, 'held');
 const ours = `${server}/apis/tallygate.dev/v1alpha1/namespaces/${app}`;
 const gatewayApi = `${server}/apis/gateway.networking.k8s.io/v1`;
 
@@ -157,15 +159,27 @@ async function startSidecar(token: string): Promise<Running> {
   };
   const args = ['extproc', '--socket', path.join(folder, 'extproc.sock'), '--controller', `127.0.0.1:${pushPort}`];
   const proof = ['--token', file('token', token), '--ca', file('ca.crt', ca), '--metrics', `127.0.0.1:${extprocPort}`];
-  return start(process.execPath, [main, ...args, ...proof], {
+  return start(process.execPath, ['--import', loopDelay, main, ...args, ...proof], {
     stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, TALLYGATE_LOG_LEVEL: 'error' },
+    env: { ...process.env, TALLYGATE_LOG_LEVEL: 'error', BENCH_LOOP_DELAY_FILE: heldFile },
   });
 }
 
 async function inForce(): Promise<string> {
   const answer = await call(`http://127.0.0.1:${extprocPort}/readyz`).catch(() => '{}');
   return (JSON.parse(answer) as { readonly policy?: string }).policy ?? '';
+}
+
+/** For how long the sidecar's event loop was held at most since it was asked last. */
+async function heldMs(): Promise<number> {
+  rmSync(heldFile, { force: true });
+  sidecar?.child.kill('SIGUSR2');
+  let text = '';
+  await until('the sidecar’s word', 10_000, () => {
+    text = existsSync(heldFile) ? readFileSync(heldFile, 'utf8') : '';
+    return text.endsWith('\n');
+  });
+  return Number(text);
 }
 
 async function counted(): Promise<{ readonly runs: number; readonly writes: number; readonly statusWrites: number }> {
@@ -221,7 +235,9 @@ try {
     madeBackends = backends;
     await settled(size);
     const before = await counted();
+    await heldMs();
     const times = await changes(size, backends);
+    const longestMs = await heldMs();
     await settled(size);
     const after = await counted();
     const memory = residentBytes(controller.pid) / 1e6;
@@ -240,6 +256,7 @@ try {
         (resyncMs / 1000).toFixed(1),
         again.writes + again.statusWrites,
         memory.toFixed(0),
+        longestMs.toFixed(0),
         `${((after.writes - before.writes) / CHANGES).toFixed(2)} / ${((after.statusWrites - before.statusWrites) / CHANGES).toFixed(2)}`,
       ].join(' | ')} |`,
     );
@@ -261,8 +278,8 @@ const text = `# The control plane
 
 From a user's change until the sidecar works by it; a controller that starts anew until its first full comparison is done; \`node bench/controller.ts\`, one sidecar.
 
-| size | change to sidecar, p50 / p99 of ${CHANGES}, ms | full resync, s | writes in a resync | controller, MB resident | writes of objects / statuses a change |
-|---|---|---|---|---|---|
+| size | change to sidecar, p50 / p99 of ${CHANGES}, ms | full resync, s | writes in a resync | controller, MB resident | sidecar's event loop held at most, ms | writes of objects / statuses a change |
+|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 `;
 if (process.argv.length === 2) writeFileSync(path.join(repository, 'bench/results/controller.md'), text);
