@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GatewayPolicy } from '../contract/policy.ts';
+import { badIfTrue } from '../crds/conditions.ts';
 import type { Address } from '../runtime/environment.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterPlan, DerivedSecret } from '../translate/kubernetes/plan.ts';
@@ -19,6 +20,7 @@ import { applyAll, hasRemovals, prune, type Wanted } from './api/write.ts';
 import { withObserved } from './observe/conditions.ts';
 import { type History, newHistory } from './observe/contents.ts';
 import { gatewaysOf } from './observe/fleets.ts';
+import { replacedAt } from './observe/replaced.ts';
 import { unenforceableOn } from './observe/unenforceable.ts';
 import { verdictsIn } from './observe/verdicts.ts';
 import { type PushServer, startPushServer } from './push/server.ts';
@@ -225,7 +227,8 @@ async function report(
 ): Promise<number> {
   const httpRoutes = sources.managed('HTTPRoute');
   const entries = new Set(plan.generatedRoutes.filter(({ route }) => route === '').map(({ httpRoute }) => httpRoute));
-  const unenforceable = unenforceableOn([...sources.securityPolicies()], httpRoutes, entries);
+  const users = sources.usersPolicies();
+  const unenforceable = unenforceableOn(users, httpRoutes, entries);
   const verdict = verdictsIn(httpRoutes, sources.managed('EnvoyExtensionPolicy'));
   const statuses = withObserved(plan.statuses, {
     gateways: sources.gateways(),
@@ -236,6 +239,7 @@ async function report(
     settling,
     generatedRoutes: plan.generatedRoutes,
     verdict: (httpRoute, gateway) => verdict(httpRoute, gateway) ?? unenforceable(httpRoute),
+    replaced: replacedAt(users, sources.gateways()),
   });
   const byObject = new Map(statuses.map((status) => [refKey(status.object), status]));
   const now = `${new Date().toISOString().slice(0, 19)}Z`;
@@ -254,8 +258,7 @@ async function report(
     failed += done.failed;
     for (const { object, condition } of done.transitions) {
       const { type, status, reason, message } = condition;
-      // `Conflicted` is the one whose True is bad news.
-      const bad = status !== 'Unknown' && (type === 'Conflicted') === (status === 'True');
+      const bad = status !== 'Unknown' && badIfTrue.has(type) === (status === 'True');
       if (status === 'Unknown' || message === '') continue;
       events.tell({ object, type: bad ? 'Warning' : 'Normal', reason, note: `${type}: ${message}` });
     }

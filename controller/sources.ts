@@ -9,7 +9,7 @@ import { type Informer, startInformer } from './api/informer.ts';
 import { type KubeObject, keyOf } from './api/object.ts';
 import type { Resource } from './api/resource.ts';
 import { type GatewayFacts, PROXY_POD_SELECTOR, type ProxyPod, proxyPod } from './observe/fleets.ts';
-import { type SecurityPolicy, securityPolicy } from './observe/unenforceable.ts';
+import { type UsersPolicy, usersPolicy } from './observe/users-policies.ts';
 import * as resources from './resources.ts';
 
 /** Gateways of other implementations are left alone. */
@@ -35,7 +35,8 @@ export interface Sources {
   pods(): Iterable<ProxyPod>;
   pod(uid: string): ProxyPod | undefined;
   hasNamespace(name: string): boolean;
-  securityPolicies(): Iterable<SecurityPolicy>;
+  /** Of Envoy Gateway's kinds. */
+  usersPolicies(): readonly UsersPolicy[];
   /** Users' objects with their status, by `NAMESPACE/NAME`. */
   own(kind: string): Iterable<KubeObject>;
   /** Ours, as they are. */
@@ -94,7 +95,12 @@ export function openSources(options: SourcesOptions): Sources {
     changed: observed,
     keep: (object) => proxyPod(object as Parameters<typeof proxyPod>[0], proxyNamespaces),
   });
-  const securityPolicies = follow(resources.securityPolicies, places, { changed: observed, keep: securityPolicy });
+  const usersPolicies = [resources.securityPolicies, resources.extensionPolicies].map((resource) =>
+    follow(resource, places, {
+      changed: observed,
+      keep: (object) => (isManaged(object) ? undefined : usersPolicy(resource.kind, object)),
+    }),
+  );
   const managed = new Map(
     resources.generatedResources.map((resource) => {
       const where = resource.kind === 'ConfigMap' ? proxyPlaces : places;
@@ -117,7 +123,7 @@ export function openSources(options: SourcesOptions): Sources {
     namespaces,
     services,
     pods,
-    securityPolicies,
+    ...usersPolicies,
     ...managed.values(),
   ];
 
@@ -142,11 +148,19 @@ export function openSources(options: SourcesOptions): Sources {
       referred.ConfigMap.want(references.configMaps);
       return clusterWorld([...readings, ...referred.Secret.readings(), ...referred.ConfigMap.readings()], facts);
     },
-    gateways: () => served().map(({ object }) => ({ name: keyOf(object.metadata), className: className(object) })),
+    gateways: () =>
+      served().map(({ object }) => ({
+        name: keyOf(object.metadata),
+        className: className(object),
+        labels: object.metadata.labels ?? {},
+      })),
     pods: () => pods.items(),
     pod: (uid) => [...pods.items()].find((pod) => pod.uid === uid),
     hasNamespace: (name) => namespaces.get(`/${name}`) !== undefined,
-    securityPolicies: () => securityPolicies.items(),
+    usersPolicies: () => [
+      ...usersPolicies.flatMap((each) => [...each.items()]),
+      ...[...usersTraffic.items()].map(({ object }) => usersPolicy('BackendTrafficPolicy', object)),
+    ],
     own: (kind) => [...(own.find((each) => each.kind === kind)?.items() ?? [])].map(({ object }) => object),
     managed: (kind) => new Map(managed.get(kind)?.entries() ?? []),
     close() {

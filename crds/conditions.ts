@@ -91,7 +91,19 @@ export const conditions = {
       PolicyAffected: yes('At least one rule of the route is limited by a policy; the message names the policies.'),
     },
   },
+  'tallygate.dev/ProcessorReplaced': {
+    on: ['AIGatewayRoute (each parent)'],
+    says: 'Processors of your own on the Gateway are not called for the route. Absent: there are none. Only in a cluster.',
+    reasons: {
+      ReplacedByTallygate: yes(
+        "Envoy Gateway takes Tallygate's `extProc` in the place of the one of an EnvoyExtensionPolicy on the Gateway; the message names it, and the fix.",
+      ),
+    },
+  },
 } as const satisfies Readonly<Record<string, ConditionDefinition>>;
+
+/** Those whose True is bad news. */
+export const badIfTrue: ReadonlySet<ConditionType> = new Set(['Conflicted', 'tallygate.dev/ProcessorReplaced']);
 
 export type ConditionType = keyof typeof conditions;
 

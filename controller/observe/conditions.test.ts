@@ -7,6 +7,8 @@ import type { ObjectStatus } from '../../translate/plan.ts';
 import type { Connected } from '../push/sidecar.ts';
 import { type Observation, withObserved } from './conditions.ts';
 import { fleetOfGateway, type ProxyPod, proxyPod } from './fleets.ts';
+import { replacedAt } from './replaced.ts';
+import { usersPolicy } from './users-policies.ts';
 
 const fleet = fleetOfGateway('app/ai');
 const wanted = { epoch: 3, counter: 7, version: 'v2' };
@@ -30,7 +32,7 @@ function connected(proof: ProofInit | undefined, more: Partial<Connected> = {}):
 }
 
 const good: Observation = {
-  gateways: [{ name: 'app/ai', className: 'tallygate' }],
+  gateways: [{ name: 'app/ai', className: 'tallygate', labels: {} }],
   pods: [pod],
   sidecars: [connected({})],
   published: () => wanted,
@@ -42,6 +44,7 @@ const good: Observation = {
     { gateway: 'app/ai', route: 'app/other', httpRoute: 'app/other', rules: 1, envoyRouteNames: ['other'] },
   ],
   verdict: () => undefined,
+  replaced: () => undefined,
 };
 
 const object = { group: 'tallygate.dev', kind: 'AIGatewayRoute', namespace: 'app', name: 'chat' };
@@ -58,6 +61,23 @@ function seen(observation: Partial<Observation>, status = route()): Readonly<Rec
   assert.ok(conditions.every(({ observedGeneration }) => observedGeneration === 4));
   return Object.fromEntries(conditions.map(({ type, status, reason }) => [type, `${status} ${reason}`]));
 }
+
+test('a processor of the user’s own that ours takes the place of is told, at its listener', () => {
+  const spec = { targetRefs: [{ kind: 'Gateway', name: 'ai', sectionName: 'web' }], extProc: [{}] };
+  const mine = usersPolicy('EnvoyExtensionPolicy', { metadata: { name: 'mine', namespace: 'app' }, spec });
+  const at = (sectionName: string | undefined, policy = mine) => {
+    const ref = sectionName === undefined ? parentRef : { ...parentRef, sectionName };
+    const conditions = [condition('Accepted', 'Accepted', '', 4)];
+    const replaced = replacedAt([policy], good.gateways);
+    return seen({ replaced }, { object, parents: [{ parentRef: ref, conditions }] })['tallygate.dev/ProcessorReplaced'];
+  };
+  assert.equal(at('web'), 'True ReplacedByTallygate');
+  assert.equal(at(undefined), 'True ReplacedByTallygate');
+  assert.equal(at('other'), undefined);
+  assert.equal(at('web', { ...mine, namespace: 'other' }), undefined);
+  assert.equal(at('web', { ...mine, asks: ['lua'] }), undefined);
+  assert.match(replacedAt([mine], good.gateways)('app/ai', 'web') ?? '', /EnvoyExtensionPolicy app\/mine .*; fix: /);
+});
 
 test('a route that all sidecars have and all proxies show is programmed and enforcing', () => {
   assert.deepEqual(seen({}), {

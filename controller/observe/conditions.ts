@@ -25,6 +25,8 @@ export interface Observation {
   readonly generatedRoutes: readonly GeneratedRoute[];
   /** What Envoy Gateway holds against a generated HTTPRoute, or against what holds for all of its namespace. */
   verdict(httpRoute: string, gateway: string): Verdict | undefined;
+  /** What our filter pushes aside at a listener of a Gateway. */
+  replaced(gateway: string, listener: string | undefined): string | undefined;
 }
 
 export function withObserved(statuses: readonly ObjectStatus[], observation: Observation): readonly ObjectStatus[] {
@@ -39,10 +41,9 @@ export function withObserved(statuses: readonly ObjectStatus[], observation: Obs
       ...(status.parents && {
         parents: status.parents.map((parent) => {
           const gateway = `${parent.parentRef.namespace ?? namespace}/${parent.parentRef.name}`;
-          return {
-            ...parent,
-            conditions: more(parent.conditions, newView(gateway), key, settling, own),
-          };
+          const conditions = more(parent.conditions, newView(gateway), key, settling, own);
+          const replaced = observation.replaced(gateway, parent.parentRef.sectionName);
+          return { ...parent, conditions: withReplaced(conditions, replaced) };
         }),
       }),
       ...(status.ancestors && {
@@ -83,6 +84,16 @@ function more(
     condition('Enforcing', ...view.enforcing(key, route), generation),
   ];
   return [...conditions, ...found.filter(({ reason }) => !(settling && reason === 'Pending'))];
+}
+
+function withReplaced(conditions: readonly Condition[], message: string | undefined): readonly Condition[] {
+  const accepted = conditions.find(({ type }) => type === 'Accepted');
+  if (message === undefined || accepted?.status !== 'True') return conditions;
+  const { observedGeneration } = accepted;
+  return [
+    ...conditions,
+    condition('tallygate.dev/ProcessorReplaced', 'ReplacedByTallygate', message, observedGeneration),
+  ];
 }
 
 function viewMaker(observation: Observation): (gateway: string) => View {

@@ -24,6 +24,7 @@ export interface GatewayFacts {
   /** `NAMESPACE/NAME`. */
   readonly name: string;
   readonly className: string;
+  readonly labels: Readonly<Record<string, string>>;
 }
 
 export function fleetOfGateway(name: string): string {

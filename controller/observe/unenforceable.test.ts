@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { securityPolicy, unenforceableOn } from './unenforceable.ts';
+import { unenforceableOn } from './unenforceable.ts';
+import { usersPolicy } from './users-policies.ts';
 
 const routes = new Map(
   [
@@ -11,8 +12,8 @@ const routes = new Map(
 );
 
 /** The generated routes that something is held against. */
-function held(spec: object): readonly string[] {
-  const policy = securityPolicy({ metadata: { name: 'keys', namespace: 'app' }, spec });
+function held(spec: object, kind = 'SecurityPolicy'): readonly string[] {
+  const policy = usersPolicy(kind, { metadata: { name: 'keys', namespace: 'app' }, spec });
   const verdict = unenforceableOn([policy], routes, new Set(['app/entry']));
   return [...routes.keys()].filter((each) => verdict(each) !== undefined);
 }
@@ -29,6 +30,24 @@ test('authentication on a generated route is not in force', () => {
 test('authorization goes by the last route, so it is in force on a target only', () => {
   assert.deepEqual(held({ targetRefs: targetRefs('target'), authorization: {} }), []);
   assert.deepEqual(held({ targetRefs: targetRefs('entry'), authorization: {} }), ['app/entry']);
+});
+
+test('of a traffic policy only what a filter does that the first route turns on', () => {
+  const kind = 'BackendTrafficPolicy';
+  const more = { rateLimit: {}, timeout: {} };
+  assert.deepEqual(held({ targetRefs: targetRefs('target'), requestBuffer: {}, ...more }, kind), ['app/target']);
+  assert.deepEqual(held({ targetRefs: targetRefs('target'), ...more }, kind), []);
+});
+
+test('what Envoy Gateway refuses, it tells itself', () => {
+  const conditions = [{ type: 'Accepted', status: 'False', reason: 'Conflicted' }];
+  const controllerName = 'gateway.envoyproxy.io/gatewayclass-controller';
+  const refused = {
+    spec: { targetRefs: targetRefs('target'), jwt: {} },
+    status: { ancestors: [{ controllerName, conditions }] },
+  };
+  const policy = usersPolicy('SecurityPolicy', { metadata: { name: 'keys', namespace: 'app' }, ...refused });
+  assert.equal(unenforceableOn([policy], routes, new Set())('app/target'), undefined);
 });
 
 test('what targets Gateways or other routes is not about ours', () => {
@@ -48,7 +67,7 @@ test('labels choose, too', () => {
 });
 
 test('the message names the policy, the route, what is not in force, and the fix', () => {
-  const policy = securityPolicy({
+  const policy = usersPolicy('SecurityPolicy', {
     metadata: { name: 'keys', namespace: 'app' },
     spec: { targetRefs: targetRefs('target'), apiKeyAuth },
   });

@@ -58,13 +58,21 @@ export function verdictOf(object: JudgedObject, gateway: string): Verdict | unde
   return undefined;
 }
 
+/** Of a policy that nobody has refused yet it is not known. */
+export function isRefused({ status }: Pick<JudgedObject, 'status'>): boolean {
+  const accepted = (status?.ancestors ?? [])
+    .filter(({ controllerName }) => controllerName === ENVOY_GATEWAY)
+    .flatMap(({ conditions = [] }) => conditions.filter(({ type }) => type === 'Accepted'));
+  return accepted.length > 0 && accepted.every(({ status }) => status === 'False');
+}
+
 /** Only a policy of the same kind can do that, one that is closer to a route or older. */
 function isPushedAside({ kind }: JudgedObject, reason: string | undefined): boolean {
   return kind === 'EnvoyExtensionPolicy' && (reason === 'Overridden' || reason === 'Conflicted');
 }
 
 const fix =
-  'let your own EnvoyExtensionPolicy target the Gateway, where it is merged with this one, instead of a generated HTTPRoute';
+  'let your own EnvoyExtensionPolicy target the Gateway, where it is merged with this one (all but its extProc), instead of a generated HTTPRoute';
 
 function isAbout(reference: Reference | undefined, namespace: string, gateway: string): boolean {
   if (reference === undefined || (reference.kind ?? 'Gateway') !== 'Gateway') return false;

@@ -127,13 +127,25 @@ describe('the filter is overridden by another extension policy', () => {
     await wellAgain();
   });
 
-  it('not by one of the Gateway, as the fix says: both are in force', async () => {
-    await apply([usersPolicy('EnvoyExtensionPolicy', 'mine', { kind: 'Gateway', name: 'ai' }, processor)]);
+  it('not by one of the Gateway, as the fix says: ours is in force; its processor is not called, which is told', async () => {
+    // A request for which it were called would fail: it does not speak the protocol.
+    const extProc = processor.extProc.map((each) => ({ ...each, failOpen: false }));
+    await apply([usersPolicy('EnvoyExtensionPolicy', 'mine', { kind: 'Gateway', name: 'ai' }, { extProc })]);
     await waitUntil(condition('ancestors', 'Merged', 'True'), ['-n', NAMESPACE, 'envoyextensionpolicy/tallygate']);
+    const replaced = '.status.parents[0].conditions[?(@.type=="tallygate.dev/ProcessorReplaced")]';
+    await waitUntil(`jsonpath={${replaced}.status}=True`, ROUTE);
+    const message = await kubectl('get', ...ROUTE, '-o', `jsonpath={${replaced}.message}`);
+    assert.match(message, /^extProc of EnvoyExtensionPolicy tge-enforcing\/mine is not called .*; fix: /);
+    await ask('not-called');
     await forge('merged');
     await waitFor('record', () => isCounted('merged'), 10_000);
     await wellAgain();
     await remove('envoyextensionpolicy', 'mine');
+    await waitFor(
+      'silence',
+      async () => (await kubectl('get', ...ROUTE, '-o', `jsonpath={${replaced}}`)) === '',
+      10_000,
+    );
     await wellAgain();
   });
 });
@@ -181,6 +193,24 @@ describe('a security policy on a generated route', () => {
     await remove('securitypolicy', 'keys');
     await waitFor('open door', () => ask('open-again').then(Boolean, () => false), 10_000);
   });
+});
+
+it('a traffic policy on a rule: what of it is accepted and not in force', async () => {
+  const filters = {
+    requestBuffer: { limit: '10' },
+    compressor: [{ type: 'Gzip', gzip: {} }],
+    faultInjection: { abort: { httpStatus: 418, percentage: 100 } },
+  };
+  await apply([usersPolicy('BackendTrafficPolicy', 'mine', { name: target.name, sectionName: target.rule }, filters)]);
+  await waitUntil(condition('ancestors', 'Accepted', 'True'), ['-n', NAMESPACE, 'backendtrafficpolicy/mine']);
+  const message = await untilEnforcingSays('NotEnforceable');
+  for (const field of Object.keys(filters)) assert.ok(message.includes(field), message);
+  assert.match(message, /BackendTrafficPolicy tge-enforcing\/mine .*; fix: let it target the Gateway/);
+  // No 418, no 413, and nothing compressed, though the client would take it.
+  assert.equal((await ask('unbuffered').asResponse()).headers.get('content-encoding'), null);
+  await waitFor('refusal of a forged header', () => forge('faulty').then(() => false, Boolean), 10_000);
+  await remove('backendtrafficpolicy', 'mine');
+  await wellAgain();
 });
 
 it('the proxies have no sidecar', async () => {
