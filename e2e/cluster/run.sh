@@ -15,7 +15,7 @@ if [ $# -gt 0 ]; then
 else
   mapfile -t beside < <(find . -path ./node_modules -prune -o -name '*.cluster.test.ts' -print | sort)
   # Those that take less than ten minutes together; others are run by name.
-  whole=(e2e/cluster/{chart,enforcing,first-completion,fleets,install,mistakes}.test.ts)
+  whole=(e2e/cluster/{chart,enforcing,first-completion,fleets,install,mistakes,own-answers}.test.ts)
 fi
 # run WRAPPER…
 run() {

@@ -1,0 +1,146 @@
+/** What Envoy answers itself comes to the official clients in the error shape of their provider, whatever in Envoy it was. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI from 'openai';
+import { anthropicClient, errorOf, mock, openaiClient, say } from '../data-plane/support/clients.ts';
+import type { Document } from '../data-plane/support/resources.ts';
+import { waitFor } from '../data-plane/support/wait.ts';
+import { install } from './support/helm.ts';
+import { apply, kubectl } from './support/kubectl.ts';
+import { backendOf, type ClusterWorld, routeOf, startClusterWorld, waitUntilEnforcing } from './support/world.ts';
+
+const NAMESPACE = 'tge-answers';
+const AT_ONCE = 10;
+const ANY = [{ name: '*', maxOutputTokens: 100 }];
+
+let world: ClusterWorld;
+before(async () => {
+  await install();
+  world = await startClusterWorld(NAMESPACE);
+  // A Service without a pod.
+  const nobody = { selector: { app: 'nobody' }, ports: [{ port: 8080 }] };
+  const timeouts = { request: '1s' };
+  await apply([
+    { apiVersion: 'v1', kind: 'Service', metadata: { name: 'nobody', namespace: NAMESPACE }, spec: nobody },
+    ...backendOf(NAMESPACE, 'gone', 'OpenAI', 'nobody', ANY),
+    ...backendOf(NAMESPACE, 'gone-claude', 'Anthropic', 'nobody', ANY),
+    routeOf(NAMESPACE, 'bad', [
+      { name: 'slow', models: ['slow'], backendRefs: [{ name: 'openai' }], timeouts },
+      { name: 'slow-claude', models: ['claude-slow'], backendRefs: [{ name: 'anthropic' }], timeouts },
+      { name: 'gone', models: ['gone'], backendRefs: [{ name: 'gone' }] },
+      { name: 'gone-claude', models: ['claude-gone'], backendRefs: [{ name: 'gone-claude' }] },
+    ]),
+  ]);
+  await waitUntilEnforcing(NAMESPACE, 'bad');
+});
+after(() => world?.stop());
+
+/** Takes longer than the route allows. */
+const late = mock({ tokens: 3, delayMs: 5_000 });
+
+function openai(model: string, options = mock({ tokens: 3 })) {
+  const request = { model, messages: say('Hello'), max_completion_tokens: 9 };
+  return openaiClient(world.url).chat.completions.create(request, options);
+}
+
+function anthropic(model: string, options = mock({ tokens: 3 })) {
+  const request = { model, max_tokens: 9, messages: say('Hello') };
+  return anthropicClient(world.url).messages.create(request, options);
+}
+
+interface Answer {
+  readonly status: number;
+  readonly code: string;
+  /** `error.type` in the two dialects. */
+  readonly openai: string;
+  readonly anthropic: string;
+}
+
+/** The official clients read status, type and code out of the body. */
+async function bothAreTold(answer: Answer, models: readonly [string, string], options?: typeof late): Promise<void> {
+  const ofOpenai = await errorOf(openai(models[0], options));
+  assert.ok(ofOpenai instanceof OpenAI.APIError, String(ofOpenai));
+  const { status, code, type } = ofOpenai;
+  assert.deepEqual([status, code, type], [answer.status, answer.code, answer.openai]);
+  const ofAnthropic = await errorOf(anthropic(models[1], options));
+  assert.ok(ofAnthropic instanceof Anthropic.APIError, String(ofAnthropic));
+  const error = ofAnthropic.error as { readonly type: string; readonly error: Readonly<Record<string, string>> };
+  assert.deepEqual(
+    [ofAnthropic.status, error.type, error.error['type'], error.error['code']],
+    [answer.status, 'error', answer.anthropic, answer.code],
+  );
+  assert.equal(ofAnthropic.headers?.get('content-type'), 'application/json');
+}
+
+it('504: the time of the route has passed', () =>
+  bothAreTold(
+    { status: 504, code: 'timeout', openai: 'server_error', anthropic: 'timeout_error' },
+    ['slow', 'claude-slow'],
+    late,
+  ));
+
+it('503: nobody is behind the Service', () =>
+  bothAreTold({ status: 503, code: 'backend_unavailable', openai: 'server_error', anthropic: 'overloaded_error' }, [
+    'gone',
+    'claude-gone',
+  ]));
+
+describe('policies of one’s own on the Gateway', () => {
+  const good = ['gpt-4o-mini', 'claude-mock-1'] as const;
+
+  /** How many of so many are refused. At one time, so that no connection is left on which an older listener answers. */
+  async function refusedOf(count: number): Promise<number> {
+    const asked = Array.from({ length: count / 2 }, () => [openai(good[0]), anthropic(good[1])]).flat();
+    const refused = await Promise.all(asked.map((each) => each.then(() => false, Boolean)));
+    return refused.filter(Boolean).length;
+  }
+
+  /** Until it is in force, for as long as `work` takes; then until the door is open again. */
+  async function with_(kind: string, more: Document, work: () => Promise<void>): Promise<void> {
+    const metadata = { name: 'mine', namespace: NAMESPACE };
+    const targetRefs = [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'ai' }];
+    await apply([{ apiVersion: 'gateway.envoyproxy.io/v1alpha1', kind, metadata, spec: { targetRefs, ...more } }]);
+    await waitFor('refusal', async () => (await refusedOf(AT_ONCE)) === AT_ONCE, 20_000);
+    await work();
+    await kubectl('-n', NAMESPACE, 'delete', kind, 'mine');
+    await waitFor('open door', async () => (await refusedOf(AT_ONCE)) === 0, 20_000);
+  }
+
+  it('401: before the request comes to us', async () => {
+    const secret = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'callers', namespace: NAMESPACE },
+      stringData: { alice: 'key-of-alice' },
+    };
+    await apply([secret]);
+    const apiKeyAuth = { credentialRefs: [{ name: 'callers' }], extractFrom: [{ headers: ['x-client-key'] }] };
+    await with_('SecurityPolicy', { apiKeyAuth }, () =>
+      bothAreTold(
+        {
+          status: 401,
+          code: 'unauthenticated',
+          openai: 'authentication_error',
+          anthropic: 'authentication_error',
+        },
+        good,
+      ),
+    );
+  });
+
+  it('403: after it', () =>
+    with_('SecurityPolicy', { authorization: { defaultAction: 'Deny' } }, () =>
+      bothAreTold({ status: 403, code: 'forbidden', openai: 'permission_error', anthropic: 'permission_error' }, good),
+    ));
+
+  it('429: too many', () => {
+    const limit = { requests: 1, unit: 'Hour' };
+    return with_('BackendTrafficPolicy', { rateLimit: { type: 'Local', local: { rules: [{ limit }] } } }, () =>
+      bothAreTold(
+        { status: 429, code: 'request_rate_exceeded', openai: 'rate_limit_error', anthropic: 'rate_limit_error' },
+        good,
+      ),
+    );
+  });
+});
