@@ -97,6 +97,13 @@ describe('the filter is overridden by another extension policy', () => {
   /** It asks for nothing of the requests, so that they pass. */
   const processor = { extProc: [{ backendRefs: [{ name: 'provider', port: 8080 }], failOpen: true }] };
   const mine = ['-n', NAMESPACE, 'envoyextensionpolicy/mine'];
+  const rule = { matches: [{ path: { value: '/plain' } }], backendRefs: [{ name: 'provider', port: 8080 }] };
+  const plainRoute = {
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'HTTPRoute',
+    metadata: { name: 'plain', namespace: NAMESPACE },
+    spec: { parentRefs: [{ name: 'ai' }], rules: [rule] },
+  };
 
   it('on a rule', async () => {
     await apply([
@@ -128,9 +135,13 @@ describe('the filter is overridden by another extension policy', () => {
   });
 
   it('not by one of the Gateway, as the fix says: ours is in force; its processor is not called, which is told', async () => {
-    // A request for which it were called would fail: it does not speak the protocol.
+    // It does not speak the protocol, so a request for which it is called fails, as those of a route that is not ours.
     const extProc = processor.extProc.map((each) => ({ ...each, failOpen: false }));
-    await apply([usersPolicy('EnvoyExtensionPolicy', 'mine', { kind: 'Gateway', name: 'ai' }, { extProc })]);
+    await apply([
+      plainRoute,
+      usersPolicy('EnvoyExtensionPolicy', 'mine', { kind: 'Gateway', name: 'ai' }, { extProc }),
+    ]);
+    await waitFor('failure', async () => (await fetch(`${world.url}/plain`)).status === 500, 20_000);
     await waitUntil(condition('ancestors', 'Merged', 'True'), ['-n', NAMESPACE, 'envoyextensionpolicy/tallygate']);
     const replaced = '.status.parents[0].conditions[?(@.type=="tallygate.dev/ProcessorReplaced")]';
     await waitUntil(`jsonpath={${replaced}.status}=True`, ROUTE);
@@ -141,6 +152,7 @@ describe('the filter is overridden by another extension policy', () => {
     await waitFor('record', () => isCounted('merged'), 10_000);
     await wellAgain();
     await remove('envoyextensionpolicy', 'mine');
+    await remove('httproute', 'plain');
     await waitFor(
       'silence',
       async () => (await kubectl('get', ...ROUTE, '-o', `jsonpath={${replaced}}`)) === '',
