@@ -4,6 +4,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import { call } from './support/client.ts';
 import { anthropicClient, errorOf, mock, openaiClient, say } from './support/clients.ts';
+import { countedWay } from './support/connections.ts';
 import { documentsOf } from './support/sse.ts';
 import { waitFor } from './support/wait.ts';
 import { wordsOf } from './support/words.ts';
@@ -116,6 +117,21 @@ describe('anthropic client', () => {
       mock({ tokens: 3 }),
     );
     assert.equal(answer.usage.output_tokens, 3);
+  });
+
+  it('1,000 requests, and the connection is kept', async (context) => {
+    const way = await countedWay(world.gateway.port);
+    context.after(() => way.stop());
+    const client = anthropicClient(way.url);
+    for (let index = 0; index < 500; index += 1) {
+      const request = { model: CLAUDE, max_tokens: 9, messages: say('Hello') };
+      const plain = await client.messages.create(request, mock({ tokens: 2 }));
+      const streamed = await client.messages.stream(request, mock({ tokens: 3 })).finalText();
+      const text = plain.content[0]?.type === 'text' && plain.content[0].text;
+      assert.deepEqual([text, streamed], [wordsOf(2), wordsOf(3)], `request ${index}`);
+    }
+    // The client opens a second one where a request begins before it has put the first one back.
+    assert.ok(way.connections <= 2, `${way.connections}`);
   });
 
   it('models', async () => {

@@ -1,10 +1,10 @@
 /** The official OpenAI client, unmodified, through the real gateway: it must not notice that it is there. */
 import assert from 'node:assert/strict';
-import http from 'node:http';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import OpenAI from 'openai';
-import { call, open } from './support/client.ts';
+import { call } from './support/client.ts';
 import { errorOf, mock, openaiClient, say } from './support/clients.ts';
+import { countedWay } from './support/connections.ts';
 import { waitFor } from './support/wait.ts';
 import { wordsOf } from './support/words.ts';
 import { MODEL, startWorld, type World } from './support/world.ts';
@@ -211,21 +211,17 @@ describe('openai client', () => {
     assert.equal(record.model, 'cheap');
   });
 
-  it('1,000 requests on one connection', async () => {
-    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-    const ports = new Set<number | undefined>();
-    for (let index = 0; index < 1_000; index += 1) {
-      const opened = await open(
-        `${world.gateway.url}/v1/chat/completions`,
-        { model: MODEL, messages: say('Hello'), stream: index % 2 === 1 },
-        { agent, mock: { tokens: 2 } },
-      );
-      // A response that has ended already has no socket any more.
-      if (opened.response.socket?.localPort !== undefined) ports.add(opened.response.socket.localPort);
-      const { status, complete, text } = await opened.done;
-      assert.ok(status === 200 && complete, `request ${index}: ${status} ${text}`);
+  it('1,000 requests, and the connection is kept', async (context) => {
+    const way = await countedWay(world.gateway.port);
+    context.after(() => way.stop());
+    const client = openaiClient(way.url);
+    for (let index = 0; index < 500; index += 1) {
+      const request = { model: MODEL, messages: say('Hello') };
+      const plain = await client.chat.completions.create(request, mock({ tokens: 2 }));
+      const streamed = await client.chat.completions.stream(request, mock({ tokens: 3 })).finalContent();
+      assert.deepEqual([plain.choices[0]?.message.content, streamed], [wordsOf(2), wordsOf(3)], `request ${index}`);
     }
-    agent.destroy();
-    assert.equal(ports.size, 1, [...ports].join());
+    // The client opens a second one where a request begins before it has put the first one back.
+    assert.ok(way.connections <= 2, `${way.connections}`);
   });
 });

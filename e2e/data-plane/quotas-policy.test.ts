@@ -7,16 +7,31 @@ import { call } from './support/client.ts';
 import { anthropicClient, errorOf, mock, openaiClient, say } from './support/clients.ts';
 import { chat, limitedRoute, recordsOf } from './support/limits.ts';
 import { head, rawCall } from './support/raw-client.ts';
-import { teamQuota } from './support/resources.ts';
+import { quotaPolicy, route, teamQuota } from './support/resources.ts';
 import { waitFor } from './support/wait.ts';
-import { startWorld, type World } from './support/world.ts';
+import { MODEL, startWorld, type World } from './support/world.ts';
 
 const minute = { window: { type: 'Calendar', calendar: { unit: 'Minute', timeZone: 'UTC' } } };
 
 let world: World;
 before(async () => {
-  world = await startWorld(
-    limitedRoute({
+  const target = (name: string) => ({ group: 'tallygate.dev', kind: 'AIGatewayRoute', name });
+  const byRoute = teamQuota('requests', 'Requests', 1, {
+    key: [{ type: 'Header', header: { name: 'x-team' } }, { type: 'Route' }],
+  });
+  world = await startWorld([
+    ...['first', 'second'].map((name) =>
+      route(
+        name,
+        ['a', 'b'].map((rule) => ({
+          name: rule,
+          models: [`${name}-${rule}`],
+          backendRefs: [{ name: 'openai', model: MODEL }],
+        })),
+      ),
+    ),
+    quotaPolicy('by-route', 'first', [byRoute], { targetRefs: ['first', 'second'].map(target) }),
+    ...limitedRoute({
       lifetime: { quotas: [teamQuota('tokens', 'TotalTokens', 60)] },
       sliding: {
         quotas: [teamQuota('requests', 'Requests', 2, { window: { type: 'Sliding', sliding: { duration: '2s' } } })],
@@ -41,7 +56,7 @@ before(async () => {
         rule: { timeouts: { firstToken: '400ms' } },
       },
     }),
-  );
+  ]);
 });
 after(() => world?.stop());
 beforeEach(() => world.provider.forget());
@@ -99,6 +114,13 @@ describe('keys', () => {
     for (const team of ['keys-a', 'keys-b']) {
       assert.equal((await chat(world, 'by-model', { team, mock: { tokens: 1 } })).status, 200);
       assert.equal((await chat(world, 'by-model', { team })).status, 429);
+    }
+  });
+
+  it('each route has a budget of its own, for all of its rules', async () => {
+    for (const name of ['first', 'second']) {
+      assert.equal((await chat(world, `${name}-a`, { team: 'by-route', mock: { tokens: 1 } })).status, 200);
+      assert.equal((await chat(world, `${name}-b`, { team: 'by-route' })).status, 429);
     }
   });
 

@@ -1,12 +1,13 @@
 /** `tallygate run` on one machine: edits, wrong edits, signals, crashes; and nothing is ever left running. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net, { type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { type Answered, call, open } from './support/client.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { deliveredTokens } from './support/limits.ts';
@@ -288,5 +289,42 @@ describe('the quickstart', () => {
     const charged = await waitFor('records', () => gateway.records.length === 2 && gateway.records);
     const sum = charged.reduce((total, one) => total + (one.inputTokens ?? 0) + (one.outputTokens ?? 0), 0);
     assert.ok(sum > 450 && sum <= 500, `${sum}`);
+  });
+});
+
+describe('without a file', () => {
+  it('it runs the quickstart, and the lines that it prints work', async () => {
+    assert.ok(!(await isTaken(8080)), 'port 8080 is taken: the quickstart needs it; end what listens there');
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-e2e-'));
+    const [metricsPort = 0] = await freePorts(1);
+    const child = spawn(process.execPath, [path.join(repository, 'cli/main.ts'), 'run'], {
+      env: {
+        PATH: process.env['PATH'],
+        XDG_STATE_HOME: path.join(folder, 'state'),
+        TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
+      },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const ended = once(child, 'exit');
+    let stderr = '';
+    child.stderr.on('data', (piece) => {
+      stderr += piece;
+    });
+    try {
+      await waitFor('its welcome', () => /Tallygate is ready on http:\/\/127\.0\.0\.1:8080/.test(stderr), 20_000);
+      const lines = stderr.match(/^ *curl .*$/gm) ?? [];
+      const answers = [];
+      for (const line of lines) {
+        answers.push((await promisify(execFile)('bash', ['-c', line], { timeout: 20_000 })).stdout);
+      }
+      assert.equal(answers.length, 2, stderr);
+      assert.match(answers[0] ?? '', /^x-ratelimit-remaining-tokens: \d+/m);
+      assert.match(answers[0] ?? '', /"content":"Hello, who are you\?"/);
+      assert.match(answers[1] ?? '', /"finish_reason":"length"[\s\S]*data: \[DONE\]/);
+    } finally {
+      child.kill('SIGTERM');
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
