@@ -40,6 +40,8 @@ export class TextCounter {
   #unfinishedLength = 0;
   /** Tokens of what is kept, if nothing followed; -1: not counted. */
   #tailTokens = 0;
+  /** The same, as `near` gives it. */
+  #nearTokens = -1;
   /** What the beginning of the tail came to when it was counted last, and how long that was. */
   #countedTokens = 0;
   #countedLength = 0;
@@ -76,7 +78,9 @@ export class TextCounter {
     const since = this.#tailLength - this.#countedLength;
     if (this.#tailTokens !== -1 || this.#tailLength < LONG_WORD_BYTES || since * 8 > this.#tailLength)
       return this.count();
-    return this.tokens + this.#countedTokens + this.#tokensFrom(this.#countedLength) + MAX_SURPRISE_TOKENS;
+    if (this.#nearTokens === -1)
+      this.#nearTokens = this.#countedTokens + this.#tokensFrom(this.#countedLength) + MAX_SURPRISE_TOKENS;
+    return this.tokens + this.#nearTokens;
   }
 
   /** Of the tail. */
@@ -128,6 +132,7 @@ export class TextCounter {
     this.#unfinished = kept(this.#unfinished, raw, decodable, length);
     this.#unfinishedLength = length - decodable;
     this.#tailTokens = this.#tailLength + this.#unfinishedLength === 0 ? 0 : -1;
+    this.#nearTokens = -1;
   }
 }
 
