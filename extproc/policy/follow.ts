@@ -91,7 +91,7 @@ export function followController(options: FollowOptions): FollowedController {
     } else {
       try {
         const policy = await reader.read(Buffer.from(content.buffer, content.byteOffset, content.byteLength));
-        if (closed) return 'the sidecar ends';
+        if (closed) return undefined;
         enforce(version, policy);
       } catch (error) {
         return (error instanceof Error ? error.message : String(error)).slice(0, REASON_MAX_CHARACTERS);
@@ -103,6 +103,7 @@ export function followController(options: FollowOptions): FollowedController {
 
   const answer = async (policy: Policy, from: PolicyStream | undefined) => {
     const reason = await take(policy);
+    if (closed) return;
     const version = policy.version ?? wireVersion({ epoch: 0, counter: 0, version: '' });
     if (reason === undefined) {
       refusal = undefined;
