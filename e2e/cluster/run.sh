@@ -4,6 +4,7 @@
 # Without E2E_KUBECONFIG they run on a cluster that is started here and ended afterwards (one that runs already is used, and stays).
 # E2E_KUBECONFIG=FILE   any cluster with Envoy Gateway, its Backend API enabled, and Tallygate's image
 # E2E_IMAGE=NAME:TAG    that image (tallygate:dev)
+# E2E_NEXT_IMAGE=NAME:TAG   the same by a second name, to which rolling-long changes
 # E2E_VALUES='A=B C=D'   values for the chart, where the cluster needs some
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -15,7 +16,7 @@ if [ $# -gt 0 ]; then
 else
   mapfile -t beside < <(find . -path ./node_modules -prune -o -name '*.cluster.test.ts' -print | sort)
   # Those that take less than ten minutes together; others are run by name.
-  whole=(e2e/cluster/{chart,enforcing,first-completion,fleets,install,mistakes,own-answers}.test.ts)
+  whole=(e2e/cluster/{chart,enforcing,first-completion,fleets,install,mistakes,own-answers,rolling}.test.ts)
 fi
 # run WRAPPER…
 run() {
@@ -44,4 +45,6 @@ if ! "$rig" status > /dev/null 2>&1; then
 fi
 "$rig" kubectl -n envoy-gateway-system get deployment envoy-gateway > /dev/null 2>&1 || "$rig" eg-install
 tools/image-rig.sh "$E2E_IMAGE"
+export E2E_NEXT_IMAGE=${E2E_NEXT_IMAGE:-$E2E_IMAGE-next}
+tools/image-rig.sh "$E2E_NEXT_IMAGE"
 run "$rig" net

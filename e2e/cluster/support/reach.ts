@@ -52,7 +52,8 @@ export async function reachGateway(namespace: string, name: string, port: number
   return reachService(items[0].metadata.namespace, items[0].metadata.name, port);
 }
 
-function ownedBy(namespace: string, name: string, merged?: string): string {
+/** What Envoy Gateway made for a Gateway has these labels. */
+export function ownedBy(namespace: string, name: string, merged?: string): string {
   const owner = 'gateway.envoyproxy.io/owning-gateway';
   return merged === undefined ? `${owner}-namespace=${namespace},${owner}-name=${name}` : `${owner}class=${merged}`;
 }

@@ -1,0 +1,71 @@
+/** All that containers of a kind write while pods come and go: kubectl has it only as long as the pod is there. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { get } from './kubectl.ts';
+
+/** A pod that is told to end is there for longer than that. */
+const LOOK_EVERY_MS = 2000;
+
+export interface FollowedLine {
+  /** One run of one container. */
+  readonly container: string;
+  readonly pod: string;
+  readonly text: string;
+}
+
+export interface FollowedLogs {
+  readonly lines: readonly FollowedLine[];
+  close(): Promise<void>;
+}
+
+interface ContainerStatus {
+  readonly name: string;
+  readonly containerID?: string;
+}
+
+/** `keep`: of which lines; memory is bounded by what a test looks at. */
+export function followLogs(
+  labels: string,
+  container: string,
+  keep: (text: string) => boolean = () => true,
+): FollowedLogs {
+  const lines: FollowedLine[] = [];
+  const followed = new Map<string, ChildProcess>();
+  const stop = new AbortController();
+  const look = async () => {
+    const { items } = await get('pods', '-A', '-l', labels);
+    for (const { metadata, status } of items) {
+      const statuses: readonly ContainerStatus[] = [
+        ...(status.initContainerStatuses ?? []),
+        ...(status.containerStatuses ?? []),
+      ];
+      const id = statuses.find(({ name }) => name === container)?.containerID;
+      if (id !== undefined && id !== '' && !followed.has(id)) follow(id, metadata.namespace, metadata.name);
+    }
+  };
+  const follow = (id: string, namespace: string, pod: string) => {
+    const args = ['-n', namespace, 'logs', '--follow', pod, '-c', container];
+    const child = spawn('kubectl', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    followed.set(id, child);
+    createInterface({ input: child.stdout }).on('line', (text) => {
+      if (keep(text)) lines.push({ container: id, pod, text });
+    });
+  };
+  const run = async () => {
+    while (!stop.signal.aborted) {
+      // The next look is as good.
+      await look().catch(() => {});
+      await sleep(LOOK_EVERY_MS, undefined, { signal: stop.signal }).catch(() => {});
+    }
+  };
+  const running = run();
+  return {
+    lines,
+    async close() {
+      stop.abort();
+      await running;
+      for (const child of followed.values()) child.kill();
+    },
+  };
+}

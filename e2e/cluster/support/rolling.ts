@@ -1,0 +1,66 @@
+/** Traffic while programs are exchanged under it, and the account of it afterwards: what clients got is what was charged. */
+import assert from 'node:assert/strict';
+import { accessRecord } from '../../data-plane/support/records.ts';
+import { waitFor } from '../../data-plane/support/wait.ts';
+import { get, kubectl } from './kubectl.ts';
+import { type FollowedLogs, followLogs } from './logs.ts';
+import { ownedBy } from './reach.ts';
+import { shown, startTraffic, type Traffic, type TrafficOptions } from './traffic.ts';
+import type { ClusterWorld } from './world.ts';
+
+const ENDED_MS = 90_000;
+const RECORDS_MS = 30_000;
+
+export interface WatchedTraffic {
+  readonly traffic: Traffic;
+  readonly logs: FollowedLogs;
+}
+
+export async function startWatchedTraffic(
+  { namespace, url }: ClusterWorld,
+  options: Omit<TrafficOptions, 'url'>,
+): Promise<WatchedTraffic> {
+  const logs = followLogs(ownedBy(namespace, 'ai'), 'tallygate', (text) => text.includes(options.team));
+  return { traffic: startTraffic({ ...options, url }), logs };
+}
+
+export async function restartProxies(namespace: string): Promise<void> {
+  const { items } = await get('deployments', '-A', '-l', ownedBy(namespace, 'ai'));
+  const [{ metadata }] = items;
+  const deployment = ['-n', metadata.namespace, `deployment/${metadata.name}`];
+  await kubectl('rollout', 'restart', ...deployment);
+  await kubectl('rollout', 'status', ...deployment, '--timeout=100s');
+}
+
+/** For a hook: also where `settle` was never reached. */
+export async function stopWatching(watched: WatchedTraffic | undefined): Promise<void> {
+  await watched?.traffic.stop();
+  await watched?.logs.close();
+}
+
+/** Ends the traffic. Nothing failed, everything was counted once, and what was exchanged is gone. */
+export async function settle({ namespace }: ClusterWorld, { traffic, logs }: WatchedTraffic): Promise<void> {
+  await traffic.stop();
+  assert.equal(traffic.failures.length, 0, shown(traffic));
+  await waitFor('end of the proxies that were exchanged', async () => (await leaving(namespace)) === 0, ENDED_MS);
+  const records = () => logs.lines.map(({ text }) => accessRecord(text)).filter((each) => each !== undefined);
+  const all = () => traffic.answered + traffic.streamed;
+  await waitFor(
+    'access records',
+    () => records().length >= all(),
+    RECORDS_MS,
+    () => `${records().length} of ${all()}`,
+  );
+  assert.equal(records().length, all());
+  assert.equal(
+    records().reduce((sum, { outputTokens = 0 }) => sum + outputTokens, 0),
+    traffic.outputTokens,
+  );
+  assert.deepEqual([...new Set(records().map(({ source }) => source))], ['provider']);
+}
+
+async function leaving(namespace: string): Promise<number> {
+  const { items } = await get('pods', '-A', '-l', ownedBy(namespace, 'ai'));
+  return items.filter(({ metadata }: { metadata: { deletionTimestamp?: string } }) => metadata.deletionTimestamp)
+    .length;
+}
