@@ -65,6 +65,10 @@ e2e-data-plane: setup ## Real clients through real Envoy
 e2e-cluster: setup ## Real pods on a real cluster (E2E_KUBECONFIG=FILE: on that one)
 	e2e/cluster/run.sh $(FILES)
 
+.PHONY: e2e-cluster-long
+e2e-cluster-long: setup ## The same where it takes minutes: see bench/results/upgrades.md
+	e2e/cluster/run.sh e2e/cluster/rolling-long.test.ts
+
 .PHONY: image
 image: ## Build the image tallygate:VERSION with Docker
 	docker build -t tallygate:$$(sed -nE 's/^  "version": "(.*)",/\1/p' package.json) .
