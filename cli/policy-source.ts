@@ -62,6 +62,7 @@ export async function followControllerAt(flags: ControllerFlags, service: Extpro
     // The containers of the pod share it, and it outlives this one.
     folder: dirname(flags.socket),
     apply: service.apply,
+    ...(prover && { routed: prover.routed }),
     applied: (version, routeNames) => prover?.expect(version, routeNames),
     log,
   });

@@ -38,7 +38,12 @@ interface Sidecar extends FollowedController {
   readonly applied: string[];
 }
 
-function follow(port: number, folder: string, apply: (policy: GatewayPolicy) => void = () => {}): Sidecar {
+function follow(
+  port: number,
+  folder: string,
+  apply: (policy: GatewayPolicy) => void = () => {},
+  routed: (routeNames: readonly string[]) => Promise<void> = async () => {},
+): Sidecar {
   const applied: string[] = [];
   const followed = followController({
     controller: `127.0.0.1:${port}`,
@@ -51,6 +56,7 @@ function follow(port: number, folder: string, apply: (policy: GatewayPolicy) => 
       apply(policy);
       applied.push(policy.version);
     },
+    routed,
     log,
   });
   closing.push(() => followed.close());
@@ -125,6 +131,41 @@ test('what cannot be used is refused with its reason, and the last good policy s
   await until(has(server, 1, 3, 'v3'), 'the next good one is taken');
   assert.equal(server.sidecars()[0]?.refused, undefined);
   assert.equal(sidecar.details()['refusal'], undefined);
+});
+
+test('a route in force that changes to another backend waits until Envoy has it; a new route and a limit do not', async () => {
+  const server = await serve();
+  server.setLeader(1);
+  const rule = (route: string, id: string) => ({ route, targets: [{ id }] });
+  const entries = (
+    ...rules: readonly { readonly route: string; readonly targets: readonly { readonly id: string }[] }[]
+  ) => {
+    const routeNames = rules.flatMap(({ targets }) => targets.map(({ id }) => `envoy ${id}`));
+    return { entries: [{ routeNames, rules, passthrough: [] }] };
+  };
+  const asked: (readonly string[])[] = [];
+  let goOn = () => {};
+  const sidecar = follow(server.port, newPod(), undefined, (routeNames) => {
+    asked.push(routeNames);
+    return new Promise((resolve) => {
+      goOn = resolve;
+    });
+  });
+  server.publish(fleet('v1', entries(rule('a/r', 'a/r/x'))));
+  await until(has(server, 1, 1, 'v1'), 'the first waits for nothing');
+  server.publish(fleet('v2', entries(rule('a/r', 'a/r/x'), rule('a/new', 'a/new/y'))));
+  await until(has(server, 1, 2, 'v2'), 'a new route waits for nothing');
+  assert.deepEqual(asked, []);
+  server.publish(fleet('v3', entries(rule('a/r', 'a/r/z'), rule('a/new', 'a/new/y'))));
+  await until(() => asked.length === 1, 'asked');
+  assert.deepEqual(asked, [['envoy a/r/z']]);
+  server.publish(fleet('v4', entries(rule('a/r', 'a/r/z'))));
+  assert.deepEqual(sidecar.applied, ['v1', 'v2']);
+  assert.equal(acknowledged(server)?.version, 'v2', 'what is not in force is not acknowledged');
+  goOn();
+  await until(has(server, 1, 4, 'v4'), 'the newest');
+  assert.deepEqual(sidecar.applied, ['v1', 'v2', 'v3', 'v4']);
+  assert.equal(asked.length, 1);
 });
 
 test('the controller ends and comes back: the policy stays, and the sidecar with it', async () => {

@@ -28,7 +28,7 @@ before(async () => {
   assert.ok(image && next, 'E2E_IMAGE and E2E_NEXT_IMAGE name the image and a second name of it');
   await install();
   world = await startClusterWorld(NAMESPACE);
-  watched = await startWatchedTraffic(world, { model: 'gpt-4o-mini', team: 'rolling' });
+  watched = startWatchedTraffic(world, 'gpt-4o-mini');
 });
 after(async () => {
   rmSync(folder, { recursive: true });

@@ -22,7 +22,7 @@ after(async () => {
 });
 
 it('proxies roll: no request fails, streams end whole, and all is counted', async () => {
-  watched = await startWatchedTraffic(world, { model: 'gpt-4o-mini', team: 'rolling' });
+  watched = startWatchedTraffic(world, 'gpt-4o-mini');
   const { traffic } = watched;
   await Promise.all([20, 30].map(traffic.stream));
   const [old] = await proxyPods(world.namespace, 'ai');

@@ -9,6 +9,7 @@ import type { Policy, ProofSchema, SidecarMessageSchema } from '../../protos/gen
 import type { ExtprocLog } from '../main.ts';
 import { type Keeper, newKeeper, readKept } from './kept.ts';
 import { newPolicyReader } from './read.ts';
+import { awaitedRoutes } from './routed.ts';
 import { openStream, type PolicyStream } from './stream.ts';
 import { isOlder, type PolicyVersion, plainVersion, wireVersion } from './version.ts';
 
@@ -29,6 +30,8 @@ export interface FollowOptions {
   readonly folder: string | undefined;
   /** Throws when the policy cannot be used. */
   readonly apply: (policy: GatewayPolicy) => void;
+  /** A policy that leads a route in force to another backend waits for this. Never rejects. */
+  readonly routed?: (routeNames: readonly string[]) => Promise<void>;
   /** What came into force, and the Envoy routes that it names. */
   readonly applied?: (version: PolicyVersion, routeNames: readonly string[]) => void;
   readonly log: ExtprocLog;
@@ -52,6 +55,7 @@ export function followController(options: FollowOptions): FollowedController {
   const { log } = options;
   const keeper: Keeper | undefined = options.folder === undefined ? undefined : newKeeper(options.folder, log);
   let inForce: PolicyVersion | undefined;
+  let policyInForce: GatewayPolicy | undefined;
   let refusal: { readonly version: string; readonly reason: string } | undefined;
   let proof: ProofReport | undefined;
   let away: string | undefined = 'not asked yet';
@@ -64,6 +68,7 @@ export function followController(options: FollowOptions): FollowedController {
   const enforce = (version: PolicyVersion, policy: GatewayPolicy) => {
     options.apply(policy);
     inForce = version;
+    policyInForce = policy;
     options.applied?.(
       version,
       policy.entries.flatMap(({ routeNames }) => routeNames),
@@ -71,8 +76,8 @@ export function followController(options: FollowOptions): FollowedController {
   };
   const reader = newPolicyReader();
   /** One after the other: the controller sends the next one after an answer, but a new stream may come while an old one's is being read. */
-  let taking = Promise.resolve();
-  const send = (message: Said, to = stream) => to?.send({ message });
+  let taking: Promise<void> = Promise.resolve();
+  const send = (message: Said) => stream?.send({ message });
   const sendProof = () => {
     if (proof === undefined) return;
     send({ case: 'proof', value: { ...proof, version: wireVersion(proof.version) } });
@@ -91,6 +96,9 @@ export function followController(options: FollowOptions): FollowedController {
     } else {
       try {
         const policy = await reader.read(Buffer.from(content.buffer, content.byteOffset, content.byteLength));
+        const before = policyInForce?.formatVersion === policy.formatVersion ? policyInForce : undefined;
+        const awaited = before === undefined ? [] : awaitedRoutes(before, policy);
+        if (awaited.length > 0) await options.routed?.(awaited);
         if (closed) return undefined;
         enforce(version, policy);
       } catch (error) {
@@ -103,26 +111,22 @@ export function followController(options: FollowOptions): FollowedController {
 
   const answer = async (policy: Policy, from: PolicyStream | undefined) => {
     const reason = await take(policy);
-    if (closed) return;
+    // A later stream says by its Hello what is in force, and is answered for what it brings.
+    if (closed || stream !== from) return;
     const version = policy.version ?? wireVersion({ epoch: 0, counter: 0, version: '' });
     if (reason === undefined) {
       refusal = undefined;
       failures = 0;
-      send({ case: 'acknowledge', value: { version } }, from);
+      send({ case: 'acknowledge', value: { version } });
       return;
     }
     refusal = { version: version.version, reason };
     log.error(refusal, 'the policy cannot be used; the last good one stays in force');
-    send({ case: 'refuse', value: { version, reason } }, from);
+    send({ case: 'refuse', value: { version, reason } });
     // A leader of the past may serve for a moment: the next attempt finds the new one.
     const offered = plainVersion(policy.version);
     if (inForce !== undefined && offered !== undefined && isOlder(offered, inForce)) from?.close();
   };
-  const heard = (policy: Policy) => {
-    const from = stream;
-    taking = taking.then(() => answer(policy, from));
-  };
-
   const attempt = () => {
     if (closed) return;
     openedAtMs = Number.POSITIVE_INFINITY;
@@ -138,7 +142,10 @@ export function followController(options: FollowOptions): FollowedController {
           openedAtMs = performance.now();
           sendProof();
         },
-        heard,
+        heard(policy) {
+          const from = stream;
+          taking = taking.then(() => answer(policy, from));
+        },
         ended,
       });
     } catch (error) {

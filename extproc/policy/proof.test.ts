@@ -71,7 +71,7 @@ function giveListener(filters: readonly object[]): void {
 const name = (index: number) => `httproute/team/tallygate-chat-${index}/rule/0/match/0/ai_example_com`;
 const names = (count: number) => Array.from({ length: count }, (_, index) => name(index));
 
-function giveRoutes(count: number, unfiltered: readonly number[] = []): void {
+function giveRoutes(count: number, unfiltered: readonly number[] = [], failing: readonly number[] = []): void {
   const marked = { [FILTER]: { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', config: {} } };
   const routes = Array.from({ length: count }, (_, index) => ({
     name: name(index),
@@ -79,7 +79,9 @@ function giveRoutes(count: number, unfiltered: readonly number[] = []): void {
       prefix: '/',
       headers: [{ name: 'x-tallygate-route', string_match: { exact: `team/chat-${index}/rule/0` } }],
     },
-    route: { cluster: 'provider', timeout: '0s', upgrade_configs: [{ upgrade_type: 'websocket' }] },
+    ...(failing.includes(index)
+      ? { direct_response: { status: 500 } }
+      : { route: { cluster: 'provider', timeout: '0s', upgrade_configs: [{ upgrade_type: 'websocket' }] } }),
     request_headers_to_remove: ['authorization', 'x-api-key', 'api-key', 'cookie', 'x-tallygate-route'],
     metadata: {
       filter_metadata: {
@@ -186,6 +188,30 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
     assert.equal((await until((each) => clean(each, 4))).version.counter, 2);
   });
 
+  await t.test('new routes are waited for until Envoy can carry them out', async () => {
+    let routed = false;
+    const waiting = prover.routed([name(0), name(4)]).then(() => {
+      routed = true;
+    });
+    giveRoutes(5, [], [4]);
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    assert.equal(routed, false, 'a route that is there, and fails');
+    giveRoutes(5);
+    const givenMs = performance.now();
+    await waiting;
+    const tookMs = performance.now() - givenMs;
+    assert.ok(tookMs < 800, `${tookMs} ms`);
+    giveRoutes(4);
+    await until((each) => clean(each, 4));
+  });
+
+  await t.test('and not for long where Envoy never can', async () => {
+    const startedMs = performance.now();
+    await prover.routed([name(7)]);
+    const tookMs = performance.now() - startedMs;
+    assert.ok(tookMs > 1400 && tookMs < 2000, `${tookMs} ms`);
+  });
+
   await t.test('nothing is told where nothing has changed', async () => {
     const told = proofs.length;
     await new Promise((resolve) => setTimeout(resolve, 2500));
@@ -215,6 +241,7 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
     envoy.kill('SIGKILL');
     const proof = await until((each) => 'unreadable' in each);
     assert.match('unreadable' in proof ? proof.unreadable : '', /ECONN/);
+    await prover.routed([name(0)]);
   });
 });
 

@@ -1,4 +1,5 @@
 /** Watches whether the Envoy beside is configured as the policy in force expects, by Envoy's own words, and tells each time that the answer has changed. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { ExtprocLog } from '../main.ts';
 import { type AdminAddress, readAdmin } from './admin.ts';
@@ -19,12 +20,17 @@ const FAILURES_BEFORE_TOLD = 3;
 /** A look that takes longer is broken off. */
 const LOOK_TIMEOUT_MS = 60_000;
 const MAX_HEAP_MB = 256;
+/** A policy that waits may also bring a limit; and this is less than the controller waits before it takes away what the last policy led to. */
+const ROUTED_WITHIN_MS = 1500;
+const ROUTED_POLL_MS = 30;
 
 export type Proof = ({ readonly unreadable: string } | Evaluation) & { readonly version: PolicyVersion };
 
 export interface Prover {
   /** What the policy in force names from now on. */
   expect(version: PolicyVersion, routeNames: readonly string[]): void;
+  /** Waits until Envoy can carry out all these routes; not for long, whatever Envoy says. Never rejects. */
+  routed(routeNames: readonly string[]): Promise<void>;
   close(): void;
 }
 
@@ -43,7 +49,7 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
   let failures = 0;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
-  let worker: Worker | undefined;
+  const workers = new Set<Worker>();
 
   const look = (task: ProofTask): Promise<Evaluation> =>
     new Promise((resolve, reject) => {
@@ -51,7 +57,7 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
         workerData: task,
         resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
       });
-      worker = started;
+      workers.add(started);
       const late = setTimeout(() => {
         reject(new Error(`Envoy's configuration was not read within ${LOOK_TIMEOUT_MS} ms`));
         void started.terminate();
@@ -60,6 +66,7 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
       started.once('error', reject);
       started.once('exit', () => {
         clearTimeout(late);
+        workers.delete(started);
         reject(new Error('the look at Envoy’s configuration was broken off'));
       });
     });
@@ -93,6 +100,18 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
     }
     return pauseMs;
   };
+  /** False: it has taken too long. */
+  const carriesOut = async (routeNames: readonly string[]): Promise<boolean> => {
+    const endMs = performance.now() + ROUTED_WITHIN_MS;
+    for (let seen = ''; performance.now() < endMs; await sleep(ROUTED_POLL_MS)) {
+      const configuration = await readAdmin(admin, VERSIONS, MAX_VERSIONS_BYTES);
+      if (configuration === seen) continue;
+      seen = configuration;
+      const { missing, failing } = await look({ admin, socketPath, routeNames });
+      if (missing.total + failing.total === 0) return true;
+    }
+    return false;
+  };
   const run = () => {
     timer = undefined;
     void round().then((pauseMs) => {
@@ -104,10 +123,18 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
     expect(version, routeNames) {
       wanted = { version, routeNames };
     },
+    async routed(routeNames) {
+      const reason = await Promise.race([carriesOut(routeNames).catch(String), sleep(ROUTED_WITHIN_MS, false)]);
+      if (reason === true || closed) return;
+      log.warn(
+        { reason, routes: routeNames.length },
+        'Envoy does not have all routes of the policy yet; it comes into force',
+      );
+    },
     close() {
       closed = true;
       clearTimeout(timer);
-      void worker?.terminate();
+      for (const worker of workers) void worker.terminate();
     },
   };
 }

@@ -30,7 +30,7 @@ export function followLogs(
   container: string,
   keep: (text: string) => boolean = () => true,
 ): FollowedLogs {
-  const lines: FollowedLine[] = [];
+  const read = new Map<string, readonly FollowedLine[]>();
   const followed = new Map<string, ChildProcess>();
   const stop = new AbortController();
   const look = async () => {
@@ -48,8 +48,14 @@ export function followLogs(
     const args = ['-n', namespace, 'logs', '--follow', pod, '-c', container];
     const child = spawn('kubectl', args, { stdio: ['ignore', 'pipe', 'ignore'] });
     followed.set(id, child);
+    const own: FollowedLine[] = [];
+    read.set(id, own);
     createInterface({ input: child.stdout }).on('line', (text) => {
-      if (keep(text)) lines.push({ container: id, pod, text });
+      if (keep(text)) own.push({ container: id, pod, text });
+    });
+    // Broken off, as by an API server that was away: from the beginning, at the next look.
+    child.on('exit', (code) => {
+      if (code !== 0) followed.delete(id);
     });
   };
   const run = async () => {
@@ -61,7 +67,9 @@ export function followLogs(
   };
   const running = run();
   return {
-    lines,
+    get lines() {
+      return [...read.values()].flat();
+    },
     async close() {
       stop.abort();
       await running;

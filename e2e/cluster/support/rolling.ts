@@ -5,7 +5,7 @@ import { waitFor } from '../../data-plane/support/wait.ts';
 import { get, kubectl } from './kubectl.ts';
 import { type FollowedLogs, followLogs } from './logs.ts';
 import { ownedBy } from './reach.ts';
-import { shown, startTraffic, type Traffic, type TrafficOptions } from './traffic.ts';
+import { shown, startTraffic, type Traffic } from './traffic.ts';
 import type { ClusterWorld } from './world.ts';
 
 const ENDED_MS = 90_000;
@@ -16,12 +16,11 @@ export interface WatchedTraffic {
   readonly logs: FollowedLogs;
 }
 
-export async function startWatchedTraffic(
-  { namespace, url }: ClusterWorld,
-  options: Omit<TrafficOptions, 'url'>,
-): Promise<WatchedTraffic> {
-  const logs = followLogs(ownedBy(namespace, 'ai'), 'tallygate', (text) => text.includes(options.team));
-  return { traffic: startTraffic({ ...options, url }), logs };
+/** Of the route `chat` alone. */
+export function startWatchedTraffic({ namespace, url }: ClusterWorld, model: string): WatchedTraffic {
+  const ofRoute = `"route":"${namespace}/chat"`;
+  const logs = followLogs(ownedBy(namespace, 'ai'), 'tallygate', (text) => text.includes(ofRoute));
+  return { traffic: startTraffic({ url, model }), logs };
 }
 
 export async function restartProxies(namespace: string): Promise<void> {

@@ -15,8 +15,6 @@ const MAX_FAILURES_SHOWN = 20;
 export interface TrafficOptions {
   readonly url: string;
   readonly model: string;
-  /** Names the traffic in access records, by the header `x-team`. */
-  readonly team: string;
   readonly connections?: number;
   readonly requestsASecond?: number;
 }
@@ -38,9 +36,8 @@ export interface Traffic {
 }
 
 export function startTraffic(options: TrafficOptions): Traffic {
-  const { url, model, team, connections = 10, requestsASecond = 50 } = options;
+  const { url, model, connections = 10, requestsASecond = 50 } = options;
   const agent = new http.Agent({ keepAlive: true, maxSockets: connections });
-  const headers = { 'x-team': team };
   const startedAtMs = performance.now();
   const failures: string[] = [];
   const streams = new Set<Promise<void>>();
@@ -68,7 +65,7 @@ export function startTraffic(options: TrafficOptions): Traffic {
       // One that is late does not catch up: the rate is bounded.
       dueMs = Math.max(dueMs + everyMs, performance.now());
       await sleep(Math.max(0, dueMs - performance.now()));
-      if (await counted('request', TOKENS, () => ask(agent, url, model, headers))) answered++;
+      if (await counted('request', TOKENS, () => ask(agent, url, model))) answered++;
     }
   };
   const clients = Array.from({ length: connections }, (_, index) => client(index));
@@ -86,7 +83,7 @@ export function startTraffic(options: TrafficOptions): Traffic {
     stream(seconds) {
       const tokens = seconds * CHUNKS_A_SECOND;
       return new Promise((begun) => {
-        const whole = counted(`stream of ${seconds} s`, tokens, () => follow(url, model, headers, tokens, begun));
+        const whole = counted(`stream of ${seconds} s`, tokens, () => follow(url, model, tokens, begun));
         const ended = whole.then((good) => {
           if (good) streamed++;
           streams.delete(ended);
@@ -113,9 +110,9 @@ export function shown({ answered, failures }: Traffic): string {
 
 type Headers = Readonly<Record<string, string>>;
 
-async function ask(agent: http.Agent, url: string, model: string, headers: Headers): Promise<void> {
+async function ask(agent: http.Agent, url: string, model: string): Promise<void> {
   const { status, body } = await post(agent, `${url}/v1/chat/completions`, {
-    headers: { ...mock({ tokens: TOKENS }, headers).headers, authorization: `Bearer ${CLIENT_KEY}` },
+    headers: { ...mock({ tokens: TOKENS }).headers, authorization: `Bearer ${CLIENT_KEY}` },
     body: JSON.stringify({ model, messages: say('Hello'), max_completion_tokens: TOKENS }),
   });
   if (status !== 200) throw new Error(`${status} ${body}`);
@@ -148,12 +145,9 @@ function post(
   });
 }
 
-async function follow(url: string, model: string, headers: Headers, tokens: number, begun: () => void): Promise<void> {
+async function follow(url: string, model: string, tokens: number, begun: () => void): Promise<void> {
   const request = { model, messages: say('Hello'), stream_options: { include_usage: true } };
-  const stream = openaiClient(url, headers).chat.completions.stream(
-    request,
-    mock({ tokens, paceMs: 1000 / CHUNKS_A_SECOND }),
-  );
+  const stream = openaiClient(url).chat.completions.stream(request, mock({ tokens, paceMs: 1000 / CHUNKS_A_SECOND }));
   stream.once('chunk', begun);
   const final = await stream.finalChatCompletion();
   const content = final.choices[0]?.message.content ?? '';
