@@ -187,6 +187,25 @@ test('the controller ends and comes back: the policy stays, and the sidecar with
   await until(has(next, 2, 2, 'v2'), 'the new one');
 });
 
+test('of several replicas behind one address the one that leads is found soon', async () => {
+  const [leader, other] = [await serve(), await serve()];
+  leader.setLeader(1);
+  leader.publish(fleet('v1'));
+  let connections = 0;
+  const address = createServer((socket) => {
+    const replica = connect((++connections > 8 ? leader : other).port, '127.0.0.1');
+    for (const each of [socket, replica]) each.on('error', () => {});
+    socket.pipe(replica).pipe(socket);
+    socket.on('close', () => replica.destroy());
+  });
+  await new Promise<void>((resolve) => address.listen(0, '127.0.0.1', resolve));
+  closing.push(() => address.close());
+  const start = performance.now();
+  follow((address.address() as AddressInfo).port, newPod());
+  await until(has(leader, 1, 1, 'v1'), 'found');
+  assert.ok(performance.now() - start < 5000);
+});
+
 test('a leader of the past is not believed', async () => {
   const server = await serve();
   server.setLeader(5);

@@ -15,6 +15,8 @@ import { isOlder, type PolicyVersion, plainVersion, wireVersion } from './versio
 
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MOST_MS = 5000;
+/** Of the controller's replicas only one serves, and its Service leads to any of them: so many attempts follow each other closely. */
+const ATTEMPTS_TOGETHER = 3;
 /** A stream that lived so long was a good one. */
 const SETTLED_AFTER_MS = 10_000;
 const REASON_MAX_CHARACTERS = 500;
@@ -179,8 +181,10 @@ export function followController(options: FollowOptions): FollowedController {
       );
     }
     if (reason !== undefined) away = reason;
-    const delayMs = Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** failures);
     failures++;
+    const rounds = Math.floor(failures / ATTEMPTS_TOGETHER);
+    const pauses = failures % ATTEMPTS_TOGETHER === 0;
+    const delayMs = pauses ? Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** rounds) : BACKOFF_FIRST_MS;
     retry = setTimeout(attempt, delayMs * (0.5 + Math.random() / 2));
   };
 
