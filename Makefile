@@ -67,7 +67,7 @@ e2e-cluster: setup ## Real pods on a real cluster (E2E_KUBECONFIG=FILE: on that 
 
 .PHONY: e2e-cluster-long
 e2e-cluster-long: setup ## The same where it takes minutes: see bench/results/upgrades.md
-	e2e/cluster/run.sh e2e/cluster/{rolling-long,swap}.test.ts
+	e2e/cluster/run.sh e2e/cluster/{rolling-long,swap,failover,api-server-away}.test.ts
 
 .PHONY: image
 image: ## Build the image tallygate:VERSION with Docker

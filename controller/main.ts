@@ -66,7 +66,11 @@ const TRUST_EVERY_MS = 10 * 60_000;
 export async function startController(options: ControllerOptions): Promise<Controller> {
   const { namespace, log } = options;
   let election: Election | undefined;
-  const client = newClient(await findCredentials(process.env), () => void election?.leading);
+  const client = newClient(
+    await findCredentials(process.env),
+    () => void election?.leading,
+    (write) => log.debug(write, 'writes'),
+  );
   const events = newEvents(client, options.identity, log);
   const history = newHistory();
   let settledAtMs = 0;

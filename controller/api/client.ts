@@ -59,8 +59,18 @@ export interface WriteOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What may have been written: it is sent now. */
+export interface Write {
+  readonly method: string;
+  readonly path: string;
+}
+
 /** `beforeWrite`: the last look before something is written; what it aborts is not sent. */
-export function newClient(credentials: Credentials, beforeWrite: () => void = () => {}): Client {
+export function newClient(
+  credentials: Credentials,
+  beforeWrite: () => void = () => {},
+  writing: (write: Write) => void = () => {},
+): Client {
   const { server } = credentials;
   const agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: 16, timeout: 0 });
 
@@ -94,8 +104,10 @@ export function newClient(credentials: Credentials, beforeWrite: () => void = ()
 
   const send = async (path: string, what: Call): Promise<IncomingMessage> => {
     for (let attempt = 1; ; attempt++) {
-      if (what.method !== undefined && what.method !== 'GET') beforeWrite();
+      const { method = 'GET' } = what;
+      if (method !== 'GET') beforeWrite();
       what.signal?.throwIfAborted();
+      if (method !== 'GET') writing({ method, path });
       const answer = await open(path, what);
       const afterMs = Number(answer.headers['retry-after']) * 1000;
       // Not done: the server says when to come again, as with too many requests.

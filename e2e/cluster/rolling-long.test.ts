@@ -107,5 +107,4 @@ it('nothing failed, every stream ended whole, and all was counted', async () => 
   await settle(world, watched);
   const { traffic } = watched;
   assert.ok(traffic.answered >= 10_000, shown(traffic));
-  console.log(`${traffic.answered} requests and ${traffic.streamed} streams, ${traffic.outputTokens} output tokens`);
 });

@@ -64,4 +64,5 @@ it(`a backend that is exchanged ${SWAPS} times fails no request`, async () => {
       .join(' ')}`,
   );
   assert.equal(traffic.failures.length, 0, shown(traffic));
+  console.log(`${traffic.answered} requests`);
 });

@@ -129,6 +129,7 @@ export function followController(options: FollowOptions): FollowedController {
     const offered = plainVersion(policy.version);
     if (inForce !== undefined && offered !== undefined && isOlder(offered, inForce)) from?.close();
   };
+
   const attempt = () => {
     if (closed) return;
     openedAtMs = Number.POSITIVE_INFINITY;

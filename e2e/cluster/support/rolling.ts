@@ -56,6 +56,7 @@ export async function settle({ namespace }: ClusterWorld, { traffic, logs }: Wat
     traffic.outputTokens,
   );
   assert.deepEqual([...new Set(records().map(({ source }) => source))], ['provider']);
+  console.log(`${traffic.answered} requests, ${traffic.streamed} streams, ${traffic.outputTokens} output tokens`);
 }
 
 async function leaving(namespace: string): Promise<number> {

@@ -1,0 +1,42 @@
+/** What only the cluster that run.sh starts can do: the processes of its node are ours to stop and to kill. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { command } from './kubectl.ts';
+
+/** For a test's `skip`. */
+export const elsewhere: string | false =
+  process.env['E2E_KUBECONFIG'] === undefined
+    ? false
+    : 'stops processes of the node, which may be done only to the cluster that run.sh starts';
+
+const inNode = (timeoutMs: number, script: string) => {
+  const rig = process.env['CLUSTER'] ?? '../shared/cluster/cluster';
+  return command(rig, ['exec', 'bash', '-euc', script], { timeoutMs });
+};
+
+/** Of the first process in a container. */
+export async function processOf(containerId: string): Promise<number> {
+  const id = containerId.replace(/^containerd:\/\//, '');
+  const tasks = await inNode(10_000, 'ctr -n k8s.io tasks ls');
+  const [, pid] =
+    tasks
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .find(([name]) => name === id) ?? [];
+  if (pid === undefined) throw new Error(`no process of container ${id}`);
+  return Number(pid);
+}
+
+export function apiServerProcess(): number {
+  return Number(readFileSync(path.join(process.env['K8S_RIG_HOME'] ?? '', 'run/apiserver.pid'), 'utf8'));
+}
+
+export async function kill(pid: number): Promise<void> {
+  await inNode(10_000, `kill -KILL ${pid}`);
+}
+
+/** One shell stops it and lets it go on, whatever becomes of the test. */
+export async function freeze(pid: number, seconds: number): Promise<void> {
+  const goOn = `trap 'kill -CONT ${pid}' EXIT; trap exit TERM INT HUP`;
+  await inNode((seconds + 30) * 1000, `${goOn}; kill -STOP ${pid}; sleep ${seconds} & wait`);
+}
