@@ -41,6 +41,11 @@ export const trafficPolicies: Resource = {
   kind: 'BackendTrafficPolicy',
   plural: 'backendtrafficpolicies',
 };
+export const clientPolicies: Resource = {
+  apiVersion: ENVOY_GATEWAY,
+  kind: 'ClientTrafficPolicy',
+  plural: 'clienttrafficpolicies',
+};
 export const securityPolicies: Resource = {
   apiVersion: ENVOY_GATEWAY,
   kind: 'SecurityPolicy',

@@ -75,6 +75,7 @@ export function openSources(options: SourcesOptions): Sources {
     changed: rewritten,
     keep: (object) => (isManaged(object) ? undefined : { object, reading: readObject(object) }),
   });
+  const usersClients = read(resources.clientPolicies);
   const classes = follow(resources.gatewayClasses, [''], {
     changed: world,
     keep: ({ spec }) => (spec as { readonly controllerName?: string }).controllerName,
@@ -119,6 +120,7 @@ export function openSources(options: SourcesOptions): Sources {
     gateways,
     grants,
     usersTraffic,
+    usersClients,
     classes,
     namespaces,
     services,
@@ -135,7 +137,7 @@ export function openSources(options: SourcesOptions): Sources {
       ...Object.values(referred).flatMap((each) => each.missing()),
     ],
     world() {
-      const readings = [...own, grants, usersTraffic].flatMap((each) =>
+      const readings = [...own, grants, usersTraffic, usersClients].flatMap((each) =>
         [...each.items()].map(({ reading }) => reading),
       );
       readings.push(...served().map(({ reading }) => reading));

@@ -84,22 +84,45 @@ export const referenceGrantSpec = z.object({
 
 const targetRef = z.object({ kind: z.string(), name: z.string(), sectionName: z.string().optional() });
 
-/** Envoy Gateway's BackendTrafficPolicy, as far as ours would push its values aside. */
-export const trafficPolicySpec = z.object({
+const targetSelector = labelSelector.extend({
+  kind: z.string(),
+  namespaces: z
+    .object({ from: z.enum(['Same', 'All', 'Selector']).default('Same'), selector: labelSelector.optional() })
+    .default({ from: 'Same' }),
+});
+
+/** What a policy of Envoy Gateway holds for. */
+const policyTargets = z.object({
   targetRef: targetRef.optional(),
   targetRefs: z.array(targetRef).default([]),
+  targetSelectors: z.array(targetSelector).default([]),
+});
+
+/** Envoy Gateway's BackendTrafficPolicy, as far as ours would push its values aside. */
+export const trafficPolicySpec = policyTargets.extend({
   retry: z.unknown().optional(),
   circuitBreaker: z.unknown().optional(),
   http2: z.unknown().optional(),
   timeout: z
     .object({
       http: z
-        .object({ streamIdleTimeout: z.unknown().optional(), connectionIdleTimeout: z.unknown().optional() })
+        .object({
+          requestTimeout: z.unknown().optional(),
+          streamIdleTimeout: z.unknown().optional(),
+          connectionIdleTimeout: z.unknown().optional(),
+        })
         .optional(),
     })
     .optional(),
 });
 
+/** Envoy Gateway's ClientTrafficPolicy, as far as what is written for a route would push its values aside. */
+export const clientPolicySpec = policyTargets.extend({
+  timeout: z.object({ http: z.object({ streamIdleTimeout: z.unknown().optional() }).optional() }).optional(),
+});
+
+export type PolicyTargets = z.output<typeof policyTargets>;
+export type ClientPolicySpec = z.output<typeof clientPolicySpec>;
 export type TrafficPolicySpec = z.output<typeof trafficPolicySpec>;
 export type GatewaySpec = z.output<typeof gatewaySpec>;
 export type Listener = GatewaySpec['listeners'][number];

@@ -13,6 +13,7 @@ export interface Metadata {
   readonly generation?: number;
   /** RFC 3339. */
   readonly creationTimestamp?: string;
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /** Of an object's metadata, what is read. Without a namespace it is `default`, as with kubectl. */
@@ -22,6 +23,7 @@ export const metadata = z.object({
   uid: z.string().max(64).optional(),
   generation: z.int().min(0).optional(),
   creationTimestamp: z.string().nullish(),
+  labels: z.record(z.string(), z.string()).nullish(),
 });
 
 export interface KindDefinition {

@@ -1,6 +1,6 @@
 /** What enters and leaves the translation for a cluster. */
 import type { GatewayPolicy } from '../../contract/policy.ts';
-import type { TrafficPolicySpec } from '../../crds/gateway-api.ts';
+import type { ClientPolicySpec, TrafficPolicySpec } from '../../crds/gateway-api.ts';
 import type { KubernetesObject } from '../../crds/kinds.ts';
 import type { Json, ObjectStatus } from '../plan.ts';
 import type { Problem } from '../problem.ts';
@@ -10,10 +10,13 @@ import type { SecretText, World } from '../world.ts';
 export interface ClusterWorld extends World, ClusterFacts {
   /** Of users, not ours. */
   readonly trafficPolicies: readonly TrafficPolicy[];
+  readonly clientPolicies: readonly ClientPolicy[];
 }
 
 /** A BackendTrafficPolicy of Envoy Gateway. */
 export type TrafficPolicy = KubernetesObject<TrafficPolicySpec>;
+/** A ClientTrafficPolicy. */
+export type ClientPolicy = KubernetesObject<ClientPolicySpec>;
 
 export interface ClusterOptions {
   /** Absolute path of the sidecar's socket in proxy pods. */

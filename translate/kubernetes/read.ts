@@ -1,6 +1,6 @@
 /** From objects as the API server gives them to a world. The API server has checked them against the same schemas and filled in the defaults. */
 import type { z } from 'zod';
-import { clusterGatewaySpec, referenceGrantSpec, trafficPolicySpec } from '../../crds/gateway-api.ts';
+import { clientPolicySpec, clusterGatewaySpec, referenceGrantSpec, trafficPolicySpec } from '../../crds/gateway-api.ts';
 import { kinds, type Metadata, metadata } from '../../crds/kinds.ts';
 import { GATEWAY_GROUP, GROUP } from '../../crds/schema.ts';
 import { cleanMetadata } from '../read/read.ts';
@@ -8,13 +8,16 @@ import { type Draft, emptyDraft } from '../read/readers.ts';
 import type { ClusterFacts } from '../site.ts';
 import { secretText } from '../world.ts';
 import { ENVOY_GROUP, isOurs } from './manifest.ts';
-import type { ClusterWorld, TrafficPolicy } from './plan.ts';
+import type { ClientPolicy, ClusterWorld, TrafficPolicy } from './plan.ts';
 
 /** Puts one object into a world. Whoever keeps objects may keep these beside them, for reading costs more than putting. */
 export type Reading = (world: ClusterDraft) => void;
 
 /** A world that is being filled. */
-export type ClusterDraft = Draft & { readonly trafficPolicies: TrafficPolicy[] };
+export type ClusterDraft = Draft & {
+  readonly trafficPolicies: TrafficPolicy[];
+  readonly clientPolicies: ClientPolicy[];
+};
 
 /** Any object of the API server. One of a kind that is not read puts nothing anywhere; one that breaks its schema counts as refused. */
 export function readObject(value: unknown): Reading {
@@ -31,7 +34,7 @@ export function readObject(value: unknown): Reading {
 }
 
 export function clusterWorld(readings: Iterable<Reading>, facts: ClusterFacts): ClusterWorld {
-  const draft = { ...emptyDraft(), trafficPolicies: [] };
+  const draft = { ...emptyDraft(), trafficPolicies: [], clientPolicies: [] };
   for (const put of readings) put(draft);
   return { ...draft, namespaces: facts.namespaces, services: facts.services };
 }
@@ -70,6 +73,9 @@ const readers: readonly Reader[] = [
   ),
   specReader(ENVOY_GROUP, 'BackendTrafficPolicy', trafficPolicySpec, (world, object) =>
     world.trafficPolicies.push(object),
+  ),
+  specReader(ENVOY_GROUP, 'ClientTrafficPolicy', clientPolicySpec, (world, object) =>
+    world.clientPolicies.push(object),
   ),
   {
     group: '',

@@ -13,9 +13,10 @@ import { type LinkedTarget, removedRequestHeaders } from '../routes.ts';
 import type { Site } from '../site.ts';
 import { type BackendRule, extensionFilter } from './backends.ts';
 import { labelled, labelValue, manifest, objectName, ownedBy, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
-import type { GeneratedRoute, Manifest, TrafficPolicy } from './plan.ts';
+import type { GeneratedRoute, Manifest } from './plan.ts';
 import { notReadyFilter } from './policies.ts';
-import { type Traffic, trafficOf, userTrafficOf } from './traffic.ts';
+import { type Traffic, trafficOf } from './traffic.ts';
+import { type PolicySurroundings, type UserPolicies, userPoliciesOf } from './user-policies.ts';
 
 /** Of Gateway API. */
 const rulesOfAnHttpRoute = 16;
@@ -48,9 +49,7 @@ export function entryNamespace({ door, routes }: LinkedEntry, site: Site): strin
 }
 
 /** Of all entries. */
-export interface Surroundings {
-  readonly site: Site;
-  readonly trafficPolicies: readonly TrafficPolicy[];
+export interface Surroundings extends PolicySurroundings {
   /** By `NAMESPACE/NAME`. */
   readonly routes: ReadonlyMap<string, Metadata>;
   /** By `NAMESPACE/NAME`, all that a target names. */
@@ -86,6 +85,7 @@ interface Group {
   /** Tells the groups of one route and backend apart; the first has 0 also when its settings change. */
   readonly number: number;
   readonly traffic: Traffic;
+  readonly user: UserPolicies;
   readonly targets: readonly LinkedTarget[];
 }
 
@@ -93,8 +93,8 @@ interface Group {
  * One HTTPRoute never holds two backends: Envoy Gateway calls clusters by the number of the rule, and while a rule goes away, a request on its way must not
  * meet another provider under the old number.
  */
-function groupsOf(entry: LinkedEntry, { trafficPolicies }: Surroundings): readonly Group[] {
-  const user = userTrafficOf(entry.door, trafficPolicies);
+function groupsOf(entry: LinkedEntry, around: Surroundings): readonly Group[] {
+  const user = userPoliciesOf(entry.door, around);
   const pairs = Map.groupBy(entry.targets, ({ route, target }) => `${route} ${target.backend}`);
   return [...pairs.values()].flatMap((targets) => {
     const [first] = targets;
@@ -108,12 +108,12 @@ function groupsOf(entry: LinkedEntry, { trafficPolicies }: Surroundings): readon
     }
     return [...alike.values()]
       .flatMap((group) => chunks(group.targets, rulesOfAnHttpRoute).map((own) => ({ ...group, targets: own })))
-      .map((group, number) => ({ ...group, route: first?.route ?? '', namespace, backend, number }));
+      .map((group, number) => ({ ...group, user, route: first?.route ?? '', namespace, backend, number }));
   });
 }
 
 function targetRoute(entry: LinkedEntry, group: Group, around: Surroundings): Made {
-  const { route, namespace, backend, number, traffic, targets } = group;
+  const { route, namespace, backend, number, traffic, user, targets } = group;
   const name = route.slice(route.indexOf('/') + 1);
   const [ofRoute, ofBackend] = [around.routes.get(route), around.backends.get(`${namespace}/${backend}`)];
   const identity = {
@@ -128,16 +128,22 @@ function targetRoute(entry: LinkedEntry, group: Group, around: Surroundings): Ma
     entry,
     route,
     identity,
-    targets.map((each) => targetRule(each, ofBackend?.rule)),
+    targets.map((each) => targetRule(each, ofBackend?.rule, user)),
   );
 }
 
-function targetRule({ target, rule, timeouts }: LinkedTarget, backend: BackendRule | undefined): JsonObject {
+function targetRule(
+  { target, rule, timeouts }: LinkedTarget,
+  backend: BackendRule | undefined,
+  user: UserPolicies,
+): JsonObject {
+  const isUsers = user.traffic?.timeout?.http?.requestTimeout !== undefined;
+  const request = timeouts?.request ?? (isUsers ? undefined : '0s');
   return {
     name: labelled(rule, target.id),
     matches: [{ path: anyPath, headers: [{ type: 'Exact', name: ROUTE_HEADER, value: target.id }] }],
-    // Without one Envoy ends an answer after 15 s.
-    timeouts: { request: timeouts?.request ?? '0s' },
+    // Without any Envoy ends an answer after 15 s; one that stands here goes before a policy's.
+    ...(request !== undefined && { timeouts: { request } }),
     filters: [
       ...(backend ? [backend.rewrite] : []),
       { type: 'RequestHeaderModifier', requestHeaderModifier: { remove: removedRequestHeaders } },

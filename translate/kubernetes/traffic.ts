@@ -1,11 +1,8 @@
 /** How Envoy treats requests to a backend. Rules that want the same share a BackendTrafficPolicy. */
-import type { TrafficPolicySpec } from '../../crds/gateway-api.ts';
-import type { Door } from '../doors.ts';
 import type { JsonObject } from '../plan.ts';
-import { byAge } from '../report.ts';
 import type { LinkedTarget } from '../routes.ts';
 import { labelValue } from './manifest.ts';
-import type { TrafficPolicy } from './plan.ts';
+import type { UserPolicies } from './user-policies.ts';
 
 export interface Traffic {
   /** Says the settings, so that equal ones have equal names; the value of a label. */
@@ -13,32 +10,17 @@ export interface Traffic {
   readonly spec: JsonObject;
 }
 
-/** What a user's policy on the Gateway or listener says already: where a route is silent, that stays, and ours would push it aside. */
-export type UserTraffic = TrafficPolicySpec | undefined;
-
-/** Envoy Gateway merges ours into the policy of the listener, or else of the Gateway; the oldest of each holds. */
-export function userTrafficOf({ gateway, listener }: Door, policies: readonly TrafficPolicy[]): UserTraffic {
-  const { namespace, name } = gateway.metadata;
-  const here = policies.filter(({ metadata }) => metadata.namespace === namespace).toSorted(byAge);
-  const on = (section: string | undefined) =>
-    here.find(({ spec }) =>
-      [...spec.targetRefs, ...(spec.targetRef ? [spec.targetRef] : [])].some(
-        (target) => target.kind === 'Gateway' && target.name === name && target.sectionName === section,
-      ),
-    );
-  return (on(listener.name) ?? on(undefined))?.spec;
-}
-
-export function trafficOf({ retries, timeouts }: LinkedTarget, user: UserTraffic): Traffic {
+export function trafficOf({ retries, timeouts }: LinkedTarget, { traffic, client }: UserPolicies): Traffic {
   const attempts = retries?.attempts ?? 1;
   const codes = (retries?.codes ?? []).toSorted((left, right) => left - right);
   const idle = timeouts?.idle ?? '15m';
-  const http = user?.timeout?.http;
+  const http = traffic?.timeout?.http;
+  const userIdle = http?.streamIdleTimeout ?? client?.timeout?.http?.streamIdleTimeout;
   const kept = {
-    retry: retries === undefined && user?.retry !== undefined,
-    idle: timeouts?.idle === undefined && http?.streamIdleTimeout !== undefined,
-    breaker: user?.circuitBreaker !== undefined,
-    http2: user?.http2 !== undefined,
+    retry: retries === undefined && traffic?.retry !== undefined,
+    idle: timeouts?.idle === undefined && userIdle !== undefined,
+    breaker: traffic?.circuitBreaker !== undefined,
+    http2: traffic?.http2 !== undefined,
     connections: http?.connectionIdleTimeout !== undefined,
   };
   const names = Object.entries(kept).flatMap(([name, isKept]) => (isKept ? [name] : []));

@@ -37,7 +37,9 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
   );
   const around = {
     site,
+    catalog,
     trafficPolicies: world.trafficPolicies,
+    clientPolicies: world.clientPolicies,
     routes: new Map(routes.map(({ name, route }) => [name, route.metadata])),
     backends: new Map(inUse.map(({ linked, rule }) => [linked.name, { metadata: linked.backend.metadata, rule }])),
   };

@@ -95,6 +95,7 @@ export function cleanMetadata({
   uid,
   generation,
   creationTimestamp,
+  labels,
 }: z.output<typeof metadata>): Metadata {
   return {
     name,
@@ -102,6 +103,7 @@ export function cleanMetadata({
     ...(uid !== undefined && { uid }),
     ...(generation !== undefined && { generation }),
     ...(creationTimestamp && { creationTimestamp }),
+    ...(labels && { labels }),
   };
 }
 
