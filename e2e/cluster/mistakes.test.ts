@@ -12,9 +12,10 @@ import { proxyPods } from './support/reach.ts';
 import {
   backendOf,
   type ClusterWorld,
-  gatewayOf,
   inNamespace,
   keyOf,
+  openGatewayOf,
+  remoteBackendOf,
   routeOf,
   startClusterWorld,
   waitUntilEnforcing,
@@ -153,12 +154,8 @@ describe('mistakes', () => {
   });
 
   it('a backend in another namespace, until both sides allow it', async () => {
-    const { name } = world.provider;
-    const outside = `${name}.${NAMESPACE}.svc`;
-    const [secret, backend] = backendOf(OTHER, 'far', 'OpenAI', name, []) as [Document, Document];
-    const endpoint = { type: 'Hostname', hostname: { name: outside, port: 8080 }, tls: { mode: 'Disabled' } };
-    const spec = { ...(backend['spec'] as Document), endpoint };
-    await apply([namespaceOf(OTHER), secret, { ...backend, spec }, route('far', { name: 'far', namespace: OTHER })]);
+    const far = remoteBackendOf(OTHER, 'far', 'OpenAI', world.provider.host, []);
+    await apply([namespaceOf(OTHER), ...far, route('far', { name: 'far', namespace: OTHER })]);
     await tells(
       'aigatewayroute/far',
       'ResolvedRefs',
@@ -172,7 +169,7 @@ describe('mistakes', () => {
       'BackendNotAllowed',
       /fix: let allowedRoutes.namespaces of the listener include namespace tge-mistakes-other/,
     );
-    await apply([openGateway()]);
+    await apply([openGatewayOf(NAMESPACE)]);
     await serves('far');
     await kubectl('-n', OTHER, 'delete', 'referencegrant', 'chat');
     await told('aigatewayroute/far', 'ResolvedRefs', 'RefNotPermitted');
@@ -198,13 +195,6 @@ function grant(): Document {
       to: [{ group: 'tallygate.dev', kind: 'AIBackend', name: 'far' }],
     },
   };
-}
-
-function openGateway(): Document {
-  const gateway = gatewayOf(NAMESPACE);
-  const spec = gateway['spec'] as { readonly listeners: readonly Document[] };
-  const allowedRoutes = { namespaces: { from: 'All' } };
-  return { ...gateway, spec: { ...spec, listeners: spec.listeners.map((each) => ({ ...each, allowedRoutes })) } };
 }
 
 describe('conflicts', () => {

@@ -35,6 +35,14 @@ export function gatewayOf(
   };
 }
 
+/** One that lets routes of all namespaces in. */
+export function openGatewayOf(namespace: string): Document {
+  const gateway = gatewayOf(namespace);
+  const spec = gateway['spec'] as { readonly listeners: readonly Document[] };
+  const allowedRoutes = { namespaces: { from: 'All' } };
+  return { ...gateway, spec: { ...spec, listeners: spec.listeners.map((each) => ({ ...each, allowedRoutes })) } };
+}
+
 /** A Service of the provider with a key of its own. */
 export function backendOf(
   namespace: string,
@@ -63,6 +71,19 @@ export function backendOf(
       },
     },
   ];
+}
+
+/** The same for a provider of another namespace: its host stands in place of a Service. */
+export function remoteBackendOf(
+  namespace: string,
+  name: string,
+  schema: 'OpenAI' | 'Anthropic' | 'HuggingFaceTGI',
+  host: string,
+  models: readonly Document[],
+): readonly Document[] {
+  const [secret, backend] = backendOf(namespace, name, schema, '', models) as [Document, Document];
+  const endpoint = { type: 'Hostname', hostname: { name: host, port: 8080 }, tls: { mode: 'Disabled' } };
+  return [secret, { ...backend, spec: { ...(backend['spec'] as Document), endpoint } }];
 }
 
 /** The key that only the provider of that backend may see. */
