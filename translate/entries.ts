@@ -45,6 +45,8 @@ interface ShutOut {
   readonly problem: Pick<Problem, 'path' | 'message' | 'fix'>;
 }
 
+export const conflictFix = 'remove it from one of them, or tell them apart by headers or host names';
+
 interface Conflict {
   readonly loser: LinkedRoute;
   readonly message: string;

@@ -1,5 +1,5 @@
 /** What is wrong where routes meet: conflicts between them, backends that a listener shuts out, and policies that limit nothing. */
-import type { LinkedEntry } from './entries.ts';
+import { conflictFix, type LinkedEntry } from './entries.ts';
 import { holdingTargets, type LinkedPolicy, type PolicyTarget } from './quotas.ts';
 import { type Report, subject } from './report.ts';
 
@@ -23,7 +23,7 @@ function reportConflicts(entries: readonly LinkedEntry[], report: Report): void 
       reason: 'RulesOverlap',
       path: index === -1 ? 'spec.passthrough' : `spec.rules[${index}].models`,
       message,
-      fix: 'remove it from one of them, or tell them apart by headers or host names',
+      fix: conflictFix,
     });
   }
 }

@@ -3,7 +3,7 @@ import { type Condition, condition } from '../crds/conditions.ts';
 import { GATEWAY_GROUP, GROUP } from '../crds/schema.ts';
 import type { Attachment } from './attach.ts';
 import type { LinkedBackend } from './backends.ts';
-import { entryKey, type LinkedEntry } from './entries.ts';
+import { conflictFix, entryKey, type LinkedEntry } from './entries.ts';
 import type { ObjectStatus } from './plan.ts';
 import type { ObjectRef, Problem } from './problem.ts';
 import { holdingTargets, type LinkedPolicy } from './quotas.ts';
@@ -96,7 +96,7 @@ function parentConditions(
     condition(
       'Conflicted',
       conflicts.size === 0 ? 'NoConflicts' : 'RulesOverlap',
-      [...conflicts].join('; '),
+      conflicts.size === 0 ? '' : [...conflicts, `fix: ${conflictFix}`].join('; '),
       generation,
     ),
     ...(limiting.size === 0
