@@ -16,7 +16,7 @@ if [ $# -gt 0 ]; then
 else
   mapfile -t beside < <(find . -path ./node_modules -prune -o -name '*.cluster.test.ts' -print | sort)
   # Those that take less than ten minutes together; others are run by name.
-  whole=(e2e/cluster/{chart,enforcing,first-completion,fleets,install,mistakes,own-answers,rolling}.test.ts)
+  whole=(e2e/cluster/{chart,enforcing,first-completion,fleets,install,living,mistakes,own-answers,rolling,user-policies}.test.ts)
 fi
 # run WRAPPER…
 run() {
@@ -47,4 +47,14 @@ fi
 tools/image-rig.sh "$E2E_IMAGE"
 export E2E_NEXT_IMAGE=${E2E_NEXT_IMAGE:-$E2E_IMAGE-next}
 tools/image-rig.sh "$E2E_NEXT_IMAGE"
-run "$rig" net
+# A file that is run by name may need an Envoy Gateway of another configuration: NAME.envoy-gateway.yaml has its fields. Elsewhere install it so yourself.
+settings=${1:+${1%.test.ts}.envoy-gateway.yaml}
+if [ ! -f "$settings" ]; then
+  run "$rig" net
+  exit
+fi
+"$rig" eg-install --extension-manager "$settings"
+status=0
+run "$rig" net || status=1
+"$rig" eg-install
+exit $status
