@@ -80,6 +80,27 @@ describe('a meter', () => {
     assert.equal(meter.count(), countWhole(Buffer.from('hello')) + countWhole(Buffer.from('helmet')));
   });
 
+  it('sums up channels as if each was counted for itself, whichever of them text comes to and whoever asks', () => {
+    const step = fc.record({ channel: fc.nat({ max: 5 }), text: unit, ask: fc.constantFrom('none', 'near', 'count') });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const meter = newMeter(tokenizer, 'm');
+        const texts = new Map<number, string>();
+        for (const { channel, text, ask } of steps) {
+          texts.set(channel, (texts.get(channel) ?? '') + text);
+          const bytes = Buffer.from(text);
+          meter.text(channel, bytes, 0, bytes.length);
+          const exact = [...texts.values()].reduce((sum, each) => sum + countWhole(Buffer.from(each)), 0);
+          assert.ok(meter.upperBound >= exact);
+          if (ask === 'count') assert.equal(meter.count(), exact);
+          if (ask === 'near') assert.ok(meter.near() >= exact && meter.near() <= exact + 8 * texts.size);
+          assert.ok(meter.upperBound >= exact);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   it('tokenizes nothing before it is asked or has much', () => {
     const meter = newMeter(tokenizer, 'm');
     const delta = Buffer.from(' hello');

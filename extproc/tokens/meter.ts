@@ -37,9 +37,14 @@ class TextMeter implements Meter {
   readonly #encoding: Encoding;
   readonly #factorPercent: number;
   readonly #channels = new Map<number, PendingText>();
+  /** Those to which text came since they were counted: an event touches one or two, and there may be hundreds. */
+  #touched: PendingText[] = [];
   #pendingBytes = 0;
   /** Of channels that are at their end. */
   #endedTokens = 0;
+  /** Sums of the channels: of what bounds them, and of what they were counted to last. */
+  #boundTokens = 0;
+  #countedTokens = 0;
 
   constructor({ encoding, factorPercent }: ModelEncoding) {
     this.#encoding = encoding;
@@ -49,9 +54,12 @@ class TextMeter implements Meter {
   text(channel: number, bytes: Uint8Array, start: number, end: number): void {
     if (start >= end) return;
     const of = this.#channels.get(channel) ?? this.#open(channel);
+    if (!of.touched) this.#touched.push(of);
+    of.touched = true;
     for (let at = start; at < end; ) {
       const to = Math.min(end, at + MAX_PENDING_BYTES - this.#pendingBytes);
       of.add(bytes, at, to);
+      this.#boundTokens += to - at;
       this.#pendingBytes += to - at;
       at = to;
       if (this.#pendingBytes === MAX_PENDING_BYTES) this.#settle();
@@ -59,39 +67,54 @@ class TextMeter implements Meter {
   }
 
   get upperBound(): number {
-    let tokens = this.#endedTokens;
-    for (const channel of this.#channels.values()) tokens += channel.upperBound;
-    return this.#scaled(tokens);
+    return this.#scaled(this.#endedTokens + this.#boundTokens);
   }
 
   count(): number {
-    let tokens = this.#endedTokens;
-    for (const channel of this.#channels.values()) tokens += channel.count();
-    this.#pendingBytes = 0;
-    return this.#scaled(tokens);
+    for (const channel of this.#channels.values()) this.#counted(channel, channel.upperBound, channel.count());
+    return this.#allCounted();
   }
 
   near(): number {
-    let tokens = this.#endedTokens;
-    for (const channel of this.#channels.values()) tokens += channel.near();
+    for (const channel of this.#touched) this.#counted(channel, channel.upperBound, channel.near());
+    return this.#allCounted();
+  }
+
+  #counted(channel: PendingText, bound: number, tokens: number): void {
+    this.#boundTokens += channel.upperBound - bound;
+    this.#countedTokens += tokens - channel.countedTokens;
+    channel.countedTokens = tokens;
+    channel.touched = false;
+  }
+
+  #allCounted(): number {
+    this.#touched = [];
     this.#pendingBytes = 0;
-    return this.#scaled(tokens);
+    return this.#scaled(this.#endedTokens + this.#countedTokens);
   }
 
   #open(channel: number): PendingText {
-    if (this.#channels.size === MAX_CHANNELS) {
-      const [oldest, text] = this.#channels.entries().next().value!;
-      this.#pendingBytes -= text.pendingBytes;
-      this.#endedTokens += text.count();
-      this.#channels.delete(oldest);
-    }
+    if (this.#channels.size === MAX_CHANNELS) this.#end(this.#channels.entries().next().value!);
     const opened = new PendingText(this.#encoding);
     this.#channels.set(channel, opened);
     return opened;
   }
 
+  #end([channel, text]: readonly [number, PendingText]): void {
+    this.#pendingBytes -= text.pendingBytes;
+    this.#boundTokens -= text.upperBound;
+    this.#countedTokens -= text.countedTokens;
+    this.#touched = this.#touched.filter((each) => each !== text);
+    this.#endedTokens += text.count();
+    this.#channels.delete(channel);
+  }
+
   #settle(): void {
-    for (const channel of this.#channels.values()) channel.settle();
+    for (const channel of this.#touched) {
+      const bound = channel.upperBound;
+      channel.settle();
+      this.#boundTokens += channel.upperBound - bound;
+    }
     this.#pendingBytes = 0;
   }
 

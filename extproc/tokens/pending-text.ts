@@ -9,6 +9,9 @@ const SMALL_BYTES = 512;
 /** Text of one channel: raw bytes are gathered, and counted when somebody asks. */
 export class PendingText {
   pendingBytes = 0;
+  /** For its meter: text came since it was counted, and what it was counted to. */
+  touched = false;
+  countedTokens = 0;
   #pending = NOTHING;
   readonly #counter: TextCounter;
 
