@@ -305,8 +305,9 @@ export class Connection implements ProtocolHost, Flushable, Task {
         this.proceedLater();
         return;
       }
-      turn.spend(0);
+      turn.begin();
       stream.abandon();
+      turn.spend(0);
     }
     this.gone(this);
   }

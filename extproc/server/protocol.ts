@@ -185,6 +185,7 @@ export class Protocol implements FrameSink {
     this.streams.add(stream);
     shared.openStreams++;
     shared.counters.streams++;
+    shared.turn.begin();
     shared.turn.spend(0);
     stream.open();
     if (ended) stream.endRemote();

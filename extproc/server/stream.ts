@@ -166,8 +166,13 @@ export class Stream extends Outbound {
   private handOn(bytes: Buffer, start: number, end: number): void {
     const { shared } = this.host;
     shared.counters.messagesReceived++;
-    shared.turn.spend(end - start);
+    shared.turn.begin();
     decodeRequest(bytes, start, end, request);
+    this.dispatch(bytes);
+    shared.turn.spend(end - start);
+  }
+
+  private dispatch(bytes: Buffer): void {
     const { handler } = this;
     switch (request.kind) {
       case 'response-body':
@@ -204,8 +209,10 @@ export class Stream extends Outbound {
   }
 
   private handOnPiece(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
-    this.host.shared.turn.spend(piece.length);
+    const { turn } = this.host.shared;
+    turn.begin();
     this.giveBody(piece, ofRequest, endOfStream);
+    turn.spend(piece.length);
   }
 
   /** Envoy may deliver the last piece of a body twice (https://github.com/envoyproxy/envoy/issues/46237): nothing comes after the end. */
