@@ -1,4 +1,5 @@
 /** What the controller sees of the cluster: copies of the collections that it follows, and of the Secrets and ConfigMaps that something refers to, one by one. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterWorld } from '../translate/kubernetes/plan.ts';
 import { clusterWorld, type Reading, readObject } from '../translate/kubernetes/read.ts';
@@ -172,13 +173,13 @@ export function openSources(options: SourcesOptions): Sources {
   };
 }
 
-/** A new status, our own most of all, is nothing to translate. */
+/** A new status, our own most of all, is nothing to translate. Labels are: policies find Gateways by them, and they have no part in the generation. */
 function saySame(before: KubeObject | undefined, after: KubeObject | undefined): boolean {
   if (before === undefined || after === undefined || after.metadata.generation === undefined) return false;
   return (
     before.metadata.generation === after.metadata.generation &&
     before.metadata.uid === after.metadata.uid &&
-    isManaged(before) === isManaged(after)
+    isDeepStrictEqual(before.metadata.labels, after.metadata.labels)
   );
 }
 

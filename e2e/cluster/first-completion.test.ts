@@ -4,13 +4,13 @@ import { after, before, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { anthropicClient, CLIENT_KEY, errorOf, mock, openaiClient, say } from '../data-plane/support/clients.ts';
-import { type AccessRecord, accessRecord } from '../data-plane/support/records.ts';
 import { quotaPolicy, teamQuota } from '../data-plane/support/resources.ts';
 import { waitFor } from '../data-plane/support/wait.ts';
 import { wordCount, wordsOf } from '../data-plane/support/words.ts';
 import { install } from './support/helm.ts';
 import { condition, kubectl, waitUntil } from './support/kubectl.ts';
-import { proxyPods, sidecarLog } from './support/reach.ts';
+import { proxyPods } from './support/reach.ts';
+import { recordsOf as recordsAt } from './support/records.ts';
 import { type ClusterWorld, keyOf, startClusterWorld } from './support/world.ts';
 
 const NAMESPACE = 'tge-first';
@@ -35,18 +35,7 @@ after(() => world?.stop());
 const openai = (team: string) => openaiClient(world.url, { 'x-team': team });
 const anthropic = (team: string) => anthropicClient(world.url, { 'x-team': team });
 
-/** Of the team, once there are so many. */
-function recordsOf(team: string, count: number): Promise<readonly AccessRecord[]> {
-  return waitFor(
-    `${count} access records of ${team}`,
-    async () => {
-      const lines = (await sidecarLog(NAMESPACE, 'ai')).split('\n').map(accessRecord);
-      const found = lines.filter((each) => each?.keys.includes(team)) as readonly AccessRecord[];
-      return found.length >= count && found;
-    },
-    10_000,
-  );
-}
+const recordsOf = (team: string, count = 1) => recordsAt(NAMESPACE, team, count);
 
 async function lastSeen() {
   const seen = (await world.provider.seen()).at(-1);

@@ -8,13 +8,12 @@ import { after, before, describe, it } from 'node:test';
 import OpenAI from 'openai';
 import type { Behaviour } from '../data-plane/support/behaviour.ts';
 import { errorOf, mock, openaiClient, say } from '../data-plane/support/clients.ts';
-import { type AccessRecord, accessRecord } from '../data-plane/support/records.ts';
 import { type Document, quotaPolicy, teamQuota } from '../data-plane/support/resources.ts';
 import { waitFor } from '../data-plane/support/wait.ts';
 import { wordsOf } from '../data-plane/support/words.ts';
 import { install } from './support/helm.ts';
-import { apply, condition, kubectl, waitUntil } from './support/kubectl.ts';
-import { sidecarLog } from './support/reach.ts';
+import { apply, condition, get, kubectl, waitUntil } from './support/kubectl.ts';
+import { recordsOf as recordsAt } from './support/records.ts';
 import { type ClusterWorld, gatewayOf, keyOf, startClusterWorld, waitUntilEnforcing } from './support/world.ts';
 
 const NAMESPACE = 'tge-user-policies';
@@ -148,18 +147,7 @@ async function textOfBrokenStream(team: string, behaviour: Behaviour): Promise<{
   return { text, tookMs: performance.now() - startedAtMs };
 }
 
-/** Of the team, once there are so many. */
-function recordsOf(team: string, count = 1): Promise<readonly AccessRecord[]> {
-  return waitFor(
-    `${count} access records of ${team}`,
-    async () => {
-      const lines = (await sidecarLog(NAMESPACE, 'ai')).split('\n').map(accessRecord);
-      const found = lines.filter((each) => each?.keys.includes(team)) as readonly AccessRecord[];
-      return found.length >= count && found;
-    },
-    10_000,
-  );
-}
+const recordsOf = (team: string, count = 1) => recordsAt(NAMESPACE, team, count);
 
 const seenCount = async () => (await world.provider.seen()).length;
 
@@ -247,6 +235,19 @@ describe('backend traffic', () => {
 
 it('nothing is held against any of them', async () => {
   await waitUntilEnforcing(NAMESPACE, 'chat');
+});
+
+it('one that finds the Gateway by a label holds as long as the Gateway has it', async () => {
+  const ownTime = async () => {
+    const { items } = await get('-n', NAMESPACE, 'httproutes', '-l', 'tallygate.dev/route=chat');
+    return items[0].spec.rules[0].timeouts?.request;
+  };
+  const [[name, value] = []] = Object.entries(labels);
+  assert.equal(await ownTime(), undefined);
+  await kubectl('-n', NAMESPACE, 'label', 'gateway', 'ai', `${name}-`);
+  await waitFor('our own time', async () => (await ownTime()) === '0s', 10_000);
+  await kubectl('-n', NAMESPACE, 'label', 'gateway', 'ai', `${name}=${value}`);
+  await waitFor('the time of the policy', async () => (await ownTime()) === undefined, 10_000);
 });
 
 it('when they go, a route has our own times again', async () => {
