@@ -40,6 +40,9 @@ export function openState({ stateHome, runtimeHome, name }: StateOptions): State
   chmodSync(folder, 0o700);
   const unlock = lock(folder, name);
   const envoyFolder = join(folder, 'envoy');
+  // Of its own, since it is watched: beside the journal, each request that is written down would wake the watcher.
+  const policyFolder = join(folder, 'policy');
+  mkdirSync(policyFolder, { recursive: true, mode: 0o700 });
   const removeEnvoyFolder = () => rmSync(envoyFolder, { recursive: true, force: true });
   const sockets = socketFolder(folder, runtimeHome);
   const [extprocSocket, extprocAdminSocket, envoyAdminSocket] = SOCKETS.map((socket) => join(sockets, socket));
@@ -47,7 +50,7 @@ export function openState({ stateHome, runtimeHome, name }: StateOptions): State
     folder,
     envoyFolder,
     journalPath: join(folder, 'journal.db'),
-    policyPath: join(folder, 'policy.json'),
+    policyPath: join(policyFolder, 'policy.json'),
     extprocSocket: extprocSocket!,
     extprocAdminSocket: extprocAdminSocket!,
     envoyAdminSocket: envoyAdminSocket!,
