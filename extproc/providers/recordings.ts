@@ -152,13 +152,16 @@ export function relayed(reader: StreamReader, pieces: Iterable<Uint8Array>, sink
   const splitter = newEventSplitter();
   const sent: Uint8Array[] = [];
   for (const piece of pieces) {
-    splitter.push(piece);
+    const given = Buffer.from(piece);
+    splitter.push(given);
     while (splitter.next()) {
       const { bytes, start, end } = splitter;
       const verdict = reader.read(bytes, start, end, sink);
-      if (verdict === 'pass') sent.push(bytes.slice(start, end));
-      else if (verdict === 'replace') sent.push(reader.replacement.slice());
+      if (verdict === 'pass') sent.push(Buffer.from(bytes.subarray(start, end)));
+      else if (verdict === 'replace') sent.push(Buffer.from(reader.replacement));
     }
+    // As in use, where the buffer of a piece is read into again: whoever still needs it must have copied.
+    given.fill(0xdb);
   }
   sent.push(splitter.rest());
   return Buffer.concat(sent);

@@ -9,6 +9,7 @@ import { CHOKE_BYTES, FLUSH_BYTES, LINGER_MS, MAX_CONTROL_BYTES } from './limits
 import type { Outbound } from './outbound.ts';
 import { Output } from './output.ts';
 import { Protocol, type ProtocolHost } from './protocol.ts';
+import { readSocket } from './read-socket.ts';
 import { SendOrder } from './send-order.ts';
 import type { Shared } from './shared.ts';
 import type { Stream } from './stream.ts';
@@ -43,13 +44,14 @@ export class Connection implements ProtocolHost, Flushable, Task {
   private drainSeen = false;
   private closeAfterFlush = false;
 
-  constructor(socket: Socket, shared: Shared, gone: (connection: Connection) => void) {
+  /** `accepted` paused (`pauseOnConnect`). */
+  constructor(accepted: Socket, shared: Shared, gone: (connection: Connection) => void) {
+    const socket = readSocket(accepted, (bytes) => this.receive(bytes));
     this.socket = socket;
     this.shared = shared;
     this.gone = gone;
     this.protocol = new Protocol(this);
     socket.setNoDelay(true);
-    socket.on('data', (bytes: Buffer) => this.receive(bytes));
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.lost());
     this.greet();
@@ -207,7 +209,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     if (this.deaf) return;
     const at = this.backlog.length === 0 ? this.read(bytes) : 0;
     if (this.deaf || at === bytes.length) return;
-    this.backlog.push(at === 0 ? bytes : bytes.subarray(at));
+    this.backlog.push(Buffer.from(bytes.subarray(at)));
     this.socket.pause();
     this.proceedLater();
   }

@@ -24,7 +24,10 @@ export interface ImmediateResponse {
   readonly details: string;
 }
 
-/** Calls come in wire order. None comes after `closed`, no body after its end. Body pieces are at most 64 KB; a piece may be retained, but keeps its buffer alive. */
+/**
+ * Calls come in wire order. None comes after `closed`, no body after its end. Body pieces are at most 64 KB. A piece of a request's body may be retained; a piece
+ * of a response's body lies in a buffer that is used again: it must be copied, or used before the call returns.
+ */
 export interface ExchangeHandler {
   requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void;
   requestBody(bytes: Uint8Array, endOfStream: boolean): void;

@@ -208,7 +208,7 @@ export abstract class Outbound implements Exchange {
     const { host } = this;
     const length = PREFIX_BYTES + headLength + body.length;
     this.queue ??= new SendQueue();
-    // A piece of a much larger buffer is copied: unsent, it would keep all of that alive.
+    // A piece of a much larger buffer is copied: unsent, it would keep all of that alive; and the buffer that is read into, of which a frame is a quarter, changes.
     const kept = body.length >= REFERENCE_BYTES && body.length * 2 >= body.buffer.byteLength;
     const at = this.queue.claim(kept ? length - body.length : length);
     this.target = this.queue.tail!;

@@ -64,7 +64,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     unsentBytes: 0,
   };
   let allGone = (): void => {};
-  const server = createServer((socket) => {
+  const server = createServer({ pauseOnConnect: true }, (socket) => {
     shared.counters.connections++;
     connections.add(
       new Connection(socket, shared, (connection) => {

@@ -202,10 +202,12 @@ export class Stream extends Outbound {
     const { bodyStart, bodyEnd, endOfStream } = request;
     // Larger ones are rare here: those that have something before the body, where Envoy has nothing.
     for (let at = bodyStart; at + PIECE_BYTES < bodyEnd && !this.mute; at += PIECE_BYTES) {
-      this.giveBody(bytes.subarray(at, at + PIECE_BYTES), ofRequest, false);
+      this.handOnPart(bytes.subarray(at, at + PIECE_BYTES), ofRequest, false);
     }
     const left = bodyEnd > bodyStart ? ((bodyEnd - bodyStart - 1) % PIECE_BYTES) + 1 : 0;
-    if (!this.mute) this.giveBody(left > 0 ? bytes.subarray(bodyEnd - left, bodyEnd) : EMPTY, ofRequest, endOfStream);
+    if (this.mute) return;
+    if (left > 0) this.handOnPart(bytes.subarray(bodyEnd - left, bodyEnd), ofRequest, endOfStream);
+    else this.giveBody(EMPTY, ofRequest, endOfStream);
   }
 
   private handOnPiece(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
@@ -213,6 +215,11 @@ export class Stream extends Outbound {
     turn.begin();
     this.giveBody(piece, ofRequest, endOfStream);
     turn.spend(piece.length);
+  }
+
+  /** `piece` lies in the buffer that is read into. */
+  private handOnPart(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
+    this.giveBody(ofRequest ? Buffer.from(piece) : piece, ofRequest, endOfStream);
   }
 
   /** Envoy may deliver the last piece of a body twice (https://github.com/envoyproxy/envoy/issues/46237): nothing comes after the end. */

@@ -192,7 +192,7 @@ export class Answer {
   /** Bytes of a stream: on to the client, or kept while an extension is awaited. */
   #take(bytes: Uint8Array, nowMs: number, out: Action[]): void {
     if (this.blocked) {
-      if (bytes.length > 0) this.#waiting.push(bytes);
+      if (bytes.length > 0) this.#waiting.push(Buffer.from(bytes));
       return;
     }
     const went = this.#stream!.push(bytes);

@@ -24,7 +24,8 @@ interface Step {
   readonly codeDetails?: string;
   readonly path?: string;
   readonly responseBody?: string;
-  readonly event?: 'request-trailers' | 'response-trailers' | 'first-token-timeout' | 'closed';
+  /** `extended`: extensions that waited are granted now. */
+  readonly event?: 'request-trailers' | 'response-trailers' | 'first-token-timeout' | 'closed' | 'extended';
   readonly end?: boolean;
   readonly afterMs?: number;
 }
@@ -33,6 +34,8 @@ interface Case {
   readonly policy: Omit<GatewayPolicy, 'formatVersion' | 'version'>;
   /** Spent before the session begins, by quota name with its key. */
   readonly spent?: number;
+  /** Extensions wait for their step. */
+  readonly extensionsWait?: boolean;
   readonly steps: readonly Step[];
 }
 
@@ -65,6 +68,7 @@ function replay(given: Case): readonly object[] {
   });
   if (given.spent !== undefined) spend(store, policy.quotas[0]!, given.spent, nowMs);
   const seen: object[] = [];
+  const waiting: SessionEvent[] = [];
   const handle = (event: SessionEvent) => {
     const actions: Action[] = [];
     session.handle(event, nowMs, actions);
@@ -74,18 +78,23 @@ function replay(given: Case): readonly object[] {
       if (action.type === 'reserve')
         store.reserve(action.demand, (decision) => answers.push({ type: 'reserved', decision }));
       if (action.type === 'extend')
-        store.extend(action.hold, action.output, nowMs, (tokens) => answers.push({ type: 'extended', tokens }));
+        store.extend(action.hold, action.output, nowMs, (tokens) =>
+          (given.extensionsWait ? waiting : answers).push({ type: 'extended', tokens }),
+        );
       if (action.type === 'count') answers.push({ type: 'counted', tokens: counted(session) });
       if (action.type === 'finish' && action.settle) {
         const overdrafts = store.settle(action.settle.hold, action.settle.charge, nowMs);
         for (const { tokens, cause } of overdrafts) seen.push({ overdraft: tokens, cause });
       }
     }
+    // The buffer is used again for what comes next: whoever still needs it must have copied.
+    if (event.type === 'response-body') event.bytes.fill(0xdb);
     for (const answer of answers) handle(answer);
   };
   for (const step of given.steps) {
     nowMs += step.afterMs ?? 1;
-    handle(eventOf(step));
+    if (step.event === 'extended') for (const event of waiting.splice(0)) handle(event);
+    else handle(eventOf(step));
   }
   store.close();
   return seen;
@@ -134,7 +143,7 @@ function eventOf(step: Step): SessionEvent {
   if (step.responseBody !== undefined)
     return { type: 'response-body', bytes: Buffer.from(step.responseBody), endOfStream };
   if (step.event === 'closed') return { type: 'closed', clean: false };
-  return { type: step.event! };
+  return { type: step.event as 'request-trailers' | 'response-trailers' | 'first-token-timeout' };
 }
 
 function list(headers: Record<string, string>): HeaderList {

@@ -13,7 +13,7 @@ const COUNTED_EVENT_BYTES = 16 * 1024;
 const BYTES_A_TOKEN = 3;
 
 export interface StreamAnswer {
-  /** Bytes from the provider. What may go on to the client is given to `send`. False: the lease is at its end; see `needed`. */
+  /** Bytes from the provider, which are not kept. What may go on to the client is given to `send`, some of it as views of them. False: the lease is at its end; see `needed`. */
   push(bytes: Uint8Array): boolean;
   /** Goes on after an extension. */
   extend(tokens: number): boolean;
@@ -132,7 +132,11 @@ class LeasedStream implements StreamAnswer, TextSink {
     const tokens = this.#counted + this.#reckoned;
     if (tokens <= this.leasedTokens) return verdict;
     this.#stopped =
-      verdict === 'drop' ? undefined : verdict === 'pass' ? bytes.subarray(start, end) : reader.replacement;
+      verdict === 'drop'
+        ? undefined
+        : verdict === 'pass'
+          ? Buffer.from(bytes.subarray(start, end))
+          : reader.replacement;
     this.needed = tokens - this.leasedTokens;
     return 'stop';
   }
@@ -147,7 +151,10 @@ class LeasedStream implements StreamAnswer, TextSink {
         continue;
       }
       this.#flush();
-      if (verdict === 'stop') return false;
+      if (verdict === 'stop') {
+        splitter.detach();
+        return false;
+      }
       if (verdict === 'replace') this.#send(this.reader.replacement);
       if (verdict === 'pass') {
         this.#passing = bytes;

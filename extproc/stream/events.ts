@@ -15,7 +15,7 @@ const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 /**
  * `push` a piece, then `next` until it is false: `bytes`, `start` and `end` say where the event stands, its ending blank line included, until `next` is
  * called again. An event that lies in one piece is a view of it; one that spans pieces is joined in a buffer of its own. A byte order mark at the
- * stream's beginning is given as an event of its own, so that no reader need know of it.
+ * stream's beginning is given as an event of its own, so that no reader need know of it. A piece is not kept: it is used up when `next` is false.
  */
 export interface EventSplitter {
   push(bytes: Uint8Array): void;
@@ -25,6 +25,8 @@ export interface EventSplitter {
   readonly end: number;
   /** No more will come. An event that ends in a bare CR waits for the LF that may belong to it; now `next` gives it. */
   close(): void;
+  /** Between two events: what was not asked for yet is copied, since the piece that it stands in is going to change. */
+  detach(): void;
   /** What stands incomplete (or was not asked for), in a buffer of its own; it is given once. */
   rest(): Uint8Array;
   /** An event is longer than is kept: there are no more events, and `rest` has all that was not given. */
@@ -115,6 +117,10 @@ class Splitter implements EventSplitter {
 
   close(): void {
     this.#closed = true;
+  }
+
+  detach(): void {
+    this.#take(Buffer.from(this.#piece.subarray(this.#at)));
   }
 
   rest(): Uint8Array {

@@ -22,7 +22,7 @@ const RATIO_FREE_BYTES = 1024 * 1024;
 const MAX_WAITING_BYTES = 256 * 1024;
 
 export interface Inflater {
-  /** False: too much is waiting already. Push no more before `onDrain`. */
+  /** Copies them. False: too much is waiting already; push no more before `onDrain`. */
   push(bytes: Uint8Array): boolean;
   /** The compressed bytes are all there. */
   finish(): void;
@@ -91,7 +91,7 @@ export function newInflater(encoding: string, options: InflaterOptions): Inflate
     push(bytes) {
       if (over || decoder === undefined) return true;
       input += bytes.length;
-      decoder.write(bytes);
+      decoder.write(Buffer.from(bytes));
       return decoder.writableLength <= MAX_WAITING_BYTES;
     },
     finish() {

@@ -103,14 +103,14 @@ export class Chunk {
     const start = cursor.at;
     cursor.skip();
     return wanted && !cursor.broken && cursor.valueEnd - start <= 1024
-      ? cursor.bytes.slice(start, cursor.valueEnd)
+      ? Buffer.from(cursor.bytes.subarray(start, cursor.valueEnd))
       : undefined;
   }
 
   #readCreated(wantsHead: boolean, head: { created: Uint8Array | undefined }): void {
     const cursor = this.#cursor;
     if (cursor.number() === undefined) return;
-    if (wantsHead) head.created = cursor.bytes.slice(cursor.textStart, cursor.textEnd);
+    if (wantsHead) head.created = Buffer.from(cursor.bytes.subarray(cursor.textStart, cursor.textEnd));
     this.#hole('number', -1);
   }
 

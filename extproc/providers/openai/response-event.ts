@@ -137,5 +137,5 @@ export class ResponseEvent {
 }
 
 function kept(bytes: Uint8Array, start: number, end: number): RawJson | undefined {
-  return end - start <= MAX_RAW_BYTES ? bytes.slice(start, end) : undefined;
+  return end - start <= MAX_RAW_BYTES ? Buffer.from(bytes.subarray(start, end)) : undefined;
 }
