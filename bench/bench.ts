@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { startEnvoyAlone } from './envoy-alone.ts';
 import { type Gateway, startGateway } from './gateway.ts';
-import { buildLoad, type Provider, startProvider } from './load.ts';
+import { buildLoad, type LoadOptions, type LoadReport, type Provider, runLoad, startProvider } from './load.ts';
 import { envoyWorkers, freePorts, type Running } from './processes.ts';
 import { resources } from './resources.ts';
 import type { Machine } from './results.ts';
@@ -18,6 +18,7 @@ export interface Stand {
   readonly alone: Running & { readonly port: number };
   readonly gateway: Gateway;
   readonly machine: Machine;
+  runLoad(options: LoadOptions): Promise<LoadReport>;
   /** Another gateway, for a part that wants its own; it goes when `work` is done. */
   withGateway<T>(
     yaml: (port: number) => string,
@@ -26,8 +27,15 @@ export interface Stand {
   ): Promise<T>;
 }
 
+export interface StandOptions {
+  /** Where the processor leaves its profile. */
+  readonly profileFolder?: string | undefined;
+  readonly startProvider?: (port: number) => Promise<Provider>;
+}
+
 /** Starts all, and stops all when the work is done or fails. */
-export async function withStand<T>(profileFolder: string | undefined, work: (stand: Stand) => Promise<T>): Promise<T> {
+export async function withStand<T>(options: StandOptions, work: (stand: Stand) => Promise<T>): Promise<T> {
+  const { profileFolder } = options;
   buildLoad();
   const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-bench-'));
   const started: { stop(): Promise<void>; trouble?(): string }[] = [];
@@ -44,7 +52,7 @@ export async function withStand<T>(profileFolder: string | undefined, work: (sta
   try {
     const [providerPort = 0, alonePort = 0, adminPort = 0] = await freePorts(3);
     if (profileFolder !== undefined) mkdirSync(profileFolder, { recursive: true });
-    const provider = keep(await startProvider(providerPort));
+    const provider = keep(await (options.startProvider ?? startProvider)(providerPort));
     const gateway = keep(await newGateway((port) => resources(port, providerPort)));
     const workers = envoyWorkers(gateway.envoyPid);
     const ports = { listen: alonePort, admin: adminPort, provider: providerPort };
@@ -52,6 +60,7 @@ export async function withStand<T>(profileFolder: string | undefined, work: (sta
     return await work({
       provider,
       gateway,
+      runLoad,
       alone: { ...alone, port: alonePort },
       machine: machine(workers),
       async withGateway(yaml, own, nodeOptions) {

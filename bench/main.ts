@@ -15,6 +15,7 @@ import { loadComparisons } from './parts/load.ts';
 import { openStreams } from './parts/open-streams.ts';
 import { overshoot } from './parts/overshoot.ts';
 import { pacedComparisons } from './parts/paced.ts';
+import { referenceComparisons } from './parts/reference.ts';
 import { soak } from './parts/soak.ts';
 import { profileReport } from './profile.ts';
 import { markdown } from './report.ts';
@@ -27,7 +28,7 @@ async function main(): Promise<void> {
     return;
   }
   const profileFolder = options.profile ? mkdtempSync(path.join(os.tmpdir(), 'tallygate-profile-')) : undefined;
-  const results = await withStand(profileFolder, (stand) => measure(stand, options));
+  const results = await withStand({ profileFolder }, (stand) => measure(stand, options));
   const page = markdown(results);
   console.log(page);
   if (options.write) write(results, page);
@@ -44,6 +45,7 @@ async function measure(stand: Stand, options: Options): Promise<Results> {
   const rows: CountRow[] = [];
   const parts: Readonly<Record<Part, () => Promise<unknown>>> = {
     load: async () => comparisons.push(...(await loadComparisons(stand, options))),
+    reference: async () => comparisons.push(...(await referenceComparisons(options))),
     paced: async () => comparisons.push(...(await pacedComparisons(stand, options))),
     open: async () => figures.push(...(await openStreams(stand))),
     cut: async () => figures.push(...(await cuts(stand))),

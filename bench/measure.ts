@@ -1,6 +1,6 @@
 /** One run under load on one side, with what it cost in processor time and how the event loop fared. */
 import type { Stand } from './bench.ts';
-import { type LoadOptions, type LoadReport, runLoad } from './load.ts';
+import type { LoadOptions, LoadReport } from './load.ts';
 import { cpuMs, residentBytes } from './processes.ts';
 import { samplesOf } from './prometheus.ts';
 import type { Comparison, LoopReading, Pair, Sample } from './results.ts';
@@ -14,7 +14,7 @@ const WARM_UP_REQUESTS = 20_000;
 const WARM_UP_STREAMS = 3_000;
 const WARM_UP_MAX_SECONDS = 15;
 
-export async function warmUp({ alone, gateway }: Stand): Promise<void> {
+export async function warmUp({ alone, gateway, runLoad }: Stand): Promise<void> {
   for (const { port } of [alone, gateway]) {
     const load = { port, connections: 16, seconds: WARM_UP_MAX_SECONDS };
     await runLoad({ ...load, count: WARM_UP_REQUESTS });
@@ -30,8 +30,8 @@ export async function compare(
 ): Promise<Comparison> {
   const { name, kind, per, load } = scenario;
   const warm = { ...load, seconds: Math.min(1, load.seconds) };
-  await runLoad({ ...warm, port: stand.alone.port });
-  await runLoad({ ...warm, port: stand.gateway.port });
+  await stand.runLoad({ ...warm, port: stand.alone.port });
+  await stand.runLoad({ ...warm, port: stand.gateway.port });
   const pairs: Pair[] = [];
   for (let round = 0; round < rounds; round += 1) {
     if (round % 2 === 0) {
@@ -47,7 +47,7 @@ export async function compare(
 
 async function measureAlone(stand: Stand, load: Load, per: Per): Promise<Sample> {
   const pids = [stand.alone.pid, stand.provider.pid];
-  const { report, spentMs } = await measured(pids, { ...load, port: stand.alone.port });
+  const { report, spentMs } = await measured(stand, pids, { ...load, port: stand.alone.port });
   return sample(report, per, load, spentMs);
 }
 
@@ -55,7 +55,7 @@ async function measureGateway(stand: Stand, load: Load, per: Per): Promise<Sampl
   const { gateway, provider } = stand;
   await readLoop(gateway.metrics);
   const pids = [gateway.envoyPid, provider.pid, gateway.extprocPid];
-  const { report, spentMs } = await measured(pids, { ...load, port: gateway.port });
+  const { report, spentMs } = await measured(stand, pids, { ...load, port: gateway.port });
   return {
     ...sample(report, per, load, spentMs),
     processorResidentBytes: residentBytes(gateway.extprocPid),
@@ -65,6 +65,7 @@ async function measureGateway(stand: Stand, load: Load, per: Per): Promise<Sampl
 
 /** Processor time that each process spent while the load was on. */
 async function measured(
+  { runLoad }: Stand,
   pids: readonly number[],
   load: LoadOptions,
 ): Promise<{ readonly report: LoadReport; readonly spentMs: readonly number[] }> {

@@ -1,7 +1,7 @@
 /** What `node bench/main.ts` is told on its command line. */
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['load', 'paced', 'open', 'cut', 'overshoot', 'hostile', 'counts'] as const;
+export const PARTS = ['load', 'reference', 'paced', 'open', 'cut', 'overshoot', 'hostile', 'counts'] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface Options {

@@ -53,6 +53,20 @@ export const SCENARIO_GOALS: readonly ScenarioGoal[] = [
     goal: { atLeast: 0.57 },
   },
   {
+    scenario: 'reference programs: JSON, 16 connections',
+    what: 'requests a second, ratio to Envoy alone',
+    unit: '',
+    value: (comparison) => both(comparison, rate).ratio.median,
+    goal: { atLeast: 0.4 },
+  },
+  {
+    scenario: 'reference programs: streams of 100 chunks, 16 connections',
+    what: 'streams a second, ratio to Envoy alone',
+    unit: '',
+    value: (comparison) => both(comparison, rate).ratio.median,
+    goal: { atLeast: 0.57 },
+  },
+  {
     scenario: 'JSON, 1 connection',
     what: 'median latency added',
     unit: 'ms',
