@@ -11,18 +11,22 @@ const folder = () => mkdtempSync(join(tmpdir(), 'lines-'));
 
 test('lines leave in batches and in order; the end waits for none', () => {
   const taken: string[] = [];
-  const writer = createLineWriter({ write: (text) => taken.push(text) > 0 });
-  for (let i = 0; i < 3; i++) writer.write(`${i}\n`);
+  const writer = createLineWriter({ write: (bytes) => taken.push(Buffer.from(bytes).toString()) > 0 });
+  for (let i = 0; i < 3; i++) writer.write(`${i}é😀\n`);
   assert.deepEqual(taken, []);
   writer.close();
-  assert.deepEqual(taken, ['0\n1\n2\n']);
+  assert.deepEqual(taken, ['0é😀\n1é😀\n2é😀\n']);
 });
 
-test('a full batch does not wait for the timer', () => {
-  const taken: string[] = [];
-  const writer = createLineWriter({ write: (text) => taken.push(text) > 0 });
-  writer.write(`${'x'.repeat(70_000)}\n`);
-  assert.equal(taken.length, 1);
+test('a full batch does not wait for the timer, and no line is cut or out of order', () => {
+  const taken: Uint8Array[] = [];
+  const writer = createLineWriter({ write: (bytes) => taken.push(bytes) > 0 });
+  const lines = [10, 21_000, 21_000, 900, 70_000, 21_846, 5].map((length, nth) => `${nth}${'€'.repeat(length)}\n`);
+  for (const line of lines) writer.write(line);
+  assert.ok(taken.length >= 5);
+  writer.close();
+  assert.equal(Buffer.concat(taken).toString(), lines.join(''));
+  for (const bytes of taken) assert.equal(bytes.at(-1), 0x0a);
 });
 
 test('what is not taken is counted line by line', () => {

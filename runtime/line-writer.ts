@@ -11,26 +11,35 @@ export interface LineWriter {
 
 /** Long enough to gather a batch at high rates, short enough for an eye that follows. */
 const BATCH_MS = 20;
-const BATCH_CHARACTERS = 64 * 1024;
+const BATCH_BYTES = 64 * 1024;
+/** In UTF-8, of one unit of a string. */
+const MOST_BYTES_A_CHARACTER = 3;
 
 export function createLineWriter(output: Pick<Output, 'write'>): LineWriter {
-  let batch = '';
+  /** Lines as bytes at once: strings that grow by thousands of lines are dear to put together and to measure. */
+  const batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
+  let bytes = 0;
   let lines = 0;
   let dropped = 0;
   let timer: NodeJS.Timeout | undefined;
   const flush = () => {
     if (timer) clearTimeout(timer);
     timer = undefined;
-    if (lines > 0 && !output.write(batch)) dropped += lines;
-    batch = '';
+    if (lines > 0 && !output.write(Buffer.from(batch.subarray(0, bytes)))) dropped += lines;
+    bytes = 0;
     lines = 0;
   };
   return {
     write(line) {
-      batch += line;
+      const most = line.length * MOST_BYTES_A_CHARACTER;
+      if (bytes + most > BATCH_BYTES) flush();
+      if (most > BATCH_BYTES) {
+        if (!output.write(Buffer.from(line))) dropped++;
+        return;
+      }
+      bytes += batch.write(line, bytes);
       lines++;
-      if (batch.length >= BATCH_CHARACTERS) flush();
-      else timer ??= setTimeout(flush, BATCH_MS);
+      timer ??= setTimeout(flush, BATCH_MS);
     },
     get dropped() {
       return dropped;

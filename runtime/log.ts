@@ -47,7 +47,7 @@ export function createLog({ level, keys = {}, fd = 2, destination }: LogOptions)
       serializers: { error: pino.stdSerializers.err },
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination ?? { write: (line) => void output?.write(line) },
+    destination ?? { write: (line) => void output?.write(Buffer.from(line)) },
   );
   return Object.assign(logger, { flush: async () => output?.close(FLUSH_DEADLINE_MS) });
 }

@@ -1,10 +1,10 @@
-/** Text to a file descriptor without ever holding the event loop: a reader that does not read costs text, and bounded memory. */
+/** Bytes to a file descriptor without ever holding the event loop: a reader that does not read costs what it did not read, and bounded memory. */
 import { fstatSync, write } from 'node:fs';
 import { Socket } from 'node:net';
 
 export interface Output {
-  /** False: the text was not taken, since the reader is too far behind or gone. */
-  write(text: string): boolean;
+  /** False: they were not taken, since the reader is too far behind or gone. They must not change after it. */
+  write(bytes: Uint8Array): boolean;
   /** Waits until all is written, but for a stuck reader only this long. */
   close(deadlineMs: number): Promise<void>;
 }
@@ -23,9 +23,9 @@ function pipeOutput(fd: number, maxUnwrittenBytes: number): Output {
     broken = true;
   });
   return {
-    write(text) {
-      if (broken || socket.writableLength + text.length > maxUnwrittenBytes) return false;
-      socket.write(text);
+    write(bytes) {
+      if (broken || socket.writableLength + bytes.length > maxUnwrittenBytes) return false;
+      socket.write(bytes);
       return true;
     },
     close: (deadlineMs) =>
@@ -45,7 +45,7 @@ function pipeOutput(fd: number, maxUnwrittenBytes: number): Output {
 }
 
 function fileOutput(fd: number, maxUnwrittenBytes: number): Output {
-  let waiting: string[] = [];
+  let waiting: Uint8Array[] = [];
   let unwrittenBytes = 0;
   let writing = false;
   let idle = () => {};
@@ -56,11 +56,11 @@ function fileOutput(fd: number, maxUnwrittenBytes: number): Output {
       return;
     }
     writing = true;
-    const bytes = Buffer.from(waiting.join(''));
+    const bytes = waiting.length === 1 ? waiting[0]! : Buffer.concat(waiting);
     waiting = [];
     writeAll(bytes, 0);
   };
-  const writeAll = (bytes: Buffer, offset: number) => {
+  const writeAll = (bytes: Uint8Array, offset: number) => {
     write(fd, bytes, offset, bytes.length - offset, null, (error, written) => {
       // A full disk or a closed terminal loses this batch; the next one tries again.
       if (error || offset + written >= bytes.length) {
@@ -70,10 +70,10 @@ function fileOutput(fd: number, maxUnwrittenBytes: number): Output {
     });
   };
   return {
-    write(text) {
+    write(bytes) {
       if (unwrittenBytes > maxUnwrittenBytes) return false;
-      waiting.push(text);
-      unwrittenBytes += Buffer.byteLength(text);
+      waiting.push(bytes);
+      unwrittenBytes += bytes.length;
       if (!writing) next();
       return true;
     },
