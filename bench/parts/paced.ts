@@ -12,15 +12,14 @@ export async function pacedComparisons(stand: Stand, options: Options): Promise<
   const load = { connections: STREAMS, stream: true, stamp: true, chunks: CHUNKS, paceMs: PACE_MS };
   // A stream takes 5 s: each connection has two of them.
   const seconds = (1.5 * CHUNKS * PACE_MS) / 1000;
-  const rounds = Math.min(2, options.rounds);
   const together = `${STREAMS} streams at 20 chunks a second, begun together`;
   const apart = `${STREAMS} streams at 20 chunks a second, begun over 1 s`;
   return [
-    await compare(stand, { name: together, kind: 'paced', per: 'chunk', load: { ...load, seconds } }, rounds),
+    await compare(stand, { name: together, kind: 'paced', per: 'chunk', load: { ...load, seconds } }, options.rounds),
     await compare(
       stand,
       { name: apart, kind: 'paced', per: 'chunk', load: { ...load, seconds, rampSeconds: 1 } },
-      rounds,
+      options.rounds,
     ),
   ];
 }
