@@ -61,6 +61,7 @@ export abstract class Outbound implements Exchange {
     this.target = host.output.buffer;
   }
 
+  abstract admit(work: () => void): void;
   abstract abort(): void;
   abstract pause(): void;
   abstract resume(): void;

@@ -51,6 +51,17 @@ export class Stream extends Outbound {
     }
   }
 
+  admit(work: () => void): void {
+    this.host.shared.turn.admit(() => {
+      if (this.closed) return;
+      try {
+        work();
+      } catch (error) {
+        this.fail(error);
+      }
+    });
+  }
+
   abort(): void {
     if (this.closed || this.mute) return;
     this.mute = true;

@@ -18,8 +18,17 @@ export interface Task {
 const UNITS_PER_LOOK = 4;
 const BYTES_PER_UNIT_SHIFT = 12;
 
+/**
+ * So many requests are let in at once in a turn; more of them wait until what else has come was read. Letting one in is as much work as many chunks of
+ * answers: in a burst of 200 requests the chunks of those that were in already came late.
+ */
+const ADMISSIONS_A_TURN = 8;
+
+/** With so many waiting nothing is read, so that what a peer has sent is seen by flow control. */
+const MOST_WAITING = 256;
+
 export class Turn {
-  /** The slice is used up. */
+  /** The slice is used up, or too much waits. */
   over = false;
   private readonly sliceMs: number;
   private readonly prepare: () => boolean;
@@ -28,6 +37,8 @@ export class Turn {
   private scheduled = false;
   private dirty: Flushable[] = [];
   private tasks: Task[] = [];
+  private admitted = 0;
+  private waiting: (() => void)[] = [];
 
   /** `prepare` runs before each flush; where it returns false, what was to be flushed is discarded. */
   constructor(sliceMs: number, prepare: () => boolean) {
@@ -61,6 +72,18 @@ export class Turn {
     this.schedule();
   }
 
+  /** Lets a request in: at once, or in a later turn; in order. */
+  admit(work: () => void): void {
+    if (this.waiting.length === 0 && this.admitted < ADMISSIONS_A_TURN) {
+      this.admitted++;
+      work();
+      return;
+    }
+    this.waiting.push(work);
+    if (this.waiting.length >= MOST_WAITING) this.over = true;
+    this.schedule();
+  }
+
   private schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;
@@ -72,8 +95,13 @@ export class Turn {
     this.flush();
     this.over = false;
     this.units = 0;
+    this.admitted = 0;
     this.startedMs = -1;
-    if (this.tasks.length === 0) return;
+    if (this.tasks.length > 0) this.proceed();
+    if (this.waiting.length > 0) this.admitWaiting();
+  };
+
+  private proceed(): void {
     this.startedMs = performance.now();
     const tasks = this.tasks;
     this.tasks = [];
@@ -82,7 +110,18 @@ export class Turn {
     // Those that had no turn come before those that want another.
     if (done < tasks.length) this.tasks = [...tasks.slice(done), ...this.tasks];
     this.schedule();
-  };
+  }
+
+  /** Half a slice of its own: requests are let in whatever comes, and what comes is read. */
+  private admitWaiting(): void {
+    const end = performance.now() + this.sliceMs / 2;
+    let done = 0;
+    do this.waiting[done++]!();
+    while (done < this.waiting.length && performance.now() < end);
+    this.waiting = this.waiting.slice(done);
+    if (this.waiting.length >= MOST_WAITING) this.over = true;
+    this.schedule();
+  }
 
   private flush(): void {
     if (this.dirty.length === 0) return;

@@ -43,11 +43,15 @@ export function drive(exchange: Exchange, shared: Shared): ExchangeHandler | und
   return policy && new Drive(exchange, shared, policy);
 }
 
+const NOTHING: SessionEvent[] = [];
+
 class Drive implements ExchangeHandler {
   readonly #exchange: Exchange;
   readonly #shared: Shared;
   readonly #session: Session;
   #events: SessionEvent[] = [];
+  /** What happens while the request is read and waits to be let in; it comes when all has happened that letting in brings. */
+  #behind: SessionEvent[] | undefined;
   #running = false;
   #paused = false;
   #closed = false;
@@ -77,11 +81,13 @@ class Drive implements ExchangeHandler {
   }
 
   requestBody(bytes: Uint8Array, endOfStream: boolean): void {
-    this.#handle({ type: 'request-body', bytes, endOfStream });
+    const event: SessionEvent = { type: 'request-body', bytes, endOfStream };
+    if (endOfStream) this.#admit(event);
+    else this.#handle(event);
   }
 
   requestTrailers(): void {
-    this.#handle({ type: 'request-trailers' });
+    this.#admit({ type: 'request-trailers' });
   }
 
   responseHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void {
@@ -103,14 +109,30 @@ class Drive implements ExchangeHandler {
 
   closed(clean: boolean): void {
     this.#closed = true;
+    // A request that was not let in has cost nothing.
+    this.#behind = undefined;
     this.#handle({ type: 'closed', clean });
     this.#stopCount?.();
     if (!this.#session.inflating) this.#inflater?.close();
   }
 
+  #admit(event: SessionEvent): void {
+    this.#behind = NOTHING;
+    this.#exchange.admit(() => {
+      const behind = this.#behind ?? NOTHING;
+      this.#behind = undefined;
+      this.#handle(event);
+      for (const one of behind) this.#handle(one);
+    });
+  }
+
   /** Events that actions bring at once wait their turn: a session handles one at a time. */
   #handle(event: SessionEvent): void {
     if (this.#failed) return;
+    if (this.#behind !== undefined) {
+      this.#behind = [...this.#behind, event];
+      return;
+    }
     if (this.#running) {
       this.#events.push(event);
       return;

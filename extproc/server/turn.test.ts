@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { halfClose, open, Peer, requestHeaders, responseBody } from './testing/peer.ts';
+import { record } from './testing/record.ts';
+import { Turn } from './turn.ts';
+
+/** As long as it says, like work. */
+function spin(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
+test('a burst of requests is let in in order, a share of it in each turn', async () => {
+  const turn = new Turn(2, () => true);
+  const done: number[] = [];
+  for (let nth = 0; nth < 40; nth++) {
+    turn.admit(() => {
+      spin(0.2);
+      done.push(nth);
+    });
+  }
+  const atOnce = done.length;
+  assert.ok(atOnce > 0 && atOnce < 40);
+  let turns = 0;
+  for (let before = atOnce; done.length < 40; before = done.length, turns++) {
+    await nextTurn();
+    // 1 ms of 0.2 ms each, and one that was begun before that was over.
+    assert.ok(done.length - before <= 6, `${done.length - before} in one turn`);
+  }
+  assert.ok(turns >= 5);
+  assert.deepEqual(
+    done,
+    Array.from({ length: 40 }, (_, nth) => nth),
+  );
+  turn.admit(() => done.push(40));
+  assert.equal(done.at(-1), 40, 'with nobody waiting the next one goes in at once');
+});
+
+test('with very many waiting nothing more is read until fewer wait', async () => {
+  const turn = new Turn(2, () => true);
+  for (let nth = 0; nth < 300; nth++) turn.admit(() => spin(0.05));
+  assert.equal(turn.over, true);
+  for (let turns = 0; turn.over; turns++) {
+    assert.ok(turns < 300);
+    await nextTurn();
+  }
+});
+
+test('chunks of answers pass requests that wait to be let in, and requests that end meanwhile are never let in', async (t) => {
+  const order: string[] = [];
+  const { server, exchanges } = await record((exchange, index) => ({
+    requestHeaders: () =>
+      exchange.admit(() => {
+        spin(0.1);
+        order.push(`request ${index}`);
+      }),
+    responseBody: () => order.push('chunk'),
+  }));
+  t.after(() => server.close(0));
+  const peer = new Peer(server.address);
+  t.after(() => peer.destroy());
+  const ids = Array.from({ length: 60 }, (_, nth) => 1 + 2 * nth);
+  peer.send(
+    ...ids.flatMap((id) => [open(id), requestHeaders(id)]),
+    halfClose(ids.at(-1)!),
+    open(201),
+    responseBody(201, Buffer.from('chunk')),
+  );
+  await peer.until(() => peer.ended(ids.at(-1)!), 'the end of the last request');
+  while (order.length < 60) await nextTurn();
+  const place = order.indexOf('chunk');
+  assert.ok(place > 0 && place < 50, `after ${place} of 59 requests`);
+  assert.deepEqual(exchanges[59]!.calls, ['request-headers', 'closed true']);
+  assert.equal(order.includes('request 59'), false);
+});
