@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { OperatorError } from './problem.ts';
 import { openState } from './state.ts';
@@ -41,6 +41,15 @@ test('everything is for its owner only, and keys stay no longer than the run', (
   assert.equal(statSync(state.envoyFolder).mode & 0o777, 0o700);
   state.close();
   assert.equal(existsSync(state.envoyFolder), false, 'no key stays behind');
+});
+
+test('nothing is written beside the policy, whose folder is watched', () => {
+  const state = openState({ stateHome: newHome(), runtimeHome: undefined, name: 'n' });
+  const others = [state.journalPath, state.pidPath('extproc'), state.extprocSocket, join(state.envoyFolder, 'a')];
+  for (const path of others) assert.notEqual(dirname(path), dirname(state.policyPath), path);
+  assert.deepEqual(readdirSync(dirname(state.policyPath)), []);
+  assert.equal(statSync(dirname(state.policyPath)).mode & 0o777, 0o700);
+  state.close();
 });
 
 test('a socket whose path would be too long stands in a short folder of our own', () => {
