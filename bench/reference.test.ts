@@ -11,5 +11,9 @@ test('what the reference program prints is read', () => {
   assert.deepEqual(report.outcomes, { '200': 14_142, '503-broken': 2, err: 1 });
   assert.equal(report.latencyMs.p99, 8.92);
   assert.equal(report.firstByteMs.p50, 3.05);
+  assert.equal(report.chunkDelayMs.count, 0);
+  const stamped = referenceReport(`${text}chunks 40000  delay p50 0.539 p90 0.914 p99 1.441 ms\n`, 3);
+  assert.equal(stamped.chunkDelayMs.count, 40_000);
+  assert.equal(stamped.chunkDelayMs.p99, 1.441);
   assert.throws(() => referenceReport('panic: no', 3), /printed "panic: no"/);
 });

@@ -23,8 +23,10 @@ export function buildReference(): boolean {
   return true;
 }
 
-export async function startReferenceProvider(port: number): Promise<Provider> {
-  const args = ['-addr', `127.0.0.1:${port}`, '-chunks', '100'];
+/** With a pace its chunks come so far apart, and say when they were sent. */
+export async function startReferenceProvider(port: number, paceMs?: number): Promise<Provider> {
+  const pace = paceMs === undefined ? [] : ['-stamp', '-delay', `${paceMs}ms`];
+  const args = ['-addr', `127.0.0.1:${port}`, '-chunks', '100', ...pace];
   const running = start(path.join(binaries, 'mock'), args, { stdio: ['ignore', 'ignore', 'inherit'] });
   await until('start of the provider', 10_000, () => answers(`http://127.0.0.1:${port}/stats`));
   return { port, pid: running.pid, requests: async () => [], stop: () => running.stop() };
@@ -35,6 +37,7 @@ export async function runReference(options: LoadOptions): Promise<LoadReport> {
     ...['-url', `http://127.0.0.1:${options.port}/v1/chat/completions`, '-H', `x-team:${options.team ?? 'bench'}`],
     ...['-c', String(options.connections), '-d', `${options.seconds}s`],
     ...(options.stream ? ['-stream'] : []),
+    ...(options.stamp ? ['-stamp'] : []),
   ];
   const { stdout } = await promisify(execFile)(path.join(binaries, 'gen'), args);
   return referenceReport(stdout, options.seconds);
@@ -56,13 +59,15 @@ export function referenceReport(text: string, seconds: number): LoadReport {
     }),
   );
   const requests = outcomes['200'] ?? 0;
+  const chunks = /^chunks (\d+) +delay p50 ([\d.]+) p90 ([\d.]+) p99 ([\d.]+) ms$/m.exec(text)?.slice(1).map(Number);
   return {
     seconds,
     requests,
     requestsPerSecond,
     latencyMs: { ...NONE, count: requests, p50, p90, p99 },
     firstByteMs: { ...NONE, count: requests, p50: firstP50, p99: firstP99 },
-    chunkDelayMs: NONE,
+    chunkDelayMs:
+      chunks === undefined ? NONE : { ...NONE, count: chunks[0]!, p50: chunks[1]!, p90: chunks[2]!, p99: chunks[3]! },
     outcomes,
   };
 }
