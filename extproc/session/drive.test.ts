@@ -30,12 +30,16 @@ function waiting() {
   const outcomes: Outcome[] = [];
   let letIn = () => {};
   const say = (name: string) => () => void said.push(name);
+  let answer = '';
   const exchange: Exchange = {
     requestHeaders: say('request-headers'),
     requestBody: say('request-body'),
     requestTrailers: say('request-trailers'),
     responseHeaders: say('response-headers'),
-    responseBody: say('response-body'),
+    responseBody: (bytes) => {
+      said.push('response-body');
+      answer += Buffer.from(bytes);
+    },
     responseTrailers: say('response-trailers'),
     immediateResponse: say('immediate-response'),
     admit: (work) => {
@@ -66,7 +70,7 @@ function waiting() {
   })!;
   handler.requestHeaders(HEADERS, false, new Map([['xds.route_name', 'entry']]));
   handler.requestBody(BODY, true);
-  return { handler, store, said, outcomes, letIn: () => letIn() };
+  return { handler, store, said, outcomes, letIn: () => letIn(), answer: () => answer };
 }
 
 test('a request goes on when it is let in', () => {
@@ -89,11 +93,15 @@ test('a client that leaves while its request waits has held nothing and costs no
 });
 
 test("Envoy's own answer to a request that waits comes after all that letting it in brings", () => {
-  const { handler, said, letIn, store } = waiting();
+  const { handler, said, letIn, store, answer } = waiting();
   handler.responseHeaders([[':status', '504']], false, new Map());
-  handler.responseBody(Buffer.from('late'), true);
+  const body = Buffer.from('late');
+  handler.responseBody(body, true);
+  // The buffer is used again.
+  body.fill(0xdb);
   assert.deepEqual(said, []);
   letIn();
+  assert.equal(answer(), 'late');
   assert.deepEqual(said, ['request-headers', 'request-body', 'response-headers', 'response-body', 'end']);
   assert.equal(store.counts().openHolds, 0);
 });

@@ -9,7 +9,7 @@ import type { Meter } from '../tokens/meter.ts';
 import type { Learned } from './admission.ts';
 import type { CountQueue } from './counting.ts';
 import type { Health } from './health.ts';
-import type { Action, Outcome, SessionEvent } from './protocol.ts';
+import type { Action, EventOf, Outcome, SessionEvent } from './protocol.ts';
 import type { CompiledPolicy } from './routing.ts';
 import { Session } from './session.ts';
 
@@ -130,7 +130,7 @@ class Drive implements ExchangeHandler {
   #handle(event: SessionEvent): void {
     if (this.#failed) return;
     if (this.#behind !== undefined) {
-      this.#behind = [...this.#behind, event];
+      this.#behind = [...this.#behind, event.type === 'response-body' ? kept(event) : event];
       return;
     }
     if (this.#running) {
@@ -276,4 +276,9 @@ class Drive implements ExchangeHandler {
     }
     finished(outcome, overdrafts);
   }
+}
+
+/** Bytes of an answer change when the call that brought them is over. */
+function kept(event: EventOf<'response-body'>): SessionEvent {
+  return { ...event, bytes: Buffer.from(event.bytes) };
 }
