@@ -90,9 +90,14 @@ describe('whole answers', () => {
       const bytes = Buffer.from(text);
       for (let at = 1; at < bytes.length; at++) {
         const cut = reader(endpoint);
-        cut.push(bytes.subarray(0, at), NO_TEXT);
-        cut.push(bytes.subarray(at), NO_TEXT);
+        for (const piece of [bytes.subarray(0, at), bytes.subarray(at)]) {
+          const given = Buffer.from(piece);
+          cut.push(given, NO_TEXT);
+          // As in use, where the buffer of a piece is read into again.
+          given.fill(0xdb);
+        }
         assert.deepEqual(total(cut.usage), told(text));
+        assert.equal(cut.responseModel, (JSON.parse(text) as { model?: string }).model);
       }
     }
   });
