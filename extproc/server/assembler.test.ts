@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { ProcessingRequestSchema } from '../../protos/gen/envoy/service/ext_proc/v3/external_processor_pb.ts';
 import { Assembler } from './assembler.ts';
 import { decodeRequest, emptyRequest } from './decode.ts';
+import { PASSED_PIECE_BYTES } from './limits.ts';
 import { MalformedMessage } from './protobuf.ts';
 import { grpcBytes } from './testing/peer.ts';
 
@@ -36,7 +37,11 @@ function assemble(bytes: Buffer, cuts: readonly number[]): Result {
   if (message === undefined) {
     if (assembler.ofRequest) {
       assert.ok(pieces.every((piece) => piece.length <= 65_536 && piece.buffer.byteLength === piece.length));
-    } else assert.ok(pieces.length <= ends.length + 1 && pieces.some((piece) => piece.buffer === bytes.buffer));
+    } else {
+      assert.ok(pieces.length <= ends.length + 1 + bytes.length / PASSED_PIECE_BYTES);
+      assert.ok(pieces.every((piece) => piece.length <= PASSED_PIECE_BYTES));
+      assert.ok(pieces.some((piece) => piece.buffer === bytes.buffer));
+    }
     const kind = assembler.ofRequest ? 'request-body' : 'response-body';
     return { kind, body: Buffer.concat(pieces), endOfStream: assembler.endOfStream, pieces: pieces.length };
   }

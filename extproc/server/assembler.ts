@@ -5,7 +5,7 @@
  */
 
 import { DEFAULT_FRAME_BYTES } from './frames.ts';
-import { PIECE_BYTES } from './limits.ts';
+import { PASSED_PIECE_BYTES, PIECE_BYTES } from './limits.ts';
 import { bytesTag, Cursor, MalformedMessage, varintTag } from './protobuf.ts';
 
 export const PREFIX_BYTES = 5;
@@ -88,7 +88,7 @@ export class Assembler {
     // The head lies in an earlier part: its bytes are a piece of their own.
     const apart = first.length > at - start;
     const from = at - first.length;
-    const stop = apart ? at : Math.min(end, from + this.bodyLeft);
+    const stop = apart ? at : Math.min(end, from + Math.min(this.bodyLeft, PASSED_PIECE_BYTES));
     this.piece = apart ? first : bytes.subarray(from, stop);
     this.bodyLeft -= this.piece.length;
     if (this.bodyLeft === 0) this.want('tail', this.innerTail + this.messageLeft);

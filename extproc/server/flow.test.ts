@@ -316,7 +316,7 @@ test('work yields to the event loop, in the order of the messages', async (t) =>
   peer.send(...frames);
   await peer.until(() => peer.ended(401), 'the last answer');
   going = false;
-  // 260 ms of work in all, in slices of 2 ms.
+  // 260 ms of work in all, in slices of 1 ms.
   assert.ok(passes > 50, `${passes} passes of the event loop`);
   const last401 = exchanges.at(-1)!;
   assert.equal(Buffer.concat(last401.bodies).length, large.length);

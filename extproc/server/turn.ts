@@ -14,9 +14,9 @@ export interface Task {
   proceed(): void;
 }
 
-/** The clock is read once in that many units of work: a message is one, and so are 4 KB. What stands in a frame of 16 KB may take milliseconds, so it is read after each. */
+/** The clock is read once in that many units of work: a message is one, and so are 2 KB. What stands in 8 KB may take milliseconds, so it is read after each. */
 const UNITS_PER_LOOK = 4;
-const BYTES_PER_UNIT_SHIFT = 12;
+const BYTES_PER_UNIT_SHIFT = 11;
 
 /**
  * So many requests are let in at once in a turn; more of them wait until what else has come was read. Letting one in is as much work as many chunks of
