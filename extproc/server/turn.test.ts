@@ -49,28 +49,31 @@ test('with very many waiting nothing more is read until fewer wait', async () =>
 
 test('chunks of answers pass requests that wait to be let in, and requests that end meanwhile are never let in', async (t) => {
   const order: string[] = [];
-  const { server, exchanges } = await record((exchange, index) => ({
-    requestHeaders: () =>
-      exchange.admit(() => {
-        spin(0.1);
-        order.push(`request ${index}`);
-      }),
-    responseBody: () => order.push('chunk'),
-  }));
+  const { server, exchanges } = await record(
+    (exchange, index) => ({
+      requestHeaders: () =>
+        exchange.admit(() => {
+          spin(0.5);
+          order.push(`request ${index}`);
+        }),
+      responseBody: () => order.push('chunk'),
+    }),
+    { limits: { sliceMs: 20 } },
+  );
   t.after(() => server.close(0));
   const peer = new Peer(server.address);
   t.after(() => peer.destroy());
-  const ids = Array.from({ length: 60 }, (_, nth) => 1 + 2 * nth);
+  const ids = Array.from({ length: 120 }, (_, nth) => 1 + 2 * nth);
   peer.send(
     ...ids.flatMap((id) => [open(id), requestHeaders(id)]),
     halfClose(ids.at(-1)!),
-    open(201),
-    responseBody(201, Buffer.from('chunk')),
+    open(301),
+    responseBody(301, Buffer.from('chunk')),
   );
   await peer.until(() => peer.ended(ids.at(-1)!), 'the end of the last request');
-  while (order.length < 60) await nextTurn();
+  while (order.length < 120) await nextTurn();
   const place = order.indexOf('chunk');
-  assert.ok(place > 0 && place < 50, `after ${place} of 59 requests`);
-  assert.deepEqual(exchanges[59]!.calls, ['request-headers', 'closed true']);
-  assert.equal(order.includes('request 59'), false);
+  assert.ok(place > 0 && place < 100, `after ${place} of 119 requests`);
+  assert.deepEqual(exchanges[119]!.calls, ['request-headers', 'closed true']);
+  assert.equal(order.includes('request 119'), false);
 });

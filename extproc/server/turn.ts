@@ -18,12 +18,6 @@ export interface Task {
 const UNITS_PER_LOOK = 4;
 const BYTES_PER_UNIT_SHIFT = 11;
 
-/**
- * So many requests are let in at once in a turn; more of them wait until what else has come was read. Letting one in is as much work as many chunks of
- * answers: in a burst of 200 requests the chunks of those that were in already came late.
- */
-const ADMISSIONS_A_TURN = 8;
-
 /** With so many waiting nothing is read, so that what a peer has sent is seen by flow control. */
 const MOST_WAITING = 256;
 
@@ -37,7 +31,6 @@ export class Turn {
   private scheduled = false;
   private dirty: Flushable[] = [];
   private tasks: Task[] = [];
-  private admitted = 0;
   private waiting: (() => void)[] = [];
 
   /** `prepare` runs before each flush; where it returns false, what was to be flushed is discarded. */
@@ -72,10 +65,13 @@ export class Turn {
     this.schedule();
   }
 
-  /** Lets a request in: at once, or in a later turn; in order. */
+  /**
+   * Lets a request in: at once, or in a later turn; in order. It is as much work as many chunks of answers, and in a burst of requests the chunks of those
+   * that were in came late: half of a slice is for requests, and then what else has come is read first.
+   */
   admit(work: () => void): void {
-    if (this.waiting.length === 0 && this.admitted < ADMISSIONS_A_TURN) {
-      this.admitted++;
+    this.begin();
+    if (this.waiting.length === 0 && performance.now() - this.startedMs < this.sliceMs / 2) {
       work();
       return;
     }
@@ -95,7 +91,6 @@ export class Turn {
     this.flush();
     this.over = false;
     this.units = 0;
-    this.admitted = 0;
     this.startedMs = -1;
     if (this.tasks.length > 0) this.proceed();
     if (this.waiting.length > 0) this.admitWaiting();
