@@ -22,6 +22,7 @@ export interface Options {
 
 export const USAGE = `usage: node bench/main.ts [options]
   --parts LIST     of ${PARTS.join(',')} (all)
+                   reference needs the programs mock and gen, which REFERENCE_LOAD=DIR names
   --seconds N      length of one run under load (4)
   --rounds N       pairs of runs of each scenario (3)
   --only TEXT      only load scenarios and hostile bodies whose name contains TEXT
