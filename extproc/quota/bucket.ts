@@ -103,6 +103,15 @@ export class WindowState {
     return Math.max(0, Math.max(0, this.carried - limit) + this.over - limit * (passed - 1));
   }
 
+  /** Brings a sliding window up to `atMs`. */
+  expire(atMs: number): void {
+    if (this.sliding?.expire(atMs)) {
+      // Segments can only be taken back from the journal by writing the window anew.
+      this.reshaped = true;
+      this.bucket.changed(this);
+    }
+  }
+
   /** Takes up what a journal kept. */
   restore(spent: number, carried: number, over: number): void {
     this.charged = spent;
@@ -161,11 +170,15 @@ export class Bucket {
     return this.definition.quota.mode === 'Enforce';
   }
 
+  changed(window: WindowState): void {
+    this.host.changed(window);
+  }
+
   /** Brings the current window up to `atMs`. */
   roll(atMs: number): void {
     const { window } = this;
     if (window.sliding !== undefined) {
-      window.sliding.expire(atMs);
+      window.expire(atMs);
       return;
     }
     const calendar = this.definition.calendar;
@@ -191,7 +204,7 @@ export class Bucket {
       this.window = this.freshWindow(atMs);
       this.host.ended(window);
     } else if (JSON.stringify(old.quota.window) !== JSON.stringify(newest.quota.window)) {
-      window.reshape(this.boundsAt(atMs), window.sliding?.under(this.durationMs));
+      window.reshape(this.boundsAt(atMs), window.sliding?.under(this.durationMs, atMs));
       this.host.changed(window);
     }
   }

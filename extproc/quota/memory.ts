@@ -220,7 +220,7 @@ export class MemoryStore implements QuotaStore {
   /** Grants at once where it can: 0, the budget ends; a window, holds of others have what is left of it. */
   private decideExtension(hold: OpenHold, output: OutputDemand, arrival: number, atMs: number): number | WindowState {
     for (const { window } of hold.parts) {
-      window.sliding?.expire(atMs);
+      window.expire(atMs);
     }
     const verdict = weighExtension(hold.parts, output);
     if (typeof verdict !== 'number' || verdict === 0) {

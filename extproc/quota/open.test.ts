@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -157,6 +166,37 @@ test('the segments of a sliding window stay', () => {
   const twoMinutes = quota('TotalTokens', 1000, { window: { type: 'Sliding', durationMs: 120_000 } });
   assert((remaining(longer, twoMinutes, nowMs) ?? 1000) <= before);
   longer.close();
+});
+
+test('a sliding window survives a clock that was a year ahead, in memory and in the journal', () => {
+  const sliding = quota('Requests', 10, { window: slidingMinute });
+  const aheadMs = startMs + 365 * 86_400_000;
+  const ask = (store: ReturnType<typeof open>['store'], atMs: number) =>
+    reserve(store, demand([bucket(sliding)], atMs, 0))?.type;
+  const first = open().store;
+  ask(first, aheadMs);
+  first.flush();
+  for (let count = 0; count < 10; count++) assert.equal(ask(first, startMs), 'granted', `${count}`);
+  assert.equal(ask(first, startMs), 'refused');
+  first.flush();
+  assert.equal(remaining(first, sliding, startMs + 62_000), 10);
+  first.close();
+  const second = open().store;
+  assert.equal(remaining(second, sliding, startMs), 0, 'what was charged at the right time is there');
+  second.close();
+  // The journal of the year ahead has forgotten the one request of the glitch.
+  const third = open(aheadMs).store;
+  assert.equal(third.counts().buckets, 0);
+  third.close();
+
+  rmSync(folder, { recursive: true });
+  mkdirSync(folder);
+  const glitch = open(aheadMs).store;
+  ask(glitch, aheadMs);
+  glitch.close();
+  const right = open().store;
+  assert.equal(right.counts().buckets, 0, 'journaled while the clock was ahead');
+  right.close();
 });
 
 test('a hold that is opened and settled within a tick is never written', () => {

@@ -21,7 +21,7 @@ test('the sum is never below the true sliding sum, and at most a segment behind'
           charges.push({ atMs: now, amount });
           if (nth === 100 && changedMs !== undefined) {
             slackMs += window.segmentMs;
-            window = window.under(changedMs);
+            window = window.under(changedMs, now);
             slackMs += window.segmentMs;
             window.expire(now);
           }
@@ -47,4 +47,18 @@ test('says when enough has left', () => {
   window.expire(when);
   assert.equal(window.sum, 20);
   assert.equal(window.fallsToAtMs(20, when), when);
+});
+
+test('segments from the future go: a clock that was ahead must not block for as long as it was ahead', () => {
+  const window = new SlidingSum(60_000);
+  window.add(1_000_000, 1);
+  window.add(1_000_000 + 365 * 86_400_000, 2);
+  assert.equal(window.expire(1_001_000), true, 'a segment went that the journal has to forget');
+  assert.equal(window.sum, 1);
+  window.add(1_001_000, 4);
+  assert.equal(window.sum, 5);
+  // Within one window ahead a clock may have been set back a little: what was charged stays charged.
+  window.add(1_050_000, 8);
+  assert.equal(window.expire(1_001_000), false);
+  assert.equal(window.sum, 13);
 });

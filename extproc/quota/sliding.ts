@@ -36,12 +36,24 @@ export class SlidingSum {
     this.sum += amount;
   }
 
-  /** Lets go of segments that lie wholly before the window that ends at `atMs`. */
-  expire(atMs: number): void {
+  /**
+   * Lets go of segments that lie wholly before the window that ends at `atMs`, and of those more than one window after it: they were charged by a clock that
+   * was ahead, and would take new charges along into the future. Returns whether segments of the future went.
+   */
+  expire(atMs: number): boolean {
     while (this.numbers.length > 0 && this.leavesAtMs(0) <= atMs) {
       this.numbers.shift();
       this.sum -= this.amounts.shift() ?? 0;
     }
+    const last = (atMs + this.durationMs) / this.segmentMs;
+    if ((this.numbers.at(-1) ?? 0) <= last) {
+      return false;
+    }
+    while ((this.numbers.at(-1) ?? 0) > last) {
+      this.numbers.pop();
+      this.sum -= this.amounts.pop() ?? 0;
+    }
+    return true;
   }
 
   /** When the nth segment that is kept leaves the window. */
@@ -61,11 +73,12 @@ export class SlidingSum {
     return atMs;
   }
 
-  /** The same charges under another duration; each one moves to the end of its old segment, so none leaves too early. */
-  under(durationMs: number): SlidingSum {
+  /** The same charges under another duration; each one moves to the end of its old segment, or to `atMs` if that is earlier, so none leaves too early. */
+  under(durationMs: number, atMs: number): SlidingSum {
     const other = new SlidingSum(durationMs);
     for (const [nth, number] of this.numbers.entries()) {
-      other.set(Math.floor(((number + 1) * this.segmentMs - 1) / other.segmentMs), this.amounts[nth] ?? 0, true);
+      const latestMs = Math.min((number + 1) * this.segmentMs - 1, atMs);
+      other.set(Math.floor(latestMs / other.segmentMs), this.amounts[nth] ?? 0, true);
     }
     return other;
   }

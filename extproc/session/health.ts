@@ -24,7 +24,9 @@ export function newHealth(): Health {
       troubled.set(target, seen);
     },
     healthy(target, nowMs) {
-      return (troubled.get(target)?.untilMs ?? 0) <= nowMs;
+      const untilMs = troubled.get(target)?.untilMs ?? 0;
+      // A clock that was ahead must not leave a target alone for as long as it was ahead.
+      return untilMs <= nowMs || untilMs > nowMs + REST_MS;
     },
     keepOnly(targets) {
       for (const target of troubled.keys()) if (!targets.has(target)) troubled.delete(target);
