@@ -31,10 +31,9 @@ const parentRef = z
 
 const headerMatch = z
   .object({
-    type: z
-      .enum(['Exact', 'RegularExpression'])
-      .default('Exact')
-      .meta({ description: 'RegularExpression (RE2 without repeated groups) must match the whole value.' }),
+    type: z.enum(['Exact', 'RegularExpression']).default('Exact').meta({
+      description: 'RegularExpression (RE2) must match the whole value; one of more than 256 characters never matches.',
+    }),
     name: headerName,
     value: z.string().min(1).max(1024),
   })

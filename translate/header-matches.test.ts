@@ -17,7 +17,7 @@ test('names are lower case, and expressions stay as they are', () => {
   assert.deepEqual(made, [{ type: 'RegularExpression', name: 'x-team', value: 'red|blue' }]);
 });
 
-for (const pattern of ['(a+)+', '(?:a|a)*b', '(x){2,}', '(?=a)b', '(?<n>a)', '(a)\\1', '[', '.*.*.*x', '\\p{L}']) {
+for (const pattern of ['(?=a)b', '(a)\\1', '[', '(?:a|a){200}b', 'a{0,99}a{0,99}a{0,99}']) {
   test(`${pattern} is refused`, () => assert.ok(problemOf(pattern)));
 }
 
@@ -29,6 +29,7 @@ for (const pattern of [
   '(red|blue)',
   '(?:red|blue)?-1',
   '.*@example\\.com',
+  '(a+)+',
 ]) {
   test(`${pattern} is taken`, () => assert.equal(problemOf(pattern), undefined));
 }

@@ -1,6 +1,7 @@
 /**
  * From a policy as it is sent to one that can be asked quickly, and the choice of rule and backend for a request. Pure: randomness and health come in.
  */
+import { patternMatcher } from '../../contract/pattern.ts';
 import type {
   BackendPolicy,
   Entry,
@@ -13,9 +14,6 @@ import type {
   Schema,
   Target,
 } from '../../contract/policy.ts';
-
-/** A header's value that is longer is never matched by a pattern: patterns may take more than linear time. */
-const MAX_MATCHED_HEADER_CHARACTERS = 512;
 
 export interface CompiledTarget extends Target {
   readonly backendPolicy: BackendPolicy;
@@ -163,11 +161,7 @@ export function nameMatcher(pattern: string): NameMatcher {
 
 function headerMatcher(match: HeaderMatch): CompiledHeader {
   if (match.type === 'Exact') return { name: match.name, matches: (value) => value === match.value };
-  const pattern = new RegExp(`^(?:${match.value})$`);
-  return {
-    name: match.name,
-    matches: (value) => value.length <= MAX_MATCHED_HEADER_CHARACTERS && pattern.test(value),
-  };
+  return { name: match.name, matches: patternMatcher(match.value) };
 }
 
 /** The first rule whose model and headers match. Several values of one header are joined as HTTP joins them. */

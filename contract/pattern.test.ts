@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { RE2Set } from 're2js';
+import { MAX_MATCHED_CHARACTERS, MAX_PATTERN_SIZE, patternFault, patternMatcher, patternSize } from './pattern.ts';
+
+/** What each of these does to a backtracking engine is why this module exists. */
+const exponential: readonly (readonly [pattern: string, value: string])[] = [
+  [`${'(?:a|a)'.repeat(25)}b`, 'a'],
+  ['a?'.repeat(40) + 'a'.repeat(40), 'a'],
+  ['(a+)+b', 'a'],
+  ['(a|aa)*b', 'a'],
+  ['(?:a{0,9}){0,9}b', 'a'],
+  ['.*.*.*.*.*.*x', 'a'],
+  ['[ab]*a[ab]{40}c', 'ab'],
+];
+
+for (const [pattern, letters] of exponential) {
+  test(`${pattern.slice(0, 30)} takes linear time`, () => {
+    assert.equal(patternFault(pattern), undefined);
+    const matches = patternMatcher(pattern);
+    assert.ok(growth(matches, letters) <= 3, 'double the value takes at most three times the time');
+  });
+}
+
+/** Matches of a value of half the length against those of the whole length; the fastest of many runs, so that a busy machine does not count. */
+function growth(matches: (value: string) => boolean, letters: string): number {
+  const value = Array.from({ length: MAX_MATCHED_CHARACTERS - 1 }, (_, index) =>
+    letters.charAt(Math.floor((((index * 7919) % 101) / 101) * letters.length)),
+  ).join('');
+  const time = (text: string) => {
+    const runs = Array.from({ length: 40 }, () => {
+      const fromMs = performance.now();
+      for (let run = 0; run < 20; run++) matches(`${text}!`);
+      return performance.now() - fromMs;
+    });
+    return Math.min(...runs);
+  };
+  matches('warm');
+  const half = value.slice(0, value.length / 2);
+  return time(value) / Math.max(time(half), 0.02);
+}
+
+test('no pattern that is taken holds the event loop, whatever the value', () => {
+  const atom = fc.constantFrom('a', 'b', '.', '[ab]', '\\w', 'a?', 'b*', '\\b', '^', '$', '|', '(?i)a');
+  const pattern = fc.letrec<{ readonly any: string }>((tie) => ({
+    any: fc.oneof(
+      { maxDepth: 4 },
+      atom,
+      fc.tuple(tie('any'), tie('any')).map((pair) => pair.join('')),
+      tie('any').map((inner) => `(${inner})*`),
+      tie('any').map((inner) => `(?:${inner}|${inner})+`),
+      fc.tuple(tie('any'), fc.nat(60)).map(([inner, count]) => `(?:${inner}){0,${count}}`),
+    ),
+  })).any;
+  fc.assert(
+    fc.property(
+      pattern,
+      fc.string({ unit: fc.constantFrom('a', 'b', 'A', '-'), minLength: 200, maxLength: 256 }),
+      (made, value) => {
+        if (patternFault(made) !== undefined) return;
+        const matches = patternMatcher(made);
+        matches('');
+        const least = Math.min(...[0, 0, 0].map(() => timed(() => matches(value))));
+        assert.ok(least < 20, `${made}: ${least} ms`);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+function timed(run: () => void): number {
+  const fromMs = performance.now();
+  run();
+  return performance.now() - fromMs;
+}
+
+test('a pattern means what RE2 says, and matches the whole value', () => {
+  const cases: readonly (readonly [pattern: string, value: string, matches: boolean])[] = [
+    ['red|blue', 'blue', true],
+    ['red|blue', 'bluer', false],
+    ['team-[a-z]{2,8}', 'team-red', true],
+    ['.*@example\\.com', 'a@example.com', true],
+    ['.*@example\\.com', 'a@example.com.org', false],
+    ['(?i)gold', 'GOLD', true],
+    ['(a+)+', 'aaa', true],
+    ['\\p{L}+', 'äöü', true],
+    ['(?P<n>a)b', 'ab', true],
+  ];
+  for (const [pattern, value, expected] of cases) {
+    assert.equal(patternFault(pattern), undefined, pattern);
+    assert.equal(patternMatcher(pattern)(value), expected, `${pattern} ${value}`);
+  }
+});
+
+test('a value that is too long never matches', () => {
+  assert.equal(patternMatcher('a*')('a'.repeat(MAX_MATCHED_CHARACTERS)), true);
+  assert.equal(patternMatcher('a*')('a'.repeat(MAX_MATCHED_CHARACTERS + 1)), false);
+});
+
+for (const pattern of ['(?=a)b', '(a)\\1', '[', 'a**', '(', '\\C', '(?<=a)b']) {
+  test(`${pattern} cannot be read, and the fix names the syntax`, () => {
+    const fault = patternFault(pattern);
+    assert.match(fault?.message ?? '', /^cannot be read: /);
+    assert.match(fault?.fix ?? '', /syntax of RE2/);
+  });
+}
+
+for (const pattern of [
+  'a{0,99}'.repeat(6),
+  '((a{20}){20}){20}',
+  'a'.repeat(MAX_PATTERN_SIZE + 1),
+  '(?:[ab]c{30}){30}',
+]) {
+  test(`${pattern.slice(0, 30)} is too large, and that is found without compiling it`, () => {
+    assert.ok(timed(() => assert.match(patternFault(pattern)?.message ?? '', /too large/)) < 20);
+  });
+}
+
+test('the size bounds what a pattern compiles to', () => {
+  const cases = [
+    ...['a', '(a|b)', 'a{0,99}', '(?:a{0,9}){0,9}', '[]a]{9}', '[^]a]{9}', '\\Qa{9}\\E', '\\p{L}{9}', 'a{,5}', 'a{3,}'],
+    ...[
+      '(?P<name>a{10}){9}',
+      '(?<name>a{10}){9}',
+      '(?i:a{5}){9}',
+      '\\x{41}{9}',
+      '\\{9}',
+      '[\\]{9}]',
+      '(?:😀{9}){9}',
+      '(?i)a{9}',
+    ],
+    ...[
+      '[[:alpha:]]{9}',
+      '\\pL{9}',
+      '((((a{3}){3}){3}){3})',
+      '(?:(?:|a){9}b){5}',
+      '\\Qab\\E{9}',
+      '(?s-i:a{9}){9}',
+      '(\\({9}){9}',
+    ],
+  ];
+  for (const pattern of cases) {
+    const size = patternSize(pattern);
+    const program = programSize(pattern);
+    assert.ok(program <= 4 * size + 8, `${pattern}: size ${size}, program ${program}`);
+  }
+});
+
+function programSize(pattern: string): number {
+  const set = new RE2Set(RE2Set.ANCHOR_BOTH);
+  set.add(pattern);
+  set.compile();
+  return (set as unknown as { readonly prog: { numInst(): number } }).prog.numInst();
+}
