@@ -171,4 +171,11 @@ export interface LimitHeaders {
 export type EditRequest = (body: ScannedBody, edits: RequestEdits, schema: Schema) => readonly Splice[];
 
 /** The models list in the dialect (`/v1/models`), or the one model that the path names (`/v1/models/{model}`). */
-export type ModelsBody = (models: readonly string[], path: string) => Uint8Array | Failure;
+export type ModelsBody = (models: ServedModels, path: string) => Uint8Array | Failure;
+
+export interface ServedModels {
+  /** All that are known by name. */
+  readonly names: readonly string[];
+  /** Whether a request for this model would be routed: globs let through names that nothing lists. */
+  serves(model: string): boolean;
+}

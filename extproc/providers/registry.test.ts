@@ -103,7 +103,10 @@ describe('limit headers', () => {
 
 describe('models', () => {
   const answer = (path: string, header: typeof none | typeof anthropic) => {
-    const body = findEndpoint('GET', path, header)?.endpoint.modelsBody?.(['a', 'b/c'], path);
+    const body = findEndpoint('GET', path, header)?.endpoint.modelsBody?.(
+      { names: ['a', 'b/c'], serves: (model) => ['a', 'b/c'].includes(model) },
+      path,
+    );
     assert.ok(body);
     return isFailure(body)
       ? body

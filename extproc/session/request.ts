@@ -8,10 +8,12 @@ import type { HeaderList, HeaderMutation } from '../server/exchange.ts';
 import { type JsonScanner, newScanner, type ScannedBody } from '../stream/json.ts';
 import { splice } from '../stream/splice.ts';
 import { admitPassthrough, bodyTooLarge, type Choice, choose, type LearnedKey, type Plan, plan } from './admission.ts';
-import type { CompiledEntry, CompiledPolicy } from './routing.ts';
+import { type CompiledEntry, type CompiledPolicy, findRule, speaks } from './routing.ts';
 
 /** A message to Envoy costs more than copying so much. */
 const JOINED_BYTES = 16 * 1024;
+
+const noRoute = failure('unknown_endpoint', 'No route of this gateway serves this host name.');
 
 export interface RequestContext {
   readonly policy: CompiledPolicy;
@@ -82,9 +84,10 @@ export class Request {
     this.method = this.#first(':method') ?? '';
     this.path = withoutQuery(this.#first(':path') ?? '');
     this.#entry = this.#context.policy.entry(routeName);
-    if (this.#entry === undefined) return failure('unknown_endpoint', 'This gateway has no route here.');
+    if (this.#entry === undefined) return noRoute;
     this.found = findEndpoint(this.method, this.path, this.#first);
     if (this.found === undefined) return this.#passthrough(this.#entry);
+    if (this.#entry.rules.length === 0) return noRoute;
     const { endpoint } = this.found;
     if (endpoint.kind === 'models') return this.#models(this.#entry);
     const encoding = this.#first('content-encoding');
@@ -101,7 +104,17 @@ export class Request {
   }
 
   #models(entry: CompiledEntry): FirstStep | Failure {
-    const body = this.found!.endpoint.modelsBody!(entry.modelNames, this.path);
+    const { schemas, modelsBody } = this.found!.endpoint;
+    const body = modelsBody!(
+      {
+        names: entry.modelNames(schemas),
+        serves: (model) => {
+          const rule = findRule(entry, model, this.header);
+          return rule !== undefined && speaks(rule, schemas);
+        },
+      },
+      this.path,
+    );
     return isFailure(body) ? body : { type: 'reply', body };
   }
 

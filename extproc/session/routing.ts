@@ -37,8 +37,8 @@ export interface CompiledEntry {
   readonly passthrough: readonly CompiledPassthrough[];
   /** The bound of the most generous rule: which rule it is, is known only after the body is read. */
   readonly maxRequestBodyBytes: number;
-  /** Names that a client can ask for, for the models list. */
-  readonly modelNames: readonly string[];
+  /** Names that a client of an API with these schemas can ask for, for the models list. */
+  modelNames(schemas: readonly Schema[]): readonly string[];
 }
 
 export interface CompiledPolicy {
@@ -76,7 +76,7 @@ function compileEntry(
   quotas: ReadonlyMap<string, Quota>,
 ): CompiledEntry {
   const rules = entry.rules.map((rule) => compileRule(rule, backends, quotas));
-  let names: readonly string[] | undefined;
+  const names = new Map<readonly Schema[], readonly string[]>();
   return {
     rules,
     passthrough: entry.passthrough.map((passthrough) => ({
@@ -84,9 +84,10 @@ function compileEntry(
       quotas: passthrough.quotas.map((id) => known(quotas, id)),
     })),
     maxRequestBodyBytes: rules.reduce((most, { rule }) => Math.max(most, rule.maxRequestBodyBytes), 0),
-    get modelNames() {
-      names ??= modelNames(rules);
-      return names;
+    modelNames(schemas) {
+      const found = names.get(schemas) ?? modelNames(rules, schemas);
+      names.set(schemas, found);
+      return found;
     },
   };
 }
@@ -123,19 +124,28 @@ function known<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
   return value;
 }
 
-/** Exact names of the rules, and names of the backends' models that a glob of the rule lets through. */
-function modelNames(rules: readonly CompiledRule[]): readonly string[] {
+/** Exact names of the rules, and what their backends name within the rules' globs. */
+function modelNames(rules: readonly CompiledRule[], schemas: readonly Schema[]): readonly string[] {
   const names = new Set<string>();
-  for (const { rule, targets, models } of rules) {
+  for (const compiled of rules) {
+    if (!speaks(compiled, schemas)) continue;
+    const { rule, targets, models } = compiled;
     for (const model of rule.models) if (!model.includes('*')) names.add(model);
     for (const { backendPolicy, model } of targets) {
-      if (model !== undefined) continue;
-      for (const { name } of backendPolicy.models) {
-        if (!name.includes('*') && models.some((matches) => matches(name))) names.add(name);
-      }
+      if (!schemas.includes(backendPolicy.schema)) continue;
+      const named = model === undefined ? backendPolicy.models.map(({ name }) => name) : [model];
+      for (const name of named) if (!name.includes('*') && models.some((matches) => matches(name))) names.add(name);
     }
   }
   return [...names].sort();
+}
+
+/** Whether a backend of the rule speaks one of the schemas. A rule without backends is a mistake that its clients are told of. */
+export function speaks({ targets }: CompiledRule, schemas: readonly Schema[]): boolean {
+  return (
+    targets.length === 0 ||
+    targets.some(({ weight, backendPolicy }) => weight > 0 && schemas.includes(backendPolicy.schema))
+  );
 }
 
 /** An exact name, or a glob in which `*` stands for any run of characters. Linear in the name for a given glob. */

@@ -81,6 +81,9 @@ function connectionManager(routeConfiguration: string, options: EnvoyOptions): J
     http_filters: [
       {
         name: extprocFilter,
+        // Routes turn it on. Where Envoy refuses what it cannot read (old HTTP, header blocks past a bound) it has no route yet and closes the connection
+        // at once: an answer that waited for extproc would never leave.
+        disabled: true,
         config_discovery: {
           config_source: fileSource(options.directory, fileOf('extension', extprocFilter)),
           type_urls: ['type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor'],
@@ -117,6 +120,8 @@ function connectionManager(routeConfiguration: string, options: EnvoyOptions): J
     request_headers_timeout: '30s',
     request_timeout: '600s',
     common_http_protocol_options: { idle_timeout: '3600s' },
+    // Old load tests and health checks. Without a host, a route for all host names serves them.
+    http_protocol_options: { accept_http_10: true, default_host_for_http_10: 'no-host.invalid' },
     http2_protocol_options: {
       max_concurrent_streams: 1000,
       initial_stream_window_size: 262_144,

@@ -8,14 +8,27 @@ import type { PathRewrite } from '../backends.ts';
 import type { Door } from '../doors.ts';
 import { hostHeader } from '../endpoints.ts';
 import type { LinkedEntry } from '../entries.ts';
-import { clusterName, entryRoute, lastRoute, routeConfigurationName, strayRoute, targetRoute } from '../names.ts';
+import {
+  clusterName,
+  entryRoute,
+  extprocFilter,
+  lastRoute,
+  routeConfigurationName,
+  strayRoute,
+  targetRoute,
+} from '../names.ts';
 import type { JsonObject, NamedResource } from '../plan.ts';
 import { compare } from '../report.ts';
 import { type LinkedTarget, removedRequestHeaders } from '../routes.ts';
-import { seconds } from './resource.ts';
+import { seconds, typed } from './resource.ts';
 
 /** Request bytes that Envoy keeps for another try. */
 const retryBufferBytes = 1024 * 1024;
+
+/** The listener has the filter turned off; see there. */
+const extprocOn = typed('envoy.config.route.v3.FilterConfig', {
+  config: typed('envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute', { overrides: {} }),
+});
 
 const anyPath = { prefix: '/' };
 const notFound = { status: 404 };
@@ -30,6 +43,7 @@ export function routeConfigurations(doors: readonly Door[], entries: readonly Li
         name,
         // A route may name a cluster that is still on its way.
         validate_clusters: false,
+        typed_per_filter_config: { [extprocFilter]: extprocOn },
         virtual_hosts: [
           ...here.map(virtualHost),
           ...(served.has('*') ? [] : [{ name: strayRoute(name), domains: ['*'], routes: [deadEnd(strayRoute(name))] }]),

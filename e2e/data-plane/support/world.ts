@@ -18,7 +18,11 @@ export const TGI_HEADERS = { 'x-engine': 'tgi' };
 export function backends(port: number): readonly Document[] {
   return [
     backend('openai', { port, models: [{ name: MODEL, maxOutputTokens: 16_384 }, { name: 'text-embedding-3-small' }] }),
-    backend('anthropic', { schema: 'Anthropic', port, models: [{ name: 'claude-*', maxOutputTokens: 64_000 }] }),
+    backend('anthropic', {
+      schema: 'Anthropic',
+      port,
+      models: [CLAUDE, 'claude-*'].map((name) => ({ name, maxOutputTokens: 64_000 })),
+    }),
     backend('tgi', { schema: 'HuggingFaceTGI', port, models: [{ name: '*', maxOutputTokens: 4_096 }] }),
   ];
 }

@@ -1,6 +1,6 @@
 /** `GET /v1/models` and `GET /v1/models/{model}` as Anthropic answers them: https://platform.claude.com/docs/en/api/models-list */
 import { failure } from '../../errors.ts';
-import type { Endpoint } from '../adapter.ts';
+import type { Endpoint, ServedModels } from '../adapter.ts';
 import { modelOfPath, modelsEndpoint } from '../models.ts';
 import { anthropicDialect } from './errors.ts';
 
@@ -9,18 +9,18 @@ function modelObject(id: string): object {
   return { type: 'model', id, display_name: id, created_at: '1970-01-01T00:00:00Z' };
 }
 
-function modelsBody(models: readonly string[], path: string) {
+function modelsBody({ names, serves }: ServedModels, path: string) {
   const wanted = modelOfPath(path);
   if (wanted === undefined) {
     const list = {
-      data: models.map(modelObject),
+      data: names.map(modelObject),
       has_more: false,
-      first_id: models[0] ?? null,
-      last_id: models.at(-1) ?? null,
+      first_id: names[0] ?? null,
+      last_id: names.at(-1) ?? null,
     };
     return Buffer.from(JSON.stringify(list));
   }
-  if (models.includes(wanted)) return Buffer.from(JSON.stringify(modelObject(wanted)));
+  if (serves(wanted)) return Buffer.from(JSON.stringify(modelObject(wanted)));
   return failure('model_not_found', 'No model of this name is served here; GET /v1/models lists them.', {
     param: 'model',
   });

@@ -1,6 +1,6 @@
 /** `GET /v1/models` and `GET /v1/models/{model}` as OpenAI answers them: https://platform.openai.com/docs/api-reference/models */
 import { failure } from '../../errors.ts';
-import type { Endpoint } from '../adapter.ts';
+import type { Endpoint, ServedModels } from '../adapter.ts';
 import { modelOfPath, modelsEndpoint } from '../models.ts';
 import { openAiDialect } from './errors.ts';
 
@@ -9,10 +9,10 @@ function modelObject(id: string): object {
   return { id, object: 'model', created: 0, owned_by: 'tallygate' };
 }
 
-function modelsBody(models: readonly string[], path: string) {
+function modelsBody({ names, serves }: ServedModels, path: string) {
   const wanted = modelOfPath(path);
-  if (wanted === undefined) return Buffer.from(JSON.stringify({ object: 'list', data: models.map(modelObject) }));
-  if (models.includes(wanted)) return Buffer.from(JSON.stringify(modelObject(wanted)));
+  if (wanted === undefined) return Buffer.from(JSON.stringify({ object: 'list', data: names.map(modelObject) }));
+  if (serves(wanted)) return Buffer.from(JSON.stringify(modelObject(wanted)));
   return failure('model_not_found', 'No model of this name is served here; GET /v1/models lists them.', {
     param: 'model',
   });
