@@ -6,6 +6,7 @@ import { startHealthServer } from '../runtime/health.ts';
 import { createLog } from '../runtime/log.ts';
 import { startOpenTelemetry } from '../runtime/open-telemetry.ts';
 import { abortOnSignals, runSteps } from '../runtime/shutdown.ts';
+import { wrongDestination } from '../translate/destinations.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate controller --namespace NAMESPACE [OPTION]…
@@ -15,6 +16,10 @@ Watches resources in a cluster, writes what Envoy Gateway needs, and hands polic
   --namespace NAME           its own: where its Lease and its authority are kept
   --watch-namespaces A,B     only these (all)
   --proxy-namespaces A,B     where Envoy Gateway runs proxies (envoy-gateway-system)
+  --allow-destinations A,B   addresses, CIDR ranges and host names (with what is below them) that
+                             an AIBackend may name although they are refused otherwise: loopback,
+                             link-local and metadata addresses, and other namespaces' Services
+  --cluster-domain NAME      the DNS suffix of the cluster's own names (cluster.local)
   --listen HOST:PORT         where sidecars ask for their policy (0.0.0.0:9443)
   --metrics ADDRESS          HOST:PORT or unix:PATH for /metrics, /healthz and /readyz
                              (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
@@ -24,6 +29,8 @@ const options = {
   namespace: { type: 'string' },
   'watch-namespaces': { type: 'string', default: '' },
   'proxy-namespaces': { type: 'string', default: 'envoy-gateway-system' },
+  'allow-destinations': { type: 'string', default: '' },
+  'cluster-domain': { type: 'string', default: 'cluster.local' },
   listen: { type: 'string', default: '0.0.0.0:9443' },
   metrics: { type: 'string' },
 } as const;
@@ -36,6 +43,9 @@ export const controller: Verb = async ({ args, settings }) => {
   const metricsAddress = metrics === undefined ? settings.TALLYGATE_METRICS_ADDRESS : parseAddress(metrics);
   if (!namespace) return wrongUse('controller', '--namespace is missing', usage);
   if (listen?.type !== 'tcp') return wrongUse('controller', '--listen must be HOST:PORT', usage);
+  const allowedDestinations = names(parsed.values['allow-destinations']);
+  const wrong = allowedDestinations.map(wrongDestination).find((each) => each !== undefined);
+  if (wrong !== undefined) return wrongUse('controller', `--allow-destinations: ${wrong}`, usage);
   if (metricsAddress === undefined) return wrongUse('controller', '--metrics must be HOST:PORT or unix:PATH', usage);
 
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'controller' } });
@@ -46,6 +56,7 @@ export const controller: Verb = async ({ args, settings }) => {
     identity: `${hostname()}_${process.pid}_${Date.now().toString(36)}`,
     watchNamespaces: names(parsed.values['watch-namespaces']),
     proxyNamespaces: names(parsed.values['proxy-namespaces']),
+    reach: { clusterDomain: parsed.values['cluster-domain'], allowedDestinations },
     listen,
     log,
   });

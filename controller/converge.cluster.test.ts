@@ -204,7 +204,10 @@ function gone(error: unknown): void {
 }
 
 function wantedNow(): readonly KubeObject[] {
-  const plan = translateCluster(sources.world(), { extprocSocket: '/run/tallygate/extproc.sock' });
+  const plan = translateCluster(sources.world(), {
+    extprocSocket: '/run/tallygate/extproc.sock',
+    reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
+  });
   const derived = plan.secrets.map(({ metadata, type, data }) => {
     const credential = Buffer.from(data.credential.reveal()).toString('base64');
     return { apiVersion: 'v1', kind: 'Secret', metadata, type, data: { credential } };

@@ -7,7 +7,7 @@ import type { GatewayPolicy } from '../contract/policy.ts';
 import { badIfTrue } from '../crds/conditions.ts';
 import type { Address } from '../runtime/environment.ts';
 import type { Log } from '../runtime/log.ts';
-import type { ClusterPlan, DerivedSecret } from '../translate/kubernetes/plan.ts';
+import type { ClusterOptions, ClusterPlan, DerivedSecret } from '../translate/kubernetes/plan.ts';
 import { translateCluster } from '../translate/kubernetes/translate-cluster.ts';
 import { refKey } from '../translate/report.ts';
 import { type Client, newClient } from './api/client.ts';
@@ -38,6 +38,7 @@ export interface ControllerOptions {
   /** Empty: all. */
   readonly watchNamespaces: readonly string[];
   readonly proxyNamespaces: readonly string[];
+  readonly reach: ClusterOptions['reach'];
   readonly listen: Extract<Address, { readonly type: 'tcp' }>;
   readonly log: Log;
 }
@@ -105,7 +106,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       // Before all is seen, what is there could look as if nobody wanted it.
       if (sources.missing().length > 0) return true;
       worldChanged = false;
-      plan = translateCluster(world, { extprocSocket: EXTPROC_SOCKET });
+      plan = translateCluster(world, { extprocSocket: EXTPROC_SOCKET, reach: options.reach });
     }
     counts.runs++;
     await trust.keep(term);

@@ -32,7 +32,10 @@ const caCertificateRef = z
       .regex(/^[-._a-zA-Z0-9]+$/, 'must be a key of the object')
       .default('ca.crt'),
   })
-  .meta({ description: "Certificates of the provider's authority, PEM, in the backend's own namespace." });
+  .meta({
+    description:
+      "Certificates of the provider's authority, PEM and nothing else, in the backend's own namespace. They are published in a ConfigMap.",
+  });
 
 const tlsFields = z
   .object({
@@ -64,7 +67,10 @@ const endpointFields = z
     type: z.enum(['Hostname', 'Service']),
     hostname: z
       .object({ name: host, port: port.default(443) })
-      .meta({ description: 'A host that is found by DNS, or an IP address.' })
+      .meta({
+        description:
+          'A host that is found by DNS, or an IP address. Loopback, link-local and metadata addresses are refused, and names of Services in other namespaces need a ReferenceGrant there.',
+      })
       .optional(),
     service: z
       .object({

@@ -26,6 +26,9 @@ export const conditions = {
       Accepted: yes('All of it is in the configuration.'),
       Invalid: no('A value is not allowed; nothing of the object is in the configuration.'),
       Unsupported: no('This program cannot do what the object asks for.'),
+      DestinationNotAllowed: no(
+        'The endpoint leads to where no AIBackend may lead: to the proxy itself, a metadata service, or other names inside the cluster.',
+      ),
       NoMatchingParent: no('The Gateway, listener or port of the parentRef does not exist.'),
       NotAllowedByListeners: no('No listener of the Gateway allows routes of this namespace.'),
       NoMatchingListenerHostname: no('No host name of the route is one of the listeners.'),

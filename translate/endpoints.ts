@@ -2,6 +2,8 @@
 import type { AIBackend } from '../crds/kinds.ts';
 import { GROUP } from '../crds/schema.ts';
 import { absence, type Catalog, grantFix } from './catalog.ts';
+import { certificatesIn } from './certificates.ts';
+import { isNumber, refusedAddress, refusedDestination, serviceNamed } from './destinations.ts';
 import { addressFamily } from './ip-address.ts';
 import type { Found } from './report.ts';
 import type { Site } from './site.ts';
@@ -33,7 +35,7 @@ export function endpointOf(
   const address =
     endpoint.hostname === undefined
       ? serviceAddress(backend, catalog, site, refuse)
-      : hostAddress(endpoint.hostname, site, refuse);
+      : hostAddress(backend, endpoint.hostname, catalog, site, refuse);
   if (address === undefined) return undefined;
   const tls = endpoint.tls ?? { mode: endpoint.hostname === undefined ? 'Disabled' : 'System' };
   if (tls.mode === 'Disabled') return address;
@@ -73,22 +75,30 @@ export function hostHeader({ host, port, tls }: Endpoint): string {
 type Address = Pick<Endpoint, 'host' | 'port' | 'service'>;
 
 function hostAddress(
+  backend: Located<AIBackend>,
   { name, port }: { readonly name: string; readonly port: number },
+  catalog: Catalog,
   site: Site,
   refuse: Refuse,
 ): Address | undefined {
   const path = 'spec.endpoint.hostname.name';
+  const host = name.toLowerCase();
   if (name.includes(':') && addressFamily(name) !== 6) {
     const fix = 'write the host alone, and the port in endpoint.hostname.port';
     return refuse({ reason: 'Invalid', path, message: `"${name}" is no host name and no IP address`, fix });
   }
-  if (site.type === 'Machine') return { host: name, port };
-  const host = name.toLowerCase();
-  if (addressFamily(host) === 0 && !isHostName(host)) {
+  if (isNumber(host)) {
+    const fix = 'write an IPv4 address as four decimal numbers';
+    return refuse({ reason: 'Invalid', path, message: `"${name}" is no host name and no IP address`, fix });
+  }
+  if (site.type === 'Cluster' && addressFamily(host) === 0 && !isHostName(host)) {
     return refuse({ reason: 'Invalid', path, message: `"${name}" is no host name`, fix: 'correct it' });
   }
   // Envoy Gateway refuses both: they would mean something else in each pod.
-  if (addressFamily(host) === 0 ? !host.includes('.') : isLoopback(host)) {
+  if (
+    site.type === 'Cluster' &&
+    (addressFamily(host) === 0 ? !host.includes('.') : refusedAddress(host) === 'a loopback address')
+  ) {
     return refuse({
       reason: 'Unsupported',
       path,
@@ -96,17 +106,29 @@ function hostAddress(
       fix: 'use type Service, or a name as in api.example.com',
     });
   }
-  return { host, port };
+  const reach = site.type === 'Cluster' ? site.reach : undefined;
+  const refused = refusedDestination(host, reach);
+  if (refused !== undefined) {
+    const allowed = reach === undefined ? '' : ', or have it added to controller.allowedDestinations of the chart';
+    const fix = `name the provider's own host${allowed}`;
+    return refuse({ reason: 'DestinationNotAllowed', path, message: `${host} is ${refused}`, fix });
+  }
+  const service = site.type === 'Cluster' ? serviceNamed(host, site.reach, site.services) : undefined;
+  if (service !== undefined) {
+    const from = { group: GROUP, kind: 'AIBackend', namespace: backend.metadata.namespace };
+    const to = { group: '', kind: 'Service', ...service };
+    if (!catalog.permits(from, to)) return refuse(notPermitted(from, to, path));
+  }
+  return { host: site.type === 'Cluster' ? host : name, port };
+}
+
+function notPermitted(from: Parameters<typeof grantFix>[0], to: Parameters<typeof grantFix>[1], path: string): Found {
+  const message = `Service ${to.namespace}/${to.name} is in another namespace, and no ReferenceGrant there allows it`;
+  return { reason: 'RefNotPermitted', path, message, fix: grantFix(from, to) };
 }
 
 function isHostName(name: string): boolean {
   return /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(name);
-}
-
-function isLoopback(address: string): boolean {
-  return (
-    address.startsWith('127.') || new URL(`http://[${address.includes(':') ? address : '::'}]/`).hostname === '[::1]'
-  );
 }
 
 function serviceAddress(
@@ -128,10 +150,7 @@ function serviceAddress(
   const from = { group: GROUP, kind: 'AIBackend', namespace: backend.metadata.namespace };
   const to = { group: '', kind: 'Service', namespace: service.namespace ?? from.namespace, name: service.name };
   const what = `Service ${to.namespace}/${to.name}`;
-  if (!catalog.permits(from, to)) {
-    const message = `${what} is in another namespace, and no ReferenceGrant there allows it`;
-    return refuse({ reason: 'RefNotPermitted', path, message, fix: grantFix(from, to) });
-  }
+  if (!catalog.permits(from, to)) return refuse(notPermitted(from, to, path));
   if (!site.services.has(`${to.namespace}/${to.name}`)) {
     const fix = 'create it, or correct the name';
     return refuse({ reason: 'ServiceNotFound', path: `${path}.name`, message: `${what} does not exist`, fix });
@@ -159,12 +178,13 @@ function authorityOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refu
   }
   const held = holder.get(reference.key);
   const pem = typeof held === 'object' ? held.reveal() : held;
-  if (pem?.includes('-----BEGIN')) return secretText(pem);
-  const message = `${what} has no PEM certificates under ${reference.key}`;
+  const found = certificatesIn(pem ?? '');
+  // Rewritten: of what a Secret holds, nothing but certificates may go into a ConfigMap.
+  if ('pem' in found) return secretText(found.pem);
   return refuse({
     reason: 'InvalidSecret',
     path: `${path}.key`,
-    message,
-    fix: `set ${reference.key}, or correct the key`,
+    message: `${what} ${found.wrong} under ${reference.key}`,
+    fix: `set ${reference.key} to the authority's certificates alone, or correct the key`,
   });
 }

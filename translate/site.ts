@@ -1,4 +1,5 @@
 /** Where a plan will be carried out. Machine and cluster differ in what can be reached and in who judges listeners. */
+import type { Reach } from './destinations.ts';
 
 export type Site =
   | {
@@ -6,7 +7,7 @@ export type Site =
       /** Whether it has a bundle of authorities, for backends with `tls.mode: System`. */
       readonly trustsAuthorities: boolean;
     }
-  | ({ readonly type: 'Cluster' } & ClusterFacts);
+  | ({ readonly type: 'Cluster'; readonly reach: Reach } & ClusterFacts);
 
 export interface ClusterFacts {
   /** Labels by name, for `allowedRoutes.namespaces.selector`. */

@@ -30,7 +30,7 @@ function backendStatus({ backend }: LinkedBackend, report: Report): ObjectStatus
   const object = subject('AIBackend', backend).ref;
   const { generation } = backend.metadata;
   const problems = report.of(object);
-  const unaccepted = firstOf(problems, ['Invalid', 'Unsupported']);
+  const unaccepted = firstOf(problems, ['Invalid', 'DestinationNotAllowed', 'Unsupported']);
   const unresolved = firstOf(problems, ['RefNotPermitted', 'ServiceNotFound', 'SecretNotFound', 'InvalidSecret']);
   return {
     object,

@@ -2,6 +2,7 @@
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { ClientPolicySpec, TrafficPolicySpec } from '../../crds/gateway-api.ts';
 import type { KubernetesObject } from '../../crds/kinds.ts';
+import type { Reach } from '../destinations.ts';
 import type { Json, ObjectStatus } from '../plan.ts';
 import type { Problem } from '../problem.ts';
 import type { ClusterFacts } from '../site.ts';
@@ -21,6 +22,7 @@ export type ClientPolicy = KubernetesObject<ClientPolicySpec>;
 export interface ClusterOptions {
   /** Absolute path of the sidecar's socket in proxy pods. */
   readonly extprocSocket: string;
+  readonly reach: Reach;
 }
 
 export type OwnerReference = {

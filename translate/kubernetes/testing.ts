@@ -3,7 +3,10 @@ import { parseAllDocuments } from 'yaml';
 import type { ClusterOptions, ClusterWorld, DerivedSecret, Manifest } from './plan.ts';
 import { clusterWorld, readObject } from './read.ts';
 
-export const exampleOptions: ClusterOptions = { extprocSocket: '/run/tallygate/extproc.sock' };
+export const exampleOptions: ClusterOptions = {
+  extprocSocket: '/run/tallygate/extproc.sock',
+  reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
+};
 
 type Fields = Readonly<Record<string, unknown>>;
 

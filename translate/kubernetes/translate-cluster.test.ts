@@ -14,6 +14,8 @@ const texts = readdirSync(directory)
   .filter((name) => name.endsWith('.in.yaml'))
   .map((name) => readFileSync(new URL(name, directory), 'utf8'));
 
+const certificate = readFileSync(new URL('../envoy/testdata/localhost.crt', import.meta.url), 'utf8');
+
 function planOf(text: string): ClusterPlan {
   return translateCluster(clusterOf(text), exampleOptions);
 }
@@ -77,6 +79,42 @@ test('no secret value stands anywhere but behind its derived Secret', () => {
   }
   const values = planOf(example('acceptance')).secrets.map(({ data }) => data.credential.reveal());
   assert.deepEqual(values, ['sk-ant-hidden', 'Bearer sk-hidden']);
+});
+
+test('a private key in the place of an authority is published nowhere', () => {
+  const text = example('destinations');
+  const [, key = ''] = /tls\.key: \|\n([\s\S]*)/.exec(text) ?? [];
+  const secret = key.split('\n').map((line) => line.trim())[1] ?? '';
+  assert.ok(secret.length > 40);
+  const plan = planOf(text);
+  assert.ok(!JSON.stringify([plan, plan.policyFor(plan.gateways)]).includes(secret));
+  const beside = planOf(text.replace('tls.key: |\n', `tls.key: |\n${certificate.replaceAll(/^/gm, '    ')}\n`));
+  assert.ok(!JSON.stringify(beside).includes(secret), 'beside a certificate');
+});
+
+test('AIBackends lead neither to the proxy, nor to metadata, nor to Services of others', () => {
+  const hosts = (name: string) => {
+    const text = example('destinations').replace('name: tgi.app.svc', `name: "${name}"`);
+    return planOf(text).objects.filter(
+      ({ metadata, kind }) => kind === 'Backend' && /-own-service-/.test(metadata.name),
+    ).length;
+  };
+  for (const name of [
+    'api.example.com',
+    '10.0.0.7',
+    'fd00::7',
+    'tgi.app.svc',
+    'tgi.app.svc.cluster.local',
+    'pod-0.tgi.app.svc',
+  ])
+    assert.equal(hosts(name), 1, name);
+  const refused =
+    '0.0.0.0 :: ::ffff:127.0.0.1 ::ffff:7f00:1 ::127.0.0.1 127.0.0.1 127.1 2130706433 0x7f.1 010.0.0.1 169.254.169.254 fe80::1 ff02::1 224.0.0.1';
+  const more =
+    '64:ff9b::a9fe:a9fe 2002:7f00:1:: 100.100.100.200 fd00:ec2::254 168.63.129.16 metadata.google.internal METADATA.google.internal a.localhost';
+  const inside =
+    'kubernetes.default.svc secret-llm.models secret-llm.models.svc pod-0.secret-llm.models secret-llm.models.svc.cluster.local 127-0-0-1.app.pod x.cluster.local';
+  for (const name of [refused, more, inside].join(' ').split(' ')) assert.equal(hosts(name), 0, name);
 });
 
 test('proxies know only what their Gateways use', () => {

@@ -22,7 +22,7 @@ import { extprocObjects, notReadyObject, trafficObject } from './policies.ts';
 import { byHttpRoute, type EntryRoutes, entryNamespace, entryRoutes } from './routes.ts';
 
 export function translateCluster(world: ClusterWorld, options: ClusterOptions): ClusterPlan {
-  const site: Site = { type: 'Cluster', namespaces: world.namespaces, services: world.services };
+  const site: Site = { type: 'Cluster', reach: options.reach, namespaces: world.namespaces, services: world.services };
   const report = newReport();
   const catalog = catalogOf(world);
   const doors = clusterDoors(world.gateways);
