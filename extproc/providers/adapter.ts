@@ -86,7 +86,10 @@ export interface RequestEdits {
   readonly askUsage?: boolean;
 }
 
-/** Tokens as a provider's `usage` tells them; names as in the OpenTelemetry GenAI conventions. `input` includes cached and cache-write tokens. */
+/**
+ * Tokens as a provider's `usage` tells them: safe integers that are not negative. Names as in the OpenTelemetry GenAI
+ * conventions; `input` includes cached and cache-write tokens. A part that was not told is 0 and must be estimated.
+ */
 export interface Usage {
   readonly input: number;
   readonly output: number;
@@ -95,8 +98,6 @@ export interface Usage {
   readonly reasoningOutput: number;
   readonly audioInput: number;
   readonly audioOutput: number;
-  /** The provider told only the other part (TGI tells its output and often no input): this one is 0 here and must be estimated. */
-  readonly missing?: 'input';
 }
 
 export interface AnswerOptions {

@@ -1,18 +1,29 @@
 /** Tokens as providers tell them, brought to one form. */
+import type { Shape } from '../stream/shape.ts';
 import type { Usage } from './adapter.ts';
 import type { JsonCursor } from './cursor.ts';
 
 /** The numbers of a `usage` object by path (`prompt_tokens_details.cached_tokens`). */
-export type Numbers = (path: string) => number | undefined;
+export interface Numbers {
+  get(path: string): number | undefined;
+}
 
 /** Usage objects have some ten numbers; what is past this is not read. */
 const MAX_NUMBERS = 64;
 
+/** More tokens than any request moves, and few enough that sums of such numbers stay exact. */
+const MAX_TOLD_TOKENS = 2 ** 40;
+
+/** A count of tokens as a provider wrote it: rounded up and bounded. Undefined for what is no count. */
+export function toldTokens(value: unknown): number | undefined {
+  if (typeof value !== 'number' || !(value >= 0)) return undefined;
+  return Math.min(Math.ceil(value), MAX_TOLD_TOKENS) + 0;
+}
+
 /** Reads the object at the cursor, and the objects in it. Undefined where there is none. */
-export function readNumbers(cursor: JsonCursor): Numbers | undefined {
+export function readNumbers(cursor: JsonCursor): ReadonlyMap<string, number> | undefined {
   const numbers = new Map<string, number>();
-  if (!collect(cursor, '', numbers, 0)) return undefined;
-  return (path) => numbers.get(path);
+  return collect(cursor, '', numbers, 0) ? numbers : undefined;
 }
 
 function collect(cursor: JsonCursor, prefix: string, numbers: Map<string, number>, depth: number): boolean {
@@ -21,12 +32,57 @@ function collect(cursor: JsonCursor, prefix: string, numbers: Map<string, number
     const path = prefix + cursor.key;
     if (depth === 0 && cursor.isObject()) {
       collect(cursor, `${path}.`, numbers, depth + 1);
-      continue;
+    } else if (path === 'iterations') {
+      sumIterations(cursor, numbers);
+    } else {
+      const value = toldTokens(cursor.number());
+      if (value !== undefined && numbers.size < MAX_NUMBERS) numbers.set(path, value);
     }
-    const value = cursor.number();
-    if (value !== undefined && value >= 0 && numbers.size < MAX_NUMBERS) numbers.set(path, value);
   }
   return true;
+}
+
+function sumIterations(cursor: JsonCursor, numbers: Map<string, number>): void {
+  const sums = new IterationSums();
+  if (!cursor.enterArray()) return;
+  while (cursor.nextElement()) {
+    if (!cursor.enterObject()) continue;
+    const iteration = new Map<string, number>();
+    let type = '';
+    while (cursor.nextMember()) {
+      const { key } = cursor;
+      if (key === 'type') type = cursor.string() ? cursor.decoded() : '';
+      else if (ITERATION_NUMBERS.includes(key)) iteration.set(key, toldTokens(cursor.number()) ?? 0);
+      else cursor.skip();
+    }
+    for (const [name, value] of iteration) sums.add(type, name, value);
+  }
+  for (const [path, sum] of sums.sums) numbers.set(path, sum);
+}
+
+/** What an entry of Anthropic's `usage.iterations` counts. */
+export const ITERATION_NUMBERS: readonly string[] = [
+  'input_tokens',
+  'output_tokens',
+  'cache_creation_input_tokens',
+  'cache_read_input_tokens',
+];
+
+/** Entries that the numbers beside `iterations` include; those of all other types are billed on top of these. */
+const INCLUDED_ITERATIONS: ReadonlySet<string> = new Set(['message', 'fallback_message']);
+
+/** Sums of Anthropic's `usage.iterations`, by path: `iterations.included.output_tokens`, `iterations.added.output_tokens`. */
+export class IterationSums implements Numbers {
+  readonly sums = new Map<string, number>();
+
+  add(type: string, name: string, value: number): void {
+    const path = `iterations.${INCLUDED_ITERATIONS.has(type) ? 'included' : 'added'}.${name}`;
+    this.sums.set(path, Math.min((this.sums.get(path) ?? 0) + value, MAX_TOLD_TOKENS));
+  }
+
+  get(path: string): number | undefined {
+    return this.sums.get(path);
+  }
 }
 
 const OPENAI_PATHS = [
@@ -54,57 +110,112 @@ const ANTHROPIC_PATHS = [
   'output_tokens_details.thinking_tokens',
 ] as const;
 
+const ANTHROPIC_NUMBERS: readonly string[] = [
+  ...ANTHROPIC_PATHS,
+  ...ITERATION_NUMBERS.flatMap((name) => [`iterations.included.${name}`, `iterations.added.${name}`]),
+];
+
 /**
- * Chat completions, completions, embeddings (`prompt_tokens`) and responses (`input_tokens`). Where the total is more than prompt and completion, the
- * rest is output: xAI and Google do not count reasoning as completion tokens, though they bill it.
+ * Chat completions, completions, embeddings (`prompt_tokens`) and responses (`input_tokens`). Where the total is more than
+ * prompt and completion, the rest is output: xAI and Google do not count reasoning as completion tokens, though they bill
+ * it. `output` without `reasoningOutput` is then what they call completion tokens.
  */
 export function openAiUsage(numbers: Numbers): Usage | undefined {
-  const input = numbers('prompt_tokens') ?? numbers('input_tokens');
-  const told = numbers('completion_tokens') ?? numbers('output_tokens');
-  if (input === undefined && told === undefined) return undefined;
-  const total = numbers('total_tokens') ?? 0;
+  const toldInput = numbers.get('prompt_tokens') ?? numbers.get('input_tokens');
+  const told = numbers.get('completion_tokens') ?? numbers.get('output_tokens');
+  if (toldInput === undefined && told === undefined) return undefined;
+  const total = numbers.get('total_tokens') ?? 0;
+  const input = toldInput ?? Math.max(0, total - (told ?? 0));
+  const output = Math.max(told ?? 0, total - input);
   return {
-    input: input ?? 0,
-    output: Math.max(told ?? 0, total - (input ?? 0)),
+    input,
+    output,
     cachedInput:
-      numbers('prompt_tokens_details.cached_tokens') ??
-      numbers('input_tokens_details.cached_tokens') ??
-      numbers('prompt_cache_hit_tokens') ??
+      numbers.get('prompt_tokens_details.cached_tokens') ??
+      numbers.get('input_tokens_details.cached_tokens') ??
+      numbers.get('prompt_cache_hit_tokens') ??
       0,
     cacheWriteInput:
-      numbers('prompt_tokens_details.cache_write_tokens') ?? numbers('input_tokens_details.cache_write_tokens') ?? 0,
+      numbers.get('prompt_tokens_details.cache_write_tokens') ??
+      numbers.get('input_tokens_details.cache_write_tokens') ??
+      0,
     reasoningOutput:
-      numbers('completion_tokens_details.reasoning_tokens') ?? numbers('output_tokens_details.reasoning_tokens') ?? 0,
-    audioInput: numbers('prompt_tokens_details.audio_tokens') ?? 0,
-    audioOutput: numbers('completion_tokens_details.audio_tokens') ?? 0,
+      numbers.get('completion_tokens_details.reasoning_tokens') ??
+      numbers.get('output_tokens_details.reasoning_tokens') ??
+      (told === undefined ? 0 : output - told),
+    audioInput: numbers.get('prompt_tokens_details.audio_tokens') ?? 0,
+    audioOutput: numbers.get('completion_tokens_details.audio_tokens') ?? 0,
+  };
+}
+
+/** The larger of each number: a stream that tells its usage several times may not take back what it has told. */
+export function largerUsage(one: Usage | undefined, other: Usage | undefined): Usage | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return {
+    input: Math.max(one.input, other.input),
+    output: Math.max(one.output, other.output),
+    cachedInput: Math.max(one.cachedInput, other.cachedInput),
+    cacheWriteInput: Math.max(one.cacheWriteInput, other.cacheWriteInput),
+    reasoningOutput: Math.max(one.reasoningOutput, other.reasoningOutput),
+    audioInput: Math.max(one.audioInput, other.audioInput),
+    audioOutput: Math.max(one.audioOutput, other.audioOutput),
   };
 }
 
 /**
- * Anthropic tells cached and cache-write tokens beside `input_tokens`. A stream tells usage twice: what is said later replaces what was said before, and
- * what is not said again stands.
+ * Anthropic's usage. It tells cached and cache-write tokens beside `input_tokens`; a stream tells usage twice, and servers
+ * that imitate the API may say less the second time, so of each number the largest counts.
  */
-export function anthropicUsage(numbers: Numbers, before?: Usage): Usage | undefined {
-  const plain = numbers('input_tokens');
-  const output = numbers('output_tokens');
-  if (plain === undefined && output === undefined) return before;
-  const cachedInput = numbers('cache_read_input_tokens') ?? before?.cachedInput ?? 0;
-  const cacheWriteInput = numbers('cache_creation_input_tokens') ?? before?.cacheWriteInput ?? 0;
-  const plainBefore = before === undefined ? 0 : before.input - before.cachedInput - before.cacheWriteInput;
-  return {
-    input: (plain ?? plainBefore) + cachedInput + cacheWriteInput,
-    output: output ?? before?.output ?? 0,
-    cachedInput,
-    cacheWriteInput,
-    reasoningOutput: numbers('output_tokens_details.thinking_tokens') ?? before?.reasoningOutput ?? 0,
-    audioInput: 0,
-    audioOutput: 0,
-  };
+export class AnthropicUsage {
+  #told: Map<string, number> | undefined;
+
+  add(numbers: Numbers): void {
+    if (numbers.get('input_tokens') === undefined && numbers.get('output_tokens') === undefined) return;
+    this.#told ??= new Map();
+    for (const path of ANTHROPIC_NUMBERS) {
+      this.#told.set(path, Math.max(this.#told.get(path) ?? 0, numbers.get(path) ?? 0));
+    }
+  }
+
+  get usage(): Usage | undefined {
+    if (this.#told === undefined) return undefined;
+    const cachedInput = this.#sum('cache_read_input_tokens');
+    const cacheWriteInput = this.#sum('cache_creation_input_tokens');
+    return {
+      input: this.#sum('input_tokens') + cachedInput + cacheWriteInput,
+      output: this.#sum('output_tokens'),
+      cachedInput,
+      cacheWriteInput,
+      reasoningOutput: this.#number('output_tokens_details.thinking_tokens'),
+      audioInput: 0,
+      audioOutput: 0,
+    };
+  }
+
+  #sum(name: string): number {
+    const own = Math.max(this.#number(name), this.#number(`iterations.included.${name}`));
+    return own + this.#number(`iterations.added.${name}`);
+  }
+
+  #number(path: string): number {
+    return this.#told?.get(path) ?? 0;
+  }
+}
+
+export function anthropicUsage(numbers: Numbers): Usage | undefined {
+  const usage = new AnthropicUsage();
+  usage.add(numbers);
+  return usage.usage;
 }
 
 /** The part of a shape that reads the numbers of a `usage` object. */
 export const OPENAI_USAGE_SHAPE = numbersShape(OPENAI_PATHS);
-export const ANTHROPIC_USAGE_SHAPE = numbersShape(ANTHROPIC_PATHS);
+export const ANTHROPIC_USAGE_SHAPE: Shape = {
+  object: {
+    ...numbersShape(ANTHROPIC_PATHS).object,
+    iterations: { items: numbersShape(['type', ...ITERATION_NUMBERS]) },
+  },
+};
 
 interface NumbersShape {
   readonly object: Record<string, { value: true } | { object: Record<string, { value: true }> }>;

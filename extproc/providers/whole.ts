@@ -1,16 +1,16 @@
 /** Reads an answer that comes as one JSON document: its text goes to the sink as it comes, its numbers are kept, nothing else is. */
-import { type JsonScanner, newScanner } from '../stream/json.ts';
+import { type FoundByPath, type JsonScanner, newScanner } from '../stream/json.ts';
 import type { Shape } from '../stream/shape.ts';
 import type { TextSink, Usage, WholeReader } from './adapter.ts';
-import type { Numbers } from './usage.ts';
+import { type Numbers, toldTokens } from './usage.ts';
 
 /** What a kind of answer has, and where. */
 export interface AnswerForm {
   readonly shape: Shape;
   /** Path of the model's name. */
   readonly model?: string;
-  /** `numbers` reads the number at a path of the shape. */
-  readonly usage: (numbers: Numbers) => Usage | undefined;
+  /** `numbers` reads the number at a path of the shape; `answer` has all that was found. */
+  readonly usage: (numbers: Numbers, answer: FoundByPath) => Usage | undefined;
 }
 
 export function wholeReader(form: AnswerForm): WholeReader {
@@ -20,10 +20,7 @@ export function wholeReader(form: AnswerForm): WholeReader {
 class Whole implements WholeReader {
   readonly #form: AnswerForm;
   readonly #scanner: JsonScanner;
-  readonly #numbers: Numbers = (path) => {
-    const value = this.#scanner.one(path)?.value;
-    return typeof value === 'number' && value >= 0 ? value : undefined;
-  };
+  readonly #numbers: Numbers = { get: (path) => toldTokens(this.#scanner.one(path)?.value) };
   #usage: Usage | undefined;
   #usageIsRead = false;
 
@@ -43,7 +40,7 @@ class Whole implements WholeReader {
   }
 
   get usage(): Usage | undefined {
-    if (!this.#usageIsRead) this.#usage = this.#form.usage(this.#numbers);
+    if (!this.#usageIsRead) this.#usage = this.#form.usage(this.#numbers, this.#scanner);
     this.#usageIsRead = true;
     return this.#usage;
   }
@@ -62,12 +59,14 @@ const wholePaths = new Map<string, Map<string, string>>();
 export function below(numbers: Numbers, member: string): Numbers {
   const known = wholePaths.get(member) ?? new Map<string, string>();
   wholePaths.set(member, known);
-  return (path) => {
-    let whole = known.get(path);
-    if (whole === undefined) {
-      whole = `${member}.${path}`;
-      known.set(path, whole);
-    }
-    return numbers(whole);
+  return {
+    get(path) {
+      let whole = known.get(path);
+      if (whole === undefined) {
+        whole = `${member}.${path}`;
+        known.set(path, whole);
+      }
+      return numbers.get(whole);
+    },
   };
 }

@@ -1,11 +1,13 @@
 /** What a request cost, from what is known when it ends. The provider's usage is the truth; where it is missing, what came is counted. Pure. */
 import type { RequestFacts, Usage } from '../providers/adapter.ts';
 import type { BucketRef, OverdraftCause } from '../quota/store.ts';
-import { countsInput, countsOutput } from './admission.ts';
+import { countsInput, countsOutput, inputTokens } from './admission.ts';
 import type { Source } from './protocol.ts';
 
 export interface Evidence {
   readonly facts: RequestFacts;
+  /** The output bound of one choice, as far as known. */
+  readonly choiceTokens: number;
   /** The provider's usage, and whether it is its last word. */
   readonly usage: Usage | undefined;
   readonly usageFinal: boolean;
@@ -30,16 +32,34 @@ export function cost(evidence: Evidence): Cost {
   return { usage, source, cause: cause(evidence, usage) };
 }
 
-function measured({ usage, usageFinal, countInput, countOutput, cut }: Evidence): { usage: Usage; source: Source } {
-  if (usage !== undefined && usage.missing === 'input') {
-    const output = usageFinal && !cut ? usage.output : Math.max(usage.output, countOutput());
-    return { usage: { ...usage, input: countInput(), output }, source: 'mixed' };
+/**
+ * The provider's usage counts where it can be true. A part that is 0 though there was text was not told; one beyond all
+ * belief is replaced: input by our count, output by the request's own bound.
+ */
+function measured(evidence: Evidence): { usage: Usage; source: Source } {
+  const { facts, usage, usageFinal, countInput, countOutput, cut } = evidence;
+  if (usage === undefined || (usage.input === 0 && usage.output === 0)) {
+    return { usage: estimated(countInput(), countOutput()), source: 'estimated' };
   }
-  if (usage !== undefined && usageFinal && !cut) return { usage, source: 'provider' };
-  if (usage !== undefined && usage.input > 0) {
-    return { usage: { ...usage, output: Math.max(usage.output, countOutput()) }, source: 'mixed' };
-  }
-  return { usage: estimated(countInput(), countOutput()), source: 'estimated' };
+  const outputBound = evidence.choiceTokens * facts.choices;
+  const inputIsTold = usage.input > 0 && usage.input <= believed(facts, inputTokens(facts, facts.textBytes));
+  const outputIsTold = usage.output <= believed(facts, outputBound);
+  const input = inputIsTold ? usage.input : countInput();
+  let output = outputIsTold ? usage.output : outputBound;
+  if (!usageFinal || cut || output === 0 || !outputIsTold) output = Math.max(output, countOutput());
+  if (inputIsTold && output === usage.output) return { usage, source: usageFinal && !cut ? 'provider' : 'mixed' };
+  const parts = inputIsTold && outputIsTold ? usage : estimated(0, 0);
+  return { usage: { ...parts, input, output }, source: 'mixed' };
+}
+
+/** The largest contexts: up to it every number is believed, or up to the second where tools of the provider take turns. */
+const BELIEVED_TOKENS = 2 ** 20;
+const BELIEVED_UNBOUNDED_TOKENS = 2 ** 24;
+/** More than this times what bounds the request is a fault or malice, and would end a budget of a month or for ever. */
+const BELIEVED_TIMES = 8;
+
+function believed(facts: RequestFacts, bound: number): number {
+  return Math.max(facts.unbounded.length > 0 ? BELIEVED_UNBOUNDED_TOKENS : BELIEVED_TOKENS, BELIEVED_TIMES * bound);
 }
 
 export function estimated(input: number, output: number): Usage {

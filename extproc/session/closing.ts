@@ -40,6 +40,7 @@ export function charged(closing: Closing): Cost | undefined {
   const unwatched = !facts.stream && !answer.usageFinal && (closing.clientLeft || status === 504 || answer.unreadable);
   return cost({
     facts,
+    choiceTokens: plan.choiceTokens,
     usage: answer.usage,
     usageFinal: answer.usageFinal,
     countInput: closing.countInput,

@@ -4,7 +4,7 @@ import type { AnswerOptions, StreamReader, TextSink, Usage, Verdict } from '../a
 import { JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
 import { EventTemplates } from '../template.ts';
-import { anthropicUsage } from '../usage.ts';
+import { AnthropicUsage } from '../usage.ts';
 import { anthropicError } from './errors.ts';
 import { MessageEvent } from './message-event.ts';
 
@@ -22,6 +22,7 @@ export class MessageStream implements StreamReader {
   readonly #templates: EventTemplates<DeltaChannels> | undefined;
   readonly #data = new EventData();
   readonly #openBlocks = new Set<number>();
+  readonly #told = new AnthropicUsage();
   /** What the last event changed: it holds once the next one is read, for a stream may be cut in place of that event. */
   #pending: (() => void) | undefined;
   #ended = false;
@@ -95,7 +96,10 @@ export class MessageStream implements StreamReader {
     for (const hole of EVENT.holes) {
       if (hole.end > hole.start) sink.text(hole.channel, this.#data.bytes, hole.start, hole.end);
     }
-    if (EVENT.usage !== undefined) this.usage = anthropicUsage(EVENT.usage, this.usage);
+    if (EVENT.usage !== undefined) {
+      this.#told.add(EVENT.usage);
+      this.usage = this.#told.usage;
+    }
     const { type, index } = EVENT;
     switch (type) {
       case 'message_start':

@@ -1,11 +1,19 @@
 /** `POST /v1/messages`, and `POST /v1/messages/count_tokens`, which costs nothing. */
 
+import type { FoundByPath } from '../../stream/json.ts';
 import type { Shape } from '../../stream/shape.ts';
 import type { Endpoint } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
 import { thinksByDefault } from '../reasoning.ts';
 import { Fields } from '../request.ts';
-import { ANTHROPIC_USAGE_SHAPE, anthropicUsage } from '../usage.ts';
+import {
+  ANTHROPIC_USAGE_SHAPE,
+  anthropicUsage,
+  ITERATION_NUMBERS,
+  IterationSums,
+  type Numbers,
+  toldTokens,
+} from '../usage.ts';
 import { below, wholeReader } from '../whole.ts';
 import { anthropicDialect } from './errors.ts';
 import { MessageStream } from './message-stream.ts';
@@ -20,6 +28,18 @@ const answerShape: Shape = {
     content: { items: { object: { text: TEXT, thinking: TEXT, name: TEXT, input: { deepText: true } } } },
   },
 };
+
+function withIterations(numbers: Numbers, answer: FoundByPath): Numbers {
+  if (answer.count('usage.iterations[]') === 0) return numbers;
+  const types = new Map(answer.all('usage.iterations[].type').map(({ element, value }) => [element, value]));
+  const sums = new IterationSums();
+  for (const name of ITERATION_NUMBERS) {
+    for (const { element, value } of answer.all(`usage.iterations[].${name}`)) {
+      sums.add(String(types.get(element)), name, toldTokens(value) ?? 0);
+    }
+  }
+  return { get: (path) => sums.get(path) ?? numbers.get(path) };
+}
 
 export const messages: Endpoint = {
   method: 'POST',
@@ -38,7 +58,7 @@ export const messages: Endpoint = {
         wholeReader({
           shape: answerShape,
           model: 'model',
-          usage: (numbers) => anthropicUsage(below(numbers, 'usage')),
+          usage: (numbers, answer) => anthropicUsage(withIterations(below(numbers, 'usage'), answer)),
         }),
       () => new MessageStream(options),
     ),

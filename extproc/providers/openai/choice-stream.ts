@@ -4,6 +4,7 @@ import type { AnswerOptions, RequestFacts, StreamReader, TextSink, Usage, Verdic
 import { decodedString, JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
 import { EventTemplates } from '../template.ts';
+import { largerUsage } from '../usage.ts';
 import { Chunk, type ChunkHead } from './chunk.ts';
 import { closingChunks } from './closing-chunks.ts';
 import { openAiError } from './errors.ts';
@@ -121,7 +122,7 @@ export class ChoiceStream implements StreamReader {
     }
     if (CHUNK.failed) this.state = 'failed';
     if (CHUNK.usage !== undefined) {
-      this.usage = CHUNK.usage;
+      this.usage = largerUsage(this.usage, CHUNK.usage);
       this.usageFinal = CHUNK.choices === 0 || CHUNK.finished.length > 0;
       if (this.#options.hideUsage && CHUNK.choices === 0) return 'drop';
       return 'pass';

@@ -5,7 +5,7 @@ import { JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
 import type { KeptText } from '../kept-text.ts';
 import { EventTemplates } from '../template.ts';
-import { openAiUsage } from '../usage.ts';
+import { largerUsage, openAiUsage } from '../usage.ts';
 import { openAiError } from './errors.ts';
 import { type RawJson, ResponseEvent } from './response-event.ts';
 import { parsed, ResponseItems } from './response-items.ts';
@@ -187,7 +187,7 @@ export class ResponseStream implements StreamReader {
   }
 
   #lifecycle(type: string): void {
-    if (EVENT.usage !== undefined) this.usage = openAiUsage(EVENT.usage) ?? this.usage;
+    if (EVENT.usage !== undefined) this.usage = largerUsage(this.usage, openAiUsage(EVENT.usage));
     if (BEGINNINGS.has(type)) {
       const { response } = EVENT;
       this.responseModel = EVENT.responseModel || this.responseModel;

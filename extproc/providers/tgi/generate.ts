@@ -4,7 +4,7 @@ import { newScanner } from '../../stream/json.ts';
 import type { Shape } from '../../stream/shape.ts';
 import type { Endpoint, TextSink, Usage, WholeReader } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
-import type { Numbers } from '../usage.ts';
+import { type Numbers, toldTokens } from '../usage.ts';
 import { tgiDialect } from './errors.ts';
 import { editGenerateRequest, generateShape, readGenerateRequest } from './generate-request.ts';
 import { TokenStream } from './token-stream.ts';
@@ -57,10 +57,7 @@ class WholeGeneration implements WholeReader {
   readonly responseModel = undefined;
   readonly #scanner = newScanner(answerShape, { purpose: 'answer' });
   #begun = false;
-  readonly #details: Numbers = (name) => {
-    const value = this.#scanner.one(`details.${name}`)?.value;
-    return typeof value === 'number' ? value : undefined;
-  };
+  readonly #details: Numbers = { get: (name) => toldTokens(this.#scanner.one(`details.${name}`)?.value) };
 
   push(bytes: Uint8Array, sink: TextSink): void {
     let from = 0;
@@ -79,7 +76,7 @@ class WholeGeneration implements WholeReader {
   get usage(): Usage | undefined {
     let others = 0;
     for (const { value } of this.#scanner.all('details.best_of_sequences[].generated_tokens')) {
-      if (typeof value === 'number') others += value;
+      others += toldTokens(value) ?? 0;
     }
     return generationUsage(this.#details, this.#scanner.count('details.prefill[]'), others);
   }

@@ -5,6 +5,7 @@ import { JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
 import { KeptBudget, KeptText } from '../kept-text.ts';
 import { EventTemplates } from '../template.ts';
+import { largerUsage } from '../usage.ts';
 import { tgiError } from './errors.ts';
 import { TokenEvent } from './token-event.ts';
 import { generationUsage } from './usage.ts';
@@ -79,7 +80,7 @@ export class TokenStream implements StreamReader {
     }
     this.state = 'finished';
     if (EVENT.details === undefined) return 'pass';
-    this.usage = generationUsage(EVENT.details);
+    this.usage = largerUsage(this.usage, generationUsage(EVENT.details));
     this.usageFinal = this.usage !== undefined;
     if (!this.#hideUsage || !inPlace) return 'pass';
     this.replacement = Buffer.concat([

@@ -4,9 +4,9 @@ import type { Numbers } from '../usage.ts';
 
 /** `prefill` has one entry for each token of the prompt, where the client asked for them; later versions tell `input_length` in streams. */
 export function generationUsage(details: Numbers, prefillTokens = 0, otherOutput = 0): Usage | undefined {
-  const output = details('generated_tokens');
+  const output = details.get('generated_tokens');
   if (output === undefined) return undefined;
-  const input = details('input_length') ?? prefillTokens;
+  const input = details.get('input_length') ?? prefillTokens;
   return {
     input,
     output: output + otherOutput,
@@ -15,6 +15,5 @@ export function generationUsage(details: Numbers, prefillTokens = 0, otherOutput
     reasoningOutput: 0,
     audioInput: 0,
     audioOutput: 0,
-    ...(input === 0 ? { missing: 'input' } : {}),
   };
 }
