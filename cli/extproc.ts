@@ -6,6 +6,7 @@ import { newRecorder, type Recorder } from '../extproc/telemetry/recorder.ts';
 import { loadEncodings } from '../extproc/tokens/encodings.ts';
 import { type Address, parseAddress } from '../runtime/environment.ts';
 import { startHealthServer } from '../runtime/health.ts';
+import { exitOnUncaught } from '../runtime/last-resort.ts';
 import { createLineWriter } from '../runtime/line-writer.ts';
 import { createLog } from '../runtime/log.ts';
 import type { OpenTelemetry } from '../runtime/open-telemetry.ts';
@@ -64,6 +65,7 @@ export const extproc: Verb = async ({ args, settings }) => {
   if (listen === undefined) return wrongUse('extproc', 'give either --socket PATH or --listen HOST:PORT', usage);
   if (metricsAddress === undefined) return wrongUse('extproc', '--metrics must be HOST:PORT or unix:PATH', usage);
 
+  exitOnUncaught({ process: 'extproc' });
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'extproc' } });
   if (parsed.values.spare && !(await toldToBegin(socket ?? listenText ?? ''))) return 0;
   const { signal } = abortOnSignals(() => process.exit(1));

@@ -60,7 +60,7 @@ export class Lines {
       return undefined;
     }
     const waiter = new Waiter<Place>(arrival, decide, giveUp);
-    waiter.cancelTimer = schedule(waitMs, () => this.timeIsOver(waiter));
+    waiter.cancelTimer = schedule(waitMs, () => this.guard(() => this.timeIsOver(waiter)));
     this.waiters.add(waiter);
     this.put(waiter, place);
     return waiter;
@@ -136,7 +136,7 @@ export class Lines {
     if (waiter === undefined) {
       return false;
     }
-    const next = waiter.decide(this.options.nowMs());
+    const next = this.decide(waiter, this.options.nowMs());
     if (typeof next === 'function') {
       this.answer(waiter, next);
       return true;
@@ -155,7 +155,7 @@ export class Lines {
       return;
     }
     const nowMs = this.options.nowMs();
-    const next = waiter.decide(nowMs);
+    const next = this.decide(waiter, nowMs);
     this.answer(waiter, typeof next === 'function' ? next : () => waiter.giveUp(nowMs));
     this.released(place);
     this.advance();
@@ -163,8 +163,23 @@ export class Lines {
 
   private answer(waiter: Waiter<Place>, say: () => void): void {
     this.remove(waiter);
+    this.guard(say);
+  }
+
+  /** A waiter that cannot be judged gives up: its fault is not that of the session whose release woke it. */
+  private decide(waiter: Waiter<Place>, nowMs: number): (() => void) | Place {
     try {
-      say();
+      return waiter.decide(nowMs);
+    } catch (error) {
+      this.options.onError(error);
+      return () => waiter.giveUp(nowMs);
+    }
+  }
+
+  /** For what runs on behalf of a session that is not the caller. */
+  private guard(work: () => void): void {
+    try {
+      work();
     } catch (error) {
       this.options.onError(error);
     }
@@ -217,7 +232,11 @@ export class Lines {
         this.lookLater(bucket);
       }
     };
-    this.looks.set(bucket, this.options.schedule(Math.min(maxLookMs, Math.max(minLookMs, delayMs)), look));
+    const inMs = Math.min(maxLookMs, Math.max(minLookMs, delayMs));
+    this.looks.set(
+      bucket,
+      this.options.schedule(inMs, () => this.guard(look)),
+    );
   }
 
   private stopLooking(place: Place): void {

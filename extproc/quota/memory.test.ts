@@ -58,6 +58,28 @@ test('a hold is settled once', () => {
   assert.throws(() => reserve(store, demand([bucket(total)], startMs, Number.NaN)), /whole numbers/);
 });
 
+test('a charge that cannot be is refused at the door: what was held is charged, and no hold stays', () => {
+  for (const impossible of [10.5, 1e300, 2 ** 53, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+    const errors: unknown[] = [];
+    const { store } = simulate({ onError: (error) => errors.push(error) });
+    const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 100, lease(50))));
+    assert.deepEqual(store.settle(hold, charge(impossible, 1), startMs), []);
+    assert.equal(store.counts().openHolds, 0);
+    const [state] = store.top(1, startMs);
+    assert.deepEqual([state?.spent, state?.held], [150, 0], String(impossible));
+    assert.equal(errors.length, 1);
+  }
+});
+
+test('without a charge what is held is charged, with what it was extended by', () => {
+  const { store } = simulate();
+  const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 100, lease(50))));
+  assert.equal(extend(store, hold, lease(20), startMs), 20);
+  store.settle(hold, undefined, startMs);
+  const [state] = store.top(1, startMs);
+  assert.deepEqual([state?.spent, state?.held], [170, 0]);
+});
+
 test('refusals say why, where, and when to come back', () => {
   const refused = (decision: Decision | undefined) =>
     decision?.type === 'refused' ? [decision.reason, decision.bucket.quota.id, decision.retryAfterMs] : decision;

@@ -68,10 +68,12 @@ export class MemoryStore implements QuotaStore {
   private readonly shadowRefusals = new Map<string, number>();
 
   private readonly afterClose: () => void;
+  private readonly onError: (error: unknown) => void;
 
   constructor(options: MemoryOptions, journal: Journal | undefined, afterClose: () => void = () => {}) {
     this.journal = journal;
     this.afterClose = afterClose;
+    this.onError = options.onError;
     this.lines = new Lines(options);
     this.directory = new Directory(
       {
@@ -141,22 +143,22 @@ export class MemoryStore implements QuotaStore {
     return () => this.stopWaiting(open);
   }
 
-  settle(hold: Hold, charge: Charge, atMs: number): readonly Overdraft[] {
+  settle(hold: Hold, charge: Charge | undefined, atMs: number): readonly Overdraft[] {
     const open = own(hold);
-    checkTokens(charge.inputTokens, charge.outputTokens, 0);
     if (open.settled) {
       throw new Error(`invariant: hold ${hold.id} is settled already`);
     }
+    const possible = charge !== undefined && areTokens(charge.inputTokens, charge.outputTokens, 0);
     this.stopWaiting(open);
     open.release();
     this.openHolds--;
     const overdrafts: Overdraft[] = [];
     for (const part of open.parts) {
       const { bucket } = part.window;
-      const charged = cost(part, charge);
+      const charged = possible ? cost(part, charge) : part.held;
       const tokens = this.charge(part, charged, atMs);
       if (tokens > 0 && bucket.enforced) {
-        const cause = charged <= part.held ? 'in_flight' : charge.cause;
+        const cause = !possible || charged <= part.held ? 'in_flight' : charge.cause;
         overdrafts.push({ bucket: bucket.ref, tokens, cause });
       }
     }
@@ -168,6 +170,9 @@ export class MemoryStore implements QuotaStore {
       }
     }
     this.lines.advance();
+    if (charge !== undefined && !possible) {
+      this.onError(new Error(`invariant: hold ${hold.id} is charged in full, for its charge is no number of tokens`));
+    }
     return overdrafts;
   }
 
@@ -345,7 +350,19 @@ function queueTimeoutMs(buckets: readonly (Bucket | undefined)[]): number {
 }
 
 function checkTokens(one: number, two: number, three: number): void {
-  if (!(one >= 0 && two >= 0 && three >= 0 && Number.isSafeInteger(one + two + three))) {
+  if (!areTokens(one, two, three)) {
     throw new Error('invariant: tokens are whole numbers, not below 0');
   }
+}
+
+/** Each of them and their sum is exact. */
+function areTokens(one: number, two: number, three: number): boolean {
+  return (
+    one >= 0 &&
+    two >= 0 &&
+    three >= 0 &&
+    Number.isInteger(one) &&
+    Number.isInteger(two) &&
+    Number.isSafeInteger(one + two + three)
+  );
 }

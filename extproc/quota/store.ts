@@ -95,8 +95,11 @@ export interface QuotaStore {
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel;
   /** More output for an open hold: `done(tokens)` with what was granted on top, 0: the budget ends here. */
   extend(hold: Hold, output: OutputDemand, atMs: number, done: (outputTokens: number) => void): Cancel;
-  /** Ends a hold: charges what it cost and gives back the rest. Once for each hold. */
-  settle(hold: Hold, charge: Charge, atMs: number): readonly Overdraft[];
+  /**
+   * Ends a hold: charges what it cost and gives back the rest. Once for each hold. Charges what is held where there is no charge, or one that cannot be
+   * (not whole, negative, beyond safe integers): a hold must never stay.
+   */
+  settle(hold: Hold, charge: Charge | undefined, atMs: number): readonly Overdraft[];
   /** The current state, without any change. */
   view(buckets: readonly BucketRef[], atMs: number): readonly BucketView[];
   /** Makes all that was granted since the last call survive this process. Called before anything goes out. */

@@ -4,24 +4,42 @@ import type { SlicedCount } from '../tokens/meter.ts';
 const SLICE_MS = 2;
 
 export interface CountQueue {
-  /** `done` comes later, never within the call. The answer stops the count: `done` is not called then. */
-  add(count: SlicedCount, done: (tokens: number) => void): () => void;
+  /** Exactly one of the two comes later, never within the call. The function that is returned stops the count: then neither comes. */
+  add(count: SlicedCount, done: (tokens: number) => void, failed: (error: unknown) => void): () => void;
+}
+
+interface Job {
+  readonly count: SlicedCount;
+  readonly done: (tokens: number) => void;
+  readonly failed: (error: unknown) => void;
 }
 
 export function newCountQueue(): CountQueue {
-  let jobs: { readonly count: SlicedCount; readonly done: (tokens: number) => void }[] = [];
+  let jobs: Job[] = [];
+  let scheduled = false;
+  const schedule = () => {
+    if (scheduled || jobs.length === 0) return;
+    scheduled = true;
+    setImmediate(work);
+  };
   const work = () => {
+    scheduled = false;
     const job = jobs.shift();
     if (job === undefined) return;
-    if (job.count.step(SLICE_MS)) job.done(job.count.tokens);
-    else jobs.push(job);
-    if (jobs.length > 0) setImmediate(work);
+    try {
+      if (job.count.step(SLICE_MS)) job.done(job.count.tokens);
+      else jobs.push(job);
+    } catch (error) {
+      job.failed(error);
+    } finally {
+      schedule();
+    }
   };
   return {
-    add(count, done) {
-      const job = { count, done };
+    add(count, done, failed) {
+      const job = { count, done, failed };
       jobs.push(job);
-      if (jobs.length === 1) setImmediate(work);
+      schedule();
       return () => {
         jobs = jobs.filter((other) => other !== job);
       };

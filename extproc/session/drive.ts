@@ -1,7 +1,7 @@
 /** Carries out a session's actions on one exchange: the only place where a session meets sockets, timers, the ledger and telemetry. */
 import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
 import type { Tokenizer } from '../../contract/policy.ts';
-import type { Cancel, Overdraft, QuotaStore } from '../quota/store.ts';
+import type { Cancel, Charge, Hold, Overdraft, QuotaStore } from '../quota/store.ts';
 import type { Exchange, ExchangeHandler, HeaderList } from '../server/exchange.ts';
 import { type Inflater, newInflater } from '../stream/inflate.ts';
 import { newBodyCount } from '../tokens/count.ts';
@@ -45,6 +45,8 @@ export function drive(exchange: Exchange, shared: Shared): ExchangeHandler | und
 
 const NOTHING: SessionEvent[] = [];
 
+const NO_CHARGE: Charge = { inputTokens: 0, outputTokens: 0, cause: 'in_flight' };
+
 class Drive implements ExchangeHandler {
   readonly #exchange: Exchange;
   readonly #shared: Shared;
@@ -57,6 +59,10 @@ class Drive implements ExchangeHandler {
   #closed = false;
   #failed = false;
   #cancel: Cancel | undefined;
+  /** Granted and not settled: the ledger's promise does not depend on what the session makes of the answer. */
+  #hold: Hold | undefined;
+  #recorded = false;
+  #keptBytes = 0;
   #stopCount: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #inflater: Inflater | undefined;
@@ -112,7 +118,6 @@ class Drive implements ExchangeHandler {
     // A request that was not let in has cost nothing.
     this.#behind = undefined;
     this.#handle({ type: 'closed', clean });
-    this.#stopCount?.();
     if (!this.#session.inflating) this.#inflater?.close();
   }
 
@@ -156,18 +161,32 @@ class Drive implements ExchangeHandler {
     return this.#events.length === 0 ? undefined : this.#events.shift();
   }
 
-  /** Our own fault ends this one stream: Envoy answers for it. */
-  #fail(error: unknown): void {
+  /** Our own fault ends this one stream, and Envoy answers for it. Each step is taken whatever becomes of the others. */
+  readonly #fail = (error: unknown): void => {
+    if (this.#failed) return;
     this.#failed = true;
-    const { store, now, fault } = this.#shared;
-    fault(error);
-    const held = this.#session.heldInFull;
-    if (held !== undefined) store.settle(held.hold, held.charge, now());
-    this.#cancel?.();
-    this.#stopCount?.();
+    const { now, fault } = this.#shared;
+    const faults = [error];
+    const attempt = (step: () => void) => {
+      try {
+        step();
+      } catch (another) {
+        faults.push(another);
+      }
+    };
+    let overdrafts: readonly Overdraft[] = [];
     clearTimeout(this.#timer);
-    this.#exchange.abort();
-  }
+    attempt(() => this.#cancel?.());
+    attempt(() => this.#stopCount?.());
+    attempt(() => this.#inflater?.close());
+    attempt(() => this.#keep(-this.#keptBytes));
+    attempt(() => {
+      overdrafts = this.#settle(undefined);
+    });
+    attempt(() => this.#record(this.#session.faulted(now()), overdrafts));
+    attempt(() => this.#exchange.abort());
+    for (const one of faults) fault(one);
+  };
 
   #pace(): void {
     const held = this.#session.blocked || this.#exchange.unsentBytes > UNSENT_BYTES_A_STREAM;
@@ -178,6 +197,16 @@ class Drive implements ExchangeHandler {
     this.#paused = pause;
     if (pause) this.#exchange.pause();
     else this.#exchange.resume();
+  }
+
+  /** In a callback of its own, where nobody else catches. */
+  #paceOrFail(): void {
+    if (this.#failed) return;
+    try {
+      this.#pace();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #act(action: Action): void {
@@ -212,7 +241,10 @@ class Drive implements ExchangeHandler {
         this.#keep(action.bytes);
         break;
       case 'reserve':
-        this.#cancel = store.reserve(action.demand, (decision) => this.#handle({ type: 'reserved', decision }));
+        this.#cancel = store.reserve(action.demand, (decision) => {
+          if (decision.type === 'granted') this.#granted(decision.hold);
+          this.#handle({ type: 'reserved', decision });
+        });
         break;
       case 'extend':
         this.#cancel = store.extend(action.hold, action.output, now(), (tokens) =>
@@ -225,16 +257,19 @@ class Drive implements ExchangeHandler {
       case 'count': {
         const { body, tokenizer, model } = this.#session.counting!;
         const count = newBodyCount(body, tokenizer, model, { limitTokens: action.limitTokens });
-        this.#stopCount = counts.add(count, (tokens) => this.#handle({ type: 'counted', tokens }));
+        this.#stopCount = counts.add(count, (tokens) => this.#handle({ type: 'counted', tokens }), this.#fail);
         break;
       }
+      case 'stop-count':
+        this.#stopCount?.();
+        break;
       case 'inflate':
         this.#inflater = newInflater(action.encoding, {
           onData: (bytes) => this.#handle({ type: 'inflated', bytes }),
           onEnd: () => this.#handle({ type: 'inflate-end', error: false }),
           onDrain: () => {
             this.#inflaterFull = false;
-            this.#pace();
+            this.#paceOrFail();
           },
           onError: () => this.#handle({ type: 'inflate-end', error: true }),
         });
@@ -263,18 +298,38 @@ class Drive implements ExchangeHandler {
   }
 
   #keep(bytes: number): void {
+    this.#keptBytes += bytes;
     this.#shared.keptBytes += bytes;
     if (this.#shared.keptBytes > KEPT_BYTES_OF_PROCESS) this.#handle({ type: 'overloaded' });
   }
 
   #finish({ settle, outcome }: Extract<Action, { type: 'finish' }>): void {
-    const { store, learned, finished, now } = this.#shared;
-    const overdrafts = settle === undefined ? [] : store.settle(settle.hold, settle.charge, now());
+    const { learned } = this.#shared;
+    const overdrafts = this.#settle(settle?.charge ?? NO_CHARGE);
     if (outcome.learned !== undefined) {
       const { key, outputTokens, durationMs } = outcome.learned;
       learned.observe(...key, outputTokens, durationMs);
     }
-    finished(outcome, overdrafts);
+    this.#record(outcome, overdrafts);
+  }
+
+  #granted(hold: Hold): void {
+    this.#hold = hold;
+    if (this.#recorded) this.#settle(NO_CHARGE);
+  }
+
+  /** Without a charge all that is held is charged. */
+  #settle(charge: Charge | undefined): readonly Overdraft[] {
+    if (this.#hold === undefined) return [];
+    const overdrafts = this.#shared.store.settle(this.#hold, charge, this.#shared.now());
+    this.#hold = undefined;
+    return overdrafts;
+  }
+
+  #record(outcome: Outcome, overdrafts: readonly Overdraft[]): void {
+    if (this.#recorded) return;
+    this.#recorded = true;
+    this.#shared.finished(outcome, overdrafts);
   }
 }
 

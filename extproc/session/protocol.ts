@@ -59,6 +59,8 @@ export type Action =
   | { readonly type: 'cancel' }
   /** Count the request's text in slices, no further than `limitTokens`. */
   | { readonly type: 'count'; readonly limitTokens: number }
+  /** The text is about to be let go, and nobody waits for its count any more. */
+  | { readonly type: 'stop-count' }
   | { readonly type: 'inflate'; readonly encoding: string }
   | { readonly type: 'inflate-push'; readonly bytes: Uint8Array }
   | { readonly type: 'inflate-finish' }

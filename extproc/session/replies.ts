@@ -13,6 +13,7 @@ const LONGEST_RETRY_MS = 60_000;
 export const tooManyBodies = failure('overloaded', 'The gateway holds too many request bodies; try again shortly.', {
   retryAfterMs: 1000,
 });
+export const internalFault = failure('internal_error', 'The gateway failed by a fault of its own; try again.');
 export const firstTokenLate = failure(
   'first_token_timeout',
   'The provider sent no token in the time that the route allows.',

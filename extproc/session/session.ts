@@ -9,9 +9,18 @@ import type { ScannedBody } from '../stream/json.ts';
 import type { Meter } from '../tokens/meter.ts';
 import { countsInput, inputTokens, type Learned, likelyInputTokens } from './admission.ts';
 import { Answer } from './answer.ts';
+import { estimated } from './charge.ts';
 import { type Closing, charged, outcome, settlement } from './closing.ts';
-import type { Action, EventOf, QuotaDecision, SessionEvent, Settle } from './protocol.ts';
-import { firstTokenLate, jsonResponse, promptTooLong, quotaFailure, refusal, tooManyBodies } from './replies.ts';
+import type { Action, EventOf, Outcome, QuotaDecision, SessionEvent } from './protocol.ts';
+import {
+  firstTokenLate,
+  internalFault,
+  jsonResponse,
+  promptTooLong,
+  quotaFailure,
+  refusal,
+  tooManyBodies,
+} from './replies.ts';
 import { type Asked, Request, type RequestContext } from './request.ts';
 import { newTextSample, sampleOf, type TextSample } from './sample.ts';
 
@@ -64,14 +73,16 @@ export class Session {
     return !this.#finished && (this.#answer?.unpacking ?? false);
   }
 
-  /** After a fault of ours: what is held is charged in full. */
-  get heldInFull(): Settle | undefined {
-    if (this.#hold === undefined || this.#finished) return undefined;
-    const { hold, inputTokens, outputTokens } = this.#hold;
-    return {
-      hold,
-      charge: { inputTokens, outputTokens: this.#answer?.leasedTokens ?? outputTokens, cause: 'in_flight' },
+  /** What the record says after a fault of ours: what was held is charged in full. */
+  faulted(nowMs: number): Outcome {
+    this.#failure ??= internalFault;
+    const held = this.#hold && {
+      usage: estimated(this.#hold.inputTokens, this.#answer?.leasedTokens ?? this.#hold.outputTokens),
+      source: 'estimated' as const,
+      cause: 'in_flight' as const,
     };
+    const record = outcome(this.#closing(nowMs), held);
+    return { ...record, status: record.status ?? internalFault.status };
   }
 
   /** What `count` is about; only between `count` and `counted`. */
@@ -160,7 +171,9 @@ export class Session {
     if (problem === undefined)
       (this.#phase === 'reserving' ? this.#early : out).push({ type: 'request-body', bytes, endOfStream });
     // Once the answer has begun, its status stands.
-    return this.#answer?.status === undefined ? problem : undefined;
+    if (problem === undefined || this.#answer?.status !== undefined) return undefined;
+    this.#stopWaiting(out);
+    return problem;
   }
 
   #requestTrailers(nowMs: number, out: Action[]): Failure | undefined {
@@ -302,7 +315,7 @@ export class Session {
     if (this.#phase === 'over') return;
     // Envoy's own answer, before we let the request go.
     if (this.#phase !== 'forwarded') {
-      if (this.#phase === 'reserving') out.push({ type: 'cancel' });
+      this.#stopWaiting(out);
       this.#letBodyGo(out);
       this.#phase = 'forwarded';
       if (event.path !== undefined) this.#request.answeredAt(event.path);
@@ -339,10 +352,16 @@ export class Session {
 
   #closed(nowMs: number, out: Action[]): void {
     if (this.#finished || this.inflating) return;
-    if (this.#phase === 'reserving' || this.blocked) out.push({ type: 'cancel' });
+    this.#stopWaiting(out);
     this.#clientLeft = true;
     this.#phase = 'over';
     this.#finish(nowMs, out);
+  }
+
+  /** Nobody is to answer any more: neither the ledger nor the count, whose text goes. */
+  #stopWaiting(out: Action[]): void {
+    if (this.#phase === 'counting') out.push({ type: 'stop-count' });
+    else if (this.#phase === 'reserving' || this.blocked) out.push({ type: 'cancel' });
   }
 
   #letBodyGo(out: Action[]): void {

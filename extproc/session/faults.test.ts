@@ -1,0 +1,194 @@
+/** A fault in one session, wherever it comes from, ends that session and nothing else: what it kept is given back, what it held is charged, and its record is written. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import type { ExchangeHandler } from '../server/exchange.ts';
+import { loadEncodings } from '../tokens/encodings.ts';
+import { newCountQueue } from './counting.ts';
+import type { Shared } from './drive.ts';
+import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
+
+await loadEncodings();
+
+const NOTHING = new Map<string, string>();
+const [team] = basePolicy.quotas;
+const [entry] = basePolicy.entries;
+const [rule] = entry!.rules;
+const large = {
+  entries: [{ ...entry!, rules: [{ ...rule!, maxRequestBodyBytes: 64e6, firstTokenTimeoutMs: 20 }] }],
+  quotas: [{ ...team!, limit: { ...team!.limit, amount: 16_000 }, queueTimeoutMs: 20 }],
+};
+
+function prompt(text: string, stream = false, maxTokens = 100): Buffer {
+  const body = { model: 'gpt-4o-mini', stream, max_tokens: maxTokens, messages: [{ role: 'user', content: text }] };
+  return Buffer.from(JSON.stringify(body));
+}
+
+function ask(handler: ExchangeHandler, body: Buffer): void {
+  handler.requestHeaders(CHAT_HEADERS, false, ENTRY);
+  handler.requestBody(body, true);
+}
+
+function answer(handler: ExchangeHandler, type: string, body: Buffer, encoding?: string): void {
+  const headers = [[':status', '200'], ['content-type', type], ...(encoding ? [['content-encoding', encoding]] : [])];
+  handler.responseHeaders(headers as [string, string][], false, NOTHING);
+  handler.responseBody(body, true);
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 5000;
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, 'it never came to be');
+    await nextTurn();
+  }
+}
+
+const WHOLE = Buffer.from(
+  JSON.stringify({
+    model: 'gpt-4o-mini',
+    choices: [{ message: { content: 'Hi' } }],
+    usage: { prompt_tokens: 9, completion_tokens: 2 },
+  }),
+);
+const STREAM = Buffer.from(
+  `data: {"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\ndata: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}\n\ndata: [DONE]\n\n`,
+);
+
+/** Each goes through other calls; a session that has failed on the way takes the rest without a word. */
+const stories: Readonly<Record<string, (rig: Rig, open: () => ExchangeHandler) => void | Promise<void>>> = {
+  'a whole answer': (_, open) => {
+    const handler = open();
+    ask(handler, prompt('Hello'));
+    answer(handler, 'application/json', WHOLE);
+    handler.closed(true);
+  },
+  'a compressed answer': async ({ outcomes }, open) => {
+    const handler = open();
+    ask(handler, prompt('Hello'));
+    answer(handler, 'application/json', gzipSync(WHOLE), 'gzip');
+    handler.closed(true);
+    await until(() => outcomes.length > 0);
+  },
+  'a stream': (_, open) => {
+    const handler = open();
+    ask(handler, prompt('Hello', true));
+    answer(handler, 'text/event-stream', STREAM);
+    handler.drained();
+    handler.closed(true);
+  },
+  'a stream whose first token is late': async ({ outcomes }, open) => {
+    const handler = open();
+    ask(handler, prompt('Hello', true));
+    await until(() => outcomes.length > 0);
+    handler.closed(false);
+  },
+  'a prompt that is counted first': async ({ outcomes, store }, open) => {
+    const handler = open();
+    ask(handler, prompt('so many words '.repeat(5_000)));
+    await until(() => outcomes.length > 0 || store.counts().openHolds > 0);
+    answer(handler, 'application/json', WHOLE);
+    handler.closed(true);
+  },
+  'a client that leaves while its prompt is counted': async (_, open) => {
+    const handler = open();
+    ask(handler, prompt('so many words '.repeat(5_000)));
+    await nextTurn();
+    handler.closed(false);
+  },
+  'an answer of Envoy while a prompt is counted': async (_, open) => {
+    const handler = open();
+    ask(handler, prompt('so many words '.repeat(5_000)));
+    await nextTurn();
+    handler.responseHeaders([[':status', '504']], false, NOTHING);
+    handler.responseBody(Buffer.from('late'), true);
+    await nextTurn();
+    handler.closed(true);
+  },
+  'a request that waits in vain for the hold of another': async ({ outcomes }, open) => {
+    const first = open();
+    ask(first, prompt('Hello', false, 200_000));
+    const second = open();
+    ask(second, prompt('Hello'));
+    await until(() => outcomes.length > 0);
+    first.closed(false);
+    second.closed(false);
+  },
+  'a request that is let in when another ends': (_, open) => {
+    const first = open();
+    ask(first, prompt('Hello', false, 200_000));
+    const second = open();
+    ask(second, prompt('Hello'));
+    answer(first, 'application/json', WHOLE);
+    answer(second, 'application/json', WHOLE);
+    first.closed(true);
+    second.closed(true);
+  },
+  'an answer of Envoy while the request waits': (_, open) => {
+    const handler = open();
+    handler.requestHeaders(CHAT_HEADERS, false, ENTRY);
+    handler.requestBody(prompt('Hello'), false);
+    handler.responseHeaders([[':status', '504']], false, NOTHING);
+    handler.responseBody(Buffer.from('late'), true);
+    handler.closed(true);
+  },
+};
+
+/** Throws in the call of that number, whatever it is a call of. */
+function saboteur(at: number) {
+  let calls = 0;
+  const count = () => {
+    if (++calls === at) throw new Error('injected');
+  };
+  const spoil = <T extends object>(target: T, except: readonly string[] = []): T =>
+    new Proxy(target, {
+      get(object, name) {
+        const value = Reflect.get(object, name);
+        if (typeof value !== 'function' || except.includes(String(name))) return value;
+        return (...args: unknown[]) => {
+          count();
+          return Reflect.apply(value, object, args);
+        };
+      },
+    });
+  return { spoil, done: () => calls < at };
+}
+
+for (const [name, tell] of Object.entries(stories)) {
+  test(`${name}: a fault in any call costs that session alone`, async () => {
+    for (let at = 1, done = false; !done; at++) {
+      const sabotage = saboteur(at);
+      const rig = newRig({
+        policy: large,
+        store: { onError: (error) => rig.faults.push(error), nowMs: Date.now },
+        shared: (shared): Partial<Shared> => {
+          const queue = newCountQueue();
+          return {
+            store: sabotage.spoil(shared.store),
+            learned: sabotage.spoil(shared.learned),
+            health: sabotage.spoil(shared.health),
+            counts: { add: (count, ...rest) => queue.add(sabotage.spoil(count), ...rest) },
+            newMeter: (...args) => sabotage.spoil(shared.newMeter(...args)),
+            now: sabotage.spoil({ now: Date.now }).now,
+          };
+        },
+      });
+      let opened = 0;
+      const open = () => {
+        opened++;
+        return rig.open(sabotage.spoil(newExchange(), ['admit']));
+      };
+      await tell(rig, open);
+      await nextTurn();
+      const where = `${name}, call ${at}: ${rig.faults.map((fault) => (fault as Error).stack).join('\n')}`;
+      assert.equal(rig.outcomes.length, opened, where);
+      assert.equal(rig.store.counts().openHolds, 0, where);
+      assert.equal(rig.store.counts().waiting, 0, where);
+      assert.equal(rig.shared.keptBytes, 0, where);
+      done = sabotage.done();
+      if (!done) assert.ok(rig.faults.length > 0, where);
+      else assert.deepEqual(rig.faults, [], where);
+      rig.store.close();
+    }
+  });
+}

@@ -1,0 +1,87 @@
+/** Sessions with a ledger, and no sockets: an exchange that only notes what it is told. For tests. */
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import type { GatewayPolicy } from '../../contract/policy.ts';
+import { Learned } from '../quota/learned.ts';
+import type { MemoryStore } from '../quota/memory.ts';
+import { openQuotaStore, type StoreOptions } from '../quota/open.ts';
+import type { Exchange, ExchangeHandler } from '../server/exchange.ts';
+import { newMeter } from '../tokens/meter.ts';
+import { newCountQueue } from './counting.ts';
+import { drive, type Shared } from './drive.ts';
+import { newHealth } from './health.ts';
+import type { Outcome } from './protocol.ts';
+import { compilePolicy } from './routing.ts';
+
+type Policy = Omit<GatewayPolicy, 'formatVersion' | 'version'>;
+
+export const basePolicy = parse(readFileSync(new URL('testdata/base.yaml', import.meta.url), 'utf8')) as Policy;
+
+export const CHAT_HEADERS = [
+  [':method', 'POST'],
+  [':path', '/v1/chat/completions'],
+  ['x-team', 'red'],
+] as const;
+
+export const ENTRY: ReadonlyMap<string, string> = new Map([['xds.route_name', 'entry']]);
+
+export interface Rig {
+  readonly store: MemoryStore;
+  readonly shared: Shared;
+  readonly outcomes: Outcome[];
+  readonly faults: unknown[];
+  open(exchange: Exchange): ExchangeHandler;
+}
+
+export function newRig(options: {
+  readonly policy?: Partial<Policy>;
+  readonly store?: StoreOptions;
+  readonly shared?: (shared: Shared) => Partial<Shared>;
+}): Rig {
+  const { store } = openQuotaStore({ nowMs: () => 0, ...options.store });
+  const policy = compilePolicy({ ...basePolicy, ...options.policy, formatVersion: 1, version: 'test' });
+  const outcomes: Outcome[] = [];
+  const faults: unknown[] = [];
+  let ids = 0;
+  const base: Shared = {
+    policy: () => policy,
+    store,
+    learned: new Learned(),
+    health: newHealth(),
+    counts: newCountQueue(),
+    newMeter,
+    newId: () => `id-${ids++}`,
+    random: () => 0,
+    now: () => 1,
+    finished: (outcome) => outcomes.push(outcome),
+    fault: (error) => faults.push(error),
+    keptBytes: 0,
+  };
+  const shared = { ...base, ...options.shared?.(base) };
+  return {
+    store,
+    shared,
+    outcomes,
+    faults,
+    open: (exchange) => drive(exchange, shared)!,
+  };
+}
+
+/** Takes everything; `say` gets the names of the calls. */
+export function newExchange(say: (name: string) => void = () => {}): Exchange {
+  return {
+    requestHeaders: () => say('request-headers'),
+    requestBody: () => say('request-body'),
+    requestTrailers: () => say('request-trailers'),
+    responseHeaders: () => say('response-headers'),
+    responseBody: () => say('response-body'),
+    responseTrailers: () => say('response-trailers'),
+    immediateResponse: ({ details }) => say(details),
+    admit: (work) => work(),
+    end: () => say('end'),
+    abort: () => say('abort'),
+    pause: () => say('pause'),
+    resume: () => say('resume'),
+    unsentBytes: 0,
+  };
+}
