@@ -78,12 +78,17 @@ export const extproc: Verb = async ({ args, settings }) => {
   recorder.observe({
     buckets: (count) => service.store.top(count, Date.now()),
     openStreams: () => service.server.openStreams,
+    journalFails: () => service.store.journalFailure !== undefined,
   });
   // It takes half a second to load: a processor that comes back after a crash serves before.
   const telemetry = startTelemetry(recorder, settings.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined);
   const health = await startHealthServer({
     address: metricsAddress,
-    readiness: () => ({ ready: service.ready && !signal.aborted, details: policy.details() }),
+    readiness: () => ({
+      ready: service.ready && !signal.aborted,
+      // Not a reason to be unready: what no quota holds, or one that fails open, goes on.
+      details: { ...policy.details(), ...(journal !== undefined && { journal: service.store.journalFailure ?? 'ok' }) },
+    }),
     metrics: async () => (await telemetry).prometheusText(),
   });
   // Also for a process that will be killed.

@@ -15,6 +15,7 @@ const quota = {
   mode: 'Enforce',
   queueTimeoutMs: 0,
   unbounded: 'Allow',
+  onJournalLoss: 'FailClosed',
 } as const;
 
 function policyOf(rules: number, changed = -1): GatewayPolicy {

@@ -124,6 +124,8 @@ export interface Quota {
   readonly queueTimeoutMs: number;
   /** What becomes of requests whose cost cannot be bounded beforehand. */
   readonly unbounded: 'Allow' | 'Refuse';
+  /** What becomes of requests while the journal cannot be written. */
+  readonly onJournalLoss: 'FailClosed' | 'FailOpen';
 }
 
 export type Window =

@@ -128,6 +128,13 @@ const quota = z
       description:
         'What becomes of requests whose cost cannot be bounded beforehand (stored conversations, remote files, server-side tools).',
     }),
+    onJournalLoss: z
+      .enum(['FailClosed', 'FailOpen'])
+      .meta({
+        description:
+          'While the journal cannot be written, as on a full disk. FailClosed refuses requests (503) and ends streams when their hold is used up. FailOpen lets them pass; what they cost is forgotten if the process ends before the journal can be written again. Absent: FailClosed for tokens, FailOpen for Requests.',
+      })
+      .optional(),
   })
   .meta({ description: 'One limit.' });
 

@@ -37,6 +37,7 @@ const known = {
   request_rate_exceeded: [429, 'rate_limit'],
   budget_held: [429, 'rate_limit'],
   overloaded: [503, 'unavailable'],
+  journal_unavailable: [503, 'unavailable'],
   backend_unavailable: [503, 'unavailable'],
   first_token_timeout: [504, 'timeout'],
   internal_error: [500, 'internal'],

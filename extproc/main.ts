@@ -55,6 +55,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     ...(options.journalPath === undefined ? {} : { path: options.journalPath }),
     onError: (error) => log.error({ err: error }, 'a request failed by a fault of the gateway'),
     onTrouble: (error) => log.error({ err: error }, 'the quota journal cannot be written'),
+    onRecovery: () => log.warn({}, 'the quota journal is written again; nothing was lost'),
   });
   if (recovered.holds > 0) {
     log.warn(

@@ -68,6 +68,8 @@ function writePolicy({ policy }: Plan, { policyPath }: ApplyDeps): void {
 export interface ExtprocStatus {
   readonly ready: boolean;
   readonly policy?: string;
+  /** `ok`, or why it cannot be written. */
+  readonly journal?: string;
   /** The version of a policy that it could not use, and why. */
   readonly refused?: string;
   readonly refusal?: string;

@@ -154,7 +154,13 @@ async function startHealth(
       const ready = !stopping() && envoy && extproc?.ready === true;
       return {
         ready,
-        details: { envoy, extproc: extproc?.ready === true, policy: extproc?.policy ?? '', stopping: stopping() },
+        details: {
+          envoy,
+          extproc: extproc?.ready === true,
+          policy: extproc?.policy ?? '',
+          journal: extproc?.journal ?? '',
+          stopping: stopping(),
+        },
       };
     },
     metrics: async () => (await ask(state.extprocAdminSocket, 'GET', '/metrics', METRICS_DEADLINE_MS)).body,

@@ -72,6 +72,11 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
     means: 'The gateway is at a bound of its own: request bodies in memory, live keys of quotas, or no policy yet.',
     fix: 'Try again shortly; see the log if it stays.',
   },
+  journal_unavailable: {
+    means:
+      'What is spent of a quota cannot be written down (the disk is full, read-only or broken), and the quota has `onJournalLoss: FailClosed`.',
+    fix: 'Make room on the disk of the state folder; the gateway goes on by itself. See `journal` in `/readyz`.',
+  },
   backend_unavailable: {
     means: 'The provider or extproc cannot be reached.',
     fix: 'Try again; check the address of the AIBackend and the log.',

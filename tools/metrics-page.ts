@@ -52,7 +52,7 @@ export async function metricsPage(): Promise<string> {
         row('`tallygate_rule`', 'The name of the rule'),
         row('`tallygate_source`', '`provider`, `estimated`, `mixed`: who counted'),
         row('`tallygate_decision`', '`admitted`, `refused`, `cut`'),
-        row('`tallygate_reason`', '`spent`, `held`, `size`, `keys`: why it was refused'),
+        row('`tallygate_reason`', '`spent`, `held`, `size`, `keys`, `journal`: why it was refused'),
         row('`tallygate_quota`', '`NAMESPACE/POLICY/QUOTA`'),
         row(
           '`tallygate_quota_key`',
@@ -77,6 +77,7 @@ async function exampleText(): Promise<string> {
   recorder.observe({
     buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0 }],
     openStreams: () => 1,
+    journalFails: () => false,
   });
   const telemetry = await startOpenTelemetry({ serviceName: 'tallygate', otlp: false, tables: [recorder.table] });
   const delay = watchLoopDelay();

@@ -154,6 +154,7 @@ function compiled(policy: string, quota: QuotaSpec): Quota {
     mode: quota.mode,
     queueTimeoutMs: durationMs(quota.queueTimeout),
     unbounded: quota.unbounded,
+    onJournalLoss: quota.onJournalLoss ?? (quota.limit.type === 'Requests' ? 'FailOpen' : 'FailClosed'),
   };
 }
 

@@ -5,7 +5,7 @@ import { contentsOf, newHistory } from './contents.ts';
 
 const quota = (amount: number): Quota => ({
   ...{ id: 'app/limits/day', limit: { type: 'TotalTokens', amount }, window: { type: 'Lifetime' }, key: [] },
-  ...{ onMissingKey: 'Shared', mode: 'Enforce', queueTimeoutMs: 0, unbounded: 'Allow' },
+  ...{ onMissingKey: 'Shared', mode: 'Enforce', queueTimeoutMs: 0, unbounded: 'Allow', onJournalLoss: 'FailClosed' },
 });
 
 const rule = (route: string, model: string, quotas: readonly string[] = []): Rule => ({

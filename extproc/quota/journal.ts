@@ -17,6 +17,8 @@ export interface LogJournalOptions extends KeeperOptions {
   readonly settlementsWaitMs: number;
   /** Grants are not written down, or not yet synced: the reason, about once a second at most. */
   readonly onTrouble: (error: unknown) => void;
+  /** What could not be written is written by now. */
+  readonly onRecovery: () => void;
 }
 
 export const journalDefaults: LogJournalOptions = {
@@ -24,6 +26,7 @@ export const journalDefaults: LogJournalOptions = {
   foldEveryMs: 500,
   settlementsWaitMs: 25,
   onTrouble: (error) => process.emitWarning(String(error)),
+  onRecovery: () => {},
 };
 
 /** After a failure the next try comes so much later: what fails may be slow, too. */
@@ -32,7 +35,7 @@ const troubleEveryMs = 1_000;
 
 export class LogJournal implements Journal {
   private readonly options: LogJournalOptions;
-  private keeper: LogKeeper | undefined;
+  private keeper: Pick<LogKeeper, 'append' | 'close'> | undefined;
   private dirtyWindows: WindowState[] = [];
   private dirtyHolds: OpenHold[] = [];
   private goneWindows: number[] = [];
@@ -40,6 +43,7 @@ export class LogJournal implements Journal {
   /** Something has changed that must be written before what it covers goes out. */
   private urgent = false;
   private timer: NodeJS.Timeout | undefined;
+  failure: string | undefined;
   private failedAtMs = Number.NEGATIVE_INFINITY;
   private toldAtMs = Number.NEGATIVE_INFINITY;
 
@@ -48,7 +52,7 @@ export class LogJournal implements Journal {
   }
 
   /** From now on, flushes are written. */
-  start(keeper: LogKeeper): void {
+  start(keeper: Pick<LogKeeper, 'append' | 'close'>): void {
     this.keeper = keeper;
   }
 
@@ -99,7 +103,11 @@ export class LogJournal implements Journal {
     clearTimeout(this.timer);
     this.timer = undefined;
     const { keeper } = this;
-    if (keeper === undefined || this.isClean || this.failsStill()) {
+    if (keeper === undefined || (this.isClean && this.failure === undefined)) {
+      return;
+    }
+    if (this.failure !== undefined && performance.now() - this.failedAtMs < retryMs) {
+      this.retryLater();
       return;
     }
     try {
@@ -108,8 +116,11 @@ export class LogJournal implements Journal {
       this.failed(error);
       return;
     }
-    this.failedAtMs = Number.NEGATIVE_INFINITY;
     this.clean();
+    if (this.failure !== undefined) {
+      this.failure = undefined;
+      this.options.onRecovery();
+    }
   }
 
   /** All changes since the last flush as a line, which counts as written. */
@@ -129,10 +140,6 @@ export class LogJournal implements Journal {
   private get isClean(): boolean {
     const changes = this.dirtyHolds.length + this.dirtyWindows.length + this.goneWindows.length + this.dirtyQuotas.size;
     return changes === 0;
-  }
-
-  private failsStill(): boolean {
-    return this.failedAtMs !== Number.NEGATIVE_INFINITY && performance.now() - this.failedAtMs < retryMs;
   }
 
   private line(): string {
@@ -177,15 +184,21 @@ export class LogJournal implements Journal {
     if (this.dirtyQuotas.size > 0) this.dirtyQuotas.clear();
   }
 
-  /** Goes on without the journal, and tries again: to refuse all traffic because a disk is full would be worse. */
+  /** Keeps what is to be written, and tries again by itself: quotas that fail closed grant nothing until then. */
   private failed(error: unknown): void {
+    this.failure = error instanceof Error ? error.message : String(error);
     this.failedAtMs = performance.now();
+    this.retryLater();
     this.dirtyHolds = this.dirtyHolds.filter((hold) => !hold.settled || hold.journaled);
     this.dirtyWindows = this.dirtyWindows.filter((window) => !window.gone);
     if (this.failedAtMs - this.toldAtMs >= troubleEveryMs) {
       this.toldAtMs = this.failedAtMs;
       this.options.onTrouble(error);
     }
+  }
+
+  private retryLater(): void {
+    this.timer ??= setTimeout(() => this.write(), retryMs).unref();
   }
 }
 

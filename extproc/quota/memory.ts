@@ -48,11 +48,13 @@ export interface Journal {
   windowGone(window: WindowState): void;
   hold(hold: OpenHold): void;
   quota(id: string, quota: BucketRef['quota'] | undefined): void;
+  /** Why nothing can be written at the moment. */
+  readonly failure: string | undefined;
   flush(): void;
   close(): void;
 }
 
-/** A client that was refused because of holds may ask again so soon. */
+/** A client that was refused because of holds, of a full table or of the journal may ask again so soon. */
 const heldRetryMs = 1_000;
 
 type Refusal = Extract<Decision, { readonly type: 'refused' }>;
@@ -198,6 +200,10 @@ export class MemoryStore implements QuotaStore {
     };
   }
 
+  get journalFailure(): string | undefined {
+    return this.journal?.failure;
+  }
+
   close(): void {
     this.lines.close();
     this.journal?.close();
@@ -205,6 +211,10 @@ export class MemoryStore implements QuotaStore {
   }
 
   private decide(demand: Demand, arrival: number, atMs: number): Decision | Bucket {
+    const unwritten = this.journalFailure === undefined ? undefined : demand.buckets.find(failsClosed);
+    if (unwritten !== undefined) {
+      return this.refusal(demand, atMs, 'journal', unwritten, heldRetryMs);
+    }
     const buckets = this.directory.open(demand.buckets, atMs);
     if ('key' in buckets) {
       return this.refusal(demand, atMs, 'keys', buckets, heldRetryMs);
@@ -226,6 +236,12 @@ export class MemoryStore implements QuotaStore {
   private decideExtension(hold: OpenHold, output: OutputDemand, arrival: number, atMs: number): number | WindowState {
     for (const { window } of hold.parts) {
       window.expire(atMs);
+    }
+    if (
+      this.journalFailure !== undefined &&
+      hold.parts.some((part) => part.drawsOutput && failsClosed(part.window.bucket.ref))
+    ) {
+      return 0;
     }
     const verdict = weighExtension(hold.parts, output);
     if (typeof verdict !== 'number' || verdict === 0) {
@@ -336,6 +352,11 @@ function own(hold: Hold): OpenHold {
     throw new Error(`invariant: hold ${hold.id} is not of this store`);
   }
   return hold;
+}
+
+/** Nothing more may be granted of it while the journal cannot be written. */
+function failsClosed({ quota }: BucketRef): boolean {
+  return quota.mode === 'Enforce' && quota.onJournalLoss === 'FailClosed';
 }
 
 /** The smallest of the quotas whose holds a request may have to wait for. Requests are never held, they are spent at once. */

@@ -61,6 +61,7 @@ export function quota(type: LimitType, amount: number, more: Partial<Quota> = {}
     mode: 'Enforce',
     queueTimeoutMs: 0,
     unbounded: 'Refuse',
+    onJournalLoss: 'FailClosed',
     ...more,
   };
 }

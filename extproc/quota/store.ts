@@ -50,8 +50,8 @@ export type Decision =
   | { readonly type: 'count-first' }
   | {
       readonly type: 'refused';
-      /** `spent`: only the window's end helps. `held`: the queue's time is over. `size`: it can never fit into the limit. `keys`: too many live keys. */
-      readonly reason: 'spent' | 'held' | 'size' | 'keys';
+      /** `spent`: only the window's end helps. `held`: the queue's time is over. `size`: it can never fit into the limit. `keys`: too many live keys. `journal`: it cannot be written. */
+      readonly reason: 'spent' | 'held' | 'size' | 'keys' | 'journal';
       readonly bucket: BucketRef;
       /** When asking again may help; absent: never (lifetime). */
       readonly retryAfterMs?: number;
@@ -106,6 +106,8 @@ export interface QuotaStore {
   flush(): void;
   /** For gauges: bounded, the buckets with the least remaining first. */
   top(count: number, atMs: number): readonly BucketState[];
+  /** Why grants cannot be written down at the moment; undefined: they can, or there is no journal. */
+  readonly journalFailure: string | undefined;
   close(): void;
 }
 

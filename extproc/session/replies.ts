@@ -104,6 +104,12 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
       );
     case 'keys':
       return failure('overloaded', `The quota ${quota.id} has too many live keys; try again later.`, retry);
+    case 'journal':
+      return failure(
+        'journal_unavailable',
+        `The gateway cannot write down what is spent of the quota ${quota.id}; try again shortly.`,
+        retry,
+      );
     case 'spent':
       return failure(
         quota.limit.type === 'Requests' ? 'request_rate_exceeded' : 'quota_exceeded',

@@ -149,12 +149,14 @@ test('gauges show the buckets with the least left, asked for once a scrape', () 
   let asked = 0;
   recorder.observe({
     openStreams: () => 3,
+    journalFails: () => true,
     buckets: (count) => {
       asked++;
       return [{ bucket, limit: 1000, spent: 1100, held: 5, overdraft: 100 }].slice(0, count);
     },
   });
   assert.equal(sums('tallygate.streams.open')[0]?.value, 3);
+  assert.equal(sums('tallygate.journal.failing')[0]?.value, 1);
   assert.deepEqual(sums('tallygate.quota.spent')[0], {
     attributes: { 'tallygate.quota': 'default/teams/hour', 'tallygate.quota.key': 'red,small' },
     value: 1100,

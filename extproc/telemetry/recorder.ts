@@ -20,6 +20,7 @@ export interface GaugeSources {
   /** Bounded; the buckets with the least left first. */
   readonly buckets: (count: number) => readonly BucketState[];
   readonly openStreams: () => number;
+  readonly journalFails: () => boolean;
 }
 
 export interface RecorderOptions {
@@ -66,8 +67,9 @@ export function newRecorder({ lines, nowMs }: RecorderOptions): Recorder {
       }
       lines?.write(accessLine(outcome, overdrafts));
     },
-    observe({ buckets, openStreams }) {
+    observe({ buckets, openStreams, journalFails }) {
       table.gauge(metric.streamsOpen, () => [{ attributes: {}, value: openStreams() }]);
+      table.gauge(metric.journalFails, () => [{ attributes: {}, value: journalFails() ? 1 : 0 }]);
       const gauges = [
         [metric.quotaSpent, 'spent'],
         [metric.quotaHeld, 'held'],

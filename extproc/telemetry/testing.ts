@@ -12,6 +12,7 @@ const quota: Quota = {
   mode: 'Enforce',
   queueTimeoutMs: 0,
   unbounded: 'Allow',
+  onJournalLoss: 'FailClosed',
 };
 
 export const bucket: BucketRef = { quota, key: 'default/teams/hour|red|small', values: ['red', 'small'] };
