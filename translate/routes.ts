@@ -1,5 +1,4 @@
 /** Routes with their backends: each rule's targets, under the names by which Envoy and extproc speak of them. */
-import { ROUTE_HEADER } from '../contract/headers.ts';
 import type { HeaderMatch, Target } from '../contract/policy.ts';
 import type { AIGatewayRoute } from '../crds/kinds.ts';
 import type { RouteRule, RouteSpec } from '../crds/route.ts';
@@ -45,23 +44,6 @@ export interface LinkedPassthrough {
   readonly index: number;
   readonly target: LinkedTarget;
 }
-
-/** Of the client's: credentials, and what says who it is. The provider gets its own credential behind this. */
-export const removedRequestHeaders = [
-  ROUTE_HEADER,
-  'authorization',
-  'proxy-authorization',
-  'x-api-key',
-  'api-key',
-  'x-goog-api-key',
-  'cookie',
-  'forwarded',
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-real-ip',
-  'x-envoy-external-address',
-];
 
 /** Stands where rules have a name in target ids; no rule can be called so. */
 const passthroughRule = '-';

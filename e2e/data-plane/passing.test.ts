@@ -110,6 +110,79 @@ describe('headers', () => {
     }
   });
 
+  it('the provider gets nothing that says whose account is billed, or where the client is', async () => {
+    const hidden = [
+      'openai-organization openai-project x-goog-user-project ocp-apim-subscription-key x-amz-security-token x-amz-date',
+      'x-amzn-bedrock-guardrailidentifier x-goog-api-key proxy-authorization forwarded x-forwarded-for x-forwarded-host',
+      'x-forwarded-client-cert x-forwarded-port x-forwarded-proto x-forwarded-server x-original-forwarded-for x-real-ip x-client-ip',
+      'x-cluster-client-ip true-client-ip cf-connecting-ip fastly-client-ip x-envoy-external-address via',
+    ].flatMap((line) => line.split(' '));
+    const kept = ['anthropic-version', 'anthropic-beta', 'openai-beta', 'x-stainless-lang', 'idempotency-key'];
+    const all = Object.fromEntries([...hidden, ...kept].map((name) => [name, 'told-by-the-client']));
+    for (const [path, body] of [
+      ['/v1/chat/completions', { model: MODEL, messages: say('Hello') }],
+      ['/v1/files/abc', undefined],
+    ] as const) {
+      const { status, text } = await call(`${world.gateway.url}${path}`, body, { headers: all, mock: { tokens: 2 } });
+      assert.equal(status, 200, text);
+      const { headers } = lastSeen();
+      assert.deepEqual(
+        hidden.filter((name) => headers[name] !== undefined),
+        [],
+        path,
+      );
+      assert.deepEqual(
+        kept.filter((name) => headers[name] !== 'told-by-the-client'),
+        [],
+        path,
+      );
+    }
+  });
+
+  it('the client gets nothing that is about the account or the servers of the provider', async () => {
+    const hidden = {
+      'openai-organization': 'acme',
+      'openai-project': 'proj_123',
+      'anthropic-organization-id': 'acme',
+      'set-cookie': '__cf_bm=abc; path=/',
+      server: 'provider-internal/1.2',
+      'alt-svc': 'h3=":443"',
+      'strict-transport-security': 'max-age=1',
+      'x-tallygate-debug': 'yes',
+      'x-ratelimit-limit-project-tokens': '12345',
+      'x-ratelimit-remaining-input-tokens': '12345',
+      'anthropic-ratelimit-output-tokens-remaining': '12345',
+    };
+    const kept = { 'request-id': 'req_1', 'retry-after-ms': '7', 'openai-processing-ms': '9' };
+    for (const stream of [false, true]) {
+      const { status, headers } = await call(
+        `${world.gateway.url}/v1/chat/completions`,
+        { model: MODEL, messages: say('Hello'), stream },
+        { mock: { tokens: 2, headers: { ...hidden, ...kept, 'x-ratelimit-remaining-tokens': '12345' } } },
+      );
+      assert.equal(status, 200);
+      assert.deepEqual(
+        Object.keys(hidden).filter((name) => headers[name] !== undefined),
+        [],
+      );
+      for (const [name, value] of Object.entries(kept)) assert.equal(headers[name], value);
+      assert.ok(Number(headers['x-ratelimit-remaining-tokens']) > 99_000_000, 'ours stands');
+    }
+    const passed = await call(`${world.gateway.url}/v1/files/abc`, undefined, {
+      mock: { status: 200, headers: hidden },
+    });
+    for (const name of Object.keys(hidden)) {
+      if (!name.includes('ratelimit')) assert.equal(passed.headers[name], undefined, name);
+    }
+    const failed = await call(
+      `${world.gateway.url}/v1/chat/completions`,
+      { model: MODEL, messages: say('Hello') },
+      { mock: { status: 400, headers: hidden } },
+    );
+    assert.equal(failed.status, 400);
+    for (const name of Object.keys(hidden)) assert.equal(failed.headers[name], undefined, name);
+  });
+
   it('forged headers of ours are not believed and not passed on', async () => {
     const forged = {
       'x-tallygate-route': 'default/chat/claude/anthropic',

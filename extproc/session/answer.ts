@@ -8,6 +8,7 @@ import type { BucketView, Hold } from '../quota/store.ts';
 import { isInflatable } from '../stream/inflate.ts';
 import type { Meter } from '../tokens/meter.ts';
 import { estimated } from './charge.ts';
+import { hideFromClient } from './hidden-headers.ts';
 import type { Action, EventOf } from './protocol.ts';
 import { inEnvoysWords, limitHeaders, reworded } from './replies.ts';
 import type { TextSample } from './sample.ts';
@@ -121,6 +122,7 @@ export class Answer {
     }
     if (streamed) remove.push('content-length');
     const set = limitHeaders(dialect, views, nowMs);
+    hideFromClient(headers, set, remove);
     out.push({ type: 'response-headers', mutation: { set, remove } });
     if (this.mode === 'stream') this.#openStream();
     if (this.mode === 'whole') this.#sample = metered!.sample();

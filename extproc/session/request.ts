@@ -1,5 +1,5 @@
 /** The first half of a session: what is asked for. Headers and body pieces enter; a request that is understood, or the reason why it is refused, leaves. */
-import { OWN_HEADER_PREFIX, ROUTE_HEADER } from '../../contract/headers.ts';
+import { ROUTE_HEADER } from '../../contract/headers.ts';
 import { type Failure, failure, isFailure } from '../errors.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import { dialectFor, type FoundEndpoint, findEndpoint } from '../providers/registry.ts';
@@ -8,6 +8,7 @@ import type { HeaderList, HeaderMutation } from '../server/exchange.ts';
 import { type JsonScanner, newScanner, type ScannedBody } from '../stream/json.ts';
 import { splice } from '../stream/splice.ts';
 import { admitPassthrough, bodyTooLarge, type Choice, choose, type LearnedKey, type Plan, plan } from './admission.ts';
+import { hideFromProvider } from './hidden-headers.ts';
 import { type CompiledEntry, type CompiledPolicy, findRule, speaks } from './routing.ts';
 
 /** A message to Envoy costs more than copying so much. */
@@ -169,8 +170,7 @@ export class Request {
    */
   mutation(target: string, whole?: { readonly streamed: boolean; readonly bodyBytes: number }): HeaderMutation {
     const remove: string[] = [];
-    for (const [name] of this.#headers)
-      if (name.startsWith(OWN_HEADER_PREFIX) && name !== ROUTE_HEADER) remove.push(name);
+    hideFromProvider(this.#headers, remove);
     const set: (readonly [string, string])[] = [[ROUTE_HEADER, target]];
     if (whole !== undefined) set.push(['content-length', String(whole.bodyBytes)]);
     if (whole?.streamed) set.push(['accept-encoding', 'identity']);

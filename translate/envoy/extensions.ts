@@ -1,5 +1,10 @@
 /** The ext_proc filter. Listeners find it by name, so that a new header in a policy leaves them, and the streams on them, alone. */
-import { ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
+import {
+  CLIENT_HEADER_PREFIXES,
+  LIMIT_HEADER_PREFIXES,
+  OWN_HEADER_PREFIX,
+  ROUTE_NAME_ATTRIBUTE,
+} from '../../contract/headers.ts';
 import type { LinkedEntry } from '../entries.ts';
 import { extprocCluster, extprocFilter } from '../names.ts';
 import type { JsonObject, NamedResource } from '../plan.ts';
@@ -18,8 +23,10 @@ const forwarded = [
   'content-length',
   'content-type',
   'x-request-id',
-  'x-tallygate-route',
 ];
+
+/** Those that it removes by how they begin. */
+const forwardedPrefixes = [OWN_HEADER_PREFIX, ...CLIENT_HEADER_PREFIXES, ...LIMIT_HEADER_PREFIXES];
 
 export function extensions(
   entries: readonly LinkedEntry[],
@@ -53,6 +60,13 @@ function processor(headers: readonly string[]): JsonObject {
     // For messages without a body, where the mode has a time: longer than a request may wait in a queue (60 s).
     message_timeout: '120s',
     request_attributes: [ROUTE_NAME_ATTRIBUTE],
-    forward_rules: { allowed_headers: { patterns: headers.map((exact) => ({ exact, ignore_case: true })) } },
+    forward_rules: {
+      allowed_headers: {
+        patterns: [
+          ...headers.map((exact) => ({ exact, ignore_case: true })),
+          ...forwardedPrefixes.map((prefix) => ({ prefix, ignore_case: true })),
+        ],
+      },
+    },
   });
 }

@@ -2,7 +2,7 @@
  * Route configurations: a virtual host for each entry. A request matches the entry route first (extproc needs some route to run on); extproc sets one header
  * and has the route chosen again, and that header leads to exactly one backend.
  */
-import { ROUTE_HEADER } from '../../contract/headers.ts';
+import { CLIENT_HEADERS, PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
 import { durationMs } from '../../crds/schema.ts';
 import type { PathRewrite } from '../backends.ts';
 import type { Door } from '../doors.ts';
@@ -19,7 +19,7 @@ import {
 } from '../names.ts';
 import type { JsonObject, NamedResource } from '../plan.ts';
 import { compare } from '../report.ts';
-import { type LinkedTarget, removedRequestHeaders } from '../routes.ts';
+import type { LinkedTarget } from '../routes.ts';
 import { seconds, typed } from './resource.ts';
 
 /** Request bytes that Envoy keeps for another try. */
@@ -78,7 +78,8 @@ function targetRouteOf(entry: LinkedEntry, { target, backend, timeouts, retries 
   return {
     name: targetRoute(entry, target.id),
     match: { ...anyPath, headers: [{ name: ROUTE_HEADER, string_match: { exact: target.id } }] },
-    request_headers_to_remove: removedRequestHeaders,
+    request_headers_to_remove: CLIENT_HEADERS,
+    response_headers_to_remove: PROVIDER_HEADERS,
     ...(attempts > 0 && { request_body_buffer_limit: retryBufferBytes }),
     route: {
       cluster: clusterName(target.backend),

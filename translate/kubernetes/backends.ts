@@ -1,9 +1,10 @@
 /** What stands beside an AIBackend, in its namespace: how Envoy reaches it, how it calls it, and with which key. */
+import { CLIENT_HEADERS } from '../../contract/headers.ts';
 import type { LinkedBackend, UsableBackend } from '../backends.ts';
 import { type Endpoint, hostHeader } from '../endpoints.ts';
 import { addressFamily, expandedIPv6 } from '../ip-address.ts';
 import type { JsonObject } from '../plan.ts';
-import { ENVOY_GROUP, manifest, manifestMetadata, objectName, ownedBy } from './manifest.ts';
+import { ENVOY_GROUP, HEADERS_OF_A_FILTER, manifest, manifestMetadata, objectName, ownedBy } from './manifest.ts';
 import type { DerivedSecret, Manifest } from './plan.ts';
 
 export interface BackendObjects {
@@ -75,8 +76,11 @@ function backendRule(name: string, { endpoint, credential }: UsableBackend): Bac
     rewrite: extensionFilter(names.base),
     backendRef: {
       ...reference,
-      // On the backendRef it is decided behind the last match; on the rule it would be that of the first match.
-      ...(credential && { filters: [extensionFilter(names.credential)] }),
+      filters: [
+        { type: 'RequestHeaderModifier', requestHeaderModifier: { remove: CLIENT_HEADERS.slice(HEADERS_OF_A_FILTER) } },
+        // On the backendRef it is decided behind the last match; on the rule it would be that of the first match.
+        ...(credential ? [extensionFilter(names.credential)] : []),
+      ],
     },
   };
 }

@@ -12,6 +12,9 @@ export const ROUTE_LABEL = 'tallygate.dev/route';
 /** On HTTPRoutes to backends: which BackendTrafficPolicy of ours holds for them. */
 export const TRAFFIC_LABEL = 'tallygate.dev/traffic';
 
+/** Of Gateway API, which allows one filter that removes headers on a rule, and one on each backendRef. */
+export const HEADERS_OF_A_FILTER = 16;
+
 const MANAGED_BY = 'app.kubernetes.io/managed-by';
 
 /** Whether an object with these labels is one that we wrote. */

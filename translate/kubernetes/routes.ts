@@ -2,17 +2,26 @@
  * HTTPRoutes. Of each listener and host name one entry, where every request matches first and extproc runs; and for each backend of a route there an
  * HTTPRoute in the backend's namespace, whose rules match the header that extproc sets.
  */
-import { ROUTE_HEADER } from '../../contract/headers.ts';
+import { CLIENT_HEADERS, PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
 import type { Metadata } from '../../crds/kinds.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import type { LinkedEntry } from '../entries.ts';
 import { allows } from '../listener-access.ts';
 import type { JsonObject } from '../plan.ts';
 import { compare, fullName } from '../report.ts';
-import { type LinkedTarget, removedRequestHeaders } from '../routes.ts';
+import type { LinkedTarget } from '../routes.ts';
 import type { Site } from '../site.ts';
 import { type BackendRule, extensionFilter } from './backends.ts';
-import { labelled, labelValue, manifest, objectName, ownedBy, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
+import {
+  HEADERS_OF_A_FILTER,
+  labelled,
+  labelValue,
+  manifest,
+  objectName,
+  ownedBy,
+  ROUTE_LABEL,
+  TRAFFIC_LABEL,
+} from './manifest.ts';
 import type { GeneratedRoute, Manifest } from './plan.ts';
 import { notReadyFilter } from './policies.ts';
 import { type Traffic, trafficOf } from './traffic.ts';
@@ -146,7 +155,11 @@ function targetRule(
     ...(request !== undefined && { timeouts: { request } }),
     filters: [
       ...(backend ? [backend.rewrite] : []),
-      { type: 'RequestHeaderModifier', requestHeaderModifier: { remove: removedRequestHeaders } },
+      {
+        type: 'RequestHeaderModifier',
+        requestHeaderModifier: { remove: CLIENT_HEADERS.slice(0, HEADERS_OF_A_FILTER) },
+      },
+      { type: 'ResponseHeaderModifier', responseHeaderModifier: { remove: PROVIDER_HEADERS } },
     ],
     backendRefs: backend ? [backend.backendRef] : [],
   };
