@@ -41,6 +41,8 @@ export interface RequestFacts {
   readonly stream: boolean;
   /** How many answers are asked for: each may use the whole output bound. */
   readonly choices: number;
+  /** How many of them are shown, where the others are made and billed only. */
+  readonly shownChoices?: number;
   /** The output bound that the client sent, in tokens for each choice. */
   readonly askedOutputTokens?: number;
   /** The least output bound that the API takes (minimum of the API, reasoning budget + 1, …). */

@@ -212,6 +212,25 @@ describe('cut streams, read by the official clients', () => {
   });
 });
 
+describe('a stream of a provider that writes something else', () => {
+  it('is ended all the same where items, parts and the response are no objects', () => {
+    for (const value of ['7', '"a"', 'null', '[1]', '{"content":7}', '{"id":{}}']) {
+      const types = ['response.created', 'response.output_item.added', 'response.content_part.added'];
+      const reader = streamReader(responses);
+      for (const type of [...types, 'response.output_text.delta', 'response.output_item.done']) {
+        for (const output_index of [0, 1]) {
+          const data = `{"type":"${type}","output_index":${output_index},"response":${value},"item":${value},"part":${value},"delta":"a"}`;
+          readOnce(reader, Buffer.from(`data: ${data}\n\n`));
+          if (type.endsWith('done')) break;
+        }
+      }
+      const events = Buffer.from(reader.cut(USAGE, true)).toString().trim().split('\n\n');
+      for (const event of events) JSON.parse(event.slice(event.indexOf('data: ') + 6));
+      assert.match(events.at(-1) ?? '', /^event: response.incomplete/);
+    }
+  });
+});
+
 describe('failed streams, read by the official clients', () => {
   const problem = failure('backend_unavailable', 'The "backend" broke off.');
 

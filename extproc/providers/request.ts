@@ -49,6 +49,19 @@ export class Fields {
     return undefined;
   }
 
+  /**
+   * A bound on tokens. A number that can be none (negative, with a fraction, below what the API takes) counts as absent: the
+   * provider has its own words for it, and some take -1 for no bound.
+   */
+  bound(path: string, least: number): number | undefined {
+    const found = present(this.#body.one(path));
+    if (found === undefined) return undefined;
+    const { kind, value } = found;
+    if (kind !== 'number') this.#invalid(path, 'must be a number');
+    const usable = typeof value === 'number' && Number.isInteger(value) && value >= least && value <= MAX_TOKENS;
+    return usable ? value : undefined;
+  }
+
   #invalid(path: string, what: string): void {
     this.problem ??= invalid(path, what);
   }
@@ -84,6 +97,54 @@ function stringStart(body: ScannedBody, found: Found, length: number): string {
 /** Whether a URL carries its own bytes (`data:`); all others are fetched by the provider. */
 export function isDataUrl(body: ScannedBody, found: Found): boolean {
   return stringStart(body, found, 5).toLowerCase() === 'data:';
+}
+
+/**
+ * Whether data that should be inline is an address in its place, as some providers take it. Base64 has no colon, and needs
+ * no escape but that of a slash.
+ */
+export function isRemote(body: ScannedBody, found: Found): boolean {
+  if (found.kind !== 'string' || isDataUrl(body, found)) return false;
+  return /^\s*[a-z][a-z0-9+.-]*:|\\(?!\/)/i.test(stringStart(body, found, 64));
+}
+
+/** What may stand in an address: `://`, or an escape that may hide it. */
+const ADDRESS_MARKS: readonly Buffer[] = ['://', '\\u', '\\/'].map((mark) => Buffer.from(mark));
+
+/** Unknown parts that are searched for addresses; where there are more, one is assumed. */
+const MAX_SEARCHED_PARTS = 32;
+
+/** Parts whose types are not known: how many there are, and whether one of them may name an address. */
+export function unknownParts(
+  body: ScannedBody,
+  at: string,
+  known: ReadonlySet<unknown>,
+): { readonly count: number; readonly remote: boolean } {
+  const types = body.all(`${at}.type`).filter(({ value }) => !known.has(value));
+  if (types.length === 0) return { count: 0, remote: false };
+  const parts = body.all(at);
+  let place = 0;
+  let remote = types.length > MAX_SEARCHED_PARTS;
+  for (const { keyStart } of types) {
+    if (remote) break;
+    while (place < parts.length && parts[place]!.end <= keyStart) place++;
+    const part = parts[place];
+    remote = part === undefined || mayNameAddress(body, part);
+  }
+  return { count: types.length, remote };
+}
+
+function mayNameAddress(body: ScannedBody, { start, end }: Found): boolean {
+  const kept: Uint8Array[] = [];
+  let skipped = 0;
+  for (const piece of body.bytes) {
+    const pieceEnd = skipped + piece.length;
+    if (pieceEnd > start) kept.push(piece.subarray(Math.max(0, start - skipped), end - skipped));
+    if (pieceEnd >= end) break;
+    skipped = pieceEnd;
+  }
+  const bytes = Buffer.concat(kept);
+  return ADDRESS_MARKS.some((mark) => bytes.includes(mark));
 }
 
 export function byteLength(found: Found): number {

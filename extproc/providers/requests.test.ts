@@ -99,18 +99,13 @@ describe('values that are wrong', () => {
     [chat, ask({ stream: 'yes' }), 'stream'],
     [chat, ask({ n: 0 }), 'n'],
     [chat, ask({ n: 129 }), 'n'],
-    [chat, ask({ max_tokens: -1 }), 'max_tokens'],
-    [chat, ask({ max_completion_tokens: 1.5 }), 'max_completion_tokens'],
     [chat, ask({ max_completion_tokens: '5' }), 'max_completion_tokens'],
     [chat, ask({ stream_options: { include_usage: 1 } }), 'stream_options.include_usage'],
     [completions, { model: 'm', best_of: 1e9 }, 'best_of'],
     [completions, { model: 'm', n: 128, prompt: Array(64).fill('a') }, 'prompt'],
-    [responses, respond({ max_output_tokens: 15 }), 'max_output_tokens'],
     [responses, respond({ background: 'no' }), 'background'],
     [messages, claude({ max_tokens: undefined }), 'max_tokens'],
-    [messages, claude({ max_tokens: 0 }), 'max_tokens'],
     [messages, claude({ thinking: { type: 'enabled', budget_tokens: 'many' } }), 'thinking.budget_tokens'],
-    [generate, { inputs: 'a', parameters: { max_new_tokens: 0 } }, 'parameters.max_new_tokens'],
     [generate, { inputs: 'a', parameters: { best_of: 129 } }, 'parameters.best_of'],
   ] as const) {
     it(`${endpoint.path}: ${param} of ${JSON.stringify(body).slice(0, 80)}`, () => {
@@ -138,6 +133,22 @@ describe('output bounds', () => {
     assert.equal(facts(responses, respond({ max_output_tokens: 16 })).askedOutputTokens, 16);
     assert.equal(facts(responses, respond()).leastOutputTokens, 16);
     assert.equal(facts(generate, { inputs: 'a', parameters: { max_new_tokens: 9 } }).askedOutputTokens, 9);
+  });
+
+  it('that are none are left to the provider to refuse', () => {
+    for (const [endpoint, body] of [
+      [chat, ask({ max_tokens: -1 })],
+      [chat, ask({ max_completion_tokens: 1.5 })],
+      [completions, { model: 'm', prompt: 'a', max_tokens: -1 }],
+      [responses, respond({ max_output_tokens: 15 })],
+      [messages, claude({ max_tokens: 0 })],
+      [messages, claude({ max_tokens: 1e300 })],
+      [generate, { inputs: 'a', parameters: { max_new_tokens: 0 } }],
+    ] as const) {
+      assert.equal(facts(endpoint, body).askedOutputTokens, undefined);
+      assert.deepEqual(endpoint.edit(scanned(endpoint, JSON.stringify(body)), {}, 'OpenAI'), []);
+    }
+    assert.equal(facts(chat, ask({ max_tokens: -1, max_completion_tokens: 7 })).askedOutputTokens, 7);
   });
 
   it('stay above a thinking budget', () => {
@@ -237,6 +248,31 @@ describe('what cannot be bounded beforehand', () => {
     ],
     [messages, claude({ messages: user([{ type: 'container_upload', file_id: 'file_1' }]) }), 'file_reference'],
     [generate, { inputs: 'See ![](https://example.com/a.png)' }, 'remote_url'],
+    ...[{ id: 'msg_1' }, { id: 'msg_1', type: null }, { type: null, id: 'msg_1', role: null }].map(
+      (item) => [responses, respond({ input: [{ role: 'user', content: 'a' }, item] }), 'stored_conversation'] as const,
+    ),
+    ...[
+      { type: 'document_url', document_url: 'https://a/1000-pages.pdf' },
+      { type: 'document_url', document_url: { url: 'https://a/b.pdf' } },
+      { type: 'audio_url', audio_url: { url: 'https://a/b.mp3' } },
+      { type: 'video_url', video_url: { url: 'gs://a/b.mp4' } },
+      { type: 'input_audio', input_audio: { data: 'https://a/b.mp3' } },
+      { type: 'input_audio', input_audio: 'https://a/b.mp3' },
+      { type: 'file', file: { file_data: 'https://a/b.pdf' } },
+      { type: 'file', file: { file_url: 'https://a/b.pdf' } },
+      { type: 'hologram', hologram: { at: ['https://a/b'] } },
+    ].map((part) => [chat, ask({ messages: user([{ type: 'text', text: 'a' }, part]) }), 'remote_url'] as const),
+    ...[
+      { type: 'input_file', file_data: 'https://a/b.pdf' },
+      { type: 'input_audio', input_audio: { data: 'https://a/b.mp3' } },
+      { type: 'hologram', hologram_url: 'https://a/b' },
+    ].map((part) => [responses, respond({ input: [{ role: 'user', content: [part] }] }), 'remote_url'] as const),
+    [messages, claude({ messages: user([{ type: 'hologram', from: 'https://a/b' }]) }), 'remote_url'],
+    ...[
+      { context_management: { edits: [{ type: 'clear_thinking_20251015' }, { type: 'compact_20260112' }] } },
+      { context_management: { edits: [{ type: 'new_edit_20300101' }] } },
+      { compaction: { type: 'summarize' } },
+    ].map((more) => [messages, claude(more), 'server_tool'] as const),
   ] as const) {
     it(`${endpoint.path}: ${reason} in ${JSON.stringify(body).slice(0, 120)}`, () => {
       assert.deepEqual(facts(endpoint, body).unbounded, [reason]);
@@ -255,8 +291,39 @@ describe('what cannot be bounded beforehand', () => {
     ];
     assert.deepEqual(facts(messages, claude({ tools })).unbounded, []);
     assert.deepEqual(facts(messages, claude({ mcp_servers: [], container: null })).unbounded, []);
+    const clearing = { context_management: { edits: [{ type: 'clear_tool_uses_20250919' }] }, compaction: null };
+    assert.deepEqual(facts(messages, claude(clearing)).unbounded, []);
+    const items = [
+      { id: 'msg_1', role: 'assistant', content: 'a' },
+      { id: 'rs_1', type: 'reasoning', summary: [] },
+    ];
+    assert.deepEqual(facts(responses, respond({ input: items })).unbounded, []);
     const data = 'data:image/png;base64,AAAA';
-    assert.deepEqual(facts(chat, ask({ messages: user(image(data)) })).unbounded, []);
+    for (const part of [
+      { type: 'image_url', image_url: { url: data } },
+      { type: 'audio_url', audio_url: { url: data } },
+      { type: 'input_audio', input_audio: { data: 'AAAA/+8=' } },
+      { type: 'file', file: { file_data: data, filename: 'https://a' } },
+      { type: 'hologram', hologram: { data } },
+      { type: 'text', text: 'see https://a' },
+    ]) {
+      assert.deepEqual(facts(chat, ask({ messages: user([part]) })).unbounded, [], JSON.stringify(part));
+    }
+  });
+
+  it('is found in whatever way an address is written', () => {
+    const written = (part: string) => {
+      const body = `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"},${part}]}]}`;
+      const read = chat.readRequest(scanned(chat, body));
+      assert.ok(!isFailure(read));
+      return read.unbounded;
+    };
+    for (const address of ['\\u0068ttps://a/b', 'https:\\/\\/a/b', 'HTTPS://a/b', ' https://a/b']) {
+      assert.deepEqual(written(`{"type":"input_audio","input_audio":{"data":"${address}"}}`), ['remote_url'], address);
+      assert.deepEqual(written(`{"type":"hologram","x":"${address}"}`), ['remote_url'], address);
+    }
+    assert.deepEqual(written('{"type":"input_audio","input_audio":{"data":"AA\\/A"}}'), []);
+    assert.deepEqual(written(Array(40).fill('{"type":"hologram"}').join(',')), ['remote_url']);
   });
 });
 

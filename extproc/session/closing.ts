@@ -38,13 +38,19 @@ export function charged(closing: Closing): Cost | undefined {
   const { choice, plan } = asked;
   const { facts } = choice;
   const unwatched = !facts.stream && !answer.usageFinal && (closing.clientLeft || status === 504 || answer.unreadable);
+  // Candidates that are not shown cost about as much as those that are.
+  const candidates = facts.choices / (facts.shownChoices ?? facts.choices);
   return cost({
     facts,
     choiceTokens: plan.choiceTokens,
     usage: answer.usage,
     usageFinal: answer.usageFinal,
     countInput: closing.countInput,
-    countOutput: () => Math.max(answer.countOutput(), unwatched ? unseenOutput(closing, asked, heldOutputTokens) : 0),
+    countOutput: () =>
+      Math.max(
+        Math.ceil(answer.countOutput() * candidates),
+        unwatched ? unseenOutput(closing, asked, heldOutputTokens) : 0,
+      ),
     buckets: closing.buckets,
     heldInputTokens: held?.inputTokens ?? 0,
     heldOutputTokens,

@@ -16,6 +16,9 @@ const JOINED_BYTES = 16 * 1024;
 
 const noRoute = failure('unknown_endpoint', 'No route of this gateway serves this host name.');
 
+/** A provider that honours it would read another body than we do. */
+const OTHER_CHARSET = /;\s*charset\s*=\s*(?!"?utf-?8"?\s*(;|$))/i;
+
 export interface RequestContext {
   readonly policy: CompiledPolicy;
   /** In [0, 1). */
@@ -97,6 +100,9 @@ export class Request {
         'unsupported_encoding',
         'Request bodies must not be compressed: send them without content-encoding.',
       );
+    }
+    if (OTHER_CHARSET.test(this.#first('content-type') ?? '')) {
+      return failure('unsupported_encoding', 'Request bodies must be UTF-8: send them without another charset.');
     }
     const most = this.#entry.maxRequestBodyBytes;
     if (Number(this.#first('content-length')) > most) return bodyTooLarge(most);

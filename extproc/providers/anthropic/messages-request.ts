@@ -6,7 +6,7 @@ import type { RequestEdits, RequestFacts, Splice, Unbounded } from '../adapter.t
 import { BodyEdits } from '../edits.ts';
 import { ANTHROPIC_IMAGE_TOKENS, fileTokens, UNKNOWN_PART_TOKENS } from '../media.ts';
 import { thinksByDefault } from '../reasoning.ts';
-import { byteLength, Fields, invalid, isSet, MAX_TOKENS, present } from '../request.ts';
+import { byteLength, Fields, invalid, isSet, present, unknownParts } from '../request.ts';
 
 const VALUE: Shape = { value: true };
 const TEXT: Shape = { text: true };
@@ -43,7 +43,11 @@ const BLOCK: Shape = {
   object: {
     ...BLOCK_MEMBERS,
     // Results of tools: text, or blocks once more. Results of server tools are objects of many kinds.
-    content: { text: true, object: resultMembers(), items: { object: { ...BLOCK_MEMBERS, ...resultMembers() } } },
+    content: {
+      text: true,
+      object: resultMembers(),
+      items: { value: true, object: { ...BLOCK_MEMBERS, ...resultMembers() } },
+    },
   },
 };
 
@@ -67,7 +71,7 @@ export const messagesShape: Shape = {
     stream: VALUE,
     thinking: { object: { type: VALUE, budget_tokens: VALUE } },
     system: { text: true, items: { object: { text: TEXT } } },
-    messages: { items: { object: { role: {}, content: { text: true, items: BLOCK } } } },
+    messages: { items: { object: { role: {}, content: { text: true, items: { ...BLOCK, value: true } } } } },
     tools: { deepText: true, items: { object: { type: VALUE } } },
     tool_choice: DEEP,
     output_config: { object: { format: DEEP } },
@@ -76,6 +80,8 @@ export const messagesShape: Shape = {
     container: VALUE,
     thread: VALUE,
     fallbacks: VALUE,
+    compaction: VALUE,
+    context_management: { object: { edits: { items: { object: { type: VALUE } } } } },
   },
 };
 
@@ -120,18 +126,25 @@ const KNOWN_BLOCKS: ReadonlySet<unknown> = new Set([
   'compaction',
 ]);
 
+/** Members that make Anthropic run a model or tools once more. */
+const SERVER_SIDE = ['mcp_servers', 'container', 'fallbacks', 'compaction'] as const;
+
+/** Edits that only leave out a part of the conversation. */
+const CLEARING_EDIT = /^clear_/;
+
 export function readMessagesRequest(body: ScannedBody): RequestFacts | Failure {
   const fields = new Fields(body);
   const model = fields.model();
   const stream = fields.flag('stream');
-  const asked = fields.count('max_tokens', 1, MAX_TOKENS);
-  const budget = fields.count('thinking.budget_tokens', 0, MAX_TOKENS);
+  const asked = fields.bound('max_tokens', 1);
+  const budget = fields.bound('thinking.budget_tokens', 0);
   if (fields.problem !== undefined) return fields.problem;
-  if (asked === undefined) return invalid('max_tokens', 'is missing; say how many tokens the answer may have');
+  if (present(body.one('max_tokens')) === undefined)
+    return invalid('max_tokens', 'is missing; say how many tokens the answer may have');
   return {
     ...inputFacts(body, model),
     stream,
-    askedOutputTokens: asked,
+    ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: leastOutput(body, asked, budget),
     hasOutput: true,
     hiddenOutput: thinks(body, model),
@@ -145,9 +158,7 @@ export function inputFacts(body: ScannedBody, model: string): RequestFacts {
     blockTokens(body, 'messages[].content[]', unbounded) +
     blockTokens(body, 'messages[].content[].content[]', unbounded);
   const tools = toolTokens(body, unbounded);
-  if (isSet(body.one('mcp_servers')) || isSet(body.one('container')) || isSet(body.one('fallbacks'))) {
-    unbounded.add('server_tool');
-  }
+  if (SERVER_SIDE.some((name) => isSet(body.one(name))) || compacts(body)) unbounded.add('server_tool');
   if (isSet(body.one('thread'))) unbounded.add('stored_conversation');
   const formats = body.count('output_config.format') + body.count('output_format');
   return {
@@ -177,12 +188,17 @@ export function editMessagesRequest(body: ScannedBody, edits: RequestEdits): rea
   return changes.splices();
 }
 
+/** Compaction has the model write a summary first, which is billed beside the answer. */
+function compacts(body: ScannedBody): boolean {
+  return body.all('context_management.edits[].type').some(({ value }) => !CLEARING_EDIT.test(String(value)));
+}
+
 /**
  * `max_tokens` must be more than the thinking budget. With interleaved thinking (a beta header) it may be less; then the client's own number is the
  * least that is surely taken.
  */
-function leastOutput(body: ScannedBody, asked: number, budget: number | undefined): number {
-  if (budget === undefined || body.one('thinking.type')?.value !== 'enabled') return 1;
+function leastOutput(body: ScannedBody, asked: number | undefined, budget: number | undefined): number {
+  if (asked === undefined || budget === undefined || body.one('thinking.type')?.value !== 'enabled') return 1;
   return Math.min(asked, budget + 1);
 }
 
@@ -207,10 +223,11 @@ function toolTokens(body: ScannedBody, unbounded: Set<Unbounded>): number {
 }
 
 function blockTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
-  let tokens = 0;
+  const unknown = unknownParts(body, at, KNOWN_BLOCKS);
+  let tokens = UNKNOWN_PART_TOKENS * unknown.count;
+  if (unknown.remote) unbounded.add('remote_url');
   for (const { value: type } of body.all(`${at}.type`)) {
     if (type === 'image') tokens += ANTHROPIC_IMAGE_TOKENS;
-    else if (!KNOWN_BLOCKS.has(type)) tokens += UNKNOWN_PART_TOKENS;
     if (type === 'container_upload') unbounded.add('file_reference');
   }
   tokens +=

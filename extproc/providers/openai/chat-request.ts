@@ -13,7 +13,7 @@ import {
   UNKNOWN_PART_TOKENS,
 } from '../media.ts';
 import { hidesReasoning } from '../reasoning.ts';
-import { byteLength, Fields, isDataUrl, isSet, MAX_CHOICES, MAX_TOKENS, present } from '../request.ts';
+import { byteLength, Fields, isDataUrl, isRemote, isSet, MAX_CHOICES, present, unknownParts } from '../request.ts';
 
 const VALUE: Shape = { value: true };
 const TEXT: Shape = { text: true };
@@ -27,12 +27,14 @@ const PART: Shape = {
     thinking: DEEP,
     image_url: { value: true, object: { url: VALUE, detail: VALUE } },
     video_url: { value: true, object: { url: VALUE } },
-    input_audio: { object: { data: VALUE } },
-    file: { object: { file_id: VALUE, file_data: VALUE, filename: TEXT } },
+    document_url: { value: true, object: { url: VALUE } },
+    audio_url: { value: true, object: { url: VALUE } },
+    input_audio: { value: true, object: { data: VALUE } },
+    file: { value: true, object: { file_id: VALUE, file_data: VALUE, file_url: VALUE, filename: TEXT } },
   },
 };
 
-const CONTENT: Shape = { text: true, items: PART };
+const CONTENT: Shape = { text: true, items: { ...PART, value: true } };
 
 export const chatShape: Shape = {
   object: {
@@ -87,6 +89,8 @@ const KNOWN_PARTS: ReadonlySet<unknown> = new Set([
   'thinking',
   'image_url',
   'video_url',
+  'document_url',
+  'audio_url',
   'input_audio',
   'file',
 ]);
@@ -96,8 +100,8 @@ export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
   const model = fields.model();
   const stream = fields.flag('stream');
   const choices = fields.count('n', 1, MAX_CHOICES) ?? 1;
-  const older = fields.count('max_tokens', 1, MAX_TOKENS);
-  const newer = fields.count('max_completion_tokens', 1, MAX_TOKENS);
+  const older = fields.bound('max_tokens', 1);
+  const newer = fields.bound('max_completion_tokens', 1);
   const usageAsked = fields.flag('stream_options.include_usage');
   if (fields.problem !== undefined) return fields.problem;
   const asked = older === undefined ? newer : Math.min(older, newer ?? older);
@@ -163,26 +167,36 @@ function usesServerTools(body: ScannedBody, model: string): boolean {
 
 function partsTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
   if (body.count(at) === 0) return 0;
-  let tokens = 0;
-  for (const type of body.all(`${at}.type`)) if (!KNOWN_PARTS.has(type.value)) tokens += UNKNOWN_PART_TOKENS;
-  const images = [...body.all(`${at}.image_url.url`), ...plainUrls(body.all(`${at}.image_url`))];
+  const unknown = unknownParts(body, at, KNOWN_PARTS);
+  let tokens = UNKNOWN_PART_TOKENS * unknown.count;
+  if (unknown.remote) unbounded.add('remote_url');
+  const images = urlsOf(body, `${at}.image_url`);
   const low = body.all(`${at}.image_url.detail`).filter((detail) => detail.value === 'low').length;
   for (const url of images) {
     tokens += OPENAI_IMAGE_TOKENS;
     if (!isDataUrl(body, url)) unbounded.add('remote_url');
   }
   tokens -= Math.min(low, images.length) * (OPENAI_IMAGE_TOKENS - OPENAI_LOW_DETAIL_IMAGE_TOKENS);
-  for (const url of [...body.all(`${at}.video_url.url`), ...plainUrls(body.all(`${at}.video_url`))]) {
-    tokens += fileTokens(byteLength(url));
-    if (!isDataUrl(body, url)) unbounded.add('remote_url');
+  for (const name of ['video_url', 'document_url', 'audio_url']) {
+    for (const url of urlsOf(body, `${at}.${name}`)) {
+      tokens += name === 'audio_url' ? audioTokens(byteLength(url)) : fileTokens(byteLength(url));
+      if (!isDataUrl(body, url)) unbounded.add('remote_url');
+    }
   }
-  for (const data of body.all(`${at}.input_audio.data`)) tokens += audioTokens(byteLength(data));
-  for (const data of body.all(`${at}.file.file_data`)) tokens += fileTokens(byteLength(data));
+  for (const data of urlsOf(body, `${at}.input_audio`, 'data')) {
+    tokens += audioTokens(byteLength(data));
+    if (isRemote(body, data)) unbounded.add('remote_url');
+  }
+  for (const data of urlsOf(body, `${at}.file`, 'file_data')) {
+    tokens += fileTokens(byteLength(data));
+    if (isRemote(body, data)) unbounded.add('remote_url');
+  }
+  if (body.all(`${at}.file.file_url`).some(isSet)) unbounded.add('remote_url');
   if (body.all(`${at}.file.file_id`).some(isSet)) unbounded.add('file_reference');
   return tokens;
 }
 
-/** Mistral takes a plain string where OpenAI has an object with `url`. */
-function plainUrls(found: readonly Found[]): readonly Found[] {
-  return found.filter((value) => value.kind === 'string');
+/** Values of an object's member. Mistral takes a plain string where OpenAI has an object. */
+function urlsOf(body: ScannedBody, at: string, member = 'url'): readonly Found[] {
+  return [...body.all(`${at}.${member}`), ...body.all(at).filter((value) => value.kind === 'string')];
 }

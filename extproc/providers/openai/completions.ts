@@ -7,7 +7,7 @@ import type { Endpoint, RequestEdits, RequestFacts, Splice } from '../adapter.ts
 import { BodyEdits } from '../edits.ts';
 import { answerReaders } from '../readers.ts';
 import { hidesReasoning } from '../reasoning.ts';
-import { Fields, invalid, MAX_CHOICES, MAX_TOKENS } from '../request.ts';
+import { Fields, invalid, MAX_CHOICES } from '../request.ts';
 import { choiceAnswer } from './choice-answer.ts';
 import { ChoiceStream } from './choice-stream.ts';
 import { openAiDialect } from './errors.ts';
@@ -40,7 +40,7 @@ function readRequest(body: ScannedBody): RequestFacts | Failure {
   const stream = fields.flag('stream');
   const shown = fields.count('n', 1, MAX_CHOICES) ?? 1;
   const made = fields.count('best_of', 1, MAX_CHOICES) ?? shown;
-  const asked = fields.count('max_tokens', 0, MAX_TOKENS);
+  const asked = fields.bound('max_tokens', 0);
   const usageAsked = fields.flag('stream_options.include_usage');
   if (fields.problem !== undefined) return fields.problem;
   const prompts = Math.max(1, body.count('prompt[]', 'string') + body.count('prompt[]', 'array'));
@@ -50,6 +50,7 @@ function readRequest(body: ScannedBody): RequestFacts | Failure {
     model,
     stream,
     choices,
+    shownChoices: prompts * shown,
     ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: asked === 0 ? 0 : 1,
     hasOutput: true,

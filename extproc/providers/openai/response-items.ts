@@ -124,10 +124,12 @@ function partKey(summary: boolean, index: number): string {
   return `${summary ? 's' : 'c'}${index}`;
 }
 
+/** The object that was kept; undefined where the provider wrote something else. */
 export function parsed(raw: RawJson | undefined): Json | undefined {
   if (raw === undefined) return undefined;
   try {
-    return JSON.parse(Buffer.from(raw).toString()) as Json;
+    const value: unknown = JSON.parse(Buffer.from(raw).toString());
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
   } catch {
     return undefined;
   }

@@ -6,7 +6,7 @@ import type { RequestEdits, RequestFacts, Splice, Unbounded } from '../adapter.t
 import { BodyEdits } from '../edits.ts';
 import { audioTokens, fileTokens, OPENAI_IMAGE_TOKENS, UNKNOWN_PART_TOKENS } from '../media.ts';
 import { hidesReasoning } from '../reasoning.ts';
-import { byteLength, Fields, isDataUrl, isSet, MAX_TOKENS, present } from '../request.ts';
+import { byteLength, Fields, isDataUrl, isRemote, isSet, present, unknownParts } from '../request.ts';
 
 const VALUE: Shape = { value: true };
 const TEXT: Shape = { text: true };
@@ -24,7 +24,12 @@ const PART_MEMBERS: Readonly<Record<string, Shape>> = {
   input_audio: { object: { data: VALUE } },
 };
 
-const PARTS: Shape = { text: true, object: PART_MEMBERS, items: { object: PART_MEMBERS } };
+const PARTS: Shape = {
+  text: true,
+  value: true,
+  object: PART_MEMBERS,
+  items: { value: true, object: PART_MEMBERS },
+};
 
 export const responsesShape: Shape = {
   object: {
@@ -41,7 +46,8 @@ export const responsesShape: Shape = {
       items: {
         object: {
           type: VALUE,
-          role: {},
+          id: VALUE,
+          role: VALUE,
           content: PARTS,
           output: PARTS,
           name: TEXT,
@@ -102,12 +108,12 @@ export function readResponsesRequest(body: ScannedBody): RequestFacts | Failure 
   const model = fields.model();
   const stream = fields.flag('stream');
   const background = fields.flag('background');
-  const asked = fields.count('max_output_tokens', LEAST_OUTPUT_TOKENS, MAX_TOKENS);
+  const asked = fields.bound('max_output_tokens', LEAST_OUTPUT_TOKENS);
   if (fields.problem !== undefined) return fields.problem;
   const unbounded = new Set<Unbounded>();
   if (background) unbounded.add('background');
   if (isSet(body.one('previous_response_id')) || isSet(body.one('conversation'))) unbounded.add('stored_conversation');
-  if (body.all('input[].type').some(({ value }) => value === 'item_reference')) unbounded.add('stored_conversation');
+  if (refersToItems(body)) unbounded.add('stored_conversation');
   if (present(body.one('prompt')) !== undefined) unbounded.add('stored_prompt');
   if (/deep-research/.test(model)) unbounded.add('server_tool');
   const tools = toolTokens(body, unbounded);
@@ -128,6 +134,17 @@ export function readResponsesRequest(body: ScannedBody): RequestFacts | Failure 
     givenTokens: 0,
     unbounded: [...unbounded],
   };
+}
+
+/** An item that is nothing but an id refers to a stored one, also without saying so by its type. */
+function refersToItems(body: ScannedBody): boolean {
+  const said = new Set<number | undefined>();
+  for (const { element, kind, value } of body.all('input[].type')) {
+    if (value === 'item_reference') return true;
+    if (kind === 'string') said.add(element);
+  }
+  for (const { element, kind } of body.all('input[].role')) if (kind === 'string') said.add(element);
+  return body.all('input[].id').some(({ element, kind }) => kind === 'string' && !said.has(element));
 }
 
 export function editResponsesRequest(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
@@ -152,15 +169,22 @@ function toolTokens(body: ScannedBody, unbounded: Set<Unbounded>): number {
 
 function partTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
   if (body.count(at) === 0) return 0;
-  let tokens = 0;
-  for (const { value: type } of body.all(`${at}.type`)) if (!KNOWN_PARTS.has(type)) tokens += UNKNOWN_PART_TOKENS;
+  const unknown = unknownParts(body, at, KNOWN_PARTS);
+  let tokens = UNKNOWN_PART_TOKENS * unknown.count;
+  if (unknown.remote) unbounded.add('remote_url');
   for (const url of body.all(`${at}.image_url`).filter(isSet)) {
     tokens += OPENAI_IMAGE_TOKENS;
     if (!isDataUrl(body, url)) unbounded.add('remote_url');
   }
   if (body.all(`${at}.file_id`).some(isSet)) unbounded.add('file_reference');
   if (body.all(`${at}.file_url`).some(isSet)) unbounded.add('remote_url');
-  for (const data of body.all(`${at}.file_data`)) tokens += fileTokens(byteLength(data));
-  for (const data of body.all(`${at}.input_audio.data`)) tokens += audioTokens(byteLength(data));
+  for (const data of body.all(`${at}.file_data`)) {
+    tokens += fileTokens(byteLength(data));
+    if (isRemote(body, data)) unbounded.add('remote_url');
+  }
+  for (const data of body.all(`${at}.input_audio.data`)) {
+    tokens += audioTokens(byteLength(data));
+    if (isRemote(body, data)) unbounded.add('remote_url');
+  }
   return tokens;
 }

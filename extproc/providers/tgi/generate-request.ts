@@ -4,7 +4,7 @@ import type { ScannedBody } from '../../stream/json.ts';
 import type { Shape } from '../../stream/shape.ts';
 import type { RequestEdits, RequestFacts, Splice } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
-import { Fields, MAX_CHOICES, MAX_TOKENS } from '../request.ts';
+import { Fields, MAX_CHOICES } from '../request.ts';
 
 const VALUE: Shape = { value: true };
 
@@ -38,7 +38,7 @@ const REMOTE_IMAGE = Buffer.from('![](http');
 export function readGenerateRequest(body: ScannedBody, streams: boolean | undefined): RequestFacts | Failure {
   const fields = new Fields(body);
   const model = body.one('model') === undefined ? ONLY_MODEL : fields.model();
-  const asked = fields.count('parameters.max_new_tokens', 1, MAX_TOKENS);
+  const asked = fields.bound('parameters.max_new_tokens', 1);
   const candidates = fields.count('parameters.best_of', 1, MAX_CHOICES) ?? 1;
   const usageAsked = fields.flag('parameters.details');
   const stream = fields.flag('stream');
@@ -47,6 +47,7 @@ export function readGenerateRequest(body: ScannedBody, streams: boolean | undefi
     model,
     stream: streams ?? stream,
     choices: candidates,
+    shownChoices: 1,
     ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: 1,
     hasOutput: true,
