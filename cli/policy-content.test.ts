@@ -16,6 +16,7 @@ const quota = {
   queueTimeoutMs: 0,
   unbounded: 'Allow',
   onJournalLoss: 'FailClosed',
+  onAbandon: 'Hold',
 } as const;
 
 function policyOf(rules: number, changed = -1): GatewayPolicy {

@@ -126,6 +126,8 @@ export interface Quota {
   readonly unbounded: 'Allow' | 'Refuse';
   /** What becomes of requests while the journal cannot be written. */
   readonly onJournalLoss: 'FailClosed' | 'FailOpen';
+  /** What an answer costs whose client left before unseen output could be counted. */
+  readonly onAbandon: 'Hold' | 'Estimate';
 }
 
 export type Window =

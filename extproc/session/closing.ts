@@ -1,7 +1,7 @@
 /** The end of a request: what it cost, and what its record says. Pure. */
 import type { Failure } from '../errors.ts';
 import type { BucketRef, Hold } from '../quota/store.ts';
-import { type LearnedKey, learnedKey } from './admission.ts';
+import { type Learned, learnedKey } from './admission.ts';
 import type { Answer } from './answer.ts';
 import { type Cost, cost } from './charge.ts';
 import type { Outcome, QuotaDecision, Settle } from './protocol.ts';
@@ -23,7 +23,7 @@ export interface Closing {
   readonly forwardedAtMs: number;
   readonly nowMs: number;
   readonly countInput: () => number;
-  readonly tokensPerSecond: (...key: LearnedKey) => number;
+  readonly learned: Learned;
 }
 
 /** Undefined: nothing was delivered that costs anything. */
@@ -37,7 +37,6 @@ export function charged(closing: Closing): Cost | undefined {
   const heldOutputTokens = answer.leasedTokens ?? held?.outputTokens ?? 0;
   const { choice, plan } = asked;
   const { facts } = choice;
-  const unwatched = !facts.stream && !answer.usageFinal && (closing.clientLeft || status === 504 || answer.unreadable);
   // Candidates that are not shown cost about as much as those that are.
   const candidates = facts.choices / (facts.shownChoices ?? facts.choices);
   return cost({
@@ -47,10 +46,7 @@ export function charged(closing: Closing): Cost | undefined {
     usageFinal: answer.usageFinal,
     countInput: closing.countInput,
     countOutput: () =>
-      Math.max(
-        Math.ceil(answer.countOutput() * candidates),
-        unwatched ? unseenOutput(closing, asked, heldOutputTokens) : 0,
-      ),
+      Math.max(Math.ceil(answer.countOutput() * candidates), unseenOutput(closing, asked, answer, heldOutputTokens)),
     buckets: closing.buckets,
     heldInputTokens: held?.inputTokens ?? 0,
     heldOutputTokens,
@@ -59,13 +55,23 @@ export function charged(closing: Closing): Cost | undefined {
   });
 }
 
-/** A whole answer that its client did not wait for: what the model makes in that time, at most what is held. */
-function unseenOutput(closing: Closing, { choice, plan }: Asked, heldTokens: number): number {
+/**
+ * Output that may have been made although nobody saw it: of a whole answer that did not come to its end, and of a model with hidden output that told no usage.
+ * A client that left is charged by the policy's word, since it can leave on purpose; a provider or a timeout that ended it, by what is likely.
+ */
+function unseenOutput(closing: Closing, { choice, plan }: Asked, answer: Answer, heldTokens: number): number {
   const { facts } = choice;
-  if (!facts.hasOutput) return 0;
-  const rate = closing.tokensPerSecond(...learnedKey(choice));
-  const made = Math.ceil((rate * (closing.nowMs - closing.forwardedAtMs)) / 1000) * facts.choices;
-  return Math.min(made, heldTokens > 0 ? heldTokens : plan.choiceTokens * facts.choices);
+  const isWhole = !facts.stream && (closing.clientLeft || answer.status === 504 || answer.unreadable);
+  // Hidden candidates are reckoned from those that are shown.
+  const isHidden = plan.hidden && facts.shownChoices === undefined;
+  if (!facts.hasOutput || answer.cut || !(isWhole || isHidden)) return 0;
+  const holds = closing.buckets.some(({ quota }) => quota.onAbandon !== 'Estimate');
+  if (closing.clientLeft && holds && heldTokens > 0) return heldTokens;
+  const { learned, nowMs, forwardedAtMs } = closing;
+  const key = learnedKey(choice);
+  const made = Math.ceil((learned.tokensPerSecond(...key) * (nowMs - forwardedAtMs)) / 1000);
+  const likely = Math.max(made, learned.holdTokens(...key)) * facts.choices;
+  return Math.min(likely, heldTokens > 0 ? heldTokens : plan.choiceTokens * facts.choices);
 }
 
 export function settlement(hold: Hold, cost: Cost | undefined): Settle {

@@ -407,7 +407,7 @@ export class Session {
       forwardedAtMs: this.#forwardedAtMs,
       nowMs,
       countInput: () => this.#countInput(),
-      tokensPerSecond: (...key) => this.#context.learned.tokensPerSecond(...key),
+      learned: this.#context.learned,
     };
   }
 }

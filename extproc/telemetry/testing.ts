@@ -13,6 +13,7 @@ const quota: Quota = {
   queueTimeoutMs: 0,
   unbounded: 'Allow',
   onJournalLoss: 'FailClosed',
+  onAbandon: 'Hold',
 };
 
 export const bucket: BucketRef = { quota, key: 'default/teams/hour|red|small', values: ['red', 'small'] };
