@@ -14,7 +14,7 @@ const PACED_SECONDS = 8;
 
 export async function referenceComparisons(options: Options): Promise<readonly Comparison[]> {
   if (!buildReference()) {
-    console.error('reference: left out, its load programs are not here');
+    console.error('reference: skipped, its load programs are not here; REFERENCE_LOAD=DIR names their folder');
     return [];
   }
   return [...(await underLoad(options)), ...(await paced(options))];

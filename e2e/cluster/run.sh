@@ -6,10 +6,20 @@
 # E2E_IMAGE=NAME:TAG    that image (tallygate:dev)
 # E2E_NEXT_IMAGE=NAME:TAG   the same by a second name, to which rolling-long changes
 # E2E_VALUES='A=B C=D'   values for the chart, where the cluster needs some
+# CLUSTER=PROGRAM   what starts a cluster here; it is not part of this repository (../shared/cluster/cluster)
+#
+# e2e/cluster/run.sh --can-run runs nothing: it says why there is no cluster to run on, and exits with 1, or exits with 0.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$PWD/node_modules/.bin:$PATH"
 export E2E_IMAGE=${E2E_IMAGE:-tallygate:dev}
+rig=${CLUSTER:-../shared/cluster/cluster}
+fail() { echo "e2e/cluster: $*" >&2; exit 1; }
+if [ -z "${E2E_KUBECONFIG:-}" ]; then
+  [ -x "$rig" ] || fail "there is no cluster: set E2E_KUBECONFIG to the file of one that runs, or CLUSTER to a program that starts one (there is no $rig)"
+  [ "$(id -u)" = 0 ] || fail "starting a cluster by $rig needs root; set E2E_KUBECONFIG to use another one"
+fi
+[ "${1:-}" != --can-run ] || exit 0
 # Tests beside the code run first: they bring controllers of their own, and the chart's would work on their namespaces, too.
 if [ $# -gt 0 ]; then
   beside=() whole=("$@")
@@ -30,11 +40,6 @@ if [ -n "${E2E_KUBECONFIG:-}" ]; then
   KUBECONFIG=$E2E_KUBECONFIG run env
   exit
 fi
-
-rig=${CLUSTER:-../shared/cluster/cluster}
-fail() { echo "e2e/cluster: $*" >&2; exit 1; }
-[ -x "$rig" ] || fail "there is no $rig to start a cluster with; set E2E_KUBECONFIG to use another one"
-[ "$(id -u)" = 0 ] || fail "starting a cluster needs root; set E2E_KUBECONFIG to use another one"
 
 "$rig" setup
 if ! "$rig" status > /dev/null 2>&1; then

@@ -1,4 +1,4 @@
-/** The file by which users judge the API (`../shared/acceptance/standalone.yaml`), as it is: its ports are fixed. */
+/** A whole configuration as a user writes it (testdata/acceptance.yaml), as it is: its ports are fixed. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -11,7 +11,7 @@ import { isTaken } from './support/ports.ts';
 import { type Provider, startProvider } from './support/provider.ts';
 import { wordsOf } from './support/words.ts';
 
-const file = path.resolve(import.meta.dirname, '../../../shared/acceptance/standalone.yaml');
+const file = path.join(import.meta.dirname, 'testdata/acceptance.yaml');
 const GATEWAY_PORT = 8080;
 const PROVIDER_PORT = 9800;
 const KEY = 'sk-from-the-environment';
@@ -37,7 +37,7 @@ after(async () => {
   await gateway?.stop();
 });
 
-describe('standalone.yaml', () => {
+describe('acceptance.yaml', () => {
   it('serves the official client', async () => {
     const client = openaiClient(gateway.url, { 'x-team': 'red' });
     for (const model of ['gpt-4o-mini', 'gpt-4o-mini-2024-07-18', 'cheap']) {

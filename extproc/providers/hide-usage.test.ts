@@ -10,15 +10,15 @@ function recorded(name: string): Buffer {
 }
 
 describe('usage that the client did not ask for', () => {
-  const asked = recorded('openai-text');
-  /** OpenAI's stream without asking has neither the member nor the last chunk: see chat-streaming.yaml, which was not asked. */
+  const asked = recorded('chat-text.stream');
+  /** OpenAI's stream without asking has neither the member nor the last chunk: see chat-text-unasked.stream, which was not asked. */
   const unasked = asked
     .toString()
     .replaceAll(',"usage":null', '')
     .replace(/data: \{[^\n]*"choices":\[\],"usage"[^\n]*\n\n/, '');
 
-  it('has a recording that was not asked to compare with', () => {
-    assert.doesNotMatch(recorded('chat-streaming.yaml').toString(), /usage/);
+  it('has a stream that was not asked to compare with', () => {
+    assert.doesNotMatch(recorded('chat-text-unasked.stream').toString(), /usage/);
     assert.doesNotMatch(unasked, /usage/);
     assert.equal(asked.length - unasked.length > 300, true);
   });
@@ -27,7 +27,7 @@ describe('usage that the client did not ask for', () => {
     it(`is taken out of OpenAI's stream, byte for byte (templates: ${templates})`, () => {
       const reader = streamReader(chat, { hideUsage: true, templates });
       assert.equal(relayed(reader, [asked], NO_TEXT).toString(), unasked);
-      assert.equal(reader.usage?.output, 300);
+      assert.equal(reader.usage?.output, 96);
       assert.equal(reader.usageFinal, true);
     });
 
@@ -47,7 +47,7 @@ describe('usage that the client did not ask for', () => {
   });
 
   it('stays beside a choice, where providers send it unasked', () => {
-    for (const name of ['groq-text', 'mistral-text', 'mistral-tool-call']) {
+    for (const name of ['groq-text.stream', 'mistral-text.stream', 'mistral-tool-call.stream']) {
       const stream = recorded(name);
       assert.deepEqual(relayed(streamReader(chat, { hideUsage: true }), [stream], NO_TEXT), stream);
     }

@@ -1,62 +1,29 @@
-/** For tests: the recorded provider traffic that lies beside the checkout, as streams, documents and exchanges. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { parse } from 'yaml';
+/** For tests: exchanges with providers (the repository's fixtures, and recordings where they are there) as streams, documents and requests. */
+import path from 'node:path';
+import type { Exchange } from '../../fixtures/exchange.ts';
+import { fixtures } from '../../fixtures/fixtures.ts';
+import { recordings } from '../../fixtures/recordings.ts';
 import { isFailure } from '../errors.ts';
 import { newEventSplitter } from '../stream/events.ts';
 import { newScanner, type ScannedBody } from '../stream/json.ts';
 import type { AnswerOptions, Endpoint, RequestFacts, StreamReader, TextSink } from './adapter.ts';
-import { messages } from './anthropic/messages.ts';
-import { chat } from './openai/chat.ts';
-import { completions } from './openai/completions.ts';
-import { responses } from './openai/responses.ts';
+import { endpoints } from './registry.ts';
 
-const ROOT = new URL('../../../shared/recordings/', import.meta.url);
-
-export interface Recording {
-  readonly name: string;
-  readonly text: string;
+/** An exchange with the endpoint that reads it. */
+export interface ReadExchange extends Exchange {
+  readonly endpoint: Endpoint;
 }
 
-export interface RecordedExchange {
-  readonly name: string;
-  readonly url: string;
-  readonly request: string;
-  readonly status: number;
-  readonly response: string;
-}
-
-export function recordings(folder: string, suffix: '.chunks.txt' | '.json'): readonly Recording[] {
-  const directory = new URL(`${folder}/`, ROOT);
-  return readdirSync(directory)
-    .filter((name) => name.endsWith(suffix))
-    .map((name) => ({ name: name.slice(0, -suffix.length), text: readFileSync(new URL(name, directory), 'utf8') }));
-}
-
-/** The stream as the provider sent it; the recordings keep one payload a line. */
-export function asStream(recording: Recording, form: 'openai' | 'named'): Buffer {
-  const payloads = recording.text.split('\n').filter((line) => line !== '');
-  const events = payloads.map((payload) =>
-    form === 'openai'
-      ? `data: ${payload}\n\n`
-      : `event: ${(JSON.parse(payload) as { type: string }).type}\ndata: ${payload}\n\n`,
-  );
-  return Buffer.from(events.join('') + (form === 'openai' ? 'data: [DONE]\n\n' : ''));
-}
-
-/** The go-vcr cassettes. */
-export function exchanges(): readonly RecordedExchange[] {
-  const directory = new URL('openai/', ROOT);
-  return readdirSync(directory).flatMap((name) => {
-    const cassette = parse(readFileSync(new URL(name, directory), 'utf8')) as {
-      interactions: { request: { body: string; url: string }; response: { body: string; code: number } }[];
-    };
-    return cassette.interactions.map(({ request, response }) => ({
-      name,
-      url: request.url,
-      request: request.body,
-      status: response.code,
-      response: response.body,
-    }));
+/** Returns fixtures and recordings; those are named without folder and suffix. */
+export function exchanges(): readonly ReadExchange[] {
+  const recorded = recordings().map((one) => ({
+    ...one,
+    name: path.basename(one.name).replace(/\.(chunks\.txt|json)$/, ''),
+  }));
+  return [...fixtures, ...recorded].map((one) => {
+    const endpoint = endpoints.find((each) => each.path === one.path);
+    if (endpoint === undefined) throw new Error(`no endpoint for ${one.path} of ${one.name}`);
+    return { ...one, endpoint };
   });
 }
 
@@ -65,8 +32,9 @@ export function eventsOf(stream: Uint8Array): readonly (readonly [start: number,
   const text = Buffer.from(stream).toString('latin1');
   const events: [number, number][] = [];
   for (let at = 0; at < text.length; ) {
-    const end = text.indexOf('\n\n', at);
-    const next = end < 0 ? text.length : end + 2;
+    const blank = /\n\n|\r\n\r\n/g;
+    blank.lastIndex = at;
+    const next = blank.test(text) ? blank.lastIndex : text.length;
     events.push([at, next]);
     at = next;
   }
@@ -91,28 +59,11 @@ export class TextByChannel implements TextSink {
 
 export const NO_TEXT: TextSink = { text() {} };
 
-/** All recorded streams, each with the endpoint that it answers. */
+/** Returns all streams, each with the endpoint that it answers. */
 export function recordedStreams(): readonly RecordedStream[] {
-  const folders = [
-    ['openai-compatible', 'openai', chat],
-    ['openai-responses', 'named', responses],
-    ['anthropic', 'named', messages],
-  ] as const;
-  const streams = folders.flatMap(([folder, form, endpoint]) =>
-    recordings(folder, '.chunks.txt').map((recording) => ({
-      name: recording.name,
-      endpoint,
-      stream: asStream(recording, form),
-    })),
-  );
-  const cassettes = exchanges()
-    .filter(({ response }) => response.startsWith('data: '))
-    .map(({ name, url, response }) => ({
-      name,
-      endpoint: url.endsWith('/chat/completions') ? chat : completions,
-      stream: Buffer.from(response),
-    }));
-  return [...streams, ...cassettes];
+  return exchanges()
+    .filter(({ stream }) => stream)
+    .map(({ name, endpoint, answer }) => ({ name, endpoint, stream: Buffer.from(answer) }));
 }
 
 export interface RecordedStream {

@@ -1,33 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { documentsOf, type Exchange, told } from '../../fixtures/exchange.ts';
+import { fixtures } from '../../fixtures/fixtures.ts';
+import { noRecordings } from '../../fixtures/recordings.ts';
 import type { Endpoint, TextSink, Usage, WholeReader } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { responses } from './openai/responses.ts';
-import { exchanges, NO_TEXT, PLAIN_REQUEST, recordings } from './recordings.ts';
+import { exchanges, NO_TEXT, PLAIN_REQUEST } from './recordings.ts';
 
-interface Answer {
-  readonly name: string;
-  readonly endpoint: Endpoint;
-  readonly text: string;
-}
-
-const paths = new Map([chat, completions, embeddings].map((endpoint) => [endpoint.path, endpoint]));
-
-const answers: readonly Answer[] = [
-  ...recordings('openai-compatible', '.json').map((recording) => ({ ...recording, endpoint: chat })),
-  ...recordings('openai-responses', '.json').map((recording) => ({ ...recording, endpoint: responses })),
-  ...recordings('anthropic', '.json').map((recording) => ({ ...recording, endpoint: messages })),
-  ...exchanges()
-    .filter(({ response }) => response.trimStart().startsWith('{'))
-    .map(({ name, url, response }) => ({
-      name,
-      endpoint: paths.get(new URL(url).pathname) ?? chat,
-      text: response,
-    })),
-];
+const answers = exchanges().filter(({ stream }) => !stream);
 
 function reader(endpoint: Endpoint): WholeReader {
   const answer = endpoint.answer?.(PLAIN_REQUEST, { hideUsage: false, model: 'some-model' });
@@ -35,27 +19,12 @@ function reader(endpoint: Endpoint): WholeReader {
   return answer.whole;
 }
 
-interface ToldUsage {
-  readonly prompt_tokens?: number;
-  readonly total_tokens: number;
-  readonly input_tokens: number;
-  readonly output_tokens: number;
-  readonly cache_creation_input_tokens?: number;
-  readonly cache_read_input_tokens?: number;
-}
-
-/** What the document says, read with JSON.parse. */
-function told(text: string): { input: number; output: number } | undefined {
-  const { usage } = JSON.parse(text) as { usage?: ToldUsage };
-  if (usage === undefined) return undefined;
-  if (usage.prompt_tokens !== undefined) {
-    return { input: usage.prompt_tokens, output: usage.total_tokens - usage.prompt_tokens };
-  }
-  const cached = (usage.cache_creation_input_tokens ?? 0) + (usage.cache_read_input_tokens ?? 0);
-  return { input: usage.input_tokens + cached, output: usage.output_tokens };
-}
-
 const total = (usage: Usage | undefined) => usage && { input: usage.input, output: usage.output };
+
+function expectedUsage(answer: Exchange) {
+  const usage = told(answer);
+  return usage && { input: usage.input, output: usage.output };
+}
 
 class AllText implements TextSink {
   raw = '';
@@ -65,10 +34,15 @@ class AllText implements TextSink {
 }
 
 describe('whole answers', () => {
-  for (const { name, endpoint, text } of answers) {
-    const expected = told(text);
-    const bytes = Buffer.from(text);
-    const { model } = JSON.parse(text) as { model?: string };
+  it('of real providers are among them', { skip: noRecordings }, () => {
+    assert.ok(exchanges().length > fixtures.length + 40);
+  });
+
+  for (const exchange of answers) {
+    const { name, endpoint, answer } = exchange;
+    const expected = expectedUsage(exchange);
+    const bytes = Buffer.from(answer);
+    const { model } = documentsOf(exchange)[0];
 
     it(`${name}: the provider's own numbers, in one piece and byte by byte`, () => {
       const whole = reader(endpoint);
@@ -86,8 +60,9 @@ describe('whole answers', () => {
   }
 
   it('the same in two pieces, cut at every byte', () => {
-    for (const { endpoint, text } of answers.filter((answer) => answer.text.length < 1_500)) {
-      const bytes = Buffer.from(text);
+    for (const exchange of answers.filter(({ answer }) => answer.length < 1_500)) {
+      const { endpoint } = exchange;
+      const bytes = Buffer.from(exchange.answer);
       for (let at = 1; at < bytes.length; at++) {
         const cut = reader(endpoint);
         for (const piece of [bytes.subarray(0, at), bytes.subarray(at)]) {
@@ -96,8 +71,8 @@ describe('whole answers', () => {
           // As in use, where the buffer of a piece is read into again.
           given.fill(0xdb);
         }
-        assert.deepEqual(total(cut.usage), told(text));
-        assert.equal(cut.responseModel, (JSON.parse(text) as { model?: string }).model);
+        assert.deepEqual(total(cut.usage), expectedUsage(exchange));
+        assert.equal(cut.responseModel, documentsOf(exchange)[0].model);
       }
     }
   });
@@ -107,14 +82,14 @@ describe('whole answers', () => {
       const answer = answers.find((one) => one.name === name);
       assert.ok(answer);
       const sink = new AllText();
-      reader(answer.endpoint).push(Buffer.from(answer.text), sink);
+      reader(answer.endpoint).push(Buffer.from(answer.answer), sink);
       return sink.raw;
     };
-    assert.match(textOf('deepseek-reasoning'), /strawberry[\s\S]*strawberry/);
-    assert.match(textOf('mistral-tool-call'), /weather\{\\"location\\"/);
-    assert.match(textOf('anthropic-tool-no-args'), /updateIssueList/);
-    assert.match(textOf('anthropic-clear-thinking.1'), /185/);
-    assert.match(textOf('openai-file-search-tool.1'), /embedding/);
+    assert.match(textOf('deepseek-reasoning.whole'), /budget ends[\s\S]*name the two sources/);
+    assert.match(textOf('mistral-tool-call.whole'), /weather\{\\"city\\"/);
+    assert.match(textOf('messages-tool.whole'), /weather/);
+    assert.match(textOf('messages-thinking.whole'), /name the two sources[\s\S]*budget ends/);
+    assert.match(textOf('responses-hidden-reasoning.whole'), /budget ends/);
   });
 
   it('says nothing of an answer that is broken off or no JSON', () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fixtures } from '../../fixtures/fixtures.ts';
+import { noRecordings, recordings } from '../../fixtures/recordings.ts';
 import { newEventSplitter } from './events.ts';
 import { cuts, everyByte, pieces } from './testing.ts';
 
@@ -22,26 +23,17 @@ function split(parts: readonly Uint8Array[], maxEventBytes?: number): string[] {
   return [...events, splitter.rest()].map((bytes) => Buffer.from(bytes).toString());
 }
 
-const recordings = new URL('../../../shared/recordings/', import.meta.url);
+const streams = [...fixtures, ...recordings()]
+  .filter(({ stream }) => stream)
+  .map(({ name, answer }) => ({ name, events: answer.match(/[\s\S]*?(?:\n\n|\r\n\r\n)/g) ?? [] }));
 
-function recordedStreams(): { readonly name: string; readonly events: readonly string[] }[] {
-  return readdirSync(recordings, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.chunks.txt'))
-    .map((name) => {
-      const lines = readFileSync(new URL(name, recordings), 'utf8').trim().split('\n');
-      return { name, events: lines.map((line) => event(name, line)) };
-    });
-}
+describe('streams of providers', () => {
+  it('of real ones are among them', { skip: noRecordings }, () => {
+    assert.ok(streams.length > fixtures.filter(({ stream }) => stream).length + 10);
+  });
 
-function event(name: string, payload: string): string {
-  const named = name.startsWith('anthropic') || name.startsWith('openai-responses');
-  return `${named ? `event: ${(JSON.parse(payload) as { type: string }).type}\n` : ''}data: ${payload}\n\n`;
-}
-
-describe('recorded streams', () => {
   it('give the same events for every cut', () => {
-    const streams = recordedStreams();
-    assert.ok(streams.length > 10);
+    assert.ok(streams.length > 20);
     for (const { name, events } of streams) {
       const expected = [...events, ''];
       const bytes = Buffer.from(events.join(''));
@@ -69,7 +61,7 @@ describe('recorded streams', () => {
   });
 
   it('may have other line ends', () => {
-    const { events } = recordedStreams().find(({ name }) => name.includes('anthropic-text'))!;
+    const { events } = streams.find(({ name }) => name === 'messages-text.stream')!;
     for (const lineEnd of ['\r\n', '\r']) {
       const other = events.map((one) => one.replaceAll('\n', lineEnd));
       const bytes = Buffer.from(other.join(''));

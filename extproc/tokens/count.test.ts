@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Tiktoken } from 'js-tiktoken/lite';
+import { fixtures } from '../../fixtures/fixtures.ts';
+import { recordings } from '../../fixtures/recordings.ts';
 import { isFailure } from '../errors.ts';
 import { newScanner } from '../stream/json.ts';
 import { cuts, pieces, pushAll } from '../stream/testing.ts';
@@ -36,10 +38,9 @@ describe('a count', () => {
     const texts = ['README.md', 'package.json', 'biome.json', 'extproc/stream/scan.ts', 'LICENSE'].map((name) =>
       readFileSync(new URL(name, here), 'utf8').slice(0, 15_000),
     );
-    const recordings = new URL('../shared/recordings/', here);
-    for (const name of readdirSync(recordings, { recursive: true, encoding: 'utf8' })) {
-      if (/\.(json|yaml|txt)$/.test(name)) texts.push(readFileSync(new URL(name, recordings), 'utf8').slice(0, 3_000));
-    }
+    texts.push(
+      ...[...fixtures.filter(({ stream }) => !stream), ...recordings()].map(({ answer }) => answer.slice(0, 3_000)),
+    );
     texts.push(
       'Der Zürcher Fluß, ΑΒΓ λόγος, Привет МИР, こんにちは世界、東京。 안녕하세요 हिन्दी में ไทยภาษา עברית العَرَبِيَّة 👩‍👩‍👧 🇨🇭 e\u0301\n\n\t x=1234567;\r\n',
     );

@@ -108,7 +108,8 @@ export class ChoiceStream implements StreamReader {
     const { holes } = CHUNK;
     if (this.#head === undefined) this.#keepHead();
     const { failed } = CHUNK;
-    const usageComes = CHUNK.usage !== undefined;
+    // Some servers tell the usage so far in every chunk: a stream that is cut still needs its sum.
+    const usageComes = CHUNK.usage !== undefined && (CHUNK.choices === 0 || CHUNK.finished.length > 0);
     const begun = [...CHUNK.begun];
     const finished = [...CHUNK.finished];
     this.#pending = () => {
