@@ -5,7 +5,7 @@ import type { ClusterWorld } from '../translate/kubernetes/plan.ts';
 import { clusterWorld, type Reading, readObject } from '../translate/kubernetes/read.ts';
 import { referencesOf } from '../translate/kubernetes/references.ts';
 import type { Client } from './api/client.ts';
-import { isManaged, MANAGED_SELECTOR } from './api/difference.ts';
+import { isOurs, MANAGED_SELECTOR } from './api/difference.ts';
 import { type Informer, startInformer } from './api/informer.ts';
 import { type KubeObject, keyOf } from './api/object.ts';
 import type { Resource } from './api/resource.ts';
@@ -74,7 +74,7 @@ export function openSources(options: SourcesOptions): Sources {
   const grants = read(resources.referenceGrants);
   const usersTraffic = follow(resources.trafficPolicies, places, {
     changed: rewritten,
-    keep: (object) => (isManaged(object) ? undefined : { object, reading: readObject(object) }),
+    keep: (object) => (isOurs(object) ? undefined : { object, reading: readObject(object) }),
   });
   const usersClients = read(resources.clientPolicies);
   const classes = follow(resources.gatewayClasses, [''], {
@@ -100,7 +100,7 @@ export function openSources(options: SourcesOptions): Sources {
   const usersPolicies = [resources.securityPolicies, resources.extensionPolicies].map((resource) =>
     follow(resource, places, {
       changed: observed,
-      keep: (object) => (isManaged(object) ? undefined : usersPolicy(resource.kind, object)),
+      keep: (object) => (isOurs(object) ? undefined : usersPolicy(resource.kind, object)),
     }),
   );
   const managed = new Map(

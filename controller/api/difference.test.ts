@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { difference, isManaged, replacement, stamped } from './difference.ts';
+import { difference, isOurs, replacement, stamped } from './difference.ts';
 import type { KubeObject } from './object.ts';
+import { hasRemovals } from './write.ts';
 
 const wanted = stamped({
   apiVersion: 'gateway.networking.k8s.io/v1',
@@ -105,7 +106,31 @@ test('a Secret carries no digest of its value', () => {
   assert.equal(difference(secret, { ...secret, type: 'Opaque' }), 'none');
 });
 
-test('ours is what carries our label', () => {
-  assert.equal(isManaged(wanted), true);
-  assert.equal(isManaged({ metadata: { name: 'a', namespace: 'b' } }), false);
+test('ours is what we have written, whatever its label', () => {
+  assert.equal(isOurs(actual()), true);
+  const written = (...managedFields: readonly object[]) =>
+    actual(({ metadata }) => Object.assign(metadata, { managedFields }));
+  const fieldsV1 = { 'f:spec': {} };
+  assert.equal(isOurs(written({ manager: 'tallygate', operation: 'Update', fieldsV1 })), true, 'replaced');
+  assert.equal(
+    isOurs(written({ manager: 'kubectl', operation: 'Update', fieldsV1 })),
+    false,
+    'a copy, label, digest and all',
+  );
+  assert.equal(
+    isOurs(written({ manager: 'tallygate', subresource: 'status', fieldsV1 }, { manager: 'kubectl', fieldsV1 })),
+    false,
+  );
+  assert.equal(isOurs(written()), true, 'nobody knows who wrote it, but it has our digest');
+  const { namespace, name, labels } = wanted.metadata;
+  assert.equal(isOurs({ metadata: { namespace, name, ...(labels && { labels }) } }), false, 'the label alone');
+});
+
+test('what others have written is never removed', () => {
+  const resource = { apiVersion: 'v1', kind: 'Secret', plural: 'secrets' };
+  const theirs = actual(({ metadata }) =>
+    Object.assign(metadata, { managedFields: [{ manager: 'kubectl', fieldsV1: { 'f:data': {} } }] }),
+  );
+  assert.equal(hasRemovals([{ resource, objects: [], actual: new Map([['app/chat', theirs]]) }]), false);
+  assert.equal(hasRemovals([{ resource, objects: [], actual: new Map([['app/chat', actual()]]) }]), true);
 });

@@ -8,15 +8,16 @@ export const MANAGED_SELECTOR = `${MANAGED_LABEL}=tallygate`;
 /** Digest of what was applied last: fields that we do not want any more are told by it. Secrets have none, because it would allow guessing. */
 const APPLIED = 'tallygate.dev/applied';
 
-export function isManaged({ metadata }: KubeObject): boolean {
-  return metadata.labels?.[MANAGED_LABEL] === FIELD_MANAGER;
-}
-
-/** Ours still, also when somebody took the label off. */
-export function wasApplied({ metadata }: KubeObject): boolean {
-  return (metadata.managedFields ?? []).some(
-    ({ manager, operation }) => manager === FIELD_MANAGER && operation === 'Apply',
-  );
+/**
+ * Whether we have written it: the label alone says nothing, for anybody may set it, and a copy of one of our objects carries it and the digest. The API server keeps
+ * the writers' names; where somebody has cleared them, the digest has to do.
+ */
+export function isOurs({ metadata }: KubeObject): boolean {
+  const { managedFields = [], annotations, labels } = metadata;
+  if (managedFields.length > 0) {
+    return managedFields.some(({ manager, subresource }) => manager === FIELD_MANAGER && subresource === undefined);
+  }
+  return labels?.[MANAGED_LABEL] === FIELD_MANAGER && annotations?.[APPLIED] !== undefined;
 }
 
 /** Of one plan and one copy of the cluster most is looked at again in each run: 3,000 objects take 0.1 s the first time. */

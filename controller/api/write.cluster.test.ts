@@ -142,6 +142,21 @@ test('what somebody else has made under the name is left as it is, and stops not
   assert.deepEqual((await read(configMaps))['data'], { value: 'theirs' });
 });
 
+test('what carries our label and was written by somebody else is neither overwritten nor removed', async () => {
+  const theirs = configMap(place.namespace, name, { value: 'theirs' }, labels);
+  await place.client.call(`${resourcePath(configMaps, place.namespace)}?fieldManager=kubectl-create`, {
+    method: 'POST',
+    body: theirs,
+  });
+  const { failures } = await bring(configMaps, configMap(place.namespace, name, { value: 'ours' }, labels));
+  assert.match(failures[0]?.message ?? '', /is there and not ours/);
+  const seen = await actual(configMaps);
+  assert.equal(seen.size, 1);
+  const pruned = await prune(place.client, [{ resource: configMaps, objects: [], actual: seen }], signal, silent);
+  assert.deepEqual(pruned, { writes: 0, failures: [] });
+  assert.deepEqual((await read(configMaps))['data'], { value: 'theirs' });
+});
+
 test('a value that the server refuses stops nothing else', async () => {
   const beside = route(wide);
   const bad = { ...route({ hostnames: ['not a name'] }), metadata: { ...beside.metadata, name: `${name}-bad` } };

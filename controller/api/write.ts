@@ -1,14 +1,14 @@
 /** Brings the objects of ours to what they should be: writes what differs, removes what is not wanted any more. One object's failure stops no other. */
 import type { Log } from '../../runtime/log.ts';
 import { ApiError, type Client } from './client.ts';
-import { difference, isManaged, replacement, stamped, wasApplied } from './difference.ts';
+import { difference, isOurs, replacement, stamped } from './difference.ts';
 import { type KubeObject, keyOf } from './object.ts';
 import type { Resource } from './resource.ts';
 
 /** A burst for a server that others need, too. */
 const WRITES_AT_ONCE = 8;
 
-/** Objects of one kind: those that should be, and those with our label that are. */
+/** Objects of one kind: those that should be, and those with our label that are; they need not be ours. */
 export interface Wanted {
   readonly resource: Resource;
   readonly objects: readonly KubeObject[];
@@ -93,7 +93,7 @@ function applications(client: Client, { resource, objects, actual }: Wanted, sig
     const key = keyOf(wanted.metadata);
     const there = actual.get(key);
     const step = { kind: resource.kind, key };
-    if (there === undefined) {
+    if (there === undefined || !isOurs(there)) {
       return [{ ...step, what: 'applied', act: () => createOrAdopt(client, resource, wanted, signal) }];
     }
     const differs = difference(wanted, there);
@@ -114,7 +114,7 @@ async function createOrAdopt(
 ): Promise<void> {
   const { namespace, name } = wanted.metadata;
   const there = await client.get(resource, namespace, name, signal);
-  if (there !== undefined && !isManaged(there) && !wasApplied(there)) {
+  if (there !== undefined && !isOurs(there)) {
     throw new ApiError(
       409,
       'Conflict',
@@ -133,5 +133,7 @@ function removals(client: Client, wanted: Wanted, signal: AbortSignal): readonly
 
 function unwanted({ objects, actual }: Wanted): readonly (readonly [string, KubeObject])[] {
   const wanted = new Set(objects.map(({ metadata }) => keyOf(metadata)));
-  return [...actual].filter(([key, { metadata }]) => !wanted.has(key) && metadata.deletionTimestamp === undefined);
+  return [...actual].filter(
+    ([key, object]) => !wanted.has(key) && isOurs(object) && object.metadata.deletionTimestamp === undefined,
+  );
 }

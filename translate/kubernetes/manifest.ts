@@ -17,11 +17,6 @@ export const HEADERS_OF_A_FILTER = 16;
 
 const MANAGED_BY = 'app.kubernetes.io/managed-by';
 
-/** Whether an object with these labels is one that we wrote. */
-export function isOurs(labels: Readonly<Record<string, unknown>>): boolean {
-  return labels[MANAGED_BY] === 'tallygate';
-}
-
 const apiVersions = {
   Backend: `${ENVOY_GROUP}/v1alpha1`,
   BackendTLSPolicy: `${GATEWAY_GROUP}/v1`,

@@ -7,7 +7,7 @@ import { cleanMetadata } from '../read/read.ts';
 import { type Draft, emptyDraft } from '../read/readers.ts';
 import type { ClusterFacts } from '../site.ts';
 import { secretText } from '../world.ts';
-import { ENVOY_GROUP, isOurs } from './manifest.ts';
+import { ENVOY_GROUP } from './manifest.ts';
 import type { ClientPolicy, ClusterWorld, TrafficPolicy } from './plan.ts';
 
 /** Puts one object into a world. Whoever keeps objects may keep these beside them, for reading costs more than putting. */
@@ -25,7 +25,7 @@ export function readObject(value: unknown): Reading {
   const group = typeof apiVersion === 'string' && apiVersion.includes('/') ? apiVersion.split('/')[0] : '';
   const reader = readers.find((each) => each.group === group && each.kind === kind);
   const named = metadata.safeParse(head).data;
-  if (reader === undefined || named === undefined || isOurs(record(record(head)['labels']))) return () => undefined;
+  if (reader === undefined || named === undefined) return () => undefined;
   const { namespace, name } = named;
   return (
     reader.read(cleanMetadata(named), record(value)) ??
