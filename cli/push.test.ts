@@ -226,6 +226,34 @@ test('a leader of the past is not believed', async () => {
   await until(has(past, 6, 1, 'v6'), 'the new leader is');
 });
 
+test('a leader whose clock is behind the epoch of a sidecar is told, and steps past it', async () => {
+  const folder = newPod();
+  const ahead = await serve();
+  ahead.setLeader(2_000_000);
+  ahead.publish(fleet('old'));
+  const sidecar = follow(ahead.port, folder);
+  await until(has(ahead, 2_000_000, 1, 'old'), 'connected');
+  const { port } = ahead;
+  await ahead.close();
+  const seen: number[] = [];
+  const server: PushServer = await serve({
+    port,
+    outdated(epoch) {
+      seen.push(epoch);
+      // As the controller does once it has written its Lease.
+      setImmediate(() => {
+        server.setLeader(epoch + 1);
+        server.publish(fleet('new'));
+      });
+    },
+  });
+  server.setLeader(1_000_000);
+  server.publish(fleet('new'));
+  await until(has(server, 2_000_001, 1, 'new'), 'the new policy is in force');
+  assert.deepEqual(seen, [2_000_000]);
+  assert.deepEqual(sidecar.applied, ['old', 'new']);
+});
+
 test('a sidecar that comes back has its last policy, also while the controller is away', async () => {
   const server = await serve();
   server.setLeader(3);

@@ -94,6 +94,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
     credentials: trust.certificate,
     review: (token) => review(client, token),
     fleetOf: (pod) => sources.pod(pod.podUid)?.fleet,
+    outdated: (epoch) => election?.raise(epoch),
     log,
   });
   push.onChange(() => loop?.ask());

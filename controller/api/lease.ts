@@ -1,6 +1,7 @@
 /**
  * Who of several replicas leads: the holder of a Lease. Others' clocks are not trusted: a lease has run out when it was not renewed for its time as seen here.
- * A leader that cannot renew stops before any other may start.
+ * A leader that cannot renew stops before any other may start. All of it goes by the monotonic clock, which may stand still while a machine sleeps: one that wakes up
+ * may take itself for the leader until its next renewal, which conflicts. Till then sidecars refuse its epoch; of what it writes, the next run of the true leader undoes all.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../runtime/log.ts';
@@ -19,13 +20,16 @@ export interface LeaseTimes {
 
 export const leaseTimes: LeaseTimes = { leaseMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 };
 
+/** Epochs are milliseconds that the Lease keeps as a time, whose year has four digits; a higher one is nobody's clock. */
+const MAX_EPOCH = Date.UTC(9999, 0);
+
 export interface LeaseOptions {
   readonly client: Client;
   readonly namespace: string;
   readonly name: string;
   readonly identity: string;
   readonly times?: LeaseTimes;
-  /** `epoch` grows from leader to leader. The signal is aborted when it is over. */
+  /** `epoch` grows from leader to leader. The signal is aborted when it is over. Called again, with the same signal, where `raise` gave the term a higher epoch. */
   readonly lead: (epoch: number, signal: AbortSignal) => void;
   readonly log: Log;
 }
@@ -43,6 +47,10 @@ interface LeaseObject extends KubeObject {
 export interface Election {
   /** Ends the term first if it has run out unnoticed. */
   readonly leading: boolean;
+  /**
+   * Somebody has seen this epoch. A leader with a lower one takes a higher one at its next renewal: the Lease is written first, so one that leads no more cannot.
+   */
+  raise(seen: number): void;
   /** Gives the lease back, so that another replica need not wait. */
   close(): Promise<void>;
 }
@@ -53,6 +61,7 @@ export function stand(options: LeaseOptions): Election {
   let term: AbortController | undefined;
   let renewedAtMs = 0;
   let epoch = 0;
+  let highestSeen = 0;
   let seen: string | undefined;
   let seenAtMs = 0;
   let held: LeaseObject | undefined;
@@ -74,7 +83,10 @@ export function stand(options: LeaseOptions): Election {
     const left = !absent && (holder === '' || holder === identity);
     if (!mine && !left && performance.now() - seenAtMs <= times.leaseMs) return;
     // Grows also where the Lease was deleted, or this clock is behind.
-    const next = mine ? epoch : Math.max(Date.now(), epoch + 1, (Date.parse(lease?.spec?.acquireTime ?? '') || 0) + 1);
+    const next =
+      mine && highestSeen <= epoch
+        ? epoch
+        : Math.max(Date.now(), Math.max(epoch, highestSeen, Date.parse(lease?.spec?.acquireTime ?? '') || 0) + 1);
     const now = microTime(Date.now());
     const transitions = (lease?.spec?.leaseTransitions ?? 0) + (mine ? 0 : 1);
     const spec = {
@@ -99,10 +111,13 @@ export function stand(options: LeaseOptions): Election {
     seenAtMs = performance.now();
     // From before it was asked: the answer may have taken its time.
     renewedAtMs = startedMs;
-    if (mine) return;
+    if (next === epoch) return;
     epoch = next;
-    term = new AbortController();
-    log.info({ lease: `${namespace}/${name}`, epoch }, 'this replica leads');
+    if (!mine || term === undefined) term = new AbortController();
+    log.info(
+      { lease: `${namespace}/${name}`, epoch },
+      mine ? 'this replica leads with a higher epoch' : 'this replica leads',
+    );
     lead(epoch, term.signal);
   };
   const end = () => {
@@ -135,6 +150,9 @@ export function stand(options: LeaseOptions): Election {
   return {
     get leading() {
       return leads();
+    },
+    raise(seen) {
+      if (seen <= MAX_EPOCH) highestSeen = Math.max(highestSeen, seen);
     },
     async close() {
       stop.abort();

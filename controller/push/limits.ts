@@ -2,10 +2,15 @@
 
 /** One for each proxy pod, and as many again while pods roll. */
 export const MAX_CONNECTIONS = 4096;
-/** Connections whose peer has not shown a good token yet: of all, and of one address. */
+/**
+ * Connections whose peer has not shown a good token yet: of all, and of one address. Past either, the oldest that has shown no token at all gives way, of the
+ * address that has most of them.
+ */
 export const MAX_STRANGERS = 256;
 export const MAX_STRANGERS_OF_ADDRESS = 16;
-/** How long such a connection may live: TLS handshake, token and Hello. */
+/** How long such a connection may take for its TLS handshake and the token; a sidecar takes some ten milliseconds. */
+export const SILENT_LIFE_MS = 3_000;
+/** How long it may live: handshake, token, its review, and Hello. */
 export const STRANGER_LIFE_MS = 10_000;
 /** Bad tokens of one address in a window; past it the address is not listened to until the window ends. */
 export const MAX_BAD_TOKENS_OF_ADDRESS = 20;

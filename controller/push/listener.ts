@@ -13,6 +13,7 @@ import {
   MAX_STRANGERS,
   MAX_STRANGERS_OF_ADDRESS,
   MAX_STREAMS_OF_CONNECTION,
+  SILENT_LIFE_MS,
   STRANGER_LIFE_MS,
 } from './limits.ts';
 
@@ -27,7 +28,9 @@ const OPTIONS: ServerOptions = {
 
 export interface Listener {
   readonly port: number;
-  /** `peer`: as grpc-js names it. From now on the connection has no end of its own. */
+  /** It has shown a token, and gives way to nobody while that is reviewed. `peer`: as grpc-js names it. */
+  spoke(peer: string): void;
+  /** From now on the connection has no end of its own. */
   known(peer: string): void;
   badToken(peer: string): void;
   drop(peer: string): void;
@@ -50,43 +53,22 @@ export async function listen({ address, credentials, addServices }: ListenerOpti
     experimental.createCertificateProviderServerCredentials(certificates, null, false),
   );
   const sockets = new Map<string, Socket>();
-  const strangers = new Map<string, NodeJS.Timeout>();
-  const ofAddress = new Map<string, number>();
+  const strangers = newStrangers((peer) => sockets.get(peer)?.destroy());
   const badTokens = new Map<string, number>();
   const forget = setInterval(() => badTokens.clear(), BAD_TOKENS_WINDOW_MS);
   forget.unref();
-  const known = (peer: string) => {
-    const life = strangers.get(peer);
-    if (life === undefined) return;
-    strangers.delete(peer);
-    clearTimeout(life);
-    const host = hostOf(peer);
-    const left = (ofAddress.get(host) ?? 1) - 1;
-    if (left === 0) ofAddress.delete(host);
-    else ofAddress.set(host, left);
-  };
   const port = createServer({ noDelay: true });
   port.maxConnections = MAX_CONNECTIONS;
   port.on('connection', (socket) => {
     const peer = `${socket.remoteAddress}:${socket.remotePort}`;
-    const host = hostOf(peer);
-    const here = ofAddress.get(host) ?? 0;
-    const tooMany =
-      strangers.size >= MAX_STRANGERS ||
-      here >= MAX_STRANGERS_OF_ADDRESS ||
-      (badTokens.get(host) ?? 0) >= MAX_BAD_TOKENS_OF_ADDRESS;
-    if (tooMany || !certificates.use(credentials)) {
+    const isBanned = (badTokens.get(hostOf(peer)) ?? 0) >= MAX_BAD_TOKENS_OF_ADDRESS;
+    if (isBanned || !certificates.use(credentials) || !strangers.add(peer)) {
       socket.destroy();
       return;
     }
     sockets.set(peer, socket);
-    ofAddress.set(host, here + 1);
-    strangers.set(
-      peer,
-      setTimeout(() => socket.destroy(), STRANGER_LIFE_MS),
-    );
     socket.once('close', () => {
-      known(peer);
+      strangers.remove(peer);
       sockets.delete(peer);
     });
     socket.on('error', () => {});
@@ -96,7 +78,8 @@ export async function listen({ address, credentials, addServices }: ListenerOpti
   const bound = port.address();
   return {
     port: typeof bound === 'object' && bound !== null ? bound.port : address.port,
-    known,
+    spoke: strangers.spoke,
+    known: strangers.remove,
     badToken(peer) {
       const host = hostOf(peer);
       const count = (badTokens.get(host) ?? 0) + 1;
@@ -110,8 +93,57 @@ export async function listen({ address, credentials, addServices }: ListenerOpti
         port.close(() => resolve());
         injector.drain(500);
         injector.destroy();
-        for (const peer of strangers.keys()) sockets.get(peer)?.destroy();
+        strangers.end();
       }),
+  };
+}
+
+interface Stranger {
+  readonly peer: string;
+  readonly host: string;
+  silent: boolean;
+  life: NodeJS.Timeout;
+}
+
+/** Connections whose peer has not shown a good token yet, oldest first. */
+function newStrangers(drop: (peer: string) => void) {
+  const all = new Map<string, Stranger>();
+  const remove = (peer: string) => {
+    clearTimeout(all.get(peer)?.life);
+    all.delete(peer);
+  };
+  const silentOf = (hosts: ReadonlyMap<string, readonly Stranger[]>) =>
+    [...hosts.values()].toSorted((left, right) => right.length - left.length)[0]?.[0];
+  /** Whether there is room for one more of the host; the oldest silent one gives way. */
+  const makeRoom = (host: string): boolean => {
+    const own = [...all.values()].filter((each) => each.host === host);
+    const isFull = own.length >= MAX_STRANGERS_OF_ADDRESS;
+    if (!isFull && all.size < MAX_STRANGERS) return true;
+    const candidates = (isFull ? own : [...all.values()]).filter(({ silent }) => silent);
+    const oldest = silentOf(Map.groupBy(candidates, (each) => each.host));
+    if (oldest === undefined) return false;
+    remove(oldest.peer);
+    drop(oldest.peer);
+    return true;
+  };
+  return {
+    add(peer: string): boolean {
+      const host = hostOf(peer);
+      if (!makeRoom(host)) return false;
+      all.set(peer, { peer, host, silent: true, life: setTimeout(drop, SILENT_LIFE_MS, peer) });
+      return true;
+    },
+    spoke(peer: string): void {
+      const stranger = all.get(peer);
+      if (!stranger?.silent) return;
+      stranger.silent = false;
+      clearTimeout(stranger.life);
+      stranger.life = setTimeout(drop, STRANGER_LIFE_MS - SILENT_LIFE_MS, peer);
+    },
+    remove,
+    end(): void {
+      for (const peer of [...all.keys()]) drop(peer);
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 /** The server against hand-made streams of grpc-js: what each peer may do, and what it gets. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { after, describe, test } from 'node:test';
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { Client, type ClientDuplexStream, credentials, Metadata, type StatusObject, status } from '@grpc/grpc-js';
@@ -14,7 +15,7 @@ import {
 } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import { createLog } from '../../runtime/log.ts';
 import { issueServerCertificate, keepAuthority } from './authority.ts';
-import { MAX_STRANGERS_OF_ADDRESS } from './limits.ts';
+import { MAX_STRANGERS, MAX_STRANGERS_OF_ADDRESS, SILENT_LIFE_MS } from './limits.ts';
 import { type PushServer, startPushServer } from './server.ts';
 
 const log = createLog({ level: 'silent' });
@@ -175,6 +176,71 @@ describe('who is served', () => {
     server.publish(one('v2'));
     say(good, { case: 'acknowledge', value: { version: { epoch: 1n, counter: 1n, version: 'v1' } } });
     assert.equal((await nextPolicy(good)).version?.version, 'v2');
+  });
+});
+
+describe('connections that say nothing', () => {
+  /** Each address of 127.0.0.0/8 is this machine's. */
+  const silent = async (server: PushServer, localAddress: string) => {
+    const socket = connect({ host: '127.0.0.1', port: server.port, localAddress });
+    socket.on('error', () => {});
+    closing.push(() => socket.destroy());
+    await once(socket, 'connect');
+    return socket;
+  };
+
+  test('do not keep a sidecar out, whether from many addresses or from its own', async () => {
+    const server = await start();
+    server.setLeader(1);
+    server.publish(one('v1'));
+    const sockets: Socket[] = [];
+    for (let address = 1; address <= MAX_STRANGERS / MAX_STRANGERS_OF_ADDRESS; address++)
+      for (let count = 0; count < MAX_STRANGERS_OF_ADDRESS; count++)
+        sockets.push(await silent(server, `127.0.1.${address}`));
+    const held = sockets.filter(({ destroyed, readableEnded }) => !destroyed && !readableEnded).length;
+    assert.ok(held >= MAX_STRANGERS - 1, `${held} are held`);
+    const call = open(dial(server), 'a.fleet.pod');
+    hello(call);
+    assert.equal((await nextPolicy(call)).version?.version, 'v1');
+    for (let count = 0; count < MAX_STRANGERS_OF_ADDRESS; count++) await silent(server, '127.0.0.1');
+    const beside = open(dial(server), 'a.fleet.other');
+    hello(beside);
+    assert.equal((await nextPolicy(beside)).version?.version, 'v1');
+  });
+
+  test('are ended soon', async () => {
+    const server = await start();
+    const started = performance.now();
+    const socket = await silent(server, '127.0.0.1');
+    await once(socket.resume(), 'close');
+    assert.ok(performance.now() - started < SILENT_LIFE_MS + 1000);
+  });
+
+  test('do not take the place of tokens that are being reviewed', async () => {
+    let answer = () => {};
+    const asked = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    let reviewed = () => {};
+    const reviewing = new Promise<void>((resolve) => {
+      reviewed = resolve;
+    });
+    const server = await start({
+      async review(token) {
+        reviewed();
+        await asked;
+        return review(token);
+      },
+    });
+    server.setLeader(1);
+    server.publish(one('v1'));
+    const call = open(dial(server), 'a.fleet.pod');
+    hello(call);
+    const policied = nextPolicy(call);
+    await reviewing;
+    for (let count = 0; count < 3 * MAX_STRANGERS_OF_ADDRESS; count++) await silent(server, '127.0.0.1');
+    answer();
+    assert.equal((await policied).version?.version, 'v1');
   });
 });
 

@@ -20,6 +20,8 @@ export interface PushServerOptions {
   readonly review: (token: string) => Promise<PodIdentity | undefined>;
   /** The name under which the policy of the pod's proxies is published; undefined: none of ours. */
   readonly fleetOf: (pod: PodIdentity) => string | undefined;
+  /** A sidecar has a policy of a later leader than this one: its clock was ahead, or this one leads no more. */
+  readonly outdated?: (epoch: number) => void;
   readonly log: Log;
 }
 
@@ -74,6 +76,7 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
       listener.badToken(peer);
       return refuse(status.UNAUTHENTICATED, 'a token of the pod’s service account is missing');
     }
+    listener.spoke(peer);
     if (reviews >= MAX_REVIEWS) return refuse(status.RESOURCE_EXHAUSTED, 'too many tokens are being reviewed');
     let pod: PodIdentity | undefined;
     reviews++;
@@ -114,6 +117,8 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
           log.info({ pod: pod.podName, namespace: pod.namespace, fleet }, 'sidecar connected');
         }
         known.connected = { ...known.connected, ...change };
+        const held = change.acknowledged?.epoch ?? 0;
+        if (epoch !== undefined && held > epoch) options.outdated?.(held);
         if (change.refused) {
           log.error({ pod: pod.podName, namespace: pod.namespace, ...change.refused }, 'a sidecar refuses its policy');
         }
