@@ -3,6 +3,20 @@
 /** Set by extproc, matched by every generated Envoy route: rule and backend (`Target.id`). */
 export const ROUTE_HEADER = 'x-tallygate-route';
 
+/** On answers that Envoy writes itself: its response flags, its code details and the transport failure, for extproc, which takes it off again. */
+export const REPLY_HEADER = 'x-tallygate-reply';
+
+/** Joins client, gateway and provider. Envoy makes one where the client has none. */
+export const REQUEST_ID_HEADER = 'x-request-id';
+
+/** By what providers call a request in their answers. */
+export const PROVIDER_REQUEST_ID_HEADERS: readonly string[] = [
+  REQUEST_ID_HEADER,
+  'request-id',
+  'apim-request-id',
+  'x-amzn-requestid',
+];
+
 /** Every header that begins so is ours. */
 export const OWN_HEADER_PREFIX = 'x-tallygate-';
 

@@ -12,6 +12,7 @@ import { openQuotaStore } from './quota/open.ts';
 import type { Overdraft, QuotaStore } from './quota/store.ts';
 import type { Exchange, ExchangeHandler } from './server/exchange.ts';
 import { type Server, startServer } from './server/server.ts';
+import { BrokenExchanges } from './session/broken.ts';
 import { newCountQueue } from './session/counting.ts';
 import { drive, type Shared } from './session/drive.ts';
 import { newHealth } from './session/health.ts';
@@ -68,12 +69,14 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const epoch = randomUUID();
   let policy: CompiledPolicy | undefined;
   let requests = 0;
+  const broken = new BrokenExchanges(now);
   const shared: Shared = {
     policy: () => policy,
     store,
     learned,
     health,
     counts: newCountQueue(),
+    broken,
     newMeter,
     newId: () => `${epoch}/${requests++}`,
     random: Math.random,
@@ -86,6 +89,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     ...options.listen,
     handler: (exchange) => drive(exchange, shared) ?? refuseUntilReady(exchange, shared.now),
     beforeFlush: () => store.flush(),
+    exchangeBroken: ({ requestId, ...entry }) => broken.add(requestId, entry),
     log,
   });
   return {

@@ -46,11 +46,15 @@ export async function metricsPage(): Promise<string> {
         ),
         row(
           '`error_type`',
-          'A [code](errors.md), a status of the provider, `client_left` or `no_answer`; absent: it went well',
+          'A [code](errors.md), a status of the provider, `client_left`, `backend_broke_off` or `no_answer`; absent: it went well',
         ),
         row('`tallygate_route`, `tallygate_backend`', '`NAMESPACE/NAME`'),
         row('`tallygate_rule`', 'The name of the rule'),
         row('`tallygate_source`', '`provider`, `estimated`, `mixed`: who counted'),
+        row(
+          '`tallygate_failure`',
+          '`address`, `connect`, `tls`, `reset`, `timeout`, `protocol`, `other`: see [access lines](../guides/observing.md#access-lines)',
+        ),
         row('`tallygate_decision`', '`admitted`, `refused`, `cut`'),
         row('`tallygate_reason`', '`spent`, `held`, `size`, `keys`, `journal`: why it was refused'),
         row('`tallygate_quota`', '`NAMESPACE/POLICY/QUOTA`'),
@@ -71,6 +75,7 @@ async function exampleText(): Promise<string> {
   const outcomes: readonly Outcome[] = [
     { ...outcomeOfStream, usage, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/teams/trial'] } },
     { ...outcomeOfStream, unmetered: true, clientLeft: true },
+    { ...outcomeOfStream, broken: { flags: 'UC', details: 'upstream_reset', transportFailure: '' } },
     { ...outcomeOfStream, decision: { type: 'refused', reason: 'spent', quota: 'default/teams/hour' } },
   ];
   for (const outcome of outcomes) recorder.record(outcome, [{ bucket, tokens: 1, cause: 'input_estimate' }]);

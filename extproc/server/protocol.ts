@@ -1,18 +1,23 @@
 /** What the peer's frames mean (RFC 9113): opens and ends streams, keeps the receive windows, answers SETTINGS and PING. */
 
-import { trailers, UNIMPLEMENTED } from './answers.ts';
+import { AccessLogStream } from './access-log.ts';
+import { INVALID_ARGUMENT, RESPONSE_AND_TRAILERS_OK, trailers, UNIMPLEMENTED } from './answers.ts';
 import type { FrameSink } from './frame-reader.ts';
 import * as h2 from './frames.ts';
 import { HeaderDecoder } from './hpack.ts';
 import { MAX_CONTINUATIONS } from './limits.ts';
 import type { StreamHost } from './outbound.ts';
+import { MalformedMessage } from './protobuf.ts';
 import { Stream } from './stream.ts';
 import { StreamTable } from './stream-table.ts';
 
 const PROCESS_PATH = '/envoy.service.ext_proc.v3.ExternalProcessor/Process';
+const ACCESS_LOG_PATH = '/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs';
 const HEALTH_PATH = '/grpc.health.v1.Health/Check';
 /** A health check is over in one round trip; more than that at once is no health check. */
 const MAX_HEALTH_CHECKS = 100;
+/** Envoy opens one for each of its workers. */
+const MAX_ACCESS_LOGS = 128;
 
 /** What the meaning of frames changes in the connection. */
 export interface ProtocolHost extends StreamHost {
@@ -41,6 +46,8 @@ export class Protocol implements FrameSink {
   private blockEndsStream = false;
   /** Health checks whose request has not ended. */
   private readonly healthChecks = new Set<number>();
+  /** They never end by themselves, so they are none of the streams that a drain waits for. */
+  private readonly accessLogs = new Map<number, AccessLogStream>();
 
   constructor(host: ProtocolHost) {
     this.host = host;
@@ -68,6 +75,7 @@ export class Protocol implements FrameSink {
         expectLength(end - start, 4);
         this.expectNotIdle(streamId);
         this.healthChecks.delete(streamId);
+        this.accessLogs.delete(streamId);
         this.streams.get(streamId)?.abandon();
         break;
       case h2.SETTINGS:
@@ -94,12 +102,29 @@ export class Protocol implements FrameSink {
     }
     if (this.current?.id !== streamId) this.current = this.streams.get(streamId);
     this.currentId = streamId;
-    if (this.current === undefined) this.expectNotIdle(streamId);
-    else if (!this.current.spendReceiveWindow(length)) this.current.reset(h2.FLOW_CONTROL_ERROR);
+    if (this.current === undefined) {
+      this.expectNotIdle(streamId);
+      if (length > 0 && this.accessLogs.has(streamId)) this.write(h2.WINDOW_UPDATE, streamId, length);
+    } else if (!this.current.spendReceiveWindow(length)) this.current.reset(h2.FLOW_CONTROL_ERROR);
   }
 
   dataPart(bytes: Buffer, start: number, end: number): number {
-    return this.current === undefined ? end : this.current.receive(bytes, start, end);
+    if (this.current !== undefined) return this.current.receive(bytes, start, end);
+    if (this.accessLogs.size > 0) this.receiveLog(bytes, start, end);
+    return end;
+  }
+
+  private receiveLog(bytes: Buffer, start: number, end: number): void {
+    const { currentId: streamId } = this;
+    try {
+      this.accessLogs.get(streamId)?.receive(bytes, start, end);
+    } catch (error) {
+      if (!(error instanceof MalformedMessage)) throw error;
+      this.accessLogs.delete(streamId);
+      this.host.shared.log.warn({ streamId, reason: error.message }, 'malformed access log');
+      this.host.headers(trailers(INVALID_ARGUMENT, 'malformed', true), streamId);
+      this.write(h2.RST_STREAM, streamId, h2.NO_ERROR);
+    }
   }
 
   dataEnd(flags: number): void {
@@ -117,6 +142,7 @@ export class Protocol implements FrameSink {
   private endOfRequest(stream: Stream | undefined, streamId: number): void {
     stream?.endRemote();
     if (this.healthChecks.delete(streamId)) this.host.answerHealthCheck(streamId);
+    if (this.accessLogs.delete(streamId)) this.host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
   }
 
   private headersFrame(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
@@ -169,6 +195,7 @@ export class Protocol implements FrameSink {
     this.lastStreamId = streamId;
     if (path === PROCESS_PATH) this.openStream(streamId, ended);
     else if (path === HEALTH_PATH) this.openHealthCheck(streamId, ended);
+    else if (path === ACCESS_LOG_PATH) this.openAccessLog(streamId, ended);
     else {
       this.host.headers(trailers(UNIMPLEMENTED, 'unknown method', true), streamId);
       if (!ended) this.write(h2.RST_STREAM, streamId, h2.NO_ERROR);
@@ -195,6 +222,13 @@ export class Protocol implements FrameSink {
     if (ended) this.host.answerHealthCheck(streamId);
     else if (this.healthChecks.size >= MAX_HEALTH_CHECKS) this.write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
     else this.healthChecks.add(streamId);
+  }
+
+  private openAccessLog(streamId: number, ended: boolean): void {
+    const { exchangeBroken } = this.host.shared;
+    if (ended) this.host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
+    else if (this.accessLogs.size >= MAX_ACCESS_LOGS) this.write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
+    else this.accessLogs.set(streamId, new AccessLogStream(exchangeBroken));
   }
 
   private windowUpdate(streamId: number, bytes: Buffer, start: number, end: number): void {

@@ -5,6 +5,7 @@
 
 import { lstat, unlink } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type ListenOptions } from 'node:net';
+import type { AccessLogEntry } from './access-log.ts';
 import { Connection } from './connection.ts';
 import type { Exchange, ExchangeHandler } from './exchange.ts';
 import { CANCEL } from './frames.ts';
@@ -24,6 +25,8 @@ export interface ServerOptions {
   readonly log?: ServerLog;
   /** What `grpc.health.v1.Health/Check` answers. */
   readonly serving?: () => boolean;
+  /** Envoy's word for an exchange that was broken off; it comes before that exchange is told `closed`. */
+  readonly exchangeBroken?: (entry: AccessLogEntry) => void;
 }
 
 export interface Server {
@@ -60,6 +63,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     turn,
     handler: options.handler,
     serving: options.serving ?? (() => true),
+    exchangeBroken: options.exchangeBroken ?? (() => {}),
     openStreams: 0,
     unsentBytes: 0,
   };

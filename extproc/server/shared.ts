@@ -1,5 +1,6 @@
 /** What all connections of one server have in common. */
 
+import type { AccessLogEntry } from './access-log.ts';
 import type { Exchange, ExchangeHandler } from './exchange.ts';
 import type { Limits } from './limits.ts';
 import type { Turn } from './turn.ts';
@@ -37,6 +38,7 @@ export interface Shared {
   readonly turn: Turn;
   readonly handler: (exchange: Exchange) => ExchangeHandler;
   readonly serving: () => boolean;
+  readonly exchangeBroken: (entry: AccessLogEntry) => void;
   openStreams: number;
   unsentBytes: number;
 }

@@ -2,15 +2,17 @@
  * The second half of a session: the provider's answer on its way to the client. Bytes pass as they come; text and usage are read beside them; a stream goes
  * no further than what is held for it. Enters: response events; leaves: actions, and at the end what the answer cost (`evidence`).
  */
+import { PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../contract/headers.ts';
 import { envoyFailure, type Failure, failure } from '../errors.ts';
 import type { Dialect, StreamReader, Usage, WholeReader } from '../providers/adapter.ts';
 import type { BucketView, Hold } from '../quota/store.ts';
 import { isInflatable } from '../stream/inflate.ts';
 import type { Meter } from '../tokens/meter.ts';
+import { type Broken, brokenOf } from './broken.ts';
 import { estimated } from './charge.ts';
 import { hideFromClient } from './hidden-headers.ts';
 import type { Action, EventOf } from './protocol.ts';
-import { inEnvoysWords, limitHeaders, reworded } from './replies.ts';
+import { idHeader, inEnvoysWords, limitHeaders, reworded } from './replies.ts';
 import type { TextSample } from './sample.ts';
 import { newStreamAnswer, type StreamAnswer } from './stream-answer.ts';
 
@@ -20,6 +22,7 @@ const LARGEST_EXTENSION_TOKENS = 4096;
 
 export interface AnswerContext {
   readonly dialect: Dialect;
+  readonly requestId: string | undefined;
   readonly views: readonly BucketView[];
   /** Absent: the answer passes uncounted (passthrough, `free` endpoints, Envoy's own replies). */
   readonly metered: MeteredContext | undefined;
@@ -49,6 +52,9 @@ export class Answer {
   /** An answer in an encoding that we cannot read. */
   unreadable = false;
   failed: Failure | undefined;
+  /** Envoy answered in the backend's place. */
+  broken: Broken | undefined;
+  providerRequestId: string | undefined;
   readonly #context: AnswerContext;
   #stream: StreamAnswer | undefined;
   #sample: TextSample | undefined;
@@ -96,11 +102,13 @@ export class Answer {
   headers({ headers, endOfStream, codeDetails }: EventOf<'response-headers'>, nowMs: number, out: Action[]): void {
     const get = (wanted: string) => headers.find(([name]) => name === wanted)?.[1];
     this.status = Number(get(':status'));
-    const { dialect, metered, views } = this.#context;
+    const { dialect, requestId, metered, views } = this.#context;
+    const reply = this.status >= 500 ? get(REPLY_HEADER) : undefined;
     if (inEnvoysWords(codeDetails, this.status, get('content-type'))) {
       this.mode = 'pass';
       this.failed = envoyFailure(this.status);
-      out.push({ type: 'response-headers', mutation: reworded(dialect, this.failed, views, nowMs) });
+      this.#ofEnvoy(`- ${codeDetails}`);
+      out.push({ type: 'response-headers', mutation: reworded(dialect, this.failed, views, nowMs, requestId) });
       this.ended = true;
       return;
     }
@@ -108,6 +116,13 @@ export class Answer {
     const streamed = counted && (get('content-type') ?? '').toLowerCase().startsWith('text/event-stream');
     this.mode = !counted ? 'pass' : streamed ? 'stream' : 'whole';
     const remove: string[] = [];
+    if (reply !== undefined) {
+      this.failed = envoyFailure(this.status);
+      this.#ofEnvoy(reply);
+    } else
+      this.providerRequestId = headers.find(
+        ([name, id]) => id !== '' && PROVIDER_REQUEST_ID_HEADERS.includes(name),
+      )?.[1];
     const encoding = (get('content-encoding') ?? 'identity').trim().toLowerCase();
     if (counted && encoding !== 'identity' && encoding !== '') {
       if (isInflatable(encoding)) {
@@ -121,12 +136,17 @@ export class Answer {
       }
     }
     if (streamed) remove.push('content-length');
-    const set = limitHeaders(dialect, views, nowMs);
-    hideFromClient(headers, set, remove);
+    const limits = limitHeaders(dialect, views, nowMs);
+    hideFromClient(headers, limits, remove);
+    const set = [...idHeader(requestId), ...limits];
     out.push({ type: 'response-headers', mutation: { set, remove } });
     if (this.mode === 'stream') this.#openStream();
     if (this.mode === 'whole') this.#sample = metered!.sample();
     if (endOfStream) this.ended = true;
+  }
+
+  #ofEnvoy(reply: string | undefined): void {
+    if (this.status! >= 500 && reply !== undefined) this.broken = brokenOf(reply);
   }
 
   #openStream(): void {

@@ -1,8 +1,9 @@
 /** The end of a request: what it cost, and what its record says. Pure. */
-import type { Failure } from '../errors.ts';
+import { envoyFailure, type Failure } from '../errors.ts';
 import type { BucketRef, Hold } from '../quota/store.ts';
 import { type Learned, learnedKey } from './admission.ts';
 import type { Answer } from './answer.ts';
+import { type Broken, brokenBy } from './broken.ts';
 import { type Cost, cost } from './charge.ts';
 import type { Outcome, QuotaDecision, Settle } from './protocol.ts';
 import type { Asked, Request } from './request.ts';
@@ -17,7 +18,9 @@ export interface Closing {
   readonly decision: QuotaDecision;
   readonly failure: Failure | undefined;
   readonly replyStatus: number | undefined;
+  /** It was broken off; `broken` says by whom, if not by the client. */
   readonly clientLeft: boolean;
+  readonly broken: Broken | undefined;
   readonly startMs: number;
   /** 0: it was never let go. */
   readonly forwardedAtMs: number;
@@ -83,6 +86,7 @@ export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
   const { request, answer, nowMs, decision } = closing;
   const { choice } = request;
   const facts = choice?.facts;
+  const late = closing.clientLeft && brokenBy(closing.broken) === 'timeout';
   const complete = answer?.finished === true && cost?.source === 'provider' && facts?.hasOutput === true;
   return {
     requestId: request.id,
@@ -106,8 +110,10 @@ export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
     estimatedOutputTokens: complete ? answer.countedOutput : undefined,
     decision: answer?.cut && decision.type === 'admitted' ? { ...decision, type: 'cut' } : decision,
     buckets: closing.buckets,
-    failure: closing.failure ?? answer?.failed,
-    clientLeft: closing.clientLeft,
+    failure: closing.failure ?? answer?.failed ?? (late ? envoyFailure(504) : undefined),
+    clientLeft: closing.clientLeft && brokenBy(closing.broken) === 'client',
+    broken: closing.broken ?? answer?.broken,
+    providerRequestId: answer?.providerRequestId,
     unmetered:
       cost !== undefined && (answer?.unreadable === true || (cost.usage.input === 0 && cost.usage.output === 0)),
     requestBytes: request.bodyBytes,

@@ -8,6 +8,7 @@ import { openQuotaStore } from '../quota/open.ts';
 import type { Exchange } from '../server/exchange.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
+import { BrokenExchanges } from './broken.ts';
 import { newCountQueue } from './counting.ts';
 import { drive } from './drive.ts';
 import { newHealth } from './health.ts';
@@ -57,6 +58,7 @@ function waiting() {
     store,
     learned: new Learned(),
     health: newHealth(),
+    broken: new BrokenExchanges(() => 1),
     counts: newCountQueue(),
     newMeter,
     newId: () => 'id',

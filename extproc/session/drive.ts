@@ -7,6 +7,7 @@ import { type Inflater, newInflater } from '../stream/inflate.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import type { Meter } from '../tokens/meter.ts';
 import type { Learned } from './admission.ts';
+import type { BrokenExchanges } from './broken.ts';
 import type { CountQueue } from './counting.ts';
 import type { Health } from './health.ts';
 import type { Action, EventOf, Outcome, SessionEvent } from './protocol.ts';
@@ -26,6 +27,7 @@ export interface Shared {
   readonly learned: Learned & { observe(model: string, route: string, outputTokens: number, durationMs: number): void };
   readonly health: Health;
   readonly counts: CountQueue;
+  readonly broken: BrokenExchanges;
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
   readonly newId: () => string;
   readonly random: () => number;
@@ -117,7 +119,7 @@ class Drive implements ExchangeHandler {
     this.#closed = true;
     // A request that was not let in has cost nothing.
     this.#behind = undefined;
-    this.#handle({ type: 'closed', clean });
+    this.#handle({ type: 'closed', clean, broken: this.#shared.broken.take(this.#session.requestId) });
     if (!this.#session.inflating) this.#inflater?.close();
   }
 

@@ -7,6 +7,7 @@ import type { Operation, Usage } from '../providers/adapter.ts';
 import type { BucketRef, Charge, Decision, Demand, Hold, OutputDemand } from '../quota/store.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../server/exchange.ts';
 import type { LearnedKey } from './admission.ts';
+import type { Broken } from './broken.ts';
 
 export type SessionEvent =
   | {
@@ -37,7 +38,12 @@ export type SessionEvent =
   | { readonly type: 'reserved'; readonly decision: Decision }
   | { readonly type: 'extended'; readonly tokens: number }
   | { readonly type: 'first-token-timeout' }
-  | { readonly type: 'closed'; readonly clean: boolean };
+  | {
+      readonly type: 'closed';
+      readonly clean: boolean;
+      /** Envoy's word for who broke it off, if it was not the client. */
+      readonly broken?: Broken | undefined;
+    };
 
 export type EventOf<Type extends SessionEvent['type']> = Extract<SessionEvent, { type: Type }>;
 
@@ -104,6 +110,10 @@ export interface Outcome {
   readonly buckets: readonly BucketRef[];
   readonly failure: Failure | undefined;
   readonly clientLeft: boolean;
+  /** The backend gave no answer or broke it off, or a timeout did. */
+  readonly broken: Broken | undefined;
+  /** By what the provider calls the request. */
+  readonly providerRequestId: string | undefined;
   /** No usage and nothing that could be counted. */
   readonly unmetered: boolean;
   readonly requestBytes: number;

@@ -1,5 +1,5 @@
 /** What extproc itself says to clients: refusals, Envoy's in the provider's shape, the models list, and the headers that tell how much is left. */
-import { VIA_UPSTREAM } from '../../contract/headers.ts';
+import { REQUEST_ID_HEADER, VIA_UPSTREAM } from '../../contract/headers.ts';
 import type { Failure } from '../errors.ts';
 import { failure } from '../errors.ts';
 import type { Dialect } from '../providers/adapter.ts';
@@ -31,8 +31,9 @@ export function refusal(
   problem: Failure,
   views: readonly BucketView[],
   nowMs: number,
+  requestId?: string,
 ): ImmediateResponse {
-  const headers: (readonly [string, string])[] = [['content-type', 'application/json']];
+  const headers: (readonly [string, string])[] = [['content-type', 'application/json'], ...idHeader(requestId)];
   if (problem.retryAfterMs !== undefined) {
     headers.push(['retry-after', String(Math.max(1, Math.ceil(problem.retryAfterMs / 1000)))]);
   }
@@ -53,16 +54,22 @@ export function reworded(
   problem: Failure,
   views: readonly BucketView[],
   nowMs: number,
+  requestId: string | undefined,
 ): HeaderMutation {
   return {
-    set: [['content-type', 'application/json'], ...limitHeaders(dialect, views, nowMs)],
+    set: [['content-type', 'application/json'], ...idHeader(requestId), ...limitHeaders(dialect, views, nowMs)],
     remove: ['content-length'],
     body: dialect.errorBody(problem),
   };
 }
 
-export function jsonResponse(body: Uint8Array): ImmediateResponse {
-  return { status: 200, headers: [['content-type', 'application/json']], body, details: 'tallygate_answered' };
+export function jsonResponse(body: Uint8Array, requestId: string | undefined): ImmediateResponse {
+  const headers: HeaderList = [['content-type', 'application/json'], ...idHeader(requestId)];
+  return { status: 200, headers, body, details: 'tallygate_answered' };
+}
+
+export function idHeader(requestId: string | undefined): HeaderList {
+  return requestId === undefined ? [] : [[REQUEST_ID_HEADER, requestId]];
 }
 
 /** The names that the providers' own clients read, with the state of the tightest bucket of each kind. */

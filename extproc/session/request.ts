@@ -1,5 +1,5 @@
 /** The first half of a session: what is asked for. Headers and body pieces enter; a request that is understood, or the reason why it is refused, leaves. */
-import { ROUTE_HEADER } from '../../contract/headers.ts';
+import { REQUEST_ID_HEADER, ROUTE_HEADER } from '../../contract/headers.ts';
 import { type Failure, failure, isFailure } from '../errors.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import { dialectFor, type FoundEndpoint, findEndpoint } from '../providers/registry.ts';
@@ -14,6 +14,9 @@ import { type CompiledEntry, type CompiledPolicy, findRule, speaks } from './rou
 /** A message to Envoy costs more than copying so much. */
 const JOINED_BYTES = 16 * 1024;
 
+/** Of clients: what providers take as an id, and a log line holds. */
+const REQUEST_ID = /^[\w.~:=+/@-]{1,128}$/;
+
 const noRoute = failure('unknown_endpoint', 'No route of this gateway serves this host name.');
 
 /** A provider that honours it would read another body than we do. */
@@ -21,6 +24,7 @@ const OTHER_CHARSET = /;\s*charset\s*=\s*(?!"?utf-?8"?\s*(;|$))/i;
 
 export interface RequestContext {
   readonly policy: CompiledPolicy;
+  readonly newId: () => string;
   /** In [0, 1). */
   readonly random: () => number;
   readonly healthy: (target: string) => boolean;
@@ -43,6 +47,8 @@ export interface Asked {
 }
 
 export class Request {
+  /** The client's own where it is an id, else one of ours. */
+  id: string | undefined;
   method = '';
   path = '';
   bodyBytes = 0;
@@ -54,6 +60,7 @@ export class Request {
   passthrough: { readonly route: string; readonly rule: string } | undefined;
   readonly #context: RequestContext;
   #headers: HeaderList = [];
+  #ownId = false;
   #entry: CompiledEntry | undefined;
   #scanner: JsonScanner | undefined;
   #mostPassed = Number.POSITIVE_INFINITY;
@@ -70,10 +77,6 @@ export class Request {
 
   readonly #first = (name: string): string | undefined => this.#headers.find(([key]) => key === name)?.[1];
 
-  get id(): string | undefined {
-    return this.#first('x-request-id');
-  }
-
   get dialect(): Dialect {
     return this.found?.endpoint.dialect ?? dialectFor(this.path, this.#first);
   }
@@ -85,6 +88,9 @@ export class Request {
 
   headers(headers: HeaderList, routeName: string | undefined): FirstStep | Failure {
     this.#headers = headers;
+    const id = this.#first(REQUEST_ID_HEADER);
+    this.#ownId = id !== undefined && !REQUEST_ID.test(id);
+    this.id = this.#ownId ? this.#context.newId() : id;
     this.method = this.#first(':method') ?? '';
     this.path = withoutQuery(this.#first(':path') ?? '');
     this.#entry = this.#context.policy.entry(routeName);
@@ -178,6 +184,7 @@ export class Request {
     const remove: string[] = [];
     hideFromProvider(this.#headers, remove);
     const set: (readonly [string, string])[] = [[ROUTE_HEADER, target]];
+    if (this.#ownId) set.push([REQUEST_ID_HEADER, this.id!]);
     if (whole !== undefined) set.push(['content-length', String(whole.bodyBytes)]);
     if (whole?.streamed) set.push(['accept-encoding', 'identity']);
     return { set, remove, clearRouteCache: true };

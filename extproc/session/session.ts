@@ -9,6 +9,7 @@ import type { ScannedBody } from '../stream/json.ts';
 import type { Meter } from '../tokens/meter.ts';
 import { countsInput, inputTokens, type Learned, likelyInputTokens } from './admission.ts';
 import { Answer } from './answer.ts';
+import type { Broken } from './broken.ts';
 import { estimated } from './charge.ts';
 import { type Closing, charged, outcome, settlement } from './closing.ts';
 import type { Action, EventOf, Outcome, QuotaDecision, SessionEvent } from './protocol.ts';
@@ -57,10 +58,15 @@ export class Session {
   #replyStatus: number | undefined;
   #finished = false;
   #clientLeft = false;
+  #broken: Broken | undefined;
 
   constructor(context: SessionContext) {
     this.#context = context;
     this.#request = new Request({ ...context, holdTokens: (...key) => context.learned.holdTokens(...key) });
+  }
+
+  get requestId(): string | undefined {
+    return this.#request.id;
   }
 
   /** The driver stops reading while this holds. */
@@ -128,7 +134,7 @@ export class Session {
         this.#firstTokenLate(nowMs, out);
         return undefined;
       case 'closed':
-        this.#closed(nowMs, out);
+        this.#closed(event.broken, nowMs, out);
         return undefined;
       default:
         throw new Error(`unknown event ${(event satisfies never as SessionEvent).type}`);
@@ -141,7 +147,7 @@ export class Session {
     if (step.type === 'reply') {
       this.#replyStatus = 200;
       this.#phase = 'over';
-      out.push({ type: 'immediate-response', response: jsonResponse(step.body) });
+      out.push({ type: 'immediate-response', response: jsonResponse(step.body, this.#request.id) });
       this.#finish(nowMs, out);
       return undefined;
     }
@@ -293,13 +299,14 @@ export class Session {
   /** An answer that is counted, or one that only passes. */
   #newAnswer(asked?: Asked, hideUsage = false): Answer {
     const endpoint = this.#request.found?.endpoint;
-    const { dialect } = this.#request;
+    const { dialect, id: requestId } = this.#request;
     const views = this.#views;
-    if (asked === undefined) return new Answer({ dialect, views, metered: undefined });
+    if (asked === undefined) return new Answer({ dialect, requestId, views, metered: undefined });
     const { choice, plan } = asked;
     const hold = this.#hold;
     return new Answer({
       dialect,
+      requestId,
       views,
       metered: {
         readers: endpoint!.answer!(choice.facts, { hideUsage, model: choice.facts.model }),
@@ -346,14 +353,18 @@ export class Session {
     this.#phase = 'over';
     this.#failure = problem;
     this.#replyStatus = problem.status;
-    out.push({ type: 'immediate-response', response: refusal(this.#request.dialect, problem, this.#views, nowMs) });
+    out.push({
+      type: 'immediate-response',
+      response: refusal(this.#request.dialect, problem, this.#views, nowMs, this.#request.id),
+    });
     this.#finish(nowMs, out);
   }
 
-  #closed(nowMs: number, out: Action[]): void {
+  #closed(broken: Broken | undefined, nowMs: number, out: Action[]): void {
     if (this.#finished || this.inflating) return;
     this.#stopWaiting(out);
     this.#clientLeft = true;
+    this.#broken = broken;
     this.#phase = 'over';
     this.#finish(nowMs, out);
   }
@@ -403,6 +414,7 @@ export class Session {
       failure: this.#failure,
       replyStatus: this.#replyStatus,
       clientLeft: this.#clientLeft,
+      broken: this.#broken,
       startMs: this.#startMs,
       forwardedAtMs: this.#forwardedAtMs,
       nowMs,

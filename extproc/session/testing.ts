@@ -7,6 +7,7 @@ import type { MemoryStore } from '../quota/memory.ts';
 import { openQuotaStore, type StoreOptions } from '../quota/open.ts';
 import type { Exchange, ExchangeHandler } from '../server/exchange.ts';
 import { newMeter } from '../tokens/meter.ts';
+import { BrokenExchanges } from './broken.ts';
 import { newCountQueue } from './counting.ts';
 import { drive, type Shared } from './drive.ts';
 import { newHealth } from './health.ts';
@@ -48,6 +49,7 @@ export function newRig(options: {
     store,
     learned: new Learned(),
     health: newHealth(),
+    broken: new BrokenExchanges(() => 1),
     counts: newCountQueue(),
     newMeter,
     newId: () => `id-${ids++}`,

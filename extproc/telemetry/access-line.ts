@@ -1,6 +1,7 @@
 /** One JSON line about one request. No text of a prompt or an answer and no credential can get in: what clients choose is named here, bounded and encoded. */
 import type { Usage } from '../providers/adapter.ts';
 import type { Overdraft } from '../quota/store.ts';
+import { type Broken, backendFailure } from '../session/broken.ts';
 import type { Outcome } from '../session/protocol.ts';
 
 /** Clients choose models, paths and request ids. */
@@ -11,6 +12,7 @@ export function accessLine(outcome: Outcome, overdrafts: readonly Overdraft[]): 
   const { usage, decision, failure, startMs, endMs, firstTokenMs } = outcome;
   let line = `{"time":"${isoTime(endMs)}"`;
   line += text('requestId', outcome.requestId);
+  line += text('providerRequestId', outcome.providerRequestId);
   line += text('method', outcome.method);
   line += text('path', outcome.path);
   line += text('route', outcome.route);
@@ -24,6 +26,7 @@ export function accessLine(outcome: Outcome, overdrafts: readonly Overdraft[]): 
   if (outcome.status !== undefined) line += `,"status":${outcome.status}`;
   line += text('error', failure?.code);
   if (outcome.clientLeft) line += ',"clientLeft":true';
+  if (outcome.broken !== undefined) line += backend(outcome.broken);
   line += `,"durationMs":${tenths(endMs - startMs)}`;
   if (outcome.stream && firstTokenMs !== undefined) line += `,"firstTokenMs":${tenths(firstTokenMs - startMs)}`;
   if (usage !== undefined) line += tokens(usage);
@@ -41,6 +44,12 @@ export function accessLine(outcome: Outcome, overdrafts: readonly Overdraft[]): 
     line += `,"overdrafts":${JSON.stringify(list)}`;
   }
   return `${line},"requestBytes":${outcome.requestBytes},"responseBytes":${outcome.responseBytes}}\n`;
+}
+
+function backend(broken: Broken): string {
+  const { flags, details, transportFailure } = broken;
+  const known = (words: string) => words || undefined;
+  return `,"backendFailure":"${backendFailure(broken)}"${text('flags', known(flags))}${text('details', known(details))}${text('transportFailure', known(transportFailure))}`;
 }
 
 function tokens(usage: Usage): string {

@@ -20,6 +20,7 @@ export const attribute = {
   quota: 'tallygate.quota',
   quotaKey: 'tallygate.quota.key',
   cause: 'tallygate.overdraft.cause',
+  failure: 'tallygate.failure',
 } as const;
 
 /** What `gen_ai.provider.name` says for a schema; another schema stands by its own name. */
@@ -58,6 +59,11 @@ export const metric = {
   ),
   queueDuration: describe('tallygate.quota.wait', 's', 'Time that requests waited for the holds of others'),
   overdraft: describe('tallygate.overdraft.tokens', '{token}', 'Tokens charged past a limit, by cause'),
+  backendFailures: describe(
+    'tallygate.backend.failures',
+    '{request}',
+    'Requests that a backend did not answer, or not to the end, by why',
+  ),
   streamsCut: describe('tallygate.streams.cut', '{stream}', 'Answers that were ended because their budget ended'),
   streamsOpen: describe('tallygate.streams.open', '{stream}', 'Requests in flight'),
   recordsDropped: describe('tallygate.records.dropped', '{record}', 'Access lines that nobody took in time'),

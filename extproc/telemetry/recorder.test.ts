@@ -89,6 +89,26 @@ test('failures are told apart by type, and give no pace', () => {
   assert.equal(histogram('gen_ai.server.time_per_output_token')[0]?.count, 1);
 });
 
+test('a backend that failed is recorded with Envoy’s words, and counted', () => {
+  const broken = {
+    flags: 'UF',
+    details: 'upstream_reset_before_response_started{connection_failure}',
+    transportFailure: '',
+  };
+  const outcome: Outcome = { ...outcomeOfStream, broken, providerRequestId: 'req_1' };
+  const line = JSON.parse(accessLine(outcome, []));
+  assert.equal(line.providerRequestId, 'req_1');
+  assert.equal(line.backendFailure, 'connect');
+  assert.equal(line.flags, 'UF');
+  assert.equal(line.details, broken.details);
+  assert.equal(line.transportFailure, undefined);
+  const { sums, histogram } = recorderOf([outcome, outcome]);
+  assert.deepEqual(sums('tallygate.backend.failures'), [
+    { attributes: { 'tallygate.backend': 'default/openai', 'tallygate.failure': 'connect' }, value: 2 },
+  ]);
+  assert.equal(histogram('gen_ai.server.request.duration')[0]?.attributes['error.type'], 'backend_broke_off');
+});
+
 test('a whole answer has no first token', () => {
   const whole = { ...outcomeOfStream, stream: false };
   assert.equal(recorderOf([whole]).histogram('gen_ai.server.time_to_first_token').length, 0);

@@ -4,6 +4,7 @@
  */
 import { type MetricTable, newMetricTable, type Sum, type SumCell } from '../../runtime/metric-table.ts';
 import type { BucketState, Overdraft } from '../quota/store.ts';
+import { backendFailure } from '../session/broken.ts';
 import type { Outcome } from '../session/protocol.ts';
 import { accessLine } from './access-line.ts';
 import { attribute, boundaries, metric } from './names.ts';
@@ -40,6 +41,7 @@ export function newRecorder({ lines, nowMs }: RecorderOptions): Recorder {
   const decisions = boundedCells(table.sum(metric.decisions));
   const shadowRefused = boundedCells(table.sum(metric.shadowRefused));
   const overdraft = boundedCells(table.sum(metric.overdraft));
+  const backendFailures = boundedCells(table.sum(metric.backendFailures));
   const wait = table.histogram(metric.queueDuration, boundaries.durationSeconds).cell({});
   if (lines) table.gauge(metric.recordsDropped, () => [{ attributes: {}, value: lines.dropped }]);
 
@@ -56,11 +58,18 @@ export function newRecorder({ lines, nowMs }: RecorderOptions): Recorder {
     for (const quota of decision.shadowRefused) shadowRefused(quota, () => ({ [attribute.quota]: quota }));
   };
 
+  const recordFailure = ({ broken, backend }: Outcome) => {
+    if (broken === undefined || backend === undefined) return;
+    const failure = backendFailure(broken);
+    backendFailures(`${backend}\n${failure}`, () => ({ [attribute.backend]: backend, [attribute.failure]: failure }));
+  };
+
   return {
     table,
     record(outcome, overdrafts) {
       seriesOf(outcome).record(outcome);
       recordDecision(outcome);
+      recordFailure(outcome);
       for (const { bucket, tokens, cause } of overdrafts) {
         const { id } = bucket.quota;
         overdraft(`${id}\n${cause}`, () => ({ [attribute.quota]: id, [attribute.cause]: cause }), tokens);

@@ -136,12 +136,12 @@ export class Series {
     cell.record(seconds);
   }
 
-  #recordPace({ firstTokenMs, startMs, endMs, usage, stream, failure, clientLeft }: Outcome): void {
+  #recordPace({ firstTokenMs, startMs, endMs, usage, stream, failure, clientLeft, broken }: Outcome): void {
     // A whole answer has no first token that anybody could see.
     if (!stream || firstTokenMs === undefined) return;
     this.#firstToken ??= this.#instruments.firstToken.cell(this.#attributes);
     this.#firstToken.record((firstTokenMs - startMs) / 1000);
-    if (usage === undefined || usage.output < 2 || failure !== undefined || clientLeft) return;
+    if (usage === undefined || usage.output < 2 || failure !== undefined || clientLeft || broken !== undefined) return;
     this.#perToken ??= this.#instruments.perToken.cell(this.#attributes);
     this.#perToken.record((endMs - firstTokenMs) / 1000 / (usage.output - 1));
   }
@@ -185,9 +185,10 @@ export class Series {
 const OUTPUT: ReadonlySet<Operation> = new Set(['chat', 'text_completion', 'generate_content']);
 
 /** `undefined`: it went well. */
-function errorType({ failure, status, clientLeft }: Outcome): string | undefined {
+function errorType({ failure, status, clientLeft, broken }: Outcome): string | undefined {
   if (failure !== undefined) return failure.code;
   if (clientLeft) return 'client_left';
+  if (broken !== undefined) return 'backend_broke_off';
   if (status === undefined) return 'no_answer';
   return status >= 400 ? String(status) : undefined;
 }

@@ -50,6 +50,8 @@ export const outcomeOfStream: Outcome = {
   buckets: [bucket],
   failure: undefined,
   clientLeft: false,
+  broken: undefined,
+  providerRequestId: undefined,
   unmetered: false,
   requestBytes: 500,
   responseBytes: 9000,

@@ -3,6 +3,7 @@ import {
   CLIENT_HEADER_PREFIXES,
   LIMIT_HEADER_PREFIXES,
   OWN_HEADER_PREFIX,
+  PROVIDER_REQUEST_ID_HEADERS,
   ROUTE_NAME_ATTRIBUTE,
 } from '../../contract/headers.ts';
 import type { LinkedEntry } from '../entries.ts';
@@ -22,7 +23,7 @@ const forwarded = [
   'content-encoding',
   'content-length',
   'content-type',
-  'x-request-id',
+  ...PROVIDER_REQUEST_ID_HEADERS,
 ];
 
 /** Those that it removes by how they begin. */

@@ -1,7 +1,7 @@
 /** One listener for each port. Nothing here depends on routes, backends or policies: Envoy would replace the listener and drain every open stream. */
 import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
 import type { Door } from '../doors.ts';
-import { certificateName, extprocFilter, listenerName, routeConfigurationName } from '../names.ts';
+import { certificateName, extprocCluster, extprocFilter, listenerName, routeConfigurationName } from '../names.ts';
 import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';
 import { fullName } from '../report.ts';
 import { localReplies } from './local-replies.ts';
@@ -70,6 +70,21 @@ function secureChain(door: Door, options: EnvoyOptions): JsonObject {
   };
 }
 
+/** ext_proc only ends when an exchange is broken off; the access log says who broke it. Nothing is logged of the others, or where the client left. */
+const brokenExchanges: JsonObject = {
+  name: 'envoy.access_loggers.http_grpc',
+  filter: { response_flag_filter: { flags: ['UC', 'UR', 'LR', 'UPE', 'UT', 'SI', 'DT', 'UMSDR', 'OM'] } },
+  typed_config: typed('envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig', {
+    common_config: {
+      log_name: 'tallygate',
+      transport_api_version: 'V3',
+      grpc_service: { envoy_grpc: { cluster_name: extprocCluster } },
+      // At once: extproc's stream of the exchange ends a moment later.
+      buffer_size_bytes: 0,
+    },
+  }),
+};
+
 function connectionManager(routeConfiguration: string, options: EnvoyOptions): JsonObject {
   return {
     stat_prefix: 'tallygate',
@@ -104,7 +119,13 @@ function connectionManager(routeConfiguration: string, options: EnvoyOptions): J
       },
     ],
     local_reply_config: localReplies(),
+    access_log: [brokenExchanges],
     use_remote_address: true,
+    // A client's own request id joins its log with ours; extproc replaces one that is no id. Nothing of it may be changed for tracing.
+    preserve_external_request_id: true,
+    request_id_extension: {
+      typed_config: typed('envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig', { pack_trace_reason: false }),
+    },
     // Providers need not know who the clients are.
     skip_xff_append: true,
     normalize_path: true,

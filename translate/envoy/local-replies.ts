@@ -1,4 +1,5 @@
 /** Answers that Envoy writes itself, in the error shape of the provider whose client asked: also when extproc is dead. */
+import { REPLY_HEADER } from '../../contract/headers.ts';
 import { type EnvoyReply, envoyReplies, errorTypes } from '../../contract/refusals.ts';
 import type { Json, JsonObject } from '../plan.ts';
 import { typed } from './resource.ts';
@@ -26,6 +27,15 @@ const shapes: readonly Shape[] = [
 /** extproc's own refusals have a content type already when Envoy comes here; Envoy's do not. */
 const envoysOwn = "!('content-type' in response.headers)";
 
+/** Why a backend could not be reached, for the access line. */
+const told: JsonObject = {
+  header: {
+    key: REPLY_HEADER,
+    value: '%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_TRANSPORT_FAILURE_REASON%',
+  },
+  append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
+};
+
 export function localReplies(): JsonObject {
   return {
     mappers: shapes.flatMap((shape) =>
@@ -38,6 +48,7 @@ export function localReplies(): JsonObject {
             }),
           },
         },
+        ...(reply.from >= 500 && { headers_to_add: [told] }),
         body_format_override: {
           text_format_source: { inline_string: JSON.stringify(shape.body(reply)).replaceAll('%', '%%') },
           content_type: 'application/json',

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BrokenExchanges, backendFailure, brokenBy, brokenOf } from './broken.ts';
+
+test('Envoy’s details say why a backend failed, and who broke an exchange off', () => {
+  for (const [reply, failure, by] of [
+    ['UH no_healthy_upstream -', 'address', 'backend'],
+    [
+      'UF upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_111} -',
+      'connect',
+      'backend',
+    ],
+    [
+      'UF upstream_reset_before_response_started{remote_connection_failure|TLS_error:_1} TLS error: 1',
+      'tls',
+      'backend',
+    ],
+    ['UC upstream_reset_after_response_started{connection_termination} -', 'reset', 'backend'],
+    ['UPE upstream_reset_after_response_started{protocol_error} -', 'reset', 'backend'],
+    ['UPE upstream_reset_before_response_started{protocol_error} -', 'protocol', 'backend'],
+    ['UT response_timeout -', 'timeout', 'timeout'],
+    ['SI stream_idle_timeout -', 'timeout', 'timeout'],
+    ['- something_new -', 'other', 'backend'],
+  ] as const) {
+    const broken = brokenOf(reply);
+    assert.deepEqual([backendFailure(broken), brokenBy(broken)], [failure, by], reply);
+  }
+  assert.equal(brokenBy(undefined), 'client');
+  assert.equal(brokenOf('UF x TLS error: 1').transportFailure, 'TLS error: 1');
+});
+
+test('an entry is for one exchange, and for a short while', () => {
+  let nowMs = 0;
+  const kept = new BrokenExchanges(() => nowMs);
+  const broken = brokenOf('UC reset -');
+  kept.add('a', broken);
+  assert.equal(kept.take('b'), undefined);
+  assert.equal(kept.take('a'), broken);
+  assert.equal(kept.take('a'), undefined);
+  kept.add('a', broken);
+  nowMs = 1_001;
+  assert.equal(kept.take('a'), undefined);
+  for (let index = 0; index < 5_000; index++) kept.add(`id-${index}`, broken);
+  assert.equal(kept.take('id-0'), undefined, 'the oldest go first');
+  assert.equal(kept.take('id-4999'), broken);
+});
