@@ -13,7 +13,7 @@ import type { Overdraft, QuotaStore } from './quota/store.ts';
 import type { Exchange, ExchangeHandler } from './server/exchange.ts';
 import { type Server, startServer } from './server/server.ts';
 import { BrokenExchanges } from './session/broken.ts';
-import { newCountQueue } from './session/counting.ts';
+import { newComparison, newCountQueue } from './session/counting.ts';
 import { drive, type Shared } from './session/drive.ts';
 import { newHealth } from './session/health.ts';
 import type { Outcome } from './session/protocol.ts';
@@ -76,6 +76,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     learned,
     health,
     counts: newCountQueue(),
+    compares: newComparison(),
     broken,
     newMeter,
     newId: () => `${epoch}/${requests++}`,

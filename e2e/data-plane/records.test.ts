@@ -138,6 +138,28 @@ describe('a backend that cannot be reached', () => {
   }
 });
 
+describe('our count beside the provider’s', () => {
+  for (const stream of [true, false]) {
+    it(`is taken of one answer a second, ${stream ? 'streams' : 'JSON'}`, async () => {
+      const line = await waitFor(
+        'a line with both counts',
+        async () => {
+          const one = await lineOf(() => ask('mock', { mock: { tokens: 60, usage: 'Always' } }, stream));
+          return one.estimatedOutputTokens !== undefined && one;
+        },
+        5_000,
+      );
+      assert.equal(line.source, 'provider');
+      assert.equal(line.estimatedOutputTokens, line.tokens.output);
+      const counted = async () => (await gateway.metrics()).sum('tallygate_tokens_drift_count');
+      const [before, startedMs] = [await counted(), performance.now()];
+      await Promise.all(Array.from({ length: 100 }, () => ask('mock', { mock: { tokens: 20 } }, stream)));
+      const most = 1 + Math.ceil((performance.now() - startedMs) / 1_000);
+      assert.ok((await counted()) - before <= most, `${(await counted()) - before} of 100`);
+    });
+  }
+});
+
 describe('ids', () => {
   it('a client that has none gets one, and the provider the same', async () => {
     let answer: Awaited<ReturnType<typeof ask>> | undefined;

@@ -338,8 +338,10 @@ export class Answer {
     return this.#sample?.tokens() ?? 0;
   }
 
-  /** The estimate, where it costs nothing: for the drift between it and the provider's own number. */
-  get countedOutput(): number | undefined {
-    return this.#stream?.countedTokens;
+  /** The count of all text that came, for the drift between it and the provider's own number. Takes up to 3 ms; absent where it would not be exact. */
+  countExactly(): number | undefined {
+    const tokens = this.#stream === undefined ? this.#sample?.exactTokens() : this.#stream.exactTokens();
+    // Nothing that we could have seen: a call of a tool that we do not know, hidden reasoning alone.
+    return tokens === 0 ? undefined : tokens;
   }
 }

@@ -26,6 +26,8 @@ export interface Closing {
   readonly forwardedAtMs: number;
   readonly nowMs: number;
   readonly countInput: () => number;
+  /** Whether this answer is one of the sample whose counts are compared. */
+  readonly compares: () => boolean;
   readonly learned: Learned;
 }
 
@@ -107,7 +109,7 @@ export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
     firstTokenMs: answer?.firstTokenMs,
     usage: cost?.usage,
     source: cost?.source,
-    estimatedOutputTokens: complete ? answer.countedOutput : undefined,
+    estimatedOutputTokens: complete && closing.compares() ? answer.countExactly() : undefined,
     decision: answer?.cut && decision.type === 'admitted' ? { ...decision, type: 'cut' } : decision,
     buckets: closing.buckets,
     failure: closing.failure ?? answer?.failed ?? (late ? envoyFailure(504) : undefined),

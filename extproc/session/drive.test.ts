@@ -60,6 +60,7 @@ function waiting() {
     health: newHealth(),
     broken: new BrokenExchanges(() => 1),
     counts: newCountQueue(),
+    compares: () => false,
     newMeter,
     newId: () => 'id',
     random: () => 0,

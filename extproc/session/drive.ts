@@ -27,6 +27,7 @@ export interface Shared {
   readonly learned: Learned & { observe(model: string, route: string, outputTokens: number, durationMs: number): void };
   readonly health: Health;
   readonly counts: CountQueue;
+  readonly compares: (nowMs: number) => boolean;
   readonly broken: BrokenExchanges;
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
   readonly newId: () => string;
@@ -73,13 +74,14 @@ class Drive implements ExchangeHandler {
   constructor(exchange: Exchange, shared: Shared, policy: CompiledPolicy) {
     this.#exchange = exchange;
     this.#shared = shared;
-    const { newId, random, learned, newMeter, health, now } = shared;
+    const { newId, random, learned, newMeter, health, now, compares } = shared;
     this.#session = new Session({
       policy,
       newId,
       random,
       learned,
       newMeter,
+      compares,
       healthy: (target) => health.healthy(target, now()),
     });
   }

@@ -36,6 +36,8 @@ interface Case {
   readonly spent?: number;
   /** Extensions wait for their step. */
   readonly extensionsWait?: boolean;
+  /** The answer is one of the sample whose counts are compared. */
+  readonly compares?: boolean;
   readonly steps: readonly Step[];
 }
 
@@ -65,6 +67,7 @@ function replay(given: Case): readonly object[] {
     newId: () => 'id',
     learned: { holdTokens: () => 16, tokensPerSecond: () => 50 },
     newMeter,
+    compares: () => given.compares === true,
   });
   if (given.spent !== undefined) spend(store, policy.quotas[0]!, given.spent, nowMs);
   const seen: object[] = [];

@@ -19,6 +19,8 @@ export interface TextSample extends TextSink {
   skip(bytes: number): void;
   /** Tokens of all text: exact while all of it is kept. */
   tokens(): number;
+  /** Absent where they are not exact. */
+  exactTokens(): number | undefined;
 }
 
 export function newTextSample(tokenizer: Tokenizer, model: string): TextSample {
@@ -58,6 +60,10 @@ class Sample implements TextSample {
     }
     this.#kept.set(bytes.subarray(start, start + take), this.#used);
     this.#used += take;
+  }
+
+  exactTokens(): number | undefined {
+    return this.bytes === this.#used ? this.tokens() : undefined;
   }
 
   tokens(): number {

@@ -28,6 +28,8 @@ import { newTextSample, sampleOf, type TextSample } from './sample.ts';
 export interface SessionContext extends Omit<RequestContext, 'holdTokens'> {
   readonly newId: () => string;
   readonly learned: Learned;
+  /** Whether an answer that ends now is one of the sample whose counts are compared. */
+  readonly compares: (nowMs: number) => boolean;
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
 }
 
@@ -419,6 +421,7 @@ export class Session {
       forwardedAtMs: this.#forwardedAtMs,
       nowMs,
       countInput: () => this.#countInput(),
+      compares: () => this.#context.compares(nowMs),
       learned: this.#context.learned,
     };
   }

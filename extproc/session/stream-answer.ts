@@ -28,8 +28,8 @@ export interface StreamAnswer {
   readonly sawText: boolean;
   /** Tokens of text that came, exact where the tokenizer is the model's own; not more than the lease. */
   outputTokens(): number;
-  /** The count, where all text was counted anyway. */
-  readonly countedTokens: number | undefined;
+  /** As `outputTokens`; absent where some of it was only reckoned. */
+  exactTokens(): number | undefined;
   /** An event was longer than we keep. */
   readonly overflowed: boolean;
 }
@@ -105,8 +105,8 @@ class LeasedStream implements StreamAnswer, TextSink {
     return Math.min(this.leasedTokens, this.#meter.count() + this.#reckoned);
   }
 
-  get countedTokens(): number | undefined {
-    return this.#counted === this.#meter.upperBound && this.#reckoned === 0 ? this.#counted : undefined;
+  exactTokens(): number | undefined {
+    return this.#reckoned === 0 ? this.#meter.count() : undefined;
   }
 
   get overflowed(): boolean {

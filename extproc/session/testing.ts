@@ -51,6 +51,7 @@ export function newRig(options: {
     health: newHealth(),
     broken: new BrokenExchanges(() => 1),
     counts: newCountQueue(),
+    compares: () => false,
     newMeter,
     newId: () => `id-${ids++}`,
     random: () => 0,
