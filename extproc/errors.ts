@@ -38,6 +38,7 @@ const known = {
   budget_held: [429, 'rate_limit'],
   overloaded: [503, 'unavailable'],
   journal_unavailable: [503, 'unavailable'],
+  unreadable_answer: [502, 'internal'],
   backend_unavailable: [503, 'unavailable'],
   first_token_timeout: [504, 'timeout'],
   internal_error: [500, 'internal'],

@@ -29,8 +29,8 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
     fix: 'Send the header that `param` names once, or set `onMissingKey: Shared`.',
   },
   unsupported_encoding: {
-    means: 'The request body is compressed.',
-    fix: 'Send it without `content-encoding`.',
+    means: 'The request body is compressed, or its `charset` is not UTF-8.',
+    fix: 'Send it in UTF-8, without `content-encoding`.',
   },
   request_too_large: {
     means: 'The body is larger than `maxRequestBodySize` of the route or `requestLimits.bodySize` of a policy.',
@@ -76,6 +76,11 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
     means:
       'What is spent of a quota cannot be written down (the disk is full, read-only or broken), and the quota has `onJournalLoss: FailClosed`.',
     fix: 'Make room on the disk of the state folder; the gateway goes on by itself. See `journal` in `/readyz`.',
+  },
+  unreadable_answer: {
+    means:
+      'A token quota stands here, and the answer of the provider has an encoding that was not asked for and that nobody can count.',
+    fix: 'Switch the encoding off at the provider, or at the proxy before it.',
   },
   backend_unavailable: {
     means: 'The provider or extproc cannot be reached.',

@@ -154,6 +154,8 @@ export interface WholeReader {
   release(): void;
   readonly usage: Usage | undefined;
   readonly responseModel: string | undefined;
+  /** What came is not one JSON document. */
+  readonly broken: boolean;
 }
 
 /** How refusals look, and what the rate limit headers are called. */

@@ -18,6 +18,7 @@ export function wholeReader(form: AnswerForm): WholeReader {
 }
 
 class Whole implements WholeReader {
+  broken = false;
   readonly #form: AnswerForm;
   readonly #scanner: JsonScanner;
   readonly #numbers: Numbers = { get: (path) => toldTokens(this.#scanner.one(path)?.value) };
@@ -32,7 +33,7 @@ class Whole implements WholeReader {
   push(bytes: Uint8Array, sink: TextSink): void {
     this.#usageIsRead = false;
     // What is not JSON passes as it is and tells nothing.
-    this.#scanner.push(bytes, sink);
+    if (this.#scanner.push(bytes, sink) !== undefined) this.broken = true;
   }
 
   release(): void {

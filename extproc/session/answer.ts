@@ -8,13 +8,21 @@ import type { Dialect, StreamReader, Usage, WholeReader } from '../providers/ada
 import type { BucketView, Hold } from '../quota/store.ts';
 import { isInflatable } from '../stream/inflate.ts';
 import type { Meter } from '../tokens/meter.ts';
+import {
+  type AnswerForm,
+  brokenEncoding,
+  encodingOf,
+  formOf,
+  isEventStream,
+  unreadableEncoding,
+} from './answer-form.ts';
 import { type Broken, brokenOf } from './broken.ts';
 import { estimated } from './charge.ts';
 import { hideFromClient } from './hidden-headers.ts';
 import type { Action, EventOf } from './protocol.ts';
 import { idHeader, inEnvoysWords, limitHeaders, reworded } from './replies.ts';
 import type { TextSample } from './sample.ts';
-import { newStreamAnswer, type StreamAnswer } from './stream-answer.ts';
+import { BYTES_A_TOKEN, newStreamAnswer, type StreamAnswer } from './stream-answer.ts';
 
 /** More is asked for at once while there is plenty: a grant costs a journal entry. */
 const SMALLEST_EXTENSION_TOKENS = 64;
@@ -35,6 +43,11 @@ export interface MeteredContext {
   /** Absent where no quota counts output as it comes: nothing to be cut for. */
   readonly lease: { readonly hold: Hold; readonly tokens: number } | undefined;
   readonly inputTokens: () => number;
+  readonly hasOutput: boolean;
+  /** The client asked for a stream. */
+  readonly streamed: boolean;
+  /** Whether an answer in this encoding, which cannot be read, may pass. */
+  readonly mayPassUnread: (encoding: string) => boolean;
 }
 
 export type AnswerEvent = EventOf<'response-body' | 'response-trailers' | 'inflated' | 'inflate-end' | 'extended'>;
@@ -48,9 +61,8 @@ export class Answer {
   ended = false;
   /** Waits for an extension: what comes meanwhile is kept, and the driver stops reading. */
   blocked = false;
-  mode: 'unknown' | 'pass' | 'whole' | 'stream' = 'unknown';
-  /** An answer in an encoding that we cannot read. */
-  unreadable = false;
+  /** How it is read: first as the client asked for it, from its first bytes on as what it is. */
+  mode: 'unknown' | 'pass' | AnswerForm = 'unknown';
   failed: Failure | undefined;
   /** Envoy answered in the backend's place. */
   broken: Broken | undefined;
@@ -59,6 +71,11 @@ export class Answer {
   #stream: StreamAnswer | undefined;
   #sample: TextSample | undefined;
   #inflating = false;
+  /** What came could not be decoded. */
+  #undecoded = false;
+  /** The bytes go to the client by way of the reader, so the answer can be cut and changed; else it is read beside them. */
+  #through = false;
+  #formIsKnown = false;
   #upstreamEnded = false;
   #trailers = false;
   #waiting: Uint8Array[] = [];
@@ -70,7 +87,7 @@ export class Answer {
 
   /** All of a compressed whole answer has come, and not all of it is read. */
   get unpacking(): boolean {
-    return this.mode === 'whole' && this.#inflating && this.#upstreamEnded;
+    return !this.#through && this.#inflating && this.#upstreamEnded;
   }
 
   get #readers() {
@@ -86,7 +103,7 @@ export class Answer {
         this.#responseTrailers(nowMs, out);
         break;
       case 'inflated':
-        this.#inflated(event.bytes, nowMs, out);
+        this.#read(event.bytes, nowMs, out);
         break;
       case 'inflate-end':
         this.#inflateEnd(event.error, nowMs, out);
@@ -99,23 +116,22 @@ export class Answer {
     }
   }
 
-  headers({ headers, endOfStream, codeDetails }: EventOf<'response-headers'>, nowMs: number, out: Action[]): void {
-    const get = (wanted: string) => headers.find(([name]) => name === wanted)?.[1];
-    this.status = Number(get(':status'));
+  /** The failure is to be answered in place of the provider's answer. */
+  headers(event: EventOf<'response-headers'>, nowMs: number, out: Action[]): Failure | undefined {
+    const { headers, endOfStream, codeDetails } = event;
+    const all = (wanted: string) => headers.filter(([name]) => name === wanted).map(([, value]) => value);
+    const contentType = all('content-type')[0];
+    this.status = Number(all(':status')[0]);
     const { dialect, requestId, metered, views } = this.#context;
-    const reply = this.status >= 500 ? get(REPLY_HEADER) : undefined;
-    if (inEnvoysWords(codeDetails, this.status, get('content-type'))) {
+    const reply = this.status >= 500 ? all(REPLY_HEADER)[0] : undefined;
+    if (inEnvoysWords(codeDetails, this.status, contentType)) {
       this.mode = 'pass';
       this.failed = envoyFailure(this.status);
       this.#ofEnvoy(`- ${codeDetails}`);
       out.push({ type: 'response-headers', mutation: reworded(dialect, this.failed, views, nowMs, requestId) });
       this.ended = true;
-      return;
+      return undefined;
     }
-    const counted = metered !== undefined && this.status >= 200 && this.status < 300;
-    const streamed = counted && (get('content-type') ?? '').toLowerCase().startsWith('text/event-stream');
-    this.mode = !counted ? 'pass' : streamed ? 'stream' : 'whole';
-    const remove: string[] = [];
     if (reply !== undefined) {
       this.failed = envoyFailure(this.status);
       this.#ofEnvoy(reply);
@@ -123,92 +139,121 @@ export class Answer {
       this.providerRequestId = headers.find(
         ([name, id]) => id !== '' && PROVIDER_REQUEST_ID_HEADERS.includes(name),
       )?.[1];
-    const encoding = (get('content-encoding') ?? 'identity').trim().toLowerCase();
-    if (counted && encoding !== 'identity' && encoding !== '') {
-      if (isInflatable(encoding)) {
-        this.#inflating = true;
-        out.push({ type: 'inflate', encoding });
-        // A stream may have to be cut or changed, so it goes on as plain text.
-        if (streamed) remove.push('content-encoding');
-      } else {
-        this.unreadable = true;
-        this.mode = 'pass';
-      }
+    const counted = metered !== undefined && this.status >= 200 && this.status < 300;
+    const encoding = counted ? encodingOf(all('content-encoding')) : '';
+    this.#undecoded = encoding !== '' && !isInflatable(encoding);
+    if (this.#undecoded && !metered!.mayPassUnread(encoding)) {
+      this.ended = true;
+      return unreadableEncoding(encoding);
     }
-    if (streamed) remove.push('content-length');
+    const readable = counted && !this.#undecoded;
+    const streamed = readable && (metered.streamed || isEventStream(contentType));
+    this.#through = streamed;
+    this.mode = !readable ? 'pass' : streamed ? 'stream' : 'whole';
+    this.#inflating = readable && encoding !== '';
+    if (this.#inflating) out.push({ type: 'inflate', encoding });
+    // What goes through the reader leaves as plain text, and may become longer or shorter.
+    const remove: string[] = streamed ? ['content-length'] : [];
+    if (streamed && this.#inflating) remove.push('content-encoding');
     const limits = limitHeaders(dialect, views, nowMs);
     hideFromClient(headers, limits, remove);
     const set = [...idHeader(requestId), ...limits];
     out.push({ type: 'response-headers', mutation: { set, remove } });
-    if (this.mode === 'stream') this.#openStream();
-    if (this.mode === 'whole') this.#sample = metered!.sample();
     if (endOfStream) this.ended = true;
+    return undefined;
   }
 
   #ofEnvoy(reply: string | undefined): void {
     if (this.status! >= 500 && reply !== undefined) this.broken = brokenOf(reply);
   }
 
-  #openStream(): void {
-    const { readers, meter, lease } = this.#context.metered!;
-    this.#stream = newStreamAnswer(readers.stream, meter(), lease?.tokens ?? Number.POSITIVE_INFINITY, (bytes) =>
-      this.#sent.push(bytes),
-    );
-  }
-
   #body(bytes: Uint8Array, endOfStream: boolean, nowMs: number, out: Action[]): void {
     if (this.ended) return;
     this.bytes += bytes.length;
     if (endOfStream) this.#upstreamEnded = true;
-    if (this.mode === 'stream') {
-      if (this.#inflating) this.#inflate(bytes, endOfStream, out);
-      else this.#take(bytes, nowMs, out);
-      return;
+    if (!this.#through) {
+      out.push({ type: 'response-body', bytes, endOfStream });
+      if (this.mode !== 'pass' && bytes.length > 0) this.firstTokenMs ??= nowMs;
     }
-    out.push({ type: 'response-body', bytes, endOfStream });
-    if (this.mode === 'whole') {
-      if (bytes.length > 0) this.firstTokenMs ??= nowMs;
-      if (this.#inflating) this.#inflate(bytes, endOfStream, out);
-      else this.#readers.whole.push(bytes, this.#sample!);
+    if (this.mode !== 'pass' && this.#inflating) {
+      if (bytes.length > 0) out.push({ type: 'inflate-push', bytes });
+      if (endOfStream) out.push({ type: 'inflate-finish' });
+    } else {
+      this.#read(bytes, nowMs, out);
     }
-    if (endOfStream && !(this.mode === 'whole' && this.#inflating)) this.ended = true;
   }
 
   #responseTrailers(nowMs: number, out: Action[]): void {
     if (this.ended && this.mode !== 'pass') return;
     this.#upstreamEnded = true;
     this.#trailers = true;
-    if (this.mode === 'stream') {
-      if (this.#inflating) out.push({ type: 'inflate-finish' });
-      else this.#take(new Uint8Array(0), nowMs, out);
-      return;
-    }
-    out.push({ type: 'response-trailers' });
-    if (this.mode === 'whole' && this.#inflating) out.push({ type: 'inflate-finish' });
-    else this.ended = true;
-  }
-
-  #inflate(bytes: Uint8Array, endOfStream: boolean, out: Action[]): void {
-    if (bytes.length > 0) out.push({ type: 'inflate-push', bytes });
-    if (endOfStream) out.push({ type: 'inflate-finish' });
-  }
-
-  #inflated(bytes: Uint8Array, nowMs: number, out: Action[]): void {
-    if (this.ended) return;
-    if (this.mode === 'whole') this.#readers.whole.push(bytes, this.#sample!);
-    else this.#take(bytes, nowMs, out);
+    if (!this.#through) out.push({ type: 'response-trailers' });
+    if (this.mode !== 'pass' && this.#inflating) out.push({ type: 'inflate-finish' });
+    else this.#read(new Uint8Array(0), nowMs, out);
   }
 
   #inflateEnd(error: boolean, nowMs: number, out: Action[]): void {
     if (this.ended) return;
     this.#inflating = false;
-    if (error) this.unreadable = true;
-    if (this.mode === 'whole') {
-      this.ended = this.#upstreamEnded;
+    this.#undecoded ||= error;
+    if (error && this.#through) {
+      this.#upstreamEnded = true;
+      this.fail(brokenEncoding, out);
+    } else {
+      this.#upstreamEnded ||= this.#through;
+      this.#read(new Uint8Array(0), nowMs, out);
+    }
+  }
+
+  /** Bytes of the answer as the provider meant them, or its end. */
+  #read(bytes: Uint8Array, nowMs: number, out: Action[]): void {
+    if (this.ended) return;
+    const last = this.#upstreamEnded && !this.#inflating;
+    if (this.mode !== 'pass' && !this.#formIsKnown) {
+      const form = formOf(bytes, this.mode as AnswerForm);
+      if (form === undefined && !last) {
+        if (this.#through && bytes.length > 0) out.push({ type: 'response-body', bytes, endOfStream: false });
+        return;
+      }
+      this.#open(form ?? (this.mode as AnswerForm));
+    }
+    if (this.#through && this.mode === 'stream') {
+      this.#take(bytes, nowMs, out);
       return;
     }
-    this.#upstreamEnded = true;
-    this.#take(new Uint8Array(0), nowMs, out);
+    if (bytes.length > 0) {
+      if (this.mode === 'whole') this.#readers.whole.push(bytes, this.#sample!);
+      else if (this.mode === 'stream') this.#stream!.push(bytes);
+    }
+    if (this.#through) this.#pass(bytes, last, nowMs, out);
+    if (!last) return;
+    if (this.mode === 'stream') this.#stream!.finish();
+    this.ended = true;
+  }
+
+  /** A whole answer to a client that asked for a stream. */
+  #pass(bytes: Uint8Array, last: boolean, nowMs: number, out: Action[]): void {
+    if (bytes.length > 0 && this.firstTokenMs === undefined) {
+      this.firstTokenMs = nowMs;
+      out.push({ type: 'stop-timer' });
+    }
+    const endOfStream = last && !this.#trailers;
+    if (bytes.length > 0 || endOfStream) out.push({ type: 'response-body', bytes, endOfStream });
+    if (last && this.#trailers) out.push({ type: 'response-trailers' });
+  }
+
+  #open(form: AnswerForm): void {
+    this.#formIsKnown = true;
+    this.mode = form;
+    const { readers, meter, lease, sample } = this.#context.metered!;
+    if (form === 'whole') {
+      this.#sample = sample();
+    } else {
+      const leased = this.#through ? lease?.tokens : undefined;
+      this.#stream = newStreamAnswer(readers.stream, meter(), leased ?? Number.POSITIVE_INFINITY, (bytes) => {
+        if (this.#through) this.#sent.push(bytes);
+      });
+    }
   }
 
   /** Bytes of a stream: on to the client, or kept while an extension is awaited. */
@@ -270,7 +315,7 @@ export class Answer {
 
   /** Ends the stream with an error event of the dialect. */
   fail(problem: Failure, out: Action[]): void {
-    if (this.mode !== 'stream' || this.ended) return;
+    if (!this.#through || this.mode !== 'stream' || this.ended) return;
     this.failed = problem;
     this.#end(() => this.#sent.push(this.#readers.stream.fail(problem)), out);
   }
@@ -306,6 +351,21 @@ export class Answer {
     if (this.mode === 'whole') this.#readers.whole.release();
   }
 
+  /** What came cannot be read, so its tokens are not known. */
+  get unreadable(): boolean {
+    return this.#undecoded || (this.mode === 'whole' && this.#formIsKnown && this.#saysNothing);
+  }
+
+  get #saysNothing(): boolean {
+    const { whole } = this.#readers;
+    const silent = this.#upstreamEnded && this.#context.metered!.hasOutput && this.#sample!.bytes === 0;
+    return whole.broken || (silent && whole.usage === undefined);
+  }
+
+  get partlyUnreadable(): boolean {
+    return this.unreadable || (this.mode === 'stream' && this.#readers.stream.unreadable > 0);
+  }
+
   /** What the provider has told, for the charge. */
   get usage(): Usage | undefined {
     if (this.mode === 'stream') return this.#readers.stream.usage;
@@ -329,13 +389,13 @@ export class Answer {
 
   /** Absent where nothing is leased. */
   get leasedTokens(): number | undefined {
-    return this.#context.metered?.lease === undefined ? undefined : this.#stream?.leasedTokens;
+    return this.#through && this.#context.metered?.lease !== undefined ? this.#stream?.leasedTokens : undefined;
   }
 
-  /** Tokens of the text that came. */
+  /** Tokens of the text that came; of what cannot be read, by its bytes. */
   countOutput(): number {
-    if (this.#stream !== undefined) return this.#stream.outputTokens();
-    return this.#sample?.tokens() ?? 0;
+    const tokens = this.#stream?.outputTokens() ?? this.#sample?.tokens() ?? 0;
+    return this.unreadable ? Math.max(tokens, Math.ceil(this.bytes / BYTES_A_TOKEN)) : tokens;
   }
 
   /** The count of all text that came, for the drift between it and the provider's own number. Takes up to 3 ms; absent where it would not be exact. */

@@ -66,10 +66,10 @@ export function charged(closing: Closing): Cost | undefined {
  */
 function unseenOutput(closing: Closing, { choice, plan }: Asked, answer: Answer, heldTokens: number): number {
   const { facts } = choice;
-  const isWhole = !facts.stream && (closing.clientLeft || answer.status === 504 || answer.unreadable);
+  const isWhole = !facts.stream && (closing.clientLeft || answer.status === 504);
   // Hidden candidates are reckoned from those that are shown.
   const isHidden = plan.hidden && facts.shownChoices === undefined;
-  if (!facts.hasOutput || answer.cut || !(isWhole || isHidden)) return 0;
+  if (!facts.hasOutput || answer.cut || !(isWhole || isHidden || answer.unreadable)) return 0;
   const holds = closing.buckets.some(({ quota }) => quota.onAbandon !== 'Estimate');
   if (closing.clientLeft && holds && heldTokens > 0) return heldTokens;
   const { learned, nowMs, forwardedAtMs } = closing;
@@ -117,7 +117,9 @@ export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
     broken: closing.broken ?? answer?.broken,
     providerRequestId: answer?.providerRequestId,
     unmetered:
-      cost !== undefined && (answer?.unreadable === true || (cost.usage.input === 0 && cost.usage.output === 0)),
+      cost !== undefined &&
+      ((answer?.partlyUnreadable === true && cost.source !== 'provider') ||
+        (cost.usage.input === 0 && cost.usage.output === 0)),
     requestBytes: request.bodyBytes,
     responseBytes: answer?.bytes ?? 0,
     learned: complete

@@ -81,6 +81,13 @@ export class Request {
     return this.found?.endpoint.dialect ?? dialectFor(this.path, this.#first);
   }
 
+  /** Whether the client takes an answer in all of these encodings. */
+  accepts(encodings: string): boolean {
+    const offered = this.header('accept-encoding').flatMap((value) => value.toLowerCase().split(','));
+    const names = offered.map((offer) => offer.split(';', 1)[0]!.trim());
+    return encodings.split(', ').every((name) => names.includes(name));
+  }
+
   /** Envoy has answered before the request came here. */
   answeredAt(path: string): void {
     if (this.method === '') this.path = withoutQuery(path);

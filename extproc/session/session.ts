@@ -316,6 +316,9 @@ export class Session {
         sample: () => newTextSample(choice.tokenizer, choice.backendModel),
         lease: plan.output.mode === 'none' ? undefined : hold && { hold: hold.hold, tokens: hold.outputTokens },
         inputTokens: () => this.#countInput(),
+        hasOutput: choice.facts.hasOutput,
+        streamed: choice.facts.stream,
+        mayPassUnread: (encoding) => this.#mayPassUnread(encoding),
       },
     });
   }
@@ -330,13 +333,20 @@ export class Session {
       if (event.path !== undefined) this.#request.answeredAt(event.path);
       this.#answer = this.#newAnswer();
     }
-    this.#answer!.headers(event, nowMs, out);
+    const problem = this.#answer!.headers(event, nowMs, out);
     const { status, failed } = this.#answer!;
     const target = this.#asked?.choice.target.id;
     if (target !== undefined && status !== undefined && this.#forwardedAtMs > 0) {
       // A rate limit of Envoy's own says nothing of the backend.
       out.push({ type: 'health', target, well: status < 500 && (status !== 429 || failed !== undefined) });
     }
+    if (problem !== undefined) this.#reply(problem, nowMs, out);
+  }
+
+  /** What cannot be counted passes where no token quota stands, or where the client asked for just that. */
+  #mayPassUnread(encoding: string): boolean {
+    const asked = !this.#asked!.choice.facts.stream && this.#request.accepts(encoding);
+    return asked || !this.#buckets.some(({ quota }) => quota.limit.type !== 'Requests' && quota.mode === 'Enforce');
   }
 
   #firstTokenLate(nowMs: number, out: Action[]): void {

@@ -50,7 +50,7 @@ function readRequest(body: ScannedBody): RequestFacts | Failure {
     model,
     stream,
     choices,
-    shownChoices: prompts * shown,
+    ...(made > shown ? { shownChoices: prompts * shown } : {}),
     ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: asked === 0 ? 0 : 1,
     hasOutput: true,

@@ -47,7 +47,7 @@ export function readGenerateRequest(body: ScannedBody, streams: boolean | undefi
     model,
     stream: streams ?? stream,
     choices: candidates,
-    shownChoices: 1,
+    ...(candidates > 1 ? { shownChoices: 1 } : {}),
     ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: 1,
     hasOutput: true,

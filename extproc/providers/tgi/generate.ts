@@ -55,6 +55,7 @@ function wholeGeneration(): WholeReader {
 
 class WholeGeneration implements WholeReader {
   readonly responseModel = undefined;
+  broken = false;
   readonly #scanner = newScanner(answerShape, { purpose: 'answer' });
   #begun = false;
   readonly #details: Numbers = { get: (name) => toldTokens(this.#scanner.one(`details.${name}`)?.value) };
@@ -66,7 +67,9 @@ class WholeGeneration implements WholeReader {
       if (byte !== 0x5b && byte > 0x20) this.#begun = true;
       else from++;
     }
-    this.#scanner.push(bytes.subarray(from), sink);
+    const problem = this.#scanner.push(bytes.subarray(from), sink);
+    // The end of the list comes after the one generation that is in it.
+    if (problem !== undefined && this.#scanner.count('generated_text') === 0) this.broken = true;
   }
 
   release(): void {

@@ -1,0 +1,135 @@
+/** Answers that providers send under another name than they should: they are counted and cut by what they are, not by what their headers say. */
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { call } from './support/client.ts';
+import { type Gateway, startGateway } from './support/gateway.ts';
+import { backend, quotaPolicy, route, teamQuota } from './support/resources.ts';
+
+const WORDS = 200;
+const word = '{"id":"c1","choices":[{"index":0,"delta":{"content":" word"}}]}';
+const end = '{"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}';
+const usage = `{"id":"c1","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":${WORDS},"total_tokens":${WORDS + 10}}}`;
+const events = (...data: string[]) => data.map((one) => `data: ${one}\n\n`).join('');
+const EVENTS = events(...Array<string>(WORDS).fill(word), end, usage, '[DONE]');
+const UNTOLD = events(...Array<string>(WORDS).fill(word), end, '[DONE]');
+const DOCUMENT = `{"id":"c1","choices":[{"message":{"content":"one"}}],"usage":{"prompt_tokens":10,"completion_tokens":${WORDS},"total_tokens":${WORDS + 10}}}`;
+
+const TYPES = [undefined, 'text/plain', 'application/x-ndjson', 'application/octet-stream', 'application/json'];
+
+let answer: { readonly headers: http.OutgoingHttpHeaders; readonly body: string | Buffer };
+let provider: http.Server;
+let gateway: Gateway;
+
+before(async () => {
+  provider = http.createServer((request, response) => {
+    request.resume().on('end', () => response.writeHead(200, answer.headers).end(answer.body));
+  });
+  await new Promise<void>((resolve) => provider.listen(0, '127.0.0.1', resolve));
+  const { port } = provider.address() as AddressInfo;
+  gateway = await startGateway([
+    backend('some', { port }),
+    route('plenty', [{ name: 'plenty', models: ['plenty'], backendRefs: [{ name: 'some' }] }]),
+    route('short', [{ name: 'short', models: ['short'], backendRefs: [{ name: 'some' }] }]),
+    quotaPolicy('plenty', 'plenty', [
+      { name: 'tokens', limit: { type: 'TotalTokens', amount: 1_000_000 }, window: { type: 'Lifetime' } },
+    ]),
+    quotaPolicy('short', 'short', [teamQuota('tokens', 'OutputTokens', 60)]),
+  ]);
+});
+after(async () => {
+  await gateway?.stop();
+  provider?.close();
+});
+
+function ask(model: string, stream: boolean, headers: Readonly<Record<string, string>> = {}) {
+  const body = { model, stream, messages: [{ role: 'user', content: 'Say it' }] };
+  return gateway.recordOf(() => call(`${gateway.url}/v1/chat/completions`, body, { headers }));
+}
+
+function gives(body: string | Buffer, type?: string, encoding?: string): void {
+  const headers = {
+    ...(type !== undefined && { 'content-type': type }),
+    ...(encoding !== undefined && { 'content-encoding': encoding }),
+  };
+  answer = { headers, body };
+}
+
+const shown = EVENTS.replace(`data: ${usage}\n\n`, '');
+
+describe('a stream that was asked for', () => {
+  for (const [place, type] of TYPES.entries()) {
+    it(`is counted and cut as ${type}`, async () => {
+      gives(EVENTS, type);
+      const { result, record } = await ask('plenty', true);
+      assert.equal(result.text, shown);
+      assert.deepEqual([record.outputTokens, record.source], [WORDS, 'provider']);
+      gives(UNTOLD, type);
+      const cut = await ask('short', true, { 'x-team': `team-${place}` });
+      assert.match(cut.result.text, /"finish_reason":"length"[^\n]*\n\ndata: \[DONE\]\n\n$/);
+      assert.equal(cut.record.outputTokens, 60);
+    });
+
+    it(`may come whole as ${type}`, async () => {
+      gives(DOCUMENT, type);
+      const { result, record } = await ask('plenty', true);
+      assert.equal(result.text, DOCUMENT);
+      assert.deepEqual([record.outputTokens, record.source], [WORDS, 'provider']);
+    });
+  }
+
+  it('is read compressed, and whole and compressed', async () => {
+    for (const [body, sent] of [
+      [EVENTS, shown],
+      [DOCUMENT, DOCUMENT],
+    ] as const) {
+      gives(gzipSync(body), undefined, 'gzip');
+      const { result, record } = await ask('plenty', true);
+      assert.equal(result.text, sent);
+      assert.equal(result.headers['content-encoding'], undefined);
+      assert.deepEqual([record.outputTokens, record.source], [WORDS, 'provider']);
+    }
+  });
+
+  for (const encoding of ['lz4', 'gzip, br']) {
+    it(`is 502 in an encoding that nobody can count: ${encoding}`, async () => {
+      gives(EVENTS, 'text/event-stream', encoding);
+      const { result, record } = await ask('plenty', true);
+      assert.equal(result.status, 502);
+      assert.equal(result.json.error.code, 'unreadable_answer');
+      assert.ok((record.outputTokens ?? 0) > 0);
+    });
+  }
+
+  it('ends with an error where it is not what its encoding says', async () => {
+    gives(EVENTS, 'text/event-stream', 'gzip');
+    const { result, record } = await ask('plenty', true);
+    assert.match(result.text, /unreadable_answer/);
+    assert.ok((record.outputTokens ?? 0) >= EVENTS.length / 3);
+    assert.match(record.line, /"unmetered":true/);
+  });
+});
+
+describe('a whole answer that was asked for', () => {
+  for (const type of TYPES) {
+    it(`is counted and passes as it is, a document or events, as ${type}`, async () => {
+      for (const body of [DOCUMENT, EVENTS]) {
+        gives(body, type);
+        const { result, record } = await ask('plenty', false);
+        assert.equal(result.text, body);
+        assert.deepEqual([record.outputTokens, record.source], [WORDS, 'provider']);
+      }
+    });
+  }
+
+  it('is charged by its bytes where it is nothing that is known', async () => {
+    const body = '<html>'.repeat(100);
+    gives(body, 'application/json');
+    const { result, record } = await ask('plenty', false);
+    assert.equal(result.text, body);
+    assert.ok((record.outputTokens ?? 0) >= body.length / 3);
+    assert.match(record.line, /"unmetered":true/);
+  });
+});

@@ -1,0 +1,247 @@
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { loadEncodings } from '../tokens/encodings.ts';
+import type { Outcome } from './protocol.ts';
+import { CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
+
+before(() => loadEncodings());
+
+interface Answered {
+  readonly outcome: Outcome;
+  readonly sent: string;
+  /** Headers that were taken out of the answer, or the details of our own answer. */
+  readonly removed: readonly string[];
+  readonly reply: number | undefined;
+  readonly rig: Rig;
+}
+
+interface Given {
+  readonly stream?: boolean;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body: Uint8Array | string;
+  /** The body comes in pieces of so many bytes. */
+  readonly size?: number;
+  readonly accepts?: string;
+  readonly amount?: number;
+}
+
+/** What a client gets of an answer, and what is charged for it. */
+async function answered({
+  stream = true,
+  headers = {},
+  body,
+  size = 64,
+  accepts,
+  amount = 5_000,
+}: Given): Promise<Answered> {
+  const quota = { ...newRigQuota(), limit: { type: 'TotalTokens' as const, amount } };
+  const rig = newRig({ policy: { quotas: [quota] } });
+  const sent: Uint8Array[] = [];
+  let removed: readonly string[] = [];
+  let reply: number | undefined;
+  let over = false;
+  let forwarded = false;
+  const handler = rig.open({
+    ...newExchange(),
+    requestHeaders: () => {
+      forwarded = true;
+    },
+    responseHeaders: (mutation) => {
+      removed = mutation.remove ?? [];
+    },
+    responseBody: (bytes) => sent.push(Buffer.from(bytes)),
+    immediateResponse: (response) => {
+      reply = response.status;
+      sent.push(response.body ?? Buffer.alloc(0));
+    },
+    end: () => {
+      over = true;
+    },
+  });
+  const request = `{"model":"gpt-4o-mini","stream":${stream},"messages":[{"role":"user","content":"Say it"}]}`;
+  const accept = accepts === undefined ? [] : [['accept-encoding', accepts] as const];
+  handler.requestHeaders([...CHAT_HEADERS, ...accept], false, ENTRY);
+  handler.requestBody(Buffer.from(request), true);
+  await until(() => forwarded);
+  handler.responseHeaders([[':status', '200'], ...Object.entries(headers)], false, new Map());
+  const bytes = Buffer.from(body as string);
+  for (let at = 0; at < bytes.length; at += size) {
+    const piece = Buffer.from(bytes.subarray(at, at + size));
+    handler.responseBody(piece, at + size >= bytes.length);
+    piece.fill(0xdb);
+  }
+  if (bytes.length === 0) handler.responseBody(bytes, true);
+  await until(() => rig.outcomes.length > 0);
+  assert.deepEqual(rig.faults, []);
+  assert.ok(over || reply !== undefined);
+  return { outcome: rig.outcomes[0]!, sent: Buffer.concat(sent).toString('latin1'), removed, reply, rig };
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let turn = 0; !holds(); turn++) {
+    assert.ok(turn < 1000);
+    await new Promise((next) => setTimeout(next, 1));
+  }
+}
+
+function newRigQuota() {
+  return {
+    id: 'default/teams/tokens',
+    window: { type: 'Lifetime' as const },
+    key: [],
+    onMissingKey: 'Refuse' as const,
+    mode: 'Enforce' as const,
+    queueTimeoutMs: 0,
+    unbounded: 'Refuse' as const,
+    onAbandon: 'Hold' as const,
+    onJournalLoss: 'FailClosed' as const,
+  };
+}
+
+const charged = ({ outcome }: Answered) => [outcome.usage?.input, outcome.usage?.output, outcome.source];
+
+const word = '{"id":"c1","choices":[{"index":0,"delta":{"content":" word"}}]}';
+const end = '{"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}';
+const usage = '{"id":"c1","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":100,"total_tokens":110}}';
+const events = (...data: string[]) => data.map((one) => `data: ${one}\n\n`).join('');
+const EVENTS = events(...Array<string>(100).fill(word), end, usage, '[DONE]');
+/** The gateway asked for the usage, and takes it out again. */
+const SHOWN = EVENTS.replace(`data: ${usage}\n\n`, '');
+const DOCUMENT =
+  '{"id":"c1","choices":[{"message":{"content":"one two three"}}],"usage":{"prompt_tokens":10,"completion_tokens":100,"total_tokens":110}}';
+
+const TYPES: readonly (string | undefined)[] = [
+  'text/event-stream; charset=utf-8',
+  undefined,
+  'text/plain',
+  'application/x-ndjson',
+  'application/octet-stream',
+  'application/json',
+];
+
+function typed(type: string | undefined): Record<string, string> {
+  return type === undefined ? {} : { 'content-type': type };
+}
+
+describe('a stream that was asked for', () => {
+  for (const type of TYPES) {
+    it(`is counted whatever it is called: ${type}`, async () => {
+      for (const size of [1, 7, 100_000]) {
+        const answer = await answered({ headers: { ...typed(type), 'content-length': '7' }, body: EVENTS, size });
+        assert.deepEqual(charged(answer), [10, 100, 'provider']);
+        assert.equal(answer.sent, SHOWN);
+        assert.ok(answer.removed.includes('content-length'));
+        assert.equal(answer.outcome.unmetered, false);
+      }
+    });
+
+    it(`is cut whatever it is called: ${type}`, async () => {
+      const answer = await answered({ headers: typed(type), body: EVENTS, amount: 60 });
+      assert.equal(answer.outcome.decision.type, 'cut');
+      assert.match(answer.sent, /"finish_reason":"length"[^\n]*\n\ndata: \[DONE\]\n\n$/);
+      assert.ok(answer.sent.length < SHOWN.length / 2);
+    });
+
+    it(`may come as one document: ${type}`, async () => {
+      for (const body of [DOCUMENT, ` \n${DOCUMENT}`, `[${DOCUMENT}`.slice(1)]) {
+        const answer = await answered({ headers: typed(type), body, size: 1 });
+        assert.deepEqual(charged(answer), [10, 100, 'provider']);
+        assert.equal(answer.sent, body);
+      }
+    });
+  }
+
+  it('is read when it is compressed, though plain text was asked for', async () => {
+    for (const [encoding, bytes] of [
+      ['gzip', gzipSync(EVENTS)],
+      ['Identity, BR', brotliCompressSync(EVENTS)],
+    ] as const) {
+      const answer = await answered({ headers: { 'content-encoding': encoding }, body: bytes });
+      assert.deepEqual(charged(answer), [10, 100, 'provider']);
+      assert.equal(answer.sent, SHOWN);
+      assert.ok(answer.removed.includes('content-encoding'));
+    }
+    const whole = await answered({ headers: { 'content-encoding': 'gzip' }, body: gzipSync(DOCUMENT) });
+    assert.deepEqual(charged(whole), [10, 100, 'provider']);
+    assert.equal(whole.sent, DOCUMENT);
+  });
+
+  for (const encoding of ['lz4', 'gzip, br', 'garbage']) {
+    it(`is refused in an encoding that nobody can count: ${encoding}`, async () => {
+      const answer = await answered({ headers: { 'content-encoding': encoding }, body: EVENTS });
+      assert.equal(answer.reply, 502);
+      assert.match(answer.sent, /"code":"unreadable_answer"/);
+      // The provider has begun all the same.
+      assert.ok((answer.outcome.usage?.output ?? 0) > 0);
+    });
+  }
+
+  it('ends with an error where it is not what its encoding says', async () => {
+    const answer = await answered({ headers: { 'content-encoding': 'gzip' }, body: EVENTS });
+    assert.match(answer.sent, /"code":"unreadable_answer"/);
+    assert.equal(answer.outcome.failure?.code, 'unreadable_answer');
+    assert.equal(answer.outcome.unmetered, true);
+    assert.ok((answer.outcome.usage?.output ?? 0) >= EVENTS.length / 3);
+  });
+
+  it('is charged by its bytes where it is neither events nor a document', async () => {
+    const lines = `${DOCUMENT.replace(/,"usage.*/, '}')}\n`.repeat(50);
+    const answer = await answered({ headers: typed('application/x-ndjson'), body: lines });
+    assert.equal(answer.sent, lines);
+    assert.equal(answer.outcome.unmetered, true);
+    assert.ok((answer.outcome.usage?.output ?? 0) >= lines.length / 3);
+  });
+
+  it('may be empty', async () => {
+    const answer = await answered({ body: '' });
+    assert.equal(answer.outcome.usage?.output, 0);
+    assert.equal(answer.sent, '');
+  });
+});
+
+describe('a whole answer that was asked for', () => {
+  for (const type of TYPES) {
+    it(`is counted whatever it is called, and passes as it is: ${type}`, async () => {
+      for (const body of [DOCUMENT, `\n\n ${DOCUMENT}`, EVENTS, `: waiting\n\n${EVENTS}`]) {
+        const answer = await answered({ stream: false, headers: typed(type), body, size: 5 });
+        assert.deepEqual(charged(answer), [10, 100, 'provider']);
+        assert.equal(answer.sent, body);
+      }
+    });
+  }
+
+  it('is read beside its compressed bytes', async () => {
+    for (const body of [DOCUMENT, EVENTS]) {
+      const bytes = gzipSync(body);
+      const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
+      const answer = await answered({ stream: false, headers, body: bytes });
+      assert.deepEqual(charged(answer), [10, 100, 'provider']);
+      assert.equal(answer.sent, bytes.toString('latin1'));
+      assert.deepEqual(answer.removed, []);
+    }
+  });
+
+  it('passes in an encoding that its client asked for, charged by its bytes', async () => {
+    const answer = await answered({
+      stream: false,
+      headers: { 'content-encoding': 'lz4' },
+      body: DOCUMENT,
+      accepts: 'gzip, LZ4;q=0.5',
+    });
+    assert.equal(answer.sent, DOCUMENT);
+    assert.equal(answer.outcome.unmetered, true);
+    assert.ok((answer.outcome.usage?.output ?? 0) >= DOCUMENT.length / 3);
+    const refused = await answered({ stream: false, headers: { 'content-encoding': 'lz4' }, body: DOCUMENT });
+    assert.equal(refused.reply, 502);
+  });
+
+  it('is charged by its bytes where it tells nothing that is understood', async () => {
+    for (const body of [`{"answer":"${'word '.repeat(100)}"}`, `<html>${'word '.repeat(100)}`]) {
+      const answer = await answered({ stream: false, headers: typed('application/json'), body });
+      assert.equal(answer.sent, body);
+      assert.equal(answer.outcome.unmetered, true);
+      assert.ok((answer.outcome.usage?.output ?? 0) >= body.length / 3);
+    }
+  });
+});
