@@ -25,7 +25,7 @@ const options = {
 interface ChartValues {
   readonly image: { readonly repository: string; readonly pullPolicy: string };
   readonly proxy: { readonly drainTimeoutSeconds: number };
-  readonly sidecar: { readonly logLevel: string; readonly resources: object };
+  readonly sidecar: { readonly logLevel: string; readonly stateSize: string; readonly resources: object };
 }
 
 export const sidecarPatch: Verb = async ({ args }) => {
@@ -51,6 +51,7 @@ export const sidecarPatch: Verb = async ({ args }) => {
     IMAGE_PULL_POLICY: values.image.pullPolicy,
     CONTROLLER: controller,
     ENVIRONMENT: JSON.stringify([{ name: 'TALLYGATE_LOG_LEVEL', value: values.sidecar.logLevel }]),
+    STATE_SIZE: JSON.stringify(values.sidecar.stateSize),
     RESOURCES: JSON.stringify(values.sidecar.resources),
   };
   const patch = chartFile('files/envoy-proxy.yaml').replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {

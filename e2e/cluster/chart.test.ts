@@ -128,6 +128,11 @@ describe('refusals', () => {
     ],
     ['crds.keep=maybe', /crds[./]keep/],
     ['monitoring.interval=often', /monitoring[./]interval/],
+    ['monitoring.enabled=true', /networkPolicies\.metricsFrom/],
+    ['controller.allowedDestinations[0]=*.example.com', /allowedDestinations/],
+    ['networkPolicies.proxyEgres=false', /[Aa]dditional propert\S+ '?proxyEgres'?/],
+    ['sidecar.metricKeys=secret', /metricKeys/],
+    ['sidecar.stateSize=1', /stateSize/],
   ];
   for (const [value, names] of refusals) {
     it(value, async () => {

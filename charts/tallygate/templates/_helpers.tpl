@@ -39,7 +39,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if hasKey $given "shutdown" -}}
 {{- fail "use proxy.drainTimeoutSeconds in place of proxy.spec.shutdown: the pod's grace period goes with it" -}}
 {{- end -}}
-{{- $environment := concat (list (dict "name" "TALLYGATE_LOG_LEVEL" "value" .Values.sidecar.logLevel)) .Values.sidecar.env -}}
+{{- $environment := list (dict "name" "TALLYGATE_LOG_LEVEL" "value" .Values.sidecar.logLevel) -}}
+{{- if eq .Values.sidecar.metricKeys "hashed" -}}
+{{- $environment = append $environment (dict "name" "TALLYGATE_METRIC_KEYS" "value" "hashed") -}}
+{{- end -}}
+{{- $environment = concat $environment .Values.sidecar.env -}}
 {{- $text := .Files.Get "files/envoy-proxy.yaml"
   | replace "${WORKLOAD}" $workload
   | replace "${DRAIN_TIMEOUT}" (printf "%ds" (int .Values.proxy.drainTimeoutSeconds) | toJson)
@@ -48,6 +52,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   | replace "${IMAGE_PULL_POLICY}" (.Values.image.pullPolicy | toJson)
   | replace "${CONTROLLER}" (printf "%s.%s.svc:9443" (include "tallygate.name" .) .Release.Namespace)
   | replace "${ENVIRONMENT}" ($environment | toJson)
+  | replace "${STATE_SIZE}" (.Values.sidecar.stateSize | toJson)
   | replace "${RESOURCES}" (.Values.sidecar.resources | toJson) -}}
 {{- $spec := $text | fromYaml -}}
 {{- with .Values.imagePullSecrets -}}
