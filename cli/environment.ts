@@ -18,6 +18,8 @@ export const variables = {
   TALLYGATE_LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
   /** One JSON line a request on stdout. */
   TALLYGATE_ACCESS_LOG: oneOf(['on', 'off'], 'on'),
+  /** Values of quota keys in metrics: as they are, or as SHA-256. */
+  TALLYGATE_METRIC_KEYS: oneOf(['plain', 'hashed'], 'plain'),
   /** The Envoy to run. */
   TALLYGATE_ENVOY: optionalText(),
   /** Where the listeners of Gateways bind: this machine only, unless told otherwise. */

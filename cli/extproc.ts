@@ -71,7 +71,11 @@ export const extproc: Verb = async ({ args, settings }) => {
   const { signal } = abortOnSignals(() => process.exit(1));
   const output = openOutput(1, ACCESS_LINES_MAX_UNWRITTEN_BYTES);
   const lines = settings.TALLYGATE_ACCESS_LOG === 'on' ? createLineWriter(output) : undefined;
-  const recorder = newRecorder({ lines, nowMs: Date.now() });
+  const recorder = newRecorder({
+    lines,
+    nowMs: Date.now(),
+    hashesKeys: settings.TALLYGATE_METRIC_KEYS === 'hashed',
+  });
   const service = await startExtproc({ listen, journalPath: journal, finished: recorder.record, log });
   const policy =
     'file' in source ? followFile(resolve(source.file), service, log) : await followControllerAt(source, service, log);

@@ -103,10 +103,33 @@ export const conditions = {
       ),
     },
   },
+  'tallygate.dev/RetriesNotCounted': {
+    on: ['AIGatewayRoute (each parent)'],
+    says: 'A provider may bill more requests than quotas count. Absent: none of this kind. Only in a cluster.',
+    reasons: {
+      RetriedByUsersPolicy: yes(
+        'A BackendTrafficPolicy on the Gateway retries what a provider may have begun to answer; the message names it, and the fix.',
+      ),
+    },
+  },
+  'tallygate.dev/BudgetEndsWithPod': {
+    on: ['AIQuotaPolicy (each ancestor)'],
+    says: 'What is spent of a budget is forgotten with the proxy pod that counted it. Absent: no window is longer than an hour. Only in a cluster.',
+    reasons: {
+      LongWindow: yes(
+        'At least one quota has a window of more than an hour, and each proxy pod keeps its own account of it; the message names the quotas.',
+      ),
+    },
+  },
 } as const satisfies Readonly<Record<string, ConditionDefinition>>;
 
 /** Those whose True is bad news. */
-export const badIfTrue: ReadonlySet<ConditionType> = new Set(['Conflicted', 'tallygate.dev/ProcessorReplaced']);
+export const badIfTrue: ReadonlySet<ConditionType> = new Set([
+  'Conflicted',
+  'tallygate.dev/ProcessorReplaced',
+  'tallygate.dev/RetriesNotCounted',
+  'tallygate.dev/BudgetEndsWithPod',
+]);
 
 export type ConditionType = keyof typeof conditions;
 

@@ -100,7 +100,15 @@ const policyTargets = z.object({
 
 /** Envoy Gateway's BackendTrafficPolicy, as far as ours would push its values aside. */
 export const trafficPolicySpec = policyTargets.extend({
-  retry: z.unknown().optional(),
+  retry: z
+    .object({
+      numRetries: z.number().optional(),
+      retryOn: z
+        .object({ triggers: z.array(z.string()).optional(), httpStatusCodes: z.array(z.number()).optional() })
+        .optional(),
+      perRetry: z.object({ timeout: z.unknown().optional() }).optional(),
+    })
+    .optional(),
   circuitBreaker: z.unknown().optional(),
   http2: z.unknown().optional(),
   timeout: z

@@ -14,7 +14,7 @@ const conditionList = z
       message: z.string().max(32768),
     }),
   )
-  .max(8)
+  .max(16)
   .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] });
 
 const reference = z.object({

@@ -15,6 +15,9 @@ interface Words {
 const words: Readonly<Record<keyof Settings, Words>> = {
   TALLYGATE_LOG_LEVEL: { says: 'From which level on the log on stderr speaks.' },
   TALLYGATE_ACCESS_LOG: { says: 'One JSON line for each request on stdout.' },
+  TALLYGATE_METRIC_KEYS: {
+    says: 'How metrics show the values of quota keys (teams, users): as they are, or as SHA-256. Hashes of short values can be guessed.',
+  },
   TALLYGATE_ENVOY: {
     says: 'The Envoy to run, 1.38 or newer.',
     flag: '--envoy',

@@ -60,7 +60,7 @@ export async function metricsPage(): Promise<string> {
         row('`tallygate_quota`', '`NAMESPACE/POLICY/QUOTA`'),
         row(
           '`tallygate_quota_key`',
-          'The values of the key, joined by commas; credentials and values over 256 characters as SHA-256',
+          'The values of the key, joined by commas; credentials and values over 256 characters as SHA-256; all of them with `TALLYGATE_METRIC_KEYS=hashed`',
         ),
         row('`tallygate_overdraft_cause`', 'See [overdraft](../guides/quotas.md#overdraft)'),
       ],

@@ -1,6 +1,6 @@
 /** Conditions for each object, in the manner of Gateway API: routes for each parent, policies for each ancestor, backends plain. */
 import { type Condition, condition } from '../crds/conditions.ts';
-import { GATEWAY_GROUP, GROUP } from '../crds/schema.ts';
+import { durationMs, GATEWAY_GROUP, GROUP } from '../crds/schema.ts';
 import type { Attachment } from './attach.ts';
 import type { LinkedBackend } from './backends.ts';
 import { conflictFix, entryKey, type LinkedEntry } from './entries.ts';
@@ -116,6 +116,20 @@ function parentConditions(
 const perProxy =
   'each proxy pod of the Gateway counts by itself: the limits hold for each of them, not for all together';
 
+/** Pods commonly live longer than this. */
+const LONG_WINDOW_MS = 3_600_000;
+
+/** Names the quotas whose window a proxy pod may not outlive. */
+function longWindows({ policy }: LinkedPolicy): readonly string[] {
+  return (policy.spec.quotas ?? []).flatMap(({ name, window: { calendar, sliding } }) => {
+    const isShort =
+      sliding === undefined
+        ? calendar?.unit === 'Minute' || calendar?.unit === 'Hour'
+        : durationMs(sliding.duration) <= LONG_WINDOW_MS;
+    return isShort ? [] : [name];
+  });
+}
+
 function policyStatus(policy: LinkedPolicy, entries: readonly LinkedEntry[], site: Site, report: Report): ObjectStatus {
   const object = subject('AIQuotaPolicy', policy.policy).ref;
   const { generation } = policy.policy.metadata;
@@ -127,7 +141,14 @@ function policyStatus(policy: LinkedPolicy, entries: readonly LinkedEntry[], sit
       const problem = firstOf(own, ['Invalid', 'TargetNotFound', 'NothingToLimit']);
       const message =
         problem === undefined && site.type === 'Cluster' && policy.quotas.length > 0 ? perProxy : sentence(problem);
-      return { ancestorRef, conditions: [condition('Accepted', problem?.reason ?? 'Accepted', message, generation)] };
+      const accepted = condition('Accepted', problem?.reason ?? 'Accepted', message, generation);
+      const long = problem === undefined && site.type === 'Cluster' ? longWindows(policy) : [];
+      if (long.length === 0) return { ancestorRef, conditions: [accepted] };
+      const forgotten = `${long.join(', ')}: what is spent is kept in the proxy pod and ends with it, so a new pod (a rollout, an eviction, a scale-up) begins with the whole budget`;
+      return {
+        ancestorRef,
+        conditions: [accepted, condition('tallygate.dev/BudgetEndsWithPod', 'LongWindow', forgotten, generation)],
+      };
     }),
   };
 }

@@ -184,3 +184,21 @@ test('gauges show the buckets with the least left, asked for once a scrape', () 
   assert.equal(sums('tallygate.quota.overdraft')[0]?.value, 100);
   assert.equal(asked, 1);
 });
+
+test('values of quota keys stand in metrics as they are, or as hashes', () => {
+  for (const [hashesKeys, expected] of [
+    [false, /^red,small$/],
+    [true, /^sha256:[\w-]{43}$/],
+  ] as const) {
+    const recorder = newRecorder({ nowMs: 0, hashesKeys });
+    recorder.observe({
+      buckets: () => [{ bucket, spent: 1, held: 0, limit: 9, overdraft: 0 }],
+      openStreams: () => 0,
+      journalFails: () => false,
+    });
+    const [cell] = (recorder.table.collect().find(({ description }) => description.name === 'tallygate.quota.spent')
+      ?.cells ?? []) as readonly SumCell[];
+    assert.match(String(cell?.attributes['tallygate.quota.key']), expected);
+    assert.equal(cell?.attributes['tallygate.quota'], bucket.quota.id);
+  }
+});

@@ -2,6 +2,7 @@
  * What is seen from outside: each finished request comes in with its outcome, and one access line and the metrics go out. It costs a few microseconds a
  * request, and everything that clients choose is bounded.
  */
+import { hash } from 'node:crypto';
 import { type MetricTable, newMetricTable, type Sum, type SumCell } from '../../runtime/metric-table.ts';
 import type { BucketState, Overdraft } from '../quota/store.ts';
 import { backendFailure } from '../session/broken.ts';
@@ -28,6 +29,8 @@ export interface RecorderOptions {
   /** Takes one line. Absent: no access lines. */
   readonly lines?: { write(line: string): void; readonly dropped: number } | undefined;
   readonly nowMs: number;
+  /** Whether labels have the values of quota keys as SHA-256 only. */
+  readonly hashesKeys?: boolean;
 }
 
 /** Buckets in a scrape: four lines each. */
@@ -35,7 +38,7 @@ const MAX_BUCKETS = 200;
 /** Pairs of quota and cause, route and decision: policies bound them, this is for policies that come and go. */
 const MAX_CELLS = 2000;
 
-export function newRecorder({ lines, nowMs }: RecorderOptions): Recorder {
+export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOptions): Recorder {
   const table = newMetricTable(nowMs);
   const seriesOf = newSeries(table);
   const decisions = boundedCells(table.sum(metric.decisions));
@@ -87,7 +90,7 @@ export function newRecorder({ lines, nowMs }: RecorderOptions): Recorder {
       ] as const;
       const once = sameTurn(() => buckets(MAX_BUCKETS));
       for (const [description, member] of gauges) {
-        table.gauge(description, () => once().map((state) => bucketCell(state, state[member])));
+        table.gauge(description, () => once().map((state) => bucketCell(state, state[member], hashesKeys)));
       }
     },
   };
@@ -107,8 +110,10 @@ function sameTurn<T>(read: () => T): () => T {
   };
 }
 
-function bucketCell({ bucket }: BucketState, value: number): SumCell {
-  const attributes = { [attribute.quota]: bucket.quota.id, [attribute.quotaKey]: bucket.values.join(',') };
+function bucketCell({ bucket }: BucketState, value: number, hashesKeys: boolean): SumCell {
+  const joined = bucket.values.join(',');
+  const key = hashesKeys && joined !== '' ? `sha256:${hash('sha256', joined, 'base64url')}` : joined;
+  const attributes = { [attribute.quota]: bucket.quota.id, [attribute.quotaKey]: key };
   return { attributes, value };
 }
 

@@ -117,6 +117,44 @@ test('AIBackends lead neither to the proxy, nor to metadata, nor to Services of 
   for (const name of [refused, more, inside].join(' ').split(' ')) assert.equal(hosts(name), 0, name);
 });
 
+test('a route says where retries of a user’s policy are billed and not counted', () => {
+  const warned = (retry: string, edit = (text: string) => text) =>
+    JSON.stringify(
+      planOf(edit(example('user-policies').replace('retry: { numRetries: 4 }', `retry: ${retry}`))).statuses,
+    ).includes('RetriesNotCounted');
+  for (const retry of [
+    '{}',
+    '{ numRetries: 4 }',
+    '{ retryOn: { triggers: [5xx] } }',
+    '{ retryOn: { triggers: [connect-failure], httpStatusCodes: [429] } }',
+    '{ retryOn: { triggers: [connect-failure] }, perRetry: { timeout: 5s } }',
+  ])
+    assert.equal(warned(retry), true, retry);
+  for (const retry of ['{ numRetries: 0 }', '{ retryOn: { triggers: [connect-failure, refused-stream] } }'])
+    assert.equal(warned(retry), false, retry);
+  const own = (text: string) =>
+    text.replace('{ name: silent, models: [a],', '{ name: silent, models: [a], retries: { attempts: 1 },');
+  assert.equal(warned('{}', own), false, 'rules with retries of their own');
+});
+
+test('a policy says which budgets end with a proxy pod', () => {
+  const said = (window: string) => {
+    const text = example('quotas').replaceAll(/window: \{ type: .* \}(?= \}\])/g, `window: ${window}`);
+    return JSON.stringify(planOf(text).statuses).includes('BudgetEndsWithPod');
+  };
+  for (const window of [
+    '{ type: Lifetime }',
+    '{ type: Sliding, sliding: { duration: 61m } }',
+    '{ type: Calendar, calendar: { unit: Day } }',
+  ])
+    assert.equal(said(window), true, window);
+  for (const window of [
+    '{ type: Sliding, sliding: { duration: 60m } }',
+    '{ type: Calendar, calendar: { unit: Hour } }',
+  ])
+    assert.equal(said(window), false, window);
+});
+
 test('proxies know only what their Gateways use', () => {
   const plan = planOf(example('quotas'));
   const policy = plan.policyFor(['app/second']);

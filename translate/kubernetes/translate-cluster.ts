@@ -19,6 +19,7 @@ import { statusesOf } from '../statuses.ts';
 import { backendObjects } from './backends.ts';
 import type { ClusterOptions, ClusterPlan, ClusterWorld, Manifest } from './plan.ts';
 import { extprocObjects, notReadyObject, trafficObject } from './policies.ts';
+import { withRetries } from './retries.ts';
 import { byHttpRoute, type EntryRoutes, entryNamespace, entryRoutes } from './routes.ts';
 
 export function translateCluster(world: ClusterWorld, options: ClusterOptions): ClusterPlan {
@@ -54,7 +55,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
       ...shared(made, site, options),
     ].toSorted(byIdentity),
     secrets: inUse.flatMap(({ secrets }) => secrets).toSorted((left, right) => byName(left.metadata, right.metadata)),
-    statuses: statusesOf(backends, attachments, policies, entries, site, report),
+    statuses: withRetries(statusesOf(backends, attachments, policies, entries, site, report), entries, around),
     problems: report.sorted(),
     gateways: [...new Set(entries.map(({ door }) => fullName(door.gateway)))].toSorted(compare),
     generatedRoutes: made.flatMap(({ generated }) => generated).toSorted(byHttpRoute),

@@ -1,0 +1,58 @@
+/**
+ * Finds the routes whose requests a user's own BackendTrafficPolicy may send to a provider more than once, after it has begun: each try is billed, and quotas count the
+ * one that answers. Tallygate's own retries come before a provider has begun, unless the route lists statuses.
+ */
+import { type Condition, condition } from '../../crds/conditions.ts';
+import type { TrafficPolicySpec } from '../../crds/gateway-api.ts';
+import type { LinkedEntry } from '../entries.ts';
+import type { ObjectStatus } from '../plan.ts';
+import { fullName } from '../report.ts';
+import { type PolicySurroundings, userPoliciesOf } from './user-policies.ts';
+
+/** Nothing has been asked of the provider then. */
+const beforeTheProvider: ReadonlySet<string> = new Set(['connect-failure', 'refused-stream']);
+
+export function withRetries(
+  statuses: readonly ObjectStatus[],
+  entries: readonly LinkedEntry[],
+  around: PolicySurroundings,
+): readonly ObjectStatus[] {
+  /** By route, Gateway and listener. */
+  const retried = new Set<string>();
+  for (const { door, targets } of entries) {
+    if (!paysTwice(userPoliciesOf(door, around).traffic?.retry)) continue;
+    for (const { route, retries } of targets) {
+      const gateway = `${route} ${fullName(door.gateway)}`;
+      if (retries === undefined) retried.add(gateway).add(`${gateway} ${door.listener.name}`);
+    }
+  }
+  if (retried.size === 0) return statuses;
+  return statuses.map((status): ObjectStatus => {
+    const { kind, namespace, name } = status.object;
+    if (kind !== 'AIGatewayRoute' || status.parents === undefined) return status;
+    return {
+      ...status,
+      parents: status.parents.map((parent) => {
+        const { parentRef, conditions } = parent;
+        const gateway = `${namespace}/${name} ${parentRef.namespace ?? namespace}/${parentRef.name}`;
+        const key = parentRef.sectionName === undefined ? gateway : `${gateway} ${parentRef.sectionName}`;
+        return retried.has(key) ? { ...parent, conditions: [...conditions, warning(conditions)] } : parent;
+      }),
+    };
+  });
+}
+
+function paysTwice(retry: TrafficPolicySpec['retry']): boolean {
+  if (retry === undefined || retry.numRetries === 0) return false;
+  const { triggers, httpStatusCodes = [] } = retry.retryOn ?? {};
+  // Envoy Gateway's own choice, where there is none, has 503 in it.
+  const early = triggers?.every((each) => beforeTheProvider.has(each)) ?? false;
+  return !early || httpStatusCodes.length > 0 || retry.perRetry?.timeout !== undefined;
+}
+
+function warning(conditions: readonly Condition[]): Condition {
+  const accepted = conditions.find(({ type }) => type === 'Accepted');
+  const message =
+    'a BackendTrafficPolicy on the Gateway or its listener sends requests again that a provider may have begun to answer: each try is billed, and quotas count one; fix: set `retries` of each rule, or leave only connect-failure and refused-stream in retryOn.triggers';
+  return condition('tallygate.dev/RetriesNotCounted', 'RetriedByUsersPolicy', message, accepted?.observedGeneration);
+}
