@@ -4,6 +4,7 @@ import { told } from '../../fixtures/exchange.ts';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings } from '../../fixtures/recordings.ts';
 import { type Failure, isFailure } from '../errors.ts';
+import { spansOf } from '../stream/testing.ts';
 import type { Endpoint, RequestFacts } from './adapter.ts';
 import { countTokens, messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
@@ -423,7 +424,9 @@ describe('text', () => {
     it(`of ${endpoint.path} is all found`, () => {
       const bytes = Buffer.from(JSON.stringify(body));
       const scan = scanned(endpoint, bytes);
-      const text = scan.textSpans.map(([start, end]) => bytes.toString('utf8', start, end)).join(' ');
+      const text = spansOf(scan)
+        .map(([start, end]) => bytes.toString('utf8', start, end))
+        .join(' ');
       for (const mark of marks) assert.ok(text.includes(mark), `${mark} in ${text}`);
       assert.equal(facts(endpoint, body).textBytes, scan.textBytes);
     });

@@ -57,7 +57,7 @@ export type Action =
   | { readonly type: 'immediate-response'; readonly response: ImmediateResponse }
   /** Nothing more will be said to Envoy. */
   | { readonly type: 'end' }
-  /** Body bytes that are kept from now on (negative: let go), for the bound of the process. */
+  /** Memory that the body takes from now on (negative: lets go), for the bound of the process. */
   | { readonly type: 'keep'; readonly bytes: number }
   | { readonly type: 'reserve'; readonly demand: Demand }
   | { readonly type: 'extend'; readonly hold: Hold; readonly output: OutputDemand }

@@ -155,6 +155,11 @@ export class Request {
     return this.bodyBytes > most ? bodyTooLarge(most) : this.#scanner!.push(bytes);
   }
 
+  /** What its body and what was found in it take in memory. */
+  get keptBytes(): number {
+    return this.#scanner?.keptBytes ?? 0;
+  }
+
   /** A piece of a passthrough's body, which is not kept. */
   pass(bytes: Uint8Array): Failure | undefined {
     this.bodyBytes += bytes.length;

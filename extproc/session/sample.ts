@@ -86,12 +86,13 @@ export function sampleOf(body: ScannedBody, tokenizer: Tokenizer, model: string)
 }
 
 /** The request's text as views of the pieces that it came in. */
-export function* spansOf({ bytes: pieces, textSpanPairs }: ScannedBody): Generator<Uint8Array> {
+export function* spansOf(body: ScannedBody): Generator<Uint8Array> {
+  const { bytes: pieces } = body;
   let index = 0;
   let offset = 0;
-  for (let span = 0; span < textSpanPairs.length; span += 2) {
-    let from = textSpanPairs[span]!;
-    const end = textSpanPairs[span + 1]!;
+  for (const spans = body.textSpans(); spans.next(); ) {
+    let from = spans.start;
+    const { end } = spans;
     while (from < end) {
       while (offset + pieces[index]!.length <= from) {
         offset += pieces[index]!.length;

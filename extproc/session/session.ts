@@ -166,9 +166,10 @@ export class Session {
     if (this.#passthroughTarget !== undefined) return this.#passBody(bytes, endOfStream, out);
     if (this.#phase !== 'collecting') return undefined;
     if (bytes.length > 0) {
-      this.#keptBytes += bytes.length;
-      out.push({ type: 'keep', bytes: bytes.length });
+      const before = this.#keptBytes;
       const problem = this.#request.push(bytes);
+      this.#keptBytes = this.#request.keptBytes;
+      out.push({ type: 'keep', bytes: this.#keptBytes - before });
       if (problem !== undefined) return problem;
     }
     return endOfStream ? this.#requestRead(nowMs, out) : undefined;

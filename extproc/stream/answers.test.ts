@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { isFailure } from '../errors.ts';
 import { newScanner } from './json.ts';
 import type { Shape } from './shape.ts';
-import { cuts, pieces } from './testing.ts';
+import { cuts, pieces, spansOf } from './testing.ts';
 
 const answer: Shape = {
   object: {
@@ -41,7 +41,7 @@ describe('an answer', () => {
         assert.equal(scanner.one('usage.prompt_tokens')?.value, 12345);
         const body = scanner.finish();
         assert.ok(!isFailure(body));
-        assert.deepEqual([body.textBytes, body.textSpans, body.bytes], [11, [], []]);
+        assert.deepEqual([body.textBytes, spansOf(body), body.bytes], [11, [], []]);
       }),
     );
   });
@@ -89,7 +89,7 @@ describe('an event', () => {
     assert.ok(!isFailure(first));
     assert.equal(first.one('type')?.value, 'a');
     assert.equal(first.count('list[]'), 2);
-    const [start, end] = first.textSpans[0]!;
+    const [start, end] = spansOf(first)[0]!;
     assert.equal(buffer.subarray(start, end).toString(), 'x\\n');
     assert.deepEqual(
       first.all('list[].delta').map(({ value, element }) => [value, element]),
@@ -103,7 +103,7 @@ describe('an event', () => {
     assert.ok(!isFailure(second));
     assert.equal(second.one('type')?.value, 'b');
     assert.deepEqual(
-      [second.one('n'), second.count('list[]'), second.all('list[].delta'), second.textSpans],
+      [second.one('n'), second.count('list[]'), second.all('list[].delta'), spansOf(second)],
       [undefined, 0, [], []],
     );
   });

@@ -1,7 +1,17 @@
-import { MAX_FOUND, MAX_FOUND_PER_PATH, MAX_IDLE_ENTRIES, MAX_TEXT_SPANS, MAX_VALUE_BYTES } from './bounds.ts';
+import {
+  FREE_NOTES_BYTES,
+  MAX_FOUND,
+  MAX_FOUND_AS_OBJECTS,
+  MAX_FOUND_PER_PATH,
+  MAX_IDLE_ENTRIES,
+  MAX_TEXT_SPANS,
+  MAX_VALUE_BYTES,
+} from './bounds.ts';
 import type { CompiledShape, ShapeNode } from './compiled-shape.ts';
-import type { Found, Kind, ScannedBody, ScannerOptions } from './json.ts';
+import type { Found, Kind, ScannedBody, ScannerOptions, SpanReader } from './json.ts';
 import { KeptBytes } from './kept-bytes.ts';
+import { numberValue } from './number.ts';
+import { NumberLog, type NumberReader } from './number-log.ts';
 import { unescapedText } from './unescape.ts';
 
 const KINDS: readonly Kind[] = ['string', 'number', 'boolean', 'null', 'object', 'array'];
@@ -10,7 +20,12 @@ export type KindNumber = (typeof KIND)[Kind];
 
 const NONE: readonly Found[] = [];
 
-/** What a scan has found so far, in small memory: objects only for values that the shape wants, numbers for the rest. */
+const TRUE_BEGINS = 0x74;
+
+/**
+ * What a scan has found so far, in small memory: objects for the first values that the shape wants, notes of some bytes for more of them and for spans of
+ * text, and counts for all.
+ */
 export class Findings implements ScannedBody {
   insertAt = 0;
   empty = true;
@@ -28,9 +43,12 @@ export class Findings implements ScannedBody {
   readonly #touched: number[];
   #generation = 1;
   #total = 0;
-  #spans = new Uint32Array(16);
-  #spansLength = 0;
-  #spanTuples: [start: number, end: number][] | undefined;
+  /** Distance from the span before, and length. */
+  readonly #spans = new NumberLog();
+  #spanEnd = 0;
+  /** Values of a request past the first ones, by slot. */
+  readonly #notes = new Map<number, Notes>();
+  #notesBytes = 0;
 
   constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
     this.#shape = shape;
@@ -48,18 +66,27 @@ export class Findings implements ScannedBody {
     this.buffer = undefined;
     this.#generation++;
     this.#total = 0;
-    this.#spansLength = 0;
-    this.#spanTuples = undefined;
+    this.#spans.clear();
+    this.#spanEnd = 0;
+    if (this.#notes.size > 0) this.#notes.clear();
+    this.#notesBytes = 0;
   }
 
   /** Too much is kept to be kept for the next document. */
   get grown(): boolean {
-    return this.#spans.length > 2 * MAX_IDLE_ENTRIES || this.#total > MAX_IDLE_ENTRIES;
+    return this.#total > MAX_IDLE_ENTRIES;
+  }
+
+  get keptBytes(): number {
+    return this.kept.length + this.#notesBytes + this.#spans.extraBytes;
   }
 
   all(path: string): readonly Found[] {
     const slot = this.#shape.slotByPath.get(path);
-    return slot === undefined || this.#touched[slot] !== this.#generation ? NONE : (this.#found[slot] ?? NONE);
+    if (slot === undefined || this.#touched[slot] !== this.#generation) return NONE;
+    const found = this.#found[slot] ?? NONE;
+    const notes = this.#notes.get(slot);
+    return notes === undefined ? found : [...found, ...notes.places(this)];
   }
 
   one(path: string): Found | undefined {
@@ -81,28 +108,16 @@ export class Findings implements ScannedBody {
     return this.kept.pieces;
   }
 
-  get textSpanPairs(): Uint32Array {
-    return this.#spans.subarray(0, this.#spansLength);
-  }
-
-  get textSpans(): readonly (readonly [start: number, end: number])[] {
-    if (this.#spanTuples?.length !== this.#spansLength / 2) {
-      this.#spanTuples = [];
-      for (let at = 0; at < this.#spansLength; at += 2) this.#spanTuples.push([this.#spans[at]!, this.#spans[at + 1]!]);
-    }
-    return this.#spanTuples;
+  textSpans(): SpanReader {
+    return new Spans(this.#spans.read());
   }
 
   /** False: there are too many. */
   addSpan(start: number, end: number): boolean {
-    if (this.#spansLength === this.#spans.length) {
-      if (this.#spansLength >= MAX_TEXT_SPANS * 2) return false;
-      const larger = new Uint32Array(this.#spansLength * 2);
-      larger.set(this.#spans);
-      this.#spans = larger;
-    }
-    this.#spans[this.#spansLength++] = start;
-    this.#spans[this.#spansLength++] = end;
+    if (this.#spans.length === MAX_TEXT_SPANS * 2) return false;
+    this.#spans.add(start - this.#spanEnd);
+    this.#spans.add(end - start);
+    this.#spanEnd = end;
     return true;
   }
 
@@ -117,6 +132,31 @@ export class Findings implements ScannedBody {
     this.#counts[slot * KINDS.length + kind]!++;
   }
 
+  /** More values of this request are not made objects: they are noted when they end. */
+  get terse(): boolean {
+    return this.#purpose === 'request' && this.#total >= MAX_FOUND_AS_OBJECTS;
+  }
+
+  /** No more values are taken. */
+  get full(): boolean {
+    const notes = this.#notesBytes + this.#spans.extraBytes;
+    return this.#total >= MAX_FOUND || notes > FREE_NOTES_BYTES + this.kept.length / 2;
+  }
+
+  /** A value that has ended, where it is `terse` and not `full`. */
+  note(slot: number, kind: KindNumber, keyStart: number, start: number, end: number, element: number): void {
+    let notes = this.#notes.get(slot);
+    if (notes === undefined) {
+      notes = new Notes();
+      this.#notes.set(slot, notes);
+      this.#notesBytes += NOTES_BYTES;
+    }
+    this.#total++;
+    const before = notes.log.extraBytes;
+    notes.add(kind, keyStart, start, end, element);
+    this.#notesBytes += notes.log.extraBytes - before;
+  }
+
   /** The place is remembered, or undefined: there are too many already. */
   add(
     node: ShapeNode,
@@ -128,8 +168,7 @@ export class Findings implements ScannedBody {
     value: string | number | boolean | undefined,
   ): Place | undefined {
     const places = this.#found[node.slot];
-    if (this.#purpose === 'request' ? this.#total === MAX_FOUND : places?.length === MAX_FOUND_PER_PATH)
-      return undefined;
+    if (places?.length === MAX_FOUND_PER_PATH) return undefined;
     this.#total++;
     const place = new Place(this, KINDS[kind]!, keyStart, start, end, element, value);
     if (places === undefined) this.#found[node.slot] = [place];
@@ -144,7 +183,60 @@ export class Findings implements ScannedBody {
   }
 }
 
-/** Strings are decoded when they are asked for: most never are. */
+/** A kind is told in the same number as a distance. */
+const KINDS_SPACE = 8;
+
+/** An empty one, with its first block. */
+const NOTES_BYTES = 400;
+
+/** Values at one path, which never lie within each other: each is told by its distance from the one before. */
+class Notes {
+  readonly log = new NumberLog();
+  #end = 0;
+
+  add(kind: KindNumber, keyStart: number, start: number, end: number, element: number): void {
+    const { log } = this;
+    log.add(keyStart - this.#end);
+    log.add((start - keyStart) * KINDS_SPACE + kind);
+    log.add(end - start);
+    log.add(element + 1);
+    this.#end = end;
+  }
+
+  places(findings: Findings): Place[] {
+    const places: Place[] = [];
+    const reader = this.log.read();
+    for (let before = 0; !reader.done; ) {
+      const keyStart = before + reader.next();
+      const startAndKind = reader.next();
+      const kind = KINDS[startAndKind % KINDS_SPACE]!;
+      const start = keyStart + Math.floor(startAndKind / KINDS_SPACE);
+      const end = start + reader.next();
+      places.push(new Place(findings, kind, keyStart, start, end, reader.next() - 1, undefined));
+      before = end;
+    }
+    return places;
+  }
+}
+
+class Spans implements SpanReader {
+  start = 0;
+  end = 0;
+  readonly #reader: NumberReader;
+
+  constructor(reader: NumberReader) {
+    this.#reader = reader;
+  }
+
+  next(): boolean {
+    if (this.#reader.done) return false;
+    this.start = this.end + this.#reader.next();
+    this.end = this.start + this.#reader.next();
+    return true;
+  }
+}
+
+/** Values that were not given are decoded when they are asked for: most never are. */
 class Place implements Found {
   readonly keyStart: number;
   readonly start: number;
@@ -173,16 +265,21 @@ class Place implements Found {
   }
 
   get value(): string | number | boolean | undefined {
-    if (this.#value === undefined && this.kind === 'string') {
-      const length = this.end - this.start - 2;
-      if (length === 0) {
-        this.#value = '';
-      } else if (length <= MAX_VALUE_BYTES) {
-        const raw = this.#findings.slice(this.start + 1, this.end - 1);
-        if (raw !== undefined) this.#value = unescapedText(raw, 0, raw.length);
-      }
-    }
+    if (this.#value === undefined) this.#value = this.#decoded();
     return this.#value;
+  }
+
+  #decoded(): string | number | boolean | undefined {
+    const { kind } = this;
+    if (kind !== 'string' && kind !== 'number' && kind !== 'boolean') return undefined;
+    const quote = kind === 'string' ? 1 : 0;
+    const length = this.end - this.start - 2 * quote;
+    if (length === 0) return '';
+    if (length > MAX_VALUE_BYTES) return undefined;
+    const raw = this.#findings.slice(this.start + quote, this.end - quote);
+    if (raw === undefined) return undefined;
+    if (kind === 'string') return unescapedText(raw, 0, raw.length);
+    return kind === 'number' ? numberValue(raw, 0, raw.length) : raw[0] === TRUE_BEGINS;
   }
 }
 

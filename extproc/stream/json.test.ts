@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { isFailure } from '../errors.ts';
-import { MAX_DEPTH, MAX_FOUND, MAX_TEXT_SPANS } from './bounds.ts';
+import { MAX_DEPTH, MAX_FOUND, MAX_FOUND_AS_OBJECTS, MAX_TEXT_SPANS } from './bounds.ts';
 import { newScanner, type ScannedBody } from './json.ts';
 import type { Shape } from './shape.ts';
-import { cuts, everyByte, pieces, pushAll, scanned, summary } from './testing.ts';
+import { cuts, everyByte, pieces, pushAll, scanned, spansOf, summary } from './testing.ts';
 
 const chat: Shape = {
   object: {
@@ -43,7 +43,7 @@ const chatPaths = [
 
 function texts(body: ScannedBody): string[] {
   const bytes = Buffer.concat(body.bytes);
-  return body.textSpans.map(([start, end]) => bytes.subarray(start, end).toString());
+  return spansOf(body).map(([start, end]) => bytes.subarray(start, end).toString());
 }
 
 function refusal(text: string | Uint8Array, shape: Shape = chat): { code: string; message: string } | undefined {
@@ -98,17 +98,16 @@ describe('what a request holds', () => {
     const expected = ['h\\u00e9llo \\"x\\"', 'é😀', 'type', 'function', 'function', 'name', 'x', 'n'];
     assert.deepEqual(texts(body), expected);
     assert.equal(body.textBytes, Buffer.byteLength(expected.join('')));
-    assert.deepEqual([...body.textSpanPairs], body.textSpans.flat());
   });
 
   it('is the same for every cut', () => {
     const bytes = Buffer.from(text);
     const whole = scanned(chat, text);
-    const expected = [summary(whole, chatPaths), whole.textSpans, whole.textBytes, whole.insertAt, whole.empty];
+    const expected = [summary(whole, chatPaths), spansOf(whole), whole.textBytes, whole.insertAt, whole.empty];
     const check = (parts: readonly Uint8Array[]): void => {
       const body = pushAll(newScanner(chat), parts);
       assert.ok(!isFailure(body));
-      const found = [summary(body, chatPaths), body.textSpans, body.textBytes, body.insertAt, body.empty];
+      const found = [summary(body, chatPaths), spansOf(body), body.textBytes, body.insertAt, body.empty];
       assert.deepEqual(found, expected);
       assert.deepEqual(Buffer.concat(body.bytes), bytes);
     };
@@ -131,6 +130,31 @@ describe('what a request holds', () => {
     assert.equal(body.bytes[0], large);
     assert.deepEqual(Buffer.concat(body.bytes), Buffer.concat(parts));
     assert.equal(body.one('model')?.value, 'm'.repeat(1000));
+  });
+
+  it('is the same past the values that are kept as objects', () => {
+    // The same document behind so many values, and behind as much white space.
+    const values = `"stop":[${'0,'.repeat(MAX_FOUND_AS_OBJECTS)}0],`;
+    const behind = (filler: string): Buffer =>
+      Buffer.from(`{${filler}${text.slice(1).replace('"stop":["a",null,-1.5e1],', '')}`);
+    const bytes = behind(values);
+    const expected = scanned(chat, behind('"stop":[0],'.padEnd(values.length)));
+    const paths = chatPaths.filter((path) => !path.startsWith('stop'));
+    fc.assert(
+      fc.property(cuts, (places) => {
+        const body = pushAll(newScanner(chat), pieces(bytes, places));
+        assert.ok(!isFailure(body));
+        assert.deepEqual(summary(body, paths), summary(expected, paths));
+        assert.deepEqual(spansOf(body), spansOf(expected));
+        assert.equal(body.count('stop[]', 'number'), MAX_FOUND_AS_OBJECTS + 1);
+      }),
+    );
+    assert.deepEqual(
+      scanned(chat, `{${values}"messages":[{"role":-2.5e1},{"role":true},{"role":false},{"role":"é\\n"}]}`)
+        .all('messages[].role')
+        .map(({ value }) => value),
+      [-25, true, false, 'é\n'],
+    );
   });
 
   it('tells where members can be put in', () => {
@@ -228,7 +252,7 @@ describe('documents that are refused', () => {
     assert.equal(refusal(nested(MAX_DEPTH)), undefined);
     assert.match(refusal(nested(MAX_DEPTH + 1))!.message, /deeper/);
     assert.match(refusal(`{"x":${'['.repeat(1_000_000)}`)!.message, /deeper/);
-    const list = (count: number): string => `{"stop":[${'0,'.repeat(count)}0]}`;
+    const list = (count: number): string => `{"stop":[${'0,                  '.repeat(count)}0]}`;
     assert.equal(refusal(list(MAX_FOUND - 2)), undefined);
     assert.match(refusal(list(MAX_FOUND))!.message, /too many values/);
     assert.match(refusal(`{"tools":[${'"a",'.repeat(MAX_TEXT_SPANS)}"b"]}`)!.message, /too many/);

@@ -39,12 +39,18 @@ export interface ScannedBody extends FoundByPath {
   readonly insertAt: number;
   readonly empty: boolean;
   readonly textBytes: number;
-  /** Raw spans of text strings (contents between the quotes); empty strings have none. Built when it is first asked for. */
-  readonly textSpans: readonly (readonly [start: number, end: number])[];
-  /** The same as they are stored: start, end, start, end, … */
-  readonly textSpanPairs: Uint32Array;
+  /** Raw spans of text strings (contents between the quotes) in their order; empty strings have none. */
+  textSpans(): SpanReader;
   /** The document in pieces, not always as they came: small ones are joined. */
   readonly bytes: readonly Uint8Array[];
+}
+
+/** Stands before the first one until `next` is called. */
+export interface SpanReader {
+  readonly start: number;
+  readonly end: number;
+  /** False: there are no more. */
+  next(): boolean;
 }
 
 /** Takes a document in pieces; each push costs time in proportion to its piece. What was found so far can be asked for at any time. */
@@ -52,6 +58,8 @@ export interface JsonScanner extends FoundByPath {
   /** `sink` takes the text of an `answer`. */
   push(bytes: Uint8Array, sink?: TextSink): Failure | undefined;
   finish(): ScannedBody | Failure;
+  /** Memory that is taken for the document, within half of its length, and without what a scanner has in any case. */
+  readonly keptBytes: number;
   /** Gives the scanner back for another document: neither it nor anything that it gave may be used after that. Once, or not at all. */
   release(): void;
   /** Forgets the document. What `finish` or `scan` gave before is void then. */

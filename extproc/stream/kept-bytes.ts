@@ -11,19 +11,31 @@ export class KeptBytes {
   /** What the last piece is the beginning of, if it is a block of ours. */
   #block: Uint8Array | undefined;
   #used = 0;
+  /** Doubles from block to block, until a piece comes that needs none. */
+  #nextBlockBytes = SMALL_PIECE_BYTES;
+
+  /** Of the document so far. */
+  get length(): number {
+    return this.#ends.at(-1) ?? 0;
+  }
 
   add(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    const total = (this.#ends.at(-1) ?? 0) + bytes.length;
+    const total = this.length + bytes.length;
     if (bytes.length >= SMALL_PIECE_BYTES || total === bytes.length) {
+      this.#closeBlock();
+      this.#nextBlockBytes = SMALL_PIECE_BYTES;
       this.pieces.push(bytes);
       this.#ends.push(total);
-      this.#block = undefined;
       return;
     }
     let block = this.#block;
     if (block === undefined || this.#used + bytes.length > block.length) {
-      block = new Uint8Array(Math.min(LARGEST_BLOCK_BYTES, Math.max(SMALL_PIECE_BYTES, total)));
+      this.#closeBlock();
+      // What is taken in advance is at most half of what is there.
+      const wanted = Math.min(LARGEST_BLOCK_BYTES, this.#nextBlockBytes, total >> 1);
+      block = new Uint8Array(Math.max(SMALL_PIECE_BYTES, wanted));
+      this.#nextBlockBytes = block.length * 2;
       this.#block = block;
       this.#used = 0;
       this.pieces.push(block);
@@ -33,6 +45,14 @@ export class KeptBytes {
     this.#used += bytes.length;
     this.pieces[this.pieces.length - 1] = block.subarray(0, this.#used);
     this.#ends[this.#ends.length - 1] = total;
+  }
+
+  /** Small and large pieces in turn must not leave a block behind each time. */
+  #closeBlock(): void {
+    if (this.#block !== undefined && this.#used < this.#block.length) {
+      this.pieces[this.pieces.length - 1] = this.#block.slice(0, this.#used);
+    }
+    this.#block = undefined;
   }
 
   clear(): void {

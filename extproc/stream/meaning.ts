@@ -19,6 +19,10 @@ interface Container {
   /** Place of the current element in the innermost array. */
   element: number;
   place: Place | undefined;
+  /** What it is at, where it is to be noted at its end. */
+  noted: ShapeNode | undefined;
+  keyStart: number;
+  start: number;
 }
 
 /** What the tokens that the grammar sees mean to the shape: keeps track of where in the shape we are, and tells the findings. */
@@ -170,9 +174,13 @@ export class Meaning {
   ): Failure | undefined {
     this.findings.tally(node, kind);
     if (!node.value) return undefined;
-    const place = this.findings.add(node, kind, this.#keyStart, start, end, this.in.element, value);
-    if (place !== undefined || this.#purpose !== 'request') return undefined;
-    return this.#tooMany(node);
+    if (this.findings.terse) {
+      if (this.findings.full) return this.#tooMany(node);
+      this.findings.note(node.slot, kind, this.#keyStart, start, end, this.in.element);
+      return undefined;
+    }
+    this.findings.add(node, kind, this.#keyStart, start, end, this.in.element, value);
+    return undefined;
   }
 
   endKey(bytes: Uint8Array, at: number): Failure | undefined {
@@ -227,6 +235,7 @@ export class Meaning {
     inner.items = undefined;
     inner.element = isObject ? outer.element : -1;
     inner.place = undefined;
+    inner.noted = undefined;
     if (node !== undefined) {
       inner.deep ||= node.deepText;
       inner.level = node.level;
@@ -236,8 +245,14 @@ export class Meaning {
       this.findings.tally(node, kind);
       if (node.value) {
         const start = this.base + at;
-        inner.place = this.findings.add(node, kind, this.#keyStart, start, start, outer.element, undefined);
-        if (inner.place === undefined && this.#purpose === 'request') return this.#tooMany(node);
+        if (this.findings.terse) {
+          if (this.findings.full) return this.#tooMany(node);
+          inner.noted = node;
+          inner.keyStart = this.#keyStart;
+          inner.start = start;
+        } else {
+          inner.place = this.findings.add(node, kind, this.#keyStart, start, start, outer.element, undefined);
+        }
       }
       const words = this.#shape.seenWords;
       for (let word = 0; word < words; word++) this.#seen[node.level * words + word] = 0;
@@ -248,10 +263,15 @@ export class Meaning {
 
   /** True when that was the document. */
   close(endInPiece: number): boolean {
-    const { place } = this.in;
-    if (place !== undefined) place.end = this.base + endInPiece;
+    const { place, noted, isObject, keyStart, start } = this.in;
     this.depth--;
     this.in = this.#stack[this.depth]!;
+    const end = this.base + endInPiece;
+    if (place !== undefined) place.end = end;
+    else if (noted !== undefined) {
+      const kind = isObject ? KIND.object : KIND.array;
+      this.findings.note(noted.slot, kind, keyStart, start, end, this.in.element);
+    }
     return this.depth === 0;
   }
 
@@ -293,5 +313,8 @@ function newContainer(): Container {
     level: 0,
     element: -1,
     place: undefined,
+    noted: undefined,
+    keyStart: 0,
+    start: 0,
   };
 }

@@ -79,6 +79,10 @@ export class Scan implements JsonScanner {
     return this.#failed;
   }
 
+  get keptBytes(): number {
+    return this.#meaning.findings.keptBytes;
+  }
+
   finish(): ScannedBody | Failure {
     if (this.#failed === undefined && this.#state !== DONE) {
       this.#failed = invalid(

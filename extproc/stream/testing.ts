@@ -37,6 +37,12 @@ export function scanned(shape: Shape, text: string | Uint8Array, options?: Scann
   return body;
 }
 
+export function spansOf(body: ScannedBody): (readonly [start: number, end: number])[] {
+  const list: (readonly [number, number])[] = [];
+  for (const spans = body.textSpans(); spans.next(); ) list.push([spans.start, spans.end]);
+  return list;
+}
+
 /** All that was found, in a form to compare. */
 export function summary(found: FoundByPath, paths: readonly string[]): object {
   return Object.fromEntries(

@@ -35,29 +35,29 @@ export function newSlicedCount(
 
 /** Counts the text of a request, each string for itself. */
 export function newBodyCount(
-  body: Pick<ScannedBody, 'bytes' | 'textSpanPairs'>,
+  body: Pick<ScannedBody, 'bytes' | 'textSpans'>,
   tokenizer: Tokenizer,
   model: string,
   options: SlicedCountOptions = {},
 ): SlicedCount {
-  const { bytes: pieces, textSpanPairs: pairs } = body;
+  const { bytes: pieces } = body;
+  const spans = body.textSpans();
   let index = 0;
   let base = 0;
-  let pair = 0;
-  let from = pairs[0] ?? 0;
+  let left = spans.next();
+  let from = spans.start;
   return slicedCount(tokenizer, model, options, (chunk) => {
-    if (pair === pairs.length) return false;
+    if (!left) return false;
     while (base + pieces[index]!.length <= from) base += pieces[index++]!.length;
     const piece = pieces[index]!;
-    const spanEnd = pairs[pair + 1]!;
     chunk.bytes = piece;
     chunk.start = from - base;
-    chunk.end = Math.min(spanEnd - base, piece.length);
+    chunk.end = Math.min(spans.end - base, piece.length);
     from = base + chunk.end;
-    chunk.endsText = from === spanEnd;
+    chunk.endsText = from === spans.end;
     if (chunk.endsText) {
-      pair += 2;
-      from = pairs[pair] ?? 0;
+      left = spans.next();
+      from = spans.start;
     }
     return true;
   });
