@@ -1,4 +1,4 @@
-/** Brings edits of the files into force, one after another. A wrong one leaves the last good state and says why. */
+/** Brings edits of the files into force, one after another. A wrong file keeps its last good state, and the log says why and what waits for it. */
 import { watchPaths } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
 import { envoyFiles } from '../translate/envoy/files.ts';
@@ -13,6 +13,7 @@ export interface EditsOptions {
   /** Rejects with the reason where it cannot be brought into force: then `before` still is. */
   readonly apply: (after: Plan, before: Plan) => Promise<void>;
   readonly log: Log;
+  readonly remindMs?: number;
 }
 
 export interface Edits {
@@ -22,21 +23,33 @@ export interface Edits {
 
 /** The world's trouble (a port that is still taken, Envoy that just restarts) may pass: an edit that is right is tried again. */
 const RETRY_MS = 3000;
+/** While a file is wrong, the log says so again. */
+const REMIND_MS = 60_000;
 
-export function followEdits({ loader, plan, paths, apply, log }: EditsOptions): Edits {
+export function followEdits({ loader, plan, paths, apply, log, remindMs = REMIND_MS }: EditsOptions): Edits {
   let current = plan;
   let dirty = false;
   let closed = false;
   let said = '';
   let retry: NodeJS.Timeout | undefined;
+  let reminder: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
 
-  const sayOnce = (loaded: Loaded) => {
-    const text = loaded.errors.join('\n');
-    if (text === said) return;
-    said = text;
-    for (const error of loaded.errors)
-      log.error({ problem: error }, 'the edit is wrong; the last good state stays in force');
+  /** Once for each state of the files: the watch also wakes where nothing changed. */
+  const sayWrong = ({ plan: taken, errors, held, digest }: Loaded) => {
+    if (digest === said) return;
+    said = digest;
+    const say = () => {
+      for (const problem of errors) {
+        if (taken)
+          log.error({ problem, held }, 'a file is wrong; its last good state stays in force, other files are applied');
+        else log.error({ problem }, 'the edit is wrong; the last good state of all files stays in force');
+      }
+    };
+    say();
+    clearInterval(reminder);
+    reminder = setInterval(say, remindMs);
+    reminder.unref();
   };
 
   const work = async () => {
@@ -44,11 +57,13 @@ export function followEdits({ loader, plan, paths, apply, log }: EditsOptions): 
       dirty = false;
       const loaded = await loader.load();
       watch.set(loaded.paths);
-      if (loaded.plan === undefined) {
-        sayOnce(loaded);
-        continue;
+      if (loaded.errors.length > 0) {
+        sayWrong(loaded);
+      } else {
+        said = '';
+        clearInterval(reminder);
       }
-      said = '';
+      if (loaded.plan === undefined) continue;
       if (samePlan(loaded.plan, current)) continue;
       try {
         await apply(loaded.plan, current);
@@ -85,6 +100,7 @@ export function followEdits({ loader, plan, paths, apply, log }: EditsOptions): 
       closed = true;
       watch.close();
       clearTimeout(retry);
+      clearInterval(reminder);
       await running;
     },
   };

@@ -1,20 +1,25 @@
 /** From files to a plan, with every reason why there is none. */
+import { createHash } from 'node:crypto';
 import type { Environment } from '../runtime/environment.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
-import { problemText } from '../translate/problem.ts';
-import { readWorld } from '../translate/read/read.ts';
+import { type Problem, problemText } from '../translate/problem.ts';
+import { readWorld, type SourceFile } from '../translate/read/read.ts';
 import { translate } from '../translate/translate.ts';
 import { type Echo, startEcho, usesEcho, withEcho } from './echo.ts';
 import { readSources, secretLookup } from './sources.ts';
 
 export interface Loaded {
-  /** Absent where anything is wrong: a plan is taken whole or not at all. */
+  /** Absent where nothing can be taken. */
   readonly plan: Plan | undefined;
-  /** `FILE:LINE: …`, as `tallygate check` says it. */
+  /** What is wrong with the files as they are: `FILE:LINE: …`, as `tallygate check` says it. */
   readonly errors: readonly string[];
+  /** Files with errors, whose last good text is in the plan in their place. */
+  readonly held: readonly string[];
   readonly warnings: readonly string[];
   /** What to watch for changes, absolute. */
   readonly paths: readonly string[];
+  /** Differs where the text of a file does. */
+  readonly digest: string;
 }
 
 export interface Loader {
@@ -28,29 +33,59 @@ export interface LoaderOptions {
   readonly envoy: EnvoyOptions;
 }
 
+export function noGateway(paths: readonly string[]): string {
+  return `${paths.join(', ')}: there is no Gateway with a listener; fix: add a Gateway of gateway.networking.k8s.io/v1`;
+}
+
 export function newLoader({ paths, environment, envoy }: LoaderOptions): Loader {
   let echo: Echo | undefined;
+  /** The files of the last plan, by name. */
+  let good: ReadonlyMap<string, SourceFile> = new Map();
+
+  const planOf = async (files: readonly SourceFile[]) => {
+    const lookup = secretLookup(environment);
+    const { world, problems } = readWorld(files, lookup);
+    if (usesEcho(world)) echo ??= await startEcho();
+    const plan = translate(echo ? withEcho(world, echo) : world, { envoy });
+    const all = [...problems, ...plan.problems];
+    const ofSeverity = (severity: Problem['severity']) => all.filter((each) => each.severity === severity);
+    const wrong = ofSeverity('Error');
+    const errors = wrong.map(problemText);
+    if (errors.length === 0 && plan.envoy.listeners.length === 0) errors.push(noGateway(paths));
+    return { plan, errors, wrong, warnings: ofSeverity('Warning').map(problemText), secretPaths: lookup.paths };
+  };
+
   return {
     async load() {
       const sources = readSources(paths);
-      const lookup = secretLookup(environment);
-      const { world, problems } = readWorld(sources.files, lookup);
-      if (usesEcho(world)) echo ??= await startEcho();
-      const plan = translate(echo ? withEcho(world, echo) : world, { envoy });
-      const all = [...problems, ...plan.problems];
-      const ofSeverity = (severity: string) => all.filter((each) => each.severity === severity).map(problemText);
-      const errors = [...sources.unreadable, ...ofSeverity('Error')];
-      if (errors.length === 0 && plan.envoy.listeners.length === 0) {
-        errors.push(
-          `${paths.join(', ')}: there is no Gateway with a listener; fix: add a Gateway of gateway.networking.k8s.io/v1`,
-        );
-      }
-      return {
-        plan: errors.length === 0 ? plan : undefined,
+      const asTheyAre = await planOf(sources.files);
+      const errors = [...sources.unreadable.map(({ text }) => text), ...asTheyAre.errors];
+      const common = {
         errors,
-        warnings: ofSeverity('Warning'),
-        paths: [...sources.paths, ...lookup.paths],
+        paths: [...sources.paths, ...asTheyAre.secretPaths],
+        digest: createHash('sha256').update(JSON.stringify(sources)).digest('hex'),
       };
+      const take = (files: readonly SourceFile[], { plan, warnings }: typeof asTheyAre, held: readonly string[]) => {
+        good = new Map(files.map((file) => [file.name, file]));
+        return { ...common, plan, held, warnings };
+      };
+      if (errors.length === 0) return take(sources.files, asTheyAre, []);
+
+      // Files may be independent of each other: those with an error stay as they were, the others are taken.
+      const held = new Set([
+        ...sources.unreadable.map(({ path }) => path),
+        ...asTheyAre.wrong.flatMap(({ file }) => file ?? []),
+      ]);
+      const files = [
+        ...sources.files.filter(({ name }) => !held.has(name)),
+        ...[...held].flatMap((name) => good.get(name) ?? []),
+      ];
+      const withoutThem = good.size > 0 && held.size > 0 ? await planOf(files) : undefined;
+      if (withoutThem?.errors.length === 0) {
+        common.paths.push(...withoutThem.secretPaths);
+        return take(files, withoutThem, [...held]);
+      }
+      return { ...common, plan: undefined, held: [], warnings: asTheyAre.warnings };
     },
     async close() {
       await echo?.close();

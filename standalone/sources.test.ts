@@ -24,7 +24,7 @@ test('what is not there is told with the fix, and watched for its coming', () =>
   const path = join(folder, 'missing.yaml');
   const { files, unreadable, paths } = readSources([path]);
   assert.deepEqual(files, []);
-  assert.deepEqual(unreadable, [`${path}: there is no such file or folder; fix: correct the path`]);
+  assert.deepEqual(unreadable, [{ path, text: `${path}: there is no such file or folder; fix: correct the path` }]);
   assert.deepEqual(paths, [path]);
 });
 

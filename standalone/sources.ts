@@ -10,16 +10,24 @@ const MAX_FILES = 10_000;
 
 export interface Sources {
   readonly files: readonly SourceFile[];
-  /** Lines for the user about what cannot be read. */
-  readonly unreadable: readonly string[];
+  readonly unreadable: readonly Unreadable[];
   /** All that was looked at, absolute, for a watch: a file that comes into a folder counts too. */
   readonly paths: readonly string[];
+}
+
+export interface Unreadable {
+  readonly path: string;
+  /** The whole line for the user. */
+  readonly text: string;
 }
 
 /** A folder stands for its `.yaml`, `.yml` and `.json` files and those of its folders, without hidden ones. */
 export function readSources(paths: readonly string[]): Sources {
   const files = new Map<string, SourceFile>();
-  const unreadable: string[] = [];
+  const unreadable: Unreadable[] = [];
+  const refuse = (path: string, what: string) => {
+    unreadable.push({ path, text: `${path}: ${what}` });
+  };
   const visited: string[] = [];
   const visit = (path: string, named: boolean): void => {
     try {
@@ -29,20 +37,15 @@ export function readSources(paths: readonly string[]): Sources {
         for (const name of readdirSync(path).sort()) if (!name.startsWith('.')) visit(join(path, name), false);
       } else if (named || /\.(ya?ml|json)$/.test(path)) {
         visited.push(resolve(path));
-        if (stat.size > MAX_FILE_BYTES)
-          unreadable.push(`${path}: has more than ${MAX_FILE_BYTES} bytes; fix: split it`);
-        else if (files.size >= MAX_FILES)
-          unreadable.push(`${path}: is one file too many; fix: name fewer than ${MAX_FILES}`);
+        if (stat.size > MAX_FILE_BYTES) refuse(path, `has more than ${MAX_FILE_BYTES} bytes; fix: split it`);
+        else if (files.size >= MAX_FILES) refuse(path, `is one file too many; fix: name fewer than ${MAX_FILES}`);
         else files.set(path, { name: path, text: readFileSync(path, 'utf8') });
       }
     } catch (error) {
       visited.push(resolve(path));
       const code = error instanceof Error && 'code' in error ? error.code : undefined;
-      unreadable.push(
-        code === 'ENOENT'
-          ? `${path}: there is no such file or folder; fix: correct the path`
-          : `${path}: cannot be read (${code}); fix: check its permissions`,
-      );
+      if (code === 'ENOENT') refuse(path, 'there is no such file or folder; fix: correct the path');
+      else refuse(path, `cannot be read (${code}); fix: check its permissions`);
     }
   };
   for (const path of paths) visit(path, true);

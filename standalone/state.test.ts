@@ -67,9 +67,11 @@ test('a socket whose path would be too long stands in a short folder of our own'
   again.close();
 });
 
-test('a lock that cannot be had for another reason is not taken for a second instance', () => {
+test('a folder that cannot be used is not taken for a second instance, and the fix is named', () => {
   assert.throws(
     () => openState({ stateHome: '/dev/null', runtimeHome: undefined, name: 'n' }),
-    (error) => !(error instanceof OperatorError),
+    (error) =>
+      error instanceof OperatorError &&
+      /\/dev\/null\/.* cannot be used \(ENOTDIR\).*XDG_STATE_HOME/.test(error.message),
   );
 });

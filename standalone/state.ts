@@ -1,6 +1,6 @@
 /** The folder of one instance: its lock, its sockets, Envoy's files and the journal. */
 import { createHash } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, chmodSync, constants, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -36,8 +36,7 @@ const SOCKETS = ['extproc.sock', 'extproc-admin.sock', 'envoy-admin.sock'] as co
 /** Throws an OperatorError where another process has this instance. */
 export function openState({ stateHome, runtimeHome, name }: StateOptions): State {
   const folder = resolve(stateHome, 'tallygate', name);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  chmodSync(folder, 0o700);
+  ownStateFolder(folder);
   const unlock = lock(folder, name);
   const envoyFolder = join(folder, 'envoy');
   // Of its own, since it is watched: beside the journal, each request that is written down would wake the watcher.
@@ -64,6 +63,19 @@ export function openState({ stateHome, runtimeHome, name }: StateOptions): State
       unlock();
     },
   };
+}
+
+function ownStateFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    chmodSync(folder, 0o700);
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new OperatorError(
+      `the state folder ${folder} cannot be used (${code}); give this user the right to write there, or set XDG_STATE_HOME to another folder`,
+    );
+  }
 }
 
 /** A lock of the system's on an SQLite file: it ends with its process, however that ends. */
