@@ -28,5 +28,14 @@ function startWith(node) {
     // A terminal sends Ctrl-C to the child too, and a second signal would end it at once.
     if (!process.stdin.isTTY) child.kill('SIGINT');
   });
+  // npm passes signals to the shell between it and us alone; see cli/run.ts.
+  const parent = process.ppid;
+  if (process.env.npm_command && parent !== 1) {
+    const poll = setInterval(() => {
+      if (process.ppid === parent) return;
+      clearInterval(poll);
+      if (child.connected) child.disconnect();
+    }, 250);
+  }
   child.on('exit', (code, signal) => process.exit(signal === null ? code : 1));
 }

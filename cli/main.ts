@@ -72,3 +72,5 @@ try {
     process.stderr.write(`tallygate failed by a fault of its own: ${error instanceof Error ? error.stack : error}\n`);
   process.exitCode = 1;
 }
+// The channel to the launcher would keep a process that failed alive.
+if (process.connected) process.disconnect();

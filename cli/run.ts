@@ -69,8 +69,9 @@ export const run: Verb = async ({ args, settings }) => {
 
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'tallygate' } });
   const { signal, abort } = abortOnSignals(() => process.exit(1));
-  // Started by the launcher, we end when it does.
+  // Started by the launcher or by npm, we end when it does.
   if (process.connected) process.once('disconnect', () => abort('the launcher has ended'));
+  else endWithNpm(abort);
   const example = positionals.length === 0 ? quickstart(settings) : undefined;
   const root = fileURLToPath(new URL('..', import.meta.url));
   const clean = await runGateway(
@@ -105,6 +106,23 @@ export const run: Verb = async ({ args, settings }) => {
   ).finally(() => log.flush());
   process.exit(clean ? 0 : 1);
 };
+
+const PARENT_POLL_MS = 250;
+
+/**
+ * npm and npx run a command by a shell, and pass SIGTERM to that shell alone: without this, Envoy and extproc would serve on. Elsewhere (nohup, systemd) we outlive
+ * our parent.
+ */
+function endWithNpm(abort: (reason: string) => void): void {
+  const parent = process.ppid;
+  if (process.env['npm_command'] === undefined || parent === 1) return;
+  const poll = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(poll);
+    abort('npm has ended');
+  }, PARENT_POLL_MS);
+  poll.unref();
+}
 
 /** `undefined`: not a whole number in the range. */
 function whole(text: string | undefined, fallback: number, least: number, most: number): number | undefined {
