@@ -62,3 +62,22 @@ test('wrong use is told apart from wrong files', async () => {
   assert.equal(code, 1);
   assert.match(stderr, /absent\.yaml: there is no such file or folder; fix: /);
 });
+
+test('what serves nobody is a warning, and with --strict an error', async () => {
+  const quiet = await run(acceptance, '-o', 'none', '--strict');
+  assert.deepEqual([quiet.code, quiet.stderr], [0, '']);
+  const documents = readFileSync(acceptance, 'utf8').split(/^---$/m);
+  const parts = join(folder, 'backends.yaml');
+  writeFileSync(parts, documents.filter((each) => /^kind: (Secret|AIBackend)$/m.test(each)).join('---\n'));
+  const other = join(folder, 'other.yaml');
+  writeFileSync(other, documents.join('---').replace('gatewayClassName: tallygate', 'gatewayClassName: nginx'));
+  for (const [file, said] of [
+    [parts, /^warning: .*backends\.yaml: there is no Gateway with a listener; fix: /m],
+    [other, /^warning: .*other\.yaml:\d+: Gateway default\/ai spec\.gatewayClassName: nginx is not tallygate/m],
+  ] as const) {
+    const lenient = await run(file, '-o', 'none');
+    assert.equal(lenient.code, 0);
+    assert.match(lenient.stderr, said);
+    assert.equal((await run(file, '-o', 'none', '--strict')).code, 1);
+  }
+});

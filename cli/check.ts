@@ -1,6 +1,7 @@
 /** `tallygate check FILE|FOLDER…`: says what is wrong with resources, and prints what `tallygate run` would write. Offline, and without any secret. */
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
+import { noGateway } from '../standalone/load.ts';
 import { readSources } from '../standalone/sources.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
 import { type Problem, problemText } from '../translate/problem.ts';
@@ -13,10 +14,12 @@ export interface Output {
   readonly stderr: { write(text: string): unknown };
 }
 
-const usage = `Usage: tallygate check FILE|FOLDER… [--output yaml|json|none]
+const usage = `Usage: tallygate check FILE|FOLDER… [--output yaml|json|none] [--strict]
 
 Checks resources without a cluster and without a network, and prints the policy and the Envoy configuration that they make.
-Variables in Secrets are not looked up. Exit code: 0 all is well, 1 something is wrong, 2 wrong use of the command.
+Variables in Secrets are not looked up. Warnings are about what is right and serves nobody: a listener without a route,
+a host name that no listener has, a Gateway of another class, files without a Gateway.
+Exit code: 0 no error, 1 an error (with --strict also a warning), 2 wrong use of the command.
 `;
 
 /** Not empty, allowed in a header, and where a certificate is expected it looks like one: whether the real value is right is not checked. */
@@ -46,13 +49,18 @@ export async function check(args: readonly string[], { stdout, stderr }: Output)
   const read = readWorld(files, lookup);
   const plan = translate(read.world, { envoy: envoyOptions });
   const problems = [...read.problems, ...plan.problems];
-  for (const line of unreadable) stderr.write(`${line}\n`);
+  for (const { text } of unreadable) stderr.write(`${text}\n`);
   for (const problem of problems) stderr.write(`${label(problem)}${problemText(problem)}\n`);
   const errors = unreadable.length + problems.filter(({ severity }) => severity === 'Error').length;
-  const warnings = problems.filter(({ severity }) => severity === 'Warning').length;
+  let warnings = problems.filter(({ severity }) => severity === 'Warning').length;
+  // Files may be parts that others complete, so here it is no error.
+  if (errors === 0 && plan.envoy.listeners.length === 0) {
+    stderr.write(`warning: ${noGateway(options.paths)}\n`);
+    warnings++;
+  }
   if (errors === 0) stdout.write(rendered(plan, options.output));
   if (errors + warnings > 0) stderr.write(`${counted(errors, 'error')}, ${counted(warnings, 'warning')}\n`);
-  return errors === 0 ? 0 : 1;
+  return errors > 0 || (options.strict && warnings > 0) ? 1 : 0;
 }
 
 type Format = 'yaml' | 'json' | 'none';
@@ -60,6 +68,7 @@ type Format = 'yaml' | 'json' | 'none';
 interface CheckOptions {
   readonly paths: readonly string[];
   readonly output: Format;
+  readonly strict: boolean;
   readonly help: boolean;
 }
 
@@ -70,13 +79,14 @@ function parse(args: readonly string[]): CheckOptions | string {
       allowPositionals: true,
       options: {
         output: { type: 'string', short: 'o', default: 'yaml' },
+        strict: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
     const output = (['yaml', 'json', 'none'] as const).find((each) => each === values.output);
     if (output === undefined) return `tallygate check: --output must be yaml, json or none, not ${values.output}`;
     if (positionals.length === 0 && !values.help) return 'tallygate check: name a file or a folder';
-    return { paths: positionals, output, help: values.help };
+    return { paths: positionals, output, strict: values.strict, help: values.help };
   } catch (error) {
     return `tallygate check: ${error instanceof Error ? error.message : String(error)}`;
   }

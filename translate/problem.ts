@@ -25,7 +25,7 @@ type ReadReason =
   | 'NotServed';
 
 /** What is wrong with a Gateway; in a cluster its own controller says that. */
-type GatewayReason = 'InvalidCertificateRef' | 'PortConflict' | 'HostnameConflict';
+type GatewayReason = 'InvalidCertificateRef' | 'PortConflict' | 'HostnameConflict' | 'ForeignClass' | 'NothingAttached';
 
 /** `Error`: something that the user wrote is not in force. `Note`: it is ignored on purpose. */
 export type Severity = 'Error' | 'Warning' | 'Note';

@@ -21,6 +21,7 @@ import { newReport } from './report.ts';
 import { linkRoutes } from './routes.ts';
 import type { Site } from './site.ts';
 import { statusesOf } from './statuses.ts';
+import { reportUnreached } from './unreached.ts';
 import type { World } from './world.ts';
 
 export interface TranslateOptions {
@@ -38,6 +39,9 @@ export function translate(world: World, options: TranslateOptions): Plan {
   const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
   const entries = entriesOf(doors, attachments, policies, site);
   reportEntries(entries, policies, report);
+  const statuses = statusesOf(backends, attachments, policies, entries, site, report);
+  // After the statuses: a warning here is no condition of an object.
+  reportUnreached(world.gateways, doors, attachments, report);
   return {
     policy: gatewayPolicy(entries, entryRoutes, strayEntries(doors, entries), backends, policies),
     envoy: {
@@ -47,7 +51,7 @@ export function translate(world: World, options: TranslateOptions): Plan {
       extensions: extensions(entries, policies),
     },
     secrets: secretsOf(doors, backends),
-    statuses: statusesOf(backends, attachments, policies, entries, site, report),
+    statuses,
     problems: report.sorted(),
   };
 }
