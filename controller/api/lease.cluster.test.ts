@@ -145,3 +145,43 @@ test('a leader that was stopped for a while writes nothing when it wakes up', as
   await assert.rejects(work);
   assert.equal(await client.get(configMaps, place.namespace, 'late'), undefined);
 });
+
+test('a leader that slept leads no more, though its monotonic clock stood still', async (t) => {
+  const { election } = await candidate('sleeper');
+  await until('it leads', () => election.leading);
+  const { now } = Date;
+  const mocked = t.mock.method(Date, 'now', () => now() + times.renewDeadlineMs + 1000);
+  assert.equal(election.leading, false);
+  mocked.mock.restore();
+  await until('it leads again', () => election.leading);
+  inOrder();
+});
+
+test('a leader that hears of a higher epoch takes one above it, in the same term', async () => {
+  const { election } = await candidate('behind');
+  await until('it leads', () => election.leading);
+  const ahead = Date.now() + 365 * 86_400_000;
+  election.raise(Number.MAX_SAFE_INTEGER);
+  election.raise(ahead);
+  await until('it has a higher epoch', () => (terms.at(-1)?.epoch ?? 0) > ahead);
+  assert.equal(terms.at(-1)?.epoch, ahead + 1);
+  assert.equal(terms.at(-1)?.signal, terms[0]?.signal);
+  assert.equal(terms[0]?.signal.aborted, false);
+  await election.close();
+  const next = await candidate('next');
+  await until('the next one leads', () => next.election.leading);
+  assert.ok(terms.at(-1)!.epoch > ahead + 1);
+});
+
+test('one that does not lead raises nothing before it does', async () => {
+  const { election } = await candidate('leader');
+  await until('it leads', () => election.leading);
+  const { epoch } = terms[0]!;
+  const follower = await candidate('follower');
+  follower.election.raise(epoch + 1_000_000_000);
+  await sleep(3 * times.retryMs);
+  assert.equal(terms.length, 1);
+  await election.close();
+  await until('the follower leads', () => follower.election.leading);
+  assert.equal(terms.at(-1)?.epoch, epoch + 1_000_000_001);
+});

@@ -1,7 +1,6 @@
 /**
  * Who of several replicas leads: the holder of a Lease. Others' clocks are not trusted: a lease has run out when it was not renewed for its time as seen here.
- * A leader that cannot renew stops before any other may start. All of it goes by the monotonic clock, which may stand still while a machine sleeps: one that wakes up
- * may take itself for the leader until its next renewal, which conflicts. Till then sidecars refuse its epoch; of what it writes, the next run of the true leader undoes all.
+ * A leader that cannot renew stops before any other may start.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../runtime/log.ts';
@@ -60,6 +59,7 @@ export function stand(options: LeaseOptions): Election {
   const stop = new AbortController();
   let term: AbortController | undefined;
   let renewedAtMs = 0;
+  let renewedAtDateMs = 0;
   let epoch = 0;
   let highestSeen = 0;
   let seen: string | undefined;
@@ -68,6 +68,7 @@ export function stand(options: LeaseOptions): Election {
 
   const step = async () => {
     const startedMs = performance.now();
+    const startedDateMs = Date.now();
     const signal = AbortSignal.timeout(times.renewDeadlineMs);
     const lease = (await client.get(LEASE, namespace, name, signal)) as LeaseObject | undefined;
     const holder = lease?.spec?.holderIdentity ?? '';
@@ -111,6 +112,7 @@ export function stand(options: LeaseOptions): Election {
     seenAtMs = performance.now();
     // From before it was asked: the answer may have taken its time.
     renewedAtMs = startedMs;
+    renewedAtDateMs = startedDateMs;
     if (next === epoch) return;
     epoch = next;
     if (!mine || term === undefined) term = new AbortController();
@@ -128,7 +130,9 @@ export function stand(options: LeaseOptions): Election {
   };
   // By the clock and not by timers alone: a process that was stopped for a while wakes up with old answers before its timers.
   const leads = () => {
-    if (term !== undefined && performance.now() - renewedAtMs > times.renewDeadlineMs) end();
+    // The monotonic clock stands still while a machine sleeps; the other one may be set back.
+    const sinceMs = Math.max(performance.now() - renewedAtMs, Date.now() - renewedAtDateMs);
+    if (term !== undefined && sinceMs > times.renewDeadlineMs) end();
     return term !== undefined;
   };
   const run = async () => {
