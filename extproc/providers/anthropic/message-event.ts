@@ -1,11 +1,13 @@
 /** Reads one event of a messages stream: https://platform.claude.com/docs/en/build-with-claude/streaming */
 import type { JsonCursor } from '../cursor.ts';
 import type { Hole } from '../template.ts';
+import { eachText, mayBeText } from '../unknown-text.ts';
 import { type Numbers, readNumbers } from '../usage.ts';
 
 const TEXT = 0;
 const THINKING = 1;
 const TOOL_INPUT = 2;
+const OTHER = 3;
 const CHANNELS_OF_A_BLOCK = 4;
 const MAX_BLOCK = 65_535;
 
@@ -44,8 +46,10 @@ export class MessageEvent {
           this.index = Math.min(Math.trunc(cursor.number() ?? -1), MAX_BLOCK);
           break;
         case 'delta':
+          this.#readContent(true);
+          break;
         case 'content_block':
-          this.#readContent();
+          this.#readContent(false);
           break;
         case 'message':
           this.#readMessage();
@@ -62,7 +66,8 @@ export class MessageEvent {
     return !cursor.broken;
   }
 
-  #readContent(): void {
+  /** Blocks begin with results of tools too, which no model writes; so only in deltas all that may be text is. */
+  #readContent(isDelta: boolean): void {
     const cursor = this.#cursor;
     if (!cursor.enterObject()) return;
     while (cursor.nextMember()) {
@@ -82,7 +87,8 @@ export class MessageEvent {
           cursor.skip();
           break;
         default:
-          cursor.skip();
+          if (isDelta && mayBeText(cursor.key)) eachText(cursor, () => this.#hole(OTHER));
+          else cursor.skip();
       }
     }
   }
@@ -108,7 +114,11 @@ export class MessageEvent {
   }
 
   #text(channel: number): void {
-    const cursor = this.#cursor;
-    if (cursor.string()) this.holes.push({ start: cursor.textStart, end: cursor.textEnd, kind: 'string', channel });
+    if (this.#cursor.string()) this.#hole(channel);
+  }
+
+  #hole(channel: number): void {
+    const { textStart, textEnd } = this.#cursor;
+    this.holes.push({ start: textStart, end: textEnd, kind: 'string', channel });
   }
 }

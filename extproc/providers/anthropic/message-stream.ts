@@ -4,6 +4,7 @@ import type { AnswerOptions, StreamReader, TextSink, Usage, Verdict } from '../a
 import { JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
 import { EventTemplates } from '../template.ts';
+import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
 import { AnthropicUsage } from '../usage.ts';
 import { anthropicError } from './errors.ts';
 import { MessageEvent } from './message-event.ts';
@@ -41,10 +42,17 @@ export class MessageStream implements StreamReader {
       this.#same(channels, bytes, sink);
       return 'pass';
     }
-    if (!this.#data.find(bytes, start, end)) return 'pass';
+    if (!this.#data.find(bytes, start, end)) {
+      if (foreignBytes(bytes, start, end, sink)) this.unreadable++;
+      return 'pass';
+    }
     CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
     if (!EVENT.read(CURSOR)) {
-      this.unreadable++;
+      if (unreadableData(this.#data, sink)) this.unreadable++;
+      return 'pass';
+    }
+    if (!KNOWN_EVENTS.has(EVENT.type)) {
+      unknownEvent(CURSOR, this.#data, sink);
       return 'pass';
     }
     this.#take(sink);
@@ -159,6 +167,17 @@ export class MessageStream implements StreamReader {
     };
   }
 }
+
+const KNOWN_EVENTS: ReadonlySet<string> = new Set([
+  'message_start',
+  'content_block_start',
+  'content_block_delta',
+  'content_block_stop',
+  'message_delta',
+  'message_stop',
+  'ping',
+  'error',
+]);
 
 /** Blocks come one after the other; more than a few open at once are not Anthropic's. */
 const MAX_OPEN_BLOCKS = 64;

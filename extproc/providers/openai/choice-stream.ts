@@ -4,6 +4,7 @@ import type { AnswerOptions, RequestFacts, StreamReader, TextSink, Usage, Verdic
 import { decodedString, JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
 import { EventTemplates } from '../template.ts';
+import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
 import { largerUsage } from '../usage.ts';
 import { Chunk, type ChunkHead } from './chunk.ts';
 import { closingChunks } from './closing-chunks.ts';
@@ -54,7 +55,10 @@ export class ChoiceStream implements StreamReader {
     if (this.#pending !== undefined) this.#settle();
     const facts = this.#templates?.match(bytes, start, end);
     if (facts !== undefined) return this.#same(facts, bytes, start, end, sink);
-    if (!this.#data.find(bytes, start, end)) return 'pass';
+    if (!this.#data.find(bytes, start, end)) {
+      if (foreignBytes(bytes, start, end, sink)) this.unreadable++;
+      return 'pass';
+    }
     if (this.#data.is('[DONE]')) {
       if (this.state === 'open') this.state = 'finished';
       this.usageFinal = this.usage !== undefined;
@@ -65,7 +69,11 @@ export class ChoiceStream implements StreamReader {
     }
     CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
     if (!CHUNK.read(CURSOR, this.#head === undefined)) {
-      this.unreadable++;
+      if (unreadableData(this.#data, sink)) this.unreadable++;
+      return 'pass';
+    }
+    if (CHUNK.unknown) {
+      unknownEvent(CURSOR, this.#data, sink);
       return 'pass';
     }
     return this.#take(bytes, start, end, sink);

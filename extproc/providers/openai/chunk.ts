@@ -2,6 +2,7 @@
 import type { Usage } from '../adapter.ts';
 import type { JsonCursor } from '../cursor.ts';
 import type { Hole } from '../template.ts';
+import { eachText, mayBeText } from '../unknown-text.ts';
 import { openAiUsage, readNumbers } from '../usage.ts';
 
 /** Kinds of text in one choice; tool calls come after them, by index. */
@@ -10,6 +11,7 @@ const REFUSAL = 1;
 const REASONING = 2;
 const TRANSCRIPT = 3;
 const FUNCTION_CALL = 4;
+const OTHER = 5;
 const FIRST_TOOL = 8;
 const CHANNELS_OF_A_CHOICE = 64;
 /** Completions of many prompts have the most choices. */
@@ -35,6 +37,8 @@ export class Chunk {
   choices = 0;
   usage: Usage | undefined;
   failed = false;
+  /** The event has none of the members that a chunk has. */
+  unknown = false;
   /** Where `"usage":null` stands, with the comma that goes with it. */
   nullUsageStart = -1;
   nullUsageEnd = -1;
@@ -50,6 +54,7 @@ export class Chunk {
     this.choices = 0;
     this.usage = undefined;
     this.failed = false;
+    this.unknown = true;
     this.nullUsageStart = -1;
     const head: { -readonly [Name in keyof ChunkHead]: ChunkHead[Name] } = {
       id: undefined,
@@ -74,9 +79,11 @@ export class Chunk {
           head.systemFingerprint = this.#raw(wantsHead);
           break;
         case 'choices':
+          this.unknown = false;
           this.#readChoices();
           break;
         case 'usage':
+          this.unknown = false;
           this.#readUsage(documentStart);
           break;
         case 'x_groq':
@@ -86,6 +93,7 @@ export class Chunk {
           if (cursor.string()) this.#hole('string', -1);
           break;
         case 'error':
+          this.unknown = false;
           if (!cursor.isNull()) this.failed = true;
           cursor.skip();
           break;
@@ -186,7 +194,7 @@ export class Chunk {
           cursor.skip();
           break;
         default:
-          cursor.skip();
+          this.#readOther();
       }
     }
     for (let hole = firstHole; hole < this.holes.length; hole++) this.#ofChoice(hole, index);
@@ -226,22 +234,35 @@ export class Chunk {
         case 'audio':
           this.#readMembers('transcript', TRANSCRIPT);
           break;
+        // OpenRouter and LiteLLM repeat the reasoning in parts, or send it in these only.
+        case 'reasoning_details':
+        case 'thinking_blocks':
+          if (reasoned) cursor.skip();
+          else reasoned = this.#readText(REASONING);
+          break;
         default:
-          cursor.skip();
+          this.#readOther();
       }
     }
   }
 
-  /** A string, or an array of parts with `text` in them (Mistral's reasoning models nest `thinking` parts). */
+  /** A string, or an array of parts with `text` in them (Mistral's reasoning models nest `thinking` parts). False: it is empty. */
   #readText(channel: number): boolean {
     const cursor = this.#cursor;
-    if (cursor.isArray()) {
-      this.#readParts(channel, 0);
-      return true;
+    const before = this.holes.length;
+    if (cursor.isArray()) this.#readParts(channel, 0);
+    else if (cursor.string()) this.#hole('string', channel);
+    for (let at = before; at < this.holes.length; at++) {
+      const { start, end } = this.holes[at] as ChunkHole;
+      if (end > start) return true;
     }
-    if (!cursor.string()) return false;
-    this.#hole('string', channel);
-    return true;
+    return false;
+  }
+
+  #readOther(): void {
+    const cursor = this.#cursor;
+    if (mayBeText(cursor.key)) eachText(cursor, () => this.#hole('string', OTHER));
+    else cursor.skip();
   }
 
   #readParts(channel: number, depth: number): void {
@@ -251,7 +272,7 @@ export class Chunk {
       if (!cursor.enterObject()) continue;
       while (cursor.nextMember()) {
         const { key } = cursor;
-        if (key === 'text' || key === 'thinking') {
+        if (key === 'text' || key === 'thinking' || key === 'summary') {
           if (cursor.isArray() && depth < 2) this.#readParts(REASONING, depth + 1);
           else if (cursor.string()) this.#hole('string', channel);
         } else {

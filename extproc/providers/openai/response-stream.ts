@@ -5,6 +5,7 @@ import { JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
 import type { KeptText } from '../kept-text.ts';
 import { EventTemplates } from '../template.ts';
+import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
 import { largerUsage, openAiUsage } from '../usage.ts';
 import { openAiError } from './errors.ts';
 import { type RawJson, ResponseEvent } from './response-event.ts';
@@ -42,6 +43,9 @@ const INPUT_DONES: ReadonlySet<string> = new Set([...INPUT_DELTAS].map((type) =>
 const TEXT_DONES: ReadonlySet<string> = new Set(
   [...PART_DELTAS, SUMMARY_DELTA].map((type) => type.replace(/delta$/, 'done')),
 );
+/** Events without text of their own: what begins, goes on, ends or was told in deltas before, sound and images. */
+const KNOWN_EVENT =
+  /^(error|keepalive|response\.(audio\.delta|(.*[._])?(done|added|queued|created|in_progress|searching|interpreting|generating|completed|incomplete|cancelled|failed|partial_image)))$/;
 const BEGINNINGS: ReadonlySet<string> = new Set(['response.created', 'response.queued', 'response.in_progress']);
 const ENDS: Readonly<Record<string, 'finished' | 'failed'>> = {
   'response.completed': 'finished',
@@ -94,10 +98,13 @@ export class ResponseStream implements StreamReader {
       this.#text(facts.channel, facts.kept, bytes, from, templates.holeEnds[textHole] as number, sink);
       return 'pass';
     }
-    if (!this.#data.find(bytes, start, end) || this.#data.is('[DONE]')) return 'pass';
+    if (!this.#data.find(bytes, start, end)) {
+      if (foreignBytes(bytes, start, end, sink)) this.unreadable++;
+      return 'pass';
+    }
     CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
     if (EVENT.read(CURSOR)) this.#take(bytes, start, end, sink);
-    else this.unreadable++;
+    else if (unreadableData(this.#data, sink)) this.unreadable++;
     return 'pass';
   }
 
@@ -181,7 +188,8 @@ export class ResponseStream implements StreamReader {
           this.#pending = () => this.#items.endPart(place, summary);
           break;
         default:
-          this.#lifecycle(type);
+          if (KNOWN_EVENT.test(type)) this.#lifecycle(type);
+          else unknownEvent(CURSOR, this.#data, sink);
       }
     }
   }

@@ -13,6 +13,8 @@ export class TokenEvent {
   index = -1;
   last = false;
   failed = false;
+  /** The event has none of the members that a token has. */
+  unknown = false;
   details: Numbers | undefined;
   detailsStart = 0;
   detailsEnd = 0;
@@ -27,6 +29,7 @@ export class TokenEvent {
     this.index = -1;
     this.last = false;
     this.failed = false;
+    this.unknown = true;
     this.details = undefined;
     if (!cursor.enterObject()) return false;
     while (cursor.nextMember()) {
@@ -35,9 +38,11 @@ export class TokenEvent {
           this.index = this.#number() ?? -1;
           break;
         case 'token':
+          this.unknown = false;
           this.#readToken();
           break;
         case 'generated_text':
+          this.unknown = false;
           this.last ||= !cursor.isNull();
           cursor.skip();
           break;
@@ -45,6 +50,7 @@ export class TokenEvent {
           this.#readDetails();
           break;
         case 'error':
+          this.unknown = false;
           this.failed = true;
           cursor.skip();
           break;

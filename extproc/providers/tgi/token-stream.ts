@@ -5,6 +5,7 @@ import { JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
 import { KeptBudget, KeptText } from '../kept-text.ts';
 import { EventTemplates } from '../template.ts';
+import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
 import { largerUsage } from '../usage.ts';
 import { tgiError } from './errors.ts';
 import { TokenEvent } from './token-event.ts';
@@ -44,10 +45,17 @@ export class TokenStream implements StreamReader {
       this.#token(bytes, from, templates.holeEnds[facts.textHole] as number, facts.special, sink);
       return 'pass';
     }
-    if (!this.#data.find(bytes, start, end)) return 'pass';
+    if (!this.#data.find(bytes, start, end)) {
+      if (foreignBytes(bytes, start, end, sink)) this.unreadable++;
+      return 'pass';
+    }
     CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
-    if (EVENT.read(CURSOR)) return this.#take(bytes, start, end, sink);
-    this.unreadable++;
+    if (!EVENT.read(CURSOR)) {
+      if (unreadableData(this.#data, sink)) this.unreadable++;
+      return 'pass';
+    }
+    if (!EVENT.unknown) return this.#take(bytes, start, end, sink);
+    unknownEvent(CURSOR, this.#data, sink);
     return 'pass';
   }
 
