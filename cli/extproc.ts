@@ -2,6 +2,7 @@
 import { flushCompileCache } from 'node:module';
 import { resolve } from 'node:path';
 import { startExtproc } from '../extproc/main.ts';
+import { JournalError } from '../extproc/quota/journal-database.ts';
 import { newRecorder, type Recorder } from '../extproc/telemetry/recorder.ts';
 import { loadEncodings } from '../extproc/tokens/encodings.ts';
 import { type Address, parseAddress } from '../runtime/environment.ts';
@@ -12,6 +13,7 @@ import { createLog } from '../runtime/log.ts';
 import type { OpenTelemetry } from '../runtime/open-telemetry.ts';
 import { openOutput } from '../runtime/output.ts';
 import { abortOnSignals, runSteps } from '../runtime/shutdown.ts';
+import { OperatorError } from '../standalone/problem.ts';
 import { type ControllerFlags, followControllerAt, followFile } from './policy-source.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
@@ -76,7 +78,11 @@ export const extproc: Verb = async ({ args, settings }) => {
     nowMs: Date.now(),
     hashesKeys: settings.TALLYGATE_METRIC_KEYS === 'hashed',
   });
-  const service = await startExtproc({ listen, journalPath: journal, finished: recorder.record, log });
+  const service = await startExtproc({ listen, journalPath: journal, finished: recorder.record, log }).catch(
+    (error: unknown) => {
+      throw error instanceof JournalError ? new OperatorError(error.message) : error;
+    },
+  );
   const policy =
     'file' in source ? followFile(resolve(source.file), service, log) : await followControllerAt(source, service, log);
   recorder.observe({

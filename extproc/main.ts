@@ -56,6 +56,13 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     ...(options.journalPath === undefined ? {} : { path: options.journalPath }),
     onError: (error) => log.error({ err: error }, 'a request failed by a fault of the gateway'),
     onTrouble: (error) => log.error({ err: error }, 'the quota journal cannot be written'),
+    onDamage: (damage) => {
+      if (damage.linesLost + damage.windowsLost > 0) {
+        log.error(damage, 'the quota journal is damaged; what the lost part said is not remembered');
+      } else {
+        log.warn(damage, 'the quota journal ends in an unfinished line, as after a crash; nothing is lost by it');
+      }
+    },
     onRecovery: () => log.warn({}, 'the quota journal is written again; nothing was lost'),
   });
   if (recovered.holds > 0) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -10,12 +10,13 @@ import { openState } from './state.ts';
 const newHome = () => mkdtempSync(join(tmpdir(), 'state-'));
 
 /** Opens the same state in another process, which then ends without a word. */
-function elsewhere(stateHome: string): string {
+function elsewhere(stateHome: string, as: { readonly uid?: number; readonly gid?: number } = {}): string {
   const script = `import { openState } from ${JSON.stringify(new URL('./state.ts', import.meta.url).href)};
     try { openState({ stateHome: process.argv[1], runtimeHome: undefined, name: 'n' }); console.log('open'); }
-    catch (error) { console.log(error.message); }`;
+    catch (error) { console.log(error.name === 'OperatorError' ? error.message : error.stack); }`;
   return spawnSync(process.execPath, ['--input-type=module', '--eval', script, stateHome], {
     encoding: 'utf8',
+    ...as,
   }).stdout.trim();
 }
 
@@ -67,11 +68,34 @@ test('a socket whose path would be too long stands in a short folder of our own'
   again.close();
 });
 
-test('a folder that cannot be used is not taken for a second instance, and the fix is named', () => {
-  assert.throws(
-    () => openState({ stateHome: '/dev/null', runtimeHome: undefined, name: 'n' }),
-    (error) =>
-      error instanceof OperatorError &&
-      /\/dev\/null\/.* cannot be used \(ENOTDIR\).*XDG_STATE_HOME/.test(error.message),
-  );
+const unusable = (home: string) => (error: unknown) =>
+  error instanceof OperatorError &&
+  error.message.startsWith(`the state folder ${home}/tallygate/n cannot be used (`) &&
+  error.message.endsWith('make it a folder that you may write, or set XDG_STATE_HOME to another') &&
+  !error.message.includes('\n');
+
+test('a state folder that cannot be used is one line with the fix', () => {
+  const file = join(newHome(), 'file');
+  writeFileSync(file, '');
+  const folderForLock = newHome();
+  mkdirSync(join(folderForLock, 'tallygate', 'n', 'lock.db'), { recursive: true });
+  const fileInPlace = newHome();
+  mkdirSync(join(fileInPlace, 'tallygate'));
+  writeFileSync(join(fileInPlace, 'tallygate', 'n'), '');
+  const fileForPolicy = newHome();
+  mkdirSync(join(fileForPolicy, 'tallygate', 'n'), { recursive: true });
+  writeFileSync(join(fileForPolicy, 'tallygate', 'n', 'policy'), '');
+  for (const stateHome of ['/dev/null', file, folderForLock, fileInPlace, fileForPolicy]) {
+    assert.throws(() => openState({ stateHome, runtimeHome: undefined, name: 'n' }), unusable(stateHome), stateHome);
+  }
+  // What failed on the way leaves no lock behind.
+  rmSync(join(fileForPolicy, 'tallygate', 'n', 'policy'));
+  openState({ stateHome: fileForPolicy, runtimeHome: undefined, name: 'n' }).close();
+});
+
+test('nor does one without permission end in a stack', {
+  skip: process.getuid?.() === 0 ? false : 'needs root to run as somebody else',
+}, () => {
+  const said = elsewhere(newHome(), { uid: 65534, gid: 65534 });
+  assert.match(said, /^the state folder .*\/n cannot be used \(EACCES: .*\): make it .* another$/);
 });

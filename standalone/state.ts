@@ -1,6 +1,6 @@
 /** The folder of one instance: its lock, its sockets, Envoy's files and the journal. */
 import { createHash } from 'node:crypto';
-import { accessSync, chmodSync, constants, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -33,11 +33,36 @@ export interface StateOptions {
 const MAX_SOCKET_PATH_BYTES = 103;
 const SOCKETS = ['extproc.sock', 'extproc-admin.sock', 'envoy-admin.sock'] as const;
 
-/** Throws an OperatorError where another process has this instance. */
-export function openState({ stateHome, runtimeHome, name }: StateOptions): State {
-  const folder = resolve(stateHome, 'tallygate', name);
-  ownStateFolder(folder);
-  const unlock = lock(folder, name);
+/** Throws an OperatorError where another process has this instance, or where its folder cannot be used. */
+export function openState(options: StateOptions): State {
+  const folder = stateFolder(options);
+  let unlock = () => {};
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    chmodSync(folder, 0o700);
+    unlock = lock(folder, options.name);
+    return openedState(folder, options, unlock);
+  } catch (error) {
+    unlock();
+    throw unusable(folder, error);
+  }
+}
+
+function stateFolder({ stateHome, name }: StateOptions): string {
+  return resolve(stateHome, 'tallygate', name);
+}
+
+/** What the system or SQLite says of the folder becomes one line with the fix. */
+function unusable(folder: string, error: unknown): unknown {
+  const isOfSystem =
+    error instanceof Error && 'code' in error && /^(E[A-Z]+|ERR_SQLITE_ERROR)$/.test(String(error.code));
+  if (!isOfSystem) return error;
+  return new OperatorError(
+    `the state folder ${folder} cannot be used (${error.message}): make it a folder that you may write, or set XDG_STATE_HOME to another`,
+  );
+}
+
+function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () => void): State {
   const envoyFolder = join(folder, 'envoy');
   // Of its own, since it is watched: beside the journal, each request that is written down would wake the watcher.
   const policyFolder = join(folder, 'policy');
@@ -63,19 +88,6 @@ export function openState({ stateHome, runtimeHome, name }: StateOptions): State
       unlock();
     },
   };
-}
-
-function ownStateFolder(folder: string): void {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    chmodSync(folder, 0o700);
-    accessSync(folder, constants.W_OK);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new OperatorError(
-      `the state folder ${folder} cannot be used (${code}); give this user the right to write there, or set XDG_STATE_HOME to another folder`,
-    );
-  }
 }
 
 /** A lock of the system's on an SQLite file: it ends with its process, however that ends. */

@@ -4,8 +4,11 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Batch, HoldParts, WindowChange } from './journal-record.ts';
 import { segmentsPerWindow } from './sliding.ts';
 
-/** In `user_version`. A change of the tables below raises it and brings the step from the version before. */
-export const schemaVersion = 1;
+/**
+ * In `user_version`. A change of the tables below, or of the lines of logs, raises it and brings the step from the version before. 2: lines have a checksum;
+ * the tables are those of 1.
+ */
+export const schemaVersion = 2;
 
 /** In `application_id`: "Tlly". Tells our file from any other SQLite file. */
 const applicationId = 0x546c6c79;
@@ -51,6 +54,7 @@ export interface JournalState {
 export class JournalDatabase {
   private readonly database: DatabaseSync;
   private readonly statements = new Map<string, StatementSync>();
+  private unknownWindows = 0;
 
   /** Opens the file, or makes it. Throws a JournalError for a file that cannot be used. */
   constructor(path: string) {
@@ -70,9 +74,11 @@ export class JournalDatabase {
     return Number(this.statement('SELECT log FROM applied').get()?.['log'] ?? 0);
   }
 
-  /** Writes the states of one log, whole or not at all. */
-  write(batch: Batch, log: number): void {
+  /** Writes the states of one log, whole or not at all. Returns how many windows it speaks of that are not known. */
+  write(batch: Batch, log: number): number {
+    this.unknownWindows = 0;
     this.transaction(() => this.writeEntries(batch, log, Number.POSITIVE_INFINITY));
+    return this.unknownWindows;
   }
 
   /** Takes so many entries out of the batch and writes them; true: it is empty, and the log is wholly in here. */
@@ -154,6 +160,8 @@ export class JournalDatabase {
     this.database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
     if (isNew) {
       this.transaction(() => this.database.exec(schema));
+    } else if (version < schemaVersion) {
+      this.database.exec(`PRAGMA user_version = ${schemaVersion}`);
     }
     const check = pragma('quick_check');
     if (check !== 'ok') {
@@ -202,7 +210,8 @@ export class JournalDatabase {
       ).run(id, quota, key, JSON.stringify(values), kind, startMs);
     }
     if (change?.sums !== undefined) {
-      this.statement('UPDATE window SET spent = ?, carried = ?, over = ? WHERE id = ?').run(...change.sums, id);
+      const update = this.statement('UPDATE window SET spent = ?, carried = ?, over = ? WHERE id = ?');
+      this.unknownWindows += update.run(...change.sums, id).changes === 0 ? 1 : 0;
     }
     let newest = 0;
     for (const [number, amount] of change?.segments ?? []) {
@@ -235,6 +244,17 @@ export class JournalDatabase {
     }
     return statement;
   }
+}
+
+/** What the system or SQLite says of a file or folder that cannot be used; other errors stay as they are. */
+export function unusable(path: string, error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (error instanceof JournalError || !/^(E[A-Z]+|ERR_SQLITE_ERROR)$/.test(code)) {
+    return error;
+  }
+  return new JournalError(
+    `quota journal ${path} cannot be opened (${(error as Error).message}): make its folder one that is writable and has room, or name another file`,
+  );
 }
 
 /** It is left as it is: only its owner can say whether a backup is better than empty budgets. */

@@ -6,7 +6,7 @@ import { close, closeSync, fdatasync, ftruncateSync, open, openSync, rmSync, wri
 import { unlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { JournalDatabase } from './journal-database.ts';
-import { foldLog, logPath, openFlags, openMode, readLog, removeLogs } from './journal-log.ts';
+import { foldLog, type JournalDamage, logPath, openFlags, openMode, readLog, removeLogs } from './journal-log.ts';
 
 export interface KeeperOptions {
   /** A log that cannot be brought in (the disk is slow or full) grows up to here; then grants are not journaled any more. */
@@ -14,6 +14,8 @@ export interface KeeperOptions {
   /** How often a log is brought in; 0: only by `close`. */
   readonly foldEveryMs: number;
   readonly onTrouble: (error: unknown) => void;
+  /** A file says less than was written to it. */
+  readonly onDamage: (damage: JournalDamage) => void;
 }
 
 /** Windows, holds and quotas that are written at a time: one or two milliseconds, the checkpoint included. */
@@ -86,7 +88,7 @@ export class LogKeeper {
     try {
       const logs = this.full === undefined ? [this.current.number] : [this.full, this.current.number];
       for (const log of logs) {
-        foldLog(this.database, this.path, log);
+        foldLog(this.database, this.path, log, this.options.onDamage);
       }
       this.database.sync();
       removeLogs(this.path, logs);
@@ -135,7 +137,7 @@ export class LogKeeper {
 
   /** What is synced, and when, keeps the database whole at every moment: the WAL before the checkpoint, the file before the WAL begins anew. */
   private async fold(log: number): Promise<void> {
-    const batch = await readLog(this.path, log);
+    const batch = await readLog(this.path, log, this.options.onDamage);
     for (let isDone = false; !isDone && !this.isClosed; ) {
       isDone = this.database.writeSome(batch, log, entriesAtATime);
       await syncFile(this.files.wal);

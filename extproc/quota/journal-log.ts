@@ -25,11 +25,29 @@ export function logsOf(path: string): readonly number[] {
     .sort((a, b) => a - b);
 }
 
+/** What a file of the journal does not say any more. */
+export interface JournalDamage {
+  readonly file: string;
+  readonly lines: number;
+  /** Whole lines that are damaged, and where the first one begins. */
+  readonly linesLost: number;
+  readonly firstLostAtByte: number | undefined;
+  /** Of a last line that was being written when the process ended: nothing had gone out on its word. */
+  readonly cutBytes: number;
+  /** Windows (a quota's sum for one key) whose beginning was lost or cannot be read, so that nothing of them is remembered. */
+  readonly windowsLost: number;
+}
+
 /** Writes what a log says into the database, at once. It is removed (`removeLogs`) when the database is on the disk. */
-export function foldLog(database: JournalDatabase, path: string, log: number): void {
+export function foldLog(
+  database: JournalDatabase,
+  path: string,
+  log: number,
+  onDamage: (damage: JournalDamage) => void,
+): void {
   const file = logPath(path, log);
   if (log > database.applied && existsSync(file)) {
-    const reader = new LogReader();
+    const reader = new LogReader(file);
     const chunk = Buffer.allocUnsafe(chunkBytes);
     const descriptor = openSync(file, 'r');
     try {
@@ -39,7 +57,7 @@ export function foldLog(database: JournalDatabase, path: string, log: number): v
     } finally {
       closeSync(descriptor);
     }
-    database.write(reader.batch, log);
+    reader.end(database.write(reader.batch, log), onDamage);
   }
 }
 
@@ -50,31 +68,54 @@ export function removeLogs(path: string, logs: readonly number[]): void {
 }
 
 /** What a log says, read without holding the event loop. */
-export async function readLog(path: string, log: number): Promise<Batch> {
-  const reader = new LogReader();
+export async function readLog(path: string, log: number, onDamage: (damage: JournalDamage) => void): Promise<Batch> {
   const file = logPath(path, log);
+  const reader = new LogReader(file);
   if (existsSync(file)) {
     for await (const chunk of createReadStream(file, { highWaterMark: chunkBytes })) {
       reader.push(chunk);
     }
   }
+  reader.end(0, onDamage);
   return reader.batch;
 }
 
 class LogReader {
   readonly batch = new Batch();
+  private readonly file: string;
   private rest: Buffer[] = [];
-  private isBroken = false;
+  private restBytes = 0;
+  private bytes = 0;
+  private lines = 0;
+  private linesLost = 0;
+  private firstLostAtByte: number | undefined;
+
+  constructor(file: string) {
+    this.file = file;
+  }
 
   push(chunk: Buffer): void {
     let start = 0;
-    for (let end = chunk.indexOf(newline); end >= 0 && !this.isBroken; end = chunk.indexOf(newline, start)) {
+    for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
       const line = Buffer.concat([...this.rest, chunk.subarray(start, end)]);
-      // What comes after a line that is not whole was never relied on: nothing went out before its line was written.
-      this.isBroken = !this.batch.add(line.toString());
+      this.lines++;
+      if (!this.batch.add(line.toString())) {
+        this.linesLost++;
+        this.firstLostAtByte ??= this.bytes;
+      }
+      this.bytes += line.length + 1;
       this.rest = [];
+      this.restBytes = 0;
       start = end + 1;
     }
     this.rest.push(chunk.subarray(start));
+    this.restBytes += chunk.length - start;
+  }
+
+  end(windowsLost: number, onDamage: (damage: JournalDamage) => void): void {
+    const { file, lines, linesLost, firstLostAtByte, restBytes: cutBytes } = this;
+    if (linesLost + cutBytes + windowsLost > 0) {
+      onDamage({ file, lines, linesLost, firstLostAtByte, cutBytes, windowsLost });
+    }
   }
 }

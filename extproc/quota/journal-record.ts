@@ -1,7 +1,8 @@
 /**
- * What the journal says, and how lines of it fold into states. A line is one JSON array of records and is whole or is not there. Records are states,
- * not steps: reading one twice, or after a later one was lost, does no harm.
+ * What the journal says, and how lines of it fold into states. A line is a checksum and one JSON array of records, and is whole or is not there. Records are
+ * states, not steps: reading one twice, or after another was lost, does no harm.
  */
+import { crc32 } from 'node:zlib';
 
 export type JournalRecord =
   /** A quota's definition; null: no bucket has it any more. */
@@ -33,6 +34,51 @@ export interface WindowChange {
 
 export type HoldParts = readonly (readonly [window: number, tokens: number])[];
 
+/** The line that says these records, with its end. */
+export function journalLine(records: string): Buffer {
+  return Buffer.from(`${checksum(records)} ${records}\n`);
+}
+
+function checksum(records: string): string {
+  return crc32(records).toString(16).padStart(8, '0');
+}
+
+/** The records of a line, or undefined where it is damaged. Lines without a checksum are those of journals of schema version 1. */
+function recordsOf(line: string): readonly JournalRecord[] | undefined {
+  const text = line.startsWith('[') ? line : line.slice(9);
+  if (text !== line && line.slice(0, 9) !== `${checksum(text)} `) {
+    return undefined;
+  }
+  try {
+    const records: unknown = JSON.parse(text);
+    return Array.isArray(records) && records.every(isRecord) ? records : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+const isText = (value: unknown) => typeof value === 'string';
+const isPart = (value: unknown) => Array.isArray(value) && value.length === 2 && value.every(isCount);
+
+const forms: Readonly<Record<JournalRecord[0], readonly ((value: unknown) => boolean)[]>> = {
+  q: [isText, (value) => value === null || isText(value)],
+  b: [isCount, isText, isText, (value) => Array.isArray(value) && value.every(isText), isText, Number.isFinite],
+  w: [isCount, isCount, isCount, isCount],
+  s: [isCount, isCount, isCount],
+  x: [isCount],
+  h: [isCount, (value) => Array.isArray(value) && value.every(isPart)],
+  d: [isCount],
+};
+
+function isRecord(value: unknown): value is JournalRecord {
+  if (!Array.isArray(value) || !Object.hasOwn(forms, value[0])) {
+    return false;
+  }
+  const form = forms[value[0] as JournalRecord[0]];
+  return value.length === form.length + 1 && form.every((isRight, nth) => isRight(value[nth + 1]));
+}
+
 /** The last states that a run of lines says. */
 export class Batch {
   readonly quotas = new Map<string, string | null>();
@@ -45,12 +91,10 @@ export class Batch {
     return this.quotas.size === 0 && this.windows.size === 0 && this.holds.size === 0;
   }
 
-  /** Adds a line; false: it is not whole (the process or the machine ended while it was written). */
+  /** Adds a line; false: it is damaged, and nothing of it counts. */
   add(line: string): boolean {
-    let records: readonly JournalRecord[];
-    try {
-      records = JSON.parse(line) as readonly JournalRecord[];
-    } catch {
+    const records = recordsOf(line);
+    if (records === undefined) {
       return false;
     }
     for (const record of records) {

@@ -6,7 +6,7 @@ import type { Quota } from '../../contract/policy.ts';
 import type { WindowState } from './bucket.ts';
 import type { OpenHold } from './hold.ts';
 import type { KeeperOptions, LogKeeper } from './journal-keeper.ts';
-import type { JournalRecord } from './journal-record.ts';
+import { type JournalRecord, journalLine } from './journal-record.ts';
 import type { Journal } from './memory.ts';
 
 export interface LogJournalOptions extends KeeperOptions {
@@ -27,6 +27,7 @@ export const journalDefaults: LogJournalOptions = {
   settlementsWaitMs: 25,
   onTrouble: (error) => process.emitWarning(String(error)),
   onRecovery: () => {},
+  onDamage: (damage) => process.emitWarning(`quota journal: ${JSON.stringify(damage)}`),
 };
 
 /** After a failure the next try comes so much later: what fails may be slow, too. */
@@ -111,7 +112,7 @@ export class LogJournal implements Journal {
       return;
     }
     try {
-      keeper.append(Buffer.from(`${this.line()}\n`));
+      keeper.append(journalLine(this.line()));
     } catch (error) {
       this.failed(error);
       return;

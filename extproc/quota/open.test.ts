@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, test } from 'node:test';
+import { JournalError } from './journal-database.ts';
 import { openQuotaStore, type StoreOptions } from './open.ts';
 import {
   bound,
@@ -225,18 +226,27 @@ test('a line that was cut off is as if it had not been written', () => {
   again.close();
 });
 
-test('what comes after a line that was cut off counts for nothing, nor does a log that is in already', () => {
+test('a log that is in already counts for nothing', () => {
   const { store } = open();
   store.settle(granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
   store.flush();
   const [log] = logs();
-  appendFileSync(join(folder, log ?? ''), '[["w",1,80\n[["w",1,900,0,0]]\n');
   store.close();
   writeFileSync(join(folder, log ?? ''), '[["w",1,800,0,0]]\n');
   const again = open().store;
   assert.equal(remaining(again, total), 993);
   again.close();
   assert.deepEqual(logs(), []);
+});
+
+test('a folder that cannot be used is one error that names the fix', () => {
+  writeFileSync(join(folder, 'file'), '');
+  for (const wrong of [join(folder, 'file', 'quota.sqlite'), '/proc/quota.sqlite']) {
+    assert.throws(
+      () => openQuotaStore({ path: wrong }),
+      (error) => error instanceof JournalError && error.message.includes(wrong) && /writable/.test(error.message),
+    );
+  }
 });
 
 test('one process at a time', () => {

@@ -6,9 +6,9 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Quota } from '../../contract/policy.ts';
-import { WindowState } from './bucket.ts';
+import { definition, WindowState } from './bucket.ts';
 import { journalDefaults, LogJournal, type LogJournalOptions } from './journal.ts';
-import { JournalDatabase, JournalError, type JournalState, type WindowRow } from './journal-database.ts';
+import { JournalDatabase, JournalError, type JournalState, unusable, type WindowRow } from './journal-database.ts';
 import { LogKeeper } from './journal-keeper.ts';
 import { foldLog, logsOf, removeLogs } from './journal-log.ts';
 import { Batch } from './journal-record.ts';
@@ -38,20 +38,26 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
   if (path === undefined) {
     return { store: new MemoryStore(memory, undefined), recovered: { holds: 0, tokens: new Map() } };
   }
-  mkdirSync(dirname(path), { recursive: true });
-  const unlock = lock(path);
+  const { onDamage } = { ...journalDefaults, ...options };
+  let unlock = () => {};
   try {
+    mkdirSync(dirname(path), { recursive: true });
+    unlock = lock(path);
     const database = new JournalDatabase(path);
     const logs = logsOf(path);
     for (const log of logs) {
-      foldLog(database, path, log);
+      foldLog(database, path, log, onDamage);
     }
     const journal = new LogJournal({ ...journalDefaults, ...options });
     const store = new MemoryStore(memory, journal, unlock);
-    const recovered = restore(store, journal, database.load(), memory.nowMs());
+    const recovered = restore(store, journal, database.load(), memory.nowMs(), (windowsLost) =>
+      onDamage({ file: path, lines: 0, linesLost: 0, firstLostAtByte: undefined, cutBytes: 0, windowsLost }),
+    );
     const log = Math.max(database.applied, ...logs) + 1;
     const batch = new Batch();
-    batch.add(journal.take());
+    if (!batch.add(journal.take())) {
+      throw new Error('invariant: what is taken up can be written');
+    }
     database.replace(batch, log);
     database.sync();
     removeLogs(path, logs);
@@ -59,7 +65,7 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
     return { store, recovered };
   } catch (error) {
     unlock();
-    throw error;
+    throw unusable(path, error);
   }
 }
 
@@ -70,6 +76,7 @@ function lock(path: string): () => void {
     file.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (error) {
     file.close();
+    if (!String(error).includes('locked')) throw error;
     throw new JournalError(
       `quota journal ${path} is in use by another process: stop that one, or name another file (${String(error)})`,
     );
@@ -77,10 +84,23 @@ function lock(path: string): () => void {
   return () => file.close();
 }
 
-function restore(store: MemoryStore, journal: LogJournal, state: JournalState, nowMs: number): Recovered {
+function restore(
+  store: MemoryStore,
+  journal: LogJournal,
+  state: JournalState,
+  nowMs: number,
+  onLost: (windows: number) => void,
+): Recovered {
   const quotas = new Map<string, Quota>();
-  for (const [id, definition] of state.quotas) {
-    quotas.set(id, JSON.parse(definition) as Quota);
+  for (const [id, text] of state.quotas) {
+    const quota = readQuota(id, text);
+    if (quota !== undefined) {
+      quotas.set(id, quota);
+    }
+  }
+  const lost = state.windows.filter((row) => !quotas.has(row.quota)).length;
+  if (lost > 0) {
+    onLost(lost);
   }
   const windows = new Map<number, WindowState>();
   const newestFirst = [...state.windows].reverse();
@@ -106,6 +126,17 @@ function restore(store: MemoryStore, journal: LogJournal, state: JournalState, n
     journal.window(bucket.window);
   }
   return { holds: state.holds.length, tokens };
+}
+
+/** Undefined where it is not what this program wrote. */
+function readQuota(id: string, text: string): Quota | undefined {
+  try {
+    const quota = JSON.parse(text) as Quota;
+    definition(quota);
+    return quota.id === id && Number.isSafeInteger(quota.limit.amount) ? quota : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The newest window of a bucket is its current one; older ones are there for holds that were open. */
