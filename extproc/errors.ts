@@ -30,6 +30,7 @@ const known = {
   request_too_large: [413, 'too_large'],
   input_tokens_exceeded: [413, 'too_large'],
   output_tokens_exceeded: [400, 'invalid_request'],
+  upload_too_slow: [408, 'timeout'],
   model_not_found: [404, 'not_found'],
   unknown_endpoint: [404, 'not_found'],
   unmetered_endpoint: [403, 'permission'],

@@ -12,6 +12,7 @@ import { openQuotaStore } from './quota/open.ts';
 import type { Overdraft, QuotaStore } from './quota/store.ts';
 import type { Exchange, ExchangeHandler } from './server/exchange.ts';
 import { type Server, startServer } from './server/server.ts';
+import { Bodies } from './session/bodies.ts';
 import { BrokenExchanges } from './session/broken.ts';
 import { newComparison, newCountQueue } from './session/counting.ts';
 import { drive, type Shared } from './session/drive.ts';
@@ -91,7 +92,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     now,
     finished,
     fault: (error) => log.error({ err: error }, 'a request failed by a fault of the gateway'),
-    keptBytes: 0,
+    bodies: new Bodies({ now }),
   };
   const server = await startServer({
     ...options.listen,

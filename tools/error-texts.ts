@@ -68,6 +68,10 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
     means: 'Enough is left of a quota, but running requests hold it, and they held it longer than `queueTimeout`.',
     fix: 'Try again after `retry-after`, or raise `queueTimeout`.',
   },
+  upload_too_slow: {
+    means: 'The request body came too slowly: nothing for 20 s, or less than 500 bytes a second after the first 20 s.',
+    fix: 'Send it again without a pause.',
+  },
   overloaded: {
     means: 'The gateway is at a bound of its own: request bodies in memory, live keys of quotas, or no policy yet.',
     fix: 'Try again shortly; see the log if it stays.',

@@ -8,6 +8,7 @@ import { openQuotaStore } from '../quota/open.ts';
 import type { Exchange } from '../server/exchange.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
+import { Bodies } from './bodies.ts';
 import { BrokenExchanges } from './broken.ts';
 import { newCountQueue } from './counting.ts';
 import { drive } from './drive.ts';
@@ -69,7 +70,7 @@ function waiting() {
     fault: (error) => {
       throw error;
     },
-    keptBytes: 0,
+    bodies: new Bodies(),
   })!;
   handler.requestHeaders(HEADERS, false, new Map([['xds.route_name', 'entry']]));
   handler.requestBody(BODY, true);

@@ -7,6 +7,7 @@ import { type Inflater, newInflater } from '../stream/inflate.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import type { Meter } from '../tokens/meter.ts';
 import type { Learned } from './admission.ts';
+import type { Bodies, Body, BodyEnd, BodyOwner } from './bodies.ts';
 import type { BrokenExchanges } from './broken.ts';
 import type { CountQueue } from './counting.ts';
 import type { Health } from './health.ts';
@@ -16,9 +17,6 @@ import { Session } from './session.ts';
 
 /** Past it a stream is not read until its client has taken what was written. */
 const UNSENT_BYTES_A_STREAM = 64 * 1024;
-
-/** Request bodies that all sessions together may keep while they are read. */
-export const KEPT_BYTES_OF_PROCESS = 128 * 1024 * 1024;
 
 /** What all sessions of a process share. */
 export interface Shared {
@@ -37,7 +35,7 @@ export interface Shared {
   readonly finished: (outcome: Outcome, overdrafts: readonly Overdraft[]) => void;
   /** A fault of ours: it fails this one stream. */
   readonly fault: (error: unknown) => void;
-  keptBytes: number;
+  readonly bodies: Bodies;
 }
 
 /** Undefined: there is no policy yet, and the exchange is to be refused. */
@@ -50,7 +48,7 @@ const NOTHING: SessionEvent[] = [];
 
 const NO_CHARGE: Charge = { inputTokens: 0, outputTokens: 0, cause: 'in_flight' };
 
-class Drive implements ExchangeHandler {
+class Drive implements ExchangeHandler, BodyOwner {
   readonly #exchange: Exchange;
   readonly #shared: Shared;
   readonly #session: Session;
@@ -65,7 +63,7 @@ class Drive implements ExchangeHandler {
   /** Granted and not settled: the ledger's promise does not depend on what the session makes of the answer. */
   #hold: Hold | undefined;
   #recorded = false;
-  #keptBytes = 0;
+  #body: Body | undefined;
   #stopCount: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #inflater: Inflater | undefined;
@@ -88,12 +86,14 @@ class Drive implements ExchangeHandler {
 
   requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void {
     this.#handle({ type: 'request-headers', headers, endOfStream, routeName: attributes.get(ROUTE_NAME_ATTRIBUTE) });
+    if (endOfStream || this.#failed || !this.#session.collecting) return;
+    this.#body = this.#shared.bodies.begin(this, bytesOf(headers));
   }
 
   requestBody(bytes: Uint8Array, endOfStream: boolean): void {
     const event: SessionEvent = { type: 'request-body', bytes, endOfStream };
     if (endOfStream) this.#admit(event);
-    else this.#handle(event);
+    else if (this.#body?.ended === undefined) this.#handle(event);
   }
 
   requestTrailers(): void {
@@ -125,7 +125,16 @@ class Drive implements ExchangeHandler {
     if (!this.#session.inflating) this.#inflater?.close();
   }
 
+  endBody(why: BodyEnd): void {
+    this.#handle({ type: why });
+  }
+
   #admit(event: SessionEvent): void {
+    const ended = this.#body && this.#shared.bodies.whole(this.#body);
+    if (ended !== undefined) {
+      this.#handle({ type: ended });
+      return;
+    }
     this.#behind = NOTHING;
     this.#exchange.admit(() => {
       const behind = this.#behind ?? NOTHING;
@@ -183,7 +192,7 @@ class Drive implements ExchangeHandler {
     attempt(() => this.#cancel?.());
     attempt(() => this.#stopCount?.());
     attempt(() => this.#inflater?.close());
-    attempt(() => this.#keep(-this.#keptBytes));
+    attempt(() => this.#letBodyGo());
     attempt(() => {
       overdrafts = this.#settle(undefined);
     });
@@ -242,7 +251,8 @@ class Drive implements ExchangeHandler {
         exchange.end();
         break;
       case 'keep':
-        this.#keep(action.bytes);
+        if (action.bytes < 0) this.#letBodyGo();
+        else if (this.#body !== undefined) this.#shared.bodies.add(this.#body, action.bytes);
         break;
       case 'reserve':
         this.#cancel = store.reserve(action.demand, (decision) => {
@@ -301,14 +311,13 @@ class Drive implements ExchangeHandler {
     }
   }
 
-  #keep(bytes: number): void {
-    this.#keptBytes += bytes;
-    this.#shared.keptBytes += bytes;
-    if (this.#shared.keptBytes > KEPT_BYTES_OF_PROCESS) this.#handle({ type: 'overloaded' });
+  #letBodyGo(): void {
+    if (this.#body !== undefined) this.#shared.bodies.release(this.#body);
   }
 
   #finish({ settle, outcome }: Extract<Action, { type: 'finish' }>): void {
     const { learned } = this.#shared;
+    this.#letBodyGo();
     const overdrafts = this.#settle(settle?.charge ?? NO_CHARGE);
     if (outcome.learned !== undefined) {
       const { key, outputTokens, durationMs } = outcome.learned;
@@ -335,6 +344,12 @@ class Drive implements ExchangeHandler {
     this.#recorded = true;
     this.#shared.finished(outcome, overdrafts);
   }
+}
+
+function bytesOf(headers: HeaderList): number {
+  let bytes = 0;
+  for (const [name, value] of headers) bytes += name.length + value.length;
+  return bytes;
 }
 
 /** Bytes of an answer change when the call that brought them is over. */

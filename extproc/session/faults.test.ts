@@ -184,7 +184,7 @@ for (const [name, tell] of Object.entries(stories)) {
       assert.equal(rig.outcomes.length, opened, where);
       assert.equal(rig.store.counts().openHolds, 0, where);
       assert.equal(rig.store.counts().waiting, 0, where);
-      assert.equal(rig.shared.keptBytes, 0, where);
+      assert.equal(rig.shared.bodies.bytes, 0, where);
       done = sabotage.done();
       if (!done) assert.ok(rig.faults.length > 0, where);
       else assert.deepEqual(rig.faults, [], where);

@@ -32,8 +32,10 @@ export type SessionEvent =
   /** An answer of the provider, decompressed; the end comes after the last bytes. */
   | { readonly type: 'inflated'; readonly bytes: Uint8Array }
   | { readonly type: 'inflate-end'; readonly error: boolean }
-  /** The process has no room for more request bodies. */
+  /** The process has no room for more request bodies, and this one has to go. */
   | { readonly type: 'overloaded' }
+  /** The body comes too slowly. */
+  | { readonly type: 'upload-late' }
   | { readonly type: 'counted'; readonly tokens: number }
   | { readonly type: 'reserved'; readonly decision: Decision }
   | { readonly type: 'extended'; readonly tokens: number }

@@ -13,6 +13,10 @@ const LONGEST_RETRY_MS = 60_000;
 export const tooManyBodies = failure('overloaded', 'The gateway holds too many request bodies; try again shortly.', {
   retryAfterMs: 1000,
 });
+export const uploadTooSlow = failure(
+  'upload_too_slow',
+  'The request body came too slowly, or stopped coming; send it again without a pause.',
+);
 export const internalFault = failure('internal_error', 'The gateway failed by a fault of its own; try again.');
 export const firstTokenLate = failure(
   'first_token_timeout',

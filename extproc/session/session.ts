@@ -21,6 +21,7 @@ import {
   quotaFailure,
   refusal,
   tooManyBodies,
+  uploadTooSlow,
 } from './replies.ts';
 import { type Asked, Request, type RequestContext } from './request.ts';
 import { newTextSample, sampleOf, type TextSample } from './sample.ts';
@@ -76,6 +77,11 @@ export class Session {
     return (this.#answer?.blocked ?? false) || (this.#passthroughTarget !== undefined && this.#phase === 'reserving');
   }
 
+  /** The body is awaited, or more of it. */
+  get collecting(): boolean {
+    return this.#phase === 'collecting';
+  }
+
   /** The whole answer has gone on, compressed, and what it cost is still being unpacked: Envoy's end of the stream is not the end. */
   get inflating(): boolean {
     return !this.#finished && (this.#answer?.unpacking ?? false);
@@ -118,6 +124,8 @@ export class Session {
         return this.#requestTrailers(nowMs, out);
       case 'overloaded':
         return tooManyBodies;
+      case 'upload-late':
+        return uploadTooSlow;
       case 'counted':
         return this.#counted(event.tokens, nowMs, out);
       case 'reserved':

@@ -7,6 +7,7 @@ import type { MemoryStore } from '../quota/memory.ts';
 import { openQuotaStore, type StoreOptions } from '../quota/open.ts';
 import type { Exchange, ExchangeHandler } from '../server/exchange.ts';
 import { newMeter } from '../tokens/meter.ts';
+import { Bodies } from './bodies.ts';
 import { BrokenExchanges } from './broken.ts';
 import { newCountQueue } from './counting.ts';
 import { drive, type Shared } from './drive.ts';
@@ -58,7 +59,7 @@ export function newRig(options: {
     now: () => 1,
     finished: (outcome) => outcomes.push(outcome),
     fault: (error) => faults.push(error),
-    keptBytes: 0,
+    bodies: new Bodies(),
   };
   const shared = { ...base, ...options.shared?.(base) };
   return {

@@ -1,0 +1,90 @@
+/** Request bodies that do not end: whoever sits on the gateway's memory has to go, and requests that come are served. */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, it } from 'node:test';
+import { chat, limitedRoute } from './support/limits.ts';
+import { forgetPeak, memoryOf } from './support/processes.ts';
+import { head, type RawCall, rawCall } from './support/raw-client.ts';
+import { teamQuota } from './support/resources.ts';
+import { waitFor } from './support/wait.ts';
+import { startWorld, type World } from './support/world.ts';
+
+const MEGABYTE = 1 << 20;
+const MEMORY_BYTES = 400 * MEGABYTE;
+const NORMAL_REQUESTS = 40;
+/** Bodies that stop coming are ended after 20 s. */
+const LATE_MS = 30_000;
+
+let world: World;
+let extproc: number;
+/** Begun before all else: they are ended when the other tests are through. */
+let silent: readonly RawCall[];
+before(async () => {
+  world = await startWorld(limitedRoute({ large: { quotas: [teamQuota('tokens', 'TotalTokens', 1_000_000_000)] } }));
+  extproc = world.gateway.extprocPid();
+  silent = await uploads(1_000, '{"model":"large","messages":[{"role":"user","content":"a few words');
+});
+after(() => world?.stop());
+afterEach((context) => {
+  assert.equal(world.gateway.extprocPid(), extproc, 'extproc did not survive');
+  const { peakBytes } = memoryOf(extproc);
+  if ('diagnostic' in context) context.diagnostic(`extproc: peak ${peakBytes >> 20} MB`);
+  assert.ok(peakBytes <= MEMORY_BYTES, `peak of extproc: ${peakBytes >> 20} MB`);
+  forgetPeak(extproc);
+});
+
+function chunk(text: string): string {
+  return `${text.length.toString(16)}\r\n${text}\r\n`;
+}
+
+/** Bodies in chunks, which have begun and go no further. */
+async function uploads(count: number, begin: string): Promise<readonly RawCall[]> {
+  const calls: RawCall[] = [];
+  for (let index = 0; index < count; index++) {
+    const raw = await rawCall(world.gateway.port);
+    await raw.write(head('/v1/chat/completions', ['x-team: slow', 'transfer-encoding: chunked']) + chunk(begin));
+    calls.push(raw);
+  }
+  return calls;
+}
+
+async function served(): Promise<void> {
+  for (let count = 0; count < NORMAL_REQUESTS; count++) {
+    const { status, text } = await chat(world, 'large', {
+      team: 'normal',
+      body: { messages: [{ role: 'user', content: 'x'.repeat(1_000) }] },
+      mock: { tokens: 1 },
+    });
+    assert.equal(status, 200, text.slice(0, 300));
+  }
+}
+
+it('a thousand connections that stop in the middle of a small body keep nobody out', served);
+
+it('bodies of 31 MB that never end keep nobody out: the heaviest go, with the error of their API', async () => {
+  const piece = chunk('a'.repeat(MEGABYTE));
+  const calls = await uploads(6, '{"model":"large","x":"');
+  for (const raw of calls) for (let count = 0; count < 31; count++) await raw.write(piece);
+  const ended = () => calls.filter((raw) => raw.status() !== undefined);
+  await waitFor('end of the heaviest', () => ended().length >= 2, 10_000);
+  await served();
+  for (const raw of ended()) {
+    assert.equal(raw.status(), 503);
+    assert.match(raw.text(), /"code":"overloaded"/);
+  }
+  assert.ok(ended().length < calls.length, 'not all had to go');
+  for (const raw of calls) raw.socket.destroy();
+});
+
+it('a thousand bodies of small values in large number are refused, and keep nobody out', async () => {
+  const calls = await uploads(1_000, `{"modalities":[${'1,'.repeat(32_760)}`);
+  await served();
+  await waitFor('refusal of all', () => calls.every((raw) => raw.status() === 400), 10_000);
+  for (const raw of calls) raw.socket.destroy();
+});
+
+it('who has sent nothing for 20 s gets 408', async () => {
+  await waitFor('end of all', () => silent.every((raw) => raw.status() !== undefined), LATE_MS);
+  for (const raw of silent) assert.equal(raw.status(), 408);
+  assert.match(silent[0]!.text(), /"code":"upload_too_slow"/);
+  await served();
+});
