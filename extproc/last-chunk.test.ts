@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, mock } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import * as grpc from '@grpc/grpc-js';
@@ -12,6 +12,7 @@ import type { GatewayPolicy } from '../contract/policy.ts';
 import { type Extproc, startExtproc } from './main.ts';
 import type { OpenHold } from './quota/hold.ts';
 import { bucketRef } from './quota/keys.ts';
+import { MemoryStore } from './quota/memory.ts';
 import { granted } from './quota/simulation.ts';
 import type { BucketRef, Decision } from './quota/store.ts';
 import { type Call, type Client, grpcClient, type Message } from './server/testing/grpc.ts';
@@ -271,11 +272,15 @@ describe('an answer whose last chunk comes twice', () => {
     assert.deepEqual([(await onlyOutcome()).usage?.output, spentBy('stream')], [3, 12]);
   });
 
-  it('a stream that waits for more budget', async () => {
+  it('a stream whose store answers later', async () => {
     const team = 'waiting';
     const exchange = await forwarded(team, streamOf);
-    const left = extproc.store.view([bucketOf(team)], Date.now())[0]!.remaining;
-    const hold = await held(team, left);
+    const { store } = extproc;
+    let answer: (() => void) | undefined;
+    mock.method(store, 'extend', (...[hold, output, atMs, done]: Parameters<MemoryStore['extend']>) => {
+      answer = () => MemoryStore.prototype.extend.call(store, hold, output, atMs, done);
+      return () => {};
+    });
     exchange.headers('response_headers', { ':status': '200', 'content-type': 'text/event-stream' });
     const long = streamed[0].replace('a b c', ' word'.repeat(600));
     exchange.body('response', long + streamed[1].replace('"completion_tokens":3', '"completion_tokens":600'), true);
@@ -283,7 +288,8 @@ describe('an answer whose last chunk comes twice', () => {
     await until(() => exchange.messages.some((message) => 'response_headers' in message));
     await sleep(50);
     assert.equal(exchange.sent('response').ends, 0);
-    extproc.store.settle(hold, { inputTokens: 0, outputTokens: 0, cause: 'in_flight' }, Date.now());
+    mock.restoreAll();
+    answer?.();
     await exchange.wholly('response');
     assert.equal(await exchange.close(), grpc.status.OK);
     const { bytes, ends } = exchange.sent('response');

@@ -8,10 +8,14 @@ import type { Demand, OutputDemand } from './store.ts';
  */
 const countFirstShare = 8;
 
+/** So many streams at least can run beside each other, however little is left: none has all of it for itself. */
+const fewestStreams = 4;
+
 export type Verdict =
-  | { readonly type: 'fits'; readonly outputTokens: number }
-  /** Only holds of others stand in the way, of this bucket first. */
-  | { readonly type: 'held'; readonly bucket: Bucket }
+  /** `usualTokens`: what a lease keeps when others need some of it. */
+  | { readonly type: 'fits'; readonly outputTokens: number; readonly usualTokens: number }
+  /** Only holds of others stand in the way, of this bucket first, in which so much is missing. */
+  | { readonly type: 'held'; readonly bucket: Bucket; readonly missing: number }
   | { readonly type: 'count-first' }
   | {
       readonly type: 'refused';
@@ -32,8 +36,11 @@ export function fixedNeed(bucket: Bucket, inputTokens: number): number {
 export function weighAdmission(buckets: readonly Bucket[], demand: Demand, atMs: number): Verdict {
   const { output, inputTokens } = demand;
   const leastOutput = output.mode === 'none' ? 0 : output.least;
+  const usualOutput = output.mode === 'lease' ? (output.usual ?? leastOutput) : leastOutput;
+  let usualTokens = usualOutput;
   let granted = output.mode === 'none' ? 0 : output.want;
   let heldBy: Bucket | undefined;
+  let missing = 0;
   let refused: Refusal | undefined;
   let countFirst = false;
   for (const bucket of buckets) {
@@ -48,12 +55,17 @@ export function weighAdmission(buckets: readonly Bucket[], demand: Demand, atMs:
     countFirst ||= !isCounted;
     const fixed = isCounted ? fixedNeed(bucket, inputTokens) : Math.min(1, inputTokens);
     const need = fixed + (drawsOutput(type) ? leastOutput : 0);
+    const begins = drawsOutput(type)
+      ? Math.max(leastOutput, Math.min(usualOutput, Math.ceil((left - fixed) / fewestStreams)))
+      : 0;
     if (need > left) {
       refused = graver(refused, refusal(bucket, need, atMs));
-    } else if (need > free) {
+    } else if (fixed + begins > free) {
+      missing = heldBy === undefined ? fixed + begins - free : missing;
       heldBy ??= bucket;
     } else if (drawsOutput(type)) {
-      granted = Math.min(granted, share(output, free - fixed, window.streams + 1));
+      granted = Math.min(granted, share(output.mode, begins, free - fixed, window.leases.length + 1));
+      usualTokens = Math.min(usualTokens, begins);
     }
   }
   if (refused !== undefined) {
@@ -62,7 +74,9 @@ export function weighAdmission(buckets: readonly Bucket[], demand: Demand, atMs:
   if (countFirst) {
     return { type: 'count-first' };
   }
-  return heldBy === undefined ? { type: 'fits', outputTokens: granted } : { type: 'held', bucket: heldBy };
+  return heldBy === undefined
+    ? { type: 'fits', outputTokens: granted, usualTokens }
+    : { type: 'held', bucket: heldBy, missing };
 }
 
 /** A part of a hold, as an extension sees it. */
@@ -72,30 +86,37 @@ export interface HeldPart {
   readonly drawsOutput: boolean;
 }
 
-/** More output for an open hold: how much, 0 where the budget ends, or the window in which holds of others have what is left. */
+/** More output for an open hold: how much, or the window in which holds of others have some of what it needs. */
 export function weighExtension(parts: readonly HeldPart[], output: OutputDemand): number | WindowState {
   let granted = output.want;
-  let heldBy: WindowState | undefined;
-  for (const { window, held, drawsOutput } of parts) {
-    if (!drawsOutput || !window.bucket.enforced) {
-      continue;
-    }
-    const left = window.limit - window.used;
-    const free = left - window.held;
-    if (left - held < output.least) {
-      return 0;
-    }
-    if (free < output.least) {
-      heldBy ??= window;
-    } else {
-      granted = Math.min(granted, share(output, free, window.streams));
+  for (const part of parts) {
+    if (isBound(part)) {
+      const { window } = part;
+      const free = freeIn(window);
+      if (free < output.least) {
+        return window;
+      }
+      granted = Math.min(granted, share(output.mode, output.least, free, window.leases.length));
     }
   }
-  return heldBy ?? granted;
+  return granted;
 }
 
-function share(output: OutputDemand, free: number, streams: number): number {
-  return output.mode === 'lease' ? Math.max(output.least, Math.floor(free / 2 / Math.max(1, streams))) : free;
+/** What is left for an open hold where it is less than it needs. */
+export function restFor(parts: readonly HeldPart[]): number {
+  return Math.max(0, Math.min(...parts.filter(isBound).map(({ window }) => freeIn(window))));
+}
+
+export function freeIn({ limit, used, held }: WindowState): number {
+  return limit - used - held;
+}
+
+function isBound({ window, drawsOutput }: HeldPart): boolean {
+  return drawsOutput && window.bucket.enforced;
+}
+
+function share(mode: OutputDemand['mode'], least: number, free: number, streams: number): number {
+  return mode === 'lease' ? Math.max(least, Math.floor(free / 2 / Math.max(1, streams))) : free;
 }
 
 function refusal(bucket: Bucket, need: number, atMs: number): Refusal {

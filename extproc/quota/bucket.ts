@@ -1,5 +1,6 @@
 /** What a bucket is: its quota as it stands now, its current window, and older windows as long as holds of theirs are open. */
 import type { LimitType, Quota } from '../../contract/policy.ts';
+import type { Part } from './hold.ts';
 import type { WaiterQueue } from './queue.ts';
 import { SlidingSum } from './sliding.ts';
 import type { BucketRef } from './store.ts';
@@ -48,10 +49,10 @@ export class WindowState {
   over = 0;
   held = 0;
   openHolds = 0;
-  /** Open holds whose output is leased. */
-  streams = 0;
-  /** Extensions that wait for holds of others. */
-  line: WaiterQueue<Place> | undefined;
+  /** Parts of open holds whose output is leased, in no order. */
+  readonly leases: Part[] = [];
+  /** Which of them was asked last to give back what it does not use. */
+  lastAsked = 0;
   /** For the journal: it knows of it; it has a change to write; the bounds are others; nothing of it is needed any more. */
   journaled = false;
   dirty = false;
@@ -129,9 +130,6 @@ export class WindowState {
   }
 }
 
-/** Where one can wait: a bucket (admissions) or one of its windows (extensions). */
-export type Place = Bucket | WindowState;
-
 /** Who keeps the buckets. */
 export interface BucketHost {
   newWindowId(): number;
@@ -150,7 +148,7 @@ export class Bucket {
   /** Holds on any of its windows. */
   openHolds = 0;
   /** Admissions that wait for holds of others. */
-  line: WaiterQueue<Place> | undefined;
+  line: WaiterQueue | undefined;
   private readonly host: BucketHost;
 
   constructor(ref: BucketRef, newest: Definition, host: BucketHost, atMs: number) {

@@ -1,11 +1,12 @@
 /** An open hold: what a request has in hand of each token bucket until it is settled. */
 import type { HeldPart } from './admit.ts';
-import type { Place } from './bucket.ts';
-import type { Waiter } from './queue.ts';
-import type { Charge, Hold } from './store.ts';
+import type { Charge, Hold, Holder } from './store.ts';
 
 export interface Part extends HeldPart {
   readonly drawsInput: boolean;
+  /** Of a leased hold that draws output: the hold, and where the part stands in `window.leases`. */
+  lease: OpenHold | undefined;
+  nth: number;
 }
 
 export class OpenHold implements Hold {
@@ -13,29 +14,32 @@ export class OpenHold implements Hold {
   /** Unique in this process, for the journal. */
   readonly number: number;
   readonly parts: readonly Part[];
-  /** Its output is leased: it counts among the streams that share what is left. */
-  readonly isStream: boolean;
+  /** Its output is leased, and usually comes to so much; undefined: it is held whole. */
+  readonly usualTokens: number | undefined;
+  holder: Holder | undefined;
   settled = false;
-  /** Its extension that waits. */
-  waiter: Waiter<Place> | undefined;
   /** The journal knows of it; its last change is not there yet. */
   journaled = false;
   dirty = false;
 
-  constructor(id: string, number: number, parts: readonly Part[], isStream: boolean) {
+  constructor(id: string, number: number, parts: readonly Part[], usualTokens: number | undefined) {
     this.id = id;
     this.number = number;
     this.parts = parts;
-    this.isStream = isStream;
-    for (const { window, held } of parts) {
-      window.held += held;
+    this.usualTokens = usualTokens;
+    for (const part of parts) {
+      const { window } = part;
+      window.held += part.held;
       window.openHolds++;
       window.bucket.openHolds++;
-      window.streams += isStream ? 1 : 0;
+      if (usualTokens !== undefined && part.drawsOutput) {
+        part.lease = this;
+        part.nth = window.leases.push(part) - 1;
+      }
     }
   }
 
-  /** Takes more output in hand. */
+  /** Takes more output in hand; a negative number gives some back. */
   grow(outputTokens: number): void {
     for (const part of this.parts) {
       if (part.drawsOutput) {
@@ -48,11 +52,19 @@ export class OpenHold implements Hold {
   /** Gives everything back. */
   release(): void {
     this.settled = true;
-    for (const { window, held } of this.parts) {
-      window.held -= held;
+    this.holder = undefined;
+    for (const part of this.parts) {
+      const { window } = part;
+      window.held -= part.held;
       window.openHolds--;
       window.bucket.openHolds--;
-      window.streams -= this.isStream ? 1 : 0;
+      if (part.lease !== undefined) {
+        const last = window.leases.pop()!;
+        if (last !== part) {
+          window.leases[part.nth] = last;
+          last.nth = part.nth;
+        }
+      }
     }
   }
 }

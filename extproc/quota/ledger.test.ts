@@ -21,7 +21,7 @@ interface Request {
   readonly inputTokens: number;
   hold: Hold | undefined;
   outputTokens: number;
-  waits: boolean;
+  usedTokens: number;
   charged: { readonly atMs: number; readonly inputTokens: number; readonly outputTokens: number } | undefined;
 }
 
@@ -93,15 +93,25 @@ class World {
       if (decision.type === 'granted') {
         const { hold, outputTokens } = decision;
         const admittedMs = this.time.nowMs;
-        this.model.requests.push({
+        const request: Request = {
           admittedMs,
           buckets,
           inputTokens,
           hold,
           outputTokens,
-          waits: false,
+          usedTokens: 0,
           charged: undefined,
-        });
+        };
+        this.model.requests.push(request);
+        if (output.mode === 'lease') {
+          hold.holder = {
+            unused: (kept) => Math.max(0, request.outputTokens - Math.max(kept, request.usedTokens)),
+            giveBack: (tokens) => {
+              request.outputTokens -= tokens;
+              assert(request.usedTokens <= request.outputTokens, 'what is used is never taken back');
+            },
+          };
+        }
         assert(outputTokens >= (output.mode === 'none' ? 0 : output.least) && outputTokens <= output.want);
         this.checkPromise(buckets, admittedMs);
       }
@@ -109,17 +119,41 @@ class World {
   }
 
   extend(request: Request, output: OutputDemand): void {
-    if (request.hold === undefined || request.waits) {
+    if (request.hold === undefined) {
       return;
     }
-    request.waits = true;
+    const possible = Math.min(...request.buckets.map((ref) => this.possible(ref, request)));
+    let answers = 0;
     this.store.extend(request.hold, output, this.time.nowMs, (tokens) => {
-      request.waits = false;
+      answers++;
       request.outputTokens += tokens;
+      assert(tokens >= output.least || possible < output.least, `granted ${tokens} where ${possible} can be had`);
       if (tokens > 0) {
         this.checkPromise(request.buckets, request.admittedMs);
       }
     });
+    assert.equal(answers, 1, 'an open stream never waits');
+  }
+
+  use(request: Request, share: number): void {
+    request.usedTokens = Math.max(request.usedTokens, Math.floor(request.outputTokens * share));
+  }
+
+  /** Output that an open request can have of a bucket: what is free, and what other streams do not use. */
+  private possible(ref: BucketRef, request: Request): number {
+    if (ref.quota.limit.type === 'InputTokens' || ref.quota.limit.type === 'Requests') {
+      return Number.POSITIVE_INFINITY;
+    }
+    const { spent, held } = this.model.sums(ref, request.admittedMs);
+    const others = this.openRequests.filter(
+      (other) =>
+        other !== request &&
+        other.hold?.holder !== undefined &&
+        other.buckets.some(({ key }) => key === ref.key) &&
+        this.model.drawn(ref, other, request.admittedMs).held > 0,
+    );
+    const unused = others.reduce((sum, other) => sum + other.outputTokens - other.usedTokens, 0);
+    return ref.quota.limit.amount - spent - held + unused;
   }
 
   settle(request: Request, inputTokens: number, outputTokens: number): void {
@@ -174,14 +208,22 @@ type Step =
       readonly output: OutputDemand;
     }
   | { readonly type: 'extend'; readonly nth: number; readonly output: OutputDemand }
+  | { readonly type: 'use'; readonly nth: number; readonly share: number }
   | { readonly type: 'settle'; readonly nth: number; readonly input: number; readonly output: number }
   | { readonly type: 'pass'; readonly ms: number }
   | { readonly type: 'restart' };
 
 const output: fc.Arbitrary<OutputDemand> = fc
-  .record({ mode: fc.constantFrom('lease', 'bound', 'none'), least: fc.integer({ min: 1, max: 10 }), more: fc.nat(80) })
-  .map(({ mode, least, more }) =>
-    mode === 'none' ? { mode, want: 0, least: 0 } : { mode, least, want: least + more },
+  .record({
+    mode: fc.constantFrom('lease', 'bound', 'none'),
+    least: fc.integer({ min: 1, max: 10 }),
+    more: fc.nat(80),
+    usual: fc.nat(40),
+  })
+  .map(({ mode, least, more, usual }) =>
+    mode === 'none'
+      ? { mode, want: 0, least: 0 }
+      : { mode, least, want: least + more, usual: least + Math.min(more, usual) },
   );
 
 const share = fc.double({ min: 0, max: 1, noNaN: true });
@@ -197,6 +239,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 16, arbitrary: fc.record({ type: fc.constant('extend'), nth: fc.nat(20), output }) },
+  { weight: 10, arbitrary: fc.record({ type: fc.constant('use'), nth: fc.nat(20), share }) },
   { weight: 14, arbitrary: fc.record({ type: fc.constant('settle'), nth: fc.nat(20), input: share, output: share }) },
   { weight: 8, arbitrary: fc.record({ type: fc.constant('pass'), ms: fc.oneof(fc.nat(5_000), fc.nat(90_000)) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('restart') }) },
@@ -227,6 +270,13 @@ function run(world: World, steps: readonly Step[], scale: number, afterEach: () 
         const request = openRequests[taken.nth % Math.max(1, openRequests.length)];
         if (request !== undefined && taken.output.mode !== 'none') {
           world.extend(request, taken.output);
+        }
+        break;
+      }
+      case 'use': {
+        const request = openRequests[taken.nth % Math.max(1, openRequests.length)];
+        if (request !== undefined) {
+          world.use(request, taken.share);
         }
         break;
       }

@@ -2,12 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MemoryStore } from './memory.ts';
 import {
-  bound,
   bucket,
   charge,
   demand,
   granted,
-  lease,
   minute,
   noOutput,
   quota,
@@ -15,7 +13,7 @@ import {
   slidingMinute,
   startMs,
 } from './simulation.ts';
-import type { BucketRef, Decision, Hold, OutputDemand } from './store.ts';
+import type { BucketRef, Decision, OutputDemand } from './store.ts';
 
 const patient = quota('TotalTokens', 100, { queueTimeoutMs: 5_000 });
 const buckets = [bucket(patient)];
@@ -42,15 +40,6 @@ function ask(
 
 function typeOf({ decision }: Asked): Decision['type'] | undefined {
   return decision?.type;
-}
-
-function more(store: MemoryStore, hold: Hold, output: OutputDemand) {
-  const asked: { tokens: number | undefined; cancel: () => void } = { tokens: undefined, cancel: () => {} };
-  asked.cancel = store.extend(hold, output, startMs, (tokens) => {
-    assert.equal(asked.tokens, undefined, 'answered twice');
-    asked.tokens = tokens;
-  });
-  return asked;
 }
 
 test('who is stopped by holds only waits, first in, first out, and nobody passes', () => {
@@ -103,80 +92,6 @@ test('a request that was taken back holds nothing, and those behind it go on', (
   assert.equal(typeOf(large), undefined);
   assert.equal(store.top(1, startMs)[0]?.held, 5);
   assert.equal(time.pending, 0);
-});
-
-test('extensions stand before admissions', () => {
-  const { store } = simulate();
-  const stream = granted(ask(store, buckets, 0, lease(10)).decision);
-  const whole = granted(ask(store, buckets, 0, bound(90)).decision);
-  const admission = ask(store, buckets, 20);
-  const extension = more(store, stream.hold, lease(10, 10));
-  assert.throws(() => more(store, stream.hold, lease(10, 10)), /being extended already/);
-  assert.deepEqual([admission.decision, extension.tokens], [undefined, undefined]);
-  store.settle(whole.hold, charge(0, 75), startMs);
-  assert.deepEqual([admission.decision, extension.tokens], [undefined, 10]);
-  store.settle(stream.hold, charge(0, 0), startMs);
-  assert.equal(typeOf(admission), 'granted');
-});
-
-test('an extension that waits ends with its time, or with its hold', () => {
-  const { store, time } = simulate();
-  const one = granted(ask(store, buckets, 0, lease(10)).decision);
-  const two = granted(ask(store, buckets, 0, lease(10)).decision);
-  const whole = granted(ask(store, buckets, 0, bound(80)).decision);
-  const first = more(store, one.hold, lease(10));
-  const second = more(store, two.hold, lease(10));
-  store.settle(two.hold, charge(0, 10), startMs);
-  time.pass(5_000);
-  assert.deepEqual([first.tokens, second.tokens], [0, undefined]);
-  assert.equal(time.pending, 0);
-  const again = more(store, one.hold, lease(10));
-  again.cancel();
-  store.settle(whole.hold, charge(0, 0), startMs);
-  assert.equal(again.tokens, undefined);
-  assert.equal(more(store, one.hold, lease(7)).tokens, 7);
-});
-
-test('streams that all wait for each other do not wait in vain', () => {
-  const { store, time } = simulate();
-  const one = granted(ask(store, buckets, 0, bound(60)).decision);
-  const two = granted(ask(store, buckets, 0, bound(40)).decision);
-  const first = more(store, one.hold, lease(10));
-  assert.equal(first.tokens, undefined);
-  const second = more(store, two.hold, lease(10));
-  assert.equal(second.tokens, 0);
-  store.settle(two.hold, charge(0, 35), startMs);
-  assert.equal(first.tokens, 2);
-  // One that ends without giving anything back leaves the last one alone: it has to end, too.
-  const third = granted(ask(store, buckets, 0, bound(3)).decision);
-  const last = more(store, one.hold, lease(10));
-  assert.equal(last.tokens, undefined);
-  store.settle(third.hold, charge(0, 3), startMs);
-  assert.equal(last.tokens, 0);
-  assert.equal(time.pending, 0);
-});
-
-test('of several that wait for each other the last one ends, and the first gets what it gives back', () => {
-  const { store } = simulate();
-  const [one, two, third] = [40, 40, 20].map((tokens) => granted(ask(store, buckets, 0, bound(tokens)).decision).hold);
-  const first = more(store, one!, lease(10));
-  const last = more(store, two!, lease(10));
-  store.settle(third!, charge(0, 20), startMs);
-  assert.deepEqual([first.tokens, last.tokens], [undefined, 0]);
-  store.settle(two!, charge(0, 30), startMs);
-  assert.equal(first.tokens, 5);
-});
-
-test('an extension does not wait where the holds of others are not enough', () => {
-  const { store } = simulate();
-  const stream = granted(ask(store, buckets, 0, bound(60)).decision);
-  const other = granted(ask(store, buckets, 0, bound(5)).decision);
-  store.settle(granted(ask(store, buckets, 35).decision).hold, charge(35, 0), startMs);
-  assert.equal(more(store, stream.hold, lease(10, 10)).tokens, 0);
-  const enough = more(store, stream.hold, lease(10, 5));
-  assert.equal(enough.tokens, undefined);
-  store.settle(other.hold, charge(0, 0), startMs);
-  assert.equal(enough.tokens, 5);
 });
 
 test('a new window lets those in line go on', () => {

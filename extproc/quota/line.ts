@@ -1,8 +1,8 @@
 /**
- * Who waits for holds of others. Extensions of open streams stand before admissions; within a line, who came first is answered first, and no later
- * request passes it. A release looks at the head of a line only, so that each waiter costs a constant number of looks.
+ * Requests that wait to be let in, until others release what they hold. Within a line, who came first is answered first, and no later request passes it. A
+ * release looks at the head of a line only, so that each waiter costs a constant number of looks. Open streams never wait: their providers would go on.
  */
-import { type Bucket, type Place, WindowState } from './bucket.ts';
+import type { Bucket } from './bucket.ts';
 import { Waiter, WaiterQueue } from './queue.ts';
 import type { Cancel } from './store.ts';
 
@@ -25,11 +25,11 @@ const maxLookMs = 3_600_000;
 export class Lines {
   private arrivals = 0;
   private readonly options: LineOptions;
-  private readonly waiters = new Set<Waiter<Place>>();
+  private readonly waiters = new Set<Waiter>();
   /** The next look at the line of a bucket whose window changes with time. */
   private readonly looks = new Map<Bucket, Cancel>();
-  /** Windows in which something was released. */
-  private readonly freed: WindowState[] = [];
+  /** Buckets in which something was released. */
+  private readonly freed: Bucket[] = [];
   private advancing = false;
 
   constructor(options: LineOptions) {
@@ -44,43 +44,39 @@ export class Lines {
     return ++this.arrivals;
   }
 
-  /** Puts it in line; undefined where there is no time or no room to wait, or nobody left who could release anything. */
+  /** Puts it in line; undefined where there is no time or no room to wait. */
   wait(
-    place: Place,
+    bucket: Bucket,
     arrival: number,
     waitMs: number,
-    decide: Waiter<Place>['decide'],
-    giveUp: Waiter<Place>['giveUp'],
-  ): Waiter<Place> | undefined {
+    decide: Waiter['decide'],
+    giveUp: Waiter['giveUp'],
+  ): Waiter | undefined {
     const { maxWaiting, maxWaitingInLine, schedule } = this.options;
-    if (waitMs <= 0 || this.waiting >= maxWaiting || (place.line?.size ?? 0) >= maxWaitingInLine) {
+    if (waitMs <= 0 || this.waiting >= maxWaiting || (bucket.line?.size ?? 0) >= maxWaitingInLine) {
       return undefined;
     }
-    if (place instanceof WindowState && (place.line?.size ?? 0) + 1 >= place.openHolds) {
-      return undefined;
-    }
-    const waiter = new Waiter<Place>(arrival, decide, giveUp);
+    const waiter = new Waiter(arrival, decide, giveUp);
     waiter.cancelTimer = schedule(waitMs, () => this.guard(() => this.timeIsOver(waiter)));
     this.waiters.add(waiter);
-    this.put(waiter, place);
+    this.put(waiter, bucket);
     return waiter;
   }
 
   /** It is not to be answered any more. Those behind it may go on. */
-  cancel(waiter: Waiter<Place>): void {
-    const { place } = waiter;
-    if (place !== undefined) {
+  cancel(waiter: Waiter): void {
+    const { bucket } = waiter;
+    if (bucket !== undefined) {
       this.remove(waiter);
-      this.released(place);
+      this.released(bucket);
       this.advance();
     }
   }
 
   /** Something was released there; `advance` looks at who waits for it. */
-  released(place: Place): void {
-    const window = place instanceof WindowState ? place : bucketOf(place).window;
-    if (window.line !== undefined || window.bucket.line !== undefined) {
-      this.freed.push(window);
+  released(bucket: Bucket): void {
+    if (bucket.line !== undefined) {
+      this.freed.push(bucket);
     }
   }
 
@@ -91,8 +87,10 @@ export class Lines {
     }
     this.advancing = true;
     try {
-      for (let window = this.freed.pop(); window !== undefined; window = this.freed.pop()) {
-        this.advanceWindow(window);
+      for (let bucket = this.freed.pop(); bucket !== undefined; bucket = this.freed.pop()) {
+        while (this.advanceHead(bucket)) {
+          // Goes on with the next one.
+        }
       }
     } finally {
       this.advancing = false;
@@ -110,29 +108,9 @@ export class Lines {
     this.looks.clear();
   }
 
-  private advanceWindow(window: WindowState): void {
-    const { bucket } = window;
-    for (;;) {
-      while (this.advanceHead(window)) {
-        // Goes on with the next one.
-      }
-      const last = window.line?.last;
-      if (last === undefined || (window.line?.size ?? 0) < window.openHolds) {
-        break;
-      }
-      // All who have a share of what is left wait for each other: one has to end, so that the others get the rest.
-      this.answer(last, () => last.giveUp(this.options.nowMs()));
-    }
-    if (window.line === undefined && bucket.window === window) {
-      while (this.advanceHead(bucket)) {
-        // Goes on with the next one.
-      }
-    }
-  }
-
   /** True: the head has left this line. */
-  private advanceHead(place: Place): boolean {
-    const waiter = place.line?.first;
+  private advanceHead(bucket: Bucket): boolean {
+    const waiter = bucket.line?.first;
     if (waiter === undefined) {
       return false;
     }
@@ -141,7 +119,7 @@ export class Lines {
       this.answer(waiter, next);
       return true;
     }
-    if (next === place) {
+    if (next === bucket) {
       return false;
     }
     this.leave(waiter);
@@ -149,25 +127,25 @@ export class Lines {
     return true;
   }
 
-  private timeIsOver(waiter: Waiter<Place>): void {
-    const { place } = waiter;
-    if (place === undefined) {
+  private timeIsOver(waiter: Waiter): void {
+    const { bucket } = waiter;
+    if (bucket === undefined) {
       return;
     }
     const nowMs = this.options.nowMs();
     const next = this.decide(waiter, nowMs);
     this.answer(waiter, typeof next === 'function' ? next : () => waiter.giveUp(nowMs));
-    this.released(place);
+    this.released(bucket);
     this.advance();
   }
 
-  private answer(waiter: Waiter<Place>, say: () => void): void {
+  private answer(waiter: Waiter, say: () => void): void {
     this.remove(waiter);
     this.guard(say);
   }
 
   /** A waiter that cannot be judged gives up: its fault is not that of the session whose release woke it. */
-  private decide(waiter: Waiter<Place>, nowMs: number): (() => void) | Place {
+  private decide(waiter: Waiter, nowMs: number): (() => void) | Bucket {
     try {
       return waiter.decide(nowMs);
     } catch (error) {
@@ -185,30 +163,27 @@ export class Lines {
     }
   }
 
-  private put(waiter: Waiter<Place>, place: Place): void {
-    place.line ??= new WaiterQueue<Place>();
-    place.line.put(waiter);
-    waiter.place = place;
-    const bucket = bucketOf(place);
-    if (bucket === place || bucket.window.sliding !== undefined) {
-      this.lookLater(bucket);
-    }
+  private put(waiter: Waiter, bucket: Bucket): void {
+    bucket.line ??= new WaiterQueue();
+    bucket.line.put(waiter);
+    waiter.bucket = bucket;
+    this.lookLater(bucket);
   }
 
-  private remove(waiter: Waiter<Place>): void {
+  private remove(waiter: Waiter): void {
     waiter.cancelTimer?.();
     this.waiters.delete(waiter);
     this.leave(waiter);
   }
 
-  private leave(waiter: Waiter<Place>): void {
-    const { place } = waiter;
-    if (place?.line !== undefined) {
-      place.line.remove(waiter);
-      waiter.place = undefined;
-      if (place.line.size === 0) {
-        place.line = undefined;
-        this.stopLooking(place);
+  private leave(waiter: Waiter): void {
+    const { bucket } = waiter;
+    if (bucket?.line !== undefined) {
+      bucket.line.remove(waiter);
+      waiter.bucket = undefined;
+      if (bucket.line.size === 0) {
+        bucket.line = undefined;
+        this.stopLooking(bucket);
       }
     }
   }
@@ -226,9 +201,9 @@ export class Lines {
     const look = () => {
       this.looks.delete(bucket);
       bucket.roll(this.options.nowMs());
-      this.released(bucket.window);
+      this.released(bucket);
       this.advance();
-      if (hasLine(bucket)) {
+      if (bucket.line !== undefined) {
         this.lookLater(bucket);
       }
     };
@@ -239,19 +214,8 @@ export class Lines {
     );
   }
 
-  private stopLooking(place: Place): void {
-    const bucket = bucketOf(place);
-    if (!hasLine(bucket)) {
-      this.looks.get(bucket)?.();
-      this.looks.delete(bucket);
-    }
+  private stopLooking(bucket: Bucket): void {
+    this.looks.get(bucket)?.();
+    this.looks.delete(bucket);
   }
-}
-
-function bucketOf(place: Place): Bucket {
-  return place instanceof WindowState ? place.bucket : place;
-}
-
-function hasLine(bucket: Bucket): boolean {
-  return bucket.line !== undefined || bucket.window.line !== undefined;
 }

@@ -2,11 +2,12 @@
  * The ledger of one process: every bucket in memory, every change told to a journal. Demands come in, decisions and overdrafts go out.
  * Nothing here blocks: requests that only holds of others stop stand in line (`line.ts`) and are answered as those holds are released.
  */
-import { fixedNeed, weighAdmission, weighExtension } from './admit.ts';
-import { Bucket, drawsInput, drawsOutput, type Place, type WindowState } from './bucket.ts';
+import { fixedNeed, freeIn, restFor, type Verdict, weighAdmission, weighExtension } from './admit.ts';
+import { Bucket, drawsInput, drawsOutput, type WindowState } from './bucket.ts';
 import { Directory } from './directory.ts';
 import { cost, OpenHold, type Part } from './hold.ts';
 import { type LineOptions, Lines } from './line.ts';
+import { reclaim } from './reclaim.ts';
 import type {
   BucketRef,
   BucketState,
@@ -58,6 +59,7 @@ export interface Journal {
 const heldRetryMs = 1_000;
 
 type Refusal = Extract<Decision, { readonly type: 'refused' }>;
+type Fits = Extract<Verdict, { readonly type: 'fits' }>;
 
 export class MemoryStore implements QuotaStore {
   readonly directory: Directory;
@@ -99,7 +101,7 @@ export class MemoryStore implements QuotaStore {
     }
     let blockedBy = decision;
     const refuse = (atMs: number) => done(this.refusal(demand, atMs, 'held', blockedBy.ref, heldRetryMs));
-    const again = (atMs: number): (() => void) | Place => {
+    const again = (atMs: number): (() => void) | Bucket => {
       const next = this.decide(demand, arrival, atMs);
       if (next instanceof Bucket) {
         blockedBy = next;
@@ -119,30 +121,11 @@ export class MemoryStore implements QuotaStore {
   extend(hold: Hold, output: OutputDemand, atMs: number, done: (outputTokens: number) => void): Cancel {
     const open = own(hold);
     checkTokens(output.want, output.least, 0);
-    if (open.settled || open.waiter !== undefined) {
-      throw new Error(`invariant: hold ${hold.id} is ${open.settled ? 'settled' : 'being extended'} already`);
+    if (open.settled) {
+      throw new Error(`invariant: hold ${hold.id} is settled already`);
     }
-    const arrival = this.lines.arrive();
-    const verdict = output.mode === 'none' ? 0 : this.decideExtension(open, output, arrival, atMs);
-    if (typeof verdict === 'number') {
-      done(verdict);
-      return nothing;
-    }
-    const answer = (outputTokens: number) => {
-      open.waiter = undefined;
-      done(outputTokens);
-    };
-    const again = (atMs: number): (() => void) | Place => {
-      const next = this.decideExtension(open, output, arrival, atMs);
-      return typeof next === 'number' ? () => answer(next) : next;
-    };
-    const waitMs = queueTimeoutMs(open.parts.map(({ window }) => window.bucket));
-    open.waiter = this.lines.wait(verdict, arrival, waitMs, again, () => answer(0));
-    if (open.waiter === undefined) {
-      done(0);
-      return nothing;
-    }
-    return () => this.stopWaiting(open);
+    done(output.mode === 'none' ? 0 : this.lengthen(open, output, atMs));
+    return nothing;
   }
 
   settle(hold: Hold, charge: Charge | undefined, atMs: number): readonly Overdraft[] {
@@ -151,7 +134,6 @@ export class MemoryStore implements QuotaStore {
       throw new Error(`invariant: hold ${hold.id} is settled already`);
     }
     const possible = charge !== undefined && areTokens(charge.inputTokens, charge.outputTokens, 0);
-    this.stopWaiting(open);
     open.release();
     this.openHolds--;
     const overdrafts: Overdraft[] = [];
@@ -166,7 +148,7 @@ export class MemoryStore implements QuotaStore {
     }
     this.journal?.hold(open);
     for (const { window } of open.parts) {
-      this.lines.released(window);
+      this.lines.released(window.bucket);
       if (window !== window.bucket.window) {
         this.drop(window);
       }
@@ -219,21 +201,29 @@ export class MemoryStore implements QuotaStore {
     if ('key' in buckets) {
       return this.refusal(demand, atMs, 'keys', buckets, heldRetryMs);
     }
-    const verdict = weighAdmission(buckets, demand, atMs);
-    switch (verdict.type) {
-      case 'fits':
-        return passing(buckets, arrival) ?? this.admit(buckets, demand, verdict.outputTokens, atMs);
-      case 'held':
-        return verdict.bucket;
-      case 'count-first':
-        return verdict;
-      case 'refused':
-        return this.refusal(demand, atMs, verdict.reason, verdict.bucket.ref, verdict.retryAfterMs);
+    for (;;) {
+      const verdict = weighAdmission(buckets, demand, atMs);
+      switch (verdict.type) {
+        case 'fits':
+          return passing(buckets, arrival) ?? this.admit(buckets, demand, verdict, atMs);
+        case 'held': {
+          const { bucket, missing } = verdict;
+          const waits = passing(buckets, arrival) !== undefined;
+          if (waits || !reclaim(bucket.window, missing, 'usual', undefined, this.shrunk)) {
+            return bucket;
+          }
+          break;
+        }
+        case 'count-first':
+          return verdict;
+        case 'refused':
+          return this.refusal(demand, atMs, verdict.reason, verdict.bucket.ref, verdict.retryAfterMs);
+      }
     }
   }
 
-  /** Grants at once where it can: 0, the budget ends; a window, holds of others have what is left of it. */
-  private decideExtension(hold: OpenHold, output: OutputDemand, arrival: number, atMs: number): number | WindowState {
+  /** Grants more output, out of what others do not use if need be; less than `least`: the rest of a budget that ends here. */
+  private lengthen(hold: OpenHold, output: OutputDemand, atMs: number): number {
     for (const { window } of hold.parts) {
       window.expire(atMs);
     }
@@ -243,30 +233,26 @@ export class MemoryStore implements QuotaStore {
     ) {
       return 0;
     }
-    const verdict = weighExtension(hold.parts, output);
-    if (typeof verdict !== 'number' || verdict === 0) {
-      return verdict;
+    let verdict = weighExtension(hold.parts, output);
+    while (typeof verdict !== 'number') {
+      const isFreed = reclaim(verdict, output.least - freeIn(verdict), 'used', hold, this.shrunk);
+      verdict = isFreed ? weighExtension(hold.parts, output) : restFor(hold.parts);
     }
-    const ahead = hold.parts.find(
-      (part) => part.drawsOutput && part.window.bucket.enforced && isAhead(part.window, arrival),
-    );
-    if (ahead !== undefined) {
-      return ahead.window;
+    if (verdict > 0) {
+      hold.grow(verdict);
+      this.journal?.hold(hold);
     }
-    hold.grow(verdict);
-    this.journal?.hold(hold);
     return verdict;
   }
 
-  private stopWaiting(hold: OpenHold): void {
-    const { waiter } = hold;
-    if (waiter !== undefined) {
-      hold.waiter = undefined;
-      this.lines.cancel(waiter);
-    }
-  }
+  private readonly shrunk = (hold: OpenHold): void => this.journal?.hold(hold);
 
-  private admit(buckets: readonly Bucket[], demand: Demand, outputTokens: number, atMs: number): Decision {
+  private admit(
+    buckets: readonly Bucket[],
+    demand: Demand,
+    { outputTokens, usualTokens }: Fits,
+    atMs: number,
+  ): Decision {
     const shadowRefused = this.shadowsThatRefuse(buckets, demand);
     const parts: Part[] = [];
     for (const bucket of buckets) {
@@ -277,11 +263,19 @@ export class MemoryStore implements QuotaStore {
         this.journal?.window(window);
         continue;
       }
-      const part = { window, held: 0, drawsInput: drawsInput(type), drawsOutput: drawsOutput(type) };
+      const part = {
+        window,
+        held: 0,
+        drawsInput: drawsInput(type),
+        drawsOutput: drawsOutput(type),
+        lease: undefined,
+        nth: 0,
+      };
       part.held = cost(part, { inputTokens: demand.inputTokens, outputTokens, cause: 'in_flight' });
       parts.push(part);
     }
-    const hold = new OpenHold(demand.id, ++this.holds, parts, demand.output.mode === 'lease');
+    const isLease = demand.output.mode === 'lease';
+    const hold = new OpenHold(demand.id, ++this.holds, parts, isLease ? usualTokens : undefined);
     this.openHolds++;
     this.journal?.hold(hold);
     const views = buckets.map((bucket) => bucketView(bucket.ref, bucket, atMs));
@@ -340,10 +334,10 @@ const nothing: Cancel = () => {};
 
 /** The bucket in which an admission that fits would pass others that came before. */
 function passing(buckets: readonly Bucket[], arrival: number): Bucket | undefined {
-  return buckets.find((bucket) => bucket.enforced && (bucket.window.line !== undefined || isAhead(bucket, arrival)));
+  return buckets.find((bucket) => bucket.enforced && isAhead(bucket, arrival));
 }
 
-function isAhead({ line }: Place, arrival: number): boolean {
+function isAhead({ line }: Bucket, arrival: number): boolean {
   return line?.first !== undefined && line.first.arrival < arrival;
 }
 

@@ -1,33 +1,33 @@
 /** Requests that wait for holds of others, first in, first out. Putting in, taking out and removing from the middle cost the same, however long it is. */
+import type { Bucket } from './bucket.ts';
 import type { Cancel } from './store.ts';
 
-/** `Place`: where it stands in line. */
-export class Waiter<Place> {
+export class Waiter {
   /** Counts up over all queues: who came first. */
   readonly arrival: number;
-  /** Looks again: gives what is left to say to the session, or the place where it has to wait. */
-  readonly decide: (atMs: number) => (() => void) | Place;
+  /** Looks again: gives what is left to say to the session, or the bucket for which it has to wait. */
+  readonly decide: (atMs: number) => (() => void) | Bucket;
   /** Its time is over. */
   readonly giveUp: (atMs: number) => void;
-  place: Place | undefined;
-  previous: Waiter<Place> | undefined;
-  next: Waiter<Place> | undefined;
+  bucket: Bucket | undefined;
+  previous: Waiter | undefined;
+  next: Waiter | undefined;
   cancelTimer: Cancel | undefined;
 
-  constructor(arrival: number, decide: Waiter<Place>['decide'], giveUp: Waiter<Place>['giveUp']) {
+  constructor(arrival: number, decide: Waiter['decide'], giveUp: Waiter['giveUp']) {
     this.arrival = arrival;
     this.decide = decide;
     this.giveUp = giveUp;
   }
 }
 
-export class WaiterQueue<Place> {
-  first: Waiter<Place> | undefined;
-  last: Waiter<Place> | undefined;
+export class WaiterQueue {
+  first: Waiter | undefined;
+  last: Waiter | undefined;
   size = 0;
 
   /** Puts it in by arrival; who comes from another queue may have to pass some that came later. */
-  put(waiter: Waiter<Place>): void {
+  put(waiter: Waiter): void {
     let before = this.last;
     while (before !== undefined && before.arrival > waiter.arrival) {
       before = before.previous;
@@ -48,7 +48,7 @@ export class WaiterQueue<Place> {
     this.size++;
   }
 
-  remove(waiter: Waiter<Place>): void {
+  remove(waiter: Waiter): void {
     const { previous, next } = waiter;
     if (previous === undefined) {
       this.first = next;

@@ -36,6 +36,11 @@ export interface OutputDemand {
   readonly mode: 'lease' | 'bound' | 'none';
   readonly want: number;
   readonly least: number;
+  /**
+   * What such an output usually comes to; absent: `least`. A new lease holds so much, or a quarter of what is left of the bucket where that is less, or it waits:
+   * few streams that finish are better than many that do not.
+   */
+  readonly usual?: number;
 }
 
 export type Decision =
@@ -61,6 +66,21 @@ export type Decision =
 /** An opaque handle; a process that ends without settling leaves it to be charged in full (`recovered`). */
 export interface Hold {
   readonly id: string;
+  /** Who uses up a lease. Set once it is known; until then nothing is taken back. */
+  holder?: Holder | undefined;
+}
+
+/** Uses up a lease, and gives back what others need more. */
+export interface Holder {
+  /** Tokens of the lease that are not used, when at least `kept` of it are to stay. */
+  unused(kept: number, work: CountingWork): number;
+  /** Takes so many of them away: output goes no further than the rest. */
+  giveBack(tokens: number): void;
+}
+
+/** How many more bytes of text may be tokenized to find out what is unused; past it, bytes bound what is used. */
+export interface CountingWork {
+  bytes: number;
 }
 
 /** A bucket's state after a decision, for headers and gauges. `resetAtMs` absent: never (lifetime). */
@@ -93,7 +113,10 @@ export type Cancel = () => void;
 
 export interface QuotaStore {
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel;
-  /** More output for an open hold: `done(tokens)` with what was granted on top, 0: the budget ends here. */
+  /**
+   * More output for an open hold: `done(tokens)` with what was granted on top. Less than `output.least`: the budget ends here, and this is the rest of it. The
+   * provider goes on meanwhile, so a store must answer within 50 ms; nothing is ever waited for.
+   */
   extend(hold: Hold, output: OutputDemand, atMs: number, done: (outputTokens: number) => void): Cancel;
   /**
    * Ends a hold: charges what it cost and gives back the rest. Once for each hold. Charges what is held where there is no charge, or one that cannot be

@@ -2,18 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MemoryStore } from './memory.ts';
 import { bucket, demand, hour, lease, lifetime, quota, type SimulatedTime, simulate } from './simulation.ts';
-import type { BucketRef, Hold } from './store.ts';
+import type { BucketRef, Hold, Holder } from './store.ts';
 
 const firstHoldTokens = 128;
 const moreTokens = 64;
 const chunkMs = 20;
 
 /** A provider that paces its chunks, and a session that extends its lease just before its end; when one stream ends, the next one comes. */
-class Stream {
+class Stream implements Holder {
   delivered = 0;
   private granted = 0;
   private hold: Hold | undefined;
-  private isAsking = false;
   private readonly world: World;
   private readonly length: number;
 
@@ -24,13 +23,16 @@ class Stream {
 
   begin(): void {
     const { store, time, buckets } = this.world;
-    store.reserve(demand(buckets, time.nowMs, this.world.inputTokens, lease(firstHoldTokens)), (decision) => {
+    const { usualTokens, inputTokens } = this.world;
+    const output = { ...lease(firstHoldTokens), usual: usualTokens };
+    store.reserve(demand(buckets, time.nowMs, inputTokens, output), (decision) => {
       if (decision.type !== 'granted') {
         this.world.refused++;
         return;
       }
       this.hold = decision.hold;
       this.granted = decision.outputTokens;
+      this.hold.holder = this;
       this.world.open++;
       this.next();
     });
@@ -50,20 +52,28 @@ class Stream {
         return;
       }
       this.next();
-    } else if (!this.isAsking) {
-      this.isAsking = true;
+    } else {
       const { store, time } = this.world;
-      store.extend(this.hold!, lease(moreTokens), time.nowMs, (more) => {
-        this.isAsking = false;
+      const needed = this.delivered + tokens - this.granted;
+      store.extend(this.hold!, lease(moreTokens, needed), time.nowMs, (more) => {
         this.granted += more;
-        if (more === 0) {
+        if (more < needed) {
           this.delivered = this.granted;
+          this.world.cut++;
           this.end();
         } else {
           this.chunk();
         }
       });
     }
+  }
+
+  unused(kept: number): number {
+    return Math.max(0, this.granted - Math.max(kept, this.delivered));
+  }
+
+  giveBack(tokens: number): void {
+    this.granted -= tokens;
   }
 
   private end(): void {
@@ -80,6 +90,11 @@ class World {
   open = 0;
   refused = 0;
   begun = 0;
+  cut = 0;
+  usualTokens = 100;
+  /** Others come when one ends. */
+  goesOn = true;
+  lengthOfAll: number | undefined;
   private seed = 1;
 
   constructor(buckets: readonly BucketRef[], inputTokens: number) {
@@ -95,13 +110,13 @@ class World {
     assert.deepEqual(this.store.settle(hold, charge, this.time.nowMs), []);
     this.charged += this.inputTokens + outputTokens;
     this.open--;
-    this.begin();
+    if (this.goesOn) this.begin();
   }
 
   begin(): void {
     this.begun++;
     this.seed = (this.seed * 1_103_515_245 + 12_345) % 2 ** 31;
-    new Stream(this, 1 + (this.seed % 700)).begin();
+    new Stream(this, this.lengthOfAll ?? 1 + (this.seed % 700)).begin();
   }
 }
 
@@ -134,3 +149,30 @@ for (const [limit, inputTokens, queueTimeoutMs] of [
     assert(world.refused >= 1);
   });
 }
+
+for (const clients of [4, 8, 16, 32, 64]) {
+  test(`${clients} long streams use up a small budget: few of them, and none waits`, () => {
+    const limit = 2_000;
+    const world = new World([bucket(quota('TotalTokens', limit, { window: lifetime }))], 10);
+    world.goesOn = false;
+    world.lengthOfAll = 5_000;
+    for (let client = 0; client < clients; client++) {
+      world.begin();
+    }
+    assert.equal(world.open, Math.min(clients, Math.floor(limit / (10 + world.usualTokens))));
+    world.time.pass(60_000);
+    assert.deepEqual([world.open, world.cut, world.refused], [0, world.begun - world.refused, clients - world.cut]);
+    assert(world.charged >= limit - 12 && world.charged <= limit, `${world.charged} of ${limit}`);
+  });
+}
+
+test('nobody is cut where there is enough for all in the end', () => {
+  const world = new World([bucket(quota('TotalTokens', 2_000, { window: lifetime }))], 10);
+  world.goesOn = false;
+  for (const length of [890, 500, 300, 200, 60]) {
+    world.lengthOfAll = length;
+    world.begin();
+  }
+  world.time.pass(60_000);
+  assert.deepEqual([world.open, world.cut, world.refused, world.charged], [0, 0, 0, 2_000]);
+});

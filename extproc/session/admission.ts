@@ -224,7 +224,7 @@ function outputDemand(facts: RequestFacts, choiceTokens: number, hidden: boolean
   const all = facts.choices * choiceTokens;
   if (facts.stream && !hidden) {
     const want = Math.min(all, facts.choices * learned * UNCOUNTED_BYTES_A_TOKEN);
-    return { mode: 'lease', want, least: facts.choices };
+    return { mode: 'lease', want, least: facts.choices, usual: Math.min(all, facts.choices * learned) };
   }
   return { mode: 'bound', want: all, least: Math.min(all, facts.choices * Math.max(1, facts.leastOutputTokens)) };
 }

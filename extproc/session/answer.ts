@@ -5,7 +5,7 @@
 import { PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../contract/headers.ts';
 import { envoyFailure, type Failure, failure } from '../errors.ts';
 import type { Dialect, StreamReader, Usage, WholeReader } from '../providers/adapter.ts';
-import type { BucketView, Hold } from '../quota/store.ts';
+import type { BucketView, CountingWork, Hold, Holder } from '../quota/store.ts';
 import { isInflatable } from '../stream/inflate.ts';
 import type { Meter } from '../tokens/meter.ts';
 import {
@@ -41,7 +41,7 @@ export interface MeteredContext {
   readonly meter: () => Meter;
   readonly sample: () => TextSample;
   /** Absent where no quota counts output as it comes: nothing to be cut for. */
-  readonly lease: { readonly hold: Hold; readonly tokens: number } | undefined;
+  readonly lease: { readonly hold: Hold; tokens: number } | undefined;
   readonly inputTokens: () => number;
   readonly hasOutput: boolean;
   /** The client asked for a stream. */
@@ -52,7 +52,7 @@ export interface MeteredContext {
 
 export type AnswerEvent = EventOf<'response-body' | 'response-trailers' | 'inflated' | 'inflate-end' | 'extended'>;
 
-export class Answer {
+export class Answer implements Holder {
   status: number | undefined;
   firstTokenMs: number | undefined;
   bytes = 0;
@@ -61,6 +61,8 @@ export class Answer {
   ended = false;
   /** Waits for an extension: what comes meanwhile is kept, and the driver stops reading. */
   blocked = false;
+  /** How long it has waited for extensions. */
+  waitedMs = 0;
   /** How it is read: first as the client asked for it, from its first bytes on as what it is. */
   mode: 'unknown' | 'pass' | AnswerForm = 'unknown';
   failed: Failure | undefined;
@@ -78,6 +80,7 @@ export class Answer {
   #formIsKnown = false;
   #upstreamEnded = false;
   #trailers = false;
+  #blockedAtMs = 0;
   #waiting: Uint8Array[] = [];
   #sent: Uint8Array[] = [];
 
@@ -267,16 +270,17 @@ export class Answer {
       this.firstTokenMs = nowMs;
       out.push({ type: 'stop-timer' });
     }
-    this.#afterPush(went, out);
+    this.#afterPush(went, nowMs, out);
   }
 
-  #afterPush(pushed: boolean, out: Action[]): void {
+  #afterPush(pushed: boolean, nowMs: number, out: Action[]): void {
     const stream = this.#stream!;
     const last = this.#upstreamEnded && !this.#inflating && this.#waiting.length === 0;
     const went = pushed && (!last || stream.overflowed || stream.finish());
     if (!went) {
       this.#release(false, out);
       this.blocked = true;
+      this.#blockedAtMs = nowMs;
       const want = Math.min(
         LARGEST_EXTENSION_TOKENS,
         Math.max(SMALLEST_EXTENSION_TOKENS, stream.needed, stream.leasedTokens),
@@ -304,12 +308,14 @@ export class Answer {
   #extended(tokens: number, nowMs: number, out: Action[]): void {
     if (this.ended || !this.blocked) return;
     this.blocked = false;
-    if (tokens <= 0) {
-      this.#end(() => this.#stream!.cut((output) => this.#usageSoFar(output)), out);
+    this.waitedMs += nowMs - this.#blockedAtMs;
+    const stream = this.#stream!;
+    if (tokens < stream.needed) {
+      this.#end(() => stream.cut(tokens, (output) => this.#usageSoFar(output)), out);
       this.cut = true;
       return;
     }
-    this.#afterPush(this.#stream!.extend(tokens), out);
+    this.#afterPush(stream.extend(tokens), nowMs, out);
     while (!this.blocked && !this.ended && this.#waiting.length > 0) this.#take(this.#waiting.shift()!, nowMs, out);
   }
 
@@ -389,7 +395,19 @@ export class Answer {
 
   /** Absent where nothing is leased. */
   get leasedTokens(): number | undefined {
-    return this.#through && this.#context.metered?.lease !== undefined ? this.#stream?.leasedTokens : undefined;
+    const lease = this.#context.metered?.lease;
+    return lease === undefined ? undefined : ((this.#through ? this.#stream?.leasedTokens : undefined) ?? lease.tokens);
+  }
+
+  unused(kept: number, work: CountingWork): number {
+    // An answer that came whole, against what was asked for, goes on without regard to its lease.
+    if (this.ended || this.blocked || (this.mode !== 'unknown' && this.mode !== 'stream')) return 0;
+    return this.#stream?.unused(kept, work) ?? Math.max(0, this.#context.metered!.lease!.tokens - kept);
+  }
+
+  giveBack(tokens: number): void {
+    if (this.#stream === undefined) this.#context.metered!.lease!.tokens -= tokens;
+    else this.#stream.giveBack(tokens);
   }
 
   /** Tokens of the text that came; of what cannot be read, by its bytes. */

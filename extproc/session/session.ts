@@ -315,7 +315,7 @@ export class Session {
     if (asked === undefined) return new Answer({ dialect, requestId, views, metered: undefined });
     const { choice, plan } = asked;
     const hold = this.#hold;
-    return new Answer({
+    const answer = new Answer({
       dialect,
       requestId,
       views,
@@ -330,6 +330,8 @@ export class Session {
         mayPassUnread: (encoding) => this.#mayPassUnread(encoding),
       },
     });
+    if (hold !== undefined && plan.output.mode === 'lease') hold.hold.holder = answer;
+    return answer;
   }
 
   #responseHeaders(event: EventOf<'response-headers'>, nowMs: number, out: Action[]): void {

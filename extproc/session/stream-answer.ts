@@ -3,6 +3,7 @@
  * event needs; goes on when more was granted, or ends the stream in the dialect when not.
  */
 import type { StreamReader, TextSink, Usage, Verdict } from '../providers/adapter.ts';
+import type { CountingWork, Holder } from '../quota/store.ts';
 import { newEventSplitter } from '../stream/events.ts';
 import type { Meter } from '../tokens/meter.ts';
 
@@ -12,17 +13,17 @@ const COUNTED_EVENT_BYTES = 16 * 1024;
 /** Tokens of text that is only reckoned: more than English needs, so that the lease is passed sooner rather than later. */
 export const BYTES_A_TOKEN = 3;
 
-export interface StreamAnswer {
+export interface StreamAnswer extends Holder {
   /** Bytes from the provider, which are not kept. What may go on to the client is given to `send`, some of it as views of them. False: the lease is at its end; see `needed`. */
   push(bytes: Uint8Array): boolean;
-  /** Goes on after an extension. */
+  /** Goes on after an extension of at least `needed`. */
   extend(tokens: number): boolean;
   /** What the event at which it stopped needs on top of the lease. */
   readonly needed: number;
   /** The provider's end: sends what stood incomplete. False: the lease is at its end. */
   finish(): boolean;
-  /** Ends the stream in the dialect. */
-  cut(usage: (outputTokens: number) => Usage): void;
+  /** Ends the stream in the dialect. The rest of the budget pays for a part of the event at which it stopped. */
+  cut(rest: number, usage: (outputTokens: number) => Usage): void;
   readonly reader: StreamReader;
   readonly leasedTokens: number;
   readonly sawText: boolean;
@@ -75,10 +76,6 @@ class LeasedStream implements StreamAnswer, TextSink {
 
   extend(tokens: number): boolean {
     this.leasedTokens += tokens;
-    if (tokens < this.needed) {
-      this.needed -= tokens;
-      return false;
-    }
     this.needed = 0;
     if (this.#stopped !== undefined) this.#send(this.#stopped);
     this.#stopped = undefined;
@@ -97,7 +94,23 @@ class LeasedStream implements StreamAnswer, TextSink {
     return true;
   }
 
-  cut(usage: (outputTokens: number) => Usage): void {
+  unused(kept: number, work: CountingWork): number {
+    let used = this.#meter.upperBound + this.#reckoned;
+    const uncounted = this.#meter.upperBound - this.#counted;
+    if (kept < this.leasedTokens && kept < used && uncounted <= work.bytes) {
+      work.bytes -= uncounted;
+      this.#counted = this.#meter.near();
+      used = this.#counted + this.#reckoned;
+    }
+    return Math.max(0, this.leasedTokens - Math.max(kept, used));
+  }
+
+  giveBack(tokens: number): void {
+    this.leasedTokens -= tokens;
+  }
+
+  cut(rest: number, usage: (outputTokens: number) => Usage): void {
+    this.leasedTokens += rest;
     this.#send(this.reader.cut(usage(this.outputTokens())));
   }
 

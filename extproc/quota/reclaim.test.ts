@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { MemoryStore } from './memory.ts';
+import {
+  bound,
+  bucket,
+  charge,
+  demand,
+  extend,
+  granted,
+  lease,
+  lifetime,
+  quota,
+  reserve,
+  simulate,
+  startMs,
+} from './simulation.ts';
+import type { BucketRef, CountingWork, Hold, Holder } from './store.ts';
+
+const buckets = [bucket(quota('TotalTokens', 100, { window: lifetime, queueTimeoutMs: 5_000 }))];
+
+/** A stream that has used some of its lease. */
+class Stream implements Holder {
+  readonly hold: Hold;
+  leased: number;
+  used = 0;
+  asked = 0;
+
+  constructor(store: MemoryStore, of: readonly BucketRef[], want: number, usual: number, inputTokens = 0) {
+    const output = { ...lease(want), usual };
+    const { hold, outputTokens } = granted(reserve(store, demand(of, startMs, inputTokens, output)));
+    this.hold = hold;
+    this.leased = outputTokens;
+    hold.holder = this;
+  }
+
+  unused(kept: number, work: CountingWork): number {
+    this.asked++;
+    work.bytes--;
+    return Math.max(0, this.leased - Math.max(kept, this.used));
+  }
+
+  giveBack(tokens: number): void {
+    this.leased -= tokens;
+  }
+}
+
+test('a stream is not cut while others hold what they do not use, and what they probably do not need goes first', () => {
+  const { store } = simulate();
+  const one = new Stream(store, buckets, 40, 10);
+  const two = new Stream(store, buckets, 20, 20);
+  const three = new Stream(store, buckets, 25, 25);
+  granted(reserve(store, demand(buckets, startMs, 0, bound(15))));
+  assert.deepEqual([one.leased, two.leased, three.leased], [40, 20, 25]);
+  [one.used, two.used, three.used] = [5, 20, 10];
+  assert.equal(extend(store, two.hold, lease(64, 8), startMs), 8);
+  assert.deepEqual([one.leased, three.leased], [10, 25], 'all that the first one probably does not need is free now');
+  assert.equal(extend(store, two.hold, lease(64, 25), startMs), 25);
+  assert.deepEqual([one.leased, three.leased], [10, 10]);
+  assert.equal(store.view(buckets, startMs)[0]?.remaining, 100 - 15 - 10 - 53 - 10);
+});
+
+test('where it is not enough, nothing is taken back, and the stream gets the rest that is free', () => {
+  const { store } = simulate();
+  const one = new Stream(store, buckets, 25, 25);
+  const two = new Stream(store, buckets, 25, 25);
+  granted(reserve(store, demand(buckets, startMs, 0, bound(47))));
+  [one.used, two.used] = [15, 25];
+  assert.equal(extend(store, two.hold, lease(64, 14), startMs), 3);
+  assert.equal(one.leased, 25);
+  store.settle(two.hold, charge(0, 28), startMs);
+  assert.equal(store.view(buckets, startMs)[0]?.remaining, 0);
+});
+
+test('an open stream never waits for what cannot be taken back', () => {
+  const { store, time } = simulate();
+  const stream = new Stream(store, buckets, 10, 10);
+  granted(reserve(store, demand(buckets, startMs, 0, bound(90))));
+  stream.used = 10;
+  assert.equal(extend(store, stream.hold, lease(10), startMs), 0);
+  assert.equal(time.pending, 0);
+});
+
+test('a new stream begins with the usual length: it takes back what others probably do not need, or waits', () => {
+  const { store } = simulate();
+  const one = new Stream(store, buckets, 80, 20);
+  const [two, three] = [new Stream(store, buckets, 80, 20), new Stream(store, buckets, 80, 20)];
+  assert.deepEqual([one.leased, two.leased, three.leased], [50, 20, 20]);
+  const four = new Stream(store, buckets, 80, 20);
+  const five = new Stream(store, buckets, 80, 20);
+  assert.deepEqual([one.leased, four.leased, five.leased], [20, 20, 20]);
+  assert.equal(reserve(store, demand(buckets, startMs, 0, { ...lease(80), usual: 20 })), undefined);
+  assert.equal(store.counts().waiting, 1);
+  store.settle(one.hold, charge(0, 0), startMs);
+  assert.equal(store.counts().waiting, 0);
+});
+
+test('where little is left, a new stream begins with a quarter of that: none has a budget for itself', () => {
+  const { store } = simulate();
+  store.settle(granted(reserve(store, demand(buckets, startMs, 60))).hold, charge(60, 0), startMs);
+  const streams = [1, 2, 3, 4].map(() => new Stream(store, buckets, 80, 30));
+  assert.deepEqual(
+    streams.map(({ leased }) => leased),
+    [10, 10, 10, 10],
+  );
+});
+
+test('who would pass others in line takes nothing back', () => {
+  const { store } = simulate();
+  const one = new Stream(store, buckets, 80, 20);
+  granted(reserve(store, demand(buckets, startMs, 0, bound(50))));
+  one.used = 50;
+  assert.equal(reserve(store, demand(buckets, startMs, 60)), undefined);
+  one.used = 0;
+  const { asked } = one;
+  assert.equal(reserve(store, demand(buckets, startMs, 10)), undefined);
+  assert.deepEqual([one.asked, one.leased], [asked, 50]);
+});
+
+test('it is taken back in all buckets that the stream draws output from', () => {
+  const { store } = simulate();
+  const output = bucket(quota('OutputTokens', 50, { window: lifetime }));
+  const input = bucket(quota('InputTokens', 50, { window: lifetime }));
+  const one = new Stream(store, [...buckets, output, input], 40, 20, 5);
+  const two = new Stream(store, [...buckets, output], 10, 10);
+  [one.used, two.used] = [1, 10];
+  const more = extend(store, two.hold, lease(64, 25), startMs);
+  assert.equal(more, 25);
+  const remaining = store.view([...buckets, output, input], startMs).map((view) => view.remaining);
+  assert.deepEqual(remaining, [100 - 5 - one.leased - 35, 50 - one.leased - 35, 45]);
+});
+
+test('a stream that has ended is asked no more', () => {
+  const { store } = simulate();
+  const streams = Array.from({ length: 10 }, () => new Stream(store, buckets, 10, 10));
+  for (const nth of [3, 9, 0, 5]) {
+    store.settle(streams[nth]!.hold, charge(0, 10), startMs);
+    streams[nth]!.asked = -1;
+  }
+  streams[1]!.used = 10;
+  assert.equal(extend(store, streams[1]!.hold, lease(64, 50), startMs), 50);
+  assert.deepEqual(
+    streams.map(({ asked }) => asked >= 0),
+    [false, true, true, false, true, false, true, true, true, false],
+  );
+});
