@@ -10,21 +10,26 @@ help: ## List the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: node_modules/.installed .tools/bin/envoy ## Install what the project needs: Node 24, packages, Envoy
+setup: node_modules/.installed .tools/.installed ## Install what the project needs: Node 24, packages, Envoy
 
 node_modules/.installed: package.json package-lock.json
-	# Not `npm ci`: it insists on the packages of all platforms, which not every registry mirror has. Versions and digests are the lockfile's all the same.
-	npm install --no-save --no-audit --no-fund
-	ln -sfn ../../cli/bin.cjs node_modules/.bin/tallygate
+	@tools/packages.sh
 	@touch $@
 
-.tools/bin/envoy: tools/envoy.sh
-	tools/envoy.sh
-	@touch -h $@
+.tools/.installed: tools/envoy.sh
+	@echo 'Bringing Envoy …'
+	@tools/envoy.sh
+	@touch $@
 
 .PHONY: run
 run: setup ## Run the gateway on this machine (FILES="a.yaml b.yaml"; without: the quickstart)
-	tallygate run $(FILES)
+	@tallygate run $(FILES)
+
+.PHONY: client
+client: setup ## Run an example of examples/clients against the running gateway (NAME=openai, NAME=anthropic)
+	@export OPENAI_BASE_URL=$${OPENAI_BASE_URL:-http://127.0.0.1:8080/v1} OPENAI_API_KEY=$${OPENAI_API_KEY:-unused}; \
+	export ANTHROPIC_BASE_URL=$${ANTHROPIC_BASE_URL:-http://127.0.0.1:8080} ANTHROPIC_API_KEY=$${ANTHROPIC_API_KEY:-unused}; \
+	exec node examples/clients/$(or $(NAME),openai).ts
 
 ##@ Develop
 .PHONY: fmt

@@ -12,6 +12,8 @@ export interface ProviderKeys {
   readonly ANTHROPIC_API_KEY: string | undefined;
 }
 
+const question = [{ role: 'user', content: 'Hello, who are you?' }];
+
 export function quickstart(keys: ProviderKeys): Quickstart {
   const example = (name: string) => fileURLToPath(new URL(`../examples/${name}.yaml`, import.meta.url));
   const { OPENAI_API_KEY: openai, ANTHROPIC_API_KEY: anthropic } = keys;
@@ -23,7 +25,7 @@ export function quickstart(keys: ProviderKeys): Quickstart {
     ],
     lines: (url) => [
       'Try it:',
-      chat(url, { model: 'tallygate/echo', messages: [{ role: 'user', content: 'Hello, who are you?' }] }, '-i'),
+      chat(url, { model: 'tallygate/echo', max_completion_tokens: 50, messages: question }, '-i'),
       '',
       'See a stream end where the budget of 500 tokens a minute ends:',
       chat(url, { model: 'tallygate/endless', stream: true, messages: [{ role: 'user', content: 'on and on' }] }, '-N'),

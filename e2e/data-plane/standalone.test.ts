@@ -318,7 +318,9 @@ describe('without a file', () => {
         answers.push((await promisify(execFile)('bash', ['-c', line], { timeout: 20_000 })).stdout);
       }
       assert.equal(answers.length, 2, stderr);
-      assert.match(answers[0] ?? '', /^x-ratelimit-remaining-tokens: \d+/m);
+      // The answer goes out while its bound is held, and there is room for more.
+      const left = /^x-ratelimit-remaining-tokens: (\d+)/m.exec(answers[0] ?? '')?.[1];
+      assert.ok(Number(left) > 300, answers[0]);
       assert.match(answers[0] ?? '', /"content":"Hello, who are you\?"/);
       assert.match(answers[1] ?? '', /"finish_reason":"length"[\s\S]*data: \[DONE\]/);
     } finally {

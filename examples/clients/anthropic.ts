@@ -1,3 +1,4 @@
+// make client NAME=anthropic
 import Anthropic from '@anthropic-ai/sdk';
 
 const client = new Anthropic();

@@ -1,3 +1,4 @@
+// make client NAME=openai
 import OpenAI from 'openai';
 
 const client = new OpenAI();
