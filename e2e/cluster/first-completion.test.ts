@@ -102,6 +102,37 @@ describe('keys', () => {
     }
   });
 
+  it('neither side is told of the other’s accounts and addresses', async () => {
+    const told =
+      'openai-organization openai-project x-goog-user-project ocp-apim-subscription-key x-amz-security-token';
+    const hidden = `${told} x-forwarded-for x-forwarded-client-cert x-real-ip true-client-ip via`.split(' ');
+    const answered =
+      'openai-organization openai-project set-cookie server x-tallygate-debug x-ratelimit-limit-project-tokens'.split(
+        ' ',
+      );
+    const { data, response } = await openai('headers')
+      .chat.completions.create(
+        { model: MODEL, messages: say('Hello'), max_completion_tokens: 9 },
+        mock(
+          { tokens: 3, headers: Object.fromEntries([...answered, 'request-id'].map((name) => [name, 'provider'])) },
+          Object.fromEntries([...hidden, 'openai-beta'].map((name) => [name, 'client'])),
+        ),
+      )
+      .withResponse();
+    assert.ok(data.choices.length > 0);
+    const { headers } = await lastSeen();
+    assert.deepEqual(
+      hidden.filter((name) => headers[name] !== undefined),
+      [],
+    );
+    assert.equal(headers['openai-beta'], 'client');
+    assert.deepEqual(
+      answered.filter((name) => response.headers.get(name)?.includes('provider')),
+      [],
+    );
+    assert.equal(response.headers.get('request-id'), 'provider');
+  });
+
   it('no key is in the sidecar', async () => {
     const [pod] = await proxyPods(NAMESPACE, 'ai');
     const script =

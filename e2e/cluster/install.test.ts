@@ -59,7 +59,7 @@ describe('installed', () => {
       ['create', 'backends.gateway.envoyproxy.io', '-n', OTHER],
       ['patch', 'aibackends.tallygate.dev', '--subresource=status', '-n', OTHER],
       ['create', 'tokenreviews.authentication.k8s.io'],
-      ['update', 'leases.coordination.k8s.io', '-n', SYSTEM],
+      ['update', 'leases.coordination.k8s.io/tallygate-controller', '-n', SYSTEM],
     ] as const;
     const forbidden = [
       ['patch', 'aibackends.tallygate.dev', '-n', OTHER],
@@ -69,6 +69,8 @@ describe('installed', () => {
       ['create', 'pods', '--subresource=exec', '-n', OTHER],
       ['delete', 'services', '-n', OTHER],
       ['update', 'leases.coordination.k8s.io', '-n', OTHER],
+      ['update', 'leases.coordination.k8s.io/of-others', '-n', SYSTEM],
+      ['delete', 'leases.coordination.k8s.io/tallygate-controller', '-n', SYSTEM],
       ['get', 'nodes'],
       ['create', 'serviceaccounts', '--subresource=token', '-n', OTHER],
       ['create', 'clusterroles.rbac.authorization.k8s.io'],

@@ -73,7 +73,7 @@ export function backendOf(
   ];
 }
 
-/** The same for a provider of another namespace: its host stands in place of a Service. */
+/** The same for a provider of another namespace: its host stands in place of a Service, and a ReferenceGrant beside the provider allows that. */
 export function remoteBackendOf(
   namespace: string,
   name: string,
@@ -83,7 +83,21 @@ export function remoteBackendOf(
 ): readonly Document[] {
   const [secret, backend] = backendOf(namespace, name, schema, '', models) as [Document, Document];
   const endpoint = { type: 'Hostname', hostname: { name: host, port: 8080 }, tls: { mode: 'Disabled' } };
-  return [secret, { ...backend, spec: { ...(backend['spec'] as Document), endpoint } }];
+  const [service = '', there = ''] = host.split('.');
+  const grant = {
+    apiVersion: 'gateway.networking.k8s.io/v1beta1',
+    kind: 'ReferenceGrant',
+    metadata: { namespace: there, name: `${service}-to-${namespace}` },
+    spec: {
+      from: [{ group: 'tallygate.dev', kind: 'AIBackend', namespace }],
+      to: [{ group: '', kind: 'Service', name: service }],
+    },
+  };
+  return [
+    secret,
+    ...(there === namespace ? [] : [grant]),
+    { ...backend, spec: { ...(backend['spec'] as Document), endpoint } },
+  ];
 }
 
 /** The key that only the provider of that backend may see. */
