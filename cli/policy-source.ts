@@ -1,9 +1,9 @@
 /** Where a running extproc gets its policy: from a file that is exchanged, or from the controller. What cannot be used leaves the last good one in force, and is told on `/readyz`. */
-import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { GatewayPolicy } from '../contract/policy.ts';
 import type { Extproc } from '../extproc/main.ts';
 import { startProver } from '../extproc/policy/proof.ts';
+import { newPolicyReader, PolicyError } from '../extproc/policy/read.ts';
 import { watchPaths } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
 import { versionText } from './version.ts';
@@ -14,29 +14,39 @@ export interface PolicySource {
 }
 
 export function followFile(path: string, service: Extproc, log: Log): PolicySource {
-  let read = '';
+  const reader = newPolicyReader();
+  let taken: Buffer = Buffer.alloc(0);
   let refused: Readonly<Record<string, string>> = {};
-  const follow = () => {
+  const take = async () => {
     let version = '';
     try {
-      const text = readFileSync(path, 'utf8');
-      if (text === read) return;
-      read = text;
-      const policy = JSON.parse(text) as GatewayPolicy;
-      version = String(policy.version);
-      service.apply(policy);
+      const content = await readFile(path);
+      if (content.equals(taken)) return;
+      taken = content;
+      const policy = await reader.read(content);
+      version = policy.version;
+      await service.apply(policy);
       refused = {};
     } catch (error) {
+      if (error instanceof PolicyError) version = error.version;
       refused = { refused: version, refusal: error instanceof Error ? error.message : String(error) };
       log.error({ version, error }, 'the policy cannot be used; the last good one stays in force');
     }
+  };
+  /** One after the other: each reads what is there when its turn comes. */
+  let taking: Promise<void> = Promise.resolve();
+  const follow = () => {
+    taking = taking.then(take);
   };
   const watch = watchPaths(follow, 0);
   watch.set([path]);
   follow();
   return {
     details: () => ({ policy: service.policyVersion ?? '', ...refused }),
-    close: watch.close,
+    async close() {
+      watch.close();
+      await taking;
+    },
   };
 }
 
@@ -66,6 +76,7 @@ export async function followControllerAt(flags: ControllerFlags, service: Extpro
     applied: (version, routeNames) => prover?.expect(version, routeNames),
     log,
   });
+  await source.begun;
   return {
     details: source.details,
     close() {

@@ -1,10 +1,10 @@
 /**
  * The promise between the program that translates resources and the program that stands in the data path: what extproc must know, compiled.
- * Data only: JSON in both directions, no Kubernetes and no Envoy types, so that the data plane can be run and tested alone.
- * A reader that meets another `formatVersion` keeps its last good policy.
+ * Data only, no Kubernetes and no Envoy types, so that the data plane can be run and tested alone. `policy-text.ts` writes it as text, and
+ * `policy-schema.ts` checks that text: a reader that meets another `formatVersion`, or anything that it does not know, keeps its last good policy.
  */
 
-export const POLICY_FORMAT_VERSION = 1;
+export const POLICY_FORMAT_VERSION = 2;
 
 /** The wire schema that a backend speaks. */
 export type Schema = 'OpenAI' | 'Anthropic' | 'HuggingFaceTGI';

@@ -3,9 +3,10 @@
  * policy; a policy that cannot be used leaves the last good one in force.
  */
 import { randomUUID } from 'node:crypto';
-import { type GatewayPolicy, POLICY_FORMAT_VERSION } from '../contract/policy.ts';
+import type { GatewayPolicy } from '../contract/policy.ts';
 import { newClock } from '../runtime/clock.ts';
 import { failure } from './errors.ts';
+import { inSlices } from './policy/slices.ts';
 import { dialectFor } from './providers/registry.ts';
 import { Learned } from './quota/learned.ts';
 import { openQuotaStore } from './quota/open.ts';
@@ -19,7 +20,7 @@ import { drive, type Shared } from './session/drive.ts';
 import { newHealth } from './session/health.ts';
 import type { Outcome } from './session/protocol.ts';
 import { refusal } from './session/replies.ts';
-import { type CompiledPolicy, compilePolicy } from './session/routing.ts';
+import { type CompiledPolicy, compiling } from './session/routing.ts';
 import { loadEncodings } from './tokens/encodings.ts';
 import { newMeter } from './tokens/meter.ts';
 
@@ -38,8 +39,8 @@ export interface ExtprocLog {
 }
 
 export interface Extproc {
-  /** Requests that begin from now on follow it. Throws when it cannot be used: the last good one stays. */
-  apply(policy: GatewayPolicy): void;
+  /** Requests that begin after it has resolved follow it. Rejects when it cannot be used: the last good one stays. One policy at a time. */
+  apply(policy: GatewayPolicy): Promise<void>;
   readonly ready: boolean;
   readonly policyVersion: string | undefined;
   readonly store: QuotaStore;
@@ -102,14 +103,9 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     log,
   });
   return {
-    apply(next) {
-      if (next.formatVersion !== POLICY_FORMAT_VERSION) {
-        throw new Error(`the policy has format ${next.formatVersion}, and this program reads ${POLICY_FORMAT_VERSION}`);
-      }
-      const compiled = compilePolicy(next);
-      health.keepOnly(
-        new Set(next.entries.flatMap(({ rules }) => rules.flatMap(({ targets }) => targets.map(({ id }) => id)))),
-      );
+    async apply(next) {
+      const compiled = await inSlices(compiling(next));
+      health.keepOnly(compiled.targetIds);
       policy = compiled;
       log.info({ version: next.version }, 'policy applied');
     },

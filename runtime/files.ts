@@ -4,7 +4,7 @@ import { type FSWatcher, renameSync, rmSync, statSync, watch, writeFileSync } fr
 import { basename, dirname, join } from 'node:path';
 
 /** A reader sees the old text or the new one, never half of it. */
-export function writeAtomically(path: string, text: string, mode: number): void {
+export function writeAtomically(path: string, text: string | Uint8Array, mode: number): void {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
   try {
     writeFileSync(temporary, text, { mode, flag: 'wx' });

@@ -3,6 +3,7 @@
  * policy, then the listeners, and only then goes what nobody names any more. What is refused leaves the state before.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { policyText } from '../contract/policy-text.ts';
 import { writeAtomically } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
 import { envoyFiles } from '../translate/envoy/files.ts';
@@ -61,7 +62,7 @@ async function restore(before: Plan, deps: ApplyDeps): Promise<void> {
 }
 
 function writePolicy({ policy }: Plan, { policyPath }: ApplyDeps): void {
-  writeAtomically(policyPath, JSON.stringify(policy), 0o600);
+  writeAtomically(policyPath, policyText(policy), 0o600);
 }
 
 /** What extproc tells on `/readyz`. */

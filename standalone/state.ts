@@ -74,7 +74,7 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
     folder,
     envoyFolder,
     journalPath: join(folder, 'journal.db'),
-    policyPath: join(policyFolder, 'policy.json'),
+    policyPath: join(policyFolder, 'policy.jsonl'),
     extprocSocket: extprocSocket!,
     extprocAdminSocket: extprocAdminSocket!,
     envoyAdminSocket: envoyAdminSocket!,

@@ -7,6 +7,7 @@ import {
   POLICY_FORMAT_VERSION,
   type Rule,
 } from '../contract/policy.ts';
+import { policyLines } from '../contract/policy-text.ts';
 import { durationMs, sizeBytes } from '../crds/schema.ts';
 import type { LinkedBackend } from './backends.ts';
 import type { Door } from './doors.ts';
@@ -24,7 +25,6 @@ export function gatewayPolicy(
   policies: readonly LinkedPolicy[],
 ): GatewayPolicy {
   const content = {
-    formatVersion: POLICY_FORMAT_VERSION,
     entries: [
       ...entries.map((entry) => ({
         routeNames: routeNames(entry),
@@ -35,10 +35,11 @@ export function gatewayPolicy(
     ],
     backends: backends.flatMap(({ usable }) => (usable === undefined ? [] : [usable.policy])),
     quotas: quotasInUse(entries, policies),
-  } as const;
+  };
+  const digest = createHash('sha256').update(`${POLICY_FORMAT_VERSION}`);
+  for (const line of policyLines(content)) digest.update(`\n${line}`);
   // 64 bits tell the states of one gateway apart; nothing secret hangs on it.
-  const version = createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 16);
-  return { ...content, version };
+  return { formatVersion: POLICY_FORMAT_VERSION, ...content, version: digest.digest('hex').slice(0, 16) };
 }
 
 /** Route configurations without an entry for every host answer 404 for the others, in the provider's shape. */

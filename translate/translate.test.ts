@@ -41,7 +41,7 @@ test('it never throws, whatever value stands wherever', () => {
   fc.assert(
     fc.property(fc.constantFrom(...sound), fc.nat(), mistake, (text, seed, wrong) => {
       const { policy, envoy } = planOf(spoilt(text, seed, wrong));
-      assert.equal(policy.formatVersion, 1);
+      assert.equal(policy.formatVersion, 2);
       assert.ok(envoy.listeners);
     }),
     { numRuns: 200 },

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import { jsonOf } from '../../contract/policy-text.ts';
 
 /** `KIND NAMESPACE/NAME`. */
 export type ObjectKey = string;
@@ -18,11 +19,11 @@ export function contentsOf({ entries, backends, quotas }: GatewayPolicy): Conten
     if (own === undefined) texts.set(key, [text]);
     else own.push(text);
   };
-  const quotaTexts = new Map(quotas.map((quota) => [quota.id, JSON.stringify(quota)]));
-  const backendTexts = new Map(backends.map((backend) => [backend.name, JSON.stringify(backend)]));
+  const quotaTexts = new Map(quotas.map((quota) => [quota.id, jsonOf(quota)]));
+  const backendTexts = new Map(backends.map((backend) => [backend.name, jsonOf(backend)]));
   for (const { rules, passthrough } of entries) {
     for (const each of [...rules, ...passthrough]) {
-      const text = JSON.stringify(each);
+      const text = jsonOf(each);
       const route = `AIGatewayRoute ${each.route}`;
       add(route, text);
       if ('targets' in each) for (const { backend } of each.targets) add(route, backendTexts.get(backend) ?? '');

@@ -6,6 +6,7 @@ import { after, describe, test } from 'node:test';
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { Client, type ClientDuplexStream, credentials, Metadata, type StatusObject, status } from '@grpc/grpc-js';
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import { policyText } from '../../contract/policy-text.ts';
 import {
   type ControllerMessage,
   ControllerMessageSchema,
@@ -90,8 +91,8 @@ function ending(call: Call): Promise<StatusObject> {
 }
 
 function policy(version: string, padding = ''): GatewayPolicy {
-  const one = { formatVersion: 1 as const, version, entries: [], backends: [], quotas: [] };
-  return padding === '' ? one : ({ ...one, padding } as GatewayPolicy);
+  const one = { formatVersion: 2 as const, version, entries: [], backends: [], quotas: [] };
+  return padding === '' ? one : { ...one, entries: [{ routeNames: [padding], rules: [], passthrough: [] }] };
 }
 
 const one = (version: string, padding?: string) => new Map([['fleet', policy(version, padding)]]);
@@ -112,7 +113,7 @@ describe('who is served', () => {
     hello(call);
     const { version, content } = await nextPolicy(call);
     assert.equal(`${version?.epoch}/${version?.counter}/${version?.version}`, '7/1/v1');
-    assert.deepEqual(JSON.parse(Buffer.from(content!).toString()), policy('v1'));
+    assert.deepEqual(Buffer.from(content!), policyText(policy('v1')));
     server.setLeader(undefined);
     assert.equal((await ending(call)).code, status.UNAVAILABLE);
     assert.deepEqual(server.sidecars(), []);

@@ -4,9 +4,9 @@
  */
 import { Metadata, status } from '@grpc/grpc-js';
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import { policyText } from '../../contract/policy-text.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { ServerCertificate } from './authority.ts';
-import { policyContent } from './content.ts';
 import { LINGER_MS, MAX_POLICY_BYTES, MAX_REVIEWS, MAX_TOKEN_CHARACTERS, REVIEW_TIMEOUT_MS } from './limits.ts';
 import { type Listener, listen } from './listener.ts';
 import { type Connected, followSidecar, type PodIdentity, type SidecarStream } from './sidecar.ts';
@@ -160,7 +160,7 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
       for (const fleet of offers.keys()) if (!policies.has(fleet)) offers.delete(fleet);
       for (const [fleet, policy] of policies) {
         if (offers.get(fleet)?.version.version === policy.version) continue;
-        const content = policyContent(policy);
+        const content = policyText(policy);
         if (content.length > MAX_POLICY_BYTES - 1024) {
           log.error({ fleet, bytes: content.length }, 'a policy is too large to be sent; the last one stays in force');
           continue;

@@ -30,8 +30,8 @@ export interface FollowOptions {
   readonly programVersion: string;
   /** Where the last good policy is kept; undefined: nowhere. */
   readonly folder: string | undefined;
-  /** Throws when the policy cannot be used. */
-  readonly apply: (policy: GatewayPolicy) => void;
+  /** Rejects when the policy cannot be used. */
+  readonly apply: (policy: GatewayPolicy) => void | Promise<void>;
   /** A policy that leads a route in force to another backend waits for this. Never rejects. */
   readonly routed?: (routeNames: readonly string[]) => Promise<void>;
   /** What came into force, and the Envoy routes that it names. */
@@ -46,6 +46,8 @@ export type ProofReport = Omit<MessageInitShape<typeof ProofSchema>, '$typeName'
 type Said = NonNullable<MessageInitShape<typeof SidecarMessageSchema>['message']>;
 
 export interface FollowedController {
+  /** Resolves when the policy that was kept on disk, if there is one, is in force. */
+  readonly begun: Promise<void>;
   /** For `/readyz`. */
   details(): Readonly<Record<string, string>>;
   /** Told now, and at each new stream. */
@@ -67,8 +69,8 @@ export function followController(options: FollowOptions): FollowedController {
   let failures = 0;
   let openedAtMs = Number.POSITIVE_INFINITY;
 
-  const enforce = (version: PolicyVersion, policy: GatewayPolicy) => {
-    options.apply(policy);
+  const enforce = async (version: PolicyVersion, policy: GatewayPolicy) => {
+    await options.apply(policy);
     inForce = version;
     policyInForce = policy;
     options.applied?.(
@@ -98,11 +100,10 @@ export function followController(options: FollowOptions): FollowedController {
     } else {
       try {
         const policy = await reader.read(Buffer.from(content.buffer, content.byteOffset, content.byteLength));
-        const before = policyInForce?.formatVersion === policy.formatVersion ? policyInForce : undefined;
-        const awaited = before === undefined ? [] : awaitedRoutes(before, policy);
+        const awaited = policyInForce === undefined ? [] : awaitedRoutes(policyInForce, policy);
         if (awaited.length > 0) await options.routed?.(awaited);
         if (closed) return undefined;
-        enforce(version, policy);
+        await enforce(version, policy);
       } catch (error) {
         return (error instanceof Error ? error.message : String(error)).slice(0, REASON_MAX_CHARACTERS);
       }
@@ -189,16 +190,18 @@ export function followController(options: FollowOptions): FollowedController {
     retry = setTimeout(attempt, delayMs * (0.5 + Math.random() / 2));
   };
 
-  if (options.folder !== undefined) {
+  const begin = async () => {
     try {
-      const kept = readKept(options.folder);
-      if (kept !== undefined) enforce(kept.version, kept.policy);
+      const kept = options.folder === undefined ? undefined : await readKept(options.folder, reader);
+      if (kept !== undefined && !closed) await enforce(kept.version, kept.policy);
     } catch (error) {
       log.warn({ err: error }, 'the policy that is kept on disk cannot be used');
     }
-  }
-  attempt();
+    attempt();
+  };
+  const begun = begin();
   return {
+    begun,
     details: () => ({
       policy: inForce?.version ?? '',
       controller: away === undefined ? 'connected' : away,

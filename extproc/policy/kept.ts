@@ -1,12 +1,13 @@
 /** The last good policy on the disk that the containers of a pod share, so that a sidecar that comes back is ready while the controller is away. */
 import { readFileSync } from 'node:fs';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { ExtprocLog } from '../main.ts';
+import type { PolicyReader } from './read.ts';
 import type { PolicyVersion } from './version.ts';
 
-const CONTENT = 'policy.json';
+const CONTENT = 'policy.jsonl';
 const VERSION = 'policy-version.json';
 
 export interface Kept {
@@ -14,25 +15,25 @@ export interface Kept {
   readonly policy: GatewayPolicy;
 }
 
-/** Undefined where nothing is there; throws where what is there cannot be read. */
-export function readKept(folder: string): Kept | undefined {
-  let text: string;
+/** Undefined where nothing is there; throws where what is there cannot be used. */
+export async function readKept(folder: string, reader: PolicyReader): Promise<Kept | undefined> {
+  let content: Buffer;
   try {
-    text = readFileSync(join(folder, CONTENT), 'utf8');
+    content = await readFile(join(folder, CONTENT));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  const policy = JSON.parse(text) as GatewayPolicy;
+  const policy = await reader.read(content);
   return { policy, version: readVersion(folder, policy.version) ?? { epoch: 0, counter: 0, version: policy.version } };
 }
 
 /** The two files are written one after the other: between them the content may be newer. */
 function readVersion(folder: string, version: string): PolicyVersion | undefined {
   try {
-    const read = JSON.parse(readFileSync(join(folder, VERSION), 'utf8')) as PolicyVersion;
-    const whole = Number.isSafeInteger(read.epoch) && Number.isSafeInteger(read.counter);
-    return whole && read.version === version ? read : undefined;
+    const { epoch, counter, version: written } = JSON.parse(readFileSync(join(folder, VERSION), 'utf8'));
+    const whole = Number.isSafeInteger(epoch) && Number.isSafeInteger(counter);
+    return whole && written === version ? { epoch, counter, version } : undefined;
   } catch {
     return undefined;
   }

@@ -1,69 +1,132 @@
 /**
- * Reads a policy as it was sent, in slices, so that nothing holds the event loop, however many routes there are: each rule, backend and quota stands on a line
- * of its own. What a line says is kept as long as policies have it, so that most of a new policy is the same objects as before.
+ * Reads and checks a policy as it was sent, in slices, so that nothing holds the event loop, however many routes there are. What a line says is kept as long
+ * as policies have it, so that most of a new policy is the same objects as before.
  */
-import type { GatewayPolicy } from '../../contract/policy.ts';
+import type { BackendPolicy, GatewayPolicy, Passthrough, Quota, Rule } from '../../contract/policy.ts';
+import { checkedLine, type PolicyLine } from '../../contract/policy-schema.ts';
+import { inSlices } from './slices.ts';
 
-const SLICE_MS = 2;
 const LINE_END = 0x0a;
-const OPENING = 0x7b;
+
+/** Carries the version of a policy that cannot be used, as far as it could be read. */
+export class PolicyError extends Error {
+  readonly version: string;
+
+  constructor(message: string, version: string) {
+    super(message);
+    this.version = version;
+  }
+}
 
 export interface PolicyReader {
-  /** Throws where it is no JSON. One policy at a time. */
+  /** Throws a PolicyError for what is not a policy that this program knows whole. One policy at a time. */
   read(content: Buffer): Promise<GatewayPolicy>;
 }
 
 /** `pause` lets others work. */
-export function newPolicyReader(pause: () => Promise<void> = untilLater): PolicyReader {
-  let known: ReadonlyMap<string, unknown> = new Map();
+export function newPolicyReader(pause?: () => Promise<void>): PolicyReader {
+  let known: ReadonlyMap<string, PolicyLine> = new Map();
   return {
     async read(content) {
-      const next = new Map<string, unknown>();
-      const pieces: unknown[] = [];
-      const frame: string[] = [];
-      let sinceMs = performance.now();
-      for (let start = 0; start < content.length; ) {
-        const found = content.indexOf(LINE_END, start);
-        const end = found < 0 ? content.length : found;
-        const text = content.toString('utf8', start, end);
-        // What is around the pieces begins the first line, and no other, so.
-        if (start > 0 && content[start] === OPENING) {
-          const piece = text.endsWith(',') ? text.slice(0, -1) : text;
-          const value = next.get(piece) ?? known.get(piece) ?? JSON.parse(piece);
-          next.set(piece, value);
-          frame.push(String(pieces.push(value) - 1), text.endsWith(',') ? ',' : '');
-        } else frame.push(text);
-        start = end + 1;
-        if (performance.now() - sinceMs < SLICE_MS) continue;
-        await pause();
-        sinceMs = performance.now();
-      }
-      await pause();
-      const policy = joined(JSON.parse(frame.join('')) as GatewayPolicy, pieces);
+      const next = new Map<string, PolicyLine>();
+      const policy = await inSlices(reading(content, known, next), pause);
       known = next;
-      // Who takes it has a slice of its own.
-      await pause();
       return policy;
     },
   };
 }
 
-/** Pieces are numbers in the frame. Content that was not written in lines has none. */
-function joined(frame: GatewayPolicy, pieces: readonly unknown[]): GatewayPolicy {
-  const all = <Item>(items: readonly Item[]): readonly Item[] =>
-    items.map((each) => (typeof each === 'number' ? (pieces[each] as Item) : each));
+function* reading(
+  content: Buffer,
+  known: ReadonlyMap<string, PolicyLine>,
+  next: Map<string, PolicyLine>,
+): Generator<void, GatewayPolicy> {
+  const parts = newParts();
+  for (let start = 0, number = 1; start < content.length; number++) {
+    const found = content.indexOf(LINE_END, start);
+    const end = found < 0 ? content.length : found;
+    const text = content.toString('utf8', start, end);
+    let json: unknown;
+    try {
+      let line = next.get(text) ?? known.get(text);
+      if (line === undefined) {
+        json = JSON.parse(text);
+        line = checkedLine(json);
+      }
+      next.set(text, line);
+      parts.add(line);
+    } catch (error) {
+      const version = parts.version() ?? Object(Object(json).policy).version;
+      throw new PolicyError(`line ${number}: ${error instanceof Error ? error.message : error}`, String(version ?? ''));
+    }
+    start = end + 1;
+    yield;
+  }
+  return parts.whole();
+}
+
+interface OpenEntry {
+  readonly routeNames: string[];
+  readonly rules: Rule[];
+  readonly passthrough: Passthrough[];
+}
+
+function newParts() {
+  let head: Extract<PolicyLine, { kind: 'policy' }>['value'] | undefined;
+  let lines = -1;
+  const backends: BackendPolicy[] = [];
+  const quotas: Quota[] = [];
+  const rules: Rule[] = [];
+  const passthrough: Passthrough[] = [];
+  const entries: OpenEntry[] = [];
   return {
-    ...frame,
-    entries: frame.entries.map((entry) => ({
-      ...entry,
-      rules: all(entry.rules),
-      passthrough: all(entry.passthrough),
-    })),
-    backends: all(frame.backends),
-    quotas: all(frame.quotas),
+    version: () => head?.version,
+    add(line: PolicyLine): void {
+      lines++;
+      if ((lines === 0) !== (line.kind === 'policy'))
+        throw new Error('the line "policy" must be the first and only one');
+      switch (line.kind) {
+        case 'policy':
+          head = line.value;
+          return;
+        case 'backend':
+          backends.push(line.value);
+          return;
+        case 'quota':
+          quotas.push(line.value);
+          return;
+        case 'rule':
+          rules.push(line.value);
+          return;
+        case 'passthrough':
+          passthrough.push(line.value);
+          return;
+        case 'entry': {
+          const { entry: number, routeNames } = line.value;
+          if (number === entries.length) entries.push({ routeNames: [], rules: [], passthrough: [] });
+          const entry = entries[number];
+          if (entry === undefined || number !== entries.length - 1) throw new Error(`entry ${number} is out of order`);
+          entry.routeNames.push(...routeNames);
+          for (const place of line.value.rules) entry.rules.push(at(rules, place));
+          for (const place of line.value.passthrough) entry.passthrough.push(at(passthrough, place));
+          return;
+        }
+        default:
+          throw new Error(`unknown line ${(line satisfies never as PolicyLine).kind}`);
+      }
+    },
+    whole(): GatewayPolicy {
+      if (head === undefined) throw new PolicyError('the policy is empty', '');
+      if (lines !== head.lines)
+        throw new PolicyError(`the policy has ${lines} of its ${head.lines} lines`, head.version);
+      const { formatVersion, version } = head;
+      return { formatVersion, version, entries, backends, quotas };
+    },
   };
 }
 
-function untilLater(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+function at<Item>(items: readonly Item[], place: number): Item {
+  const item = items[place];
+  if (item === undefined) throw new Error(`there is no item ${place} before this line`);
+  return item;
 }

@@ -14,6 +14,9 @@ import type {
   Schema,
   Target,
 } from '../../contract/policy.ts';
+import { atOnce } from '../policy/slices.ts';
+import { type NameMatcher, nameMatcher } from './names.ts';
+import { indexing, type ModelPattern, modelPattern, type RuleIndex, WALKED_PATTERNS } from './rule-index.ts';
 
 export interface CompiledTarget extends Target {
   readonly backendPolicy: BackendPolicy;
@@ -23,7 +26,7 @@ export interface CompiledRule {
   readonly rule: Rule;
   readonly targets: readonly CompiledTarget[];
   readonly quotas: readonly Quota[];
-  readonly models: readonly NameMatcher[];
+  readonly models: readonly ModelPattern[];
   readonly headers: readonly CompiledHeader[];
 }
 
@@ -34,6 +37,8 @@ export interface CompiledPassthrough {
 
 export interface CompiledEntry {
   readonly rules: readonly CompiledRule[];
+  /** Absent where the rules are few. */
+  readonly index: RuleIndex | undefined;
   readonly passthrough: readonly CompiledPassthrough[];
   /** The bound of the most generous rule: which rule it is, is known only after the body is read. */
   readonly maxRequestBodyBytes: number;
@@ -44,10 +49,9 @@ export interface CompiledEntry {
 export interface CompiledPolicy {
   readonly version: string;
   readonly quotas: readonly Quota[];
+  readonly targetIds: ReadonlySet<string>;
   entry(routeName: string | undefined): CompiledEntry | undefined;
 }
-
-type NameMatcher = (name: string) => boolean;
 
 interface CompiledHeader {
   readonly name: string;
@@ -56,40 +60,78 @@ interface CompiledHeader {
 
 /** Throws when the policy contradicts itself: a fault of the program that made it. */
 export function compilePolicy(policy: GatewayPolicy): CompiledPolicy {
+  return atOnce(compiling(policy));
+}
+
+/** Names that are taken in one piece. */
+const NAMES_OF_PIECE = 256;
+
+/** The same in pieces: yields wherever it can be interrupted. */
+export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolicy> {
   const backends = new Map(policy.backends.map((backend) => [backend.name, backend]));
   const quotas = new Map(policy.quotas.map((quota) => [quota.id, quota]));
   const entries = new Map<string, CompiledEntry>();
+  const targetIds = new Set<string>();
   for (const entry of policy.entries) {
-    const compiled = compileEntry(entry, backends, quotas);
-    for (const name of entry.routeNames) entries.set(name, compiled);
+    const compiled = yield* compilingEntry(entry, backends, quotas, targetIds);
+    for (const [index, name] of entry.routeNames.entries()) {
+      entries.set(name, compiled);
+      if (index % NAMES_OF_PIECE === 0) yield;
+    }
   }
   return {
     version: policy.version,
     quotas: policy.quotas,
+    targetIds,
     entry: (routeName) => (routeName === undefined ? undefined : entries.get(routeName)),
   };
 }
 
-function compileEntry(
+function* compilingEntry(
   entry: Entry,
   backends: ReadonlyMap<string, BackendPolicy>,
   quotas: ReadonlyMap<string, Quota>,
-): CompiledEntry {
-  const rules = entry.rules.map((rule) => compileRule(rule, backends, quotas));
+  targetIds: Set<string>,
+): Generator<void, CompiledEntry> {
+  const rules: CompiledRule[] = [];
+  let maxRequestBodyBytes = 0;
+  let patterns = 0;
+  for (const rule of entry.rules) {
+    rules.push(compileRule(rule, backends, quotas));
+    for (const { id } of rule.targets) targetIds.add(id);
+    maxRequestBodyBytes = Math.max(maxRequestBodyBytes, rule.maxRequestBodyBytes);
+    patterns += rule.models.length;
+    yield;
+  }
   const names = new Map<readonly Schema[], readonly string[]>();
   return {
     rules,
+    index: patterns > WALKED_PATTERNS ? yield* indexOf(rules) : undefined,
     passthrough: entry.passthrough.map((passthrough) => ({
       passthrough,
       quotas: passthrough.quotas.map((id) => known(quotas, id)),
     })),
-    maxRequestBodyBytes: rules.reduce((most, { rule }) => Math.max(most, rule.maxRequestBodyBytes), 0),
+    maxRequestBodyBytes,
     modelNames(schemas) {
       const found = names.get(schemas) ?? modelNames(rules, schemas);
       names.set(schemas, found);
       return found;
     },
   };
+}
+
+/** By the first rule: entries that differ in their host name only, and policies that leave an entry as it was, share an index. */
+const indexes = new WeakMap<CompiledRule, { readonly rules: readonly CompiledRule[]; readonly index: RuleIndex }>();
+
+function* indexOf(rules: readonly CompiledRule[]): Generator<void, RuleIndex> {
+  const [first] = rules;
+  const known = first && indexes.get(first);
+  if (known?.rules.length === rules.length && known.rules.every((rule, place) => rule === rules[place])) {
+    return known.index;
+  }
+  const index = yield* indexing(rules.map(({ models }) => models));
+  if (first !== undefined) indexes.set(first, { rules, index });
+  return index;
 }
 
 /** Most rules of a new policy are the same objects as in the one before. */
@@ -111,7 +153,7 @@ function compileRule(
     rule,
     targets: rule.targets.map((target) => ({ ...target, backendPolicy: known(backends, target.backend) })),
     quotas: rule.quotas.map((id) => known(quotas, id)),
-    models: rule.models.map(nameMatcher),
+    models: rule.models.map(modelPattern),
     headers: rule.headers.map(headerMatcher),
   };
   compiledRules.set(rule, compiled);
@@ -134,7 +176,7 @@ function modelNames(rules: readonly CompiledRule[], schemas: readonly Schema[]):
     for (const { backendPolicy, model } of targets) {
       if (!schemas.includes(backendPolicy.schema)) continue;
       const named = model === undefined ? backendPolicy.models.map(({ name }) => name) : [model];
-      for (const name of named) if (!name.includes('*') && models.some((matches) => matches(name))) names.add(name);
+      for (const name of named) if (!name.includes('*') && models.some(({ matches }) => matches(name))) names.add(name);
     }
   }
   return [...names].sort();
@@ -148,27 +190,6 @@ export function speaks({ targets }: CompiledRule, schemas: readonly Schema[]): b
   );
 }
 
-/** An exact name, or a glob in which `*` stands for any run of characters. Linear in the name for a given glob. */
-export function nameMatcher(pattern: string): NameMatcher {
-  if (pattern === '*') return () => true;
-  if (!pattern.includes('*')) return (name) => name === pattern;
-  const parts = pattern.split('*');
-  const first = parts[0]!;
-  const last = parts.at(-1)!;
-  const middle = parts.slice(1, -1);
-  return (name) => {
-    if (name.length < first.length + last.length || !name.startsWith(first) || !name.endsWith(last)) return false;
-    let at = first.length;
-    const end = name.length - last.length;
-    for (const part of middle) {
-      const found = name.indexOf(part, at);
-      if (found < 0 || found + part.length > end) return false;
-      at = found + part.length;
-    }
-    return true;
-  };
-}
-
 function headerMatcher(match: HeaderMatch): CompiledHeader {
   if (match.type === 'Exact') return { name: match.name, matches: (value) => value === match.value };
   return { name: match.name, matches: patternMatcher(match.value) };
@@ -180,14 +201,33 @@ export function findRule(
   model: string,
   header: (name: string) => readonly string[],
 ): CompiledRule | undefined {
-  return entry.rules.find(
-    (rule) =>
-      rule.models.some((matches) => matches(model)) &&
-      rule.headers.every(({ name, matches }) => {
-        const values = header(name);
-        return values.length > 0 && matches(values.join(','));
-      }),
-  );
+  if (entry.index === undefined) {
+    return entry.rules.find(
+      (rule) => rule.models.some(({ matches }) => matches(model)) && headersMatch(rule, (name) => joined(header(name))),
+    );
+  }
+  // Many rules may ask for the same header.
+  const values = new Map<string, string | undefined>();
+  const value = (name: string) => {
+    if (!values.has(name)) values.set(name, joined(header(name)));
+    return values.get(name);
+  };
+  for (const place of entry.index.matching(model)) {
+    const rule = entry.rules[place]!;
+    if (headersMatch(rule, value)) return rule;
+  }
+  return undefined;
+}
+
+function joined(values: readonly string[]): string | undefined {
+  return values.length === 0 ? undefined : values.join(',');
+}
+
+function headersMatch(rule: CompiledRule, value: (name: string) => string | undefined): boolean {
+  return rule.headers.every(({ name, matches }) => {
+    const text = value(name);
+    return text !== undefined && matches(text);
+  });
 }
 
 /** Envoy has resolved plain dots; a provider might unescape these, and answer for another path than the one that was allowed. */

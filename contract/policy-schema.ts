@@ -1,0 +1,162 @@
+/**
+ * Checks a policy where it enters the data plane: nothing that this program does not know gets in. A
+ * limit type, an enum value or a field of a newer program would count nothing if it were passed over.
+ */
+import { z } from 'zod';
+import {
+  type BackendPolicy,
+  type HeaderMatch,
+  type KeyPart,
+  type ModelFacts,
+  type Passthrough,
+  POLICY_FORMAT_VERSION,
+  type Quota,
+  type Rule,
+  type Target,
+  type Tokenizer,
+  type Window,
+} from './policy.ts';
+
+/** Makes the compiler demand a member for each field of `T`: a field that is added there must be added here. */
+type Fields<T> = { readonly [K in keyof T]-?: z.ZodType<T[K]> };
+
+const count = z.int().min(0);
+const text = z.string().min(1);
+
+const headerMatch = z.strictObject({
+  name: text,
+  type: z.enum(['Exact', 'RegularExpression']),
+  value: z.string(),
+} satisfies Fields<HeaderMatch>);
+
+const target = z.strictObject({
+  id: text,
+  backend: text,
+  model: text.exactOptional(),
+  weight: count,
+  priority: count,
+} satisfies Fields<Target>);
+
+const rule = z.strictObject({
+  route: text,
+  name: text,
+  models: z.array(text).min(1),
+  headers: z.array(headerMatch),
+  targets: z.array(target),
+  quotas: z.array(text),
+  requestLimits: z.strictObject({ inputTokens: count.exactOptional(), outputTokens: count.exactOptional() }),
+  maxRequestBodyBytes: count,
+  firstTokenTimeoutMs: count.exactOptional(),
+} satisfies Fields<Rule>);
+
+const passthrough = z.strictObject({
+  method: text,
+  path: text,
+  route: text,
+  rule: text,
+  target: text,
+  quotas: z.array(text),
+  unmetered: z.enum(['Allow', 'Refuse']),
+  maxRequestBodyBytes: count.exactOptional(),
+} satisfies Fields<Passthrough>);
+
+const tokenizer = z.strictObject({
+  encoding: z.enum(['Auto', 'o200k_base', 'o200k_harmony', 'cl100k_base']),
+  factorPercent: count.exactOptional(),
+} satisfies Fields<Tokenizer>);
+
+const modelFacts = z.strictObject({
+  name: text,
+  maxOutputTokens: count.exactOptional(),
+  contextTokens: count.exactOptional(),
+  hiddenOutput: z.enum(['Auto', 'Yes', 'No']),
+} satisfies Fields<ModelFacts>);
+
+const backend = z.strictObject({
+  name: text,
+  schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI']),
+  tokenizer,
+  models: z.array(modelFacts),
+} satisfies Fields<BackendPolicy>);
+
+const window: z.ZodType<Window> = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('Calendar'),
+    unit: z.enum(['Minute', 'Hour', 'Day', 'Week', 'Month']),
+    timeZone: text,
+  }),
+  z.strictObject({ type: z.literal('Sliding'), durationMs: z.int().min(1) }),
+  z.strictObject({ type: z.literal('Lifetime') }),
+]);
+
+const keyPart: z.ZodType<KeyPart> = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('Header'), name: text }),
+  z.strictObject({ type: z.literal('Model') }),
+  z.strictObject({ type: z.literal('Route') }),
+]);
+
+const quota = z.strictObject({
+  id: text,
+  limit: z.strictObject({
+    type: z.enum(['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens']),
+    amount: count,
+  }),
+  window,
+  key: z.array(keyPart),
+  onMissingKey: z.enum(['Refuse', 'Shared']),
+  mode: z.enum(['Enforce', 'Shadow']),
+  queueTimeoutMs: count,
+  unbounded: z.enum(['Allow', 'Refuse']),
+  onJournalLoss: z.enum(['FailClosed', 'FailOpen']),
+  onAbandon: z.enum(['Hold', 'Estimate']),
+} satisfies Fields<Quota>);
+
+/** A part of an entry: all parts of the same `entry` number are one, in order. Rules and passthrough are named by their place among all of the policy. */
+const entry = z.strictObject({
+  entry: count,
+  routeNames: z.array(text),
+  rules: z.array(count),
+  passthrough: z.array(count),
+});
+
+/** What the first line says: how many lines follow shows whether the text is whole. */
+const head = z.strictObject({
+  formatVersion: z.literal(POLICY_FORMAT_VERSION),
+  version: text,
+  lines: count,
+});
+
+/** Each line of a policy's text is an object with one member, whose name says what it is. */
+const lineSchemas = { policy: head, backend, quota, rule, passthrough, entry } as const;
+
+type LineKind = keyof typeof lineSchemas;
+export type PolicyLine = {
+  [K in LineKind]: { readonly kind: K; readonly value: z.output<(typeof lineSchemas)[K]> };
+}[LineKind];
+
+/** Checks one line, parsed from JSON. Throws an error that names the path of what is wrong. */
+export function checkedLine(line: unknown): PolicyLine {
+  const [[kind, value] = ['', undefined], ...others] = Object.entries(Object(line));
+  if (others.length > 0 || !(kind in lineSchemas)) {
+    throw new Error(`a line with ${[kind, ...others.map(([name]) => name)].join(', ') || 'nothing'} is not known here`);
+  }
+  const format = kind === 'policy' ? Object(value).formatVersion : POLICY_FORMAT_VERSION;
+  if (format !== POLICY_FORMAT_VERSION) {
+    throw new Error(`the policy has format ${format}, and this program reads ${POLICY_FORMAT_VERSION}`);
+  }
+  const { data, error } = lineSchemas[kind as LineKind].safeParse(value);
+  if (error === undefined) return { kind, value: data } as PolicyLine;
+  const [issue] = error.issues;
+  const path = (issue?.path ?? []).reduce<string>(
+    (made, each) => made + (typeof each === 'number' ? `[${each}]` : `.${String(each)}`),
+    kind,
+  );
+  throw new Error(`${path}${nameOf(value)}: ${issue?.message}`);
+}
+
+/** Says which rule, backend or quota it is, as far as the object itself can tell. */
+function nameOf(value: unknown): string {
+  const { id, name, route } = Object(value);
+  const names = [id ?? route, id === undefined ? name : undefined].filter((each) => typeof each === 'string');
+  return names.length === 0 ? '' : ` of ${names.join('/')}`;
+}

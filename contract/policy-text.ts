@@ -1,0 +1,86 @@
+/**
+ * Writes a policy as text: JSON lines, so that a data plane can read it in slices, and each rule once,
+ * however many host names it serves. `policy-schema.ts` says what each line holds.
+ */
+import type { Entry, GatewayPolicy, Passthrough, Rule } from './policy.ts';
+
+/** Of one line: bounds what is parsed in one piece to some tens of KB. */
+const ROUTE_NAMES_OF_LINE = 128;
+const PLACES_OF_LINE = 4096;
+
+/** Texts of objects that stand in several places, or in several versions of a policy. */
+const texts = new WeakMap<object, string>();
+
+/** Returns the JSON of a part of a policy. The part must not change afterwards. */
+export function jsonOf(part: object): string {
+  const known = texts.get(part) ?? JSON.stringify(part);
+  texts.set(part, known);
+  return known;
+}
+
+export function policyText(policy: GatewayPolicy): Buffer {
+  const lines = policyLines(policy);
+  const head = { formatVersion: policy.formatVersion, version: policy.version, lines: lines.length };
+  return Buffer.from([`{"policy":${JSON.stringify(head)}}`, ...lines].join('\n'));
+}
+
+/** Returns all lines but the first, which holds the version. */
+export function policyLines({
+  entries,
+  backends,
+  quotas,
+}: Omit<GatewayPolicy, 'formatVersion' | 'version'>): readonly string[] {
+  const rules = new Numbers<Rule>('rule');
+  const passthrough = new Numbers<Passthrough>('passthrough');
+  const entryLines = entries.flatMap((entry, index) => linesOf(entry, index, rules, passthrough));
+  return [
+    ...backends.map((each) => `{"backend":${jsonOf(each)}}`),
+    ...quotas.map((each) => `{"quota":${jsonOf(each)}}`),
+    ...rules.lines,
+    ...passthrough.lines,
+    ...entryLines,
+  ];
+}
+
+function linesOf(
+  { routeNames, rules, passthrough }: Entry,
+  index: number,
+  allRules: Numbers<Rule>,
+  allPassthrough: Numbers<Passthrough>,
+): readonly string[] {
+  const [ruleNumbers, passthroughNumbers] = [rules.map(allRules.of), passthrough.map(allPassthrough.of)];
+  const parts = Math.max(
+    1,
+    Math.ceil(routeNames.length / ROUTE_NAMES_OF_LINE),
+    Math.ceil(rules.length / PLACES_OF_LINE),
+    Math.ceil(passthrough.length / PLACES_OF_LINE),
+  );
+  return Array.from({ length: parts }, (_, part) => {
+    const slice = <Item>(items: readonly Item[], size: number) => items.slice(part * size, (part + 1) * size);
+    const made = {
+      entry: index,
+      routeNames: slice(routeNames, ROUTE_NAMES_OF_LINE),
+      rules: slice(ruleNumbers, PLACES_OF_LINE),
+      passthrough: slice(passthroughNumbers, PLACES_OF_LINE),
+    };
+    return `{"entry":${JSON.stringify(made)}}`;
+  });
+}
+
+/** Numbers items in the order in which they are first seen; equal texts are one item. */
+class Numbers<Item extends object> {
+  readonly lines: string[] = [];
+  readonly #numbers = new Map<string, number>();
+  readonly #kind: string;
+
+  constructor(kind: string) {
+    this.#kind = kind;
+  }
+
+  readonly of = (item: Item): number => {
+    const text = jsonOf(item);
+    const known = this.#numbers.get(text) ?? this.lines.push(`{"${this.#kind}":${text}}`) - 1;
+    this.#numbers.set(text, known);
+    return known;
+  };
+}
