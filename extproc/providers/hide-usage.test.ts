@@ -53,6 +53,20 @@ describe('usage that the client did not ask for', () => {
     }
   });
 
+  it('stays where a provider tells it of its own accord, in a form that asking does not bring', () => {
+    const stream = recorded('xai-reasoning.stream');
+    assert.match(stream.toString(), /"choices":\[\],"usage":\{/);
+    assert.deepEqual(relayed(streamReader(chat, { hideUsage: true }), [stream], NO_TEXT), stream);
+  });
+
+  it('is taken out where a provider tells it once of its own accord and once more when asked', () => {
+    const own = '{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"total_time":2}}';
+    const added = '{"choices":[],"usage":{"prompt_tokens":1,"total_time":2}}';
+    const reader = streamReader(chat, { hideUsage: true });
+    const stream = Buffer.from(`data: ${own}\n\ndata: ${added}\n\n`);
+    assert.equal(relayed(reader, [stream], NO_TEXT).toString(), `data: ${own}\n\n`);
+  });
+
   it('leaves JSON wherever the member stands', () => {
     for (const [before, after] of [
       ['{"usage":null,"choices":[]}', '{"choices":[]}'],

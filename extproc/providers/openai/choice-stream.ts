@@ -131,9 +131,11 @@ export class ChoiceStream implements StreamReader {
     }
     if (CHUNK.failed) this.state = 'failed';
     if (CHUNK.usage !== undefined) {
+      const isAdded = CHUNK.choices === 0 && (!CHUNK.ownUsage || this.usage !== undefined);
       this.usage = largerUsage(this.usage, CHUNK.usage);
       this.usageFinal = CHUNK.choices === 0 || CHUNK.finished.length > 0;
-      if (this.#options.hideUsage && CHUNK.choices === 0) return 'drop';
+      // Only what our asking has added: one chunk of its own, in the common form or after the provider's own.
+      if (this.#options.hideUsage && isAdded) return 'drop';
       return 'pass';
     }
     if (!this.#data.inPlace) return 'pass';

@@ -17,6 +17,9 @@ const CHANNELS_OF_A_CHOICE = 64;
 /** Completions of many prompts have the most choices. */
 const MAX_CHOICE = 4095;
 
+/** What `stream_options.include_usage` brings. Providers that tell usage of their own accord add costs, times and the like. */
+const ASKED_NUMBERS = /^(prompt|completion|total)_tokens$|\.|cache/;
+
 /** A piece of text, or (channel -1) a value that means nothing to us but differs from event to event. */
 export interface ChunkHole extends Hole {
   readonly channel: number;
@@ -36,6 +39,8 @@ export class Chunk {
   readonly begun: number[] = [];
   choices = 0;
   usage: Usage | undefined;
+  /** The usage has numbers that `include_usage` does not bring. */
+  ownUsage = false;
   failed = false;
   /** The event has none of the members that a chunk has. */
   unknown = false;
@@ -53,6 +58,7 @@ export class Chunk {
     this.begun.length = 0;
     this.choices = 0;
     this.usage = undefined;
+    this.ownUsage = false;
     this.failed = false;
     this.unknown = true;
     this.nullUsageStart = -1;
@@ -131,7 +137,9 @@ export class Chunk {
       return;
     }
     const numbers = readNumbers(cursor);
-    if (numbers !== undefined) this.usage = openAiUsage(numbers) ?? this.usage;
+    if (numbers === undefined) return;
+    this.usage = openAiUsage(numbers) ?? this.usage;
+    for (const name of numbers.keys()) this.ownUsage ||= !ASKED_NUMBERS.test(name);
   }
 
   #findNullUsage(keyStart: number, valueEnd: number, documentStart: number): void {
