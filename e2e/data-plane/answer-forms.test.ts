@@ -133,3 +133,41 @@ describe('a whole answer that was asked for', () => {
     assert.match(record.line, /"unmetered":true/);
   });
 });
+
+describe('an event of several megabytes', () => {
+  const image = 'A'.repeat(3 << 20);
+  const named = (data: { readonly type: string }) => `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
+
+  it('passes whole where it is an image, and its usage is read', async () => {
+    const item = { type: 'image_generation_call', id: 'ig_1', status: 'completed', result: image };
+    const stream = [
+      { type: 'response.created', response: { id: 'resp_1', output: [] } },
+      { type: 'response.image_generation_call.partial_image', output_index: 0, partial_image_b64: image },
+      { type: 'response.output_item.done', output_index: 0, item },
+      {
+        type: 'response.completed',
+        response: { id: 'resp_1', output: [item], usage: { input_tokens: 10, output_tokens: 20, total_tokens: 30 } },
+      },
+    ];
+    gives(stream.map(named).join(''), 'text/event-stream');
+    const { result, record } = await gateway.recordOf(() =>
+      call(
+        `${gateway.url}/v1/responses`,
+        { model: 'short', stream: true, input: 'Draw' },
+        { headers: { 'x-team': 'image' } },
+      ),
+    );
+    assert.ok(result.complete);
+    assert.equal(result.text, answer.body);
+    assert.deepEqual([record.inputTokens, record.outputTokens, record.source], [10, 20, 'provider']);
+  });
+
+  it('is cut in the middle where it is text that nobody may have', async () => {
+    gives(`data: {"id":"c1","choices":[{"index":0,"delta":{"content":"${'word '.repeat(600_000)}"}}]}\n\n`);
+    const { result, record } = await ask('short', true, { 'x-team': 'long' });
+    assert.ok(result.complete);
+    assert.ok(result.text.length < 1_000);
+    assert.ok(result.text.endsWith('data: [DONE]\n\n'));
+    assert.equal(record.decision, 'cut');
+  });
+});

@@ -126,6 +126,8 @@ export interface StreamReader {
    * An event that cannot be read passes and is counted in `unreadable`.
    */
   read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict;
+  /** Reads a part of an event that is too long to be kept; `ends`: the last one. Its bytes pass as they are. */
+  readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): void;
   readonly replacement: Uint8Array;
   /** The latest usage that the provider has told, complete or not. */
   readonly usage: Usage | undefined;

@@ -60,7 +60,8 @@ describe('usage that the client did not ask for', () => {
   });
 
   it('is taken out where a provider tells it once of its own accord and once more when asked', () => {
-    const own = '{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"total_time":2}}';
+    const own =
+      '{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"total_time":2}}';
     const added = '{"choices":[],"usage":{"prompt_tokens":1,"total_time":2}}';
     const reader = streamReader(chat, { hideUsage: true });
     const stream = Buffer.from(`data: ${own}\n\ndata: ${added}\n\n`);

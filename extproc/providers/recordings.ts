@@ -99,15 +99,21 @@ export function streamReader(
 }
 
 /** The bytes that a client gets of a stream that comes in these pieces. */
-export function relayed(reader: StreamReader, pieces: Iterable<Uint8Array>, sink: TextSink): Buffer {
-  const splitter = newEventSplitter();
+export function relayed(
+  reader: StreamReader,
+  pieces: Iterable<Uint8Array>,
+  sink: TextSink,
+  maxEventBytes?: number,
+): Buffer {
+  const splitter = newEventSplitter(maxEventBytes);
   const sent: Uint8Array[] = [];
   for (const piece of pieces) {
     const given = Buffer.from(piece);
     splitter.push(given);
     while (splitter.next()) {
-      const { bytes, start, end } = splitter;
-      const verdict = reader.read(bytes, start, end, sink);
+      const { bytes, start, end, part } = splitter;
+      const verdict = part === 'none' ? reader.read(bytes, start, end, sink) : 'pass';
+      if (part !== 'none') reader.readPart(bytes, start, end, part === 'last', sink);
       if (verdict === 'pass') sent.push(Buffer.from(bytes.subarray(start, end)));
       else if (verdict === 'replace') sent.push(Buffer.from(reader.replacement));
     }

@@ -1,4 +1,5 @@
 /** Tokens as providers tell them, brought to one form. */
+import type { FoundByPath } from '../stream/json.ts';
 import type { Shape } from '../stream/shape.ts';
 import type { Usage } from './adapter.ts';
 import type { JsonCursor } from './cursor.ts';
@@ -83,6 +84,11 @@ export class IterationSums implements Numbers {
   get(path: string): number | undefined {
     return this.sums.get(path);
   }
+}
+
+/** The numbers that a scanner has found. */
+export function numbersOf(found: FoundByPath): Numbers {
+  return { get: (path) => toldTokens(found.one(path)?.value) };
 }
 
 const OPENAI_PATHS = [

@@ -2,7 +2,7 @@
 import { type FoundByPath, type JsonScanner, newScanner } from '../stream/json.ts';
 import type { Shape } from '../stream/shape.ts';
 import type { TextSink, Usage, WholeReader } from './adapter.ts';
-import { type Numbers, toldTokens } from './usage.ts';
+import { type Numbers, numbersOf } from './usage.ts';
 
 /** What a kind of answer has, and where. */
 export interface AnswerForm {
@@ -21,13 +21,14 @@ class Whole implements WholeReader {
   broken = false;
   readonly #form: AnswerForm;
   readonly #scanner: JsonScanner;
-  readonly #numbers: Numbers = { get: (path) => toldTokens(this.#scanner.one(path)?.value) };
+  readonly #numbers: Numbers;
   #usage: Usage | undefined;
   #usageIsRead = false;
 
   constructor(form: AnswerForm) {
     this.#form = form;
     this.#scanner = newScanner(form.shape, { purpose: 'answer' });
+    this.#numbers = numbersOf(this.#scanner);
   }
 
   push(bytes: Uint8Array, sink: TextSink): void {

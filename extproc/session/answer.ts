@@ -293,7 +293,7 @@ export class Answer implements Holder {
       return;
     }
     if (stream.overflowed) {
-      this.fail(failure('internal_error', 'An event of the provider is longer than this gateway keeps.'), out);
+      this.fail(failure('internal_error', 'An event of the provider does not end.'), out);
       return;
     }
     if (last) {
@@ -323,7 +323,10 @@ export class Answer implements Holder {
   fail(problem: Failure, out: Action[]): void {
     if (!this.#through || this.mode !== 'stream' || this.ended) return;
     this.failed = problem;
-    this.#end(() => this.#sent.push(this.#readers.stream.fail(problem)), out);
+    this.#end(() => {
+      this.#stream?.breakOff();
+      this.#sent.push(this.#readers.stream.fail(problem));
+    }, out);
   }
 
   /** `end_of_stream` while the provider still sends: the client sees a proper end, and Envoy closes the upstream connection at once (facts of Envoy 1.40). */

@@ -4,7 +4,7 @@
  */
 import type { StreamReader, TextSink, Usage, Verdict } from '../providers/adapter.ts';
 import type { CountingWork, Holder } from '../quota/store.ts';
-import { newEventSplitter } from '../stream/events.ts';
+import { type EventSplitter, newEventSplitter } from '../stream/events.ts';
 import type { Meter } from '../tokens/meter.ts';
 
 /** Text of one event beyond this is not tokenized but reckoned by bytes: one event must not hold the event loop. */
@@ -31,7 +31,9 @@ export interface StreamAnswer extends Holder {
   outputTokens(): number;
   /** As `outputTokens`; absent where some of it was only reckoned. */
   exactTokens(): number | undefined;
-  /** An event was longer than we keep. */
+  /** Ends an event that is in the middle of its parts, so that another one can follow. */
+  breakOff(): void;
+  /** An event did not end. */
   readonly overflowed: boolean;
 }
 
@@ -44,6 +46,8 @@ export function newStreamAnswer(
   return new LeasedStream(reader, meter, leased, send);
 }
 
+const BLANK_LINE = Buffer.from('\n\n');
+
 class LeasedStream implements StreamAnswer, TextSink {
   readonly reader: StreamReader;
   sawText = false;
@@ -55,6 +59,8 @@ class LeasedStream implements StreamAnswer, TextSink {
   #reckoned = 0;
   #counted = 0;
   #eventBytes = 0;
+  /** Parts of a long event came, and its end not yet. */
+  #inLong = false;
   /** What the stopped event becomes when it may go. */
   #stopped: Uint8Array | undefined;
   // Whole events that pass unchanged and lie side by side leave as one piece.
@@ -88,7 +94,7 @@ class LeasedStream implements StreamAnswer, TextSink {
     // A last event without its blank line is read too: it may have the usage.
     const rest = this.#splitter.rest();
     if (rest.length === 0) return true;
-    const verdict = this.#judge(rest, 0, rest.length);
+    const verdict = this.#judge(rest, 0, rest.length, this.#inLong ? 'last' : 'none');
     if (verdict === 'stop') return false;
     if (verdict !== 'drop') this.#send(verdict === 'pass' ? rest : this.reader.replacement);
     return true;
@@ -111,6 +117,7 @@ class LeasedStream implements StreamAnswer, TextSink {
 
   cut(rest: number, usage: (outputTokens: number) => Usage): void {
     this.leasedTokens += rest;
+    this.breakOff();
     this.#send(this.reader.cut(usage(this.outputTokens())));
   }
 
@@ -120,6 +127,11 @@ class LeasedStream implements StreamAnswer, TextSink {
 
   exactTokens(): number | undefined {
     return this.#reckoned === 0 ? this.#meter.count() : undefined;
+  }
+
+  breakOff(): void {
+    if (this.#inLong) this.#send(BLANK_LINE);
+    this.#inLong = false;
   }
 
   get overflowed(): boolean {
@@ -136,10 +148,11 @@ class LeasedStream implements StreamAnswer, TextSink {
   }
 
   /** Reads an event; `stop` keeps it back, because the lease does not reach. */
-  #judge(bytes: Uint8Array, start: number, end: number): Verdict | 'stop' {
-    this.#eventBytes = 0;
+  #judge(bytes: Uint8Array, start: number, end: number, part: EventSplitter['part']): Verdict | 'stop' {
     const { reader } = this;
-    const verdict = reader.read(bytes, start, end, this);
+    if (!this.#inLong) this.#eventBytes = 0;
+    this.#inLong = part === 'begun';
+    const verdict = part === 'none' ? reader.read(bytes, start, end, this) : this.#readPart(bytes, start, end, part);
     if (this.#meter.upperBound + this.#reckoned <= this.leasedTokens) return verdict;
     this.#counted = this.#meter.near();
     const tokens = this.#counted + this.#reckoned;
@@ -154,11 +167,16 @@ class LeasedStream implements StreamAnswer, TextSink {
     return 'stop';
   }
 
+  #readPart(bytes: Uint8Array, start: number, end: number, part: EventSplitter['part']): Verdict {
+    this.reader.readPart(bytes, start, end, part === 'last', this);
+    return 'pass';
+  }
+
   #drain(): boolean {
     const splitter = this.#splitter;
     while (splitter.next()) {
       const { bytes, start, end } = splitter;
-      const verdict = this.#judge(bytes, start, end);
+      const verdict = this.#judge(bytes, start, end, splitter.part);
       if (verdict === 'pass' && this.#passing === bytes && this.#passingTo === start) {
         this.#passingTo = end;
         continue;

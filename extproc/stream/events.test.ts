@@ -136,32 +136,53 @@ describe('events', () => {
   });
 });
 
-describe('an event that is too long', () => {
-  it('stops the stream, however it comes', () => {
-    const text = `data: a\n\ndata: ${'x'.repeat(100)}\n\ndata: b\n\n`;
-    for (const parts of [[Buffer.from(text)], everyByte(Buffer.from(text))]) {
-      const splitter = newEventSplitter(64);
-      let count = 0;
-      let rest = '';
-      for (const part of parts) {
-        splitter.push(part);
-        while (splitter.next()) count++;
-        if (splitter.overflowed) rest += Buffer.from(splitter.rest()).toString();
+describe('an event that is too long to be kept', () => {
+  const before = 'data: a\n\n';
+  const long = `data: ${'x'.repeat(100)}\n\n`;
+  const after = 'data: b\n\n';
+
+  /** What is given, each with its part. */
+  function given(parts: readonly Uint8Array[]): [text: string, part: string][] {
+    const splitter = newEventSplitter(64);
+    const events: [string, string][] = [];
+    for (const piece of parts) {
+      splitter.push(Uint8Array.from(piece));
+      while (splitter.next()) {
+        const { bytes, start, end, part } = splitter;
+        events.push([Buffer.from(bytes.subarray(start, end)).toString(), part]);
       }
-      assert.deepEqual([count, splitter.overflowed], [1, true]);
-      assert.equal(rest, text.slice(9));
+    }
+    splitter.close();
+    assert.equal(splitter.next(), false);
+    assert.equal(splitter.rest().length, 0);
+    return events;
+  }
+
+  it('is given in parts, however it comes, and the events around it as ever', () => {
+    for (const lineEnd of ['\n', '\r\n']) {
+      const bytes = Buffer.from((before + long + after).replaceAll('\n', lineEnd));
+      for (const step of [1, 7, 20]) {
+        const parts: Uint8Array[] = [];
+        for (let at = 0; at < bytes.length; at += step) parts.push(bytes.subarray(at, at + step));
+        const events = given(parts);
+        assert.equal(events.map(([text]) => text).join(''), bytes.toString());
+        assert.deepEqual([events[0]?.[1], events.at(-1)?.[1]], ['none', 'none']);
+        const kinds = events.slice(1, -1).map(([, part]) => part);
+        assert.equal(kinds.pop(), 'last');
+        assert.ok(kinds.length > 0 && kinds.every((part) => part === 'begun'), kinds.join());
+      }
     }
   });
 
-  it('is noticed without a line end, in bounded memory and linear time', () => {
-    const splitter = newEventSplitter();
+  it('is kept in bounded memory, and ends the stream where it does not end', () => {
+    const splitter = newEventSplitter(1_000, 10_000);
     const piece = Buffer.alloc(10, 'x');
-    let pushes = 0;
-    for (; !splitter.overflowed; pushes++) {
+    let bytes = 0;
+    for (; !splitter.overflowed; bytes += piece.length) {
       splitter.push(piece);
-      assert.equal(splitter.next(), false);
-      assert.ok(pushes <= 104_858);
+      while (splitter.next()) assert.ok(splitter.end - splitter.start <= 1_010);
+      assert.ok(bytes <= 10_000);
     }
-    assert.ok(pushes > 104_000);
+    assert.ok(bytes >= 9_000);
   });
 });

@@ -1,7 +1,10 @@
 /** Cuts a stream of server-sent events into whole events, without reading what is in them (https://html.spec.whatwg.org/multipage/server-sent-events.html). */
 
-/** Longer than any event of a provider (images in base64 are the longest), and short enough that many streams can hold one. */
+/** Longer than any event of text, and short enough that many streams can hold one. Longer ones are given in parts as they come. */
 const MAX_EVENT_BYTES = 1024 * 1024;
+
+/** Longer than an image in base64; what goes on and on is no event. */
+const MAX_LONG_EVENT_BYTES = 64 * 1024 * 1024;
 
 const SMALLEST_HELD_BYTES = 512;
 
@@ -23,18 +26,23 @@ export interface EventSplitter {
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
+  /** What was given is a part of an event that is too long to be kept: one that others follow, or the last. */
+  readonly part: 'none' | 'begun' | 'last';
   /** No more will come. An event that ends in a bare CR waits for the LF that may belong to it; now `next` gives it. */
   close(): void;
   /** Between two events: what was not asked for yet is copied, since the piece that it stands in is going to change. */
   detach(): void;
   /** What stands incomplete (or was not asked for), in a buffer of its own; it is given once. */
   rest(): Uint8Array;
-  /** An event is longer than is kept: there are no more events, and `rest` has all that was not given. */
+  /** An event does not end: there are no more events, and `rest` has all that was not given. */
   readonly overflowed: boolean;
 }
 
-export function newEventSplitter(maxEventBytes: number = MAX_EVENT_BYTES): EventSplitter {
-  return new Splitter(maxEventBytes);
+export function newEventSplitter(
+  maxEventBytes: number = MAX_EVENT_BYTES,
+  maxLongEventBytes: number = MAX_LONG_EVENT_BYTES,
+): EventSplitter {
+  return new Splitter(maxEventBytes, maxLongEventBytes);
 }
 
 const NOTHING = new Uint8Array(0);
@@ -44,7 +52,11 @@ class Splitter implements EventSplitter {
   start = 0;
   end = 0;
   overflowed = false;
+  part: EventSplitter['part'] = 'none';
+  /** Of the long event that is being read, what was given before. */
+  #partBytes = 0;
   readonly #maxBytes: number;
+  readonly #maxLongBytes: number;
   #closed = false;
   #piece: Uint8Array = NOTHING;
   /** How far the piece was looked at. */
@@ -69,8 +81,9 @@ class Splitter implements EventSplitter {
   /** How much of a byte order mark has come; -1: the stream's beginning is past. */
   #mark = 0;
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, maxLongBytes: number) {
     this.#maxBytes = maxBytes;
+    this.#maxLongBytes = maxLongBytes;
   }
 
   push(bytes: Uint8Array): void {
@@ -107,11 +120,12 @@ class Splitter implements EventSplitter {
       }
     }
     if (this.#closed && this.#afterCr && this.#endsAtCr) return this.#give();
+    if (this.#at > this.#from && this.#heldLength + this.#at - this.#from + this.#partBytes > this.#maxBytes)
+      return this.#givePart();
     // The piece is let go: its buffer may be much larger than what an idle stream has a right to.
     this.#hold(this.#from, this.#at);
     this.#take(NOTHING);
     this.bytes = NOTHING;
-    if (this.#heldLength > this.#maxBytes) this.overflowed = true;
     return false;
   }
 
@@ -141,14 +155,30 @@ class Splitter implements EventSplitter {
 
   /** The event ends here. */
   #give(): boolean {
-    if (this.#heldLength + this.#at - this.#from > this.#maxBytes) {
-      this.overflowed = true;
-      return false;
-    }
+    this.part = this.#partBytes > 0 ? 'last' : 'none';
+    this.#partBytes = 0;
     this.#inLine = false;
     this.#hasLine = false;
     this.#afterCr = false;
     this.#endsAtCr = false;
+    this.#giveBytes();
+    return true;
+  }
+
+  /** All that there is of an event that has grown too long. */
+  #givePart(): boolean {
+    const length = this.#heldLength + this.#at - this.#from;
+    if (this.#partBytes + length > this.#maxLongBytes) {
+      this.overflowed = true;
+      return false;
+    }
+    this.part = 'begun';
+    this.#partBytes += length;
+    this.#giveBytes();
+    return true;
+  }
+
+  #giveBytes(): void {
     if (this.#heldLength === 0) {
       this.bytes = this.#piece;
       this.start = this.#from;
@@ -161,7 +191,6 @@ class Splitter implements EventSplitter {
       this.#letGo();
     }
     this.#from = this.#at;
-    return true;
   }
 
   #lineEnd(): number {

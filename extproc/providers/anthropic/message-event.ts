@@ -29,13 +29,7 @@ export class MessageEvent {
   /** Reads the document at the cursor. False: it is not JSON. */
   read(cursor: JsonCursor): boolean {
     this.#cursor = cursor;
-    this.type = '';
-    this.index = -1;
-    this.holes.length = 0;
-    this.usage = undefined;
-    this.messageId = '';
-    this.model = '';
-    this.stopReason = false;
+    this.clear();
     if (!cursor.enterObject()) return false;
     while (cursor.nextMember()) {
       switch (cursor.key) {
@@ -64,6 +58,16 @@ export class MessageEvent {
     const base = Math.max(this.index, 0) * CHANNELS_OF_A_BLOCK;
     for (const [place, hole] of this.holes.entries()) this.holes[place] = { ...hole, channel: hole.channel + base };
     return !cursor.broken;
+  }
+
+  clear(): void {
+    this.type = '';
+    this.index = -1;
+    this.holes.length = 0;
+    this.usage = undefined;
+    this.messageId = '';
+    this.model = '';
+    this.stopReason = false;
   }
 
   /** Blocks begin with results of tools too, which no model writes; so only in deltas all that may be text is. */

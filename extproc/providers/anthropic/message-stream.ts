@@ -1,11 +1,14 @@
 /** Reads streams of messages. */
 import type { Failure } from '../../errors.ts';
+import type { Shape } from '../../stream/shape.ts';
 import type { AnswerOptions, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
 import { JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
+import { LongEvent } from '../long-event.ts';
 import { EventTemplates } from '../template.ts';
 import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
-import { AnthropicUsage } from '../usage.ts';
+import { ANTHROPIC_USAGE_SHAPE, AnthropicUsage, numbersOf, toldTokens } from '../usage.ts';
+import { below } from '../whole.ts';
 import { anthropicError } from './errors.ts';
 import { MessageEvent } from './message-event.ts';
 
@@ -24,6 +27,7 @@ export class MessageStream implements StreamReader {
   readonly #data = new EventData();
   readonly #openBlocks = new Set<number>();
   readonly #told = new AnthropicUsage();
+  #long: LongEvent | undefined;
   /** What the last event changed: it holds once the next one is read, for a stream may be cut in place of that event. */
   #pending: (() => void) | undefined;
   #ended = false;
@@ -66,6 +70,16 @@ export class MessageStream implements StreamReader {
       );
     }
     return 'pass';
+  }
+
+  readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): void {
+    if (this.#pending !== undefined) this.#settle();
+    this.#long ??= new LongEvent(LONG_SHAPE);
+    this.#long.push(bytes, start, end, sink);
+    if (!ends) return;
+    this.#takeLong(this.#long, sink);
+    this.#long.release();
+    this.#long = undefined;
   }
 
   cut(usage: Usage, lastSent = false): Uint8Array {
@@ -139,6 +153,18 @@ export class MessageStream implements StreamReader {
     }
   }
 
+  #takeLong(long: LongEvent, sink: TextSink): void {
+    const { found } = long;
+    if (long.saysNothing) this.unreadable++;
+    EVENT.clear();
+    EVENT.type = String(found.one('type')?.value ?? '');
+    EVENT.index = toldTokens(found.one('index')?.value) ?? -1;
+    EVENT.stopReason = found.one('delta.stop_reason')?.kind === 'string';
+    const at = found.count('message.usage') > 0 ? 'message.usage' : 'usage';
+    if (found.count(at) > 0) EVENT.usage = below(numbersOf(found), at);
+    this.#take(sink);
+  }
+
   #stopReason(): void {
     this.usageFinal = this.usage !== undefined;
     this.#pending = () => {
@@ -183,6 +209,20 @@ const KNOWN_EVENTS: ReadonlySet<string> = new Set([
 const MAX_OPEN_BLOCKS = 64;
 
 const NOTHING = new Uint8Array(0);
+
+const VALUE: Shape = { value: true };
+const TEXT: Shape = { text: true };
+
+const LONG_SHAPE: Shape = {
+  object: {
+    type: VALUE,
+    index: VALUE,
+    delta: { object: { text: TEXT, thinking: TEXT, partial_json: TEXT, content: TEXT, stop_reason: VALUE } },
+    content_block: { object: { text: TEXT, thinking: TEXT } },
+    message: { object: { usage: ANTHROPIC_USAGE_SHAPE } },
+    usage: ANTHROPIC_USAGE_SHAPE,
+  },
+};
 
 // One event is read at a time, whatever the stream: these hold nothing between two calls.
 const CURSOR = new JsonCursor();

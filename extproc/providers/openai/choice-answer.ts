@@ -8,6 +8,18 @@ const TEXT: Shape = { text: true };
 const FUNCTION: Shape = { object: { name: TEXT, arguments: TEXT, input: TEXT } };
 const PART: Shape = { object: { text: TEXT, thinking: { text: true, items: { object: { text: TEXT } } } } };
 
+export const MESSAGE_SHAPE: Shape = {
+  object: {
+    content: { text: true, items: PART },
+    refusal: TEXT,
+    reasoning_content: TEXT,
+    reasoning: TEXT,
+    tool_calls: { items: { object: { function: FUNCTION, custom: FUNCTION } } },
+    function_call: FUNCTION,
+    audio: { object: { transcript: TEXT } },
+  },
+};
+
 const shape: Shape = {
   object: {
     model: { value: true },
@@ -16,17 +28,7 @@ const shape: Shape = {
       items: {
         object: {
           text: TEXT,
-          message: {
-            object: {
-              content: { text: true, items: PART },
-              refusal: TEXT,
-              reasoning_content: TEXT,
-              reasoning: TEXT,
-              tool_calls: { items: { object: { function: FUNCTION, custom: FUNCTION } } },
-              function_call: FUNCTION,
-              audio: { object: { transcript: TEXT } },
-            },
-          },
+          message: MESSAGE_SHAPE,
         },
       },
     },

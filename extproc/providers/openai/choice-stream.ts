@@ -1,11 +1,15 @@
 /** Reads streams of chat completions and of completions: they differ only in where a choice's text stands. */
 import type { Failure } from '../../errors.ts';
+import type { Shape } from '../../stream/shape.ts';
 import type { AnswerOptions, RequestFacts, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
 import { decodedString, JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
+import { LongEvent } from '../long-event.ts';
 import { EventTemplates } from '../template.ts';
 import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
-import { largerUsage } from '../usage.ts';
+import { largerUsage, numbersOf, OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
+import { below } from '../whole.ts';
+import { MESSAGE_SHAPE } from './choice-answer.ts';
 import { Chunk, type ChunkHead } from './chunk.ts';
 import { closingChunks } from './closing-chunks.ts';
 import { openAiError } from './errors.ts';
@@ -22,6 +26,14 @@ interface DeltaFacts {
 }
 
 const NOTHING = new Uint8Array(0);
+
+const LONG_SHAPE: Shape = {
+  object: {
+    usage: OPENAI_USAGE_SHAPE,
+    x_groq: { object: { usage: OPENAI_USAGE_SHAPE } },
+    choices: { items: { object: { text: { text: true }, delta: MESSAGE_SHAPE, finish_reason: { value: true } } } },
+  },
+};
 const UNKNOWN_HEAD: ChunkHead = { id: undefined, created: undefined, model: undefined, systemFingerprint: undefined };
 
 export class ChoiceStream implements StreamReader {
@@ -39,6 +51,7 @@ export class ChoiceStream implements StreamReader {
   readonly #finished = new Set<number>();
   readonly #begun = new Set<number>();
   #head: ChunkHead | undefined;
+  #long: LongEvent | undefined;
   #usageSent = false;
   #ended = false;
   /** What the last event changed: it holds once the next one is read, for a stream may be cut in place of that event. */
@@ -77,6 +90,16 @@ export class ChoiceStream implements StreamReader {
       return 'pass';
     }
     return this.#take(bytes, start, end, sink);
+  }
+
+  readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): void {
+    if (this.#pending !== undefined) this.#settle();
+    this.#long ??= new LongEvent(LONG_SHAPE);
+    this.#long.push(bytes, start, end, sink);
+    if (!ends) return;
+    this.#takeLong(this.#long);
+    this.#long.release();
+    this.#long = undefined;
   }
 
   cut(usage: Usage, lastSent = false): Uint8Array {
@@ -176,6 +199,17 @@ export class ChoiceStream implements StreamReader {
   #settle(): void {
     this.#pending?.();
     this.#pending = undefined;
+  }
+
+  #takeLong(long: LongEvent): void {
+    const { found } = long;
+    if (long.saysNothing) this.unreadable++;
+    for (const at of ['usage', 'x_groq.usage']) {
+      this.usage = largerUsage(this.usage, openAiUsage(below(numbersOf(found), at)));
+    }
+    for (const { element, kind } of found.all('choices[].finish_reason')) {
+      if (kind === 'string') this.#finished.add(element ?? 0);
+    }
   }
 
   #openChoices(): readonly number[] {

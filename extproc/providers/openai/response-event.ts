@@ -34,6 +34,13 @@ export class ResponseEvent {
   /** Reads the document at the cursor. False: it is not JSON. */
   read(cursor: JsonCursor): boolean {
     this.#cursor = cursor;
+    this.clear();
+    if (!cursor.enterObject()) return false;
+    while (cursor.nextMember()) this.#readMember();
+    return !cursor.broken;
+  }
+
+  clear(): void {
     this.type = '';
     this.sequenceNumber = -1;
     this.outputIndex = -1;
@@ -49,9 +56,6 @@ export class ResponseEvent {
     this.responseModel = '';
     this.nameStart = 0;
     this.nameEnd = 0;
-    if (!cursor.enterObject()) return false;
-    while (cursor.nextMember()) this.#readMember();
-    return !cursor.broken;
   }
 
   #readMember(): void {

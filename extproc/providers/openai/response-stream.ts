@@ -1,12 +1,15 @@
 /** Reads streams of the Responses API, and ends them properly: with every `…done` event, the numbers going on, and `response.incomplete`. */
 import type { Failure } from '../../errors.ts';
+import type { Shape } from '../../stream/shape.ts';
 import type { AnswerOptions, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
 import { JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
 import type { KeptText } from '../kept-text.ts';
+import { LongEvent } from '../long-event.ts';
 import { EventTemplates } from '../template.ts';
 import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
-import { largerUsage, openAiUsage } from '../usage.ts';
+import { largerUsage, numbersOf, OPENAI_USAGE_SHAPE, openAiUsage, toldTokens } from '../usage.ts';
+import { below } from '../whole.ts';
 import { openAiError } from './errors.ts';
 import { type RawJson, ResponseEvent } from './response-event.ts';
 import { parsed, ResponseItems } from './response-items.ts';
@@ -67,6 +70,7 @@ export class ResponseStream implements StreamReader {
   readonly #data = new EventData();
   readonly #items = new ResponseItems();
   #response: RawJson | undefined;
+  #long: LongEvent | undefined;
   #created = false;
   #sequence = -1;
   #ended = false;
@@ -106,6 +110,18 @@ export class ResponseStream implements StreamReader {
     if (EVENT.read(CURSOR)) this.#take(bytes, start, end, sink);
     else if (unreadableData(this.#data, sink)) this.unreadable++;
     return 'pass';
+  }
+
+  readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): void {
+    if (this.#pending !== undefined) this.#settle();
+    this.#long ??= new LongEvent(LONG_SHAPE);
+    this.#long.push(bytes, start, end, sink);
+    if (!ends) return;
+    this.#sequenceBefore = this.#sequence;
+    this.#lastText = undefined;
+    this.#takeLong(this.#long, sink);
+    this.#long.release();
+    this.#long = undefined;
   }
 
   cut(usage: Usage, lastSent = false): Uint8Array {
@@ -155,6 +171,18 @@ export class ResponseStream implements StreamReader {
     } else {
       this.#structure(type, sink);
     }
+  }
+
+  #takeLong(long: LongEvent, sink: TextSink): void {
+    const { found } = long;
+    if (long.saysNothing) this.unreadable++;
+    EVENT.clear();
+    EVENT.type = String(found.one('type')?.value ?? '');
+    EVENT.outputIndex = toldTokens(found.one('output_index')?.value) ?? -1;
+    EVENT.partIndex = toldTokens(found.one('content_index')?.value) ?? 0;
+    this.#sequence = toldTokens(found.one('sequence_number')?.value) ?? this.#sequence;
+    if (found.count('response.usage') > 0) EVENT.usage = below(numbersOf(found), 'response.usage');
+    if (KNOWN_EVENT.test(EVENT.type)) this.#structure(EVENT.type, sink);
   }
 
   #structure(type: string, sink: TextSink): void {
@@ -299,6 +327,19 @@ export class ResponseStream implements StreamReader {
 }
 
 const NOTHING = new Uint8Array(0);
+
+const VALUE: Shape = { value: true };
+
+const LONG_SHAPE: Shape = {
+  object: {
+    type: VALUE,
+    sequence_number: VALUE,
+    output_index: VALUE,
+    content_index: VALUE,
+    delta: { text: true },
+    response: { object: { usage: OPENAI_USAGE_SHAPE } },
+  },
+};
 
 // One event is read at a time, whatever the stream: these hold nothing between two calls.
 const CURSOR = new JsonCursor();

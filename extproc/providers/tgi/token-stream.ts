@@ -1,12 +1,15 @@
 /** Reads streams of tokens from Text Generation Inference. */
 import type { Failure } from '../../errors.ts';
+import type { Shape } from '../../stream/shape.ts';
 import type { AnswerOptions, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
 import { JsonCursor } from '../cursor.ts';
 import { EventData } from '../event.ts';
 import { KeptBudget, KeptText } from '../kept-text.ts';
+import { LongEvent } from '../long-event.ts';
 import { EventTemplates } from '../template.ts';
 import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
-import { largerUsage } from '../usage.ts';
+import { largerUsage, numbersOf } from '../usage.ts';
+import { below } from '../whole.ts';
 import { tgiError } from './errors.ts';
 import { TokenEvent } from './token-event.ts';
 import { generationUsage } from './usage.ts';
@@ -28,6 +31,7 @@ export class TokenStream implements StreamReader {
   readonly #data = new EventData();
   readonly #text = new KeptText(new KeptBudget());
   #tokens = 0;
+  #long: LongEvent | undefined;
   /** How long the text was before the last event: a stream may be cut in place of it. */
   #textLengthBefore = 0;
 
@@ -57,6 +61,20 @@ export class TokenStream implements StreamReader {
     if (!EVENT.unknown) return this.#take(bytes, start, end, sink);
     unknownEvent(CURSOR, this.#data, sink);
     return 'pass';
+  }
+
+  readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): void {
+    this.#textLengthBefore = this.#text.length;
+    this.#long ??= new LongEvent(LONG_SHAPE);
+    this.#long.push(bytes, start, end, sink);
+    if (!ends) return;
+    const { found, saysNothing } = this.#long;
+    this.usage = largerUsage(this.usage, generationUsage(below(numbersOf(found), 'details')));
+    this.usageFinal = this.usage !== undefined;
+    if (found.count('generated_text', 'string') > 0) this.state = 'finished';
+    else if (saysNothing) this.unreadable++;
+    this.#long.release();
+    this.#long = undefined;
   }
 
   cut(usage: Usage, lastSent = false): Uint8Array {
@@ -108,6 +126,17 @@ export class TokenStream implements StreamReader {
 }
 
 const NOTHING = new Uint8Array(0);
+
+const VALUE: Shape = { value: true };
+
+/** The whole text comes once more with the last token. */
+const LONG_SHAPE: Shape = {
+  object: {
+    token: { object: { text: { text: true } } },
+    generated_text: {},
+    details: { object: { generated_tokens: VALUE, input_length: VALUE } },
+  },
+};
 const NULL = Buffer.from('null');
 
 // One event is read at a time, whatever the stream: these hold nothing between two calls.
