@@ -2,6 +2,7 @@
  * The gateway on one machine: files come in, Envoy and extproc serve what they say, and edits of the files come into force without dropping a stream.
  * Ends in order when its signal is aborted: not ready, drain, Envoy, extproc.
  */
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Address, Environment } from '../runtime/environment.ts';
@@ -138,7 +139,14 @@ function envoyOptions({ listenAddress, authoritiesPath }: RunOptions, state: Sta
     admin: { type: 'Unix', path: state.envoyAdminSocket },
     listenAddress,
     caBundle: authorityBundle(authoritiesPath, state.folder),
+    heapBytes: envoyHeapBytes(),
   };
+}
+
+/** Half of the memory that the machine or its container has: the other half is for extproc, the system and whatever else is there. */
+function envoyHeapBytes(): number {
+  const limit = process.constrainedMemory();
+  return Math.floor((limit > 0 ? Math.min(limit, totalmem()) : totalmem()) / 2);
 }
 
 async function startHealth(

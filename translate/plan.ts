@@ -55,6 +55,8 @@ export interface EnvoyOptions {
   readonly listenAddress: string;
   /** PEM file with the authorities that the machine trusts. Without it backends with `tls.mode: System` cannot be served. */
   readonly caBundle?: string;
+  /** What Envoy's heap may grow to; near it requests are refused, then connections. */
+  readonly heapBytes?: number;
 }
 
 export type SocketAddress =

@@ -3,13 +3,29 @@ import { extprocCluster } from '../names.ts';
 import type { EnvoyOptions, JsonObject } from '../plan.ts';
 import { circuitBreakers, fileSource, socketAddress, typed } from './resource.ts';
 
-/** Connections of clients at a time. Each costs Envoy about 74 KB while it streams, so this many fill 4 GB. */
-const downstreamConnections = 50_000;
+/** Connections of clients at a time; where the heap is smaller, as many as fit. */
+const maxDownstreamConnections = 50_000;
+/** What one costs Envoy while it streams (measured). */
+const connectionBytes = 74 * 1024;
+
+/** Envoy's heap where the machine is not known. */
+const defaultHeapBytes = 2 * 1024 ** 3;
+
+/** Shares of the heap from which on Envoy helps itself: idle memory goes back first, then connections end with their answer, requests get 503, and nobody is let in. */
+const overloadActions: readonly (readonly [action: string, heapShare: number])[] = [
+  ['shrink_heap', 0.85],
+  ['disable_http_keepalive', 0.9],
+  ['stop_accepting_requests', 0.95],
+  ['stop_accepting_connections', 0.98],
+];
+
+const heapMonitor = 'envoy.resource_monitors.fixed_heap';
 
 export const clustersFile = 'clusters.json';
 export const listenersFile = 'listeners.json';
 
 export function bootstrap(options: EnvoyOptions): JsonObject {
+  const heapBytes = options.heapBytes ?? defaultHeapBytes;
   return {
     node: { id: 'tallygate', cluster: 'tallygate' },
     admin: { address: socketAddress(options.admin) },
@@ -24,10 +40,26 @@ export function bootstrap(options: EnvoyOptions): JsonObject {
           name: 'envoy.resource_monitors.global_downstream_max_connections',
           typed_config: typed(
             'envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig',
-            { max_active_downstream_connections: downstreamConnections },
+            {
+              max_active_downstream_connections: Math.max(
+                1,
+                Math.min(maxDownstreamConnections, Math.floor(heapBytes / connectionBytes)),
+              ),
+            },
           ),
         },
+        {
+          name: heapMonitor,
+          typed_config: typed('envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig', {
+            max_heap_size_bytes: heapBytes,
+          }),
+        },
       ],
+      refresh_interval: '0.25s',
+      actions: overloadActions.map(([action, value]) => ({
+        name: `envoy.overload_actions.${action}`,
+        triggers: [{ name: heapMonitor, threshold: { value } }],
+      })),
     },
     layered_runtime: {
       layers: [

@@ -146,7 +146,8 @@ function connectionManager(routeConfiguration: string, options: EnvoyOptions): J
     http2_protocol_options: {
       max_concurrent_streams: 1000,
       initial_stream_window_size: 262_144,
-      initial_connection_window_size: 16_777_216,
+      // What one client may leave in Envoy unread: 16 uploads that stand still, before they hold up the others of the same connection.
+      initial_connection_window_size: 4_194_304,
     },
   };
 }
