@@ -16,7 +16,7 @@ export type Verdict =
   | { readonly type: 'fits'; readonly outputTokens: number; readonly usualTokens: number }
   /** Only holds of others stand in the way, of this bucket first, in which so much is missing. */
   | { readonly type: 'held'; readonly bucket: Bucket; readonly missing: number }
-  | { readonly type: 'count-first' }
+  | { readonly type: 'count-first'; readonly limitTokens: number }
   | {
       readonly type: 'refused';
       readonly reason: 'spent' | 'size';
@@ -34,7 +34,7 @@ export function fixedNeed(bucket: Bucket, inputTokens: number): number {
 
 /** Judges a demand by the buckets that enforce. Their windows must be current. */
 export function weighAdmission(buckets: readonly Bucket[], demand: Demand, atMs: number): Verdict {
-  const { output, inputTokens } = demand;
+  const { output, inputTokens, leastInputTokens = 1 } = demand;
   const leastOutput = output.mode === 'none' ? 0 : output.least;
   const usualOutput = output.mode === 'lease' ? (output.usual ?? leastOutput) : leastOutput;
   let usualTokens = usualOutput;
@@ -42,7 +42,8 @@ export function weighAdmission(buckets: readonly Bucket[], demand: Demand, atMs:
   let heldBy: Bucket | undefined;
   let missing = 0;
   let refused: Refusal | undefined;
-  let countFirst = false;
+  /** The least that is left of a bucket for whose sake the input is to be counted. */
+  let countTo = Number.POSITIVE_INFINITY;
   for (const bucket of buckets) {
     if (!bucket.enforced) {
       continue;
@@ -52,8 +53,10 @@ export function weighAdmission(buckets: readonly Bucket[], demand: Demand, atMs:
     const left = limit - window.used;
     const free = left - window.held;
     const isCounted = demand.inputCounted || !drawsInput(type) || free >= countFirstShare * inputTokens;
-    countFirst ||= !isCounted;
-    const fixed = isCounted ? fixedNeed(bucket, inputTokens) : Math.min(1, inputTokens);
+    if (!isCounted) {
+      countTo = Math.min(countTo, left);
+    }
+    const fixed = isCounted ? fixedNeed(bucket, inputTokens) : Math.min(leastInputTokens, inputTokens);
     const need = fixed + (drawsOutput(type) ? leastOutput : 0);
     const begins = drawsOutput(type)
       ? Math.max(leastOutput, Math.min(usualOutput, Math.ceil((left - fixed) / fewestStreams)))
@@ -71,8 +74,8 @@ export function weighAdmission(buckets: readonly Bucket[], demand: Demand, atMs:
   if (refused !== undefined) {
     return refused;
   }
-  if (countFirst) {
-    return { type: 'count-first' };
+  if (Number.isFinite(countTo)) {
+    return { type: 'count-first', limitTokens: Math.max(0, countTo) };
   }
   return heldBy === undefined
     ? { type: 'fits', outputTokens: granted, usualTokens }

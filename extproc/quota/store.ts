@@ -23,6 +23,8 @@ export interface Demand {
   readonly inputTokens: number;
   /** True: `inputTokens` is counted, not only bounded by bytes. False: where a bucket is too near its end to hold so much, the answer is `count-first`. */
   readonly inputCounted: boolean;
+  /** Where it is not counted: it is no less, so that a prompt that cannot fit is refused before it is counted. Absent: that is not known. */
+  readonly leastInputTokens?: number;
   readonly output: OutputDemand;
   /** Wait so long for holds of others, at most (the smallest `queueTimeoutMs` is applied on top). */
   readonly kind: 'admission';
@@ -52,7 +54,8 @@ export type Decision =
       /** Ids of `Shadow` quotas that would have refused; absent: none. */
       readonly shadowRefused?: readonly string[];
     }
-  | { readonly type: 'count-first' }
+  /** `limitTokens`: with more it is refused, so nobody need count further. */
+  | { readonly type: 'count-first'; readonly limitTokens: number }
   | {
       readonly type: 'refused';
       /** `spent`: only the window's end helps. `held`: the queue's time is over. `size`: it can never fit into the limit. `keys`: too many live keys. `journal`: it cannot be written. */

@@ -7,11 +7,12 @@ import { type Failure, isFailure } from '../errors.ts';
 import type { BucketRef, BucketView, Decision, Hold } from '../quota/store.ts';
 import type { ScannedBody } from '../stream/json.ts';
 import type { Meter } from '../tokens/meter.ts';
-import { countsInput, inputTokens, type Learned, likelyInputTokens } from './admission.ts';
+import { countsInput, type Learned, likelyInputTokens } from './admission.ts';
 import { Answer } from './answer.ts';
 import type { Broken } from './broken.ts';
 import { estimated } from './charge.ts';
 import { type Closing, charged, outcome, settlement } from './closing.ts';
+import { InputCount } from './input-count.ts';
 import type { Action, EventOf, Outcome, QuotaDecision, SessionEvent } from './protocol.ts';
 import {
   firstTokenLate,
@@ -48,8 +49,7 @@ export class Session {
   #early: Action[] = [];
   #keptBytes = 0;
   #buckets: readonly BucketRef[] = [];
-  /** Counted tokens of the request's text; undefined: only bounded. */
-  #textTokens: number | undefined;
+  #input: InputCount | undefined;
   #inputSample: TextSample | undefined;
   #reservedAtMs = 0;
   #forwardedAtMs = 0;
@@ -208,24 +208,29 @@ export class Session {
     if (isFailure(asked)) return asked;
     this.#asked = asked;
     this.#buckets = asked.plan.buckets;
+    this.#input = new InputCount(asked.choice, asked.plan);
     const limit = asked.choice.rule.rule.requestLimits.inputTokens;
-    if (limit !== undefined && asked.plan.inputTokens > limit) {
-      this.#phase = 'counting';
-      out.push({ type: 'count', limitTokens: limit });
-    } else {
-      this.#reserve(nowMs, out);
-    }
+    if (limit === undefined || asked.plan.inputTokens <= limit) this.#reserve(nowMs, out);
+    else if (this.#isTooLong(limit)) return promptTooLong(limit);
+    else this.#count(limit, out);
     return undefined;
+  }
+
+  #isTooLong(limit: number): boolean {
+    return likelyInputTokens(this.#asked!.choice.facts, this.#input!.least) > limit;
+  }
+
+  #count(limitTokens: number, out: Action[]): void {
+    this.#phase = 'counting';
+    this.#input!.countTo(limitTokens);
+    out.push({ type: 'count', limitTokens });
   }
 
   #counted(tokens: number, nowMs: number, out: Action[]): Failure | undefined {
     if (this.#phase !== 'counting') return undefined;
-    this.#textTokens = tokens;
-    const { choice } = this.#asked!;
-    const limit = choice.rule.rule.requestLimits.inputTokens;
-    if (limit !== undefined && likelyInputTokens(choice.facts, tokens) > limit) {
-      return promptTooLong(limit);
-    }
+    this.#input!.counted(tokens);
+    const limit = this.#asked!.choice.rule.rule.requestLimits.inputTokens;
+    if (limit !== undefined && this.#isTooLong(limit)) return promptTooLong(limit);
     this.#reserve(nowMs, out);
     return undefined;
   }
@@ -243,28 +248,19 @@ export class Session {
         id: this.#context.newId(),
         atMs: nowMs,
         buckets: this.#buckets,
-        inputTokens: this.#inputTokens(),
-        inputCounted: this.#textTokens !== undefined || !countsInput(this.#buckets),
+        inputTokens: this.#input?.most ?? 0,
+        inputCounted: this.#input?.text !== undefined || !countsInput(this.#buckets),
+        ...this.#input?.leastOfDemand,
         output: this.#asked?.plan.output ?? { mode: 'none', want: 0, least: 0 },
         kind: 'admission',
       },
     });
   }
 
-  /** As well as it is known now: counted or bounded. */
-  #inputTokens(): number {
-    if (this.#asked === undefined) return 0;
-    const { plan, choice } = this.#asked;
-    return this.#textTokens === undefined || plan.inputTokens === 0
-      ? plan.inputTokens
-      : inputTokens(choice.facts, this.#textTokens);
-  }
-
   #reserved(decision: Decision, nowMs: number, out: Action[]): Failure | undefined {
     if (this.#phase !== 'reserving') return undefined;
     if (decision.type === 'count-first') {
-      this.#phase = 'counting';
-      out.push({ type: 'count', limitTokens: Number.MAX_SAFE_INTEGER });
+      this.#count(decision.limitTokens, out);
       return undefined;
     }
     this.#views = decision.views;
@@ -273,7 +269,7 @@ export class Session {
       return quotaFailure(decision);
     }
     const { hold, outputTokens, shadowRefused = [] } = decision;
-    this.#hold = { hold, outputTokens, inputTokens: this.#inputTokens() };
+    this.#hold = { hold, outputTokens, inputTokens: this.#input?.most ?? 0 };
     this.#decision = { type: 'admitted', queuedMs: Math.floor(nowMs - this.#reservedAtMs), shadowRefused };
     this.#forward(nowMs, out);
     return undefined;
@@ -406,7 +402,7 @@ export class Session {
   }
 
   #countInput(): number {
-    return likelyInputTokens(this.#asked!.choice.facts, this.#textTokens ?? this.#inputSample?.tokens() ?? 0);
+    return likelyInputTokens(this.#asked!.choice.facts, this.#input?.text ?? this.#inputSample?.tokens() ?? 0);
   }
 
   #finish(nowMs: number, out: Action[]): void {

@@ -8,7 +8,7 @@ import { recordings } from '../../fixtures/recordings.ts';
 import { isFailure } from '../errors.ts';
 import { newScanner } from '../stream/json.ts';
 import { cuts, pieces, pushAll } from '../stream/testing.ts';
-import { newBodyCount, newSlicedCount } from './count.ts';
+import { leastTokens, newBodyCount, newSlicedCount } from './count.ts';
 import { loadEncodings } from './encodings.ts';
 
 const oracles = new Map<'o200k_base' | 'cl100k_base', Tiktoken>();
@@ -50,6 +50,25 @@ describe('a count', () => {
         assert.equal(count(rawContents(trimmed), encoding), oracles.get(encoding)!.encode(trimmed, [], []).length);
       }
     }
+  });
+
+  it('is never less than the length alone tells', () => {
+    const runs = fc.array(fc.tuple(fc.constantFrom(' ', '=', 'a', '\n', '\u0001', 'é', '\t\t', '-'), fc.nat(600)), {
+      maxLength: 8,
+    });
+    const text = runs.map((parts) => parts.map(([unit, times]) => unit.repeat(times)).join(''));
+    fc.assert(
+      fc.property(
+        fc.oneof(text, fc.string({ unit: 'binary', maxLength: 500 })),
+        fc.constantFrom('o200k_base', 'cl100k_base'),
+        (some, encoding) => {
+          const raw = rawContents(some);
+          assert.ok(leastTokens(raw.length, { encoding }, '') <= count(raw, encoding));
+        },
+      ),
+      { numRuns: 40 },
+    );
+    assert.ok(leastTokens(1024 * 1024, { encoding: 'o200k_base' }, '') > 1_000);
   });
 
   it('is the oracle’s, on any text', () => {

@@ -63,6 +63,16 @@ export function newBodyCount(
   });
 }
 
+/** `\u0041` is one byte of text in six. */
+const MOST_RAW_BYTES_A_BYTE = 6;
+
+/** How many tokens raw JSON string contents of that length have at least: no token is longer than the longest of its encoding. */
+export function leastTokens(rawBytes: number, tokenizer: Tokenizer, model: string): number {
+  const { encoding, factorPercent } = modelEncoding(tokenizer, model);
+  const tokens = Math.ceil(rawBytes / (MOST_RAW_BYTES_A_BYTE * encoding.ranks.longest));
+  return Math.ceil((tokens * factorPercent) / 100);
+}
+
 /** What is to be counted next. */
 interface Chunk {
   bytes: Uint8Array;

@@ -1,5 +1,7 @@
 /** The tokens of an encoding by their bytes: a hash table over one buffer, 8 MB where a `Map` of strings takes 70. */
 export interface Ranks {
+  /** Bytes of the longest token. */
+  readonly longest: number;
   /** The rank of the token that is these bytes, or -1. A lower rank is merged first. */
   rank(bytes: Uint8Array, start: number, end: number): number;
 }
@@ -39,7 +41,7 @@ class HashTable implements Ranks {
   /** Rank + 1 by hash, the next free place where it is taken; under half full. */
   readonly #places: Int32Array;
   readonly #mask: number;
-  #longest = 0;
+  longest = 0;
 
   constructor(bytes: Uint8Array, offsets: Uint32Array) {
     this.#bytes = bytes;
@@ -54,12 +56,12 @@ class HashTable implements Ranks {
     let place = hash(this.#bytes, start, end) & this.#mask;
     while (this.#places[place] !== 0) place = (place + 1) & this.#mask;
     this.#places[place] = rank + 1;
-    this.#longest = Math.max(this.#longest, end - start);
+    this.longest = Math.max(this.longest, end - start);
   }
 
   rank(bytes: Uint8Array, start: number, end: number): number {
     const length = end - start;
-    if (length > this.#longest) return -1;
+    if (length > this.longest) return -1;
     const known = this.#bytes;
     const offsets = this.#offsets;
     let place = hash(bytes, start, end) & this.#mask;
