@@ -34,14 +34,6 @@ it('a whole answer that is left at once costs what was held for it', async () =>
   assert.equal(await leavesWhole('hold', 'whole-hold'), BOUND);
 });
 
-it('onAbandon: Estimate charges the usual length of answers', async () => {
-  const team = 'whole-estimate';
-  assert.equal(await leavesWhole('estimate', team), 256, 'before anything is learned');
-  for (let nth = 0; nth < 8; nth++) await chat(world, 'estimate', { team: 'teaches', mock: { tokens: 700 } });
-  const learned = await leavesWhole('estimate', `${team}-again`);
-  assert.ok(learned >= 700 && learned < BOUND, `${learned}`);
-});
-
 for (const [model, least, most] of [
   ['hold', BOUND, BOUND],
   ['estimate', 256, BOUND - 1],
@@ -62,3 +54,21 @@ for (const [model, least, most] of [
     assert.ok(charged >= least && charged <= most, `${charged} charged: ${record?.line}`);
   });
 }
+
+it('a provider that breaks off a whole answer is not taken for a client that left', async () => {
+  const team = 'broken';
+  const body = { max_completion_tokens: BOUND };
+  await chat(world, 'hold', { team, body, mock: { tokens: 200, fail: { when: 'in', how: 'close' } } });
+  const [record] = await recordsOf(world, team, 1);
+  const charged = record?.outputTokens ?? 0;
+  assert.ok(charged >= 100 && charged < 1_000, record?.line);
+});
+
+// The last one: what it teaches holds for all models of the route.
+it('onAbandon: Estimate charges the usual length of answers', async () => {
+  const team = 'whole-estimate';
+  assert.equal(await leavesWhole('estimate', team), 256, 'before anything is learned');
+  for (let nth = 0; nth < 8; nth++) await chat(world, 'estimate', { team: 'teaches', mock: { tokens: 700 } });
+  const learned = await leavesWhole('estimate', `${team}-again`);
+  assert.ok(learned >= 700 && learned < BOUND, `${learned}`);
+});

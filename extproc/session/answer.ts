@@ -61,8 +61,6 @@ export class Answer implements Holder {
   ended = false;
   /** Waits for an extension: what comes meanwhile is kept, and the driver stops reading. */
   blocked = false;
-  /** How long it has waited for extensions. */
-  waitedMs = 0;
   /** How it is read: first as the client asked for it, from its first bytes on as what it is. */
   mode: 'unknown' | 'pass' | AnswerForm = 'unknown';
   failed: Failure | undefined;
@@ -81,6 +79,9 @@ export class Answer implements Holder {
   #upstreamEnded = false;
   #trailers = false;
   #blockedAtMs = 0;
+  /** How long it has waited for extensions, and for the last of them in vain. */
+  #waitedMs = 0;
+  #waitedInVainMs = 0;
   #waiting: Uint8Array[] = [];
   #sent: Uint8Array[] = [];
 
@@ -308,9 +309,11 @@ export class Answer implements Holder {
   #extended(tokens: number, nowMs: number, out: Action[]): void {
     if (this.ended || !this.blocked) return;
     this.blocked = false;
-    this.waitedMs += nowMs - this.#blockedAtMs;
+    const waitedMs = nowMs - this.#blockedAtMs;
+    this.#waitedMs += waitedMs;
     const stream = this.#stream!;
     if (tokens < stream.needed) {
+      this.#waitedInVainMs = waitedMs;
       this.#end(() => stream.cut(tokens, (output) => this.#usageSoFar(output)), out);
       this.cut = true;
       return;
@@ -400,6 +403,16 @@ export class Answer implements Holder {
   get leasedTokens(): number | undefined {
     const lease = this.#context.metered?.lease;
     return lease === undefined ? undefined : ((this.#through ? this.#stream?.leasedTokens : undefined) ?? lease.tokens);
+  }
+
+  /** How long it has waited for extensions. */
+  waitedMs(nowMs: number): number {
+    return this.#waitedMs + (this.blocked ? nowMs - this.#blockedAtMs : 0);
+  }
+
+  /** For so long the provider went on at the end, and nobody read it, because more budget was awaited. */
+  unreadMs(nowMs: number): number {
+    return this.blocked ? nowMs - this.#blockedAtMs : this.#waitedInVainMs;
   }
 
   unused(kept: number, work: CountingWork): number {

@@ -23,6 +23,7 @@ function charged(usage: Usage | undefined, more: Partial<Parameters<typeof cost>
   return cost({
     facts: FACTS,
     choiceTokens: 500,
+    undeliveredTokens: 0,
     usage,
     usageFinal: usage !== undefined,
     countInput: () => 12,

@@ -19,17 +19,21 @@ export interface Evidence {
   readonly heldOutputTokens: number;
   readonly hidden: boolean;
   readonly cut: boolean;
+  /** Part of `countOutput`. */
+  readonly undeliveredTokens: number;
 }
 
 export interface Cost {
   readonly usage: Usage;
   readonly source: Source;
+  readonly undeliveredTokens: number;
   readonly cause: OverdraftCause;
 }
 
 export function cost(evidence: Evidence): Cost {
   const { usage, source } = measured(evidence);
-  return { usage, source, cause: cause(evidence, usage) };
+  const { undeliveredTokens } = evidence;
+  return { usage, source, undeliveredTokens, cause: cause(evidence, usage) };
 }
 
 /**
@@ -67,11 +71,13 @@ export function estimated(input: number, output: number): Usage {
 }
 
 /** Which part of the cost was not held: the larger one names the cause. */
-function cause({ facts, buckets, hidden, heldInputTokens, heldOutputTokens }: Evidence, usage: Usage): OverdraftCause {
+function cause(evidence: Evidence, usage: Usage): OverdraftCause {
+  const { facts, buckets, hidden, heldInputTokens, heldOutputTokens, undeliveredTokens } = evidence;
   if (facts.unbounded.length > 0) return 'server_tool';
   const overInput = countsInput(buckets) ? usage.input - heldInputTokens : 0;
   const overOutput = countsOutput(buckets) ? usage.output - heldOutputTokens : 0;
   if (overInput > overOutput) return 'input_estimate';
+  if (undeliveredTokens > 0) return 'in_flight';
   // What is seen of a stream never passes its lease.
   return facts.stream && !hidden ? 'hidden_output' : 'bound_ignored';
 }

@@ -1,7 +1,7 @@
 /** The end of a request: what it cost, and what its record says. Pure. */
 import { envoyFailure, type Failure } from '../errors.ts';
 import type { BucketRef, Hold } from '../quota/store.ts';
-import { type Learned, learnedKey } from './admission.ts';
+import { type Choice, type Learned, learnedKey, type Plan } from './admission.ts';
 import type { Answer } from './answer.ts';
 import { type Broken, brokenBy } from './broken.ts';
 import { type Cost, cost } from './charge.ts';
@@ -44,14 +44,17 @@ export function charged(closing: Closing): Cost | undefined {
   const { facts } = choice;
   // Candidates that are not shown cost about as much as those that are.
   const candidates = facts.choices / (facts.shownChoices ?? facts.choices);
+  const undeliveredTokens = undelivered(closing, asked, answer);
   return cost({
     facts,
+    undeliveredTokens,
     choiceTokens: plan.choiceTokens,
     usage: answer.usage,
     usageFinal: answer.usageFinal,
     countInput: closing.countInput,
     countOutput: () =>
-      Math.max(Math.ceil(answer.countOutput() * candidates), unseenOutput(closing, asked, answer, heldOutputTokens)),
+      Math.max(Math.ceil(answer.countOutput() * candidates), unseenOutput(closing, asked, answer, heldOutputTokens)) +
+      undeliveredTokens,
     buckets: closing.buckets,
     heldInputTokens: held?.inputTokens ?? 0,
     heldOutputTokens,
@@ -67,16 +70,31 @@ export function charged(closing: Closing): Cost | undefined {
 function unseenOutput(closing: Closing, { choice, plan }: Asked, answer: Answer, heldTokens: number): number {
   const { facts } = choice;
   const isWhole = !facts.stream && (closing.clientLeft || answer.status === 504);
-  // Hidden candidates are reckoned from those that are shown.
-  const isHidden = plan.hidden && facts.shownChoices === undefined;
-  if (!facts.hasOutput || answer.cut || !(isWhole || isHidden || answer.unreadable)) return 0;
+  if (!facts.hasOutput || answer.cut || !(isWhole || isHidden(choice, plan) || answer.unreadable)) return 0;
+  const left = closing.clientLeft && brokenBy(closing.broken) === 'client';
   const holds = closing.buckets.some(({ quota }) => quota.onAbandon !== 'Estimate');
-  if (closing.clientLeft && holds && heldTokens > 0) return heldTokens;
-  const { learned, nowMs, forwardedAtMs } = closing;
-  const key = learnedKey(choice);
-  const made = Math.ceil((learned.tokensPerSecond(...key) * (nowMs - forwardedAtMs)) / 1000);
-  const likely = Math.max(made, learned.holdTokens(...key)) * facts.choices;
+  if (left && holds && heldTokens > 0) return heldTokens;
+  const made = Math.ceil(madeIn(closing, choice, closing.nowMs - closing.forwardedAtMs));
+  const likely = Math.max(made, closing.learned.holdTokens(...learnedKey(choice)) * facts.choices);
   return Math.min(likely, heldTokens > 0 ? heldTokens : plan.choiceTokens * facts.choices);
+}
+
+/** Output of a visible stream that the provider made while nobody read it, because more budget was awaited. */
+function undelivered(closing: Closing, { choice, plan }: Asked, answer: Answer): number {
+  const { facts } = choice;
+  const unreadMs = answer.unreadMs(closing.nowMs);
+  if (unreadMs <= 0 || answer.usageFinal || !facts.stream || !facts.hasOutput || isHidden(choice, plan)) return 0;
+  const possible = Math.max(0, plan.choiceTokens * facts.choices - answer.countOutput());
+  return Math.min(possible, Math.floor(madeIn(closing, choice, unreadMs)));
+}
+
+function madeIn({ learned }: Closing, choice: Choice, timeMs: number): number {
+  return (learned.tokensPerSecond(...learnedKey(choice)) * timeMs * choice.facts.choices) / 1000;
+}
+
+/** Hidden candidates are reckoned from those that are shown. */
+function isHidden({ facts }: Choice, { hidden }: Plan): boolean {
+  return hidden && facts.shownChoices === undefined;
 }
 
 export function settlement(hold: Hold, cost: Cost | undefined): Settle {
@@ -84,8 +102,14 @@ export function settlement(hold: Hold, cost: Cost | undefined): Settle {
   return { hold, charge: { inputTokens: input, outputTokens: output, cause: cost?.cause ?? 'in_flight' } };
 }
 
+function decided({ answer, decision, nowMs }: Closing): QuotaDecision {
+  if (answer === undefined || decision.type !== 'admitted') return decision;
+  const queuedMs = decision.queuedMs + answer.waitedMs(nowMs);
+  return { ...decision, type: answer.cut ? 'cut' : 'admitted', queuedMs };
+}
+
 export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
-  const { request, answer, nowMs, decision } = closing;
+  const { request, answer, nowMs } = closing;
   const { choice } = request;
   const facts = choice?.facts;
   const late = closing.clientLeft && brokenBy(closing.broken) === 'timeout';
@@ -109,8 +133,9 @@ export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
     firstTokenMs: answer?.firstTokenMs,
     usage: cost?.usage,
     source: cost?.source,
+    undeliveredTokens: cost?.undeliveredTokens || undefined,
     estimatedOutputTokens: complete && closing.compares() ? answer.countExactly() : undefined,
-    decision: answer?.cut && decision.type === 'admitted' ? { ...decision, type: 'cut' } : decision,
+    decision: decided(closing),
     buckets: closing.buckets,
     failure: closing.failure ?? answer?.failed ?? (late ? envoyFailure(504) : undefined),
     clientLeft: closing.clientLeft && brokenBy(closing.broken) === 'client',

@@ -11,6 +11,7 @@ import type { HeaderList } from '../server/exchange.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
+import type { Broken } from './broken.ts';
 import type { Action, SessionEvent } from './protocol.ts';
 import { compilePolicy } from './routing.ts';
 import { Session } from './session.ts';
@@ -27,6 +28,8 @@ interface Step {
   /** `extended`: extensions that waited are granted now. */
   readonly event?: 'request-trailers' | 'response-trailers' | 'first-token-timeout' | 'closed' | 'extended';
   readonly end?: boolean;
+  /** Of `closed`. */
+  readonly broken?: Broken;
   readonly afterMs?: number;
 }
 
@@ -145,7 +148,7 @@ function eventOf(step: Step): SessionEvent {
     return { type: 'request-body', bytes: Buffer.from(step.requestBody), endOfStream };
   if (step.responseBody !== undefined)
     return { type: 'response-body', bytes: Buffer.from(step.responseBody), endOfStream };
-  if (step.event === 'closed') return { type: 'closed', clean: false };
+  if (step.event === 'closed') return { type: 'closed', clean: false, broken: step.broken };
   return { type: step.event as 'request-trailers' | 'response-trailers' | 'first-token-timeout' };
 }
 

@@ -106,6 +106,8 @@ export interface Outcome {
   readonly firstTokenMs: number | undefined;
   readonly usage: Usage | undefined;
   readonly source: Source | undefined;
+  /** Part of `usage.output`, if any: what the provider made by its usual rate while nobody read it. */
+  readonly undeliveredTokens: number | undefined;
   /** The estimate beside the provider's own number, where both are known. */
   readonly estimatedOutputTokens: number | undefined;
   readonly decision: QuotaDecision;

@@ -93,6 +93,7 @@ export class Session {
     const held = this.#hold && {
       usage: estimated(this.#hold.inputTokens, this.#answer?.leasedTokens ?? this.#hold.outputTokens),
       source: 'estimated' as const,
+      undeliveredTokens: 0,
       cause: 'in_flight' as const,
     };
     const record = outcome(this.#closing(nowMs), held);

@@ -31,6 +31,7 @@ export function accessLine(outcome: Outcome, overdrafts: readonly Overdraft[]): 
   if (outcome.stream && firstTokenMs !== undefined) line += `,"firstTokenMs":${tenths(firstTokenMs - startMs)}`;
   if (usage !== undefined) line += tokens(usage);
   line += text('source', outcome.source);
+  if (outcome.undeliveredTokens !== undefined) line += `,"undeliveredTokens":${outcome.undeliveredTokens}`;
   if (outcome.estimatedOutputTokens !== undefined) line += `,"estimatedOutputTokens":${outcome.estimatedOutputTokens}`;
   if (outcome.unmetered) line += ',"unmetered":true';
   line += `,"decision":"${decision.type}"`;

@@ -78,6 +78,12 @@ test('the metrics of the GenAI conventions, with their names, types and boundari
   assert.ok(Math.abs(histogram('tallygate.tokens.drift')[0]!.sum - -100 / 51) < 1e-6);
 });
 
+test('waits and what was made for nobody show in the record', () => {
+  const decision = { type: 'cut', queuedMs: 12.34, shadowRefused: [] } as const;
+  const line = JSON.parse(accessLine({ ...outcomeOfStream, decision, undeliveredTokens: 40 }, []));
+  assert.deepEqual([line.queuedMs, line.undeliveredTokens], [12.3, 40]);
+});
+
 test('failures are told apart by type, and give no pace', () => {
   const { histogram } = recorderOf([
     { ...outcomeOfStream, status: 429, failure: failure('quota_exceeded', 'no'), usage: undefined },

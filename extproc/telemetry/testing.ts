@@ -45,6 +45,7 @@ export const outcomeOfStream: Outcome = {
     audioOutput: 0,
   },
   source: 'provider',
+  undeliveredTokens: undefined,
   estimatedOutputTokens: 50,
   decision: { type: 'admitted', queuedMs: 0, shadowRefused: [] },
   buckets: [bucket],
