@@ -85,12 +85,12 @@ export function openSources(options: SourcesOptions): Sources {
     changed: world,
     keep: ({ metadata }) => metadata.labels ?? {},
   });
-  const services = follow(resources.services, places, {
-    // Only whether there is one matters.
+  const services = follow<readonly string[]>(resources.services, places, {
     changed(before, after) {
-      if (before === undefined || after === undefined) world();
+      if (before?.join() !== after?.join()) world();
     },
-    keep: () => true,
+    // Only whether there is one matters, and where.
+    keep: ({ spec }) => (spec as { readonly clusterIPs?: readonly string[] } | undefined)?.clusterIPs ?? [],
   });
   const pods = follow(resources.pods, proxyPlaces, {
     labelSelector: PROXY_POD_SELECTOR,
@@ -144,7 +144,7 @@ export function openSources(options: SourcesOptions): Sources {
       readings.push(...served().map(({ reading }) => reading));
       const facts = {
         namespaces: new Map([...namespaces.entries()].map(([key, labels]) => [key.slice(1), labels])),
-        services: new Set([...services.entries()].map(([key]) => key)),
+        services: new Map(services.entries()),
       };
       const references = referencesOf(clusterWorld(readings, facts));
       referred.Secret.want(references.secrets);

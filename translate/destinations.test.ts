@@ -25,15 +25,28 @@ test('the platform allows addresses, ranges and names with what is below them', 
     assert.equal(refusedDestination(host, allowed), undefined, host);
   for (const host of ['169.254.8.1', 'fd00:ec2::254', 'notmetadata.metadata.goog', '127.0.0.1'])
     assert.ok(refusedDestination(host, allowed), host);
-  assert.equal(serviceNamed('llm.infra.svc', allowed, new Set()), undefined);
-  assert.deepEqual(serviceNamed('llm.other.svc', allowed, new Set()), { namespace: 'other', name: 'llm' });
+  assert.equal(serviceNamed('llm.infra.svc', allowed, new Map()), undefined);
+  assert.deepEqual(serviceNamed('llm.other.svc', allowed, new Map()), { namespace: 'other', name: 'llm' });
 });
 
 test('Services are known by the domain of the cluster, and by the short names that a resolver completes', () => {
-  const services = new Set(['models/vllm']);
-  for (const host of ['vllm.models', 'vllm.models.svc', 'vllm.models.svc.corp.example', 'pod-0.vllm.models.svc'])
+  const services = new Map([['models/vllm', ['10.96.0.7', 'fd00::7']]]);
+  for (const host of [
+    '10.96.0.7',
+    'FD00:0::7',
+    'vllm.models',
+    'vllm.models.svc',
+    'vllm.models.svc.corp.example',
+    'pod-0.vllm.models.svc',
+  ])
     assert.deepEqual(serviceNamed(host, reach(), services), { namespace: 'models', name: 'vllm' }, host);
-  for (const host of ['api.example.com', 'vllm.models.example', 'vllm.models.svc.cluster.local'])
+  for (const host of [
+    '10.96.0.8',
+    'fd00::8',
+    'api.example.com',
+    'vllm.models.example',
+    'vllm.models.svc.cluster.local',
+  ])
     assert.equal(serviceNamed(host, reach(), services), undefined, host);
   assert.ok(refusedDestination('10-0-0-1.app.pod.corp.example', reach()));
 });

@@ -4,7 +4,7 @@
  * public DNS that points to such an address passes here, and only a NetworkPolicy stops it.
  */
 import ipaddr from 'ipaddr.js';
-import { addressFamily } from './ip-address.ts';
+import { addressFamily, shortest } from './ip-address.ts';
 
 /** What the platform says about destinations of a cluster. */
 export interface Reach {
@@ -70,12 +70,21 @@ export interface ServiceName {
   readonly name: string;
 }
 
+/** Services that are known, by `NAMESPACE/NAME`, with their addresses in the cluster. */
+export type Services = ReadonlyMap<string, readonly string[]>;
+
 /**
- * Finds the Service that a name in lower case leads to: `NAME.NAMESPACE.svc`, with or without the cluster's domain, also below it (a pod of a headless Service); and
- * `NAME.NAMESPACE`, which the resolver of a pod completes, where there is such a Service. Undefined: none, or one that the platform allows.
+ * Finds the Service that an address or a name in lower case leads to: its cluster IP; `NAME.NAMESPACE.svc`, with or without the cluster's domain, also below it (a pod of a
+ * headless Service); and `NAME.NAMESPACE`, which the resolver of a pod completes, where there is such a Service. Undefined: none, or one that the platform allows.
  */
-export function serviceNamed(host: string, reach: Reach, services: ReadonlySet<string>): ServiceName | undefined {
+export function serviceNamed(host: string, reach: Reach, services: Services): ServiceName | undefined {
   if (isAllowed(host, reach)) return undefined;
+  if (addressFamily(host) !== 0) {
+    const address = shortest(host);
+    const found = [...services].find(([, addresses]) => addresses.includes(address))?.[0];
+    const [namespace = '', name = ''] = found?.split('/') ?? [];
+    return found === undefined ? undefined : { namespace, name };
+  }
   const own = withoutDomain(host, reach);
   const labels = own.split('.');
   const [name = '', namespace = ''] = (own.endsWith('.svc') ? labels.slice(0, -1) : labels).slice(-2);

@@ -11,3 +11,9 @@ export function addressFamily(host: string): 0 | 4 | 6 {
 export function expandedIPv6(address: string): string {
   return ipaddr.IPv6.parse(address).toNormalizedString();
 }
+
+/** Writes an address as Kubernetes does (RFC 5952). */
+export function shortest(address: string): string {
+  const parsed = ipaddr.parse(address);
+  return parsed instanceof ipaddr.IPv6 ? parsed.toRFC5952String() : parsed.toString();
+}

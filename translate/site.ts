@@ -1,5 +1,5 @@
 /** Where a plan will be carried out. Machine and cluster differ in what can be reached and in who judges listeners. */
-import type { Reach } from './destinations.ts';
+import type { Reach, Services } from './destinations.ts';
 
 export type Site =
   | {
@@ -12,6 +12,5 @@ export type Site =
 export interface ClusterFacts {
   /** Labels by name, for `allowedRoutes.namespaces.selector`. */
   readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>;
-  /** `NAMESPACE/NAME` of Services that exist. */
-  readonly services: ReadonlySet<string>;
+  readonly services: Services;
 }

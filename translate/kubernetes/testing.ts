@@ -17,7 +17,15 @@ export function clusterOf(text: string): ClusterWorld {
     objects.filter((each) => each['kind'] === kind).map((each) => fields(each['metadata']));
   return clusterWorld(objects.map(asStored).map(readObject), {
     namespaces: new Map(heads('Namespace').map(({ name, labels }) => [String(name), strings(labels)])),
-    services: new Set(heads('Service').map(({ namespace, name }) => `${namespace}/${name}`)),
+    services: new Map(
+      objects
+        .filter((each) => each['kind'] === 'Service')
+        .map((each) => {
+          const { namespace, name } = fields(each['metadata']);
+          const { clusterIPs } = fields(each['spec']);
+          return [`${namespace}/${name}`, Array.isArray(clusterIPs) ? clusterIPs.map(String) : []];
+        }),
+    ),
   });
 }
 
