@@ -88,6 +88,7 @@ export const extproc: Verb = async ({ args, settings }) => {
   recorder.observe({
     buckets: (count) => service.store.top(count, Date.now()),
     openStreams: () => service.server.openStreams,
+    keys: (count) => service.store.keys(count),
     journalFails: () => service.store.journalFailure !== undefined,
   });
   // It takes half a second to load: a processor that comes back after a crash serves before.

@@ -65,6 +65,8 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
         log.warn(damage, 'the quota journal ends in an unfinished line, as after a crash; nothing is lost by it');
       }
     },
+    onNearlyFull: (keys) =>
+      log.warn(keys, 'a quota has nearly as many live keys as it may have; new keys will be refused'),
     onRecovery: () => log.warn({}, 'the quota journal is written again; nothing was lost'),
   });
   if (recovered.holds > 0) {
@@ -106,6 +108,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     async apply(next) {
       const compiled = await inSlices(compiling(next));
       health.keepOnly(compiled.targetIds);
+      store.define(next.quotas, now());
       policy = compiled;
       log.info({ version: next.version }, 'policy applied');
     },

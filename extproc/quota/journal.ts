@@ -40,7 +40,7 @@ export class LogJournal implements Journal {
   private dirtyWindows: WindowState[] = [];
   private dirtyHolds: OpenHold[] = [];
   private goneWindows: number[] = [];
-  private readonly dirtyQuotas = new Map<string, Quota | undefined>();
+  private readonly dirtyQuotas = new Map<string, object | null>();
   /** Something has changed that must be written before what it covers goes out. */
   private urgent = false;
   private timer: NodeJS.Timeout | undefined;
@@ -87,9 +87,9 @@ export class LogJournal implements Journal {
     }
   }
 
-  quota(id: string, quota: Quota | undefined): void {
+  quota(id: string, quota: Quota | undefined, removedMs?: number): void {
     this.urgent = true;
-    this.dirtyQuotas.set(id, quota);
+    this.dirtyQuotas.set(id, quota === undefined ? null : removedMs === undefined ? quota : { ...quota, removedMs });
   }
 
   flush(): void {
@@ -146,7 +146,7 @@ export class LogJournal implements Journal {
   private line(): string {
     const records: string[] = [];
     for (const [id, quota] of this.dirtyQuotas) {
-      records.push(encoded(['q', id, quota === undefined ? null : JSON.stringify(quota)]));
+      records.push(encoded(['q', id, quota === null ? null : JSON.stringify(quota)]));
     }
     for (const window of this.dirtyWindows) {
       if (!window.gone) {

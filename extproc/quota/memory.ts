@@ -2,6 +2,7 @@
  * The ledger of one process: every bucket in memory, every change told to a journal. Demands come in, decisions and overdrafts go out.
  * Nothing here blocks: requests that only holds of others stop stand in line (`line.ts`) and are answered as those holds are released.
  */
+import type { Quota } from '../../contract/policy.ts';
 import { fixedNeed, freeIn, restFor, type Verdict, weighAdmission, weighExtension } from './admit.ts';
 import { Bucket, drawsInput, drawsOutput, type WindowState } from './bucket.ts';
 import { Directory } from './directory.ts';
@@ -19,17 +20,21 @@ import type {
   Hold,
   OutputDemand,
   Overdraft,
+  QuotaKeys,
   QuotaStore,
 } from './store.ts';
 import { bucketView, TightestScan } from './view.ts';
 
 export interface MemoryOptions extends LineOptions {
-  /** Keys that have something spent or held: a new one past it is refused. */
+  /** Keys that have something spent or held, of all quotas; each takes about 1 KB. See `Directory` for how quotas share them. */
   readonly maxBuckets: number;
+  /** A quota has so many keys that new ones will soon be refused. */
+  readonly onNearlyFull: (keys: QuotaKeys) => void;
 }
 
 export const memoryDefaults: MemoryOptions = {
   maxBuckets: 100_000,
+  onNearlyFull: () => {},
   maxWaitingInLine: 1_000,
   maxWaiting: 10_000,
   nowMs: Date.now,
@@ -48,7 +53,7 @@ export interface Journal {
   window(window: WindowState, mayWait?: boolean): void;
   windowGone(window: WindowState): void;
   hold(hold: OpenHold): void;
-  quota(id: string, quota: BucketRef['quota'] | undefined): void;
+  quota(id: string, quota: Quota | undefined, removedMs?: number): void;
   /** Why nothing can be written at the moment. */
   readonly failure: string | undefined;
   flush(): void;
@@ -84,11 +89,16 @@ export class MemoryStore implements QuotaStore {
         newWindowId: () => ++this.windows,
         changed: (window) => journal?.window(window),
         ended: (window) => this.drop(window),
-        redefined: (id, quota) => journal?.quota(id, quota),
+        redefined: (id, quota, removedMs) => journal?.quota(id, quota, removedMs),
+        nearlyFull: options.onNearlyFull,
       },
       options.maxBuckets,
     );
     this.scan = new TightestScan(this.directory.buckets);
+  }
+
+  define(quotas: readonly Quota[], atMs: number): void {
+    this.directory.define(quotas, atMs);
   }
 
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel {
@@ -170,6 +180,10 @@ export class MemoryStore implements QuotaStore {
 
   top(count: number, atMs: number): readonly BucketState[] {
     return this.scan.top(count, atMs);
+  }
+
+  keys(count: number): readonly QuotaKeys[] {
+    return this.directory.keys(count);
   }
 
   /** Sizes for gauges, and refusals that `Shadow` quotas would have made, by quota. */

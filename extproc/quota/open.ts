@@ -91,7 +91,7 @@ function restore(
   nowMs: number,
   onLost: (windows: number) => void,
 ): Recovered {
-  const quotas = new Map<string, Quota>();
+  const quotas = new Map<string, JournaledQuota>();
   for (const [id, text] of state.quotas) {
     const quota = readQuota(id, text);
     if (quota !== undefined) {
@@ -105,10 +105,15 @@ function restore(
   const windows = new Map<number, WindowState>();
   const newestFirst = [...state.windows].reverse();
   for (const row of newestFirst) {
-    const quota = quotas.get(row.quota);
+    const quota = quotas.get(row.quota)?.quota;
     const window = quota === undefined ? undefined : restoreWindow(store, row, quota);
     if (window !== undefined) {
       windows.set(row.id, window);
+    }
+  }
+  for (const [id, { removedMs }] of quotas) {
+    if (removedMs !== undefined) {
+      store.directory.restoreRemoved(id, removedMs);
     }
   }
   const tokens = new Map<string, number>();
@@ -128,12 +133,18 @@ function restore(
   return { holds: state.holds.length, tokens };
 }
 
+interface JournaledQuota {
+  readonly quota: Quota;
+  /** Since when no policy names it. */
+  readonly removedMs: number | undefined;
+}
+
 /** Undefined where it is not what this program wrote. */
-function readQuota(id: string, text: string): Quota | undefined {
+function readQuota(id: string, text: string): JournaledQuota | undefined {
   try {
-    const quota = JSON.parse(text) as Quota;
+    const { removedMs, ...quota } = JSON.parse(text) as Quota & Pick<JournaledQuota, 'removedMs'>;
     definition(quota);
-    return quota.id === id && Number.isSafeInteger(quota.limit.amount) ? quota : undefined;
+    return quota.id === id && Number.isSafeInteger(quota.limit.amount) ? { quota, removedMs } : undefined;
   } catch {
     return undefined;
   }

@@ -114,7 +114,16 @@ export interface Overdraft {
 /** Stops waiting for an answer: nothing is held after that, and `done` is not called. */
 export type Cancel = () => void;
 
+/** How many live keys a quota has, and how many it can come to. */
+export interface QuotaKeys {
+  readonly quota: string;
+  readonly keys: number;
+  readonly most: number;
+}
+
 export interface QuotaStore {
+  /** The policy in force has these quotas and no others. What was spent stays, also of a quota that comes back soon. */
+  define(quotas: readonly Quota[], atMs: number): void;
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel;
   /**
    * More output for an open hold: `done(tokens)` with what was granted on top. Less than `output.least`: the budget ends here, and this is the rest of it. The
@@ -132,6 +141,8 @@ export interface QuotaStore {
   flush(): void;
   /** For gauges: bounded, the buckets with the least remaining first. */
   top(count: number, atMs: number): readonly BucketState[];
+  /** The quotas with the most live keys, at most `count`. */
+  keys(count: number): readonly QuotaKeys[];
   /** Why grants cannot be written down at the moment; undefined: they can, or there is no journal. */
   readonly journalFailure: string | undefined;
   close(): void;

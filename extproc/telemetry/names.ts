@@ -67,6 +67,12 @@ export const metric = {
   streamsCut: describe('tallygate.streams.cut', '{stream}', 'Answers that were ended because their budget ended'),
   streamsOpen: describe('tallygate.streams.open', '{stream}', 'Requests in flight'),
   recordsDropped: describe('tallygate.records.dropped', '{record}', 'Access lines that nobody took in time'),
+  quotaKeys: describe('tallygate.quota.keys', '{key}', 'Keys of a quota that have something spent or held'),
+  quotaKeysLimit: describe(
+    'tallygate.quota.keys.limit',
+    '{key}',
+    'Keys that a quota can come to; new ones past it are refused',
+  ),
   journalFails: describe('tallygate.journal.failing', '1', '1 while the quota journal cannot be written, else 0'),
   quotaSpent: describe('tallygate.quota.spent', '1', 'Spent in the current window of a bucket'),
   quotaHeld: describe('tallygate.quota.held', '1', 'Held by requests in flight'),

@@ -176,6 +176,7 @@ test('gauges show the buckets with the least left, asked for once a scrape', () 
   recorder.observe({
     openStreams: () => 3,
     journalFails: () => true,
+    keys: () => [{ quota: 'default/teams/hour', keys: 8, most: 10 }],
     buckets: (count) => {
       asked++;
       return [{ bucket, limit: 1000, spent: 1100, held: 5, overdraft: 100 }].slice(0, count);
@@ -183,6 +184,11 @@ test('gauges show the buckets with the least left, asked for once a scrape', () 
   });
   assert.equal(sums('tallygate.streams.open')[0]?.value, 3);
   assert.equal(sums('tallygate.journal.failing')[0]?.value, 1);
+  assert.deepEqual(sums('tallygate.quota.keys')[0], {
+    attributes: { 'tallygate.quota': 'default/teams/hour' },
+    value: 8,
+  });
+  assert.equal(sums('tallygate.quota.keys.limit')[0]?.value, 10);
   assert.deepEqual(sums('tallygate.quota.spent')[0], {
     attributes: { 'tallygate.quota': 'default/teams/hour', 'tallygate.quota.key': 'red,small' },
     value: 1100,
@@ -201,6 +207,7 @@ test('values of quota keys stand in metrics as they are, or as hashes', () => {
       buckets: () => [{ bucket, spent: 1, held: 0, limit: 9, overdraft: 0 }],
       openStreams: () => 0,
       journalFails: () => false,
+      keys: () => [],
     });
     const [cell] = (recorder.table.collect().find(({ description }) => description.name === 'tallygate.quota.spent')
       ?.cells ?? []) as readonly SumCell[];

@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import { type MetricTable, newMetricTable, type Sum, type SumCell } from '../../runtime/metric-table.ts';
-import type { BucketState, Overdraft } from '../quota/store.ts';
+import type { BucketState, Overdraft, QuotaKeys } from '../quota/store.ts';
 import { backendFailure } from '../session/broken.ts';
 import type { Outcome } from '../session/protocol.ts';
 import { accessLine } from './access-line.ts';
@@ -23,6 +23,8 @@ export interface GaugeSources {
   readonly buckets: (count: number) => readonly BucketState[];
   readonly openStreams: () => number;
   readonly journalFails: () => boolean;
+  /** Bounded; the quotas with the most keys first. */
+  readonly keys: (count: number) => readonly QuotaKeys[];
 }
 
 export interface RecorderOptions {
@@ -79,7 +81,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
       }
       lines?.write(accessLine(outcome, overdrafts));
     },
-    observe({ buckets, openStreams, journalFails }) {
+    observe({ buckets, openStreams, journalFails, keys }) {
       table.gauge(metric.streamsOpen, () => [{ attributes: {}, value: openStreams() }]);
       table.gauge(metric.journalFails, () => [{ attributes: {}, value: journalFails() ? 1 : 0 }]);
       const gauges = [
@@ -88,6 +90,15 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
         [metric.quotaLimit, 'limit'],
         [metric.quotaOverdraft, 'overdraft'],
       ] as const;
+      const keyed = sameTurn(() => keys(MAX_BUCKETS));
+      for (const [description, member] of [
+        [metric.quotaKeys, 'keys'],
+        [metric.quotaKeysLimit, 'most'],
+      ] as const) {
+        table.gauge(description, () =>
+          keyed().map((of) => ({ attributes: { [attribute.quota]: of.quota }, value: of[member] })),
+        );
+      }
       const once = sameTurn(() => buckets(MAX_BUCKETS));
       for (const [description, member] of gauges) {
         table.gauge(description, () => once().map((state) => bucketCell(state, state[member], hashesKeys)));

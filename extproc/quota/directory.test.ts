@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { Quota } from '../../contract/policy.ts';
+import { removedGraceMs } from './directory.ts';
+import type { MemoryStore } from './memory.ts';
+import { openQuotaStore, type StoreOptions } from './open.ts';
+import { bucket, charge, demand, granted, lifetime, minute, quota, reserve, simulate, startMs } from './simulation.ts';
+import type { QuotaKeys } from './store.ts';
+
+const month = { type: 'Calendar', unit: 'Month', timeZone: 'UTC' } as const;
+const requestsOf = (id: string, more: Partial<Quota> = {}) => quota('Requests', 1000, { id, window: month, ...more });
+const ask = (store: MemoryStore, of: Quota, key: string, atMs = startMs) =>
+  reserve(store, demand([bucket(of, key)], atMs, 0));
+
+/** Sends so many different keys; returns how many were taken. */
+function forge(store: MemoryStore, of: Quota, keys: number): number {
+  let taken = 0;
+  for (let key = 0; key < keys; key++) taken += ask(store, of, `forged-${key}`)?.type === 'granted' ? 1 : 0;
+  return taken;
+}
+
+test("one tenant's forged keys take no room from others' new keys", () => {
+  const { store } = simulate({ maxBuckets: 1000 });
+  const attackers = Array.from({ length: 4 }, (_, nth) => requestsOf(`tenant-a/p/${nth}`));
+  const victim = requestsOf('tenant-b/p/q', { window: minute });
+  const late = requestsOf('tenant-c/p/q');
+  store.define([...attackers, victim, late], startMs);
+  for (const attacker of attackers) assert(forge(store, attacker, 2000) >= 1000 / 2 / 6);
+  const refusal = ask(store, attackers[0]!, 'an honest user');
+  assert(refusal?.type === 'refused' && refusal.reason === 'keys' && refusal.bucket.quota.id === attackers[0]!.id);
+  assert.equal(ask(store, attackers[0]!, 'forged-1')?.type, 'granted', 'who is known goes on');
+  for (const honest of [victim, late]) assert(forge(store, honest, 2000) >= 1000 / 2 / 6, honest.id);
+  assert(store.counts().buckets <= 1000, `${store.counts().buckets}`);
+});
+
+test('a quota alone may have three quarters of the table, and is told of when it nears that', () => {
+  const told: QuotaKeys[] = [];
+  const { store } = simulate({ maxBuckets: 1000, onNearlyFull: (keys) => told.push(keys) });
+  const only = requestsOf('default/p/only', { window: minute });
+  store.define([only], startMs);
+  assert.equal(forge(store, only, 2000), 750);
+  assert.deepEqual(told, [{ quota: only.id, keys: 600, most: 750 }]);
+  assert.deepEqual(store.keys(10), [{ quota: only.id, keys: 750, most: 750 }]);
+  // Its keys leave with their minute, and it is told of again the next time.
+  for (let key = 0; key < 1000; key++) ask(store, only, `later-${key}`, startMs + 120_000);
+  assert.equal(told.length, 2);
+});
+
+test('a quota that is known only by requests has its share, too', () => {
+  const { store } = simulate({ maxBuckets: 1000 });
+  forge(store, requestsOf('a/p/q'), 2000);
+  assert(forge(store, requestsOf('b/p/q'), 2000) >= 250);
+});
+
+const once = quota('TotalTokens', 1000, { id: 'default/p/once', window: lifetime });
+const monthly = quota('TotalTokens', 1000, { id: 'default/p/monthly', window: month });
+const other = requestsOf('default/p/other', { window: minute });
+
+function spend(store: MemoryStore, of: Quota, tokens: number): void {
+  const { hold } = granted(reserve(store, demand([bucket(of)], startMs, tokens)));
+  store.settle(hold, charge(tokens, 0), startMs);
+}
+
+/** Each new key lets the directory look at a few of the old ones. */
+function newKeys(store: MemoryStore, atMs: number): void {
+  for (let key = 0; key < 20; key++) ask(store, other, `new-${key}-${atMs}`, atMs);
+}
+
+const spent = (store: MemoryStore, of: Quota, atMs: number) =>
+  1000 - (store.view([bucket(of)], atMs)[0]?.remaining ?? 0);
+
+test('a lifetime budget of a removed quota stays for the grace, and goes then', () => {
+  const { store } = simulate();
+  store.define([once, other], startMs);
+  spend(store, once, 400);
+  store.define([other], startMs);
+  const withinMs = startMs + removedGraceMs - 1;
+  newKeys(store, withinMs);
+  assert.equal(spent(store, once, withinMs), 400);
+  // It comes back, as after a rename that was a mistake: nothing was reset, and the grace begins anew.
+  store.define([{ ...once }, other], withinMs);
+  newKeys(store, startMs + 3 * removedGraceMs);
+  assert.equal(spent(store, once, startMs + 3 * removedGraceMs), 400);
+  store.define([other], startMs + 3 * removedGraceMs);
+  newKeys(store, startMs + 4 * removedGraceMs);
+  assert.deepEqual(
+    store.keys(10).map((keys) => keys.quota),
+    [other.id],
+  );
+});
+
+test('an open hold keeps the budget of a removed quota', () => {
+  const { store } = simulate();
+  store.define([once, other], startMs);
+  const { hold } = granted(reserve(store, demand([bucket(once)], startMs, 100)));
+  store.define([other], startMs);
+  newKeys(store, startMs + 2 * removedGraceMs);
+  store.settle(hold, charge(90, 0), startMs + 2 * removedGraceMs);
+  assert.equal(spent(store, once, startMs + 2 * removedGraceMs), 90);
+});
+
+test('a clock that was ahead when a quota was removed does not keep it for ever', () => {
+  const { store } = simulate();
+  store.define([once, other], startMs);
+  spend(store, once, 400);
+  store.define([other], startMs + 365 * 86_400_000);
+  store.define([other], startMs);
+  newKeys(store, startMs + removedGraceMs);
+  assert.equal(spent(store, once, startMs + removedGraceMs), 0);
+});
+
+test('what a policy says holds, also a definition that was in force before', () => {
+  const { store } = simulate();
+  const lower = { ...once, limit: { type: 'TotalTokens', amount: 500 } } as const;
+  for (const [of, free] of [
+    [once, 600],
+    [lower, 100],
+    [once, 600],
+  ] as const) {
+    store.define([of], startMs);
+    if (of === once && free === 600 && store.counts().buckets === 0) spend(store, once, 400);
+    assert.equal(store.view([bucket(once)], startMs)[0]?.remaining, free);
+  }
+});
+
+const folder = mkdtempSync(join(tmpdir(), 'directory-'));
+after(() => rmSync(folder, { recursive: true }));
+
+test('the grace goes on over restarts, and a window of the calendar ends in its own time', () => {
+  const path = join(folder, 'quota.sqlite');
+  const open = (nowMs: number, more: StoreOptions = {}) =>
+    openQuotaStore({ path, foldEveryMs: 0, nowMs: () => nowMs, ...more }).store;
+  const first = open(startMs);
+  first.define([once, monthly], startMs);
+  spend(first, once, 400);
+  spend(first, monthly, 300);
+  first.define([], startMs);
+  first.close();
+  for (let restart = 1; restart < 4; restart++) {
+    const atMs = startMs + (restart * removedGraceMs) / 4;
+    const next = open(atMs);
+    next.define([], atMs);
+    assert.equal(spent(next, once, atMs), 400);
+    next.close();
+  }
+  const last = open(startMs + removedGraceMs);
+  assert.equal(spent(last, once, startMs + removedGraceMs), 0);
+  assert.equal(spent(last, monthly, startMs + removedGraceMs), 300);
+  last.close();
+});
