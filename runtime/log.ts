@@ -1,5 +1,6 @@
 /** Logs of a process: JSON lines with a constant message and data as keys. Secrets and contents of requests are never passed in. */
 import { type DestinationStream, pino } from 'pino';
+import { escapeControls } from './json-text.ts';
 import { openOutput } from './output.ts';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
@@ -47,7 +48,13 @@ export function createLog({ level, keys = {}, fd = 2, destination }: LogOptions)
       serializers: { error: pino.stdSerializers.err },
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination ?? { write: (line) => void output?.write(Buffer.from(line)) },
+    {
+      write(line) {
+        const text = escapeControls(line);
+        if (destination === undefined) output?.write(Buffer.from(text));
+        else destination.write(text);
+      },
+    },
   );
   return Object.assign(logger, { flush: async () => output?.close(FLUSH_DEADLINE_MS) });
 }

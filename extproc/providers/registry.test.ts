@@ -59,6 +59,13 @@ describe('errors', () => {
     });
   });
 
+  it('are one line without controls, whatever model they name', () => {
+    for (const path of ['/', '/v1/messages', '/generate']) {
+      const body = dialectFor(path, none).errorBody(failure('model_not_found', 'No "\u2028\u009b31m\u007f\ud800".'));
+      assert.doesNotMatch(Buffer.from(body).toString(), /[\p{Cc}\u2028\u2029\p{Cs}]/u);
+    }
+  });
+
   it("are Anthropic's", () => {
     assert.deepEqual(bodyOf('/v1/messages', 'request_too_large'), {
       type: 'error',

@@ -48,7 +48,11 @@ test('a record is one line of JSON that says who, what, how much and how long', 
 });
 
 test('what a client chooses stays one bounded line, whatever is in it', () => {
-  const line = accessLine({ ...outcomeOfStream, model: `a"\n\u2028\ud800${'x'.repeat(10_000)}`, buckets: [] }, []);
+  const line = accessLine(
+    { ...outcomeOfStream, model: `a"\n\u2028\u009b\u007f\ud800${'x'.repeat(10_000)}`, buckets: [] },
+    [],
+  );
+  assert.doesNotMatch(line.trimEnd(), /[\p{Cc}\u2028\u2029\p{Cs}]/u);
   assert.equal(line.indexOf('\n'), line.length - 1);
   assert.ok(line.length < 1500);
   assert.equal(JSON.parse(line).tenant, undefined);

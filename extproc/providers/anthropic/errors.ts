@@ -1,5 +1,6 @@
 /** Anthropic's errors and rate limit headers: https://platform.claude.com/docs/en/api/errors and …/rate-limits. */
 import { errorTypes } from '../../../contract/refusals.ts';
+import { jsonText } from '../../../runtime/json-text.ts';
 import type { Failure } from '../../errors.ts';
 import type { Dialect, LimitHeaders } from '../adapter.ts';
 
@@ -18,6 +19,6 @@ const limitHeaders: LimitHeaders = {
 
 export const anthropicDialect: Dialect = {
   name: 'anthropic',
-  errorBody: (failure) => Buffer.from(JSON.stringify(anthropicError(failure))),
+  errorBody: (failure) => Buffer.from(jsonText(anthropicError(failure))),
   limitHeaders,
 };

@@ -1,4 +1,5 @@
 /** Reads streams of chat completions and of completions: they differ only in where a choice's text stands. */
+import { jsonText } from '../../../runtime/json-text.ts';
 import type { Failure } from '../../errors.ts';
 import type { Shape } from '../../stream/shape.ts';
 import type { AnswerOptions, RequestFacts, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
@@ -116,7 +117,7 @@ export class ChoiceStream implements StreamReader {
   }
 
   fail(failure: Failure): Uint8Array {
-    return Buffer.from(`data: ${JSON.stringify(openAiError(failure))}\n\ndata: [DONE]\n\n`);
+    return Buffer.from(`data: ${jsonText(openAiError(failure))}\n\ndata: [DONE]\n\n`);
   }
 
   #same(facts: DeltaFacts, bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {

@@ -1,5 +1,6 @@
 /** OpenAI's errors and rate limit headers: https://platform.openai.com/docs/guides/error-codes and …/rate-limits. */
 import { errorTypes } from '../../../contract/refusals.ts';
+import { jsonText } from '../../../runtime/json-text.ts';
 import type { Failure } from '../../errors.ts';
 import type { Dialect, LimitHeaders } from '../adapter.ts';
 
@@ -21,7 +22,7 @@ export const openAiLimitHeaders: LimitHeaders = {
 
 export const openAiDialect: Dialect = {
   name: 'openai',
-  errorBody: (failure) => Buffer.from(JSON.stringify(openAiError(failure))),
+  errorBody: (failure) => Buffer.from(jsonText(openAiError(failure))),
   limitHeaders: openAiLimitHeaders,
 };
 

@@ -1,5 +1,6 @@
 /** Text Generation Inference's errors: https://huggingface.co/docs/text-generation-inference. It has no rate limit headers of its own. */
 import { errorTypes } from '../../../contract/refusals.ts';
+import { jsonText } from '../../../runtime/json-text.ts';
 import type { Failure } from '../../errors.ts';
 import type { Dialect } from '../adapter.ts';
 import { openAiLimitHeaders } from '../openai/errors.ts';
@@ -10,6 +11,6 @@ export function tgiError(failure: Failure): { readonly error: string; readonly e
 
 export const tgiDialect: Dialect = {
   name: 'tgi',
-  errorBody: (failure) => Buffer.from(JSON.stringify({ ...tgiError(failure), code: failure.code })),
+  errorBody: (failure) => Buffer.from(jsonText({ ...tgiError(failure), code: failure.code })),
   limitHeaders: openAiLimitHeaders,
 };
