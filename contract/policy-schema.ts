@@ -56,7 +56,6 @@ const passthrough = z.strictObject({
   rule: text,
   target: text,
   quotas: z.array(text),
-  unmetered: z.enum(['Allow', 'Refuse']),
   maxRequestBodyBytes: count.exactOptional(),
 } satisfies Fields<Passthrough>);
 
@@ -108,6 +107,7 @@ const quota = z.strictObject({
   queueTimeoutMs: count,
   unbounded: z.enum(['Allow', 'Refuse']),
   onJournalLoss: z.enum(['FailClosed', 'FailOpen']),
+  unmetered: z.enum(['Allow', 'Refuse']),
   onAbandon: z.enum(['Hold', 'Estimate']),
 } satisfies Fields<Quota>);
 

@@ -78,8 +78,6 @@ export interface Passthrough {
   readonly target: string;
   /** Quotas on requests hold here too. */
   readonly quotas: readonly string[];
-  /** Whether it may pass where a token quota stands, uncounted. */
-  readonly unmetered: 'Allow' | 'Refuse';
   /** A larger request body is refused with 413. */
   readonly maxRequestBodyBytes?: number;
 }
@@ -126,6 +124,8 @@ export interface Quota {
   readonly unbounded: 'Allow' | 'Refuse';
   /** What becomes of requests while the journal cannot be written. */
   readonly onJournalLoss: 'FailClosed' | 'FailOpen';
+  /** Whether passthrough may pass this quota although its tokens are not counted. */
+  readonly unmetered: 'Allow' | 'Refuse';
   /** What an answer costs whose client left before unseen output could be counted. */
   readonly onAbandon: 'Hold' | 'Estimate';
 }
@@ -140,7 +140,7 @@ export type CalendarUnit = 'Minute' | 'Hour' | 'Day' | 'Week' | 'Month';
 
 export type KeyPart =
   | { readonly type: 'Header'; readonly name: string }
-  /** The model's name as the client says it. */
+  /** The model: what the backend calls it, or the pattern that let it through where neither rule nor backend names it. */
   | { readonly type: 'Model' }
   /** `NAMESPACE/ROUTE`. */
   | { readonly type: 'Route' };

@@ -135,6 +135,10 @@ const quota = z
           'While the journal cannot be written, as on a full disk. FailClosed refuses requests (503) and ends streams when their hold is used up. FailOpen lets them pass; what they cost is forgotten if the process ends before the journal can be written again. Absent: FailClosed for tokens, FailOpen for Requests.',
       })
       .optional(),
+    unmetered: z.enum(['Refuse', 'Allow']).default('Refuse').meta({
+      description:
+        'Of a token quota: whether endpoints that a route lists under `passthrough` may pass although their tokens are not counted. All token quotas that hold there must allow it.',
+    }),
     onAbandon: z.enum(['Hold', 'Estimate']).default('Hold').meta({
       description:
         'What a request costs whose client leaves while output may have been made that the gateway never saw: a whole answer, or a stream with hidden output. Hold: everything that was held for it. Estimate: the usual length of such answers, or what the model makes in that time, whichever is more.',

@@ -143,7 +143,7 @@ const rule = z
   })
   .meta({ description: 'Models, and the backends that serve them.' });
 
-const passthrough = z
+const passthroughFields = z
   .object({
     method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']),
     path: z
@@ -158,10 +158,20 @@ const passthrough = z
       .optional(),
     unmetered: z
       .enum(['Refuse', 'Allow'])
-      .default('Refuse')
-      .meta({ description: 'Whether it may pass where a token quota stands, although its tokens are not counted.' }),
+      .meta({ description: 'Refused: `unmetered` is a field of the quotas of an AIQuotaPolicy.' })
+      .optional(),
   })
   .meta({ description: 'An endpoint beyond those that Tallygate knows.' });
+
+const passthrough = withRules(passthroughFields, [
+  {
+    cel: '!has(self.unmetered)',
+    message:
+      'remove unmetered here: who sets a token quota says what may pass it uncounted, by `unmetered: Allow` of each such quota in its AIQuotaPolicy',
+    field: 'unmetered',
+    holds: ({ unmetered }) => unmetered === undefined,
+  },
+]);
 
 export const routeSpec = z
   .object({

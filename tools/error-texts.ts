@@ -50,11 +50,11 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
   },
   unknown_endpoint: {
     means: 'The gateway does not serve this method and path, or no route has this host name.',
-    fix: 'Correct the base URL, or list the endpoint in `passthrough`.',
+    fix: 'Correct the base URL and the spelling of the path, or list the endpoint in `passthrough`.',
   },
   unmetered_endpoint: {
     means: 'A token quota stands here, and the tokens of this passthrough are not counted.',
-    fix: 'Set `unmetered: Allow` on the passthrough if it may pass all the same.',
+    fix: 'Set `unmetered: Allow` on each token quota that holds there, if it may pass all the same.',
   },
   quota_exceeded: {
     means: 'What is left of a token quota does not reach for this request.',

@@ -73,7 +73,7 @@ function rulePolicy({ route, rule, models, targets, policies }: EntryRule): Rule
 }
 
 function passthroughPolicy({ route, passthrough, policies }: EntryPassthrough): Passthrough {
-  const { method, path, unmetered } = passthrough.item;
+  const { method, path } = passthrough.item;
   return {
     method,
     path,
@@ -81,7 +81,6 @@ function passthroughPolicy({ route, passthrough, policies }: EntryPassthrough): 
     rule: 'passthrough',
     target: passthrough.target.target.id,
     quotas: quotaIds(policies),
-    unmetered,
     maxRequestBodyBytes: bodyBytes(route.route.spec.maxRequestBodySize, policies),
   };
 }

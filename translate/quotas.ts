@@ -155,6 +155,7 @@ function compiled(policy: string, quota: QuotaSpec): Quota {
     queueTimeoutMs: durationMs(quota.queueTimeout),
     unbounded: quota.unbounded,
     onJournalLoss: quota.onJournalLoss ?? (quota.limit.type === 'Requests' ? 'FailOpen' : 'FailClosed'),
+    unmetered: quota.unmetered,
     onAbandon: quota.onAbandon,
   };
 }

@@ -6,7 +6,7 @@ import { contentsOf, newHistory } from './contents.ts';
 const quota = (amount: number): Quota => ({
   ...{ id: 'app/limits/day', limit: { type: 'TotalTokens', amount }, window: { type: 'Lifetime' }, key: [] },
   ...{ onMissingKey: 'Shared', mode: 'Enforce', queueTimeoutMs: 0, unbounded: 'Allow' },
-  ...{ onJournalLoss: 'FailClosed', onAbandon: 'Hold' },
+  ...{ onJournalLoss: 'FailClosed', onAbandon: 'Hold', unmetered: 'Refuse' },
 });
 
 const rule = (route: string, model: string, quotas: readonly string[] = []): Rule => ({

@@ -17,6 +17,7 @@ const quota = {
   queueTimeoutMs: 0,
   unbounded: 'Allow',
   onJournalLoss: 'FailClosed',
+  unmetered: 'Refuse',
   onAbandon: 'Hold',
 } as const;
 

@@ -18,7 +18,7 @@ const secretHeaders: ReadonlySet<string> = new Set([
 export interface KeyFacts {
   /** All values of a header, by its lower-case name. */
   header(name: string): readonly string[];
-  /** As the client says it. */
+  /** Not as the client says it, but as the policy knows it. */
   readonly model: string;
   /** `NAMESPACE/ROUTE`. */
   readonly route: string;

@@ -62,6 +62,7 @@ export function quota(type: LimitType, amount: number, more: Partial<Quota> = {}
     queueTimeoutMs: 0,
     unbounded: 'Refuse',
     onJournalLoss: 'FailClosed',
+    unmetered: 'Refuse',
     onAbandon: 'Hold',
     ...more,
   };

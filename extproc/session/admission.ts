@@ -2,6 +2,7 @@
 import type { KeyPart, ModelFacts, Passthrough, Quota, Tokenizer } from '../../contract/policy.ts';
 import { type Failure, failure } from '../errors.ts';
 import type { Endpoint, RequestFacts } from '../providers/adapter.ts';
+import { disguisesMetered } from '../providers/disguise.ts';
 import { bucketsFor } from '../quota/keys.ts';
 import type { BucketRef, OutputDemand } from '../quota/store.ts';
 import {
@@ -97,23 +98,31 @@ export interface AdmittedPassthrough {
   readonly buckets: readonly BucketRef[];
 }
 
-/** What is not known passes only where a route lists it, and past a token quota only where it says so: its bytes are not read. */
+/** What is not known passes only where a route lists it, and past a token quota only where that says so: its bytes are not read. */
 export function admitPassthrough(
   entry: CompiledEntry,
   method: string,
   path: string,
   header: (name: string) => readonly string[],
 ): AdmittedPassthrough | Failure {
+  if (disguisesMetered(method, path)) {
+    return failure(
+      'unknown_endpoint',
+      `This gateway does not serve ${method} ${path.slice(0, 200)}: it is another spelling of an endpoint that is counted.`,
+    );
+  }
   const found = findPassthrough(entry, method, path);
   if (found === undefined) {
     return failure('unknown_endpoint', `This gateway does not serve ${method} ${path.slice(0, 200)}.`);
   }
   const { passthrough, quotas } = found;
-  const counting = quotas.some(({ limit, mode }) => limit.type !== 'Requests' && mode === 'Enforce');
-  if (passthrough.unmetered === 'Refuse' && counting) {
+  const refusing = quotas.some(
+    ({ limit, mode, unmetered }) => limit.type !== 'Requests' && mode === 'Enforce' && unmetered === 'Refuse',
+  );
+  if (refusing) {
     return failure(
       'unmetered_endpoint',
-      'A token quota stands here and this endpoint is not counted; it passes only if the route says unmetered: Allow.',
+      'A token quota stands here and this endpoint is not counted; it passes only if all token quotas say unmetered: Allow.',
     );
   }
   const requests = quotas.filter(({ limit }) => limit.type === 'Requests');
@@ -151,7 +160,7 @@ export function plan(
   learnedTokens: (...key: LearnedKey) => number,
 ): Plan | Failure {
   const { facts, rule, modelFacts: model } = choice;
-  const keyed = bucketsFor(rule.quotas, { header, model: facts.model, route: rule.rule.route });
+  const keyed = bucketsFor(rule.quotas, { header, model: keyModel(choice), route: rule.rule.route });
   if ('missing' in keyed) return missingKey(keyed.missing);
   const tokenQuotas = keyed.buckets.filter(({ quota }) => quota.limit.type !== 'Requests');
   const refusing = tokenQuotas.find(({ quota }) => quota.unbounded === 'Refuse' && quota.mode === 'Enforce');
@@ -188,6 +197,15 @@ export function plan(
     policyBound,
     hidden,
   };
+}
+
+/**
+ * What a quota's key calls the model. A client chooses the name that it sends, and may invent one for each request where a glob lets it through: so it counts
+ * only where the rule or the backend names it.
+ */
+function keyModel({ rule, target, facts, backendModel, modelIsKnown }: Choice): string {
+  if (target.model !== undefined || modelIsKnown) return backendModel;
+  return rule.models.find(({ matches }) => matches(facts.model))?.text ?? '*';
 }
 
 export function countsOutput(buckets: readonly BucketRef[]): boolean {

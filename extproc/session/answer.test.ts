@@ -94,6 +94,7 @@ function newRigQuota() {
     mode: 'Enforce' as const,
     queueTimeoutMs: 0,
     unbounded: 'Refuse' as const,
+    unmetered: 'Refuse' as const,
     onAbandon: 'Hold' as const,
     onJournalLoss: 'FailClosed' as const,
   };

@@ -1,0 +1,61 @@
+/** Endpoints that are not counted, beside quotas: who may let them through, and that no spelling of a counted endpoint is one of them. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { call } from './support/client.ts';
+import { quotaPolicy, teamQuota } from './support/resources.ts';
+import { startWorld, type World } from './support/world.ts';
+
+const everything = { passthrough: [{ method: 'POST', path: '/v1/*' }] };
+const all = { onMissingKey: 'Shared' };
+
+describe('a prefix, where every quota allows what is not counted', () => {
+  let world: World;
+  before(async () => {
+    const quotas = [teamQuota('tokens', 'TotalTokens', 1_000_000, { ...all, unmetered: 'Allow' })];
+    world = await startWorld([quotaPolicy('tokens', 'chat', quotas)], everything);
+  });
+  after(() => world?.stop());
+
+  it('lets an unknown endpoint through', async () => {
+    await call(`${world.gateway.url}/v1/moderations`, { input: 'x' });
+    assert.equal(world.provider.seen.length, 1);
+    world.provider.forget();
+  });
+
+  for (const path of [
+    '/v1/chat/completions/',
+    '/v1/chat%2fcompletions',
+    '/v1/Chat/Completions',
+    '/v1/chat/completions;x=1',
+    '/v1/chat/completions%20',
+    '/v1/files/..%252fchat/completions',
+  ]) {
+    it(`refuses ${path}`, async () => {
+      const { status, json } = await call(`${world.gateway.url}${path}`, { model: 'x', messages: [] });
+      assert.equal(status, 404);
+      assert.equal(json.error.code, 'unknown_endpoint');
+      assert.equal(world.provider.seen.length, 0);
+    });
+  }
+});
+
+describe('a prefix, where one quota of several allows it', () => {
+  let world: World;
+  before(async () => {
+    world = await startWorld(
+      [
+        quotaPolicy('open', 'chat', [teamQuota('tokens', 'TotalTokens', 1_000_000, { ...all, unmetered: 'Allow' })]),
+        quotaPolicy('strict', 'chat', [teamQuota('tokens', 'TotalTokens', 1_000_000, all)]),
+      ],
+      everything,
+    );
+  });
+  after(() => world?.stop());
+
+  it('is refused by the other', async () => {
+    const { status, json } = await call(`${world.gateway.url}/v1/images/generations`, { prompt: 'x' });
+    assert.equal(status, 403);
+    assert.equal(json.error.code, 'unmetered_endpoint');
+    assert.equal(world.provider.seen.length, 0);
+  });
+});

@@ -1,0 +1,37 @@
+/** Other spellings of endpoints that are counted. Some servers decode a path, ignore case or cut parts off before they choose what to do. */
+import { endpoints } from './registry.ts';
+
+/** A path that is still encoded after so many rounds is meant to hide something. */
+const DECODING_ROUNDS = 8;
+
+const metered: ReadonlySet<string> = new Set(
+  endpoints.flatMap(({ kind, method, path }) => (kind === 'metered' ? [`${method} ${folded(path)}`] : [])),
+);
+
+/** Tells whether a lenient server could take the path for that of a metered endpoint. `path` has no query. */
+export function disguisesMetered(method: string, path: string): boolean {
+  const plain = folded(path);
+  return plain === undefined || metered.has(`${method} ${plain}`);
+}
+
+/** Returns the plainest spelling, or undefined where there is no end of decoding. */
+function folded(path: string): string | undefined {
+  let decoded = path;
+  for (let round = 0; decoded.includes('%'); round++) {
+    const next = decoded.replace(/(?:%[0-9a-f]{2})+/gi, (run) =>
+      Buffer.from(run.replaceAll('%', ''), 'hex').toString('utf8'),
+    );
+    if (next === decoded) break;
+    if (round === DECODING_ROUNDS) return undefined;
+    decoded = next;
+  }
+  const segments: string[] = [];
+  const [beforeQuery = ''] = decoded.normalize('NFKC').split(/[?#]/, 1);
+  for (const part of beforeQuery.toLowerCase().split(/[/\\]/)) {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for.
+    const segment = part.replace(/;.*$/s, '').replace(/[\s\u0000-\u001f\u007f-\u009f]/g, '');
+    if (segment === '..') segments.pop();
+    else if (segment !== '' && segment !== '.') segments.push(segment);
+  }
+  return `/${segments.join('/')}`;
+}
