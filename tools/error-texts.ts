@@ -46,7 +46,7 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
   },
   model_not_found: {
     means: 'No rule serves the model here, or none of its backends speaks the API of the endpoint.',
-    fix: 'Use a name that `GET /v1/models` lists, with a client of the right API.',
+    fix: 'Use a model that a rule names: `GET /v1/models/NAME` says whether one does, also where the list leaves it out because only a pattern matches it. Use a client of the right API.',
   },
   unknown_endpoint: {
     means: 'The gateway does not serve this method and path, or no route has this host name.',
@@ -88,7 +88,7 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
   },
   backend_unavailable: {
     means: 'The provider or extproc cannot be reached.',
-    fix: 'Try again; check the address of the AIBackend and the log.',
+    fix: 'Try again; `backendFailure` in the access line says why. Check the address of the AIBackend.',
   },
   first_token_timeout: {
     means: 'The provider sent no token within `timeouts.firstToken`.',
