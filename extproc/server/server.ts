@@ -46,16 +46,20 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const log = options.log ?? silent;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const connections = new Set<Connection>();
-  const turn = new Turn(limits.sliceMs, () => {
-    evict(shared, connections);
-    try {
-      options.beforeFlush();
-      return true;
-    } catch (error) {
-      log.error({ err: error }, 'nothing may leave: ext_proc connections are closed');
-      return false;
-    }
-  });
+  const turn = new Turn(
+    limits.sliceMs,
+    () => {
+      try {
+        evict(shared, connections);
+        options.beforeFlush();
+        return true;
+      } catch (error) {
+        log.error({ err: error }, 'nothing may leave: ext_proc connections are closed');
+        return false;
+      }
+    },
+    (error) => log.error({ err: error }, 'an ext_proc connection failed, and is closed'),
+  );
   const shared: Shared = {
     limits,
     counters: newCounters(),

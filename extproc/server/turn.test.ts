@@ -11,8 +11,34 @@ function spin(ms: number): void {
   while (performance.now() < end);
 }
 
+const unexpected = (error: unknown) => assert.fail(String(error));
+
+test('a member that fails is discarded, and the others go on', async () => {
+  const faults: string[] = [];
+  const turn = new Turn(
+    2,
+    () => true,
+    (error) => faults.push((error as Error).message),
+  );
+  const told: string[] = [];
+  const member = (name: string, fails: boolean) => {
+    const work = (what: string) => () => {
+      if (fails) throw new Error(`${name} ${what}`);
+      told.push(`${name} ${what}`);
+    };
+    return { flush: work('flush'), proceed: work('proceed'), discard: () => told.push(`${name} discard`) };
+  };
+  for (const one of [member('one', true), member('two', false)]) {
+    turn.flushLater(one);
+    turn.later(one);
+  }
+  await nextTurn();
+  assert.deepEqual(faults, ['one flush', 'one proceed']);
+  assert.deepEqual(told, ['one discard', 'two flush', 'one discard', 'two proceed']);
+});
+
 test('a burst of requests is let in in order, a share of it in each turn', async () => {
-  const turn = new Turn(2, () => true);
+  const turn = new Turn(2, () => true, unexpected);
   const done: number[] = [];
   for (let nth = 0; nth < 40; nth++) {
     turn.admit(() => {
@@ -38,7 +64,7 @@ test('a burst of requests is let in in order, a share of it in each turn', async
 });
 
 test('with very many waiting nothing more is read until fewer wait', async () => {
-  const turn = new Turn(2, () => true);
+  const turn = new Turn(2, () => true, unexpected);
   for (let nth = 0; nth < 300; nth++) turn.admit(() => spin(0.05));
   assert.equal(turn.over, true);
   for (let turns = 0; turn.over; turns++) {

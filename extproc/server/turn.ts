@@ -5,13 +5,15 @@
 
 export interface Flushable {
   flush(): void;
-  /** The journal could not be written: nothing of this turn may leave. */
+  /** The journal could not be written, or the flush failed: nothing more may leave. */
   discard(): void;
 }
 
 export interface Task {
   /** Works until it is done or the turn is over; in the latter case it asks for `later` again. */
   proceed(): void;
+  /** It has failed, and is not called again. */
+  discard?(): void;
 }
 
 /** The clock is read once in that many units of work: a message is one, and so are 2 KB. What stands in 8 KB may take milliseconds, so it is read after each. */
@@ -26,6 +28,7 @@ export class Turn {
   over = false;
   private readonly sliceMs: number;
   private readonly prepare: () => boolean;
+  private readonly fault: (error: unknown) => void;
   private units = 0;
   private startedMs = -1;
   private scheduled = false;
@@ -33,10 +36,14 @@ export class Turn {
   private tasks: Task[] = [];
   private waiting: (() => void)[] = [];
 
-  /** `prepare` runs before each flush; where it returns false, what was to be flushed is discarded. */
-  constructor(sliceMs: number, prepare: () => boolean) {
+  /**
+   * `prepare` runs before each flush; where it returns false, what was to be flushed is discarded. `fault` hears what members throw: nobody else would, and
+   * it must not end the process.
+   */
+  constructor(sliceMs: number, prepare: () => boolean, fault: (error: unknown) => void) {
     this.sliceMs = sliceMs;
     this.prepare = prepare;
+    this.fault = fault;
   }
 
   /** Work begins: the first of a turn starts its time. */
@@ -101,7 +108,14 @@ export class Turn {
     const tasks = this.tasks;
     this.tasks = [];
     let done = 0;
-    while (done < tasks.length && !this.over) tasks[done++]!.proceed();
+    while (done < tasks.length && !this.over) {
+      const task = tasks[done++]!;
+      try {
+        task.proceed();
+      } catch (error) {
+        this.giveUp(task, error);
+      }
+    }
     // Those that had no turn come before those that want another.
     if (done < tasks.length) this.tasks = [...tasks.slice(done), ...this.tasks];
     this.schedule();
@@ -122,7 +136,23 @@ export class Turn {
     if (this.dirty.length === 0) return;
     const members = this.dirty;
     this.dirty = [];
-    if (this.prepare()) for (const member of members) member.flush();
-    else for (const member of members) member.discard();
+    const leaves = this.prepare();
+    for (const member of members) {
+      try {
+        if (leaves) member.flush();
+        else member.discard();
+      } catch (error) {
+        this.giveUp(member, error);
+      }
+    }
+  }
+
+  private giveUp(member: { discard?(): void }, error: unknown): void {
+    this.fault(error);
+    try {
+      member.discard?.();
+    } catch (another) {
+      this.fault(another);
+    }
   }
 }
