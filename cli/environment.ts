@@ -1,5 +1,6 @@
 /** Every environment variable that tallygate reads, in one list (docs/reference/environment.md). Variables in Secrets are read where they are named. */
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import {
   type Address,
   address,
@@ -44,4 +45,10 @@ export type Settings = Values<typeof variables>;
 
 export function readSettings(environment: Readonly<Record<string, string | undefined>>) {
   return readEnvironment(variables, environment);
+}
+
+/** `$XDG_STATE_HOME`, or what stands for it. */
+export function stateHome({ XDG_STATE_HOME, HOME }: Settings, home: string): string {
+  // The XDG specification has relative paths ignored.
+  return XDG_STATE_HOME?.startsWith('/') ? XDG_STATE_HOME : join(HOME ?? home, '.local/state');
 }

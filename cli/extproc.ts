@@ -1,6 +1,6 @@
 /** `tallygate extproc`: the data plane's process, led by a policy file that it follows or by the controller. */
 import { flushCompileCache } from 'node:module';
-import { resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { startExtproc } from '../extproc/main.ts';
 import { JournalError } from '../extproc/quota/journal-database.ts';
 import { newRecorder, type Recorder } from '../extproc/telemetry/recorder.ts';
@@ -15,6 +15,7 @@ import { openOutput } from '../runtime/output.ts';
 import { abortOnSignals, runSteps } from '../runtime/shutdown.ts';
 import { OperatorError } from '../standalone/problem.ts';
 import { type ControllerFlags, followControllerAt, followFile } from './policy-source.ts';
+import { startQuotaServer } from './quota-server.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate extproc --policy FILE (--socket PATH | --listen HOST:PORT) [OPTION]…
@@ -35,6 +36,7 @@ Envoy in a pod, the controller; it is ready when it has a policy.
   --socket PATH        listen on a Unix socket
   --listen HOST:PORT   listen on TCP; only Envoy may reach it
   --journal FILE       keep holds and charges there, so that a restart loses none
+  --quota-socket PATH  where tallygate quota asks (beside the journal: quota.sock)
   --metrics ADDRESS    HOST:PORT or unix:PATH for /metrics, /healthz and /readyz
                        (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
   --spare              get ready, and begin when a line comes on stdin
@@ -49,6 +51,7 @@ const options = {
   socket: { type: 'string' },
   listen: { type: 'string' },
   journal: { type: 'string' },
+  'quota-socket': { type: 'string' },
   metrics: { type: 'string' },
   spare: { type: 'boolean', default: false },
 } as const;
@@ -102,6 +105,14 @@ export const extproc: Verb = async ({ args, settings }) => {
     }),
     metrics: async () => (await telemetry).prometheusText(),
   });
+  const quotaSocket =
+    parsed.values['quota-socket'] ?? (journal === undefined ? undefined : join(dirname(journal), 'quota.sock'));
+  const quotaServer =
+    quotaSocket === undefined
+      ? undefined
+      : await startQuotaServer(quotaSocket, service.store, log).catch((error: unknown) => {
+          log.warn({ socket: quotaSocket, error: String(error) }, 'tallygate quota has no way in');
+        });
   // Also for a process that will be killed.
   telemetry.then(
     () => flushCompileCache(),
@@ -114,6 +125,7 @@ export const extproc: Verb = async ({ args, settings }) => {
   const clean = await runSteps(
     [
       { name: 'policy', deadlineMs: 1000, run: policy.close },
+      { name: 'quota server', deadlineMs: 1000, run: () => quotaServer?.close() },
       { name: 'streams', deadlineMs: CLOSE_DEADLINE_MS + 1000, run: () => service.close(CLOSE_DEADLINE_MS) },
       { name: 'health server', deadlineMs: 1000, run: health.close },
       { name: 'telemetry', deadlineMs: 3000, run: async () => (await telemetry).shutdown() },

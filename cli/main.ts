@@ -15,6 +15,7 @@ const verbs: Readonly<Record<string, { readonly short: string; readonly load: ()
       return ({ args }) => check(args, process);
     },
   },
+  quota: { short: 'list and reset budgets', load: async () => (await import('./quota.ts')).quota },
   extproc: { short: 'run the ext_proc service alone', load: async () => (await import('./extproc.ts')).extproc },
   controller: {
     short: 'run the control plane in a cluster',

@@ -8,7 +8,7 @@ import { createLog } from '../runtime/log.ts';
 import { abortOnSignals } from '../runtime/shutdown.ts';
 import { type Quickstart, quickstart } from '../standalone/quickstart.ts';
 import { type Ready, runGateway } from '../standalone/run.ts';
-import type { Settings } from './environment.ts';
+import { stateHome } from './environment.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate run [FILE|FOLDER]… [OPTION]…
@@ -77,7 +77,7 @@ export const run: Verb = async ({ args, settings }) => {
   const clean = await runGateway(
     {
       paths: example?.paths ?? positionals,
-      state: { stateHome: stateHome(settings), runtimeHome: settings.XDG_RUNTIME_DIR, name: values.name },
+      state: { stateHome: stateHome(settings, homedir()), runtimeHome: settings.XDG_RUNTIME_DIR, name: values.name },
       envoyPlaces: {
         named: values.envoy ?? settings.TALLYGATE_ENVOY,
         toolsFolder: join(root, '.tools/bin'),
@@ -129,11 +129,6 @@ function whole(text: string | undefined, fallback: number, least: number, most: 
   if (text === undefined) return fallback;
   const number = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
   return number >= least && number <= most ? number : undefined;
-}
-
-function stateHome({ XDG_STATE_HOME, HOME }: Settings): string {
-  // The XDG specification has relative paths ignored.
-  return XDG_STATE_HOME?.startsWith('/') ? XDG_STATE_HOME : join(HOME ?? homedir(), '.local/state');
 }
 
 function welcome({ addresses, metricsPort }: Ready, example: Quickstart | undefined): string {

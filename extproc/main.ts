@@ -9,8 +9,9 @@ import { failure } from './errors.ts';
 import { inSlices } from './policy/slices.ts';
 import { dialectFor } from './providers/registry.ts';
 import { Learned } from './quota/learned.ts';
+import type { MemoryStore } from './quota/memory.ts';
 import { openQuotaStore } from './quota/open.ts';
-import type { Overdraft, QuotaStore } from './quota/store.ts';
+import type { Overdraft } from './quota/store.ts';
 import type { Exchange, ExchangeHandler } from './server/exchange.ts';
 import { type Server, startServer } from './server/server.ts';
 import { Bodies } from './session/bodies.ts';
@@ -43,7 +44,7 @@ export interface Extproc {
   apply(policy: GatewayPolicy): Promise<void>;
   readonly ready: boolean;
   readonly policyVersion: string | undefined;
-  readonly store: QuotaStore;
+  readonly store: MemoryStore;
   readonly server: Server;
   /** Waits for open streams, at most so long; what is still open then is charged as it stands. */
   close(deadlineMs: number): Promise<void>;

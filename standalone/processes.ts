@@ -58,6 +58,7 @@ export function newProcesses(options: ProcessOptions): Processes {
         ...['--socket', state.extprocSocket],
         ...['--policy', state.policyPath],
         ...['--journal', state.journalPath],
+        ...['--quota-socket', state.quotaSocket],
         ...['--metrics', `unix:${state.extprocAdminSocket}`],
       ],
       environment: chosen(options.environment, EXTPROC_VARIABLES),

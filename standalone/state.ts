@@ -14,6 +14,8 @@ export interface State {
   readonly extprocSocket: string;
   readonly extprocAdminSocket: string;
   readonly envoyAdminSocket: string;
+  /** Where `tallygate quota` asks. */
+  readonly quotaSocket: string;
   pidPath(name: string): string;
   /** To be called when no Envoy of an earlier run reads it any more. */
   emptyEnvoyFolder(): void;
@@ -31,7 +33,7 @@ export interface StateOptions {
 
 /** `sun_path` has 108 bytes on Linux and 104 elsewhere, the final zero included. */
 const MAX_SOCKET_PATH_BYTES = 103;
-const SOCKETS = ['extproc.sock', 'extproc-admin.sock', 'envoy-admin.sock'] as const;
+const SOCKETS = ['extproc.sock', 'extproc-admin.sock', 'envoy-admin.sock', 'quota.sock'] as const;
 
 /** Throws an OperatorError where another process has this instance, or where its folder cannot be used. */
 export function openState(options: StateOptions): State {
@@ -46,6 +48,11 @@ export function openState(options: StateOptions): State {
     unlock();
     throw unusable(folder, error);
   }
+}
+
+/** Of an instance that may run in another process. */
+export function quotaSocketOf(options: StateOptions): string {
+  return join(socketFolder(stateFolder(options), options.runtimeHome), 'quota.sock');
 }
 
 function stateFolder({ stateHome, name }: StateOptions): string {
@@ -69,7 +76,10 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
   mkdirSync(policyFolder, { recursive: true, mode: 0o700 });
   const removeEnvoyFolder = () => rmSync(envoyFolder, { recursive: true, force: true });
   const sockets = socketFolder(folder, runtimeHome);
-  const [extprocSocket, extprocAdminSocket, envoyAdminSocket] = SOCKETS.map((socket) => join(sockets, socket));
+  if (sockets !== folder) ownFolder(sockets, userInfo().uid);
+  const [extprocSocket, extprocAdminSocket, envoyAdminSocket, quotaSocket] = SOCKETS.map((socket) =>
+    join(sockets, socket),
+  );
   return {
     folder,
     envoyFolder,
@@ -78,6 +88,7 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
     extprocSocket: extprocSocket!,
     extprocAdminSocket: extprocAdminSocket!,
     envoyAdminSocket: envoyAdminSocket!,
+    quotaSocket: quotaSocket!,
     pidPath: (process) => join(folder, `${process}.pid`),
     emptyEnvoyFolder() {
       removeEnvoyFolder();
@@ -128,7 +139,6 @@ function socketFolder(folder: string, runtimeHome: string | undefined): string {
   const found = candidates.find((each) => Buffer.byteLength(each) + 1 + longest <= MAX_SOCKET_PATH_BYTES);
   if (found === undefined)
     throw new OperatorError(`the state folder ${folder} is too long; set XDG_STATE_HOME to a shorter path`);
-  if (found !== folder) ownFolder(found, uid);
   return found;
 }
 

@@ -1,6 +1,6 @@
 /** Whether a request or an extension fits, and how much output it gets: the ledger promise is kept here. Pure. */
 import { type Bucket, drawsInput, drawsOutput, retryAfterMs, type WindowState } from './bucket.ts';
-import type { Demand, OutputDemand } from './store.ts';
+import type { BucketRef, Demand, OutputDemand } from './store.ts';
 
 /**
  * Input that is only bounded by its bytes is counted first where it would take more than an eighth of what a bucket has left. Bytes are about four times
@@ -138,4 +138,9 @@ function graver(one: Refusal | undefined, other: Refusal): Refusal {
 
 function wait(refused: Refusal): number {
   return refused.retryAfterMs ?? Number.POSITIVE_INFINITY;
+}
+
+/** Nothing more may be granted of it while the journal cannot be written. */
+export function failsClosed({ quota }: BucketRef): boolean {
+  return quota.mode === 'Enforce' && quota.onJournalLoss === 'FailClosed';
 }

@@ -191,6 +191,14 @@ export class Bucket {
     this.host.ended(window);
   }
 
+  /** Forgets what was spent. Holds stay. */
+  reset(): void {
+    const { window } = this;
+    window.restore(0, 0, 0);
+    window.reshape(window, window.sliding === undefined ? undefined : new SlidingSum(window.sliding.durationMs));
+    this.host.changed(window);
+  }
+
   /** Goes on under a newer definition. What was spent stays, unless it was counted in another way. */
   adopt(newest: Definition, atMs: number): void {
     this.roll(atMs);

@@ -3,7 +3,7 @@
  * Nothing here blocks: requests that only holds of others stop stand in line (`line.ts`) and are answered as those holds are released.
  */
 import type { Quota } from '../../contract/policy.ts';
-import { fixedNeed, freeIn, restFor, type Verdict, weighAdmission, weighExtension } from './admit.ts';
+import { failsClosed, fixedNeed, freeIn, restFor, type Verdict, weighAdmission, weighExtension } from './admit.ts';
 import { Bucket, drawsInput, drawsOutput, type WindowState } from './bucket.ts';
 import { Directory } from './directory.ts';
 import { cost, OpenHold, type Part } from './hold.ts';
@@ -200,6 +200,13 @@ export class MemoryStore implements QuotaStore {
     return this.journal?.failure;
   }
 
+  /** An operator gives a bucket its whole limit again. */
+  reset(bucket: Bucket): void {
+    bucket.reset();
+    this.lines.released(bucket);
+    this.lines.advance();
+  }
+
   close(): void {
     this.lines.close();
     this.journal?.close();
@@ -360,11 +367,6 @@ function own(hold: Hold): OpenHold {
     throw new Error(`invariant: hold ${hold.id} is not of this store`);
   }
   return hold;
-}
-
-/** Nothing more may be granted of it while the journal cannot be written. */
-function failsClosed({ quota }: BucketRef): boolean {
-  return quota.mode === 'Enforce' && quota.onJournalLoss === 'FailClosed';
 }
 
 /** The smallest of the quotas whose holds a request may have to wait for. Requests are never held, they are spent at once. */

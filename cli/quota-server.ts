@@ -1,0 +1,69 @@
+/** Answers `tallygate quota` in the process that has the ledger: HTTP on a Unix socket that only its owner can open, and nothing on the network. */
+import { rmSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import type { MemoryStore } from '../extproc/quota/memory.ts';
+import { type BudgetFilter, budgets, resetBudgets } from '../extproc/quota/operator.ts';
+import type { Log } from '../runtime/log.ts';
+
+export interface QuotaServer {
+  close(): Promise<void>;
+}
+
+/** Rejects with the system's error where the socket cannot be bound. */
+export async function startQuotaServer(path: string, store: MemoryStore, log: Log): Promise<QuotaServer> {
+  const server = createServer((request, response) => {
+    const url = new URL(request.url ?? '/', 'http://quota');
+    const quota = url.searchParams.get('quota') ?? undefined;
+    const key = url.searchParams.has('key') ? url.searchParams.getAll('key') : undefined;
+    const filter = { ...(quota !== undefined && { quota }), ...(key !== undefined && { key }) };
+    const by = url.searchParams.get('by') ?? '';
+    answer(`${request.method} ${url.pathname}`, filter, by, response).catch((error: unknown) => {
+      log.error({ err: error }, 'an operator could not be answered');
+      response.destroy();
+    });
+  });
+
+  async function answer(what: string, filter: BudgetFilter, by: string, response: ServerResponse): Promise<void> {
+    if (what === 'GET /budgets') {
+      response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+      for await (const one of budgets(store, filter, Date.now)) {
+        if (response.destroyed) return;
+        if (!response.write(`${JSON.stringify(one)}\n`)) await drained(response);
+      }
+      response.end();
+    } else if (what === 'POST /reset' && filter.quota !== undefined) {
+      const done = await resetBudgets(store, { ...filter, quota: filter.quota }, Date.now);
+      // The record of who took what was spent out of the books.
+      log.warn(
+        { quota: filter.quota, ...(filter.key && { key: filter.key }), ...done, by },
+        'an operator reset budgets',
+      );
+      response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(done)}\n`);
+    } else {
+      response.writeHead(404).end();
+    }
+  }
+
+  server.maxConnections = 8;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    rmSync(path, { force: true });
+    // The socket is never there with other rights, not for a moment.
+    const before = process.umask(0o177);
+    server.listen(path, resolve);
+    process.umask(before);
+  });
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    response.once('drain', resolve).once('close', resolve);
+  });
+}

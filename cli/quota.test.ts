@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { openQuotaStore } from '../extproc/quota/open.ts';
+import { bucket, charge, demand, granted, lifetime, quota, reserve } from '../extproc/quota/simulation.ts';
+
+const main = fileURLToPath(new URL('main.ts', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'quota-cli-'));
+const journal = join(folder, 'journal.db');
+const socket = join(folder, 'quota.sock');
+const policyPath = join(folder, 'policy.json');
+const children: ChildProcess[] = [];
+after(() => {
+  for (const child of children) child.kill('SIGKILL');
+  rmSync(folder, { recursive: true });
+});
+
+const total = quota('TotalTokens', 1000, { id: 'default/teams/once', window: lifetime });
+const other = quota('InputTokens', 50, {
+  id: 'default/teams/other',
+  window: { type: 'Sliding', durationMs: 86_400_000 },
+});
+
+async function tallygate(...args: readonly string[]) {
+  const child = spawn(process.execPath, [main, 'quota', ...args], {
+    env: { ...process.env, XDG_STATE_HOME: join(folder, 'state'), XDG_RUNTIME_DIR: folder },
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (text) => (stdout += text));
+  child.stderr.on('data', (text) => (stderr += text));
+  const [code] = await once(child, 'close');
+  return { code, stdout, stderr };
+}
+
+/** An extproc with what was spent before it began; resolves when it can be asked. */
+async function start() {
+  const child = spawn(
+    process.execPath,
+    [
+      main,
+      'extproc',
+      '--policy',
+      policyPath,
+      '--socket',
+      join(folder, 's'),
+      '--journal',
+      journal,
+      '--metrics',
+      `unix:${join(folder, 'm')}`,
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  children.push(child);
+  let log = '';
+  child.stderr!.setEncoding('utf8').on('data', (text) => (log += text));
+  while (!existsSync(socket)) {
+    assert.equal(child.exitCode, null, log);
+    await sleep(10);
+  }
+  const stop = async () => {
+    child.kill('SIGTERM');
+    await once(child, 'close');
+    return log;
+  };
+  return { stop };
+}
+
+test('an operator sees and resets budgets of the gateway that runs, and the log keeps who did it', {
+  timeout: 60_000,
+}, async () => {
+  const { store } = openQuotaStore({ path: journal });
+  const spend = (of: typeof total, team: string, tokens: number) => {
+    const { hold } = granted(reserve(store, demand([bucket(of, team)], Date.now(), tokens)));
+    store.settle(hold, charge(tokens, 0), Date.now());
+  };
+  spend(total, 'red', 400);
+  spend(total, 'blue', 1000);
+  spend(other, 'evil\u001b[2J', 7);
+  store.close();
+  writeFileSync(
+    policyPath,
+    JSON.stringify({ formatVersion: 1, version: 'v', entries: [], backends: [], quotas: [total, other] }),
+  );
+
+  const none = await tallygate('list', '--socket', socket);
+  assert.deepEqual([none.code, none.stdout], [1, '']);
+  assert.equal(
+    none.stderr,
+    `tallygate: no gateway runs at ${socket}; start it, or say which by --name NAME or --socket PATH\n`,
+  );
+  assert.match(
+    (await tallygate('list', '--name', 'absent')).stderr,
+    /^tallygate: no gateway runs at .*absent\/quota\.sock/,
+  );
+
+  const first = await start();
+  assert.equal(statSync(socket).mode & 0o777, 0o600);
+  const listed = await tallygate('list', '--socket', socket);
+  assert.equal(listed.stderr, '');
+  assert.deepEqual(
+    listed.stdout
+      .split('\n')
+      .slice(0, 3)
+      .map((line) => line.split(/ +/)),
+    [
+      ['QUOTA', 'KEY', 'WINDOW', 'SPENT', 'HELD', 'LIMIT', 'RESETS'],
+      ['default/teams/once', 'blue', 'Lifetime', '1000', '0', '1000', 'never'],
+      ['default/teams/once', 'red', 'Lifetime', '400', '0', '1000', 'never'],
+    ],
+  );
+  assert.match(listed.stdout, /evil\\u001b\[2J +86400s +7 +0 +50 +20\d\d-\S+Z\n$/);
+  const json = await tallygate('list', 'default/teams/once', '--key', 'red', '--json', '--socket', socket);
+  assert.deepEqual(JSON.parse(json.stdout), {
+    ...{ quota: 'default/teams/once', key: ['red'], window: 'Lifetime', spent: 400, held: 0, limit: 1000 },
+  });
+
+  const reset = await tallygate('reset', 'default/teams/once', '--key', 'blue', '--socket', socket);
+  assert.deepEqual([reset.code, reset.stdout], [0, 'default/teams/once: 1 budget reset, 1000 was spent\n']);
+  const again = await tallygate('reset', 'default/teams/once', '--key', 'blue', '--socket', socket);
+  assert.deepEqual([again.code, again.stdout], [1, '']);
+  assert.match(again.stderr, /^tallygate: no budget of default\/teams\/once with the key blue has anything spent/);
+  const log = await first.stop();
+  assert.match(
+    log,
+    /"quota":"default\/teams\/once","key":\["blue"\],"budgets":1,"spent":1000,"by":"[^"]+","msg":"an operator reset budgets"/,
+  );
+
+  const second = await start();
+  const left = await tallygate('list', '--json', '--socket', socket);
+  assert.deepEqual(
+    left.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).spent),
+    [400, 7],
+    'a reset outlives the process',
+  );
+  const all = await tallygate('reset', 'default/teams/other', '--json', '--socket', socket);
+  assert.deepEqual(JSON.parse(all.stdout), { budgets: 1, spent: 7 });
+  await second.stop();
+});
+
+test('wrong use of the verb is exit code 2 with the usage', { timeout: 30_000 }, async () => {
+  for (const wrong of [[], ['show'], ['reset'], ['reset', 'name'], ['list', 'a/b/c', 'more'], ['list', '--key', 'x']]) {
+    const { code, stderr, stdout } = await tallygate(...wrong);
+    assert.deepEqual([code, stdout], [2, ''], wrong.join(' '));
+    assert.match(stderr, /Usage: tallygate quota list/);
+  }
+});

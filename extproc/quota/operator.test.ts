@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { budgets, resetBudgets } from './operator.ts';
+import {
+  bucket,
+  charge,
+  demand,
+  granted,
+  minute,
+  quota,
+  reserve,
+  simulate,
+  slidingMinute,
+  startMs,
+} from './simulation.ts';
+
+for (const window of [minute, slidingMinute]) {
+  test(`a reset gives the whole limit again, keeps holds, and lets in who waits (${window.type})`, async () => {
+    const { store, time } = simulate();
+    const now = () => time.nowMs;
+    const total = quota('TotalTokens', 100, { window, queueTimeoutMs: 5_000 });
+    const of = [bucket(total)];
+    const spent = granted(reserve(store, demand(of, startMs, 60)));
+    store.settle(spent.hold, charge(60, 0), startMs);
+    const open = granted(reserve(store, demand(of, startMs, 40)));
+    const waiting: string[] = [];
+    store.reserve(demand(of, startMs, 30), ({ type }) => waiting.push(type));
+    const listed = [];
+    for await (const one of budgets(store, {}, now)) listed.push(one);
+    assert.deepEqual(
+      listed.map(({ quota: id, key, spent, held, limit }) => [id, key, spent, held, limit]),
+      [[total.id, ['a'], 60, 40, 100]],
+    );
+    assert.deepEqual(waiting, []);
+    assert.deepEqual(await resetBudgets(store, { quota: total.id, key: ['b'] }, now), { budgets: 0, spent: 0 });
+    assert.deepEqual(await resetBudgets(store, { quota: total.id }, now), { budgets: 1, spent: 60 });
+    assert.deepEqual(waiting, ['granted']);
+    assert.equal(store.view(of, startMs)[0]?.remaining, 100 - 40 - 30);
+    store.settle(open.hold, charge(40, 0), startMs);
+    assert.equal(store.view(of, startMs)[0]?.remaining, 100 - 40 - 30);
+  });
+}
