@@ -29,7 +29,8 @@ export async function answer(
   }
   const plan = planOf(record, asked, behaviour);
   record.hiddenTokens = plan.hiddenTokens;
-  if (behaviour.hostile !== undefined) return sendHostile(response, record, behaviour.hostile, asked.stream);
+  if (behaviour.hostile !== undefined)
+    return sendHostile(response, record, behaviour.hostile, asked.stream, behaviour.seed);
   const out = new Output(response, record, behaviour.encoding);
   const headers = {
     'content-type': asked.stream ? 'text/event-stream' : 'application/json',

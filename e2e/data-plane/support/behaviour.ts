@@ -1,5 +1,7 @@
 /** What a request can ask of the mock provider (header `x-mock`, JSON), and what the provider remembers of it. Data only. */
 
+import type { MixedAnswer } from './hostile/answers.ts';
+
 export type FailureMode = 'reset' | 'silent' | 'close';
 
 export interface Behaviour {
@@ -29,7 +31,9 @@ export interface Behaviour {
   /** Answers with a call of the first tool of the request. */
   readonly tool?: boolean;
   /** Bodies that no honest provider sends. */
-  readonly hostile?: 'endless-line' | 'megabyte-event' | 'compressed-bomb';
+  readonly hostile?: 'endless-line' | 'megabyte-event' | 'compressed-bomb' | MixedAnswer;
+  /** Of `hostile` answers that differ each time. */
+  readonly seed?: number;
   /** Headers on top. */
   readonly headers?: Readonly<Record<string, string>>;
 }

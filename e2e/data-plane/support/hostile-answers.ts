@@ -2,6 +2,8 @@ import type http from 'node:http';
 import zlib from 'node:zlib';
 import type { Behaviour, Seen } from './behaviour.ts';
 import { roomIn } from './flow.ts';
+import { mixedAnswers } from './hostile/answers.ts';
+import { newRandom } from './hostile/random.ts';
 
 const PIECE = 'x'.repeat(65_536);
 const ENDLESS_BYTES = 48 << 20;
@@ -14,7 +16,10 @@ export async function sendHostile(
   record: Seen,
   kind: NonNullable<Behaviour['hostile']>,
   stream: boolean,
+  seed = 1,
 ): Promise<void> {
+  if (kind in mixedAnswers)
+    return mixedAnswers[kind as keyof typeof mixedAnswers](response, record, stream, newRandom(seed));
   const type = { 'content-type': stream ? 'text/event-stream' : 'application/json' };
   if (kind === 'megabyte-event') {
     const text = 'x'.repeat(MEGABYTE);
