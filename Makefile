@@ -82,6 +82,17 @@ image: ## Build the image tallygate:VERSION with Docker
 bench: setup ## Measure against Envoy alone, side by side; writes bench/results
 	node bench/main.ts
 
+.PHONY: soak
+soak: setup ## Hostile clients and providers for ten minutes, beside clients that behave; writes bench/results/hostile.md
+	HOSTILE_SECONDS=600 HOSTILE_CLIENTS=1000 HOSTILE_REPORT=bench/results/hostile.md \
+	  tools/own-network.sh node --test --test-timeout=1200000 e2e/data-plane/hostile-mix.test.ts
+
+CASES ?= 1000000
+FUZZED = $(shell grep -rlE '\b(fuzz|fuzzRuns)\(' --include='*.test.ts' contract translate extproc)
+.PHONY: fuzz
+fuzz: setup ## Make CASES requests, answers, frames and policies up (a million); writes bench/results/fuzz.md; FUZZ_SEED repeats a run
+	tools/own-network.sh node tools/fuzz/run.ts $(CASES) $(FUZZED)
+
 .PHONY: bench-controller
 bench-controller: setup ## Measure the control plane on the cluster that KUBECONFIG names, without Tallygate on it
 	node bench/controller.ts

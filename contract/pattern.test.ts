@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { RE2Set } from 're2js';
+import { fuzzRuns } from '../tools/fuzz/cases.ts';
 import { MAX_MATCHED_CHARACTERS, MAX_PATTERN_SIZE, patternFault, patternMatcher, patternSize } from './pattern.ts';
 
 /** What each of these does to a backtracking engine is why this module exists. */
@@ -65,7 +66,7 @@ test('no pattern that is taken holds the event loop, whatever the value', () => 
         assert.ok(least < 20, `${made}: ${least} ms`);
       },
     ),
-    { numRuns: 300 },
+    fuzzRuns(300),
   );
 });
 

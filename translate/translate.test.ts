@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { fuzzRuns } from '../tools/fuzz/cases.ts';
 import { envoyFiles } from './envoy/files.ts';
 import { readWorld } from './read/read.ts';
 import { exampleOptions, exampleVariables, mistake, spoilt } from './testing.ts';
@@ -33,7 +34,7 @@ test('the order of documents changes nothing', () => {
       assert.deepEqual(other.envoy, one.envoy);
       assert.equal(other.problems.length, one.problems.length);
     }),
-    { numRuns: 30 },
+    fuzzRuns(30),
   );
 });
 
@@ -44,7 +45,7 @@ test('it never throws, whatever value stands wherever', () => {
       assert.equal(policy.formatVersion, 2);
       assert.ok(envoy.listeners);
     }),
-    { numRuns: 200 },
+    fuzzRuns(200),
   );
 });
 

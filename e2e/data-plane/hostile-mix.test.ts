@@ -8,8 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, it } from 'node:test';
 import { reportPage } from './support/hostile/report.ts';
-import { mixWorld, runMix } from './support/hostile/run.ts';
-import type { World } from './support/world.ts';
+import { type MixWorld, runMix, startMix } from './support/hostile/run.ts';
 
 const MEMORY_BYTES = 400 * 1024 * 1024;
 const HELD_MS = 10;
@@ -22,11 +21,11 @@ const seed = number('HOSTILE_SEED', 20_261_127);
 const acts = process.env['HOSTILE_ACTS']?.split(',');
 const report = process.env['HOSTILE_REPORT'];
 
-let world: World;
+let world: MixWorld;
 let folder: string;
 before(async () => {
   folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-loop-'));
-  world = await mixWorld({ folder });
+  world = await startMix(seed, folder);
 });
 after(async () => {
   await world?.stop();
@@ -35,11 +34,11 @@ after(async () => {
 
 it(`${hostile} hostile connections for ${seconds} s, beside ${behaved} clients that behave`, async (context) => {
   const progress = (line: string) => console.error(line);
-  const result = await runMix(world, { seconds, hostile, behaved, seed, folder, progress, ...(acts && { acts }) });
+  const result = await runMix(world, { seconds, hostile, behaved, seed, progress, ...(acts && { acts }) });
   context.diagnostic(JSON.stringify(result));
   if (report !== undefined) writeFileSync(report, reportPage(result, { hostile, behaved }));
   assert.ok(result.survived, `extproc did not survive: HOSTILE_SEED=${seed}`);
-  assert.deepEqual(result.actFaults, []);
+  assert.deepEqual(result.hostile.faults, []);
   assert.deepEqual(
     result.behavedFailures.slice(0, 5),
     [],
@@ -47,7 +46,7 @@ it(`${hostile} hostile connections for ${seconds} s, beside ${behaved} clients t
   );
   assert.ok(result.behavedRequests > seconds * 10, `only ${result.behavedRequests} requests of clients that behave`);
   assert.equal(result.held, 0, 'tokens are held by nobody');
-  assert.equal(result.openUpstream, 0);
+  assert.equal(result.hostile.openUpstream, 0);
   assert.deepEqual(result.faults, []);
   assert.deepEqual(result.uncharged, {}, 'clients got more than was charged');
   assert.ok(result.peakMemoryBytes <= MEMORY_BYTES, `${result.peakMemoryBytes >> 20} MB`);

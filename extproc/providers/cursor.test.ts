@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { JsonCursor } from './cursor.ts';
 import { eventsOf, NO_TEXT, recordedStreams, streamReader } from './recordings.ts';
 import { endpoints } from './registry.ts';
@@ -65,7 +66,7 @@ describe('JsonCursor', () => {
         if (cursor.enterObject()) while (cursor.nextMember()) cursor.skip();
         assert.ok(cursor.at <= bytes.length + 1);
       }),
-      { numRuns: 2_000 },
+      fuzzRuns(2_000),
     );
   });
 });
@@ -110,7 +111,7 @@ describe('stream readers', () => {
           }
         },
       ),
-      { numRuns: 1_500 },
+      fuzzRuns(1_500),
     );
   });
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Schema } from '../../contract/policy.ts';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { splice } from '../stream/splice.ts';
 import type { Endpoint, RequestEdits } from './adapter.ts';
 import { countTokens, messages } from './anthropic/messages.ts';
@@ -137,7 +138,7 @@ describe('edits', () => {
           const result = edited(endpoint, text, edit, schema);
           assert.deepEqual(JSON.parse(result), JSON.parse(JSON.stringify(expected(body, edit))));
         }),
-        { numRuns: 300 },
+        fuzzRuns(300),
       );
     });
   }

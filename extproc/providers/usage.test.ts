@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { Endpoint, Usage } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
@@ -86,7 +87,7 @@ describe('numbers of a usage', () => {
           }
         }
       }),
-      { numRuns: 500 },
+      fuzzRuns(500),
     );
   });
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { bucketsFor } from './keys.ts';
 import { quota } from './simulation.ts';
 
@@ -37,7 +38,7 @@ test('no values of a key, whatever is in them, meet the bucket of others', () =>
       assert.notEqual(a, keyOf(shared, {}));
       assert.notEqual(a, keyOf({ ...of, id: `${of.id}|a` }, { 'x-team': [one[0]], 'x-user': [one[2]] }, one[1]));
     }),
-    { numRuns: 1000 },
+    fuzzRuns(1000),
   );
 });
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import type { Quota } from '../../contract/policy.ts';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { MemoryStore } from './memory.ts';
 import { openQuotaStore } from './open.ts';
 import { bucket, demand, lifetime, minute, quota, SimulatedTime, slidingMinute } from './simulation.ts';
@@ -312,7 +313,7 @@ test('the ledger promise: spent + held ≤ limit at each grant, and the sums are
       world.checkViews();
       world.store.close();
     }),
-    { numRuns: 80 },
+    fuzzRuns(80),
   );
 });
 
@@ -339,6 +340,6 @@ test('nothing is lost: what is charged is spent, past the limit too, and what pa
       }
       world.store.close();
     }),
-    { numRuns: 80 },
+    fuzzRuns(80),
   );
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { CalendarUnit } from '../../contract/policy.ts';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { Calendar } from './window.ts';
 
 const at = (text: string) => Date.parse(text);
@@ -69,7 +70,7 @@ test('windows hold their instant, touch, and do not depend on which of their ins
         }
       },
     ),
-    { numRuns: 1000 },
+    fuzzRuns(1000),
   );
 });
 

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { ProcessingRequestSchema } from '../../protos/gen/envoy/service/ext_proc/v3/external_processor_pb.ts';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { Assembler } from './assembler.ts';
 import { decodeRequest, emptyRequest } from './decode.ts';
 import { PASSED_PIECE_BYTES } from './limits.ts';
@@ -69,7 +70,7 @@ test('a body is the same whole and in pieces, wherever the message is cut', () =
       assert.equal(result.endOfStream, endOfStream);
       if (length > 65_536 && first) assert.equal(result.pieces, Math.ceil(length / 65_536));
     }),
-    { numRuns: 300 },
+    fuzzRuns(300),
   );
 });
 

@@ -10,6 +10,7 @@ import {
   ProcessingRequestSchema,
   ProcessingResponseSchema,
 } from '../../protos/gen/envoy/service/ext_proc/v3/external_processor_pb.ts';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { decodeRequest, emptyRequest } from './decode.ts';
 import * as encode from './encode.ts';
 import type { HeaderMutation, ImmediateResponse } from './exchange.ts';
@@ -123,7 +124,7 @@ test('malformed bytes are refused or read, never worse', () => {
     attempt(good.subarray(0, cut));
     for (const value of [0, 0x7f, 0x80, 0xff]) attempt(good.with(cut, value));
   }
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), attempt), { numRuns: 2000 });
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), attempt), fuzzRuns(2000));
   assert.throws(() => decode(good.subarray(0, good.length - 1)), MalformedMessage);
 });
 

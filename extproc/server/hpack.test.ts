@@ -6,6 +6,7 @@ import { connect } from 'node:http2';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { END_HEADERS, HEADERS, PREFACE } from './frames.ts';
 import { HeaderDecoder, MalformedHeaders } from './hpack.ts';
 
@@ -95,6 +96,6 @@ test('what is no header block is refused', () => {
         assert.ok(error instanceof MalformedHeaders);
       }
     }),
-    { numRuns: 3000 },
+    fuzzRuns(3000),
   );
 });

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings, recordings } from '../../fixtures/recordings.ts';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { newEventSplitter } from './events.ts';
 import { cuts, everyByte, pieces } from './testing.ts';
 
@@ -85,7 +86,7 @@ describe('events', () => {
         assert.deepEqual(split(pieces(bytes, places)), expected);
         assert.deepEqual(split(everyByte(bytes)), expected);
       }),
-      { numRuns: 1000 },
+      fuzzRuns(1000),
     );
   });
 

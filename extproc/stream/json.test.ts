@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { isFailure } from '../errors.ts';
 import { MAX_DEPTH, MAX_FOUND, MAX_FOUND_AS_OBJECTS, MAX_TEXT_SPANS } from './bounds.ts';
 import { newScanner, type ScannedBody } from './json.ts';
@@ -283,7 +284,7 @@ describe('validity', () => {
         const bytes = Buffer.from(text);
         assert.equal(scans(pieces(bytes, places)), accepted(bytes));
       }),
-      { numRuns: 500 },
+      fuzzRuns(500),
     );
   });
 
@@ -308,7 +309,7 @@ describe('validity', () => {
         const faulty = Buffer.concat([bytes.subarray(0, place), Buffer.from(put), bytes.subarray(place + remove)]);
         assert.equal(scans(pieces(faulty, places)), accepted(faulty));
       }),
-      { numRuns: 2000 },
+      fuzzRuns(2000),
     );
   });
 
@@ -323,7 +324,7 @@ describe('validity', () => {
         const bytes = Buffer.from(`{"a":${value}}`);
         assert.equal(scans(pieces(bytes, places)), accepted(bytes), value);
       }),
-      { numRuns: 2000 },
+      fuzzRuns(2000),
     );
   });
 });

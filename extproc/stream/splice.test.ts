@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { splice } from './splice.ts';
 import { cuts, pieces } from './testing.ts';
 
@@ -22,7 +23,7 @@ it('changes what is to be changed, wherever the pieces are cut', () => {
       const result = Buffer.concat(splice(pieces(Buffer.from(text), places), splices));
       assert.equal(result.toString(), Buffer.from(expected).toString());
     }),
-    { numRuns: 1000 },
+    fuzzRuns(1000),
   );
 });
 

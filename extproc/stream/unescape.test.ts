@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { cuts, pieces } from './testing.ts';
 import { unescapedText, unescapeInto, unfinishedEscape } from './unescape.ts';
 
@@ -67,7 +68,7 @@ describe('raw contents of a string', () => {
         const expected = (JSON.parse(`"${whole.toString()}"`) as string).toWellFormed();
         assert.equal(Buffer.from(decoded.subarray(0, size)).toString(), expected);
       }),
-      { numRuns: 2000 },
+      fuzzRuns(2000),
     );
   });
 

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { Tiktoken } from 'js-tiktoken/lite';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { recordings } from '../../fixtures/recordings.ts';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { isFailure } from '../errors.ts';
 import { newScanner } from '../stream/json.ts';
 import { cuts, pieces, pushAll } from '../stream/testing.ts';
@@ -89,7 +90,7 @@ describe('a count', () => {
           assert.equal(count(rawContents(value), encoding), oracles.get(encoding)!.encode(value, [], []).length);
         }
       }),
-      { numRuns: 500 },
+      fuzzRuns(500),
     );
   });
 

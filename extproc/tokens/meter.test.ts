@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { pieces } from '../stream/testing.ts';
 import { newSlicedCount } from './count.ts';
 import { loadEncodings } from './encodings.ts';
@@ -66,7 +67,7 @@ describe('a meter', () => {
         assert.equal(meter.count(), countWhole(text));
         assert.ok(meter.upperBound >= meter.count());
       }),
-      { numRuns: 250 },
+      fuzzRuns(250),
     );
   });
 
@@ -97,7 +98,7 @@ describe('a meter', () => {
           assert.ok(meter.upperBound >= exact);
         }
       }),
-      { numRuns: 100 },
+      fuzzRuns(100),
     );
   });
 

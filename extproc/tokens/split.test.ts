@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { CL100K_TOKEN_SPLIT_REGEX, O200K_TOKEN_SPLIT_REGEX } from 'gpt-tokenizer/encodingParams/constants';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { Cl100kSplitter, MAX_PIECE_BYTES, O200kSplitter, type Splitter } from './split.ts';
 
 function split(splitter: Splitter, text: string): string[] {
@@ -48,7 +49,7 @@ for (const { name, splitter, pattern } of encodings) {
         fc.property(text, (value) => {
           assert.deepEqual(split(splitter, value), value.match(pattern) ?? []);
         }),
-        { numRuns: 8_000 },
+        fuzzRuns(8_000),
       );
     });
 
@@ -66,7 +67,7 @@ for (const { name, splitter, pattern } of encodings) {
             at = next;
           }
         }),
-        { numRuns: 8_000 },
+        fuzzRuns(8_000),
       );
     });
 
@@ -88,7 +89,7 @@ for (const { name, splitter, pattern } of encodings) {
             at = next;
           }
         }),
-        { numRuns: 2000 },
+        fuzzRuns(2000),
       );
     });
   });

@@ -2,10 +2,10 @@
 import type http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
+import type { Random } from '../../../../tools/fuzz/random.ts';
 import type { Seen } from '../behaviour.ts';
 import { roomIn } from '../flow.ts';
 import { wordsOf } from '../words.ts';
-import type { Random } from './random.ts';
 
 const MOST_EVENTS = 4_000;
 const SSE = { 'content-type': 'text/event-stream' };

@@ -1,10 +1,10 @@
 /** What hostile clients do with one connection, each time a little different. Every one of them ends by itself within a minute. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Random } from '../../../../tools/fuzz/random.ts';
 import type { Behaviour } from '../behaviour.ts';
 import { type HostileBody, hostileBodies } from '../hostile-bodies.ts';
 import { head, type RawCall, rawCall } from '../raw-client.ts';
 import { type MixedAnswer, mixedAnswers } from './answers.ts';
-import type { Random } from './random.ts';
 
 export interface HostileContext {
   readonly port: number;
@@ -56,11 +56,41 @@ function leave(raw: RawCall, random: Random): void {
   else raw.socket.destroy();
 }
 
-/** Until the answer has ended, or `ms` are over. */
-async function read(raw: RawCall, ms: number, over: () => boolean): Promise<void> {
-  const until = performance.now() + ms;
-  while (!over() && performance.now() < until && !raw.socket.destroyed && !/0\r\n\r\n$/.test(raw.text().slice(-16)))
-    await sleep(25);
+/** Until the answer has ended, its connection is closed, `ms` are over, or the run is. */
+function read(raw: RawCall, ms: number, over: () => boolean): Promise<void> {
+  const { socket } = raw;
+  let bytes = raw.text().length;
+  let wanted: number | undefined;
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      clearInterval(watch);
+      socket.off('data', take).off('close', done);
+      resolve();
+    };
+    const look = (last: Buffer) => {
+      wanted ??= lengthOf(raw.text());
+      if (bytes >= (wanted ?? Number.POSITIVE_INFINITY)) done();
+      else if (wanted === Number.POSITIVE_INFINITY && last.subarray(-5).toString('latin1') === '0\r\n\r\n') done();
+    };
+    const take = (piece: Buffer) => {
+      bytes += piece.length;
+      look(piece);
+    };
+    const timer = setTimeout(done, ms);
+    const watch = setInterval(() => over() && done(), 250);
+    socket.on('data', take).on('close', done);
+    if (socket.destroyed) done();
+    else look(Buffer.from(raw.text().slice(-5), 'latin1'));
+  });
+}
+
+/** Bytes of the whole answer, once its head is there; Infinity where it comes in chunks. */
+function lengthOf(text: string): number | undefined {
+  const end = text.indexOf('\r\n\r\n');
+  if (end < 0) return undefined;
+  const length = /^content-length: *(\d+)/im.exec(text.slice(0, end))?.[1];
+  return length === undefined ? Number.POSITIVE_INFINITY : end + 4 + Number(length);
 }
 
 const acts: Readonly<Record<string, readonly [weight: number, act: Act]>> = {

@@ -7,19 +7,22 @@ export function reportPage(report: MixReport, clients: { readonly hostile: numbe
     ['requests of clients that behave', report.behavedRequests],
     ['of them failed', report.behavedFailures.length, '0'],
     ['slowest of them', `${report.slowestBehavedMs.toFixed(0)} ms`],
-    ['hostile acts', Object.values(report.acts).reduce((sum, count) => sum + count, 0)],
+    ['hostile acts', Object.values(report.hostile.acts).reduce((sum, count) => sum + count, 0)],
     ['access lines', report.records],
     ['memory of extproc, peak', `${report.peakMemoryBytes >> 20} MB`, '≤ 400 MB'],
     ['event loop held by work of ours, at most', `${report.loop.workMs.toFixed(1)} ms`, '≤ 10 ms'],
     ['event loop held by anything, at most', `${report.loop.heldMs.toFixed(1)} ms`],
     ['longest pause of garbage collection', `${report.loop.gcMs.toFixed(1)} ms`],
     ['held at the end', report.held, '0'],
-    ['output tokens that hostile clients got', report.delivered],
+    [
+      'output tokens that hostile clients got',
+      Object.values(report.hostile.delivered).reduce((sum, count) => sum + count, 0),
+    ],
     ['output tokens that were charged to all', report.charged],
     ['teams that got more than was charged', Object.keys(report.uncharged).length, '0'],
     ['faults in the log', report.faults.length, '0'],
   ];
-  const acts = Object.entries(report.acts).toSorted(([left], [right]) => left.localeCompare(right));
+  const acts = Object.entries(report.hostile.acts).toSorted(([left], [right]) => left.localeCompare(right));
   return [
     '# Hostile clients and providers',
     '',

@@ -1,5 +1,5 @@
 /** Hostile clients and providers beside clients that behave, for a while, through one gateway; and what those must not notice. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
@@ -7,34 +7,31 @@ import { pathToFileURL } from 'node:url';
 import { entriesOf, type Worst, worst } from '../../../../bench/loop/holds.ts';
 import type { Seen } from '../behaviour.ts';
 import { call } from '../client.ts';
+import { type Gateway, startGateway } from '../gateway.ts';
 import { deliveredTokens, limitedRoute } from '../limits.ts';
 import { forgetPeak, memoryOf } from '../processes.ts';
+import { type Provider, startProvider } from '../provider.ts';
 import type { AccessRecord } from '../records.ts';
-import { teamQuota } from '../resources.ts';
+import { backend, quotaPolicy, route, teamQuota } from '../resources.ts';
 import { waitFor } from '../wait.ts';
-import { startWorld, type World } from '../world.ts';
-import { actNames, chooseAct } from './clients.ts';
-import { newRandom } from './random.ts';
+import { backends } from '../world.ts';
+import { type Hostile, type HostileTally, startHostile } from './worker.ts';
 
 export interface MixOptions {
   readonly seconds: number;
-  /** Connections that are open at a time. */
+  /** Connections at a time. */
   readonly hostile: number;
   readonly behaved: number;
   readonly seed: number;
-  /** What hostile clients do; see `actNames`. */
+  /** What hostile clients do (`actNames`); absent: all. */
   readonly acts?: readonly string[];
-  /** For what the probe of the event loop writes. */
-  readonly folder: string;
   readonly progress?: (line: string) => void;
 }
 
 export interface MixReport {
   readonly seconds: number;
   readonly seed: number;
-  readonly acts: Readonly<Record<string, number>>;
-  /** Refused connections and the like: the suite's own trouble. */
-  readonly actFaults: readonly string[];
+  readonly hostile: HostileTally;
   readonly behavedRequests: number;
   readonly behavedFailures: readonly string[];
   readonly slowestBehavedMs: number;
@@ -43,137 +40,157 @@ export interface MixReport {
   readonly survived: boolean;
   /** Tokens and requests that are still held at the end. */
   readonly held: number;
-  readonly openUpstream: number;
+  /** Lines of the log about faults of the gateway's own. */
   readonly faults: readonly string[];
   /** By team, where clients got more than was charged. */
   readonly uncharged: Readonly<Record<string, { readonly delivered: number; readonly charged: number }>>;
-  readonly delivered: number;
   readonly charged: number;
   readonly records: number;
+}
+
+export interface MixWorld {
+  readonly gateway: Gateway;
+  /** Of the clients that behave. */
+  readonly provider: Provider;
+  readonly hostile: Hostile;
+  /** The event loop's holds since the last call. */
+  heldSince(): Worst;
+  stop(): Promise<void>;
 }
 
 const PROBE = path.join(import.meta.dirname, '../../../../bench/loop/probe.ts');
 const BEHAVED_TOKENS = 30;
 const STEP_MS = 1_000;
+const STEPS_A_LINE = 15;
 /** V8 compiles what it has not seen; that is not the subject. */
-const WARM_UP_REQUESTS = 500;
+const WARM_UP_REQUESTS = 1_000;
 
-export function mixWorld({ folder }: Pick<MixOptions, 'folder'>): Promise<World> {
-  return startWorld(
-    limitedRoute({
-      large: { quotas: [teamQuota('tokens', 'TotalTokens', 100_000_000_000)] },
-      near: { quotas: [teamQuota('tokens', 'TotalTokens', 20_000)] },
-    }),
-    {},
-    { environment: { NODE_OPTIONS: `--import=${pathToFileURL(PROBE)}?folder=${folder}` } },
-  );
+/** `folder`: for what the probe of the event loop writes. */
+export async function startMix(seed: number, folder: string): Promise<MixWorld> {
+  const hostile = await startHostile(seed);
+  const provider = await startProvider();
+  const stopBoth = async () => {
+    await provider.stop();
+    await hostile.stop();
+  };
+  try {
+    const gateway = await startGateway(
+      [
+        ...backends(hostile.providerPort),
+        backend('good', { port: provider.port }),
+        route('behaved', [{ name: 'behaved', models: ['behaved'], backendRefs: [{ name: 'good' }] }]),
+        quotaPolicy('behaved', 'behaved', [teamQuota('tokens', 'TotalTokens', 100_000_000_000)]),
+        ...limitedRoute({
+          large: { quotas: [teamQuota('tokens', 'TotalTokens', 100_000_000_000)] },
+          near: { quotas: [teamQuota('tokens', 'TotalTokens', 20_000)] },
+        }),
+      ],
+      {
+        environment: {
+          NODE_OPTIONS: `${process.env['HOSTILE_NODE_OPTIONS'] ?? ''} --import=${pathToFileURL(PROBE)}?folder=${folder}`,
+        },
+      },
+    );
+    let read = 0;
+    return {
+      gateway,
+      provider,
+      hostile,
+      heldSince: () => {
+        const file = path.join(folder, `${gateway.extprocPid()}.jsonl`);
+        const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+        const since = text.slice(read);
+        read = text.length;
+        return worst(entriesOf(since));
+      },
+      stop: async () => {
+        await stopBoth();
+        await gateway.stop();
+      },
+    };
+  } catch (error) {
+    await stopBoth();
+    throw error;
+  }
 }
 
-export async function runMix(world: World, options: MixOptions): Promise<MixReport> {
-  const { gateway, provider } = world;
+export async function runMix(world: MixWorld, options: MixOptions): Promise<MixReport> {
+  const { gateway, provider, hostile } = world;
   const extproc = gateway.extprocPid();
-  const warm = async (worker: number) => {
-    for (let count = 0; count < WARM_UP_REQUESTS; count += options.behaved)
-      await behave(world, worker % 2 === 0, 'warm');
-  };
-  await Promise.all(Array.from({ length: options.behaved }, (_, worker) => warm(worker)));
-  const ledger = newBooks();
-  forgetPeak(extproc);
-  const loopFile = () =>
-    readdirSync(options.folder)
-      .filter((name) => name === `${extproc}.jsonl`)
-      .map((name) => readFileSync(path.join(options.folder, name), 'utf8'))
-      .join('');
-  const loopFrom = loopFile().length;
-  const acts: Record<string, number> = {};
-  const actFaults: string[] = [];
-  const behavedFailures: string[] = [];
-  let behavedRequests = 0;
-  let slowestBehavedMs = 0;
+  await Promise.all(
+    Array.from({ length: options.behaved }, async (_, worker) => {
+      for (let count = 0; count < WARM_UP_REQUESTS; count += options.behaved) await behave(gateway, worker, 'warm');
+    }),
+  );
+  const books = newBooks();
+  const failures: string[] = [];
+  let requests = 0;
+  let slowestMs = 0;
   let over = false;
-
-  const hostile = async (worker: number) => {
-    const random = newRandom(options.seed + worker);
-    await sleep(random.between(0, 3_000));
-    while (!over) {
-      const [name, act] = chooseAct(random, options.acts ?? actNames);
-      acts[name] = (acts[name] ?? 0) + 1;
-      await act({ port: gateway.port, random, delivered: ledger.delivered, over: () => over }).catch(
-        (error: unknown) => {
-          if (actFaults.length < 20) actFaults.push(`${name}: ${error}`);
-        },
-      );
-      // A connection is closed most of the time that its worker sleeps: nobody can open a thousand a second for long.
-      await sleep(random.between(0, 500));
-    }
-  };
   const behaved = async (worker: number) => {
     while (!over) {
       const startedMs = performance.now();
-      const failure = await behave(world, worker % 2 === 0, `behaved-${worker % 5}`);
-      behavedRequests += 1;
-      slowestBehavedMs = Math.max(slowestBehavedMs, performance.now() - startedMs);
-      if (failure !== undefined) behavedFailures.push(failure);
+      const failure = await behave(gateway, worker, 'behaved');
+      requests += 1;
+      slowestMs = Math.max(slowestMs, performance.now() - startedMs);
+      if (failure !== undefined) failures.push(failure);
       await sleep(100);
     }
   };
-  const working = [
-    ...Array.from({ length: options.hostile }, (_, worker) => hostile(worker)),
-    ...Array.from({ length: options.behaved }, (_, worker) => behaved(worker)),
-  ];
+  forgetPeak(extproc);
+  world.heldSince();
+  const { acts } = options;
+  hostile.begin({ port: gateway.port, clients: options.hostile, ...(acts && { acts }) });
+  const behaving = Array.from({ length: options.behaved }, (_, worker) => behaved(worker));
   const startedMs = performance.now();
   for (let step = 1; performance.now() - startedMs < options.seconds * 1_000; step += 1) {
     await sleep(STEP_MS);
-    ledger.take(gateway.records as AccessRecord[]);
-    forgetEnded(provider.seen as Seen[]);
-    if (step % 15 === 0) {
-      const { residentBytes, peakBytes } = memoryOf(gateway.extprocPid());
-      options.progress?.(
-        `${step} s: ${Object.values(acts).reduce((sum, count) => sum + count, 0)} acts, ${behavedRequests} behaved, ${behavedFailures.length} failed, ${residentBytes >> 20} MB now, ${peakBytes >> 20} MB peak`,
-      );
-    }
+    books.take(gateway.records as AccessRecord[]);
+    (provider.seen as Seen[]).length = 0;
+    const tally = await hostile.tally();
+    if (step % STEPS_A_LINE !== 0) continue;
+    const { residentBytes, peakBytes } = memoryOf(gateway.extprocPid());
+    options.progress?.(
+      `${((performance.now() - startedMs) / 1_000).toFixed(0)} s: ${sum(tally.acts)} acts, ${requests} behaved (${failures.length} failed, slowest ${slowestMs.toFixed(0)} ms), ${residentBytes >> 20} MB now, ${peakBytes >> 20} MB peak`,
+    );
   }
   over = true;
-  const survived = gateway.extprocPid() === extproc;
+  await Promise.all(behaving);
   const peakMemoryBytes = memoryOf(gateway.extprocPid()).peakBytes;
-  const loop = worst(entriesOf(loopFile().slice(loopFrom)));
-  await Promise.all(working);
-  const settled = async () => (await gateway.metrics()).held() === 0 && provider.openCount() === 0;
+  const loop = world.heldSince();
+  await hostile.end();
+  const settled = async () => (await gateway.metrics()).held() === 0 && (await hostile.tally()).openUpstream === 0;
   await waitFor('settlement', settled, 30_000).catch(() => {});
-  const metrics = await gateway.metrics();
+  const held = (await gateway.metrics()).held();
   await sleep(STEP_MS);
-  ledger.take(gateway.records as AccessRecord[]);
+  books.take(gateway.records as AccessRecord[]);
+  const tally = await hostile.tally();
   return {
     seconds: options.seconds,
     seed: options.seed,
-    acts,
-    actFaults,
-    behavedRequests,
-    behavedFailures,
-    slowestBehavedMs,
+    hostile: tally,
+    behavedRequests: requests,
+    behavedFailures: failures,
+    slowestBehavedMs: slowestMs,
     peakMemoryBytes,
     loop,
-    survived,
-    held: metrics.held(),
-    openUpstream: provider.openCount(),
-    faults: [
-      ...new Set(
-        gateway
-          .log()
-          .split('\n')
-          .filter((line) => /fault of the gateway|exchange failed|unhandled/i.test(line)),
-      ),
-    ].slice(0, 5),
-    ...ledger.result(),
+    survived: gateway.extprocPid() === extproc,
+    held,
+    faults: gateway
+      .log()
+      .split('\n')
+      .filter((line) => /fault of the gateway|exchange failed|unhandled/i.test(line)),
+    ...books.against(tally.delivered),
   };
 }
 
 /** One request of a client that behaves. Absent: it went well. */
-async function behave({ gateway }: World, stream: boolean, team: string): Promise<string | undefined> {
-  const body = { model: 'large', stream, messages: [{ role: 'user', content: 'Hello there' }] };
+async function behave({ url }: Gateway, worker: number, team: string): Promise<string | undefined> {
+  const stream = worker % 2 === 0;
+  const body = { model: 'behaved', stream, messages: [{ role: 'user', content: 'Hello there' }] };
   const mock = stream ? { tokens: BEHAVED_TOKENS, paceMs: 5 } : { tokens: BEHAVED_TOKENS, delayMs: 20 };
   try {
-    const answer = await call(`${gateway.url}/v1/chat/completions`, body, { headers: { 'x-team': team }, mock });
+    const answer = await call(`${url}/v1/chat/completions`, body, { headers: { 'x-team': team }, mock });
     const { status, complete, text } = answer;
     if (status !== 200 || !complete) return `${status}, complete: ${complete}: ${text.slice(-200)}`;
     const tokens = stream ? deliveredTokens(text) : answer.json.usage.completion_tokens;
@@ -183,37 +200,29 @@ async function behave({ gateway }: World, stream: boolean, team: string): Promis
   }
 }
 
-/** What clients got, and what was charged for it, by team. */
+function sum(of: Readonly<Record<string, number>>): number {
+  return Object.values(of).reduce((total, one) => total + one, 0);
+}
+
+/** What was charged, by team. */
 function newBooks() {
-  const delivered = new Map<string, number>();
-  const charged = new Map<string, number>();
+  const charged: Record<string, number> = {};
   let records = 0;
-  const add = (to: Map<string, number>, team: string, tokens: number) => to.set(team, (to.get(team) ?? 0) + tokens);
-  const sum = (of: Map<string, number>) => [...of.values()].reduce((total, tokens) => total + tokens, 0);
   return {
-    delivered: (team: string, tokens: number) => {
-      add(delivered, team, tokens);
-    },
     take(list: AccessRecord[]) {
       for (const { keys, outputTokens = 0 } of list.splice(0)) {
         records += 1;
-        for (const team of keys) add(charged, team, outputTokens);
+        for (const team of keys) charged[team] = (charged[team] ?? 0) + outputTokens;
       }
     },
-    result: () => ({
+    against: (delivered: Readonly<Record<string, number>>) => ({
       records,
-      delivered: sum(delivered),
       charged: sum(charged),
       uncharged: Object.fromEntries(
-        [...delivered]
-          .map(([team, tokens]) => [team, { delivered: tokens, charged: charged.get(team) ?? 0 }] as const)
+        Object.entries(delivered)
+          .map(([team, tokens]) => [team, { delivered: tokens, charged: charged[team] ?? 0 }] as const)
           .filter(([, one]) => one.charged < one.delivered),
       ),
     }),
   };
-}
-
-function forgetEnded(seen: Seen[]): void {
-  const open = seen.filter((one) => one.endedAtMs === undefined && one.abortedAtMs === undefined);
-  seen.splice(0, seen.length, ...open);
 }
