@@ -123,6 +123,22 @@ describe('usage that is told several times', () => {
     assert.deepEqual(sums(streamed(responses, [ended(100, 900), ended(1, 1)])), [100, 900]);
   });
 
+  it('is not the last word where only message_start tells of output', () => {
+    const final = (usage: string) => {
+      const reader = streamReader(messages);
+      const events = [
+        '{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}',
+        `{"type":"message_delta","delta":{"stop_reason":"end_turn"}${usage}}`,
+        '{"type":"message_stop"}',
+      ];
+      relayed(reader, [Buffer.from(events.map((data) => `data: ${data}\n\n`).join(''))], NO_TEXT);
+      return reader.usageFinal;
+    };
+    assert.equal(final(''), false);
+    assert.equal(final(',"usage":{}'), false);
+    assert.equal(final(',"usage":{"output_tokens":44}'), true);
+  });
+
   it('counts the input of message_start where message_delta repeats it as 0', () => {
     assert.deepEqual(
       sums(

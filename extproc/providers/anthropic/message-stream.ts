@@ -19,6 +19,7 @@ export class MessageStream implements StreamReader {
   readonly replacement: Uint8Array = new Uint8Array(0);
   usage: Usage | undefined;
   usageFinal = false;
+  #outputTold = false;
   state: StreamReader['state'] = 'open';
   responseModel: string | undefined;
   unreadable = 0;
@@ -141,6 +142,7 @@ export class MessageStream implements StreamReader {
         };
         break;
       case 'message_delta':
+        if (EVENT.usage?.get('output_tokens') !== undefined) this.#outputTold = true;
         if (EVENT.stopReason) this.#stopReason();
         break;
       case 'message_stop':
@@ -166,7 +168,8 @@ export class MessageStream implements StreamReader {
   }
 
   #stopReason(): void {
-    this.usageFinal = this.usage !== undefined;
+    // What message_start says of the output is only its beginning.
+    this.usageFinal = this.#outputTold;
     this.#pending = () => {
       this.#stopReasonSent = true;
     };
