@@ -212,7 +212,9 @@ type Step =
   | { readonly type: 'use'; readonly nth: number; readonly share: number }
   | { readonly type: 'settle'; readonly nth: number; readonly input: number; readonly output: number }
   | { readonly type: 'pass'; readonly ms: number }
-  | { readonly type: 'restart' };
+  | { readonly type: 'restart' }
+  /** A policy comes into force that names only these quotas; requests that began before go on. */
+  | { readonly type: 'define'; readonly quotas: number };
 
 const output: fc.Arbitrary<OutputDemand> = fc
   .record({
@@ -244,6 +246,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 14, arbitrary: fc.record({ type: fc.constant('settle'), nth: fc.nat(20), input: share, output: share }) },
   { weight: 8, arbitrary: fc.record({ type: fc.constant('pass'), ms: fc.oneof(fc.nat(5_000), fc.nat(90_000)) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('restart') }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('define'), quotas: fc.nat(15) }) },
 );
 
 const isRestart = ({ type }: Step) => type === 'restart';
@@ -295,6 +298,14 @@ function run(world: World, steps: readonly Step[], scale: number, afterEach: () 
       case 'restart':
         world.restart();
         break;
+      case 'define': {
+        const named = world.refs.slice(0, 4).filter((_, nth) => taken.quotas & (1 << nth));
+        world.store.define(
+          named.map((ref) => ref.quota),
+          world.time.nowMs,
+        );
+        break;
+      }
     }
     world.store.flush();
     afterEach();
