@@ -33,7 +33,8 @@ interface Dialect {
   readonly names: boolean;
 }
 
-const say = [{ role: 'user', content: 'Hello there' }];
+const PROMPT = 'Tell me a long story of the sea and of the people who live beside it.';
+const say = [{ role: 'user', content: PROMPT }];
 const dialects: Readonly<Record<string, Dialect>> = {
   'chat completions': {
     path: '/v1/chat/completions',
@@ -43,13 +44,13 @@ const dialects: Readonly<Record<string, Dialect>> = {
   },
   completions: {
     path: '/v1/completions',
-    body: (model) => ({ model, stream: true, prompt: 'Hello there', max_tokens: 4_000 }),
+    body: (model) => ({ model, stream: true, prompt: PROMPT, max_tokens: 4_000 }),
     cut: '"finish_reason":"length"',
     names: true,
   },
   responses: {
     path: '/v1/responses',
-    body: (model) => ({ model, stream: true, input: 'Hello there' }),
+    body: (model) => ({ model, stream: true, input: PROMPT }),
     cut: 'max_output_tokens',
     names: true,
   },
@@ -61,7 +62,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
   },
   TGI: {
     path: '/generate_stream',
-    body: () => ({ inputs: 'Hello there', parameters: { max_new_tokens: 4_000 } }),
+    body: () => ({ inputs: PROMPT, parameters: { max_new_tokens: 4_000 } }),
     cut: '"finish_reason":"length"',
     names: false,
   },

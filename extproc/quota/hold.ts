@@ -14,6 +14,8 @@ export class OpenHold implements Hold {
   /** Unique in this process, for the journal. */
   readonly number: number;
   readonly parts: readonly Part[];
+  /** What is held of it in each part that draws input. */
+  inputTokens: number;
   /** Its output is leased, and usually comes to so much; undefined: it is held whole. */
   readonly usualTokens: number | undefined;
   holder: Holder | undefined;
@@ -22,10 +24,17 @@ export class OpenHold implements Hold {
   journaled = false;
   dirty = false;
 
-  constructor(id: string, number: number, parts: readonly Part[], usualTokens: number | undefined) {
+  constructor(
+    id: string,
+    number: number,
+    parts: readonly Part[],
+    inputTokens: number,
+    usualTokens: number | undefined,
+  ) {
     this.id = id;
     this.number = number;
     this.parts = parts;
+    this.inputTokens = inputTokens;
     this.usualTokens = usualTokens;
     for (const part of parts) {
       const { window } = part;
@@ -47,6 +56,22 @@ export class OpenHold implements Hold {
         part.window.held += outputTokens;
       }
     }
+  }
+
+  /** Holds less input, as it is counted by now. False: it is no less. */
+  lowerInput(inputTokens: number): boolean {
+    const less = this.inputTokens - inputTokens;
+    if (less <= 0) {
+      return false;
+    }
+    this.inputTokens = inputTokens;
+    for (const part of this.parts) {
+      if (part.drawsInput) {
+        part.held -= less;
+        part.window.held -= less;
+      }
+    }
+    return true;
   }
 
   /** Gives everything back. */

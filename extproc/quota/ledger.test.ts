@@ -19,7 +19,8 @@ let runs = 0;
 interface Request {
   readonly admittedMs: number;
   readonly buckets: readonly BucketRef[];
-  readonly inputTokens: number;
+  inputTokens: number;
+  readonly countedTokens: number;
   hold: Hold | undefined;
   outputTokens: number;
   usedTokens: number;
@@ -98,6 +99,7 @@ class World {
           admittedMs,
           buckets,
           inputTokens,
+          countedTokens: Math.ceil(inputTokens / 3),
           hold,
           outputTokens,
           usedTokens: 0,
@@ -110,6 +112,10 @@ class World {
             giveBack: (tokens) => {
               request.outputTokens -= tokens;
               assert(request.usedTokens <= request.outputTokens, 'what is used is never taken back');
+            },
+            countedInput: () => {
+              request.inputTokens = Math.min(request.inputTokens, request.countedTokens);
+              return request.countedTokens;
             },
           };
         }

@@ -256,7 +256,8 @@ export class MemoryStore implements QuotaStore {
     }
     let verdict = weighExtension(hold.parts, output);
     while (typeof verdict !== 'number') {
-      const isFreed = reclaim(verdict, output.least - freeIn(verdict), 'used', hold, this.shrunk);
+      const isFreed =
+        reclaim(verdict, output.least - freeIn(verdict), 'used', hold, this.shrunk) || recountsInput(hold);
       verdict = isFreed ? weighExtension(hold.parts, output) : restFor(hold.parts);
     }
     if (verdict > 0) {
@@ -296,7 +297,7 @@ export class MemoryStore implements QuotaStore {
       parts.push(part);
     }
     const isLease = demand.output.mode === 'lease';
-    const hold = new OpenHold(demand.id, ++this.holds, parts, isLease ? usualTokens : undefined);
+    const hold = new OpenHold(demand.id, ++this.holds, parts, demand.inputTokens, isLease ? usualTokens : undefined);
     this.openHolds++;
     this.journal?.hold(hold);
     const views = buckets.map((bucket) => bucketView(bucket.ref, bucket, atMs));
@@ -360,6 +361,12 @@ function passing(buckets: readonly Bucket[], arrival: number): Bucket | undefine
 
 function isAhead({ line }: Bucket, arrival: number): boolean {
   return line?.first !== undefined && line.first.arrival < arrival;
+}
+
+/** True: it holds less input than before. */
+function recountsInput(hold: OpenHold): boolean {
+  const counted = hold.holder?.countedInput();
+  return counted !== undefined && hold.lowerInput(counted);
 }
 
 function own(hold: Hold): OpenHold {

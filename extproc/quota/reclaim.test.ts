@@ -25,6 +25,7 @@ class Stream implements Holder {
   leased: number;
   used = 0;
   asked = 0;
+  counted: number | undefined;
 
   constructor(store: MemoryStore, of: readonly BucketRef[], want: number, usual: number, inputTokens = 0) {
     const output = { ...lease(want), usual };
@@ -42,6 +43,10 @@ class Stream implements Holder {
 
   giveBack(tokens: number): void {
     this.leased -= tokens;
+  }
+
+  countedInput(): number | undefined {
+    return this.counted;
   }
 }
 
@@ -143,4 +148,18 @@ test('a stream that has ended is asked no more', () => {
     streams.map(({ asked }) => asked >= 0),
     [false, true, true, false, true, false, true, true, true, false],
   );
+});
+
+test('before a stream is cut, its input is counted where it is held by its bytes', () => {
+  const { store } = simulate();
+  const one = new Stream(store, buckets, 10, 10, 40);
+  granted(reserve(store, demand(buckets, startMs, 0, bound(50))));
+  one.used = 10;
+  one.counted = 12;
+  assert.equal(extend(store, one.hold, lease(64, 20), startMs), 20);
+  assert.equal(store.view(buckets, startMs)[0]?.remaining, 8);
+  one.used = 30;
+  assert.equal(extend(store, one.hold, lease(64, 20), startMs), 8, 'once');
+  assert.deepEqual(store.settle(one.hold, charge(12, 38), startMs), []);
+  assert.equal(store.view(buckets, startMs)[0]?.remaining, 0);
 });

@@ -79,6 +79,8 @@ export interface Holder {
   unused(kept: number, work: CountingWork): number;
   /** Takes so many of them away: output goes no further than the rest. */
   giveBack(tokens: number): void;
+  /** The request's input, counted, where it is held by its bytes; it is asked for before the stream is cut. Undefined: what is held is all that is known. */
+  countedInput(): number | undefined;
 }
 
 /** How many more bytes of text may be tokenized to find out what is unused; past it, bytes bound what is used. */

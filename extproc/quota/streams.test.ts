@@ -76,6 +76,8 @@ class Stream implements Holder {
     this.granted -= tokens;
   }
 
+  countedInput(): undefined {}
+
   private end(): void {
     this.world.end(this.hold!, this.delivered);
   }

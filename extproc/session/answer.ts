@@ -43,6 +43,7 @@ export interface MeteredContext {
   /** Absent where no quota counts output as it comes: nothing to be cut for. */
   readonly lease: { readonly hold: Hold; tokens: number } | undefined;
   readonly inputTokens: () => number;
+  readonly countedInput: () => number | undefined;
   readonly hasOutput: boolean;
   /** The client asked for a stream. */
   readonly streamed: boolean;
@@ -424,6 +425,10 @@ export class Answer implements Holder {
   giveBack(tokens: number): void {
     if (this.#stream === undefined) this.#context.metered!.lease!.tokens -= tokens;
     else this.#stream.giveBack(tokens);
+  }
+
+  countedInput(): number | undefined {
+    return this.#context.metered!.countedInput();
   }
 
   /** Tokens of the text that came; of what cannot be read, by its bytes. */

@@ -322,6 +322,7 @@ export class Session {
         sample: () => newTextSample(choice.tokenizer, choice.backendModel),
         lease: plan.output.mode === 'none' ? undefined : hold && { hold: hold.hold, tokens: hold.outputTokens },
         inputTokens: () => this.#countInput(),
+        countedInput: () => this.#recountInput(),
         hasOutput: choice.facts.hasOutput,
         streamed: choice.facts.stream,
         mayPassUnread: (encoding) => this.#mayPassUnread(encoding),
@@ -404,6 +405,15 @@ export class Session {
 
   #countInput(): number {
     return likelyInputTokens(this.#asked!.choice.facts, this.#input?.text ?? this.#inputSample?.tokens() ?? 0);
+  }
+
+  /** The input, counted although its bytes were thought to do: it is what is held from now on. */
+  #recountInput(): number | undefined {
+    const text = this.#input!.text === undefined ? this.#inputSample?.exactTokens() : undefined;
+    if (text === undefined) return undefined;
+    this.#input!.text = text;
+    this.#hold = { ...this.#hold!, inputTokens: this.#input!.most };
+    return this.#hold.inputTokens;
   }
 
   #finish(nowMs: number, out: Action[]): void {

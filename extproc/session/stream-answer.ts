@@ -13,7 +13,7 @@ const COUNTED_EVENT_BYTES = 16 * 1024;
 /** Tokens of text that is only reckoned: more than English needs, so that the lease is passed sooner rather than later. */
 export const BYTES_A_TOKEN = 3;
 
-export interface StreamAnswer extends Holder {
+export interface StreamAnswer extends Pick<Holder, 'unused' | 'giveBack'> {
   /** Bytes from the provider, which are not kept. What may go on to the client is given to `send`, some of it as views of them. False: the lease is at its end; see `needed`. */
   push(bytes: Uint8Array): boolean;
   /** Goes on after an extension of at least `needed`. */
