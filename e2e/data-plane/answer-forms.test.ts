@@ -19,13 +19,13 @@ const DOCUMENT = `{"id":"c1","choices":[{"message":{"content":"one"}}],"usage":{
 
 const TYPES = [undefined, 'text/plain', 'application/x-ndjson', 'application/octet-stream', 'application/json'];
 
-let answer: { readonly headers: http.OutgoingHttpHeaders; readonly body: string | Buffer };
+let answer: { readonly status?: number; readonly headers: http.OutgoingHttpHeaders; readonly body: string | Buffer };
 let provider: http.Server;
 let gateway: Gateway;
 
 before(async () => {
   provider = http.createServer((request, response) => {
-    request.resume().on('end', () => response.writeHead(200, answer.headers).end(answer.body));
+    request.resume().on('end', () => response.writeHead(answer.status ?? 200, answer.headers).end(answer.body));
   });
   await new Promise<void>((resolve) => provider.listen(0, '127.0.0.1', resolve));
   const { port } = provider.address() as AddressInfo;
@@ -132,6 +132,18 @@ describe('a whole answer that was asked for', () => {
     assert.ok((record.outputTokens ?? 0) >= body.length / 3);
     assert.match(record.line, /"unmetered":true/);
   });
+});
+
+it('a bound on tokens that is none is refused in the provider’s own words', async () => {
+  const body = '{"error":{"message":"max_tokens must be positive","type":"invalid_request_error","code":"own"}}';
+  answer = { status: 400, headers: { 'content-type': 'application/json' }, body };
+  for (const max_tokens of [-1, 0.5]) {
+    const asked = { model: 'plenty', max_tokens, messages: [{ role: 'user', content: 'Say it' }] };
+    const { result, record } = await gateway.recordOf(() => call(`${gateway.url}/v1/chat/completions`, asked));
+    assert.equal(result.status, 400);
+    assert.equal(result.text, body);
+    assert.equal(record.outputTokens ?? 0, 0);
+  }
 });
 
 describe('an event of several megabytes', () => {

@@ -109,6 +109,10 @@ export class JsonCursor {
     return this.bytes[this.at] === 0x6e;
   }
 
+  isString(): boolean {
+    return this.bytes[this.at] === QUOTE;
+  }
+
   isArray(): boolean {
     return this.bytes[this.at] === 0x5b;
   }

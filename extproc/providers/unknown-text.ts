@@ -37,6 +37,7 @@ const NO_TEXT: ReadonlySet<string> = new Set([
   'container',
   'logprobs',
   'content_filter_results',
+  'prompt_filter_results',
   'content_filter_offsets',
   'citation',
   'citations',

@@ -3,7 +3,7 @@ import { before, describe, it } from 'node:test';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { loadEncodings } from '../tokens/encodings.ts';
 import type { Outcome } from './protocol.ts';
-import { CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
+import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
 
 before(() => loadEncodings());
 
@@ -35,7 +35,7 @@ async function answered({
   accepts,
   amount = 5_000,
 }: Given): Promise<Answered> {
-  const quota = { ...newRigQuota(), limit: { type: 'TotalTokens' as const, amount } };
+  const quota = { ...basePolicy.quotas[0]!, limit: { type: 'TotalTokens' as const, amount }, key: [] };
   const rig = newRig({ policy: { quotas: [quota] } });
   const sent: Uint8Array[] = [];
   let removed: readonly string[] = [];
@@ -83,21 +83,6 @@ async function until(holds: () => boolean): Promise<void> {
     assert.ok(turn < 1000);
     await new Promise((next) => setTimeout(next, 1));
   }
-}
-
-function newRigQuota() {
-  return {
-    id: 'default/teams/tokens',
-    window: { type: 'Lifetime' as const },
-    key: [],
-    onMissingKey: 'Refuse' as const,
-    mode: 'Enforce' as const,
-    queueTimeoutMs: 0,
-    unbounded: 'Refuse' as const,
-    unmetered: 'Refuse' as const,
-    onAbandon: 'Hold' as const,
-    onJournalLoss: 'FailClosed' as const,
-  };
 }
 
 const charged = ({ outcome }: Answered) => [outcome.usage?.input, outcome.usage?.output, outcome.source];

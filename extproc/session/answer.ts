@@ -295,7 +295,7 @@ export class Answer implements Holder {
       return;
     }
     if (stream.overflowed) {
-      this.fail(failure('internal_error', 'An event of the provider does not end.'), out);
+      this.fail(failure('internal_error', 'An event of the provider is longer than any that is known.'), out);
       return;
     }
     if (last) {

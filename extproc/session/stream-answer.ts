@@ -10,6 +10,9 @@ import type { Meter } from '../tokens/meter.ts';
 /** Text of one event beyond this is not tokenized but reckoned by bytes: one event must not hold the event loop. */
 const COUNTED_EVENT_BYTES = 16 * 1024;
 
+/** No model writes so much in one event: the stream is ended. */
+const MOST_EVENT_BYTES = 2 * 1024 * 1024;
+
 /** Tokens of text that is only reckoned: more than English needs, so that the lease is passed sooner rather than later. */
 export const BYTES_A_TOKEN = 3;
 
@@ -33,7 +36,7 @@ export interface StreamAnswer extends Pick<Holder, 'unused' | 'giveBack'> {
   exactTokens(): number | undefined;
   /** Ends an event that is in the middle of its parts, so that another one can follow. */
   breakOff(): void;
-  /** An event did not end. */
+  /** An event does not end, or has more text than any. */
   readonly overflowed: boolean;
 }
 
@@ -135,7 +138,7 @@ class LeasedStream implements StreamAnswer, TextSink {
   }
 
   get overflowed(): boolean {
-    return this.#splitter.overflowed;
+    return this.#splitter.overflowed || this.#eventBytes > MOST_EVENT_BYTES;
   }
 
   /** Text of the event that is being read. */

@@ -78,8 +78,6 @@ export function hostileBodies(model: string): readonly HostileBody[] {
     { name: 'model empty', body: `{"model":"",${messages}}`, statuses: [400, 404] },
     { name: 'model of 10 KB', body: `{"model":"${'m'.repeat(10_240)}",${messages}}`, statuses: [400, 404] },
     { name: 'a bound that is text', body: `{"model":"${model}","messages":[],"max_tokens":"9"}` },
-    { name: 'a bound below 0', body: `{"model":"${model}","messages":[],"max_tokens":-9}` },
-    { name: 'a bound past all numbers', body: `{"model":"${model}","messages":[],"max_tokens":1e999}` },
     { name: 'a stream that is text', body: `{"model":"${model}",${messages},"stream":"true"}` },
   ];
 }

@@ -73,6 +73,10 @@ export class MessageEvent {
   /** Blocks begin with results of tools too, which no model writes; so only in deltas all that may be text is. */
   #readContent(isDelta: boolean): void {
     const cursor = this.#cursor;
+    if (isDelta && !cursor.isObject()) {
+      this.#text(OTHER);
+      return;
+    }
     if (!cursor.enterObject()) return;
     while (cursor.nextMember()) {
       switch (cursor.key) {
@@ -91,7 +95,7 @@ export class MessageEvent {
           cursor.skip();
           break;
         default:
-          if (isDelta && mayBeText(cursor.key)) eachText(cursor, () => this.#hole(OTHER));
+          if (isDelta && mayBeText(cursor.key)) this.#text(OTHER);
           else cursor.skip();
       }
     }
@@ -118,7 +122,9 @@ export class MessageEvent {
   }
 
   #text(channel: number): void {
-    if (this.#cursor.string()) this.#hole(channel);
+    const cursor = this.#cursor;
+    if (!cursor.isString()) eachText(cursor, () => this.#hole(channel));
+    else if (cursor.string()) this.#hole(channel);
   }
 
   #hole(channel: number): void {

@@ -86,10 +86,7 @@ export class ChoiceStream implements StreamReader {
       if (unreadableData(this.#data, sink)) this.unreadable++;
       return 'pass';
     }
-    if (CHUNK.unknown) {
-      unknownEvent(CURSOR, this.#data, sink);
-      return 'pass';
-    }
+    if (CHUNK.unknown) unknownEvent(CURSOR, this.#data, sink);
     return this.#take(bytes, start, end, sink);
   }
 
@@ -164,7 +161,7 @@ export class ChoiceStream implements StreamReader {
     }
     if (!this.#data.inPlace) return 'pass';
     const hides = this.#options.hideUsage && CHUNK.nullUsageStart >= 0;
-    if (CHUNK.finished.length === 0 && !CHUNK.failed) {
+    if (CHUNK.finished.length === 0 && !CHUNK.failed && !CHUNK.unknown) {
       this.#learn(bytes, start, end, hides);
     }
     if (!hides) return 'pass';

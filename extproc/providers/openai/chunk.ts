@@ -42,13 +42,16 @@ export class Chunk {
   /** The usage has numbers that `include_usage` does not bring. */
   ownUsage = false;
   failed = false;
-  /** The event has none of the members that a chunk has. */
-  unknown = false;
   /** Where `"usage":null` stands, with the comma that goes with it. */
   nullUsageStart = -1;
   nullUsageEnd = -1;
   head: ChunkHead | undefined;
   #cursor!: JsonCursor;
+
+  /** It has nothing that a chunk has. */
+  get unknown(): boolean {
+    return this.choices === 0 && this.usage === undefined && !this.failed;
+  }
 
   /** Reads the document at the cursor. False: it is not JSON. */
   read(cursor: JsonCursor, wantsHead: boolean): boolean {
@@ -60,7 +63,6 @@ export class Chunk {
     this.usage = undefined;
     this.ownUsage = false;
     this.failed = false;
-    this.unknown = true;
     this.nullUsageStart = -1;
     const head: { -readonly [Name in keyof ChunkHead]: ChunkHead[Name] } = {
       id: undefined,
@@ -85,11 +87,9 @@ export class Chunk {
           head.systemFingerprint = this.#raw(wantsHead);
           break;
         case 'choices':
-          this.unknown = false;
           this.#readChoices();
           break;
         case 'usage':
-          this.unknown = false;
           this.#readUsage(documentStart);
           break;
         case 'x_groq':
@@ -99,7 +99,6 @@ export class Chunk {
           if (cursor.string()) this.#hole('string', -1);
           break;
         case 'error':
-          this.unknown = false;
           if (!cursor.isNull()) this.failed = true;
           cursor.skip();
           break;
@@ -181,7 +180,7 @@ export class Chunk {
 
   #readChoice(): void {
     const cursor = this.#cursor;
-    if (!cursor.enterObject()) return;
+    if (!this.#enterObject(OTHER)) return;
     const firstHole = this.holes.length;
     let index = 0;
     let finished = false;
@@ -195,7 +194,7 @@ export class Chunk {
           this.#readDelta();
           break;
         case 'text':
-          if (cursor.string()) this.#hole('string', CONTENT);
+          this.#readText(CONTENT);
           break;
         case 'finish_reason':
           finished ||= !cursor.isNull();
@@ -217,7 +216,7 @@ export class Chunk {
 
   #readDelta(): void {
     const cursor = this.#cursor;
-    if (!cursor.enterObject()) return;
+    if (!this.#enterObject(OTHER)) return;
     let reasoned = false;
     while (cursor.nextMember()) {
       switch (cursor.key) {
@@ -259,6 +258,7 @@ export class Chunk {
     const cursor = this.#cursor;
     const before = this.holes.length;
     if (cursor.isArray()) this.#readParts(channel, 0);
+    else if (cursor.isObject()) this.#readAll(channel);
     else if (cursor.string()) this.#hole('string', channel);
     for (let at = before; at < this.holes.length; at++) {
       const { start, end } = this.holes[at] as ChunkHole;
@@ -269,22 +269,34 @@ export class Chunk {
 
   #readOther(): void {
     const cursor = this.#cursor;
-    if (mayBeText(cursor.key)) eachText(cursor, () => this.#hole('string', OTHER));
+    if (mayBeText(cursor.key)) this.#readAll(OTHER);
     else cursor.skip();
+  }
+
+  /** All text of the value, whatever form it has. */
+  #readAll(channel: number): void {
+    eachText(this.#cursor, () => this.#hole('string', channel));
+  }
+
+  /** False where there is no object: what else may be text is read as such. */
+  #enterObject(channel: number): boolean {
+    if (this.#cursor.isObject()) return this.#cursor.enterObject();
+    this.#readAll(channel);
+    return false;
   }
 
   #readParts(channel: number, depth: number): void {
     const cursor = this.#cursor;
     if (!cursor.enterArray()) return;
     while (cursor.nextElement()) {
-      if (!cursor.enterObject()) continue;
+      if (!this.#enterObject(channel)) continue;
       while (cursor.nextMember()) {
         const { key } = cursor;
         if (key === 'text' || key === 'thinking' || key === 'summary') {
           if (cursor.isArray() && depth < 2) this.#readParts(REASONING, depth + 1);
-          else if (cursor.string()) this.#hole('string', channel);
+          else this.#readAll(channel);
         } else {
-          cursor.skip();
+          this.#readOther();
         }
       }
     }
@@ -292,15 +304,20 @@ export class Chunk {
 
   #readToolCalls(): void {
     const cursor = this.#cursor;
-    if (!cursor.enterArray()) return;
+    if (!cursor.isArray()) {
+      this.#readAll(OTHER);
+      return;
+    }
+    cursor.enterArray();
     let place = 0;
     while (cursor.nextElement()) {
-      if (!cursor.enterObject()) continue;
+      if (!this.#enterObject(OTHER)) continue;
       const firstHole = this.holes.length;
       let index = place++;
       while (cursor.nextMember()) {
         if (cursor.key === 'index') index = cursor.number() ?? index;
         else if (cursor.key === 'function' || cursor.key === 'custom') this.#readFunction(FIRST_TOOL);
+        else if (mayBeText(cursor.key)) this.#readAll(FIRST_TOOL);
         else cursor.skip();
       }
       const offset = Math.min(Math.max(index, 0), CHANNELS_OF_A_CHOICE - FIRST_TOOL - 1);
@@ -313,11 +330,16 @@ export class Chunk {
 
   #readFunction(channel: number): void {
     const cursor = this.#cursor;
-    if (!cursor.enterObject()) return;
+    if (!this.#enterObject(channel)) return;
     while (cursor.nextMember()) {
       const { key } = cursor;
-      if (key !== 'name' && key !== 'arguments' && key !== 'input') cursor.skip();
-      else if (cursor.string()) this.#hole('string', channel);
+      if (cursor.isString() && (key === 'name' || key === 'arguments' || key === 'input')) {
+        if (cursor.string()) this.#hole('string', channel);
+      } else if (mayBeText(key)) {
+        this.#readAll(channel);
+      } else {
+        cursor.skip();
+      }
     }
   }
 

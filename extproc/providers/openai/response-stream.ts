@@ -252,7 +252,10 @@ export class ResponseStream implements StreamReader {
     sink: TextSink,
   ): void {
     const hole = EVENT.holes[EVENT.textHole];
-    if (hole === undefined) return;
+    if (hole === undefined) {
+      unknownEvent(CURSOR, this.#data, sink);
+      return;
+    }
     const channel = channelOf(EVENT.outputIndex) + part;
     this.#text(channel, kept, this.#data.bytes, hole.start, hole.end, sink);
     if (!this.#data.inPlace || EVENT.sequenceHole < 0) return;

@@ -13,12 +13,19 @@ export class TokenEvent {
   index = -1;
   last = false;
   failed = false;
-  /** The event has none of the members that a token has. */
-  unknown = false;
+  /** The whole text came, and stands here. */
+  whole = false;
+  wholeStart = 0;
+  wholeEnd = 0;
   details: Numbers | undefined;
   detailsStart = 0;
   detailsEnd = 0;
   #cursor!: JsonCursor;
+
+  /** It has nothing that the event of a token has. */
+  get unknown(): boolean {
+    return this.textHole < 0 && !this.last && !this.failed;
+  }
 
   /** Reads the document at the cursor. False: it is not JSON. */
   read(cursor: JsonCursor): boolean {
@@ -29,7 +36,7 @@ export class TokenEvent {
     this.index = -1;
     this.last = false;
     this.failed = false;
-    this.unknown = true;
+    this.whole = false;
     this.details = undefined;
     if (!cursor.enterObject()) return false;
     while (cursor.nextMember()) {
@@ -38,19 +45,18 @@ export class TokenEvent {
           this.index = this.#number() ?? -1;
           break;
         case 'token':
-          this.unknown = false;
           this.#readToken();
           break;
         case 'generated_text':
-          this.unknown = false;
-          this.last ||= !cursor.isNull();
-          cursor.skip();
+          this.whole = cursor.string();
+          this.last ||= this.whole;
+          this.wholeStart = cursor.textStart;
+          this.wholeEnd = cursor.textEnd;
           break;
         case 'details':
           this.#readDetails();
           break;
         case 'error':
-          this.unknown = false;
           this.failed = true;
           cursor.skip();
           break;

@@ -97,6 +97,8 @@ export class TokenStream implements StreamReader {
     const { inPlace } = this.#data;
     const hole = EVENT.holes[EVENT.textHole];
     if (hole !== undefined) this.#token(this.#data.bytes, hole.start, hole.end, EVENT.special, sink);
+    // A server that sends no tokens one by one has sent no text before.
+    if (EVENT.whole && this.#tokens === 0) this.#token(this.#data.bytes, EVENT.wholeStart, EVENT.wholeEnd, true, sink);
     if (EVENT.failed) this.state = 'failed';
     if (!EVENT.last) {
       if (inPlace && hole !== undefined && !EVENT.failed && EVENT.details === undefined) {
