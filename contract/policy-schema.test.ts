@@ -21,3 +21,23 @@ for (const folder of ['../translate/testdata/', '../translate/kubernetes/testdat
     });
   }
 }
+
+test('a time zone that nobody knows is refused', () => {
+  const window = (timeZone: string) => ({
+    quota: {
+      id: 'a/b/c',
+      limit: { type: 'Requests', amount: 1 },
+      window: { type: 'Calendar', unit: 'Day', timeZone },
+      key: [],
+      onMissingKey: 'Shared',
+      mode: 'Enforce',
+      queueTimeoutMs: 0,
+      unbounded: 'Allow',
+      onJournalLoss: 'FailClosed',
+      unmetered: 'Refuse',
+      onAbandon: 'Hold',
+    },
+  });
+  checkedLine(window('Europe/Berlin'));
+  assert.throws(() => checkedLine(window('Europe/Atlantis')), /quota\.window\.timeZone.*not a time zone/s);
+});

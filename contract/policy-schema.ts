@@ -23,6 +23,21 @@ type Fields<T> = { readonly [K in keyof T]-?: z.ZodType<T[K]> };
 const count = z.int().min(0);
 const text = z.string().min(1);
 
+/** Of the few hundred that there are, those that were asked for. */
+const timeZones = new Set<string>();
+
+/** Else each request of such a quota would fail when its window is opened. */
+function isTimeZone(name: string): boolean {
+  if (timeZones.has(name)) return true;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+  } catch {
+    return false;
+  }
+  timeZones.add(name);
+  return true;
+}
+
 const headerMatch = z.strictObject({
   name: text,
   type: z.enum(['Exact', 'RegularExpression']),
@@ -82,7 +97,7 @@ const window: z.ZodType<Window> = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('Calendar'),
     unit: z.enum(['Minute', 'Hour', 'Day', 'Week', 'Month']),
-    timeZone: text,
+    timeZone: text.refine(isTimeZone, 'not a time zone that this program knows'),
   }),
   z.strictObject({ type: z.literal('Sliding'), durationMs: z.int().min(1) }),
   z.strictObject({ type: z.literal('Lifetime') }),

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { newRandom, type Random } from './random.ts';
 
 /** What all shares of `make test` are together, as FUZZ_REPORT counts them: a run of N cases makes each share N times larger, divided by this. */
-const SHORT_CASES = 100_000;
+const SHORT_CASES = 88_000;
 
 const wished = process.env['FUZZ_CASES'];
 const factor = wished === undefined || wished === '' ? 1 : Math.max(1, Number(wished) / SHORT_CASES);
