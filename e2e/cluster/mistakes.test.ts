@@ -1,5 +1,6 @@
 /** Whatever is wrong with one object is told in its status, with the fix, and harms nothing else: a good route beside it serves all the time. */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
@@ -95,13 +96,13 @@ async function serves(name: string): Promise<void> {
 
 describe('mistakes', () => {
   it('a route with a value that only the translation can judge', async () => {
-    const headers = [{ type: 'RegularExpression', name: 'x-tier', value: '(a+)+' }];
+    const headers = [{ type: 'RegularExpression', name: 'x-tier', value: '(?=a)' }];
     await apply([route('regex', { name: 'openai' }, { headers })]);
     await tells(
       'aigatewayroute/regex',
       'Accepted',
       'Invalid',
-      /spec\.rules\[0\]\.headers\[0\]\.value: .*repeats a group; fix: /,
+      /spec\.rules\[0\]\.headers\[0\]\.value: the expression .*; fix: /,
     );
     await apply([route('regex', { name: 'openai', model: MODEL })]);
     await serves('regex');
@@ -153,6 +154,69 @@ describe('mistakes', () => {
     );
   });
 
+  it('backends that lead to where tenants must not come', async () => {
+    const [secret, backend] = backendOf(NAMESPACE, 'forbidden', 'OpenAI', world.provider.name, []) as [
+      Document,
+      Document,
+    ];
+    const leadsTo = (name: string) => ({
+      ...backend,
+      spec: {
+        ...(backend['spec'] as Document),
+        endpoint: { type: 'Hostname', hostname: { name, port: 443 }, tls: { mode: 'Disabled' } },
+      },
+    });
+    await apply([secret, leadsTo('169.254.169.254'), route('forbidden', { name: 'forbidden' })]);
+    await tells(
+      'aibackend/forbidden',
+      'Accepted',
+      'DestinationNotAllowed',
+      /169\.254\.169\.254 is a link-local address/,
+    );
+    for (const name of ['kubernetes.default.svc', 'kubernetes.default', await kubernetesAddress()]) {
+      await apply([leadsTo('api.example.com')]);
+      await told('aibackend/forbidden', 'ResolvedRefs', 'ResolvedRefs');
+      await apply([leadsTo(name)]);
+      await tells(
+        'aibackend/forbidden',
+        'ResolvedRefs',
+        'RefNotPermitted',
+        /Service default\/kubernetes is in another/,
+      );
+    }
+  });
+
+  it('a private key in the place of an authority is published nowhere', async () => {
+    const { privateKey } = generateKeyPairSync('ed25519');
+    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const [secret, backend] = backendOf(NAMESPACE, 'authority', 'OpenAI', world.provider.name, []) as [
+      Document,
+      Document,
+    ];
+    const tls = { mode: 'CustomCA', caCertificateRef: { kind: 'Secret', name: 'web-tls', key: 'tls.key' } };
+    const endpoint = { type: 'Hostname', hostname: { name: 'api.example.com', port: 443 }, tls };
+    const web = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'web-tls', namespace: NAMESPACE },
+      stringData: { 'tls.key': pem },
+    };
+    await apply([
+      secret,
+      web,
+      { ...backend, spec: { ...(backend['spec'] as Document), endpoint } },
+      route('authority', { name: 'authority' }),
+    ]);
+    await tells(
+      'aibackend/authority',
+      'ResolvedRefs',
+      'InvalidSecret',
+      /has PEM that is no certificate under tls\.key/,
+    );
+    const maps = await kubectl('-n', NAMESPACE, 'get', 'configmaps', '-o', 'json');
+    assert.ok(!maps.includes('PRIVATE KEY'));
+  });
+
   it('a backend in another namespace, until both sides allow it', async () => {
     const far = remoteBackendOf(OTHER, 'far', 'OpenAI', world.provider.host, []);
     await apply([namespaceOf(OTHER), ...far, route('far', { name: 'far', namespace: OTHER })]);
@@ -184,6 +248,10 @@ describe('mistakes', () => {
     );
   });
 });
+
+function kubernetesAddress(): Promise<string> {
+  return kubectl('-n', 'default', 'get', 'service', 'kubernetes', '-o', 'jsonpath={.spec.clusterIP}');
+}
 
 function grant(): Document {
   return {
