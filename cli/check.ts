@@ -47,7 +47,7 @@ export async function check(args: readonly string[], { stdout, stderr }: Output)
   }
   const { files, unreadable } = readSources(options.paths);
   const read = readWorld(files, lookup);
-  const plan = translate(read.world, { envoy: envoyOptions });
+  const plan = translate(read.world, { envoy: envoyOptions, routeSecret: 'of the machine where it runs' });
   const problems = [...read.problems, ...plan.problems];
   for (const { text } of unreadable) stderr.write(`${text}\n`);
   for (const problem of problems) stderr.write(`${label(problem)}${problemText(problem)}\n`);

@@ -206,6 +206,7 @@ function gone(error: unknown): void {
 function wantedNow(): readonly KubeObject[] {
   const plan = translateCluster(sources.world(), {
     extprocSocket: '/run/tallygate/extproc.sock',
+    routeSecret: 'of the test',
     reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
   });
   const derived = plan.secrets.map(({ metadata, type, data }) => {

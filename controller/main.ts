@@ -78,6 +78,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const counts = { runs: 0, writes: 0, statusWrites: 0 };
   let worldChanged = true;
   let plan: ClusterPlan | undefined;
+  let planSecret: string | undefined;
   let leader: AbortSignal | undefined;
   let loop: Loop | undefined;
   const sources = openSources({
@@ -102,15 +103,20 @@ export async function startController(options: ControllerOptions): Promise<Contr
   const run = async (signal: AbortSignal): Promise<boolean> => {
     if (leader === undefined || leader.aborted) return true;
     const term = AbortSignal.any([signal, leader]);
-    if (worldChanged || plan === undefined) {
+    if (plan === undefined && sources.missing().length > 0) return true;
+    await trust.keep(term);
+    const routeSecret = trust.routeSecret();
+    // What was written comes back by the watch, and asks for another run.
+    if (routeSecret === undefined) return true;
+    if (worldChanged || plan === undefined || routeSecret !== planSecret) {
       const world = sources.world();
       // Before all is seen, what is there could look as if nobody wanted it.
       if (sources.missing().length > 0) return true;
       worldChanged = false;
-      plan = translateCluster(world, { extprocSocket: EXTPROC_SOCKET, reach: options.reach });
+      planSecret = routeSecret;
+      plan = translateCluster(world, { extprocSocket: EXTPROC_SOCKET, reach: options.reach, routeSecret });
     }
     counts.runs++;
-    await trust.keep(term);
     const all = wanted(plan, sources, trust, options.proxyNamespaces);
     const applied = await applyAll(client, all, term, log);
     // A target that the policy names should be there; one that is taken away should not be named any more.

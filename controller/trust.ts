@@ -1,4 +1,5 @@
 /** The controller's own authority: kept in a Secret beside it, its certificates in a ConfigMap wherever proxies run, and a server certificate that is renewed in time. */
+import { randomBytes } from 'node:crypto';
 import type { Log } from '../runtime/log.ts';
 import { ApiError, type Client } from './api/client.ts';
 import { type Informer, startInformer } from './api/informer.ts';
@@ -16,12 +17,15 @@ import { secrets } from './resources.ts';
 export const SERVER_NAME = 'tallygate-controller';
 const AUTHORITY_NAME = 'tallygate-ca';
 const BUNDLE_KEY = 'ca.crt';
+const ROUTES_KEY = 'routes';
 
 export interface Trust {
   /** Undefined: there is no authority yet. */
   certificate(): ServerCertificate | undefined;
   /** PEM. */
   bundle(): string | undefined;
+  /** What makes the ids of routes unguessable: of the installation, kept beside the authority. Undefined: there is none yet. */
+  routeSecret(): string | undefined;
   /** Makes the authority, or renews it in time; for the leader. */
   keep(signal: AbortSignal): Promise<void>;
   /** Issues a new server certificate where one is due; to be called now and then. */
@@ -51,19 +55,22 @@ export function openTrust(client: Client, namespace: string, changed: () => void
   return {
     certificate: () => certificate,
     bundle: () => authority()?.certificates,
+    routeSecret: () => routeSecretIn(secret()),
     renew,
     async keep(signal) {
       if (!informer.synced) throw new Error('the Secret of the authority has not been read yet');
       const before = secret();
       const kept = authorityIn(before);
       const next = await keepAuthority(kept, Date.now());
-      if (kept !== undefined && next.certificates === kept.certificates && next.keys === kept.keys) return;
+      const routes = routeSecretIn(before) ?? randomBytes(32).toString('base64url');
+      const same = kept !== undefined && next.certificates === kept.certificates && next.keys === kept.keys;
+      if (same && routes === routeSecretIn(before)) return;
       const object: KubeObject = {
         apiVersion: 'v1',
         kind: 'Secret',
         metadata: { ...(before?.metadata ?? { namespace, name: AUTHORITY_NAME }), managedFields: [] },
         type: 'Opaque',
-        data: { certificates: encoded(next.certificates), keys: encoded(next.keys) },
+        data: { certificates: encoded(next.certificates), keys: encoded(next.keys), [ROUTES_KEY]: encoded(routes) },
       };
       try {
         await (before === undefined
@@ -93,6 +100,11 @@ function authorityIn(secret: KubeObject | undefined): AuthorityText | undefined 
   const data = secret?.['data'] as { readonly certificates?: string; readonly keys?: string } | undefined;
   if (!data?.certificates || !data.keys) return undefined;
   return { certificates: decoded(data.certificates), keys: decoded(data.keys) };
+}
+
+function routeSecretIn(secret: KubeObject | undefined): string | undefined {
+  const { [ROUTES_KEY]: text } = (secret?.['data'] ?? {}) as Readonly<Record<string, string | undefined>>;
+  return text ? decoded(text) : undefined;
 }
 
 function encoded(text: string): string {

@@ -61,7 +61,7 @@ beforeEach(async () => {
     admin: socket,
     listenAddress: '127.0.0.1',
   };
-  loader = newLoader({ paths: [folder], environment: {}, envoy });
+  loader = newLoader({ paths: [folder], environment: {}, envoy, routeSecret: 'of the test' });
   const { plan, paths, errors } = await loader.load();
   assert.ok(plan, errors.join('\n'));
   const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };

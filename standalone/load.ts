@@ -31,13 +31,14 @@ export interface LoaderOptions {
   readonly paths: readonly string[];
   readonly environment: Environment;
   readonly envoy: EnvoyOptions;
+  readonly routeSecret: string;
 }
 
 export function noGateway(paths: readonly string[]): string {
   return `${paths.join(', ')}: there is no Gateway with a listener; fix: add a Gateway of gateway.networking.k8s.io/v1`;
 }
 
-export function newLoader({ paths, environment, envoy }: LoaderOptions): Loader {
+export function newLoader({ paths, environment, envoy, routeSecret }: LoaderOptions): Loader {
   let echo: Echo | undefined;
   /** The files of the last plan, by name. */
   let good: ReadonlyMap<string, SourceFile> = new Map();
@@ -46,7 +47,7 @@ export function newLoader({ paths, environment, envoy }: LoaderOptions): Loader 
     const lookup = secretLookup(environment);
     const { world, problems } = readWorld(files, lookup);
     if (usesEcho(world)) echo ??= await startEcho();
-    const plan = translate(echo ? withEcho(world, echo) : world, { envoy });
+    const plan = translate(echo ? withEcho(world, echo) : world, { envoy, routeSecret });
     const all = [...problems, ...plan.problems];
     const ofSeverity = (severity: Problem['severity']) => all.filter((each) => each.severity === severity);
     const wrong = ofSeverity('Error');

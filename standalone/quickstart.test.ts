@@ -14,6 +14,7 @@ test('with no key, one or both, the examples are whole and without a flaw', asyn
     const loader = newLoader({
       paths,
       environment: { OPENAI_API_KEY: openai, ANTHROPIC_API_KEY: anthropic },
+      routeSecret: 'of the test',
       envoy: {
         directory: '/run/t',
         extproc: { type: 'Unix', path: '/run/t/e' },

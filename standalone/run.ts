@@ -63,7 +63,12 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
     await endLeftovers(state, log);
     state.emptyEnvoyFolder();
     const envoy = envoyOptions(options, state);
-    const loader = newLoader({ paths: options.paths, environment: options.environment, envoy });
+    const loader = newLoader({
+      paths: options.paths,
+      environment: options.environment,
+      envoy,
+      routeSecret: state.routeSecret,
+    });
     ends.unshift({ name: 'simulated model', deadlineMs: 1000, run: loader.close });
     const loaded = await loader.load();
     if (loaded.plan === undefined) throw new OperatorError(loaded.errors.join('\n'));

@@ -99,3 +99,21 @@ test('nor does one without permission end in a stack', {
   const said = elsewhere(newHome(), { uid: 65534, gid: 65534 });
   assert.match(said, /^the state folder .*\/n cannot be used \(EACCES: .*\): make it .* another$/);
 });
+
+test('the secret of route ids is made once, and for its owner only', () => {
+  const stateHome = mkdtempSync(join(tmpdir(), 'state-'));
+  const open = () => openState({ stateHome, runtimeHome: undefined, name: 'n' });
+  const first = open();
+  const { routeSecret, folder } = first;
+  first.close();
+  assert.match(routeSecret, /^[\w-]{43}$/);
+  assert.equal(statSync(join(folder, 'route-secret')).mode & 0o777, 0o600);
+  const second = open();
+  assert.equal(second.routeSecret, routeSecret);
+  second.close();
+  writeFileSync(join(folder, 'route-secret'), 'spoilt');
+  const third = open();
+  assert.match(third.routeSecret, /^[\w-]{43}$/);
+  third.close();
+  rmSync(stateHome, { recursive: true });
+});

@@ -1,9 +1,10 @@
 /** The folder of one instance: its lock, its sockets, Envoy's files and the journal. */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { writeAtomically } from '../runtime/files.ts';
 import { OperatorError } from './problem.ts';
 
 export interface State {
@@ -16,6 +17,8 @@ export interface State {
   readonly envoyAdminSocket: string;
   /** Where `tallygate quota` asks. */
   readonly quotaSocket: string;
+  /** Of this instance, made at its first start: see `TranslateOptions`. */
+  readonly routeSecret: string;
   pidPath(name: string): string;
   /** To be called when no Envoy of an earlier run reads it any more. */
   emptyEnvoyFolder(): void;
@@ -89,6 +92,7 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
     extprocAdminSocket: extprocAdminSocket!,
     envoyAdminSocket: envoyAdminSocket!,
     quotaSocket: quotaSocket!,
+    routeSecret: keptSecret(join(folder, 'route-secret')),
     pidPath: (process) => join(folder, `${process}.pid`),
     emptyEnvoyFolder() {
       removeEnvoyFolder();
@@ -99,6 +103,15 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
       unlock();
     },
   };
+}
+
+/** Reads the secret of the file, or makes one: 256 bits. Whoever calls has the lock of the folder. */
+function keptSecret(path: string): string {
+  const known = readText(path) ?? '';
+  if (/^[\w-]{43}$/.test(known)) return known;
+  const made = randomBytes(32).toString('base64url');
+  writeAtomically(path, made, 0o600);
+  return made;
 }
 
 /** A lock of the system's on an SQLite file: it ends with its process, however that ends. */

@@ -7,6 +7,7 @@ import type { LinkedBackend, UsableBackend } from './backends.ts';
 import { absence, type Catalog, grantFix } from './catalog.ts';
 import { headerMatches } from './header-matches.ts';
 import { byAge, fullName, type Report, type Subject, subject } from './report.ts';
+import type { TargetIds } from './route-ids.ts';
 import type { Located } from './world.ts';
 
 export interface LinkedRoute {
@@ -52,6 +53,7 @@ export function linkRoutes(
   routes: readonly Located<AIGatewayRoute>[],
   backends: readonly LinkedBackend[],
   catalog: Catalog,
+  ids: TargetIds,
   report: Report,
 ): readonly LinkedRoute[] {
   const byName = new Map(backends.map((each) => [each.name, each]));
@@ -63,9 +65,9 @@ export function linkRoutes(
     const rules = route.spec.rules.map((rule, index): LinkedRule => {
       const headers = headerMatches(rule.headers ?? [], `spec.rules[${index}].headers`, about, report);
       valid &&= headers !== undefined;
-      return { route: name, rule, index, headers: headers ?? [], targets: targetsOf(name, rule, index, find) };
+      return { route: name, rule, index, headers: headers ?? [], targets: targetsOf(name, rule, index, ids, find) };
     });
-    return { name, route, valid, rules, passthrough: passthroughOf(name, route, find) };
+    return { name, route, valid, rules, passthrough: passthroughOf(name, route, ids, find) };
   });
 }
 
@@ -79,19 +81,19 @@ type Find = (
   path: string,
 ) => { readonly name: string; readonly usable: UsableBackend } | undefined;
 
-function targetsOf(route: string, rule: RouteRule, index: number, find: Find): readonly LinkedTarget[] {
+function targetsOf(route: string, rule: RouteRule, index: number, ids: TargetIds, find: Find): readonly LinkedTarget[] {
   const used = new Map<string, number>();
   return rule.backendRefs.flatMap((reference, position): LinkedTarget[] => {
     const found = find(reference, `spec.rules[${index}].backendRefs[${position}]`);
     if (found === undefined) return [];
-    const base = targetId(route, rule.name, reference);
+    const base = targetName(route, rule.name, reference);
     const times = (used.get(base) ?? 0) + 1;
     used.set(base, times);
     return [
       {
         target: {
           // The backend is part of the id, so that an edit can never lead an old id to another provider.
-          id: times === 1 ? base : `${base}/${times}`,
+          id: ids(times === 1 ? base : `${base}/${times}`),
           backend: found.name,
           ...(reference.model !== undefined && { model: reference.model }),
           weight: reference.weight,
@@ -107,18 +109,23 @@ function targetsOf(route: string, rule: RouteRule, index: number, find: Find): r
   });
 }
 
-function passthroughOf(route: string, { spec }: Located<AIGatewayRoute>, find: Find): readonly LinkedPassthrough[] {
+function passthroughOf(
+  route: string,
+  { spec }: Located<AIGatewayRoute>,
+  ids: TargetIds,
+  find: Find,
+): readonly LinkedPassthrough[] {
   return (spec.passthrough ?? []).flatMap((item, index): LinkedPassthrough[] => {
     const reference = item.backendRef ?? spec.rules[0]?.backendRefs[0];
     const found = reference && find(reference, `spec.passthrough[${index}].backendRef`);
     if (reference === undefined || found === undefined) return [];
-    const id = targetId(route, passthroughRule, reference);
+    const id = ids(targetName(route, passthroughRule, reference));
     const target = { id, backend: found.name, weight: 1, priority: 0 };
     return [{ item, index, target: { target, route, rule: 'passthrough', backend: found.usable } }];
   });
 }
 
-function targetId(route: string, rule: string, { namespace, name }: Reference): string {
+function targetName(route: string, rule: string, { namespace, name }: Reference): string {
   return [route, rule, ...(namespace === undefined ? [] : [namespace]), name].join('/');
 }
 

@@ -5,6 +5,7 @@ import type { Lookup } from './read/variables.ts';
 import type { TranslateOptions } from './translate.ts';
 
 export const exampleOptions: TranslateOptions = {
+  routeSecret: 'of the examples',
   envoy: {
     directory: '/run/tallygate/envoy',
     extproc: { type: 'Unix', path: '/run/tallygate/extproc.sock' },

@@ -18,6 +18,7 @@ import type { EnvoyOptions, Plan } from './plan.ts';
 import { gatewayPolicy, strayEntries } from './policy.ts';
 import { linkPolicies } from './quotas.ts';
 import { newReport } from './report.ts';
+import { targetIds } from './route-ids.ts';
 import { linkRoutes } from './routes.ts';
 import type { Site } from './site.ts';
 import { statusesOf } from './statuses.ts';
@@ -26,6 +27,8 @@ import type { World } from './world.ts';
 
 export interface TranslateOptions {
   readonly envoy: EnvoyOptions;
+  /** What makes the ids of routes unguessable; to be kept. */
+  readonly routeSecret: string;
 }
 
 export function translate(world: World, options: TranslateOptions): Plan {
@@ -34,7 +37,7 @@ export function translate(world: World, options: TranslateOptions): Plan {
   const doors = doorsOf(world.gateways, catalog, report);
   const site: Site = { type: 'Machine', trustsAuthorities: options.envoy.caBundle !== undefined };
   const backends = linkBackends(world.backends, catalog, site, report);
-  const routes = linkRoutes(world.routes, backends, catalog, report);
+  const routes = linkRoutes(world.routes, backends, catalog, targetIds(options.routeSecret), report);
   const attachments = attachRoutes(routes, doors, catalog, site, report);
   const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
   const entries = entriesOf(doors, attachments, policies, site);

@@ -11,7 +11,7 @@ export const MAX_FOUND_AS_OBJECTS = 128;
 
 /**
  * What is written down of values and spans of text may take half of the document's own bytes, and so much in any case: a body never costs twice its size.
- * A real part of a message has 28 bytes at least and costs 10.
+ * A real part of a message has 28 bytes at least and costs 13.
  */
 export const FREE_NOTES_BYTES = 8 * 1024;
 

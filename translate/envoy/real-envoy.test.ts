@@ -14,9 +14,12 @@ import { type Server, startServer } from '../../extproc/server/server.ts';
 import type { EnvoyOptions, Plan } from '../plan.ts';
 import { problemText } from '../problem.ts';
 import { readWorld } from '../read/read.ts';
+import { targetIds } from '../route-ids.ts';
 import { translate } from '../translate.ts';
 import { bootstrapText, envoyFiles } from './files.ts';
 
+const routeSecret = 'of the tests';
+const idOf = targetIds(routeSecret);
 const binary = fileURLToPath(new URL('../../.tools/bin/envoy', import.meta.url));
 const certificateFile = fileURLToPath(new URL('testdata/localhost.crt', import.meta.url));
 const certificate = readFileSync(certificateFile, 'utf8');
@@ -73,7 +76,7 @@ describe('a real Envoy with a processor', () => {
       environment: () => undefined,
       file: (path) => (path === 'certificate' ? certificate : privateKey),
     });
-    const plan = translate(world, { envoy: options(directory, ports.admin) });
+    const plan = translate(world, { routeSecret, envoy: options(directory, ports.admin) });
     assert.deepEqual([...problems, ...plan.problems].map(problemText), []);
     return plan;
   };
@@ -271,7 +274,7 @@ function handler(exchange: Exchange): ExchangeHandler {
         });
         exchange.end();
       } else if (steer === 'stay') exchange.requestHeaders({});
-      else exchange.requestHeaders({ set: [['x-tallygate-route', steer]], clearRouteCache: true });
+      else exchange.requestHeaders({ set: [['x-tallygate-route', idOf(steer)]], clearRouteCache: true });
     },
     requestBody: (bytes, end) => exchange.requestBody(bytes, end),
     requestTrailers: () => exchange.requestTrailers(),

@@ -26,7 +26,7 @@ describe('Envoy takes the configuration of every golden file', () => {
         const caBundle = fileURLToPath(new URL('testdata/localhost.crt', import.meta.url));
         const options = { ...exampleOptions.envoy, directory, caBundle };
         const { world } = readWorld([{ name, text: readFileSync(new URL(name, folder), 'utf8') }], exampleVariables);
-        const plan = translate(world, { envoy: options });
+        const plan = translate(world, { ...exampleOptions, envoy: options });
         for (const file of envoyFiles(plan)) writeFileSync(join(directory, file.name), file.text);
         const whole = join(directory, 'whole.json');
         writeFileSync(whole, JSON.stringify(inOnePiece(plan, options)));

@@ -22,6 +22,8 @@ export type ClientPolicy = KubernetesObject<ClientPolicySpec>;
 export interface ClusterOptions {
   /** Absolute path of the sidecar's socket in proxy pods. */
   readonly extprocSocket: string;
+  /** What makes the ids of routes unguessable; to be kept. */
+  readonly routeSecret: string;
   readonly reach: Reach;
 }
 

@@ -5,6 +5,7 @@ import { clusterWorld, readObject } from './read.ts';
 
 export const exampleOptions: ClusterOptions = {
   extprocSocket: '/run/tallygate/extproc.sock',
+  routeSecret: 'of the examples',
   reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
 };
 

@@ -13,6 +13,7 @@ import { reportEntries } from '../entry-problems.ts';
 import { gatewayPolicy } from '../policy.ts';
 import { linkPolicies } from '../quotas.ts';
 import { compare, fullName, newReport } from '../report.ts';
+import { targetIds } from '../route-ids.ts';
 import { linkRoutes } from '../routes.ts';
 import type { Site } from '../site.ts';
 import { statusesOf } from '../statuses.ts';
@@ -28,7 +29,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
   const catalog = catalogOf(world);
   const doors = clusterDoors(world.gateways);
   const backends = linkBackends(world.backends, catalog, site, report);
-  const routes = linkRoutes(world.routes, backends, catalog, report);
+  const routes = linkRoutes(world.routes, backends, catalog, targetIds(options.routeSecret), report);
   const attachments = attachRoutes(routes, doors, catalog, site, report);
   const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
   const entries = entriesOf(doors, attachments, policies, site);
