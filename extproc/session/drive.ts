@@ -175,7 +175,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   }
 
   /** Our own fault ends this one stream, and Envoy answers for it. Each step is taken whatever becomes of the others. */
-  readonly #fail = (error: unknown): void => {
+  #fail(error: unknown): void {
     if (this.#failed) return;
     this.#failed = true;
     const { now, fault } = this.#shared;
@@ -199,7 +199,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     attempt(() => this.#record(this.#session.faulted(now()), overdrafts));
     attempt(() => this.#exchange.abort());
     for (const one of faults) fault(one);
-  };
+  }
 
   #pace(): void {
     const held = this.#session.blocked || this.#exchange.unsentBytes > UNSENT_BYTES_A_STREAM;
@@ -271,7 +271,11 @@ class Drive implements ExchangeHandler, BodyOwner {
       case 'count': {
         const { body, tokenizer, model } = this.#session.counting!;
         const count = newBodyCount(body, tokenizer, model, { limitTokens: action.limitTokens });
-        this.#stopCount = counts.add(count, (tokens) => this.#handle({ type: 'counted', tokens }), this.#fail);
+        this.#stopCount = counts.add(
+          count,
+          (tokens) => this.#handle({ type: 'counted', tokens }),
+          (error) => this.#fail(error),
+        );
         break;
       }
       case 'stop-count':
