@@ -32,6 +32,9 @@ export const conditions = {
       NoMatchingParent: no('The Gateway, listener or port of the parentRef does not exist.'),
       NotAllowedByListeners: no('No listener of the Gateway allows routes of this namespace.'),
       NoMatchingListenerHostname: no('No host name of the route is one of the listeners.'),
+      PolicyTooLarge: no(
+        'With this route its namespace would take more of the proxies than one namespace may; older routes are served.',
+      ),
       TargetNotFound: no('The target of the policy, or its section, does not exist; the policy limits nothing there.'),
       NothingToLimit: no('The target exists, but no backend serves a rule there; the policy limits nothing.'),
     },

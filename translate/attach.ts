@@ -12,7 +12,12 @@ export interface Attachment {
   readonly route: LinkedRoute;
   readonly parentRef: ParentRef;
   /** Why it is served nowhere. */
-  readonly refused?: 'Invalid' | 'NoMatchingParent' | 'NotAllowedByListeners' | 'NoMatchingListenerHostname';
+  readonly refused?:
+    | 'Invalid'
+    | 'NoMatchingParent'
+    | 'NotAllowedByListeners'
+    | 'NoMatchingListenerHostname'
+    | 'PolicyTooLarge';
   readonly places: readonly Place[];
 }
 

@@ -6,6 +6,7 @@ import { GROUP } from '../crds/schema.ts';
 import type { LinkedBackend, UsableBackend } from './backends.ts';
 import { absence, type Catalog, grantFix } from './catalog.ts';
 import { headerMatches } from './header-matches.ts';
+import { hasTooManyPatterns } from './namespace-bounds.ts';
 import { byAge, fullName, type Report, type Subject, subject } from './report.ts';
 import type { TargetIds } from './route-ids.ts';
 import type { Located } from './world.ts';
@@ -61,9 +62,19 @@ export function linkRoutes(
     const name = fullName(route);
     const about = subject('AIGatewayRoute', route);
     const find = (reference: Reference, path: string) => resolve(reference, path, about, byName, catalog, report);
-    let valid = true;
+    let valid = !hasTooManyPatterns(route.spec.rules);
+    if (!valid) {
+      report.error(about, {
+        reason: 'Invalid',
+        path: 'spec.rules',
+        message: 'the header patterns of the route are too large together',
+        fix: 'use fewer or shorter patterns, or exact values',
+      });
+    }
+    const checked = valid;
     const rules = route.spec.rules.map((rule, index): LinkedRule => {
-      const headers = headerMatches(rule.headers ?? [], `spec.rules[${index}].headers`, about, report);
+      const matches = checked ? (rule.headers ?? []) : [];
+      const headers = headerMatches(matches, `spec.rules[${index}].headers`, about, report);
       valid &&= headers !== undefined;
       return { route: name, rule, index, headers: headers ?? [], targets: targetsOf(name, rule, index, ids, find) };
     });

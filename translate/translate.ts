@@ -14,6 +14,7 @@ import { listeners } from './envoy/listeners.ts';
 import { routeConfigurations } from './envoy/routes.ts';
 import { secretsOf } from './envoy/secrets.ts';
 import { entryRoutes } from './names.ts';
+import { withinBounds } from './namespace-bounds.ts';
 import type { EnvoyOptions, Plan } from './plan.ts';
 import { gatewayPolicy, strayEntries } from './policy.ts';
 import { linkPolicies } from './quotas.ts';
@@ -38,7 +39,7 @@ export function translate(world: World, options: TranslateOptions): Plan {
   const site: Site = { type: 'Machine', trustsAuthorities: options.envoy.caBundle !== undefined };
   const backends = linkBackends(world.backends, catalog, site, report);
   const routes = linkRoutes(world.routes, backends, catalog, targetIds(options.routeSecret), report);
-  const attachments = attachRoutes(routes, doors, catalog, site, report);
+  const attachments = withinBounds(attachRoutes(routes, doors, catalog, site, report), report);
   const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
   const entries = entriesOf(doors, attachments, policies, site);
   reportEntries(entries, policies, report);

@@ -10,6 +10,7 @@ import { catalogOf } from '../catalog.ts';
 import { clusterDoors } from '../doors.ts';
 import { entriesOf, type LinkedEntry } from '../entries.ts';
 import { reportEntries } from '../entry-problems.ts';
+import { withinBounds } from '../namespace-bounds.ts';
 import { gatewayPolicy } from '../policy.ts';
 import { linkPolicies } from '../quotas.ts';
 import { compare, fullName, newReport } from '../report.ts';
@@ -30,7 +31,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
   const doors = clusterDoors(world.gateways);
   const backends = linkBackends(world.backends, catalog, site, report);
   const routes = linkRoutes(world.routes, backends, catalog, targetIds(options.routeSecret), report);
-  const attachments = attachRoutes(routes, doors, catalog, site, report);
+  const attachments = withinBounds(attachRoutes(routes, doors, catalog, site, report), report);
   const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
   const entries = entriesOf(doors, attachments, policies, site);
   reportEntries(entries, policies, report);
