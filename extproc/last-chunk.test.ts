@@ -20,7 +20,12 @@ import type { Outcome } from './session/protocol.ts';
 
 const LIMIT = 1_000;
 const policy = parse(readFileSync(new URL('./session/testdata/base.yaml', import.meta.url), 'utf8')) as GatewayPolicy;
-const quota = { ...policy.quotas[0]!, window: { type: 'Lifetime' as const }, queueTimeoutMs: 5_000 };
+const quota = {
+  ...policy.quotas[0]!,
+  window: { type: 'Lifetime' as const },
+  queueTimeoutMs: 5_000,
+  unmetered: 'Allow' as const,
+};
 
 let folder: string;
 let extproc: Extproc;
