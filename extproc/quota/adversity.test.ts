@@ -83,11 +83,15 @@ test('a full disk: quotas that fail closed grant nothing while it is known, and 
 });
 
 test('a damaged log: the start never fails, and what is not remembered is told', () => {
-  const harm = fc.record({ at: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), byte: fc.nat(255) });
+  const harm = fc.record({
+    at: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+    // A digit in place of a digit is what only the checksum sees.
+    byte: fc.oneof(fc.nat(255), fc.integer({ min: 48, max: 57 })),
+  });
   fc.assert(
     fc.property(
       fc.array(work, { minLength: 1, maxLength: 30 }),
-      fc.array(harm, { maxLength: 4 }),
+      fc.array(harm, { maxLength: 20, size: 'max' }),
       (works: readonly Work[], harms) => {
         const { store, log } = world();
         const spent = new Map<string, number>();
