@@ -28,6 +28,9 @@ import { BYTES_A_TOKEN, newStreamAnswer, type StreamAnswer } from './stream-answ
 const SMALLEST_EXTENSION_TOKENS = 64;
 const LARGEST_EXTENSION_TOKENS = 4096;
 
+/** A ledger that answers at once has answered by then, on a busy machine too: nothing is made for nobody. */
+const SHORTEST_WAIT_MS = 10;
+
 export interface AnswerContext {
   readonly dialect: Dialect;
   readonly requestId: string | undefined;
@@ -408,12 +411,13 @@ export class Answer implements Holder {
 
   /** How long it has waited for extensions. */
   waitedMs(nowMs: number): number {
-    return this.#waitedMs + (this.blocked ? nowMs - this.#blockedAtMs : 0);
+    return Math.floor(this.#waitedMs + (this.blocked ? nowMs - this.#blockedAtMs : 0));
   }
 
   /** For so long the provider went on at the end, and nobody read it, because more budget was awaited. */
   unreadMs(nowMs: number): number {
-    return this.blocked ? nowMs - this.#blockedAtMs : this.#waitedInVainMs;
+    const waitedMs = this.blocked ? nowMs - this.#blockedAtMs : this.#waitedInVainMs;
+    return waitedMs < SHORTEST_WAIT_MS ? 0 : waitedMs;
   }
 
   unused(kept: number, work: CountingWork): number {
