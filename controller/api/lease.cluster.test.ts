@@ -136,12 +136,11 @@ test('a leader that was stopped for a while writes nothing when it wakes up', as
   elections.push(election);
   await until('it leads', () => term !== undefined);
   const written = configMap(place.namespace, 'late', {});
-  const work = place.client
-    .get(configMaps, place.namespace, 'late')
-    .then(() => client.apply(configMaps, written, { signal: term }));
-  // The question is on its way, and its answer comes first after the stop.
-  await sleep(1);
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, times.leaseMs + 500);
+  // Stopped between the answer and the write: no timer runs before the write is asked for.
+  const work = place.client.get(configMaps, place.namespace, 'late').then(() => {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, times.leaseMs + 500);
+    return client.apply(configMaps, written, { signal: term });
+  });
   await assert.rejects(work);
   assert.equal(await client.get(configMaps, place.namespace, 'late'), undefined);
 });
