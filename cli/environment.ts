@@ -21,6 +21,8 @@ export const variables = {
   TALLYGATE_ACCESS_LOG: oneOf(['on', 'off'], 'on'),
   /** Values of quota keys in metrics: as they are, or as SHA-256. */
   TALLYGATE_METRIC_KEYS: oneOf(['plain', 'hashed'], 'plain'),
+  /** Whether refusals name quotas, rules, routes and limits. */
+  TALLYGATE_ERROR_DETAIL: oneOf(['full', 'plain'], 'full'),
   /** The Envoy to run. */
   TALLYGATE_ENVOY: optionalText(),
   /** Where the listeners of Gateways bind: this machine only, unless told otherwise. */

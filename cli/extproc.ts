@@ -81,11 +81,12 @@ export const extproc: Verb = async ({ args, settings }) => {
     nowMs: Date.now(),
     hashesKeys: settings.TALLYGATE_METRIC_KEYS === 'hashed',
   });
-  const service = await startExtproc({ listen, journalPath: journal, finished: recorder.record, log }).catch(
-    (error: unknown) => {
-      throw error instanceof JournalError ? new OperatorError(error.message) : error;
-    },
-  );
+  const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
+  const service = await startExtproc({
+    ...{ listen, journalPath: journal, finished: recorder.record, plainErrors, log },
+  }).catch((error: unknown) => {
+    throw error instanceof JournalError ? new OperatorError(error.message) : error;
+  });
   const policy =
     'file' in source ? followFile(resolve(source.file), service, log) : await followControllerAt(source, service, log);
   recorder.observe({
@@ -93,6 +94,7 @@ export const extproc: Verb = async ({ args, settings }) => {
     openStreams: () => service.server.openStreams,
     keys: (count) => service.store.keys(count),
     journalFails: () => service.store.journalFailure !== undefined,
+    policyRefused: () => policy.details()['refused'] !== undefined,
   });
   // It takes half a second to load: a processor that comes back after a crash serves before.
   const telemetry = startTelemetry(recorder, settings.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined);

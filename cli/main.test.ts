@@ -66,15 +66,21 @@ test('extproc follows its policy file, keeps the last good one, and ends in orde
     { stdio: 'ignore' },
   );
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  const status = () =>
-    new Promise<Record<string, unknown>>((resolve) => {
-      const asked = request({ socketPath: admin, path: '/readyz' }, async (response) => {
+  const ask = (path: string) =>
+    new Promise<{ readonly code: number | undefined; readonly text: string } | undefined>((resolve) => {
+      const asked = request({ socketPath: admin, path }, async (response) => {
         response.setEncoding('utf8');
-        resolve({ code: response.statusCode, ...JSON.parse((await response.toArray()).join('')) });
+        resolve({ code: response.statusCode, text: (await response.toArray()).join('') });
       });
-      asked.on('error', () => resolve({}));
+      asked.on('error', () => resolve(undefined));
       asked.end();
     });
+  const status = async (): Promise<Record<string, unknown>> => {
+    const answer = await ask('/readyz');
+    return answer === undefined ? {} : { code: answer.code, ...JSON.parse(answer.text) };
+  };
+  const refusedGauge = async () =>
+    /^tallygate_policy_refused(?:{.*})? (\d+)$/m.exec((await ask('/metrics'))!.text)?.[1];
   const until = async (wanted: object) => {
     for (;;) {
       const now = await status();
@@ -86,12 +92,15 @@ test('extproc follows its policy file, keeps the last good one, and ends in orde
   await until({ code: 503, ready: false });
   exchange(policy('one'));
   await until({ code: 200, ready: true, policy: 'one' });
+  assert.equal(await refusedGauge(), '0');
   exchange(policy('two', 99));
   await until({ ready: true, policy: 'one', refused: 'two' });
+  assert.equal(await refusedGauge(), '1');
   exchange('{"half":');
   await until({ ready: true, policy: 'one', refused: '' });
   exchange(policy('three'));
   await until({ ready: true, policy: 'three', refused: undefined });
+  assert.equal(await refusedGauge(), '0');
   child.kill('SIGTERM');
   assert.equal(await ended, 0);
 });

@@ -47,6 +47,35 @@ const known = {
 
 export type FailureCode = keyof typeof known;
 
+export const failureCodes = Object.keys(known) as readonly FailureCode[];
+
+/** Messages that say nothing of what the operator has configured (`TALLYGATE_ERROR_DETAIL=plain`). */
+const plainMessages: Readonly<Record<FailureCode, string>> = {
+  invalid_body: 'The request body is not valid for this endpoint.',
+  duplicate_key: 'The request body has the same key twice; send it once.',
+  missing_model: 'The request names no model.',
+  invalid_value: 'A field of the request has a value that is not allowed.',
+  unbounded_cost: 'The cost of this request cannot be bounded in advance.',
+  missing_quota_key: 'A required request header is missing, empty or repeated.',
+  unsupported_encoding: 'The request body has an encoding that is not supported.',
+  request_too_large: 'The request body is too large.',
+  input_tokens_exceeded: 'The prompt has too many tokens.',
+  output_tokens_exceeded: 'The request asks for too many output tokens.',
+  upload_too_slow: 'The request body arrived too slowly; send it again without a pause.',
+  model_not_found: 'The model is not available here.',
+  unknown_endpoint: 'The gateway does not serve this endpoint.',
+  unmetered_endpoint: 'This endpoint is not allowed here.',
+  quota_exceeded: 'The token quota does not have enough left for this request.',
+  request_rate_exceeded: 'Too many requests.',
+  budget_held: 'Requests in flight hold what is left of the token quota; try again shortly.',
+  overloaded: 'The gateway is overloaded; try again shortly.',
+  journal_unavailable: 'The gateway cannot account for this request at the moment; try again shortly.',
+  unreadable_answer: 'The gateway cannot read the answer of the provider.',
+  backend_unavailable: 'No backend is available for this request.',
+  first_token_timeout: 'The provider took too long to answer.',
+  internal_error: 'The gateway failed to serve this request; try again.',
+};
+
 /** A failure of the list, with its words for this one case. */
 export function failure(
   code: FailureCode,
@@ -55,6 +84,11 @@ export function failure(
 ): Failure {
   const [status, kind] = known[code];
   return { failure: true, status, kind, code, message, ...more };
+}
+
+/** The same failure with the fixed message of its code. Envoy's own messages are fixed already. */
+export function inPlainWords(problem: Failure): Failure {
+  return { ...problem, message: plainMessages[problem.code as FailureCode] ?? problem.message };
 }
 
 /** An answer that Envoy wrote itself; its status stands. */

@@ -30,6 +30,8 @@ export interface ExtprocOptions {
   /** The journal's file; absent: nothing survives this process. */
   readonly journalPath: string | undefined;
   readonly finished: (outcome: Outcome, overdrafts: readonly Overdraft[]) => void;
+  /** Refusals name nothing of the configuration. */
+  readonly plainErrors?: boolean;
   readonly log: ExtprocLog;
 }
 
@@ -97,6 +99,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     finished,
     fault: (error) => log.error({ err: error }, 'a request failed by a fault of the gateway'),
     bodies: new Bodies({ now }),
+    plainErrors: options.plainErrors ?? false,
   };
   const server = await startServer({
     ...options.listen,

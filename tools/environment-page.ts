@@ -18,6 +18,9 @@ const words: Readonly<Record<keyof Settings, Words>> = {
   TALLYGATE_METRIC_KEYS: {
     says: 'How metrics show the values of quota keys (teams, users): as they are, or as SHA-256. Hashes of short values can be guessed.',
   },
+  TALLYGATE_ERROR_DETAIL: {
+    says: 'What refusals tell clients: `full` names the quota, rule or limit that refuses; `plain` has one fixed message for each code. Code, status, `param` and headers are the same, and access lines keep the names.',
+  },
   TALLYGATE_ENVOY: {
     says: 'The Envoy to run, 1.38 or newer.',
     flag: '--envoy',

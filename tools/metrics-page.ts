@@ -83,6 +83,7 @@ async function exampleText(): Promise<string> {
     buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0 }],
     openStreams: () => 1,
     journalFails: () => false,
+    policyRefused: () => false,
     keys: () => [{ quota: bucket.quota.id, keys: 1, most: 10 }],
   });
   const telemetry = await startOpenTelemetry({ serviceName: 'tallygate', otlp: false, tables: [recorder.table] });

@@ -132,6 +132,7 @@ describe('refusals', () => {
     ['controller.allowedDestinations[0]=*.example.com', /allowedDestinations/],
     ['networkPolicies.proxyEgres=false', /[Aa]dditional propert\S+ '?proxyEgres'?/],
     ['sidecar.metricKeys=secret', /metricKeys/],
+    ['sidecar.errorDetail=secret', /errorDetail/],
     ['sidecar.stateSize=1', /stateSize/],
   ];
   for (const [value, names] of refusals) {

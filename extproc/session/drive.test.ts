@@ -71,6 +71,7 @@ function waiting() {
       throw error;
     },
     bodies: new Bodies(),
+    plainErrors: false,
   })!;
   handler.requestHeaders(HEADERS, false, new Map([['xds.route_name', 'entry']]));
   handler.requestBody(BODY, true);

@@ -36,6 +36,7 @@ export interface Shared {
   /** A fault of ours: it fails this one stream. */
   readonly fault: (error: unknown) => void;
   readonly bodies: Bodies;
+  readonly plainErrors: boolean;
 }
 
 /** Undefined: there is no policy yet, and the exchange is to be refused. */
@@ -72,7 +73,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   constructor(exchange: Exchange, shared: Shared, policy: CompiledPolicy) {
     this.#exchange = exchange;
     this.#shared = shared;
-    const { newId, random, learned, newMeter, health, now, compares } = shared;
+    const { newId, random, learned, newMeter, health, now, compares, plainErrors } = shared;
     this.#session = new Session({
       policy,
       newId,
@@ -80,6 +81,7 @@ class Drive implements ExchangeHandler, BodyOwner {
       learned,
       newMeter,
       compares,
+      plainErrors,
       healthy: (target) => health.healthy(target, now()),
     });
   }

@@ -71,6 +71,7 @@ function replay(given: Case): readonly object[] {
     learned: { holdTokens: () => 16, tokensPerSecond: () => 50 },
     newMeter,
     compares: () => given.compares === true,
+    plainErrors: false,
   });
   if (given.spent !== undefined) spend(store, policy.quotas[0]!, given.spent, nowMs);
   const seen: object[] = [];

@@ -3,7 +3,7 @@
  * back; here stands what lies between: hold quotas, let it go, settle. A session keeps the policy that it began with.
  */
 import type { Tokenizer } from '../../contract/policy.ts';
-import { type Failure, isFailure } from '../errors.ts';
+import { type Failure, inPlainWords, isFailure } from '../errors.ts';
 import type { BucketRef, BucketView, Decision, Hold } from '../quota/store.ts';
 import type { ScannedBody } from '../stream/json.ts';
 import type { Meter } from '../tokens/meter.ts';
@@ -33,6 +33,8 @@ export interface SessionContext extends Omit<RequestContext, 'holdTokens'> {
   /** Whether an answer that ends now is one of the sample whose counts are compared. */
   readonly compares: (nowMs: number) => boolean;
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
+  /** Refusals name nothing of the configuration. */
+  readonly plainErrors: boolean;
 }
 
 type Phase = 'collecting' | 'counting' | 'reserving' | 'forwarded' | 'over';
@@ -374,9 +376,10 @@ export class Session {
     this.#phase = 'over';
     this.#failure = problem;
     this.#replyStatus = problem.status;
+    const said = this.#context.plainErrors ? inPlainWords(problem) : problem;
     out.push({
       type: 'immediate-response',
-      response: refusal(this.#request.dialect, problem, this.#views, nowMs, this.#request.id),
+      response: refusal(this.#request.dialect, said, this.#views, nowMs, this.#request.id),
     });
     this.#finish(nowMs, out);
   }

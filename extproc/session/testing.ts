@@ -60,6 +60,7 @@ export function newRig(options: {
     finished: (outcome) => outcomes.push(outcome),
     fault: (error) => faults.push(error),
     bodies: new Bodies(),
+    plainErrors: false,
   };
   const shared = { ...base, ...options.shared?.(base) };
   return {

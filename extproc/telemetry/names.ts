@@ -74,6 +74,11 @@ export const metric = {
     'Keys that a quota can come to; new ones past it are refused',
   ),
   journalFails: describe('tallygate.journal.failing', '1', '1 while the quota journal cannot be written, else 0'),
+  policyRefused: describe(
+    'tallygate.policy.refused',
+    '1',
+    '1 while the newest policy that was offered is refused, else 0; the last good one stays in force',
+  ),
   quotaSpent: describe('tallygate.quota.spent', '1', 'Spent in the current window of a bucket'),
   quotaHeld: describe('tallygate.quota.held', '1', 'Held by requests in flight'),
   quotaLimit: describe('tallygate.quota.limit', '1', 'The limit of a bucket'),

@@ -180,6 +180,7 @@ test('gauges show the buckets with the least left, asked for once a scrape', () 
   recorder.observe({
     openStreams: () => 3,
     journalFails: () => true,
+    policyRefused: () => true,
     keys: () => [{ quota: 'default/teams/hour', keys: 8, most: 10 }],
     buckets: (count) => {
       asked++;
@@ -188,6 +189,7 @@ test('gauges show the buckets with the least left, asked for once a scrape', () 
   });
   assert.equal(sums('tallygate.streams.open')[0]?.value, 3);
   assert.equal(sums('tallygate.journal.failing')[0]?.value, 1);
+  assert.equal(sums('tallygate.policy.refused')[0]?.value, 1);
   assert.deepEqual(sums('tallygate.quota.keys')[0], {
     attributes: { 'tallygate.quota': 'default/teams/hour' },
     value: 8,
@@ -211,6 +213,7 @@ test('values of quota keys stand in metrics as they are, or as hashes', () => {
       buckets: () => [{ bucket, spent: 1, held: 0, limit: 9, overdraft: 0 }],
       openStreams: () => 0,
       journalFails: () => false,
+      policyRefused: () => false,
       keys: () => [],
     });
     const [cell] = (recorder.table.collect().find(({ description }) => description.name === 'tallygate.quota.spent')

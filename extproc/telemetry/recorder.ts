@@ -23,6 +23,7 @@ export interface GaugeSources {
   readonly buckets: (count: number) => readonly BucketState[];
   readonly openStreams: () => number;
   readonly journalFails: () => boolean;
+  readonly policyRefused: () => boolean;
   /** Bounded; the quotas with the most keys first. */
   readonly keys: (count: number) => readonly QuotaKeys[];
 }
@@ -81,9 +82,10 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
       }
       lines?.write(accessLine(outcome, overdrafts));
     },
-    observe({ buckets, openStreams, journalFails, keys }) {
+    observe({ buckets, openStreams, journalFails, policyRefused, keys }) {
       table.gauge(metric.streamsOpen, () => [{ attributes: {}, value: openStreams() }]);
       table.gauge(metric.journalFails, () => [{ attributes: {}, value: journalFails() ? 1 : 0 }]);
+      table.gauge(metric.policyRefused, () => [{ attributes: {}, value: policyRefused() ? 1 : 0 }]);
       const gauges = [
         [metric.quotaSpent, 'spent'],
         [metric.quotaHeld, 'held'],

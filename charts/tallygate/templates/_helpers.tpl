@@ -43,6 +43,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if eq .Values.sidecar.metricKeys "hashed" -}}
 {{- $environment = append $environment (dict "name" "TALLYGATE_METRIC_KEYS" "value" "hashed") -}}
 {{- end -}}
+{{- if eq .Values.sidecar.errorDetail "plain" -}}
+{{- $environment = append $environment (dict "name" "TALLYGATE_ERROR_DETAIL" "value" "plain") -}}
+{{- end -}}
 {{- $environment = concat $environment .Values.sidecar.env -}}
 {{- $text := .Files.Get "files/envoy-proxy.yaml"
   | replace "${WORKLOAD}" $workload
