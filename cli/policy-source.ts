@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Extproc } from '../extproc/main.ts';
-import { startProver } from '../extproc/policy/proof.ts';
+import { startProver } from '../extproc/sidecar/proof.ts';
 import { newPolicyReader, PolicyError } from '../extproc/policy/read.ts';
 import { watchPaths } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
@@ -60,7 +60,7 @@ export interface ControllerFlags {
 
 /** Loaded here only: standalone has no use for gRPC of this kind, and starts sooner without. */
 export async function followControllerAt(flags: ControllerFlags, service: Extproc, log: Log): Promise<PolicySource> {
-  const { followController } = await import('../extproc/policy/follow.ts');
+  const { followController } = await import('../extproc/sidecar/follow.ts');
   const prover =
     flags.envoyAdmin &&
     startProver({ admin: flags.envoyAdmin, socketPath: flags.socket, found: (proof) => source.prove(proof), log });

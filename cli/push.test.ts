@@ -10,7 +10,7 @@ import { after, test } from 'node:test';
 import type { GatewayPolicy } from '../contract/policy.ts';
 import { issueServerCertificate, keepAuthority, rotateAuthority } from '../controller/push/authority.ts';
 import { type PushServer, startPushServer } from '../controller/push/server.ts';
-import { type FollowedController, followController } from '../extproc/policy/follow.ts';
+import { type FollowedController, followController } from '../extproc/sidecar/follow.ts';
 import { createLog } from '../runtime/log.ts';
 
 const log = createLog({ level: 'silent' });

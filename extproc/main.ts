@@ -12,7 +12,7 @@ import { Learned } from './quota/learned.ts';
 import type { MemoryStore } from './quota/memory.ts';
 import { openQuotaStore } from './quota/open.ts';
 import type { Overdraft } from './quota/store.ts';
-import type { Exchange, ExchangeHandler } from './server/exchange.ts';
+import type { Exchange, ExchangeHandler } from './exchange.ts';
 import { type Server, startServer } from './server/server.ts';
 import { Bodies } from './session/bodies.ts';
 import { BrokenExchanges } from './session/broken.ts';

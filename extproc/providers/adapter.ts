@@ -4,8 +4,8 @@
  */
 import type { Schema } from '../../contract/policy.ts';
 import type { Failure } from '../errors.ts';
-import type { ScannedBody } from '../stream/json.ts';
-import type { Shape } from '../stream/shape.ts';
+import type { ScannedBody } from '../json/json.ts';
+import type { Shape } from '../json/shape.ts';
 
 /** `gen_ai.operation.name` of OpenTelemetry where it has one. */
 export type Operation = 'chat' | 'text_completion' | 'embeddings' | 'generate_content' | 'count_tokens' | 'list_models';

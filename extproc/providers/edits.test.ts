@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Schema } from '../../contract/policy.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
-import { splice } from '../stream/splice.ts';
+import { splice } from '../json/splice.ts';
 import type { Endpoint, RequestEdits } from './adapter.ts';
 import { countTokens, messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';

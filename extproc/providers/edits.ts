@@ -1,5 +1,5 @@
 /** Collects changes to a request's body as splices of its bytes: values of members are replaced, or members are put in. All else stays as the client sent it. */
-import type { Found, ScannedBody } from '../stream/json.ts';
+import type { Found, ScannedBody } from '../json/json.ts';
 import type { Splice } from './adapter.ts';
 
 export class BodyEdits {

@@ -7,9 +7,9 @@ import { test } from 'node:test';
 import { fuzz } from '../../tools/fuzz/cases.ts';
 import type { Random } from '../../tools/fuzz/random.ts';
 import { isFailure } from '../errors.ts';
-import { newScanner } from '../stream/json.ts';
-import type { Shape } from '../stream/shape.ts';
-import { splice } from '../stream/splice.ts';
+import { newScanner } from '../json/json.ts';
+import type { Shape } from '../json/shape.ts';
+import { splice } from '../json/splice.ts';
 import type { Endpoint, RequestFacts, TextSink, Usage } from './adapter.ts';
 import { endpoints } from './registry.ts';
 

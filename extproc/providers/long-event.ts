@@ -2,8 +2,8 @@
  * Reads an event that is too long to be kept (images of the Responses API have several megabytes), in pieces as they come: a scanner takes its data, and
  * of that only what a shape names is kept.
  */
-import { type FoundByPath, type JsonScanner, newScanner } from '../stream/json.ts';
-import type { Shape } from '../stream/shape.ts';
+import { type FoundByPath, type JsonScanner, newScanner } from '../json/json.ts';
+import type { Shape } from '../json/shape.ts';
 import type { TextSink } from './adapter.ts';
 
 const DATA = Buffer.from('data:');

@@ -1,6 +1,6 @@
 /** What reading a request has in common over all dialects: scalars with their bounds, kinds of URLs, and the words for what is wrong. */
 import { type Failure, failure } from '../errors.ts';
-import type { Found, ScannedBody } from '../stream/json.ts';
+import type { Found, ScannedBody } from '../json/json.ts';
 
 /** Names of models are written into headers, metrics and records. */
 const MAX_MODEL_BYTES = 256;

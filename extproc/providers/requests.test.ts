@@ -4,7 +4,7 @@ import { told } from '../../fixtures/exchange.ts';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings } from '../../fixtures/recordings.ts';
 import { type Failure, isFailure } from '../errors.ts';
-import { spansOf } from '../stream/testing.ts';
+import { spansOf } from '../json/testing.ts';
 import type { Endpoint, RequestFacts } from './adapter.ts';
 import { countTokens, messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';

@@ -3,7 +3,7 @@
  * Only what cannot be text (ids, names of kinds, signatures, addresses) is left out.
  */
 import type { TextSink } from './adapter.ts';
-import type { JsonCursor } from './cursor.ts';
+import type { JsonCursor } from '../json/cursor.ts';
 import type { EventData } from './event.ts';
 
 /** Members whose strings are not what the model writes, wherever they stand. */

@@ -1,6 +1,6 @@
 /** Reads an answer that comes as one JSON document: its text goes to the sink as it comes, its numbers are kept, nothing else is. */
-import { type FoundByPath, type JsonScanner, newScanner } from '../stream/json.ts';
-import type { Shape } from '../stream/shape.ts';
+import { type FoundByPath, type JsonScanner, newScanner } from '../json/json.ts';
+import type { Shape } from '../json/shape.ts';
 import type { TextSink, Usage, WholeReader } from './adapter.ts';
 import { type Numbers, numbersOf } from './usage.ts';
 

@@ -13,7 +13,7 @@ import {
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { decodeRequest, emptyRequest } from './decode.ts';
 import * as encode from './encode.ts';
-import type { HeaderMutation, ImmediateResponse } from './exchange.ts';
+import type { HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import { MalformedMessage } from './protobuf.ts';
 
 const latin1 = fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)) });

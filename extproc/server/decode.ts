@@ -1,6 +1,6 @@
 /** Reads `envoy.service.ext_proc.v3.ProcessingRequest`. Field numbers are those of `protos/envoy/service/ext_proc/v3/external_processor.proto`. */
 
-import type { HeaderList } from './exchange.ts';
+import type { HeaderList } from '../exchange.ts';
 import { bytesTag, Cursor, varintTag } from './protobuf.ts';
 
 export type RequestKind =

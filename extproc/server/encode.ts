@@ -4,7 +4,7 @@
  * their form already. A body is left out: it comes last, and the caller appends it.
  */
 
-import type { HeaderList, HeaderMutation, ImmediateResponse } from './exchange.ts';
+import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import { bytesTag, fieldLength, varintLength, varintTag, writeVarint } from './protobuf.ts';
 
 /** Field numbers of the oneof in `ProcessingResponse`. */

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
-import type { Exchange, ExchangeHandler } from './exchange.ts';
+import type { Exchange, ExchangeHandler } from '../exchange.ts';
 import { echo } from './testing/echo.ts';
 import { ENVOY, type Envoy, startEnvoy } from './testing/envoy.ts';
 import { type Recorder, record } from './testing/record.ts';

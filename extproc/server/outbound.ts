@@ -4,7 +4,7 @@ import { RESPONSE_AND_TRAILERS_OK, RESPONSE_HEADERS, TRAILERS_OK } from './answe
 import { PREFIX_BYTES } from './assembler.ts';
 import type { BodyAnswer, HeadersAnswer, TrailersAnswer } from './encode.ts';
 import * as encode from './encode.ts';
-import type { Exchange, HeaderMutation, ImmediateResponse } from './exchange.ts';
+import type { Exchange, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import { DEFAULT_FRAME_BYTES, MAX_WINDOW_BYTES, writeUint32 } from './frames.ts';
 import { HIGH_MARK_BYTES, LOW_MARK_BYTES } from './limits.ts';
 import type { Output } from './output.ts';

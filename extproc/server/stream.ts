@@ -3,7 +3,7 @@
 import { INTERNAL, INVALID_ARGUMENT, trailers } from './answers.ts';
 import { Assembler, messageLength, PREFIX_BYTES } from './assembler.ts';
 import { decodeRequest, emptyRequest } from './decode.ts';
-import type { ExchangeHandler } from './exchange.ts';
+import type { ExchangeHandler } from '../exchange.ts';
 import { NO_ERROR, RST_STREAM, WINDOW_UPDATE } from './frames.ts';
 import { PIECE_BYTES } from './limits.ts';
 import type { StreamHost } from './outbound.ts';

@@ -6,7 +6,7 @@ import { PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../contract/header
 import { envoyFailure, type Failure, failure } from '../errors.ts';
 import type { Dialect, StreamReader, Usage, WholeReader } from '../providers/adapter.ts';
 import type { BucketView, CountingWork, Hold, Holder } from '../quota/store.ts';
-import { isInflatable } from '../stream/inflate.ts';
+import { isInflatable } from '../compression/inflate.ts';
 import type { Meter } from '../tokens/meter.ts';
 import {
   type AnswerForm,

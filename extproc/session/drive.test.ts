@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import { Learned } from '../quota/learned.ts';
 import { openQuotaStore } from '../quota/open.ts';
-import type { Exchange } from '../server/exchange.ts';
+import type { Exchange } from '../exchange.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
 import { Bodies } from './bodies.ts';

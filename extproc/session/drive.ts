@@ -2,8 +2,8 @@
 import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { Cancel, Charge, Hold, Overdraft, QuotaStore } from '../quota/store.ts';
-import type { Exchange, ExchangeHandler, HeaderList } from '../server/exchange.ts';
-import { type Inflater, newInflater } from '../stream/inflate.ts';
+import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
+import { type Inflater, newInflater } from '../compression/inflate.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import type { Meter } from '../tokens/meter.ts';
 import type { Learned } from './admission.ts';

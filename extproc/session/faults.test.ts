@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import type { ExchangeHandler } from '../server/exchange.ts';
+import type { ExchangeHandler } from '../exchange.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newCountQueue } from './counting.ts';
 import type { Shared } from './drive.ts';

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fuzz } from '../../tools/fuzz/cases.ts';
 import type { Random } from '../../tools/fuzz/random.ts';
-import type { Exchange, ExchangeHandler, HeaderList } from '../server/exchange.ts';
+import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { Bodies } from './bodies.ts';
 import type { Outcome } from './protocol.ts';

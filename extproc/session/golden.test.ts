@@ -7,7 +7,7 @@ import type { GatewayPolicy } from '../../contract/policy.ts';
 import { bucketRef } from '../quota/keys.ts';
 import { openQuotaStore } from '../quota/open.ts';
 import type { Hold, QuotaStore } from '../quota/store.ts';
-import type { HeaderList } from '../server/exchange.ts';
+import type { HeaderList } from '../exchange.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';

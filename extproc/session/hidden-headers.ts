@@ -5,7 +5,7 @@ import {
   OWN_HEADER_PREFIX,
   ROUTE_HEADER,
 } from '../../contract/headers.ts';
-import type { HeaderList } from '../server/exchange.ts';
+import type { HeaderList } from '../exchange.ts';
 
 const ofClients = [OWN_HEADER_PREFIX, ...CLIENT_HEADER_PREFIXES];
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
-import type { HeaderList } from '../server/exchange.ts';
+import type { HeaderList } from '../exchange.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { BODY_BYTES_OF_PROCESS, Bodies } from './bodies.ts';
 import type { Shared } from './drive.ts';

@@ -4,7 +4,7 @@
  */
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { TextSink } from '../providers/adapter.ts';
-import type { ScannedBody } from '../stream/json.ts';
+import type { ScannedBody } from '../json/json.ts';
 import { newSlicedCount } from '../tokens/count.ts';
 
 /** Counting so much takes about 2 ms. */

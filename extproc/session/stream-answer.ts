@@ -4,7 +4,7 @@
  */
 import type { StreamReader, TextSink, Usage, Verdict } from '../providers/adapter.ts';
 import type { CountingWork, Holder } from '../quota/store.ts';
-import { type EventSplitter, newEventSplitter } from '../stream/events.ts';
+import { type EventSplitter, newEventSplitter } from '../sse/events.ts';
 import type { Meter } from '../tokens/meter.ts';
 
 /** Text of one event beyond this is not tokenized but reckoned by bytes: one event must not hold the event loop. */

@@ -7,8 +7,8 @@ import { fixtures } from '../../fixtures/fixtures.ts';
 import { recordings } from '../../fixtures/recordings.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { isFailure } from '../errors.ts';
-import { newScanner } from '../stream/json.ts';
-import { cuts, pieces, pushAll } from '../stream/testing.ts';
+import { newScanner } from '../json/json.ts';
+import { cuts, pieces, pushAll } from '../json/testing.ts';
 import { leastTokens, newBodyCount, newSlicedCount } from './count.ts';
 import { loadEncodings } from './encodings.ts';
 
@@ -36,7 +36,7 @@ function count(
 describe('a count', () => {
   it('is the oracle’s, on ordinary text', () => {
     const here = new URL('../../', import.meta.url);
-    const texts = ['README.md', 'package.json', 'biome.json', 'extproc/stream/scan.ts', 'LICENSE'].map((name) =>
+    const texts = ['README.md', 'package.json', 'biome.json', 'extproc/json/scan.ts', 'LICENSE'].map((name) =>
       readFileSync(new URL(name, here), 'utf8').slice(0, 15_000),
     );
     texts.push(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
-import { pieces } from '../stream/testing.ts';
+import { pieces } from '../json/testing.ts';
 import { newSlicedCount } from './count.ts';
 import { loadEncodings } from './encodings.ts';
 import { newMeter } from './meter.ts';

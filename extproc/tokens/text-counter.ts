@@ -1,4 +1,4 @@
-import { unescapeInto, unfinishedEscape } from '../stream/unescape.ts';
+import { unescapeInto, unfinishedEscape } from '../json/unescape.ts';
 import type { Encoding } from './encodings.ts';
 import { tokensOfPiece } from './merge.ts';
 import { MAX_PIECE_BYTES } from './split.ts';

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Exchange, ExchangeHandler } from '../../extproc/server/exchange.ts';
+import type { Exchange, ExchangeHandler } from '../../extproc/exchange.ts';
 import { type Server, startServer } from '../../extproc/server/server.ts';
 import type { EnvoyOptions, Plan } from '../plan.ts';
 import { problemText } from '../problem.ts';

@@ -1,5 +1,5 @@
 /** Reads one event of a messages stream: https://platform.claude.com/docs/en/build-with-claude/streaming */
-import type { JsonCursor } from '../cursor.ts';
+import type { JsonCursor } from '../../json/cursor.ts';
 import type { Hole } from '../template.ts';
 import { eachText, mayBeText } from '../unknown-text.ts';
 import { type Numbers, readNumbers } from '../usage.ts';

@@ -1,7 +1,7 @@
 /** What a messages request asks for: https://platform.claude.com/docs/en/api/messages */
 import type { Failure } from '../../errors.ts';
-import type { ScannedBody } from '../../stream/json.ts';
-import type { Shape } from '../../stream/shape.ts';
+import type { ScannedBody } from '../../json/json.ts';
+import type { Shape } from '../../json/shape.ts';
 import type { RequestEdits, RequestFacts, Splice, Unbounded } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { ANTHROPIC_IMAGE_TOKENS, fileTokens, UNKNOWN_PART_TOKENS } from '../media.ts';

@@ -1,7 +1,7 @@
 /** `POST /v1/messages`, and `POST /v1/messages/count_tokens`, which costs nothing. */
 
-import type { FoundByPath } from '../../stream/json.ts';
-import type { Shape } from '../../stream/shape.ts';
+import type { FoundByPath } from '../../json/json.ts';
+import type { Shape } from '../../json/shape.ts';
 import type { Endpoint } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
 import { thinksByDefault } from '../reasoning.ts';

@@ -1,8 +1,8 @@
 /** What a chat completions request asks for: https://platform.openai.com/docs/api-reference/chat/create */
 import type { Schema } from '../../../contract/policy.ts';
 import type { Failure } from '../../errors.ts';
-import type { Found, ScannedBody } from '../../stream/json.ts';
-import type { Shape } from '../../stream/shape.ts';
+import type { Found, ScannedBody } from '../../json/json.ts';
+import type { Shape } from '../../json/shape.ts';
 import type { RequestEdits, RequestFacts, Splice, Unbounded } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import {

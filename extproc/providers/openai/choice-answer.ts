@@ -1,5 +1,5 @@
 /** Whole answers of chat completions and completions. */
-import type { Shape } from '../../stream/shape.ts';
+import type { Shape } from '../../json/shape.ts';
 import type { WholeReader } from '../adapter.ts';
 import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
 import { below, wholeReader } from '../whole.ts';

@@ -1,8 +1,8 @@
 /** `POST /v1/embeddings`: https://platform.openai.com/docs/api-reference/embeddings */
 
 import type { Failure } from '../../errors.ts';
-import type { ScannedBody } from '../../stream/json.ts';
-import type { Shape } from '../../stream/shape.ts';
+import type { ScannedBody } from '../../json/json.ts';
+import type { Shape } from '../../json/shape.ts';
 import type { Endpoint, RequestEdits, RequestFacts, Splice } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { answerReaders } from '../readers.ts';

@@ -1,5 +1,5 @@
 /** Reads one event of a responses stream: https://platform.openai.com/docs/api-reference/responses-streaming */
-import type { JsonCursor } from '../cursor.ts';
+import type { JsonCursor } from '../../json/cursor.ts';
 import type { Hole } from '../template.ts';
 import { type Numbers, readNumbers } from '../usage.ts';
 

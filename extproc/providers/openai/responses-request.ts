@@ -1,7 +1,7 @@
 /** What a request for a response asks for: https://platform.openai.com/docs/api-reference/responses/create */
 import type { Failure } from '../../errors.ts';
-import type { ScannedBody } from '../../stream/json.ts';
-import type { Shape } from '../../stream/shape.ts';
+import type { ScannedBody } from '../../json/json.ts';
+import type { Shape } from '../../json/shape.ts';
 import type { RequestEdits, RequestFacts, Splice, Unbounded } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { audioTokens, fileTokens, OPENAI_IMAGE_TOKENS, UNKNOWN_PART_TOKENS } from '../media.ts';

@@ -1,6 +1,6 @@
 /** `POST /v1/responses`. */
 
-import type { Shape } from '../../stream/shape.ts';
+import type { Shape } from '../../json/shape.ts';
 import type { Endpoint } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
 import { hidesReasoning } from '../reasoning.ts';

@@ -1,7 +1,7 @@
 /** What a request to Text Generation Inference asks for: https://huggingface.co/docs/text-generation-inference/reference/api_reference */
 import type { Failure } from '../../errors.ts';
-import type { ScannedBody } from '../../stream/json.ts';
-import type { Shape } from '../../stream/shape.ts';
+import type { ScannedBody } from '../../json/json.ts';
+import type { Shape } from '../../json/shape.ts';
 import type { RequestEdits, RequestFacts, Splice } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { Fields, MAX_CHOICES } from '../request.ts';

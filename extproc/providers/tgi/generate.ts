@@ -1,7 +1,7 @@
 /** `POST /generate`, `POST /generate_stream`, and `POST /`, which is one or the other as the body says. */
 
-import { newScanner } from '../../stream/json.ts';
-import type { Shape } from '../../stream/shape.ts';
+import { newScanner } from '../../json/json.ts';
+import type { Shape } from '../../json/shape.ts';
 import type { Endpoint, TextSink, Usage, WholeReader } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
 import { type Numbers, toldTokens } from '../usage.ts';

@@ -1,5 +1,5 @@
 /** Reads one event of a `/generate_stream` answer: a token, and with the last one the whole text and its details. */
-import type { JsonCursor } from '../cursor.ts';
+import type { JsonCursor } from '../../json/cursor.ts';
 import type { Hole } from '../template.ts';
 import { type Numbers, readNumbers } from '../usage.ts';
 

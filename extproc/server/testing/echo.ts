@@ -1,6 +1,6 @@
 /** The empty processor: answers every message with what changes nothing. */
 
-import type { Exchange, ExchangeHandler } from '../exchange.ts';
+import type { Exchange, ExchangeHandler } from '../../exchange.ts';
 
 export function echo(exchange: Exchange): ExchangeHandler {
   return {

@@ -3,7 +3,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Exchange, ExchangeHandler } from '../exchange.ts';
+import type { Exchange, ExchangeHandler } from '../../exchange.ts';
 import { type Server, type ServerOptions, startServer } from '../server.ts';
 import { echo } from './echo.ts';
 

@@ -7,11 +7,11 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type GatewayPolicy, POLICY_FORMAT_VERSION } from '../../contract/policy.ts';
 import type { Policy, ProofSchema, SidecarMessageSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { ExtprocLog } from '../main.ts';
-import { type Keeper, newKeeper, readKept } from './kept.ts';
-import { newPolicyReader } from './read.ts';
+import { type Keeper, newKeeper, readKept } from '../policy/kept.ts';
+import { newPolicyReader } from '../policy/read.ts';
 import { awaitedRoutes } from './routed.ts';
 import { openStream, type PolicyStream } from './stream.ts';
-import { isOlder, type PolicyVersion, plainVersion, wireVersion } from './version.ts';
+import { isOlder, type PolicyVersion, plainVersion, wireVersion } from '../policy/version.ts';
 
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MOST_MS = 5000;

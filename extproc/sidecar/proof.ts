@@ -5,7 +5,7 @@ import type { ExtprocLog } from '../main.ts';
 import { type AdminAddress, readAdmin } from './admin.ts';
 import type { Evaluation } from './evaluate.ts';
 import type { ProofTask } from './proof-worker.ts';
-import type { PolicyVersion } from './version.ts';
+import type { PolicyVersion } from '../policy/version.ts';
 
 const POLL_MS = 1000;
 /** What no counter tells, such as endpoints, is seen by then. */
