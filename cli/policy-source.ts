@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Extproc } from '../extproc/main.ts';
-import { startProver } from '../extproc/sidecar/proof.ts';
 import { newPolicyReader, PolicyError } from '../extproc/policy/read.ts';
+import { startProver } from '../extproc/sidecar/proof.ts';
 import { watchPaths } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
 import { versionText } from './version.ts';

@@ -4,8 +4,8 @@ import type { Exchange } from '../../fixtures/exchange.ts';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { recordings } from '../../fixtures/recordings.ts';
 import { isFailure } from '../errors.ts';
-import { newEventSplitter } from '../sse/events.ts';
 import { newScanner, type ScannedBody } from '../json/json.ts';
+import { newEventSplitter } from '../sse/events.ts';
 import type { AnswerOptions, Endpoint, RequestFacts, StreamReader, TextSink } from './adapter.ts';
 import { endpoints } from './registry.ts';
 

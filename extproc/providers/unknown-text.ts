@@ -2,8 +2,9 @@
  * Text where no adapter knows of any: providers add events and members faster than anybody can follow, and what a model writes is billed under whatever name.
  * Only what cannot be text (ids, names of kinds, signatures, addresses) is left out.
  */
-import type { TextSink } from './adapter.ts';
+
 import type { JsonCursor } from '../json/cursor.ts';
+import type { TextSink } from './adapter.ts';
 import type { EventData } from './event.ts';
 
 /** Members whose strings are not what the model writes, wherever they stand. */

@@ -1,8 +1,9 @@
 /** Tokens as providers tell them, brought to one form. */
+
+import type { JsonCursor } from '../json/cursor.ts';
 import type { FoundByPath } from '../json/json.ts';
 import type { Shape } from '../json/shape.ts';
 import type { Usage } from './adapter.ts';
-import type { JsonCursor } from '../json/cursor.ts';
 
 /** The numbers of a `usage` object by path (`prompt_tokens_details.cached_tokens`). */
 export interface Numbers {

@@ -36,12 +36,12 @@ export class WindowState {
   readonly id: number;
   readonly bucket: Bucket;
   readonly kind: string;
-  private readonly firstLimit: number;
+  readonly #firstLimit: number;
   startMs: number;
   /** Infinity: never. */
   endMs: number;
   /** Charged here, without what was carried in. */
-  private charged = 0;
+  #charged = 0;
   sliding: SlidingSum | undefined;
   /** Overdrafts of earlier windows that are paid back here. */
   carried = 0;
@@ -65,7 +65,7 @@ export class WindowState {
     this.id = id;
     this.bucket = bucket;
     this.kind = bucket.definition.kind;
-    this.firstLimit = bucket.limit;
+    this.#firstLimit = bucket.limit;
     this.startMs = startMs;
     this.endMs = endMs;
     this.sliding = sliding;
@@ -73,16 +73,16 @@ export class WindowState {
 
   /** The newest; where the quota counts something else by now, the one that the holds were given under. */
   get limit(): number {
-    return this.kind === this.bucket.definition.kind ? this.bucket.limit : this.firstLimit;
+    return this.kind === this.bucket.definition.kind ? this.bucket.limit : this.#firstLimit;
   }
 
   /** Charged in this window and carried into it. */
   get used(): number {
-    return (this.sliding === undefined ? this.charged : this.sliding.sum) + this.carried;
+    return (this.sliding === undefined ? this.#charged : this.sliding.sum) + this.carried;
   }
 
   get spent(): number {
-    return this.sliding === undefined ? this.charged : this.sliding.sum;
+    return this.sliding === undefined ? this.#charged : this.sliding.sum;
   }
 
   /** Charges, and gives by how much that passed the limit. */
@@ -90,7 +90,7 @@ export class WindowState {
     const { limit } = this;
     const before = this.used;
     if (this.sliding === undefined) {
-      this.charged += tokens;
+      this.#charged += tokens;
     } else {
       this.dirtySegment = Math.min(this.dirtySegment, this.sliding.add(atMs, tokens));
     }
@@ -115,7 +115,7 @@ export class WindowState {
 
   /** Takes up what a journal kept. */
   restore(spent: number, carried: number, over: number): void {
-    this.charged = spent;
+    this.#charged = spent;
     this.carried = carried;
     this.over = over;
   }
@@ -149,15 +149,15 @@ export class Bucket {
   openHolds = 0;
   /** Admissions that wait for holds of others. */
   line: WaiterQueue | undefined;
-  private readonly host: BucketHost;
+  readonly #host: BucketHost;
 
   constructor(ref: BucketRef, newest: Definition, host: BucketHost, atMs: number) {
     this.key = ref.key;
     this.values = ref.values;
     this.definition = newest;
     this.ref = ref.quota === newest.quota ? ref : { ...ref, quota: newest.quota };
-    this.host = host;
-    this.window = this.freshWindow(atMs);
+    this.#host = host;
+    this.window = this.#freshWindow(atMs);
   }
 
   get limit(): number {
@@ -169,7 +169,7 @@ export class Bucket {
   }
 
   changed(window: WindowState): void {
-    this.host.changed(window);
+    this.#host.changed(window);
   }
 
   /** Brings the current window up to `atMs`. */
@@ -183,12 +183,12 @@ export class Bucket {
     if (calendar === undefined || (atMs < window.endMs && !turnedBack(window, calendar, atMs))) {
       return;
     }
-    this.window = this.freshWindow(atMs);
+    this.window = this.#freshWindow(atMs);
     this.window.carried = window.debt(this.limit, Math.max(1, calendar.apart(window.startMs, this.window.startMs)));
     if (this.window.carried > 0) {
-      this.host.changed(this.window);
+      this.#host.changed(this.window);
     }
-    this.host.ended(window);
+    this.#host.ended(window);
   }
 
   /** Forgets what was spent. Holds stay. */
@@ -196,7 +196,7 @@ export class Bucket {
     const { window } = this;
     window.restore(0, 0, 0);
     window.reshape(window, window.sliding === undefined ? undefined : new SlidingSum(window.sliding.durationMs));
-    this.host.changed(window);
+    this.#host.changed(window);
   }
 
   /** Goes on under a newer definition. What was spent stays, unless it was counted in another way. */
@@ -207,11 +207,11 @@ export class Bucket {
     this.definition = newest;
     this.ref = { ...this.ref, quota: newest.quota };
     if (newest.kind !== old.kind) {
-      this.window = this.freshWindow(atMs);
-      this.host.ended(window);
+      this.window = this.#freshWindow(atMs);
+      this.#host.ended(window);
     } else if (JSON.stringify(old.quota.window) !== JSON.stringify(newest.quota.window)) {
-      window.reshape(this.boundsAt(atMs), window.sliding?.under(this.durationMs, atMs));
-      this.host.changed(window);
+      window.reshape(this.#boundsAt(atMs), window.sliding?.under(this.#durationMs, atMs));
+      this.#host.changed(window);
     }
   }
 
@@ -220,21 +220,21 @@ export class Bucket {
     const isPast = window !== this.window && window.kind === this.definition.kind;
     if (isPast && over > 0 && this.definition.calendar !== undefined) {
       this.window.carried += over;
-      this.host.changed(this.window);
+      this.#host.changed(this.window);
     }
   }
 
-  private freshWindow(atMs: number): WindowState {
-    const { startMs, endMs } = this.boundsAt(atMs);
-    const sliding = this.definition.quota.window.type === 'Sliding' ? new SlidingSum(this.durationMs) : undefined;
-    return new WindowState(this.host.newWindowId(), this, startMs, endMs, sliding);
+  #freshWindow(atMs: number): WindowState {
+    const { startMs, endMs } = this.#boundsAt(atMs);
+    const sliding = this.definition.quota.window.type === 'Sliding' ? new SlidingSum(this.#durationMs) : undefined;
+    return new WindowState(this.#host.newWindowId(), this, startMs, endMs, sliding);
   }
 
-  private boundsAt(atMs: number): Bounds {
+  #boundsAt(atMs: number): Bounds {
     return this.definition.calendar?.at(atMs) ?? always;
   }
 
-  private get durationMs(): number {
+  get #durationMs(): number {
     const { window } = this.definition.quota;
     return window.type === 'Sliding' ? window.durationMs : 0;
   }

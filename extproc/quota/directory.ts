@@ -39,17 +39,17 @@ export interface DirectoryHost extends BucketHost {
 
 export class Directory {
   readonly buckets = new Map<string, Bucket>();
-  private readonly quotas = new Map<string, QuotaEntry>();
-  private unswept: MapIterator<Bucket> = this.buckets.values();
-  private readonly host: DirectoryHost;
-  private readonly half: number;
+  readonly #quotas = new Map<string, QuotaEntry>();
+  #unswept: MapIterator<Bucket> = this.buckets.values();
+  readonly #host: DirectoryHost;
+  readonly #half: number;
   /** What each quota has of the half that is shared out, and what all together have taken of the other one. */
-  private share = 0;
-  private taken = 0;
+  #share = 0;
+  #taken = 0;
 
   constructor(host: DirectoryHost, maxBuckets: number) {
-    this.host = host;
-    this.half = Math.floor(maxBuckets / 2);
+    this.#host = host;
+    this.#half = Math.floor(maxBuckets / 2);
   }
 
   /** The policy in force has these quotas and no others. */
@@ -57,53 +57,53 @@ export class Directory {
     const named = new Set<string>();
     for (const quota of quotas) {
       named.add(quota.id);
-      const entry = this.quotas.get(quota.id) ?? this.newEntry(quota);
+      const entry = this.#quotas.get(quota.id) ?? this.#newEntry(quota);
       entry.isDefined = true;
       if (entry.newest.quota !== quota) {
         entry.replaced.delete(quota);
-        this.redefine(entry, quota);
+        this.#redefine(entry, quota);
       }
-      this.setRemoved(entry, undefined);
+      this.#setRemoved(entry, undefined);
     }
-    for (const [id, entry] of this.quotas) {
+    for (const [id, entry] of this.#quotas) {
       if (!named.has(id)) {
         entry.isDefined = false;
         if (entry.buckets === 0) {
-          this.quotas.delete(id);
+          this.#quotas.delete(id);
         } else {
           // A clock that was ahead must not put the end off.
-          this.setRemoved(entry, Math.min(entry.removedMs ?? atMs, atMs));
+          this.#setRemoved(entry, Math.min(entry.removedMs ?? atMs, atMs));
         }
       }
     }
-    this.shareOut();
+    this.#shareOut();
   }
 
   /** Takes up what a journal kept of a quota that has buckets. */
   restoreRemoved(id: string, removedMs: number): void {
-    const entry = this.quotas.get(id);
+    const entry = this.#quotas.get(id);
     if (entry !== undefined) {
-      this.setRemoved(entry, removedMs);
+      this.#setRemoved(entry, removedMs);
     }
   }
 
   /** The quotas with the most keys, at most `count`. */
   keys(count: number): readonly QuotaKeys[] {
-    return [...this.quotas.values()]
+    return [...this.#quotas.values()]
       .filter(({ buckets }) => buckets > 0)
       .sort((one, other) => other.buckets - one.buckets)
       .slice(0, count)
-      .map((entry) => this.keysOf(entry));
+      .map((entry) => this.#keysOf(entry));
   }
 
   /** The buckets with their current windows, made where there are none; or the one for which there is no room. */
   open(refs: readonly BucketRef[], atMs: number): readonly Bucket[] | BucketRef {
     if (refs.some(({ key }) => !this.buckets.has(key))) {
-      this.sweep(atMs);
+      this.#sweep(atMs);
     }
     const buckets: Bucket[] = [];
     for (const ref of refs) {
-      const bucket = this.find(ref, atMs) ?? (this.hasRoom(ref.quota) ? this.add(ref, atMs) : undefined);
+      const bucket = this.find(ref, atMs) ?? (this.#hasRoom(ref.quota) ? this.add(ref, atMs) : undefined);
       if (bucket === undefined) {
         return ref;
       }
@@ -118,7 +118,7 @@ export class Directory {
   find(ref: BucketRef, atMs: number): Bucket | undefined {
     const bucket = this.buckets.get(ref.key);
     if (bucket !== undefined) {
-      const { newest } = this.entry(ref.quota);
+      const { newest } = this.#entry(ref.quota);
       if (bucket.definition === newest) {
         bucket.roll(atMs);
       } else {
@@ -129,17 +129,17 @@ export class Directory {
   }
 
   add(ref: BucketRef, atMs: number): Bucket {
-    const entry = this.entry(ref.quota);
-    this.taken += entry.buckets >= this.share ? 1 : 0;
+    const entry = this.#entry(ref.quota);
+    this.#taken += entry.buckets >= this.#share ? 1 : 0;
     entry.buckets++;
     if (entry.buckets === 1) {
-      this.tellHost(entry);
+      this.#tellHost(entry);
     }
-    const bucket = new Bucket(ref, entry.newest, this.host, atMs);
+    const bucket = new Bucket(ref, entry.newest, this.#host, atMs);
     this.buckets.set(ref.key, bucket);
-    if (!entry.isNearlyFull && entry.buckets >= nearlyFullShare * this.mostOf(entry)) {
+    if (!entry.isNearlyFull && entry.buckets >= nearlyFullShare * this.#mostOf(entry)) {
       entry.isNearlyFull = true;
-      this.host.nearlyFull(this.keysOf(entry));
+      this.#host.nearlyFull(this.#keysOf(entry));
     }
     return bucket;
   }
@@ -148,26 +148,26 @@ export class Directory {
   discardEmpty(atMs: number): Iterable<Bucket> {
     for (const bucket of this.buckets.values()) {
       bucket.roll(atMs);
-      if (this.isOver(bucket, atMs)) {
-        this.remove(bucket);
+      if (this.#isOver(bucket, atMs)) {
+        this.#remove(bucket);
       }
     }
     return this.buckets.values();
   }
 
   /** With the newest definition of the quota: the one that came last, unless it was replaced before. */
-  private entry(quota: Quota): QuotaEntry {
-    let entry = this.quotas.get(quota.id);
+  #entry(quota: Quota): QuotaEntry {
+    let entry = this.#quotas.get(quota.id);
     if (entry === undefined) {
-      entry = this.newEntry(quota);
-      this.shareOut();
+      entry = this.#newEntry(quota);
+      this.#shareOut();
     } else if (entry.newest.quota !== quota && !entry.replaced.has(quota)) {
-      this.redefine(entry, quota);
+      this.#redefine(entry, quota);
     }
     return entry;
   }
 
-  private newEntry(quota: Quota): QuotaEntry {
+  #newEntry(quota: Quota): QuotaEntry {
     const entry: QuotaEntry = {
       newest: definition(quota),
       buckets: 0,
@@ -176,95 +176,95 @@ export class Directory {
       removedMs: undefined,
       isNearlyFull: false,
     };
-    this.quotas.set(quota.id, entry);
+    this.#quotas.set(quota.id, entry);
     return entry;
   }
 
-  private redefine(entry: QuotaEntry, quota: Quota): void {
+  #redefine(entry: QuotaEntry, quota: Quota): void {
     entry.replaced.add(entry.newest.quota);
     entry.newest = definition(quota);
-    this.tellHost(entry);
+    this.#tellHost(entry);
   }
 
-  private setRemoved(entry: QuotaEntry, removedMs: number | undefined): void {
+  #setRemoved(entry: QuotaEntry, removedMs: number | undefined): void {
     if (entry.removedMs !== removedMs) {
       entry.removedMs = removedMs;
-      this.tellHost(entry);
+      this.#tellHost(entry);
     }
   }
 
-  private tellHost({ newest, buckets, removedMs }: QuotaEntry): void {
+  #tellHost({ newest, buckets, removedMs }: QuotaEntry): void {
     if (buckets > 0) {
-      this.host.redefined(newest.quota.id, newest.quota, removedMs);
+      this.#host.redefined(newest.quota.id, newest.quota, removedMs);
     }
   }
 
-  private shareOut(): void {
-    this.share = Math.floor(this.half / Math.max(1, this.quotas.size));
-    this.taken = 0;
-    for (const { buckets } of this.quotas.values()) {
-      this.taken += Math.max(0, buckets - this.share);
+  #shareOut(): void {
+    this.#share = Math.floor(this.#half / Math.max(1, this.#quotas.size));
+    this.#taken = 0;
+    for (const { buckets } of this.#quotas.values()) {
+      this.#taken += Math.max(0, buckets - this.#share);
     }
   }
 
-  private hasRoom(quota: Quota): boolean {
-    const entry = this.entry(quota);
-    return entry.buckets < this.mostOf(entry);
+  #hasRoom(quota: Quota): boolean {
+    const entry = this.#entry(quota);
+    return entry.buckets < this.#mostOf(entry);
   }
 
   /** The keys that a quota can come to if no other one gets more. */
-  private mostOf({ buckets }: QuotaEntry): number {
-    const beyond = Math.max(0, buckets - this.share);
-    const free = this.half - this.taken;
+  #mostOf({ buckets }: QuotaEntry): number {
+    const beyond = Math.max(0, buckets - this.#share);
+    const free = this.#half - this.#taken;
     const more = Math.max(0, Math.ceil((free - beyond) / 2));
-    return Math.max(buckets, this.share) + more;
+    return Math.max(buckets, this.#share) + more;
   }
 
-  private keysOf(entry: QuotaEntry): QuotaKeys {
-    return { quota: entry.newest.quota.id, keys: entry.buckets, most: this.mostOf(entry) };
+  #keysOf(entry: QuotaEntry): QuotaKeys {
+    return { quota: entry.newest.quota.id, keys: entry.buckets, most: this.#mostOf(entry) };
   }
 
-  private sweep(atMs: number): void {
+  #sweep(atMs: number): void {
     for (let count = 0; count < sweptForEachNew; count++) {
-      const next = this.unswept.next();
+      const next = this.#unswept.next();
       if (next.done) {
-        this.unswept = this.buckets.values();
+        this.#unswept = this.buckets.values();
         return;
       }
       const bucket = next.value;
       bucket.roll(atMs);
-      if (this.isOver(bucket, atMs)) {
-        this.remove(bucket);
+      if (this.#isOver(bucket, atMs)) {
+        this.#remove(bucket);
       }
     }
   }
 
   /** Nothing is left to remember, or nobody asks for it any more. */
-  private isOver(bucket: Bucket, atMs: number): boolean {
+  #isOver(bucket: Bucket, atMs: number): boolean {
     if (bucket.openHolds > 0 || bucket.line !== undefined) {
       return false;
     }
     const { quota } = bucket.definition;
-    const removedMs = this.quotas.get(quota.id)?.removedMs ?? Number.POSITIVE_INFINITY;
+    const removedMs = this.#quotas.get(quota.id)?.removedMs ?? Number.POSITIVE_INFINITY;
     return bucket.window.used === 0 || (quota.window.type === 'Lifetime' && atMs - removedMs >= removedGraceMs);
   }
 
-  private remove(bucket: Bucket): void {
+  #remove(bucket: Bucket): void {
     this.buckets.delete(bucket.key);
-    this.host.ended(bucket.window);
+    this.#host.ended(bucket.window);
     const { id } = bucket.definition.quota;
-    const entry = this.quotas.get(id);
+    const entry = this.#quotas.get(id);
     if (entry === undefined) {
       return;
     }
     entry.buckets--;
-    this.taken -= entry.buckets >= this.share ? 1 : 0;
-    entry.isNearlyFull &&= entry.buckets >= relaxedShare * this.mostOf(entry);
+    this.#taken -= entry.buckets >= this.#share ? 1 : 0;
+    entry.isNearlyFull &&= entry.buckets >= relaxedShare * this.#mostOf(entry);
     if (entry.buckets === 0) {
-      this.host.redefined(id, undefined);
+      this.#host.redefined(id, undefined);
       if (!entry.isDefined) {
-        this.quotas.delete(id);
-        this.shareOut();
+        this.#quotas.delete(id);
+        this.#shareOut();
       }
     }
   }

@@ -52,73 +52,73 @@ export interface JournalState {
 }
 
 export class JournalDatabase {
-  private readonly database: DatabaseSync;
-  private readonly statements = new Map<string, StatementSync>();
-  private unknownWindows = 0;
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  #unknownWindows = 0;
 
   /** Opens the file, or makes it. Throws a JournalError for a file that cannot be used. */
   constructor(path: string) {
     // SQLite gives a new file the rights that all may have; keys of tenants are nobody else's business.
     closeSync(openSync(path, 'a', 0o600));
-    this.database = new DatabaseSync(path);
+    this.#database = new DatabaseSync(path);
     try {
-      this.prepare(path);
+      this.#prepare(path);
     } catch (error) {
-      this.database.close();
+      this.#database.close();
       throw error instanceof JournalError ? error : damaged(path, error);
     }
   }
 
   /** The number of the last log that is in here. */
   get applied(): number {
-    return Number(this.statement('SELECT log FROM applied').get()?.['log'] ?? 0);
+    return Number(this.#statement('SELECT log FROM applied').get()?.['log'] ?? 0);
   }
 
   /** Writes the states of one log, whole or not at all. Returns how many windows it speaks of that are not known. */
   write(batch: Batch, log: number): number {
-    this.unknownWindows = 0;
-    this.transaction(() => this.writeEntries(batch, log, Number.POSITIVE_INFINITY));
-    return this.unknownWindows;
+    this.#unknownWindows = 0;
+    this.#transaction(() => this.#writeEntries(batch, log, Number.POSITIVE_INFINITY));
+    return this.#unknownWindows;
   }
 
   /** Takes so many entries out of the batch and writes them; true: it is empty, and the log is wholly in here. */
   writeSome(batch: Batch, log: number, entries: number): boolean {
-    this.transaction(() => this.writeEntries(batch, log, entries));
+    this.#transaction(() => this.#writeEntries(batch, log, entries));
     return batch.isEmpty;
   }
 
   /** Writes these states in place of all others. */
   replace(batch: Batch, log: number): void {
-    this.transaction(() => {
-      this.database.exec('DELETE FROM quota; DELETE FROM window; DELETE FROM segment; DELETE FROM hold;');
-      this.writeEntries(batch, log, Number.POSITIVE_INFINITY);
+    this.#transaction(() => {
+      this.#database.exec('DELETE FROM quota; DELETE FROM window; DELETE FROM segment; DELETE FROM hold;');
+      this.#writeEntries(batch, log, Number.POSITIVE_INFINITY);
     });
   }
 
   /** From now on nothing here waits for the disk, and `checkpoint` is called by who has synced the WAL. */
   leaveSyncToOthers(): void {
-    this.database.exec('PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0;');
+    this.#database.exec('PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0;');
   }
 
   /** Waits until all is on the disk. */
   sync(): void {
-    this.database.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_checkpoint(TRUNCATE);');
+    this.#database.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_checkpoint(TRUNCATE);');
   }
 
   checkpoint(): void {
-    this.database.exec('PRAGMA wal_checkpoint(PASSIVE);');
+    this.#database.exec('PRAGMA wal_checkpoint(PASSIVE);');
   }
 
   load(): JournalState {
     const segments = new Map<number, [number, number][]>();
-    for (const row of this.statement('SELECT * FROM segment ORDER BY window, number').iterate()) {
+    for (const row of this.#statement('SELECT * FROM segment ORDER BY window, number').iterate()) {
       const window = Number(row['window']);
       const list = segments.get(window) ?? [];
       segments.set(window, list);
       list.push([Number(row['number']), Number(row['amount'])]);
     }
     const windows: WindowRow[] = [];
-    for (const row of this.statement('SELECT * FROM window ORDER BY id').iterate()) {
+    for (const row of this.#statement('SELECT * FROM window ORDER BY id').iterate()) {
       windows.push({
         id: Number(row['id']),
         quota: String(row['quota']),
@@ -132,8 +132,8 @@ export class JournalDatabase {
         segments: segments.get(Number(row['id'])) ?? [],
       });
     }
-    const quotas = this.statement('SELECT * FROM quota').all();
-    const holds = this.statement('SELECT parts FROM hold ORDER BY id').all();
+    const quotas = this.#statement('SELECT * FROM quota').all();
+    const holds = this.#statement('SELECT parts FROM hold ORDER BY id').all();
     return {
       quotas: new Map(quotas.map((row) => [String(row['id']), String(row['definition'])])),
       windows,
@@ -142,13 +142,14 @@ export class JournalDatabase {
   }
 
   close(): void {
-    this.database.close();
+    this.#database.close();
   }
 
-  private prepare(path: string): void {
-    const pragma = (name: string) => Object.values(this.database.prepare(`PRAGMA ${name}`).get() ?? {})[0];
+  #prepare(path: string): void {
+    const pragma = (name: string) => Object.values(this.#database.prepare(`PRAGMA ${name}`).get() ?? {})[0];
     const version = Number(pragma('user_version'));
-    const isNew = Number(this.database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get()?.['tables']) === 0;
+    const isNew =
+      Number(this.#database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get()?.['tables']) === 0;
     if (!isNew && Number(pragma('application_id')) !== applicationId) {
       throw new JournalError(`quota journal ${path} is a SQLite file of another program: name another file`);
     }
@@ -157,11 +158,11 @@ export class JournalDatabase {
         `quota journal ${path} was written by a newer version (${version}, this one reads up to ${schemaVersion}): run that version, or move the file away to begin with empty budgets`,
       );
     }
-    this.database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
+    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
     if (isNew) {
-      this.transaction(() => this.database.exec(schema));
+      this.#transaction(() => this.#database.exec(schema));
     } else if (version < schemaVersion) {
-      this.database.exec(`PRAGMA user_version = ${schemaVersion}`);
+      this.#database.exec(`PRAGMA user_version = ${schemaVersion}`);
     }
     const check = pragma('quick_check');
     if (check !== 'ok') {
@@ -170,77 +171,77 @@ export class JournalDatabase {
   }
 
   /** Within a transaction. The log is noted with its last entry: until then it would be read again, which does no harm. */
-  private writeEntries(batch: Batch, log: number, entries: number): void {
+  #writeEntries(batch: Batch, log: number, entries: number): void {
     let left = entries;
     for (const [id, definition] of batch.quotas) {
       if (left-- <= 0) return;
       batch.quotas.delete(id);
       if (definition === null) {
-        this.statement('DELETE FROM quota WHERE id = ?').run(id);
+        this.#statement('DELETE FROM quota WHERE id = ?').run(id);
       } else {
-        this.statement('INSERT OR REPLACE INTO quota VALUES (?, ?)').run(id, definition);
+        this.#statement('INSERT OR REPLACE INTO quota VALUES (?, ?)').run(id, definition);
       }
     }
     for (const [id, change] of batch.windows) {
       if (left-- <= 0) return;
       batch.windows.delete(id);
-      this.writeWindow(id, change);
+      this.#writeWindow(id, change);
     }
     for (const [id, parts] of batch.holds) {
       if (left-- <= 0) return;
       batch.holds.delete(id);
       if (parts === undefined) {
-        this.statement('DELETE FROM hold WHERE id = ?').run(id);
+        this.#statement('DELETE FROM hold WHERE id = ?').run(id);
       } else {
-        this.statement('INSERT OR REPLACE INTO hold VALUES (?, ?)').run(id, JSON.stringify(parts));
+        this.#statement('INSERT OR REPLACE INTO hold VALUES (?, ?)').run(id, JSON.stringify(parts));
       }
     }
-    this.statement('UPDATE applied SET log = ?').run(log);
+    this.#statement('UPDATE applied SET log = ?').run(log);
   }
 
-  private writeWindow(id: number, change: WindowChange | undefined): void {
+  #writeWindow(id: number, change: WindowChange | undefined): void {
     if (change === undefined || change.identity !== undefined) {
-      this.statement('DELETE FROM window WHERE id = ?').run(id);
-      this.statement('DELETE FROM segment WHERE window = ?').run(id);
+      this.#statement('DELETE FROM window WHERE id = ?').run(id);
+      this.#statement('DELETE FROM segment WHERE window = ?').run(id);
     }
     if (change?.identity !== undefined) {
       const { quota, key, values, kind, startMs } = change.identity;
-      this.statement(
+      this.#statement(
         'INSERT INTO window (id, quota, bucket, key_values, kind, start_ms) VALUES (?, ?, ?, ?, ?, ?)',
       ).run(id, quota, key, JSON.stringify(values), kind, startMs);
     }
     if (change?.sums !== undefined) {
-      const update = this.statement('UPDATE window SET spent = ?, carried = ?, over = ? WHERE id = ?');
-      this.unknownWindows += update.run(...change.sums, id).changes === 0 ? 1 : 0;
+      const update = this.#statement('UPDATE window SET spent = ?, carried = ?, over = ? WHERE id = ?');
+      this.#unknownWindows += update.run(...change.sums, id).changes === 0 ? 1 : 0;
     }
     let newest = 0;
     for (const [number, amount] of change?.segments ?? []) {
-      this.statement('INSERT OR REPLACE INTO segment VALUES (?, ?, ?)').run(id, number, amount);
+      this.#statement('INSERT OR REPLACE INTO segment VALUES (?, ?, ?)').run(id, number, amount);
       newest = Math.max(newest, number);
     }
     if (newest > 0) {
-      this.statement('DELETE FROM segment WHERE window = ? AND number < ?').run(id, newest - segmentsPerWindow - 2);
+      this.#statement('DELETE FROM segment WHERE window = ? AND number < ?').run(id, newest - segmentsPerWindow - 2);
     }
   }
 
-  private transaction(run: () => void): void {
-    this.database.exec('BEGIN IMMEDIATE');
+  #transaction(run: () => void): void {
+    this.#database.exec('BEGIN IMMEDIATE');
     try {
       run();
-      this.database.exec('COMMIT');
+      this.#database.exec('COMMIT');
     } catch (error) {
-      if (this.database.isTransaction) {
-        this.database.exec('ROLLBACK');
+      if (this.#database.isTransaction) {
+        this.#database.exec('ROLLBACK');
       }
       throw error;
     }
   }
 
-  private statement(sql: string): StatementSync {
-    let statement = this.statements.get(sql);
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
     if (statement === undefined) {
-      statement = this.database.prepare(sql);
-      this.statements.set(sql, statement);
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
     }
     return statement;
   }

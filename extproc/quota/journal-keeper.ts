@@ -33,39 +33,39 @@ interface Log {
 const syncFile = promisify(fdatasync);
 
 export class LogKeeper {
-  private readonly database: JournalDatabase;
-  private readonly path: string;
-  private readonly options: KeeperOptions;
-  private readonly timer: NodeJS.Timeout | undefined;
+  readonly #database: JournalDatabase;
+  readonly #path: string;
+  readonly #options: KeeperOptions;
+  readonly #timer: NodeJS.Timeout | undefined;
   /** To sync what SQLite writes. Closing one would drop SQLite's locks on the file, so they stay open as long as the database. */
-  private readonly files: { readonly database: number; readonly wal: number };
-  private current: Log;
-  private spare: Log | undefined;
-  private isOpening = false;
+  readonly #files: { readonly database: number; readonly wal: number };
+  #current: Log;
+  #spare: Log | undefined;
+  #isOpening = false;
   /** Written to its end, not yet wholly in the database. */
-  private full: number | undefined;
-  private isFolding = false;
-  private retryAtMs = 0;
-  private isClosed = false;
+  #full: number | undefined;
+  #isFolding = false;
+  #retryAtMs = 0;
+  #isClosed = false;
 
   /** `first`: the number of the first log, higher than any that was there. */
   constructor(database: JournalDatabase, path: string, first: number, options: KeeperOptions) {
-    this.database = database;
-    this.path = path;
-    this.options = options;
+    this.#database = database;
+    this.#path = path;
+    this.#options = options;
     database.leaveSyncToOthers();
-    this.files = { database: openSync(path, 'r+'), wal: openSync(`${path}-wal`, 'r+') };
-    this.current = { number: first, file: openSync(logPath(path, first), openFlags, openMode), bytes: 0 };
+    this.#files = { database: openSync(path, 'r+'), wal: openSync(`${path}-wal`, 'r+') };
+    this.#current = { number: first, file: openSync(logPath(path, first), openFlags, openMode), bytes: 0 };
     if (options.foldEveryMs > 0) {
-      this.openSpare();
-      this.timer = setInterval(() => this.tick(), options.foldEveryMs).unref();
+      this.#openSpare();
+      this.#timer = setInterval(() => this.#tick(), options.foldEveryMs).unref();
     }
   }
 
   /** Writes the bytes whole, or throws and has written nothing. */
   append(bytes: Uint8Array): void {
-    const { current } = this;
-    if (current.bytes + bytes.length > this.options.maxLogBytes) {
+    const current = this.#current;
+    if (current.bytes + bytes.length > this.#options.maxLogBytes) {
       throw new Error('quota journal: the disk does not keep up, grants are not written down');
     }
     let written = 0;
@@ -82,104 +82,105 @@ export class LogKeeper {
 
   /** Brings everything in and waits for the disk. */
   close(): void {
-    this.isClosed = true;
-    clearInterval(this.timer);
-    closeSync(this.current.file);
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    closeSync(this.#current.file);
     try {
-      const logs = this.full === undefined ? [this.current.number] : [this.full, this.current.number];
+      const logs = this.#full === undefined ? [this.#current.number] : [this.#full, this.#current.number];
       for (const log of logs) {
-        foldLog(this.database, this.path, log, this.options.onDamage);
+        foldLog(this.#database, this.#path, log, this.#options.onDamage);
       }
-      this.database.sync();
-      removeLogs(this.path, logs);
+      this.#database.sync();
+      removeLogs(this.#path, logs);
     } catch (error) {
       // The next start brings it in, or says what is wrong.
-      this.options.onTrouble(error);
+      this.#options.onTrouble(error);
     }
-    this.database.close();
-    closeSync(this.files.database);
-    closeSync(this.files.wal);
-    if (this.spare !== undefined) {
-      this.discard(this.spare);
+    this.#database.close();
+    closeSync(this.#files.database);
+    closeSync(this.#files.wal);
+    if (this.#spare !== undefined) {
+      this.#discard(this.#spare);
     }
   }
 
-  private tick(): void {
-    if (this.isFolding || performance.now() < this.retryAtMs) {
+  #tick(): void {
+    if (this.#isFolding || performance.now() < this.#retryAtMs) {
       return;
     }
-    if (this.spare === undefined) {
-      this.openSpare();
+    if (this.#spare === undefined) {
+      this.#openSpare();
     }
-    if (this.full === undefined) {
-      this.swap();
+    if (this.#full === undefined) {
+      this.#swap();
     }
-    if (this.full !== undefined) {
-      this.isFolding = true;
-      this.fold(this.full)
-        .catch((error: unknown) => this.failed(error))
+    if (this.#full !== undefined) {
+      this.#isFolding = true;
+      this.#fold(this.#full)
+        .catch((error: unknown) => this.#failed(error))
         .finally(() => {
-          this.isFolding = false;
+          this.#isFolding = false;
         });
     }
   }
 
-  private swap(): void {
-    const { current, spare } = this;
+  #swap(): void {
+    const current = this.#current;
+    const spare = this.#spare;
     if (spare !== undefined && current.bytes > 0) {
-      this.full = current.number;
-      this.current = spare;
-      this.spare = undefined;
+      this.#full = current.number;
+      this.#current = spare;
+      this.#spare = undefined;
       close(current.file);
-      this.openSpare();
+      this.#openSpare();
     }
   }
 
   /** What is synced, and when, keeps the database whole at every moment: the WAL before the checkpoint, the file before the WAL begins anew. */
-  private async fold(log: number): Promise<void> {
-    const batch = await readLog(this.path, log, this.options.onDamage);
-    for (let isDone = false; !isDone && !this.isClosed; ) {
-      isDone = this.database.writeSome(batch, log, entriesAtATime);
-      await syncFile(this.files.wal);
-      if (!this.isClosed) {
-        this.database.checkpoint();
-        await syncFile(this.files.database);
+  async #fold(log: number): Promise<void> {
+    const batch = await readLog(this.#path, log, this.#options.onDamage);
+    for (let isDone = false; !isDone && !this.#isClosed; ) {
+      isDone = this.#database.writeSome(batch, log, entriesAtATime);
+      await syncFile(this.#files.wal);
+      if (!this.#isClosed) {
+        this.#database.checkpoint();
+        await syncFile(this.#files.database);
       }
     }
-    if (!this.isClosed) {
-      await unlink(logPath(this.path, log)).catch(ignoreMissing);
-      this.full = undefined;
+    if (!this.#isClosed) {
+      await unlink(logPath(this.#path, log)).catch(ignoreMissing);
+      this.#full = undefined;
     }
   }
 
-  private failed(error: unknown): void {
-    if (!this.isClosed) {
-      this.retryAtMs = performance.now() + retryMs;
-      this.options.onTrouble(error);
+  #failed(error: unknown): void {
+    if (!this.#isClosed) {
+      this.#retryAtMs = performance.now() + retryMs;
+      this.#options.onTrouble(error);
     }
   }
 
-  private openSpare(): void {
-    if (this.isOpening) {
+  #openSpare(): void {
+    if (this.#isOpening) {
       return;
     }
-    this.isOpening = true;
-    const number = this.current.number + 1;
-    open(logPath(this.path, number), openFlags, openMode, (error, file) => {
-      this.isOpening = false;
+    this.#isOpening = true;
+    const number = this.#current.number + 1;
+    open(logPath(this.#path, number), openFlags, openMode, (error, file) => {
+      this.#isOpening = false;
       if (error !== null) {
-        this.failed(error);
-      } else if (this.isClosed) {
-        this.discard({ number, file, bytes: 0 });
+        this.#failed(error);
+      } else if (this.#isClosed) {
+        this.#discard({ number, file, bytes: 0 });
       } else {
-        this.spare = { number, file, bytes: 0 };
+        this.#spare = { number, file, bytes: 0 };
       }
     });
   }
 
-  private discard(log: Log): void {
+  #discard(log: Log): void {
     closeSync(log.file);
-    rmSync(logPath(this.path, log.number), { force: true });
+    rmSync(logPath(this.#path, log.number), { force: true });
   }
 }
 

@@ -82,38 +82,42 @@ export async function readLog(path: string, log: number, onDamage: (damage: Jour
 
 class LogReader {
   readonly batch = new Batch();
-  private readonly file: string;
-  private rest: Buffer[] = [];
-  private restBytes = 0;
-  private bytes = 0;
-  private lines = 0;
-  private linesLost = 0;
-  private firstLostAtByte: number | undefined;
+  readonly #file: string;
+  #rest: Buffer[] = [];
+  #restBytes = 0;
+  #bytes = 0;
+  #lines = 0;
+  #linesLost = 0;
+  #firstLostAtByte: number | undefined;
 
   constructor(file: string) {
-    this.file = file;
+    this.#file = file;
   }
 
   push(chunk: Buffer): void {
     let start = 0;
     for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
-      const line = Buffer.concat([...this.rest, chunk.subarray(start, end)]);
-      this.lines++;
+      const line = Buffer.concat([...this.#rest, chunk.subarray(start, end)]);
+      this.#lines++;
       if (!this.batch.add(line.toString())) {
-        this.linesLost++;
-        this.firstLostAtByte ??= this.bytes;
+        this.#linesLost++;
+        this.#firstLostAtByte ??= this.#bytes;
       }
-      this.bytes += line.length + 1;
-      this.rest = [];
-      this.restBytes = 0;
+      this.#bytes += line.length + 1;
+      this.#rest = [];
+      this.#restBytes = 0;
       start = end + 1;
     }
-    this.rest.push(chunk.subarray(start));
-    this.restBytes += chunk.length - start;
+    this.#rest.push(chunk.subarray(start));
+    this.#restBytes += chunk.length - start;
   }
 
   end(windowsLost: number, onDamage: (damage: JournalDamage) => void): void {
-    const { file, lines, linesLost, firstLostAtByte, restBytes: cutBytes } = this;
+    const file = this.#file;
+    const lines = this.#lines;
+    const linesLost = this.#linesLost;
+    const firstLostAtByte = this.#firstLostAtByte;
+    const cutBytes = this.#restBytes;
     if (linesLost + cutBytes + windowsLost > 0) {
       onDamage({ file, lines, linesLost, firstLostAtByte, cutBytes, windowsLost });
     }

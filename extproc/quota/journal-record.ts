@@ -98,12 +98,12 @@ export class Batch {
       return false;
     }
     for (const record of records) {
-      this.fold(record);
+      this.#fold(record);
     }
     return true;
   }
 
-  private fold(record: JournalRecord): void {
+  #fold(record: JournalRecord): void {
     switch (record[0]) {
       case 'q':
         this.quotas.set(record[1], record[2]);
@@ -118,10 +118,10 @@ export class Batch {
         break;
       }
       case 'w':
-        this.change(record[1]).sums = [record[2], record[3], record[4]];
+        this.#change(record[1]).sums = [record[2], record[3], record[4]];
         break;
       case 's':
-        this.change(record[1]).segments.set(record[2], record[3]);
+        this.#change(record[1]).segments.set(record[2], record[3]);
         break;
       case 'x':
         this.windows.set(record[1], undefined);
@@ -135,7 +135,7 @@ export class Batch {
     }
   }
 
-  private change(id: number): WindowChange {
+  #change(id: number): WindowChange {
     let change = this.windows.get(id);
     if (change === undefined) {
       change = { identity: undefined, sums: undefined, segments: new Map() };

@@ -35,39 +35,39 @@ const retryMs = 100;
 const troubleEveryMs = 1_000;
 
 export class LogJournal implements Journal {
-  private readonly options: LogJournalOptions;
-  private keeper: Pick<LogKeeper, 'append' | 'close'> | undefined;
-  private dirtyWindows: WindowState[] = [];
-  private dirtyHolds: OpenHold[] = [];
-  private goneWindows: number[] = [];
-  private readonly dirtyQuotas = new Map<string, object | null>();
+  readonly #options: LogJournalOptions;
+  #keeper: Pick<LogKeeper, 'append' | 'close'> | undefined;
+  #dirtyWindows: WindowState[] = [];
+  #dirtyHolds: OpenHold[] = [];
+  #goneWindows: number[] = [];
+  readonly #dirtyQuotas = new Map<string, object | null>();
   /** Something has changed that must be written before what it covers goes out. */
-  private urgent = false;
-  private timer: NodeJS.Timeout | undefined;
+  #urgent = false;
+  #timer: NodeJS.Timeout | undefined;
   failure: string | undefined;
-  private failedAtMs = Number.NEGATIVE_INFINITY;
-  private toldAtMs = Number.NEGATIVE_INFINITY;
+  #failedAtMs = Number.NEGATIVE_INFINITY;
+  #toldAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LogJournalOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** From now on, flushes are written. */
   start(keeper: Pick<LogKeeper, 'append' | 'close'>): void {
-    this.keeper = keeper;
+    this.#keeper = keeper;
   }
 
   window(window: WindowState, mayWait = false): void {
-    this.urgent ||= !mayWait;
+    this.#urgent ||= !mayWait;
     if (!window.dirty) {
       window.dirty = true;
-      this.dirtyWindows.push(window);
+      this.#dirtyWindows.push(window);
     }
   }
 
   windowGone(window: WindowState): void {
     if (window.journaled) {
-      this.goneWindows.push(window.id);
+      this.#goneWindows.push(window.id);
     }
     window.gone = true;
   }
@@ -75,9 +75,9 @@ export class LogJournal implements Journal {
   hold(hold: OpenHold): void {
     if (!hold.dirty && hold.parts.length > 0) {
       hold.dirty = true;
-      this.dirtyHolds.push(hold);
+      this.#dirtyHolds.push(hold);
       if (!hold.settled) {
-        this.urgent = true;
+        this.#urgent = true;
         for (const { window } of hold.parts) {
           if (!window.journaled) {
             this.window(window);
@@ -88,75 +88,76 @@ export class LogJournal implements Journal {
   }
 
   quota(id: string, quota: Quota | undefined, removedMs?: number): void {
-    this.urgent = true;
-    this.dirtyQuotas.set(id, quota === undefined ? null : removedMs === undefined ? quota : { ...quota, removedMs });
+    this.#urgent = true;
+    this.#dirtyQuotas.set(id, quota === undefined ? null : removedMs === undefined ? quota : { ...quota, removedMs });
   }
 
   flush(): void {
-    if (this.urgent) {
-      this.write();
-    } else if (this.timer === undefined && !this.isClean) {
-      this.timer = setTimeout(() => this.write(), this.options.settlementsWaitMs).unref();
+    if (this.#urgent) {
+      this.#write();
+    } else if (this.#timer === undefined && !this.#isClean) {
+      this.#timer = setTimeout(() => this.#write(), this.#options.settlementsWaitMs).unref();
     }
   }
 
-  private write(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    const { keeper } = this;
-    if (keeper === undefined || (this.isClean && this.failure === undefined)) {
+  #write(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const keeper = this.#keeper;
+    if (keeper === undefined || (this.#isClean && this.failure === undefined)) {
       return;
     }
-    if (this.failure !== undefined && performance.now() - this.failedAtMs < retryMs) {
-      this.retryLater();
+    if (this.failure !== undefined && performance.now() - this.#failedAtMs < retryMs) {
+      this.#retryLater();
       return;
     }
     try {
-      keeper.append(journalLine(this.line()));
+      keeper.append(journalLine(this.#line()));
     } catch (error) {
-      this.failed(error);
+      this.#failed(error);
       return;
     }
-    this.clean();
+    this.#clean();
     if (this.failure !== undefined) {
       this.failure = undefined;
-      this.options.onRecovery();
+      this.#options.onRecovery();
     }
   }
 
   /** All changes since the last flush as a line, which counts as written. */
   take(): string {
-    const line = this.line();
-    this.clean();
+    const line = this.#line();
+    this.#clean();
     return line;
   }
 
   close(): void {
-    this.failedAtMs = Number.NEGATIVE_INFINITY;
-    this.write();
-    this.keeper?.close();
-    this.keeper = undefined;
+    this.#failedAtMs = Number.NEGATIVE_INFINITY;
+    this.#write();
+    this.#keeper?.close();
+    this.#keeper = undefined;
   }
 
-  private get isClean(): boolean {
-    const changes = this.dirtyHolds.length + this.dirtyWindows.length + this.goneWindows.length + this.dirtyQuotas.size;
+  get #isClean(): boolean {
+    const changes =
+      this.#dirtyHolds.length + this.#dirtyWindows.length + this.#goneWindows.length + this.#dirtyQuotas.size;
     return changes === 0;
   }
 
-  private line(): string {
+  #line(): string {
     const records: string[] = [];
-    for (const [id, quota] of this.dirtyQuotas) {
+    for (const [id, quota] of this.#dirtyQuotas) {
       records.push(encoded(['q', id, quota === null ? null : JSON.stringify(quota)]));
     }
-    for (const window of this.dirtyWindows) {
+    for (const window of this.#dirtyWindows) {
       if (!window.gone) {
         addWindow(records, window);
       }
     }
-    for (const id of this.goneWindows) {
+    for (const id of this.#goneWindows) {
       records.push(`["x",${id}]`);
     }
-    for (const hold of this.dirtyHolds) {
+    for (const hold of this.#dirtyHolds) {
       if (!hold.settled) {
         records.push(`["h",${hold.number},[${hold.parts.map(({ window, held }) => `[${window.id},${held}]`).join()}]]`);
       } else if (hold.journaled) {
@@ -166,40 +167,40 @@ export class LogJournal implements Journal {
     return `[${records.join()}]`;
   }
 
-  private clean(): void {
-    this.urgent = false;
-    for (const window of this.dirtyWindows) {
+  #clean(): void {
+    this.#urgent = false;
+    for (const window of this.#dirtyWindows) {
       window.dirty = false;
       window.journaled = true;
       window.reshaped = false;
       window.dirtySegment = Number.POSITIVE_INFINITY;
     }
-    for (const hold of this.dirtyHolds) {
+    for (const hold of this.#dirtyHolds) {
       hold.dirty = false;
       hold.journaled = true;
     }
-    this.dirtyWindows = [];
-    this.dirtyHolds = [];
-    this.goneWindows = [];
+    this.#dirtyWindows = [];
+    this.#dirtyHolds = [];
+    this.#goneWindows = [];
     // A Map that is emptied leaves its old table behind, also one that was empty.
-    if (this.dirtyQuotas.size > 0) this.dirtyQuotas.clear();
+    if (this.#dirtyQuotas.size > 0) this.#dirtyQuotas.clear();
   }
 
   /** Keeps what is to be written, and tries again by itself: quotas that fail closed grant nothing until then. */
-  private failed(error: unknown): void {
+  #failed(error: unknown): void {
     this.failure = error instanceof Error ? error.message : String(error);
-    this.failedAtMs = performance.now();
-    this.retryLater();
-    this.dirtyHolds = this.dirtyHolds.filter((hold) => !hold.settled || hold.journaled);
-    this.dirtyWindows = this.dirtyWindows.filter((window) => !window.gone);
-    if (this.failedAtMs - this.toldAtMs >= troubleEveryMs) {
-      this.toldAtMs = this.failedAtMs;
-      this.options.onTrouble(error);
+    this.#failedAtMs = performance.now();
+    this.#retryLater();
+    this.#dirtyHolds = this.#dirtyHolds.filter((hold) => !hold.settled || hold.journaled);
+    this.#dirtyWindows = this.#dirtyWindows.filter((window) => !window.gone);
+    if (this.#failedAtMs - this.#toldAtMs >= troubleEveryMs) {
+      this.#toldAtMs = this.#failedAtMs;
+      this.#options.onTrouble(error);
     }
   }
 
-  private retryLater(): void {
-    this.timer ??= setTimeout(() => this.write(), retryMs).unref();
+  #retryLater(): void {
+    this.#timer ??= setTimeout(() => this.#write(), retryMs).unref();
   }
 }
 

@@ -33,18 +33,18 @@ interface Habit {
 }
 
 export class Learned {
-  private readonly options: LearnedOptions;
+  readonly #options: LearnedOptions;
   /** Its order is not that of use: taking an entry out and in again, with each answer, costs V8 dearly (see server/stream-table.ts). */
-  private readonly habits = new Map<string, Habit>();
-  private uses = 0;
+  readonly #habits = new Map<string, Habit>();
+  #uses = 0;
 
   constructor(options: LearnedOptions = learnedDefaults) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** An answer was whole: so many tokens, in so many milliseconds from the first to the last (0: not known). */
   observe(model: string, route: string, outputTokens: number, durationMs: number): void {
-    const habit = this.habit(model, route);
+    const habit = this.#habit(model, route);
     if (habit.weight >= maxWeight) {
       habit.weight = 0;
       for (let cell = 0; cell < cells; cell++) {
@@ -63,8 +63,8 @@ export class Learned {
 
   /** At least what nine of ten answers need (p90), within the bounds. */
   holdTokens(model: string, route: string): number {
-    const { minHoldTokens, maxHoldTokens } = this.options;
-    const habit = this.habits.get(habitKey(model, route));
+    const { minHoldTokens, maxHoldTokens } = this.#options;
+    const habit = this.#habits.get(habitKey(model, route));
     if (habit === undefined || habit.weight < fewAnswers) {
       return Math.min(firstHoldTokens, maxHoldTokens);
     }
@@ -81,38 +81,38 @@ export class Learned {
   }
 
   tokensPerSecond(model: string, route: string): number {
-    return this.habits.get(habitKey(model, route))?.tokensPerSecond ?? firstTokensPerSecond;
+    return this.#habits.get(habitKey(model, route))?.tokensPerSecond ?? firstTokensPerSecond;
   }
 
   get keys(): number {
-    return this.habits.size;
+    return this.#habits.size;
   }
 
-  private habit(model: string, route: string): Habit {
+  #habit(model: string, route: string): Habit {
     const key = habitKey(model, route);
-    let habit = this.habits.get(key);
+    let habit = this.#habits.get(key);
     if (habit === undefined) {
       habit = { weights: new Float32Array(cells), weight: 0, usedAt: 0, tokensPerSecond: firstTokensPerSecond };
-      if (this.habits.size >= this.options.maxKeys) {
-        this.forgetOldest();
+      if (this.#habits.size >= this.#options.maxKeys) {
+        this.#forgetOldest();
       }
-      this.habits.set(key, habit);
+      this.#habits.set(key, habit);
     }
-    habit.usedAt = ++this.uses;
+    habit.usedAt = ++this.#uses;
     return habit;
   }
 
-  private forgetOldest(): void {
+  #forgetOldest(): void {
     let oldest: string | undefined;
     let usedAt = Number.POSITIVE_INFINITY;
-    for (const [key, habit] of this.habits) {
+    for (const [key, habit] of this.#habits) {
       if (habit.usedAt < usedAt) {
         usedAt = habit.usedAt;
         oldest = key;
       }
     }
     if (oldest !== undefined) {
-      this.habits.delete(oldest);
+      this.#habits.delete(oldest);
     }
   }
 }

@@ -68,14 +68,14 @@ class Model {
 class World {
   readonly time = new SimulatedTime();
   readonly model = new Model();
-  private readonly path: string | undefined;
+  readonly #path: string | undefined;
   readonly refs: readonly BucketRef[];
   readonly overdrafts = new Map<string, number>();
   store: MemoryStore;
 
   /** Without a restart to come, the journal has no say and the disk is left alone. */
   constructor(quotas: readonly Quota[], isJournaled: boolean) {
-    this.path = isJournaled ? join(folder, `${++runs}.sqlite`) : undefined;
+    this.#path = isJournaled ? join(folder, `${++runs}.sqlite`) : undefined;
     this.refs = ['a', 'b'].flatMap((team) => quotas.map((of) => bucket(of, team)));
     this.store = this.open();
   }
@@ -83,7 +83,7 @@ class World {
   open(): MemoryStore {
     const { schedule } = this.time;
     const options = { foldEveryMs: 0, nowMs: () => this.time.nowMs, schedule } as const;
-    return openQuotaStore(this.path === undefined ? options : { ...options, path: this.path }).store;
+    return openQuotaStore(this.#path === undefined ? options : { ...options, path: this.#path }).store;
   }
 
   get openRequests(): readonly Request[] {
@@ -129,7 +129,7 @@ class World {
     if (request.hold === undefined) {
       return;
     }
-    const possible = Math.min(...request.buckets.map((ref) => this.possible(ref, request)));
+    const possible = Math.min(...request.buckets.map((ref) => this.#possible(ref, request)));
     let answers = 0;
     this.store.extend(request.hold, output, this.time.nowMs, (tokens) => {
       answers++;
@@ -147,7 +147,7 @@ class World {
   }
 
   /** Output that an open request can have of a bucket: what is free, and what other streams do not use. */
-  private possible(ref: BucketRef, request: Request): number {
+  #possible(ref: BucketRef, request: Request): number {
     if (ref.quota.limit.type === 'InputTokens' || ref.quota.limit.type === 'Requests') {
       return Number.POSITIVE_INFINITY;
     }

@@ -23,25 +23,25 @@ const minLookMs = 50;
 const maxLookMs = 3_600_000;
 
 export class Lines {
-  private arrivals = 0;
-  private readonly options: LineOptions;
-  private readonly waiters = new Set<Waiter>();
+  #arrivals = 0;
+  readonly #options: LineOptions;
+  readonly #waiters = new Set<Waiter>();
   /** The next look at the line of a bucket whose window changes with time. */
-  private readonly looks = new Map<Bucket, Cancel>();
+  readonly #looks = new Map<Bucket, Cancel>();
   /** Buckets in which something was released. */
-  private readonly freed: Bucket[] = [];
-  private advancing = false;
+  readonly #freed: Bucket[] = [];
+  #advancing = false;
 
   constructor(options: LineOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   get waiting(): number {
-    return this.waiters.size;
+    return this.#waiters.size;
   }
 
   arrive(): number {
-    return ++this.arrivals;
+    return ++this.#arrivals;
   }
 
   /** Puts it in line; undefined where there is no time or no room to wait. */
@@ -52,14 +52,14 @@ export class Lines {
     decide: Waiter['decide'],
     giveUp: Waiter['giveUp'],
   ): Waiter | undefined {
-    const { maxWaiting, maxWaitingInLine, schedule } = this.options;
+    const { maxWaiting, maxWaitingInLine, schedule } = this.#options;
     if (waitMs <= 0 || this.waiting >= maxWaiting || (bucket.line?.size ?? 0) >= maxWaitingInLine) {
       return undefined;
     }
     const waiter = new Waiter(arrival, decide, giveUp);
-    waiter.cancelTimer = schedule(waitMs, () => this.guard(() => this.timeIsOver(waiter)));
-    this.waiters.add(waiter);
-    this.put(waiter, bucket);
+    waiter.cancelTimer = schedule(waitMs, () => this.#guard(() => this.#timeIsOver(waiter)));
+    this.#waiters.add(waiter);
+    this.#put(waiter, bucket);
     return waiter;
   }
 
@@ -67,7 +67,7 @@ export class Lines {
   cancel(waiter: Waiter): void {
     const { bucket } = waiter;
     if (bucket !== undefined) {
-      this.remove(waiter);
+      this.#remove(waiter);
       this.released(bucket);
       this.advance();
     }
@@ -76,146 +76,146 @@ export class Lines {
   /** Something was released there; `advance` looks at who waits for it. */
   released(bucket: Bucket): void {
     if (bucket.line !== undefined) {
-      this.freed.push(bucket);
+      this.#freed.push(bucket);
     }
   }
 
   /** Answers who can be answered now. Sessions may come back with new calls from within; those only add to the list. */
   advance(): void {
-    if (this.advancing) {
+    if (this.#advancing) {
       return;
     }
-    this.advancing = true;
+    this.#advancing = true;
     try {
-      for (let bucket = this.freed.pop(); bucket !== undefined; bucket = this.freed.pop()) {
-        while (this.advanceHead(bucket)) {
+      for (let bucket = this.#freed.pop(); bucket !== undefined; bucket = this.#freed.pop()) {
+        while (this.#advanceHead(bucket)) {
           // Goes on with the next one.
         }
       }
     } finally {
-      this.advancing = false;
+      this.#advancing = false;
     }
   }
 
   close(): void {
-    for (const waiter of this.waiters) {
+    for (const waiter of this.#waiters) {
       waiter.cancelTimer?.();
     }
-    this.waiters.clear();
-    for (const cancel of this.looks.values()) {
+    this.#waiters.clear();
+    for (const cancel of this.#looks.values()) {
       cancel();
     }
-    this.looks.clear();
+    this.#looks.clear();
   }
 
   /** True: the head has left this line. */
-  private advanceHead(bucket: Bucket): boolean {
+  #advanceHead(bucket: Bucket): boolean {
     const waiter = bucket.line?.first;
     if (waiter === undefined) {
       return false;
     }
-    const next = this.decide(waiter, this.options.nowMs());
+    const next = this.#decide(waiter, this.#options.nowMs());
     if (typeof next === 'function') {
-      this.answer(waiter, next);
+      this.#answer(waiter, next);
       return true;
     }
     if (next === bucket) {
       return false;
     }
-    this.leave(waiter);
-    this.put(waiter, next);
+    this.#leave(waiter);
+    this.#put(waiter, next);
     return true;
   }
 
-  private timeIsOver(waiter: Waiter): void {
+  #timeIsOver(waiter: Waiter): void {
     const { bucket } = waiter;
     if (bucket === undefined) {
       return;
     }
-    const nowMs = this.options.nowMs();
-    const next = this.decide(waiter, nowMs);
-    this.answer(waiter, typeof next === 'function' ? next : () => waiter.giveUp(nowMs));
+    const nowMs = this.#options.nowMs();
+    const next = this.#decide(waiter, nowMs);
+    this.#answer(waiter, typeof next === 'function' ? next : () => waiter.giveUp(nowMs));
     this.released(bucket);
     this.advance();
   }
 
-  private answer(waiter: Waiter, say: () => void): void {
-    this.remove(waiter);
-    this.guard(say);
+  #answer(waiter: Waiter, say: () => void): void {
+    this.#remove(waiter);
+    this.#guard(say);
   }
 
   /** A waiter that cannot be judged gives up: its fault is not that of the session whose release woke it. */
-  private decide(waiter: Waiter, nowMs: number): (() => void) | Bucket {
+  #decide(waiter: Waiter, nowMs: number): (() => void) | Bucket {
     try {
       return waiter.decide(nowMs);
     } catch (error) {
-      this.options.onError(error);
+      this.#options.onError(error);
       return () => waiter.giveUp(nowMs);
     }
   }
 
   /** For what runs on behalf of a session that is not the caller. */
-  private guard(work: () => void): void {
+  #guard(work: () => void): void {
     try {
       work();
     } catch (error) {
-      this.options.onError(error);
+      this.#options.onError(error);
     }
   }
 
-  private put(waiter: Waiter, bucket: Bucket): void {
+  #put(waiter: Waiter, bucket: Bucket): void {
     bucket.line ??= new WaiterQueue();
     bucket.line.put(waiter);
     waiter.bucket = bucket;
-    this.lookLater(bucket);
+    this.#lookLater(bucket);
   }
 
-  private remove(waiter: Waiter): void {
+  #remove(waiter: Waiter): void {
     waiter.cancelTimer?.();
-    this.waiters.delete(waiter);
-    this.leave(waiter);
+    this.#waiters.delete(waiter);
+    this.#leave(waiter);
   }
 
-  private leave(waiter: Waiter): void {
+  #leave(waiter: Waiter): void {
     const { bucket } = waiter;
     if (bucket?.line !== undefined) {
       bucket.line.remove(waiter);
       waiter.bucket = undefined;
       if (bucket.line.size === 0) {
         bucket.line = undefined;
-        this.stopLooking(bucket);
+        this.#stopLooking(bucket);
       }
     }
   }
 
   /** Where time alone makes room (the next window, a segment that leaves), no release wakes the line. */
-  private lookLater(bucket: Bucket): void {
-    if (this.looks.has(bucket)) {
+  #lookLater(bucket: Bucket): void {
+    if (this.#looks.has(bucket)) {
       return;
     }
     const { window } = bucket;
-    const delayMs = window.sliding?.segmentMs ?? window.endMs - this.options.nowMs();
+    const delayMs = window.sliding?.segmentMs ?? window.endMs - this.#options.nowMs();
     if (!Number.isFinite(delayMs)) {
       return;
     }
     const look = () => {
-      this.looks.delete(bucket);
-      bucket.roll(this.options.nowMs());
+      this.#looks.delete(bucket);
+      bucket.roll(this.#options.nowMs());
       this.released(bucket);
       this.advance();
       if (bucket.line !== undefined) {
-        this.lookLater(bucket);
+        this.#lookLater(bucket);
       }
     };
     const inMs = Math.min(maxLookMs, Math.max(minLookMs, delayMs));
-    this.looks.set(
+    this.#looks.set(
       bucket,
-      this.options.schedule(inMs, () => this.guard(look)),
+      this.#options.schedule(inMs, () => this.#guard(look)),
     );
   }
 
-  private stopLooking(bucket: Bucket): void {
-    this.looks.get(bucket)?.();
-    this.looks.delete(bucket);
+  #stopLooking(bucket: Bucket): void {
+    this.#looks.get(bucket)?.();
+    this.#looks.delete(bucket);
   }
 }

@@ -68,33 +68,33 @@ type Fits = Extract<Verdict, { readonly type: 'fits' }>;
 
 export class MemoryStore implements QuotaStore {
   readonly directory: Directory;
-  private readonly scan: TightestScan;
-  private readonly journal: Journal | undefined;
-  private readonly lines: Lines;
-  private holds = 0;
-  private windows = 0;
-  private openHolds = 0;
-  private readonly shadowRefusals = new Map<string, number>();
+  readonly #scan: TightestScan;
+  readonly #journal: Journal | undefined;
+  readonly #lines: Lines;
+  #holds = 0;
+  #windows = 0;
+  #openHolds = 0;
+  readonly #shadowRefusals = new Map<string, number>();
 
-  private readonly afterClose: () => void;
-  private readonly onError: (error: unknown) => void;
+  readonly #afterClose: () => void;
+  readonly #onError: (error: unknown) => void;
 
   constructor(options: MemoryOptions, journal: Journal | undefined, afterClose: () => void = () => {}) {
-    this.journal = journal;
-    this.afterClose = afterClose;
-    this.onError = options.onError;
-    this.lines = new Lines(options);
+    this.#journal = journal;
+    this.#afterClose = afterClose;
+    this.#onError = options.onError;
+    this.#lines = new Lines(options);
     this.directory = new Directory(
       {
-        newWindowId: () => ++this.windows,
+        newWindowId: () => ++this.#windows,
         changed: (window) => journal?.window(window),
-        ended: (window) => this.drop(window),
+        ended: (window) => this.#drop(window),
         redefined: (id, quota, removedMs) => journal?.quota(id, quota, removedMs),
         nearlyFull: options.onNearlyFull,
       },
       options.maxBuckets,
     );
-    this.scan = new TightestScan(this.directory.buckets);
+    this.#scan = new TightestScan(this.directory.buckets);
   }
 
   define(quotas: readonly Quota[], atMs: number): void {
@@ -103,16 +103,16 @@ export class MemoryStore implements QuotaStore {
 
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel {
     checkTokens(demand.inputTokens, demand.output.want, demand.output.least);
-    const arrival = this.lines.arrive();
-    const decision = this.decide(demand, arrival, demand.atMs);
+    const arrival = this.#lines.arrive();
+    const decision = this.#decide(demand, arrival, demand.atMs);
     if (!(decision instanceof Bucket)) {
       done(decision);
       return nothing;
     }
     let blockedBy = decision;
-    const refuse = (atMs: number) => done(this.refusal(demand, atMs, 'held', blockedBy.ref, heldRetryMs));
+    const refuse = (atMs: number) => done(this.#refusal(demand, atMs, 'held', blockedBy.ref, heldRetryMs));
     const again = (atMs: number): (() => void) | Bucket => {
-      const next = this.decide(demand, arrival, atMs);
+      const next = this.#decide(demand, arrival, atMs);
       if (next instanceof Bucket) {
         blockedBy = next;
         return next;
@@ -120,12 +120,12 @@ export class MemoryStore implements QuotaStore {
       return () => done(next);
     };
     const buckets = demand.buckets.map((ref) => this.directory.find(ref, demand.atMs));
-    const waiter = this.lines.wait(decision, arrival, queueTimeoutMs(buckets), again, refuse);
+    const waiter = this.#lines.wait(decision, arrival, queueTimeoutMs(buckets), again, refuse);
     if (waiter === undefined) {
       refuse(demand.atMs);
       return nothing;
     }
-    return () => this.lines.cancel(waiter);
+    return () => this.#lines.cancel(waiter);
   }
 
   extend(hold: Hold, output: OutputDemand, atMs: number, done: (outputTokens: number) => void): Cancel {
@@ -134,7 +134,7 @@ export class MemoryStore implements QuotaStore {
     if (open.settled) {
       throw new Error(`invariant: hold ${hold.id} is settled already`);
     }
-    done(output.mode === 'none' ? 0 : this.lengthen(open, output, atMs));
+    done(output.mode === 'none' ? 0 : this.#lengthen(open, output, atMs));
     return nothing;
   }
 
@@ -145,27 +145,27 @@ export class MemoryStore implements QuotaStore {
     }
     const possible = charge !== undefined && areTokens(charge.inputTokens, charge.outputTokens, 0);
     open.release();
-    this.openHolds--;
+    this.#openHolds--;
     const overdrafts: Overdraft[] = [];
     for (const part of open.parts) {
       const { bucket } = part.window;
       const charged = possible ? cost(part, charge) : part.held;
-      const tokens = this.charge(part, charged, atMs);
+      const tokens = this.#charge(part, charged, atMs);
       if (tokens > 0 && bucket.enforced) {
         const cause = !possible || charged <= part.held ? 'in_flight' : charge.cause;
         overdrafts.push({ bucket: bucket.ref, tokens, cause });
       }
     }
-    this.journal?.hold(open);
+    this.#journal?.hold(open);
     for (const { window } of open.parts) {
-      this.lines.released(window.bucket);
+      this.#lines.released(window.bucket);
       if (window !== window.bucket.window) {
-        this.drop(window);
+        this.#drop(window);
       }
     }
-    this.lines.advance();
+    this.#lines.advance();
     if (charge !== undefined && !possible) {
-      this.onError(new Error(`invariant: hold ${hold.id} is charged in full, for its charge is no number of tokens`));
+      this.#onError(new Error(`invariant: hold ${hold.id} is charged in full, for its charge is no number of tokens`));
     }
     return overdrafts;
   }
@@ -175,11 +175,11 @@ export class MemoryStore implements QuotaStore {
   }
 
   flush(): void {
-    this.journal?.flush();
+    this.#journal?.flush();
   }
 
   top(count: number, atMs: number): readonly BucketState[] {
-    return this.scan.top(count, atMs);
+    return this.#scan.top(count, atMs);
   }
 
   keys(count: number): readonly QuotaKeys[] {
@@ -190,47 +190,47 @@ export class MemoryStore implements QuotaStore {
   counts() {
     return {
       buckets: this.directory.buckets.size,
-      openHolds: this.openHolds,
-      waiting: this.lines.waiting,
-      shadowRefusals: this.shadowRefusals as ReadonlyMap<string, number>,
+      openHolds: this.#openHolds,
+      waiting: this.#lines.waiting,
+      shadowRefusals: this.#shadowRefusals as ReadonlyMap<string, number>,
     };
   }
 
   get journalFailure(): string | undefined {
-    return this.journal?.failure;
+    return this.#journal?.failure;
   }
 
   /** An operator gives a bucket its whole limit again. */
   reset(bucket: Bucket): void {
     bucket.reset();
-    this.lines.released(bucket);
-    this.lines.advance();
+    this.#lines.released(bucket);
+    this.#lines.advance();
   }
 
   close(): void {
-    this.lines.close();
-    this.journal?.close();
-    this.afterClose();
+    this.#lines.close();
+    this.#journal?.close();
+    this.#afterClose();
   }
 
-  private decide(demand: Demand, arrival: number, atMs: number): Decision | Bucket {
+  #decide(demand: Demand, arrival: number, atMs: number): Decision | Bucket {
     const unwritten = this.journalFailure === undefined ? undefined : demand.buckets.find(failsClosed);
     if (unwritten !== undefined) {
-      return this.refusal(demand, atMs, 'journal', unwritten, heldRetryMs);
+      return this.#refusal(demand, atMs, 'journal', unwritten, heldRetryMs);
     }
     const buckets = this.directory.open(demand.buckets, atMs);
     if ('key' in buckets) {
-      return this.refusal(demand, atMs, 'keys', buckets, heldRetryMs);
+      return this.#refusal(demand, atMs, 'keys', buckets, heldRetryMs);
     }
     for (;;) {
       const verdict = weighAdmission(buckets, demand, atMs);
       switch (verdict.type) {
         case 'fits':
-          return passing(buckets, arrival) ?? this.admit(buckets, demand, verdict, atMs);
+          return passing(buckets, arrival) ?? this.#admit(buckets, demand, verdict, atMs);
         case 'held': {
           const { bucket, missing } = verdict;
           const waits = passing(buckets, arrival) !== undefined;
-          if (waits || !reclaim(bucket.window, missing, 'usual', undefined, this.shrunk)) {
+          if (waits || !reclaim(bucket.window, missing, 'usual', undefined, this.#shrunk)) {
             return bucket;
           }
           break;
@@ -238,13 +238,13 @@ export class MemoryStore implements QuotaStore {
         case 'count-first':
           return verdict;
         case 'refused':
-          return this.refusal(demand, atMs, verdict.reason, verdict.bucket.ref, verdict.retryAfterMs);
+          return this.#refusal(demand, atMs, verdict.reason, verdict.bucket.ref, verdict.retryAfterMs);
       }
     }
   }
 
   /** Grants more output, out of what others do not use if need be; less than `least`: the rest of a budget that ends here. */
-  private lengthen(hold: OpenHold, output: OutputDemand, atMs: number): number {
+  #lengthen(hold: OpenHold, output: OutputDemand, atMs: number): number {
     for (const { window } of hold.parts) {
       window.expire(atMs);
     }
@@ -257,32 +257,27 @@ export class MemoryStore implements QuotaStore {
     let verdict = weighExtension(hold.parts, output);
     while (typeof verdict !== 'number') {
       const isFreed =
-        reclaim(verdict, output.least - freeIn(verdict), 'used', hold, this.shrunk) || recountsInput(hold);
+        reclaim(verdict, output.least - freeIn(verdict), 'used', hold, this.#shrunk) || recountsInput(hold);
       verdict = isFreed ? weighExtension(hold.parts, output) : restFor(hold.parts);
     }
     if (verdict > 0) {
       hold.grow(verdict);
-      this.journal?.hold(hold);
+      this.#journal?.hold(hold);
     }
     return verdict;
   }
 
-  private readonly shrunk = (hold: OpenHold): void => this.journal?.hold(hold);
+  readonly #shrunk = (hold: OpenHold): void => this.#journal?.hold(hold);
 
-  private admit(
-    buckets: readonly Bucket[],
-    demand: Demand,
-    { outputTokens, usualTokens }: Fits,
-    atMs: number,
-  ): Decision {
-    const shadowRefused = this.shadowsThatRefuse(buckets, demand);
+  #admit(buckets: readonly Bucket[], demand: Demand, { outputTokens, usualTokens }: Fits, atMs: number): Decision {
+    const shadowRefused = this.#shadowsThatRefuse(buckets, demand);
     const parts: Part[] = [];
     for (const bucket of buckets) {
       const { window } = bucket;
       const { type } = bucket.definition.quota.limit;
       if (type === 'Requests') {
         window.charge(1, atMs);
-        this.journal?.window(window);
+        this.#journal?.window(window);
         continue;
       }
       const part = {
@@ -297,15 +292,15 @@ export class MemoryStore implements QuotaStore {
       parts.push(part);
     }
     const isLease = demand.output.mode === 'lease';
-    const hold = new OpenHold(demand.id, ++this.holds, parts, demand.inputTokens, isLease ? usualTokens : undefined);
-    this.openHolds++;
-    this.journal?.hold(hold);
+    const hold = new OpenHold(demand.id, ++this.#holds, parts, demand.inputTokens, isLease ? usualTokens : undefined);
+    this.#openHolds++;
+    this.#journal?.hold(hold);
     const views = buckets.map((bucket) => bucketView(bucket.ref, bucket, atMs));
     const decision = { type: 'granted', hold, outputTokens, views } as const;
     return shadowRefused === undefined ? decision : { ...decision, shadowRefused };
   }
 
-  private shadowsThatRefuse(buckets: readonly Bucket[], demand: Demand): readonly string[] | undefined {
+  #shadowsThatRefuse(buckets: readonly Bucket[], demand: Demand): readonly string[] | undefined {
     let refused: string[] | undefined;
     for (const bucket of buckets) {
       const { quota } = bucket.definition;
@@ -315,13 +310,13 @@ export class MemoryStore implements QuotaStore {
       if (quota.mode === 'Shadow' && need > bucket.limit - bucket.window.used - bucket.window.held) {
         refused ??= [];
         refused.push(quota.id);
-        this.shadowRefusals.set(quota.id, (this.shadowRefusals.get(quota.id) ?? 0) + 1);
+        this.#shadowRefusals.set(quota.id, (this.#shadowRefusals.get(quota.id) ?? 0) + 1);
       }
     }
     return refused;
   }
 
-  private refusal(
+  #refusal(
     demand: Demand,
     atMs: number,
     reason: Refusal['reason'],
@@ -333,21 +328,21 @@ export class MemoryStore implements QuotaStore {
   }
 
   /** Gives by how much the charge passed the limit. */
-  private charge({ window, held }: Part, tokens: number, atMs: number): number {
+  #charge({ window, held }: Part, tokens: number, atMs: number): number {
     if (tokens === 0) {
       return 0;
     }
     window.bucket.roll(atMs);
     const over = window.charge(tokens, atMs);
-    this.journal?.window(window, tokens <= held);
+    this.#journal?.window(window, tokens <= held);
     window.bucket.handOn(window, over);
     return over;
   }
 
   /** It has ended; holds that are open keep it. */
-  private drop(window: WindowState): void {
+  #drop(window: WindowState): void {
     if (window.openHolds === 0) {
-      this.journal?.windowGone(window);
+      this.#journal?.windowGone(window);
     }
   }
 }

@@ -8,28 +8,28 @@ export const startMs = Date.parse('2026-11-22T10:00:00Z');
 
 export class SimulatedTime {
   nowMs = startMs;
-  private readonly timers = new Set<{ readonly atMs: number; readonly callback: () => void }>();
+  readonly #timers = new Set<{ readonly atMs: number; readonly callback: () => void }>();
 
   readonly schedule = (delayMs: number, callback: () => void) => {
     const timer = { atMs: this.nowMs + delayMs, callback };
-    this.timers.add(timer);
+    this.#timers.add(timer);
     return () => {
-      this.timers.delete(timer);
+      this.#timers.delete(timer);
     };
   };
 
   get pending(): number {
-    return this.timers.size;
+    return this.#timers.size;
   }
 
   pass(ms: number): void {
     const untilMs = this.nowMs + ms;
     for (;;) {
-      const next = [...this.timers].filter((timer) => timer.atMs <= untilMs).sort((a, b) => a.atMs - b.atMs)[0];
+      const next = [...this.#timers].filter((timer) => timer.atMs <= untilMs).sort((a, b) => a.atMs - b.atMs)[0];
       if (next === undefined) {
         break;
       }
-      this.timers.delete(next);
+      this.#timers.delete(next);
       this.nowMs = Math.max(this.nowMs, next.atMs);
       next.callback();
     }

@@ -11,75 +11,75 @@ const chunkMs = 20;
 /** A provider that paces its chunks, and a session that extends its lease just before its end; when one stream ends, the next one comes. */
 class Stream implements Holder {
   delivered = 0;
-  private granted = 0;
-  private hold: Hold | undefined;
-  private readonly world: World;
-  private readonly length: number;
+  #granted = 0;
+  #hold: Hold | undefined;
+  readonly #world: World;
+  readonly #length: number;
 
   constructor(world: World, length: number) {
-    this.world = world;
-    this.length = length;
+    this.#world = world;
+    this.#length = length;
   }
 
   begin(): void {
-    const { store, time, buckets } = this.world;
-    const { usualTokens, inputTokens } = this.world;
+    const { store, time, buckets } = this.#world;
+    const { usualTokens, inputTokens } = this.#world;
     const output = { ...lease(firstHoldTokens), usual: usualTokens };
     store.reserve(demand(buckets, time.nowMs, inputTokens, output), (decision) => {
       if (decision.type !== 'granted') {
-        this.world.refused++;
+        this.#world.refused++;
         return;
       }
-      this.hold = decision.hold;
-      this.granted = decision.outputTokens;
-      this.hold.holder = this;
-      this.world.open++;
-      this.next();
+      this.#hold = decision.hold;
+      this.#granted = decision.outputTokens;
+      this.#hold.holder = this;
+      this.#world.open++;
+      this.#next();
     });
   }
 
-  private next(): void {
-    this.world.time.schedule(chunkMs, () => this.chunk());
+  #next(): void {
+    this.#world.time.schedule(chunkMs, () => this.#chunk());
   }
 
   /** A chunk of up to 4 tokens; what is not covered by the lease is not sent on. */
-  private chunk(): void {
-    const tokens = Math.min(4, this.length - this.delivered);
-    if (this.delivered + tokens <= this.granted) {
+  #chunk(): void {
+    const tokens = Math.min(4, this.#length - this.delivered);
+    if (this.delivered + tokens <= this.#granted) {
       this.delivered += tokens;
-      if (this.delivered === this.length) {
-        this.end();
+      if (this.delivered === this.#length) {
+        this.#end();
         return;
       }
-      this.next();
+      this.#next();
     } else {
-      const { store, time } = this.world;
-      const needed = this.delivered + tokens - this.granted;
-      store.extend(this.hold!, lease(moreTokens, needed), time.nowMs, (more) => {
-        this.granted += more;
+      const { store, time } = this.#world;
+      const needed = this.delivered + tokens - this.#granted;
+      store.extend(this.#hold!, lease(moreTokens, needed), time.nowMs, (more) => {
+        this.#granted += more;
         if (more < needed) {
-          this.delivered = this.granted;
-          this.world.cut++;
-          this.end();
+          this.delivered = this.#granted;
+          this.#world.cut++;
+          this.#end();
         } else {
-          this.chunk();
+          this.#chunk();
         }
       });
     }
   }
 
   unused(kept: number): number {
-    return Math.max(0, this.granted - Math.max(kept, this.delivered));
+    return Math.max(0, this.#granted - Math.max(kept, this.delivered));
   }
 
   giveBack(tokens: number): void {
-    this.granted -= tokens;
+    this.#granted -= tokens;
   }
 
   countedInput(): undefined {}
 
-  private end(): void {
-    this.world.end(this.hold!, this.delivered);
+  #end(): void {
+    this.#world.end(this.#hold!, this.delivered);
   }
 }
 
@@ -97,7 +97,7 @@ class World {
   /** Others come when one ends. */
   goesOn = true;
   lengthOfAll: number | undefined;
-  private seed = 1;
+  #seed = 1;
 
   constructor(buckets: readonly BucketRef[], inputTokens: number) {
     const { store, time } = simulate();
@@ -117,8 +117,8 @@ class World {
 
   begin(): void {
     this.begun++;
-    this.seed = (this.seed * 1_103_515_245 + 12_345) % 2 ** 31;
-    new Stream(this, this.lengthOfAll ?? 1 + (this.seed % 700)).begin();
+    this.#seed = (this.#seed * 1_103_515_245 + 12_345) % 2 ** 31;
+    new Stream(this, this.lengthOfAll ?? 1 + (this.#seed % 700)).begin();
   }
 }
 

@@ -40,29 +40,29 @@ const maxLooked = 10_000;
  * those that were the tightest before, and goes on from there the next time.
  */
 export class TightestScan {
-  private readonly buckets: ReadonlyMap<string, Bucket>;
-  private unseen: MapIterator<Bucket>;
-  private before: readonly Bucket[] = [];
+  readonly #buckets: ReadonlyMap<string, Bucket>;
+  #unseen: MapIterator<Bucket>;
+  #before: readonly Bucket[] = [];
 
   constructor(buckets: ReadonlyMap<string, Bucket>) {
-    this.buckets = buckets;
-    this.unseen = buckets.values();
+    this.#buckets = buckets;
+    this.#unseen = buckets.values();
   }
 
   top(count: number, atMs: number): readonly BucketState[] {
-    const seen = new Set(this.before.filter((bucket) => this.buckets.get(bucket.key) === bucket));
-    for (let looked = Math.min(maxLooked, this.buckets.size); looked > 0; looked--) {
-      let next = this.unseen.next();
+    const seen = new Set(this.#before.filter((bucket) => this.#buckets.get(bucket.key) === bucket));
+    for (let looked = Math.min(maxLooked, this.#buckets.size); looked > 0; looked--) {
+      let next = this.#unseen.next();
       if (next.done) {
-        this.unseen = this.buckets.values();
-        next = this.unseen.next();
+        this.#unseen = this.#buckets.values();
+        next = this.#unseen.next();
       }
       if (!next.done) {
         seen.add(next.value);
       }
     }
-    this.before = tightestBuckets(seen, count, atMs);
-    return this.before.map(bucketState);
+    this.#before = tightestBuckets(seen, count, atMs);
+    return this.#before.map(bucketState);
   }
 }
 

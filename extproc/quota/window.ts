@@ -23,14 +23,14 @@ const firstMondayMs = 4 * lengthMs.Day;
 export class Calendar {
   readonly unit: CalendarUnit;
   readonly lengthMs: number;
-  private readonly format: Intl.DateTimeFormat | undefined;
-  private last: Bounds = { startMs: 0, endMs: 0 };
+  readonly #format: Intl.DateTimeFormat | undefined;
+  #last: Bounds = { startMs: 0, endMs: 0 };
 
   /** Throws a RangeError where the time zone is not known. */
   constructor(unit: CalendarUnit, timeZone: string) {
     this.unit = unit;
     this.lengthMs = lengthMs[unit];
-    this.format =
+    this.#format =
       timeZone === 'UTC'
         ? undefined
         : new Intl.DateTimeFormat('en-US', {
@@ -47,45 +47,45 @@ export class Calendar {
 
   /** The window of `atMs`. */
   at(atMs: number): Bounds {
-    if (atMs >= this.last.startMs && atMs < this.last.endMs) {
-      return this.last;
+    if (atMs >= this.#last.startMs && atMs < this.#last.endMs) {
+      return this.#last;
     }
-    this.last = this.find(atMs);
-    return this.last;
+    this.#last = this.#find(atMs);
+    return this.#last;
   }
 
   /** How many windows the one that starts at `laterMs` comes after the one that starts at `earlierMs`: 1 for neighbours. */
   apart(earlierMs: number, laterMs: number): number {
     if (this.unit === 'Month') {
-      const earlier = new Date(this.localMs(earlierMs));
-      const later = new Date(this.localMs(laterMs));
+      const earlier = new Date(this.#localMs(earlierMs));
+      const later = new Date(this.#localMs(laterMs));
       return (later.getUTCFullYear() - earlier.getUTCFullYear()) * 12 + (later.getUTCMonth() - earlier.getUTCMonth());
     }
     return Math.round((laterMs - earlierMs) / this.lengthMs);
   }
 
-  private find(atMs: number): Bounds {
-    return this.unit === 'Minute' || this.unit === 'Hour' ? this.findShort(atMs) : this.findLong(atMs);
+  #find(atMs: number): Bounds {
+    return this.unit === 'Minute' || this.unit === 'Hour' ? this.#findShort(atMs) : this.#findLong(atMs);
   }
 
   /** Minutes and hours follow the clock on the wall; one in which the clock is changed ends there, and another begins. */
-  private findShort(atMs: number): Bounds {
-    const startMs = atMs - modulo(this.localMs(atMs), this.lengthMs);
+  #findShort(atMs: number): Bounds {
+    const startMs = atMs - modulo(this.#localMs(atMs), this.lengthMs);
     const endMs = startMs + this.lengthMs;
-    const offsetMs = this.offsetMs(atMs);
+    const offsetMs = this.#offsetMs(atMs);
     return {
-      startMs: this.offsetMs(startMs) === offsetMs ? startMs : this.changeMs(startMs, atMs),
-      endMs: this.offsetMs(endMs - 1) === offsetMs ? endMs : this.changeMs(atMs, endMs - 1),
+      startMs: this.#offsetMs(startMs) === offsetMs ? startMs : this.#changeMs(startMs, atMs),
+      endMs: this.#offsetMs(endMs - 1) === offsetMs ? endMs : this.#changeMs(atMs, endMs - 1),
     };
   }
 
-  private findLong(atMs: number): Bounds {
-    let wallMs = this.wallStartMs(this.localMs(atMs));
-    let startMs = this.instantMs(wallMs);
+  #findLong(atMs: number): Bounds {
+    let wallMs = this.#wallStartMs(this.#localMs(atMs));
+    let startMs = this.#instantMs(wallMs);
     // Where clocks went back over the start of a period, the same wall time comes twice: the first one counts, so the instant can lie past the end.
     for (;;) {
-      wallMs = this.nextWallMs(wallMs);
-      const endMs = this.instantMs(wallMs);
+      wallMs = this.#nextWallMs(wallMs);
+      const endMs = this.#instantMs(wallMs);
       if (atMs < endMs && endMs > startMs) {
         return { startMs: Math.min(startMs, atMs), endMs };
       }
@@ -93,7 +93,7 @@ export class Calendar {
     }
   }
 
-  private wallStartMs(wallMs: number): number {
+  #wallStartMs(wallMs: number): number {
     switch (this.unit) {
       case 'Month': {
         const date = new Date(wallMs);
@@ -106,7 +106,7 @@ export class Calendar {
     }
   }
 
-  private nextWallMs(wallMs: number): number {
+  #nextWallMs(wallMs: number): number {
     if (this.unit === 'Month') {
       const date = new Date(wallMs);
       return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
@@ -115,12 +115,12 @@ export class Calendar {
   }
 
   /** What a clock on the wall shows, written as if it were UTC. */
-  private localMs(atMs: number): number {
-    if (this.format === undefined) {
+  #localMs(atMs: number): number {
+    if (this.#format === undefined) {
       return atMs;
     }
     const fields = { year: 0, month: 0, day: 0, hour: 0, minute: 0, second: 0 };
-    for (const { type, value } of this.format.formatToParts(atMs)) {
+    for (const { type, value } of this.#format.formatToParts(atMs)) {
       if (type in fields) {
         fields[type as keyof typeof fields] = Number(value);
       }
@@ -130,31 +130,31 @@ export class Calendar {
   }
 
   /** The first instant at which the clock on the wall shows `wallMs`; where clocks jump over it, the instant of the jump. */
-  private instantMs(wallMs: number): number {
-    if (this.format === undefined) {
+  #instantMs(wallMs: number): number {
+    if (this.#format === undefined) {
       return wallMs;
     }
-    const before = this.offsetMs(wallMs - lengthMs.Day);
-    const after = this.offsetMs(wallMs + lengthMs.Day);
+    const before = this.#offsetMs(wallMs - lengthMs.Day);
+    const after = this.#offsetMs(wallMs + lengthMs.Day);
     const earlyMs = wallMs - Math.max(before, after);
     const lateMs = wallMs - Math.min(before, after);
-    if (this.localMs(earlyMs) === wallMs) {
+    if (this.#localMs(earlyMs) === wallMs) {
       return earlyMs;
     }
-    if (this.localMs(lateMs) === wallMs) {
+    if (this.#localMs(lateMs) === wallMs) {
       return lateMs;
     }
-    return this.changeMs(earlyMs - 1, lateMs);
+    return this.#changeMs(earlyMs - 1, lateMs);
   }
 
   /** The instant in (lowMs, highMs] at which the clock was changed. */
-  private changeMs(lowMs: number, highMs: number): number {
-    const before = this.offsetMs(lowMs);
+  #changeMs(lowMs: number, highMs: number): number {
+    const before = this.#offsetMs(lowMs);
     let low = lowMs;
     let high = highMs;
     while (high - low > 1) {
       const middle = Math.floor((low + high) / 2);
-      if (this.offsetMs(middle) === before) {
+      if (this.#offsetMs(middle) === before) {
         low = middle;
       } else {
         high = middle;
@@ -163,8 +163,8 @@ export class Calendar {
     return high;
   }
 
-  private offsetMs(atMs: number): number {
-    return this.localMs(atMs) - atMs;
+  #offsetMs(atMs: number): number {
+    return this.#localMs(atMs) - atMs;
   }
 }
 

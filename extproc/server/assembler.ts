@@ -40,21 +40,21 @@ export class Assembler {
   done = false;
   endOfStream = false;
   ofRequest = false;
-  private readonly maxMessageBytes: number;
-  private phase: Phase = 'prefix';
-  private buffer: Buffer = Buffer.allocUnsafeSlow(PREFIX_BYTES);
-  private filled = 0;
+  readonly #maxMessageBytes: number;
+  #phase: Phase = 'prefix';
+  #buffer: Buffer = Buffer.allocUnsafeSlow(PREFIX_BYTES);
+  #filled = 0;
   /** What the present phase wants. The buffer may be smaller: it grows with what comes, not with what was announced. */
-  private wanted = PREFIX_BYTES;
-  private messageLeft = 0;
-  private bodyLeft = 0;
+  #wanted = PREFIX_BYTES;
+  #messageLeft = 0;
+  #bodyLeft = 0;
   /** Of a body that passes: what the head took of it. */
-  private first: Buffer = NOTHING;
+  #first: Buffer = NOTHING;
   /** Bytes between the body and the end of the message that holds it. */
-  private innerTail = 0;
+  #innerTail = 0;
 
   constructor(maxMessageBytes: number) {
-    this.maxMessageBytes = maxMessageBytes;
+    this.#maxMessageBytes = maxMessageBytes;
   }
 
   /** Takes bytes until there is something to hand on; returns where it stopped. Throws `MalformedMessage`. */
@@ -62,128 +62,128 @@ export class Assembler {
     this.piece = undefined;
     let at = start;
     while (!this.done && this.piece === undefined) {
-      if (this.filled === this.wanted) {
-        this.advance();
+      if (this.#filled === this.#wanted) {
+        this.#advance();
         continue;
       }
-      if (at === end && this.first.length === 0) break;
-      if (this.phase === 'passing') {
-        at = this.pass(bytes, start, at, end);
+      if (at === end && this.#first.length === 0) break;
+      if (this.#phase === 'passing') {
+        at = this.#pass(bytes, start, at, end);
         continue;
       }
-      this.grow();
-      const stop = Math.min(end, at + this.buffer.length - this.filled);
-      bytes.copy(this.buffer, this.filled, at, stop);
-      this.filled += stop - at;
+      this.#grow();
+      const stop = Math.min(end, at + this.#buffer.length - this.#filled);
+      bytes.copy(this.#buffer, this.#filled, at, stop);
+      this.#filled += stop - at;
       at = stop;
     }
     // The last piece and the end of its message are one event.
-    if (this.piece !== undefined && this.bodyLeft === 0 && this.wanted === 0) this.advance();
+    if (this.piece !== undefined && this.#bodyLeft === 0 && this.#wanted === 0) this.#advance();
     return at;
   }
 
-  private pass(bytes: Buffer, start: number, at: number, end: number): number {
-    const { first } = this;
-    this.first = NOTHING;
+  #pass(bytes: Buffer, start: number, at: number, end: number): number {
+    const first = this.#first;
+    this.#first = NOTHING;
     // The head lies in an earlier part: its bytes are a piece of their own.
     const apart = first.length > at - start;
     const from = at - first.length;
-    const stop = apart ? at : Math.min(end, from + Math.min(this.bodyLeft, PASSED_PIECE_BYTES));
+    const stop = apart ? at : Math.min(end, from + Math.min(this.#bodyLeft, PASSED_PIECE_BYTES));
     this.piece = apart ? first : bytes.subarray(from, stop);
-    this.bodyLeft -= this.piece.length;
-    if (this.bodyLeft === 0) this.want('tail', this.innerTail + this.messageLeft);
+    this.#bodyLeft -= this.piece.length;
+    if (this.#bodyLeft === 0) this.#want('tail', this.#innerTail + this.#messageLeft);
     return stop;
   }
 
-  private grow(): void {
-    if (this.filled < this.buffer.length) return;
-    const larger = Buffer.allocUnsafeSlow(Math.min(this.wanted, Math.max(PIECE_BYTES, this.filled * 2)));
-    this.buffer.copy(larger, 0, 0, this.filled);
-    this.buffer = larger;
+  #grow(): void {
+    if (this.#filled < this.#buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.min(this.#wanted, Math.max(PIECE_BYTES, this.#filled * 2)));
+    this.#buffer.copy(larger, 0, 0, this.#filled);
+    this.#buffer = larger;
   }
 
-  private want(phase: Phase, bytes: number): void {
-    this.phase = phase;
-    this.wanted = bytes;
-    this.filled = 0;
-    this.buffer = Buffer.allocUnsafeSlow(Math.min(bytes, PIECE_BYTES));
+  #want(phase: Phase, bytes: number): void {
+    this.#phase = phase;
+    this.#wanted = bytes;
+    this.#filled = 0;
+    this.#buffer = Buffer.allocUnsafeSlow(Math.min(bytes, PIECE_BYTES));
   }
 
   /** The present phase has what it wanted. */
-  private advance(): void {
-    switch (this.phase) {
+  #advance(): void {
+    switch (this.#phase) {
       case 'prefix': {
-        const length = messageLength(this.buffer, 0, this.maxMessageBytes);
-        this.messageLeft = length;
-        if (length <= DEFAULT_FRAME_BYTES) this.want('whole', length);
-        else this.want('head', HEAD_BYTES);
+        const length = messageLength(this.#buffer, 0, this.#maxMessageBytes);
+        this.#messageLeft = length;
+        if (length <= DEFAULT_FRAME_BYTES) this.#want('whole', length);
+        else this.#want('head', HEAD_BYTES);
         break;
       }
       case 'head':
-        this.readHead();
+        this.#readHead();
         break;
       case 'whole':
-        this.message = this.buffer;
+        this.message = this.#buffer;
         this.done = true;
         break;
       case 'body':
-        this.piece = this.buffer;
-        this.bodyLeft -= this.wanted;
-        this.wantBody();
+        this.piece = this.#buffer;
+        this.#bodyLeft -= this.#wanted;
+        this.#wantBody();
         break;
       case 'tail':
-        this.readTail();
+        this.#readTail();
         this.done = true;
         break;
     }
   }
 
-  private readHead(): void {
-    cursor.reset(this.buffer, 0, HEAD_BYTES);
+  #readHead(): void {
+    cursor.reset(this.#buffer, 0, HEAD_BYTES);
     const tag = cursor.tag();
     if (tag === REQUEST_BODY || tag === RESPONSE_BODY) {
       const innerLength = cursor.uint32();
       const innerStart = cursor.at;
       if (cursor.tag() === BODY) {
         const bodyLength = cursor.uint32();
-        this.innerTail = innerLength - (cursor.at - innerStart) - bodyLength;
-        this.messageLeft -= innerStart + innerLength;
-        if (this.innerTail < 0 || this.messageLeft < 0) throw new MalformedMessage('length beyond the end');
+        this.#innerTail = innerLength - (cursor.at - innerStart) - bodyLength;
+        this.#messageLeft -= innerStart + innerLength;
+        if (this.#innerTail < 0 || this.#messageLeft < 0) throw new MalformedMessage('length beyond the end');
         if (bodyLength >= HEAD_BYTES) {
           this.ofRequest = tag === REQUEST_BODY;
-          this.bodyLeft = bodyLength;
-          const first = this.buffer.subarray(cursor.at);
-          if (this.ofRequest) this.beginBody(first);
+          this.#bodyLeft = bodyLength;
+          const first = this.#buffer.subarray(cursor.at);
+          if (this.ofRequest) this.#beginBody(first);
           else {
-            this.phase = 'passing';
-            this.wanted = Number.POSITIVE_INFINITY;
-            this.first = first;
+            this.#phase = 'passing';
+            this.#wanted = Number.POSITIVE_INFINITY;
+            this.#first = first;
           }
           return;
         }
-        this.messageLeft += innerStart + innerLength;
+        this.#messageLeft += innerStart + innerLength;
       }
     }
-    this.phase = 'whole';
-    this.wanted = this.messageLeft;
+    this.#phase = 'whole';
+    this.#wanted = this.#messageLeft;
   }
 
   /** Its first bytes came with the head. */
-  private beginBody(first: Buffer): void {
-    this.wantBody();
-    first.copy(this.buffer);
-    this.filled = first.length;
+  #beginBody(first: Buffer): void {
+    this.#wantBody();
+    first.copy(this.#buffer);
+    this.#filled = first.length;
   }
 
-  private wantBody(): void {
-    if (this.bodyLeft > 0) this.want('body', Math.min(this.bodyLeft, PIECE_BYTES));
-    else this.want('tail', this.innerTail + this.messageLeft);
+  #wantBody(): void {
+    if (this.#bodyLeft > 0) this.#want('body', Math.min(this.#bodyLeft, PIECE_BYTES));
+    else this.#want('tail', this.#innerTail + this.#messageLeft);
   }
 
   /** What else the body's message and the one around it say. A second body would have to replace the first, which is gone. */
-  private readTail(): void {
-    const end = this.buffer.length;
-    cursor.reset(this.buffer, 0, this.innerTail);
+  #readTail(): void {
+    const end = this.#buffer.length;
+    cursor.reset(this.#buffer, 0, this.#innerTail);
     while (cursor.at < cursor.end) {
       const tag = cursor.tag();
       if (tag === END_OF_STREAM) this.endOfStream = cursor.bool();

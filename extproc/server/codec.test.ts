@@ -11,9 +11,9 @@ import {
   ProcessingResponseSchema,
 } from '../../protos/gen/envoy/service/ext_proc/v3/external_processor_pb.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
+import type { HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import { decodeRequest, emptyRequest } from './decode.ts';
 import * as encode from './encode.ts';
-import type { HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import { MalformedMessage } from './protobuf.ts';
 
 const latin1 = fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)) });

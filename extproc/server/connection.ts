@@ -24,70 +24,70 @@ export class Connection implements ProtocolHost, Flushable, Task {
   sendWindowBytes = h2.DEFAULT_WINDOW_BYTES;
   initialSendWindowBytes = h2.DEFAULT_WINDOW_BYTES;
   owesTableSizeUpdate = false;
-  private readonly socket: Socket;
-  private readonly gone: (connection: Connection) => void;
-  private readonly reader = new FrameReader();
-  private readonly protocol: Protocol;
+  readonly #socket: Socket;
+  readonly #gone: (connection: Connection) => void;
+  readonly #reader = new FrameReader();
+  readonly #protocol: Protocol;
   /** What came and has not been read, because a turn was over. The socket is paused meanwhile. */
-  private backlog: Buffer[] = [];
-  private readonly order = new SendOrder<Outbound>();
+  #backlog: Buffer[] = [];
+  readonly #order = new SendOrder<Outbound>();
   /** The kernel has not taken all that it was given. */
-  private blocked = false;
+  #blocked = false;
   /** So much is unsent that nothing is read until the kernel takes some of it. */
-  private choked = false;
-  private touched = false;
+  #choked = false;
+  #touched = false;
   /** `proceed` is going to be called. */
-  private listed = false;
-  private deaf = false;
-  private dead = false;
-  private draining = false;
-  private drainSeen = false;
-  private closeAfterFlush = false;
+  #listed = false;
+  #deaf = false;
+  #dead = false;
+  #draining = false;
+  #drainSeen = false;
+  #closeAfterFlush = false;
 
   /** `accepted` paused (`pauseOnConnect`). */
   constructor(accepted: Socket, shared: Shared, gone: (connection: Connection) => void) {
-    const socket = readSocket(accepted, (bytes) => this.receive(bytes));
-    this.socket = socket;
+    const socket = readSocket(accepted, (bytes) => this.#receive(bytes));
+    this.#socket = socket;
     this.shared = shared;
-    this.gone = gone;
-    this.protocol = new Protocol(this);
+    this.#gone = gone;
+    this.#protocol = new Protocol(this);
     socket.setNoDelay(true);
     socket.on('error', () => socket.destroy());
-    socket.on('close', () => this.lost());
-    this.greet();
+    socket.on('close', () => this.#lost());
+    this.#greet();
   }
 
   get writable(): boolean {
-    return !this.blocked && this.output.bytes < FLUSH_BYTES;
+    return !this.#blocked && this.output.bytes < FLUSH_BYTES;
   }
 
   get paused(): boolean {
-    return this.shared.turn.over || this.deaf;
+    return this.shared.turn.over || this.#deaf;
   }
 
   get unacceptedBytes(): number {
-    return this.output.bytes + this.socket.writableLength;
+    return this.output.bytes + this.#socket.writableLength;
   }
 
   touch(): void {
-    if (this.touched) return;
-    this.touched = true;
+    if (this.#touched) return;
+    this.#touched = true;
     this.shared.turn.flushLater(this);
   }
 
   enqueue(stream: Outbound): void {
-    this.order.add(stream);
+    this.#order.add(stream);
     this.touch();
   }
 
   dequeue(stream: Outbound): void {
-    this.order.delete(stream);
+    this.#order.delete(stream);
   }
 
   wake(stream?: Stream): void {
-    if (this.order.waiting.length === 0) return;
-    if (stream === undefined) for (const each of this.order.waiting) this.order.wake(each);
-    else this.order.wake(stream);
+    if (this.#order.waiting.length === 0) return;
+    if (stream === undefined) for (const each of this.#order.waiting) this.#order.wake(each);
+    else this.#order.wake(stream);
     this.touch();
   }
 
@@ -102,24 +102,24 @@ export class Connection implements ProtocolHost, Flushable, Task {
 
   forget(stream: Stream): void {
     this.dequeue(stream);
-    if (!this.protocol.forget(stream)) return;
+    if (!this.#protocol.forget(stream)) return;
     this.shared.openStreams--;
-    this.finishDraining();
+    this.#finishDraining();
   }
 
   /** The stream that has the most unsent. */
   largest(): Stream | undefined {
     let largest: Outbound | undefined;
-    for (const stream of this.order.waiting) {
+    for (const stream of this.#order.waiting) {
       if (largest === undefined || stream.unsentBytes > largest.unsentBytes) largest = stream;
     }
-    return largest === undefined ? undefined : this.protocol.streams.get(largest.id);
+    return largest === undefined ? undefined : this.#protocol.streams.get(largest.id);
   }
 
   /** Asks the peer to open no more streams, and closes when the last one has ended. */
   drain(): void {
-    this.draining = true;
-    this.goAway(h2.NO_ERROR, h2.MAX_STREAM_ID);
+    this.#draining = true;
+    this.#goAway(h2.NO_ERROR, h2.MAX_STREAM_ID);
     const at = this.output.claim(h2.FRAME_HEADER_BYTES + 8);
     const payload = h2.writeFrameHeader(this.output.buffer, at, 8, h2.PING, 0, 0);
     this.output.buffer.fill(0, payload, payload + 8);
@@ -128,12 +128,12 @@ export class Connection implements ProtocolHost, Flushable, Task {
 
   /** What the peer opened before it saw the request to stop has come when it answers the PING that followed. */
   pingAcknowledged(): void {
-    this.drainSeen = this.draining;
-    this.finishDraining();
+    this.#drainSeen = this.#draining;
+    this.#finishDraining();
   }
 
   destroy(): void {
-    this.socket.destroy();
+    this.#socket.destroy();
   }
 
   answerHealthCheck(streamId: number): void {
@@ -147,51 +147,51 @@ export class Connection implements ProtocolHost, Flushable, Task {
 
   /** Goes on with what was left when a turn was over. */
   proceed(): void {
-    this.listed = false;
-    if (this.dead) {
-      this.abandonStreams();
+    this.#listed = false;
+    if (this.#dead) {
+      this.#abandonStreams();
       return;
     }
-    while (this.backlog.length > 0 && !this.paused) {
-      const bytes = this.backlog[0]!;
-      const at = this.read(bytes);
-      if (at === bytes.length) this.backlog.shift();
-      else this.backlog[0] = bytes.subarray(at);
+    while (this.#backlog.length > 0 && !this.paused) {
+      const bytes = this.#backlog[0]!;
+      const at = this.#read(bytes);
+      if (at === bytes.length) this.#backlog.shift();
+      else this.#backlog[0] = bytes.subarray(at);
     }
-    if (this.deaf) this.backlog = [];
-    else if (this.backlog.length > 0) this.proceedLater();
-    else if (!this.choked) this.socket.resume();
+    if (this.#deaf) this.#backlog = [];
+    else if (this.#backlog.length > 0) this.#proceedLater();
+    else if (!this.#choked) this.#socket.resume();
   }
 
   flush(): void {
-    this.touched = false;
-    if (this.dead) return;
-    const pumped = this.order.readyCount > 0 ? this.pump() : undefined;
+    this.#touched = false;
+    if (this.#dead) return;
+    const pumped = this.#order.readyCount > 0 ? this.#pump() : undefined;
     if (this.output.bytes > 0) {
       this.shared.counters.bytesSent += this.output.bytes;
-      this.output.flush(this.socket, this.accepted);
-      this.blocked = this.socket.writableLength > 0;
+      this.output.flush(this.#socket, this.#accepted);
+      this.#blocked = this.#socket.writableLength > 0;
     }
-    this.choke();
-    if (this.closeAfterFlush) {
-      this.socket.setTimeout(LINGER_MS, () => this.socket.destroy());
-      this.socket.end();
-    } else if (this.socket.writableLength > FLUSH_BYTES * 2 + MAX_CONTROL_BYTES) {
-      this.shared.log.warn({ bytes: this.socket.writableLength }, 'ext_proc peer does not read');
-      this.socket.destroy();
+    this.#choke();
+    if (this.#closeAfterFlush) {
+      this.#socket.setTimeout(LINGER_MS, () => this.#socket.destroy());
+      this.#socket.end();
+    } else if (this.#socket.writableLength > FLUSH_BYTES * 2 + MAX_CONTROL_BYTES) {
+      this.shared.log.warn({ bytes: this.#socket.writableLength }, 'ext_proc peer does not read');
+      this.#socket.destroy();
     }
-    if (this.order.readyCount > 0 && this.writable && this.sendWindowBytes > 0) this.touch();
-    if (pumped !== undefined) for (const stream of pumped) this.protocol.streams.get(stream.id)?.notifyDrained();
+    if (this.#order.readyCount > 0 && this.writable && this.sendWindowBytes > 0) this.touch();
+    if (pumped !== undefined) for (const stream of pumped) this.#protocol.streams.get(stream.id)?.notifyDrained();
   }
 
   discard(): void {
-    this.touched = false;
+    this.#touched = false;
     this.output.discard();
-    this.deaf = true;
-    this.socket.destroy();
+    this.#deaf = true;
+    this.#socket.destroy();
   }
 
-  private greet(): void {
+  #greet(): void {
     const { limits } = this.shared;
     const settings = h2.settingsPayload([
       [h2.SETTINGS_HEADER_TABLE_SIZE, 0],
@@ -204,44 +204,44 @@ export class Connection implements ProtocolHost, Flushable, Task {
     this.touch();
   }
 
-  private receive(bytes: Buffer): void {
+  #receive(bytes: Buffer): void {
     this.shared.counters.bytesReceived += bytes.length;
-    if (this.deaf) return;
-    const at = this.backlog.length === 0 ? this.read(bytes) : 0;
-    if (this.deaf || at === bytes.length) return;
-    this.backlog.push(Buffer.from(bytes.subarray(at)));
-    this.socket.pause();
-    this.proceedLater();
+    if (this.#deaf) return;
+    const at = this.#backlog.length === 0 ? this.#read(bytes) : 0;
+    if (this.#deaf || at === bytes.length) return;
+    this.#backlog.push(Buffer.from(bytes.subarray(at)));
+    this.#socket.pause();
+    this.#proceedLater();
   }
 
-  private proceedLater(): void {
-    if (this.listed) return;
-    this.listed = true;
+  #proceedLater(): void {
+    if (this.#listed) return;
+    this.#listed = true;
     this.shared.turn.later(this);
   }
 
-  private read(bytes: Buffer): number {
+  #read(bytes: Buffer): number {
     try {
-      return this.reader.read(bytes, 0, this.protocol);
+      return this.#reader.read(bytes, 0, this.#protocol);
     } catch (error) {
-      this.breakOff(error);
+      this.#breakOff(error);
       return bytes.length;
     }
   }
 
   /** The peer broke the protocol: it is told, and the connection closed. */
-  private breakOff(error: unknown): void {
-    this.deaf = true;
+  #breakOff(error: unknown): void {
+    this.#deaf = true;
     this.shared.counters.connectionErrors++;
     const code = error instanceof h2.ConnectionError ? error.code : h2.COMPRESSION_ERROR;
     if (error instanceof h2.ConnectionError || error instanceof MalformedHeaders) {
       this.shared.log.warn({ code, reason: error.message }, 'ext_proc peer broke the protocol');
     } else this.shared.log.error({ err: error }, 'ext_proc connection failed');
-    this.goAway(code, this.protocol.lastStreamId);
-    this.closeAfterFlush = true;
+    this.#goAway(code, this.#protocol.lastStreamId);
+    this.#closeAfterFlush = true;
   }
 
-  private goAway(code: number, lastStreamId: number): void {
+  #goAway(code: number, lastStreamId: number): void {
     const at = this.output.claim(h2.FRAME_HEADER_BYTES + 8);
     const { buffer } = this.output;
     const payload = h2.writeFrameHeader(buffer, at, 8, h2.GOAWAY, 0, 0);
@@ -249,68 +249,68 @@ export class Connection implements ProtocolHost, Flushable, Task {
     this.touch();
   }
 
-  private finishDraining(): void {
-    if (!this.drainSeen || this.protocol.streams.size > 0 || this.closeAfterFlush) return;
-    this.goAway(h2.NO_ERROR, this.protocol.lastStreamId);
-    this.closeAfterFlush = true;
+  #finishDraining(): void {
+    if (!this.#drainSeen || this.#protocol.streams.size > 0 || this.#closeAfterFlush) return;
+    this.#goAway(h2.NO_ERROR, this.#protocol.lastStreamId);
+    this.#closeAfterFlush = true;
   }
 
   /** Round robin over the streams that may send; returns those that sent. */
-  private pump(): readonly Outbound[] {
+  #pump(): readonly Outbound[] {
     const pumped: Outbound[] = [];
     const stopped: Outbound[] = [];
     while (this.writable) {
-      const stream = this.order.next();
+      const stream = this.#order.next();
       if (stream === undefined) break;
       pumped.push(stream);
       if (stream.pump(QUANTUM_BYTES)) {
-        if (this.sendWindowBytes > 0) this.order.wake(stream);
+        if (this.sendWindowBytes > 0) this.#order.wake(stream);
         else stopped.push(stream);
-      } else if (stream.unsentBytes === 0) this.order.delete(stream);
+      } else if (stream.unsentBytes === 0) this.#order.delete(stream);
     }
-    for (const stream of stopped) this.order.wake(stream);
+    for (const stream of stopped) this.#order.wake(stream);
     return pumped;
   }
 
-  private readonly accepted = (): void => {
-    if (!this.blocked || this.socket.writableLength > 0) return;
-    this.blocked = false;
-    if (this.order.readyCount > 0) this.touch();
-    else this.choke();
+  readonly #accepted = (): void => {
+    if (!this.#blocked || this.#socket.writableLength > 0) return;
+    this.#blocked = false;
+    if (this.#order.readyCount > 0) this.touch();
+    else this.#choke();
   };
 
   /**
    * A peer that sends faster than it takes answers makes garbage faster than V8 finds it. It waits for the kernel only and never for the peer's windows:
    * the updates of those have to be read.
    */
-  private choke(): void {
-    const choked = this.blocked && this.shared.unsentBytes > CHOKE_BYTES;
-    if (choked === this.choked) return;
-    this.choked = choked;
-    if (choked) this.socket.pause();
-    else if (this.backlog.length === 0) this.socket.resume();
+  #choke(): void {
+    const choked = this.#blocked && this.shared.unsentBytes > CHOKE_BYTES;
+    if (choked === this.#choked) return;
+    this.#choked = choked;
+    if (choked) this.#socket.pause();
+    else if (this.#backlog.length === 0) this.#socket.resume();
   }
 
-  private lost(): void {
-    this.dead = true;
-    this.deaf = true;
-    this.backlog = [];
+  #lost(): void {
+    this.#dead = true;
+    this.#deaf = true;
+    this.#backlog = [];
     this.output.discard();
-    this.abandonStreams();
+    this.#abandonStreams();
   }
 
   /** Thousands of them may have to settle: as long as a turn lasts at a time. */
-  private abandonStreams(): void {
+  #abandonStreams(): void {
     const { turn } = this.shared;
-    for (const stream of this.protocol.streams.all()) {
+    for (const stream of this.#protocol.streams.all()) {
       if (turn.over) {
-        this.proceedLater();
+        this.#proceedLater();
         return;
       }
       turn.begin();
       stream.abandon();
       turn.spend(0);
     }
-    this.gone(this);
+    this.#gone(this);
   }
 }

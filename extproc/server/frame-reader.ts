@@ -30,138 +30,138 @@ export interface FrameSink {
 type Phase = 'preface' | 'header' | 'payload' | 'pad-length' | 'data' | 'padding';
 
 export class FrameReader {
-  private phase: Phase = 'preface';
+  #phase: Phase = 'preface';
   /** Bytes of the preface, of a frame header or of a payload that came in parts. */
-  private filled = 0;
-  private readonly header = Buffer.alloc(FRAME_HEADER_BYTES);
-  private payload: Buffer | undefined;
-  private length = 0;
-  private type = 0;
-  private flags = 0;
-  private streamId = 0;
-  private paddingBytes = 0;
+  #filled = 0;
+  readonly #header = Buffer.alloc(FRAME_HEADER_BYTES);
+  #payload: Buffer | undefined;
+  #length = 0;
+  #type = 0;
+  #flags = 0;
+  #streamId = 0;
+  #paddingBytes = 0;
 
   /** Reads from `start`; returns where it stopped. Throws `ConnectionError`. */
   read(bytes: Buffer, start: number, sink: FrameSink): number {
     let at = start;
     while (at < bytes.length && !sink.paused) {
-      switch (this.phase) {
+      switch (this.#phase) {
         case 'preface':
-          at = this.readPreface(bytes, at);
+          at = this.#readPreface(bytes, at);
           break;
         case 'header':
-          at = this.readHeader(bytes, at, sink);
+          at = this.#readHeader(bytes, at, sink);
           break;
         case 'payload':
-          at = this.readPayload(bytes, at, sink);
+          at = this.#readPayload(bytes, at, sink);
           break;
         case 'pad-length':
-          this.paddingBytes = bytes[at++]!;
-          this.length--;
-          if (this.paddingBytes > this.length) throw new ConnectionError(PROTOCOL_ERROR, 'more padding than payload');
-          this.length -= this.paddingBytes;
-          this.continueData(sink);
+          this.#paddingBytes = bytes[at++]!;
+          this.#length--;
+          if (this.#paddingBytes > this.#length) throw new ConnectionError(PROTOCOL_ERROR, 'more padding than payload');
+          this.#length -= this.#paddingBytes;
+          this.#continueData(sink);
           break;
         case 'data':
-          at = this.readData(bytes, at, sink);
+          at = this.#readData(bytes, at, sink);
           break;
         case 'padding':
-          at = this.readPadding(bytes, at, sink);
+          at = this.#readPadding(bytes, at, sink);
           break;
       }
     }
     return at;
   }
 
-  private readPreface(bytes: Buffer, start: number): number {
-    const end = Math.min(bytes.length, start + PREFACE.length - this.filled);
-    if (bytes.compare(PREFACE, this.filled, this.filled + end - start, start, end) !== 0) {
+  #readPreface(bytes: Buffer, start: number): number {
+    const end = Math.min(bytes.length, start + PREFACE.length - this.#filled);
+    if (bytes.compare(PREFACE, this.#filled, this.#filled + end - start, start, end) !== 0) {
       throw new ConnectionError(PROTOCOL_ERROR, 'not HTTP/2');
     }
-    this.filled += end - start;
-    if (this.filled === PREFACE.length) this.expectHeader();
+    this.#filled += end - start;
+    if (this.#filled === PREFACE.length) this.#expectHeader();
     return end;
   }
 
-  private readHeader(bytes: Buffer, start: number, sink: FrameSink): number {
-    if (this.filled === 0 && bytes.length - start >= FRAME_HEADER_BYTES) {
-      this.begin(bytes, start, sink);
+  #readHeader(bytes: Buffer, start: number, sink: FrameSink): number {
+    if (this.#filled === 0 && bytes.length - start >= FRAME_HEADER_BYTES) {
+      this.#begin(bytes, start, sink);
       return start + FRAME_HEADER_BYTES;
     }
-    const end = Math.min(bytes.length, start + FRAME_HEADER_BYTES - this.filled);
-    bytes.copy(this.header, this.filled, start, end);
-    this.filled += end - start;
-    if (this.filled === FRAME_HEADER_BYTES) this.begin(this.header, 0, sink);
+    const end = Math.min(bytes.length, start + FRAME_HEADER_BYTES - this.#filled);
+    bytes.copy(this.#header, this.#filled, start, end);
+    this.#filled += end - start;
+    if (this.#filled === FRAME_HEADER_BYTES) this.#begin(this.#header, 0, sink);
     return end;
   }
 
-  private begin(bytes: Buffer, at: number, sink: FrameSink): void {
-    this.filled = 0;
-    this.length = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
-    this.type = bytes[at + 3]!;
-    this.flags = bytes[at + 4]!;
-    this.streamId = readUint32(bytes, at + 5) & 0x7fffffff;
-    if (this.length > DEFAULT_FRAME_BYTES) throw new ConnectionError(FRAME_SIZE_ERROR, 'frame too large');
-    if (this.type === DATA) {
-      sink.dataBegin(this.streamId, this.length);
-      this.paddingBytes = 0;
-      if ((this.flags & PADDED) === 0) this.continueData(sink);
-      else if (this.length === 0)
+  #begin(bytes: Buffer, at: number, sink: FrameSink): void {
+    this.#filled = 0;
+    this.#length = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
+    this.#type = bytes[at + 3]!;
+    this.#flags = bytes[at + 4]!;
+    this.#streamId = readUint32(bytes, at + 5) & 0x7fffffff;
+    if (this.#length > DEFAULT_FRAME_BYTES) throw new ConnectionError(FRAME_SIZE_ERROR, 'frame too large');
+    if (this.#type === DATA) {
+      sink.dataBegin(this.#streamId, this.#length);
+      this.#paddingBytes = 0;
+      if ((this.#flags & PADDED) === 0) this.#continueData(sink);
+      else if (this.#length === 0)
         throw new ConnectionError(FRAME_SIZE_ERROR, 'padded frame without a length of padding');
-      else this.phase = 'pad-length';
-    } else if (this.length > 0) this.phase = 'payload';
+      else this.#phase = 'pad-length';
+    } else if (this.#length > 0) this.#phase = 'payload';
     else {
-      this.expectHeader();
-      sink.frame(this.type, this.flags, this.streamId, bytes, at, at);
+      this.#expectHeader();
+      sink.frame(this.#type, this.#flags, this.#streamId, bytes, at, at);
     }
   }
 
-  private readPayload(bytes: Buffer, start: number, sink: FrameSink): number {
-    const wanted = this.length - this.filled;
-    if (this.filled === 0 && bytes.length - start >= wanted) {
-      this.expectHeader();
-      sink.frame(this.type, this.flags, this.streamId, bytes, start, start + wanted);
+  #readPayload(bytes: Buffer, start: number, sink: FrameSink): number {
+    const wanted = this.#length - this.#filled;
+    if (this.#filled === 0 && bytes.length - start >= wanted) {
+      this.#expectHeader();
+      sink.frame(this.#type, this.#flags, this.#streamId, bytes, start, start + wanted);
       return start + wanted;
     }
-    this.payload ??= Buffer.allocUnsafeSlow(this.length);
+    this.#payload ??= Buffer.allocUnsafeSlow(this.#length);
     const end = Math.min(bytes.length, start + wanted);
-    bytes.copy(this.payload, this.filled, start, end);
-    this.filled += end - start;
-    if (this.filled === this.length) {
-      const payload = this.payload;
-      this.payload = undefined;
-      this.expectHeader();
-      sink.frame(this.type, this.flags, this.streamId, payload, 0, payload.length);
+    bytes.copy(this.#payload, this.#filled, start, end);
+    this.#filled += end - start;
+    if (this.#filled === this.#length) {
+      const payload = this.#payload;
+      this.#payload = undefined;
+      this.#expectHeader();
+      sink.frame(this.#type, this.#flags, this.#streamId, payload, 0, payload.length);
     }
     return end;
   }
 
-  private readData(bytes: Buffer, start: number, sink: FrameSink): number {
-    const end = Math.min(bytes.length, start + this.length);
+  #readData(bytes: Buffer, start: number, sink: FrameSink): number {
+    const end = Math.min(bytes.length, start + this.#length);
     const stopped = sink.dataPart(bytes, start, end);
-    this.length -= stopped - start;
-    if (this.length === 0) this.continueData(sink);
+    this.#length -= stopped - start;
+    if (this.#length === 0) this.#continueData(sink);
     return stopped;
   }
 
-  private readPadding(bytes: Buffer, start: number, sink: FrameSink): number {
-    const end = Math.min(bytes.length, start + this.paddingBytes);
-    this.paddingBytes -= end - start;
-    this.continueData(sink);
+  #readPadding(bytes: Buffer, start: number, sink: FrameSink): number {
+    const end = Math.min(bytes.length, start + this.#paddingBytes);
+    this.#paddingBytes -= end - start;
+    this.#continueData(sink);
     return end;
   }
 
-  private continueData(sink: FrameSink): void {
-    if (this.length > 0) this.phase = 'data';
-    else if (this.paddingBytes > 0) this.phase = 'padding';
+  #continueData(sink: FrameSink): void {
+    if (this.#length > 0) this.#phase = 'data';
+    else if (this.#paddingBytes > 0) this.#phase = 'padding';
     else {
-      this.expectHeader();
-      sink.dataEnd(this.flags);
+      this.#expectHeader();
+      sink.dataEnd(this.#flags);
     }
   }
 
-  private expectHeader(): void {
-    this.phase = 'header';
-    this.filled = 0;
+  #expectHeader(): void {
+    this.#phase = 'header';
+    this.#filled = 0;
   }
 }

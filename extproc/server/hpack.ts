@@ -40,129 +40,129 @@ const NO_BYTES = Buffer.alloc(0);
 
 export class HeaderDecoder {
   /** Newest first. */
-  private entries: Entry[] = [];
-  private tableBytes = 0;
-  private maxTableBytes = DEFAULT_TABLE_BYTES;
-  private bytes: Buffer = NO_BYTES;
-  private at = 0;
-  private end = 0;
-  private path: string | undefined;
-  private lastBlock: Buffer | undefined;
-  private lastPath: string | undefined;
+  #entries: Entry[] = [];
+  #tableBytes = 0;
+  #maxTableBytes = DEFAULT_TABLE_BYTES;
+  #bytes: Buffer = NO_BYTES;
+  #at = 0;
+  #end = 0;
+  #path: string | undefined;
+  #lastBlock: Buffer | undefined;
+  #lastPath: string | undefined;
 
   /** The value of `:path` in this block. Blocks must come in order, each one. */
   readPath(bytes: Buffer, start: number, end: number): string | undefined {
     // Without a table a block means the same each time, and Envoy's calls differ in nothing (unless they are traced).
-    const last = this.lastBlock;
-    if (last !== undefined && bytes.compare(last, 0, last.length, start, end) === 0) return this.lastPath;
-    this.bytes = bytes;
-    this.at = start;
-    this.end = end;
-    this.path = undefined;
-    while (this.at < end) this.field();
-    this.bytes = NO_BYTES;
-    if (this.maxTableBytes === 0) {
-      this.lastBlock = Buffer.from(bytes.subarray(start, end));
-      this.lastPath = this.path;
+    const last = this.#lastBlock;
+    if (last !== undefined && bytes.compare(last, 0, last.length, start, end) === 0) return this.#lastPath;
+    this.#bytes = bytes;
+    this.#at = start;
+    this.#end = end;
+    this.#path = undefined;
+    while (this.#at < end) this.#field();
+    this.#bytes = NO_BYTES;
+    if (this.#maxTableBytes === 0) {
+      this.#lastBlock = Buffer.from(bytes.subarray(start, end));
+      this.#lastPath = this.#path;
     }
-    return this.path;
+    return this.#path;
   }
 
-  private field(): void {
-    const first = this.bytes[this.at]!;
+  #field(): void {
+    const first = this.#bytes[this.#at]!;
     if (first >= 0x80) {
-      const index = this.integer(7);
-      const entry = this.entry(index);
-      if (entry.isPath) this.path = entry.path;
-    } else if (first >= 0x40) this.literal(6, true);
-    else if (first >= 0x20) this.resize(this.integer(5));
-    else this.literal(4, false);
+      const index = this.#integer(7);
+      const entry = this.#entry(index);
+      if (entry.isPath) this.#path = entry.path;
+    } else if (first >= 0x40) this.#literal(6, true);
+    else if (first >= 0x20) this.#resize(this.#integer(5));
+    else this.#literal(4, false);
   }
 
-  private literal(prefixBits: number, remember: boolean): void {
-    const index = this.integer(prefixBits);
+  #literal(prefixBits: number, remember: boolean): void {
+    const index = this.#integer(prefixBits);
     let isPath: boolean;
     let nameLength: number;
     if (index === 0) {
-      const name = this.string();
+      const name = this.#string();
       isPath = name === ':path';
       nameLength = name.length;
     } else {
-      const entry = this.entry(index);
+      const entry = this.#entry(index);
       isPath = entry.isPath;
       nameLength = entry.nameLength;
     }
-    if (!isPath && (!remember || this.maxTableBytes === 0)) {
-      this.skipString();
+    if (!isPath && (!remember || this.#maxTableBytes === 0)) {
+      this.#skipString();
       return;
     }
-    const value = this.string();
+    const value = this.#string();
     const path = isPath ? value : undefined;
-    if (isPath) this.path = value;
-    if (remember) this.insert({ path, isPath, nameLength, size: nameLength + value.length + ENTRY_OVERHEAD_BYTES });
+    if (isPath) this.#path = value;
+    if (remember) this.#insert({ path, isPath, nameLength, size: nameLength + value.length + ENTRY_OVERHEAD_BYTES });
   }
 
-  private entry(index: number): Entry {
+  #entry(index: number): Entry {
     if (index === 0) throw new MalformedHeaders('index 0');
     if (index <= STATIC_ENTRIES) {
       const isPath = index === STATIC_PATH || index === STATIC_INDEX_HTML;
       const path = index === STATIC_PATH ? '/' : index === STATIC_INDEX_HTML ? '/index.html' : undefined;
       return { path, isPath, nameLength: STATIC_NAME_LENGTHS[index - 1]!, size: 0 };
     }
-    const entry = this.entries[index - STATIC_ENTRIES - 1];
+    const entry = this.#entries[index - STATIC_ENTRIES - 1];
     if (entry === undefined) throw new MalformedHeaders('no such entry');
     return entry;
   }
 
-  private insert(entry: Entry): void {
-    this.tableBytes += entry.size;
-    this.entries.unshift(entry);
-    this.evict();
+  #insert(entry: Entry): void {
+    this.#tableBytes += entry.size;
+    this.#entries.unshift(entry);
+    this.#evict();
   }
 
-  private resize(bytes: number): void {
+  #resize(bytes: number): void {
     if (bytes > DEFAULT_TABLE_BYTES) throw new MalformedHeaders('table too large');
-    this.maxTableBytes = bytes;
-    this.lastBlock = undefined;
-    this.evict();
+    this.#maxTableBytes = bytes;
+    this.#lastBlock = undefined;
+    this.#evict();
   }
 
-  private evict(): void {
-    while (this.tableBytes > this.maxTableBytes) this.tableBytes -= this.entries.pop()!.size;
+  #evict(): void {
+    while (this.#tableBytes > this.#maxTableBytes) this.#tableBytes -= this.#entries.pop()!.size;
   }
 
-  private integer(prefixBits: number): number {
+  #integer(prefixBits: number): number {
     const limit = (1 << prefixBits) - 1;
-    let value = this.next() & limit;
+    let value = this.#next() & limit;
     if (value < limit) return value;
     for (let shift = 0; shift < 28; shift += 7) {
-      const byte = this.next();
+      const byte = this.#next();
       value += (byte & 0x7f) << shift;
       if (byte < 0x80) return value;
     }
     throw new MalformedHeaders('number too large');
   }
 
-  private string(): string {
-    const huffman = this.at < this.end && this.bytes[this.at]! >= 0x80;
-    const start = this.skipString();
-    if (!huffman) return this.bytes.toString('latin1', start, this.at);
-    const text = decodeHuffman(this.bytes, start, this.at);
+  #string(): string {
+    const huffman = this.#at < this.#end && this.#bytes[this.#at]! >= 0x80;
+    const start = this.#skipString();
+    if (!huffman) return this.#bytes.toString('latin1', start, this.#at);
+    const text = decodeHuffman(this.#bytes, start, this.#at);
     if (text === undefined) throw new MalformedHeaders('bad Huffman code');
     return text;
   }
 
   /** Returns where the string's bytes begin; they end where the reader then stands. */
-  private skipString(): number {
-    const length = this.integer(7);
-    const start = this.at;
-    if (length > this.end - start) throw new MalformedHeaders('string beyond the end');
-    this.at = start + length;
+  #skipString(): number {
+    const length = this.#integer(7);
+    const start = this.#at;
+    if (length > this.#end - start) throw new MalformedHeaders('string beyond the end');
+    this.#at = start + length;
     return start;
   }
 
-  private next(): number {
-    if (this.at >= this.end) throw new MalformedHeaders('block ends within a field');
-    return this.bytes[this.at++]!;
+  #next(): number {
+    if (this.#at >= this.#end) throw new MalformedHeaders('block ends within a field');
+    return this.#bytes[this.#at++]!;
   }
 }

@@ -1,10 +1,10 @@
 /** The answering half of a stream: writes answers into the connection's output while the peer's windows allow it, and keeps what they do not allow. */
 
+import type { Exchange, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import { RESPONSE_AND_TRAILERS_OK, RESPONSE_HEADERS, TRAILERS_OK } from './answers.ts';
 import { PREFIX_BYTES } from './assembler.ts';
 import type { BodyAnswer, HeadersAnswer, TrailersAnswer } from './encode.ts';
 import * as encode from './encode.ts';
-import type { Exchange, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import { DEFAULT_FRAME_BYTES, MAX_WINDOW_BYTES, writeUint32 } from './frames.ts';
 import { HIGH_MARK_BYTES, LOW_MARK_BYTES } from './limits.ts';
 import type { Output } from './output.ts';
@@ -46,19 +46,19 @@ export abstract class Outbound implements Exchange {
   protected mute = false;
   /** The trailers have been written. */
   protected finished = false;
-  private ended = false;
-  private headersSent = false;
-  private wasHigh = false;
+  #ended = false;
+  #headersSent = false;
+  #wasHigh = false;
   /** The peer's window is its initial window plus this. */
-  private windowBalance = 0;
-  private queue: SendQueue | undefined;
+  #windowBalance = 0;
+  #queue: SendQueue | undefined;
   /** The buffer in which `message` has made room. */
-  private target: Buffer;
+  #target: Buffer;
 
   constructor(id: number, host: StreamHost) {
     this.id = id;
     this.host = host;
-    this.target = host.output.buffer;
+    this.#target = host.output.buffer;
   }
 
   abstract admit(work: () => void): void;
@@ -67,173 +67,174 @@ export abstract class Outbound implements Exchange {
   abstract resume(): void;
 
   get unsentBytes(): number {
-    return this.queue === undefined ? 0 : this.queue.bytes;
+    return this.#queue === undefined ? 0 : this.#queue.bytes;
   }
 
   requestHeaders(mutation: HeaderMutation): void {
-    this.headersAnswer(encode.REQUEST_HEADERS_ANSWER, mutation);
+    this.#headersAnswer(encode.REQUEST_HEADERS_ANSWER, mutation);
   }
 
   requestBody(bytes: Uint8Array, endOfStream: boolean): void {
-    this.bodyAnswer(encode.REQUEST_BODY_ANSWER, bytes, endOfStream);
+    this.#bodyAnswer(encode.REQUEST_BODY_ANSWER, bytes, endOfStream);
   }
 
   requestTrailers(): void {
-    this.trailersAnswer(encode.REQUEST_TRAILERS_ANSWER);
+    this.#trailersAnswer(encode.REQUEST_TRAILERS_ANSWER);
   }
 
   responseHeaders(mutation: HeaderMutation): void {
-    this.headersAnswer(encode.RESPONSE_HEADERS_ANSWER, mutation);
+    this.#headersAnswer(encode.RESPONSE_HEADERS_ANSWER, mutation);
   }
 
   responseBody(bytes: Uint8Array, endOfStream: boolean): void {
-    this.bodyAnswer(encode.RESPONSE_BODY_ANSWER, bytes, endOfStream);
+    this.#bodyAnswer(encode.RESPONSE_BODY_ANSWER, bytes, endOfStream);
   }
 
   responseTrailers(): void {
-    this.trailersAnswer(encode.RESPONSE_TRAILERS_ANSWER);
+    this.#trailersAnswer(encode.RESPONSE_TRAILERS_ANSWER);
   }
 
   immediateResponse(response: ImmediateResponse): void {
     if (this.mute) return;
-    const at = this.message(encode.immediateAnswerSize(response), response.body);
-    encode.writeImmediateAnswer(this.target, at, response);
+    const at = this.#message(encode.immediateAnswerSize(response), response.body);
+    encode.writeImmediateAnswer(this.#target, at, response);
   }
 
   end(): void {
     this.mute = true;
-    if (this.ended) return;
-    this.ended = true;
-    if (this.queue === undefined && this.host.writable) this.finish();
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#queue === undefined && this.host.writable) this.#finish();
     else this.host.enqueue(this);
   }
 
   /** The peer gives more room. False: more than there can be. */
   credit(bytes: number): boolean {
-    this.windowBalance += bytes;
-    return this.windowBalance + this.host.initialSendWindowBytes <= MAX_WINDOW_BYTES;
+    this.#windowBalance += bytes;
+    return this.#windowBalance + this.host.initialSendWindowBytes <= MAX_WINDOW_BYTES;
   }
 
   /** Sends what may be sent, at most `quantumBytes`. True: there is more, and only the connection stands in its way. */
   pump(quantumBytes: number): boolean {
-    const { queue, host } = this;
+    const { host } = this;
+    const queue = this.#queue;
     if (queue !== undefined) {
       let left = quantumBytes;
       while (queue.bytes > 0) {
-        const window = this.windowBalance + host.initialSendWindowBytes;
+        const window = this.#windowBalance + host.initialSendWindowBytes;
         if (window <= 0) return false;
         if (left <= 0 || host.sendWindowBytes <= 0 || !host.writable) return true;
-        this.sendHeaders();
+        this.#sendHeaders();
         const limit = Math.min(DEFAULT_FRAME_BYTES, window, host.sendWindowBytes);
         const length = queue.moveTo(host.output, this.id, limit);
-        this.spendWindow(length);
+        this.#spendWindow(length);
         host.shared.unsentBytes -= length;
         left -= length;
       }
-      this.queue = undefined;
+      this.#queue = undefined;
     }
-    if (!this.ended) return false;
+    if (!this.#ended) return false;
     if (!host.writable) return true;
-    this.finish();
+    this.#finish();
     return false;
   }
 
   /** True, once, when there is room again after there was too much to send. */
   takeDrained(): boolean {
-    if (!this.wasHigh || this.mute || this.unsentBytes >= LOW_MARK_BYTES) return false;
-    this.wasHigh = false;
+    if (!this.#wasHigh || this.mute || this.unsentBytes >= LOW_MARK_BYTES) return false;
+    this.#wasHigh = false;
     return true;
   }
 
   protected dropUnsent(): void {
     this.host.shared.unsentBytes -= this.unsentBytes;
-    this.queue = undefined;
+    this.#queue = undefined;
     this.host.dequeue(this);
   }
 
   protected get firstHeaders(): boolean {
-    return !this.headersSent;
+    return !this.#headersSent;
   }
 
   /** The peer has half-closed and all has been sent. */
   protected abstract afterFinish(): void;
 
-  private finish(): void {
+  #finish(): void {
     this.finished = true;
-    this.host.headers(this.headersSent ? TRAILERS_OK : RESPONSE_AND_TRAILERS_OK, this.id);
+    this.host.headers(this.#headersSent ? TRAILERS_OK : RESPONSE_AND_TRAILERS_OK, this.id);
     this.afterFinish();
   }
 
-  private headersAnswer(answer: HeadersAnswer, mutation: HeaderMutation): void {
+  #headersAnswer(answer: HeadersAnswer, mutation: HeaderMutation): void {
     if (this.mute) return;
-    const at = this.message(encode.headersAnswerSize(mutation), mutation.body ?? NO_BODY);
-    encode.writeHeadersAnswer(this.target, at, answer, mutation);
+    const at = this.#message(encode.headersAnswerSize(mutation), mutation.body ?? NO_BODY);
+    encode.writeHeadersAnswer(this.#target, at, answer, mutation);
   }
 
-  private bodyAnswer(answer: BodyAnswer, bytes: Uint8Array, endOfStream: boolean): void {
+  #bodyAnswer(answer: BodyAnswer, bytes: Uint8Array, endOfStream: boolean): void {
     if (this.mute) return;
-    const at = this.message(encode.bodyAnswerSize(bytes.length, endOfStream), bytes);
-    encode.writeBodyAnswer(this.target, at, answer, bytes.length, endOfStream);
+    const at = this.#message(encode.bodyAnswerSize(bytes.length, endOfStream), bytes);
+    encode.writeBodyAnswer(this.#target, at, answer, bytes.length, endOfStream);
   }
 
-  private trailersAnswer(answer: TrailersAnswer): void {
+  #trailersAnswer(answer: TrailersAnswer): void {
     if (this.mute) return;
-    encode.writeTrailersAnswer(this.target, this.message(encode.TRAILERS_ANSWER_SIZE, NO_BODY), answer);
+    encode.writeTrailersAnswer(this.#target, this.#message(encode.TRAILERS_ANSWER_SIZE, NO_BODY), answer);
   }
 
   /** Makes room for a gRPC message: its prefix and `body` are written, the `headLength` bytes between them are the caller's, in `target` from what is returned. */
-  private message(headLength: number, body: Uint8Array): number {
+  #message(headLength: number, body: Uint8Array): number {
     const { host } = this;
     host.shared.counters.messagesSent++;
     const length = PREFIX_BYTES + headLength + body.length;
-    const window = this.windowBalance + host.initialSendWindowBytes;
+    const window = this.#windowBalance + host.initialSendWindowBytes;
     if (
-      this.queue !== undefined ||
+      this.#queue !== undefined ||
       !host.writable ||
       length > DEFAULT_FRAME_BYTES ||
       length > window ||
       length > host.sendWindowBytes
     ) {
-      return this.enqueue(headLength, body);
+      return this.#enqueue(headLength, body);
     }
-    this.sendHeaders();
+    this.#sendHeaders();
     const at = host.output.claimData(this.id, length, DEFAULT_FRAME_BYTES);
-    this.target = host.output.buffer;
-    if (body.length > 0) this.target.set(body, at + PREFIX_BYTES + headLength);
-    this.spendWindow(length);
+    this.#target = host.output.buffer;
+    if (body.length > 0) this.#target.set(body, at + PREFIX_BYTES + headLength);
+    this.#spendWindow(length);
     host.touch();
-    return this.writePrefix(at, headLength + body.length);
+    return this.#writePrefix(at, headLength + body.length);
   }
 
-  private enqueue(headLength: number, body: Uint8Array): number {
+  #enqueue(headLength: number, body: Uint8Array): number {
     const { host } = this;
     const length = PREFIX_BYTES + headLength + body.length;
-    this.queue ??= new SendQueue();
+    this.#queue ??= new SendQueue();
     // A piece of a much larger buffer is copied: unsent, it would keep all of that alive; and the buffer that is read into, of which a frame is a quarter, changes.
     const kept = body.length >= REFERENCE_BYTES && body.length * 2 >= body.buffer.byteLength;
-    const at = this.queue.claim(kept ? length - body.length : length);
-    this.target = this.queue.tail!;
-    if (kept) this.queue.refer(Buffer.from(body.buffer, body.byteOffset, body.length));
-    else this.target.set(body, at + PREFIX_BYTES + headLength);
+    const at = this.#queue.claim(kept ? length - body.length : length);
+    this.#target = this.#queue.tail!;
+    if (kept) this.#queue.refer(Buffer.from(body.buffer, body.byteOffset, body.length));
+    else this.#target.set(body, at + PREFIX_BYTES + headLength);
     host.shared.unsentBytes += length;
-    if (this.queue.bytes > HIGH_MARK_BYTES) this.wasHigh = true;
+    if (this.#queue.bytes > HIGH_MARK_BYTES) this.#wasHigh = true;
     host.enqueue(this);
-    return this.writePrefix(at, headLength + body.length);
+    return this.#writePrefix(at, headLength + body.length);
   }
 
-  private writePrefix(at: number, length: number): number {
-    this.target[at] = 0;
-    return writeUint32(this.target, at + 1, length);
+  #writePrefix(at: number, length: number): number {
+    this.#target[at] = 0;
+    return writeUint32(this.#target, at + 1, length);
   }
 
-  private sendHeaders(): void {
-    if (this.headersSent) return;
-    this.headersSent = true;
+  #sendHeaders(): void {
+    if (this.#headersSent) return;
+    this.#headersSent = true;
     this.host.headers(RESPONSE_HEADERS, this.id);
   }
 
-  private spendWindow(length: number): void {
-    this.windowBalance -= length;
+  #spendWindow(length: number): void {
+    this.#windowBalance -= length;
     this.host.sendWindowBytes -= length;
   }
 }

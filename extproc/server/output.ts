@@ -10,40 +10,40 @@ const BUFFER_BYTES = 64 * 1024;
 export class Output {
   /** Where claimed bytes are to be written. It may be another one after each claim. */
   buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
-  private start = 0;
-  private at = 0;
-  private readonly parts: Buffer[] = [];
-  private partsBytes = 0;
+  #start = 0;
+  #at = 0;
+  readonly #parts: Buffer[] = [];
+  #partsBytes = 0;
   /** The DATA frame that ends what is written so far: more of the same stream goes into it. */
-  private dataAt = -1;
-  private dataStreamId = 0;
-  private dataLength = 0;
+  #dataAt = -1;
+  #dataStreamId = 0;
+  #dataLength = 0;
 
   get bytes(): number {
-    return this.partsBytes + this.at - this.start;
+    return this.#partsBytes + this.#at - this.#start;
   }
 
   /** Room for `length` bytes (at most 32 KB) in `buffer`; returns where. */
   claim(length: number): number {
-    this.dataAt = -1;
-    return this.room(length);
+    this.#dataAt = -1;
+    return this.#room(length);
   }
 
   /** Room for `length` bytes of DATA; together with what the same stream has just written, in one frame of up to `maxFrameBytes`. */
   claimData(streamId: number, length: number, maxFrameBytes: number): number {
-    const joined = this.dataLength + length;
-    if (this.dataAt >= 0 && this.dataStreamId === streamId && joined <= maxFrameBytes) {
-      if (this.buffer.length - this.at >= length) {
-        this.dataLength = joined;
-        writeFrameHeader(this.buffer, this.dataAt, joined, DATA, 0, streamId);
-        return this.room(length);
+    const joined = this.#dataLength + length;
+    if (this.#dataAt >= 0 && this.#dataStreamId === streamId && joined <= maxFrameBytes) {
+      if (this.buffer.length - this.#at >= length) {
+        this.#dataLength = joined;
+        writeFrameHeader(this.buffer, this.#dataAt, joined, DATA, 0, streamId);
+        return this.#room(length);
       }
     }
-    const at = this.room(FRAME_HEADER_BYTES + length);
+    const at = this.#room(FRAME_HEADER_BYTES + length);
     writeFrameHeader(this.buffer, at, length, DATA, 0, streamId);
-    this.dataAt = at;
-    this.dataStreamId = streamId;
-    this.dataLength = length;
+    this.#dataAt = at;
+    this.#dataStreamId = streamId;
+    this.#dataLength = length;
     return at + FRAME_HEADER_BYTES;
   }
 
@@ -58,32 +58,32 @@ export class Output {
   referData(streamId: number, payload: Buffer): void {
     const at = this.claim(FRAME_HEADER_BYTES);
     writeFrameHeader(this.buffer, at, payload.length, DATA, 0, streamId);
-    this.seal();
-    this.parts.push(payload);
-    this.partsBytes += payload.length;
+    this.#seal();
+    this.#parts.push(payload);
+    this.#partsBytes += payload.length;
   }
 
   /** Gives all to the socket in one write. `accepted` runs when the kernel has it. */
   flush(socket: Socket, accepted: () => void): void {
-    this.dataAt = -1;
-    if (this.parts.length === 0) {
-      const bytes = this.buffer.subarray(this.start, this.at);
-      this.start = this.at;
+    this.#dataAt = -1;
+    if (this.#parts.length === 0) {
+      const bytes = this.buffer.subarray(this.#start, this.#at);
+      this.#start = this.#at;
       socket.write(bytes, accepted);
     } else {
-      this.seal();
-      const last = this.parts.pop()!;
+      this.#seal();
+      const last = this.#parts.pop()!;
       socket.cork();
-      for (const part of this.parts) socket.write(part);
+      for (const part of this.#parts) socket.write(part);
       socket.write(last, accepted);
       socket.uncork();
-      this.parts.length = 0;
-      this.partsBytes = 0;
+      this.#parts.length = 0;
+      this.#partsBytes = 0;
     }
     // Only when the kernel has all of it may the buffer be written again.
     if (socket.writableLength === 0) {
-      this.start = 0;
-      this.at = 0;
+      this.#start = 0;
+      this.#at = 0;
     }
   }
 
@@ -94,29 +94,29 @@ export class Output {
   }
 
   discard(): void {
-    this.dataAt = -1;
-    this.start = this.at;
-    this.parts.length = 0;
-    this.partsBytes = 0;
+    this.#dataAt = -1;
+    this.#start = this.#at;
+    this.#parts.length = 0;
+    this.#partsBytes = 0;
   }
 
-  private room(length: number): number {
-    if (this.buffer.length - this.at < length) {
-      this.seal();
+  #room(length: number): number {
+    if (this.buffer.length - this.#at < length) {
+      this.#seal();
       this.buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
-      this.start = 0;
-      this.at = 0;
-      this.dataAt = -1;
+      this.#start = 0;
+      this.#at = 0;
+      this.#dataAt = -1;
     }
-    const at = this.at;
-    this.at += length;
+    const at = this.#at;
+    this.#at += length;
     return at;
   }
 
-  private seal(): void {
-    if (this.at === this.start) return;
-    this.parts.push(this.buffer.subarray(this.start, this.at));
-    this.partsBytes += this.at - this.start;
-    this.start = this.at;
+  #seal(): void {
+    if (this.#at === this.#start) return;
+    this.#parts.push(this.buffer.subarray(this.#start, this.#at));
+    this.#partsBytes += this.#at - this.#start;
+    this.#start = this.#at;
   }
 }

@@ -39,10 +39,10 @@ export class Cursor {
         return (first & 0x7f) | (second << 7);
       }
     }
-    return this.longUint32();
+    return this.#longUint32();
   }
 
-  private longUint32(): number {
+  #longUint32(): number {
     let value = 0;
     for (let factor = 1; factor < 2 ** 35 && this.at < this.end; factor *= 128) {
       const byte = this.bytes[this.at++]!;
@@ -89,20 +89,20 @@ export class Cursor {
         this.bool();
         return;
       case FIXED64:
-        this.advance(8);
+        this.#advance(8);
         return;
       case LENGTH_DELIMITED:
         this.at = this.range();
         return;
       case FIXED32:
-        this.advance(4);
+        this.#advance(4);
         return;
       default:
         throw new MalformedMessage('unknown wire type');
     }
   }
 
-  private advance(count: number): void {
+  #advance(count: number): void {
     this.at += count;
     if (this.at > this.end) throw new MalformedMessage('value beyond the end');
   }

@@ -32,57 +32,57 @@ export interface ProtocolHost extends StreamHost {
 export class Protocol implements FrameSink {
   readonly streams = new StreamTable<Stream>();
   lastStreamId = 0;
-  private readonly host: ProtocolHost;
-  private readonly decoder = new HeaderDecoder();
-  private receiveWindowBytes: number;
-  private sawSettings = false;
+  readonly #host: ProtocolHost;
+  readonly #decoder = new HeaderDecoder();
+  #receiveWindowBytes: number;
+  #sawSettings = false;
   /** The stream of the DATA frame that is being read; undefined if it is gone. */
-  private current: Stream | undefined;
-  private currentId = 0;
+  #current: Stream | undefined;
+  #currentId = 0;
   /** A header block that goes on in CONTINUATION frames, and its stream. */
-  private block: Buffer[] = [];
-  private blockBytes = 0;
-  private blockStreamId = 0;
-  private blockEndsStream = false;
+  #block: Buffer[] = [];
+  #blockBytes = 0;
+  #blockStreamId = 0;
+  #blockEndsStream = false;
   /** Health checks whose request has not ended. */
-  private readonly healthChecks = new Set<number>();
+  readonly #healthChecks = new Set<number>();
   /** They never end by themselves, so they are none of the streams that a drain waits for. */
-  private readonly accessLogs = new Map<number, AccessLogStream>();
+  readonly #accessLogs = new Map<number, AccessLogStream>();
 
   constructor(host: ProtocolHost) {
-    this.host = host;
-    this.receiveWindowBytes = host.shared.limits.connectionWindowBytes;
+    this.#host = host;
+    this.#receiveWindowBytes = host.shared.limits.connectionWindowBytes;
   }
 
   get paused(): boolean {
-    return this.host.paused;
+    return this.#host.paused;
   }
 
   frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (!this.sawSettings && type !== h2.SETTINGS) throw protocolError('no SETTINGS at the beginning');
-    if (this.blockStreamId !== 0 && type !== h2.CONTINUATION) throw protocolError('a header block was broken off');
+    if (!this.#sawSettings && type !== h2.SETTINGS) throw protocolError('no SETTINGS at the beginning');
+    if (this.#blockStreamId !== 0 && type !== h2.CONTINUATION) throw protocolError('a header block was broken off');
     switch (type) {
       case h2.HEADERS:
-        this.headersFrame(flags, streamId, bytes, start, end);
+        this.#headersFrame(flags, streamId, bytes, start, end);
         break;
       case h2.CONTINUATION:
-        this.continuationFrame(flags, streamId, bytes, start, end);
+        this.#continuationFrame(flags, streamId, bytes, start, end);
         break;
       case h2.WINDOW_UPDATE:
-        this.windowUpdate(streamId, bytes, start, end);
+        this.#windowUpdate(streamId, bytes, start, end);
         break;
       case h2.RST_STREAM:
         expectLength(end - start, 4);
-        this.expectNotIdle(streamId);
-        this.healthChecks.delete(streamId);
-        this.accessLogs.delete(streamId);
+        this.#expectNotIdle(streamId);
+        this.#healthChecks.delete(streamId);
+        this.#accessLogs.delete(streamId);
         this.streams.get(streamId)?.abandon();
         break;
       case h2.SETTINGS:
-        this.settings(flags, streamId, bytes, start, end);
+        this.#settings(flags, streamId, bytes, start, end);
         break;
       case h2.PING:
-        this.ping(flags, streamId, bytes, start, end);
+        this.#ping(flags, streamId, bytes, start, end);
         break;
       case h2.PUSH_PROMISE:
         throw protocolError('a client cannot push');
@@ -92,60 +92,60 @@ export class Protocol implements FrameSink {
   }
 
   dataBegin(streamId: number, length: number): void {
-    if (this.blockStreamId !== 0 || !this.sawSettings) throw protocolError('DATA where it cannot be');
-    this.receiveWindowBytes -= length;
-    if (this.receiveWindowBytes < 0) throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'more than the window');
-    const { connectionWindowBytes } = this.host.shared.limits;
-    if (this.receiveWindowBytes * 2 < connectionWindowBytes) {
-      this.write(h2.WINDOW_UPDATE, 0, connectionWindowBytes - this.receiveWindowBytes);
-      this.receiveWindowBytes = connectionWindowBytes;
+    if (this.#blockStreamId !== 0 || !this.#sawSettings) throw protocolError('DATA where it cannot be');
+    this.#receiveWindowBytes -= length;
+    if (this.#receiveWindowBytes < 0) throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'more than the window');
+    const { connectionWindowBytes } = this.#host.shared.limits;
+    if (this.#receiveWindowBytes * 2 < connectionWindowBytes) {
+      this.#write(h2.WINDOW_UPDATE, 0, connectionWindowBytes - this.#receiveWindowBytes);
+      this.#receiveWindowBytes = connectionWindowBytes;
     }
-    if (this.current?.id !== streamId) this.current = this.streams.get(streamId);
-    this.currentId = streamId;
-    if (this.current === undefined) {
-      this.expectNotIdle(streamId);
-      if (length > 0 && this.accessLogs.has(streamId)) this.write(h2.WINDOW_UPDATE, streamId, length);
-    } else if (!this.current.spendReceiveWindow(length)) this.current.reset(h2.FLOW_CONTROL_ERROR);
+    if (this.#current?.id !== streamId) this.#current = this.streams.get(streamId);
+    this.#currentId = streamId;
+    if (this.#current === undefined) {
+      this.#expectNotIdle(streamId);
+      if (length > 0 && this.#accessLogs.has(streamId)) this.#write(h2.WINDOW_UPDATE, streamId, length);
+    } else if (!this.#current.spendReceiveWindow(length)) this.#current.reset(h2.FLOW_CONTROL_ERROR);
   }
 
   dataPart(bytes: Buffer, start: number, end: number): number {
-    if (this.current !== undefined) return this.current.receive(bytes, start, end);
-    if (this.accessLogs.size > 0) this.receiveLog(bytes, start, end);
+    if (this.#current !== undefined) return this.#current.receive(bytes, start, end);
+    if (this.#accessLogs.size > 0) this.#receiveLog(bytes, start, end);
     return end;
   }
 
-  private receiveLog(bytes: Buffer, start: number, end: number): void {
-    const { currentId: streamId } = this;
+  #receiveLog(bytes: Buffer, start: number, end: number): void {
+    const streamId = this.#currentId;
     try {
-      this.accessLogs.get(streamId)?.receive(bytes, start, end);
+      this.#accessLogs.get(streamId)?.receive(bytes, start, end);
     } catch (error) {
       if (!(error instanceof MalformedMessage)) throw error;
-      this.accessLogs.delete(streamId);
-      this.host.shared.log.warn({ streamId, reason: error.message }, 'malformed access log');
-      this.host.headers(trailers(INVALID_ARGUMENT, 'malformed', true), streamId);
-      this.write(h2.RST_STREAM, streamId, h2.NO_ERROR);
+      this.#accessLogs.delete(streamId);
+      this.#host.shared.log.warn({ streamId, reason: error.message }, 'malformed access log');
+      this.#host.headers(trailers(INVALID_ARGUMENT, 'malformed', true), streamId);
+      this.#write(h2.RST_STREAM, streamId, h2.NO_ERROR);
     }
   }
 
   dataEnd(flags: number): void {
-    const { current } = this;
-    if ((flags & h2.END_STREAM) !== 0) this.endOfRequest(current, this.currentId);
+    const current = this.#current;
+    if ((flags & h2.END_STREAM) !== 0) this.#endOfRequest(current, this.#currentId);
     else current?.sendCredit();
   }
 
   /** The stream is gone: what still comes for it is dropped. */
   forget(stream: Stream): boolean {
-    if (this.current === stream) this.current = undefined;
+    if (this.#current === stream) this.#current = undefined;
     return this.streams.delete(stream);
   }
 
-  private endOfRequest(stream: Stream | undefined, streamId: number): void {
+  #endOfRequest(stream: Stream | undefined, streamId: number): void {
     stream?.endRemote();
-    if (this.healthChecks.delete(streamId)) this.host.answerHealthCheck(streamId);
-    if (this.accessLogs.delete(streamId)) this.host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
+    if (this.#healthChecks.delete(streamId)) this.#host.answerHealthCheck(streamId);
+    if (this.#accessLogs.delete(streamId)) this.#host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
   }
 
-  private headersFrame(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+  #headersFrame(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     let at = start;
     let stop = end;
     if ((flags & h2.PADDED) !== 0) {
@@ -155,60 +155,60 @@ export class Protocol implements FrameSink {
     if ((flags & h2.HAS_PRIORITY) !== 0) at += 5;
     if (at > stop) throw protocolError('padding beyond the frame');
     if (streamId % 2 === 0) throw protocolError('not a stream of a client');
-    this.blockEndsStream = (flags & h2.END_STREAM) !== 0;
-    if ((flags & h2.END_HEADERS) !== 0) this.headerBlock(streamId, bytes, at, stop);
+    this.#blockEndsStream = (flags & h2.END_STREAM) !== 0;
+    if ((flags & h2.END_HEADERS) !== 0) this.#headerBlock(streamId, bytes, at, stop);
     else {
-      this.blockStreamId = streamId;
-      this.keepBlock(bytes, at, stop);
+      this.#blockStreamId = streamId;
+      this.#keepBlock(bytes, at, stop);
     }
   }
 
-  private continuationFrame(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (streamId === 0 || streamId !== this.blockStreamId) throw protocolError('CONTINUATION of nothing');
-    this.keepBlock(bytes, start, end);
+  #continuationFrame(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (streamId === 0 || streamId !== this.#blockStreamId) throw protocolError('CONTINUATION of nothing');
+    this.#keepBlock(bytes, start, end);
     if ((flags & h2.END_HEADERS) === 0) return;
-    const block = Buffer.concat(this.block);
-    this.block = [];
-    this.blockBytes = 0;
-    this.blockStreamId = 0;
-    this.headerBlock(streamId, block, 0, block.length);
+    const block = Buffer.concat(this.#block);
+    this.#block = [];
+    this.#blockBytes = 0;
+    this.#blockStreamId = 0;
+    this.#headerBlock(streamId, block, 0, block.length);
   }
 
-  private keepBlock(bytes: Buffer, start: number, end: number): void {
-    this.blockBytes += end - start;
-    if (this.blockBytes > this.host.shared.limits.maxHeaderBlockBytes || this.block.length >= MAX_CONTINUATIONS) {
+  #keepBlock(bytes: Buffer, start: number, end: number): void {
+    this.#blockBytes += end - start;
+    if (this.#blockBytes > this.#host.shared.limits.maxHeaderBlockBytes || this.#block.length >= MAX_CONTINUATIONS) {
       throw new h2.ConnectionError(h2.ENHANCE_YOUR_CALM, 'header block too large');
     }
-    this.block.push(Buffer.from(bytes.subarray(start, end)));
+    this.#block.push(Buffer.from(bytes.subarray(start, end)));
   }
 
   /** Each block must be decoded, whatever becomes of it: the table may depend on it. */
-  private headerBlock(streamId: number, bytes: Buffer, start: number, end: number): void {
-    const path = this.decoder.readPath(bytes, start, end);
-    const ended = this.blockEndsStream;
+  #headerBlock(streamId: number, bytes: Buffer, start: number, end: number): void {
+    const path = this.#decoder.readPath(bytes, start, end);
+    const ended = this.#blockEndsStream;
     if (streamId <= this.lastStreamId) {
       // Trailers, or a late frame of a stream that is gone.
-      if (ended) this.endOfRequest(this.streams.get(streamId), streamId);
+      if (ended) this.#endOfRequest(this.streams.get(streamId), streamId);
       else this.streams.get(streamId)?.reset(h2.PROTOCOL_ERROR);
       return;
     }
     this.lastStreamId = streamId;
-    if (path === PROCESS_PATH) this.openStream(streamId, ended);
-    else if (path === HEALTH_PATH) this.openHealthCheck(streamId, ended);
-    else if (path === ACCESS_LOG_PATH) this.openAccessLog(streamId, ended);
+    if (path === PROCESS_PATH) this.#openStream(streamId, ended);
+    else if (path === HEALTH_PATH) this.#openHealthCheck(streamId, ended);
+    else if (path === ACCESS_LOG_PATH) this.#openAccessLog(streamId, ended);
     else {
-      this.host.headers(trailers(UNIMPLEMENTED, 'unknown method', true), streamId);
-      if (!ended) this.write(h2.RST_STREAM, streamId, h2.NO_ERROR);
+      this.#host.headers(trailers(UNIMPLEMENTED, 'unknown method', true), streamId);
+      if (!ended) this.#write(h2.RST_STREAM, streamId, h2.NO_ERROR);
     }
   }
 
-  private openStream(streamId: number, ended: boolean): void {
-    const { shared } = this.host;
+  #openStream(streamId: number, ended: boolean): void {
+    const { shared } = this.#host;
     if (this.streams.size >= shared.limits.maxConcurrentStreams) {
-      this.write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
+      this.#write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
       return;
     }
-    const stream = new Stream(streamId, this.host);
+    const stream = new Stream(streamId, this.#host);
     this.streams.add(stream);
     shared.openStreams++;
     shared.counters.streams++;
@@ -218,86 +218,86 @@ export class Protocol implements FrameSink {
     if (ended) stream.endRemote();
   }
 
-  private openHealthCheck(streamId: number, ended: boolean): void {
-    if (ended) this.host.answerHealthCheck(streamId);
-    else if (this.healthChecks.size >= MAX_HEALTH_CHECKS) this.write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
-    else this.healthChecks.add(streamId);
+  #openHealthCheck(streamId: number, ended: boolean): void {
+    if (ended) this.#host.answerHealthCheck(streamId);
+    else if (this.#healthChecks.size >= MAX_HEALTH_CHECKS) this.#write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
+    else this.#healthChecks.add(streamId);
   }
 
-  private openAccessLog(streamId: number, ended: boolean): void {
-    const { exchangeBroken } = this.host.shared;
-    if (ended) this.host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
-    else if (this.accessLogs.size >= MAX_ACCESS_LOGS) this.write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
-    else this.accessLogs.set(streamId, new AccessLogStream(exchangeBroken));
+  #openAccessLog(streamId: number, ended: boolean): void {
+    const { exchangeBroken } = this.#host.shared;
+    if (ended) this.#host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
+    else if (this.#accessLogs.size >= MAX_ACCESS_LOGS) this.#write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
+    else this.#accessLogs.set(streamId, new AccessLogStream(exchangeBroken));
   }
 
-  private windowUpdate(streamId: number, bytes: Buffer, start: number, end: number): void {
+  #windowUpdate(streamId: number, bytes: Buffer, start: number, end: number): void {
     expectLength(end - start, 4);
     const increment = h2.readUint32(bytes, start) & 0x7fffffff;
     if (streamId === 0) {
-      this.host.sendWindowBytes += increment;
+      this.#host.sendWindowBytes += increment;
       if (increment === 0) throw protocolError('a window update of nothing');
-      if (this.host.sendWindowBytes > h2.MAX_WINDOW_BYTES) {
+      if (this.#host.sendWindowBytes > h2.MAX_WINDOW_BYTES) {
         throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'window too large');
       }
-      this.host.wake();
+      this.#host.wake();
       return;
     }
     const stream = this.streams.get(streamId);
-    if (stream === undefined) this.expectNotIdle(streamId);
+    if (stream === undefined) this.#expectNotIdle(streamId);
     else if (increment === 0) stream.reset(h2.PROTOCOL_ERROR);
     else if (!stream.credit(increment)) stream.reset(h2.FLOW_CONTROL_ERROR);
-    else this.host.wake(stream);
+    else this.#host.wake(stream);
   }
 
-  private settings(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+  #settings(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     if (streamId !== 0) throw protocolError('SETTINGS of a stream');
-    this.sawSettings = true;
+    this.#sawSettings = true;
     if ((flags & h2.ACK) !== 0) {
       expectLength(end - start, 0);
       return;
     }
     if ((end - start) % 6 !== 0) throw new h2.ConnectionError(h2.FRAME_SIZE_ERROR, 'bad SETTINGS');
-    for (let at = start; at < end; at += 6) this.setting(bytes.readUInt16BE(at), h2.readUint32(bytes, at + 2));
-    const { output } = this.host;
+    for (let at = start; at < end; at += 6) this.#setting(bytes.readUInt16BE(at), h2.readUint32(bytes, at + 2));
+    const { output } = this.#host;
     const at = output.claim(h2.FRAME_HEADER_BYTES);
     h2.writeFrameHeader(output.buffer, at, 0, h2.SETTINGS, h2.ACK, 0);
-    this.host.touch();
+    this.#host.touch();
   }
 
   /** Frames of ours are never larger than what every peer takes, so MAX_FRAME_SIZE need not be looked at. */
-  private setting(id: number, value: number): void {
+  #setting(id: number, value: number): void {
     if (id === h2.SETTINGS_INITIAL_WINDOW_SIZE) {
       if (value > h2.MAX_WINDOW_BYTES) throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'window too large');
-      this.host.initialSendWindowBytes = value;
-      this.host.wake();
+      this.#host.initialSendWindowBytes = value;
+      this.#host.wake();
     } else if (id === h2.SETTINGS_HEADER_TABLE_SIZE && value < h2.DEFAULT_HEADER_TABLE_BYTES) {
-      this.host.owesTableSizeUpdate = true;
+      this.#host.owesTableSizeUpdate = true;
     }
   }
 
-  private ping(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+  #ping(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     if (streamId !== 0) throw protocolError('PING of a stream');
     expectLength(end - start, 8);
     if ((flags & h2.ACK) !== 0) {
-      this.host.pingAcknowledged();
+      this.#host.pingAcknowledged();
       return;
     }
-    const { output } = this.host;
+    const { output } = this.#host;
     const at = output.claim(h2.FRAME_HEADER_BYTES + 8);
     bytes.copy(output.buffer, h2.writeFrameHeader(output.buffer, at, 8, h2.PING, h2.ACK, 0), start, end);
-    this.host.touch();
+    this.#host.touch();
   }
 
-  private expectNotIdle(streamId: number): void {
+  #expectNotIdle(streamId: number): void {
     if (streamId === 0 || streamId % 2 === 0 || streamId > this.lastStreamId) {
       throw protocolError('a frame of a stream that was never opened');
     }
   }
 
-  private write(type: number, streamId: number, value: number): void {
-    this.host.output.number(type, streamId, value);
-    this.host.touch();
+  #write(type: number, streamId: number, value: number): void {
+    this.#host.output.number(type, streamId, value);
+    this.#host.touch();
   }
 }
 

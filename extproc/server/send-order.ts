@@ -18,8 +18,8 @@ export class SendOrder<Stream extends Sender> {
   /** How many of them their own window does not stop. */
   readyCount = 0;
   /** In order of their turns; one that is not `ready` any more is passed over. */
-  private queue: Stream[] = [];
-  private first = 0;
+  #queue: Stream[] = [];
+  #first = 0;
 
   add(stream: Stream): void {
     if (stream.waitingAt < 0) stream.waitingAt = this.waiting.push(stream) - 1;
@@ -45,25 +45,25 @@ export class SendOrder<Stream extends Sender> {
     if (stream.ready || stream.waitingAt < 0) return;
     stream.ready = true;
     this.readyCount++;
-    this.queue.push(stream);
-    if (this.queue.length - this.first > 2 * this.readyCount + MAX_STALE) this.tidy();
+    this.#queue.push(stream);
+    if (this.#queue.length - this.#first > 2 * this.readyCount + MAX_STALE) this.#tidy();
   }
 
   /** The next one that may send; it is not ready any more. */
   next(): Stream | undefined {
-    while (this.first < this.queue.length) {
-      const stream = this.queue[this.first++]!;
+    while (this.#first < this.#queue.length) {
+      const stream = this.#queue[this.#first++]!;
       if (!stream.ready) continue;
       stream.ready = false;
       this.readyCount--;
-      if (this.readyCount === 0) this.tidy();
+      if (this.readyCount === 0) this.#tidy();
       return stream;
     }
     return undefined;
   }
 
-  private tidy(): void {
-    this.queue = this.readyCount === 0 ? [] : this.queue.slice(this.first).filter(({ ready }) => ready);
-    this.first = 0;
+  #tidy(): void {
+    this.#queue = this.readyCount === 0 ? [] : this.#queue.slice(this.#first).filter(({ ready }) => ready);
+    this.#first = 0;
   }
 }

@@ -12,82 +12,82 @@ export class SendQueue {
   bytes = 0;
   /** Where claimed bytes are to be written. */
   tail: Buffer | undefined;
-  private tailStart = 0;
-  private tailEnd = 0;
-  private chunks: Buffer[] = [];
-  private first = 0;
-  private firstAt = 0;
+  #tailStart = 0;
+  #tailEnd = 0;
+  #chunks: Buffer[] = [];
+  #first = 0;
+  #firstAt = 0;
 
   /** Room for `length` bytes in `tail`; returns where. */
   claim(length: number): number {
-    if (this.tail === undefined || this.tail.length - this.tailEnd < length) {
-      this.seal();
+    if (this.tail === undefined || this.tail.length - this.#tailEnd < length) {
+      this.#seal();
       this.tail = Buffer.allocUnsafeSlow(Math.max(length, TAIL_BYTES));
-      this.tailStart = 0;
-      this.tailEnd = 0;
+      this.#tailStart = 0;
+      this.#tailEnd = 0;
     }
-    const at = this.tailEnd;
-    this.tailEnd += length;
+    const at = this.#tailEnd;
+    this.#tailEnd += length;
     this.bytes += length;
     return at;
   }
 
   /** Bytes that are kept as they are and must not change any more. */
   refer(bytes: Buffer): void {
-    this.seal();
-    this.chunks.push(bytes);
+    this.#seal();
+    this.#chunks.push(bytes);
     this.bytes += bytes.length;
   }
 
   /** Moves its first bytes, at most `limit`, into a DATA frame; returns how many. */
   moveTo(output: Output, streamId: number, limit: number): number {
-    this.seal();
-    const head = this.chunks[this.first]!;
-    const whole = Math.min(head.length - this.firstAt, limit);
+    this.#seal();
+    const head = this.#chunks[this.#first]!;
+    const whole = Math.min(head.length - this.#firstAt, limit);
     if (whole >= REFERENCE_BYTES) {
-      output.referData(streamId, head.subarray(this.firstAt, this.firstAt + whole));
+      output.referData(streamId, head.subarray(this.#firstAt, this.#firstAt + whole));
       this.bytes -= whole;
-      this.advance(whole);
+      this.#advance(whole);
       return whole;
     }
     // Up to the next chunk that is worth a frame of its own.
     let length = whole;
-    for (let index = this.first + 1; index < this.chunks.length && length < limit; index++) {
-      const next = this.chunks[index]!.length;
+    for (let index = this.#first + 1; index < this.#chunks.length && length < limit; index++) {
+      const next = this.#chunks[index]!.length;
       if (next >= REFERENCE_BYTES) break;
       length += Math.min(next, limit - length);
     }
-    this.copyTo(output, streamId, length);
+    this.#copyTo(output, streamId, length);
     return length;
   }
 
-  private copyTo(output: Output, streamId: number, length: number): void {
+  #copyTo(output: Output, streamId: number, length: number): void {
     this.bytes -= length;
     let at = output.claimData(streamId, length, DEFAULT_FRAME_BYTES);
     let left = length;
     while (left > 0) {
-      const head = this.chunks[this.first]!;
-      const end = Math.min(head.length, this.firstAt + left);
-      head.copy(output.buffer, at, this.firstAt, end);
-      at += end - this.firstAt;
-      left -= end - this.firstAt;
-      this.advance(end - this.firstAt);
+      const head = this.#chunks[this.#first]!;
+      const end = Math.min(head.length, this.#firstAt + left);
+      head.copy(output.buffer, at, this.#firstAt, end);
+      at += end - this.#firstAt;
+      left -= end - this.#firstAt;
+      this.#advance(end - this.#firstAt);
     }
   }
 
-  private advance(count: number): void {
-    this.firstAt += count;
-    if (this.firstAt < this.chunks[this.first]!.length) return;
-    this.firstAt = 0;
-    this.first++;
-    if (this.first < 64 && this.first < this.chunks.length) return;
-    this.chunks = this.chunks.slice(this.first);
-    this.first = 0;
+  #advance(count: number): void {
+    this.#firstAt += count;
+    if (this.#firstAt < this.#chunks[this.#first]!.length) return;
+    this.#firstAt = 0;
+    this.#first++;
+    if (this.#first < 64 && this.#first < this.#chunks.length) return;
+    this.#chunks = this.#chunks.slice(this.#first);
+    this.#first = 0;
   }
 
-  private seal(): void {
-    if (this.tail === undefined || this.tailEnd === this.tailStart) return;
-    this.chunks.push(this.tail.subarray(this.tailStart, this.tailEnd));
-    this.tailStart = this.tailEnd;
+  #seal(): void {
+    if (this.tail === undefined || this.#tailEnd === this.#tailStart) return;
+    this.#chunks.push(this.tail.subarray(this.#tailStart, this.#tailEnd));
+    this.#tailStart = this.#tailEnd;
   }
 }

@@ -5,9 +5,9 @@
 
 import { lstat, unlink } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type ListenOptions } from 'node:net';
+import type { Exchange, ExchangeHandler } from '../exchange.ts';
 import type { AccessLogEntry } from './access-log.ts';
 import { Connection } from './connection.ts';
-import type { Exchange, ExchangeHandler } from '../exchange.ts';
 import { CANCEL } from './frames.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
 import { newCounters, type ServerCounters, type ServerLog, type Shared } from './shared.ts';

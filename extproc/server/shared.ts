@@ -1,7 +1,7 @@
 /** What all connections of one server have in common. */
 
-import type { AccessLogEntry } from './access-log.ts';
 import type { Exchange, ExchangeHandler } from '../exchange.ts';
+import type { AccessLogEntry } from './access-log.ts';
 import type { Limits } from './limits.ts';
 import type { Turn } from './turn.ts';
 

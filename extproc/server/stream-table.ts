@@ -14,32 +14,32 @@ const FIRST_SLOTS = 64;
 
 export class StreamTable<Entry extends TableEntry> {
   size = 0;
-  private slots = emptySlots<Entry>(FIRST_SLOTS);
+  #slots = emptySlots<Entry>(FIRST_SLOTS);
 
   get(id: number): Entry | undefined {
-    let entry = this.slots[this.slotOf(id)];
+    let entry = this.#slots[this.#slotOf(id)];
     while (entry !== undefined && entry.id !== id) entry = entry.nextInSlot;
     return entry;
   }
 
   /** No entry of that id may be there. */
   add(entry: Entry): void {
-    if (this.size >= this.slots.length) this.grow();
+    if (this.size >= this.#slots.length) this.#grow();
     this.size++;
-    this.link(entry);
+    this.#link(entry);
   }
 
   /** False: it is not there. */
   delete(entry: Entry): boolean {
-    const slot = this.slotOf(entry.id);
+    const slot = this.#slotOf(entry.id);
     let before: Entry | undefined;
-    let at = this.slots[slot];
+    let at = this.#slots[slot];
     while (at !== undefined && at !== entry) {
       before = at;
       at = at.nextInSlot;
     }
     if (at === undefined) return false;
-    if (before === undefined) this.slots[slot] = entry.nextInSlot;
+    if (before === undefined) this.#slots[slot] = entry.nextInSlot;
     else before.nextInSlot = entry.nextInSlot;
     // A dead entry of the old generation must not keep younger ones.
     entry.nextInSlot = undefined;
@@ -50,25 +50,25 @@ export class StreamTable<Entry extends TableEntry> {
   /** Those of this moment, in no order. */
   all(): readonly Entry[] {
     const all: Entry[] = [];
-    for (const first of this.slots) for (let at = first; at !== undefined; at = at.nextInSlot) all.push(at);
+    for (const first of this.#slots) for (let at = first; at !== undefined; at = at.nextInSlot) all.push(at);
     return all;
   }
 
   /** Ids of streams that a client opens are odd. */
-  private slotOf(id: number): number {
-    return (id >>> 1) & (this.slots.length - 1);
+  #slotOf(id: number): number {
+    return (id >>> 1) & (this.#slots.length - 1);
   }
 
-  private link(entry: Entry): void {
-    const slot = this.slotOf(entry.id);
-    entry.nextInSlot = this.slots[slot];
-    this.slots[slot] = entry;
+  #link(entry: Entry): void {
+    const slot = this.#slotOf(entry.id);
+    entry.nextInSlot = this.#slots[slot];
+    this.#slots[slot] = entry;
   }
 
-  private grow(): void {
+  #grow(): void {
     const entries = this.all();
-    this.slots = emptySlots(this.slots.length * 2);
-    for (const entry of entries) this.link(entry);
+    this.#slots = emptySlots(this.#slots.length * 2);
+    for (const entry of entries) this.#link(entry);
   }
 }
 

@@ -1,9 +1,9 @@
 /** One stream, which carries one call of `Process`: messages are cut out of DATA and handed on, and the peer gets credit for what was. */
 
+import type { ExchangeHandler } from '../exchange.ts';
 import { INTERNAL, INVALID_ARGUMENT, trailers } from './answers.ts';
 import { Assembler, messageLength, PREFIX_BYTES } from './assembler.ts';
 import { decodeRequest, emptyRequest } from './decode.ts';
-import type { ExchangeHandler } from '../exchange.ts';
 import { NO_ERROR, RST_STREAM, WINDOW_UPDATE } from './frames.ts';
 import { PIECE_BYTES } from './limits.ts';
 import type { StreamHost } from './outbound.ts';
@@ -27,72 +27,73 @@ const NOBODY: ExchangeHandler = {
 const request = emptyRequest();
 
 export class Stream extends Outbound {
-  private handler: ExchangeHandler = NOBODY;
-  private assembler: Assembler | undefined;
-  private receiveWindowBytes: number;
-  private uncreditedBytes = 0;
-  private readPaused = false;
-  private remoteEnded = false;
-  private requestOver = false;
-  private responseOver = false;
-  private closed = false;
+  #handler: ExchangeHandler = NOBODY;
+  #assembler: Assembler | undefined;
+  #receiveWindowBytes: number;
+  #uncreditedBytes = 0;
+  #readPaused = false;
+  #remoteEnded = false;
+  #requestOver = false;
+  #responseOver = false;
+  #closed = false;
 
   constructor(id: number, host: StreamHost) {
     super(id, host);
-    this.receiveWindowBytes = host.shared.limits.streamWindowBytes;
+    this.#receiveWindowBytes = host.shared.limits.streamWindowBytes;
   }
 
   /** To be called once, when the connection knows the stream: the handler may end it at once. */
   open(): void {
     try {
-      this.handler = this.host.shared.handler(this);
+      this.#handler = this.host.shared.handler(this);
     } catch (error) {
-      this.fail(error);
+      this.#fail(error);
     }
   }
 
   admit(work: () => void): void {
     this.host.shared.turn.admit(() => {
-      if (this.closed) return;
+      if (this.#closed) return;
       try {
         work();
       } catch (error) {
-        this.fail(error);
+        this.#fail(error);
       }
     });
   }
 
   abort(): void {
-    if (this.closed || this.mute) return;
+    if (this.#closed || this.mute) return;
     this.mute = true;
-    this.writeFailure(INTERNAL, 'internal error');
+    this.#writeFailure(INTERNAL, 'internal error');
     // The handler may be in the middle of a call.
-    this.host.shared.turn.later({ proceed: () => this.drop(false) });
+    this.host.shared.turn.later({ proceed: () => this.#drop(false) });
   }
 
   pause(): void {
-    this.readPaused = true;
+    this.#readPaused = true;
   }
 
   resume(): void {
-    this.readPaused = false;
+    this.#readPaused = false;
     this.sendCredit();
   }
 
   /** A DATA frame of that length begins. False: the peer had no credit for it. */
   spendReceiveWindow(bytes: number): boolean {
-    this.receiveWindowBytes -= bytes;
-    this.uncreditedBytes += bytes;
-    return this.receiveWindowBytes >= 0;
+    this.#receiveWindowBytes -= bytes;
+    this.#uncreditedBytes += bytes;
+    return this.#receiveWindowBytes >= 0;
   }
 
   /** Gives the window back when half of it is used. */
   sendCredit(): void {
-    const { host, uncreditedBytes } = this;
-    if (this.readPaused || this.mute || this.remoteEnded) return;
+    const { host } = this;
+    const uncreditedBytes = this.#uncreditedBytes;
+    if (this.#readPaused || this.mute || this.#remoteEnded) return;
     if (uncreditedBytes * 2 < host.shared.limits.streamWindowBytes) return;
-    this.uncreditedBytes = 0;
-    this.receiveWindowBytes += uncreditedBytes;
+    this.#uncreditedBytes = 0;
+    this.#receiveWindowBytes += uncreditedBytes;
     host.output.number(WINDOW_UPDATE, this.id, uncreditedBytes);
     host.touch();
   }
@@ -103,9 +104,9 @@ export class Stream extends Outbound {
     while (at < end && !this.host.paused) {
       if (this.mute) return end;
       try {
-        at = this.take(bytes, at, end);
+        at = this.#take(bytes, at, end);
       } catch (error) {
-        this.fail(error);
+        this.#fail(error);
         return end;
       }
     }
@@ -114,12 +115,12 @@ export class Stream extends Outbound {
 
   /** The peer has half-closed. */
   endRemote(): void {
-    this.remoteEnded = true;
-    if (this.assembler !== undefined && !this.mute) {
-      this.fail(new MalformedMessage('the call ends within a message'));
+    this.#remoteEnded = true;
+    if (this.#assembler !== undefined && !this.mute) {
+      this.#fail(new MalformedMessage('the call ends within a message'));
       return;
     }
-    this.close(true);
+    this.#close(true);
     if (this.finished) this.host.forget(this);
     else this.end();
   }
@@ -127,70 +128,70 @@ export class Stream extends Outbound {
   /** Ended by the peer's reset, or with the connection. */
   abandon(): void {
     this.host.shared.counters.streamsReset++;
-    this.drop(this.finished);
+    this.#drop(this.finished);
   }
 
   reset(code: number): void {
-    this.writeReset(code);
-    this.drop(false);
+    this.#writeReset(code);
+    this.#drop(false);
   }
 
   /** Tells the handler that there is room again, if it waits for that. */
   notifyDrained(): void {
     if (!this.takeDrained()) return;
     try {
-      this.handler.drained();
+      this.#handler.drained();
     } catch (error) {
-      this.fail(error);
+      this.#fail(error);
     }
   }
 
   protected afterFinish(): void {
-    if (this.remoteEnded) this.host.forget(this);
+    if (this.#remoteEnded) this.host.forget(this);
   }
 
-  private take(bytes: Buffer, start: number, end: number): number {
+  #take(bytes: Buffer, start: number, end: number): number {
     const { maxMessageBytes } = this.host.shared.limits;
-    if (this.assembler === undefined) {
+    if (this.#assembler === undefined) {
       if (end - start >= PREFIX_BYTES) {
         const at = start + PREFIX_BYTES;
         const stop = at + messageLength(bytes, start, maxMessageBytes);
         if (stop <= end) {
-          this.handOn(bytes, at, stop);
+          this.#handOn(bytes, at, stop);
           return stop;
         }
       }
-      this.assembler = new Assembler(maxMessageBytes);
+      this.#assembler = new Assembler(maxMessageBytes);
     }
-    const { assembler } = this;
+    const assembler = this.#assembler;
     const at = assembler.take(bytes, start, end);
-    if (assembler.done) this.assembler = undefined;
+    if (assembler.done) this.#assembler = undefined;
     if (assembler.message === undefined && assembler.done) this.host.shared.counters.messagesReceived++;
-    if (assembler.message !== undefined) this.handOn(assembler.message, 0, assembler.message.length);
+    if (assembler.message !== undefined) this.#handOn(assembler.message, 0, assembler.message.length);
     else {
-      if (assembler.piece !== undefined) this.handOnPiece(assembler.piece, assembler.ofRequest, false);
-      if (assembler.endOfStream && !this.mute) this.handOnPiece(EMPTY, assembler.ofRequest, true);
+      if (assembler.piece !== undefined) this.#handOnPiece(assembler.piece, assembler.ofRequest, false);
+      if (assembler.endOfStream && !this.mute) this.#handOnPiece(EMPTY, assembler.ofRequest, true);
     }
     return at;
   }
 
-  private handOn(bytes: Buffer, start: number, end: number): void {
+  #handOn(bytes: Buffer, start: number, end: number): void {
     const { shared } = this.host;
     shared.counters.messagesReceived++;
     shared.turn.begin();
     decodeRequest(bytes, start, end, request);
-    this.dispatch(bytes);
+    this.#dispatch(bytes);
     shared.turn.spend(end - start);
   }
 
-  private dispatch(bytes: Buffer): void {
-    const { handler } = this;
+  #dispatch(bytes: Buffer): void {
+    const handler = this.#handler;
     switch (request.kind) {
       case 'response-body':
-        this.handOnBody(bytes, false);
+        this.#handOnBody(bytes, false);
         break;
       case 'request-body':
-        this.handOnBody(bytes, true);
+        this.#handOnBody(bytes, true);
         break;
       case 'request-headers':
         handler.requestHeaders(request.headers, request.endOfStream, request.attributes);
@@ -209,45 +210,45 @@ export class Stream extends Outbound {
     }
   }
 
-  private handOnBody(bytes: Buffer, ofRequest: boolean): void {
+  #handOnBody(bytes: Buffer, ofRequest: boolean): void {
     const { bodyStart, bodyEnd, endOfStream } = request;
     // Larger ones are rare here: those that have something before the body, where Envoy has nothing.
     for (let at = bodyStart; at + PIECE_BYTES < bodyEnd && !this.mute; at += PIECE_BYTES) {
-      this.handOnPart(bytes.subarray(at, at + PIECE_BYTES), ofRequest, false);
+      this.#handOnPart(bytes.subarray(at, at + PIECE_BYTES), ofRequest, false);
     }
     const left = bodyEnd > bodyStart ? ((bodyEnd - bodyStart - 1) % PIECE_BYTES) + 1 : 0;
     if (this.mute) return;
-    if (left > 0) this.handOnPart(bytes.subarray(bodyEnd - left, bodyEnd), ofRequest, endOfStream);
-    else this.giveBody(EMPTY, ofRequest, endOfStream);
+    if (left > 0) this.#handOnPart(bytes.subarray(bodyEnd - left, bodyEnd), ofRequest, endOfStream);
+    else this.#giveBody(EMPTY, ofRequest, endOfStream);
   }
 
-  private handOnPiece(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
+  #handOnPiece(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
     const { turn } = this.host.shared;
     turn.begin();
-    this.giveBody(piece, ofRequest, endOfStream);
+    this.#giveBody(piece, ofRequest, endOfStream);
     turn.spend(piece.length);
   }
 
   /** `piece` lies in the buffer that is read into. */
-  private handOnPart(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
-    this.giveBody(ofRequest ? Buffer.from(piece) : piece, ofRequest, endOfStream);
+  #handOnPart(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
+    this.#giveBody(ofRequest ? Buffer.from(piece) : piece, ofRequest, endOfStream);
   }
 
   /** Envoy may deliver the last piece of a body twice (https://github.com/envoyproxy/envoy/issues/46237): nothing comes after the end. */
-  private giveBody(body: Buffer, ofRequest: boolean, endOfStream: boolean): void {
+  #giveBody(body: Buffer, ofRequest: boolean, endOfStream: boolean): void {
     if (ofRequest) {
-      if (this.requestOver) return;
-      this.requestOver = endOfStream;
-      this.handler.requestBody(body, endOfStream);
+      if (this.#requestOver) return;
+      this.#requestOver = endOfStream;
+      this.#handler.requestBody(body, endOfStream);
     } else {
-      if (this.responseOver) return;
-      this.responseOver = endOfStream;
-      this.handler.responseBody(body, endOfStream);
+      if (this.#responseOver) return;
+      this.#responseOver = endOfStream;
+      this.#handler.responseBody(body, endOfStream);
     }
   }
 
   /** The message was malformed or the handler threw: the call ends with a gRPC error, and others go on. */
-  private fail(error: unknown): void {
+  #fail(error: unknown): void {
     const { counters, log } = this.host.shared;
     const malformed = error instanceof MalformedMessage;
     if (malformed) {
@@ -257,38 +258,38 @@ export class Stream extends Outbound {
       counters.handlerErrors++;
       log.error({ streamId: this.id, err: error }, 'exchange failed');
     }
-    if (malformed) this.writeFailure(INVALID_ARGUMENT, error.message);
-    else this.writeFailure(INTERNAL, 'internal error');
-    this.drop(false);
+    if (malformed) this.#writeFailure(INVALID_ARGUMENT, error.message);
+    else this.#writeFailure(INTERNAL, 'internal error');
+    this.#drop(false);
   }
 
-  private writeFailure(status: number, message: string): void {
+  #writeFailure(status: number, message: string): void {
     if (!this.finished) this.host.headers(trailers(status, message, this.firstHeaders), this.id);
     this.finished = true;
-    if (!this.remoteEnded) this.writeReset(NO_ERROR);
+    if (!this.#remoteEnded) this.#writeReset(NO_ERROR);
   }
 
-  private drop(clean: boolean): void {
+  #drop(clean: boolean): void {
     this.dropUnsent();
-    this.assembler = undefined;
+    this.#assembler = undefined;
     this.finished = true;
-    this.close(clean);
+    this.#close(clean);
     this.host.forget(this);
   }
 
-  private close(clean: boolean): void {
+  #close(clean: boolean): void {
     this.mute = true;
-    if (this.closed) return;
-    this.closed = true;
+    if (this.#closed) return;
+    this.#closed = true;
     try {
-      this.handler.closed(clean);
+      this.#handler.closed(clean);
     } catch (error) {
       this.host.shared.counters.handlerErrors++;
       this.host.shared.log.error({ streamId: this.id, err: error }, 'exchange failed at its end');
     }
   }
 
-  private writeReset(code: number): void {
+  #writeReset(code: number): void {
     this.host.output.number(RST_STREAM, this.id, code);
     this.host.touch();
   }

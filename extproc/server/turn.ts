@@ -26,50 +26,50 @@ const MOST_WAITING = 256;
 export class Turn {
   /** The slice is used up, or too much waits. */
   over = false;
-  private readonly sliceMs: number;
-  private readonly prepare: () => boolean;
-  private readonly fault: (error: unknown) => void;
-  private units = 0;
-  private startedMs = -1;
-  private scheduled = false;
-  private dirty: Flushable[] = [];
-  private tasks: Task[] = [];
-  private waiting: (() => void)[] = [];
+  readonly #sliceMs: number;
+  readonly #prepare: () => boolean;
+  readonly #fault: (error: unknown) => void;
+  #units = 0;
+  #startedMs = -1;
+  #scheduled = false;
+  #dirty: Flushable[] = [];
+  #tasks: Task[] = [];
+  #waiting: (() => void)[] = [];
 
   /**
    * `prepare` runs before each flush; where it returns false, what was to be flushed is discarded. `fault` hears what members throw: nobody else would, and
    * it must not end the process.
    */
   constructor(sliceMs: number, prepare: () => boolean, fault: (error: unknown) => void) {
-    this.sliceMs = sliceMs;
-    this.prepare = prepare;
-    this.fault = fault;
+    this.#sliceMs = sliceMs;
+    this.#prepare = prepare;
+    this.#fault = fault;
   }
 
   /** Work begins: the first of a turn starts its time. */
   begin(): void {
-    if (this.startedMs >= 0) return;
-    this.startedMs = performance.now();
-    this.schedule();
+    if (this.#startedMs >= 0) return;
+    this.#startedMs = performance.now();
+    this.#schedule();
   }
 
   /** A message of that many bytes has been worked on. */
   spend(bytes: number): void {
-    this.units += 1 + (bytes >>> BYTES_PER_UNIT_SHIFT);
-    if (this.units < UNITS_PER_LOOK) return;
-    this.units = 0;
-    if (performance.now() - this.startedMs >= this.sliceMs) this.over = true;
+    this.#units += 1 + (bytes >>> BYTES_PER_UNIT_SHIFT);
+    if (this.#units < UNITS_PER_LOOK) return;
+    this.#units = 0;
+    if (performance.now() - this.#startedMs >= this.#sliceMs) this.over = true;
   }
 
   /** The member must see to it that it is listed once. */
   flushLater(member: Flushable): void {
-    this.dirty.push(member);
-    this.schedule();
+    this.#dirty.push(member);
+    this.#schedule();
   }
 
   later(task: Task): void {
-    this.tasks.push(task);
-    this.schedule();
+    this.#tasks.push(task);
+    this.#schedule();
   }
 
   /**
@@ -78,81 +78,81 @@ export class Turn {
    */
   admit(work: () => void): void {
     this.begin();
-    if (this.waiting.length === 0 && performance.now() - this.startedMs < this.sliceMs / 2) {
+    if (this.#waiting.length === 0 && performance.now() - this.#startedMs < this.#sliceMs / 2) {
       work();
       return;
     }
-    this.waiting.push(work);
-    if (this.waiting.length >= MOST_WAITING) this.over = true;
-    this.schedule();
+    this.#waiting.push(work);
+    if (this.#waiting.length >= MOST_WAITING) this.over = true;
+    this.#schedule();
   }
 
-  private schedule(): void {
-    if (this.scheduled) return;
-    this.scheduled = true;
-    setImmediate(this.run);
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#run);
   }
 
-  private readonly run = (): void => {
-    this.scheduled = false;
-    this.flush();
+  readonly #run = (): void => {
+    this.#scheduled = false;
+    this.#flush();
     this.over = false;
-    this.units = 0;
-    this.startedMs = -1;
-    if (this.tasks.length > 0) this.proceed();
-    if (this.waiting.length > 0) this.admitWaiting();
+    this.#units = 0;
+    this.#startedMs = -1;
+    if (this.#tasks.length > 0) this.#proceed();
+    if (this.#waiting.length > 0) this.#admitWaiting();
   };
 
-  private proceed(): void {
-    this.startedMs = performance.now();
-    const tasks = this.tasks;
-    this.tasks = [];
+  #proceed(): void {
+    this.#startedMs = performance.now();
+    const tasks = this.#tasks;
+    this.#tasks = [];
     let done = 0;
     while (done < tasks.length && !this.over) {
       const task = tasks[done++]!;
       try {
         task.proceed();
       } catch (error) {
-        this.giveUp(task, error);
+        this.#giveUp(task, error);
       }
     }
     // Those that had no turn come before those that want another.
-    if (done < tasks.length) this.tasks = [...tasks.slice(done), ...this.tasks];
-    this.schedule();
+    if (done < tasks.length) this.#tasks = [...tasks.slice(done), ...this.#tasks];
+    this.#schedule();
   }
 
   /** Half a slice of its own: requests are let in whatever comes, and what comes is read. */
-  private admitWaiting(): void {
-    const end = performance.now() + this.sliceMs / 2;
+  #admitWaiting(): void {
+    const end = performance.now() + this.#sliceMs / 2;
     let done = 0;
-    do this.waiting[done++]!();
-    while (done < this.waiting.length && performance.now() < end);
-    this.waiting = this.waiting.slice(done);
-    if (this.waiting.length >= MOST_WAITING) this.over = true;
-    this.schedule();
+    do this.#waiting[done++]!();
+    while (done < this.#waiting.length && performance.now() < end);
+    this.#waiting = this.#waiting.slice(done);
+    if (this.#waiting.length >= MOST_WAITING) this.over = true;
+    this.#schedule();
   }
 
-  private flush(): void {
-    if (this.dirty.length === 0) return;
-    const members = this.dirty;
-    this.dirty = [];
-    const leaves = this.prepare();
+  #flush(): void {
+    if (this.#dirty.length === 0) return;
+    const members = this.#dirty;
+    this.#dirty = [];
+    const leaves = this.#prepare();
     for (const member of members) {
       try {
         if (leaves) member.flush();
         else member.discard();
       } catch (error) {
-        this.giveUp(member, error);
+        this.#giveUp(member, error);
       }
     }
   }
 
-  private giveUp(member: { discard?(): void }, error: unknown): void {
-    this.fault(error);
+  #giveUp(member: { discard?(): void }, error: unknown): void {
+    this.#fault(error);
     try {
       member.discard?.();
     } catch (another) {
-      this.fault(another);
+      this.#fault(another);
     }
   }
 }

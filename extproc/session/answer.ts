@@ -3,10 +3,10 @@
  * no further than what is held for it. Enters: response events; leaves: actions, and at the end what the answer cost (`evidence`).
  */
 import { PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../contract/headers.ts';
+import { isInflatable } from '../compression/inflate.ts';
 import { envoyFailure, type Failure, failure } from '../errors.ts';
 import type { Dialect, StreamReader, Usage, WholeReader } from '../providers/adapter.ts';
 import type { BucketView, CountingWork, Hold, Holder } from '../quota/store.ts';
-import { isInflatable } from '../compression/inflate.ts';
 import type { Meter } from '../tokens/meter.ts';
 import {
   type AnswerForm,

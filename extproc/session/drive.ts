@@ -1,9 +1,9 @@
 /** Carries out a session's actions on one exchange: the only place where a session meets sockets, timers, the ledger and telemetry. */
 import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
 import type { Tokenizer } from '../../contract/policy.ts';
-import type { Cancel, Charge, Hold, Overdraft, QuotaStore } from '../quota/store.ts';
-import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
 import { type Inflater, newInflater } from '../compression/inflate.ts';
+import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
+import type { Cancel, Charge, Hold, Overdraft, QuotaStore } from '../quota/store.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import type { Meter } from '../tokens/meter.ts';
 import type { Learned } from './admission.ts';

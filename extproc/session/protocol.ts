@@ -3,9 +3,9 @@
  * a recording, and its store may answer at once or later.
  */
 import type { Failure } from '../errors.ts';
+import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import type { Operation, Usage } from '../providers/adapter.ts';
 import type { BucketRef, Charge, Decision, Demand, Hold, OutputDemand } from '../quota/store.ts';
-import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import type { LearnedKey } from './admission.ts';
 import type { Broken } from './broken.ts';
 

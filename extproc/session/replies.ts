@@ -2,10 +2,10 @@
 import { REQUEST_ID_HEADER, VIA_UPSTREAM } from '../../contract/headers.ts';
 import type { Failure } from '../errors.ts';
 import { failure } from '../errors.ts';
+import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import { tightest } from '../quota/headers.ts';
 import type { BucketView, Decision } from '../quota/store.ts';
-import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 
 /** The official clients retry by themselves after at most a minute; a longer wait is theirs to decide. */
 const LONGEST_RETRY_MS = 60_000;

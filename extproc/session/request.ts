@@ -1,12 +1,12 @@
 /** The first half of a session: what is asked for. Headers and body pieces enter; a request that is understood, or the reason why it is refused, leaves. */
 import { REQUEST_ID_HEADER, ROUTE_HEADER } from '../../contract/headers.ts';
 import { type Failure, failure, isFailure } from '../errors.ts';
-import type { Dialect } from '../providers/adapter.ts';
-import { dialectFor, type FoundEndpoint, findEndpoint } from '../providers/registry.ts';
-import type { BucketRef } from '../quota/store.ts';
 import type { HeaderList, HeaderMutation } from '../exchange.ts';
 import { type JsonScanner, newScanner, type ScannedBody } from '../json/json.ts';
 import { splice } from '../json/splice.ts';
+import type { Dialect } from '../providers/adapter.ts';
+import { dialectFor, type FoundEndpoint, findEndpoint } from '../providers/registry.ts';
+import type { BucketRef } from '../quota/store.ts';
 import { admitPassthrough, bodyTooLarge, type Choice, choose, type LearnedKey, type Plan, plan } from './admission.ts';
 import { hideFromProvider } from './hidden-headers.ts';
 import { type CompiledEntry, type CompiledPolicy, findRule, speaks } from './routing.ts';

@@ -4,8 +4,8 @@
  */
 import type { Tokenizer } from '../../contract/policy.ts';
 import { type Failure, inPlainWords, isFailure } from '../errors.ts';
-import type { BucketRef, BucketView, Decision, Hold } from '../quota/store.ts';
 import type { ScannedBody } from '../json/json.ts';
+import type { BucketRef, BucketView, Decision, Hold } from '../quota/store.ts';
 import type { Meter } from '../tokens/meter.ts';
 import { countsInput, type Learned, likelyInputTokens } from './admission.ts';
 import { Answer } from './answer.ts';

@@ -2,10 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import type { Exchange, ExchangeHandler } from '../exchange.ts';
 import { Learned } from '../quota/learned.ts';
 import type { MemoryStore } from '../quota/memory.ts';
 import { openQuotaStore, type StoreOptions } from '../quota/open.ts';
-import type { Exchange, ExchangeHandler } from '../exchange.ts';
 import { newMeter } from '../tokens/meter.ts';
 import { Bodies } from './bodies.ts';
 import { BrokenExchanges } from './broken.ts';

@@ -9,9 +9,9 @@ import type { Policy, ProofSchema, SidecarMessageSchema } from '../../protos/gen
 import type { ExtprocLog } from '../main.ts';
 import { type Keeper, newKeeper, readKept } from '../policy/kept.ts';
 import { newPolicyReader } from '../policy/read.ts';
+import { isOlder, type PolicyVersion, plainVersion, wireVersion } from '../policy/version.ts';
 import { awaitedRoutes } from './routed.ts';
 import { openStream, type PolicyStream } from './stream.ts';
-import { isOlder, type PolicyVersion, plainVersion, wireVersion } from '../policy/version.ts';
 
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MOST_MS = 5000;

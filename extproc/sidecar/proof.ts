@@ -2,10 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { ExtprocLog } from '../main.ts';
+import type { PolicyVersion } from '../policy/version.ts';
 import { type AdminAddress, readAdmin } from './admin.ts';
 import type { Evaluation } from './evaluate.ts';
 import type { ProofTask } from './proof-worker.ts';
-import type { PolicyVersion } from '../policy/version.ts';
 
 const POLL_MS = 1000;
 /** What no counter tells, such as endpoints, is seen by then. */

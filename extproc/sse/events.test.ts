@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings, recordings } from '../../fixtures/recordings.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
-import { newEventSplitter } from './events.ts';
 import { cuts, everyByte, pieces } from '../json/testing.ts';
+import { newEventSplitter } from './events.ts';
 
 /** All events, then the rest. */
 function split(parts: readonly Uint8Array[], maxEventBytes?: number): string[] {

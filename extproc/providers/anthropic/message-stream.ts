@@ -1,8 +1,8 @@
 /** Reads streams of messages. */
 import type { Failure } from '../../errors.ts';
+import { JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { AnswerOptions, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
-import { JsonCursor } from '../../json/cursor.ts';
 import { EventData } from '../event.ts';
 import { LongEvent } from '../long-event.ts';
 import { EventTemplates } from '../template.ts';

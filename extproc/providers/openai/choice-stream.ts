@@ -1,9 +1,9 @@
 /** Reads streams of chat completions and of completions: they differ only in where a choice's text stands. */
 import { jsonText } from '../../../runtime/json-text.ts';
 import type { Failure } from '../../errors.ts';
+import { decodedString, JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { AnswerOptions, RequestFacts, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
-import { decodedString, JsonCursor } from '../../json/cursor.ts';
 import { EventData } from '../event.ts';
 import { LongEvent } from '../long-event.ts';
 import { EventTemplates } from '../template.ts';

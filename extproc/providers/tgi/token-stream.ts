@@ -1,8 +1,8 @@
 /** Reads streams of tokens from Text Generation Inference. */
 import type { Failure } from '../../errors.ts';
+import { JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { AnswerOptions, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
-import { JsonCursor } from '../../json/cursor.ts';
 import { EventData } from '../event.ts';
 import { KeptBudget, KeptText } from '../kept-text.ts';
 import { LongEvent } from '../long-event.ts';

@@ -31,19 +31,19 @@ export class Peer {
   readonly frames: Frame[] = [];
   readonly socket: Socket;
   closed = false;
-  private rest = Buffer.alloc(0);
-  private readonly waiting = new Set<() => void>();
+  #rest = Buffer.alloc(0);
+  readonly #waiting = new Set<() => void>();
 
   constructor(address: string, options: PeerOptions = {}) {
     const separator = address.lastIndexOf(':');
     this.socket = address.startsWith('/')
       ? connect(address)
       : connect(Number(address.slice(separator + 1)), address.slice(0, separator));
-    this.socket.on('data', (bytes) => this.receive(bytes));
+    this.socket.on('data', (bytes) => this.#receive(bytes));
     this.socket.on('error', () => {});
     this.socket.on('close', () => {
       this.closed = true;
-      this.notify();
+      this.#notify();
     });
     if (options.mute === true) return;
     const window = options.windowBytes ?? h2.MAX_WINDOW_BYTES;
@@ -66,10 +66,10 @@ export class Peer {
       const look = (): void => {
         if (!condition()) return;
         clearTimeout(timer);
-        this.waiting.delete(look);
+        this.#waiting.delete(look);
         resolve();
       };
-      this.waiting.add(look);
+      this.#waiting.add(look);
     });
   }
 
@@ -129,20 +129,20 @@ export class Peer {
     this.socket.destroy();
   }
 
-  private receive(bytes: Buffer): void {
-    let buffer = Buffer.concat([this.rest, bytes]);
+  #receive(bytes: Buffer): void {
+    let buffer = Buffer.concat([this.#rest, bytes]);
     while (buffer.length >= 9 && buffer.length >= 9 + buffer.readUIntBE(0, 3)) {
       const end = 9 + buffer.readUIntBE(0, 3);
       const streamId = buffer.readUInt32BE(5);
       this.frames.push({ type: buffer[3]!, flags: buffer[4]!, streamId, payload: buffer.subarray(9, end) });
       buffer = buffer.subarray(end);
     }
-    this.rest = buffer;
-    this.notify();
+    this.#rest = buffer;
+    this.#notify();
   }
 
-  private notify(): void {
-    for (const look of [...this.waiting]) look();
+  #notify(): void {
+    for (const look of [...this.#waiting]) look();
   }
 }
 
