@@ -51,7 +51,9 @@ export async function withStand<T>(options: StandOptions, work: (stand: Stand) =
   };
   try {
     const [providerPort = 0, alonePort = 0, adminPort = 0] = await freePorts(3);
-    if (profileFolder !== undefined) mkdirSync(profileFolder, { recursive: true });
+    if (profileFolder !== undefined) {
+      mkdirSync(profileFolder, { recursive: true });
+    }
     const provider = keep(await (options.startProvider ?? startProvider)(providerPort));
     const gateway = keep(await newGateway((port) => resources(port, providerPort)));
     const workers = envoyWorkers(gateway.envoyPid);
@@ -73,7 +75,11 @@ export async function withStand<T>(options: StandOptions, work: (stand: Stand) =
       },
     });
   } catch (error) {
-    for (const running of started) if (running.trouble !== undefined) console.error(running.trouble());
+    for (const running of started) {
+      if (running.trouble !== undefined) {
+        console.error(running.trouble());
+      }
+    }
     throw error;
   } finally {
     await Promise.all(started.map((running) => running.stop()));

@@ -33,8 +33,11 @@ async function call(url: string, method = 'GET', body?: Json, type = 'applicatio
         text += piece;
       });
       answer.on('end', () => {
-        if ((answer.statusCode ?? 500) < 300) resolve(text);
-        else reject(new Error(`${method} ${url}: ${answer.statusCode} ${text.slice(0, 300)}`));
+        if ((answer.statusCode ?? 500) < 300) {
+          resolve(text);
+        } else {
+          reject(new Error(`${method} ${url}: ${answer.statusCode} ${text.slice(0, 300)}`));
+        }
       });
     });
     outgoing.on('error', reject);
@@ -72,7 +75,9 @@ function putBackend(index: number): Promise<string> {
 async function atOnce(count: number, work: (index: number) => Promise<unknown>): Promise<void> {
   let next = 0;
   const worker = async () => {
-    while (next < count) await work(next++);
+    while (next < count) {
+      await work(next++);
+    }
   };
   await Promise.all(Array.from({ length: 8 }, worker));
 }
@@ -200,10 +205,16 @@ async function settled(size: number): Promise<void> {
   let since = performance.now();
   await until('a settled controller', 600_000, async () => {
     const { writes, statusWrites } = await counted();
-    if (writes + statusWrites !== before) since = performance.now();
+    if (writes + statusWrites !== before) {
+      since = performance.now();
+    }
     before = writes + statusWrites;
-    if (performance.now() - since < 2500 + 10 * size) return false;
-    if (await allProgrammed()) return true;
+    if (performance.now() - since < 2500 + 10 * size) {
+      return false;
+    }
+    if (await allProgrammed()) {
+      return true;
+    }
     since = performance.now();
     return false;
   });
@@ -216,7 +227,9 @@ async function changes(size: number, backends: number): Promise<readonly number[
     const startedMs = performance.now();
     await putRoute((count * 7) % size, backends, `changed-${size}-${count}`);
     while ((await inForce()) === before) {
-      if (performance.now() - startedMs > 60_000) throw new Error('the change does not reach the sidecar');
+      if (performance.now() - startedMs > 60_000) {
+        throw new Error('the change does not reach the sidecar');
+      }
       await sleep(3);
     }
     times.push(performance.now() - startedMs);
@@ -291,5 +304,7 @@ From a user's change until the sidecar works by it; a controller that starts ane
 |---|---|---|---|---|---|---|
 ${rows.join('\n')}
 `;
-if (process.argv.length === 2) writeFileSync(path.join(repository, 'bench/results/controller.md'), text);
+if (process.argv.length === 2) {
+  writeFileSync(path.join(repository, 'bench/results/controller.md'), text);
+}
 console.log(text);

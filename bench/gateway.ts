@@ -55,7 +55,9 @@ export async function startGateway({ folder, yaml, nodeOptions }: GatewayOptions
   const metricsUrl = `http://127.0.0.1:${metricsPort}`;
   try {
     await until('ready gateway', 30_000, () => {
-      if (running.child.exitCode !== null) throw new Error(`the gateway has ended`);
+      if (running.child.exitCode !== null) {
+        throw new Error(`the gateway has ended`);
+      }
       return answers(`${metricsUrl}/readyz`);
     });
     return opened(running, port, metricsUrl, output);

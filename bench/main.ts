@@ -31,7 +31,9 @@ async function main(): Promise<void> {
   const results = await withStand({ profileFolder }, (stand) => measure(stand, options));
   const page = markdown(results);
   console.log(page);
-  if (options.write) write(results, page);
+  if (options.write) {
+    write(results, page);
+  }
   if (profileFolder !== undefined) {
     console.log(profileReport(profileFolder));
     rmSync(profileFolder, { recursive: true });
@@ -53,12 +55,16 @@ async function measure(stand: Stand, options: Options): Promise<Results> {
     hostile: async () => figures.push(...(await hostile(stand, options))),
     counts: async () => rows.push(...(await counts(stand))),
   };
-  if (options.parts.includes('load') || options.parts.includes('paced')) await warmUp(stand);
+  if (options.parts.includes('load') || options.parts.includes('paced')) {
+    await warmUp(stand);
+  }
   for (const part of options.parts) {
     console.error(`measuring: ${part}`);
     await parts[part]();
   }
-  if (options.soakRequests > 0) figures.push(...(await soak(stand, options.soakRequests)));
+  if (options.soakRequests > 0) {
+    figures.push(...(await soak(stand, options.soakRequests)));
+  }
   return { startedAt, machine: stand.machine, options, comparisons, figures, counts: rows };
 }
 

@@ -46,7 +46,9 @@ export function optionsOf(argv: readonly string[]): Options | undefined {
       help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) return undefined;
+  if (values.help) {
+    return undefined;
+  }
   const soakRequests = positive('soak', values.soak, 0);
   return {
     parts: values.parts === undefined ? (soakRequests > 0 ? [] : PARTS) : partsOf(values.parts),
@@ -62,12 +64,16 @@ export function optionsOf(argv: readonly string[]): Options | undefined {
 function partsOf(list: string): readonly Part[] {
   const asked = list.split(',').filter((name) => name !== '');
   const unknown = asked.filter((name) => !PARTS.some((part) => part === name));
-  if (unknown.length > 0) throw new Error(`--parts: there is no ${unknown.join(', ')}; known are ${PARTS.join(', ')}`);
+  if (unknown.length > 0) {
+    throw new Error(`--parts: there is no ${unknown.join(', ')}; known are ${PARTS.join(', ')}`);
+  }
   return PARTS.filter((part) => asked.includes(part));
 }
 
 function positive(name: string, text: string, least: number): number {
   const value = Number(text);
-  if (!Number.isFinite(value) || value < least) throw new Error(`--${name} must be a number of at least ${least}`);
+  if (!Number.isFinite(value) || value < least) {
+    throw new Error(`--${name} must be a number of at least ${least}`);
+  }
   return value;
 }

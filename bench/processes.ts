@@ -23,7 +23,9 @@ export function start(command: string, args: readonly string[], options: SpawnOp
     pid: child.pid ?? 0,
     child,
     async stop() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
+      if (child.exitCode !== null || child.signalCode !== null) {
+        return;
+      }
       const tree = descendants(child.pid ?? 0);
       child.kill('SIGTERM');
       const killer = setTimeout(() => tree.forEach(kill), STOP_MS);
@@ -46,10 +48,18 @@ export function descendants(pid: number): readonly number[] {
   const parents = new Map<number, number>();
   for (const name of readdirSync('/proc')) {
     const fields = /^\d+$/.test(name) ? statFields(Number(name)) : undefined;
-    if (fields !== undefined) parents.set(Number(name), Number(fields[1]));
+    if (fields !== undefined) {
+      parents.set(Number(name), Number(fields[1]));
+    }
   }
   const found = [pid];
-  for (const one of found) for (const [child, parent] of parents) if (parent === one) found.push(child);
+  for (const one of found) {
+    for (const [child, parent] of parents) {
+      if (parent === one) {
+        found.push(child);
+      }
+    }
+  }
   return found;
 }
 
@@ -64,7 +74,9 @@ export function commandLine(pid: number): string {
 /** User and system time of all threads, so far. */
 export function cpuMs(pid: number): number {
   const fields = statFields(pid);
-  if (fields === undefined) throw new Error(`process ${pid} has ended`);
+  if (fields === undefined) {
+    throw new Error(`process ${pid} has ended`);
+  }
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
@@ -109,7 +121,9 @@ function listening(): Promise<net.Server> {
 export async function until(what: string, timeoutMs: number, ask: () => boolean | Promise<boolean>): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!(await ask())) {
-    if (performance.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`);
+    if (performance.now() > end) {
+      throw new Error(`${what}: not within ${timeoutMs} ms`);
+    }
     await sleep(50);
   }
 }

@@ -32,7 +32,9 @@ export function topOf(profile: CpuProfile): string {
   profile.samples.forEach((id, index) => {
     const name = frames.get(id) ?? '?';
     const us = profile.timeDeltas[index] ?? 0;
-    if (name === '(idle)') return;
+    if (name === '(idle)') {
+      return;
+    }
     totalUs += us;
     selfUs.set(name, (selfUs.get(name) ?? 0) + us);
   });
@@ -53,9 +55,13 @@ export function topOf(profile: CpuProfile): string {
 /** Node's own functions say nothing by themselves: they come with the first caller that has a file of the project. */
 function frame(node: ProfileNode, parents: ReadonlyMap<number, ProfileNode>): string {
   let caller: ProfileNode | undefined = node;
-  while (caller !== undefined && !caller.callFrame.url.startsWith('file:')) caller = parents.get(caller.id);
+  while (caller !== undefined && !caller.callFrame.url.startsWith('file:')) {
+    caller = parents.get(caller.id);
+  }
   const name = node.callFrame.functionName === '' ? '(anonymous)' : node.callFrame.functionName;
-  if (caller === undefined) return name;
+  if (caller === undefined) {
+    return name;
+  }
   const { functionName, url, lineNumber } = caller.callFrame;
   const place = `${path.relative(process.cwd(), fileURLToPath(url))}:${lineNumber + 1}`;
   return caller === node ? `${name}  ${place}` : `${name} of ${functionName}  ${place}`;

@@ -28,7 +28,9 @@ export function recordings(): readonly Recording[] {
 function recording(exchange: Exchange): readonly Recording[] {
   const { name, path, stream, request } = exchange;
   const usage = told(exchange);
-  if (usage === undefined || usage.output === 0) return [];
+  if (usage === undefined || usage.output === 0) {
+    return [];
+  }
   const kept = documentsOf(exchange)
     .map(withoutUsage)
     .filter((document) => !isEmpty(document));
@@ -49,7 +51,9 @@ function hello(exchange: Exchange): Json {
   const { path, stream } = exchange;
   const first = documentsOf(exchange)[0];
   const model = first.model ?? first.message?.model ?? first.response?.model;
-  if (path === '/v1/responses') return { model, stream, input: 'Hello' };
+  if (path === '/v1/responses') {
+    return { model, stream, input: 'Hello' };
+  }
   const messages = [{ role: 'user', content: 'Hello' }];
   return { model, stream, messages, ...(path === '/v1/messages' && { max_tokens: 20_000 }) };
 }
@@ -65,8 +69,12 @@ function isEmpty({ choices, object }: Json): boolean {
 }
 
 function withoutUsage(value: Json): Json {
-  if (Array.isArray(value)) return value.map(withoutUsage);
-  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) {
+    return value.map(withoutUsage);
+  }
+  if (typeof value !== 'object' || value === null) {
+    return value;
+  }
   return Object.fromEntries(
     Object.entries(value)
       .filter(([key]) => !USAGE_KEYS.has(key))

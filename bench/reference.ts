@@ -14,7 +14,9 @@ const binaries = path.join(import.meta.dirname, 'bin/reference');
 
 /** Builds them; false where they are not. */
 export function buildReference(): boolean {
-  if (!existsSync(path.join(source, 'gen'))) return false;
+  if (!existsSync(path.join(source, 'gen'))) {
+    return false;
+  }
   execFileSync('go', ['build', '-o', `${binaries}/`, './...'], {
     cwd: source,
     env: { ...process.env, CGO_ENABLED: '0' },
@@ -50,7 +52,9 @@ export function referenceReport(text: string, seconds: number): LoadReport {
   const line =
     /^rps (\d+) +lat p50 ([\d.]+) p90 ([\d.]+) p99 ([\d.]+) ms +ttfb p50 ([\d.]+) p99 ([\d.]+) ms .*codes map\[(.*)\]/;
   const found = line.exec(text)?.slice(1);
-  if (found === undefined) throw new Error(`the load program printed ${JSON.stringify(text)}`);
+  if (found === undefined) {
+    throw new Error(`the load program printed ${JSON.stringify(text)}`);
+  }
   const [requestsPerSecond = 0, p50 = 0, p90 = 0, p99 = 0, firstP50 = 0, firstP99 = 0] = found.slice(0, 6).map(Number);
   const outcomes = Object.fromEntries(
     found[6]!.split(' ').map((pair): [string, number] => {

@@ -155,7 +155,9 @@ function countTable(rows: readonly CountRow[]): string {
 }
 
 function errorOf(estimate: number, provider: number): string {
-  if (provider === 0) return estimate === 0 ? '0.0 %' : '–';
+  if (provider === 0) {
+    return estimate === 0 ? '0.0 %' : '–';
+  }
   return `${(((estimate - provider) / provider) * 100).toFixed(1)} %`;
 }
 
@@ -172,8 +174,12 @@ function fromTo(comparison: Comparison, read: Read): string {
 
 /** Three digits that count. */
 export function short(value: number): string {
-  if (!Number.isFinite(value)) return '–';
-  if (value === 0) return '0';
+  if (!Number.isFinite(value)) {
+    return '–';
+  }
+  if (value === 0) {
+    return '0';
+  }
   const digits = Math.max(0, Math.min(3, 2 - Math.floor(Math.log10(Math.abs(value)))));
   return value.toFixed(digits);
 }

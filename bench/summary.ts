@@ -97,7 +97,9 @@ export function failuresOf({ pairs }: Comparison): Readonly<Record<string, numbe
   for (const { alone, gateway } of pairs) {
     for (const [side, { outcomes }] of [['Envoy alone', alone] as const, ['Tallygate', gateway] as const]) {
       for (const [outcome, count] of Object.entries(outcomes)) {
-        if (outcome === '200') continue;
+        if (outcome === '200') {
+          continue;
+        }
         const name = `${side}: ${outcome}`;
         failures[name] = (failures[name] ?? 0) + count;
       }

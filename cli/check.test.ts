@@ -46,7 +46,9 @@ test('each mistake comes with file, line, object, field, fault and fix, and noth
 test('a folder stands for its YAML and JSON files, in order', async () => {
   mkdirSync(join(folder, 'all/.hidden'), { recursive: true });
   const documents = readFileSync(acceptance, 'utf8').split(/^---$/m);
-  for (const [index, document] of documents.entries()) writeFileSync(join(folder, `all/${index}.yml`), document);
+  for (const [index, document] of documents.entries()) {
+    writeFileSync(join(folder, `all/${index}.yml`), document);
+  }
   writeFileSync(join(folder, 'all/notes.txt'), 'not: yaml: at all');
   writeFileSync(join(folder, 'all/.hidden/broken.yaml'), 'a: [');
   const { code, stderr } = await run(join(folder, 'all'));

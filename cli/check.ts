@@ -49,8 +49,12 @@ export async function check(args: readonly string[], { stdout, stderr }: Output)
   const read = readWorld(files, lookup);
   const plan = translate(read.world, { envoy: envoyOptions, routeSecret: 'of the machine where it runs' });
   const problems = [...read.problems, ...plan.problems];
-  for (const { text } of unreadable) stderr.write(`${text}\n`);
-  for (const problem of problems) stderr.write(`${label(problem)}${problemText(problem)}\n`);
+  for (const { text } of unreadable) {
+    stderr.write(`${text}\n`);
+  }
+  for (const problem of problems) {
+    stderr.write(`${label(problem)}${problemText(problem)}\n`);
+  }
   const errors = unreadable.length + problems.filter(({ severity }) => severity === 'Error').length;
   let warnings = problems.filter(({ severity }) => severity === 'Warning').length;
   // Files may be parts that others complete, so here it is no error.
@@ -58,8 +62,12 @@ export async function check(args: readonly string[], { stdout, stderr }: Output)
     stderr.write(`warning: ${noGateway(options.paths)}\n`);
     warnings++;
   }
-  if (errors === 0) stdout.write(rendered(plan, options.output));
-  if (errors + warnings > 0) stderr.write(`${counted(errors, 'error')}, ${counted(warnings, 'warning')}\n`);
+  if (errors === 0) {
+    stdout.write(rendered(plan, options.output));
+  }
+  if (errors + warnings > 0) {
+    stderr.write(`${counted(errors, 'error')}, ${counted(warnings, 'warning')}\n`);
+  }
   return errors > 0 || (options.strict && warnings > 0) ? 1 : 0;
 }
 
@@ -84,8 +92,12 @@ function parse(args: readonly string[]): CheckOptions | string {
       },
     });
     const output = (['yaml', 'json', 'none'] as const).find((each) => each === values.output);
-    if (output === undefined) return `tallygate check: --output must be yaml, json or none, not ${values.output}`;
-    if (positionals.length === 0 && !values.help) return 'tallygate check: name a file or a folder';
+    if (output === undefined) {
+      return `tallygate check: --output must be yaml, json or none, not ${values.output}`;
+    }
+    if (positionals.length === 0 && !values.help) {
+      return 'tallygate check: name a file or a folder';
+    }
     return { paths: positionals, output, strict: values.strict, help: values.help };
   } catch (error) {
     return `tallygate check: ${error instanceof Error ? error.message : String(error)}`;

@@ -37,16 +37,26 @@ const options = {
 
 export const controller: Verb = async ({ args, settings }) => {
   const parsed = readOptions('controller', args, options, usage);
-  if (typeof parsed === 'number') return parsed;
+  if (typeof parsed === 'number') {
+    return parsed;
+  }
   const { namespace, listen: listenText, metrics } = parsed.values;
   const listen = parseAddress(listenText);
   const metricsAddress = metrics === undefined ? settings.TALLYGATE_METRICS_ADDRESS : parseAddress(metrics);
-  if (!namespace) return wrongUse('controller', '--namespace is missing', usage);
-  if (listen?.type !== 'tcp') return wrongUse('controller', '--listen must be HOST:PORT', usage);
+  if (!namespace) {
+    return wrongUse('controller', '--namespace is missing', usage);
+  }
+  if (listen?.type !== 'tcp') {
+    return wrongUse('controller', '--listen must be HOST:PORT', usage);
+  }
   const allowedDestinations = names(parsed.values['allow-destinations']);
   const wrong = allowedDestinations.map(wrongDestination).find((each) => each !== undefined);
-  if (wrong !== undefined) return wrongUse('controller', `--allow-destinations: ${wrong}`, usage);
-  if (metricsAddress === undefined) return wrongUse('controller', '--metrics must be HOST:PORT or unix:PATH', usage);
+  if (wrong !== undefined) {
+    return wrongUse('controller', `--allow-destinations: ${wrong}`, usage);
+  }
+  if (metricsAddress === undefined) {
+    return wrongUse('controller', '--metrics must be HOST:PORT or unix:PATH', usage);
+  }
 
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'controller' } });
   const { signal } = abortOnSignals(() => process.exit(1));
@@ -83,8 +93,11 @@ export const controller: Verb = async ({ args, settings }) => {
     metrics: () => telemetry.prometheusText(),
   });
   await new Promise<void>((done) => {
-    if (signal.aborted) done();
-    else signal.addEventListener('abort', () => done(), { once: true });
+    if (signal.aborted) {
+      done();
+    } else {
+      signal.addEventListener('abort', () => done(), { once: true });
+    }
   });
   const clean = await runSteps(
     [

@@ -61,18 +61,28 @@ const CLOSE_DEADLINE_MS = 10_000;
 
 export const extproc: Verb = async ({ args, settings }) => {
   const parsed = readOptions('extproc', args, options, usage);
-  if (typeof parsed === 'number') return parsed;
+  if (typeof parsed === 'number') {
+    return parsed;
+  }
   const { socket, listen: listenText, journal, metrics } = parsed.values;
   const source = sourceOf(parsed.values);
   const listen = listenAt(socket, listenText);
   const metricsAddress = metrics === undefined ? settings.TALLYGATE_METRICS_ADDRESS : parseAddress(metrics);
-  if (typeof source === 'string') return wrongUse('extproc', source, usage);
-  if (listen === undefined) return wrongUse('extproc', 'give either --socket PATH or --listen HOST:PORT', usage);
-  if (metricsAddress === undefined) return wrongUse('extproc', '--metrics must be HOST:PORT or unix:PATH', usage);
+  if (typeof source === 'string') {
+    return wrongUse('extproc', source, usage);
+  }
+  if (listen === undefined) {
+    return wrongUse('extproc', 'give either --socket PATH or --listen HOST:PORT', usage);
+  }
+  if (metricsAddress === undefined) {
+    return wrongUse('extproc', '--metrics must be HOST:PORT or unix:PATH', usage);
+  }
 
   exitOnUncaught({ process: 'extproc' });
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'extproc' } });
-  if (parsed.values.spare && !(await toldToBegin(socket ?? listenText ?? ''))) return 0;
+  if (parsed.values.spare && !(await toldToBegin(socket ?? listenText ?? ''))) {
+    return 0;
+  }
   const { signal } = abortOnSignals(() => process.exit(1));
   const output = openOutput(1, ACCESS_LINES_MAX_UNWRITTEN_BYTES);
   const lines = settings.TALLYGATE_ACCESS_LOG === 'on' ? createLineWriter(output) : undefined;
@@ -121,8 +131,11 @@ export const extproc: Verb = async ({ args, settings }) => {
     () => {},
   );
   await new Promise<void>((done) => {
-    if (signal.aborted) done();
-    else signal.addEventListener('abort', () => done(), { once: true });
+    if (signal.aborted) {
+      done();
+    } else {
+      signal.addEventListener('abort', () => done(), { once: true });
+    }
   });
   const clean = await runSteps(
     [
@@ -166,25 +179,38 @@ type Flags = Readonly<
 /** A text: what is wrong. */
 function sourceOf(flags: Flags): { readonly file: string } | ControllerFlags | string {
   const { policy, controller, token, ca, 'envoy-admin': envoyAdmin, socket } = flags;
-  if ((policy === undefined) === (controller === undefined))
+  if ((policy === undefined) === (controller === undefined)) {
     return 'give either --policy FILE or --controller HOST:PORT';
+  }
   if (policy !== undefined) {
     const only = (['token', 'ca', 'envoy-admin'] as const).find((name) => flags[name] !== undefined);
     return only === undefined ? { file: policy } : `--${only} goes with --controller only`;
   }
-  if (controller === undefined || parseAddress(controller)?.type !== 'tcp') return '--controller must be HOST:PORT';
-  if (token === undefined || ca === undefined) return '--controller needs --token FILE and --ca FILE';
-  if (socket === undefined) return '--controller needs --socket PATH';
+  if (controller === undefined || parseAddress(controller)?.type !== 'tcp') {
+    return '--controller must be HOST:PORT';
+  }
+  if (token === undefined || ca === undefined) {
+    return '--controller needs --token FILE and --ca FILE';
+  }
+  if (socket === undefined) {
+    return '--controller needs --socket PATH';
+  }
   const admin = envoyAdmin === undefined ? undefined : parseAddress(envoyAdmin);
-  if (envoyAdmin !== undefined && admin?.type !== 'tcp') return '--envoy-admin must be HOST:PORT';
+  if (envoyAdmin !== undefined && admin?.type !== 'tcp') {
+    return '--envoy-admin must be HOST:PORT';
+  }
   return { controller, token, ca, socket, envoyAdmin: admin?.type === 'tcp' ? admin : undefined };
 }
 
 type Listen = Parameters<typeof startExtproc>[0]['listen'];
 
 function listenAt(socket: string | undefined, text: string | undefined): Listen | undefined {
-  if ((socket === undefined) === (text === undefined)) return undefined;
-  if (socket !== undefined) return { path: socket };
+  if ((socket === undefined) === (text === undefined)) {
+    return undefined;
+  }
+  if (socket !== undefined) {
+    return { path: socket };
+  }
   const address: Address | undefined = parseAddress(text ?? '');
   return address?.type === 'tcp' ? { host: address.host, port: address.port } : undefined;
 }

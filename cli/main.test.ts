@@ -84,7 +84,9 @@ test('extproc follows its policy file, keeps the last good one, and ends in orde
   const until = async (wanted: object) => {
     for (;;) {
       const now = await status();
-      if (Object.entries(wanted).every(([name, value]) => now[name] === value)) return;
+      if (Object.entries(wanted).every(([name, value]) => now[name] === value)) {
+        return;
+      }
       await sleep(20);
     }
   };

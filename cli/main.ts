@@ -55,7 +55,9 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   }
   const { values: settings, problems } = readSettings(process.env);
   if (problems.length > 0) {
-    for (const problem of problems) process.stderr.write(`tallygate: ${problem}\n`);
+    for (const problem of problems) {
+      process.stderr.write(`tallygate: ${problem}\n`);
+    }
     return 2;
   }
   const cacheHome = settings.XDG_CACHE_HOME?.startsWith('/')
@@ -68,10 +70,14 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (isOperatorError(error)) process.stderr.write(`tallygate: ${error.message}\n`);
-  else
+  if (isOperatorError(error)) {
+    process.stderr.write(`tallygate: ${error.message}\n`);
+  } else {
     process.stderr.write(`tallygate failed by a fault of its own: ${error instanceof Error ? error.stack : error}\n`);
+  }
   process.exitCode = 1;
 }
 // The channel to the launcher would keep a process that failed alive.
-if (process.connected) process.disconnect();
+if (process.connected) {
+  process.disconnect();
+}

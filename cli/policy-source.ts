@@ -21,14 +21,18 @@ export function followFile(path: string, service: Extproc, log: Log): PolicySour
     let version = '';
     try {
       const content = await readFile(path);
-      if (content.equals(taken)) return;
+      if (content.equals(taken)) {
+        return;
+      }
       taken = content;
       const policy = await reader.read(content);
       version = policy.version;
       await service.apply(policy);
       refused = {};
     } catch (error) {
-      if (error instanceof PolicyError) version = error.version;
+      if (error instanceof PolicyError) {
+        version = error.version;
+      }
       refused = { refused: version, refusal: error instanceof Error ? error.message : String(error) };
       log.error({ version, error }, 'the policy cannot be used; the last good one stays in force');
     }

@@ -196,7 +196,9 @@ test('of several replicas behind one address the one that leads is found soon', 
   let connections = 0;
   const address = createServer((socket) => {
     const replica = connect((++connections > 8 ? leader : other).port, '127.0.0.1');
-    for (const each of [socket, replica]) each.on('error', () => {});
+    for (const each of [socket, replica]) {
+      each.on('error', () => {});
+    }
     socket.pipe(replica).pipe(socket);
     socket.on('close', () => replica.destroy());
   });
@@ -345,13 +347,17 @@ test('a side that is gone without a word is noticed', { timeout: 60_000 }, async
   });
   await new Promise<void>((resolve) => between.listen(0, '127.0.0.1', resolve));
   closing.push(() => {
-    for (const socket of sockets) socket.destroy();
+    for (const socket of sockets) {
+      socket.destroy();
+    }
     between.close();
   });
   const sidecar = follow((between.address() as AddressInfo).port, newPod());
   await until(has(server, 1, 1, 'v1'), 'connected');
   between.close();
-  for (const socket of sockets) socket.unpipe().pause();
+  for (const socket of sockets) {
+    socket.unpipe().pause();
+  }
   await until(() => server.sidecars().length === 0, 'the controller notices', 25_000);
   await until(() => sidecar.details()['controller'] !== 'connected', 'the sidecar notices', 25_000);
   assert.equal(sidecar.details()['policy'], 'v1');
@@ -392,7 +398,7 @@ test('the program: not ready without a policy, ready with it, and at once after 
   }
   server.setLeader(1);
   server.publish(fleet('v1'));
-  while ((await ready()).policy !== 'v1');
+  while ((await ready()).policy !== 'v1') {}
   await until(() => server.sidecars()[0]?.proof !== undefined, 'what cannot be proved is told', 15_000);
   assert.match(server.sidecars()[0]!.proof!.unreadable, /ECONNREFUSED/);
   first.kill('SIGKILL');
@@ -400,7 +406,9 @@ test('the program: not ready without a policy, ready with it, and at once after 
   await server.close();
   const second = start();
   let said = await ready();
-  while (said.ready === undefined) said = await ready();
+  while (said.ready === undefined) {
+    said = await ready();
+  }
   assert.equal(said.ready, true);
   assert.equal(said.policy, 'v1');
   second.kill('SIGTERM');

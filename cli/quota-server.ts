@@ -27,8 +27,12 @@ export async function startQuotaServer(path: string, store: MemoryStore, log: Lo
     if (what === 'GET /budgets') {
       response.writeHead(200, { 'content-type': 'application/x-ndjson' });
       for await (const one of budgets(store, filter, Date.now)) {
-        if (response.destroyed) return;
-        if (!response.write(`${JSON.stringify(one)}\n`)) await drained(response);
+        if (response.destroyed) {
+          return;
+        }
+        if (!response.write(`${JSON.stringify(one)}\n`)) {
+          await drained(response);
+        }
       }
       response.end();
     } else if (what === 'POST /reset' && filter.quota !== undefined) {

@@ -17,7 +17,9 @@ const socket = join(folder, 'quota.sock');
 const policyPath = join(folder, 'policy.json');
 const children: ChildProcess[] = [];
 after(() => {
-  for (const child of children) child.kill('SIGKILL');
+  for (const child of children) {
+    child.kill('SIGKILL');
+  }
   rmSync(folder, { recursive: true });
 });
 

@@ -33,17 +33,23 @@ const DEADLINE_MS = 30_000;
 
 export const quota: Verb = async ({ args, settings }) => {
   const parsed = readOptions('quota', args, options, usage);
-  if (typeof parsed === 'number') return parsed;
+  if (typeof parsed === 'number') {
+    return parsed;
+  }
   const { values, positionals } = parsed;
   const [action, name, ...more] = positionals;
-  if ((action !== 'list' && action !== 'reset') || more.length > 0)
+  if ((action !== 'list' && action !== 'reset') || more.length > 0) {
     return wrongUse('quota', 'say list or reset', usage);
-  if (action === 'reset' && name === undefined) return wrongUse('quota', 'reset needs the name of a quota', usage);
+  }
+  if (action === 'reset' && name === undefined) {
+    return wrongUse('quota', 'reset needs the name of a quota', usage);
+  }
   if (name !== undefined && name.split('/').length !== 3) {
     return wrongUse('quota', `${name} is not of the form NAMESPACE/POLICY/QUOTA`, usage);
   }
-  if (values.key !== undefined && name === undefined)
+  if (values.key !== undefined && name === undefined) {
     return wrongUse('quota', '--key needs the name of a quota', usage);
+  }
   const state = {
     stateHome: stateHome(settings, homedir()),
     runtimeHome: settings.XDG_RUNTIME_DIR,
@@ -52,7 +58,9 @@ export const quota: Verb = async ({ args, settings }) => {
   const local = quotaSocketOf(state);
   const socket = values.socket ?? (!existsSync(local) && existsSync(SIDECAR_SOCKET) ? SIDECAR_SOCKET : local);
   const asked = new URLSearchParams((values.key ?? []).map((value): [string, string] => ['key', value]));
-  if (name !== undefined) asked.set('quota', name);
+  if (name !== undefined) {
+    asked.set('quota', name);
+  }
   if (action === 'list') {
     const budgets = (await say(socket, 'GET', `/budgets?${asked}`))
       .split('\n')
@@ -80,20 +88,26 @@ export const quota: Verb = async ({ args, settings }) => {
 async function say(socket: string, method: 'GET' | 'POST', path: string): Promise<string> {
   try {
     const { status, body } = await ask(socket, method, path, DEADLINE_MS);
-    if (status === 200) return body;
+    if (status === 200) {
+      return body;
+    }
     throw new OperatorError(`the gateway at ${socket} answers ${status}; is it of another version?`);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ECONNREFUSED') {
       throw new OperatorError(`no gateway runs at ${socket}; start it, or say which by --name NAME or --socket PATH`);
     }
-    if (code === 'EACCES') throw new OperatorError(`${socket} may only be opened by the user that runs the gateway`);
+    if (code === 'EACCES') {
+      throw new OperatorError(`${socket} may only be opened by the user that runs the gateway`);
+    }
     throw error;
   }
 }
 
 function table(budgets: readonly Budget[]): string {
-  if (budgets.length === 0) return 'No budget has anything spent or held.\n';
+  if (budgets.length === 0) {
+    return 'No budget has anything spent or held.\n';
+  }
   const head = ['QUOTA', 'KEY', 'WINDOW', 'SPENT', 'HELD', 'LIMIT', 'RESETS'];
   const rows = budgets.map(({ quota: id, key, window, spent, held, limit, resetAt }) =>
     [id, key.join(',') || '-', window, spent, held, limit, resetAt ?? 'never'].map((cell) => printable(String(cell))),

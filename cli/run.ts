@@ -53,25 +53,35 @@ const OLD_GENERATION = '--max-old-space-size=1024';
 
 export const run: Verb = async ({ args, settings }) => {
   const parsed = readOptions('run', args, options, usage);
-  if (typeof parsed === 'number') return parsed;
+  if (typeof parsed === 'number') {
+    return parsed;
+  }
   const { values, positionals } = parsed;
   if (!/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(values.name)) {
     return wrongUse('run', '--name must be lower-case letters, digits and hyphens, at most 32', usage);
   }
   const metricsAddress =
     values.metrics === undefined ? settings.TALLYGATE_METRICS_ADDRESS : parseAddress(values.metrics);
-  if (metricsAddress === undefined) return wrongUse('run', '--metrics must be HOST:PORT, :PORT or unix:PATH', usage);
+  if (metricsAddress === undefined) {
+    return wrongUse('run', '--metrics must be HOST:PORT, :PORT or unix:PATH', usage);
+  }
   const concurrency = whole(values.concurrency, settings.TALLYGATE_CONCURRENCY, 1, 1024);
-  if (concurrency === undefined) return wrongUse('run', '--concurrency must be a whole number from 1 to 1024', usage);
+  if (concurrency === undefined) {
+    return wrongUse('run', '--concurrency must be a whole number from 1 to 1024', usage);
+  }
   const drainSeconds = whole(values['drain-timeout'], settings.TALLYGATE_DRAIN_TIMEOUT, 0, 3600);
-  if (drainSeconds === undefined)
+  if (drainSeconds === undefined) {
     return wrongUse('run', '--drain-timeout must be a whole number of seconds, at most 3600', usage);
+  }
 
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'tallygate' } });
   const { signal, abort } = abortOnSignals(() => process.exit(1));
   // Started by the launcher or by npm, we end when it does.
-  if (process.connected) process.once('disconnect', () => abort('the launcher has ended'));
-  else endWithNpm(abort);
+  if (process.connected) {
+    process.once('disconnect', () => abort('the launcher has ended'));
+  } else {
+    endWithNpm(abort);
+  }
   const example = positionals.length === 0 ? quickstart(settings) : undefined;
   const root = fileURLToPath(new URL('..', import.meta.url));
   const clean = await runGateway(
@@ -99,7 +109,9 @@ export const run: Verb = async ({ args, settings }) => {
       log,
       onReady: (ready) => {
         flushCompileCache();
-        if (example || process.stderr.isTTY) process.stderr.write(welcome(ready, example));
+        if (example || process.stderr.isTTY) {
+          process.stderr.write(welcome(ready, example));
+        }
       },
     },
     signal,
@@ -115,9 +127,13 @@ const PARENT_POLL_MS = 250;
  */
 function endWithNpm(abort: (reason: string) => void): void {
   const parent = process.ppid;
-  if (process.env['npm_command'] === undefined || parent === 1) return;
+  if (process.env['npm_command'] === undefined || parent === 1) {
+    return;
+  }
   const poll = setInterval(() => {
-    if (process.ppid === parent) return;
+    if (process.ppid === parent) {
+      return;
+    }
     clearInterval(poll);
     abort('npm has ended');
   }, PARENT_POLL_MS);
@@ -126,14 +142,20 @@ function endWithNpm(abort: (reason: string) => void): void {
 
 /** `undefined`: not a whole number in the range. */
 function whole(text: string | undefined, fallback: number, least: number, most: number): number | undefined {
-  if (text === undefined) return fallback;
+  if (text === undefined) {
+    return fallback;
+  }
   const number = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
   return number >= least && number <= most ? number : undefined;
 }
 
 function welcome({ addresses, metricsPort }: Ready, example: Quickstart | undefined): string {
   const lines = [`Tallygate is ready on ${addresses.map((address) => `http://${address}`).join(', ')}`];
-  if (example) lines.push('', ...example.lines(`http://${addresses[0]}`));
-  if (metricsPort > 0) lines.push('', `Metrics: http://127.0.0.1:${metricsPort}/metrics`);
+  if (example) {
+    lines.push('', ...example.lines(`http://${addresses[0]}`));
+  }
+  if (metricsPort > 0) {
+    lines.push('', `Metrics: http://127.0.0.1:${metricsPort}/metrics`);
+  }
   return `\n${lines.join('\n')}\n\n`;
 }

@@ -30,19 +30,25 @@ interface ChartValues {
 
 export const sidecarPatch: Verb = async ({ args }) => {
   const parsed = readOptions('sidecar-patch', args, options, usage);
-  if (typeof parsed === 'number') return parsed;
+  if (typeof parsed === 'number') {
+    return parsed;
+  }
   const { image, controller, daemonset, 'drain-timeout': drainText } = parsed.values;
-  if (parsed.positionals.length > 0)
+  if (parsed.positionals.length > 0) {
     return wrongUse('sidecar-patch', `${parsed.positionals[0]} is not an option`, usage);
-  if (image !== undefined && !/^[\w./:@-]+$/.test(image))
+  }
+  if (image !== undefined && !/^[\w./:@-]+$/.test(image)) {
     return wrongUse('sidecar-patch', '--image must be the name of an image', usage);
-  if (!/^(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}$/.test(controller))
+  }
+  if (!/^(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}$/.test(controller)) {
     return wrongUse('sidecar-patch', '--controller must be HOST:PORT', usage);
+  }
   const values = parse(chartFile('values.yaml')) as ChartValues;
   const { appVersion } = parse(chartFile('Chart.yaml')) as { readonly appVersion: string };
   const drainSeconds = drainText === undefined ? values.proxy.drainTimeoutSeconds : Number(drainText);
-  if (!Number.isInteger(drainSeconds) || drainSeconds < 1 || drainSeconds > 86_400)
+  if (!Number.isInteger(drainSeconds) || drainSeconds < 1 || drainSeconds > 86_400) {
     return wrongUse('sidecar-patch', '--drain-timeout must be a whole number of seconds, from 1 to 86400', usage);
+  }
   const replacements: Readonly<Record<string, string>> = {
     WORKLOAD: daemonset ? 'envoyDaemonSet' : 'envoyDeployment',
     DRAIN_TIMEOUT: `${drainSeconds}s`,
@@ -56,7 +62,9 @@ export const sidecarPatch: Verb = async ({ args }) => {
   };
   const patch = chartFile('files/envoy-proxy.yaml').replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
     const replacement = replacements[name];
-    if (replacement === undefined) throw new Error(`files/envoy-proxy.yaml has an unknown variable ${name}`);
+    if (replacement === undefined) {
+      throw new Error(`files/envoy-proxy.yaml has an unknown variable ${name}`);
+    }
     return replacement;
   });
   const heading = 'apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyProxy\nspec:\n';

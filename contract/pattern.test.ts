@@ -32,7 +32,9 @@ function growth(matches: (value: string) => boolean, letters: string): number {
   const time = (text: string) => {
     const runs = Array.from({ length: 40 }, () => {
       const fromMs = performance.now();
-      for (let run = 0; run < 20; run++) matches(`${text}!`);
+      for (let run = 0; run < 20; run++) {
+        matches(`${text}!`);
+      }
       return performance.now() - fromMs;
     });
     return Math.min(...runs);
@@ -59,7 +61,9 @@ test('no pattern that is taken holds the event loop, whatever the value', () => 
       pattern,
       fc.string({ unit: fc.constantFrom('a', 'b', 'A', '-'), minLength: 200, maxLength: 256 }),
       (made, value) => {
-        if (patternFault(made) !== undefined) return;
+        if (patternFault(made) !== undefined) {
+          return;
+        }
         const matches = patternMatcher(made);
         matches('');
         const least = Math.min(...[0, 0, 0].map(() => timed(() => matches(value))));

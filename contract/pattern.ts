@@ -46,7 +46,9 @@ export function patternFault(pattern: string): PatternFault | undefined {
 
 /** Returns a function that tells whether a whole value matches. Throws for a pattern that has a fault. */
 export function patternMatcher(pattern: string): (value: string) => boolean {
-  if (patternSize(pattern) > MAX_PATTERN_SIZE) throw new Error('the pattern is too large');
+  if (patternSize(pattern) > MAX_PATTERN_SIZE) {
+    throw new Error('the pattern is too large');
+  }
   const set = compile(pattern);
   return (value) => value.length <= MAX_MATCHED_CHARACTERS && set.match(value).length > 0;
 }

@@ -16,7 +16,9 @@ for (const folder of ['../translate/testdata/', '../translate/kubernetes/testdat
         golden.policy === undefined ? Object.values(golden.policies) : [golden.policy];
       assert.ok(policies.length > 0);
       for (const policy of policies) {
-        for (const line of policyText(policy).toString().split('\n')) checkedLine(JSON.parse(line));
+        for (const line of policyText(policy).toString().split('\n')) {
+          checkedLine(JSON.parse(line));
+        }
       }
     });
   }

@@ -28,7 +28,9 @@ const timeZones = new Set<string>();
 
 /** Else each request of such a quota would fail when its window is opened. */
 function isTimeZone(name: string): boolean {
-  if (timeZones.has(name)) return true;
+  if (timeZones.has(name)) {
+    return true;
+  }
   try {
     new Intl.DateTimeFormat('en', { timeZone: name });
   } catch {
@@ -160,7 +162,9 @@ export function checkedLine(line: unknown): PolicyLine {
     throw new Error(`the policy has format ${format}, and this program reads ${POLICY_FORMAT_VERSION}`);
   }
   const { data, error } = lineSchemas[kind as LineKind].safeParse(value);
-  if (error === undefined) return { kind, value: data } as PolicyLine;
+  if (error === undefined) {
+    return { kind, value: data } as PolicyLine;
+  }
   const [issue] = error.issues;
   const path = (issue?.path ?? []).reduce<string>(
     (made, each) => made + (typeof each === 'number' ? `[${each}]` : `.${String(each)}`),

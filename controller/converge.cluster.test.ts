@@ -56,7 +56,9 @@ async function removeNow(resource: Resource, namespace: string, name: string): P
   try {
     await client.call(resourcePath(resource, namespace, name), { method: 'DELETE' });
   } catch (error) {
-    if (!(error instanceof ApiError && error.code === 404)) throw error;
+    if (!(error instanceof ApiError && error.code === 404)) {
+      throw error;
+    }
   }
 }
 
@@ -67,16 +69,24 @@ async function servedNow(resource: Resource): Promise<void> {
       await client.call(resourcePath(resource, 'default'));
       return;
     } catch (error) {
-      if (!(error instanceof ApiError && error.code === 404) || performance.now() > endMs) throw error;
+      if (!(error instanceof ApiError && error.code === 404) || performance.now() > endMs) {
+        throw error;
+      }
     }
   }
 }
 
 before(async () => {
   client = newClient(await findCredentials(process.env));
-  for (const each of kinds) await put(definitions, customResourceDefinition(each) as unknown as KubeObject);
-  for (const resource of ownResources) await servedNow(resource);
-  for (const name of [system, app]) await put(namespaces, manifest(namespaces, name, {}, ''));
+  for (const each of kinds) {
+    await put(definitions, customResourceDefinition(each) as unknown as KubeObject);
+  }
+  for (const resource of ownResources) {
+    await servedNow(resource);
+  }
+  for (const name of [system, app]) {
+    await put(namespaces, manifest(namespaces, name, {}, ''));
+  }
   await put(gateways, manifest(gateways, 'ai', { spec: { gatewayClassName: 'converge', listeners } }));
   const controllerName = 'gateway.envoyproxy.io/gatewayclass-controller';
   // No proxies are wanted here: Envoy Gateway takes a class only where its parameters can be found.
@@ -90,7 +100,9 @@ after(async () => {
   controller?.kill('SIGKILL');
   sources?.close();
   await removeNow(gatewayClass, '', 'converge');
-  for (const name of [app, system]) await removeNow(namespaces, '', name);
+  for (const name of [app, system]) {
+    await removeNow(namespaces, '', name);
+  }
   client?.close();
 });
 
@@ -174,7 +186,9 @@ async function act(one: Step): Promise<void> {
     case 'edit': {
       const all = [...sources.managed('HTTPRoute').values()];
       const object = all[one.nth % Math.max(1, all.length)];
-      if (object === undefined) return;
+      if (object === undefined) {
+        return;
+      }
       const path = resourcePath(httpRoutes, app, object.metadata.name);
       const body = { spec: { hostnames: ['edited.example.com'], rules: [{ name: 'mine' }] } };
       await client
@@ -190,7 +204,9 @@ async function act(one: Step): Promise<void> {
       const resource = generatedResources[one.kind]!;
       const all = [...sources.managed(resource.kind).values()];
       const object = all[one.nth % Math.max(1, all.length)];
-      if (object !== undefined) await removeNow(resource, app, object.metadata.name);
+      if (object !== undefined) {
+        await removeNow(resource, app, object.metadata.name);
+      }
       return;
     }
     case 'kill':
@@ -200,7 +216,9 @@ async function act(one: Step): Promise<void> {
 }
 
 function gone(error: unknown): void {
-  if (!(error instanceof ApiError && error.code === 404)) throw error;
+  if (!(error instanceof ApiError && error.code === 404)) {
+    throw error;
+  }
 }
 
 function wantedNow(): readonly KubeObject[] {
@@ -220,7 +238,9 @@ function wantedNow(): readonly KubeObject[] {
 function faults(): readonly string[] {
   const wanted = wantedNow();
   const missing = sources.missing();
-  if (missing.length > 0) return [`not seen: ${missing.join()}`];
+  if (missing.length > 0) {
+    return [`not seen: ${missing.join()}`];
+  }
   return generatedResources.flatMap(({ kind }) => {
     const own = new Map(wanted.filter((each) => each.kind === kind).map((each) => [keyOf(each.metadata), each]));
     const actual = [...sources.managed(kind)].filter(([key]) => key !== `${app}/tallygate-ca`);
@@ -255,10 +275,14 @@ function content(object: unknown): object {
 test('the cluster ends in exactly what translate says', { timeout: 240_000 }, async () => {
   let most = 0;
   const property = fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async (steps) => {
-    for (const one of steps) await act(one);
+    for (const one of steps) {
+      await act(one);
+    }
     const endMs = performance.now() + 40_000;
     for (let found = faults(); found.length > 0; found = faults()) {
-      if (performance.now() > endMs) assert.fail(found.join('\n'));
+      if (performance.now() > endMs) {
+        assert.fail(found.join('\n'));
+      }
       await sleep(100);
     }
     await assertExact();

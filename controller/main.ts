@@ -85,7 +85,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
     ...{ client, log, namespaces: options.watchNamespaces },
     proxyNamespaces: [...options.proxyNamespaces, namespace],
     changed(what) {
-      if (what === 'world') worldChanged = true;
+      if (what === 'world') {
+        worldChanged = true;
+      }
       loop?.ask();
     },
   });
@@ -101,17 +103,25 @@ export async function startController(options: ControllerOptions): Promise<Contr
   push.onChange(() => loop?.ask());
 
   const run = async (signal: AbortSignal): Promise<boolean> => {
-    if (leader === undefined || leader.aborted) return true;
+    if (leader === undefined || leader.aborted) {
+      return true;
+    }
     const term = AbortSignal.any([signal, leader]);
-    if (plan === undefined && sources.missing().length > 0) return true;
+    if (plan === undefined && sources.missing().length > 0) {
+      return true;
+    }
     await trust.keep(term);
     const routeSecret = trust.routeSecret();
     // What was written comes back by the watch, and asks for another run.
-    if (routeSecret === undefined) return true;
+    if (routeSecret === undefined) {
+      return true;
+    }
     if (worldChanged || plan === undefined || routeSecret !== planSecret) {
       const world = sources.world();
       // Before all is seen, what is there could look as if nobody wanted it.
-      if (sources.missing().length > 0) return true;
+      if (sources.missing().length > 0) {
+        return true;
+      }
       worldChanged = false;
       planSecret = routeSecret;
       plan = translateCluster(world, { extprocSocket: EXTPROC_SOCKET, reach: options.reach, routeSecret });
@@ -121,7 +131,9 @@ export async function startController(options: ControllerOptions): Promise<Contr
     const applied = await applyAll(client, all, term, log);
     // A target that the policy names should be there; one that is taken away should not be named any more.
     publish(push, plan, sources, history);
-    if (hasRemovals(all)) await acknowledged(push, term);
+    if (hasRemovals(all)) {
+      await acknowledged(push, term);
+    }
     const pruned = await prune(client, all, term, log);
     counts.writes += applied.writes + pruned.writes;
     const failed = await report(
@@ -193,7 +205,9 @@ async function acknowledged(push: PushServer, signal: AbortSignal): Promise<void
   const endMs = performance.now() + ACKNOWLEDGED_WITHIN_MS;
   const late = () =>
     push.sidecars().some(({ fleet, acknowledged: has }) => has?.version !== push.published(fleet)?.version);
-  while (late() && performance.now() < endMs && !signal.aborted) await sleep(20);
+  while (late() && performance.now() < endMs && !signal.aborted) {
+    await sleep(20);
+  }
 }
 
 function wanted(
@@ -271,7 +285,9 @@ async function report(
     for (const { object, condition } of done.transitions) {
       const { type, status, reason, message } = condition;
       const bad = status !== 'Unknown' && badIfTrue.has(type) === (status === 'True');
-      if (status === 'Unknown' || message === '') continue;
+      if (status === 'Unknown' || message === '') {
+        continue;
+      }
       events.tell({ object, type: bad ? 'Warning' : 'Normal', reason, note: `${type}: ${message}` });
     }
   }
@@ -296,7 +312,11 @@ async function review(client: Client, token: string): Promise<PodIdentity | unde
   const [podName] = extra['authentication.kubernetes.io/pod-name'] ?? [];
   const [podUid] = extra['authentication.kubernetes.io/pod-uid'] ?? [];
   const namespace = /^system:serviceaccount:([^:]+):/.exec(username)?.[1];
-  if (!status?.authenticated || !status.audiences?.includes(TOKEN_AUDIENCE)) return undefined;
-  if (podName === undefined || podUid === undefined || namespace === undefined) return undefined;
+  if (!status?.authenticated || !status.audiences?.includes(TOKEN_AUDIENCE)) {
+    return undefined;
+  }
+  if (podName === undefined || podUid === undefined || namespace === undefined) {
+    return undefined;
+  }
   return { podName, podUid, namespace };
 }

@@ -87,7 +87,9 @@ export function openSources(options: SourcesOptions): Sources {
   });
   const services = follow<readonly string[]>(resources.services, places, {
     changed(before, after) {
-      if (before?.join() !== after?.join()) world();
+      if (before?.join() !== after?.join()) {
+        world();
+      }
     },
     // Only whether there is one matters, and where.
     keep: ({ spec }) => (spec as { readonly clusterIPs?: readonly string[] } | undefined)?.clusterIPs ?? [],
@@ -167,15 +169,21 @@ export function openSources(options: SourcesOptions): Sources {
     own: (kind) => [...(own.find((each) => each.kind === kind)?.items() ?? [])].map(({ object }) => object),
     managed: (kind) => new Map(managed.get(kind)?.entries() ?? []),
     close() {
-      for (const each of collections) each.close();
-      for (const each of Object.values(referred)) each.want([]);
+      for (const each of collections) {
+        each.close();
+      }
+      for (const each of Object.values(referred)) {
+        each.want([]);
+      }
     },
   };
 }
 
 /** A new status, our own most of all, is nothing to translate. Labels are: policies find Gateways by them, and they have no part in the generation. */
 function saySame(before: KubeObject | undefined, after: KubeObject | undefined): boolean {
-  if (before === undefined || after === undefined || after.metadata.generation === undefined) return false;
+  if (before === undefined || after === undefined || after.metadata.generation === undefined) {
+    return false;
+  }
   return (
     before.metadata.generation === after.metadata.generation &&
     before.metadata.uid === after.metadata.uid &&
@@ -207,7 +215,9 @@ function followed<T>(kind: string, informers: readonly Informer<T>[]): Followed<
     items: () => informers.flatMap(({ items }) => [...items.values()]),
     entries: () => informers.flatMap(({ items }) => [...items]),
     close() {
-      for (const informer of informers) informer.close();
+      for (const informer of informers) {
+        informer.close();
+      }
     },
   };
 }
@@ -226,12 +236,16 @@ function newReferred(resource: Resource, client: Client, changed: () => void, lo
     want(keys) {
       const wanted = new Set(keys);
       for (const [key, informer] of informers) {
-        if (wanted.has(key)) continue;
+        if (wanted.has(key)) {
+          continue;
+        }
         informer.close();
         informers.delete(key);
       }
       for (const key of wanted) {
-        if (informers.has(key)) continue;
+        if (informers.has(key)) {
+          continue;
+        }
         const [namespace = '', name = ''] = key.split('/');
         const fieldSelector = `metadata.name=${name}`;
         informers.set(

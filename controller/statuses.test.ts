@@ -71,8 +71,12 @@ test('statuses are the same where their JSON is, whatever the order of their mem
   fc.assert(
     fc.property(fc.jsonValue(), fc.jsonValue(), (left, right) => {
       const turned = (value: unknown): unknown => {
-        if (Array.isArray(value)) return value.map(turned);
-        if (typeof value !== 'object' || value === null) return value;
+        if (Array.isArray(value)) {
+          return value.map(turned);
+        }
+        if (typeof value !== 'object' || value === null) {
+          return value;
+        }
         const members = Object.entries(value).map(([name, each]) => [name, turned(each)] as const);
         return Object.fromEntries([...members.toReversed(), ['gone', undefined]]);
       };

@@ -55,7 +55,9 @@ export async function writeStatuses(
     const key = keyOf(object.metadata);
     const before = (object['status'] ?? {}) as Status;
     const after = merged(before, wanted.get(key), now);
-    if (same(before, after)) return;
+    if (same(before, after)) {
+      return;
+    }
     try {
       const { apiVersion, kind } = resource;
       const { managedFields: _, ...metadata } = object.metadata;
@@ -66,19 +68,29 @@ export async function writeStatuses(
       );
       writes++;
       for (const condition of conditionsOf(after)) {
-        if (condition.lastTransitionTime === now) transitions.push({ object, condition });
+        if (condition.lastTransitionTime === now) {
+          transitions.push({ object, condition });
+        }
       }
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) {
+        return;
+      }
       // It has been changed or removed meanwhile: its watch asks for another run.
-      if (error instanceof ApiError && (error.code === 409 || error.code === 404)) return;
+      if (error instanceof ApiError && (error.code === 409 || error.code === 404)) {
+        return;
+      }
       failed++;
       log.warn({ kind: resource.kind, object: key, error: String(error) }, 'a status could not be written');
     }
   };
   const queue = [...objects].values();
   const worker = async () => {
-    for (const object of queue) if (!signal.aborted) await one(object);
+    for (const object of queue) {
+      if (!signal.aborted) {
+        await one(object);
+      }
+    }
   };
   await Promise.all(Array.from({ length: WRITES_AT_ONCE }, worker));
   return { writes, failed, transitions };
@@ -148,8 +160,12 @@ function conditionsOf({ parents, ancestors, conditions }: Status): readonly Writ
 
 /** As JSON: members in any order, and one that is undefined is none. Most statuses of most runs are, so nothing is made for it. */
 export function same(left: unknown, right: unknown): boolean {
-  if (left === right) return true;
-  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
+  if (left === right) {
+    return true;
+  }
+  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) {
+    return false;
+  }
   if (Array.isArray(left) || Array.isArray(right)) {
     return (
       Array.isArray(left) &&

@@ -46,9 +46,13 @@ export function openTrust(client: Client, namespace: string, changed: () => void
   const authority = () => authorityIn(secret());
   const renew = async () => {
     const kept = authority();
-    if (kept === undefined) return;
+    if (kept === undefined) {
+      return;
+    }
     const nowMs = Date.now();
-    if (certificate !== undefined && !serverCertificateIsDue(certificate, kept, nowMs)) return;
+    if (certificate !== undefined && !serverCertificateIsDue(certificate, kept, nowMs)) {
+      return;
+    }
     const names = [SERVER_NAME, `${SERVER_NAME}.${namespace}.svc`, `${SERVER_NAME}.${namespace}`];
     certificate = await issueServerCertificate(kept, names, nowMs);
   };
@@ -58,13 +62,17 @@ export function openTrust(client: Client, namespace: string, changed: () => void
     routeSecret: () => routeSecretIn(secret()),
     renew,
     async keep(signal) {
-      if (!informer.synced) throw new Error('the Secret of the authority has not been read yet');
+      if (!informer.synced) {
+        throw new Error('the Secret of the authority has not been read yet');
+      }
       const before = secret();
       const kept = authorityIn(before);
       const next = await keepAuthority(kept, Date.now());
       const routes = routeSecretIn(before) ?? randomBytes(32).toString('base64url');
       const same = kept !== undefined && next.certificates === kept.certificates && next.keys === kept.keys;
-      if (same && routes === routeSecretIn(before)) return;
+      if (same && routes === routeSecretIn(before)) {
+        return;
+      }
       const object: KubeObject = {
         apiVersion: 'v1',
         kind: 'Secret',
@@ -79,7 +87,9 @@ export function openTrust(client: Client, namespace: string, changed: () => void
         log.info({ namespace, secret: AUTHORITY_NAME }, 'the authority was written');
       } catch (error) {
         // Another replica was first: what it wrote comes by the watch.
-        if (!(error instanceof ApiError && error.code === 409)) throw error;
+        if (!(error instanceof ApiError && error.code === 409)) {
+          throw error;
+        }
       }
     },
     close: informer.close,
@@ -98,7 +108,9 @@ export function bundleObject(namespace: string, bundle: string): KubeObject {
 
 function authorityIn(secret: KubeObject | undefined): AuthorityText | undefined {
   const data = secret?.['data'] as { readonly certificates?: string; readonly keys?: string } | undefined;
-  if (!data?.certificates || !data.keys) return undefined;
+  if (!data?.certificates || !data.keys) {
+    return undefined;
+  }
   return { certificates: decoded(data.certificates), keys: decoded(data.keys) };
 }
 

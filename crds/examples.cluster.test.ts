@@ -29,9 +29,15 @@ function offer(text: string) {
 const rules = new Set(kinds.flatMap(({ spec }) => [...messages(jsonSchema(spec))]));
 
 function* messages(schema: JsonSchema): Generator<string> {
-  for (const { message } of schema['x-kubernetes-validations'] ?? []) yield message;
-  for (const member of Object.values(schema.properties ?? {})) yield* messages(member);
-  if (schema.items !== undefined) yield* messages(schema.items);
+  for (const { message } of schema['x-kubernetes-validations'] ?? []) {
+    yield message;
+  }
+  for (const member of Object.values(schema.properties ?? {})) {
+    yield* messages(member);
+  }
+  if (schema.items !== undefined) {
+    yield* messages(schema.items);
+  }
 }
 
 const home = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
@@ -68,7 +74,10 @@ for (const { name, text } of examples('invalid')) {
     assert.match(stderr, /is invalid|failed to create typed patch object/);
     const expected = /^# must say: (.+)$/m.exec(text)?.[1] ?? '';
     const rule = [...rules].find((message) => message.includes(expected));
-    if (rule !== undefined) assert.ok(stderr.includes(rule), stderr);
-    else assert.match(stderr, /spec\.\S+/, 'names the field');
+    if (rule !== undefined) {
+      assert.ok(stderr.includes(rule), stderr);
+    } else {
+      assert.match(stderr, /spec\.\S+/, 'names the field');
+    }
   });
 }

@@ -38,7 +38,9 @@ test('every CEL rule of the CRDs is refused by zod in an invalid example, in the
   const said = new Set(examples('invalid').flatMap(({ text }) => objections(text)));
   const rules = kinds.flatMap(({ spec }) => [...nodes(jsonSchema(spec))].flatMap(validations));
   assert.ok(rules.length > 10);
-  for (const { message } of rules) assert.ok(said.has(message), `no invalid example for: ${message}`);
+  for (const { message } of rules) {
+    assert.ok(said.has(message), `no invalid example for: ${message}`);
+  }
 });
 
 test('schemas have only what the API server takes, and a bound on all that grows', () => {
@@ -48,18 +50,28 @@ test('schemas have only what the API server takes, and a bound on all that grows
       for (const refused of ['const', 'oneOf', 'anyOf', 'allOf', '$ref', 'additionalProperties', 'nullable']) {
         assert.ok(!(refused in node), `${refused} in ${where}`);
       }
-      if (node.type === 'string') assert.ok(node.enum !== undefined || node.maxLength !== undefined, where);
-      if (node.type === 'array') assert.ok(node.maxItems !== undefined && node['x-kubernetes-list-type'], where);
+      if (node.type === 'string') {
+        assert.ok(node.enum !== undefined || node.maxLength !== undefined, where);
+      }
+      if (node.type === 'array') {
+        assert.ok(node.maxItems !== undefined && node['x-kubernetes-list-type'], where);
+      }
       // Go's regular expressions have neither; the API server refuses a CRD with such a pattern.
-      if (node.pattern !== undefined) assert.doesNotMatch(node.pattern, /\(\?[=!<]|\\[1-9]/, where);
+      if (node.pattern !== undefined) {
+        assert.doesNotMatch(node.pattern, /\(\?[=!<]|\\[1-9]/, where);
+      }
     }
   }
 });
 
 function* nodes(schema: JsonSchema): Generator<JsonSchema> {
   yield schema;
-  for (const member of Object.values(schema.properties ?? {})) yield* nodes(member);
-  if (schema.items !== undefined) yield* nodes(schema.items);
+  for (const member of Object.values(schema.properties ?? {})) {
+    yield* nodes(member);
+  }
+  if (schema.items !== undefined) {
+    yield* nodes(schema.items);
+  }
 }
 
 function validations(schema: JsonSchema): readonly { readonly message: string }[] {

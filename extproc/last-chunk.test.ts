@@ -101,7 +101,9 @@ class Exchanged {
 
 /** Fails by the test's own timeout. */
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(5);
+  while (!condition()) {
+    await sleep(5);
+  }
 }
 
 interface Streamed {
@@ -171,7 +173,9 @@ describe('a request whose last chunk comes twice', () => {
       await wait(exchange);
       exchange.body('request', last, true);
       await exchange.wholly('request');
-      if (exchange.sent('response').ends === 0) await answered(exchange);
+      if (exchange.sent('response').ends === 0) {
+        await answered(exchange);
+      }
       assert.equal(await exchange.close(), grpc.status.OK);
       assert.deepEqual(exchange.sent('request'), { bytes: Buffer.from(whole), ends: 1 });
       assert.deepEqual(exchange.sent('response'), { bytes: Buffer.from(json), ends: 1 });
@@ -257,7 +261,9 @@ describe('an answer whose last chunk comes twice', () => {
   it('an error of the provider', async () => {
     const exchange = await forwarded('error');
     exchange.headers('response_headers', { ':status': '500', 'content-type': 'application/json' });
-    for (let time = 0; time < 2; time += 1) exchange.body('response', '{"error":{}}', true);
+    for (let time = 0; time < 2; time += 1) {
+      exchange.body('response', '{"error":{}}', true);
+    }
     await exchange.wholly('response');
     assert.equal(await exchange.close(), grpc.status.OK);
     assert.deepEqual(exchange.sent('response'), { bytes: Buffer.from('{"error":{}}'), ends: 1 });
@@ -269,7 +275,9 @@ describe('an answer whose last chunk comes twice', () => {
   it('a stream', async () => {
     const exchange = await forwarded('stream', streamOf);
     exchange.headers('response_headers', { ':status': '200', 'content-type': 'text/event-stream' });
-    for (const bytes of streamed) exchange.body('response', bytes, bytes === streamed[1]);
+    for (const bytes of streamed) {
+      exchange.body('response', bytes, bytes === streamed[1]);
+    }
     exchange.body('response', streamed[1], true);
     await exchange.wholly('response');
     assert.equal(await exchange.close(), grpc.status.OK);

@@ -35,6 +35,7 @@ test('addresses', () => {
   assert.deepEqual(parseAddress(':0'), { type: 'tcp', host: '::', port: 0 });
   assert.deepEqual(parseAddress('[::1]:9464'), { type: 'tcp', host: '::1', port: 9464 });
   assert.deepEqual(parseAddress('unix:/run/a.sock'), { type: 'unix', path: '/run/a.sock' });
-  for (const wrong of ['9464', '::1:80', 'host:65536', 'host:', 'unix:', ''])
+  for (const wrong of ['9464', '::1:80', 'host:65536', 'host:', 'unix:', '']) {
     assert.equal(parseAddress(wrong), undefined);
+  }
 });

@@ -24,7 +24,9 @@ export function readEnvironment<V extends Readonly<Record<string, Variable<unkno
   for (const [name, variable] of Object.entries(variables)) {
     const text = environment[name];
     const parsed = text ? variable.parse(text) : variable.fallback;
-    if (text && parsed === undefined) problems.push(`${name} must be ${variable.form}; correct it or unset it`);
+    if (text && parsed === undefined) {
+      problems.push(`${name} must be ${variable.form}; correct it or unset it`);
+    }
     values[name] = parsed ?? variable.fallback;
   }
   return { values: values as Values<V>, problems };
@@ -63,10 +65,14 @@ export function address(fallback: Address): Variable<Address> {
 }
 
 export function parseAddress(value: string): Address | undefined {
-  if (value.startsWith('unix:')) return value.length > 5 ? { type: 'unix', path: value.slice(5) } : undefined;
+  if (value.startsWith('unix:')) {
+    return value.length > 5 ? { type: 'unix', path: value.slice(5) } : undefined;
+  }
   const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]*):(\d{1,5})$/.exec(value);
   const port = Number(match?.[2]);
-  if (!match || port > 65535) return undefined;
+  if (!match || port > 65535) {
+    return undefined;
+  }
   const host = match[1]!.replace(/^\[|\]$/g, '');
   return { type: 'tcp', host: host || '::', port };
 }

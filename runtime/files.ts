@@ -40,16 +40,22 @@ export function watchPaths(onChange: () => void, debounceMs = DEBOUNCE_MS): Watc
     }, debounceMs);
   };
   const poll = setInterval(() => {
-    if (signature(paths) !== seen) changed();
+    if (signature(paths) !== seen) {
+      changed();
+    }
   }, POLL_MS);
   poll.unref();
   const stop = () => {
-    for (const watcher of watchers) watcher.close();
+    for (const watcher of watchers) {
+      watcher.close();
+    }
     watchers = [];
   };
   return {
     set(next) {
-      if (next.length === paths.length && next.every((path, i) => path === paths[i])) return;
+      if (next.length === paths.length && next.every((path, i) => path === paths[i])) {
+        return;
+      }
       stop();
       paths = [...next];
       seen = signature(paths);
@@ -60,7 +66,9 @@ export function watchPaths(onChange: () => void, debounceMs = DEBOUNCE_MS): Watc
         try {
           const watcher = watch(folder, { persistent: false }, (_, name) => {
             // `..data` is how Kubernetes exchanges the files of a mounted volume.
-            if (names.size === 0 || name === null || names.has(name) || name.startsWith('..')) changed();
+            if (names.size === 0 || name === null || names.has(name) || name.startsWith('..')) {
+              changed();
+            }
           });
           watcher.on('error', () => watcher.close());
           watchers.push(watcher);

@@ -61,7 +61,9 @@ export async function startHealthServer({ address, readiness, metrics }: HealthO
         chmodSync(address.path, 0o600);
         resolve();
       });
-    } else server.listen({ host: address.host, port: address.port }, resolve);
+    } else {
+      server.listen({ host: address.host, port: address.port }, resolve);
+    }
   });
   return {
     port: address.type === 'tcp' ? (server.address() as AddressInfo).port : 0,

@@ -11,6 +11,8 @@ export function jsonText(value: unknown): string {
 
 /** `json`: where these characters stand in strings only, as in all JSON. */
 export function escapeControls(json: string): string {
-  if (!UNESCAPED.test(json)) return json;
+  if (!UNESCAPED.test(json)) {
+    return json;
+  }
   return json.replace(ALL_UNESCAPED, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

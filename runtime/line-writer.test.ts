@@ -12,7 +12,9 @@ const folder = () => mkdtempSync(join(tmpdir(), 'lines-'));
 test('lines leave in batches and in order; the end waits for none', () => {
   const taken: string[] = [];
   const writer = createLineWriter({ write: (bytes) => taken.push(Buffer.from(bytes).toString()) > 0 });
-  for (let i = 0; i < 3; i++) writer.write(`${i}é😀\n`);
+  for (let i = 0; i < 3; i++) {
+    writer.write(`${i}é😀\n`);
+  }
   assert.deepEqual(taken, []);
   writer.close();
   assert.deepEqual(taken, ['0é😀\n1é😀\n2é😀\n']);
@@ -22,11 +24,15 @@ test('a full batch does not wait for the timer, and no line is cut or out of ord
   const taken: Uint8Array[] = [];
   const writer = createLineWriter({ write: (bytes) => taken.push(bytes) > 0 });
   const lines = [10, 21_000, 21_000, 900, 70_000, 21_846, 5].map((length, nth) => `${nth}${'€'.repeat(length)}\n`);
-  for (const line of lines) writer.write(line);
+  for (const line of lines) {
+    writer.write(line);
+  }
   assert.ok(taken.length >= 5);
   writer.close();
   assert.equal(Buffer.concat(taken).toString(), lines.join(''));
-  for (const bytes of taken) assert.equal(bytes.at(-1), 0x0a);
+  for (const bytes of taken) {
+    assert.equal(bytes.at(-1), 0x0a);
+  }
 });
 
 test('what is not taken is counted line by line', () => {
@@ -41,7 +47,9 @@ test('a file gets all of it', async () => {
   const path = join(folder(), 'out');
   const output = openOutput(openSync(path, 'w'), 1e6);
   const writer = createLineWriter(output);
-  for (let i = 0; i < 20_000; i++) writer.write(`line ${i}\n`);
+  for (let i = 0; i < 20_000; i++) {
+    writer.write(`line ${i}\n`);
+  }
   writer.close();
   await output.close(5000);
   assert.equal(readFileSync(path, 'utf8').split('\n').length, 20_001);
@@ -59,7 +67,9 @@ test('a pipe that nobody reads costs lines, and neither memory nor time', {
   const writer = createLineWriter(output);
   const line = `${'x'.repeat(70_000)}\n`;
   const begin = performance.now();
-  for (let i = 0; i < 400; i++) writer.write(line);
+  for (let i = 0; i < 400; i++) {
+    writer.write(line);
+  }
   assert.ok(writer.dropped > 200 && writer.dropped < 300, `dropped ${writer.dropped}`);
   await output.close(50);
   assert.ok(performance.now() - begin < 2000);

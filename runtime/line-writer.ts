@@ -23,18 +23,26 @@ export function createLineWriter(output: Pick<Output, 'write'>): LineWriter {
   let dropped = 0;
   let timer: NodeJS.Timeout | undefined;
   const flush = () => {
-    if (timer) clearTimeout(timer);
+    if (timer) {
+      clearTimeout(timer);
+    }
     timer = undefined;
-    if (lines > 0 && !output.write(Buffer.from(batch.subarray(0, bytes)))) dropped += lines;
+    if (lines > 0 && !output.write(Buffer.from(batch.subarray(0, bytes)))) {
+      dropped += lines;
+    }
     bytes = 0;
     lines = 0;
   };
   return {
     write(line) {
       const most = line.length * MOST_BYTES_A_CHARACTER;
-      if (bytes + most > BATCH_BYTES) flush();
+      if (bytes + most > BATCH_BYTES) {
+        flush();
+      }
       if (most > BATCH_BYTES) {
-        if (!output.write(Buffer.from(line))) dropped++;
+        if (!output.write(Buffer.from(line))) {
+          dropped++;
+        }
         return;
       }
       bytes += batch.write(line, bytes);

@@ -51,8 +51,11 @@ export function createLog({ level, keys = {}, fd = 2, destination }: LogOptions)
     {
       write(line) {
         const text = escapeControls(line);
-        if (destination === undefined) output?.write(Buffer.from(text));
-        else destination.write(text);
+        if (destination === undefined) {
+          output?.write(Buffer.from(text));
+        } else {
+          destination.write(text);
+        }
       },
     },
   );

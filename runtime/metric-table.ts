@@ -29,12 +29,18 @@ export class HistogramCell {
   record(value: number): void {
     const { boundaries, counts } = this;
     let bucket = 0;
-    while (bucket < boundaries.length && value > boundaries[bucket]!) bucket++;
+    while (bucket < boundaries.length && value > boundaries[bucket]!) {
+      bucket++;
+    }
     counts[bucket]!++;
     this.count++;
     this.sum += value;
-    if (value < this.min) this.min = value;
-    if (value > this.max) this.max = value;
+    if (value < this.min) {
+      this.min = value;
+    }
+    if (value > this.max) {
+      this.max = value;
+    }
   }
 }
 

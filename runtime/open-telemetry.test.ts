@@ -8,7 +8,9 @@ test('metrics of the process come out as Prometheus text, and a held event loop 
   const table = newMetricTable(Date.now());
   const size = table.histogram({ name: 'size', unit: 'By', description: 'Sizes' }, [10, 100]);
   const cells = Array.from({ length: 100 }, (_, i) => size.cell({ i: `n${i}` }));
-  for (const value of [10, 11, 1000]) cells[99]!.record(value);
+  for (const value of [10, 11, 1000]) {
+    cells[99]!.record(value);
+  }
   table.gauge({ name: 'now', unit: '', description: 'Now' }, () => [{ attributes: { a: '"' }, value: 7 }]);
   const telemetry = await startOpenTelemetry({ serviceName: 'test', otlp: false, tables: [table] });
   const meter = telemetry.meterProvider.getMeter('test');
@@ -18,7 +20,7 @@ test('metrics of the process come out as Prometheus text, and a held event loop 
   // The delay is seen by the timer that comes after the hold.
   await new Promise((resolve) => setTimeout(resolve, 30));
   const end = performance.now() + 80;
-  while (performance.now() < end);
+  while (performance.now() < end) {}
   await new Promise((resolve) => setTimeout(resolve, 30));
   const text = await telemetry.prometheusText();
   assert.match(text, /^things_total\{kind="a"\} 3$/m);

@@ -23,8 +23,9 @@ test('with an endpoint, metrics go out by OTLP too, at the latest at the end', {
   await telemetry.shutdown();
   const metrics = received.filter(({ url }) => url === '/v1/metrics');
   assert.equal(metrics.length, 1);
-  for (const text of ['otlp-test', 'hot.size', 'hot-kind', 'cold.count'])
+  for (const text of ['otlp-test', 'hot.size', 'hot-kind', 'cold.count']) {
     assert.ok(metrics[0]?.body.includes(text), text);
+  }
   collector.close();
   collector.closeAllConnections();
 });

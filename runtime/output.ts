@@ -24,13 +24,17 @@ function pipeOutput(fd: number, maxUnwrittenBytes: number): Output {
   });
   return {
     write(bytes) {
-      if (broken || socket.writableLength + bytes.length > maxUnwrittenBytes) return false;
+      if (broken || socket.writableLength + bytes.length > maxUnwrittenBytes) {
+        return false;
+      }
       socket.write(bytes);
       return true;
     },
     close: (deadlineMs) =>
       new Promise((resolve) => {
-        if (broken || socket.writableLength === 0) return resolve();
+        if (broken || socket.writableLength === 0) {
+          return resolve();
+        }
         const timer = setTimeout(resolve, deadlineMs);
         const done = () => {
           clearTimeout(timer);
@@ -66,20 +70,28 @@ function fileOutput(fd: number, maxUnwrittenBytes: number): Output {
       if (error || offset + written >= bytes.length) {
         unwrittenBytes -= bytes.length;
         next();
-      } else writeAll(bytes, offset + written);
+      } else {
+        writeAll(bytes, offset + written);
+      }
     });
   };
   return {
     write(bytes) {
-      if (unwrittenBytes > maxUnwrittenBytes) return false;
+      if (unwrittenBytes > maxUnwrittenBytes) {
+        return false;
+      }
       waiting.push(bytes);
       unwrittenBytes += bytes.length;
-      if (!writing) next();
+      if (!writing) {
+        next();
+      }
       return true;
     },
     close: (deadlineMs) =>
       new Promise((resolve) => {
-        if (!writing) return resolve();
+        if (!writing) {
+          return resolve();
+        }
         const timer = setTimeout(resolve, deadlineMs);
         idle = () => {
           clearTimeout(timer);

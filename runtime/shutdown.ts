@@ -42,8 +42,11 @@ export function abortOnSignals(
 ): { readonly signal: AbortSignal; readonly abort: (reason: string) => void; readonly dispose: () => void } {
   const controller = new AbortController();
   const listener = (name: NodeJS.Signals) => {
-    if (controller.signal.aborted) endNow();
-    else controller.abort(name);
+    if (controller.signal.aborted) {
+      endNow();
+    } else {
+      controller.abort(name);
+    }
   };
   source.on('SIGTERM', listener);
   source.on('SIGINT', listener);

@@ -82,9 +82,15 @@ async function bringPolicy(plan: Plan, deps: ApplyDeps): Promise<void> {
   const until = performance.now() + POLICY_DEADLINE_MS;
   for (;;) {
     const status = await extprocStatus(deps.extprocAdminSocket);
-    if (status?.policy === version) return;
-    if (status?.refused === version) throw new OperatorError(`extproc refuses the policy: ${status.refusal}`);
-    if (performance.now() > until) throw new Error('extproc does not acknowledge the policy');
+    if (status?.policy === version) {
+      return;
+    }
+    if (status?.refused === version) {
+      throw new OperatorError(`extproc refuses the policy: ${status.refusal}`);
+    }
+    if (performance.now() > until) {
+      throw new Error('extproc does not acknowledge the policy');
+    }
     await sleep(POLL_MS);
   }
 }

@@ -17,7 +17,9 @@ export function authorityBundle(named: string | undefined, folder: string): stri
   const found = [...(named ? [named] : []), ...PLACES].find((path) =>
     statSync(path, { throwIfNoEntry: false })?.isFile(),
   );
-  if (found !== undefined) return found;
+  if (found !== undefined) {
+    return found;
+  }
   const path = join(folder, 'authorities.pem');
   writeAtomically(path, `${rootCertificates.join('\n')}\n`, 0o644);
   return path;

@@ -96,12 +96,18 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   for (const [index, word] of chat.words.entries()) {
     const delta = index === 0 ? { role: 'assistant', content: word.trimStart() } : { content: word };
     const room = send([{ index: 0, delta, finish_reason: null }], none);
-    if (response.destroyed) return;
-    if (!room) await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+    if (response.destroyed) {
+      return;
+    }
+    if (!room) {
+      await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+    }
     await sleep(WORD_DELAY_MS);
   }
   send([{ index: 0, delta: {}, finish_reason: 'stop' }], none);
-  if (chat.usageAsked) send([], { usage });
+  if (chat.usageAsked) {
+    send([], { usage });
+  }
   response.end('data: [DONE]\n\n');
 }
 
@@ -110,7 +116,9 @@ async function readBody(request: IncomingMessage): Promise<string> {
   let bytes = 0;
   for await (const part of request) {
     bytes += (part as Buffer).length;
-    if (bytes > MAX_BODY_BYTES) throw new Error('too large');
+    if (bytes > MAX_BODY_BYTES) {
+      throw new Error('too large');
+    }
     parts.push(part as Buffer);
   }
   return Buffer.concat(parts).toString('utf8');
@@ -127,7 +135,9 @@ function readChat(body: string): ChatRequest | string {
   const fields = record(parsed);
   const messages = Array.isArray(fields['messages']) ? fields['messages'] : [];
   const said = messages.filter((message) => record(message)['role'] === 'user').at(-1);
-  if (said === undefined) return 'There is no message of the role user.';
+  if (said === undefined) {
+    return 'There is no message of the role user.';
+  }
   const promptWords = messages.flatMap((message) => wordsOf(textOf(record(message)['content'])));
   const model = String(fields['model']);
   const bound = Number(fields['max_completion_tokens'] ?? fields['max_tokens'] ?? MAX_WORDS);
@@ -148,8 +158,12 @@ function record(value: unknown): Readonly<Record<string, unknown>> {
 }
 
 function textOf(content: unknown): string {
-  if (typeof content === 'string') return content;
-  if (!Array.isArray(content)) return '';
+  if (typeof content === 'string') {
+    return content;
+  }
+  if (!Array.isArray(content)) {
+    return '';
+  }
   return content.map((part) => String(record(part)['text'] ?? '')).join(' ');
 }
 

@@ -50,8 +50,9 @@ beforeEach(async () => {
     ['gateway.yaml', gateway],
     ['red.yaml', route('red', 'models: [red-1]')],
     ['blue.yaml', route('blue', 'models: [blue-1]')],
-  ] as const)
+  ] as const) {
     write(name, text);
+  }
   applied = [];
   lines = [];
   const socket = { type: 'Unix', path: '/nowhere' } as const;

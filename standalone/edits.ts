@@ -37,13 +37,17 @@ export function followEdits({ loader, plan, paths, apply, log, remindMs = REMIND
 
   /** Once for each state of the files: the watch also wakes where nothing changed. */
   const sayWrong = ({ plan: taken, errors, held, digest }: Loaded) => {
-    if (digest === said) return;
+    if (digest === said) {
+      return;
+    }
     said = digest;
     const say = () => {
       for (const problem of errors) {
-        if (taken)
+        if (taken) {
           log.error({ problem, held }, 'a file is wrong; its last good state stays in force, other files are applied');
-        else log.error({ problem }, 'the edit is wrong; the last good state of all files stays in force');
+        } else {
+          log.error({ problem }, 'the edit is wrong; the last good state of all files stays in force');
+        }
       }
     };
     say();
@@ -63,12 +67,18 @@ export function followEdits({ loader, plan, paths, apply, log, remindMs = REMIND
         said = '';
         clearInterval(reminder);
       }
-      if (loaded.plan === undefined) continue;
-      if (samePlan(loaded.plan, current)) continue;
+      if (loaded.plan === undefined) {
+        continue;
+      }
+      if (samePlan(loaded.plan, current)) {
+        continue;
+      }
       try {
         await apply(loaded.plan, current);
         current = loaded.plan;
-        for (const warning of loaded.warnings) log.warn({ problem: warning }, 'the resources have a flaw');
+        for (const warning of loaded.warnings) {
+          log.warn({ problem: warning }, 'the resources have a flaw');
+        }
         log.info({ version: current.policy.version }, 'edit applied');
       } catch (error) {
         log.error(
@@ -87,7 +97,9 @@ export function followEdits({ loader, plan, paths, apply, log, remindMs = REMIND
       .catch((error) => log.error({ error: String(error?.stack ?? error) }, 'an edit could not be read'))
       .finally(() => {
         running = undefined;
-        if (dirty && !closed) changed();
+        if (dirty && !closed) {
+          changed();
+        }
       });
   };
 

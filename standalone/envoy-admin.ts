@@ -28,13 +28,17 @@ export function envoyAdmin(socketPath: string): EnvoyAdmin {
       `/stats?format=json&filter=${encodeURIComponent(filter)}`,
       DEADLINE_MS,
     );
-    if (status !== 200) throw new Error(`Envoy's admin answers ${status}`);
+    if (status !== 200) {
+      throw new Error(`Envoy's admin answers ${status}`);
+    }
     return (JSON.parse(body) as { readonly stats: readonly { readonly name?: string; readonly value?: unknown }[] })
       .stats;
   };
   const post = async (path: string) => {
     const { status } = await ask(socketPath, 'POST', path, DEADLINE_MS);
-    if (status !== 200) throw new Error(`Envoy's admin answers ${status} to ${path}`);
+    if (status !== 200) {
+      throw new Error(`Envoy's admin answers ${status} to ${path}`);
+    }
   };
   return {
     isLive: () =>
@@ -49,8 +53,11 @@ export function envoyAdmin(socketPath: string): EnvoyAdmin {
         const key = name.slice(0, end);
         const one = found.get(key) ?? { version: '', rejected: 0 };
         found.set(key, one);
-        if (name.endsWith('.version_text')) one.version = String(value);
-        else one.rejected = Number(value);
+        if (name.endsWith('.version_text')) {
+          one.version = String(value);
+        } else {
+          one.rejected = Number(value);
+        }
       }
       return found;
     },

@@ -17,8 +17,11 @@ function envoy(folder: string, behaviour: { readonly refuses: boolean; readonly 
     async subscriptions() {
       // The first question is before the file is written.
       if (asked++ === behaviour.reads) {
-        if (behaviour.refuses) rejected++;
-        else version = JSON.parse(readFileSync(join(folder, 'clusters.json'), 'utf8')).version_info;
+        if (behaviour.refuses) {
+          rejected++;
+        } else {
+          version = JSON.parse(readFileSync(join(folder, 'clusters.json'), 'utf8')).version_info;
+        }
       }
       return new Map<string, Subscription>([['cluster_manager.cds', { version, rejected }]]);
     },

@@ -38,15 +38,23 @@ export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefin
         ?.subscriptions()
         .catch(() => undefined);
       // It died meanwhile: the next one reads the files at its start.
-      if (now === undefined) return;
+      if (now === undefined) {
+        return;
+      }
       for (const [name, { rejected }] of now) {
         if (expected.has(name) && rejected > (before.get(name)?.rejected ?? 0)) {
-          if (lastRefusal === '') await sleep(LINE_DELAY_MS);
+          if (lastRefusal === '') {
+            await sleep(LINE_DELAY_MS);
+          }
           throw new EnvoyRefusal(`Envoy refuses ${name}: ${lastRefusal || 'see its log'}`);
         }
       }
-      if ([...expected].every(([name, version]) => now.get(name)?.version === version)) return;
-      if (performance.now() > until) throw new EnvoyRefusal('Envoy does not read its files');
+      if ([...expected].every(([name, version]) => now.get(name)?.version === version)) {
+        return;
+      }
+      if (performance.now() > until) {
+        throw new EnvoyRefusal('Envoy does not read its files');
+      }
       await sleep(POLL_MS);
     }
   };
@@ -54,7 +62,9 @@ export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefin
   return {
     async write(files) {
       const changed = files.filter(({ name, text }) => written.get(name) !== text);
-      if (changed.length === 0) return;
+      if (changed.length === 0) {
+        return;
+      }
       lastRefusal = '';
       const before =
         (await admin()
@@ -64,32 +74,46 @@ export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefin
       for (const { name, text, mode } of changed) {
         const version = createHash('sha256').update(text).digest('hex').slice(0, 16);
         const subscription = subscriptionOf(name, before);
-        if (subscription !== undefined) expected.set(subscription, version);
+        if (subscription !== undefined) {
+          expected.set(subscription, version);
+        }
         writeAtomically(join(folder, name), text.replace('{', `{\n "version_info": "${version}",`), mode);
         written.set(name, text);
       }
-      if (expected.size > 0) await taken(expected, before);
+      if (expected.size > 0) {
+        await taken(expected, before);
+      }
     },
     keepOnly(names) {
       for (const name of written.keys()) {
-        if (names.has(name)) continue;
+        if (names.has(name)) {
+          continue;
+        }
         rmSync(join(folder, name), { force: true });
         written.delete(name);
       }
     },
     noteLine(line) {
       const reason = /config update rejected: (.*)$/.exec(line)?.[1];
-      if (reason !== undefined) lastRefusal = reason;
+      if (reason !== undefined) {
+        lastRefusal = reason;
+      }
     },
   };
 }
 
 /** Undefined where Envoy does not watch the file yet: it reads it when a resource names it. */
 function subscriptionOf(file: string, known: ReadonlyMap<string, Subscription>): string | undefined {
-  if (file === clustersFile) return known.has('cluster_manager.cds') ? 'cluster_manager.cds' : undefined;
-  if (file === listenersFile) return known.has('listener_manager.lds') ? 'listener_manager.lds' : undefined;
+  if (file === clustersFile) {
+    return known.has('cluster_manager.cds') ? 'cluster_manager.cds' : undefined;
+  }
+  if (file === listenersFile) {
+    return known.has('listener_manager.lds') ? 'listener_manager.lds' : undefined;
+  }
   const [, kind, escaped] = /^(route|secret|extension)-(.*)\.json$/.exec(file) ?? [];
-  if (kind === undefined || escaped === undefined) return undefined;
+  if (kind === undefined || escaped === undefined) {
+    return undefined;
+  }
   const name = escaped.replaceAll('_', '/').replaceAll('+', '*');
   const statistic = {
     route: `http.tallygate.rds.${name}`,

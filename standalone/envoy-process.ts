@@ -27,15 +27,22 @@ export function envoyLog(log: Log, now: () => number): (line: string) => void {
   return (line) => {
     const current = Math.floor(now() / 1000);
     if (current !== second) {
-      if (lines > MAX_LINES_A_SECOND) log.warn({ suppressed: lines - MAX_LINES_A_SECOND }, 'envoy said more');
+      if (lines > MAX_LINES_A_SECOND) {
+        log.warn({ suppressed: lines - MAX_LINES_A_SECOND }, 'envoy said more');
+      }
       second = current;
       lines = 0;
     }
     lines++;
-    if (lines > MAX_LINES_A_SECOND || line.trim() === '') return;
+    if (lines > MAX_LINES_A_SECOND || line.trim() === '') {
+      return;
+    }
     const [, level, component, text] = /^([TDIWEC]) (\S+) (.*)$/.exec(line) ?? [undefined, 'W', '', line];
     const data = { component, text: text?.slice(0, MAX_LINE_CHARACTERS) };
-    if (level === 'E' || level === 'C') log.error(data, 'envoy');
-    else log.warn(data, 'envoy');
+    if (level === 'E' || level === 'C') {
+      log.error(data, 'envoy');
+    } else {
+      log.warn(data, 'envoy');
+    }
   };
 }

@@ -31,8 +31,9 @@ export async function findEnvoy({ named, toolsFolder, searchPath }: EnvoyPlaces)
       'Envoy was not found; run `make setup` in the checkout, put `envoy` on the PATH, or name it by --envoy PATH or TALLYGATE_ENVOY',
     );
   }
-  if (!isExecutable(path))
+  if (!isExecutable(path)) {
     throw new OperatorError(`${path} is not a program that can be run; correct --envoy or TALLYGATE_ENVOY`);
+  }
   const version = await versionOf(path);
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major < LEAST_VERSION[0] || (major === LEAST_VERSION[0] && minor < LEAST_VERSION[1])) {
@@ -60,9 +61,10 @@ async function versionOf(path: string): Promise<string> {
   });
   // "envoy  version: HASH/1.40.0/Clean/RELEASE/BoringSSL"
   const version = /version: [^/]*\/(\d+\.\d+\.\d+)/.exec(stdout)?.[1];
-  if (version === undefined)
+  if (version === undefined) {
     throw new OperatorError(
       `${path} does not look like Envoy: its --version has no version; name another by --envoy PATH`,
     );
+  }
   return version;
 }

@@ -46,13 +46,17 @@ export function newLoader({ paths, environment, envoy, routeSecret }: LoaderOpti
   const planOf = async (files: readonly SourceFile[]) => {
     const lookup = secretLookup(environment);
     const { world, problems } = readWorld(files, lookup);
-    if (usesEcho(world)) echo ??= await startEcho();
+    if (usesEcho(world)) {
+      echo ??= await startEcho();
+    }
     const plan = translate(echo ? withEcho(world, echo) : world, { envoy, routeSecret });
     const all = [...problems, ...plan.problems];
     const ofSeverity = (severity: Problem['severity']) => all.filter((each) => each.severity === severity);
     const wrong = ofSeverity('Error');
     const errors = wrong.map(problemText);
-    if (errors.length === 0 && plan.envoy.listeners.length === 0) errors.push(noGateway(paths));
+    if (errors.length === 0 && plan.envoy.listeners.length === 0) {
+      errors.push(noGateway(paths));
+    }
     return { plan, errors, wrong, warnings: ofSeverity('Warning').map(problemText), secretPaths: lookup.paths };
   };
 
@@ -70,7 +74,9 @@ export function newLoader({ paths, environment, envoy, routeSecret }: LoaderOpti
         good = new Map(files.map((file) => [file.name, file]));
         return { ...common, plan, held, warnings };
       };
-      if (errors.length === 0) return take(sources.files, asTheyAre, []);
+      if (errors.length === 0) {
+        return take(sources.files, asTheyAre, []);
+      }
 
       // Files may be independent of each other: those with an error stay as they were, the others are taken.
       const held = new Set([

@@ -14,7 +14,9 @@ export function listenerPorts({ envoy }: Plan): readonly number[] {
 export async function checkPorts(address: string, ports: readonly number[]): Promise<void> {
   for (const port of ports) {
     const code = await bindError(address, port);
-    if (code === undefined) continue;
+    if (code === undefined) {
+      continue;
+    }
     const where = `${address}:${port}`;
     if (code === 'EADDRINUSE') {
       throw new OperatorError(

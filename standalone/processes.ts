@@ -72,8 +72,9 @@ export function newProcesses(options: ProcessOptions): Processes {
 /** Ends what an earlier run, killed without a chance, may have left. */
 export async function endLeftovers(state: State, log: Log): Promise<void> {
   for (const name of ['envoy', 'extproc', 'extproc-spare']) {
-    if (await endStale(state.pidPath(name), state.folder))
+    if (await endStale(state.pidPath(name), state.folder)) {
       log.warn({ child: name }, 'ended what an earlier run left behind');
+    }
   }
 }
 
@@ -94,10 +95,12 @@ async function comesUp(name: string, child: Child, isUp: () => Promise<boolean>,
   const until = performance.now() + START_DEADLINE_MS;
   while (!(await isUp())) {
     signal.throwIfAborted();
-    if (child.restarts >= 3)
+    if (child.restarts >= 3) {
       throw new OperatorError(`${name} ends again and again at its start; its last lines say why`);
-    if (performance.now() > until)
+    }
+    if (performance.now() > until) {
       throw new OperatorError(`${name} is not ready after ${START_DEADLINE_MS / 1000} s; its lines may say why`);
+    }
     await sleep(POLL_MS, undefined, { signal });
   }
 }

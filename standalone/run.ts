@@ -71,8 +71,12 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
     });
     ends.unshift({ name: 'simulated model', deadlineMs: 1000, run: loader.close });
     const loaded = await loader.load();
-    if (loaded.plan === undefined) throw new OperatorError(loaded.errors.join('\n'));
-    for (const warning of loaded.warnings) log.warn({ problem: warning }, 'the resources have a flaw');
+    if (loaded.plan === undefined) {
+      throw new OperatorError(loaded.errors.join('\n'));
+    }
+    for (const warning of loaded.warnings) {
+      log.warn({ problem: warning }, 'the resources have a flaw');
+    }
     const { plan } = loaded;
     await checkPorts(listenAddress, listenerPorts(plan));
 
@@ -129,7 +133,9 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
     await aborted(signal);
     log.info({ reason: String(signal.reason), drainTimeoutMs: options.drainTimeoutMs }, 'ending in order');
   } catch (error) {
-    if (!signal.aborted) throw error;
+    if (!signal.aborted) {
+      throw error;
+    }
   } finally {
     ends.push({ name: 'state', deadlineMs: 1000, run: state.close });
     clean = await runSteps(ends, log);
@@ -188,7 +194,9 @@ async function startHealth(
 
 /** Clients are told to go with their next answer, nobody new is let in, and open streams have their time. */
 async function drain({ envoy, admin }: Processes, timeoutMs: number, log: Log): Promise<void> {
-  if (envoy.pid === undefined) return;
+  if (envoy.pid === undefined) {
+    return;
+  }
   await admin.startDrain();
   await admin.stopListening();
   const until = performance.now() + timeoutMs;
@@ -197,12 +205,17 @@ async function drain({ envoy, admin }: Processes, timeoutMs: number, log: Log): 
     await sleep(50);
     open = await admin.openRequests();
   }
-  if (open > 0) log.warn({ streams: open }, 'streams that were still open are broken off');
+  if (open > 0) {
+    log.warn({ streams: open }, 'streams that were still open are broken off');
+  }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) {
+      resolve();
+    } else {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    }
   });
 }

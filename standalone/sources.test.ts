@@ -7,8 +7,9 @@ import { readSources, secretLookup } from './sources.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sources-'));
 mkdirSync(join(folder, 'sub'));
-for (const name of ['b.yaml', 'a.yml', 'c.json', 'notes.txt', '.hidden.yaml', 'sub/d.yaml'])
+for (const name of ['b.yaml', 'a.yml', 'c.json', 'notes.txt', '.hidden.yaml', 'sub/d.yaml']) {
   writeFileSync(join(folder, name), name);
+}
 
 test('a folder stands for its YAML and JSON files, in order; a named file for itself, whatever it is called', () => {
   const { files, unreadable, paths } = readSources([folder, join(folder, 'notes.txt')]);

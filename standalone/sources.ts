@@ -34,21 +34,34 @@ export function readSources(paths: readonly string[]): Sources {
       const stat = statSync(path);
       if (stat.isDirectory()) {
         visited.push(resolve(path));
-        for (const name of readdirSync(path).sort()) if (!name.startsWith('.')) visit(join(path, name), false);
+        for (const name of readdirSync(path).sort()) {
+          if (!name.startsWith('.')) {
+            visit(join(path, name), false);
+          }
+        }
       } else if (named || /\.(ya?ml|json)$/.test(path)) {
         visited.push(resolve(path));
-        if (stat.size > MAX_FILE_BYTES) refuse(path, `has more than ${MAX_FILE_BYTES} bytes; fix: split it`);
-        else if (files.size >= MAX_FILES) refuse(path, `is one file too many; fix: name fewer than ${MAX_FILES}`);
-        else files.set(path, { name: path, text: readFileSync(path, 'utf8') });
+        if (stat.size > MAX_FILE_BYTES) {
+          refuse(path, `has more than ${MAX_FILE_BYTES} bytes; fix: split it`);
+        } else if (files.size >= MAX_FILES) {
+          refuse(path, `is one file too many; fix: name fewer than ${MAX_FILES}`);
+        } else {
+          files.set(path, { name: path, text: readFileSync(path, 'utf8') });
+        }
       }
     } catch (error) {
       visited.push(resolve(path));
       const code = error instanceof Error && 'code' in error ? error.code : undefined;
-      if (code === 'ENOENT') refuse(path, 'there is no such file or folder; fix: correct the path');
-      else refuse(path, `cannot be read (${code}); fix: check its permissions`);
+      if (code === 'ENOENT') {
+        refuse(path, 'there is no such file or folder; fix: correct the path');
+      } else {
+        refuse(path, `cannot be read (${code}); fix: check its permissions`);
+      }
     }
   };
-  for (const path of paths) visit(path, true);
+  for (const path of paths) {
+    visit(path, true);
+  }
   return { files: [...files.values()], unreadable, paths: visited };
 }
 

@@ -14,7 +14,9 @@ export async function endStale(pidPath: string, marker: string): Promise<boolean
   }
   signal(pid, 'SIGTERM');
   for (let waitedMs = 0; isOurs(pid, marker) || isEnding(pid); waitedMs += 20) {
-    if (waitedMs >= DEADLINE_MS) signal(pid, 'SIGKILL');
+    if (waitedMs >= DEADLINE_MS) {
+      signal(pid, 'SIGKILL');
+    }
     await sleep(20);
   }
   rmSync(pidPath, { force: true });
@@ -37,7 +39,9 @@ function isOurs(pid: number, marker: string): boolean {
 
 /** On its way out: its command line is gone already, its sockets and locks perhaps not. Linux alone lets one see that. */
 function isEnding(pid: number): boolean {
-  if (process.platform !== 'linux') return false;
+  if (process.platform !== 'linux') {
+    return false;
+  }
   try {
     return commandLine(pid) === '' && !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {
@@ -51,7 +55,9 @@ function commandLine(pid: number): string {
   } catch {
     // No such process, or a system without /proc.
   }
-  if (process.platform === 'linux') return '';
+  if (process.platform === 'linux') {
+    return '';
+  }
   try {
     return execFileSync('ps', ['-ww', '-o', 'command=', '-p', String(pid)], {
       encoding: 'utf8',

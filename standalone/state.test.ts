@@ -47,7 +47,9 @@ test('everything is for its owner only, and keys stay no longer than the run', (
 test('nothing is written beside the policy, whose folder is watched', () => {
   const state = openState({ stateHome: newHome(), runtimeHome: undefined, name: 'n' });
   const others = [state.journalPath, state.pidPath('extproc'), state.extprocSocket, join(state.envoyFolder, 'a')];
-  for (const path of others) assert.notEqual(dirname(path), dirname(state.policyPath), path);
+  for (const path of others) {
+    assert.notEqual(dirname(path), dirname(state.policyPath), path);
+  }
   assert.deepEqual(readdirSync(dirname(state.policyPath)), []);
   assert.equal(statSync(dirname(state.policyPath)).mode & 0o777, 0o700);
   state.close();

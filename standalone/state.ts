@@ -66,7 +66,9 @@ function stateFolder({ stateHome, name }: StateOptions): string {
 function unusable(folder: string, error: unknown): unknown {
   const isOfSystem =
     error instanceof Error && 'code' in error && /^(E[A-Z]+|ERR_SQLITE_ERROR)$/.test(String(error.code));
-  if (!isOfSystem) return error;
+  if (!isOfSystem) {
+    return error;
+  }
   return new OperatorError(
     `the state folder ${folder} cannot be used (${error.message}): make it a folder that you may write, or set XDG_STATE_HOME to another`,
   );
@@ -79,7 +81,9 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
   mkdirSync(policyFolder, { recursive: true, mode: 0o700 });
   const removeEnvoyFolder = () => rmSync(envoyFolder, { recursive: true, force: true });
   const sockets = socketFolder(folder, runtimeHome);
-  if (sockets !== folder) ownFolder(sockets, userInfo().uid);
+  if (sockets !== folder) {
+    ownFolder(sockets, userInfo().uid);
+  }
   const [extprocSocket, extprocAdminSocket, envoyAdminSocket, quotaSocket] = SOCKETS.map((socket) =>
     join(sockets, socket),
   );
@@ -108,7 +112,9 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
 /** Reads the secret of the file, or makes one: 256 bits. Whoever calls has the lock of the folder. */
 function keptSecret(path: string): string {
   const known = readText(path) ?? '';
-  if (/^[\w-]{43}$/.test(known)) return known;
+  if (/^[\w-]{43}$/.test(known)) {
+    return known;
+  }
   const made = randomBytes(32).toString('base64url');
   writeAtomically(path, made, 0o600);
   return made;
@@ -122,7 +128,9 @@ function lock(folder: string, name: string): () => void {
     database.exec('PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
   } catch (error) {
     database.close();
-    if (!String(error).includes('locked')) throw error;
+    if (!String(error).includes('locked')) {
+      throw error;
+    }
     throw new OperatorError(
       `another tallygate named ${name} is running (process ${readText(pidPath) ?? 'unknown'}); stop it, or start this one with --name OTHER`,
     );
@@ -150,8 +158,9 @@ function socketFolder(folder: string, runtimeHome: string | undefined): string {
   ];
   const longest = Math.max(...SOCKETS.map((socket) => socket.length));
   const found = candidates.find((each) => Buffer.byteLength(each) + 1 + longest <= MAX_SOCKET_PATH_BYTES);
-  if (found === undefined)
+  if (found === undefined) {
     throw new OperatorError(`the state folder ${folder} is too long; set XDG_STATE_HOME to a shorter path`);
+  }
   return found;
 }
 

@@ -13,12 +13,16 @@ const log = createLog({ level: 'silent', destination: { write: () => {} } });
 
 async function until(what: string, holds: () => boolean): Promise<void> {
   for (const end = performance.now() + 8000; !holds(); await sleep(10)) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
+    if (performance.now() > end) {
+      throw new Error(`never: ${what}`);
+    }
   }
 }
 
 function alive(pid: number | undefined): boolean {
-  if (pid === undefined) return false;
+  if (pid === undefined) {
+    return false;
+  }
   try {
     return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {

@@ -49,7 +49,9 @@ export function supervise(options: ChildOptions): Child {
     reserve = undefined;
     active = child;
     child.stdin?.write('begin\n');
-    if (child.pid !== undefined) writeFileSync(pidPath, String(child.pid), { mode: 0o600 });
+    if (child.pid !== undefined) {
+      writeFileSync(pidPath, String(child.pid), { mode: 0o600 });
+    }
     if (spare) {
       rmSync(spare.pidPath, { force: true });
       keepSpare();
@@ -57,8 +59,12 @@ export function supervise(options: ChildOptions): Child {
     onEnd(child, (reason) => {
       active = undefined;
       rmSync(pidPath, { force: true });
-      if (stopping) return;
-      if (performance.now() - startedAtMs > HEALTHY_AFTER_MS) deathsInARow = 0;
+      if (stopping) {
+        return;
+      }
+      if (performance.now() - startedAtMs > HEALTHY_AFTER_MS) {
+        deathsInARow = 0;
+      }
       const delayMs = reserve ? 0 : RESTART_DELAYS_MS[Math.min(deathsInARow, RESTART_DELAYS_MS.length - 1)]!;
       deathsInARow++;
       restarts++;
@@ -66,23 +72,34 @@ export function supervise(options: ChildOptions): Child {
         { process: name, ...reason, restartInMs: delayMs },
         'a process ended unexpectedly and is started again',
       );
-      if (delayMs === 0) start();
-      else timer = setTimeout(start, delayMs);
+      if (delayMs === 0) {
+        start();
+      } else {
+        timer = setTimeout(start, delayMs);
+      }
     });
   };
 
   const keepSpare = () => {
-    if (spare === undefined) return;
+    if (spare === undefined) {
+      return;
+    }
     clearTimeout(spareTimer);
     spareTimer = setTimeout(() => {
       const child = launch(options, spare.args);
       reserve = child;
-      if (child.pid !== undefined) writeFileSync(spare.pidPath, String(child.pid), { mode: 0o600 });
+      if (child.pid !== undefined) {
+        writeFileSync(spare.pidPath, String(child.pid), { mode: 0o600 });
+      }
       onEnd(child, () => {
-        if (reserve !== child) return;
+        if (reserve !== child) {
+          return;
+        }
         reserve = undefined;
         rmSync(spare.pidPath, { force: true });
-        if (!stopping) keepSpare();
+        if (!stopping) {
+          keepSpare();
+        }
       });
     }, SPARE_DELAY_MS);
   };
@@ -101,7 +118,9 @@ export function supervise(options: ChildOptions): Child {
       clearTimeout(spareTimer);
       reserve?.kill('SIGKILL');
       const running = active;
-      if (running === undefined) return Promise.resolve();
+      if (running === undefined) {
+        return Promise.resolve();
+      }
       return new Promise((resolve) => {
         const kill = setTimeout(() => running.kill('SIGKILL'), deadlineMs);
         running.once('exit', () => {
@@ -122,7 +141,9 @@ function launch({ command, args, environment, onLine, spare }: ChildOptions, mor
     env: environment,
   });
   child.stdin?.on('error', () => {});
-  if (onLine && child.stderr) createInterface({ input: child.stderr }).on('line', onLine);
+  if (onLine && child.stderr) {
+    createInterface({ input: child.stderr }).on('line', onLine);
+  }
   const release = child.pid === undefined ? () => {} : leash(child.pid);
   child.once('exit', release);
   return child;
@@ -131,7 +152,9 @@ function launch({ command, args, environment, onLine, spare }: ChildOptions, mor
 function onEnd(child: ChildProcess, ended: (reason: object) => void): void {
   let once = false;
   const end = (reason: object) => {
-    if (once) return;
+    if (once) {
+      return;
+    }
     once = true;
     ended(reason);
   };

@@ -47,7 +47,9 @@ function mergedRoutes(older: NamedResource, newer: NamedResource): NamedResource
 function mergedHost(older: VirtualHost, newer: VirtualHost): VirtualHost {
   const names = new Set(newer.routes.map(({ name }) => name));
   const [entry, ...rest] = newer.routes;
-  if (entry === undefined) return older;
+  if (entry === undefined) {
+    return older;
+  }
   // Routes to targets match one header exactly, so their order does not matter, but the last of a host takes all.
   return { ...newer, routes: [entry, ...older.routes.slice(1).filter(({ name }) => !names.has(name)), ...rest] };
 }

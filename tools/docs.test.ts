@@ -66,7 +66,9 @@ function complete(yaml: string, marks: readonly string[]): string {
     const spec = parse(yaml) as object;
     return together(base.map((each) => (each.kind === kind ? { ...each, spec: { ...each.spec, ...spec } } : each)));
   }
-  if (!marks.includes('with=base')) return yaml;
+  if (!marks.includes('with=base')) {
+    return yaml;
+  }
   const own = manifests(yaml);
   const same = (left: Manifest, right: Manifest) =>
     left.kind === right.kind && left.metadata.name === right.metadata.name;
@@ -104,11 +106,15 @@ test('programs that are shown are the ones in examples/', () => {
 test('links lead to files and headings that exist', () => {
   for (const page of pages) {
     for (const [, target = ''] of text(page).matchAll(/\]\(([^)\s]+)\)/g)) {
-      if (/^https?:/.test(target)) continue;
+      if (/^https?:/.test(target)) {
+        continue;
+      }
       const [path = '', anchor] = target.split('#');
       const found = path === '' ? join(root, page) : resolve(root, dirname(page), path);
       assert.ok(existsSync(found), `${page}: ${target}`);
-      if (anchor === undefined) continue;
+      if (anchor === undefined) {
+        continue;
+      }
       const headings = [...readFileSync(found, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, heading]) => slug(heading!));
       assert.ok(headings.includes(anchor), `${page}: ${target}`);
     }
@@ -137,11 +143,12 @@ test('queries name metrics and labels that the endpoint has', () => {
     const labels = [...line.matchAll(/by \(([^)]*)\)|\{(\w+)!?=/g)].flatMap(
       ([, list, one]) => one ?? list!.split(', '),
     );
-    for (const label of labels.filter((each) => each !== 'le'))
+    for (const label of labels.filter((each) => each !== 'le')) {
       assert.ok(
         known.some((each) => each.labels!.includes(`\`${label}\``)),
         `${label} in ${line}`,
       );
+    }
     const unknown = names.filter((_, index) => found[index] === undefined);
     assert.deepEqual(
       unknown.filter((name) => !labels.includes(name)),

@@ -80,8 +80,12 @@ export function environmentPage(): string {
 }
 
 function shown(fallback: string | number | Address | undefined): string {
-  if (fallback === undefined || fallback === '') return '';
-  if (typeof fallback !== 'object') return `\`${fallback}\``;
+  if (fallback === undefined || fallback === '') {
+    return '';
+  }
+  if (typeof fallback !== 'object') {
+    return `\`${fallback}\``;
+  }
   return fallback.type === 'tcp' ? `\`${fallback.host}:${fallback.port}\`` : `\`unix:${fallback.path}\``;
 }
 

@@ -64,7 +64,9 @@ function copyPackages(app: string): void {
   for (const path of productionPackages(lockfile)) {
     const source = join(checkout, path);
     // Packages for other platforms are in the lockfile only.
-    if (!existsSync(source)) continue;
+    if (!existsSync(source)) {
+      continue;
+    }
     const own = (inner: string) => {
       const within = inner.slice(source.length);
       return !within.startsWith('/node_modules') && !needless.test(within);
@@ -75,7 +77,9 @@ function copyPackages(app: string): void {
 
 function copySources(app: string): void {
   for (const path of [...rooms, ...others]) {
-    if (!existsSync(join(checkout, path))) throw new Error(`${path} is missing in the checkout`);
+    if (!existsSync(join(checkout, path))) {
+      throw new Error(`${path} is missing in the checkout`);
+    }
     const filter = (source: string) => !testsOnly.test(source.slice(checkout.length + 1));
     cpSync(join(checkout, path), join(app, path), { recursive: true, filter });
   }
@@ -88,12 +92,15 @@ function copySources(app: string): void {
 async function compile(root: string): Promise<void> {
   const app = join(root, 'app');
   const verbs = readdirSync(join(app, 'cli')).map((name) => basename(name, '.ts'));
-  for (const verb of ['controller', 'check', 'sidecar-patch', 'version'].filter((each) => verbs.includes(each)))
+  for (const verb of ['controller', 'check', 'sidecar-patch', 'version'].filter((each) => verbs.includes(each))) {
     await ended(inside(root, verb, '--help'));
+  }
   const folder = join(root, 'warm');
   mkdirSync(folder);
   // As in a proxy pod whose controller cannot be reached.
-  for (const name of ['token', 'ca.crt']) writeFileSync(join(folder, name), 'none');
+  for (const name of ['token', 'ca.crt']) {
+    writeFileSync(join(folder, name), 'none');
+  }
   const controller = [
     '--controller=127.0.0.1:1',
     '--token=/warm/token',
@@ -104,7 +111,9 @@ async function compile(root: string): Promise<void> {
   const extproc = inside(root, 'extproc', ...controller, ...files);
   const metrics = join(folder, 'metrics.sock');
   const until = performance.now() + READY_MS;
-  while (!existsSync(metrics) && extproc.exitCode === null && performance.now() < until) await sleep(50);
+  while (!existsSync(metrics) && extproc.exitCode === null && performance.now() < until) {
+    await sleep(50);
+  }
   // What loads after the start.
   await sleep(2000);
   extproc.kill('SIGTERM');
@@ -115,7 +124,9 @@ async function compile(root: string): Promise<void> {
     const renamed = join(compiled, name.replace(/-\d+$/, `-${USER_ID}`));
     renameSync(join(compiled, name), renamed);
     // Node keeps them for their maker alone.
-    for (const file of readdirSync(renamed)) chmodSync(join(renamed, file), 0o644);
+    for (const file of readdirSync(renamed)) {
+      chmodSync(join(renamed, file), 0o644);
+    }
   }
 }
 
@@ -128,14 +139,18 @@ function inside(root: string, verb: string, ...args: readonly string[]): ChildPr
 
 async function ended(child: ChildProcess): Promise<void> {
   const code = child.exitCode ?? (await new Promise<number | null>((done) => child.once('exit', done)));
-  if (code !== 0) throw new Error(`${child.spawnargs.join(' ')} ended with ${code}`);
+  if (code !== 0) {
+    throw new Error(`${child.spawnargs.join(' ')} ended with ${code}`);
+  }
 }
 
 /** What a part was made from: a part that is there already is kept. */
 function stamp(root: string, part: string, contents: readonly string[], make: () => void): void {
   const digest = contents.reduce((hash, text) => hash.update(text), createHash('sha256')).digest('hex');
   const file = `${root}.${part}`;
-  if (existsSync(root) && existsSync(file) && readFileSync(file, 'utf8') === digest) return;
+  if (existsSync(root) && existsSync(file) && readFileSync(file, 'utf8') === digest) {
+    return;
+  }
   rmSync(file, { force: true });
   make();
   writeFileSync(file, digest);
@@ -150,13 +165,19 @@ async function main(target: string): Promise<void> {
     copyNode(root);
     copyPackages(app);
   });
-  for (const name of readdirSync(app)) if (name !== 'node_modules') rmSync(join(app, name), { recursive: true });
+  for (const name of readdirSync(app)) {
+    if (name !== 'node_modules') {
+      rmSync(join(app, name), { recursive: true });
+    }
+  }
   copySources(app);
   await compile(root);
 }
 
 if (import.meta.main) {
   const [target] = process.argv.slice(2);
-  if (target === undefined) throw new Error('Usage: node tools/image.ts ROOT');
+  if (target === undefined) {
+    throw new Error('Usage: node tools/image.ts ROOT');
+  }
   await main(target);
 }

@@ -33,7 +33,9 @@ export function blocksOf(file: string, markdown: string): readonly Block[] {
   for (const [index, line] of markdown.split('\n').entries()) {
     if (open === undefined) {
       const fence = /^```(.+)$/.exec(line);
-      if (fence) open = { line: index + 2, info: fence[1]!.trim(), lines: [] };
+      if (fence) {
+        open = { line: index + 2, info: fence[1]!.trim(), lines: [] };
+      }
     } else if (line === '```') {
       const [language = '', ...marks] = open.info.split(' ');
       blocks.push({ file, line: open.line, language, marks, text: `${open.lines.join('\n')}\n` });

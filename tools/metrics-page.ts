@@ -12,8 +12,9 @@ export async function metricsPage(): Promise<string> {
   const found = familiesOf(await exampleText());
   for (const { name } of Object.values(metric)) {
     const prometheus = name.replaceAll('.', '_');
-    if (!found.some((each) => each.name === prometheus || each.name === `${prometheus}_total`))
+    if (!found.some((each) => each.name === prometheus || each.name === `${prometheus}_total`)) {
       throw new Error(`${name} is in no scrape: let metrics-page.ts cause it`);
+    }
   }
   const rows = found.map(({ name, type, unit, help, labels }) =>
     row(`\`${name}\``, type, unit, labels.map((label) => `\`${label}\``).join(' '), help),
@@ -78,7 +79,9 @@ async function exampleText(): Promise<string> {
     { ...outcomeOfStream, broken: { flags: 'UC', details: 'upstream_reset', transportFailure: '' } },
     { ...outcomeOfStream, decision: { type: 'refused', reason: 'spent', quota: 'default/teams/hour' } },
   ];
-  for (const outcome of outcomes) recorder.record(outcome, [{ bucket, tokens: 1, cause: 'input_estimate' }]);
+  for (const outcome of outcomes) {
+    recorder.record(outcome, [{ bucket, tokens: 1, cause: 'input_estimate' }]);
+  }
   recorder.observe({
     buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0 }],
     openStreams: () => 1,

@@ -54,8 +54,12 @@ function collect(schema: JsonSchema, path: string, sections: string[]): void {
     ...(rules.length === 0 ? [] : [rules.join('\n')]),
   );
   for (const [name, member] of Object.entries(schema.properties ?? {})) {
-    if (member.properties !== undefined) collect(member, `${path}.${name}`, sections);
-    if (member.items?.properties !== undefined) collect(member.items, `${path}.${name}[]`, sections);
+    if (member.properties !== undefined) {
+      collect(member, `${path}.${name}`, sections);
+    }
+    if (member.items?.properties !== undefined) {
+      collect(member.items, `${path}.${name}[]`, sections);
+    }
   }
 }
 
@@ -75,8 +79,12 @@ function range(minimum = 0, maximum?: number): string {
 }
 
 function typeOf(schema: JsonSchema): string {
-  if (schema.enum !== undefined) return schema.enum.map((each) => `\`${each}\``).join(', ');
-  if (schema.type === 'array') return `list of ${schema.items === undefined ? 'values' : typeOf(schema.items)}`;
+  if (schema.enum !== undefined) {
+    return schema.enum.map((each) => `\`${each}\``).join(', ');
+  }
+  if (schema.type === 'array') {
+    return `list of ${schema.items === undefined ? 'values' : typeOf(schema.items)}`;
+  }
   return schema.type ?? 'any';
 }
 

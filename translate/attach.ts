@@ -60,7 +60,9 @@ function attach(
     });
     return { route, parentRef, refused, places: [] };
   };
-  if (!route.valid) return { route, parentRef, refused: 'Invalid', places: [] };
+  if (!route.valid) {
+    return { route, parentRef, refused: 'Invalid', places: [] };
+  }
   const named = doors.filter(
     ({ gateway, listener }) =>
       gateway.metadata.name === parentRef.name &&

@@ -53,7 +53,9 @@ export function linkBackends(
       };
       const endpoint = endpointOf(backend, catalog, site, refuse);
       const credential = credentialOf(backend, catalog, refuse);
-      if (endpoint === undefined || credential === undefined) return { name, backend };
+      if (endpoint === undefined || credential === undefined) {
+        return { name, backend };
+      }
       const rewrite = rewriteOf(backend.spec);
       return {
         name,
@@ -87,7 +89,9 @@ const hiddenOutput = { Auto: 'Auto', Always: 'Yes', Never: 'No' } as const;
 
 function credentialOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refuse): Credential | 'none' | undefined {
   const apiKey = backend.spec.credential?.apiKey;
-  if (apiKey === undefined) return 'none';
+  if (apiKey === undefined) {
+    return 'none';
+  }
   const path = 'spec.credential.apiKey.secretRef';
   const { secretRef, header } = apiKey;
   const from = { group: GROUP, kind: 'AIBackend', namespace: backend.metadata.namespace };
@@ -118,14 +122,18 @@ function credentialOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Ref
       fix: 'store the bare API key, on one line',
     });
   }
-  if (header !== undefined) return { header: header.name.toLowerCase(), value: secretText(header.prefix + key) };
+  if (header !== undefined) {
+    return { header: header.name.toLowerCase(), value: secretText(header.prefix + key) };
+  }
   return backend.spec.schema === 'Anthropic'
     ? { header: 'x-api-key', value: secretText(key) }
     : { header: 'authorization', value: secretText(`Bearer ${key}`) };
 }
 
 function rewriteOf(spec: BackendSpec): PathRewrite | undefined {
-  if (spec.pathPrefix === undefined) return undefined;
+  if (spec.pathPrefix === undefined) {
+    return undefined;
+  }
   const to = spec.pathPrefix.endsWith('/') ? spec.pathPrefix : `${spec.pathPrefix}/`;
   const from = spec.schema === 'OpenAI' ? '/v1/' : '/';
   return to === from ? undefined : { from, to };

@@ -6,8 +6,9 @@ const clusterDomain = 'corp.example';
 const reach = (...allowedDestinations: readonly string[]) => ({ clusterDomain, allowedDestinations });
 
 test('one machine reaches its own loopback, and no metadata service', () => {
-  for (const host of ['127.0.0.1', '::1', 'localhost', '10.0.0.1'])
+  for (const host of ['127.0.0.1', '::1', 'localhost', '10.0.0.1']) {
     assert.equal(refusedDestination(host, undefined), undefined);
+  }
   for (const host of [
     '169.254.169.254',
     '0.0.0.0',
@@ -15,16 +16,19 @@ test('one machine reaches its own loopback, and no metadata service', () => {
     'metadata.google.internal',
     'fe80::1',
     '::ffff:169.254.169.254',
-  ])
+  ]) {
     assert.ok(refusedDestination(host, undefined), host);
+  }
 });
 
 test('the platform allows addresses, ranges and names with what is below them', () => {
   const allowed = reach('169.254.7.0/24', 'fd00:ec2::23', 'metadata.google.internal', '.infra.svc');
-  for (const host of ['169.254.7.9', 'fd00:ec2::23', 'metadata.google.internal', 'a.metadata.google.internal'])
+  for (const host of ['169.254.7.9', 'fd00:ec2::23', 'metadata.google.internal', 'a.metadata.google.internal']) {
     assert.equal(refusedDestination(host, allowed), undefined, host);
-  for (const host of ['169.254.8.1', 'fd00:ec2::254', 'notmetadata.metadata.goog', '127.0.0.1'])
+  }
+  for (const host of ['169.254.8.1', 'fd00:ec2::254', 'notmetadata.metadata.goog', '127.0.0.1']) {
     assert.ok(refusedDestination(host, allowed), host);
+  }
   assert.equal(serviceNamed('llm.infra.svc', allowed, new Map()), undefined);
   assert.deepEqual(serviceNamed('llm.other.svc', allowed, new Map()), { namespace: 'other', name: 'llm' });
 });
@@ -38,22 +42,26 @@ test('Services are known by the domain of the cluster, and by the short names th
     'vllm.models.svc',
     'vllm.models.svc.corp.example',
     'pod-0.vllm.models.svc',
-  ])
+  ]) {
     assert.deepEqual(serviceNamed(host, reach(), services), { namespace: 'models', name: 'vllm' }, host);
+  }
   for (const host of [
     '10.96.0.8',
     'fd00::8',
     'api.example.com',
     'vllm.models.example',
     'vllm.models.svc.cluster.local',
-  ])
+  ]) {
     assert.equal(serviceNamed(host, reach(), services), undefined, host);
+  }
   assert.ok(refusedDestination('10-0-0-1.app.pod.corp.example', reach()));
 });
 
 test('what is no address, range or name cannot be allowed', () => {
-  for (const text of ['10.0.0.0/8', '127.0.0.1', 'fd00::/8', 'llm.internal', '.svc.corp.example'])
+  for (const text of ['10.0.0.0/8', '127.0.0.1', 'fd00::/8', 'llm.internal', '.svc.corp.example']) {
     assert.equal(wrongDestination(text), undefined);
-  for (const text of ['10.0.0.0/33', '10.0.0', 'http://a', '*.example.com', 'A.example', ' ', '10.0.0.0/a'])
+  }
+  for (const text of ['10.0.0.0/33', '10.0.0', 'http://a', '*.example.com', 'A.example', ' ', '10.0.0.0/a']) {
     assert.ok(wrongDestination(text), text);
+  }
 });

@@ -43,7 +43,9 @@ const loopbackNames = ['localhost', 'localhost.localdomain'];
 
 /** Says why nothing may be sent to an address or a name in lower case; undefined: it may. `reach` absent: on one machine, where loopback is for everybody. */
 export function refusedDestination(host: string, reach: Reach | undefined): string | undefined {
-  if (reach !== undefined && isAllowed(host, reach)) return undefined;
+  if (reach !== undefined && isAllowed(host, reach)) {
+    return undefined;
+  }
   const what = addressFamily(host) === 0 ? refusedName(host, reach) : refusedAddress(host);
   return reach === undefined && what === 'a loopback address' ? undefined : what;
 }
@@ -54,9 +56,15 @@ export function refusedAddress(address: string): string | undefined {
 }
 
 function refusedName(name: string, reach: Reach | undefined): string | undefined {
-  if (loopbackNames.some((each) => isBelow(name, each))) return 'a loopback address';
-  if (metadataNames.some((each) => isBelow(name, each))) return 'the name of a metadata service';
-  if (reach === undefined) return undefined;
+  if (loopbackNames.some((each) => isBelow(name, each))) {
+    return 'a loopback address';
+  }
+  if (metadataNames.some((each) => isBelow(name, each))) {
+    return 'the name of a metadata service';
+  }
+  if (reach === undefined) {
+    return undefined;
+  }
   // CoreDNS resolves 10-0-0-1.NAMESPACE.pod to any such address.
   const own = withoutDomain(name, reach);
   const isService = own.endsWith('.svc') && own.split('.').length >= 3;
@@ -78,7 +86,9 @@ export type Services = ReadonlyMap<string, readonly string[]>;
  * headless Service); and `NAME.NAMESPACE`, which the resolver of a pod completes, where there is such a Service. Undefined: none, or one that the platform allows.
  */
 export function serviceNamed(host: string, reach: Reach, services: Services): ServiceName | undefined {
-  if (isAllowed(host, reach)) return undefined;
+  if (isAllowed(host, reach)) {
+    return undefined;
+  }
   if (addressFamily(host) !== 0) {
     const address = shortest(host);
     const found = [...services].find(([, addresses]) => addresses.includes(address))?.[0];
@@ -88,7 +98,9 @@ export function serviceNamed(host: string, reach: Reach, services: Services): Se
   const own = withoutDomain(host, reach);
   const labels = own.split('.');
   const [name = '', namespace = ''] = (own.endsWith('.svc') ? labels.slice(0, -1) : labels).slice(-2);
-  if (own.endsWith('.svc') ? labels.length < 3 : !services.has(`${namespace}/${name}`)) return undefined;
+  if (own.endsWith('.svc') ? labels.length < 3 : !services.has(`${namespace}/${name}`)) {
+    return undefined;
+  }
   return { namespace, name };
 }
 
@@ -115,7 +127,9 @@ function isAllowed(host: string, { allowedDestinations }: Reach): boolean {
       : addressFamily(each) === 0
         ? undefined
         : `${each}/${each.includes(':') ? 128 : 32}`;
-    if (range === undefined) return isName && isBelow(host, each.replace(/^\./, ''));
+    if (range === undefined) {
+      return isName && isBelow(host, each.replace(/^\./, ''));
+    }
     return !isName && contains(ipaddr.parseCIDR(range), host);
   });
 }

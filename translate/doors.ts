@@ -33,7 +33,9 @@ export function doorsOf(gateways: readonly Located<Gateway>[], catalog: Catalog,
       }
       const certificates =
         listener.protocol === 'HTTPS' ? certificatesOf(gateway, listener, path, catalog, report) : [];
-      if (certificates === undefined) return;
+      if (certificates === undefined) {
+        return;
+      }
       const key = `${fullName(gateway)}/${listener.name}`;
       doors.push({ key, gateway, listener, hostname: listener.hostname ?? '*', certificates });
     });
@@ -79,7 +81,9 @@ function certificatesOf(
     if (reference.kind !== 'Secret' || reference.group !== '') {
       return refuse(at, `${reference.kind} cannot hold a certificate`, 'refer to a Secret');
     }
-    if (!catalog.permits(from, to)) return refuse(at, 'the reference is not permitted', grantFix(from, to));
+    if (!catalog.permits(from, to)) {
+      return refuse(at, 'the reference is not permitted', grantFix(from, to));
+    }
     const secret = catalog.secret(namespace, reference.name);
     if (secret === undefined) {
       const { message, fix } = absence(catalog, 'Secret', namespace, reference.name);

@@ -36,9 +36,13 @@ export function endpointOf(
     endpoint.hostname === undefined
       ? serviceAddress(backend, catalog, site, refuse)
       : hostAddress(backend, endpoint.hostname, catalog, site, refuse);
-  if (address === undefined) return undefined;
+  if (address === undefined) {
+    return undefined;
+  }
   const tls = endpoint.tls ?? { mode: endpoint.hostname === undefined ? 'Disabled' : 'System' };
-  if (tls.mode === 'Disabled') return address;
+  if (tls.mode === 'Disabled') {
+    return address;
+  }
   const hostname = tls.hostname ?? address.host;
   if (site.type === 'Cluster' && addressFamily(hostname) === 0 && !isHostName(hostname.toLowerCase())) {
     const message = `"${hostname}" is no host name`;
@@ -53,7 +57,9 @@ export function endpointOf(
     });
   }
   if (tls.mode === 'System') {
-    if (site.type === 'Cluster' || site.trustsAuthorities) return { ...address, tls: { hostname } };
+    if (site.type === 'Cluster' || site.trustsAuthorities) {
+      return { ...address, tls: { hostname } };
+    }
     return refuse({
       reason: 'Unsupported',
       path: 'spec.endpoint.tls',
@@ -117,7 +123,9 @@ function hostAddress(
   if (service !== undefined) {
     const from = { group: GROUP, kind: 'AIBackend', namespace: backend.metadata.namespace };
     const to = { group: '', kind: 'Service', ...service };
-    if (!catalog.permits(from, to)) return refuse(notPermitted(from, to, path));
+    if (!catalog.permits(from, to)) {
+      return refuse(notPermitted(from, to, path));
+    }
   }
   return { host: site.type === 'Cluster' ? host : name, port };
 }
@@ -150,7 +158,9 @@ function serviceAddress(
   const from = { group: GROUP, kind: 'AIBackend', namespace: backend.metadata.namespace };
   const to = { group: '', kind: 'Service', namespace: service.namespace ?? from.namespace, name: service.name };
   const what = `Service ${to.namespace}/${to.name}`;
-  if (!catalog.permits(from, to)) return refuse(notPermitted(from, to, path));
+  if (!catalog.permits(from, to)) {
+    return refuse(notPermitted(from, to, path));
+  }
   if (!site.services.has(`${to.namespace}/${to.name}`)) {
     const fix = 'create it, or correct the name';
     return refuse({ reason: 'ServiceNotFound', path: `${path}.name`, message: `${what} does not exist`, fix });
@@ -164,7 +174,9 @@ function serviceAddress(
 
 function authorityOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refuse): SecretText | undefined {
   const reference = backend.spec.endpoint.tls?.caCertificateRef;
-  if (reference === undefined) return undefined;
+  if (reference === undefined) {
+    return undefined;
+  }
   const path = 'spec.endpoint.tls.caCertificateRef';
   const { namespace } = backend.metadata;
   const what = `${reference.kind} ${namespace}/${reference.name}`;
@@ -180,7 +192,9 @@ function authorityOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refu
   const pem = typeof held === 'object' ? held.reveal() : held;
   const found = certificatesIn(pem ?? '');
   // Rewritten: of what a Secret holds, nothing but certificates may go into a ConfigMap.
-  if ('pem' in found) return secretText(found.pem);
+  if ('pem' in found) {
+    return secretText(found.pem);
+  }
   return refuse({
     reason: 'InvalidSecret',
     path: `${path}.key`,

@@ -63,7 +63,9 @@ export function entriesOf(
     const routesByHostname = new Map<string, Set<LinkedRoute>>();
     for (const { route, places } of attachments) {
       for (const place of places) {
-        if (place.door !== door) continue;
+        if (place.door !== door) {
+          continue;
+        }
         const routes = routesByHostname.get(place.hostname) ?? new Set();
         routesByHostname.set(place.hostname, routes.add(route));
       }

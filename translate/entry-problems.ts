@@ -16,7 +16,9 @@ export function reportEntries(
 function reportConflicts(entries: readonly LinkedEntry[], report: Report): void {
   const said = new Set<string>();
   for (const { loser, message } of entries.flatMap((each) => each.conflicts)) {
-    if (said.has(`${loser.name} ${message}`)) continue;
+    if (said.has(`${loser.name} ${message}`)) {
+      continue;
+    }
     said.add(`${loser.name} ${message}`);
     const index = loser.rules.findIndex(({ rule }) => message.startsWith(`rule ${rule.name}: `));
     report.error(subject('AIGatewayRoute', loser.route), {
@@ -32,7 +34,9 @@ function reportShutOut(entries: readonly LinkedEntry[], report: Report): void {
   const said = new Set<string>();
   for (const { route, problem } of entries.flatMap((each) => each.shutOut)) {
     const key = `${route.name} ${problem.path} ${problem.message}`;
-    if (said.has(key)) continue;
+    if (said.has(key)) {
+      continue;
+    }
     said.add(key);
     report.error(subject('AIGatewayRoute', route.route), { reason: 'BackendNotAllowed', ...problem });
   }
@@ -46,12 +50,18 @@ function reportIdlePolicies(entries: readonly LinkedEntry[], policies: readonly 
       ...passthrough.map((each) => ({ ...each, name: undefined })),
     ];
     for (const { route, name, policies: held } of served) {
-      for (const policy of held) for (const target of holdingTargets(policy, door, route.name, name)) busy.add(target);
+      for (const policy of held) {
+        for (const target of holdingTargets(policy, door, route.name, name)) {
+          busy.add(target);
+        }
+      }
     }
   }
   for (const policy of policies) {
     for (const target of policy.targets) {
-      if (!target.exists || busy.has(target)) continue;
+      if (!target.exists || busy.has(target)) {
+        continue;
+      }
       const section = target.section === undefined ? '' : `, ${target.section},`;
       report.warning(subject('AIQuotaPolicy', policy.policy), {
         reason: 'NothingToLimit',

@@ -14,7 +14,9 @@ for (const input of cases) {
   test(`testdata/${input}`, () => {
     const expected = new URL(input.replace('.in.', '.out.'), directory);
     const actual = outcome(input);
-    if (process.env['UPDATE_GOLDEN']) writeFileSync(expected, actual);
+    if (process.env['UPDATE_GOLDEN']) {
+      writeFileSync(expected, actual);
+    }
     assert.equal(actual, readFileSync(expected, 'utf8'));
   });
 }

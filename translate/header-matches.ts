@@ -23,11 +23,17 @@ export function headerMatches(
     if (lower.startsWith(OWN_HEADER_PREFIX)) {
       refuse(`${path}[${index}].name`, `${lower} is removed from every request`, 'use another header');
     }
-    if (type === 'Exact') return { name: lower, type, value };
+    if (type === 'Exact') {
+      return { name: lower, type, value };
+    }
     const fault = patternFault(value);
-    if (fault !== undefined) refuse(`${path}[${index}].value`, `the expression ${fault.message}`, fault.fix);
+    if (fault !== undefined) {
+      refuse(`${path}[${index}].value`, `the expression ${fault.message}`, fault.fix);
+    }
     return { name: lower, type, value };
   });
-  if (wrong) return undefined;
+  if (wrong) {
+    return undefined;
+  }
   return made.toSorted((left, right) => compare(left.name, right.name) || compare(left.value, right.value));
 }

@@ -3,7 +3,9 @@ import ipaddr from 'ipaddr.js';
 
 /** Returns 4 or 6 for an IP address, 0 for a name. */
 export function addressFamily(host: string): 0 | 4 | 6 {
-  if (ipaddr.IPv4.isValidFourPartDecimal(host)) return 4;
+  if (ipaddr.IPv4.isValidFourPartDecimal(host)) {
+    return 4;
+  }
   return host.includes(':') && ipaddr.IPv6.isValid(host) ? 6 : 0;
 }
 

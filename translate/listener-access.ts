@@ -6,7 +6,9 @@ import type { Site } from './site.ts';
 
 export function allows({ gateway, listener }: Door, namespace: string, site: Site): boolean {
   const { namespaces, kinds } = listener.allowedRoutes ?? {};
-  if (kinds !== undefined && !kinds.some(({ group, kind }) => isServed(group, kind, site))) return false;
+  if (kinds !== undefined && !kinds.some(({ group, kind }) => isServed(group, kind, site))) {
+    return false;
+  }
   const from = namespaces?.from ?? 'Same';
   if (from === 'Selector' && site.type === 'Cluster') {
     const labels = site.namespaces.get(namespace);
@@ -17,7 +19,9 @@ export function allows({ gateway, listener }: Door, namespace: string, site: Sit
 
 /** In a cluster a route lives on as HTTPRoutes, so only a listener that takes those takes ours. */
 function isServed(group: string, kind: string, site: Site): boolean {
-  if (group === GATEWAY_GROUP) return kind === 'HTTPRoute';
+  if (group === GATEWAY_GROUP) {
+    return kind === 'HTTPRoute';
+  }
   return site.type === 'Machine' && group === GROUP && kind === 'AIGatewayRoute';
 }
 

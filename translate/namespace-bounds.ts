@@ -35,7 +35,9 @@ export function withinBounds(attachments: readonly Attachment[], report: Report)
   const refused = new Set<LinkedRoute>();
   for (const [route, own] of Map.groupBy(attachments, (each) => each.route)) {
     const served = own.filter(({ places }) => places.length > 0);
-    if (served.length === 0) continue;
+    if (served.length === 0) {
+      continue;
+    }
     const { namespace } = route.route.metadata;
     const weight = weightOf(route, new Set(served.flatMap(({ places }) => places.map(placeKey))).size);
     const sum = added(taken.get(namespace), weight);
@@ -75,7 +77,9 @@ function weightOf({ route, rules, passthrough }: LinkedRoute, places: number): W
 }
 
 function added(taken: Weight | undefined, more: Weight): Weight {
-  if (taken === undefined) return more;
+  if (taken === undefined) {
+    return more;
+  }
   return {
     places: taken.places + more.places,
     bytes: taken.bytes + more.bytes,

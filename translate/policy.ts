@@ -37,7 +37,9 @@ export function gatewayPolicy(
     quotas: quotasInUse(entries, policies),
   };
   const digest = createHash('sha256').update(`${POLICY_FORMAT_VERSION}`);
-  for (const line of policyLines(content)) digest.update(`\n${line}`);
+  for (const line of policyLines(content)) {
+    digest.update(`\n${line}`);
+  }
   // 64 bits tell the states of one gateway apart; nothing secret hangs on it.
   return { formatVersion: POLICY_FORMAT_VERSION, ...content, version: digest.digest('hex').slice(0, 16) };
 }
@@ -48,7 +50,9 @@ export function strayEntries(doors: readonly Door[], entries: readonly LinkedEnt
     entries.filter(({ hostname }) => hostname === '*').map(({ door }) => routeConfigurationName(door)),
   );
   const stray = [...new Set(doors.map(routeConfigurationName))].filter((name) => !served.has(name));
-  if (stray.length === 0) return [];
+  if (stray.length === 0) {
+    return [];
+  }
   return [{ routeNames: stray.toSorted(compare).map(strayRoute), rules: [], passthrough: [] }];
 }
 

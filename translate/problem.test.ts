@@ -27,6 +27,7 @@ test('a fault behind an alias has the line of the alias, whatever its key is cal
   const { problems } = readWorld([{ name: 'a.yaml', text }], exampleVariables);
   const unknown = problems.filter(({ path }) => path.startsWith('spec.'));
   assert.ok(unknown.length >= 2);
-  for (const problem of unknown)
+  for (const problem of unknown) {
     assert.match(problemText(problem), /^a\.yaml:5: AIBackend default\/a spec\..+; fix: .+/);
+  }
 });

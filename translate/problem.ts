@@ -48,7 +48,9 @@ export interface Problem {
 export function lineOf(source: Source, path: string): number | undefined {
   for (let at = path; at !== ''; at = at.slice(0, Math.max(0, at.lastIndexOf('.'), at.lastIndexOf('[')))) {
     const line = source.lines.get(at);
-    if (line !== undefined) return line;
+    if (line !== undefined) {
+      return line;
+    }
   }
   return source.lines.get('');
 }

@@ -147,7 +147,9 @@ function compiled(policy: string, quota: QuotaSpec): Quota {
     limit: quota.limit,
     window: windowOf(quota),
     key: (quota.key ?? []).map((part): KeyPart => {
-      if (part.header !== undefined) return { type: 'Header', name: part.header.name.toLowerCase() };
+      if (part.header !== undefined) {
+        return { type: 'Header', name: part.header.name.toLowerCase() };
+      }
       return { type: part.type === 'Model' ? 'Model' : 'Route' };
     }),
     onMissingKey: quota.onMissingKey,
@@ -161,7 +163,11 @@ function compiled(policy: string, quota: QuotaSpec): Quota {
 }
 
 function windowOf({ window }: QuotaSpec): Window {
-  if (window.calendar !== undefined) return { type: 'Calendar', ...window.calendar };
-  if (window.sliding !== undefined) return { type: 'Sliding', durationMs: durationMs(window.sliding.duration) };
+  if (window.calendar !== undefined) {
+    return { type: 'Calendar', ...window.calendar };
+  }
+  if (window.sliding !== undefined) {
+    return { type: 'Sliding', durationMs: durationMs(window.sliding.duration) };
+  }
   return { type: 'Lifetime' };
 }

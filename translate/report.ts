@@ -33,8 +33,11 @@ export function newReport(): Report {
     };
     problems.push(problem);
     const own = byObject.get(refKey(ref));
-    if (own === undefined) byObject.set(refKey(ref), [problem]);
-    else own.push(problem);
+    if (own === undefined) {
+      byObject.set(refKey(ref), [problem]);
+    } else {
+      own.push(problem);
+    }
   };
   return {
     error: (subject, found) => add('Error', subject, found),

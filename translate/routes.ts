@@ -96,7 +96,9 @@ function targetsOf(route: string, rule: RouteRule, index: number, ids: TargetIds
   const used = new Map<string, number>();
   return rule.backendRefs.flatMap((reference, position): LinkedTarget[] => {
     const found = find(reference, `spec.rules[${index}].backendRefs[${position}]`);
-    if (found === undefined) return [];
+    if (found === undefined) {
+      return [];
+    }
     const base = targetName(route, rule.name, reference);
     const times = (used.get(base) ?? 0) + 1;
     used.set(base, times);
@@ -129,7 +131,9 @@ function passthroughOf(
   return (spec.passthrough ?? []).flatMap((item, index): LinkedPassthrough[] => {
     const reference = item.backendRef ?? spec.rules[0]?.backendRefs[0];
     const found = reference && find(reference, `spec.passthrough[${index}].backendRef`);
-    if (reference === undefined || found === undefined) return [];
+    if (reference === undefined || found === undefined) {
+      return [];
+    }
     const id = ids(targetName(route, passthroughRule, reference));
     const target = { id, backend: found.name, weight: 1, priority: 0 };
     return [{ item, index, target: { target, route, rule: 'passthrough', backend: found.usable } }];

@@ -143,7 +143,9 @@ function policyStatus(policy: LinkedPolicy, entries: readonly LinkedEntry[], sit
         problem === undefined && site.type === 'Cluster' && policy.quotas.length > 0 ? perProxy : sentence(problem);
       const accepted = condition('Accepted', problem?.reason ?? 'Accepted', message, generation);
       const long = problem === undefined && site.type === 'Cluster' ? longWindows(policy) : [];
-      if (long.length === 0) return { ancestorRef, conditions: [accepted] };
+      if (long.length === 0) {
+        return { ancestorRef, conditions: [accepted] };
+      }
       const forgotten = `${long.join(', ')}: what is spent is kept in the proxy pod and ends with it, so a new pod (a rollout, an eviction, a scale-up) begins with the whole budget`;
       return {
         ancestorRef,
@@ -183,8 +185,11 @@ function ancestorsOf(policy: LinkedPolicy, entries: readonly LinkedEntry[]): rea
     }
   }
   for (const { kind, name, index } of policy.targets) {
-    if (kind === 'Gateway') add(GATEWAY_GROUP, kind, name, index);
-    else if (!reached.has(index)) add(GROUP, kind, name, index);
+    if (kind === 'Gateway') {
+      add(GATEWAY_GROUP, kind, name, index);
+    } else if (!reached.has(index)) {
+      add(GROUP, kind, name, index);
+    }
   }
   return [...ancestors.values()]
     .toSorted((left, right) => compare(refKey(left.ancestorRef), refKey(right.ancestorRef)))
@@ -207,7 +212,9 @@ function firstOf<R extends Problem['reason']>(
 ): { readonly reason: R; readonly problem: Problem } | undefined {
   for (const problem of problems) {
     const reason = reasons.find((each) => each === problem.reason);
-    if (reason !== undefined) return { reason, problem };
+    if (reason !== undefined) {
+      return { reason, problem };
+    }
   }
   return undefined;
 }
@@ -215,7 +222,9 @@ function firstOf<R extends Problem['reason']>(
 type Said = Pick<Problem, 'path' | 'message' | 'fix'>;
 
 function sentence(found: Said | { readonly problem: Said } | undefined): string {
-  if (found === undefined) return '';
+  if (found === undefined) {
+    return '';
+  }
   const { path, message, fix } = 'problem' in found ? found.problem : found;
   return `${path}: ${message}; fix: ${fix}`;
 }

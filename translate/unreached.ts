@@ -17,7 +17,9 @@ export function reportUnreached(
 ): void {
   for (const gateway of gateways) {
     const { gatewayClassName } = gateway.spec;
-    if (gatewayClassName === OWN_CLASS) continue;
+    if (gatewayClassName === OWN_CLASS) {
+      continue;
+    }
     report.warning(subject('Gateway', gateway), {
       reason: 'ForeignClass',
       path: 'spec.gatewayClassName',
@@ -27,7 +29,9 @@ export function reportUnreached(
   }
   const served = new Set(attachments.flatMap(({ places }) => places.map(({ door }) => door)));
   for (const door of doors) {
-    if (served.has(door)) continue;
+    if (served.has(door)) {
+      continue;
+    }
     const index = door.gateway.spec.listeners.indexOf(door.listener);
     report.warning(subject('Gateway', door.gateway), {
       reason: 'NothingAttached',
@@ -37,7 +41,9 @@ export function reportUnreached(
     });
   }
   for (const [route, own] of Map.groupBy(attachments, (attachment) => attachment.route)) {
-    if (own.some(({ refused }) => refused !== undefined)) continue;
+    if (own.some(({ refused }) => refused !== undefined)) {
+      continue;
+    }
     reportHostnames(
       route,
       own.flatMap(({ places }) => places.map(({ hostname }) => hostname)),
@@ -48,7 +54,9 @@ export function reportUnreached(
 
 function reportHostnames({ route }: LinkedRoute, reached: readonly string[], report: Report): void {
   for (const [index, hostname] of (route.spec.hostnames ?? []).entries()) {
-    if (reached.some((each) => intersection(each, hostname) !== undefined)) continue;
+    if (reached.some((each) => intersection(each, hostname) !== undefined)) {
+      continue;
+    }
     report.warning(subject('AIGatewayRoute', route), {
       reason: 'NoMatchingListenerHostname',
       path: `spec.hostnames[${index}]`,

@@ -23,7 +23,9 @@ export function worst(entries: readonly Entry[]): Worst {
   const pauses = entries.filter(({ type }) => type === 'gc');
   let [heldMs, workMs] = [0, 0];
   for (const hold of entries) {
-    if (hold.type !== 'held') continue;
+    if (hold.type !== 'held') {
+      continue;
+    }
     const length = hold.toMs - hold.fromMs;
     const paused = pauses.reduce((total, pause) => total + overlap(hold, pause), 0);
     heldMs = Math.max(heldMs, length);

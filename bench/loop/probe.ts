@@ -13,12 +13,16 @@ const TOLD_MS = 3;
 const WRITE_MS = 100;
 
 const folder = new URL(import.meta.url).searchParams.get('folder');
-if (folder !== null && process.argv[2] === 'extproc') watch(path.join(folder, `${process.pid}.jsonl`));
+if (folder !== null && process.argv[2] === 'extproc') {
+  watch(path.join(folder, `${process.pid}.jsonl`));
+}
 
 function watch(file: string): void {
   let entries: Entry[] = [];
   const tell = (entry: Entry) => {
-    if (entry.toMs - entry.fromMs > TOLD_MS) entries.push(entry);
+    if (entry.toMs - entry.fromMs > TOLD_MS) {
+      entries.push(entry);
+    }
   };
   let lastMs = performance.now();
   let lastCpuMs = cpuMs();
@@ -35,7 +39,9 @@ function watch(file: string): void {
     }
   }).observe({ entryTypes: ['gc'] });
   setInterval(() => {
-    if (entries.length === 0) return;
+    if (entries.length === 0) {
+      return;
+    }
     appendFileSync(file, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
     entries = [];
   }, WRITE_MS).unref();

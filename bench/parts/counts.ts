@@ -49,7 +49,9 @@ async function replay(gateway: Gateway, recording: Recording): Promise<AccessLin
     signal: AbortSignal.timeout(20_000),
   });
   const text = await response.text();
-  if (response.status !== 200) throw new Error(`${recording.name}: ${response.status} ${text.slice(0, 500)}`);
+  if (response.status !== 200) {
+    throw new Error(`${recording.name}: ${response.status} ${text.slice(0, 500)}`);
+  }
   let found: AccessLine | undefined;
   await until(`access line of ${recording.name}`, 5000, () => {
     found = gateway.accessLines().find((line) => line['path'] === recording.path);

@@ -11,7 +11,9 @@ const PACES_MS = [5, 20, 50];
 
 export async function cuts(stand: Stand): Promise<readonly Figure[]> {
   const figures: Figure[] = [];
-  for (const paceMs of PACES_MS) figures.push(...(await cutsAt(stand, paceMs)));
+  for (const paceMs of PACES_MS) {
+    figures.push(...(await cutsAt(stand, paceMs)));
+  }
   return figures;
 }
 
@@ -45,7 +47,8 @@ async function cutsAt(stand: Stand, paceMs: number): Promise<readonly Figure[]> 
 }
 
 function pairOf(client: RequestDetail, provider: ProviderRequest | undefined) {
-  if (provider === undefined || provider.finished || client.outcome !== '200' || client.chunks > CUT_AFTER_TOKENS)
+  if (provider === undefined || provider.finished || client.outcome !== '200' || client.chunks > CUT_AFTER_TOKENS) {
     throw new Error(`the budget did not cut ${JSON.stringify(client)}; the provider saw ${JSON.stringify(provider)}`);
+  }
   return { client, provider };
 }

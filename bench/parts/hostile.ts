@@ -32,8 +32,9 @@ export async function hostile(stand: Stand, { only }: Options): Promise<readonly
         const measured = (name: string, ask: () => Promise<void>) => measure(name, ask, file);
         const ask = (model: string, body: string) => post(gateway.port, `{"model":"${model}",${body}}`);
         // What V8 has not compiled yet is not measured.
-        for (let count = 0; count < 2_000; count += 1)
+        for (let count = 0; count < 2_000; count += 1) {
           await ask('plain', '"messages":[{"role":"user","content":"Hi"}]');
+        }
         const asked = ({ name }: { readonly name: string }) => name.includes(only);
         const rows: Row[] = [];
         for (const { name, model, body } of hostileRequests().filter(asked)) {
@@ -101,7 +102,9 @@ async function post(port: number, body: string): Promise<void> {
     signal: AbortSignal.timeout(60_000),
   });
   await response.arrayBuffer();
-  if (response.status >= 500) throw new Error(`${response.status} for ${body.slice(0, 100)}`);
+  if (response.status >= 500) {
+    throw new Error(`${response.status} for ${body.slice(0, 100)}`);
+  }
 }
 
 interface HostileProvider {

@@ -26,7 +26,9 @@ export function openStreams(stand: Stand): Promise<readonly Figure[]> {
     async (gateway) => {
       await runLoad({ port: gateway.port, connections: 16, seconds: 1, stream: true });
       const readings: Reading[] = [reading(gateway, 0, 0)];
-      for (const streams of COUNTS) readings.push(await hold(gateway, streams));
+      for (const streams of COUNTS) {
+        readings.push(await hold(gateway, streams));
+      }
       return figures(readings);
     },
   );
@@ -57,8 +59,9 @@ async function hold(gateway: Gateway, streams: number): Promise<Reading> {
   }
   const report = await load;
   const alive = (report.details ?? []).filter(({ outcome, chunks }) => outcome === 'aborted' && chunks > 0).length;
-  if (alive !== streams)
+  if (alive !== streams) {
     throw new Error(`${alive} of ${streams} streams stayed open: ${JSON.stringify(report.outcomes)}`);
+  }
   const middle = (read: (sample: Reading) => number) => median(samples.map(read));
   return {
     streams,

@@ -45,5 +45,7 @@ function paced({ rounds }: Options): Promise<readonly Comparison[]> {
 
 async function warmUp({ gateway: { port } }: Stand): Promise<void> {
   const load = { port, connections: CONNECTIONS, seconds: WARM_UP_SECONDS };
-  for (const stream of [false, true, false]) await runReference({ ...load, stream });
+  for (const stream of [false, true, false]) {
+    await runReference({ ...load, stream });
+  }
 }

@@ -105,14 +105,20 @@ export function newClient(
   const send = async (path: string, what: Call): Promise<IncomingMessage> => {
     for (let attempt = 1; ; attempt++) {
       const { method = 'GET' } = what;
-      if (method !== 'GET') beforeWrite();
+      if (method !== 'GET') {
+        beforeWrite();
+      }
       what.signal?.throwIfAborted();
-      if (method !== 'GET') writing({ method, path });
+      if (method !== 'GET') {
+        writing({ method, path });
+      }
       const answer = await open(path, what);
       const afterMs = Number(answer.headers['retry-after']) * 1000;
       // Not done: the server says when to come again, as with too many requests.
       const again = (answer.statusCode === 429 || answer.statusCode === 503) && afterMs <= MAX_RETRY_AFTER_MS;
-      if (!again || attempt === MAX_ATTEMPTS) return answer;
+      if (!again || attempt === MAX_ATTEMPTS) {
+        return answer;
+      }
       answer.destroy();
       await sleep(afterMs * (1 + Math.random() / 2), undefined, { signal: what.signal });
     }
@@ -122,7 +128,9 @@ export function newClient(
     const text = await textOf(answer);
     const json = parsed(text);
     const status = answer.statusCode ?? 0;
-    if (status >= 200 && status < 300) return json;
+    if (status >= 200 && status < 300) {
+      return json;
+    }
     const { reason = 'Unknown', message = text.slice(0, 500) } = json as { reason?: string; message?: string };
     throw new ApiError(status, reason, message);
   };
@@ -139,7 +147,9 @@ export function newClient(
     call,
     async stream(path, signal) {
       const answer = await open(path, { signal });
-      if (answer.statusCode === 200) return answer;
+      if (answer.statusCode === 200) {
+        return answer;
+      }
       const json = parsed(await textOf(answer)) as { reason?: string; message?: string };
       throw new ApiError(answer.statusCode ?? 0, json.reason ?? 'Unknown', json.message ?? 'the watch was refused');
     },
@@ -153,7 +163,9 @@ export function newClient(
       try {
         return (await call(resourcePath(resource, namespace, name), { signal })) as KubeObject;
       } catch (error) {
-        if (error instanceof ApiError && error.code === 404) return undefined;
+        if (error instanceof ApiError && error.code === 404) {
+          return undefined;
+        }
         throw error;
       }
     },
@@ -168,7 +180,9 @@ export function newClient(
         await call(resourcePath(resource, metadata.namespace, metadata.name), { method: 'DELETE', body, signal });
         return true;
       } catch (error) {
-        if (error instanceof ApiError && error.code === 404) return false;
+        if (error instanceof ApiError && error.code === 404) {
+          return false;
+        }
         throw error;
       }
     },
@@ -187,7 +201,9 @@ async function textOf(answer: IncomingMessage): Promise<string> {
     for await (const piece of answer as AsyncIterable<Buffer>) {
       pieces.push(piece);
       bytes += piece.length;
-      if (bytes > MAX_ANSWER_BYTES) throw new Error('the answer is too long');
+      if (bytes > MAX_ANSWER_BYTES) {
+        throw new Error('the answer is too long');
+      }
     }
   } catch (error) {
     throw new ApiError(0, 'Unreachable', error instanceof Error ? error.message : String(error));

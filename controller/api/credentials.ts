@@ -23,7 +23,9 @@ export async function findCredentials(environment: Readonly<Record<string, strin
   const config = new KubeConfig();
   config.loadFromDefault();
   const cluster = config.getCurrentCluster();
-  if (cluster === null) throw new Error('there is no cluster: neither a service account nor a kubeconfig was found');
+  if (cluster === null) {
+    throw new Error('there is no cluster: neither a service account nor a kubeconfig was found');
+  }
   return {
     server: new URL(cluster.server),
     async apply(options) {

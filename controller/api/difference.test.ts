@@ -51,7 +51,9 @@ test('every change of what is wanted is a difference', () => {
     ({ metadata }) => (metadata['labels'] = {}),
     ({ metadata }) => (metadata['annotations'] = {}),
   ];
-  for (const change of changes) assert.equal(difference(wanted, actual(change)), 'apply');
+  for (const change of changes) {
+    assert.equal(difference(wanted, actual(change)), 'apply');
+  }
 });
 
 test('what is not wanted any more is told by the digest', () => {

@@ -26,9 +26,13 @@ const foundEqual = new WeakMap<KubeObject, KubeObject>();
 
 /** As it is to be sent. */
 export function stamped(wanted: KubeObject): KubeObject {
-  if (wanted.kind === 'Secret') return wanted;
+  if (wanted.kind === 'Secret') {
+    return wanted;
+  }
   const known = stamps.get(wanted);
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    return known;
+  }
   const digest = createHash('sha256').update(JSON.stringify(wanted)).digest('hex').slice(0, 16);
   const annotations = { ...wanted.metadata.annotations, [APPLIED]: digest };
   const stamp = { ...wanted, metadata: { ...wanted.metadata, annotations } };
@@ -43,17 +47,25 @@ export type Difference = 'none' | 'apply' | 'replace';
  * by replacing: the server holds that for another writer than the one who applies.
  */
 export function difference(wanted: KubeObject, actual: KubeObject): Difference {
-  if (foundEqual.get(actual) === wanted) return 'none';
+  if (foundEqual.get(actual) === wanted) {
+    return 'none';
+  }
   const found = compared(wanted, actual);
-  if (found === 'none') foundEqual.set(actual, wanted);
+  if (found === 'none') {
+    foundEqual.set(actual, wanted);
+  }
   return found;
 }
 
 function compared(wanted: KubeObject, actual: KubeObject): Difference {
   const fields = (actual.metadata.managedFields ?? []).filter(isContent);
-  if (fields.some(({ manager }) => manager !== FIELD_MANAGER)) return 'replace';
+  if (fields.some(({ manager }) => manager !== FIELD_MANAGER)) {
+    return 'replace';
+  }
   const { kind: _kind, apiVersion: _apiVersion, ...content } = wanted;
-  if (covers(actual, content)) return 'none';
+  if (covers(actual, content)) {
+    return 'none';
+  }
   return fields.some(({ operation }) => operation === 'Update') ? 'replace' : 'apply';
 }
 
@@ -87,7 +99,9 @@ function covers(actual: unknown, wanted: unknown): boolean {
     );
   }
   if (typeof wanted === 'object' && wanted !== null) {
-    if (typeof actual !== 'object' || actual === null) return false;
+    if (typeof actual !== 'object' || actual === null) {
+      return false;
+    }
     const there = actual as Readonly<Record<string, unknown>>;
     return Object.entries(wanted).every(([name, value]) => covers(there[name], value));
   }

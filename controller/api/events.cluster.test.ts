@@ -25,7 +25,9 @@ test('a change is told once, however often it comes, with a name of any length',
   const made = await place.client.apply(configMaps, configMap(place.namespace, longest, {}));
   const object = { ...made, ...typeOf(configMaps) };
   const { tell } = newEvents(place.client, 'test', silent);
-  for (let count = 0; count < 50; count++) tell({ object, type: 'Warning', reason: 'Invalid', note: 'one' });
+  for (let count = 0; count < 50; count++) {
+    tell({ object, type: 'Warning', reason: 'Invalid', note: 'one' });
+  }
   tell({ object, type: 'Normal', reason: 'Accepted', note: 'two' });
   await until('both are there', async () => (await told()).length === 2);
   await sleep(500);
@@ -37,7 +39,9 @@ test('a storm of changes stays within its bound', async () => {
   const made = await place.client.apply(configMaps, configMap(place.namespace, 'storm', {}));
   const object = { ...made, ...typeOf(configMaps) };
   const { tell } = newEvents(place.client, 'test', silent);
-  for (let count = 0; count < 1_000; count++) tell({ object, type: 'Normal', reason: 'Changed', note: `${count}` });
+  for (let count = 0; count < 1_000; count++) {
+    tell({ object, type: 'Normal', reason: 'Changed', note: `${count}` });
+  }
   await sleep(3_000);
   const ofStorm = (await told()).filter(({ regarding }) => regarding?.name === 'storm').length;
   assert.ok(ofStorm > 0 && ofStorm <= 120, `${ofStorm}`);

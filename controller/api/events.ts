@@ -34,13 +34,19 @@ export function newEvents(client: Client, instance: string, log: Log): Events {
       const nowMs = Date.now();
       const { namespace, name, uid, resourceVersion } = object.metadata;
       const key = `${uid} ${reason} ${note}`;
-      if (nowMs - (told.get(key) ?? Number.NEGATIVE_INFINITY) < SAME_AGAIN_MS) return;
+      if (nowMs - (told.get(key) ?? Number.NEGATIVE_INFINITY) < SAME_AGAIN_MS) {
+        return;
+      }
       if (nowMs > minuteEndsMs) {
         minuteEndsMs = nowMs + 60_000;
         inMinute = 0;
       }
-      if (++inMinute > MAX_A_MINUTE) return;
-      if (told.size >= MAX_REMEMBERED) told.clear();
+      if (++inMinute > MAX_A_MINUTE) {
+        return;
+      }
+      if (told.size >= MAX_REMEMBERED) {
+        told.clear();
+      }
       told.set(key, nowMs);
       const event: KubeObject = {
         apiVersion: EVENTS.apiVersion,

@@ -32,7 +32,9 @@ beforeEach(async () => {
   client = newClient(way.credentials);
 });
 afterEach(() => {
-  for (const informer of informers) informer.close();
+  for (const informer of informers) {
+    informer.close();
+  }
   informers = [];
   client.close();
   way.close();
@@ -93,7 +95,9 @@ test('a version that is too old for the server leads to a new list', async () =>
   await Promise.all([place.client.remove(routes, before), made('after')]);
   let asked = 0;
   way.meddle((path) => {
-    if (!path.includes('watch=1') || ++asked > 1) return undefined;
+    if (!path.includes('watch=1') || ++asked > 1) {
+      return undefined;
+    }
     return { path: path.replace(/resourceVersion=\d+/, 'resourceVersion=1') };
   });
   way.restore();
@@ -106,7 +110,9 @@ test('a list of several pages that breaks off is read from its beginning', async
   const queue = names.values();
   await Promise.all(
     Array.from({ length: 8 }, async () => {
-      for (const name of queue) await put(name, 'x');
+      for (const name of queue) {
+        await put(name, 'x');
+      }
     }),
   );
   let pages = 0;
@@ -121,7 +127,9 @@ test('a watch that breaks off within an event goes on with the next one', async 
   way.meddle((path) => (path.includes('watch=1') ? { cutAfterBytes: 100 } : undefined));
   way.cut();
   way.restore();
-  for (let round = 1; round <= 5; round++) await put('torn', String(round));
+  for (let round = 1; round <= 5; round++) {
+    await put('torn', String(round));
+  }
   way.meddle(() => undefined);
   await until('the last is seen', () => items().get(key('torn')) === '5');
 });

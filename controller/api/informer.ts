@@ -62,8 +62,11 @@ export function startInformer<T>(options: InformerOptions<T>): Informer<T> {
   const query = (more: Readonly<Record<string, string>>) => `${path}?${new URLSearchParams({ ...selectors, ...more })}`;
   const put = (into: Map<string, T>, object: KubeObject) => {
     const kept = keep(object);
-    if (kept === undefined) into.delete(keyOf(object.metadata));
-    else into.set(keyOf(object.metadata), kept);
+    if (kept === undefined) {
+      into.delete(keyOf(object.metadata));
+    } else {
+      into.set(keyOf(object.metadata), kept);
+    }
   };
 
   const list = async () => {
@@ -96,16 +99,25 @@ export function startInformer<T>(options: InformerOptions<T>): Informer<T> {
     // The client's own limit is for answers; here silence is normal for a minute.
     answer.socket.setTimeout(0);
     for await (const { type, object } of events(answer)) {
-      if (type === 'ERROR') throw new ApiError(object.code ?? 500, object.reason ?? 'Unknown', object.message ?? '');
+      if (type === 'ERROR') {
+        throw new ApiError(object.code ?? 500, object.reason ?? 'Unknown', object.message ?? '');
+      }
       version = object.metadata.resourceVersion ?? version;
-      if (type === 'BOOKMARK') continue;
+      if (type === 'BOOKMARK') {
+        continue;
+      }
       const key = keyOf(object.metadata);
       const before = items.get(key);
-      if (type === 'DELETED') items.delete(key);
-      else put(items, object);
+      if (type === 'DELETED') {
+        items.delete(key);
+      } else {
+        put(items, object);
+      }
       const after = items.get(key);
       // Of some objects nothing is kept.
-      if (before !== undefined || after !== undefined) changed(before, after);
+      if (before !== undefined || after !== undefined) {
+        changed(before, after);
+      }
     }
   };
 
@@ -114,14 +126,20 @@ export function startInformer<T>(options: InformerOptions<T>): Informer<T> {
     while (!signal.aborted) {
       const startedMs = performance.now();
       try {
-        if (version === '') await list();
+        if (version === '') {
+          await list();
+        }
         await watch();
         failures = 0;
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted) {
+          return;
+        }
         const code = error instanceof ApiError ? error.code : -1;
         // What it has seen is too old for the server, or the kind is new: from the beginning.
-        if (code !== 0) version = '';
+        if (code !== 0) {
+          version = '';
+        }
         if (code === 403 && !refused) {
           refused = true;
           changed();
@@ -171,11 +189,15 @@ async function* events(answer: IncomingMessage): AsyncGenerator<WatchEvent> {
         pieces = [];
         bytes = 0;
         start = end + 1;
-        if (line !== '') yield JSON.parse(line) as WatchEvent;
+        if (line !== '') {
+          yield JSON.parse(line) as WatchEvent;
+        }
       }
       pieces.push(piece.subarray(start));
       bytes += piece.length - start;
-      if (bytes > MAX_LINE_BYTES) throw new Error('an event of a watch is too long');
+      if (bytes > MAX_LINE_BYTES) {
+        throw new Error('an event of a watch is too long');
+      }
     }
   } catch (error) {
     throw error instanceof ApiError || error instanceof SyntaxError

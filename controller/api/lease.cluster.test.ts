@@ -35,7 +35,9 @@ beforeEach(() => {
 });
 afterEach(async () => {
   await Promise.all(elections.map((each) => each.close()));
-  for (const way of ways) way.close();
+  for (const way of ways) {
+    way.close();
+  }
 });
 
 async function candidate(who: string): Promise<{ readonly election: Election; readonly way: Way }> {
@@ -60,7 +62,9 @@ async function candidate(who: string): Promise<{ readonly election: Election; re
 function inOrder(): void {
   for (const [index, term] of terms.entries()) {
     const next = terms[index + 1];
-    if (next === undefined) continue;
+    if (next === undefined) {
+      continue;
+    }
     assert.ok(term.untilMs <= next.fromMs, `${term.who} had not ended when ${next.who} began`);
     assert.ok(next.epoch > term.epoch, `${next.epoch} follows ${term.epoch}`);
   }

@@ -80,9 +80,13 @@ export function stand(options: LeaseOptions): Election {
       seen = state;
     }
     const mine = leads() && (absent || holder === identity);
-    if (!mine) end();
+    if (!mine) {
+      end();
+    }
     const left = !absent && (holder === '' || holder === identity);
-    if (!mine && !left && performance.now() - seenAtMs <= times.leaseMs) return;
+    if (!mine && !left && performance.now() - seenAtMs <= times.leaseMs) {
+      return;
+    }
     // Grows also where the Lease was deleted, or this clock is behind.
     const next =
       mine && highestSeen <= epoch
@@ -113,9 +117,13 @@ export function stand(options: LeaseOptions): Election {
     // From before it was asked: the answer may have taken its time.
     renewedAtMs = startedMs;
     renewedAtDateMs = startedDateMs;
-    if (next === epoch) return;
+    if (next === epoch) {
+      return;
+    }
     epoch = next;
-    if (!mine || term === undefined) term = new AbortController();
+    if (!mine || term === undefined) {
+      term = new AbortController();
+    }
     log.info(
       { lease: `${namespace}/${name}`, epoch },
       mine ? 'this replica leads with a higher epoch' : 'this replica leads',
@@ -123,7 +131,9 @@ export function stand(options: LeaseOptions): Election {
     lead(epoch, term.signal);
   };
   const end = () => {
-    if (term === undefined) return;
+    if (term === undefined) {
+      return;
+    }
     log.warn({ lease: `${namespace}/${name}` }, 'this replica does not lead any more');
     term.abort();
     term = undefined;
@@ -132,7 +142,9 @@ export function stand(options: LeaseOptions): Election {
   const leads = () => {
     // The monotonic clock stands still while a machine sleeps; the other one may be set back.
     const sinceMs = Math.max(performance.now() - renewedAtMs, Date.now() - renewedAtDateMs);
-    if (term !== undefined && sinceMs > times.renewDeadlineMs) end();
+    if (term !== undefined && sinceMs > times.renewDeadlineMs) {
+      end();
+    }
     return term !== undefined;
   };
   const run = async () => {
@@ -156,12 +168,16 @@ export function stand(options: LeaseOptions): Election {
       return leads();
     },
     raise(seen) {
-      if (seen <= MAX_EPOCH) highestSeen = Math.max(highestSeen, seen);
+      if (seen <= MAX_EPOCH) {
+        highestSeen = Math.max(highestSeen, seen);
+      }
     },
     async close() {
       stop.abort();
       await running;
-      if (term === undefined || held === undefined) return;
+      if (term === undefined || held === undefined) {
+        return;
+      }
       end();
       const spec = { ...held.spec, holderIdentity: '' };
       await client.replace(LEASE, { ...held, metadata: { ...held.metadata, managedFields: [] }, spec }).catch(() => {});

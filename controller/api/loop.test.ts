@@ -16,15 +16,23 @@ test('what is asked for while a run is under way leads to one more, and never tw
     async run() {
       assert.equal(++running, 1);
       runs++;
-      if (runs === 1) await new Promise<void>((resolve) => begun.push(resolve));
+      if (runs === 1) {
+        await new Promise<void>((resolve) => begun.push(resolve));
+      }
       running--;
-      if (runs === 2) finish();
+      if (runs === 2) {
+        finish();
+      }
       return true;
     },
   });
   loop.ask();
-  while (begun.length === 0) await new Promise(setImmediate);
-  for (let count = 0; count < 5; count++) loop.ask();
+  while (begun.length === 0) {
+    await new Promise(setImmediate);
+  }
+  for (let count = 0; count < 5; count++) {
+    loop.ask();
+  }
   begun[0]!();
   await done;
   await loop.close();
@@ -38,8 +46,12 @@ test('a run that fails, or throws, is tried again without being asked', async ()
     ...common,
     run() {
       runs++;
-      if (runs === 1) return Promise.resolve(false);
-      if (runs === 2) return Promise.reject(new Error('no'));
+      if (runs === 1) {
+        return Promise.resolve(false);
+      }
+      if (runs === 2) {
+        return Promise.reject(new Error('no'));
+      }
       finish();
       return Promise.resolve(true);
     },

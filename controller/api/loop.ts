@@ -35,13 +35,17 @@ export function startLoop({ name, gatherMs, everyMs, run, log }: LoopOptions): L
           wake = resume;
         });
       }
-      if (stop.signal.aborted) return;
+      if (stop.signal.aborted) {
+        return;
+      }
       await sleep(gatherMs);
       asked = false;
       try {
         failures = (await run(stop.signal)) ? 0 : failures + 1;
       } catch (error) {
-        if (stop.signal.aborted) return;
+        if (stop.signal.aborted) {
+          return;
+        }
         failures++;
         log.error({ loop: name, error }, 'a run has failed and is tried again');
       }

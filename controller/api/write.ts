@@ -35,14 +35,18 @@ export async function applyAll(
   log: Log,
 ): Promise<Written> {
   const written: Written[] = [];
-  for (const wanted of all) written.push(await carryOut(applications(client, wanted, signal), signal, log));
+  for (const wanted of all) {
+    written.push(await carryOut(applications(client, wanted, signal), signal, log));
+  }
   return together(written);
 }
 
 /** In the other order. */
 export async function prune(client: Client, all: readonly Wanted[], signal: AbortSignal, log: Log): Promise<Written> {
   const written: Written[] = [];
-  for (const wanted of all.toReversed()) written.push(await carryOut(removals(client, wanted, signal), signal, log));
+  for (const wanted of all.toReversed()) {
+    written.push(await carryOut(removals(client, wanted, signal), signal, log));
+  }
   return together(written);
 }
 
@@ -63,13 +67,17 @@ async function carryOut(steps: readonly Step[], signal: AbortSignal, log: Log): 
   const queue = steps.values();
   const worker = async () => {
     for (const { kind, key, act, what } of queue) {
-      if (signal.aborted) return;
+      if (signal.aborted) {
+        return;
+      }
       try {
         await act();
         writes++;
         log.debug({ kind, object: key }, what);
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted) {
+          return;
+        }
         const message = error instanceof Error ? error.message : String(error);
         failures.push({ kind, key, message });
         log.error({ kind, object: key, error: message }, 'an object could not be written');
@@ -97,7 +105,9 @@ function applications(client: Client, { resource, objects, actual }: Wanted, sig
       return [{ ...step, what: 'applied', act: () => createOrAdopt(client, resource, wanted, signal) }];
     }
     const differs = difference(wanted, there);
-    if (differs === 'none') return [];
+    if (differs === 'none') {
+      return [];
+    }
     if (differs === 'apply') {
       return [{ ...step, what: 'applied', act: () => client.apply(resource, wanted, { signal }) }];
     }

@@ -77,7 +77,9 @@ function more(
   route: string | undefined,
 ): readonly Condition[] {
   const accepted = conditions.find(({ type }) => type === 'Accepted');
-  if (accepted?.status !== 'True') return conditions;
+  if (accepted?.status !== 'True') {
+    return conditions;
+  }
   const generation = accepted.observedGeneration;
   const found = [
     condition('Programmed', ...view.programmed(key), generation),
@@ -88,7 +90,9 @@ function more(
 
 function withReplaced(conditions: readonly Condition[], message: string | undefined): readonly Condition[] {
   const accepted = conditions.find(({ type }) => type === 'Accepted');
-  if (message === undefined || accepted?.status !== 'True') return conditions;
+  if (message === undefined || accepted?.status !== 'True') {
+    return conditions;
+  }
   const { observedGeneration } = accepted;
   return [
     ...conditions,
@@ -145,7 +149,9 @@ interface Watched {
 const noProxies = ['NoProxies', 'no proxy pod of the Gateway is ready'] as const;
 
 function programmedOf(watched: readonly Watched[], key: ObjectKey): Found<'Programmed'> {
-  if (watched.length === 0) return noProxies;
+  if (watched.length === 0) {
+    return noProxies;
+  }
   const bare = watched.find(({ pod }) => !pod.hasSidecar);
   if (bare !== undefined) {
     const message = `${podName(bare)} has no sidecar; fix: use the GatewayClass of the chart, or put what \`tallygate sidecar-patch\` prints into your EnvoyProxy`;
@@ -158,7 +164,9 @@ function programmedOf(watched: readonly Watched[], key: ObjectKey): Found<'Progr
     }
   }
   const late = watched.filter(({ sidecar, has }) => !has(sidecar?.acknowledged?.version, key));
-  if (late.length > 0) return ['Pending', `${late.length} of ${watched.length} sidecars do not have the policy yet`];
+  if (late.length > 0) {
+    return ['Pending', `${late.length} of ${watched.length} sidecars do not have the policy yet`];
+  }
   return ['Programmed', `${watched.length} of ${watched.length} sidecars have the policy`];
 }
 
@@ -168,18 +176,25 @@ function enforcingOf(
   routes: readonly GeneratedRoute[],
   verdict: (httpRoute: string) => Verdict | undefined,
 ): Found<'Enforcing'> {
-  if (watched.length === 0) return noProxies;
+  if (watched.length === 0) {
+    return noProxies;
+  }
   const verdicts = routes.flatMap(({ httpRoute }) => verdict(httpRoute) ?? []);
   const bad = verdicts.find(({ reason }) => reason !== 'Pending');
-  if (bad !== undefined) return [bad.reason, bad.message];
+  if (bad !== undefined) {
+    return [bad.reason, bad.message];
+  }
   const bare = watched.find(({ pod }) => !pod.hasSidecar);
-  if (bare !== undefined)
+  if (bare !== undefined) {
     return ['FilterMissing', `${podName(bare)} has no sidecar: nothing of its traffic is counted`];
+  }
   const names = new Set(routes.flatMap(({ envoyRouteNames }) => envoyRouteNames));
   for (const each of watched) {
     const { proof } = each.sidecar ?? {};
     const found = proof && each.has(proof.version?.version, key) ? fault(proof, names) : undefined;
-    if (found !== undefined) return [found[0], `${podName(each)}: ${found[1]}`];
+    if (found !== undefined) {
+      return [found[0], `${podName(each)}: ${found[1]}`];
+    }
   }
   const unproved = watched.filter(
     ({ sidecar, has }) => !has(sidecar?.proof?.version?.version, key) || sidecar?.proof?.unreadable !== '',
@@ -198,17 +213,25 @@ function fault(proof: Proof, names: ReadonlySet<string>): Found<'Enforcing'> | u
     return ['FilterMissing', `listeners without the filter: ${listing(listeners, listeners.names)}`];
   }
   const unfiltered = ours(proof.unfiltered, names);
-  if (unfiltered !== undefined) return ['FilterMissing', `routes without the filter: ${unfiltered}`];
+  if (unfiltered !== undefined) {
+    return ['FilterMissing', `routes without the filter: ${unfiltered}`];
+  }
   const failing = ours(proof.failing, names);
-  if (failing !== undefined) return ['NotAccepted', `routes that Envoy Gateway lets fail: ${failing}`];
+  if (failing !== undefined) {
+    return ['NotAccepted', `routes that Envoy Gateway lets fail: ${failing}`];
+  }
   const missing = ours(proof.missing, names);
-  if (missing !== undefined) return ['RouteMissing', `routes that Envoy does not have: ${missing}`];
+  if (missing !== undefined) {
+    return ['RouteMissing', `routes that Envoy does not have: ${missing}`];
+  }
   return undefined;
 }
 
 /** Findings about these routes. Where not all of them are named, ours may be among the others. */
 function ours(findings: Findings | undefined, names: ReadonlySet<string>): string | undefined {
-  if (findings === undefined || findings.total === 0) return undefined;
+  if (findings === undefined || findings.total === 0) {
+    return undefined;
+  }
   const own = findings.names.filter((name) => names.has(name));
   return own.length === 0 && findings.total <= findings.names.length ? undefined : listing(findings, own);
 }

@@ -42,7 +42,9 @@ test('a quota belongs to its policy and to the routes that it limits', () => {
 test('what was published again is the newest again', () => {
   const history = newHistory();
   const [one, two] = [policy('v1', [rule('app/a', 'x')]), policy('v2', [rule('app/a', 'y')])];
-  for (const each of [one, two, one]) history.published('f', each);
+  for (const each of [one, two, one]) {
+    history.published('f', each);
+  }
   assert.equal(history.isCurrent('f', 'v1', 'AIGatewayRoute app/a'), true);
   assert.equal(history.isCurrent('f', 'v2', 'AIGatewayRoute app/a'), false);
 });

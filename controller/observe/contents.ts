@@ -16,8 +16,11 @@ export function contentsOf({ entries, backends, quotas }: GatewayPolicy): Conten
   const texts = new Map<ObjectKey, string[]>();
   const add = (key: ObjectKey, text: string) => {
     const own = texts.get(key);
-    if (own === undefined) texts.set(key, [text]);
-    else own.push(text);
+    if (own === undefined) {
+      texts.set(key, [text]);
+    } else {
+      own.push(text);
+    }
   };
   const quotaTexts = new Map(quotas.map((quota) => [quota.id, jsonOf(quota)]));
   const backendTexts = new Map(backends.map((backend) => [backend.name, jsonOf(backend)]));
@@ -26,7 +29,11 @@ export function contentsOf({ entries, backends, quotas }: GatewayPolicy): Conten
       const text = jsonOf(each);
       const route = `AIGatewayRoute ${each.route}`;
       add(route, text);
-      if ('targets' in each) for (const { backend } of each.targets) add(route, backendTexts.get(backend) ?? '');
+      if ('targets' in each) {
+        for (const { backend } of each.targets) {
+          add(route, backendTexts.get(backend) ?? '');
+        }
+      }
       for (const id of each.quotas) {
         add(route, quotaTexts.get(id) ?? '');
         // `NAMESPACE/POLICY/QUOTA`
@@ -57,7 +64,9 @@ export function newHistory(): History {
       known.versions.delete(policy.version);
       known.versions.set(policy.version, contents);
       const [oldest] = known.versions.keys();
-      if (known.versions.size > VERSIONS_KEPT && oldest !== undefined) known.versions.delete(oldest);
+      if (known.versions.size > VERSIONS_KEPT && oldest !== undefined) {
+        known.versions.delete(oldest);
+      }
     },
     isCurrent(fleet, version, key) {
       const known = fleets.get(fleet);

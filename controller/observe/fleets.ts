@@ -76,7 +76,9 @@ export function proxyPod(
   const fleet = ofGateway ?? (className === undefined ? undefined : fleetOfClass(className));
   const isAtHome =
     proxyNamespaces.has(metadata.namespace) || (ofGateway !== undefined && namespace === metadata.namespace);
-  if (fleet === undefined || !isAtHome) return undefined;
+  if (fleet === undefined || !isAtHome) {
+    return undefined;
+  }
   const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
   return {
     uid: metadata.uid,

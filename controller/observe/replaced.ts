@@ -17,7 +17,9 @@ export function replacedAt(
   const processors = policies.filter(({ kind, asks }) => kind === 'EnvoyExtensionPolicy' && asks.includes('extProc'));
   return (gateway, listener) => {
     const facts = gateways.find(({ name }) => name === gateway);
-    if (facts === undefined) return undefined;
+    if (facts === undefined) {
+      return undefined;
+    }
     const [namespace, name = ''] = gateway.split('/');
     const names = processors
       .filter((policy) => policy.namespace === namespace)
@@ -27,7 +29,9 @@ export function replacedAt(
         ),
       )
       .map(keyOf);
-    if (names.length === 0) return undefined;
+    if (names.length === 0) {
+      return undefined;
+    }
     return `extProc of EnvoyExtensionPolicy ${names.join(', ')} is not called for requests of this route, because Tallygate’s takes its place; fix: ${fix}`;
   };
 }

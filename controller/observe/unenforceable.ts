@@ -16,9 +16,13 @@ const TURNED_ON_AT_FIRST: ReadonlySet<string> = new Set([
 
 /** The fields that requests can pass without. */
 function idle({ kind, asks }: UsersPolicy, isEntry: boolean): readonly string[] {
-  if (kind === 'BackendTrafficPolicy') return asks.filter((field) => TURNED_ON_AT_FIRST.has(field));
+  if (kind === 'BackendTrafficPolicy') {
+    return asks.filter((field) => TURNED_ON_AT_FIRST.has(field));
+  }
   // Authorization goes by the route that a request has in the end, so it is in force on a target.
-  if (kind === 'SecurityPolicy') return asks.filter((field) => isEntry || field !== 'authorization');
+  if (kind === 'SecurityPolicy') {
+    return asks.filter((field) => isEntry || field !== 'authorization');
+  }
   return [];
 }
 
@@ -31,10 +35,14 @@ export function unenforceableOn(
   const byNamespace = Map.groupBy(policies, ({ namespace }) => namespace);
   return (httpRoute) => {
     const route = httpRoutes.get(httpRoute)?.metadata;
-    if (route === undefined) return undefined;
+    if (route === undefined) {
+      return undefined;
+    }
     for (const policy of byNamespace.get(route.namespace) ?? []) {
       const fields = idle(policy, entries.has(httpRoute));
-      if (fields.length === 0 || reached(policy, 'HTTPRoute', route.name, route.labels).length === 0) continue;
+      if (fields.length === 0 || reached(policy, 'HTTPRoute', route.name, route.labels).length === 0) {
+        continue;
+      }
       const message = `Envoy Gateway accepts ${fields.join(', ')} of ${policy.kind} ${keyOf(policy)} on HTTPRoute ${httpRoute}, but requests can pass without it, because their route is chosen twice; fix: let it target the Gateway, or one of its listeners by sectionName`;
       return { reason: 'NotEnforceable', message };
     }

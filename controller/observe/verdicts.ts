@@ -50,11 +50,17 @@ export function verdictOf(object: JudgedObject, gateway: string): Verdict | unde
   const refused = conditions.find(
     ({ type, status }) => ['Accepted', 'ResolvedRefs'].includes(type) && status === 'False',
   );
-  if (refused !== undefined) return say('NotAccepted', refused);
+  if (refused !== undefined) {
+    return say('NotAccepted', refused);
+  }
   const overridden = conditions.find(({ type, status }) => type === 'Overridden' && status === 'True');
-  if (overridden !== undefined) return say('Overridden', overridden);
+  if (overridden !== undefined) {
+    return say('Overridden', overridden);
+  }
   const accepted = conditions.find(({ type, status }) => type === 'Accepted' && status === 'True');
-  if (accepted === undefined) return { reason: 'Pending', message: `Envoy Gateway has not yet judged ${what}` };
+  if (accepted === undefined) {
+    return { reason: 'Pending', message: `Envoy Gateway has not yet judged ${what}` };
+  }
   return undefined;
 }
 
@@ -75,7 +81,9 @@ const fix =
   'let your own EnvoyExtensionPolicy target the Gateway, where it is merged with this one (all but its extProc), instead of a generated HTTPRoute';
 
 function isAbout(reference: Reference | undefined, namespace: string, gateway: string): boolean {
-  if (reference === undefined || (reference.kind ?? 'Gateway') !== 'Gateway') return false;
+  if (reference === undefined || (reference.kind ?? 'Gateway') !== 'Gateway') {
+    return false;
+  }
   return `${reference.namespace ?? namespace}/${reference.name}` === gateway;
 }
 
@@ -87,10 +95,13 @@ export function verdictsIn(
   const policies = Map.groupBy([...extensionPolicies.values()] as JudgedObject[], ({ metadata }) => metadata.namespace);
   return (httpRoute, gateway) => {
     const route = httpRoutes.get(httpRoute) as JudgedObject | undefined;
-    if (route === undefined) return { reason: 'Pending', message: `HTTPRoute ${httpRoute} is not there yet` };
+    if (route === undefined) {
+      return { reason: 'Pending', message: `HTTPRoute ${httpRoute} is not there yet` };
+    }
     const own = policies.get(route.metadata.namespace) ?? [];
-    if (own.length === 0)
+    if (own.length === 0) {
       return { reason: 'Pending', message: `the EnvoyExtensionPolicy of ${httpRoute} is not there yet` };
+    }
     return verdictOf(route, gateway) ?? own.map((each) => verdictOf(each, gateway)).find((each) => each !== undefined);
   };
 }

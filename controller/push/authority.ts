@@ -48,7 +48,9 @@ export async function keepAuthority(kept: AuthorityText | undefined, nowMs: numb
   const newest = needed.at(-1);
   const due = newest === undefined || Date.parse(newest.certificate.validTo) - nowMs < AUTHORITY_RENEWED_BEFORE_MS;
   const wanted = due ? [...needed, await newAuthority(nowMs)] : needed;
-  if (kept !== undefined && wanted.length === read.length && !due) return kept;
+  if (kept !== undefined && wanted.length === read.length && !due) {
+    return kept;
+  }
   return writeAuthorities(wanted);
 }
 
@@ -64,7 +66,9 @@ export async function issueServerCertificate(
 ): Promise<ServerCertificate> {
   const authorities = readAuthorities(kept);
   const signer = authorities.findLast((each) => signsFromMs(each) <= nowMs) ?? authorities[0];
-  if (signer === undefined) throw new Error('there is no certificate authority to sign with');
+  if (signer === undefined) {
+    throw new Error('there is no certificate authority to sign with');
+  }
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: newSerialNumber(),
@@ -91,7 +95,9 @@ export function serverCertificateIsDue(current: ServerCertificate, kept: Authori
   const certificate = new X509Certificate(current.chain);
   const authorities = readAuthorities(kept);
   const signer = authorities.findLast((each) => signsFromMs(each) <= nowMs) ?? authorities[0];
-  if (signer === undefined || !certificate.verify(signer.certificate.publicKey)) return true;
+  if (signer === undefined || !certificate.verify(signer.certificate.publicKey)) {
+    return true;
+  }
   return nowMs >= Date.parse(certificate.validFrom) + SKEW_MS + SERVER_RENEWED_AFTER_MS;
 }
 
@@ -133,7 +139,9 @@ function readAuthorities({ certificates, keys }: AuthorityText): readonly Author
   try {
     const privateKeys = (keys.match(BLOCK) ?? []).map((block) => createPrivateKey(block));
     const read = (certificates.match(BLOCK) ?? []).map((block) => new X509Certificate(block));
-    if (read.length !== privateKeys.length) return [];
+    if (read.length !== privateKeys.length) {
+      return [];
+    }
     const authorities = read.map((certificate, index) => ({ certificate, key: privateKeys[index]! }));
     return authorities.every(({ certificate, key }) => certificate.ca && certificate.checkPrivateKey(key))
       ? authorities

@@ -84,7 +84,9 @@ export async function listen({ address, credentials, addServices }: ListenerOpti
       const host = hostOf(peer);
       const count = (badTokens.get(host) ?? 0) + 1;
       badTokens.set(host, count);
-      if (count >= MAX_BAD_TOKENS_OF_ADDRESS) sockets.get(peer)?.destroy();
+      if (count >= MAX_BAD_TOKENS_OF_ADDRESS) {
+        sockets.get(peer)?.destroy();
+      }
     },
     drop: (peer) => void sockets.get(peer)?.destroy(),
     close: () =>
@@ -118,10 +120,14 @@ function newStrangers(drop: (peer: string) => void) {
   const makeRoom = (host: string): boolean => {
     const own = [...all.values()].filter((each) => each.host === host);
     const isFull = own.length >= MAX_STRANGERS_OF_ADDRESS;
-    if (!isFull && all.size < MAX_STRANGERS) return true;
+    if (!isFull && all.size < MAX_STRANGERS) {
+      return true;
+    }
     const candidates = (isFull ? own : [...all.values()]).filter(({ silent }) => silent);
     const oldest = silentOf(Map.groupBy(candidates, (each) => each.host));
-    if (oldest === undefined) return false;
+    if (oldest === undefined) {
+      return false;
+    }
     remove(oldest.peer);
     drop(oldest.peer);
     return true;
@@ -129,20 +135,26 @@ function newStrangers(drop: (peer: string) => void) {
   return {
     add(peer: string): boolean {
       const host = hostOf(peer);
-      if (!makeRoom(host)) return false;
+      if (!makeRoom(host)) {
+        return false;
+      }
       all.set(peer, { peer, host, silent: true, life: setTimeout(drop, SILENT_LIFE_MS, peer) });
       return true;
     },
     spoke(peer: string): void {
       const stranger = all.get(peer);
-      if (!stranger?.silent) return;
+      if (!stranger?.silent) {
+        return;
+      }
       stranger.silent = false;
       clearTimeout(stranger.life);
       stranger.life = setTimeout(drop, STRANGER_LIFE_MS - SILENT_LIFE_MS, peer);
     },
     remove,
     end(): void {
-      for (const peer of [...all.keys()]) drop(peer);
+      for (const peer of [...all.keys()]) {
+        drop(peer);
+      }
     },
   };
 }
@@ -176,11 +188,17 @@ function newCertificateSource() {
   /** False: there is none. */
   const use = (credentials: () => ServerCertificate | undefined): boolean => {
     const next = credentials();
-    if (next === undefined) return false;
-    if (next.chain === current?.chain && next.key === current.key) return true;
+    if (next === undefined) {
+      return false;
+    }
+    if (next.chain === current?.chain && next.key === current.key) {
+      return true;
+    }
     current = next;
     const identity: Identity = { certificate: Buffer.from(next.chain), privateKey: Buffer.from(next.key) };
-    for (const listener of listeners) listener(identity);
+    for (const listener of listeners) {
+      listener(identity);
+    }
     return true;
   };
   return { ...source, use };

@@ -29,7 +29,9 @@ after(() => Promise.all(closing.map((close) => close())));
 /** A token names its pod; `a.fleet.POD` is good for the fleet. */
 const review = async (token: string) => {
   const [, fleet, podName] = token.split('.');
-  if (fleet === 'broken') throw new Error('the API server is away');
+  if (fleet === 'broken') {
+    throw new Error('the API server is away');
+  }
   return fleet === 'bad' ? undefined : { podName: podName!, podUid: `uid-${podName}`, namespace: fleet! };
 };
 
@@ -61,7 +63,9 @@ function dial(server: PushServer, ca = authority.certificates): Client {
 
 function open(client: Client, token: string | undefined): Call {
   const metadata = new Metadata();
-  if (token !== undefined) metadata.set('authorization', `Bearer ${token}`);
+  if (token !== undefined) {
+    metadata.set('authorization', `Bearer ${token}`);
+  }
   const call = client.makeBidiStreamRequest<SidecarMessage, ControllerMessage>(
     '/tallygate.policy.v1.PolicyService/Follow',
     (message) => Buffer.from(toBinary(SidecarMessageSchema, message)),
@@ -97,7 +101,9 @@ function policy(version: string, padding = ''): GatewayPolicy {
 
 const one = (version: string, padding?: string) => new Map([['fleet', policy(version, padding)]]);
 const until = async (holds: () => boolean) => {
-  for (let i = 0; i < 300 && !holds(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let i = 0; i < 300 && !holds(); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
   assert.ok(holds());
 };
 
@@ -195,15 +201,19 @@ describe('connections that say nothing', () => {
     server.setLeader(1);
     server.publish(one('v1'));
     const sockets: Socket[] = [];
-    for (let address = 1; address <= MAX_STRANGERS / MAX_STRANGERS_OF_ADDRESS; address++)
-      for (let count = 0; count < MAX_STRANGERS_OF_ADDRESS; count++)
+    for (let address = 1; address <= MAX_STRANGERS / MAX_STRANGERS_OF_ADDRESS; address++) {
+      for (let count = 0; count < MAX_STRANGERS_OF_ADDRESS; count++) {
         sockets.push(await silent(server, `127.0.1.${address}`));
+      }
+    }
     const held = sockets.filter(({ destroyed, readableEnded }) => !destroyed && !readableEnded).length;
     assert.ok(held >= MAX_STRANGERS - 1, `${held} are held`);
     const call = open(dial(server), 'a.fleet.pod');
     hello(call);
     assert.equal((await nextPolicy(call)).version?.version, 'v1');
-    for (let count = 0; count < MAX_STRANGERS_OF_ADDRESS; count++) await silent(server, '127.0.0.1');
+    for (let count = 0; count < MAX_STRANGERS_OF_ADDRESS; count++) {
+      await silent(server, '127.0.0.1');
+    }
     const beside = open(dial(server), 'a.fleet.other');
     hello(beside);
     assert.equal((await nextPolicy(beside)).version?.version, 'v1');
@@ -239,7 +249,9 @@ describe('connections that say nothing', () => {
     hello(call);
     const policied = nextPolicy(call);
     await reviewing;
-    for (let count = 0; count < 3 * MAX_STRANGERS_OF_ADDRESS; count++) await silent(server, '127.0.0.1');
+    for (let count = 0; count < 3 * MAX_STRANGERS_OF_ADDRESS; count++) {
+      await silent(server, '127.0.0.1');
+    }
     answer();
     assert.equal((await policied).version?.version, 'v1');
   });
@@ -294,7 +306,9 @@ describe('what is told', () => {
     const call = open(dial(server), 'a.fleet.pod');
     hello(call);
     const { version } = await nextPolicy(call);
-    for (let i = 1; i <= 50; i++) server.publish(one(`v${i}`, 'x'.repeat(100_000)));
+    for (let i = 1; i <= 50; i++) {
+      server.publish(one(`v${i}`, 'x'.repeat(100_000)));
+    }
     say(call, { case: 'acknowledge', value: { version: version! } });
     assert.equal((await nextPolicy(call)).version?.version, 'v50');
   });

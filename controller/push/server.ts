@@ -54,7 +54,9 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
   let counter = 0;
   let reviews = 0;
   const changed = () => {
-    for (const callback of callbacks) callback();
+    for (const callback of callbacks) {
+      callback();
+    }
   };
   const endAll = (details: string) => {
     for (const { stream, leaving } of sidecars.values()) {
@@ -70,14 +72,18 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
     // Before anything is awaited: a client that goes away must not be an unheard error.
     call.on('error', () => {});
     const term = epoch;
-    if (term === undefined) return refuse(status.UNAVAILABLE, 'another replica of the controller leads');
+    if (term === undefined) {
+      return refuse(status.UNAVAILABLE, 'another replica of the controller leads');
+    }
     const token = bearerOf(call);
     if (token === undefined) {
       listener.badToken(peer);
       return refuse(status.UNAUTHENTICATED, 'a token of the pod’s service account is missing');
     }
     listener.spoke(peer);
-    if (reviews >= MAX_REVIEWS) return refuse(status.RESOURCE_EXHAUSTED, 'too many tokens are being reviewed');
+    if (reviews >= MAX_REVIEWS) {
+      return refuse(status.RESOURCE_EXHAUSTED, 'too many tokens are being reviewed');
+    }
     let pod: PodIdentity | undefined;
     reviews++;
     try {
@@ -93,11 +99,16 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
       log.warn({ peer }, 'a token was refused');
       return refuse(status.UNAUTHENTICATED, 'the token is not good');
     }
-    if (call.cancelled) return undefined;
-    if (epoch !== term) return refuse(status.UNAVAILABLE, 'another replica of the controller leads');
+    if (call.cancelled) {
+      return undefined;
+    }
+    if (epoch !== term) {
+      return refuse(status.UNAVAILABLE, 'another replica of the controller leads');
+    }
     const fleet = options.fleetOf(pod);
-    if (fleet === undefined)
+    if (fleet === undefined) {
       return refuse(status.FAILED_PRECONDITION, 'the pod is no proxy of a Gateway that is served');
+    }
     listener.known(peer);
     return admit(call, pod, fleet, () => listener.drop(peer));
   };
@@ -118,14 +129,18 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
         }
         known.connected = { ...known.connected, ...change };
         const held = change.acknowledged?.epoch ?? 0;
-        if (epoch !== undefined && held > epoch) options.outdated?.(held);
+        if (epoch !== undefined && held > epoch) {
+          options.outdated?.(held);
+        }
         if (change.refused) {
           log.error({ pod: pod.podName, namespace: pod.namespace, ...change.refused }, 'a sidecar refuses its policy');
         }
         changed();
       },
       ended() {
-        if (known === undefined || sidecars.get(pod.podUid) !== known) return;
+        if (known === undefined || sidecars.get(pod.podUid) !== known) {
+          return;
+        }
         known.stream = undefined;
         known.leaving = setTimeout(() => {
           sidecars.delete(pod.podUid);
@@ -148,7 +163,9 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
   return {
     port: listener.port,
     setLeader(next) {
-      if (next === epoch) return;
+      if (next === epoch) {
+        return;
+      }
       epoch = next;
       counter = 0;
       offers.clear();
@@ -156,10 +173,18 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
       changed();
     },
     publish(policies) {
-      if (epoch === undefined) return;
-      for (const fleet of offers.keys()) if (!policies.has(fleet)) offers.delete(fleet);
+      if (epoch === undefined) {
+        return;
+      }
+      for (const fleet of offers.keys()) {
+        if (!policies.has(fleet)) {
+          offers.delete(fleet);
+        }
+      }
       for (const [fleet, policy] of policies) {
-        if (offers.get(fleet)?.version.version === policy.version) continue;
+        if (offers.get(fleet)?.version.version === policy.version) {
+          continue;
+        }
         const content = policyText(policy);
         if (content.length > MAX_POLICY_BYTES - 1024) {
           log.error({ fleet, bytes: content.length }, 'a policy is too large to be sent; the last one stays in force');
@@ -167,7 +192,9 @@ export async function startPushServer(options: PushServerOptions): Promise<PushS
         }
         offers.set(fleet, newOffer({ epoch, counter: ++counter, version: policy.version }, content));
       }
-      for (const { stream } of sidecars.values()) stream?.offer();
+      for (const { stream } of sidecars.values()) {
+        stream?.offer();
+      }
     },
     sidecars: () => [...sidecars.values()].map(({ connected }) => connected),
     published: (fleet) => offers.get(fleet)?.version,
@@ -191,7 +218,9 @@ const nothingKnown = {
 /** Only what has the form of a token is worth a review. */
 function bearerOf(call: FollowCall): string | undefined {
   const value = call.metadata.get('authorization')[0];
-  if (typeof value !== 'string' || value.length > MAX_TOKEN_CHARACTERS) return undefined;
+  if (typeof value !== 'string' || value.length > MAX_TOKEN_CHARACTERS) {
+    return undefined;
+  }
   return /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/.exec(value)?.[1];
 }
 

@@ -50,15 +50,22 @@ export function followSidecar(call: FollowCall, { wanted, said, ended, drop }: S
   let waiting: NodeJS.Timeout | undefined;
   let greeted = false;
   const end = (code: status, details: string) => {
-    if (over) return;
+    if (over) {
+      return;
+    }
     finish();
     // Not by `end()`, which says OK only.
-    if (code === status.OK) call.end();
-    else call.emit('error', { code, details });
+    if (code === status.OK) {
+      call.end();
+    } else {
+      call.emit('error', { code, details });
+    }
     setTimeout(drop, 1000).unref();
   };
   const finish = () => {
-    if (over) return;
+    if (over) {
+      return;
+    }
     over = true;
     clearTimeout(waiting);
     clearTimeout(age);
@@ -72,7 +79,9 @@ export function followSidecar(call: FollowCall, { wanted, said, ended, drop }: S
   };
   const offer = () => {
     const next = wanted();
-    if (over || !greeted || waiting !== undefined || next === undefined || next === offered) return;
+    if (over || !greeted || waiting !== undefined || next === undefined || next === offered) {
+      return;
+    }
     offered = next;
     awaitAnswer(ANSWER_TIMEOUT_MS);
     call.write(next.version.version === inForce ? next.versionOnly : next.whole);
@@ -80,16 +89,24 @@ export function followSidecar(call: FollowCall, { wanted, said, ended, drop }: S
   const answered = (change: Partial<Connected>) => {
     clearTimeout(waiting);
     waiting = undefined;
-    if (change.acknowledged) inForce = change.acknowledged.version;
+    if (change.acknowledged) {
+      inForce = change.acknowledged.version;
+    }
     said(change);
     offer();
   };
   const hear = ({ message }: SidecarMessage) => {
-    if (over) return;
-    if (!greeted && message.case !== 'hello') return end(status.FAILED_PRECONDITION, 'the first message must be Hello');
+    if (over) {
+      return;
+    }
+    if (!greeted && message.case !== 'hello') {
+      return end(status.FAILED_PRECONDITION, 'the first message must be Hello');
+    }
     switch (message.case) {
       case 'hello': {
-        if (greeted) return end(status.FAILED_PRECONDITION, 'Hello came twice');
+        if (greeted) {
+          return end(status.FAILED_PRECONDITION, 'Hello came twice');
+        }
         greeted = true;
         const { programVersion, formatVersions } = message.value;
         const acknowledged = plainVersion(message.value.inForce);

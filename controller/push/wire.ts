@@ -53,6 +53,8 @@ function encode({ epoch, counter, version }: PolicyVersion, content: Uint8Array 
 }
 
 export function plainVersion(message: PolicyVersionMessage | undefined): PolicyVersion | undefined {
-  if (message === undefined) return undefined;
+  if (message === undefined) {
+    return undefined;
+  }
   return { epoch: Number(message.epoch), counter: Number(message.counter), version: message.version };
 }

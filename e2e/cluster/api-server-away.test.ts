@@ -16,7 +16,9 @@ const HEALED_MS = 30_000;
 let world: ClusterWorld;
 let watched: WatchedTraffic;
 before(async () => {
-  if (elsewhere) return;
+  if (elsewhere) {
+    return;
+  }
   await install();
   world = await startClusterWorld(NAMESPACE);
 });

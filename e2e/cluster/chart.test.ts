@@ -33,7 +33,9 @@ describe('expected files', () => {
         .filter((part) => part !== '' && !part.includes('\nkind: CustomResourceDefinition\n'))
         .join('---\n');
       const expected = values.replace('.values.', '.out.');
-      if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(expected, shown);
+      if (process.env['UPDATE_GOLDEN'] === '1') {
+        writeFileSync(expected, shown);
+      }
       assert.equal(shown, readFileSync(expected, 'utf8'));
     });
   }

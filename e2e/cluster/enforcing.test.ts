@@ -217,7 +217,9 @@ it('a traffic policy on a rule: what of it is accepted and not in force', async 
   await apply([usersPolicy('BackendTrafficPolicy', 'mine', { name: target.name, sectionName: target.rule }, filters)]);
   await waitUntil(condition('ancestors', 'Accepted', 'True'), ['-n', NAMESPACE, 'backendtrafficpolicy/mine']);
   const message = await untilEnforcingSays('NotEnforceable');
-  for (const field of Object.keys(filters)) assert.ok(message.includes(field), message);
+  for (const field of Object.keys(filters)) {
+    assert.ok(message.includes(field), message);
+  }
   assert.match(message, /BackendTrafficPolicy tge-enforcing\/mine .*; fix: let it target the Gateway/);
   // No 418, no 413, and nothing compressed, though the client would take it.
   assert.equal((await ask('unbuffered').asResponse()).headers.get('content-encoding'), null);

@@ -63,7 +63,9 @@ async function change(): Promise<void> {
       await apply([routeOf(NAMESPACE, name, rules)]);
       wanted.set(name, model);
     }
-    if (before !== undefined) gone.add(before);
+    if (before !== undefined) {
+      gone.add(before);
+    }
     changes++;
     await sleep(CHANGE_EVERY_MS, undefined, { signal: stop.signal }).catch(() => {});
   }
@@ -131,8 +133,12 @@ it('all is as it was asked for', async () => {
     const request = { model, messages: say('Hello'), max_completion_tokens: 9 };
     return openaiClient(world.url).chat.completions.create(request, mock({ tokens: 3 }));
   };
-  for (const model of wanted.values()) assert.equal((await ask(model)).usage?.completion_tokens, 3);
-  for (const model of gone) assert.match(String(await errorOf(ask(model))), /404/, model);
+  for (const model of wanted.values()) {
+    assert.equal((await ask(model)).usage?.completion_tokens, 3);
+  }
+  for (const model of gone) {
+    assert.match(String(await errorOf(ask(model))), /404/, model);
+  }
   const { items } = await get('httproutes', '-n', NAMESPACE, '-l', 'app.kubernetes.io/managed-by=tallygate');
   const routes = items.map(({ metadata }: { metadata: Named }) => metadata.labels['tallygate.dev/route']);
   assert.deepEqual([...new Set(routes)].toSorted(), ['chat', 'entry', ...wanted.keys()].toSorted());
@@ -147,7 +153,9 @@ interface Named {
 async function current(): Promise<boolean> {
   const { items } = await get('aigatewayroutes', '-n', NAMESPACE);
   const names = items.map(({ metadata }: { metadata: Named }) => metadata.name);
-  if (names.toSorted().join() !== ['chat', ...wanted.keys()].toSorted().join()) return false;
+  if (names.toSorted().join() !== ['chat', ...wanted.keys()].toSorted().join()) {
+    return false;
+  }
   return items.every(({ metadata, status }: { metadata: { generation: number }; status?: RouteStatus }) => {
     const enforcing = status?.parents?.[0]?.conditions.find(({ type }) => type === 'Enforcing');
     return enforcing?.status === 'True' && enforcing.observedGeneration === metadata.generation;

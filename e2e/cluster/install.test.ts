@@ -33,7 +33,9 @@ async function may(verb: string, resource: string, ...where: readonly string[]):
     return (await kubectl('auth', 'can-i', verb, resource, `--as=${ACCOUNT}`, ...where)).trim() === 'yes';
   } catch (error) {
     // `no` is exit code 1.
-    if (error instanceof CommandFailure && !error.stderr.includes('error:')) return false;
+    if (error instanceof CommandFailure && !error.stderr.includes('error:')) {
+      return false;
+    }
     throw error;
   }
 }
@@ -45,11 +47,15 @@ describe('installed', () => {
     const budget = await get('-n', SYSTEM, 'pdb', 'tallygate-controller');
     assert.equal(budget.spec.minAvailable, 1);
     const { items } = await get('-n', SYSTEM, 'pods', '-l', 'app.kubernetes.io/component=controller');
-    for (const { status: pod } of items) assert.equal(pod.containerStatuses[0].restartCount, 0);
+    for (const { status: pod } of items) {
+      assert.equal(pod.containerStatuses[0].restartCount, 0);
+    }
   });
 
   it('the kinds are served, and the class is accepted', async () => {
-    for (const kind of kinds) await waitUntil('condition=Established', [`crd/${kind}.tallygate.dev`]);
+    for (const kind of kinds) {
+      await waitUntil('condition=Established', [`crd/${kind}.tallygate.dev`]);
+    }
     await waitUntil('condition=Accepted', ['gatewayclass/tallygate']);
   });
 
@@ -75,10 +81,12 @@ describe('installed', () => {
       ['create', 'serviceaccounts', '--subresource=token', '-n', OTHER],
       ['create', 'clusterroles.rbac.authorization.k8s.io'],
     ] as const;
-    for (const [verb, resource, ...where] of allowed)
+    for (const [verb, resource, ...where] of allowed) {
       assert.ok(await may(verb, resource, ...where), `${verb} ${resource}`);
-    for (const [verb, resource, ...where] of forbidden)
+    }
+    for (const [verb, resource, ...where] of forbidden) {
       assert.ok(!(await may(verb, resource, ...where)), `${verb} ${resource}`);
+    }
   });
 });
 

@@ -51,7 +51,9 @@ before(async () => {
   await apply([openGatewayOf(RED), namespaceOf(BLUE), ...backend(RED, 'own'), shared(RED, redRules)]);
   await nextSecond();
   await apply([...backend(BLUE, 'own'), shared(BLUE, blueRules)]);
-  for (const namespace of [RED, BLUE]) await waitUntilEnforcing(namespace, 'shared');
+  for (const namespace of [RED, BLUE]) {
+    await waitUntilEnforcing(namespace, 'shared');
+  }
   listenersBefore = await listenerChanges();
   stream = longStream();
 });
@@ -109,7 +111,9 @@ interface Guest {
 }
 
 function guest(index: number): Guest | undefined {
-  if (index < 0 || index >= GUESTS) return undefined;
+  if (index < 0 || index >= GUESTS) {
+    return undefined;
+  }
   return { namespace: index % 2 === 0 ? RED : BLUE, name: `guest-${index}` };
 }
 
@@ -241,8 +245,12 @@ it('of one age the first by name, until it goes', async () => {
     (await get('-n', namespace, 'aigatewayroute', 'tied')).metadata.creationTimestamp;
   const areTied = async () => {
     await apply([tied(RED, 'red'), tied(BLUE, 'blue')]);
-    if ((await born(RED)) === (await born(BLUE))) return true;
-    for (const namespace of [RED, BLUE]) await kubectl('-n', namespace, 'delete', 'aigatewayroute', 'tied');
+    if ((await born(RED)) === (await born(BLUE))) {
+      return true;
+    }
+    for (const namespace of [RED, BLUE]) {
+      await kubectl('-n', namespace, 'delete', 'aigatewayroute', 'tied');
+    }
     return false;
   };
   await waitFor('two routes of one age', areTied, 20_000);

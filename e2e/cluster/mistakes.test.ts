@@ -286,7 +286,9 @@ describe('conflicts', () => {
     const generous = quotaPolicy('generous', 'second', [teamQuota('many', 'Requests', 1000)]);
     const strict = quotaPolicy('strict', 'second', [teamQuota('one', 'Requests', 1)]);
     await apply(inNamespace(NAMESPACE, [generous, strict]));
-    for (const name of ['generous', 'strict']) await told(`aiquotapolicy/${name}`, 'Enforcing', 'Enforcing');
+    for (const name of ['generous', 'strict']) {
+      await told(`aiquotapolicy/${name}`, 'Enforcing', 'Enforcing');
+    }
     const { message } = await told('aigatewayroute/second', 'tallygate.dev/AIQuotaPolicyAffected', 'PolicyAffected');
     assert.match(message, /tge-mistakes\/generous, tge-mistakes\/strict/);
     await ask('model-of-second', { 'x-team': 'red' });

@@ -105,8 +105,9 @@ before(async () => {
   const gateway = gatewayOf(NAMESPACE);
   const metadata = { ...(gateway['metadata'] as Document), labels };
   await apply([{ ...gateway, metadata }, clientTraffic, security, backendTraffic]);
-  for (const kind of kinds)
+  for (const kind of kinds) {
     await waitUntil(condition('ancestors', 'Accepted', 'True'), ['-n', NAMESPACE, kind, 'mine']);
+  }
   await waitFor('all of them in Envoy', () => ask('first').then(Boolean, () => false), 20_000);
 });
 after(() => world?.stop());
@@ -141,7 +142,9 @@ async function textOfBrokenStream(team: string, behaviour: Behaviour): Promise<{
   const events = await clientOf(team).chat.completions.create(request, mock(behaviour));
   let text = '';
   const read = async () => {
-    for await (const { choices } of events) text += choices[0]?.delta.content ?? '';
+    for await (const { choices } of events) {
+      text += choices[0]?.delta.content ?? '';
+    }
   };
   await errorOf(read());
   return { text, tookMs: performance.now() - startedAtMs };
@@ -182,7 +185,8 @@ describe('security', () => {
   it('and our quota holds for a team of theirs', async () => {
     const request = { model: MODEL, messages: say('Hello'), stream: true as const };
     const events = await clientOf('spender').chat.completions.create(request, mock({ tokens: 2 * LIMIT }));
-    for await (const _ of events);
+    for await (const _ of events) {
+    }
     assert.equal((await recordsOf('spender'))[0]?.decision, 'cut');
     assert.ok((await errorOf(ask('spender', { tokens: 50 }))) instanceof OpenAI.RateLimitError);
   });
@@ -251,14 +255,17 @@ it('one that finds the Gateway by a label holds as long as the Gateway has it', 
 });
 
 it('when they go, a route has our own times again', async () => {
-  for (const kind of kinds) await kubectl('-n', NAMESPACE, 'delete', kind, 'mine');
+  for (const kind of kinds) {
+    await kubectl('-n', NAMESPACE, 'delete', kind, 'mine');
+  }
   const plain = openaiClient(world.url, { 'x-team': 'after', 'x-project': 'after' });
   const longer = { tokens: 25, paceMs: 200 };
   const textOfStream = async () => {
     const request = { model: MODEL, messages: say('Hello'), stream: true as const };
     let text = '';
-    for await (const { choices } of await plain.chat.completions.create(request, mock(longer)))
+    for await (const { choices } of await plain.chat.completions.create(request, mock(longer))) {
       text += choices[0]?.delta.content ?? '';
+    }
     return text;
   };
   // Connections that are open already stay with the listener that they began on.

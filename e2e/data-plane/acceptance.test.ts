@@ -69,8 +69,9 @@ describe('acceptance.yaml', () => {
     const body = { model: 'gpt-4o-mini', messages: say('Hello') };
     const ask = (team: string) => call(url, body, { headers: { 'x-team': team }, mock: { tokens: 1 } });
     const answers = [];
-    for (let round = 0; round < 65; round += 1)
+    for (let round = 0; round < 65; round += 1) {
       answers.push(...(await Promise.all(Array.from({ length: 10 }, () => ask('blue')))));
+    }
     assert.equal(answers.filter((answer) => answer.status === 200).length, 600);
     const refused = answers.find((answer) => answer.status === 429);
     assert.equal(refused?.json.error.code, 'request_rate_exceeded');
@@ -94,7 +95,9 @@ describe('acceptance.yaml', () => {
     assert.ok(cut.text.includes('"finish_reason":"length"') && cut.text.endsWith('data: [DONE]\n\n'));
     // What was left was less than the next chunk; it can still be used.
     let refused = await ask(false);
-    for (let asked = 0; asked < 10 && refused.status === 200; asked += 1) refused = await ask(false);
+    for (let asked = 0; asked < 10 && refused.status === 200; asked += 1) {
+      refused = await ask(false);
+    }
     assert.equal(refused.status, 429);
     assert.equal(refused.json.error.code, 'quota_exceeded');
     assert.ok(Number(refused.headers['retry-after']) <= 3_600);

@@ -91,8 +91,12 @@ describe('anthropic client', () => {
       );
       let count = 0;
       for await (const event of stream) {
-        if (event.type === 'content_block_delta') count += 1;
-        if (count === 20) break;
+        if (event.type === 'content_block_delta') {
+          count += 1;
+        }
+        if (count === 20) {
+          break;
+        }
       }
       return count;
     });

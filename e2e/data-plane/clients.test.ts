@@ -59,7 +59,9 @@ describe('openai client', () => {
         { model: MODEL, messages: say('Hello'), stream: true },
         mock({ tokens: 30, paceMs: 1 }),
       );
-      for await (const chunk of stream) chunks.push(chunk);
+      for await (const chunk of stream) {
+        chunks.push(chunk);
+      }
       return chunks;
     });
     assert.equal(result.map((chunk) => chunk.choices[0]?.delta.content ?? '').join(''), wordsOf(30));
@@ -79,7 +81,9 @@ describe('openai client', () => {
       mock({ tokens: 30 }),
     );
     const chunks = [];
-    for await (const chunk of stream) chunks.push(chunk);
+    for await (const chunk of stream) {
+      chunks.push(chunk);
+    }
     assert.equal(chunks.at(-1)?.usage?.completion_tokens, 30);
     assert.equal(chunks.at(-1)?.choices.length, 0);
   });
@@ -140,8 +144,12 @@ describe('openai client', () => {
       );
       let count = 0;
       for await (const chunk of stream) {
-        if (chunk.choices[0]?.delta.content) count += 1;
-        if (count === 20) break;
+        if (chunk.choices[0]?.delta.content) {
+          count += 1;
+        }
+        if (count === 20) {
+          break;
+        }
       }
       return count;
     });
@@ -184,7 +192,9 @@ describe('openai client', () => {
       mock({ tokens: 9 }),
     );
     let text = '';
-    for await (const chunk of stream) text += chunk.choices[0]?.text ?? '';
+    for await (const chunk of stream) {
+      text += chunk.choices[0]?.text ?? '';
+    }
     assert.equal(text, wordsOf(9));
   });
 

@@ -74,8 +74,11 @@ describe('HTTP/1.0', () => {
       const [head = '', rest = ''] = answer.split('\r\n\r\n', 2);
       assert.match(head, /^HTTP\/1\.[01] 200 /, answer.slice(0, 200));
       assert.doesNotMatch(head, /transfer-encoding/i);
-      if (stream) assert.match(answer, /data: \[DONE\]\n\n$/);
-      else assert.equal(JSON.parse(rest).usage.completion_tokens, 3);
+      if (stream) {
+        assert.match(answer, /data: \[DONE\]\n\n$/);
+      } else {
+        assert.equal(JSON.parse(rest).usage.completion_tokens, 3);
+      }
     });
   }
 

@@ -29,14 +29,18 @@ before(async () => {
 });
 after(async () => {
   await world?.stop();
-  if (folder) rmSync(folder, { recursive: true, force: true });
+  if (folder) {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 it(`${hostile} hostile connections for ${seconds} s, beside ${behaved} clients that behave`, async (context) => {
   const progress = (line: string) => console.error(line);
   const result = await runMix(world, { seconds, hostile, behaved, seed, progress, ...(acts && { acts }) });
   context.diagnostic(JSON.stringify(result));
-  if (report !== undefined) writeFileSync(report, reportPage(result, { hostile, behaved }));
+  if (report !== undefined) {
+    writeFileSync(report, reportPage(result, { hostile, behaved }));
+  }
   assert.ok(result.survived, `extproc did not survive: HOSTILE_SEED=${seed}`);
   assert.deepEqual(result.hostile.faults, []);
   assert.deepEqual(

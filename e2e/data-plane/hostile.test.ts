@@ -42,7 +42,9 @@ before(async () => {
     backend('unused', { port: 9 }),
   ]);
   extproc = world.gateway.extprocPid();
-  for (const stream of [false, true]) bomb(stream);
+  for (const stream of [false, true]) {
+    bomb(stream);
+  }
 });
 after(async () => {
   await world?.stop();
@@ -54,7 +56,9 @@ beforeEach(() => {
 afterEach((context) => {
   assert.equal(world.gateway.extprocPid(), extproc, 'extproc did not survive');
   const { peakBytes, residentBytes } = memoryOf(extproc);
-  if ('diagnostic' in context) context.diagnostic(`extproc: peak ${peakBytes >> 20} MB, now ${residentBytes >> 20} MB`);
+  if ('diagnostic' in context) {
+    context.diagnostic(`extproc: peak ${peakBytes >> 20} MB, now ${residentBytes >> 20} MB`);
+  }
   assert.ok(peakBytes <= bound, `peak of extproc: ${peakBytes >> 20} MB`);
 });
 
@@ -102,8 +106,9 @@ describe('bodies', () => {
         assert.ok(statuses.includes(answer.status), `${answer.status} ${answer.text.slice(0, 300)}`);
         assert.ok(shapes[path](answer.json), answer.text.slice(0, 300));
         assert.ok(answer.text.length < 2_000, 'an answer that quotes the body helps nobody');
-        if (hostile.code !== undefined && path === '/v1/chat/completions')
+        if (hostile.code !== undefined && path === '/v1/chat/completions') {
           assert.equal(answer.json.error.code, hostile.code);
+        }
         assert.equal(world.provider.seen.length, seen, 'it must not reach the provider');
       });
     }
@@ -195,7 +200,9 @@ describe('large and wrong lengths', () => {
     await raw.write(`${prefix.length.toString(16)}\r\n${prefix}\r\n`);
     let sent = 0;
     while (sent < UPLOAD_BYTES && raw.status() === undefined) {
-      if (!(await raw.write(piece))) break;
+      if (!(await raw.write(piece))) {
+        break;
+      }
       sent += 0x10000;
     }
     await waitFor(
@@ -323,13 +330,17 @@ describe('many large bodies', () => {
       uploads.map(async (raw) => {
         for (let sent = 0; sent < 18 && raw.status() === undefined; sent += 1) {
           const writing = raw.write(piece);
-          if ((await Promise.race([writing, sleep(3_000, undefined, { ref: false })])) !== true) break;
+          if ((await Promise.race([writing, sleep(3_000, undefined, { ref: false })])) !== true) {
+            break;
+          }
         }
       }),
     );
     const small = await chat(world, 'large', { team: 'many-small', mock: { tokens: 1 } });
     assert.ok([200, 503].includes(small.status), `${small.status} ${small.text}`);
-    for (const raw of uploads) raw.socket.destroy();
+    for (const raw of uploads) {
+      raw.socket.destroy();
+    }
     await waitFor(
       'room',
       async () => (await chat(world, 'large', { team: 'many-small', mock: { tokens: 1 } })).status === 200,

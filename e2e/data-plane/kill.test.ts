@@ -98,7 +98,9 @@ it('extproc is killed under load', async (context) => {
     if (path === '/v1/messages') {
       assert.equal(answer.json.type, 'error');
       assert.match(answer.json.error.type, /^(api_error|overloaded_error)$/);
-    } else assert.equal(typeof answer.json.error.code, 'string');
+    } else {
+      assert.equal(typeof answer.json.error.code, 'string');
+    }
     assert.equal(typeof answer.json.error.message, 'string');
   }
   const afterwards = results.filter((one) => one.atMs > killedAtMs + wellMs + 50);

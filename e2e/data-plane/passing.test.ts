@@ -165,14 +165,18 @@ describe('headers', () => {
         Object.keys(hidden).filter((name) => headers[name] !== undefined),
         [],
       );
-      for (const [name, value] of Object.entries(kept)) assert.equal(headers[name], value);
+      for (const [name, value] of Object.entries(kept)) {
+        assert.equal(headers[name], value);
+      }
       assert.ok(Number(headers['x-ratelimit-remaining-tokens']) > 99_000_000, 'ours stands');
     }
     const passed = await call(`${world.gateway.url}/v1/files/abc`, undefined, {
       mock: { status: 200, headers: hidden },
     });
     for (const name of Object.keys(hidden)) {
-      if (!name.includes('ratelimit')) assert.equal(passed.headers[name], undefined, name);
+      if (!name.includes('ratelimit')) {
+        assert.equal(passed.headers[name], undefined, name);
+      }
     }
     const failed = await call(
       `${world.gateway.url}/v1/chat/completions`,
@@ -180,7 +184,9 @@ describe('headers', () => {
       { mock: { status: 400, headers: hidden } },
     );
     assert.equal(failed.status, 400);
-    for (const name of Object.keys(hidden)) assert.equal(failed.headers[name], undefined, name);
+    for (const name of Object.keys(hidden)) {
+      assert.equal(failed.headers[name], undefined, name);
+    }
   });
 
   it('forged headers of ours are not believed and not passed on', async () => {

@@ -68,7 +68,9 @@ it('a provider that breaks off a whole answer is not taken for a client that lef
 it('onAbandon: Estimate charges the usual length of answers', async () => {
   const team = 'whole-estimate';
   assert.equal(await leavesWhole('estimate', team), 256, 'before anything is learned');
-  for (let nth = 0; nth < 8; nth++) await chat(world, 'estimate', { team: 'teaches', mock: { tokens: 700 } });
+  for (let nth = 0; nth < 8; nth++) {
+    await chat(world, 'estimate', { team: 'teaches', mock: { tokens: 700 } });
+  }
   const learned = await leavesWhole('estimate', `${team}-again`);
   assert.ok(learned >= 700 && learned < BOUND, `${learned}`);
 });

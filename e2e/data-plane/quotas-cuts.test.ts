@@ -114,7 +114,9 @@ describe('cuts', () => {
     const client = openaiClient(world.gateway.url, { 'x-team': team });
     const stream = await client.responses.create({ model: 'cut', input: 'Hello', stream: true }, mock(endless));
     const events = [];
-    for await (const event of stream) events.push(event);
+    for await (const event of stream) {
+      events.push(event);
+    }
     const endedAtMs = performance.now();
     const last = events.at(-1);
     assert.equal(last?.type, 'response.incomplete');
@@ -193,7 +195,9 @@ describe('cuts', () => {
       mock({ ...endless, tool: true }),
     );
     const seen = [];
-    for await (const event of events) seen.push(event);
+    for await (const event of events) {
+      seen.push(event);
+    }
     const endedAtMs = performance.now();
     assert.deepEqual(
       seen.slice(-3).map((event) => event.type),

@@ -29,7 +29,9 @@ after(() => world?.stop());
 async function drain(model: string, team: string, body: Readonly<Record<string, unknown>>): Promise<number> {
   for (let asked = 1; asked < 200; asked += 1) {
     const answer = await chat(world, model, { team, body, mock: { tokens: 300, paceMs: 0 } });
-    if (answer.status === 429 && answer.json.error.code === 'quota_exceeded') return asked;
+    if (answer.status === 429 && answer.json.error.code === 'quota_exceeded') {
+      return asked;
+    }
     assert.equal(answer.status, 200, answer.text);
   }
   throw new Error('the budget never ends');

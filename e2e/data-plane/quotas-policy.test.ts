@@ -87,7 +87,9 @@ describe('windows', () => {
       await chat(world, 'calendar', { team, mock: { tokens: 1 } });
       const leftMs = 60_000 - (Date.now() % 60_000);
       const refused = await chat(world, 'calendar', { team });
-      if (new Date().getUTCMinutes() !== minuteBefore) continue;
+      if (new Date().getUTCMinutes() !== minuteBefore) {
+        continue;
+      }
       assert.equal(refused.status, 429);
       assert.ok(
         Math.abs(Number(refused.headers['retry-after']) * 1_000 - leftMs) < 2_500,
@@ -312,7 +314,9 @@ describe('refusals in the shape of each API', () => {
     const ask = () => call(`${world.gateway.url}/generate`, { inputs: 'Hello' }, { headers, mock: { tokens: 50 } });
     // What the cut left may do for a short prompt.
     let answer = await ask();
-    for (let asked = 0; asked < 20 && answer.status === 200; asked += 1) answer = await ask();
+    for (let asked = 0; asked < 20 && answer.status === 200; asked += 1) {
+      answer = await ask();
+    }
     const { status, json } = answer;
     assert.equal(status, 429);
     assert.equal(typeof json.error, 'string');

@@ -55,7 +55,11 @@ it('SIGTERM, and kill -9 of everything', async () => {
   );
   await waitFor('tokens on all streams', () => streams.every((one) => deliveredTokens(one.text()) > 30), 15_000);
   const processes = second.gateway.processes();
-  for (const { pid } of processes) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+  for (const { pid } of processes) {
+    if (isAlive(pid)) {
+      process.kill(pid, 'SIGKILL');
+    }
+  }
   const delivered = (await Promise.all(streams.map((one) => one.done))).reduce(
     (sum, one) => sum + deliveredTokens(one.text),
     0,

@@ -106,17 +106,23 @@ describe('rules', () => {
 
 describe('backends', () => {
   it('weights', async () => {
-    for (let index = 0; index < 200; index += 1) await ask('weights');
+    for (let index = 0; index < 200; index += 1) {
+      await ask('weights');
+    }
     assert.equal(red.seen.length + blue.seen.length, 200);
     // 3 in 4, within five standard deviations.
     assert.ok(red.seen.length > 119 && red.seen.length < 181, `${red.seen.length} of 200`);
-    for (let index = 0; index < 10; index += 1) assert.equal((await ask('none')).status, 200);
+    for (let index = 0; index < 10; index += 1) {
+      assert.equal((await ask('none')).status, 200);
+    }
     assert.equal(blue.seen.length, 200 - red.seen.length + 10);
   });
 
   it('a lower priority takes over when the first is down', async () => {
     const statuses = [];
-    for (let index = 0; index < 10; index += 1) statuses.push((await ask('spare')).status);
+    for (let index = 0; index < 10; index += 1) {
+      statuses.push((await ask('spare')).status);
+    }
     assert.ok(
       statuses.slice(4).every((status) => status === 200),
       statuses.join(),

@@ -88,6 +88,7 @@ it('an access line and metrics for each request', async () => {
   assert.equal(blue('tallygate_quota_held'), 0);
 
   const everything = `${gateway.log()}\n${gateway.records.map((record) => record.line).join('\n')}\n${JSON.stringify(metrics.samples)}`;
-  for (const secret of [PROMPT, PROVIDER_KEY, CLIENT_KEY])
+  for (const secret of [PROMPT, PROVIDER_KEY, CLIENT_KEY]) {
     assert.ok(!everything.includes(secret), 'a secret is in the log');
+  }
 });

@@ -76,7 +76,9 @@ it('200 clients that stop reading', async (context) => {
   const { peakBytes, residentBytes } = memoryOf(extproc);
   context.diagnostic(`extproc: peak ${peakBytes >> 20} MB, now ${residentBytes >> 20} MB`);
   assert.ok(peakBytes <= MEMORY_BYTES, `peak ${peakBytes >> 20} MB, now ${residentBytes >> 20} MB`);
-  for (const raw of stuck) raw.socket.destroy();
+  for (const raw of stuck) {
+    raw.socket.destroy();
+  }
   await waitFor(
     'end of all upstream requests',
     () => provider.openCount() === 0,

@@ -73,7 +73,9 @@ describe('edits', () => {
       while (!over) {
         const answer = await chat(gateway.url, MODEL);
         count++;
-        if (answer.status !== 200) failed.push(`${answer.status} ${answer.text}`);
+        if (answer.status !== 200) {
+          failed.push(`${answer.status} ${answer.text}`);
+        }
       }
     };
     const workers = [load(), load()];

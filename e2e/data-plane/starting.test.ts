@@ -63,8 +63,11 @@ async function start(command: string, args: readonly string[]): Promise<Started>
 
 const ended = (child: ChildProcess) =>
   new Promise<number | null>((resolve) => {
-    if (child.exitCode !== null || child.signalCode !== null) resolve(child.exitCode);
-    else child.once('exit', (code) => resolve(code));
+    if (child.exitCode !== null || child.signalCode !== null) {
+      resolve(child.exitCode);
+    } else {
+      child.once('exit', (code) => resolve(code));
+    }
   });
 
 /** The whole tree, once Envoy and extproc serve. */
@@ -95,7 +98,9 @@ async function allEnd(tree: readonly ProcessInfo[], started: Started): Promise<v
       () => JSON.stringify(alive()) + started.output(),
     );
   } finally {
-    for (const { pid } of alive()) process.kill(pid, 'SIGKILL');
+    for (const { pid } of alive()) {
+      process.kill(pid, 'SIGKILL');
+    }
   }
 }
 

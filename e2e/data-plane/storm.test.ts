@@ -45,10 +45,11 @@ it('500 clients a second that abort, beside normal traffic', async () => {
   let over = false;
   const normal = async (worker: number): Promise<Answered[]> => {
     const answers: Answered[] = [];
-    while (!over)
+    while (!over) {
       answers.push(
         await chat(world, 'large', { team: 'normal', body: { stream: worker % 2 === 0 }, mock: { tokens: 10 } }),
       );
+    }
     return answers;
   };
   const workers = Array.from({ length: 4 }, (_, worker) => normal(worker));
@@ -56,7 +57,9 @@ it('500 clients a second that abort, beside normal traffic', async () => {
   const begin = performance.now();
   while (performance.now() - begin < SECONDS * 1_000) {
     const due = Math.floor(((performance.now() - begin) / 1_000) * A_SECOND);
-    for (; started < due; started += 1) storm.push(abortOne(started));
+    for (; started < due; started += 1) {
+      storm.push(abortOne(started));
+    }
     await sleep(TICK_MS);
   }
   await Promise.all(storm);

@@ -27,7 +27,9 @@ after(() => world?.stop());
 afterEach((context) => {
   assert.equal(world.gateway.extprocPid(), extproc, 'extproc did not survive');
   const { peakBytes } = memoryOf(extproc);
-  if ('diagnostic' in context) context.diagnostic(`extproc: peak ${peakBytes >> 20} MB`);
+  if ('diagnostic' in context) {
+    context.diagnostic(`extproc: peak ${peakBytes >> 20} MB`);
+  }
   assert.ok(peakBytes <= MEMORY_BYTES, `peak of extproc: ${peakBytes >> 20} MB`);
   forgetPeak(extproc);
 });
@@ -64,7 +66,9 @@ it('bodies of 31 MB that never end keep nobody out: the heaviest go, with the er
   const piece = chunk('a'.repeat(MEGABYTE));
   const calls = await uploads(5, '{"model":"large","x":"');
   for (const [index, raw] of calls.entries()) {
-    for (let count = 0; count < (index < 4 ? 31 : 3); count++) await raw.write(piece);
+    for (let count = 0; count < (index < 4 ? 31 : 3); count++) {
+      await raw.write(piece);
+    }
   }
   // All together they would leave no room in 128 MB for a request of 1 KB.
   await calls[4]!.write(chunk('a'.repeat(MEGABYTE - 250)));
@@ -76,19 +80,25 @@ it('bodies of 31 MB that never end keep nobody out: the heaviest go, with the er
     assert.match(raw.text(), /"code":"overloaded"/);
   }
   assert.ok(ended().length < calls.length, 'not all had to go');
-  for (const raw of calls) raw.socket.destroy();
+  for (const raw of calls) {
+    raw.socket.destroy();
+  }
 });
 
 it('a thousand bodies of small values in large number are refused, and keep nobody out', async () => {
   const calls = await uploads(1_000, `{"modalities":[${'1,'.repeat(32_760)}`);
   await served();
   await waitFor('refusal of all', () => calls.every((raw) => raw.status() === 400), 10_000);
-  for (const raw of calls) raw.socket.destroy();
+  for (const raw of calls) {
+    raw.socket.destroy();
+  }
 });
 
 it('who has sent nothing for 20 s gets 408', async () => {
   await waitFor('end of all', () => silent.every((raw) => raw.status() !== undefined), LATE_MS);
-  for (const raw of silent) assert.equal(raw.status(), 408);
+  for (const raw of silent) {
+    assert.equal(raw.status(), 408);
+  }
   assert.match(silent[0]!.text(), /"code":"upload_too_slow"/);
   await served();
 });

@@ -12,12 +12,16 @@ console.log('limit', response.headers.get('x-ratelimit-limit-tokens'));
 
 const stream = await client.chat.completions.create({ model: 'tallygate/endless', stream: true, messages });
 let reason: string | null = null;
-for await (const chunk of stream) reason = chunk.choices[0]?.finish_reason ?? reason;
+for await (const chunk of stream) {
+  reason = chunk.choices[0]?.finish_reason ?? reason;
+}
 console.log('the stream ended:', reason);
 
 try {
   await client.chat.completions.create({ model: 'tallygate/endless', messages }, { maxRetries: 0 });
 } catch (error) {
-  if (!(error instanceof OpenAI.RateLimitError)) throw error;
+  if (!(error instanceof OpenAI.RateLimitError)) {
+    throw error;
+  }
   console.log(error.status, error.code, 'retry after', error.headers?.get('retry-after'), 's');
 }

@@ -114,7 +114,9 @@ describe('inflating', () => {
     inflater.pause();
     let full = false;
     for (let at = 0; at < packed.length; at += 65_536) {
-      if (!inflater.push(packed.subarray(at, at + 65_536))) full = true;
+      if (!inflater.push(packed.subarray(at, at + 65_536))) {
+        full = true;
+      }
     }
     assert.ok(full);
     await new Promise(setImmediate);

@@ -59,7 +59,9 @@ export function newInflater(encoding: string, options: InflaterOptions): Inflate
   let over = false;
 
   const fail = (reason: string): void => {
-    if (over) return;
+    if (over) {
+      return;
+    }
     over = true;
     decoder?.destroy();
     onError(reason);
@@ -69,33 +71,47 @@ export function newInflater(encoding: string, options: InflaterOptions): Inflate
     setImmediate(fail, 'the encoding is not known');
   } else {
     decoder.on('data', (bytes: Uint8Array) => {
-      if (over) return;
+      if (over) {
+        return;
+      }
       output += bytes.length;
-      if (output > maxOutputBytes) fail('it inflates to too much');
-      else if (output > RATIO_FREE_BYTES && output > input * maxRatio) fail('it inflates too many times over');
-      else onData(bytes);
+      if (output > maxOutputBytes) {
+        fail('it inflates to too much');
+      } else if (output > RATIO_FREE_BYTES && output > input * maxRatio) {
+        fail('it inflates too many times over');
+      } else {
+        onData(bytes);
+      }
     });
     decoder.on('end', () => {
-      if (over) return;
+      if (over) {
+        return;
+      }
       over = true;
       decoder.destroy();
       onEnd();
     });
     decoder.on('drain', () => {
-      if (!over) onDrain?.();
+      if (!over) {
+        onDrain?.();
+      }
     });
     decoder.on('error', () => fail('it is not what its encoding says'));
   }
 
   return {
     push(bytes) {
-      if (over || decoder === undefined) return true;
+      if (over || decoder === undefined) {
+        return true;
+      }
       input += bytes.length;
       decoder.write(Buffer.from(bytes));
       return decoder.writableLength <= MAX_WAITING_BYTES;
     },
     finish() {
-      if (!over) decoder?.end();
+      if (!over) {
+        decoder?.end();
+      }
     },
     pause() {
       decoder?.pause();

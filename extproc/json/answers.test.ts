@@ -22,7 +22,9 @@ function read(bytes: Uint8Array, places: readonly number[]) {
       texts.set(channel, (texts.get(channel) ?? '') + Buffer.from(from.subarray(start, end)).toString('latin1'));
     },
   };
-  for (const piece of pieces(bytes, places)) scanner.push(piece, sink);
+  for (const piece of pieces(bytes, places)) {
+    scanner.push(piece, sink);
+  }
   return { scanner, texts: [...texts.values()].map((text) => Buffer.from(text, 'latin1').toString()) };
 }
 
@@ -62,7 +64,9 @@ describe('an answer', () => {
     const shape: Shape = { object: { data: { items: { items: { value: true } } }, model: { value: true } } };
     const scanner = newScanner(shape, { purpose: 'answer' });
     scanner.push(Buffer.from('{"data":['));
-    for (let row = 0; row < 1000; row++) scanner.push(Buffer.from(`${row ? ',' : ''}[${'0.125,'.repeat(999)}1]`));
+    for (let row = 0; row < 1000; row++) {
+      scanner.push(Buffer.from(`${row ? ',' : ''}[${'0.125,'.repeat(999)}1]`));
+    }
     scanner.push(Buffer.from('],"model":"m"}'));
     assert.equal(scanner.count('data[][]', 'number'), 1_000_000);
     assert.ok(scanner.all('data[][]').length <= 1024);

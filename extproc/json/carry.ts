@@ -17,7 +17,9 @@ export class Carry {
       return;
     }
     this.#bytes ??= new Uint8Array(MAX_VALUE_BYTES);
-    for (let at = start; at < end; at++) this.#bytes[this.#length++] = bytes[at]!;
+    for (let at = start; at < end; at++) {
+      this.#bytes[this.#length++] = bytes[at]!;
+    }
   }
 
   /** What was gathered, until it is cleared; undefined when it was too long. */

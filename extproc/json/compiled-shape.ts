@@ -60,7 +60,9 @@ function compile(shape: Shape): CompiledShape {
   const node = (of: Shape, path: string, level: number): ShapeNode => {
     const slot = pathBySlot.push(path) - 1;
     slotByPath.set(path, slot);
-    if (of.name !== undefined) slotByPath.set(of.name, slot);
+    if (of.name !== undefined) {
+      slotByPath.set(of.name, slot);
+    }
     levels = Math.max(levels, level + 1);
     const entries = Object.entries(of.object ?? {});
     mostMembers = Math.max(mostMembers, entries.length);
@@ -97,7 +99,9 @@ function members(names: readonly string[], nodes: readonly ShapeNode[]): Members
   const mask = 2 ** Math.ceil(Math.log2(names.length * 4)) - 1;
   const buckets: number[][] = Array.from({ length: mask + 1 }, () => []);
   const nameBytes = names.map((name) => {
-    if (!/^[\x20-\x7e]{1,160}$/.test(name)) throw new Error(`a shape can only name short ASCII keys, not ${name}`);
+    if (!/^[\x20-\x7e]{1,160}$/.test(name)) {
+      throw new Error(`a shape can only name short ASCII keys, not ${name}`);
+    }
     return Buffer.from(name, 'latin1');
   });
   nameBytes.forEach((bytes, index) => {
@@ -121,23 +125,33 @@ function keyHash(bytes: Uint8Array, start: number, end: number): number {
 
 /** The member whose name is exactly these bytes, or -1. */
 export function memberOf(members: Members, bytes: Uint8Array, start: number, end: number): number {
-  if (end === start) return -1;
+  if (end === start) {
+    return -1;
+  }
   const bucket = members.buckets[keyHash(bytes, start, end) & members.mask]!;
   const length = end - start;
   for (let at = 0; at < bucket.length; at++) {
     const index = bucket[at]!;
     const name = members.nameBytes[index]!;
-    if (name.length !== length) continue;
+    if (name.length !== length) {
+      continue;
+    }
     let same = 0;
-    while (same < length && name[same] === bytes[start + same]) same++;
-    if (same === length) return index;
+    while (same < length && name[same] === bytes[start + same]) {
+      same++;
+    }
+    if (same === length) {
+      return index;
+    }
   }
   return -1;
 }
 
 /** The member that a key is, if it is none exactly as written: written with escapes, or in another case. -1: it is none. */
 export function memberLike(members: Members, bytes: Uint8Array, start: number, end: number): number {
-  if (end - start > members.maxKeyBytes || end === start) return -1;
+  if (end - start > members.maxKeyBytes || end === start) {
+    return -1;
+  }
   for (let at = start; at < end; at++) {
     if (bytes[at]! >= 0x80 || bytes[at] === 0x5c) {
       return members.folded.get(foldedKey(unescapedText(bytes, start, end))) ?? -1;
@@ -146,7 +160,9 @@ export function memberLike(members: Members, bytes: Uint8Array, start: number, e
   const bucket = members.buckets[keyHash(bytes, start, end) & members.mask]!;
   for (let at = 0; at < bucket.length; at++) {
     const name = members.nameBytes[bucket[at]!]!;
-    if (name.length === end - start && sameLetters(name, bytes, start)) return bucket[at]!;
+    if (name.length === end - start && sameLetters(name, bytes, start)) {
+      return bucket[at]!;
+    }
   }
   return -1;
 }
@@ -157,7 +173,9 @@ function sameLetters(name: Uint8Array, bytes: Uint8Array, start: number): boolea
     const one = name[at]!;
     const difference = one ^ bytes[start + at]!;
     const letter = one | 0x20;
-    if (difference !== 0 && (difference !== 0x20 || letter < 0x61 || letter > 0x7a)) return false;
+    if (difference !== 0 && (difference !== 0x20 || letter < 0x61 || letter > 0x7a)) {
+      return false;
+    }
   }
   return true;
 }

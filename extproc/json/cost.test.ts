@@ -48,7 +48,9 @@ for (const [name, pieces] of Object.entries(bodies)) {
       for (const piece of pieces) {
         const copy = Buffer.alloc(piece.length, piece);
         size += copy.length;
-        if (scanner.push(copy) !== undefined) break;
+        if (scanner.push(copy) !== undefined) {
+          break;
+        }
       }
       counted += scanner.keptBytes;
     }
@@ -56,7 +58,9 @@ for (const [name, pieces] of Object.entries(bodies)) {
     const figures = `${(size / count / KB).toFixed(0)} KB cost ${(cost / KB).toFixed(0)} KB, counted ${(counted / count / KB).toFixed(0)} KB`;
     assert.ok(cost <= 2 * (size / count) + IN_ANY_CASE_BYTES, figures);
     assert.ok(cost <= 1.25 * (counted / count) + IN_ANY_CASE_BYTES, figures);
-    for (const scanner of scanners) scanner.release();
+    for (const scanner of scanners) {
+      scanner.release();
+    }
   });
 }
 

@@ -11,19 +11,27 @@ function value(cursor: JsonCursor): unknown {
   if (cursor.isObject()) {
     const object: [string, unknown][] = [];
     assert.ok(cursor.enterObject());
-    while (cursor.nextMember()) object.push([cursor.key, value(cursor)]);
+    while (cursor.nextMember()) {
+      object.push([cursor.key, value(cursor)]);
+    }
     return Object.fromEntries(object);
   }
   if (cursor.isArray()) {
     const array: unknown[] = [];
     assert.ok(cursor.enterArray());
-    while (cursor.nextElement()) array.push(value(cursor));
+    while (cursor.nextElement()) {
+      array.push(value(cursor));
+    }
     return array;
   }
   const { at } = cursor;
   const first = cursor.bytes[at];
-  if (first === 0x22) return cursor.string() ? cursor.decoded() : undefined;
-  if (first === 0x2d || (first !== undefined && first >= 0x30 && first <= 0x39)) return cursor.number();
+  if (first === 0x22) {
+    return cursor.string() ? cursor.decoded() : undefined;
+  }
+  if (first === 0x2d || (first !== undefined && first >= 0x30 && first <= 0x39)) {
+    return cursor.number();
+  }
   cursor.skip();
   return JSON.parse(Buffer.from(cursor.bytes.subarray(at, cursor.valueEnd)).toString());
 }
@@ -63,7 +71,11 @@ describe('JsonCursor', () => {
       fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[{}[\]",:\\0a ]{0,30}$/)), (text) => {
         const bytes = Buffer.from(text);
         cursor.begin(bytes, 0, bytes.length);
-        if (cursor.enterObject()) while (cursor.nextMember()) cursor.skip();
+        if (cursor.enterObject()) {
+          while (cursor.nextMember()) {
+            cursor.skip();
+          }
+        }
         assert.ok(cursor.at <= bytes.length + 1);
       }),
       fuzzRuns(2_000),
@@ -96,7 +108,9 @@ describe('stream readers', () => {
         fc.boolean(),
         (pieces, endpoint, hideUsage) => {
           const reader = streamReader(endpoint, { hideUsage });
-          for (const piece of pieces) reader.read(piece, 0, piece.length, NO_TEXT);
+          for (const piece of pieces) {
+            reader.read(piece, 0, piece.length, NO_TEXT);
+          }
           const zero = {
             input: 0,
             output: 0,
@@ -107,7 +121,9 @@ describe('stream readers', () => {
             audioOutput: 0,
           };
           for (const line of Buffer.from(reader.cut(zero)).toString().split('\n')) {
-            if (line.startsWith('data:') && !line.includes('[DONE]')) JSON.parse(line.slice(5));
+            if (line.startsWith('data:') && !line.includes('[DONE]')) {
+              JSON.parse(line.slice(5));
+            }
           }
         },
       ),

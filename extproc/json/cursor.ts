@@ -43,11 +43,17 @@ export class JsonCursor {
 
   /** The next member of the object that was entered: its key is read and the cursor stands at the value. False: past the object's end. */
   nextMember(): boolean {
-    if (!this.#next(0x7d)) return false;
+    if (!this.#next(0x7d)) {
+      return false;
+    }
     this.keyStart = this.at;
-    if (!this.string()) return this.#break();
+    if (!this.string()) {
+      return this.#break();
+    }
     this.key = this.decoded();
-    if (this.bytes[this.at] !== COLON) return this.#break();
+    if (this.bytes[this.at] !== COLON) {
+      return this.#break();
+    }
     this.at++;
     this.#space();
     return true;
@@ -69,9 +75,13 @@ export class JsonCursor {
     let at = this.at + 1;
     this.textStart = at;
     for (;;) {
-      if (at >= end) return this.#break();
+      if (at >= end) {
+        return this.#break();
+      }
       const byte = bytes[at];
-      if (byte === QUOTE) break;
+      if (byte === QUOTE) {
+        break;
+      }
       at += byte === BACKSLASH ? 2 : 1;
     }
     this.textEnd = at;
@@ -95,7 +105,9 @@ export class JsonCursor {
     }
     const start = this.at;
     let at = start;
-    while (at < this.#end && isNumberByte(bytes[at] as number)) at++;
+    while (at < this.#end && isNumberByte(bytes[at] as number)) {
+      at++;
+    }
     this.textStart = start;
     this.textEnd = at;
     this.at = at;
@@ -135,7 +147,9 @@ export class JsonCursor {
       const byte = bytes[at] as number;
       if (byte === QUOTE) {
         at++;
-        while (at < end && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+        while (at < end && bytes[at] !== QUOTE) {
+          at += bytes[at] === BACKSLASH ? 2 : 1;
+        }
         at++;
       } else if (byte === 0x7b || byte === 0x5b) {
         depth++;
@@ -151,7 +165,9 @@ export class JsonCursor {
         at++;
       } else {
         const start = at;
-        while (at < end && isScalarByte(bytes[at] as number)) at++;
+        while (at < end && isScalarByte(bytes[at] as number)) {
+          at++;
+        }
         if (at === start) {
           this.#break();
           return;
@@ -178,8 +194,12 @@ export class JsonCursor {
   }
 
   #next(close: number): boolean {
-    if (this.broken) return false;
-    if (this.at >= this.#end) return this.#break();
+    if (this.broken) {
+      return false;
+    }
+    if (this.at >= this.#end) {
+      return this.#break();
+    }
     let byte = this.bytes[this.at];
     if (byte === COMMA) {
       this.at++;
@@ -197,7 +217,9 @@ export class JsonCursor {
   #space(): void {
     const bytes = this.bytes;
     let at = this.at;
-    while (at < this.#end && isSpace(bytes[at] as number)) at++;
+    while (at < this.#end && isSpace(bytes[at] as number)) {
+      at++;
+    }
     this.at = at;
   }
 
@@ -210,11 +232,15 @@ export class JsonCursor {
 
 /** The contents of a JSON string, decoded; empty where it is too long or broken. */
 export function decodedString(bytes: Uint8Array, start: number, end: number): string {
-  if (end - start > MAX_DECODED_BYTES) return '';
+  if (end - start > MAX_DECODED_BYTES) {
+    return '';
+  }
   let text = '';
   for (let at = start; at < end; at++) {
     const byte = bytes[at] as number;
-    if (byte >= 0x80 || byte === BACKSLASH) return decodedSlowly(bytes, start, end);
+    if (byte >= 0x80 || byte === BACKSLASH) {
+      return decodedSlowly(bytes, start, end);
+    }
     text += String.fromCharCode(byte);
   }
   return text;
@@ -230,7 +256,9 @@ function decodedSlowly(bytes: Uint8Array, start: number, end: number): string {
 
 function latin1(bytes: Uint8Array, start: number, end: number): string {
   let text = '';
-  for (let at = start; at < end; at++) text += String.fromCharCode(bytes[at] as number);
+  for (let at = start; at < end; at++) {
+    text += String.fromCharCode(bytes[at] as number);
+  }
   return text;
 }
 

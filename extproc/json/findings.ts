@@ -68,7 +68,9 @@ export class Findings implements ScannedBody {
     this.#total = 0;
     this.#spans.clear();
     this.#spanEnd = 0;
-    if (this.#notes.size > 0) this.#notes.clear();
+    if (this.#notes.size > 0) {
+      this.#notes.clear();
+    }
     this.#notesBytes = 0;
   }
 
@@ -83,7 +85,9 @@ export class Findings implements ScannedBody {
 
   all(path: string): readonly Found[] {
     const slot = this.#shape.slotByPath.get(path);
-    if (slot === undefined || this.#touched[slot] !== this.#generation) return NONE;
+    if (slot === undefined || this.#touched[slot] !== this.#generation) {
+      return NONE;
+    }
     const found = this.#found[slot] ?? NONE;
     const notes = this.#notes.get(slot);
     return notes === undefined ? found : [...found, ...notes.places(this)];
@@ -96,11 +100,17 @@ export class Findings implements ScannedBody {
 
   count(path: string, kind?: Kind): number {
     const slot = this.#shape.slotByPath.get(path);
-    if (slot === undefined || this.#touched[slot] !== this.#generation) return 0;
+    if (slot === undefined || this.#touched[slot] !== this.#generation) {
+      return 0;
+    }
     const first = slot * KINDS.length;
-    if (kind !== undefined) return this.#counts[first + KIND[kind]]!;
+    if (kind !== undefined) {
+      return this.#counts[first + KIND[kind]]!;
+    }
     let count = 0;
-    for (let at = first; at < first + KINDS.length; at++) count += this.#counts[at]!;
+    for (let at = first; at < first + KINDS.length; at++) {
+      count += this.#counts[at]!;
+    }
     return count;
   }
 
@@ -114,7 +124,9 @@ export class Findings implements ScannedBody {
 
   /** False: there are too many. */
   addSpan(start: number, end: number): boolean {
-    if (this.#spans.length === MAX_TEXT_SPANS * 2) return false;
+    if (this.#spans.length === MAX_TEXT_SPANS * 2) {
+      return false;
+    }
     this.#spans.add(start - this.#spanEnd);
     this.#spans.add(end - start);
     this.#spanEnd = end;
@@ -127,7 +139,9 @@ export class Findings implements ScannedBody {
     if (this.#touched[slot] !== this.#generation) {
       this.#touched[slot] = this.#generation;
       this.#found[slot] = undefined;
-      for (let at = slot * KINDS.length; at < (slot + 1) * KINDS.length; at++) this.#counts[at] = 0;
+      for (let at = slot * KINDS.length; at < (slot + 1) * KINDS.length; at++) {
+        this.#counts[at] = 0;
+      }
     }
     this.#counts[slot * KINDS.length + kind]!++;
   }
@@ -168,17 +182,24 @@ export class Findings implements ScannedBody {
     value: string | number | boolean | undefined,
   ): Place | undefined {
     const places = this.#found[node.slot];
-    if (places?.length === MAX_FOUND_PER_PATH) return undefined;
+    if (places?.length === MAX_FOUND_PER_PATH) {
+      return undefined;
+    }
     this.#total++;
     const place = new Place(this, KINDS[kind]!, keyStart, start, end, element, value);
-    if (places === undefined) this.#found[node.slot] = [place];
-    else places.push(place);
+    if (places === undefined) {
+      this.#found[node.slot] = [place];
+    } else {
+      places.push(place);
+    }
     return place;
   }
 
   /** The bytes [start, end) of the document, where they are still there. */
   slice(start: number, end: number): Uint8Array | undefined {
-    if (this.buffer !== undefined) return this.buffer.subarray(start, end);
+    if (this.buffer !== undefined) {
+      return this.buffer.subarray(start, end);
+    }
     return this.kept.slice(start, end);
   }
 }
@@ -229,7 +250,9 @@ class Spans implements SpanReader {
   }
 
   next(): boolean {
-    if (this.#reader.done) return false;
+    if (this.#reader.done) {
+      return false;
+    }
     this.start = this.end + this.#reader.next();
     this.end = this.start + this.#reader.next();
     return true;
@@ -265,20 +288,32 @@ class Place implements Found {
   }
 
   get value(): string | number | boolean | undefined {
-    if (this.#value === undefined) this.#value = this.#decoded();
+    if (this.#value === undefined) {
+      this.#value = this.#decoded();
+    }
     return this.#value;
   }
 
   #decoded(): string | number | boolean | undefined {
     const { kind } = this;
-    if (kind !== 'string' && kind !== 'number' && kind !== 'boolean') return undefined;
+    if (kind !== 'string' && kind !== 'number' && kind !== 'boolean') {
+      return undefined;
+    }
     const quote = kind === 'string' ? 1 : 0;
     const length = this.end - this.start - 2 * quote;
-    if (length === 0) return '';
-    if (length > MAX_VALUE_BYTES) return undefined;
+    if (length === 0) {
+      return '';
+    }
+    if (length > MAX_VALUE_BYTES) {
+      return undefined;
+    }
     const raw = this.#findings.slice(this.start + quote, this.end - quote);
-    if (raw === undefined) return undefined;
-    if (kind === 'string') return unescapedText(raw, 0, raw.length);
+    if (raw === undefined) {
+      return undefined;
+    }
+    if (kind === 'string') {
+      return unescapedText(raw, 0, raw.length);
+    }
     return kind === 'number' ? numberValue(raw, 0, raw.length) : raw[0] === TRUE_BEGINS;
   }
 }

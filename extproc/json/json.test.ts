@@ -113,7 +113,9 @@ describe('what a request holds', () => {
       assert.deepEqual(Buffer.concat(body.bytes), bytes);
     };
     check(everyByte(bytes));
-    for (let cut = 0; cut <= bytes.length; cut++) check(pieces(bytes, [cut]));
+    for (let cut = 0; cut <= bytes.length; cut++) {
+      check(pieces(bytes, [cut]));
+    }
     fc.assert(fc.property(cuts, (places) => check(pieces(bytes, places))));
   });
 
@@ -188,7 +190,9 @@ describe('keys that could mean two things', () => {
 
   it('are refused when they differ by case only, as Go folds it', () => {
     const keys = ['MODEL', 'Model', '\\u004dodel', '\\u004Dodel'];
-    for (const key of keys) assert.equal(refusal(`{"${key}":1}`)?.code, 'duplicate_key', key);
+    for (const key of keys) {
+      assert.equal(refusal(`{"${key}":1}`)?.code, 'duplicate_key', key);
+    }
     assert.equal(refusal('{"me\u017fsages":1}')?.code, 'duplicate_key');
     assert.equal(refusal('{"max_to\u212aens":1}')?.code, 'duplicate_key');
     assert.equal(refusal('{"me\\u017Fsages":1}')?.code, 'duplicate_key');
@@ -222,14 +226,18 @@ describe('keys that could mean two things', () => {
     const shape: Shape = { object: Object.fromEntries(names.map((name) => [name, { value: true }])) };
     const members = names.map((name) => `"${name}":1`);
     assert.equal(refusal(`{${members.join()}}`, shape), undefined);
-    for (const name of names) assert.equal(refusal(`{${members.join()},"${name}":1}`, shape)?.code, 'duplicate_key');
+    for (const name of names) {
+      assert.equal(refusal(`{${members.join()},"${name}":1}`, shape)?.code, 'duplicate_key');
+    }
   });
 });
 
 describe('documents that are refused', () => {
   it('say what is wrong', () => {
     assert.match(refusal('')!.message, /empty/);
-    for (const text of ['[]', '"x"', '1', 'null', 'hello']) assert.match(refusal(text)!.message, /JSON object/, text);
+    for (const text of ['[]', '"x"', '1', 'null', 'hello']) {
+      assert.match(refusal(text)!.message, /JSON object/, text);
+    }
     assert.match(refusal('{"a":')!.message, /ends before/);
     assert.match(refusal('{"a":1}}')!.message, /after the end/);
     assert.match(refusal('\ufeff{}')!.message, /byte order mark/);

@@ -20,7 +20,9 @@ export class KeptBytes {
   }
 
   add(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
+    if (bytes.length === 0) {
+      return;
+    }
     const total = this.length + bytes.length;
     if (bytes.length >= SMALL_PIECE_BYTES || total === bytes.length) {
       this.#closeBlock();
@@ -67,13 +69,20 @@ export class KeptBytes {
     let high = this.pieces.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.#ends[middle]! <= start) low = middle + 1;
-      else high = middle;
+      if (this.#ends[middle]! <= start) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
     }
-    if (low === this.pieces.length) return undefined;
+    if (low === this.pieces.length) {
+      return undefined;
+    }
     const first = this.pieces[low]!;
     const base = this.#ends[low]! - first.length;
-    if (end <= this.#ends[low]!) return first.subarray(start - base, end - base);
+    if (end <= this.#ends[low]!) {
+      return first.subarray(start - base, end - base);
+    }
     const parts: Uint8Array[] = [];
     for (let index = low, at = base; at < end; at = this.#ends[index++]!) {
       parts.push(this.pieces[index]!.subarray(Math.max(0, start - at), end - at));

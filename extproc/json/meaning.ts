@@ -77,7 +77,9 @@ export class Meaning {
     this.#start = this.base + at;
     this.#isText = false;
     this.#carries = this.#node?.value === true;
-    if (this.#carries) this.#carry.clear();
+    if (this.#carries) {
+      this.#carry.clear();
+    }
   }
 
   beginString(at: number): void {
@@ -85,8 +87,12 @@ export class Meaning {
     this.#start = this.base + at + 1;
     this.#isText = this.in.deep || (node !== undefined && (node.text || node.deepText));
     this.#carries = this.#purpose === 'answer' && node?.value === true;
-    if (this.#carries) this.#carry.clear();
-    if (this.#isText) this.#channel++;
+    if (this.#carries) {
+      this.#carry.clear();
+    }
+    if (this.#isText) {
+      this.#channel++;
+    }
   }
 
   beginKey(at: number): void {
@@ -94,32 +100,46 @@ export class Meaning {
     this.#start = this.base + at + 1;
     this.#isText = this.in.deep;
     this.#carries = this.in.members !== undefined;
-    if (this.#carries) this.#carry.clear();
-    if (this.#isText) this.#channel++;
+    if (this.#carries) {
+      this.#carry.clear();
+    }
+    if (this.#isText) {
+      this.#channel++;
+    }
     this.findings.empty = false;
   }
 
   /** The piece ends inside a token. */
   cut(bytes: Uint8Array, to: number): void {
     const from = Math.max(this.from, this.#start - this.base);
-    if (this.#carries) this.#carry.add(bytes, from, to);
-    if (this.#isText && from < to) this.sink?.text(this.#channel, bytes, from, to);
+    if (this.#carries) {
+      this.#carry.add(bytes, from, to);
+    }
+    if (this.#isText && from < to) {
+      this.sink?.text(this.#channel, bytes, from, to);
+    }
   }
 
   /** Whether the token that ends here began in an earlier piece; what there was of it is then in `#carry`. */
   #wasCut(bytes: Uint8Array, at: number): boolean {
-    if (this.#start - this.base >= this.from) return false;
+    if (this.#start - this.base >= this.from) {
+      return false;
+    }
     this.#carry.add(bytes, this.from, at);
     return true;
   }
 
   #endText(bytes: Uint8Array, at: number): Failure | undefined {
     const end = this.base + at;
-    if (end === this.#start) return undefined;
+    if (end === this.#start) {
+      return undefined;
+    }
     this.findings.textBytes += end - this.#start;
     if (this.#purpose === 'answer') {
       const from = Math.max(this.from, this.#start - this.base);
-      if (from < at) this.sink?.text(this.#channel, bytes, from, at);
+      if (from < at) {
+        this.sink?.text(this.#channel, bytes, from, at);
+      }
       return undefined;
     }
     return this.findings.addSpan(this.#start, end) ? undefined : invalid('has too many strings of text');
@@ -128,40 +148,54 @@ export class Meaning {
   endString(bytes: Uint8Array, at: number): Failure | undefined {
     if (this.#isText) {
       const problem = this.#endText(bytes, at);
-      if (problem !== undefined) return problem;
+      if (problem !== undefined) {
+        return problem;
+      }
     }
     const node = this.#node;
-    if (node === undefined) return undefined;
+    if (node === undefined) {
+      return undefined;
+    }
     let value: string | undefined;
     if (this.#carries) {
       const cut = this.#wasCut(bytes, at);
       const raw = cut ? this.#carry.whole : bytes;
       const start = cut ? 0 : this.#start - this.base;
       const end = cut ? (raw?.length ?? 0) : at;
-      if (raw !== undefined && end - start <= MAX_VALUE_BYTES) value = unescapedText(raw, start, end);
+      if (raw !== undefined && end - start <= MAX_VALUE_BYTES) {
+        value = unescapedText(raw, start, end);
+      }
     }
     return this.#found(node, KIND.string, this.#start - 1, this.base + at + 1, value);
   }
 
   endNumber(bytes: Uint8Array, at: number): Failure | undefined {
     const node = this.#node;
-    if (node === undefined) return undefined;
+    if (node === undefined) {
+      return undefined;
+    }
     let value: number | undefined;
     if (this.#carries) {
       const cut = this.#wasCut(bytes, at);
       const raw = cut ? this.#carry.whole : bytes;
       const start = cut ? 0 : this.#start - this.base;
       const end = cut ? (raw?.length ?? 0) : at;
-      if (raw !== undefined && end - start <= MAX_VALUE_BYTES) value = numberValue(raw, start, end);
+      if (raw !== undefined && end - start <= MAX_VALUE_BYTES) {
+        value = numberValue(raw, start, end);
+      }
     }
     return this.#found(node, KIND.number, this.#start, this.base + at, value);
   }
 
   endLiteral(literal: 'true' | 'false' | 'null', endInPiece: number): Failure | undefined {
     const node = this.#node;
-    if (node === undefined) return undefined;
+    if (node === undefined) {
+      return undefined;
+    }
     const end = this.base + endInPiece;
-    if (literal === 'null') return this.#found(node, KIND.null, this.#start, end, undefined);
+    if (literal === 'null') {
+      return this.#found(node, KIND.null, this.#start, end, undefined);
+    }
     return this.#found(node, KIND.boolean, this.#start, end, literal === 'true');
   }
 
@@ -173,9 +207,13 @@ export class Meaning {
     value: string | number | boolean | undefined,
   ): Failure | undefined {
     this.findings.tally(node, kind);
-    if (!node.value) return undefined;
+    if (!node.value) {
+      return undefined;
+    }
     if (this.findings.terse) {
-      if (this.findings.full) return this.#tooMany(node);
+      if (this.findings.full) {
+        return this.#tooMany(node);
+      }
       this.findings.note(node.slot, kind, this.#keyStart, start, end, this.in.element);
       return undefined;
     }
@@ -187,19 +225,27 @@ export class Meaning {
     this.#node = undefined;
     if (this.#isText) {
       const problem = this.#endText(bytes, at);
-      if (problem !== undefined) return problem;
+      if (problem !== undefined) {
+        return problem;
+      }
     }
     const members = this.in.members;
-    if (members === undefined) return undefined;
+    if (members === undefined) {
+      return undefined;
+    }
     const cut = this.#wasCut(bytes, at);
     const key = cut ? this.#carry.whole : bytes;
-    if (key === undefined) return undefined;
+    if (key === undefined) {
+      return undefined;
+    }
     const start = cut ? 0 : this.#start - this.base;
     const end = cut ? key.length : at;
     let index = memberOf(members, key, start, end);
     if (index === -1) {
       index = memberLike(members, key, start, end);
-      if (index === -1) return undefined;
+      if (index === -1) {
+        return undefined;
+      }
       const name = members.names[index]!;
       if (unescapedText(key, start, end) !== name) {
         return this.#purpose === 'request' ? otherCase(name) : undefined;
@@ -208,7 +254,9 @@ export class Meaning {
     if (this.#purpose === 'request') {
       const word = this.in.level * this.#shape.seenWords + (index >> 5);
       const bit = 1 << (index & 31);
-      if ((this.#seen[word]! & bit) !== 0) return twice(members.names[index]!);
+      if ((this.#seen[word]! & bit) !== 0) {
+        return twice(members.names[index]!);
+      }
       this.#seen[word]! |= bit;
     }
     this.#node = members.nodes[index];
@@ -223,11 +271,15 @@ export class Meaning {
   }
 
   open(at: number, isObject: boolean): Failure | undefined {
-    if (this.depth === MAX_DEPTH) return invalid(`is nested deeper than ${MAX_DEPTH} levels`);
+    if (this.depth === MAX_DEPTH) {
+      return invalid(`is nested deeper than ${MAX_DEPTH} levels`);
+    }
     const node = this.#node;
     const outer = this.in;
     this.depth++;
-    if (this.depth === this.#stack.length) this.#stack.push(newContainer());
+    if (this.depth === this.#stack.length) {
+      this.#stack.push(newContainer());
+    }
     const inner = this.#stack[this.depth]!;
     inner.isObject = isObject;
     inner.deep = outer.deep;
@@ -239,14 +291,19 @@ export class Meaning {
     if (node !== undefined) {
       inner.deep ||= node.deepText;
       inner.level = node.level;
-      if (isObject) inner.members = node.members;
-      else inner.items = node.items;
+      if (isObject) {
+        inner.members = node.members;
+      } else {
+        inner.items = node.items;
+      }
       const kind = isObject ? KIND.object : KIND.array;
       this.findings.tally(node, kind);
       if (node.value) {
         const start = this.base + at;
         if (this.findings.terse) {
-          if (this.findings.full) return this.#tooMany(node);
+          if (this.findings.full) {
+            return this.#tooMany(node);
+          }
           inner.noted = node;
           inner.keyStart = this.#keyStart;
           inner.start = start;
@@ -255,7 +312,9 @@ export class Meaning {
         }
       }
       const words = this.#shape.seenWords;
-      for (let word = 0; word < words; word++) this.#seen[node.level * words + word] = 0;
+      for (let word = 0; word < words; word++) {
+        this.#seen[node.level * words + word] = 0;
+      }
     }
     this.in = inner;
     return undefined;
@@ -267,8 +326,9 @@ export class Meaning {
     this.depth--;
     this.in = this.#stack[this.depth]!;
     const end = this.base + endInPiece;
-    if (place !== undefined) place.end = end;
-    else if (noted !== undefined) {
+    if (place !== undefined) {
+      place.end = end;
+    } else if (noted !== undefined) {
       const kind = isObject ? KIND.object : KIND.array;
       this.findings.note(noted.slot, kind, keyStart, start, end, this.in.element);
     }

@@ -6,7 +6,9 @@ import { NumberLog } from './number-log.ts';
 function all(log: NumberLog): number[] {
   const reader = log.read();
   const numbers: number[] = [];
-  while (!reader.done) numbers.push(reader.next());
+  while (!reader.done) {
+    numbers.push(reader.next());
+  }
   return numbers;
 }
 
@@ -16,7 +18,9 @@ test('numbers come out as they went in, also after a log was used before', () =>
   fc.assert(
     fc.property(fc.array(number, { maxLength: 3_000, size: 'max' }), (numbers) => {
       log.clear();
-      for (const one of numbers) log.add(one);
+      for (const one of numbers) {
+        log.add(one);
+      }
       assert.equal(log.length, numbers.length);
       assert.deepEqual(all(log), numbers);
     }),
@@ -25,6 +29,8 @@ test('numbers come out as they went in, also after a log was used before', () =>
 
 test('small numbers take a byte, and little is taken in advance', () => {
   const log = new NumberLog();
-  for (let count = 0; count < 100_000; count++) log.add(count % 128);
+  for (let count = 0; count < 100_000; count++) {
+    log.add(count % 128);
+  }
   assert.ok(log.extraBytes >= 100_000 - 64 && log.extraBytes <= 100_000 + 4096, String(log.extraBytes));
 });

@@ -69,7 +69,9 @@ export class NumberReader {
   /** Only while it is not done. */
   next(): number {
     this.#left--;
-    if (this.#at < this.#block.length && this.#block[this.#at]! < 0x80) return this.#block[this.#at++]!;
+    if (this.#at < this.#block.length && this.#block[this.#at]! < 0x80) {
+      return this.#block[this.#at++]!;
+    }
     let value = 0;
     for (let shift = 0; ; shift += 7) {
       if (this.#at === this.#block.length) {
@@ -78,7 +80,9 @@ export class NumberReader {
       }
       const byte = this.#block[this.#at++]!;
       value |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return value >>> 0;
+      if (byte < 0x80) {
+        return value >>> 0;
+      }
     }
   }
 }

@@ -19,7 +19,11 @@ const DIGITS = '0123456789';
 export const NUMBER_NEXT = ((): Uint8Array => {
   const table = new Uint8Array(8 * 256).fill(NUMBER_ENDS);
   const allow = (from: readonly number[], chars: string, to: number): void => {
-    for (const place of from) for (const char of chars) table[place * 256 + char.charCodeAt(0)] = to;
+    for (const place of from) {
+      for (const char of chars) {
+        table[place * 256 + char.charCodeAt(0)] = to;
+      }
+    }
   };
   allow([MINUS], '0', ZERO);
   allow([MINUS], '123456789', INTEGER);
@@ -46,8 +50,12 @@ export function numberValue(bytes: Uint8Array, start: number, end: number): numb
   if (end - start <= 15) {
     let value = 0;
     let at = start;
-    while (at < end && bytes[at]! >= 0x30 && bytes[at]! <= 0x39) value = value * 10 + bytes[at++]! - 0x30;
-    if (at === end) return value;
+    while (at < end && bytes[at]! >= 0x30 && bytes[at]! <= 0x39) {
+      value = value * 10 + bytes[at++]! - 0x30;
+    }
+    if (at === end) {
+      return value;
+    }
   }
   return Number(asciiText(bytes, start, end));
 }

@@ -69,9 +69,13 @@ export class Scan implements JsonScanner {
   }
 
   push(bytes: Uint8Array, sink?: TextSink): Failure | undefined {
-    if (this.#failed !== undefined || bytes.length === 0) return this.#failed;
+    if (this.#failed !== undefined || bytes.length === 0) {
+      return this.#failed;
+    }
     const meaning = this.#meaning;
-    if (this.#purpose === 'request') meaning.findings.kept.add(bytes);
+    if (this.#purpose === 'request') {
+      meaning.findings.kept.add(bytes);
+    }
     meaning.sink = sink;
     this.#failed = this.#take(bytes, 0, bytes.length);
     meaning.sink = undefined;
@@ -93,10 +97,14 @@ export class Scan implements JsonScanner {
   }
 
   release(): void {
-    if (this.#meaning.findings.grown) return;
+    if (this.#meaning.findings.grown) {
+      return;
+    }
     this.reset();
     const idle = this.#shape.idle[this.#purpose];
-    if (idle.length < MAX_IDLE_SCANNERS) idle.push(this);
+    if (idle.length < MAX_IDLE_SCANNERS) {
+      idle.push(this);
+    }
   }
 
   reset(): void {
@@ -116,10 +124,16 @@ export class Scan implements JsonScanner {
   #take(bytes: Uint8Array, from: number, to: number): Failure | undefined {
     if (this.#state === DOCUMENT && from < to) {
       const first = bytes[from]!;
-      if (first === 0xef) return invalid('begins with a byte order mark: send UTF-8 without one');
-      if (first === 0 || first >= 0xfe) return UTF_16;
+      if (first === 0xef) {
+        return invalid('begins with a byte order mark: send UTF-8 without one');
+      }
+      if (first === 0 || first >= 0xfe) {
+        return UTF_16;
+      }
     }
-    if (!this.#utf8.push(bytes, from, to)) return invalid('is not valid UTF-8');
+    if (!this.#utf8.push(bytes, from, to)) {
+      return invalid('is not valid UTF-8');
+    }
     this.#meaning.from = from;
     return this.#run(bytes, from, to);
   }
@@ -131,14 +145,22 @@ export class Scan implements JsonScanner {
     while (at < to) {
       let byte = bytes[at]!;
       if (state === STRING) {
-        while (byte !== 0x22 && byte !== 0x5c && byte >= 0x20 && ++at < to) byte = bytes[at]!;
-        if (at === to) break;
-        if (byte < 0x20) return this.#unexpected(at, byte);
+        while (byte !== 0x22 && byte !== 0x5c && byte >= 0x20 && ++at < to) {
+          byte = bytes[at]!;
+        }
+        if (at === to) {
+          break;
+        }
+        if (byte < 0x20) {
+          return this.#unexpected(at, byte);
+        }
         if (byte === 0x5c) {
           state = ESCAPE;
         } else {
           const problem = this.#inKey ? meaning.endKey(bytes, at) : meaning.endString(bytes, at);
-          if (problem !== undefined) return problem;
+          if (problem !== undefined) {
+            return problem;
+          }
           if (!this.#inKey) {
             state = AFTER_VALUE;
           } else if (at + 1 < to && bytes[at + 1] === 0x3a) {
@@ -156,27 +178,41 @@ export class Scan implements JsonScanner {
         let next = NUMBER_NEXT[place * 256 + byte]!;
         while (next !== NUMBER_ENDS) {
           place = next;
-          if (++at === to) break;
+          if (++at === to) {
+            break;
+          }
           next = NUMBER_NEXT[place * 256 + bytes[at]!]!;
         }
         this.#numberPlace = place;
-        if (at === to) break;
-        if (!numberMayEnd(place)) return this.#unexpected(at, bytes[at]!);
+        if (at === to) {
+          break;
+        }
+        if (!numberMayEnd(place)) {
+          return this.#unexpected(at, bytes[at]!);
+        }
         const problem = meaning.endNumber(bytes, at);
-        if (problem !== undefined) return problem;
+        if (problem !== undefined) {
+          return problem;
+        }
         state = AFTER_VALUE;
         continue;
       }
       if (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) {
-        if (state >= STRING) return this.#unexpected(at, byte);
+        if (state >= STRING) {
+          return this.#unexpected(at, byte);
+        }
         at++;
         continue;
       }
       switch (state) {
         case AFTER_VALUE:
-          if (byte === 0x2c) state = meaning.in.isObject ? KEY : VALUE;
-          else if (byte === (meaning.in.isObject ? 0x7d : 0x5d)) state = meaning.close(at + 1) ? DONE : AFTER_VALUE;
-          else return this.#unexpected(at, byte);
+          if (byte === 0x2c) {
+            state = meaning.in.isObject ? KEY : VALUE;
+          } else if (byte === (meaning.in.isObject ? 0x7d : 0x5d)) {
+            state = meaning.close(at + 1) ? DONE : AFTER_VALUE;
+          } else {
+            return this.#unexpected(at, byte);
+          }
           break;
         case FIRST_KEY:
         case KEY:
@@ -191,7 +227,9 @@ export class Scan implements JsonScanner {
           }
           break;
         case COLON:
-          if (byte !== 0x3a) return this.#unexpected(at, byte);
+          if (byte !== 0x3a) {
+            return this.#unexpected(at, byte);
+          }
           state = VALUE;
           break;
         case FIRST_ITEM:
@@ -200,14 +238,18 @@ export class Scan implements JsonScanner {
             state = meaning.close(at + 1) ? DONE : AFTER_VALUE;
             break;
           }
-          if (!meaning.in.isObject) meaning.beginItem(at);
+          if (!meaning.in.isObject) {
+            meaning.beginItem(at);
+          }
           if (byte === 0x22) {
             meaning.beginString(at);
             this.#inKey = false;
             state = STRING;
           } else if (byte === 0x7b || byte === 0x5b) {
             const problem = meaning.open(at, byte === 0x7b);
-            if (problem !== undefined) return problem;
+            if (problem !== undefined) {
+              return problem;
+            }
             state = byte === 0x7b ? FIRST_KEY : FIRST_ITEM;
           } else if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) {
             meaning.beginScalar(at);
@@ -233,21 +275,33 @@ export class Scan implements JsonScanner {
           }
           break;
         case HEX:
-          if (!isHexDigit(byte)) return this.#unexpected(at, byte);
-          if (--this.#hexLeft === 0) state = STRING;
+          if (!isHexDigit(byte)) {
+            return this.#unexpected(at, byte);
+          }
+          if (--this.#hexLeft === 0) {
+            state = STRING;
+          }
           break;
         case LITERAL:
-          if (byte !== this.#literal.bytes[this.#literalAt]) return this.#unexpected(at, byte);
+          if (byte !== this.#literal.bytes[this.#literalAt]) {
+            return this.#unexpected(at, byte);
+          }
           if (++this.#literalAt === this.#literal.bytes.length) {
             const problem = meaning.endLiteral(this.#literal.name, at + 1);
-            if (problem !== undefined) return problem;
+            if (problem !== undefined) {
+              return problem;
+            }
             state = AFTER_VALUE;
           }
           break;
         case DOCUMENT: {
-          if (byte !== 0x7b) return invalid('must be a JSON object');
+          if (byte !== 0x7b) {
+            return invalid('must be a JSON object');
+          }
           const problem = meaning.openDocument(at);
-          if (problem !== undefined) return problem;
+          if (problem !== undefined) {
+            return problem;
+          }
           state = FIRST_KEY;
           break;
         }
@@ -257,13 +311,17 @@ export class Scan implements JsonScanner {
       at++;
     }
     this.#state = state;
-    if (state >= STRING) meaning.cut(bytes, to);
+    if (state >= STRING) {
+      meaning.cut(bytes, to);
+    }
     return undefined;
   }
 
   #unexpected(at: number, byte: number): Failure {
     // A zero beside ASCII is what other encodings leave.
-    if (byte === 0) return UTF_16;
+    if (byte === 0) {
+      return UTF_16;
+    }
     return invalid(`is not valid JSON: unexpected byte at offset ${this.#meaning.base + at}`);
   }
 }

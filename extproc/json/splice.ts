@@ -12,15 +12,23 @@ export function splice(pieces: readonly Uint8Array[], splices: readonly Splice[]
     while (done < end) {
       const change = splices[next];
       const until = change === undefined ? end : Math.min(end, change.start);
-      if (done < until) result.push(piece.subarray(done - base, until - base));
+      if (done < until) {
+        result.push(piece.subarray(done - base, until - base));
+      }
       done = Math.max(done, until);
-      if (change === undefined || change.start >= end) break;
-      if (change.bytes.length > 0) result.push(change.bytes);
+      if (change === undefined || change.start >= end) {
+        break;
+      }
+      if (change.bytes.length > 0) {
+        result.push(change.bytes);
+      }
       done = Math.max(done, change.end);
       next++;
     }
     base = end;
   }
-  for (; next < splices.length; next++) result.push(splices[next]!.bytes);
+  for (; next < splices.length; next++) {
+    result.push(splices[next]!.bytes);
+  }
   return result;
 }

@@ -26,20 +26,26 @@ export const cuts = fc.array(fc.nat(), { maxLength: 12 });
 export function pushAll(scanner: JsonScanner, parts: readonly Uint8Array[]): ReturnType<JsonScanner['finish']> {
   for (const part of parts) {
     const problem = scanner.push(part);
-    if (problem !== undefined) return problem;
+    if (problem !== undefined) {
+      return problem;
+    }
   }
   return scanner.finish();
 }
 
 export function scanned(shape: Shape, text: string | Uint8Array, options?: ScannerOptions): ScannedBody {
   const body = pushAll(newScanner(shape, options), [Buffer.from(text as string)]);
-  if (isFailure(body)) throw new Error(body.message);
+  if (isFailure(body)) {
+    throw new Error(body.message);
+  }
   return body;
 }
 
 export function spansOf(body: ScannedBody): (readonly [start: number, end: number])[] {
   const list: (readonly [number, number])[] = [];
-  for (const spans = body.textSpans(); spans.next(); ) list.push([spans.start, spans.end]);
+  for (const spans = body.textSpans(); spans.next(); ) {
+    list.push([spans.start, spans.end]);
+  }
   return list;
 }
 

@@ -28,11 +28,15 @@ export function unescapeInto(target: Uint8Array, at: number, raw: Uint8Array, st
     }
     const letter = from + 1 < end ? raw[from + 1]! : 0;
     if (letter !== 0x75) {
-      if (letter !== 0) target[to++] = SIMPLE_ESCAPE[letter]!;
+      if (letter !== 0) {
+        target[to++] = SIMPLE_ESCAPE[letter]!;
+      }
       from += 2;
       continue;
     }
-    if (from + 6 > end) break;
+    if (from + 6 > end) {
+      break;
+    }
     let code = codeUnit(raw, from);
     from += 6;
     if (code >= 0xd800 && code < 0xdc00) {
@@ -54,8 +58,12 @@ export function unescapeInto(target: Uint8Array, at: number, raw: Uint8Array, st
 /** The text of one raw string. */
 export function unescapedText(raw: Uint8Array, start: number, end: number): string {
   let at = start;
-  while (at < end && raw[at] !== 0x5c) at++;
-  if (at === end) return text(raw, start, end);
+  while (at < end && raw[at] !== 0x5c) {
+    at++;
+  }
+  if (at === end) {
+    return text(raw, start, end);
+  }
   const target = new Uint8Array(end - start);
   return text(target, 0, unescapeInto(target, 0, raw, start, end));
 }
@@ -84,16 +92,30 @@ export function unfinishedEscape(raw: Uint8Array, start: number, end: number): n
   // The longest is `\ud83d\udc0`: 11 bytes. A backslash begins an escape if the run of backslashes before it is even.
   const earliest = Math.max(start, end - 11);
   for (let at = end - 1; at >= earliest; at--) {
-    if (raw[at] !== 0x5c) continue;
+    if (raw[at] !== 0x5c) {
+      continue;
+    }
     let first = at;
-    while (first > start && raw[first - 1] === 0x5c) first--;
+    while (first > start && raw[first - 1] === 0x5c) {
+      first--;
+    }
     const opens = (at - first) % 2 === 0;
-    if (!opens) return 0;
+    if (!opens) {
+      return 0;
+    }
     const length = end - at;
-    if (length === 1) return unfinishedHigh(raw, start, at, end);
-    if (raw[at + 1] !== 0x75) return 0;
-    if (length < 6) return unfinishedHigh(raw, start, at, end);
-    if (length > 6) return 0;
+    if (length === 1) {
+      return unfinishedHigh(raw, start, at, end);
+    }
+    if (raw[at + 1] !== 0x75) {
+      return 0;
+    }
+    if (length < 6) {
+      return unfinishedHigh(raw, start, at, end);
+    }
+    if (length > 6) {
+      return 0;
+    }
     const code = codeUnit(raw, at);
     return code >= 0xd800 && code < 0xdc00 ? 6 : 0;
   }
@@ -105,9 +127,13 @@ function unfinishedHigh(raw: Uint8Array, start: number, at: number, end: number)
   const before = at - 6;
   if (before >= start && raw[before] === 0x5c && raw[before + 1] === 0x75) {
     let first = before;
-    while (first > start && raw[first - 1] === 0x5c) first--;
+    while (first > start && raw[first - 1] === 0x5c) {
+      first--;
+    }
     const code = codeUnit(raw, before);
-    if ((before - first) % 2 === 0 && code >= 0xd800 && code < 0xdc00) return end - before;
+    if ((before - first) % 2 === 0 && code >= 0xd800 && code < 0xdc00) {
+      return end - before;
+    }
   }
   return end - at;
 }
@@ -143,6 +169,8 @@ function writeCodePoint(target: Uint8Array, at: number, code: number): number {
 
 function table(otherwise: 'same' | 0, entries: readonly (readonly [char: string, stands: number])[]): Uint8Array {
   const bytes = Uint8Array.from({ length: 256 }, (_, byte) => (otherwise === 'same' ? byte : otherwise));
-  for (const [char, stands] of entries) bytes[char.charCodeAt(0)] = stands;
+  for (const [char, stands] of entries) {
+    bytes[char.charCodeAt(0)] = stands;
+  }
   return bytes;
 }

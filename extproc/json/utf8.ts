@@ -22,21 +22,31 @@ export class Utf8Check {
     let from = start;
     if (this.#tailLength === 0 && end - start <= SMALL_BYTES) {
       let high = 0;
-      for (let at = start; at < end; at++) high |= bytes[at]!;
-      if (high < 0x80) return true;
+      for (let at = start; at < end; at++) {
+        high |= bytes[at]!;
+      }
+      if (high < 0x80) {
+        return true;
+      }
     }
     while (this.#tailLength > 0 && from < end) {
       this.#tail[this.#tailLength++] = bytes[from++]!;
       const wanted = sequenceLength(this.#tail[0]!);
       if (this.#tailLength < wanted) {
-        if ((this.#tail[this.#tailLength - 1]! & 0xc0) !== 0x80) return false;
+        if ((this.#tail[this.#tailLength - 1]! & 0xc0) !== 0x80) {
+          return false;
+        }
         continue;
       }
-      if (!isUtf8(this.#tail.subarray(0, wanted))) return false;
+      if (!isUtf8(this.#tail.subarray(0, wanted))) {
+        return false;
+      }
       this.#tailLength = 0;
     }
     const to = end - incompleteBytes(bytes, from, end);
-    for (let at = to; at < end; at++) this.#tail[this.#tailLength++] = bytes[at]!;
+    for (let at = to; at < end; at++) {
+      this.#tail[this.#tailLength++] = bytes[at]!;
+    }
     return from === to || isUtf8(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to));
   }
 }
@@ -45,15 +55,23 @@ export class Utf8Check {
 function incompleteBytes(bytes: Uint8Array, start: number, end: number): number {
   for (let back = 1; back <= 3 && end - back >= start; back++) {
     const byte = bytes[end - back]!;
-    if (byte < 0x80) return 0;
-    if (byte >= 0xc0) return sequenceLength(byte) > back ? back : 0;
+    if (byte < 0x80) {
+      return 0;
+    }
+    if (byte >= 0xc0) {
+      return sequenceLength(byte) > back ? back : 0;
+    }
   }
   return 0;
 }
 
 /** By its first byte; 1 for what cannot begin a sequence (the check refuses it then). */
 function sequenceLength(first: number): number {
-  if (first >= 0xc2 && first < 0xe0) return 2;
-  if (first >= 0xe0 && first < 0xf0) return 3;
+  if (first >= 0xc2 && first < 0xe0) {
+    return 2;
+  }
+  if (first >= 0xe0 && first < 0xf0) {
+    return 3;
+  }
   return first >= 0xf0 && first < 0xf5 ? 4 : 1;
 }

@@ -60,12 +60,16 @@ function wrong(random: Random): unknown {
 
 /** The same with a few places changed: another value, one member less, one more. */
 function spoilt(random: Random, value: unknown, chance: number): unknown {
-  if (random.next() < chance) return wrong(random);
+  if (random.next() < chance) {
+    return wrong(random);
+  }
   if (Array.isArray(value)) {
     const items = value.map((one) => spoilt(random, one, chance));
     return random.next() < chance ? [...items, ...items] : items;
   }
-  if (typeof value !== 'object' || value === null) return value;
+  if (typeof value !== 'object' || value === null) {
+    return value;
+  }
   const members = Object.entries(value)
     .filter(() => random.next() >= chance / 2)
     .map(([name, one]) => [name, spoilt(random, one, chance)]);
@@ -80,8 +84,12 @@ function spoiltText(random: Random): Buffer {
   const lines = text
     .split('\n')
     .map((line) => (line === '' ? line : JSON.stringify(spoilt(random, JSON.parse(line), chance))));
-  if (random.next() < 0.1) lines.splice(random.between(0, lines.length - 1), random.between(1, 3));
-  if (random.next() < 0.1) lines.reverse();
+  if (random.next() < 0.1) {
+    lines.splice(random.between(0, lines.length - 1), random.between(1, 3));
+  }
+  if (random.next() < 0.1) {
+    lines.reverse();
+  }
   const bytes = Buffer.from(lines.join('\n'));
   for (let changes = random.next() < 0.2 ? random.between(1, 4) : 0; changes > 0; changes -= 1) {
     bytes[random.between(0, bytes.length - 1)] = random.between(0, 255);

@@ -21,7 +21,9 @@ export async function readKept(folder: string, reader: PolicyReader): Promise<Ke
   try {
     content = await readFile(join(folder, CONTENT));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return undefined;
+    }
     throw error;
   }
   const policy = await reader.read(content);
@@ -54,7 +56,9 @@ export function newKeeper(folder: string, log: ExtprocLog): Keeper {
       const { version, content } = next;
       next = undefined;
       try {
-        if (content !== undefined) await replace(join(folder, CONTENT), content);
+        if (content !== undefined) {
+          await replace(join(folder, CONTENT), content);
+        }
         await replace(join(folder, VERSION), JSON.stringify(version));
       } catch (error) {
         log.warn(

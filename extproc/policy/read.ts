@@ -83,8 +83,9 @@ function newParts() {
     version: () => head?.version,
     add(line: PolicyLine): void {
       lines++;
-      if ((lines === 0) !== (line.kind === 'policy'))
+      if ((lines === 0) !== (line.kind === 'policy')) {
         throw new Error('the line "policy" must be the first and only one');
+      }
       switch (line.kind) {
         case 'policy':
           head = line.value;
@@ -103,12 +104,20 @@ function newParts() {
           return;
         case 'entry': {
           const { entry: number, routeNames } = line.value;
-          if (number === entries.length) entries.push({ routeNames: [], rules: [], passthrough: [] });
+          if (number === entries.length) {
+            entries.push({ routeNames: [], rules: [], passthrough: [] });
+          }
           const entry = entries[number];
-          if (entry === undefined || number !== entries.length - 1) throw new Error(`entry ${number} is out of order`);
+          if (entry === undefined || number !== entries.length - 1) {
+            throw new Error(`entry ${number} is out of order`);
+          }
           entry.routeNames.push(...routeNames);
-          for (const place of line.value.rules) entry.rules.push(at(rules, place));
-          for (const place of line.value.passthrough) entry.passthrough.push(at(passthrough, place));
+          for (const place of line.value.rules) {
+            entry.rules.push(at(rules, place));
+          }
+          for (const place of line.value.passthrough) {
+            entry.passthrough.push(at(passthrough, place));
+          }
           return;
         }
         default:
@@ -116,9 +125,12 @@ function newParts() {
       }
     },
     whole(): GatewayPolicy {
-      if (head === undefined) throw new PolicyError('the policy is empty', '');
-      if (lines !== head.lines)
+      if (head === undefined) {
+        throw new PolicyError('the policy is empty', '');
+      }
+      if (lines !== head.lines) {
         throw new PolicyError(`the policy has ${lines} of its ${head.lines} lines`, head.version);
+      }
       const { formatVersion, version } = head;
       return { formatVersion, version, entries, backends, quotas };
     },
@@ -127,6 +139,8 @@ function newParts() {
 
 function at<Item>(items: readonly Item[], place: number): Item {
   const item = items[place];
-  if (item === undefined) throw new Error(`there is no item ${place} before this line`);
+  if (item === undefined) {
+    throw new Error(`there is no item ${place} before this line`);
+  }
   return item;
 }

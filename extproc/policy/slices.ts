@@ -14,8 +14,12 @@ export async function inSlices<Result>(
 ): Promise<Result> {
   for (let sinceMs = performance.now(); ; ) {
     const { done, value } = work.next();
-    if (done === true) return value;
-    if (performance.now() - sinceMs < SLICE_MS) continue;
+    if (done === true) {
+      return value;
+    }
+    if (performance.now() - sinceMs < SLICE_MS) {
+      continue;
+    }
     await pause();
     sinceMs = performance.now();
   }
@@ -25,6 +29,8 @@ export async function inSlices<Result>(
 export function atOnce<Result>(work: Generator<void, Result>): Result {
   for (;;) {
     const { done, value } = work.next();
-    if (done === true) return value;
+    if (done === true) {
+      return value;
+    }
   }
 }

@@ -14,7 +14,9 @@ export function isOlder(one: PolicyVersion, other: PolicyVersion): boolean {
 }
 
 export function plainVersion(message: PolicyVersionMessage | undefined): PolicyVersion | undefined {
-  if (message === undefined) return undefined;
+  if (message === undefined) {
+    return undefined;
+  }
   return { epoch: Number(message.epoch), counter: Number(message.counter), version: message.version };
 }
 

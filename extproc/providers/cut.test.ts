@@ -29,7 +29,9 @@ function cutStream(endpoint: Endpoint, stream: Buffer, read: number, lastSent: b
   const sent: Uint8Array[] = [];
   for (const [place, [start, end]] of eventsOf(stream).slice(0, read).entries()) {
     readOnce(reader, stream.subarray(start, end));
-    if (lastSent || place < read - 1) sent.push(stream.subarray(start, end));
+    if (lastSent || place < read - 1) {
+      sent.push(stream.subarray(start, end));
+    }
   }
   return Buffer.concat([...sent, reader.cut(USAGE, lastSent)]);
 }
@@ -114,7 +116,9 @@ function places(events: number): number[] {
 
 describe('cut streams, read by the official clients', () => {
   for (const { name, endpoint, stream } of readable) {
-    if (name.startsWith(UNREADABLE) || name.includes('error')) continue;
+    if (name.startsWith(UNREADABLE) || name.includes('error')) {
+      continue;
+    }
     const events = eventsOf(stream).length;
 
     it(`${name}: has a final state wherever it is cut`, async () => {
@@ -167,8 +171,9 @@ describe('cut streams, read by the official clients', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'chat-text.stream');
     assert.ok(recorded);
     const reader = streamReader(chat, {}, { ...PLAIN_REQUEST, usageAsked: false });
-    for (const [start, end] of eventsOf(recorded.stream).slice(0, 4))
+    for (const [start, end] of eventsOf(recorded.stream).slice(0, 4)) {
       readOnce(reader, recorded.stream.subarray(start, end));
+    }
     assert.doesNotMatch(Buffer.from(reader.cut(USAGE)).toString(), /usage/);
   });
 
@@ -203,12 +208,16 @@ describe('cut streams, read by the official clients', () => {
     const delta = events.findIndex(([start, end]) =>
       recorded.stream.subarray(start, end).includes('output_text.delta'),
     );
-    for (const [start, end] of events.slice(0, delta)) readOnce(reader, recorded.stream.subarray(start, end));
+    for (const [start, end] of events.slice(0, delta)) {
+      readOnce(reader, recorded.stream.subarray(start, end));
+    }
     const [start, end] = events[delta] as [number, number];
     const long = Buffer.from(
       recorded.stream.toString('utf8', start, end).replace('"delta":"', `"delta":"${'long '.repeat(2_000)}`),
     );
-    for (let time = 0; time < 20; time++) reader.read(long, 0, long.length, NO_TEXT);
+    for (let time = 0; time < 20; time++) {
+      reader.read(long, 0, long.length, NO_TEXT);
+    }
     const body = Buffer.from(reader.cut(USAGE, true)).toString();
     assert.ok(body.length < 20_000);
     assert.match(body, /"type":"response.output_text.done".*"text":""/);
@@ -225,11 +234,15 @@ describe('a stream of a provider that writes something else', () => {
         for (const output_index of [0, 1]) {
           const data = `{"type":"${type}","output_index":${output_index},"response":${value},"item":${value},"part":${value},"delta":"a"}`;
           readOnce(reader, Buffer.from(`data: ${data}\n\n`));
-          if (type.endsWith('done')) break;
+          if (type.endsWith('done')) {
+            break;
+          }
         }
       }
       const events = Buffer.from(reader.cut(USAGE, true)).toString().trim().split('\n\n');
-      for (const event of events) JSON.parse(event.slice(event.indexOf('data: ') + 6));
+      for (const event of events) {
+        JSON.parse(event.slice(event.indexOf('data: ') + 6));
+      }
       assert.match(events.at(-1) ?? '', /^event: response.incomplete/);
     }
   });

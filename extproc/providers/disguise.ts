@@ -21,8 +21,12 @@ function folded(path: string): string | undefined {
     const next = decoded.replace(/(?:%[0-9a-f]{2})+/gi, (run) =>
       Buffer.from(run.replaceAll('%', ''), 'hex').toString('utf8'),
     );
-    if (next === decoded) break;
-    if (round === DECODING_ROUNDS) return undefined;
+    if (next === decoded) {
+      break;
+    }
+    if (round === DECODING_ROUNDS) {
+      return undefined;
+    }
     decoded = next;
   }
   const segments: string[] = [];
@@ -30,8 +34,11 @@ function folded(path: string): string | undefined {
   for (const part of beforeQuery.toLowerCase().split(/[/\\]/)) {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for.
     const segment = part.replace(/;.*$/s, '').replace(/[\s\u0000-\u001f\u007f-\u009f]/g, '');
-    if (segment === '..') segments.pop();
-    else if (segment !== '' && segment !== '.') segments.push(segment);
+    if (segment === '..') {
+      segments.pop();
+    } else if (segment !== '' && segment !== '.') {
+      segments.push(segment);
+    }
   }
   return `/${segments.join('/')}`;
 }

@@ -74,7 +74,9 @@ const all =
 
 function chatBound(fallback: string, always: boolean) {
   return (body: Body, { outputTokens }: RequestEdits): Body => {
-    if (outputTokens === undefined) return body;
+    if (outputTokens === undefined) {
+      return body;
+    }
     const sent = ['max_tokens', 'max_completion_tokens'].filter((name) => typeof body[name] === 'number');
     const names = always || sent.length === 0 ? [...sent, fallback] : sent;
     return { ...body, ...Object.fromEntries(names.map((name) => [name, outputTokens])) };
@@ -124,7 +126,9 @@ const cases: readonly Case[] = [
         ...(outputTokens === undefined ? {} : { max_new_tokens: outputTokens }),
         ...(askUsage === true ? { details: true } : {}),
       };
-      if (Object.keys(changes).length === 0) return body;
+      if (Object.keys(changes).length === 0) {
+        return body;
+      }
       return { ...body, parameters: { ...((body['parameters'] as object | null | undefined) ?? {}), ...changes } };
     }),
   },

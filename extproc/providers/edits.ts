@@ -15,8 +15,11 @@ export class BodyEdits {
   /** Sets a top-level member. */
   set(name: string, value: unknown): void {
     const found = this.#body.one(name);
-    if (found === undefined) this.#add(this.#body.insertAt, this.#body.empty, name, value);
-    else this.#replace(found, value);
+    if (found === undefined) {
+      this.#add(this.#body.insertAt, this.#body.empty, name, value);
+    } else {
+      this.#replace(found, value);
+    }
   }
 
   /**
@@ -26,14 +29,21 @@ export class BodyEdits {
   setNested(parent: string, members: Readonly<Record<string, unknown>>): void {
     const object = this.#body.one(parent);
     if (object === undefined || object.kind === 'null') {
-      if (Object.keys(members).length > 0) this.set(parent, members);
+      if (Object.keys(members).length > 0) {
+        this.set(parent, members);
+      }
       return;
     }
-    if (object.kind !== 'object') return;
+    if (object.kind !== 'object') {
+      return;
+    }
     for (const [name, value] of Object.entries(members)) {
       const found = this.#body.one(`${parent}.${name}`);
-      if (found === undefined) this.#add(object.start + 1, isEmptyObject(this.#body, object), name, value);
-      else this.#replace(found, value);
+      if (found === undefined) {
+        this.#add(object.start + 1, isEmptyObject(this.#body, object), name, value);
+      } else {
+        this.#replace(found, value);
+      }
     }
   }
 
@@ -63,7 +73,9 @@ function isEmptyObject(body: ScannedBody, object: Found): boolean {
     const pieceEnd = Math.min(skipped + piece.length, end);
     for (let at = Math.max(object.start + 1, skipped); at < pieceEnd; at++) {
       const byte = piece[at - skipped];
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return false;
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) {
+        return false;
+      }
     }
     skipped += piece.length;
   }

@@ -16,7 +16,9 @@ export class EventData {
     let joined: number[] | undefined;
     while (at < end) {
       let lineEnd = at;
-      while (lineEnd < end && bytes[lineEnd] !== 0x0a && bytes[lineEnd] !== 0x0d) lineEnd++;
+      while (lineEnd < end && bytes[lineEnd] !== 0x0a && bytes[lineEnd] !== 0x0d) {
+        lineEnd++;
+      }
       if (isDataLine(bytes, at, lineEnd)) {
         const from = bytes[at + 5] === 0x20 ? at + 6 : at + 5;
         if (lines === 0) {
@@ -30,21 +32,31 @@ export class EventData {
       }
       at = lineEnd + 1;
     }
-    if (joined !== undefined) this.#join(joined);
+    if (joined !== undefined) {
+      this.#join(joined);
+    }
     return lines > 0;
   }
 
   /** Whether the data is exactly this ASCII text. */
   is(text: string): boolean {
-    if (this.end - this.start !== text.length) return false;
-    for (let at = 0; at < text.length; at++) if (this.bytes[this.start + at] !== text.charCodeAt(at)) return false;
+    if (this.end - this.start !== text.length) {
+      return false;
+    }
+    for (let at = 0; at < text.length; at++) {
+      if (this.bytes[this.start + at] !== text.charCodeAt(at)) {
+        return false;
+      }
+    }
     return true;
   }
 
   #join(spans: readonly number[]): void {
     const parts: Uint8Array[] = [];
     for (let at = 0; at < spans.length; at += 2) {
-      if (at > 0) parts.push(NEWLINE);
+      if (at > 0) {
+        parts.push(NEWLINE);
+      }
       parts.push(this.bytes.subarray(spans[at], spans[at + 1]));
     }
     this.bytes = Buffer.concat(parts);

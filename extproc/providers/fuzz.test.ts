@@ -110,30 +110,37 @@ const nothing: TextSink = { text: () => {} };
 /** A value of this shape more often than not. */
 function shaped(random: Random, shape: Shape, depth = 0): unknown {
   const chance = random.next();
-  if (chance < 0.25 || depth > 7) return random.pick(VALUES);
+  if (chance < 0.25 || depth > 7) {
+    return random.pick(VALUES);
+  }
   if (shape.object !== undefined && chance < 0.8) {
     const members = Object.entries(shape.object).filter(() => random.next() < 0.5);
     return Object.fromEntries(members.map(([name, inner]) => [name, shaped(random, inner, depth + 1)]));
   }
   const { items } = shape;
-  if (items !== undefined && chance < 0.95)
+  if (items !== undefined && chance < 0.95) {
     return Array.from({ length: random.between(0, 3) }, () => shaped(random, items, depth + 1));
+  }
   return random.pick(VALUES);
 }
 
 function free(random: Random, depth = 0): unknown {
   const chance = random.next();
-  if (depth > 4 || chance < 0.42)
+  if (depth > 4 || chance < 0.42) {
     return random.pick([null, 0, 1, -1, 1e9, 1.5, 'x', '', 'a"b\\', true, 'stop', 1e300, 'length', 7]);
-  if (chance < 0.65) return Array.from({ length: random.between(0, 2) }, () => free(random, depth + 1));
+  }
+  if (chance < 0.65) {
+    return Array.from({ length: random.between(0, 2) }, () => free(random, depth + 1));
+  }
   return Object.fromEntries(
     Array.from({ length: random.between(0, 5) }, () => [random.pick(NAMES), free(random, depth + 1)]),
   );
 }
 
 function damaged(random: Random, bytes: Buffer): Buffer {
-  for (let changes = random.next() < 0.2 ? random.between(1, 3) : 0; changes > 0; changes -= 1)
+  for (let changes = random.next() < 0.2 ? random.between(1, 3) : 0; changes > 0; changes -= 1) {
     bytes[random.between(0, bytes.length - 1)] = random.between(0, 255);
+  }
   return bytes;
 }
 
@@ -165,7 +172,9 @@ function request(random: Random, endpoint: Endpoint): void {
   const scanned = failed ? undefined : scanner.finish();
   if (scanned !== undefined && !isFailure(scanned)) {
     const facts = endpoint.readRequest(scanned);
-    if (!isFailure(facts)) edited(random, endpoint, bytes, scanned, facts);
+    if (!isFailure(facts)) {
+      edited(random, endpoint, bytes, scanned, facts);
+    }
   }
   scanner.release();
 }
@@ -177,8 +186,11 @@ function edited(
   scanned: Parameters<Endpoint['edit']>[0],
   facts: RequestFacts,
 ): void {
-  for (const [name, value] of Object.entries(facts))
-    if (typeof value === 'number') assert.ok(isCount(value), `${name}: ${value}`);
+  for (const [name, value] of Object.entries(facts)) {
+    if (typeof value === 'number') {
+      assert.ok(isCount(value), `${name}: ${value}`);
+    }
+  }
   const edits = {
     ...(random.next() < 0.5 && { model: 'zz' }),
     ...(random.next() < 0.5 && facts.hasOutput && { outputTokens: 7 }),
@@ -188,8 +200,12 @@ function edited(
   const after = JSON.parse(
     Buffer.concat(splice(scanned.bytes, endpoint.edit(scanned, edits, endpoint.schemas[0]!))).toString(),
   );
-  if (edits.model !== undefined && 'model' in before) assert.equal(after.model, 'zz');
-  for (const name of Object.keys(before)) assert.ok(name in after, `${name} is gone`);
+  if (edits.model !== undefined && 'model' in before) {
+    assert.equal(after.model, 'zz');
+  }
+  for (const name of Object.keys(before)) {
+    assert.ok(name in after, `${name} is gone`);
+  }
 }
 
 function answer(random: Random, endpoint: Endpoint): void {
@@ -212,8 +228,12 @@ function answer(random: Random, endpoint: Endpoint): void {
     const value = free(random);
     const document = isPlain(value) && random.next() < 0.7 ? { type: random.pick(EVENT_TYPES), ...value } : value;
     let text = `data: ${JSON.stringify(document)}\n\n`;
-    if (random.next() < 0.1) text = `${text.slice(0, random.between(0, text.length))}\n\n`;
-    if (random.next() < 0.1) text = text.replace('{', '{\ndata: ');
+    if (random.next() < 0.1) {
+      text = `${text.slice(0, random.between(0, text.length))}\n\n`;
+    }
+    if (random.next() < 0.1) {
+      text = text.replace('{', '{\ndata: ');
+    }
     const bytes = Buffer.from(text);
     stream.read(bytes, 0, bytes.length, nothing);
     told(stream.usage);
@@ -229,7 +249,9 @@ function answer(random: Random, endpoint: Endpoint): void {
       audioOutput: 0,
     };
     for (const line of Buffer.from(stream.cut(usage)).toString().split('\n')) {
-      if (line.startsWith('data:') && !line.includes('[DONE]')) JSON.parse(line.slice(5));
+      if (line.startsWith('data:') && !line.includes('[DONE]')) {
+        JSON.parse(line.slice(5));
+      }
     }
   }
   const document = damaged(random, Buffer.from(JSON.stringify(free(random))));
@@ -243,9 +265,14 @@ function answer(random: Random, endpoint: Endpoint): void {
 }
 
 function told(usage: Usage | undefined): void {
-  if (usage === undefined) return;
-  for (const [name, value] of Object.entries(usage))
-    if (typeof value === 'number') assert.ok(isCount(value), `${name}: ${value}`);
+  if (usage === undefined) {
+    return;
+  }
+  for (const [name, value] of Object.entries(usage)) {
+    if (typeof value === 'number') {
+      assert.ok(isCount(value), `${name}: ${value}`);
+    }
+  }
 }
 
 test('requests', () => fuzz(10_000, (random) => request(random, random.pick(reading))));

@@ -35,7 +35,9 @@ describe('usage that the client did not ask for', () => {
       for (const size of [1, 7, 64, 331]) {
         const reader = streamReader(chat, { hideUsage: true, templates });
         const pieces = function* () {
-          for (let at = 0; at < asked.length; at += size) yield asked.subarray(at, at + size);
+          for (let at = 0; at < asked.length; at += size) {
+            yield asked.subarray(at, at + size);
+          }
         };
         assert.equal(relayed(reader, pieces(), NO_TEXT).toString(), unasked);
       }

@@ -25,7 +25,9 @@ export class KeptText {
 
   add(bytes: Uint8Array, start: number, end: number): void {
     const kept = this.#bytes;
-    if (kept === undefined) return;
+    if (kept === undefined) {
+      return;
+    }
     const length = this.#length + end - start;
     if (length > kept.length) {
       const size = Math.max(256, length, kept.length * 2);
@@ -55,7 +57,9 @@ export class KeptText {
 
   /** The text, escapes undone; empty where it did not fit. */
   toString(): string {
-    if (this.#bytes === undefined) return '';
+    if (this.#bytes === undefined) {
+      return '';
+    }
     try {
       return JSON.parse(`"${Buffer.from(this.#bytes.subarray(0, this.#length)).toString()}"`) as string;
     } catch {

@@ -15,7 +15,9 @@ function read(endpoint: Endpoint, stream: string, size: number, most: number): {
   const sink = new TextByChannel();
   const bytes = Buffer.from(stream);
   const pieces = function* () {
-    for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+    for (let at = 0; at < bytes.length; at += size) {
+      yield bytes.subarray(at, at + size);
+    }
   };
   assert.equal(relayed(reader, pieces(), sink, most).toString(), stream);
   return { text: [...sink.channels.values()].join('|'), reader };
@@ -54,7 +56,9 @@ describe('an event that is too long to be kept', () => {
         const { text, reader } = read(endpoint, stream, size, 1_000);
         assert.equal(text, '');
         assert.deepEqual([reader.usage?.input, reader.usage?.output], [7, 9]);
-        if (endpoint === responses || endpoint === generateStream) assert.equal(reader.state, 'finished');
+        if (endpoint === responses || endpoint === generateStream) {
+          assert.equal(reader.state, 'finished');
+        }
       }
     });
   }

@@ -28,9 +28,13 @@ export class LongEvent {
     for (let at = start; at < end; ) {
       const lineEnd = endOfLine(bytes, at, end);
       at = this.#name(bytes, at, lineEnd);
-      if (this.#inData && at < lineEnd) this.#data(bytes.subarray(at, lineEnd));
+      if (this.#inData && at < lineEnd) {
+        this.#data(bytes.subarray(at, lineEnd));
+      }
       at = lineEnd;
-      if (at === end) break;
+      if (at === end) {
+        break;
+      }
       this.#matched = 0;
       this.#inData = false;
       at++;
@@ -68,7 +72,9 @@ export class LongEvent {
   }
 
   #data(bytes: Uint8Array): void {
-    if (this.#scanner.push(bytes, this.#sink) !== undefined) this.#broken = true;
+    if (this.#scanner.push(bytes, this.#sink) !== undefined) {
+      this.#broken = true;
+    }
   }
 }
 
@@ -77,7 +83,9 @@ class CountingSink implements TextSink {
   sawText = false;
 
   text(channel: number, bytes: Uint8Array, start: number, end: number): void {
-    if (end > start) this.sawText = true;
+    if (end > start) {
+      this.sawText = true;
+    }
     this.to?.text(channel, bytes, start, end);
   }
 }

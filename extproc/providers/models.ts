@@ -27,7 +27,9 @@ export function modelsEndpoint(
 /** The model that a path names; names may hold slashes, escaped or not. Undefined: the path names none. */
 export function modelOfPath(path: string): string | undefined {
   const name = path.slice(LIST_PATH.length + 1);
-  if (name === '') return undefined;
+  if (name === '') {
+    return undefined;
+  }
   try {
     return decodeURIComponent(name);
   } catch {

@@ -22,7 +22,9 @@ export function exchanges(): readonly ReadExchange[] {
   }));
   return [...fixtures, ...recorded].map((one) => {
     const endpoint = endpoints.find((each) => each.path === one.path);
-    if (endpoint === undefined) throw new Error(`no endpoint for ${one.path} of ${one.name}`);
+    if (endpoint === undefined) {
+      throw new Error(`no endpoint for ${one.path} of ${one.name}`);
+    }
     return { ...one, endpoint };
   });
 }
@@ -94,7 +96,9 @@ export function streamReader(
   request = PLAIN_REQUEST,
 ): StreamReader {
   const answer = endpoint.answer?.(request, { hideUsage: false, model: 'some-model', ...options });
-  if (answer === undefined) throw new Error(`${endpoint.path} has no answer`);
+  if (answer === undefined) {
+    throw new Error(`${endpoint.path} has no answer`);
+  }
   return answer.stream;
 }
 
@@ -113,9 +117,14 @@ export function relayed(
     while (splitter.next()) {
       const { bytes, start, end, part } = splitter;
       const verdict = part === 'none' ? reader.read(bytes, start, end, sink) : 'pass';
-      if (part !== 'none') reader.readPart(bytes, start, end, part === 'last', sink);
-      if (verdict === 'pass') sent.push(Buffer.from(bytes.subarray(start, end)));
-      else if (verdict === 'replace') sent.push(Buffer.from(reader.replacement));
+      if (part !== 'none') {
+        reader.readPart(bytes, start, end, part === 'last', sink);
+      }
+      if (verdict === 'pass') {
+        sent.push(Buffer.from(bytes.subarray(start, end)));
+      } else if (verdict === 'replace') {
+        sent.push(Buffer.from(reader.replacement));
+      }
     }
     // As in use, where the buffer of a piece is read into again: whoever still needs it must have copied.
     given.fill(0xdb);
@@ -128,6 +137,8 @@ export function scanned(endpoint: Endpoint, body: string | Uint8Array): ScannedB
   const scanner = newScanner(endpoint.shape);
   const problem = scanner.push(Buffer.from(body));
   const result = problem ?? scanner.finish();
-  if (isFailure(result)) throw new Error(result.message);
+  if (isFailure(result)) {
+    throw new Error(result.message);
+  }
   return result;
 }

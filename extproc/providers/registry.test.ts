@@ -173,8 +173,12 @@ describe('hidden output by name', () => {
       'gemini-2.0-flash',
       'text-embedding-3-small',
     ];
-    for (const model of hidden) assert.equal(hidesReasoning(model), true, model);
-    for (const model of shown) assert.equal(hidesReasoning(model), false, model);
+    for (const model of hidden) {
+      assert.equal(hidesReasoning(model), true, model);
+    }
+    for (const model of shown) {
+      assert.equal(hidesReasoning(model), false, model);
+    }
   });
 
   it('is what Claude thinks by default from generation 5 on', () => {

@@ -52,7 +52,9 @@ for (const endpoint of endpoints) {
 export function findEndpoint(method: string, path: string, header: HeaderLookup): FoundEndpoint | undefined {
   const bare = path.split('?', 1)[0] as string;
   const found = exact.get(`${method} ${bare}`) ?? foundByPrefix(method, bare);
-  if (found === undefined || found.length === 1) return found?.[0];
+  if (found === undefined || found.length === 1) {
+    return found?.[0];
+  }
   const wanted = header(ANTHROPIC_HEADER) === undefined ? 'openai' : 'anthropic';
   return found.find(({ endpoint }) => endpoint.dialect.name === wanted) ?? found[0];
 }
@@ -60,14 +62,20 @@ export function findEndpoint(method: string, path: string, header: HeaderLookup)
 function foundByPrefix(method: string, path: string): FoundEndpoint[] | undefined {
   for (const [key, found] of prefixes) {
     const start = `${method} ${path}`;
-    if (start.startsWith(key) && start.length > key.length) return found;
+    if (start.startsWith(key) && start.length > key.length) {
+      return found;
+    }
   }
   return undefined;
 }
 
 /** In which dialect to answer a request to an endpoint that is not known. */
 export function dialectFor(path: string, header: HeaderLookup): Dialect {
-  if (path.startsWith('/v1/messages') || header(ANTHROPIC_HEADER) !== undefined) return anthropicDialect;
-  if (path.startsWith('/generate')) return tgiDialect;
+  if (path.startsWith('/v1/messages') || header(ANTHROPIC_HEADER) !== undefined) {
+    return anthropicDialect;
+  }
+  if (path.startsWith('/generate')) {
+    return tgiDialect;
+  }
   return openAiDialect;
 }

@@ -26,24 +26,34 @@ export class Fields {
       return '';
     }
     const { kind, value } = found;
-    if (kind !== 'string') this.#invalid('model', 'must be a string');
-    else if (byteLength(found) - 2 > MAX_MODEL_BYTES) this.#invalid('model', `is longer than ${MAX_MODEL_BYTES} bytes`);
-    else if (value === '') this.#invalid('model', 'is empty; name a model');
+    if (kind !== 'string') {
+      this.#invalid('model', 'must be a string');
+    } else if (byteLength(found) - 2 > MAX_MODEL_BYTES) {
+      this.#invalid('model', `is longer than ${MAX_MODEL_BYTES} bytes`);
+    } else if (value === '') {
+      this.#invalid('model', 'is empty; name a model');
+    }
     return typeof value === 'string' ? value : '';
   }
 
   flag(path: string): boolean {
     const found = present(this.#body.one(path));
-    if (found !== undefined && found.kind !== 'boolean') this.#invalid(path, 'must be true or false');
+    if (found !== undefined && found.kind !== 'boolean') {
+      this.#invalid(path, 'must be true or false');
+    }
     return found?.value === true;
   }
 
   /** A whole number within bounds, or undefined where it is absent or null. */
   count(path: string, least: number, most: number): number | undefined {
     const found = present(this.#body.one(path));
-    if (found === undefined) return undefined;
+    if (found === undefined) {
+      return undefined;
+    }
     const { value } = found;
-    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
+    if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) {
+      return value;
+    }
     const range = most === MAX_TOKENS ? `of at least ${least}` : `from ${least} to ${most}`;
     this.#invalid(path, `must be a whole number ${range}`);
     return undefined;
@@ -55,9 +65,13 @@ export class Fields {
    */
   bound(path: string, least: number): number | undefined {
     const found = present(this.#body.one(path));
-    if (found === undefined) return undefined;
+    if (found === undefined) {
+      return undefined;
+    }
     const { kind, value } = found;
-    if (kind !== 'number') this.#invalid(path, 'must be a number');
+    if (kind !== 'number') {
+      this.#invalid(path, 'must be a number');
+    }
     const usable = typeof value === 'number' && Number.isInteger(value) && value >= least && value <= MAX_TOKENS;
     return usable ? value : undefined;
   }
@@ -87,7 +101,9 @@ function stringStart(body: ScannedBody, found: Found, length: number): string {
     const pieceEnd = skipped + piece.length;
     if (pieceEnd > from) {
       text += Buffer.from(piece.subarray(Math.max(0, from - skipped), Math.max(0, to - skipped))).toString('latin1');
-      if (pieceEnd >= to) break;
+      if (pieceEnd >= to) {
+        break;
+      }
     }
     skipped = pieceEnd;
   }
@@ -104,7 +120,9 @@ export function isDataUrl(body: ScannedBody, found: Found): boolean {
  * no escape but that of a slash.
  */
 export function isRemote(body: ScannedBody, found: Found): boolean {
-  if (found.kind !== 'string' || isDataUrl(body, found)) return false;
+  if (found.kind !== 'string' || isDataUrl(body, found)) {
+    return false;
+  }
   return /^\s*[a-z][a-z0-9+.-]*:|\\(?!\/)/i.test(stringStart(body, found, 64));
 }
 
@@ -121,13 +139,19 @@ export function unknownParts(
   known: ReadonlySet<unknown>,
 ): { readonly count: number; readonly remote: boolean } {
   const types = body.all(`${at}.type`).filter(({ value }) => !known.has(value));
-  if (types.length === 0) return { count: 0, remote: false };
+  if (types.length === 0) {
+    return { count: 0, remote: false };
+  }
   const parts = body.all(at);
   let place = 0;
   let remote = types.length > MAX_SEARCHED_PARTS;
   for (const { keyStart } of types) {
-    if (remote) break;
-    while (place < parts.length && parts[place]!.end <= keyStart) place++;
+    if (remote) {
+      break;
+    }
+    while (place < parts.length && parts[place]!.end <= keyStart) {
+      place++;
+    }
     const part = parts[place];
     remote = part === undefined || mayNameAddress(body, part);
   }
@@ -139,8 +163,12 @@ function mayNameAddress(body: ScannedBody, { start, end }: Found): boolean {
   let skipped = 0;
   for (const piece of body.bytes) {
     const pieceEnd = skipped + piece.length;
-    if (pieceEnd > start) kept.push(piece.subarray(Math.max(0, start - skipped), end - skipped));
-    if (pieceEnd >= end) break;
+    if (pieceEnd > start) {
+      kept.push(piece.subarray(Math.max(0, start - skipped), end - skipped));
+    }
+    if (pieceEnd >= end) {
+      break;
+    }
     skipped = pieceEnd;
   }
   const bytes = Buffer.concat(kept);
@@ -153,6 +181,8 @@ export function byteLength(found: Found): number {
 
 /** Whether the value says something: not null, not false, not empty. */
 export function isSet(found: Found | undefined): boolean {
-  if (found === undefined || found.kind === 'null' || found.value === false) return false;
+  if (found === undefined || found.kind === 'null' || found.value === false) {
+    return false;
+  }
   return !((found.kind === 'array' || found.kind === 'object' || found.kind === 'string') && byteLength(found) <= 2);
 }

@@ -22,7 +22,9 @@ function read(endpoint: Endpoint, body: object | string): RequestFacts | Failure
 
 function facts(endpoint: Endpoint, body: object | string): RequestFacts {
   const result = read(endpoint, body);
-  if (isFailure(result)) throw new Error(result.message);
+  if (isFailure(result)) {
+    throw new Error(result.message);
+  }
   return result;
 }
 
@@ -41,7 +43,9 @@ const bound = (of: RequestFacts) => of.textBytes + of.overheadTokens + of.mediaT
 describe('requests that were answered', () => {
   for (const exchange of exchanges()) {
     const { name, endpoint, request } = exchange;
-    if (request === undefined || name.startsWith('chat-bad-request')) continue;
+    if (request === undefined || name.startsWith('chat-bad-request')) {
+      continue;
+    }
     const searches = name.includes('search');
 
     it(`${name}: the input's bound is not below the provider's count`, () => {
@@ -51,7 +55,9 @@ describe('requests that were answered', () => {
       assert.equal(read.mediaTokens > 0, name.includes('image'));
       const input = told(exchange)?.input;
       // What a search finds is input too, and a cached prompt is longer than the fixture shows.
-      if (input === undefined || searches || name === 'messages-cache.stream') return;
+      if (input === undefined || searches || name === 'messages-cache.stream') {
+        return;
+      }
       assert.ok(bound(read) >= input, `${bound(read)} ${input}`);
     });
   }
@@ -427,7 +433,9 @@ describe('text', () => {
       const text = spansOf(scan)
         .map(([start, end]) => bytes.toString('utf8', start, end))
         .join(' ');
-      for (const mark of marks) assert.ok(text.includes(mark), `${mark} in ${text}`);
+      for (const mark of marks) {
+        assert.ok(text.includes(mark), `${mark} in ${text}`);
+      }
       assert.equal(facts(endpoint, body).textBytes, scan.textBytes);
     });
   }

@@ -40,14 +40,21 @@ function textOf(stream: Buffer): string {
   for (const payload of payloads(stream)) {
     for (const choice of payload.choices ?? []) {
       const delta: PayloadDelta = choice.delta ?? { text: choice.text ?? '' };
-      for (const call of delta.tool_calls ?? []) text += (call.function.name ?? '') + (call.function.arguments ?? '');
+      for (const call of delta.tool_calls ?? []) {
+        text += (call.function.name ?? '') + (call.function.arguments ?? '');
+      }
       text += (delta.reasoning ?? delta.reasoning_content ?? '') + (delta.content ?? delta.text ?? '');
     }
     text += payload.token?.text ?? '';
-    if (typeof payload.delta === 'string') text += payload.delta;
-    else if (payload.delta) text += payload.delta.text ?? payload.delta.thinking ?? payload.delta.partial_json ?? '';
+    if (typeof payload.delta === 'string') {
+      text += payload.delta;
+    } else if (payload.delta) {
+      text += payload.delta.text ?? payload.delta.thinking ?? payload.delta.partial_json ?? '';
+    }
     text += payload.content_block?.name ?? payload.content_block?.text ?? '';
-    if (payload.type === 'response.output_item.added') text += payload.item?.name ?? '';
+    if (payload.type === 'response.output_item.added') {
+      text += payload.item?.name ?? '';
+    }
   }
   return text;
 }
@@ -90,7 +97,9 @@ describe('streams', () => {
       const reader = streamReader(endpoint);
       const text = new TextInOrder();
       const bytes = function* () {
-        for (let at = 0; at < stream.length; at++) yield stream.subarray(at, at + 1);
+        for (let at = 0; at < stream.length; at++) {
+          yield stream.subarray(at, at + 1);
+        }
       };
       assert.ok(relayed(reader, bytes(), text).equals(stream));
       assert.deepEqual(total(reader.usage), expected);
@@ -194,6 +203,8 @@ describe('streams', () => {
   });
 
   it('has events for every recording', () => {
-    for (const { stream } of recordedStreams()) assert.ok(eventsOf(stream).length > 2);
+    for (const { stream } of recordedStreams()) {
+      assert.ok(eventsOf(stream).length > 2);
+    }
   });
 });

@@ -10,7 +10,9 @@ function event(fixed: readonly string[], values: readonly (string | number)[]): 
   for (const [place, run] of fixed.entries()) {
     text += run;
     const value = values[place];
-    if (value === undefined) continue;
+    if (value === undefined) {
+      continue;
+    }
     const start = Buffer.byteLength(text);
     text += typeof value === 'string' ? JSON.stringify(value).slice(1, -1) : String(value);
     holes.push({ start, end: Buffer.byteLength(text), kind: typeof value === 'string' ? 'string' : 'number' });
@@ -59,7 +61,9 @@ describe('EventTemplates', () => {
   it('remembers a few forms, the latest ones', () => {
     const templates = new EventTemplates<number>();
     const forms = Array.from({ length: 6 }, (_, form) => event([`${form}:"`, '"\n\n'], ['x']));
-    for (const [form, { bytes, holes }] of forms.entries()) templates.learn(bytes, 0, bytes.length, holes, form);
+    for (const [form, { bytes, holes }] of forms.entries()) {
+      templates.learn(bytes, 0, bytes.length, holes, form);
+    }
     const known = forms.map(({ bytes }) => templates.match(bytes, 0, bytes.length));
     assert.deepEqual(known, [undefined, undefined, 2, 3, 4, 5]);
   });

@@ -46,10 +46,16 @@ export class EventTemplates<Facts> {
   }
 
   learn(bytes: Uint8Array, start: number, end: number, holes: readonly Hole[], facts: Facts): void {
-    if (holes.length > MAX_HOLES) return;
+    if (holes.length > MAX_HOLES) {
+      return;
+    }
     let length = end - start;
-    for (const hole of holes) length -= hole.end - hole.start;
-    if (length > MAX_TEMPLATE_BYTES) return;
+    for (const hole of holes) {
+      length -= hole.end - hole.start;
+    }
+    if (length > MAX_TEMPLATE_BYTES) {
+      return;
+    }
     const fixed = new Uint8Array(length);
     const ends: number[] = [];
     let from = start;
@@ -69,15 +75,25 @@ export class EventTemplates<Facts> {
 
   #matches(template: Template<Facts>, bytes: Uint8Array, start: number, end: number): boolean {
     const { fixed, ends, numbers } = template;
-    if (end - start < fixed.length) return false;
+    if (end - start < fixed.length) {
+      return false;
+    }
     const holes = numbers.length;
     let at = start;
     let index = 0;
     for (let run = 0; run <= holes; run++) {
       const runEnd = ends[run] as number;
-      if (at + runEnd - index > end) return false;
-      while (index < runEnd) if (bytes[at++] !== fixed[index++]) return false;
-      if (run === holes) break;
+      if (at + runEnd - index > end) {
+        return false;
+      }
+      while (index < runEnd) {
+        if (bytes[at++] !== fixed[index++]) {
+          return false;
+        }
+      }
+      if (run === holes) {
+        break;
+      }
       this.holeStarts[run] = at;
       at = numbers[run] ? endOfNumber(bytes, at, end) : endOfString(bytes, at, end);
       this.holeEnds[run] = at;
@@ -90,7 +106,9 @@ function endOfString(bytes: Uint8Array, start: number, end: number): number {
   let at = start;
   while (at < end) {
     const byte = bytes[at];
-    if (byte === 0x22) return at;
+    if (byte === 0x22) {
+      return at;
+    }
     at += byte === 0x5c ? 2 : 1;
   }
   return end;
@@ -100,8 +118,9 @@ function endOfNumber(bytes: Uint8Array, start: number, end: number): number {
   let at = start;
   while (at < end) {
     const byte = bytes[at] as number;
-    if (byte !== 0x2e && byte !== 0x2d && byte !== 0x2b && (byte | 0x20) !== 0x65 && (byte < 0x30 || byte > 0x39))
+    if (byte !== 0x2e && byte !== 0x2d && byte !== 0x2b && (byte | 0x20) !== 0x65 && (byte < 0x30 || byte > 0x39)) {
       break;
+    }
     at++;
   }
   return at;

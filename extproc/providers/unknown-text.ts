@@ -68,12 +68,17 @@ export function eachText(cursor: JsonCursor, take: () => void, depth = 0): void 
   } else if (cursor.isObject()) {
     cursor.enterObject();
     while (cursor.nextMember()) {
-      if (mayBeText(cursor.key)) eachText(cursor, take, depth + 1);
-      else cursor.skip();
+      if (mayBeText(cursor.key)) {
+        eachText(cursor, take, depth + 1);
+      } else {
+        cursor.skip();
+      }
     }
   } else if (cursor.isArray()) {
     cursor.enterArray();
-    while (cursor.nextElement()) eachText(cursor, take, depth + 1);
+    while (cursor.nextElement()) {
+      eachText(cursor, take, depth + 1);
+    }
   } else if (cursor.string() && !startsWith(cursor.bytes, cursor.textStart, cursor.textEnd, 'data:')) {
     take();
   }
@@ -83,13 +88,17 @@ export function eachText(cursor: JsonCursor, take: () => void, depth = 0): void 
 export function unknownEvent(cursor: JsonCursor, data: EventData, sink: TextSink): void {
   cursor.begin(data.bytes, data.start, data.end);
   eachText(cursor, () => {
-    if (cursor.textEnd > cursor.textStart) sink.text(UNKNOWN_CHANNEL, data.bytes, cursor.textStart, cursor.textEnd);
+    if (cursor.textEnd > cursor.textStart) {
+      sink.text(UNKNOWN_CHANNEL, data.bytes, cursor.textStart, cursor.textEnd);
+    }
   });
 }
 
 /** Data that is no JSON: all of it may be text. False: it is none (`[DONE]`, which some servers send in dialects without it). */
 export function unreadableData(data: EventData, sink: TextSink): boolean {
-  if (data.end === data.start || data.is('[DONE]')) return false;
+  if (data.end === data.start || data.is('[DONE]')) {
+    return false;
+  }
   sink.text(UNKNOWN_CHANNEL, data.bytes, data.start, data.end);
   return true;
 }
@@ -98,7 +107,9 @@ export function unreadableData(data: EventData, sink: TextSink): boolean {
 export function foreignBytes(bytes: Uint8Array, start: number, end: number, sink: TextSink): boolean {
   for (let at = start; at < end; at++) {
     const lineStart = at;
-    while (at < end && bytes[at] !== 0x0a && bytes[at] !== 0x0d) at++;
+    while (at < end && bytes[at] !== 0x0a && bytes[at] !== 0x0d) {
+      at++;
+    }
     if (at > lineStart && !isFieldOfEvent(bytes, lineStart, at)) {
       sink.text(UNKNOWN_CHANNEL, bytes, start, end);
       return true;
@@ -114,7 +125,13 @@ function isFieldOfEvent(bytes: Uint8Array, start: number, end: number): boolean 
 }
 
 function startsWith(bytes: Uint8Array, start: number, end: number, text: string): boolean {
-  if (end - start < text.length) return false;
-  for (let at = 0; at < text.length; at++) if (bytes[start + at] !== text.charCodeAt(at)) return false;
+  if (end - start < text.length) {
+    return false;
+  }
+  for (let at = 0; at < text.length; at++) {
+    if (bytes[start + at] !== text.charCodeAt(at)) {
+      return false;
+    }
+  }
   return true;
 }

@@ -94,7 +94,9 @@ describe('numbers of a usage', () => {
   it('are rounded up', () => {
     const usage =
       '{"prompt_tokens":10.2,"completion_tokens":5.5,"input_tokens":10.2,"output_tokens":5.5,"generated_tokens":5.5}';
-    for (const form of FORMS) assert.equal(form(usage)?.output, 6);
+    for (const form of FORMS) {
+      assert.equal(form(usage)?.output, 6);
+    }
   });
 
   it('of OpenAI include reasoning where the total says so, and tell it apart', () => {

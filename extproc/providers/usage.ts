@@ -18,7 +18,9 @@ const MAX_TOLD_TOKENS = 2 ** 40;
 
 /** A count of tokens as a provider wrote it: rounded up and bounded. Undefined for what is no count. */
 export function toldTokens(value: unknown): number | undefined {
-  if (typeof value !== 'number' || !(value >= 0)) return undefined;
+  if (typeof value !== 'number' || !(value >= 0)) {
+    return undefined;
+  }
   return Math.min(Math.ceil(value), MAX_TOLD_TOKENS) + 0;
 }
 
@@ -29,7 +31,9 @@ export function readNumbers(cursor: JsonCursor): ReadonlyMap<string, number> | u
 }
 
 function collect(cursor: JsonCursor, prefix: string, numbers: Map<string, number>, depth: number): boolean {
-  if (!cursor.enterObject()) return false;
+  if (!cursor.enterObject()) {
+    return false;
+  }
   while (cursor.nextMember()) {
     const path = prefix + cursor.key;
     if (depth === 0 && cursor.isObject()) {
@@ -38,7 +42,9 @@ function collect(cursor: JsonCursor, prefix: string, numbers: Map<string, number
       sumIterations(cursor, numbers);
     } else {
       const value = toldTokens(cursor.number());
-      if (value !== undefined && numbers.size < MAX_NUMBERS) numbers.set(path, value);
+      if (value !== undefined && numbers.size < MAX_NUMBERS) {
+        numbers.set(path, value);
+      }
     }
   }
   return true;
@@ -46,20 +52,32 @@ function collect(cursor: JsonCursor, prefix: string, numbers: Map<string, number
 
 function sumIterations(cursor: JsonCursor, numbers: Map<string, number>): void {
   const sums = new IterationSums();
-  if (!cursor.enterArray()) return;
+  if (!cursor.enterArray()) {
+    return;
+  }
   while (cursor.nextElement()) {
-    if (!cursor.enterObject()) continue;
+    if (!cursor.enterObject()) {
+      continue;
+    }
     const iteration = new Map<string, number>();
     let type = '';
     while (cursor.nextMember()) {
       const { key } = cursor;
-      if (key === 'type') type = cursor.string() ? cursor.decoded() : '';
-      else if (ITERATION_NUMBERS.includes(key)) iteration.set(key, toldTokens(cursor.number()) ?? 0);
-      else cursor.skip();
+      if (key === 'type') {
+        type = cursor.string() ? cursor.decoded() : '';
+      } else if (ITERATION_NUMBERS.includes(key)) {
+        iteration.set(key, toldTokens(cursor.number()) ?? 0);
+      } else {
+        cursor.skip();
+      }
     }
-    for (const [name, value] of iteration) sums.add(type, name, value);
+    for (const [name, value] of iteration) {
+      sums.add(type, name, value);
+    }
   }
-  for (const [path, sum] of sums.sums) numbers.set(path, sum);
+  for (const [path, sum] of sums.sums) {
+    numbers.set(path, sum);
+  }
 }
 
 /** What an entry of Anthropic's `usage.iterations` counts. */
@@ -130,7 +148,9 @@ const ANTHROPIC_NUMBERS: readonly string[] = [
 export function openAiUsage(numbers: Numbers): Usage | undefined {
   const toldInput = numbers.get('prompt_tokens') ?? numbers.get('input_tokens');
   const told = numbers.get('completion_tokens') ?? numbers.get('output_tokens');
-  if (toldInput === undefined && told === undefined) return undefined;
+  if (toldInput === undefined && told === undefined) {
+    return undefined;
+  }
   const total = numbers.get('total_tokens') ?? 0;
   const input = toldInput ?? Math.max(0, total - (told ?? 0));
   const output = Math.max(told ?? 0, total - input);
@@ -157,7 +177,9 @@ export function openAiUsage(numbers: Numbers): Usage | undefined {
 
 /** The larger of each number: a stream that tells its usage several times may not take back what it has told. */
 export function largerUsage(one: Usage | undefined, other: Usage | undefined): Usage | undefined {
-  if (one === undefined || other === undefined) return one ?? other;
+  if (one === undefined || other === undefined) {
+    return one ?? other;
+  }
   return {
     input: Math.max(one.input, other.input),
     output: Math.max(one.output, other.output),
@@ -177,7 +199,9 @@ export class AnthropicUsage {
   #told: Map<string, number> | undefined;
 
   add(numbers: Numbers): void {
-    if (numbers.get('input_tokens') === undefined && numbers.get('output_tokens') === undefined) return;
+    if (numbers.get('input_tokens') === undefined && numbers.get('output_tokens') === undefined) {
+      return;
+    }
     this.#told ??= new Map();
     for (const path of ANTHROPIC_NUMBERS) {
       this.#told.set(path, Math.max(this.#told.get(path) ?? 0, numbers.get(path) ?? 0));
@@ -185,7 +209,9 @@ export class AnthropicUsage {
   }
 
   get usage(): Usage | undefined {
-    if (this.#told === undefined) return undefined;
+    if (this.#told === undefined) {
+      return undefined;
+    }
     const cachedInput = this.#sum('cache_read_input_tokens');
     const cacheWriteInput = this.#sum('cache_creation_input_tokens');
     return {
@@ -236,8 +262,11 @@ function numbersShape(paths: readonly string[]): NumbersShape {
       shape.object[name] = { value: true };
     } else {
       const inner = shape.object[name];
-      if (inner !== undefined && 'object' in inner) inner.object[nested] = { value: true };
-      else shape.object[name] = { object: { [nested]: { value: true } } };
+      if (inner !== undefined && 'object' in inner) {
+        inner.object[nested] = { value: true };
+      } else {
+        shape.object[name] = { object: { [nested]: { value: true } } };
+      }
     }
   }
   return shape;

@@ -52,7 +52,9 @@ describe('whole answers', () => {
       assert.equal(whole.responseModel, model);
       const cut = reader(endpoint);
       const cutText = new AllText();
-      for (let at = 0; at < bytes.length; at++) cut.push(bytes.subarray(at, at + 1), cutText);
+      for (let at = 0; at < bytes.length; at++) {
+        cut.push(bytes.subarray(at, at + 1), cutText);
+      }
       assert.deepEqual(cut.usage, whole.usage);
       assert.equal(cut.responseModel, model);
       assert.equal(cutText.raw, wholeText.raw);

@@ -34,7 +34,9 @@ class Whole implements WholeReader {
   push(bytes: Uint8Array, sink: TextSink): void {
     this.#usageIsRead = false;
     // What is not JSON passes as it is and tells nothing.
-    if (this.#scanner.push(bytes, sink) !== undefined) this.broken = true;
+    if (this.#scanner.push(bytes, sink) !== undefined) {
+      this.broken = true;
+    }
   }
 
   release(): void {
@@ -42,7 +44,9 @@ class Whole implements WholeReader {
   }
 
   get usage(): Usage | undefined {
-    if (!this.#usageIsRead) this.#usage = this.#form.usage(this.#numbers, this.#scanner);
+    if (!this.#usageIsRead) {
+      this.#usage = this.#form.usage(this.#numbers, this.#scanner);
+    }
     this.#usageIsRead = true;
     return this.#usage;
   }

@@ -22,7 +22,9 @@ function world(options: Partial<MemoryOptions> = {}) {
   const journal = new LogJournal({ ...journalDefaults, settlementsWaitMs: 0, onTrouble: () => {} });
   journal.start({
     append(bytes) {
-      if (disk.isFull) throw new Error('ENOSPC');
+      if (disk.isFull) {
+        throw new Error('ENOSPC');
+      }
       written.push(Buffer.from(bytes));
     },
     close() {},
@@ -62,18 +64,26 @@ test('a full disk: quotas that fail closed grant nothing while it is known, and 
             store.settle(decision.hold, charge(taken.input, taken.output), startMs);
             const cost = taken.input + (ref.quota === closed ? taken.output : 0);
             spent.set(ref.key, spent.get(ref.key)! + cost);
-          } else holds.push(decision.hold);
+          } else {
+            holds.push(decision.hold);
+          }
         }
         store.flush();
       }
-      for (const hold of holds) store.settle(hold, charge(0, 0), startMs);
+      for (const hold of holds) {
+        store.settle(hold, charge(0, 0), startMs);
+      }
       disk.isFull = false;
       store.close();
       const journaled = new Map(refs.map(({ key }) => [key, 0]));
       const batch = new Batch();
-      for (const line of log().toString().split('\n').filter(Boolean)) assert(batch.add(line));
+      for (const line of log().toString().split('\n').filter(Boolean)) {
+        assert(batch.add(line));
+      }
       for (const window of batch.windows.values()) {
-        if (window?.identity) journaled.set(window.identity.key, window.sums?.[0] ?? 0);
+        if (window?.identity) {
+          journaled.set(window.identity.key, window.sums?.[0] ?? 0);
+        }
       }
       assert.deepEqual(journaled, spent);
       assert(![...batch.holds.values()].some((parts) => parts !== undefined));
@@ -97,7 +107,9 @@ test('a damaged log: the start never fails, and what is not remembered is told',
         const spent = new Map<string, number>();
         for (const { nth, input, output } of works) {
           const decision = reserve(store, demand([refs[nth]!], startMs, input, lease(output + 1)));
-          if (decision?.type !== 'granted') continue;
+          if (decision?.type !== 'granted') {
+            continue;
+          }
           store.flush();
           store.settle(decision.hold, charge(input, 0), startMs);
           spent.set(refs[nth]!.key, (spent.get(refs[nth]!.key) ?? 0) + input);
@@ -105,7 +117,9 @@ test('a damaged log: the start never fails, and what is not remembered is told',
         }
         store.close();
         const bytes = log();
-        for (const { at, byte } of harms) bytes[Math.floor(at * bytes.length)] = byte;
+        for (const { at, byte } of harms) {
+          bytes[Math.floor(at * bytes.length)] = byte;
+        }
         const path = join(folder, `${++runs}.sqlite`);
         writeFileSync(`${path}.log-1`, bytes);
         let lost = 0;
@@ -166,7 +180,9 @@ test('a clock that was ahead: no sliding window is blocked by it, and no lifetim
         const sum = (since: number, until: number) =>
           charged.reduce((total, one) => total + (one.atMs > since && one.atMs <= until ? one.tokens : 0), 0);
         // Only what a clock within one window of now has charged can be known to belong here.
-        if (charged.every((one) => one.atMs <= nowMs)) assert(left!.remaining <= 300 - sum(nowMs - 60_000, nowMs));
+        if (charged.every((one) => one.atMs <= nowMs)) {
+          assert(left!.remaining <= 300 - sum(nowMs - 60_000, nowMs));
+        }
         assert.equal(lifeLeft!.remaining, 1e6 - sum(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY));
       }
       nowMs += 2 * 60_000 + 1_000;

@@ -18,7 +18,9 @@ const ask = (store: MemoryStore, of: Quota, key: string, atMs = startMs) =>
 /** Sends so many different keys; returns how many were taken. */
 function forge(store: MemoryStore, of: Quota, keys: number): number {
   let taken = 0;
-  for (let key = 0; key < keys; key++) taken += ask(store, of, `forged-${key}`)?.type === 'granted' ? 1 : 0;
+  for (let key = 0; key < keys; key++) {
+    taken += ask(store, of, `forged-${key}`)?.type === 'granted' ? 1 : 0;
+  }
   return taken;
 }
 
@@ -28,11 +30,15 @@ test("one tenant's forged keys take no room from others' new keys", () => {
   const victim = requestsOf('tenant-b/p/q', { window: minute });
   const late = requestsOf('tenant-c/p/q');
   store.define([...attackers, victim, late], startMs);
-  for (const attacker of attackers) assert(forge(store, attacker, 2000) >= 1000 / 2 / 6);
+  for (const attacker of attackers) {
+    assert(forge(store, attacker, 2000) >= 1000 / 2 / 6);
+  }
   const refusal = ask(store, attackers[0]!, 'an honest user');
   assert(refusal?.type === 'refused' && refusal.reason === 'keys' && refusal.bucket.quota.id === attackers[0]!.id);
   assert.equal(ask(store, attackers[0]!, 'forged-1')?.type, 'granted', 'who is known goes on');
-  for (const honest of [victim, late]) assert(forge(store, honest, 2000) >= 1000 / 2 / 6, honest.id);
+  for (const honest of [victim, late]) {
+    assert(forge(store, honest, 2000) >= 1000 / 2 / 6, honest.id);
+  }
   assert(store.counts().buckets <= 1000, `${store.counts().buckets}`);
 });
 
@@ -45,7 +51,9 @@ test('a quota alone may have three quarters of the table, and is told of when it
   assert.deepEqual(told, [{ quota: only.id, keys: 600, most: 750 }]);
   assert.deepEqual(store.keys(10), [{ quota: only.id, keys: 750, most: 750 }]);
   // Its keys leave with their minute, and it is told of again the next time.
-  for (let key = 0; key < 1000; key++) ask(store, only, `later-${key}`, startMs + 120_000);
+  for (let key = 0; key < 1000; key++) {
+    ask(store, only, `later-${key}`, startMs + 120_000);
+  }
   assert.equal(told.length, 2);
 });
 
@@ -66,7 +74,9 @@ function spend(store: MemoryStore, of: Quota, tokens: number): void {
 
 /** Each new key lets the directory look at a few of the old ones. */
 function newKeys(store: MemoryStore, atMs: number): void {
-  for (let key = 0; key < 20; key++) ask(store, other, `new-${key}-${atMs}`, atMs);
+  for (let key = 0; key < 20; key++) {
+    ask(store, other, `new-${key}-${atMs}`, atMs);
+  }
 }
 
 const spent = (store: MemoryStore, of: Quota, atMs: number) =>
@@ -121,7 +131,9 @@ test('what a policy says holds, also a definition that was in force before', () 
     [once, 600],
   ] as const) {
     store.define([of], startMs);
-    if (of === once && free === 600 && store.counts().buckets === 0) spend(store, once, 400);
+    if (of === once && free === 600 && store.counts().buckets === 0) {
+      spend(store, once, 400);
+    }
     assert.equal(store.view([bucket(once)], startMs)[0]?.remaining, free);
   }
 });

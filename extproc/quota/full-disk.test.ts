@@ -46,7 +46,9 @@ async function fill(disk: string): Promise<void> {
   let spent = 0;
   const spend = (of: typeof closed, tokens: number) => {
     const decision = ask(store, of, tokens);
-    if (decision?.type !== 'granted') return decision;
+    if (decision?.type !== 'granted') {
+      return decision;
+    }
     store.settle(decision.hold, charge(tokens, tokens), Date.now());
     spent += tokens * (of === closed ? 2 : 1);
     store.flush();
@@ -59,7 +61,9 @@ async function fill(disk: string): Promise<void> {
   while (spend(closed, 10)?.type === 'granted') {
     before++;
     assert(before < 5_000, 'the disk is full, and still all goes on');
-    if (before % 50 === 0) await sleep(5);
+    if (before % 50 === 0) {
+      await sleep(5);
+    }
   }
   for (let count = 0; count < 500; count++) {
     const refused = spend(closed, 10);
@@ -74,7 +78,9 @@ async function fill(disk: string): Promise<void> {
   // As after a kill: what is there now, taken up by another process.
   const copy = join(disk, 'copy');
   mkdirSync(copy);
-  for (const name of readdirJournal(disk)) cpSync(join(disk, name), join(copy, name));
+  for (const name of readdirJournal(disk)) {
+    cpSync(join(disk, name), join(copy, name));
+  }
   const again = openQuotaStore({ path: join(copy, 'quota.sqlite'), foldEveryMs: 0 }).store;
   const remembered = again.top(10, Date.now()).reduce((sum, state) => sum + state.spent, 0);
   assert(remembered >= spent, `${remembered} of ${spent}`);

@@ -174,7 +174,9 @@ export class JournalDatabase {
   #writeEntries(batch: Batch, log: number, entries: number): void {
     let left = entries;
     for (const [id, definition] of batch.quotas) {
-      if (left-- <= 0) return;
+      if (left-- <= 0) {
+        return;
+      }
       batch.quotas.delete(id);
       if (definition === null) {
         this.#statement('DELETE FROM quota WHERE id = ?').run(id);
@@ -183,12 +185,16 @@ export class JournalDatabase {
       }
     }
     for (const [id, change] of batch.windows) {
-      if (left-- <= 0) return;
+      if (left-- <= 0) {
+        return;
+      }
       batch.windows.delete(id);
       this.#writeWindow(id, change);
     }
     for (const [id, parts] of batch.holds) {
-      if (left-- <= 0) return;
+      if (left-- <= 0) {
+        return;
+      }
       batch.holds.delete(id);
       if (parts === undefined) {
         this.#statement('DELETE FROM hold WHERE id = ?').run(id);

@@ -30,7 +30,9 @@ function faultyDisk() {
   });
   journal.start({
     append(bytes) {
-      if (fault !== undefined) throw Object.assign(new Error(`${fault}: write`), { code: fault });
+      if (fault !== undefined) {
+        throw Object.assign(new Error(`${fault}: write`), { code: fault });
+      }
       lines.push(Buffer.from(bytes).toString());
     },
     close() {},

@@ -183,7 +183,9 @@ export class LogJournal implements Journal {
     this.#dirtyHolds = [];
     this.#goneWindows = [];
     // A Map that is emptied leaves its old table behind, also one that was empty.
-    if (this.#dirtyQuotas.size > 0) this.#dirtyQuotas.clear();
+    if (this.#dirtyQuotas.size > 0) {
+      this.#dirtyQuotas.clear();
+    }
   }
 
   /** Keeps what is to be written, and tries again by itself: quotas that fail closed grant nothing until then. */

@@ -177,7 +177,9 @@ test('a sliding window survives a clock that was a year ahead, in memory and in 
   const first = open().store;
   ask(first, aheadMs);
   first.flush();
-  for (let count = 0; count < 10; count++) assert.equal(ask(first, startMs), 'granted', `${count}`);
+  for (let count = 0; count < 10; count++) {
+    assert.equal(ask(first, startMs), 'granted', `${count}`);
+  }
   assert.equal(ask(first, startMs), 'refused');
   first.flush();
   assert.equal(remaining(first, sliding, startMs + 62_000), 10);
@@ -336,6 +338,8 @@ test('without a next grant, what was settled is written soon', { timeout: 10_000
   const { size } = statSync(log);
   store.settle(hold, charge(90, 0), startMs);
   store.flush();
-  while (statSync(log).size === size) await new Promise((resolve) => setTimeout(resolve, 1));
+  while (statSync(log).size === size) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
   store.close();
 });

@@ -76,7 +76,9 @@ function lock(path: string): () => void {
     file.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (error) {
     file.close();
-    if (!String(error).includes('locked')) throw error;
+    if (!String(error).includes('locked')) {
+      throw error;
+    }
     throw new JournalError(
       `quota journal ${path} is in use by another process: stop that one, or name another file (${String(error)})`,
     );

@@ -26,7 +26,9 @@ for (const window of [minute, slidingMinute]) {
     const waiting: string[] = [];
     store.reserve(demand(of, startMs, 30), ({ type }) => waiting.push(type));
     const listed = [];
-    for await (const one of budgets(store, {}, now)) listed.push(one);
+    for await (const one of budgets(store, {}, now)) {
+      listed.push(one);
+    }
     assert.deepEqual(
       listed.map(({ quota: id, key, spent, held, limit }) => [id, key, spent, held, limit]),
       [[total.id, ['a'], 60, 40, 100]],

@@ -112,7 +112,9 @@ class World {
     assert.deepEqual(this.store.settle(hold, charge, this.time.nowMs), []);
     this.charged += this.inputTokens + outputTokens;
     this.open--;
-    if (this.goesOn) this.begin();
+    if (this.goesOn) {
+      this.begin();
+    }
   }
 
   begin(): void {

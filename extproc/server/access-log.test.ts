@@ -40,7 +40,9 @@ const bare = field(3, field(9, 'r2'));
 function read(pieces: readonly Buffer[]): readonly AccessLogEntry[] {
   const entries: AccessLogEntry[] = [];
   const stream = new AccessLogStream((entry) => entries.push(entry));
-  for (const piece of pieces) stream.receive(piece, 0, piece.length);
+  for (const piece of pieces) {
+    stream.receive(piece, 0, piece.length);
+  }
   return entries;
 }
 

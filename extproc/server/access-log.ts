@@ -33,7 +33,9 @@ export class AccessLogStream {
     let rest = Buffer.concat([this.#rest, bytes.subarray(start, end)]);
     while (rest.length >= PREFIX_BYTES) {
       const stop = PREFIX_BYTES + messageLength(rest, 0, MAX_MESSAGE_BYTES);
-      if (rest.length < stop) break;
+      if (rest.length < stop) {
+        break;
+      }
       readMessage(rest, PREFIX_BYTES, stop, this.#told);
       rest = rest.subarray(stop);
     }
@@ -69,9 +71,13 @@ function fields(end: number, each: (tag: number) => boolean): void {
   while (cursor.at < end) {
     cursor.end = end;
     const tag = cursor.tag();
-    if (!each(tag)) cursor.skip(tag);
+    if (!each(tag)) {
+      cursor.skip(tag);
+    }
   }
-  if (cursor.at > end) throw new MalformedMessage('value beyond the end');
+  if (cursor.at > end) {
+    throw new MalformedMessage('value beyond the end');
+  }
 }
 
 function nested(each: (tag: number) => boolean): true {
@@ -82,7 +88,9 @@ function nested(each: (tag: number) => boolean): true {
 function readMessage(bytes: Buffer, start: number, end: number, told: (entry: AccessLogEntry) => void): void {
   cursor.reset(bytes, start, end);
   const readEntry = (tag: number) => {
-    if (tag !== bytesTag(1)) return false;
+    if (tag !== bytesTag(1)) {
+      return false;
+    }
     const entry = { requestId: '', flags: '', details: '', transportFailure: '' };
     const text = (): string => {
       const stop = cursor.range();
@@ -93,29 +101,45 @@ function readMessage(bytes: Buffer, start: number, end: number, told: (entry: Ac
     const flags: string[] = [];
     const readFlag = (of: number) => {
       const name = FLAGS[of >>> 3];
-      if (name === undefined || of !== varintTag(of >>> 3)) return false;
-      if (cursor.bool()) flags.push(name);
+      if (name === undefined || of !== varintTag(of >>> 3)) {
+        return false;
+      }
+      if (cursor.bool()) {
+        flags.push(name);
+      }
       return true;
     };
     const readCommon = (of: number) => {
-      if (of === bytesTag(16)) return nested(readFlag);
-      if (of !== bytesTag(18)) return false;
+      if (of === bytesTag(16)) {
+        return nested(readFlag);
+      }
+      if (of !== bytesTag(18)) {
+        return false;
+      }
       entry.transportFailure = text();
       return true;
     };
     const readRequest = (of: number) => {
-      if (of !== bytesTag(9)) return false;
+      if (of !== bytesTag(9)) {
+        return false;
+      }
       entry.requestId = text();
       return true;
     };
     const readResponse = (of: number) => {
-      if (of !== bytesTag(6)) return false;
+      if (of !== bytesTag(6)) {
+        return false;
+      }
       entry.details = text();
       return true;
     };
     nested((of) => {
-      if (of === bytesTag(1)) return nested(readCommon);
-      if (of === bytesTag(3)) return nested(readRequest);
+      if (of === bytesTag(1)) {
+        return nested(readCommon);
+      }
+      if (of === bytesTag(3)) {
+        return nested(readRequest);
+      }
       return of === bytesTag(4) && nested(readResponse);
     });
     told({ ...entry, flags: flags.join(',') });

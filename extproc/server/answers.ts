@@ -29,8 +29,12 @@ export const HEALTH_NOT_SERVING: Buffer = Buffer.from([0, 0, 0, 0, 2, 0x08, 2]);
 /** The end of a call. `first`: no headers went out before. `message` is plain ASCII and below 127 bytes. */
 export function trailers(status: number, message: string, first: boolean): Buffer {
   const block = [literal('grpc-status', String(status))];
-  if (first) block.unshift(RESPONSE_BLOCK);
-  if (message !== '') block.push(literal('grpc-message', message));
+  if (first) {
+    block.unshift(RESPONSE_BLOCK);
+  }
+  if (message !== '') {
+    block.push(literal('grpc-message', message));
+  }
   return frame(HEADERS, END_HEADERS | END_STREAM, 0, Buffer.concat(block));
 }
 

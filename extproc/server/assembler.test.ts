@@ -29,7 +29,9 @@ function assemble(bytes: Buffer, cuts: readonly number[]): Result {
   for (const end of ends) {
     while (at < end && !assembler.done) {
       at = assembler.take(bytes, at, end);
-      if (assembler.piece !== undefined) pieces.push(assembler.piece);
+      if (assembler.piece !== undefined) {
+        pieces.push(assembler.piece);
+      }
     }
   }
   assert.equal(at, bytes.length);
@@ -68,7 +70,9 @@ test('a body is the same whole and in pieces, wherever the message is cut', () =
       assert.equal(result.kind, first ? 'request-body' : 'response-body');
       assert.ok(result.body.equals(body));
       assert.equal(result.endOfStream, endOfStream);
-      if (length > 65_536 && first) assert.equal(result.pieces, Math.ceil(length / 65_536));
+      if (length > 65_536 && first) {
+        assert.equal(result.pieces, Math.ceil(length / 65_536));
+      }
     }),
     fuzzRuns(300),
   );
@@ -105,6 +109,7 @@ test('what contradicts itself is refused', () => {
     Buffer.concat([head(70_004, 70_000), body, Buffer.from([0x0b])]),
     Buffer.alloc(MAX + 1),
   ];
-  for (const [index, bytes] of bad.entries())
+  for (const [index, bytes] of bad.entries()) {
     assert.throws(() => assemble(grpcBytes(bytes), [40]), MalformedMessage, `${index}`);
+  }
 });

@@ -12,9 +12,13 @@ export const PREFIX_BYTES = 5;
 
 /** The length that a gRPC prefix announces. */
 export function messageLength(bytes: Uint8Array, at: number, maxMessageBytes: number): number {
-  if (bytes[at] !== 0) throw new MalformedMessage('compressed message');
+  if (bytes[at] !== 0) {
+    throw new MalformedMessage('compressed message');
+  }
   const length = bytes[at + 1]! * 0x1000000 + ((bytes[at + 2]! << 16) | (bytes[at + 3]! << 8) | bytes[at + 4]!);
-  if (length > maxMessageBytes) throw new MalformedMessage('message too large');
+  if (length > maxMessageBytes) {
+    throw new MalformedMessage('message too large');
+  }
   return length;
 }
 
@@ -66,7 +70,9 @@ export class Assembler {
         this.#advance();
         continue;
       }
-      if (at === end && this.#first.length === 0) break;
+      if (at === end && this.#first.length === 0) {
+        break;
+      }
       if (this.#phase === 'passing') {
         at = this.#pass(bytes, start, at, end);
         continue;
@@ -78,7 +84,9 @@ export class Assembler {
       at = stop;
     }
     // The last piece and the end of its message are one event.
-    if (this.piece !== undefined && this.#bodyLeft === 0 && this.#wanted === 0) this.#advance();
+    if (this.piece !== undefined && this.#bodyLeft === 0 && this.#wanted === 0) {
+      this.#advance();
+    }
     return at;
   }
 
@@ -91,12 +99,16 @@ export class Assembler {
     const stop = apart ? at : Math.min(end, from + Math.min(this.#bodyLeft, PASSED_PIECE_BYTES));
     this.piece = apart ? first : bytes.subarray(from, stop);
     this.#bodyLeft -= this.piece.length;
-    if (this.#bodyLeft === 0) this.#want('tail', this.#innerTail + this.#messageLeft);
+    if (this.#bodyLeft === 0) {
+      this.#want('tail', this.#innerTail + this.#messageLeft);
+    }
     return stop;
   }
 
   #grow(): void {
-    if (this.#filled < this.#buffer.length) return;
+    if (this.#filled < this.#buffer.length) {
+      return;
+    }
     const larger = Buffer.allocUnsafeSlow(Math.min(this.#wanted, Math.max(PIECE_BYTES, this.#filled * 2)));
     this.#buffer.copy(larger, 0, 0, this.#filled);
     this.#buffer = larger;
@@ -115,8 +127,11 @@ export class Assembler {
       case 'prefix': {
         const length = messageLength(this.#buffer, 0, this.#maxMessageBytes);
         this.#messageLeft = length;
-        if (length <= DEFAULT_FRAME_BYTES) this.#want('whole', length);
-        else this.#want('head', HEAD_BYTES);
+        if (length <= DEFAULT_FRAME_BYTES) {
+          this.#want('whole', length);
+        } else {
+          this.#want('head', HEAD_BYTES);
+        }
         break;
       }
       case 'head':
@@ -148,13 +163,16 @@ export class Assembler {
         const bodyLength = cursor.uint32();
         this.#innerTail = innerLength - (cursor.at - innerStart) - bodyLength;
         this.#messageLeft -= innerStart + innerLength;
-        if (this.#innerTail < 0 || this.#messageLeft < 0) throw new MalformedMessage('length beyond the end');
+        if (this.#innerTail < 0 || this.#messageLeft < 0) {
+          throw new MalformedMessage('length beyond the end');
+        }
         if (bodyLength >= HEAD_BYTES) {
           this.ofRequest = tag === REQUEST_BODY;
           this.#bodyLeft = bodyLength;
           const first = this.#buffer.subarray(cursor.at);
-          if (this.ofRequest) this.#beginBody(first);
-          else {
+          if (this.ofRequest) {
+            this.#beginBody(first);
+          } else {
             this.#phase = 'passing';
             this.#wanted = Number.POSITIVE_INFINITY;
             this.#first = first;
@@ -176,8 +194,11 @@ export class Assembler {
   }
 
   #wantBody(): void {
-    if (this.#bodyLeft > 0) this.#want('body', Math.min(this.#bodyLeft, PIECE_BYTES));
-    else this.#want('tail', this.#innerTail + this.#messageLeft);
+    if (this.#bodyLeft > 0) {
+      this.#want('body', Math.min(this.#bodyLeft, PIECE_BYTES));
+    } else {
+      this.#want('tail', this.#innerTail + this.#messageLeft);
+    }
   }
 
   /** What else the body's message and the one around it say. A second body would have to replace the first, which is gone. */
@@ -186,14 +207,20 @@ export class Assembler {
     cursor.reset(this.#buffer, 0, this.#innerTail);
     while (cursor.at < cursor.end) {
       const tag = cursor.tag();
-      if (tag === END_OF_STREAM) this.endOfStream = cursor.bool();
-      else if (tag === BODY) throw new MalformedMessage('two bodies');
-      else cursor.skip(tag);
+      if (tag === END_OF_STREAM) {
+        this.endOfStream = cursor.bool();
+      } else if (tag === BODY) {
+        throw new MalformedMessage('two bodies');
+      } else {
+        cursor.skip(tag);
+      }
     }
     cursor.end = end;
     while (cursor.at < end) {
       const tag = cursor.tag();
-      if (tag >= bytesTag(2) && tag <= bytesTag(7)) throw new MalformedMessage('two messages');
+      if (tag >= bytesTag(2) && tag <= bytesTag(7)) {
+        throw new MalformedMessage('two messages');
+      }
       cursor.skip(tag);
     }
   }

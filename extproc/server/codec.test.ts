@@ -122,7 +122,9 @@ test('malformed bytes are refused or read, never worse', () => {
   };
   for (let cut = 0; cut < good.length; cut++) {
     attempt(good.subarray(0, cut));
-    for (const value of [0, 0x7f, 0x80, 0xff]) attempt(good.with(cut, value));
+    for (const value of [0, 0x7f, 0x80, 0xff]) {
+      attempt(good.with(cut, value));
+    }
   }
   fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), attempt), fuzzRuns(2000));
   assert.throws(() => decode(good.subarray(0, good.length - 1)), MalformedMessage);

@@ -70,7 +70,9 @@ export class Connection implements ProtocolHost, Flushable, Task {
   }
 
   touch(): void {
-    if (this.#touched) return;
+    if (this.#touched) {
+      return;
+    }
     this.#touched = true;
     this.shared.turn.flushLater(this);
   }
@@ -85,9 +87,16 @@ export class Connection implements ProtocolHost, Flushable, Task {
   }
 
   wake(stream?: Stream): void {
-    if (this.#order.waiting.length === 0) return;
-    if (stream === undefined) for (const each of this.#order.waiting) this.#order.wake(each);
-    else this.#order.wake(stream);
+    if (this.#order.waiting.length === 0) {
+      return;
+    }
+    if (stream === undefined) {
+      for (const each of this.#order.waiting) {
+        this.#order.wake(each);
+      }
+    } else {
+      this.#order.wake(stream);
+    }
     this.touch();
   }
 
@@ -96,13 +105,17 @@ export class Connection implements ProtocolHost, Flushable, Task {
       this.owesTableSizeUpdate = false;
       const payload = Buffer.concat([Buffer.from([TABLE_SIZE_ZERO]), frame.subarray(h2.FRAME_HEADER_BYTES)]);
       this.output.frame(h2.frame(h2.HEADERS, frame[4]!, 0, payload), streamId);
-    } else this.output.frame(frame, streamId);
+    } else {
+      this.output.frame(frame, streamId);
+    }
     this.touch();
   }
 
   forget(stream: Stream): void {
     this.dequeue(stream);
-    if (!this.#protocol.forget(stream)) return;
+    if (!this.#protocol.forget(stream)) {
+      return;
+    }
     this.shared.openStreams--;
     this.#finishDraining();
   }
@@ -111,7 +124,9 @@ export class Connection implements ProtocolHost, Flushable, Task {
   largest(): Stream | undefined {
     let largest: Outbound | undefined;
     for (const stream of this.#order.waiting) {
-      if (largest === undefined || stream.unsentBytes > largest.unsentBytes) largest = stream;
+      if (largest === undefined || stream.unsentBytes > largest.unsentBytes) {
+        largest = stream;
+      }
     }
     return largest === undefined ? undefined : this.#protocol.streams.get(largest.id);
   }
@@ -155,17 +170,26 @@ export class Connection implements ProtocolHost, Flushable, Task {
     while (this.#backlog.length > 0 && !this.paused) {
       const bytes = this.#backlog[0]!;
       const at = this.#read(bytes);
-      if (at === bytes.length) this.#backlog.shift();
-      else this.#backlog[0] = bytes.subarray(at);
+      if (at === bytes.length) {
+        this.#backlog.shift();
+      } else {
+        this.#backlog[0] = bytes.subarray(at);
+      }
     }
-    if (this.#deaf) this.#backlog = [];
-    else if (this.#backlog.length > 0) this.#proceedLater();
-    else if (!this.#choked) this.#socket.resume();
+    if (this.#deaf) {
+      this.#backlog = [];
+    } else if (this.#backlog.length > 0) {
+      this.#proceedLater();
+    } else if (!this.#choked) {
+      this.#socket.resume();
+    }
   }
 
   flush(): void {
     this.#touched = false;
-    if (this.#dead) return;
+    if (this.#dead) {
+      return;
+    }
     const pumped = this.#order.readyCount > 0 ? this.#pump() : undefined;
     if (this.output.bytes > 0) {
       this.shared.counters.bytesSent += this.output.bytes;
@@ -180,8 +204,14 @@ export class Connection implements ProtocolHost, Flushable, Task {
       this.shared.log.warn({ bytes: this.#socket.writableLength }, 'ext_proc peer does not read');
       this.#socket.destroy();
     }
-    if (this.#order.readyCount > 0 && this.writable && this.sendWindowBytes > 0) this.touch();
-    if (pumped !== undefined) for (const stream of pumped) this.#protocol.streams.get(stream.id)?.notifyDrained();
+    if (this.#order.readyCount > 0 && this.writable && this.sendWindowBytes > 0) {
+      this.touch();
+    }
+    if (pumped !== undefined) {
+      for (const stream of pumped) {
+        this.#protocol.streams.get(stream.id)?.notifyDrained();
+      }
+    }
   }
 
   discard(): void {
@@ -206,16 +236,22 @@ export class Connection implements ProtocolHost, Flushable, Task {
 
   #receive(bytes: Buffer): void {
     this.shared.counters.bytesReceived += bytes.length;
-    if (this.#deaf) return;
+    if (this.#deaf) {
+      return;
+    }
     const at = this.#backlog.length === 0 ? this.#read(bytes) : 0;
-    if (this.#deaf || at === bytes.length) return;
+    if (this.#deaf || at === bytes.length) {
+      return;
+    }
     this.#backlog.push(Buffer.from(bytes.subarray(at)));
     this.#socket.pause();
     this.#proceedLater();
   }
 
   #proceedLater(): void {
-    if (this.#listed) return;
+    if (this.#listed) {
+      return;
+    }
     this.#listed = true;
     this.shared.turn.later(this);
   }
@@ -236,7 +272,9 @@ export class Connection implements ProtocolHost, Flushable, Task {
     const code = error instanceof h2.ConnectionError ? error.code : h2.COMPRESSION_ERROR;
     if (error instanceof h2.ConnectionError || error instanceof MalformedHeaders) {
       this.shared.log.warn({ code, reason: error.message }, 'ext_proc peer broke the protocol');
-    } else this.shared.log.error({ err: error }, 'ext_proc connection failed');
+    } else {
+      this.shared.log.error({ err: error }, 'ext_proc connection failed');
+    }
     this.#goAway(code, this.#protocol.lastStreamId);
     this.#closeAfterFlush = true;
   }
@@ -250,7 +288,9 @@ export class Connection implements ProtocolHost, Flushable, Task {
   }
 
   #finishDraining(): void {
-    if (!this.#drainSeen || this.#protocol.streams.size > 0 || this.#closeAfterFlush) return;
+    if (!this.#drainSeen || this.#protocol.streams.size > 0 || this.#closeAfterFlush) {
+      return;
+    }
     this.#goAway(h2.NO_ERROR, this.#protocol.lastStreamId);
     this.#closeAfterFlush = true;
   }
@@ -261,22 +301,36 @@ export class Connection implements ProtocolHost, Flushable, Task {
     const stopped: Outbound[] = [];
     while (this.writable) {
       const stream = this.#order.next();
-      if (stream === undefined) break;
+      if (stream === undefined) {
+        break;
+      }
       pumped.push(stream);
       if (stream.pump(QUANTUM_BYTES)) {
-        if (this.sendWindowBytes > 0) this.#order.wake(stream);
-        else stopped.push(stream);
-      } else if (stream.unsentBytes === 0) this.#order.delete(stream);
+        if (this.sendWindowBytes > 0) {
+          this.#order.wake(stream);
+        } else {
+          stopped.push(stream);
+        }
+      } else if (stream.unsentBytes === 0) {
+        this.#order.delete(stream);
+      }
     }
-    for (const stream of stopped) this.#order.wake(stream);
+    for (const stream of stopped) {
+      this.#order.wake(stream);
+    }
     return pumped;
   }
 
   readonly #accepted = (): void => {
-    if (!this.#blocked || this.#socket.writableLength > 0) return;
+    if (!this.#blocked || this.#socket.writableLength > 0) {
+      return;
+    }
     this.#blocked = false;
-    if (this.#order.readyCount > 0) this.touch();
-    else this.#choke();
+    if (this.#order.readyCount > 0) {
+      this.touch();
+    } else {
+      this.#choke();
+    }
   };
 
   /**
@@ -285,10 +339,15 @@ export class Connection implements ProtocolHost, Flushable, Task {
    */
   #choke(): void {
     const choked = this.#blocked && this.shared.unsentBytes > CHOKE_BYTES;
-    if (choked === this.#choked) return;
+    if (choked === this.#choked) {
+      return;
+    }
     this.#choked = choked;
-    if (choked) this.#socket.pause();
-    else if (this.#backlog.length === 0) this.#socket.resume();
+    if (choked) {
+      this.#socket.pause();
+    } else if (this.#backlog.length === 0) {
+      this.#socket.resume();
+    }
   }
 
   #lost(): void {

@@ -107,8 +107,11 @@ function readBody(kind: RequestKind, into: ProcessingRequest): void {
       into.bodyEnd = cursor.range();
       into.bodyStart = cursor.at;
       cursor.at = into.bodyEnd;
-    } else if (tag === varintTag(2)) into.endOfStream = cursor.bool();
-    else cursor.skip(tag);
+    } else if (tag === varintTag(2)) {
+      into.endOfStream = cursor.bool();
+    } else {
+      cursor.skip(tag);
+    }
   }
 }
 
@@ -128,13 +131,19 @@ function readHeaders(kind: RequestKind, bytes: Buffer, into: ProcessingRequest):
       cursor.end = mapEnd;
       while (cursor.at < mapEnd) {
         const inner = cursor.tag();
-        if (inner === bytesTag(1)) headers.push(readHeader(text, offset));
-        else cursor.skip(inner);
+        if (inner === bytesTag(1)) {
+          headers.push(readHeader(text, offset));
+        } else {
+          cursor.skip(inner);
+        }
         cursor.end = mapEnd;
       }
       cursor.end = end;
-    } else if (tag === varintTag(3)) into.endOfStream = cursor.bool();
-    else cursor.skip(tag);
+    } else if (tag === varintTag(3)) {
+      into.endOfStream = cursor.bool();
+    } else {
+      cursor.skip(tag);
+    }
   }
   into.headers = headers;
 }
@@ -155,9 +164,13 @@ function readHeader(text: string, offset: number): readonly [string, string] {
     const stop = cursor.range();
     const part = text.substring(cursor.at - offset, stop - offset);
     cursor.at = stop;
-    if (tag === bytesTag(1)) name = part;
-    else if (tag === bytesTag(2)) value = part;
-    else raw = part;
+    if (tag === bytesTag(1)) {
+      name = part;
+    } else if (tag === bytesTag(2)) {
+      value = part;
+    } else {
+      raw = part;
+    }
   }
   return [name, raw === '' ? value : raw];
 }
@@ -170,8 +183,11 @@ function readAttributes(bytes: Buffer, into: ProcessingRequest): void {
   cursor.end = end;
   while (cursor.at < end) {
     const tag = cursor.tag();
-    if (tag === MAP_VALUE) readStruct(bytes, collected);
-    else cursor.skip(tag);
+    if (tag === MAP_VALUE) {
+      readStruct(bytes, collected);
+    } else {
+      cursor.skip(tag);
+    }
     cursor.end = end;
   }
 }
@@ -181,8 +197,11 @@ function readStruct(bytes: Buffer, attributes: Map<string, string>): void {
   cursor.end = end;
   while (cursor.at < end) {
     const tag = cursor.tag();
-    if (tag === bytesTag(1)) readField(bytes, attributes);
-    else cursor.skip(tag);
+    if (tag === bytesTag(1)) {
+      readField(bytes, attributes);
+    } else {
+      cursor.skip(tag);
+    }
     cursor.end = end;
   }
 }
@@ -201,9 +220,13 @@ function readField(bytes: Buffer, attributes: Map<string, string>): void {
     } else if (tag === MAP_VALUE) {
       value = readString(bytes);
       cursor.end = end;
-    } else cursor.skip(tag);
+    } else {
+      cursor.skip(tag);
+    }
   }
-  if (value !== undefined) attributes.set(name, value);
+  if (value !== undefined) {
+    attributes.set(name, value);
+  }
 }
 
 /** `google.protobuf.Value`, if it is a string. */
@@ -217,7 +240,9 @@ function readString(bytes: Buffer): string | undefined {
       const stop = cursor.range();
       value = bytes.toString('utf8', cursor.at, stop);
       cursor.at = stop;
-    } else cursor.skip(tag);
+    } else {
+      cursor.skip(tag);
+    }
   }
   return value;
 }

@@ -45,14 +45,18 @@ export function writeHeadersAnswer(
   let at = openField(target, start, answer, fieldLength(common));
   at = openField(target, at, 1, common);
   at = writeMutation(target, at);
-  if (mutation.clearRouteCache === true) at = writeTrue(target, at, 5);
+  if (mutation.clearRouteCache === true) {
+    at = writeTrue(target, at, 5);
+  }
   return mutation.body === undefined ? at : openReplacement(target, at, mutation.body.length);
 }
 
 /** The size of what stands before a body of `bodyLength` bytes, which must follow. */
 export function bodyAnswerSize(bodyLength: number, endOfStream: boolean): number {
   let length = endOfStream ? 2 : 0;
-  if (bodyLength > 0) length += fieldLength(bodyLength);
+  if (bodyLength > 0) {
+    length += fieldLength(bodyLength);
+  }
   const mutation = fieldLength(length);
   const common = fieldLength(mutation);
   return fieldLength(fieldLength(common)) - bodyLength;
@@ -66,7 +70,9 @@ export function writeBodyAnswer(
   endOfStream: boolean,
 ): number {
   let length = endOfStream ? 2 : 0;
-  if (bodyLength > 0) length += fieldLength(bodyLength);
+  if (bodyLength > 0) {
+    length += fieldLength(bodyLength);
+  }
   const mutation = fieldLength(length);
   const common = fieldLength(mutation);
   let at = openField(target, start, answer, fieldLength(common));
@@ -74,8 +80,12 @@ export function writeBodyAnswer(
   at = openField(target, at, 3, mutation);
   at = openField(target, at, 3, length);
   // Fields may come in any order; with the body last, it need not be copied.
-  if (endOfStream) at = writeTrue(target, at, 2);
-  if (bodyLength > 0) at = openField(target, at, 1, bodyLength);
+  if (endOfStream) {
+    at = writeTrue(target, at, 2);
+  }
+  if (bodyLength > 0) {
+    at = openField(target, at, 1, bodyLength);
+  }
   return at;
 }
 
@@ -97,16 +107,26 @@ export function writeImmediateAnswer(target: Buffer, start: number, response: Im
   target[at++] = varintTag(1);
   at = writeVarint(target, at, response.status);
   at = writeMutation(target, at);
-  if (response.details !== '') at = writeText(target, at, 5, response.details, textLength(response.details, STRING));
-  if (response.body.length > 0) at = openField(target, at, 3, response.body.length);
+  if (response.details !== '') {
+    at = writeText(target, at, 5, response.details, textLength(response.details, STRING));
+  }
+  if (response.body.length > 0) {
+    at = openField(target, at, 3, response.body.length);
+  }
   return at;
 }
 
 function immediateLength(response: ImmediateResponse): number {
   let length = fieldLength(1 + varintLength(response.status));
-  if (mutationLength > 0) length += fieldLength(mutationLength);
-  if (response.details !== '') length += fieldLength(textLength(response.details, STRING));
-  if (response.body.length > 0) length += fieldLength(response.body.length);
+  if (mutationLength > 0) {
+    length += fieldLength(mutationLength);
+  }
+  if (response.details !== '') {
+    length += fieldLength(textLength(response.details, STRING));
+  }
+  if (response.body.length > 0) {
+    length += fieldLength(response.body.length);
+  }
   return length;
 }
 
@@ -123,7 +143,9 @@ function openReplacement(target: Buffer, start: number, bodyLength: number): num
 }
 
 function writeMutation(target: Buffer, start: number): number {
-  if (mutationLength === 0) return start;
+  if (mutationLength === 0) {
+    return start;
+  }
   const at = openField(target, start, 2, mutationLength);
   mutationBytes.copy(target, at, 0, mutationLength);
   return at + mutationLength;
@@ -151,7 +173,9 @@ function encodeMutation(set: HeaderList = NO_HEADERS, remove: readonly string[] 
     target[at + 1] = OVERWRITE_IF_EXISTS_OR_ADD;
     mutationLength = at + 2;
   }
-  if (remove === undefined) return;
+  if (remove === undefined) {
+    return;
+  }
   for (const name of remove) {
     reserve(name.length);
     mutationLength = writeText(mutationBytes, mutationLength, 2, name, textLength(name, STRING));
@@ -160,7 +184,9 @@ function encodeMutation(set: HeaderList = NO_HEADERS, remove: readonly string[] 
 
 function reserve(characters: number): void {
   const needed = mutationLength + characters * CHARACTER_BYTES + HEADER_FRAME_BYTES;
-  if (needed <= mutationBytes.length) return;
+  if (needed <= mutationBytes.length) {
+    return;
+  }
   const larger = Buffer.allocUnsafeSlow(2 * needed);
   mutationBytes.copy(larger, 0, 0, mutationLength);
   mutationBytes = larger;
@@ -185,7 +211,9 @@ const RAW = 0xff;
 /** The length of `text`, whose characters up to `narrow` take one byte; with any other in it, that of its UTF-8. */
 function textLength(text: string, narrow: number): number {
   for (let index = 0; index < text.length; index++) {
-    if (text.charCodeAt(index) > narrow) return Buffer.byteLength(text, 'utf8');
+    if (text.charCodeAt(index) > narrow) {
+      return Buffer.byteLength(text, 'utf8');
+    }
   }
   return text.length;
 }
@@ -195,8 +223,14 @@ const NATIVE_WRITE_LENGTH = 64;
 
 function writeText(target: Buffer, start: number, field: number, text: string, length: number): number {
   const at = openField(target, start, field, length);
-  if (length !== text.length) target.write(text, at, 'utf8');
-  else if (length > NATIVE_WRITE_LENGTH) target.write(text, at, 'latin1');
-  else for (let index = 0; index < length; index++) target[at + index] = text.charCodeAt(index);
+  if (length !== text.length) {
+    target.write(text, at, 'utf8');
+  } else if (length > NATIVE_WRITE_LENGTH) {
+    target.write(text, at, 'latin1');
+  } else {
+    for (let index = 0; index < length; index++) {
+      target[at + index] = text.charCodeAt(index);
+    }
+  }
   return at + length;
 }

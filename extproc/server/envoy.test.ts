@@ -24,7 +24,9 @@ let brokenOff = 0;
 function provide(request: IncomingMessage, response: ServerResponse): void {
   provided++;
   response.on('close', () => {
-    if (!response.writableFinished) brokenOff++;
+    if (!response.writableFinished) {
+      brokenOff++;
+    }
   });
   const chunks: Buffer[] = [];
   request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -33,26 +35,35 @@ function provide(request: IncomingMessage, response: ServerResponse): void {
       response.setHeader('content-type', 'text/event-stream');
       const send = (count: number): void => {
         response.write(`data: ${count}\n\n`);
-        if (count === 30) response.end();
-        else if (!response.destroyed) setTimeout(send, 5, count + 1);
+        if (count === 30) {
+          response.end();
+        } else if (!response.destroyed) {
+          setTimeout(send, 5, count + 1);
+        }
       };
       send(1);
     } else if (request.url === '/endless') {
       const send = (): void => {
-        while (!response.destroyed && response.write(Buffer.alloc(10_000, 'e')));
+        while (!response.destroyed && response.write(Buffer.alloc(10_000, 'e'))) {}
       };
       response.on('drain', send);
       send();
-    } else if (request.url === '/large') response.end(LARGE);
-    else if (request.url === '/slow') setTimeout(() => response.end(), 1000).unref();
-    else response.setHeader('x-route', request.headers['x-mine'] ?? '').end(Buffer.concat(chunks));
+    } else if (request.url === '/large') {
+      response.end(LARGE);
+    } else if (request.url === '/slow') {
+      setTimeout(() => response.end(), 1000).unref();
+    } else {
+      response.setHeader('x-route', request.headers['x-mine'] ?? '').end(Buffer.concat(chunks));
+    }
   });
 }
 
 const upstream = createServer(provide);
 
 before(async () => {
-  if (!available) return;
+  if (!available) {
+    return;
+  }
   upstream.listen(0, '127.0.0.1');
   await once(upstream, 'listening');
   recorder = await record((exchange) => handle(exchange));
@@ -60,7 +71,9 @@ before(async () => {
 });
 
 after(async () => {
-  if (!available) return;
+  if (!available) {
+    return;
+  }
   await envoy.stop();
   await recorder.server.close(0);
   upstream.closeAllConnections();
@@ -74,7 +87,9 @@ function url(path: string): string {
 /** The recorder's last exchange, when it is closed. */
 async function lastClosed(): Promise<string[]> {
   const { calls } = recorder.exchanges.at(-1)!;
-  while (!calls.at(-1)?.startsWith('closed')) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (!calls.at(-1)?.startsWith('closed')) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
   return calls;
 }
 
@@ -104,7 +119,9 @@ test('Envoy', { concurrency: false }, async (t) => {
 
   await t.test('a request without body, and many on the same connections', async () => {
     handle = echo;
-    for (let index = 0; index < 200; index++) assert.equal((await fetch(url('/'))).status, 200);
+    for (let index = 0; index < 200; index++) {
+      assert.equal((await fetch(url('/'))).status, 200);
+    }
     assert.deepEqual(await lastClosed(), ['request-headers', 'response-headers', 'closed true']);
     assert.ok(recorder.server.counters.connections <= 2, 'one connection a worker');
   });
@@ -166,7 +183,9 @@ test('Envoy', { concurrency: false }, async (t) => {
         responseHeaders(_headers, endOfStream, attributes) {
           const details = attributes.get('response.code_details');
           seen = [details, attributes.get('request.path'), endOfStream];
-          if (details === 'via_upstream') return exchange.responseHeaders({});
+          if (details === 'via_upstream') {
+            return exchange.responseHeaders({});
+          }
           exchange.responseHeaders({
             set: [['content-type', 'application/json']],
             remove: ['content-length'],
@@ -201,8 +220,11 @@ test('Envoy', { concurrency: false }, async (t) => {
     handle = (exchange) => ({
       ...echo(exchange),
       responseBody(bytes) {
-        if (got < 50_000) exchange.responseBody(bytes, false);
-        else exchange.responseBody(Buffer.from('[DONE]'), true);
+        if (got < 50_000) {
+          exchange.responseBody(bytes, false);
+        } else {
+          exchange.responseBody(Buffer.from('[DONE]'), true);
+        }
         got += bytes.length;
       },
     });
@@ -211,7 +233,9 @@ test('Envoy', { concurrency: false }, async (t) => {
     assert.ok(text.length > 50_000 && text.endsWith('e[DONE]'));
     const calls = await lastClosed();
     assert.equal(calls.filter((call) => call.startsWith('closed')).length, 1);
-    while (brokenOff === before) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (brokenOff === before) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   });
 
   await t.test('a client that leaves closes the exchange and the provider', async () => {
@@ -223,7 +247,9 @@ test('Envoy', { concurrency: false }, async (t) => {
     leaving.abort();
     const calls = await lastClosed();
     assert.equal(calls.filter((call) => call === 'response-body').length < 30, true);
-    while (brokenOff === before) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (brokenOff === before) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   });
 
   await t.test('a fault of ours is a 500 for its client only', async () => {
@@ -238,7 +264,9 @@ test('Envoy', { concurrency: false }, async (t) => {
       ...echo(exchange),
       responseBody(bytes, endOfStream) {
         exchange.responseBody(bytes, endOfStream);
-        if (exchange.unsentBytes > 65_536) exchange.pause();
+        if (exchange.unsentBytes > 65_536) {
+          exchange.pause();
+        }
       },
       drained: () => exchange.resume(),
     });
@@ -262,10 +290,18 @@ test('Envoy', { concurrency: false }, async (t) => {
     assert.ok(recorder.server.unsentBytes < 10 * 400_000, `${recorder.server.unsentBytes} bytes unsent`);
     handle = echo;
     assert.equal((await fetch(url('/'))).status, 200);
-    for (const answer of answers) answer.resume();
-    while (received() < before + 100) await new Promise((resolve) => setTimeout(resolve, 5));
-    for (const client of clients) client.destroy();
-    while (recorder.server.openStreams > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (const answer of answers) {
+      answer.resume();
+    }
+    while (received() < before + 100) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    for (const client of clients) {
+      client.destroy();
+    }
+    while (recorder.server.openStreams > 0) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
     assert.equal(recorder.server.unsentBytes, 0);
   });
 });

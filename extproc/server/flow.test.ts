@@ -86,7 +86,9 @@ test('the connection is credited for whatever came, so that no stream stops othe
   t.after(() => server.close(0));
   const peer = new Peer(server.address);
   t.after(() => peer.destroy());
-  for (let streamId = 1; streamId < 20; streamId += 2) peer.send(open(streamId), responseBody(streamId, BODY));
+  for (let streamId = 1; streamId < 20; streamId += 2) {
+    peer.send(open(streamId), responseBody(streamId, BODY));
+  }
   await peer.settle();
   assert.equal(peer.goAwayCode, undefined);
   assert.ok(exchanges.every(({ bodies }) => Buffer.concat(bodies).length === BODY.length));
@@ -101,7 +103,9 @@ test("the connection's window is shared in turns, and an end needs none", async 
   t.after(() => peer.destroy());
   const large = h2.settingsPayload([[h2.SETTINGS_INITIAL_WINDOW_SIZE, h2.MAX_WINDOW_BYTES]]);
   peer.send(h2.PREFACE, h2.frame(h2.SETTINGS, 0, 0, large));
-  for (const streamId of [1, 3, 5]) peer.send(open(streamId), responseBody(streamId, BODY));
+  for (const streamId of [1, 3, 5]) {
+    peer.send(open(streamId), responseBody(streamId, BODY));
+  }
   peer.send(open(7), halfClose(7));
   await peer.settle();
   const received = (): number => [1, 3, 5].reduce((sum, streamId) => sum + peer.dataBytes(streamId), 0);
@@ -141,7 +145,9 @@ test('a handler is told when there is room again, once', async (t) => {
 test('a paused stream gets no credit beyond its window, until it is resumed; others flow', async (t) => {
   const window = DEFAULT_LIMITS.streamWindowBytes;
   const { server, exchanges } = await record((exchange, index) => {
-    if (index === 0) exchange.pause();
+    if (index === 0) {
+      exchange.pause();
+    }
     return index === 0 ? {} : echo(exchange);
   });
   t.after(() => server.close(0));
@@ -151,12 +157,16 @@ test('a paused stream gets no credit beyond its window, until it is resumed; oth
     peer.of(streamId, h2.WINDOW_UPDATE).reduce((sum, { payload }) => sum + payload.readUInt32BE(), 0);
   const chunk = (streamId: number): Buffer => responseBody(streamId, Buffer.alloc(16_000));
   peer.send(open(1), open(3));
-  for (let sent = 0; sent + 16_100 < window; sent += 16_100) peer.send(chunk(1), chunk(3));
+  for (let sent = 0; sent + 16_100 < window; sent += 16_100) {
+    peer.send(chunk(1), chunk(3));
+  }
   await peer.settle();
   assert.equal(credited(1), 0);
   assert.ok(credited(3) >= window / 2);
   assert.ok(exchanges[0]!.bodies.length > 5, 'what was credited is handed on');
-  for (let index = 0; index < 4; index++) peer.send(chunk(3));
+  for (let index = 0; index < 4; index++) {
+    peer.send(chunk(3));
+  }
   await peer.settle();
   exchanges[0]!.exchange.resume();
   await peer.until(() => credited(1) > window / 2, 'credit');
@@ -167,10 +177,14 @@ test('a paused stream gets no credit beyond its window, until it is resumed; oth
   while (at < large.length && budget-- > 0) {
     const bound = credited(1) + window - 100_000;
     const start = at;
-    while (at < large.length && at - start < bound) at += 9 + large.readUIntBE(at, 3);
+    while (at < large.length && at - start < bound) {
+      at += 9 + large.readUIntBE(at, 3);
+    }
     peer.send(large.subarray(start, at));
     const before = credited(1);
-    if (at < large.length) await peer.until(() => credited(1) > before, 'credit within a message');
+    if (at < large.length) {
+      await peer.until(() => credited(1) > before, 'credit within a message');
+    }
   }
   await peer.settle();
   const handed = exchanges[0]!.bodies.reduce((sum, body) => sum + body.length, 0);
@@ -194,7 +208,9 @@ test('all that is written in a turn leaves together, after beforeFlush', async (
   await peer.settle();
   order.length = 0;
   const frames: Buffer[] = [];
-  for (let streamId = 1; streamId < 100; streamId += 2) frames.push(open(streamId), requestHeaders(streamId));
+  for (let streamId = 1; streamId < 100; streamId += 2) {
+    frames.push(open(streamId), requestHeaders(streamId));
+  }
   let reads = 0;
   peer.socket.on('data', () => {
     reads++;
@@ -210,7 +226,9 @@ test('where the journal fails, nothing leaves', async (t) => {
   let fail = false;
   const { server, exchanges } = await record(echo, {
     beforeFlush: () => {
-      if (fail) throw new Error('disk full');
+      if (fail) {
+        throw new Error('disk full');
+      }
     },
   });
   t.after(() => server.close(0));
@@ -267,7 +285,9 @@ test('a peer that stops reading its socket holds up only itself, and little memo
     stuck.send(open(streamId), responseBody(streamId, BODY));
     sent += BODY.length;
   }
-  while (server.unsentBytes < CHOKE_BYTES) await new Promise(setImmediate);
+  while (server.unsentBytes < CHOKE_BYTES) {
+    await new Promise(setImmediate);
+  }
   const peer = new Peer(server.address);
   t.after(() => peer.destroy());
   peer.send(open(1), requestHeaders(1));
@@ -284,7 +304,7 @@ test('a peer that stops reading its socket holds up only itself, and little memo
 test('work yields to the event loop, in the order of the messages', async (t) => {
   const busy = (ms: number): void => {
     const end = performance.now() + ms;
-    while (performance.now() < end);
+    while (performance.now() < end) {}
   };
   const { server, exchanges } = await record((exchange) => ({
     responseBody(bytes, endOfStream) {
@@ -300,7 +320,9 @@ test('work yields to the event loop, in the order of the messages', async (t) =>
   let going = true;
   const pass = (): void => {
     passes++;
-    if (going) setImmediate(pass);
+    if (going) {
+      setImmediate(pass);
+    }
   };
   setImmediate(pass);
   const frames: Buffer[] = [];

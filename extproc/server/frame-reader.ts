@@ -58,7 +58,9 @@ export class FrameReader {
         case 'pad-length':
           this.#paddingBytes = bytes[at++]!;
           this.#length--;
-          if (this.#paddingBytes > this.#length) throw new ConnectionError(PROTOCOL_ERROR, 'more padding than payload');
+          if (this.#paddingBytes > this.#length) {
+            throw new ConnectionError(PROTOCOL_ERROR, 'more padding than payload');
+          }
           this.#length -= this.#paddingBytes;
           this.#continueData(sink);
           break;
@@ -79,7 +81,9 @@ export class FrameReader {
       throw new ConnectionError(PROTOCOL_ERROR, 'not HTTP/2');
     }
     this.#filled += end - start;
-    if (this.#filled === PREFACE.length) this.#expectHeader();
+    if (this.#filled === PREFACE.length) {
+      this.#expectHeader();
+    }
     return end;
   }
 
@@ -91,7 +95,9 @@ export class FrameReader {
     const end = Math.min(bytes.length, start + FRAME_HEADER_BYTES - this.#filled);
     bytes.copy(this.#header, this.#filled, start, end);
     this.#filled += end - start;
-    if (this.#filled === FRAME_HEADER_BYTES) this.#begin(this.#header, 0, sink);
+    if (this.#filled === FRAME_HEADER_BYTES) {
+      this.#begin(this.#header, 0, sink);
+    }
     return end;
   }
 
@@ -101,16 +107,22 @@ export class FrameReader {
     this.#type = bytes[at + 3]!;
     this.#flags = bytes[at + 4]!;
     this.#streamId = readUint32(bytes, at + 5) & 0x7fffffff;
-    if (this.#length > DEFAULT_FRAME_BYTES) throw new ConnectionError(FRAME_SIZE_ERROR, 'frame too large');
+    if (this.#length > DEFAULT_FRAME_BYTES) {
+      throw new ConnectionError(FRAME_SIZE_ERROR, 'frame too large');
+    }
     if (this.#type === DATA) {
       sink.dataBegin(this.#streamId, this.#length);
       this.#paddingBytes = 0;
-      if ((this.#flags & PADDED) === 0) this.#continueData(sink);
-      else if (this.#length === 0)
+      if ((this.#flags & PADDED) === 0) {
+        this.#continueData(sink);
+      } else if (this.#length === 0) {
         throw new ConnectionError(FRAME_SIZE_ERROR, 'padded frame without a length of padding');
-      else this.#phase = 'pad-length';
-    } else if (this.#length > 0) this.#phase = 'payload';
-    else {
+      } else {
+        this.#phase = 'pad-length';
+      }
+    } else if (this.#length > 0) {
+      this.#phase = 'payload';
+    } else {
       this.#expectHeader();
       sink.frame(this.#type, this.#flags, this.#streamId, bytes, at, at);
     }
@@ -140,7 +152,9 @@ export class FrameReader {
     const end = Math.min(bytes.length, start + this.#length);
     const stopped = sink.dataPart(bytes, start, end);
     this.#length -= stopped - start;
-    if (this.#length === 0) this.#continueData(sink);
+    if (this.#length === 0) {
+      this.#continueData(sink);
+    }
     return stopped;
   }
 
@@ -152,9 +166,11 @@ export class FrameReader {
   }
 
   #continueData(sink: FrameSink): void {
-    if (this.#length > 0) this.#phase = 'data';
-    else if (this.#paddingBytes > 0) this.#phase = 'padding';
-    else {
+    if (this.#length > 0) {
+      this.#phase = 'data';
+    } else if (this.#paddingBytes > 0) {
+      this.#phase = 'padding';
+    } else {
       this.#expectHeader();
       sink.dataEnd(this.#flags);
     }

@@ -187,7 +187,9 @@ test('a session means the same wherever it is cut', async (t) => {
     return result;
   };
   const expected = await run([]);
-  for (let cut = 1; cut < bytes.length; cut++) assert.deepEqual(await run([cut]), expected);
+  for (let cut = 1; cut < bytes.length; cut++) {
+    assert.deepEqual(await run([cut]), expected);
+  }
   const everywhere = Array.from({ length: bytes.length - 1 }, (_, index) => index + 1);
   assert.deepEqual(await run(everywhere), expected);
   closedOnce(recorder);
@@ -212,7 +214,9 @@ test('random bytes, random frames and damaged sessions: the process lives, nobod
     fc.nat(good.length).map((cut) => good.subarray(0, cut)),
     fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 6 }).map((changes) => {
       const damaged = Buffer.from(good);
-      for (const [at, value] of changes) damaged[at] = value;
+      for (const [at, value] of changes) {
+        damaged[at] = value;
+      }
       return damaged;
     }),
   );
@@ -229,8 +233,9 @@ test('random bytes, random frames and damaged sessions: the process lives, nobod
     fuzzRuns(600),
   );
   // The server may hear later than the attacker that a connection is closed.
-  for (const from = performance.now(); recorder.server.openStreams > 0 && performance.now() - from < 5_000; )
+  for (const from = performance.now(); recorder.server.openStreams > 0 && performance.now() - from < 5_000; ) {
     await new Promise(setImmediate);
+  }
   assert.equal(recorder.server.openStreams, 0);
   assert.equal(recorder.server.counters.handlerErrors, 0);
   assert.equal(recorder.server.unsentBytes, 0);
@@ -265,12 +270,16 @@ test('a peer that pings and never reads is cut off', async (t) => {
   peer.socket.pause();
   const pings = Buffer.concat(Array.from({ length: 5000 }, () => h2.frame(h2.PING, 0, 0, new Uint8Array(8))));
   const flood = (): void => {
-    while (!peer.closed && peer.socket.writable && peer.socket.writableLength < 1_000_000) peer.send(pings);
+    while (!peer.closed && peer.socket.writable && peer.socket.writableLength < 1_000_000) {
+      peer.send(pings);
+    }
   };
   peer.socket.on('drain', flood);
   flood();
   const { server } = recorder;
-  while (recorder.logged.length === 0) await new Promise(setImmediate);
+  while (recorder.logged.length === 0) {
+    await new Promise(setImmediate);
+  }
   assert.deepEqual(recorder.logged, ['ext_proc peer does not read']);
   assert.ok(server.unsentBytes < 3_000_000);
   peer.destroy();

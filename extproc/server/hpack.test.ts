@@ -33,7 +33,9 @@ async function encoded(paths: readonly string[]): Promise<Buffer[]> {
     blocks.length = 0;
     const bytes = Buffer.concat(written);
     for (let at = PREFACE.length; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3)) {
-      if (bytes[at + 3] !== HEADERS) continue;
+      if (bytes[at + 3] !== HEADERS) {
+        continue;
+      }
       assert.equal(bytes[at + 4]! & (END_HEADERS | 0x28), END_HEADERS, 'whole, without padding or priority');
       blocks.push(bytes.subarray(at + 9, at + 9 + bytes.readUIntBE(at, 3)));
     }
@@ -48,7 +50,9 @@ function readAll(decoder: HeaderDecoder, blocks: readonly Buffer[]): (string | u
 
 test('paths are read, through the dynamic table that the peer keeps until it has our settings', async () => {
   const paths = ['/a', '/a', '/', '/index.html', '/b', '/a'];
-  for (let index = 0; index < 300; index++) paths.push(`/${'x'.repeat(index % 90)}/${index % 7}`, '/a');
+  for (let index = 0; index < 300; index++) {
+    paths.push(`/${'x'.repeat(index % 90)}/${index % 7}`, '/a');
+  }
   assert.deepEqual(readAll(new HeaderDecoder(), await encoded(paths)), paths);
 });
 
@@ -86,8 +90,9 @@ test('a table of size 0 forgets its entries, and equal blocks are read once', ()
 
 test('what is no header block is refused', () => {
   const bad = ['80', 'ff', 'be', '04', '0483', '0401', '7f', '3fe21f', '4482ffff', '0485ffffffffff', '00'];
-  for (const hex of bad)
+  for (const hex of bad) {
     assert.throws(() => readAll(new HeaderDecoder(), [Buffer.from(hex, 'hex')]), MalformedHeaders, hex);
+  }
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
       try {

@@ -54,12 +54,16 @@ export class HeaderDecoder {
   readPath(bytes: Buffer, start: number, end: number): string | undefined {
     // Without a table a block means the same each time, and Envoy's calls differ in nothing (unless they are traced).
     const last = this.#lastBlock;
-    if (last !== undefined && bytes.compare(last, 0, last.length, start, end) === 0) return this.#lastPath;
+    if (last !== undefined && bytes.compare(last, 0, last.length, start, end) === 0) {
+      return this.#lastPath;
+    }
     this.#bytes = bytes;
     this.#at = start;
     this.#end = end;
     this.#path = undefined;
-    while (this.#at < end) this.#field();
+    while (this.#at < end) {
+      this.#field();
+    }
     this.#bytes = NO_BYTES;
     if (this.#maxTableBytes === 0) {
       this.#lastBlock = Buffer.from(bytes.subarray(start, end));
@@ -73,10 +77,16 @@ export class HeaderDecoder {
     if (first >= 0x80) {
       const index = this.#integer(7);
       const entry = this.#entry(index);
-      if (entry.isPath) this.#path = entry.path;
-    } else if (first >= 0x40) this.#literal(6, true);
-    else if (first >= 0x20) this.#resize(this.#integer(5));
-    else this.#literal(4, false);
+      if (entry.isPath) {
+        this.#path = entry.path;
+      }
+    } else if (first >= 0x40) {
+      this.#literal(6, true);
+    } else if (first >= 0x20) {
+      this.#resize(this.#integer(5));
+    } else {
+      this.#literal(4, false);
+    }
   }
 
   #literal(prefixBits: number, remember: boolean): void {
@@ -98,19 +108,27 @@ export class HeaderDecoder {
     }
     const value = this.#string();
     const path = isPath ? value : undefined;
-    if (isPath) this.#path = value;
-    if (remember) this.#insert({ path, isPath, nameLength, size: nameLength + value.length + ENTRY_OVERHEAD_BYTES });
+    if (isPath) {
+      this.#path = value;
+    }
+    if (remember) {
+      this.#insert({ path, isPath, nameLength, size: nameLength + value.length + ENTRY_OVERHEAD_BYTES });
+    }
   }
 
   #entry(index: number): Entry {
-    if (index === 0) throw new MalformedHeaders('index 0');
+    if (index === 0) {
+      throw new MalformedHeaders('index 0');
+    }
     if (index <= STATIC_ENTRIES) {
       const isPath = index === STATIC_PATH || index === STATIC_INDEX_HTML;
       const path = index === STATIC_PATH ? '/' : index === STATIC_INDEX_HTML ? '/index.html' : undefined;
       return { path, isPath, nameLength: STATIC_NAME_LENGTHS[index - 1]!, size: 0 };
     }
     const entry = this.#entries[index - STATIC_ENTRIES - 1];
-    if (entry === undefined) throw new MalformedHeaders('no such entry');
+    if (entry === undefined) {
+      throw new MalformedHeaders('no such entry');
+    }
     return entry;
   }
 
@@ -121,24 +139,32 @@ export class HeaderDecoder {
   }
 
   #resize(bytes: number): void {
-    if (bytes > DEFAULT_TABLE_BYTES) throw new MalformedHeaders('table too large');
+    if (bytes > DEFAULT_TABLE_BYTES) {
+      throw new MalformedHeaders('table too large');
+    }
     this.#maxTableBytes = bytes;
     this.#lastBlock = undefined;
     this.#evict();
   }
 
   #evict(): void {
-    while (this.#tableBytes > this.#maxTableBytes) this.#tableBytes -= this.#entries.pop()!.size;
+    while (this.#tableBytes > this.#maxTableBytes) {
+      this.#tableBytes -= this.#entries.pop()!.size;
+    }
   }
 
   #integer(prefixBits: number): number {
     const limit = (1 << prefixBits) - 1;
     let value = this.#next() & limit;
-    if (value < limit) return value;
+    if (value < limit) {
+      return value;
+    }
     for (let shift = 0; shift < 28; shift += 7) {
       const byte = this.#next();
       value += (byte & 0x7f) << shift;
-      if (byte < 0x80) return value;
+      if (byte < 0x80) {
+        return value;
+      }
     }
     throw new MalformedHeaders('number too large');
   }
@@ -146,9 +172,13 @@ export class HeaderDecoder {
   #string(): string {
     const huffman = this.#at < this.#end && this.#bytes[this.#at]! >= 0x80;
     const start = this.#skipString();
-    if (!huffman) return this.#bytes.toString('latin1', start, this.#at);
+    if (!huffman) {
+      return this.#bytes.toString('latin1', start, this.#at);
+    }
     const text = decodeHuffman(this.#bytes, start, this.#at);
-    if (text === undefined) throw new MalformedHeaders('bad Huffman code');
+    if (text === undefined) {
+      throw new MalformedHeaders('bad Huffman code');
+    }
     return text;
   }
 
@@ -156,13 +186,17 @@ export class HeaderDecoder {
   #skipString(): number {
     const length = this.#integer(7);
     const start = this.#at;
-    if (length > this.#end - start) throw new MalformedHeaders('string beyond the end');
+    if (length > this.#end - start) {
+      throw new MalformedHeaders('string beyond the end');
+    }
     this.#at = start + length;
     return start;
   }
 
   #next(): number {
-    if (this.#at >= this.#end) throw new MalformedHeaders('block ends within a field');
+    if (this.#at >= this.#end) {
+      throw new MalformedHeaders('block ends within a field');
+    }
     return this.#bytes[this.#at++]!;
   }
 }

@@ -19,7 +19,9 @@ const LONGEST_BITS = 30;
 
 /** How many codes have each length, and the octets in order of their codes. */
 const counts = new Uint16Array(LONGEST_BITS + 1);
-for (const length of LENGTHS) counts[length]!++;
+for (const length of LENGTHS) {
+  counts[length]!++;
+}
 const octets = Uint8Array.from(
   LENGTHS.keys()
     .toArray()
@@ -39,10 +41,14 @@ export function decodeHuffman(bytes: Uint8Array, start: number, end: number): st
     for (let bit = 7; bit >= 0; bit--) {
       const one = (byte >>> bit) & 1;
       length++;
-      if (length > LONGEST_BITS) return undefined;
+      if (length > LONGEST_BITS) {
+        return undefined;
+      }
       code = code * 2 + one;
       firstOfLength *= 2;
-      if (one === 0) allOnes = false;
+      if (one === 0) {
+        allOnes = false;
+      }
       const count = counts[length]!;
       if (code - firstOfLength < count) {
         text += String.fromCharCode(octets[indexOfFirst + code - firstOfLength]!);

@@ -95,17 +95,24 @@ export abstract class Outbound implements Exchange {
   }
 
   immediateResponse(response: ImmediateResponse): void {
-    if (this.mute) return;
+    if (this.mute) {
+      return;
+    }
     const at = this.#message(encode.immediateAnswerSize(response), response.body);
     encode.writeImmediateAnswer(this.#target, at, response);
   }
 
   end(): void {
     this.mute = true;
-    if (this.#ended) return;
+    if (this.#ended) {
+      return;
+    }
     this.#ended = true;
-    if (this.#queue === undefined && this.host.writable) this.#finish();
-    else this.host.enqueue(this);
+    if (this.#queue === undefined && this.host.writable) {
+      this.#finish();
+    } else {
+      this.host.enqueue(this);
+    }
   }
 
   /** The peer gives more room. False: more than there can be. */
@@ -122,8 +129,12 @@ export abstract class Outbound implements Exchange {
       let left = quantumBytes;
       while (queue.bytes > 0) {
         const window = this.#windowBalance + host.initialSendWindowBytes;
-        if (window <= 0) return false;
-        if (left <= 0 || host.sendWindowBytes <= 0 || !host.writable) return true;
+        if (window <= 0) {
+          return false;
+        }
+        if (left <= 0 || host.sendWindowBytes <= 0 || !host.writable) {
+          return true;
+        }
         this.#sendHeaders();
         const limit = Math.min(DEFAULT_FRAME_BYTES, window, host.sendWindowBytes);
         const length = queue.moveTo(host.output, this.id, limit);
@@ -133,15 +144,21 @@ export abstract class Outbound implements Exchange {
       }
       this.#queue = undefined;
     }
-    if (!this.#ended) return false;
-    if (!host.writable) return true;
+    if (!this.#ended) {
+      return false;
+    }
+    if (!host.writable) {
+      return true;
+    }
     this.#finish();
     return false;
   }
 
   /** True, once, when there is room again after there was too much to send. */
   takeDrained(): boolean {
-    if (!this.#wasHigh || this.mute || this.unsentBytes >= LOW_MARK_BYTES) return false;
+    if (!this.#wasHigh || this.mute || this.unsentBytes >= LOW_MARK_BYTES) {
+      return false;
+    }
     this.#wasHigh = false;
     return true;
   }
@@ -166,19 +183,25 @@ export abstract class Outbound implements Exchange {
   }
 
   #headersAnswer(answer: HeadersAnswer, mutation: HeaderMutation): void {
-    if (this.mute) return;
+    if (this.mute) {
+      return;
+    }
     const at = this.#message(encode.headersAnswerSize(mutation), mutation.body ?? NO_BODY);
     encode.writeHeadersAnswer(this.#target, at, answer, mutation);
   }
 
   #bodyAnswer(answer: BodyAnswer, bytes: Uint8Array, endOfStream: boolean): void {
-    if (this.mute) return;
+    if (this.mute) {
+      return;
+    }
     const at = this.#message(encode.bodyAnswerSize(bytes.length, endOfStream), bytes);
     encode.writeBodyAnswer(this.#target, at, answer, bytes.length, endOfStream);
   }
 
   #trailersAnswer(answer: TrailersAnswer): void {
-    if (this.mute) return;
+    if (this.mute) {
+      return;
+    }
     encode.writeTrailersAnswer(this.#target, this.#message(encode.TRAILERS_ANSWER_SIZE, NO_BODY), answer);
   }
 
@@ -200,7 +223,9 @@ export abstract class Outbound implements Exchange {
     this.#sendHeaders();
     const at = host.output.claimData(this.id, length, DEFAULT_FRAME_BYTES);
     this.#target = host.output.buffer;
-    if (body.length > 0) this.#target.set(body, at + PREFIX_BYTES + headLength);
+    if (body.length > 0) {
+      this.#target.set(body, at + PREFIX_BYTES + headLength);
+    }
     this.#spendWindow(length);
     host.touch();
     return this.#writePrefix(at, headLength + body.length);
@@ -214,10 +239,15 @@ export abstract class Outbound implements Exchange {
     const kept = body.length >= REFERENCE_BYTES && body.length * 2 >= body.buffer.byteLength;
     const at = this.#queue.claim(kept ? length - body.length : length);
     this.#target = this.#queue.tail!;
-    if (kept) this.#queue.refer(Buffer.from(body.buffer, body.byteOffset, body.length));
-    else this.#target.set(body, at + PREFIX_BYTES + headLength);
+    if (kept) {
+      this.#queue.refer(Buffer.from(body.buffer, body.byteOffset, body.length));
+    } else {
+      this.#target.set(body, at + PREFIX_BYTES + headLength);
+    }
     host.shared.unsentBytes += length;
-    if (this.#queue.bytes > HIGH_MARK_BYTES) this.#wasHigh = true;
+    if (this.#queue.bytes > HIGH_MARK_BYTES) {
+      this.#wasHigh = true;
+    }
     host.enqueue(this);
     return this.#writePrefix(at, headLength + body.length);
   }
@@ -228,7 +258,9 @@ export abstract class Outbound implements Exchange {
   }
 
   #sendHeaders(): void {
-    if (this.#headersSent) return;
+    if (this.#headersSent) {
+      return;
+    }
     this.#headersSent = true;
     this.host.headers(RESPONSE_HEADERS, this.id);
   }

@@ -74,7 +74,9 @@ export class Output {
       this.#seal();
       const last = this.#parts.pop()!;
       socket.cork();
-      for (const part of this.#parts) socket.write(part);
+      for (const part of this.#parts) {
+        socket.write(part);
+      }
       socket.write(last, accepted);
       socket.uncork();
       this.#parts.length = 0;
@@ -114,7 +116,9 @@ export class Output {
   }
 
   #seal(): void {
-    if (this.#at === this.#start) return;
+    if (this.#at === this.#start) {
+      return;
+    }
     this.#parts.push(this.buffer.subarray(this.#start, this.#at));
     this.#partsBytes += this.#at - this.#start;
     this.#start = this.#at;

@@ -47,8 +47,12 @@ export class Cursor {
     for (let factor = 1; factor < 2 ** 35 && this.at < this.end; factor *= 128) {
       const byte = this.bytes[this.at++]!;
       value += (byte & 0x7f) * factor;
-      if (byte >= 0x80) continue;
-      if (value > 0xffffffff) throw new MalformedMessage('number too large');
+      if (byte >= 0x80) {
+        continue;
+      }
+      if (value > 0xffffffff) {
+        throw new MalformedMessage('number too large');
+      }
       return value;
     }
     throw new MalformedMessage('bad number');
@@ -57,7 +61,9 @@ export class Cursor {
   /** The field's tag; most are one byte. */
   tag(): number {
     const first = this.at < this.end ? this.bytes[this.at]! : 0x80;
-    if (first >= 0x80) return this.uint32();
+    if (first >= 0x80) {
+      return this.uint32();
+    }
     this.at++;
     return first;
   }
@@ -67,8 +73,12 @@ export class Cursor {
     let set = false;
     for (let count = 0; count < 10 && this.at < this.end; count++) {
       const byte = this.bytes[this.at++]!;
-      if ((byte & 0x7f) !== 0) set = true;
-      if (byte < 0x80) return set;
+      if ((byte & 0x7f) !== 0) {
+        set = true;
+      }
+      if (byte < 0x80) {
+        return set;
+      }
     }
     throw new MalformedMessage('bad number');
   }
@@ -77,13 +87,17 @@ export class Cursor {
   range(): number {
     const length = this.uint32();
     const end = this.at + length;
-    if (end > this.end) throw new MalformedMessage('length beyond the end');
+    if (end > this.end) {
+      throw new MalformedMessage('length beyond the end');
+    }
     return end;
   }
 
   /** Past the value of a field that is not known. Groups are not skipped: no proto3 peer sends them. */
   skip(tag: number): void {
-    if (tag >>> 3 === 0) throw new MalformedMessage('field number 0');
+    if (tag >>> 3 === 0) {
+      throw new MalformedMessage('field number 0');
+    }
     switch (tag & 7) {
       case VARINT:
         this.bool();
@@ -104,7 +118,9 @@ export class Cursor {
 
   #advance(count: number): void {
     this.at += count;
-    if (this.at > this.end) throw new MalformedMessage('value beyond the end');
+    if (this.at > this.end) {
+      throw new MalformedMessage('value beyond the end');
+    }
   }
 }
 
@@ -118,9 +134,15 @@ export function varintTag(field: number): number {
 }
 
 export function varintLength(value: number): number {
-  if (value < 0x80) return 1;
-  if (value < 0x4000) return 2;
-  if (value < 0x200000) return 3;
+  if (value < 0x80) {
+    return 1;
+  }
+  if (value < 0x4000) {
+    return 2;
+  }
+  if (value < 0x200000) {
+    return 3;
+  }
   return value < 0x10000000 ? 4 : 5;
 }
 

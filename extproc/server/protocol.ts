@@ -59,8 +59,12 @@ export class Protocol implements FrameSink {
   }
 
   frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (!this.#sawSettings && type !== h2.SETTINGS) throw protocolError('no SETTINGS at the beginning');
-    if (this.#blockStreamId !== 0 && type !== h2.CONTINUATION) throw protocolError('a header block was broken off');
+    if (!this.#sawSettings && type !== h2.SETTINGS) {
+      throw protocolError('no SETTINGS at the beginning');
+    }
+    if (this.#blockStreamId !== 0 && type !== h2.CONTINUATION) {
+      throw protocolError('a header block was broken off');
+    }
     switch (type) {
       case h2.HEADERS:
         this.#headersFrame(flags, streamId, bytes, start, end);
@@ -92,25 +96,39 @@ export class Protocol implements FrameSink {
   }
 
   dataBegin(streamId: number, length: number): void {
-    if (this.#blockStreamId !== 0 || !this.#sawSettings) throw protocolError('DATA where it cannot be');
+    if (this.#blockStreamId !== 0 || !this.#sawSettings) {
+      throw protocolError('DATA where it cannot be');
+    }
     this.#receiveWindowBytes -= length;
-    if (this.#receiveWindowBytes < 0) throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'more than the window');
+    if (this.#receiveWindowBytes < 0) {
+      throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'more than the window');
+    }
     const { connectionWindowBytes } = this.#host.shared.limits;
     if (this.#receiveWindowBytes * 2 < connectionWindowBytes) {
       this.#write(h2.WINDOW_UPDATE, 0, connectionWindowBytes - this.#receiveWindowBytes);
       this.#receiveWindowBytes = connectionWindowBytes;
     }
-    if (this.#current?.id !== streamId) this.#current = this.streams.get(streamId);
+    if (this.#current?.id !== streamId) {
+      this.#current = this.streams.get(streamId);
+    }
     this.#currentId = streamId;
     if (this.#current === undefined) {
       this.#expectNotIdle(streamId);
-      if (length > 0 && this.#accessLogs.has(streamId)) this.#write(h2.WINDOW_UPDATE, streamId, length);
-    } else if (!this.#current.spendReceiveWindow(length)) this.#current.reset(h2.FLOW_CONTROL_ERROR);
+      if (length > 0 && this.#accessLogs.has(streamId)) {
+        this.#write(h2.WINDOW_UPDATE, streamId, length);
+      }
+    } else if (!this.#current.spendReceiveWindow(length)) {
+      this.#current.reset(h2.FLOW_CONTROL_ERROR);
+    }
   }
 
   dataPart(bytes: Buffer, start: number, end: number): number {
-    if (this.#current !== undefined) return this.#current.receive(bytes, start, end);
-    if (this.#accessLogs.size > 0) this.#receiveLog(bytes, start, end);
+    if (this.#current !== undefined) {
+      return this.#current.receive(bytes, start, end);
+    }
+    if (this.#accessLogs.size > 0) {
+      this.#receiveLog(bytes, start, end);
+    }
     return end;
   }
 
@@ -119,7 +137,9 @@ export class Protocol implements FrameSink {
     try {
       this.#accessLogs.get(streamId)?.receive(bytes, start, end);
     } catch (error) {
-      if (!(error instanceof MalformedMessage)) throw error;
+      if (!(error instanceof MalformedMessage)) {
+        throw error;
+      }
       this.#accessLogs.delete(streamId);
       this.#host.shared.log.warn({ streamId, reason: error.message }, 'malformed access log');
       this.#host.headers(trailers(INVALID_ARGUMENT, 'malformed', true), streamId);
@@ -129,44 +149,66 @@ export class Protocol implements FrameSink {
 
   dataEnd(flags: number): void {
     const current = this.#current;
-    if ((flags & h2.END_STREAM) !== 0) this.#endOfRequest(current, this.#currentId);
-    else current?.sendCredit();
+    if ((flags & h2.END_STREAM) !== 0) {
+      this.#endOfRequest(current, this.#currentId);
+    } else {
+      current?.sendCredit();
+    }
   }
 
   /** The stream is gone: what still comes for it is dropped. */
   forget(stream: Stream): boolean {
-    if (this.#current === stream) this.#current = undefined;
+    if (this.#current === stream) {
+      this.#current = undefined;
+    }
     return this.streams.delete(stream);
   }
 
   #endOfRequest(stream: Stream | undefined, streamId: number): void {
     stream?.endRemote();
-    if (this.#healthChecks.delete(streamId)) this.#host.answerHealthCheck(streamId);
-    if (this.#accessLogs.delete(streamId)) this.#host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
+    if (this.#healthChecks.delete(streamId)) {
+      this.#host.answerHealthCheck(streamId);
+    }
+    if (this.#accessLogs.delete(streamId)) {
+      this.#host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
+    }
   }
 
   #headersFrame(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     let at = start;
     let stop = end;
     if ((flags & h2.PADDED) !== 0) {
-      if (at >= stop) throw protocolError('padding beyond the frame');
+      if (at >= stop) {
+        throw protocolError('padding beyond the frame');
+      }
       stop -= bytes[at++]!;
     }
-    if ((flags & h2.HAS_PRIORITY) !== 0) at += 5;
-    if (at > stop) throw protocolError('padding beyond the frame');
-    if (streamId % 2 === 0) throw protocolError('not a stream of a client');
+    if ((flags & h2.HAS_PRIORITY) !== 0) {
+      at += 5;
+    }
+    if (at > stop) {
+      throw protocolError('padding beyond the frame');
+    }
+    if (streamId % 2 === 0) {
+      throw protocolError('not a stream of a client');
+    }
     this.#blockEndsStream = (flags & h2.END_STREAM) !== 0;
-    if ((flags & h2.END_HEADERS) !== 0) this.#headerBlock(streamId, bytes, at, stop);
-    else {
+    if ((flags & h2.END_HEADERS) !== 0) {
+      this.#headerBlock(streamId, bytes, at, stop);
+    } else {
       this.#blockStreamId = streamId;
       this.#keepBlock(bytes, at, stop);
     }
   }
 
   #continuationFrame(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (streamId === 0 || streamId !== this.#blockStreamId) throw protocolError('CONTINUATION of nothing');
+    if (streamId === 0 || streamId !== this.#blockStreamId) {
+      throw protocolError('CONTINUATION of nothing');
+    }
     this.#keepBlock(bytes, start, end);
-    if ((flags & h2.END_HEADERS) === 0) return;
+    if ((flags & h2.END_HEADERS) === 0) {
+      return;
+    }
     const block = Buffer.concat(this.#block);
     this.#block = [];
     this.#blockBytes = 0;
@@ -188,17 +230,25 @@ export class Protocol implements FrameSink {
     const ended = this.#blockEndsStream;
     if (streamId <= this.lastStreamId) {
       // Trailers, or a late frame of a stream that is gone.
-      if (ended) this.#endOfRequest(this.streams.get(streamId), streamId);
-      else this.streams.get(streamId)?.reset(h2.PROTOCOL_ERROR);
+      if (ended) {
+        this.#endOfRequest(this.streams.get(streamId), streamId);
+      } else {
+        this.streams.get(streamId)?.reset(h2.PROTOCOL_ERROR);
+      }
       return;
     }
     this.lastStreamId = streamId;
-    if (path === PROCESS_PATH) this.#openStream(streamId, ended);
-    else if (path === HEALTH_PATH) this.#openHealthCheck(streamId, ended);
-    else if (path === ACCESS_LOG_PATH) this.#openAccessLog(streamId, ended);
-    else {
+    if (path === PROCESS_PATH) {
+      this.#openStream(streamId, ended);
+    } else if (path === HEALTH_PATH) {
+      this.#openHealthCheck(streamId, ended);
+    } else if (path === ACCESS_LOG_PATH) {
+      this.#openAccessLog(streamId, ended);
+    } else {
       this.#host.headers(trailers(UNIMPLEMENTED, 'unknown method', true), streamId);
-      if (!ended) this.#write(h2.RST_STREAM, streamId, h2.NO_ERROR);
+      if (!ended) {
+        this.#write(h2.RST_STREAM, streamId, h2.NO_ERROR);
+      }
     }
   }
 
@@ -215,20 +265,30 @@ export class Protocol implements FrameSink {
     shared.turn.begin();
     shared.turn.spend(0);
     stream.open();
-    if (ended) stream.endRemote();
+    if (ended) {
+      stream.endRemote();
+    }
   }
 
   #openHealthCheck(streamId: number, ended: boolean): void {
-    if (ended) this.#host.answerHealthCheck(streamId);
-    else if (this.#healthChecks.size >= MAX_HEALTH_CHECKS) this.#write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
-    else this.#healthChecks.add(streamId);
+    if (ended) {
+      this.#host.answerHealthCheck(streamId);
+    } else if (this.#healthChecks.size >= MAX_HEALTH_CHECKS) {
+      this.#write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
+    } else {
+      this.#healthChecks.add(streamId);
+    }
   }
 
   #openAccessLog(streamId: number, ended: boolean): void {
     const { exchangeBroken } = this.#host.shared;
-    if (ended) this.#host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
-    else if (this.#accessLogs.size >= MAX_ACCESS_LOGS) this.#write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
-    else this.#accessLogs.set(streamId, new AccessLogStream(exchangeBroken));
+    if (ended) {
+      this.#host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
+    } else if (this.#accessLogs.size >= MAX_ACCESS_LOGS) {
+      this.#write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
+    } else {
+      this.#accessLogs.set(streamId, new AccessLogStream(exchangeBroken));
+    }
   }
 
   #windowUpdate(streamId: number, bytes: Buffer, start: number, end: number): void {
@@ -236,7 +296,9 @@ export class Protocol implements FrameSink {
     const increment = h2.readUint32(bytes, start) & 0x7fffffff;
     if (streamId === 0) {
       this.#host.sendWindowBytes += increment;
-      if (increment === 0) throw protocolError('a window update of nothing');
+      if (increment === 0) {
+        throw protocolError('a window update of nothing');
+      }
       if (this.#host.sendWindowBytes > h2.MAX_WINDOW_BYTES) {
         throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'window too large');
       }
@@ -244,21 +306,32 @@ export class Protocol implements FrameSink {
       return;
     }
     const stream = this.streams.get(streamId);
-    if (stream === undefined) this.#expectNotIdle(streamId);
-    else if (increment === 0) stream.reset(h2.PROTOCOL_ERROR);
-    else if (!stream.credit(increment)) stream.reset(h2.FLOW_CONTROL_ERROR);
-    else this.#host.wake(stream);
+    if (stream === undefined) {
+      this.#expectNotIdle(streamId);
+    } else if (increment === 0) {
+      stream.reset(h2.PROTOCOL_ERROR);
+    } else if (!stream.credit(increment)) {
+      stream.reset(h2.FLOW_CONTROL_ERROR);
+    } else {
+      this.#host.wake(stream);
+    }
   }
 
   #settings(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (streamId !== 0) throw protocolError('SETTINGS of a stream');
+    if (streamId !== 0) {
+      throw protocolError('SETTINGS of a stream');
+    }
     this.#sawSettings = true;
     if ((flags & h2.ACK) !== 0) {
       expectLength(end - start, 0);
       return;
     }
-    if ((end - start) % 6 !== 0) throw new h2.ConnectionError(h2.FRAME_SIZE_ERROR, 'bad SETTINGS');
-    for (let at = start; at < end; at += 6) this.#setting(bytes.readUInt16BE(at), h2.readUint32(bytes, at + 2));
+    if ((end - start) % 6 !== 0) {
+      throw new h2.ConnectionError(h2.FRAME_SIZE_ERROR, 'bad SETTINGS');
+    }
+    for (let at = start; at < end; at += 6) {
+      this.#setting(bytes.readUInt16BE(at), h2.readUint32(bytes, at + 2));
+    }
     const { output } = this.#host;
     const at = output.claim(h2.FRAME_HEADER_BYTES);
     h2.writeFrameHeader(output.buffer, at, 0, h2.SETTINGS, h2.ACK, 0);
@@ -268,7 +341,9 @@ export class Protocol implements FrameSink {
   /** Frames of ours are never larger than what every peer takes, so MAX_FRAME_SIZE need not be looked at. */
   #setting(id: number, value: number): void {
     if (id === h2.SETTINGS_INITIAL_WINDOW_SIZE) {
-      if (value > h2.MAX_WINDOW_BYTES) throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'window too large');
+      if (value > h2.MAX_WINDOW_BYTES) {
+        throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'window too large');
+      }
       this.#host.initialSendWindowBytes = value;
       this.#host.wake();
     } else if (id === h2.SETTINGS_HEADER_TABLE_SIZE && value < h2.DEFAULT_HEADER_TABLE_BYTES) {
@@ -277,7 +352,9 @@ export class Protocol implements FrameSink {
   }
 
   #ping(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (streamId !== 0) throw protocolError('PING of a stream');
+    if (streamId !== 0) {
+      throw protocolError('PING of a stream');
+    }
     expectLength(end - start, 8);
     if ((flags & h2.ACK) !== 0) {
       this.#host.pingAcknowledged();
@@ -306,5 +383,7 @@ function protocolError(message: string): h2.ConnectionError {
 }
 
 function expectLength(length: number, wanted: number): void {
-  if (length !== wanted) throw new h2.ConnectionError(h2.FRAME_SIZE_ERROR, 'a frame of the wrong size');
+  if (length !== wanted) {
+    throw new h2.ConnectionError(h2.FRAME_SIZE_ERROR, 'a frame of the wrong size');
+  }
 }

@@ -19,7 +19,9 @@ export function readSocket(accepted: Socket, receive: (bytes: Buffer) => void): 
   // What `net.Server` itself makes its sockets of; no documentation names it.
   const holder = accepted as unknown as { _handle: SocketConstructorOpts['handle'] | null };
   const handle = holder._handle ?? undefined;
-  if (handle === undefined) throw new Error('sockets of this version of Node have no _handle');
+  if (handle === undefined) {
+    throw new Error('sockets of this version of Node have no _handle');
+  }
   const socket = new Socket({
     handle,
     onread: {

@@ -7,7 +7,9 @@ const sender = (): Sender => ({ waitingAt: -1, ready: false });
 test('streams have their turns in the order in which they became ready', () => {
   const order = new SendOrder<Sender>();
   const [a, b, c] = [sender(), sender(), sender()];
-  for (const each of [a, b, c]) order.add(each);
+  for (const each of [a, b, c]) {
+    order.add(each);
+  }
   assert.equal(order.next(), a);
   order.wake(a);
   assert.equal(order.next(), b);
@@ -22,7 +24,9 @@ test('one that does not wait is not woken, and one that is gone has no turn', ()
   const [a, b, c] = [sender(), sender(), sender()];
   order.wake(a);
   assert.equal(order.readyCount, 0);
-  for (const each of [a, b, c]) order.add(each);
+  for (const each of [a, b, c]) {
+    order.add(each);
+  }
   order.delete(a);
   order.delete(a);
   assert.deepEqual([order.readyCount, order.waiting.length], [2, 2]);

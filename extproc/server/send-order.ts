@@ -22,7 +22,9 @@ export class SendOrder<Stream extends Sender> {
   #first = 0;
 
   add(stream: Stream): void {
-    if (stream.waitingAt < 0) stream.waitingAt = this.waiting.push(stream) - 1;
+    if (stream.waitingAt < 0) {
+      stream.waitingAt = this.waiting.push(stream) - 1;
+    }
     this.wake(stream);
   }
 
@@ -32,31 +34,43 @@ export class SendOrder<Stream extends Sender> {
       this.readyCount--;
     }
     const { waitingAt } = stream;
-    if (waitingAt < 0) return;
+    if (waitingAt < 0) {
+      return;
+    }
     stream.waitingAt = -1;
     const last = this.waiting.pop()!;
-    if (last === stream) return;
+    if (last === stream) {
+      return;
+    }
     this.waiting[waitingAt] = last;
     last.waitingAt = waitingAt;
   }
 
   /** It may send, if it waits. */
   wake(stream: Stream): void {
-    if (stream.ready || stream.waitingAt < 0) return;
+    if (stream.ready || stream.waitingAt < 0) {
+      return;
+    }
     stream.ready = true;
     this.readyCount++;
     this.#queue.push(stream);
-    if (this.#queue.length - this.#first > 2 * this.readyCount + MAX_STALE) this.#tidy();
+    if (this.#queue.length - this.#first > 2 * this.readyCount + MAX_STALE) {
+      this.#tidy();
+    }
   }
 
   /** The next one that may send; it is not ready any more. */
   next(): Stream | undefined {
     while (this.#first < this.#queue.length) {
       const stream = this.#queue[this.#first++]!;
-      if (!stream.ready) continue;
+      if (!stream.ready) {
+        continue;
+      }
       stream.ready = false;
       this.readyCount--;
-      if (this.readyCount === 0) this.#tidy();
+      if (this.readyCount === 0) {
+        this.#tidy();
+      }
       return stream;
     }
     return undefined;

@@ -54,7 +54,9 @@ export class SendQueue {
     let length = whole;
     for (let index = this.#first + 1; index < this.#chunks.length && length < limit; index++) {
       const next = this.#chunks[index]!.length;
-      if (next >= REFERENCE_BYTES) break;
+      if (next >= REFERENCE_BYTES) {
+        break;
+      }
       length += Math.min(next, limit - length);
     }
     this.#copyTo(output, streamId, length);
@@ -77,16 +79,22 @@ export class SendQueue {
 
   #advance(count: number): void {
     this.#firstAt += count;
-    if (this.#firstAt < this.#chunks[this.#first]!.length) return;
+    if (this.#firstAt < this.#chunks[this.#first]!.length) {
+      return;
+    }
     this.#firstAt = 0;
     this.#first++;
-    if (this.#first < 64 && this.#first < this.#chunks.length) return;
+    if (this.#first < 64 && this.#first < this.#chunks.length) {
+      return;
+    }
     this.#chunks = this.#chunks.slice(this.#first);
     this.#first = 0;
   }
 
   #seal(): void {
-    if (this.tail === undefined || this.#tailEnd === this.#tailStart) return;
+    if (this.tail === undefined || this.#tailEnd === this.#tailStart) {
+      return;
+    }
     this.#chunks.push(this.tail.subarray(this.#tailStart, this.#tailEnd));
     this.#tailStart = this.#tailEnd;
   }

@@ -104,8 +104,12 @@ test('large bodies come in pieces of at most 64 KB, in order, and go back whole'
   const done = new Promise<void>((resolve) => {
     call.on('data', (message: Message) => {
       const { body: chunk, end_of_stream: end } = body(message, 'response_body');
-      if (chunk !== undefined) chunks.push(chunk);
-      if (end === true) resolve();
+      if (chunk !== undefined) {
+        chunks.push(chunk);
+      }
+      if (end === true) {
+        resolve();
+      }
     });
   });
   for (let at = 0; at < sent.length; at += 1_000_000) {
@@ -162,8 +166,11 @@ test('other methods are unimplemented, and the health check says whether the pro
     new Promise((resolve, reject) => {
       const bytes = (value: Buffer): Buffer => value;
       client.makeUnaryRequest(path, bytes, bytes, Buffer.alloc(0), (error, value) => {
-        if (error !== null) reject(error);
-        else resolve(value!);
+        if (error !== null) {
+          reject(error);
+        } else {
+          resolve(value!);
+        }
       });
     });
   assert.deepEqual([...(await call('/grpc.health.v1.Health/Check'))], [8, 1]);
@@ -199,14 +206,24 @@ test('faults of ours and of the peer end one call with a status, and others go o
   const { server, exchanges, logged } = await record((exchange, index) => ({
     ...echo(exchange),
     requestBody(bytes, endOfStream) {
-      if (index === 1) throw new Error('fault');
-      if (index === 2) exchange.abort();
-      if (index === 3) exchange.abort();
-      if (index === 3) throw new Error('fault');
+      if (index === 1) {
+        throw new Error('fault');
+      }
+      if (index === 2) {
+        exchange.abort();
+      }
+      if (index === 3) {
+        exchange.abort();
+      }
+      if (index === 3) {
+        throw new Error('fault');
+      }
       exchange.requestBody(bytes, endOfStream);
     },
     closed() {
-      if (index === 1) throw new Error('fault in closed');
+      if (index === 1) {
+        throw new Error('fault in closed');
+      }
     },
   }));
   t.after(() => server.close(0));
@@ -232,7 +249,9 @@ test('faults of ours and of the peer end one call with a status, and others go o
 test('a handler that cannot be made fails its call only', async (t) => {
   let made = 0;
   const { server } = await record((exchange) => {
-    if (made++ === 0) throw new Error('no');
+    if (made++ === 0) {
+      throw new Error('no');
+    }
     return echo(exchange);
   });
   t.after(() => server.close(0));
@@ -271,11 +290,15 @@ test('a lost connection closes every exchange, not cleanly, once', async (t) => 
   const { server, exchanges } = await record();
   t.after(() => server.close(0));
   const peer = new Peer(server.address);
-  for (let streamId = 1; streamId < 2000; streamId += 2) peer.send(open(streamId), requestHeaders(streamId));
+  for (let streamId = 1; streamId < 2000; streamId += 2) {
+    peer.send(open(streamId), requestHeaders(streamId));
+  }
   await peer.settle();
   assert.equal(server.openStreams, 1000);
   peer.destroy();
-  while (server.openStreams > 0) await new Promise(setImmediate);
+  while (server.openStreams > 0) {
+    await new Promise(setImmediate);
+  }
   assert.ok(exchanges.every(({ calls }) => calls.join() === 'request-headers,closed false'));
 });
 

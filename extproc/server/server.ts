@@ -77,7 +77,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     connections.add(
       new Connection(socket, shared, (connection) => {
         connections.delete(connection);
-        if (connections.size === 0) allGone();
+        if (connections.size === 0) {
+          allGone();
+        }
       }),
     );
   });
@@ -90,18 +92,26 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     },
     get unsentBytes() {
       let bytes = shared.unsentBytes;
-      for (const connection of connections) bytes += connection.unacceptedBytes;
+      for (const connection of connections) {
+        bytes += connection.unacceptedBytes;
+      }
       return bytes;
     },
     async close(deadlineMs) {
       server.close();
-      if (connections.size === 0) return;
+      if (connections.size === 0) {
+        return;
+      }
       const gone = new Promise<void>((resolve) => {
         allGone = resolve;
       });
-      for (const connection of connections) connection.drain();
+      for (const connection of connections) {
+        connection.drain();
+      }
       const timer = setTimeout(() => {
-        for (const connection of connections) connection.destroy();
+        for (const connection of connections) {
+          connection.destroy();
+        }
       }, deadlineMs);
       await gone;
       clearTimeout(timer);
@@ -114,7 +124,9 @@ function evict(shared: Shared, connections: ReadonlySet<Connection>): void {
   while (shared.unsentBytes > shared.limits.maxUnsentBytes) {
     const candidates = [...connections].flatMap((connection) => connection.largest() ?? []);
     const largest = candidates.toSorted((a, b) => b.unsentBytes - a.unsentBytes)[0];
-    if (largest === undefined) return;
+    if (largest === undefined) {
+      return;
+    }
     shared.counters.streamsEvicted++;
     shared.log.warn({ bytes: largest.unsentBytes }, 'too much unsent: the slowest stream is reset');
     largest.reset(CANCEL);
@@ -123,7 +135,9 @@ function evict(shared: Shared, connections: ReadonlySet<Connection>): void {
 
 async function listen(server: ReturnType<typeof createServer>, options: ServerOptions): Promise<string> {
   const { path } = options;
-  if (path !== undefined) await removeStale(path);
+  if (path !== undefined) {
+    await removeStale(path);
+  }
   const where: ListenOptions = path === undefined ? { host: options.host, port: options.port } : { path };
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -132,7 +146,9 @@ async function listen(server: ReturnType<typeof createServer>, options: ServerOp
       resolve();
     });
   });
-  if (path !== undefined) return path;
+  if (path !== undefined) {
+    return path;
+  }
   const { address, port } = server.address() as AddressInfo;
   return `${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
@@ -140,7 +156,9 @@ async function listen(server: ReturnType<typeof createServer>, options: ServerOp
 /** A process that was killed leaves its socket file behind, and nobody can listen there until it is gone. */
 async function removeStale(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
-  if (found?.isSocket() !== true) return;
+  if (found?.isSocket() !== true) {
+    return;
+  }
   const dead = await new Promise<boolean>((resolve) => {
     const probe = connect(path);
     probe.once('connect', () => {
@@ -149,5 +167,7 @@ async function removeStale(path: string): Promise<void> {
     });
     probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'));
   });
-  if (dead) await unlink(path);
+  if (dead) {
+    await unlink(path);
+  }
 }

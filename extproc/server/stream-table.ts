@@ -18,13 +18,17 @@ export class StreamTable<Entry extends TableEntry> {
 
   get(id: number): Entry | undefined {
     let entry = this.#slots[this.#slotOf(id)];
-    while (entry !== undefined && entry.id !== id) entry = entry.nextInSlot;
+    while (entry !== undefined && entry.id !== id) {
+      entry = entry.nextInSlot;
+    }
     return entry;
   }
 
   /** No entry of that id may be there. */
   add(entry: Entry): void {
-    if (this.size >= this.#slots.length) this.#grow();
+    if (this.size >= this.#slots.length) {
+      this.#grow();
+    }
     this.size++;
     this.#link(entry);
   }
@@ -38,9 +42,14 @@ export class StreamTable<Entry extends TableEntry> {
       before = at;
       at = at.nextInSlot;
     }
-    if (at === undefined) return false;
-    if (before === undefined) this.#slots[slot] = entry.nextInSlot;
-    else before.nextInSlot = entry.nextInSlot;
+    if (at === undefined) {
+      return false;
+    }
+    if (before === undefined) {
+      this.#slots[slot] = entry.nextInSlot;
+    } else {
+      before.nextInSlot = entry.nextInSlot;
+    }
     // A dead entry of the old generation must not keep younger ones.
     entry.nextInSlot = undefined;
     this.size--;
@@ -50,7 +59,11 @@ export class StreamTable<Entry extends TableEntry> {
   /** Those of this moment, in no order. */
   all(): readonly Entry[] {
     const all: Entry[] = [];
-    for (const first of this.#slots) for (let at = first; at !== undefined; at = at.nextInSlot) all.push(at);
+    for (const first of this.#slots) {
+      for (let at = first; at !== undefined; at = at.nextInSlot) {
+        all.push(at);
+      }
+    }
     return all;
   }
 
@@ -68,7 +81,9 @@ export class StreamTable<Entry extends TableEntry> {
   #grow(): void {
     const entries = this.all();
     this.#slots = emptySlots(this.#slots.length * 2);
-    for (const entry of entries) this.#link(entry);
+    for (const entry of entries) {
+      this.#link(entry);
+    }
   }
 }
 

@@ -53,7 +53,9 @@ export class Stream extends Outbound {
 
   admit(work: () => void): void {
     this.host.shared.turn.admit(() => {
-      if (this.#closed) return;
+      if (this.#closed) {
+        return;
+      }
       try {
         work();
       } catch (error) {
@@ -63,7 +65,9 @@ export class Stream extends Outbound {
   }
 
   abort(): void {
-    if (this.#closed || this.mute) return;
+    if (this.#closed || this.mute) {
+      return;
+    }
     this.mute = true;
     this.#writeFailure(INTERNAL, 'internal error');
     // The handler may be in the middle of a call.
@@ -90,8 +94,12 @@ export class Stream extends Outbound {
   sendCredit(): void {
     const { host } = this;
     const uncreditedBytes = this.#uncreditedBytes;
-    if (this.#readPaused || this.mute || this.#remoteEnded) return;
-    if (uncreditedBytes * 2 < host.shared.limits.streamWindowBytes) return;
+    if (this.#readPaused || this.mute || this.#remoteEnded) {
+      return;
+    }
+    if (uncreditedBytes * 2 < host.shared.limits.streamWindowBytes) {
+      return;
+    }
     this.#uncreditedBytes = 0;
     this.#receiveWindowBytes += uncreditedBytes;
     host.output.number(WINDOW_UPDATE, this.id, uncreditedBytes);
@@ -102,7 +110,9 @@ export class Stream extends Outbound {
   receive(bytes: Buffer, start: number, end: number): number {
     let at = start;
     while (at < end && !this.host.paused) {
-      if (this.mute) return end;
+      if (this.mute) {
+        return end;
+      }
       try {
         at = this.#take(bytes, at, end);
       } catch (error) {
@@ -121,8 +131,11 @@ export class Stream extends Outbound {
       return;
     }
     this.#close(true);
-    if (this.finished) this.host.forget(this);
-    else this.end();
+    if (this.finished) {
+      this.host.forget(this);
+    } else {
+      this.end();
+    }
   }
 
   /** Ended by the peer's reset, or with the connection. */
@@ -138,7 +151,9 @@ export class Stream extends Outbound {
 
   /** Tells the handler that there is room again, if it waits for that. */
   notifyDrained(): void {
-    if (!this.takeDrained()) return;
+    if (!this.takeDrained()) {
+      return;
+    }
     try {
       this.#handler.drained();
     } catch (error) {
@@ -147,7 +162,9 @@ export class Stream extends Outbound {
   }
 
   protected afterFinish(): void {
-    if (this.#remoteEnded) this.host.forget(this);
+    if (this.#remoteEnded) {
+      this.host.forget(this);
+    }
   }
 
   #take(bytes: Buffer, start: number, end: number): number {
@@ -165,12 +182,21 @@ export class Stream extends Outbound {
     }
     const assembler = this.#assembler;
     const at = assembler.take(bytes, start, end);
-    if (assembler.done) this.#assembler = undefined;
-    if (assembler.message === undefined && assembler.done) this.host.shared.counters.messagesReceived++;
-    if (assembler.message !== undefined) this.#handOn(assembler.message, 0, assembler.message.length);
-    else {
-      if (assembler.piece !== undefined) this.#handOnPiece(assembler.piece, assembler.ofRequest, false);
-      if (assembler.endOfStream && !this.mute) this.#handOnPiece(EMPTY, assembler.ofRequest, true);
+    if (assembler.done) {
+      this.#assembler = undefined;
+    }
+    if (assembler.message === undefined && assembler.done) {
+      this.host.shared.counters.messagesReceived++;
+    }
+    if (assembler.message !== undefined) {
+      this.#handOn(assembler.message, 0, assembler.message.length);
+    } else {
+      if (assembler.piece !== undefined) {
+        this.#handOnPiece(assembler.piece, assembler.ofRequest, false);
+      }
+      if (assembler.endOfStream && !this.mute) {
+        this.#handOnPiece(EMPTY, assembler.ofRequest, true);
+      }
     }
     return at;
   }
@@ -217,9 +243,14 @@ export class Stream extends Outbound {
       this.#handOnPart(bytes.subarray(at, at + PIECE_BYTES), ofRequest, false);
     }
     const left = bodyEnd > bodyStart ? ((bodyEnd - bodyStart - 1) % PIECE_BYTES) + 1 : 0;
-    if (this.mute) return;
-    if (left > 0) this.#handOnPart(bytes.subarray(bodyEnd - left, bodyEnd), ofRequest, endOfStream);
-    else this.#giveBody(EMPTY, ofRequest, endOfStream);
+    if (this.mute) {
+      return;
+    }
+    if (left > 0) {
+      this.#handOnPart(bytes.subarray(bodyEnd - left, bodyEnd), ofRequest, endOfStream);
+    } else {
+      this.#giveBody(EMPTY, ofRequest, endOfStream);
+    }
   }
 
   #handOnPiece(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
@@ -237,11 +268,15 @@ export class Stream extends Outbound {
   /** Envoy may deliver the last piece of a body twice (https://github.com/envoyproxy/envoy/issues/46237): nothing comes after the end. */
   #giveBody(body: Buffer, ofRequest: boolean, endOfStream: boolean): void {
     if (ofRequest) {
-      if (this.#requestOver) return;
+      if (this.#requestOver) {
+        return;
+      }
       this.#requestOver = endOfStream;
       this.#handler.requestBody(body, endOfStream);
     } else {
-      if (this.#responseOver) return;
+      if (this.#responseOver) {
+        return;
+      }
       this.#responseOver = endOfStream;
       this.#handler.responseBody(body, endOfStream);
     }
@@ -258,15 +293,22 @@ export class Stream extends Outbound {
       counters.handlerErrors++;
       log.error({ streamId: this.id, err: error }, 'exchange failed');
     }
-    if (malformed) this.#writeFailure(INVALID_ARGUMENT, error.message);
-    else this.#writeFailure(INTERNAL, 'internal error');
+    if (malformed) {
+      this.#writeFailure(INVALID_ARGUMENT, error.message);
+    } else {
+      this.#writeFailure(INTERNAL, 'internal error');
+    }
     this.#drop(false);
   }
 
   #writeFailure(status: number, message: string): void {
-    if (!this.finished) this.host.headers(trailers(status, message, this.firstHeaders), this.id);
+    if (!this.finished) {
+      this.host.headers(trailers(status, message, this.firstHeaders), this.id);
+    }
     this.finished = true;
-    if (!this.#remoteEnded) this.#writeReset(NO_ERROR);
+    if (!this.#remoteEnded) {
+      this.#writeReset(NO_ERROR);
+    }
   }
 
   #drop(clean: boolean): void {
@@ -279,7 +321,9 @@ export class Stream extends Outbound {
 
   #close(clean: boolean): void {
     this.mute = true;
-    if (this.#closed) return;
+    if (this.#closed) {
+      return;
+    }
     this.#closed = true;
     try {
       this.#handler.closed(clean);

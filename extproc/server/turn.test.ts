@@ -8,7 +8,7 @@ import { Turn } from './turn.ts';
 /** As long as it says, like work. */
 function spin(ms: number): void {
   const end = performance.now() + ms;
-  while (performance.now() < end);
+  while (performance.now() < end) {}
 }
 
 const unexpected = (error: unknown) => assert.fail(String(error));
@@ -23,7 +23,9 @@ test('a member that fails is discarded, and the others go on', async () => {
   const told: string[] = [];
   const member = (name: string, fails: boolean) => {
     const work = (what: string) => () => {
-      if (fails) throw new Error(`${name} ${what}`);
+      if (fails) {
+        throw new Error(`${name} ${what}`);
+      }
       told.push(`${name} ${what}`);
     };
     return { flush: work('flush'), proceed: work('proceed'), discard: () => told.push(`${name} discard`) };
@@ -65,7 +67,9 @@ test('a burst of requests is let in in order, a share of it in each turn', async
 
 test('with very many waiting nothing more is read until fewer wait', async () => {
   const turn = new Turn(2, () => true, unexpected);
-  for (let nth = 0; nth < 300; nth++) turn.admit(() => spin(0.05));
+  for (let nth = 0; nth < 300; nth++) {
+    turn.admit(() => spin(0.05));
+  }
   assert.equal(turn.over, true);
   for (let turns = 0; turn.over; turns++) {
     assert.ok(turns < 300);
@@ -97,7 +101,9 @@ test('chunks of answers pass requests that wait to be let in, and requests that 
     responseBody(301, Buffer.from('chunk')),
   );
   await peer.until(() => peer.ended(ids.at(-1)!), 'the end of the last request');
-  while (order.length < 120) await nextTurn();
+  while (order.length < 120) {
+    await nextTurn();
+  }
   const place = order.indexOf('chunk');
   assert.ok(place > 0 && place < 100, `after ${place} of 119 requests`);
   assert.deepEqual(exchanges[119]!.calls, ['request-headers', 'closed true']);

@@ -48,7 +48,9 @@ export class Turn {
 
   /** Work begins: the first of a turn starts its time. */
   begin(): void {
-    if (this.#startedMs >= 0) return;
+    if (this.#startedMs >= 0) {
+      return;
+    }
     this.#startedMs = performance.now();
     this.#schedule();
   }
@@ -56,9 +58,13 @@ export class Turn {
   /** A message of that many bytes has been worked on. */
   spend(bytes: number): void {
     this.#units += 1 + (bytes >>> BYTES_PER_UNIT_SHIFT);
-    if (this.#units < UNITS_PER_LOOK) return;
+    if (this.#units < UNITS_PER_LOOK) {
+      return;
+    }
     this.#units = 0;
-    if (performance.now() - this.#startedMs >= this.#sliceMs) this.over = true;
+    if (performance.now() - this.#startedMs >= this.#sliceMs) {
+      this.over = true;
+    }
   }
 
   /** The member must see to it that it is listed once. */
@@ -83,12 +89,16 @@ export class Turn {
       return;
     }
     this.#waiting.push(work);
-    if (this.#waiting.length >= MOST_WAITING) this.over = true;
+    if (this.#waiting.length >= MOST_WAITING) {
+      this.over = true;
+    }
     this.#schedule();
   }
 
   #schedule(): void {
-    if (this.#scheduled) return;
+    if (this.#scheduled) {
+      return;
+    }
     this.#scheduled = true;
     setImmediate(this.#run);
   }
@@ -99,8 +109,12 @@ export class Turn {
     this.over = false;
     this.#units = 0;
     this.#startedMs = -1;
-    if (this.#tasks.length > 0) this.#proceed();
-    if (this.#waiting.length > 0) this.#admitWaiting();
+    if (this.#tasks.length > 0) {
+      this.#proceed();
+    }
+    if (this.#waiting.length > 0) {
+      this.#admitWaiting();
+    }
   };
 
   #proceed(): void {
@@ -117,7 +131,9 @@ export class Turn {
       }
     }
     // Those that had no turn come before those that want another.
-    if (done < tasks.length) this.#tasks = [...tasks.slice(done), ...this.#tasks];
+    if (done < tasks.length) {
+      this.#tasks = [...tasks.slice(done), ...this.#tasks];
+    }
     this.#schedule();
   }
 
@@ -125,22 +141,30 @@ export class Turn {
   #admitWaiting(): void {
     const end = performance.now() + this.#sliceMs / 2;
     let done = 0;
-    do this.#waiting[done++]!();
-    while (done < this.#waiting.length && performance.now() < end);
+    do {
+      this.#waiting[done++]!();
+    } while (done < this.#waiting.length && performance.now() < end);
     this.#waiting = this.#waiting.slice(done);
-    if (this.#waiting.length >= MOST_WAITING) this.over = true;
+    if (this.#waiting.length >= MOST_WAITING) {
+      this.over = true;
+    }
     this.#schedule();
   }
 
   #flush(): void {
-    if (this.#dirty.length === 0) return;
+    if (this.#dirty.length === 0) {
+      return;
+    }
     const members = this.#dirty;
     this.#dirty = [];
     const leaves = this.#prepare();
     for (const member of members) {
       try {
-        if (leaves) member.flush();
-        else member.discard();
+        if (leaves) {
+          member.flush();
+        } else {
+          member.discard();
+        }
       } catch (error) {
         this.#giveUp(member, error);
       }

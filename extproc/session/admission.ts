@@ -54,7 +54,9 @@ export function choose(
       { param: 'model' },
     );
   }
-  if (bodyBytes > rule.rule.maxRequestBodyBytes) return bodyTooLarge(rule.rule.maxRequestBodyBytes);
+  if (bodyBytes > rule.rule.maxRequestBodyBytes) {
+    return bodyTooLarge(rule.rule.maxRequestBodyBytes);
+  }
   if (rule.targets.length === 0) {
     return failure(
       'backend_unavailable',
@@ -161,7 +163,9 @@ export function plan(
 ): Plan | Failure {
   const { facts, rule, modelFacts: model } = choice;
   const keyed = bucketsFor(rule.quotas, { header, model: keyModel(choice), route: rule.rule.route });
-  if ('missing' in keyed) return missingKey(keyed.missing);
+  if ('missing' in keyed) {
+    return missingKey(keyed.missing);
+  }
   const tokenQuotas = keyed.buckets.filter(({ quota }) => quota.limit.type !== 'Requests');
   const refusing = tokenQuotas.find(({ quota }) => quota.unbounded === 'Refuse' && quota.mode === 'Enforce');
   if (endpoint.kind === 'metered' && facts.unbounded.length > 0 && refusing !== undefined) {
@@ -204,7 +208,9 @@ export function plan(
  * only where the rule or the backend names it.
  */
 function keyModel({ rule, target, facts, backendModel, modelIsKnown }: Choice): string {
-  if (target.model !== undefined || modelIsKnown) return backendModel;
+  if (target.model !== undefined || modelIsKnown) {
+    return backendModel;
+  }
   return rule.models.find(({ matches }) => matches(facts.model))?.text ?? '*';
 }
 

@@ -12,10 +12,16 @@ export type AnswerForm = 'stream' | 'whole';
 /** Undefined while only white space has come: some providers keep a connection alive with it. */
 export function formOf(bytes: Uint8Array, asked: AnswerForm): AnswerForm | undefined {
   let at = BYTE_ORDER_MARK.every((byte, place) => bytes[place] === byte) ? BYTE_ORDER_MARK.length : 0;
-  while (at < bytes.length && isSpace(bytes[at]!)) at++;
+  while (at < bytes.length && isSpace(bytes[at]!)) {
+    at++;
+  }
   const first = bytes[at];
-  if (first === undefined) return undefined;
-  if (asked === 'stream') return DOCUMENT_STARTS.has(first) ? 'whole' : 'stream';
+  if (first === undefined) {
+    return undefined;
+  }
+  if (asked === 'stream') {
+    return DOCUMENT_STARTS.has(first) ? 'whole' : 'stream';
+  }
   return EVENT_STARTS.has(first) ? 'stream' : 'whole';
 }
 

@@ -194,8 +194,12 @@ async function exchanged({ path, stream, type, encoding, bytes, size, ending }: 
     handler.responseBody(piece, ending === 'end' && place === pieces - 1);
     piece.fill(0xdb);
   }
-  if (ending === 'trailers') handler.responseTrailers();
-  if (ending === 'abort') handler.closed(false);
+  if (ending === 'trailers') {
+    handler.responseTrailers();
+  }
+  if (ending === 'abort') {
+    handler.closed(false);
+  }
   await until(() => rig.outcomes.length > 0);
   assert.deepEqual(rig.faults, []);
   const [state] = rig.store.top(1, 1);
@@ -209,7 +213,9 @@ describe('any answer', () => {
       fc.asyncProperty(given, async (one) => {
         const { outcome, state } = await exchanged(one);
         assert.ok(outcome.usage);
-        for (const tokens of Object.values(outcome.usage)) assert.ok(Number.isSafeInteger(tokens) && tokens >= 0);
+        for (const tokens of Object.values(outcome.usage)) {
+          assert.ok(Number.isSafeInteger(tokens) && tokens >= 0);
+        }
         const { input, output } = outcome.usage;
         assert.ok(input > 0);
         assert.deepEqual([state?.held, state?.spent], [0, input + output]);

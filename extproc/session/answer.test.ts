@@ -71,7 +71,9 @@ async function answered({
     handler.responseBody(piece, at + size >= bytes.length);
     piece.fill(0xdb);
   }
-  if (bytes.length === 0) handler.responseBody(bytes, true);
+  if (bytes.length === 0) {
+    handler.responseBody(bytes, true);
+  }
   await until(() => rig.outcomes.length > 0);
   assert.deepEqual(rig.faults, []);
   assert.ok(over || reply !== undefined);

@@ -143,10 +143,11 @@ export class Answer implements Holder {
     if (reply !== undefined) {
       this.failed = envoyFailure(this.status);
       this.#ofEnvoy(reply);
-    } else
+    } else {
       this.providerRequestId = headers.find(
         ([name, id]) => id !== '' && PROVIDER_REQUEST_ID_HEADERS.includes(name),
       )?.[1];
+    }
     const counted = metered !== undefined && this.status >= 200 && this.status < 300;
     const encoding = counted ? encodingOf(all('content-encoding')) : '';
     this.#undecoded = encoding !== '' && !isInflatable(encoding);
@@ -159,49 +160,76 @@ export class Answer implements Holder {
     this.#through = streamed;
     this.mode = !readable ? 'pass' : streamed ? 'stream' : 'whole';
     this.#inflating = readable && encoding !== '';
-    if (this.#inflating) out.push({ type: 'inflate', encoding });
+    if (this.#inflating) {
+      out.push({ type: 'inflate', encoding });
+    }
     // What goes through the reader leaves as plain text, and may become longer or shorter.
     const remove: string[] = streamed ? ['content-length'] : [];
-    if (streamed && this.#inflating) remove.push('content-encoding');
+    if (streamed && this.#inflating) {
+      remove.push('content-encoding');
+    }
     const limits = limitHeaders(dialect, views, nowMs);
     hideFromClient(headers, limits, remove);
     const set = [...idHeader(requestId), ...limits];
     out.push({ type: 'response-headers', mutation: { set, remove } });
-    if (endOfStream) this.ended = true;
+    if (endOfStream) {
+      this.ended = true;
+    }
     return undefined;
   }
 
   #ofEnvoy(reply: string | undefined): void {
-    if (this.status! >= 500 && reply !== undefined) this.broken = brokenOf(reply);
+    if (this.status! >= 500 && reply !== undefined) {
+      this.broken = brokenOf(reply);
+    }
   }
 
   #body(bytes: Uint8Array, endOfStream: boolean, nowMs: number, out: Action[]): void {
-    if (this.ended) return;
+    if (this.ended) {
+      return;
+    }
     this.bytes += bytes.length;
-    if (endOfStream) this.#upstreamEnded = true;
+    if (endOfStream) {
+      this.#upstreamEnded = true;
+    }
     if (!this.#through) {
       out.push({ type: 'response-body', bytes, endOfStream });
-      if (this.mode !== 'pass' && bytes.length > 0) this.firstTokenMs ??= nowMs;
+      if (this.mode !== 'pass' && bytes.length > 0) {
+        this.firstTokenMs ??= nowMs;
+      }
     }
     if (this.mode !== 'pass' && this.#inflating) {
-      if (bytes.length > 0) out.push({ type: 'inflate-push', bytes });
-      if (endOfStream) out.push({ type: 'inflate-finish' });
+      if (bytes.length > 0) {
+        out.push({ type: 'inflate-push', bytes });
+      }
+      if (endOfStream) {
+        out.push({ type: 'inflate-finish' });
+      }
     } else {
       this.#read(bytes, nowMs, out);
     }
   }
 
   #responseTrailers(nowMs: number, out: Action[]): void {
-    if (this.ended && this.mode !== 'pass') return;
+    if (this.ended && this.mode !== 'pass') {
+      return;
+    }
     this.#upstreamEnded = true;
     this.#trailers = true;
-    if (!this.#through) out.push({ type: 'response-trailers' });
-    if (this.mode !== 'pass' && this.#inflating) out.push({ type: 'inflate-finish' });
-    else this.#read(new Uint8Array(0), nowMs, out);
+    if (!this.#through) {
+      out.push({ type: 'response-trailers' });
+    }
+    if (this.mode !== 'pass' && this.#inflating) {
+      out.push({ type: 'inflate-finish' });
+    } else {
+      this.#read(new Uint8Array(0), nowMs, out);
+    }
   }
 
   #inflateEnd(error: boolean, nowMs: number, out: Action[]): void {
-    if (this.ended) return;
+    if (this.ended) {
+      return;
+    }
     this.#inflating = false;
     this.#undecoded ||= error;
     if (error && this.#through) {
@@ -215,12 +243,16 @@ export class Answer implements Holder {
 
   /** Bytes of the answer as the provider meant them, or its end. */
   #read(bytes: Uint8Array, nowMs: number, out: Action[]): void {
-    if (this.ended) return;
+    if (this.ended) {
+      return;
+    }
     const last = this.#upstreamEnded && !this.#inflating;
     if (this.mode !== 'pass' && !this.#formIsKnown) {
       const form = formOf(bytes, this.mode as AnswerForm);
       if (form === undefined && !last) {
-        if (this.#through && bytes.length > 0) out.push({ type: 'response-body', bytes, endOfStream: false });
+        if (this.#through && bytes.length > 0) {
+          out.push({ type: 'response-body', bytes, endOfStream: false });
+        }
         return;
       }
       this.#open(form ?? (this.mode as AnswerForm));
@@ -230,12 +262,21 @@ export class Answer implements Holder {
       return;
     }
     if (bytes.length > 0) {
-      if (this.mode === 'whole') this.#readers.whole.push(bytes, this.#sample!);
-      else if (this.mode === 'stream') this.#stream!.push(bytes);
+      if (this.mode === 'whole') {
+        this.#readers.whole.push(bytes, this.#sample!);
+      } else if (this.mode === 'stream') {
+        this.#stream!.push(bytes);
+      }
     }
-    if (this.#through) this.#pass(bytes, last, nowMs, out);
-    if (!last) return;
-    if (this.mode === 'stream') this.#stream!.finish();
+    if (this.#through) {
+      this.#pass(bytes, last, nowMs, out);
+    }
+    if (!last) {
+      return;
+    }
+    if (this.mode === 'stream') {
+      this.#stream!.finish();
+    }
     this.ended = true;
   }
 
@@ -246,8 +287,12 @@ export class Answer implements Holder {
       out.push({ type: 'stop-timer' });
     }
     const endOfStream = last && !this.#trailers;
-    if (bytes.length > 0 || endOfStream) out.push({ type: 'response-body', bytes, endOfStream });
-    if (last && this.#trailers) out.push({ type: 'response-trailers' });
+    if (bytes.length > 0 || endOfStream) {
+      out.push({ type: 'response-body', bytes, endOfStream });
+    }
+    if (last && this.#trailers) {
+      out.push({ type: 'response-trailers' });
+    }
   }
 
   #open(form: AnswerForm): void {
@@ -259,7 +304,9 @@ export class Answer implements Holder {
     } else {
       const leased = this.#through ? lease?.tokens : undefined;
       this.#stream = newStreamAnswer(readers.stream, meter(), leased ?? Number.POSITIVE_INFINITY, (bytes) => {
-        if (this.#through) this.#sent.push(bytes);
+        if (this.#through) {
+          this.#sent.push(bytes);
+        }
       });
     }
   }
@@ -267,7 +314,9 @@ export class Answer implements Holder {
   /** Bytes of a stream: on to the client, or kept while an extension is awaited. */
   #take(bytes: Uint8Array, nowMs: number, out: Action[]): void {
     if (this.blocked) {
-      if (bytes.length > 0) this.#waiting.push(Buffer.from(bytes));
+      if (bytes.length > 0) {
+        this.#waiting.push(Buffer.from(bytes));
+      }
       return;
     }
     const went = this.#stream!.push(bytes);
@@ -303,7 +352,9 @@ export class Answer implements Holder {
     }
     if (last) {
       this.#release(!this.#trailers, out);
-      if (this.#trailers) out.push({ type: 'response-trailers' });
+      if (this.#trailers) {
+        out.push({ type: 'response-trailers' });
+      }
       this.ended = true;
     } else {
       this.#release(false, out);
@@ -311,7 +362,9 @@ export class Answer implements Holder {
   }
 
   #extended(tokens: number, nowMs: number, out: Action[]): void {
-    if (this.ended || !this.blocked) return;
+    if (this.ended || !this.blocked) {
+      return;
+    }
     this.blocked = false;
     const waitedMs = nowMs - this.#blockedAtMs;
     this.#waitedMs += waitedMs;
@@ -323,12 +376,16 @@ export class Answer implements Holder {
       return;
     }
     this.#afterPush(stream.extend(tokens), nowMs, out);
-    while (!this.blocked && !this.ended && this.#waiting.length > 0) this.#take(this.#waiting.shift()!, nowMs, out);
+    while (!this.blocked && !this.ended && this.#waiting.length > 0) {
+      this.#take(this.#waiting.shift()!, nowMs, out);
+    }
   }
 
   /** Ends the stream with an error event of the dialect. */
   fail(problem: Failure, out: Action[]): void {
-    if (!this.#through || this.mode !== 'stream' || this.ended) return;
+    if (!this.#through || this.mode !== 'stream' || this.ended) {
+      return;
+    }
     this.failed = problem;
     this.#end(() => {
       this.#stream?.breakOff();
@@ -357,14 +414,19 @@ export class Answer implements Holder {
     for (let index = 0; index <= last; index++) {
       out.push({ type: 'response-body', bytes: pieces[index]!, endOfStream: endOfStream && index === last });
     }
-    if (last >= 0) this.#sent = [];
-    else if (endOfStream) out.push({ type: 'response-body', bytes: new Uint8Array(0), endOfStream: true });
+    if (last >= 0) {
+      this.#sent = [];
+    } else if (endOfStream) {
+      out.push({ type: 'response-body', bytes: new Uint8Array(0), endOfStream: true });
+    }
   }
 
   /** All is charged: what still comes is not read. */
   release(): void {
     this.ended = true;
-    if (this.mode === 'whole') this.#readers.whole.release();
+    if (this.mode === 'whole') {
+      this.#readers.whole.release();
+    }
   }
 
   /** What came cannot be read, so its tokens are not known. */
@@ -384,17 +446,23 @@ export class Answer implements Holder {
 
   /** What the provider has told, for the charge. */
   get usage(): Usage | undefined {
-    if (this.mode === 'stream') return this.#readers.stream.usage;
+    if (this.mode === 'stream') {
+      return this.#readers.stream.usage;
+    }
     return this.mode === 'whole' ? this.#readers.whole.usage : undefined;
   }
 
   get usageFinal(): boolean {
-    if (this.mode === 'stream') return this.#readers.stream.usageFinal;
+    if (this.mode === 'stream') {
+      return this.#readers.stream.usageFinal;
+    }
     return this.mode === 'whole' && this.#readers.whole.usage !== undefined;
   }
 
   get responseModel(): string | undefined {
-    if (this.mode === 'stream') return this.#readers.stream.responseModel;
+    if (this.mode === 'stream') {
+      return this.#readers.stream.responseModel;
+    }
     return this.mode === 'whole' ? this.#readers.whole.responseModel : undefined;
   }
 
@@ -422,13 +490,18 @@ export class Answer implements Holder {
 
   unused(kept: number, work: CountingWork): number {
     // An answer that came whole, against what was asked for, goes on without regard to its lease.
-    if (this.ended || this.blocked || (this.mode !== 'unknown' && this.mode !== 'stream')) return 0;
+    if (this.ended || this.blocked || (this.mode !== 'unknown' && this.mode !== 'stream')) {
+      return 0;
+    }
     return this.#stream?.unused(kept, work) ?? Math.max(0, this.#context.metered!.lease!.tokens - kept);
   }
 
   giveBack(tokens: number): void {
-    if (this.#stream === undefined) this.#context.metered!.lease!.tokens -= tokens;
-    else this.#stream.giveBack(tokens);
+    if (this.#stream === undefined) {
+      this.#context.metered!.lease!.tokens -= tokens;
+    } else {
+      this.#stream.giveBack(tokens);
+    }
   }
 
   countedInput(): number | undefined {

@@ -34,7 +34,9 @@ function setUp() {
       },
       0,
     );
-    if (bytes > 0) bodies.add(body, bytes);
+    if (bytes > 0) {
+      bodies.add(body, bytes);
+    }
     return body;
   };
   return { time, bodies, ended, begin };
@@ -57,15 +59,21 @@ test('large bodies leave a part to small ones', () => {
   const large = Array.from({ length: 4 }, (_, index) => begin(`large ${index}`, 27 * MB + 900_000));
   assert.ok(bodies.bytes > BODY_BYTES_OF_PROCESS - RESERVED_FOR_SMALL_BYTES - MB);
   // They are whole and wait, so that nobody can take back what they have.
-  for (const body of large) assert.equal(bodies.whole(body), undefined);
+  for (const body of large) {
+    assert.equal(bodies.whole(body), undefined);
+  }
   const small = Array.from({ length: 150 }, (_, index) => begin(`small ${index}`, SMALL_BODY_BYTES));
   time.pass(0);
   assert.deepEqual(ended, []);
   begin('a large one more', MB);
   time.pass(0);
   assert.deepEqual(ended, ['a large one more overloaded']);
-  for (const body of small) assert.equal(bodies.whole(body), undefined);
-  for (const body of [...large, ...small]) bodies.release(body);
+  for (const body of small) {
+    assert.equal(bodies.whole(body), undefined);
+  }
+  for (const body of [...large, ...small]) {
+    bodies.release(body);
+  }
   assert.equal(bodies.bytes, 0);
 });
 
@@ -98,9 +106,13 @@ test('an upload that stops is ended, and one that goes on is not', () => {
   const stopped = begin('stopped');
   for (let look = 0; look <= IDLE_LOOKS + 5; look++) {
     bodies.add(going, 2 * LEAST_BYTES_PER_LOOK);
-    if (look < 3) bodies.add(stopped, 1_000_000);
+    if (look < 3) {
+      bodies.add(stopped, 1_000_000);
+    }
     time.pass(1_000);
-    if (look < IDLE_LOOKS - 1) assert.deepEqual(ended, []);
+    if (look < IDLE_LOOKS - 1) {
+      assert.deepEqual(ended, []);
+    }
   }
   assert.deepEqual(ended, ['without a byte upload-late', 'stopped upload-late']);
 });
@@ -132,11 +144,15 @@ test('whatever happens, what is counted is what is there', () => {
       const live = new Map<number, Body>();
       for (const { who, what, mb } of steps) {
         const body = live.get(who);
-        if (what === 'wait') time.pass(mb * 100);
-        else if (body === undefined) live.set(who, begin(String(who)));
-        else if (what === 'add') bodies.add(body, mb * MB);
-        else if (what === 'whole') bodies.whole(body);
-        else {
+        if (what === 'wait') {
+          time.pass(mb * 100);
+        } else if (body === undefined) {
+          live.set(who, begin(String(who)));
+        } else if (what === 'add') {
+          bodies.add(body, mb * MB);
+        } else if (what === 'whole') {
+          bodies.whole(body);
+        } else {
           bodies.release(body);
           live.delete(who);
         }
@@ -146,7 +162,9 @@ test('whatever happens, what is counted is what is there', () => {
           there.reduce((sum, { bytes }) => sum + bytes, 0),
         );
       }
-      for (const body of live.values()) bodies.release(body);
+      for (const body of live.values()) {
+        bodies.release(body);
+      }
       assert.equal(bodies.bytes, 0);
     }),
   );

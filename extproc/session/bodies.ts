@@ -97,19 +97,29 @@ export class Bodies {
   }
 
   add(body: Body, bytes: number): void {
-    if (body.ended !== undefined) return;
+    if (body.ended !== undefined) {
+      return;
+    }
     const wasLarge = body.large ? body.bytes : 0;
     body.bytes += bytes;
     this.bytes += bytes;
     this.#largeBytes += (body.large ? body.bytes : 0) - wasLarge;
-    if (bytes <= 0) return;
-    if (this.#largeBytes > BODY_BYTES_OF_PROCESS - RESERVED_FOR_SMALL_BYTES) this.#makeRoom(true);
-    if (this.bytes > BODY_BYTES_OF_PROCESS) this.#makeRoom(false);
+    if (bytes <= 0) {
+      return;
+    }
+    if (this.#largeBytes > BODY_BYTES_OF_PROCESS - RESERVED_FOR_SMALL_BYTES) {
+      this.#makeRoom(true);
+    }
+    if (this.bytes > BODY_BYTES_OF_PROCESS) {
+      this.#makeRoom(false);
+    }
   }
 
   /** Nothing more is to come. The answer is why it must end all the same. */
   whole(body: Body): BodyEnd | undefined {
-    if (!body.open) return body.ended;
+    if (!body.open) {
+      return body.ended;
+    }
     body.open = false;
     this.#open.delete(body);
     this.add(body, -BASE_BYTES);
@@ -137,7 +147,9 @@ export class Bodies {
       .sort((one, other) => other.weight - one.weight);
     let free = 0;
     for (const { body } of heaviest) {
-      if (free >= ROOM_BYTES) break;
+      if (free >= ROOM_BYTES) {
+        break;
+      }
       free += body.bytes;
       this.#end(body, 'overloaded');
     }
@@ -146,16 +158,24 @@ export class Bodies {
   #end(body: Body, why: BodyEnd): void {
     this.release(body);
     body.ended = why;
-    if (this.#ending.push(body) === 1) this.#schedule(0, this.#endSome);
+    if (this.#ending.push(body) === 1) {
+      this.#schedule(0, this.#endSome);
+    }
   }
 
   readonly #endSome = (): void => {
-    for (const { owner, ended } of this.#ending.splice(0, ENDED_IN_A_TURN)) owner.endBody(ended!);
-    if (this.#ending.length > 0) this.#schedule(0, this.#endSome);
+    for (const { owner, ended } of this.#ending.splice(0, ENDED_IN_A_TURN)) {
+      owner.endBody(ended!);
+    }
+    if (this.#ending.length > 0) {
+      this.#schedule(0, this.#endSome);
+    }
   };
 
   #lookLater(): void {
-    if (this.#looking) return;
+    if (this.#looking) {
+      return;
+    }
     this.#looking = true;
     this.#schedule(LOOK_MS, this.#look);
   }
@@ -167,13 +187,20 @@ export class Bodies {
       body.idleLooks = body.bytes === body.bytesSeen ? body.idleLooks + 1 : 0;
       body.bytesSeen = body.bytes;
       const late = body.bytes - body.baseBytes < LEAST_BYTES_PER_LOOK * body.looks;
-      if ((late && body.looks > GRACE_LOOKS) || body.idleLooks >= IDLE_LOOKS) this.#end(body, 'upload-late');
+      if ((late && body.looks > GRACE_LOOKS) || body.idleLooks >= IDLE_LOOKS) {
+        this.#end(body, 'upload-late');
+      }
     }
-    if (this.#open.size > 0) this.#lookLater();
+    if (this.#open.size > 0) {
+      this.#lookLater();
+    }
   };
 }
 
 function later(delayMs: number, callback: () => void): void {
-  if (delayMs === 0) setImmediate(callback);
-  else setTimeout(callback, delayMs).unref();
+  if (delayMs === 0) {
+    setImmediate(callback);
+  } else {
+    setTimeout(callback, delayMs).unref();
+  }
 }

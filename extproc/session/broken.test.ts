@@ -40,7 +40,9 @@ test('an entry is for one exchange, and for a short while', () => {
   kept.add('a', broken);
   nowMs = 1_001;
   assert.equal(kept.take('a'), undefined);
-  for (let index = 0; index < 5_000; index++) kept.add(`id-${index}`, broken);
+  for (let index = 0; index < 5_000; index++) {
+    kept.add(`id-${index}`, broken);
+  }
   assert.equal(kept.take('id-0'), undefined, 'the oldest go first');
   assert.equal(kept.take('id-4999'), broken);
 });

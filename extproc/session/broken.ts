@@ -17,18 +17,27 @@ export type BackendFailure = 'address' | 'connect' | 'tls' | 'reset' | 'timeout'
 
 /** Nothing is told of a client that left. */
 export function brokenBy(broken: Broken | undefined): BrokenBy {
-  if (broken === undefined) return 'client';
+  if (broken === undefined) {
+    return 'client';
+  }
   return backendFailure(broken) === 'timeout' ? 'timeout' : 'backend';
 }
 
 /** Envoy's details begin with a phrase of a closed list (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/response_code_details). */
 export function backendFailure({ details, transportFailure }: Broken): BackendFailure {
-  if (/timeout|max_duration/.test(details)) return 'timeout';
-  if (/no_healthy_upstream|cluster_not_found|dns_resolution/.test(details)) return 'address';
-  if (/connection_failure/.test(details))
+  if (/timeout|max_duration/.test(details)) {
+    return 'timeout';
+  }
+  if (/no_healthy_upstream|cluster_not_found|dns_resolution/.test(details)) {
+    return 'address';
+  }
+  if (/connection_failure/.test(details)) {
     return /TLS|SSL|CERTIFICATE/i.test(details + transportFailure) ? 'tls' : 'connect';
+  }
   // To HTTP/1 an answer that ends too early is a protocol error.
-  if (/protocol_error/.test(details) && !/after_response_started/.test(details)) return 'protocol';
+  if (/protocol_error/.test(details) && !/after_response_started/.test(details)) {
+    return 'protocol';
+  }
   return /^upstream_reset/.test(details) ? 'reset' : 'other';
 }
 
@@ -52,12 +61,16 @@ export class BrokenExchanges {
   }
 
   add(requestId: string, broken: Broken): void {
-    if (this.#kept.size >= MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value!);
+    if (this.#kept.size >= MAX_KEPT) {
+      this.#kept.delete(this.#kept.keys().next().value!);
+    }
     this.#kept.set(requestId, { broken, atMs: this.#now() });
   }
 
   take(requestId: string | undefined): Broken | undefined {
-    if (requestId === undefined || this.#kept.size === 0) return undefined;
+    if (requestId === undefined || this.#kept.size === 0) {
+      return undefined;
+    }
     const found = this.#kept.get(requestId);
     this.#kept.delete(requestId);
     return found !== undefined && this.#now() - found.atMs <= KEPT_MS ? found.broken : undefined;

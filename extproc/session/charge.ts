@@ -50,8 +50,12 @@ function measured(evidence: Evidence): { usage: Usage; source: Source } {
   const outputIsTold = usage.output <= believed(facts, outputBound);
   const input = inputIsTold ? usage.input : countInput();
   let output = outputIsTold ? usage.output : outputBound;
-  if (!usageFinal || cut || output === 0 || !outputIsTold) output = Math.max(output, countOutput());
-  if (inputIsTold && output === usage.output) return { usage, source: usageFinal && !cut ? 'provider' : 'mixed' };
+  if (!usageFinal || cut || output === 0 || !outputIsTold) {
+    output = Math.max(output, countOutput());
+  }
+  if (inputIsTold && output === usage.output) {
+    return { usage, source: usageFinal && !cut ? 'provider' : 'mixed' };
+  }
   const parts = inputIsTold && outputIsTold ? usage : estimated(0, 0);
   return { usage: { ...parts, input, output }, source: 'mixed' };
 }
@@ -73,11 +77,17 @@ export function estimated(input: number, output: number): Usage {
 /** Which part of the cost was not held: the larger one names the cause. */
 function cause(evidence: Evidence, usage: Usage): OverdraftCause {
   const { facts, buckets, hidden, heldInputTokens, heldOutputTokens, undeliveredTokens } = evidence;
-  if (facts.unbounded.length > 0) return 'server_tool';
+  if (facts.unbounded.length > 0) {
+    return 'server_tool';
+  }
   const overInput = countsInput(buckets) ? usage.input - heldInputTokens : 0;
   const overOutput = countsOutput(buckets) ? usage.output - heldOutputTokens : 0;
-  if (overInput > overOutput) return 'input_estimate';
-  if (undeliveredTokens > 0) return 'in_flight';
+  if (overInput > overOutput) {
+    return 'input_estimate';
+  }
+  if (undeliveredTokens > 0) {
+    return 'in_flight';
+  }
   // What is seen of a stream never passes its lease.
   return facts.stream && !hidden ? 'hidden_output' : 'bound_ignored';
 }

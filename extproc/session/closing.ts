@@ -34,11 +34,17 @@ export interface Closing {
 /** Undefined: nothing was delivered that costs anything. */
 export function charged(closing: Closing): Cost | undefined {
   const { answer, held, request, asked } = closing;
-  if (answer === undefined || asked === undefined || closing.forwardedAtMs === 0) return undefined;
-  if (request.found?.endpoint.kind !== 'metered') return undefined;
+  if (answer === undefined || asked === undefined || closing.forwardedAtMs === 0) {
+    return undefined;
+  }
+  if (request.found?.endpoint.kind !== 'metered') {
+    return undefined;
+  }
   const { status } = answer;
   // A provider that refused or failed before it began has delivered nothing. A 504 says only that nobody waited for it.
-  if (status !== undefined && (status < 200 || status >= 300) && status !== 504) return undefined;
+  if (status !== undefined && (status < 200 || status >= 300) && status !== 504) {
+    return undefined;
+  }
   const heldOutputTokens = answer.leasedTokens ?? held?.outputTokens ?? 0;
   const { choice, plan } = asked;
   const { facts } = choice;
@@ -70,10 +76,14 @@ export function charged(closing: Closing): Cost | undefined {
 function unseenOutput(closing: Closing, { choice, plan }: Asked, answer: Answer, heldTokens: number): number {
   const { facts } = choice;
   const isWhole = !facts.stream && (closing.clientLeft || answer.status === 504);
-  if (!facts.hasOutput || answer.cut || !(isWhole || isHidden(choice, plan) || answer.unreadable)) return 0;
+  if (!facts.hasOutput || answer.cut || !(isWhole || isHidden(choice, plan) || answer.unreadable)) {
+    return 0;
+  }
   const left = closing.clientLeft && brokenBy(closing.broken) === 'client';
   const holds = closing.buckets.some(({ quota }) => quota.onAbandon !== 'Estimate');
-  if (left && holds && heldTokens > 0) return heldTokens;
+  if (left && holds && heldTokens > 0) {
+    return heldTokens;
+  }
   const made = Math.ceil(madeIn(closing, choice, closing.nowMs - closing.forwardedAtMs));
   const likely = Math.max(made, closing.learned.holdTokens(...learnedKey(choice)) * facts.choices);
   return Math.min(likely, heldTokens > 0 ? heldTokens : plan.choiceTokens * facts.choices);
@@ -83,7 +93,9 @@ function unseenOutput(closing: Closing, { choice, plan }: Asked, answer: Answer,
 function undelivered(closing: Closing, { choice, plan }: Asked, answer: Answer): number {
   const { facts } = choice;
   const unreadMs = answer.unreadMs(closing.nowMs);
-  if (unreadMs <= 0 || answer.usageFinal || !facts.stream || !facts.hasOutput || isHidden(choice, plan)) return 0;
+  if (unreadMs <= 0 || answer.usageFinal || !facts.stream || !facts.hasOutput || isHidden(choice, plan)) {
+    return 0;
+  }
   const possible = Math.max(0, plan.choiceTokens * facts.choices - answer.countOutput());
   return Math.min(possible, Math.floor(madeIn(closing, choice, unreadMs)));
 }
@@ -103,7 +115,9 @@ export function settlement(hold: Hold, cost: Cost | undefined): Settle {
 }
 
 function decided({ answer, decision, nowMs }: Closing): QuotaDecision {
-  if (answer === undefined || decision.type !== 'admitted') return decision;
+  if (answer === undefined || decision.type !== 'admitted') {
+    return decision;
+  }
   const queuedMs = decision.queuedMs + answer.waitedMs(nowMs);
   return { ...decision, type: answer.cut ? 'cut' : 'admitted', queuedMs };
 }

@@ -21,17 +21,24 @@ export function newCountQueue(): CountQueue {
   let jobs: Job[] = [];
   let scheduled = false;
   const schedule = () => {
-    if (scheduled || jobs.length === 0) return;
+    if (scheduled || jobs.length === 0) {
+      return;
+    }
     scheduled = true;
     setImmediate(work);
   };
   const work = () => {
     scheduled = false;
     const job = jobs.shift();
-    if (job === undefined) return;
+    if (job === undefined) {
+      return;
+    }
     try {
-      if (job.count.step(SLICE_MS)) job.done(job.count.tokens);
-      else jobs.push(job);
+      if (job.count.step(SLICE_MS)) {
+        job.done(job.count.tokens);
+      } else {
+        jobs.push(job);
+      }
     } catch (error) {
       job.failed(error);
     } finally {
@@ -54,7 +61,9 @@ export function newCountQueue(): CountQueue {
 export function newComparison(): (nowMs: number) => boolean {
   let nextMs = 0;
   return (nowMs) => {
-    if (nowMs < nextMs) return false;
+    if (nowMs < nextMs) {
+      return false;
+    }
     nextMs = nowMs + COMPARE_EVERY_MS;
     return true;
   };

@@ -88,14 +88,19 @@ class Drive implements ExchangeHandler, BodyOwner {
 
   requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void {
     this.#handle({ type: 'request-headers', headers, endOfStream, routeName: attributes.get(ROUTE_NAME_ATTRIBUTE) });
-    if (endOfStream || this.#failed || !this.#session.collecting) return;
+    if (endOfStream || this.#failed || !this.#session.collecting) {
+      return;
+    }
     this.#body = this.#shared.bodies.begin(this, bytesOf(headers));
   }
 
   requestBody(bytes: Uint8Array, endOfStream: boolean): void {
     const event: SessionEvent = { type: 'request-body', bytes, endOfStream };
-    if (endOfStream) this.#admit(event);
-    else if (this.#body?.ended === undefined) this.#handle(event);
+    if (endOfStream) {
+      this.#admit(event);
+    } else if (this.#body?.ended === undefined) {
+      this.#handle(event);
+    }
   }
 
   requestTrailers(): void {
@@ -124,7 +129,9 @@ class Drive implements ExchangeHandler, BodyOwner {
     // A request that was not let in has cost nothing.
     this.#behind = undefined;
     this.#handle({ type: 'closed', clean, broken: this.#shared.broken.take(this.#session.requestId) });
-    if (!this.#session.inflating) this.#inflater?.close();
+    if (!this.#session.inflating) {
+      this.#inflater?.close();
+    }
   }
 
   endBody(why: BodyEnd): void {
@@ -142,13 +149,17 @@ class Drive implements ExchangeHandler, BodyOwner {
       const behind = this.#behind ?? NOTHING;
       this.#behind = undefined;
       this.#handle(event);
-      for (const one of behind) this.#handle(one);
+      for (const one of behind) {
+        this.#handle(one);
+      }
     });
   }
 
   /** Events that actions bring at once wait their turn: a session handles one at a time. */
   #handle(event: SessionEvent): void {
-    if (this.#failed) return;
+    if (this.#failed) {
+      return;
+    }
     if (this.#behind !== undefined) {
       this.#behind = [...this.#behind, event.type === 'response-body' ? kept(event) : event];
       return;
@@ -162,7 +173,9 @@ class Drive implements ExchangeHandler, BodyOwner {
       for (let next: SessionEvent | undefined = event; next !== undefined; next = this.#next()) {
         const actions: Action[] = [];
         this.#session.handle(next, this.#shared.now(), actions);
-        for (const action of actions) this.#act(action);
+        for (const action of actions) {
+          this.#act(action);
+        }
       }
       this.#pace();
     } catch (error) {
@@ -178,7 +191,9 @@ class Drive implements ExchangeHandler, BodyOwner {
 
   /** Our own fault ends this one stream, and Envoy answers for it. Each step is taken whatever becomes of the others. */
   #fail(error: unknown): void {
-    if (this.#failed) return;
+    if (this.#failed) {
+      return;
+    }
     this.#failed = true;
     const { now, fault } = this.#shared;
     const faults = [error];
@@ -200,23 +215,35 @@ class Drive implements ExchangeHandler, BodyOwner {
     });
     attempt(() => this.#record(this.#session.faulted(now()), overdrafts));
     attempt(() => this.#exchange.abort());
-    for (const one of faults) fault(one);
+    for (const one of faults) {
+      fault(one);
+    }
   }
 
   #pace(): void {
     const held = this.#session.blocked || this.#exchange.unsentBytes > UNSENT_BYTES_A_STREAM;
-    if (held) this.#inflater?.pause();
-    else this.#inflater?.resume();
+    if (held) {
+      this.#inflater?.pause();
+    } else {
+      this.#inflater?.resume();
+    }
     const pause = !this.#closed && (held || this.#inflaterFull);
-    if (pause === this.#paused) return;
+    if (pause === this.#paused) {
+      return;
+    }
     this.#paused = pause;
-    if (pause) this.#exchange.pause();
-    else this.#exchange.resume();
+    if (pause) {
+      this.#exchange.pause();
+    } else {
+      this.#exchange.resume();
+    }
   }
 
   /** In a callback of its own, where nobody else catches. */
   #paceOrFail(): void {
-    if (this.#failed) return;
+    if (this.#failed) {
+      return;
+    }
     try {
       this.#pace();
     } catch (error) {
@@ -253,12 +280,17 @@ class Drive implements ExchangeHandler, BodyOwner {
         exchange.end();
         break;
       case 'keep':
-        if (action.bytes < 0) this.#letBodyGo();
-        else if (this.#body !== undefined) this.#shared.bodies.add(this.#body, action.bytes);
+        if (action.bytes < 0) {
+          this.#letBodyGo();
+        } else if (this.#body !== undefined) {
+          this.#shared.bodies.add(this.#body, action.bytes);
+        }
         break;
       case 'reserve':
         this.#cancel = store.reserve(action.demand, (decision) => {
-          if (decision.type === 'granted') this.#granted(decision.hold);
+          if (decision.type === 'granted') {
+            this.#granted(decision.hold);
+          }
           this.#handle({ type: 'reserved', decision });
         });
         break;
@@ -318,7 +350,9 @@ class Drive implements ExchangeHandler, BodyOwner {
   }
 
   #letBodyGo(): void {
-    if (this.#body !== undefined) this.#shared.bodies.release(this.#body);
+    if (this.#body !== undefined) {
+      this.#shared.bodies.release(this.#body);
+    }
   }
 
   #finish({ settle, outcome }: Extract<Action, { type: 'finish' }>): void {
@@ -334,19 +368,25 @@ class Drive implements ExchangeHandler, BodyOwner {
 
   #granted(hold: Hold): void {
     this.#hold = hold;
-    if (this.#recorded) this.#settle(NO_CHARGE);
+    if (this.#recorded) {
+      this.#settle(NO_CHARGE);
+    }
   }
 
   /** Without a charge all that is held is charged. */
   #settle(charge: Charge | undefined): readonly Overdraft[] {
-    if (this.#hold === undefined) return [];
+    if (this.#hold === undefined) {
+      return [];
+    }
     const overdrafts = this.#shared.store.settle(this.#hold, charge, this.#shared.now());
     this.#hold = undefined;
     return overdrafts;
   }
 
   #record(outcome: Outcome, overdrafts: readonly Overdraft[]): void {
-    if (this.#recorded) return;
+    if (this.#recorded) {
+      return;
+    }
     this.#recorded = true;
     this.#shared.finished(outcome, overdrafts);
   }
@@ -354,7 +394,9 @@ class Drive implements ExchangeHandler, BodyOwner {
 
 function bytesOf(headers: HeaderList): number {
   let bytes = 0;
-  for (const [name, value] of headers) bytes += name.length + value.length;
+  for (const [name, value] of headers) {
+    bytes += name.length + value.length;
+  }
   return bytes;
 }
 

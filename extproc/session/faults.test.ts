@@ -138,13 +138,17 @@ const stories: Readonly<Record<string, (rig: Rig, open: () => ExchangeHandler) =
 function saboteur(at: number) {
   let calls = 0;
   const count = () => {
-    if (++calls === at) throw new Error('injected');
+    if (++calls === at) {
+      throw new Error('injected');
+    }
   };
   const spoil = <T extends object>(target: T, except: readonly string[] = []): T =>
     new Proxy(target, {
       get(object, name) {
         const value = Reflect.get(object, name);
-        if (typeof value !== 'function' || except.includes(String(name))) return value;
+        if (typeof value !== 'function' || except.includes(String(name))) {
+          return value;
+        }
         return (...args: unknown[]) => {
           count();
           return Reflect.apply(value, object, args);
@@ -186,8 +190,11 @@ for (const [name, tell] of Object.entries(stories)) {
       assert.equal(rig.store.counts().waiting, 0, where);
       assert.equal(rig.shared.bodies.bytes, 0, where);
       done = sabotage.done();
-      if (!done) assert.ok(rig.faults.length > 0, where);
-      else assert.deepEqual(rig.faults, [], where);
+      if (!done) {
+        assert.ok(rig.faults.length > 0, where);
+      } else {
+        assert.deepEqual(rig.faults, [], where);
+      }
       rig.store.close();
     }
   });

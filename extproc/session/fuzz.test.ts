@@ -174,7 +174,9 @@ function* story(random: Random, handler: () => ExchangeHandler, { forwarded, ove
   const body = Buffer.from(
     JSON.stringify(dialect.body(stream, random.next() < 0.5 ? random.between(1, 200) : undefined)),
   );
-  if (random.next() < 0.1) body[random.between(0, body.length - 1)] = random.between(0, 255);
+  if (random.next() < 0.1) {
+    body[random.between(0, body.length - 1)] = random.between(0, 255);
+  }
   const headers: HeaderList = [
     [':method', 'POST'],
     [':path', dialect.path],
@@ -186,18 +188,26 @@ function* story(random: Random, handler: () => ExchangeHandler, { forwarded, ove
   handler().requestHeaders(headers, false, ENTRY);
   yield;
   for (let at = 0; at < body.length; ) {
-    if (leaves()) return;
+    if (leaves()) {
+      return;
+    }
     const to = Math.min(body.length, at + random.between(1, body.length));
     handler().requestBody(body.subarray(at, to), to === body.length && !trailers);
     at = to;
     yield;
   }
-  if (leaves()) return;
-  if (trailers) handler().requestTrailers();
+  if (leaves()) {
+    return;
+  }
+  if (trailers) {
+    handler().requestTrailers();
+  }
   // Nobody answers before the request has gone on.
   while (!forwarded()) {
     yield;
-    if (leaves()) return;
+    if (leaves()) {
+      return;
+    }
   }
   const words = random.between(0, 120);
   const tokens = random.next() < 0.6 ? words : undefined;
@@ -214,13 +224,17 @@ function* story(random: Random, handler: () => ExchangeHandler, { forwarded, ove
   const bytes = Buffer.from(text);
   const piece = random.pick([20, 200, 5_000]);
   for (let at = 0; at < bytes.length; ) {
-    if (leaves()) return;
+    if (leaves()) {
+      return;
+    }
     const to = Math.min(bytes.length, at + random.between(1, piece));
     handler().responseBody(Buffer.from(bytes.subarray(at, to)), to === bytes.length && random.next() < 0.9);
     at = to;
     yield;
   }
-  if (random.next() < 0.5 && !leaves()) handler().responseTrailers();
+  if (random.next() < 0.5 && !leaves()) {
+    handler().responseTrailers();
+  }
 }
 
 function streamed(random: Random, dialect: Dialect, words: number, tokens: number | undefined): string {
@@ -229,7 +243,9 @@ function streamed(random: Random, dialect: Dialect, words: number, tokens: numbe
     const count = Math.min(words - made, random.between(1, 12));
     text += dialect.delta(WORD.repeat(count));
     made += count;
-    if (random.next() < 0.03) text += random.pick([': ping\n\n', 'data: {\n\n', 'data: {"a":1}\n\n', '\n\n']);
+    if (random.next() < 0.03) {
+      text += random.pick([': ping\n\n', 'data: {\n\n', 'data: {"a":1}\n\n', '\n\n']);
+    }
   }
   return text + dialect.closing(tokens);
 }
@@ -291,7 +307,9 @@ async function run(random: Random): Promise<void> {
     const count = rig.outcomes.length;
     act();
     // With several sessions at a time an outcome is that of the session that was called, for no other is called meanwhile.
-    if (one.outcome === undefined && rig.outcomes.length > count) one.outcome = rig.outcomes[count];
+    if (one.outcome === undefined && rig.outcomes.length > count) {
+      one.outcome = rig.outcomes[count];
+    }
   };
   while (open.length > 0) {
     const one = random.pick(open);
@@ -299,12 +317,20 @@ async function run(random: Random): Promise<void> {
     let done = true;
     finished(one, () => {
       done = one.steps.next().done === true;
-      if (done) one.handler.closed(random.next() < 0.5);
+      if (done) {
+        one.handler.closed(random.next() < 0.5);
+      }
     });
-    if (done) open.splice(open.indexOf(one), 1);
-    if (random.next() < 0.05) await nextTurn();
+    if (done) {
+      open.splice(open.indexOf(one), 1);
+    }
+    if (random.next() < 0.05) {
+      await nextTurn();
+    }
   }
-  for (let turn = 0; turn < MOST_TURNS && rig.outcomes.length < sessions.length; turn += 1) await nextTurn();
+  for (let turn = 0; turn < MOST_TURNS && rig.outcomes.length < sessions.length; turn += 1) {
+    await nextTurn();
+  }
   assert.deepEqual(rig.faults, []);
   assert.equal(rig.outcomes.length, sessions.length, 'a record for each');
   assert.equal(rig.store.counts().openHolds, 0, 'nothing is held');
@@ -315,7 +341,9 @@ async function run(random: Random): Promise<void> {
     if (outcome?.decision.type === 'admitted' || outcome?.decision.type === 'cut') {
       charged += (outcome.usage?.input ?? 0) + (outcome.usage?.output ?? 0);
     }
-    if (outcome?.status !== 200) continue;
+    if (outcome?.status !== 200) {
+      continue;
+    }
     const words = told.got().split(WORD).length - 1;
     const output = outcome.usage?.output ?? 0;
     assert.ok(
@@ -324,8 +352,9 @@ async function run(random: Random): Promise<void> {
     );
   }
   const [bucket] = rig.store.top(1, nowMs);
-  if (sessions.every(({ outcome }) => outcome !== undefined))
+  if (sessions.every(({ outcome }) => outcome !== undefined)) {
     assert.equal(bucket?.spent ?? 0, charged, 'the ledger spends what the records say');
+  }
   rig.store.close();
 }
 

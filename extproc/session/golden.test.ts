@@ -54,7 +54,9 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith('.in.yaml'
     const given = parseAllDocuments(text)[0]!.toJS() as Case;
     const out = stringify(replay(given), { lineWidth: 0, aliasDuplicateObjects: false });
     const expected = new URL(file.replace('.in.yaml', '.out.yaml'), folder);
-    if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(expected, out);
+    if (process.env['UPDATE_GOLDEN'] === '1') {
+      writeFileSync(expected, out);
+    }
     assert.equal(out, readFileSync(expected, 'utf8'));
   });
 }
@@ -73,7 +75,9 @@ function replay(given: Case): readonly object[] {
     compares: () => given.compares === true,
     plainErrors: false,
   });
-  if (given.spent !== undefined) spend(store, policy.quotas[0]!, given.spent, nowMs);
+  if (given.spent !== undefined) {
+    spend(store, policy.quotas[0]!, given.spent, nowMs);
+  }
   const seen: object[] = [];
   const waiting: SessionEvent[] = [];
   const handle = (event: SessionEvent) => {
@@ -82,26 +86,41 @@ function replay(given: Case): readonly object[] {
     const answers: SessionEvent[] = [];
     for (const action of actions) {
       seen.push(shown(action));
-      if (action.type === 'reserve')
+      if (action.type === 'reserve') {
         store.reserve(action.demand, (decision) => answers.push({ type: 'reserved', decision }));
-      if (action.type === 'extend')
+      }
+      if (action.type === 'extend') {
         store.extend(action.hold, action.output, nowMs, (tokens) =>
           (given.extensionsWait ? waiting : answers).push({ type: 'extended', tokens }),
         );
-      if (action.type === 'count') answers.push({ type: 'counted', tokens: counted(session) });
+      }
+      if (action.type === 'count') {
+        answers.push({ type: 'counted', tokens: counted(session) });
+      }
       if (action.type === 'finish' && action.settle) {
         const overdrafts = store.settle(action.settle.hold, action.settle.charge, nowMs);
-        for (const { tokens, cause } of overdrafts) seen.push({ overdraft: tokens, cause });
+        for (const { tokens, cause } of overdrafts) {
+          seen.push({ overdraft: tokens, cause });
+        }
       }
     }
     // The buffer is used again for what comes next: whoever still needs it must have copied.
-    if (event.type === 'response-body') event.bytes.fill(0xdb);
-    for (const answer of answers) handle(answer);
+    if (event.type === 'response-body') {
+      event.bytes.fill(0xdb);
+    }
+    for (const answer of answers) {
+      handle(answer);
+    }
   };
   for (const step of given.steps) {
     nowMs += step.afterMs ?? 1;
-    if (step.event === 'extended') for (const event of waiting.splice(0)) handle(event);
-    else handle(eventOf(step));
+    if (step.event === 'extended') {
+      for (const event of waiting.splice(0)) {
+        handle(event);
+      }
+    } else {
+      handle(eventOf(step));
+    }
   }
   store.close();
   return seen;
@@ -110,7 +129,7 @@ function replay(given: Case): readonly object[] {
 function counted(session: Session): number {
   const { body, tokenizer, model } = session.counting!;
   const count = newBodyCount(body, tokenizer, model);
-  while (!count.step(Number.POSITIVE_INFINITY));
+  while (!count.step(Number.POSITIVE_INFINITY)) {}
   return count.tokens;
 }
 
@@ -139,17 +158,22 @@ function spend(store: QuotaStore, quota: GatewayPolicy['quotas'][number], tokens
 
 function eventOf(step: Step): SessionEvent {
   const endOfStream = step.end ?? false;
-  if (step.requestHeaders)
+  if (step.requestHeaders) {
     return { type: 'request-headers', headers: list(step.requestHeaders), endOfStream, routeName: 'entry' };
+  }
   if (step.responseHeaders) {
     const { codeDetails, path } = step;
     return { type: 'response-headers', headers: list(step.responseHeaders), endOfStream, codeDetails, path };
   }
-  if (step.requestBody !== undefined)
+  if (step.requestBody !== undefined) {
     return { type: 'request-body', bytes: Buffer.from(step.requestBody), endOfStream };
-  if (step.responseBody !== undefined)
+  }
+  if (step.responseBody !== undefined) {
     return { type: 'response-body', bytes: Buffer.from(step.responseBody), endOfStream };
-  if (step.event === 'closed') return { type: 'closed', clean: false, broken: step.broken };
+  }
+  if (step.event === 'closed') {
+    return { type: 'closed', clean: false, broken: step.broken };
+  }
   return { type: step.event as 'request-trailers' | 'response-trailers' | 'first-token-timeout' };
 }
 
@@ -159,16 +183,22 @@ function list(headers: Record<string, string>): HeaderList {
 
 /** An action as a reviewer wants to read it. */
 function shown(action: Action): object {
-  if (action.type === 'response-headers' && action.mutation.body !== undefined)
+  if (action.type === 'response-headers' && action.mutation.body !== undefined) {
     return { ...action, mutation: { ...action.mutation, body: text(action.mutation.body) } };
-  if ('bytes' in action && action.bytes instanceof Uint8Array) return { ...action, bytes: text(action.bytes) };
-  if (action.type === 'immediate-response')
+  }
+  if ('bytes' in action && action.bytes instanceof Uint8Array) {
+    return { ...action, bytes: text(action.bytes) };
+  }
+  if (action.type === 'immediate-response') {
     return { ...action, response: { ...action.response, body: text(action.response.body) } };
+  }
   if (action.type === 'reserve') {
     const { buckets, ...demand } = action.demand;
     return { type: 'reserve', demand: { ...demand, buckets: buckets.map(({ key }) => key) } };
   }
-  if (action.type === 'extend') return { type: 'extend', output: action.output };
+  if (action.type === 'extend') {
+    return { type: 'extend', output: action.output };
+  }
   if (action.type === 'finish') {
     const { outcome, settle } = action;
     const record = Object.fromEntries(Object.entries(outcome).filter(([, value]) => value !== undefined));

@@ -20,7 +20,9 @@ export function newHealth(): Health {
       }
       const seen = troubled.get(target) ?? { failures: 0, untilMs: 0 };
       seen.failures += 1;
-      if (seen.failures >= FAILURES_IN_A_ROW) seen.untilMs = nowMs + REST_MS;
+      if (seen.failures >= FAILURES_IN_A_ROW) {
+        seen.untilMs = nowMs + REST_MS;
+      }
       troubled.set(target, seen);
     },
     healthy(target, nowMs) {
@@ -29,7 +31,11 @@ export function newHealth(): Health {
       return untilMs <= nowMs || untilMs > nowMs + REST_MS;
     },
     keepOnly(targets) {
-      for (const target of troubled.keys()) if (!targets.has(target)) troubled.delete(target);
+      for (const target of troubled.keys()) {
+        if (!targets.has(target)) {
+          troubled.delete(target);
+        }
+      }
     },
   };
 }

@@ -51,7 +51,9 @@ function setUp(amount: number, limitTokens?: number) {
 test('three prompts of 31 MB against 1,000 tokens are refused without a count', () => {
   const { ask, counts } = setUp(1_000);
   const text = ' '.repeat(31 * 1024 * 1024);
-  for (let time = 0; time < 3; time++) assert.deepEqual(ask(text), ['tallygate_quota_exceeded']);
+  for (let time = 0; time < 3; time++) {
+    assert.deepEqual(ask(text), ['tallygate_quota_exceeded']);
+  }
   assert.equal(counts.length, 0);
 });
 
@@ -65,7 +67,9 @@ test('where its length does not tell, it is counted no further than what is left
   const { ask, counts } = setUp(10_000);
   // 400,000 tokens.
   const said = ask('so many words '.repeat(130_000));
-  while (said.length === 0) await nextTurn();
+  while (said.length === 0) {
+    await nextTurn();
+  }
   assert.deepEqual(said, ['tallygate_quota_exceeded']);
   assert.equal(counts.length, 1);
   assert.ok(counts[0]!.tokens > 10_000 && counts[0]!.tokens < 12_000, String(counts[0]!.tokens));
@@ -82,7 +86,9 @@ test('a count that stopped early is never taken for the whole: with more left it
     return reserve(reserves++ === 0 ? demand : { ...demand, buckets: [{ ...bucket!, quota }] }, done);
   };
   const said = ask('so many words '.repeat(130_000));
-  while (said.length === 0) await nextTurn();
+  while (said.length === 0) {
+    await nextTurn();
+  }
   assert.deepEqual(said, ['request-headers', ...said.slice(1).map(() => 'request-body')]);
   assert.equal(counts.length, 2);
   assert.ok(counts[1]!.tokens >= 390_000, String(counts[1]!.tokens));

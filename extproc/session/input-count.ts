@@ -36,7 +36,9 @@ export class InputCount {
 
   /** What a demand says beside its bound. */
   get leastOfDemand(): { readonly leastInputTokens: number } | undefined {
-    if (this.text !== undefined || this.#least === 0) return undefined;
+    if (this.text !== undefined || this.#least === 0) {
+      return undefined;
+    }
     return { leastInputTokens: inputTokens(this.#choice.facts, this.#least) };
   }
 
@@ -47,7 +49,10 @@ export class InputCount {
 
   counted(tokens: number): void {
     // Past its limit a count has stopped somewhere.
-    if (tokens > this.#limit) this.#least = tokens;
-    else this.text = tokens;
+    if (tokens > this.#limit) {
+      this.#least = tokens;
+    } else {
+      this.text = tokens;
+    }
   }
 }

@@ -41,7 +41,9 @@ export function refusal(
   if (problem.retryAfterMs !== undefined) {
     headers.push(['retry-after', String(Math.max(1, Math.ceil(problem.retryAfterMs / 1000)))]);
   }
-  if (problem.shouldRetry !== undefined) headers.push(['x-should-retry', String(problem.shouldRetry)]);
+  if (problem.shouldRetry !== undefined) {
+    headers.push(['x-should-retry', String(problem.shouldRetry)]);
+  }
   headers.push(...limitHeaders(dialect, views, nowMs));
   return { status: problem.status, headers, body: dialect.errorBody(problem), details: `tallygate_${problem.code}` };
 }
@@ -85,7 +87,9 @@ export function limitHeaders(dialect: Dialect, views: readonly BucketView[], now
       [names.name('limit', kind), String(view.limit)],
       [names.name('remaining', kind), String(view.remaining)],
     );
-    if (view.resetAtMs !== undefined) headers.push([names.name('reset', kind), names.reset(view.resetAtMs, nowMs)]);
+    if (view.resetAtMs !== undefined) {
+      headers.push([names.name('reset', kind), names.reset(view.resetAtMs, nowMs)]);
+    }
   }
   return headers;
 }

@@ -106,13 +106,17 @@ test('nothing is kept after any sequence of events', async () => {
           answered: false,
         };
       });
-      for (const one of open) one.handler.requestHeaders(one.headers, false, ENTRY);
+      for (const one of open) {
+        one.handler.requestHeaders(one.headers, false, ENTRY);
+      }
       const closed = new Set<object>();
       while (open.some(({ events }) => events.length > 0)) {
         for (const one of open) {
           const { handler } = one;
           const next = one.events.shift();
-          if (next === undefined || closed.has(one)) continue;
+          if (next === undefined || closed.has(one)) {
+            continue;
+          }
           if (next === 'body' && !one.ended) {
             handler.requestBody(one.bytes.subarray(one.at, one.at + one.pieceBytes), false);
             one.at += one.pieceBytes;
@@ -134,23 +138,33 @@ test('nothing is kept after any sequence of events', async () => {
               false,
               new Map([['response.code_details', details]]),
             );
-          } else if (next === 'answer-body' && one.answered) handler.responseBody(Buffer.from('{"usage":'), false);
-          else if (next === 'pressure') {
+          } else if (next === 'answer-body' && one.answered) {
+            handler.responseBody(Buffer.from('{"usage":'), false);
+          } else if (next === 'pressure') {
             const heavy = bodies.begin({ endBody: () => {} }, 0);
             bodies.whole(heavy);
             bodies.add(heavy, BODY_BYTES_OF_PROCESS);
             bodies.release(heavy);
-          } else if (next === 'slow') for (const callback of later.splice(0)) callback();
-          else if (next === 'turn') await nextTurn();
-          else if (next === 'fault') faulty = true;
-          else if (next === 'closed') {
+          } else if (next === 'slow') {
+            for (const callback of later.splice(0)) {
+              callback();
+            }
+          } else if (next === 'turn') {
+            await nextTurn();
+          } else if (next === 'fault') {
+            faulty = true;
+          } else if (next === 'closed') {
             closed.add(one);
             handler.closed(false);
           }
         }
       }
       faulty = false;
-      for (const one of open) if (!closed.has(one)) one.handler.closed(true);
+      for (const one of open) {
+        if (!closed.has(one)) {
+          one.handler.closed(true);
+        }
+      }
       await nextTurn();
       assert.equal(bodies.bytes, 0);
       assert.deepEqual(

@@ -71,7 +71,11 @@ export class Request {
 
   readonly header = (name: string): readonly string[] => {
     const values: string[] = [];
-    for (const [key, value] of this.#headers) if (key === name) values.push(value);
+    for (const [key, value] of this.#headers) {
+      if (key === name) {
+        values.push(value);
+      }
+    }
     return values;
   };
 
@@ -90,7 +94,9 @@ export class Request {
 
   /** Envoy has answered before the request came here. */
   answeredAt(path: string): void {
-    if (this.method === '') this.path = withoutQuery(path);
+    if (this.method === '') {
+      this.path = withoutQuery(path);
+    }
   }
 
   headers(headers: HeaderList, routeName: string | undefined): FirstStep | Failure {
@@ -101,12 +107,20 @@ export class Request {
     this.method = this.#first(':method') ?? '';
     this.path = withoutQuery(this.#first(':path') ?? '');
     this.#entry = this.#context.policy.entry(routeName);
-    if (this.#entry === undefined) return noRoute;
+    if (this.#entry === undefined) {
+      return noRoute;
+    }
     this.found = findEndpoint(this.method, this.path, this.#first);
-    if (this.found === undefined) return this.#passthrough(this.#entry);
-    if (this.#entry.rules.length === 0) return noRoute;
+    if (this.found === undefined) {
+      return this.#passthrough(this.#entry);
+    }
+    if (this.#entry.rules.length === 0) {
+      return noRoute;
+    }
     const { endpoint } = this.found;
-    if (endpoint.kind === 'models') return this.#models(this.#entry);
+    if (endpoint.kind === 'models') {
+      return this.#models(this.#entry);
+    }
     const encoding = this.#first('content-encoding');
     if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
       return failure(
@@ -118,7 +132,9 @@ export class Request {
       return failure('unsupported_encoding', 'Request bodies must be UTF-8: send them without another charset.');
     }
     const most = this.#entry.maxRequestBodyBytes;
-    if (Number(this.#first('content-length')) > most) return bodyTooLarge(most);
+    if (Number(this.#first('content-length')) > most) {
+      return bodyTooLarge(most);
+    }
     this.#scanner = newScanner(endpoint.shape);
     return { type: 'collect' };
   }
@@ -140,10 +156,14 @@ export class Request {
 
   #passthrough(entry: CompiledEntry): FirstStep | Failure {
     const admitted = admitPassthrough(entry, this.method, this.path, this.header);
-    if (isFailure(admitted)) return admitted;
+    if (isFailure(admitted)) {
+      return admitted;
+    }
     const { passthrough, buckets } = admitted;
     this.#mostPassed = passthrough.maxRequestBodyBytes ?? Number.POSITIVE_INFINITY;
-    if (Number(this.#first('content-length')) > this.#mostPassed) return bodyTooLarge(this.#mostPassed);
+    if (Number(this.#first('content-length')) > this.#mostPassed) {
+      return bodyTooLarge(this.#mostPassed);
+    }
     this.passthrough = { route: passthrough.route, rule: passthrough.rule };
     return { type: 'passthrough', target: passthrough.target, buckets };
   }
@@ -171,12 +191,18 @@ export class Request {
     const { endpoint } = this.found!;
     const { healthy, random, holdTokens } = this.#context;
     const body = this.#scanner!.finish();
-    if (isFailure(body)) return body;
+    if (isFailure(body)) {
+      return body;
+    }
     const facts = endpoint.readRequest(body);
-    if (isFailure(facts)) return facts;
+    if (isFailure(facts)) {
+      return facts;
+    }
     this.model = facts.model;
     const choice = choose(this.#entry!, endpoint, facts, this.header, this.bodyBytes, healthy, random());
-    if (isFailure(choice)) return choice;
+    if (isFailure(choice)) {
+      return choice;
+    }
     this.choice = choice;
     const planned = plan(endpoint, choice, this.header, holdTokens);
     return isFailure(planned) ? planned : { body, choice, plan: planned };
@@ -196,9 +222,15 @@ export class Request {
     const remove: string[] = [];
     hideFromProvider(this.#headers, remove);
     const set: (readonly [string, string])[] = [[ROUTE_HEADER, target]];
-    if (this.#ownId) set.push([REQUEST_ID_HEADER, this.id!]);
-    if (whole !== undefined) set.push(['content-length', String(whole.bodyBytes)]);
-    if (whole?.streamed) set.push(['accept-encoding', 'identity']);
+    if (this.#ownId) {
+      set.push([REQUEST_ID_HEADER, this.id!]);
+    }
+    if (whole !== undefined) {
+      set.push(['content-length', String(whole.bodyBytes)]);
+    }
+    if (whole?.streamed) {
+      set.push(['accept-encoding', 'identity']);
+    }
     return { set, remove, clearRouteCache: true };
   }
 

@@ -76,7 +76,9 @@ export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolic
     const compiled = yield* compilingEntry(entry, backends, quotas, targetIds);
     for (const [index, name] of entry.routeNames.entries()) {
       entries.set(name, compiled);
-      if (index % NAMES_OF_PIECE === 0) yield;
+      if (index % NAMES_OF_PIECE === 0) {
+        yield;
+      }
     }
   }
   return {
@@ -98,7 +100,9 @@ function* compilingEntry(
   let patterns = 0;
   for (const rule of entry.rules) {
     rules.push(compileRule(rule, backends, quotas));
-    for (const { id } of rule.targets) targetIds.add(id);
+    for (const { id } of rule.targets) {
+      targetIds.add(id);
+    }
     maxRequestBodyBytes = Math.max(maxRequestBodyBytes, rule.maxRequestBodyBytes);
     patterns += rule.models.length;
     yield;
@@ -130,7 +134,9 @@ function* indexOf(rules: readonly CompiledRule[]): Generator<void, RuleIndex> {
     return known.index;
   }
   const index = yield* indexing(rules.map(({ models }) => models));
-  if (first !== undefined) indexes.set(first, { rules, index });
+  if (first !== undefined) {
+    indexes.set(first, { rules, index });
+  }
   return index;
 }
 
@@ -162,7 +168,9 @@ function compileRule(
 
 function known<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
   const value = map.get(name);
-  if (value === undefined) throw new Error(`the policy names ${name}, and does not have it`);
+  if (value === undefined) {
+    throw new Error(`the policy names ${name}, and does not have it`);
+  }
   return value;
 }
 
@@ -170,13 +178,25 @@ function known<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
 function modelNames(rules: readonly CompiledRule[], schemas: readonly Schema[]): readonly string[] {
   const names = new Set<string>();
   for (const compiled of rules) {
-    if (!speaks(compiled, schemas)) continue;
+    if (!speaks(compiled, schemas)) {
+      continue;
+    }
     const { rule, targets, models } = compiled;
-    for (const model of rule.models) if (!model.includes('*')) names.add(model);
+    for (const model of rule.models) {
+      if (!model.includes('*')) {
+        names.add(model);
+      }
+    }
     for (const { backendPolicy, model } of targets) {
-      if (!schemas.includes(backendPolicy.schema)) continue;
+      if (!schemas.includes(backendPolicy.schema)) {
+        continue;
+      }
       const named = model === undefined ? backendPolicy.models.map(({ name }) => name) : [model];
-      for (const name of named) if (!name.includes('*') && models.some(({ matches }) => matches(name))) names.add(name);
+      for (const name of named) {
+        if (!name.includes('*') && models.some(({ matches }) => matches(name))) {
+          names.add(name);
+        }
+      }
     }
   }
   return [...names].sort();
@@ -191,7 +211,9 @@ export function speaks({ targets }: CompiledRule, schemas: readonly Schema[]): b
 }
 
 function headerMatcher(match: HeaderMatch): CompiledHeader {
-  if (match.type === 'Exact') return { name: match.name, matches: (value) => value === match.value };
+  if (match.type === 'Exact') {
+    return { name: match.name, matches: (value) => value === match.value };
+  }
   return { name: match.name, matches: patternMatcher(match.value) };
 }
 
@@ -209,12 +231,16 @@ export function findRule(
   // Many rules may ask for the same header.
   const values = new Map<string, string | undefined>();
   const value = (name: string) => {
-    if (!values.has(name)) values.set(name, joined(header(name)));
+    if (!values.has(name)) {
+      values.set(name, joined(header(name)));
+    }
     return values.get(name);
   };
   for (const place of entry.index.matching(model)) {
     const rule = entry.rules[place]!;
-    if (headersMatch(rule, value)) return rule;
+    if (headersMatch(rule, value)) {
+      return rule;
+    }
   }
   return undefined;
 }
@@ -235,7 +261,9 @@ const HIDDEN_PARENT = /(^|\/|%2f|%5c|\\)(\.|%2e){2}(\/|%2f|%5c|\\|$)/i;
 
 /** A passthrough's path is exact, or a prefix where it ends in `*`. */
 export function findPassthrough(entry: CompiledEntry, method: string, path: string): CompiledPassthrough | undefined {
-  if (HIDDEN_PARENT.test(path)) return undefined;
+  if (HIDDEN_PARENT.test(path)) {
+    return undefined;
+  }
   return entry.passthrough.find(
     ({ passthrough }) =>
       passthrough.method === method &&
@@ -254,7 +282,9 @@ export function chooseTarget(
   random: number,
 ): CompiledTarget | undefined {
   const able = targets.filter((target) => target.weight > 0 && schemas.includes(target.backendPolicy.schema));
-  if (able.length <= 1) return able[0];
+  if (able.length <= 1) {
+    return able[0];
+  }
   const well = able.filter((target) => healthy(target.id));
   const from = well.length > 0 ? well : able;
   const priority = Math.min(...from.map((target) => target.priority));
@@ -263,7 +293,9 @@ export function chooseTarget(
   let left = random * total;
   for (const target of group) {
     left -= target.weight;
-    if (left < 0) return target;
+    if (left < 0) {
+      return target;
+    }
   }
   return group.at(-1);
 }

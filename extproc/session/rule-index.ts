@@ -50,13 +50,21 @@ export function* indexing(models: Iterable<readonly ModelPattern[]>): Generator<
     for (const { text, matches, parts } of patterns) {
       if (parts === undefined) {
         const places = exact.get(text);
-        if (places === undefined) exact.set(text, [place]);
-        else places.push(place);
+        if (places === undefined) {
+          exact.set(text, [place]);
+        } else {
+          places.push(place);
+        }
         continue;
       }
-      if (parts.length === 0) always.push(place);
-      else globs.push({ place, matches, parts });
-      for (const part of parts) uses.set(part.text, (uses.get(part.text) ?? 0) + 1);
+      if (parts.length === 0) {
+        always.push(place);
+      } else {
+        globs.push({ place, matches, parts });
+      }
+      for (const part of parts) {
+        uses.set(part.text, (uses.get(part.text) ?? 0) + 1);
+      }
     }
     yield;
   }
@@ -64,7 +72,11 @@ export function* indexing(models: Iterable<readonly ModelPattern[]>): Generator<
   for (const glob of globs) {
     // The part that the fewest other globs have: a name with it leads to few.
     let rarest = glob.parts[0]!;
-    for (const part of glob.parts) if (uses.get(part.text)! < uses.get(rarest.text)!) rarest = part;
+    for (const part of glob.parts) {
+      if (uses.get(part.text)! < uses.get(rarest.text)!) {
+        rarest = part;
+      }
+    }
     tables[rarest.at].add(rarest.text, glob);
     yield;
   }
@@ -72,10 +84,16 @@ export function* indexing(models: Iterable<readonly ModelPattern[]>): Generator<
     matching(model) {
       const found = [...(exact.get(model) ?? [])];
       const check = ({ place, matches }: IndexedGlob) => {
-        if (matches(model)) found.push(place);
+        if (matches(model)) {
+          found.push(place);
+        }
       };
-      for (const length of tables.start.lengths) tables.start.get(model.slice(0, length)).forEach(check);
-      for (const length of tables.end.lengths) tables.end.get(model.slice(-length)).forEach(check);
+      for (const length of tables.start.lengths) {
+        tables.start.get(model.slice(0, length)).forEach(check);
+      }
+      for (const length of tables.end.lengths) {
+        tables.end.get(model.slice(-length)).forEach(check);
+      }
       for (const length of tables.within.lengths) {
         for (let from = 0; from + length <= model.length; from++) {
           tables.within.get(model.slice(from, from + length)).forEach(check);
@@ -98,8 +116,11 @@ class Table {
   add(key: string, glob: IndexedGlob): void {
     this.lengths.add(key.length);
     const globs = this.#globs.get(key);
-    if (globs === undefined) this.#globs.set(key, [glob]);
-    else globs.push(glob);
+    if (globs === undefined) {
+      this.#globs.set(key, [glob]);
+    } else {
+      globs.push(glob);
+    }
   }
 
   get(key: string): readonly IndexedGlob[] {
@@ -110,9 +131,15 @@ class Table {
 function partsOf(pattern: string): readonly Part[] {
   const texts = pattern.split('*');
   return texts.flatMap((text, index): Part[] => {
-    if (text === '') return [];
-    if (index === 0) return [{ at: 'start', text: text.slice(0, MAX_KEY_CHARACTERS) }];
-    if (index === texts.length - 1) return [{ at: 'end', text: text.slice(-MAX_KEY_CHARACTERS) }];
+    if (text === '') {
+      return [];
+    }
+    if (index === 0) {
+      return [{ at: 'start', text: text.slice(0, MAX_KEY_CHARACTERS) }];
+    }
+    if (index === texts.length - 1) {
+      return [{ at: 'end', text: text.slice(-MAX_KEY_CHARACTERS) }];
+    }
     return [{ at: 'within', text: text.slice(0, MAX_KEY_CHARACTERS) }];
   });
 }
@@ -121,8 +148,12 @@ function partsOf(pattern: string): readonly Part[] {
 function* inOrder(left: readonly number[], right: readonly number[]): Generator<number, void> {
   let at = 0;
   for (const place of left) {
-    for (; at < right.length && right[at]! <= place; at++) yield right[at]!;
+    for (; at < right.length && right[at]! <= place; at++) {
+      yield right[at]!;
+    }
     yield place;
   }
-  for (; at < right.length; at++) yield right[at]!;
+  for (; at < right.length; at++) {
+    yield right[at]!;
+  }
 }

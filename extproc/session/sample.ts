@@ -52,7 +52,9 @@ class Sample implements TextSample {
   text(_channel: number, bytes: Uint8Array, start: number, end: number): void {
     this.bytes += end - start;
     const take = Math.min(end - start, SAMPLE_BYTES - this.#used);
-    if (take <= 0) return;
+    if (take <= 0) {
+      return;
+    }
     if (this.#used + take > this.#kept.length) {
       const grown = Buffer.allocUnsafe(Math.min(SAMPLE_BYTES, Math.max(this.#used + take, 2 * this.#kept.length)));
       this.#kept.copy(grown, 0, 0, this.#used);
@@ -67,9 +69,11 @@ class Sample implements TextSample {
   }
 
   tokens(): number {
-    if (this.#used === 0) return 0;
+    if (this.#used === 0) {
+      return 0;
+    }
     const count = newSlicedCount([this.#kept.subarray(0, this.#used)], this.#tokenizer, this.#model);
-    while (!count.step(Number.POSITIVE_INFINITY));
+    while (!count.step(Number.POSITIVE_INFINITY)) {}
     return Math.ceil((count.tokens * this.bytes) / this.#used);
   }
 }
@@ -79,7 +83,9 @@ export function sampleOf(body: ScannedBody, tokenizer: Tokenizer, model: string)
   const sample = newTextSample(tokenizer, model);
   for (const bytes of spansOf(body)) {
     sample.text(0, bytes, 0, bytes.length);
-    if (sample.full) break;
+    if (sample.full) {
+      break;
+    }
   }
   sample.skip(body.textBytes - sample.bytes);
   return sample;

@@ -105,7 +105,9 @@ export class Session {
   /** What `count` is about; only between `count` and `counted`. */
   get counting(): { readonly body: ScannedBody; readonly tokenizer: Tokenizer; readonly model: string } | undefined {
     const { body, choice } = this.#asked ?? {};
-    if (body === undefined || choice === undefined) return undefined;
+    if (body === undefined || choice === undefined) {
+      return undefined;
+    }
     return { body, tokenizer: choice.tokenizer, model: choice.backendModel };
   }
 
@@ -113,8 +115,12 @@ export class Session {
     // Envoy's own answer to an upgrade comes without the request's headers.
     this.#startMs ||= nowMs;
     const problem = this.#step(event, nowMs, out);
-    if (problem !== undefined) this.#refuse(problem, nowMs, out);
-    if (this.#answer?.ended) this.#finish(nowMs, out);
+    if (problem !== undefined) {
+      this.#refuse(problem, nowMs, out);
+    }
+    if (this.#answer?.ended) {
+      this.#finish(nowMs, out);
+    }
   }
 
   #step(event: SessionEvent, nowMs: number, out: Action[]): Failure | undefined {
@@ -156,7 +162,9 @@ export class Session {
 
   #requestHeaders(event: EventOf<'request-headers'>, nowMs: number, out: Action[]): Failure | undefined {
     const step = this.#request.headers(event.headers, event.routeName);
-    if (isFailure(step)) return step;
+    if (isFailure(step)) {
+      return step;
+    }
     if (step.type === 'reply') {
       this.#replyStatus = 200;
       this.#phase = 'over';
@@ -174,24 +182,33 @@ export class Session {
   }
 
   #requestBody(bytes: Uint8Array, endOfStream: boolean, nowMs: number, out: Action[]): Failure | undefined {
-    if (this.#passthroughTarget !== undefined) return this.#passBody(bytes, endOfStream, out);
-    if (this.#phase !== 'collecting') return undefined;
+    if (this.#passthroughTarget !== undefined) {
+      return this.#passBody(bytes, endOfStream, out);
+    }
+    if (this.#phase !== 'collecting') {
+      return undefined;
+    }
     if (bytes.length > 0) {
       const before = this.#keptBytes;
       const problem = this.#request.push(bytes);
       this.#keptBytes = this.#request.keptBytes;
       out.push({ type: 'keep', bytes: this.#keptBytes - before });
-      if (problem !== undefined) return problem;
+      if (problem !== undefined) {
+        return problem;
+      }
     }
     return endOfStream ? this.#requestRead(nowMs, out) : undefined;
   }
 
   #passBody(bytes: Uint8Array, endOfStream: boolean, out: Action[]): Failure | undefined {
     const problem = this.#request.pass(bytes);
-    if (problem === undefined)
+    if (problem === undefined) {
       (this.#phase === 'reserving' ? this.#early : out).push({ type: 'request-body', bytes, endOfStream });
+    }
     // Once the answer has begun, its status stands.
-    if (problem === undefined || this.#answer?.status !== undefined) return undefined;
+    if (problem === undefined || this.#answer?.status !== undefined) {
+      return undefined;
+    }
     this.#stopWaiting(out);
     return problem;
   }
@@ -201,21 +218,29 @@ export class Session {
       (this.#phase === 'reserving' ? this.#early : out).push({ type: 'request-trailers' });
       return undefined;
     }
-    if (this.#phase !== 'collecting') return undefined;
+    if (this.#phase !== 'collecting') {
+      return undefined;
+    }
     this.#endedByTrailers = true;
     return this.#requestRead(nowMs, out);
   }
 
   #requestRead(nowMs: number, out: Action[]): Failure | undefined {
     const asked = this.#request.end();
-    if (isFailure(asked)) return asked;
+    if (isFailure(asked)) {
+      return asked;
+    }
     this.#asked = asked;
     this.#buckets = asked.plan.buckets;
     this.#input = new InputCount(asked.choice, asked.plan);
     const limit = asked.choice.rule.rule.requestLimits.inputTokens;
-    if (limit === undefined || asked.plan.inputTokens <= limit) this.#reserve(nowMs, out);
-    else if (this.#isTooLong(limit)) return promptTooLong(limit);
-    else this.#count(limit, out);
+    if (limit === undefined || asked.plan.inputTokens <= limit) {
+      this.#reserve(nowMs, out);
+    } else if (this.#isTooLong(limit)) {
+      return promptTooLong(limit);
+    } else {
+      this.#count(limit, out);
+    }
     return undefined;
   }
 
@@ -230,10 +255,14 @@ export class Session {
   }
 
   #counted(tokens: number, nowMs: number, out: Action[]): Failure | undefined {
-    if (this.#phase !== 'counting') return undefined;
+    if (this.#phase !== 'counting') {
+      return undefined;
+    }
     this.#input!.counted(tokens);
     const limit = this.#asked!.choice.rule.rule.requestLimits.inputTokens;
-    if (limit !== undefined && this.#isTooLong(limit)) return promptTooLong(limit);
+    if (limit !== undefined && this.#isTooLong(limit)) {
+      return promptTooLong(limit);
+    }
     this.#reserve(nowMs, out);
     return undefined;
   }
@@ -261,7 +290,9 @@ export class Session {
   }
 
   #reserved(decision: Decision, nowMs: number, out: Action[]): Failure | undefined {
-    if (this.#phase !== 'reserving') return undefined;
+    if (this.#phase !== 'reserving') {
+      return undefined;
+    }
     if (decision.type === 'count-first') {
       this.#count(decision.limitTokens, out);
       return undefined;
@@ -298,11 +329,17 @@ export class Session {
     for (const [index, bytes] of pieces.entries()) {
       out.push({ type: 'request-body', bytes, endOfStream: index === pieces.length - 1 && !this.#endedByTrailers });
     }
-    if (this.#endedByTrailers) out.push({ type: 'request-trailers' });
-    if (metered) this.#inputSample = sampleOf(asked.body!, tokenizer, backendModel);
+    if (this.#endedByTrailers) {
+      out.push({ type: 'request-trailers' });
+    }
+    if (metered) {
+      this.#inputSample = sampleOf(asked.body!, tokenizer, backendModel);
+    }
     this.#letBodyGo(out);
     const timeoutMs = rule.rule.firstTokenTimeoutMs;
-    if (metered && facts.stream && timeoutMs !== undefined) out.push({ type: 'start-timer', ms: timeoutMs });
+    if (metered && facts.stream && timeoutMs !== undefined) {
+      out.push({ type: 'start-timer', ms: timeoutMs });
+    }
     this.#answer = this.#newAnswer(metered ? asked : undefined, askUsage);
   }
 
@@ -311,7 +348,9 @@ export class Session {
     const endpoint = this.#request.found?.endpoint;
     const { dialect, id: requestId } = this.#request;
     const views = this.#views;
-    if (asked === undefined) return new Answer({ dialect, requestId, views, metered: undefined });
+    if (asked === undefined) {
+      return new Answer({ dialect, requestId, views, metered: undefined });
+    }
     const { choice, plan } = asked;
     const hold = this.#hold;
     const answer = new Answer({
@@ -330,18 +369,24 @@ export class Session {
         mayPassUnread: (encoding) => this.#mayPassUnread(encoding),
       },
     });
-    if (hold !== undefined && plan.output.mode === 'lease') hold.hold.holder = answer;
+    if (hold !== undefined && plan.output.mode === 'lease') {
+      hold.hold.holder = answer;
+    }
     return answer;
   }
 
   #responseHeaders(event: EventOf<'response-headers'>, nowMs: number, out: Action[]): void {
-    if (this.#phase === 'over') return;
+    if (this.#phase === 'over') {
+      return;
+    }
     // Envoy's own answer, before we let the request go.
     if (this.#phase !== 'forwarded') {
       this.#stopWaiting(out);
       this.#letBodyGo(out);
       this.#phase = 'forwarded';
-      if (event.path !== undefined) this.#request.answeredAt(event.path);
+      if (event.path !== undefined) {
+        this.#request.answeredAt(event.path);
+      }
       this.#answer = this.#newAnswer();
     }
     const problem = this.#answer!.headers(event, nowMs, out);
@@ -351,7 +396,9 @@ export class Session {
       // A rate limit of Envoy's own says nothing of the backend.
       out.push({ type: 'health', target, well: status < 500 && (status !== 429 || failed !== undefined) });
     }
-    if (problem !== undefined) this.#reply(problem, nowMs, out);
+    if (problem !== undefined) {
+      this.#reply(problem, nowMs, out);
+    }
   }
 
   /** What cannot be counted passes where no token quota stands, or where the client asked for just that. */
@@ -362,13 +409,18 @@ export class Session {
 
   #firstTokenLate(nowMs: number, out: Action[]): void {
     // Before the answer's headers Envoy still takes a whole answer of ours, and ends the upstream request.
-    if (this.#answer?.mode === 'unknown') this.#reply(firstTokenLate, nowMs, out);
-    else this.#answer?.fail(firstTokenLate, out);
+    if (this.#answer?.mode === 'unknown') {
+      this.#reply(firstTokenLate, nowMs, out);
+    } else {
+      this.#answer?.fail(firstTokenLate, out);
+    }
   }
 
   #refuse(problem: Failure, nowMs: number, out: Action[]): void {
     const passing = this.#phase === 'forwarded' && this.#passthroughTarget === undefined;
-    if (this.#phase === 'over' || passing) return;
+    if (this.#phase === 'over' || passing) {
+      return;
+    }
     this.#reply(problem, nowMs, out);
   }
 
@@ -385,7 +437,9 @@ export class Session {
   }
 
   #closed(broken: Broken | undefined, nowMs: number, out: Action[]): void {
-    if (this.#finished || this.inflating) return;
+    if (this.#finished || this.inflating) {
+      return;
+    }
     this.#stopWaiting(out);
     this.#clientLeft = true;
     this.#broken = broken;
@@ -395,14 +449,21 @@ export class Session {
 
   /** Nobody is to answer any more: neither the ledger nor the count, whose text goes. */
   #stopWaiting(out: Action[]): void {
-    if (this.#phase === 'counting') out.push({ type: 'stop-count' });
-    else if (this.#phase === 'reserving' || this.blocked) out.push({ type: 'cancel' });
+    if (this.#phase === 'counting') {
+      out.push({ type: 'stop-count' });
+    } else if (this.#phase === 'reserving' || this.blocked) {
+      out.push({ type: 'cancel' });
+    }
   }
 
   #letBodyGo(out: Action[]): void {
-    if (this.#keptBytes > 0) out.push({ type: 'keep', bytes: -this.#keptBytes });
+    if (this.#keptBytes > 0) {
+      out.push({ type: 'keep', bytes: -this.#keptBytes });
+    }
     this.#keptBytes = 0;
-    if (this.#asked !== undefined) this.#asked.body = undefined;
+    if (this.#asked !== undefined) {
+      this.#asked.body = undefined;
+    }
     this.#request.release();
   }
 
@@ -413,14 +474,18 @@ export class Session {
   /** The input, counted although its bytes were thought to do: it is what is held from now on. */
   #recountInput(): number | undefined {
     const text = this.#input!.text === undefined ? this.#inputSample?.exactTokens() : undefined;
-    if (text === undefined) return undefined;
+    if (text === undefined) {
+      return undefined;
+    }
     this.#input!.text = text;
     this.#hold = { ...this.#hold!, inputTokens: this.#input!.most };
     return this.#hold.inputTokens;
   }
 
   #finish(nowMs: number, out: Action[]): void {
-    if (this.#finished) return;
+    if (this.#finished) {
+      return;
+    }
     this.#finished = true;
     this.#letBodyGo(out);
     out.push({ type: 'stop-timer' });
@@ -433,7 +498,9 @@ export class Session {
     });
     this.#answer?.release();
     // After an immediate response Envoy ends the stream by itself.
-    if (this.#replyStatus === undefined) out.push({ type: 'end' });
+    if (this.#replyStatus === undefined) {
+      out.push({ type: 'end' });
+    }
   }
 
   #closing(nowMs: number): Closing {

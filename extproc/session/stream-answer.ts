@@ -86,20 +86,30 @@ class LeasedStream implements StreamAnswer, TextSink {
   extend(tokens: number): boolean {
     this.leasedTokens += tokens;
     this.needed = 0;
-    if (this.#stopped !== undefined) this.#send(this.#stopped);
+    if (this.#stopped !== undefined) {
+      this.#send(this.#stopped);
+    }
     this.#stopped = undefined;
     return this.#drain();
   }
 
   finish(): boolean {
     this.#splitter.close();
-    if (!this.#drain()) return false;
+    if (!this.#drain()) {
+      return false;
+    }
     // A last event without its blank line is read too: it may have the usage.
     const rest = this.#splitter.rest();
-    if (rest.length === 0) return true;
+    if (rest.length === 0) {
+      return true;
+    }
     const verdict = this.#judge(rest, 0, rest.length, this.#inLong ? 'last' : 'none');
-    if (verdict === 'stop') return false;
-    if (verdict !== 'drop') this.#send(verdict === 'pass' ? rest : this.reader.replacement);
+    if (verdict === 'stop') {
+      return false;
+    }
+    if (verdict !== 'drop') {
+      this.#send(verdict === 'pass' ? rest : this.reader.replacement);
+    }
     return true;
   }
 
@@ -133,7 +143,9 @@ class LeasedStream implements StreamAnswer, TextSink {
   }
 
   breakOff(): void {
-    if (this.#inLong) this.#send(BLANK_LINE);
+    if (this.#inLong) {
+      this.#send(BLANK_LINE);
+    }
     this.#inLong = false;
   }
 
@@ -146,20 +158,30 @@ class LeasedStream implements StreamAnswer, TextSink {
     this.sawText = true;
     const counted = Math.min(end - start, Math.max(0, COUNTED_EVENT_BYTES - this.#eventBytes));
     this.#eventBytes += end - start;
-    if (counted > 0) this.#meter.text(channel, bytes, start, start + counted);
-    if (counted < end - start) this.#reckoned += Math.ceil((end - start - counted) / BYTES_A_TOKEN);
+    if (counted > 0) {
+      this.#meter.text(channel, bytes, start, start + counted);
+    }
+    if (counted < end - start) {
+      this.#reckoned += Math.ceil((end - start - counted) / BYTES_A_TOKEN);
+    }
   }
 
   /** Reads an event; `stop` keeps it back, because the lease does not reach. */
   #judge(bytes: Uint8Array, start: number, end: number, part: EventSplitter['part']): Verdict | 'stop' {
     const { reader } = this;
-    if (!this.#inLong) this.#eventBytes = 0;
+    if (!this.#inLong) {
+      this.#eventBytes = 0;
+    }
     this.#inLong = part === 'begun';
     const verdict = part === 'none' ? reader.read(bytes, start, end, this) : this.#readPart(bytes, start, end, part);
-    if (this.#meter.upperBound + this.#reckoned <= this.leasedTokens) return verdict;
+    if (this.#meter.upperBound + this.#reckoned <= this.leasedTokens) {
+      return verdict;
+    }
     this.#counted = this.#meter.near();
     const tokens = this.#counted + this.#reckoned;
-    if (tokens <= this.leasedTokens) return verdict;
+    if (tokens <= this.leasedTokens) {
+      return verdict;
+    }
     this.#stopped =
       verdict === 'drop'
         ? undefined
@@ -189,7 +211,9 @@ class LeasedStream implements StreamAnswer, TextSink {
         splitter.detach();
         return false;
       }
-      if (verdict === 'replace') this.#send(this.reader.replacement);
+      if (verdict === 'replace') {
+        this.#send(this.reader.replacement);
+      }
       if (verdict === 'pass') {
         this.#passing = bytes;
         this.#passingFrom = start;
@@ -203,6 +227,8 @@ class LeasedStream implements StreamAnswer, TextSink {
   #flush(): void {
     const passing = this.#passing;
     this.#passing = undefined;
-    if (passing !== undefined) this.#send(passing.subarray(this.#passingFrom, this.#passingTo));
+    if (passing !== undefined) {
+      this.#send(passing.subarray(this.#passingFrom, this.#passingTo));
+    }
   }
 }

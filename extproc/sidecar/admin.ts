@@ -16,13 +16,18 @@ export function readAdmin({ host, port }: AdminAddress, path: string, maxBytes: 
       response.on('data', (chunk: Buffer) => {
         bytes += chunk.length;
         chunks.push(chunk);
-        if (bytes > maxBytes) request.destroy(new Error(`Envoy's answer is larger than ${maxBytes} bytes`));
+        if (bytes > maxBytes) {
+          request.destroy(new Error(`Envoy's answer is larger than ${maxBytes} bytes`));
+        }
       });
       response.on('error', reject);
       response.on('end', () => {
         const text = Buffer.concat(chunks).toString();
-        if (response.statusCode === 200) resolve(text);
-        else reject(new Error(`Envoy's admin interface answers ${response.statusCode}`));
+        if (response.statusCode === 200) {
+          resolve(text);
+        } else {
+          reject(new Error(`Envoy's admin interface answers ${response.statusCode}`));
+        }
       });
     });
     request.on('timeout', () => request.destroy(new Error(`Envoy's admin interface is silent for ${TIMEOUT_MS} ms`)));

@@ -51,18 +51,28 @@ export function evaluate(
   const bare = new Set<string>();
   for (const routes of [...discovered, ...inline]) {
     const users = connections.filter((each) => each.inlineRoutes === routes || each.routeConfigName === routes.name);
-    if (users.length === 0) continue;
+    if (users.length === 0) {
+      continue;
+    }
     for (const host of routes.virtual_hosts ?? []) {
       for (const route of host.routes ?? []) {
         const name = route.name ?? '';
-        if (!expected.has(name)) continue;
+        if (!expected.has(name)) {
+          continue;
+        }
         found.add(name);
-        if (isFailure(route)) failing.add(name);
+        if (isFailure(route)) {
+          failing.add(name);
+        }
         const overrides = [route.typed_per_filter_config, host.typed_per_filter_config, routes.typed_per_filter_config];
         for (const { listener, filters } of users) {
-          if (filters.length === 0) bare.add(listener);
+          if (filters.length === 0) {
+            bare.add(listener);
+          }
           const filtered = filters.some((filter) => isEnabled(filter, overrides, clusters));
-          if (!filtered && !failing.has(name)) unfiltered.add(name);
+          if (!filtered && !failing.has(name)) {
+            unfiltered.add(name);
+          }
         }
       }
     }
@@ -224,14 +234,22 @@ function isEnabled(
   clusters: ReadonlySet<string>,
 ): boolean {
   const own = overrides.map((each) => each?.[name ?? '']).find((each) => each !== undefined);
-  if (own === undefined) return disabled !== true;
-  if (own.disabled === true) return false;
-  if (own['@type'] !== FILTER_OVERRIDE) return leavesOurs(own, clusters);
+  if (own === undefined) {
+    return disabled !== true;
+  }
+  if (own.disabled === true) {
+    return false;
+  }
+  if (own['@type'] !== FILTER_OVERRIDE) {
+    return leavesOurs(own, clusters);
+  }
   return own.config?.['@type'] === undefined || leavesOurs(own.config, clusters);
 }
 
 function leavesOurs(override: Override, clusters: ReadonlySet<string>): boolean {
-  if (override['@type'] !== PROCESSOR_OVERRIDE || override.disabled === true) return false;
+  if (override['@type'] !== PROCESSOR_OVERRIDE || override.disabled === true) {
+    return false;
+  }
   const { grpc_service: service, processing_mode: mode } = override.overrides ?? {};
   const cluster = service?.envoy_grpc?.cluster_name;
   return (service === undefined || clusters.has(cluster ?? '')) && (mode === undefined || seesAll(mode));

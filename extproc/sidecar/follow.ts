@@ -83,26 +83,36 @@ export function followController(options: FollowOptions): FollowedController {
   let taking: Promise<void> = Promise.resolve();
   const send = (message: Said) => stream?.send({ message });
   const sendProof = () => {
-    if (proof === undefined) return;
+    if (proof === undefined) {
+      return;
+    }
     send({ case: 'proof', value: { ...proof, version: wireVersion(proof.version) } });
   };
 
   /** The reason why it is not taken. */
   const take = async ({ version: message, content }: Policy): Promise<string | undefined> => {
     const version = plainVersion(message);
-    if (version === undefined) return 'the policy has no version';
+    if (version === undefined) {
+      return 'the policy has no version';
+    }
     if (inForce !== undefined && isOlder(version, inForce)) {
       return `it is older than the policy in force (${inForce.epoch}/${inForce.counter})`;
     }
     if (content === undefined) {
-      if (inForce?.version !== version.version) return 'the policy has no content';
+      if (inForce?.version !== version.version) {
+        return 'the policy has no content';
+      }
       inForce = version;
     } else {
       try {
         const policy = await reader.read(Buffer.from(content.buffer, content.byteOffset, content.byteLength));
         const awaited = policyInForce === undefined ? [] : awaitedRoutes(policyInForce, policy);
-        if (awaited.length > 0) await options.routed?.(awaited);
-        if (closed) return undefined;
+        if (awaited.length > 0) {
+          await options.routed?.(awaited);
+        }
+        if (closed) {
+          return undefined;
+        }
         await enforce(version, policy);
       } catch (error) {
         return (error instanceof Error ? error.message : String(error)).slice(0, REASON_MAX_CHARACTERS);
@@ -115,7 +125,9 @@ export function followController(options: FollowOptions): FollowedController {
   const answer = async (policy: Policy, from: PolicyStream | undefined) => {
     const reason = await take(policy);
     // A later stream says by its Hello what is in force, and is answered for what it brings.
-    if (closed || stream !== from) return;
+    if (closed || stream !== from) {
+      return;
+    }
     const version = policy.version ?? wireVersion({ epoch: 0, counter: 0, version: '' });
     if (reason === undefined) {
       refusal = undefined;
@@ -128,11 +140,15 @@ export function followController(options: FollowOptions): FollowedController {
     send({ case: 'refuse', value: { version, reason } });
     // A leader of the past may serve for a moment: the next attempt finds the new one.
     const offered = plainVersion(policy.version);
-    if (inForce !== undefined && offered !== undefined && isOlder(offered, inForce)) from?.close();
+    if (inForce !== undefined && offered !== undefined && isOlder(offered, inForce)) {
+      from?.close();
+    }
   };
 
   const attempt = () => {
-    if (closed) return;
+    if (closed) {
+      return;
+    }
     openedAtMs = Number.POSITIVE_INFINITY;
     let opened: PolicyStream;
     try {
@@ -141,7 +157,9 @@ export function followController(options: FollowOptions): FollowedController {
         ca: readFileSync(options.caPath),
         token: readFileSync(options.tokenPath, 'utf8').trim(),
         opened() {
-          if (away !== undefined) log.info({ controller: options.controller }, 'the controller is there');
+          if (away !== undefined) {
+            log.info({ controller: options.controller }, 'the controller is there');
+          }
           away = undefined;
           openedAtMs = performance.now();
           sendProof();
@@ -169,20 +187,26 @@ export function followController(options: FollowOptions): FollowedController {
 
   const ended = (reason: string | undefined) => {
     stream = undefined;
-    if (performance.now() - openedAtMs > SETTLED_AFTER_MS) failures = 0;
+    if (performance.now() - openedAtMs > SETTLED_AFTER_MS) {
+      failures = 0;
+    }
     again(reason);
   };
 
   /** `reason` undefined: the controller ended the stream in order, to see the token anew. */
   const again = (reason: string | undefined) => {
-    if (closed) return;
+    if (closed) {
+      return;
+    }
     if (reason !== undefined && away === undefined) {
       log.warn(
         { controller: options.controller, reason },
         'the controller is away; the last good policy stays in force',
       );
     }
-    if (reason !== undefined) away = reason;
+    if (reason !== undefined) {
+      away = reason;
+    }
     failures++;
     const rounds = Math.floor(failures / ATTEMPTS_TOGETHER);
     const pauses = failures % ATTEMPTS_TOGETHER === 0;
@@ -193,7 +217,9 @@ export function followController(options: FollowOptions): FollowedController {
   const begin = async () => {
     try {
       const kept = options.folder === undefined ? undefined : await readKept(options.folder, reader);
-      if (kept !== undefined && !closed) await enforce(kept.version, kept.policy);
+      if (kept !== undefined && !closed) {
+        await enforce(kept.version, kept.policy);
+      }
     } catch (error) {
       log.warn({ err: error }, 'the policy that is kept on disk cannot be used');
     }
@@ -209,7 +235,9 @@ export function followController(options: FollowOptions): FollowedController {
     }),
     prove(next) {
       proof = next;
-      if (away === undefined) sendProof();
+      if (away === undefined) {
+        sendProof();
+      }
     },
     async close() {
       closed = true;

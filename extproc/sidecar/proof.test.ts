@@ -103,7 +103,9 @@ const assignment = (address: object) => ({
 async function until(holds: (proof: Proof) => boolean): Promise<Proof> {
   for (let i = 0; i < 1500; i++) {
     const last = proofs.at(-1);
-    if (last !== undefined && holds(last)) return last;
+    if (last !== undefined && holds(last)) {
+      return last;
+    }
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   throw new Error(`the last proof is ${JSON.stringify(proofs.at(-1))}`);

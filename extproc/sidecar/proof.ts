@@ -80,7 +80,9 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
         const configuration = await readAdmin(admin, VERSIONS, MAX_VERSIONS_BYTES);
         const nowMs = performance.now();
         const same = looked?.for === task && looked.configuration === configuration && nowMs - looked.atMs < REPEAT_MS;
-        if (same) return pauseMs;
+        if (same) {
+          return pauseMs;
+        }
         const evaluation = await look({ admin, socketPath, routeNames: task.routeNames });
         failures = 0;
         looked = { for: task, configuration, atMs: nowMs };
@@ -88,7 +90,9 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
         pauseMs = Math.min(PAUSE_MOST_MS, Math.max(POLL_MS, (performance.now() - nowMs) * PAUSE_FACTOR));
       } catch (error) {
         looked = undefined;
-        if (++failures < FAILURES_BEFORE_TOLD) return pauseMs;
+        if (++failures < FAILURES_BEFORE_TOLD) {
+          return pauseMs;
+        }
         proof = { unreadable: error instanceof Error ? error.message : String(error), version: task.version };
       }
       const text = JSON.stringify(proof);
@@ -105,17 +109,23 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
     const endMs = performance.now() + ROUTED_WITHIN_MS;
     for (let seen = ''; performance.now() < endMs; await sleep(ROUTED_POLL_MS)) {
       const configuration = await readAdmin(admin, VERSIONS, MAX_VERSIONS_BYTES);
-      if (configuration === seen) continue;
+      if (configuration === seen) {
+        continue;
+      }
       seen = configuration;
       const { missing, failing } = await look({ admin, socketPath, routeNames });
-      if (missing.total + failing.total === 0) return true;
+      if (missing.total + failing.total === 0) {
+        return true;
+      }
     }
     return false;
   };
   const run = () => {
     timer = undefined;
     void round().then((pauseMs) => {
-      if (!closed) timer = setTimeout(run, pauseMs);
+      if (!closed) {
+        timer = setTimeout(run, pauseMs);
+      }
     });
   };
   run();
@@ -125,7 +135,9 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
     },
     async routed(routeNames) {
       const reason = await Promise.race([carriesOut(routeNames).catch(String), sleep(ROUTED_WITHIN_MS, false)]);
-      if (reason === true || closed) return;
+      if (reason === true || closed) {
+        return;
+      }
       log.warn(
         { reason, routes: routeNames.length },
         'Envoy does not have all routes of the policy yet; it comes into force',
@@ -134,7 +146,9 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
     close() {
       closed = true;
       clearTimeout(timer);
-      for (const worker of workers) void worker.terminate();
+      for (const worker of workers) {
+        void worker.terminate();
+      }
     },
   };
 }

@@ -9,7 +9,9 @@ export function awaitedRoutes(before: GatewayPolicy, after: GatewayPolicy): read
   const led = uses(before);
   const served = new Set(led.map(({ route }) => route));
   const known = new Set(led.map(({ id }) => id));
-  if (!uses(after).some(({ route, id }) => served.has(route) && !known.has(id))) return [];
+  if (!uses(after).some(({ route, id }) => served.has(route) && !known.has(id))) {
+    return [];
+  }
   const there = new Set(before.entries.flatMap(({ routeNames }) => routeNames));
   return after.entries.flatMap(({ routeNames }) => routeNames).filter((name) => !there.has(name));
 }

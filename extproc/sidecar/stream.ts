@@ -59,7 +59,9 @@ export function openStream({ controller, ca, token, opened, heard, ended }: Stre
   );
   let over = false;
   const finish = (reason: string | undefined) => {
-    if (over) return;
+    if (over) {
+      return;
+    }
     over = true;
     clearTimeout(opening);
     client.close();
@@ -71,16 +73,22 @@ export function openStream({ controller, ca, token, opened, heard, ended }: Stre
   }, OPEN_TIMEOUT_MS);
   call.on('metadata', () => {
     clearTimeout(opening);
-    if (!over) opened();
+    if (!over) {
+      opened();
+    }
   });
   call.on('data', ({ message }: ControllerMessage) => {
-    if (!over && message.case === 'policy') heard(message.value);
+    if (!over && message.case === 'policy') {
+      heard(message.value);
+    }
   });
   call.on('status', ({ code, details }) => finish(code === status.OK ? undefined : `${status[code]}: ${details}`));
   call.on('error', ({ code, details }: ServiceError) => finish(`${status[code]}: ${details}`));
   return {
     send(message) {
-      if (!over) call.write(create(SidecarMessageSchema, message));
+      if (!over) {
+        call.write(create(SidecarMessageSchema, message));
+      }
     },
     close() {
       call.end();

@@ -12,7 +12,9 @@ function split(parts: readonly Uint8Array[], maxEventBytes?: number): string[] {
   const splitter = newEventSplitter(maxEventBytes);
   const events: Uint8Array[] = [];
   const take = (): void => {
-    while (splitter.next()) events.push(splitter.bytes.subarray(splitter.start, splitter.end));
+    while (splitter.next()) {
+      events.push(splitter.bytes.subarray(splitter.start, splitter.end));
+    }
   };
   for (const part of parts) {
     splitter.push(part);
@@ -52,8 +54,9 @@ describe('streams of providers', () => {
               splitter.bytes.byteOffset + splitter.start,
               splitter.end - splitter.start,
             );
-            if (given.length !== Buffer.byteLength(events[count++]!))
+            if (given.length !== Buffer.byteLength(events[count++]!)) {
               assert.fail(`${name} cut at ${cut}: event ${count - 1}`);
+            }
           }
         }
         assert.equal(count, events.length, name);
@@ -132,7 +135,9 @@ describe('events', () => {
     splitter.push(Buffer.from('data: a\n\nda'));
     splitter.push(Buffer.from('ta: b\n\n'));
     const events = [];
-    while (splitter.next()) events.push(Buffer.from(splitter.bytes.subarray(splitter.start, splitter.end)).toString());
+    while (splitter.next()) {
+      events.push(Buffer.from(splitter.bytes.subarray(splitter.start, splitter.end)).toString());
+    }
     assert.deepEqual(events, ['data: a\n\n', 'data: b\n\n']);
   });
 });
@@ -164,7 +169,9 @@ describe('an event that is too long to be kept', () => {
       const bytes = Buffer.from((before + long + after).replaceAll('\n', lineEnd));
       for (const step of [1, 7, 20]) {
         const parts: Uint8Array[] = [];
-        for (let at = 0; at < bytes.length; at += step) parts.push(bytes.subarray(at, at + step));
+        for (let at = 0; at < bytes.length; at += step) {
+          parts.push(bytes.subarray(at, at + step));
+        }
         const events = given(parts);
         assert.equal(events.map(([text]) => text).join(''), bytes.toString());
         assert.deepEqual([events[0]?.[1], events.at(-1)?.[1]], ['none', 'none']);
@@ -181,7 +188,9 @@ describe('an event that is too long to be kept', () => {
     let bytes = 0;
     for (; !splitter.overflowed; bytes += piece.length) {
       splitter.push(piece);
-      while (splitter.next()) assert.ok(splitter.end - splitter.start <= 1_010);
+      while (splitter.next()) {
+        assert.ok(splitter.end - splitter.start <= 1_010);
+      }
       assert.ok(bytes <= 10_000);
     }
     assert.ok(bytes >= 9_000);

@@ -88,26 +88,42 @@ class Splitter implements EventSplitter {
 
   push(bytes: Uint8Array): void {
     let piece = bytes;
-    if (this.#from < this.#at) this.#hold(this.#from, this.#at);
-    if (this.#at < this.#piece.length) piece = Buffer.concat([this.#piece.subarray(this.#at), bytes]);
+    if (this.#from < this.#at) {
+      this.#hold(this.#from, this.#at);
+    }
+    if (this.#at < this.#piece.length) {
+      piece = Buffer.concat([this.#piece.subarray(this.#at), bytes]);
+    }
     this.#take(piece);
   }
 
   next(): boolean {
-    if (this.overflowed) return false;
-    if (this.#mark !== -1 && this.#markEnds()) return this.#give();
+    if (this.overflowed) {
+      return false;
+    }
+    if (this.#mark !== -1 && this.#markEnds()) {
+      return this.#give();
+    }
     const piece = this.#piece;
     while (this.#at < piece.length) {
       if (this.#afterCr) {
         this.#afterCr = false;
-        if (piece[this.#at] === LF) this.#at++;
-        if (this.#endsAtCr) return this.#give();
+        if (piece[this.#at] === LF) {
+          this.#at++;
+        }
+        if (this.#endsAtCr) {
+          return this.#give();
+        }
         continue;
       }
       const lineEnd = this.#lineEnd();
-      if (lineEnd > this.#at) this.#inLine = true;
+      if (lineEnd > this.#at) {
+        this.#inLine = true;
+      }
       this.#at = lineEnd;
-      if (lineEnd === piece.length) break;
+      if (lineEnd === piece.length) {
+        break;
+      }
       this.#at++;
       const endsEvent = !this.#inLine && this.#hasLine;
       this.#hasLine ||= this.#inLine;
@@ -119,9 +135,12 @@ class Splitter implements EventSplitter {
         return this.#give();
       }
     }
-    if (this.#closed && this.#afterCr && this.#endsAtCr) return this.#give();
-    if (this.#at > this.#from && this.#heldLength + this.#at - this.#from + this.#partBytes > this.#maxBytes)
+    if (this.#closed && this.#afterCr && this.#endsAtCr) {
+      return this.#give();
+    }
+    if (this.#at > this.#from && this.#heldLength + this.#at - this.#from + this.#partBytes > this.#maxBytes) {
       return this.#givePart();
+    }
     // The piece is let go: its buffer may be much larger than what an idle stream has a right to.
     this.#hold(this.#from, this.#at);
     this.#take(NOTHING);
@@ -197,8 +216,12 @@ class Splitter implements EventSplitter {
     const piece = this.#piece;
     const at = this.#at;
     // The blank line after each event needs no search.
-    if (this.#nextLf < at) this.#nextLf = piece[at] === LF ? at : found(piece.indexOf(LF, at), piece.length);
-    if (this.#nextCr < at) this.#nextCr = found(piece.indexOf(CR, at), piece.length);
+    if (this.#nextLf < at) {
+      this.#nextLf = piece[at] === LF ? at : found(piece.indexOf(LF, at), piece.length);
+    }
+    if (this.#nextCr < at) {
+      this.#nextCr = found(piece.indexOf(CR, at), piece.length);
+    }
     return Math.min(this.#nextLf, this.#nextCr);
   }
 
@@ -220,7 +243,9 @@ class Splitter implements EventSplitter {
   }
 
   #hold(from: number, to: number): void {
-    if (from === to) return;
+    if (from === to) {
+      return;
+    }
     const needed = this.#heldLength + to - from;
     if (needed > this.#held.length) {
       const expected = needed > LONG_HELD_BYTES ? this.#expectedBytes : SMALLEST_HELD_BYTES;

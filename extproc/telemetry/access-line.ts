@@ -24,22 +24,43 @@ export function accessLine(outcome: Outcome, overdrafts: readonly Overdraft[]): 
   line += text('responseModel', outcome.responseModel);
   line += tenant(outcome.buckets);
   line += `,"stream":${outcome.stream}`;
-  if (outcome.status !== undefined) line += `,"status":${outcome.status}`;
+  if (outcome.status !== undefined) {
+    line += `,"status":${outcome.status}`;
+  }
   line += text('error', failure?.code);
-  if (outcome.clientLeft) line += ',"clientLeft":true';
-  if (outcome.broken !== undefined) line += backend(outcome.broken);
+  if (outcome.clientLeft) {
+    line += ',"clientLeft":true';
+  }
+  if (outcome.broken !== undefined) {
+    line += backend(outcome.broken);
+  }
   line += `,"durationMs":${tenths(endMs - startMs)}`;
-  if (outcome.stream && firstTokenMs !== undefined) line += `,"firstTokenMs":${tenths(firstTokenMs - startMs)}`;
-  if (usage !== undefined) line += tokens(usage);
+  if (outcome.stream && firstTokenMs !== undefined) {
+    line += `,"firstTokenMs":${tenths(firstTokenMs - startMs)}`;
+  }
+  if (usage !== undefined) {
+    line += tokens(usage);
+  }
   line += text('source', outcome.source);
-  if (outcome.undeliveredTokens !== undefined) line += `,"undeliveredTokens":${outcome.undeliveredTokens}`;
-  if (outcome.estimatedOutputTokens !== undefined) line += `,"estimatedOutputTokens":${outcome.estimatedOutputTokens}`;
-  if (outcome.unmetered) line += ',"unmetered":true';
+  if (outcome.undeliveredTokens !== undefined) {
+    line += `,"undeliveredTokens":${outcome.undeliveredTokens}`;
+  }
+  if (outcome.estimatedOutputTokens !== undefined) {
+    line += `,"estimatedOutputTokens":${outcome.estimatedOutputTokens}`;
+  }
+  if (outcome.unmetered) {
+    line += ',"unmetered":true';
+  }
   line += `,"decision":"${decision.type}"`;
-  if (decision.type === 'refused') line += text('quota', decision.quota) + text('reason', decision.reason);
-  else if (decision.type !== 'none') {
-    if (decision.queuedMs > 0) line += `,"queuedMs":${tenths(decision.queuedMs)}`;
-    if (decision.shadowRefused.length > 0) line += `,"shadowRefused":${jsonText(decision.shadowRefused)}`;
+  if (decision.type === 'refused') {
+    line += text('quota', decision.quota) + text('reason', decision.reason);
+  } else if (decision.type !== 'none') {
+    if (decision.queuedMs > 0) {
+      line += `,"queuedMs":${tenths(decision.queuedMs)}`;
+    }
+    if (decision.shadowRefused.length > 0) {
+      line += `,"shadowRefused":${jsonText(decision.shadowRefused)}`;
+    }
   }
   if (overdrafts.length > 0) {
     const list = overdrafts.map((one) => ({ quota: one.bucket.quota.id, tokens: one.tokens, cause: one.cause }));
@@ -65,7 +86,9 @@ function tenant(buckets: Outcome['buckets']): string {
   for (const { quota, values } of buckets) {
     for (let i = 0; i < values.length; i++) {
       const part = quota.key[i];
-      if (part?.type !== 'Header' || seen.includes(part.name)) continue;
+      if (part?.type !== 'Header' || seen.includes(part.name)) {
+        continue;
+      }
       seen.push(part.name);
       members += text(part.name, values[i]!);
     }
@@ -75,7 +98,9 @@ function tenant(buckets: Outcome['buckets']): string {
 
 /** `name` is of our making or a header's name, which needs no escapes. */
 function text(name: string, value: string | undefined): string {
-  if (value === undefined) return '';
+  if (value === undefined) {
+    return '';
+  }
   const bounded = value.length > MAX_TEXT_CHARACTERS ? `${value.slice(0, MAX_TEXT_CHARACTERS)}…` : value;
   return PLAIN.test(bounded) ? `,"${name}":"${bounded}"` : `,"${name}":${jsonText(bounded)}`;
 }

@@ -9,7 +9,9 @@ import { bucket, outcomeOfStream } from './testing.ts';
 
 function recorderOf(outcomes: readonly Outcome[]) {
   const recorder = newRecorder({ nowMs: 0 });
-  for (const outcome of outcomes) recorder.record(outcome, []);
+  for (const outcome of outcomes) {
+    recorder.record(outcome, []);
+  }
   const cells = (name: string) => recorder.table.collect().find((one) => one.description.name === name)?.cells ?? [];
   return {
     recorder,

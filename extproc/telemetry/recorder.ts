@@ -49,23 +49,35 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
   const overdraft = boundedCells(table.sum(metric.overdraft));
   const backendFailures = boundedCells(table.sum(metric.backendFailures));
   const wait = table.histogram(metric.queueDuration, boundaries.durationSeconds).cell({});
-  if (lines) table.gauge(metric.recordsDropped, () => [{ attributes: {}, value: lines.dropped }]);
+  if (lines) {
+    table.gauge(metric.recordsDropped, () => [{ attributes: {}, value: lines.dropped }]);
+  }
 
   const recordDecision = ({ decision, route }: Outcome) => {
-    if (decision.type === 'none') return;
+    if (decision.type === 'none') {
+      return;
+    }
     const refused = decision.type === 'refused' ? decision : undefined;
     decisions(`${decision.type}\n${route}\n${refused?.quota}\n${refused?.reason}`, () => ({
       [attribute.decision]: decision.type,
       ...(route !== undefined && { [attribute.route]: route }),
       ...(refused && { [attribute.quota]: refused.quota, [attribute.reason]: refused.reason }),
     }));
-    if (decision.type === 'refused') return;
-    if (decision.queuedMs > 0) wait.record(decision.queuedMs / 1000);
-    for (const quota of decision.shadowRefused) shadowRefused(quota, () => ({ [attribute.quota]: quota }));
+    if (decision.type === 'refused') {
+      return;
+    }
+    if (decision.queuedMs > 0) {
+      wait.record(decision.queuedMs / 1000);
+    }
+    for (const quota of decision.shadowRefused) {
+      shadowRefused(quota, () => ({ [attribute.quota]: quota }));
+    }
   };
 
   const recordFailure = ({ broken, backend }: Outcome) => {
-    if (broken === undefined || backend === undefined) return;
+    if (broken === undefined || backend === undefined) {
+      return;
+    }
     const failure = backendFailure(broken);
     backendFailures(`${backend}\n${failure}`, () => ({ [attribute.backend]: backend, [attribute.failure]: failure }));
   };

@@ -41,9 +41,15 @@ export function newSeries(table: MetricTable): SeriesOf {
   let overflow: Series | undefined;
 
   const responseLabel = (model: string | undefined) => {
-    if (model === undefined) return undefined;
-    if (responseModels.has(model)) return model;
-    if (responseModels.size >= MAX_RESPONSE_MODELS || model.length > MAX_MODEL_CHARACTERS) return OTHER;
+    if (model === undefined) {
+      return undefined;
+    }
+    if (responseModels.has(model)) {
+      return model;
+    }
+    if (responseModels.size >= MAX_RESPONSE_MODELS || model.length > MAX_MODEL_CHARACTERS) {
+      return OTHER;
+    }
     responseModels.add(model);
     return model;
   };
@@ -55,7 +61,9 @@ export function newSeries(table: MetricTable): SeriesOf {
     // Names of Kubernetes objects have no line feed, and those of models are at the end.
     const key = `${route}\n${rule}\n${backend}\n${operation}\n${requestModel}\n${responseModel}`;
     const found = known.get(key);
-    if (found) return found;
+    if (found) {
+      return found;
+    }
     if (known.size >= MAX_SERIES) {
       overflow ??= new Series(instruments, { 'otel.metric.overflow': true });
       return overflow;
@@ -107,8 +115,12 @@ export class Series {
     const { usage, source, decision } = outcome;
     this.#recordDuration(outcome);
     this.#recordPace(outcome);
-    if (usage !== undefined && source !== undefined) this.#recordTokens(usage, source);
-    if (usage !== undefined) this.#recordDrift(usage, outcome.estimatedOutputTokens);
+    if (usage !== undefined && source !== undefined) {
+      this.#recordTokens(usage, source);
+    }
+    if (usage !== undefined) {
+      this.#recordDrift(usage, outcome.estimatedOutputTokens);
+    }
     if (outcome.unmetered) {
       this.#unmetered ??= this.#instruments.unmetered.cell(this.#attributes);
       this.#unmetered.value++;
@@ -138,10 +150,14 @@ export class Series {
 
   #recordPace({ firstTokenMs, startMs, endMs, usage, stream, failure, clientLeft, broken }: Outcome): void {
     // A whole answer has no first token that anybody could see.
-    if (!stream || firstTokenMs === undefined) return;
+    if (!stream || firstTokenMs === undefined) {
+      return;
+    }
     this.#firstToken ??= this.#instruments.firstToken.cell(this.#attributes);
     this.#firstToken.record((firstTokenMs - startMs) / 1000);
-    if (usage === undefined || usage.output < 2 || failure !== undefined || clientLeft || broken !== undefined) return;
+    if (usage === undefined || usage.output < 2 || failure !== undefined || clientLeft || broken !== undefined) {
+      return;
+    }
     this.#perToken ??= this.#instruments.perToken.cell(this.#attributes);
     this.#perToken.record((endMs - firstTokenMs) / 1000 / (usage.output - 1));
   }
@@ -160,7 +176,9 @@ export class Series {
     }
     for (let i = 0; i < TOKEN_KINDS.length; i++) {
       const tokens = usage[TOKEN_KINDS[i]![1]];
-      if (tokens === 0) continue;
+      if (tokens === 0) {
+        continue;
+      }
       cells[i] ??= this.#instruments.tokens.cell({
         ...this.#attributes,
         [attribute.tokenType]: TOKEN_KINDS[i]![0],
@@ -176,7 +194,9 @@ export class Series {
 
   #recordDrift(usage: Usage, estimated: number | undefined): void {
     // Reasoning is billed whether or not it is streamed: what we could have seen of the output is not known then.
-    if (estimated === undefined || usage.output === 0 || usage.reasoningOutput > 0) return;
+    if (estimated === undefined || usage.output === 0 || usage.reasoningOutput > 0) {
+      return;
+    }
     this.#drift ??= this.#instruments.drift.cell(this.#attributes);
     this.#drift.record(((estimated - usage.output) / usage.output) * 100);
   }
@@ -186,10 +206,18 @@ const OUTPUT: ReadonlySet<Operation> = new Set(['chat', 'text_completion', 'gene
 
 /** `undefined`: it went well. */
 function errorType({ failure, status, clientLeft, broken }: Outcome): string | undefined {
-  if (failure !== undefined) return failure.code;
-  if (clientLeft) return 'client_left';
-  if (broken !== undefined) return 'backend_broke_off';
-  if (status === undefined) return 'no_answer';
+  if (failure !== undefined) {
+    return failure.code;
+  }
+  if (clientLeft) {
+    return 'client_left';
+  }
+  if (broken !== undefined) {
+    return 'backend_broke_off';
+  }
+  if (status === undefined) {
+    return 'no_answer';
+  }
   return status >= 400 ? String(status) : undefined;
 }
 

@@ -20,7 +20,9 @@ const classes = new Uint8Array(0x110000);
 
 export function classOf(codePoint: number): number {
   const known = classes[codePoint]!;
-  if (known !== 0) return known;
+  if (known !== 0) {
+    return known;
+  }
   const found = classify(String.fromCodePoint(codePoint));
   classes[codePoint] = found;
   return found;
@@ -30,13 +32,21 @@ export function classOf(codePoint: number): number {
 export const ASCII_CLASSES = Uint8Array.from({ length: 128 }, (_, code) => classOf(code));
 
 function classify(character: string): number {
-  if (character === '\r' || character === '\n') return NEWLINE;
+  if (character === '\r' || character === '\n') {
+    return NEWLINE;
+  }
   if (/\p{L}/u.test(character)) {
-    if (/[\p{Lu}\p{Lt}]/u.test(character)) return UPPER;
+    if (/[\p{Lu}\p{Lt}]/u.test(character)) {
+      return UPPER;
+    }
     return /\p{Ll}/u.test(character) ? LOWER : LETTER;
   }
-  if (/\p{M}/u.test(character)) return MARK;
-  if (/\p{N}/u.test(character)) return NUMBER;
+  if (/\p{M}/u.test(character)) {
+    return MARK;
+  }
+  if (/\p{N}/u.test(character)) {
+    return NUMBER;
+  }
   // Not `\s`: JavaScript takes U+FEFF for white space and U+0085 not; the encodings' own programs do as Unicode says.
   return /\p{White_Space}/u.test(character) ? SPACE : OTHER;
 }

@@ -29,7 +29,7 @@ function count(
   encoding: 'o200k_base' | 'o200k_harmony' | 'cl100k_base' = 'o200k_base',
 ): number {
   const counting = newSlicedCount(raw instanceof Uint8Array ? [raw] : raw, { encoding }, '');
-  while (!counting.step(1000));
+  while (!counting.step(1000)) {}
   return counting.tokens;
 }
 
@@ -124,7 +124,7 @@ describe('a count', () => {
     assert.equal(limited.step(10_000), true);
     assert.ok(limited.tokens > 1000 && limited.tokens < 2000);
     const scaled = newSlicedCount([rawContents('one two three')], { encoding: 'o200k_base', factorPercent: 150 }, '');
-    while (!scaled.step(1000));
+    while (!scaled.step(1000)) {}
     assert.equal(scaled.tokens, 5);
   });
 
@@ -133,7 +133,9 @@ describe('a count', () => {
     const raw = rawContents('one two three four five six seven '.repeat(10_000));
     const counting = newSlicedCount([raw], { encoding: 'o200k_base' }, '', undefined, () => now++);
     let steps = 0;
-    while (!counting.step(2)) steps++;
+    while (!counting.step(2)) {
+      steps++;
+    }
     assert.ok(steps > 50);
     assert.equal(counting.tokens, count(raw));
     assert.equal(counting.step(2), true);
@@ -151,7 +153,7 @@ describe('a body', () => {
         const body = pushAll(newScanner(shape), pieces(bytes, places));
         assert.ok(!isFailure(body));
         const counting = newBodyCount(body, { encoding: 'o200k_base' }, '');
-        while (!counting.step(1000));
+        while (!counting.step(1000)) {}
         assert.equal(counting.tokens, expected);
       }),
     );
@@ -212,7 +214,7 @@ describe('text made to be slow', () => {
       const raw = rawContents(make(20_000));
       let looks = 0;
       const counting = newSlicedCount([raw], { encoding: 'o200k_base' }, '', undefined, () => looks++);
-      while (!counting.step(0));
+      while (!counting.step(0)) {}
       assert.ok(looks >= raw.length / 1024, `${looks} looks`);
     });
   }

@@ -25,7 +25,9 @@ export function newSlicedCount(
   let index = 0;
   return slicedCount(tokenizer, model, { limitTokens, ...(now && { now }) }, (chunk) => {
     const piece = pieces[index++];
-    if (piece === undefined) return false;
+    if (piece === undefined) {
+      return false;
+    }
     chunk.bytes = piece;
     chunk.start = 0;
     chunk.end = piece.length;
@@ -47,8 +49,12 @@ export function newBodyCount(
   let left = spans.next();
   let from = spans.start;
   return slicedCount(tokenizer, model, options, (chunk) => {
-    if (!left) return false;
-    while (base + pieces[index]!.length <= from) base += pieces[index++]!.length;
+    if (!left) {
+      return false;
+    }
+    while (base + pieces[index]!.length <= from) {
+      base += pieces[index++]!.length;
+    }
     const piece = pieces[index]!;
     chunk.bytes = piece;
     chunk.start = from - base;
@@ -116,8 +122,11 @@ function slicedCount(
         }
         if (looked >= BYTES_A_LOOK) {
           looked = 0;
-          if (scaled(counter.tokens) > limitTokens) done = true;
-          else if (now() >= until) break;
+          if (scaled(counter.tokens) > limitTokens) {
+            done = true;
+          } else if (now() >= until) {
+            break;
+          }
         }
       }
       return done;

@@ -31,7 +31,9 @@ it('goes by the name of the model', () => {
     o200k_harmony: ['gpt-oss-20b', 'openai/gpt-oss-120b'],
   };
   for (const [encoding, models] of Object.entries(names)) {
-    for (const model of models) assert.equal(encodingName(model), encoding, model);
+    for (const model of models) {
+      assert.equal(encodingName(model), encoding, model);
+    }
   }
 });
 
@@ -40,7 +42,9 @@ it('loads with pauses, and once', async () => {
   let loading = true;
   const turn = (): void => {
     turns++;
-    if (loading) setImmediate(turn);
+    if (loading) {
+      setImmediate(turn);
+    }
   };
   setImmediate(turn);
   await loadEncodings();
@@ -61,7 +65,9 @@ it('knows every token of the file by its rank', async () => {
     const { ranks } = modelEncoding({ encoding: name }, '').encoding;
     (known as readonly (string | readonly number[])[]).forEach((token, rank) => {
       const bytes = typeof token === 'string' ? Buffer.from(token) : Uint8Array.from(token);
-      if (ranks.rank(bytes, 0, bytes.length) !== rank) assert.fail(`${name}: rank ${rank}`);
+      if (ranks.rank(bytes, 0, bytes.length) !== rank) {
+        assert.fail(`${name}: rank ${rank}`);
+      }
     });
     const unknown = Buffer.from('no such token');
     assert.equal(ranks.rank(unknown, 0, unknown.length), -1);

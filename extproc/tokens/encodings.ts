@@ -32,7 +32,9 @@ export async function loadEncodings(
   names: readonly EncodingName[] = ['o200k_base', 'o200k_harmony', 'cl100k_base'],
 ): Promise<void> {
   for (const file of new Set(names.map(rankFile))) {
-    if (loaded.has(file)) continue;
+    if (loaded.has(file)) {
+      continue;
+    }
     const reading = readRanks(await readFile(rankPath(file)));
     let step = reading.next();
     while (!step.done) {
@@ -50,7 +52,9 @@ export function modelEncoding(tokenizer: Tokenizer, model: string): ModelEncodin
   if (encoding === undefined) {
     const reading = readRanks(readFileSync(rankPath(file)));
     let step = reading.next();
-    while (!step.done) step = reading.next();
+    while (!step.done) {
+      step = reading.next();
+    }
     encoding = encodingOf(file, step.value);
     loaded.set(file, encoding);
   }
@@ -61,7 +65,9 @@ export function modelEncoding(tokenizer: Tokenizer, model: string): ModelEncodin
 export function encodingName(model: string): EncodingName {
   // `openai/gpt-4`, `ft:gpt-3.5-turbo:…` and Azure's `gpt-35-turbo` are the same models.
   const name = model.slice(model.lastIndexOf('/') + 1).replace(/^ft:/, '');
-  if (name.startsWith('gpt-oss')) return 'o200k_harmony';
+  if (name.startsWith('gpt-oss')) {
+    return 'o200k_harmony';
+  }
   return /^(gpt-4(?![\w.])|gpt-3\.?5|text-embedding-)/.test(name) ? 'cl100k_base' : 'o200k_base';
 }
 

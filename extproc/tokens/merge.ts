@@ -16,30 +16,40 @@ let heapSize = 0;
 
 export function tokensOfPiece(ranks: Ranks, bytes: Uint8Array, start: number, end: number): number {
   const length = end - start;
-  if (length === 1 || ranks.rank(bytes, start, end) !== -1) return 1;
+  if (length === 1 || ranks.rank(bytes, start, end) !== -1) {
+    return 1;
+  }
   heapSize = 0;
   for (let at = 0; at < length; at++) {
     next[at] = at + 1;
     previous[at] = at - 1;
     const rank = at + 2 <= length ? ranks.rank(bytes, start + at, start + at + 2) : -1;
     joined[at] = rank;
-    if (rank !== -1) push(rank * PLACES + at);
+    if (rank !== -1) {
+      push(rank * PLACES + at);
+    }
   }
   next[length] = length;
   let parts = length;
   while (heapSize > 0) {
     const top = pop();
     const at = top % PLACES;
-    if (joined[at] !== (top - at) / PLACES) continue;
+    if (joined[at] !== (top - at) / PLACES) {
+      continue;
+    }
     const gone = next[at]!;
     const after = next[gone]!;
     next[at] = after;
-    if (after < length) previous[after] = at;
+    if (after < length) {
+      previous[after] = at;
+    }
     joined[gone] = -1;
     parts--;
     join(ranks, bytes, start, length, at);
     const before = previous[at]!;
-    if (before !== -1) join(ranks, bytes, start, length, before);
+    if (before !== -1) {
+      join(ranks, bytes, start, length, before);
+    }
   }
   return parts;
 }
@@ -48,14 +58,18 @@ function join(ranks: Ranks, bytes: Uint8Array, start: number, length: number, at
   const middle = next[at]!;
   const rank = middle < length ? ranks.rank(bytes, start + at, start + next[middle]!) : -1;
   joined[at] = rank;
-  if (rank !== -1) push(rank * PLACES + at);
+  if (rank !== -1) {
+    push(rank * PLACES + at);
+  }
 }
 
 function push(entry: number): void {
   let at = heapSize++;
   while (at > 0) {
     const parent = (at - 1) >> 1;
-    if (heap[parent]! <= entry) break;
+    if (heap[parent]! <= entry) {
+      break;
+    }
     heap[at] = heap[parent]!;
     at = parent;
   }
@@ -68,9 +82,15 @@ function pop(): number {
   let at = 0;
   for (;;) {
     let child = at * 2 + 1;
-    if (child >= heapSize) break;
-    if (child + 1 < heapSize && heap[child + 1]! < heap[child]!) child++;
-    if (heap[child]! >= last) break;
+    if (child >= heapSize) {
+      break;
+    }
+    if (child + 1 < heapSize && heap[child + 1]! < heap[child]!) {
+      child++;
+    }
+    if (heap[child]! >= last) {
+      break;
+    }
     heap[at] = heap[child]!;
     at = child;
   }

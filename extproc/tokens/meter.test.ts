@@ -13,7 +13,7 @@ const tokenizer = { encoding: 'o200k_base' } as const;
 
 function countWhole(raw: Uint8Array): number {
   const counting = newSlicedCount([raw], tokenizer, '');
-  while (!counting.step(1000));
+  while (!counting.step(1000)) {}
   return counting.tokens;
 }
 
@@ -60,9 +60,13 @@ describe('a meter', () => {
           meter.text(0, piece, 0, piece.length);
           at += piece.length;
           const exact = countWhole(text.subarray(0, at));
-          if (!asked.has(at)) assert.ok(meter.upperBound >= exact);
-          else if (at % 2 === 0) assert.equal(meter.count(), exact);
-          else assert.ok(meter.near() >= exact && meter.near() <= exact + 8, `${meter.near()} for ${exact}`);
+          if (!asked.has(at)) {
+            assert.ok(meter.upperBound >= exact);
+          } else if (at % 2 === 0) {
+            assert.equal(meter.count(), exact);
+          } else {
+            assert.ok(meter.near() >= exact && meter.near() <= exact + 8, `${meter.near()} for ${exact}`);
+          }
         }
         assert.equal(meter.count(), countWhole(text));
         assert.ok(meter.upperBound >= meter.count());
@@ -93,8 +97,12 @@ describe('a meter', () => {
           meter.text(channel, bytes, 0, bytes.length);
           const exact = [...texts.values()].reduce((sum, each) => sum + countWhole(Buffer.from(each)), 0);
           assert.ok(meter.upperBound >= exact);
-          if (ask === 'count') assert.equal(meter.count(), exact);
-          if (ask === 'near') assert.ok(meter.near() >= exact && meter.near() <= exact + 8 * texts.size);
+          if (ask === 'count') {
+            assert.equal(meter.count(), exact);
+          }
+          if (ask === 'near') {
+            assert.ok(meter.near() >= exact && meter.near() <= exact + 8 * texts.size);
+          }
           assert.ok(meter.upperBound >= exact);
         }
       }),
@@ -131,7 +139,9 @@ describe('a meter', () => {
   it('lets go of what it has counted', () => {
     const meter = newMeter(tokenizer, 'm');
     const delta = Buffer.from(' hello'.repeat(100));
-    for (let count = 0; count < 1000; count++) meter.text(count % 3, delta, 0, delta.length);
+    for (let count = 0; count < 1000; count++) {
+      meter.text(count % 3, delta, 0, delta.length);
+    }
     // Never more than 8 KB and three last words above the true count.
     assert.ok(meter.upperBound <= 100_000 + 8192 + 100);
     assert.ok(meter.upperBound >= 100_000);
@@ -148,7 +158,9 @@ describe('a meter', () => {
   it('bounds its channels, and loses no token of those it closes', () => {
     const meter = newMeter(tokenizer, 'm');
     const word = Buffer.from(' hello');
-    for (let channel = 0; channel < 10_000; channel++) meter.text(channel, word, 0, word.length);
+    for (let channel = 0; channel < 10_000; channel++) {
+      meter.text(channel, word, 0, word.length);
+    }
     assert.ok(meter.upperBound <= 10_000 + 256 * word.length);
     assert.equal(meter.count(), 10_000);
     meter.text(0, word, 0, word.length);

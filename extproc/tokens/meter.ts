@@ -52,9 +52,13 @@ class TextMeter implements Meter {
   }
 
   text(channel: number, bytes: Uint8Array, start: number, end: number): void {
-    if (start >= end) return;
+    if (start >= end) {
+      return;
+    }
     const of = this.#channels.get(channel) ?? this.#open(channel);
-    if (!of.touched) this.#touched.push(of);
+    if (!of.touched) {
+      this.#touched.push(of);
+    }
     of.touched = true;
     for (let at = start; at < end; ) {
       const to = Math.min(end, at + MAX_PENDING_BYTES - this.#pendingBytes);
@@ -62,7 +66,9 @@ class TextMeter implements Meter {
       this.#boundTokens += to - at;
       this.#pendingBytes += to - at;
       at = to;
-      if (this.#pendingBytes === MAX_PENDING_BYTES) this.#settle();
+      if (this.#pendingBytes === MAX_PENDING_BYTES) {
+        this.#settle();
+      }
     }
   }
 
@@ -71,12 +77,16 @@ class TextMeter implements Meter {
   }
 
   count(): number {
-    for (const channel of this.#channels.values()) this.#counted(channel, channel.upperBound, channel.count());
+    for (const channel of this.#channels.values()) {
+      this.#counted(channel, channel.upperBound, channel.count());
+    }
     return this.#allCounted();
   }
 
   near(): number {
-    for (const channel of this.#touched) this.#counted(channel, channel.upperBound, channel.near());
+    for (const channel of this.#touched) {
+      this.#counted(channel, channel.upperBound, channel.near());
+    }
     return this.#allCounted();
   }
 
@@ -94,7 +104,9 @@ class TextMeter implements Meter {
   }
 
   #open(channel: number): PendingText {
-    if (this.#channels.size === MAX_CHANNELS) this.#end(this.#channels.entries().next().value!);
+    if (this.#channels.size === MAX_CHANNELS) {
+      this.#end(this.#channels.entries().next().value!);
+    }
     const opened = new PendingText(this.#encoding);
     this.#channels.set(channel, opened);
     return opened;

@@ -26,7 +26,9 @@ export class PendingText {
       larger.set(this.#pending.subarray(0, this.pendingBytes));
       this.#pending = larger;
     }
-    for (let at = start, to = this.pendingBytes; at < end; at++, to++) this.#pending[to] = bytes[at]!;
+    for (let at = start, to = this.pendingBytes; at < end; at++, to++) {
+      this.#pending[to] = bytes[at]!;
+    }
     this.pendingBytes = needed;
   }
 
@@ -35,10 +37,14 @@ export class PendingText {
   }
 
   settle(): void {
-    if (this.pendingBytes === 0) return;
+    if (this.pendingBytes === 0) {
+      return;
+    }
     this.#counter.add(this.#pending, 0, this.pendingBytes);
     this.pendingBytes = 0;
-    if (this.#pending.length > SMALL_BYTES) this.#pending = NOTHING;
+    if (this.#pending.length > SMALL_BYTES) {
+      this.#pending = NOTHING;
+    }
   }
 
   count(): number {

@@ -25,12 +25,16 @@ export function* readRanks(file: Uint8Array): Generator<void, Ranks> {
     offsets[lines + 1] = decodeBase64(file, at, space, bytes, offsets[lines]!);
     lines++;
     at = file.indexOf(LF, space) + 1;
-    if (lines % LINES_A_SLICE === 0) yield;
+    if (lines % LINES_A_SLICE === 0) {
+      yield;
+    }
   }
   const table = new HashTable(bytes.slice(0, offsets[lines]), offsets.slice(0, lines + 1));
   for (let rank = 0; rank < lines; rank++) {
     table.add(rank);
-    if (rank % LINES_A_SLICE === 0) yield;
+    if (rank % LINES_A_SLICE === 0) {
+      yield;
+    }
   }
   return table;
 }
@@ -54,25 +58,35 @@ class HashTable implements Ranks {
     const start = this.#offsets[rank]!;
     const end = this.#offsets[rank + 1]!;
     let place = hash(this.#bytes, start, end) & this.#mask;
-    while (this.#places[place] !== 0) place = (place + 1) & this.#mask;
+    while (this.#places[place] !== 0) {
+      place = (place + 1) & this.#mask;
+    }
     this.#places[place] = rank + 1;
     this.longest = Math.max(this.longest, end - start);
   }
 
   rank(bytes: Uint8Array, start: number, end: number): number {
     const length = end - start;
-    if (length > this.longest) return -1;
+    if (length > this.longest) {
+      return -1;
+    }
     const known = this.#bytes;
     const offsets = this.#offsets;
     let place = hash(bytes, start, end) & this.#mask;
     for (;;) {
       const rank = this.#places[place]! - 1;
-      if (rank === -1) return -1;
+      if (rank === -1) {
+        return -1;
+      }
       const from = offsets[rank]!;
       if (offsets[rank + 1]! - from === length) {
         let same = 0;
-        while (same < length && known[from + same] === bytes[start + same]) same++;
-        if (same === length) return rank;
+        while (same < length && known[from + same] === bytes[start + same]) {
+          same++;
+        }
+        if (same === length) {
+          return rank;
+        }
       }
       place = (place + 1) & this.#mask;
     }
@@ -81,7 +95,9 @@ class HashTable implements Ranks {
 
 function hash(bytes: Uint8Array, start: number, end: number): number {
   let value = end - start;
-  for (let at = start; at < end; at++) value = Math.imul(value ^ bytes[at]!, 0x01000193);
+  for (let at = start; at < end; at++) {
+    value = Math.imul(value ^ bytes[at]!, 0x01000193);
+  }
   return value ^ (value >>> 15);
 }
 
@@ -91,7 +107,9 @@ function decodeBase64(from: Uint8Array, start: number, end: number, to: Uint8Arr
   let size = at;
   for (let index = start; index < end; index++) {
     const digit = BASE64[from[index]!]!;
-    if (digit === 255) break;
+    if (digit === 255) {
+      break;
+    }
     held = (held << 6) | digit;
     bits += 6;
     if (bits >= 8) {

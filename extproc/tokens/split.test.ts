@@ -62,7 +62,9 @@ for (const { name, splitter, pattern } of encodings) {
           let at = 0;
           for (const piece of whole) {
             const next = splitter.next(bytes, at, end, false);
-            if (next === -1 || at >= end) break;
+            if (next === -1 || at >= end) {
+              break;
+            }
             assert.equal(bytes.subarray(at, next).toString(), piece);
             at = next;
           }
@@ -76,7 +78,9 @@ for (const { name, splitter, pattern } of encodings) {
         const value = run.repeat(5000);
         const pieces = split(splitter, value);
         assert.equal(pieces.join(''), value);
-        for (const piece of pieces) assert.ok(Buffer.byteLength(piece) <= MAX_PIECE_BYTES);
+        for (const piece of pieces) {
+          assert.ok(Buffer.byteLength(piece) <= MAX_PIECE_BYTES);
+        }
       }
     });
 

@@ -45,7 +45,9 @@ export abstract class Splitter {
       return 0;
     }
     const byte = this.bytes[at]!;
-    if (byte >= 0x80) return this.#wideClass(at, byte);
+    if (byte >= 0x80) {
+      return this.#wideClass(at, byte);
+    }
     this.width = 1;
     return ASCII_CLASSES[byte]!;
   }
@@ -57,10 +59,14 @@ export abstract class Splitter {
     while (at < end) {
       const byte = bytes[at]!;
       if (byte < 0x80) {
-        if ((ASCII_CLASSES[byte]! & mask) === 0) return at;
+        if ((ASCII_CLASSES[byte]! & mask) === 0) {
+          return at;
+        }
         at++;
       } else {
-        if ((this.#wideClass(at, byte) & mask) === 0) return at;
+        if ((this.#wideClass(at, byte) & mask) === 0) {
+          return at;
+        }
         at += this.width;
       }
     }
@@ -70,23 +76,31 @@ export abstract class Splitter {
 
   /** Lower case of the ASCII letter there; 0 past the end. */
   protected letterAt(at: number): number {
-    if (at < this.end) return this.bytes[at]! | 0x20;
+    if (at < this.end) {
+      return this.bytes[at]! | 0x20;
+    }
     this.#touchedEnd = true;
     return 0;
   }
 
   /** `'s`, `'d`, `'m`, `'t`, `'ll`, `'ve`, `'re`: where it ends, or `at`. */
   protected contraction(at: number): number {
-    if (this.letterAt(at) !== (APOSTROPHE | 0x20) || this.bytes[at] !== APOSTROPHE) return at;
+    if (this.letterAt(at) !== (APOSTROPHE | 0x20) || this.bytes[at] !== APOSTROPHE) {
+      return at;
+    }
     const first = this.letterAt(at + 1);
-    if (first === 0x73 || first === 0x64 || first === 0x6d || first === 0x74) return at + 2;
+    if (first === 0x73 || first === 0x64 || first === 0x6d || first === 0x74) {
+      return at + 2;
+    }
     const second = first === 0x6c ? 0x6c : first === 0x76 || first === 0x72 ? 0x65 : -1;
     return second !== -1 && this.letterAt(at + 2) === second ? at + 3 : at;
   }
 
   protected numbers(start: number): number {
     let at = start;
-    for (let count = 0; count < 3 && (this.classAt(at) & NUMBER) !== 0; count++) at += this.width;
+    for (let count = 0; count < 3 && (this.classAt(at) & NUMBER) !== 0; count++) {
+      at += this.width;
+    }
     return at;
   }
 
@@ -94,8 +108,12 @@ export abstract class Splitter {
   protected symbols(start: number, slashesToo: boolean): number {
     const from = this.bytes[start] === 0x20 ? start + 1 : start;
     let at = this.run(from, SYMBOL);
-    if (at === from) return -1;
-    while ((this.classAt(at) & NEWLINE) !== 0 || (slashesToo && at < this.end && this.bytes[at] === SLASH)) at++;
+    if (at === from) {
+      return -1;
+    }
+    while ((this.classAt(at) & NEWLINE) !== 0 || (slashesToo && at < this.end && this.bytes[at] === SLASH)) {
+      at++;
+    }
     return at;
   }
 
@@ -106,13 +124,21 @@ export abstract class Splitter {
     let afterNewline = -1;
     for (;;) {
       const found = this.classAt(at);
-      if ((found & WHITE) === 0) break;
+      if ((found & WHITE) === 0) {
+        break;
+      }
       lastStart = at;
       at += this.width;
-      if (found === NEWLINE) afterNewline = at;
+      if (found === NEWLINE) {
+        afterNewline = at;
+      }
     }
-    if (wholeAtEnd && at === this.end) return at;
-    if (afterNewline !== -1) return afterNewline;
+    if (wholeAtEnd && at === this.end) {
+      return at;
+    }
+    if (afterNewline !== -1) {
+      return afterNewline;
+    }
     return at === this.end || lastStart === start ? at : lastStart;
   }
 
@@ -125,9 +151,13 @@ export abstract class Splitter {
       return OTHER;
     }
     this.width = length;
-    if (length === 2) return classOf(((first & 0x1f) << 6) | (bytes[at + 1]! & 0x3f));
+    if (length === 2) {
+      return classOf(((first & 0x1f) << 6) | (bytes[at + 1]! & 0x3f));
+    }
     const middle = ((bytes[at + 1]! & 0x3f) << 6) | (bytes[at + 2]! & 0x3f);
-    if (length === 3) return classOf(((first & 0x0f) << 12) | middle);
+    if (length === 3) {
+      return classOf(((first & 0x0f) << 12) | middle);
+    }
     const codePoint = ((first & 0x07) << 18) | (middle << 6) | (bytes[at + 3]! & 0x3f);
     return length === 4 && codePoint < 0x110000 ? classOf(codePoint) : OTHER;
   }
@@ -139,12 +169,24 @@ export class O200kSplitter extends Splitter {
     const first = this.classAt(start);
     const { width } = this;
     let found = -1;
-    if ((first & PREFIX) !== 0) found = this.#wordWithEnding(start + width);
-    if (found === -1 && (first & (BEGINS_WORD | ENDS_WORD)) !== 0) found = this.#wordWithEnding(start);
-    if (found === -1 && (first & PREFIX) !== 0) found = this.#capitals(start + width);
-    if (found === -1 && (first & BEGINS_WORD) !== 0) found = this.#capitals(start);
-    if (found !== -1) return this.contraction(found);
-    if ((first & NUMBER) !== 0) return this.numbers(start);
+    if ((first & PREFIX) !== 0) {
+      found = this.#wordWithEnding(start + width);
+    }
+    if (found === -1 && (first & (BEGINS_WORD | ENDS_WORD)) !== 0) {
+      found = this.#wordWithEnding(start);
+    }
+    if (found === -1 && (first & PREFIX) !== 0) {
+      found = this.#capitals(start + width);
+    }
+    if (found === -1 && (first & BEGINS_WORD) !== 0) {
+      found = this.#capitals(start);
+    }
+    if (found !== -1) {
+      return this.contraction(found);
+    }
+    if ((first & NUMBER) !== 0) {
+      return this.numbers(start);
+    }
     found = this.symbols(start, true);
     return found === -1 ? this.whiteSpace(start, false) : found;
   }
@@ -159,7 +201,9 @@ export class O200kSplitter extends Splitter {
         return (found & LOWER) !== 0 ? this.run(at, ENDS_WORD) : lastOfBoth;
       }
       at += this.width;
-      if ((found & BOTH) !== 0) lastOfBoth = at;
+      if ((found & BOTH) !== 0) {
+        lastOfBoth = at;
+      }
     }
   }
 
@@ -174,12 +218,18 @@ export class O200kSplitter extends Splitter {
 export class Cl100kSplitter extends Splitter {
   protected override piece(start: number): number {
     const contracted = this.contraction(start);
-    if (contracted !== start) return contracted;
+    if (contracted !== start) {
+      return contracted;
+    }
     const first = this.classAt(start);
     const from = (first & PREFIX) !== 0 ? start + this.width : start;
     const word = this.run(from, ANY_LETTER);
-    if (word !== from) return word;
-    if ((first & NUMBER) !== 0) return this.numbers(start);
+    if (word !== from) {
+      return word;
+    }
+    if ((first & NUMBER) !== 0) {
+      return this.numbers(start);
+    }
     const found = this.symbols(start, false);
     return found === -1 ? this.whiteSpace(start, true) : found;
   }
@@ -187,6 +237,8 @@ export class Cl100kSplitter extends Splitter {
 
 function characterStart(bytes: Uint8Array, at: number): number {
   let start = at;
-  while (start > at - 3 && (bytes[start]! & 0xc0) === 0x80) start--;
+  while (start > at - 3 && (bytes[start]! & 0xc0) === 0x80) {
+    start--;
+  }
   return start;
 }

@@ -60,7 +60,9 @@ export class TextCounter {
   }
 
   add(bytes: Uint8Array, start: number, end: number): void {
-    for (let at = start; at < end; at += CHUNK_BYTES) this.#addChunk(bytes, at, Math.min(end, at + CHUNK_BYTES));
+    for (let at = start; at < end; at += CHUNK_BYTES) {
+      this.#addChunk(bytes, at, Math.min(end, at + CHUNK_BYTES));
+    }
   }
 
   /** Tokens of all text so far, as if it ended here. */
@@ -76,10 +78,12 @@ export class TextCounter {
   /** As `count`, but a long word that grows is not merged anew each time: what came to it is counted for itself, which may be a few tokens too many. */
   near(): number {
     const since = this.#tailLength - this.#countedLength;
-    if (this.#tailTokens !== -1 || this.#tailLength < LONG_WORD_BYTES || since * 8 > this.#tailLength)
+    if (this.#tailTokens !== -1 || this.#tailLength < LONG_WORD_BYTES || since * 8 > this.#tailLength) {
       return this.count();
-    if (this.#nearTokens === -1)
+    }
+    if (this.#nearTokens === -1) {
       this.#nearTokens = this.#countedTokens + this.#tokensFrom(this.#countedLength) + MAX_SURPRISE_TOKENS;
+    }
     return this.tokens + this.#nearTokens;
   }
 
@@ -113,7 +117,9 @@ export class TextCounter {
   #addChunk(bytes: Uint8Array, start: number, end: number): void {
     let length = this.#unfinishedLength;
     raw.set(this.#unfinished.subarray(0, length));
-    for (let at = start; at < end; at++) raw[length++] = bytes[at]!;
+    for (let at = start; at < end; at++) {
+      raw[length++] = bytes[at]!;
+    }
     const decodable = length - unfinishedEscape(raw, 0, length);
 
     text.set(this.#tail.subarray(0, this.#tailLength));
@@ -122,11 +128,15 @@ export class TextCounter {
     let at = 0;
     while (at < textEnd) {
       const next = splitter.next(text, at, textEnd, false);
-      if (next === -1) break;
+      if (next === -1) {
+        break;
+      }
       this.tokens += tokensOfPiece(ranks, text, at, next);
       at = next;
     }
-    if (at > 0) this.#forgetCount();
+    if (at > 0) {
+      this.#forgetCount();
+    }
     this.#tail = kept(this.#tail, text, at, textEnd);
     this.#tailLength = textEnd - at;
     this.#unfinished = kept(this.#unfinished, raw, decodable, length);
@@ -139,9 +149,13 @@ export class TextCounter {
 /** Words are short: a small buffer serves most texts, and a large one is not kept for longer than needed. */
 function kept(into: Uint8Array<ArrayBuffer>, from: Uint8Array, start: number, end: number): Uint8Array<ArrayBuffer> {
   const length = end - start;
-  if (length === 0) return into;
+  if (length === 0) {
+    return into;
+  }
   const fits = into.length >= length && into.length <= Math.max(64, length * 4);
   const target = fits ? into : new Uint8Array(Math.max(32, length));
-  for (let at = 0; at < length; at++) target[at] = from[start + at]!;
+  for (let at = 0; at < length; at++) {
+    target[at] = from[start + at]!;
+  }
   return target;
 }

@@ -35,14 +35,18 @@ export async function fuzz(few: number, test: (random: Random) => void | Promise
     } catch (error) {
       throw new Error(`FUZZ_CASE=${own} fails: ${error instanceof Error ? error.message : error}`, { cause: error });
     }
-    if (only !== undefined) return;
+    if (only !== undefined) {
+      return;
+    }
   }
 }
 
 if (report) {
   const startedMs = performance.now();
   process.on('exit', () => {
-    if (planned === 0) return;
+    if (planned === 0) {
+      return;
+    }
     const file = path.relative(process.cwd(), process.argv[1] ?? '');
     const seconds = (performance.now() - startedMs) / 1000;
     appendFileSync(

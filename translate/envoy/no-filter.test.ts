@@ -38,7 +38,9 @@ spec: {parentRefs: [{name: ai}], rules: [{name: small, backendRefs: [{name: open
 /** Without our filter, and without what a machine's Envoy does before it: in a cluster neither may be there. */
 function bare(text: string): string {
   return JSON.stringify(JSON.parse(text), (name, value) => {
-    if (name === 'early_header_mutation_extensions') return [];
+    if (name === 'early_header_mutation_extensions') {
+      return [];
+    }
     return name === 'http_filters' ? value.slice(-1) : value;
   });
 }
@@ -52,7 +54,9 @@ test('a forged header leads to a provider only with the unguessable part', { tim
   };
   const spare = [createServer(), createServer()];
   const [port, adminPort] = [await portOf(spare[0]!), await portOf(spare[1]!)];
-  for (const each of spare) each.close();
+  for (const each of spare) {
+    each.close();
+  }
   const options: EnvoyOptions = {
     directory,
     extproc: { type: 'Unix', path: join(directory, 'extproc.sock') },

@@ -51,8 +51,9 @@ async function seenWith(heapBytes: number): Promise<Seen> {
     environment: () => undefined,
     file: () => undefined,
   });
-  for (const { name, text } of envoyFiles(translate(world, { routeSecret: 'of the tests', envoy: options })))
+  for (const { name, text } of envoyFiles(translate(world, { routeSecret: 'of the tests', envoy: options }))) {
     writeFileSync(join(directory, name), text);
+  }
   writeFileSync(join(directory, 'bootstrap.json'), bootstrapText(options));
   const args = ['-c', join(directory, 'bootstrap.json'), '--use-dynamic-base-id', '--concurrency', '1', '-l', 'error'];
   const envoy = spawn(binary, args, { stdio: ['ignore', 'ignore', 'inherit'] });

@@ -87,7 +87,9 @@ describe('a real Envoy with a processor', () => {
   };
   const until = async (what: string, condition: () => Promise<boolean>): Promise<void> => {
     for (let tries = 0; tries < 300; tries++) {
-      if (await condition().catch(() => false)) return;
+      if (await condition().catch(() => false)) {
+        return;
+      }
       await pause(20);
     }
     assert.fail(`waited in vain: ${what}`);
@@ -195,7 +197,9 @@ describe('a real Envoy with a processor', () => {
     const upgrade = await ask('/v1/x', { 'x-steer': 'stay', connection: 'upgrade', upgrade: 'websocket' });
     assert.equal(upgrade.status, 403);
     assert.equal(JSON.parse(upgrade.body).error.code, 'forbidden');
-    for (const { type } of [openai, anthropic, tgi, upgrade]) assert.equal(type, 'application/json');
+    for (const { type } of [openai, anthropic, tgi, upgrade]) {
+      assert.equal(type, 'application/json');
+    }
   });
 
   test('an edit of routes, backends, keys and policies leaves the listener and its streams alone', async () => {
@@ -262,7 +266,9 @@ const forwarded = new Set<string>();
 function handler(exchange: Exchange): ExchangeHandler {
   return {
     requestHeaders(headers) {
-      for (const [name] of headers) forwarded.add(name);
+      for (const [name] of headers) {
+        forwarded.add(name);
+      }
       const steer = new Map(headers).get('x-steer') ?? '';
       if (steer === 'refuse') {
         const body = Buffer.from('{"own":true}');
@@ -273,8 +279,11 @@ function handler(exchange: Exchange): ExchangeHandler {
           details: 'own',
         });
         exchange.end();
-      } else if (steer === 'stay') exchange.requestHeaders({});
-      else exchange.requestHeaders({ set: [['x-tallygate-route', idOf(steer)]], clearRouteCache: true });
+      } else if (steer === 'stay') {
+        exchange.requestHeaders({});
+      } else {
+        exchange.requestHeaders({ set: [['x-tallygate-route', idOf(steer)]], clearRouteCache: true });
+      }
     },
     requestBody: (bytes, end) => exchange.requestBody(bytes, end),
     requestTrailers: () => exchange.requestTrailers(),

@@ -20,7 +20,9 @@ export function secretsOf(doors: readonly Door[], backends: readonly LinkedBacke
   }
   for (const certificate of doors.flatMap((door) => door.certificates)) {
     const [chain, privateKey] = [certificate.data.get('tls.crt'), certificate.data.get('tls.key')];
-    if (chain === undefined || privateKey === undefined) continue;
+    if (chain === undefined || privateKey === undefined) {
+      continue;
+    }
     const name = certificateName(fullName(certificate));
     secrets.set(name, { name, type: 'Certificate', chain, privateKey });
   }

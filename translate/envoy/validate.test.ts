@@ -27,7 +27,9 @@ describe('Envoy takes the configuration of every golden file', () => {
         const options = { ...exampleOptions.envoy, directory, caBundle };
         const { world } = readWorld([{ name, text: readFileSync(new URL(name, folder), 'utf8') }], exampleVariables);
         const plan = translate(world, { ...exampleOptions, envoy: options });
-        for (const file of envoyFiles(plan)) writeFileSync(join(directory, file.name), file.text);
+        for (const file of envoyFiles(plan)) {
+          writeFileSync(join(directory, file.name), file.text);
+        }
         const whole = join(directory, 'whole.json');
         writeFileSync(whole, JSON.stringify(inOnePiece(plan, options)));
         const { stderr } = await promisify(execFile)(binary, ['--mode', 'validate', '-l', 'warning', '-c', whole]);

@@ -81,7 +81,9 @@ before(() => {
 });
 
 after(() => {
-  for (const { child } of forwards) child.kill();
+  for (const { child } of forwards) {
+    child.kill();
+  }
   kubectl(['delete', '--wait=false', '--ignore-not-found', 'gatewayclass', name]);
   kubectl(['delete', '--wait=false', '--ignore-not-found', 'namespace', ...namespaces]);
 });
@@ -99,7 +101,9 @@ for (const { example, plan } of cases) {
         );
         for (const { type, status, message } of conditions) {
           // The Service of the test has no pods.
-          if (type !== 'BackendsAvailable') assert.equal(status, 'True', `${what} ${type}: ${message}`);
+          if (type !== 'BackendsAvailable') {
+            assert.equal(status, 'True', `${what} ${type}: ${message}`);
+          }
         }
       }
     });
@@ -129,19 +133,27 @@ for (const { example, plan } of cases) {
 function renamed(yaml: string, example: string): readonly Fields[] {
   const prefix = `${name}-${example}-`;
   const walk = (value: unknown, key: string): unknown => {
-    if (typeof value === 'string')
+    if (typeof value === 'string') {
       return key === 'namespace' ? prefix + value : key === 'gatewayClassName' ? name : value;
-    if (Array.isArray(value)) return value.map((each) => walk(each, ''));
-    if (typeof value !== 'object' || value === null) return value;
+    }
+    if (Array.isArray(value)) {
+      return value.map((each) => walk(each, ''));
+    }
+    if (typeof value !== 'object' || value === null) {
+      return value;
+    }
     return Object.fromEntries(Object.entries(value).map(([member, each]) => [member, walk(each, member)]));
   };
   return parseAllDocuments(yaml).map((document) => {
     const { metadata, ...rest } = walk(document.toJS(), '') as { readonly kind: string; readonly metadata: Fields };
     // The API server gives its own.
     const object = { ...rest, metadata: { ...metadata, uid: undefined } as Fields };
-    if (object.kind === 'Namespace')
+    if (object.kind === 'Namespace') {
       return { ...object, metadata: { ...object.metadata, name: prefix + object.metadata['name'] } };
-    if (object.kind === 'Service') return { ...object, spec: { ports: [{ port: 8080 }], selector: { app: 'none' } } };
+    }
+    if (object.kind === 'Service') {
+      return { ...object, spec: { ports: [{ port: 8080 }], selector: { app: 'none' } } };
+    }
     return object;
   });
 }
@@ -213,7 +225,11 @@ function* routesOf(dump: unknown): Generator<EnvoyRoute> {
       readonly route_config: { readonly virtual_hosts?: readonly { readonly routes: readonly EnvoyRoute[] }[] };
     }[];
   };
-  for (const { route_config } of configs) for (const host of route_config.virtual_hosts ?? []) yield* host.routes;
+  for (const { route_config } of configs) {
+    for (const host of route_config.virtual_hosts ?? []) {
+      yield* host.routes;
+    }
+  }
 }
 
 const forwards: { readonly gateway: string; readonly child: ChildProcess; readonly port: string }[] = [];
@@ -221,7 +237,9 @@ const forwards: { readonly gateway: string; readonly child: ChildProcess; readon
 /** Envoy's admin listens on the loopback of its pod. */
 async function adminPort(gateway: string): Promise<string> {
   const known = forwards.find((each) => each.gateway === gateway);
-  if (known !== undefined) return known.port;
+  if (known !== undefined) {
+    return known.port;
+  }
   const [namespace, bare] = gateway.split('/');
   const selector = `gateway.envoyproxy.io/owning-gateway-namespace=${namespace},gateway.envoyproxy.io/owning-gateway-name=${bare}`;
   const found = kubectl(['get', 'pods', '-A', '-l', selector, '--field-selector=status.phase=Running', '-o', 'json']);
@@ -235,7 +253,9 @@ async function adminPort(gateway: string): Promise<string> {
     child.once('exit', () => reject(new Error('the port is not forwarded')));
     child.stdout.on('data', (chunk) => {
       const match = /127\.0\.0\.1:(\d+)/.exec(String(chunk));
-      if (match?.[1] !== undefined) resolve(match[1]);
+      if (match?.[1] !== undefined) {
+        resolve(match[1]);
+      }
     });
   });
   forwards.push({ gateway, child, port });
@@ -249,7 +269,9 @@ async function until(timeoutMs: number, check: () => void | Promise<void>): Prom
       await check();
       return;
     } catch (error) {
-      if (performance.now() > end) throw error;
+      if (performance.now() > end) {
+        throw error;
+      }
       await sleep(1000);
     }
   }

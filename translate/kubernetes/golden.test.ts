@@ -12,7 +12,9 @@ for (const input of readdirSync(directory).filter((name) => name.endsWith('.in.y
   test(`testdata/${input}`, () => {
     const expected = new URL(input.replace('.in.', '.out.'), directory);
     const actual = outcome(readFileSync(new URL(input, directory), 'utf8'));
-    if (process.env['UPDATE_GOLDEN']) writeFileSync(expected, actual);
+    if (process.env['UPDATE_GOLDEN']) {
+      writeFileSync(expected, actual);
+    }
     assert.equal(actual, readFileSync(expected, 'utf8'));
   });
 }

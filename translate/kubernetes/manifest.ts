@@ -53,7 +53,9 @@ export function ownedBy(
   { namespace, name, uid }: Metadata,
   where: string,
 ): OwnerReference | undefined {
-  if (uid === undefined || namespace !== where) return undefined;
+  if (uid === undefined || namespace !== where) {
+    return undefined;
+  }
   return { apiVersion: kind === 'Gateway' ? `${GATEWAY_GROUP}/v1` : API_VERSION, kind, name, uid };
 }
 

@@ -25,7 +25,9 @@ export function readObject(value: unknown): Reading {
   const group = typeof apiVersion === 'string' && apiVersion.includes('/') ? apiVersion.split('/')[0] : '';
   const reader = readers.find((each) => each.group === group && each.kind === kind);
   const named = metadata.safeParse(head).data;
-  if (reader === undefined || named === undefined) return () => undefined;
+  if (reader === undefined || named === undefined) {
+    return () => undefined;
+  }
   const { namespace, name } = named;
   return (
     reader.read(cleanMetadata(named), record(value)) ??
@@ -35,7 +37,9 @@ export function readObject(value: unknown): Reading {
 
 export function clusterWorld(readings: Iterable<Reading>, facts: ClusterFacts): ClusterWorld {
   const draft = { ...emptyDraft(), trafficPolicies: [], clientPolicies: [] };
-  for (const put of readings) put(draft);
+  for (const put of readings) {
+    put(draft);
+  }
   return { ...draft, namespaces: facts.namespaces, services: facts.services };
 }
 

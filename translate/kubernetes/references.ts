@@ -18,14 +18,22 @@ export function referencesOf(world: World): References {
   for (const { metadata, spec } of world.backends) {
     const from = { group: GROUP, kind: 'AIBackend', namespace: metadata.namespace };
     const add = (kind: keyof typeof found, name: string, namespace = metadata.namespace): void => {
-      if (catalog.permits(from, { group: '', kind, namespace, name })) found[kind].add(`${namespace}/${name}`);
+      if (catalog.permits(from, { group: '', kind, namespace, name })) {
+        found[kind].add(`${namespace}/${name}`);
+      }
     };
     const secretRef = spec.credential?.apiKey?.secretRef;
     const authority = spec.endpoint.tls?.caCertificateRef;
     const { service } = spec.endpoint;
-    if (secretRef !== undefined) add('Secret', secretRef.name, secretRef.namespace);
-    if (authority !== undefined) add(authority.kind, authority.name);
-    if (service !== undefined) add('Service', service.name, service.namespace);
+    if (secretRef !== undefined) {
+      add('Secret', secretRef.name, secretRef.namespace);
+    }
+    if (authority !== undefined) {
+      add(authority.kind, authority.name);
+    }
+    if (service !== undefined) {
+      add('Service', service.name, service.namespace);
+    }
   }
   return {
     secrets: [...found.Secret].toSorted(compare),

@@ -20,16 +20,24 @@ export function withRetries(
   /** By route, Gateway and listener. */
   const retried = new Set<string>();
   for (const { door, targets } of entries) {
-    if (!paysTwice(userPoliciesOf(door, around).traffic?.retry)) continue;
+    if (!paysTwice(userPoliciesOf(door, around).traffic?.retry)) {
+      continue;
+    }
     for (const { route, retries } of targets) {
       const gateway = `${route} ${fullName(door.gateway)}`;
-      if (retries === undefined) retried.add(gateway).add(`${gateway} ${door.listener.name}`);
+      if (retries === undefined) {
+        retried.add(gateway).add(`${gateway} ${door.listener.name}`);
+      }
     }
   }
-  if (retried.size === 0) return statuses;
+  if (retried.size === 0) {
+    return statuses;
+  }
   return statuses.map((status): ObjectStatus => {
     const { kind, namespace, name } = status.object;
-    if (kind !== 'AIGatewayRoute' || status.parents === undefined) return status;
+    if (kind !== 'AIGatewayRoute' || status.parents === undefined) {
+      return status;
+    }
     return {
       ...status,
       parents: status.parents.map((parent) => {
@@ -43,7 +51,9 @@ export function withRetries(
 }
 
 function paysTwice(retry: TrafficPolicySpec['retry']): boolean {
-  if (retry === undefined || retry.numRetries === 0) return false;
+  if (retry === undefined || retry.numRetries === 0) {
+    return false;
+  }
   const { triggers, httpStatusCodes = [] } = retry.retryOn ?? {};
   // Envoy Gateway's own choice, where there is none, has 503 in it.
   const early = triggers?.every((each) => beforeTheProvider.has(each)) ?? false;

@@ -43,7 +43,9 @@ export function asObject({ metadata, type, data }: DerivedSecret): Manifest {
 
 function asStored(object: Fields): Fields {
   const { stringData } = object;
-  if (stringData === undefined) return object;
+  if (stringData === undefined) {
+    return object;
+  }
   const data = Object.entries(strings(stringData)).map(([key, value]) => [key, Buffer.from(value).toString('base64')]);
   return { ...object, data: Object.fromEntries(data) };
 }

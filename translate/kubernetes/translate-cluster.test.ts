@@ -106,15 +106,18 @@ test('AIBackends lead neither to the proxy, nor to metadata, nor to Services of 
     'tgi.app.svc',
     'tgi.app.svc.cluster.local',
     'pod-0.tgi.app.svc',
-  ])
+  ]) {
     assert.equal(hosts(name), 1, name);
+  }
   const refused =
     '0.0.0.0 :: ::ffff:127.0.0.1 ::ffff:7f00:1 ::127.0.0.1 127.0.0.1 127.1 2130706433 0x7f.1 010.0.0.1 169.254.169.254 fe80::1 ff02::1 224.0.0.1';
   const more =
     '64:ff9b::a9fe:a9fe 2002:7f00:1:: 100.100.100.200 fd00:ec2::254 168.63.129.16 metadata.google.internal METADATA.google.internal a.localhost';
   const inside =
     'kubernetes.default.svc secret-llm.models secret-llm.models.svc pod-0.secret-llm.models secret-llm.models.svc.cluster.local 127-0-0-1.app.pod x.cluster.local';
-  for (const name of [refused, more, inside].join(' ').split(' ')) assert.equal(hosts(name), 0, name);
+  for (const name of [refused, more, inside].join(' ').split(' ')) {
+    assert.equal(hosts(name), 0, name);
+  }
 });
 
 test('a route says where retries of a user’s policy are billed and not counted', () => {
@@ -128,10 +131,12 @@ test('a route says where retries of a user’s policy are billed and not counted
     '{ retryOn: { triggers: [5xx] } }',
     '{ retryOn: { triggers: [connect-failure], httpStatusCodes: [429] } }',
     '{ retryOn: { triggers: [connect-failure] }, perRetry: { timeout: 5s } }',
-  ])
+  ]) {
     assert.equal(warned(retry), true, retry);
-  for (const retry of ['{ numRetries: 0 }', '{ retryOn: { triggers: [connect-failure, refused-stream] } }'])
+  }
+  for (const retry of ['{ numRetries: 0 }', '{ retryOn: { triggers: [connect-failure, refused-stream] } }']) {
     assert.equal(warned(retry), false, retry);
+  }
   const own = (text: string) =>
     text.replace('{ name: silent, models: [a],', '{ name: silent, models: [a], retries: { attempts: 1 },');
   assert.equal(warned('{}', own), false, 'rules with retries of their own');
@@ -146,13 +151,15 @@ test('a policy says which budgets end with a proxy pod', () => {
     '{ type: Lifetime }',
     '{ type: Sliding, sliding: { duration: 61m } }',
     '{ type: Calendar, calendar: { unit: Day } }',
-  ])
+  ]) {
     assert.equal(said(window), true, window);
+  }
   for (const window of [
     '{ type: Sliding, sliding: { duration: 60m } }',
     '{ type: Calendar, calendar: { unit: Hour } }',
-  ])
+  ]) {
     assert.equal(said(window), false, window);
+  }
 });
 
 test('proxies know only what their Gateways use', () => {
@@ -216,7 +223,9 @@ test('an object that breaks its schema is no misspelling of a reference', () => 
     problems.map(({ reason }) => reason),
     ['BackendNotReady'],
   );
-  for (const odd of [undefined, null, 7, {}, { apiVersion: 'v1', kind: 'Secret' }]) readObject(odd);
+  for (const odd of [undefined, null, 7, {}, { apiVersion: 'v1', kind: 'Secret' }]) {
+    readObject(odd);
+  }
 });
 
 /** Everything that an object names is there, within the limits of Gateway API and Kubernetes. */
@@ -238,11 +247,17 @@ function holdsTogether({ objects, secrets, generatedRoutes, gateways, policyFor 
   };
   const matched = new Map<string, readonly string[]>();
   for (const object of objects) {
-    for (const { kind, name } of references(object)) named(object, kind, name);
-    if (object.kind !== 'HTTPRoute') continue;
+    for (const { kind, name } of references(object)) {
+      named(object, kind, name);
+    }
+    if (object.kind !== 'HTTPRoute') {
+      continue;
+    }
     named(object, 'EnvoyExtensionPolicy', 'tallygate');
     const traffic = object.metadata.labels['tallygate.dev/traffic'];
-    if (traffic !== undefined) named(object, 'BackendTrafficPolicy', `tallygate-traffic-${traffic}`);
+    if (traffic !== undefined) {
+      named(object, 'BackendTrafficPolicy', `tallygate-traffic-${traffic}`);
+    }
     const rules = (object as unknown as HttpRoute).spec.rules;
     assert.ok(rules.length >= 1 && rules.length <= 16);
     assert.equal(new Set(rules.map(({ name }) => name)).size, rules.length);
@@ -262,7 +277,9 @@ function holdsTogether({ objects, secrets, generatedRoutes, gateways, policyFor 
       ...rules.flatMap(({ targets }) => targets.map(({ id }) => id)),
       ...passthrough.map((each) => each.target),
     ];
-    for (const id of wanted) assert.ok(ids.includes(id), id);
+    for (const id of wanted) {
+      assert.ok(ids.includes(id), id);
+    }
   }
 }
 
@@ -277,10 +294,14 @@ interface HttpRoute {
 
 /** Every `{kind, name}` inside that is ours: in the same namespace, and no user's Service, Gateway or HTTPRoute. */
 function references(value: unknown): readonly { readonly kind: string; readonly name: string }[] {
-  if (typeof value !== 'object' || value === null) return [];
+  if (typeof value !== 'object' || value === null) {
+    return [];
+  }
   const { kind, name } = value as { readonly kind?: unknown; readonly name?: unknown };
   const nested = Object.entries(value).flatMap(([field, each]) => (field === 'metadata' ? [] : references(each)));
   const ours = ['Backend', 'HTTPRouteFilter', 'ConfigMap', 'Secret'];
-  if (typeof kind !== 'string' || typeof name !== 'string' || !ours.includes(kind)) return nested;
+  if (typeof kind !== 'string' || typeof name !== 'string' || !ours.includes(kind)) {
+    return nested;
+  }
   return [{ kind, name }, ...nested];
 }

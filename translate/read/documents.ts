@@ -34,11 +34,15 @@ export function readDocuments(
   const parsed = parseAllDocuments(text, { lineCounter: counter, prettyErrors: false });
   for (const document of 'empty' in parsed ? [] : parsed) {
     if (document.errors.length > 0) {
-      for (const error of document.errors) refuse(error.pos[0], sentence(error.message), 'correct the YAML');
+      for (const error of document.errors) {
+        refuse(error.pos[0], sentence(error.message), 'correct the YAML');
+      }
       continue;
     }
     const root: ParsedNode | null = document.contents;
-    if (root === null || (isScalar(root) && root.value === null)) continue;
+    if (root === null || (isScalar(root) && root.value === null)) {
+      continue;
+    }
     let value: unknown;
     try {
       value = document.toJS({ maxAliasCount: aliasLimit });
@@ -63,11 +67,17 @@ export function readDocuments(
 }
 
 function noteLines(node: ParsedNode | null, path: string, counter: LineCounter, lines: Map<string, number>): void {
-  if (node === null) return;
-  if (!lines.has(path)) lines.set(path, counter.linePos(node.range[0]).line);
+  if (node === null) {
+    return;
+  }
+  if (!lines.has(path)) {
+    lines.set(path, counter.linePos(node.range[0]).line);
+  }
   if (isMap<ParsedNode, ParsedNode | null>(node)) {
     for (const { key, value } of node.items) {
-      if (!isScalar(key)) continue;
+      if (!isScalar(key)) {
+        continue;
+      }
       const at = path === '' ? String(key.value) : `${path}.${key.value}`;
       lines.set(at, counter.linePos(key.range?.[0] ?? 0).line);
       noteLines(value, at, counter, lines);

@@ -24,12 +24,18 @@ export function unknownFields(spec: z.ZodType, object: Manifest): readonly Found
 
 function collect(schema: JsonSchema, value: unknown, path: string, found: Found[]): void {
   if (Array.isArray(value)) {
-    if (schema.items === undefined) return;
-    for (const [index, item] of value.entries()) collect(schema.items, item, `${path}[${index}]`, found);
+    if (schema.items === undefined) {
+      return;
+    }
+    for (const [index, item] of value.entries()) {
+      collect(schema.items, item, `${path}[${index}]`, found);
+    }
     return;
   }
   const { properties } = schema;
-  if (!isRecord(value) || properties === undefined) return;
+  if (!isRecord(value) || properties === undefined) {
+    return;
+  }
   for (const [name, member] of Object.entries(value)) {
     const known = Object.hasOwn(properties, name) ? properties[name] : undefined;
     const at = path === '' ? name : `${path}.${name}`;
@@ -62,7 +68,9 @@ export function fieldProblem(issue: z.core.$ZodIssue, root: string): Found {
 function words(issue: z.core.$ZodIssue): { readonly message: string; readonly fix: string } {
   switch (issue.code) {
     case 'invalid_type':
-      if (issue.input === undefined) return { message: 'is missing', fix: `add it: ${article(issue.expected)}` };
+      if (issue.input === undefined) {
+        return { message: 'is missing', fix: `add it: ${article(issue.expected)}` };
+      }
       if (issue.expected === 'int' && typeof issue.input === 'number') {
         return { message: `${shown(issue.input)} is not a whole number`, fix: 'write a whole number' };
       }
@@ -75,9 +83,12 @@ function words(issue: z.core.$ZodIssue): { readonly message: string; readonly fi
       };
     case 'invalid_value': {
       const values = issue.values.map(String);
-      if (issue.input === undefined) return { message: 'is missing', fix: `add it: ${alternatives(values)}` };
-      if (!issue.message.startsWith('Invalid'))
+      if (issue.input === undefined) {
+        return { message: 'is missing', fix: `add it: ${alternatives(values)}` };
+      }
+      if (!issue.message.startsWith('Invalid')) {
         return { message: `${quoted(issue.input)} is not allowed`, fix: `it ${issue.message}` };
+      }
       const meant = suggestion(String(issue.input), values);
       const fix = meant === undefined ? `write ${alternatives(values)}` : `did you mean ${meant}?`;
       return { message: `${quoted(issue.input)} is not one of ${values.join(', ')}`, fix };
@@ -85,12 +96,20 @@ function words(issue: z.core.$ZodIssue): { readonly message: string; readonly fi
     case 'invalid_format':
       return { message: `${quoted(issue.input)} is not allowed`, fix: `it ${issue.message}` };
     case 'too_small':
-      if (issue.origin === 'array') return { message: 'has too few entries', fix: `list at least ${issue.minimum}` };
-      if (issue.origin === 'string') return { message: 'is empty', fix: 'write a value' };
+      if (issue.origin === 'array') {
+        return { message: 'has too few entries', fix: `list at least ${issue.minimum}` };
+      }
+      if (issue.origin === 'string') {
+        return { message: 'is empty', fix: 'write a value' };
+      }
       return { message: `${quoted(issue.input)} is too small`, fix: `write at least ${issue.minimum}` };
     case 'too_big':
-      if (issue.origin === 'array') return { message: 'has too many entries', fix: `list at most ${issue.maximum}` };
-      if (issue.origin === 'string') return { message: 'is too long', fix: `use at most ${issue.maximum} characters` };
+      if (issue.origin === 'array') {
+        return { message: 'has too many entries', fix: `list at most ${issue.maximum}` };
+      }
+      if (issue.origin === 'string') {
+        return { message: 'is too long', fix: `use at most ${issue.maximum} characters` };
+      }
       return { message: `${quoted(issue.input)} is too large`, fix: `write at most ${issue.maximum}` };
     case 'custom':
       return { message: 'breaks a rule of the API', fix: issue.message };
@@ -104,7 +123,9 @@ function alternatives(values: readonly string[]): string {
 }
 
 function typeName(value: unknown): string {
-  if (value === null) return 'null';
+  if (value === null) {
+    return 'null';
+  }
   return Array.isArray(value) ? 'array' : typeof value;
 }
 

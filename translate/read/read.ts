@@ -30,7 +30,9 @@ export function readWorld(files: readonly SourceFile[], lookup: Lookup): ReadRes
   for (const file of files) {
     const { documents, problems: ofFile } = readDocuments(file.name, file.text);
     const found = [...ofFile];
-    for (const document of documents) readObject(document, lookup, seen, world, found);
+    for (const document of documents) {
+      readObject(document, lookup, seen, world, found);
+    }
     problems.push(...found.toSorted((left, right) => (left.line ?? 0) - (right.line ?? 0)));
   }
   return { world, problems };
@@ -74,8 +76,11 @@ function readObject(
       wrong.push(found);
     };
     const add = reader.read({ document, metadata: cleanMetadata(head.data), problem, lookup });
-    if (wrong.length === 0) add?.(world);
-    else world.refused.push(object);
+    if (wrong.length === 0) {
+      add?.(world);
+    } else {
+      world.refused.push(object);
+    }
   }
   problems.push(...wrong.map((found) => placed(source, { severity: 'Error', object, ...found })));
 }

@@ -59,10 +59,18 @@ function specReader<S extends z.ZodType>(
     apiVersion,
     kind,
     read({ document, metadata, problem }) {
-      if (fields === 'all') for (const unknown of unknownFields(spec, document.value)) problem(unknown);
+      if (fields === 'all') {
+        for (const unknown of unknownFields(spec, document.value)) {
+          problem(unknown);
+        }
+      }
       const parsed = spec.safeParse(document.value.spec, { reportInput: true });
-      if (parsed.success) return (world) => add(world, { metadata, spec: parsed.data, source: document.source });
-      for (const issue of parsed.error.issues) problem(fieldProblem(issue, 'spec'));
+      if (parsed.success) {
+        return (world) => add(world, { metadata, spec: parsed.data, source: document.source });
+      }
+      for (const issue of parsed.error.issues) {
+        problem(fieldProblem(issue, 'spec'));
+      }
       return undefined;
     },
   };

@@ -35,14 +35,18 @@ export function readConfigMap(reading: Reading): Located<ConfigMap> {
 
 function strings({ document, problem }: Reading, field: string): readonly (readonly [string, string])[] {
   const value = document.value[field];
-  if (value === undefined || value === null) return [];
+  if (value === undefined || value === null) {
+    return [];
+  }
   if (!isRecord(value)) {
     const fix = 'write KEY: "value" lines';
     problem({ reason: 'InvalidField', path: field, message: 'must be a map of fields', fix });
     return [];
   }
   return Object.entries(value).flatMap(([key, text]) => {
-    if (typeof text === 'string') return [[key, text] as const];
+    if (typeof text === 'string') {
+      return [[key, text] as const];
+    }
     const message = 'must be a string';
     problem({ reason: 'InvalidField', path: `${field}.${key}`, message, fix: 'write it in quotes' });
     return [];

@@ -6,13 +6,17 @@ export function suggestion(name: string, known: readonly string[]): string | und
   let least = furthest + 1;
   for (const each of known) {
     const distance = editDistance(wanted, each.toLowerCase(), least);
-    if (distance < least) [best, least] = [each, distance];
+    if (distance < least) {
+      [best, least] = [each, distance];
+    }
   }
   return best;
 }
 
 function editDistance(left: string, right: string, bound: number): number {
-  if (Math.abs(left.length - right.length) >= bound) return bound;
+  if (Math.abs(left.length - right.length) >= bound) {
+    return bound;
+  }
   let row = Array.from({ length: right.length + 1 }, (_, index) => index);
   for (let i = 1; i <= left.length; i++) {
     const next = [i];

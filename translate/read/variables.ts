@@ -15,15 +15,20 @@ export function expand(text: string, from: string, lookup: Lookup): Expanded {
   const value = text.replace(
     /\$\$\{|\$\{(?:file:([^}]+)|([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?)\}/g,
     (whole, path: string | undefined, name: string | undefined, fallback: string | undefined) => {
-      if (whole === '$${') return '${';
+      if (whole === '$${') {
+        return '${';
+      }
       if (path !== undefined) {
         const content = lookup.file(path, from);
-        if (content === undefined)
+        if (content === undefined) {
           missing ??= { missing: `the file ${path} cannot be read`, fix: 'create it, or correct the path' };
+        }
         return content?.replace(/\r?\n$/, '') ?? '';
       }
       const set = lookup.environment(name ?? '');
-      if (set !== undefined && (set !== '' || fallback === undefined)) return set;
+      if (set !== undefined && (set !== '' || fallback === undefined)) {
+        return set;
+      }
       if (fallback === undefined) {
         missing ??= {
           missing: `the environment variable ${name} is not set`,

@@ -46,7 +46,9 @@ export function configMap(namespace: string, name: string, data: object, labels 
 export async function until(what: string, holds: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
   const endMs = performance.now() + withinMs;
   while (!(await holds())) {
-    if (performance.now() > endMs) throw new Error(`not within ${withinMs} ms: ${what}`);
+    if (performance.now() > endMs) {
+      throw new Error(`not within ${withinMs} ms: ${what}`);
+    }
     await sleep(20);
   }
 }
@@ -69,7 +71,9 @@ export async function openWay(real: Credentials): Promise<Way> {
   let state: 'open' | 'cut' | 'frozen' = 'open';
   let change: Parameters<Way['meddle']>[0] = () => undefined;
   const server = createServer(async (incoming, outgoing) => {
-    if (state === 'frozen') return;
+    if (state === 'frozen') {
+      return;
+    }
     const { path = incoming.url ?? '', cutAfterBytes } = change(incoming.url ?? '') ?? {};
     const options: RequestOptions = {};
     await real.apply(options);
@@ -85,17 +89,23 @@ export async function openWay(real: Credentials): Promise<Way> {
       let bytes = 0;
       answer.on('error', () => outgoing.destroy());
       answer.on('data', (piece: Buffer) => {
-        if (state === 'frozen') return;
+        if (state === 'frozen') {
+          return;
+        }
         bytes += piece.length;
         outgoing.write(piece);
-        if (cutAfterBytes !== undefined && bytes > cutAfterBytes) outgoing.destroy();
+        if (cutAfterBytes !== undefined && bytes > cutAfterBytes) {
+          outgoing.destroy();
+        }
       });
       answer.on('end', () => outgoing.end());
     });
     incoming.pipe(upstream);
   });
   server.on('connection', (socket) => {
-    if (state === 'cut') socket.destroy();
+    if (state === 'cut') {
+      socket.destroy();
+    }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;

@@ -36,7 +36,9 @@ export function command(program: string, args: readonly string[], options: Comma
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code, signal) => {
-      if (code === 0) return resolve(Buffer.concat(stdout).toString());
+      if (code === 0) {
+        return resolve(Buffer.concat(stdout).toString());
+      }
       const said = Buffer.concat(stderr).toString();
       reject(new CommandFailure([program, ...args].join(' '), said, `ended with ${code ?? signal}`));
     });

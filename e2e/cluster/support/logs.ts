@@ -41,7 +41,9 @@ export function followLogs(
         ...(status.containerStatuses ?? []),
       ];
       const id = statuses.find(({ name }) => name === container)?.containerID;
-      if (id !== undefined && id !== '' && !followed.has(id)) follow(id, metadata.namespace, metadata.name);
+      if (id !== undefined && id !== '' && !followed.has(id)) {
+        follow(id, metadata.namespace, metadata.name);
+      }
     }
   };
   const follow = (id: string, namespace: string, pod: string) => {
@@ -51,11 +53,15 @@ export function followLogs(
     const own: FollowedLine[] = [];
     read.set(id, own);
     createInterface({ input: child.stdout }).on('line', (text) => {
-      if (keep(text)) own.push({ container: id, pod, text });
+      if (keep(text)) {
+        own.push({ container: id, pod, text });
+      }
     });
     // Broken off, as by an API server that was away: from the beginning, at the next look.
     child.on('exit', (code) => {
-      if (code !== 0) followed.delete(id);
+      if (code !== 0) {
+        followed.delete(id);
+      }
     });
   };
   const run = async () => {
@@ -73,7 +79,9 @@ export function followLogs(
     async close() {
       stop.abort();
       await running;
-      for (const child of followed.values()) child.kill();
+      for (const child of followed.values()) {
+        child.kill();
+      }
     },
   };
 }

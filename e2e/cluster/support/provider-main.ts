@@ -7,9 +7,15 @@ const provider = await startProvider({}, 8080, '0.0.0.0');
 http
   .createServer(async (request, response) => {
     const pieces: Buffer[] = [];
-    for await (const piece of request) pieces.push(piece);
-    if (request.method === 'PUT') provider.defaults = JSON.parse(Buffer.concat(pieces).toString());
-    if (request.method === 'DELETE') provider.forget();
+    for await (const piece of request) {
+      pieces.push(piece);
+    }
+    if (request.method === 'PUT') {
+      provider.defaults = JSON.parse(Buffer.concat(pieces).toString());
+    }
+    if (request.method === 'DELETE') {
+      provider.forget();
+    }
     response.end(JSON.stringify({ seen: provider.seen, open: provider.openCount() }));
   })
   .listen(8081, '0.0.0.0');

@@ -50,11 +50,14 @@ export async function startClusterProvider(namespace: string, name = 'provider')
 
 /** The file and all that it imports by a relative path. */
 function sourcesOf(file: string, found: Map<string, string> = new Map()): ReadonlyMap<string, string> {
-  if (found.has(file)) return found;
+  if (found.has(file)) {
+    return found;
+  }
   const text = readFileSync(path.join(repository, file), 'utf8');
   found.set(file, text);
-  for (const [, target = ''] of text.matchAll(/from '(\.[^']+)'/g))
+  for (const [, target = ''] of text.matchAll(/from '(\.[^']+)'/g)) {
     sourcesOf(path.join(path.dirname(file), target), found);
+  }
   return found;
 }
 

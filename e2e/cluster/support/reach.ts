@@ -26,7 +26,9 @@ export async function reachService(namespace: string, service: string, port: num
     child.on('exit', (code) => reject(new Error(`port-forward to ${namespace}/${service} ended with ${code}`)));
     child.stdout.on('data', (text: Buffer) => {
       const local = /127\.0\.0\.1:(\d+)/.exec(text.toString())?.[1];
-      if (local !== undefined) resolve(Number(local));
+      if (local !== undefined) {
+        resolve(Number(local));
+      }
     });
   });
   const local = await within(FORWARD_MS, `port-forward to ${namespace}/${service}`, forwarded);
@@ -48,7 +50,9 @@ function connects(host: string, port: number): Promise<boolean> {
 export async function reachGateway(namespace: string, name: string, port: number, merged?: string): Promise<Reached> {
   const labels = ownedBy(namespace, name, merged);
   const { items } = await get('services', '-A', '-l', labels);
-  if (items.length !== 1) throw new Error(`${items.length} Services have ${labels}`);
+  if (items.length !== 1) {
+    throw new Error(`${items.length} Services have ${labels}`);
+  }
   return reachService(items[0].metadata.namespace, items[0].metadata.name, port);
 }
 

@@ -23,7 +23,9 @@ export async function processOf(containerId: string): Promise<number> {
       .split('\n')
       .map((line) => line.trim().split(/\s+/))
       .find(([name]) => name === id) ?? [];
-  if (pid === undefined) throw new Error(`no process of container ${id}`);
+  if (pid === undefined) {
+    throw new Error(`no process of container ${id}`);
+  }
   return Number(pid);
 }
 

@@ -65,7 +65,9 @@ export function startTraffic(options: TrafficOptions): Traffic {
       // One that is late does not catch up: the rate is bounded.
       dueMs = Math.max(dueMs + everyMs, performance.now());
       await sleep(Math.max(0, dueMs - performance.now()));
-      if (await counted('request', TOKENS, () => ask(agent, url, model))) answered++;
+      if (await counted('request', TOKENS, () => ask(agent, url, model))) {
+        answered++;
+      }
     }
   };
   const clients = Array.from({ length: connections }, (_, index) => client(index));
@@ -85,7 +87,9 @@ export function startTraffic(options: TrafficOptions): Traffic {
       return new Promise((begun) => {
         const whole = counted(`stream of ${seconds} s`, tokens, () => follow(url, model, tokens, begun));
         const ended = whole.then((good) => {
-          if (good) streamed++;
+          if (good) {
+            streamed++;
+          }
           streams.delete(ended);
           begun();
         });
@@ -115,9 +119,13 @@ async function ask(agent: http.Agent, url: string, model: string): Promise<void>
     headers: { ...mock({ tokens: TOKENS }).headers, authorization: `Bearer ${CLIENT_KEY}` },
     body: JSON.stringify({ model, messages: say('Hello'), max_completion_tokens: TOKENS }),
   });
-  if (status !== 200) throw new Error(`${status} ${body}`);
+  if (status !== 200) {
+    throw new Error(`${status} ${body}`);
+  }
   const content = JSON.parse(body).choices[0].message.content;
-  if (content !== wordsOf(TOKENS)) throw new Error(`another answer: ${content}`);
+  if (content !== wordsOf(TOKENS)) {
+    throw new Error(`another answer: ${content}`);
+  }
 }
 
 interface Answer {
@@ -151,7 +159,10 @@ async function follow(url: string, model: string, tokens: number, begun: () => v
   stream.once('chunk', begun);
   const final = await stream.finalChatCompletion();
   const content = final.choices[0]?.message.content ?? '';
-  if (content !== wordsOf(tokens))
+  if (content !== wordsOf(tokens)) {
     throw new Error(`${content.length} characters in place of ${wordsOf(tokens).length}`);
-  if (final.usage?.completion_tokens !== tokens) throw new Error(`told ${final.usage?.completion_tokens} of ${tokens}`);
+  }
+  if (final.usage?.completion_tokens !== tokens) {
+    throw new Error(`told ${final.usage?.completion_tokens} of ${tokens}`);
+  }
 }

@@ -17,9 +17,13 @@ export async function answer(
   asked: Asked,
   behaviour: Behaviour,
 ): Promise<void> {
-  if (behaviour.delayMs !== undefined) await sleep(behaviour.delayMs);
+  if (behaviour.delayMs !== undefined) {
+    await sleep(behaviour.delayMs);
+  }
   const { fail } = behaviour;
-  if (fail?.when === 'before') return breakOff(response, record, fail.how);
+  if (fail?.when === 'before') {
+    return breakOff(response, record, fail.how);
+  }
   if (behaviour.status !== undefined) {
     const body = JSON.stringify(dialect.error(behaviour.status));
     record.answer = body;
@@ -29,8 +33,9 @@ export async function answer(
   }
   const plan = planOf(record, asked, behaviour);
   record.hiddenTokens = plan.hiddenTokens;
-  if (behaviour.hostile !== undefined)
+  if (behaviour.hostile !== undefined) {
     return sendHostile(response, record, behaviour.hostile, asked.stream, behaviour.seed);
+  }
   const out = new Output(response, record, behaviour.encoding);
   const headers = {
     'content-type': asked.stream ? 'text/event-stream' : 'application/json',
@@ -42,8 +47,12 @@ export async function answer(
   if (!asked.stream) {
     const body = JSON.stringify(dialect.whole(plan));
     // A whole answer takes as long to make as its stream would.
-    if (behaviour.paceMs !== undefined) await sleep((behaviour.paceMs * plan.tokens) / (behaviour.tokensAChunk ?? 1));
-    if (response.destroyed) return;
+    if (behaviour.paceMs !== undefined) {
+      await sleep((behaviour.paceMs * plan.tokens) / (behaviour.tokensAChunk ?? 1));
+    }
+    if (response.destroyed) {
+      return;
+    }
     const isPlain = fail === undefined && behaviour.encoding === undefined;
     response.writeHead(200, { ...headers, ...(isPlain && { 'content-length': Buffer.byteLength(body) }) });
     record.outputTokens = plan.tokens * plan.choices;
@@ -52,7 +61,9 @@ export async function answer(
       return breakOff(response, record, fail.how);
     }
     await out.write(body);
-    if (fail?.when === 'after') return breakOff(response, record, fail.how);
+    if (fail?.when === 'after') {
+      return breakOff(response, record, fail.how);
+    }
     return out.end();
   }
   response.writeHead(200, headers);
@@ -73,20 +84,32 @@ async function stream(
   await out.write(dialect.opening(plan));
   let chunks = 0;
   for (let made = 0; made < plan.tokens && !response.destroyed; made += step) {
-    if (fail?.when === 'in' && chunks === (fail.chunks ?? 5)) return breakOff(response, record, fail.how);
-    if (behaviour.paceMs !== undefined && behaviour.paceMs > 0) await sleep(behaviour.paceMs);
-    if (response.destroyed) return;
+    if (fail?.when === 'in' && chunks === (fail.chunks ?? 5)) {
+      return breakOff(response, record, fail.how);
+    }
+    if (behaviour.paceMs !== undefined && behaviour.paceMs > 0) {
+      await sleep(behaviour.paceMs);
+    }
+    if (response.destroyed) {
+      return;
+    }
     const count = Math.min(step, plan.tokens - made);
     const text = wordsOf(count, made);
     let events = '';
-    for (let choice = 0; choice < plan.choices; choice += 1) events += dialect.delta(plan, choice, text, made);
+    for (let choice = 0; choice < plan.choices; choice += 1) {
+      events += dialect.delta(plan, choice, text, made);
+    }
     record.outputTokens += count * plan.choices;
     chunks += 1;
     await out.write(events);
   }
-  if (response.destroyed) return;
+  if (response.destroyed) {
+    return;
+  }
   await out.write(dialect.closing(plan));
-  if (fail?.when === 'after') return breakOff(response, record, fail.how);
+  if (fail?.when === 'after') {
+    return breakOff(response, record, fail.how);
+  }
   out.end();
 }
 
@@ -123,10 +146,15 @@ async function breakOff(response: http.ServerResponse, record: Seen, how: Failur
     return;
   }
   // A reset throws away what the kernel has not sent yet: what was written must have left first.
-  if (response.headersSent) await sleep(20);
+  if (response.headersSent) {
+    await sleep(20);
+  }
   record.endedAtMs = performance.now();
-  if (how === 'reset') response.socket?.resetAndDestroy();
-  else response.destroy();
+  if (how === 'reset') {
+    response.socket?.resetAndDestroy();
+  } else {
+    response.destroy();
+  }
 }
 
 /** Writes with regard to the reader's pace. */
@@ -143,18 +171,26 @@ class Output {
   }
 
   async write(text: string): Promise<void> {
-    if (text === '' || this.#response.destroyed) return;
-    if (this.#record.answer.length < KEPT_ANSWER_CHARS) this.#record.answer += text;
+    if (text === '' || this.#response.destroyed) {
+      return;
+    }
+    if (this.#record.answer.length < KEPT_ANSWER_CHARS) {
+      this.#record.answer += text;
+    }
     if (this.#compressor !== undefined) {
       this.#compressor.write(text);
       await new Promise<void>((resolve) => this.#compressor?.flush(() => resolve()));
       return;
     }
-    if (!this.#response.write(text)) await roomIn(this.#response);
+    if (!this.#response.write(text)) {
+      await roomIn(this.#response);
+    }
   }
 
   end(): void {
-    if (this.#response.destroyed) return;
+    if (this.#response.destroyed) {
+      return;
+    }
     this.#record.endedAtMs = performance.now();
     (this.#compressor ?? this.#response).end();
   }

@@ -29,7 +29,9 @@ export async function countedWay(port: number): Promise<CountedWay> {
       return connections;
     },
     stop: async () => {
-      for (const socket of sockets) socket.destroy();
+      for (const socket of sockets) {
+        socket.destroy();
+      }
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };

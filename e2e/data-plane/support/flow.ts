@@ -13,10 +13,16 @@ export function closeOf(stream: EventEmitter & { readonly destroyed?: boolean })
 function eventIn(stream: EventEmitter & { readonly destroyed?: boolean }, names: readonly string[]): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
-      for (const name of names) stream.off(name, done);
+      for (const name of names) {
+        stream.off(name, done);
+      }
       resolve();
     };
-    for (const name of names) stream.on(name, done);
-    if (stream.destroyed === true) done();
+    for (const name of names) {
+      stream.on(name, done);
+    }
+    if (stream.destroyed === true) {
+      done();
+    }
   });
 }

@@ -73,8 +73,11 @@ export async function startGateway(documents: readonly Document[], options: Gate
   const folder = options.folder ?? mkdtempSync(path.join(os.tmpdir(), 'tallygate-e2e-'));
   const file = path.join(folder, 'resources.yaml');
   const write = (list: readonly Document[]) => writeFileSync(file, yamlOf([...gatewayDocuments(port), ...list]));
-  if (options.yaml !== undefined) writeFileSync(file, options.yaml);
-  else write(documents);
+  if (options.yaml !== undefined) {
+    writeFileSync(file, options.yaml);
+  } else {
+    write(documents);
+  }
   const stateHome = path.join(folder, 'state');
   mkdirSync(stateHome, { recursive: true });
   const child = spawn(process.execPath, [program, 'run', file], {
@@ -94,8 +97,11 @@ export async function startGateway(documents: readonly Document[], options: Gate
   const records: AccessRecord[] = [];
   readLines(child.stdout, (line) => {
     const record = accessRecord(line);
-    if (record === undefined) keep(log, line);
-    else records.push(record);
+    if (record === undefined) {
+      keep(log, line);
+    } else {
+      records.push(record);
+    }
   });
   readLines(child.stderr, (line) => keep(log, line));
   const tail = () => `\n--- end of the gateway's log ---\n${log.slice(-40).join('\n')}`;
@@ -111,7 +117,9 @@ export async function startGateway(documents: readonly Document[], options: Gate
   await waitFor(
     'ready gateway',
     async () => {
-      if (child.exitCode !== null) throw new Error(`the gateway ended with ${child.exitCode}${tail()}`);
+      if (child.exitCode !== null) {
+        throw new Error(`the gateway ended with ${child.exitCode}${tail()}`);
+      }
       return isReady();
     },
     READY_MS,
@@ -124,7 +132,9 @@ export async function startGateway(documents: readonly Document[], options: Gate
   const pid = child.pid ?? 0;
   const find = (what: string, matches: (command: string) => boolean) => {
     const found = processTree(pid).find((one) => one.pid !== pid && matches(one.command));
-    if (found === undefined) throw new Error(`no ${what} among ${JSON.stringify(processTree(pid))}`);
+    if (found === undefined) {
+      throw new Error(`no ${what} among ${JSON.stringify(processTree(pid))}`);
+    }
     return found.pid;
   };
   return {
@@ -168,7 +178,9 @@ export async function startGateway(documents: readonly Document[], options: Gate
     log: () => log.join('\n'),
     stop: async () => {
       const before = processTree(pid);
-      if (child.exitCode === null) child.kill('SIGTERM');
+      if (child.exitCode === null) {
+        child.kill('SIGTERM');
+      }
       try {
         await within(STOP_MS, 'stopping the gateway', exited(child));
         await waitFor(
@@ -179,11 +191,18 @@ export async function startGateway(documents: readonly Document[], options: Gate
           () => JSON.stringify(before.filter((one) => isAlive(one.pid))) + tail(),
         );
       } finally {
-        for (const one of before) if (isAlive(one.pid)) process.kill(one.pid, 'SIGKILL');
-        if (options.folder === undefined) rmSync(folder, { recursive: true, force: true });
+        for (const one of before) {
+          if (isAlive(one.pid)) {
+            process.kill(one.pid, 'SIGKILL');
+          }
+        }
+        if (options.folder === undefined) {
+          rmSync(folder, { recursive: true, force: true });
+        }
       }
-      if (child.exitCode !== 0)
+      if (child.exitCode !== 0) {
         throw new Error(`the gateway ended with ${child.exitCode ?? child.signalCode}${tail()}`);
+      }
     },
   };
 }
@@ -199,19 +218,28 @@ async function quiet(records: readonly AccessRecord[]): Promise<void> {
 async function killAll(child: ChildProcess): Promise<void> {
   const tree = processTree(child.pid ?? 0);
   await within(STOP_MS, 'stopping the gateway', exited(child)).catch(() => {});
-  for (const one of tree) if (isAlive(one.pid)) process.kill(one.pid, 'SIGKILL');
+  for (const one of tree) {
+    if (isAlive(one.pid)) {
+      process.kill(one.pid, 'SIGKILL');
+    }
+  }
 }
 
 function exited(child: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
-    if (child.exitCode !== null || child.signalCode !== null) resolve();
-    else child.once('exit', () => resolve());
+    if (child.exitCode !== null || child.signalCode !== null) {
+      resolve();
+    } else {
+      child.once('exit', () => resolve());
+    }
   });
 }
 
 function keep(log: string[], line: string): void {
   log.push(line);
-  if (log.length > KEPT_LOG_LINES) log.shift();
+  if (log.length > KEPT_LOG_LINES) {
+    log.shift();
+  }
 }
 
 function readLines(stream: NodeJS.ReadableStream, onLine: (line: string) => void): void {
@@ -220,6 +248,10 @@ function readLines(stream: NodeJS.ReadableStream, onLine: (line: string) => void
   stream.on('data', (piece: Buffer) => {
     const lines = (rest + decoder.write(piece)).split('\n');
     rest = lines.pop() ?? '';
-    for (const line of lines) if (line !== '') onLine(line);
+    for (const line of lines) {
+      if (line !== '') {
+        onLine(line);
+      }
+    }
   });
 }

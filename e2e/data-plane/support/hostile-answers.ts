@@ -18,8 +18,9 @@ export async function sendHostile(
   stream: boolean,
   seed = 1,
 ): Promise<void> {
-  if (kind in mixedAnswers)
+  if (kind in mixedAnswers) {
     return mixedAnswers[kind as keyof typeof mixedAnswers](response, record, stream, newRandom(seed));
+  }
   const type = { 'content-type': stream ? 'text/event-stream' : 'application/json' };
   if (kind === 'megabyte-event') {
     const text = 'x'.repeat(MEGABYTE);
@@ -37,14 +38,18 @@ export async function sendHostile(
   response.writeHead(200, type);
   response.write('data: {"choices":[{"index":0,"delta":{"content":"');
   await pour(response, response, ENDLESS_BYTES);
-  if (response.destroyed) return;
+  if (response.destroyed) {
+    return;
+  }
   record.endedAtMs = performance.now();
   response.end();
 }
 
 async function pour(response: http.ServerResponse, to: NodeJS.WritableStream & NodeJS.EventEmitter, bytes: number) {
   for (let sent = 0; sent < bytes && !response.destroyed; sent += PIECE.length) {
-    if (!to.write(PIECE)) await roomIn(to);
+    if (!to.write(PIECE)) {
+      await roomIn(to);
+    }
   }
 }
 

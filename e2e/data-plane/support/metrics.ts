@@ -36,11 +36,14 @@ export class Metrics {
 
 function sample(line: string): Sample {
   const match = line.match(/^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)/);
-  if (match === null) throw new Error(`not a Prometheus sample: ${line}`);
+  if (match === null) {
+    throw new Error(`not a Prometheus sample: ${line}`);
+  }
   const labels: Record<string, string> = {};
   for (const [, key, value] of (match[2] ?? '').matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)) {
-    if (key !== undefined)
+    if (key !== undefined) {
       labels[key] = (value ?? '').replace(/\\(.)/g, (_, escaped) => (escaped === 'n' ? '\n' : escaped));
+    }
   }
   return { name: match[1] ?? '', labels, value: Number(match[3]?.replace('+Inf', 'Infinity')) };
 }

@@ -56,7 +56,9 @@ export function missingLine(shown: string, output: string): string | undefined {
   for (const line of shown.trim().split('\n').map(stable)) {
     const pattern = new RegExp(`^${line.split('…').map(escaped).join('.*')}$`);
     const at = lines.findIndex((each, index) => index >= from && pattern.test(each));
-    if (at === -1) return line;
+    if (at === -1) {
+      return line;
+    }
     from = at + 1;
   }
   return undefined;

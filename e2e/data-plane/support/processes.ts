@@ -16,7 +16,11 @@ export function processTree(root: number): readonly ProcessInfo[] {
   const wanted = new Set([root]);
   for (let before = 0; before !== wanted.size; ) {
     before = wanted.size;
-    for (const one of all) if (wanted.has(one.parent)) wanted.add(one.pid);
+    for (const one of all) {
+      if (wanted.has(one.parent)) {
+        wanted.add(one.pid);
+      }
+    }
   }
   return all.filter((one) => wanted.has(one.pid));
 }
@@ -25,7 +29,9 @@ function processInfo(pid: number): ProcessInfo | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (fields[0] === 'Z') return undefined;
+    if (fields[0] === 'Z') {
+      return undefined;
+    }
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
     return { pid, parent: Number(fields[1]), command };
   } catch {

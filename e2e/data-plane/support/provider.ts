@@ -56,10 +56,14 @@ export async function startProvider(defaults: Behaviour = {}, port = 0, host = '
     };
     seen.push(record);
     response.on('close', () => {
-      if (record.endedAtMs === undefined) record.abortedAtMs = performance.now();
+      if (record.endedAtMs === undefined) {
+        record.abortedAtMs = performance.now();
+      }
     });
     handle(request, response, record, provider.defaults).catch((error: unknown) => {
-      if (!response.destroyed) response.destroy(error instanceof Error ? error : undefined);
+      if (!response.destroyed) {
+        response.destroy(error instanceof Error ? error : undefined);
+      }
     });
   });
   // As real providers: a long-lived keep-alive, so that no reuse of a pooled connection meets a close.

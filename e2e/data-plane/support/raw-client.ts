@@ -19,7 +19,9 @@ export async function rawCall(port: number, { reads = true } = {}): Promise<RawC
   let received = '';
   if (reads) {
     socket.on('data', (piece) => {
-      if (received.length < 1 << 20) received += piece.toString('latin1');
+      if (received.length < 1 << 20) {
+        received += piece.toString('latin1');
+      }
     });
   }
   socket.on('error', () => {});
@@ -33,8 +35,12 @@ export async function rawCall(port: number, { reads = true } = {}): Promise<RawC
       return match === null ? undefined : Number(match[1]);
     },
     write: async (bytes) => {
-      if (socket.destroyed || !socket.writable) return false;
-      if (!socket.write(bytes)) await roomIn(socket);
+      if (socket.destroyed || !socket.writable) {
+        return false;
+      }
+      if (!socket.write(bytes)) {
+        await roomIn(socket);
+      }
       return !socket.destroyed;
     },
     closed,

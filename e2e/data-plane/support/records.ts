@@ -17,7 +17,9 @@ export interface AccessRecord {
 
 /** Absent: the line is no access record. */
 export function accessRecord(line: string): AccessRecord | undefined {
-  if (!line.startsWith('{"time":') || !line.includes('"decision":')) return undefined;
+  if (!line.startsWith('{"time":') || !line.includes('"decision":')) {
+    return undefined;
+  }
   const fields = JSON.parse(line);
   return {
     route: fields.route,

@@ -48,7 +48,11 @@ export async function startReplayProvider(recordings: readonly Recording[]): Pro
 }
 
 export function compress(encoding: string, bytes: Buffer): Buffer {
-  if (encoding === 'gzip') return zlib.gzipSync(bytes);
-  if (encoding === 'br') return zlib.brotliCompressSync(bytes);
+  if (encoding === 'gzip') {
+    return zlib.gzipSync(bytes);
+  }
+  if (encoding === 'br') {
+    return zlib.brotliCompressSync(bytes);
+  }
   return zlib.zstdCompressSync(bytes);
 }

@@ -8,7 +8,9 @@ export interface SseEvent {
 export function eventsOf(text: string): readonly SseEvent[] {
   const parts = text.split('\n\n');
   const rest = parts.pop();
-  if (rest !== '') throw new Error(`the stream ends inside an event: ${JSON.stringify(rest?.slice(-200))}`);
+  if (rest !== '') {
+    throw new Error(`the stream ends inside an event: ${JSON.stringify(rest?.slice(-200))}`);
+  }
   return parts.map((part) => {
     const lines = part.split('\n');
     const field = (name: string) =>

@@ -10,8 +10,12 @@ export async function waitFor<T>(
   const until = performance.now() + timeoutMs;
   for (;;) {
     const found = await probe();
-    if (found !== undefined && found !== false) return found;
-    if (performance.now() > until) throw new Error(`no ${what} within ${timeoutMs} ms ${detail()}`);
+    if (found !== undefined && found !== false) {
+      return found;
+    }
+    if (performance.now() > until) {
+      throw new Error(`no ${what} within ${timeoutMs} ms ${detail()}`);
+    }
     await sleep(20);
   }
 }

@@ -30,11 +30,15 @@ export class MessageEvent {
   read(cursor: JsonCursor): boolean {
     this.#cursor = cursor;
     this.clear();
-    if (!cursor.enterObject()) return false;
+    if (!cursor.enterObject()) {
+      return false;
+    }
     while (cursor.nextMember()) {
       switch (cursor.key) {
         case 'type':
-          if (cursor.string()) this.type = cursor.decoded();
+          if (cursor.string()) {
+            this.type = cursor.decoded();
+          }
           break;
         case 'index':
           this.index = Math.min(Math.trunc(cursor.number() ?? -1), MAX_BLOCK);
@@ -56,7 +60,9 @@ export class MessageEvent {
       }
     }
     const base = Math.max(this.index, 0) * CHANNELS_OF_A_BLOCK;
-    for (const [place, hole] of this.holes.entries()) this.holes[place] = { ...hole, channel: hole.channel + base };
+    for (const [place, hole] of this.holes.entries()) {
+      this.holes[place] = { ...hole, channel: hole.channel + base };
+    }
     return !cursor.broken;
   }
 
@@ -77,7 +83,9 @@ export class MessageEvent {
       this.#text(OTHER);
       return;
     }
-    if (!cursor.enterObject()) return;
+    if (!cursor.enterObject()) {
+      return;
+    }
     while (cursor.nextMember()) {
       switch (cursor.key) {
         case 'text':
@@ -95,22 +103,31 @@ export class MessageEvent {
           cursor.skip();
           break;
         default:
-          if (isDelta && mayBeText(cursor.key)) this.#text(OTHER);
-          else cursor.skip();
+          if (isDelta && mayBeText(cursor.key)) {
+            this.#text(OTHER);
+          } else {
+            cursor.skip();
+          }
       }
     }
   }
 
   #readMessage(): void {
     const cursor = this.#cursor;
-    if (!cursor.enterObject()) return;
+    if (!cursor.enterObject()) {
+      return;
+    }
     while (cursor.nextMember()) {
       switch (cursor.key) {
         case 'id':
-          if (cursor.string()) this.messageId = cursor.decoded();
+          if (cursor.string()) {
+            this.messageId = cursor.decoded();
+          }
           break;
         case 'model':
-          if (cursor.string()) this.model = cursor.decoded();
+          if (cursor.string()) {
+            this.model = cursor.decoded();
+          }
           break;
         case 'usage':
           this.usage = readNumbers(cursor);
@@ -123,8 +140,11 @@ export class MessageEvent {
 
   #text(channel: number): void {
     const cursor = this.#cursor;
-    if (!cursor.isString()) eachText(cursor, () => this.#hole(channel));
-    else if (cursor.string()) this.#hole(channel);
+    if (!cursor.isString()) {
+      eachText(cursor, () => this.#hole(channel));
+    } else if (cursor.string()) {
+      this.#hole(channel);
+    }
   }
 
   #hole(channel: number): void {

@@ -41,19 +41,25 @@ export class MessageStream implements StreamReader {
   }
 
   read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
-    if (this.#pending !== undefined) this.#settle();
+    if (this.#pending !== undefined) {
+      this.#settle();
+    }
     const channels = this.#templates?.match(bytes, start, end);
     if (channels !== undefined) {
       this.#same(channels, bytes, sink);
       return 'pass';
     }
     if (!this.#data.find(bytes, start, end)) {
-      if (foreignBytes(bytes, start, end, sink)) this.unreadable++;
+      if (foreignBytes(bytes, start, end, sink)) {
+        this.unreadable++;
+      }
       return 'pass';
     }
     CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
     if (!EVENT.read(CURSOR)) {
-      if (unreadableData(this.#data, sink)) this.unreadable++;
+      if (unreadableData(this.#data, sink)) {
+        this.unreadable++;
+      }
       return 'pass';
     }
     if (!KNOWN_EVENTS.has(EVENT.type)) {
@@ -74,21 +80,33 @@ export class MessageStream implements StreamReader {
   }
 
   readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): void {
-    if (this.#pending !== undefined) this.#settle();
+    if (this.#pending !== undefined) {
+      this.#settle();
+    }
     this.#long ??= new LongEvent(LONG_SHAPE);
     this.#long.push(bytes, start, end, sink);
-    if (!ends) return;
+    if (!ends) {
+      return;
+    }
     this.#takeLong(this.#long, sink);
     this.#long.release();
     this.#long = undefined;
   }
 
   cut(usage: Usage, lastSent = false): Uint8Array {
-    if (lastSent) this.#settle();
-    if (this.#ended) return NOTHING;
+    if (lastSent) {
+      this.#settle();
+    }
+    if (this.#ended) {
+      return NOTHING;
+    }
     const events: string[] = [];
-    if (!this.#started) events.push(event(this.#messageStart(usage)));
-    for (const index of this.#openBlocks) events.push(event({ type: 'content_block_stop', index }));
+    if (!this.#started) {
+      events.push(event(this.#messageStart(usage)));
+    }
+    for (const index of this.#openBlocks) {
+      events.push(event({ type: 'content_block_stop', index }));
+    }
     if (!this.#stopReasonSent) {
       events.push(
         event({
@@ -111,13 +129,17 @@ export class MessageStream implements StreamReader {
     for (let hole = 0; hole < channels.length; hole++) {
       const from = holeStarts[hole] as number;
       const to = holeEnds[hole] as number;
-      if (to > from) sink.text(channels[hole] as number, bytes, from, to);
+      if (to > from) {
+        sink.text(channels[hole] as number, bytes, from, to);
+      }
     }
   }
 
   #take(sink: TextSink): void {
     for (const hole of EVENT.holes) {
-      if (hole.end > hole.start) sink.text(hole.channel, this.#data.bytes, hole.start, hole.end);
+      if (hole.end > hole.start) {
+        sink.text(hole.channel, this.#data.bytes, hole.start, hole.end);
+      }
     }
     if (EVENT.usage !== undefined) {
       this.#told.add(EVENT.usage);
@@ -133,7 +155,9 @@ export class MessageStream implements StreamReader {
         break;
       case 'content_block_start':
         this.#pending = () => {
-          if (this.#openBlocks.size < MAX_OPEN_BLOCKS) this.#openBlocks.add(index);
+          if (this.#openBlocks.size < MAX_OPEN_BLOCKS) {
+            this.#openBlocks.add(index);
+          }
         };
         break;
       case 'content_block_stop':
@@ -142,8 +166,12 @@ export class MessageStream implements StreamReader {
         };
         break;
       case 'message_delta':
-        if (EVENT.usage?.get('output_tokens') !== undefined) this.#outputTold = true;
-        if (EVENT.stopReason) this.#stopReason();
+        if (EVENT.usage?.get('output_tokens') !== undefined) {
+          this.#outputTold = true;
+        }
+        if (EVENT.stopReason) {
+          this.#stopReason();
+        }
         break;
       case 'message_stop':
       case 'error':
@@ -157,13 +185,17 @@ export class MessageStream implements StreamReader {
 
   #takeLong(long: LongEvent, sink: TextSink): void {
     const { found } = long;
-    if (long.saysNothing) this.unreadable++;
+    if (long.saysNothing) {
+      this.unreadable++;
+    }
     EVENT.clear();
     EVENT.type = String(found.one('type')?.value ?? '');
     EVENT.index = toldTokens(found.one('index')?.value) ?? -1;
     EVENT.stopReason = found.one('delta.stop_reason')?.kind === 'string';
     const at = found.count('message.usage') > 0 ? 'message.usage' : 'usage';
-    if (found.count(at) > 0) EVENT.usage = below(numbersOf(found), at);
+    if (found.count(at) > 0) {
+      EVENT.usage = below(numbersOf(found), at);
+    }
     this.#take(sink);
   }
 

@@ -138,9 +138,12 @@ export function readMessagesRequest(body: ScannedBody): RequestFacts | Failure {
   const stream = fields.flag('stream');
   const asked = fields.bound('max_tokens', 1);
   const budget = fields.bound('thinking.budget_tokens', 0);
-  if (fields.problem !== undefined) return fields.problem;
-  if (present(body.one('max_tokens')) === undefined)
+  if (fields.problem !== undefined) {
+    return fields.problem;
+  }
+  if (present(body.one('max_tokens')) === undefined) {
     return invalid('max_tokens', 'is missing; say how many tokens the answer may have');
+  }
   return {
     ...inputFacts(body, model),
     stream,
@@ -158,8 +161,12 @@ export function inputFacts(body: ScannedBody, model: string): RequestFacts {
     blockTokens(body, 'messages[].content[]', unbounded) +
     blockTokens(body, 'messages[].content[].content[]', unbounded);
   const tools = toolTokens(body, unbounded);
-  if (SERVER_SIDE.some((name) => isSet(body.one(name))) || compacts(body)) unbounded.add('server_tool');
-  if (isSet(body.one('thread'))) unbounded.add('stored_conversation');
+  if (SERVER_SIDE.some((name) => isSet(body.one(name))) || compacts(body)) {
+    unbounded.add('server_tool');
+  }
+  if (isSet(body.one('thread'))) {
+    unbounded.add('stored_conversation');
+  }
   const formats = body.count('output_config.format') + body.count('output_format');
   return {
     model,
@@ -183,8 +190,12 @@ export function inputFacts(body: ScannedBody, model: string): RequestFacts {
 
 export function editMessagesRequest(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
   const changes = new BodyEdits(body);
-  if (edits.model !== undefined) changes.set('model', edits.model);
-  if (edits.outputTokens !== undefined) changes.set('max_tokens', edits.outputTokens);
+  if (edits.model !== undefined) {
+    changes.set('model', edits.model);
+  }
+  if (edits.outputTokens !== undefined) {
+    changes.set('max_tokens', edits.outputTokens);
+  }
   return changes.splices();
 }
 
@@ -198,7 +209,9 @@ function compacts(body: ScannedBody): boolean {
  * least that is surely taken.
  */
 function leastOutput(body: ScannedBody, asked: number | undefined, budget: number | undefined): number {
-  if (asked === undefined || budget === undefined || body.one('thinking.type')?.value !== 'enabled') return 1;
+  if (asked === undefined || budget === undefined || body.one('thinking.type')?.value !== 'enabled') {
+    return 1;
+  }
   return Math.min(asked, budget + 1);
 }
 
@@ -210,14 +223,23 @@ function thinks(body: ScannedBody, model: string): boolean {
 
 function toolTokens(body: ScannedBody, unbounded: Set<Unbounded>): number {
   const count = body.count('tools[]');
-  if (count === 0) return 0;
+  if (count === 0) {
+    return 0;
+  }
   let tokens = TOOLS_TOKENS + TOOL_TOKENS * count;
   for (const { value: type } of body.all('tools[].type')) {
-    if (type === undefined || type === 'custom') continue;
-    if (typeof type !== 'string') unbounded.add('server_tool');
-    else if (CLIENT_TOOL.test(type)) tokens += DEFINED_TOOL_TOKENS;
-    else if (CLIENT_TOOLSET.test(type)) tokens += TOOLSET_TOKENS;
-    else unbounded.add('server_tool');
+    if (type === undefined || type === 'custom') {
+      continue;
+    }
+    if (typeof type !== 'string') {
+      unbounded.add('server_tool');
+    } else if (CLIENT_TOOL.test(type)) {
+      tokens += DEFINED_TOOL_TOKENS;
+    } else if (CLIENT_TOOLSET.test(type)) {
+      tokens += TOOLSET_TOKENS;
+    } else {
+      unbounded.add('server_tool');
+    }
   }
   return tokens;
 }
@@ -225,16 +247,25 @@ function toolTokens(body: ScannedBody, unbounded: Set<Unbounded>): number {
 function blockTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
   const unknown = unknownParts(body, at, KNOWN_BLOCKS);
   let tokens = UNKNOWN_PART_TOKENS * unknown.count;
-  if (unknown.remote) unbounded.add('remote_url');
+  if (unknown.remote) {
+    unbounded.add('remote_url');
+  }
   for (const { value: type } of body.all(`${at}.type`)) {
-    if (type === 'image') tokens += ANTHROPIC_IMAGE_TOKENS;
-    if (type === 'container_upload') unbounded.add('file_reference');
+    if (type === 'image') {
+      tokens += ANTHROPIC_IMAGE_TOKENS;
+    }
+    if (type === 'container_upload') {
+      unbounded.add('file_reference');
+    }
   }
   tokens +=
     ANTHROPIC_IMAGE_TOKENS * body.all(`${at}.source.content[].type`).filter(({ value }) => value === 'image').length;
   for (const { value: type } of body.all(`${at}.source.type`)) {
-    if (type === 'url') unbounded.add('remote_url');
-    else if (type === 'file') unbounded.add('file_reference');
+    if (type === 'url') {
+      unbounded.add('remote_url');
+    } else if (type === 'file') {
+      unbounded.add('file_reference');
+    }
   }
   return tokens + documentTokens(body, at);
 }
@@ -247,8 +278,11 @@ function documentTokens(body: ScannedBody, at: string): number {
   for (const [place, value] of data.entries()) {
     // The API demands a media type with every data, so they come in pairs.
     const mediaType = mediaTypes.length === data.length ? String(mediaTypes[place]?.value) : '';
-    if (mediaType.startsWith('text/')) tokens += Math.ceil(byteLength(value) / TEXT_BYTES_PER_TOKEN);
-    else if (!mediaType.startsWith('image/')) tokens += fileTokens(byteLength(value));
+    if (mediaType.startsWith('text/')) {
+      tokens += Math.ceil(byteLength(value) / TEXT_BYTES_PER_TOKEN);
+    } else if (!mediaType.startsWith('image/')) {
+      tokens += fileTokens(byteLength(value));
+    }
   }
   return tokens;
 }

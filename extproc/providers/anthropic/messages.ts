@@ -30,7 +30,9 @@ const answerShape: Shape = {
 };
 
 function withIterations(numbers: Numbers, answer: FoundByPath): Numbers {
-  if (answer.count('usage.iterations[]') === 0) return numbers;
+  if (answer.count('usage.iterations[]') === 0) {
+    return numbers;
+  }
   const types = new Map(answer.all('usage.iterations[].type').map(({ element, value }) => [element, value]));
   const sums = new IterationSums();
   for (const name of ITERATION_NUMBERS) {

@@ -20,7 +20,9 @@ function modelsBody({ names, serves }: ServedModels, path: string) {
     };
     return Buffer.from(JSON.stringify(list));
   }
-  if (serves(wanted)) return Buffer.from(JSON.stringify(modelObject(wanted)));
+  if (serves(wanted)) {
+    return Buffer.from(JSON.stringify(modelObject(wanted)));
+  }
   return failure('model_not_found', 'No model of this name is served here; GET /v1/models lists them.', {
     param: 'model',
   });

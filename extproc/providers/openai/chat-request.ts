@@ -103,13 +103,19 @@ export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
   const older = fields.bound('max_tokens', 1);
   const newer = fields.bound('max_completion_tokens', 1);
   const usageAsked = fields.flag('stream_options.include_usage');
-  if (fields.problem !== undefined) return fields.problem;
+  if (fields.problem !== undefined) {
+    return fields.problem;
+  }
   const asked = older === undefined ? newer : Math.min(older, newer ?? older);
   const unbounded = new Set<Unbounded>();
   const mediaTokens =
     partsTokens(body, 'messages[].content[]', unbounded) + partsTokens(body, 'prediction.content[]', unbounded);
-  if (body.all('messages[].audio.id').length > 0) unbounded.add('file_reference');
-  if (usesServerTools(body, model)) unbounded.add('server_tool');
+  if (body.all('messages[].audio.id').length > 0) {
+    unbounded.add('file_reference');
+  }
+  if (usesServerTools(body, model)) {
+    unbounded.add('server_tool');
+  }
   return {
     model,
     stream,
@@ -129,15 +135,23 @@ export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
 
 export function editChatRequest(body: ScannedBody, edits: RequestEdits, schema: Schema): readonly Splice[] {
   const changes = new BodyEdits(body);
-  if (edits.model !== undefined) changes.set('model', edits.model);
+  if (edits.model !== undefined) {
+    changes.set('model', edits.model);
+  }
   if (edits.outputTokens !== undefined) {
     const sent = ['max_tokens', 'max_completion_tokens'].filter((name) => present(body.one(name)) !== undefined);
     // TGI's OpenAI front knows only the older name; OpenAI's reasoning models refuse it.
     const names = schema === 'HuggingFaceTGI' ? new Set([...sent, 'max_tokens']) : sent;
-    for (const name of names) changes.set(name, edits.outputTokens);
-    if (schema !== 'HuggingFaceTGI' && sent.length === 0) changes.set('max_completion_tokens', edits.outputTokens);
+    for (const name of names) {
+      changes.set(name, edits.outputTokens);
+    }
+    if (schema !== 'HuggingFaceTGI' && sent.length === 0) {
+      changes.set('max_completion_tokens', edits.outputTokens);
+    }
   }
-  if (edits.askUsage === true) changes.setNested('stream_options', { include_usage: true });
+  if (edits.askUsage === true) {
+    changes.setNested('stream_options', { include_usage: true });
+  }
   return changes.splices();
 }
 
@@ -166,33 +180,49 @@ function usesServerTools(body: ScannedBody, model: string): boolean {
 }
 
 function partsTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
-  if (body.count(at) === 0) return 0;
+  if (body.count(at) === 0) {
+    return 0;
+  }
   const unknown = unknownParts(body, at, KNOWN_PARTS);
   let tokens = UNKNOWN_PART_TOKENS * unknown.count;
-  if (unknown.remote) unbounded.add('remote_url');
+  if (unknown.remote) {
+    unbounded.add('remote_url');
+  }
   const images = urlsOf(body, `${at}.image_url`);
   const low = body.all(`${at}.image_url.detail`).filter((detail) => detail.value === 'low').length;
   for (const url of images) {
     tokens += OPENAI_IMAGE_TOKENS;
-    if (!isDataUrl(body, url)) unbounded.add('remote_url');
+    if (!isDataUrl(body, url)) {
+      unbounded.add('remote_url');
+    }
   }
   tokens -= Math.min(low, images.length) * (OPENAI_IMAGE_TOKENS - OPENAI_LOW_DETAIL_IMAGE_TOKENS);
   for (const name of ['video_url', 'document_url', 'audio_url']) {
     for (const url of urlsOf(body, `${at}.${name}`)) {
       tokens += name === 'audio_url' ? audioTokens(byteLength(url)) : fileTokens(byteLength(url));
-      if (!isDataUrl(body, url)) unbounded.add('remote_url');
+      if (!isDataUrl(body, url)) {
+        unbounded.add('remote_url');
+      }
     }
   }
   for (const data of urlsOf(body, `${at}.input_audio`, 'data')) {
     tokens += audioTokens(byteLength(data));
-    if (isRemote(body, data)) unbounded.add('remote_url');
+    if (isRemote(body, data)) {
+      unbounded.add('remote_url');
+    }
   }
   for (const data of urlsOf(body, `${at}.file`, 'file_data')) {
     tokens += fileTokens(byteLength(data));
-    if (isRemote(body, data)) unbounded.add('remote_url');
+    if (isRemote(body, data)) {
+      unbounded.add('remote_url');
+    }
   }
-  if (body.all(`${at}.file.file_url`).some(isSet)) unbounded.add('remote_url');
-  if (body.all(`${at}.file.file_id`).some(isSet)) unbounded.add('file_reference');
+  if (body.all(`${at}.file.file_url`).some(isSet)) {
+    unbounded.add('remote_url');
+  }
+  if (body.all(`${at}.file.file_id`).some(isSet)) {
+    unbounded.add('file_reference');
+  }
   return tokens;
 }
 

@@ -66,15 +66,23 @@ export class ChoiceStream implements StreamReader {
   }
 
   read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
-    if (this.#pending !== undefined) this.#settle();
+    if (this.#pending !== undefined) {
+      this.#settle();
+    }
     const facts = this.#templates?.match(bytes, start, end);
-    if (facts !== undefined) return this.#same(facts, bytes, start, end, sink);
+    if (facts !== undefined) {
+      return this.#same(facts, bytes, start, end, sink);
+    }
     if (!this.#data.find(bytes, start, end)) {
-      if (foreignBytes(bytes, start, end, sink)) this.unreadable++;
+      if (foreignBytes(bytes, start, end, sink)) {
+        this.unreadable++;
+      }
       return 'pass';
     }
     if (this.#data.is('[DONE]')) {
-      if (this.state === 'open') this.state = 'finished';
+      if (this.state === 'open') {
+        this.state = 'finished';
+      }
       this.usageFinal = this.usage !== undefined;
       this.#pending = () => {
         this.#ended = true;
@@ -83,26 +91,38 @@ export class ChoiceStream implements StreamReader {
     }
     CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
     if (!CHUNK.read(CURSOR, this.#head === undefined)) {
-      if (unreadableData(this.#data, sink)) this.unreadable++;
+      if (unreadableData(this.#data, sink)) {
+        this.unreadable++;
+      }
       return 'pass';
     }
-    if (CHUNK.unknown) unknownEvent(CURSOR, this.#data, sink);
+    if (CHUNK.unknown) {
+      unknownEvent(CURSOR, this.#data, sink);
+    }
     return this.#take(bytes, start, end, sink);
   }
 
   readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): void {
-    if (this.#pending !== undefined) this.#settle();
+    if (this.#pending !== undefined) {
+      this.#settle();
+    }
     this.#long ??= new LongEvent(LONG_SHAPE);
     this.#long.push(bytes, start, end, sink);
-    if (!ends) return;
+    if (!ends) {
+      return;
+    }
     this.#takeLong(this.#long);
     this.#long.release();
     this.#long = undefined;
   }
 
   cut(usage: Usage, lastSent = false): Uint8Array {
-    if (lastSent) this.#settle();
-    if (this.#ended) return NOTHING;
+    if (lastSent) {
+      this.#settle();
+    }
+    if (this.#ended) {
+      return NOTHING;
+    }
     return closingChunks({
       form: this.#form,
       head: this.#head ?? UNKNOWN_HEAD,
@@ -122,12 +142,18 @@ export class ChoiceStream implements StreamReader {
     const { holeStarts, holeEnds } = this.#templates as EventTemplates<DeltaFacts>;
     for (let hole = 0; hole < channels.length; hole++) {
       const channel = channels[hole] as number;
-      if (channel < 0) continue;
+      if (channel < 0) {
+        continue;
+      }
       const from = holeStarts[hole] as number;
       const to = holeEnds[hole] as number;
-      if (to > from) sink.text(channel, bytes, from, to);
+      if (to > from) {
+        sink.text(channel, bytes, from, to);
+      }
     }
-    if (facts.cutLength === 0) return 'pass';
+    if (facts.cutLength === 0) {
+      return 'pass';
+    }
     const from = (facts.cutHole < 0 ? start : (holeEnds[facts.cutHole] as number)) + facts.cutOffset;
     this.#cutOut(bytes, start, from, from + facts.cutLength, end);
     return 'replace';
@@ -135,36 +161,52 @@ export class ChoiceStream implements StreamReader {
 
   #take(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
     const { holes } = CHUNK;
-    if (this.#head === undefined) this.#keepHead();
+    if (this.#head === undefined) {
+      this.#keepHead();
+    }
     const { failed } = CHUNK;
     // Some servers tell the usage so far in every chunk: a stream that is cut still needs its sum.
     const usageComes = CHUNK.usage !== undefined && (CHUNK.choices === 0 || CHUNK.finished.length > 0);
     const begun = [...CHUNK.begun];
     const finished = [...CHUNK.finished];
     this.#pending = () => {
-      for (const choice of begun) this.#begun.add(choice);
-      for (const choice of finished) this.#finished.add(choice);
+      for (const choice of begun) {
+        this.#begun.add(choice);
+      }
+      for (const choice of finished) {
+        this.#finished.add(choice);
+      }
       this.#usageSent ||= usageComes;
       this.#ended ||= failed;
     };
     for (const hole of holes) {
-      if (hole.channel >= 0 && hole.end > hole.start) sink.text(hole.channel, this.#data.bytes, hole.start, hole.end);
+      if (hole.channel >= 0 && hole.end > hole.start) {
+        sink.text(hole.channel, this.#data.bytes, hole.start, hole.end);
+      }
     }
-    if (CHUNK.failed) this.state = 'failed';
+    if (CHUNK.failed) {
+      this.state = 'failed';
+    }
     if (CHUNK.usage !== undefined) {
       const isAdded = CHUNK.choices === 0 && (!CHUNK.ownUsage || this.usage !== undefined);
       this.usage = largerUsage(this.usage, CHUNK.usage);
       this.usageFinal = CHUNK.choices === 0 || CHUNK.finished.length > 0;
       // Only what our asking has added: one chunk of its own, in the common form or after the provider's own.
-      if (this.#options.hideUsage && isAdded) return 'drop';
+      if (this.#options.hideUsage && isAdded) {
+        return 'drop';
+      }
       return 'pass';
     }
-    if (!this.#data.inPlace) return 'pass';
+    if (!this.#data.inPlace) {
+      return 'pass';
+    }
     const hides = this.#options.hideUsage && CHUNK.nullUsageStart >= 0;
     if (CHUNK.finished.length === 0 && !CHUNK.failed && !CHUNK.unknown) {
       this.#learn(bytes, start, end, hides);
     }
-    if (!hides) return 'pass';
+    if (!hides) {
+      return 'pass';
+    }
     this.#cutOut(bytes, start, CHUNK.nullUsageStart, CHUNK.nullUsageEnd, end);
     return 'replace';
   }
@@ -172,8 +214,9 @@ export class ChoiceStream implements StreamReader {
   #learn(bytes: Uint8Array, start: number, end: number, hides: boolean): void {
     const holes = CHUNK.holes;
     let cutHole = -1;
-    while (hides && cutHole + 1 < holes.length && (holes[cutHole + 1]?.end as number) <= CHUNK.nullUsageStart)
+    while (hides && cutHole + 1 < holes.length && (holes[cutHole + 1]?.end as number) <= CHUNK.nullUsageStart) {
       cutHole++;
+    }
     const origin = cutHole < 0 ? start : (holes[cutHole]?.end as number);
     this.#templates?.learn(bytes, start, end, holes, {
       channels: holes.map((hole) => hole.channel),
@@ -186,7 +229,9 @@ export class ChoiceStream implements StreamReader {
   #keepHead(): void {
     const { head } = CHUNK;
     // Azure's first chunk carries filter results only, under an empty id.
-    if (head?.id === undefined || head.id.length <= 2) return;
+    if (head?.id === undefined || head.id.length <= 2) {
+      return;
+    }
     this.#head = head;
     const { model } = head;
     if (model !== undefined && model[0] === 0x22) {
@@ -201,18 +246,26 @@ export class ChoiceStream implements StreamReader {
 
   #takeLong(long: LongEvent): void {
     const { found } = long;
-    if (long.saysNothing) this.unreadable++;
+    if (long.saysNothing) {
+      this.unreadable++;
+    }
     for (const at of ['usage', 'x_groq.usage']) {
       this.usage = largerUsage(this.usage, openAiUsage(below(numbersOf(found), at)));
     }
     for (const { element, kind } of found.all('choices[].finish_reason')) {
-      if (kind === 'string') this.#finished.add(element ?? 0);
+      if (kind === 'string') {
+        this.#finished.add(element ?? 0);
+      }
     }
   }
 
   #openChoices(): readonly number[] {
     const open: number[] = [];
-    for (let choice = 0; choice < this.#request.choices; choice++) if (!this.#finished.has(choice)) open.push(choice);
+    for (let choice = 0; choice < this.#request.choices; choice++) {
+      if (!this.#finished.has(choice)) {
+        open.push(choice);
+      }
+    }
     return open;
   }
 

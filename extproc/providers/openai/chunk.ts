@@ -72,7 +72,9 @@ export class Chunk {
       systemFingerprint: undefined,
     };
     const documentStart = cursor.at;
-    if (!cursor.enterObject()) return false;
+    if (!cursor.enterObject()) {
+      return false;
+    }
     while (cursor.nextMember()) {
       switch (cursor.key) {
         case 'id':
@@ -97,15 +99,21 @@ export class Chunk {
           this.#readGroq();
           break;
         case 'obfuscation':
-          if (cursor.string()) this.#hole('string', -1);
+          if (cursor.string()) {
+            this.#hole('string', -1);
+          }
           break;
         case 'error':
-          if (!cursor.isNull()) this.failed = true;
+          if (!cursor.isNull()) {
+            this.failed = true;
+          }
           cursor.skip();
           break;
         default:
           // Timings and counters of servers of their own kind: they change with each event and mean nothing to us.
-          if (cursor.number() !== undefined) this.#hole('number', -1);
+          if (cursor.number() !== undefined) {
+            this.#hole('number', -1);
+          }
       }
     }
     this.head = wantsHead ? head : undefined;
@@ -123,8 +131,12 @@ export class Chunk {
 
   #readCreated(wantsHead: boolean, head: { created: Uint8Array | undefined }): void {
     const cursor = this.#cursor;
-    if (cursor.number() === undefined) return;
-    if (wantsHead) head.created = Buffer.from(cursor.bytes.subarray(cursor.textStart, cursor.textEnd));
+    if (cursor.number() === undefined) {
+      return;
+    }
+    if (wantsHead) {
+      head.created = Buffer.from(cursor.bytes.subarray(cursor.textStart, cursor.textEnd));
+    }
     this.#hole('number', -1);
   }
 
@@ -137,21 +149,29 @@ export class Chunk {
       return;
     }
     const numbers = readNumbers(cursor);
-    if (numbers === undefined) return;
+    if (numbers === undefined) {
+      return;
+    }
     this.usage = openAiUsage(numbers) ?? this.usage;
-    for (const name of numbers.keys()) this.ownUsage ||= !ASKED_NUMBERS.test(name);
+    for (const name of numbers.keys()) {
+      this.ownUsage ||= !ASKED_NUMBERS.test(name);
+    }
   }
 
   #findNullUsage(keyStart: number, valueEnd: number, documentStart: number): void {
     const { bytes } = this.#cursor;
     let before = keyStart - 1;
-    while (before > documentStart && bytes[before] !== 0x2c) before--;
+    while (before > documentStart && bytes[before] !== 0x2c) {
+      before--;
+    }
     if (before > documentStart) {
       this.nullUsageStart = before;
       this.nullUsageEnd = valueEnd;
     } else {
       let after = valueEnd;
-      while (bytes[after] === 0x20) after++;
+      while (bytes[after] === 0x20) {
+        after++;
+      }
       this.nullUsageStart = keyStart;
       this.nullUsageEnd = bytes[after] === 0x2c ? after + 1 : valueEnd;
     }
@@ -159,11 +179,15 @@ export class Chunk {
 
   #readGroq(): void {
     const cursor = this.#cursor;
-    if (!cursor.enterObject()) return;
+    if (!cursor.enterObject()) {
+      return;
+    }
     while (cursor.nextMember()) {
       if (cursor.key === 'usage') {
         const numbers = readNumbers(cursor);
-        if (numbers !== undefined) this.usage ??= openAiUsage(numbers);
+        if (numbers !== undefined) {
+          this.usage ??= openAiUsage(numbers);
+        }
       } else {
         cursor.skip();
       }
@@ -172,7 +196,9 @@ export class Chunk {
 
   #readChoices(): void {
     const cursor = this.#cursor;
-    if (!cursor.enterArray()) return;
+    if (!cursor.enterArray()) {
+      return;
+    }
     while (cursor.nextElement()) {
       this.choices++;
       this.#readChoice();
@@ -181,7 +207,9 @@ export class Chunk {
 
   #readChoice(): void {
     const cursor = this.#cursor;
-    if (!this.#enterObject(OTHER)) return;
+    if (!this.#enterObject(OTHER)) {
+      return;
+    }
     const firstHole = this.holes.length;
     let index = 0;
     let finished = false;
@@ -205,19 +233,27 @@ export class Chunk {
           this.#readOther();
       }
     }
-    for (let hole = firstHole; hole < this.holes.length; hole++) this.#ofChoice(hole, index);
+    for (let hole = firstHole; hole < this.holes.length; hole++) {
+      this.#ofChoice(hole, index);
+    }
     this.begun.push(index);
-    if (finished) this.finished.push(index);
+    if (finished) {
+      this.finished.push(index);
+    }
   }
 
   #ofChoice(at: number, index: number): void {
     const hole = this.holes[at] as ChunkHole;
-    if (hole.channel >= 0) this.holes[at] = { ...hole, channel: hole.channel + index * CHANNELS_OF_A_CHOICE };
+    if (hole.channel >= 0) {
+      this.holes[at] = { ...hole, channel: hole.channel + index * CHANNELS_OF_A_CHOICE };
+    }
   }
 
   #readDelta(): void {
     const cursor = this.#cursor;
-    if (!this.#enterObject(OTHER)) return;
+    if (!this.#enterObject(OTHER)) {
+      return;
+    }
     let reasoned = false;
     while (cursor.nextMember()) {
       switch (cursor.key) {
@@ -230,8 +266,11 @@ export class Chunk {
         // Some servers send the same text under both names.
         case 'reasoning_content':
         case 'reasoning':
-          if (reasoned) cursor.skip();
-          else reasoned = this.#readText(REASONING);
+          if (reasoned) {
+            cursor.skip();
+          } else {
+            reasoned = this.#readText(REASONING);
+          }
           break;
         case 'tool_calls':
           this.#readToolCalls();
@@ -245,8 +284,11 @@ export class Chunk {
         // OpenRouter and LiteLLM repeat the reasoning in parts, or send it in these only.
         case 'reasoning_details':
         case 'thinking_blocks':
-          if (reasoned) cursor.skip();
-          else reasoned = this.#readText(REASONING);
+          if (reasoned) {
+            cursor.skip();
+          } else {
+            reasoned = this.#readText(REASONING);
+          }
           break;
         default:
           this.#readOther();
@@ -258,20 +300,29 @@ export class Chunk {
   #readText(channel: number): boolean {
     const cursor = this.#cursor;
     const before = this.holes.length;
-    if (cursor.isArray()) this.#readParts(channel, 0);
-    else if (cursor.isObject()) this.#readAll(channel);
-    else if (cursor.string()) this.#hole('string', channel);
+    if (cursor.isArray()) {
+      this.#readParts(channel, 0);
+    } else if (cursor.isObject()) {
+      this.#readAll(channel);
+    } else if (cursor.string()) {
+      this.#hole('string', channel);
+    }
     for (let at = before; at < this.holes.length; at++) {
       const { start, end } = this.holes[at] as ChunkHole;
-      if (end > start) return true;
+      if (end > start) {
+        return true;
+      }
     }
     return false;
   }
 
   #readOther(): void {
     const cursor = this.#cursor;
-    if (mayBeText(cursor.key)) this.#readAll(OTHER);
-    else cursor.skip();
+    if (mayBeText(cursor.key)) {
+      this.#readAll(OTHER);
+    } else {
+      cursor.skip();
+    }
   }
 
   /** All text of the value, whatever form it has. */
@@ -281,21 +332,30 @@ export class Chunk {
 
   /** False where there is no object: what else may be text is read as such. */
   #enterObject(channel: number): boolean {
-    if (this.#cursor.isObject()) return this.#cursor.enterObject();
+    if (this.#cursor.isObject()) {
+      return this.#cursor.enterObject();
+    }
     this.#readAll(channel);
     return false;
   }
 
   #readParts(channel: number, depth: number): void {
     const cursor = this.#cursor;
-    if (!cursor.enterArray()) return;
+    if (!cursor.enterArray()) {
+      return;
+    }
     while (cursor.nextElement()) {
-      if (!this.#enterObject(channel)) continue;
+      if (!this.#enterObject(channel)) {
+        continue;
+      }
       while (cursor.nextMember()) {
         const { key } = cursor;
         if (key === 'text' || key === 'thinking' || key === 'summary') {
-          if (cursor.isArray() && depth < 2) this.#readParts(REASONING, depth + 1);
-          else this.#readAll(channel);
+          if (cursor.isArray() && depth < 2) {
+            this.#readParts(REASONING, depth + 1);
+          } else {
+            this.#readAll(channel);
+          }
         } else {
           this.#readOther();
         }
@@ -312,14 +372,21 @@ export class Chunk {
     cursor.enterArray();
     let place = 0;
     while (cursor.nextElement()) {
-      if (!this.#enterObject(OTHER)) continue;
+      if (!this.#enterObject(OTHER)) {
+        continue;
+      }
       const firstHole = this.holes.length;
       let index = place++;
       while (cursor.nextMember()) {
-        if (cursor.key === 'index') index = cursor.number() ?? index;
-        else if (cursor.key === 'function' || cursor.key === 'custom') this.#readFunction(FIRST_TOOL);
-        else if (mayBeText(cursor.key)) this.#readAll(FIRST_TOOL);
-        else cursor.skip();
+        if (cursor.key === 'index') {
+          index = cursor.number() ?? index;
+        } else if (cursor.key === 'function' || cursor.key === 'custom') {
+          this.#readFunction(FIRST_TOOL);
+        } else if (mayBeText(cursor.key)) {
+          this.#readAll(FIRST_TOOL);
+        } else {
+          cursor.skip();
+        }
       }
       const offset = Math.min(Math.max(index, 0), CHANNELS_OF_A_CHOICE - FIRST_TOOL - 1);
       for (let at = firstHole; at < this.holes.length; at++) {
@@ -331,11 +398,15 @@ export class Chunk {
 
   #readFunction(channel: number): void {
     const cursor = this.#cursor;
-    if (!this.#enterObject(channel)) return;
+    if (!this.#enterObject(channel)) {
+      return;
+    }
     while (cursor.nextMember()) {
       const { key } = cursor;
       if (cursor.isString() && (key === 'name' || key === 'arguments' || key === 'input')) {
-        if (cursor.string()) this.#hole('string', channel);
+        if (cursor.string()) {
+          this.#hole('string', channel);
+        }
       } else if (mayBeText(key)) {
         this.#readAll(channel);
       } else {
@@ -346,10 +417,15 @@ export class Chunk {
 
   #readMembers(name: string, channel: number): void {
     const cursor = this.#cursor;
-    if (!cursor.enterObject()) return;
+    if (!cursor.enterObject()) {
+      return;
+    }
     while (cursor.nextMember()) {
-      if (cursor.key !== name) cursor.skip();
-      else if (cursor.string()) this.#hole('string', channel);
+      if (cursor.key !== name) {
+        cursor.skip();
+      } else if (cursor.string()) {
+        this.#hole('string', channel);
+      }
     }
   }
 

@@ -18,7 +18,9 @@ export function closingChunks({ form, head, model, open, begun, usage }: Closing
   const chunks = open.map(
     (choice) => `data: ${before}"choices":[${closingChoice(form, choice, begun.has(choice))}]}\n\n`,
   );
-  if (usage !== undefined) chunks.push(`data: ${before}"choices":[],"usage":${JSON.stringify(usageBody(usage))}}\n\n`);
+  if (usage !== undefined) {
+    chunks.push(`data: ${before}"choices":[],"usage":${JSON.stringify(usageBody(usage))}}\n\n`);
+  }
   chunks.push('data: [DONE]\n\n');
   return Buffer.from(chunks.join(''));
 }
@@ -35,14 +37,18 @@ function chunkStart(form: ChoiceForm, head: ChunkHead, model: string): string {
 }
 
 function closingChoice(form: ChoiceForm, index: number, begun: boolean): string {
-  if (form === 'completion') return `{"text":"","index":${index},"logprobs":null,"finish_reason":"length"}`;
+  if (form === 'completion') {
+    return `{"text":"","index":${index},"logprobs":null,"finish_reason":"length"}`;
+  }
   const delta = begun ? '{}' : '{"role":"assistant","content":""}';
   return `{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":"length"}`;
 }
 
 /** A value that the provider wrote, written again: its bytes were never checked to be JSON. */
 function rewritten(bytes: Uint8Array | undefined): string | undefined {
-  if (bytes === undefined) return undefined;
+  if (bytes === undefined) {
+    return undefined;
+  }
   try {
     return JSON.stringify(JSON.parse(Buffer.from(bytes).toString()));
   } catch {

@@ -42,10 +42,14 @@ function readRequest(body: ScannedBody): RequestFacts | Failure {
   const made = fields.count('best_of', 1, MAX_CHOICES) ?? shown;
   const asked = fields.bound('max_tokens', 0);
   const usageAsked = fields.flag('stream_options.include_usage');
-  if (fields.problem !== undefined) return fields.problem;
+  if (fields.problem !== undefined) {
+    return fields.problem;
+  }
   const prompts = Math.max(1, body.count('prompt[]', 'string') + body.count('prompt[]', 'array'));
   const choices = prompts * Math.max(shown, made);
-  if (choices > MAX_ANSWERS) return invalid('prompt', `asks for more than ${MAX_ANSWERS} answers at once`);
+  if (choices > MAX_ANSWERS) {
+    return invalid('prompt', `asks for more than ${MAX_ANSWERS} answers at once`);
+  }
   return {
     model,
     stream,
@@ -67,9 +71,15 @@ function readRequest(body: ScannedBody): RequestFacts | Failure {
 
 function edit(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
   const changes = new BodyEdits(body);
-  if (edits.model !== undefined) changes.set('model', edits.model);
-  if (edits.outputTokens !== undefined) changes.set('max_tokens', edits.outputTokens);
-  if (edits.askUsage === true) changes.setNested('stream_options', { include_usage: true });
+  if (edits.model !== undefined) {
+    changes.set('model', edits.model);
+  }
+  if (edits.outputTokens !== undefined) {
+    changes.set('max_tokens', edits.outputTokens);
+  }
+  if (edits.askUsage === true) {
+    changes.setNested('stream_options', { include_usage: true });
+  }
   return changes.splices();
 }
 

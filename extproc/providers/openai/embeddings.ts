@@ -27,7 +27,9 @@ const INPUT_TOKENS = 4;
 function readRequest(body: ScannedBody): RequestFacts | Failure {
   const fields = new Fields(body);
   const model = fields.model();
-  if (fields.problem !== undefined) return fields.problem;
+  if (fields.problem !== undefined) {
+    return fields.problem;
+  }
   const inputs = Math.max(1, body.count('input[]', 'string') + body.count('input[]', 'array'));
   return {
     model,
@@ -47,7 +49,9 @@ function readRequest(body: ScannedBody): RequestFacts | Failure {
 
 function edit(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
   const changes = new BodyEdits(body);
-  if (edits.model !== undefined) changes.set('model', edits.model);
+  if (edits.model !== undefined) {
+    changes.set('model', edits.model);
+  }
   return changes.splices();
 }
 

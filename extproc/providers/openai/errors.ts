@@ -29,8 +29,12 @@ export const openAiDialect: Dialect = {
 /** As OpenAI writes it: `20ms`, `8.64s`, `6m0s`, `26h3m0s`. */
 function duration(ms: number): string {
   const whole = Math.ceil(ms);
-  if (whole < 1000) return `${whole}ms`;
-  if (whole < 60_000) return `${whole / 1000}s`;
+  if (whole < 1000) {
+    return `${whole}ms`;
+  }
+  if (whole < 60_000) {
+    return `${whole / 1000}s`;
+  }
   const seconds = Math.ceil(whole / 1000);
   const minutes = Math.floor(seconds / 60);
   const rest = `${minutes % 60}m${seconds % 60}s`;

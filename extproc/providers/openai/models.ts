@@ -11,8 +11,12 @@ function modelObject(id: string): object {
 
 function modelsBody({ names, serves }: ServedModels, path: string) {
   const wanted = modelOfPath(path);
-  if (wanted === undefined) return Buffer.from(JSON.stringify({ object: 'list', data: names.map(modelObject) }));
-  if (serves(wanted)) return Buffer.from(JSON.stringify(modelObject(wanted)));
+  if (wanted === undefined) {
+    return Buffer.from(JSON.stringify({ object: 'list', data: names.map(modelObject) }));
+  }
+  if (serves(wanted)) {
+    return Buffer.from(JSON.stringify(modelObject(wanted)));
+  }
   return failure('model_not_found', 'No model of this name is served here; GET /v1/models lists them.', {
     param: 'model',
   });

@@ -35,8 +35,12 @@ export class ResponseEvent {
   read(cursor: JsonCursor): boolean {
     this.#cursor = cursor;
     this.clear();
-    if (!cursor.enterObject()) return false;
-    while (cursor.nextMember()) this.#readMember();
+    if (!cursor.enterObject()) {
+      return false;
+    }
+    while (cursor.nextMember()) {
+      this.#readMember();
+    }
     return !cursor.broken;
   }
 
@@ -62,11 +66,15 @@ export class ResponseEvent {
     const cursor = this.#cursor;
     switch (cursor.key) {
       case 'type':
-        if (cursor.string()) this.type = cursor.decoded();
+        if (cursor.string()) {
+          this.type = cursor.decoded();
+        }
         break;
       case 'sequence_number': {
         const value = cursor.number();
-        if (value === undefined) break;
+        if (value === undefined) {
+          break;
+        }
         this.sequenceNumber = value;
         this.sequenceHole = this.#hole('number');
         break;
@@ -80,13 +88,19 @@ export class ResponseEvent {
         this.partIndex = Math.trunc(cursor.number() ?? 0);
         break;
       case 'item_id':
-        if (cursor.string()) this.itemId = cursor.decoded();
+        if (cursor.string()) {
+          this.itemId = cursor.decoded();
+        }
         break;
       case 'delta':
-        if (cursor.string()) this.textHole = this.#hole('string');
+        if (cursor.string()) {
+          this.textHole = this.#hole('string');
+        }
         break;
       case 'obfuscation':
-        if (cursor.string()) this.#hole('string');
+        if (cursor.string()) {
+          this.#hole('string');
+        }
         break;
       case 'item':
         this.#readItem();
@@ -105,27 +119,40 @@ export class ResponseEvent {
   #readItem(): void {
     const cursor = this.#cursor;
     const start = cursor.at;
-    if (!cursor.enterObject()) return;
+    if (!cursor.enterObject()) {
+      return;
+    }
     while (cursor.nextMember()) {
-      if (cursor.key !== 'name') cursor.skip();
-      else if (cursor.string()) {
+      if (cursor.key !== 'name') {
+        cursor.skip();
+      } else if (cursor.string()) {
         this.nameStart = cursor.textStart;
         this.nameEnd = cursor.textEnd;
       }
     }
-    if (!cursor.broken) this.item = kept(cursor.bytes, start, cursor.at);
+    if (!cursor.broken) {
+      this.item = kept(cursor.bytes, start, cursor.at);
+    }
   }
 
   #readResponse(): void {
     const cursor = this.#cursor;
     const start = cursor.at;
-    if (!cursor.enterObject()) return;
-    while (cursor.nextMember()) {
-      if (cursor.key === 'usage') this.usage = readNumbers(cursor);
-      else if (cursor.key !== 'model') cursor.skip();
-      else if (cursor.string()) this.responseModel = cursor.decoded();
+    if (!cursor.enterObject()) {
+      return;
     }
-    if (!cursor.broken) this.response = kept(cursor.bytes, start, cursor.at);
+    while (cursor.nextMember()) {
+      if (cursor.key === 'usage') {
+        this.usage = readNumbers(cursor);
+      } else if (cursor.key !== 'model') {
+        cursor.skip();
+      } else if (cursor.string()) {
+        this.responseModel = cursor.decoded();
+      }
+    }
+    if (!cursor.broken) {
+      this.response = kept(cursor.bytes, start, cursor.at);
+    }
   }
 
   #raw(): RawJson | undefined {

@@ -48,24 +48,34 @@ export class ResponseItems {
   readonly #budget = new KeptBudget();
 
   add({ outputIndex, value }: Place): void {
-    if (outputIndex < 0 || this.#open.size + this.#ended.size >= MAX_ITEMS) return;
+    if (outputIndex < 0 || this.#open.size + this.#ended.size >= MAX_ITEMS) {
+      return;
+    }
     this.#open.set(outputIndex, { outputIndex, raw: value, parts: new Map(), input: undefined });
   }
 
   end({ outputIndex, value }: Place): void {
     const item = this.#open.get(outputIndex);
-    if (item === undefined) return;
-    for (const part of item.parts.values()) part.text.forget();
+    if (item === undefined) {
+      return;
+    }
+    for (const part of item.parts.values()) {
+      part.text.forget();
+    }
     item.input?.text.forget();
     this.#open.delete(outputIndex);
     const fits = value !== undefined && value.length <= this.#budget.left;
-    if (fits) this.#budget.left -= value.length;
+    if (fits) {
+      this.#budget.left -= value.length;
+    }
     this.#ended.set(outputIndex, fits ? value : undefined);
   }
 
   addPart({ outputIndex, partIndex, value }: Place, summary: boolean): Part | undefined {
     const item = this.#open.get(outputIndex);
-    if (item === undefined || item.parts.size >= MAX_PARTS) return undefined;
+    if (item === undefined || item.parts.size >= MAX_PARTS) {
+      return undefined;
+    }
     const text = new KeptText(this.#budget);
     const part: Part = { summary, index: partIndex, raw: value, text, textDone: false, done: false };
     item.parts.set(partKey(summary, partIndex), part);
@@ -74,17 +84,23 @@ export class ResponseItems {
 
   endPart(place: Place, summary: boolean): void {
     const part = this.#part(place, summary);
-    if (part !== undefined) part.done = true;
+    if (part !== undefined) {
+      part.done = true;
+    }
   }
 
   endText(place: Place, summary: boolean): void {
     const part = this.#part(place, summary);
-    if (part !== undefined) part.textDone = true;
+    if (part !== undefined) {
+      part.textDone = true;
+    }
   }
 
   endInput({ outputIndex }: Place): void {
     const input = this.#open.get(outputIndex)?.input;
-    if (input !== undefined) input.done = true;
+    if (input !== undefined) {
+      input.done = true;
+    }
   }
 
   /** Where the text of a part's delta is kept. */
@@ -95,7 +111,9 @@ export class ResponseItems {
   /** Where what is written for a tool is kept. */
   inputText({ outputIndex }: Place): KeptText | undefined {
     const item = this.#open.get(outputIndex);
-    if (item === undefined) return undefined;
+    if (item === undefined) {
+      return undefined;
+    }
     item.input ??= { text: new KeptText(this.#budget), done: false };
     return item.input.text;
   }
@@ -107,15 +125,21 @@ export class ResponseItems {
   /** The events that end all open items, without their sequence numbers. */
   closingEvents(): Json[] {
     const events: Json[] = [];
-    for (const item of this.#open.values()) closeItem(item, events);
+    for (const item of this.#open.values()) {
+      closeItem(item, events);
+    }
     return events;
   }
 
   /** All items of the response as it ends now; empty where not all of them could be kept. */
   output(): Json[] {
     const items: [number, Json | undefined][] = [...this.#ended].map(([index, raw]) => [index, parsed(raw)]);
-    for (const item of this.#open.values()) items.push([item.outputIndex, endedItem(item)]);
-    if (items.some(([, item]) => item === undefined)) return [];
+    for (const item of this.#open.values()) {
+      items.push([item.outputIndex, endedItem(item)]);
+    }
+    if (items.some(([, item]) => item === undefined)) {
+      return [];
+    }
     return items.sort(([one], [other]) => one - other).map(([, item]) => item as Json);
   }
 }
@@ -126,7 +150,9 @@ function partKey(summary: boolean, index: number): string {
 
 /** The object that was kept; undefined where the provider wrote something else. */
 export function parsed(raw: RawJson | undefined): Json | undefined {
-  if (raw === undefined) return undefined;
+  if (raw === undefined) {
+    return undefined;
+  }
   try {
     const value: unknown = JSON.parse(Buffer.from(raw).toString());
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
@@ -146,31 +172,42 @@ const INPUTS: Readonly<Record<string, readonly [event: string, member: string]>>
 function closeItem(item: Item, events: Json[]): void {
   const written = parsed(item.raw);
   const place = { item_id: written?.id, output_index: item.outputIndex };
-  for (const part of item.parts.values()) closePart(part, place, events);
+  for (const part of item.parts.values()) {
+    closePart(part, place, events);
+  }
   const input = INPUTS[String(written?.type)];
   if (input !== undefined && item.input?.done !== true) {
     events.push({ type: input[0], ...place, [input[1]]: item.input?.text.toString() ?? '' });
   }
   const ended = endedItem(item);
-  if (ended !== undefined)
+  if (ended !== undefined) {
     events.push({ type: 'response.output_item.done', output_index: item.outputIndex, item: ended });
+  }
 }
 
 function closePart(part: Part, place: Json, events: Json[]): void {
-  if (part.done) return;
+  if (part.done) {
+    return;
+  }
   const ended = endedPart(part);
   const text = part.text.toString();
   if (part.summary) {
     const at = { ...place, summary_index: part.index };
-    if (!part.textDone) events.push({ type: 'response.reasoning_summary_text.done', ...at, text });
+    if (!part.textDone) {
+      events.push({ type: 'response.reasoning_summary_text.done', ...at, text });
+    }
     events.push({ type: 'response.reasoning_summary_part.done', ...at, part: ended });
     return;
   }
   const at = { ...place, content_index: part.index };
   if (!part.textDone) {
-    if (ended.type === 'refusal') events.push({ type: 'response.refusal.done', ...at, refusal: text });
-    else if (ended.type === 'reasoning_text') events.push({ type: 'response.reasoning_text.done', ...at, text });
-    else events.push({ type: 'response.output_text.done', ...at, text, logprobs: [] });
+    if (ended.type === 'refusal') {
+      events.push({ type: 'response.refusal.done', ...at, refusal: text });
+    } else if (ended.type === 'reasoning_text') {
+      events.push({ type: 'response.reasoning_text.done', ...at, text });
+    } else {
+      events.push({ type: 'response.output_text.done', ...at, text, logprobs: [] });
+    }
   }
   events.push({ type: 'response.content_part.done', ...at, part: ended });
 }
@@ -183,15 +220,25 @@ function endedPart(part: Part): Json {
 /** The item as it is at its early end. Undefined: it was too long to keep. */
 function endedItem(item: Item): Json | undefined {
   const written = parsed(item.raw);
-  if (written === undefined) return undefined;
+  if (written === undefined) {
+    return undefined;
+  }
   const ended: Json = { ...written };
-  if ('status' in written) ended.status = 'incomplete';
+  if ('status' in written) {
+    ended.status = 'incomplete';
+  }
   const parts = [...item.parts.values()].sort((one, other) => one.index - other.index);
   const content = parts.filter((part) => !part.summary);
   const summary = parts.filter((part) => part.summary);
-  if (content.length > 0) ended.content = content.map(endedPart);
-  if (summary.length > 0) ended.summary = summary.map(endedPart);
+  if (content.length > 0) {
+    ended.content = content.map(endedPart);
+  }
+  if (summary.length > 0) {
+    ended.summary = summary.map(endedPart);
+  }
   const input = INPUTS[String(written.type)];
-  if (input !== undefined && item.input !== undefined) ended[input[1]] = item.input.text.toString();
+  if (input !== undefined && item.input !== undefined) {
+    ended[input[1]] = item.input.text.toString();
+  }
   return ended;
 }

@@ -86,7 +86,9 @@ export class ResponseStream implements StreamReader {
   }
 
   read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
-    if (this.#pending !== undefined) this.#settle();
+    if (this.#pending !== undefined) {
+      this.#settle();
+    }
     this.#sequenceBefore = this.#sequence;
     this.#lastText = undefined;
     const templates = this.#templates;
@@ -103,20 +105,29 @@ export class ResponseStream implements StreamReader {
       return 'pass';
     }
     if (!this.#data.find(bytes, start, end)) {
-      if (foreignBytes(bytes, start, end, sink)) this.unreadable++;
+      if (foreignBytes(bytes, start, end, sink)) {
+        this.unreadable++;
+      }
       return 'pass';
     }
     CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
-    if (EVENT.read(CURSOR)) this.#take(bytes, start, end, sink);
-    else if (unreadableData(this.#data, sink)) this.unreadable++;
+    if (EVENT.read(CURSOR)) {
+      this.#take(bytes, start, end, sink);
+    } else if (unreadableData(this.#data, sink)) {
+      this.unreadable++;
+    }
     return 'pass';
   }
 
   readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): void {
-    if (this.#pending !== undefined) this.#settle();
+    if (this.#pending !== undefined) {
+      this.#settle();
+    }
     this.#long ??= new LongEvent(LONG_SHAPE);
     this.#long.push(bytes, start, end, sink);
-    if (!ends) return;
+    if (!ends) {
+      return;
+    }
     this.#sequenceBefore = this.#sequence;
     this.#lastText = undefined;
     this.#takeLong(this.#long, sink);
@@ -125,12 +136,19 @@ export class ResponseStream implements StreamReader {
   }
 
   cut(usage: Usage, lastSent = false): Uint8Array {
-    if (lastSent) this.#settle();
-    else this.#undo();
-    if (this.#ended) return NOTHING;
+    if (lastSent) {
+      this.#settle();
+    } else {
+      this.#undo();
+    }
+    if (this.#ended) {
+      return NOTHING;
+    }
     const response = this.#base();
     const events: Record<string, unknown>[] = [];
-    if (!this.#created) events.push({ type: 'response.created', response });
+    if (!this.#created) {
+      events.push({ type: 'response.created', response });
+    }
     events.push(...this.#items.closingEvents(), {
       type: 'response.incomplete',
       response: {
@@ -158,7 +176,9 @@ export class ResponseStream implements StreamReader {
   }
 
   #take(bytes: Uint8Array, start: number, end: number, sink: TextSink): void {
-    if (EVENT.sequenceNumber >= 0) this.#sequence = EVENT.sequenceNumber;
+    if (EVENT.sequenceNumber >= 0) {
+      this.#sequence = EVENT.sequenceNumber;
+    }
     const { type } = EVENT;
     if (PART_DELTAS.has(type)) {
       this.#delta(CONTENT + Math.min(EVENT.partIndex, 7), this.#items.partText(EVENT, false), bytes, start, end, sink);
@@ -175,14 +195,20 @@ export class ResponseStream implements StreamReader {
 
   #takeLong(long: LongEvent, sink: TextSink): void {
     const { found } = long;
-    if (long.saysNothing) this.unreadable++;
+    if (long.saysNothing) {
+      this.unreadable++;
+    }
     EVENT.clear();
     EVENT.type = String(found.one('type')?.value ?? '');
     EVENT.outputIndex = toldTokens(found.one('output_index')?.value) ?? -1;
     EVENT.partIndex = toldTokens(found.one('content_index')?.value) ?? 0;
     this.#sequence = toldTokens(found.one('sequence_number')?.value) ?? this.#sequence;
-    if (found.count('response.usage') > 0) EVENT.usage = below(numbersOf(found), 'response.usage');
-    if (KNOWN_EVENT.test(EVENT.type)) this.#structure(EVENT.type, sink);
+    if (found.count('response.usage') > 0) {
+      EVENT.usage = below(numbersOf(found), 'response.usage');
+    }
+    if (KNOWN_EVENT.test(EVENT.type)) {
+      this.#structure(EVENT.type, sink);
+    }
   }
 
   #structure(type: string, sink: TextSink): void {
@@ -216,14 +242,19 @@ export class ResponseStream implements StreamReader {
           this.#pending = () => this.#items.endPart(place, summary);
           break;
         default:
-          if (KNOWN_EVENT.test(type)) this.#lifecycle(type);
-          else unknownEvent(CURSOR, this.#data, sink);
+          if (KNOWN_EVENT.test(type)) {
+            this.#lifecycle(type);
+          } else {
+            unknownEvent(CURSOR, this.#data, sink);
+          }
       }
     }
   }
 
   #lifecycle(type: string): void {
-    if (EVENT.usage !== undefined) this.usage = largerUsage(this.usage, openAiUsage(EVENT.usage));
+    if (EVENT.usage !== undefined) {
+      this.usage = largerUsage(this.usage, openAiUsage(EVENT.usage));
+    }
     if (BEGINNINGS.has(type)) {
       const { response } = EVENT;
       this.responseModel = EVENT.responseModel || this.responseModel;
@@ -234,7 +265,9 @@ export class ResponseStream implements StreamReader {
       return;
     }
     const state = ENDS[type];
-    if (state === undefined) return;
+    if (state === undefined) {
+      return;
+    }
     this.state = state;
     this.usageFinal = this.usage !== undefined;
     // After an `error`, `response.failed` is still to come, but nothing of ours.
@@ -258,7 +291,9 @@ export class ResponseStream implements StreamReader {
     }
     const channel = channelOf(EVENT.outputIndex) + part;
     this.#text(channel, kept, this.#data.bytes, hole.start, hole.end, sink);
-    if (!this.#data.inPlace || EVENT.sequenceHole < 0) return;
+    if (!this.#data.inPlace || EVENT.sequenceHole < 0) {
+      return;
+    }
     this.#templates?.learn(bytes, start, end, EVENT.holes, {
       textHole: EVENT.textHole,
       sequenceHole: EVENT.sequenceHole,
@@ -275,9 +310,13 @@ export class ResponseStream implements StreamReader {
     end: number,
     sink: TextSink,
   ): void {
-    if (end === start) return;
+    if (end === start) {
+      return;
+    }
     sink.text(channel, bytes, start, end);
-    if (kept === undefined) return;
+    if (kept === undefined) {
+      return;
+    }
     this.#lastText = kept;
     this.#lastTextLength = kept.length;
     kept.add(bytes, start, end);
@@ -354,7 +393,9 @@ function channelOf(outputIndex: number): number {
 
 function number(bytes: Uint8Array, start: number, end: number): number {
   let value = 0;
-  for (let at = start; at < end; at++) value = value * 10 + (bytes[at] as number) - 0x30;
+  for (let at = start; at < end; at++) {
+    value = value * 10 + (bytes[at] as number) - 0x30;
+  }
   return value;
 }
 

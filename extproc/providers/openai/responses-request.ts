@@ -109,13 +109,25 @@ export function readResponsesRequest(body: ScannedBody): RequestFacts | Failure 
   const stream = fields.flag('stream');
   const background = fields.flag('background');
   const asked = fields.bound('max_output_tokens', LEAST_OUTPUT_TOKENS);
-  if (fields.problem !== undefined) return fields.problem;
+  if (fields.problem !== undefined) {
+    return fields.problem;
+  }
   const unbounded = new Set<Unbounded>();
-  if (background) unbounded.add('background');
-  if (isSet(body.one('previous_response_id')) || isSet(body.one('conversation'))) unbounded.add('stored_conversation');
-  if (refersToItems(body)) unbounded.add('stored_conversation');
-  if (present(body.one('prompt')) !== undefined) unbounded.add('stored_prompt');
-  if (/deep-research/.test(model)) unbounded.add('server_tool');
+  if (background) {
+    unbounded.add('background');
+  }
+  if (isSet(body.one('previous_response_id')) || isSet(body.one('conversation'))) {
+    unbounded.add('stored_conversation');
+  }
+  if (refersToItems(body)) {
+    unbounded.add('stored_conversation');
+  }
+  if (present(body.one('prompt')) !== undefined) {
+    unbounded.add('stored_prompt');
+  }
+  if (/deep-research/.test(model)) {
+    unbounded.add('server_tool');
+  }
   const tools = toolTokens(body, unbounded);
   const media = ['input[].content', 'input[].output', 'instructions[].content'].flatMap((at) => [at, `${at}[]`]);
   const mediaTokens = media.reduce((sum, at) => sum + partTokens(body, at, unbounded), 0);
@@ -140,16 +152,26 @@ export function readResponsesRequest(body: ScannedBody): RequestFacts | Failure 
 function refersToItems(body: ScannedBody): boolean {
   const said = new Set<number | undefined>();
   for (const { element, kind, value } of body.all('input[].type')) {
-    if (value === 'item_reference') return true;
-    if (kind === 'string') said.add(element);
+    if (value === 'item_reference') {
+      return true;
+    }
+    if (kind === 'string') {
+      said.add(element);
+    }
   }
-  for (const { element, kind } of body.all('input[].role')) if (kind === 'string') said.add(element);
+  for (const { element, kind } of body.all('input[].role')) {
+    if (kind === 'string') {
+      said.add(element);
+    }
+  }
   return body.all('input[].id').some(({ element, kind }) => kind === 'string' && !said.has(element));
 }
 
 export function editResponsesRequest(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
   const changes = new BodyEdits(body);
-  if (edits.model !== undefined) changes.set('model', edits.model);
+  if (edits.model !== undefined) {
+    changes.set('model', edits.model);
+  }
   if (edits.outputTokens !== undefined) {
     changes.set('max_output_tokens', Math.max(edits.outputTokens, LEAST_OUTPUT_TOKENS));
   }
@@ -160,31 +182,50 @@ function toolTokens(body: ScannedBody, unbounded: Set<Unbounded>): number {
   const count = body.count('tools[]');
   let tokens = count === 0 ? 0 : TOOLS_TOKENS + TOOL_TOKENS * count;
   for (const { value: type } of body.all('tools[].type')) {
-    if (OWN_TOOLS.has(type)) continue;
-    if (CLIENT_TOOLS.has(type)) tokens += DEFINED_TOOL_TOKENS;
-    else unbounded.add('server_tool');
+    if (OWN_TOOLS.has(type)) {
+      continue;
+    }
+    if (CLIENT_TOOLS.has(type)) {
+      tokens += DEFINED_TOOL_TOKENS;
+    } else {
+      unbounded.add('server_tool');
+    }
   }
   return tokens;
 }
 
 function partTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): number {
-  if (body.count(at) === 0) return 0;
+  if (body.count(at) === 0) {
+    return 0;
+  }
   const unknown = unknownParts(body, at, KNOWN_PARTS);
   let tokens = UNKNOWN_PART_TOKENS * unknown.count;
-  if (unknown.remote) unbounded.add('remote_url');
+  if (unknown.remote) {
+    unbounded.add('remote_url');
+  }
   for (const url of body.all(`${at}.image_url`).filter(isSet)) {
     tokens += OPENAI_IMAGE_TOKENS;
-    if (!isDataUrl(body, url)) unbounded.add('remote_url');
+    if (!isDataUrl(body, url)) {
+      unbounded.add('remote_url');
+    }
   }
-  if (body.all(`${at}.file_id`).some(isSet)) unbounded.add('file_reference');
-  if (body.all(`${at}.file_url`).some(isSet)) unbounded.add('remote_url');
+  if (body.all(`${at}.file_id`).some(isSet)) {
+    unbounded.add('file_reference');
+  }
+  if (body.all(`${at}.file_url`).some(isSet)) {
+    unbounded.add('remote_url');
+  }
   for (const data of body.all(`${at}.file_data`)) {
     tokens += fileTokens(byteLength(data));
-    if (isRemote(body, data)) unbounded.add('remote_url');
+    if (isRemote(body, data)) {
+      unbounded.add('remote_url');
+    }
   }
   for (const data of body.all(`${at}.input_audio.data`)) {
     tokens += audioTokens(byteLength(data));
-    if (isRemote(body, data)) unbounded.add('remote_url');
+    if (isRemote(body, data)) {
+      unbounded.add('remote_url');
+    }
   }
   return tokens;
 }

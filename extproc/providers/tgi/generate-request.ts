@@ -42,7 +42,9 @@ export function readGenerateRequest(body: ScannedBody, streams: boolean | undefi
   const candidates = fields.count('parameters.best_of', 1, MAX_CHOICES) ?? 1;
   const usageAsked = fields.flag('parameters.details');
   const stream = fields.flag('stream');
-  if (fields.problem !== undefined) return fields.problem;
+  if (fields.problem !== undefined) {
+    return fields.problem;
+  }
   return {
     model,
     stream: streams ?? stream,
@@ -65,7 +67,9 @@ export function readGenerateRequest(body: ScannedBody, streams: boolean | undefi
 export function editGenerateRequest(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
   const changes = new BodyEdits(body);
   // Only where a client named a model is there one to override.
-  if (edits.model !== undefined && body.one('model') !== undefined) changes.set('model', edits.model);
+  if (edits.model !== undefined && body.one('model') !== undefined) {
+    changes.set('model', edits.model);
+  }
   changes.setNested('parameters', {
     ...(edits.outputTokens === undefined ? {} : { max_new_tokens: edits.outputTokens }),
     ...(edits.askUsage === true ? { details: true } : {}),

@@ -42,7 +42,9 @@ describe('streams of tokens', () => {
       const reader = streamReader(generateStream, { templates });
       const text = new TextByChannel();
       const bytes = function* () {
-        for (let at = 0; at < STREAM.length; at++) yield STREAM.subarray(at, at + 1);
+        for (let at = 0; at < STREAM.length; at++) {
+          yield STREAM.subarray(at, at + 1);
+        }
       };
       assert.deepEqual(relayed(reader, bytes(), text), STREAM);
       assert.deepEqual([reader.usage?.input, reader.usage?.output, reader.usageFinal], [6, 4, true]);
@@ -67,7 +69,9 @@ describe('streams of tokens', () => {
   for (const lastSent of [true, false]) {
     it(`end with the text that was sent (last event sent: ${lastSent})`, () => {
       const reader = streamReader(generateStream);
-      for (const [start, end] of eventsOf(STREAM).slice(0, 3)) reader.read(STREAM, start, end, NO_TEXT);
+      for (const [start, end] of eventsOf(STREAM).slice(0, 3)) {
+        reader.read(STREAM, start, end, NO_TEXT);
+      }
       const last = JSON.parse(Buffer.from(reader.cut(USAGE, lastSent)).toString().slice(5));
       assert.equal(last.generated_text, lastSent ? 'Deep "learning"' : 'Deep "le');
       assert.equal(last.index, lastSent ? 4 : 3);
@@ -113,7 +117,9 @@ describe('whole generations', () => {
       const reader = whole(endpoint);
       const text = new TextByChannel();
       const bytes = Buffer.from(JSON.stringify(document, null, 1));
-      for (let at = 0; at < bytes.length; at++) reader.push(bytes.subarray(at, at + 1), text);
+      for (let at = 0; at < bytes.length; at++) {
+        reader.push(bytes.subarray(at, at + 1), text);
+      }
       assert.deepEqual([reader.usage?.input, reader.usage?.output], [2, 12]);
       assert.deepEqual([...text.channels.values()], ['best', 'other']);
     });

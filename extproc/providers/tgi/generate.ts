@@ -64,12 +64,17 @@ class WholeGeneration implements WholeReader {
     let from = 0;
     while (!this.#begun && from < bytes.length) {
       const byte = bytes[from] as number;
-      if (byte !== 0x5b && byte > 0x20) this.#begun = true;
-      else from++;
+      if (byte !== 0x5b && byte > 0x20) {
+        this.#begun = true;
+      } else {
+        from++;
+      }
     }
     const problem = this.#scanner.push(bytes.subarray(from), sink);
     // The end of the list comes after the one generation that is in it.
-    if (problem !== undefined && this.#scanner.count('generated_text') === 0) this.broken = true;
+    if (problem !== undefined && this.#scanner.count('generated_text') === 0) {
+      this.broken = true;
+    }
   }
 
   release(): void {

@@ -38,7 +38,9 @@ export class TokenEvent {
     this.failed = false;
     this.whole = false;
     this.details = undefined;
-    if (!cursor.enterObject()) return false;
+    if (!cursor.enterObject()) {
+      return false;
+    }
     while (cursor.nextMember()) {
       switch (cursor.key) {
         case 'index':
@@ -69,11 +71,15 @@ export class TokenEvent {
 
   #readToken(): void {
     const cursor = this.#cursor;
-    if (!cursor.enterObject()) return;
+    if (!cursor.enterObject()) {
+      return;
+    }
     while (cursor.nextMember()) {
       switch (cursor.key) {
         case 'text':
-          if (cursor.string()) this.textHole = this.#hole('string');
+          if (cursor.string()) {
+            this.textHole = this.#hole('string');
+          }
           break;
         case 'id':
         case 'logprob':
@@ -106,7 +112,9 @@ export class TokenEvent {
 
   #number(): number | undefined {
     const value = this.#cursor.number();
-    if (value !== undefined) this.#hole('number');
+    if (value !== undefined) {
+      this.#hole('number');
+    }
     return value;
   }
 

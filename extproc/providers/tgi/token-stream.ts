@@ -50,15 +50,21 @@ export class TokenStream implements StreamReader {
       return 'pass';
     }
     if (!this.#data.find(bytes, start, end)) {
-      if (foreignBytes(bytes, start, end, sink)) this.unreadable++;
+      if (foreignBytes(bytes, start, end, sink)) {
+        this.unreadable++;
+      }
       return 'pass';
     }
     CURSOR.begin(this.#data.bytes, this.#data.start, this.#data.end);
     if (!EVENT.read(CURSOR)) {
-      if (unreadableData(this.#data, sink)) this.unreadable++;
+      if (unreadableData(this.#data, sink)) {
+        this.unreadable++;
+      }
       return 'pass';
     }
-    if (!EVENT.unknown) return this.#take(bytes, start, end, sink);
+    if (!EVENT.unknown) {
+      return this.#take(bytes, start, end, sink);
+    }
     unknownEvent(CURSOR, this.#data, sink);
     return 'pass';
   }
@@ -67,19 +73,28 @@ export class TokenStream implements StreamReader {
     this.#textLengthBefore = this.#text.length;
     this.#long ??= new LongEvent(LONG_SHAPE);
     this.#long.push(bytes, start, end, sink);
-    if (!ends) return;
+    if (!ends) {
+      return;
+    }
     const { found, saysNothing } = this.#long;
     this.usage = largerUsage(this.usage, generationUsage(below(numbersOf(found), 'details')));
     this.usageFinal = this.usage !== undefined;
-    if (found.count('generated_text', 'string') > 0) this.state = 'finished';
-    else if (saysNothing) this.unreadable++;
+    if (found.count('generated_text', 'string') > 0) {
+      this.state = 'finished';
+    } else if (saysNothing) {
+      this.unreadable++;
+    }
     this.#long.release();
     this.#long = undefined;
   }
 
   cut(usage: Usage, lastSent = false): Uint8Array {
-    if (!lastSent) this.#text.truncate(this.#textLengthBefore);
-    if (this.state !== 'open' && lastSent) return NOTHING;
+    if (!lastSent) {
+      this.#text.truncate(this.#textLengthBefore);
+    }
+    if (this.state !== 'open' && lastSent) {
+      return NOTHING;
+    }
     return event({
       index: Math.max(1, this.#tokens + (lastSent ? 1 : 0)),
       // A special token is not shown by clients, and every event must have one.
@@ -96,10 +111,16 @@ export class TokenStream implements StreamReader {
   #take(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
     const { inPlace } = this.#data;
     const hole = EVENT.holes[EVENT.textHole];
-    if (hole !== undefined) this.#token(this.#data.bytes, hole.start, hole.end, EVENT.special, sink);
+    if (hole !== undefined) {
+      this.#token(this.#data.bytes, hole.start, hole.end, EVENT.special, sink);
+    }
     // A server that sends no tokens one by one has sent no text before.
-    if (EVENT.whole && this.#tokens === 0) this.#token(this.#data.bytes, EVENT.wholeStart, EVENT.wholeEnd, true, sink);
-    if (EVENT.failed) this.state = 'failed';
+    if (EVENT.whole && this.#tokens === 0) {
+      this.#token(this.#data.bytes, EVENT.wholeStart, EVENT.wholeEnd, true, sink);
+    }
+    if (EVENT.failed) {
+      this.state = 'failed';
+    }
     if (!EVENT.last) {
       if (inPlace && hole !== undefined && !EVENT.failed && EVENT.details === undefined) {
         this.#templates?.learn(bytes, start, end, EVENT.holes, { textHole: EVENT.textHole, special: EVENT.special });
@@ -107,10 +128,14 @@ export class TokenStream implements StreamReader {
       return 'pass';
     }
     this.state = 'finished';
-    if (EVENT.details === undefined) return 'pass';
+    if (EVENT.details === undefined) {
+      return 'pass';
+    }
     this.usage = largerUsage(this.usage, generationUsage(EVENT.details));
     this.usageFinal = this.usage !== undefined;
-    if (!this.#hideUsage || !inPlace) return 'pass';
+    if (!this.#hideUsage || !inPlace) {
+      return 'pass';
+    }
     this.replacement = Buffer.concat([
       bytes.subarray(start, EVENT.detailsStart),
       NULL,
@@ -121,9 +146,13 @@ export class TokenStream implements StreamReader {
 
   #token(bytes: Uint8Array, start: number, end: number, special: boolean, sink: TextSink): void {
     this.#tokens++;
-    if (end === start) return;
+    if (end === start) {
+      return;
+    }
     sink.text(0, bytes, start, end);
-    if (!special) this.#text.add(bytes, start, end);
+    if (!special) {
+      this.#text.add(bytes, start, end);
+    }
   }
 }
 

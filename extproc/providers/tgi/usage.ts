@@ -5,7 +5,9 @@ import type { Numbers } from '../usage.ts';
 /** `prefill` has one entry for each token of the prompt, where the client asked for them; later versions tell `input_length` in streams. */
 export function generationUsage(details: Numbers, prefillTokens = 0, otherOutput = 0): Usage | undefined {
   const output = details.get('generated_tokens');
-  if (output === undefined) return undefined;
+  if (output === undefined) {
+    return undefined;
+  }
   const input = details.get('input_length') ?? prefillTokens;
   return {
     input,

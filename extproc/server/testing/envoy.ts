@@ -171,7 +171,9 @@ async function untilListening(
       const { listener_statuses: listeners } = (await answer.json()) as {
         listener_statuses?: readonly { name: string; local_address: { socket_address: { port_value: number } } }[];
       };
-      if (listeners?.length !== 2) continue;
+      if (listeners?.length !== 2) {
+        continue;
+      }
       const ports = listeners.map((each) => [each.name, each.local_address.socket_address.port_value] as const);
       return [Number(admin.split(':').at(-1)), Object.fromEntries(ports)];
     } catch {

@@ -40,11 +40,15 @@ export function grpcClient(address: string, options: grpc.ClientOptions = {}): C
 /** All that the call gives until it has as many messages, or ends. */
 export async function receive(call: Call, count: number): Promise<Message[]> {
   const messages: Message[] = [];
-  if (count === 0) return messages;
+  if (count === 0) {
+    return messages;
+  }
   await new Promise<void>((resolve, reject) => {
     call.on('data', (message: Message) => {
       messages.push(message);
-      if (messages.length === count) resolve();
+      if (messages.length === count) {
+        resolve();
+      }
     });
     call.once('end', resolve);
     call.once('error', reject);

@@ -45,7 +45,9 @@ export class Peer {
       this.closed = true;
       this.#notify();
     });
-    if (options.mute === true) return;
+    if (options.mute === true) {
+      return;
+    }
     const window = options.windowBytes ?? h2.MAX_WINDOW_BYTES;
     this.send(
       h2.PREFACE,
@@ -60,11 +62,15 @@ export class Peer {
 
   /** Waits until `condition` holds; it is asked again whenever something has come. */
   async until(condition: () => boolean, what: string): Promise<void> {
-    if (condition()) return;
+    if (condition()) {
+      return;
+    }
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`waited in vain: ${what}`)), 8000);
       const look = (): void => {
-        if (!condition()) return;
+        if (!condition()) {
+          return;
+        }
         clearTimeout(timer);
         this.#waiting.delete(look);
         resolve();
@@ -95,7 +101,9 @@ export class Peer {
     let at = 0;
     while (bytes.length - at >= 5) {
       const end = at + 5 + bytes.readUInt32BE(at + 1);
-      if (end > bytes.length) break;
+      if (end > bytes.length) {
+        break;
+      }
       answers.push(fromBinary(ProcessingResponseSchema, bytes.subarray(at + 5, end)));
       at = end;
     }
@@ -111,7 +119,9 @@ export class Peer {
   grpcStatus(streamId: number): number | undefined {
     const block = this.of(streamId, h2.HEADERS).at(-1)?.payload ?? Buffer.alloc(0);
     const at = block.indexOf('grpc-status');
-    if (at < 0) return undefined;
+    if (at < 0) {
+      return undefined;
+    }
     const value = at + 'grpc-status'.length;
     return Number(block.toString('latin1', value + 1, value + 1 + block[value]!));
   }
@@ -142,7 +152,9 @@ export class Peer {
   }
 
   #notify(): void {
-    for (const look of [...this.#waiting]) look();
+    for (const look of [...this.#waiting]) {
+      look();
+    }
   }
 }
 

@@ -49,9 +49,15 @@ export interface MockDialect {
 
 /** Every string in a value, at any depth. */
 export function textsIn(value: unknown): string[] {
-  if (typeof value === 'string') return [value];
-  if (Array.isArray(value)) return value.flatMap(textsIn);
-  if (value !== null && typeof value === 'object') return Object.values(value).flatMap(textsIn);
+  if (typeof value === 'string') {
+    return [value];
+  }
+  if (Array.isArray(value)) {
+    return value.flatMap(textsIn);
+  }
+  if (value !== null && typeof value === 'object') {
+    return Object.values(value).flatMap(textsIn);
+  }
   return [];
 }
 

@@ -145,11 +145,15 @@ function delta(text: string): string {
 }
 
 async function write(response: http.ServerResponse, bytes: string | Uint8Array): Promise<void> {
-  if (!response.destroyed && !response.write(bytes)) await roomIn(response);
+  if (!response.destroyed && !response.write(bytes)) {
+    await roomIn(response);
+  }
 }
 
 function end(response: http.ServerResponse, record: Seen): void {
-  if (response.destroyed) return;
+  if (response.destroyed) {
+    return;
+  }
   record.endedAtMs = performance.now();
   response.end();
 }

@@ -46,14 +46,18 @@ function request({ team, mock, model = 'large', stream = true, lines = [], conte
 /** Words of content in what came, as far as events are whole. */
 export function wordsIn(text: string): number {
   let words = 0;
-  for (const [, content = ''] of text.matchAll(/"content":"((?:[^"\\]|\\.)*)"[^\n]*\n/g))
+  for (const [, content = ''] of text.matchAll(/"content":"((?:[^"\\]|\\.)*)"[^\n]*\n/g)) {
     words += content.split(' ').length - 1;
+  }
   return words;
 }
 
 function leave(raw: RawCall, random: Random): void {
-  if (random.next() < 0.5) raw.socket.resetAndDestroy();
-  else raw.socket.destroy();
+  if (random.next() < 0.5) {
+    raw.socket.resetAndDestroy();
+  } else {
+    raw.socket.destroy();
+  }
 }
 
 /** Until the answer has ended, its connection is closed, `ms` are over, or the run is. */
@@ -70,8 +74,11 @@ function read(raw: RawCall, ms: number, over: () => boolean): Promise<void> {
     };
     const look = (last: Buffer) => {
       wanted ??= lengthOf(raw.text());
-      if (bytes >= (wanted ?? Number.POSITIVE_INFINITY)) done();
-      else if (wanted === Number.POSITIVE_INFINITY && last.subarray(-5).toString('latin1') === '0\r\n\r\n') done();
+      if (bytes >= (wanted ?? Number.POSITIVE_INFINITY)) {
+        done();
+      } else if (wanted === Number.POSITIVE_INFINITY && last.subarray(-5).toString('latin1') === '0\r\n\r\n') {
+        done();
+      }
     };
     const take = (piece: Buffer) => {
       bytes += piece.length;
@@ -80,15 +87,20 @@ function read(raw: RawCall, ms: number, over: () => boolean): Promise<void> {
     const timer = setTimeout(done, ms);
     const watch = setInterval(() => over() && done(), 250);
     socket.on('data', take).on('close', done);
-    if (socket.destroyed) done();
-    else look(Buffer.from(raw.text().slice(-5), 'latin1'));
+    if (socket.destroyed) {
+      done();
+    } else {
+      look(Buffer.from(raw.text().slice(-5), 'latin1'));
+    }
   });
 }
 
 /** Bytes of the whole answer, once its head is there; Infinity where it comes in chunks. */
 function lengthOf(text: string): number | undefined {
   const end = text.indexOf('\r\n\r\n');
-  if (end < 0) return undefined;
+  if (end < 0) {
+    return undefined;
+  }
   const length = /^content-length: *(\d+)/im.exec(text.slice(0, end))?.[1];
   return length === undefined ? Number.POSITIVE_INFINITY : end + 4 + Number(length);
 }
@@ -102,7 +114,9 @@ const acts: Readonly<Record<string, readonly [weight: number, act: Act]>> = {
       await raw.write(head(CHAT, ['x-team: slow', `content-length: ${length}`]));
       await raw.write('{"model":"large","messages":[{"role":"user","content":"');
       for (let left = random.between(5, 120); left > 0 && raw.status() === undefined && !over(); left -= 1) {
-        if (!(await raw.write('a'.repeat(random.between(1, 3_000))))) break;
+        if (!(await raw.write('a'.repeat(random.between(1, 3_000))))) {
+          break;
+        }
         await sleep(random.between(20, 300));
       }
       leave(raw, random);
@@ -113,7 +127,9 @@ const acts: Readonly<Record<string, readonly [weight: number, act: Act]>> = {
     async ({ port, random, over }) => {
       const raw = await rawCall(port);
       for (const letter of head(CHAT, ['x-team: slow', 'x-y: zzzzzzzzzzzzzzz']).slice(0, random.between(5, 120))) {
-        if (over() || !(await raw.write(letter))) break;
+        if (over() || !(await raw.write(letter))) {
+          break;
+        }
         await sleep(random.between(1, 200));
       }
       leave(raw, random);
@@ -148,7 +164,9 @@ const acts: Readonly<Record<string, readonly [weight: number, act: Act]>> = {
       await raw.write(request({ team, mock, model: random.pick(MODELS), stream: random.next() < 0.6 }));
       await read(raw, LONGEST_READ_MS, over);
       leave(raw, random);
-      if (mock.encoding === undefined) delivered(team, wordsIn(raw.text()));
+      if (mock.encoding === undefined) {
+        delivered(team, wordsIn(raw.text()));
+      }
     },
   ],
   'malformed body': [
@@ -170,7 +188,9 @@ const acts: Readonly<Record<string, readonly [weight: number, act: Act]>> = {
       );
       for (let at = 0; at < bytes.length; ) {
         const to = at + random.between(1, bytes.length);
-        if (!(await raw.write(bytes.subarray(at, to)))) break;
+        if (!(await raw.write(bytes.subarray(at, to)))) {
+          break;
+        }
         at = to;
       }
       await read(raw, 3_000, over);
@@ -196,7 +216,9 @@ const acts: Readonly<Record<string, readonly [weight: number, act: Act]>> = {
         head(CHAT, ['x-team: large', random.pick(['content-length: 99999999999', 'transfer-encoding: chunked'])]),
       );
       for (let left = random.between(1, 40); left > 0 && raw.status() === undefined; left -= 1) {
-        if (!(await raw.write(`10000\r\n${'a'.repeat(0x10000)}\r\n`))) break;
+        if (!(await raw.write(`10000\r\n${'a'.repeat(0x10000)}\r\n`))) {
+          break;
+        }
       }
       leave(raw, random);
     },
@@ -254,7 +276,9 @@ const acts: Readonly<Record<string, readonly [weight: number, act: Act]>> = {
       for (let index = 0; index < random.between(1, 200); index += 1) {
         const id = random.pick([0, 1, 3, 5, 2 * index + 1]);
         const payload = random.bytes(random.pick([0, 4, 8, 5, 30, 300]));
-        if (!(await raw.write(frame(random.between(0, 11), random.between(0, 255), id, payload)))) break;
+        if (!(await raw.write(frame(random.between(0, 11), random.between(0, 255), id, payload)))) {
+          break;
+        }
       }
       await read(raw, 200, over);
       leave(raw, random);
@@ -270,7 +294,9 @@ const acts: Readonly<Record<string, readonly [weight: number, act: Act]>> = {
       const reset = Buffer.from([0, 0, 0, 8]);
       for (let index = 0; index < random.between(1, 60); index += 1) {
         const id = 2 * index + 1;
-        if (!(await raw.write(Buffer.concat([frame(1, 4, id, POST_BLOCK), frame(3, 0, id, reset)])))) break;
+        if (!(await raw.write(Buffer.concat([frame(1, 4, id, POST_BLOCK), frame(3, 0, id, reset)])))) {
+          break;
+        }
       }
       leave(raw, random);
     },
@@ -306,7 +332,9 @@ const acts: Readonly<Record<string, readonly [weight: number, act: Act]>> = {
           await raw.write(request({ team: hostile, mock: { hostile, seed }, model: 'large', stream }));
           await read(raw, LONGEST_READ_MS, over);
           leave(raw, random);
-          if (hostile !== 'broken-sse') delivered(hostile, wordsIn(raw.text()));
+          if (hostile !== 'broken-sse') {
+            delivered(hostile, wordsIn(raw.text()));
+          }
         },
       ] as const,
     ]),
@@ -331,7 +359,9 @@ export function chooseAct(random: Random, asked: readonly string[]): readonly [n
   let left = random.next() * total;
   for (const name of asked) {
     left -= acts[name]![0];
-    if (left < 0) return [name, acts[name]![1]];
+    if (left < 0) {
+      return [name, acts[name]![1]];
+    }
   }
   return [asked[0]!, acts[asked[0]!]![1]];
 }

@@ -119,7 +119,9 @@ export async function runMix(world: MixWorld, options: MixOptions): Promise<MixR
   const extproc = gateway.extprocPid();
   await Promise.all(
     Array.from({ length: options.behaved }, async (_, worker) => {
-      for (let count = 0; count < WARM_UP_REQUESTS; count += options.behaved) await behave(gateway, worker, 'warm');
+      for (let count = 0; count < WARM_UP_REQUESTS; count += options.behaved) {
+        await behave(gateway, worker, 'warm');
+      }
     }),
   );
   const books = newBooks();
@@ -133,7 +135,9 @@ export async function runMix(world: MixWorld, options: MixOptions): Promise<MixR
       const failure = await behave(gateway, worker, 'behaved');
       requests += 1;
       slowestMs = Math.max(slowestMs, performance.now() - startedMs);
-      if (failure !== undefined) failures.push(failure);
+      if (failure !== undefined) {
+        failures.push(failure);
+      }
       await sleep(100);
     }
   };
@@ -148,7 +152,9 @@ export async function runMix(world: MixWorld, options: MixOptions): Promise<MixR
     books.take(gateway.records as AccessRecord[]);
     (provider.seen as Seen[]).length = 0;
     const tally = await hostile.tally();
-    if (step % STEPS_A_LINE !== 0) continue;
+    if (step % STEPS_A_LINE !== 0) {
+      continue;
+    }
     const { residentBytes, peakBytes } = memoryOf(gateway.extprocPid());
     options.progress?.(
       `${((performance.now() - startedMs) / 1_000).toFixed(0)} s: ${sum(tally.acts)} acts, ${requests} behaved (${failures.length} failed, slowest ${slowestMs.toFixed(0)} ms), ${residentBytes >> 20} MB now, ${peakBytes >> 20} MB peak`,
@@ -192,7 +198,9 @@ async function behave({ url }: Gateway, worker: number, team: string): Promise<s
   try {
     const answer = await call(`${url}/v1/chat/completions`, body, { headers: { 'x-team': team }, mock });
     const { status, complete, text } = answer;
-    if (status !== 200 || !complete) return `${status}, complete: ${complete}: ${text.slice(-200)}`;
+    if (status !== 200 || !complete) {
+      return `${status}, complete: ${complete}: ${text.slice(-200)}`;
+    }
     const tokens = stream ? deliveredTokens(text) : answer.json.usage.completion_tokens;
     return tokens === BEHAVED_TOKENS ? undefined : `${tokens} tokens of ${BEHAVED_TOKENS}`;
   } catch (error) {
@@ -212,7 +220,9 @@ function newBooks() {
     take(list: AccessRecord[]) {
       for (const { keys, outputTokens = 0 } of list.splice(0)) {
         records += 1;
-        for (const team of keys) charged[team] = (charged[team] ?? 0) + outputTokens;
+        for (const team of keys) {
+          charged[team] = (charged[team] ?? 0) + outputTokens;
+        }
       }
     },
     against: (delivered: Readonly<Record<string, number>>) => ({

@@ -38,7 +38,9 @@ export async function startHostile(seed: number): Promise<Hostile> {
   failed.catch(() => {});
   const answer = <T>(asked?: Asked) => {
     const answered = new Promise<T>((resolve) => worker.once('message', resolve));
-    if (asked !== undefined) worker.postMessage(asked);
+    if (asked !== undefined) {
+      worker.postMessage(asked);
+    }
     return Promise.race([answered, failed]);
   };
   const providerPort = await answer<number>();
@@ -76,7 +78,9 @@ async function run(seed: number): Promise<void> {
           delivered[team] = (delivered[team] ?? 0) + tokens;
         },
       }).catch((error: unknown) => {
-        if (faults.length < 20) faults.push(`${name}: ${error}`);
+        if (faults.length < 20) {
+          faults.push(`${name}: ${error}`);
+        }
       });
       await sleep(random.between(0, 1_000));
     }
@@ -99,4 +103,6 @@ async function run(seed: number): Promise<void> {
   parentPort?.postMessage(provider.port);
 }
 
-if (workerData?.thread === THREAD) await run(workerData.seed);
+if (workerData?.thread === THREAD) {
+  await run(workerData.seed);
+}
