@@ -21,6 +21,11 @@ export class SendOrder<Stream extends Sender> {
   #queue: Stream[] = [];
   #first = 0;
 
+  /** Entries of the queue, including streams that have left and are not removed yet. */
+  get queuedCount(): number {
+    return this.#queue.length - this.#first;
+  }
+
   add(stream: Stream): void {
     if (stream.waitingAt < 0) {
       stream.waitingAt = this.waiting.push(stream) - 1;

@@ -1,0 +1,27 @@
+/** Holds the parts of the code style that the linter has no rule for. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+const root = join(import.meta.dirname, '..');
+const files = execFileSync('git', ['ls-files', '*.ts'], { cwd: root, encoding: 'utf8' })
+  .split('\n')
+  .filter((file) => file !== '' && !file.includes('/gen/'));
+
+/** Returns `file:line: text` of each line that `wrong` finds. */
+function linesWhere(wrong: (line: string) => boolean): readonly string[] {
+  return files.flatMap((file) =>
+    readFileSync(join(root, file), 'utf8')
+      .split('\n')
+      .flatMap((line, index) => (wrong(line) ? [`${file}:${index + 1}: ${line.trim()}`] : [])),
+  );
+}
+
+test('members are hidden by #, not by TypeScript', () => {
+  assert.deepEqual(
+    linesWhere((line) => /^\s+(private|public) /.test(line)),
+    [],
+  );
+});
