@@ -23,6 +23,7 @@ import { openSources, type Sources } from './sources.ts';
 const log = createLog({ level: 'silent', destination: { write: () => {} } });
 const system = 'converge-system';
 const app = 'converge-app';
+const routeSecret = 'of the test';
 const [route, backend, quotaPolicy] = ownResources as [Resource, Resource, Resource];
 
 let client: Client;
@@ -87,6 +88,8 @@ before(async () => {
   for (const name of [system, app]) {
     await put(namespaces, manifest(namespaces, name, {}, ''));
   }
+  // The controller keeps it, and makes its authority beside it.
+  await put(secrets, manifest(secrets, 'tallygate-ca', { stringData: { routes: routeSecret } }, system));
   await put(gateways, manifest(gateways, 'ai', { spec: { gatewayClassName: 'converge', listeners } }));
   const controllerName = 'gateway.envoyproxy.io/gatewayclass-controller';
   // No proxies are wanted here: Envoy Gateway takes a class only where its parameters can be found.
@@ -224,7 +227,7 @@ function gone(error: unknown): void {
 function wantedNow(): readonly KubeObject[] {
   const plan = translateCluster(sources.world(), {
     extprocSocket: '/run/tallygate/extproc.sock',
-    routeSecret: 'of the test',
+    routeSecret,
     reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
   });
   const derived = plan.secrets.map(({ metadata, type, data }) => {
