@@ -40,6 +40,15 @@ async function may(verb: string, resource: string, ...where: readonly string[]):
   }
 }
 
+/** The values by which generated routes are chosen. */
+async function routeIds(): Promise<readonly string[]> {
+  const { items } = await get('-n', TEAM, 'httproutes', '-l', 'tallygate.dev/route=chat');
+  const found = JSON.stringify(items).matchAll(/"name":"x-tallygate-route","type":"Exact","value":"([^"]+)"/g);
+  const ids = [...found].map(([, id = '']) => id).toSorted();
+  assert.ok(ids.length > 0, JSON.stringify(items));
+  return ids;
+}
+
 describe('installed', () => {
   it('two controllers are ready on a restricted namespace, and one may go at a time', async () => {
     const { status } = await get('-n', SYSTEM, 'deployment', 'tallygate-controller');
@@ -94,6 +103,12 @@ describe('a Gateway of the class', () => {
   before(async () => {
     await apply([
       gatewayOf(TEAM),
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name: 'nowhere', namespace: TEAM },
+        spec: { ports: [{ port: 8080 }] },
+      },
       ...backendOf(TEAM, 'model', 'OpenAI', 'nowhere', [{ name: '*' }]),
       routeOf(TEAM, 'chat', [{ name: 'all', models: ['*'], backendRefs: [{ name: 'model' }] }]),
     ]);
@@ -146,14 +161,56 @@ describe('upgrade', () => {
     assert.equal((await proxyPods(TEAM, 'ai'))[0].metadata.uid, proxy.metadata.uid);
   });
 
-  it('from all namespaces to a few, and the rights follow', async () => {
-    await install({ values: [`controller.watchNamespaces={${TEAM}}`] });
-    assert.ok(await may('get', 'secrets', '-n', TEAM));
-    assert.ok(!(await may('get', 'secrets', '-n', OTHER)));
-    assert.ok(!(await may('list', 'secrets', '--all-namespaces')));
-    assert.ok(!(await may('patch', 'httproutes.gateway.networking.k8s.io', '-n', OTHER)));
-    await install();
-    assert.ok(await may('get', 'secrets', '-n', OTHER));
+  describe('from all namespaces to a few', () => {
+    before(() => install({ values: [`controller.watchNamespaces={${TEAM}}`] }));
+    after(async () => {
+      await install();
+      assert.ok(await may('get', 'secrets', '-n', OTHER));
+    });
+
+    it('the rights follow', async () => {
+      assert.ok(await may('get', 'secrets', '-n', TEAM));
+      assert.ok(!(await may('get', 'secrets', '-n', OTHER)));
+      assert.ok(!(await may('list', 'secrets', '--all-namespaces')));
+      assert.ok(!(await may('patch', 'httproutes.gateway.networking.k8s.io', '-n', OTHER)));
+    });
+
+    it('a new controller keeps the ids of routes', async () => {
+      const ids = await routeIds();
+      await kubectl('-n', SYSTEM, 'delete', 'pods', '-l', 'app.kubernetes.io/component=controller');
+      await waitUntil('condition=Available', ['-n', SYSTEM, 'deployment/tallygate-controller']);
+      // What the new leader says of a change tells that it has written all of its own plan.
+      await apply([routeOf(TEAM, 'chat', [{ name: 'all', models: ['gpt-*'], backendRefs: [{ name: 'model' }] }])]);
+      const { generation } = (await get('-n', TEAM, 'aigatewayroute', 'chat')).metadata;
+      const programmed = '.status.parents[0].conditions[?(@.type=="Programmed")]';
+      await waitUntil(`jsonpath={${programmed}.observedGeneration}=${generation}`, ['-n', TEAM, 'aigatewayroute/chat']);
+      assert.deepEqual(await routeIds(), ids);
+    });
+
+    it('the Secret of an older version gets what makes ids unguessable, and keeps its authority', async () => {
+      const ids = await routeIds();
+      const { data: before } = await get('-n', SYSTEM, 'secret', 'tallygate-ca');
+      const patch = JSON.stringify([{ op: 'remove', path: '/data/routes' }]);
+      await kubectl('-n', SYSTEM, 'patch', 'secret', 'tallygate-ca', '--type=json', '-p', patch);
+      const { data: after } = await waitFor(
+        'secret for the ids of routes',
+        async () => {
+          const secret = await get('-n', SYSTEM, 'secret', 'tallygate-ca');
+          return secret.data.routes === undefined ? undefined : secret;
+        },
+        20_000,
+      );
+      assert.notEqual(after.routes, before.routes);
+      assert.deepEqual({ ...after, routes: '' }, { ...before, routes: '' });
+      await waitFor(
+        'routes with ids made from it, and no others',
+        async () => {
+          const made = await routeIds();
+          return made.length === ids.length && !made.some((id) => ids.includes(id));
+        },
+        20_000,
+      );
+    });
   });
 });
 
