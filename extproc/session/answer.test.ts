@@ -24,6 +24,8 @@ interface Given {
   readonly size?: number;
   readonly accepts?: string;
   readonly amount?: number;
+  /** Whether the exchange is broken off behind the body. */
+  readonly leaves?: boolean;
 }
 
 /** What a client gets of an answer, and what is charged for it. */
@@ -34,6 +36,7 @@ async function answered({
   size = 64,
   accepts,
   amount = 5_000,
+  leaves = false,
 }: Given): Promise<Answered> {
   const quota = { ...basePolicy.quotas[0]!, limit: { type: 'TotalTokens' as const, amount }, key: [] };
   const rig = newRig({ policy: { quotas: [quota] } });
@@ -68,15 +71,18 @@ async function answered({
   const bytes = Buffer.from(body as string);
   for (let at = 0; at < bytes.length; at += size) {
     const piece = Buffer.from(bytes.subarray(at, at + size));
-    handler.responseBody(piece, at + size >= bytes.length);
+    handler.responseBody(piece, at + size >= bytes.length && !leaves);
     piece.fill(0xdb);
   }
   if (bytes.length === 0) {
     handler.responseBody(bytes, true);
   }
+  if (leaves) {
+    handler.closed(false);
+  }
   await until(() => rig.outcomes.length > 0);
   assert.deepEqual(rig.faults, []);
-  assert.ok(over || reply !== undefined);
+  assert.ok(over || leaves || reply !== undefined);
   return { outcome: rig.outcomes[0]!, sent: Buffer.concat(sent).toString('latin1'), removed, reply, rig };
 }
 
@@ -198,6 +204,20 @@ describe('a whole answer that was asked for', () => {
       }
     });
   }
+
+  it('is charged up to the byte at which its client left, within an event', async () => {
+    const words = 3_000;
+    const body = `data: {"id":"c1","choices":[{"index":0,"delta":{"content":"${' word'.repeat(words)}`;
+    const answer = await answered({
+      stream: false,
+      headers: typed('application/json'),
+      body,
+      amount: 1_000,
+      leaves: true,
+    });
+    assert.equal(answer.sent, body);
+    assert.ok((answer.outcome.usage?.output ?? 0) >= words, JSON.stringify(answer.outcome.usage));
+  });
 
   it('is read beside its compressed bytes', async () => {
     for (const body of [DOCUMENT, EVENTS]) {

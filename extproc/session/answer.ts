@@ -421,6 +421,16 @@ export class Answer implements Holder {
     }
   }
 
+  /**
+   * Reads the beginning of an event that never became whole. Events that pass unread to a client that
+   * asked for no stream are delivered byte by byte, so their text is charged that way, too.
+   */
+  breakOff(): void {
+    if (!this.#through && this.mode === 'stream' && !this.ended) {
+      this.#stream!.finish();
+    }
+  }
+
   /** All is charged: what still comes is not read. */
   release(): void {
     this.ended = true;

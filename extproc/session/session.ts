@@ -443,6 +443,7 @@ export class Session {
     this.#stopWaiting(out);
     this.#clientLeft = true;
     this.#broken = broken;
+    this.#answer?.breakOff();
     this.#phase = 'over';
     this.#finish(nowMs, out);
   }
