@@ -26,7 +26,7 @@ export function reportPage(report: MixReport, clients: { readonly hostile: numbe
   return [
     '# Hostile clients and providers',
     '',
-    `${clients.hostile} hostile connections beside ${clients.behaved} clients that behave (half of them streams), for ${report.seconds} s, on one machine with its load: clients, providers, Envoy and extproc share ${os.cpus().length} cores. Node ${process.version}, seed ${report.seed}. Written by \`make soak\`.`,
+    `${clients.hostile} hostile connections beside ${clients.behaved} clients that behave (half of them streams), for ${report.seconds} s, on one machine with its load: clients, providers, Envoy and extproc share ${os.cpus().length} cores. Node ${process.version}, seed ${report.seed}, load average at the end ${os.loadavg()[0]?.toFixed(1)}. Written by \`make soak\`.`,
     '',
     '| | measured | goal |',
     '|---|---:|---:|',
