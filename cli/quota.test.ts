@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { openQuotaStore } from '../extproc/quota/open.ts';
-import { bucket, charge, demand, granted, lifetime, quota, reserve } from '../extproc/quota/simulation.ts';
+import { bucket, charge, demand, granted, lifetime, quota, reserve } from '../extproc/quota/testing.ts';
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'quota-cli-'));

@@ -13,8 +13,8 @@ import { type Extproc, startExtproc } from './main.ts';
 import type { OpenHold } from './quota/hold.ts';
 import { bucketRef } from './quota/keys.ts';
 import { MemoryStore } from './quota/memory.ts';
-import { granted } from './quota/simulation.ts';
 import type { BucketRef, Decision } from './quota/store.ts';
+import { granted } from './quota/testing.ts';
 import { type Call, type Client, grpcClient, type Message } from './server/testing/grpc.ts';
 import type { Outcome } from './session/protocol.ts';
 

@@ -9,7 +9,6 @@ import { failure } from './errors.ts';
 import type { Exchange, ExchangeHandler } from './exchange.ts';
 import { inSlices } from './policy/slices.ts';
 import { dialectFor } from './providers/registry.ts';
-import { Learned } from './quota/learned.ts';
 import type { MemoryStore } from './quota/memory.ts';
 import { openQuotaStore } from './quota/open.ts';
 import type { Overdraft } from './quota/store.ts';
@@ -19,6 +18,7 @@ import { BrokenExchanges } from './session/broken.ts';
 import { newComparison, newCountQueue } from './session/counting.ts';
 import { drive, type Shared } from './session/drive.ts';
 import { newHealth } from './session/health.ts';
+import { OutputEstimator } from './session/output-estimates.ts';
 import type { Outcome } from './session/protocol.ts';
 import { refusal } from './session/replies.ts';
 import { type CompiledPolicy, compiling } from './session/routing.ts';
@@ -78,7 +78,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
       'holds of the last process are charged in full',
     );
   }
-  const learned = new Learned();
+  const estimates = new OutputEstimator();
   const health = newHealth();
   const epoch = randomUUID();
   let policy: CompiledPolicy | undefined;
@@ -87,7 +87,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const shared: Shared = {
     policy: () => policy,
     store,
-    learned,
+    estimates,
     health,
     counts: newCountQueue(),
     compares: newComparison(),

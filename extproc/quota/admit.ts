@@ -11,7 +11,7 @@ const countFirstShare = 8;
 /** So many streams at least can run beside each other, however little is left: none has all of it for itself. */
 const fewestStreams = 4;
 
-export type Verdict =
+export type AdmissionVerdict =
   /** `usualTokens`: what a lease keeps when others need some of it. */
   | { readonly type: 'fits'; readonly outputTokens: number; readonly usualTokens: number }
   /** Only holds of others stand in the way, of this bucket first, in which so much is missing. */
@@ -24,7 +24,7 @@ export type Verdict =
       readonly retryAfterMs?: number;
     };
 
-type Refusal = Extract<Verdict, { readonly type: 'refused' }>;
+type Refusal = Extract<AdmissionVerdict, { readonly type: 'refused' }>;
 
 /** What a demand draws on a bucket before any output: 1 request, or its input. */
 export function fixedNeed(bucket: Bucket, inputTokens: number): number {
@@ -33,7 +33,7 @@ export function fixedNeed(bucket: Bucket, inputTokens: number): number {
 }
 
 /** Judges a demand by the buckets that enforce. Their windows must be current. */
-export function weighAdmission(buckets: readonly Bucket[], demand: Demand, atMs: number): Verdict {
+export function evaluateAdmission(buckets: readonly Bucket[], demand: Demand, atMs: number): AdmissionVerdict {
   const { output, inputTokens, leastInputTokens = 1 } = demand;
   const leastOutput = output.mode === 'none' ? 0 : output.least;
   const usualOutput = output.mode === 'lease' ? (output.usual ?? leastOutput) : leastOutput;
@@ -83,14 +83,14 @@ export function weighAdmission(buckets: readonly Bucket[], demand: Demand, atMs:
 }
 
 /** A part of a hold, as an extension sees it. */
-export interface HeldPart {
+export interface OutputPart {
   readonly window: WindowState;
   held: number;
   readonly drawsOutput: boolean;
 }
 
 /** More output for an open hold: how much, or the window in which holds of others have some of what it needs. */
-export function weighExtension(parts: readonly HeldPart[], output: OutputDemand): number | WindowState {
+export function evaluateExtension(parts: readonly OutputPart[], output: OutputDemand): number | WindowState {
   let granted = output.want;
   for (const part of parts) {
     if (isBound(part)) {
@@ -106,7 +106,7 @@ export function weighExtension(parts: readonly HeldPart[], output: OutputDemand)
 }
 
 /** What is left for an open hold where it is less than it needs. */
-export function restFor(parts: readonly HeldPart[]): number {
+export function restFor(parts: readonly OutputPart[]): number {
   return Math.max(0, Math.min(...parts.filter(isBound).map(({ window }) => freeIn(window))));
 }
 
@@ -114,7 +114,7 @@ export function freeIn({ limit, used, held }: WindowState): number {
   return limit - used - held;
 }
 
-function isBound({ window, drawsOutput }: HeldPart): boolean {
+function isBound({ window, drawsOutput }: OutputPart): boolean {
   return drawsOutput && window.bucket.enforced;
 }
 

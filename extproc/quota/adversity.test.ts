@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { journalDefaults, LogJournal } from './journal.ts';
-import { Batch } from './journal-record.ts';
+import { JournalBatch } from './journal-record.ts';
 import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
 import { openQuotaStore } from './open.ts';
-import { bucket, charge, demand, lease, lifetime, quota, reserve, slidingMinute, startMs } from './simulation.ts';
 import type { Hold } from './store.ts';
+import { bucket, charge, demand, lease, lifetime, quota, reserve, slidingMinute, startMs } from './testing.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'adversity-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -76,7 +76,7 @@ test('a full disk: quotas that fail closed grant nothing while it is known, and 
       disk.isFull = false;
       store.close();
       const journaled = new Map(refs.map(({ key }) => [key, 0]));
-      const batch = new Batch();
+      const batch = new JournalBatch();
       for (const line of log().toString().split('\n').filter(Boolean)) {
         assert(batch.add(line));
       }
@@ -131,7 +131,7 @@ test('a damaged log: the start never fails, and what is not remembered is told',
             lost += damage.linesLost + damage.windowsLost + damage.cutBytes;
           },
         }).store;
-        const remembered = refs.map((ref) => ref.quota.limit.amount - again.view([ref], startMs)[0]!.remaining);
+        const remembered = refs.map((ref) => ref.quota.limit.amount - again.snapshot([ref], startMs)[0]!.remaining);
         again.close();
         if (lost === 0) {
           assert.deepEqual(
@@ -176,7 +176,7 @@ test('a clock that was ahead: no sliding window is blocked by it, and no lifetim
           store.close();
           store = start();
         }
-        const [left, lifeLeft] = store.view(both, nowMs);
+        const [left, lifeLeft] = store.snapshot(both, nowMs);
         const sum = (since: number, until: number) =>
           charged.reduce((total, one) => total + (one.atMs > since && one.atMs <= until ? one.tokens : 0), 0);
         // Only what a clock within one window of now has charged can be known to belong here.
@@ -186,7 +186,7 @@ test('a clock that was ahead: no sliding window is blocked by it, and no lifetim
         assert.equal(lifeLeft!.remaining, 1e6 - sum(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY));
       }
       nowMs += 2 * 60_000 + 1_000;
-      assert.equal(store.view(both, nowMs)[0]?.remaining, 300, 'two windows later all is there again');
+      assert.equal(store.snapshot(both, nowMs)[0]?.remaining, 300, 'two windows later all is there again');
       store.close();
     }),
     { numRuns: 60 },

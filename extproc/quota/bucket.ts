@@ -1,20 +1,20 @@
 /** What a bucket is: its quota as it stands now, its current window, and older windows as long as holds of theirs are open. */
 import type { LimitType, Quota } from '../../contract/policy.ts';
-import type { Part } from './hold.ts';
-import type { WaiterQueue } from './queue.ts';
+import type { HoldPart } from './hold.ts';
 import { SlidingSum } from './sliding.ts';
 import type { BucketRef } from './store.ts';
-import { type Bounds, Calendar } from './window.ts';
+import type { WaiterQueue } from './waiter-queue.ts';
+import { Calendar, type WindowBounds } from './window.ts';
 
 /** The newest definition of one quota, shared by all of its buckets. */
-export interface Definition {
+export interface QuotaDefinition {
   readonly quota: Quota;
   /** Buckets whose states under two definitions can stand for each other have the same kind. */
   readonly kind: string;
   readonly calendar: Calendar | undefined;
 }
 
-export function definition(quota: Quota): Definition {
+export function definition(quota: Quota): QuotaDefinition {
   const { window, limit } = quota;
   return {
     quota,
@@ -50,7 +50,7 @@ export class WindowState {
   held = 0;
   openHolds = 0;
   /** Parts of open holds whose output is leased, in no order. */
-  readonly leases: Part[] = [];
+  readonly leases: HoldPart[] = [];
   /** Which of them was asked last to give back what it does not use. */
   lastAsked = 0;
   /** For the journal: it knows of it; it has a change to write; the bounds are others; nothing of it is needed any more. */
@@ -121,7 +121,7 @@ export class WindowState {
   }
 
   /** Goes on with other bounds; what was spent stays, holds stay. */
-  reshape(bounds: Bounds, sliding: SlidingSum | undefined): void {
+  reshape(bounds: WindowBounds, sliding: SlidingSum | undefined): void {
     this.startMs = bounds.startMs;
     this.endMs = bounds.endMs;
     this.sliding = sliding;
@@ -142,7 +142,7 @@ export interface BucketHost {
 export class Bucket {
   readonly key: string;
   readonly values: readonly string[];
-  definition: Definition;
+  definition: QuotaDefinition;
   ref: BucketRef;
   window: WindowState;
   /** Holds on any of its windows. */
@@ -151,7 +151,7 @@ export class Bucket {
   line: WaiterQueue | undefined;
   readonly #host: BucketHost;
 
-  constructor(ref: BucketRef, newest: Definition, host: BucketHost, atMs: number) {
+  constructor(ref: BucketRef, newest: QuotaDefinition, host: BucketHost, atMs: number) {
     this.key = ref.key;
     this.values = ref.values;
     this.definition = newest;
@@ -200,7 +200,7 @@ export class Bucket {
   }
 
   /** Goes on under a newer definition. What was spent stays, unless it was counted in another way. */
-  adopt(newest: Definition, atMs: number): void {
+  adopt(newest: QuotaDefinition, atMs: number): void {
     this.roll(atMs);
     const old = this.definition;
     const { window } = this;
@@ -216,7 +216,7 @@ export class Bucket {
   }
 
   /** An overdraft of a window that has ended is paid back by the current one. */
-  handOn(window: WindowState, over: number): void {
+  carryOverdraft(window: WindowState, over: number): void {
     const isPast = window !== this.window && window.kind === this.definition.kind;
     if (isPast && over > 0 && this.definition.calendar !== undefined) {
       this.window.carried += over;
@@ -230,7 +230,7 @@ export class Bucket {
     return new WindowState(this.#host.newWindowId(), this, startMs, endMs, sliding);
   }
 
-  #boundsAt(atMs: number): Bounds {
+  #boundsAt(atMs: number): WindowBounds {
     return this.definition.calendar?.at(atMs) ?? always;
   }
 
@@ -240,7 +240,7 @@ export class Bucket {
   }
 }
 
-const always: Bounds = { startMs: 0, endMs: Number.POSITIVE_INFINITY };
+const always: WindowBounds = { startMs: 0, endMs: Number.POSITIVE_INFINITY };
 
 /** In how many milliseconds a demand fits if nothing else is charged; undefined: never. */
 export function retryAfterMs(bucket: Bucket, need: number, atMs: number): number | undefined {

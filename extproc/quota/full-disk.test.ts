@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MemoryStore } from './memory.ts';
 import { openQuotaStore } from './open.ts';
-import { bucket, charge, demand, lease, lifetime, quota, reserve } from './simulation.ts';
 import type { Decision } from './store.ts';
+import { bucket, charge, demand, lease, lifetime, quota, reserve } from './testing.ts';
 
 const closed = quota('TotalTokens', 1e9, { window: lifetime });
 const open = quota('OutputTokens', 1e9, { window: lifetime, onJournalLoss: 'FailOpen' });

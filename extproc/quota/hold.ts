@@ -1,8 +1,8 @@
 /** An open hold: what a request has in hand of each token bucket until it is settled. */
-import type { HeldPart } from './admit.ts';
+import type { OutputPart } from './admit.ts';
 import type { Charge, Hold, Holder } from './store.ts';
 
-export interface Part extends HeldPart {
+export interface HoldPart extends OutputPart {
   readonly drawsInput: boolean;
   /** Of a leased hold that draws output: the hold, and where the part stands in `window.leases`. */
   lease: OpenHold | undefined;
@@ -13,7 +13,7 @@ export class OpenHold implements Hold {
   readonly id: string;
   /** Unique in this process, for the journal. */
   readonly number: number;
-  readonly parts: readonly Part[];
+  readonly parts: readonly HoldPart[];
   /** What is held of it in each part that draws input. */
   inputTokens: number;
   /** Its output is leased, and usually comes to so much; undefined: it is held whole. */
@@ -27,7 +27,7 @@ export class OpenHold implements Hold {
   constructor(
     id: string,
     number: number,
-    parts: readonly Part[],
+    parts: readonly HoldPart[],
     inputTokens: number,
     usualTokens: number | undefined,
   ) {
@@ -95,6 +95,6 @@ export class OpenHold implements Hold {
 }
 
 /** What a charge comes to in the bucket of a part. */
-export function cost(part: Part, charge: Charge): number {
+export function cost(part: HoldPart, charge: Charge): number {
   return (part.drawsInput ? charge.inputTokens : 0) + (part.drawsOutput ? charge.outputTokens : 0);
 }

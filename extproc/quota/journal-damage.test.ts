@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { JournalDamage } from './journal-log.ts';
 import { openQuotaStore, type StoreOptions } from './open.ts';
-import { bucket, charge, demand, granted, quota, reserve, startMs } from './simulation.ts';
+import { bucket, charge, demand, granted, quota, reserve, startMs } from './testing.ts';
 
 let folder: string;
 let path: string;
@@ -38,7 +38,7 @@ function afterHarm(teams: readonly string[], harm: (log: Buffer) => Buffer) {
   rmSync(`${path}-wal`, { force: true });
   const damages: JournalDamage[] = [];
   const again = open({ onDamage: (damage) => damages.push(damage) }).store;
-  const spent = teams.map((team) => 1000 - (again.view([bucket(total, team)], startMs)[0]?.remaining ?? 0));
+  const spent = teams.map((team) => 1000 - (again.snapshot([bucket(total, team)], startMs)[0]?.remaining ?? 0));
   again.close();
   return { spent, damages };
 }
@@ -135,7 +135,7 @@ test('a quota in the database that cannot be read is told, and the others stay',
   file.close();
   const damages: JournalDamage[] = [];
   const again = open({ onDamage: (damage) => damages.push(damage) }).store;
-  assert.equal(again.view([bucket(quota('InputTokens', 1000))], startMs)[0]?.remaining, 993);
+  assert.equal(again.snapshot([bucket(quota('InputTokens', 1000))], startMs)[0]?.remaining, 993);
   assert.deepEqual([damages.length, damages[0]?.file, damages[0]?.windowsLost], [1, path, 1]);
   again.close();
 });

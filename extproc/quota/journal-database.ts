@@ -1,7 +1,7 @@
 /** The journal's SQLite file: what was spent in every window and what is held. It is at most a second behind the logs beside it. */
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import type { Batch, HoldParts, WindowChange } from './journal-record.ts';
+import type { HoldParts, JournalBatch, WindowChange } from './journal-record.ts';
 import { segmentsPerWindow } from './sliding.ts';
 
 /**
@@ -75,20 +75,20 @@ export class JournalDatabase {
   }
 
   /** Writes the states of one log, whole or not at all. Returns how many windows it speaks of that are not known. */
-  write(batch: Batch, log: number): number {
+  write(batch: JournalBatch, log: number): number {
     this.#unknownWindows = 0;
     this.#transaction(() => this.#writeEntries(batch, log, Number.POSITIVE_INFINITY));
     return this.#unknownWindows;
   }
 
   /** Takes so many entries out of the batch and writes them; true: it is empty, and the log is wholly in here. */
-  writeSome(batch: Batch, log: number, entries: number): boolean {
+  writeSome(batch: JournalBatch, log: number, entries: number): boolean {
     this.#transaction(() => this.#writeEntries(batch, log, entries));
     return batch.isEmpty;
   }
 
   /** Writes these states in place of all others. */
-  replace(batch: Batch, log: number): void {
+  replace(batch: JournalBatch, log: number): void {
     this.#transaction(() => {
       this.#database.exec('DELETE FROM quota; DELETE FROM window; DELETE FROM segment; DELETE FROM hold;');
       this.#writeEntries(batch, log, Number.POSITIVE_INFINITY);
@@ -171,7 +171,7 @@ export class JournalDatabase {
   }
 
   /** Within a transaction. The log is noted with its last entry: until then it would be read again, which does no harm. */
-  #writeEntries(batch: Batch, log: number, entries: number): void {
+  #writeEntries(batch: JournalBatch, log: number, entries: number): void {
     let left = entries;
     for (const [id, definition] of batch.quotas) {
       if (left-- <= 0) {

@@ -2,7 +2,7 @@
 import { closeSync, createReadStream, existsSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { JournalDatabase } from './journal-database.ts';
-import { Batch } from './journal-record.ts';
+import { JournalBatch } from './journal-record.ts';
 
 /** A chunk is read and folded in about a millisecond. */
 const chunkBytes = 64 * 1024;
@@ -68,7 +68,11 @@ export function removeLogs(path: string, logs: readonly number[]): void {
 }
 
 /** What a log says, read without holding the event loop. */
-export async function readLog(path: string, log: number, onDamage: (damage: JournalDamage) => void): Promise<Batch> {
+export async function readLog(
+  path: string,
+  log: number,
+  onDamage: (damage: JournalDamage) => void,
+): Promise<JournalBatch> {
   const file = logPath(path, log);
   const reader = new LogReader(file);
   if (existsSync(file)) {
@@ -81,7 +85,7 @@ export async function readLog(path: string, log: number, onDamage: (damage: Jour
 }
 
 class LogReader {
-  readonly batch = new Batch();
+  readonly batch = new JournalBatch();
   readonly #file: string;
   #rest: Buffer[] = [];
   #restBytes = 0;

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { journalDefaults, LogJournal } from './journal.ts';
 import { MemoryStore, memoryDefaults } from './memory.ts';
-import { bucket, charge, demand, extend, granted, lease, lifetime, quota, reserve } from './simulation.ts';
 import type { Decision } from './store.ts';
+import { bucket, charge, demand, extend, granted, lease, lifetime, quota, reserve } from './testing.ts';
 
 const closed = quota('TotalTokens', 1e9, { window: lifetime });
 const open = quota('OutputTokens', 1e9, { window: lifetime, onJournalLoss: 'FailOpen' });

@@ -43,7 +43,7 @@ function checksum(records: string): string {
   return crc32(records).toString(16).padStart(8, '0');
 }
 
-/** The records of a line, or undefined where it is damaged. Lines without a checksum are those of journals of schema version 1. */
+/** The records of a line, or undefined where it is damaged. WaitList without a checksum are those of journals of schema version 1. */
 function recordsOf(line: string): readonly JournalRecord[] | undefined {
   const text = line.startsWith('[') ? line : line.slice(9);
   if (text !== line && line.slice(0, 9) !== `${checksum(text)} `) {
@@ -80,7 +80,7 @@ function isRecord(value: unknown): value is JournalRecord {
 }
 
 /** The last states that a run of lines says. */
-export class Batch {
+export class JournalBatch {
   readonly quotas = new Map<string, string | null>();
   /** undefined: it is gone. */
   readonly windows = new Map<number, WindowChange | undefined>();

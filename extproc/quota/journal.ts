@@ -1,15 +1,15 @@
 /**
  * Makes grants survive the process. Changes are noted as they come; `flush` appends the states that changed as one line to a log (one write, no wait for
- * the disk: a killed process loses nothing that was flushed). Twice a second the log is brought into the SQLite file and synced (`journal-keeper.ts`).
+ * the disk: a killed process loses nothing that was flushed). Twice a second the log is brought into the SQLite file and synced (`journal-writer.ts`).
  */
 import type { Quota } from '../../contract/policy.ts';
 import type { WindowState } from './bucket.ts';
 import type { OpenHold } from './hold.ts';
-import type { KeeperOptions, LogKeeper } from './journal-keeper.ts';
 import { type JournalRecord, journalLine } from './journal-record.ts';
+import type { JournalWriter, JournalWriterOptions } from './journal-writer.ts';
 import type { Journal } from './memory.ts';
 
-export interface LogJournalOptions extends KeeperOptions {
+export interface LogJournalOptions extends JournalWriterOptions {
   /**
    * What was settled may wait for the next grant, so long at most: until then its hold stands in the log, and would be charged in full. Nothing delivered is
    * free either way, and half of the writes are saved.
@@ -36,7 +36,7 @@ const troubleEveryMs = 1_000;
 
 export class LogJournal implements Journal {
   readonly #options: LogJournalOptions;
-  #keeper: Pick<LogKeeper, 'append' | 'close'> | undefined;
+  #writer: Pick<JournalWriter, 'append' | 'close'> | undefined;
   #dirtyWindows: WindowState[] = [];
   #dirtyHolds: OpenHold[] = [];
   #goneWindows: number[] = [];
@@ -53,8 +53,8 @@ export class LogJournal implements Journal {
   }
 
   /** From now on, flushes are written. */
-  start(keeper: Pick<LogKeeper, 'append' | 'close'>): void {
-    this.#keeper = keeper;
+  start(writer: Pick<JournalWriter, 'append' | 'close'>): void {
+    this.#writer = writer;
   }
 
   window(window: WindowState, mayWait = false): void {
@@ -103,8 +103,8 @@ export class LogJournal implements Journal {
   #write(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const keeper = this.#keeper;
-    if (keeper === undefined || (this.#isClean && this.failure === undefined)) {
+    const writer = this.#writer;
+    if (writer === undefined || (this.#isClean && this.failure === undefined)) {
       return;
     }
     if (this.failure !== undefined && performance.now() - this.#failedAtMs < retryMs) {
@@ -112,7 +112,7 @@ export class LogJournal implements Journal {
       return;
     }
     try {
-      keeper.append(journalLine(this.#line()));
+      writer.append(journalLine(this.#line()));
     } catch (error) {
       this.#failed(error);
       return;
@@ -134,8 +134,8 @@ export class LogJournal implements Journal {
   close(): void {
     this.#failedAtMs = Number.NEGATIVE_INFINITY;
     this.#write();
-    this.#keeper?.close();
-    this.#keeper = undefined;
+    this.#writer?.close();
+    this.#writer = undefined;
   }
 
   get #isClean(): boolean {

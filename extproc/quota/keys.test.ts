@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { bucketsFor } from './keys.ts';
-import { quota } from './simulation.ts';
+import { quota } from './testing.ts';
 
 const twoParts = quota('TotalTokens', 10, {
   key: [{ type: 'Header', name: 'x-team' }, { type: 'Model' }, { type: 'Header', name: 'x-user' }],

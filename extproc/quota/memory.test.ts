@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Decision } from './store.ts';
 import {
   bound,
   bucket,
@@ -16,8 +17,7 @@ import {
   simulate,
   slidingMinute,
   startMs,
-} from './simulation.ts';
-import type { Decision } from './store.ts';
+} from './testing.ts';
 
 const total = quota('TotalTokens', 1000);
 const requests = quota('Requests', 2, { window: minute });
@@ -27,12 +27,12 @@ test('all buckets are drawn on, or none', () => {
   const buckets = [bucket(requests), bucket(total)];
   assert.equal(reserve(store, demand(buckets, startMs, 1001))?.type, 'refused');
   assert.deepEqual(
-    store.view(buckets, startMs).map((view) => view.remaining),
+    store.snapshot(buckets, startMs).map((snapshot) => snapshot.remaining),
     [2, 1000],
   );
   granted(reserve(store, demand(buckets, startMs, 100, lease(50))));
   assert.deepEqual(
-    store.view(buckets, startMs).map((view) => view.remaining),
+    store.snapshot(buckets, startMs).map((snapshot) => snapshot.remaining),
     [1, 850],
   );
 });
@@ -42,7 +42,7 @@ test('each type of limit counts its own tokens', () => {
   const types = ['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens'] as const;
   const buckets = types.map((type) => bucket(quota(type, 1000)));
   const { hold } = granted(reserve(store, demand(buckets, startMs, 100, bound(50))));
-  const left = () => store.view(buckets, startMs).map((view) => view.remaining);
+  const left = () => store.snapshot(buckets, startMs).map((snapshot) => snapshot.remaining);
   assert.deepEqual(left(), [999, 900, 950, 850]);
   assert.deepEqual(store.settle(hold, charge(90, 20), startMs), []);
   assert.deepEqual(left(), [999, 910, 980, 890]);
@@ -144,7 +144,7 @@ test('leases shrink as the end comes near, and streams share what is left', () =
   }
   assert.deepEqual(grants.slice(0, 3), [8, 6, 4]);
   assert.equal(grants.at(-1), 1);
-  assert.equal(store.view(buckets, startMs)[0]?.remaining, 0);
+  assert.equal(store.snapshot(buckets, startMs)[0]?.remaining, 0);
   assert.equal(extend(store, two.hold, lease(1000), startMs), 0);
 });
 
@@ -200,14 +200,14 @@ test('a request belongs to the window in which it was admitted', () => {
   const buckets = [bucket(quota('OutputTokens', 100, { window: minute }))];
   const { hold } = granted(reserve(store, demand(buckets, startMs, 0, bound(60))));
   const next = startMs + 60_000;
-  assert.equal(store.view(buckets, next)[0]?.remaining, 100);
+  assert.equal(store.snapshot(buckets, next)[0]?.remaining, 100);
   assert.equal(extend(store, hold, bound(1000), next), 40);
-  assert.equal(store.view(buckets, next)[0]?.remaining, 100);
+  assert.equal(store.snapshot(buckets, next)[0]?.remaining, 100);
   assert.deepEqual(
     store.settle(hold, charge(0, 130), next).map(({ tokens }) => tokens),
     [30],
   );
-  assert.equal(store.view(buckets, next)[0]?.remaining, 70);
+  assert.equal(store.snapshot(buckets, next)[0]?.remaining, 70);
 });
 
 test('a clock that goes back a little does not give a window anew', () => {
@@ -231,7 +231,7 @@ test('Shadow counts past the limit and refuses nothing', () => {
   const tokens = bucket(quota('TotalTokens', 10, { mode: 'Shadow' }));
   const third = granted(reserve(store, demand([tokens], startMs, 50)));
   assert.deepEqual(store.settle(third.hold, charge(50, 5), startMs), []);
-  assert.equal(store.view([tokens], startMs)[0]?.remaining, 0);
+  assert.equal(store.snapshot([tokens], startMs)[0]?.remaining, 0);
   assert.equal(store.top(1, startMs)[0]?.overdraft, 45);
 });
 
@@ -246,14 +246,14 @@ test('the newest definition of a quota holds, for buckets that live too', () => 
   store.settle(hold, charge(600, 0), startMs);
   // Another unit of the calendar: what was spent stays. Another kind of window: it does not.
   const daily = quota('TotalTokens', 700, { window: { type: 'Calendar', unit: 'Day', timeZone: 'UTC' } });
-  assert.equal(store.view([bucket(daily)], startMs)[0]?.remaining, 100);
-  assert.equal(store.view([bucket(daily)], startMs + 3_600_000)[0]?.remaining, 100);
+  assert.equal(store.snapshot([bucket(daily)], startMs)[0]?.remaining, 100);
+  assert.equal(store.snapshot([bucket(daily)], startMs + 3_600_000)[0]?.remaining, 100);
   const sliding = quota('TotalTokens', 700, { window: slidingMinute });
-  assert.equal(store.view([bucket(sliding)], startMs)[0]?.remaining, 700);
+  assert.equal(store.snapshot([bucket(sliding)], startMs)[0]?.remaining, 700);
   granted(reserve(store, demand([bucket(quota('Requests', 5, { window: slidingMinute }))], startMs, 0)));
   const longer = [bucket(quota('Requests', 5, { window: { type: 'Sliding', durationMs: 600_000 } }))];
   assert.deepEqual(
-    [0, 599_000, 620_000].map((ms) => store.view(longer, startMs + ms)[0]?.remaining),
+    [0, 599_000, 620_000].map((ms) => store.snapshot(longer, startMs + ms)[0]?.remaining),
     [4, 4, 5],
   );
 });

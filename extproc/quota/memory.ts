@@ -1,18 +1,26 @@
 /**
  * The ledger of one process: every bucket in memory, every change told to a journal. Demands come in, decisions and overdrafts go out.
- * Nothing here blocks: requests that only holds of others stop stand in line (`line.ts`) and are answered as those holds are released.
+ * Nothing here blocks: requests that only holds of others stop stand in line (`wait-list.ts`) and are answered as those holds are released.
  */
 import type { Quota } from '../../contract/policy.ts';
-import { failsClosed, fixedNeed, freeIn, restFor, type Verdict, weighAdmission, weighExtension } from './admit.ts';
+import {
+  type AdmissionVerdict,
+  evaluateAdmission,
+  evaluateExtension,
+  failsClosed,
+  fixedNeed,
+  freeIn,
+  restFor,
+} from './admit.ts';
 import { Bucket, drawsInput, drawsOutput, type WindowState } from './bucket.ts';
-import { Directory } from './directory.ts';
-import { cost, OpenHold, type Part } from './hold.ts';
-import { type LineOptions, Lines } from './line.ts';
+import { BucketTable } from './bucket-table.ts';
+import { cost, type HoldPart, OpenHold } from './hold.ts';
 import { reclaim } from './reclaim.ts';
+import { bucketSnapshot, TightestScan } from './snapshot.ts';
 import type {
   BucketRef,
+  BucketSnapshot,
   BucketState,
-  BucketView,
   Cancel,
   Charge,
   Decision,
@@ -23,10 +31,10 @@ import type {
   QuotaKeys,
   QuotaStore,
 } from './store.ts';
-import { bucketView, TightestScan } from './view.ts';
+import { WaitList, type WaitListOptions } from './wait-list.ts';
 
-export interface MemoryOptions extends LineOptions {
-  /** Keys that have something spent or held, of all quotas; each takes about 1 KB. See `Directory` for how quotas share them. */
+export interface MemoryOptions extends WaitListOptions {
+  /** Keys that have something spent or held, of all quotas; each takes about 1 KB. See `BucketTable` for how quotas share them. */
   readonly maxBuckets: number;
   /** A quota has so many keys that new ones will soon be refused. */
   readonly onNearlyFull: (keys: QuotaKeys) => void;
@@ -35,7 +43,7 @@ export interface MemoryOptions extends LineOptions {
 export const memoryDefaults: MemoryOptions = {
   maxBuckets: 100_000,
   onNearlyFull: () => {},
-  maxWaitingInLine: 1_000,
+  maxWaitingPerBucket: 1_000,
   maxWaiting: 10_000,
   nowMs: Date.now,
   schedule: (delayMs, callback) => {
@@ -64,13 +72,13 @@ export interface Journal {
 const heldRetryMs = 1_000;
 
 type Refusal = Extract<Decision, { readonly type: 'refused' }>;
-type Fits = Extract<Verdict, { readonly type: 'fits' }>;
+type Fits = Extract<AdmissionVerdict, { readonly type: 'fits' }>;
 
 export class MemoryStore implements QuotaStore {
-  readonly directory: Directory;
+  readonly table: BucketTable;
   readonly #scan: TightestScan;
   readonly #journal: Journal | undefined;
-  readonly #lines: Lines;
+  readonly #waitList: WaitList;
   #holds = 0;
   #windows = 0;
   #openHolds = 0;
@@ -83,8 +91,8 @@ export class MemoryStore implements QuotaStore {
     this.#journal = journal;
     this.#afterClose = afterClose;
     this.#onError = options.onError;
-    this.#lines = new Lines(options);
-    this.directory = new Directory(
+    this.#waitList = new WaitList(options);
+    this.table = new BucketTable(
       {
         newWindowId: () => ++this.#windows,
         changed: (window) => journal?.window(window),
@@ -94,16 +102,16 @@ export class MemoryStore implements QuotaStore {
       },
       options.maxBuckets,
     );
-    this.#scan = new TightestScan(this.directory.buckets);
+    this.#scan = new TightestScan(this.table.buckets);
   }
 
   define(quotas: readonly Quota[], atMs: number): void {
-    this.directory.define(quotas, atMs);
+    this.table.define(quotas, atMs);
   }
 
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel {
     checkTokens(demand.inputTokens, demand.output.want, demand.output.least);
-    const arrival = this.#lines.arrive();
+    const arrival = this.#waitList.arrive();
     const decision = this.#decide(demand, arrival, demand.atMs);
     if (!(decision instanceof Bucket)) {
       done(decision);
@@ -119,13 +127,13 @@ export class MemoryStore implements QuotaStore {
       }
       return () => done(next);
     };
-    const buckets = demand.buckets.map((ref) => this.directory.find(ref, demand.atMs));
-    const waiter = this.#lines.wait(decision, arrival, queueTimeoutMs(buckets), again, refuse);
+    const buckets = demand.buckets.map((ref) => this.table.find(ref, demand.atMs));
+    const waiter = this.#waitList.wait(decision, arrival, queueTimeoutMs(buckets), again, refuse);
     if (waiter === undefined) {
       refuse(demand.atMs);
       return nothing;
     }
-    return () => this.#lines.cancel(waiter);
+    return () => this.#waitList.cancel(waiter);
   }
 
   extend(hold: Hold, output: OutputDemand, atMs: number, done: (outputTokens: number) => void): Cancel {
@@ -158,20 +166,20 @@ export class MemoryStore implements QuotaStore {
     }
     this.#journal?.hold(open);
     for (const { window } of open.parts) {
-      this.#lines.released(window.bucket);
+      this.#waitList.released(window.bucket);
       if (window !== window.bucket.window) {
         this.#drop(window);
       }
     }
-    this.#lines.advance();
+    this.#waitList.advance();
     if (charge !== undefined && !possible) {
       this.#onError(new Error(`invariant: hold ${hold.id} is charged in full, for its charge is no number of tokens`));
     }
     return overdrafts;
   }
 
-  view(buckets: readonly BucketRef[], atMs: number): readonly BucketView[] {
-    return buckets.map((ref) => bucketView(ref, this.directory.find(ref, atMs), atMs));
+  snapshot(buckets: readonly BucketRef[], atMs: number): readonly BucketSnapshot[] {
+    return buckets.map((ref) => bucketSnapshot(ref, this.table.find(ref, atMs), atMs));
   }
 
   flush(): void {
@@ -183,15 +191,15 @@ export class MemoryStore implements QuotaStore {
   }
 
   keys(count: number): readonly QuotaKeys[] {
-    return this.directory.keys(count);
+    return this.table.keys(count);
   }
 
   /** Sizes for gauges, and refusals that `Shadow` quotas would have made, by quota. */
   counts() {
     return {
-      buckets: this.directory.buckets.size,
+      buckets: this.table.buckets.size,
       openHolds: this.#openHolds,
-      waiting: this.#lines.waiting,
+      waiting: this.#waitList.waiting,
       shadowRefusals: this.#shadowRefusals as ReadonlyMap<string, number>,
     };
   }
@@ -203,12 +211,12 @@ export class MemoryStore implements QuotaStore {
   /** An operator gives a bucket its whole limit again. */
   reset(bucket: Bucket): void {
     bucket.reset();
-    this.#lines.released(bucket);
-    this.#lines.advance();
+    this.#waitList.released(bucket);
+    this.#waitList.advance();
   }
 
   close(): void {
-    this.#lines.close();
+    this.#waitList.close();
     this.#journal?.close();
     this.#afterClose();
   }
@@ -218,12 +226,12 @@ export class MemoryStore implements QuotaStore {
     if (unwritten !== undefined) {
       return this.#refusal(demand, atMs, 'journal', unwritten, heldRetryMs);
     }
-    const buckets = this.directory.open(demand.buckets, atMs);
+    const buckets = this.table.open(demand.buckets, atMs);
     if ('key' in buckets) {
       return this.#refusal(demand, atMs, 'keys', buckets, heldRetryMs);
     }
     for (;;) {
-      const verdict = weighAdmission(buckets, demand, atMs);
+      const verdict = evaluateAdmission(buckets, demand, atMs);
       switch (verdict.type) {
         case 'fits':
           return passing(buckets, arrival) ?? this.#admit(buckets, demand, verdict, atMs);
@@ -254,11 +262,11 @@ export class MemoryStore implements QuotaStore {
     ) {
       return 0;
     }
-    let verdict = weighExtension(hold.parts, output);
+    let verdict = evaluateExtension(hold.parts, output);
     while (typeof verdict !== 'number') {
       const isFreed =
         reclaim(verdict, output.least - freeIn(verdict), 'used', hold, this.#shrunk) || recountsInput(hold);
-      verdict = isFreed ? weighExtension(hold.parts, output) : restFor(hold.parts);
+      verdict = isFreed ? evaluateExtension(hold.parts, output) : restFor(hold.parts);
     }
     if (verdict > 0) {
       hold.grow(verdict);
@@ -271,7 +279,7 @@ export class MemoryStore implements QuotaStore {
 
   #admit(buckets: readonly Bucket[], demand: Demand, { outputTokens, usualTokens }: Fits, atMs: number): Decision {
     const shadowRefused = this.#shadowsThatRefuse(buckets, demand);
-    const parts: Part[] = [];
+    const parts: HoldPart[] = [];
     for (const bucket of buckets) {
       const { window } = bucket;
       const { type } = bucket.definition.quota.limit;
@@ -295,8 +303,8 @@ export class MemoryStore implements QuotaStore {
     const hold = new OpenHold(demand.id, ++this.#holds, parts, demand.inputTokens, isLease ? usualTokens : undefined);
     this.#openHolds++;
     this.#journal?.hold(hold);
-    const views = buckets.map((bucket) => bucketView(bucket.ref, bucket, atMs));
-    const decision = { type: 'granted', hold, outputTokens, views } as const;
+    const snapshots = buckets.map((bucket) => bucketSnapshot(bucket.ref, bucket, atMs));
+    const decision = { type: 'granted', hold, outputTokens, snapshots } as const;
     return shadowRefused === undefined ? decision : { ...decision, shadowRefused };
   }
 
@@ -323,19 +331,19 @@ export class MemoryStore implements QuotaStore {
     bucket: BucketRef,
     retryAfterMs: number | undefined,
   ): Refusal {
-    const refused = { type: 'refused', reason, bucket, views: this.view(demand.buckets, atMs) } as const;
+    const refused = { type: 'refused', reason, bucket, snapshots: this.snapshot(demand.buckets, atMs) } as const;
     return retryAfterMs === undefined ? refused : { ...refused, retryAfterMs };
   }
 
   /** Gives by how much the charge passed the limit. */
-  #charge({ window, held }: Part, tokens: number, atMs: number): number {
+  #charge({ window, held }: HoldPart, tokens: number, atMs: number): number {
     if (tokens === 0) {
       return 0;
     }
     window.bucket.roll(atMs);
     const over = window.charge(tokens, atMs);
     this.#journal?.window(window, tokens <= held);
-    window.bucket.handOn(window, over);
+    window.bucket.carryOverdraft(window, over);
     return over;
   }
 

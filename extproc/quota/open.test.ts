@@ -29,7 +29,7 @@ import {
   reserve,
   slidingMinute,
   startMs,
-} from './simulation.ts';
+} from './testing.ts';
 
 let folder: string;
 let path: string;
@@ -44,7 +44,7 @@ const open = (nowMs = startMs, more: StoreOptions = {}) =>
 
 const total = quota('TotalTokens', 1000);
 const remaining = (store: ReturnType<typeof open>['store'], of: typeof total, atMs = startMs) =>
-  store.view([bucket(of)], atMs)[0]?.remaining;
+  store.snapshot([bucket(of)], atMs)[0]?.remaining;
 
 const logs = () => readdirSync(folder).filter((name) => name.includes('.log-'));
 
@@ -72,14 +72,14 @@ for (const foldEveryMs of [0, 500]) {
         ['default/teams/OutputTokens', 75],
       ]),
     });
-    const left = () => buckets.map((ref) => second.store.view([ref], startMs)[0]?.remaining);
+    const left = () => buckets.map((ref) => second.store.snapshot([ref], startMs)[0]?.remaining);
     assert.deepEqual(left(), [1000 - 110 - 175, 8, 1000 - 20 - 75]);
     second.store.close();
 
     const third = open(startMs, { foldEveryMs });
     assert.equal(third.recovered.holds, 0);
     assert.deepEqual(
-      buckets.map((ref) => third.store.view([ref], startMs)[0]?.remaining),
+      buckets.map((ref) => third.store.snapshot([ref], startMs)[0]?.remaining),
       [1000 - 110 - 175, 8, 1000 - 20 - 75],
     );
     third.store.close();

@@ -9,9 +9,9 @@ import type { Quota } from '../../contract/policy.ts';
 import { definition, WindowState } from './bucket.ts';
 import { journalDefaults, LogJournal, type LogJournalOptions } from './journal.ts';
 import { JournalDatabase, JournalError, type JournalState, unusable, type WindowRow } from './journal-database.ts';
-import { LogKeeper } from './journal-keeper.ts';
 import { foldLog, logsOf, removeLogs } from './journal-log.ts';
-import { Batch } from './journal-record.ts';
+import { JournalBatch } from './journal-record.ts';
+import { JournalWriter } from './journal-writer.ts';
 import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
 
 export interface StoreOptions extends Partial<MemoryOptions>, Partial<LogJournalOptions> {
@@ -54,14 +54,14 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
       onDamage({ file: path, lines: 0, linesLost: 0, firstLostAtByte: undefined, cutBytes: 0, windowsLost }),
     );
     const log = Math.max(database.applied, ...logs) + 1;
-    const batch = new Batch();
+    const batch = new JournalBatch();
     if (!batch.add(journal.take())) {
       throw new Error('invariant: what is taken up can be written');
     }
     database.replace(batch, log);
     database.sync();
     removeLogs(path, logs);
-    journal.start(new LogKeeper(database, path, log + 1, { ...journalDefaults, ...options }));
+    journal.start(new JournalWriter(database, path, log + 1, { ...journalDefaults, ...options }));
     return { store, recovered };
   } catch (error) {
     unlock();
@@ -115,7 +115,7 @@ function restore(
   }
   for (const [id, { removedMs }] of quotas) {
     if (removedMs !== undefined) {
-      store.directory.restoreRemoved(id, removedMs);
+      store.table.restoreRemoved(id, removedMs);
     }
   }
   const tokens = new Map<string, number>();
@@ -123,13 +123,13 @@ function restore(
     for (const [id, held] of parts) {
       const window = windows.get(id);
       if (window !== undefined && held > 0) {
-        window.bucket.handOn(window, window.charge(held, nowMs));
+        window.bucket.carryOverdraft(window, window.charge(held, nowMs));
         const quota = window.bucket.definition.quota.id;
         tokens.set(quota, (tokens.get(quota) ?? 0) + held);
       }
     }
   }
-  for (const bucket of store.directory.discardEmpty(nowMs)) {
+  for (const bucket of store.table.discardEmpty(nowMs)) {
     journal.window(bucket.window);
   }
   return { holds: state.holds.length, tokens };
@@ -155,8 +155,8 @@ function readQuota(id: string, text: string): JournaledQuota | undefined {
 /** The newest window of a bucket is its current one; older ones are there for holds that were open. */
 function restoreWindow(store: MemoryStore, row: WindowRow, quota: Quota): WindowState | undefined {
   const ref = { quota, key: row.key, values: row.values };
-  const known = store.directory.buckets.get(row.key);
-  const bucket = known ?? store.directory.add(ref, row.startMs);
+  const known = store.table.buckets.get(row.key);
+  const bucket = known ?? store.table.add(ref, row.startMs);
   if (bucket.definition.kind !== row.kind) {
     return undefined;
   }

@@ -12,7 +12,7 @@ import {
   simulate,
   slidingMinute,
   startMs,
-} from './simulation.ts';
+} from './testing.ts';
 
 for (const window of [minute, slidingMinute]) {
   test(`a reset gives the whole limit again, keeps holds, and lets in who waits (${window.type})`, async () => {
@@ -37,8 +37,8 @@ for (const window of [minute, slidingMinute]) {
     assert.deepEqual(await resetBudgets(store, { quota: total.id, key: ['b'] }, now), { budgets: 0, spent: 0 });
     assert.deepEqual(await resetBudgets(store, { quota: total.id }, now), { budgets: 1, spent: 60 });
     assert.deepEqual(waiting, ['granted']);
-    assert.equal(store.view(of, startMs)[0]?.remaining, 100 - 40 - 30);
+    assert.equal(store.snapshot(of, startMs)[0]?.remaining, 100 - 40 - 30);
     store.settle(open.hold, charge(40, 0), startMs);
-    assert.equal(store.view(of, startMs)[0]?.remaining, 100 - 40 - 30);
+    assert.equal(store.snapshot(of, startMs)[0]?.remaining, 100 - 40 - 30);
   });
 }

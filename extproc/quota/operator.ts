@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Bucket } from './bucket.ts';
 import type { MemoryStore } from './memory.ts';
-import { bucketView } from './view.ts';
+import { bucketSnapshot } from './snapshot.ts';
 
 export interface Budget {
   /** `NAMESPACE/POLICY/QUOTA`. */
@@ -58,7 +58,7 @@ export async function resetBudgets(
 
 async function* matching(store: MemoryStore, { quota, key }: BudgetFilter): AsyncGenerator<Bucket> {
   let looked = 0;
-  for (const bucket of store.directory.buckets.values()) {
+  for (const bucket of store.table.buckets.values()) {
     const isAsked = quota === undefined || bucket.definition.quota.id === quota;
     if (isAsked && (key === undefined || sameKey(key, bucket.values))) {
       yield bucket;
@@ -75,7 +75,7 @@ function sameKey(one: readonly string[], other: readonly string[]): boolean {
 
 function budget(bucket: Bucket, nowMs: number): Budget {
   const { window } = bucket.definition.quota;
-  const { resetAtMs } = bucketView(bucket.ref, bucket, nowMs);
+  const { resetAtMs } = bucketSnapshot(bucket.ref, bucket, nowMs);
   return {
     quota: bucket.definition.quota.id,
     key: bucket.values,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MemoryStore } from './memory.ts';
+import type { BucketRef, CountingWork, Hold, Holder } from './store.ts';
 import {
   bound,
   bucket,
@@ -14,8 +15,7 @@ import {
   reserve,
   simulate,
   startMs,
-} from './simulation.ts';
-import type { BucketRef, CountingWork, Hold, Holder } from './store.ts';
+} from './testing.ts';
 
 const buckets = [bucket(quota('TotalTokens', 100, { window: lifetime, queueTimeoutMs: 5_000 }))];
 
@@ -62,7 +62,7 @@ test('a stream is not cut while others hold what they do not use, and what they 
   assert.deepEqual([one.leased, three.leased], [10, 25], 'all that the first one probably does not need is free now');
   assert.equal(extend(store, two.hold, lease(64, 25), startMs), 25);
   assert.deepEqual([one.leased, three.leased], [10, 10]);
-  assert.equal(store.view(buckets, startMs)[0]?.remaining, 100 - 15 - 10 - 53 - 10);
+  assert.equal(store.snapshot(buckets, startMs)[0]?.remaining, 100 - 15 - 10 - 53 - 10);
 });
 
 test('where it is not enough, nothing is taken back, and the stream gets the rest that is free', () => {
@@ -74,7 +74,7 @@ test('where it is not enough, nothing is taken back, and the stream gets the res
   assert.equal(extend(store, two.hold, lease(64, 14), startMs), 3);
   assert.equal(one.leased, 25);
   store.settle(two.hold, charge(0, 28), startMs);
-  assert.equal(store.view(buckets, startMs)[0]?.remaining, 0);
+  assert.equal(store.snapshot(buckets, startMs)[0]?.remaining, 0);
 });
 
 test('an open stream never waits for what cannot be taken back', () => {
@@ -131,7 +131,7 @@ test('it is taken back in all buckets that the stream draws output from', () => 
   [one.used, two.used] = [1, 10];
   const more = extend(store, two.hold, lease(64, 25), startMs);
   assert.equal(more, 25);
-  const remaining = store.view([...buckets, output, input], startMs).map((view) => view.remaining);
+  const remaining = store.snapshot([...buckets, output, input], startMs).map((snapshot) => snapshot.remaining);
   assert.deepEqual(remaining, [100 - 5 - one.leased - 35, 50 - one.leased - 35, 45]);
 });
 
@@ -157,9 +157,9 @@ test('before a stream is cut, its input is counted where it is held by its bytes
   one.used = 10;
   one.counted = 12;
   assert.equal(extend(store, one.hold, lease(64, 20), startMs), 20);
-  assert.equal(store.view(buckets, startMs)[0]?.remaining, 8);
+  assert.equal(store.snapshot(buckets, startMs)[0]?.remaining, 8);
   one.used = 30;
   assert.equal(extend(store, one.hold, lease(64, 20), startMs), 8, 'once');
   assert.deepEqual(store.settle(one.hold, charge(12, 38), startMs), []);
-  assert.equal(store.view(buckets, startMs)[0]?.remaining, 0);
+  assert.equal(store.snapshot(buckets, startMs)[0]?.remaining, 0);
 });

@@ -50,7 +50,7 @@ export type Decision =
       readonly type: 'granted';
       readonly hold: Hold;
       readonly outputTokens: number;
-      readonly views: readonly BucketView[];
+      readonly snapshots: readonly BucketSnapshot[];
       /** Ids of `Shadow` quotas that would have refused; absent: none. */
       readonly shadowRefused?: readonly string[];
     }
@@ -63,7 +63,7 @@ export type Decision =
       readonly bucket: BucketRef;
       /** When asking again may help; absent: never (lifetime). */
       readonly retryAfterMs?: number;
-      readonly views: readonly BucketView[];
+      readonly snapshots: readonly BucketSnapshot[];
     };
 
 /** An opaque handle; a process that ends without settling leaves it to be charged in full (`recovered`). */
@@ -89,7 +89,7 @@ export interface CountingWork {
 }
 
 /** A bucket's state after a decision, for headers and gauges. `resetAtMs` absent: never (lifetime). */
-export interface BucketView {
+export interface BucketSnapshot {
   readonly bucket: BucketRef;
   readonly limit: number;
   /** limit − spent − held, not below 0. */
@@ -138,7 +138,7 @@ export interface QuotaStore {
    */
   settle(hold: Hold, charge: Charge | undefined, atMs: number): readonly Overdraft[];
   /** The current state, without any change. */
-  view(buckets: readonly BucketRef[], atMs: number): readonly BucketView[];
+  snapshot(buckets: readonly BucketRef[], atMs: number): readonly BucketSnapshot[];
   /** Makes all that was granted since the last call survive this process. Called before anything goes out. */
   flush(): void;
   /** For gauges: bounded, the buckets with the least remaining first. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MemoryStore } from './memory.ts';
-import { bucket, demand, hour, lease, lifetime, quota, type SimulatedTime, simulate } from './simulation.ts';
 import type { BucketRef, Hold, Holder } from './store.ts';
+import { bucket, demand, hour, lease, lifetime, quota, type SimulatedTime, simulate } from './testing.ts';
 
 const firstHoldTokens = 128;
 const moreTokens = 64;

@@ -2,7 +2,7 @@
 import type { CalendarUnit } from '../../contract/policy.ts';
 
 /** A window holds the instants from `startMs` up to, and without, `endMs`. */
-export interface Bounds {
+export interface WindowBounds {
   readonly startMs: number;
   readonly endMs: number;
 }
@@ -24,7 +24,7 @@ export class Calendar {
   readonly unit: CalendarUnit;
   readonly lengthMs: number;
   readonly #format: Intl.DateTimeFormat | undefined;
-  #last: Bounds = { startMs: 0, endMs: 0 };
+  #last: WindowBounds = { startMs: 0, endMs: 0 };
 
   /** Throws a RangeError where the time zone is not known. */
   constructor(unit: CalendarUnit, timeZone: string) {
@@ -46,7 +46,7 @@ export class Calendar {
   }
 
   /** The window of `atMs`. */
-  at(atMs: number): Bounds {
+  at(atMs: number): WindowBounds {
     if (atMs >= this.#last.startMs && atMs < this.#last.endMs) {
       return this.#last;
     }
@@ -64,12 +64,12 @@ export class Calendar {
     return Math.round((laterMs - earlierMs) / this.lengthMs);
   }
 
-  #find(atMs: number): Bounds {
+  #find(atMs: number): WindowBounds {
     return this.unit === 'Minute' || this.unit === 'Hour' ? this.#findShort(atMs) : this.#findLong(atMs);
   }
 
   /** Minutes and hours follow the clock on the wall; one in which the clock is changed ends there, and another begins. */
-  #findShort(atMs: number): Bounds {
+  #findShort(atMs: number): WindowBounds {
     const startMs = atMs - modulo(this.#localMs(atMs), this.lengthMs);
     const endMs = startMs + this.lengthMs;
     const offsetMs = this.#offsetMs(atMs);
@@ -79,7 +79,7 @@ export class Calendar {
     };
   }
 
-  #findLong(atMs: number): Bounds {
+  #findLong(atMs: number): WindowBounds {
     let wallMs = this.#wallStartMs(this.#localMs(atMs));
     let startMs = this.#instantMs(wallMs);
     // Where clocks went back over the start of a period, the same wall time comes twice: the first one counts, so the instant can lie past the end.

@@ -159,7 +159,7 @@ export function plan(
   endpoint: Endpoint,
   choice: Choice,
   header: (name: string) => readonly string[],
-  learnedTokens: (...key: LearnedKey) => number,
+  usualTokens: (...key: EstimateKey) => number,
 ): Plan | Failure {
   const { facts, rule, modelFacts: model } = choice;
   const keyed = bucketsFor(rule.quotas, { header, model: keyModel(choice), route: rule.rule.route });
@@ -195,7 +195,7 @@ export function plan(
     buckets: keyed.buckets,
     inputTokens: endpoint.kind === 'metered' ? inputUpperBound(facts, choice.tokenizer) : 0,
     output: counted
-      ? outputDemand(facts, choiceTokens, hidden, learnedTokens(...learnedKey(choice)))
+      ? outputDemand(facts, choiceTokens, hidden, usualTokens(...estimateKey(choice)))
       : { mode: 'none', want: 0, least: 0 },
     choiceTokens,
     policyBound,
@@ -238,25 +238,25 @@ export function likelyInputTokens(facts: RequestFacts, textTokens: number): numb
 }
 
 /** Learned estimates are kept by route and the backend's model: both are of the policy's making or bounded by it. */
-export function learnedKey(choice: Choice): LearnedKey {
+export function estimateKey(choice: Choice): EstimateKey {
   return [choice.modelIsKnown ? choice.backendModel : '*', choice.rule.rule.route];
 }
 
-export type LearnedKey = readonly [model: string, route: string];
+export type EstimateKey = readonly [model: string, route: string];
 
-function outputDemand(facts: RequestFacts, choiceTokens: number, hidden: boolean, learned: number): OutputDemand {
+function outputDemand(facts: RequestFacts, choiceTokens: number, hidden: boolean, usualTokens: number): OutputDemand {
   const all = facts.choices * choiceTokens;
   if (facts.stream && !hidden) {
-    const want = Math.min(all, facts.choices * learned * UNCOUNTED_BYTES_A_TOKEN);
-    return { mode: 'lease', want, least: facts.choices, usual: Math.min(all, facts.choices * learned) };
+    const want = Math.min(all, facts.choices * usualTokens * UNCOUNTED_BYTES_A_TOKEN);
+    return { mode: 'lease', want, least: facts.choices, usual: Math.min(all, facts.choices * usualTokens) };
   }
   return { mode: 'bound', want: all, least: Math.min(all, facts.choices * Math.max(1, facts.leastOutputTokens)) };
 }
 
 /** What earlier answers teach. */
-export interface Learned {
+export interface OutputEstimates {
   /** Output tokens to hold at first for a stream. */
-  holdTokens(...key: LearnedKey): number;
+  holdTokens(...key: EstimateKey): number;
   /** How fast answers come. */
-  tokensPerSecond(...key: LearnedKey): number;
+  tokensPerSecond(...key: EstimateKey): number;
 }

@@ -6,7 +6,7 @@ import { PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../contract/header
 import { isInflatable } from '../compression/inflate.ts';
 import { envoyFailure, type Failure, failure } from '../errors.ts';
 import type { Dialect, StreamReader, Usage, WholeReader } from '../providers/adapter.ts';
-import type { BucketView, CountingWork, Hold, Holder } from '../quota/store.ts';
+import type { BucketSnapshot, CountingWork, Hold, Holder } from '../quota/store.ts';
 import type { Meter } from '../tokens/meter.ts';
 import {
   type AnswerForm,
@@ -34,7 +34,7 @@ const SHORTEST_WAIT_MS = 10;
 export interface AnswerContext {
   readonly dialect: Dialect;
   readonly requestId: string | undefined;
-  readonly views: readonly BucketView[];
+  readonly snapshots: readonly BucketSnapshot[];
   /** Absent: the answer passes uncounted (passthrough, `free` endpoints, Envoy's own replies). */
   readonly metered: MeteredContext | undefined;
 }
@@ -130,13 +130,13 @@ export class Answer implements Holder {
     const all = (wanted: string) => headers.filter(([name]) => name === wanted).map(([, value]) => value);
     const contentType = all('content-type')[0];
     this.status = Number(all(':status')[0]);
-    const { dialect, requestId, metered, views } = this.#context;
+    const { dialect, requestId, metered, snapshots } = this.#context;
     const reply = this.status >= 500 ? all(REPLY_HEADER)[0] : undefined;
     if (inEnvoysWords(codeDetails, this.status, contentType)) {
       this.mode = 'pass';
       this.failed = envoyFailure(this.status);
       this.#ofEnvoy(`- ${codeDetails}`);
-      out.push({ type: 'response-headers', mutation: reworded(dialect, this.failed, views, nowMs, requestId) });
+      out.push({ type: 'response-headers', mutation: reworded(dialect, this.failed, snapshots, nowMs, requestId) });
       this.ended = true;
       return undefined;
     }
@@ -168,7 +168,7 @@ export class Answer implements Holder {
     if (streamed && this.#inflating) {
       remove.push('content-encoding');
     }
-    const limits = limitHeaders(dialect, views, nowMs);
+    const limits = limitHeaders(dialect, snapshots, nowMs);
     hideFromClient(headers, limits, remove);
     const set = [...idHeader(requestId), ...limits];
     out.push({ type: 'response-headers', mutation: { set, remove } });

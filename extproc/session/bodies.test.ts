@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { SimulatedTime } from '../quota/simulation.ts';
+import { SimulatedTime } from '../quota/testing.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import {
   BASE_BYTES,

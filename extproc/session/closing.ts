@@ -1,7 +1,7 @@
 /** The end of a request: what it cost, and what its record says. Pure. */
 import { envoyFailure, type Failure } from '../errors.ts';
 import type { BucketRef, Hold } from '../quota/store.ts';
-import { type Choice, type Learned, learnedKey, type Plan } from './admission.ts';
+import { type Choice, estimateKey, type OutputEstimates, type Plan } from './admission.ts';
 import type { Answer } from './answer.ts';
 import { type Broken, brokenBy } from './broken.ts';
 import { type Cost, cost } from './charge.ts';
@@ -28,7 +28,7 @@ export interface Closing {
   readonly countInput: () => number;
   /** Whether this answer is one of the sample whose counts are compared. */
   readonly compares: () => boolean;
-  readonly learned: Learned;
+  readonly estimates: OutputEstimates;
 }
 
 /** Undefined: nothing was delivered that costs anything. */
@@ -85,7 +85,7 @@ function unseenOutput(closing: Closing, { choice, plan }: Asked, answer: Answer,
     return heldTokens;
   }
   const made = Math.ceil(madeIn(closing, choice, closing.nowMs - closing.forwardedAtMs));
-  const likely = Math.max(made, closing.learned.holdTokens(...learnedKey(choice)) * facts.choices);
+  const likely = Math.max(made, closing.estimates.holdTokens(...estimateKey(choice)) * facts.choices);
   return Math.min(likely, heldTokens > 0 ? heldTokens : plan.choiceTokens * facts.choices);
 }
 
@@ -100,8 +100,8 @@ function undelivered(closing: Closing, { choice, plan }: Asked, answer: Answer):
   return Math.min(possible, Math.floor(madeIn(closing, choice, unreadMs)));
 }
 
-function madeIn({ learned }: Closing, choice: Choice, timeMs: number): number {
-  return (learned.tokensPerSecond(...learnedKey(choice)) * timeMs * choice.facts.choices) / 1000;
+function madeIn({ estimates }: Closing, choice: Choice, timeMs: number): number {
+  return (estimates.tokensPerSecond(...estimateKey(choice)) * timeMs * choice.facts.choices) / 1000;
 }
 
 /** Hidden candidates are reckoned from those that are shown. */
@@ -161,9 +161,9 @@ export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
         (cost.usage.input === 0 && cost.usage.output === 0)),
     requestBytes: request.bodyBytes,
     responseBytes: answer?.bytes ?? 0,
-    learned: complete
+    observed: complete
       ? {
-          key: learnedKey(choice!),
+          key: estimateKey(choice!),
           outputTokens: Math.ceil(cost.usage.output / facts.choices),
           durationMs: nowMs - closing.forwardedAtMs,
         }

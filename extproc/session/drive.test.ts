@@ -4,7 +4,6 @@ import { test } from 'node:test';
 import { parse } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { Exchange } from '../exchange.ts';
-import { Learned } from '../quota/learned.ts';
 import { openQuotaStore } from '../quota/open.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
@@ -13,6 +12,7 @@ import { BrokenExchanges } from './broken.ts';
 import { newCountQueue } from './counting.ts';
 import { drive } from './drive.ts';
 import { newHealth } from './health.ts';
+import { OutputEstimator } from './output-estimates.ts';
 import type { Outcome } from './protocol.ts';
 import { compilePolicy } from './routing.ts';
 
@@ -57,7 +57,7 @@ function waiting() {
   const handler = drive(exchange, {
     policy: () => policy,
     store,
-    learned: new Learned(),
+    estimates: new OutputEstimator(),
     health: newHealth(),
     broken: new BrokenExchanges(() => 1),
     counts: newCountQueue(),

@@ -6,7 +6,7 @@ import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
 import type { Cancel, Charge, Hold, Overdraft, QuotaStore } from '../quota/store.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import type { Meter } from '../tokens/meter.ts';
-import type { Learned } from './admission.ts';
+import type { OutputEstimates } from './admission.ts';
 import type { Bodies, Body, BodyEnd, BodyOwner } from './bodies.ts';
 import type { BrokenExchanges } from './broken.ts';
 import type { CountQueue } from './counting.ts';
@@ -22,7 +22,9 @@ const UNSENT_BYTES_A_STREAM = 64 * 1024;
 export interface Shared {
   policy(): CompiledPolicy | undefined;
   readonly store: QuotaStore;
-  readonly learned: Learned & { observe(model: string, route: string, outputTokens: number, durationMs: number): void };
+  readonly estimates: OutputEstimates & {
+    observe(model: string, route: string, outputTokens: number, durationMs: number): void;
+  };
   readonly health: Health;
   readonly counts: CountQueue;
   readonly compares: (nowMs: number) => boolean;
@@ -73,12 +75,12 @@ class Drive implements ExchangeHandler, BodyOwner {
   constructor(exchange: Exchange, shared: Shared, policy: CompiledPolicy) {
     this.#exchange = exchange;
     this.#shared = shared;
-    const { newId, random, learned, newMeter, health, now, compares, plainErrors } = shared;
+    const { newId, random, estimates, newMeter, health, now, compares, plainErrors } = shared;
     this.#session = new Session({
       policy,
       newId,
       random,
-      learned,
+      estimates,
       newMeter,
       compares,
       plainErrors,
@@ -356,12 +358,12 @@ class Drive implements ExchangeHandler, BodyOwner {
   }
 
   #finish({ settle, outcome }: Extract<Action, { type: 'finish' }>): void {
-    const { learned } = this.#shared;
+    const { estimates } = this.#shared;
     this.#letBodyGo();
     const overdrafts = this.#settle(settle?.charge ?? NO_CHARGE);
-    if (outcome.learned !== undefined) {
-      const { key, outputTokens, durationMs } = outcome.learned;
-      learned.observe(...key, outputTokens, durationMs);
+    if (outcome.observed !== undefined) {
+      const { key, outputTokens, durationMs } = outcome.observed;
+      estimates.observe(...key, outputTokens, durationMs);
     }
     this.#record(outcome, overdrafts);
   }

@@ -169,7 +169,7 @@ for (const [name, tell] of Object.entries(stories)) {
           const queue = newCountQueue();
           return {
             store: sabotage.spoil(shared.store),
-            learned: sabotage.spoil(shared.learned),
+            estimates: sabotage.spoil(shared.estimates),
             health: sabotage.spoil(shared.health),
             counts: { add: (count, ...rest) => queue.add(sabotage.spoil(count), ...rest) },
             newMeter: (...args) => sabotage.spoil(shared.newMeter(...args)),

@@ -70,7 +70,7 @@ function replay(given: Case): readonly object[] {
     random: () => 0,
     healthy: () => true,
     newId: () => 'id',
-    learned: { holdTokens: () => 16, tokensPerSecond: () => 50 },
+    estimates: { holdTokens: () => 16, tokensPerSecond: () => 50 },
     newMeter,
     compares: () => given.compares === true,
     plainErrors: false,

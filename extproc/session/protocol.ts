@@ -6,7 +6,7 @@ import type { Failure } from '../errors.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import type { Operation, Usage } from '../providers/adapter.ts';
 import type { BucketRef, Charge, Decision, Demand, Hold, OutputDemand } from '../quota/store.ts';
-import type { LearnedKey } from './admission.ts';
+import type { EstimateKey } from './admission.ts';
 import type { Broken } from './broken.ts';
 
 export type SessionEvent =
@@ -122,9 +122,9 @@ export interface Outcome {
   readonly unmetered: boolean;
   readonly requestBytes: number;
   readonly responseBytes: number;
-  /** What the learned estimates take from this answer: tokens of its output and how long it took. */
-  readonly learned:
-    | { readonly key: LearnedKey; readonly outputTokens: number; readonly durationMs: number }
+  /** What the output estimates take from this answer: tokens of its output and how long it took. */
+  readonly observed:
+    | { readonly key: EstimateKey; readonly outputTokens: number; readonly durationMs: number }
     | undefined;
 }
 

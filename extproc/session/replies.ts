@@ -4,8 +4,8 @@ import type { Failure } from '../errors.ts';
 import { failure } from '../errors.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import type { Dialect } from '../providers/adapter.ts';
-import { tightest } from '../quota/headers.ts';
-import type { BucketView, Decision } from '../quota/store.ts';
+import type { BucketSnapshot, Decision } from '../quota/store.ts';
+import { tightest } from './limit-headers.ts';
 
 /** The official clients retry by themselves after at most a minute; a longer wait is theirs to decide. */
 const LONGEST_RETRY_MS = 60_000;
@@ -33,7 +33,7 @@ export function promptTooLong(limitTokens: number): Failure {
 export function refusal(
   dialect: Dialect,
   problem: Failure,
-  views: readonly BucketView[],
+  snapshots: readonly BucketSnapshot[],
   nowMs: number,
   requestId?: string,
 ): ImmediateResponse {
@@ -44,7 +44,7 @@ export function refusal(
   if (problem.shouldRetry !== undefined) {
     headers.push(['x-should-retry', String(problem.shouldRetry)]);
   }
-  headers.push(...limitHeaders(dialect, views, nowMs));
+  headers.push(...limitHeaders(dialect, snapshots, nowMs));
   return { status: problem.status, headers, body: dialect.errorBody(problem), details: `tallygate_${problem.code}` };
 }
 
@@ -58,12 +58,12 @@ export function inEnvoysWords(codeDetails: string | undefined, status: number, c
 export function reworded(
   dialect: Dialect,
   problem: Failure,
-  views: readonly BucketView[],
+  snapshots: readonly BucketSnapshot[],
   nowMs: number,
   requestId: string | undefined,
 ): HeaderMutation {
   return {
-    set: [['content-type', 'application/json'], ...idHeader(requestId), ...limitHeaders(dialect, views, nowMs)],
+    set: [['content-type', 'application/json'], ...idHeader(requestId), ...limitHeaders(dialect, snapshots, nowMs)],
     remove: ['content-length'],
     body: dialect.errorBody(problem),
   };
@@ -79,16 +79,16 @@ export function idHeader(requestId: string | undefined): HeaderList {
 }
 
 /** The names that the providers' own clients read, with the state of the tightest bucket of each kind. */
-export function limitHeaders(dialect: Dialect, views: readonly BucketView[], nowMs: number): HeaderList {
+export function limitHeaders(dialect: Dialect, snapshots: readonly BucketSnapshot[], nowMs: number): HeaderList {
   const headers: [string, string][] = [];
-  for (const [kind, view] of tightest(views)) {
+  for (const [kind, snapshot] of tightest(snapshots)) {
     const { limitHeaders: names } = dialect;
     headers.push(
-      [names.name('limit', kind), String(view.limit)],
-      [names.name('remaining', kind), String(view.remaining)],
+      [names.name('limit', kind), String(snapshot.limit)],
+      [names.name('remaining', kind), String(snapshot.remaining)],
     );
-    if (view.resetAtMs !== undefined) {
-      headers.push([names.name('reset', kind), names.reset(view.resetAtMs, nowMs)]);
+    if (snapshot.resetAtMs !== undefined) {
+      headers.push([names.name('reset', kind), names.reset(snapshot.resetAtMs, nowMs)]);
     }
   }
   return headers;
@@ -103,7 +103,7 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
     shouldRetry: retryAfterMs !== undefined && retryAfterMs <= LONGEST_RETRY_MS,
   };
   const limit = `${quota.id} (${quota.limit.amount} ${words[quota.limit.type]})`;
-  const left = decision.views.find(({ bucket }) => bucket.key === decision.bucket.key)?.remaining ?? 0;
+  const left = decision.snapshots.find(({ bucket }) => bucket.key === decision.bucket.key)?.remaining ?? 0;
   switch (decision.reason) {
     case 'held':
       return failure(

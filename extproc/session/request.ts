@@ -7,7 +7,7 @@ import { splice } from '../json/splice.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import { dialectFor, type FoundEndpoint, findEndpoint } from '../providers/registry.ts';
 import type { BucketRef } from '../quota/store.ts';
-import { admitPassthrough, bodyTooLarge, type Choice, choose, type LearnedKey, type Plan, plan } from './admission.ts';
+import { admitPassthrough, bodyTooLarge, type Choice, choose, type EstimateKey, type Plan, plan } from './admission.ts';
 import { hideFromProvider } from './hidden-headers.ts';
 import { type CompiledEntry, type CompiledPolicy, findRule, speaks } from './routing.ts';
 
@@ -28,7 +28,7 @@ export interface RequestContext {
   /** In [0, 1). */
   readonly random: () => number;
   readonly healthy: (target: string) => boolean;
-  readonly holdTokens: (...key: LearnedKey) => number;
+  readonly holdTokens: (...key: EstimateKey) => number;
 }
 
 export type FirstStep =

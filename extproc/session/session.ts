@@ -5,9 +5,9 @@
 import type { Tokenizer } from '../../contract/policy.ts';
 import { type Failure, inPlainWords, isFailure } from '../errors.ts';
 import type { ScannedBody } from '../json/json.ts';
-import type { BucketRef, BucketView, Decision, Hold } from '../quota/store.ts';
+import type { BucketRef, BucketSnapshot, Decision, Hold } from '../quota/store.ts';
 import type { Meter } from '../tokens/meter.ts';
-import { countsInput, type Learned, likelyInputTokens } from './admission.ts';
+import { countsInput, likelyInputTokens, type OutputEstimates } from './admission.ts';
 import { Answer } from './answer.ts';
 import type { Broken } from './broken.ts';
 import { estimated } from './charge.ts';
@@ -29,7 +29,7 @@ import { newTextSample, sampleOf, type TextSample } from './sample.ts';
 
 export interface SessionContext extends Omit<RequestContext, 'holdTokens'> {
   readonly newId: () => string;
-  readonly learned: Learned;
+  readonly estimates: OutputEstimates;
   /** Whether an answer that ends now is one of the sample whose counts are compared. */
   readonly compares: (nowMs: number) => boolean;
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
@@ -56,7 +56,7 @@ export class Session {
   #reservedAtMs = 0;
   #forwardedAtMs = 0;
   #hold: { readonly hold: Hold; readonly outputTokens: number; readonly inputTokens: number } | undefined;
-  #views: readonly BucketView[] = [];
+  #snapshots: readonly BucketSnapshot[] = [];
   #decision: QuotaDecision = { type: 'none' };
   #answer: Answer | undefined;
   #failure: Failure | undefined;
@@ -67,7 +67,7 @@ export class Session {
 
   constructor(context: SessionContext) {
     this.#context = context;
-    this.#request = new Request({ ...context, holdTokens: (...key) => context.learned.holdTokens(...key) });
+    this.#request = new Request({ ...context, holdTokens: (...key) => context.estimates.holdTokens(...key) });
   }
 
   get requestId(): string | undefined {
@@ -297,7 +297,7 @@ export class Session {
       this.#count(decision.limitTokens, out);
       return undefined;
     }
-    this.#views = decision.views;
+    this.#snapshots = decision.snapshots;
     if (decision.type === 'refused') {
       this.#decision = { type: 'refused', reason: decision.reason, quota: decision.bucket.quota.id };
       return quotaFailure(decision);
@@ -347,16 +347,16 @@ export class Session {
   #newAnswer(asked?: Asked, hideUsage = false): Answer {
     const endpoint = this.#request.found?.endpoint;
     const { dialect, id: requestId } = this.#request;
-    const views = this.#views;
+    const snapshots = this.#snapshots;
     if (asked === undefined) {
-      return new Answer({ dialect, requestId, views, metered: undefined });
+      return new Answer({ dialect, requestId, snapshots, metered: undefined });
     }
     const { choice, plan } = asked;
     const hold = this.#hold;
     const answer = new Answer({
       dialect,
       requestId,
-      views,
+      snapshots,
       metered: {
         readers: endpoint!.answer!(choice.facts, { hideUsage, model: choice.facts.model }),
         meter: () => this.#context.newMeter(choice.tokenizer, choice.backendModel),
@@ -431,7 +431,7 @@ export class Session {
     const said = this.#context.plainErrors ? inPlainWords(problem) : problem;
     out.push({
       type: 'immediate-response',
-      response: refusal(this.#request.dialect, said, this.#views, nowMs, this.#request.id),
+      response: refusal(this.#request.dialect, said, this.#snapshots, nowMs, this.#request.id),
     });
     this.#finish(nowMs, out);
   }
@@ -521,7 +521,7 @@ export class Session {
       nowMs,
       countInput: () => this.#countInput(),
       compares: () => this.#context.compares(nowMs),
-      learned: this.#context.learned,
+      estimates: this.#context.estimates,
     };
   }
 }

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { Exchange, ExchangeHandler } from '../exchange.ts';
-import { Learned } from '../quota/learned.ts';
 import type { MemoryStore } from '../quota/memory.ts';
 import { openQuotaStore, type StoreOptions } from '../quota/open.ts';
 import { newMeter } from '../tokens/meter.ts';
@@ -12,6 +11,7 @@ import { BrokenExchanges } from './broken.ts';
 import { newCountQueue } from './counting.ts';
 import { drive, type Shared } from './drive.ts';
 import { newHealth } from './health.ts';
+import { OutputEstimator } from './output-estimates.ts';
 import type { Outcome } from './protocol.ts';
 import { compilePolicy } from './routing.ts';
 
@@ -48,7 +48,7 @@ export function newRig(options: {
   const base: Shared = {
     policy: () => policy,
     store,
-    learned: new Learned(),
+    estimates: new OutputEstimator(),
     health: newHealth(),
     broken: new BrokenExchanges(() => 1),
     counts: newCountQueue(),

@@ -57,5 +57,5 @@ export const outcomeOfStream: Outcome = {
   unmetered: false,
   requestBytes: 500,
   responseBytes: 9000,
-  learned: undefined,
+  observed: undefined,
 };

@@ -1,6 +1,6 @@
 /** What answers of a model on a route usually are: how long, for the first hold of a stream; how fast, for answers that nobody waited for. */
 
-export interface LearnedOptions {
+export interface EstimatorOptions {
   /** The first hold of a stream is never smaller or larger, in tokens. */
   readonly minHoldTokens: number;
   readonly maxHoldTokens: number;
@@ -8,7 +8,7 @@ export interface LearnedOptions {
   readonly maxKeys: number;
 }
 
-export const learnedDefaults: LearnedOptions = { minHoldTokens: 16, maxHoldTokens: 1_024, maxKeys: 1_000 };
+export const estimatorDefaults: EstimatorOptions = { minHoldTokens: 16, maxHoldTokens: 1_024, maxKeys: 1_000 };
 
 /** What holds until a few answers have been seen. */
 const firstHoldTokens = 256;
@@ -24,7 +24,7 @@ const maxWeight = 256;
 /** Weight of the newest answer in the mean rate. */
 const newestShare = 0.1;
 
-interface Habit {
+interface ModelStats {
   readonly weights: Float32Array;
   weight: number;
   /** Count of uses of all at its last use. */
@@ -32,47 +32,47 @@ interface Habit {
   tokensPerSecond: number;
 }
 
-export class Learned {
-  readonly #options: LearnedOptions;
+export class OutputEstimator {
+  readonly #options: EstimatorOptions;
   /** Its order is not that of use: taking an entry out and in again, with each answer, costs V8 dearly (see server/stream-table.ts). */
-  readonly #habits = new Map<string, Habit>();
+  readonly #stats = new Map<string, ModelStats>();
   #uses = 0;
 
-  constructor(options: LearnedOptions = learnedDefaults) {
+  constructor(options: EstimatorOptions = estimatorDefaults) {
     this.#options = options;
   }
 
   /** An answer was whole: so many tokens, in so many milliseconds from the first to the last (0: not known). */
   observe(model: string, route: string, outputTokens: number, durationMs: number): void {
-    const habit = this.#habit(model, route);
-    if (habit.weight >= maxWeight) {
-      habit.weight = 0;
+    const stats = this.#statsOf(model, route);
+    if (stats.weight >= maxWeight) {
+      stats.weight = 0;
       for (let cell = 0; cell < cells; cell++) {
-        const halved = (habit.weights[cell] ?? 0) / 2;
-        habit.weights[cell] = halved;
-        habit.weight += halved;
+        const halved = (stats.weights[cell] ?? 0) / 2;
+        stats.weights[cell] = halved;
+        stats.weight += halved;
       }
     }
     const cell = cellOf(outputTokens);
-    habit.weights[cell] = (habit.weights[cell] ?? 0) + 1;
-    habit.weight++;
+    stats.weights[cell] = (stats.weights[cell] ?? 0) + 1;
+    stats.weight++;
     if (durationMs > 0 && outputTokens > 0) {
-      habit.tokensPerSecond += newestShare * ((outputTokens * 1000) / durationMs - habit.tokensPerSecond);
+      stats.tokensPerSecond += newestShare * ((outputTokens * 1000) / durationMs - stats.tokensPerSecond);
     }
   }
 
   /** At least what nine of ten answers need (p90), within the bounds. */
   holdTokens(model: string, route: string): number {
     const { minHoldTokens, maxHoldTokens } = this.#options;
-    const habit = this.#habits.get(habitKey(model, route));
-    if (habit === undefined || habit.weight < fewAnswers) {
+    const stats = this.#stats.get(statsKey(model, route));
+    if (stats === undefined || stats.weight < fewAnswers) {
       return Math.min(firstHoldTokens, maxHoldTokens);
     }
     let below = 0;
     let cell = 0;
     while (cell < cells - 1) {
-      below += habit.weights[cell] ?? 0;
-      if (below >= 0.9 * habit.weight) {
+      below += stats.weights[cell] ?? 0;
+      if (below >= 0.9 * stats.weight) {
         break;
       }
       cell++;
@@ -81,44 +81,44 @@ export class Learned {
   }
 
   tokensPerSecond(model: string, route: string): number {
-    return this.#habits.get(habitKey(model, route))?.tokensPerSecond ?? firstTokensPerSecond;
+    return this.#stats.get(statsKey(model, route))?.tokensPerSecond ?? firstTokensPerSecond;
   }
 
   get keys(): number {
-    return this.#habits.size;
+    return this.#stats.size;
   }
 
-  #habit(model: string, route: string): Habit {
-    const key = habitKey(model, route);
-    let habit = this.#habits.get(key);
-    if (habit === undefined) {
-      habit = { weights: new Float32Array(cells), weight: 0, usedAt: 0, tokensPerSecond: firstTokensPerSecond };
-      if (this.#habits.size >= this.#options.maxKeys) {
+  #statsOf(model: string, route: string): ModelStats {
+    const key = statsKey(model, route);
+    let stats = this.#stats.get(key);
+    if (stats === undefined) {
+      stats = { weights: new Float32Array(cells), weight: 0, usedAt: 0, tokensPerSecond: firstTokensPerSecond };
+      if (this.#stats.size >= this.#options.maxKeys) {
         this.#forgetOldest();
       }
-      this.#habits.set(key, habit);
+      this.#stats.set(key, stats);
     }
-    habit.usedAt = ++this.#uses;
-    return habit;
+    stats.usedAt = ++this.#uses;
+    return stats;
   }
 
   #forgetOldest(): void {
     let oldest: string | undefined;
     let usedAt = Number.POSITIVE_INFINITY;
-    for (const [key, habit] of this.#habits) {
-      if (habit.usedAt < usedAt) {
-        usedAt = habit.usedAt;
+    for (const [key, stats] of this.#stats) {
+      if (stats.usedAt < usedAt) {
+        usedAt = stats.usedAt;
         oldest = key;
       }
     }
     if (oldest !== undefined) {
-      this.#habits.delete(oldest);
+      this.#stats.delete(oldest);
     }
   }
 }
 
 /** A model's name comes from a client and may be long; the start tells models apart well enough for an estimate. */
-function habitKey(model: string, route: string): string {
+function statsKey(model: string, route: string): string {
   return `${route} ${model.slice(0, 128)}`;
 }
 

@@ -6,7 +6,7 @@
  * would let a key spend there now and have a whole budget of its own later.
  */
 import type { Quota } from '../../contract/policy.ts';
-import { Bucket, type BucketHost, type Definition, definition } from './bucket.ts';
+import { Bucket, type BucketHost, definition, type QuotaDefinition } from './bucket.ts';
 import type { BucketRef, QuotaKeys } from './store.ts';
 
 /** A new key looks at so many old ones, so the whole directory is swept in step with what comes, and no request pays for all of it. */
@@ -19,8 +19,8 @@ export const removedGraceMs = 24 * 3_600_000;
 const nearlyFullShare = 0.8;
 const relaxedShare = 0.6;
 
-interface QuotaEntry {
-  newest: Definition;
+interface TableEntry {
+  newest: QuotaDefinition;
   buckets: number;
   /** Definitions that were replaced: sessions that began under them still name them. */
   readonly replaced: WeakSet<Quota>;
@@ -31,23 +31,23 @@ interface QuotaEntry {
   isNearlyFull: boolean;
 }
 
-export interface DirectoryHost extends BucketHost {
+export interface BucketTableHost extends BucketHost {
   /** A quota that has buckets is new here or has changed; undefined: it has no bucket any more. */
   redefined(id: string, quota: Quota | undefined, removedMs?: number): void;
   nearlyFull(keys: QuotaKeys): void;
 }
 
-export class Directory {
+export class BucketTable {
   readonly buckets = new Map<string, Bucket>();
-  readonly #quotas = new Map<string, QuotaEntry>();
+  readonly #quotas = new Map<string, TableEntry>();
   #unswept: MapIterator<Bucket> = this.buckets.values();
-  readonly #host: DirectoryHost;
+  readonly #host: BucketTableHost;
   readonly #half: number;
   /** What each quota has of the half that is shared out, and what all together have taken of the other one. */
   #share = 0;
   #taken = 0;
 
-  constructor(host: DirectoryHost, maxBuckets: number) {
+  constructor(host: BucketTableHost, maxBuckets: number) {
     this.#host = host;
     this.#half = Math.floor(maxBuckets / 2);
   }
@@ -156,7 +156,7 @@ export class Directory {
   }
 
   /** With the newest definition of the quota: the one that came last, unless it was replaced before. */
-  #entry(quota: Quota): QuotaEntry {
+  #entry(quota: Quota): TableEntry {
     let entry = this.#quotas.get(quota.id);
     if (entry === undefined) {
       entry = this.#newEntry(quota);
@@ -167,8 +167,8 @@ export class Directory {
     return entry;
   }
 
-  #newEntry(quota: Quota): QuotaEntry {
-    const entry: QuotaEntry = {
+  #newEntry(quota: Quota): TableEntry {
+    const entry: TableEntry = {
       newest: definition(quota),
       buckets: 0,
       replaced: new WeakSet(),
@@ -180,20 +180,20 @@ export class Directory {
     return entry;
   }
 
-  #redefine(entry: QuotaEntry, quota: Quota): void {
+  #redefine(entry: TableEntry, quota: Quota): void {
     entry.replaced.add(entry.newest.quota);
     entry.newest = definition(quota);
     this.#tellHost(entry);
   }
 
-  #setRemoved(entry: QuotaEntry, removedMs: number | undefined): void {
+  #setRemoved(entry: TableEntry, removedMs: number | undefined): void {
     if (entry.removedMs !== removedMs) {
       entry.removedMs = removedMs;
       this.#tellHost(entry);
     }
   }
 
-  #tellHost({ newest, buckets, removedMs }: QuotaEntry): void {
+  #tellHost({ newest, buckets, removedMs }: TableEntry): void {
     if (buckets > 0) {
       this.#host.redefined(newest.quota.id, newest.quota, removedMs);
     }
@@ -213,14 +213,14 @@ export class Directory {
   }
 
   /** The keys that a quota can come to if no other one gets more. */
-  #mostOf({ buckets }: QuotaEntry): number {
+  #mostOf({ buckets }: TableEntry): number {
     const beyond = Math.max(0, buckets - this.#share);
     const free = this.#half - this.#taken;
     const more = Math.max(0, Math.ceil((free - beyond) / 2));
     return Math.max(buckets, this.#share) + more;
   }
 
-  #keysOf(entry: QuotaEntry): QuotaKeys {
+  #keysOf(entry: TableEntry): QuotaKeys {
     return { quota: entry.newest.quota.id, keys: entry.buckets, most: this.#mostOf(entry) };
   }
 

@@ -7,13 +7,13 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { MemoryStore } from './memory.ts';
 import { openQuotaStore } from './open.ts';
-import { bucket, charge, demand, granted, lifetime, quota, reserve } from './simulation.ts';
 import type { BucketRef } from './store.ts';
+import { bucket, charge, demand, granted, lifetime, quota, reserve } from './testing.ts';
 
 let folder: string;
 let path: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'keeper-'));
+  folder = mkdtempSync(join(tmpdir(), 'writer-'));
   path = join(folder, 'quota.sqlite');
 });
 afterEach(() => rmSync(folder, { recursive: true }));
@@ -98,7 +98,7 @@ function spend(store: MemoryStore, team: readonly BucketRef[], tokens: number): 
 
 function spentAtNextStart(): readonly (number | undefined)[] {
   const { store } = openQuotaStore({ path, foldEveryMs: 0 });
-  const spent = teams.map((team) => 1e9 - (store.view(team, Date.now())[0]?.remaining ?? 0));
+  const spent = teams.map((team) => 1e9 - (store.snapshot(team, Date.now())[0]?.remaining ?? 0));
   store.close();
   return spent;
 }

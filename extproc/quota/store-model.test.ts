@@ -8,8 +8,8 @@ import type { Quota } from '../../contract/policy.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { MemoryStore } from './memory.ts';
 import { openQuotaStore } from './open.ts';
-import { bucket, demand, lifetime, minute, quota, SimulatedTime, slidingMinute } from './simulation.ts';
 import type { BucketRef, Hold, OutputDemand } from './store.ts';
+import { bucket, demand, lifetime, minute, quota, SimulatedTime, slidingMinute } from './testing.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ledger-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -193,14 +193,14 @@ class World {
   }
 
   checkViews(): void {
-    for (const [nth, view] of this.store.view(this.refs, this.time.nowMs).entries()) {
+    for (const [nth, snapshot] of this.store.snapshot(this.refs, this.time.nowMs).entries()) {
       const ref = this.refs[nth]!;
       const { spent, held } = this.model.sums(ref, this.time.nowMs);
       const remaining = Math.max(0, ref.quota.limit.amount - spent - held);
       if (ref.quota.window.type === 'Sliding') {
-        assert(view.remaining <= remaining, `${ref.key}: ${view.remaining} of ${remaining}`);
+        assert(snapshot.remaining <= remaining, `${ref.key}: ${snapshot.remaining} of ${remaining}`);
       } else {
-        assert.equal(view.remaining, remaining, ref.key);
+        assert.equal(snapshot.remaining, remaining, ref.key);
       }
     }
   }

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { Quota } from '../../contract/policy.ts';
-import { removedGraceMs } from './directory.ts';
+import { removedGraceMs } from './bucket-table.ts';
 import type { MemoryStore } from './memory.ts';
 import { openQuotaStore, type StoreOptions } from './open.ts';
-import { bucket, charge, demand, granted, lifetime, minute, quota, reserve, simulate, startMs } from './simulation.ts';
 import type { QuotaKeys } from './store.ts';
+import { bucket, charge, demand, granted, lifetime, minute, quota, reserve, simulate, startMs } from './testing.ts';
 
 const month = { type: 'Calendar', unit: 'Month', timeZone: 'UTC' } as const;
 const requestsOf = (id: string, more: Partial<Quota> = {}) => quota('Requests', 1000, { id, window: month, ...more });
@@ -80,7 +80,7 @@ function newKeys(store: MemoryStore, atMs: number): void {
 }
 
 const spent = (store: MemoryStore, of: Quota, atMs: number) =>
-  1000 - (store.view([bucket(of)], atMs)[0]?.remaining ?? 0);
+  1000 - (store.snapshot([bucket(of)], atMs)[0]?.remaining ?? 0);
 
 test('a lifetime budget of a removed quota stays for the grace, and goes then', () => {
   const { store } = simulate();
@@ -134,7 +134,7 @@ test('what a policy says holds, also a definition that was in force before', () 
     if (of === once && free === 600 && store.counts().buckets === 0) {
       spend(store, once, 400);
     }
-    assert.equal(store.view([bucket(once)], startMs)[0]?.remaining, free);
+    assert.equal(store.snapshot([bucket(once)], startMs)[0]?.remaining, free);
   }
 });
 

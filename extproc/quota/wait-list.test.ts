@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MemoryStore } from './memory.ts';
+import type { BucketRef, Decision, OutputDemand } from './store.ts';
 import {
   bucket,
   charge,
@@ -12,8 +13,7 @@ import {
   simulate,
   slidingMinute,
   startMs,
-} from './simulation.ts';
-import type { BucketRef, Decision, OutputDemand } from './store.ts';
+} from './testing.ts';
 
 const patient = quota('TotalTokens', 100, { queueTimeoutMs: 5_000 });
 const buckets = [bucket(patient)];
@@ -69,7 +69,7 @@ test('waiting ends with the time of the quota, refused as held; a wait of no tim
   assert(waiting.decision?.type === 'refused' && waiting.decision.reason === 'held');
   assert.equal(waiting.decision.retryAfterMs, 1_000);
   assert.equal(store.counts().waiting, 0);
-  assert.deepEqual(store.view(buckets, startMs)[0]?.remaining, 10);
+  assert.deepEqual(store.snapshot(buckets, startMs)[0]?.remaining, 10);
 });
 
 test('what was spent in the meantime is refused as spent', () => {
@@ -125,7 +125,7 @@ test('who waits for another bucket in the end keeps the place by arrival', () =>
 });
 
 test('lines are bounded', () => {
-  const { store } = simulate({ maxWaitingInLine: 3, maxWaiting: 4 });
+  const { store } = simulate({ maxWaitingPerBucket: 3, maxWaiting: 4 });
   const [a, b] = [bucket(patient, 'a'), bucket(patient, 'b')];
   granted(ask(store, [a], 100).decision);
   granted(ask(store, [b], 100).decision);
@@ -162,7 +162,7 @@ test('a thousand in line cost a look or two each', () => {
   const open = Array.from({ length: limit }, () => granted(ask(store, of, 1).decision).hold);
   const waiting = Array.from({ length: limit }, () => ask(store, of, 1));
   let rolls = 0;
-  const inner = store.directory.buckets.get(of[0]!.key)!;
+  const inner = store.table.buckets.get(of[0]!.key)!;
   const { roll } = inner;
   inner.roll = (atMs) => {
     rolls++;

@@ -3,12 +3,12 @@
  * release looks at the head of a line only, so that each waiter costs a constant number of looks. Open streams never wait: their providers would go on.
  */
 import type { Bucket } from './bucket.ts';
-import { Waiter, WaiterQueue } from './queue.ts';
 import type { Cancel } from './store.ts';
+import { Waiter, WaiterQueue } from './waiter-queue.ts';
 
-export interface LineOptions {
+export interface WaitListOptions {
   /** Requests that wait for one bucket, and for all together; one more is refused at once. */
-  readonly maxWaitingInLine: number;
+  readonly maxWaitingPerBucket: number;
   readonly maxWaiting: number;
   readonly nowMs: () => number;
   /** Calls back once after `delayMs`; what it gives takes that back. */
@@ -22,9 +22,9 @@ const minLookMs = 50;
 /** Timers of Node hold 31 bits of milliseconds; nobody waits so long. */
 const maxLookMs = 3_600_000;
 
-export class Lines {
+export class WaitList {
   #arrivals = 0;
-  readonly #options: LineOptions;
+  readonly #options: WaitListOptions;
   readonly #waiters = new Set<Waiter>();
   /** The next look at the line of a bucket whose window changes with time. */
   readonly #looks = new Map<Bucket, Cancel>();
@@ -32,7 +32,7 @@ export class Lines {
   readonly #freed: Bucket[] = [];
   #advancing = false;
 
-  constructor(options: LineOptions) {
+  constructor(options: WaitListOptions) {
     this.#options = options;
   }
 
@@ -52,8 +52,8 @@ export class Lines {
     decide: Waiter['decide'],
     giveUp: Waiter['giveUp'],
   ): Waiter | undefined {
-    const { maxWaiting, maxWaitingInLine, schedule } = this.#options;
-    if (waitMs <= 0 || this.waiting >= maxWaiting || (bucket.line?.size ?? 0) >= maxWaitingInLine) {
+    const { maxWaiting, maxWaitingPerBucket, schedule } = this.#options;
+    if (waitMs <= 0 || this.waiting >= maxWaiting || (bucket.line?.size ?? 0) >= maxWaitingPerBucket) {
       return undefined;
     }
     const waiter = new Waiter(arrival, decide, giveUp);

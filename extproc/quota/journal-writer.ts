@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import type { JournalDatabase } from './journal-database.ts';
 import { foldLog, type JournalDamage, logPath, openFlags, openMode, readLog, removeLogs } from './journal-log.ts';
 
-export interface KeeperOptions {
+export interface JournalWriterOptions {
   /** A log that cannot be brought in (the disk is slow or full) grows up to here; then grants are not journaled any more. */
   readonly maxLogBytes: number;
   /** How often a log is brought in; 0: only by `close`. */
@@ -24,7 +24,7 @@ const entriesAtATime = 500;
 /** After a failure the next try comes so much later. */
 const retryMs = 1_000;
 
-interface Log {
+interface LogFile {
   readonly number: number;
   readonly file: number;
   bytes: number;
@@ -32,15 +32,15 @@ interface Log {
 
 const syncFile = promisify(fdatasync);
 
-export class LogKeeper {
+export class JournalWriter {
   readonly #database: JournalDatabase;
   readonly #path: string;
-  readonly #options: KeeperOptions;
+  readonly #options: JournalWriterOptions;
   readonly #timer: NodeJS.Timeout | undefined;
   /** To sync what SQLite writes. Closing one would drop SQLite's locks on the file, so they stay open as long as the database. */
   readonly #files: { readonly database: number; readonly wal: number };
-  #current: Log;
-  #spare: Log | undefined;
+  #current: LogFile;
+  #spare: LogFile | undefined;
   #isOpening = false;
   /** Written to its end, not yet wholly in the database. */
   #full: number | undefined;
@@ -49,7 +49,7 @@ export class LogKeeper {
   #isClosed = false;
 
   /** `first`: the number of the first log, higher than any that was there. */
-  constructor(database: JournalDatabase, path: string, first: number, options: KeeperOptions) {
+  constructor(database: JournalDatabase, path: string, first: number, options: JournalWriterOptions) {
     this.#database = database;
     this.#path = path;
     this.#options = options;
@@ -178,7 +178,7 @@ export class LogKeeper {
     });
   }
 
-  #discard(log: Log): void {
+  #discard(log: LogFile): void {
     closeSync(log.file);
     rmSync(logPath(this.#path, log.number), { force: true });
   }

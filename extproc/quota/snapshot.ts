@@ -1,17 +1,17 @@
 /** What others see of buckets: numbers for headers and gauges. Nothing here changes anything. */
 import type { Bucket } from './bucket.ts';
-import type { BucketRef, BucketState, BucketView } from './store.ts';
+import type { BucketRef, BucketSnapshot, BucketState } from './store.ts';
 
 /** `bucket` undefined: nothing of it was spent yet. */
-export function bucketView(ref: BucketRef, bucket: Bucket | undefined, atMs: number): BucketView {
+export function bucketSnapshot(ref: BucketRef, bucket: Bucket | undefined, atMs: number): BucketSnapshot {
   if (bucket === undefined) {
     const limit = ref.quota.limit.amount;
     return { bucket: ref, limit, remaining: limit };
   }
   const { limit, window } = bucket;
-  const view = { bucket: bucket.ref, limit, remaining: Math.max(0, limit - window.used - window.held) };
+  const snapshot = { bucket: bucket.ref, limit, remaining: Math.max(0, limit - window.used - window.held) };
   const resetAtMs = resetOf(bucket, atMs);
-  return resetAtMs === undefined ? view : { ...view, resetAtMs };
+  return resetAtMs === undefined ? snapshot : { ...snapshot, resetAtMs };
 }
 
 /** When the whole limit is there again if nothing more is charged. */

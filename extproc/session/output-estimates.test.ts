@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { OutputEstimator } from './output-estimates.ts';
+
+test('the hold is close above what nine of ten answers need', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 4000 }), { minLength: 10, maxLength: 250, size: 'max' }),
+      (answers) => {
+        const estimates = new OutputEstimator();
+        for (const tokens of answers) {
+          estimates.observe('m', 'r', tokens, 0);
+        }
+        const p90 = [...answers].sort((a, b) => a - b)[Math.ceil(answers.length * 0.9) - 1]!;
+        const hold = estimates.holdTokens('m', 'r');
+        assert(hold >= Math.min(1024, p90) && hold >= 16);
+        assert(hold <= Math.min(1024, Math.max(16, p90 * Math.SQRT2 + 1)));
+      },
+    ),
+  );
+});
+
+test('habits change', () => {
+  const estimates = new OutputEstimator();
+  assert.equal(estimates.holdTokens('m', 'r'), 256);
+  assert.equal(estimates.tokensPerSecond('m', 'r'), 60);
+  for (let count = 0; count < 500; count++) {
+    estimates.observe('m', 'r', 900, 9_000);
+  }
+  assert.equal(estimates.holdTokens('m', 'r'), 1024);
+  for (let count = 0; count < 1500; count++) {
+    estimates.observe('m', 'r', 30, 100);
+  }
+  assert.equal(estimates.holdTokens('m', 'r'), 32);
+  assert(Math.abs(estimates.tokensPerSecond('m', 'r') - 300) < 1);
+  assert.equal(estimates.holdTokens('m', 'other'), 256);
+});
+
+test('what is remembered is bounded, and what is in use stays', () => {
+  const estimates = new OutputEstimator({ minHoldTokens: 16, maxHoldTokens: 1024, maxKeys: 3 });
+  for (let key = 0; key < 100; key++) {
+    for (let count = 0; count < 5; count++) {
+      estimates.observe('used', 'r', 16, 0);
+    }
+    estimates.observe(`model-${key}`, 'r', 10, 0);
+  }
+  assert.equal(estimates.keys, 3);
+  assert.equal(estimates.holdTokens('used', 'r'), 16);
+});
