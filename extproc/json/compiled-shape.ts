@@ -1,4 +1,4 @@
-import type { JsonScanner, ScannerOptions } from './json.ts';
+import type { JsonScanner, ScannerOptions } from './scanner.ts';
 import type { Shape } from './shape.ts';
 import { unescapedText } from './unescape.ts';
 

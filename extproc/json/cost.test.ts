@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { isFailure } from '../errors.ts';
 import { chatShape } from '../providers/openai/chat-request.ts';
-import { newScanner } from './json.ts';
+import { newScanner } from './json-tokenizer.ts';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
-import { eventsOf, NO_TEXT, recordedStreams, streamReader } from '../providers/recordings.ts';
 import { endpoints } from '../providers/registry.ts';
+import { eventsOf, NO_TEXT, recordedStreams, streamReader } from '../providers/testing/recordings.ts';
 import { JsonCursor } from './cursor.ts';
 
 /** Reads a value with the cursor, back into what JSON.parse would give. */

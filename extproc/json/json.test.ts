@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { isFailure } from '../errors.ts';
 import { MAX_DEPTH, MAX_FOUND, MAX_FOUND_AS_OBJECTS, MAX_TEXT_SPANS } from './bounds.ts';
-import { newScanner, type ScannedBody } from './json.ts';
+import { newScanner } from './json-tokenizer.ts';
+import type { ScannedBody } from './scanner.ts';
 import type { Shape } from './shape.ts';
 import { cuts, everyByte, pieces, pushAll, scanned, spansOf, summary } from './testing.ts';
 

@@ -1,6 +1,11 @@
-import type { Splice } from '../providers/adapter.ts';
+/** An edit of a document: `bytes` replace [start, end). Lists are sorted and do not overlap. */
+export interface Splice {
+  readonly start: number;
+  readonly end: number;
+  readonly bytes: Uint8Array;
+}
 
-/** The pieces with the changes carried out: what is not changed is not copied, only seen through other views. */
+/** Applies the splices to a document in pieces. Unchanged bytes are not copied: the result holds views of them. */
 export function splice(pieces: readonly Uint8Array[], splices: readonly Splice[]): Uint8Array[] {
   const result: Uint8Array[] = [];
   let base = 0;

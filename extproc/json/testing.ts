@@ -1,7 +1,8 @@
 /** What tests of this room share. */
 import fc from 'fast-check';
 import { isFailure } from '../errors.ts';
-import { type FoundByPath, type JsonScanner, newScanner, type ScannedBody, type ScannerOptions } from './json.ts';
+import { newScanner } from './json-tokenizer.ts';
+import type { JsonScanner, MatchesByPath, ScannedBody, ScannerOptions } from './scanner.ts';
 import type { Shape } from './shape.ts';
 
 /** The pieces of `bytes`, cut at these places (taken modulo the length). */
@@ -50,7 +51,7 @@ export function spansOf(body: ScannedBody): (readonly [start: number, end: numbe
 }
 
 /** All that was found, in a form to compare. */
-export function summary(found: FoundByPath, paths: readonly string[]): object {
+export function summary(found: MatchesByPath, paths: readonly string[]): object {
   return Object.fromEntries(
     paths.map((path) => [
       path,

@@ -4,8 +4,11 @@
  */
 import type { Schema } from '../../contract/policy.ts';
 import type { Failure } from '../errors.ts';
-import type { ScannedBody } from '../json/json.ts';
+import type { ScannedBody } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
+import type { Splice } from '../json/splice.ts';
+import type { TextSink } from '../json/text-sink.ts';
+import type { Usage } from '../usage.ts';
 
 /** `gen_ai.operation.name` of OpenTelemetry where it has one. */
 export type Operation = 'chat' | 'text_completion' | 'embeddings' | 'generate_content' | 'count_tokens' | 'list_models';
@@ -73,33 +76,12 @@ export type Unbounded =
   | 'server_tool'
   | 'stored_prompt';
 
-/** A change to the request's bytes: replace [start, end) by `bytes`. Sorted, not overlapping. */
-export interface Splice {
-  readonly start: number;
-  readonly end: number;
-  readonly bytes: Uint8Array;
-}
-
 export interface RequestEdits {
   readonly model?: string;
   /** A lower output bound for each choice, in tokens. */
   readonly outputTokens?: number;
   /** Ask for usage in the stream. */
   readonly askUsage?: boolean;
-}
-
-/**
- * Tokens as a provider's `usage` tells them: safe integers that are not negative. Names as in the OpenTelemetry GenAI
- * conventions; `input` includes cached and cache-write tokens. A part that was not told is 0 and must be estimated.
- */
-export interface Usage {
-  readonly input: number;
-  readonly output: number;
-  readonly cachedInput: number;
-  readonly cacheWriteInput: number;
-  readonly reasoningOutput: number;
-  readonly audioInput: number;
-  readonly audioOutput: number;
 }
 
 export interface AnswerOptions {
@@ -109,11 +91,6 @@ export interface AnswerOptions {
   readonly model: string;
   /** False: read each event whole, for tests that hold the quick way against the slow one. */
   readonly templates?: boolean;
-}
-
-/** Where output text goes: raw contents of JSON strings (escapes not undone). `channel` numbers the text it belongs to: choice, block, reasoning, … */
-export interface TextSink {
-  text(channel: number, bytes: Uint8Array, start: number, end: number): void;
 }
 
 /** What is to be done with an event. */

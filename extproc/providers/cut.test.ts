@@ -3,12 +3,13 @@ import { describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { failure } from '../errors.ts';
-import type { Endpoint, StreamReader, Usage } from './adapter.ts';
+import type { Usage } from '../usage.ts';
+import type { Endpoint, StreamReader } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { responses } from './openai/responses.ts';
-import { eventsOf, NO_TEXT, PLAIN_REQUEST, recordedStreams, streamReader } from './recordings.ts';
+import { eventsOf, NO_TEXT, PLAIN_REQUEST, recordedStreams, streamReader } from './testing/recordings.ts';
 
 const USAGE: Usage = {
   input: 100,

@@ -10,7 +10,7 @@ import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { responses } from './openai/responses.ts';
-import { scanned } from './recordings.ts';
+import { scanned } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
 type Body = Record<string, unknown>;

@@ -1,6 +1,6 @@
 /** Collects changes to a request's body as splices of its bytes: values of members are replaced, or members are put in. All else stays as the client sent it. */
-import type { Found, ScannedBody } from '../json/json.ts';
-import type { Splice } from './adapter.ts';
+import type { JsonMatch, ScannedBody } from '../json/scanner.ts';
+import type { Splice } from '../json/splice.ts';
 
 export class BodyEdits {
   readonly #body: ScannedBody;
@@ -54,7 +54,7 @@ export class BodyEdits {
     return this.#splices.sort((one, other) => one.start - other.start);
   }
 
-  #replace(found: Found, value: unknown): void {
+  #replace(found: JsonMatch, value: unknown): void {
     this.#splices.push({ start: found.start, end: found.end, bytes: Buffer.from(JSON.stringify(value)) });
   }
 
@@ -66,7 +66,7 @@ export class BodyEdits {
 }
 
 /** Whether only white space stands between the braces. */
-function isEmptyObject(body: ScannedBody, object: Found): boolean {
+function isEmptyObject(body: ScannedBody, object: JsonMatch): boolean {
   let skipped = 0;
   const end = object.end - 1;
   for (const piece of body.bytes) {

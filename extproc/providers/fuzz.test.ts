@@ -7,10 +7,12 @@ import { test } from 'node:test';
 import { fuzz } from '../../tools/fuzz/cases.ts';
 import type { Random } from '../../tools/fuzz/random.ts';
 import { isFailure } from '../errors.ts';
-import { newScanner } from '../json/json.ts';
+import { newScanner } from '../json/json-tokenizer.ts';
 import type { Shape } from '../json/shape.ts';
 import { splice } from '../json/splice.ts';
-import type { Endpoint, RequestFacts, TextSink, Usage } from './adapter.ts';
+import type { TextSink } from '../json/text-sink.ts';
+import type { Usage } from '../usage.ts';
+import type { Endpoint, RequestFacts } from './adapter.ts';
 import { endpoints } from './registry.ts';
 
 const MODELS = ['gpt-4o', 'o3', 'claude-x', 'tgi'];

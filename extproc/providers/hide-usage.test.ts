@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { chat } from './openai/chat.ts';
-import { NO_TEXT, recordedStreams, relayed, streamReader } from './recordings.ts';
+import { NO_TEXT, recordedStreams, relayed, streamReader } from './testing/recordings.ts';
 
 function recorded(name: string): Buffer {
   const found = recordedStreams().find((stream) => stream.name === name);

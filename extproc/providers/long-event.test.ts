@@ -4,7 +4,7 @@ import type { Endpoint, StreamReader } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { responses } from './openai/responses.ts';
-import { exchanges, relayed, streamReader, TextByChannel } from './recordings.ts';
+import { exchanges, relayed, streamReader, TextByChannel } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
 const generateStream = generateEndpoints[1] as Endpoint;

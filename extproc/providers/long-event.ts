@@ -2,9 +2,10 @@
  * Reads an event that is too long to be kept (images of the Responses API have several megabytes), in pieces as they come: a scanner takes its data, and
  * of that only what a shape names is kept.
  */
-import { type FoundByPath, type JsonScanner, newScanner } from '../json/json.ts';
+import { newScanner } from '../json/json-tokenizer.ts';
+import type { JsonScanner, MatchesByPath } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
-import type { TextSink } from './adapter.ts';
+import type { TextSink } from '../json/text-sink.ts';
 
 const DATA = Buffer.from('data:');
 const LF = 0x0a;
@@ -42,7 +43,7 @@ export class LongEvent {
   }
 
   /** What was found, once the event is at its end. */
-  get found(): FoundByPath {
+  get found(): MatchesByPath {
     return this.#scanner;
   }
 

@@ -1,12 +1,12 @@
 /** What reading a request has in common over all dialects: scalars with their bounds, kinds of URLs, and the words for what is wrong. */
 import { type Failure, failure } from '../errors.ts';
-import type { Found, ScannedBody } from '../json/json.ts';
+import type { JsonMatch, ScannedBody } from '../json/scanner.ts';
 
 /** Names of models are written into headers, metrics and records. */
 const MAX_MODEL_BYTES = 256;
 
 /** A member that is null counts as absent, as the providers take it. */
-export function present(found: Found | undefined): Found | undefined {
+export function present(found: JsonMatch | undefined): JsonMatch | undefined {
   return found === undefined || found.kind === 'null' ? undefined : found;
 }
 
@@ -92,7 +92,7 @@ export function invalid(path: string, what: string): Failure {
 }
 
 /** The first bytes of a string value, without its quote. */
-function stringStart(body: ScannedBody, found: Found, length: number): string {
+function stringStart(body: ScannedBody, found: JsonMatch, length: number): string {
   let skipped = 0;
   const from = found.start + 1;
   const to = Math.min(from + length, found.end - 1);
@@ -111,7 +111,7 @@ function stringStart(body: ScannedBody, found: Found, length: number): string {
 }
 
 /** Whether a URL carries its own bytes (`data:`); all others are fetched by the provider. */
-export function isDataUrl(body: ScannedBody, found: Found): boolean {
+export function isDataUrl(body: ScannedBody, found: JsonMatch): boolean {
   return stringStart(body, found, 5).toLowerCase() === 'data:';
 }
 
@@ -119,7 +119,7 @@ export function isDataUrl(body: ScannedBody, found: Found): boolean {
  * Whether data that should be inline is an address in its place, as some providers take it. Base64 has no colon, and needs
  * no escape but that of a slash.
  */
-export function isRemote(body: ScannedBody, found: Found): boolean {
+export function isRemote(body: ScannedBody, found: JsonMatch): boolean {
   if (found.kind !== 'string' || isDataUrl(body, found)) {
     return false;
   }
@@ -158,7 +158,7 @@ export function unknownParts(
   return { count: types.length, remote };
 }
 
-function mayNameAddress(body: ScannedBody, { start, end }: Found): boolean {
+function mayNameAddress(body: ScannedBody, { start, end }: JsonMatch): boolean {
   const kept: Uint8Array[] = [];
   let skipped = 0;
   for (const piece of body.bytes) {
@@ -175,12 +175,12 @@ function mayNameAddress(body: ScannedBody, { start, end }: Found): boolean {
   return ADDRESS_MARKS.some((mark) => bytes.includes(mark));
 }
 
-export function byteLength(found: Found): number {
+export function byteLength(found: JsonMatch): number {
   return found.end - found.start;
 }
 
 /** Whether the value says something: not null, not false, not empty. */
-export function isSet(found: Found | undefined): boolean {
+export function isSet(found: JsonMatch | undefined): boolean {
   if (found === undefined || found.kind === 'null' || found.value === false) {
     return false;
   }

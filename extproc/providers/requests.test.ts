@@ -11,7 +11,7 @@ import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { responses } from './openai/responses.ts';
-import { exchanges, scanned } from './recordings.ts';
+import { exchanges, scanned } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
 const [generate, generateStream, root] = generateEndpoints as [Endpoint, Endpoint, Endpoint];

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import { documentsOf, told } from '../../fixtures/exchange.ts';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings } from '../../fixtures/recordings.ts';
-import type { Usage } from './adapter.ts';
-import { eventsOf, NO_TEXT, recordedStreams, relayed, streamReader, TextByChannel } from './recordings.ts';
+import type { Usage } from '../usage.ts';
+import { eventsOf, NO_TEXT, recordedStreams, relayed, streamReader, TextByChannel } from './testing/recordings.ts';
 
 /** What the payloads of all dialects have, as far as this test reads it. */
 interface Payload {

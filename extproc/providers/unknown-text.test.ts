@@ -5,7 +5,7 @@ import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { responses } from './openai/responses.ts';
-import { relayed, streamReader, TextByChannel } from './recordings.ts';
+import { relayed, streamReader, TextByChannel } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
 const generateStream = generateEndpoints[1] as Endpoint;

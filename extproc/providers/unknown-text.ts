@@ -4,7 +4,7 @@
  */
 
 import type { JsonCursor } from '../json/cursor.ts';
-import type { TextSink } from './adapter.ts';
+import type { TextSink } from '../json/text-sink.ts';
 import type { EventData } from './event.ts';
 
 /** Members whose strings are not what the model writes, wherever they stand. */

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
-import type { Endpoint, Usage } from './adapter.ts';
+import type { Usage } from '../usage.ts';
+import type { Endpoint } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { responses } from './openai/responses.ts';
-import { NO_TEXT, PLAIN_REQUEST, relayed, streamReader } from './recordings.ts';
+import { NO_TEXT, PLAIN_REQUEST, relayed, streamReader } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
 const [generate, generateStream] = generateEndpoints as [Endpoint, Endpoint];

@@ -1,9 +1,9 @@
 /** Tokens as providers tell them, brought to one form. */
 
 import type { JsonCursor } from '../json/cursor.ts';
-import type { FoundByPath } from '../json/json.ts';
+import type { MatchesByPath } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
-import type { Usage } from './adapter.ts';
+import type { Usage } from '../usage.ts';
 
 /** The numbers of a `usage` object by path (`prompt_tokens_details.cached_tokens`). */
 export interface Numbers {
@@ -106,7 +106,7 @@ export class IterationSums implements Numbers {
 }
 
 /** The numbers that a scanner has found. */
-export function numbersOf(found: FoundByPath): Numbers {
+export function numbersOf(found: MatchesByPath): Numbers {
   return { get: (path) => toldTokens(found.one(path)?.value) };
 }
 

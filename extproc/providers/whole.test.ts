@@ -3,13 +3,15 @@ import { describe, it } from 'node:test';
 import { documentsOf, type Exchange, told } from '../../fixtures/exchange.ts';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings } from '../../fixtures/recordings.ts';
-import type { Endpoint, TextSink, Usage, WholeReader } from './adapter.ts';
+import type { TextSink } from '../json/text-sink.ts';
+import type { Usage } from '../usage.ts';
+import type { Endpoint, WholeReader } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { responses } from './openai/responses.ts';
-import { exchanges, NO_TEXT, PLAIN_REQUEST } from './recordings.ts';
+import { exchanges, NO_TEXT, PLAIN_REQUEST } from './testing/recordings.ts';
 
 const answers = exchanges().filter(({ stream }) => !stream);
 

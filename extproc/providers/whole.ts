@@ -1,7 +1,10 @@
 /** Reads an answer that comes as one JSON document: its text goes to the sink as it comes, its numbers are kept, nothing else is. */
-import { type FoundByPath, type JsonScanner, newScanner } from '../json/json.ts';
+import { newScanner } from '../json/json-tokenizer.ts';
+import type { JsonScanner, MatchesByPath } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
-import type { TextSink, Usage, WholeReader } from './adapter.ts';
+import type { TextSink } from '../json/text-sink.ts';
+import type { Usage } from '../usage.ts';
+import type { WholeReader } from './adapter.ts';
 import { type Numbers, numbersOf } from './usage.ts';
 
 /** What a kind of answer has, and where. */
@@ -10,7 +13,7 @@ export interface AnswerForm {
   /** Path of the model's name. */
   readonly model?: string;
   /** `numbers` reads the number at a path of the shape; `answer` has all that was found. */
-  readonly usage: (numbers: Numbers, answer: FoundByPath) => Usage | undefined;
+  readonly usage: (numbers: Numbers, answer: MatchesByPath) => Usage | undefined;
 }
 
 export function wholeReader(form: AnswerForm): WholeReader {

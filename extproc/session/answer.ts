@@ -5,9 +5,10 @@
 import { PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../contract/headers.ts';
 import { isInflatable } from '../compression/inflate.ts';
 import { envoyFailure, type Failure, failure } from '../errors.ts';
-import type { Dialect, StreamReader, Usage, WholeReader } from '../providers/adapter.ts';
+import type { Dialect, StreamReader, WholeReader } from '../providers/adapter.ts';
 import type { BucketSnapshot, CountingWork, Hold, Holder } from '../quota/store.ts';
 import type { Meter } from '../tokens/meter.ts';
+import type { Usage } from '../usage.ts';
 import {
   type AnswerForm,
   brokenEncoding,

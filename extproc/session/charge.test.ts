@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { RequestFacts, Usage } from '../providers/adapter.ts';
+import type { RequestFacts } from '../providers/adapter.ts';
+import type { Usage } from '../usage.ts';
 import { type Cost, cost, estimated } from './charge.ts';
 
 const FACTS: RequestFacts = {

@@ -1,6 +1,7 @@
 /** What a request cost, from what is known when it ends. The provider's usage is the truth; where it is missing, what came is counted. Pure. */
-import type { RequestFacts, Usage } from '../providers/adapter.ts';
+import type { RequestFacts } from '../providers/adapter.ts';
 import type { BucketRef, OverdraftCause } from '../quota/store.ts';
+import type { Usage } from '../usage.ts';
 import { countsInput, countsOutput, inputTokens } from './admission.ts';
 import type { Source } from './protocol.ts';
 

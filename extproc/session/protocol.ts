@@ -4,8 +4,9 @@
  */
 import type { Failure } from '../errors.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
-import type { Operation, Usage } from '../providers/adapter.ts';
+import type { Operation } from '../providers/adapter.ts';
 import type { BucketRef, Charge, Decision, Demand, Hold, OutputDemand } from '../quota/store.ts';
+import type { Usage } from '../usage.ts';
 import type { EstimateKey } from './admission.ts';
 import type { Broken } from './broken.ts';
 

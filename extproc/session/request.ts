@@ -2,7 +2,8 @@
 import { REQUEST_ID_HEADER, ROUTE_HEADER } from '../../contract/headers.ts';
 import { type Failure, failure, isFailure } from '../errors.ts';
 import type { HeaderList, HeaderMutation } from '../exchange.ts';
-import { type JsonScanner, newScanner, type ScannedBody } from '../json/json.ts';
+import { newScanner } from '../json/json-tokenizer.ts';
+import type { JsonScanner, ScannedBody } from '../json/scanner.ts';
 import { splice } from '../json/splice.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import { dialectFor, type FoundEndpoint, findEndpoint } from '../providers/registry.ts';

@@ -3,8 +3,8 @@
  * every charge that uses one says so.
  */
 import type { Tokenizer } from '../../contract/policy.ts';
-import type { ScannedBody } from '../json/json.ts';
-import type { TextSink } from '../providers/adapter.ts';
+import type { ScannedBody } from '../json/scanner.ts';
+import type { TextSink } from '../json/text-sink.ts';
 import { newSlicedCount } from '../tokens/count.ts';
 
 /** Counting so much takes about 2 ms. */

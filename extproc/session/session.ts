@@ -4,7 +4,7 @@
  */
 import type { Tokenizer } from '../../contract/policy.ts';
 import { type Failure, inPlainWords, isFailure } from '../errors.ts';
-import type { ScannedBody } from '../json/json.ts';
+import type { ScannedBody } from '../json/scanner.ts';
 import type { BucketRef, BucketSnapshot, Decision, Hold } from '../quota/store.ts';
 import type { Meter } from '../tokens/meter.ts';
 import { countsInput, likelyInputTokens, type OutputEstimates } from './admission.ts';

@@ -2,10 +2,13 @@
  * A streamed answer: bytes in, bytes out, event by event, never further than its lease. Stops where the lease is at its end and says how much more the
  * event needs; goes on when more was granted, or ends the stream in the dialect when not.
  */
-import type { StreamReader, TextSink, Usage, Verdict } from '../providers/adapter.ts';
+
+import type { TextSink } from '../json/text-sink.ts';
+import type { StreamReader, Verdict } from '../providers/adapter.ts';
 import type { CountingWork, Holder } from '../quota/store.ts';
 import { type EventSplitter, newEventSplitter } from '../sse/events.ts';
 import type { Meter } from '../tokens/meter.ts';
+import type { Usage } from '../usage.ts';
 
 /** Text of one event beyond this is not tokenized but reckoned by bytes: one event must not hold the event loop. */
 const COUNTED_EVENT_BYTES = 16 * 1024;

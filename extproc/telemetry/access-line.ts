@@ -1,9 +1,9 @@
 /** One JSON line about one request. No text of a prompt or an answer and no credential can get in: what clients choose is named here, bounded and encoded. */
 import { jsonText } from '../../runtime/json-text.ts';
-import type { Usage } from '../providers/adapter.ts';
 import type { Overdraft } from '../quota/store.ts';
 import { type Broken, backendFailure } from '../session/broken.ts';
 import type { Outcome } from '../session/protocol.ts';
+import type { Usage } from '../usage.ts';
 
 /** Clients choose models, paths and request ids. */
 const MAX_TEXT_CHARACTERS = 256;

@@ -1,8 +1,9 @@
 /** The metrics of one tuple of route, backend and models, and how one request adds to them. */
 import type { Attributes } from '@opentelemetry/api';
 import type { Histogram, HistogramCell, MetricTable, Sum, SumCell } from '../../runtime/metric-table.ts';
-import type { Operation, Usage } from '../providers/adapter.ts';
+import type { Operation } from '../providers/adapter.ts';
 import type { Outcome } from '../session/protocol.ts';
+import type { Usage } from '../usage.ts';
 import { attribute, boundaries, metric, OTHER, PROVIDER_NAMES } from './names.ts';
 
 /** A series has about a hundred lines in a scrape. Past it, requests count in one series without names. */

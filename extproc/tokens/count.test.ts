@@ -7,7 +7,7 @@ import { fixtures } from '../../fixtures/fixtures.ts';
 import { recordings } from '../../fixtures/recordings.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { isFailure } from '../errors.ts';
-import { newScanner } from '../json/json.ts';
+import { newScanner } from '../json/json-tokenizer.ts';
 import { cuts, pieces, pushAll } from '../json/testing.ts';
 import { leastTokens, newBodyCount, newSlicedCount } from './count.ts';
 import { loadEncodings } from './encodings.ts';

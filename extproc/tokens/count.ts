@@ -1,5 +1,5 @@
 import type { Tokenizer } from '../../contract/policy.ts';
-import type { ScannedBody } from '../json/json.ts';
+import type { ScannedBody } from '../json/scanner.ts';
 import { modelEncoding } from './encodings.ts';
 import type { SlicedCount } from './meter.ts';
 import { TextCounter } from './text-counter.ts';

@@ -1,6 +1,6 @@
 /** Meters: text of answers enters as raw contents of JSON strings, numbers of tokens leave. What waits to be counted is bounded. */
 import type { Tokenizer } from '../../contract/policy.ts';
-import type { TextSink } from '../providers/adapter.ts';
+import type { TextSink } from '../json/text-sink.ts';
 import { type Encoding, type ModelEncoding, modelEncoding } from './encodings.ts';
 import { PendingText } from './pending-text.ts';
 

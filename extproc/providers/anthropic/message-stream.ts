@@ -2,7 +2,9 @@
 import type { Failure } from '../../errors.ts';
 import { JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
-import type { AnswerOptions, StreamReader, TextSink, Usage, Verdict } from '../adapter.ts';
+import type { TextSink } from '../../json/text-sink.ts';
+import type { Usage } from '../../usage.ts';
+import type { AnswerOptions, StreamReader, Verdict } from '../adapter.ts';
 import { EventData } from '../event.ts';
 import { LongEvent } from '../long-event.ts';
 import { EventTemplates } from '../template.ts';

@@ -1,8 +1,9 @@
 /** What a messages request asks for: https://platform.claude.com/docs/en/api/messages */
 import type { Failure } from '../../errors.ts';
-import type { ScannedBody } from '../../json/json.ts';
+import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
-import type { RequestEdits, RequestFacts, Splice, Unbounded } from '../adapter.ts';
+import type { Splice } from '../../json/splice.ts';
+import type { RequestEdits, RequestFacts, Unbounded } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { ANTHROPIC_IMAGE_TOKENS, fileTokens, UNKNOWN_PART_TOKENS } from '../media.ts';
 import { thinksByDefault } from '../reasoning.ts';

@@ -1,6 +1,6 @@
 /** `POST /v1/messages`, and `POST /v1/messages/count_tokens`, which costs nothing. */
 
-import type { FoundByPath } from '../../json/json.ts';
+import type { MatchesByPath } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { Endpoint } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
@@ -29,7 +29,7 @@ const answerShape: Shape = {
   },
 };
 
-function withIterations(numbers: Numbers, answer: FoundByPath): Numbers {
+function withIterations(numbers: Numbers, answer: MatchesByPath): Numbers {
   if (answer.count('usage.iterations[]') === 0) {
     return numbers;
   }

@@ -1,9 +1,10 @@
 /** What a chat completions request asks for: https://platform.openai.com/docs/api-reference/chat/create */
 import type { Schema } from '../../../contract/policy.ts';
 import type { Failure } from '../../errors.ts';
-import type { Found, ScannedBody } from '../../json/json.ts';
+import type { JsonMatch, ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
-import type { RequestEdits, RequestFacts, Splice, Unbounded } from '../adapter.ts';
+import type { Splice } from '../../json/splice.ts';
+import type { RequestEdits, RequestFacts, Unbounded } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import {
   audioTokens,
@@ -227,6 +228,6 @@ function partsTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): 
 }
 
 /** Values of an object's member. Mistral takes a plain string where OpenAI has an object. */
-function urlsOf(body: ScannedBody, at: string, member = 'url'): readonly Found[] {
+function urlsOf(body: ScannedBody, at: string, member = 'url'): readonly JsonMatch[] {
   return [...body.all(`${at}.${member}`), ...body.all(at).filter((value) => value.kind === 'string')];
 }

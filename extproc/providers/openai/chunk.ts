@@ -1,7 +1,7 @@
 /** Reads one event of a chat completions or completions stream. */
 
 import type { JsonCursor } from '../../json/cursor.ts';
-import type { Usage } from '../adapter.ts';
+import type { Usage } from '../../usage.ts';
 import type { Hole } from '../template.ts';
 import { eachText, mayBeText } from '../unknown-text.ts';
 import { openAiUsage, readNumbers } from '../usage.ts';

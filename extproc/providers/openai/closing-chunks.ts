@@ -1,5 +1,5 @@
 /** The chunks that end a stream of choices before its time: a finish for each open choice, the usage where the client asked for it, `[DONE]`. */
-import type { Usage } from '../adapter.ts';
+import type { Usage } from '../../usage.ts';
 import type { ChoiceForm } from './choice-stream.ts';
 import type { ChunkHead } from './chunk.ts';
 

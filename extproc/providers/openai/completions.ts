@@ -1,9 +1,10 @@
 /** `POST /v1/completions`: https://platform.openai.com/docs/api-reference/completions */
 
 import type { Failure } from '../../errors.ts';
-import type { ScannedBody } from '../../json/json.ts';
+import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
-import type { Endpoint, RequestEdits, RequestFacts, Splice } from '../adapter.ts';
+import type { Splice } from '../../json/splice.ts';
+import type { Endpoint, RequestEdits, RequestFacts } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { answerReaders } from '../readers.ts';
 import { hidesReasoning } from '../reasoning.ts';

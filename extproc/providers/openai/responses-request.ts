@@ -1,8 +1,9 @@
 /** What a request for a response asks for: https://platform.openai.com/docs/api-reference/responses/create */
 import type { Failure } from '../../errors.ts';
-import type { ScannedBody } from '../../json/json.ts';
+import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
-import type { RequestEdits, RequestFacts, Splice, Unbounded } from '../adapter.ts';
+import type { Splice } from '../../json/splice.ts';
+import type { RequestEdits, RequestFacts, Unbounded } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { audioTokens, fileTokens, OPENAI_IMAGE_TOKENS, UNKNOWN_PART_TOKENS } from '../media.ts';
 import { hidesReasoning } from '../reasoning.ts';

@@ -1,8 +1,9 @@
 /** What a request to Text Generation Inference asks for: https://huggingface.co/docs/text-generation-inference/reference/api_reference */
 import type { Failure } from '../../errors.ts';
-import type { ScannedBody } from '../../json/json.ts';
+import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
-import type { RequestEdits, RequestFacts, Splice } from '../adapter.ts';
+import type { Splice } from '../../json/splice.ts';
+import type { RequestEdits, RequestFacts } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { Fields, MAX_CHOICES } from '../request.ts';
 

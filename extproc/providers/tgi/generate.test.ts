@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { failure } from '../../errors.ts';
-import type { Endpoint, Usage } from '../adapter.ts';
-import { eventsOf, NO_TEXT, PLAIN_REQUEST, relayed, streamReader, TextByChannel } from '../recordings.ts';
+import type { Usage } from '../../usage.ts';
+import type { Endpoint } from '../adapter.ts';
+import { eventsOf, NO_TEXT, PLAIN_REQUEST, relayed, streamReader, TextByChannel } from '../testing/recordings.ts';
 import { generateEndpoints } from './generate.ts';
 
 // There is no recording of TGI; these follow the fields that its API reference names.

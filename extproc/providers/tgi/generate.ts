@@ -1,8 +1,10 @@
 /** `POST /generate`, `POST /generate_stream`, and `POST /`, which is one or the other as the body says. */
 
-import { newScanner } from '../../json/json.ts';
+import { newScanner } from '../../json/json-tokenizer.ts';
 import type { Shape } from '../../json/shape.ts';
-import type { Endpoint, TextSink, Usage, WholeReader } from '../adapter.ts';
+import type { TextSink } from '../../json/text-sink.ts';
+import type { Usage } from '../../usage.ts';
+import type { Endpoint, WholeReader } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
 import { type Numbers, toldTokens } from '../usage.ts';
 import { tgiDialect } from './errors.ts';

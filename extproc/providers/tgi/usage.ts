@@ -1,5 +1,5 @@
 /** Tokens as Text Generation Inference tells them in `details`. */
-import type { Usage } from '../adapter.ts';
+import type { Usage } from '../../usage.ts';
 import type { Numbers } from '../usage.ts';
 
 /** `prefill` has one entry for each token of the prompt, where the client asked for them; later versions tell `input_length` in streams. */

@@ -1,11 +1,11 @@
 import { type Failure, failure } from '../errors.ts';
-import type { TextSink } from '../providers/adapter.ts';
 import { MAX_DEPTH, MAX_VALUE_BYTES } from './bounds.ts';
 import { Carry } from './carry.ts';
 import { type CompiledShape, type Members, memberLike, memberOf, type ShapeNode } from './compiled-shape.ts';
-import { Findings, KIND, type KindNumber, type Place } from './findings.ts';
-import type { ScannerOptions } from './json.ts';
 import { numberValue } from './number.ts';
+import { KIND, type KindNumber, type ScanMatch, ScanResult } from './scan-result.ts';
+import type { ScannerOptions } from './scanner.ts';
+import type { TextSink } from './text-sink.ts';
 import { unescapedText } from './unescape.ts';
 
 /** A container on the way from the root to where we are. */
@@ -16,9 +16,9 @@ interface Container {
   members: Members | undefined;
   items: ShapeNode | undefined;
   level: number;
-  /** Place of the current element in the innermost array. */
+  /** ScanMatch of the current element in the innermost array. */
   element: number;
-  place: Place | undefined;
+  place: ScanMatch | undefined;
   /** What it is at, where it is to be noted at its end. */
   noted: ShapeNode | undefined;
   keyStart: number;
@@ -26,8 +26,8 @@ interface Container {
 }
 
 /** What the tokens that the grammar sees mean to the shape: keeps track of where in the shape we are, and tells the findings. */
-export class Meaning {
-  readonly findings: Findings;
+export class ShapeMatcher {
+  readonly findings: ScanResult;
   sink: TextSink | undefined;
   /** Bytes of the pieces before this one: a place in the document is `base` + a place in the piece. */
   base = 0;
@@ -55,7 +55,7 @@ export class Meaning {
   constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
     this.#shape = shape;
     this.#purpose = purpose;
-    this.findings = new Findings(shape, purpose);
+    this.findings = new ScanResult(shape, purpose);
     this.#seen = new Uint32Array(shape.levels * shape.seenWords);
   }
 

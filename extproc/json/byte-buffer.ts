@@ -4,7 +4,7 @@ const SMALL_PIECE_BYTES = 4 * 1024;
 const LARGEST_BLOCK_BYTES = 64 * 1024;
 
 /** The bytes of a document in the order in which they came, in few pieces. */
-export class KeptBytes {
+export class ByteBuffer {
   readonly pieces: Uint8Array[] = [];
   /** Where each piece ends in the document. */
   readonly #ends: number[] = [];

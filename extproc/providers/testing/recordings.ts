@@ -1,13 +1,15 @@
 /** For tests: exchanges with providers (the repository's fixtures, and recordings where they are there) as streams, documents and requests. */
 import path from 'node:path';
-import type { Exchange } from '../../fixtures/exchange.ts';
-import { fixtures } from '../../fixtures/fixtures.ts';
-import { recordings } from '../../fixtures/recordings.ts';
-import { isFailure } from '../errors.ts';
-import { newScanner, type ScannedBody } from '../json/json.ts';
-import { newEventSplitter } from '../sse/events.ts';
-import type { AnswerOptions, Endpoint, RequestFacts, StreamReader, TextSink } from './adapter.ts';
-import { endpoints } from './registry.ts';
+import type { Exchange } from '../../../fixtures/exchange.ts';
+import { fixtures } from '../../../fixtures/fixtures.ts';
+import { recordings } from '../../../fixtures/recordings.ts';
+import { isFailure } from '../../errors.ts';
+import { newScanner } from '../../json/json-tokenizer.ts';
+import type { ScannedBody } from '../../json/scanner.ts';
+import type { TextSink } from '../../json/text-sink.ts';
+import { newEventSplitter } from '../../sse/events.ts';
+import type { AnswerOptions, Endpoint, RequestFacts, StreamReader } from '../adapter.ts';
+import { endpoints } from '../registry.ts';
 
 /** An exchange with the endpoint that reads it. */
 export interface ReadExchange extends Exchange {

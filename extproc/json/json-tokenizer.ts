@@ -1,10 +1,11 @@
 import type { Failure } from '../errors.ts';
-import type { TextSink } from '../providers/adapter.ts';
 import { MAX_IDLE_SCANNERS } from './bounds.ts';
-import type { CompiledShape } from './compiled-shape.ts';
-import type { Found, JsonScanner, Kind, ScannedBody, ScannerOptions } from './json.ts';
-import { invalid, Meaning } from './meaning.ts';
+import { type CompiledShape, compiledShape } from './compiled-shape.ts';
 import { NUMBER_ENDS, NUMBER_NEXT, numberBegins, numberMayEnd } from './number.ts';
+import type { JsonMatch, JsonScanner, Kind, ScannedBody, ScannerOptions } from './scanner.ts';
+import type { Shape } from './shape.ts';
+import { invalid, ShapeMatcher } from './shape-matcher.ts';
+import type { TextSink } from './text-sink.ts';
 import { Utf8Check } from './utf8.ts';
 
 // What may come next. Plain numbers in this order: from STRING to NUMBER a token is open, which a piece may cut.
@@ -36,10 +37,10 @@ const LITERALS = {
 const UTF_16 = invalid('is not UTF-8: it looks like UTF-16 or UTF-32');
 
 /** The machine: one byte after the other, a stack of its own, nothing looked at twice. */
-export class Scan implements JsonScanner {
+export class JsonTokenizer implements JsonScanner {
   readonly #shape: CompiledShape;
   readonly #purpose: NonNullable<ScannerOptions['purpose']>;
-  readonly #meaning: Meaning;
+  readonly #meaning: ShapeMatcher;
   readonly #utf8 = new Utf8Check();
   #failed: Failure | undefined;
   #state = DOCUMENT;
@@ -53,14 +54,14 @@ export class Scan implements JsonScanner {
   constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
     this.#shape = shape;
     this.#purpose = purpose;
-    this.#meaning = new Meaning(shape, purpose);
+    this.#meaning = new ShapeMatcher(shape, purpose);
   }
 
-  all(path: string): readonly Found[] {
+  all(path: string): readonly JsonMatch[] {
     return this.#meaning.findings.all(path);
   }
 
-  one(path: string): Found | undefined {
+  one(path: string): JsonMatch | undefined {
     return this.#meaning.findings.one(path);
   }
 
@@ -341,4 +342,11 @@ function isSimpleEscape(byte: number): boolean {
 
 function isHexDigit(byte: number): boolean {
   return (byte >= 0x30 && byte <= 0x39) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66);
+}
+
+/** Returns a scanner for documents of this shape. Shapes are module constants: each is compiled once. */
+export function newScanner(shape: Shape, options: ScannerOptions = {}): JsonScanner {
+  const compiled = compiledShape(shape);
+  const purpose = options.purpose ?? 'request';
+  return compiled.idle[purpose].pop() ?? new JsonTokenizer(compiled, purpose);
 }

@@ -7,18 +7,18 @@ import {
   MAX_TEXT_SPANS,
   MAX_VALUE_BYTES,
 } from './bounds.ts';
+import { ByteBuffer } from './byte-buffer.ts';
 import type { CompiledShape, ShapeNode } from './compiled-shape.ts';
-import type { Found, Kind, ScannedBody, ScannerOptions, SpanReader } from './json.ts';
-import { KeptBytes } from './kept-bytes.ts';
 import { numberValue } from './number.ts';
 import { NumberLog, type NumberReader } from './number-log.ts';
+import type { JsonMatch, Kind, ScannedBody, ScannerOptions, SpanReader } from './scanner.ts';
 import { unescapedText } from './unescape.ts';
 
 const KINDS: readonly Kind[] = ['string', 'number', 'boolean', 'null', 'object', 'array'];
 export const KIND = { string: 0, number: 1, boolean: 2, null: 3, object: 4, array: 5 } as const;
 export type KindNumber = (typeof KIND)[Kind];
 
-const NONE: readonly Found[] = [];
+const NONE: readonly JsonMatch[] = [];
 
 const TRUE_BEGINS = 0x74;
 
@@ -26,18 +26,18 @@ const TRUE_BEGINS = 0x74;
  * What a scan has found so far, in small memory: objects for the first values that the shape wants, notes of some bytes for more of them and for spans of
  * text, and counts for all.
  */
-export class Findings implements ScannedBody {
+export class ScanResult implements ScannedBody {
   insertAt = 0;
   empty = true;
   textBytes = 0;
   /** The bytes of a request. */
-  readonly kept = new KeptBytes();
+  readonly kept = new ByteBuffer();
   /** The buffer of an event. */
   buffer: Uint8Array | undefined;
 
   readonly #shape: CompiledShape;
   readonly #purpose: NonNullable<ScannerOptions['purpose']>;
-  readonly #found: (Place[] | undefined)[];
+  readonly #found: (ScanMatch[] | undefined)[];
   readonly #counts: number[];
   /** The document for which a path was last touched: a reset need not clear them all. */
   readonly #touched: number[];
@@ -53,7 +53,7 @@ export class Findings implements ScannedBody {
   constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
     this.#shape = shape;
     this.#purpose = purpose;
-    this.#found = new Array<Place[] | undefined>(shape.pathBySlot.length).fill(undefined);
+    this.#found = new Array<ScanMatch[] | undefined>(shape.pathBySlot.length).fill(undefined);
     this.#counts = new Array<number>(shape.pathBySlot.length * KINDS.length).fill(0);
     this.#touched = new Array<number>(shape.pathBySlot.length).fill(0);
   }
@@ -83,7 +83,7 @@ export class Findings implements ScannedBody {
     return this.kept.length + this.#notesBytes + this.#spans.extraBytes;
   }
 
-  all(path: string): readonly Found[] {
+  all(path: string): readonly JsonMatch[] {
     const slot = this.#shape.slotByPath.get(path);
     if (slot === undefined || this.#touched[slot] !== this.#generation) {
       return NONE;
@@ -93,7 +93,7 @@ export class Findings implements ScannedBody {
     return notes === undefined ? found : [...found, ...notes.places(this)];
   }
 
-  one(path: string): Found | undefined {
+  one(path: string): JsonMatch | undefined {
     const places = this.all(path);
     return places.length === 0 ? undefined : places[places.length - 1];
   }
@@ -180,13 +180,13 @@ export class Findings implements ScannedBody {
     end: number,
     element: number,
     value: string | number | boolean | undefined,
-  ): Place | undefined {
+  ): ScanMatch | undefined {
     const places = this.#found[node.slot];
     if (places?.length === MAX_FOUND_PER_PATH) {
       return undefined;
     }
     this.#total++;
-    const place = new Place(this, KINDS[kind]!, keyStart, start, end, element, value);
+    const place = new ScanMatch(this, KINDS[kind]!, keyStart, start, end, element, value);
     if (places === undefined) {
       this.#found[node.slot] = [place];
     } else {
@@ -224,8 +224,8 @@ class Notes {
     this.#end = end;
   }
 
-  places(findings: Findings): Place[] {
-    const places: Place[] = [];
+  places(findings: ScanResult): ScanMatch[] {
+    const places: ScanMatch[] = [];
     const reader = this.log.read();
     for (let before = 0; !reader.done; ) {
       const keyStart = before + reader.next();
@@ -233,7 +233,7 @@ class Notes {
       const kind = KINDS[startAndKind % KINDS_SPACE]!;
       const start = keyStart + Math.floor(startAndKind / KINDS_SPACE);
       const end = start + reader.next();
-      places.push(new Place(findings, kind, keyStart, start, end, reader.next() - 1, undefined));
+      places.push(new ScanMatch(findings, kind, keyStart, start, end, reader.next() - 1, undefined));
       before = end;
     }
     return places;
@@ -260,17 +260,17 @@ class Spans implements SpanReader {
 }
 
 /** Values that were not given are decoded when they are asked for: most never are. */
-class Place implements Found {
+class ScanMatch implements JsonMatch {
   readonly keyStart: number;
   readonly start: number;
   end: number;
   readonly kind: Kind;
   readonly element: number;
-  readonly #findings: Findings;
+  readonly #findings: ScanResult;
   #value: string | number | boolean | undefined;
 
   constructor(
-    findings: Findings,
+    findings: ScanResult,
     kind: Kind,
     keyStart: number,
     start: number,
@@ -318,4 +318,4 @@ class Place implements Found {
   }
 }
 
-export type { Place };
+export type { ScanMatch };

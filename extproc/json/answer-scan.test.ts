@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { isFailure } from '../errors.ts';
-import { newScanner } from './json.ts';
+import { newScanner } from './json-tokenizer.ts';
 import type { Shape } from './shape.ts';
 import { cuts, pieces, spansOf } from './testing.ts';
 

@@ -3,13 +3,10 @@
  * and which spans are text leave. Nothing is parsed into objects, and what is not named costs no memory.
  */
 import type { Failure } from '../errors.ts';
-import type { TextSink } from '../providers/adapter.ts';
-import { compiledShape } from './compiled-shape.ts';
-import { Scan } from './scan.ts';
-import type { Shape } from './shape.ts';
+import type { TextSink } from './text-sink.ts';
 
 /** A member or element that the shape names, where it stands in the document (byte offsets over all pieces together). */
-export interface Found {
+export interface JsonMatch {
   /** First byte of the key's opening quote; for an array element, of its value. */
   readonly keyStart: number;
   readonly start: number;
@@ -17,24 +14,24 @@ export interface Found {
   readonly kind: Kind;
   /** Strings, numbers and booleans up to 1 KB (as written), decoded; longer ones have none. */
   readonly value?: string | number | boolean | undefined;
-  /** Place in the innermost array around it, from 0; -1 outside of all arrays. */
+  /** ScanMatch in the innermost array around it, from 0; -1 outside of all arrays. */
   readonly element?: number;
 }
 
 export type Kind = 'string' | 'number' | 'boolean' | 'null' | 'object' | 'array';
 
 /** What was found, by path of keys in the shape: `messages[].content[].type`; `Shape.name` is another way to say a path. */
-export interface FoundByPath {
+export interface MatchesByPath {
   /** In the order of the document; only for shapes with `value`. */
-  all(path: string): readonly Found[];
+  all(path: string): readonly JsonMatch[];
   /** The last one, as most parsers would take it. */
-  one(path: string): Found | undefined;
+  one(path: string): JsonMatch | undefined;
   /** How many values (of this kind) stood at the path, whether they were kept or not: any node of the shape has a count. */
   count(path: string, kind?: Kind): number;
 }
 
 /** What the scan of one whole document gives. */
-export interface ScannedBody extends FoundByPath {
+export interface ScannedBody extends MatchesByPath {
   /** Offset just after the opening brace, where members can be put in; and whether the object is empty. */
   readonly insertAt: number;
   readonly empty: boolean;
@@ -54,7 +51,7 @@ export interface SpanReader {
 }
 
 /** Takes a document in pieces; each push costs time in proportion to its piece. What was found so far can be asked for at any time. */
-export interface JsonScanner extends FoundByPath {
+export interface JsonScanner extends MatchesByPath {
   /** `sink` takes the text of an `answer`. */
   push(bytes: Uint8Array, sink?: TextSink): Failure | undefined;
   finish(): ScannedBody | Failure;
@@ -75,11 +72,4 @@ export interface ScannerOptions {
    * - `event`: for `scan`: as `answer`, but text is told as spans, and values are decoded only while the buffer holds.
    */
   readonly purpose?: 'request' | 'answer' | 'event';
-}
-
-/** A scanner for documents of this shape. Shapes are module constants: each is compiled once. */
-export function newScanner(shape: Shape, options: ScannerOptions = {}): JsonScanner {
-  const compiled = compiledShape(shape);
-  const purpose = options.purpose ?? 'request';
-  return compiled.idle[purpose].pop() ?? new Scan(compiled, purpose);
 }

@@ -1,0 +1,14 @@
+/**
+ * Tokens as a provider's `usage` reports them: non-negative safe integers. The names follow the
+ * OpenTelemetry GenAI conventions; `input` includes cached and cache-write tokens. A part that was
+ * not reported is 0 and must be estimated.
+ */
+export interface Usage {
+  readonly input: number;
+  readonly output: number;
+  readonly cachedInput: number;
+  readonly cacheWriteInput: number;
+  readonly reasoningOutput: number;
+  readonly audioInput: number;
+  readonly audioOutput: number;
+}
