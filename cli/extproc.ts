@@ -13,7 +13,7 @@ import { createLog } from '../runtime/log.ts';
 import type { OpenTelemetry } from '../runtime/open-telemetry.ts';
 import { openOutput } from '../runtime/output.ts';
 import { abortOnSignals, runSteps } from '../runtime/shutdown.ts';
-import { OperatorError } from '../standalone/problem.ts';
+import { OperatorError } from '../standalone/operator-error.ts';
 import { type ControllerFlags, followControllerAt, followFile } from './policy-source.ts';
 import { startQuotaServer } from './quota-server.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Extproc } from '../extproc/main.ts';
 import { newPolicyReader, PolicyError } from '../extproc/policy/read.ts';
-import { startProver } from '../extproc/sidecar/proof.ts';
+import { startConfigVerifier } from '../extproc/sidecar/config-verifier.ts';
 import { watchPaths } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
 import { versionText } from './version.ts';
@@ -67,7 +67,12 @@ export async function followControllerAt(flags: ControllerFlags, service: Extpro
   const { followController } = await import('../extproc/sidecar/follow.ts');
   const prover =
     flags.envoyAdmin &&
-    startProver({ admin: flags.envoyAdmin, socketPath: flags.socket, found: (proof) => source.prove(proof), log });
+    startConfigVerifier({
+      admin: flags.envoyAdmin,
+      socketPath: flags.socket,
+      found: (configCheck) => source.reportConfigCheck(configCheck),
+      log,
+    });
   const source = followController({
     controller: flags.controller,
     tokenPath: flags.token,

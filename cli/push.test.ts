@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { GatewayPolicy } from '../contract/policy.ts';
-import { issueServerCertificate, keepAuthority, rotateAuthority } from '../controller/push/authority.ts';
+import { issueServerCertificate, renewCa, rotateCa } from '../controller/push/ca.ts';
 import { type PushServer, startPushServer } from '../controller/push/server.ts';
 import { type FollowedController, followController } from '../extproc/sidecar/follow.ts';
 import { createLog } from '../runtime/log.ts';
@@ -23,7 +23,7 @@ after(async () => {
 });
 
 const DAY_MS = 86_400_000;
-const authority = await keepAuthority(undefined, Date.now());
+const authority = await renewCa(undefined, Date.now());
 const certificate = await issueServerCertificate(authority, names, Date.now());
 
 /** A place for one pod's files. */
@@ -299,7 +299,7 @@ test('files are read anew at each attempt: a token that became good, an authorit
   writeFileSync(join(folder, 'token'), 'a.good.token');
   await until(has(server, 1, 1, 'v1'), 'connected');
 
-  const rotated = await rotateAuthority(authority, Date.now() - 1.5 * DAY_MS);
+  const rotated = await rotateCa(authority, Date.now() - 1.5 * DAY_MS);
   current = await issueServerCertificate(rotated, names, Date.now());
   server.setLeader(2);
   server.publish(fleet('v2'));
@@ -318,17 +318,26 @@ test('a certificate that has expired is not believed', async () => {
   assert.equal(server.sidecars().length, 0);
 });
 
-test('a proof is told now, and again to the next leader', async () => {
+test('a config check is reported at once, and again to the next leader', async () => {
   const server = await serve();
   server.setLeader(1);
   server.publish(fleet('v1'));
   const sidecar = follow(server.port, newPod());
   await until(has(server, 1, 1, 'v1'), 'connected');
   const version = { epoch: 1, counter: 1, version: 'v1' };
-  sidecar.prove({ version, expected: 3, missing: { total: 1, names: ['r'] } });
-  await until(() => server.sidecars()[0]?.proof?.missing?.names[0] === 'r', 'told');
+  const none = { total: 0, names: [] };
+  const missing = { total: 1, names: ['r'] };
+  sidecar.reportConfigCheck({
+    version,
+    expected: 3,
+    missing,
+    unfiltered: none,
+    failing: none,
+    listenersWithoutFilter: none,
+  });
+  await until(() => server.sidecars()[0]?.configCheck?.missing?.names[0] === 'r', 'told');
   server.setLeader(2);
-  await until(() => server.sidecars()[0]?.proof?.expected === 3, 'told again');
+  await until(() => server.sidecars()[0]?.configCheck?.expected === 3, 'told again');
 });
 
 test('a side that is gone without a word is noticed', { timeout: 60_000 }, async () => {
@@ -399,8 +408,8 @@ test('the program: not ready without a policy, ready with it, and at once after 
   server.setLeader(1);
   server.publish(fleet('v1'));
   while ((await ready()).policy !== 'v1') {}
-  await until(() => server.sidecars()[0]?.proof !== undefined, 'what cannot be proved is told', 15_000);
-  assert.match(server.sidecars()[0]!.proof!.unreadable, /ECONNREFUSED/);
+  await until(() => server.sidecars()[0]?.configCheck !== undefined, 'what cannot be proved is told', 15_000);
+  assert.match(server.sidecars()[0]!.configCheck!.unreadable, /ECONNREFUSED/);
   first.kill('SIGKILL');
   await new Promise((resolve) => first.once('exit', resolve));
   await server.close();

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
 import type { Budget } from '../extproc/quota/operator.ts';
-import { OperatorError } from '../standalone/problem.ts';
+import { OperatorError } from '../standalone/operator-error.ts';
 import { quotaSocketOf } from '../standalone/state.ts';
 import { ask } from '../standalone/unix-http.ts';
 import { stateHome } from './environment.ts';

@@ -88,7 +88,7 @@ export const run: Verb = async ({ args, settings }) => {
     {
       paths: example?.paths ?? positionals,
       state: { stateHome: stateHome(settings, homedir()), runtimeHome: settings.XDG_RUNTIME_DIR, name: values.name },
-      envoyPlaces: {
+      envoyPaths: {
         named: values.envoy ?? settings.TALLYGATE_ENVOY,
         toolsFolder: join(root, '.tools/bin'),
         searchPath: settings.PATH,
@@ -105,7 +105,7 @@ export const run: Verb = async ({ args, settings }) => {
         fileURLToPath(new URL('main.ts', import.meta.url)),
       ],
       environment: process.env,
-      authoritiesPath: settings.SSL_CERT_FILE,
+      caBundlePath: settings.SSL_CERT_FILE,
       log,
       onReady: (ready) => {
         flushCompileCache();

@@ -1,6 +1,6 @@
 /** What a verb gets, and how it reads its options. */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
-import { OperatorError } from '../standalone/problem.ts';
+import { OperatorError } from '../standalone/operator-error.ts';
 import type { Settings } from './environment.ts';
 
 export interface VerbInput {

@@ -17,6 +17,7 @@ import { type Election, stand } from './api/lease.ts';
 import { type Loop, startLoop } from './api/loop.ts';
 import type { KubeObject } from './api/object.ts';
 import { applyAll, hasRemovals, prune, type Wanted } from './api/write.ts';
+import { type CertificateAuthority, caBundleConfigMap, openCertificateAuthority } from './certificate-authority.ts';
 import { withObserved } from './observe/conditions.ts';
 import { type History, newHistory } from './observe/contents.ts';
 import { gatewaysOf } from './observe/fleets.ts';
@@ -28,7 +29,6 @@ import type { PodIdentity } from './push/sidecar.ts';
 import { generatedResources, ownResources } from './resources.ts';
 import { openSources, type Sources } from './sources.ts';
 import { writeStatuses } from './statuses.ts';
-import { bundleObject, openTrust, type Trust } from './trust.ts';
 
 export interface ControllerOptions {
   /** Its own. */
@@ -91,10 +91,10 @@ export async function startController(options: ControllerOptions): Promise<Contr
       loop?.ask();
     },
   });
-  const trust = openTrust(client, namespace, () => loop?.ask(), log);
+  const ca = openCertificateAuthority(client, namespace, () => loop?.ask(), log);
   const push = await startPushServer({
     address: options.listen,
-    credentials: trust.certificate,
+    credentials: ca.certificate,
     review: (token) => review(client, token),
     fleetOf: (pod) => sources.pod(pod.podUid)?.fleet,
     outdated: (epoch) => election?.raise(epoch),
@@ -110,8 +110,8 @@ export async function startController(options: ControllerOptions): Promise<Contr
     if (plan === undefined && sources.missing().length > 0) {
       return true;
     }
-    await trust.keep(term);
-    const routeSecret = trust.routeSecret();
+    await ca.keep(term);
+    const routeSecret = ca.routeSecret();
     // What was written comes back by the watch, and asks for another run.
     if (routeSecret === undefined) {
       return true;
@@ -127,7 +127,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       plan = translateCluster(world, { extprocSocket: EXTPROC_SOCKET, reach: options.reach, routeSecret });
     }
     counts.runs++;
-    const all = wanted(plan, sources, trust, options.proxyNamespaces);
+    const all = wanted(plan, sources, ca, options.proxyNamespaces);
     const applied = await applyAll(client, all, term, log);
     // A target that the policy names should be there; one that is taken away should not be named any more.
     publish(push, plan, sources, history);
@@ -147,7 +147,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
   };
   loop = startLoop({ name: 'reconcile', gatherMs: GATHER_MS, everyMs: EVERY_MS, run, log });
   const renewal = setInterval(() => {
-    trust.renew().catch((error) => log.error({ error }, 'the server certificate could not be renewed'));
+    ca.renew().catch((error) => log.error({ error }, 'the server certificate could not be renewed'));
     loop?.ask();
   }, TRUST_EVERY_MS).unref();
   const standing = stand({
@@ -174,7 +174,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
       await standing.close();
       await push.close();
       sources.close();
-      trust.close();
+      ca.close();
       client.close();
     },
   };
@@ -213,13 +213,13 @@ async function acknowledged(push: PushServer, signal: AbortSignal): Promise<void
 function wanted(
   plan: ClusterPlan,
   sources: Sources,
-  trust: Trust,
+  ca: CertificateAuthority,
   proxyNamespaces: readonly string[],
 ): readonly Wanted[] {
-  const bundle = trust.bundle();
+  const bundle = ca.bundle();
   const places = new Set([...proxyNamespaces, ...[...sources.pods()].map((pod) => pod.namespace)]);
   const there = [...places].filter(sources.hasNamespace);
-  const bundles = bundle === undefined ? [] : there.map((place) => bundleObject(place, bundle));
+  const bundles = bundle === undefined ? [] : there.map((place) => caBundleConfigMap(place, bundle));
   const objects: readonly KubeObject[] = [...bundles, ...plan.objects, ...plan.secrets.map(secretObject)];
   const byKind = Map.groupBy(objects, ({ kind }) => kind);
   return generatedResources.map((resource) => ({

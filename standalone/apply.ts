@@ -9,7 +9,7 @@ import type { Log } from '../runtime/log.ts';
 import { envoyFiles } from '../translate/envoy/files.ts';
 import type { Plan } from '../translate/plan.ts';
 import type { EnvoyFiles } from './envoy-files.ts';
-import { OperatorError } from './problem.ts';
+import { OperatorError } from './operator-error.ts';
 import { transition } from './transition.ts';
 import { ask } from './unix-http.ts';
 

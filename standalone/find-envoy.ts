@@ -3,13 +3,13 @@ import { execFile } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
-import { OperatorError } from './problem.ts';
+import { OperatorError } from './operator-error.ts';
 
 /** The first whose ext_proc keeps to `FULL_DUPLEX_STREAMED` and closes gracefully in the way that is relied on. */
 const LEAST_VERSION = [1, 38] as const;
 const VERSION_DEADLINE_MS = 10_000;
 
-export interface EnvoyPlaces {
+export interface EnvoyPaths {
   /** By `--envoy` or TALLYGATE_ENVOY. */
   readonly named: string | undefined;
   /** The project's own tools. */
@@ -23,7 +23,7 @@ export interface FoundEnvoy {
   readonly version: string;
 }
 
-export async function findEnvoy({ named, toolsFolder, searchPath }: EnvoyPlaces): Promise<FoundEnvoy> {
+export async function findEnvoy({ named, toolsFolder, searchPath }: EnvoyPaths): Promise<FoundEnvoy> {
   const folders = [toolsFolder, ...searchPath.split(delimiter).filter(Boolean)];
   const path = named ?? folders.map((folder) => join(folder, 'envoy')).find(isExecutable);
   if (path === undefined) {

@@ -5,8 +5,8 @@ import type { Log } from '../runtime/log.ts';
 import { extprocStatus } from './apply.ts';
 import { type EnvoyAdmin, envoyAdmin } from './envoy-admin.ts';
 import { envoyArguments, envoyLog } from './envoy-process.ts';
-import { OperatorError } from './problem.ts';
-import { endStale } from './stale.ts';
+import { OperatorError } from './operator-error.ts';
+import { endStaleProcess } from './stale-process.ts';
 import type { State } from './state.ts';
 import { type Child, supervise } from './supervisor.ts';
 
@@ -72,7 +72,7 @@ export function newProcesses(options: ProcessOptions): Processes {
 /** Ends what an earlier run, killed without a chance, may have left. */
 export async function endLeftovers(state: State, log: Log): Promise<void> {
   for (const name of ['envoy', 'extproc', 'extproc-spare']) {
-    if (await endStale(state.pidPath(name), state.folder)) {
+    if (await endStaleProcess(state.pidPath(name), state.folder)) {
       log.warn({ child: name }, 'ended what an earlier run left behind');
     }
   }

@@ -13,13 +13,13 @@ import { runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
 import { bootstrapFile, bootstrapText } from '../translate/envoy/files.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
 import { applyPlan, extprocStatus } from './apply.ts';
-import { authorityBundle } from './authorities.ts';
-import { followEdits } from './edits.ts';
+import { findCaBundle } from './ca-bundle.ts';
+import { followConfig } from './config-reload.ts';
 import { openEnvoyFiles } from './envoy-files.ts';
-import { type EnvoyPlaces, findEnvoy } from './find-envoy.ts';
+import { type EnvoyPaths, findEnvoy } from './find-envoy.ts';
 import { newLoader } from './load.ts';
+import { OperatorError } from './operator-error.ts';
 import { checkPorts, listenerPorts } from './ports.ts';
-import { OperatorError } from './problem.ts';
 import { endLeftovers, newProcesses, type Processes, startProcesses } from './processes.ts';
 import { openState, type State, type StateOptions } from './state.ts';
 import { ask } from './unix-http.ts';
@@ -28,7 +28,7 @@ export interface RunOptions {
   /** Files and folders. */
   readonly paths: readonly string[];
   readonly state: StateOptions;
-  readonly envoyPlaces: EnvoyPlaces;
+  readonly envoyPaths: EnvoyPaths;
   /** Envoy's worker threads. */
   readonly concurrency: number;
   readonly listenAddress: string;
@@ -38,7 +38,7 @@ export interface RunOptions {
   readonly tallygate: readonly [command: string, ...args: string[]];
   /** For `\${…}` in Secrets; the children get a few of its variables. */
   readonly environment: Environment;
-  readonly authoritiesPath: string | undefined;
+  readonly caBundlePath: string | undefined;
   readonly log: Log;
   readonly onReady: (ready: Ready) => void;
 }
@@ -55,7 +55,7 @@ const METRICS_DEADLINE_MS = 5_000;
 /** Resolves when all has ended, with true if that went in order. Throws an OperatorError for what a person must put right before it can start. */
 export async function runGateway(options: RunOptions, signal: AbortSignal): Promise<boolean> {
   const { log, listenAddress } = options;
-  const { path: envoyPath, version } = await findEnvoy(options.envoyPlaces);
+  const { path: envoyPath, version } = await findEnvoy(options.envoyPaths);
   const state = openState(options.state);
   const ends: ShutdownStep[] = [];
   let clean = true;
@@ -101,7 +101,7 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
       { name: 'extproc', deadlineMs: EXTPROC_END_MS + 1000, run: () => processes.extproc.stop(EXTPROC_END_MS) },
     );
     await startProcesses(processes, state, signal);
-    const edits = followEdits({
+    const edits = followConfig({
       ...{ loader, plan, paths: loaded.paths, log },
       apply: async (after: Plan, before: Plan) => {
         const old = new Set(listenerPorts(before));
@@ -143,13 +143,13 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
   return clean;
 }
 
-function envoyOptions({ listenAddress, authoritiesPath }: RunOptions, state: State): EnvoyOptions {
+function envoyOptions({ listenAddress, caBundlePath }: RunOptions, state: State): EnvoyOptions {
   return {
     directory: state.envoyFolder,
     extproc: { type: 'Unix', path: state.extprocSocket },
     admin: { type: 'Unix', path: state.envoyAdminSocket },
     listenAddress,
-    caBundle: authorityBundle(authoritiesPath, state.folder),
+    caBundle: findCaBundle(caBundlePath, state.folder),
     heapBytes: envoyHeapBytes(),
   };
 }

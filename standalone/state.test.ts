@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writ
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { OperatorError } from './problem.ts';
+import { OperatorError } from './operator-error.ts';
 import { openState } from './state.ts';
 
 const newHome = () => mkdtempSync(join(tmpdir(), 'state-'));

@@ -5,7 +5,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { writeAtomically } from '../runtime/files.ts';
-import { OperatorError } from './problem.ts';
+import { OperatorError } from './operator-error.ts';
 
 export interface State {
   readonly folder: string;

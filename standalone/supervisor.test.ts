@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLog } from '../runtime/log.ts';
-import { leash } from './leash.ts';
-import { endStale } from './stale.ts';
+import { endWithParent } from './parent-death.ts';
+import { endStaleProcess } from './stale-process.ts';
 import { supervise } from './supervisor.ts';
 
 const log = createLog({ level: 'silent', destination: { write: () => {} } });
@@ -95,9 +95,9 @@ test('the one in reserve begins in the moment in which the active one dies, and 
 
 test('a child does not outlive a parent that is killed', async (t) => {
   const script = `import { spawn } from 'node:child_process';
-    import { leash } from ${JSON.stringify(new URL('./leash.ts', import.meta.url).href)};
+    import { endWithParent } from ${JSON.stringify(new URL('./parent-death.ts', import.meta.url).href)};
     const child = spawn('sleep', ['60'], { detached: true });
-    leash(child.pid);
+    endWithParent(child.pid);
     console.log(child.pid);
     setInterval(() => {}, 1000);`;
   const { spawn } = await import('node:child_process');
@@ -112,11 +112,11 @@ test('a child does not outlive a parent that is killed', async (t) => {
   await until('end of the child', () => !alive(pid));
 });
 
-test('a leash that is let off leaves the process alone', async (t) => {
+test('a released watcher leaves the process alone', async (t) => {
   const { supervised, lines } = child(t, 'echo up >&2; exec sleep 60');
   supervised.start();
   await until('up', () => lines.length === 1);
-  leash(supervised.pid!)();
+  endWithParent(supervised.pid!)();
   await sleep(100);
   assert.ok(alive(supervised.pid));
   await supervised.stop(1000);
@@ -131,12 +131,12 @@ test('of an earlier run only what is surely ours is ended', async (t) => {
   const pidPath = join(marker, 'pid');
   writeFileSync(pidPath, String(supervised.pid));
   const pid = supervised.pid!;
-  assert.equal(await endStale(pidPath, '/another/folder'), false);
+  assert.equal(await endStaleProcess(pidPath, '/another/folder'), false);
   assert.ok(alive(pid));
   writeFileSync(pidPath, String(pid));
-  const ended = endStale(pidPath, marker);
+  const ended = endStaleProcess(pidPath, marker);
   assert.equal(await ended, true);
   assert.ok(!alive(pid));
-  assert.equal(await endStale(pidPath, marker), false);
+  assert.equal(await endStaleProcess(pidPath, marker), false);
   await supervised.stop(1000);
 });

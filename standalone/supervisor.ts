@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Log } from '../runtime/log.ts';
-import { leash } from './leash.ts';
+import { endWithParent } from './parent-death.ts';
 
 export interface ChildOptions {
   readonly name: string;
@@ -144,7 +144,7 @@ function launch({ command, args, environment, onLine, spare }: ChildOptions, mor
   if (onLine && child.stderr) {
     createInterface({ input: child.stderr }).on('line', onLine);
   }
-  const release = child.pid === undefined ? () => {} : leash(child.pid);
+  const release = child.pid === undefined ? () => {} : endWithParent(child.pid);
   child.once('exit', release);
   return child;
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { condition } from '../../crds/conditions.ts';
-import { ProofSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import { ConfigCheckSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { ObjectStatus } from '../../translate/plan.ts';
 import type { Connected } from '../push/sidecar.ts';
 import { type Observation, withObserved } from './conditions.ts';
@@ -20,13 +20,15 @@ const pod: ProxyPod = {
   ...{ hasSidecar: true, ready: true, terminating: false },
 };
 
-type ProofInit = Extract<MessageInitShape<typeof ProofSchema>, { $typeName?: never }>;
+type ConfigCheckInit = Extract<MessageInitShape<typeof ConfigCheckSchema>, { $typeName?: never }>;
 
-function connected(proof: ProofInit | undefined, more: Partial<Connected> = {}): Connected {
+function connected(configCheck: ConfigCheckInit | undefined, more: Partial<Connected> = {}): Connected {
   return {
     pod: { podName: 'envoy-1', podUid: 'u1', namespace: 'infra' },
     ...{ fleet, programVersion: '1', formatVersions: [1], acknowledged: wanted, refused: undefined },
-    proof: proof && create(ProofSchema, { expected: 2, ...proof, version: proof.version ?? version }),
+    configCheck:
+      configCheck &&
+      create(ConfigCheckSchema, { expected: 2, ...configCheck, version: configCheck.version ?? version }),
     ...more,
   };
 }
@@ -134,7 +136,7 @@ test('a new leader says nothing of what it has not heard yet', () => {
 
 test('what a proxy shows against a route is said of that route only', () => {
   const findings = (names: readonly string[], total = names.length) => ({ total, names: [...names] });
-  const enforcing = (proof: ProofInit) => seen({ sidecars: [connected(proof)] })['Enforcing'];
+  const enforcing = (configCheck: ConfigCheckInit) => seen({ sidecars: [connected(configCheck)] })['Enforcing'];
   assert.equal(enforcing({ unfiltered: findings([envoyRoutes[1]!]) }), 'False FilterMissing');
   assert.equal(enforcing({ unfiltered: findings(['other']) }), 'True Enforcing');
   assert.equal(enforcing({ missing: findings([envoyRoutes[0]!]) }), 'False RouteMissing');
@@ -144,10 +146,10 @@ test('what a proxy shows against a route is said of that route only', () => {
   assert.equal(enforcing({ missing: findings(['other'], 30) }), 'False RouteMissing', 'ours may be among the unnamed');
 });
 
-test('a proof of another policy, or none, proves nothing', () => {
+test('a config check of another policy, or no check, proves nothing', () => {
   const old = { epoch: 3n, counter: 6n, version: 'v1' };
-  for (const proof of [undefined, { version: old }, { unreadable: 'no answer' }]) {
-    assert.equal(seen({ sidecars: [connected(proof)] })['Enforcing'], 'Unknown Pending');
+  for (const configCheck of [undefined, { version: old }, { unreadable: 'no answer' }]) {
+    assert.equal(seen({ sidecars: [connected(configCheck)] })['Enforcing'], 'Unknown Pending');
   }
 });
 

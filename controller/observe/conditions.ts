@@ -3,7 +3,7 @@
  * these conditions for each Gateway on which an object is accepted.
  */
 import { type Condition, condition } from '../../crds/conditions.ts';
-import type { Findings, Proof } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import type { AffectedNames, ConfigCheck } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { GeneratedRoute } from '../../translate/kubernetes/plan.ts';
 import type { ObjectStatus } from '../../translate/plan.ts';
 import type { Connected } from '../push/sidecar.ts';
@@ -190,45 +190,46 @@ function enforcingOf(
   }
   const names = new Set(routes.flatMap(({ envoyRouteNames }) => envoyRouteNames));
   for (const each of watched) {
-    const { proof } = each.sidecar ?? {};
-    const found = proof && each.has(proof.version?.version, key) ? fault(proof, names) : undefined;
+    const { configCheck } = each.sidecar ?? {};
+    const found = configCheck && each.has(configCheck.version?.version, key) ? fault(configCheck, names) : undefined;
     if (found !== undefined) {
       return [found[0], `${podName(each)}: ${found[1]}`];
     }
   }
   const unproved = watched.filter(
-    ({ sidecar, has }) => !has(sidecar?.proof?.version?.version, key) || sidecar?.proof?.unreadable !== '',
+    ({ sidecar, has }) => !has(sidecar?.configCheck?.version?.version, key) || sidecar?.configCheck?.unreadable !== '',
   );
   if (unproved.length > 0 || verdicts.length > 0) {
-    const unreadable = unproved.find(({ sidecar }) => sidecar?.proof?.unreadable)?.sidecar?.proof?.unreadable;
+    const unreadable = unproved.find(({ sidecar }) => sidecar?.configCheck?.unreadable)?.sidecar?.configCheck
+      ?.unreadable;
     const waiting = `${unproved.length} of ${watched.length} proxies have not shown their configuration yet`;
     return ['Pending', verdicts[0]?.message ?? (unreadable ? `${waiting}: ${unreadable}` : waiting)];
   }
   return ['Enforcing', `seen in the configuration of ${watched.length} of ${watched.length} proxies`];
 }
 
-function fault(proof: Proof, names: ReadonlySet<string>): Found<'Enforcing'> | undefined {
-  const listeners = proof.listenersWithoutFilter;
+function fault(configCheck: ConfigCheck, names: ReadonlySet<string>): Found<'Enforcing'> | undefined {
+  const listeners = configCheck.listenersWithoutFilter;
   if (listeners !== undefined && listeners.total > 0) {
     return ['FilterMissing', `listeners without the filter: ${listing(listeners, listeners.names)}`];
   }
-  const unfiltered = ours(proof.unfiltered, names);
+  const unfiltered = ours(configCheck.unfiltered, names);
   if (unfiltered !== undefined) {
     return ['FilterMissing', `routes without the filter: ${unfiltered}`];
   }
-  const failing = ours(proof.failing, names);
+  const failing = ours(configCheck.failing, names);
   if (failing !== undefined) {
     return ['NotAccepted', `routes that Envoy Gateway lets fail: ${failing}`];
   }
-  const missing = ours(proof.missing, names);
+  const missing = ours(configCheck.missing, names);
   if (missing !== undefined) {
     return ['RouteMissing', `routes that Envoy does not have: ${missing}`];
   }
   return undefined;
 }
 
-/** Findings about these routes. Where not all of them are named, ours may be among the others. */
-function ours(findings: Findings | undefined, names: ReadonlySet<string>): string | undefined {
+/** AffectedNames about these routes. Where not all of them are named, ours may be among the others. */
+function ours(findings: AffectedNames | undefined, names: ReadonlySet<string>): string | undefined {
   if (findings === undefined || findings.total === 0) {
     return undefined;
   }
@@ -236,7 +237,7 @@ function ours(findings: Findings | undefined, names: ReadonlySet<string>): strin
   return own.length === 0 && findings.total <= findings.names.length ? undefined : listing(findings, own);
 }
 
-function listing({ total, names }: Findings, shown: readonly string[]): string {
+function listing({ total, names }: AffectedNames, shown: readonly string[]): string {
   const more = total - names.length;
   return [
     ...shown.slice(0, 3),

@@ -22,7 +22,7 @@ export const REVIEW_TIMEOUT_MS = 10_000;
 export const MAX_TOKEN_CHARACTERS = 16_384;
 /** On one connection: a sidecar that opens anew before its old stream has ended. */
 export const MAX_STREAMS_OF_CONNECTION = 2;
-/** What a sidecar sends is small: a proof has at most some dozen names. */
+/** What a sidecar sends is small: a config check has at most some dozen names. */
 export const MAX_SIDECAR_MESSAGE_BYTES = 256 * 1024;
 /** 1,000 routes are about 1 MB. */
 export const MAX_POLICY_BYTES = 64 * 1024 * 1024;

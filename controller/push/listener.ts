@@ -1,7 +1,7 @@
 /** A port for gRPC over TLS whose connections are counted before anything is read from them, and whose certificate is taken anew for each. */
 import { createServer, type Server, type Socket } from 'node:net';
 import { experimental, Server as GrpcServer, type ServerOptions } from '@grpc/grpc-js';
-import type { ServerCertificate } from './authority.ts';
+import type { ServerCertificate } from './ca.ts';
 import {
   BAD_TOKENS_WINDOW_MS,
   KEEPALIVE_TIME_MS,

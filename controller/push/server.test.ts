@@ -15,12 +15,12 @@ import {
   SidecarMessageSchema,
 } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import { createLog } from '../../runtime/log.ts';
-import { issueServerCertificate, keepAuthority } from './authority.ts';
+import { issueServerCertificate, renewCa } from './ca.ts';
 import { MAX_STRANGERS, MAX_STRANGERS_OF_ADDRESS, SILENT_LIFE_MS } from './limits.ts';
 import { type PushServer, startPushServer } from './server.ts';
 
 const log = createLog({ level: 'silent' });
-const authority = await keepAuthority(undefined, Date.now());
+const authority = await renewCa(undefined, Date.now());
 const names = ['tallygate-controller'];
 const first = await issueServerCertificate(authority, names, Date.now());
 const closing: (() => unknown)[] = [];
@@ -147,7 +147,7 @@ describe('who is served', () => {
     let reviewed = 0;
     const server = await start({ review: async () => void reviewed++ });
     server.setLeader(1);
-    const other = await keepAuthority(undefined, Date.now());
+    const other = await renewCa(undefined, Date.now());
     assert.equal((await ending(open(dial(server, other.certificates), 'a.fleet.pod'))).code, status.UNAVAILABLE);
     assert.equal(reviewed, 0);
   });
@@ -277,12 +277,12 @@ describe('what is told', () => {
     const next = await nextPolicy(call);
     say(call, { case: 'refuse', value: { version: next.version!, reason: 'cannot' } });
     const findings = { total: 2, names: ['a', 'b'] };
-    say(call, { case: 'proof', value: { version: version!, expected: 9, missing: findings } });
-    await until(() => server.sidecars()[0]?.proof !== undefined);
+    say(call, { case: 'configCheck', value: { version: version!, expected: 9, missing: findings } });
+    await until(() => server.sidecars()[0]?.configCheck !== undefined);
     const [sidecar] = server.sidecars();
     assert.deepEqual(sidecar?.refused, { version: { epoch: 3, counter: 2, version: 'v2' }, reason: 'cannot' });
     assert.equal(sidecar?.acknowledged?.version, 'v1');
-    assert.equal(sidecar?.proof?.missing?.total, 2);
+    assert.equal(sidecar?.configCheck?.missing?.total, 2);
     assert.equal(changes, 5);
   });
 
@@ -369,7 +369,7 @@ test('a renewed certificate is shown to the next connection, and open streams st
   const before = open(dial(server), 'a.fleet.one');
   hello(before);
   await until(() => server.sidecars().length === 1);
-  const next = await keepAuthority(undefined, Date.now());
+  const next = await renewCa(undefined, Date.now());
   current = await issueServerCertificate(next, names, Date.now());
   const call = open(dial(server, next.certificates), 'a.fleet.two');
   hello(call);

@@ -6,7 +6,7 @@ import { Metadata, status } from '@grpc/grpc-js';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import { policyText } from '../../contract/policy-text.ts';
 import type { Log } from '../../runtime/log.ts';
-import type { ServerCertificate } from './authority.ts';
+import type { ServerCertificate } from './ca.ts';
 import { LINGER_MS, MAX_POLICY_BYTES, MAX_REVIEWS, MAX_TOKEN_CHARACTERS, REVIEW_TIMEOUT_MS } from './limits.ts';
 import { type Listener, listen } from './listener.ts';
 import { type Connected, followSidecar, type PodIdentity, type SidecarStream } from './sidecar.ts';
@@ -212,7 +212,7 @@ const nothingKnown = {
   formatVersions: [],
   acknowledged: undefined,
   refused: undefined,
-  proof: undefined,
+  configCheck: undefined,
 };
 
 /** Only what has the form of a token is worth a review. */

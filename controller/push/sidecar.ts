@@ -1,6 +1,6 @@
 /** One stream of a sidecar whose token is good: one policy under way at a time, and after its answer the newest one, so that a slow sidecar queues nothing. */
 import { status } from '@grpc/grpc-js';
-import type { Proof, SidecarMessage } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import type { ConfigCheck, SidecarMessage } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import { ANSWER_TIMEOUT_MS, MAX_STREAM_AGE_MS, STRANGER_LIFE_MS } from './limits.ts';
 import { type FollowCall, type Offer, type PolicyVersion, plainVersion } from './wire.ts';
 
@@ -22,7 +22,7 @@ export interface Connected {
   /** What it was offered last, if it keeps what it had instead. */
   readonly refused: { readonly version: PolicyVersion; readonly reason: string } | undefined;
   /** What its Envoy said last; look at the version in it. */
-  readonly proof: Proof | undefined;
+  readonly configCheck: ConfigCheck | undefined;
 }
 
 export interface SidecarStream {
@@ -119,8 +119,8 @@ export function followSidecar(call: FollowCall, { wanted, said, ended, drop }: S
         const reason = message.value.reason.slice(0, REASON_MAX_CHARACTERS);
         return version === undefined ? undefined : answered({ refused: { version, reason } });
       }
-      case 'proof':
-        return said({ proof: message.value });
+      case 'configCheck':
+        return said({ configCheck: message.value });
       default:
         return undefined;
     }

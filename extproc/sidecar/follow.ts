@@ -5,12 +5,13 @@
 import { readFileSync } from 'node:fs';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type GatewayPolicy, POLICY_FORMAT_VERSION } from '../../contract/policy.ts';
-import type { Policy, ProofSchema, SidecarMessageSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import type { Policy, SidecarMessageSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { ExtprocLog } from '../main.ts';
-import { type Keeper, newKeeper, readKept } from '../policy/kept.ts';
+import { openPolicyCache, type PolicyCache, readLastGoodPolicy } from '../policy/last-good-policy.ts';
 import { newPolicyReader } from '../policy/read.ts';
 import { isOlder, type PolicyVersion, plainVersion, wireVersion } from '../policy/version.ts';
-import { awaitedRoutes } from './routed.ts';
+import type { ConfigCheckReport } from './config-verifier.ts';
+import { pendingRoutes } from './pending-routes.ts';
 import { openStream, type PolicyStream } from './stream.ts';
 
 const BACKOFF_FIRST_MS = 100;
@@ -39,10 +40,6 @@ export interface FollowOptions {
   readonly log: ExtprocLog;
 }
 
-export type ProofReport = Omit<MessageInitShape<typeof ProofSchema>, '$typeName' | '$unknown' | 'version'> & {
-  readonly version: PolicyVersion;
-};
-
 type Said = NonNullable<MessageInitShape<typeof SidecarMessageSchema>['message']>;
 
 export interface FollowedController {
@@ -51,17 +48,18 @@ export interface FollowedController {
   /** For `/readyz`. */
   details(): Readonly<Record<string, string>>;
   /** Told now, and at each new stream. */
-  prove(proof: ProofReport): void;
+  reportConfigCheck(check: ConfigCheckReport): void;
   close(): Promise<void>;
 }
 
 export function followController(options: FollowOptions): FollowedController {
   const { log } = options;
-  const keeper: Keeper | undefined = options.folder === undefined ? undefined : newKeeper(options.folder, log);
+  const keeper: PolicyCache | undefined =
+    options.folder === undefined ? undefined : openPolicyCache(options.folder, log);
   let inForce: PolicyVersion | undefined;
   let policyInForce: GatewayPolicy | undefined;
   let refusal: { readonly version: string; readonly reason: string } | undefined;
-  let proof: ProofReport | undefined;
+  let configCheck: ConfigCheckReport | undefined;
   let away: string | undefined = 'not asked yet';
   let closed = false;
   let stream: PolicyStream | undefined;
@@ -83,10 +81,10 @@ export function followController(options: FollowOptions): FollowedController {
   let taking: Promise<void> = Promise.resolve();
   const send = (message: Said) => stream?.send({ message });
   const sendProof = () => {
-    if (proof === undefined) {
+    if (configCheck === undefined) {
       return;
     }
-    send({ case: 'proof', value: { ...proof, version: wireVersion(proof.version) } });
+    send({ case: 'configCheck', value: { ...configCheck, version: wireVersion(configCheck.version) } });
   };
 
   /** The reason why it is not taken. */
@@ -106,7 +104,7 @@ export function followController(options: FollowOptions): FollowedController {
     } else {
       try {
         const policy = await reader.read(Buffer.from(content.buffer, content.byteOffset, content.byteLength));
-        const awaited = policyInForce === undefined ? [] : awaitedRoutes(policyInForce, policy);
+        const awaited = policyInForce === undefined ? [] : pendingRoutes(policyInForce, policy);
         if (awaited.length > 0) {
           await options.routed?.(awaited);
         }
@@ -216,7 +214,7 @@ export function followController(options: FollowOptions): FollowedController {
 
   const begin = async () => {
     try {
-      const kept = options.folder === undefined ? undefined : await readKept(options.folder, reader);
+      const kept = options.folder === undefined ? undefined : await readLastGoodPolicy(options.folder, reader);
       if (kept !== undefined && !closed) {
         await enforce(kept.version, kept.policy);
       }
@@ -233,8 +231,8 @@ export function followController(options: FollowOptions): FollowedController {
       controller: away === undefined ? 'connected' : away,
       ...(refusal === undefined ? {} : { refused: refusal.version, refusal: refusal.reason }),
     }),
-    prove(next) {
-      proof = next;
+    reportConfigCheck(next) {
+      configCheck = next;
       if (away === undefined) {
         sendProof();
       }

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { type EnvoyConfiguration, evaluate } from './evaluate.ts';
+import { type EnvoyConfigDump, verifyConfigDump } from './verify-config-dump.ts';
 
 const read = (name: string) =>
   JSON.parse(readFileSync(new URL(`testdata/envoy-gateway/${name}.json`, import.meta.url), 'utf8'));
-const gateway = (): EnvoyConfiguration => ({
+const gateway = (): EnvoyConfigDump => ({
   listeners: read('listeners'),
   routes: read('routes'),
   endpoints: read('endpoints'),
@@ -21,41 +21,41 @@ const only = (...names: string[]) => ({ total: names.length, names });
 describe('a configuration of Envoy Gateway’s', () => {
   test('routes that carry the filter are proved, also one that answers by itself', () => {
     const wanted = { expected: 2, missing: none, unfiltered: none, failing: none, listenersWithoutFilter: none };
-    assert.deepEqual(evaluate(gateway(), good, SOCKET), wanted);
+    assert.deepEqual(verifyConfigDump(gateway(), good, SOCKET), wanted);
   });
 
   test('a route that is nowhere', () => {
-    assert.deepEqual(evaluate(gateway(), [...good, route('gone')], SOCKET).missing, only(route('gone')));
+    assert.deepEqual(verifyConfigDump(gateway(), [...good, route('gone')], SOCKET).missing, only(route('gone')));
   });
 
   test('a route without the filter, and one with somebody else’s processor only', () => {
     const names = [route('overridden'), route('unlabelled')];
-    assert.deepEqual(evaluate(gateway(), [...good, ...names], SOCKET).unfiltered, only(...names));
+    assert.deepEqual(verifyConfigDump(gateway(), [...good, ...names], SOCKET).unfiltered, only(...names));
   });
 
   test('a route that Envoy Gateway answers with 500', () => {
-    const found = evaluate(gateway(), [...good, route('broken')], SOCKET);
+    const found = verifyConfigDump(gateway(), [...good, route('broken')], SOCKET);
     assert.deepEqual(found.failing, only(route('broken')));
     assert.deepEqual(found.unfiltered, none);
   });
 
   test('a listener without the filter', () => {
-    const found = evaluate(gateway(), [...good, route('bare')], SOCKET);
+    const found = verifyConfigDump(gateway(), [...good, route('bare')], SOCKET);
     assert.deepEqual(found.listenersWithoutFilter, only('push-proof/ai/bare'));
     assert.deepEqual(found.unfiltered, only(route('bare')));
   });
 
   test('a filter that leads to another socket is not ours', () => {
-    const found = evaluate(gateway(), good, '/elsewhere.sock');
+    const found = verifyConfigDump(gateway(), good, '/elsewhere.sock');
     assert.deepEqual(found.unfiltered, only(...good));
     assert.deepEqual(found.listenersWithoutFilter, only('push-proof/ai/metered'));
-    assert.deepEqual(evaluate(gateway(), [route('overridden')], '/run/other/extproc.sock').unfiltered, none);
+    assert.deepEqual(verifyConfigDump(gateway(), [route('overridden')], '/run/other/extproc.sock').unfiltered, none);
   });
 });
 
 describe('changed by hand', () => {
   /** Exchanges texts in all three dumps. */
-  const changed = (...exchanges: readonly (readonly [string, string])[]): EnvoyConfiguration => {
+  const changed = (...exchanges: readonly (readonly [string, string])[]): EnvoyConfigDump => {
     let text = JSON.stringify(gateway());
     for (const [from, to] of exchanges) {
       assert.ok(text.includes(from), from);
@@ -85,7 +85,7 @@ describe('changed by hand', () => {
   ];
   for (const [what, override, passes] of overrides) {
     test(`an override: ${what}`, () => {
-      const found = evaluate(changed([ENABLED, JSON.stringify(override)]), good, SOCKET);
+      const found = verifyConfigDump(changed([ENABLED, JSON.stringify(override)]), good, SOCKET);
       assert.equal(found.unfiltered.total, passes ? 0 : 2);
     });
   }
@@ -98,11 +98,11 @@ describe('changed by hand', () => {
     ['a second endpoint is elsewhere', '"lb_endpoints":[', '"lb_endpoints":[{"endpoint":{"address":{}}},'],
   ];
   for (const [what, from, to] of faults) {
-    test(what, () => assert.equal(evaluate(changed([from, to]), good, SOCKET).unfiltered.total, 2));
+    test(what, () => assert.equal(verifyConfigDump(changed([from, to]), good, SOCKET).unfiltered.total, 2));
   }
 
   test('a filter that is on for all routes needs no mark on each', () => {
-    const found = evaluate(
+    const found = verifyConfigDump(
       changed(['"disabled":true', '"disabled":false'], ['typed_per_filter_config', 'left_out']),
       good,
       SOCKET,
@@ -111,7 +111,7 @@ describe('changed by hand', () => {
   });
 
   test('routes that no listener uses are missing', () => {
-    const found = evaluate(
+    const found = verifyConfigDump(
       changed(['"route_config_name":"push-proof/ai/metered"', '"route_config_name":"x"']),
       good,
       SOCKET,
@@ -122,7 +122,7 @@ describe('changed by hand', () => {
 
 test('what is told is bounded', () => {
   const names = Array.from({ length: 5000 }, (_, index) => `${'n'.repeat(1000)}${index}`);
-  const { missing } = evaluate(gateway(), names, SOCKET);
+  const { missing } = verifyConfigDump(gateway(), names, SOCKET);
   assert.equal(missing.total, 5000);
   assert.equal(missing.names.length, 20);
   assert.ok(missing.names.every((name) => name.length === 300));
@@ -133,9 +133,9 @@ test('whatever is taken away, nothing is thrown, and no more is proved than befo
   const keys = [...new Set([...whole.matchAll(/"([a-z_]+)":/g)].map(([, key]) => key!))];
   fc.assert(
     fc.property(fc.subarray(keys), (gone) => {
-      const left = JSON.parse(whole, (key, value) => (gone.includes(key) ? undefined : value)) as EnvoyConfiguration;
+      const left = JSON.parse(whole, (key, value) => (gone.includes(key) ? undefined : value)) as EnvoyConfigDump;
       const names = [...good, route('bare'), route('overridden')];
-      const { missing, unfiltered, failing } = evaluate(
+      const { missing, unfiltered, failing } = verifyConfigDump(
         { listeners: left.listeners ?? {}, routes: left.routes ?? {}, endpoints: left.endpoints ?? {} },
         names,
         SOCKET,

@@ -1,11 +1,11 @@
 /**
  * A user's route that changes to another backend is in the policy sooner than in the Envoy beside, and between the two its requests would be answered with an
- * error. So such a policy waits until Envoy has what it leads to (`Prover.routed`). Pure.
+ * error. So such a policy waits until Envoy has what it leads to (`ConfigVerifier.routed`). Pure.
  */
 import type { GatewayPolicy } from '../../contract/policy.ts';
 
 /** The Envoy routes that a policy waits for. None where it only limits, or brings routes that had no answer before. */
-export function awaitedRoutes(before: GatewayPolicy, after: GatewayPolicy): readonly string[] {
+export function pendingRoutes(before: GatewayPolicy, after: GatewayPolicy): readonly string[] {
   const led = uses(before);
   const served = new Set(led.map(({ route }) => route));
   const known = new Set(led.map(({ id }) => id));

@@ -13,7 +13,7 @@ const PLACES = [
 ];
 
 /** `named` is `SSL_CERT_FILE`. Where the system has none, those that Node brings are written into `folder`. */
-export function authorityBundle(named: string | undefined, folder: string): string {
+export function findCaBundle(named: string | undefined, folder: string): string {
   const found = [...(named ? [named] : []), ...PLACES].find((path) =>
     statSync(path, { throwIfNoEntry: false })?.isFile(),
   );

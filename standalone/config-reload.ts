@@ -5,7 +5,7 @@ import { envoyFiles } from '../translate/envoy/files.ts';
 import type { Plan } from '../translate/plan.ts';
 import type { Loaded, Loader } from './load.ts';
 
-export interface EditsOptions {
+export interface ConfigReloadOptions {
   readonly loader: Loader;
   /** What is in force at the beginning. */
   readonly plan: Plan;
@@ -16,7 +16,7 @@ export interface EditsOptions {
   readonly remindMs?: number;
 }
 
-export interface Edits {
+export interface ConfigReload {
   /** Waits for the edit that is under way. */
   close(): Promise<void>;
 }
@@ -26,7 +26,14 @@ const RETRY_MS = 3000;
 /** While a file is wrong, the log says so again. */
 const REMIND_MS = 60_000;
 
-export function followEdits({ loader, plan, paths, apply, log, remindMs = REMIND_MS }: EditsOptions): Edits {
+export function followConfig({
+  loader,
+  plan,
+  paths,
+  apply,
+  log,
+  remindMs = REMIND_MS,
+}: ConfigReloadOptions): ConfigReload {
   let current = plan;
   let dirty = false;
   let closed = false;

@@ -5,12 +5,12 @@ import { ApiError, type Client } from './api/client.ts';
 import { type Informer, startInformer } from './api/informer.ts';
 import type { KubeObject } from './api/object.ts';
 import {
-  type AuthorityText,
+  type CaText,
   issueServerCertificate,
-  keepAuthority,
+  renewCa,
   type ServerCertificate,
   serverCertificateIsDue,
-} from './push/authority.ts';
+} from './push/ca.ts';
 import { secrets } from './resources.ts';
 
 /** The name by which sidecars know the server, wherever they find it. */
@@ -19,7 +19,7 @@ const AUTHORITY_NAME = 'tallygate-ca';
 const BUNDLE_KEY = 'ca.crt';
 const ROUTES_KEY = 'routes';
 
-export interface Trust {
+export interface CertificateAuthority {
   /** Undefined: there is no authority yet. */
   certificate(): ServerCertificate | undefined;
   /** PEM. */
@@ -33,7 +33,12 @@ export interface Trust {
   close(): void;
 }
 
-export function openTrust(client: Client, namespace: string, changed: () => void, log: Log): Trust {
+export function openCertificateAuthority(
+  client: Client,
+  namespace: string,
+  changed: () => void,
+  log: Log,
+): CertificateAuthority {
   let certificate: ServerCertificate | undefined;
   const informer: Informer<KubeObject> = startInformer({
     ...{ client, log, resource: secrets, namespace },
@@ -67,7 +72,7 @@ export function openTrust(client: Client, namespace: string, changed: () => void
       }
       const before = secret();
       const kept = authorityIn(before);
-      const next = await keepAuthority(kept, Date.now());
+      const next = await renewCa(kept, Date.now());
       const routes = routeSecretIn(before) ?? randomBytes(32).toString('base64url');
       const same = kept !== undefined && next.certificates === kept.certificates && next.keys === kept.keys;
       if (same && routes === routeSecretIn(before)) {
@@ -97,7 +102,7 @@ export function openTrust(client: Client, namespace: string, changed: () => void
 }
 
 /** Where sidecars of a namespace find what they trust. */
-export function bundleObject(namespace: string, bundle: string): KubeObject {
+export function caBundleConfigMap(namespace: string, bundle: string): KubeObject {
   return {
     apiVersion: 'v1',
     kind: 'ConfigMap',
@@ -106,7 +111,7 @@ export function bundleObject(namespace: string, bundle: string): KubeObject {
   };
 }
 
-function authorityIn(secret: KubeObject | undefined): AuthorityText | undefined {
+function authorityIn(secret: KubeObject | undefined): CaText | undefined {
   const data = secret?.['data'] as { readonly certificates?: string; readonly keys?: string } | undefined;
   if (!data?.certificates || !data.keys) {
     return undefined;

@@ -8,9 +8,9 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { after, before, test } from 'node:test';
 import { ENVOY } from '../server/testing/envoy.ts';
 import { readAdmin } from './admin.ts';
-import { type Proof, type Prover, startProver } from './proof.ts';
+import { type ConfigCheckReport, type ConfigVerifier, startConfigVerifier } from './config-verifier.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'proof-'));
+const folder = mkdtempSync(join(tmpdir(), 'configCheck-'));
 const SOCKET = '/run/tallygate/extproc.sock';
 const CLUSTER = 'envoyextensionpolicy/team/tallygate/extproc/0';
 const FILTER = `envoy.filters.http.ext_proc/${CLUSTER}`;
@@ -19,8 +19,8 @@ const log = { info() {}, warn() {}, error() {} };
 
 let envoy: ChildProcess;
 let admin: { readonly host: string; readonly port: number };
-let prover: Prover;
-const proofs: Proof[] = [];
+let prover: ConfigVerifier;
+const configChecks: ConfigCheckReport[] = [];
 
 function give(name: string, type: string, resources: readonly object[]): void {
   const path = join(folder, name);
@@ -100,21 +100,25 @@ const assignment = (address: object) => ({
   endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }],
 });
 
-async function until(holds: (proof: Proof) => boolean): Promise<Proof> {
+async function until(holds: (configCheck: ConfigCheckReport) => boolean): Promise<ConfigCheckReport> {
   for (let i = 0; i < 1500; i++) {
-    const last = proofs.at(-1);
+    const last = configChecks.at(-1);
     if (last !== undefined && holds(last)) {
       return last;
     }
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  throw new Error(`the last proof is ${JSON.stringify(proofs.at(-1))}`);
+  throw new Error(`the last configCheck is ${JSON.stringify(configChecks.at(-1))}`);
 }
 
-const clean = (proof: Proof, expected: number) =>
-  'expected' in proof &&
-  proof.expected === expected &&
-  proof.missing.total + proof.unfiltered.total + proof.failing.total + proof.listenersWithoutFilter.total === 0;
+const clean = (configCheck: ConfigCheckReport, expected: number) =>
+  'expected' in configCheck &&
+  configCheck.expected === expected &&
+  configCheck.missing.total +
+    configCheck.unfiltered.total +
+    configCheck.failing.total +
+    configCheck.listenersWithoutFilter.total ===
+    0;
 
 before(async () => {
   giveListener([processor]);
@@ -153,7 +157,12 @@ before(async () => {
       // Not written yet.
     }
   }
-  prover = startProver({ admin, socketPath: SOCKET, found: (proof) => proofs.push(proof), log });
+  prover = startConfigVerifier({
+    admin,
+    socketPath: SOCKET,
+    found: (configCheck) => configChecks.push(configCheck),
+    log,
+  });
 });
 
 after(() => {
@@ -165,13 +174,13 @@ after(() => {
 test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) => {
   await t.test('what Envoy has is proved, for the version that was asked', async () => {
     prover.expect(version, names(3));
-    assert.deepEqual((await until((proof) => clean(proof, 3))).version, version);
+    assert.deepEqual((await until((configCheck) => clean(configCheck, 3))).version, version);
   });
 
   await t.test('a route that loses the filter, and gets it back', async () => {
     giveRoutes(3, [1]);
-    const proof = await until((each) => 'unfiltered' in each && each.unfiltered.total === 1);
-    assert.deepEqual('unfiltered' in proof && proof.unfiltered.names, [name(1)]);
+    const configCheck = await until((each) => 'unfiltered' in each && each.unfiltered.total === 1);
+    assert.deepEqual('unfiltered' in configCheck && configCheck.unfiltered.names, [name(1)]);
     giveRoutes(3);
     await until((each) => clean(each, 3));
   });
@@ -215,9 +224,9 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
   });
 
   await t.test('nothing is told where nothing has changed', async () => {
-    const told = proofs.length;
+    const told = configChecks.length;
     await new Promise((resolve) => setTimeout(resolve, 2500));
-    assert.equal(proofs.length, told);
+    assert.equal(configChecks.length, told);
   });
 
   await t.test('5,000 routes are looked at beside the event loop', async (each) => {
@@ -227,7 +236,9 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
     delay.enable();
     const start = performance.now();
     const before = process.threadCpuUsage();
-    await until((proof) => 'expected' in proof && proof.expected === 5000 && proof.unfiltered.total === 1);
+    await until(
+      (configCheck) => 'expected' in configCheck && configCheck.expected === 5000 && configCheck.unfiltered.total === 1,
+    );
     delay.disable();
     const { user, system } = process.threadCpuUsage(before);
     const { length } = await readAdmin(admin, '/config_dump?resource=dynamic_route_configs', 1e9);
@@ -241,8 +252,8 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
 
   await t.test('an Envoy that is gone cannot be read, and says so', async () => {
     envoy.kill('SIGKILL');
-    const proof = await until((each) => 'unreadable' in each);
-    assert.match('unreadable' in proof ? proof.unreadable : '', /ECONN/);
+    const configCheck = await until((each) => 'unreadable' in each);
+    assert.match('unreadable' in configCheck ? configCheck.unreadable : '', /ECONN/);
     await prover.routed([name(0)]);
   });
 });

@@ -4,7 +4,7 @@
  */
 
 /** Parts of Envoy's `/config_dump`, as JSON says them; only what is read is named. */
-export interface EnvoyConfiguration {
+export interface EnvoyConfigDump {
   readonly listeners: Dump<DynamicListener>;
   readonly routes: Dump<{ readonly route_config?: RouteConfiguration }>;
   /** Of the clusters whose name says that they are processors. */
@@ -15,31 +15,31 @@ interface Dump<T> {
   readonly configs?: readonly T[];
 }
 
-export interface Findings {
+export interface AffectedNames {
   readonly total: number;
   readonly names: string[];
 }
 
-export interface Evaluation {
+export interface ConfigCheckResult {
   readonly expected: number;
   /** In no route configuration that a listener uses. */
-  readonly missing: Findings;
+  readonly missing: AffectedNames;
   /** There, without our filter enabled on them. */
-  readonly unfiltered: Findings;
+  readonly unfiltered: AffectedNames;
   /** Answered by Envoy with a 500 of its own. */
-  readonly failing: Findings;
-  readonly listenersWithoutFilter: Findings;
+  readonly failing: AffectedNames;
+  readonly listenersWithoutFilter: AffectedNames;
 }
 
 /** Enough to find the fault, few enough for a status message. */
 const MAX_NAMES = 20;
 const MAX_NAME_CHARACTERS = 300;
 
-export function evaluate(
-  configuration: EnvoyConfiguration,
+export function verifyConfigDump(
+  configuration: EnvoyConfigDump,
   routeNames: readonly string[],
   socketPath: string,
-): Evaluation {
+): ConfigCheckResult {
   const clusters = clustersThatLeadTo(socketPath, configuration.endpoints);
   const connections = (configuration.listeners.configs ?? []).flatMap((listener) => connectionsOf(listener, clusters));
   const inline = connections.flatMap(({ inlineRoutes }) => (inlineRoutes === undefined ? [] : [inlineRoutes]));
@@ -87,7 +87,7 @@ export function evaluate(
   };
 }
 
-function findings(names: readonly string[]): Findings {
+function findings(names: readonly string[]): AffectedNames {
   const first = names.toSorted().slice(0, MAX_NAMES);
   return { total: names.length, names: first.map((name) => name.slice(0, MAX_NAME_CHARACTERS)) };
 }
@@ -102,7 +102,7 @@ interface LoadAssignment {
 }
 
 /** Names may be anybody's; the socket is ours. */
-function clustersThatLeadTo(socketPath: string, dump: EnvoyConfiguration['endpoints']): ReadonlySet<string> {
+function clustersThatLeadTo(socketPath: string, dump: EnvoyConfigDump['endpoints']): ReadonlySet<string> {
   const leading = (dump.configs ?? []).flatMap(({ endpoint_config: assignment }) => {
     const paths = (assignment?.endpoints ?? [])
       .flatMap((each) => each.lb_endpoints ?? [])

@@ -10,13 +10,13 @@ import type { PolicyVersion } from './version.ts';
 const CONTENT = 'policy.jsonl';
 const VERSION = 'policy-version.json';
 
-export interface Kept {
+export interface LastGoodPolicy {
   readonly version: PolicyVersion;
   readonly policy: GatewayPolicy;
 }
 
 /** Undefined where nothing is there; throws where what is there cannot be used. */
-export async function readKept(folder: string, reader: PolicyReader): Promise<Kept | undefined> {
+export async function readLastGoodPolicy(folder: string, reader: PolicyReader): Promise<LastGoodPolicy | undefined> {
   let content: Buffer;
   try {
     content = await readFile(join(folder, CONTENT));
@@ -41,14 +41,14 @@ function readVersion(folder: string, version: string): PolicyVersion | undefined
   }
 }
 
-export interface Keeper {
+export interface PolicyCache {
   /** `content` undefined: the one that is there. Of several calls while one is being written the last counts. */
   keep(version: PolicyVersion, content: Uint8Array | undefined): void;
   /** When all is written. */
   settled(): Promise<void>;
 }
 
-export function newKeeper(folder: string, log: ExtprocLog): Keeper {
+export function openPolicyCache(folder: string, log: ExtprocLog): PolicyCache {
   let next: { readonly version: PolicyVersion; readonly content: Uint8Array | undefined } | undefined;
   let writing: Promise<void> | undefined;
   const write = async () => {

@@ -5,13 +5,13 @@ import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
 import { connect, createServer } from 'node:tls';
 import {
-  type AuthorityText,
+  type CaText,
   issueServerCertificate,
-  keepAuthority,
-  rotateAuthority,
+  renewCa,
+  rotateCa,
   type ServerCertificate,
   serverCertificateIsDue,
-} from './authority.ts';
+} from './ca.ts';
 
 const DAY_MS = 86_400_000;
 const NAMES = ['tallygate-controller', 'tallygate-controller.tallygate-system.svc'];
@@ -36,32 +36,32 @@ const blocks = (text: string) => text.match(/BEGIN CERTIFICATE/g)?.length ?? 0;
 
 describe('the authority', () => {
   test('signs what a TLS client takes, for its names only', async () => {
-    const kept = await keepAuthority(undefined, now);
+    const kept = await renewCa(undefined, now);
     const server = await issueServerCertificate(kept, NAMES, now);
     assert.equal(await taken(server, kept.certificates), true);
     assert.equal(await taken(server, kept.certificates, NAMES[1]!), true);
     assert.equal(await taken(server, kept.certificates, 'elsewhere'), false);
-    assert.equal(await taken(server, (await keepAuthority(undefined, now)).certificates), false);
+    assert.equal(await taken(server, (await renewCa(undefined, now)).certificates), false);
     const certificate = new X509Certificate(kept.certificates);
     assert.ok(certificate.ca);
     assert.ok(Date.parse(certificate.validTo) > now + 3650 * DAY_MS);
   });
 
   test('is kept as it is while nothing is due', async () => {
-    const kept = await keepAuthority(undefined, now);
-    assert.equal(await keepAuthority(kept, now + 9 * 365 * DAY_MS - 30 * DAY_MS), kept);
+    const kept = await renewCa(undefined, now);
+    assert.equal(await renewCa(kept, now + 9 * 365 * DAY_MS - 30 * DAY_MS), kept);
   });
 
   test('is made anew where what is kept cannot be used', async () => {
-    const [one, other] = [await keepAuthority(undefined, now), await keepAuthority(undefined, now)];
-    const broken: readonly AuthorityText[] = [
+    const [one, other] = [await renewCa(undefined, now), await renewCa(undefined, now)];
+    const broken: readonly CaText[] = [
       { certificates: '', keys: '' },
       { certificates: 'nonsense', keys: one.keys },
       { certificates: one.certificates, keys: other.keys },
       { certificates: one.certificates + other.certificates, keys: one.keys },
     ];
     for (const each of broken) {
-      const made = await keepAuthority(each, now);
+      const made = await renewCa(each, now);
       assert.notEqual(made, each);
       assert.equal(blocks(made.certificates), 1);
       assert.equal(await taken(await issueServerCertificate(made, NAMES, now), made.certificates), true);
@@ -69,17 +69,17 @@ describe('the authority', () => {
   });
 
   test('changes with overlap: handed out before it signs, trusted until all that it signed has ended', async () => {
-    const old = await keepAuthority(undefined, now - 2 * DAY_MS);
-    const both = await rotateAuthority(old, now);
+    const old = await renewCa(undefined, now - 2 * DAY_MS);
+    const both = await rotateCa(old, now);
     assert.equal(blocks(both.certificates), 2);
     const before = await issueServerCertificate(both, NAMES, now);
     assert.equal(await taken(before, old.certificates), true, 'pods that have only the old one');
-    assert.equal(await keepAuthority(both, now + 1.5 * DAY_MS), both);
-    const last = await keepAuthority(both, now + 2.1 * DAY_MS);
+    assert.equal(await renewCa(both, now + 1.5 * DAY_MS), both);
+    const last = await renewCa(both, now + 2.1 * DAY_MS);
     assert.equal(blocks(last.certificates), 1);
     assert.ok(both.certificates.endsWith(last.certificates));
 
-    const earlier = await rotateAuthority(old, now - 1.1 * DAY_MS);
+    const earlier = await rotateCa(old, now - 1.1 * DAY_MS);
     const after = await issueServerCertificate(earlier, NAMES, now);
     assert.equal(await taken(after, old.certificates), false);
     assert.equal(await taken(after, earlier.certificates), true);
@@ -87,18 +87,18 @@ describe('the authority', () => {
   });
 
   test('is renewed a year before its end', async () => {
-    const kept = await keepAuthority(undefined, now);
-    const renewed = await keepAuthority(kept, now + 9.1 * 365 * DAY_MS);
+    const kept = await renewCa(undefined, now);
+    const renewed = await renewCa(kept, now + 9.1 * 365 * DAY_MS);
     assert.equal(blocks(renewed.certificates), 2);
     assert.ok(renewed.certificates.startsWith(kept.certificates));
   });
 });
 
 test('a server’s certificate is due after half of its life', async () => {
-  const kept = await keepAuthority(undefined, now);
+  const kept = await renewCa(undefined, now);
   const server = await issueServerCertificate(kept, NAMES, now);
   assert.equal(serverCertificateIsDue(server, kept, now), false);
   assert.equal(serverCertificateIsDue(server, kept, now + 0.49 * DAY_MS), false);
   assert.equal(serverCertificateIsDue(server, kept, now + 0.51 * DAY_MS), true);
-  assert.equal(serverCertificateIsDue(server, await keepAuthority(undefined, now), now), true);
+  assert.equal(serverCertificateIsDue(server, await renewCa(undefined, now), now), true);
 });

@@ -4,8 +4,8 @@ import { Worker } from 'node:worker_threads';
 import type { ExtprocLog } from '../main.ts';
 import type { PolicyVersion } from '../policy/version.ts';
 import { type AdminAddress, readAdmin } from './admin.ts';
-import type { Evaluation } from './evaluate.ts';
-import type { ProofTask } from './proof-worker.ts';
+import type { ConfigCheckTask } from './config-check-worker.ts';
+import type { ConfigCheckResult } from './verify-config-dump.ts';
 
 const POLL_MS = 1000;
 /** What no counter tells, such as endpoints, is seen by then. */
@@ -24,9 +24,11 @@ const MAX_HEAP_MB = 256;
 const ROUTED_WITHIN_MS = 1500;
 const ROUTED_POLL_MS = 30;
 
-export type Proof = ({ readonly unreadable: string } | Evaluation) & { readonly version: PolicyVersion };
+export type ConfigCheckReport = ({ readonly unreadable: string } | ConfigCheckResult) & {
+  readonly version: PolicyVersion;
+};
 
-export interface Prover {
+export interface ConfigVerifier {
   /** What the policy in force names from now on. */
   expect(version: PolicyVersion, routeNames: readonly string[]): void;
   /** Waits until Envoy can carry out all these routes; not for long, whatever Envoy says. Never rejects. */
@@ -34,15 +36,15 @@ export interface Prover {
   close(): void;
 }
 
-export interface ProverOptions {
+export interface ConfigVerifierOptions {
   readonly admin: AdminAddress;
   /** Where Envoy must send: our own. */
   readonly socketPath: string;
-  readonly found: (proof: Proof) => void;
+  readonly found: (configCheck: ConfigCheckReport) => void;
   readonly log: ExtprocLog;
 }
 
-export function startProver({ admin, socketPath, found, log }: ProverOptions): Prover {
+export function startConfigVerifier({ admin, socketPath, found, log }: ConfigVerifierOptions): ConfigVerifier {
   let wanted: { readonly version: PolicyVersion; readonly routeNames: readonly string[] } | undefined;
   let looked: { readonly for: object; readonly configuration: string; readonly atMs: number } | undefined;
   let told = '';
@@ -51,9 +53,9 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
   let closed = false;
   const workers = new Set<Worker>();
 
-  const look = (task: ProofTask): Promise<Evaluation> =>
+  const look = (task: ConfigCheckTask): Promise<ConfigCheckResult> =>
     new Promise((resolve, reject) => {
-      const started = new Worker(new URL('./proof-worker.ts', import.meta.url), {
+      const started = new Worker(new URL('./config-check-worker.ts', import.meta.url), {
         workerData: task,
         resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
       });
@@ -75,7 +77,7 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
     const task = wanted;
     let pauseMs = POLL_MS;
     if (task !== undefined) {
-      let proof: Proof;
+      let configCheck: ConfigCheckReport;
       try {
         const configuration = await readAdmin(admin, VERSIONS, MAX_VERSIONS_BYTES);
         const nowMs = performance.now();
@@ -86,20 +88,20 @@ export function startProver({ admin, socketPath, found, log }: ProverOptions): P
         const evaluation = await look({ admin, socketPath, routeNames: task.routeNames });
         failures = 0;
         looked = { for: task, configuration, atMs: nowMs };
-        proof = { ...evaluation, version: task.version };
+        configCheck = { ...evaluation, version: task.version };
         pauseMs = Math.min(PAUSE_MOST_MS, Math.max(POLL_MS, (performance.now() - nowMs) * PAUSE_FACTOR));
       } catch (error) {
         looked = undefined;
         if (++failures < FAILURES_BEFORE_TOLD) {
           return pauseMs;
         }
-        proof = { unreadable: error instanceof Error ? error.message : String(error), version: task.version };
+        configCheck = { unreadable: error instanceof Error ? error.message : String(error), version: task.version };
       }
-      const text = JSON.stringify(proof);
+      const text = JSON.stringify(configCheck);
       if (text !== told && !closed && wanted === task) {
         told = text;
-        log.info(proof, 'Envoy’s configuration looked at');
-        found(proof);
+        log.info(configCheck, 'Envoy’s configuration looked at');
+        found(configCheck);
       }
     }
     return pauseMs;

@@ -6,8 +6,8 @@ import type { Socket } from 'node:net';
 const SCRIPT = 'read -r _; kill -TERM "$1" 2>/dev/null; sleep 3; kill -KILL "$1" 2>/dev/null';
 
 /** Returns what lets the child off: to be called as soon as it has ended, before its id can be given to another. */
-export function leash(pid: number): () => void {
-  const watcher = spawn('/bin/sh', ['-c', SCRIPT, 'tallygate-leash', String(pid)], {
+export function endWithParent(pid: number): () => void {
+  const watcher = spawn('/bin/sh', ['-c', SCRIPT, 'tallygate-endWithParent', String(pid)], {
     stdio: ['pipe', 'ignore', 'ignore'],
     // Out of the terminal's process group: Ctrl-C is for us, and we end the others in order.
     detached: true,

@@ -1,9 +1,9 @@
 /** Reads and evaluates Envoy's configuration on a thread of its own: with 1,000 routes it has some MB, and the event loop of the data plane must not parse them. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { type AdminAddress, readAdmin } from './admin.ts';
-import { type EnvoyConfiguration, evaluate } from './evaluate.ts';
+import { type EnvoyConfigDump, verifyConfigDump } from './verify-config-dump.ts';
 
-export interface ProofTask {
+export interface ConfigCheckTask {
   readonly admin: AdminAddress;
   readonly routeNames: readonly string[];
   readonly socketPath: string;
@@ -12,13 +12,13 @@ export interface ProofTask {
 /** 1,000 routes with five rules each are about 16 MB. */
 const MAX_DUMP_BYTES = 64 * 1024 * 1024;
 
-const { admin, routeNames, socketPath } = workerData as ProofTask;
+const { admin, routeNames, socketPath } = workerData as ConfigCheckTask;
 const dump = async (query: string) =>
   JSON.parse(await readAdmin(admin, `/config_dump?${query}`, MAX_DUMP_BYTES)) as never;
-const configuration: EnvoyConfiguration = {
+const configuration: EnvoyConfigDump = {
   listeners: await dump('resource=dynamic_listeners'),
   routes: await dump('resource=dynamic_route_configs'),
   // Envoy Gateway names the clusters of processors so.
   endpoints: await dump('include_eds&resource=dynamic_endpoint_configs&name_regex=.*%2Fextproc%2F.*'),
 };
-parentPort?.postMessage(evaluate(configuration, routeNames, socketPath));
+parentPort?.postMessage(verifyConfigDump(configuration, routeNames, socketPath));

@@ -6,7 +6,7 @@ import { after, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLog } from '../runtime/log.ts';
 import type { Plan } from '../translate/plan.ts';
-import { type Edits, followEdits } from './edits.ts';
+import { type ConfigReload, followConfig } from './config-reload.ts';
 import { type Loader, newLoader } from './load.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'edits-'));
@@ -37,7 +37,7 @@ interface Line {
   readonly held?: readonly string[];
 }
 
-let edits: Edits | undefined;
+let edits: ConfigReload | undefined;
 let loader: Loader;
 let applied: Plan[];
 let lines: Line[];
@@ -67,7 +67,7 @@ beforeEach(async () => {
   assert.ok(plan, errors.join('\n'));
   const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
   const log = createLog({ level: 'info', destination });
-  edits = followEdits({ loader, plan, paths, apply: async (next) => void applied.push(next), log, remindMs: 300 });
+  edits = followConfig({ loader, plan, paths, apply: async (next) => void applied.push(next), log, remindMs: 300 });
 });
 after(async () => {
   await edits?.close();

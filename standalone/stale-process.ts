@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const DEADLINE_MS = 5000;
 
 /** `marker`: a text in the command line of ours that no other program has, the state folder. True: one was ended. */
-export async function endStale(pidPath: string, marker: string): Promise<boolean> {
+export async function endStaleProcess(pidPath: string, marker: string): Promise<boolean> {
   const pid = readPid(pidPath);
   if (pid === undefined || !isOurs(pid, marker)) {
     rmSync(pidPath, { force: true });

@@ -8,7 +8,7 @@ import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 
 /** Both in the order in which they were made. */
-export interface AuthorityText {
+export interface CaText {
   /** Certificates: the bundle that sidecars trust. */
   readonly certificates: string;
   /** Private keys in PKCS #8, one for each certificate. */
@@ -32,14 +32,14 @@ const SERVER_RENEWED_AFTER_MS = SERVER_LIFE_MS / 2;
 const SKEW_MS = 10 * 60_000;
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
-interface Authority {
+interface CaKeyPair {
   readonly certificate: X509Certificate;
   readonly key: KeyObject;
 }
 
 /** What must be kept from now on: the same object where nothing is due. Text that cannot be used counts as absent. */
-export async function keepAuthority(kept: AuthorityText | undefined, nowMs: number): Promise<AuthorityText> {
-  const read = kept === undefined ? [] : readAuthorities(kept);
+export async function renewCa(kept: CaText | undefined, nowMs: number): Promise<CaText> {
+  const read = kept === undefined ? [] : readCas(kept);
   const live = read.filter(({ certificate }) => Date.parse(certificate.validTo) > nowMs);
   const needed = live.filter((_, index) => {
     const next = live[index + 1];
@@ -47,24 +47,24 @@ export async function keepAuthority(kept: AuthorityText | undefined, nowMs: numb
   });
   const newest = needed.at(-1);
   const due = newest === undefined || Date.parse(newest.certificate.validTo) - nowMs < AUTHORITY_RENEWED_BEFORE_MS;
-  const wanted = due ? [...needed, await newAuthority(nowMs)] : needed;
+  const wanted = due ? [...needed, await newCa(nowMs)] : needed;
   if (kept !== undefined && wanted.length === read.length && !due) {
     return kept;
   }
-  return writeAuthorities(wanted);
+  return writeCas(wanted);
 }
 
 /** Replaces the authority ahead of its time, with the same overlap. */
-export async function rotateAuthority(kept: AuthorityText, nowMs: number): Promise<AuthorityText> {
-  return writeAuthorities([...readAuthorities(kept), await newAuthority(nowMs)]);
+export async function rotateCa(kept: CaText, nowMs: number): Promise<CaText> {
+  return writeCas([...readCas(kept), await newCa(nowMs)]);
 }
 
 export async function issueServerCertificate(
-  kept: AuthorityText,
+  kept: CaText,
   dnsNames: readonly string[],
   nowMs: number,
 ): Promise<ServerCertificate> {
-  const authorities = readAuthorities(kept);
+  const authorities = readCas(kept);
   const signer = authorities.findLast((each) => signsFromMs(each) <= nowMs) ?? authorities[0];
   if (signer === undefined) {
     throw new Error('there is no certificate authority to sign with');
@@ -91,9 +91,9 @@ export async function issueServerCertificate(
 }
 
 /** Also when its authority is no longer the one that would sign, or no longer trusted. */
-export function serverCertificateIsDue(current: ServerCertificate, kept: AuthorityText, nowMs: number): boolean {
+export function serverCertificateIsDue(current: ServerCertificate, kept: CaText, nowMs: number): boolean {
   const certificate = new X509Certificate(current.chain);
-  const authorities = readAuthorities(kept);
+  const authorities = readCas(kept);
   const signer = authorities.findLast((each) => signsFromMs(each) <= nowMs) ?? authorities[0];
   if (signer === undefined || !certificate.verify(signer.certificate.publicKey)) {
     return true;
@@ -101,7 +101,7 @@ export function serverCertificateIsDue(current: ServerCertificate, kept: Authori
   return nowMs >= Date.parse(certificate.validFrom) + SKEW_MS + SERVER_RENEWED_AFTER_MS;
 }
 
-async function newAuthority(nowMs: number): Promise<Authority> {
+async function newCa(nowMs: number): Promise<CaKeyPair> {
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const serialNumber = newSerialNumber();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
@@ -124,7 +124,7 @@ async function newAuthority(nowMs: number): Promise<Authority> {
   };
 }
 
-function signsFromMs({ certificate }: Authority): number {
+function signsFromMs({ certificate }: CaKeyPair): number {
   return Date.parse(certificate.validFrom) + SKEW_MS + HANDED_OUT_BEFORE_MS;
 }
 
@@ -135,7 +135,7 @@ function newSerialNumber(): string {
 
 const BLOCK = /-----BEGIN ([A-Z ]+)-----[^-]*-----END \1-----/g;
 
-function readAuthorities({ certificates, keys }: AuthorityText): readonly Authority[] {
+function readCas({ certificates, keys }: CaText): readonly CaKeyPair[] {
   try {
     const privateKeys = (keys.match(BLOCK) ?? []).map((block) => createPrivateKey(block));
     const read = (certificates.match(BLOCK) ?? []).map((block) => new X509Certificate(block));
@@ -151,7 +151,7 @@ function readAuthorities({ certificates, keys }: AuthorityText): readonly Author
   }
 }
 
-function writeAuthorities(authorities: readonly Authority[]): AuthorityText {
+function writeCas(authorities: readonly CaKeyPair[]): CaText {
   return {
     certificates: authorities.map(({ certificate }) => certificate.toString()).join(''),
     keys: authorities.map(({ key }) => pemOf(key)).join(''),
