@@ -46,10 +46,11 @@ golden: setup ## Write the expected files of golden tests anew (read the diff)
 	UPDATE_GOLDEN=1 node --test 'translate/**/*.test.ts' 'extproc/**/*golden*.test.ts'
 
 .PHONY: check
-check: setup ## Format, lint, types, unused code, and generated files that are up to date
+check: setup ## Format, lint, types, unused code, walls between rooms, and generated files that are up to date
 	biome ci .
 	tsc -p .
 	knip
+	node --test tools/walls.test.ts
 	$(MAKE) generate
 	git diff --exit-code -- charts crds docs protos
 

@@ -1,0 +1,265 @@
+/**
+ * Holds the walls between the rooms that docs/architecture.md describes: which room may import which,
+ * where outside modules may be used, no import cycles (types included), and no type name twice.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { test } from 'node:test';
+
+type Rooms = Readonly<Record<string, readonly string[]>>;
+
+/** The rooms, lowest first, with the other rooms that each may import. */
+const rooms: Rooms = {
+  contract: [],
+  crds: [],
+  runtime: [],
+  protos: [],
+  translate: ['contract', 'crds'],
+  extproc: ['contract', 'runtime', 'protos'],
+  standalone: ['contract', 'crds', 'translate', 'runtime', 'protos', 'extproc'],
+  controller: ['contract', 'crds', 'translate', 'runtime', 'protos'],
+  cli: ['contract', 'crds', 'translate', 'runtime', 'protos', 'extproc', 'standalone', 'controller'],
+  tools: ['contract', 'crds', 'translate', 'runtime', 'protos', 'extproc', 'cli'],
+  fixtures: [],
+  bench: ['fixtures'],
+  e2e: ['fixtures', 'bench', 'tools'],
+};
+
+/** The rooms inside extproc, lowest first. A file directly in extproc/ is a room of its own. */
+const extprocRooms: Rooms = {
+  errors: [],
+  exchange: [],
+  usage: [],
+  record: ['errors', 'usage'],
+  json: ['errors'],
+  sse: [],
+  compression: [],
+  tokens: ['json'],
+  providers: ['errors', 'usage', 'record', 'json'],
+  quota: [],
+  policy: [],
+  session: [
+    ...[
+      'errors',
+      'exchange',
+      'usage',
+      'record',
+      'json',
+      'sse',
+      'compression',
+      'tokens',
+      'providers',
+      'quota',
+      'policy',
+    ],
+  ],
+  telemetry: ['errors', 'usage', 'record'],
+  sidecar: ['policy'],
+  server: ['exchange'],
+  main: [
+    ...['errors', 'exchange', 'usage', 'record', 'tokens', 'providers', 'quota', 'policy', 'session', 'telemetry'],
+    ...['server'],
+  ],
+};
+
+/** Imports inside extproc that still cross a wall, as rooms. The list may only shrink. */
+const knownCrossings = [
+  'policy > main',
+  'sidecar > main',
+  'telemetry > session',
+  'telemetry > quota',
+  'telemetry > providers',
+];
+
+/** Modules from outside that only the named rooms may import. */
+const outside: readonly { readonly module: RegExp; readonly rooms: readonly string[] }[] = [
+  { module: /^@kubernetes\//, rooms: ['controller'] },
+  { module: /^@grpc\/grpc-js$/, rooms: ['controller', 'extproc'] },
+];
+
+/** What a pure room may not import: the network, files, processes and timers. */
+const impure = /^node:(fs|net|http|https|child_process|timers|os|dgram|tls|worker_threads)(\/|$)/;
+const pureRooms = ['contract', 'crds', 'translate'];
+
+/** Files that still import each other. The list may only shrink. */
+const knownCycles: readonly string[] = [
+  'extproc/providers/openai/choice-stream.ts',
+  'extproc/providers/openai/closing-chunks.ts',
+  'extproc/quota/admit.ts',
+  'extproc/quota/bucket.ts',
+  'extproc/quota/hold.ts',
+  'extproc/quota/waiter-queue.ts',
+  'translate/attach.ts',
+  'translate/namespace-bounds.ts',
+  'translate/routes.ts',
+  'translate/read/documents.ts',
+  'translate/read/fields.ts',
+  'translate/read/readers.ts',
+  'translate/read/secrets.ts',
+];
+
+/** Type names that are still declared more than once. The list may only shrink. */
+const knownDuplicates: readonly string[] = [
+  'Address',
+  'Answer',
+  'AnswerForm',
+  'Block',
+  'Choice',
+  'Chunk',
+  'Closing',
+  'Container',
+  'DeltaFacts',
+  'Endpoint',
+  'Entry',
+  'Exchange',
+  'Failure',
+  'Fields',
+  'Found',
+  'Identity',
+  'Item',
+  'Json',
+  'Listener',
+  'Manifest',
+  'Numbers',
+  'Output',
+  'Part',
+  'Phase',
+  'Place',
+  'Plan',
+  'PolicyVersion',
+  'Reader',
+  'Reading',
+  'Reference',
+  'Refusal',
+  'Rule',
+  'Said',
+  'Shape',
+  'Shared',
+  'Source',
+  'Sources',
+  'Splitter',
+  'TableEntry',
+  'Target',
+  'Told',
+  'Verdict',
+];
+
+const root = join(import.meta.dirname, '..');
+const importPattern = /(?:import|export)\s[^;'"]*?from\s*'([^']+)'|import\(\s*'([^']+)'\s*\)|^import '([^']+)'/gm;
+const typePattern = /^(?:export )?(?:declare )?(?:abstract )?(?:interface|type|class) ([A-Z]\w*)/gm;
+
+interface SourceFile {
+  readonly file: string;
+  readonly text: string;
+  /** Module names, or for files of this repository their path from its root. */
+  readonly imports: readonly string[];
+}
+
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '*.ts'], {
+  cwd: root,
+  encoding: 'utf8',
+})
+  .split('\n')
+  .filter(
+    (file, index, all) =>
+      file.includes('/') && file !== all[index - 1] && !file.startsWith('examples/') && existsSync(join(root, file)),
+  );
+
+const sources: readonly SourceFile[] = files.map((file) => {
+  const text = readFileSync(join(root, file), 'utf8');
+  const imports = [...text.matchAll(importPattern)].map((match) => {
+    const name = (match[1] ?? match[2] ?? match[3])!;
+    return name.startsWith('.') ? join(dirname(file), name) : name;
+  });
+  return { file, text, imports };
+});
+
+const isTest = (file: string) =>
+  file.endsWith('.test.ts') || /(^|\/)(testing|support)(\/|\.ts$)/.test(file) || /^(e2e|bench)\//.test(file);
+const production = sources.filter(({ file }) => !isTest(file) && !file.includes('/gen/'));
+const isLocal = (name: string) => !name.startsWith('node:') && name.endsWith('.ts');
+const roomOf = (file: string) => file.slice(0, file.indexOf('/'));
+
+function extprocRoomOf(file: string): string {
+  const [, room, inRoom] = file.split('/');
+  return inRoom === undefined ? basename(room!, '.ts') : room!;
+}
+
+/** Lists the imports that cross a wall, as `file imports target`. */
+function crossings(within: readonly SourceFile[], allowed: Rooms, of: (file: string) => string, known: string[] = []) {
+  return within.flatMap(({ file, imports }) =>
+    imports
+      .filter((target) => isLocal(target) && of(target) !== of(file))
+      .filter((target) => !(allowed[of(file)] ?? []).includes(of(target)))
+      .filter((target) => !known.includes(`${of(file)} > ${of(target)}`))
+      .map((target) => `${file} imports ${target}`),
+  );
+}
+
+test('each room imports only the rooms that the architecture names', () => {
+  assert.deepEqual(crossings(production, rooms, roomOf), []);
+});
+
+test('black-box tests and benchmarks import no room of the product', () => {
+  const blackBox = sources.filter(({ file }) => /^(e2e|bench|fixtures)\//.test(file));
+  assert.deepEqual(crossings(blackBox, rooms, roomOf), []);
+});
+
+test('the rooms inside extproc import downwards only', () => {
+  const inside = production
+    .filter(({ file }) => roomOf(file) === 'extproc')
+    .map((source) => ({ ...source, imports: source.imports.filter((name) => name.startsWith('extproc/')) }));
+  assert.deepEqual(crossings(inside, extprocRooms, extprocRoomOf, knownCrossings), []);
+});
+
+test('outside modules stay in their rooms, and pure rooms do no input or output', () => {
+  const misplaced = production.flatMap(({ file, imports }) =>
+    imports
+      .filter(
+        (name) =>
+          outside.some((one) => one.module.test(name) && !one.rooms.includes(roomOf(file))) ||
+          (impure.test(name) && pureRooms.includes(roomOf(file))),
+      )
+      .map((name) => `${file} imports ${name}`),
+  );
+  assert.deepEqual(misplaced, []);
+});
+
+test('no files import each other, directly or through others', () => {
+  const graph = new Map(production.map(({ file, imports }) => [file, imports.filter(isLocal)]));
+  const reached = new Map<string, Set<string>>();
+  for (const file of graph.keys()) {
+    const found = new Set<string>();
+    const open = [...graph.get(file)!];
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      if (!found.has(next)) {
+        found.add(next);
+        open.push(...(graph.get(next) ?? []));
+      }
+    }
+    reached.set(file, found);
+  }
+  const inCycle = [...graph.keys()].filter((file) => reached.get(file)!.has(file));
+  const cycles = new Set(
+    inCycle.map((file) =>
+      inCycle.filter((other) => reached.get(file)!.has(other) && reached.get(other)!.has(file)).join(' '),
+    ),
+  );
+  assert.deepEqual(
+    [...cycles].filter((cycle) => !cycle.split(' ').every((file) => knownCycles.includes(file))),
+    [],
+  );
+});
+
+test('no type name is declared in two files', () => {
+  const declared = new Map<string, string[]>();
+  for (const { file, text } of production) {
+    for (const [, name] of text.matchAll(typePattern)) {
+      declared.set(name!, [...(declared.get(name!) ?? []), file]);
+    }
+  }
+  const twice = [...declared].filter(([name, where]) => where.length > 1 && !knownDuplicates.includes(name));
+  assert.deepEqual(Object.fromEntries(twice), {});
+});
