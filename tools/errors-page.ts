@@ -1,4 +1,4 @@
-/** docs/reference/errors.md: each code with what the three dialects make of it, by asking the dialects themselves. */
+/** Generates docs/reference/errors.md: each code in the error shapes of the three APIs, as the code writes them. */
 import { envoyReplies, errorTypes } from '../contract/refusals.ts';
 import { type FailureCode, failure } from '../extproc/errors.ts';
 import type { Dialect } from '../extproc/providers/adapter.ts';
@@ -23,27 +23,30 @@ export function errorsPage(): string {
   return page(
     notice('contract/refusals.ts, extproc/errors.ts and tools/error-texts.ts'),
     '# Errors',
-    'Every refusal is written in the error shape of the API that was called, so official clients raise their own error classes. The code is stable; scripts may compare it. Messages may change. Errors of a provider pass as they are.',
+    'Each refusal has the error shape of the API that was called, so official clients raise their own error classes. Codes are stable, so scripts may compare them. Messages may change. Errors of a provider pass unchanged.',
     '## Codes',
-    table(['Code', 'Status', 'Means', 'Fix'], rows),
+    table(['Code', 'Status', 'Meaning', 'Fix'], rows),
     '## Shapes',
-    'The body for the code `quota_exceeded`, in each dialect:',
+    'The body for the code `quota_exceeded` in each API:',
     ...[openAiDialect, anthropicDialect, tgiDialect].map(example),
-    'The type stands in `error.type` (OpenAI, Anthropic) or `error_type` (TGI).',
+    'The type is `error.type` (OpenAI, Anthropic) or `error_type` (TGI).',
     table(['Code', 'OpenAI', 'Anthropic', 'TGI'], types),
     '## From Envoy',
-    'Some failures are met by Envoy alone: no route, a provider that cannot be reached, a timeout, extproc that is being started again. Their bodies have the same shapes, and their statuses and other headers stay as Envoy says them. The first line that has the status holds.',
+    'Envoy answers some failures itself: no route, an unreachable provider, a timeout, a restart of extproc. These local replies have the same shapes, and keep Envoy’s status and other headers. The first row with the status applies.',
     table(['Status', 'Code', 'OpenAI', 'Anthropic', 'TGI', 'Message'], envoyRows()),
     '## Headers',
     table(
       ['Header', 'When'],
       [
-        row('`retry-after`', 'Waiting helps; whole seconds, rounded up.'),
+        row('`retry-after`', 'If waiting helps: whole seconds, rounded up.'),
         row(
           '`x-should-retry`',
-          'On 429: `true` where waiting at most a minute helps, else `false`. The official clients read it.',
+          'On 429: `true` if waiting at most a minute helps, otherwise `false`. The official clients read it.',
         ),
-        row('`x-ratelimit-*`, `anthropic-ratelimit-*`', 'A quota holds: see [quotas](../guides/quotas.md#headers).'),
+        row(
+          '`x-ratelimit-*`, `anthropic-ratelimit-*`',
+          'If a quota applies: see [quotas](../guides/quotas.md#headers).',
+        ),
       ],
     ),
   );

@@ -1,4 +1,4 @@
-/** Writes what is made from the code: CRD YAML and the pages of docs/reference. `make generate` runs it; `make check` demands that nothing changes. */
+/** Writes the generated files: CRD YAML and the pages of docs/reference. `make check` fails if one is out of date. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { conditions } from '../crds/conditions.ts';
@@ -21,7 +21,7 @@ for (const definition of kinds) {
   const header = `# Generated from crds/${definition.page}.ts by \`make generate\`. Do not edit.\n`;
   const yaml = stringify(customResourceDefinition(definition), { aliasDuplicateObjects: false, lineWidth: 0 });
   write(`crds/${definition.plural}.yaml`, header + yaml);
-  // Helm packs only what stands in the chart's own folder.
+  // Helm packs only files of the chart's own folder.
   write(`charts/tallygate/files/crds/${definition.plural}.yaml`, header + yaml);
   const example = readFileSync(new URL(`crds/examples/valid/${definition.page}.yaml`, root), 'utf8');
   write(`docs/reference/${definition.page}.md`, kindPage(definition, example));

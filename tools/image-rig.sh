@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Dockerfile's image without Docker, loaded into the test cluster: tools/image-rig.sh NAME[:TAG]
-# Node itself and the packages change seldom: they are a base of their own, packed once.
+# Builds the Dockerfile's image without Docker and loads it into the test cluster: tools/image-rig.sh NAME[:TAG]
+# Node and the packages change rarely, so they form a base image that is packed once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/node_modules/.bin:$PATH"

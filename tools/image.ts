@@ -1,7 +1,8 @@
 /**
- * `node tools/image.ts ROOT`: the image's whole file system, made from the checkout and its node_modules: Node, the libraries that it needs, the packages of
- * production, the sources, and compiled code, so that a container starts quickly on a read-only root. No shell and no package manager are in it.
- * The Dockerfile copies it; the tests pack it without Docker.
+ * `node tools/image.ts ROOT` builds the file system of the image from the checkout and its node_modules: Node and
+ * its libraries, production packages, sources, and compiled code, so that a container starts quickly on a
+ * read-only root. The image has no shell and no package manager. The Dockerfile copies the result; the cluster
+ * tests pack it without Docker.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -24,9 +25,9 @@ const checkout = resolve(import.meta.dirname, '..');
 const rooms = ['cli', 'contract', 'controller', 'crds', 'extproc', 'protos', 'runtime', 'standalone', 'translate'];
 const others = ['package.json', 'LICENSE', 'charts/tallygate', 'examples'];
 const testsOnly = /\.test\.ts$|\/(testdata|testing|clients)$|\/testing\.ts$|^crds\/examples$/;
-/** What programs do not read at run time. Licenses stay. */
-const needless = /\.(ts|mts|cts|map|md|markdown)$|\/(test|tests|__tests__)$/;
-/** As the Dockerfile has it. */
+/** Files that no program reads at run time. Licenses stay. */
+const unneeded = /\.(ts|mts|cts|map|md|markdown)$|\/(test|tests|__tests__)$/;
+/** As in the Dockerfile. */
 const USER_ID = 65532;
 const NODE_OPTIONS = ['--max-semi-space-size=8'];
 const READY_MS = 30_000;
@@ -69,7 +70,7 @@ function copyPackages(app: string): void {
     }
     const own = (inner: string) => {
       const within = inner.slice(source.length);
-      return !within.startsWith('/node_modules') && !needless.test(within);
+      return !within.startsWith('/node_modules') && !unneeded.test(within);
     };
     cpSync(source, join(app, path), { recursive: true, filter: own });
   }
@@ -86,8 +87,8 @@ function copySources(app: string): void {
 }
 
 /**
- * Node keeps compiled code by the path of the file, which also stands in stack traces, and by the user that runs it: so the programs run inside, where every
- * path is the image's own.
+ * Fills Node's compile cache. Node keys it by the path of the file, which also appears in stack traces, and by the
+ * user, so the programs run inside the root, with the paths of the image.
  */
 async function compile(root: string): Promise<void> {
   const app = join(root, 'app');
@@ -97,7 +98,7 @@ async function compile(root: string): Promise<void> {
   }
   const folder = join(root, 'warm');
   mkdirSync(folder);
-  // As in a proxy pod whose controller cannot be reached.
+  // Simulates a proxy pod whose controller is unreachable.
   for (const name of ['token', 'ca.crt']) {
     writeFileSync(join(folder, name), 'none');
   }
@@ -114,7 +115,7 @@ async function compile(root: string): Promise<void> {
   while (!existsSync(metrics) && extproc.exitCode === null && performance.now() < until) {
     await sleep(50);
   }
-  // What loads after the start.
+  // Waits for modules that load after the start.
   await sleep(2000);
   extproc.kill('SIGTERM');
   await ended(extproc);
@@ -123,7 +124,7 @@ async function compile(root: string): Promise<void> {
   for (const name of readdirSync(compiled)) {
     const renamed = join(compiled, name.replace(/-\d+$/, `-${USER_ID}`));
     renameSync(join(compiled, name), renamed);
-    // Node keeps them for their maker alone.
+    // Node creates them readable by their owner only.
     for (const file of readdirSync(renamed)) {
       chmodSync(join(renamed, file), 0o644);
     }
@@ -144,7 +145,7 @@ async function ended(child: ChildProcess): Promise<void> {
   }
 }
 
-/** What a part was made from: a part that is there already is kept. */
+/** Calls `make` unless the part already exists and was made from the same contents. */
 function stamp(root: string, part: string, contents: readonly string[], make: () => void): void {
   const digest = contents.reduce((hash, text) => hash.update(text), createHash('sha256')).digest('hex');
   const file = `${root}.${part}`;

@@ -1,4 +1,4 @@
-/** Small pieces of Markdown, for the generated pages and the tests of the written ones. */
+/** Writes Markdown for the generated pages, and reads the blocks of the written ones for tests. */
 
 export function notice(source: string): string {
   return `<!-- Generated from ${source} by \`make generate\`. Do not edit. -->`;
@@ -18,15 +18,15 @@ export function table(head: readonly string[], rows: readonly string[]): string 
 
 export interface Block {
   readonly file: string;
-  /** Of its first line of content. */
+  /** The line number of the first line of content. */
   readonly line: number;
   readonly language: string;
-  /** What stands behind the language: marks for the tests. */
+  /** The words after the language, which tell the tests what to do with the block. */
   readonly marks: readonly string[];
   readonly text: string;
 }
 
-/** The fenced blocks of a page. */
+/** Returns the fenced code blocks of a page. */
 export function blocksOf(file: string, markdown: string): readonly Block[] {
   const blocks: Block[] = [];
   let open: { readonly line: number; readonly info: string; readonly lines: string[] } | undefined;

@@ -1,5 +1,4 @@
-/** docs/reference/metrics.md, from what the endpoint really says after requests of every kind. */
-
+/** Generates docs/reference/metrics.md from a scrape after requests of every kind. */
 import type { Outcome } from '../extproc/session/protocol.ts';
 import { metric } from '../extproc/telemetry/names.ts';
 import { newRecorder } from '../extproc/telemetry/recorder.ts';
@@ -13,7 +12,7 @@ export async function metricsPage(): Promise<string> {
   for (const { name } of Object.values(metric)) {
     const prometheus = name.replaceAll('.', '_');
     if (!found.some((each) => each.name === prometheus || each.name === `${prometheus}_total`)) {
-      throw new Error(`${name} is in no scrape: let metrics-page.ts cause it`);
+      throw new Error(`metric ${name} is not in the scrape; add a request to tools/metrics-page.ts that records it`);
     }
   }
   const rows = found.map(({ name, type, unit, help, labels }) =>
@@ -23,8 +22,8 @@ export async function metricsPage(): Promise<string> {
   return page(
     notice('extproc/telemetry and runtime/loop-delay.ts'),
     '# Metrics',
-    'In Prometheus’ text format at `/metrics` of the metrics address (`127.0.0.1:9464`); names, labels and units are public API. The `gen_ai_*` ones are OpenTelemetry’s names for generative AI with dots as underscores. A series appears when it first has a value.',
-    table(['Metric', 'Type', 'Unit', 'Labels', 'Says'], rows),
+    'The metrics address (`127.0.0.1:9464`) serves these metrics at `/metrics` in the Prometheus text format. Names, labels and units are public API. `gen_ai_*` are OpenTelemetry’s names for generative AI with underscores instead of dots. A series appears with its first value.',
+    table(['Metric', 'Type', 'Unit', 'Labels', 'Meaning'], rows),
     '## Histogram boundaries',
     table(
       ['Metric', 'Upper bounds'],
@@ -38,16 +37,16 @@ export async function metricsPage(): Promise<string> {
         row('`gen_ai_provider_name`', '`openai`, `anthropic`, `huggingface`: by the schema of the backend'),
         row(
           '`gen_ai_request_model`',
-          'As the client says it; `other` where neither a rule nor the backend names the model, so that clients cannot make series',
+          'The model in the request; `other` if neither a rule nor the backend names it, so that clients cannot create series',
         ),
-        row('`gen_ai_response_model`', 'As the provider says it; `other` past 200 different names'),
+        row('`gen_ai_response_model`', 'The model in the provider’s response; `other` after 200 different names'),
         row(
           '`gen_ai_token_type`',
           '`input`, `output`; in `tallygate_tokens_total` also `cached_input`, `cache_write_input`, `audio_input` (parts of input) and `reasoning_output`, `audio_output` (parts of output)',
         ),
         row(
           '`error_type`',
-          'A [code](errors.md), a status of the provider, `client_left`, `backend_broke_off` or `no_answer`; absent: it went well',
+          'A [code](errors.md), a status of the provider, `client_left`, `backend_broke_off` or `no_answer`; absent on success',
         ),
         row('`tallygate_route`, `tallygate_backend`', '`NAMESPACE/NAME`'),
         row('`tallygate_rule`', 'The name of the rule'),
@@ -57,7 +56,7 @@ export async function metricsPage(): Promise<string> {
           '`address`, `connect`, `tls`, `reset`, `timeout`, `protocol`, `other`: see [access lines](../guides/observing.md#access-lines)',
         ),
         row('`tallygate_decision`', '`admitted`, `refused`, `cut`'),
-        row('`tallygate_reason`', '`spent`, `held`, `size`, `keys`, `journal`: why it was refused'),
+        row('`tallygate_reason`', 'The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`'),
         row('`tallygate_quota`', '`NAMESPACE/POLICY/QUOTA`'),
         row(
           '`tallygate_quota_key`',
@@ -66,7 +65,7 @@ export async function metricsPage(): Promise<string> {
         row('`tallygate_overdraft_cause`', 'See [overdraft](../guides/quotas.md#overdraft)'),
       ],
     ),
-    'Of quota buckets, the 200 that are nearest to their end are shown. Past 1,000 tuples of names, requests count in one series with `otel_metric_overflow="true"`.',
+    'Of all quota buckets, the 200 nearest to their limit are shown. After 1,000 tuples of names, requests count in one series with `otel_metric_overflow="true"`.',
   );
 }
 

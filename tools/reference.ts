@@ -1,4 +1,4 @@
-/** Pages of docs/reference as Markdown, from the same JSON Schema that the CRDs have. */
+/** Generates pages of docs/reference from the JSON Schema of the CRDs. */
 import type { ConditionDefinition } from '../crds/conditions.ts';
 import { type JsonSchema, jsonSchema } from '../crds/custom-resource.ts';
 import type { KindDefinition } from '../crds/kinds.ts';
@@ -17,7 +17,7 @@ export function kindPage(definition: KindDefinition, example: string): string {
     '## Example',
     `\`\`\`yaml\n${example.trimEnd()}\n\`\`\``,
     '## Fields',
-    'Fields in **bold** must be set.',
+    'Fields in **bold** are required.',
     ...sections,
   ].join('\n\n')}\n`;
 }
@@ -35,12 +35,12 @@ export function conditionsPage(conditions: Readonly<Record<string, ConditionDefi
   return `${[
     notice,
     '# Conditions',
-    'What Tallygate writes into `status`. Types and reasons are stable: scripts may wait for them. Messages may change.',
+    'The conditions that Tallygate writes to `status`. Types and reasons are stable, so scripts may wait for them. Messages may change.',
     ...sections,
   ].join('\n\n')}\n`;
 }
 
-/** A table for this object, then one for each object in it. */
+/** Appends a table for this object, then one for each nested object. */
 function collect(schema: JsonSchema, path: string, sections: string[]): void {
   const required = new Set(schema.required);
   const rows = Object.entries(schema.properties ?? {}).map(([name, member]) => {
@@ -50,7 +50,7 @@ function collect(schema: JsonSchema, path: string, sections: string[]): void {
   const rules = (schema['x-kubernetes-validations'] ?? []).map(({ message }) => `- ${message}`);
   sections.push(
     `### ${path}`,
-    ['| Field | Type | Default | |', '|---|---|---|---|', ...rows].join('\n'),
+    ['| Field | Type | Default | Meaning |', '|---|---|---|---|', ...rows].join('\n'),
     ...(rules.length === 0 ? [] : [rules.join('\n')]),
   );
   for (const [name, member] of Object.entries(schema.properties ?? {})) {

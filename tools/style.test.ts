@@ -1,4 +1,4 @@
-/** Holds the parts of the code style that the linter has no rule for. */
+/** Checks the parts of the code style that the linter has no rule for. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ const files = execFileSync('git', ['ls-files', '*.ts'], { cwd: root, encoding: '
   .split('\n')
   .filter((file) => file !== '' && !file.includes('/gen/'));
 
-/** Returns `file:line: text` of each line that `wrong` finds. */
+/** Returns `file:line: text` of each line that `wrong` matches. */
 function linesWhere(wrong: (line: string) => boolean): readonly string[] {
   return files.flatMap((file) =>
     readFileSync(join(root, file), 'utf8')
@@ -19,7 +19,7 @@ function linesWhere(wrong: (line: string) => boolean): readonly string[] {
   );
 }
 
-test('members are hidden by #, not by TypeScript', () => {
+test('private members use #, not accessibility modifiers', () => {
   assert.deepEqual(
     linesWhere((line) => /^\s+(private|public) /.test(line)),
     [],

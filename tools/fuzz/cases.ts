@@ -1,29 +1,30 @@
 /**
- * How many cases tests with chance run, in one place. `make test` runs a short share; `make fuzz CASES=N` about N of them in total (FUZZ_CASES). FUZZ_SEED
- * repeats a run. FUZZ_REPORT names a file to which each test program adds what it ran.
+ * Decides how many cases the randomized tests run. `make test` runs a small share; `make fuzz CASES=N` runs
+ * about N in total (FUZZ_CASES). FUZZ_SEED repeats a run. Each test program appends its result to the file that
+ * FUZZ_REPORT names.
  */
 import { appendFileSync } from 'node:fs';
 import path from 'node:path';
 import { newRandom, type Random } from './random.ts';
 
-/** What all shares of `make test` are together, as FUZZ_REPORT counts them: a run of N cases makes each share N times larger, divided by this. */
+/** The cases of all shares of `make test`, as FUZZ_REPORT counts them. A run of N cases scales each share by N / SHORT_CASES. */
 const SHORT_CASES = 88_000;
 
-const wished = process.env['FUZZ_CASES'];
-const factor = wished === undefined || wished === '' ? 1 : Math.max(1, Number(wished) / SHORT_CASES);
+const requested = process.env['FUZZ_CASES'];
+const factor = requested === undefined || requested === '' ? 1 : Math.max(1, Number(requested) / SHORT_CASES);
 const seed = process.env['FUZZ_SEED'] ? Number(process.env['FUZZ_SEED']) : undefined;
 const report = process.env['FUZZ_REPORT'];
 
 let planned = 0;
 
-/** Parameters of fast-check's `assert`, in place of `{ numRuns: few }`. */
+/** Returns the parameters of fast-check's `assert`, instead of `{ numRuns: few }`. */
 export function fuzzRuns(few: number): { readonly numRuns: number; readonly seed?: number } {
   const numRuns = Math.ceil(few * factor);
   planned += numRuns;
   return { numRuns, ...(seed !== undefined && { seed }) };
 }
 
-/** Runs `test` with chance of its own for each case; what it throws says how to repeat that case alone. */
+/** Runs `test` with a separate random source per case. A failure names the FUZZ_CASE that repeats it. */
 export async function fuzz(few: number, test: (random: Random) => void | Promise<void>): Promise<void> {
   const { numRuns } = fuzzRuns(few);
   const first = seed ?? Math.floor(Math.random() * 2 ** 31);

@@ -1,8 +1,8 @@
-/** Chance that can be repeated: the same seed makes the same choices. */
+/** A repeatable random source: the same seed makes the same choices. */
 export interface Random {
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   next(): number;
-  /** A whole number in [from, to]. */
+  /** Returns a whole number in [from, to]. */
   between(from: number, to: number): number;
   pick<T>(list: readonly T[]): T;
   bytes(count: number): Buffer;

@@ -1,10 +1,10 @@
-/** `make fuzz`: runs the tests that use chance with so many cases in total, and writes what they ran. */
+/** `make fuzz`: runs the randomized tests with a total number of cases, and writes the results. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
-interface Ran {
+interface FuzzResult {
   readonly file: string;
   readonly cases: number;
   readonly seconds: number;
@@ -13,20 +13,20 @@ interface Ran {
 
 const RESULTS = 'bench/results/fuzz.md';
 
-const [wished = '', ...files] = process.argv.slice(2);
+const [requested = '', ...files] = process.argv.slice(2);
 const seed = process.env['FUZZ_SEED'] ?? String(Math.floor(Math.random() * 2 ** 31));
 const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-fuzz-'));
 const report = path.join(folder, 'ran.jsonl');
 writeFileSync(report, '');
-console.error(`fuzz: about ${wished} cases, FUZZ_SEED=${seed}`);
+console.error(`fuzz: about ${requested} cases, FUZZ_SEED=${seed}`);
 const { status } = spawnSync(process.execPath, ['--test', '--test-concurrency=2', ...files], {
   stdio: 'inherit',
-  env: { ...process.env, FUZZ_CASES: wished, FUZZ_SEED: seed, FUZZ_REPORT: report },
+  env: { ...process.env, FUZZ_CASES: requested, FUZZ_SEED: seed, FUZZ_REPORT: report },
 });
 const ran = readFileSync(report, 'utf8')
   .split('\n')
   .filter((line) => line !== '')
-  .map((line) => JSON.parse(line) as Ran)
+  .map((line) => JSON.parse(line) as FuzzResult)
   .toSorted((left, right) => left.file.localeCompare(right.file));
 rmSync(folder, { recursive: true });
 writeFileSync(RESULTS, page());
@@ -40,8 +40,8 @@ function page(): string {
   );
   return `# Fuzzing
 
-${total.toLocaleString('en')} cases, seed ${seed}, Node ${process.version}. Each test says what has to hold; together: no exception, no hold that stays, no token of an answer that nobody is charged for. Written by \`make fuzz CASES=${wished}\`;
-\`FUZZ_SEED=${seed}\` repeats it.
+${total.toLocaleString('en')} cases, seed ${seed}, Node ${process.version}. Each test checks its own properties: among others, no exception, no remaining hold and
+no uncharged token of a response. Written by \`make fuzz CASES=${requested}\`; \`FUZZ_SEED=${seed}\` repeats it.
 
 | Test | cases | seconds | |
 |---|---:|---:|---|
