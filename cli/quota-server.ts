@@ -18,7 +18,7 @@ export async function startQuotaServer(path: string, store: MemoryStore, log: Lo
     const filter = { ...(quota !== undefined && { quota }), ...(key !== undefined && { key }) };
     const by = url.searchParams.get('by') ?? '';
     answer(`${request.method} ${url.pathname}`, filter, by, response).catch((error: unknown) => {
-      log.error({ err: error }, 'an operator could not be answered');
+      log.error({ error }, 'an operator could not be answered');
       response.destroy();
     });
   });

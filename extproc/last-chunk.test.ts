@@ -15,8 +15,8 @@ import { bucketRef } from './quota/keys.ts';
 import { MemoryStore } from './quota/memory.ts';
 import type { BucketRef, Decision } from './quota/store.ts';
 import { granted } from './quota/testing.ts';
+import type { RequestRecord } from './record.ts';
 import { type Call, type Client, grpcClient, type Message } from './server/testing/grpc.ts';
-import type { Outcome } from './session/protocol.ts';
 
 const LIMIT = 1_000;
 const policy = parse(readFileSync(new URL('./session/testdata/base.yaml', import.meta.url), 'utf8')) as GatewayPolicy;
@@ -30,7 +30,7 @@ const quota = {
 let folder: string;
 let extproc: Extproc;
 let client: Client;
-const outcomes: Outcome[] = [];
+const outcomes: RequestRecord[] = [];
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tallygate-'));
   const path = join(folder, 'extproc.sock');
@@ -142,7 +142,7 @@ function spentBy(team: string): number {
 }
 
 /** The record of the only request that has ended since. */
-async function onlyOutcome(): Promise<Outcome> {
+async function onlyOutcome(): Promise<RequestRecord> {
   await until(() => outcomes.length > 0);
   const [outcome, ...more] = outcomes.splice(0);
   assert.ok(outcome !== undefined && more.length === 0, `${more.length} more`);

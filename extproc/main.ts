@@ -5,23 +5,24 @@
 import { randomUUID } from 'node:crypto';
 import type { GatewayPolicy } from '../contract/policy.ts';
 import { newClock } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
 import { failure } from './errors.ts';
 import type { Exchange, ExchangeHandler } from './exchange.ts';
+import { type CompiledPolicy, compiling } from './policy/compile.ts';
 import { inSlices } from './policy/slices.ts';
 import { dialectFor } from './providers/registry.ts';
 import type { MemoryStore } from './quota/memory.ts';
 import { openQuotaStore } from './quota/open.ts';
 import type { Overdraft } from './quota/store.ts';
+import type { RequestRecord } from './record.ts';
 import { type Server, startServer } from './server/server.ts';
 import { Bodies } from './session/bodies.ts';
-import { BrokenExchanges } from './session/broken.ts';
 import { newComparison, newCountQueue } from './session/counting.ts';
 import { drive, type Shared } from './session/drive.ts';
-import { newHealth } from './session/health.ts';
+import { Interruptions } from './session/interruptions.ts';
+import { newOutlierDetection } from './session/outlier-detection.ts';
 import { OutputEstimator } from './session/output-estimates.ts';
-import type { Outcome } from './session/protocol.ts';
 import { refusal } from './session/replies.ts';
-import { type CompiledPolicy, compiling } from './session/routing.ts';
 import { loadEncodings } from './tokens/encodings.ts';
 import { newMeter } from './tokens/meter.ts';
 
@@ -29,16 +30,10 @@ export interface ExtprocOptions {
   readonly listen: { readonly path: string } | { readonly host: string; readonly port: number };
   /** The journal's file; absent: nothing survives this process. */
   readonly journalPath: string | undefined;
-  readonly finished: (outcome: Outcome, overdrafts: readonly Overdraft[]) => void;
+  readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
   /** Refusals name nothing of the configuration. */
   readonly plainErrors?: boolean;
-  readonly log: ExtprocLog;
-}
-
-export interface ExtprocLog {
-  info(data: object, message: string): void;
-  warn(data: object, message: string): void;
-  error(data: object, message: string): void;
+  readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
 }
 
 export interface Extproc {
@@ -59,8 +54,8 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const { store, recovered } = openQuotaStore({
     nowMs: now,
     ...(options.journalPath === undefined ? {} : { path: options.journalPath }),
-    onError: (error) => log.error({ err: error }, 'a request failed by a fault of the gateway'),
-    onTrouble: (error) => log.error({ err: error }, 'the quota journal cannot be written'),
+    onError: (error) => log.error({ error }, 'a request failed by a fault of the gateway'),
+    onTrouble: (error) => log.error({ error }, 'the quota journal cannot be written'),
     onDamage: (damage) => {
       if (damage.linesLost + damage.windowsLost > 0) {
         log.error(damage, 'the quota journal is damaged; what the lost part said is not remembered');
@@ -79,11 +74,11 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     );
   }
   const estimates = new OutputEstimator();
-  const health = newHealth();
+  const health = newOutlierDetection();
   const epoch = randomUUID();
   let policy: CompiledPolicy | undefined;
   let requests = 0;
-  const broken = new BrokenExchanges(now);
+  const broken = new Interruptions(now);
   const shared: Shared = {
     policy: () => policy,
     store,
@@ -97,7 +92,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     random: Math.random,
     now,
     finished,
-    fault: (error) => log.error({ err: error }, 'a request failed by a fault of the gateway'),
+    fault: (error) => log.error({ error }, 'a request failed by a fault of the gateway'),
     bodies: new Bodies({ now }),
     plainErrors: options.plainErrors ?? false,
   };

@@ -1,5 +1,5 @@
 /** Generates docs/reference/metrics.md from a scrape after requests of every kind. */
-import type { Outcome } from '../extproc/session/protocol.ts';
+import type { RequestRecord } from '../extproc/record.ts';
 import { metric } from '../extproc/telemetry/names.ts';
 import { newRecorder } from '../extproc/telemetry/recorder.ts';
 import { bucket, outcomeOfStream } from '../extproc/telemetry/testing.ts';
@@ -72,7 +72,7 @@ export async function metricsPage(): Promise<string> {
 async function exampleText(): Promise<string> {
   const recorder = newRecorder({ lines: { write: () => {}, dropped: 0 }, nowMs: 0 });
   const usage = { ...outcomeOfStream.usage!, cacheWriteInput: 1, reasoningOutput: 1, audioInput: 1, audioOutput: 1 };
-  const outcomes: readonly Outcome[] = [
+  const outcomes: readonly RequestRecord[] = [
     { ...outcomeOfStream, usage, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/teams/trial'] } },
     { ...outcomeOfStream, unmetered: true, clientLeft: true },
     { ...outcomeOfStream, broken: { flags: 'UC', details: 'upstream_reset', transportFailure: '' } },

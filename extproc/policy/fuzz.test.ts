@@ -8,9 +8,9 @@ import type { GatewayPolicy } from '../../contract/policy.ts';
 import { policyText } from '../../contract/policy-text.ts';
 import { fuzz } from '../../tools/fuzz/cases.ts';
 import type { Random } from '../../tools/fuzz/random.ts';
-import { compilePolicy } from '../session/routing.ts';
 import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig } from '../session/testing.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
+import { compilePolicy } from './compile.ts';
 import { newPolicyReader, PolicyError } from './read.ts';
 
 await loadEncodings();

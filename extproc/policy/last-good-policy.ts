@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GatewayPolicy } from '../../contract/policy.ts';
-import type { ExtprocLog } from '../main.ts';
+import type { Log } from '../../runtime/log.ts';
 import type { PolicyReader } from './read.ts';
 import type { PolicyVersion } from './version.ts';
 
@@ -48,7 +48,7 @@ export interface PolicyCache {
   settled(): Promise<void>;
 }
 
-export function openPolicyCache(folder: string, log: ExtprocLog): PolicyCache {
+export function openPolicyCache(folder: string, log: Pick<Log, 'info' | 'warn' | 'error'>): PolicyCache {
   let next: { readonly version: PolicyVersion; readonly content: Uint8Array | undefined } | undefined;
   let writing: Promise<void> | undefined;
   const write = async () => {
@@ -61,10 +61,7 @@ export function openPolicyCache(folder: string, log: ExtprocLog): PolicyCache {
         }
         await replace(join(folder, VERSION), JSON.stringify(version));
       } catch (error) {
-        log.warn(
-          { err: error },
-          'the policy cannot be kept on disk; a restart of this container waits for the controller',
-        );
+        log.warn({ error }, 'the policy cannot be kept on disk; a restart of this container waits for the controller');
       }
     }
     writing = undefined;

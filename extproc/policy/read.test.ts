@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import { policyText } from '../../contract/policy-text.ts';
-import { compilePolicy, compiling } from '../session/routing.ts';
+import { compilePolicy, compiling } from './compile.ts';
 import { newPolicyReader, PolicyError } from './read.ts';
 import { inSlices } from './slices.ts';
 

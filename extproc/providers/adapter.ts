@@ -8,10 +8,8 @@ import type { ScannedBody } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
 import type { Splice } from '../json/splice.ts';
 import type { TextSink } from '../json/text-sink.ts';
+import type { Operation } from '../record.ts';
 import type { Usage } from '../usage.ts';
-
-/** `gen_ai.operation.name` of OpenTelemetry where it has one. */
-export type Operation = 'chat' | 'text_completion' | 'embeddings' | 'generate_content' | 'count_tokens' | 'list_models';
 
 export interface Endpoint {
   readonly method: string;

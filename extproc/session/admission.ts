@@ -1,19 +1,13 @@
 /** Before a request may go on: which rule and backend, whether it may be asked at all, and what it must hold. Pure. */
 import type { KeyPart, ModelFacts, Passthrough, Quota, Tokenizer } from '../../contract/policy.ts';
 import { type Failure, failure } from '../errors.ts';
+import type { CompiledEntry, CompiledRule, CompiledTarget } from '../policy/compile.ts';
 import type { Endpoint, RequestFacts } from '../providers/adapter.ts';
 import { disguisesMetered } from '../providers/disguise.ts';
 import { bucketsFor } from '../quota/keys.ts';
 import type { BucketRef, OutputDemand } from '../quota/store.ts';
-import {
-  type CompiledEntry,
-  type CompiledRule,
-  type CompiledTarget,
-  chooseTarget,
-  findPassthrough,
-  findRule,
-  modelFacts,
-} from './routing.ts';
+import type { EstimateKey } from '../record.ts';
+import { chooseTarget, findPassthrough, findRule, modelFacts } from './routing.ts';
 
 /** Where nobody says how much a model answers at most: what a whole answer holds then. State `maxOutputTokens` of the model to be exact. */
 const ASSUMED_MAX_OUTPUT_TOKENS = 16_384;
@@ -24,7 +18,7 @@ const ASSUMED_MAX_OUTPUT_TOKENS = 16_384;
  */
 const UNCOUNTED_BYTES_A_TOKEN = 6;
 
-export interface Choice {
+export interface RoutingDecision {
   readonly rule: CompiledRule;
   readonly target: CompiledTarget;
   readonly facts: RequestFacts;
@@ -37,7 +31,7 @@ export interface Choice {
 }
 
 /** The rule and the backend, or why there is none. */
-export function choose(
+export function selectBackend(
   entry: CompiledEntry,
   endpoint: Endpoint,
   facts: RequestFacts,
@@ -45,7 +39,7 @@ export function choose(
   bodyBytes: number,
   healthy: (target: string) => boolean,
   random: number,
-): Choice | Failure {
+): RoutingDecision | Failure {
   const rule = findRule(entry, facts.model, header);
   if (rule === undefined) {
     return failure(
@@ -142,7 +136,7 @@ function missingKey({ quota, part }: { readonly quota: Quota; readonly part: Key
   );
 }
 
-export interface Plan {
+export interface QuotaPlan {
   readonly buckets: readonly BucketRef[];
   /** An upper bound of the input as far as text goes; media are estimated. */
   readonly inputTokens: number;
@@ -155,12 +149,12 @@ export interface Plan {
 }
 
 /** What the request must hold, or why it may not pass. */
-export function plan(
+export function planQuota(
   endpoint: Endpoint,
-  choice: Choice,
+  choice: RoutingDecision,
   header: (name: string) => readonly string[],
   usualTokens: (...key: EstimateKey) => number,
-): Plan | Failure {
+): QuotaPlan | Failure {
   const { facts, rule, modelFacts: model } = choice;
   const keyed = bucketsFor(rule.quotas, { header, model: keyModel(choice), route: rule.rule.route });
   if ('missing' in keyed) {
@@ -207,7 +201,7 @@ export function plan(
  * What a quota's key calls the model. A client chooses the name that it sends, and may invent one for each request where a glob lets it through: so it counts
  * only where the rule or the backend names it.
  */
-function keyModel({ rule, target, facts, backendModel, modelIsKnown }: Choice): string {
+function keyModel({ rule, target, facts, backendModel, modelIsKnown }: RoutingDecision): string {
   if (target.model !== undefined || modelIsKnown) {
     return backendModel;
   }
@@ -238,11 +232,9 @@ export function likelyInputTokens(facts: RequestFacts, textTokens: number): numb
 }
 
 /** Learned estimates are kept by route and the backend's model: both are of the policy's making or bounded by it. */
-export function estimateKey(choice: Choice): EstimateKey {
+export function estimateKey(choice: RoutingDecision): EstimateKey {
   return [choice.modelIsKnown ? choice.backendModel : '*', choice.rule.rule.route];
 }
-
-export type EstimateKey = readonly [model: string, route: string];
 
 function outputDemand(facts: RequestFacts, choiceTokens: number, hidden: boolean, usualTokens: number): OutputDemand {
   const all = facts.choices * choiceTokens;

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
+import type { RequestRecord } from '../record.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
-import type { Outcome } from './protocol.ts';
 import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
 
 before(() => loadEncodings());
 
 interface Answered {
-  readonly outcome: Outcome;
+  readonly outcome: RequestRecord;
   readonly sent: string;
   /** Headers that were taken out of the answer, or the details of our own answer. */
   readonly removed: readonly string[];

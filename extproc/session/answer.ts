@@ -5,6 +5,7 @@
 import { PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../contract/headers.ts';
 import { isInflatable } from '../compression/inflate.ts';
 import { envoyFailure, type Failure, failure } from '../errors.ts';
+import { type Interruption, interruptionOf } from '../interruption.ts';
 import type { Dialect, StreamReader, WholeReader } from '../providers/adapter.ts';
 import type { BucketSnapshot, CountingWork, Hold, Holder } from '../quota/store.ts';
 import type { Meter } from '../tokens/meter.ts';
@@ -17,11 +18,10 @@ import {
   isEventStream,
   unreadableEncoding,
 } from './answer-form.ts';
-import { type Broken, brokenOf } from './broken.ts';
 import { estimated } from './charge.ts';
 import { hideFromClient } from './hidden-headers.ts';
 import type { Action, EventOf } from './protocol.ts';
-import { idHeader, inEnvoysWords, limitHeaders, reworded } from './replies.ts';
+import { idHeader, isLocalReply, limitHeaders, localReplyMutation } from './replies.ts';
 import type { TextSample } from './sample.ts';
 import { BYTES_A_TOKEN, newStreamAnswer, type StreamAnswer } from './stream-answer.ts';
 
@@ -70,7 +70,7 @@ export class Answer implements Holder {
   mode: 'unknown' | 'pass' | AnswerForm = 'unknown';
   failed: Failure | undefined;
   /** Envoy answered in the backend's place. */
-  broken: Broken | undefined;
+  broken: Interruption | undefined;
   providerRequestId: string | undefined;
   readonly #context: AnswerContext;
   #stream: StreamAnswer | undefined;
@@ -133,11 +133,14 @@ export class Answer implements Holder {
     this.status = Number(all(':status')[0]);
     const { dialect, requestId, metered, snapshots } = this.#context;
     const reply = this.status >= 500 ? all(REPLY_HEADER)[0] : undefined;
-    if (inEnvoysWords(codeDetails, this.status, contentType)) {
+    if (isLocalReply(codeDetails, this.status, contentType)) {
       this.mode = 'pass';
       this.failed = envoyFailure(this.status);
       this.#ofEnvoy(`- ${codeDetails}`);
-      out.push({ type: 'response-headers', mutation: reworded(dialect, this.failed, snapshots, nowMs, requestId) });
+      out.push({
+        type: 'response-headers',
+        mutation: localReplyMutation(dialect, this.failed, snapshots, nowMs, requestId),
+      });
       this.ended = true;
       return undefined;
     }
@@ -181,7 +184,7 @@ export class Answer implements Holder {
 
   #ofEnvoy(reply: string | undefined): void {
     if (this.status! >= 500 && reply !== undefined) {
-      this.broken = brokenOf(reply);
+      this.broken = interruptionOf(reply);
     }
   }
 

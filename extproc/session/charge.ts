@@ -1,9 +1,9 @@
 /** What a request cost, from what is known when it ends. The provider's usage is the truth; where it is missing, what came is counted. Pure. */
 import type { RequestFacts } from '../providers/adapter.ts';
 import type { BucketRef, OverdraftCause } from '../quota/store.ts';
+import type { UsageSource } from '../record.ts';
 import type { Usage } from '../usage.ts';
 import { countsInput, countsOutput, inputTokens } from './admission.ts';
-import type { Source } from './protocol.ts';
 
 export interface Evidence {
   readonly facts: RequestFacts;
@@ -26,7 +26,7 @@ export interface Evidence {
 
 export interface Cost {
   readonly usage: Usage;
-  readonly source: Source;
+  readonly source: UsageSource;
   readonly undeliveredTokens: number;
   readonly cause: OverdraftCause;
 }
@@ -41,7 +41,7 @@ export function cost(evidence: Evidence): Cost {
  * The provider's usage counts where it can be true. A part that is 0 though there was text was not told; one beyond all
  * belief is replaced: input by our count, output by the request's own bound.
  */
-function measured(evidence: Evidence): { usage: Usage; source: Source } {
+function measured(evidence: Evidence): { usage: Usage; source: UsageSource } {
   const { facts, usage, usageFinal, countInput, countOutput, cut } = evidence;
   if (usage === undefined || (usage.input === 0 && usage.output === 0)) {
     return { usage: estimated(countInput(), countOutput()), source: 'estimated' };

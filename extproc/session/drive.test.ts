@@ -4,17 +4,17 @@ import { test } from 'node:test';
 import { parse } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { Exchange } from '../exchange.ts';
+import { compilePolicy } from '../policy/compile.ts';
 import { openQuotaStore } from '../quota/open.ts';
+import type { RequestRecord } from '../record.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
 import { Bodies } from './bodies.ts';
-import { BrokenExchanges } from './broken.ts';
 import { newCountQueue } from './counting.ts';
 import { drive } from './drive.ts';
-import { newHealth } from './health.ts';
+import { Interruptions } from './interruptions.ts';
+import { newOutlierDetection } from './outlier-detection.ts';
 import { OutputEstimator } from './output-estimates.ts';
-import type { Outcome } from './protocol.ts';
-import { compilePolicy } from './routing.ts';
 
 await loadEncodings();
 const base = parse(readFileSync(new URL('testdata/base.yaml', import.meta.url), 'utf8')) as GatewayPolicy;
@@ -29,7 +29,7 @@ const HEADERS = [
 function waiting() {
   const { store } = openQuotaStore({ nowMs: () => 0 });
   const said: string[] = [];
-  const outcomes: Outcome[] = [];
+  const outcomes: RequestRecord[] = [];
   let letIn = () => {};
   const say = (name: string) => () => void said.push(name);
   let answer = '';
@@ -58,8 +58,8 @@ function waiting() {
     policy: () => policy,
     store,
     estimates: new OutputEstimator(),
-    health: newHealth(),
-    broken: new BrokenExchanges(() => 1),
+    health: newOutlierDetection(),
+    broken: new Interruptions(() => 1),
     counts: newCountQueue(),
     compares: () => false,
     newMeter,

@@ -3,16 +3,17 @@ import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '..
 import type { Tokenizer } from '../../contract/policy.ts';
 import { type Inflater, newInflater } from '../compression/inflate.ts';
 import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
+import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Cancel, Charge, Hold, Overdraft, QuotaStore } from '../quota/store.ts';
+import type { RequestRecord } from '../record.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import type { Meter } from '../tokens/meter.ts';
 import type { OutputEstimates } from './admission.ts';
 import type { Bodies, Body, BodyEnd, BodyOwner } from './bodies.ts';
-import type { BrokenExchanges } from './broken.ts';
 import type { CountQueue } from './counting.ts';
-import type { Health } from './health.ts';
-import type { Action, EventOf, Outcome, SessionEvent } from './protocol.ts';
-import type { CompiledPolicy } from './routing.ts';
+import type { Interruptions } from './interruptions.ts';
+import type { OutlierDetection } from './outlier-detection.ts';
+import type { Action, EventOf, SessionEvent } from './protocol.ts';
 import { Session } from './session.ts';
 
 /** Past it a stream is not read until its client has taken what was written. */
@@ -25,16 +26,16 @@ export interface Shared {
   readonly estimates: OutputEstimates & {
     observe(model: string, route: string, outputTokens: number, durationMs: number): void;
   };
-  readonly health: Health;
+  readonly health: OutlierDetection;
   readonly counts: CountQueue;
   readonly compares: (nowMs: number) => boolean;
-  readonly broken: BrokenExchanges;
+  readonly broken: Interruptions;
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
   readonly newId: () => string;
   readonly random: () => number;
   /** Milliseconds since 1970, with fractions. */
   readonly now: () => number;
-  readonly finished: (outcome: Outcome, overdrafts: readonly Overdraft[]) => void;
+  readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
   /** A fault of ours: it fails this one stream. */
   readonly fault: (error: unknown) => void;
   readonly bodies: Bodies;
@@ -211,7 +212,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     attempt(() => this.#cancel?.());
     attempt(() => this.#stopCount?.());
     attempt(() => this.#inflater?.close());
-    attempt(() => this.#letBodyGo());
+    attempt(() => this.#releaseBody());
     attempt(() => {
       overdrafts = this.#settle(undefined);
     });
@@ -283,7 +284,7 @@ class Drive implements ExchangeHandler, BodyOwner {
         break;
       case 'keep':
         if (action.bytes < 0) {
-          this.#letBodyGo();
+          this.#releaseBody();
         } else if (this.#body !== undefined) {
           this.#shared.bodies.add(this.#body, action.bytes);
         }
@@ -351,7 +352,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     }
   }
 
-  #letBodyGo(): void {
+  #releaseBody(): void {
     if (this.#body !== undefined) {
       this.#shared.bodies.release(this.#body);
     }
@@ -359,7 +360,7 @@ class Drive implements ExchangeHandler, BodyOwner {
 
   #finish({ settle, outcome }: Extract<Action, { type: 'finish' }>): void {
     const { estimates } = this.#shared;
-    this.#letBodyGo();
+    this.#releaseBody();
     const overdrafts = this.#settle(settle?.charge ?? NO_CHARGE);
     if (outcome.observed !== undefined) {
       const { key, outputTokens, durationMs } = outcome.observed;
@@ -385,7 +386,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     return overdrafts;
   }
 
-  #record(outcome: Outcome, overdrafts: readonly Overdraft[]): void {
+  #record(outcome: RequestRecord, overdrafts: readonly Overdraft[]): void {
     if (this.#recorded) {
       return;
     }

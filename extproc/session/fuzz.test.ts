@@ -8,9 +8,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fuzz } from '../../tools/fuzz/cases.ts';
 import type { Random } from '../../tools/fuzz/random.ts';
 import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
+import type { RequestRecord } from '../record.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { Bodies } from './bodies.ts';
-import type { Outcome } from './protocol.ts';
 import { basePolicy, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
 
 await loadEncodings();
@@ -299,7 +299,7 @@ async function run(random: Random): Promise<void> {
       handler,
       before,
       steps: story(random, () => handler, told),
-      outcome: undefined as Outcome | undefined,
+      outcome: undefined as RequestRecord | undefined,
     };
   });
   const open = [...sessions];

@@ -5,15 +5,15 @@ import { test } from 'node:test';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { HeaderList } from '../exchange.ts';
+import type { Interruption } from '../interruption.ts';
+import { compilePolicy } from '../policy/compile.ts';
 import { bucketRef } from '../quota/keys.ts';
 import { openQuotaStore } from '../quota/open.ts';
 import type { Hold, QuotaStore } from '../quota/store.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
-import type { Broken } from './broken.ts';
 import type { Action, SessionEvent } from './protocol.ts';
-import { compilePolicy } from './routing.ts';
 import { Session } from './session.ts';
 
 const START_MS = Date.UTC(2026, 0, 1, 12);
@@ -29,7 +29,7 @@ interface Step {
   readonly event?: 'request-trailers' | 'response-trailers' | 'first-token-timeout' | 'closed' | 'extended';
   readonly end?: boolean;
   /** Of `closed`. */
-  readonly broken?: Broken;
+  readonly broken?: Interruption;
   readonly afterMs?: number;
 }
 

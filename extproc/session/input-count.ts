@@ -1,6 +1,6 @@
 /** What is known of the tokens of a prompt: bounded by its bytes at first, and counted where a decision depends on it. */
 import { leastTokens } from '../tokens/count.ts';
-import { type Choice, inputTokens, type Plan } from './admission.ts';
+import { inputTokens, type QuotaPlan, type RoutingDecision } from './admission.ts';
 
 /** Shorter text is counted in 10 ms at most, whatever it is. */
 const LONG_TEXT_BYTES = 16 * 1024;
@@ -8,13 +8,13 @@ const LONG_TEXT_BYTES = 16 * 1024;
 export class InputCount {
   /** Of the text; undefined: not counted. */
   text: number | undefined;
-  readonly #choice: Choice;
-  readonly #plan: Plan;
+  readonly #choice: RoutingDecision;
+  readonly #plan: QuotaPlan;
   /** While the text is not counted: it has no fewer. 0: that is not known. */
   #least = 0;
   #limit = 0;
 
-  constructor(choice: Choice, plan: Plan) {
+  constructor(choice: RoutingDecision, plan: QuotaPlan) {
     this.#choice = choice;
     this.#plan = plan;
     const { facts, tokenizer, backendModel } = choice;

@@ -2,13 +2,10 @@
  * What enters and leaves a session. Everything that is not computing is asked for by an action and answered by an event, so a session can be replayed from
  * a recording, and its store may answer at once or later.
  */
-import type { Failure } from '../errors.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
-import type { Operation } from '../providers/adapter.ts';
-import type { BucketRef, Charge, Decision, Demand, Hold, OutputDemand } from '../quota/store.ts';
-import type { Usage } from '../usage.ts';
-import type { EstimateKey } from './admission.ts';
-import type { Broken } from './broken.ts';
+import type { Interruption } from '../interruption.ts';
+import type { Charge, Decision, Demand, Hold, OutputDemand } from '../quota/store.ts';
+import type { RequestRecord } from '../record.ts';
 
 export type SessionEvent =
   | {
@@ -45,7 +42,7 @@ export type SessionEvent =
       readonly type: 'closed';
       readonly clean: boolean;
       /** Envoy's word for who broke it off, if it was not the client. */
-      readonly broken?: Broken | undefined;
+      readonly broken?: Interruption | undefined;
     };
 
 export type EventOf<Type extends SessionEvent['type']> = Extract<SessionEvent, { type: Type }>;
@@ -76,61 +73,9 @@ export type Action =
   | { readonly type: 'start-timer'; readonly ms: number }
   | { readonly type: 'stop-timer' }
   | { readonly type: 'health'; readonly target: string; readonly well: boolean }
-  | { readonly type: 'finish'; readonly settle: Settle | undefined; readonly outcome: Outcome };
+  | { readonly type: 'finish'; readonly settle: Settle | undefined; readonly outcome: RequestRecord };
 
 export interface Settle {
   readonly hold: Hold;
   readonly charge: Charge;
 }
-
-/** Where a charge comes from: the provider's usage, our tokenizer, or some of each. */
-export type Source = 'provider' | 'estimated' | 'mixed';
-
-/** What became of a request: the content of its access record, without the overdrafts, which the store tells at settlement. */
-export interface Outcome {
-  readonly requestId: string | undefined;
-  readonly route: string | undefined;
-  readonly rule: string | undefined;
-  readonly backend: string | undefined;
-  readonly schema: string | undefined;
-  readonly operation: Operation | undefined;
-  readonly method: string;
-  readonly path: string;
-  /** As the client says it; and whether a rule or backend names it, so that it may be a metric's label. */
-  readonly model: string | undefined;
-  readonly modelIsKnown: boolean;
-  readonly responseModel: string | undefined;
-  readonly stream: boolean;
-  readonly status: number | undefined;
-  readonly startMs: number;
-  readonly endMs: number;
-  readonly firstTokenMs: number | undefined;
-  readonly usage: Usage | undefined;
-  readonly source: Source | undefined;
-  /** Part of `usage.output`, if any: what the provider made by its usual rate while nobody read it. */
-  readonly undeliveredTokens: number | undefined;
-  /** The estimate beside the provider's own number, where both are known. */
-  readonly estimatedOutputTokens: number | undefined;
-  readonly decision: QuotaDecision;
-  readonly buckets: readonly BucketRef[];
-  readonly failure: Failure | undefined;
-  readonly clientLeft: boolean;
-  /** The backend gave no answer or broke it off, or a timeout did. */
-  readonly broken: Broken | undefined;
-  /** By what the provider calls the request. */
-  readonly providerRequestId: string | undefined;
-  /** No usage and nothing that could be counted. */
-  readonly unmetered: boolean;
-  readonly requestBytes: number;
-  readonly responseBytes: number;
-  /** What the output estimates take from this answer: tokens of its output and how long it took. */
-  readonly observed:
-    | { readonly key: EstimateKey; readonly outputTokens: number; readonly durationMs: number }
-    | undefined;
-}
-
-export type QuotaDecision =
-  | { readonly type: 'none' }
-  | { readonly type: 'admitted'; readonly queuedMs: number; readonly shadowRefused: readonly string[] }
-  | { readonly type: 'refused'; readonly reason: string; readonly quota: string }
-  | { readonly type: 'cut'; readonly queuedMs: number; readonly shadowRefused: readonly string[] };

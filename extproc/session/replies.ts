@@ -49,13 +49,13 @@ export function refusal(
 }
 
 /** Envoy's own words are plain text, or none. What somebody has given another form (the page of an external authorization, a redirect) stays. */
-export function inEnvoysWords(codeDetails: string | undefined, status: number, contentType = 'text/plain'): boolean {
+export function isLocalReply(codeDetails: string | undefined, status: number, contentType = 'text/plain'): boolean {
   const own = codeDetails !== undefined && codeDetails !== VIA_UPSTREAM;
   return own && status >= 400 && contentType.toLowerCase().startsWith('text/plain');
 }
 
 /** An answer of Envoy's in the provider's shape. Its status and other headers stay: `retry-after`, how a caller may prove who it is, … */
-export function reworded(
+export function localReplyMutation(
   dialect: Dialect,
   problem: Failure,
   snapshots: readonly BucketSnapshot[],

@@ -5,12 +5,21 @@ import type { HeaderList, HeaderMutation } from '../exchange.ts';
 import { newScanner } from '../json/json-tokenizer.ts';
 import type { JsonScanner, ScannedBody } from '../json/scanner.ts';
 import { splice } from '../json/splice.ts';
+import { type CompiledEntry, type CompiledPolicy, speaks } from '../policy/compile.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import { dialectFor, type FoundEndpoint, findEndpoint } from '../providers/registry.ts';
 import type { BucketRef } from '../quota/store.ts';
-import { admitPassthrough, bodyTooLarge, type Choice, choose, type EstimateKey, type Plan, plan } from './admission.ts';
+import type { EstimateKey } from '../record.ts';
+import {
+  admitPassthrough,
+  bodyTooLarge,
+  planQuota,
+  type QuotaPlan,
+  type RoutingDecision,
+  selectBackend,
+} from './admission.ts';
 import { hideFromProvider } from './hidden-headers.ts';
-import { type CompiledEntry, type CompiledPolicy, findRule, speaks } from './routing.ts';
+import { findRule } from './routing.ts';
 
 /** A message to Envoy costs more than copying so much. */
 const JOINED_BYTES = 16 * 1024;
@@ -40,11 +49,11 @@ export type FirstStep =
   | { readonly type: 'passthrough'; readonly target: string; readonly buckets: readonly BucketRef[] };
 
 /** A request that may be reserved for. */
-export interface Asked {
+export interface PreparedRequest {
   /** Until it has gone on. */
   body: ScannedBody | undefined;
-  readonly choice: Choice;
-  readonly plan: Plan;
+  readonly choice: RoutingDecision;
+  readonly plan: QuotaPlan;
 }
 
 export class Request {
@@ -56,7 +65,7 @@ export class Request {
   found: FoundEndpoint | undefined;
   /** As far as the request was understood. */
   model: string | undefined;
-  choice: Choice | undefined;
+  choice: RoutingDecision | undefined;
   /** Route and rule of a passthrough. */
   passthrough: { readonly route: string; readonly rule: string } | undefined;
   readonly #context: RequestContext;
@@ -188,7 +197,7 @@ export class Request {
   }
 
   /** The body is whole: from here on it is decided. */
-  end(): Asked | Failure {
+  end(): PreparedRequest | Failure {
     const { endpoint } = this.found!;
     const { healthy, random, holdTokens } = this.#context;
     const body = this.#scanner!.finish();
@@ -200,12 +209,12 @@ export class Request {
       return facts;
     }
     this.model = facts.model;
-    const choice = choose(this.#entry!, endpoint, facts, this.header, this.bodyBytes, healthy, random());
+    const choice = selectBackend(this.#entry!, endpoint, facts, this.header, this.bodyBytes, healthy, random());
     if (isFailure(choice)) {
       return choice;
     }
     this.choice = choice;
-    const planned = plan(endpoint, choice, this.header, holdTokens);
+    const planned = planQuota(endpoint, choice, this.header, holdTokens);
     return isFailure(planned) ? planned : { body, choice, plan: planned };
   }
 
@@ -237,7 +246,7 @@ export class Request {
 
   /** The body as it goes on: the model's name, a lower output bound and the wish for usage are all that changes. */
   outgoing(
-    { body, choice, plan }: Asked,
+    { body, choice, plan }: PreparedRequest,
     heldOutputTokens: number | undefined,
     askUsage: boolean,
   ): readonly Uint8Array[] {

@@ -4,16 +4,16 @@
  */
 import type { Tokenizer } from '../../contract/policy.ts';
 import { type Failure, inPlainWords, isFailure } from '../errors.ts';
+import type { Interruption } from '../interruption.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type { BucketRef, BucketSnapshot, Decision, Hold } from '../quota/store.ts';
+import type { QuotaDecision, RequestRecord } from '../record.ts';
 import type { Meter } from '../tokens/meter.ts';
 import { countsInput, likelyInputTokens, type OutputEstimates } from './admission.ts';
 import { Answer } from './answer.ts';
-import type { Broken } from './broken.ts';
 import { estimated } from './charge.ts';
-import { type Closing, charged, outcome, settlement } from './closing.ts';
 import { InputCount } from './input-count.ts';
-import type { Action, EventOf, Outcome, QuotaDecision, SessionEvent } from './protocol.ts';
+import type { Action, EventOf, SessionEvent } from './protocol.ts';
 import {
   firstTokenLate,
   internalFault,
@@ -24,8 +24,9 @@ import {
   tooManyBodies,
   uploadTooSlow,
 } from './replies.ts';
-import { type Asked, Request, type RequestContext } from './request.ts';
+import { type PreparedRequest, Request, type RequestContext } from './request.ts';
 import { newTextSample, sampleOf, type TextSample } from './sample.ts';
+import { charged, outcome, type SettlementInput, settlement } from './settlement.ts';
 
 export interface SessionContext extends Omit<RequestContext, 'holdTokens'> {
   readonly newId: () => string;
@@ -45,7 +46,7 @@ export class Session {
   #phase: Phase = 'collecting';
   #startMs = 0;
   #endedByTrailers = false;
-  #asked: Asked | undefined;
+  #asked: PreparedRequest | undefined;
   #passthroughTarget: string | undefined;
   /** A passthrough's body that came before it was let go. */
   #early: Action[] = [];
@@ -63,7 +64,7 @@ export class Session {
   #replyStatus: number | undefined;
   #finished = false;
   #clientLeft = false;
-  #broken: Broken | undefined;
+  #broken: Interruption | undefined;
 
   constructor(context: SessionContext) {
     this.#context = context;
@@ -90,7 +91,7 @@ export class Session {
   }
 
   /** What the record says after a fault of ours: what was held is charged in full. */
-  faulted(nowMs: number): Outcome {
+  faulted(nowMs: number): RequestRecord {
     this.#failure ??= internalFault;
     const held = this.#hold && {
       usage: estimated(this.#hold.inputTokens, this.#answer?.leasedTokens ?? this.#hold.outputTokens),
@@ -335,7 +336,7 @@ export class Session {
     if (metered) {
       this.#inputSample = sampleOf(asked.body!, tokenizer, backendModel);
     }
-    this.#letBodyGo(out);
+    this.#releaseBody(out);
     const timeoutMs = rule.rule.firstTokenTimeoutMs;
     if (metered && facts.stream && timeoutMs !== undefined) {
       out.push({ type: 'start-timer', ms: timeoutMs });
@@ -344,7 +345,7 @@ export class Session {
   }
 
   /** An answer that is counted, or one that only passes. */
-  #newAnswer(asked?: Asked, hideUsage = false): Answer {
+  #newAnswer(asked?: PreparedRequest, hideUsage = false): Answer {
     const endpoint = this.#request.found?.endpoint;
     const { dialect, id: requestId } = this.#request;
     const snapshots = this.#snapshots;
@@ -382,7 +383,7 @@ export class Session {
     // Envoy's own answer, before we let the request go.
     if (this.#phase !== 'forwarded') {
       this.#stopWaiting(out);
-      this.#letBodyGo(out);
+      this.#releaseBody(out);
       this.#phase = 'forwarded';
       if (event.path !== undefined) {
         this.#request.answeredAt(event.path);
@@ -436,7 +437,7 @@ export class Session {
     this.#finish(nowMs, out);
   }
 
-  #closed(broken: Broken | undefined, nowMs: number, out: Action[]): void {
+  #closed(broken: Interruption | undefined, nowMs: number, out: Action[]): void {
     if (this.#finished || this.inflating) {
       return;
     }
@@ -457,7 +458,7 @@ export class Session {
     }
   }
 
-  #letBodyGo(out: Action[]): void {
+  #releaseBody(out: Action[]): void {
     if (this.#keptBytes > 0) {
       out.push({ type: 'keep', bytes: -this.#keptBytes });
     }
@@ -488,7 +489,7 @@ export class Session {
       return;
     }
     this.#finished = true;
-    this.#letBodyGo(out);
+    this.#releaseBody(out);
     out.push({ type: 'stop-timer' });
     const closing = this.#closing(nowMs);
     const cost = charged(closing);
@@ -504,7 +505,7 @@ export class Session {
     }
   }
 
-  #closing(nowMs: number): Closing {
+  #closing(nowMs: number): SettlementInput {
     return {
       request: this.#request,
       asked: this.#asked,

@@ -3,17 +3,17 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { Exchange, ExchangeHandler } from '../exchange.ts';
+import { compilePolicy } from '../policy/compile.ts';
 import type { MemoryStore } from '../quota/memory.ts';
 import { openQuotaStore, type StoreOptions } from '../quota/open.ts';
+import type { RequestRecord } from '../record.ts';
 import { newMeter } from '../tokens/meter.ts';
 import { Bodies } from './bodies.ts';
-import { BrokenExchanges } from './broken.ts';
 import { newCountQueue } from './counting.ts';
 import { drive, type Shared } from './drive.ts';
-import { newHealth } from './health.ts';
+import { Interruptions } from './interruptions.ts';
+import { newOutlierDetection } from './outlier-detection.ts';
 import { OutputEstimator } from './output-estimates.ts';
-import type { Outcome } from './protocol.ts';
-import { compilePolicy } from './routing.ts';
 
 type Policy = Omit<GatewayPolicy, 'formatVersion' | 'version'>;
 
@@ -30,7 +30,7 @@ export const ENTRY: ReadonlyMap<string, string> = new Map([['xds.route_name', 'e
 export interface Rig {
   readonly store: MemoryStore;
   readonly shared: Shared;
-  readonly outcomes: Outcome[];
+  readonly outcomes: RequestRecord[];
   readonly faults: unknown[];
   open(exchange: Exchange): ExchangeHandler;
 }
@@ -42,15 +42,15 @@ export function newRig(options: {
 }): Rig {
   const { store } = openQuotaStore({ nowMs: () => 0, ...options.store });
   const policy = compilePolicy({ ...basePolicy, ...options.policy, formatVersion: 2, version: 'test' });
-  const outcomes: Outcome[] = [];
+  const outcomes: RequestRecord[] = [];
   const faults: unknown[] = [];
   let ids = 0;
   const base: Shared = {
     policy: () => policy,
     store,
     estimates: new OutputEstimator(),
-    health: newHealth(),
-    broken: new BrokenExchanges(() => 1),
+    health: newOutlierDetection(),
+    broken: new Interruptions(() => 1),
     counts: newCountQueue(),
     compares: () => false,
     newMeter,

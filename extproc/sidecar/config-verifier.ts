@@ -1,7 +1,7 @@
 /** Watches whether the Envoy beside is configured as the policy in force expects, by Envoy's own words, and tells each time that the answer has changed. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import type { ExtprocLog } from '../main.ts';
+import type { Log } from '../../runtime/log.ts';
 import type { PolicyVersion } from '../policy/version.ts';
 import { type AdminAddress, readAdmin } from './admin.ts';
 import type { ConfigCheckTask } from './config-check-worker.ts';
@@ -41,7 +41,7 @@ export interface ConfigVerifierOptions {
   /** Where Envoy must send: our own. */
   readonly socketPath: string;
   readonly found: (configCheck: ConfigCheckReport) => void;
-  readonly log: ExtprocLog;
+  readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
 }
 
 export function startConfigVerifier({ admin, socketPath, found, log }: ConfigVerifierOptions): ConfigVerifier {

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type GatewayPolicy, POLICY_FORMAT_VERSION } from '../../contract/policy.ts';
 import type { Policy, SidecarMessageSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
-import type { ExtprocLog } from '../main.ts';
+import type { Log } from '../../runtime/log.ts';
 import { openPolicyCache, type PolicyCache, readLastGoodPolicy } from '../policy/last-good-policy.ts';
 import { newPolicyReader } from '../policy/read.ts';
 import { isOlder, type PolicyVersion, plainVersion, wireVersion } from '../policy/version.ts';
@@ -37,7 +37,7 @@ export interface FollowOptions {
   readonly routed?: (routeNames: readonly string[]) => Promise<void>;
   /** What came into force, and the Envoy routes that it names. */
   readonly applied?: (version: PolicyVersion, routeNames: readonly string[]) => void;
-  readonly log: ExtprocLog;
+  readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
 }
 
 type Said = NonNullable<MessageInitShape<typeof SidecarMessageSchema>['message']>;
@@ -219,7 +219,7 @@ export function followController(options: FollowOptions): FollowedController {
         await enforce(kept.version, kept.policy);
       }
     } catch (error) {
-      log.warn({ err: error }, 'the policy that is kept on disk cannot be used');
+      log.warn({ error }, 'the policy that is kept on disk cannot be used');
     }
     attempt();
   };

@@ -1,15 +1,15 @@
 /** One JSON line about one request. No text of a prompt or an answer and no credential can get in: what clients choose is named here, bounded and encoded. */
 import { jsonText } from '../../runtime/json-text.ts';
+import { backendFailure, type Interruption } from '../interruption.ts';
 import type { Overdraft } from '../quota/store.ts';
-import { type Broken, backendFailure } from '../session/broken.ts';
-import type { Outcome } from '../session/protocol.ts';
+import type { RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 
 /** Clients choose models, paths and request ids. */
 const MAX_TEXT_CHARACTERS = 256;
 
 /** Ends in a newline. Fields without a value are left out. Put together by hand: JSON of the whole costs three times as much. */
-export function accessLine(outcome: Outcome, overdrafts: readonly Overdraft[]): string {
+export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraft[]): string {
   const { usage, decision, failure, startMs, endMs, firstTokenMs } = outcome;
   let line = `{"time":"${isoTime(endMs)}"`;
   line += text('requestId', outcome.requestId);
@@ -69,7 +69,7 @@ export function accessLine(outcome: Outcome, overdrafts: readonly Overdraft[]): 
   return `${line},"requestBytes":${outcome.requestBytes},"responseBytes":${outcome.responseBytes}}\n`;
 }
 
-function backend(broken: Broken): string {
+function backend(broken: Interruption): string {
   const { flags, details, transportFailure } = broken;
   const known = (words: string) => words || undefined;
   return `,"backendFailure":"${backendFailure(broken)}"${text('flags', known(flags))}${text('details', known(details))}${text('transportFailure', known(transportFailure))}`;
@@ -80,7 +80,7 @@ function tokens(usage: Usage): string {
 }
 
 /** The values of the headers that the quotas go by; those of credentials are hashed already (quota/keys.ts). */
-function tenant(buckets: Outcome['buckets']): string {
+function tenant(buckets: RequestRecord['buckets']): string {
   let members = '';
   const seen: string[] = [];
   for (const { quota, values } of buckets) {

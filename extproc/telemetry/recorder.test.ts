@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HistogramCell, SumCell } from '../../runtime/metric-table.ts';
 import { failure } from '../errors.ts';
-import type { Outcome } from '../session/protocol.ts';
+import type { RequestRecord } from '../record.ts';
 import { accessLine } from './access-line.ts';
 import { newRecorder } from './recorder.ts';
 import { bucket, outcomeOfStream } from './testing.ts';
 
-function recorderOf(outcomes: readonly Outcome[]) {
+function recorderOf(outcomes: readonly RequestRecord[]) {
   const recorder = newRecorder({ nowMs: 0 });
   for (const outcome of outcomes) {
     recorder.record(outcome, []);
@@ -107,7 +107,7 @@ test('a backend that failed is recorded with Envoy’s words, and counted', () =
     details: 'upstream_reset_before_response_started{connection_failure}',
     transportFailure: '',
   };
-  const outcome: Outcome = { ...outcomeOfStream, broken, providerRequestId: 'req_1' };
+  const outcome: RequestRecord = { ...outcomeOfStream, broken, providerRequestId: 'req_1' };
   const line = JSON.parse(accessLine(outcome, []));
   assert.equal(line.providerRequestId, 'req_1');
   assert.equal(line.backendFailure, 'connect');

@@ -4,15 +4,15 @@
  */
 import { hash } from 'node:crypto';
 import { type MetricTable, newMetricTable, type Sum, type SumCell } from '../../runtime/metric-table.ts';
+import { backendFailure } from '../interruption.ts';
 import type { BucketState, Overdraft, QuotaKeys } from '../quota/store.ts';
-import { backendFailure } from '../session/broken.ts';
-import type { Outcome } from '../session/protocol.ts';
+import type { RequestRecord } from '../record.ts';
 import { accessLine } from './access-line.ts';
 import { attribute, boundaries, metric } from './names.ts';
 import { newSeries } from './series.ts';
 
 export interface Recorder {
-  record(outcome: Outcome, overdrafts: readonly Overdraft[]): void;
+  record(outcome: RequestRecord, overdrafts: readonly Overdraft[]): void;
   /** Gauges are read from here on. */
   observe(sources: GaugeSources): void;
   readonly table: MetricTable;
@@ -53,7 +53,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
     table.gauge(metric.recordsDropped, () => [{ attributes: {}, value: lines.dropped }]);
   }
 
-  const recordDecision = ({ decision, route }: Outcome) => {
+  const recordDecision = ({ decision, route }: RequestRecord) => {
     if (decision.type === 'none') {
       return;
     }
@@ -74,7 +74,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
     }
   };
 
-  const recordFailure = ({ broken, backend }: Outcome) => {
+  const recordFailure = ({ broken, backend }: RequestRecord) => {
     if (broken === undefined || backend === undefined) {
       return;
     }

@@ -1,8 +1,7 @@
 /** The metrics of one tuple of route, backend and models, and how one request adds to them. */
 import type { Attributes } from '@opentelemetry/api';
 import type { Histogram, HistogramCell, MetricTable, Sum, SumCell } from '../../runtime/metric-table.ts';
-import type { Operation } from '../providers/adapter.ts';
-import type { Outcome } from '../session/protocol.ts';
+import type { Operation, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 import { attribute, boundaries, metric, OTHER, PROVIDER_NAMES } from './names.ts';
 
@@ -24,7 +23,7 @@ const TOKEN_KINDS = [
 ] as const satisfies readonly (readonly [string, keyof Usage])[];
 
 /** The series of a request's tuple. */
-export type SeriesOf = (outcome: Outcome) => Series;
+export type SeriesOf = (outcome: RequestRecord) => Series;
 
 export function newSeries(table: MetricTable): SeriesOf {
   const instruments = {
@@ -112,7 +111,7 @@ export class Series {
     this.#hasOutput = OUTPUT.has(attributes[attribute.operation] as Operation);
   }
 
-  record(outcome: Outcome): void {
+  record(outcome: RequestRecord): void {
     const { usage, source, decision } = outcome;
     this.#recordDuration(outcome);
     this.#recordPace(outcome);
@@ -132,7 +131,7 @@ export class Series {
     }
   }
 
-  #recordDuration(outcome: Outcome): void {
+  #recordDuration(outcome: RequestRecord): void {
     const seconds = (outcome.endMs - outcome.startMs) / 1000;
     const error = errorType(outcome);
     if (error === undefined) {
@@ -149,7 +148,7 @@ export class Series {
     cell.record(seconds);
   }
 
-  #recordPace({ firstTokenMs, startMs, endMs, usage, stream, failure, clientLeft, broken }: Outcome): void {
+  #recordPace({ firstTokenMs, startMs, endMs, usage, stream, failure, clientLeft, broken }: RequestRecord): void {
     // A whole answer has no first token that anybody could see.
     if (!stream || firstTokenMs === undefined) {
       return;
@@ -206,7 +205,7 @@ export class Series {
 const OUTPUT: ReadonlySet<Operation> = new Set(['chat', 'text_completion', 'generate_content']);
 
 /** `undefined`: it went well. */
-function errorType({ failure, status, clientLeft, broken }: Outcome): string | undefined {
+function errorType({ failure, status, clientLeft, broken }: RequestRecord): string | undefined {
   if (failure !== undefined) {
     return failure.code;
   }

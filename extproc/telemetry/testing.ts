@@ -1,7 +1,7 @@
 /** Outcomes for tests. */
 import type { Quota } from '../../contract/policy.ts';
 import type { BucketRef } from '../quota/store.ts';
-import type { Outcome } from '../session/protocol.ts';
+import type { RequestRecord } from '../record.ts';
 
 const quota: Quota = {
   id: 'default/teams/hour',
@@ -19,7 +19,7 @@ const quota: Quota = {
 
 export const bucket: BucketRef = { quota, key: 'default/teams/hour|red|small', values: ['red', 'small'] };
 
-export const outcomeOfStream: Outcome = {
+export const outcomeOfStream: RequestRecord = {
   requestId: 'r1',
   route: 'default/chat',
   rule: 'small',

@@ -1,17 +1,18 @@
 /** The end of a request: what it cost, and what its record says. Pure. */
 import { envoyFailure, type Failure } from '../errors.ts';
+import { type Interruption, interruptedBy } from '../interruption.ts';
 import type { BucketRef, Hold } from '../quota/store.ts';
-import { type Choice, estimateKey, type OutputEstimates, type Plan } from './admission.ts';
+import type { QuotaDecision, RequestRecord } from '../record.ts';
+import { estimateKey, type OutputEstimates, type QuotaPlan, type RoutingDecision } from './admission.ts';
 import type { Answer } from './answer.ts';
-import { type Broken, brokenBy } from './broken.ts';
 import { type Cost, cost } from './charge.ts';
-import type { Outcome, QuotaDecision, Settle } from './protocol.ts';
-import type { Asked, Request } from './request.ts';
+import type { Settle } from './protocol.ts';
+import type { PreparedRequest, Request } from './request.ts';
 
 /** What a session knows at its end. */
-export interface Closing {
+export interface SettlementInput {
   readonly request: Request;
-  readonly asked: Asked | undefined;
+  readonly asked: PreparedRequest | undefined;
   readonly answer: Answer | undefined;
   readonly held: { readonly inputTokens: number; readonly outputTokens: number } | undefined;
   readonly buckets: readonly BucketRef[];
@@ -20,7 +21,7 @@ export interface Closing {
   readonly replyStatus: number | undefined;
   /** It was broken off; `broken` says by whom, if not by the client. */
   readonly clientLeft: boolean;
-  readonly broken: Broken | undefined;
+  readonly broken: Interruption | undefined;
   readonly startMs: number;
   /** 0: it was never let go. */
   readonly forwardedAtMs: number;
@@ -32,7 +33,7 @@ export interface Closing {
 }
 
 /** Undefined: nothing was delivered that costs anything. */
-export function charged(closing: Closing): Cost | undefined {
+export function charged(closing: SettlementInput): Cost | undefined {
   const { answer, held, request, asked } = closing;
   if (answer === undefined || asked === undefined || closing.forwardedAtMs === 0) {
     return undefined;
@@ -73,13 +74,18 @@ export function charged(closing: Closing): Cost | undefined {
  * Output that may have been made although nobody saw it: of a whole answer that did not come to its end, and of a model with hidden output that told no usage.
  * A client that left is charged by the policy's word, since it can leave on purpose; a provider or a timeout that ended it, by what is likely.
  */
-function unseenOutput(closing: Closing, { choice, plan }: Asked, answer: Answer, heldTokens: number): number {
+function unseenOutput(
+  closing: SettlementInput,
+  { choice, plan }: PreparedRequest,
+  answer: Answer,
+  heldTokens: number,
+): number {
   const { facts } = choice;
   const isWhole = !facts.stream && (closing.clientLeft || answer.status === 504);
   if (!facts.hasOutput || answer.cut || !(isWhole || isHidden(choice, plan) || answer.unreadable)) {
     return 0;
   }
-  const left = closing.clientLeft && brokenBy(closing.broken) === 'client';
+  const left = closing.clientLeft && interruptedBy(closing.broken) === 'client';
   const holds = closing.buckets.some(({ quota }) => quota.onAbandon !== 'Estimate');
   if (left && holds && heldTokens > 0) {
     return heldTokens;
@@ -90,7 +96,7 @@ function unseenOutput(closing: Closing, { choice, plan }: Asked, answer: Answer,
 }
 
 /** Output of a visible stream that the provider made while nobody read it, because more budget was awaited. */
-function undelivered(closing: Closing, { choice, plan }: Asked, answer: Answer): number {
+function undelivered(closing: SettlementInput, { choice, plan }: PreparedRequest, answer: Answer): number {
   const { facts } = choice;
   const unreadMs = answer.unreadMs(closing.nowMs);
   if (unreadMs <= 0 || answer.usageFinal || !facts.stream || !facts.hasOutput || isHidden(choice, plan)) {
@@ -100,12 +106,12 @@ function undelivered(closing: Closing, { choice, plan }: Asked, answer: Answer):
   return Math.min(possible, Math.floor(madeIn(closing, choice, unreadMs)));
 }
 
-function madeIn({ estimates }: Closing, choice: Choice, timeMs: number): number {
+function madeIn({ estimates }: SettlementInput, choice: RoutingDecision, timeMs: number): number {
   return (estimates.tokensPerSecond(...estimateKey(choice)) * timeMs * choice.facts.choices) / 1000;
 }
 
 /** Hidden candidates are reckoned from those that are shown. */
-function isHidden({ facts }: Choice, { hidden }: Plan): boolean {
+function isHidden({ facts }: RoutingDecision, { hidden }: QuotaPlan): boolean {
   return hidden && facts.shownChoices === undefined;
 }
 
@@ -114,7 +120,7 @@ export function settlement(hold: Hold, cost: Cost | undefined): Settle {
   return { hold, charge: { inputTokens: input, outputTokens: output, cause: cost?.cause ?? 'in_flight' } };
 }
 
-function decided({ answer, decision, nowMs }: Closing): QuotaDecision {
+function decided({ answer, decision, nowMs }: SettlementInput): QuotaDecision {
   if (answer === undefined || decision.type !== 'admitted') {
     return decision;
   }
@@ -122,11 +128,11 @@ function decided({ answer, decision, nowMs }: Closing): QuotaDecision {
   return { ...decision, type: answer.cut ? 'cut' : 'admitted', queuedMs };
 }
 
-export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
+export function outcome(closing: SettlementInput, cost: Cost | undefined): RequestRecord {
   const { request, answer, nowMs } = closing;
   const { choice } = request;
   const facts = choice?.facts;
-  const late = closing.clientLeft && brokenBy(closing.broken) === 'timeout';
+  const late = closing.clientLeft && interruptedBy(closing.broken) === 'timeout';
   const complete = answer?.finished === true && cost?.source === 'provider' && facts?.hasOutput === true;
   return {
     requestId: request.id,
@@ -152,7 +158,7 @@ export function outcome(closing: Closing, cost: Cost | undefined): Outcome {
     decision: decided(closing),
     buckets: closing.buckets,
     failure: closing.failure ?? answer?.failed ?? (late ? envoyFailure(504) : undefined),
-    clientLeft: closing.clientLeft && brokenBy(closing.broken) === 'client',
+    clientLeft: closing.clientLeft && interruptedBy(closing.broken) === 'client',
     broken: closing.broken ?? answer?.broken,
     providerRequestId: answer?.providerRequestId,
     unmetered:

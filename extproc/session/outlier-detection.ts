@@ -3,14 +3,14 @@
 const FAILURES_IN_A_ROW = 3;
 const REST_MS = 10_000;
 
-export interface Health {
+export interface OutlierDetection {
   saw(target: string, well: boolean, nowMs: number): void;
   healthy(target: string, nowMs: number): boolean;
   /** Targets of an older policy are forgotten. */
   keepOnly(targets: ReadonlySet<string>): void;
 }
 
-export function newHealth(): Health {
+export function newOutlierDetection(): OutlierDetection {
   const troubled = new Map<string, { failures: number; untilMs: number }>();
   return {
     saw(target, well, nowMs) {

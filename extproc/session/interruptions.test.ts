@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BrokenExchanges, backendFailure, brokenBy, brokenOf } from './broken.ts';
+import { backendFailure, interruptedBy, interruptionOf } from '../interruption.ts';
+import { Interruptions } from './interruptions.ts';
 
 test('Envoy’s details say why a backend failed, and who broke an exchange off', () => {
   for (const [reply, failure, by] of [
@@ -22,17 +23,17 @@ test('Envoy’s details say why a backend failed, and who broke an exchange off'
     ['SI stream_idle_timeout -', 'timeout', 'timeout'],
     ['- something_new -', 'other', 'backend'],
   ] as const) {
-    const broken = brokenOf(reply);
-    assert.deepEqual([backendFailure(broken), brokenBy(broken)], [failure, by], reply);
+    const broken = interruptionOf(reply);
+    assert.deepEqual([backendFailure(broken), interruptedBy(broken)], [failure, by], reply);
   }
-  assert.equal(brokenBy(undefined), 'client');
-  assert.equal(brokenOf('UF x TLS error: 1').transportFailure, 'TLS error: 1');
+  assert.equal(interruptedBy(undefined), 'client');
+  assert.equal(interruptionOf('UF x TLS error: 1').transportFailure, 'TLS error: 1');
 });
 
 test('an entry is for one exchange, and for a short while', () => {
   let nowMs = 0;
-  const kept = new BrokenExchanges(() => nowMs);
-  const broken = brokenOf('UC reset -');
+  const kept = new Interruptions(() => nowMs);
+  const broken = interruptionOf('UC reset -');
   kept.add('a', broken);
   assert.equal(kept.take('b'), undefined);
   assert.equal(kept.take('a'), broken);

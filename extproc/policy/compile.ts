@@ -1,0 +1,217 @@
+/**
+ * Compiles a policy as the controller sends it into a form with fast lookups: routes by name, rules with
+ * their quotas, backends and matchers. Pure. Rules that a new policy shares with the last one are reused.
+ */
+import { patternMatcher } from '../../contract/pattern.ts';
+import type {
+  BackendPolicy,
+  Entry,
+  GatewayPolicy,
+  HeaderMatch,
+  Passthrough,
+  Quota,
+  Rule,
+  Schema,
+  Target,
+} from '../../contract/policy.ts';
+import { indexing, type ModelPattern, modelPattern, type RuleIndex, WALKED_PATTERNS } from './rule-index.ts';
+import { atOnce } from './slices.ts';
+
+export interface CompiledTarget extends Target {
+  readonly backendPolicy: BackendPolicy;
+}
+
+export interface CompiledRule {
+  readonly rule: Rule;
+  readonly targets: readonly CompiledTarget[];
+  readonly quotas: readonly Quota[];
+  readonly models: readonly ModelPattern[];
+  readonly headers: readonly CompiledHeader[];
+}
+
+export interface CompiledPassthrough {
+  readonly passthrough: Passthrough;
+  readonly quotas: readonly Quota[];
+}
+
+export interface CompiledEntry {
+  readonly rules: readonly CompiledRule[];
+  /** Absent where the rules are few. */
+  readonly index: RuleIndex | undefined;
+  readonly passthrough: readonly CompiledPassthrough[];
+  /** The bound of the most generous rule: which rule it is, is known only after the body is read. */
+  readonly maxRequestBodyBytes: number;
+  /** Names that a client of an API with these schemas can ask for, for the models list. */
+  modelNames(schemas: readonly Schema[]): readonly string[];
+}
+
+export interface CompiledPolicy {
+  readonly version: string;
+  readonly quotas: readonly Quota[];
+  readonly targetIds: ReadonlySet<string>;
+  entry(routeName: string | undefined): CompiledEntry | undefined;
+}
+
+interface CompiledHeader {
+  readonly name: string;
+  readonly matches: (value: string) => boolean;
+}
+
+/** Throws when the policy contradicts itself: a fault of the program that made it. */
+export function compilePolicy(policy: GatewayPolicy): CompiledPolicy {
+  return atOnce(compiling(policy));
+}
+
+/** Names that are taken in one piece. */
+const NAMES_OF_PIECE = 256;
+
+/** The same in pieces: yields wherever it can be interrupted. */
+export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolicy> {
+  const backends = new Map(policy.backends.map((backend) => [backend.name, backend]));
+  const quotas = new Map(policy.quotas.map((quota) => [quota.id, quota]));
+  const entries = new Map<string, CompiledEntry>();
+  const targetIds = new Set<string>();
+  for (const entry of policy.entries) {
+    const compiled = yield* compilingEntry(entry, backends, quotas, targetIds);
+    for (const [index, name] of entry.routeNames.entries()) {
+      entries.set(name, compiled);
+      if (index % NAMES_OF_PIECE === 0) {
+        yield;
+      }
+    }
+  }
+  return {
+    version: policy.version,
+    quotas: policy.quotas,
+    targetIds,
+    entry: (routeName) => (routeName === undefined ? undefined : entries.get(routeName)),
+  };
+}
+
+function* compilingEntry(
+  entry: Entry,
+  backends: ReadonlyMap<string, BackendPolicy>,
+  quotas: ReadonlyMap<string, Quota>,
+  targetIds: Set<string>,
+): Generator<void, CompiledEntry> {
+  const rules: CompiledRule[] = [];
+  let maxRequestBodyBytes = 0;
+  let patterns = 0;
+  for (const rule of entry.rules) {
+    rules.push(compileRule(rule, backends, quotas));
+    for (const { id } of rule.targets) {
+      targetIds.add(id);
+    }
+    maxRequestBodyBytes = Math.max(maxRequestBodyBytes, rule.maxRequestBodyBytes);
+    patterns += rule.models.length;
+    yield;
+  }
+  const names = new Map<readonly Schema[], readonly string[]>();
+  return {
+    rules,
+    index: patterns > WALKED_PATTERNS ? yield* indexOf(rules) : undefined,
+    passthrough: entry.passthrough.map((passthrough) => ({
+      passthrough,
+      quotas: passthrough.quotas.map((id) => known(quotas, id)),
+    })),
+    maxRequestBodyBytes,
+    modelNames(schemas) {
+      const found = names.get(schemas) ?? modelNames(rules, schemas);
+      names.set(schemas, found);
+      return found;
+    },
+  };
+}
+
+/** By the first rule: entries that differ in their host name only, and policies that leave an entry as it was, share an index. */
+const indexes = new WeakMap<CompiledRule, { readonly rules: readonly CompiledRule[]; readonly index: RuleIndex }>();
+
+function* indexOf(rules: readonly CompiledRule[]): Generator<void, RuleIndex> {
+  const [first] = rules;
+  const known = first && indexes.get(first);
+  if (known?.rules.length === rules.length && known.rules.every((rule, place) => rule === rules[place])) {
+    return known.index;
+  }
+  const index = yield* indexing(rules.map(({ models }) => models));
+  if (first !== undefined) {
+    indexes.set(first, { rules, index });
+  }
+  return index;
+}
+
+/** Most rules of a new policy are the same objects as in the one before. */
+const compiledRules = new WeakMap<Rule, CompiledRule>();
+
+function compileRule(
+  rule: Rule,
+  backends: ReadonlyMap<string, BackendPolicy>,
+  quotas: ReadonlyMap<string, Quota>,
+): CompiledRule {
+  const before = compiledRules.get(rule);
+  if (
+    before?.targets.every(({ backend, backendPolicy }) => backends.get(backend) === backendPolicy) &&
+    before.quotas.every((quota) => quotas.get(quota.id) === quota)
+  ) {
+    return before;
+  }
+  const compiled = {
+    rule,
+    targets: rule.targets.map((target) => ({ ...target, backendPolicy: known(backends, target.backend) })),
+    quotas: rule.quotas.map((id) => known(quotas, id)),
+    models: rule.models.map(modelPattern),
+    headers: rule.headers.map(headerMatcher),
+  };
+  compiledRules.set(rule, compiled);
+  return compiled;
+}
+
+function known<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
+  const value = map.get(name);
+  if (value === undefined) {
+    throw new Error(`the policy names ${name}, and does not have it`);
+  }
+  return value;
+}
+
+/** Exact names of the rules, and what their backends name within the rules' globs. */
+function modelNames(rules: readonly CompiledRule[], schemas: readonly Schema[]): readonly string[] {
+  const names = new Set<string>();
+  for (const compiled of rules) {
+    if (!speaks(compiled, schemas)) {
+      continue;
+    }
+    const { rule, targets, models } = compiled;
+    for (const model of rule.models) {
+      if (!model.includes('*')) {
+        names.add(model);
+      }
+    }
+    for (const { backendPolicy, model } of targets) {
+      if (!schemas.includes(backendPolicy.schema)) {
+        continue;
+      }
+      const named = model === undefined ? backendPolicy.models.map(({ name }) => name) : [model];
+      for (const name of named) {
+        if (!name.includes('*') && models.some(({ matches }) => matches(name))) {
+          names.add(name);
+        }
+      }
+    }
+  }
+  return [...names].sort();
+}
+
+/** Whether a backend of the rule speaks one of the schemas. A rule without backends is a mistake that its clients are told of. */
+export function speaks({ targets }: CompiledRule, schemas: readonly Schema[]): boolean {
+  return (
+    targets.length === 0 ||
+    targets.some(({ weight, backendPolicy }) => weight > 0 && schemas.includes(backendPolicy.schema))
+  );
+}
+
+function headerMatcher(match: HeaderMatch): CompiledHeader {
+  if (match.type === 'Exact') {
+    return { name: match.name, matches: (value) => value === match.value };
+  }
+  return { name: match.name, matches: patternMatcher(match.value) };
+}
