@@ -52,7 +52,7 @@ export interface Exchange {
   responseTrailers(): void;
   immediateResponse(response: ImmediateResponse): void;
   /** Work that begins a request: done at once, or a little later where many begin. Not done any more after `closed`. */
-  admit(work: () => void): void;
+  startRequest(work: () => void): void;
   /** Ends our side (grpc-status 0). Idempotent. */
   end(): void;
   /** Gives this stream up with an error (grpc-status 13), after a fault of ours. `closed` follows. */

@@ -21,11 +21,11 @@ export interface AccessLogEntry {
 
 /** One call of `StreamAccessLogs`: DATA enters, entries leave. */
 export class AccessLogStream {
-  readonly #told: (entry: AccessLogEntry) => void;
+  readonly #onEntry: (entry: AccessLogEntry) => void;
   #rest: Buffer = Buffer.alloc(0);
 
   constructor(told: (entry: AccessLogEntry) => void) {
-    this.#told = told;
+    this.#onEntry = told;
   }
 
   /** Throws `MalformedMessage`. */
@@ -36,7 +36,7 @@ export class AccessLogStream {
       if (rest.length < stop) {
         break;
       }
-      readMessage(rest, PREFIX_BYTES, stop, this.#told);
+      readMessage(rest, PREFIX_BYTES, stop, this.#onEntry);
       rest = rest.subarray(stop);
     }
     this.#rest = rest;

@@ -33,7 +33,7 @@ const NOTHING = Buffer.alloc(0);
 
 const cursor = new Cursor();
 
-type Phase = 'prefix' | 'head' | 'whole' | 'body' | 'passing' | 'tail';
+type AssemblerPhase = 'prefix' | 'head' | 'whole' | 'body' | 'passing' | 'tail';
 
 export class Assembler {
   /** The whole message, if it was gathered. */
@@ -45,7 +45,7 @@ export class Assembler {
   endOfStream = false;
   ofRequest = false;
   readonly #maxMessageBytes: number;
-  #phase: Phase = 'prefix';
+  #phase: AssemblerPhase = 'prefix';
   #buffer: Buffer = Buffer.allocUnsafeSlow(PREFIX_BYTES);
   #filled = 0;
   /** What the present phase wants. The buffer may be smaller: it grows with what comes, not with what was announced. */
@@ -114,7 +114,7 @@ export class Assembler {
     this.#buffer = larger;
   }
 
-  #want(phase: Phase, bytes: number): void {
+  #want(phase: AssemblerPhase, bytes: number): void {
     this.#phase = phase;
     this.#wanted = bytes;
     this.#filled = 0;

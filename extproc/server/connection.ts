@@ -1,31 +1,31 @@
 /** One connection of the peer: its socket, what came and was not read yet, and which streams may send. */
 
 import type { Socket } from 'node:net';
-import { HEALTH_NOT_SERVING, HEALTH_SERVING, RESPONSE_HEADERS, TABLE_SIZE_ZERO, TRAILERS_OK } from './answers.ts';
 import { FrameReader } from './frame-reader.ts';
 import * as h2 from './frames.ts';
 import { MalformedHeaders } from './hpack.ts';
-import { CHOKE_BYTES, FLUSH_BYTES, LINGER_MS, MAX_CONTROL_BYTES } from './limits.ts';
+import { BACKPRESSURE_BYTES, FLUSH_BYTES, LINGER_MS, MAX_CONTROL_BYTES } from './limits.ts';
+import type { Flushable, Task } from './loop-slice.ts';
 import type { Outbound } from './outbound.ts';
-import { Output } from './output.ts';
+import { OutputBuffer } from './output-buffer.ts';
 import { Protocol, type ProtocolHost } from './protocol.ts';
 import { readSocket } from './read-socket.ts';
 import { SendOrder } from './send-order.ts';
-import type { Shared } from './shared.ts';
+import type { ServerContext } from './server-context.ts';
+import { HEALTH_NOT_SERVING, HEALTH_SERVING, RESPONSE_HEADERS, TABLE_SIZE_ZERO, TRAILERS_OK } from './static-frames.ts';
 import type { Stream } from './stream.ts';
-import type { Flushable, Task } from './turn.ts';
 
-/** What one stream may send before the next has its turn. */
+/** What one stream may send before the next has its slice. */
 const QUANTUM_BYTES = 64 * 1024;
 
 export class Connection implements ProtocolHost, Flushable, Task {
-  readonly shared: Shared;
-  readonly output: Output = new Output();
+  readonly context: ServerContext;
+  readonly output: OutputBuffer = new OutputBuffer();
   sendWindowBytes = h2.DEFAULT_WINDOW_BYTES;
   initialSendWindowBytes = h2.DEFAULT_WINDOW_BYTES;
   owesTableSizeUpdate = false;
   readonly #socket: Socket;
-  readonly #gone: (connection: Connection) => void;
+  readonly #onClosed: (connection: Connection) => void;
   readonly #reader = new FrameReader();
   readonly #protocol: Protocol;
   /** What came and has not been read, because a turn was over. The socket is paused meanwhile. */
@@ -34,27 +34,27 @@ export class Connection implements ProtocolHost, Flushable, Task {
   /** The kernel has not taken all that it was given. */
   #blocked = false;
   /** So much is unsent that nothing is read until the kernel takes some of it. */
-  #choked = false;
-  #touched = false;
+  #backpressured = false;
+  #flushScheduled = false;
   /** `proceed` is going to be called. */
-  #listed = false;
-  #deaf = false;
+  #taskScheduled = false;
+  #closedForReading = false;
   #dead = false;
   #draining = false;
   #drainSeen = false;
   #closeAfterFlush = false;
 
   /** `accepted` paused (`pauseOnConnect`). */
-  constructor(accepted: Socket, shared: Shared, gone: (connection: Connection) => void) {
+  constructor(accepted: Socket, context: ServerContext, gone: (connection: Connection) => void) {
     const socket = readSocket(accepted, (bytes) => this.#receive(bytes));
     this.#socket = socket;
-    this.shared = shared;
-    this.#gone = gone;
+    this.context = context;
+    this.#onClosed = gone;
     this.#protocol = new Protocol(this);
     socket.setNoDelay(true);
     socket.on('error', () => socket.destroy());
-    socket.on('close', () => this.#lost());
-    this.#greet();
+    socket.on('close', () => this.#onSocketClose());
+    this.#sendSettings();
   }
 
   get writable(): boolean {
@@ -62,24 +62,24 @@ export class Connection implements ProtocolHost, Flushable, Task {
   }
 
   get paused(): boolean {
-    return this.shared.turn.over || this.#deaf;
+    return this.context.slice.over || this.#closedForReading;
   }
 
   get unacceptedBytes(): number {
     return this.output.bytes + this.#socket.writableLength;
   }
 
-  touch(): void {
-    if (this.#touched) {
+  scheduleFlush(): void {
+    if (this.#flushScheduled) {
       return;
     }
-    this.#touched = true;
-    this.shared.turn.flushLater(this);
+    this.#flushScheduled = true;
+    this.context.slice.flushLater(this);
   }
 
   enqueue(stream: Outbound): void {
     this.#order.add(stream);
-    this.touch();
+    this.scheduleFlush();
   }
 
   dequeue(stream: Outbound): void {
@@ -97,7 +97,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     } else {
       this.#order.wake(stream);
     }
-    this.touch();
+    this.scheduleFlush();
   }
 
   headers(frame: Buffer, streamId: number): void {
@@ -108,15 +108,15 @@ export class Connection implements ProtocolHost, Flushable, Task {
     } else {
       this.output.frame(frame, streamId);
     }
-    this.touch();
+    this.scheduleFlush();
   }
 
-  forget(stream: Stream): void {
+  removeStream(stream: Stream): void {
     this.dequeue(stream);
-    if (!this.#protocol.forget(stream)) {
+    if (!this.#protocol.removeStream(stream)) {
       return;
     }
-    this.shared.openStreams--;
+    this.context.openStreams--;
     this.#finishDraining();
   }
 
@@ -138,7 +138,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     const at = this.output.claim(h2.FRAME_HEADER_BYTES + 8);
     const payload = h2.writeFrameHeader(this.output.buffer, at, 8, h2.PING, 0, 0);
     this.output.buffer.fill(0, payload, payload + 8);
-    this.touch();
+    this.scheduleFlush();
   }
 
   /** What the peer opened before it saw the request to stop has come when it answers the PING that followed. */
@@ -151,9 +151,9 @@ export class Connection implements ProtocolHost, Flushable, Task {
     this.#socket.destroy();
   }
 
-  answerHealthCheck(streamId: number): void {
+  respondToHealthCheck(streamId: number): void {
     this.headers(RESPONSE_HEADERS, streamId);
-    const answer = this.shared.serving() ? HEALTH_SERVING : HEALTH_NOT_SERVING;
+    const answer = this.context.serving() ? HEALTH_SERVING : HEALTH_NOT_SERVING;
     const at = this.output.claimData(streamId, answer.length, h2.DEFAULT_FRAME_BYTES);
     this.output.buffer.set(answer, at);
     this.sendWindowBytes -= answer.length;
@@ -162,7 +162,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
 
   /** Goes on with what was left when a turn was over. */
   proceed(): void {
-    this.#listed = false;
+    this.#taskScheduled = false;
     if (this.#dead) {
       this.#abandonStreams();
       return;
@@ -176,36 +176,36 @@ export class Connection implements ProtocolHost, Flushable, Task {
         this.#backlog[0] = bytes.subarray(at);
       }
     }
-    if (this.#deaf) {
+    if (this.#closedForReading) {
       this.#backlog = [];
     } else if (this.#backlog.length > 0) {
-      this.#proceedLater();
-    } else if (!this.#choked) {
+      this.#scheduleTask();
+    } else if (!this.#backpressured) {
       this.#socket.resume();
     }
   }
 
   flush(): void {
-    this.#touched = false;
+    this.#flushScheduled = false;
     if (this.#dead) {
       return;
     }
     const pumped = this.#order.readyCount > 0 ? this.#pump() : undefined;
     if (this.output.bytes > 0) {
-      this.shared.counters.bytesSent += this.output.bytes;
-      this.output.flush(this.#socket, this.#accepted);
+      this.context.counters.bytesSent += this.output.bytes;
+      this.output.flush(this.#socket, this.#onAccepted);
       this.#blocked = this.#socket.writableLength > 0;
     }
-    this.#choke();
+    this.#applyBackpressure();
     if (this.#closeAfterFlush) {
       this.#socket.setTimeout(LINGER_MS, () => this.#socket.destroy());
       this.#socket.end();
     } else if (this.#socket.writableLength > FLUSH_BYTES * 2 + MAX_CONTROL_BYTES) {
-      this.shared.log.warn({ bytes: this.#socket.writableLength }, 'ext_proc peer does not read');
+      this.context.log.warn({ bytes: this.#socket.writableLength }, 'ext_proc peer does not read');
       this.#socket.destroy();
     }
     if (this.#order.readyCount > 0 && this.writable && this.sendWindowBytes > 0) {
-      this.touch();
+      this.scheduleFlush();
     }
     if (pumped !== undefined) {
       for (const stream of pumped) {
@@ -215,14 +215,14 @@ export class Connection implements ProtocolHost, Flushable, Task {
   }
 
   discard(): void {
-    this.#touched = false;
+    this.#flushScheduled = false;
     this.output.discard();
-    this.#deaf = true;
+    this.#closedForReading = true;
     this.#socket.destroy();
   }
 
-  #greet(): void {
-    const { limits } = this.shared;
+  #sendSettings(): void {
+    const { limits } = this.context;
     const settings = h2.settingsPayload([
       [h2.SETTINGS_HEADER_TABLE_SIZE, 0],
       [h2.SETTINGS_MAX_CONCURRENT_STREAMS, limits.maxConcurrentStreams],
@@ -231,49 +231,49 @@ export class Connection implements ProtocolHost, Flushable, Task {
     ]);
     this.output.frame(h2.frame(h2.SETTINGS, 0, 0, settings), 0);
     this.output.number(h2.WINDOW_UPDATE, 0, limits.connectionWindowBytes - h2.DEFAULT_WINDOW_BYTES);
-    this.touch();
+    this.scheduleFlush();
   }
 
   #receive(bytes: Buffer): void {
-    this.shared.counters.bytesReceived += bytes.length;
-    if (this.#deaf) {
+    this.context.counters.bytesReceived += bytes.length;
+    if (this.#closedForReading) {
       return;
     }
     const at = this.#backlog.length === 0 ? this.#read(bytes) : 0;
-    if (this.#deaf || at === bytes.length) {
+    if (this.#closedForReading || at === bytes.length) {
       return;
     }
     this.#backlog.push(Buffer.from(bytes.subarray(at)));
     this.#socket.pause();
-    this.#proceedLater();
+    this.#scheduleTask();
   }
 
-  #proceedLater(): void {
-    if (this.#listed) {
+  #scheduleTask(): void {
+    if (this.#taskScheduled) {
       return;
     }
-    this.#listed = true;
-    this.shared.turn.later(this);
+    this.#taskScheduled = true;
+    this.context.slice.later(this);
   }
 
   #read(bytes: Buffer): number {
     try {
       return this.#reader.read(bytes, 0, this.#protocol);
     } catch (error) {
-      this.#breakOff(error);
+      this.#failConnection(error);
       return bytes.length;
     }
   }
 
   /** The peer broke the protocol: it is told, and the connection closed. */
-  #breakOff(error: unknown): void {
-    this.#deaf = true;
-    this.shared.counters.connectionErrors++;
+  #failConnection(error: unknown): void {
+    this.#closedForReading = true;
+    this.context.counters.connectionErrors++;
     const code = error instanceof h2.ConnectionError ? error.code : h2.COMPRESSION_ERROR;
     if (error instanceof h2.ConnectionError || error instanceof MalformedHeaders) {
-      this.shared.log.warn({ code, reason: error.message }, 'ext_proc peer broke the protocol');
+      this.context.log.warn({ code, reason: error.message }, 'ext_proc peer broke the protocol');
     } else {
-      this.shared.log.error({ err: error }, 'ext_proc connection failed');
+      this.context.log.error({ err: error }, 'ext_proc connection failed');
     }
     this.#goAway(code, this.#protocol.lastStreamId);
     this.#closeAfterFlush = true;
@@ -284,7 +284,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     const { buffer } = this.output;
     const payload = h2.writeFrameHeader(buffer, at, 8, h2.GOAWAY, 0, 0);
     h2.writeUint32(buffer, h2.writeUint32(buffer, payload, lastStreamId), code);
-    this.touch();
+    this.scheduleFlush();
   }
 
   #finishDraining(): void {
@@ -321,15 +321,15 @@ export class Connection implements ProtocolHost, Flushable, Task {
     return pumped;
   }
 
-  readonly #accepted = (): void => {
+  readonly #onAccepted = (): void => {
     if (!this.#blocked || this.#socket.writableLength > 0) {
       return;
     }
     this.#blocked = false;
     if (this.#order.readyCount > 0) {
-      this.touch();
+      this.scheduleFlush();
     } else {
-      this.#choke();
+      this.#applyBackpressure();
     }
   };
 
@@ -337,22 +337,22 @@ export class Connection implements ProtocolHost, Flushable, Task {
    * A peer that sends faster than it takes answers makes garbage faster than V8 finds it. It waits for the kernel only and never for the peer's windows:
    * the updates of those have to be read.
    */
-  #choke(): void {
-    const choked = this.#blocked && this.shared.unsentBytes > CHOKE_BYTES;
-    if (choked === this.#choked) {
+  #applyBackpressure(): void {
+    const backpressured = this.#blocked && this.context.unsentBytes > BACKPRESSURE_BYTES;
+    if (backpressured === this.#backpressured) {
       return;
     }
-    this.#choked = choked;
-    if (choked) {
+    this.#backpressured = backpressured;
+    if (backpressured) {
       this.#socket.pause();
     } else if (this.#backlog.length === 0) {
       this.#socket.resume();
     }
   }
 
-  #lost(): void {
+  #onSocketClose(): void {
     this.#dead = true;
-    this.#deaf = true;
+    this.#closedForReading = true;
     this.#backlog = [];
     this.output.discard();
     this.#abandonStreams();
@@ -360,16 +360,16 @@ export class Connection implements ProtocolHost, Flushable, Task {
 
   /** Thousands of them may have to settle: as long as a turn lasts at a time. */
   #abandonStreams(): void {
-    const { turn } = this.shared;
+    const { slice } = this.context;
     for (const stream of this.#protocol.streams.all()) {
-      if (turn.over) {
-        this.#proceedLater();
+      if (slice.over) {
+        this.#scheduleTask();
         return;
       }
-      turn.begin();
+      slice.begin();
       stream.abandon();
-      turn.spend(0);
+      slice.spend(0);
     }
-    this.#gone(this);
+    this.#onClosed(this);
   }
 }

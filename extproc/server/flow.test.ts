@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as h2 from './frames.ts';
-import { CHOKE_BYTES, DEFAULT_LIMITS } from './limits.ts';
+import { BACKPRESSURE_BYTES, DEFAULT_LIMITS } from './limits.ts';
 import { echo } from './testing/echo.ts';
 import { credit, halfClose, message, open, Peer, requestHeaders, reset, responseBody } from './testing/peer.ts';
 import { record } from './testing/record.ts';
@@ -99,7 +99,7 @@ test('the connection is credited for whatever came, so that no stream stops othe
 test("the connection's window is shared in turns, and an end needs none", async (t) => {
   const { server } = await record();
   t.after(() => server.close(0));
-  const peer = new Peer(server.address, { mute: true });
+  const peer = new Peer(server.address, { closedForWriting: true });
   t.after(() => peer.destroy());
   const large = h2.settingsPayload([[h2.SETTINGS_INITIAL_WINDOW_SIZE, h2.MAX_WINDOW_BYTES]]);
   peer.send(h2.PREFACE, h2.frame(h2.SETTINGS, 0, 0, large));
@@ -281,11 +281,11 @@ test('a peer that stops reading its socket holds up only itself, and little memo
   await stuck.settle();
   stuck.socket.pause();
   let sent = 0;
-  for (let streamId = 1; sent < CHOKE_BYTES * 3; streamId += 2) {
+  for (let streamId = 1; sent < BACKPRESSURE_BYTES * 3; streamId += 2) {
     stuck.send(open(streamId), responseBody(streamId, BODY));
     sent += BODY.length;
   }
-  while (server.unsentBytes < CHOKE_BYTES) {
+  while (server.unsentBytes < BACKPRESSURE_BYTES) {
     await new Promise(setImmediate);
   }
   const peer = new Peer(server.address);
@@ -293,7 +293,7 @@ test('a peer that stops reading its socket holds up only itself, and little memo
   peer.send(open(1), requestHeaders(1));
   await peer.settle();
   assert.equal(peer.answers(1).length, 1);
-  assert.ok(server.unsentBytes < CHOKE_BYTES + 1_000_000, `${server.unsentBytes} bytes: it is read no more`);
+  assert.ok(server.unsentBytes < BACKPRESSURE_BYTES + 1_000_000, `${server.unsentBytes} bytes: it is read no more`);
   const { bytesReceived } = server.counters;
   await peer.settle();
   assert.ok(server.counters.bytesReceived - bytesReceived < 1000);

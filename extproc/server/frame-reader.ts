@@ -27,10 +27,10 @@ export interface FrameSink {
   dataEnd(flags: number): void;
 }
 
-type Phase = 'preface' | 'header' | 'payload' | 'pad-length' | 'data' | 'padding';
+type FramePhase = 'preface' | 'header' | 'payload' | 'pad-length' | 'data' | 'padding';
 
 export class FrameReader {
-  #phase: Phase = 'preface';
+  #phase: FramePhase = 'preface';
   /** Bytes of the preface, of a frame header or of a payload that came in parts. */
   #filled = 0;
   readonly #header = Buffer.alloc(FRAME_HEADER_BYTES);

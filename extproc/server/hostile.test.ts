@@ -103,7 +103,7 @@ test('an error of the connection is named in GOAWAY and ends only that connectio
   t.after(() => witness.destroy());
   let streamId = 1;
   for (const [name, [code, ...frames]] of Object.entries(broken)) {
-    const peer = new Peer(recorder.server.address, { mute: true });
+    const peer = new Peer(recorder.server.address, { closedForWriting: true });
     peer.send(...frames);
     await peer.until(() => peer.closed, `${name}: the end`);
     assert.equal(peer.goAwayCode, code, name);
@@ -172,7 +172,7 @@ test('a session means the same wherever it is cut', async (t) => {
   t.after(() => recorder.server.close(0));
   const bytes = session();
   const run = async (cuts: readonly number[]): Promise<unknown> => {
-    const peer = new Peer(recorder.server.address, { mute: true });
+    const peer = new Peer(recorder.server.address, { closedForWriting: true });
     let start = 0;
     for (const cut of [...cuts, bytes.length]) {
       peer.send(bytes.subarray(start, cut));
@@ -223,7 +223,7 @@ test('random bytes, random frames and damaged sessions: the process lives, nobod
   let streamId = 1;
   await fc.assert(
     fc.asyncProperty(attack, async (bytes) => {
-      const peer = new Peer(recorder.server.address, { mute: true });
+      const peer = new Peer(recorder.server.address, { closedForWriting: true });
       peer.send(bytes);
       peer.socket.end();
       await peer.until(() => peer.closed, 'the end of an attack');

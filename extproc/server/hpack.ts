@@ -10,7 +10,7 @@ export class MalformedHeaders extends Error {
   override readonly name = 'MalformedHeaders';
 }
 
-interface Entry {
+interface HeaderTableEntry {
   /** The value, if the name is `:path`. */
   readonly path: string | undefined;
   readonly isPath: boolean;
@@ -40,7 +40,7 @@ const NO_BYTES = Buffer.alloc(0);
 
 export class HeaderDecoder {
   /** Newest first. */
-  #entries: Entry[] = [];
+  #entries: HeaderTableEntry[] = [];
   #tableBytes = 0;
   #maxTableBytes = DEFAULT_TABLE_BYTES;
   #bytes: Buffer = NO_BYTES;
@@ -116,7 +116,7 @@ export class HeaderDecoder {
     }
   }
 
-  #entry(index: number): Entry {
+  #entry(index: number): HeaderTableEntry {
     if (index === 0) {
       throw new MalformedHeaders('index 0');
     }
@@ -132,7 +132,7 @@ export class HeaderDecoder {
     return entry;
   }
 
-  #insert(entry: Entry): void {
+  #insert(entry: HeaderTableEntry): void {
     this.#tableBytes += entry.size;
     this.#entries.unshift(entry);
     this.#evict();

@@ -41,7 +41,7 @@ export const LOW_MARK_BYTES = 16 * 1024;
 export const FLUSH_BYTES = 256 * 1024;
 
 /** With that much unsent in the process a connection whose peer is behind with reading is not read. */
-export const CHOKE_BYTES: number = 2 * 1024 * 1024;
+export const BACKPRESSURE_BYTES: number = 2 * 1024 * 1024;
 
 /** Acknowledgements and resets that a peer causes and does not read: past it the connection is closed. */
 export const MAX_CONTROL_BYTES = 1024 * 1024;

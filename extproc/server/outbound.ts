@@ -1,35 +1,35 @@
 /** The answering half of a stream: writes answers into the connection's output while the peer's windows allow it, and keeps what they do not allow. */
 
 import type { Exchange, HeaderMutation, ImmediateResponse } from '../exchange.ts';
-import { RESPONSE_AND_TRAILERS_OK, RESPONSE_HEADERS, TRAILERS_OK } from './answers.ts';
 import { PREFIX_BYTES } from './assembler.ts';
 import type { BodyAnswer, HeadersAnswer, TrailersAnswer } from './encode.ts';
 import * as encode from './encode.ts';
 import { DEFAULT_FRAME_BYTES, MAX_WINDOW_BYTES, writeUint32 } from './frames.ts';
 import { HIGH_MARK_BYTES, LOW_MARK_BYTES } from './limits.ts';
-import type { Output } from './output.ts';
+import type { OutputBuffer } from './output-buffer.ts';
 import { REFERENCE_BYTES, SendQueue } from './send-queue.ts';
-import type { Shared } from './shared.ts';
+import type { ServerContext } from './server-context.ts';
+import { RESPONSE_AND_TRAILERS_OK, RESPONSE_HEADERS, TRAILERS_OK } from './static-frames.ts';
 
 /** What a stream needs of its connection. */
 export interface StreamHost {
-  readonly shared: Shared;
-  readonly output: Output;
+  readonly context: ServerContext;
+  readonly output: OutputBuffer;
   /** The peer's window for the connection, and the one that its streams begin with. */
   sendWindowBytes: number;
   readonly initialSendWindowBytes: number;
-  /** The socket takes more in this turn. */
+  /** The socket takes more in this slice. */
   readonly writable: boolean;
-  /** Nothing more is handed to streams in this turn. */
+  /** Nothing more is handed to streams in this slice. */
   readonly paused: boolean;
-  /** There is output: it is flushed at the end of the turn. */
-  touch(): void;
+  /** There is output: it is flushed at the end of the slice. */
+  scheduleFlush(): void;
   /** The stream has something to send that had to wait. */
   enqueue(stream: Outbound): void;
   dequeue(stream: Outbound): void;
   headers(frame: Buffer, streamId: number): void;
   /** The stream has nothing more to send or to receive. */
-  forget(stream: Outbound): void;
+  removeStream(stream: Outbound): void;
 }
 
 const NO_BODY = new Uint8Array(0);
@@ -43,7 +43,7 @@ export abstract class Outbound implements Exchange {
   ready = false;
   protected readonly host: StreamHost;
   /** No answer is taken any more: it would come after `end` or after `closed`. */
-  protected mute = false;
+  protected closedForWriting = false;
   /** The trailers have been written. */
   protected finished = false;
   #ended = false;
@@ -61,7 +61,7 @@ export abstract class Outbound implements Exchange {
     this.#target = host.output.buffer;
   }
 
-  abstract admit(work: () => void): void;
+  abstract startRequest(work: () => void): void;
   abstract abort(): void;
   abstract pause(): void;
   abstract resume(): void;
@@ -95,7 +95,7 @@ export abstract class Outbound implements Exchange {
   }
 
   immediateResponse(response: ImmediateResponse): void {
-    if (this.mute) {
+    if (this.closedForWriting) {
       return;
     }
     const at = this.#message(encode.immediateAnswerSize(response), response.body);
@@ -103,7 +103,7 @@ export abstract class Outbound implements Exchange {
   }
 
   end(): void {
-    this.mute = true;
+    this.closedForWriting = true;
     if (this.#ended) {
       return;
     }
@@ -139,7 +139,7 @@ export abstract class Outbound implements Exchange {
         const limit = Math.min(DEFAULT_FRAME_BYTES, window, host.sendWindowBytes);
         const length = queue.moveTo(host.output, this.id, limit);
         this.#spendWindow(length);
-        host.shared.unsentBytes -= length;
+        host.context.unsentBytes -= length;
         left -= length;
       }
       this.#queue = undefined;
@@ -156,7 +156,7 @@ export abstract class Outbound implements Exchange {
 
   /** True, once, when there is room again after there was too much to send. */
   takeDrained(): boolean {
-    if (!this.#wasHigh || this.mute || this.unsentBytes >= LOW_MARK_BYTES) {
+    if (!this.#wasHigh || this.closedForWriting || this.unsentBytes >= LOW_MARK_BYTES) {
       return false;
     }
     this.#wasHigh = false;
@@ -164,7 +164,7 @@ export abstract class Outbound implements Exchange {
   }
 
   protected dropUnsent(): void {
-    this.host.shared.unsentBytes -= this.unsentBytes;
+    this.host.context.unsentBytes -= this.unsentBytes;
     this.#queue = undefined;
     this.host.dequeue(this);
   }
@@ -183,7 +183,7 @@ export abstract class Outbound implements Exchange {
   }
 
   #headersAnswer(answer: HeadersAnswer, mutation: HeaderMutation): void {
-    if (this.mute) {
+    if (this.closedForWriting) {
       return;
     }
     const at = this.#message(encode.headersAnswerSize(mutation), mutation.body ?? NO_BODY);
@@ -191,7 +191,7 @@ export abstract class Outbound implements Exchange {
   }
 
   #bodyAnswer(answer: BodyAnswer, bytes: Uint8Array, endOfStream: boolean): void {
-    if (this.mute) {
+    if (this.closedForWriting) {
       return;
     }
     const at = this.#message(encode.bodyAnswerSize(bytes.length, endOfStream), bytes);
@@ -199,7 +199,7 @@ export abstract class Outbound implements Exchange {
   }
 
   #trailersAnswer(answer: TrailersAnswer): void {
-    if (this.mute) {
+    if (this.closedForWriting) {
       return;
     }
     encode.writeTrailersAnswer(this.#target, this.#message(encode.TRAILERS_ANSWER_SIZE, NO_BODY), answer);
@@ -208,7 +208,7 @@ export abstract class Outbound implements Exchange {
   /** Makes room for a gRPC message: its prefix and `body` are written, the `headLength` bytes between them are the caller's, in `target` from what is returned. */
   #message(headLength: number, body: Uint8Array): number {
     const { host } = this;
-    host.shared.counters.messagesSent++;
+    host.context.counters.messagesSent++;
     const length = PREFIX_BYTES + headLength + body.length;
     const window = this.#windowBalance + host.initialSendWindowBytes;
     if (
@@ -227,7 +227,7 @@ export abstract class Outbound implements Exchange {
       this.#target.set(body, at + PREFIX_BYTES + headLength);
     }
     this.#spendWindow(length);
-    host.touch();
+    host.scheduleFlush();
     return this.#writePrefix(at, headLength + body.length);
   }
 
@@ -244,7 +244,7 @@ export abstract class Outbound implements Exchange {
     } else {
       this.#target.set(body, at + PREFIX_BYTES + headLength);
     }
-    host.shared.unsentBytes += length;
+    host.context.unsentBytes += length;
     if (this.#queue.bytes > HIGH_MARK_BYTES) {
       this.#wasHigh = true;
     }

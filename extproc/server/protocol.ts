@@ -1,13 +1,13 @@
 /** What the peer's frames mean (RFC 9113): opens and ends streams, keeps the receive windows, answers SETTINGS and PING. */
 
 import { AccessLogStream } from './access-log.ts';
-import { INVALID_ARGUMENT, RESPONSE_AND_TRAILERS_OK, trailers, UNIMPLEMENTED } from './answers.ts';
 import type { FrameSink } from './frame-reader.ts';
 import * as h2 from './frames.ts';
 import { HeaderDecoder } from './hpack.ts';
 import { MAX_CONTINUATIONS } from './limits.ts';
 import type { StreamHost } from './outbound.ts';
 import { MalformedMessage } from './protobuf.ts';
+import { INVALID_ARGUMENT, RESPONSE_AND_TRAILERS_OK, trailers, UNIMPLEMENTED } from './static-frames.ts';
 import { Stream } from './stream.ts';
 import { StreamTable } from './stream-table.ts';
 
@@ -26,7 +26,7 @@ export interface ProtocolHost extends StreamHost {
   /** The stream may have become able to send; without one, all may. */
   wake(stream?: Stream): void;
   pingAcknowledged(): void;
-  answerHealthCheck(streamId: number): void;
+  respondToHealthCheck(streamId: number): void;
 }
 
 export class Protocol implements FrameSink {
@@ -51,7 +51,7 @@ export class Protocol implements FrameSink {
 
   constructor(host: ProtocolHost) {
     this.#host = host;
-    this.#receiveWindowBytes = host.shared.limits.connectionWindowBytes;
+    this.#receiveWindowBytes = host.context.limits.connectionWindowBytes;
   }
 
   get paused(): boolean {
@@ -103,7 +103,7 @@ export class Protocol implements FrameSink {
     if (this.#receiveWindowBytes < 0) {
       throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'more than the window');
     }
-    const { connectionWindowBytes } = this.#host.shared.limits;
+    const { connectionWindowBytes } = this.#host.context.limits;
     if (this.#receiveWindowBytes * 2 < connectionWindowBytes) {
       this.#write(h2.WINDOW_UPDATE, 0, connectionWindowBytes - this.#receiveWindowBytes);
       this.#receiveWindowBytes = connectionWindowBytes;
@@ -141,7 +141,7 @@ export class Protocol implements FrameSink {
         throw error;
       }
       this.#accessLogs.delete(streamId);
-      this.#host.shared.log.warn({ streamId, reason: error.message }, 'malformed access log');
+      this.#host.context.log.warn({ streamId, reason: error.message }, 'malformed access log');
       this.#host.headers(trailers(INVALID_ARGUMENT, 'malformed', true), streamId);
       this.#write(h2.RST_STREAM, streamId, h2.NO_ERROR);
     }
@@ -157,7 +157,7 @@ export class Protocol implements FrameSink {
   }
 
   /** The stream is gone: what still comes for it is dropped. */
-  forget(stream: Stream): boolean {
+  removeStream(stream: Stream): boolean {
     if (this.#current === stream) {
       this.#current = undefined;
     }
@@ -167,7 +167,7 @@ export class Protocol implements FrameSink {
   #endOfRequest(stream: Stream | undefined, streamId: number): void {
     stream?.endRemote();
     if (this.#healthChecks.delete(streamId)) {
-      this.#host.answerHealthCheck(streamId);
+      this.#host.respondToHealthCheck(streamId);
     }
     if (this.#accessLogs.delete(streamId)) {
       this.#host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
@@ -218,7 +218,7 @@ export class Protocol implements FrameSink {
 
   #keepBlock(bytes: Buffer, start: number, end: number): void {
     this.#blockBytes += end - start;
-    if (this.#blockBytes > this.#host.shared.limits.maxHeaderBlockBytes || this.#block.length >= MAX_CONTINUATIONS) {
+    if (this.#blockBytes > this.#host.context.limits.maxHeaderBlockBytes || this.#block.length >= MAX_CONTINUATIONS) {
       throw new h2.ConnectionError(h2.ENHANCE_YOUR_CALM, 'header block too large');
     }
     this.#block.push(Buffer.from(bytes.subarray(start, end)));
@@ -253,17 +253,17 @@ export class Protocol implements FrameSink {
   }
 
   #openStream(streamId: number, ended: boolean): void {
-    const { shared } = this.#host;
-    if (this.streams.size >= shared.limits.maxConcurrentStreams) {
+    const { context } = this.#host;
+    if (this.streams.size >= context.limits.maxConcurrentStreams) {
       this.#write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
       return;
     }
     const stream = new Stream(streamId, this.#host);
     this.streams.add(stream);
-    shared.openStreams++;
-    shared.counters.streams++;
-    shared.turn.begin();
-    shared.turn.spend(0);
+    context.openStreams++;
+    context.counters.streams++;
+    context.slice.begin();
+    context.slice.spend(0);
     stream.open();
     if (ended) {
       stream.endRemote();
@@ -272,7 +272,7 @@ export class Protocol implements FrameSink {
 
   #openHealthCheck(streamId: number, ended: boolean): void {
     if (ended) {
-      this.#host.answerHealthCheck(streamId);
+      this.#host.respondToHealthCheck(streamId);
     } else if (this.#healthChecks.size >= MAX_HEALTH_CHECKS) {
       this.#write(h2.RST_STREAM, streamId, h2.REFUSED_STREAM);
     } else {
@@ -281,7 +281,7 @@ export class Protocol implements FrameSink {
   }
 
   #openAccessLog(streamId: number, ended: boolean): void {
-    const { exchangeBroken } = this.#host.shared;
+    const { exchangeBroken } = this.#host.context;
     if (ended) {
       this.#host.headers(RESPONSE_AND_TRAILERS_OK, streamId);
     } else if (this.#accessLogs.size >= MAX_ACCESS_LOGS) {
@@ -335,7 +335,7 @@ export class Protocol implements FrameSink {
     const { output } = this.#host;
     const at = output.claim(h2.FRAME_HEADER_BYTES);
     h2.writeFrameHeader(output.buffer, at, 0, h2.SETTINGS, h2.ACK, 0);
-    this.#host.touch();
+    this.#host.scheduleFlush();
   }
 
   /** Frames of ours are never larger than what every peer takes, so MAX_FRAME_SIZE need not be looked at. */
@@ -363,7 +363,7 @@ export class Protocol implements FrameSink {
     const { output } = this.#host;
     const at = output.claim(h2.FRAME_HEADER_BYTES + 8);
     bytes.copy(output.buffer, h2.writeFrameHeader(output.buffer, at, 8, h2.PING, h2.ACK, 0), start, end);
-    this.#host.touch();
+    this.#host.scheduleFlush();
   }
 
   #expectNotIdle(streamId: number): void {
@@ -374,7 +374,7 @@ export class Protocol implements FrameSink {
 
   #write(type: number, streamId: number, value: number): void {
     this.#host.output.number(type, streamId, value);
-    this.#host.touch();
+    this.#host.scheduleFlush();
   }
 }
 

@@ -9,7 +9,7 @@ import { Socket, type SocketConstructorOpts } from 'node:net';
 const READ_BYTES = 64 * 1024;
 
 /** One is enough: what was read is used up before anything else is read. */
-const shared = Buffer.allocUnsafeSlow(READ_BYTES);
+const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
 /**
  * A socket in place of one that a server has accepted with `pauseOnConnect`. `receive` is given what was read, which stands there only until it returns.
@@ -25,9 +25,9 @@ export function readSocket(accepted: Socket, receive: (bytes: Buffer) => void): 
   const socket = new Socket({
     handle,
     onread: {
-      buffer: shared,
+      buffer: readBuffer,
       callback(length) {
-        receive(shared.subarray(0, length));
+        receive(readBuffer.subarray(0, length));
         return true;
       },
     },

@@ -1,7 +1,7 @@
 /** What a stream has written and may not send yet. Small messages are copied together, so that none of them keeps a large buffer alive; large ones stay. */
 
 import { DEFAULT_FRAME_BYTES } from './frames.ts';
-import type { Output } from './output.ts';
+import type { OutputBuffer } from './output-buffer.ts';
 
 const TAIL_BYTES = 8 * 1024;
 
@@ -40,7 +40,7 @@ export class SendQueue {
   }
 
   /** Moves its first bytes, at most `limit`, into a DATA frame; returns how many. */
-  moveTo(output: Output, streamId: number, limit: number): number {
+  moveTo(output: OutputBuffer, streamId: number, limit: number): number {
     this.#seal();
     const head = this.#chunks[this.#first]!;
     const whole = Math.min(head.length - this.#firstAt, limit);
@@ -63,7 +63,7 @@ export class SendQueue {
     return length;
   }
 
-  #copyTo(output: Output, streamId: number, length: number): void {
+  #copyTo(output: OutputBuffer, streamId: number, length: number): void {
     this.bytes -= length;
     let at = output.claimData(streamId, length, DEFAULT_FRAME_BYTES);
     let left = length;

@@ -10,8 +10,8 @@ import type { AccessLogEntry } from './access-log.ts';
 import { Connection } from './connection.ts';
 import { CANCEL } from './frames.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
-import { newCounters, type ServerCounters, type ServerLog, type Shared } from './shared.ts';
-import { Turn } from './turn.ts';
+import { LoopSlice } from './loop-slice.ts';
+import { newCounters, type ServerContext, type ServerCounters, type ServerLog } from './server-context.ts';
 
 export interface ServerOptions {
   /** A Unix socket; or a host and a port. */
@@ -46,11 +46,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const log = options.log ?? silent;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const connections = new Set<Connection>();
-  const turn = new Turn(
+  const slice = new LoopSlice(
     limits.sliceMs,
     () => {
       try {
-        evict(shared, connections);
+        evict(context, connections);
         options.beforeFlush();
         return true;
       } catch (error) {
@@ -60,11 +60,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     },
     (error) => log.error({ err: error }, 'an ext_proc connection failed, and is closed'),
   );
-  const shared: Shared = {
+  const context: ServerContext = {
     limits,
     counters: newCounters(),
     log,
-    turn,
+    slice,
     handler: options.handler,
     serving: options.serving ?? (() => true),
     exchangeBroken: options.exchangeBroken ?? (() => {}),
@@ -73,9 +73,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   };
   let allGone = (): void => {};
   const server = createServer({ pauseOnConnect: true }, (socket) => {
-    shared.counters.connections++;
+    context.counters.connections++;
     connections.add(
-      new Connection(socket, shared, (connection) => {
+      new Connection(socket, context, (connection) => {
         connections.delete(connection);
         if (connections.size === 0) {
           allGone();
@@ -86,12 +86,12 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const address = await listen(server, options);
   return {
     address,
-    counters: shared.counters,
+    counters: context.counters,
     get openStreams() {
-      return shared.openStreams;
+      return context.openStreams;
     },
     get unsentBytes() {
-      let bytes = shared.unsentBytes;
+      let bytes = context.unsentBytes;
       for (const connection of connections) {
         bytes += connection.unacceptedBytes;
       }
@@ -120,15 +120,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 }
 
 /** Keeps the process below its bound: the streams with the most unsent are those whose clients read least. */
-function evict(shared: Shared, connections: ReadonlySet<Connection>): void {
-  while (shared.unsentBytes > shared.limits.maxUnsentBytes) {
+function evict(context: ServerContext, connections: ReadonlySet<Connection>): void {
+  while (context.unsentBytes > context.limits.maxUnsentBytes) {
     const candidates = [...connections].flatMap((connection) => connection.largest() ?? []);
     const largest = candidates.toSorted((a, b) => b.unsentBytes - a.unsentBytes)[0];
     if (largest === undefined) {
       return;
     }
-    shared.counters.streamsEvicted++;
-    shared.log.warn({ bytes: largest.unsentBytes }, 'too much unsent: the slowest stream is reset');
+    context.counters.streamsEvicted++;
+    context.log.warn({ bytes: largest.unsentBytes }, 'too much unsent: the slowest stream is reset');
     largest.reset(CANCEL);
   }
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { StreamTable, type TableEntry } from './stream-table.ts';
+import { StreamTable, type StreamTableEntry } from './stream-table.ts';
 
-class Entry implements TableEntry {
+class Entry implements StreamTableEntry {
   readonly id: number;
   nextInSlot: this | undefined;
 

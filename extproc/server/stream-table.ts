@@ -4,7 +4,7 @@
  * each request was promoted (5.8 KB), and full collections took a fifth of the processor's time.
  */
 
-export interface TableEntry {
+export interface StreamTableEntry {
   readonly id: number;
   /** The next one in the same slot; the table's own. */
   nextInSlot: this | undefined;
@@ -12,7 +12,7 @@ export interface TableEntry {
 
 const FIRST_SLOTS = 64;
 
-export class StreamTable<Entry extends TableEntry> {
+export class StreamTable<Entry extends StreamTableEntry> {
   size = 0;
   #slots = emptySlots<Entry>(FIRST_SLOTS);
 

@@ -1,7 +1,6 @@
 /** One stream, which carries one call of `Process`: messages are cut out of DATA and handed on, and the peer gets credit for what was. */
 
 import type { ExchangeHandler } from '../exchange.ts';
-import { INTERNAL, INVALID_ARGUMENT, trailers } from './answers.ts';
 import { Assembler, messageLength, PREFIX_BYTES } from './assembler.ts';
 import { decodeRequest, emptyRequest } from './decode.ts';
 import { NO_ERROR, RST_STREAM, WINDOW_UPDATE } from './frames.ts';
@@ -9,11 +8,12 @@ import { PIECE_BYTES } from './limits.ts';
 import type { StreamHost } from './outbound.ts';
 import { Outbound } from './outbound.ts';
 import { MalformedMessage } from './protobuf.ts';
+import { INTERNAL, INVALID_ARGUMENT, trailers } from './static-frames.ts';
 
 const EMPTY = Buffer.alloc(0);
 const nothing = (): void => {};
 /** Stands where the server's user failed to give a handler. */
-const NOBODY: ExchangeHandler = {
+const NULL_HANDLER: ExchangeHandler = {
   requestHeaders: nothing,
   requestBody: nothing,
   requestTrailers: nothing,
@@ -27,32 +27,32 @@ const NOBODY: ExchangeHandler = {
 const request = emptyRequest();
 
 export class Stream extends Outbound {
-  #handler: ExchangeHandler = NOBODY;
+  #handler: ExchangeHandler = NULL_HANDLER;
   #assembler: Assembler | undefined;
   #receiveWindowBytes: number;
   #uncreditedBytes = 0;
   #readPaused = false;
   #remoteEnded = false;
-  #requestOver = false;
-  #responseOver = false;
+  #requestBodyEnded = false;
+  #responseBodyEnded = false;
   #closed = false;
 
   constructor(id: number, host: StreamHost) {
     super(id, host);
-    this.#receiveWindowBytes = host.shared.limits.streamWindowBytes;
+    this.#receiveWindowBytes = host.context.limits.streamWindowBytes;
   }
 
   /** To be called once, when the connection knows the stream: the handler may end it at once. */
   open(): void {
     try {
-      this.#handler = this.host.shared.handler(this);
+      this.#handler = this.host.context.handler(this);
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  admit(work: () => void): void {
-    this.host.shared.turn.admit(() => {
+  startRequest(work: () => void): void {
+    this.host.context.slice.startRequest(() => {
       if (this.#closed) {
         return;
       }
@@ -65,13 +65,13 @@ export class Stream extends Outbound {
   }
 
   abort(): void {
-    if (this.#closed || this.mute) {
+    if (this.#closed || this.closedForWriting) {
       return;
     }
-    this.mute = true;
+    this.closedForWriting = true;
     this.#writeFailure(INTERNAL, 'internal error');
     // The handler may be in the middle of a call.
-    this.host.shared.turn.later({ proceed: () => this.#drop(false) });
+    this.host.context.slice.later({ proceed: () => this.#drop(false) });
   }
 
   pause(): void {
@@ -94,23 +94,23 @@ export class Stream extends Outbound {
   sendCredit(): void {
     const { host } = this;
     const uncreditedBytes = this.#uncreditedBytes;
-    if (this.#readPaused || this.mute || this.#remoteEnded) {
+    if (this.#readPaused || this.closedForWriting || this.#remoteEnded) {
       return;
     }
-    if (uncreditedBytes * 2 < host.shared.limits.streamWindowBytes) {
+    if (uncreditedBytes * 2 < host.context.limits.streamWindowBytes) {
       return;
     }
     this.#uncreditedBytes = 0;
     this.#receiveWindowBytes += uncreditedBytes;
     host.output.number(WINDOW_UPDATE, this.id, uncreditedBytes);
-    host.touch();
+    host.scheduleFlush();
   }
 
   /** Payload of DATA. Returns where it stopped because the turn is over. */
   receive(bytes: Buffer, start: number, end: number): number {
     let at = start;
     while (at < end && !this.host.paused) {
-      if (this.mute) {
+      if (this.closedForWriting) {
         return end;
       }
       try {
@@ -126,13 +126,13 @@ export class Stream extends Outbound {
   /** The peer has half-closed. */
   endRemote(): void {
     this.#remoteEnded = true;
-    if (this.#assembler !== undefined && !this.mute) {
+    if (this.#assembler !== undefined && !this.closedForWriting) {
       this.#fail(new MalformedMessage('the call ends within a message'));
       return;
     }
     this.#close(true);
     if (this.finished) {
-      this.host.forget(this);
+      this.host.removeStream(this);
     } else {
       this.end();
     }
@@ -140,7 +140,7 @@ export class Stream extends Outbound {
 
   /** Ended by the peer's reset, or with the connection. */
   abandon(): void {
-    this.host.shared.counters.streamsReset++;
+    this.host.context.counters.streamsReset++;
     this.#drop(this.finished);
   }
 
@@ -163,18 +163,18 @@ export class Stream extends Outbound {
 
   protected afterFinish(): void {
     if (this.#remoteEnded) {
-      this.host.forget(this);
+      this.host.removeStream(this);
     }
   }
 
   #take(bytes: Buffer, start: number, end: number): number {
-    const { maxMessageBytes } = this.host.shared.limits;
+    const { maxMessageBytes } = this.host.context.limits;
     if (this.#assembler === undefined) {
       if (end - start >= PREFIX_BYTES) {
         const at = start + PREFIX_BYTES;
         const stop = at + messageLength(bytes, start, maxMessageBytes);
         if (stop <= end) {
-          this.#handOn(bytes, at, stop);
+          this.#dispatch(bytes, at, stop);
           return stop;
         }
       }
@@ -186,38 +186,38 @@ export class Stream extends Outbound {
       this.#assembler = undefined;
     }
     if (assembler.message === undefined && assembler.done) {
-      this.host.shared.counters.messagesReceived++;
+      this.host.context.counters.messagesReceived++;
     }
     if (assembler.message !== undefined) {
-      this.#handOn(assembler.message, 0, assembler.message.length);
+      this.#dispatch(assembler.message, 0, assembler.message.length);
     } else {
       if (assembler.piece !== undefined) {
-        this.#handOnPiece(assembler.piece, assembler.ofRequest, false);
+        this.#dispatchPiece(assembler.piece, assembler.ofRequest, false);
       }
-      if (assembler.endOfStream && !this.mute) {
-        this.#handOnPiece(EMPTY, assembler.ofRequest, true);
+      if (assembler.endOfStream && !this.closedForWriting) {
+        this.#dispatchPiece(EMPTY, assembler.ofRequest, true);
       }
     }
     return at;
   }
 
-  #handOn(bytes: Buffer, start: number, end: number): void {
-    const { shared } = this.host;
-    shared.counters.messagesReceived++;
-    shared.turn.begin();
+  #dispatch(bytes: Buffer, start: number, end: number): void {
+    const { context } = this.host;
+    context.counters.messagesReceived++;
+    context.slice.begin();
     decodeRequest(bytes, start, end, request);
-    this.#dispatch(bytes);
-    shared.turn.spend(end - start);
+    this.#callHandler(bytes);
+    context.slice.spend(end - start);
   }
 
-  #dispatch(bytes: Buffer): void {
+  #callHandler(bytes: Buffer): void {
     const handler = this.#handler;
     switch (request.kind) {
       case 'response-body':
-        this.#handOnBody(bytes, false);
+        this.#dispatchBody(bytes, false);
         break;
       case 'request-body':
-        this.#handOnBody(bytes, true);
+        this.#dispatchBody(bytes, true);
         break;
       case 'request-headers':
         handler.requestHeaders(request.headers, request.endOfStream, request.attributes);
@@ -236,55 +236,55 @@ export class Stream extends Outbound {
     }
   }
 
-  #handOnBody(bytes: Buffer, ofRequest: boolean): void {
+  #dispatchBody(bytes: Buffer, ofRequest: boolean): void {
     const { bodyStart, bodyEnd, endOfStream } = request;
     // Larger ones are rare here: those that have something before the body, where Envoy has nothing.
-    for (let at = bodyStart; at + PIECE_BYTES < bodyEnd && !this.mute; at += PIECE_BYTES) {
-      this.#handOnPart(bytes.subarray(at, at + PIECE_BYTES), ofRequest, false);
+    for (let at = bodyStart; at + PIECE_BYTES < bodyEnd && !this.closedForWriting; at += PIECE_BYTES) {
+      this.#dispatchBodyPart(bytes.subarray(at, at + PIECE_BYTES), ofRequest, false);
     }
     const left = bodyEnd > bodyStart ? ((bodyEnd - bodyStart - 1) % PIECE_BYTES) + 1 : 0;
-    if (this.mute) {
+    if (this.closedForWriting) {
       return;
     }
     if (left > 0) {
-      this.#handOnPart(bytes.subarray(bodyEnd - left, bodyEnd), ofRequest, endOfStream);
+      this.#dispatchBodyPart(bytes.subarray(bodyEnd - left, bodyEnd), ofRequest, endOfStream);
     } else {
-      this.#giveBody(EMPTY, ofRequest, endOfStream);
+      this.#deliverBody(EMPTY, ofRequest, endOfStream);
     }
   }
 
-  #handOnPiece(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
-    const { turn } = this.host.shared;
-    turn.begin();
-    this.#giveBody(piece, ofRequest, endOfStream);
-    turn.spend(piece.length);
+  #dispatchPiece(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
+    const { slice } = this.host.context;
+    slice.begin();
+    this.#deliverBody(piece, ofRequest, endOfStream);
+    slice.spend(piece.length);
   }
 
   /** `piece` lies in the buffer that is read into. */
-  #handOnPart(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
-    this.#giveBody(ofRequest ? Buffer.from(piece) : piece, ofRequest, endOfStream);
+  #dispatchBodyPart(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
+    this.#deliverBody(ofRequest ? Buffer.from(piece) : piece, ofRequest, endOfStream);
   }
 
   /** Envoy may deliver the last piece of a body twice (https://github.com/envoyproxy/envoy/issues/46237): nothing comes after the end. */
-  #giveBody(body: Buffer, ofRequest: boolean, endOfStream: boolean): void {
+  #deliverBody(body: Buffer, ofRequest: boolean, endOfStream: boolean): void {
     if (ofRequest) {
-      if (this.#requestOver) {
+      if (this.#requestBodyEnded) {
         return;
       }
-      this.#requestOver = endOfStream;
+      this.#requestBodyEnded = endOfStream;
       this.#handler.requestBody(body, endOfStream);
     } else {
-      if (this.#responseOver) {
+      if (this.#responseBodyEnded) {
         return;
       }
-      this.#responseOver = endOfStream;
+      this.#responseBodyEnded = endOfStream;
       this.#handler.responseBody(body, endOfStream);
     }
   }
 
   /** The message was malformed or the handler threw: the call ends with a gRPC error, and others go on. */
   #fail(error: unknown): void {
-    const { counters, log } = this.host.shared;
+    const { counters, log } = this.host.context;
     const malformed = error instanceof MalformedMessage;
     if (malformed) {
       counters.streamsMalformed++;
@@ -316,11 +316,11 @@ export class Stream extends Outbound {
     this.#assembler = undefined;
     this.finished = true;
     this.#close(clean);
-    this.host.forget(this);
+    this.host.removeStream(this);
   }
 
   #close(clean: boolean): void {
-    this.mute = true;
+    this.closedForWriting = true;
     if (this.#closed) {
       return;
     }
@@ -328,13 +328,13 @@ export class Stream extends Outbound {
     try {
       this.#handler.closed(clean);
     } catch (error) {
-      this.host.shared.counters.handlerErrors++;
-      this.host.shared.log.error({ streamId: this.id, err: error }, 'exchange failed at its end');
+      this.host.context.counters.handlerErrors++;
+      this.host.context.log.error({ streamId: this.id, err: error }, 'exchange failed at its end');
     }
   }
 
   #writeReset(code: number): void {
     this.host.output.number(RST_STREAM, this.id, code);
-    this.host.touch();
+    this.host.scheduleFlush();
   }
 }

@@ -44,7 +44,7 @@ function waiting() {
     },
     responseTrailers: say('response-trailers'),
     immediateResponse: say('immediate-response'),
-    admit: (work) => {
+    startRequest: (work) => {
       letIn = work;
     },
     end: say('end'),

@@ -148,7 +148,7 @@ class Drive implements ExchangeHandler, BodyOwner {
       return;
     }
     this.#behind = NOTHING;
-    this.#exchange.admit(() => {
+    this.#exchange.startRequest(() => {
       const behind = this.#behind ?? NOTHING;
       this.#behind = undefined;
       this.#handle(event);

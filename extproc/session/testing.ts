@@ -82,7 +82,7 @@ export function newExchange(say: (name: string) => void = () => {}): Exchange {
     responseBody: () => say('response-body'),
     responseTrailers: () => say('response-trailers'),
     immediateResponse: ({ details }) => say(details),
-    admit: (work) => work(),
+    startRequest: (work) => work(),
     end: () => say('end'),
     abort: () => say('abort'),
     pause: () => say('pause'),

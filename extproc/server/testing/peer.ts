@@ -20,7 +20,7 @@ export interface PeerOptions {
   /** What streams may send to us before we credit more. */
   readonly windowBytes?: number;
   /** Neither SETTINGS nor preface: the test sends everything itself. */
-  readonly mute?: boolean;
+  readonly closedForWriting?: boolean;
 }
 
 export type RequestInit = NonNullable<
@@ -45,7 +45,7 @@ export class Peer {
       this.closed = true;
       this.#notify();
     });
-    if (options.mute === true) {
+    if (options.closedForWriting === true) {
       return;
     }
     const window = options.windowBytes ?? h2.MAX_WINDOW_BYTES;

@@ -1,13 +1,13 @@
-/** What one connection will give to its socket at the end of the turn. Small things are written into one
+/** What one connection will give to its socket at the end of the slice. Small things are written into one
  * buffer, which is used again and again while the kernel takes all of it at once; large bodies are not copied. */
 
 import type { Socket } from 'node:net';
-import { STREAM_ID_AT } from './answers.ts';
 import { DATA, FRAME_HEADER_BYTES, writeFrameHeader, writeUint32 } from './frames.ts';
+import { STREAM_ID_OFFSET } from './static-frames.ts';
 
 const BUFFER_BYTES = 64 * 1024;
 
-export class Output {
+export class OutputBuffer {
   /** Where claimed bytes are to be written. It may be another one after each claim. */
   buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   #start = 0;
@@ -51,7 +51,7 @@ export class Output {
   frame(bytes: Buffer, streamId: number): void {
     const at = this.claim(bytes.length);
     this.buffer.set(bytes, at);
-    writeUint32(this.buffer, at + STREAM_ID_AT, streamId);
+    writeUint32(this.buffer, at + STREAM_ID_OFFSET, streamId);
   }
 
   /** A DATA frame whose payload is not copied: it must not change any more. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { LoopSlice } from './loop-slice.ts';
 import { halfClose, open, Peer, requestHeaders, responseBody } from './testing/peer.ts';
 import { record } from './testing/record.ts';
-import { Turn } from './turn.ts';
 
 /** As long as it says, like work. */
 function spin(ms: number): void {
@@ -15,7 +15,7 @@ const unexpected = (error: unknown) => assert.fail(String(error));
 
 test('a member that fails is discarded, and the others go on', async () => {
   const faults: string[] = [];
-  const turn = new Turn(
+  const slice = new LoopSlice(
     2,
     () => true,
     (error) => faults.push((error as Error).message),
@@ -31,8 +31,8 @@ test('a member that fails is discarded, and the others go on', async () => {
     return { flush: work('flush'), proceed: work('proceed'), discard: () => told.push(`${name} discard`) };
   };
   for (const one of [member('one', true), member('two', false)]) {
-    turn.flushLater(one);
-    turn.later(one);
+    slice.flushLater(one);
+    slice.later(one);
   }
   await nextTurn();
   assert.deepEqual(faults, ['one flush', 'one proceed']);
@@ -40,10 +40,10 @@ test('a member that fails is discarded, and the others go on', async () => {
 });
 
 test('a burst of requests is let in in order, a share of it in each turn', async () => {
-  const turn = new Turn(2, () => true, unexpected);
+  const slice = new LoopSlice(2, () => true, unexpected);
   const done: number[] = [];
   for (let nth = 0; nth < 40; nth++) {
-    turn.admit(() => {
+    slice.startRequest(() => {
       spin(0.2);
       done.push(nth);
     });
@@ -61,17 +61,17 @@ test('a burst of requests is let in in order, a share of it in each turn', async
     done,
     Array.from({ length: 40 }, (_, nth) => nth),
   );
-  turn.admit(() => done.push(40));
+  slice.startRequest(() => done.push(40));
   assert.equal(done.at(-1), 40, 'with nobody waiting the next one goes in at once');
 });
 
 test('with very many waiting nothing more is read until fewer wait', async () => {
-  const turn = new Turn(2, () => true, unexpected);
+  const slice = new LoopSlice(2, () => true, unexpected);
   for (let nth = 0; nth < 300; nth++) {
-    turn.admit(() => spin(0.05));
+    slice.startRequest(() => spin(0.05));
   }
-  assert.equal(turn.over, true);
-  for (let turns = 0; turn.over; turns++) {
+  assert.equal(slice.over, true);
+  for (let turns = 0; slice.over; turns++) {
     assert.ok(turns < 300);
     await nextTurn();
   }
@@ -82,7 +82,7 @@ test('chunks of answers pass requests that wait to be let in, and requests that 
   const { server, exchanges } = await record(
     (exchange, index) => ({
       requestHeaders: () =>
-        exchange.admit(() => {
+        exchange.startRequest(() => {
           spin(0.5);
           order.push(`request ${index}`);
         }),

@@ -20,7 +20,7 @@ export const TRAILERS_OK: Buffer = trailers(OK, '', false);
 export const RESPONSE_AND_TRAILERS_OK: Buffer = trailers(OK, '', true);
 
 /** Where the stream id stands in a frame. */
-export const STREAM_ID_AT = 5;
+export const STREAM_ID_OFFSET = 5;
 
 /** `grpc.health.v1.HealthCheckResponse`, as a gRPC message: field 1, SERVING or NOT_SERVING. */
 export const HEALTH_SERVING: Buffer = Buffer.from([0, 0, 0, 0, 2, 0x08, 1]);

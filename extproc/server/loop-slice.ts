@@ -21,20 +21,20 @@ const UNITS_PER_LOOK = 4;
 const BYTES_PER_UNIT_SHIFT = 11;
 
 /** With so many waiting nothing is read, so that what a peer has sent is seen by flow control. */
-const MOST_WAITING = 256;
+const MAX_QUEUED_REQUESTS = 256;
 
-export class Turn {
+export class LoopSlice {
   /** The slice is used up, or too much waits. */
   over = false;
   readonly #sliceMs: number;
-  readonly #prepare: () => boolean;
-  readonly #fault: (error: unknown) => void;
+  readonly #beforeFlush: () => boolean;
+  readonly #onError: (error: unknown) => void;
   #units = 0;
   #startedMs = -1;
   #scheduled = false;
   #dirty: Flushable[] = [];
   #tasks: Task[] = [];
-  #waiting: (() => void)[] = [];
+  #queuedRequests: (() => void)[] = [];
 
   /**
    * `prepare` runs before each flush; where it returns false, what was to be flushed is discarded. `fault` hears what members throw: nobody else would, and
@@ -42,8 +42,8 @@ export class Turn {
    */
   constructor(sliceMs: number, prepare: () => boolean, fault: (error: unknown) => void) {
     this.#sliceMs = sliceMs;
-    this.#prepare = prepare;
-    this.#fault = fault;
+    this.#beforeFlush = prepare;
+    this.#onError = fault;
   }
 
   /** Work begins: the first of a turn starts its time. */
@@ -79,17 +79,17 @@ export class Turn {
   }
 
   /**
-   * Lets a request in: at once, or in a later turn; in order. It is as much work as many chunks of answers, and in a burst of requests the chunks of those
+   * Lets a request in: at once, or in a later slice; in order. It is as much work as many chunks of answers, and in a burst of requests the chunks of those
    * that were in came late: half of a slice is for requests, and then what else has come is read first.
    */
-  admit(work: () => void): void {
+  startRequest(work: () => void): void {
     this.begin();
-    if (this.#waiting.length === 0 && performance.now() - this.#startedMs < this.#sliceMs / 2) {
+    if (this.#queuedRequests.length === 0 && performance.now() - this.#startedMs < this.#sliceMs / 2) {
       work();
       return;
     }
-    this.#waiting.push(work);
-    if (this.#waiting.length >= MOST_WAITING) {
+    this.#queuedRequests.push(work);
+    if (this.#queuedRequests.length >= MAX_QUEUED_REQUESTS) {
       this.over = true;
     }
     this.#schedule();
@@ -112,8 +112,8 @@ export class Turn {
     if (this.#tasks.length > 0) {
       this.#proceed();
     }
-    if (this.#waiting.length > 0) {
-      this.#admitWaiting();
+    if (this.#queuedRequests.length > 0) {
+      this.#startQueuedRequests();
     }
   };
 
@@ -127,7 +127,7 @@ export class Turn {
       try {
         task.proceed();
       } catch (error) {
-        this.#giveUp(task, error);
+        this.#handleError(task, error);
       }
     }
     // Those that had no turn come before those that want another.
@@ -138,14 +138,14 @@ export class Turn {
   }
 
   /** Half a slice of its own: requests are let in whatever comes, and what comes is read. */
-  #admitWaiting(): void {
+  #startQueuedRequests(): void {
     const end = performance.now() + this.#sliceMs / 2;
     let done = 0;
     do {
-      this.#waiting[done++]!();
-    } while (done < this.#waiting.length && performance.now() < end);
-    this.#waiting = this.#waiting.slice(done);
-    if (this.#waiting.length >= MOST_WAITING) {
+      this.#queuedRequests[done++]!();
+    } while (done < this.#queuedRequests.length && performance.now() < end);
+    this.#queuedRequests = this.#queuedRequests.slice(done);
+    if (this.#queuedRequests.length >= MAX_QUEUED_REQUESTS) {
       this.over = true;
     }
     this.#schedule();
@@ -157,7 +157,7 @@ export class Turn {
     }
     const members = this.#dirty;
     this.#dirty = [];
-    const leaves = this.#prepare();
+    const leaves = this.#beforeFlush();
     for (const member of members) {
       try {
         if (leaves) {
@@ -166,17 +166,17 @@ export class Turn {
           member.discard();
         }
       } catch (error) {
-        this.#giveUp(member, error);
+        this.#handleError(member, error);
       }
     }
   }
 
-  #giveUp(member: { discard?(): void }, error: unknown): void {
-    this.#fault(error);
+  #handleError(member: { discard?(): void }, error: unknown): void {
+    this.#onError(error);
     try {
       member.discard?.();
     } catch (another) {
-      this.#fault(another);
+      this.#onError(another);
     }
   }
 }

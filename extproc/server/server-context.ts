@@ -3,7 +3,7 @@
 import type { Exchange, ExchangeHandler } from '../exchange.ts';
 import type { AccessLogEntry } from './access-log.ts';
 import type { Limits } from './limits.ts';
-import type { Turn } from './turn.ts';
+import type { LoopSlice } from './loop-slice.ts';
 
 /** Constant message, variable parts as data. */
 export interface ServerLog {
@@ -31,11 +31,11 @@ export interface ServerCounters {
   bytesSent: number;
 }
 
-export interface Shared {
+export interface ServerContext {
   readonly limits: Limits;
   readonly counters: ServerCounters;
   readonly log: ServerLog;
-  readonly turn: Turn;
+  readonly slice: LoopSlice;
   readonly handler: (exchange: Exchange) => ExchangeHandler;
   readonly serving: () => boolean;
   readonly exchangeBroken: (entry: AccessLogEntry) => void;
