@@ -50,7 +50,7 @@ test('a wrong variable is named with its fix, all of them at once', () => {
   assert.match(stderr, /TALLYGATE_LOG_LEVEL must be one of .*; correct it or unset it/);
 });
 
-const policy = (version: string, formatVersion = 2) => JSON.stringify({ policy: { formatVersion, version, lines: 0 } });
+const policy = (version: string, formatVersion = 3) => JSON.stringify({ policy: { formatVersion, version, lines: 0 } });
 
 test('extproc follows its policy file, keeps the last good one, and ends in order', { timeout: 30_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'extproc-'));

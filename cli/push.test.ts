@@ -79,7 +79,7 @@ async function serve(
 }
 
 const policy = (version: string, more: object = {}) =>
-  ({ formatVersion: 2, version, entries: [], backends: [], quotas: [], ...more }) as GatewayPolicy;
+  ({ formatVersion: 3, version, entries: [], backends: [], quotas: [], ...more }) as GatewayPolicy;
 const fleet = (version: string, more?: object) => new Map([['fleet', policy(version, more)]]);
 
 async function until(holds: () => boolean, what: string, timeoutMs = 8000): Promise<void> {

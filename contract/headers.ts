@@ -1,15 +1,21 @@
-/** Names on the wire between Envoy and extproc. All `x-tallygate-*` headers of a client are removed: none of them is ever believed. */
+/**
+ * Names on the wire between Envoy and extproc. All `x-tallygate-*` headers that a client sends are
+ * removed; none of them is trusted.
+ */
 
-/** Set by extproc, matched by every generated Envoy route: rule and backend (`Target.id`). */
+/** Set by extproc and matched by every generated Envoy route; identifies rule and backend (`Target.id`). */
 export const ROUTE_HEADER = 'x-tallygate-route';
 
-/** On answers that Envoy writes itself: its response flags, its code details and the transport failure, for extproc, which takes it off again. */
+/**
+ * On Envoy's local replies: response flags, code details and the transport failure, for extproc, which
+ * removes it.
+ */
 export const REPLY_HEADER = 'x-tallygate-reply';
 
-/** Joins client, gateway and provider. Envoy makes one where the client has none. */
+/** Correlates client, gateway and provider. Envoy generates one if the client sends none. */
 export const REQUEST_ID_HEADER = 'x-request-id';
 
-/** By what providers call a request in their answers. */
+/** Response headers in which providers return their own request id. */
 export const PROVIDER_REQUEST_ID_HEADERS: readonly string[] = [
   REQUEST_ID_HEADER,
   'request-id',
@@ -17,22 +23,27 @@ export const PROVIDER_REQUEST_ID_HEADERS: readonly string[] = [
   'x-amzn-requestid',
 ];
 
-/** Every header that begins so is ours. */
+/** Headers with this prefix are reserved for Tallygate. */
 export const OWN_HEADER_PREFIX = 'x-tallygate-';
 
-/** The ext_proc attribute that names the Envoy route which the request matched first. */
+/** The ext_proc attribute with the name of the Envoy route that the request matched first. */
 export const ROUTE_NAME_ATTRIBUTE = 'xds.route_name';
 
-/** Attributes of an answer, in a cluster: who wrote it, and the path that was asked for, where Envoy answered before extproc saw the request. */
+/**
+ * Response attributes, in a cluster only: the origin of the response, and the request path in case
+ * Envoy replied before extproc saw the request.
+ */
 export const CODE_DETAILS_ATTRIBUTE = 'response.code_details';
 export const PATH_ATTRIBUTE = 'request.path';
 
-/** `response.code_details` of an answer that is a provider's. */
+/** The value of `response.code_details` for a response from the provider. */
 export const VIA_UPSTREAM = 'via_upstream';
 
 /**
- * What a client sends and no provider gets: credentials, whose account is billed, where the client is. Envoy removes them on the way to a backend, which adds its own
- * credential behind that. Here and below, headers that the providers' own clients need (versions, betas, request ids, `retry-after`) are left alone.
+ * Client headers that no provider receives: credentials, billing accounts, the client's location.
+ * Envoy removes them from the request to a backend, then adds the backend's own credential. This list
+ * and the lists below keep the headers that the providers' clients need (versions, betas, request ids,
+ * `retry-after`).
  */
 export const CLIENT_HEADERS: readonly string[] = [
   ROUTE_HEADER,
@@ -64,10 +75,16 @@ export const CLIENT_HEADERS: readonly string[] = [
   'x-envoy-external-address',
 ];
 
-/** The same by how they begin, which Envoy's routes cannot say: extproc removes them. Signatures, tokens and guardrails of AWS. */
+/**
+ * Prefixes of further such headers (AWS signatures, tokens and guardrails). Envoy routes cannot remove
+ * by prefix, so extproc does.
+ */
 export const CLIENT_HEADER_PREFIXES: readonly string[] = ['x-amz-', 'x-amzn-'];
 
-/** What a provider answers and no client gets: about the account, cookies, and what a browser would take for the gateway's own words. Envoy removes them. */
+/**
+ * Provider headers that no client receives, removed by Envoy: account data, cookies, and headers that a
+ * browser would apply to the gateway's own origin.
+ */
 export const PROVIDER_HEADERS: readonly string[] = [
   'openai-organization',
   'openai-project',
@@ -80,5 +97,8 @@ export const PROVIDER_HEADERS: readonly string[] = [
   'report-to',
 ];
 
-/** How a provider's rate limits begin: those of the account that all clients share. extproc removes them where its own stand. */
+/**
+ * Prefixes of a provider's rate-limit headers, which describe the account that all clients share.
+ * extproc removes them when it sets its own.
+ */
 export const LIMIT_HEADER_PREFIXES: readonly string[] = ['x-ratelimit-', 'anthropic-ratelimit-'];

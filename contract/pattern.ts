@@ -1,21 +1,21 @@
 /**
- * Checks and runs the regular expressions that users write; nothing else in the project does. The
- * engine is RE2's (re2js), whose time grows linearly with the value. JavaScript's own expressions
- * backtrack: a pattern of 200 characters and a value of 40 can hold a process for hours.
+ * Validates and runs the regular expressions that users write; no other code does. The engine is RE2
+ * (re2js), which runs in linear time. JavaScript's own engine backtracks: a pattern of 200 characters
+ * and a value of 40 can block a process for hours.
  */
 import { createRequire } from 'node:module';
 import type { RE2Set } from 're2js';
 
 /**
- * Parts of a pattern (characters, classes, groups) with its counted repetitions written out. A match
- * takes time in proportion to parts × characters, at these two bounds 2 to 3 ms for the worst pattern.
+ * Maximum parts of a pattern (characters, classes, groups), with counted repetitions expanded. A match
+ * takes time proportional to parts × characters: at both limits 2 to 3 ms for the worst pattern.
  */
 export const MAX_PATTERN_SIZE = 200;
 
-/** Characters of a value; a longer one never matches. */
+/** Longer values never match. */
 export const MAX_MATCHED_CHARACTERS = 256;
 
-/** Bytes of the automaton that a pattern builds while it matches; beyond them the engine simulates. */
+/** Memory for the automaton that a match builds; beyond that, the engine simulates. */
 const AUTOMATON_BYTES = 64 * 1024;
 
 export interface PatternFault {
@@ -23,13 +23,13 @@ export interface PatternFault {
   readonly fix: string;
 }
 
-/** Returns what is wrong with a pattern. */
+/** Returns the fault of a pattern, or undefined if the pattern is usable. */
 export function patternFault(pattern: string): PatternFault | undefined {
   const size = patternSize(pattern);
   if (size > MAX_PATTERN_SIZE) {
     return {
-      message: `is too large: its repetitions written out have ${size} parts, and ${MAX_PATTERN_SIZE} are allowed`,
-      fix: 'use smaller counts in { }, or * and +',
+      message: `is too large: ${size} parts with repetitions expanded, the maximum is ${MAX_PATTERN_SIZE}`,
+      fix: 'use smaller counts in { }, or use * and +',
     };
   }
   try {
@@ -38,13 +38,13 @@ export function patternFault(pattern: string): PatternFault | undefined {
   } catch (error) {
     const reason = error instanceof Error ? error.message.replace(/^error parsing regexp: /, '') : String(error);
     return {
-      message: `cannot be read: ${reason}`,
-      fix: 'use the syntax of RE2 (https://github.com/google/re2/wiki/Syntax), which has no look-around and no references back to a group',
+      message: `is not valid: ${reason}`,
+      fix: 'use RE2 syntax (https://github.com/google/re2/wiki/Syntax), which has no look-around and no backreferences',
     };
   }
 }
 
-/** Returns a function that tells whether a whole value matches. Throws for a pattern that has a fault. */
+/** Returns a predicate that matches whole values. Throws if the pattern has a fault. */
 export function patternMatcher(pattern: string): (value: string) => boolean {
   if (patternSize(pattern) > MAX_PATTERN_SIZE) {
     throw new Error('the pattern is too large');
@@ -56,7 +56,7 @@ export function patternMatcher(pattern: string): (value: string) => boolean {
 const require = createRequire(import.meta.url);
 
 function compile(pattern: string): RE2Set {
-  // Loaded with the first pattern: it takes 4 MB and some 20 ms, and few policies have patterns.
+  // Loaded on first use: it takes 4 MB and about 20 ms, and few policies have patterns.
   const { RE2Set: Engine } = require('re2js') as typeof import('re2js');
   const set = new Engine(Engine.ANCHOR_BOTH, 0, AUTOMATON_BYTES);
   set.add(pattern);
@@ -65,9 +65,8 @@ function compile(pattern: string): RE2Set {
 }
 
 /**
- * Returns how many parts a pattern has when its counted repetitions are written out. It needs no
- * compilation, which would take a second for what this bound refuses. For a pattern that cannot be
- * read the number means nothing.
+ * Returns the number of parts of a pattern with counted repetitions expanded. Does not compile: that
+ * would take a second for the patterns that the limit refuses. Meaningless for an invalid pattern.
  */
 export function patternSize(pattern: string): number {
   const bare = pattern.replace(
@@ -94,7 +93,7 @@ export function patternSize(pattern: string): number {
   return sums.reduce((sum, each) => sum + each, 0);
 }
 
-/** A quoted text counts its characters, every other escape and class one. */
+/** Counts each character of a quoted text, and 1 for every other escape or class. */
 function atoms(text: string): string {
   return text.startsWith('\\Q') ? 'x'.repeat(text.length) : 'x';
 }

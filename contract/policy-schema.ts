@@ -1,6 +1,6 @@
 /**
- * Checks a policy where it enters the data plane: nothing that this program does not know gets in. A
- * limit type, an enum value or a field of a newer program would count nothing if it were passed over.
+ * Validates a policy where it enters the data plane, and refuses anything unknown: a limit type, enum
+ * value or field of a newer program would silently limit nothing if it were ignored.
  */
 import { z } from 'zod';
 import {
@@ -17,18 +17,18 @@ import {
   type Window,
 } from './policy.ts';
 
-/** Makes the compiler demand a member for each field of `T`: a field that is added there must be added here. */
+/** Makes the compiler require a schema for each field of `T`. */
 type Fields<T> = { readonly [K in keyof T]-?: z.ZodType<T[K]> };
 
 const count = z.int().min(0);
 const text = z.string().min(1);
 
-/** Of the few hundred that there are, those that were asked for. */
-const timeZones = new Set<string>();
+/** Valid names seen so far; bounded, because only a few hundred exist. */
+const knownTimeZones = new Set<string>();
 
-/** Else each request of such a quota would fail when its window is opened. */
+/** An unknown zone must be refused here; otherwise each request of the quota would fail. */
 function isTimeZone(name: string): boolean {
-  if (timeZones.has(name)) {
+  if (knownTimeZones.has(name)) {
     return true;
   }
   try {
@@ -36,7 +36,7 @@ function isTimeZone(name: string): boolean {
   } catch {
     return false;
   }
-  timeZones.add(name);
+  knownTimeZones.add(name);
   return true;
 }
 
@@ -85,7 +85,7 @@ const modelFacts = z.strictObject({
   name: text,
   maxOutputTokens: count.exactOptional(),
   contextTokens: count.exactOptional(),
-  hiddenOutput: z.enum(['Auto', 'Yes', 'No']),
+  reasoningTokens: z.enum(['Auto', 'Billed', 'None']),
 } satisfies Fields<ModelFacts>);
 
 const backend = z.strictObject({
@@ -99,7 +99,7 @@ const window: z.ZodType<Window> = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('Calendar'),
     unit: z.enum(['Minute', 'Hour', 'Day', 'Week', 'Month']),
-    timeZone: text.refine(isTimeZone, 'not a time zone that this program knows'),
+    timeZone: text.refine(isTimeZone, 'not a known time zone'),
   }),
   z.strictObject({ type: z.literal('Sliding'), durationMs: z.int().min(1) }),
   z.strictObject({ type: z.literal('Lifetime') }),
@@ -128,7 +128,10 @@ const quota = z.strictObject({
   onAbandon: z.enum(['Hold', 'Estimate']),
 } satisfies Fields<Quota>);
 
-/** A part of an entry: all parts of the same `entry` number are one, in order. Rules and passthrough are named by their place among all of the policy. */
+/**
+ * A part of a virtual host. Parts with the same `entry` number belong together, in order. Rules and
+ * passthrough are indexes into those of the whole policy.
+ */
 const entry = z.strictObject({
   entry: count,
   routeNames: z.array(text),
@@ -136,14 +139,14 @@ const entry = z.strictObject({
   passthrough: z.array(count),
 });
 
-/** What the first line says: how many lines follow shows whether the text is whole. */
+/** The first line; `lines` is the number of lines that follow, to detect truncated text. */
 const head = z.strictObject({
   formatVersion: z.literal(POLICY_FORMAT_VERSION),
   version: text,
   lines: count,
 });
 
-/** Each line of a policy's text is an object with one member, whose name says what it is. */
+/** Each line is an object with one member, whose name is the kind of the line. */
 const lineSchemas = { policy: head, backend, quota, rule, passthrough, entry } as const;
 
 type LineKind = keyof typeof lineSchemas;
@@ -151,15 +154,15 @@ export type PolicyLine = {
   [K in LineKind]: { readonly kind: K; readonly value: z.output<(typeof lineSchemas)[K]> };
 }[LineKind];
 
-/** Checks one line, parsed from JSON. Throws an error that names the path of what is wrong. */
+/** Validates one line, parsed from JSON. Throws an error that names the path of the fault. */
 export function checkedLine(line: unknown): PolicyLine {
   const [[kind, value] = ['', undefined], ...others] = Object.entries(Object(line));
   if (others.length > 0 || !(kind in lineSchemas)) {
-    throw new Error(`a line with ${[kind, ...others.map(([name]) => name)].join(', ') || 'nothing'} is not known here`);
+    throw new Error(`unknown kind of line: ${[kind, ...others.map(([name]) => name)].join(', ') || 'empty'}`);
   }
   const format = kind === 'policy' ? Object(value).formatVersion : POLICY_FORMAT_VERSION;
   if (format !== POLICY_FORMAT_VERSION) {
-    throw new Error(`the policy has format ${format}, and this program reads ${POLICY_FORMAT_VERSION}`);
+    throw new Error(`the policy has format ${format}; this program reads format ${POLICY_FORMAT_VERSION}`);
   }
   const { data, error } = lineSchemas[kind as LineKind].safeParse(value);
   if (error === undefined) {
@@ -173,7 +176,7 @@ export function checkedLine(line: unknown): PolicyLine {
   throw new Error(`${path}${nameOf(value)}: ${issue?.message}`);
 }
 
-/** Says which rule, backend or quota it is, as far as the object itself can tell. */
+/** Names the rule, backend or quota, as far as the object itself has a name. */
 function nameOf(value: unknown): string {
   const { id, name, route } = Object(value);
   const names = [id ?? route, id === undefined ? name : undefined].filter((each) => typeof each === 'string');

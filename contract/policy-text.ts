@@ -1,14 +1,15 @@
 /**
- * Writes a policy as text: JSON lines, so that a data plane can read it in slices, and each rule once,
- * however many host names it serves. `policy-schema.ts` says what each line holds.
+ * Serializes a policy as JSON lines, so that a data plane can read it in slices. Each rule is written
+ * once, however many host names it serves. `policy-schema.ts` defines the lines.
  */
 import type { Entry, GatewayPolicy, Passthrough, Rule } from './policy.ts';
 
-/** Of one line: bounds what is parsed in one piece to some tens of KB. */
+/** Per line; bounds a single JSON parse to some tens of KB. */
 const ROUTE_NAMES_OF_LINE = 128;
-const PLACES_OF_LINE = 4096;
+/** Indexes of rules or passthrough per line. */
+const INDEXES_OF_LINE = 4096;
 
-/** Texts of objects that stand in several places, or in several versions of a policy. */
+/** JSON of objects that occur several times, or in several versions of a policy. */
 const texts = new WeakMap<object, string>();
 
 /** Returns the JSON of a part of a policy. The part must not change afterwards. */
@@ -18,13 +19,14 @@ export function jsonOf(part: object): string {
   return known;
 }
 
+/** Returns the whole text of a policy. */
 export function policyText(policy: GatewayPolicy): Buffer {
   const lines = policyLines(policy);
   const head = { formatVersion: policy.formatVersion, version: policy.version, lines: lines.length };
   return Buffer.from([`{"policy":${JSON.stringify(head)}}`, ...lines].join('\n'));
 }
 
-/** Returns all lines but the first, which holds the version. */
+/** Returns all lines except the first, which has the version. */
 export function policyLines({
   entries,
   backends,
@@ -52,22 +54,22 @@ function linesOf(
   const parts = Math.max(
     1,
     Math.ceil(routeNames.length / ROUTE_NAMES_OF_LINE),
-    Math.ceil(rules.length / PLACES_OF_LINE),
-    Math.ceil(passthrough.length / PLACES_OF_LINE),
+    Math.ceil(rules.length / INDEXES_OF_LINE),
+    Math.ceil(passthrough.length / INDEXES_OF_LINE),
   );
   return Array.from({ length: parts }, (_, part) => {
     const slice = <Item>(items: readonly Item[], size: number) => items.slice(part * size, (part + 1) * size);
     const made = {
       entry: index,
       routeNames: slice(routeNames, ROUTE_NAMES_OF_LINE),
-      rules: slice(ruleNumbers, PLACES_OF_LINE),
-      passthrough: slice(passthroughNumbers, PLACES_OF_LINE),
+      rules: slice(ruleNumbers, INDEXES_OF_LINE),
+      passthrough: slice(passthroughNumbers, INDEXES_OF_LINE),
     };
     return `{"entry":${JSON.stringify(made)}}`;
   });
 }
 
-/** Numbers items in the order in which they are first seen; equal texts are one item. */
+/** Numbers items in the order of first use; items with equal JSON share a number. */
 class Numbers<Item extends object> {
   readonly lines: string[] = [];
   readonly #numbers = new Map<string, number>();

@@ -1,49 +1,50 @@
 /**
- * The promise between the program that translates resources and the program that stands in the data path: what extproc must know, compiled.
- * Data only, no Kubernetes and no Envoy types, so that the data plane can be run and tested alone. `policy-text.ts` writes it as text, and
- * `policy-schema.ts` checks that text: a reader that meets another `formatVersion`, or anything that it does not know, keeps its last good policy.
+ * The contract between translate and the data plane: the compiled policy that extproc follows. Data
+ * only, without Kubernetes or Envoy types, so that the data plane runs and is tested alone.
+ * `policy-text.ts` serializes it and `policy-schema.ts` validates it. A reader that meets another
+ * `formatVersion`, or anything unknown, keeps its last good policy.
  */
 
-export const POLICY_FORMAT_VERSION = 2;
+export const POLICY_FORMAT_VERSION = 3;
 
-/** The wire schema that a backend speaks. */
+/** The provider API of a backend. */
 export type Schema = 'OpenAI' | 'Anthropic' | 'HuggingFaceTGI';
 
 export interface GatewayPolicy {
   readonly formatVersion: typeof POLICY_FORMAT_VERSION;
-  /** Names this state of the policy: a digest of its content. */
+  /** A digest of the content. */
   readonly version: string;
   readonly entries: readonly Entry[];
   readonly backends: readonly BackendPolicy[];
   readonly quotas: readonly Quota[];
 }
 
-/** One listener and hostname: the Envoy route that a request matches first. Its rules are the union of all routes there. */
+/** One listener and host name. Its rules are the union of all routes attached there. */
 export interface Entry {
-  /** The names of Envoy routes (attribute `xds.route_name`) that lead here. */
+  /** The Envoy route names (attribute `xds.route_name`) that belong to this virtual host. */
   readonly routeNames: readonly string[];
   /** In order of precedence: the first rule that matches wins. */
   readonly rules: readonly Rule[];
-  /** Endpoints beyond the known ones that may pass, in order. */
+  /** Further endpoints to forward unread, in order of precedence. */
   readonly passthrough: readonly Passthrough[];
 }
 
 export interface Rule {
   /** `NAMESPACE/ROUTE`. */
   readonly route: string;
-  /** The rule's name in its route. */
+  /** The name of the rule within its route. */
   readonly name: string;
-  /** Exact names, or globs where `*` stands for any run of characters. Sorted by translate; never empty (`["*"]` matches all). */
+  /** Exact names, or globs where `*` matches any characters. Sorted; never empty (`["*"]` matches all). */
   readonly models: readonly string[];
   readonly headers: readonly HeaderMatch[];
   readonly targets: readonly Target[];
-  /** Ids of the quotas that hold here, from the Gateway down to the rule. All must pass. */
+  /** Ids of the quotas that apply, from the Gateway down to the rule. All must admit a request. */
   readonly quotas: readonly string[];
-  /** Bounds on one request, the smallest of all policies that hold here. */
+  /** Limits on a single request: the smallest of all policies that apply. */
   readonly requestLimits: { readonly inputTokens?: number; readonly outputTokens?: number };
-  /** A larger request body is refused with 413. */
+  /** Larger request bodies are refused with 413. */
   readonly maxRequestBodyBytes: number;
-  /** Milliseconds from the request's end until the first token of a streamed answer. */
+  /** From the end of the request to the first token of a streamed answer. */
   readonly firstTokenTimeoutMs?: number;
 }
 
@@ -51,34 +52,34 @@ export interface HeaderMatch {
   /** Lower case. */
   readonly name: string;
   readonly type: 'Exact' | 'RegularExpression';
-  /** An expression must match the whole header value. */
+  /** A regular expression must match the whole header value. */
   readonly value: string;
 }
 
-/** A backend as one rule uses it. */
+/** A backend of a rule. */
 export interface Target {
-  /** The value of `x-tallygate-route` that leads Envoy to this backend by this rule. */
+  /** The value of `x-tallygate-route` that selects the generated route to this backend. */
   readonly id: string;
   /** `NAMESPACE/BACKEND`; see `GatewayPolicy.backends`. */
   readonly backend: string;
-  /** What the backend calls the model; absent: what the client calls it. */
+  /** The backend's name of the model. Absent: the client's name. */
   readonly model?: string;
-  /** Share among the targets of one priority; 0 takes none. */
+  /** Share among the targets of one priority; 0: no requests. */
   readonly weight: number;
-  /** 0 first; a higher number takes over when no target of the lower ones is healthy. */
+  /** 0 comes first; a higher number takes over when no lower-numbered target is healthy. */
   readonly priority: number;
 }
 
 export interface Passthrough {
   readonly method: string;
-  /** A path, or a prefix where it ends in `*`. */
+  /** A path, or a prefix if it ends in `*`. */
   readonly path: string;
   readonly route: string;
   readonly rule: string;
   readonly target: string;
-  /** Quotas on requests hold here too. */
+  /** Ids of the quotas that apply; only quotas on requests can count here. */
   readonly quotas: readonly string[];
-  /** A larger request body is refused with 413. */
+  /** Larger request bodies are refused with 413. */
   readonly maxRequestBodyBytes?: number;
 }
 
@@ -87,11 +88,11 @@ export interface BackendPolicy {
   readonly name: string;
   readonly schema: Schema;
   readonly tokenizer: Tokenizer;
-  /** Facts about models; the first whose name (exact or glob) matches holds. */
+  /** Facts about models; the first entry whose name (exact or glob) matches applies. */
   readonly models: readonly ModelFacts[];
 }
 
-/** `Auto`: by the model's name. `factorPercent` multiplies what the encoding counts, for models whose own tokenizer is not public. */
+/** `Auto`: decided by the model's name. `factorPercent` scales the count, for models without a public tokenizer. */
 export interface Tokenizer {
   readonly encoding: 'Auto' | 'o200k_base' | 'o200k_harmony' | 'cl100k_base';
   readonly factorPercent?: number;
@@ -99,12 +100,12 @@ export interface Tokenizer {
 
 export interface ModelFacts {
   readonly name: string;
-  /** The most that the model ever answers with, in tokens. */
+  /** The longest answer of the model. */
   readonly maxOutputTokens?: number;
-  /** The most that a prompt and its answer may have together, in tokens. */
+  /** The maximum of prompt and answer together. */
   readonly contextTokens?: number;
-  /** Whether the provider bills output that it does not stream (reasoning). `Auto`: by the model's name. */
-  readonly hiddenOutput: 'Auto' | 'Yes' | 'No';
+  /** Whether the provider bills output that it does not stream (reasoning). `Auto`: decided by the model's name. */
+  readonly reasoningTokens: 'Auto' | 'Billed' | 'None';
 }
 
 export type LimitType = 'Requests' | 'InputTokens' | 'OutputTokens' | 'TotalTokens';
@@ -114,19 +115,19 @@ export interface Quota {
   readonly id: string;
   readonly limit: { readonly type: LimitType; readonly amount: number };
   readonly window: Window;
-  /** Each different tuple of values has a bucket of its own; empty: one bucket for all. */
+  /** Each distinct tuple of values has a separate bucket. Empty: one bucket for all requests. */
   readonly key: readonly KeyPart[];
   readonly onMissingKey: 'Refuse' | 'Shared';
   readonly mode: 'Enforce' | 'Shadow';
-  /** How long a request may wait for holds of others to be released. */
+  /** How long a request may wait for other requests to release their holds. */
   readonly queueTimeoutMs: number;
-  /** What becomes of requests whose cost cannot be bounded beforehand. */
+  /** What happens to requests whose cost has no upper bound at admission. */
   readonly unbounded: 'Allow' | 'Refuse';
-  /** What becomes of requests while the journal cannot be written. */
+  /** What happens to requests while the journal cannot be written. */
   readonly onJournalLoss: 'FailClosed' | 'FailOpen';
-  /** Whether passthrough may pass this quota although its tokens are not counted. */
+  /** Whether passthrough requests, whose tokens are not counted, may pass this token quota. */
   readonly unmetered: 'Allow' | 'Refuse';
-  /** What an answer costs whose client left before unseen output could be counted. */
+  /** The cost of an abandoned request when the provider may have generated output that was never seen. */
   readonly onAbandon: 'Hold' | 'Estimate';
 }
 
@@ -135,12 +136,12 @@ export type Window =
   | { readonly type: 'Sliding'; readonly durationMs: number }
   | { readonly type: 'Lifetime' };
 
-/** `Week` starts on Monday (ISO 8601). */
+/** A `Week` starts on Monday (ISO 8601). */
 export type CalendarUnit = 'Minute' | 'Hour' | 'Day' | 'Week' | 'Month';
 
 export type KeyPart =
   | { readonly type: 'Header'; readonly name: string }
-  /** The model: what the backend calls it, or the pattern that let it through where neither rule nor backend names it. */
+  /** The backend's name of the model, or the matched pattern if neither rule nor backend names the model. */
   | { readonly type: 'Model' }
   /** `NAMESPACE/ROUTE`. */
   | { readonly type: 'Route' };

@@ -1,6 +1,9 @@
-/** How failures are said in the dialects of the providers: extproc says most of them, Envoy some; a client cannot tell which of the two it was. */
+/**
+ * Error types of the client APIs, and the texts of Envoy's local replies. A client cannot tell whether
+ * extproc or Envoy wrote an error.
+ */
 
-/** The kinds that all dialects have a word for. */
+/** The kinds of failure that every client API can express. */
 export type FailureKind =
   | 'invalid_request'
   | 'authentication'
@@ -53,7 +56,7 @@ export const errorTypes = {
   },
 } as const satisfies Record<string, Record<FailureKind, string>>;
 
-/** What is said for an answer that Envoy writes itself. */
+/** The error for a range of statuses of Envoy's local replies. */
 export interface EnvoyReply {
   /** Statuses, both ends included. */
   readonly from: number;
@@ -69,7 +72,7 @@ const timeout = {
   message: 'The request took longer than the gateway allows.',
 } as const;
 
-/** The first that has the status holds; the last takes what is left. */
+/** The first entry with a matching status range applies. */
 export const envoyReplies: readonly EnvoyReply[] = [
   {
     from: 401,

@@ -1,4 +1,4 @@
-/** AIBackend: one provider endpoint, and what is known about its models. */
+/** AIBackend: one provider endpoint and facts about its models. */
 import { z } from 'zod';
 import {
   dnsLabel,
@@ -11,6 +11,8 @@ import {
   unionMember,
   withRules,
 } from './schema.ts';
+
+const grantNeeded = "Default: the backend's own namespace. Another namespace needs a ReferenceGrant in that namespace.";
 
 const host = z
   .string()
@@ -34,29 +36,30 @@ const caCertificateRef = z
   })
   .meta({
     description:
-      "Certificates of the provider's authority, PEM and nothing else, in the backend's own namespace. They are published in a ConfigMap.",
+      "The provider's CA certificates (PEM, certificates only), from the backend's own namespace. Tallygate publishes them in a ConfigMap.",
   });
 
 const tlsFields = z
   .object({
     mode: z.enum(['System', 'CustomCA', 'Disabled']).default('System').meta({
-      description: "System: the machine's own authorities. CustomCA: those of caCertificateRef. Disabled: plain HTTP.",
+      description:
+        'System: trust the CAs of the system. CustomCA: trust the CAs of caCertificateRef. Disabled: plain HTTP.',
     }),
     caCertificateRef: caCertificateRef.optional(),
     hostname: host
       .meta({
         description:
-          "The name in the provider's certificate, also sent as SNI and as Host. Absent: the endpoint's host name.",
+          "The name to expect in the provider's certificate, also sent as SNI and Host. Default: the endpoint's host name.",
       })
       .optional(),
   })
-  .meta({ description: 'Absent: System for a Hostname, Disabled for a Service.' });
+  .meta({ description: 'TLS settings. Default: System for a Hostname, Disabled for a Service.' });
 
 const tls = withRules(tlsFields, [
   unionMember<z.output<typeof tlsFields>>('CustomCA', 'caCertificateRef', 'mode'),
   {
     cel: "self.mode != 'Disabled' || !has(self.hostname)",
-    message: 'hostname has no meaning when mode is Disabled: remove it',
+    message: 'hostname has no effect when mode is Disabled: remove it',
     field: 'hostname',
     holds: ({ mode, hostname }) => mode !== 'Disabled' || hostname === undefined,
   },
@@ -69,12 +72,12 @@ const endpointFields = z
       .object({ name: host, port: port.default(443) })
       .meta({
         description:
-          'A host that is found by DNS, or an IP address. Loopback, link-local and metadata addresses are refused, and names of Services in other namespaces need a ReferenceGrant there.',
+          'A DNS name or an IP address. Loopback, link-local and metadata addresses are refused. The name of a Service in another namespace needs a ReferenceGrant in that namespace.',
       })
       .optional(),
     service: z
       .object({
-        namespace: dnsLabel.meta({ description: 'Another namespace needs a ReferenceGrant there.' }).optional(),
+        namespace: dnsLabel.meta({ description: grantNeeded }).optional(),
         name: objectName,
         port,
       })
@@ -93,7 +96,7 @@ const apiKey = z
   .object({
     secretRef: z
       .object({
-        namespace: dnsLabel.meta({ description: 'Another namespace needs a ReferenceGrant there.' }).optional(),
+        namespace: dnsLabel.meta({ description: grantNeeded }).optional(),
         name: objectName,
         key: z
           .string()
@@ -102,7 +105,7 @@ const apiKey = z
           .regex(/^[-._a-zA-Z0-9]+$/, 'must be a key of the Secret')
           .default('apiKey'),
       })
-      .meta({ description: 'The Secret, and its key with the bare API key.' }),
+      .meta({ description: 'The Secret that holds the bare API key, and the key in its data.' }),
     header: z
       .object({
         name: headerName,
@@ -111,19 +114,19 @@ const apiKey = z
           .max(32)
           .regex(/^[ -~]*$/, 'must be printable characters')
           .default('')
-          .meta({ description: 'Stands before the key, as in "Bearer ".' }),
+          .meta({ description: 'Text before the API key, for example "Bearer ".' }),
       })
       .meta({
         description:
-          'Absent: `authorization: Bearer KEY` for OpenAI and HuggingFaceTGI, `x-api-key: KEY` for Anthropic.',
+          'The header that carries the key. Default: `authorization: Bearer KEY` for OpenAI and HuggingFaceTGI, `x-api-key: KEY` for Anthropic.',
       })
       .optional(),
   })
-  .meta({ description: 'A key in a request header.' });
+  .meta({ description: 'An API key, sent in a request header.' });
 
-const credentialFields = z
-  .object({ type: z.enum(['APIKey']), apiKey: apiKey.optional() })
-  .meta({ description: "How the gateway proves itself to the provider. The client's own credentials are never sent." });
+const credentialFields = z.object({ type: z.enum(['APIKey']), apiKey: apiKey.optional() }).meta({
+  description: "The gateway's credential for the provider. The client's own credentials are never forwarded.",
+});
 
 const credential = withRules(credentialFields, [unionMember<z.output<typeof credentialFields>>('APIKey', 'apiKey')]);
 
@@ -147,40 +150,51 @@ const prices = z
       audioOutput: price.optional(),
     }),
   })
-  .meta({ description: 'What a million tokens cost. Kept as data; no limit uses it yet.' });
+  .meta({ description: 'The price of a million tokens. Informational: no limit uses it yet.' });
 
-const model = z
+const modelFields = z
   .object({
     name: modelPattern.meta({
-      description: 'As the backend calls it; exact, or a glob. The first that matches holds.',
+      description: "The backend's name of the model, exact or a glob. The first entry that matches applies.",
     }),
-    maxOutputTokens: tokenCount.meta({ description: 'The most that it ever answers with.' }).optional(),
-    contextTokens: tokenCount
-      .meta({ description: 'The most that a prompt and its answer may have together.' })
-      .optional(),
-    // Not Yes and No: kubectl reads those words as booleans.
+    maxOutputTokens: tokenCount.meta({ description: 'The longest answer of the model, in tokens.' }).optional(),
+    contextTokens: tokenCount.meta({ description: 'The maximum of prompt and answer together, in tokens.' }).optional(),
+    reasoningTokens: z.enum(['Auto', 'Billed', 'None']).default('Auto').meta({
+      description:
+        "Whether the provider bills output that it does not stream, such as reasoning. Auto: decided by the model's name.",
+    }),
     hiddenOutput: z
       .enum(['Auto', 'Always', 'Never'])
-      .default('Auto')
-      .meta({ description: "Whether output is billed that is not streamed (reasoning). Auto: by the model's name." }),
+      .meta({ description: 'Renamed to `reasoningTokens`; any value but Auto is refused.' })
+      .optional(),
     prices: prices.optional(),
   })
   .meta({ description: 'Facts about a model.' });
+
+const model = withRules(modelFields, [
+  {
+    // Auto passes: the API server stored this former default in objects whose authors never wrote it.
+    cel: "!has(self.hiddenOutput) || self.hiddenOutput == 'Auto'",
+    message: 'hiddenOutput was renamed to reasoningTokens: write Billed instead of Always, None instead of Never',
+    field: 'hiddenOutput',
+    holds: ({ hiddenOutput }) => hiddenOutput === undefined || hiddenOutput === 'Auto',
+  },
+]);
 
 const tokenizer = z
   .object({
     encoding: z
       .enum(['Auto', 'o200k_base', 'o200k_harmony', 'cl100k_base'])
       .default('Auto')
-      .meta({ description: "Auto: by the model's name." }),
+      .meta({ description: "The vocabulary. Auto: decided by the model's name." }),
     factorPercent: z
       .int32()
       .min(1)
       .max(1000)
-      .meta({ description: 'Multiplies the count, for models whose own tokenizer is not public.' })
+      .meta({ description: 'Scales the count, for models whose own tokenizer is not public.' })
       .optional(),
   })
-  .meta({ description: "How tokens are counted where the provider's own count is missing." });
+  .meta({ description: 'How to count tokens when the provider reports no usage.' });
 
 export const backendSpec = z
   .object({
@@ -194,7 +208,7 @@ export const backendSpec = z
       .regex(/^(\/[A-Za-z0-9._~-]+)*\/?$/, 'must be a path such as /openai/v1')
       .meta({
         description:
-          "The path of the provider's base URL, as its official client takes it. OpenAI: stands in place of /v1. Anthropic, HuggingFaceTGI: stands before the path. Absent: /v1 for OpenAI, else nothing.",
+          "The path of the provider's base URL, as its official client expects it. OpenAI: replaces /v1. Anthropic, HuggingFaceTGI: prepended to the path. Default: /v1 for OpenAI, empty otherwise.",
       })
       .optional(),
     credential: credential.optional(),
@@ -202,11 +216,11 @@ export const backendSpec = z
       .meta({
         'x-kubernetes-list-type': 'map',
         'x-kubernetes-list-map-keys': ['name'],
-        description: 'Facts about models; not a list of who may pass.',
+        description: 'Facts about models. Models that are not listed are served too.',
       })
       .optional(),
     tokenizer: tokenizer.optional(),
   })
-  .meta({ description: 'One provider endpoint, and what is known about its models.' });
+  .meta({ description: 'One provider endpoint and facts about its models.' });
 
 export type BackendSpec = z.output<typeof backendSpec>;

@@ -1,132 +1,140 @@
 /**
- * Every condition that Tallygate writes, with its closed set of reasons and one sentence each; docs/reference/conditions.md is made from it.
- * Types and reasons are public API: scripts wait for them.
+ * Every condition that Tallygate writes, with its closed set of reasons and a sentence for each;
+ * docs/reference/conditions.md is generated from it. Types and reasons are public API: scripts wait
+ * for them.
  */
 
-interface Reason {
+interface ReasonDefinition {
   readonly status: 'True' | 'False' | 'Unknown';
-  readonly says: string;
+  readonly description: string;
 }
 
 export interface ConditionDefinition {
+  /** The kinds, and the part of their status, that have the condition. */
   readonly on: readonly string[];
-  readonly says: string;
-  readonly reasons: Readonly<Record<string, Reason>>;
+  readonly description: string;
+  readonly reasons: Readonly<Record<string, ReasonDefinition>>;
 }
 
-const yes = (says: string) => ({ status: 'True', says }) as const;
-const no = (says: string) => ({ status: 'False', says }) as const;
-const unknown = (says: string) => ({ status: 'Unknown', says }) as const;
+const isTrue = (description: string) => ({ status: 'True', description }) as const;
+const isFalse = (description: string) => ({ status: 'False', description }) as const;
+const isUnknown = (description: string) => ({ status: 'Unknown', description }) as const;
 
 export const conditions = {
   Accepted: {
     on: ['AIGatewayRoute (each parent)', 'AIBackend', 'AIQuotaPolicy (each ancestor)'],
-    says: 'The object is understood and taken into the configuration.',
+    description: 'The object is valid and part of the configuration.',
     reasons: {
-      Accepted: yes('All of it is in the configuration.'),
-      Invalid: no('A value is not allowed; nothing of the object is in the configuration.'),
-      Unsupported: no('This program cannot do what the object asks for.'),
-      DestinationNotAllowed: no(
-        'The endpoint leads to where no AIBackend may lead: to the proxy itself, a metadata service, or other names inside the cluster.',
+      Accepted: isTrue('The whole object is part of the configuration.'),
+      Invalid: isFalse('A value is not allowed; nothing of the object is configured.'),
+      Unsupported: isFalse('Tallygate does not support what the object asks for.'),
+      DestinationNotAllowed: isFalse(
+        'The endpoint is not an allowed destination: the proxy itself, a metadata service, or another name inside the cluster.',
       ),
-      NoMatchingParent: no('The Gateway, listener or port of the parentRef does not exist.'),
-      NotAllowedByListeners: no('No listener of the Gateway allows routes of this namespace.'),
-      NoMatchingListenerHostname: no('No host name of the route is one of the listeners.'),
-      PolicyTooLarge: no(
-        'With this route its namespace would take more of the proxies than one namespace may; older routes are served.',
+      NoMatchingParent: isFalse('The Gateway, listener or port of the parentRef does not exist.'),
+      NotAllowedByListeners: isFalse('No listener of the Gateway allows routes from this namespace.'),
+      NoMatchingListenerHostname: isFalse('No host name of the route matches a listener.'),
+      PolicyTooLarge: isFalse(
+        "The route would exceed its namespace's share of the proxy policy; older routes are still served.",
       ),
-      TargetNotFound: no('The target of the policy, or its section, does not exist; the policy limits nothing there.'),
-      NothingToLimit: no('The target exists, but no backend serves a rule there; the policy limits nothing.'),
+      TargetNotFound: isFalse(
+        'The target of the policy, or its section, does not exist; the policy has no effect there.',
+      ),
+      NothingToLimit: isFalse('The target exists, but no backend serves a rule there; the policy has no effect.'),
     },
   },
   ResolvedRefs: {
     on: ['AIGatewayRoute (each parent)', 'AIBackend'],
-    says: 'Every object that this one refers to exists, may be used, and can be used.',
+    description: 'Every object that this one refers to exists, is permitted and is usable.',
     reasons: {
-      ResolvedRefs: yes('All references are resolved.'),
-      RefNotPermitted: no('An object of another namespace is referred to, and no ReferenceGrant there allows it.'),
-      BackendNotFound: no('An AIBackend that a rule names does not exist.'),
-      BackendNotReady: no('An AIBackend that a rule names is not accepted, or its own references are not resolved.'),
-      BackendNotAllowed: no('No HTTPRoute of the namespace of an AIBackend may attach to the listener.'),
-      ServiceNotFound: no('The Service does not exist.'),
-      SecretNotFound: no('The Secret or ConfigMap does not exist.'),
-      InvalidSecret: no('The Secret or ConfigMap has no such key, or its value cannot be used.'),
+      ResolvedRefs: isTrue('All references are resolved.'),
+      RefNotPermitted: isFalse('A reference to another namespace is not permitted by a ReferenceGrant there.'),
+      BackendNotFound: isFalse('A rule refers to an AIBackend that does not exist.'),
+      BackendNotReady: isFalse('A rule refers to an AIBackend that is not accepted or has unresolved references.'),
+      BackendNotAllowed: isFalse("The listener does not allow HTTPRoutes from an AIBackend's namespace."),
+      ServiceNotFound: isFalse('The Service does not exist.'),
+      SecretNotFound: isFalse('The Secret or ConfigMap does not exist.'),
+      InvalidSecret: isFalse('The key is missing in the Secret or ConfigMap, or its value is not usable.'),
     },
   },
   Conflicted: {
     on: ['AIGatewayRoute (each parent)'],
-    says: 'Another rule with the same host name, model and headers comes first.',
+    description: 'Another rule with the same host name, model and headers takes precedence.',
     reasons: {
-      NoConflicts: no('Every rule is served.'),
-      RulesOverlap: yes(
-        'At least one model of a rule is served by another rule, because that one is older or its name comes first.',
-      ),
+      NoConflicts: isFalse('Every rule is served.'),
+      RulesOverlap: isTrue('Another rule, of an older route or of a route that sorts first, serves a model of a rule.'),
     },
   },
   Programmed: {
     on: ['AIGatewayRoute (each parent)', 'AIQuotaPolicy (each ancestor)'],
-    says: 'Every ready proxy pod of the Gateway has a sidecar that works by this state of the object. Only in a cluster.',
+    description:
+      'The sidecar of every ready proxy pod of the Gateway has applied the current state of the object. Only in a cluster.',
     reasons: {
-      Programmed: yes('All sidecars have acknowledged it.'),
-      Pending: no('Sidecars have not acknowledged it yet.'),
-      NoSidecar: no('A proxy pod of the Gateway has no sidecar.'),
-      Refused: no('A sidecar has refused the policy; the message says why.'),
-      NoProxies: unknown('The Gateway has no ready proxy pod.'),
+      Programmed: isTrue('All sidecars have acknowledged it.'),
+      Pending: isFalse('At least one sidecar has not acknowledged it yet.'),
+      NoSidecar: isFalse('A proxy pod of the Gateway has no sidecar.'),
+      Refused: isFalse('A sidecar refused the policy; the message has the cause.'),
+      NoProxies: isUnknown('The Gateway has no ready proxy pod.'),
     },
   },
   Enforcing: {
     on: ['AIGatewayRoute (each parent)', 'AIQuotaPolicy (each ancestor)'],
-    says: "Each proxy's own Envoy was seen to lead every request of the object through Tallygate. Only in a cluster.",
+    description:
+      "The configuration of every proxy's Envoy was verified: it sends each request of the object through Tallygate. Only in a cluster.",
     reasons: {
-      Enforcing: yes('Listeners and routes of all proxies were seen to carry the filter.'),
-      FilterMissing: no('A listener, or a route of ours on it, does not carry the filter: requests pass uncounted.'),
-      RouteMissing: no('Envoy does not have a route of ours.'),
-      Overridden: no('Another policy of Envoy Gateway pushes ours aside; the message says where.'),
-      NotAccepted: no('Envoy Gateway has not accepted an object that was written for this one.'),
-      NotEnforceable: no(
-        "A user's policy on a generated route is accepted by Envoy Gateway, but is not in force there, because routes are chosen twice; the message names it.",
+      Enforcing: isTrue('The listeners and routes of all proxies have the filter.'),
+      FilterMissing: isFalse(
+        'A listener, or one of its generated routes, does not have the filter: requests pass uncounted.',
       ),
-      Pending: unknown('It has not been seen yet.'),
-      NoProxies: unknown('The Gateway has no ready proxy pod.'),
+      RouteMissing: isFalse('Envoy does not have a generated route.'),
+      Overridden: isFalse('Another Envoy Gateway policy overrides a generated one; the message names the place.'),
+      NotAccepted: isFalse('Envoy Gateway did not accept an object that was generated for this one.'),
+      NotEnforceable: isFalse(
+        "A user's policy on a generated route is accepted by Envoy Gateway but has no effect, because Envoy selects the route twice; the message names the policy.",
+      ),
+      Pending: isUnknown('The configuration has not been verified yet.'),
+      NoProxies: isUnknown('The Gateway has no ready proxy pod.'),
     },
   },
   'tallygate.dev/AIQuotaPolicyAffected': {
     on: ['AIGatewayRoute (each parent)'],
-    says: 'Quota policies hold for the route.',
+    description: 'Quota policies apply to the route.',
     reasons: {
-      PolicyAffected: yes('At least one rule of the route is limited by a policy; the message names the policies.'),
+      PolicyAffected: isTrue('A policy limits at least one rule of the route; the message names the policies.'),
     },
   },
   'tallygate.dev/ProcessorReplaced': {
     on: ['AIGatewayRoute (each parent)'],
-    says: 'Processors of your own on the Gateway are not called for the route. Absent: there are none. Only in a cluster.',
+    description:
+      "The Gateway's other external processors are not called for the route. Absent: there are none. Only in a cluster.",
     reasons: {
-      ReplacedByTallygate: yes(
-        "Envoy Gateway takes Tallygate's `extProc` in the place of the one of an EnvoyExtensionPolicy on the Gateway; the message names it, and the fix.",
+      ReplacedByTallygate: isTrue(
+        "Envoy Gateway uses Tallygate's `extProc` instead of that of an EnvoyExtensionPolicy on the Gateway; the message names the policy and the fix.",
       ),
     },
   },
   'tallygate.dev/RetriesNotCounted': {
     on: ['AIGatewayRoute (each parent)'],
-    says: 'A provider may bill more requests than quotas count. Absent: none of this kind. Only in a cluster.',
+    description: 'A provider may bill more requests than quotas count. Absent: no such policy. Only in a cluster.',
     reasons: {
-      RetriedByUsersPolicy: yes(
-        'A BackendTrafficPolicy on the Gateway retries what a provider may have begun to answer; the message names it, and the fix.',
+      RetriedByUsersPolicy: isTrue(
+        'A BackendTrafficPolicy on the Gateway retries requests that a provider may have started to answer; the message has the fix.',
       ),
     },
   },
   'tallygate.dev/BudgetEndsWithPod': {
     on: ['AIQuotaPolicy (each ancestor)'],
-    says: 'What is spent of a budget is forgotten with the proxy pod that counted it. Absent: no window is longer than an hour. Only in a cluster.',
+    description:
+      'Usage is lost with the proxy pod that counted it. Absent: no window is longer than an hour. Only in a cluster.',
     reasons: {
-      LongWindow: yes(
-        'At least one quota has a window of more than an hour, and each proxy pod keeps its own account of it; the message names the quotas.',
+      LongWindow: isTrue(
+        'At least one quota has a window of more than an hour, and each proxy pod counts separately; the message names the quotas.',
       ),
     },
   },
 } as const satisfies Readonly<Record<string, ConditionDefinition>>;
 
-/** Those whose True is bad news. */
+/** The conditions that report a fault when they are True. */
 export const badIfTrue: ReadonlySet<ConditionType> = new Set([
   'Conflicted',
   'tallygate.dev/ProcessorReplaced',
@@ -149,9 +157,10 @@ export interface Condition {
   readonly observedGeneration?: number;
 }
 
-const longestMessage = 2048;
+/** Keeps status lists within the size of an object. */
+const MAX_MESSAGE_CHARACTERS = 2048;
 
-/** A condition whose status follows from its reason. Messages are cut at a length that status lists can bear. */
+/** Builds a condition; the status follows from the reason. Truncates long messages. */
 export function condition<T extends ConditionType>(
   type: T,
   reason: ReasonOf<T>,
@@ -164,7 +173,7 @@ export function condition<T extends ConditionType>(
     type,
     status,
     reason: reason as ConditionReason,
-    message: message.length > longestMessage ? `${message.slice(0, longestMessage - 1)}…` : message,
+    message: message.length > MAX_MESSAGE_CHARACTERS ? `${message.slice(0, MAX_MESSAGE_CHARACTERS - 1)}…` : message,
     ...(observedGeneration === undefined ? {} : { observedGeneration }),
   };
 }

@@ -1,4 +1,4 @@
-/** The CustomResourceDefinition of a kind, straight from its schema. */
+/** Generates the CustomResourceDefinition of a kind from its schema. */
 import { z } from 'zod';
 import type { KindDefinition } from './kinds.ts';
 import { GROUP, VERSION } from './schema.ts';
@@ -24,7 +24,7 @@ export interface JsonSchema {
   readonly 'x-kubernetes-list-type'?: 'atomic' | 'map' | 'set';
 }
 
-/** In the form that the API server takes as it is: no `$ref`, no `additionalProperties`, no `oneOf`. */
+/** Converts a schema to the subset that the API server accepts: no `$ref`, `additionalProperties`, `oneOf`. */
 export function jsonSchema(schema: z.ZodType): JsonSchema {
   return z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input', reused: 'inline' }) as JsonSchema;
 }

@@ -1,4 +1,4 @@
-/** A real API server takes every valid example and refuses every invalid one; where a rule of ours says why, in its words. */
+/** A real API server accepts every valid example and refuses every invalid one, with our CEL messages. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -19,13 +19,13 @@ function examples(folder: 'valid' | 'invalid'): readonly { readonly name: string
   return readdirSync(directory).map((name) => ({ name, text: readFileSync(new URL(name, directory), 'utf8') }));
 }
 
-function offer(text: string) {
+function dryRun(text: string) {
   const object = parse(text);
   const moved = { ...object, metadata: { ...object.metadata, namespace } };
   return kubectl(['apply', '--server-side', '--field-manager=example', '--dry-run=server'], [moved]);
 }
 
-/** What CEL rules of the CRDs say. Patterns and bounds have messages of the API server's own. */
+/** The messages of the CEL rules. For patterns and bounds, the API server has other messages. */
 const rules = new Set(kinds.flatMap(({ spec }) => [...messages(jsonSchema(spec))]));
 
 function* messages(schema: JsonSchema): Generator<string> {
@@ -43,7 +43,7 @@ function* messages(schema: JsonSchema): Generator<string> {
 const home = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
 
 before(() => {
-  // What an earlier run left may still be going away.
+  // An earlier run may have left the namespace.
   kubectl(['delete', '--ignore-not-found', '--timeout=50s'], [home]);
   const definitions = kubectl(
     ['apply', '--server-side', '--force-conflicts'],
@@ -60,19 +60,19 @@ after(() => {
 });
 
 for (const { name, text } of examples('valid')) {
-  test(`valid/${name} is taken`, () => {
-    const { status, stderr } = offer(text);
+  test(`valid/${name} is accepted`, () => {
+    const { status, stderr } = dryRun(text);
     assert.equal(status, 0, stderr);
-    assert.equal(stderr, '', 'without a warning');
+    assert.equal(stderr, '', 'no warning');
   });
 }
 
 for (const { name, text } of examples('invalid')) {
   test(`invalid/${name} is refused`, () => {
-    const { status, stderr } = offer(text);
-    assert.notEqual(status, 0, 'the API server takes it');
+    const { status, stderr } = dryRun(text);
+    assert.notEqual(status, 0, 'the API server must refuse it');
     assert.match(stderr, /is invalid|failed to create typed patch object/);
-    const expected = /^# must say: (.+)$/m.exec(text)?.[1] ?? '';
+    const expected = /^# expected message: (.+)$/m.exec(text)?.[1] ?? '';
     const rule = [...rules].find((message) => message.includes(expected));
     if (rule !== undefined) {
       assert.ok(stderr.includes(rule), stderr);

@@ -10,40 +10,40 @@ function examples(folder: 'valid' | 'invalid'): readonly { readonly name: string
   return readdirSync(directory).map((name) => ({ name, text: readFileSync(new URL(name, directory), 'utf8') }));
 }
 
-/** What the schemas say against an object; empty: nothing. */
-function objections(text: string): readonly string[] {
+/** Returns the messages of the schema violations of an object. */
+function violations(text: string): readonly string[] {
   const object = parse(text);
   const definition = kinds.find((each) => each.kind === object.kind);
-  assert.ok(definition, `there is no kind ${object.kind}`);
+  assert.ok(definition, `unknown kind ${object.kind}`);
   assert.equal(object.apiVersion, 'tallygate.dev/v1alpha1');
   const results = [metadata.safeParse(object.metadata), definition.spec.safeParse(object.spec)];
   return results.flatMap((result) => result.error?.issues.map((issue) => issue.message) ?? []);
 }
 
 for (const { name, text } of examples('valid')) {
-  test(`valid/${name} is taken`, () => assert.deepEqual(objections(text), []));
+  test(`valid/${name} is accepted`, () => assert.deepEqual(violations(text), []));
 }
 
 for (const { name, text } of examples('invalid')) {
-  test(`invalid/${name} is refused for its one fault`, () => {
-    const expected = /^# must say: (.+)$/m.exec(text)?.[1];
-    assert.ok(expected, 'the first comment says which message must come');
-    const found = objections(text);
+  test(`invalid/${name} has exactly the expected violation`, () => {
+    const expected = /^# expected message: (.+)$/m.exec(text)?.[1];
+    assert.ok(expected, 'the first comment has the expected message');
+    const found = violations(text);
     assert.equal(found.length, 1, found.join('; '));
     assert.ok(found[0]?.includes(expected), found.join('; '));
   });
 }
 
-test('every CEL rule of the CRDs is refused by zod in an invalid example, in the same words', () => {
-  const said = new Set(examples('invalid').flatMap(({ text }) => objections(text)));
+test('every CEL rule of the CRDs has an invalid example that zod refuses with the same message', () => {
+  const messages = new Set(examples('invalid').flatMap(({ text }) => violations(text)));
   const rules = kinds.flatMap(({ spec }) => [...nodes(jsonSchema(spec))].flatMap(validations));
   assert.ok(rules.length > 10);
   for (const { message } of rules) {
-    assert.ok(said.has(message), `no invalid example for: ${message}`);
+    assert.ok(messages.has(message), `no invalid example for: ${message}`);
   }
 });
 
-test('schemas have only what the API server takes, and a bound on all that grows', () => {
+test('schemas use only keywords of the API server, and bound every string and list', () => {
   for (const { kind, spec } of kinds) {
     for (const node of nodes(jsonSchema(spec))) {
       const where = `${kind}: ${JSON.stringify(node).slice(0, 200)}`;
@@ -56,7 +56,7 @@ test('schemas have only what the API server takes, and a bound on all that grows
       if (node.type === 'array') {
         assert.ok(node.maxItems !== undefined && node['x-kubernetes-list-type'], where);
       }
-      // Go's regular expressions have neither; the API server refuses a CRD with such a pattern.
+      // Go's regular expressions have no look-around and no backreferences.
       if (node.pattern !== undefined) {
         assert.doesNotMatch(node.pattern, /\(\?[=!<]|\\[1-9]/, where);
       }

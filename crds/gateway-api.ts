@@ -1,4 +1,4 @@
-/** What Tallygate reads of kinds that are not its own: Gateway API and core Kubernetes. Fields that are not read are not checked. */
+/** The fields that Tallygate reads of Gateway API and Envoy Gateway kinds. Other fields are not validated. */
 import { z } from 'zod';
 import { GATEWAY_GROUP, hostname, objectName, port } from './schema.ts';
 
@@ -27,12 +27,12 @@ const listener = z.object({
   hostname: hostname.optional(),
   port,
   protocol: z.enum(['HTTP', 'HTTPS'], {
-    error: 'must be HTTP or HTTPS: other protocols carry no AI traffic',
+    error: 'must be HTTP or HTTPS: Tallygate serves no other protocol',
   }),
   tls: z
     .object({
       mode: z
-        .literal('Terminate', { error: 'must be Terminate: encrypted traffic cannot be counted' })
+        .literal('Terminate', { error: 'must be Terminate: tokens of encrypted traffic cannot be counted' })
         .default('Terminate'),
       certificateRefs: z.array(certificateRef).max(16).optional(),
     })
@@ -62,11 +62,11 @@ export const gatewaySpec = z.object({
     .min(1)
     .max(64)
     .refine((listeners) => new Set(listeners.map((each) => each.name)).size === listeners.length, {
-      message: 'each listener name may be used once only',
+      message: 'each listener name must be unique',
     }),
 });
 
-/** In a cluster the Gateway's own controller judges it: listeners that carry no HTTP are left out, and nothing is refused for them. */
+/** In a cluster, the Gateway's own controller validates it. Listeners without HTTP are ignored, not refused. */
 export const clusterGatewaySpec = z.object({
   gatewayClassName,
   listeners: z.array(z.unknown()).transform((listeners) =>
@@ -91,14 +91,14 @@ const targetSelector = labelSelector.extend({
     .default({ from: 'Same' }),
 });
 
-/** What a policy of Envoy Gateway holds for. */
+/** The targets of an Envoy Gateway policy. */
 const policyTargets = z.object({
   targetRef: targetRef.optional(),
   targetRefs: z.array(targetRef).default([]),
   targetSelectors: z.array(targetSelector).default([]),
 });
 
-/** Envoy Gateway's BackendTrafficPolicy, as far as ours would push its values aside. */
+/** Envoy Gateway's BackendTrafficPolicy: the fields that a generated policy would override. */
 export const trafficPolicySpec = policyTargets.extend({
   retry: z
     .object({
@@ -124,7 +124,7 @@ export const trafficPolicySpec = policyTargets.extend({
     .optional(),
 });
 
-/** Envoy Gateway's ClientTrafficPolicy, as far as what is written for a route would push its values aside. */
+/** Envoy Gateway's ClientTrafficPolicy: the fields that settings of a generated route would override. */
 export const clientPolicySpec = policyTargets.extend({
   timeout: z.object({ http: z.object({ streamIdleTimeout: z.unknown().optional() }).optional() }).optional(),
 });

@@ -1,4 +1,4 @@
-/** The kinds of the API in one list: names, schemas, and the object as a whole. */
+/** The kinds of the API: names, schemas, and object types. */
 import { z } from 'zod';
 import { type BackendSpec, backendSpec } from './backend.ts';
 import { type QuotaPolicySpec, quotaPolicySpec } from './quota-policy.ts';
@@ -8,7 +8,7 @@ import { dnsLabel, objectName } from './schema.ts';
 export interface Metadata {
   readonly name: string;
   readonly namespace: string;
-  /** Only what a cluster holds has one. */
+  /** Set by the API server; absent in files. */
   readonly uid?: string;
   readonly generation?: number;
   /** RFC 3339. */
@@ -16,7 +16,7 @@ export interface Metadata {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** Of an object's metadata, what is read. Without a namespace it is `default`, as with kubectl. */
+/** The metadata fields that are read. The default namespace is `default`, as with kubectl. */
 export const metadata = z.object({
   name: objectName,
   namespace: dnsLabel.default('default'),
@@ -31,14 +31,14 @@ export interface KindDefinition {
   readonly plural: string;
   readonly shortName: string;
   readonly spec: z.ZodType;
-  /** Where conditions stand in status. */
+  /** Where `status` keeps the conditions. */
   readonly status: 'parents' | 'ancestors' | 'conditions';
-  /** The page of docs/reference. */
+  /** The page in docs/reference. */
   readonly page: string;
 }
 
-export const kinds = [
-  {
+export const kindsByName = {
+  AIGatewayRoute: {
     kind: 'AIGatewayRoute',
     plural: 'aigatewayroutes',
     shortName: 'aigr',
@@ -46,7 +46,7 @@ export const kinds = [
     status: 'parents',
     page: 'route',
   },
-  {
+  AIBackend: {
     kind: 'AIBackend',
     plural: 'aibackends',
     shortName: 'aib',
@@ -54,7 +54,7 @@ export const kinds = [
     status: 'conditions',
     page: 'backend',
   },
-  {
+  AIQuotaPolicy: {
     kind: 'AIQuotaPolicy',
     plural: 'aiquotapolicies',
     shortName: 'aiq',
@@ -62,7 +62,11 @@ export const kinds = [
     status: 'ancestors',
     page: 'quota-policy',
   },
-] as const satisfies readonly KindDefinition[];
+} as const satisfies Readonly<Record<string, KindDefinition>>;
+
+export type KindName = keyof typeof kindsByName;
+
+export const kinds: readonly (typeof kindsByName)[KindName][] = Object.values(kindsByName);
 
 export interface KubernetesObject<Spec> {
   readonly metadata: Metadata;

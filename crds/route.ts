@@ -1,4 +1,4 @@
-/** AIGatewayRoute: which models are served at which Gateway, and by which backends. */
+/** AIGatewayRoute: which models a Gateway serves, and by which backends. */
 import { z } from 'zod';
 import {
   dnsLabel,
@@ -20,36 +20,39 @@ const parentRef = z
   .object({
     group: z.literal('gateway.networking.k8s.io').default('gateway.networking.k8s.io'),
     kind: z.literal('Gateway').default('Gateway'),
-    namespace: dnsLabel.meta({ description: "Absent: the route's own namespace." }).optional(),
+    namespace: dnsLabel.meta({ description: "Default: the route's own namespace." }).optional(),
     name: objectName,
     sectionName: objectName
-      .meta({ description: 'The name of a listener. Absent: all that allow the route.' })
+      .meta({ description: 'The name of a listener. Absent: all listeners that allow the route.' })
       .optional(),
     port: port.meta({ description: 'Only listeners of this port.' }).optional(),
   })
-  .meta({ description: 'A Gateway that this route attaches to.' });
+  .meta({ description: 'A Gateway to attach to.' });
 
 const headerMatch = z
   .object({
     type: z.enum(['Exact', 'RegularExpression']).default('Exact').meta({
-      description: 'RegularExpression (RE2) must match the whole value; one of more than 256 characters never matches.',
+      description:
+        'RegularExpression: an RE2 expression that must match the whole value. Values over 256 characters never match.',
     }),
     name: headerName,
     value: z.string().min(1).max(1024),
   })
-  .meta({ description: 'A condition on one request header.' });
+  .meta({ description: 'A match on one request header.' });
 
 const weight = z
   .int32()
   .min(0)
   .max(1_000_000)
   .default(1)
-  .meta({ description: 'Share of the requests among the backends of one priority; 0 takes none.' });
+  .meta({ description: 'Share of requests among the backends of one priority. 0: no requests.' });
 
 const backendRef = z
   .object({
     namespace: dnsLabel
-      .meta({ description: "Absent: the route's own namespace. Another one needs a ReferenceGrant there." })
+      .meta({
+        description: "Default: the route's own namespace. Another namespace needs a ReferenceGrant in that namespace.",
+      })
       .optional(),
     name: objectName.meta({ description: 'The AIBackend.' }),
     weight,
@@ -58,10 +61,8 @@ const backendRef = z
       .min(0)
       .max(9)
       .default(0)
-      .meta({ description: '0 first; a higher number takes over when no backend of the lower ones is healthy.' }),
-    model: modelName
-      .meta({ description: 'What the backend calls the model. Absent: what the client calls it.' })
-      .optional(),
+      .meta({ description: '0 comes first. Higher numbers take over when no lower-numbered backend is healthy.' }),
+    model: modelName.meta({ description: "The backend's name of the model. Default: the client's name." }).optional(),
   })
   .meta({ description: 'A backend that serves the rule.' });
 
@@ -69,18 +70,18 @@ const timeouts = withRules(
   z
     .object({
       request: duration
-        .meta({ description: "From the request's end until the answer's end. Absent or 0s: no bound." })
+        .meta({ description: 'From the end of the request to the end of the answer. Absent or 0s: no timeout.' })
         .optional(),
       firstToken: duration
         .meta({
-          description: "From the request's end until the first token of a streamed answer. Absent or 0s: no bound.",
+          description: 'From the end of the request to the first token of a streamed answer. Absent or 0s: no timeout.',
         })
         .optional(),
       idle: duration
-        .meta({ description: 'How long an exchange may stay without any byte. Absent: 15m. 0s: no bound.' })
+        .meta({ description: 'How long no byte may flow in either direction. Default: 15m. 0s: no timeout.' })
         .optional(),
     })
-    .meta({ description: 'How long things may take.' }),
+    .meta({ description: 'Timeouts of a request.' }),
   [
     {
       cel: "!has(self.request) || !has(self.firstToken) || duration(self.request) == duration('0s') || duration(self.firstToken) <= duration(self.request)",
@@ -97,39 +98,38 @@ const timeouts = withRules(
 
 const retries = z
   .object({
-    attempts: z.int32().min(0).max(5).default(1).meta({ description: 'How often to try again; 0: never.' }),
+    attempts: z.int32().min(0).max(5).default(1).meta({ description: 'Maximum number of retries. 0: none.' }),
     codes: z
       .array(z.int32().min(400).max(599))
       .max(8)
       .meta({
         'x-kubernetes-list-type': 'set',
-        description:
-          'Statuses of the provider that are tried again, beside connections that fail and streams that are refused.',
+        description: 'Provider status codes to retry, in addition to failed connections and refused streams.',
       })
       .optional(),
   })
   .meta({
     description:
-      'Trying again before the provider has begun: connections that fail and streams that are refused. Absent: once. Bodies over 1 MiB are sent once only.',
+      'Retries before the provider has started to answer: after failed connections and refused streams. Default: one retry. Bodies over 1 MiB are never retried.',
   });
 
 const rule = z
   .object({
-    name: dnsLabel.meta({ description: 'Names the rule in policies (`sectionName`), metrics and logs.' }),
+    name: dnsLabel.meta({ description: "The rule's name in policies (`sectionName`), metrics and logs." }),
     models: setOf(modelPattern, 64).min(1).default(['*']).meta({
-      description: 'Models as clients call them: exact names, or globs where * stands for any run of characters.',
+      description: 'Model names that clients send: exact names, or globs where * matches any characters.',
     }),
     headers: z
       .array(headerMatch)
       .max(8)
-      .meta({ 'x-kubernetes-list-type': 'atomic', description: 'All of them must match.' })
+      .meta({ 'x-kubernetes-list-type': 'atomic', description: 'Header matches. All of them must match.' })
       .optional(),
     backendRefs: withRules(
       z
         .array(backendRef)
         .min(1)
         .max(16)
-        .meta({ 'x-kubernetes-list-type': 'atomic', description: 'Who serves the rule.' }),
+        .meta({ 'x-kubernetes-list-type': 'atomic', description: 'The backends that serve the rule.' }),
       [
         {
           cel: 'self.exists(b, !has(b.weight) || b.weight > 0)',
@@ -141,7 +141,7 @@ const rule = z
     timeouts: timeouts.optional(),
     retries: retries.optional(),
   })
-  .meta({ description: 'Models, and the backends that serve them.' });
+  .meta({ description: 'Models and the backends that serve them.' });
 
 const passthroughFields = z
   .object({
@@ -151,23 +151,22 @@ const passthroughFields = z
       .min(1)
       .max(512)
       .regex(/^\/[!-"$-)+->@-~]*\*?$/, 'must begin with "/", without "?" and "#", and may end in one "*" for a prefix')
-      .meta({ description: 'A path, or a prefix where it ends in *.' }),
+      .meta({ description: 'A path, or a prefix if it ends in *.' }),
     backendRef: z
       .object({ namespace: dnsLabel.optional(), name: objectName })
-      .meta({ description: "Absent: the first backend of the route's first rule." })
+      .meta({ description: "Default: the first backend of the route's first rule." })
       .optional(),
     unmetered: z
       .enum(['Refuse', 'Allow'])
-      .meta({ description: 'Refused: `unmetered` is a field of the quotas of an AIQuotaPolicy.' })
+      .meta({ description: 'Refused. Set `unmetered` on the quotas of the AIQuotaPolicy instead.' })
       .optional(),
   })
-  .meta({ description: 'An endpoint beyond those that Tallygate knows.' });
+  .meta({ description: 'An endpoint that Tallygate does not know and forwards unread.' });
 
 const passthrough = withRules(passthroughFields, [
   {
     cel: '!has(self.unmetered)',
-    message:
-      'remove unmetered here: who sets a token quota says what may pass it uncounted, by `unmetered: Allow` of each such quota in its AIQuotaPolicy',
+    message: 'remove unmetered here: set `unmetered: Allow` on each token quota of the AIQuotaPolicy instead',
     field: 'unmetered',
     holds: ({ unmetered }) => unmetered === undefined,
   },
@@ -179,22 +178,22 @@ export const routeSpec = z
       .array(parentRef)
       .min(1)
       .max(16)
-      .meta({ 'x-kubernetes-list-type': 'atomic', description: 'The Gateways that this route attaches to.' }),
+      .meta({ 'x-kubernetes-list-type': 'atomic', description: 'The Gateways to attach to.' }),
     hostnames: setOf(hostname, 16)
       .meta({
         'x-kubernetes-list-type': 'set',
-        description: "Host names that the route serves. Absent: those of the Gateway's listeners.",
+        description: "Host names to serve. Default: the host names of the Gateway's listeners.",
       })
       .optional(),
     maxRequestBodySize: size
       .default('32Mi')
-      .meta({ ...size.meta(), description: 'A larger request body is refused with 413.' }),
+      .meta({ ...size.meta(), description: 'The largest request body. Larger ones are refused with 413.' }),
     passthrough: z
       .array(passthrough)
       .max(32)
       .meta({
         'x-kubernetes-list-type': 'atomic',
-        description: 'What else may pass, uncounted. All other unknown endpoints get 404.',
+        description: 'Further endpoints to forward, uncounted. Other unknown endpoints get 404.',
       })
       .optional(),
     rules: keyedList(rule, 'name', 64)
@@ -203,10 +202,10 @@ export const routeSpec = z
         'x-kubernetes-list-type': 'map',
         'x-kubernetes-list-map-keys': ['name'],
         description:
-          'More headers win, then an exact model over a glob, then the longer glob, then the older route, then NAMESPACE/NAME.',
+          'The rules. Precedence: more headers, then an exact model over a glob, then the longer glob, then the older route, then NAMESPACE/NAME.',
       }),
   })
-  .meta({ description: 'Which models are served at which Gateway, and by which backends.' });
+  .meta({ description: 'Which models a Gateway serves, and by which backends.' });
 
 export type RouteSpec = z.output<typeof routeSpec>;
 export type RouteRule = RouteSpec['rules'][number];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { durationMs, sizeBytes } from './schema.ts';
 
-test('durations are those of Gateway API', () => {
+test('durations have the syntax of Gateway API', () => {
   assert.equal(durationMs('1h30m'), 5_400_000);
   assert.equal(durationMs('500ms'), 500);
   assert.equal(durationMs('1m500ms'), 60_500);

@@ -1,6 +1,7 @@
 /**
- * THE API: one zod schema for each kind; types, CRD YAML and docs/reference come from it. This file has what the kinds share: names, durations, sizes,
- * and rules, where one object holds both the CEL text for the API server and the function for `tallygate check`, so that both refuse the same.
+ * The API has one zod schema per kind; types, CRD YAML and docs/reference are derived from it. This
+ * file defines what the kinds share: names, durations, sizes, and rules. A rule carries both the CEL
+ * text for the API server and the function for `tallygate check`, so that both refuse the same input.
  */
 import { z } from 'zod';
 
@@ -9,16 +10,16 @@ export const VERSION = 'v1alpha1';
 export const API_VERSION = `${GROUP}/${VERSION}`;
 export const GATEWAY_GROUP = 'gateway.networking.k8s.io';
 
-/** A rule over several fields. `cel` and `holds` say the same; `message` says the fix. */
+/** A validation rule. `cel` and `holds` are equivalent; `message` names the fix. */
 export interface Rule<T> {
   readonly cel: string;
   readonly message: string;
   readonly holds: (value: T) => boolean;
-  /** The member at fault. */
+  /** The field to report. */
   readonly field?: string;
 }
 
-/** The schema with its rules, for both readers. Call it before `.optional()` and `.default()`. */
+/** Adds rules to a schema, for zod and for the CRD. Call before `.optional()` and `.default()`. */
 export function withRules<S extends z.ZodType>(schema: S, rules: readonly Rule<z.output<S>>[]): S {
   let refined: S = schema;
   for (const rule of rules) {
@@ -34,32 +35,32 @@ export function withRules<S extends z.ZodType>(schema: S, rules: readonly Rule<z
   });
 }
 
-/** The rule of a Kubernetes union: `member` is there when `type` says so, and only then. */
+/** The rule of a Kubernetes union: `member` must be set if and only if `selector` has this value. */
 export function unionMember<T extends object>(value: string, member: keyof T & string, selector = 'type'): Rule<T> {
   return {
     cel: `self.${selector} == '${value}' ? has(self.${member}) : !has(self.${member})`,
-    message: `${member} must be set when ${selector} is ${value}, and only then`,
+    message: `${member} must be set if and only if ${selector} is ${value}`,
     holds: (object) => (Reflect.get(object, selector) === value) === (Reflect.get(object, member) !== undefined),
   };
 }
 
-/** A list that is keyed by a member, as `kubectl apply` merges it. */
+/** A list with a unique key field, which `kubectl apply` merges by key. */
 export function keyedList<S extends z.ZodObject>(item: S, key: keyof z.output<S> & string, maximum: number) {
   return z
     .array(item)
     .max(maximum)
     .refine((items) => new Set(items.map((each) => Reflect.get(each, key))).size === items.length, {
-      message: `each ${key} may be used once only`,
+      message: `each ${key} must be unique`,
     })
     .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': [key] });
 }
 
-/** A list of different strings. */
+/** A list of unique strings. */
 export function setOf(item: z.ZodString, maximum: number) {
   return z
     .array(item)
     .max(maximum)
-    .refine((items) => new Set(items).size === items.length, { message: 'each value may be listed once only' })
+    .refine((items) => new Set(items).size === items.length, { message: 'each value must be unique' })
     .meta({ 'x-kubernetes-list-type': 'set' });
 }
 
@@ -67,7 +68,7 @@ export const dnsLabel = z
   .string()
   .min(1)
   .max(63)
-  .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 'must be lower case letters, digits and "-", as in small-models');
+  .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, 'must be lower-case letters, digits and "-", such as small-models');
 
 export const objectName = z
   .string()
@@ -75,7 +76,7 @@ export const objectName = z
   .max(253)
   .regex(
     /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
-    'must be a Kubernetes name: lower case letters, digits, "-" and "."',
+    'must be a Kubernetes name: lower-case letters, digits, "-" and "."',
   );
 
 export const hostname = z
@@ -84,19 +85,19 @@ export const hostname = z
   .max(253)
   .regex(
     /^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
-    'must be a host name in lower case, as in ai.example.com or *.example.com',
+    'must be a lower-case host name, such as ai.example.com or *.example.com',
   );
 
-/** HTTP header names in lower case, without `:` and without the headers that are ours. */
+/** An HTTP header name. Excludes pseudo-headers (`:path`). */
 export const headerName = z
   .string()
   .min(1)
   .max(128)
-  .regex(/^[A-Za-z0-9!#$%&'*+.^_|~-]+$/, 'must be the name of an HTTP header, as in x-team');
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_|~-]+$/, 'must be the name of an HTTP header, such as x-team');
 
 export const port = z.int32().min(1).max(65535);
 
-/** As in Gateway API: `1h30m`, `10s`, `500ms`. */
+/** A Gateway API duration: `1h30m`, `10s`, `500ms`. */
 export const duration = z
   .string()
   .max(24)
@@ -104,7 +105,7 @@ export const duration = z
 
 const durationUnitsMs: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
 
-/** Milliseconds of a `duration`. */
+/** Converts a `duration` to milliseconds. */
 export function durationMs(text: string): number {
   let total = 0;
   for (const [, count, unit] of text.matchAll(/([0-9]+)(ms|h|m|s)/g)) {
@@ -115,13 +116,13 @@ export function durationMs(text: string): number {
 
 const byteUnits: Readonly<Record<string, number>> = { k: 1000, M: 1e6, G: 1e9, Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 };
 
-/** Bytes of a `size`. */
+/** Converts a `size` to bytes. */
 export function sizeBytes(text: string): number {
   const [, count, unit] = /^([0-9]+)([A-Za-z]*)$/.exec(text) ?? [];
   return Number(count) * (unit === undefined || unit === '' ? 1 : (byteUnits[unit] ?? 1));
 }
 
-/** Bytes as a Kubernetes quantity, from 1 to 1Gi. */
+/** A number of bytes as a Kubernetes quantity, from 1 to 1Gi. */
 export const size = withRules(
   z
     .string()
@@ -136,7 +137,7 @@ export const size = withRules(
   ],
 );
 
-/** An exact name, or a glob where `*` stands for any run of characters. Few stars, so that a match costs linear time. */
+/** An exact name, or a glob where `*` matches any characters. At most 4 stars, so that matching is linear. */
 export const modelPattern = z
   .string()
   .min(1)
@@ -150,9 +151,9 @@ export const modelName = z
   .string()
   .min(1)
   .max(256)
-  .regex(/^[!-)+-~]+$/, 'must be a model name of printable characters, without spaces and "*"');
+  .regex(/^[!-)+-~]+$/, 'must be a model name of printable characters without spaces and "*"');
 
-/** A count that may pass 2^31. The API server keeps int64; JSON readers keep 2^53 - 1. */
+/** A count that may exceed 2^31. The API server stores int64; JSON readers are exact up to 2^53 - 1. */
 export const count = z.int().min(1).max(Number.MAX_SAFE_INTEGER).meta({ format: 'int64' });
 
 export const tokenCount = z.int32().min(1);

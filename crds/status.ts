@@ -1,4 +1,4 @@
-/** `status` of each kind, as Gateway API has it. Controllers write it; users read it. */
+/** The `status` of each kind, in the form of Gateway API. Only controllers write it. */
 import { z } from 'zod';
 import type { KindDefinition } from './kinds.ts';
 import { dnsLabel, objectName, port } from './schema.ts';
@@ -26,7 +26,7 @@ const reference = z.object({
   port: port.optional(),
 });
 
-const controllerName = z.string().min(1).max(253).meta({ description: 'Who wrote this entry.' });
+const controllerName = z.string().min(1).max(253).meta({ description: 'The controller that wrote this entry.' });
 
 const byPlace = {
   conditions: z.object({ conditions: conditionList.optional() }),
@@ -43,7 +43,7 @@ const byPlace = {
       .max(16)
       .meta({
         'x-kubernetes-list-type': 'atomic',
-        description: 'One entry for each Gateway that the policy reaches, and for each target that none serves.',
+        description: 'One entry per Gateway that the policy affects, and per target that no Gateway serves.',
       })
       .optional(),
   }),

@@ -41,7 +41,7 @@ before(async () => {
     finished: (outcome) => outcomes.push(outcome),
     log: { info: quiet, warn: quiet, error: (data, message) => assert.fail(`${message} ${JSON.stringify(data)}`) },
   });
-  extproc.apply({ ...policy, formatVersion: 2, version: 'test', quotas: [quota] });
+  extproc.apply({ ...policy, formatVersion: 3, version: 'test', quotas: [quota] });
   client = grpcClient(path);
 });
 after(async () => {

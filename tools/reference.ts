@@ -23,13 +23,15 @@ export function kindPage(definition: KindDefinition, example: string): string {
 }
 
 export function conditionsPage(conditions: Readonly<Record<string, ConditionDefinition>>): string {
-  const sections = Object.entries(conditions).flatMap(([type, { on, says, reasons }]) => [
+  const sections = Object.entries(conditions).flatMap(([type, { on, description: summary, reasons }]) => [
     `## ${type}`,
-    `On ${on.join(', ')}. ${says}`,
+    `On ${on.join(', ')}. ${summary}`,
     [
       '| Status | Reason | When |',
       '|---|---|---|',
-      ...Object.entries(reasons).map(([reason, { status, says: when }]) => `| ${status} | \`${reason}\` | ${when} |`),
+      ...Object.entries(reasons).map(
+        ([reason, { status, description }]) => `| ${status} | \`${reason}\` | ${description} |`,
+      ),
     ].join('\n'),
   ]);
   return `${[

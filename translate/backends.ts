@@ -80,12 +80,10 @@ function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
       name: model.name,
       ...(model.maxOutputTokens !== undefined && { maxOutputTokens: model.maxOutputTokens }),
       ...(model.contextTokens !== undefined && { contextTokens: model.contextTokens }),
-      hiddenOutput: hiddenOutput[model.hiddenOutput],
+      reasoningTokens: model.reasoningTokens,
     })),
   };
 }
-
-const hiddenOutput = { Auto: 'Auto', Always: 'Yes', Never: 'No' } as const;
 
 function credentialOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refuse): Credential | 'none' | undefined {
   const apiKey = backend.spec.credential?.apiKey;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { POLICY_FORMAT_VERSION } from '../contract/policy.ts';
 import { fuzzRuns } from '../tools/fuzz/cases.ts';
 import { envoyFiles } from './envoy/files.ts';
 import { readWorld } from './read/read.ts';
@@ -42,7 +43,7 @@ test('it never throws, whatever value stands wherever', () => {
   fc.assert(
     fc.property(fc.constantFrom(...sound), fc.nat(), mistake, (text, seed, wrong) => {
       const { policy, envoy } = planOf(spoilt(text, seed, wrong));
-      assert.equal(policy.formatVersion, 2);
+      assert.equal(policy.formatVersion, POLICY_FORMAT_VERSION);
       assert.ok(envoy.listeners);
     }),
     fuzzRuns(200),

@@ -95,7 +95,7 @@ function ending(call: Call): Promise<StatusObject> {
 }
 
 function policy(version: string, padding = ''): GatewayPolicy {
-  const one = { formatVersion: 2 as const, version, entries: [], backends: [], quotas: [] };
+  const one = { formatVersion: 3 as const, version, entries: [], backends: [], quotas: [] };
   return padding === '' ? one : { ...one, entries: [{ routeNames: [padding], rules: [], passthrough: [] }] };
 }
 

@@ -23,7 +23,7 @@ const quota = {
 
 function policyOf(rules: number, changed = -1): GatewayPolicy {
   return {
-    formatVersion: 2,
+    formatVersion: 3,
     version: `of ${rules}, ${changed}`,
     entries: [
       {
@@ -155,7 +155,7 @@ const refusals: readonly (readonly [what: string, spoil: (policy: GatewayPolicy)
   [
     'another format',
     (p) => ({ ...p, formatVersion: 99 }),
-    /line 1: the policy has format 99, and this program reads 2/,
+    /line 1: the policy has format 99; this program reads format 3/,
   ],
 ];
 
@@ -174,7 +174,7 @@ test('text that is cut off, spoilt or in the form of before is refused', async (
   const lines = content.toString().split('\n');
   const texts = [
     content.subarray(0, content.length / 2),
-    ...['', '{}', 'null', '[]', '{"policy":1}', JSON.stringify({ ...policyOf(1), formatVersion: 2 })].map((text) =>
+    ...['', '{}', 'null', '[]', '{"policy":1}', JSON.stringify({ ...policyOf(1), formatVersion: 3 })].map((text) =>
       Buffer.from(text),
     ),
     Buffer.from(lines.slice(0, -1).join('\n')),

@@ -1,4 +1,4 @@
-/** Models that bill reasoning which they do not stream, by name. `ModelFacts.hiddenOutput` of a policy says otherwise where this is wrong. */
+/** Models that bill reasoning which they do not stream, by name. `ModelFacts.reasoningTokens` of a policy says otherwise where this is wrong. */
 
 /**
  * OpenAI: o1, o3, o4…; gpt-5 and later except the `gpt-N-chat` models; codex-mini is an o4-mini.

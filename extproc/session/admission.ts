@@ -181,9 +181,9 @@ export function planQuota(
   const policyBound = limit !== undefined && most > limit && facts.hasOutput ? limit : undefined;
   const choiceTokens = policyBound ?? (Number.isFinite(most) ? most : ASSUMED_MAX_OUTPUT_TOKENS);
   const hidden =
-    model === undefined || model.hiddenOutput === 'Auto'
+    model === undefined || model.reasoningTokens === 'Auto'
       ? facts.hiddenOutput || endpoint.hidesOutput?.(choice.backendModel) === true
-      : model.hiddenOutput === 'Yes';
+      : model.reasoningTokens === 'Billed';
   const counted = endpoint.kind === 'metered' && facts.hasOutput && countsOutput(tokenQuotas);
   return {
     buckets: keyed.buckets,

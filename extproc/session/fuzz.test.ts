@@ -153,7 +153,7 @@ function policyOf(random: Random) {
         ...openAi!,
         name: 'default/claude',
         schema: 'Anthropic' as const,
-        models: [{ name: 'claude-x', maxOutputTokens: 1_000, hiddenOutput: 'No' as const }],
+        models: [{ name: 'claude-x', maxOutputTokens: 1_000, reasoningTokens: 'None' as const }],
       },
     ],
     quotas: [

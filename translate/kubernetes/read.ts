@@ -1,7 +1,7 @@
 /** From objects as the API server gives them to a world. The API server has checked them against the same schemas and filled in the defaults. */
 import type { z } from 'zod';
 import { clientPolicySpec, clusterGatewaySpec, referenceGrantSpec, trafficPolicySpec } from '../../crds/gateway-api.ts';
-import { kinds, type Metadata, metadata } from '../../crds/kinds.ts';
+import { kindsByName, type Metadata, metadata } from '../../crds/kinds.ts';
 import { GATEWAY_GROUP, GROUP } from '../../crds/schema.ts';
 import { cleanMetadata } from '../read/read.ts';
 import { type Draft, emptyDraft } from '../read/readers.ts';
@@ -65,12 +65,12 @@ function specReader<S extends z.ZodType>(
   };
 }
 
-const [route, backend, quotaPolicy] = kinds;
+const { AIGatewayRoute, AIBackend, AIQuotaPolicy } = kindsByName;
 
 const readers: readonly Reader[] = [
-  specReader(GROUP, route.kind, route.spec, (world, object) => world.routes.push(object)),
-  specReader(GROUP, backend.kind, backend.spec, (world, object) => world.backends.push(object)),
-  specReader(GROUP, quotaPolicy.kind, quotaPolicy.spec, (world, object) => world.quotaPolicies.push(object)),
+  specReader(GROUP, AIGatewayRoute.kind, AIGatewayRoute.spec, (world, object) => world.routes.push(object)),
+  specReader(GROUP, AIBackend.kind, AIBackend.spec, (world, object) => world.backends.push(object)),
+  specReader(GROUP, AIQuotaPolicy.kind, AIQuotaPolicy.spec, (world, object) => world.quotaPolicies.push(object)),
   specReader(GATEWAY_GROUP, 'Gateway', clusterGatewaySpec, (world, object) => world.gateways.push(object)),
   specReader(GATEWAY_GROUP, 'ReferenceGrant', referenceGrantSpec, (world, object) =>
     world.referenceGrants.push(object),

@@ -1,7 +1,7 @@
 /** The kinds that are read, one reader each. */
 import type { z } from 'zod';
 import { gatewaySpec, referenceGrantSpec } from '../../crds/gateway-api.ts';
-import { kinds, type Metadata } from '../../crds/kinds.ts';
+import { kindsByName, type Metadata } from '../../crds/kinds.ts';
 import { API_VERSION, GATEWAY_GROUP } from '../../crds/schema.ts';
 import type { Problem } from '../problem.ts';
 import type { Located, World } from '../world.ts';
@@ -76,14 +76,16 @@ function specReader<S extends z.ZodType>(
   };
 }
 
-const [route, backend, quotaPolicy] = kinds;
+function ownReader<S extends z.ZodType>(kind: { readonly kind: string; readonly spec: S }, add: Add<S>): Reader {
+  return specReader(API_VERSION, kind.kind, kind.spec, 'all', add);
+}
+
+const { AIGatewayRoute, AIBackend, AIQuotaPolicy } = kindsByName;
 
 export const readers: readonly Reader[] = [
-  specReader(API_VERSION, route.kind, route.spec, 'all', (world, object) => world.routes.push(object)),
-  specReader(API_VERSION, backend.kind, backend.spec, 'all', (world, object) => world.backends.push(object)),
-  specReader(API_VERSION, quotaPolicy.kind, quotaPolicy.spec, 'all', (world, object) =>
-    world.quotaPolicies.push(object),
-  ),
+  ownReader(AIGatewayRoute, (world, object) => world.routes.push(object)),
+  ownReader(AIBackend, (world, object) => world.backends.push(object)),
+  ownReader(AIQuotaPolicy, (world, object) => world.quotaPolicies.push(object)),
   ...[`${GATEWAY_GROUP}/v1`, `${GATEWAY_GROUP}/v1beta1`].flatMap((version) => [
     specReader(version, 'Gateway', gatewaySpec, 'some', (world, object) => world.gateways.push(object)),
     specReader(version, 'ReferenceGrant', referenceGrantSpec, 'some', (world, object) =>
