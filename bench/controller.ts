@@ -1,7 +1,8 @@
 /**
- * How the control plane scales: with 10, 100 and 1,000 routes, the time from a change to the sidecar's policy, the time of a full resync, memory, and writes.
- * Against a real API server, with a real sidecar process that proves with a pod's token who it is; the proxies' Envoy is left out, because what Envoy Gateway
- * takes for so many routes is not ours. Run by `make bench-controller`.
+ * Measures how the control plane scales: with 10, 100 and 1,000 routes, the time from a change to
+ * the sidecar's policy, the time of a full resync, memory and writes. Uses a real API server and a
+ * real sidecar process that authenticates with a pod's token. Envoy is left out, because what Envoy
+ * Gateway takes for the routes is not Tallygate's cost. Run by `make bench-controller`.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
@@ -17,7 +18,7 @@ const main = path.join(repository, 'cli/main.ts');
 const loopHeld = path.join(repository, 'bench/parts/loop-held.ts');
 const system = 'bench-system';
 const app = 'bench-app';
-/** Or those that the command line names. */
+/** Sizes from the command line replace these. */
 const SIZES = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [10, 100, 1000];
 const CHANGES = 60;
 const agent = new Agent({ keepAlive: true });
@@ -87,7 +88,8 @@ async function prepare(): Promise<string> {
     await apply(`${server}/api/v1/namespaces/${name}`, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
   }
   const version = 'gateway.networking.k8s.io/v1';
-  // Envoy Gateway takes no class whose parameters it does not find: it leaves these routes alone.
+  // Envoy Gateway ignores a class whose parameters it does not find, so it leaves these routes
+  // alone.
   const parametersRef = { group: 'gateway.envoyproxy.io', kind: 'EnvoyProxy', name: 'absent', namespace: system };
   const controllerName = 'gateway.envoyproxy.io/gatewayclass-controller';
   const spec = { controllerName, parametersRef };
@@ -175,7 +177,7 @@ async function inForce(): Promise<string> {
   return (JSON.parse(answer) as { readonly policy?: string }).policy ?? '';
 }
 
-/** For how long the sidecar's event loop was held at most since it was asked last. */
+/** Returns the longest time that the sidecar's event loop was blocked since the last call. */
 async function heldMs(): Promise<number> {
   rmSync(heldFile, { force: true });
   sidecar?.child.kill('SIGUSR2');
@@ -193,13 +195,16 @@ async function counted(): Promise<{ readonly runs: number; readonly writes: numb
   return { runs: read('runs'), writes: read('writes'), statusWrites: read('status_writes') };
 }
 
-/** A run of many writes is counted late. */
+/** Counts with delay in a run of many writes. */
 async function allProgrammed(): Promise<boolean> {
   const { items } = JSON.parse(await call(`${ours}/aigatewayroutes`)) as { readonly items: readonly object[] };
   return items.every((each) => JSON.stringify(each).includes('"reason":"Programmed","status":"True"'));
 }
 
-/** Nothing has been written for longer than a run takes: writes are counted when a run is over. */
+/**
+ * Waits until nothing was written for longer than a run takes, because writes are counted at the
+ * end of a run.
+ */
 async function settled(size: number): Promise<void> {
   let before = -1;
   let since = performance.now();
@@ -228,7 +233,7 @@ async function changes(size: number, backends: number): Promise<readonly number[
     await putRoute((count * 7) % size, backends, `changed-${size}-${count}`);
     while ((await inForce()) === before) {
       if (performance.now() - startedMs > 60_000) {
-        throw new Error('the change does not reach the sidecar');
+        throw new Error('the change did not reach the sidecar in time');
       }
       await sleep(3);
     }
@@ -298,9 +303,9 @@ try {
 }
 const text = `# The control plane
 
-From a user's change until the sidecar works by it; a controller that starts anew until its first full comparison is done; \`node bench/controller.ts\`, one sidecar.
+The time from a user's change until the sidecar applies it, and the time from a controller's start until its first full resync is done. Measured by \`node bench/controller.ts\` with one sidecar.
 
-| size | change to sidecar, p50 / p99 of ${CHANGES}, ms | full resync, s | writes in a resync | controller, MB resident | sidecar's event loop held at most, ms of CPU | writes of objects / statuses a change |
+| size | change to sidecar, p50 / p99 of ${CHANGES}, ms | full resync, s | writes in a resync | controller, MB resident | sidecar's longest event loop block, ms of CPU | writes of objects / statuses per change |
 |---|---|---|---|---|---|---|
 ${rows.join('\n')}
 `;

@@ -1,6 +1,7 @@
 /**
- * Envoy without Tallygate: the same listener, connection manager, route, retries, limits and cluster as `tallygate run` writes, and no ext_proc filter.
- * Written by hand, so that a change of what Tallygate writes cannot change what it is measured against unseen.
+ * Runs Envoy without Tallygate: the same listener, connection manager, route, retries, limits and
+ * cluster as `tallygate run` writes, without the ext_proc filter. Written by hand, so that a change
+ * in Tallygate's output cannot silently change the baseline.
  */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** `tallygate run` as a user starts it, seen from outside: its port, its processes, its metrics, its access lines. */
+/**
+ * Runs `tallygate run` as a user does, and observes its port, processes, metrics and access lines
+ * from outside.
+ */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { answers, commandLine, descendants, freePorts, type Running, start, until } from './processes.ts';
@@ -10,14 +13,14 @@ export interface Gateway {
   readonly envoyPid: number;
   readonly extprocPid: number;
   metrics(): Promise<string>;
-  /** Lines since the last call. */
+  /** Returns the lines since the last call. */
   accessLines(): readonly AccessLine[];
-  /** The end of its log, for when something went wrong. */
+  /** Returns the end of the log, for error messages. */
   trouble(): string;
   stop(): Promise<void>;
 }
 
-/** What is read of an access line. */
+/** The fields of an access line that the benchmark reads. */
 export interface AccessLine {
   readonly [member: string]: unknown;
 }
@@ -25,7 +28,7 @@ export interface AccessLine {
 export interface GatewayOptions {
   readonly folder: string;
   readonly yaml: (port: number) => string;
-  /** Of all its programs that run in Node. */
+  /** Memory of all Node processes of the gateway. */
   readonly nodeOptions: readonly string[];
 }
 
@@ -35,7 +38,7 @@ export async function startGateway({ folder, yaml, nodeOptions }: GatewayOptions
   const file = path.join(folder, 'resources.yaml');
   const output = path.join(folder, 'output.log');
   writeFileSync(file, yaml(port));
-  // A file, so that nobody's reading of the lines takes part in what is measured.
+  // Writes to a file, so that reading the lines takes no part in the measurement.
   const descriptor = openSync(output, 'a');
   const running = start(
     process.execPath,
@@ -56,7 +59,7 @@ export async function startGateway({ folder, yaml, nodeOptions }: GatewayOptions
   try {
     await until('ready gateway', 30_000, () => {
       if (running.child.exitCode !== null) {
-        throw new Error(`the gateway has ended`);
+        throw new Error('the gateway ended');
       }
       return answers(`${metricsUrl}/readyz`);
     });
@@ -71,7 +74,7 @@ function opened(running: Running, port: number, metricsUrl: string, output: stri
   return {
     port,
     envoyPid: member(running, 'Envoy', (command) => /(^|\/)envoy\s/.test(command)),
-    // A spare one that waits is not the one that works.
+    // Ignores the process in reserve.
     extprocPid: member(running, 'extproc', (command) => /\sextproc\s/.test(command) && !/\s--spare/.test(command)),
     metrics: async () => (await fetch(`${metricsUrl}/metrics`, { signal: AbortSignal.timeout(5000) })).text(),
     accessLines() {
@@ -96,7 +99,7 @@ function member(running: Running, what: string, matches: (command: string) => bo
   const found = descendants(running.pid).find((pid) => pid !== running.pid && matches(commandLine(pid)));
   if (found === undefined) {
     const tree = descendants(running.pid).map((pid) => `${pid} ${commandLine(pid)}`);
-    throw new Error(`no process of ${what} among\n${tree.join('\n')}`);
+    throw new Error(`no ${what} process among\n${tree.join('\n')}`);
   }
   return found;
 }

@@ -1,17 +1,23 @@
-/** Requests and answers that are made to hold an event loop: what takes long to scan, to count, to unescape or to unpack. */
+/**
+ * Requests and responses that try to block an event loop: slow to scan, count, unescape or
+ * decompress.
+ */
 import { gzipSync } from 'node:zlib';
 
 const MEGABYTE = 1 << 20;
 const LARGE_BYTES = 10 * MEGABYTE;
 const BOMB_BYTES = 64 * MEGABYTE;
 
-/** Models that are rules of their own: `plain` counts no prompt, `counted` counts each to its end, `near` knows a limit of a few tokens. */
+/**
+ * Models with their own rules: `plain` counts no prompt, `counted` counts each to its end, `near`
+ * has a limit of a few tokens.
+ */
 export type Model = 'plain' | 'counted' | 'near';
 
 export interface HostileRequest {
   readonly name: string;
   readonly model: Model;
-  /** Without its model. */
+  /** The body without the model. */
   readonly body: string;
 }
 

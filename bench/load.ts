@@ -1,4 +1,4 @@
-/** The two load programs (Go, standard library only): building them, running them, and what they report. */
+/** Builds and runs the two load programs (Go, standard library only), and types their reports. */
 import { execFile, execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -6,7 +6,7 @@ import { answers, type Running, start, until } from './processes.ts';
 
 const source = path.join(import.meta.dirname, 'load');
 const binaries = path.join(import.meta.dirname, 'bin');
-/** Beyond the time that a run was asked to take: streams that are under way come to their end. */
+/** Extra time after the end of a run, in which open streams complete. */
 const GRACE_MS = 60_000;
 
 export function buildLoad(): void {
@@ -17,7 +17,7 @@ export function buildLoad(): void {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
   } catch (error) {
-    throw new Error('the load programs need Go (1.24 or newer) on PATH; see https://go.dev/dl', { cause: error });
+    throw new Error('the load programs need Go 1.24 or newer on the PATH; see https://go.dev/dl', { cause: error });
   }
 }
 
@@ -31,13 +31,13 @@ export interface Percentiles {
 
 export interface LoadReport {
   readonly seconds: number;
-  /** Answered with 200, and whole. */
+  /** Requests that received a complete 200 response. */
   readonly requests: number;
   readonly requestsPerSecond: number;
   readonly latencyMs: Percentiles;
   readonly firstByteMs: Percentiles;
   readonly chunkDelayMs: Percentiles;
-  /** How many ended how: a status, `STATUS-broken`, `aborted`, `error`. */
+  /** Number of requests per outcome: a status, `STATUS-broken`, `aborted` or `error`. */
   readonly outcomes: Readonly<Record<string, number>>;
   readonly details?: readonly RequestDetail[];
 }
@@ -45,7 +45,7 @@ export interface LoadReport {
 export interface RequestDetail {
   readonly id: string;
   readonly outcome: string;
-  /** With content, as the client got them. */
+  /** Chunks with content, as received by the client. */
   readonly chunks: number;
   readonly lastStampNs: number;
   readonly endedNs: number;
@@ -65,9 +65,9 @@ export interface LoadOptions {
   readonly askUsage?: boolean;
   readonly stamp?: boolean;
   readonly abort?: boolean;
-  /** Name the requests with this prefix, and report on each. */
+  /** Names the requests with this prefix and reports on each. */
   readonly detail?: string;
-  /** Of each answer, and the time between them. */
+  /** Chunks of each response, and the time between them. */
   readonly chunks?: number;
   readonly paceMs?: number;
 }
@@ -111,7 +111,7 @@ export interface ProviderRequest {
 export interface Provider {
   readonly port: number;
   readonly pid: number;
-  /** What it knows of ended requests whose names begin so; it forgets them. */
+  /** Returns and forgets the ended requests whose names have this prefix. */
   requests(prefix: string): Promise<readonly ProviderRequest[]>;
   stop(): Promise<void>;
 }

@@ -1,11 +1,11 @@
 /**
- * Measures Envoy alone, and Envoy with Tallygate, side by side in the same minutes, and what no ratio shows: memory, cuts, overshoot, counts.
- * It starts programs and speaks HTTP, as users do; it knows nothing of their insides.
+ * Measures Envoy alone and Envoy with Tallygate side by side, in the same minutes, and figures that
+ * no ratio shows: memory, cuts, overshoot, counts. Starts programs and uses HTTP, as users do;
+ * depends on no internals.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { type Stand, withStand } from './bench.ts';
 import { warmUp } from './measure.ts';
 import { type Options, optionsOf, type Part, USAGE } from './options.ts';
 import { counts } from './parts/counts.ts';
@@ -20,6 +20,7 @@ import { soak } from './parts/soak.ts';
 import { profileReport } from './profile.ts';
 import { markdown } from './report.ts';
 import type { Comparison, CountRow, Figure, Results } from './results.ts';
+import { type Testbed, withTestbed } from './testbed.ts';
 
 async function main(): Promise<void> {
   const options = optionsOf(process.argv.slice(2));
@@ -28,7 +29,7 @@ async function main(): Promise<void> {
     return;
   }
   const profileFolder = options.profile ? mkdtempSync(path.join(os.tmpdir(), 'tallygate-profile-')) : undefined;
-  const results = await withStand({ profileFolder }, (stand) => measure(stand, options));
+  const results = await withTestbed({ profileFolder }, (testbed) => measure(testbed, options));
   const page = markdown(results);
   console.log(page);
   if (options.write) {
@@ -40,32 +41,32 @@ async function main(): Promise<void> {
   }
 }
 
-async function measure(stand: Stand, options: Options): Promise<Results> {
+async function measure(testbed: Testbed, options: Options): Promise<Results> {
   const startedAt = new Date().toISOString();
   const comparisons: Comparison[] = [];
   const figures: Figure[] = [];
   const rows: CountRow[] = [];
   const parts: Readonly<Record<Part, () => Promise<unknown>>> = {
-    load: async () => comparisons.push(...(await loadComparisons(stand, options))),
+    load: async () => comparisons.push(...(await loadComparisons(testbed, options))),
     reference: async () => comparisons.push(...(await referenceComparisons(options))),
-    paced: async () => comparisons.push(...(await pacedComparisons(stand, options))),
-    open: async () => figures.push(...(await openStreams(stand))),
-    cut: async () => figures.push(...(await cuts(stand))),
-    overshoot: async () => figures.push(...(await overshoot(stand))),
-    hostile: async () => figures.push(...(await hostile(stand, options))),
-    counts: async () => rows.push(...(await counts(stand))),
+    paced: async () => comparisons.push(...(await pacedComparisons(testbed, options))),
+    open: async () => figures.push(...(await openStreams(testbed))),
+    cut: async () => figures.push(...(await cuts(testbed))),
+    overshoot: async () => figures.push(...(await overshoot(testbed))),
+    hostile: async () => figures.push(...(await hostile(testbed, options))),
+    counts: async () => rows.push(...(await counts(testbed))),
   };
   if (options.parts.includes('load') || options.parts.includes('paced')) {
-    await warmUp(stand);
+    await warmUp(testbed);
   }
   for (const part of options.parts) {
     console.error(`measuring: ${part}`);
     await parts[part]();
   }
   if (options.soakRequests > 0) {
-    figures.push(...(await soak(stand, options.soakRequests)));
+    figures.push(...(await soak(testbed, options.soakRequests)));
   }
-  return { startedAt, machine: stand.machine, options, comparisons, figures, counts: rows };
+  return { startedAt, machine: testbed.machine, options, comparisons, figures, counts: rows };
 }
 
 function write(results: Results, page: string): void {

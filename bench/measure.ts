@@ -1,20 +1,21 @@
-/** One run under load on one side, with what it cost in processor time and how the event loop fared. */
-import type { Stand } from './bench.ts';
+/** One run under load on one side, with its processor time and the state of the event loop. */
+
 import type { LoadOptions, LoadReport } from './load.ts';
 import { cpuMs, residentBytes } from './processes.ts';
 import { samplesOf } from './prometheus.ts';
 import type { Comparison, LoopReading, Pair, Sample } from './results.ts';
 import { sum } from './statistics.ts';
+import type { Testbed } from './testbed.ts';
 
 export type Load = Omit<LoadOptions, 'port'>;
 export type Per = 'request' | 'chunk';
 
-/** A service runs for days: what V8 has not compiled yet is not measured. */
+/** Warms up, because a service runs for days and V8's compilation would distort the result. */
 const WARM_UP_REQUESTS = 20_000;
 const WARM_UP_STREAMS = 3_000;
 const WARM_UP_MAX_SECONDS = 15;
 
-export async function warmUp({ alone, gateway, runLoad }: Stand): Promise<void> {
+export async function warmUp({ alone, gateway, runLoad }: Testbed): Promise<void> {
   for (const { port } of [alone, gateway]) {
     const load = { port, connections: 16, seconds: WARM_UP_MAX_SECONDS };
     await runLoad({ ...load, count: WARM_UP_REQUESTS });
@@ -22,40 +23,43 @@ export async function warmUp({ alone, gateway, runLoad }: Stand): Promise<void> 
   }
 }
 
-/** Rounds of Envoy alone and the gateway in turn; who begins changes, so that neither always runs on a warmer machine. */
+/**
+ * Runs rounds of Envoy alone and the gateway in turn. The first side alternates, so that neither
+ * always runs on a warmer machine.
+ */
 export async function compare(
-  stand: Stand,
+  testbed: Testbed,
   scenario: { readonly name: string; readonly kind: Comparison['kind']; readonly per: Per; readonly load: Load },
   rounds: number,
 ): Promise<Comparison> {
   const { name, kind, per, load } = scenario;
   const warm = { ...load, seconds: Math.min(1, load.seconds) };
-  await stand.runLoad({ ...warm, port: stand.alone.port });
-  await stand.runLoad({ ...warm, port: stand.gateway.port });
+  await testbed.runLoad({ ...warm, port: testbed.alone.port });
+  await testbed.runLoad({ ...warm, port: testbed.gateway.port });
   const pairs: Pair[] = [];
   for (let round = 0; round < rounds; round += 1) {
     if (round % 2 === 0) {
-      const alone = await measureAlone(stand, load, per);
-      pairs.push({ alone, gateway: await measureGateway(stand, load, per) });
+      const alone = await measureAlone(testbed, load, per);
+      pairs.push({ alone, gateway: await measureGateway(testbed, load, per) });
     } else {
-      const gateway = await measureGateway(stand, load, per);
-      pairs.push({ alone: await measureAlone(stand, load, per), gateway });
+      const gateway = await measureGateway(testbed, load, per);
+      pairs.push({ alone: await measureAlone(testbed, load, per), gateway });
     }
   }
   return { name, kind, per, pairs };
 }
 
-async function measureAlone(stand: Stand, load: Load, per: Per): Promise<Sample> {
-  const pids = [stand.alone.pid, stand.provider.pid];
-  const { report, spentMs } = await measured(stand, pids, { ...load, port: stand.alone.port });
+async function measureAlone(testbed: Testbed, load: Load, per: Per): Promise<Sample> {
+  const pids = [testbed.alone.pid, testbed.provider.pid];
+  const { report, spentMs } = await measured(testbed, pids, { ...load, port: testbed.alone.port });
   return sample(report, per, load, spentMs);
 }
 
-async function measureGateway(stand: Stand, load: Load, per: Per): Promise<Sample> {
-  const { gateway, provider } = stand;
+async function measureGateway(testbed: Testbed, load: Load, per: Per): Promise<Sample> {
+  const { gateway, provider } = testbed;
   await readLoop(gateway.metrics);
   const pids = [gateway.envoyPid, provider.pid, gateway.extprocPid];
-  const { report, spentMs } = await measured(stand, pids, { ...load, port: gateway.port });
+  const { report, spentMs } = await measured(testbed, pids, { ...load, port: gateway.port });
   return {
     ...sample(report, per, load, spentMs),
     processorResidentBytes: residentBytes(gateway.extprocPid),
@@ -63,9 +67,9 @@ async function measureGateway(stand: Stand, load: Load, per: Per): Promise<Sampl
   };
 }
 
-/** Processor time that each process spent while the load was on. */
+/** Returns the processor time of each process during the load. */
 async function measured(
-  { runLoad }: Stand,
+  { runLoad }: Testbed,
   pids: readonly number[],
   load: LoadOptions,
 ): Promise<{ readonly report: LoadReport; readonly spentMs: readonly number[] }> {
@@ -84,7 +88,7 @@ function sample(report: LoadReport, per: Per, load: Load, spentMs: readonly numb
   };
 }
 
-/** Gauges of the event loop cover the time since they were read before. */
+/** Reads the gauges of the event loop, which cover the time since the last read. */
 export async function readLoop(metrics: () => Promise<string>): Promise<LoopReading> {
   const samples = samplesOf(await metrics());
   const read = (name: string, statistic: string) =>

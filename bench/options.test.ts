@@ -3,19 +3,19 @@ import { describe, it } from 'node:test';
 import { optionsOf, PARTS } from './options.ts';
 
 describe('optionsOf', () => {
-  it('runs all parts unless told otherwise', () => {
+  it('runs all parts by default', () => {
     assert.deepEqual(optionsOf([])?.parts, PARTS);
     assert.deepEqual(optionsOf(['--parts', 'counts,load'])?.parts, ['load', 'counts']);
   });
 
-  it('takes a long run in place of the parts, of a million requests or as many as are asked for', () => {
+  it('replaces the parts by a long run of a million requests, or of the given number', () => {
     assert.deepEqual([optionsOf(['--soak'])?.soakRequests, optionsOf(['--soak'])?.parts], [1_000_000, []]);
     assert.equal(optionsOf(['--soak=5000'])?.soakRequests, 5000);
     assert.deepEqual(optionsOf(['--soak', '--parts', 'cut'])?.parts, ['cut']);
   });
 
-  it('says what it does not understand', () => {
-    assert.throws(() => optionsOf(['--parts', 'laod']), /there is no laod; known are load/);
+  it('reports unknown arguments', () => {
+    assert.throws(() => optionsOf(['--parts', 'laod']), /unknown laod; known are load/);
     assert.throws(() => optionsOf(['--seconds', 'x']), /--seconds must be a number of at least 0.1/);
     assert.throws(() => optionsOf(['--sceonds', '1']));
     assert.equal(optionsOf(['--help']), undefined);

@@ -1,4 +1,4 @@
-/** What `node bench/main.ts` is told on its command line. */
+/** Parses the command line of `node bench/main.ts`. */
 import { parseArgs } from 'node:util';
 
 export const PARTS = ['load', 'reference', 'paced', 'open', 'cut', 'overshoot', 'hostile', 'counts'] as const;
@@ -6,32 +6,34 @@ export type Part = (typeof PARTS)[number];
 
 export interface Options {
   readonly parts: readonly Part[];
-  /** Of one run under load. */
+  /** Seconds of one run under load. */
   readonly seconds: number;
   /** Pairs of runs (Envoy alone, Tallygate) of each scenario. */
   readonly rounds: number;
-  /** Only scenarios of `load` and bodies of `hostile` whose name contains this. */
+  /** Limits `load` and `hostile` to scenarios whose name contains this text. */
   readonly only: string;
-  /** Requests of the long run; 0: none. */
+  /** Requests of the long run; 0 for none. */
   readonly soakRequests: number;
-  /** Print where the processor's time goes. */
+  /** Prints a CPU profile of the processor. */
   readonly profile: boolean;
-  /** Write results to files. */
+  /** Writes the results to files. */
   readonly write: boolean;
 }
 
 export const USAGE = `usage: node bench/main.ts [options]
-  --parts LIST     of ${PARTS.join(',')} (all)
-                   reference needs the programs mock and gen, which REFERENCE_LOAD=DIR names
+  --parts LIST     parts of ${PARTS.join(',')} (default: all)
+                   reference needs the programs mock and gen in REFERENCE_LOAD=DIR
   --seconds N      length of one run under load (4)
   --rounds N       pairs of runs of each scenario (3)
-  --only TEXT      only load scenarios and hostile bodies whose name contains TEXT
-  --soak[=N]       a long run of N requests (1000000) and its memory, in place of the parts
-  --profile        print where the processor's time goes
-  --no-write       leave bench/results as it is
+  --only TEXT      run only load scenarios and hostile bodies whose name contains TEXT
+  --soak[=N]       instead of the parts, run N requests (1000000) and measure memory
+  --profile        print a CPU profile of the processor
+  --no-write       do not write to bench/results
   --help`;
 
-/** Undefined: the usage is asked for. Throws with a message for what cannot be understood. */
+/**
+ * Returns undefined if the usage was requested. Throws an Error with a message on wrong arguments.
+ */
 export function optionsOf(argv: readonly string[]): Options | undefined {
   const { values } = parseArgs({
     args: argv.map((argument) => (argument === '--soak' ? '--soak=1000000' : argument)),
@@ -65,7 +67,7 @@ function partsOf(list: string): readonly Part[] {
   const asked = list.split(',').filter((name) => name !== '');
   const unknown = asked.filter((name) => !PARTS.some((part) => part === name));
   if (unknown.length > 0) {
-    throw new Error(`--parts: there is no ${unknown.join(', ')}; known are ${PARTS.join(', ')}`);
+    throw new Error(`--parts: unknown ${unknown.join(', ')}; use ${PARTS.join(', ')}`);
   }
   return PARTS.filter((part) => asked.includes(part));
 }

@@ -1,17 +1,19 @@
-/** Starts processes, and looks at them through Linux's /proc: their children, processor time, memory and threads. */
+/** Starts processes, and reads children, processor time, memory and threads from Linux's /proc. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Of the kernel's clock tick (USER_HZ), which is 100 a second on every Linux that Envoy runs on. */
+/**
+ * The kernel's clock tick (USER_HZ), which is 100 per second on every Linux that Envoy supports.
+ */
 const TICK_MS = 10;
 const STOP_MS = 15_000;
 
 export interface Running {
   readonly pid: number;
   readonly child: ChildProcess;
-  /** SIGTERM, and SIGKILL when that does not help. */
+  /** Sends SIGTERM, and SIGKILL if the process does not end. */
   stop(): Promise<void>;
 }
 
@@ -39,11 +41,11 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It is gone already.
+    // The process has already ended.
   }
 }
 
-/** `pid` and all that it has started, and they. */
+/** Returns `pid` and all its descendants. */
 export function descendants(pid: number): readonly number[] {
   const parents = new Map<number, number>();
   for (const name of readdirSync('/proc')) {
@@ -71,7 +73,7 @@ export function commandLine(pid: number): string {
   }
 }
 
-/** User and system time of all threads, so far. */
+/** Returns user and system time of all threads. */
 export function cpuMs(pid: number): number {
   const fields = statFields(pid);
   if (fields === undefined) {
@@ -85,14 +87,17 @@ export function residentBytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) * 1024;
 }
 
-/** Envoy names its worker threads. */
+/** Counts Envoy's worker threads by their names. */
 export function envoyWorkers(pid: number): number {
   return readdirSync(`/proc/${pid}/task`).filter((thread) =>
     readFileSync(`/proc/${pid}/task/${thread}/comm`, 'utf8').startsWith('wrk:worker'),
   ).length;
 }
 
-/** Fields of /proc/PID/stat from the state on; a process's name may hold blanks and brackets. */
+/**
+ * Returns the fields of /proc/PID/stat from the state on. The name of a process may contain blanks
+ * and brackets.
+ */
 function statFields(pid: number): readonly string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -117,18 +122,18 @@ function listening(): Promise<net.Server> {
   });
 }
 
-/** Asks until the answer is true, or throws after the time. */
+/** Polls until the result is true; throws on timeout. */
 export async function until(what: string, timeoutMs: number, ask: () => boolean | Promise<boolean>): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!(await ask())) {
     if (performance.now() > end) {
-      throw new Error(`${what}: not within ${timeoutMs} ms`);
+      throw new Error(`${what}: timed out after ${timeoutMs} ms`);
     }
     await sleep(50);
   }
 }
 
-/** Whether something answers with 200 there. */
+/** Returns whether the URL answers with 200. */
 export async function answers(url: string): Promise<boolean> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(2000) });

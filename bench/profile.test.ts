@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { topOf } from './profile.ts';
 
-it('gives time to functions by what they took themselves, native ones under their caller, and none to idling', () => {
+it('attributes own time to functions, native functions to their caller, and ignores idle time', () => {
   const url = pathToFileURL('extproc/some.ts').href;
   const frame = (functionName: string, where = '', lineNumber = -1) => ({ functionName, url: where, lineNumber });
   const text = topOf({

@@ -1,4 +1,4 @@
-/** Where the processor's time went: the functions of a V8 CPU profile by the time that they themselves took. */
+/** Prints the functions of a V8 CPU profile by their own time. */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +18,7 @@ interface ProfileNode {
   readonly children?: readonly number[];
 }
 
-/** Text for each profile in the folder, without time in which nothing ran. */
+/** Returns the text for each profile in the folder, without idle time. */
 export function profileReport(folder: string): string {
   const files = readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'));
   return files.map((name) => `${name}\n${topOf(JSON.parse(readFileSync(path.join(folder, name), 'utf8')))}`).join('\n');
@@ -52,7 +52,10 @@ export function topOf(profile: CpuProfile): string {
   return `${(totalUs / 1e6).toFixed(2)} s busy\n${list(byFile, FILES)}\n\n${list(selfUs, LINES)}\n`;
 }
 
-/** Node's own functions say nothing by themselves: they come with the first caller that has a file of the project. */
+/**
+ * Attributes Node's own functions to the first caller in a file of the project, because their names
+ * alone say little.
+ */
 function frame(node: ProfileNode, parents: ReadonlyMap<number, ProfileNode>): string {
   let caller: ProfileNode | undefined = node;
   while (caller !== undefined && !caller.callFrame.url.startsWith('file:')) {

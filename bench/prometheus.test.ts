@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { samplesOf } from './prometheus.ts';
 
-it('reads samples, with and without labels, and nothing else', () => {
+it('parses samples with and without labels and ignores other lines', () => {
   const text = '# HELP a b\n# TYPE a gauge\na{x="1",y="two, {three}"} 0.5\nplain 7\nstamped{z="q"} 1e3 123456\n';
   assert.deepEqual(samplesOf(text), [
     { name: 'a', labels: { x: '1', y: 'two, {three}' }, value: 0.5 },

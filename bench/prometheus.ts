@@ -1,4 +1,4 @@
-/** The Prometheus text format, as far as it is read here. */
+/** Parses the part of the Prometheus text format that the benchmark reads. */
 
 export interface MetricSample {
   readonly name: string;

@@ -1,4 +1,6 @@
-/** What real providers answered, where recordings are there: the answer with its usage taken out, and the numbers that it told. */
+/**
+ * Reads recordings of real providers, if present: the response without its usage, and the usage.
+ */
 import { documentsOf, type Exchange, type Json, told } from '../fixtures/exchange.ts';
 import { recordings as exchanges } from '../fixtures/recordings.ts';
 
@@ -9,16 +11,16 @@ export interface Recording {
   readonly path: string;
   readonly stream: boolean;
   readonly request: Json;
-  /** As the provider would have sent it, had it told no usage. */
+  /** The response as the provider would have sent it without usage. */
   readonly answer: string;
   readonly output: number;
-  /** Part of `output` that is billed and stands nowhere in the answer. */
+  /** The part of `output` that is billed but not in the response. */
   readonly hidden: number;
-  /** Absent where the recording does not have the request that was sent. */
+  /** Absent if the recording does not contain the request. */
   readonly input?: number;
 }
 
-/** Returns the generations that told their usage; none where there are no recordings. */
+/** Returns the recordings that report usage; an empty list without recordings. */
 export function recordings(): readonly Recording[] {
   return exchanges()
     .filter(({ path, status }) => status === 200 && path !== '/v1/embeddings')
@@ -63,7 +65,7 @@ function event(path: string, document: Json): string {
   return `${named ? `event: ${document.type}\n` : ''}data: ${JSON.stringify(document)}\n\n`;
 }
 
-/** The chunk that OpenAI sends for the usage alone. */
+/** The chunk that OpenAI sends only for usage. */
 function isEmpty({ choices, object }: Json): boolean {
   return Array.isArray(choices) && choices.length === 0 && String(object).endsWith('chunk');
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { referenceReport } from './reference.ts';
 
-test('what the reference program prints is read', () => {
+test('parses the output of the reference program', () => {
   const text =
     'rps 4711  lat p50 3.06 p90 5.15 p99 8.92 ms  ttfb p50 3.05 p99 8.91 ms  3.5 MB/s codes map[200:14142 503-broken:2 err:1]\n';
   const report = referenceReport(text, 3);

@@ -1,6 +1,8 @@
 /**
- * The load programs that the project's goals, and the figures of other gateways that they stand beside, were measured with: Go programs `mock` and `gen` outside of
- * this repository. Their client and provider do more of their own for each request than ours, so ratios to Envoy alone come out higher: compare like with like.
+ * Runs the load programs that the project's goals and the published figures of other gateways were
+ * measured with: Go programs `mock` and `gen` outside this repository. Their client and provider do
+ * more work per request, so ratios to Envoy alone are higher. Compare only figures of the same
+ * programs.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -12,7 +14,7 @@ import { answers, start, until } from './processes.ts';
 const source = process.env['REFERENCE_LOAD'] ?? path.resolve(import.meta.dirname, '../../shared/load');
 const binaries = path.join(import.meta.dirname, 'bin/reference');
 
-/** Builds them; false where they are not. */
+/** Builds the programs; returns false if they are missing. */
 export function buildReference(): boolean {
   if (!existsSync(path.join(source, 'gen'))) {
     return false;
@@ -25,7 +27,10 @@ export function buildReference(): boolean {
   return true;
 }
 
-/** With a pace its chunks come so far apart, and say when they were sent. */
+/**
+ * Starts the provider. With a pace, its chunks are spaced by it and carry the time at which they
+ * were sent.
+ */
 export async function startReferenceProvider(port: number, paceMs?: number): Promise<Provider> {
   const pace = paceMs === undefined ? [] : ['-stamp', '-delay', `${paceMs}ms`];
   const args = ['-addr', `127.0.0.1:${port}`, '-chunks', '100', ...pace];
@@ -47,7 +52,7 @@ export async function runReference(options: LoadOptions): Promise<LoadReport> {
 
 const NONE: Percentiles = { count: 0, p50: Number.NaN, p90: Number.NaN, p99: Number.NaN, max: Number.NaN };
 
-/** Reads what `gen` prints. */
+/** Parses the output of `gen`. */
 export function referenceReport(text: string, seconds: number): LoadReport {
   const line =
     /^rps (\d+) +lat p50 ([\d.]+) p90 ([\d.]+) p99 ([\d.]+) ms +ttfb p50 ([\d.]+) p99 ([\d.]+) ms .*codes map\[(.*)\]/;

@@ -36,15 +36,15 @@ const json = {
 } as const;
 
 describe('markdown', () => {
-  it('takes ratios pair by pair, and says how they spread', () => {
+  it('takes ratios pair by pair and shows their spread', () => {
     const page = markdown(results({ comparisons: [json] }));
     assert.match(page, /\| JSON, 16 connections \| 9000 \| 4250 \| \*\*0\.475\*\* \(0\.450–0\.500\) \| 1\.00 → 2\.00 /);
     assert.match(page, /80\.0 → 80\.0 \| 100 \|/);
   });
 
-  it('says of each goal whether it is reached', () => {
+  it('reports for each goal whether it is reached', () => {
     const slow = { ...json, pairs: [{ alone: sample(10_000, 1), gateway: sample(3_900, 2) }] };
-    const goal = 'requests a second, ratio to Envoy alone';
+    const goal = 'requests per second, ratio to Envoy alone';
     assert.match(markdown(results({ comparisons: [json] })), new RegExp(`${goal} \\| 0\\.475 \\| ≥ 0\\.4 \\| reached`));
     assert.match(
       markdown(results({ comparisons: [slow] })),
@@ -52,18 +52,18 @@ describe('markdown', () => {
     );
   });
 
-  it('lists what did not end with 200', () => {
+  it('lists outcomes other than 200', () => {
     const broken = { ...json, pairs: [{ alone: sample(1, 1), gateway: sample(1, 1, { outcomes: { '503': 3 } }) }] };
     assert.match(markdown(results({ comparisons: [broken] })), /- JSON, 16 connections: Tallygate: 503: 3/);
     assert.doesNotMatch(markdown(results({ comparisons: [json] })), /Answers that failed/);
   });
 
-  it('holds figures against their goals', () => {
+  it('compares figures with their goals', () => {
     const figure = { part: 'soak', name: 'resident', value: 190, unit: 'MB', goal: { atMost: 180 } };
     assert.match(markdown(results({ figures: [figure] })), /soak: resident \| 190 MB \| ≤ 180 MB \| \*\*missed\*\*/);
   });
 
-  it('shows errors of counts in percent, and nothing where nothing was to be counted', () => {
+  it('shows errors of counts in percent, and nothing if nothing was counted', () => {
     const row = { recording: 'r', kind: 'output', provider: 200, estimate: 198, hidden: 0, note: 'estimated' } as const;
     const empty = { ...row, provider: 0, estimate: 0 };
     const page = markdown(results({ counts: [row, empty] }));

@@ -1,4 +1,4 @@
-/** Results as a page that is read: goals first, then each comparison, then the single figures. */
+/** Writes the results as a page: goals first, then comparisons, then single figures. */
 import type { Comparison, CountRow, Figure, Goal, Results } from './results.ts';
 import { added, both, failuresOf, type Read, reached, SCENARIO_GOALS } from './summary.ts';
 
@@ -27,17 +27,17 @@ export function markdown(results: Results): string {
 
 function heading({ startedAt, machine, options, comparisons }: Results): string {
   const pairs = [
-    `Provider, client, both Envoys and the processor share these cores. ${options.rounds} pairs of ${options.seconds} s for each scenario, Envoy alone and Tallygate in turn;`,
-    'medians, and ratios taken pair by pair (least to most in brackets). Tallygate counts tokens and enforces one quota on every request.',
-    'What a million requests leave behind is measured by a run of its own: [soak](soak.md).',
+    `Provider, client, both Envoys and the processor share these cores. Each scenario has ${options.rounds} pairs of ${options.seconds} s, Envoy alone and Tallygate in turn.`,
+    'The figures are medians, and ratios by pair (minimum to maximum in brackets). Tallygate counts tokens and enforces one quota on every request.',
+    'A separate run measures memory after a million requests: [soak](soak.md).',
   ];
   return [
     `${startedAt}, commit ${machine.commit}, Node ${machine.node}, Envoy ${machine.envoy} with ${machine.envoyWorkers} workers on both sides.`,
-    `${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, Linux ${machine.kernel}; load average at the start ${machine.loadAverage.toFixed(2)}.`,
+    `${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, Linux ${machine.kernel}; load average at the start: ${machine.loadAverage.toFixed(2)}.`,
     ...(comparisons.length > 0 ? pairs : []),
     ...(options.soakRequests > 0
       ? [
-          'The long run: whole answers and streams of 10 chunks in turn, 16 connections, all counted, one quota on each; nothing was restarted.',
+          'The long run: unary responses and streams of 10 chunks in turn, 16 connections, all counted, one quota on each, no restart.',
         ]
       : []),
   ].join('\n');
@@ -117,7 +117,7 @@ function pacedTable(comparisons: readonly Comparison[]): string {
   );
 }
 
-/** The most of all rounds: what an average would hide. */
+/** Returns the worst of all rounds, which an average would hide. */
 function processorTable(comparisons: readonly Comparison[]): string {
   const most = ({ pairs }: Comparison, read: Read) => short(Math.max(...pairs.map(({ gateway }) => read(gateway))));
   return table(
@@ -172,7 +172,7 @@ function fromTo(comparison: Comparison, read: Read): string {
   return `${short(alone)} → ${short(gateway)}`;
 }
 
-/** Three digits that count. */
+/** Formats a number with three significant digits. */
 export function short(value: number): string {
   if (!Number.isFinite(value)) {
     return '–';

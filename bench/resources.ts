@@ -1,13 +1,16 @@
-/** What Tallygate is given, as a user would write it: counting everywhere, one quota on each rule. JSON is YAML, so each document is plain data. */
+/**
+ * Tallygate's resources, as a user would write them: counting everywhere, one quota per rule. JSON
+ * is YAML, so each document is plain data.
+ */
 
 const API = 'tallygate.dev/v1alpha1';
 
-/** More than any run uses up: the quota is counted and never ends. */
+/** More than any run uses, so the quota counts and never refuses. */
 const PLENTY_TOKENS = 1_000_000_000_000;
 export const BUDGET_TOKENS = 20_000;
 export const CUT_AFTER_TOKENS = 60;
 
-/** Models are rules here: each has a quota of its own, with a budget for each `x-team`. */
+/** Each model is a rule with its own quota, and a budget per `x-team`. */
 export const LOAD_MODEL = 'gpt-4o-mini';
 export const BUDGET_MODEL = 'gpt-4o-mini-budget';
 export const CUT_MODEL = 'gpt-4o-mini-cut';
@@ -23,11 +26,17 @@ export function resources(gatewayPort: number, providerPort: number): string {
   ]);
 }
 
-/** So much that short prompts are let in uncounted, and so little that long ones are counted before. */
+/**
+ * High enough that short prompts are admitted uncounted, low enough that long ones are counted
+ * first.
+ */
 const COUNTED_TOKENS = 1_500_000;
 const NEAR_TOKENS = 200;
 
-/** For bodies that mean harm: prompts that nobody counts, prompts that are counted to their end, and answers near the end of a budget. */
+/**
+ * For hostile bodies: prompts that are not counted, prompts that are counted to their end, and
+ * responses near the end of a budget.
+ */
 export function hostileResources(gatewayPort: number, providerPort: number): string {
   const budgets = { plain: PLENTY_TOKENS, counted: COUNTED_TOKENS, near: NEAR_TOKENS };
   return yaml([
@@ -38,7 +47,7 @@ export function hostileResources(gatewayPort: number, providerPort: number): str
   ]);
 }
 
-/** For recorded answers: any model, at the API that its provider speaks. */
+/** For recorded responses: any model, at the API of its provider. */
 export function replayResources(gatewayPort: number, providerPort: number): string {
   return yaml([
     gateway(gatewayPort),

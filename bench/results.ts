@@ -1,4 +1,4 @@
-/** What a run of the benchmark gives: the content of its results file. */
+/** The content of a results file. */
 import type { Percentiles } from './load.ts';
 import type { Options } from './options.ts';
 
@@ -20,7 +20,7 @@ export interface Machine {
   readonly node: string;
   readonly envoy: string;
   readonly envoyWorkers: number;
-  /** Load of the minute before, from others too. */
+  /** Load average of the last minute, other programs included. */
   readonly loadAverage: number;
 }
 
@@ -28,7 +28,7 @@ export interface Machine {
 export interface Comparison {
   readonly name: string;
   readonly kind: 'load' | 'paced';
-  /** Of what `processorUs` and `envoyUs` are told. */
+  /** The unit of `processorUs` and `envoyUs`. */
   readonly per: 'request' | 'chunk';
   readonly pairs: readonly Pair[];
 }
@@ -43,10 +43,10 @@ export interface Sample {
   readonly latencyMs: Percentiles;
   readonly firstByteMs: Percentiles;
   readonly chunkDelayMs: Percentiles;
-  /** Processor time, for each request or chunk. */
+  /** Processor time per request or chunk. */
   readonly envoyUs: number;
   readonly providerUs: number;
-  /** Of extproc; absent for Envoy alone. */
+  /** Figures of extproc; absent for Envoy alone. */
   readonly processorUs?: number;
   readonly processorResidentBytes?: number;
   readonly loop?: LoopReading;
@@ -60,7 +60,7 @@ export interface LoopReading {
   readonly gcMaxMs: number;
 }
 
-/** A single number, with what it should be. */
+/** A single number with its goal. */
 export interface Figure {
   readonly part: string;
   readonly name: string;
@@ -77,10 +77,10 @@ export interface Goal {
 export interface CountRow {
   readonly recording: string;
   readonly kind: 'input' | 'output';
-  /** What the provider said that it took or produced, less reasoning that it did not show; and what we made of the visible text. */
+  /** The provider's number without hidden reasoning, and the estimate from the visible text. */
   readonly provider: number;
   readonly estimate: number;
   readonly hidden: number;
-  /** Who counted, by the access line. */
+  /** Who counted, according to the access line. */
   readonly note: string;
 }

@@ -20,7 +20,10 @@ export interface Ratio {
   readonly most: number;
 }
 
-/** Each pair ran in the same minute, so the ratio is taken pair by pair, before the median. */
+/**
+ * Returns the median of ratios taken pair by pair, because both runs of a pair are from the same
+ * minute.
+ */
 export function ratioOf(pairs: readonly (readonly [of: number, to: number])[]): Ratio {
   const ratios = pairs.map(([of, to]) => of / to);
   return { median: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) };

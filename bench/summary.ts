@@ -1,4 +1,6 @@
-/** What pairs of runs come to: medians of each side, ratios pair by pair, and whether a goal is reached. */
+/**
+ * Summarizes pairs of runs: medians of each side, ratios by pair, and whether a goal is reached.
+ */
 import type { Comparison, Goal, Sample } from './results.ts';
 import { median, type Ratio, ratioOf } from './statistics.ts';
 
@@ -19,7 +21,7 @@ export function both({ pairs }: Comparison, read: Read): Both {
   };
 }
 
-/** What Tallygate adds, pair by pair. */
+/** Returns what Tallygate adds, by pair. */
 export function added({ pairs }: Comparison, read: Read): number {
   return median(pairs.map(({ alone, gateway }) => read(gateway) - read(alone)));
 }
@@ -35,9 +37,9 @@ export interface ScenarioGoal {
 
 const rate: Read = (sample) => sample.requestsPerSecond;
 const processor: Read = (sample) => sample.processorUs ?? Number.NaN;
-const together = '200 streams at 20 chunks a second, begun together';
+const together = '200 streams at 20 chunks per second, started together';
 
-/** A scenario, and the same by the programs that the goals were set with. */
+/** Returns the goal for a scenario and for its variant with the reference programs. */
 function byBoth(goal: ScenarioGoal): readonly ScenarioGoal[] {
   return [goal, { ...goal, scenario: `reference programs: ${goal.scenario}` }];
 }
@@ -45,14 +47,14 @@ function byBoth(goal: ScenarioGoal): readonly ScenarioGoal[] {
 export const SCENARIO_GOALS: readonly ScenarioGoal[] = [
   ...byBoth({
     scenario: 'JSON, 16 connections',
-    what: 'requests a second, ratio to Envoy alone',
+    what: 'requests per second, ratio to Envoy alone',
     unit: '',
     value: (comparison) => both(comparison, rate).ratio.median,
     goal: { atLeast: 0.4 },
   }),
   ...byBoth({
     scenario: 'streams of 100 chunks, 16 connections',
-    what: 'streams a second, ratio to Envoy alone',
+    what: 'streams per second, ratio to Envoy alone',
     unit: '',
     value: (comparison) => both(comparison, rate).ratio.median,
     goal: { atLeast: 0.57 },
@@ -91,7 +93,7 @@ export function reached(value: number, { atLeast = -Infinity, atMost = Infinity 
   return value >= atLeast && value <= atMost;
 }
 
-/** Answers that were not 200, of both sides. */
+/** Counts responses other than 200, on both sides. */
 export function failuresOf({ pairs }: Comparison): Readonly<Record<string, number>> {
   const failures: Record<string, number> = {};
   for (const { alone, gateway } of pairs) {

@@ -1,4 +1,7 @@
-/** Checks README and guides: their YAML passes `tallygate check`, their programs are those of examples/, their links work. */
+/**
+ * Checks README and guides: their YAML passes `tallygate check`, their programs are those of
+ * examples/, their links work.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -59,8 +62,8 @@ interface Manifest {
 const manifests = (yaml: string) => parseAllDocuments(yaml).map((each) => each.toJS() as Manifest);
 
 /**
- * Completes a fragment with the example for OpenAI. `with=base` marks whole objects, `in=KIND` marks fields of the
- * spec of that kind.
+ * Completes a fragment with the example for OpenAI. `with=base` marks whole objects, `in=KIND`
+ * marks fields of the spec of that kind.
  */
 function complete(yaml: string, marks: readonly string[]): string {
   const base = manifests(text('examples/openai.yaml'));

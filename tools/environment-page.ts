@@ -1,4 +1,7 @@
-/** Generates docs/reference/environment.md and command-line.md from the list of variables and each command's help. */
+/**
+ * Generates docs/reference/environment.md and command-line.md from the list of variables and each
+ * command's help.
+ */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type Settings, variables } from '../cli/environment.ts';

@@ -1,4 +1,7 @@
-/** Generates docs/reference/errors.md: each code in the error shapes of the three APIs, as the code writes them. */
+/**
+ * Generates docs/reference/errors.md: each code in the error shapes of the three APIs, as the code
+ * writes them.
+ */
 import { envoyReplies, errorTypes } from '../contract/refusals.ts';
 import { type FailureCode, failure } from '../extproc/errors.ts';
 import type { Dialect } from '../extproc/providers/adapter.ts';

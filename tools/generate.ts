@@ -1,4 +1,7 @@
-/** Writes the generated files: CRD YAML and the pages of docs/reference. `make check` fails if one is out of date. */
+/**
+ * Writes the generated files: CRD YAML and the pages of docs/reference. `make check` fails if one
+ * is out of date.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { stringify } from 'yaml';
 import { conditions } from '../crds/conditions.ts';

@@ -1,8 +1,8 @@
 /**
- * `node tools/image.ts ROOT` builds the file system of the image from the checkout and its node_modules: Node and
- * its libraries, production packages, sources, and compiled code, so that a container starts quickly on a
- * read-only root. The image has no shell and no package manager. The Dockerfile copies the result; the cluster
- * tests pack it without Docker.
+ * `node tools/image.ts ROOT` builds the file system of the image from the checkout and its
+ * node_modules: Node and its libraries, production packages, sources, and compiled code, so that a
+ * container starts quickly on a read-only root. The image has no shell and no package manager. The
+ * Dockerfile copies the result; the cluster tests pack it without Docker.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -87,8 +87,8 @@ function copySources(app: string): void {
 }
 
 /**
- * Fills Node's compile cache. Node keys it by the path of the file, which also appears in stack traces, and by the
- * user, so the programs run inside the root, with the paths of the image.
+ * Fills Node's compile cache. Node keys it by the path of the file, which also appears in stack
+ * traces, and by the user, so the programs run inside the root, with the paths of the image.
  */
 async function compile(root: string): Promise<void> {
   const app = join(root, 'app');

@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { entriesOf, worst } from './holds.ts';
 
-it('takes pauses of garbage collection, and what other programs took, out of what held the loop', () => {
+it('subtracts garbage collection and other programs from the time that the loop was blocked', () => {
   const lines = [
-    // All of it work.
+    // All of it is work.
     { type: 'held', fromMs: 0, toMs: 6, cpuMs: 6 },
-    // A pause of 8 ms within it, and one that only begins there.
+    // Contains a pause of 8 ms, and one that only begins in it.
     { type: 'held', fromMs: 100, toMs: 120, cpuMs: 20 },
     { type: 'gc', fromMs: 101, toMs: 109 },
     { type: 'gc', fromMs: 118, toMs: 125 },
-    // Others had the processor.
+    // Other programs had the processor.
     { type: 'held', fromMs: 200, toMs: 240, cpuMs: 5 },
   ];
   const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');

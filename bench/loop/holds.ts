@@ -1,4 +1,7 @@
-/** What the probe in the processor saw of its event loop, and what of it was the processor's own work. */
+/**
+ * Reads the probe's lines about the processor's event loop, and separates the processor's own work
+ * from other causes.
+ */
 
 export type Entry =
   | { readonly type: 'held'; readonly fromMs: number; readonly toMs: number; readonly cpuMs: number }
@@ -7,7 +10,10 @@ export type Entry =
 export interface Worst {
   /** Wall time in which nothing else could run. */
   readonly heldMs: number;
-  /** Of one hold, without pauses of garbage collection and without time in which other programs had the processor. */
+  /**
+   * The longest block, without garbage collection and without time in which other programs had the
+   * processor.
+   */
   readonly workMs: number;
   readonly gcMs: number;
 }

@@ -1,6 +1,7 @@
 /**
- * Loaded into the processor by `--import=PATH?folder=FOLDER`: writes a line for each time that its event loop was held and for each pause of garbage
- * collection, so that the two, and what other programs took of the processor, can be told apart (`holds.ts`).
+ * Loaded into the processor by `--import=PATH?folder=FOLDER`. Writes a line for each time that the
+ * event loop was blocked and for each pause of garbage collection, so that both can be told apart
+ * from time that other programs had the processor (`holds.ts`).
  */
 import { appendFileSync } from 'node:fs';
 import path from 'node:path';
@@ -47,7 +48,7 @@ function watch(file: string): void {
   }, WRITE_MS).unref();
 }
 
-/** Of the event loop's own thread. */
+/** CPU time of the event loop's thread. */
 function cpuMs(): number {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;

@@ -1,14 +1,16 @@
-/** How far the estimate is from the provider's own number, where the provider gives none: every recording is answered again, with its usage taken out. */
+/**
+ * Compares the estimate with the provider's own number: replays each recording without its usage.
+ */
 import http from 'node:http';
 import { noRecordings } from '../../fixtures/recordings.ts';
-import type { Stand } from '../bench.ts';
 import type { AccessLine, Gateway } from '../gateway.ts';
 import { freePorts, until } from '../processes.ts';
 import { type Recording, recordings } from '../recordings.ts';
 import { replayResources } from '../resources.ts';
 import type { CountRow } from '../results.ts';
+import type { Testbed } from '../testbed.ts';
 
-export async function counts(stand: Stand): Promise<readonly CountRow[]> {
+export async function counts(testbed: Testbed): Promise<readonly CountRow[]> {
   if (noRecordings !== false) {
     console.error(`counts: skipped, ${noRecordings}`);
     return [];
@@ -23,7 +25,7 @@ export async function counts(stand: Stand): Promise<readonly CountRow[]> {
   });
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   try {
-    return await stand.withGateway(
+    return await testbed.withGateway(
       (gatewayPort) => replayResources(gatewayPort, port),
       async (gateway) => {
         const rows: CountRow[] = [];
@@ -40,7 +42,7 @@ export async function counts(stand: Stand): Promise<readonly CountRow[]> {
   }
 }
 
-/** The access line of one request. */
+/** Returns the access line of one request. */
 async function replay(gateway: Gateway, recording: Recording): Promise<AccessLine> {
   const response = await fetch(`http://127.0.0.1:${gateway.port}${recording.path}`, {
     method: 'POST',

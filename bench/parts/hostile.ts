@@ -1,37 +1,40 @@
-/** For how long hostile bodies hold the processor's event loop: a gateway of its own with a probe in it, and one body after the other. */
+/**
+ * Measures how long hostile bodies block the processor's event loop: a separate gateway with a
+ * probe, one body after the other.
+ */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import type { Stand } from '../bench.ts';
 import { type HostileAnswer, hostileAnswers, hostileRequests } from '../hostile.ts';
 import { entriesOf, type Worst, worst } from '../loop/holds.ts';
 import type { Options } from '../options.ts';
 import { freePorts } from '../processes.ts';
 import { hostileResources } from '../resources.ts';
 import type { Figure } from '../results.ts';
+import type { Testbed } from '../testbed.ts';
 
 const ROUNDS = 5;
 const PROBE = path.join(import.meta.dirname, '../loop/probe.ts');
-/** The probe writes ten times a second. */
+/** The probe writes ten times per second. */
 const TOLD_AFTER_MS = 250;
-/** "Never held 10 ms by work of ours, whatever the body." */
+/** The goal: the processor's own work never blocks the loop for 10 ms, whatever the body. */
 const GOAL_MS = 10;
 
-export async function hostile(stand: Stand, { only }: Options): Promise<readonly Figure[]> {
+export async function hostile(testbed: Testbed, { only }: Options): Promise<readonly Figure[]> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-loop-'));
   const [providerPort = 0] = await freePorts(1);
   const provider = await startHostileProvider(providerPort);
   try {
-    return await stand.withGateway(
+    return await testbed.withGateway(
       (port) => hostileResources(port, providerPort),
       async (gateway) => {
         const file = path.join(folder, `${gateway.extprocPid}.jsonl`);
         const measured = (name: string, ask: () => Promise<void>) => measure(name, ask, file);
         const ask = (model: string, body: string) => post(gateway.port, `{"model":"${model}",${body}}`);
-        // What V8 has not compiled yet is not measured.
+        // Warms up, so that V8's compilation is not measured.
         for (let count = 0; count < 2_000; count += 1) {
           await ask('plain', '"messages":[{"role":"user","content":"Hi"}]');
         }
@@ -59,7 +62,7 @@ interface Row extends Worst {
   readonly name: string;
 }
 
-/** The worst of all rounds. */
+/** Returns the worst of all rounds. */
 async function measure(name: string, ask: () => Promise<void>, file: string): Promise<Row> {
   const told = () => readFileSync(file, 'utf8');
   await sleep(TOLD_AFTER_MS);
@@ -83,17 +86,17 @@ function figures(rows: readonly Row[]): readonly Figure[] {
     })),
     {
       part,
-      name: 'held at most by work of ours',
+      name: 'longest block by our own work',
       value: most(({ workMs }) => workMs),
       unit: 'ms',
       goal: { atMost: GOAL_MS },
     },
-    { part, name: 'held at most, with GC and all else that ran', value: most(({ heldMs }) => heldMs), unit: 'ms' },
+    { part, name: 'longest block, with GC and other programs', value: most(({ heldMs }) => heldMs), unit: 'ms' },
     { part, name: 'longest GC pause', value: most(({ gcMs }) => gcMs), unit: 'ms' },
   ];
 }
 
-/** Sends it and reads all that comes; a refusal is as good as an answer, a fault is not. */
+/** Sends the body and reads the whole response. A refusal is a valid response; a 5xx is not. */
 async function post(port: number, body: string): Promise<void> {
   const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
     method: 'POST',

@@ -1,8 +1,9 @@
-/** As many requests as there is room for: whole answers, streams, and large prompts. */
-import type { Stand } from '../bench.ts';
+/** Measures maximum throughput: unary responses, streams, and large prompts. */
+
 import { compare, type Load } from '../measure.ts';
 import type { Options } from '../options.ts';
 import type { Comparison } from '../results.ts';
+import type { Testbed } from '../testbed.ts';
 
 const scenarios: readonly { readonly name: string; readonly load: Omit<Load, 'seconds'> }[] = [
   { name: 'JSON, 1 connection', load: { connections: 1 } },
@@ -17,11 +18,11 @@ const scenarios: readonly { readonly name: string; readonly load: Omit<Load, 'se
   { name: 'JSON, prompt of 1 MB, 4 connections', load: { connections: 4, promptBytes: 1_000_000 } },
 ];
 
-export async function loadComparisons(stand: Stand, options: Options): Promise<readonly Comparison[]> {
+export async function loadComparisons(testbed: Testbed, options: Options): Promise<readonly Comparison[]> {
   const comparisons: Comparison[] = [];
   for (const { name, load } of scenarios.filter((one) => one.name.includes(options.only))) {
     const scenario = { name, kind: 'load', per: 'request', load: { ...load, seconds: options.seconds } } as const;
-    comparisons.push(await compare(stand, scenario, options.rounds));
+    comparisons.push(await compare(testbed, scenario, options.rounds));
   }
   return comparisons;
 }

@@ -1,6 +1,7 @@
 /**
- * Loaded before a program (`--import`): at SIGUSR2 it writes for how long the event loop was held at most since the last time, in milliseconds of processor time,
- * so that what other programs of the machine do does not count.
+ * Loaded before a program (`--import`). At SIGUSR2, writes the longest time that the event loop was
+ * blocked since the last signal, in milliseconds of processor time, so that other programs of the
+ * machine do not count.
  */
 import { writeFileSync } from 'node:fs';
 

@@ -1,12 +1,15 @@
-/** What an open stream costs in memory: a gateway of its own, and streams that all stay open with a client that reads. */
+/**
+ * Measures the memory of an open stream: a separate gateway, and streams that stay open with a
+ * client that reads.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Stand } from '../bench.ts';
 import type { Gateway } from '../gateway.ts';
 import { runLoad } from '../load.ts';
 import { cpuMs, residentBytes } from '../processes.ts';
 import { resources } from '../resources.ts';
 import type { Figure } from '../results.ts';
 import { median } from '../statistics.ts';
+import type { Testbed } from '../testbed.ts';
 
 const COUNTS = [1000, 5000];
 const RAMP_SECONDS = 4;
@@ -20,9 +23,9 @@ interface Reading {
   readonly processorCpuShare: number;
 }
 
-export function openStreams(stand: Stand): Promise<readonly Figure[]> {
-  return stand.withGateway(
-    (port) => resources(port, stand.provider.port),
+export function openStreams(testbed: Testbed): Promise<readonly Figure[]> {
+  return testbed.withGateway(
+    (port) => resources(port, testbed.provider.port),
     async (gateway) => {
       await runLoad({ port: gateway.port, connections: 16, seconds: 1, stream: true });
       const readings: Reading[] = [reading(gateway, 0, 0)];
@@ -109,7 +112,7 @@ function figures(readings: readonly Reading[]): readonly Figure[] {
     },
     {
       part,
-      name: `processor, share of a core, ${many.streams} streams at a chunk a second`,
+      name: `processor, share of a core, ${many.streams} streams at one chunk per second`,
       value: many.processorCpuShare * 100,
       unit: '%',
     },

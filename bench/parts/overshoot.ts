@@ -1,29 +1,32 @@
-/** Many streams against one budget, with demand that goes on: what is charged and delivered, held against the limit. */
+/**
+ * Runs many streams against one budget with continuing demand, and compares what is charged and
+ * delivered with the limit.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Stand } from '../bench.ts';
 import { runLoad } from '../load.ts';
 import { BUDGET_MODEL, BUDGET_TOKENS } from '../resources.ts';
 import type { Figure } from '../results.ts';
 import { sum } from '../statistics.ts';
+import type { Testbed } from '../testbed.ts';
 
 const STREAMS = 64;
 const SECONDS = 8;
 
-export async function overshoot(stand: Stand): Promise<readonly Figure[]> {
-  stand.gateway.accessLines();
+export async function overshoot(testbed: Testbed): Promise<readonly Figure[]> {
+  testbed.gateway.accessLines();
   const report = await runLoad({
-    ...{ port: stand.gateway.port, connections: STREAMS, seconds: SECONDS, stream: true, chunks: 300, paceMs: 10 },
+    ...{ port: testbed.gateway.port, connections: STREAMS, seconds: SECONDS, stream: true, chunks: 300, paceMs: 10 },
     ...{ model: BUDGET_MODEL, team: 'overshoot', detail: 'overshoot/' },
   });
   await sleep(500);
-  const lines = stand.gateway.accessLines();
+  const lines = testbed.gateway.accessLines();
   const tokens = lines.map((line) => (line['tokens'] ?? {}) as Readonly<Record<string, number>>);
   const charged = sum(tokens.map((one) => (one['input'] ?? 0) + (one['output'] ?? 0)));
   const output = sum(tokens.map((one) => one['output'] ?? 0));
   const overdrafts = lines.flatMap((line) => (line['overdrafts'] ?? []) as readonly { readonly tokens: number }[]);
   const served = (report.details ?? []).filter(({ outcome }) => outcome === '200');
   const delivered = sum(served.map(({ chunks }) => chunks));
-  const produced = sum((await stand.provider.requests('overshoot/')).map(({ chunks }) => chunks));
+  const produced = sum((await testbed.provider.requests('overshoot/')).map(({ chunks }) => chunks));
   const figure = (name: string, value: number, unit = 'tokens') => ({ part: 'overshoot', name, value, unit });
   return [
     figure(`budget, for ${STREAMS} streams at once and demand that goes on`, BUDGET_TOKENS),
@@ -38,7 +41,7 @@ export async function overshoot(stand: Stand): Promise<readonly Figure[]> {
   ];
 }
 
-/** All but whole answers and refusals. */
+/** Counts all outcomes except complete responses and refusals. */
 function brokenOf(outcomes: Readonly<Record<string, number>>): number {
   return sum(Object.entries(outcomes).map(([outcome, count]) => (outcome === '200' || outcome === '429' ? 0 : count)));
 }

@@ -1,18 +1,22 @@
-/** A long run: whether memory stays where it is. */
-import type { Stand } from '../bench.ts';
+/** A long run that shows whether memory stays constant. */
+
 import { runLoad } from '../load.ts';
 import { readLoop } from '../measure.ts';
 import { residentBytes } from '../processes.ts';
 import type { Figure } from '../results.ts';
+import type { Testbed } from '../testbed.ts';
 
 const STEPS = 10;
 const LONGEST_SECONDS = 3600;
 const RESIDENT_MB = 180;
-/** What is used after a few hundred thousand requests is all that is used: beyond it only what a collection happens to have left. */
+/**
+ * Memory reaches its level after a few hundred thousand requests; later differences depend on the
+ * last collection only.
+ */
 const GROWTH_MB = 10;
 
-export async function soak(stand: Stand, requests: number): Promise<readonly Figure[]> {
-  const { gateway } = stand;
+export async function soak(testbed: Testbed, requests: number): Promise<readonly Figure[]> {
+  const { gateway } = testbed;
   const figure = (name: string, value: number, unit: string, atMost?: number): Figure => {
     return { part: 'soak', name, value, unit, ...(atMost !== undefined && { goal: { atMost } }) };
   };
@@ -24,7 +28,7 @@ export async function soak(stand: Stand, requests: number): Promise<readonly Fig
   let gcMaxMs = 0;
   for (let step = 1; step <= STEPS; step += 1) {
     const stream = step % 2 === 0;
-    // Streams of 10 chunks and whole answers in turn, so that both ways are gone equally often.
+    // Alternates streams of 10 chunks and unary responses, so that both paths run equally often.
     const report = await runLoad({
       ...{ port: gateway.port, connections: 16, seconds: LONGEST_SECONDS, count: Math.ceil(requests / STEPS) },
       ...{ stream, chunks: stream ? 10 : 100 },
@@ -56,7 +60,7 @@ export async function soak(stand: Stand, requests: number): Promise<readonly Fig
     figure('Envoy, resident, at the start', envoyBeforeMb, 'MB'),
     figure('Envoy, resident, at the end', megabytes(gateway.envoyPid), 'MB'),
     figure('requests that failed', failed, 'requests', 0),
-    figure('requests a second, with what is done between the steps', requests / seconds, ''),
+    figure('requests per second, pauses between the steps included', requests / seconds, ''),
     figure('event loop held at most', delayMaxMs, 'ms'),
     figure('longest GC pause', gcMaxMs, 'ms'),
   ];

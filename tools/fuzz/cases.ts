@@ -1,13 +1,16 @@
 /**
- * Decides how many cases the randomized tests run. `make test` runs a small share; `make fuzz CASES=N` runs
- * about N in total (FUZZ_CASES). FUZZ_SEED repeats a run. Each test program appends its result to the file that
- * FUZZ_REPORT names.
+ * Decides how many cases the randomized tests run. `make test` runs a small share; `make fuzz
+ * CASES=N` runs about N in total (FUZZ_CASES). FUZZ_SEED repeats a run. Each test program appends
+ * its result to the file that FUZZ_REPORT names.
  */
 import { appendFileSync } from 'node:fs';
 import path from 'node:path';
 import { newRandom, type Random } from './random.ts';
 
-/** The cases of all shares of `make test`, as FUZZ_REPORT counts them. A run of N cases scales each share by N / SHORT_CASES. */
+/**
+ * The cases of all shares of `make test`, as FUZZ_REPORT counts them. A run of N cases scales each
+ * share by N / SHORT_CASES.
+ */
 const SHORT_CASES = 88_000;
 
 const requested = process.env['FUZZ_CASES'];
@@ -24,7 +27,10 @@ export function fuzzRuns(few: number): { readonly numRuns: number; readonly seed
   return { numRuns, ...(seed !== undefined && { seed }) };
 }
 
-/** Runs `test` with a separate random source per case. A failure names the FUZZ_CASE that repeats it. */
+/**
+ * Runs `test` with a separate random source per case. A failure names the FUZZ_CASE that repeats
+ * it.
+ */
 export async function fuzz(few: number, test: (random: Random) => void | Promise<void>): Promise<void> {
   const { numRuns } = fuzzRuns(few);
   const first = seed ?? Math.floor(Math.random() * 2 ** 31);

@@ -1,4 +1,5 @@
-// Command client puts load on a chat completions endpoint and prints one JSON object: rates, percentiles, and how requests ended.
+// Command client puts load on a chat completions endpoint and prints one JSON object: rates,
+// percentiles and outcomes.
 package main
 
 import (
@@ -22,7 +23,7 @@ type options struct {
 	headers              headers
 }
 
-// headers is a flag that may be given several times: `name: value`.
+// headers is a flag that may be repeated: `name: value`.
 type headers [][2]string
 
 func (h *headers) String() string { return "" }

@@ -41,7 +41,7 @@ type percentiles struct {
 
 type report struct {
 	Seconds float64 `json:"seconds"`
-	// Answered with 200 and whole.
+	// Requests that received a complete 200 response.
 	Requests          int            `json:"requests"`
 	RequestsPerSecond float64        `json:"requestsPerSecond"`
 	LatencyMs         percentiles    `json:"latencyMs"`

@@ -32,10 +32,10 @@ func requestBody(o options) []byte {
 	return append(out, '}')
 }
 
-// finished is how one request went.
+// finished is the result of one request.
 type finished struct {
 	Id string `json:"id,omitempty"`
-	// The status, with `-broken` where the body broke off; or `error` where there was no answer.
+	// The status, with `-broken` if the body broke off, or `error` without a response.
 	outcome     string
 	Outcome     string `json:"outcome"`
 	latency     time.Duration

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// One o200k token each.
+// Each word is one o200k token.
 var words = []string{" sun", " rain", " wind", " snow", " river", " stone", " tree", " bird", " house", " road"}
 
 const (
@@ -75,7 +75,7 @@ func writeStream(w http.ResponseWriter, r *http.Request, p plan, entry *entry) {
 	}
 }
 
-// pace holds a stream to one chunk in each interval, or does nothing where there is no interval.
+// pace spaces the chunks of a stream by an interval, or does nothing without one.
 type pace struct{ ticker *time.Ticker }
 
 func newPace(interval time.Duration) pace {

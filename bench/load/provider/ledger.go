@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Requests that name themselves are kept, so many at most.
+// The maximum number of named requests that are kept.
 const keptRequests = 20_000
 
-// entry is what happened to one request that named itself (x-bench-id). A nil entry keeps nothing.
+// entry records one request that named itself (x-bench-id). A nil entry records nothing.
 type entry struct {
 	Id       string `json:"id"`
 	Chunks   int    `json:"chunks"`
 	Finished bool   `json:"finished"`
-	// When the handler ended: for a request that did not finish, when its connection was seen closed.
+	// When the handler ended; for an unfinished request, when its connection was seen closed.
 	EndedNs int64 `json:"endedNs"`
 }
 
@@ -56,7 +56,7 @@ func (l *ledger) record(r *http.Request, p plan, answer func(*entry)) {
 	answer(&one)
 }
 
-// serve gives the requests whose id begins with the query's prefix, and forgets them.
+// serve returns and forgets the requests whose id begins with the query's prefix.
 func (l *ledger) serve(w http.ResponseWriter, r *http.Request) {
 	prefix := r.URL.Query().Get("prefix")
 	found, rest := []entry{}, []entry{}

@@ -1,5 +1,6 @@
-// Command provider is a model provider for measurements: OpenAI chat completions with one token a chunk, whole or streamed, at any pace.
-// It tells the truth that a gateway is held against: what it produced for each named request, and when the connection was taken from it.
+// Command provider is a model provider for measurements: OpenAI chat completions with one token per
+// chunk, unary or streamed, at any pace. It records the truth that a gateway is compared with: what
+// it produced for each named request, and when its connection was closed.
 package main
 
 import (
@@ -35,7 +36,7 @@ func main() {
 	log.Fatal(http.ListenAndServe(*address, nil))
 }
 
-// plan is how one request is to be answered.
+// plan describes the response to one request.
 type plan struct {
 	chunks, promptTokens       int
 	pace                       time.Duration

@@ -2,8 +2,8 @@ package main
 
 import "bytes"
 
-// The members that steer an answer stand before or after the prompt: only the ends of a large body are read, so that a prompt of a
-// megabyte costs the provider next to nothing.
+// The fields that control a response are before or after the prompt, so only the ends of a large
+// body are read. A prompt of a megabyte costs the provider almost nothing.
 const endBytes = 1024
 
 type wish struct {
@@ -30,7 +30,7 @@ func readWish(body []byte) wish {
 	return result
 }
 
-// valueOf gives the bytes that follow the key and its colon; nothing where the key is not there.
+// valueOf returns the bytes after the key and its colon, or nothing without the key.
 func valueOf(part []byte, key string) []byte {
 	at := bytes.Index(part, []byte(key))
 	if at < 0 {

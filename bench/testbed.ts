@@ -1,4 +1,7 @@
-/** What stands while parts run: a provider, Envoy alone and the gateway, at the same time. */
+/**
+ * Starts what the parts of the benchmark share: a provider, Envoy alone and the gateway, at the
+ * same time.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -13,13 +16,13 @@ import type { Machine } from './results.ts';
 const repository = path.resolve(import.meta.dirname, '..');
 const envoy = process.env['ENVOY'] ?? path.join(repository, '.tools/bin/envoy');
 
-export interface Stand {
+export interface Testbed {
   readonly provider: Provider;
   readonly alone: Running & { readonly port: number };
   readonly gateway: Gateway;
   readonly machine: Machine;
   runLoad(options: LoadOptions): Promise<LoadReport>;
-  /** Another gateway, for a part that wants its own; it goes when `work` is done. */
+  /** Runs `work` with a separate gateway, and stops the gateway afterwards. */
   withGateway<T>(
     yaml: (port: number) => string,
     work: (gateway: Gateway) => Promise<T>,
@@ -27,14 +30,14 @@ export interface Stand {
   ): Promise<T>;
 }
 
-export interface StandOptions {
-  /** Where the processor leaves its profile. */
+export interface TestbedOptions {
+  /** The folder for the processor's CPU profile. */
   readonly profileFolder?: string | undefined;
   readonly startProvider?: (port: number) => Promise<Provider>;
 }
 
-/** Starts all, and stops all when the work is done or fails. */
-export async function withStand<T>(options: StandOptions, work: (stand: Stand) => Promise<T>): Promise<T> {
+/** Starts everything, and stops everything when `work` succeeds or fails. */
+export async function withTestbed<T>(options: TestbedOptions, work: (testbed: Testbed) => Promise<T>): Promise<T> {
   const { profileFolder } = options;
   buildLoad();
   const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-bench-'));
@@ -87,7 +90,7 @@ export async function withStand<T>(options: StandOptions, work: (stand: Stand) =
   }
 }
 
-/** The processor leaves a profile when it ends. */
+/** Returns Node options that make the processor write a profile when it ends. */
 function profiling(folder: string | undefined): readonly string[] {
   return folder === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${folder}`];
 }
