@@ -1,18 +1,22 @@
 /**
- * One ext_proc stream, as everything above the transport sees it: Envoy's messages about one HTTP request come in by `ExchangeHandler`,
- * answers go out by `Exchange`. The transport (HTTP/2 framing, gRPC, protobuf) stays behind these two types.
+ * One ext_proc stream as seen above the transport: Envoy's messages about one HTTP request come in
+ * through `ExchangeHandler`, answers go out through `Exchange`. HTTP/2 framing, gRPC and protobuf
+ * stay behind these two types.
  */
 
-/** Headers in order of arrival; names are lower case; pseudo headers (`:path`) are included. Values are latin1-decoded bytes. */
+/**
+ * Headers in order of arrival, with lower-case names and pseudo headers (`:path`). Values are
+ * latin1-decoded bytes.
+ */
 export type HeaderList = readonly (readonly [name: string, value: string])[];
 
 export interface HeaderMutation {
-  /** Overwrites if there, else adds. */
+  /** Overwrites or adds these headers. */
   readonly set?: HeaderList;
   readonly remove?: readonly string[];
-  /** Choose the route again (request headers only). */
+  /** Selects the route again (request headers only). */
   readonly clearRouteCache?: boolean;
-  /** Takes the place of the whole body, of one that does not exist, too; nothing more is to be said then (response headers only). */
+  /** Replaces the whole body, or adds one, and ends the response (response headers only). */
   readonly body?: Uint8Array;
 }
 
@@ -25,8 +29,9 @@ export interface ImmediateResponse {
 }
 
 /**
- * Calls come in wire order. None comes after `closed`, no body after its end. Body pieces are at most 64 KB. A piece of a request's body may be retained; a piece
- * of a response's body lies in a buffer that is used again: it must be copied, or used before the call returns.
+ * Calls come in wire order. None comes after `closed`, and no body after its end. Body pieces are
+ * at most 64 KB. A piece of a request's body may be retained. A piece of a response's body is a
+ * view of a reused buffer: copy it, or use it before the call returns.
  */
 export interface ExchangeHandler {
   requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void;
@@ -35,29 +40,41 @@ export interface ExchangeHandler {
   responseHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void;
   responseBody(bytes: Uint8Array, endOfStream: boolean): void;
   responseTrailers(): void;
-  /** What was written has left for the kernel and `unsentBytes` is below the mark again. */
+  /** All output has left for the kernel, and `unsentBytes` is below the low mark again. */
   drained(): void;
-  /** Envoy has ended the stream: cleanly (half-close), or not (reset, connection lost). Always the last call, exactly once. */
+  /**
+   * Envoy ended the stream: cleanly (half-close), or not (reset, connection lost). Always the last
+   * call, exactly once.
+   */
   closed(clean: boolean): void;
 }
 
-/** Writes are gathered and leave at the end of the tick, after `beforeFlush` of the server has run. Calls after `closed` are ignored. */
+/**
+ * Output is collected and leaves at the end of the slice, after the server's `beforeFlush`. Calls
+ * after `closed` are ignored.
+ */
 export interface Exchange {
   requestHeaders(mutation: HeaderMutation): void;
-  /** `FULL_DUPLEX_STREAMED`: any number of calls, independent of what came in. */
+  /** `FULL_DUPLEX_STREAMED`: any number of calls, independent of the pieces received. */
   requestBody(bytes: Uint8Array, endOfStream: boolean): void;
   requestTrailers(): void;
   responseHeaders(mutation: HeaderMutation): void;
   responseBody(bytes: Uint8Array, endOfStream: boolean): void;
   responseTrailers(): void;
   immediateResponse(response: ImmediateResponse): void;
-  /** Work that begins a request: done at once, or a little later where many begin. Not done any more after `closed`. */
+  /**
+   * Runs work that starts a request, now or a little later where many requests start. Dropped after
+   * `closed`.
+   */
   startRequest(work: () => void): void;
   /** Ends our side (grpc-status 0). Idempotent. */
   end(): void;
-  /** Gives this stream up with an error (grpc-status 13), after a fault of ours. `closed` follows. */
+  /** Fails the stream (grpc-status 13) after an internal error. `closed` follows. */
   abort(): void;
-  /** Stop and resume crediting the peer's flow-control window for this stream: messages already credited may still come. */
+  /**
+   * Stop and resume crediting the peer's flow-control window for this stream. Messages that were
+   * already credited may still come.
+   */
   pause(): void;
   resume(): void;
   /** Bytes written and not yet accepted by the peer's window or the socket. */

@@ -1,17 +1,21 @@
 /**
- * Envoy's gRPC access log, as far as it is asked for: one entry for each exchange that was broken off. ext_proc itself only ends then, whoever broke it.
- * Entries come before the ext_proc stream of their exchange ends: Envoy writes its log first, on the same connection.
+ * Reads Envoy's gRPC access log, with one entry for each exchange that was broken off. The ext_proc
+ * stream alone does not show who broke it. Envoy writes the entry before it ends the ext_proc
+ * stream, on the same connection.
  */
 
 import { messageLength, PREFIX_BYTES } from './assembler.ts';
 import { bytesTag, Cursor, MalformedMessage, varintTag } from './protobuf.ts';
 
-/** Envoy logs without a buffer, an entry a message; paths and details of hostile clients are at most as long as its own bound for headers, 60 KB. */
+/**
+ * Envoy sends each entry in a message of its own. Paths and details from hostile clients are
+ * bounded by Envoy's own header limit, 60 KB.
+ */
 const MAX_MESSAGE_BYTES = 256 * 1024;
 
 export interface AccessLogEntry {
   readonly requestId: string;
-  /** As `%RESPONSE_FLAGS%` writes them. */
+  /** Formatted like `%RESPONSE_FLAGS%`. */
   readonly flags: string;
   /** `%RESPONSE_CODE_DETAILS%` */
   readonly details: string;
@@ -19,7 +23,7 @@ export interface AccessLogEntry {
   readonly transportFailure: string;
 }
 
-/** One call of `StreamAccessLogs`: DATA enters, entries leave. */
+/** One `StreamAccessLogs` call: reads DATA and reports entries. */
 export class AccessLogStream {
   readonly #onEntry: (entry: AccessLogEntry) => void;
   #rest: Buffer = Buffer.alloc(0);
@@ -43,7 +47,7 @@ export class AccessLogStream {
   }
 }
 
-/** `%RESPONSE_FLAGS%` by the field numbers of `envoy.data.accesslog.v3.ResponseFlags`. */
+/** Names of `%RESPONSE_FLAGS%` by field number of `envoy.data.accesslog.v3.ResponseFlags`. */
 const FLAGS: Readonly<Record<number, string>> = {
   2: 'UH',
   3: 'UT',
@@ -66,7 +70,10 @@ const FLAGS: Readonly<Record<number, string>> = {
 
 const cursor = new Cursor();
 
-/** Calls `each` for the fields of the message that ends at `end`; what it does not read is skipped. */
+/**
+ * Calls `each` for the fields of the message that ends at `end`, and skips fields that it does not
+ * read.
+ */
 function fields(end: number, each: (tag: number) => boolean): void {
   while (cursor.at < end) {
     cursor.end = end;

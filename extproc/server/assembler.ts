@@ -1,7 +1,8 @@
 /**
- * A gRPC message that came in more than one piece. It exists only until the message is over; most messages never need one. Small messages are gathered
- * whole. Of a large one the body is given out piece by piece, so that a stream that is paused stops within its window, however long the message is:
- * a request's in large pieces, since it is kept, and a response's as it comes, since each copy of what only passes is garbage for V8 to find.
+ * Assembles a gRPC message that arrives in more than one piece; most messages never need it. Small
+ * messages are collected whole. Large bodies are passed on piece by piece, so that a paused stream
+ * stops within its window whatever the message's length: request bodies in large pieces, because
+ * they are kept, and response bodies as they arrive, because each copy of passing bytes is garbage.
  */
 
 import { DEFAULT_FRAME_BYTES } from './frames.ts';
@@ -10,7 +11,7 @@ import { bytesTag, Cursor, MalformedMessage, varintTag } from './protobuf.ts';
 
 export const PREFIX_BYTES = 5;
 
-/** The length that a gRPC prefix announces. */
+/** Returns the length in a gRPC message prefix. */
 export function messageLength(bytes: Uint8Array, at: number, maxMessageBytes: number): number {
   if (bytes[at] !== 0) {
     throw new MalformedMessage('compressed message');
@@ -22,7 +23,10 @@ export function messageLength(bytes: Uint8Array, at: number, maxMessageBytes: nu
   return length;
 }
 
-/** `request_body` or `response_body`, its length, `body`, its length: all that stands before the bytes of a large body. */
+/**
+ * Bytes before a large body: tag and length of `request_body` or `response_body`, tag and length of
+ * `body`.
+ */
 const HEAD_BYTES = 12;
 const REQUEST_BODY = bytesTag(4);
 const RESPONSE_BODY = bytesTag(5);
@@ -36,11 +40,11 @@ const cursor = new Cursor();
 type AssemblerPhase = 'prefix' | 'head' | 'whole' | 'body' | 'passing' | 'tail';
 
 export class Assembler {
-  /** The whole message, if it was gathered. */
+  /** The whole message, if it was collected. */
   message: Buffer | undefined;
-  /** A piece of its body. The next call of `take` forgets it. */
+  /** A piece of the message's body, until the next call of `take`. */
   piece: Buffer | undefined;
-  /** The message is over. If it was given out in pieces, `endOfStream` is what it said at its end. */
+  /** The message is complete. If it was passed on in pieces, `endOfStream` holds its flag. */
   done = false;
   endOfStream = false;
   ofRequest = false;
@@ -48,20 +52,26 @@ export class Assembler {
   #phase: AssemblerPhase = 'prefix';
   #buffer: Buffer = Buffer.allocUnsafeSlow(PREFIX_BYTES);
   #filled = 0;
-  /** What the present phase wants. The buffer may be smaller: it grows with what comes, not with what was announced. */
+  /**
+   * Bytes that the current phase needs. The buffer may be smaller: it grows with the input, not
+   * with the announced length.
+   */
   #wanted = PREFIX_BYTES;
   #messageLeft = 0;
   #bodyLeft = 0;
-  /** Of a body that passes: what the head took of it. */
+  /** The first bytes of a passing body, which were read with the head. */
   #first: Buffer = NOTHING;
-  /** Bytes between the body and the end of the message that holds it. */
+  /** Bytes between the end of the body and the end of its enclosing message. */
   #innerTail = 0;
 
   constructor(maxMessageBytes: number) {
     this.#maxMessageBytes = maxMessageBytes;
   }
 
-  /** Takes bytes until there is something to hand on; returns where it stopped. Throws `MalformedMessage`. */
+  /**
+   * Consumes bytes until there is something to dispatch. Returns where it stopped. Throws
+   * `MalformedMessage`.
+   */
   take(bytes: Buffer, start: number, end: number): number {
     this.piece = undefined;
     let at = start;
@@ -93,7 +103,7 @@ export class Assembler {
   #pass(bytes: Buffer, start: number, at: number, end: number): number {
     const first = this.#first;
     this.#first = NOTHING;
-    // The head lies in an earlier part: its bytes are a piece of their own.
+    // The head was in an earlier part, so its bytes are a separate piece.
     const apart = first.length > at - start;
     const from = at - first.length;
     const stop = apart ? at : Math.min(end, from + Math.min(this.#bodyLeft, PASSED_PIECE_BYTES));
@@ -121,7 +131,7 @@ export class Assembler {
     this.#buffer = Buffer.allocUnsafeSlow(Math.min(bytes, PIECE_BYTES));
   }
 
-  /** The present phase has what it wanted. */
+  /** Completes the current phase. */
   #advance(): void {
     switch (this.#phase) {
       case 'prefix': {
@@ -186,7 +196,7 @@ export class Assembler {
     this.#wanted = this.#messageLeft;
   }
 
-  /** Its first bytes came with the head. */
+  /** Starts a body whose first bytes were read with the head. */
   #beginBody(first: Buffer): void {
     this.#wantBody();
     first.copy(this.#buffer);
@@ -201,7 +211,10 @@ export class Assembler {
     }
   }
 
-  /** What else the body's message and the one around it say. A second body would have to replace the first, which is gone. */
+  /**
+   * Reads the fields after the body. A second body would replace the first, which was already
+   * passed on, so it is refused.
+   */
   #readTail(): void {
     const end = this.#buffer.length;
     cursor.reset(this.#buffer, 0, this.#innerTail);

@@ -1,4 +1,7 @@
-/** One connection of the peer: its socket, what came and was not read yet, and which streams may send. */
+/**
+ * One connection of a peer: its socket, the input that was not read yet, and the order in which
+ * streams send.
+ */
 
 import type { Socket } from 'node:net';
 import { FrameReader } from './frame-reader.ts';
@@ -15,7 +18,7 @@ import type { ServerContext } from './server-context.ts';
 import { HEALTH_NOT_SERVING, HEALTH_SERVING, RESPONSE_HEADERS, TABLE_SIZE_ZERO, TRAILERS_OK } from './static-frames.ts';
 import type { Stream } from './stream.ts';
 
-/** What one stream may send before the next has its slice. */
+/** What one stream may send before the next one takes its turn. */
 const QUANTUM_BYTES = 64 * 1024;
 
 export class Connection implements ProtocolHost, Flushable, Task {
@@ -28,15 +31,15 @@ export class Connection implements ProtocolHost, Flushable, Task {
   readonly #onClosed: (connection: Connection) => void;
   readonly #reader = new FrameReader();
   readonly #protocol: Protocol;
-  /** What came and has not been read, because a turn was over. The socket is paused meanwhile. */
+  /** Input that was not read because a slice was over. The socket is paused meanwhile. */
   #backlog: Buffer[] = [];
   readonly #order = new SendOrder<Outbound>();
-  /** The kernel has not taken all that it was given. */
+  /** The kernel has not accepted all output yet. */
   #blocked = false;
-  /** So much is unsent that nothing is read until the kernel takes some of it. */
+  /** Too much is unsent: reading is paused until the kernel accepts some output. */
   #backpressured = false;
   #flushScheduled = false;
-  /** `proceed` is going to be called. */
+  /** A call of `proceed` is scheduled. */
   #taskScheduled = false;
   #closedForReading = false;
   #dead = false;
@@ -44,7 +47,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
   #drainSeen = false;
   #closeAfterFlush = false;
 
-  /** `accepted` paused (`pauseOnConnect`). */
+  /** `accepted` must be paused (`pauseOnConnect`). */
   constructor(accepted: Socket, context: ServerContext, gone: (connection: Connection) => void) {
     const socket = readSocket(accepted, (bytes) => this.#receive(bytes));
     this.#socket = socket;
@@ -120,7 +123,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     this.#finishDraining();
   }
 
-  /** The stream that has the most unsent. */
+  /** Returns the stream with the most unsent bytes. */
   largest(): Stream | undefined {
     let largest: Outbound | undefined;
     for (const stream of this.#order.waiting) {
@@ -131,7 +134,9 @@ export class Connection implements ProtocolHost, Flushable, Task {
     return largest === undefined ? undefined : this.#protocol.streams.get(largest.id);
   }
 
-  /** Asks the peer to open no more streams, and closes when the last one has ended. */
+  /**
+   * Asks the peer to open no more streams, and closes the connection when the last one has ended.
+   */
   drain(): void {
     this.#draining = true;
     this.#goAway(h2.NO_ERROR, h2.MAX_STREAM_ID);
@@ -141,7 +146,9 @@ export class Connection implements ProtocolHost, Flushable, Task {
     this.scheduleFlush();
   }
 
-  /** What the peer opened before it saw the request to stop has come when it answers the PING that followed. */
+  /**
+   * A PING follows the GOAWAY. When the peer acknowledges it, no stream can be on its way any more.
+   */
   pingAcknowledged(): void {
     this.#drainSeen = this.#draining;
     this.#finishDraining();
@@ -160,7 +167,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     this.headers(TRAILERS_OK, streamId);
   }
 
-  /** Goes on with what was left when a turn was over. */
+  /** Continues with the input that was left when a slice was over. */
   proceed(): void {
     this.#taskScheduled = false;
     if (this.#dead) {
@@ -265,7 +272,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     }
   }
 
-  /** The peer broke the protocol: it is told, and the connection closed. */
+  /** Sends GOAWAY and closes the connection, after a protocol error of the peer or an exception. */
   #failConnection(error: unknown): void {
     this.#closedForReading = true;
     this.context.counters.connectionErrors++;
@@ -295,7 +302,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     this.#closeAfterFlush = true;
   }
 
-  /** Round robin over the streams that may send; returns those that sent. */
+  /** Sends from the ready streams, round robin. Returns the streams that sent. */
   #pump(): readonly Outbound[] {
     const pumped: Outbound[] = [];
     const stopped: Outbound[] = [];
@@ -334,8 +341,9 @@ export class Connection implements ProtocolHost, Flushable, Task {
   };
 
   /**
-   * A peer that sends faster than it takes answers makes garbage faster than V8 finds it. It waits for the kernel only and never for the peer's windows:
-   * the updates of those have to be read.
+   * Pauses reading while the kernel is behind: a peer that sends faster than it accepts output
+   * makes garbage faster than V8 collects it. Closed HTTP/2 windows never pause reading, because
+   * their updates have to be read.
    */
   #applyBackpressure(): void {
     const backpressured = this.#blocked && this.context.unsentBytes > BACKPRESSURE_BYTES;
@@ -358,7 +366,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     this.#abandonStreams();
   }
 
-  /** Thousands of them may have to settle: as long as a turn lasts at a time. */
+  /** Abandons all streams, one slice at a time: thousands of them may have to settle. */
   #abandonStreams(): void {
     const { slice } = this.context;
     for (const stream of this.#protocol.streams.all()) {

@@ -1,4 +1,7 @@
-/** Reads `envoy.service.ext_proc.v3.ProcessingRequest`. Field numbers are those of `protos/envoy/service/ext_proc/v3/external_processor.proto`. */
+/**
+ * Decodes `envoy.service.ext_proc.v3.ProcessingRequest`. The field numbers are those of
+ * `protos/envoy/service/ext_proc/v3/external_processor.proto`.
+ */
 
 import type { HeaderList } from '../exchange.ts';
 import { bytesTag, Cursor, varintTag } from './protobuf.ts';
@@ -12,12 +15,12 @@ export type RequestKind =
   | 'response-trailers'
   | 'none';
 
-/** What a message said. One record is filled again and again: its values hold until the next call. */
+/** A decoded message. The record is reused: its values are valid until the next call. */
 export interface ProcessingRequest {
   kind: RequestKind;
   headers: HeaderList;
   endOfStream: boolean;
-  /** Where the body stands in the bytes that were read. */
+  /** The range of the body in the decoded bytes. */
   bodyStart: number;
   bodyEnd: number;
   attributes: ReadonlyMap<string, string>;
@@ -48,10 +51,12 @@ const MAP_KEY = bytesTag(1);
 const MAP_VALUE = bytesTag(2);
 
 const cursor = new Cursor();
-/** The attributes of the message that is being read: one map, though each filter's come in an entry of their own. */
+/** Attributes of the current message: one map, although each filter sends an entry of its own. */
 let collected: Map<string, string> | undefined;
 
-/** Throws `MalformedMessage`. Of several members of the oneof the last holds, as everywhere in protobuf. */
+/**
+ * Decodes one message. Throws `MalformedMessage`. The last member of a oneof wins, as in protobuf.
+ */
 export function decodeRequest(bytes: Buffer, start: number, end: number, into: ProcessingRequest): void {
   into.kind = 'none';
   into.headers = NO_HEADERS;
@@ -121,7 +126,8 @@ function readHeaders(kind: RequestKind, bytes: Buffer, into: ProcessingRequest):
   into.kind = kind;
   into.endOfStream = false;
   const headers: (readonly [string, string])[] = [];
-  // One conversion for the whole message: a native call for each name and value costs more than the rest of the decoding.
+  // One conversion for the whole message: a native call per name and value costs more than the rest
+  // of the decoding.
   const offset = cursor.at;
   const text = bytes.toString('latin1', offset, end);
   while (cursor.at < end) {
@@ -148,7 +154,7 @@ function readHeaders(kind: RequestKind, bytes: Buffer, into: ProcessingRequest):
   into.headers = headers;
 }
 
-/** `value` is the older form; where both stand, `raw_value` holds. */
+/** `value` is the older form; `raw_value` wins over it. */
 function readHeader(text: string, offset: number): readonly [string, string] {
   const end = cursor.range();
   cursor.end = end;
@@ -175,7 +181,10 @@ function readHeader(text: string, offset: number): readonly [string, string] {
   return [name, raw === '' ? value : raw];
 }
 
-/** `map<string, Struct>`: the strings of all filters' structs together; other types of values are not read. */
+/**
+ * Reads `map<string, Struct>`: the string values of all filters' structs. Other value types are
+ * ignored.
+ */
 function readAttributes(bytes: Buffer, into: ProcessingRequest): void {
   collected ??= new Map();
   into.attributes = collected;
@@ -229,7 +238,7 @@ function readField(bytes: Buffer, attributes: Map<string, string>): void {
   }
 }
 
-/** `google.protobuf.Value`, if it is a string. */
+/** Reads a `google.protobuf.Value` if it is a string. */
 function readString(bytes: Buffer): string | undefined {
   const end = cursor.range();
   cursor.end = end;

@@ -1,7 +1,8 @@
 /**
- * Writes `envoy.service.ext_proc.v3.ProcessingResponse`. Each answer has two functions: its exact size, and its bytes at a place with that much room;
- * so answers are written straight into the buffer that goes to the socket. The second is to be called right after the first, which has put the headers into
- * their form already. A body is left out: it comes last, and the caller appends it.
+ * Encodes `envoy.service.ext_proc.v3.ProcessingResponse`. Each answer has two functions, one for
+ * its exact size and one that writes it, so that answers are written straight into the output
+ * buffer. Call the writer right after the size function, which has already encoded the headers. A
+ * body is left out: it comes last, and the caller appends it.
  */
 
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
@@ -20,16 +21,16 @@ export type HeadersAnswer = typeof REQUEST_HEADERS_ANSWER | typeof RESPONSE_HEAD
 export type BodyAnswer = typeof REQUEST_BODY_ANSWER | typeof RESPONSE_BODY_ANSWER;
 export type TrailersAnswer = typeof REQUEST_TRAILERS_ANSWER | typeof RESPONSE_TRAILERS_ANSWER;
 
-/** `HeaderAppendAction`: with the default, Envoy would append. */
+/** `HeaderAppendAction`. Envoy appends by default. */
 const OVERWRITE_IF_EXISTS_OR_ADD = 2;
 
 const NO_HEADERS: HeaderList = [];
 
-/** The `HeaderMutation` of the answer whose size was asked for last. */
+/** The `HeaderMutation` that the last size function encoded. */
 let mutationBytes = Buffer.allocUnsafeSlow(4096);
 let mutationLength = 0;
 
-/** Where the mutation has a body, that must follow, and is not in the size. */
+/** Returns the size without the mutation's body. The body must follow. */
 export function headersAnswerSize(mutation: HeaderMutation): number {
   encodeMutation(mutation.set, mutation.remove);
   return fieldLength(fieldLength(commonLength(mutation))) - (mutation.body?.length ?? 0);
@@ -51,7 +52,7 @@ export function writeHeadersAnswer(
   return mutation.body === undefined ? at : openReplacement(target, at, mutation.body.length);
 }
 
-/** The size of what stands before a body of `bodyLength` bytes, which must follow. */
+/** Returns the size of the message before a body of `bodyLength` bytes, which must follow. */
 export function bodyAnswerSize(bodyLength: number, endOfStream: boolean): number {
   let length = endOfStream ? 2 : 0;
   if (bodyLength > 0) {
@@ -79,7 +80,7 @@ export function writeBodyAnswer(
   at = openField(target, at, 1, common);
   at = openField(target, at, 3, mutation);
   at = openField(target, at, 3, length);
-  // Fields may come in any order; with the body last, it need not be copied.
+  // Protobuf fields may come in any order. With the body last, it need not be copied.
   if (endOfStream) {
     at = writeTrue(target, at, 2);
   }
@@ -95,7 +96,7 @@ export function writeTrailersAnswer(target: Buffer, start: number, answer: Trail
   return openField(target, start, answer, 0);
 }
 
-/** As with bodies: the size of what stands before `response.body`. */
+/** Returns the size of the message before `response.body`, which must follow. */
 export function immediateAnswerSize(response: ImmediateResponse): number {
   encodeMutation(response.headers, undefined);
   return fieldLength(immediateLength(response)) - response.body.length;
@@ -135,7 +136,7 @@ function commonLength({ clearRouteCache, body }: HeaderMutation): number {
   return (mutationLength > 0 ? fieldLength(mutationLength) : 0) + (clearRouteCache === true ? 2 : 0) + replacement;
 }
 
-/** CONTINUE_AND_REPLACE, and what stands before the body. */
+/** Writes CONTINUE_AND_REPLACE and the fields before the body. */
 function openReplacement(target: Buffer, start: number, bodyLength: number): number {
   let at = writeTrue(target, start, 1);
   at = openField(target, at, 3, fieldLength(bodyLength));
@@ -151,11 +152,14 @@ function writeMutation(target: Buffer, start: number): number {
   return at + mutationLength;
 }
 
-/** Tags and lengths of one header, and a character's bytes in UTF-8. */
+/** Tags and lengths of one header, and the most bytes of a character in UTF-8. */
 const HEADER_FRAME_BYTES = 48;
 const CHARACTER_BYTES = 3;
 
-/** Looks at each text once: its length stands before it, and before the messages around it. */
+/**
+ * Reads each text once. Its length precedes it and is part of the lengths of the enclosing
+ * messages.
+ */
 function encodeMutation(set: HeaderList = NO_HEADERS, remove: readonly string[] | undefined): void {
   mutationLength = 0;
   for (const header of set) {
@@ -203,12 +207,21 @@ function writeTrue(target: Buffer, at: number, field: number): number {
   return at + 2;
 }
 
-/** A protobuf `string` is UTF-8, and Envoy's parser refuses anything else. */
+/**
+ * The largest code of a one-byte character in a protobuf `string`: strings are UTF-8, and Envoy
+ * rejects anything else.
+ */
 const STRING = 0x7f;
-/** Raw values are latin1, as they came in; one with a character beyond that is UTF-8: a byte cut off could turn a letter into a line break. */
+/**
+ * The same for raw values, which are latin1 as they came in. A value with a larger character is
+ * written as UTF-8: truncating codes to bytes could turn a letter into a line break.
+ */
 const RAW = 0xff;
 
-/** The length of `text`, whose characters up to `narrow` take one byte; with any other in it, that of its UTF-8. */
+/**
+ * Returns the length of `text`: one byte per character if all codes are at most `narrow`, its UTF-8
+ * length otherwise.
+ */
 function textLength(text: string, narrow: number): number {
   for (let index = 0; index < text.length; index++) {
     if (text.charCodeAt(index) > narrow) {
@@ -218,7 +231,7 @@ function textLength(text: string, narrow: number): number {
   return text.length;
 }
 
-/** Longer texts are worth the native call. */
+/** Texts longer than this are worth a native call. */
 const NATIVE_WRITE_LENGTH = 64;
 
 function writeText(target: Buffer, start: number, field: number, text: string, length: number): number {

@@ -1,6 +1,7 @@
 /**
- * Cuts what a socket gave into frames, wherever the socket cut it. Payloads of DATA are handed on in the pieces in which they come and are never
- * gathered here; all other frames are handed on whole. The sink may ask to stop at any point, and reading goes on from there.
+ * Cuts socket input into frames, wherever the input is split. DATA payloads are passed on as they
+ * arrive and never collected; all other frames are passed on whole. The sink may pause the reader
+ * at any point.
  */
 
 import {
@@ -16,13 +17,13 @@ import {
 } from './frames.ts';
 
 export interface FrameSink {
-  /** True: give nothing more until `read` is called again. */
+  /** Whether the sink takes nothing until the next call of `read`. */
   readonly paused: boolean;
-  /** Any frame but DATA, with its payload. */
+  /** Takes any frame but DATA, with its payload. */
   frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void;
-  /** A DATA frame begins; `length` counts for flow control and includes padding. */
+  /** A DATA frame begins. `length` includes padding, as flow control counts it. */
   dataBegin(streamId: number, length: number): void;
-  /** Some of its payload. Returns where it stopped, which is before `end` only if it is paused. */
+  /** Takes part of a DATA payload. Returns where it stopped, before `end` only if paused. */
   dataPart(bytes: Buffer, start: number, end: number): number;
   dataEnd(flags: number): void;
 }
@@ -31,7 +32,7 @@ type FramePhase = 'preface' | 'header' | 'payload' | 'pad-length' | 'data' | 'pa
 
 export class FrameReader {
   #phase: FramePhase = 'preface';
-  /** Bytes of the preface, of a frame header or of a payload that came in parts. */
+  /** Bytes read of a preface, frame header or payload that arrives in parts. */
   #filled = 0;
   readonly #header = Buffer.alloc(FRAME_HEADER_BYTES);
   #payload: Buffer | undefined;
@@ -41,7 +42,7 @@ export class FrameReader {
   #streamId = 0;
   #paddingBytes = 0;
 
-  /** Reads from `start`; returns where it stopped. Throws `ConnectionError`. */
+  /** Reads from `start` and returns where it stopped. Throws `ConnectionError`. */
   read(bytes: Buffer, start: number, sink: FrameSink): number {
     let at = start;
     while (at < bytes.length && !sink.paused) {

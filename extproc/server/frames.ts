@@ -1,4 +1,4 @@
-/** HTTP/2 frames (RFC 9113): the numbers, and the layout of what the server sends. */
+/** HTTP/2 frames (RFC 9113): constants, and helpers to write frames. */
 
 export const DATA = 0x0;
 export const HEADERS = 0x1;
@@ -34,14 +34,14 @@ export const SETTINGS_MAX_HEADER_LIST_SIZE = 0x6;
 export const PREFACE: Buffer = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
 export const FRAME_HEADER_BYTES = 9;
-/** The largest frame that we take, and what a peer takes that says nothing. */
+/** The largest frame that we accept, and the default limit of every peer. */
 export const DEFAULT_FRAME_BYTES = 16_384;
 export const DEFAULT_WINDOW_BYTES = 65_535;
 export const MAX_WINDOW_BYTES = 0x7fffffff;
 export const MAX_STREAM_ID = 0x7fffffff;
 export const DEFAULT_HEADER_TABLE_BYTES = 4096;
 
-/** What the peer did wrong, and the code that it is told before the connection is closed. */
+/** A protocol error of the peer, with the code for GOAWAY. */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
   readonly code: number;
@@ -80,7 +80,7 @@ export function readUint32(bytes: Uint8Array, at: number): number {
   return bytes[at]! * 0x1000000 + ((bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!);
 }
 
-/** A frame whose payload is known when the program starts. */
+/** Returns a frame for a payload that is known at start-up. */
 export function frame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
   const bytes = Buffer.alloc(FRAME_HEADER_BYTES + payload.length);
   writeFrameHeader(bytes, 0, payload.length, type, flags, streamId);

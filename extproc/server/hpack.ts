@@ -1,11 +1,15 @@
 /**
- * As much of HPACK (RFC 7541) as a server needs that reads `:path` and nothing else. We announce a dynamic table of size 0; but until the peer has seen
- * that, it may use the default one, so the table is kept, with what matters of each entry: whether it is a `:path`, its value, and its size.
+ * The part of HPACK (RFC 7541) that a server needs to read `:path` only. We announce a dynamic
+ * table of size 0, but the peer may use the default table until it has seen that. The table
+ * therefore keeps of each entry whether it is a `:path`, its value, and its size.
  */
 
 import { decodeHuffman } from './huffman.ts';
 
-/** The block cannot be read, and so none after it: an error of the connection (COMPRESSION_ERROR). */
+/**
+ * The block cannot be decoded, so no later block can be either: COMPRESSION_ERROR of the
+ * connection.
+ */
 export class MalformedHeaders extends Error {
   override readonly name = 'MalformedHeaders';
 }
@@ -21,7 +25,10 @@ interface HeaderTableEntry {
 const DEFAULT_TABLE_BYTES = 4096;
 const ENTRY_OVERHEAD_BYTES = 32;
 
-/** The lengths of the names in the static table (appendix A), from index 1; they count in the size of entries made from them. */
+/**
+ * Lengths of the names in the static table (appendix A), from index 1. They count in the sizes of
+ * dynamic entries that refer to them.
+ */
 const STATIC_NAME_LENGTHS = (
   ':authority :method :method :path :path :scheme :scheme :status :status :status :status :status :status :status accept-charset ' +
   'accept-encoding accept-language accept-ranges accept access-control-allow-origin age allow authorization cache-control ' +
@@ -50,9 +57,10 @@ export class HeaderDecoder {
   #lastBlock: Buffer | undefined;
   #lastPath: string | undefined;
 
-  /** The value of `:path` in this block. Blocks must come in order, each one. */
+  /** Returns the value of `:path`. Every block must be read, in order. */
   readPath(bytes: Buffer, start: number, end: number): string | undefined {
-    // Without a table a block means the same each time, and Envoy's calls differ in nothing (unless they are traced).
+    // Without a dynamic table equal blocks have equal meaning, and Envoy's calls differ only when
+    // traced.
     const last = this.#lastBlock;
     if (last !== undefined && bytes.compare(last, 0, last.length, start, end) === 0) {
       return this.#lastPath;
@@ -182,7 +190,7 @@ export class HeaderDecoder {
     return text;
   }
 
-  /** Returns where the string's bytes begin; they end where the reader then stands. */
+  /** Returns where the string's bytes begin; they end at the reader's new position. */
   #skipString(): number {
     const length = this.#integer(7);
     const start = this.#at;

@@ -1,6 +1,12 @@
-/** HPACK's Huffman code (RFC 7541, appendix B), decoded bit by bit: only calls whose header block is new come here. */
+/**
+ * HPACK's Huffman code (RFC 7541, appendix B), decoded bit by bit: only new header blocks are
+ * decoded.
+ */
 
-/** The length of each octet's code in bits, octets 0 to 255 in rows of 32. The code is canonical, so lengths say it all. */
+/**
+ * Code lengths in bits of octets 0 to 255, in rows of 32. The code is canonical, so the lengths
+ * define it.
+ */
 const LENGTHS = [
   '13 23 28 28 28 28 28 28 28 24 30 28 28 30 28 28 28 28 28 28 28 28 30 28 28 28 28 28 28 28 28 28',
   '6 10 10 12 13 6 8 11 10 10 8 11 8 6 6 6 5 5 5 6 6 6 6 6 6 6 7 8 15 6 12 10',
@@ -17,7 +23,7 @@ const LENGTHS = [
 
 const LONGEST_BITS = 30;
 
-/** How many codes have each length, and the octets in order of their codes. */
+/** The number of codes of each length, and the octets in code order. */
 const counts = new Uint16Array(LONGEST_BITS + 1);
 for (const length of LENGTHS) {
   counts[length]!++;
@@ -28,7 +34,10 @@ const octets = Uint8Array.from(
     .toSorted((a, b) => LENGTHS[a]! - LENGTHS[b]! || a - b),
 );
 
-/** The decoded bytes as latin1, or undefined if they are no Huffman string: a code that does not exist, or padding other than up to seven ones. */
+/**
+ * Returns the decoded bytes as latin1, or undefined for an invalid code or for padding other than
+ * up to seven ones.
+ */
 export function decodeHuffman(bytes: Uint8Array, start: number, end: number): string | undefined {
   let text = '';
   let code = 0;

@@ -1,30 +1,36 @@
 /**
- * One pass of the event loop. Work is done until its slice of time is used up; what was written is then journaled and flushed together, for all
- * connections, and only then the next slice begins.
+ * One iteration of the event loop. Work runs until its time slice is used up. All output is then
+ * journaled and flushed together, for all connections, before the next slice begins.
  */
 
 export interface Flushable {
   flush(): void;
-  /** The journal could not be written, or the flush failed: nothing more may leave. */
+  /** Drops the output: the journal could not be written, or the flush failed. */
   discard(): void;
 }
 
 export interface Task {
-  /** Works until it is done or the turn is over; in the latter case it asks for `later` again. */
+  /** Works until it is done or the slice is over. In the latter case it schedules itself again. */
   proceed(): void;
-  /** It has failed, and is not called again. */
+  /** Called after an exception. The task is not called again. */
   discard?(): void;
 }
 
-/** The clock is read once in that many units of work: a message is one, and so are 2 KB. What stands in 8 KB may take milliseconds, so it is read after each. */
+/**
+ * Units of work between two looks at the clock. A message is one unit, and each 2 KB another: 8 KB
+ * may take milliseconds, so the clock is read after each.
+ */
 const UNITS_PER_LOOK = 4;
 const BYTES_PER_UNIT_SHIFT = 11;
 
-/** With so many waiting nothing is read, so that what a peer has sent is seen by flow control. */
+/**
+ * Stop reading once this many requests are queued, so that HTTP/2 flow control pushes back on
+ * Envoy.
+ */
 const MAX_QUEUED_REQUESTS = 256;
 
 export class LoopSlice {
-  /** The slice is used up, or too much waits. */
+  /** The slice is used up, or too many requests are queued. */
   over = false;
   readonly #sliceMs: number;
   readonly #beforeFlush: () => boolean;
@@ -37,8 +43,8 @@ export class LoopSlice {
   #queuedRequests: (() => void)[] = [];
 
   /**
-   * `prepare` runs before each flush; where it returns false, what was to be flushed is discarded. `fault` hears what members throw: nobody else would, and
-   * it must not end the process.
+   * `beforeFlush` runs before each flush; where it returns false, the output is discarded.
+   * `onError` receives exceptions of members, which must not end the process.
    */
   constructor(sliceMs: number, prepare: () => boolean, fault: (error: unknown) => void) {
     this.#sliceMs = sliceMs;
@@ -46,7 +52,7 @@ export class LoopSlice {
     this.#onError = fault;
   }
 
-  /** Work begins: the first of a turn starts its time. */
+  /** Starts the slice's clock, if it does not run yet. */
   begin(): void {
     if (this.#startedMs >= 0) {
       return;
@@ -55,7 +61,7 @@ export class LoopSlice {
     this.#schedule();
   }
 
-  /** A message of that many bytes has been worked on. */
+  /** Accounts for a message of this many bytes. */
   spend(bytes: number): void {
     this.#units += 1 + (bytes >>> BYTES_PER_UNIT_SHIFT);
     if (this.#units < UNITS_PER_LOOK) {
@@ -67,7 +73,7 @@ export class LoopSlice {
     }
   }
 
-  /** The member must see to it that it is listed once. */
+  /** The member must register only once per slice. */
   flushLater(member: Flushable): void {
     this.#dirty.push(member);
     this.#schedule();
@@ -79,8 +85,9 @@ export class LoopSlice {
   }
 
   /**
-   * Lets a request in: at once, or in a later slice; in order. It is as much work as many chunks of answers, and in a burst of requests the chunks of those
-   * that were in came late: half of a slice is for requests, and then what else has come is read first.
+   * Runs `work` now or in a later slice, in FIFO order. Starting a request costs as much as
+   * forwarding many chunks, so at most half of each slice goes to new requests; running streams get
+   * the rest.
    */
   startRequest(work: () => void): void {
     this.begin();
@@ -130,14 +137,17 @@ export class LoopSlice {
         this.#handleError(task, error);
       }
     }
-    // Those that had no turn come before those that want another.
+    // Tasks that had no turn precede those that want another.
     if (done < tasks.length) {
       this.#tasks = [...tasks.slice(done), ...this.#tasks];
     }
     this.#schedule();
   }
 
-  /** Half a slice of its own: requests are let in whatever comes, and what comes is read. */
+  /**
+   * Runs for half a slice of its own, so that requests start whatever arrives, and input is read
+   * after it.
+   */
   #startQueuedRequests(): void {
     const end = performance.now() + this.#sliceMs / 2;
     let done = 0;

@@ -1,4 +1,7 @@
-/** The answering half of a stream: writes answers into the connection's output while the peer's windows allow it, and keeps what they do not allow. */
+/**
+ * The sending half of a stream: writes messages into the connection's output buffer as far as the
+ * peer's windows allow, and queues the rest.
+ */
 
 import type { Exchange, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import { PREFIX_BYTES } from './assembler.ts';
@@ -11,24 +14,24 @@ import { REFERENCE_BYTES, SendQueue } from './send-queue.ts';
 import type { ServerContext } from './server-context.ts';
 import { RESPONSE_AND_TRAILERS_OK, RESPONSE_HEADERS, TRAILERS_OK } from './static-frames.ts';
 
-/** What a stream needs of its connection. */
+/** What a stream needs from its connection. */
 export interface StreamHost {
   readonly context: ServerContext;
   readonly output: OutputBuffer;
-  /** The peer's window for the connection, and the one that its streams begin with. */
+  /** The peer's window for the connection, and the initial window of its streams. */
   sendWindowBytes: number;
   readonly initialSendWindowBytes: number;
-  /** The socket takes more in this slice. */
+  /** Whether the socket takes more output in this slice. */
   readonly writable: boolean;
-  /** Nothing more is handed to streams in this slice. */
+  /** Whether streams must receive nothing more in this slice. */
   readonly paused: boolean;
-  /** There is output: it is flushed at the end of the slice. */
+  /** Schedules a flush at the end of the slice. */
   scheduleFlush(): void;
-  /** The stream has something to send that had to wait. */
+  /** Registers a stream with output that had to wait. */
   enqueue(stream: Outbound): void;
   dequeue(stream: Outbound): void;
   headers(frame: Buffer, streamId: number): void;
-  /** The stream has nothing more to send or to receive. */
+  /** Removes a stream that has nothing left to send or receive. */
   removeStream(stream: Outbound): void;
 }
 
@@ -42,17 +45,17 @@ export abstract class Outbound implements Exchange {
   waitingAt = -1;
   ready = false;
   protected readonly host: StreamHost;
-  /** No answer is taken any more: it would come after `end` or after `closed`. */
+  /** Further messages are ignored: they would follow `end` or `closed`. */
   protected closedForWriting = false;
   /** The trailers have been written. */
   protected finished = false;
   #ended = false;
   #headersSent = false;
   #wasHigh = false;
-  /** The peer's window is its initial window plus this. */
+  /** The peer's window for this stream, minus its initial window. */
   #windowBalance = 0;
   #queue: SendQueue | undefined;
-  /** The buffer in which `message` has made room. */
+  /** The buffer in which `#message` has reserved space. */
   #target: Buffer;
 
   constructor(id: number, host: StreamHost) {
@@ -115,13 +118,13 @@ export abstract class Outbound implements Exchange {
     }
   }
 
-  /** The peer gives more room. False: more than there can be. */
+  /** Adds credit from the peer. Returns false if the window exceeds its maximum. */
   credit(bytes: number): boolean {
     this.#windowBalance += bytes;
     return this.#windowBalance + this.host.initialSendWindowBytes <= MAX_WINDOW_BYTES;
   }
 
-  /** Sends what may be sent, at most `quantumBytes`. True: there is more, and only the connection stands in its way. */
+  /** Sends up to `quantumBytes`. Returns true if more remains and only the connection blocks it. */
   pump(quantumBytes: number): boolean {
     const { host } = this;
     const queue = this.#queue;
@@ -154,7 +157,10 @@ export abstract class Outbound implements Exchange {
     return false;
   }
 
-  /** True, once, when there is room again after there was too much to send. */
+  /**
+   * Returns true, once, when the queue has drained below the low mark after it was above the high
+   * mark.
+   */
   takeDrained(): boolean {
     if (!this.#wasHigh || this.closedForWriting || this.unsentBytes >= LOW_MARK_BYTES) {
       return false;
@@ -173,7 +179,7 @@ export abstract class Outbound implements Exchange {
     return !this.#headersSent;
   }
 
-  /** The peer has half-closed and all has been sent. */
+  /** Called when the trailers have been written. */
   protected abstract afterFinish(): void;
 
   #finish(): void {
@@ -205,7 +211,10 @@ export abstract class Outbound implements Exchange {
     encode.writeTrailersAnswer(this.#target, this.#message(encode.TRAILERS_ANSWER_SIZE, NO_BODY), answer);
   }
 
-  /** Makes room for a gRPC message: its prefix and `body` are written, the `headLength` bytes between them are the caller's, in `target` from what is returned. */
+  /**
+   * Reserves space for a gRPC message and writes its prefix and `body`. Returns where the caller
+   * must write the `headLength` bytes between them, in `#target`.
+   */
   #message(headLength: number, body: Uint8Array): number {
     const { host } = this;
     host.context.counters.messagesSent++;
@@ -235,7 +244,9 @@ export abstract class Outbound implements Exchange {
     const { host } = this;
     const length = PREFIX_BYTES + headLength + body.length;
     this.#queue ??= new SendQueue();
-    // A piece of a much larger buffer is copied: unsent, it would keep all of that alive; and the buffer that is read into, of which a frame is a quarter, changes.
+    // Pieces of a much larger buffer are copied, because a queued view would keep all of it alive.
+    // Views of the read buffer are copied, because the next read overwrites it; a frame is a
+    // quarter of that buffer.
     const kept = body.length >= REFERENCE_BYTES && body.length * 2 >= body.buffer.byteLength;
     const at = this.#queue.claim(kept ? length - body.length : length);
     this.#target = this.#queue.tail!;

@@ -1,5 +1,7 @@
-/** What one connection will give to its socket at the end of the slice. Small things are written into one
- * buffer, which is used again and again while the kernel takes all of it at once; large bodies are not copied. */
+/**
+ * The output of one connection until the end of the slice. Small messages share one buffer, which
+ * is reused while the kernel accepts all of it at once; large bodies are not copied.
+ */
 
 import type { Socket } from 'node:net';
 import { DATA, FRAME_HEADER_BYTES, writeFrameHeader, writeUint32 } from './frames.ts';
@@ -8,13 +10,13 @@ import { STREAM_ID_OFFSET } from './static-frames.ts';
 const BUFFER_BYTES = 64 * 1024;
 
 export class OutputBuffer {
-  /** Where claimed bytes are to be written. It may be another one after each claim. */
+  /** Where claimed bytes are written. May change with each claim. */
   buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   #start = 0;
   #at = 0;
   readonly #parts: Buffer[] = [];
   #partsBytes = 0;
-  /** The DATA frame that ends what is written so far: more of the same stream goes into it. */
+  /** The DATA frame at the end of the buffer, which more data of the same stream may extend. */
   #dataAt = -1;
   #dataStreamId = 0;
   #dataLength = 0;
@@ -23,13 +25,16 @@ export class OutputBuffer {
     return this.#partsBytes + this.#at - this.#start;
   }
 
-  /** Room for `length` bytes (at most 32 KB) in `buffer`; returns where. */
+  /** Reserves `length` bytes (at most 32 KB) in `buffer` and returns their offset. */
   claim(length: number): number {
     this.#dataAt = -1;
     return this.#room(length);
   }
 
-  /** Room for `length` bytes of DATA; together with what the same stream has just written, in one frame of up to `maxFrameBytes`. */
+  /**
+   * Reserves `length` bytes of DATA, in the stream's last frame if it still ends the buffer and
+   * stays below `maxFrameBytes`.
+   */
   claimData(streamId: number, length: number, maxFrameBytes: number): number {
     const joined = this.#dataLength + length;
     if (this.#dataAt >= 0 && this.#dataStreamId === streamId && joined <= maxFrameBytes) {
@@ -47,14 +52,14 @@ export class OutputBuffer {
     return at + FRAME_HEADER_BYTES;
   }
 
-  /** A frame made beforehand. */
+  /** Copies a prepared frame and sets its stream id. */
   frame(bytes: Buffer, streamId: number): void {
     const at = this.claim(bytes.length);
     this.buffer.set(bytes, at);
     writeUint32(this.buffer, at + STREAM_ID_OFFSET, streamId);
   }
 
-  /** A DATA frame whose payload is not copied: it must not change any more. */
+  /** Adds a DATA frame without copying its payload, which must not change any more. */
   referData(streamId: number, payload: Buffer): void {
     const at = this.claim(FRAME_HEADER_BYTES);
     writeFrameHeader(this.buffer, at, payload.length, DATA, 0, streamId);
@@ -63,7 +68,7 @@ export class OutputBuffer {
     this.#partsBytes += payload.length;
   }
 
-  /** Gives all to the socket in one write. `accepted` runs when the kernel has it. */
+  /** Writes everything to the socket at once. `accepted` runs when the kernel has it. */
   flush(socket: Socket, accepted: () => void): void {
     this.#dataAt = -1;
     if (this.#parts.length === 0) {
@@ -82,14 +87,14 @@ export class OutputBuffer {
       this.#parts.length = 0;
       this.#partsBytes = 0;
     }
-    // Only when the kernel has all of it may the buffer be written again.
+    // The buffer may be reused only when the kernel has all of it.
     if (socket.writableLength === 0) {
       this.#start = 0;
       this.#at = 0;
     }
   }
 
-  /** A frame of four bytes: WINDOW_UPDATE or RST_STREAM. */
+  /** Adds a frame with a 4-byte payload: WINDOW_UPDATE or RST_STREAM. */
   number(type: number, streamId: number, value: number): void {
     const at = this.claim(FRAME_HEADER_BYTES + 4);
     writeUint32(this.buffer, writeFrameHeader(this.buffer, at, 4, type, 0, streamId), value);

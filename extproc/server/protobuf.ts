@@ -1,6 +1,9 @@
-/** The protobuf wire format, as far as the codec needs it: varints, tags and skipping, on byte ranges and without allocation. */
+/**
+ * The part of the protobuf wire format that the codec needs: varints, tags and skipping, on byte
+ * ranges and without allocation.
+ */
 
-/** The bytes are not the message they claim to be. Fails the one stream that they came on. */
+/** Bytes that are not the expected message. Fails only the stream that they came on. */
 export class MalformedMessage extends Error {
   override readonly name = 'MalformedMessage';
 }
@@ -10,7 +13,10 @@ const FIXED64 = 1;
 const LENGTH_DELIMITED = 2;
 const FIXED32 = 5;
 
-/** A place in a byte range. One cursor is used for a whole message, nested ones included: they lie inside each other. */
+/**
+ * A position in a byte range. One cursor serves a message with its nested messages, which lie
+ * inside each other.
+ */
 export class Cursor {
   bytes: Uint8Array = new Uint8Array(0);
   at = 0;
@@ -22,11 +28,11 @@ export class Cursor {
     this.end = end;
   }
 
-  /** A number below 2^32: tags and lengths. Larger ones are malformed here. */
+  /** Reads a number below 2^32: a tag or a length. Larger numbers are malformed here. */
   uint32(): number {
     const { bytes, end } = this;
     const at = this.at;
-    // Nearly all have one byte or two.
+    // Nearly all numbers have one or two bytes.
     if (at + 1 < end) {
       const first = bytes[at]!;
       if (first < 0x80) {
@@ -58,7 +64,7 @@ export class Cursor {
     throw new MalformedMessage('bad number');
   }
 
-  /** The field's tag; most are one byte. */
+  /** Reads a field's tag; most have one byte. */
   tag(): number {
     const first = this.at < this.end ? this.bytes[this.at]! : 0x80;
     if (first >= 0x80) {
@@ -68,7 +74,7 @@ export class Cursor {
     return first;
   }
 
-  /** A boolean may be any varint of up to ten bytes. */
+  /** Reads a boolean, which may be any varint of up to ten bytes. */
   bool(): boolean {
     let set = false;
     for (let count = 0; count < 10 && this.at < this.end; count++) {
@@ -83,7 +89,9 @@ export class Cursor {
     throw new MalformedMessage('bad number');
   }
 
-  /** Where the length-delimited value that begins here ends; the cursor then stands at its first byte. */
+  /**
+   * Returns the end of the length-delimited value that begins here, and moves to its first byte.
+   */
   range(): number {
     const length = this.uint32();
     const end = this.at + length;
@@ -93,7 +101,7 @@ export class Cursor {
     return end;
   }
 
-  /** Past the value of a field that is not known. Groups are not skipped: no proto3 peer sends them. */
+  /** Skips the value of an unknown field. Groups are refused: no proto3 peer sends them. */
   skip(tag: number): void {
     if (tag >>> 3 === 0) {
       throw new MalformedMessage('field number 0');
@@ -124,7 +132,7 @@ export class Cursor {
   }
 }
 
-/** The tag of a length-delimited field. */
+/** Returns the tag of a length-delimited field. */
 export function bytesTag(field: number): number {
   return (field << 3) | LENGTH_DELIMITED;
 }
@@ -146,7 +154,7 @@ export function varintLength(value: number): number {
   return value < 0x10000000 ? 4 : 5;
 }
 
-/** Writes `value` (below 2^31) and returns where it ends. */
+/** Writes `value` (below 2^31) and returns the offset after it. */
 export function writeVarint(target: Uint8Array, at: number, value: number): number {
   let rest = value;
   let position = at;
@@ -158,7 +166,9 @@ export function writeVarint(target: Uint8Array, at: number, value: number): numb
   return position;
 }
 
-/** The size of a length-delimited field whose tag is one byte and whose value has `length` bytes. */
+/**
+ * Returns the size of a length-delimited field with a one-byte tag and a value of `length` bytes.
+ */
 export function fieldLength(length: number): number {
   return 1 + varintLength(length) + length;
 }

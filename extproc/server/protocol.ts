@@ -1,4 +1,7 @@
-/** What the peer's frames mean (RFC 9113): opens and ends streams, keeps the receive windows, answers SETTINGS and PING. */
+/**
+ * Interprets the peer's frames (RFC 9113): opens and ends streams, keeps the receive windows,
+ * answers SETTINGS and PING.
+ */
 
 import { AccessLogStream } from './access-log.ts';
 import type { FrameSink } from './frame-reader.ts';
@@ -14,16 +17,18 @@ import { StreamTable } from './stream-table.ts';
 const PROCESS_PATH = '/envoy.service.ext_proc.v3.ExternalProcessor/Process';
 const ACCESS_LOG_PATH = '/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs';
 const HEALTH_PATH = '/grpc.health.v1.Health/Check';
-/** A health check is over in one round trip; more than that at once is no health check. */
+/**
+ * Open health checks per connection. A check is over in one round trip, so more at once are none.
+ */
 const MAX_HEALTH_CHECKS = 100;
-/** Envoy opens one for each of its workers. */
+/** Envoy opens one access log stream per worker. */
 const MAX_ACCESS_LOGS = 128;
 
-/** What the meaning of frames changes in the connection. */
+/** The parts of the connection that frames change. */
 export interface ProtocolHost extends StreamHost {
   initialSendWindowBytes: number;
   owesTableSizeUpdate: boolean;
-  /** The stream may have become able to send; without one, all may. */
+  /** Marks a stream as possibly able to send; without an argument, all streams. */
   wake(stream?: Stream): void;
   pingAcknowledged(): void;
   respondToHealthCheck(streamId: number): void;
@@ -36,17 +41,17 @@ export class Protocol implements FrameSink {
   readonly #decoder = new HeaderDecoder();
   #receiveWindowBytes: number;
   #sawSettings = false;
-  /** The stream of the DATA frame that is being read; undefined if it is gone. */
+  /** The stream of the current DATA frame; undefined if it is gone. */
   #current: Stream | undefined;
   #currentId = 0;
-  /** A header block that goes on in CONTINUATION frames, and its stream. */
+  /** An incomplete header block that continues in CONTINUATION frames, and its stream. */
   #block: Buffer[] = [];
   #blockBytes = 0;
   #blockStreamId = 0;
   #blockEndsStream = false;
   /** Health checks whose request has not ended. */
   readonly #healthChecks = new Set<number>();
-  /** They never end by themselves, so they are none of the streams that a drain waits for. */
+  /** Access log streams never end by themselves, so a drain does not wait for them. */
   readonly #accessLogs = new Map<number, AccessLogStream>();
 
   constructor(host: ProtocolHost) {
@@ -156,7 +161,7 @@ export class Protocol implements FrameSink {
     }
   }
 
-  /** The stream is gone: what still comes for it is dropped. */
+  /** Removes a stream. Frames that still arrive for it are dropped. */
   removeStream(stream: Stream): boolean {
     if (this.#current === stream) {
       this.#current = undefined;
@@ -224,7 +229,7 @@ export class Protocol implements FrameSink {
     this.#block.push(Buffer.from(bytes.subarray(start, end)));
   }
 
-  /** Each block must be decoded, whatever becomes of it: the table may depend on it. */
+  /** Decodes the block in any case: the dynamic table may depend on it. */
   #headerBlock(streamId: number, bytes: Buffer, start: number, end: number): void {
     const path = this.#decoder.readPath(bytes, start, end);
     const ended = this.#blockEndsStream;
@@ -338,7 +343,7 @@ export class Protocol implements FrameSink {
     this.#host.scheduleFlush();
   }
 
-  /** Frames of ours are never larger than what every peer takes, so MAX_FRAME_SIZE need not be looked at. */
+  /** MAX_FRAME_SIZE is ignored, because our frames are never larger than its minimum. */
   #setting(id: number, value: number): void {
     if (id === h2.SETTINGS_INITIAL_WINDOW_SIZE) {
       if (value > h2.MAX_WINDOW_BYTES) {

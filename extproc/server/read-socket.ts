@@ -1,22 +1,23 @@
 /**
- * Reads sockets into one buffer that is used again for each read. By itself Node gives every read a buffer of its own: V8 counts those as old memory, and
- * at some thousand reads a second it marked its whole heap twelve times a second to find them (prompts of 60 KB; a fifth of the processor's time).
+ * Reads all sockets into one reused buffer. By default Node allocates a buffer for each read. V8
+ * counts those as old memory: at some thousand reads a second of 60 KB prompts it marked its whole
+ * heap twelve times a second, a fifth of the processor's time.
  */
 
 import { Socket, type SocketConstructorOpts } from 'node:net';
 
-/** What libuv asks for at once. */
+/** The read size of libuv. */
 const READ_BYTES = 64 * 1024;
 
-/** One is enough: what was read is used up before anything else is read. */
+/** One buffer is enough: each read is used up before the next one. */
 const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
 /**
- * A socket in place of one that a server has accepted with `pauseOnConnect`. `receive` is given what was read, which stands there only until it returns.
- * Node takes a buffer of its user's only for a socket that the user makes.
+ * Returns a socket that replaces one accepted with `pauseOnConnect`. `receive` gets each read,
+ * valid until it returns. Node accepts a user's buffer only for sockets that the user creates.
  */
 export function readSocket(accepted: Socket, receive: (bytes: Buffer) => void): Socket {
-  // What `net.Server` itself makes its sockets of; no documentation names it.
+  // `net.Server` creates its sockets from this undocumented handle.
   const holder = accepted as unknown as { _handle: SocketConstructorOpts['handle'] | null };
   const handle = holder._handle ?? undefined;
   if (handle === undefined) {
@@ -33,7 +34,7 @@ export function readSocket(accepted: Socket, receive: (bytes: Buffer) => void): 
     },
   });
   holder._handle = null;
-  // The server counts it until then.
+  // The server counts the accepted socket until it is destroyed.
   socket.once('close', () => accepted.destroy());
   return socket;
 }

@@ -1,27 +1,28 @@
 /**
- * Which streams of a connection wait to send, and whose turn it is. Arrays and marks on the streams, not a `Set`, for the reason given in `StreamTable`.
+ * The streams of a connection that wait to send, in their order. Uses arrays and marks on the
+ * streams instead of a `Set`, for the reason given in `StreamTable`.
  */
 
 export interface Sender {
-  /** Where it stands among those that wait; -1: nowhere. */
+  /** Index among the waiting streams; -1 if not waiting. */
   waitingAt: number;
-  /** It is in the queue of those that may send. */
+  /** Whether the stream is queued to send. */
   ready: boolean;
 }
 
-/** So many that left without a turn may stand in the queue, beside as many as are ready. */
+/** Stale queue entries that are tolerated, beside as many as are ready. */
 const MAX_STALE = 64;
 
 export class SendOrder<Stream extends Sender> {
-  /** Streams that have unsent bytes or an end to send. */
+  /** Streams with unsent bytes or an end to send. */
   readonly waiting: Stream[] = [];
-  /** How many of them their own window does not stop. */
+  /** The number of streams that their own window does not block. */
   readyCount = 0;
-  /** In order of their turns; one that is not `ready` any more is passed over. */
+  /** In sending order. Entries that are not `ready` any more are skipped. */
   #queue: Stream[] = [];
   #first = 0;
 
-  /** Entries of the queue, including streams that have left and are not removed yet. */
+  /** Queue entries, including stale ones. */
   get queuedCount(): number {
     return this.#queue.length - this.#first;
   }
@@ -51,7 +52,7 @@ export class SendOrder<Stream extends Sender> {
     last.waitingAt = waitingAt;
   }
 
-  /** It may send, if it waits. */
+  /** Queues a waiting stream. */
   wake(stream: Stream): void {
     if (stream.ready || stream.waitingAt < 0) {
       return;
@@ -64,7 +65,7 @@ export class SendOrder<Stream extends Sender> {
     }
   }
 
-  /** The next one that may send; it is not ready any more. */
+  /** Returns the next ready stream, which is then not ready any more. */
   next(): Stream | undefined {
     while (this.#first < this.#queue.length) {
       const stream = this.#queue[this.#first++]!;

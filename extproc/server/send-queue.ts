@@ -1,16 +1,19 @@
-/** What a stream has written and may not send yet. Small messages are copied together, so that none of them keeps a large buffer alive; large ones stay. */
+/**
+ * Bytes that a stream may not send yet. Small messages are copied together, so that none keeps a
+ * large buffer alive; large ones are referenced.
+ */
 
 import { DEFAULT_FRAME_BYTES } from './frames.ts';
 import type { OutputBuffer } from './output-buffer.ts';
 
 const TAIL_BYTES = 8 * 1024;
 
-/** Chunks of that size are cheaper sent by reference than copied. */
+/** Chunks of at least this size are cheaper to reference than to copy. */
 export const REFERENCE_BYTES: number = 8 * 1024;
 
 export class SendQueue {
   bytes = 0;
-  /** Where claimed bytes are to be written. */
+  /** Where claimed bytes are written. */
   tail: Buffer | undefined;
   #tailStart = 0;
   #tailEnd = 0;
@@ -18,7 +21,7 @@ export class SendQueue {
   #first = 0;
   #firstAt = 0;
 
-  /** Room for `length` bytes in `tail`; returns where. */
+  /** Reserves `length` bytes in `tail` and returns their offset. */
   claim(length: number): number {
     if (this.tail === undefined || this.tail.length - this.#tailEnd < length) {
       this.#seal();
@@ -32,14 +35,14 @@ export class SendQueue {
     return at;
   }
 
-  /** Bytes that are kept as they are and must not change any more. */
+  /** Queues bytes by reference. They must not change any more. */
   refer(bytes: Buffer): void {
     this.#seal();
     this.#chunks.push(bytes);
     this.bytes += bytes.length;
   }
 
-  /** Moves its first bytes, at most `limit`, into a DATA frame; returns how many. */
+  /** Moves up to `limit` bytes into a DATA frame and returns their number. */
   moveTo(output: OutputBuffer, streamId: number, limit: number): number {
     this.#seal();
     const head = this.#chunks[this.#first]!;

@@ -1,29 +1,29 @@
-/** What all connections of one server have in common. */
+/** State that all connections of one server share. */
 
 import type { Exchange, ExchangeHandler } from '../exchange.ts';
 import type { AccessLogEntry } from './access-log.ts';
 import type { Limits } from './limits.ts';
 import type { LoopSlice } from './loop-slice.ts';
 
-/** Constant message, variable parts as data. */
+/** Logs with constant messages; variable parts are data. */
 export interface ServerLog {
   warn(data: object, message: string): void;
   error(data: object, message: string): void;
 }
 
-/** Since the start of the server; for telemetry. */
+/** Totals since the start of the server. */
 export interface ServerCounters {
   connections: number;
   streams: number;
-  /** Ended by the peer with a reset, or with its connection. */
+  /** Ended by a reset of the peer, or with its connection. */
   streamsReset: number;
-  /** Reset by us to keep below the bound of unsent bytes. */
+  /** Reset to stay below `maxUnsentBytes`. */
   streamsEvicted: number;
-  /** Ended by us because of malformed messages. */
+  /** Ended after a malformed message. */
   streamsMalformed: number;
-  /** Ended by us because their handler threw. */
+  /** Exceptions of handlers. */
   handlerErrors: number;
-  /** Connections closed because the peer broke the protocol. */
+  /** Connections closed after a protocol error of the peer. */
   connectionErrors: number;
   messagesReceived: number;
   messagesSent: number;

@@ -1,6 +1,7 @@
 /**
- * The gRPC server that Envoy's ext_proc filter calls, on a framing of our own over `node:net`. Connections come in; each call of `Process` becomes an
- * `Exchange` with its handler. What handlers write goes out once a turn of the event loop, after `beforeFlush` has run.
+ * The gRPC server that Envoy's ext_proc filter calls, with its own HTTP/2 framing over `node:net`.
+ * Each `Process` call becomes an `Exchange` with its handler. Output leaves once per slice of the
+ * event loop, after `beforeFlush` has run.
  */
 
 import { lstat, unlink } from 'node:fs/promises';
@@ -14,18 +15,21 @@ import { LoopSlice } from './loop-slice.ts';
 import { newCounters, type ServerContext, type ServerCounters, type ServerLog } from './server-context.ts';
 
 export interface ServerOptions {
-  /** A Unix socket; or a host and a port. */
+  /** A Unix socket. Without it, `host` and `port`. */
   readonly path?: string;
   readonly host?: string;
   readonly port?: number;
   readonly handler: (exchange: Exchange) => ExchangeHandler;
-  /** Runs before each flush. If it throws, nothing of that turn leaves: the connections are closed, and their streams with them. */
+  /**
+   * Runs before each flush. If it throws, no output of that slice leaves: all connections with
+   * output are closed, with their streams.
+   */
   readonly beforeFlush: () => void;
   readonly limits?: Partial<Limits>;
   readonly log?: ServerLog;
-  /** What `grpc.health.v1.Health/Check` answers. */
+  /** The answer of `grpc.health.v1.Health/Check`. */
   readonly serving?: () => boolean;
-  /** Envoy's word for an exchange that was broken off; it comes before that exchange is told `closed`. */
+  /** Receives Envoy's access log entry for a broken exchange, before `closed` of that exchange. */
   readonly exchangeBroken?: (entry: AccessLogEntry) => void;
 }
 
@@ -33,10 +37,13 @@ export interface Server {
   /** The path, or `host:port`. */
   readonly address: string;
   readonly openStreams: number;
-  /** Of the whole process: waiting for the peer's windows, or for the kernel. */
+  /** Bytes of the whole process that wait for the peer's windows or the kernel. */
   readonly unsentBytes: number;
   readonly counters: Readonly<ServerCounters>;
-  /** Takes no new connections, lets open streams end, and closes what is left at the deadline. Then every handler has been told `closed`. */
+  /**
+   * Accepts no new connections, waits for open streams, and closes the rest at the deadline. Every
+   * handler has seen `closed` when it resolves.
+   */
   close(deadlineMs: number): Promise<void>;
 }
 
@@ -119,7 +126,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   };
 }
 
-/** Keeps the process below its bound: the streams with the most unsent are those whose clients read least. */
+/**
+ * Keeps unsent bytes below their bound: resets the streams with the most unsent bytes, whose
+ * clients read least.
+ */
 function evict(context: ServerContext, connections: ReadonlySet<Connection>): void {
   while (context.unsentBytes > context.limits.maxUnsentBytes) {
     const candidates = [...connections].flatMap((connection) => connection.largest() ?? []);
@@ -153,7 +163,7 @@ async function listen(server: ReturnType<typeof createServer>, options: ServerOp
   return `${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
 
-/** A process that was killed leaves its socket file behind, and nobody can listen there until it is gone. */
+/** Removes the socket file of a killed process: nobody can listen there until it is gone. */
 async function removeStale(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found?.isSocket() !== true) {

@@ -1,32 +1,43 @@
-/** The header blocks that the server sends. They are literals without indexing, so they depend on no state and are made once. */
+/**
+ * Frames that the server sends unchanged. Their header blocks are literals without indexing, so
+ * they depend on no state and are created once.
+ */
 
 import { END_HEADERS, END_STREAM, frame, HEADERS } from './frames.ts';
 
-/** gRPC status codes that we use. */
+/** The gRPC status codes in use. */
 export const OK = 0;
 export const INVALID_ARGUMENT = 3;
 export const UNIMPLEMENTED = 12;
 export const INTERNAL = 13;
 
-/** HPACK: `:status: 200` is entry 8 of the static table, and entry 31 has the name `content-type`. */
+/**
+ * HPACK: `:status: 200` is entry 8 of the static table, and entry 31 has the name `content-type`.
+ */
 const RESPONSE_BLOCK = Buffer.concat([Buffer.from([0x88, 0x0f, 31 - 15]), text('application/grpc')]);
 
-/** HPACK: the table that we never used is now of size 0. Owed once, before a block, to a peer whose table is smaller than usual. */
+/**
+ * HPACK: sets the size of our unused dynamic table to 0. Required once, before a block, by peers
+ * that announce a table smaller than the default.
+ */
 export const TABLE_SIZE_ZERO = 0x20;
 
-/** Frames with stream id 0, to be copied and given their id. */
+/** Frames with stream id 0: copy them and set the id. */
 export const RESPONSE_HEADERS: Buffer = frame(HEADERS, END_HEADERS, 0, RESPONSE_BLOCK);
 export const TRAILERS_OK: Buffer = trailers(OK, '', false);
 export const RESPONSE_AND_TRAILERS_OK: Buffer = trailers(OK, '', true);
 
-/** Where the stream id stands in a frame. */
+/** The offset of the stream id in a frame. */
 export const STREAM_ID_OFFSET = 5;
 
-/** `grpc.health.v1.HealthCheckResponse`, as a gRPC message: field 1, SERVING or NOT_SERVING. */
+/** `grpc.health.v1.HealthCheckResponse` as a gRPC message: field 1, SERVING or NOT_SERVING. */
 export const HEALTH_SERVING: Buffer = Buffer.from([0, 0, 0, 0, 2, 0x08, 1]);
 export const HEALTH_NOT_SERVING: Buffer = Buffer.from([0, 0, 0, 0, 2, 0x08, 2]);
 
-/** The end of a call. `first`: no headers went out before. `message` is plain ASCII and below 127 bytes. */
+/**
+ * Returns the frame that ends a call. `first`: no headers were sent before. `message` is plain
+ * ASCII below 127 bytes.
+ */
 export function trailers(status: number, message: string, first: boolean): Buffer {
   const block = [literal('grpc-status', String(status))];
   if (first) {

@@ -1,12 +1,13 @@
 /**
- * The open streams of a connection. Not a `Map`: each time V8 makes room in one whose entries come and go, the old table keeps the entries of its time and a
- * link to the next table. One old table that has reached the old generation keeps all later ones, and with them every session, alive until a full collection:
- * each request was promoted (5.8 KB), and full collections took a fifth of the processor's time.
+ * The open streams of a connection. Not a `Map`: when V8 rehashes a map whose entries come and go,
+ * the old table keeps its entries and a link to the next table. One such table in the old
+ * generation keeps all later ones alive, and every session with them, until a full collection. Each
+ * request was promoted (5.8 KB), and full collections took a fifth of the processor's time.
  */
 
 export interface StreamTableEntry {
   readonly id: number;
-  /** The next one in the same slot; the table's own. */
+  /** The next stream in the same slot. Owned by the table. */
   nextInSlot: this | undefined;
 }
 
@@ -24,7 +25,7 @@ export class StreamTable<Entry extends StreamTableEntry> {
     return entry;
   }
 
-  /** No entry of that id may be there. */
+  /** Adds an entry whose id is not in the table yet. */
   add(entry: Entry): void {
     if (this.size >= this.#slots.length) {
       this.#grow();
@@ -33,7 +34,7 @@ export class StreamTable<Entry extends StreamTableEntry> {
     this.#link(entry);
   }
 
-  /** False: it is not there. */
+  /** Returns false if the entry is not in the table. */
   delete(entry: Entry): boolean {
     const slot = this.#slotOf(entry.id);
     let before: Entry | undefined;
@@ -50,13 +51,13 @@ export class StreamTable<Entry extends StreamTableEntry> {
     } else {
       before.nextInSlot = entry.nextInSlot;
     }
-    // A dead entry of the old generation must not keep younger ones.
+    // A dead entry of the old generation must not keep younger ones alive.
     entry.nextInSlot = undefined;
     this.size--;
     return true;
   }
 
-  /** Those of this moment, in no order. */
+  /** Returns the current entries, in no order. */
   all(): readonly Entry[] {
     const all: Entry[] = [];
     for (const first of this.#slots) {

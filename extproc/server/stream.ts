@@ -1,4 +1,7 @@
-/** One stream, which carries one call of `Process`: messages are cut out of DATA and handed on, and the peer gets credit for what was. */
+/**
+ * One HTTP/2 stream with one `Process` call: cuts messages out of DATA frames, dispatches them, and
+ * credits the peer for what was consumed.
+ */
 
 import type { ExchangeHandler } from '../exchange.ts';
 import { Assembler, messageLength, PREFIX_BYTES } from './assembler.ts';
@@ -12,7 +15,7 @@ import { INTERNAL, INVALID_ARGUMENT, trailers } from './static-frames.ts';
 
 const EMPTY = Buffer.alloc(0);
 const nothing = (): void => {};
-/** Stands where the server's user failed to give a handler. */
+/** Replaces the handler where the server's user failed to create one. */
 const NULL_HANDLER: ExchangeHandler = {
   requestHeaders: nothing,
   requestBody: nothing,
@@ -23,7 +26,7 @@ const NULL_HANDLER: ExchangeHandler = {
   drained: nothing,
   closed: nothing,
 };
-/** Filled again for each message; nothing of it is kept. */
+/** Scratch record, filled anew for each message. Valid only until the next `decodeRequest`. */
 const request = emptyRequest();
 
 export class Stream extends Outbound {
@@ -42,7 +45,7 @@ export class Stream extends Outbound {
     this.#receiveWindowBytes = host.context.limits.streamWindowBytes;
   }
 
-  /** To be called once, when the connection knows the stream: the handler may end it at once. */
+  /** Call once, after the connection has registered the stream: the handler may end it at once. */
   open(): void {
     try {
       this.#handler = this.host.context.handler(this);
@@ -70,7 +73,7 @@ export class Stream extends Outbound {
     }
     this.closedForWriting = true;
     this.#writeFailure(INTERNAL, 'internal error');
-    // The handler may be in the middle of a call.
+    // Deferred, because the handler may be in the middle of a call.
     this.host.context.slice.later({ proceed: () => this.#drop(false) });
   }
 
@@ -83,14 +86,14 @@ export class Stream extends Outbound {
     this.sendCredit();
   }
 
-  /** A DATA frame of that length begins. False: the peer had no credit for it. */
+  /** Accounts for the start of a DATA frame. Returns false if it exceeds the receive window. */
   spendReceiveWindow(bytes: number): boolean {
     this.#receiveWindowBytes -= bytes;
     this.#uncreditedBytes += bytes;
     return this.#receiveWindowBytes >= 0;
   }
 
-  /** Gives the window back when half of it is used. */
+  /** Sends a WINDOW_UPDATE when half of the window is used. */
   sendCredit(): void {
     const { host } = this;
     const uncreditedBytes = this.#uncreditedBytes;
@@ -106,7 +109,7 @@ export class Stream extends Outbound {
     host.scheduleFlush();
   }
 
-  /** Payload of DATA. Returns where it stopped because the turn is over. */
+  /** Consumes payload of DATA. Returns where it stopped because the slice was over. */
   receive(bytes: Buffer, start: number, end: number): number {
     let at = start;
     while (at < end && !this.host.paused) {
@@ -123,7 +126,7 @@ export class Stream extends Outbound {
     return at;
   }
 
-  /** The peer has half-closed. */
+  /** Handles the peer's half-close. */
   endRemote(): void {
     this.#remoteEnded = true;
     if (this.#assembler !== undefined && !this.closedForWriting) {
@@ -138,7 +141,7 @@ export class Stream extends Outbound {
     }
   }
 
-  /** Ended by the peer's reset, or with the connection. */
+  /** Handles the peer's reset, or the loss of the connection. */
   abandon(): void {
     this.host.context.counters.streamsReset++;
     this.#drop(this.finished);
@@ -149,7 +152,7 @@ export class Stream extends Outbound {
     this.#drop(false);
   }
 
-  /** Tells the handler that there is room again, if it waits for that. */
+  /** Tells a handler that waits for it that the queue has drained. */
   notifyDrained(): void {
     if (!this.takeDrained()) {
       return;
@@ -238,7 +241,8 @@ export class Stream extends Outbound {
 
   #dispatchBody(bytes: Buffer, ofRequest: boolean): void {
     const { bodyStart, bodyEnd, endOfStream } = request;
-    // Larger ones are rare here: those that have something before the body, where Envoy has nothing.
+    // Bodies above the piece size are rare here: only messages with fields before the body, which
+    // Envoy does not send.
     for (let at = bodyStart; at + PIECE_BYTES < bodyEnd && !this.closedForWriting; at += PIECE_BYTES) {
       this.#dispatchBodyPart(bytes.subarray(at, at + PIECE_BYTES), ofRequest, false);
     }
@@ -260,12 +264,15 @@ export class Stream extends Outbound {
     slice.spend(piece.length);
   }
 
-  /** `piece` lies in the buffer that is read into. */
+  /** `piece` is a view of the read buffer. */
   #dispatchBodyPart(piece: Buffer, ofRequest: boolean, endOfStream: boolean): void {
     this.#deliverBody(ofRequest ? Buffer.from(piece) : piece, ofRequest, endOfStream);
   }
 
-  /** Envoy may deliver the last piece of a body twice (https://github.com/envoyproxy/envoy/issues/46237): nothing comes after the end. */
+  /**
+   * Ignores everything after the end of a body: Envoy may deliver the last piece twice
+   * (https://github.com/envoyproxy/envoy/issues/46237).
+   */
   #deliverBody(body: Buffer, ofRequest: boolean, endOfStream: boolean): void {
     if (ofRequest) {
       if (this.#requestBodyEnded) {
@@ -282,7 +289,10 @@ export class Stream extends Outbound {
     }
   }
 
-  /** The message was malformed or the handler threw: the call ends with a gRPC error, and others go on. */
+  /**
+   * Ends the call with a gRPC error after a malformed message or an exception of the handler. Other
+   * calls continue.
+   */
   #fail(error: unknown): void {
     const { counters, log } = this.host.context;
     const malformed = error instanceof MalformedMessage;
