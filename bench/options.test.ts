@@ -15,7 +15,7 @@ describe('optionsOf', () => {
   });
 
   it('reports unknown arguments', () => {
-    assert.throws(() => optionsOf(['--parts', 'laod']), /unknown laod; known are load/);
+    assert.throws(() => optionsOf(['--parts', 'laod']), /unknown laod; use load/);
     assert.throws(() => optionsOf(['--seconds', 'x']), /--seconds must be a number of at least 0.1/);
     assert.throws(() => optionsOf(['--sceonds', '1']));
     assert.equal(optionsOf(['--help']), undefined);

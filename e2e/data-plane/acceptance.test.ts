@@ -1,4 +1,7 @@
-/** A whole configuration as a user writes it (testdata/acceptance.yaml), as it is: its ports are fixed. */
+/**
+ * Runs a complete configuration as a user writes it (testdata/acceptance.yaml), with its fixed
+ * ports.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -49,7 +52,7 @@ describe('acceptance.yaml', () => {
     assert.ok(!gateway.log().includes(KEY), 'no key in the log');
   });
 
-  it('refuses without a team, and beyond its limits', async () => {
+  it('refuses requests without a team and beyond the limits', async () => {
     const url = `${gateway.url}/v1/chat/completions`;
     const body = { model: 'gpt-4o-mini', messages: say('Hello') };
     assert.equal((await call(url, body)).status, 400);
@@ -64,7 +67,7 @@ describe('acceptance.yaml', () => {
     assert.ok(unknown instanceof OpenAI.NotFoundError);
   });
 
-  it('600 requests a minute for each team', async () => {
+  it('enforces 600 requests per minute for each team', async () => {
     const url = `${gateway.url}/v1/chat/completions`;
     const body = { model: 'gpt-4o-mini', messages: say('Hello') };
     const ask = (team: string) => call(url, body, { headers: { 'x-team': team }, mock: { tokens: 1 } });
@@ -79,7 +82,7 @@ describe('acceptance.yaml', () => {
     assert.equal((await ask('green')).status, 200);
   });
 
-  it('100,000 tokens an hour for each team', async () => {
+  it('enforces 100,000 tokens per hour for each team', async () => {
     const url = `${gateway.url}/v1/chat/completions`;
     const ask = (stream: boolean) =>
       call(
@@ -93,7 +96,7 @@ describe('acceptance.yaml', () => {
     const cut = await ask(true);
     assert.equal(cut.status, 200);
     assert.ok(cut.text.includes('"finish_reason":"length"') && cut.text.endsWith('data: [DONE]\n\n'));
-    // What was left was less than the next chunk; it can still be used.
+    // The rest was too little for the next chunk, but a smaller request can use it.
     let refused = await ask(false);
     for (let asked = 0; asked < 10 && refused.status === 200; asked += 1) {
       refused = await ask(false);

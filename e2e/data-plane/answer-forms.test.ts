@@ -1,4 +1,7 @@
-/** Answers that providers send under another name than they should: they are counted and cut by what they are, not by what their headers say. */
+/**
+ * Providers send responses with the wrong content type. Responses are counted and cut by their
+ * content, not by their headers.
+ */
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -59,7 +62,7 @@ function gives(body: string | Buffer, type?: string, encoding?: string): void {
 
 const shown = EVENTS.replace(`data: ${usage}\n\n`, '');
 
-describe('a stream that was asked for', () => {
+describe('a requested stream', () => {
   for (const [place, type] of TYPES.entries()) {
     it(`is counted and cut as ${type}`, async () => {
       gives(EVENTS, type);
@@ -72,7 +75,7 @@ describe('a stream that was asked for', () => {
       assert.equal(cut.record.outputTokens, 60);
     });
 
-    it(`may come whole as ${type}`, async () => {
+    it(`may arrive as one document as ${type}`, async () => {
       gives(DOCUMENT, type);
       const { result, record } = await ask('plenty', true);
       assert.equal(result.text, DOCUMENT);
@@ -80,7 +83,7 @@ describe('a stream that was asked for', () => {
     });
   }
 
-  it('is read compressed, and whole and compressed', async () => {
+  it('is read compressed, as a stream and as one document', async () => {
     for (const [body, sent] of [
       [EVENTS, shown],
       [DOCUMENT, DOCUMENT],
@@ -94,7 +97,7 @@ describe('a stream that was asked for', () => {
   });
 
   for (const encoding of ['lz4', 'gzip, br']) {
-    it(`is 502 in an encoding that nobody can count: ${encoding}`, async () => {
+    it(`gets 502 in an encoding that cannot be counted: ${encoding}`, async () => {
       gives(EVENTS, 'text/event-stream', encoding);
       const { result, record } = await ask('plenty', true);
       assert.equal(result.status, 502);
@@ -103,7 +106,7 @@ describe('a stream that was asked for', () => {
     });
   }
 
-  it('ends with an error where it is not what its encoding says', async () => {
+  it('ends with an error if the content does not match its encoding', async () => {
     gives(EVENTS, 'text/event-stream', 'gzip');
     const { result, record } = await ask('plenty', true);
     assert.match(result.text, /unreadable_answer/);
@@ -112,9 +115,9 @@ describe('a stream that was asked for', () => {
   });
 });
 
-describe('a whole answer that was asked for', () => {
+describe('a requested unary response', () => {
   for (const type of TYPES) {
-    it(`is counted and passes as it is, a document or events, as ${type}`, async () => {
+    it(`passes unchanged and is counted, as a document or as events, as ${type}`, async () => {
       for (const body of [DOCUMENT, EVENTS]) {
         gives(body, type);
         const { result, record } = await ask('plenty', false);
@@ -124,7 +127,7 @@ describe('a whole answer that was asked for', () => {
     });
   }
 
-  it('is charged by its bytes where it is nothing that is known', async () => {
+  it('is charged by its bytes if its content is unknown', async () => {
     const body = '<html>'.repeat(100);
     gives(body, 'application/json');
     const { result, record } = await ask('plenty', false);
@@ -134,7 +137,7 @@ describe('a whole answer that was asked for', () => {
   });
 });
 
-it('a bound on tokens that is none is refused in the provider’s own words', async () => {
+it('an invalid bound on tokens is refused with the provider’s own error', async () => {
   const body = '{"error":{"message":"max_tokens must be positive","type":"invalid_request_error","code":"own"}}';
   answer = { status: 400, headers: { 'content-type': 'application/json' }, body };
   for (const max_tokens of [-1, 0.5]) {
@@ -150,7 +153,7 @@ describe('an event of several megabytes', () => {
   const image = 'A'.repeat(3 << 20);
   const named = (data: { readonly type: string }) => `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
 
-  it('passes whole where it is an image, and its usage is read', async () => {
+  it('passes an image unchanged and reads its usage', async () => {
     const item = { type: 'image_generation_call', id: 'ig_1', status: 'completed', result: image };
     const stream = [
       { type: 'response.created', response: { id: 'resp_1', output: [] } },
@@ -174,7 +177,7 @@ describe('an event of several megabytes', () => {
     assert.deepEqual([record.inputTokens, record.outputTokens, record.source], [10, 20, 'provider']);
   });
 
-  it('is cut in the middle where it is text that nobody may have', async () => {
+  it('is cut inside text that is beyond the budget', async () => {
     gives(`data: {"id":"c1","choices":[{"index":0,"delta":{"content":"${'word '.repeat(600_000)}"}}]}\n\n`);
     const { result, record } = await ask('short', true, { 'x-team': 'long' });
     assert.ok(result.complete);

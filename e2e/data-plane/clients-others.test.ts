@@ -1,4 +1,4 @@
-/** The official Anthropic client and plain TGI requests, through the real gateway. */
+/** Runs the official Anthropic client and plain TGI requests through the real gateway. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
@@ -83,7 +83,7 @@ describe('anthropic client', () => {
     assert.equal((error.error as { error?: { type?: string } }).error?.type, 'not_found_error');
   });
 
-  it('abort in the middle closes the upstream, and what came is charged', async () => {
+  it('an abort closes the upstream, and what arrived is charged', async () => {
     const { result: received, record } = await world.gateway.recordOf(async () => {
       const stream = anthropic.messages.stream(
         { model: CLAUDE, max_tokens: 5_000, messages: say('Hello') },
@@ -123,7 +123,7 @@ describe('anthropic client', () => {
     assert.equal(answer.usage.output_tokens, 3);
   });
 
-  it('1,000 requests, and the connection is kept', async (context) => {
+  it('1,000 requests reuse the connection', async (context) => {
     const way = await countedWay(world.gateway.port);
     context.after(() => way.stop());
     const client = anthropicClient(way.url);
@@ -134,7 +134,8 @@ describe('anthropic client', () => {
       const text = plain.content[0]?.type === 'text' && plain.content[0].text;
       assert.deepEqual([text, streamed], [wordsOf(2), wordsOf(3)], `request ${index}`);
     }
-    // The client opens a second one where a request begins before it has put the first one back.
+    // The client opens a second connection if a request begins before the first one is back in its
+    // pool.
     assert.ok(way.connections <= 2, `${way.connections}`);
   });
 

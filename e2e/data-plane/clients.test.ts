@@ -1,4 +1,7 @@
-/** The official OpenAI client, unmodified, through the real gateway: it must not notice that it is there. */
+/**
+ * Runs the official OpenAI client, unmodified, through the real gateway. The client must not notice
+ * the gateway.
+ */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import OpenAI from 'openai';
@@ -52,7 +55,7 @@ describe('openai client', () => {
     assert.equal(record.source, 'provider');
   });
 
-  it('chat, streamed, without usage where it was not asked for', async () => {
+  it('chat, streamed, without usage if it was not requested', async () => {
     const { result, record } = await world.gateway.recordOf(async () => {
       const chunks = [];
       const stream = await openai.chat.completions.create(
@@ -75,7 +78,7 @@ describe('openai client', () => {
     assert.equal(record.inputTokens, lastSeen().inputTokens);
   });
 
-  it('chat, streamed, with usage where it was asked for', async () => {
+  it('chat, streamed, with usage if it was requested', async () => {
     const stream = await openai.chat.completions.create(
       { model: MODEL, messages: say('Hello'), stream: true, stream_options: { include_usage: true } },
       mock({ tokens: 30 }),
@@ -88,7 +91,7 @@ describe('openai client', () => {
     assert.equal(chunks.at(-1)?.choices.length, 0);
   });
 
-  it('the body is only edited where it must be', async () => {
+  it('edits the body only where necessary', async () => {
     const body = `{ "messages" : [{"role":"user","content":"caf\\u00e9 \\ud83d\\ude00"}],\n "model":"${MODEL}", "temperature":1e0 , "seed": 12345678901234567890}`;
     const { status } = await call(`${world.gateway.url}/v1/chat/completions`, body, { mock: { tokens: 3 } });
     assert.equal(status, 200);
@@ -136,7 +139,7 @@ describe('openai client', () => {
     assert.equal(world.provider.seen.length, 0);
   });
 
-  it('abort in the middle closes the upstream, and what came is charged', async () => {
+  it('an abort closes the upstream, and what arrived is charged', async () => {
     const { result: received, record } = await world.gateway.recordOf(async () => {
       const stream = await openai.chat.completions.create(
         { model: MODEL, messages: say('Hello'), stream: true },
@@ -213,7 +216,7 @@ describe('openai client', () => {
     assert.equal(world.provider.seen.length, 0);
   });
 
-  it('an alias: the backend gets its own name of the model', async () => {
+  it('an alias: the backend receives its own name for the model', async () => {
     const { record } = await world.gateway.recordOf(() =>
       openai.chat.completions.create({ model: 'cheap', messages: say('Hello') }, mock({ tokens: 3 })),
     );
@@ -221,7 +224,7 @@ describe('openai client', () => {
     assert.equal(record.model, 'cheap');
   });
 
-  it('1,000 requests, and the connection is kept', async (context) => {
+  it('1,000 requests reuse the connection', async (context) => {
     const way = await countedWay(world.gateway.port);
     context.after(() => way.stop());
     const client = openaiClient(way.url);
@@ -231,7 +234,8 @@ describe('openai client', () => {
       const streamed = await client.chat.completions.stream(request, mock({ tokens: 3 })).finalContent();
       assert.deepEqual([plain.choices[0]?.message.content, streamed], [wordsOf(2), wordsOf(3)], `request ${index}`);
     }
-    // The client opens a second one where a request begins before it has put the first one back.
+    // The client opens a second connection if a request begins before the first one is back in its
+    // pool.
     assert.ok(way.connections <= 2, `${way.connections}`);
   });
 });

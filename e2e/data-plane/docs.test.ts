@@ -1,4 +1,7 @@
-/** What README, guides and examples show is what happens: commands, their output, programs and routes, run as a reader would. */
+/**
+ * Runs the commands, programs and routes of README, guides and examples as a reader would, and
+ * compares their output.
+ */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -23,15 +26,18 @@ async function startExample(
   return startGateway([], { port, yaml: changed(yaml), environment });
 }
 
-/** No minute of the clock may end between two examples that belong together. Waiting must look worth its while, as it does for a minute of the clock. */
+/**
+ * Prevents a calendar minute from ending between two examples. Retrying must still be useful, as
+ * with a calendar minute.
+ */
 const anyMinute = (yaml: string) =>
   yaml.replace(/window: .*unit: Minute.*$/m, 'window: {type: Sliding, sliding: {duration: 50s}}');
 
-/** Present where there was a wait. */
+/** Returns the names of the fields, except the one that is present only after a wait. */
 const fieldsOf = (line: object) => Object.keys(line).filter((name) => name !== 'queuedMs');
 
 async function runProgram(name: string, environment: Readonly<Record<string, string>>): Promise<string> {
-  // A bash whose input is a socket takes itself for one of a remote shell.
+  // bash treats itself as a remote shell if its input is a socket.
   const { stdout } = await promisify(execFile)('bash', ['-c', `make --silent client NAME=${name} < /dev/null`], {
     cwd: repository,
     env: { PATH: process.env['PATH'], ...environment },
@@ -48,7 +54,7 @@ describe('against the quickstart', () => {
   after(() => gateway?.stop());
 
   for (const page of ['README.md', 'docs/guides/clients.md', 'docs/guides/running.md']) {
-    it(`${page} shows what its commands print`, async () => {
+    it(`${page} shows the real output of its commands`, async () => {
       const examples = shellExamples(page);
       assert.ok(examples.length > 0);
       for (const { script, shown } of examples) {
@@ -61,7 +67,7 @@ describe('against the quickstart', () => {
     });
   }
 
-  it('access lines have the fields that are shown', async () => {
+  it('access lines have the documented fields', async () => {
     const shown = blocksOf('docs/guides/observing.md')
       .filter(({ info }) => info === 'json access')
       .map(({ text }) => JSON.parse(text) as Readonly<Record<string, unknown>>);

@@ -1,4 +1,7 @@
-/** Clients at the edge of the protocol: old HTTP, wrong hosts, header blocks past every bound, and the list of models as each dialect asks for it. */
+/**
+ * Clients at the edge of the protocol: old HTTP, wrong hosts, oversized headers, and the list of
+ * models in the shape of each API.
+ */
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
 import net from 'node:net';
@@ -42,7 +45,7 @@ after(async () => {
 
 const HOST = { host: 'ai.example.com' };
 
-/** Writes text to the gateway and reads until it closes the connection. */
+/** Writes text to the gateway and reads until the connection closes. */
 async function exchange(port: number, text: string): Promise<string> {
   const socket = net.connect(port, '127.0.0.1');
   socket.on('error', () => {});
@@ -82,14 +85,14 @@ describe('HTTP/1.0', () => {
     });
   }
 
-  it('without a host is refused like a wrong host', async () => {
+  it('is refused without a host, as with a wrong host', async () => {
     const answer = await exchange(gateway.port, ask([], { model: 'gpt-4o', messages: say('Hello') }));
     assert.match(answer, /^HTTP\/1\.[01] 404 /, answer.slice(0, 200));
     assert.match(answer, /unknown_endpoint/);
   });
 });
 
-describe('where no route is', () => {
+describe('without a route', () => {
   const places = {
     'a wrong host': () => ({ url: gateway.url, headers: { host: 'other.example.com' } }),
     'a Gateway without routes': () => ({ url: bare.url, headers: {} }),
@@ -99,7 +102,7 @@ describe('where no route is', () => {
       ['OpenAI', '/v1/chat/completions'],
       ['Anthropic', '/v1/messages'],
     ] as const) {
-      it(`${name}: 404 as ${dialect} says it`, async () => {
+      it(`${name}: 404 in the shape of ${dialect}`, async () => {
         const { url, headers } = place();
         const body = { model: 'gpt-4o', max_tokens: 5, messages: say('Hello') };
         const { status, json } = await call(`${url}${path}`, body, { headers });
@@ -126,7 +129,7 @@ describe('models', () => {
   const anthropic = { 'anthropic-version': '2023-06-01' };
   const ids = (json: { readonly data: readonly { readonly id: string }[] }) => json.data.map(({ id }) => id);
 
-  it('lists exact names and those of the backends that globs let through, by the API of the caller', async () => {
+  it('lists exact names and the backends’ names that match globs, by the API of the caller', async () => {
     const openAi = await list();
     assert.equal(openAi.object, 'list');
     assert.deepEqual(ids(openAi), ['cheap', 'gpt-4o']);
@@ -136,7 +139,7 @@ describe('models', () => {
     assert.equal(claude.data[0].type, 'model');
   });
 
-  it('finds each model that a request would be routed for, and no other', async () => {
+  it('finds exactly the models that a request would be routed for', async () => {
     assert.equal((await one('gpt-5-mini')).json.id, 'gpt-5-mini');
     assert.equal((await one('o3')).status, 404);
     assert.equal((await one('claude-sonnet-4')).status, 404);
@@ -147,7 +150,7 @@ describe('models', () => {
   });
 });
 
-describe('header blocks past the bound', () => {
+describe('oversized headers', () => {
   for (const [name, lines] of [
     ['of one header', [`x-large: ${'a'.repeat(300_000)}`]],
     ['of many headers', Array.from({ length: 2_000 }, (_, index) => `x-${index}: a`)],
@@ -160,7 +163,7 @@ describe('header blocks past the bound', () => {
     });
   }
 
-  it('HTTP/2: Envoy resets that stream, and serves the others of the connection', async () => {
+  it('HTTP/2: Envoy resets the stream and serves the other streams of the connection', async () => {
     const session = http2.connect(gateway.url);
     session.on('error', () => {});
     const ask = (headers: Readonly<Record<string, string>>) =>

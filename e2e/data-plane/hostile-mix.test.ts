@@ -1,6 +1,7 @@
 /**
- * Everything hostile at once, beside clients that behave. HOSTILE_SECONDS and HOSTILE_CLIENTS make it long (`make soak`), HOSTILE_SEED repeats a run,
- * HOSTILE_ACTS (names joined by commas) makes it small, and HOSTILE_REPORT names a file for the figures.
+ * Runs all hostile behaviours at once beside well-behaved clients. HOSTILE_SECONDS and
+ * HOSTILE_CLIENTS make the run long (`make soak`), HOSTILE_SEED repeats a run, HOSTILE_ACTS
+ * (comma-separated names) limits the behaviours, and HOSTILE_REPORT names a file for the figures.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -34,7 +35,7 @@ after(async () => {
   }
 });
 
-it(`${hostile} hostile connections for ${seconds} s, beside ${behaved} clients that behave`, async (context) => {
+it(`${hostile} hostile connections for ${seconds} s beside ${behaved} well-behaved clients`, async (context) => {
   const progress = (line: string) => console.error(line);
   const result = await runMix(world, { seconds, hostile, behaved, seed, progress, ...(acts && { acts }) });
   context.diagnostic(JSON.stringify(result));

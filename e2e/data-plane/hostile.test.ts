@@ -1,4 +1,7 @@
-/** Clients and providers that mean harm: a clear refusal in the shape of the API, bounded memory and time, and nothing held afterwards. */
+/**
+ * Hostile clients and providers: a clear refusal in the shape of the API, bounded memory and time,
+ * and no remaining hold.
+ */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,10 +18,16 @@ import { MODEL, startWorld, type World } from './support/world.ts';
 
 const MEGABYTE = 1 << 20;
 const MEMORY_BYTES = 250 * MEGABYTE;
-/** The process keeps up to 128 MB of bodies that it reads, on top of its own, and their pages are given back late. */
+/**
+ * The process buffers up to 128 MB of request bodies on top of its own memory, and returns their
+ * pages late.
+ */
 const KEPT_BODIES_MEMORY_BYTES = 450 * MEGABYTE;
 const UPLOAD_BYTES = 1024 * MEGABYTE;
-/** How long a small request may take beside hostile ones: far below what a held event loop costs, far above a busy CI machine. */
+/**
+ * The maximum time of a small request beside hostile ones: far below a blocked event loop, far
+ * above a busy CI machine.
+ */
 const BESIDE_MS = 600;
 
 let world: World;
@@ -67,7 +76,7 @@ async function nothingHeld(): Promise<void> {
   await waitFor('end of all upstream requests', () => world.provider.openCount() === 0, 5_000);
 }
 
-/** The slowest of small requests that are made while `work` goes on. */
+/** Returns the slowest of the small requests that run during `work`. */
 async function beside<T>(work: () => Promise<T>): Promise<{ readonly result: T; readonly slowestMs: number }> {
   let over = false;
   let slowestMs = 0;
@@ -114,9 +123,9 @@ describe('bodies', () => {
     }
   }
 
-  it('nothing is held after all of them', nothingHeld);
+  it('leave no hold', nothingHeld);
 
-  it('a compressed body is refused, however much is in it', async () => {
+  it('a compressed body is refused, whatever its size', async () => {
     const bomb = zlib.gzipSync(Buffer.alloc(64 * MEGABYTE));
     for (const encoding of ['gzip', 'br', 'zstd', 'deflate']) {
       const { status, json } = await chat(world, 'large', { team: 'bomb', headers: { 'content-encoding': encoding } });
@@ -141,7 +150,7 @@ describe('long words', () => {
     ['letters', letters],
     ['Chinese characters', chinese],
   ] as const) {
-    it(`200,000 ${name}: counted to the bound and refused, and nobody waits`, async () => {
+    it(`200,000 ${name}: counted to the limit and refused, without delay for others`, async () => {
       const { result, slowestMs } = await beside(() =>
         chat(world, 'bounded', { team: 'words', body: { messages: [{ role: 'user', content: word }] } }),
       );
@@ -150,7 +159,7 @@ describe('long words', () => {
       assert.ok(slowestMs < BESIDE_MS, `${slowestMs} ms`);
     });
 
-    it(`200,000 ${name}: near the end of a budget they are counted, and nobody waits`, async () => {
+    it(`200,000 ${name}: counted near the end of a budget, without delay for others`, async () => {
       const { result, slowestMs } = await beside(() =>
         chat(world, 'near', { team: name, body: { messages: [{ role: 'user', content: word }] }, mock: { tokens: 1 } }),
       );
@@ -159,7 +168,7 @@ describe('long words', () => {
     });
   }
 
-  it('an answer that is one long word is counted without usage, and nobody waits', async () => {
+  it('a response that is one long word is counted without usage, without delay for others', async () => {
     const team = 'long-answer';
     const { result, slowestMs } = await beside(() =>
       chat(world, 'large', { team, body: { stream: true }, mock: { hostile: 'megabyte-event' } }),
@@ -172,8 +181,8 @@ describe('long words', () => {
   });
 });
 
-describe('large and wrong lengths', () => {
-  it('a body past the bound of its own route: 413, where the larger bound of others does not help', async () => {
+describe('large bodies and wrong lengths', () => {
+  it('a body beyond the limit of its own route gets 413, although other routes allow more', async () => {
     const content = 'word '.repeat(20_000);
     for (const model of ['tiny', 'sized']) {
       const seen = world.provider.seen.length;
@@ -192,7 +201,7 @@ describe('large and wrong lengths', () => {
     assert.equal(other.status, 200);
   });
 
-  it('an upload of 1 GB in chunks: 413 early', async () => {
+  it('an upload of 1 GB in chunks gets 413 early', async () => {
     const raw = await rawCall(world.gateway.port);
     await raw.write(head('/v1/chat/completions', ['x-team: upload', 'transfer-encoding: chunked']));
     const piece = `10000\r\n${'a'.repeat(0x10000)}\r\n`;
@@ -217,7 +226,7 @@ describe('large and wrong lengths', () => {
     assert.ok(sent < 100 * MEGABYTE, `${sent >> 20} MB were taken before the answer`);
   });
 
-  it('an upload that says how long it is: 413 before it comes', async () => {
+  it('an upload with a content-length gets 413 before its body', async () => {
     const raw = await rawCall(world.gateway.port);
     await raw.write(head('/v1/chat/completions', ['x-team: upload', `content-length: ${UPLOAD_BYTES}`]));
     await raw.write('{"model":"large",');
@@ -226,7 +235,7 @@ describe('large and wrong lengths', () => {
     assert.equal(raw.status(), 413, raw.text());
   });
 
-  it('a body that is shorter than it says: nothing is held', async () => {
+  it('a body that is shorter than its content-length leaves no hold', async () => {
     const raw = await rawCall(world.gateway.port);
     const body = JSON.stringify({ model: 'large', messages: [] });
     await raw.write(head('/v1/chat/completions', ['x-team: short', `content-length: ${body.length + 100}`]) + body);
@@ -253,7 +262,7 @@ describe('large and wrong lengths', () => {
     });
   }
 
-  it('a body that is longer than it says: the rest is no request', async () => {
+  it('bytes beyond the content-length are not a request', async () => {
     const raw = await rawCall(world.gateway.port);
     const body = JSON.stringify({ model: 'large', messages: [{ role: 'user', content: 'Hello' }] });
     const lines = ['x-team: long', 'x-mock: {"tokens":1}', `content-length: ${body.length}`];
@@ -265,7 +274,7 @@ describe('large and wrong lengths', () => {
 });
 
 describe('providers', () => {
-  it('a stream without end and without newline', async () => {
+  it('a stream without an end and without a newline', async () => {
     const team = 'endless';
     const opened = await open(
       `${world.gateway.url}/v1/chat/completions`,
@@ -281,13 +290,13 @@ describe('providers', () => {
     await nothingHeld();
   });
 
-  it('an answer without end that says it is JSON', async () => {
+  it('an endless response with the content type of JSON', async () => {
     const team = 'endless-json';
     await beside(() => chat(world, 'large', { team, mock: { hostile: 'endless-line' }, timeoutMs: 60_000 }));
     await nothingHeld();
   });
 
-  it('a megabyte in one event arrives, and is charged', async () => {
+  it('an event of a megabyte arrives and is charged', async () => {
     const team = 'megabyte';
     const answer = await chat(world, 'large', { team, body: { stream: true }, mock: { hostile: 'megabyte-event' } });
     assert.equal(
@@ -312,9 +321,9 @@ describe('providers', () => {
   }
 });
 
-// Last: pages that held bodies are given back late.
+// Last, because pages of buffered bodies are returned late.
 describe('many large bodies', () => {
-  it('many uploads at once are bounded for the process', async () => {
+  it('concurrent uploads share one limit per process', async () => {
     bound = KEPT_BODIES_MEMORY_BYTES;
     const uploads = await Promise.all(
       Array.from({ length: 24 }, async () => {
@@ -325,7 +334,7 @@ describe('many large bodies', () => {
       }),
     );
     const piece = 'a'.repeat(MEGABYTE);
-    // Never the end: they only want to be kept.
+    // Never ends the body, so that it stays in memory.
     await Promise.all(
       uploads.map(async (raw) => {
         for (let sent = 0; sent < 18 && raw.status() === undefined; sent += 1) {

@@ -1,4 +1,7 @@
-/** There is no failing open: without a processor every request gets 503 in the shape of its API, and a new processor is there within a second. */
+/**
+ * Without a processor, every request gets 503 in the shape of its API, and a new processor starts
+ * within a second. Nothing fails open.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { after, before, it } from 'node:test';
@@ -10,7 +13,7 @@ import { waitFor } from './support/wait.ts';
 import { startWorld, type World } from './support/world.ts';
 
 const WELL_AGAIN_MS = 1_000;
-/** Starting a bare Node takes so long where nothing else runs. */
+/** The time to start Node on an idle machine. */
 const NODE_START_MS = 60;
 
 let world: World;
@@ -19,7 +22,7 @@ before(async () => {
 });
 after(() => world?.stop());
 
-/** How many times slower than alone this machine is at the moment: it may be busy with others. */
+/** Returns how many times slower than idle this machine is now. */
 async function slowness(): Promise<number> {
   const times: number[] = [];
   for (let index = 0; index < 3; index += 1) {
@@ -56,7 +59,7 @@ it('extproc is killed under load', async (context) => {
       results.push({ atMs, path, answer });
     }
   };
-  // The second processor takes its place in reserve a moment after the first.
+  // The second processor becomes the reserve a moment after the first one.
   await waitFor('a reserve', () => gateway.processes().some((one) => /in reserve/.test(one.command)), 10_000);
   const stream = await openChat(world, 'large', {
     team: 'open',
@@ -87,7 +90,7 @@ it('extproc is killed under load', async (context) => {
 
   const before = results.filter((one) => one.atMs < killedAtMs - 500);
   assert.ok(before.every((one) => one.answer?.status === 200));
-  // New requests, not those that were in flight: those may break.
+  // Counts only new requests; those in flight may break.
   const during = results.filter(
     (one) => one.atMs > killedAtMs + 20 && one.atMs < killedAtMs + wellMs && one.answer?.status !== 200,
   );

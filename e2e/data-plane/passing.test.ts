@@ -1,4 +1,4 @@
-/** What passes the gateway and what does not: endpoints, headers, bytes. */
+/** Which endpoints, headers and bytes pass the gateway. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type OpenAI from 'openai';
@@ -34,7 +34,7 @@ function lastSeen() {
   return seen;
 }
 
-describe('what passes and what does not', () => {
+describe('endpoints', () => {
   for (const [method, path] of [
     ['GET', '/v1/chat/completions'],
     ['DELETE', '/v1/chat/completions'],
@@ -53,7 +53,7 @@ describe('what passes and what does not', () => {
     });
   }
 
-  it('an upgrade is not passed on', async () => {
+  it('an upgrade does not pass', async () => {
     const raw = await rawCall(world.gateway.port);
     await raw.write(
       head('/v1/chat/completions', ['connection: upgrade', 'upgrade: websocket', 'content-length: 0']).replace(
@@ -66,7 +66,7 @@ describe('what passes and what does not', () => {
     assert.equal(world.provider.seen.length, 0);
   });
 
-  it('a listed endpoint passes, with the provider’s key', async () => {
+  it('a listed endpoint passes with the provider’s key', async () => {
     const { status, json } = await call(`${world.gateway.url}/v1/files/abc?limit=1`);
     assert.equal(status, 200);
     assert.equal(json.path, '/v1/files/abc?limit=1');
@@ -92,7 +92,7 @@ describe('headers', () => {
     cookie: 'session=secret',
   };
 
-  it('the provider gets its own key and none of the client’s credentials', async () => {
+  it('the provider receives its own key and none of the client’s credentials', async () => {
     for (const [path, body] of [
       ['/v1/chat/completions', { model: MODEL, messages: say('Hello') }],
       ['/v1/messages', { model: CLAUDE, max_tokens: 9, messages: say('Hello') }],
@@ -110,7 +110,7 @@ describe('headers', () => {
     }
   });
 
-  it('the provider gets nothing that says whose account is billed, or where the client is', async () => {
+  it('the provider receives neither account identifiers nor the client’s location', async () => {
     const hidden = [
       'openai-organization openai-project x-goog-user-project ocp-apim-subscription-key x-amz-security-token x-amz-date',
       'x-amzn-bedrock-guardrailidentifier x-goog-api-key proxy-authorization forwarded x-forwarded-for x-forwarded-host',
@@ -139,7 +139,7 @@ describe('headers', () => {
     }
   });
 
-  it('the client gets nothing that is about the account or the servers of the provider', async () => {
+  it('the client receives nothing about the provider’s account or servers', async () => {
     const hidden = {
       'openai-organization': 'acme',
       'openai-project': 'proj_123',
@@ -189,7 +189,7 @@ describe('headers', () => {
     }
   });
 
-  it('forged headers of ours are not believed and not passed on', async () => {
+  it('forged headers of the gateway are neither trusted nor passed on', async () => {
     const forged = {
       'x-tallygate-route': 'default/chat/claude/anthropic',
       'x-tallygate-anything': 'forged',
@@ -214,7 +214,7 @@ describe('headers', () => {
     );
   });
 
-  it('a forged route header does not open an endpoint that is closed', async () => {
+  it('a forged route header does not open a closed endpoint', async () => {
     const { status } = await call(
       `${world.gateway.url}/v1/images/generations`,
       { model: MODEL },
@@ -225,7 +225,7 @@ describe('headers', () => {
     assert.equal(status, 404);
   });
 
-  it('successful answers tell what is left, in the names of the API', async () => {
+  it('successful responses report the remaining budget in the headers of the API', async () => {
     const { headers } = await call(
       `${world.gateway.url}/v1/chat/completions`,
       { model: MODEL, messages: say('Hello') },
@@ -248,7 +248,7 @@ describe('headers', () => {
 });
 
 describe('lengths', () => {
-  it('both sides are told them, also where the body is edited', async () => {
+  it('both sides receive them, also for edited bodies', async () => {
     for (const model of [MODEL, 'cheap']) {
       const { headers, bytes } = await call(
         `${world.gateway.url}/v1/chat/completions`,
@@ -264,7 +264,7 @@ describe('lengths', () => {
     }
   });
 
-  it('a stream has none, whatever its provider says', async () => {
+  it('a stream has none, whatever its provider sends', async () => {
     const { headers, text } = await call(
       `${world.gateway.url}/v1/chat/completions`,
       { model: MODEL, messages: say('Hello'), stream: true },
@@ -272,13 +272,13 @@ describe('lengths', () => {
     );
     assert.equal(headers['content-length'], undefined);
     assert.equal(eventsOf(text).at(-1)?.data, '[DONE]');
-    // It was asked for usage, which makes it longer.
+    // The gateway requested usage, which makes the stream longer.
     assert.equal(lastSeen().headers['content-length'], String(lastSeen().bodyBytes));
   });
 });
 
 describe('bytes', () => {
-  it('a stream whose usage the client asked for arrives unchanged', async () => {
+  it('a stream with requested usage arrives unchanged', async () => {
     const body = { model: MODEL, messages: say('Hello'), stream: true, stream_options: { include_usage: true } };
     const { text } = await call(`${world.gateway.url}/v1/chat/completions`, body, {
       mock: { tokens: 500, tokensAChunk: 3 },
@@ -288,7 +288,7 @@ describe('bytes', () => {
   });
 
   for (const encoding of ['gzip', 'br', 'zstd'] as const) {
-    it(`${encoding}: what arrives decodes to what was sent, and is counted`, async () => {
+    it(`${encoding}: the decoded bytes are unchanged and counted`, async () => {
       const { result, record } = await world.gateway.recordOf(async () => {
         const response = await fetch(`${world.gateway.url}/v1/chat/completions`, {
           method: 'POST',

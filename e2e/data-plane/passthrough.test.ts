@@ -1,4 +1,7 @@
-/** Endpoints that are not counted, beside quotas: who may let them through, and that no spelling of a counted endpoint is one of them. */
+/**
+ * Uncounted endpoints beside quotas: who may allow them, and that no spelling of a counted endpoint
+ * is one of them.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { call } from './support/client.ts';
@@ -8,7 +11,7 @@ import { startWorld, type World } from './support/world.ts';
 const everything = { passthrough: [{ method: 'POST', path: '/v1/*' }] };
 const all = { onMissingKey: 'Shared' };
 
-describe('a prefix, where every quota allows what is not counted', () => {
+describe('a prefix, if every quota allows uncounted endpoints', () => {
   let world: World;
   before(async () => {
     const quotas = [teamQuota('tokens', 'TotalTokens', 1_000_000, { ...all, unmetered: 'Allow' })];
@@ -16,7 +19,7 @@ describe('a prefix, where every quota allows what is not counted', () => {
   });
   after(() => world?.stop());
 
-  it('lets an unknown endpoint through', async () => {
+  it('passes an unknown endpoint', async () => {
     await call(`${world.gateway.url}/v1/moderations`, { input: 'x' });
     assert.equal(world.provider.seen.length, 1);
     world.provider.forget();
@@ -39,7 +42,7 @@ describe('a prefix, where every quota allows what is not counted', () => {
   }
 });
 
-describe('a prefix, where one quota of several allows it', () => {
+describe('a prefix, if only one of two quotas allows uncounted endpoints', () => {
   let world: World;
   before(async () => {
     world = await startWorld(
@@ -52,7 +55,7 @@ describe('a prefix, where one quota of several allows it', () => {
   });
   after(() => world?.stop());
 
-  it('is refused by the other', async () => {
+  it('is refused by the other quota', async () => {
     const { status, json } = await call(`${world.gateway.url}/v1/images/generations`, { prompt: 'x' });
     assert.equal(status, 403);
     assert.equal(json.error.code, 'unmetered_endpoint');

@@ -1,4 +1,7 @@
-/** With TALLYGATE_ERROR_DETAIL=plain a refusal tells its code and nothing of the configuration; the access line tells both. */
+/**
+ * With TALLYGATE_ERROR_DETAIL=plain, a refusal contains its code and nothing of the configuration;
+ * the access line contains both.
+ */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { type Ask, chat, limitedRoute, recordsOf } from './support/limits.ts';
@@ -31,7 +34,7 @@ async function refusedAs(code: string, status: number, model: string, ask: Ask) 
   return answer;
 }
 
-it('a quota that is used up: the client gets code, status and headers, the access line the quota', async () => {
+it('an exhausted quota: the client gets code, status and headers, the access line the quota', async () => {
   assert.equal((await chat(world, 'private-model', { team: 'spent', mock: { tokens: 1 } })).status, 200);
   const refused = await refusedAs('request_rate_exceeded', 429, 'private-model', { team: 'spent' });
   assert.equal(refused.json.error.message, 'Too many requests.');
@@ -43,7 +46,7 @@ it('a quota that is used up: the client gets code, status and headers, the acces
   assert.equal(record.rule, 'private-model');
 });
 
-it('limits of one request and missing keys are not told either', async () => {
+it('request limits and missing keys are not disclosed either', async () => {
   await refusedAs('quota_exceeded', 429, 'small-model', { team: 'large' });
   const output = { max_completion_tokens: OUTPUT_LIMIT + 1 };
   await refusedAs('output_tokens_exceeded', 400, 'private-model', { team: 'output', body: output });

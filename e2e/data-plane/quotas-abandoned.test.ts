@@ -1,4 +1,7 @@
-/** A client that leaves cannot have output for nothing: what nobody saw is charged by the policy's word. */
+/**
+ * A client that leaves does not get output for free: the policy decides the charge for what nobody
+ * saw.
+ */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { chat, deliveredTokens, limitedRoute, openChat, recordsOf } from './support/limits.ts';
@@ -20,7 +23,7 @@ before(async () => {
 });
 after(() => world?.stop());
 
-/** Asks for a whole answer and leaves before it comes. */
+/** Requests a unary response and leaves before it arrives. */
 async function leavesWhole(model: string, team: string): Promise<number> {
   const body = { max_completion_tokens: BOUND };
   const leaves = openChat(world, model, { team, body, mock: { tokens: 100, delayMs: 5_000 }, timeoutMs: 150 });
@@ -30,7 +33,7 @@ async function leavesWhole(model: string, team: string): Promise<number> {
   return record.outputTokens ?? 0;
 }
 
-it('a whole answer that is left at once costs what was held for it', async () => {
+it('an abandoned unary response costs its hold', async () => {
   assert.equal(await leavesWhole('hold', 'whole-hold'), BOUND);
 });
 
@@ -38,11 +41,11 @@ for (const [model, least, most] of [
   ['hold', BOUND, BOUND],
   ['estimate', 256, BOUND - 1],
 ] as const) {
-  it(`hidden output of a stream that is left before its usage (onAbandon of ${model})`, async () => {
+  it(`hidden output of a stream that is abandoned before its usage (onAbandon of ${model})`, async () => {
     const team = `hidden-${model}`;
     const opened = await openChat(world, model, {
       team,
-      // Predicted text that the model rejects is billed and not shown, whatever the model is called.
+      // Predicted text that the model rejects is billed and not shown, whatever the model's name.
       body: { stream: true, max_completion_tokens: BOUND, prediction: { type: 'content', content: 'a' } },
       mock: { tokens: 2_000, hiddenTokens: 5_000, paceMs: 20 },
     });
@@ -55,7 +58,7 @@ for (const [model, least, most] of [
   });
 }
 
-it('a provider that breaks off a whole answer is not taken for a client that left', async () => {
+it('a provider that breaks off a unary response is not mistaken for a client that left', async () => {
   const team = 'broken';
   const body = { max_completion_tokens: BOUND };
   await chat(world, 'hold', { team, body, mock: { tokens: 200, fail: { when: 'in', how: 'close' } } });
@@ -64,8 +67,8 @@ it('a provider that breaks off a whole answer is not taken for a client that lef
   assert.ok(charged >= 100 && charged < 1_000, record?.line);
 });
 
-// The last one: what it teaches holds for all models of the route.
-it('onAbandon: Estimate charges the usual length of answers', async () => {
+// Runs last, because the lengths that it teaches apply to all models of the route.
+it('onAbandon: Estimate charges the usual length of responses', async () => {
   const team = 'whole-estimate';
   assert.equal(await leavesWhole('estimate', team), 256, 'before anything is learned');
   for (let nth = 0; nth < 8; nth++) {

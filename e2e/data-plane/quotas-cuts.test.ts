@@ -1,4 +1,7 @@
-/** At the end of a budget each dialect's stream ends properly, with the usage so far, and the upstream connection closes at once. */
+/**
+ * At the end of a budget, the stream of each API ends properly with the usage up to there, and the
+ * upstream connection closes at once.
+ */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { call } from './support/client.ts';
@@ -11,7 +14,7 @@ import { wordCount, wordsOf } from './support/words.ts';
 import { startWorld, type World } from './support/world.ts';
 
 const LIMIT = 150;
-/** From the client's end of the stream; the upstream is closed by Envoy in the same turn. */
+/** Measured from the client's end of the stream; Envoy closes the upstream in the same turn. */
 const UPSTREAM_CLOSED_MS = 500;
 
 let world: World;
@@ -28,7 +31,10 @@ beforeEach(() => world.provider.forget());
 
 const endless = { tokens: 5_000, paceMs: 5 };
 
-/** The upstream is closed, the charge is what came and within the limit, and nothing more is let in. */
+/**
+ * Asserts that the upstream is closed, the charge is what arrived and within the limit, and no new
+ * request is admitted.
+ */
 async function cutProperly(team: string, visibleTokens: number, endedAtMs: number): Promise<void> {
   const seen = world.provider.seen.at(-1);
   assert.ok(seen);
@@ -59,7 +65,7 @@ describe('cuts', () => {
     await cutProperly(team, wordCount(text), endedAtMs);
   });
 
-  it('chat completions, whose client did not ask for usage', async () => {
+  it('chat completions of a client that did not request usage', async () => {
     const team = 'cut-chat-no-usage';
     const { text, complete } = await chat(world, 'cut', { team, body: { stream: true }, mock: endless });
     const endedAtMs = performance.now();
@@ -77,7 +83,7 @@ describe('cuts', () => {
     );
   });
 
-  it('chat completions with several choices: each is ended', async () => {
+  it('chat completions with several choices: each one ends', async () => {
     const team = 'cut-choices';
     const client = openaiClient(world.gateway.url, { 'x-team': team });
     const final = await client.chat.completions
@@ -139,7 +145,7 @@ describe('cuts', () => {
     await cutProperly(team, wordCount(text), endedAtMs);
   });
 
-  it('responses, by the client’s own stream helper', async () => {
+  it('responses, with the client’s own stream helper', async () => {
     const client = openaiClient(world.gateway.url, { 'x-team': 'cut-responses-helper' });
     const final = await client.responses.stream({ model: 'cut', input: 'Hello' }, mock(endless)).finalResponse();
     assert.equal(final.status, 'incomplete');
@@ -181,7 +187,7 @@ describe('cuts', () => {
     await cutProperly(team, wordCount(visible), endedAtMs);
   });
 
-  it('a tool call: what was begun is closed', async () => {
+  it('an open tool call is closed', async () => {
     const team = 'cut-tool';
     const client = anthropicClient(world.gateway.url, { 'x-team': team });
     const events = await client.messages.create(
@@ -216,7 +222,7 @@ describe('cuts', () => {
     assert.ok((upstream?.abortedAtMs ?? 0) - endedAtMs < UPSTREAM_CLOSED_MS);
   });
 
-  it('output tokens only: the input does not count', async () => {
+  it('a quota on output tokens ignores the input', async () => {
     const team = 'cut-output';
     const { text } = await chat(world, 'output', { team, body: { stream: true }, mock: endless });
     const words = wordCount(
@@ -227,7 +233,7 @@ describe('cuts', () => {
     assert.ok(words <= LIMIT && words >= 0.98 * LIMIT, `${words} of ${LIMIT}`);
   });
 
-  it('streams that are cut are asked for uncompressed', async () => {
+  it('streams that may be cut are requested uncompressed', async () => {
     await chat(world, 'cut', {
       team: 'cut-identity',
       body: { stream: true },
@@ -237,7 +243,7 @@ describe('cuts', () => {
     assert.equal(world.provider.seen.at(-1)?.headers['accept-encoding'], 'identity');
   });
 
-  it('a compressed stream, from a provider that compresses all the same, is counted and ended', async () => {
+  it('a stream that the provider compresses anyway is counted and ended', async () => {
     const team = 'cut-compressed';
     const answer = await chat(world, 'cut', { team, body: { stream: true }, mock: { ...endless, encoding: 'gzip' } });
     assert.equal(answer.status, 200);

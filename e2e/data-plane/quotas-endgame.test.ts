@@ -1,4 +1,7 @@
-/** Many streams at the end of one budget: none waits while its provider goes on, nearly all of the budget is used, and whoever is not let in gets a 429. */
+/**
+ * Many streams at the end of one budget: none waits while its provider continues, nearly all of the
+ * budget is used, and every other request gets a 429.
+ */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { type Answered, call } from './support/client.ts';
@@ -10,7 +13,7 @@ import { startWorld, type World } from './support/world.ts';
 const LARGE = 5_000;
 const SMALL = 2_000;
 const CHUNK_TOKENS = 4;
-/** 200 tokens a second. */
+/** 200 tokens per second. */
 const CHUNK_MS = 20;
 
 let world: World;
@@ -68,7 +71,10 @@ const dialects: Readonly<Record<string, Dialect>> = {
   },
 };
 
-/** All at once; gives the streams that were let in, and what the books and the provider say. */
+/**
+ * Starts all streams at once. Returns the admitted ones, and the figures of the quota store and the
+ * provider.
+ */
 async function rush(dialect: Dialect, model: string, team: string, clients: number, tokens: number) {
   const answers = await Promise.all(
     Array.from({ length: clients }, () =>
@@ -90,7 +96,7 @@ async function rush(dialect: Dialect, model: string, team: string, clients: numb
 
 const isCut = ({ cut }: Dialect, answers: readonly Answered[]) => answers.filter(({ text }) => text.includes(cut));
 
-describe(`64 clients, ${LARGE} tokens, 200 tokens a second each`, () => {
+describe(`64 clients, ${LARGE} tokens, 200 tokens per second each`, () => {
   for (const [name, dialect] of Object.entries(dialects)) {
     it(name, async (t) => {
       const { admitted, records, made, charged } = await rush(dialect, 'large', `large ${name}`, 64, 600);
@@ -117,9 +123,9 @@ describe(`streams that are longer than ${SMALL} tokens allow`, () => {
     });
   }
 
-  it('nobody is cut while others hold what they do not need', async () => {
+  it('no stream is cut while others hold more than they need', async () => {
     const chat = dialects['chat completions']!;
-    // Together 1,600 and their prompts; each is longer than what a stream holds at first.
+    // Together 1,600 tokens and the prompts; each stream is longer than its first hold.
     const { admitted } = await rush(chat, 'small', 'enough', 4, 400);
     assert.equal(admitted.length, 4);
     assert.deepEqual(isCut(chat, admitted), []);

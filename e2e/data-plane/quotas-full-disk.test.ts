@@ -1,4 +1,7 @@
-/** A state folder on a disk that fills up: token quotas refuse in words, a quota that fails open goes on, and all is well again when there is room. */
+/**
+ * The disk of the state folder fills up: token quotas refuse with a clear error, a quota that fails
+ * open continues, and both recover when there is room.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,7 +18,10 @@ import { backends } from './support/world.ts';
 const LIMIT = 100_000;
 /** Room for Envoy's files and a young journal. */
 const DISK = '24m';
-/** This file runs itself in a mount namespace of its own, so that the small disk is nobody else's and ends with it. */
+/**
+ * This file runs itself in a separate mount namespace, so that the small disk is private and ends
+ * with it.
+ */
 const INSIDE = 'TALLYGATE_TEST_SMALL_DISK';
 
 const inside = process.env[INSIDE] !== undefined;
@@ -33,7 +39,7 @@ it('a full disk', {
     assert.equal(ran.status, 0);
     return;
   }
-  // The mount goes with its namespace; the folder below it stays empty.
+  // The mount ends with its namespace; the folder below it stays empty.
   const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-disk-'));
   assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK}`, 'tmpfs', folder]).status, 0);
   const provider = await startProvider();

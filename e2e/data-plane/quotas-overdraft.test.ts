@@ -1,4 +1,7 @@
-/** Where costs are not bounded beforehand, the ledger is honest: what passes a limit is recorded with its cause, and blocks new work until it is paid back. */
+/**
+ * If costs are not bounded in advance, what passes a limit is recorded with its cause and blocks
+ * new work until it is paid back.
+ */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import type { Answered } from './support/client.ts';
@@ -27,13 +30,16 @@ before(async () => {
 });
 after(() => world?.stop());
 
-/** Tokens past the limit of a model's quota, by its metric. */
+/** Returns the tokens beyond the limit of a model's quota, from its metric. */
 async function overdraftMetric(model: string, cause: string): Promise<number> {
   const labels = { tallygate_quota: `default/${model}/tokens`, tallygate_overdraft_cause: cause };
   return (await world.gateway.metrics()).sum('tallygate_overdraft_tokens_total', labels);
 }
 
-/** The first request of a team passes the limit by `cause`: so say the access line and the metric, and nobody is let in any more. */
+/**
+ * Asserts that the first request of a team passes the limit by `cause` in access line and metric,
+ * and that no further request is admitted.
+ */
 async function overdrawn(model: string, cause: string, ask: Ask): Promise<Answered> {
   const answer = await chat(world, model, ask);
   assert.equal(answer.status, 200, answer.text);
@@ -48,7 +54,7 @@ async function overdrawn(model: string, cause: string, ask: Ask): Promise<Answer
   return next;
 }
 
-it('bound_ignored: a provider that makes more than it was allowed', async () => {
+it('bound_ignored: a provider that generates more than the bound', async () => {
   const body = { max_completion_tokens: 10 };
   const mock = { tokens: 1_000, keepsBounds: false };
   const refused = await overdrawn('small', 'bound_ignored', { team: 'ignored', body, mock });
@@ -71,11 +77,11 @@ it('input_estimate: a provider that counts more input', async () => {
   });
 });
 
-it('input_estimate: where only input is limited, output is no cause', async () => {
+it('input_estimate: if only input is limited, output is no cause', async () => {
   await overdrawn('input', 'input_estimate', { team: 'long', mock: { tokens: 2_000, extraInputTokens: 1_000 } });
 });
 
-it('server_tool: searches of the provider’s own, where the policy allows what nobody can bound', async () => {
+it('server_tool: the provider’s own searches, if the policy allows requests without a bound', async () => {
   const search = { web_search_options: {}, max_completion_tokens: 10 };
   const refused = await chat(world, 'small', { team: 'search', body: search });
   assert.equal(refused.json.error.code, 'unbounded_cost', 'and only there');
@@ -83,7 +89,7 @@ it('server_tool: searches of the provider’s own, where the policy allows what 
   await overdrawn('trusting', 'server_tool', { team: 'search', body: search, mock });
 });
 
-/** A stream that is under way, and what others do meanwhile. */
+/** Returns a running stream and the requests that others send meanwhile. */
 async function under(model: string, team: string, others: () => Promise<unknown>) {
   const mock = { tokens: 300, paceMs: 5 };
   const opened = await openChat(world, model, { team, body: { stream: true }, mock });
@@ -102,7 +108,7 @@ function causesOf(record: AccessRecord): readonly string[] {
   return record.overdrafts.map(({ cause }) => cause);
 }
 
-it('in_flight: a stream that keeps to what it holds, while another request passes the limit', async () => {
+it('in_flight: a stream within its hold, while another request passes the limit', async () => {
   const team = 'flight';
   const before = await overdraftMetric('small', 'in_flight');
   const stream = await under('small', team, async () => {
@@ -120,7 +126,7 @@ it('in_flight: a stream that keeps to what it holds, while another request passe
   assert.equal((await chat(world, 'small', { team })).status, 429);
 });
 
-it('in_flight: a limit that is lowered under a stream; raised again, new work is let in', async () => {
+it('in_flight: a limit that is lowered during a stream; once raised again, new requests are admitted', async () => {
   const team = 'lowered';
   const set = (amount: number) =>
     world.gateway.edit([
@@ -128,7 +134,7 @@ it('in_flight: a limit that is lowered under a stream; raised again, new work is
       ...limitedRoute({ ...limits, lowered: { quotas: [teamQuota('tokens', 'TotalTokens', amount)] } }),
     ]);
   const asked = async (status: number) => {
-    // One that is admitted before the edit is there draws little.
+    // A stream that is admitted before the edit applies uses little.
     const body = { max_completion_tokens: 1 };
     await waitFor(`${status}`, async () => (await chat(world, 'lowered', { team, body })).status === status, 5_000);
   };
@@ -144,7 +150,7 @@ it('in_flight: a limit that is lowered under a stream; raised again, new work is
   await asked(200);
 });
 
-it('an overdraft blocks new work until the window makes room', async () => {
+it('an overdraft blocks new requests until the window makes room', async () => {
   const team = 'paid-back';
   const mock = { tokens: 5, extraInputTokens: 1_000 };
   const refused = await overdrawn('sliding', 'input_estimate', { team, body: { max_completion_tokens: 10 }, mock });

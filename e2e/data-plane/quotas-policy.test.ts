@@ -1,4 +1,7 @@
-/** What a policy says beside the amount: keys, windows, bounds on one request, Shadow; and how refusals look. */
+/**
+ * Policy settings beside the amount: keys, windows, request limits, Shadow; and the form of
+ * refusals.
+ */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
@@ -62,7 +65,7 @@ after(() => world?.stop());
 beforeEach(() => world.provider.forget());
 
 describe('windows', () => {
-  it('sliding: room comes back when the time is over', async () => {
+  it('sliding: room returns as time passes', async () => {
     const team = 'sliding';
     assert.equal((await chat(world, 'sliding', { team, mock: { tokens: 1 } })).status, 200);
     assert.equal((await chat(world, 'sliding', { team, mock: { tokens: 1 } })).status, 200);
@@ -79,7 +82,7 @@ describe('windows', () => {
   });
 
   it('calendar: until the minute ends', async () => {
-    // Over a minute's end the test says nothing: then it begins again.
+    // Starts again if the minute ends during the test, because the result would prove nothing.
     for (let attempt = 0; ; attempt += 1) {
       const team = `calendar-${attempt}`;
       const minuteBefore = new Date().getUTCMinutes();
@@ -99,7 +102,7 @@ describe('windows', () => {
     }
   });
 
-  it('lifetime: waiting is pointless, and the answer says so', async () => {
+  it('lifetime: waiting is pointless, and the response reports it', async () => {
     const team = 'lifetime';
     await chat(world, 'lifetime', { team, body: { stream: true }, mock: { tokens: 200, paceMs: 2 } });
     const refused = await chat(world, 'lifetime', { team });
@@ -112,27 +115,27 @@ describe('windows', () => {
 });
 
 describe('keys', () => {
-  it('each value has a budget of its own', async () => {
+  it('each value has its own budget', async () => {
     for (const team of ['keys-a', 'keys-b']) {
       assert.equal((await chat(world, 'by-model', { team, mock: { tokens: 1 } })).status, 200);
       assert.equal((await chat(world, 'by-model', { team })).status, 429);
     }
   });
 
-  it('each route has a budget of its own, for all of its rules', async () => {
+  it('each route has its own budget for all of its rules', async () => {
     for (const name of ['first', 'second']) {
       assert.equal((await chat(world, `${name}-a`, { team: 'by-route', mock: { tokens: 1 } })).status, 200);
       assert.equal((await chat(world, `${name}-b`, { team: 'by-route' })).status, 429);
     }
   });
 
-  it('values that only look alike are not the same', async () => {
+  it('values that only look alike have different budgets', async () => {
     for (const team of ['alike', 'Alike', 'alike/x', 'alike%2Fx', 'alike,x']) {
       assert.equal((await chat(world, 'by-model', { team, mock: { tokens: 1 } })).status, 200, team);
     }
   });
 
-  it('a key that is missing: 400, and nothing reaches the provider', async () => {
+  it('a missing key gets 400, and nothing reaches the provider', async () => {
     const { status, json } = await call(`${world.gateway.url}/v1/chat/completions`, {
       model: 'lifetime',
       messages: say('Hello'),
@@ -143,7 +146,7 @@ describe('keys', () => {
     assert.equal(world.provider.seen.length, 0);
   });
 
-  it('a key with several values: 400', async () => {
+  it('a key with several values gets 400', async () => {
     const raw = await rawCall(world.gateway.port);
     const body = JSON.stringify({ model: 'lifetime', messages: say('Hello') });
     await raw.write(head('/v1/chat/completions', ['x-team: a', 'x-team: b', `content-length: ${body.length}`]) + body);
@@ -153,7 +156,7 @@ describe('keys', () => {
     assert.equal(world.provider.seen.length, 0);
   });
 
-  it('onMissingKey Shared: one budget for all who have none', async () => {
+  it('onMissingKey Shared: one budget for all requests without the key', async () => {
     const ask = () =>
       call(
         `${world.gateway.url}/v1/chat/completions`,
@@ -167,8 +170,8 @@ describe('keys', () => {
   });
 });
 
-describe('bounds on one request', () => {
-  it('a prompt that is too long: 413 before it goes out', async () => {
+describe('request limits', () => {
+  it('a prompt that is too long gets 413 before it leaves', async () => {
     const { status, json } = await chat(world, 'bounded', {
       team: 'bounds',
       body: { messages: say('long '.repeat(110)) },
@@ -178,7 +181,7 @@ describe('bounds on one request', () => {
     assert.equal(world.provider.seen.length, 0);
   });
 
-  it('a prompt whose bytes are many and whose tokens are few passes', async () => {
+  it('a prompt with many bytes and few tokens passes', async () => {
     const { status, text } = await chat(world, 'bounded', {
       team: 'bounds',
       body: { messages: say(' extraordinarily'.repeat(40)) },
@@ -187,19 +190,19 @@ describe('bounds on one request', () => {
     assert.equal(status, 200, text);
   });
 
-  it('more output than may be asked for: 400', async () => {
+  it('a bound above the limit gets 400', async () => {
     const { status, json } = await chat(world, 'bounded', { team: 'bounds', body: { max_completion_tokens: 31 } });
     assert.equal(status, 400);
     assert.equal(json.error.code, 'output_tokens_exceeded');
   });
 
-  it('no bound asked for: the policy’s goes to the provider', async () => {
+  it('a request without a bound is sent with the policy’s bound', async () => {
     const { json } = await chat(world, 'bounded', { team: 'bounds', mock: { tokens: 100 } });
     assert.equal(json.choices[0].finish_reason, 'length');
     assert.equal(world.provider.seen.at(-1)?.bound, 30);
   });
 
-  it('the bound is lowered when less is left than may be produced', async () => {
+  it('the bound is lowered if less is left', async () => {
     const { status, json } = await chat(world, 'lowered', {
       team: 'lowered',
       body: { max_completion_tokens: 10_000 },
@@ -212,14 +215,14 @@ describe('bounds on one request', () => {
     assert.equal(json.usage.completion_tokens, bound);
   });
 
-  it('a larger prompt than the whole budget: refused as such', async () => {
+  it('a prompt larger than the whole budget is refused as such', async () => {
     const refused = await chat(world, 'lowered', { team: 'size', body: { messages: say('long '.repeat(2_000)) } });
     assert.equal(refused.status, 429);
     assert.equal(refused.headers['x-should-retry'], 'false');
     assert.equal(world.provider.seen.length, 0);
   });
 
-  it('costs that nobody can bound follow the policy', async () => {
+  it('requests without a bound on their cost follow the policy', async () => {
     const body = { model: 'cautious', input: 'Hello', previous_response_id: 'resp_1' };
     const headers = { 'x-team': 'unbounded' };
     const refused = await call(`${world.gateway.url}/v1/responses`, body, { headers });
@@ -234,8 +237,8 @@ describe('bounds on one request', () => {
   });
 });
 
-describe('a first token that is late', () => {
-  it('before the answer has begun: 504 in the shape of the API', async () => {
+describe('a late first token', () => {
+  it('before the response begins: 504 in the shape of the API', async () => {
     const answer = await chat(world, 'impatient', { team: 'late', body: { stream: true }, mock: { delayMs: 3_000 } });
     assert.equal(answer.status, 504, answer.text);
     assert.equal(answer.json.error.code, 'first_token_timeout');
@@ -253,7 +256,7 @@ describe('a first token that is late', () => {
     await waitFor('closed upstream', () => world.provider.seen.at(-1)?.abortedAtMs !== undefined, 1_000);
   });
 
-  it('a JSON answer is not bound by it', async () => {
+  it('does not apply to a unary response', async () => {
     const answer = await chat(world, 'impatient', { team: 'late', mock: { delayMs: 800, tokens: 3 } });
     assert.equal(answer.status, 200);
   });
@@ -312,7 +315,7 @@ describe('refusals in the shape of each API', () => {
     await spend(team);
     const headers = { 'x-team': team, 'x-engine': 'lifetime' };
     const ask = () => call(`${world.gateway.url}/generate`, { inputs: 'Hello' }, { headers, mock: { tokens: 50 } });
-    // What the cut left may do for a short prompt.
+    // What the cut left may suffice for a short prompt.
     let answer = await ask();
     for (let asked = 0; asked < 20 && answer.status === 200; asked += 1) {
       answer = await ask();
@@ -323,7 +326,7 @@ describe('refusals in the shape of each API', () => {
     assert.equal(typeof json.error_type, 'string');
   });
 
-  it('the official clients do not try again what is pointless', async () => {
+  it('the official clients do not retry what is pointless', async () => {
     const team = 'shape-retries';
     await spend(team);
     const client = new OpenAI({
@@ -333,7 +336,7 @@ describe('refusals in the shape of each API', () => {
       defaultHeaders: { 'x-team': team },
     });
     await errorOf(client.chat.completions.create({ model: 'lifetime', messages: say('Hello') }));
-    // A marker after it: what was tried again would stand before.
+    // A marker after it; a retry would come before.
     await chat(world, 'lifetime', { team });
     const records = await recordsOf(world, team, 3);
     assert.equal(records.length, 3, 'one that spends, one that is refused, the marker, and no retry');

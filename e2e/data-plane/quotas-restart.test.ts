@@ -1,4 +1,7 @@
-/** What was delivered stays charged, however the gateway ends: in order, or killed with all that belongs to it. */
+/**
+ * What was delivered stays charged, however the gateway ends: orderly, or killed with all its
+ * processes.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';

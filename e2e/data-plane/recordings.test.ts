@@ -1,4 +1,7 @@
-/** What providers answer (fixtures, and recordings of real ones where they are there), through the real gateway: the bytes arrive unchanged, and the charge is the provider's own number. */
+/**
+ * Replays provider responses (fixtures, and recordings of real traffic if present) through the real
+ * gateway: bytes arrive unchanged, and the charge is the provider's own number.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { countTokens as countOldTokens } from 'gpt-tokenizer/encoding/cl100k_base';
@@ -14,13 +17,13 @@ import { backend, quotaPolicy, route } from './support/resources.ts';
 
 const recorded = recordings();
 const all = [...fixtures, ...recorded].map(recording);
-/** OpenAI's own answers that are text, told without usage. */
+/** OpenAI's own text responses, replayed without usage. */
 const untold = all
   .filter(({ name, status }) => /^(openai\/|openai-compatible\/openai-|chat-|completion-)/.test(name) && status === 200)
   .filter(({ name }) => !name.includes('token-ids'))
   .filter((recording) => /\/(chat\/)?completions$/.test(recording.path) && visibleTexts(recording).join('').length > 20)
   .map(withoutUsage);
-/** Such models make output that no answer shows. */
+/** These models generate output that no response shows. */
 const hasHiddenOutput = ({ request }: Recording) => /^(gpt-5|o\d)/.test(String(request['model']));
 let provider: ReplayProvider;
 let gateway: Gateway;
@@ -65,7 +68,7 @@ it('there are recordings of all providers', { skip: noRecordings }, () => {
   assert.ok(recorded.filter((one) => told(one) !== undefined).length >= 40);
 });
 
-describe('each answer', () => {
+describe('each response', () => {
   for (const recording of all) {
     it(recording.name, async () => {
       const { result, record } = await replay(recording);
@@ -77,7 +80,7 @@ describe('each answer', () => {
         assert.deepEqual({ input: record.inputTokens, output: record.outputTokens ?? 0 }, recording.usage);
         assert.equal(record.source, 'provider');
       } else if (recording.status === 200) {
-        // Anthropic tells the input at the beginning of a stream.
+        // Anthropic reports the input at the beginning of a stream.
         assert.equal(record.source, recording.name === 'messages-error-midway.stream' ? 'mixed' : 'estimated');
       } else {
         assert.equal((record.inputTokens ?? 0) + (record.outputTokens ?? 0), 0);
@@ -88,11 +91,12 @@ describe('each answer', () => {
 
 describe('compressed', () => {
   for (const encoding of ['gzip', 'br', 'zstd']) {
-    it(`each answer in ${encoding}`, async () => {
+    it(`each response in ${encoding}`, async () => {
       for (const recording of all.filter(({ status }) => status === 200)) {
         const { result, record } = await replay(recording, { 'x-encoding': encoding });
         assert.equal(result.status, 200);
-        // A JSON answer passes as it is; a stream may have been unpacked, because it might have had to be ended.
+        // A unary response passes unchanged. A stream may be decompressed, because it might have to
+        // be cut.
         const packed = result.headers['content-encoding'] !== undefined;
         assert.ok(packed || recording.stream, recording.name);
         const expected = packed ? compress(encoding, recording.answer) : recording.answer;
@@ -111,14 +115,15 @@ describe('compressed', () => {
 
 describe('usage that the client did not ask for', () => {
   for (const name of ['chat-text.stream', 'xai-reasoning.stream']) {
-    it(`${name}: only what asking adds is taken out, and all is charged`, async () => {
+    it(`${name}: only what the request for usage adds is removed, and everything is charged`, async () => {
       const recording = all.find((one) => one.name === name);
       assert.ok(recording);
       const { stream_options: _, ...request } = recording.request;
       const { result, record } = await replay(recording, {}, request);
-      // Asking for usage also puts `"usage":null` into each of OpenAI's chunks, which a client that did not ask would not get.
+      // A request for usage also puts `"usage":null` into each of OpenAI's chunks, which a client
+      // that did not request usage would not get.
       const events = recording.answer.toString().replaceAll(',"usage":null', '').split('\n\n');
-      // xAI tells its usage of its own accord, with numbers that asking does not bring.
+      // xAI reports usage unasked, with numbers that a request for usage does not add.
       const own = name.startsWith('xai');
       const expected = events.filter((event) => own || !event.includes('"choices":[],'));
       assert.equal(expected.length, events.length - (own ? 0 : 1));
@@ -146,7 +151,7 @@ describe('without usage', () => {
     });
   }
 
-  it('there are some of all kinds', () => {
+  it('there are recordings of all kinds', () => {
     assert.ok(untold.length >= 10, `${untold.length}`);
   });
 });

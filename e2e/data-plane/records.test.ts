@@ -1,4 +1,7 @@
-/** What the access lines say when something goes wrong on either side of the gateway, and the ids that join client, gateway and provider. */
+/**
+ * What access lines report if one side of the gateway fails, and the ids that join client, gateway
+ * and provider.
+ */
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
@@ -11,7 +14,7 @@ import { backend, route } from './support/resources.ts';
 import { waitFor } from './support/wait.ts';
 
 let provider: Provider;
-/** Takes connections and speaks no TLS. */
+/** Accepts connections and does not speak TLS. */
 let plain: net.Server;
 let gateway: Gateway;
 
@@ -60,7 +63,7 @@ async function failures(backendName: string, failure: string): Promise<number> {
   });
 }
 
-describe('who broke it off', () => {
+describe('who broke the exchange off', () => {
   for (const stream of [true, false]) {
     for (const how of ['reset', 'close'] as const) {
       it(`the provider (${how}), ${stream ? 'a stream' : 'JSON'}`, async () => {
@@ -90,7 +93,7 @@ describe('who broke it off', () => {
     assert.equal(line.backendFailure, undefined);
   });
 
-  it('timeouts.request, in a stream', async () => {
+  it('timeouts.request in a stream', async () => {
     const line = await lineOf(() => ask('short', { mock: { tokens: 5_000, paceMs: 20 } }));
     assert.equal(line.clientLeft, undefined, JSON.stringify(line));
     assert.equal(line.error, 'timeout');
@@ -98,7 +101,7 @@ describe('who broke it off', () => {
     assert.equal(line.flags, 'UT');
   });
 
-  it('many at once, each its own', async () => {
+  it('concurrent requests, each with its own cause', async () => {
     const broken = Array.from({ length: 40 }, () =>
       ask('mock', { mock: { tokens: 200, paceMs: 2, fail: { when: 'in', how: 'reset', chunks: 20 } } }),
     );
@@ -112,13 +115,13 @@ describe('who broke it off', () => {
   });
 });
 
-describe('a backend that cannot be reached', () => {
+describe('an unreachable backend', () => {
   for (const [name, failure, details] of [
     ['refused', 'connect', /connection_failure.*refused/i],
     ['no-tls', 'tls', /WRONG_VERSION_NUMBER|TLS/],
     ['no-name', 'address', /no_healthy_upstream|dns/],
   ] as const) {
-    it(`${name}: the line says why, and the client only that it cannot be reached`, async () => {
+    it(`${name}: the access line has the cause, the client only learns that the backend is unavailable`, async () => {
       let headers: object = {};
       const line = await lineOf(async () => {
         const answer = await ask(name, {}, false);
@@ -138,9 +141,9 @@ describe('a backend that cannot be reached', () => {
   }
 });
 
-describe('our count beside the provider’s', () => {
+describe('the gateway’s count beside the provider’s', () => {
   for (const stream of [true, false]) {
-    it(`is taken of one answer a second, ${stream ? 'streams' : 'JSON'}`, async () => {
+    it(`is made for one response per second, ${stream ? 'streams' : 'JSON'}`, async () => {
       const line = await waitFor(
         'a line with both counts',
         async () => {
@@ -161,7 +164,7 @@ describe('our count beside the provider’s', () => {
 });
 
 describe('ids', () => {
-  it('a client that has none gets one, and the provider the same', async () => {
+  it('a client without an id gets one, and the provider gets the same', async () => {
     let answer: Awaited<ReturnType<typeof ask>> | undefined;
     const line = await lineOf(async () => {
       answer = await ask('mock', { mock: { tokens: 2 } }, false);
@@ -173,7 +176,7 @@ describe('ids', () => {
     assert.match(line.providerRequestId, /^mock-\d+$/);
   });
 
-  it('Anthropic’s name for it is read, and stays', async () => {
+  it('Anthropic’s request-id is recorded and passes', async () => {
     const line = await lineOf(async () => {
       const { headers } = await ask('mock', {
         mock: { tokens: 2, headers: { 'x-request-id': '', 'request-id': 'req_1' } },
@@ -184,7 +187,7 @@ describe('ids', () => {
   });
 
   for (const id of ['0190163d-8694-739b-aea5-966c26f8ad91', 'job/17:step.3', 'x'.repeat(128)]) {
-    it(`a client’s own is kept: ${id.slice(0, 40)}`, async () => {
+    it(`a client’s id is kept: ${id.slice(0, 40)}`, async () => {
       const line = await lineOf(async () => {
         const { headers } = await ask('mock', { mock: { tokens: 2 }, headers: { 'x-request-id': id } });
         assert.equal(headers['x-request-id'], id);
@@ -195,7 +198,7 @@ describe('ids', () => {
   }
 
   for (const id of ['x'.repeat(129), 'two words', '"}{"a":1', 'a,b']) {
-    it(`what is no id is replaced: ${id.slice(0, 40)}`, async () => {
+    it(`an invalid id is replaced: ${id.slice(0, 40)}`, async () => {
       let answer: Awaited<ReturnType<typeof ask>> | undefined;
       const line = await lineOf(async () => {
         answer = await ask('mock', { mock: { tokens: 2 }, headers: { 'x-request-id': id } });
@@ -207,7 +210,7 @@ describe('ids', () => {
     });
   }
 
-  it('refusals and the list of models have it, too', async () => {
+  it('refusals and the list of models have an id too', async () => {
     for (const path of [CHAT, '/v1/models', '/nothing']) {
       const headers = { 'x-request-id': 'mine' };
       const body = path === CHAT ? { model: 'unknown', messages: [] } : undefined;

@@ -1,4 +1,4 @@
-/** Which rule and which backend a request comes to: models, headers, weights, priorities; and how long things may take. */
+/** Which rule and backend serve a request: models, headers, weights, priorities; and timeouts. */
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import http2 from 'node:http2';
@@ -82,7 +82,7 @@ async function served(model: string, headers: Readonly<Record<string, string>> =
 }
 
 describe('rules', () => {
-  it('exact before glob, longer glob before shorter', async () => {
+  it('exact names before globs, longer globs before shorter ones', async () => {
     assert.equal(await served('something'), 'red');
     assert.equal(await served('m-1'), 'red');
     assert.equal(await served('m-long-1'), 'blue');
@@ -95,7 +95,7 @@ describe('rules', () => {
     assert.equal(await served('org/model:tag@v1 ü'), 'red');
   });
 
-  it('headers: exact, and as a pattern that matches the whole value', async () => {
+  it('headers: exact values, and patterns that match the whole value', async () => {
     assert.equal(await served('something', { 'x-tier': 'gold' }), 'blue');
     assert.equal(await served('something', { 'x-tier': 'golden' }), 'red');
     assert.equal(await served('m-1', { 'x-user': 'a12' }), 'blue');
@@ -118,7 +118,7 @@ describe('backends', () => {
     assert.equal(blue.seen.length, 200 - red.seen.length + 10);
   });
 
-  it('a lower priority takes over when the first is down', async () => {
+  it('a lower priority takes over when the first one fails', async () => {
     const statuses = [];
     for (let index = 0; index < 10; index += 1) {
       statuses.push((await ask('spare')).status);
@@ -130,7 +130,7 @@ describe('backends', () => {
     assert.equal(blue.seen.length, statuses.filter((status) => status === 200).length);
   });
 
-  it('a backend that is down: 503 in the shape of the API', async () => {
+  it('an unreachable backend: 503 in the shape of the API', async () => {
     const { status, json } = await ask('gone');
     assert.equal(status, 503);
     assert.equal(json.error.code, 'backend_unavailable');
@@ -139,15 +139,15 @@ describe('backends', () => {
     assert.equal(record.outputTokens ?? 0, 0);
   });
 
-  it('a path prefix stands in place of /v1', async () => {
+  it('a path prefix replaces /v1', async () => {
     const { status } = await ask('prefixed');
     assert.equal(status, 200);
     assert.equal(blue.seen.at(-1)?.path, '/proxy/openai/v1/chat/completions');
   });
 });
 
-describe('time', () => {
-  it('a request that takes too long: 504 in the shape of the API, and what it cost is not free', async () => {
+describe('timeouts', () => {
+  it('a request that takes too long: 504 in the shape of the API, and its cost is charged', async () => {
     const { result, record } = await gateway.recordOf(() => ask('timed', { mock: { tokens: 50, delayMs: 3_000 } }));
     assert.equal(result.status, 504);
     assert.equal(typeof result.json.error.message, 'string');
@@ -155,7 +155,7 @@ describe('time', () => {
     await waitFor('closed upstream', () => red.seen.at(-1)?.abortedAtMs !== undefined, 1_000);
   });
 
-  it('a stream that falls silent ends', async () => {
+  it('a silent stream ends', async () => {
     const started = performance.now();
     const answer = await ask(
       'idle',
@@ -169,7 +169,7 @@ describe('time', () => {
 });
 
 describe('protocols', () => {
-  it('HTTP/2 clients: plain, streamed, and one that leaves', async () => {
+  it('HTTP/2 clients: unary, streamed, and one that leaves', async () => {
     const session = http2.connect(gateway.url);
     const send = (body: unknown, mock: unknown) => {
       const stream = session.request({

@@ -1,4 +1,7 @@
-/** What an operator sees: one access line a request, metrics under the OpenTelemetry GenAI names, readiness; and never a prompt or a key. */
+/**
+ * What an operator sees: one access line per request, metrics under the OpenTelemetry GenAI names,
+ * readiness; never a prompt or a key.
+ */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { CLIENT_KEY } from './support/clients.ts';
@@ -15,7 +18,7 @@ before(async () => {
 });
 after(() => world?.stop());
 
-/** By the beginning of the name: exporters add units and suffixes. */
+/** Matches the beginning of the name, because exporters add units and suffixes. */
 function total(
   metrics: Metrics,
   prefix: string,
@@ -28,7 +31,7 @@ function total(
     .reduce((sum, one) => sum + one.value, 0);
 }
 
-it('an access line and metrics for each request', async () => {
+it('each request has an access line and metrics', async () => {
   const { gateway } = world;
   const body = { messages: [{ role: 'user', content: PROMPT }] };
   const headers = { authorization: `Bearer ${CLIENT_KEY}` };

@@ -1,4 +1,6 @@
-/** Clients that ask for much and read nothing: they must cost the processor little, and nobody else anything. */
+/**
+ * Clients that request much and read nothing cost the processor little and do not affect others.
+ */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,7 +30,7 @@ it('200 clients that stop reading', async (context) => {
     const raw = await rawCall(gateway.port, { reads: false });
     const stream = index % 20 !== 0;
     const body = JSON.stringify({ model: 'large', stream, messages: [{ role: 'user', content: 'Much, please' }] });
-    // Streams of events, and JSON answers that do not end.
+    // Streams of events, and JSON responses that do not end.
     const mock = stream ? { tokens: 1_000_000, paddingBytes: 32_768 } : { hostile: 'endless-line' };
     await raw.write(
       head('/v1/chat/completions', [
@@ -45,7 +47,7 @@ it('200 clients that stop reading', async (context) => {
     20_000,
     () => `(${provider.seen.length})`,
   );
-  // All buffers on the way are full when the provider cannot write any more.
+  // All buffers on the path are full when the provider cannot write any more.
   let [written, unchanged] = [-1, 0];
   await waitFor(
     'a standstill',

@@ -1,4 +1,7 @@
-/** `tallygate run` on one machine: edits, wrong edits, signals, crashes; and nothing is ever left running. */
+/**
+ * `tallygate run` on one machine: edits, invalid edits, signals and crashes; no process is left
+ * running.
+ */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +32,7 @@ function openStream(world: World, model: string, mock: { tokens: number; paceMs:
   return open(`${world.gateway.url}/v1/chat/completions`, body, { mock });
 }
 
-/** The route with other names for the models of its rules. */
+/** Returns the route with other model names in its rules. */
 function renamed(port: number, names: Readonly<Record<string, readonly string[]>>): readonly Document[] {
   const kept = rules.filter((rule) => names[rule.name] !== undefined);
   const changed = kept.map((rule) => ({ ...rule, models: names[rule.name] ?? [] }));
@@ -47,7 +50,7 @@ describe('edits', () => {
   });
   after(() => world?.stop());
 
-  it('come into force without dropping a stream, also one whose rule is gone', async () => {
+  it('apply without dropping a stream, even if its rule was removed', async () => {
     const { gateway, provider } = world;
     const kept = await openStream(world, MODEL, { tokens: 300, paceMs: 15 });
     const orphan = await openStream(world, 'cheap', { tokens: 300, paceMs: 15 });
@@ -64,7 +67,7 @@ describe('edits', () => {
     }
   });
 
-  it('never fail a request while they come, one after another', async () => {
+  it('fail no request while they follow one another', async () => {
     const { gateway, provider } = world;
     let over = false;
     const failed: string[] = [];
@@ -91,7 +94,7 @@ describe('edits', () => {
     assert.ok(count > 20);
   });
 
-  it('that are wrong leave the last good state and say why; a good one comes into force again', async () => {
+  it('that are invalid keep the last good state and report why; a valid edit then applies', async () => {
     const { gateway, provider } = world;
     gateway.edit(renamed(provider.port, { openai: [MODEL, 'good'] }));
     await waitFor('the good model', serves(world, 'good'));
@@ -117,7 +120,7 @@ describe('edits', () => {
     await waitFor('the better model', serves(world, 'better'));
   });
 
-  it('that name a taken port are not half applied, and come into force when it is free', async () => {
+  it('that name a used port do not apply in part, and apply when the port is free', async () => {
     const { gateway, provider } = world;
     const squatter = net.createServer().listen(0, '127.0.0.1');
     await once(squatter, 'listening');
@@ -137,7 +140,7 @@ describe('edits', () => {
 });
 
 describe('ends', () => {
-  it('SIGTERM lets open streams end, takes nobody new, and leaves nothing behind', async () => {
+  it('SIGTERM lets open streams end, admits no request, and leaves nothing behind', async () => {
     const world = await startWorld();
     const { gateway } = world;
     const stream = await openStream(world, MODEL, { tokens: 150, paceMs: 15 });
@@ -154,7 +157,7 @@ describe('ends', () => {
     await world.provider.stop();
   });
 
-  it('the end of Envoy by kill -9 is healed', async () => {
+  it('Envoy is restarted after kill -9', async () => {
     const world = await startWorld();
     const { gateway } = world;
     const pid = gateway.envoyPid();
@@ -171,7 +174,7 @@ describe('ends', () => {
     await world.stop();
   });
 
-  it('after kill -9 of tallygate itself nothing runs on, and the next start is well', async () => {
+  it('kill -9 of tallygate itself ends all its processes, and the next start succeeds', async () => {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-e2e-'));
     const world = await startWorld([], {}, { folder });
     const { gateway } = world;
@@ -192,14 +195,14 @@ describe('ends', () => {
   });
 });
 
-describe('a start that cannot be', () => {
+describe('a failing start', () => {
   let folder = '';
   before(() => {
     folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-e2e-'));
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** Runs it to its end. */
+  /** Runs until the process ends. */
   async function failing(
     yaml: string,
     environment: Readonly<Record<string, string>> = {},
@@ -226,7 +229,7 @@ describe('a start that cannot be', () => {
     return { code, stderr };
   }
 
-  it('a wrong file: every problem with its line, and exit code 1', async () => {
+  it('an invalid file: every problem with its line, and exit code 1', async () => {
     const { code, stderr } = await failing(
       'apiVersion: tallygate.dev/v1alpha1\nkind: AIBackend\nmetadata: {name: x}\nspec: {schema: Nobody}\n',
     );
@@ -235,7 +238,7 @@ describe('a start that cannot be', () => {
     assert.doesNotMatch(stderr, /\bat .*\.ts:\d+/, 'no stack');
   });
 
-  it('a port that another program has', async () => {
+  it('a port that another program uses', async () => {
     const squatter = net.createServer().listen(0, '127.0.0.1');
     await once(squatter, 'listening');
     const { port } = squatter.address() as AddressInfo;
@@ -248,7 +251,7 @@ describe('a start that cannot be', () => {
     );
   });
 
-  it('no Envoy, or something else under that name', async () => {
+  it('no Envoy, or another program under that name', async () => {
     const missing = await failing('', { TALLYGATE_ENVOY: '/nowhere/envoy' });
     assert.equal(missing.code, 1);
     assert.match(missing.stderr, /\/nowhere\/envoy .*TALLYGATE_ENVOY/);
@@ -257,7 +260,7 @@ describe('a start that cannot be', () => {
     assert.match(other.stderr, /does not look like Envoy/);
   });
 
-  it('a second one of the same name', async () => {
+  it('a second gateway of the same name', async () => {
     const world = await startWorld([], {}, { folder });
     const { code, stderr } = await failing(yamlOf(gatewayDocuments(0)), {});
     assert.equal(code, 1);
@@ -279,7 +282,7 @@ describe('the quickstart', () => {
   });
   after(() => gateway?.stop());
 
-  it('answers without any key, shows what is left, and ends a stream where the budget ends', async () => {
+  it('answers without a key, reports the remaining budget, and ends a stream at the budget', async () => {
     const url = `${gateway.url}/v1/chat/completions`;
     const messages = [{ role: 'user', content: 'Hello, who are you?' }];
     const echo = await call(url, { model: 'tallygate/echo', messages });
@@ -295,7 +298,7 @@ describe('the quickstart', () => {
 });
 
 describe('without a file', () => {
-  it('it runs the quickstart, and the lines that it prints work', async () => {
+  it('runs the quickstart, and the commands that it prints work', async () => {
     assert.ok(!(await isTaken(8080)), 'port 8080 is taken: the quickstart needs it; end what listens there');
     const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-e2e-'));
     const [metricsPort = 0] = await freePorts(1);
@@ -320,7 +323,7 @@ describe('without a file', () => {
         answers.push((await promisify(execFile)('bash', ['-c', line], { timeout: 20_000 })).stdout);
       }
       assert.equal(answers.length, 2, stderr);
-      // The answer goes out while its bound is held, and there is room for more.
+      // The response arrives while its bound is held, and there is room for more.
       const left = /^x-ratelimit-remaining-tokens: (\d+)/m.exec(answers[0] ?? '')?.[1];
       assert.ok(Number(left) > 300, answers[0]);
       assert.match(answers[0] ?? '', /"content":"Hello, who are you\?"/);

@@ -1,4 +1,7 @@
-/** How `tallygate run` is started by people: by an old Node, by npx, by make. Whatever is told to end, nothing is left running. */
+/**
+ * Starts `tallygate run` as users do: with an old Node, npx and make. Whichever process is stopped,
+ * none is left running.
+ */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +15,7 @@ import { waitFor, within } from './support/wait.ts';
 
 const repository = path.resolve(import.meta.dirname, '../..');
 const START_MS = 30_000;
-/** After the watch over its children, which sleeps 3 s before its last look. */
+/** Includes the watcher of the child processes, which sleeps 3 s before its last check. */
 const END_MS = 8_000;
 
 let folder = '';
@@ -23,7 +26,7 @@ before(async () => {
   file = path.join(folder, 'gateway.yaml');
   const [port = 0] = await freePorts(1);
   writeFileSync(file, yamlOf(gateway(port)));
-  // The launcher takes any Node for an old one that says so.
+  // The launcher treats any Node as old that reports an old version.
   preload = path.join(folder, 'old.cjs');
   writeFileSync(
     preload,
@@ -70,7 +73,7 @@ const ended = (child: ChildProcess) =>
     }
   });
 
-/** The whole tree, once Envoy and extproc serve. */
+/** Returns the whole process tree, once Envoy and extproc serve. */
 async function serving({ child, metricsUrl, output }: Started): Promise<readonly ProcessInfo[]> {
   await waitFor(
     'ready gateway',
@@ -104,8 +107,8 @@ async function allEnd(tree: readonly ProcessInfo[], started: Started): Promise<v
   }
 }
 
-describe('by a Node that cannot read TypeScript', () => {
-  it('an error at the start ends it', async () => {
+describe('with a Node that cannot read TypeScript', () => {
+  it('an error at the start ends the launcher', async () => {
     const wrong = path.join(folder, 'wrong.yaml');
     writeFileSync(wrong, 'kind: [\n');
     const started = await start(process.execPath, [...launcher(), wrong]);
@@ -118,7 +121,7 @@ describe('by a Node that cannot read TypeScript', () => {
     }
   });
 
-  it('SIGTERM ends all in order', async () => {
+  it('SIGTERM ends all processes in order', async () => {
     const started = await start(process.execPath, [...launcher(), file]);
     const tree = await serving(started);
     started.child.kill('SIGTERM');
@@ -126,7 +129,7 @@ describe('by a Node that cannot read TypeScript', () => {
     assert.equal(started.child.exitCode, 0, started.output());
   });
 
-  it('kill -9 of the launcher ends all', async () => {
+  it('kill -9 of the launcher ends all processes', async () => {
     const started = await start(process.execPath, [...launcher(), file]);
     const tree = await serving(started);
     started.child.kill('SIGKILL');
@@ -134,13 +137,13 @@ describe('by a Node that cannot read TypeScript', () => {
   });
 });
 
-describe('by another program', () => {
+describe('started by another program', () => {
   for (const [name, command, args] of [
     ['npx', 'npx', () => ['tallygate', 'run', file]],
     ['npx with an old Node', 'npx', () => ['-c', `"${process.execPath}" ${launcher().join(' ')} ${file}`]],
     ['make', 'make', () => ['--silent', 'run', `FILES=${file}`]],
   ] as const) {
-    it(`SIGTERM to ${name} ends all`, async () => {
+    it(`SIGTERM to ${name} ends all processes`, async () => {
       const started = await start(command, args());
       const tree = await serving(started);
       started.child.kill('SIGTERM');

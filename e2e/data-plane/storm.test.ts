@@ -1,4 +1,4 @@
-/** Clients that abort, hundreds in a second, beside clients that behave: those must not notice. */
+/** Hundreds of clients per second abort; well-behaved clients must not notice. */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +13,7 @@ import { startWorld, type World } from './support/world.ts';
 const A_SECOND = 500;
 const SECONDS = 10;
 const TICK_MS = 20;
-/** V8 lets its young generation grow under such a load; what is asked here is a bound. */
+/** V8 grows its young generation under this load; the test checks that it is bounded. */
 const MEMORY_BYTES = 350 * 1024 * 1024;
 
 let world: World;
@@ -22,7 +22,7 @@ before(async () => {
 });
 after(() => world?.stop());
 
-it('500 clients a second that abort, beside normal traffic', async () => {
+it('500 aborting clients per second beside normal traffic', async () => {
   const { gateway, provider } = world;
   const extproc = gateway.extprocPid();
   const body = JSON.stringify({ model: 'large', stream: true, messages: [{ role: 'user', content: 'Hello' }] });
@@ -37,7 +37,7 @@ it('500 clients a second that abort, beside normal traffic', async () => {
   const abortOne = async (index: number) => {
     const raw = await rawCall(gateway.port);
     await raw.write(request);
-    // At all stages: before the answer, at its headers, in the stream.
+    // At all stages: before the response, at its headers, in the stream.
     await sleep(index % 60);
     raw.socket.resetAndDestroy();
     aborted += 1;

@@ -1,4 +1,7 @@
-/** Request bodies that do not end: whoever sits on the gateway's memory has to go, and requests that come are served. */
+/**
+ * Request bodies that do not end: clients that occupy the gateway's memory lose their requests, and
+ * new requests are served.
+ */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, it } from 'node:test';
 import { chat, limitedRoute } from './support/limits.ts';
@@ -11,12 +14,12 @@ import { startWorld, type World } from './support/world.ts';
 const MEGABYTE = 1 << 20;
 const MEMORY_BYTES = 400 * MEGABYTE;
 const NORMAL_REQUESTS = 40;
-/** Bodies that stop coming are ended after 20 s. */
+/** Bodies that stop arriving end after 20 s. */
 const LATE_MS = 30_000;
 
 let world: World;
 let extproc: number;
-/** Begun before all else: they are ended when the other tests are through. */
+/** Begins before the other tests, so that these bodies end after them. */
 let silent: readonly RawCall[];
 before(async () => {
   world = await startWorld(limitedRoute({ large: { quotas: [teamQuota('tokens', 'TotalTokens', 1_000_000_000)] } }));
@@ -38,7 +41,7 @@ function chunk(text: string): string {
   return `${text.length.toString(16)}\r\n${text}\r\n`;
 }
 
-/** Bodies in chunks, which have begun and go no further. */
+/** Bodies in chunks that begin and do not continue. */
 async function uploads(count: number, begin: string): Promise<readonly RawCall[]> {
   const calls: RawCall[] = [];
   for (let index = 0; index < count; index++) {
@@ -60,9 +63,9 @@ async function served(): Promise<void> {
   }
 }
 
-it('a thousand connections that stop in the middle of a small body keep nobody out', served);
+it('a thousand connections that stop inside a small body block nobody', served);
 
-it('bodies of 31 MB that never end keep nobody out: the heaviest go, with the error of their API', async () => {
+it('endless bodies of 31 MB block nobody: the heaviest end with an error of their API', async () => {
   const piece = chunk('a'.repeat(MEGABYTE));
   const calls = await uploads(5, '{"model":"large","x":"');
   for (const [index, raw] of calls.entries()) {
@@ -70,7 +73,7 @@ it('bodies of 31 MB that never end keep nobody out: the heaviest go, with the er
       await raw.write(piece);
     }
   }
-  // All together they would leave no room in 128 MB for a request of 1 KB.
+  // Together, they would leave no room in 128 MB for a request of 1 KB.
   await calls[4]!.write(chunk('a'.repeat(MEGABYTE - 250)));
   const ended = () => calls.filter((raw) => raw.status() !== undefined);
   await served();
@@ -85,7 +88,7 @@ it('bodies of 31 MB that never end keep nobody out: the heaviest go, with the er
   }
 });
 
-it('a thousand bodies of small values in large number are refused, and keep nobody out', async () => {
+it('a thousand bodies of many small values are refused and block nobody', async () => {
   const calls = await uploads(1_000, `{"modalities":[${'1,'.repeat(32_760)}`);
   await served();
   await waitFor('refusal of all', () => calls.every((raw) => raw.status() === 400), 10_000);
@@ -94,7 +97,7 @@ it('a thousand bodies of small values in large number are refused, and keep nobo
   }
 });
 
-it('who has sent nothing for 20 s gets 408', async () => {
+it('a body that sends nothing for 20 s gets 408', async () => {
   await waitFor('end of all', () => silent.every((raw) => raw.status() !== undefined), LATE_MS);
   for (const raw of silent) {
     assert.equal(raw.status(), 408);

@@ -1,4 +1,6 @@
-/** Carries out a behaviour on one answer: JSON or a stream, paced, compressed, broken off. */
+/**
+ * Writes one response as a behaviour describes: unary or streamed, paced, compressed, broken off.
+ */
 import type http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
@@ -46,7 +48,7 @@ export async function answer(
   };
   if (!asked.stream) {
     const body = JSON.stringify(dialect.whole(plan));
-    // A whole answer takes as long to make as its stream would.
+    // A unary response takes the time of its stream.
     if (behaviour.paceMs !== undefined) {
       await sleep((behaviour.paceMs * plan.tokens) / (behaviour.tokensAChunk ?? 1));
     }
@@ -133,7 +135,7 @@ function planOf(record: Seen, asked: Asked, behaviour: Behaviour): Answer {
     padding: 'x'.repeat(behaviour.paddingBytes ?? 0),
     reason: tokens < wanted ? 'length' : tool === undefined ? 'stop' : 'tool',
     tokens,
-    // Only made where it is needed: a stream may be meant never to end.
+    // Built only on demand, because a stream may be endless.
     get text() {
       return wordsOf(tokens);
     },
@@ -145,7 +147,7 @@ async function breakOff(response: http.ServerResponse, record: Seen, how: Failur
     await closeOf(response);
     return;
   }
-  // A reset throws away what the kernel has not sent yet: what was written must have left first.
+  // A reset discards what the kernel has not sent yet, so wait until it has been sent.
   if (response.headersSent) {
     await sleep(20);
   }
@@ -157,7 +159,7 @@ async function breakOff(response: http.ServerResponse, record: Seen, how: Failur
   }
 }
 
-/** Writes with regard to the reader's pace. */
+/** Writes at the reader's pace. */
 class Output {
   readonly #response: http.ServerResponse;
   readonly #record: Seen;

@@ -1,11 +1,11 @@
-/** A client that shows what went over the wire: status, headers, bytes, and how the transfer ended. */
+/** A client that shows what was on the wire: status, headers, bytes, and how the transfer ended. */
 import http from 'node:http';
 import type { Behaviour } from './behaviour.ts';
 
 export interface CallOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** What the mock provider is to do. */
+  /** Instructions for the mock provider. */
   readonly mock?: Behaviour;
   readonly agent?: http.Agent;
   readonly timeoutMs?: number;
@@ -16,7 +16,7 @@ export interface Answered {
   readonly headers: http.IncomingHttpHeaders;
   readonly bytes: Buffer;
   readonly text: string;
-  /** False where the transfer broke off. */
+  /** False if the transfer broke off. */
   readonly complete: boolean;
   // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of many shapes.
   readonly json: any;
@@ -25,18 +25,18 @@ export interface Answered {
 export interface OpenCall {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
-  /** What has come so far. */
+  /** Returns what has arrived. */
   text(): string;
-  /** The whole answer, once it has ended in whatever way. */
+  /** Resolves with the whole response once it has ended, in any way. */
   readonly done: Promise<Answered>;
   readonly response: http.IncomingMessage;
-  /** Leaves in the middle. */
+  /** Leaves before the end. */
   abort(): void;
 }
 
 export const keepAlive: http.Agent = new http.Agent({ keepAlive: true, maxSockets: Infinity });
 
-/** Sends a request and gives the answer as soon as its headers are there. */
+/** Sends a request and returns the response once its headers have arrived. */
 export function open(url: string, body: unknown, options: CallOptions = {}): Promise<OpenCall> {
   return new Promise((resolve, reject) => {
     const payload =
@@ -62,7 +62,7 @@ export function open(url: string, body: unknown, options: CallOptions = {}): Pro
   });
 }
 
-/** Sends a request and waits for the whole answer. */
+/** Sends a request and waits for the whole response. */
 export async function call(url: string, body?: unknown, options: CallOptions = {}): Promise<Answered> {
   return (await open(url, body, options)).done;
 }

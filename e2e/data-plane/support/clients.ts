@@ -2,10 +2,13 @@ import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import type { Behaviour } from './behaviour.ts';
 
-/** The key that a client has: it must never reach a provider. */
+/** The client's key, which must never reach a provider. */
 export const CLIENT_KEY = 'sk-of-the-client-abcdefghij';
 
-/** The official clients as they are, only with another base URL, and without their own retries, so that a test sees each answer. */
+/**
+ * The official clients with another base URL and without their own retries, so that a test sees
+ * each response.
+ */
 export function openaiClient(url: string, headers: Readonly<Record<string, string>> = {}): OpenAI {
   return new OpenAI({
     baseURL: `${url}/v1`,
@@ -20,7 +23,7 @@ export function anthropicClient(url: string, headers: Readonly<Record<string, st
   return new Anthropic({ baseURL: url, apiKey: CLIENT_KEY, maxRetries: 0, timeout: 30_000, defaultHeaders: headers });
 }
 
-/** Request options that tell the mock provider what to do. */
+/** Returns request options with instructions for the mock provider. */
 export function mock(behaviour: Behaviour, headers: Readonly<Record<string, string>> = {}) {
   return { headers: { 'x-mock': JSON.stringify(behaviour), ...headers } };
 }
@@ -29,12 +32,12 @@ export function say(content: string) {
   return [{ role: 'user' as const, content }];
 }
 
-/** The error that `work` ends with. */
+/** Returns the error that `work` throws. */
 export async function errorOf(work: PromiseLike<unknown>): Promise<unknown> {
   try {
     await work;
   } catch (error) {
     return error;
   }
-  throw new Error('this should have failed');
+  throw new Error('expected an error');
 }

@@ -1,4 +1,4 @@
-/** A way to a port that counts the connections on it. */
+/** A forwarder to a port that counts its connections. */
 import net, { type AddressInfo } from 'node:net';
 
 export interface CountedWay {

@@ -1,11 +1,11 @@
 import type { EventEmitter } from 'node:events';
 
-/** Until a stream takes more, or is gone. */
+/** Waits until a stream accepts more data or is closed. */
 export function roomIn(stream: EventEmitter & { readonly destroyed?: boolean }): Promise<void> {
   return eventIn(stream, ['drain', 'close']);
 }
 
-/** Until a stream is gone. */
+/** Waits until a stream is closed. */
 export function closeOf(stream: EventEmitter & { readonly destroyed?: boolean }): Promise<void> {
   return eventIn(stream, ['close']);
 }

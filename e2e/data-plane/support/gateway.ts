@@ -1,6 +1,7 @@
 /**
- * Runs `tallygate run` on YAML text, as a user would, with a state folder and ports of its own, and looks at it from outside: HTTP, its access records on
- * stdout, its metrics, its processes. Everything has a deadline, and a failure shows the end of the log.
+ * Runs `tallygate run` on YAML text as a user would, with a separate state folder and ports, and
+ * observes it from outside: HTTP, access records on stdout, metrics and processes. Every wait has a
+ * deadline, and a failure shows the end of the log.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,14 +17,14 @@ import { type Document, gateway as gatewayDocuments, yamlOf } from './resources.
 import { waitFor, within } from './wait.ts';
 
 const repository = path.resolve(import.meta.dirname, '../../..');
-/** Another one may stand in for the checkout's: one that is installed, for example. */
+/** The program under test; another installation can replace the checkout's. */
 const program = process.env['TALLYGATE_E2E_MAIN'] ?? path.join(repository, 'cli/main.ts');
 const READY_MS = 20_000;
 const STOP_MS = 15_000;
 const KEPT_LOG_LINES = 400;
-/** Records come in batches, some 20 ms after the end. */
+/** Records arrive in batches, about 20 ms after the end of a request. */
 const QUIET_MS = 60;
-/** Between this process and extproc, whose clock counts on from its start. */
+/** The tolerance between this process's clock and extproc's, which runs on from its start. */
 const CLOCK_DIFFERENCE_MS = 10;
 
 export interface Gateway {
@@ -34,9 +35,11 @@ export interface Gateway {
   readonly metricsUrl: string;
   readonly folder: string;
   readonly pid: number;
-  /** In the order in which requests ended. */
+  /** Records in the order in which requests ended. */
   readonly records: readonly AccessRecord[];
-  /** The record of the request that `work` makes: the only one at that time. */
+  /**
+   * Returns the record of the request that `work` sends, which must be the only one at that time.
+   */
   recordOf<T>(work: () => Promise<T>): Promise<{ readonly result: T; readonly record: AccessRecord }>;
   /** Waits until `count` records match. */
   recordsWhere(
@@ -48,21 +51,21 @@ export interface Gateway {
   metrics(): Promise<Metrics>;
   isReady(): Promise<boolean>;
   processes(): readonly ProcessInfo[];
-  /** Of the one that serves; another may wait in reserve. */
+  /** The process that serves; another one may wait in reserve. */
   extprocPid(): number;
   envoyPid(): number;
-  /** Writes other YAML in place of the first. */
+  /** Replaces the YAML. */
   edit(documents: readonly Document[]): void;
   log(): string;
-  /** SIGTERM, and proof that nothing is left running. */
+  /** Sends SIGTERM and asserts that no process is left. */
   stop(): Promise<void>;
 }
 
 export interface GatewayOptions {
-  /** Written as it is, in place of documents. */
+  /** YAML text that is used unchanged instead of documents. */
   readonly yaml?: string;
   readonly port?: number;
-  /** Keeps state from a gateway before. */
+  /** Keeps the state of an earlier gateway. */
   readonly folder?: string;
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -86,7 +89,7 @@ export async function startGateway(documents: readonly Document[], options: Gate
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
       XDG_STATE_HOME: stateHome,
-      // A test that fails leaves streams open.
+      // A failed test leaves streams open.
       TALLYGATE_DRAIN_TIMEOUT: '3',
       TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
       ...options.environment,
@@ -118,7 +121,7 @@ export async function startGateway(documents: readonly Document[], options: Gate
     'ready gateway',
     async () => {
       if (child.exitCode !== null) {
-        throw new Error(`the gateway ended with ${child.exitCode}${tail()}`);
+        throw new Error(`the gateway exited with ${child.exitCode}${tail()}`);
       }
       return isReady();
     },
@@ -186,7 +189,7 @@ export async function startGateway(documents: readonly Document[], options: Gate
         await waitFor(
           'end of all processes of the gateway',
           () => before.every((one) => !isAlive(one.pid)),
-          // What watches over the children sleeps 3 s before its last look.
+          // The watcher of the child processes sleeps 3 s before its last check.
           6_000,
           () => JSON.stringify(before.filter((one) => isAlive(one.pid))) + tail(),
         );
@@ -201,13 +204,13 @@ export async function startGateway(documents: readonly Document[], options: Gate
         }
       }
       if (child.exitCode !== 0) {
-        throw new Error(`the gateway ended with ${child.exitCode ?? child.signalCode}${tail()}`);
+        throw new Error(`the gateway exited with ${child.exitCode ?? child.signalCode}${tail()}`);
       }
     },
   };
 }
 
-/** Until the records of earlier requests have come. */
+/** Waits until the records of earlier requests have arrived. */
 async function quiet(records: readonly AccessRecord[]): Promise<void> {
   for (let before = -1; before !== records.length; ) {
     before = records.length;

@@ -10,7 +10,10 @@ const ENDLESS_BYTES = 48 << 20;
 const BOMB_BYTES = 64 << 20;
 const MEGABYTE = 1_000_000;
 
-/** Answers that no honest provider gives: they end only when the reader has had enough, or at a bound that is far past what any gateway should keep. */
+/**
+ * Responses that no honest provider sends. They end only when the reader closes, or at a bound far
+ * beyond what any gateway should buffer.
+ */
 export async function sendHostile(
   response: http.ServerResponse,
   record: Seen,
@@ -55,7 +58,7 @@ async function pour(response: http.ServerResponse, to: NodeJS.WritableStream & N
 
 const bombs = new Map<boolean, Buffer>();
 
-/** Made once, before it is needed: that takes a while. */
+/** Built in advance, because compression takes a while. */
 export function bomb(stream: boolean): Buffer {
   const [before, after] = stream
     ? ['data: {"choices":[{"index":0,"delta":{"content":"', '"}}]}\n\ndata: [DONE]\n\n']

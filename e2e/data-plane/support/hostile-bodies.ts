@@ -1,4 +1,7 @@
-/** Request bodies that no honest client sends. Each must be refused with a clear 4xx and never reach a provider. */
+/**
+ * Request bodies that no honest client sends. Each must be refused with a clear 4xx and never reach
+ * a provider.
+ */
 
 export interface HostileBody {
   readonly name: string;
@@ -10,7 +13,7 @@ export interface HostileBody {
 
 const messages = '"messages":[{"role":"user","content":"Hello"}],"max_tokens":9';
 
-/** `model`: one that is served. */
+/** `model` must be a served model. */
 export function hostileBodies(model: string): readonly HostileBody[] {
   const valid = `{"model":"${model}",${messages}}`;
   const deep = (depth: number) => `{"model":"${model}",${messages},"x":${'['.repeat(depth)}${']'.repeat(depth)}}`;

@@ -1,4 +1,7 @@
-/** A route in which each model is a rule of its own with its own limits, so that one gateway serves many tests; and what tests ask about budgets. */
+/**
+ * A route in which each model is a rule with its own limits, so that one gateway serves many tests;
+ * and queries about budgets.
+ */
 import assert from 'node:assert/strict';
 import { type Answered, type CallOptions, call, type OpenCall, open } from './client.ts';
 import type { AccessRecord } from './records.ts';
@@ -9,13 +12,13 @@ import { CLAUDE, MODEL, type World } from './world.ts';
 
 export interface Limited {
   readonly quotas: readonly Document[];
-  /** Of the policy. */
+  /** Fields of the policy. */
   readonly more?: Document;
-  /** Of the rule. */
+  /** Fields of the rule. */
   readonly rule?: Document;
 }
 
-/** `limits`: by the model's name as clients say it. */
+/** `limits` maps the client's model name to its limits. */
 export function limitedRoute(limits: Readonly<Record<string, Limited>>): readonly Document[] {
   const rules = Object.entries(limits).flatMap(([model, { rule }]): RuleOptions[] => [
     {
@@ -62,7 +65,7 @@ function chatArguments(world: World, model: string, { team, body, ...options }: 
   ] as const;
 }
 
-/** One chat request of a team, to its end. */
+/** Sends one chat request of a team and waits for its end. */
 export function chat(world: World, model: string, ask: Ask): Promise<Answered> {
   return call(...chatArguments(world, model, ask));
 }
@@ -71,7 +74,7 @@ export function openChat(world: World, model: string, ask: Ask): Promise<OpenCal
   return open(...chatArguments(world, model, ask));
 }
 
-/** Records of a team, once there are so many. */
+/** Waits for `count` records of a team. */
 export function recordsOf(world: World, team: string, count: number): Promise<readonly AccessRecord[]> {
   return world.gateway.recordsWhere(team, count, (record) => record.keys.includes(team), 10_000);
 }
@@ -80,7 +83,10 @@ export function chargedBy(records: readonly AccessRecord[]): number {
   return records.reduce((sum, record) => sum + (record.inputTokens ?? 0) + (record.outputTokens ?? 0), 0);
 }
 
-/** Visible tokens in the chat stream that a client got, all choices together; a broken stream is read as far as it goes. */
+/**
+ * Returns the visible tokens of a chat stream, all choices together; reads a broken stream up to
+ * its end.
+ */
 export function deliveredTokens(text: string): number {
   const whole = text.slice(0, text.lastIndexOf('\n\n') + 2);
   return documentsOf(whole)
@@ -88,7 +94,7 @@ export function deliveredTokens(text: string): number {
     .reduce((sum, choice) => sum + wordCount(choice.delta?.content ?? ''), 0);
 }
 
-/** What the ledger says, by the headers that an answer carries. */
+/** Returns the state of the quota store, from the headers of a response. */
 export function usedBy(answer: Answered): number {
   const limit = Number(answer.headers['x-ratelimit-limit-tokens']);
   const remaining = Number(answer.headers['x-ratelimit-remaining-tokens']);

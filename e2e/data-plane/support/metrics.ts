@@ -1,4 +1,4 @@
-/** The Prometheus text format, as far as tests need it. */
+/** Parses the part of the Prometheus text format that the tests need. */
 export interface Sample {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -15,12 +15,12 @@ export class Metrics {
       .map(sample);
   }
 
-  /** The sum of all samples of that name whose labels agree. */
+  /** Returns the sum of all samples of that name with these labels. */
   sum(name: string, labels: Readonly<Record<string, string>> = {}): number {
     return this.all(name, labels).reduce((sum, one) => sum + one.value, 0);
   }
 
-  /** Tokens and requests that are held now, in all buckets or in those of one key. */
+  /** Returns the tokens and requests that are held now, in all buckets or in those of one key. */
   held(key = ''): number {
     return this.all('tallygate_quota_held')
       .filter((one) => key === '' || Object.values(one.labels).some((value) => value.includes(key)))

@@ -1,4 +1,4 @@
-/** The shell examples of the pages: what is run, and what the page shows of its output. */
+/** Reads the shell examples of the pages: the commands, and the output that the page shows. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 export const repository = path.resolve(import.meta.dirname, '../../..');
 
 export interface Block {
-  /** What stands behind the fence. */
+  /** The text after the fence. */
   readonly info: string;
   readonly text: string;
 }
@@ -20,7 +20,7 @@ export function blocksOf(page: string): readonly Block[] {
   }));
 }
 
-/** Blocks `sh run` with the `text output` behind each. */
+/** Returns each `sh run` block with the `text output` block after it. */
 export function shellExamples(page: string): readonly { readonly script: string; readonly shown: string }[] {
   const blocks = blocksOf(page);
   return blocks.flatMap(({ info, text }, index) => {
@@ -29,14 +29,14 @@ export function shellExamples(page: string): readonly { readonly script: string;
   });
 }
 
-/** Runs a script with the addresses of the pages led to others. */
+/** Runs a script with the addresses of the pages replaced. */
 export async function runScript(script: string, addresses: Readonly<Record<string, string>>): Promise<string> {
   const here = Object.entries(addresses).reduce((text, [from, to]) => text.replaceAll(from, to), script);
   const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', here], { timeout: 60_000 });
   return stdout;
 }
 
-/** What differs from run to run. */
+/** Parts of the output that differ between runs. */
 const volatile = [
   [/^(x-ratelimit-(?:remaining|reset)-\w+|retry-after): .*$/, '$1: #'],
   [/room again in \d+ s/, 'room again in # s'],
@@ -49,7 +49,10 @@ function stable(line: string): string {
   return volatile.reduce((text, [pattern, to]) => text.replace(pattern, to), line.trimEnd());
 }
 
-/** The first line of `shown` that is not in the output, in order. `…` stands for any text. Undefined: all are there. */
+/**
+ * Returns the first line of `shown` that is not in the output in order, or undefined. `…` matches
+ * any text.
+ */
 export function missingLine(shown: string, output: string): string | undefined {
   const lines = output.split('\n').map(stable);
   let from = 0;

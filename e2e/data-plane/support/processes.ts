@@ -1,4 +1,4 @@
-/** Linux's view of the processes that belong to one gateway. */
+/** Reads the processes of one gateway from Linux's /proc. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 export interface ProcessInfo {
@@ -7,7 +7,7 @@ export interface ProcessInfo {
   readonly command: string;
 }
 
-/** All descendants of `root`, itself included. */
+/** Returns `root` and all its descendants. */
 export function processTree(root: number): readonly ProcessInfo[] {
   const all = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -43,19 +43,19 @@ export function isAlive(pid: number): boolean {
   return processInfo(pid) !== undefined;
 }
 
-/** Resident memory now, and the most that it ever was. */
+/** Resident memory now, and its peak. */
 export function memoryOf(pid: number): { readonly residentBytes: number; readonly peakBytes: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const kilobytes = (name: string) => Number(status.match(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm'))?.[1] ?? 0);
   return { residentBytes: kilobytes('VmRSS') * 1024, peakBytes: kilobytes('VmHWM') * 1024 };
 }
 
-/** The peak begins again at what is resident now. */
+/** Resets the peak to the current resident memory. */
 export function forgetPeak(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
 
-/** User and system time so far. */
+/** Returns user and system time. */
 export function cpuTimeMs(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

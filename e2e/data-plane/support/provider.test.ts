@@ -1,4 +1,7 @@
-/** The mock provider by itself, straight with the official clients: what the other tests take for the truth must be true. */
+/**
+ * Tests the mock provider directly with the official clients, because the other tests rely on it as
+ * the truth.
+ */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import OpenAI from 'openai';
@@ -75,7 +78,7 @@ describe('mock provider', () => {
     assert.equal(events.at(-1).details.generated_tokens, 4);
   });
 
-  it('errors and broken answers', async () => {
+  it('sends errors and broken responses', async () => {
     const client = openaiClient(url);
     const request = { model: 'm', messages: say('Hello'), stream: true } as const;
     assert.ok(
@@ -96,7 +99,7 @@ describe('mock provider', () => {
     }
   });
 
-  it('remembers readers that leave', async () => {
+  it('records readers that leave', async () => {
     const opened = await open(
       `${url}/v1/chat/completions`,
       { model: 'm', messages: say('Hello'), stream: true },

@@ -1,6 +1,7 @@
 /**
- * A provider that does what a test asks of it (header `x-mock`) in the bytes of the real APIs, and remembers what it received and what it really made.
- * In: HTTP requests through the gateway. Out: answers, and `seen`, the truth that charges are held against.
+ * A provider that does what a test asks (header `x-mock`) in the bytes of the real APIs, and
+ * records what it received and generated. In: HTTP requests through the gateway. Out: responses,
+ * and `seen`, the truth that charges are compared with.
  */
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -21,13 +22,13 @@ const TOKENIZED_CHARS = 100_000;
 export interface Provider {
   readonly port: number;
   readonly seen: readonly Seen[];
-  /** Held for requests that bring no `x-mock`. */
+  /** The behaviour for requests without `x-mock`. */
   defaults: Behaviour;
-  /** Requests whose answer is neither ended nor aborted. */
+  /** Requests whose response has neither ended nor aborted. */
   openCount(): number;
-  /** Bytes that the kernel has taken, over all connections so far. */
+  /** Bytes that the kernel has accepted, over all connections. */
   writtenBytes(): number;
-  /** Forgets what was seen. */
+  /** Forgets the recorded requests. */
   forget(): void;
   stop(): Promise<void>;
 }
@@ -66,7 +67,7 @@ export async function startProvider(defaults: Behaviour = {}, port = 0, host = '
       }
     });
   });
-  // As real providers: a long-lived keep-alive, so that no reuse of a pooled connection meets a close.
+  // As real providers: a long keep-alive, so that no reused connection is closed at that moment.
   server.keepAliveTimeout = 600_000;
   server.requestTimeout = 0;
   server.on('connection', (socket: Socket) => {

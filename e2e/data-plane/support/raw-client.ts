@@ -1,11 +1,11 @@
-/** Bytes over a socket, for what no HTTP library would send. */
+/** Sends bytes over a socket that no HTTP library would send. */
 import net from 'node:net';
 import { closeOf, roomIn } from './flow.ts';
 import { within } from './wait.ts';
 
 export interface RawCall {
   readonly socket: net.Socket;
-  /** What has come so far. */
+  /** Returns what has arrived. */
   text(): string;
   status(): number | undefined;
   /** False once the peer has closed. */
@@ -13,7 +13,7 @@ export interface RawCall {
   readonly closed: Promise<void>;
 }
 
-/** `reads: false`: takes nothing from the socket, ever. */
+/** With `reads: false`, never reads from the socket. */
 export async function rawCall(port: number, { reads = true } = {}): Promise<RawCall> {
   const socket = net.connect(port, '127.0.0.1');
   let received = '';
@@ -47,7 +47,7 @@ export async function rawCall(port: number, { reads = true } = {}): Promise<RawC
   };
 }
 
-/** The head of a POST, with the lines that a test wants. */
+/** Returns the head of a POST with the given lines. */
 export function head(path: string, lines: readonly string[]): string {
   return [`POST ${path} HTTP/1.1`, 'host: localhost', 'content-type: application/json', ...lines, '', ''].join('\r\n');
 }

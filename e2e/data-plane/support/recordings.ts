@@ -1,4 +1,7 @@
-/** What providers answer, as bytes on the wire and as the numbers that they tell: the repository's fixtures, and recordings where they are there. */
+/**
+ * Provider responses as bytes on the wire with their usage: the repository's fixtures, and
+ * recordings if present.
+ */
 import { documentsOf, type Exchange, type Json, told } from '../../../fixtures/exchange.ts';
 
 export interface RecordedUsage {
@@ -13,14 +16,14 @@ export interface Recording {
   readonly stream: boolean;
   readonly request: Readonly<Record<string, unknown>>;
   readonly answer: Buffer;
-  /** Absent where the provider told none. */
+  /** Absent if the provider reported none. */
   readonly usage: RecordedUsage | undefined;
 }
 
-/** Makes an exchange one that can be sent and compared. */
+/** Converts an exchange into one that can be sent and compared. */
 export function recording(exchange: Exchange): Recording {
   const { name, path, status, stream } = exchange;
-  // What a stream told before it failed is not its usage.
+  // Usage that a stream reported before it failed is not its usage.
   const usage = stream && name.includes('error') ? undefined : told(exchange);
   return {
     ...{ name, path, status, stream },
@@ -40,11 +43,11 @@ function requestOf(exchange: Exchange): Readonly<Record<string, unknown>> {
     return { model, stream, ...asked, ...(path === '/v1/messages' && { max_tokens: 20_000 }), ...asksForUsage };
   }
   const sent: Json = JSON.parse(exchange.request);
-  // One request was wrong on purpose, and what is wrong in it never leaves the gateway.
+  // One recorded request was wrong on purpose; the gateway refuses it.
   return { ...sent, ...(sent.max_tokens === 0 && { max_tokens: 1 }), ...asksForUsage };
 }
 
-/** The same from a provider that tells no usage. */
+/** Returns the same response from a provider without usage. */
 export function withoutUsage(recording: Recording): Recording {
   const text = recording.answer.toString();
   const answer = recording.stream
@@ -56,7 +59,7 @@ export function withoutUsage(recording: Recording): Recording {
   return { ...recording, name: `${recording.name} without usage`, answer: Buffer.from(answer), usage: undefined };
 }
 
-/** What a reader sees of a chat or completion: all choices, each as one text. */
+/** Returns the text of each choice of a chat or completion. */
 export function visibleTexts({ answer, stream }: Recording): readonly string[] {
   const documents = documentsOf({ answer: answer.toString(), stream });
   const texts = new Map<number, string>();

@@ -1,4 +1,7 @@
-/** An access record: one JSON line a request on stdout. Its member names are the product's public interface and stand here once. */
+/**
+ * An access record: one JSON line per request on stdout. Its field names are public API and are
+ * listed here once.
+ */
 
 export interface AccessRecord {
   readonly route: string | undefined;
@@ -15,7 +18,7 @@ export interface AccessRecord {
   readonly line: string;
 }
 
-/** Absent: the line is no access record. */
+/** Returns undefined if the line is no access record. */
 export function accessRecord(line: string): AccessRecord | undefined {
   if (!line.startsWith('{"time":') || !line.includes('"decision":')) {
     return undefined;

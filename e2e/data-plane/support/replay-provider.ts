@@ -1,4 +1,4 @@
-/** Serves recordings as they are (header `x-recording`), in pieces that have nothing to do with the events. */
+/** Serves recordings unchanged (header `x-recording`), in pieces that do not match the events. */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';

@@ -1,11 +1,14 @@
-/** Kubernetes documents as users write them, for `tallygate run`. JSON is YAML, so each document is plain data. */
+/**
+ * Kubernetes documents as users write them for `tallygate run`. JSON is YAML, so each document is
+ * plain data.
+ */
 
 export type Document = Readonly<Record<string, unknown>>;
 
 const API = 'tallygate.dev/v1alpha1';
 const SECRET = 'provider-key';
 
-/** The key that only the provider may see. */
+/** The provider's key, which only the provider may see. */
 export const PROVIDER_KEY = 'sk-of-the-provider-0123456789';
 
 export interface BackendOptions {
@@ -85,7 +88,7 @@ export function quotaPolicy(
   };
 }
 
-/** A quota whose buckets are told apart by the header `x-team`. */
+/** Returns a quota with one bucket per value of the header `x-team`. */
 export function teamQuota(name: string, type: string, amount: number, more: Document = {}): Document {
   return {
     name,

@@ -1,15 +1,18 @@
-/** Server-sent events as plain text, for tests that look below the SDKs. */
+/** Parses server-sent events as text, for tests below the SDKs. */
 export interface SseEvent {
   readonly event: string | undefined;
   readonly data: string;
 }
 
-/** Events of a whole stream; fails on bytes after the last blank line, because a proper stream has none. */
+/**
+ * Returns the events of a whole stream. Throws on bytes after the last blank line, which a proper
+ * stream does not have.
+ */
 export function eventsOf(text: string): readonly SseEvent[] {
   const parts = text.split('\n\n');
   const rest = parts.pop();
   if (rest !== '') {
-    throw new Error(`the stream ends inside an event: ${JSON.stringify(rest?.slice(-200))}`);
+    throw new Error(`the stream ended inside an event: ${JSON.stringify(rest?.slice(-200))}`);
   }
   return parts.map((part) => {
     const lines = part.split('\n');
@@ -19,7 +22,7 @@ export function eventsOf(text: string): readonly SseEvent[] {
   });
 }
 
-/** The JSON of each event, without `[DONE]`. */
+/** Returns the JSON of each event, without `[DONE]`. */
 export function documentsOf(text: string): readonly Record<string, unknown>[] {
   return eventsOf(text)
     .filter((one) => one.data !== '' && one.data !== '[DONE]')

@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Waits until `probe` gives something (not `undefined`, `false`), or fails with `what` and the last state that `detail` tells. */
+/**
+ * Waits until `probe` returns a value other than `undefined` or `false`. Throws with `what` and
+ * `detail()` on timeout.
+ */
 export async function waitFor<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
@@ -20,7 +23,7 @@ export async function waitFor<T>(
   }
 }
 
-/** Fails when `work` takes longer. */
+/** Throws if `work` takes longer. */
 export async function within<T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -1,10 +1,13 @@
-/** Text whose token count is known without a tokenizer: each word, with its space, is one token of o200k_base, alone and in a row. */
+/**
+ * Text with a known token count: each word, with its space, is one token of o200k_base, alone and
+ * in sequence.
+ */
 
 const words = [' the', ' cat', ' sat', ' on', ' a', ' mat', ' and', ' it', ' was', ' good'] as const;
 
 const ten = words.join('');
 
-/** `count` tokens of text that begin at token number `from` of an endless text. */
+/** Returns `count` tokens of an endless text from token `from` on. */
 export function wordsOf(count: number, from = 0): string {
   const skipped = from % words.length;
   const before = words.slice(0, skipped).join('').length;
@@ -13,7 +16,7 @@ export function wordsOf(count: number, from = 0): string {
   return (ten.repeat(Math.floor(end / words.length)) + after).slice(before);
 }
 
-/** How many words of `wordsOf` a text holds. */
+/** Returns the number of `wordsOf` words in a text. */
 export function wordCount(text: string): number {
   return text.split(' ').length - 1;
 }

@@ -1,4 +1,4 @@
-/** One provider and one gateway with a backend for each schema, as most test files need them. */
+/** One provider and one gateway with a backend per schema, as most test files need them. */
 import { type Gateway, type GatewayOptions, startGateway } from './gateway.ts';
 import { type Provider, startProvider } from './provider.ts';
 import { backend, type Document, type RuleOptions, route } from './resources.ts';
@@ -10,9 +10,12 @@ export interface World {
 }
 
 export const MODEL = 'gpt-4o-mini';
-/** Not a real name: those are known to think, and what they hold is another test's matter. */
+/**
+ * Not a real model name, because real names may imply hidden output, whose holds are tested
+ * elsewhere.
+ */
 export const CLAUDE = 'claude-mock-1';
-/** TGI's own endpoints name no model: the rule is found by this header. */
+/** TGI's own endpoints name no model; this header selects the rule. */
 export const TGI_HEADERS = { 'x-engine': 'tgi' };
 
 export function backends(port: number): readonly Document[] {

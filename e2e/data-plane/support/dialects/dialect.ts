@@ -1,4 +1,7 @@
-/** How one wire schema of the mock provider reads a request and writes an answer: bytes as the provider's own API gives them, made up only in their words. */
+/**
+ * How one provider API of the mock provider reads a request and writes a response: the bytes of the
+ * real API with invented text.
+ */
 
 /** What a request asks for. */
 export interface Asked {
@@ -7,9 +10,9 @@ export interface Asked {
   readonly bound: number | undefined;
   readonly choices: number;
   readonly usage: boolean;
-  /** Name of the first tool. */
+  /** The name of the first tool. */
   readonly tool: string | undefined;
-  /** Embeddings: numbers as one base64 string, as the official client asks for. */
+  /** Embeddings: numbers as one base64 string, as the official client requests. */
   readonly base64?: boolean;
   /** All text of the prompt. */
   readonly texts: readonly string[];
@@ -17,22 +20,22 @@ export interface Asked {
   readonly overheadTokens: number;
 }
 
-/** What is answered. `made` grows while a stream goes. */
+/** What is sent. `made` grows during a stream. */
 export interface Answer {
   readonly id: string;
   readonly model: string;
   readonly choices: number;
   readonly inputTokens: number;
   readonly hiddenTokens: number;
-  /** Tells usage. */
+  /** Reports usage. */
   readonly usage: boolean;
   readonly tool: string | undefined;
   readonly base64: boolean;
   readonly padding: string;
   readonly reason: 'stop' | 'length' | 'tool';
-  /** Visible tokens of each choice, at the end. */
+  /** Visible tokens of each choice at the end. */
   readonly tokens: number;
-  /** The text of one choice, at the end. */
+  /** The text of one choice at the end. */
   readonly text: string;
 }
 
@@ -47,7 +50,7 @@ export interface MockDialect {
   headers?(answer: Answer): Readonly<Record<string, string>>;
 }
 
-/** Every string in a value, at any depth. */
+/** Returns every string in a value, at any depth. */
 export function textsIn(value: unknown): string[] {
   if (typeof value === 'string') {
     return [value];
@@ -77,7 +80,7 @@ export function data(event: unknown): string {
   return `data: ${JSON.stringify(event)}\n\n`;
 }
 
-/** With the `event:` line that Anthropic and the Responses API send. */
+/** Writes an event with the `event:` line that Anthropic and the Responses API send. */
 export function named(event: { readonly type: string; readonly [member: string]: unknown }): string {
   return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
 }
@@ -87,7 +90,7 @@ export function openaiError(status: number): unknown {
   return { error: { message: `the mock provider says ${status}`, type, param: null, code: `mock_${status}` } };
 }
 
-/** The JSON that a tool is called with, around the words of the answer. */
+/** Returns the JSON arguments of a tool call around the words of the response. */
 export const TOOL_ARGUMENTS = { before: '{"location":"', after: '"}' } as const;
 
 export function toolArguments(answer: Answer): string {

@@ -1,6 +1,9 @@
 import { type Answer, asNumber, asRecord, type MockDialect } from './dialect.ts';
 
-/** Hugging Face Text Generation Inference: its own endpoints. Details come only at a stream's end, or where they are asked for. */
+/**
+ * Hugging Face Text Generation Inference: its own endpoints. Details come only at the end of a
+ * stream, or on request.
+ */
 export const tgi: MockDialect = {
   paths: ['/generate', '/generate_stream', '/'],
   read(body, path) {

@@ -1,4 +1,7 @@
-/** Answers of providers that are broken or mean harm, each a little different by its seed. All of them end, by their reader or at a bound. */
+/**
+ * Responses of broken or hostile providers, each slightly different by its seed. All of them end,
+ * by their reader or at a bound.
+ */
 import type http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
@@ -13,7 +16,7 @@ const SSE = { 'content-type': 'text/event-stream' };
 type Send = (response: http.ServerResponse, record: Seen, stream: boolean, random: Random) => Promise<void> | void;
 
 export const mixedAnswers = {
-  /** Bytes that are no events, events that are no JSON, JSON that is no chunk. */
+  /** Bytes that are not events, events that are not JSON, JSON that is not a chunk. */
   'broken-sse': async (response, record, _stream, random) => {
     response.writeHead(200, SSE);
     for (let index = random.between(5, 60); index > 0 && !response.destroyed; index -= 1) {
@@ -33,7 +36,7 @@ export const mixedAnswers = {
     }
     end(response, record);
   },
-  /** As fast as it is read. */
+  /** Writes as fast as the reader reads. */
   'endless-stream': async (response, record) => {
     response.writeHead(200, SSE);
     for (let index = 0; index < MOST_EVENTS && !response.destroyed; index += 1) {
@@ -42,7 +45,7 @@ export const mixedAnswers = {
     }
     end(response, record);
   },
-  /** A stream in pieces of a few bytes, some of them in the middle of a character. */
+  /** A stream in pieces of a few bytes, some inside a character. */
   drip: async (response, record, _stream, random) => {
     response.writeHead(200, SSE);
     const bytes = Buffer.from([1, 2, 3].map((index) => delta(`${wordsOf(3, index * 3)}ü`)).join('') + DONE);
@@ -54,7 +57,7 @@ export const mixedAnswers = {
     }
     end(response, record);
   },
-  /** More than was asked for, or numbers that are none. */
+  /** More output than requested, or invalid numbers. */
   'wrong-usage': async (response, record, stream, random) => {
     const text = wordsOf(30);
     const number = () => random.pick(['-5', '1e300', '0.5', 'null', '"7"', '9007199254740993', '[]', '1e999']);
@@ -72,7 +75,7 @@ export const mixedAnswers = {
     }
     end(response, record);
   },
-  /** It says gzip, br, … and is not, or only at its beginning. */
+  /** Declares gzip, br and others, and is not compressed or only at its beginning. */
   'wrong-encoding': async (response, record, _stream, random) => {
     const encoding = random.pick(['gzip', 'br', 'zstd', 'deflate', 'gzip, br', 'x-unknown', 'GZIP', '']);
     response.writeHead(200, { ...SSE, 'content-encoding': encoding });
@@ -83,7 +86,7 @@ export const mixedAnswers = {
     );
     end(response, record);
   },
-  /** Nothing says that it is a stream. */
+  /** A stream without a content type of a stream. */
   untyped: async (response, record, _stream, random) => {
     const type = random.pick([
       'text/plain',
@@ -101,7 +104,7 @@ export const mixedAnswers = {
     await write(response, DONE);
     end(response, record);
   },
-  /** No HTTP, or no more of it after the head. */
+  /** Not HTTP, or nothing after the head. */
   'no-http': async (response, record, _stream, random) => {
     const socket = response.socket;
     const head = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n';
@@ -121,7 +124,7 @@ export const mixedAnswers = {
     record.endedAtMs = performance.now();
     socket?.destroy();
   },
-  /** Statuses and headers that an answer of this API never has. */
+  /** Statuses and headers that a response of this API never has. */
   'odd-head': (response, record, _stream, random) => {
     record.endedAtMs = performance.now();
     response.writeHead(random.pick([201, 204, 206, 301, 304, 418, 500, 503, 529, 599]), {

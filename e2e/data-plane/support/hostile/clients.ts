@@ -1,4 +1,7 @@
-/** What hostile clients do with one connection, each time a little different. Every one of them ends by itself within a minute. */
+/**
+ * What hostile clients do with one connection, each time slightly different. Each one ends within a
+ * minute.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '../../../../tools/fuzz/random.ts';
 import type { Behaviour } from '../behaviour.ts';
@@ -9,16 +12,16 @@ import { type MixedAnswer, mixedAnswers } from './answers.ts';
 export interface HostileContext {
   readonly port: number;
   readonly random: Random;
-  /** Words of the provider's that a client of this team got. */
+  /** The provider's words that a client of this team received. */
   readonly delivered: (team: string, tokens: number) => void;
-  /** The run is at its end: slow ones leave. */
+  /** The end of the run, at which slow clients leave. */
   readonly over: () => boolean;
 }
 
 type Act = (context: HostileContext) => Promise<void>;
 
 const CHAT = '/v1/chat/completions';
-/** Models that are rules of their own: `large` never runs out, `near` soon does. */
+/** Models with their own rules: `large` never runs out, `near` soon does. */
 const MODELS = ['large', 'large', 'near'] as const;
 const LONGEST_READ_MS = 20_000;
 const SMALL_BODY_BYTES = 200_000;
@@ -43,7 +46,7 @@ function request({ team, mock, model = 'large', stream = true, lines = [], conte
   return head(CHAT, mock === undefined ? own : [...own, `x-mock: ${JSON.stringify(mock)}`]) + body;
 }
 
-/** Words of content in what came, as far as events are whole. */
+/** Returns the words of content in the whole events that arrived. */
 export function wordsIn(text: string): number {
   let words = 0;
   for (const [, content = ''] of text.matchAll(/"content":"((?:[^"\\]|\\.)*)"[^\n]*\n/g)) {
@@ -60,7 +63,7 @@ function leave(raw: RawCall, random: Random): void {
   }
 }
 
-/** Until the answer has ended, its connection is closed, `ms` are over, or the run is. */
+/** Waits for the end of the response, the close of its connection, `ms` or the end of the run. */
 function read(raw: RawCall, ms: number, over: () => boolean): Promise<void> {
   const { socket } = raw;
   let bytes = raw.text().length;
@@ -95,7 +98,7 @@ function read(raw: RawCall, ms: number, over: () => boolean): Promise<void> {
   });
 }
 
-/** Bytes of the whole answer, once its head is there; Infinity where it comes in chunks. */
+/** Returns the size of the whole response once its head has arrived; Infinity for chunks. */
 function lengthOf(text: string): number | undefined {
   const end = text.indexOf('\r\n\r\n');
   if (end < 0) {
@@ -353,7 +356,7 @@ const acts: Readonly<Record<string, readonly [weight: number, act: Act]>> = {
 
 export const actNames: readonly string[] = Object.keys(acts);
 
-/** One act of those that are `asked` for, by weight. */
+/** Picks one of the requested acts, by weight. */
 export function chooseAct(random: Random, asked: readonly string[]): readonly [name: string, act: Act] {
   const total = asked.reduce((sum, name) => sum + acts[name]![0], 0);
   let left = random.next() * total;
@@ -375,7 +378,7 @@ function frame(type: number, flags: number, streamId: number, payload: Buffer): 
   return Buffer.concat([header, payload]);
 }
 
-/** HPACK literals: POST of a chat completion, without its end. */
+/** HPACK literals: POST of a chat completion without its end. */
 const POST_BLOCK = Buffer.concat([
   Buffer.from([0x83, 0x86]),
   literal(':path', CHAT),

@@ -1,4 +1,4 @@
-/** The figures of a run, as a page. */
+/** Writes the figures of a run as a page. */
 import os from 'node:os';
 import type { MixReport } from './run.ts';
 

@@ -1,9 +1,12 @@
-/** Hostile clients and providers beside clients that behave, for a while, through one gateway; and what those must not notice. */
+/**
+ * Runs hostile clients and providers beside well-behaved clients through one gateway, and records
+ * what the latter notice.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-// The benchmark's measure of how long the event loop was held.
+// The benchmark's probe of the event loop.
 import { entriesOf, type Worst, worst } from '../../../../bench/loop/holds.ts';
 import type { Seen } from '../behaviour.ts';
 import { call } from '../client.ts';
@@ -19,11 +22,11 @@ import { type Hostile, type HostileTally, startHostile } from './worker.ts';
 
 export interface MixOptions {
   readonly seconds: number;
-  /** Connections at a time. */
+  /** Concurrent connections. */
   readonly hostile: number;
   readonly behaved: number;
   readonly seed: number;
-  /** What hostile clients do (`actNames`); absent: all. */
+  /** What hostile clients do (`actNames`); all if absent. */
   readonly acts?: readonly string[];
   readonly progress?: (line: string) => void;
 }
@@ -40,9 +43,9 @@ export interface MixReport {
   readonly survived: boolean;
   /** Tokens and requests that are still held at the end. */
   readonly held: number;
-  /** Lines of the log about faults of the gateway's own. */
+  /** Log lines about internal errors of the gateway. */
   readonly faults: readonly string[];
-  /** By team, where clients got more than was charged. */
+  /** Teams whose clients received more than was charged. */
   readonly uncharged: Readonly<Record<string, { readonly delivered: number; readonly charged: number }>>;
   readonly charged: number;
   readonly records: number;
@@ -50,10 +53,10 @@ export interface MixReport {
 
 export interface MixWorld {
   readonly gateway: Gateway;
-  /** Of the clients that behave. */
+  /** Figures of the well-behaved clients. */
   readonly provider: Provider;
   readonly hostile: Hostile;
-  /** The event loop's holds since the last call. */
+  /** Returns the event loop's blocks since the last call. */
   heldSince(): Worst;
   stop(): Promise<void>;
 }
@@ -62,10 +65,10 @@ const PROBE = path.join(import.meta.dirname, '../../../../bench/loop/probe.ts');
 const BEHAVED_TOKENS = 30;
 const STEP_MS = 1_000;
 const STEPS_A_LINE = 15;
-/** V8 compiles what it has not seen; that is not the subject. */
+/** Warms up V8, whose compilation is not tested here. */
 const WARM_UP_REQUESTS = 1_000;
 
-/** `folder`: for what the probe of the event loop writes. */
+/** `folder` receives the files of the event loop's probe. */
 export async function startMix(seed: number, folder: string): Promise<MixWorld> {
   const hostile = await startHostile(seed);
   const provider = await startProvider();
@@ -190,7 +193,7 @@ export async function runMix(world: MixWorld, options: MixOptions): Promise<MixR
   };
 }
 
-/** One request of a client that behaves. Absent: it went well. */
+/** Sends one request of a well-behaved client. Returns undefined on success. */
 async function behave({ url }: Gateway, worker: number, team: string): Promise<string | undefined> {
   const stream = worker % 2 === 0;
   const body = { model: 'behaved', stream, messages: [{ role: 'user', content: 'Hello there' }] };
@@ -212,7 +215,7 @@ function sum(of: Readonly<Record<string, number>>): number {
   return Object.values(of).reduce((total, one) => total + one, 0);
 }
 
-/** What was charged, by team. */
+/** Returns the charges by team. */
 function newBooks() {
   const charged: Record<string, number> = {};
   let records = 0;

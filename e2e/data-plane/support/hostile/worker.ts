@@ -1,4 +1,7 @@
-/** The hostile half of a run, in a thread of its own: many busy clients and their providers would hold up those that are watched. */
+/**
+ * The hostile half of a run in a separate thread, because many busy clients and their providers
+ * would delay the clients that are measured.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 import { newRandom } from '../../../../tools/fuzz/random.ts';
@@ -8,20 +11,20 @@ import { actNames, chooseAct } from './clients.ts';
 
 export interface HostileTally {
   readonly acts: Readonly<Record<string, number>>;
-  /** Connections that could not be made and the like: the suite's own trouble. */
+  /** Failed connections and other errors of the suite itself. */
   readonly faults: readonly string[];
-  /** Words of the provider's that clients of each team got. */
+  /** The provider's words that clients of each team received. */
   readonly delivered: Readonly<Record<string, number>>;
-  /** Requests whose answer is neither ended nor aborted. */
+  /** Requests whose response has neither ended nor aborted. */
   readonly openUpstream: number;
 }
 
 export interface Hostile {
   readonly providerPort: number;
   begin(options: { readonly port: number; readonly clients: number; readonly acts?: readonly string[] }): void;
-  /** What was done so far. */
+  /** Returns what has been done. */
   tally(): Promise<HostileTally>;
-  /** All clients leave. */
+  /** Makes all clients leave. */
   end(): Promise<void>;
   stop(): Promise<void>;
 }

@@ -1,4 +1,7 @@
-/** Budgets under concurrency: what is charged never passes the limit where costs are bounded, and nearly all of it can be used. */
+/**
+ * Budgets under concurrency: charges never pass the limit if costs are bounded, and nearly all of
+ * the budget can be used.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { chargedBy, chat, deliveredTokens, limitedRoute, openChat, recordsOf, usedBy } from './support/limits.ts';
@@ -25,7 +28,7 @@ before(async () => {
 });
 after(() => world?.stop());
 
-/** Goes on asking, one by one, until the budget is refused as spent. */
+/** Sends requests one by one until the budget is refused as spent. */
 async function drain(model: string, team: string, body: Readonly<Record<string, unknown>>): Promise<number> {
   for (let asked = 1; asked < 200; asked += 1) {
     const answer = await chat(world, model, { team, body, mock: { tokens: 300, paceMs: 0 } });
@@ -42,7 +45,7 @@ async function heldBy(team: string): Promise<number> {
 }
 
 describe('concurrency', () => {
-  it('64 streams at once against one budget', async () => {
+  it('64 streams at once on one budget', async () => {
     const team = 'team-64-streams';
     const answers = await Promise.all(
       Array.from({ length: 64 }, () =>
@@ -74,7 +77,7 @@ describe('concurrency', () => {
     );
   });
 
-  it('64 JSON answers at once, with a provider that keeps bounds', async () => {
+  it('64 unary responses at once, with a provider that keeps bounds', async () => {
     const team = 'team-json';
     const body = { max_completion_tokens: 120 };
     const answers = await Promise.all(
@@ -97,7 +100,7 @@ describe('concurrency', () => {
     assert.equal(charged, truth, 'what the provider bills is what is charged');
   });
 
-  it('streams and JSON answers together, on output tokens', async () => {
+  it('streams and unary responses together, on output tokens', async () => {
     const team = 'team-mixed';
     await Promise.all(
       Array.from({ length: 24 }, (_, index) =>
@@ -114,7 +117,7 @@ describe('concurrency', () => {
     assert.ok(output <= 1_000 && output >= 980, `${output} charged of 1000`);
   });
 
-  it('a request that is stopped only by holds waits, and is served when they are released', async () => {
+  it('a request that only holds prevent waits, and is served when they are released', async () => {
     const team = 'team-patient';
     const body = { max_completion_tokens: 400 };
     const first = chat(world, 'patient', { team, body, mock: { tokens: 20, delayMs: 800 } });
@@ -150,7 +153,7 @@ describe('concurrency', () => {
 });
 
 describe('nothing delivered is free', () => {
-  it('clients that leave in the middle of a stream', async () => {
+  it('clients that leave during a stream', async () => {
     const team = 'team-leaves';
     const received = await Promise.all(
       Array.from({ length: 20 }, async (_, index) => {
@@ -175,7 +178,7 @@ describe('nothing delivered is free', () => {
     await waitFor('release of all holds', async () => (await heldBy(team)) === 0);
   });
 
-  it('a client that does not wait for a JSON answer', async () => {
+  it('a client that does not wait for a unary response', async () => {
     const team = 'team-impatient';
     const work = openChat(world, 'large', {
       team,
@@ -191,7 +194,7 @@ describe('nothing delivered is free', () => {
   });
 
   for (const how of ['reset', 'close'] as const) {
-    it(`a provider that fails before the answer (${how}): nothing is charged`, async () => {
+    it(`a provider that fails before the response (${how}): nothing is charged`, async () => {
       const team = `team-before-${how}`;
       const answer = await chat(world, 'large', {
         team,
@@ -205,7 +208,7 @@ describe('nothing delivered is free', () => {
       await waitFor('release of the hold', async () => (await heldBy(team)) === 0);
     });
 
-    it(`a provider that fails in the stream (${how})`, async () => {
+    it(`a provider that fails during the stream (${how})`, async () => {
       const team = `team-in-${how}`;
       const answer = await chat(world, 'large', {
         team,
@@ -233,7 +236,7 @@ describe('nothing delivered is free', () => {
     });
   }
 
-  it('a provider that breaks off a JSON answer', async () => {
+  it('a provider that breaks off a unary response', async () => {
     const team = 'team-in-json';
     await chat(world, 'large', { team, mock: { tokens: 200, fail: { when: 'in', how: 'close' } } });
     const [record] = await recordsOf(world, team, 1);
@@ -241,7 +244,7 @@ describe('nothing delivered is free', () => {
     assert.equal(record?.source, 'estimated');
   });
 
-  it('a provider that falls silent: what came until the client left', async () => {
+  it('a provider that falls silent: what arrived until the client left is charged', async () => {
     const team = 'team-silent';
     const mock = { tokens: 100, paceMs: 5, fail: { when: 'in', how: 'silent', chunks: 30 } } as const;
     const opened = await openChat(world, 'large', { team, body: { stream: true }, mock });
@@ -251,7 +254,7 @@ describe('nothing delivered is free', () => {
     assert.equal(record?.outputTokens, 30, record?.line);
   });
 
-  it('a provider that gives no usage', async () => {
+  it('a provider without usage', async () => {
     const team = 'team-no-usage';
     for (const stream of [true, false]) {
       await chat(world, 'large', { team, body: { stream }, mock: { tokens: 200, usage: 'Never' } });
@@ -264,7 +267,7 @@ describe('nothing delivered is free', () => {
     }
   });
 
-  it('across a kill -9 of extproc', async () => {
+  it('after a kill -9 of extproc', async () => {
     const team = 'team-kill';
     const streams = await Promise.all(
       Array.from({ length: 16 }, () =>
