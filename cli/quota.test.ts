@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { openQuotaStore } from '../extproc/quota/open.ts';
-import { bucket, charge, demand, granted, lifetime, quota, reserve } from '../extproc/quota/testing.ts';
+import { bucket, charge, demand, granted, lifetime, quota, reserve, settle } from '../extproc/quota/testing.ts';
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'quota-cli-'));
@@ -79,7 +79,7 @@ test('an operator sees and resets budgets of the gateway that runs, and the log 
   const { store } = openQuotaStore({ path: journal });
   const spend = (of: typeof total, team: string, tokens: number) => {
     const { hold } = granted(reserve(store, demand([bucket(of, team)], Date.now(), tokens)));
-    store.settle(hold, charge(tokens, 0), Date.now());
+    settle(store, hold, charge(tokens, 0), Date.now());
   };
   spend(total, 'red', 400);
   spend(total, 'blue', 1000);

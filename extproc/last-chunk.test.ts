@@ -15,6 +15,7 @@ import { bucketRef } from './quota/keys.ts';
 import { MemoryStore } from './quota/memory.ts';
 import type { BucketRef, Decision } from './quota/store.ts';
 import { granted } from './quota/testing.ts';
+import { drawOn } from './quota/units.ts';
 import type { RequestRecord } from './record.ts';
 import { type Call, type Client, grpcClient, type Message } from './server/testing/grpc.ts';
 
@@ -192,7 +193,7 @@ describe('a request whose last chunk comes twice', () => {
     exchange.body('request', whole, true);
     await sleep(50);
     assert.equal(exchange.messages.length, 0);
-    extproc.store.settle(hold, { inputTokens: 1, outputTokens: 0, cause: 'in_flight' }, Date.now());
+    extproc.store.settle(hold, { amounts: [1], cause: 'in_flight' }, Date.now());
     extproc.store.flush();
     await exchange.wholly('request');
     await answered(exchange);
@@ -319,11 +320,10 @@ async function held(team: string, tokens: number): Promise<OpenHold> {
       {
         id: `${team} of others`,
         atMs: Date.now(),
-        buckets: [bucketOf(team)],
+        draws: [drawOn(bucketOf(team))],
         inputTokens: tokens,
         inputCounted: true,
         output: { mode: 'none', want: 0, least: 0 },
-        kind: 'admission',
       },
       resolve,
     );

@@ -79,7 +79,7 @@ async function exampleText(): Promise<string> {
     { ...outcomeOfStream, decision: { type: 'refused', reason: 'spent', quota: 'default/teams/hour' } },
   ];
   for (const outcome of outcomes) {
-    recorder.record(outcome, [{ bucket, tokens: 1, cause: 'input_estimate' }]);
+    recorder.record(outcome, [{ bucket, amount: 1, cause: 'input_estimate' }]);
   }
   recorder.observe({
     buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0 }],

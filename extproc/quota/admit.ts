@@ -1,20 +1,33 @@
-/** Whether a request or an extension fits, and how much output it gets: the ledger promise is kept here. Pure. */
-import { type Bucket, drawsInput, drawsOutput, retryAfterMs, type WindowState } from './bucket.ts';
-import type { BucketRef, Demand, OutputDemand } from './store.ts';
+/**
+ * Decides whether a request or an extension fits, and how much output it gets. The promise of the quota store, spent +
+ * held ≤ limit, is kept here. Pure.
+ */
+import { type Bucket, retryAfterMs, type WindowState } from './bucket.ts';
+import type { HoldPart } from './hold.ts';
+import type { BucketRef, Demand, Draw, OutputDemand } from './store.ts';
 
 /**
- * Input that is only bounded by its bytes is counted first where it would take more than an eighth of what a bucket has left. Bytes are about four times
- * the tokens of English text, so such a hold is mostly air, and a few at once would keep each other out of the last part of a budget.
+ * Input that is only bounded by its bytes is counted first where it would take more than an eighth of what a bucket has
+ * left. English text has about four bytes a token, so such a hold is mostly unused, and a few of them at once would keep
+ * each other out of the last part of a budget.
  */
-const countFirstShare = 8;
+const COUNT_FIRST_FACTOR = 8;
 
-/** So many streams at least can run beside each other, however little is left: none has all of it for itself. */
-const fewestStreams = 4;
+/** Streams that can run at the same time, however little is left: none gets all of it. */
+const MIN_STREAMS = 4;
+
+/** A bucket and what a demand draws on it. */
+export interface Claim {
+  readonly bucket: Bucket;
+  readonly draw: Draw;
+  /** The index of the draw in `Demand.draws`. */
+  readonly index: number;
+}
 
 export type AdmissionVerdict =
   /** `usualTokens`: what a lease keeps when others need some of it. */
   | { readonly type: 'fits'; readonly outputTokens: number; readonly usualTokens: number }
-  /** Only holds of others stand in the way, of this bucket first, in which so much is missing. */
+  /** Only holds of others are in the way. `bucket` is the first such bucket, `missing` the units that it lacks. */
   | { readonly type: 'held'; readonly bucket: Bucket; readonly missing: number }
   | { readonly type: 'count-first'; readonly limitTokens: number }
   | {
@@ -24,51 +37,49 @@ export type AdmissionVerdict =
       readonly retryAfterMs?: number;
     };
 
-type Refusal = Extract<AdmissionVerdict, { readonly type: 'refused' }>;
+type RefusedVerdict = Extract<AdmissionVerdict, { readonly type: 'refused' }>;
 
-/** What a demand draws on a bucket before any output: 1 request, or its input. */
-export function fixedNeed(bucket: Bucket, inputTokens: number): number {
-  const { type } = bucket.definition.quota.limit;
-  return type === 'Requests' ? 1 : drawsInput(type) ? inputTokens : 0;
-}
-
-/** Judges a demand by the buckets that enforce. Their windows must be current. */
-export function evaluateAdmission(buckets: readonly Bucket[], demand: Demand, atMs: number): AdmissionVerdict {
+/** Evaluates a demand against the buckets that enforce. Their windows must be current. */
+export function evaluateAdmission(claims: readonly Claim[], demand: Demand, atMs: number): AdmissionVerdict {
   const { output, inputTokens, leastInputTokens = 1 } = demand;
-  const leastOutput = output.mode === 'none' ? 0 : output.least;
+  const leastOutput = leastOutputOf(output);
   const usualOutput = output.mode === 'lease' ? (output.usual ?? leastOutput) : leastOutput;
   let usualTokens = usualOutput;
   let granted = output.mode === 'none' ? 0 : output.want;
   let heldBy: Bucket | undefined;
   let missing = 0;
-  let refused: Refusal | undefined;
-  /** The least that is left of a bucket for whose sake the input is to be counted. */
+  let refused: RefusedVerdict | undefined;
+  /** The smallest number of input tokens past which a bucket would refuse. */
   let countTo = Number.POSITIVE_INFINITY;
-  for (const bucket of buckets) {
+  for (const { bucket, draw } of claims) {
     if (!bucket.enforced) {
       continue;
     }
-    const { type } = bucket.definition.quota.limit;
+    const { perInputToken, perOutputToken } = draw;
     const { limit, window } = bucket;
     const left = limit - window.used;
     const free = left - window.held;
-    const isCounted = demand.inputCounted || !drawsInput(type) || free >= countFirstShare * inputTokens;
+    const isCounted =
+      demand.inputCounted || perInputToken === 0 || free >= COUNT_FIRST_FACTOR * perInputToken * inputTokens;
     if (!isCounted) {
-      countTo = Math.min(countTo, left);
+      countTo = Math.min(countTo, Math.floor((left - draw.fixed) / perInputToken));
     }
-    const fixed = isCounted ? fixedNeed(bucket, inputTokens) : Math.min(leastInputTokens, inputTokens);
-    const need = fixed + (drawsOutput(type) ? leastOutput : 0);
-    const begins = drawsOutput(type)
-      ? Math.max(leastOutput, Math.min(usualOutput, Math.ceil((left - fixed) / fewestStreams)))
-      : 0;
+    const fixed = fixedUnits(draw, isCounted ? inputTokens : Math.min(leastInputTokens, inputTokens));
+    const need = fixed + perOutputToken * leastOutput;
+    const firstTokens =
+      perOutputToken > 0
+        ? Math.max(leastOutput, Math.min(usualOutput, Math.ceil((left - fixed) / perOutputToken / MIN_STREAMS)))
+        : 0;
+    const firstUnits = fixed + perOutputToken * firstTokens;
     if (need > left) {
       refused = graver(refused, refusal(bucket, need, atMs));
-    } else if (fixed + begins > free) {
-      missing = heldBy === undefined ? fixed + begins - free : missing;
+    } else if (firstUnits > free) {
+      missing = heldBy === undefined ? firstUnits - free : missing;
       heldBy ??= bucket;
-    } else if (drawsOutput(type)) {
-      granted = Math.min(granted, share(output.mode, begins, free - fixed, window.leases.length + 1));
-      usualTokens = Math.min(usualTokens, begins);
+    } else if (perOutputToken > 0) {
+      const freeTokens = Math.floor((free - fixed) / perOutputToken);
+      granted = Math.min(granted, share(output.mode, firstTokens, freeTokens, window.leases.length + 1));
+      usualTokens = Math.min(usualTokens, firstTokens);
     }
   }
   if (refused !== undefined) {
@@ -82,65 +93,85 @@ export function evaluateAdmission(buckets: readonly Bucket[], demand: Demand, at
     : { type: 'held', bucket: heldBy, missing };
 }
 
-/** A part of a hold, as an extension sees it. */
-export interface OutputPart {
-  readonly window: WindowState;
-  held: number;
-  readonly drawsOutput: boolean;
+/** Whether the least that a demand needs is free in a bucket, by what counts its input now. */
+export function hasRoom({ bucket, draw }: Claim, { inputTokens, output }: Demand): boolean {
+  return fixedUnits(draw, inputTokens) + draw.perOutputToken * leastOutputOf(output) <= freeIn(bucket.window);
 }
 
-/** More output for an open hold: how much, or the window in which holds of others have some of what it needs. */
-export function evaluateExtension(parts: readonly OutputPart[], output: OutputDemand): number | WindowState {
-  let granted = output.want;
+export type ExtensionVerdict =
+  | { readonly type: 'fits'; readonly outputTokens: number }
+  /** Holds of others have some of what this part of the hold needs; `missing` is in units. */
+  | { readonly type: 'held'; readonly window: WindowState; readonly missing: number };
+
+/** Evaluates how much more output an open hold gets. */
+export function evaluateExtension(parts: readonly HoldPart[], output: OutputDemand): ExtensionVerdict {
+  let outputTokens = output.want;
   for (const part of parts) {
-    if (isBound(part)) {
-      const { window } = part;
+    if (limitsOutput(part)) {
+      const { window, perOutputToken } = part;
       const free = freeIn(window);
-      if (free < output.least) {
-        return window;
+      const need = perOutputToken * output.least;
+      if (free < need) {
+        return { type: 'held', window, missing: need - free };
       }
-      granted = Math.min(granted, share(output.mode, output.least, free, window.leases.length));
+      const freeTokens = Math.floor(free / perOutputToken);
+      outputTokens = Math.min(outputTokens, share(output.mode, output.least, freeTokens, window.leases.length));
     }
   }
-  return granted;
+  return { type: 'fits', outputTokens };
 }
 
-/** What is left for an open hold where it is less than it needs. */
-export function restFor(parts: readonly OutputPart[]): number {
-  return Math.max(0, Math.min(...parts.filter(isBound).map(({ window }) => freeIn(window))));
+/** Returns the output tokens that are left for an open hold, where they are fewer than it needs. */
+export function remainingTokens(parts: readonly HoldPart[]): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (const part of parts) {
+    if (limitsOutput(part)) {
+      least = Math.min(least, Math.floor(freeIn(part.window) / part.perOutputToken));
+    }
+  }
+  return Math.max(0, least);
 }
 
-export function freeIn({ limit, used, held }: WindowState): number {
+function freeIn({ limit, used, held }: WindowState): number {
   return limit - used - held;
 }
 
-function isBound({ window, drawsOutput }: OutputPart): boolean {
-  return drawsOutput && window.bucket.enforced;
+/** Whether nothing more may be granted of a bucket while the journal cannot be written. */
+export function failsClosed({ quota }: BucketRef): boolean {
+  return quota.mode === 'Enforce' && quota.onJournalLoss === 'FailClosed';
+}
+
+/** The units that a request draws before any output. */
+function fixedUnits({ fixed, perInputToken }: Draw, inputTokens: number): number {
+  return fixed + perInputToken * inputTokens;
+}
+
+function leastOutputOf(output: OutputDemand): number {
+  return output.mode === 'none' ? 0 : output.least;
+}
+
+function limitsOutput({ window, perOutputToken }: HoldPart): boolean {
+  return perOutputToken > 0 && window.bucket.enforced;
 }
 
 function share(mode: OutputDemand['mode'], least: number, free: number, streams: number): number {
   return mode === 'lease' ? Math.max(least, Math.floor(free / 2 / Math.max(1, streams))) : free;
 }
 
-function refusal(bucket: Bucket, need: number, atMs: number): Refusal {
+function refusal(bucket: Bucket, need: number, atMs: number): RefusedVerdict {
   const after = retryAfterMs(bucket, need, atMs);
   const base = { type: 'refused', reason: need > bucket.limit ? 'size' : 'spent', bucket } as const;
   return after === undefined ? base : { ...base, retryAfterMs: after };
 }
 
-/** Of several refusals the one that a client must know: what never fits, then the longest wait. */
-function graver(one: Refusal | undefined, other: Refusal): Refusal {
+/** Returns the refusal that a client must know of: one that can never fit first, then the one with the longest wait. */
+function graver(one: RefusedVerdict | undefined, other: RefusedVerdict): RefusedVerdict {
   if (one === undefined || one.reason === other.reason) {
     return one === undefined || wait(other) > wait(one) ? other : one;
   }
   return one.reason === 'size' ? one : other;
 }
 
-function wait(refused: Refusal): number {
+function wait(refused: RefusedVerdict): number {
   return refused.retryAfterMs ?? Number.POSITIVE_INFINITY;
-}
-
-/** Nothing more may be granted of it while the journal cannot be written. */
-export function failsClosed({ quota }: BucketRef): boolean {
-  return quota.mode === 'Enforce' && quota.onJournalLoss === 'FailClosed';
 }

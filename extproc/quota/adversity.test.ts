@@ -9,7 +9,7 @@ import { JournalBatch } from './journal-record.ts';
 import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
 import { openQuotaStore } from './open.ts';
 import type { Hold } from './store.ts';
-import { bucket, charge, demand, lease, lifetime, quota, reserve, slidingMinute, startMs } from './testing.ts';
+import { bucket, charge, demand, lease, lifetime, quota, reserve, settle, slidingMinute, startMs } from './testing.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'adversity-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -61,7 +61,7 @@ test('a full disk: quotas that fail closed grant nothing while it is known, and 
         if (decision?.type === 'granted') {
           assert(!fails || ref.quota === open);
           if (taken.settles) {
-            store.settle(decision.hold, charge(taken.input, taken.output), startMs);
+            settle(store, decision.hold, charge(taken.input, taken.output), startMs);
             const cost = taken.input + (ref.quota === closed ? taken.output : 0);
             spent.set(ref.key, spent.get(ref.key)! + cost);
           } else {
@@ -71,7 +71,7 @@ test('a full disk: quotas that fail closed grant nothing while it is known, and 
         store.flush();
       }
       for (const hold of holds) {
-        store.settle(hold, charge(0, 0), startMs);
+        settle(store, hold, charge(0, 0), startMs);
       }
       disk.isFull = false;
       store.close();
@@ -111,7 +111,7 @@ test('a damaged log: the start never fails, and what is not remembered is told',
             continue;
           }
           store.flush();
-          store.settle(decision.hold, charge(input, 0), startMs);
+          settle(store, decision.hold, charge(input, 0), startMs);
           spent.set(refs[nth]!.key, (spent.get(refs[nth]!.key) ?? 0) + input);
           store.flush();
         }
@@ -168,7 +168,7 @@ test('a clock that was ahead: no sliding window is blocked by it, and no lifetim
         const atMs = nowMs + aheadMs;
         const decision = reserve(store, demand(both, atMs, input));
         if (decision?.type === 'granted') {
-          store.settle(decision.hold, charge(input, 0), atMs);
+          settle(store, decision.hold, charge(input, 0), atMs);
           charged.push({ atMs, tokens: input });
         }
         store.flush();

@@ -8,7 +8,19 @@ import { removedGraceMs } from './bucket-table.ts';
 import type { MemoryStore } from './memory.ts';
 import { openQuotaStore, type StoreOptions } from './open.ts';
 import type { QuotaKeys } from './store.ts';
-import { bucket, charge, demand, granted, lifetime, minute, quota, reserve, simulate, startMs } from './testing.ts';
+import {
+  bucket,
+  charge,
+  demand,
+  granted,
+  lifetime,
+  minute,
+  quota,
+  reserve,
+  settle,
+  simulate,
+  startMs,
+} from './testing.ts';
 
 const month = { type: 'Calendar', unit: 'Month', timeZone: 'UTC' } as const;
 const requestsOf = (id: string, more: Partial<Quota> = {}) => quota('Requests', 1000, { id, window: month, ...more });
@@ -69,7 +81,7 @@ const other = requestsOf('default/p/other', { window: minute });
 
 function spend(store: MemoryStore, of: Quota, tokens: number): void {
   const { hold } = granted(reserve(store, demand([bucket(of)], startMs, tokens)));
-  store.settle(hold, charge(tokens, 0), startMs);
+  settle(store, hold, charge(tokens, 0), startMs);
 }
 
 /** Each new key lets the directory look at a few of the old ones. */
@@ -108,7 +120,7 @@ test('an open hold keeps the budget of a removed quota', () => {
   const { hold } = granted(reserve(store, demand([bucket(once)], startMs, 100)));
   store.define([other], startMs);
   newKeys(store, startMs + 2 * removedGraceMs);
-  store.settle(hold, charge(90, 0), startMs + 2 * removedGraceMs);
+  settle(store, hold, charge(90, 0), startMs + 2 * removedGraceMs);
   assert.equal(spent(store, once, startMs + 2 * removedGraceMs), 90);
 });
 

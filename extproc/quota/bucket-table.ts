@@ -6,8 +6,9 @@
  * would let a key spend there now and have a whole budget of its own later.
  */
 import type { Quota } from '../../contract/policy.ts';
+import type { Claim } from './admit.ts';
 import { Bucket, type BucketHost, definition, type QuotaDefinition } from './bucket.ts';
-import type { BucketRef, QuotaKeys } from './store.ts';
+import type { BucketRef, Draw, QuotaKeys } from './store.ts';
 
 /** A new key looks at so many old ones, so the whole directory is swept in step with what comes, and no request pays for all of it. */
 const sweptForEachNew = 8;
@@ -96,22 +97,27 @@ export class BucketTable {
       .map((entry) => this.#keysOf(entry));
   }
 
-  /** The buckets with their current windows, made where there are none; or the one for which there is no room. */
-  open(refs: readonly BucketRef[], atMs: number): readonly Bucket[] | BucketRef {
-    if (refs.some(({ key }) => !this.buckets.has(key))) {
+  /**
+   * Returns the buckets of the draws with their current windows, and creates those that are missing; or the reference
+   * for which there is no room. Leaves out draws in a unit that the quota no longer counts: they were planned under an
+   * older policy, as those of holds in windows of the old unit.
+   */
+  open(draws: readonly Draw[], atMs: number): readonly Claim[] | BucketRef {
+    if (draws.some(({ bucket }) => !this.buckets.has(bucket.key))) {
       this.#sweep(atMs);
     }
-    const buckets: Bucket[] = [];
-    for (const ref of refs) {
+    const claims: Claim[] = [];
+    for (const [index, draw] of draws.entries()) {
+      const ref = draw.bucket;
       const bucket = this.find(ref, atMs) ?? (this.#hasRoom(ref.quota) ? this.add(ref, atMs) : undefined);
       if (bucket === undefined) {
         return ref;
       }
-      if (!buckets.includes(bucket)) {
-        buckets.push(bucket);
+      if (bucket.definition.quota.limit.type === draw.unit) {
+        claims.push({ bucket, draw, index });
       }
     }
-    return buckets;
+    return claims;
   }
 
   /** The bucket with its current window, if it is there. */

@@ -1,5 +1,5 @@
 /** What a bucket is: its quota as it stands now, its current window, and older windows as long as holds of theirs are open. */
-import type { LimitType, Quota } from '../../contract/policy.ts';
+import type { Quota } from '../../contract/policy.ts';
 import type { HoldPart } from './hold.ts';
 import { SlidingSum } from './sliding.ts';
 import type { BucketRef } from './store.ts';
@@ -21,14 +21,6 @@ export function definition(quota: Quota): QuotaDefinition {
     kind: `${limit.type}/${window.type}`,
     calendar: window.type === 'Calendar' ? new Calendar(window.unit, window.timeZone) : undefined,
   };
-}
-
-export function drawsInput(type: LimitType): boolean {
-  return type === 'InputTokens' || type === 'TotalTokens';
-}
-
-export function drawsOutput(type: LimitType): boolean {
-  return type === 'OutputTokens' || type === 'TotalTokens';
 }
 
 /** What was charged and is held in one window. Sliding and lifetime quotas have one window for ever. */

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MemoryStore } from './memory.ts';
 import { openQuotaStore } from './open.ts';
 import type { Decision } from './store.ts';
-import { bucket, charge, demand, lease, lifetime, quota, reserve } from './testing.ts';
+import { bucket, charge, demand, lease, lifetime, quota, reserve, settle } from './testing.ts';
 
 const closed = quota('TotalTokens', 1e9, { window: lifetime });
 const open = quota('OutputTokens', 1e9, { window: lifetime, onJournalLoss: 'FailOpen' });
@@ -49,7 +49,7 @@ async function fill(disk: string): Promise<void> {
     if (decision?.type !== 'granted') {
       return decision;
     }
-    store.settle(decision.hold, charge(tokens, tokens), Date.now());
+    settle(store, decision.hold, charge(tokens, tokens), Date.now());
     spent += tokens * (of === closed ? 2 : 1);
     store.flush();
     return decision;

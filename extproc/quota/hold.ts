@@ -1,26 +1,32 @@
-/** An open hold: what a request has in hand of each token bucket until it is settled. */
-import type { OutputPart } from './admit.ts';
-import type { Charge, Hold, Holder } from './store.ts';
+/** An open hold: what is set aside for a request in each bucket until the request is settled. */
+import type { WindowState } from './bucket.ts';
+import type { Hold, Holder } from './store.ts';
 
-export interface HoldPart extends OutputPart {
-  readonly drawsInput: boolean;
-  /** Of a leased hold that draws output: the hold, and where the part stands in `window.leases`. */
+/** The part of a hold in one window, in units of its quota. */
+export interface HoldPart {
+  readonly window: WindowState;
+  /** The index of the draw in `Demand.draws`. */
+  readonly index: number;
+  readonly perInputToken: number;
+  readonly perOutputToken: number;
+  held: number;
+  /** Set where the output is leased and drawn from this window: the hold, and the part's index in `window.leases`. */
   lease: OpenHold | undefined;
-  nth: number;
+  leaseIndex: number;
 }
 
 export class OpenHold implements Hold {
   readonly id: string;
-  /** Unique in this process, for the journal. */
+  /** Unique in this process; names the hold in the journal. */
   readonly number: number;
   readonly parts: readonly HoldPart[];
-  /** What is held of it in each part that draws input. */
+  /** Input tokens held in each part that draws input. */
   inputTokens: number;
-  /** Its output is leased, and usually comes to so much; undefined: it is held whole. */
+  /** The usual output of such a stream, where the output is leased; undefined: the output is held whole. */
   readonly usualTokens: number | undefined;
   holder: Holder | undefined;
   settled = false;
-  /** The journal knows of it; its last change is not there yet. */
+  /** Whether the journal knows the hold, and whether it lacks the last change. */
   journaled = false;
   dirty = false;
 
@@ -41,24 +47,23 @@ export class OpenHold implements Hold {
       window.held += part.held;
       window.openHolds++;
       window.bucket.openHolds++;
-      if (usualTokens !== undefined && part.drawsOutput) {
+      if (usualTokens !== undefined && part.perOutputToken > 0) {
         part.lease = this;
-        part.nth = window.leases.push(part) - 1;
+        part.leaseIndex = window.leases.push(part) - 1;
       }
     }
   }
 
-  /** Takes more output in hand; a negative number gives some back. */
+  /** Adds output tokens to the hold; a negative number gives some back. */
   grow(outputTokens: number): void {
     for (const part of this.parts) {
-      if (part.drawsOutput) {
-        part.held += outputTokens;
-        part.window.held += outputTokens;
-      }
+      const units = part.perOutputToken * outputTokens;
+      part.held += units;
+      part.window.held += units;
     }
   }
 
-  /** Holds less input, as it is counted by now. False: it is no less. */
+  /** Lowers the held input to a counted number. Returns false where that is not lower. */
   lowerInput(inputTokens: number): boolean {
     const less = this.inputTokens - inputTokens;
     if (less <= 0) {
@@ -66,15 +71,14 @@ export class OpenHold implements Hold {
     }
     this.inputTokens = inputTokens;
     for (const part of this.parts) {
-      if (part.drawsInput) {
-        part.held -= less;
-        part.window.held -= less;
-      }
+      const units = part.perInputToken * less;
+      part.held -= units;
+      part.window.held -= units;
     }
     return true;
   }
 
-  /** Gives everything back. */
+  /** Gives back everything that is held. */
   release(): void {
     this.settled = true;
     this.holder = undefined;
@@ -86,15 +90,10 @@ export class OpenHold implements Hold {
       if (part.lease !== undefined) {
         const last = window.leases.pop()!;
         if (last !== part) {
-          window.leases[part.nth] = last;
-          last.nth = part.nth;
+          window.leases[part.leaseIndex] = last;
+          last.leaseIndex = part.leaseIndex;
         }
       }
     }
   }
-}
-
-/** What a charge comes to in the bucket of a part. */
-export function cost(part: HoldPart, charge: Charge): number {
-  return (part.drawsInput ? charge.inputTokens : 0) + (part.drawsOutput ? charge.outputTokens : 0);
 }

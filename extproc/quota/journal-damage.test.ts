@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { JournalDamage } from './journal-log.ts';
 import { openQuotaStore, type StoreOptions } from './open.ts';
-import { bucket, charge, demand, granted, quota, reserve, startMs } from './testing.ts';
+import { bucket, charge, demand, granted, quota, reserve, settle, startMs } from './testing.ts';
 
 let folder: string;
 let path: string;
@@ -27,7 +27,7 @@ function afterHarm(teams: readonly string[], harm: (log: Buffer) => Buffer) {
   const { store } = open();
   for (const team of teams) {
     const { hold } = granted(reserve(store, demand([bucket(total, team)], startMs, 7)));
-    store.settle(hold, charge(7, 0), startMs);
+    settle(store, hold, charge(7, 0), startMs);
     store.flush();
   }
   const log = join(folder, logs()[0] ?? '');
@@ -127,7 +127,7 @@ test('a last line without its end is told, and nothing was lost by it', () => {
 test('a quota in the database that cannot be read is told, and the others stay', () => {
   const { store } = open();
   for (const each of [total, quota('InputTokens', 1000)]) {
-    store.settle(granted(reserve(store, demand([bucket(each)], startMs, 7))).hold, charge(7, 0), startMs);
+    settle(store, granted(reserve(store, demand([bucket(each)], startMs, 7))).hold, charge(7, 0), startMs);
   }
   store.close();
   const file = new DatabaseSync(path);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { journalDefaults, LogJournal } from './journal.ts';
 import { MemoryStore, memoryDefaults } from './memory.ts';
 import type { Decision } from './store.ts';
-import { bucket, charge, demand, extend, granted, lease, lifetime, quota, reserve } from './testing.ts';
+import { bucket, charge, demand, extend, granted, lease, lifetime, quota, reserve, settle } from './testing.ts';
 
 const closed = quota('TotalTokens', 1e9, { window: lifetime });
 const open = quota('OutputTokens', 1e9, { window: lifetime, onJournalLoss: 'FailOpen' });
@@ -71,10 +71,10 @@ for (const code of ['ENOSPC', 'EIO', 'EROFS']) {
     assert.equal(extend(store, early.hold, lease(50), Date.now()), 0, 'a stream ends with what it holds');
     assert.equal(extend(store, earlyOpen.hold, lease(50), Date.now()), 50);
     const meanwhile = granted(ask(store, open, 7));
-    store.settle(meanwhile.hold, charge(0, 7), Date.now());
-    store.settle(early.hold, charge(100, 3), Date.now());
-    store.settle(finder.hold, charge(900, 0), Date.now());
-    store.settle(earlyOpen.hold, charge(0, 60), Date.now());
+    settle(store, meanwhile.hold, charge(0, 7), Date.now());
+    settle(store, early.hold, charge(100, 3), Date.now());
+    settle(store, finder.hold, charge(900, 0), Date.now());
+    settle(store, earlyOpen.hold, charge(0, 60), Date.now());
     store.flush();
     const before = lines.length;
     setFault(undefined);

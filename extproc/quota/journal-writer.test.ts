@@ -8,7 +8,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { MemoryStore } from './memory.ts';
 import { openQuotaStore } from './open.ts';
 import type { BucketRef } from './store.ts';
-import { bucket, charge, demand, granted, lifetime, quota, reserve } from './testing.ts';
+import { bucket, charge, demand, granted, lifetime, quota, reserve, settle } from './testing.ts';
 
 let folder: string;
 let path: string;
@@ -28,7 +28,7 @@ function work(store: MemoryStore, open: ReturnType<typeof granted>['hold'][]): v
     open.push(granted(reserve(store, demand(team, Date.now(), 10))).hold);
     const ended = open.length > 40 ? open.shift() : undefined;
     if (ended !== undefined) {
-      store.settle(ended, charge(10, 0), Date.now());
+      settle(store, ended, charge(10, 0), Date.now());
     }
   }
   store.flush();
@@ -93,7 +93,7 @@ async function withBlockedDisk() {
 }
 
 function spend(store: MemoryStore, team: readonly BucketRef[], tokens: number): void {
-  store.settle(granted(reserve(store, demand(team, Date.now(), tokens))).hold, charge(tokens, 0), Date.now());
+  settle(store, granted(reserve(store, demand(team, Date.now(), tokens))).hold, charge(tokens, 0), Date.now());
 }
 
 function spentAtNextStart(): readonly (number | undefined)[] {
@@ -140,7 +140,7 @@ test('many changes come in piece by piece, and others can read them', { timeout:
   const reader = new DatabaseSync(path, { readOnly: true });
   const count = (table: string) => Number(reader.prepare(`SELECT count(*) AS rows FROM ${table}`).get()?.['rows']);
   await until(() => count('window') === 1_235 && count('hold') === 1);
-  store.settle(hold, charge(10, 0), Date.now());
+  settle(store, hold, charge(10, 0), Date.now());
   store.flush();
   await until(() => count('hold') === 0);
   const applied = () => Number(reader.prepare('SELECT log FROM applied').get()?.['log']);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { openQuotaStore } from './open.ts';
-import { bucket, charge, demand, granted, lease, lifetime, quota, reserve } from './testing.ts';
+import { bucket, charge, demand, granted, lease, lifetime, quota, reserve, settle } from './testing.ts';
 
 /** The child is this file: it grants and settles, and tells what it has flushed, and only then, as a gateway sends on what a hold covers. */
 const child = 'TALLYGATE_TEST_KILLED_CHILD';
@@ -25,7 +25,7 @@ function work(path: string): void {
       sent[team] = (sent[team] ?? 0) + 10 + count;
       const settled = open.length > 50 ? open.shift() : undefined;
       if (settled !== undefined) {
-        store.settle(settled.hold, charge(30, 70), Date.now());
+        settle(store, settled.hold, charge(30, 70), Date.now());
       }
     }
     store.flush();

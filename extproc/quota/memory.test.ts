@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Decision } from './store.ts';
+import type { Decision, Hold, OutputDemand } from './store.ts';
 import {
   bound,
   bucket,
@@ -14,10 +14,12 @@ import {
   noOutput,
   quota,
   reserve,
+  settle,
   simulate,
   slidingMinute,
   startMs,
 } from './testing.ts';
+import { drawOn } from './units.ts';
 
 const total = quota('TotalTokens', 1000);
 const requests = quota('Requests', 2, { window: minute });
@@ -44,26 +46,26 @@ test('each type of limit counts its own tokens', () => {
   const { hold } = granted(reserve(store, demand(buckets, startMs, 100, bound(50))));
   const left = () => store.snapshot(buckets, startMs).map((snapshot) => snapshot.remaining);
   assert.deepEqual(left(), [999, 900, 950, 850]);
-  assert.deepEqual(store.settle(hold, charge(90, 20), startMs), []);
+  assert.deepEqual(settle(store, hold, charge(90, 20), startMs), []);
   assert.deepEqual(left(), [999, 910, 980, 890]);
 });
 
 test('a hold is settled once', () => {
   const { store } = simulate();
   const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 1)));
-  store.settle(hold, charge(1, 0), startMs);
-  assert.throws(() => store.settle(hold, charge(1, 0), startMs), /settled already/);
-  assert.throws(() => extend(store, hold, lease(1), startMs), /settled already/);
-  assert.throws(() => store.settle({ id: 'x' }, charge(1, 0), startMs), /not of this store/);
+  settle(store, hold, charge(1, 0), startMs);
+  assert.throws(() => settle(store, hold, charge(1, 0), startMs), /already settled/);
+  assert.throws(() => extend(store, hold, lease(1), startMs), /already settled/);
+  assert.throws(() => store.settle({ id: 'x' }, 'nothing', startMs), /not from this store/);
   assert.throws(() => reserve(store, demand([bucket(total)], startMs, Number.NaN)), /whole numbers/);
 });
 
-test('a charge that cannot be is refused at the door: what was held is charged, and no hold stays', () => {
+test('charges what was held for an impossible charge, and no hold stays', () => {
   for (const impossible of [10.5, 1e300, 2 ** 53, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
     const errors: unknown[] = [];
     const { store } = simulate({ onError: (error) => errors.push(error) });
     const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 100, lease(50))));
-    assert.deepEqual(store.settle(hold, charge(impossible, 1), startMs), []);
+    assert.deepEqual(store.settle(hold, { amounts: [impossible], cause: 'in_flight' }, startMs), []);
     assert.equal(store.counts().openHolds, 0);
     const [state] = store.top(1, startMs);
     assert.deepEqual([state?.spent, state?.held], [150, 0], String(impossible));
@@ -75,7 +77,7 @@ test('without a charge what is held is charged, with what it was extended by', (
   const { store } = simulate();
   const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 100, lease(50))));
   assert.equal(extend(store, hold, lease(20), startMs), 20);
-  store.settle(hold, undefined, startMs);
+  settle(store, hold, 'everything', startMs);
   const [state] = store.top(1, startMs);
   assert.deepEqual([state?.spent, state?.held], [170, 0]);
 });
@@ -96,7 +98,7 @@ test('refusals say why, where, and when to come back', () => {
   granted(reserve(store, demand([bucket(requests)], startMs + 60_000, 0)));
 
   const forever = quota('InputTokens', 10, { window: lifetime });
-  store.settle(granted(reserve(store, demand([bucket(forever)], startMs, 6))).hold, charge(6, 0), startMs);
+  settle(store, granted(reserve(store, demand([bucket(forever)], startMs, 6))).hold, charge(6, 0), startMs);
   assert.deepEqual(refused(reserve(store, demand([bucket(forever)], startMs + 1e12, 5))), [
     'spent',
     forever.id,
@@ -154,7 +156,7 @@ test('input that is only bounded by its bytes is counted first where it matters'
   assert.equal(reserve(store, demand(buckets, startMs, 125, noOutput, false))?.type, 'granted');
   assert.equal(reserve(store, demand(buckets, startMs, 125, noOutput, false))?.type, 'count-first');
   assert.equal(reserve(store, demand(buckets, startMs, 5000, noOutput, false))?.type, 'count-first');
-  store.settle(granted(reserve(store, demand(buckets, startMs, 875))).hold, charge(1000, 0), startMs);
+  settle(store, granted(reserve(store, demand(buckets, startMs, 875))).hold, charge(1000, 0), startMs);
   const refusal = reserve(store, demand(buckets, startMs, 5000, noOutput, false));
   assert(refusal?.type === 'refused' && refusal.reason === 'spent');
 });
@@ -163,9 +165,9 @@ test('an overdraft is told with its cause and paid back by the windows that foll
   const { store } = simulate();
   const buckets = [bucket(quota('OutputTokens', 100, { window: minute }))];
   const { hold } = granted(reserve(store, demand(buckets, startMs, 0, bound(60))));
-  const overdrafts = store.settle(hold, { inputTokens: 0, outputTokens: 350, cause: 'bound_ignored' }, startMs);
+  const overdrafts = settle(store, hold, { inputTokens: 0, outputTokens: 350, cause: 'bound_ignored' }, startMs);
   assert.deepEqual(
-    overdrafts.map(({ tokens, cause }) => [tokens, cause]),
+    overdrafts.map(({ amount, cause }) => [amount, cause]),
     [[250, 'bound_ignored']],
   );
   const refusal = reserve(store, demand(buckets, startMs, 0, bound(1)));
@@ -178,7 +180,7 @@ test('an overdraft is told with its cause and paid back by the windows that foll
 
   const idle = simulate().store;
   const again = granted(reserve(idle, demand(buckets, startMs, 0, bound(60))));
-  idle.settle(again.hold, charge(0, 350), startMs);
+  settle(idle, again.hold, charge(0, 350), startMs);
   assert.equal(granted(reserve(idle, demand(buckets, startMs + 180_000, 0, bound(1000)))).outputTokens, 50);
 });
 
@@ -187,12 +189,13 @@ test('what keeps to its hold, while others pass the limit, is in flight, whateve
   const buckets = [bucket(quota('OutputTokens', 100))];
   const one = granted(reserve(store, demand(buckets, startMs, 0, bound(40))));
   const other = granted(reserve(store, demand(buckets, startMs, 0, bound(40))));
-  const settle = (hold: typeof one.hold, outputTokens: number) =>
-    store
-      .settle(hold, { inputTokens: 0, outputTokens, cause: 'hidden_output' }, startMs)
-      .map(({ tokens, cause }) => [tokens, cause]);
-  assert.deepEqual(settle(one.hold, 150), [[50, 'hidden_output']]);
-  assert.deepEqual(settle(other.hold, 40), [[40, 'in_flight']]);
+  const overdrafts = (hold: Hold, outputTokens: number) =>
+    settle(store, hold, { inputTokens: 0, outputTokens, cause: 'hidden_output' }, startMs).map(({ amount, cause }) => [
+      amount,
+      cause,
+    ]);
+  assert.deepEqual(overdrafts(one.hold, 150), [[50, 'hidden_output']]);
+  assert.deepEqual(overdrafts(other.hold, 40), [[40, 'in_flight']]);
 });
 
 test('a request belongs to the window in which it was admitted', () => {
@@ -204,7 +207,7 @@ test('a request belongs to the window in which it was admitted', () => {
   assert.equal(extend(store, hold, bound(1000), next), 40);
   assert.equal(store.snapshot(buckets, next)[0]?.remaining, 100);
   assert.deepEqual(
-    store.settle(hold, charge(0, 130), next).map(({ tokens }) => tokens),
+    settle(store, hold, charge(0, 130), next).map(({ amount }) => amount),
     [30],
   );
   assert.equal(store.snapshot(buckets, next)[0]?.remaining, 70);
@@ -230,7 +233,7 @@ test('Shadow counts past the limit and refuses nothing', () => {
   assert.equal(store.top(1, startMs)[0]?.spent, 2);
   const tokens = bucket(quota('TotalTokens', 10, { mode: 'Shadow' }));
   const third = granted(reserve(store, demand([tokens], startMs, 50)));
-  assert.deepEqual(store.settle(third.hold, charge(50, 5), startMs), []);
+  assert.deepEqual(settle(store, third.hold, charge(50, 5), startMs), []);
   assert.equal(store.snapshot([tokens], startMs)[0]?.remaining, 0);
   assert.equal(store.top(1, startMs)[0]?.overdraft, 45);
 });
@@ -243,7 +246,7 @@ test('the newest definition of a quota holds, for buckets that live too', () => 
   // A session that began before still names the old one.
   assert.equal(reserve(store, demand([bucket(total)], startMs, 200))?.type, 'refused');
   assert.equal(extend(store, hold, bound(1000), startMs), 90);
-  store.settle(hold, charge(600, 0), startMs);
+  settle(store, hold, charge(600, 0), startMs);
   // Another unit of the calendar: what was spent stays. Another kind of window: it does not.
   const daily = quota('TotalTokens', 700, { window: { type: 'Calendar', unit: 'Day', timeZone: 'UTC' } });
   assert.equal(store.snapshot([bucket(daily)], startMs)[0]?.remaining, 100);
@@ -300,4 +303,33 @@ test('of many buckets the tightest are told, all in one look or in a few', () =>
     );
     assert.equal(store.top(1000, startMs).length, Math.min(1000, teams + 2));
   }
+});
+
+test('the store counts units: a draw may cost several a token, and grants are whole tokens of what is left', () => {
+  const { store } = simulate();
+  const of = quota('TotalTokens', 1000, { mode: 'Enforce' });
+  const asked = (inputTokens: number, output: OutputDemand) => {
+    const plain = demand([bucket(of)], startMs, inputTokens, output);
+    return { ...plain, draws: plain.draws.map((draw) => ({ ...draw, fixed: 5, perInputToken: 3, perOutputToken: 7 })) };
+  };
+  const remaining = () => store.snapshot([bucket(of)], startMs)[0]?.remaining;
+  const whole = granted(reserve(store, asked(100, bound(1000))));
+  assert.equal(whole.outputTokens, Math.floor((1000 - 305) / 7));
+  assert.equal(remaining(), 1000 - 305 - 7 * whole.outputTokens);
+  assert.deepEqual(store.settle(whole.hold, { amounts: [312], cause: 'in_flight' }, startMs), []);
+  assert.equal(remaining(), 688);
+  const stream = granted(reserve(store, asked(10, lease(8, 1))));
+  assert.equal(extend(store, stream.hold, bound(1000), startMs), Math.floor((688 - 35 - 7 * 8) / 7));
+  stream.hold.holder = { unused: () => 80, giveBack: () => {}, countedInput: () => undefined };
+  assert.equal(reserve(store, asked(50, noOutput))?.type, 'granted', 'unused tokens are taken back as units');
+});
+
+test('a draw in a unit that the quota no longer counts is left out', () => {
+  const { store } = simulate();
+  const before = bucket(quota('TotalTokens', 100, { id: 'default/teams/changing' }));
+  const after = bucket(quota('Requests', 5, { id: 'default/teams/changing' }));
+  store.define([after.quota], startMs);
+  const planned = { ...demand([before], startMs, 90), draws: [{ ...drawOn(before), bucket: after }] };
+  store.settle(granted(reserve(store, planned)).hold, { amounts: [90], cause: 'in_flight' }, startMs);
+  assert.equal(store.snapshot([after], startMs)[0]?.remaining, 5);
 });

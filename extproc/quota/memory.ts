@@ -5,16 +5,16 @@
 import type { Quota } from '../../contract/policy.ts';
 import {
   type AdmissionVerdict,
+  type Claim,
   evaluateAdmission,
   evaluateExtension,
   failsClosed,
-  fixedNeed,
-  freeIn,
-  restFor,
+  hasRoom,
+  remainingTokens,
 } from './admit.ts';
-import { Bucket, drawsInput, drawsOutput, type WindowState } from './bucket.ts';
+import { Bucket, type WindowState } from './bucket.ts';
 import { BucketTable } from './bucket-table.ts';
-import { cost, type HoldPart, OpenHold } from './hold.ts';
+import { type HoldPart, OpenHold } from './hold.ts';
 import { reclaim } from './reclaim.ts';
 import { bucketSnapshot, TightestScan } from './snapshot.ts';
 import type {
@@ -25,6 +25,8 @@ import type {
   Charge,
   Decision,
   Demand,
+  Draw,
+  FlatCharge,
   Hold,
   OutputDemand,
   Overdraft,
@@ -68,8 +70,8 @@ export interface Journal {
   close(): void;
 }
 
-/** A client that was refused because of holds, of a full table or of the journal may ask again so soon. */
-const heldRetryMs = 1_000;
+/** When a client may retry that was refused for holds of others, a full table or the journal. */
+const RETRY_AFTER_MS = 1_000;
 
 type Refusal = Extract<Decision, { readonly type: 'refused' }>;
 type Fits = Extract<AdmissionVerdict, { readonly type: 'fits' }>;
@@ -118,7 +120,7 @@ export class MemoryStore implements QuotaStore {
       return nothing;
     }
     let blockedBy = decision;
-    const refuse = (atMs: number) => done(this.#refusal(demand, atMs, 'held', blockedBy.ref, heldRetryMs));
+    const refuse = (atMs: number) => done(this.#refusal(demand, atMs, 'held', blockedBy.ref, RETRY_AFTER_MS));
     const again = (atMs: number): (() => void) | Bucket => {
       const next = this.#decide(demand, arrival, atMs);
       if (next instanceof Bucket) {
@@ -127,8 +129,8 @@ export class MemoryStore implements QuotaStore {
       }
       return () => done(next);
     };
-    const buckets = demand.buckets.map((ref) => this.table.find(ref, demand.atMs));
-    const waiter = this.#waitList.wait(decision, arrival, queueTimeoutMs(buckets), again, refuse);
+    const timeoutMs = this.#queueTimeoutMs(demand);
+    const waiter = this.#waitList.wait(decision, arrival, timeoutMs, again, refuse);
     if (waiter === undefined) {
       refuse(demand.atMs);
       return nothing;
@@ -137,31 +139,31 @@ export class MemoryStore implements QuotaStore {
   }
 
   extend(hold: Hold, output: OutputDemand, atMs: number, done: (outputTokens: number) => void): Cancel {
-    const open = own(hold);
-    checkTokens(output.want, output.least, 0);
+    const open = ownHold(hold);
+    checkTokens(output.want, output.least);
     if (open.settled) {
-      throw new Error(`invariant: hold ${hold.id} is settled already`);
+      throw new Error(`invariant: hold ${hold.id} is already settled`);
     }
     done(output.mode === 'none' ? 0 : this.#lengthen(open, output, atMs));
     return nothing;
   }
 
-  settle(hold: Hold, charge: Charge | undefined, atMs: number): readonly Overdraft[] {
-    const open = own(hold);
+  settle(hold: Hold, charge: Charge | FlatCharge, atMs: number): readonly Overdraft[] {
+    const open = ownHold(hold);
     if (open.settled) {
-      throw new Error(`invariant: hold ${hold.id} is settled already`);
+      throw new Error(`invariant: hold ${hold.id} is already settled`);
     }
-    const possible = charge !== undefined && areTokens(charge.inputTokens, charge.outputTokens, 0);
+    const isPossible = typeof charge === 'string' || open.parts.every(({ index }) => isAmount(charge.amounts[index]));
     open.release();
     this.#openHolds--;
     const overdrafts: Overdraft[] = [];
     for (const part of open.parts) {
       const { bucket } = part.window;
-      const charged = possible ? cost(part, charge) : part.held;
-      const tokens = this.#charge(part, charged, atMs);
-      if (tokens > 0 && bucket.enforced) {
-        const cause = !possible || charged <= part.held ? 'in_flight' : charge.cause;
-        overdrafts.push({ bucket: bucket.ref, tokens, cause });
+      const cost = isPossible ? costOf(part, charge) : part.held;
+      const amount = this.#charge(part, cost, atMs);
+      if (amount > 0 && bucket.enforced) {
+        const cause = typeof charge === 'string' || cost <= part.held ? 'in_flight' : charge.cause;
+        overdrafts.push({ bucket: bucket.ref, amount, cause });
       }
     }
     this.#journal?.hold(open);
@@ -172,8 +174,8 @@ export class MemoryStore implements QuotaStore {
       }
     }
     this.#waitList.advance();
-    if (charge !== undefined && !possible) {
-      this.#onError(new Error(`invariant: hold ${hold.id} is charged in full, for its charge is no number of tokens`));
+    if (!isPossible) {
+      this.#onError(new Error(`invariant: the charge of hold ${hold.id} is impossible; charged what it held`));
     }
     return overdrafts;
   }
@@ -222,23 +224,25 @@ export class MemoryStore implements QuotaStore {
   }
 
   #decide(demand: Demand, arrival: number, atMs: number): Decision | Bucket {
-    const unwritten = this.journalFailure === undefined ? undefined : demand.buckets.find(failsClosed);
-    if (unwritten !== undefined) {
-      return this.#refusal(demand, atMs, 'journal', unwritten, heldRetryMs);
+    if (this.journalFailure !== undefined) {
+      const unwritten = demand.draws.find(({ bucket }) => failsClosed(bucket));
+      if (unwritten !== undefined) {
+        return this.#refusal(demand, atMs, 'journal', unwritten.bucket, RETRY_AFTER_MS);
+      }
     }
-    const buckets = this.table.open(demand.buckets, atMs);
-    if ('key' in buckets) {
-      return this.#refusal(demand, atMs, 'keys', buckets, heldRetryMs);
+    const claims = this.table.open(demand.draws, atMs);
+    if ('key' in claims) {
+      return this.#refusal(demand, atMs, 'keys', claims, RETRY_AFTER_MS);
     }
     for (;;) {
-      const verdict = evaluateAdmission(buckets, demand, atMs);
+      const verdict = evaluateAdmission(claims, demand, atMs);
       switch (verdict.type) {
         case 'fits':
-          return passing(buckets, arrival) ?? this.#admit(buckets, demand, verdict, atMs);
+          return overtaken(claims, arrival) ?? this.#admit(claims, demand, verdict, atMs);
         case 'held': {
           const { bucket, missing } = verdict;
-          const waits = passing(buckets, arrival) !== undefined;
-          if (waits || !reclaim(bucket.window, missing, 'usual', undefined, this.#shrunk)) {
+          const mustWait = overtaken(claims, arrival) !== undefined;
+          if (mustWait || !reclaim(bucket.window, missing, 'usual', undefined, this.#shrunk)) {
             return bucket;
           }
           break;
@@ -251,74 +255,68 @@ export class MemoryStore implements QuotaStore {
     }
   }
 
-  /** Grants more output, out of what others do not use if need be; less than `least`: the rest of a budget that ends here. */
+  /**
+   * Grants more output, from what other streams do not use if need be. Grants less than `least` where the budget ends:
+   * the rest of it.
+   */
   #lengthen(hold: OpenHold, output: OutputDemand, atMs: number): number {
     for (const { window } of hold.parts) {
       window.expire(atMs);
     }
     if (
       this.journalFailure !== undefined &&
-      hold.parts.some((part) => part.drawsOutput && failsClosed(part.window.bucket.ref))
+      hold.parts.some(({ perOutputToken, window }) => perOutputToken > 0 && failsClosed(window.bucket.ref))
     ) {
       return 0;
     }
     let verdict = evaluateExtension(hold.parts, output);
-    while (typeof verdict !== 'number') {
-      const isFreed =
-        reclaim(verdict, output.least - freeIn(verdict), 'used', hold, this.#shrunk) || recountsInput(hold);
-      verdict = isFreed ? evaluateExtension(hold.parts, output) : restFor(hold.parts);
+    while (verdict.type === 'held') {
+      const isFreed = reclaim(verdict.window, verdict.missing, 'used', hold, this.#shrunk) || recountInput(hold);
+      verdict = isFreed
+        ? evaluateExtension(hold.parts, output)
+        : { type: 'fits', outputTokens: remainingTokens(hold.parts) };
     }
-    if (verdict > 0) {
-      hold.grow(verdict);
+    const { outputTokens } = verdict;
+    if (outputTokens > 0) {
+      hold.grow(outputTokens);
       this.#journal?.hold(hold);
     }
-    return verdict;
+    return outputTokens;
   }
 
   readonly #shrunk = (hold: OpenHold): void => this.#journal?.hold(hold);
 
-  #admit(buckets: readonly Bucket[], demand: Demand, { outputTokens, usualTokens }: Fits, atMs: number): Decision {
-    const shadowRefused = this.#shadowsThatRefuse(buckets, demand);
+  #admit(claims: readonly Claim[], demand: Demand, { outputTokens, usualTokens }: Fits, atMs: number): Decision {
+    const shadowRefused = this.#refusedByShadows(claims, demand);
     const parts: HoldPart[] = [];
-    for (const bucket of buckets) {
+    for (const { bucket, draw, index } of claims) {
       const { window } = bucket;
-      const { type } = bucket.definition.quota.limit;
-      if (type === 'Requests') {
-        window.charge(1, atMs);
+      const { fixed, perInputToken, perOutputToken } = draw;
+      if (isFinal(draw)) {
+        window.charge(fixed, atMs);
         this.#journal?.window(window);
         continue;
       }
-      const part = {
-        window,
-        held: 0,
-        drawsInput: drawsInput(type),
-        drawsOutput: drawsOutput(type),
-        lease: undefined,
-        nth: 0,
-      };
-      part.held = cost(part, { inputTokens: demand.inputTokens, outputTokens, cause: 'in_flight' });
-      parts.push(part);
+      const held = fixed + perInputToken * demand.inputTokens + perOutputToken * outputTokens;
+      parts.push({ window, index, perInputToken, perOutputToken, held, lease: undefined, leaseIndex: 0 });
     }
     const isLease = demand.output.mode === 'lease';
     const hold = new OpenHold(demand.id, ++this.#holds, parts, demand.inputTokens, isLease ? usualTokens : undefined);
     this.#openHolds++;
     this.#journal?.hold(hold);
-    const snapshots = buckets.map((bucket) => bucketSnapshot(bucket.ref, bucket, atMs));
+    const snapshots = claims.map(({ bucket }) => bucketSnapshot(bucket.ref, bucket, atMs));
     const decision = { type: 'granted', hold, outputTokens, snapshots } as const;
     return shadowRefused === undefined ? decision : { ...decision, shadowRefused };
   }
 
-  #shadowsThatRefuse(buckets: readonly Bucket[], demand: Demand): readonly string[] | undefined {
+  #refusedByShadows(claims: readonly Claim[], demand: Demand): readonly string[] | undefined {
     let refused: string[] | undefined;
-    for (const bucket of buckets) {
-      const { quota } = bucket.definition;
-      const { output } = demand;
-      const least = drawsOutput(quota.limit.type) && output.mode !== 'none' ? output.least : 0;
-      const need = fixedNeed(bucket, demand.inputTokens) + least;
-      if (quota.mode === 'Shadow' && need > bucket.limit - bucket.window.used - bucket.window.held) {
+    for (const claim of claims) {
+      const { id, mode } = claim.bucket.definition.quota;
+      if (mode === 'Shadow' && !hasRoom(claim, demand)) {
         refused ??= [];
-        refused.push(quota.id);
-        this.#shadowRefusals.set(quota.id, (this.#shadowRefusals.get(quota.id) ?? 0) + 1);
+        refused.push(id);
+        this.#shadowRefusals.set(id, (this.#shadowRefusals.get(id) ?? 0) + 1);
       }
     }
     return refused;
@@ -331,23 +329,43 @@ export class MemoryStore implements QuotaStore {
     bucket: BucketRef,
     retryAfterMs: number | undefined,
   ): Refusal {
-    const refused = { type: 'refused', reason, bucket, snapshots: this.snapshot(demand.buckets, atMs) } as const;
+    const refused = {
+      type: 'refused',
+      reason,
+      bucket,
+      snapshots: this.snapshot(
+        demand.draws.map(({ bucket }) => bucket),
+        atMs,
+      ),
+    } as const;
     return retryAfterMs === undefined ? refused : { ...refused, retryAfterMs };
   }
 
-  /** Gives by how much the charge passed the limit. */
-  #charge({ window, held }: HoldPart, tokens: number, atMs: number): number {
-    if (tokens === 0) {
+  /** The shortest queue timeout of the quotas whose holds a request may have to wait for. */
+  #queueTimeoutMs({ draws, atMs }: Demand): number {
+    let least = Number.POSITIVE_INFINITY;
+    for (const draw of draws) {
+      const bucket = isFinal(draw) ? undefined : this.table.find(draw.bucket, atMs);
+      if (bucket?.enforced) {
+        least = Math.min(least, bucket.definition.quota.queueTimeoutMs);
+      }
+    }
+    return Number.isFinite(least) ? least : 0;
+  }
+
+  /** Charges an amount and returns the units by which it passed the limit. */
+  #charge({ window, held }: HoldPart, amount: number, atMs: number): number {
+    if (amount === 0) {
       return 0;
     }
     window.bucket.roll(atMs);
-    const over = window.charge(tokens, atMs);
-    this.#journal?.window(window, tokens <= held);
+    const over = window.charge(amount, atMs);
+    this.#journal?.window(window, amount <= held);
     window.bucket.carryOverdraft(window, over);
     return over;
   }
 
-  /** It has ended; holds that are open keep it. */
+  /** Forgets a window that has ended, unless open holds keep it. */
   #drop(window: WindowState): void {
     if (window.openHolds === 0) {
       this.#journal?.windowGone(window);
@@ -357,53 +375,50 @@ export class MemoryStore implements QuotaStore {
 
 const nothing: Cancel = () => {};
 
-/** The bucket in which an admission that fits would pass others that came before. */
-function passing(buckets: readonly Bucket[], arrival: number): Bucket | undefined {
-  return buckets.find((bucket) => bucket.enforced && isAhead(bucket, arrival));
+/** A draw that depends on no tokens: it is charged at admission and never held. */
+function isFinal({ perInputToken, perOutputToken }: Draw): boolean {
+  return perInputToken === 0 && perOutputToken === 0;
+}
+
+function costOf({ held, index }: HoldPart, charge: Charge | FlatCharge): number {
+  switch (charge) {
+    case 'nothing':
+      return 0;
+    case 'everything':
+      return held;
+    default:
+      return charge.amounts[index]!;
+  }
+}
+
+/** Returns the bucket in which an admission that fits would overtake requests that arrived earlier. */
+function overtaken(claims: readonly Claim[], arrival: number): Bucket | undefined {
+  return claims.find(({ bucket }) => bucket.enforced && isAhead(bucket, arrival))?.bucket;
 }
 
 function isAhead({ line }: Bucket, arrival: number): boolean {
   return line?.first !== undefined && line.first.arrival < arrival;
 }
 
-/** True: it holds less input than before. */
-function recountsInput(hold: OpenHold): boolean {
+/** Lowers the held input to its counted number. Returns whether it holds less than before. */
+function recountInput(hold: OpenHold): boolean {
   const counted = hold.holder?.countedInput();
   return counted !== undefined && hold.lowerInput(counted);
 }
 
-function own(hold: Hold): OpenHold {
+function ownHold(hold: Hold): OpenHold {
   if (!(hold instanceof OpenHold)) {
-    throw new Error(`invariant: hold ${hold.id} is not of this store`);
+    throw new Error(`invariant: hold ${hold.id} is not from this store`);
   }
   return hold;
 }
 
-/** The smallest of the quotas whose holds a request may have to wait for. Requests are never held, they are spent at once. */
-function queueTimeoutMs(buckets: readonly (Bucket | undefined)[]): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (const bucket of buckets) {
-    if (bucket?.enforced && bucket.definition.quota.limit.type !== 'Requests') {
-      least = Math.min(least, bucket.definition.quota.queueTimeoutMs);
-    }
-  }
-  return Number.isFinite(least) ? least : 0;
-}
-
-function checkTokens(one: number, two: number, three: number): void {
-  if (!areTokens(one, two, three)) {
-    throw new Error('invariant: tokens are whole numbers, not below 0');
+function checkTokens(...counts: readonly number[]): void {
+  if (!counts.every(isAmount)) {
+    throw new Error('invariant: tokens must be whole numbers of at least 0');
   }
 }
 
-/** Each of them and their sum is exact. */
-function areTokens(one: number, two: number, three: number): boolean {
-  return (
-    one >= 0 &&
-    two >= 0 &&
-    three >= 0 &&
-    Number.isInteger(one) &&
-    Number.isInteger(two) &&
-    Number.isSafeInteger(one + two + three)
-  );
+function isAmount(value: number | undefined): boolean {
+  return value !== undefined && value >= 0 && Number.isSafeInteger(value);
 }

@@ -27,6 +27,7 @@ import {
   minute,
   quota,
   reserve,
+  settle,
   slidingMinute,
   startMs,
 } from './testing.ts';
@@ -57,7 +58,7 @@ for (const foldEveryMs of [0, 500]) {
     ];
     const buckets = all.map((of) => bucket(of));
     const first = open(startMs, { foldEveryMs }).store;
-    first.settle(granted(reserve(first, demand(buckets, startMs, 100, lease(50)))).hold, charge(90, 20), startMs);
+    settle(first, granted(reserve(first, demand(buckets, startMs, 100, lease(50)))).hold, charge(90, 20), startMs);
     const { hold } = granted(reserve(first, demand(buckets, startMs, 100, lease(50))));
     first.flush();
     assert.equal(extend(first, hold, lease(25), startMs), 25);
@@ -89,7 +90,7 @@ for (const foldEveryMs of [0, 500]) {
 test('windows that are over are forgotten, their overdrafts are not', () => {
   const minutely = quota('TotalTokens', 100, { window: minute });
   const first = open().store;
-  first.settle(granted(reserve(first, demand([bucket(minutely)], startMs, 10))).hold, charge(250, 0), startMs);
+  settle(first, granted(reserve(first, demand([bucket(minutely)], startMs, 10))).hold, charge(250, 0), startMs);
   first.close();
   const second = open(startMs + 60_000).store;
   assert.equal(second.top(1, startMs + 60_000)[0]?.spent, 150);
@@ -105,10 +106,10 @@ test('windows that nobody needs any more leave the file', () => {
   const { hold } = granted(reserve(store, demand([bucket(minutely)], startMs, 10)));
   for (let count = 0; count < 5; count++) {
     const atMs = startMs + 60_000 * count;
-    store.settle(granted(reserve(store, demand([bucket(minutely)], atMs, 10))).hold, charge(10, 0), atMs);
+    settle(store, granted(reserve(store, demand([bucket(minutely)], atMs, 10))).hold, charge(10, 0), atMs);
     store.flush();
   }
-  store.settle(hold, charge(10, 0), startMs + 240_000);
+  settle(store, hold, charge(10, 0), startMs + 240_000);
   store.close();
   const file = new DatabaseSync(path);
   assert.deepEqual(
@@ -135,7 +136,7 @@ test('a hold of a window that has ended is charged there', () => {
 
 test('a quota that has changed keeps what was spent if it counts in the same way', () => {
   const first = open().store;
-  first.settle(granted(reserve(first, demand([bucket(total)], startMs, 400))).hold, charge(400, 0), startMs);
+  settle(first, granted(reserve(first, demand([bucket(total)], startMs, 400))).hold, charge(400, 0), startMs);
   first.close();
   const second = open().store;
   assert.equal(remaining(second, quota('TotalTokens', 500)), 100);
@@ -150,7 +151,7 @@ test('the segments of a sliding window stay', () => {
   const first = open().store;
   for (let second = 0; second < 90; second += 5) {
     const atMs = startMs + second * 1000;
-    first.settle(granted(reserve(first, demand([bucket(sliding)], atMs, 10))).hold, charge(10, 0), atMs);
+    settle(first, granted(reserve(first, demand([bucket(sliding)], atMs, 10))).hold, charge(10, 0), atMs);
     first.flush();
   }
   const nowMs = startMs + 90_000;
@@ -204,7 +205,7 @@ test('a sliding window survives a clock that was a year ahead, in memory and in 
 
 test('a hold that is opened and settled within a tick is never written', () => {
   const { store } = open();
-  store.settle(granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
+  settle(store, granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
   store.flush();
   const [log] = logs();
   const written = log === undefined ? '' : readFileSync(join(folder, log), 'utf8');
@@ -218,7 +219,7 @@ test('a hold that is opened and settled within a tick is never written', () => {
 
 test('a line that was cut off is as if it had not been written', () => {
   const { store } = open();
-  store.settle(granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
+  settle(store, granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
   store.flush();
   const [log] = logs();
   appendFileSync(join(folder, log ?? ''), '[["w",1,900,0,0],["x"');
@@ -230,7 +231,7 @@ test('a line that was cut off is as if it had not been written', () => {
 
 test('a log that is in already counts for nothing', () => {
   const { store } = open();
-  store.settle(granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
+  settle(store, granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
   store.flush();
   const [log] = logs();
   store.close();
@@ -288,7 +289,7 @@ test('a disk that does not take the log is told, and the ledger goes on', () => 
   for (let count = 0; count < 100; count++) {
     const { hold } = granted(reserve(store, demand([bucket(trusting)], startMs, 1)));
     store.flush();
-    store.settle(hold, charge(1, 0), startMs);
+    settle(store, hold, charge(1, 0), startMs);
     store.flush();
   }
   assert.equal(troubles.length, 1);
@@ -315,14 +316,14 @@ test('what was settled within its hold waits for the next grant; an overdraft do
   const beyond = hold();
   store.flush();
   const holds = written();
-  store.settle(within, charge(90, 0), startMs);
+  settle(store, within, charge(90, 0), startMs);
   store.flush();
   assert.equal(written(), holds);
-  store.settle(beyond, charge(110, 0), startMs);
+  settle(store, beyond, charge(110, 0), startMs);
   store.flush();
   const both = written();
   assert.ok(both > holds);
-  store.settle(hold(), charge(90, 0), startMs);
+  settle(store, hold(), charge(90, 0), startMs);
   store.close();
   const again = open();
   assert.equal(again.recovered.holds, 0);
@@ -336,7 +337,7 @@ test('without a next grant, what was settled is written soon', { timeout: 10_000
   store.flush();
   const log = join(folder, logs()[0] ?? '');
   const { size } = statSync(log);
-  store.settle(hold, charge(90, 0), startMs);
+  settle(store, hold, charge(90, 0), startMs);
   store.flush();
   while (statSync(log).size === size) {
     await new Promise((resolve) => setTimeout(resolve, 1));

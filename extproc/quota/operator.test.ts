@@ -9,6 +9,7 @@ import {
   minute,
   quota,
   reserve,
+  settle,
   simulate,
   slidingMinute,
   startMs,
@@ -21,7 +22,7 @@ for (const window of [minute, slidingMinute]) {
     const total = quota('TotalTokens', 100, { window, queueTimeoutMs: 5_000 });
     const of = [bucket(total)];
     const spent = granted(reserve(store, demand(of, startMs, 60)));
-    store.settle(spent.hold, charge(60, 0), startMs);
+    settle(store, spent.hold, charge(60, 0), startMs);
     const open = granted(reserve(store, demand(of, startMs, 40)));
     const waiting: string[] = [];
     store.reserve(demand(of, startMs, 30), ({ type }) => waiting.push(type));
@@ -38,7 +39,7 @@ for (const window of [minute, slidingMinute]) {
     assert.deepEqual(await resetBudgets(store, { quota: total.id }, now), { budgets: 1, spent: 60 });
     assert.deepEqual(waiting, ['granted']);
     assert.equal(store.snapshot(of, startMs)[0]?.remaining, 100 - 40 - 30);
-    store.settle(open.hold, charge(40, 0), startMs);
+    settle(store, open.hold, charge(40, 0), startMs);
     assert.equal(store.snapshot(of, startMs)[0]?.remaining, 100 - 40 - 30);
   });
 }

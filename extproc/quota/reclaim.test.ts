@@ -13,6 +13,7 @@ import {
   lifetime,
   quota,
   reserve,
+  settle,
   simulate,
   startMs,
 } from './testing.ts';
@@ -73,7 +74,7 @@ test('where it is not enough, nothing is taken back, and the stream gets the res
   [one.used, two.used] = [15, 25];
   assert.equal(extend(store, two.hold, lease(64, 14), startMs), 3);
   assert.equal(one.leased, 25);
-  store.settle(two.hold, charge(0, 28), startMs);
+  settle(store, two.hold, charge(0, 28), startMs);
   assert.equal(store.snapshot(buckets, startMs)[0]?.remaining, 0);
 });
 
@@ -96,13 +97,13 @@ test('a new stream begins with the usual length: it takes back what others proba
   assert.deepEqual([one.leased, four.leased, five.leased], [20, 20, 20]);
   assert.equal(reserve(store, demand(buckets, startMs, 0, { ...lease(80), usual: 20 })), undefined);
   assert.equal(store.counts().waiting, 1);
-  store.settle(one.hold, charge(0, 0), startMs);
+  settle(store, one.hold, charge(0, 0), startMs);
   assert.equal(store.counts().waiting, 0);
 });
 
 test('where little is left, a new stream begins with a quarter of that: none has a budget for itself', () => {
   const { store } = simulate();
-  store.settle(granted(reserve(store, demand(buckets, startMs, 60))).hold, charge(60, 0), startMs);
+  settle(store, granted(reserve(store, demand(buckets, startMs, 60))).hold, charge(60, 0), startMs);
   const streams = [1, 2, 3, 4].map(() => new Stream(store, buckets, 80, 30));
   assert.deepEqual(
     streams.map(({ leased }) => leased),
@@ -139,7 +140,7 @@ test('a stream that has ended is asked no more', () => {
   const { store } = simulate();
   const streams = Array.from({ length: 10 }, () => new Stream(store, buckets, 10, 10));
   for (const nth of [3, 9, 0, 5]) {
-    store.settle(streams[nth]!.hold, charge(0, 10), startMs);
+    settle(store, streams[nth]!.hold, charge(0, 10), startMs);
     streams[nth]!.asked = -1;
   }
   streams[1]!.used = 10;
@@ -160,6 +161,6 @@ test('before a stream is cut, its input is counted where it is held by its bytes
   assert.equal(store.snapshot(buckets, startMs)[0]?.remaining, 8);
   one.used = 30;
   assert.equal(extend(store, one.hold, lease(64, 20), startMs), 8, 'once');
-  assert.deepEqual(store.settle(one.hold, charge(12, 38), startMs), []);
+  assert.deepEqual(settle(store, one.hold, charge(12, 38), startMs), []);
   assert.equal(store.snapshot(buckets, startMs)[0]?.remaining, 0);
 });

@@ -1,55 +1,58 @@
-/** Takes back what open streams hold and do not use, so that no stream is cut and no request refused for it. */
+/** Takes back what open streams hold and do not use, before a stream is cut or a request refused for lack of budget. */
 import type { WindowState } from './bucket.ts';
 import type { OpenHold } from './hold.ts';
 
-/** Text that is tokenized at most to find out what is unused: some 3 ms of work. */
-const mostCountedBytes = 16 * 1024;
+/** Text that may be tokenized to find out what is unused: about 3 ms of work. */
+const MAX_COUNTED_BYTES = 16 * 1024;
 
-/** `usual`: leases keep what such an output usually comes to. `used`: only what is used. */
-export type Keeps = 'usual' | 'used';
+/** `usual`: leases keep the usual output of such a stream. `used`: leases keep only what is used. */
+export type ReclaimPolicy = 'usual' | 'used';
 
 /**
- * Takes back at least `tokens` in a window, or nothing where there is not so much. What a stream will probably not need goes first. They are asked in turn, and each one
- * gives all of it: the next ones who need some find it free.
+ * Takes back at least `units` in a window, or nothing where the leases have less to give. What a stream will probably
+ * not need is taken first. Streams are asked in turn, and each gives all that it can, so that the next requests find
+ * something free.
  */
 export function reclaim(
   window: WindowState,
-  tokens: number,
-  keeps: Keeps,
+  units: number,
+  policy: ReclaimPolicy,
   asking: OpenHold | undefined,
   changed: (hold: OpenHold) => void,
 ): boolean {
   return (
-    ask(window, tokens, true, asking, changed) || (keeps === 'used' && ask(window, tokens, false, asking, changed))
+    takeBack(window, units, true, asking, changed) ||
+    (policy === 'used' && takeBack(window, units, false, asking, changed))
   );
 }
 
-function ask(
+function takeBack(
   window: WindowState,
-  tokens: number,
-  keepsUsual: boolean,
+  units: number,
+  keepUsual: boolean,
   asking: OpenHold | undefined,
   changed: (hold: OpenHold) => void,
 ): boolean {
   const { leases, lastAsked } = window;
-  const work = { bytes: mostCountedBytes };
-  const givers: { readonly hold: OpenHold; readonly gives: number }[] = [];
+  const work = { bytes: MAX_COUNTED_BYTES };
+  const givers: { readonly hold: OpenHold; readonly tokens: number }[] = [];
   let found = 0;
-  for (let nth = 1; nth <= leases.length && found < tokens; nth++) {
-    window.lastAsked = (lastAsked + nth) % leases.length;
-    const hold = leases[window.lastAsked]!.lease!;
-    const gives = hold === asking ? 0 : (hold.holder?.unused(keepsUsual ? hold.usualTokens! : 0, work) ?? 0);
-    if (gives > 0) {
-      givers.push({ hold, gives });
-      found += gives;
+  for (let step = 1; step <= leases.length && found < units; step++) {
+    window.lastAsked = (lastAsked + step) % leases.length;
+    const part = leases[window.lastAsked]!;
+    const hold = part.lease!;
+    const tokens = hold === asking ? 0 : (hold.holder?.unused(keepUsual ? hold.usualTokens! : 0, work) ?? 0);
+    if (tokens > 0) {
+      givers.push({ hold, tokens });
+      found += part.perOutputToken * tokens;
     }
   }
-  if (found < tokens) {
+  if (found < units) {
     return false;
   }
-  for (const { hold, gives } of givers) {
-    hold.holder!.giveBack(gives);
-    hold.grow(-gives);
+  for (const { hold, tokens } of givers) {
+    hold.holder!.giveBack(tokens);
+    hold.grow(-tokens);
     changed(hold);
   }
   return true;

@@ -9,7 +9,7 @@ import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { MemoryStore } from './memory.ts';
 import { openQuotaStore } from './open.ts';
 import type { BucketRef, Hold, OutputDemand } from './store.ts';
-import { bucket, demand, lifetime, minute, quota, SimulatedTime, slidingMinute } from './testing.ts';
+import { bucket, demand, lifetime, minute, quota, SimulatedTime, settle, slidingMinute } from './testing.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ledger-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -169,8 +169,8 @@ class World {
     }
     request.charged = { atMs: this.time.nowMs, inputTokens, outputTokens };
     const charge = { inputTokens, outputTokens, cause: 'in_flight' } as const;
-    for (const { bucket: ref, tokens } of this.store.settle(request.hold, charge, this.time.nowMs)) {
-      this.overdrafts.set(ref.key, (this.overdrafts.get(ref.key) ?? 0) + tokens);
+    for (const { bucket: ref, amount } of settle(this.store, request.hold, charge, this.time.nowMs)) {
+      this.overdrafts.set(ref.key, (this.overdrafts.get(ref.key) ?? 0) + amount);
     }
   }
 

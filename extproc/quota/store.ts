@@ -1,46 +1,62 @@
 /**
- * The ledger's interface: leases on buckets. A process asks for a hold before anything goes out, extends it while a stream runs and settles it at the end.
- * Answers come by callback, at once (memory) or later (a shared store), so the same session works with both.
+ * The interface of the quota store. A request reserves a hold before anything is sent upstream, extends the hold while
+ * a stream runs, and settles it at the end. Answers arrive by callback, at once (memory) or later (a shared store), so
+ * the same session works with both. The store counts units and knows no limit types: `units.ts` turns a request into
+ * draws and its usage into amounts.
  *
- * At each admission and extension: spent + held ≤ limit in every bucket (`Enforce`), over all who share the store.
+ * At each admission and extension: spent + held ≤ limit in every bucket that enforces, over all users of the store.
  */
-import type { Quota } from '../../contract/policy.ts';
+import type { LimitType, Quota } from '../../contract/policy.ts';
 
 /** One bucket that a request draws on: a quota and the values of its key. */
 export interface BucketRef {
   readonly quota: Quota;
-  /** `Quota.id` and the key's values, escaped, joined: unique. */
+  /** `Quota.id` and the values of the key, escaped and joined: unique. */
   readonly key: string;
-  /** The key's values, for records. */
+  /** The values of the key, for records. */
   readonly values: readonly string[];
+}
+
+/** What a request draws on one bucket, in units of its quota. */
+export interface Draw {
+  readonly bucket: BucketRef;
+  /** The unit of the amounts. The store leaves a draw out where a newer policy counts the quota in another unit. */
+  readonly unit: LimitType;
+  /** Drawn whatever the tokens are. A draw that depends on no tokens is charged at admission. */
+  readonly fixed: number;
+  readonly perInputToken: number;
+  readonly perOutputToken: number;
 }
 
 export interface Demand {
   readonly id: string;
   readonly atMs: number;
-  readonly buckets: readonly BucketRef[];
-  /** Input tokens to hold: an upper bound of what will be charged, as far as it can be known. */
+  /** At most one for each bucket. */
+  readonly draws: readonly Draw[];
+  /** Input tokens to hold: an upper bound of the input, as far as it is known. */
   readonly inputTokens: number;
-  /** True: `inputTokens` is counted, not only bounded by bytes. False: where a bucket is too near its end to hold so much, the answer is `count-first`. */
+  /**
+   * Whether `inputTokens` is counted, rather than bounded by bytes. If not, the decision is `count-first` where the
+   * bound takes too much of what a bucket has left.
+   */
   readonly inputCounted: boolean;
-  /** Where it is not counted: it is no less, so that a prompt that cannot fit is refused before it is counted. Absent: that is not known. */
+  /** A lower bound of input that is not counted: a prompt that cannot fit is refused without counting. */
   readonly leastInputTokens?: number;
   readonly output: OutputDemand;
-  /** Wait so long for holds of others, at most (the smallest `queueTimeoutMs` is applied on top). */
-  readonly kind: 'admission';
 }
 
 /**
- * - `lease`: output that we see; a small hold that is extended: grants min(want, left ÷ 2 ÷ open streams), at least `least`.
- * - `bound`: output that must be held whole: grants min(want, left), at least `least`.
+ * - `lease`: visible output, with a small hold that is extended. Grants min(want, left ÷ 2 ÷ open streams), at least
+ *   `least`.
+ * - `bound`: output that must be held whole. Grants min(want, left), at least `least`.
  */
 export interface OutputDemand {
   readonly mode: 'lease' | 'bound' | 'none';
   readonly want: number;
   readonly least: number;
   /**
-   * What such an output usually comes to; absent: `least`. A new lease holds so much, or a quarter of what is left of the bucket where that is less, or it waits:
-   * few streams that finish are better than many that do not.
+   * The usual length of such an output; absent: `least`. A new lease holds this many tokens, or a quarter of what is
+   * left of the bucket where that is less, or waits: few streams that finish are better than many that do not.
    */
   readonly usual?: number;
 }
@@ -54,69 +70,82 @@ export type Decision =
       /** Ids of `Shadow` quotas that would have refused; absent: none. */
       readonly shadowRefused?: readonly string[];
     }
-  /** `limitTokens`: with more it is refused, so nobody need count further. */
+  /** Input of more than `limitTokens` will be refused, so counting can stop there. */
   | { readonly type: 'count-first'; readonly limitTokens: number }
   | {
       readonly type: 'refused';
-      /** `spent`: only the window's end helps. `held`: the queue's time is over. `size`: it can never fit into the limit. `keys`: too many live keys. `journal`: it cannot be written. */
+      /**
+       * - `spent`: the budget is used up until the window ends.
+       * - `held`: the queue timeout has passed.
+       * - `size`: the request can never fit into the limit.
+       * - `keys`: the quota has too many live keys.
+       * - `journal`: the journal cannot be written.
+       */
       readonly reason: 'spent' | 'held' | 'size' | 'keys' | 'journal';
       readonly bucket: BucketRef;
-      /** When asking again may help; absent: never (lifetime). */
+      /** When a retry may succeed; absent: never (lifetime). */
       readonly retryAfterMs?: number;
       readonly snapshots: readonly BucketSnapshot[];
     };
 
-/** An opaque handle; a process that ends without settling leaves it to be charged in full (`recovered`). */
+/** An opaque handle. A hold that its process never settles is charged in full. */
 export interface Hold {
   readonly id: string;
-  /** Who uses up a lease. Set once it is known; until then nothing is taken back. */
+  /** The user of a lease. Until it is set, nothing of the lease is taken back. */
   holder?: Holder | undefined;
 }
 
 /** Uses up a lease, and gives back what others need more. */
 export interface Holder {
-  /** Tokens of the lease that are not used, when at least `kept` of it are to stay. */
+  /** Returns how many tokens of the lease are unused beyond the first `kept`. */
   unused(kept: number, work: CountingWork): number;
-  /** Takes so many of them away: output goes no further than the rest. */
+  /** Takes tokens away: output ends with the rest of the lease. */
   giveBack(tokens: number): void;
-  /** The request's input, counted, where it is held by its bytes; it is asked for before the stream is cut. Undefined: what is held is all that is known. */
+  /**
+   * Counts the input of a request that is held by its bytes; asked for before the stream is cut. Undefined: nothing is
+   * known beyond what is held.
+   */
   countedInput(): number | undefined;
 }
 
-/** How many more bytes of text may be tokenized to find out what is unused; past it, bytes bound what is used. */
+/** The bytes of text that may still be tokenized to find out what is unused; past them, bytes bound what is used. */
 export interface CountingWork {
   bytes: number;
 }
 
-/** A bucket's state after a decision, for headers and gauges. `resetAtMs` absent: never (lifetime). */
+/** The state of a bucket after a decision, for headers and gauges. `resetAtMs` absent: never (lifetime). */
 export interface BucketSnapshot {
   readonly bucket: BucketRef;
   readonly limit: number;
-  /** limit − spent − held, not below 0. */
+  /** limit − spent − held, at least 0. */
   readonly remaining: number;
   readonly resetAtMs?: number;
 }
 
-/** `in_flight`: it kept to what it held, and meanwhile others passed the limit, or the limit was lowered. */
+/** `in_flight`: the request kept to its hold, and meanwhile others passed the limit or the limit was lowered. */
 export type OverdraftCause = 'input_estimate' | 'hidden_output' | 'bound_ignored' | 'server_tool' | 'in_flight';
 
 export interface Charge {
-  readonly inputTokens: number;
-  readonly outputTokens: number;
-  /** The cause that is recorded if this charge passes what it held and takes a bucket past its limit. */
+  /** The cost in each bucket, in the order of `Demand.draws`. */
+  readonly amounts: readonly number[];
+  /** Recorded where an amount passes what was held and takes a bucket past its limit. */
   readonly cause: OverdraftCause;
 }
+
+/** `nothing`: the request cost nothing. `everything`: its cost is unknown, and all that is held is charged. */
+export type FlatCharge = 'nothing' | 'everything';
 
 export interface Overdraft {
   readonly bucket: BucketRef;
-  readonly tokens: number;
+  /** Units past the limit. */
+  readonly amount: number;
   readonly cause: OverdraftCause;
 }
 
-/** Stops waiting for an answer: nothing is held after that, and `done` is not called. */
+/** Stops waiting for an answer: nothing stays held, and the callback is not called. */
 export type Cancel = () => void;
 
-/** How many live keys a quota has, and how many it can come to. */
+/** The live keys of a quota, and how many it may have. */
 export interface QuotaKeys {
   readonly quota: string;
   readonly keys: number;
@@ -124,28 +153,32 @@ export interface QuotaKeys {
 }
 
 export interface QuotaStore {
-  /** The policy in force has these quotas and no others. What was spent stays, also of a quota that comes back soon. */
+  /**
+   * Replaces the definitions: the policy in force has exactly these quotas. What was spent stays, also for a quota that
+   * returns soon.
+   */
   define(quotas: readonly Quota[], atMs: number): void;
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel;
   /**
-   * More output for an open hold: `done(tokens)` with what was granted on top. Less than `output.least`: the budget ends here, and this is the rest of it. The
-   * provider goes on meanwhile, so a store must answer within 50 ms; nothing is ever waited for.
+   * Asks for more output for an open hold and calls `done` with the tokens granted in addition. Fewer than
+   * `output.least` means that the budget ends here, and this is the rest of it. The provider sends on meanwhile, so a
+   * store must answer within 50 ms; an extension never waits for holds of others.
    */
   extend(hold: Hold, output: OutputDemand, atMs: number, done: (outputTokens: number) => void): Cancel;
   /**
-   * Ends a hold: charges what it cost and gives back the rest. Once for each hold. Charges what is held where there is no charge, or one that cannot be
-   * (not whole, negative, beyond safe integers): a hold must never stay.
+   * Ends a hold, exactly once: charges its cost and gives back the rest. Charges what is held where the charge is
+   * impossible (amounts that are missing, not whole, negative or beyond safe integers), because a hold must never stay.
    */
-  settle(hold: Hold, charge: Charge | undefined, atMs: number): readonly Overdraft[];
-  /** The current state, without any change. */
+  settle(hold: Hold, charge: Charge | FlatCharge, atMs: number): readonly Overdraft[];
+  /** Returns the current state without changing it. */
   snapshot(buckets: readonly BucketRef[], atMs: number): readonly BucketSnapshot[];
-  /** Makes all that was granted since the last call survive this process. Called before anything goes out. */
+  /** Makes everything granted since the last call survive this process. Called before anything is sent. */
   flush(): void;
-  /** For gauges: bounded, the buckets with the least remaining first. */
+  /** Returns at most `count` buckets, those with the least remaining first; for gauges. */
   top(count: number, atMs: number): readonly BucketState[];
-  /** The quotas with the most live keys, at most `count`. */
+  /** Returns at most `count` quotas, those with the most live keys first. */
   keys(count: number): readonly QuotaKeys[];
-  /** Why grants cannot be written down at the moment; undefined: they can, or there is no journal. */
+  /** Why grants cannot be written at the moment; undefined: they can, or there is no journal. */
   readonly journalFailure: string | undefined;
   close(): void;
 }

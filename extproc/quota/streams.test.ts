@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MemoryStore } from './memory.ts';
 import type { BucketRef, Hold, Holder } from './store.ts';
-import { bucket, demand, hour, lease, lifetime, quota, type SimulatedTime, simulate } from './testing.ts';
+import { bucket, demand, hour, lease, lifetime, quota, type SimulatedTime, settle, simulate } from './testing.ts';
 
 const firstHoldTokens = 128;
 const moreTokens = 64;
@@ -109,7 +109,7 @@ class World {
 
   end(hold: Hold, outputTokens: number): void {
     const charge = { inputTokens: this.inputTokens, outputTokens, cause: 'in_flight' } as const;
-    assert.deepEqual(this.store.settle(hold, charge, this.time.nowMs), []);
+    assert.deepEqual(settle(this.store, hold, charge, this.time.nowMs), []);
     this.charged += this.inputTokens + outputTokens;
     this.open--;
     if (this.goesOn) {

@@ -1,8 +1,19 @@
 /** For tests: a clock and timers that move only when told, and quotas with sensible defaults. */
 import type { LimitType, Quota, Window } from '../../contract/policy.ts';
+import type { OpenHold } from './hold.ts';
 import { bucketRef } from './keys.ts';
 import { type Journal, type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
-import type { BucketRef, Decision, Demand, Hold, OutputDemand } from './store.ts';
+import type {
+  BucketRef,
+  Decision,
+  Demand,
+  FlatCharge,
+  Hold,
+  OutputDemand,
+  Overdraft,
+  OverdraftCause,
+} from './store.ts';
+import { drawOn } from './units.ts';
 
 export const startMs = Date.parse('2026-11-22T10:00:00Z');
 
@@ -85,7 +96,7 @@ export function demand(
   output: OutputDemand = noOutput,
   inputCounted = true,
 ): Demand {
-  return { id: `request-${++demands}`, atMs, buckets, inputTokens, inputCounted, output, kind: 'admission' };
+  return { id: `request-${++demands}`, atMs, draws: buckets.map(drawOn), inputTokens, inputCounted, output };
 }
 
 /** The decision where it comes at once. */
@@ -113,6 +124,29 @@ export function extend(store: MemoryStore, hold: Hold, output: OutputDemand, atM
   return tokens;
 }
 
-export function charge(inputTokens: number, outputTokens: number) {
-  return { inputTokens, outputTokens, cause: 'in_flight' } as const;
+export interface TokenCharge {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly cause: OverdraftCause;
+}
+
+export function charge(inputTokens: number, outputTokens: number): TokenCharge {
+  return { inputTokens, outputTokens, cause: 'in_flight' };
+}
+
+/** Settles a hold by tokens, which its draws turn into units. */
+export function settle(
+  store: MemoryStore,
+  hold: Hold,
+  charged: TokenCharge | FlatCharge,
+  atMs: number,
+): readonly Overdraft[] {
+  if (typeof charged === 'string') {
+    return store.settle(hold, charged, atMs);
+  }
+  const amounts: number[] = [];
+  for (const { index, perInputToken, perOutputToken } of (hold as OpenHold).parts) {
+    amounts[index] = perInputToken * charged.inputTokens + perOutputToken * charged.outputTokens;
+  }
+  return store.settle(hold, { amounts, cause: charged.cause }, atMs);
 }

@@ -10,6 +10,7 @@ import {
   minute,
   noOutput,
   quota,
+  settle,
   simulate,
   slidingMinute,
   startMs,
@@ -50,7 +51,7 @@ test('who is stopped by holds only waits, first in, first out, and nobody passes
   const other = ask(store, [bucket(patient, 'other team')], 5);
   assert.deepEqual([large.decision, small.decision, other.decision?.type], [undefined, undefined, 'granted']);
   assert.equal(store.counts().waiting, 2);
-  store.settle(running.hold, charge(10, 0), startMs);
+  settle(store, running.hold, charge(10, 0), startMs);
   assert.equal(typeOf(large), 'granted');
   assert.equal(typeOf(small), 'granted');
   assert.equal(time.pending, 0);
@@ -76,7 +77,7 @@ test('what was spent in the meantime is refused as spent', () => {
   const { store } = simulate();
   const running = granted(ask(store, buckets, 90).decision);
   const waiting = ask(store, buckets, 60);
-  store.settle(running.hold, charge(90, 0), startMs);
+  settle(store, running.hold, charge(90, 0), startMs);
   assert(waiting.decision?.type === 'refused' && waiting.decision.reason === 'spent');
 });
 
@@ -88,7 +89,7 @@ test('a request that was taken back holds nothing, and those behind it go on', (
   large.cancel();
   assert.equal(typeOf(small), 'granted');
   large.cancel();
-  store.settle(running.hold, charge(0, 0), startMs);
+  settle(store, running.hold, charge(0, 0), startMs);
   assert.equal(typeOf(large), undefined);
   assert.equal(store.top(1, startMs)[0]?.held, 5);
   assert.equal(time.pending, 0);
@@ -99,7 +100,7 @@ test('a new window lets those in line go on', () => {
     const { store, time } = simulate();
     const of = [bucket(quota('TotalTokens', 100, { window, queueTimeoutMs: 120_000 }))];
     const first = granted(ask(store, of, 50).decision);
-    store.settle(first.hold, charge(50, 0), startMs);
+    settle(store, first.hold, charge(50, 0), startMs);
     granted(ask(store, of, 40).decision);
     const waiting = ask(store, of, 30);
     time.pass(59_000);
@@ -117,9 +118,9 @@ test('who waits for another bucket in the end keeps the place by arrival', () =>
   const holdsB = granted(ask(store, [b], 100).decision);
   const both = ask(store, [a, b], 60);
   const later = ask(store, [b], 60);
-  store.settle(holdsA.hold, charge(0, 0), startMs);
+  settle(store, holdsA.hold, charge(0, 0), startMs);
   assert.equal(typeOf(both), undefined);
-  store.settle(holdsB.hold, charge(0, 0), startMs);
+  settle(store, holdsB.hold, charge(0, 0), startMs);
   assert.equal(typeOf(both), 'granted');
   assert.equal(typeOf(later), undefined);
 });
@@ -146,11 +147,11 @@ test('a session that throws, or calls from within its answer, harms no other', (
   const order: string[] = [];
   store.reserve(demand(buckets, startMs, 90), (decision) => {
     order.push('first');
-    store.settle(granted(decision).hold, charge(0, 0), startMs);
+    settle(store, granted(decision).hold, charge(0, 0), startMs);
     store.reserve(demand(buckets, startMs, 50), () => order.push('from within'));
   });
   store.reserve(demand(buckets, startMs, 30), () => order.push('second'));
-  assert.deepEqual(store.settle(running.hold, charge(0, 0), startMs), []);
+  assert.deepEqual(settle(store, running.hold, charge(0, 0), startMs), []);
   assert.deepEqual(order, ['first', 'second', 'from within']);
   assert.equal(String(errors), 'Error: broken');
 });
@@ -169,7 +170,7 @@ test('a thousand in line cost a look or two each', () => {
     roll.call(inner, atMs);
   };
   for (const hold of open) {
-    store.settle(hold, charge(0, 0), startMs);
+    settle(store, hold, charge(0, 0), startMs);
   }
   assert(waiting.every(({ decision }) => decision?.type === 'granted'));
   assert(rolls <= 4 * limit, `${rolls} looks`);

@@ -6,6 +6,7 @@ import type { Endpoint, RequestFacts } from '../providers/adapter.ts';
 import { disguisesMetered } from '../providers/disguise.ts';
 import { bucketsFor } from '../quota/keys.ts';
 import type { BucketRef, OutputDemand } from '../quota/store.ts';
+import { drawsOutput, drawsTokens } from '../quota/units.ts';
 import type { EstimateKey } from '../record.ts';
 import { chooseTarget, findPassthrough, findRule, modelFacts } from './routing.ts';
 
@@ -113,7 +114,7 @@ export function admitPassthrough(
   }
   const { passthrough, quotas } = found;
   const refusing = quotas.some(
-    ({ limit, mode, unmetered }) => limit.type !== 'Requests' && mode === 'Enforce' && unmetered === 'Refuse',
+    (quota) => drawsTokens(quota) && quota.mode === 'Enforce' && quota.unmetered === 'Refuse',
   );
   if (refusing) {
     return failure(
@@ -121,7 +122,7 @@ export function admitPassthrough(
       'A token quota stands here and this endpoint is not counted; it passes only if all token quotas say unmetered: Allow.',
     );
   }
-  const requests = quotas.filter(({ limit }) => limit.type === 'Requests');
+  const requests = quotas.filter((quota) => !drawsTokens(quota));
   const keyed = bucketsFor(requests, { header, model: '', route: passthrough.route });
   return 'missing' in keyed ? missingKey(keyed.missing) : { passthrough, buckets: keyed.buckets };
 }
@@ -160,7 +161,7 @@ export function planQuota(
   if ('missing' in keyed) {
     return missingKey(keyed.missing);
   }
-  const tokenQuotas = keyed.buckets.filter(({ quota }) => quota.limit.type !== 'Requests');
+  const tokenQuotas = keyed.buckets.filter(({ quota }) => drawsTokens(quota));
   const refusing = tokenQuotas.find(({ quota }) => quota.unbounded === 'Refuse' && quota.mode === 'Enforce');
   if (endpoint.kind === 'metered' && facts.unbounded.length > 0 && refusing !== undefined) {
     return failure(
@@ -184,7 +185,7 @@ export function planQuota(
     model === undefined || model.reasoningTokens === 'Auto'
       ? facts.hiddenOutput || endpoint.hidesOutput?.(choice.backendModel) === true
       : model.reasoningTokens === 'Billed';
-  const counted = endpoint.kind === 'metered' && facts.hasOutput && countsOutput(tokenQuotas);
+  const counted = endpoint.kind === 'metered' && facts.hasOutput && tokenQuotas.some(({ quota }) => drawsOutput(quota));
   return {
     buckets: keyed.buckets,
     inputTokens: endpoint.kind === 'metered' ? inputUpperBound(facts, choice.tokenizer) : 0,
@@ -206,14 +207,6 @@ function keyModel({ rule, target, facts, backendModel, modelIsKnown }: RoutingDe
     return backendModel;
   }
   return rule.models.find(({ matches }) => matches(facts.model))?.text ?? '*';
-}
-
-export function countsOutput(buckets: readonly BucketRef[]): boolean {
-  return buckets.some(({ quota }) => quota.limit.type === 'OutputTokens' || quota.limit.type === 'TotalTokens');
-}
-
-export function countsInput(buckets: readonly BucketRef[]): boolean {
-  return buckets.some(({ quota }) => quota.limit.type === 'InputTokens' || quota.limit.type === 'TotalTokens');
 }
 
 /** Byte-level encodings have no token of less than one byte. */

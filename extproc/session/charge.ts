@@ -1,9 +1,10 @@
 /** What a request cost, from what is known when it ends. The provider's usage is the truth; where it is missing, what came is counted. Pure. */
 import type { RequestFacts } from '../providers/adapter.ts';
 import type { BucketRef, OverdraftCause } from '../quota/store.ts';
+import { drawsInput, drawsOutput } from '../quota/units.ts';
 import type { UsageSource } from '../record.ts';
 import type { Usage } from '../usage.ts';
-import { countsInput, countsOutput, inputTokens } from './admission.ts';
+import { inputTokens } from './admission.ts';
 
 export interface Evidence {
   readonly facts: RequestFacts;
@@ -81,8 +82,8 @@ function cause(evidence: Evidence, usage: Usage): OverdraftCause {
   if (facts.unbounded.length > 0) {
     return 'server_tool';
   }
-  const overInput = countsInput(buckets) ? usage.input - heldInputTokens : 0;
-  const overOutput = countsOutput(buckets) ? usage.output - heldOutputTokens : 0;
+  const overInput = buckets.some(({ quota }) => drawsInput(quota)) ? usage.input - heldInputTokens : 0;
+  const overOutput = buckets.some(({ quota }) => drawsOutput(quota)) ? usage.output - heldOutputTokens : 0;
   if (overInput > overOutput) {
     return 'input_estimate';
   }

@@ -4,7 +4,7 @@ import type { Tokenizer } from '../../contract/policy.ts';
 import { type Inflater, newInflater } from '../compression/inflate.ts';
 import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
-import type { Cancel, Charge, Hold, Overdraft, QuotaStore } from '../quota/store.ts';
+import type { Cancel, Charge, FlatCharge, Hold, Overdraft, QuotaStore } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import type { Meter } from '../tokens/meter.ts';
@@ -49,8 +49,6 @@ export function drive(exchange: Exchange, shared: Shared): ExchangeHandler | und
 }
 
 const NOTHING: SessionEvent[] = [];
-
-const NO_CHARGE: Charge = { inputTokens: 0, outputTokens: 0, cause: 'in_flight' };
 
 class Drive implements ExchangeHandler, BodyOwner {
   readonly #exchange: Exchange;
@@ -214,7 +212,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     attempt(() => this.#inflater?.close());
     attempt(() => this.#releaseBody());
     attempt(() => {
-      overdrafts = this.#settle(undefined);
+      overdrafts = this.#settle('everything');
     });
     attempt(() => this.#record(this.#session.faulted(now()), overdrafts));
     attempt(() => this.#exchange.abort());
@@ -361,7 +359,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   #finish({ settle, outcome }: Extract<Action, { type: 'finish' }>): void {
     const { estimates } = this.#shared;
     this.#releaseBody();
-    const overdrafts = this.#settle(settle?.charge ?? NO_CHARGE);
+    const overdrafts = this.#settle(settle?.charge ?? 'nothing');
     if (outcome.observed !== undefined) {
       const { key, outputTokens, durationMs } = outcome.observed;
       estimates.observe(...key, outputTokens, durationMs);
@@ -372,12 +370,11 @@ class Drive implements ExchangeHandler, BodyOwner {
   #granted(hold: Hold): void {
     this.#hold = hold;
     if (this.#recorded) {
-      this.#settle(NO_CHARGE);
+      this.#settle('nothing');
     }
   }
 
-  /** Without a charge all that is held is charged. */
-  #settle(charge: Charge | undefined): readonly Overdraft[] {
+  #settle(charge: Charge | FlatCharge): readonly Overdraft[] {
     if (this.#hold === undefined) {
       return [];
     }

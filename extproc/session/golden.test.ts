@@ -10,6 +10,7 @@ import { compilePolicy } from '../policy/compile.ts';
 import { bucketRef } from '../quota/keys.ts';
 import { openQuotaStore } from '../quota/open.ts';
 import type { Hold, QuotaStore } from '../quota/store.ts';
+import { drawOn } from '../quota/units.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
@@ -99,8 +100,8 @@ function replay(given: Case): readonly object[] {
       }
       if (action.type === 'finish' && action.settle) {
         const overdrafts = store.settle(action.settle.hold, action.settle.charge, nowMs);
-        for (const { tokens, cause } of overdrafts) {
-          seen.push({ overdraft: tokens, cause });
+        for (const { amount, cause } of overdrafts) {
+          seen.push({ overdraft: amount, cause });
         }
       }
     }
@@ -139,19 +140,14 @@ function spend(store: QuotaStore, quota: GatewayPolicy['quotas'][number], tokens
     {
       id: 'before',
       atMs,
-      buckets: [bucket],
+      draws: [drawOn(bucket)],
       inputTokens: tokens,
       inputCounted: true,
       output: { mode: 'none', want: 0, least: 0 },
-      kind: 'admission',
     },
     (decision) => {
       assert.equal(decision.type, 'granted');
-      store.settle(
-        (decision as { hold: Hold }).hold,
-        { inputTokens: tokens, outputTokens: 0, cause: 'in_flight' },
-        atMs,
-      );
+      store.settle((decision as { hold: Hold }).hold, { amounts: [tokens], cause: 'in_flight' }, atMs);
     },
   );
 }
@@ -193,8 +189,8 @@ function shown(action: Action): object {
     return { ...action, response: { ...action.response, body: text(action.response.body) } };
   }
   if (action.type === 'reserve') {
-    const { buckets, ...demand } = action.demand;
-    return { type: 'reserve', demand: { ...demand, buckets: buckets.map(({ key }) => key) } };
+    const draws = action.demand.draws.map(({ bucket, ...draw }) => ({ bucket: bucket.key, ...draw }));
+    return { type: 'reserve', demand: { ...action.demand, draws } };
   }
   if (action.type === 'extend') {
     return { type: 'extend', output: action.output };

@@ -1,22 +1,16 @@
-/** Which bucket the rate limit headers of an answer tell about: for each kind the one that will stop the client first. */
-import type { LimitType } from '../../contract/policy.ts';
+/** Chooses the buckets for the rate limit headers: for each kind, the one that will stop the client first. */
 import type { BucketSnapshot } from '../quota/store.ts';
+import { type LimitKind, unitOf } from '../quota/units.ts';
 
-export type LimitKind = 'requests' | 'tokens' | 'input-tokens' | 'output-tokens';
-
-const kinds = {
-  Requests: 'requests',
-  TotalTokens: 'tokens',
-  InputTokens: 'input-tokens',
-  OutputTokens: 'output-tokens',
-} as const satisfies Record<LimitType, LimitKind>;
-
-/** The snapshot with the least remaining of each kind; of equals the one that is reset last. `Shadow` quotas stop nobody and are left out. */
+/**
+ * Returns, for each kind, the snapshot with the least remaining; among equals, the one that resets last. Leaves out
+ * `Shadow` quotas, which stop nobody.
+ */
 export function tightest(snapshots: readonly BucketSnapshot[]): ReadonlyMap<LimitKind, BucketSnapshot> {
   const tightest = new Map<LimitKind, BucketSnapshot>();
   for (const snapshot of snapshots) {
     const { quota } = snapshot.bucket;
-    const kind = kinds[quota.limit.type];
+    const kind = unitOf(quota).header;
     const other = tightest.get(kind);
     if (quota.mode === 'Enforce' && (other === undefined || isTighter(snapshot, other))) {
       tightest.set(kind, snapshot);

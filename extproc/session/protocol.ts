@@ -4,7 +4,7 @@
  */
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import type { Interruption } from '../interruption.ts';
-import type { Charge, Decision, Demand, Hold, OutputDemand } from '../quota/store.ts';
+import type { Charge, Decision, Demand, FlatCharge, Hold, OutputDemand } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
 
 export type SessionEvent =
@@ -77,5 +77,5 @@ export type Action =
 
 export interface Settle {
   readonly hold: Hold;
-  readonly charge: Charge;
+  readonly charge: Charge | FlatCharge;
 }

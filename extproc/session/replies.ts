@@ -5,6 +5,7 @@ import { failure } from '../errors.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import type { BucketSnapshot, Decision } from '../quota/store.ts';
+import { unitOf } from '../quota/units.ts';
 import { tightest } from './limit-headers.ts';
 
 /** The official clients retry by themselves after at most a minute; a longer wait is theirs to decide. */
@@ -102,7 +103,7 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     shouldRetry: retryAfterMs !== undefined && retryAfterMs <= LONGEST_RETRY_MS,
   };
-  const limit = `${quota.id} (${quota.limit.amount} ${words[quota.limit.type]})`;
+  const limit = `${quota.id} (${quota.limit.amount} ${unitOf(quota).noun})`;
   const left = decision.snapshots.find(({ bucket }) => bucket.key === decision.bucket.key)?.remaining ?? 0;
   switch (decision.reason) {
     case 'held':
@@ -127,7 +128,7 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
       );
     case 'spent':
       return failure(
-        quota.limit.type === 'Requests' ? 'request_rate_exceeded' : 'quota_exceeded',
+        unitOf(quota).exceededCode,
         `${left === 0 ? `The quota ${limit} is used up` : `What is left of the quota ${limit}, ${left}, is not enough for this request`}${retryAfterMs === undefined ? '' : `; it has room again in ${Math.max(1, Math.ceil(retryAfterMs / 1000))} s`}.`,
         retry,
       );
@@ -135,10 +136,3 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
       return decision.reason satisfies never;
   }
 }
-
-const words = {
-  Requests: 'requests',
-  InputTokens: 'input tokens',
-  OutputTokens: 'output tokens',
-  TotalTokens: 'tokens',
-} as const;

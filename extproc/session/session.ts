@@ -7,9 +7,10 @@ import { type Failure, inPlainWords, isFailure } from '../errors.ts';
 import type { Interruption } from '../interruption.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type { BucketRef, BucketSnapshot, Decision, Hold } from '../quota/store.ts';
+import { drawOn, drawsInput, drawsTokens } from '../quota/units.ts';
 import type { QuotaDecision, RequestRecord } from '../record.ts';
 import type { Meter } from '../tokens/meter.ts';
-import { countsInput, likelyInputTokens, type OutputEstimates } from './admission.ts';
+import { likelyInputTokens, type OutputEstimates } from './admission.ts';
 import { Answer } from './answer.ts';
 import { estimated } from './charge.ts';
 import { InputCount } from './input-count.ts';
@@ -280,12 +281,11 @@ export class Session {
       demand: {
         id: this.#context.newId(),
         atMs: nowMs,
-        buckets: this.#buckets,
+        draws: this.#buckets.map(drawOn),
         inputTokens: this.#input?.most ?? 0,
-        inputCounted: this.#input?.text !== undefined || !countsInput(this.#buckets),
+        inputCounted: this.#input?.text !== undefined || !this.#buckets.some(({ quota }) => drawsInput(quota)),
         ...this.#input?.leastOfDemand,
         output: this.#asked?.plan.output ?? { mode: 'none', want: 0, least: 0 },
-        kind: 'admission',
       },
     });
   }
@@ -405,7 +405,7 @@ export class Session {
   /** What cannot be counted passes where no token quota stands, or where the client asked for just that. */
   #mayPassUnread(encoding: string): boolean {
     const asked = !this.#asked!.choice.facts.stream && this.#request.accepts(encoding);
-    return asked || !this.#buckets.some(({ quota }) => quota.limit.type !== 'Requests' && quota.mode === 'Enforce');
+    return asked || !this.#buckets.some(({ quota }) => drawsTokens(quota) && quota.mode === 'Enforce');
   }
 
   #firstTokenLate(nowMs: number, out: Action[]): void {
@@ -495,7 +495,7 @@ export class Session {
     const cost = charged(closing);
     out.push({
       type: 'finish',
-      settle: this.#hold && settlement(this.#hold.hold, cost),
+      settle: this.#hold && settlement(this.#hold.hold, this.#buckets, cost),
       outcome: outcome(closing, cost),
     });
     this.#answer?.release();

@@ -2,6 +2,7 @@
 import { envoyFailure, type Failure } from '../errors.ts';
 import { type Interruption, interruptedBy } from '../interruption.ts';
 import type { BucketRef, Hold } from '../quota/store.ts';
+import { unitOf } from '../quota/units.ts';
 import type { QuotaDecision, RequestRecord } from '../record.ts';
 import { estimateKey, type OutputEstimates, type QuotaPlan, type RoutingDecision } from './admission.ts';
 import type { Answer } from './answer.ts';
@@ -115,9 +116,13 @@ function isHidden({ facts }: RoutingDecision, { hidden }: QuotaPlan): boolean {
   return hidden && facts.shownChoices === undefined;
 }
 
-export function settlement(hold: Hold, cost: Cost | undefined): Settle {
-  const { input = 0, output = 0 } = cost?.usage ?? {};
-  return { hold, charge: { inputTokens: input, outputTokens: output, cause: cost?.cause ?? 'in_flight' } };
+/** Turns what a request cost into the units of each of its buckets. */
+export function settlement(hold: Hold, buckets: readonly BucketRef[], cost: Cost | undefined): Settle {
+  if (cost === undefined) {
+    return { hold, charge: 'nothing' };
+  }
+  const amounts = buckets.map(({ quota }) => unitOf(quota).amount(cost.usage));
+  return { hold, charge: { amounts, cause: cost.cause } };
 }
 
 function decided({ answer, decision, nowMs }: SettlementInput): QuotaDecision {

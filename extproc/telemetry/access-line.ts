@@ -63,7 +63,7 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
     }
   }
   if (overdrafts.length > 0) {
-    const list = overdrafts.map((one) => ({ quota: one.bucket.quota.id, tokens: one.tokens, cause: one.cause }));
+    const list = overdrafts.map((one) => ({ quota: one.bucket.quota.id, tokens: one.amount, cause: one.cause }));
     line += `,"overdrafts":${jsonText(list)}`;
   }
   return `${line},"requestBytes":${outcome.requestBytes},"responseBytes":${outcome.responseBytes}}\n`;

@@ -21,7 +21,7 @@ function recorderOf(outcomes: readonly RequestRecord[]) {
 }
 
 test('a record is one line of JSON that says who, what, how much and how long', () => {
-  const line = accessLine(outcomeOfStream, [{ bucket, tokens: 7, cause: 'input_estimate' }]);
+  const line = accessLine(outcomeOfStream, [{ bucket, amount: 7, cause: 'input_estimate' }]);
   assert.match(line, /^\{.*\}\n$/);
   assert.deepEqual(JSON.parse(line), {
     time: '2026-11-22T12:00:01.250Z',
@@ -133,7 +133,7 @@ test('tokens by kind, decisions, cuts, shadow refusals, overdrafts and what coul
     { ...outcomeOfStream, decision: { type: 'refused', quota: 'default/teams/hour', reason: 'spent' } },
     { ...outcomeOfStream, source: 'estimated', unmetered: true },
   ]);
-  recorder.record(outcomeOfStream, [{ bucket, tokens: 7, cause: 'in_flight' }]);
+  recorder.record(outcomeOfStream, [{ bucket, amount: 7, cause: 'in_flight' }]);
   const cached = sums('tallygate.tokens').filter((one) => one.attributes['gen_ai.token.type'] === 'cached_input');
   assert.deepEqual(
     cached.map(({ attributes, value }) => [attributes['tallygate.source'], value]),

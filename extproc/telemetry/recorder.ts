@@ -88,9 +88,9 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
       seriesOf(outcome).record(outcome);
       recordDecision(outcome);
       recordFailure(outcome);
-      for (const { bucket, tokens, cause } of overdrafts) {
+      for (const { bucket, amount, cause } of overdrafts) {
         const { id } = bucket.quota;
-        overdraft(`${id}\n${cause}`, () => ({ [attribute.quota]: id, [attribute.cause]: cause }), tokens);
+        overdraft(`${id}\n${cause}`, () => ({ [attribute.quota]: id, [attribute.cause]: cause }), amount);
       }
       lines?.write(accessLine(outcome, overdrafts));
     },
