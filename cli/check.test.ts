@@ -24,7 +24,7 @@ test('what is right is printed as it would be written, without the key', async (
   const { code, stdout, stderr } = await run(acceptance, '--output', 'json');
   assert.equal(code, 0, stderr);
   const plan = JSON.parse(stdout);
-  assert.equal(plan.policy.entries[0].rules[0].route, 'default/chat');
+  assert.equal(plan.policy.virtualHosts[0].rules[0].route, 'default/chat');
   assert.deepEqual(plan.envoy.secrets, ['credential/default/openai']);
   assert.ok(!stdout.includes('sk-never-shown'));
   assert.equal((await run(acceptance)).stdout.split('\n')[0], 'policy:');

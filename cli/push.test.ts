@@ -79,7 +79,7 @@ async function serve(
 }
 
 const policy = (version: string, more: object = {}) =>
-  ({ formatVersion: 3, version, entries: [], backends: [], quotas: [], ...more }) as GatewayPolicy;
+  ({ formatVersion: 3, version, virtualHosts: [], backends: [], quotas: [], ...more }) as GatewayPolicy;
 const fleet = (version: string, more?: object) => new Map([['fleet', policy(version, more)]]);
 
 async function until(holds: () => boolean, what: string, timeoutMs = 8000): Promise<void> {
@@ -139,11 +139,11 @@ test('a route in force that changes to another backend waits until Envoy has it;
     ...{ route, name: 'all', models: ['*'], headers: [], quotas: [], requestLimits: {}, maxRequestBodyBytes: 1 },
     targets: [{ id, backend: 'a/b', weight: 1, priority: 0 }],
   });
-  const entries = (
+  const virtualHosts = (
     ...rules: readonly { readonly route: string; readonly targets: readonly { readonly id: string }[] }[]
   ) => {
     const routeNames = rules.flatMap(({ targets }) => targets.map(({ id }) => `envoy ${id}`));
-    return { entries: [{ routeNames, rules, passthrough: [] }] };
+    return { virtualHosts: [{ routeNames, rules, passthrough: [] }] };
   };
   const asked: (readonly string[])[] = [];
   let goOn = () => {};
@@ -153,15 +153,15 @@ test('a route in force that changes to another backend waits until Envoy has it;
       goOn = resolve;
     });
   });
-  server.publish(fleet('v1', entries(rule('a/r', 'a/r/x'))));
+  server.publish(fleet('v1', virtualHosts(rule('a/r', 'a/r/x'))));
   await until(has(server, 1, 1, 'v1'), 'the first waits for nothing');
-  server.publish(fleet('v2', entries(rule('a/r', 'a/r/x'), rule('a/new', 'a/new/y'))));
+  server.publish(fleet('v2', virtualHosts(rule('a/r', 'a/r/x'), rule('a/new', 'a/new/y'))));
   await until(has(server, 1, 2, 'v2'), 'a new route waits for nothing');
   assert.deepEqual(asked, []);
-  server.publish(fleet('v3', entries(rule('a/r', 'a/r/z'), rule('a/new', 'a/new/y'))));
+  server.publish(fleet('v3', virtualHosts(rule('a/r', 'a/r/z'), rule('a/new', 'a/new/y'))));
   await until(() => asked.length === 1, 'asked');
   assert.deepEqual(asked, [['envoy a/r/z']]);
-  server.publish(fleet('v4', entries(rule('a/r', 'a/r/z'))));
+  server.publish(fleet('v4', virtualHosts(rule('a/r', 'a/r/z'))));
   assert.deepEqual(sidecar.applied, ['v1', 'v2']);
   assert.equal(acknowledged(server)?.version, 'v2', 'what is not in force is not acknowledged');
   goOn();

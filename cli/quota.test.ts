@@ -87,7 +87,7 @@ test('an operator sees and resets budgets of the gateway that runs, and the log 
   store.close();
   writeFileSync(
     policyPath,
-    JSON.stringify({ formatVersion: 1, version: 'v', entries: [], backends: [], quotas: [total, other] }),
+    JSON.stringify({ formatVersion: 1, version: 'v', virtualHosts: [], backends: [], quotas: [total, other] }),
   );
 
   const none = await tallygate('list', '--socket', socket);

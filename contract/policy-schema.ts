@@ -129,11 +129,11 @@ const quota = z.strictObject({
 } satisfies Fields<Quota>);
 
 /**
- * A part of a virtual host. Parts with the same `entry` number belong together, in order. Rules and
+ * A part of a virtual host. Parts with the same `virtualHost` number belong together, in order. Rules and
  * passthrough are indexes into those of the whole policy.
  */
-const entry = z.strictObject({
-  entry: count,
+const virtualHost = z.strictObject({
+  virtualHost: count,
   routeNames: z.array(text),
   rules: z.array(count),
   passthrough: z.array(count),
@@ -147,7 +147,7 @@ const head = z.strictObject({
 });
 
 /** Each line is an object with one member, whose name is the kind of the line. */
-const lineSchemas = { policy: head, backend, quota, rule, passthrough, entry } as const;
+const lineSchemas = { policy: head, backend, quota, rule, passthrough, virtualHost } as const;
 
 type LineKind = keyof typeof lineSchemas;
 export type PolicyLine = {

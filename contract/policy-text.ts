@@ -2,7 +2,7 @@
  * Serializes a policy as JSON lines, so that a data plane can read it in slices. Each rule is written
  * once, however many host names it serves. `policy-schema.ts` defines the lines.
  */
-import type { Entry, GatewayPolicy, Passthrough, Rule } from './policy.ts';
+import type { GatewayPolicy, Passthrough, Rule, VirtualHost } from './policy.ts';
 
 /** Per line; bounds a single JSON parse to some tens of KB. */
 const ROUTE_NAMES_OF_LINE = 128;
@@ -28,24 +28,26 @@ export function policyText(policy: GatewayPolicy): Buffer {
 
 /** Returns all lines except the first, which has the version. */
 export function policyLines({
-  entries,
+  virtualHosts,
   backends,
   quotas,
 }: Omit<GatewayPolicy, 'formatVersion' | 'version'>): readonly string[] {
   const rules = new Numbers<Rule>('rule');
   const passthrough = new Numbers<Passthrough>('passthrough');
-  const entryLines = entries.flatMap((entry, index) => linesOf(entry, index, rules, passthrough));
+  const virtualHostLines = virtualHosts.flatMap((virtualHost, index) =>
+    linesOf(virtualHost, index, rules, passthrough),
+  );
   return [
     ...backends.map((each) => `{"backend":${jsonOf(each)}}`),
     ...quotas.map((each) => `{"quota":${jsonOf(each)}}`),
     ...rules.lines,
     ...passthrough.lines,
-    ...entryLines,
+    ...virtualHostLines,
   ];
 }
 
 function linesOf(
-  { routeNames, rules, passthrough }: Entry,
+  { routeNames, rules, passthrough }: VirtualHost,
   index: number,
   allRules: Numbers<Rule>,
   allPassthrough: Numbers<Passthrough>,
@@ -60,12 +62,12 @@ function linesOf(
   return Array.from({ length: parts }, (_, part) => {
     const slice = <Item>(items: readonly Item[], size: number) => items.slice(part * size, (part + 1) * size);
     const made = {
-      entry: index,
+      virtualHost: index,
       routeNames: slice(routeNames, ROUTE_NAMES_OF_LINE),
       rules: slice(ruleNumbers, INDEXES_OF_LINE),
       passthrough: slice(passthroughNumbers, INDEXES_OF_LINE),
     };
-    return `{"entry":${JSON.stringify(made)}}`;
+    return `{"virtualHost":${JSON.stringify(made)}}`;
   });
 }
 

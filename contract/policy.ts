@@ -8,19 +8,19 @@
 export const POLICY_FORMAT_VERSION = 3;
 
 /** The provider API of a backend. */
-export type Schema = 'OpenAI' | 'Anthropic' | 'HuggingFaceTGI';
+export type ProviderApi = 'OpenAI' | 'Anthropic' | 'HuggingFaceTGI';
 
 export interface GatewayPolicy {
   readonly formatVersion: typeof POLICY_FORMAT_VERSION;
   /** A digest of the content. */
   readonly version: string;
-  readonly entries: readonly Entry[];
+  readonly virtualHosts: readonly VirtualHost[];
   readonly backends: readonly BackendPolicy[];
   readonly quotas: readonly Quota[];
 }
 
 /** One listener and host name. Its rules are the union of all routes attached there. */
-export interface Entry {
+export interface VirtualHost {
   /** The Envoy route names (attribute `xds.route_name`) that belong to this virtual host. */
   readonly routeNames: readonly string[];
   /** In order of precedence: the first rule that matches wins. */
@@ -86,7 +86,7 @@ export interface Passthrough {
 export interface BackendPolicy {
   /** `NAMESPACE/BACKEND`. */
   readonly name: string;
-  readonly schema: Schema;
+  readonly schema: ProviderApi;
   readonly tokenizer: Tokenizer;
   /** Facts about models; the first entry whose name (exact or glob) matches applies. */
   readonly models: readonly ModelFacts[];

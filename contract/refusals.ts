@@ -57,7 +57,7 @@ export const errorTypes = {
 } as const satisfies Record<string, Record<FailureKind, string>>;
 
 /** The error for a range of statuses of Envoy's local replies. */
-export interface EnvoyReply {
+export interface LocalReply {
   /** Statuses, both ends included. */
   readonly from: number;
   readonly to: number;
@@ -73,7 +73,7 @@ const timeout = {
 } as const;
 
 /** The first entry with a matching status range applies. */
-export const envoyReplies: readonly EnvoyReply[] = [
+export const localReplies: readonly LocalReply[] = [
   {
     from: 401,
     to: 401,

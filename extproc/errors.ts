@@ -2,7 +2,7 @@
  * Every failure that a client can meet, in one list: what went wrong → HTTP status, code and kind. A dialect renders it (`Dialect.errorBody`).
  * Messages name the fix and hold no text of a prompt.
  */
-import { envoyReplies, type FailureKind } from '../contract/refusals.ts';
+import { type FailureKind, localReplies } from '../contract/refusals.ts';
 
 export interface Failure {
   readonly failure: true;
@@ -93,7 +93,7 @@ export function inPlainWords(problem: Failure): Failure {
 
 /** An answer that Envoy wrote itself; its status stands. */
 export function envoyFailure(status: number): Failure {
-  const reply = envoyReplies.find(({ from, to }) => status >= from && status <= to) ?? envoyReplies.at(-1)!;
+  const reply = localReplies.find(({ from, to }) => status >= from && status <= to) ?? localReplies.at(-1)!;
   const { kind, code, message } = reply;
   return { failure: true, status, kind, code, message };
 }

@@ -42,7 +42,7 @@ let loader: Loader;
 let applied: Plan[];
 let lines: Line[];
 const models = (plan: Plan | undefined) =>
-  plan?.policy.entries.flatMap(({ rules }) => rules.flatMap((rule) => rule.models)).toSorted();
+  plan?.policy.virtualHosts.flatMap(({ rules }) => rules.flatMap((rule) => rule.models)).toSorted();
 
 beforeEach(async () => {
   await edits?.close();

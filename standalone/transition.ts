@@ -28,13 +28,13 @@ function union<T extends { readonly name: string }>(
   return [...merged, ...before.filter(({ name }) => !names.has(name))];
 }
 
-interface VirtualHost extends NamedResource {
+interface EnvoyVirtualHost extends NamedResource {
   readonly domains: readonly string[];
   readonly routes: readonly NamedResource[];
 }
 
 function mergedRoutes(older: NamedResource, newer: NamedResource): NamedResource {
-  const hosts = (each: NamedResource) => each['virtual_hosts'] as unknown as readonly VirtualHost[];
+  const hosts = (each: NamedResource) => each['virtual_hosts'] as unknown as readonly EnvoyVirtualHost[];
   const domains = new Set(hosts(newer).flatMap((host) => host.domains));
   // Envoy refuses a domain that stands in two virtual hosts.
   const kept = hosts(older).filter(
@@ -44,7 +44,7 @@ function mergedRoutes(older: NamedResource, newer: NamedResource): NamedResource
   return { ...newer, virtual_hosts: union(kept, hosts(newer), mergedHost) };
 }
 
-function mergedHost(older: VirtualHost, newer: VirtualHost): VirtualHost {
+function mergedHost(older: EnvoyVirtualHost, newer: EnvoyVirtualHost): EnvoyVirtualHost {
   const names = new Set(newer.routes.map(({ name }) => name));
   const [entry, ...rest] = newer.routes;
   if (entry === undefined) {

@@ -2,7 +2,7 @@
  * Generates docs/reference/errors.md: each code in the error shapes of the three APIs, as the code
  * writes them.
  */
-import { envoyReplies, errorTypes } from '../contract/refusals.ts';
+import { errorTypes, localReplies } from '../contract/refusals.ts';
 import { type FailureCode, failure } from '../extproc/errors.ts';
 import type { Dialect } from '../extproc/providers/adapter.ts';
 import { anthropicDialect } from '../extproc/providers/anthropic/errors.ts';
@@ -73,7 +73,7 @@ function example(dialect: Dialect): string {
 }
 
 function envoyRows(): readonly string[] {
-  return envoyReplies.map(({ from, to, kind, code, message }) =>
+  return localReplies.map(({ from, to, kind, code, message }) =>
     row(
       from === to ? String(from) : `${from} to ${to}`,
       `\`${code}\``,

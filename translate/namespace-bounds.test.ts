@@ -67,7 +67,7 @@ test('routes of one namespace that are too large do not keep others from their p
   const policy = made.policyFor(['platform/ai']);
   const bytes = policyText(policy).length;
   assert.ok(bytes < 8 * 1024 * 1024, `${bytes} bytes`);
-  assert.ok(policy.entries.some((entry) => entry.rules.some((rule) => rule.route === 'small/victim')));
+  assert.ok(policy.virtualHosts.some((entry) => entry.rules.some((rule) => rule.route === 'small/victim')));
 });
 
 test('globs, and parts of patterns, are bounded by namespace', () => {

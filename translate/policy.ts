@@ -1,11 +1,11 @@
 /** The policy that extproc reads, from entries, backends and quotas. */
 import { createHash } from 'node:crypto';
 import {
-  type Entry,
   type GatewayPolicy,
   type Passthrough,
   POLICY_FORMAT_VERSION,
   type Rule,
+  type VirtualHost,
 } from '../contract/policy.ts';
 import { policyLines } from '../contract/policy-text.ts';
 import { durationMs, sizeBytes } from '../crds/schema.ts';
@@ -20,12 +20,12 @@ import { compare } from './report.ts';
 export function gatewayPolicy(
   entries: readonly LinkedEntry[],
   routeNames: (entry: LinkedEntry) => readonly string[],
-  strays: readonly Entry[],
+  strays: readonly VirtualHost[],
   backends: readonly LinkedBackend[],
   policies: readonly LinkedPolicy[],
 ): GatewayPolicy {
   const content = {
-    entries: [
+    virtualHosts: [
       ...entries.map((entry) => ({
         routeNames: routeNames(entry),
         rules: entry.rules.map(rulePolicy),
@@ -45,7 +45,7 @@ export function gatewayPolicy(
 }
 
 /** Route configurations without an entry for every host answer 404 for the others, in the provider's shape. */
-export function strayEntries(doors: readonly Door[], entries: readonly LinkedEntry[]): readonly Entry[] {
+export function strayEntries(doors: readonly Door[], entries: readonly LinkedEntry[]): readonly VirtualHost[] {
   const served = new Set(
     entries.filter(({ hostname }) => hostname === '*').map(({ door }) => routeConfigurationName(door)),
   );

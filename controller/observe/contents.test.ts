@@ -15,7 +15,11 @@ const rule = (route: string, model: string, quotas: readonly string[] = []): Rul
 });
 
 const policy = (version: string, rules: readonly Rule[], quotas: readonly Quota[] = []): GatewayPolicy => ({
-  ...{ formatVersion: 3, version, entries: [{ routeNames: rules.map(({ route }) => route), rules, passthrough: [] }] },
+  ...{
+    formatVersion: 3,
+    version,
+    virtualHosts: [{ routeNames: rules.map(({ route }) => route), rules, passthrough: [] }],
+  },
   ...{ backends: [{ name: 'app/b', schema: 'OpenAI', tokenizer: { encoding: 'Auto' }, models: [] }], quotas },
 });
 

@@ -12,7 +12,7 @@ export type ObjectKey = string;
 /** Digests by object. */
 export type Contents = ReadonlyMap<ObjectKey, string>;
 
-export function contentsOf({ entries, backends, quotas }: GatewayPolicy): Contents {
+export function contentsOf({ virtualHosts, backends, quotas }: GatewayPolicy): Contents {
   const texts = new Map<ObjectKey, string[]>();
   const add = (key: ObjectKey, text: string) => {
     const own = texts.get(key);
@@ -24,7 +24,7 @@ export function contentsOf({ entries, backends, quotas }: GatewayPolicy): Conten
   };
   const quotaTexts = new Map(quotas.map((quota) => [quota.id, jsonOf(quota)]));
   const backendTexts = new Map(backends.map((backend) => [backend.name, jsonOf(backend)]));
-  for (const { rules, passthrough } of entries) {
+  for (const { rules, passthrough } of virtualHosts) {
     for (const each of [...rules, ...passthrough]) {
       const text = jsonOf(each);
       const route = `AIGatewayRoute ${each.route}`;

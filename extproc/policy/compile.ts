@@ -5,14 +5,14 @@
 import { patternMatcher } from '../../contract/pattern.ts';
 import type {
   BackendPolicy,
-  Entry,
   GatewayPolicy,
   HeaderMatch,
   Passthrough,
+  ProviderApi,
   Quota,
   Rule,
-  Schema,
   Target,
+  VirtualHost,
 } from '../../contract/policy.ts';
 import { indexing, type ModelPattern, modelPattern, type RuleIndex, WALKED_PATTERNS } from './rule-index.ts';
 import { atOnce } from './slices.ts';
@@ -34,7 +34,7 @@ export interface CompiledPassthrough {
   readonly quotas: readonly Quota[];
 }
 
-export interface CompiledEntry {
+export interface CompiledVirtualHost {
   readonly rules: readonly CompiledRule[];
   /** Absent where the rules are few. */
   readonly index: RuleIndex | undefined;
@@ -42,14 +42,14 @@ export interface CompiledEntry {
   /** The bound of the most generous rule: which rule it is, is known only after the body is read. */
   readonly maxRequestBodyBytes: number;
   /** Names that a client of an API with these schemas can ask for, for the models list. */
-  modelNames(schemas: readonly Schema[]): readonly string[];
+  modelNames(schemas: readonly ProviderApi[]): readonly string[];
 }
 
 export interface CompiledPolicy {
   readonly version: string;
   readonly quotas: readonly Quota[];
   readonly targetIds: ReadonlySet<string>;
-  entry(routeName: string | undefined): CompiledEntry | undefined;
+  entry(routeName: string | undefined): CompiledVirtualHost | undefined;
 }
 
 interface CompiledHeader {
@@ -69,12 +69,12 @@ const NAMES_OF_PIECE = 256;
 export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolicy> {
   const backends = new Map(policy.backends.map((backend) => [backend.name, backend]));
   const quotas = new Map(policy.quotas.map((quota) => [quota.id, quota]));
-  const entries = new Map<string, CompiledEntry>();
+  const virtualHosts = new Map<string, CompiledVirtualHost>();
   const targetIds = new Set<string>();
-  for (const entry of policy.entries) {
+  for (const entry of policy.virtualHosts) {
     const compiled = yield* compilingEntry(entry, backends, quotas, targetIds);
     for (const [index, name] of entry.routeNames.entries()) {
-      entries.set(name, compiled);
+      virtualHosts.set(name, compiled);
       if (index % NAMES_OF_PIECE === 0) {
         yield;
       }
@@ -84,16 +84,16 @@ export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolic
     version: policy.version,
     quotas: policy.quotas,
     targetIds,
-    entry: (routeName) => (routeName === undefined ? undefined : entries.get(routeName)),
+    entry: (routeName) => (routeName === undefined ? undefined : virtualHosts.get(routeName)),
   };
 }
 
 function* compilingEntry(
-  entry: Entry,
+  entry: VirtualHost,
   backends: ReadonlyMap<string, BackendPolicy>,
   quotas: ReadonlyMap<string, Quota>,
   targetIds: Set<string>,
-): Generator<void, CompiledEntry> {
+): Generator<void, CompiledVirtualHost> {
   const rules: CompiledRule[] = [];
   let maxRequestBodyBytes = 0;
   let patterns = 0;
@@ -106,7 +106,7 @@ function* compilingEntry(
     patterns += rule.models.length;
     yield;
   }
-  const names = new Map<readonly Schema[], readonly string[]>();
+  const names = new Map<readonly ProviderApi[], readonly string[]>();
   return {
     rules,
     index: patterns > WALKED_PATTERNS ? yield* indexOf(rules) : undefined,
@@ -123,7 +123,7 @@ function* compilingEntry(
   };
 }
 
-/** By the first rule: entries that differ in their host name only, and policies that leave an entry as it was, share an index. */
+/** By the first rule: virtual hosts that differ in their host name only, and policies that leave an entry as it was, share an index. */
 const indexes = new WeakMap<CompiledRule, { readonly rules: readonly CompiledRule[]; readonly index: RuleIndex }>();
 
 function* indexOf(rules: readonly CompiledRule[]): Generator<void, RuleIndex> {
@@ -174,7 +174,7 @@ function known<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
 }
 
 /** Exact names of the rules, and what their backends name within the rules' globs. */
-function modelNames(rules: readonly CompiledRule[], schemas: readonly Schema[]): readonly string[] {
+function modelNames(rules: readonly CompiledRule[], schemas: readonly ProviderApi[]): readonly string[] {
   const names = new Set<string>();
   for (const compiled of rules) {
     if (!speaks(compiled, schemas)) {
@@ -202,7 +202,7 @@ function modelNames(rules: readonly CompiledRule[], schemas: readonly Schema[]):
 }
 
 /** Whether a backend of the rule speaks one of the schemas. A rule without backends is a mistake that its clients are told of. */
-export function speaks({ targets }: CompiledRule, schemas: readonly Schema[]): boolean {
+export function speaks({ targets }: CompiledRule, schemas: readonly ProviderApi[]): boolean {
   return (
     targets.length === 0 ||
     targets.some(({ weight, backendPolicy }) => weight > 0 && schemas.includes(backendPolicy.schema))

@@ -25,7 +25,7 @@ function policyOf(rules: number, changed = -1): GatewayPolicy {
   return {
     formatVersion: 3,
     version: `of ${rules}, ${changed}`,
-    entries: [
+    virtualHosts: [
       {
         routeNames: ['httproute/app/entry/rule/0', 'über'],
         rules: Array.from({ length: rules }, (_, index) => ({
@@ -50,25 +50,25 @@ function policyOf(rules: number, changed = -1): GatewayPolicy {
 test('what is read is what was written', async () => {
   const policy = policyOf(50);
   assert.deepEqual(await newPolicyReader().read(policyText(policy)), policy);
-  const empty = { ...policy, entries: [], backends: [], quotas: [] };
+  const empty = { ...policy, virtualHosts: [], backends: [], quotas: [] };
   assert.deepEqual(await newPolicyReader().read(policyText(empty)), empty);
 });
 
 test('a rule that serves many host names is written once, and read as one object', async () => {
-  const [entry] = policyOf(100).entries;
-  const entries = Array.from({ length: 16 }, (_, index) => ({ ...entry!, routeNames: [`host-${index}`] }));
+  const [entry] = policyOf(100).virtualHosts;
+  const virtualHosts = Array.from({ length: 16 }, (_, index) => ({ ...entry!, routeNames: [`host-${index}`] }));
   const one = policyText(policyOf(100)).length;
-  const content = policyText({ ...policyOf(100), entries });
+  const content = policyText({ ...policyOf(100), virtualHosts });
   assert.ok(content.length < 2 * one, `${content.length} bytes for 16 host names, ${one} for one`);
   const read = await newPolicyReader().read(content);
-  assert.deepEqual(read.entries, entries);
-  assert.equal(read.entries[0]!.rules[7], read.entries[15]!.rules[7]);
+  assert.deepEqual(read.virtualHosts, virtualHosts);
+  assert.equal(read.virtualHosts[0]!.rules[7], read.virtualHosts[15]!.rules[7]);
 });
 
 test('an entry with many route names is written in several lines', async () => {
   const policy = policyOf(5000);
   const routeNames = Array.from({ length: 1000 }, (_, index) => `route-${index}`);
-  const large = { ...policy, entries: [{ ...policy.entries[0]!, routeNames }, policy.entries[1]!] };
+  const large = { ...policy, virtualHosts: [{ ...policy.virtualHosts[0]!, routeNames }, policy.virtualHosts[1]!] };
   const content = policyText(large);
   assert.deepEqual(await newPolicyReader().read(content), large);
   const longest = Math.max(
@@ -143,10 +143,10 @@ const refusals: readonly (readonly [what: string, spoil: (policy: GatewayPolicy)
     'a rule whose target lacks its weight',
     (p) => ({
       ...p,
-      entries: [
+      virtualHosts: [
         {
-          ...p.entries[0],
-          rules: [{ ...p.entries[0]!.rules[0], targets: [{ id: 'a', backend: 'app/openai', priority: 0 }] }],
+          ...p.virtualHosts[0],
+          rules: [{ ...p.virtualHosts[0]!.rules[0], targets: [{ id: 'a', backend: 'app/openai', priority: 0 }] }],
         },
       ],
     }),

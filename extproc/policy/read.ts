@@ -65,7 +65,7 @@ function* reading(
   return parts.whole();
 }
 
-interface OpenEntry {
+interface OpenVirtualHost {
   readonly routeNames: string[];
   readonly rules: Rule[];
   readonly passthrough: Passthrough[];
@@ -78,7 +78,7 @@ function newParts() {
   const quotas: Quota[] = [];
   const rules: Rule[] = [];
   const passthrough: Passthrough[] = [];
-  const entries: OpenEntry[] = [];
+  const virtualHosts: OpenVirtualHost[] = [];
   return {
     version: () => head?.version,
     add(line: PolicyLine): void {
@@ -102,21 +102,21 @@ function newParts() {
         case 'passthrough':
           passthrough.push(line.value);
           return;
-        case 'entry': {
-          const { entry: number, routeNames } = line.value;
-          if (number === entries.length) {
-            entries.push({ routeNames: [], rules: [], passthrough: [] });
+        case 'virtualHost': {
+          const { virtualHost: number, routeNames } = line.value;
+          if (number === virtualHosts.length) {
+            virtualHosts.push({ routeNames: [], rules: [], passthrough: [] });
           }
-          const entry = entries[number];
-          if (entry === undefined || number !== entries.length - 1) {
-            throw new Error(`entry ${number} is out of order`);
+          const virtualHost = virtualHosts[number];
+          if (virtualHost === undefined || number !== virtualHosts.length - 1) {
+            throw new Error(`virtual host ${number} is out of order`);
           }
-          entry.routeNames.push(...routeNames);
+          virtualHost.routeNames.push(...routeNames);
           for (const place of line.value.rules) {
-            entry.rules.push(at(rules, place));
+            virtualHost.rules.push(at(rules, place));
           }
           for (const place of line.value.passthrough) {
-            entry.passthrough.push(at(passthrough, place));
+            virtualHost.passthrough.push(at(passthrough, place));
           }
           return;
         }
@@ -132,7 +132,7 @@ function newParts() {
         throw new PolicyError(`the policy has ${lines} of its ${head.lines} lines`, head.version);
       }
       const { formatVersion, version } = head;
-      return { formatVersion, version, entries, backends, quotas };
+      return { formatVersion, version, virtualHosts, backends, quotas };
     },
   };
 }

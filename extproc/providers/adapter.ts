@@ -2,7 +2,7 @@
  * The one form that all wire adapters have. An adapter says which endpoints a schema has, what a request asks for, how it may be edited, what an answer
  * and its stream mean, and how refusals and early ends look in its dialect. Everything here is pure: bytes in, facts and bytes out.
  */
-import type { Schema } from '../../contract/policy.ts';
+import type { ProviderApi } from '../../contract/policy.ts';
 import type { Failure } from '../errors.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
@@ -17,7 +17,7 @@ export interface Endpoint {
   readonly path: string;
   readonly operation: Operation;
   /** Backends that serve it as it is. */
-  readonly schemas: readonly Schema[];
+  readonly schemas: readonly ProviderApi[];
   readonly dialect: Dialect;
   /** `metered`: collects the body, counts, holds quotas. `free`: body is read for the model only; no tokens are charged (count_tokens). `models`: answered here. */
   readonly kind: 'metered' | 'free' | 'models';
@@ -150,7 +150,7 @@ export interface LimitHeaders {
 }
 
 /** The splices that carry out `edits` on the scanned body of this endpoint, for a backend of this schema (names of members differ). */
-export type EditRequest = (body: ScannedBody, edits: RequestEdits, schema: Schema) => readonly Splice[];
+export type EditRequest = (body: ScannedBody, edits: RequestEdits, schema: ProviderApi) => readonly Splice[];
 
 /** The models list in the dialect (`/v1/models`), or the one model that the path names (`/v1/models/{model}`). */
 export type ModelsBody = (models: ServedModels, path: string) => Uint8Array | Failure;

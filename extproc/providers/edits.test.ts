@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Schema } from '../../contract/policy.ts';
+import type { ProviderApi } from '../../contract/policy.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { splice } from '../json/splice.ts';
 import type { Endpoint, RequestEdits } from './adapter.ts';
@@ -15,7 +15,7 @@ import { generateEndpoints } from './tgi/generate.ts';
 
 type Body = Record<string, unknown>;
 
-function edited(endpoint: Endpoint, text: string, edits: RequestEdits, schema: Schema = 'OpenAI'): string {
+function edited(endpoint: Endpoint, text: string, edits: RequestEdits, schema: ProviderApi = 'OpenAI'): string {
   const body = scanned(endpoint, text);
   const parts = splice(body.bytes, endpoint.edit(body, edits, schema));
   return Buffer.concat(parts).toString();
@@ -54,7 +54,7 @@ const withUsage = (body: Body) => ({
 
 interface Case {
   readonly endpoint: Endpoint;
-  readonly schema?: Schema;
+  readonly schema?: ProviderApi;
   readonly known: Record<string, fc.Arbitrary<unknown>>;
   /** The body with exactly these changes. */
   readonly expected: (body: Body, edits: RequestEdits) => Body;

@@ -1,12 +1,12 @@
 /** The two endpoints that list models, answered from the policy and alike in both dialects but for the words. */
-import type { Schema } from '../../contract/policy.ts';
+import type { ProviderApi } from '../../contract/policy.ts';
 import { failure } from '../errors.ts';
 import type { Dialect, Endpoint, ModelsBody } from './adapter.ts';
 
 const LIST_PATH = '/v1/models';
 
 export function modelsEndpoint(
-  schemas: readonly Schema[],
+  schemas: readonly ProviderApi[],
   dialect: Dialect,
   modelsBody: ModelsBody,
 ): readonly Endpoint[] {

@@ -1,7 +1,7 @@
 /** Before a request may go on: which rule and backend, whether it may be asked at all, and what it must hold. Pure. */
 import type { KeyPart, ModelFacts, Passthrough, Quota, Tokenizer } from '../../contract/policy.ts';
 import { type Failure, failure } from '../errors.ts';
-import type { CompiledEntry, CompiledRule, CompiledTarget } from '../policy/compile.ts';
+import type { CompiledRule, CompiledTarget, CompiledVirtualHost } from '../policy/compile.ts';
 import type { Endpoint, RequestFacts } from '../providers/adapter.ts';
 import { disguisesMetered } from '../providers/disguise.ts';
 import { bucketsFor } from '../quota/keys.ts';
@@ -33,7 +33,7 @@ export interface RoutingDecision {
 
 /** The rule and the backend, or why there is none. */
 export function selectBackend(
-  entry: CompiledEntry,
+  entry: CompiledVirtualHost,
   endpoint: Endpoint,
   facts: RequestFacts,
   header: (name: string) => readonly string[],
@@ -97,7 +97,7 @@ export interface AdmittedPassthrough {
 
 /** What is not known passes only where a route lists it, and past a token quota only where that says so: its bytes are not read. */
 export function admitPassthrough(
-  entry: CompiledEntry,
+  entry: CompiledVirtualHost,
   method: string,
   path: string,
   header: (name: string) => readonly string[],

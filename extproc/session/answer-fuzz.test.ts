@@ -35,7 +35,7 @@ const policy = {
       unbounded: 'Allow' as const,
     },
   ],
-  entries: [
+  virtualHosts: [
     {
       routeNames: ['entry'],
       passthrough: [],

@@ -13,10 +13,10 @@ await loadEncodings();
 
 const NOTHING = new Map<string, string>();
 const [team] = basePolicy.quotas;
-const [entry] = basePolicy.entries;
+const [entry] = basePolicy.virtualHosts;
 const [rule] = entry!.rules;
 const large = {
-  entries: [{ ...entry!, rules: [{ ...rule!, maxRequestBodyBytes: 64e6, firstTokenTimeoutMs: 20 }] }],
+  virtualHosts: [{ ...entry!, rules: [{ ...rule!, maxRequestBodyBytes: 64e6, firstTokenTimeoutMs: 20 }] }],
   quotas: [{ ...team!, limit: { ...team!.limit, amount: 16_000 }, queueTimeoutMs: 20 }],
 };
 

@@ -126,7 +126,7 @@ const dialects: readonly Dialect[] = [
   },
 ];
 
-const [entry] = basePolicy.entries;
+const [entry] = basePolicy.virtualHosts;
 const [rule] = entry!.rules;
 const [quota] = basePolicy.quotas;
 const [openAi] = basePolicy.backends;
@@ -146,7 +146,7 @@ function policyOf(random: Random) {
     },
   ];
   return {
-    entries: [{ ...entry!, rules }],
+    virtualHosts: [{ ...entry!, rules }],
     backends: [
       openAi!,
       {

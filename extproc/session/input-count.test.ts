@@ -11,7 +11,7 @@ await loadEncodings();
 
 const PIECE_BYTES = 64 * 1024;
 const [team] = basePolicy.quotas;
-const [entry] = basePolicy.entries;
+const [entry] = basePolicy.virtualHosts;
 const [rule] = entry!.rules;
 
 function setUp(amount: number, limitTokens?: number) {
@@ -20,7 +20,7 @@ function setUp(amount: number, limitTokens?: number) {
   const queue = newCountQueue();
   const rig = newRig({
     policy: {
-      entries: [{ ...entry!, rules: [{ ...rule!, requestLimits, maxRequestBodyBytes: 64e6 }] }],
+      virtualHosts: [{ ...entry!, rules: [{ ...rule!, requestLimits, maxRequestBodyBytes: 64e6 }] }],
       quotas: [{ ...team!, limit: { type: 'InputTokens', amount } }],
     },
     shared: () => ({

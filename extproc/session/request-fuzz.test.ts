@@ -12,10 +12,10 @@ import { basePolicy, ENTRY, newExchange, newRig } from './testing.ts';
 await loadEncodings();
 
 const [team] = basePolicy.quotas;
-const [entry] = basePolicy.entries;
+const [entry] = basePolicy.virtualHosts;
 const [rule] = entry!.rules;
 const policy = {
-  entries: [
+  virtualHosts: [
     { ...entry!, rules: [{ ...rule!, maxRequestBodyBytes: 256 * 1024, requestLimits: { inputTokens: 20_000 } }] },
   ],
   quotas: [{ ...team!, limit: { ...team!.limit, amount: 4_000 }, queueTimeoutMs: 5 }],
@@ -183,7 +183,7 @@ test('nothing is kept after any sequence of events', async () => {
 
 test('no call takes 10 ms, whatever is in a body', () => {
   const rig = newRig({
-    policy: { ...policy, entries: [{ ...entry!, rules: [{ ...rule!, maxRequestBodyBytes: 32e6 }] }] },
+    policy: { ...policy, virtualHosts: [{ ...entry!, rules: [{ ...rule!, maxRequestBodyBytes: 32e6 }] }] },
   });
   const bodies = {
     parts: `{"model":"gpt-4o-mini","messages":[{"content":[${Array(14_000).fill('{"type":"text","text":"hi"}').join()}]}]}`,

@@ -5,7 +5,7 @@ import type { HeaderList, HeaderMutation } from '../exchange.ts';
 import { newScanner } from '../json/json-tokenizer.ts';
 import type { JsonScanner, ScannedBody } from '../json/scanner.ts';
 import { splice } from '../json/splice.ts';
-import { type CompiledEntry, type CompiledPolicy, speaks } from '../policy/compile.ts';
+import { type CompiledPolicy, type CompiledVirtualHost, speaks } from '../policy/compile.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import { dialectFor, type FoundEndpoint, findEndpoint } from '../providers/registry.ts';
 import type { BucketRef } from '../quota/store.ts';
@@ -71,7 +71,7 @@ export class Request {
   readonly #context: RequestContext;
   #headers: HeaderList = [];
   #ownId = false;
-  #entry: CompiledEntry | undefined;
+  #entry: CompiledVirtualHost | undefined;
   #scanner: JsonScanner | undefined;
   #mostPassed = Number.POSITIVE_INFINITY;
 
@@ -149,7 +149,7 @@ export class Request {
     return { type: 'collect' };
   }
 
-  #models(entry: CompiledEntry): FirstStep | Failure {
+  #models(entry: CompiledVirtualHost): FirstStep | Failure {
     const { schemas, modelsBody } = this.found!.endpoint;
     const body = modelsBody!(
       {
@@ -164,7 +164,7 @@ export class Request {
     return isFailure(body) ? body : { type: 'reply', body };
   }
 
-  #passthrough(entry: CompiledEntry): FirstStep | Failure {
+  #passthrough(entry: CompiledVirtualHost): FirstStep | Failure {
     const admitted = admitPassthrough(entry, this.method, this.path, this.header);
     if (isFailure(admitted)) {
       return admitted;

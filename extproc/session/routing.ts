@@ -1,11 +1,11 @@
 /** Chooses rule, passthrough and backend of one request in a compiled policy. Pure: randomness and health are arguments. */
-import type { BackendPolicy, ModelFacts, Schema } from '../../contract/policy.ts';
-import type { CompiledEntry, CompiledPassthrough, CompiledRule, CompiledTarget } from '../policy/compile.ts';
+import type { BackendPolicy, ModelFacts, ProviderApi } from '../../contract/policy.ts';
+import type { CompiledPassthrough, CompiledRule, CompiledTarget, CompiledVirtualHost } from '../policy/compile.ts';
 import { type NameMatcher, nameMatcher } from '../policy/model-names.ts';
 
 /** The first rule whose model and headers match. Several values of one header are joined as HTTP joins them. */
 export function findRule(
-  entry: CompiledEntry,
+  entry: CompiledVirtualHost,
   model: string,
   header: (name: string) => readonly string[],
 ): CompiledRule | undefined {
@@ -46,7 +46,11 @@ function headersMatch(rule: CompiledRule, value: (name: string) => string | unde
 const HIDDEN_PARENT = /(^|\/|%2f|%5c|\\)(\.|%2e){2}(\/|%2f|%5c|\\|$)/i;
 
 /** A passthrough's path is exact, or a prefix where it ends in `*`. */
-export function findPassthrough(entry: CompiledEntry, method: string, path: string): CompiledPassthrough | undefined {
+export function findPassthrough(
+  entry: CompiledVirtualHost,
+  method: string,
+  path: string,
+): CompiledPassthrough | undefined {
   if (HIDDEN_PARENT.test(path)) {
     return undefined;
   }
@@ -63,7 +67,7 @@ export function findPassthrough(entry: CompiledEntry, method: string, path: stri
  */
 export function chooseTarget(
   targets: readonly CompiledTarget[],
-  schemas: readonly Schema[],
+  schemas: readonly ProviderApi[],
   healthy: (id: string) => boolean,
   random: number,
 ): CompiledTarget | undefined {

@@ -73,7 +73,7 @@ export function followController(options: FollowOptions): FollowedController {
     policyInForce = policy;
     options.applied?.(
       version,
-      policy.entries.flatMap(({ routeNames }) => routeNames),
+      policy.virtualHosts.flatMap(({ routeNames }) => routeNames),
     );
   };
   const reader = newPolicyReader();

@@ -12,12 +12,12 @@ export function pendingRoutes(before: GatewayPolicy, after: GatewayPolicy): read
   if (!uses(after).some(({ route, id }) => served.has(route) && !known.has(id))) {
     return [];
   }
-  const there = new Set(before.entries.flatMap(({ routeNames }) => routeNames));
-  return after.entries.flatMap(({ routeNames }) => routeNames).filter((name) => !there.has(name));
+  const there = new Set(before.virtualHosts.flatMap(({ routeNames }) => routeNames));
+  return after.virtualHosts.flatMap(({ routeNames }) => routeNames).filter((name) => !there.has(name));
 }
 
-function uses({ entries }: GatewayPolicy): readonly { readonly route: string; readonly id: string }[] {
-  return entries.flatMap(({ rules, passthrough }) => [
+function uses({ virtualHosts }: GatewayPolicy): readonly { readonly route: string; readonly id: string }[] {
+  return virtualHosts.flatMap(({ rules, passthrough }) => [
     ...rules.flatMap(({ route, targets }) => targets.map(({ id }) => ({ route, id }))),
     ...passthrough.map(({ route, target }) => ({ route, id: target })),
   ]);

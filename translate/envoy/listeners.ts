@@ -4,7 +4,7 @@ import type { Door } from '../doors.ts';
 import { certificateName, extprocCluster, extprocFilter, listenerName, routeConfigurationName } from '../names.ts';
 import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';
 import { fullName } from '../report.ts';
-import { localReplies } from './local-replies.ts';
+import { localReplyConfig } from './local-replies.ts';
 import { fileOf, fileSource, typed } from './resource.ts';
 
 export function listeners(doors: readonly Door[], options: EnvoyOptions): readonly NamedResource[] {
@@ -118,7 +118,7 @@ function connectionManager(routeConfiguration: string, options: EnvoyOptions): J
         }),
       },
     ],
-    local_reply_config: localReplies(),
+    local_reply_config: localReplyConfig(),
     access_log: [brokenExchanges],
     use_remote_address: true,
     // A client's own request id joins its log with ours; extproc replaces one that is no id. Nothing of it may be changed for tracing.

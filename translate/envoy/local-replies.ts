@@ -1,12 +1,12 @@
 /** Answers that Envoy writes itself, in the error shape of the provider whose client asked: also when extproc is dead. */
 import { REPLY_HEADER } from '../../contract/headers.ts';
-import { type EnvoyReply, envoyReplies, errorTypes } from '../../contract/refusals.ts';
+import { errorTypes, type LocalReply, localReplies } from '../../contract/refusals.ts';
 import type { Json, JsonObject } from '../plan.ts';
 import { typed } from './resource.ts';
 
 interface Shape {
   readonly asked: string;
-  readonly body: (reply: EnvoyReply) => { readonly [name: string]: Json };
+  readonly body: (reply: LocalReply) => { readonly [name: string]: Json };
 }
 
 const shapes: readonly Shape[] = [
@@ -36,10 +36,10 @@ const told: JsonObject = {
   append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
 };
 
-export function localReplies(): JsonObject {
+export function localReplyConfig(): JsonObject {
   return {
     mappers: shapes.flatMap((shape) =>
-      envoyReplies.map((reply) => ({
+      localReplies.map((reply) => ({
         filter: {
           extension_filter: {
             name: 'envoy.access_loggers.extension_filters.cel',

@@ -111,7 +111,7 @@ for (const { example, plan } of cases) {
 
   test(`${example}: Envoy has exactly the routes that the policy names`, async () => {
     const [gateway = ''] = plan.gateways;
-    const expected = plan.policyFor([gateway]).entries.flatMap(({ routeNames }) => routeNames);
+    const expected = plan.policyFor([gateway]).virtualHosts.flatMap(({ routeNames }) => routeNames);
     await until(90_000, async () => {
       const dump = await fetch(
         `http://127.0.0.1:${await adminPort(gateway)}/config_dump?resource=dynamic_route_configs`,

@@ -166,7 +166,7 @@ test('proxies know only what their Gateways use', () => {
   const plan = planOf(example('quotas'));
   const policy = plan.policyFor(['app/second']);
   assert.deepEqual(
-    policy.entries.flatMap(({ rules }) => rules.map(({ route }) => route)),
+    policy.virtualHosts.flatMap(({ rules }) => rules.map(({ route }) => route)),
     ['app/elsewhere'],
   );
   assert.deepEqual(policy.quotas, []);
@@ -269,7 +269,7 @@ function holdsTogether({ objects, secrets, generatedRoutes, gateways, policyFor 
   const httpRoutes = new Map(
     generatedRoutes.flatMap(({ httpRoute, envoyRouteNames }) => envoyRouteNames.map((name) => [name, httpRoute])),
   );
-  for (const { routeNames, rules, passthrough } of policyFor(gateways).entries) {
+  for (const { routeNames, rules, passthrough } of policyFor(gateways).virtualHosts) {
     const own = [...new Set(routeNames.map((name) => httpRoutes.get(name) ?? ''))];
     const ids = own.flatMap((name) => matched.get(name) ?? []);
     assert.equal(new Set(ids).size, ids.length, 'one rule for each id');

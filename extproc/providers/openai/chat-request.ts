@@ -1,5 +1,5 @@
 /** What a chat completions request asks for: https://platform.openai.com/docs/api-reference/chat/create */
-import type { Schema } from '../../../contract/policy.ts';
+import type { ProviderApi } from '../../../contract/policy.ts';
 import type { Failure } from '../../errors.ts';
 import type { JsonMatch, ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
@@ -134,7 +134,7 @@ export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
   };
 }
 
-export function editChatRequest(body: ScannedBody, edits: RequestEdits, schema: Schema): readonly Splice[] {
+export function editChatRequest(body: ScannedBody, edits: RequestEdits, schema: ProviderApi): readonly Splice[] {
   const changes = new BodyEdits(body);
   if (edits.model !== undefined) {
     changes.set('model', edits.model);
