@@ -193,7 +193,7 @@ describe('a request whose last chunk comes twice', () => {
     exchange.body('request', whole, true);
     await sleep(50);
     assert.equal(exchange.messages.length, 0);
-    extproc.store.settle(hold, { amounts: [1], cause: 'in_flight' }, Date.now());
+    extproc.store.settle(hold, { amounts: [1], cause: 'in_flight' }, Date.now(), () => {});
     extproc.store.flush();
     await exchange.wholly('request');
     await answered(exchange);

@@ -15,6 +15,7 @@ import {
   quota,
   reserve,
   settle,
+  settleUnits,
   simulate,
   slidingMinute,
   startMs,
@@ -56,7 +57,7 @@ test('a hold is settled once', () => {
   settle(store, hold, charge(1, 0), startMs);
   assert.throws(() => settle(store, hold, charge(1, 0), startMs), /already settled/);
   assert.throws(() => extend(store, hold, lease(1), startMs), /already settled/);
-  assert.throws(() => store.settle({ id: 'x' }, 'nothing', startMs), /not from this store/);
+  assert.throws(() => settleUnits(store, { id: 'x' }, 'nothing', startMs), /not from this store/);
   assert.throws(() => reserve(store, demand([bucket(total)], startMs, Number.NaN)), /whole numbers/);
 });
 
@@ -65,7 +66,7 @@ test('charges what was held for an impossible charge, and no hold stays', () => 
     const errors: unknown[] = [];
     const { store } = simulate({ onError: (error) => errors.push(error) });
     const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 100, lease(50))));
-    assert.deepEqual(store.settle(hold, { amounts: [impossible], cause: 'in_flight' }, startMs), []);
+    assert.deepEqual(settleUnits(store, hold, { amounts: [impossible], cause: 'in_flight' }, startMs), []);
     assert.equal(store.counts().openHolds, 0);
     const [state] = store.top(1, startMs);
     assert.deepEqual([state?.spent, state?.held], [150, 0], String(impossible));
@@ -316,7 +317,7 @@ test('the store counts units: a draw may cost several a token, and grants are wh
   const whole = granted(reserve(store, asked(100, bound(1000))));
   assert.equal(whole.outputTokens, Math.floor((1000 - 305) / 7));
   assert.equal(remaining(), 1000 - 305 - 7 * whole.outputTokens);
-  assert.deepEqual(store.settle(whole.hold, { amounts: [312], cause: 'in_flight' }, startMs), []);
+  assert.deepEqual(settleUnits(store, whole.hold, { amounts: [312], cause: 'in_flight' }, startMs), []);
   assert.equal(remaining(), 688);
   const stream = granted(reserve(store, asked(10, lease(8, 1))));
   assert.equal(extend(store, stream.hold, bound(1000), startMs), Math.floor((688 - 35 - 7 * 8) / 7));
@@ -330,6 +331,6 @@ test('a draw in a unit that the quota no longer counts is left out', () => {
   const after = bucket(quota('Requests', 5, { id: 'default/teams/changing' }));
   store.define([after.quota], startMs);
   const planned = { ...demand([before], startMs, 90), draws: [{ ...drawOn(before), bucket: after }] };
-  store.settle(granted(reserve(store, planned)).hold, { amounts: [90], cause: 'in_flight' }, startMs);
+  settleUnits(store, granted(reserve(store, planned)).hold, { amounts: [90], cause: 'in_flight' }, startMs);
   assert.equal(store.snapshot([after], startMs)[0]?.remaining, 5);
 });

@@ -148,7 +148,12 @@ export class MemoryStore implements QuotaStore {
     return nothing;
   }
 
-  settle(hold: Hold, charge: Charge | FlatCharge, atMs: number): readonly Overdraft[] {
+  settle(
+    hold: Hold,
+    charge: Charge | FlatCharge,
+    atMs: number,
+    done: (overdrafts: readonly Overdraft[]) => void,
+  ): void {
     const open = ownHold(hold);
     if (open.settled) {
       throw new Error(`invariant: hold ${hold.id} is already settled`);
@@ -177,7 +182,7 @@ export class MemoryStore implements QuotaStore {
     if (!isPossible) {
       this.#onError(new Error(`invariant: the charge of hold ${hold.id} is impossible; charged what it held`));
     }
-    return overdrafts;
+    done(overdrafts);
   }
 
   snapshot(buckets: readonly BucketRef[], atMs: number): readonly BucketSnapshot[] {

@@ -168,8 +168,9 @@ export interface QuotaStore {
   /**
    * Ends a hold, exactly once: charges its cost and gives back the rest. Charges what is held where the charge is
    * impossible (amounts that are missing, not whole, negative or beyond safe integers), because a hold must never stay.
+   * Calls `done` with what passed a limit, once the charge is final.
    */
-  settle(hold: Hold, charge: Charge | FlatCharge, atMs: number): readonly Overdraft[];
+  settle(hold: Hold, charge: Charge | FlatCharge, atMs: number, done: (overdrafts: readonly Overdraft[]) => void): void;
   /** Returns the current state without changing it. */
   snapshot(buckets: readonly BucketRef[], atMs: number): readonly BucketSnapshot[];
   /** Makes everything granted since the last call survive this process. Called before anything is sent. */

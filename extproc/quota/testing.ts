@@ -5,6 +5,7 @@ import { bucketRef } from './keys.ts';
 import { type Journal, type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
 import type {
   BucketRef,
+  Charge,
   Decision,
   Demand,
   FlatCharge,
@@ -134,6 +135,23 @@ export function charge(inputTokens: number, outputTokens: number): TokenCharge {
   return { inputTokens, outputTokens, cause: 'in_flight' };
 }
 
+/** Settles a hold and returns the overdrafts, where the store answers at once. */
+export function settleUnits(
+  store: MemoryStore,
+  hold: Hold,
+  charged: Charge | FlatCharge,
+  atMs: number,
+): readonly Overdraft[] {
+  let told: readonly Overdraft[] | undefined;
+  store.settle(hold, charged, atMs, (overdrafts) => {
+    told = overdrafts;
+  });
+  if (told === undefined) {
+    throw new Error('the store did not answer at once');
+  }
+  return told;
+}
+
 /** Settles a hold by tokens, which its draws turn into units. */
 export function settle(
   store: MemoryStore,
@@ -142,11 +160,11 @@ export function settle(
   atMs: number,
 ): readonly Overdraft[] {
   if (typeof charged === 'string') {
-    return store.settle(hold, charged, atMs);
+    return settleUnits(store, hold, charged, atMs);
   }
   const amounts: number[] = [];
   for (const { index, perInputToken, perOutputToken } of (hold as OpenHold).parts) {
     amounts[index] = perInputToken * charged.inputTokens + perOutputToken * charged.outputTokens;
   }
-  return store.settle(hold, { amounts, cause: charged.cause }, atMs);
+  return settleUnits(store, hold, { amounts, cause: charged.cause }, atMs);
 }

@@ -197,28 +197,27 @@ class Drive implements ExchangeHandler, BodyOwner {
     }
     this.#failed = true;
     const { now, fault } = this.#shared;
-    const faults = [error];
-    const attempt = (step: () => void) => {
+    fault(error);
+    const attempt = (step: () => void): boolean => {
       try {
         step();
+        return true;
       } catch (another) {
-        faults.push(another);
+        fault(another);
+        return false;
       }
     };
-    let overdrafts: readonly Overdraft[] = [];
+    const record = (overdrafts: readonly Overdraft[]) =>
+      attempt(() => this.#record(this.#session.faulted(now()), overdrafts));
     clearTimeout(this.#timer);
     attempt(() => this.#cancel?.());
     attempt(() => this.#stopCount?.());
     attempt(() => this.#inflater?.close());
     attempt(() => this.#releaseBody());
-    attempt(() => {
-      overdrafts = this.#settle('everything');
-    });
-    attempt(() => this.#record(this.#session.faulted(now()), overdrafts));
-    attempt(() => this.#exchange.abort());
-    for (const one of faults) {
-      fault(one);
+    if (!attempt(() => this.#settle('everything', record))) {
+      record([]);
     }
+    attempt(() => this.#exchange.abort());
   }
 
   #pace(): void {
@@ -359,28 +358,32 @@ class Drive implements ExchangeHandler, BodyOwner {
   #finish({ settle, outcome }: Extract<Action, { type: 'finish' }>): void {
     const { estimates } = this.#shared;
     this.#releaseBody();
-    const overdrafts = this.#settle(settle?.charge ?? 'nothing');
     if (outcome.observed !== undefined) {
       const { key, outputTokens, durationMs } = outcome.observed;
       estimates.observe(...key, outputTokens, durationMs);
     }
-    this.#record(outcome, overdrafts);
+    this.#settle(settle?.charge ?? 'nothing', (overdrafts) => this.#record(outcome, overdrafts));
   }
 
   #granted(hold: Hold): void {
     this.#hold = hold;
     if (this.#recorded) {
-      this.#settle('nothing');
+      this.#settle('nothing', () => {});
     }
   }
 
-  #settle(charge: Charge | FlatCharge): readonly Overdraft[] {
+  /** Settles the hold, if there is one. A hold that could not be settled stays, so that `#fail` tries again. */
+  #settle(charge: Charge | FlatCharge, done: (overdrafts: readonly Overdraft[]) => void): void {
     if (this.#hold === undefined) {
-      return [];
+      done([]);
+      return;
     }
-    const overdrafts = this.#shared.store.settle(this.#hold, charge, this.#shared.now());
+    const { store, now } = this.#shared;
+    store.settle(this.#hold, charge, now(), (overdrafts) => {
+      this.#hold = undefined;
+      done(overdrafts);
+    });
     this.#hold = undefined;
-    return overdrafts;
   }
 
   #record(outcome: RequestRecord, overdrafts: readonly Overdraft[]): void {

@@ -180,7 +180,7 @@ for (const [name, tell] of Object.entries(stories)) {
       let opened = 0;
       const open = () => {
         opened++;
-        return rig.open(sabotage.spoil(newExchange(), ['admit']));
+        return rig.open(sabotage.spoil(newExchange(), ['startRequest']));
       };
       await tell(rig, open);
       await nextTurn();

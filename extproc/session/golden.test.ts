@@ -99,10 +99,11 @@ function replay(given: Case): readonly object[] {
         answers.push({ type: 'counted', tokens: counted(session) });
       }
       if (action.type === 'finish' && action.settle) {
-        const overdrafts = store.settle(action.settle.hold, action.settle.charge, nowMs);
-        for (const { amount, cause } of overdrafts) {
-          seen.push({ overdraft: amount, cause });
-        }
+        store.settle(action.settle.hold, action.settle.charge, nowMs, (overdrafts) => {
+          for (const { amount, cause } of overdrafts) {
+            seen.push({ overdraft: amount, cause });
+          }
+        });
       }
     }
     // The buffer is used again for what comes next: whoever still needs it must have copied.
@@ -147,7 +148,7 @@ function spend(store: QuotaStore, quota: GatewayPolicy['quotas'][number], tokens
     },
     (decision) => {
       assert.equal(decision.type, 'granted');
-      store.settle((decision as { hold: Hold }).hold, { amounts: [tokens], cause: 'in_flight' }, atMs);
+      store.settle((decision as { hold: Hold }).hold, { amounts: [tokens], cause: 'in_flight' }, atMs, () => {});
     },
   );
 }
