@@ -23,9 +23,9 @@ const SIZES = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [10,
 const CHANGES = 60;
 const agent = new Agent({ keepAlive: true });
 
-type Json = Readonly<Record<string, unknown>>;
+type JsonValue = Readonly<Record<string, unknown>>;
 
-async function call(url: string, method = 'GET', body?: Json, type = 'application/json'): Promise<string> {
+async function call(url: string, method = 'GET', body?: JsonValue, type = 'application/json'): Promise<string> {
   return await new Promise((resolve, reject) => {
     const outgoing = request(url, { method, agent, headers: { 'content-type': type } }, (answer) => {
       let text = '';
@@ -53,11 +53,11 @@ const heldFile = path.join(folder, 'held');
 const ours = `${server}/apis/tallygate.dev/v1alpha1/namespaces/${app}`;
 const gatewayApi = `${server}/apis/gateway.networking.k8s.io/v1`;
 
-function apply(url: string, body: Json): Promise<string> {
+function apply(url: string, body: JsonValue): Promise<string> {
   return call(`${url}?fieldManager=bench&force=true`, 'PATCH', body, 'application/apply-patch+yaml');
 }
 
-function put(plural: 'aigatewayroutes' | 'aibackends', kind: string, name: string, spec: Json): Promise<string> {
+function put(plural: 'aigatewayroutes' | 'aibackends', kind: string, name: string, spec: JsonValue): Promise<string> {
   const metadata = { name, namespace: app };
   return apply(`${ours}/${plural}/${name}`, { apiVersion: 'tallygate.dev/v1alpha1', kind, metadata, spec });
 }

@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { warmUp } from './measure.ts';
-import { type Options, optionsOf, type Part, USAGE } from './options.ts';
+import { type BenchmarkPart, type Options, optionsOf, USAGE } from './options.ts';
 import { counts } from './parts/counts.ts';
 import { cuts } from './parts/cut.ts';
 import { hostile } from './parts/hostile.ts';
@@ -46,7 +46,7 @@ async function measure(testbed: Testbed, options: Options): Promise<Results> {
   const comparisons: Comparison[] = [];
   const figures: Figure[] = [];
   const rows: CountRow[] = [];
-  const parts: Readonly<Record<Part, () => Promise<unknown>>> = {
+  const parts: Readonly<Record<BenchmarkPart, () => Promise<unknown>>> = {
     load: async () => comparisons.push(...(await loadComparisons(testbed, options))),
     reference: async () => comparisons.push(...(await referenceComparisons(options))),
     paced: async () => comparisons.push(...(await pacedComparisons(testbed, options))),

@@ -2,10 +2,10 @@
 import { parseArgs } from 'node:util';
 
 export const PARTS = ['load', 'reference', 'paced', 'open', 'cut', 'overshoot', 'hostile', 'counts'] as const;
-export type Part = (typeof PARTS)[number];
+export type BenchmarkPart = (typeof PARTS)[number];
 
 export interface Options {
-  readonly parts: readonly Part[];
+  readonly parts: readonly BenchmarkPart[];
   /** Seconds of one run under load. */
   readonly seconds: number;
   /** Pairs of runs (Envoy alone, Tallygate) of each scenario. */
@@ -63,7 +63,7 @@ export function optionsOf(argv: readonly string[]): Options | undefined {
   };
 }
 
-function partsOf(list: string): readonly Part[] {
+function partsOf(list: string): readonly BenchmarkPart[] {
   const asked = list.split(',').filter((name) => name !== '');
   const unknown = asked.filter((name) => !PARTS.some((part) => part === name));
   if (unknown.length > 0) {

@@ -53,13 +53,13 @@ describe('examples', () => {
   }
 });
 
-interface Manifest {
+interface ExampleManifest {
   readonly kind: string;
   readonly metadata: { readonly name: string };
   readonly spec?: object;
 }
 
-const manifests = (yaml: string) => parseAllDocuments(yaml).map((each) => each.toJS() as Manifest);
+const manifests = (yaml: string) => parseAllDocuments(yaml).map((each) => each.toJS() as ExampleManifest);
 
 /**
  * Completes a fragment with the example for OpenAI. `with=base` marks whole objects, `in=KIND`
@@ -77,12 +77,12 @@ function complete(yaml: string, marks: readonly string[]): string {
     return yaml;
   }
   const own = manifests(yaml);
-  const same = (left: Manifest, right: Manifest) =>
+  const same = (left: ExampleManifest, right: ExampleManifest) =>
     left.kind === right.kind && left.metadata.name === right.metadata.name;
   return joined([...base.filter((each) => !own.some((other) => same(each, other))), ...own]);
 }
 
-const joined = (list: readonly Manifest[]) => list.map((each) => stringify(each)).join('---\n');
+const joined = (list: readonly ExampleManifest[]) => list.map((each) => stringify(each)).join('---\n');
 
 describe('YAML of the pages', () => {
   const yaml = blocks.filter(({ language }) => language === 'yaml');

@@ -16,7 +16,7 @@ export function table(head: readonly string[], rows: readonly string[]): string 
   return [row(...head), `|${'---|'.repeat(head.length)}`, ...rows].join('\n');
 }
 
-export interface Block {
+export interface MarkdownBlock {
   readonly file: string;
   /** The line number of the first line of content. */
   readonly line: number;
@@ -27,8 +27,8 @@ export interface Block {
 }
 
 /** Returns the fenced code blocks of a page. */
-export function blocksOf(file: string, markdown: string): readonly Block[] {
-  const blocks: Block[] = [];
+export function blocksOf(file: string, markdown: string): readonly MarkdownBlock[] {
+  const blocks: MarkdownBlock[] = [];
   let open: { readonly line: number; readonly info: string; readonly lines: string[] } | undefined;
   for (const [index, line] of markdown.split('\n').entries()) {
     if (open === undefined) {

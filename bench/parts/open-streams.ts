@@ -16,7 +16,7 @@ const RAMP_SECONDS = 4;
 const SETTLE_SECONDS = 6;
 const PACE_MS = 1000;
 
-interface Reading {
+interface MemoryReading {
   readonly streams: number;
   readonly processorBytes: number;
   readonly envoyBytes: number;
@@ -28,7 +28,7 @@ export function openStreams(testbed: Testbed): Promise<readonly Figure[]> {
     (port) => resources(port, testbed.provider.port),
     async (gateway) => {
       await runLoad({ port: gateway.port, connections: 16, seconds: 1, stream: true });
-      const readings: Reading[] = [reading(gateway, 0, 0)];
+      const readings: MemoryReading[] = [reading(gateway, 0, 0)];
       for (const streams of COUNTS) {
         readings.push(await hold(gateway, streams));
       }
@@ -37,7 +37,7 @@ export function openStreams(testbed: Testbed): Promise<readonly Figure[]> {
   );
 }
 
-function reading(gateway: Gateway, streams: number, processorCpuShare: number): Reading {
+function reading(gateway: Gateway, streams: number, processorCpuShare: number): MemoryReading {
   const { extprocPid, envoyPid } = gateway;
   return {
     streams,
@@ -47,13 +47,13 @@ function reading(gateway: Gateway, streams: number, processorCpuShare: number): 
   };
 }
 
-async function hold(gateway: Gateway, streams: number): Promise<Reading> {
+async function hold(gateway: Gateway, streams: number): Promise<MemoryReading> {
   const seconds = RAMP_SECONDS + SETTLE_SECONDS;
   const load = runLoad({
     ...{ port: gateway.port, connections: streams, seconds, rampSeconds: RAMP_SECONDS, stream: true, abort: true },
     ...{ detail: 'open/', chunks: 1000, paceMs: PACE_MS },
   });
-  const samples: Reading[] = [];
+  const samples: MemoryReading[] = [];
   await sleep((RAMP_SECONDS + 2) * 1000);
   for (let second = 0; second < SETTLE_SECONDS - 3; second += 1) {
     const before = cpuMs(gateway.extprocPid);
@@ -65,7 +65,7 @@ async function hold(gateway: Gateway, streams: number): Promise<Reading> {
   if (alive !== streams) {
     throw new Error(`${alive} of ${streams} streams stayed open: ${JSON.stringify(report.outcomes)}`);
   }
-  const middle = (read: (sample: Reading) => number) => median(samples.map(read));
+  const middle = (read: (sample: MemoryReading) => number) => median(samples.map(read));
   return {
     streams,
     processorBytes: middle((one) => one.processorBytes),
@@ -74,15 +74,15 @@ async function hold(gateway: Gateway, streams: number): Promise<Reading> {
   };
 }
 
-function figures(readings: readonly Reading[]): readonly Figure[] {
+function figures(readings: readonly MemoryReading[]): readonly Figure[] {
   const part = 'open streams';
   const idle = readings[0]!;
   const [few, many] = [readings.at(-2)!, readings.at(-1)!];
   const kb = (bytes: number) => bytes / 1024;
   const mb = (bytes: number) => bytes / 2 ** 20;
-  const between = (one: Reading, other: Reading, read: (reading: Reading) => number) =>
+  const between = (one: MemoryReading, other: MemoryReading, read: (reading: MemoryReading) => number) =>
     kb((read(other) - read(one)) / (other.streams - one.streams));
-  const processor = (one: Reading) => one.processorBytes;
+  const processor = (one: MemoryReading) => one.processorBytes;
   return [
     ...readings.map((one) => ({
       part,

@@ -19,8 +19,8 @@ func main() {
 	flag.DurationVar(&defaults.pace, "pace", 0, "time from one chunk to the next; header x-bench-pace overrides it")
 	flag.IntVar(&defaults.promptTokens, "prompt-tokens", 25, "prompt tokens that usage reports; header x-bench-prompt-tokens overrides it")
 	flag.Parse()
-	books := newLedger()
-	http.HandleFunc("GET /requests", books.serve)
+	requests := newRequestLog()
+	http.HandleFunc("GET /requests", requests.serve)
 	http.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -28,9 +28,9 @@ func main() {
 		}
 		wanted := defaults.with(r.Header, body)
 		if wanted.stream {
-			books.record(r, wanted, func(entry *entry) { writeStream(w, r, wanted, entry) })
+			requests.record(r, wanted, func(entry *entry) { writeStream(w, r, wanted, entry) })
 		} else {
-			books.record(r, wanted, func(entry *entry) { writeWhole(w, wanted, entry) })
+			requests.record(r, wanted, func(entry *entry) { writeWhole(w, wanted, entry) })
 		}
 	})
 	log.Fatal(http.ListenAndServe(*address, nil))
@@ -57,10 +57,10 @@ func (p plan) with(header http.Header, body []byte) plan {
 	}
 	p.stamped = header.Get("x-bench-stamp") != ""
 	p.id = header.Get("x-bench-id")
-	wish := readWish(body)
-	p.stream, p.withUsage, p.finish = wish.stream, wish.withUsage, "stop"
-	if wish.maxTokens >= 0 && wish.maxTokens < p.chunks {
-		p.chunks, p.finish = wish.maxTokens, "length"
+	fields := readBody(body)
+	p.stream, p.withUsage, p.finish = fields.stream, fields.withUsage, "stop"
+	if fields.maxTokens >= 0 && fields.maxTokens < p.chunks {
+		p.chunks, p.finish = fields.maxTokens, "length"
 	}
 	return p
 }

@@ -5,7 +5,7 @@ import type http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
 import type { Behaviour, FailureMode, Seen } from './behaviour.ts';
-import type { Answer, Asked, MockDialect } from './dialects/dialect.ts';
+import type { Asked, MockAnswer, MockDialect } from './dialects/dialect.ts';
 import { closeOf, roomIn } from './flow.ts';
 import { sendHostile } from './hostile-answers.ts';
 import { wordsOf } from './words.ts';
@@ -38,7 +38,7 @@ export async function answer(
   if (behaviour.hostile !== undefined) {
     return sendHostile(response, record, behaviour.hostile, asked.stream, behaviour.seed);
   }
-  const out = new Output(response, record, behaviour.encoding);
+  const out = new AnswerWriter(response, record, behaviour.encoding);
   const headers = {
     'content-type': asked.stream ? 'text/event-stream' : 'application/json',
     ...(behaviour.encoding && { 'content-encoding': behaviour.encoding }),
@@ -74,11 +74,11 @@ export async function answer(
 }
 
 async function stream(
-  out: Output,
+  out: AnswerWriter,
   response: http.ServerResponse,
   record: Seen,
   dialect: MockDialect,
-  plan: Answer,
+  plan: MockAnswer,
   behaviour: Behaviour,
 ): Promise<void> {
   const step = behaviour.tokensAChunk ?? 1;
@@ -115,7 +115,7 @@ async function stream(
   out.end();
 }
 
-function planOf(record: Seen, asked: Asked, behaviour: Behaviour): Answer {
+function planOf(record: Seen, asked: Asked, behaviour: Behaviour): MockAnswer {
   const wanted = behaviour.tokens ?? 20;
   const hidden = behaviour.hiddenTokens ?? 0;
   const bound = behaviour.keepsBounds === false ? undefined : asked.bound;
@@ -160,7 +160,7 @@ async function breakOff(response: http.ServerResponse, record: Seen, how: Failur
 }
 
 /** Writes at the reader's pace. */
-class Output {
+class AnswerWriter {
   readonly #response: http.ServerResponse;
   readonly #record: Seen;
   readonly #compressor: (zlib.Gzip | zlib.BrotliCompress | zlib.ZstdCompress) | undefined;

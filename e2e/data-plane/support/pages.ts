@@ -6,13 +6,13 @@ import { promisify } from 'node:util';
 
 export const repository = path.resolve(import.meta.dirname, '../../..');
 
-export interface Block {
+export interface PageBlock {
   /** The text after the fence. */
   readonly info: string;
   readonly text: string;
 }
 
-export function blocksOf(page: string): readonly Block[] {
+export function blocksOf(page: string): readonly PageBlock[] {
   const text = readFileSync(path.join(repository, page), 'utf8');
   return [...text.matchAll(/^```(.+)\n([\s\S]*?)^```$/gm)].map(([, info = '', content = '']) => ({
     info,

@@ -1,9 +1,9 @@
 import {
-  type Answer,
   asList,
   asNumber,
   asRecord,
   data,
+  type MockAnswer,
   type MockDialect,
   openaiError,
   TOOL_ARGUMENTS,
@@ -68,7 +68,7 @@ export const chat: MockDialect = {
   error: openaiError,
 };
 
-function pieceOf(answer: Answer, text: string): string {
+function pieceOf(answer: MockAnswer, text: string): string {
   return chunk(answer, 0, { tool_calls: [{ index: 0, function: { arguments: text } }] });
 }
 
@@ -76,11 +76,11 @@ function call(name: string, argumentsText: string) {
   return { id: 'call_1', type: 'function', function: { name, arguments: argumentsText } };
 }
 
-export function finishReason(answer: Answer): string {
+export function finishReason(answer: MockAnswer): string {
   return answer.reason === 'tool' ? 'tool_calls' : answer.reason;
 }
 
-export function chatUsage(answer: Answer) {
+export function chatUsage(answer: MockAnswer) {
   const output = answer.tokens * answer.choices + answer.hiddenTokens;
   return {
     prompt_tokens: answer.inputTokens,
@@ -91,15 +91,15 @@ export function chatUsage(answer: Answer) {
   };
 }
 
-function choicesOf<T>(answer: Answer, make: (index: number) => T): T[] {
+function choicesOf<T>(answer: MockAnswer, make: (index: number) => T): T[] {
   return Array.from({ length: answer.choices }, (_, index) => make(index));
 }
 
-function envelope(answer: Answer) {
+function envelope(answer: MockAnswer) {
   return { id: answer.id, object: 'chat.completion.chunk', created: 1_760_000_000, model: answer.model };
 }
 
-function chunk(answer: Answer, index: number, delta: unknown, finish: string | null = null): string {
+function chunk(answer: MockAnswer, index: number, delta: unknown, finish: string | null = null): string {
   return data({
     ...envelope(answer),
     choices: [{ index, delta, logprobs: null, finish_reason: finish }],

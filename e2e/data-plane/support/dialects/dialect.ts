@@ -21,7 +21,7 @@ export interface Asked {
 }
 
 /** What is sent. `made` grows during a stream. */
-export interface Answer {
+export interface MockAnswer {
   readonly id: string;
   readonly model: string;
   readonly choices: number;
@@ -42,12 +42,12 @@ export interface Answer {
 export interface MockDialect {
   readonly paths: readonly string[];
   read(body: Readonly<Record<string, unknown>>, path: string): Asked;
-  whole(answer: Answer): unknown;
-  opening(answer: Answer): string;
-  delta(answer: Answer, choice: number, text: string, index: number): string;
-  closing(answer: Answer): string;
+  whole(answer: MockAnswer): unknown;
+  opening(answer: MockAnswer): string;
+  delta(answer: MockAnswer, choice: number, text: string, index: number): string;
+  closing(answer: MockAnswer): string;
   error(status: number): unknown;
-  headers?(answer: Answer): Readonly<Record<string, string>>;
+  headers?(answer: MockAnswer): Readonly<Record<string, string>>;
 }
 
 /** Returns every string in a value, at any depth. */
@@ -93,6 +93,6 @@ export function openaiError(status: number): unknown {
 /** Returns the JSON arguments of a tool call around the words of the response. */
 export const TOOL_ARGUMENTS = { before: '{"location":"', after: '"}' } as const;
 
-export function toolArguments(answer: Answer): string {
+export function toolArguments(answer: MockAnswer): string {
   return TOOL_ARGUMENTS.before + answer.text + TOOL_ARGUMENTS.after;
 }

@@ -1,8 +1,8 @@
 import {
-  type Answer,
   asList,
   asNumber,
   asRecord,
+  type MockAnswer,
   type MockDialect,
   named,
   TOOL_ARGUMENTS,
@@ -81,7 +81,7 @@ export function countTokens(inputTokens: number): unknown {
   return { input_tokens: inputTokens };
 }
 
-function envelope(answer: Answer) {
+function envelope(answer: MockAnswer) {
   return { id: answer.id, type: 'message', role: 'assistant', model: answer.model };
 }
 
@@ -93,15 +93,15 @@ function pieceOf(text: string): string {
   });
 }
 
-function toolUse(answer: Answer, whole: boolean) {
+function toolUse(answer: MockAnswer, whole: boolean) {
   return { type: 'tool_use', id: 'toolu_1', name: answer.tool, input: whole ? JSON.parse(toolArguments(answer)) : {} };
 }
 
-function stopReason(answer: Answer): string {
+function stopReason(answer: MockAnswer): string {
   return { stop: 'end_turn', length: 'max_tokens', tool: 'tool_use' }[answer.reason];
 }
 
-function usage(answer: Answer, output: number) {
+function usage(answer: MockAnswer, output: number) {
   return {
     input_tokens: answer.inputTokens,
     cache_creation_input_tokens: 0,

@@ -1,4 +1,13 @@
-import { type Answer, asList, asNumber, asRecord, type MockDialect, named, openaiError, textsIn } from './dialect.ts';
+import {
+  asList,
+  asNumber,
+  asRecord,
+  type MockAnswer,
+  type MockDialect,
+  named,
+  openaiError,
+  textsIn,
+} from './dialect.ts';
 
 /** OpenAI Responses API. */
 export const responses: MockDialect = {
@@ -60,7 +69,7 @@ function item(text: string, status: string) {
   };
 }
 
-function response(answer: Answer, state: 'in_progress' | 'done') {
+function response(answer: MockAnswer, state: 'in_progress' | 'done') {
   const status = state === 'in_progress' ? 'in_progress' : answer.reason === 'length' ? 'incomplete' : 'completed';
   const output = answer.tokens + answer.hiddenTokens;
   return {

@@ -1,4 +1,4 @@
-import { type Answer, asNumber, asRecord, type MockDialect } from './dialect.ts';
+import { asNumber, asRecord, type MockAnswer, type MockDialect } from './dialect.ts';
 
 /**
  * Hugging Face Text Generation Inference: its own endpoints. Details come only at the end of a
@@ -44,7 +44,7 @@ function event(index: number, text: string, generatedText: string | null, detail
   return `data:${JSON.stringify({ index, token, generated_text: generatedText, details })}\n\n`;
 }
 
-function details(answer: Answer) {
+function details(answer: MockAnswer) {
   return {
     finish_reason: answer.reason === 'length' ? 'length' : 'eos_token',
     generated_tokens: answer.tokens,

@@ -6,12 +6,12 @@ import "bytes"
 // body are read. A prompt of a megabyte costs the provider almost nothing.
 const endBytes = 1024
 
-type wish struct {
+type bodyFields struct {
 	stream, withUsage bool
 	maxTokens         int
 }
 
-func readWish(body []byte) wish {
+func readBody(body []byte) bodyFields {
 	head, tail := body, []byte(nil)
 	if len(body) > 2*endBytes {
 		head, tail = body[:endBytes], body[len(body)-endBytes:]
@@ -19,7 +19,7 @@ func readWish(body []byte) wish {
 	isTrue := func(name string) bool {
 		return bytes.HasPrefix(valueOf(head, name), []byte("true")) || bytes.HasPrefix(valueOf(tail, name), []byte("true"))
 	}
-	result := wish{stream: isTrue(`"stream"`), withUsage: isTrue(`"include_usage"`), maxTokens: -1}
+	result := bodyFields{stream: isTrue(`"stream"`), withUsage: isTrue(`"include_usage"`), maxTokens: -1}
 	for _, name := range []string{`"max_tokens"`, `"max_completion_tokens"`} {
 		for _, part := range [][]byte{head, tail} {
 			if number, ok := leadingNumber(valueOf(part, name)); ok {

@@ -32,14 +32,14 @@ func (e *entry) finish() {
 	}
 }
 
-type ledger struct {
+type requestLog struct {
 	lock    sync.Mutex
 	entries []entry
 }
 
-func newLedger() *ledger { return &ledger{} }
+func newRequestLog() *requestLog { return &requestLog{} }
 
-func (l *ledger) record(r *http.Request, p plan, answer func(*entry)) {
+func (l *requestLog) record(r *http.Request, p plan, answer func(*entry)) {
 	if p.id == "" {
 		answer(nil)
 		return
@@ -57,7 +57,7 @@ func (l *ledger) record(r *http.Request, p plan, answer func(*entry)) {
 }
 
 // serve returns and forgets the requests whose id begins with the query's prefix.
-func (l *ledger) serve(w http.ResponseWriter, r *http.Request) {
+func (l *requestLog) serve(w http.ResponseWriter, r *http.Request) {
 	prefix := r.URL.Query().Get("prefix")
 	found, rest := []entry{}, []entry{}
 	l.lock.Lock()
