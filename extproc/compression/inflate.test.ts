@@ -44,7 +44,7 @@ describe('inflating', () => {
       assert.deepEqual(single, { bytes: text });
     });
 
-    it(`${encoding}: a bomb stops soon`, async () => {
+    it(`${encoding}: stops a decompression bomb early`, async () => {
       const bomb = deflate(Buffer.alloc(12 * 1024 * 1024));
       const { bytes, error } = await inflated(encoding, [bomb]);
       assert.match(error!, /inflates/);
@@ -53,18 +53,18 @@ describe('inflating', () => {
       assert.match(bounded.error!, /too much/);
     });
 
-    it(`${encoding}: what is not so encoded is an error`, async () => {
+    it(`${encoding}: reports an error for other data`, async () => {
       assert.match((await inflated(encoding, [Buffer.from('hello, world')])).error!, /not what/);
     });
   }
 
-  it('an unknown encoding is an error, later', async () => {
+  it('reports an unknown encoding asynchronously', async () => {
     assert.equal(isInflatable('compress'), false);
     assert.equal(isInflatable('constructor'), false);
     assert.match((await inflated('compress', [text])).error!, /not known/);
   });
 
-  it('gives what came of an answer that broke off', async () => {
+  it('returns what arrived of a truncated answer', async () => {
     const packed = gzipSync(text);
     const { bytes, error } = await inflated('gzip', [packed.subarray(0, packed.length >> 1)]);
     assert.equal(error, undefined);
@@ -72,7 +72,7 @@ describe('inflating', () => {
     assert.deepEqual(bytes, text.subarray(0, bytes.length));
   });
 
-  it('gives each flushed part when it comes', async () => {
+  it('returns each flushed part as it arrives', async () => {
     const gzip = createGzip();
     const got: string[] = [];
     let arrived = Promise.withResolvers<void>();
@@ -96,7 +96,7 @@ describe('inflating', () => {
     gzip.destroy();
   });
 
-  it('holds back when it is told to, and says when too much waits', async () => {
+  it('holds output back on request, and reports when too much waits', async () => {
     const packed = gzipSync(randomBytes(2_000_000));
     const { promise, resolve } = Promise.withResolvers<void>();
     const drained = Promise.withResolvers<void>();

@@ -1,42 +1,51 @@
 import type { Transform } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
 
-/** Encodings that can be read; `identity` is none. */
+/** Encodings that can be decoded, except `identity`. */
 const decoders: Readonly<Record<string, () => Transform>> = {
   gzip: () => createGunzip({ finishFlush: constants.Z_SYNC_FLUSH }),
   'x-gzip': () => createGunzip({ finishFlush: constants.Z_SYNC_FLUSH }),
   deflate: () => createInflate({ finishFlush: constants.Z_SYNC_FLUSH }),
   br: () => createBrotliDecompress(),
-  // 8 MiB of window is what RFC 8878 asks of every decoder, and what browsers hold to: a frame that wants more is refused.
+  // RFC 8878 asks decoders for a window of 8 MiB, which browsers enforce: larger windows are
+  // refused.
   zstd: () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: 23 } }),
 };
 
-/** An answer may inflate to so much. It passes its client compressed as it is: past the bound only its count is lost. */
+/**
+ * The bound of a decoded answer. The client gets the compressed bytes unchanged: past the bound
+ * only the count is lost.
+ */
 const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
 
-/** JSON deflates to a tenth; a thousandfold is what deflate can at most do and only zeros reach. Applied past `RATIO_FREE_BYTES`. */
+/**
+ * JSON deflates to a tenth. Deflate reaches at most a factor of 1000, and only for zeros. Checked
+ * past `RATIO_FREE_BYTES`.
+ */
 const MAX_RATIO = 200;
 const RATIO_FREE_BYTES = 1024 * 1024;
 
-/** Compressed bytes that wait for the decoder: past it `push` says false. */
+/** Compressed bytes that wait for the decoder. Past it `push` returns false. */
 const MAX_WAITING_BYTES = 256 * 1024;
 
 export interface Inflater {
-  /** Copies them. False: too much is waiting already; push no more before `onDrain`. */
+  /**
+   * Copies the bytes. Returns false if too much is waiting already: push no more before `onDrain`.
+   */
   push(bytes: Uint8Array): boolean;
-  /** The compressed bytes are all there. */
+  /** Ends the compressed input. */
   finish(): void;
-  /** Holds the output back: at most one buffer of output more is made. */
+  /** Holds the output back. At most one more buffer of output is decoded. */
   pause(): void;
   resume(): void;
-  /** Lets everything go; nothing is called after it. */
+  /** Releases everything. No callback runs afterwards. */
   close(): void;
 }
 
 export interface InflaterOptions {
-  /** Never within a call of ours. */
+  /** Callbacks never run within a call of these methods. */
   readonly onData: (bytes: Uint8Array) => void;
-  /** Exactly one of these two comes at the end. */
+  /** Exactly one of these two ends the output. */
   readonly onEnd: () => void;
   readonly onError: (reason: string) => void;
   readonly onDrain?: () => void;
@@ -48,7 +57,9 @@ export function isInflatable(encoding: string): boolean {
   return Object.hasOwn(decoders, encoding.trim().toLowerCase());
 }
 
-/** Inflates a compressed answer on zlib's own threads. An encoding that is not known is an error at once (in the next tick). */
+/**
+ * Decodes a compressed answer on zlib's threads. An unknown encoding is an error in the next tick.
+ */
 export function newInflater(encoding: string, options: InflaterOptions): Inflater {
   const { onData, onEnd, onError, onDrain } = options;
   const maxOutputBytes = options.maxOutputBytes ?? MAX_OUTPUT_BYTES;

@@ -28,13 +28,13 @@ function read(bytes: Uint8Array, places: readonly number[]) {
   return { scanner, texts: [...texts.values()].map((text) => Buffer.from(text, 'latin1').toString()) };
 }
 
-describe('an answer', () => {
+describe('a scan of an answer', () => {
   const bytes = Buffer.from(
     '{"choices":[{"message":{"content":"één \\n"}},{"message":{"content":""}},{"message":{"content":"two"}}],' +
       '"model":"gpt-\\u0034o","usage":{"prompt_tokens":12345,"total_tokens":1.5}}',
   );
 
-  it('sends each text to the sink and keeps scalars, whatever the cuts', () => {
+  it('sends each text to the sink and keeps scalars, for any cuts', () => {
     fc.assert(
       fc.property(cuts, (places) => {
         const { scanner, texts } = read(bytes, places);
@@ -48,19 +48,19 @@ describe('an answer', () => {
     );
   });
 
-  it('tells what it has before its end, and after it broke', () => {
+  it('returns what was found before the end, and after an error', () => {
     const { scanner } = read(Buffer.from('{"usage":{"prompt_tokens":3,"total'), []);
     assert.equal(scanner.one('usage.prompt_tokens')?.value, 3);
     assert.ok(scanner.push(Buffer.from([1])));
     assert.equal(scanner.one('usage.prompt_tokens')?.value, 3);
   });
 
-  it('takes the last of equal keys, and keys of another case for others', () => {
+  it('keeps the last of equal keys, and ignores keys in another case', () => {
     const { scanner } = read(Buffer.from('{"usage":{"prompt_tokens":3,"prompt_tokens":4,"PROMPT_TOKENS":5}}'), []);
     assert.equal(scanner.one('usage.prompt_tokens')?.value, 4);
   });
 
-  it('keeps a bounded number of values, and counts them all', () => {
+  it('keeps a bounded number of values, and counts all', () => {
     const shape: Shape = { object: { data: { items: { items: { value: true } } }, model: { value: true } } };
     const scanner = newScanner(shape, { purpose: 'answer' });
     scanner.push(Buffer.from('{"data":['));
@@ -72,55 +72,5 @@ describe('an answer', () => {
     assert.ok(scanner.all('data[][]').length <= 1024);
     assert.equal(scanner.one('model')?.value, 'm');
     assert.ok(!isFailure(scanner.finish()));
-  });
-});
-
-describe('an event', () => {
-  const shape: Shape = {
-    object: {
-      type: { value: true },
-      n: { value: true },
-      list: { items: { object: { delta: { text: true, value: true } } } },
-    },
-  };
-
-  it('is scanned in place, one after the other', () => {
-    const scanner = newScanner(shape, { purpose: 'event' });
-    const buffer = Buffer.from(
-      'data: {"type":"a","n":1,"list":[{"delta":"x\\n"},{"delta":"é"}]}\n\ndata: {"type":"b"}\n\n',
-    );
-    const first = scanner.scan(buffer, 6, buffer.indexOf('\n'));
-    assert.ok(!isFailure(first));
-    assert.equal(first.one('type')?.value, 'a');
-    assert.equal(first.count('list[]'), 2);
-    const [start, end] = spansOf(first)[0]!;
-    assert.equal(buffer.subarray(start, end).toString(), 'x\\n');
-    assert.deepEqual(
-      first.all('list[].delta').map(({ value, element }) => [value, element]),
-      [
-        ['x\n', 0],
-        ['é', 1],
-      ],
-    );
-    const from = buffer.indexOf('{"type":"b"');
-    const second = scanner.scan(buffer, from, buffer.length - 2);
-    assert.ok(!isFailure(second));
-    assert.equal(second.one('type')?.value, 'b');
-    assert.deepEqual(
-      [second.one('n'), second.count('list[]'), second.all('list[].delta'), spansOf(second)],
-      [undefined, 0, [], []],
-    );
-  });
-
-  it('that is broken leaves the next one alone', () => {
-    const scanner = newScanner(shape, { purpose: 'event' });
-    for (const bad of ['[DONE]', '{"type":"a', '{"type":"\xff"}', '{"list":[[[', '']) {
-      const bytes = Buffer.from(bad, 'latin1');
-      assert.ok(isFailure(scanner.scan(bytes, 0, bytes.length)), bad);
-      const good = Buffer.from('{"type":"b","n":2}');
-      const result = scanner.scan(good, 0, good.length);
-      assert.ok(!isFailure(result));
-      assert.deepEqual([result.one('type')?.value, result.one('n')?.value, result.one('n')?.element], ['b', 2, -1]);
-    }
   });
 });

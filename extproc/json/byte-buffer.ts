@@ -1,20 +1,23 @@
-/** Smaller pieces are copied together: a client may send a megabyte byte by byte, and each piece costs an object and keeps its buffer alive. */
+/**
+ * Smaller pieces are copied together: a client may send a megabyte byte by byte, and each piece
+ * costs an object and keeps its buffer alive.
+ */
 const SMALL_PIECE_BYTES = 4 * 1024;
 
 const LARGEST_BLOCK_BYTES = 64 * 1024;
 
-/** The bytes of a document in the order in which they came, in few pieces. */
+/** The bytes of a document in order, in few pieces. */
 export class ByteBuffer {
   readonly pieces: Uint8Array[] = [];
-  /** Where each piece ends in the document. */
+  /** The document offset at which each piece ends. */
   readonly #ends: number[] = [];
-  /** What the last piece is the beginning of, if it is a block of ours. */
+  /** The block that the last piece is a view of, if the block is ours. */
   #block: Uint8Array | undefined;
   #used = 0;
-  /** Doubles from block to block, until a piece comes that needs none. */
+  /** Doubles from block to block, until a large piece arrives. */
   #nextBlockBytes = SMALL_PIECE_BYTES;
 
-  /** Of the document so far. */
+  /** Length of the document so far. */
   get length(): number {
     return this.#ends.at(-1) ?? 0;
   }
@@ -34,7 +37,7 @@ export class ByteBuffer {
     let block = this.#block;
     if (block === undefined || this.#used + bytes.length > block.length) {
       this.#closeBlock();
-      // What is taken in advance is at most half of what is there.
+      // The reserve is at most half of the bytes present.
       const wanted = Math.min(LARGEST_BLOCK_BYTES, this.#nextBlockBytes, total >> 1);
       block = new Uint8Array(Math.max(SMALL_PIECE_BYTES, wanted));
       this.#nextBlockBytes = block.length * 2;
@@ -49,7 +52,7 @@ export class ByteBuffer {
     this.#ends[this.#ends.length - 1] = total;
   }
 
-  /** Small and large pieces in turn must not leave a block behind each time. */
+  /** Alternating small and large pieces must not leave a block behind each time. */
   #closeBlock(): void {
     if (this.#block !== undefined && this.#used < this.#block.length) {
       this.pieces[this.pieces.length - 1] = this.#block.slice(0, this.#used);
@@ -63,7 +66,7 @@ export class ByteBuffer {
     this.#block = undefined;
   }
 
-  /** A copy only where it spans pieces; undefined where nothing was kept. */
+  /** Returns a view, or a copy if the range spans pieces; undefined if nothing was kept. */
   slice(start: number, end: number): Uint8Array | undefined {
     let low = 0;
     let high = this.pieces.length;

@@ -1,6 +1,6 @@
 import { MAX_VALUE_BYTES } from './bounds.ts';
 
-/** A key, string or number that was cut between pieces, up to the longest that is read. */
+/** A key, string or number that is split between pieces, up to the longest that is read. */
 export class Carry {
   #bytes: Uint8Array | undefined;
   #length = 0;
@@ -22,7 +22,7 @@ export class Carry {
     }
   }
 
-  /** What was gathered, until it is cleared; undefined when it was too long. */
+  /** The collected bytes; undefined when they were too many. */
   get whole(): Uint8Array | undefined {
     return this.#tooLong ? undefined : (this.#bytes?.subarray(0, this.#length) ?? new Uint8Array(0));
   }

@@ -2,15 +2,21 @@ import type { JsonScanner, ScannerOptions } from './scanner.ts';
 import type { Shape } from './shape.ts';
 import { unescapedText } from './unescape.ts';
 
-/** A shape with its members in a hash table over bytes, so that a key is found without making a string of it. */
+/**
+ * A shape with its members in a hash table over bytes, so that keys are found without creating
+ * strings.
+ */
 export interface CompiledShape {
   readonly root: ShapeNode;
   readonly slotByPath: ReadonlyMap<string, number>;
   readonly pathBySlot: readonly string[];
   readonly levels: number;
-  /** Words of 32 bits that hold one bit for each member of the largest object. */
+  /** 32-bit words that hold one bit for each member of the largest object. */
   readonly seenWords: number;
-  /** Scanners to be used again: their tables are dear to make, and what lies outside of V8's heap makes it collect often. */
+  /**
+   * Scanners to reuse: their tables are expensive to create, and memory outside of V8's heap
+   * triggers collections.
+   */
   readonly idle: Readonly<Record<Purpose, JsonScanner[]>>;
 }
 
@@ -34,9 +40,12 @@ export interface Members {
   /** Member numbers by `keyHash` & mask. */
   readonly buckets: readonly (readonly number[])[];
   readonly mask: number;
-  /** By the folded name. */
+  /** Member numbers by folded name. */
   readonly folded: ReadonlyMap<string, number>;
-  /** The longest key, as written, that can be one of the names: each character as `\uXXXX`. */
+  /**
+   * Length of the longest key that can be one of the names, with each character written as
+   * `\uXXXX`.
+   */
   readonly maxKeyBytes: number;
 }
 
@@ -60,9 +69,6 @@ function compile(shape: Shape): CompiledShape {
   const node = (of: Shape, path: string, level: number): ShapeNode => {
     const slot = pathBySlot.push(path) - 1;
     slotByPath.set(path, slot);
-    if (of.name !== undefined) {
-      slotByPath.set(of.name, slot);
-    }
     levels = Math.max(levels, level + 1);
     const entries = Object.entries(of.object ?? {});
     mostMembers = Math.max(mostMembers, entries.length);
@@ -91,7 +97,7 @@ function compile(shape: Shape): CompiledShape {
     pathBySlot,
     levels,
     seenWords: Math.ceil(mostMembers / 32),
-    idle: { request: [], answer: [], event: [] },
+    idle: { request: [], answer: [] },
   };
 }
 
@@ -123,7 +129,7 @@ function keyHash(bytes: Uint8Array, start: number, end: number): number {
   return (end - start) * 7 + (bytes[start]! | 0x20) * 31 + (bytes[end - 1]! | 0x20) * 17;
 }
 
-/** The member whose name is exactly these bytes, or -1. */
+/** Returns the member with exactly this name, or -1. */
 export function memberOf(members: Members, bytes: Uint8Array, start: number, end: number): number {
   if (end === start) {
     return -1;
@@ -147,7 +153,7 @@ export function memberOf(members: Members, bytes: Uint8Array, start: number, end
   return -1;
 }
 
-/** The member that a key is, if it is none exactly as written: written with escapes, or in another case. -1: it is none. */
+/** Returns the member whose name the key matches through escapes or in another case, or -1. */
 export function memberLike(members: Members, bytes: Uint8Array, start: number, end: number): number {
   if (end - start > members.maxKeyBytes || end === start) {
     return -1;
@@ -167,7 +173,7 @@ export function memberLike(members: Members, bytes: Uint8Array, start: number, e
   return -1;
 }
 
-/** Equal but for the case of ASCII letters. */
+/** Compares names, ignoring the case of ASCII letters. */
 function sameLetters(name: Uint8Array, bytes: Uint8Array, start: number): boolean {
   for (let at = 0; at < name.length; at++) {
     const one = name[at]!;
@@ -181,8 +187,9 @@ function sameLetters(name: Uint8Array, bytes: Uint8Array, start: number): boolea
 }
 
 /**
- * As Go's encoding/json compares keys with ASCII names: simple case folding, in which U+017F (long s) is an s and U+212A (kelvin sign) a k.
- * JavaScript's own lower case would also fold characters that Go keeps apart from ASCII, so only these are touched.
+ * Folds a key as Go's encoding/json does for ASCII names: simple case folding, in which U+017F
+ * (long s) equals s and U+212A (kelvin sign) equals k.
+ * JavaScript's lower case would also fold characters that Go distinguishes from ASCII.
  */
 export function foldedKey(key: string): string {
   return key.replace(/[A-Z\u017f\u212a]/g, (letter) =>

@@ -1,4 +1,7 @@
-/** What a request costs in memory while it is read: a hostile body as little as any other, at most twice its size and a little. */
+/**
+ * The memory that a request takes while it is read: at most twice its size plus a constant, also
+ * for hostile bodies.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
@@ -22,7 +25,7 @@ function usedBytes(): number {
 
 const KB = 1024;
 const small = (total: number): Buffer[] => Array.from({ length: total }, () => Buffer.from('x'));
-/** A large piece, then a small one, and so on: each small one must not take a block. */
+/** Alternates large and small pieces: the small ones must not take a block each. */
 const uneven = Array.from({ length: 100 }, () => [Buffer.alloc(4 * KB, 'x'), Buffer.from('x')]).flat();
 const bodies: Readonly<Record<string, readonly Buffer[]>> = {
   'scalars at one path': [Buffer.from(`{"modalities":[${'1,'.repeat(32_760)}`)],
@@ -38,7 +41,7 @@ const bodies: Readonly<Record<string, readonly Buffer[]>> = {
 };
 
 for (const [name, pieces] of Object.entries(bodies)) {
-  test(`${name}: at most twice the size, and counted as what it is`, () => {
+  test(`${name}: at most twice the size, and counted correctly`, () => {
     const count = 20;
     const scanners = Array.from({ length: count }, () => newScanner(chatShape));
     const before = usedBytes();
@@ -64,7 +67,7 @@ for (const [name, pieces] of Object.entries(bodies)) {
   });
 }
 
-test('a conversation of ten thousand short parts is read whole', () => {
+test('a conversation of ten thousand short parts is read completely', () => {
   const part = '{"type":"text","text":"hi"}';
   const scanner = newScanner(chatShape);
   const text = `{"model":"m","messages":[{"role":"user","content":[${Array.from({ length: 10_000 }, () => part).join()}]}]}`;

@@ -6,7 +6,7 @@ import { endpoints } from '../providers/registry.ts';
 import { eventsOf, NO_TEXT, recordedStreams, streamReader } from '../providers/testing/recordings.ts';
 import { JsonCursor } from './cursor.ts';
 
-/** Reads a value with the cursor, back into what JSON.parse would give. */
+/** Reads a value with the cursor into what JSON.parse would return. */
 function value(cursor: JsonCursor): unknown {
   if (cursor.isObject()) {
     const object: [string, unknown][] = [];
@@ -65,7 +65,7 @@ describe('JsonCursor', () => {
     );
   });
 
-  it('ends on anything', () => {
+  it('terminates on any bytes', () => {
     const cursor = new JsonCursor();
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[{}[\]",:\\0a ]{0,30}$/)), (text) => {
@@ -84,7 +84,7 @@ describe('JsonCursor', () => {
 });
 
 describe('stream readers', () => {
-  it('take any bytes, and recorded events with any byte changed', () => {
+  it('accept any bytes, and recorded events with any byte changed', () => {
     const events = recordedStreams().flatMap(({ stream }) =>
       eventsOf(stream)
         .slice(0, 6)

@@ -1,26 +1,28 @@
 /**
- * A forward reader of one JSON document that lies whole in memory (the data of one stream event). It walks over bytes and gives positions, so that
- * nothing is decoded that nobody asks for. Broken JSON sets `broken` and ends every loop; depth and time are bounded by the document's length.
+ * A forward reader of one JSON document that is complete in memory, such as the data of a stream
+ * event. The cursor walks over bytes and returns positions; values are decoded only on demand.
+ * Requests and unary answers, which arrive in pieces, are read by `JsonTokenizer` instead. Broken
+ * JSON sets `broken` and ends every loop; depth and time are bounded by the document's length.
  */
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 
-/** Keys and short values are a few dozen bytes long; what is longer is of no use to a reader. */
+/** Keys and short values have a few dozen bytes; longer ones are of no use to a reader. */
 const MAX_DECODED_BYTES = 1024;
 
 export class JsonCursor {
   bytes: Uint8Array = new Uint8Array(0);
   at = 0;
   broken = false;
-  /** The last member's key, and where its opening quote stands. */
+  /** The last member's key, and the position of its opening quote. */
   key = '';
   keyStart = 0;
   /** The contents of the last string (between its quotes), after `string()`. */
   textStart = 0;
   textEnd = 0;
-  /** The end of the last value that was stepped over by `skip`. */
+  /** The end of the value that `skip` skipped last. */
   valueEnd = 0;
   #end = 0;
 
@@ -32,7 +34,7 @@ export class JsonCursor {
     this.#space();
   }
 
-  /** Steps into an object. False, and steps over the value, if it is something else. */
+  /** Enters an object. Skips any other value and returns false. */
   enterObject(): boolean {
     return this.#enter(0x7b);
   }
@@ -41,7 +43,10 @@ export class JsonCursor {
     return this.#enter(0x5b);
   }
 
-  /** The next member of the object that was entered: its key is read and the cursor stands at the value. False: past the object's end. */
+  /**
+   * Moves to the next member of the entered object: reads its key and stops at its value. Returns
+   * false past the object's end.
+   */
   nextMember(): boolean {
     if (!this.#next(0x7d)) {
       return false;
@@ -59,12 +64,12 @@ export class JsonCursor {
     return true;
   }
 
-  /** The next element of the array that was entered. */
+  /** Moves to the next element of the entered array. */
   nextElement(): boolean {
     return this.#next(0x5d);
   }
 
-  /** Reads a string. False, and steps over the value, if it is something else. */
+  /** Reads a string. Skips any other value and returns false. */
   string(): boolean {
     const bytes = this.bytes;
     if (bytes[this.at] !== QUOTE) {
@@ -90,12 +95,12 @@ export class JsonCursor {
     return true;
   }
 
-  /** The last string, decoded; empty where it is too long or broken. */
+  /** Returns the last string, decoded; empty if it is too long or broken. */
   decoded(): string {
     return decodedString(this.bytes, this.textStart, this.textEnd);
   }
 
-  /** Reads a number; undefined, and steps over the value, if it is something else. */
+  /** Reads a number. Skips any other value and returns undefined. */
   number(): number | undefined {
     const bytes = this.bytes;
     const first = bytes[this.at];
@@ -116,7 +121,7 @@ export class JsonCursor {
     return Number.isFinite(value) ? value : undefined;
   }
 
-  /** Whether the value here is `null`. It is not stepped over. */
+  /** Returns whether the value here is `null`, without moving. */
   isNull(): boolean {
     return this.bytes[this.at] === 0x6e;
   }
@@ -133,7 +138,7 @@ export class JsonCursor {
     return this.bytes[this.at] === 0x7b;
   }
 
-  /** Steps over the value, whatever it is; it ends at `valueEnd`. */
+  /** Skips any value; it ends at `valueEnd`. */
   skip(): void {
     const bytes = this.bytes;
     const end = this.#end;
@@ -230,7 +235,7 @@ export class JsonCursor {
   }
 }
 
-/** The contents of a JSON string, decoded; empty where it is too long or broken. */
+/** Returns the decoded contents of a JSON string; empty if it is too long or broken. */
 export function decodedString(bytes: Uint8Array, start: number, end: number): string {
   if (end - start > MAX_DECODED_BYTES) {
     return '';
@@ -270,7 +275,7 @@ function isNumberByte(byte: number): boolean {
   return (byte >= 0x30 && byte <= 0x39) || byte === 0x2e || byte === 0x2d || byte === 0x2b || (byte | 0x20) === 0x65;
 }
 
-/** Of a number, `true`, `false` or `null`. */
+/** Skips a number, `true`, `false` or `null`. */
 function isScalarByte(byte: number): boolean {
   return isNumberByte(byte) || (byte >= 0x61 && byte <= 0x7a);
 }

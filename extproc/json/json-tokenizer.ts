@@ -8,7 +8,8 @@ import { invalid, ShapeMatcher } from './shape-matcher.ts';
 import type { TextSink } from './text-sink.ts';
 import { Utf8Check } from './utf8.ts';
 
-// What may come next. Plain numbers in this order: from STRING to NUMBER a token is open, which a piece may cut.
+// Tokenizer states. The order matters: from STRING to NUMBER a token is open, which the end of a
+// piece may split.
 const DOCUMENT = 0;
 const FIRST_KEY = 1;
 const KEY = 2;
@@ -36,15 +37,15 @@ const LITERALS = {
 
 const UTF_16 = invalid('is not UTF-8: it looks like UTF-16 or UTF-32');
 
-/** The machine: one byte after the other, a stack of its own, nothing looked at twice. */
+/** A resumable JSON tokenizer with an explicit stack, which reads each byte once. */
 export class JsonTokenizer implements JsonScanner {
   readonly #shape: CompiledShape;
   readonly #purpose: NonNullable<ScannerOptions['purpose']>;
-  readonly #meaning: ShapeMatcher;
+  readonly #matcher: ShapeMatcher;
   readonly #utf8 = new Utf8Check();
   #failed: Failure | undefined;
   #state = DOCUMENT;
-  /** Of an open string. */
+  /** State of an open string. */
   #inKey = false;
   #hexLeft = 0;
   #numberPlace = 0;
@@ -54,38 +55,38 @@ export class JsonTokenizer implements JsonScanner {
   constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
     this.#shape = shape;
     this.#purpose = purpose;
-    this.#meaning = new ShapeMatcher(shape, purpose);
+    this.#matcher = new ShapeMatcher(shape, purpose);
   }
 
   all(path: string): readonly JsonMatch[] {
-    return this.#meaning.findings.all(path);
+    return this.#matcher.result.all(path);
   }
 
   one(path: string): JsonMatch | undefined {
-    return this.#meaning.findings.one(path);
+    return this.#matcher.result.one(path);
   }
 
   count(path: string, kind?: Kind): number {
-    return this.#meaning.findings.count(path, kind);
+    return this.#matcher.result.count(path, kind);
   }
 
   push(bytes: Uint8Array, sink?: TextSink): Failure | undefined {
     if (this.#failed !== undefined || bytes.length === 0) {
       return this.#failed;
     }
-    const meaning = this.#meaning;
+    const matcher = this.#matcher;
     if (this.#purpose === 'request') {
-      meaning.findings.kept.add(bytes);
+      matcher.result.kept.add(bytes);
     }
-    meaning.sink = sink;
-    this.#failed = this.#take(bytes, 0, bytes.length);
-    meaning.sink = undefined;
-    meaning.base += bytes.length;
+    matcher.sink = sink;
+    this.#failed = this.#take(bytes);
+    matcher.sink = undefined;
+    matcher.base += bytes.length;
     return this.#failed;
   }
 
   get keptBytes(): number {
-    return this.#meaning.findings.keptBytes;
+    return this.#matcher.result.keptBytes;
   }
 
   finish(): ScannedBody | Failure {
@@ -94,37 +95,26 @@ export class JsonTokenizer implements JsonScanner {
         this.#state === DOCUMENT ? 'is empty: send a JSON object' : 'ends before its JSON object is complete',
       );
     }
-    return this.#failed ?? this.#meaning.findings;
+    return this.#failed ?? this.#matcher.result;
   }
 
   release(): void {
-    if (this.#meaning.findings.grown) {
+    if (this.#matcher.result.grown) {
       return;
     }
-    this.reset();
+    this.#failed = undefined;
+    this.#state = DOCUMENT;
+    this.#utf8.reset();
+    this.#matcher.reset();
     const idle = this.#shape.idle[this.#purpose];
     if (idle.length < MAX_IDLE_SCANNERS) {
       idle.push(this);
     }
   }
 
-  reset(): void {
-    this.#failed = undefined;
-    this.#state = DOCUMENT;
-    this.#utf8.reset();
-    this.#meaning.reset();
-  }
-
-  scan(bytes: Uint8Array, start: number, end: number): ScannedBody | Failure {
-    this.reset();
-    this.#meaning.findings.buffer = bytes;
-    this.#failed = this.#take(bytes, start, end);
-    return this.finish();
-  }
-
-  #take(bytes: Uint8Array, from: number, to: number): Failure | undefined {
-    if (this.#state === DOCUMENT && from < to) {
-      const first = bytes[from]!;
+  #take(bytes: Uint8Array): Failure | undefined {
+    if (this.#state === DOCUMENT) {
+      const first = bytes[0]!;
       if (first === 0xef) {
         return invalid('begins with a byte order mark: send UTF-8 without one');
       }
@@ -132,17 +122,17 @@ export class JsonTokenizer implements JsonScanner {
         return UTF_16;
       }
     }
-    if (!this.#utf8.push(bytes, from, to)) {
+    if (!this.#utf8.push(bytes, 0, bytes.length)) {
       return invalid('is not valid UTF-8');
     }
-    this.#meaning.from = from;
-    return this.#run(bytes, from, to);
+    return this.#run(bytes);
   }
 
-  #run(bytes: Uint8Array, from: number, to: number): Failure | undefined {
-    const meaning = this.#meaning;
+  #run(bytes: Uint8Array): Failure | undefined {
+    const to = bytes.length;
+    const matcher = this.#matcher;
     let state = this.#state;
-    let at = from;
+    let at = 0;
     while (at < to) {
       let byte = bytes[at]!;
       if (state === STRING) {
@@ -158,7 +148,7 @@ export class JsonTokenizer implements JsonScanner {
         if (byte === 0x5c) {
           state = ESCAPE;
         } else {
-          const problem = this.#inKey ? meaning.endKey(bytes, at) : meaning.endString(bytes, at);
+          const problem = this.#inKey ? matcher.endKey(bytes, at) : matcher.endString(bytes, at);
           if (problem !== undefined) {
             return problem;
           }
@@ -191,7 +181,7 @@ export class JsonTokenizer implements JsonScanner {
         if (!numberMayEnd(place)) {
           return this.#unexpected(at, bytes[at]!);
         }
-        const problem = meaning.endNumber(bytes, at);
+        const problem = matcher.endNumber(bytes, at);
         if (problem !== undefined) {
           return problem;
         }
@@ -208,9 +198,9 @@ export class JsonTokenizer implements JsonScanner {
       switch (state) {
         case AFTER_VALUE:
           if (byte === 0x2c) {
-            state = meaning.in.isObject ? KEY : VALUE;
-          } else if (byte === (meaning.in.isObject ? 0x7d : 0x5d)) {
-            state = meaning.close(at + 1) ? DONE : AFTER_VALUE;
+            state = matcher.in.isObject ? KEY : VALUE;
+          } else if (byte === (matcher.in.isObject ? 0x7d : 0x5d)) {
+            state = matcher.close(at + 1) ? DONE : AFTER_VALUE;
           } else {
             return this.#unexpected(at, byte);
           }
@@ -218,11 +208,11 @@ export class JsonTokenizer implements JsonScanner {
         case FIRST_KEY:
         case KEY:
           if (byte === 0x22) {
-            meaning.beginKey(at);
+            matcher.beginKey(at);
             this.#inKey = true;
             state = STRING;
           } else if (byte === 0x7d && state === FIRST_KEY) {
-            state = meaning.close(at + 1) ? DONE : AFTER_VALUE;
+            state = matcher.close(at + 1) ? DONE : AFTER_VALUE;
           } else {
             return this.#unexpected(at, byte);
           }
@@ -236,28 +226,28 @@ export class JsonTokenizer implements JsonScanner {
         case FIRST_ITEM:
         case VALUE:
           if (byte === 0x5d && state === FIRST_ITEM) {
-            state = meaning.close(at + 1) ? DONE : AFTER_VALUE;
+            state = matcher.close(at + 1) ? DONE : AFTER_VALUE;
             break;
           }
-          if (!meaning.in.isObject) {
-            meaning.beginItem(at);
+          if (!matcher.in.isObject) {
+            matcher.beginItem(at);
           }
           if (byte === 0x22) {
-            meaning.beginString(at);
+            matcher.beginString(at);
             this.#inKey = false;
             state = STRING;
           } else if (byte === 0x7b || byte === 0x5b) {
-            const problem = meaning.open(at, byte === 0x7b);
+            const problem = matcher.open(at, byte === 0x7b);
             if (problem !== undefined) {
               return problem;
             }
             state = byte === 0x7b ? FIRST_KEY : FIRST_ITEM;
           } else if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) {
-            meaning.beginScalar(at);
+            matcher.beginScalar(at);
             this.#numberPlace = numberBegins(byte);
             state = NUMBER;
           } else if (byte === 0x74 || byte === 0x66 || byte === 0x6e) {
-            meaning.beginScalar(at);
+            matcher.beginScalar(at);
             this.#literal = byte === 0x74 ? LITERALS.true : byte === 0x66 ? LITERALS.false : LITERALS.null;
             this.#literalAt = 1;
             state = LITERAL;
@@ -288,7 +278,7 @@ export class JsonTokenizer implements JsonScanner {
             return this.#unexpected(at, byte);
           }
           if (++this.#literalAt === this.#literal.bytes.length) {
-            const problem = meaning.endLiteral(this.#literal.name, at + 1);
+            const problem = matcher.endLiteral(this.#literal.name, at + 1);
             if (problem !== undefined) {
               return problem;
             }
@@ -299,7 +289,7 @@ export class JsonTokenizer implements JsonScanner {
           if (byte !== 0x7b) {
             return invalid('must be a JSON object');
           }
-          const problem = meaning.openDocument(at);
+          const problem = matcher.openDocument(at);
           if (problem !== undefined) {
             return problem;
           }
@@ -307,23 +297,23 @@ export class JsonTokenizer implements JsonScanner {
           break;
         }
         default:
-          return invalid(`goes on after the end of its JSON object, at byte ${meaning.base + at}`);
+          return invalid(`goes on after the end of its JSON object, at byte ${matcher.base + at}`);
       }
       at++;
     }
     this.#state = state;
     if (state >= STRING) {
-      meaning.cut(bytes, to);
+      matcher.cut(bytes, to);
     }
     return undefined;
   }
 
   #unexpected(at: number, byte: number): Failure {
-    // A zero beside ASCII is what other encodings leave.
+    // A zero beside ASCII is typical for other encodings.
     if (byte === 0) {
       return UTF_16;
     }
-    return invalid(`is not valid JSON: unexpected byte at offset ${this.#meaning.base + at}`);
+    return invalid(`is not valid JSON: unexpected byte at offset ${this.#matcher.base + at}`);
   }
 }
 
@@ -344,7 +334,10 @@ function isHexDigit(byte: number): boolean {
   return (byte >= 0x30 && byte <= 0x39) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66);
 }
 
-/** Returns a scanner for documents of this shape. Shapes are module constants: each is compiled once. */
+/**
+ * Returns a scanner for documents of this shape. Shapes are module constants: each is compiled
+ * once.
+ */
 export function newScanner(shape: Shape, options: ScannerOptions = {}): JsonScanner {
   const compiled = compiledShape(shape);
   const purpose = options.purpose ?? 'request';

@@ -53,13 +53,13 @@ function refusal(text: string | Uint8Array, shape: Shape = chat): { code: string
   return isFailure(result) ? { code: result.code, message: result.message } : undefined;
 }
 
-describe('what a request holds', () => {
+describe('a scan of a request', () => {
   const text = `{"messages":[{"role":"user","content":"h\\u00e9llo \\"x\\""},
     {"role":"user","content":[{"type":"text","text":"é😀"},{"type":"image_url"}], "other":{"text":"no"}}],
     "model" : "gpt-4o", "max_tokens":12,"stream":true,"stop":["a",null,-1.5e1],
     "tools":[{"type":"function","function":{"name":"x","n":1}}]}`;
 
-  it('is told by path, with its place', () => {
+  it('returns matches by path, with their positions', () => {
     const body = scanned(chat, text);
     assert.equal(body.one('model')?.value, 'gpt-4o');
     assert.equal(body.one('max_tokens')?.value, 12);
@@ -95,14 +95,14 @@ describe('what a request holds', () => {
     assert.equal(bytes.subarray(stop.start, stop.end).toString(), '["a",null,-1.5e1]');
   });
 
-  it('has text where the shape says so, deep text with its keys', () => {
+  it('finds text where the shape names it, and deep text with its keys', () => {
     const body = scanned(chat, text);
     const expected = ['h\\u00e9llo \\"x\\"', 'é😀', 'type', 'function', 'function', 'name', 'x', 'n'];
     assert.deepEqual(texts(body), expected);
     assert.equal(body.textBytes, Buffer.byteLength(expected.join('')));
   });
 
-  it('is the same for every cut', () => {
+  it('gives the same result for every cut', () => {
     const bytes = Buffer.from(text);
     const whole = scanned(chat, text);
     const expected = [summary(whole, chatPaths), spansOf(whole), whole.textBytes, whole.insertAt, whole.empty];
@@ -120,7 +120,7 @@ describe('what a request holds', () => {
     fc.assert(fc.property(cuts, (places) => check(pieces(bytes, places))));
   });
 
-  it('keeps few pieces of a body that comes in many, and large ones as they are', () => {
+  it('keeps few pieces of a body that arrives in many, and large pieces uncopied', () => {
     const large = Buffer.alloc(5000, ' ');
     const parts = [
       large,
@@ -136,8 +136,8 @@ describe('what a request holds', () => {
     assert.equal(body.one('model')?.value, 'm'.repeat(1000));
   });
 
-  it('is the same past the values that are kept as objects', () => {
-    // The same document behind so many values, and behind as much white space.
+  it('gives the same result past the values that are kept as objects', () => {
+    // The same document after many values, and after as many bytes of white space.
     const values = `"stop":[${'0,'.repeat(MAX_FOUND_AS_OBJECTS)}0],`;
     const behind = (filler: string): Buffer =>
       Buffer.from(`{${filler}${text.slice(1).replace('"stop":["a",null,-1.5e1],', '')}`);
@@ -161,12 +161,12 @@ describe('what a request holds', () => {
     );
   });
 
-  it('tells where members can be put in', () => {
+  it('returns where members can be inserted', () => {
     assert.deepEqual([scanned(chat, ' {"a":1}').insertAt, scanned(chat, ' {"a":1}').empty], [2, false]);
     assert.deepEqual([scanned(chat, '{ } ').insertAt, scanned(chat, '{ } ').empty], [1, true]);
   });
 
-  it('has no value for long strings, and keeps numbers as JavaScript reads them', () => {
+  it('has no value for long strings, and reads numbers as JavaScript does', () => {
     const body = scanned(chat, `{"model":"${'x'.repeat(10_240)}","max_tokens":1e400}`);
     assert.deepEqual([body.one('model')?.kind, body.one('model')?.value], ['string', undefined]);
     assert.equal(body.one('max_tokens')?.value, Number.POSITIVE_INFINITY);
@@ -174,14 +174,9 @@ describe('what a request holds', () => {
       assert.equal(scanned(chat, `{"max_tokens":${number}}`).one('max_tokens')?.value, Number(number), number);
     }
   });
-
-  it('goes by another name where the shape gives one', () => {
-    const shape: Shape = { object: { a: { items: { name: 'thing', value: true } } } };
-    assert.equal(scanned(shape, '{"a":[7]}').one('thing')?.value, 7);
-  });
 });
 
-describe('keys that could mean two things', () => {
+describe('keys that parsers may read differently', () => {
   it('are refused when they appear twice', () => {
     assert.equal(refusal('{"model":"a","x":1,"model":"b"}')?.code, 'duplicate_key');
     assert.equal(refusal('{"model":"a","mod\\u0065l":"b"}')?.code, 'duplicate_key');
@@ -199,15 +194,15 @@ describe('keys that could mean two things', () => {
     assert.equal(refusal('{"me\\u017Fsages":1}')?.code, 'duplicate_key');
   });
 
-  it('are no matter elsewhere', () => {
+  it('are ignored outside of the shape', () => {
     assert.equal(refusal('{"x":1,"x":2,"X":3}'), undefined);
     assert.equal(refusal('{"messages":[{"role":"a"},{"role":"b"}],"metadata":{"model":1,"MODEL":2}}'), undefined);
     assert.equal(refusal('{"modelx":1,"mode":2,"m\u00f6del":3,"\\ud83d":4,"mod\\ud83del":5,"":6}'), undefined);
-    // Lower case in JavaScript and not in Go: İ is no i.
+    // JavaScript lower-cases İ to i, Go does not.
     assert.equal(refusal('{"\u0130":1}', { object: { i: { value: true } } }), undefined);
   });
 
-  it('written with escapes are the same key', () => {
+  it('are the same key when written with escapes', () => {
     assert.equal(scanned(chat, '{"mod\\u0065l":"a"}').one('model')?.value, 'a');
     assert.equal(scanned(chat, '{"\\u006d\\u006f\\u0064\\u0065\\u006c":"a"}').one('model')?.value, 'a');
   });
@@ -222,7 +217,7 @@ describe('keys that could mean two things', () => {
     }
   });
 
-  it('in more members than a word has bits', () => {
+  it('are found in objects with more members than a word has bits', () => {
     const names = Array.from({ length: 70 }, (_, index) => `key${index}`);
     const shape: Shape = { object: Object.fromEntries(names.map((name) => [name, { value: true }])) };
     const members = names.map((name) => `"${name}":1`);
@@ -233,8 +228,8 @@ describe('keys that could mean two things', () => {
   });
 });
 
-describe('documents that are refused', () => {
-  it('say what is wrong', () => {
+describe('refused documents', () => {
+  it('get a message that names the problem', () => {
     assert.match(refusal('')!.message, /empty/);
     for (const text of ['[]', '"x"', '1', 'null', 'hello']) {
       assert.match(refusal(text)!.message, /JSON object/, text);
@@ -257,7 +252,7 @@ describe('documents that are refused', () => {
     assert.equal(scanner.finish(), problem);
   });
 
-  it('are too deep, or have too much of what is kept', () => {
+  it('are nested too deeply, or have too many values', () => {
     const nested = (depth: number): string => `{"x":${'['.repeat(depth - 1)}${']'.repeat(depth - 1)}}`;
     assert.equal(refusal(nested(MAX_DEPTH)), undefined);
     assert.match(refusal(nested(MAX_DEPTH + 1))!.message, /deeper/);
@@ -270,7 +265,7 @@ describe('documents that are refused', () => {
 });
 
 describe('validity', () => {
-  /** What the same bytes are to the platform's own parser. */
+  /** What the platform's own parser makes of the same bytes. */
   function accepted(bytes: Uint8Array): boolean {
     try {
       const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -287,7 +282,7 @@ describe('validity', () => {
     return JSON.stringify({ a: value, é: [value], 'b"\\': null }, null, 1);
   }
 
-  it('is what JSON.parse says, whole and cut', () => {
+  it('agrees with JSON.parse, whole and cut', () => {
     fc.assert(
       fc.property(documents, cuts, (text, places) => {
         const bytes = Buffer.from(text);
@@ -297,7 +292,7 @@ describe('validity', () => {
     );
   });
 
-  it('is what JSON.parse says of documents with a fault', () => {
+  it('agrees with JSON.parse on documents with a fault', () => {
     const alphabet = [
       ...Buffer.from('{}[]",:\\/ \t\n0123456789.eE+-truefalsn\u0000\u0001u'),
       0x80,
@@ -322,7 +317,7 @@ describe('validity', () => {
     );
   });
 
-  it('is what JSON.parse says of numbers, literals and escapes', () => {
+  it('agrees with JSON.parse on numbers, literals and escapes', () => {
     const chars = fc.array(fc.constantFrom(...'01-+.eE9'), { maxLength: 7 }).map((parts) => parts.join(''));
     const escapes = fc
       .array(fc.constantFrom(...'\\u00dDaA8bnt"/x'), { maxLength: 9 })

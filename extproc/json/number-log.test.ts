@@ -12,7 +12,7 @@ function all(log: NumberLog): number[] {
   return numbers;
 }
 
-test('numbers come out as they went in, also after a log was used before', () => {
+test('a log returns the numbers that were added, also after a reuse', () => {
   const number = fc.oneof(fc.nat(127), fc.nat(20_000), fc.constantFrom(127, 128, 16_383, 16_384, 2 ** 31, 2 ** 32 - 1));
   const log = new NumberLog();
   fc.assert(
@@ -27,7 +27,7 @@ test('numbers come out as they went in, also after a log was used before', () =>
   );
 });
 
-test('small numbers take a byte, and little is taken in advance', () => {
+test('small numbers take a byte, and little is reserved', () => {
   const log = new NumberLog();
   for (let count = 0; count < 100_000; count++) {
     log.add(count % 128);

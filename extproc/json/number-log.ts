@@ -1,11 +1,17 @@
-/** Blocks begin small, since most documents have few values, and stop growing where their unused end would weigh. */
+/**
+ * Blocks start small, because most documents have few values, and stop growing where their unused
+ * end would matter.
+ */
 const FIRST_BLOCK_BYTES = 64;
 const LARGEST_BLOCK_BYTES = 4 * 1024;
 
-/** Whole numbers from 0 to 2^32 - 1, in order, seven bits to a byte: the distances that are kept in it are mostly small. */
+/**
+ * Integers from 0 to 2^32 - 1, in order, seven bits per byte. The logged distances are mostly
+ * small.
+ */
 export class NumberLog {
   length = 0;
-  /** Taken for it, beyond the first block. */
+  /** Bytes allocated beyond the first block. */
   extraBytes = 0;
   readonly #blocks: Uint8Array[] = [new Uint8Array(FIRST_BLOCK_BYTES)];
   #block = this.#blocks[0]!;
@@ -33,7 +39,7 @@ export class NumberLog {
     this.#blocks.length = 1;
   }
 
-  /** What it has now, from the beginning. */
+  /** Reads the log from its beginning. */
   read(): NumberReader {
     return new NumberReader(this.#blocks, this.length);
   }
@@ -66,7 +72,7 @@ export class NumberReader {
     return this.#left === 0;
   }
 
-  /** Only while it is not done. */
+  /** Call only while not `done`. */
   next(): number {
     this.#left--;
     if (this.#at < this.#block.length && this.#block[this.#at]! < 0x80) {

@@ -1,6 +1,6 @@
 import { asciiText } from './unescape.ts';
 
-// Where inside a number we are; JSON allows its end after ZERO, INTEGER, FRACTION and EXPONENT.
+// Positions within a number. JSON allows the end after ZERO, INTEGER, FRACTION and EXPONENT.
 const MINUS = 0;
 const ZERO = 1;
 const INTEGER = 2;
@@ -10,12 +10,12 @@ const E = 5;
 const SIGN = 6;
 const EXPONENT = 7;
 
-/** No transition: the number ends before this byte, or is wrong. */
+/** No transition: the number ends before this byte, or is invalid. */
 export const NUMBER_ENDS = 255;
 
 const DIGITS = '0123456789';
 
-/** Next place by place * 256 + byte. */
+/** The next position, by position * 256 + byte. */
 export const NUMBER_NEXT = ((): Uint8Array => {
   const table = new Uint8Array(8 * 256).fill(NUMBER_ENDS);
   const allow = (from: readonly number[], chars: string, to: number): void => {
@@ -36,7 +36,7 @@ export const NUMBER_NEXT = ((): Uint8Array => {
   return table;
 })();
 
-/** The place after a number's first byte. */
+/** Returns the position after a number's first byte. */
 export function numberBegins(byte: number): number {
   return byte === 0x2d ? MINUS : byte === 0x30 ? ZERO : INTEGER;
 }
@@ -46,7 +46,7 @@ export function numberMayEnd(place: number): boolean {
 }
 
 export function numberValue(bytes: Uint8Array, start: number, end: number): number {
-  // Up to 15 digits fit a double exactly: counts of tokens need no string.
+  // Up to 15 digits fit a double exactly, so token counts need no string.
   if (end - start <= 15) {
     let value = 0;
     let at = start;

@@ -23,8 +23,8 @@ const NONE: readonly JsonMatch[] = [];
 const TRUE_BEGINS = 0x74;
 
 /**
- * What a scan has found so far, in small memory: objects for the first values that the shape wants, notes of some bytes for more of them and for spans of
- * text, and counts for all.
+ * The result of a scan in little memory: objects for the first matches, encoded notes of some bytes
+ * for further matches and text spans, and counts for all.
  */
 export class ScanResult implements ScannedBody {
   insertAt = 0;
@@ -32,21 +32,21 @@ export class ScanResult implements ScannedBody {
   textBytes = 0;
   /** The bytes of a request. */
   readonly kept = new ByteBuffer();
-  /** The buffer of an event. */
-  buffer: Uint8Array | undefined;
 
   readonly #shape: CompiledShape;
   readonly #purpose: NonNullable<ScannerOptions['purpose']>;
   readonly #found: (ScanMatch[] | undefined)[];
   readonly #counts: number[];
-  /** The document for which a path was last touched: a reset need not clear them all. */
+  /**
+   * The document for which each path was last updated, so that a reset need not clear all paths.
+   */
   readonly #touched: number[];
   #generation = 1;
   #total = 0;
-  /** Distance from the span before, and length. */
+  /** Distance from the previous span, and length. */
   readonly #spans = new NumberLog();
   #spanEnd = 0;
-  /** Values of a request past the first ones, by slot. */
+  /** Matches of a request past the first ones, by slot. */
   readonly #notes = new Map<number, Notes>();
   #notesBytes = 0;
 
@@ -63,7 +63,6 @@ export class ScanResult implements ScannedBody {
     this.empty = true;
     this.textBytes = 0;
     this.kept.clear();
-    this.buffer = undefined;
     this.#generation++;
     this.#total = 0;
     this.#spans.clear();
@@ -74,7 +73,7 @@ export class ScanResult implements ScannedBody {
     this.#notesBytes = 0;
   }
 
-  /** Too much is kept to be kept for the next document. */
+  /** Whether the result is too large to be reused. */
   get grown(): boolean {
     return this.#total > MAX_IDLE_ENTRIES;
   }
@@ -122,7 +121,7 @@ export class ScanResult implements ScannedBody {
     return new Spans(this.#spans.read());
   }
 
-  /** False: there are too many. */
+  /** Returns false if there are too many spans. */
   addSpan(start: number, end: number): boolean {
     if (this.#spans.length === MAX_TEXT_SPANS * 2) {
       return false;
@@ -133,7 +132,7 @@ export class ScanResult implements ScannedBody {
     return true;
   }
 
-  /** Counts a value; comes before its `add`. */
+  /** Counts a value. Call before its `add`. */
   tally(node: ShapeNode, kind: KindNumber): void {
     const { slot } = node;
     if (this.#touched[slot] !== this.#generation) {
@@ -146,18 +145,18 @@ export class ScanResult implements ScannedBody {
     this.#counts[slot * KINDS.length + kind]!++;
   }
 
-  /** More values of this request are not made objects: they are noted when they end. */
+  /** Whether further values of this request are noted at their end instead of kept as objects. */
   get terse(): boolean {
     return this.#purpose === 'request' && this.#total >= MAX_FOUND_AS_OBJECTS;
   }
 
-  /** No more values are taken. */
+  /** Whether no more values are accepted. */
   get full(): boolean {
     const notes = this.#notesBytes + this.#spans.extraBytes;
     return this.#total >= MAX_FOUND || notes > FREE_NOTES_BYTES + this.kept.length / 2;
   }
 
-  /** A value that has ended, where it is `terse` and not `full`. */
+  /** Records a value at its end. Call while `terse` and not `full`. */
   note(slot: number, kind: KindNumber, keyStart: number, start: number, end: number, element: number): void {
     let notes = this.#notes.get(slot);
     if (notes === undefined) {
@@ -171,7 +170,7 @@ export class ScanResult implements ScannedBody {
     this.#notesBytes += notes.log.extraBytes - before;
   }
 
-  /** The place is remembered, or undefined: there are too many already. */
+  /** Returns the match; undefined if the path has too many already. */
   add(
     node: ShapeNode,
     kind: KindNumber,
@@ -195,22 +194,21 @@ export class ScanResult implements ScannedBody {
     return place;
   }
 
-  /** The bytes [start, end) of the document, where they are still there. */
+  /** Returns the document's bytes [start, end), if they were kept. */
   slice(start: number, end: number): Uint8Array | undefined {
-    if (this.buffer !== undefined) {
-      return this.buffer.subarray(start, end);
-    }
     return this.kept.slice(start, end);
   }
 }
 
-/** A kind is told in the same number as a distance. */
+/** A kind shares a number with a distance. */
 const KINDS_SPACE = 8;
 
-/** An empty one, with its first block. */
+/** The size of an empty `Notes`, with its first block. */
 const NOTES_BYTES = 400;
 
-/** Values at one path, which never lie within each other: each is told by its distance from the one before. */
+/**
+ * Matches at one path. They never nest, so each is encoded by its distance from the previous one.
+ */
 class Notes {
   readonly log = new NumberLog();
   #end = 0;
@@ -224,7 +222,7 @@ class Notes {
     this.#end = end;
   }
 
-  places(findings: ScanResult): ScanMatch[] {
+  places(result: ScanResult): ScanMatch[] {
     const places: ScanMatch[] = [];
     const reader = this.log.read();
     for (let before = 0; !reader.done; ) {
@@ -233,7 +231,7 @@ class Notes {
       const kind = KINDS[startAndKind % KINDS_SPACE]!;
       const start = keyStart + Math.floor(startAndKind / KINDS_SPACE);
       const end = start + reader.next();
-      places.push(new ScanMatch(findings, kind, keyStart, start, end, reader.next() - 1, undefined));
+      places.push(new ScanMatch(result, kind, keyStart, start, end, reader.next() - 1, undefined));
       before = end;
     }
     return places;
@@ -259,18 +257,18 @@ class Spans implements SpanReader {
   }
 }
 
-/** Values that were not given are decoded when they are asked for: most never are. */
+/** Decodes values on demand where they were not given: most are never read. */
 class ScanMatch implements JsonMatch {
   readonly keyStart: number;
   readonly start: number;
   end: number;
   readonly kind: Kind;
   readonly element: number;
-  readonly #findings: ScanResult;
+  readonly #result: ScanResult;
   #value: string | number | boolean | undefined;
 
   constructor(
-    findings: ScanResult,
+    result: ScanResult,
     kind: Kind,
     keyStart: number,
     start: number,
@@ -278,7 +276,7 @@ class ScanMatch implements JsonMatch {
     element: number,
     value: string | number | boolean | undefined,
   ) {
-    this.#findings = findings;
+    this.#result = result;
     this.kind = kind;
     this.keyStart = keyStart;
     this.start = start;
@@ -307,7 +305,7 @@ class ScanMatch implements JsonMatch {
     if (length > MAX_VALUE_BYTES) {
       return undefined;
     }
-    const raw = this.#findings.slice(this.start + quote, this.end - quote);
+    const raw = this.#result.slice(this.start + quote, this.end - quote);
     if (raw === undefined) {
       return undefined;
     }

@@ -8,54 +8,55 @@ import type { ScannerOptions } from './scanner.ts';
 import type { TextSink } from './text-sink.ts';
 import { unescapedText } from './unescape.ts';
 
-/** A container on the way from the root to where we are. */
+/** A container on the path from the root to the current position. */
 interface Container {
   isObject: boolean;
-  /** All strings and keys in it are text. */
+  /** All strings and keys in the container are text. */
   deep: boolean;
   members: Members | undefined;
   items: ShapeNode | undefined;
   level: number;
-  /** ScanMatch of the current element in the innermost array. */
+  /** Index of the current element in the innermost array. */
   element: number;
   place: ScanMatch | undefined;
-  /** What it is at, where it is to be noted at its end. */
+  /** The shape's node, if the container is to be noted at its end. */
   noted: ShapeNode | undefined;
   keyStart: number;
   start: number;
 }
 
-/** What the tokens that the grammar sees mean to the shape: keeps track of where in the shape we are, and tells the findings. */
+/**
+ * Matches tokens against a shape: tracks the position in the shape and records matches in the
+ * result.
+ */
 export class ShapeMatcher {
-  readonly findings: ScanResult;
+  readonly result: ScanResult;
   sink: TextSink | undefined;
-  /** Bytes of the pieces before this one: a place in the document is `base` + a place in the piece. */
+  /** Length of the earlier pieces: a document offset is `base` plus an offset in the piece. */
   base = 0;
-  /** Where this piece begins in its buffer. */
-  from = 0;
-  /** Containers open; `in` is the innermost one. */
+  /** The number of open containers; `in` is the innermost one. */
   depth = 0;
   in: Container = newContainer();
 
   readonly #shape: CompiledShape;
   readonly #purpose: NonNullable<ScannerOptions['purpose']>;
   readonly #stack: Container[] = [this.in];
-  /** Which members have been seen, of the objects around us: bits, by level of the shape. */
+  /** Bits of the members seen in the enclosing objects, by level of the shape. */
   readonly #seen: Uint32Array;
-  // The key or value that is being read.
+  // The current key or value.
   #node: ShapeNode | undefined;
   #keyStart = 0;
   #start = 0;
   #isText = false;
   #channel = 0;
   readonly #carry = new Carry();
-  /** Whether a cut token must be carried to the next piece. */
+  /** Whether a split token must be carried to the next piece. */
   #carries = false;
 
   constructor(shape: CompiledShape, purpose: NonNullable<ScannerOptions['purpose']>) {
     this.#shape = shape;
     this.#purpose = purpose;
-    this.findings = new ScanResult(shape, purpose);
+    this.result = new ScanResult(shape, purpose);
     this.#seen = new Uint32Array(shape.levels * shape.seenWords);
   }
 
@@ -64,7 +65,7 @@ export class ShapeMatcher {
     this.depth = 0;
     this.in = this.#stack[0]!;
     this.#channel = 0;
-    this.findings.reset();
+    this.result.reset();
   }
 
   beginItem(at: number): void {
@@ -106,12 +107,12 @@ export class ShapeMatcher {
     if (this.#isText) {
       this.#channel++;
     }
-    this.findings.empty = false;
+    this.result.empty = false;
   }
 
-  /** The piece ends inside a token. */
+  /** Handles the end of a piece inside a token. */
   cut(bytes: Uint8Array, to: number): void {
-    const from = Math.max(this.from, this.#start - this.base);
+    const from = Math.max(0, this.#start - this.base);
     if (this.#carries) {
       this.#carry.add(bytes, from, to);
     }
@@ -120,12 +121,15 @@ export class ShapeMatcher {
     }
   }
 
-  /** Whether the token that ends here began in an earlier piece; what there was of it is then in `#carry`. */
+  /**
+   * Returns whether the token that ends here began in an earlier piece; its bytes are then in
+   * `#carry`.
+   */
   #wasCut(bytes: Uint8Array, at: number): boolean {
-    if (this.#start - this.base >= this.from) {
+    if (this.#start >= this.base) {
       return false;
     }
-    this.#carry.add(bytes, this.from, at);
+    this.#carry.add(bytes, 0, at);
     return true;
   }
 
@@ -134,15 +138,15 @@ export class ShapeMatcher {
     if (end === this.#start) {
       return undefined;
     }
-    this.findings.textBytes += end - this.#start;
+    this.result.textBytes += end - this.#start;
     if (this.#purpose === 'answer') {
-      const from = Math.max(this.from, this.#start - this.base);
+      const from = Math.max(0, this.#start - this.base);
       if (from < at) {
         this.sink?.text(this.#channel, bytes, from, at);
       }
       return undefined;
     }
-    return this.findings.addSpan(this.#start, end) ? undefined : invalid('has too many strings of text');
+    return this.result.addSpan(this.#start, end) ? undefined : invalid('has too many strings of text');
   }
 
   endString(bytes: Uint8Array, at: number): Failure | undefined {
@@ -206,18 +210,18 @@ export class ShapeMatcher {
     end: number,
     value: string | number | boolean | undefined,
   ): Failure | undefined {
-    this.findings.tally(node, kind);
+    this.result.tally(node, kind);
     if (!node.value) {
       return undefined;
     }
-    if (this.findings.terse) {
-      if (this.findings.full) {
+    if (this.result.terse) {
+      if (this.result.full) {
         return this.#tooMany(node);
       }
-      this.findings.note(node.slot, kind, this.#keyStart, start, end, this.in.element);
+      this.result.note(node.slot, kind, this.#keyStart, start, end, this.in.element);
       return undefined;
     }
-    this.findings.add(node, kind, this.#keyStart, start, end, this.in.element, value);
+    this.result.add(node, kind, this.#keyStart, start, end, this.in.element, value);
     return undefined;
   }
 
@@ -266,7 +270,7 @@ export class ShapeMatcher {
   openDocument(at: number): Failure | undefined {
     this.#node = this.#shape.root;
     this.#keyStart = this.base + at;
-    this.findings.insertAt = this.base + at + 1;
+    this.result.insertAt = this.base + at + 1;
     return this.open(at, true);
   }
 
@@ -297,18 +301,18 @@ export class ShapeMatcher {
         inner.items = node.items;
       }
       const kind = isObject ? KIND.object : KIND.array;
-      this.findings.tally(node, kind);
+      this.result.tally(node, kind);
       if (node.value) {
         const start = this.base + at;
-        if (this.findings.terse) {
-          if (this.findings.full) {
+        if (this.result.terse) {
+          if (this.result.full) {
             return this.#tooMany(node);
           }
           inner.noted = node;
           inner.keyStart = this.#keyStart;
           inner.start = start;
         } else {
-          inner.place = this.findings.add(node, kind, this.#keyStart, start, start, outer.element, undefined);
+          inner.place = this.result.add(node, kind, this.#keyStart, start, start, outer.element, undefined);
         }
       }
       const words = this.#shape.seenWords;
@@ -320,7 +324,7 @@ export class ShapeMatcher {
     return undefined;
   }
 
-  /** True when that was the document. */
+  /** Returns true at the end of the document. */
   close(endInPiece: number): boolean {
     const { place, noted, isObject, keyStart, start } = this.in;
     this.depth--;
@@ -330,7 +334,7 @@ export class ShapeMatcher {
       place.end = end;
     } else if (noted !== undefined) {
       const kind = isObject ? KIND.object : KIND.array;
-      this.findings.note(noted.slot, kind, keyStart, start, end, this.in.element);
+      this.result.note(noted.slot, kind, keyStart, start, end, this.in.element);
     }
     return this.depth === 0;
   }

@@ -5,7 +5,7 @@ import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { splice } from './splice.ts';
 import { cuts, pieces } from './testing.ts';
 
-it('changes what is to be changed, wherever the pieces are cut', () => {
+it('splices edit the document, for any cuts of the pieces', () => {
   const changes = fc.array(fc.tuple(fc.nat(5), fc.nat(4), fc.string({ maxLength: 3 })), { maxLength: 5 });
   fc.assert(
     fc.property(fc.string({ unit: 'binary-ascii', maxLength: 30 }), changes, cuts, (text, gaps, places) => {
@@ -27,7 +27,7 @@ it('changes what is to be changed, wherever the pieces are cut', () => {
   );
 });
 
-it('copies nothing', () => {
+it('splices copy nothing', () => {
   const piece = Buffer.from('{"model":"a"}');
   const [before, put, after] = splice([piece], [{ start: 9, end: 12, bytes: Buffer.from('"b"') }]);
   assert.equal(before?.buffer, piece.buffer);

@@ -5,12 +5,15 @@ export interface Splice {
   readonly bytes: Uint8Array;
 }
 
-/** Applies the splices to a document in pieces. Unchanged bytes are not copied: the result holds views of them. */
+/**
+ * Applies the splices to a document in pieces. Unchanged bytes are not copied: the result holds
+ * views of them.
+ */
 export function splice(pieces: readonly Uint8Array[], splices: readonly Splice[]): Uint8Array[] {
   const result: Uint8Array[] = [];
   let base = 0;
   let next = 0;
-  /** Everything before it is written or replaced. */
+  /** Bytes before this offset are written or replaced. */
   let done = 0;
   for (const piece of pieces) {
     const end = base + piece.length;

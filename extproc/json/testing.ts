@@ -1,17 +1,17 @@
-/** What tests of this room share. */
+/** Helpers for the tests of this room. */
 import fc from 'fast-check';
 import { isFailure } from '../errors.ts';
 import { newScanner } from './json-tokenizer.ts';
 import type { JsonScanner, MatchesByPath, ScannedBody, ScannerOptions } from './scanner.ts';
 import type { Shape } from './shape.ts';
 
-/** The pieces of `bytes`, cut at these places (taken modulo the length). */
+/** Returns `bytes` in pieces, cut at these offsets (modulo the length). */
 export function pieces(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
   const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((one, other) => one - other);
   const result: Uint8Array[] = [];
   let from = 0;
   for (const place of [...places, bytes.length]) {
-    // Copies, so that a place in a piece is never a place in the whole by chance.
+    // Copies, so that an offset in a piece never equals one in the whole by chance.
     result.push(Uint8Array.from(bytes.subarray(from, place)));
     from = place;
   }
@@ -50,7 +50,7 @@ export function spansOf(body: ScannedBody): (readonly [start: number, end: numbe
   return list;
 }
 
-/** All that was found, in a form to compare. */
+/** Returns all matches in a form to compare. */
 export function summary(found: MatchesByPath, paths: readonly string[]): object {
   return Object.fromEntries(
     paths.map((path) => [

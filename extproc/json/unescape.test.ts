@@ -7,7 +7,7 @@ import { unescapedText, unescapeInto, unfinishedEscape } from './unescape.ts';
 
 const text = fc.string({ unit: 'binary', maxLength: 20 });
 
-/** Some characters written as escapes, as a client may. */
+/** Writes some characters as escapes, as a client may. */
 const rawContents = fc.tuple(text, fc.func(fc.boolean())).map(([value, escapes]) => {
   const plain = JSON.stringify(value).slice(1, -1);
   return plain.replace(/[^\\]/gu, (char, at) => {
@@ -22,7 +22,7 @@ const rawContents = fc.tuple(text, fc.func(fc.boolean())).map(([value, escapes])
 });
 
 describe('raw contents of a string', () => {
-  it('become what JSON.parse makes of them, half surrogates U+FFFD', () => {
+  it('decode as JSON.parse does, with unpaired surrogates as U+FFFD', () => {
     fc.assert(
       fc.property(rawContents, (raw) => {
         const expected = (JSON.parse(`"${raw}"`) as string).toWellFormed();
@@ -47,7 +47,7 @@ describe('raw contents of a string', () => {
     }
   });
 
-  it('can be decoded piece by piece, when what is unfinished waits', () => {
+  it('decode piece by piece, if unfinished escapes wait', () => {
     const escapes = fc.array(
       fc.constantFrom('\\\\', '\\n', 'a', 'é', '\\u00e9', '\\ud83d', '\\ude00', '\\uD83D\\uDE00', '\\"'),
     );
@@ -72,7 +72,7 @@ describe('raw contents of a string', () => {
     );
   });
 
-  it('never fails on what is not JSON', () => {
+  it('decode without an exception if they are not JSON', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 20 }), (bytes) => {
         const target = new Uint8Array(bytes.length);

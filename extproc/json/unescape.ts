@@ -3,7 +3,9 @@ const HEX_DIGIT = table(
   [...'0123456789abcdefABCDEF'].map((digit) => [digit, Number.parseInt(digit, 16)]),
 );
 
-/** What a letter after a backslash stands for; any other stands for itself. */
+/**
+ * The character that a letter after a backslash stands for; other characters stand for themselves.
+ */
 const SIMPLE_ESCAPE = table('same', [
   ['b', 0x08],
   ['f', 0x0c],
@@ -13,8 +15,9 @@ const SIMPLE_ESCAPE = table('same', [
 ]);
 
 /**
- * Writes the text of raw JSON string contents as UTF-8 to `target` from `at` on; returns where it ends (it is never longer than what was written with
- * escapes). Half surrogates become U+FFFD, and an escape that is cut at the end is left out (see `unfinishedEscape`).
+ * Decodes raw JSON string contents as UTF-8 into `target` from `at` on, and returns the offset
+ * after the last byte. The result is never longer than the input. Unpaired surrogates become
+ * U+FFFD, and an escape that is split at the end is left out (see `unfinishedEscape`).
  */
 export function unescapeInto(target: Uint8Array, at: number, raw: Uint8Array, start: number, end: number): number {
   let to = at;
@@ -55,7 +58,7 @@ export function unescapeInto(target: Uint8Array, at: number, raw: Uint8Array, st
   return to;
 }
 
-/** The text of one raw string. */
+/** Returns the text of one raw string. */
 export function unescapedText(raw: Uint8Array, start: number, end: number): string {
   let at = start;
   while (at < end && raw[at] !== 0x5c) {
@@ -68,28 +71,33 @@ export function unescapedText(raw: Uint8Array, start: number, end: number): stri
   return text(target, 0, unescapeInto(target, 0, raw, start, end));
 }
 
-/** Node has these on every Buffer, and they work on any Uint8Array; a view for each string would cost more than its decoding. */
+/**
+ * Methods of every Node Buffer that work on any Uint8Array. A view per string would cost more than
+ * its decoding.
+ */
 const slices = Buffer.prototype as unknown as {
   readonly utf8Slice: (this: Uint8Array, start: number, end: number) => string;
   readonly latin1Slice: (this: Uint8Array, start: number, end: number) => string;
 };
 
-/** UTF-8 bytes as a string. */
+/** Returns UTF-8 bytes as a string. */
 export function text(bytes: Uint8Array, start: number, end: number): string {
   return slices.utf8Slice.call(bytes, start, end);
 }
 
-/** ASCII bytes as a string. */
+/** Returns ASCII bytes as a string. */
 export function asciiText(bytes: Uint8Array, start: number, end: number): string {
   return slices.latin1Slice.call(bytes, start, end);
 }
 
 /**
- * How many bytes at the end of raw contents cannot be decoded yet, because what follows decides: a cut escape, or the first half of a surrogate pair.
- * Cut UTF-8 sequences are not looked at: they decode to themselves, bytes for bytes.
+ * Returns the number of bytes at the end of raw contents that cannot be decoded yet, because the
+ * following bytes decide: a split escape, or the first half of a surrogate pair.
+ * Split UTF-8 sequences do not count: they decode byte by byte.
  */
 export function unfinishedEscape(raw: Uint8Array, start: number, end: number): number {
-  // The longest is `\ud83d\udc0`: 11 bytes. A backslash begins an escape if the run of backslashes before it is even.
+  // The longest is `\ud83d\udc0`: 11 bytes. A backslash starts an escape if an even number of
+  // backslashes precedes it.
   const earliest = Math.max(start, end - 11);
   for (let at = end - 1; at >= earliest; at--) {
     if (raw[at] !== 0x5c) {
@@ -122,7 +130,7 @@ export function unfinishedEscape(raw: Uint8Array, start: number, end: number): n
   return 0;
 }
 
-/** An unfinished escape at `at` may be the second half of a pair whose first half stands right before it. */
+/** An unfinished escape at `at` may be the second half of a pair whose first half precedes it. */
 function unfinishedHigh(raw: Uint8Array, start: number, at: number, end: number): number {
   const before = at - 6;
   if (before >= start && raw[before] === 0x5c && raw[before + 1] === 0x75) {

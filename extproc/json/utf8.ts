@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 
-/** Up to here a loop that finds only ASCII costs less than the call of the native check. */
+/** Up to this length a loop that finds only ASCII costs less than the native check. */
 const SMALL_BYTES = 512;
 
-/** Checks that a text which comes in pieces, cut anywhere, is UTF-8. */
+/** Checks that a text in pieces, cut anywhere, is UTF-8. */
 export class Utf8Check {
   /** An incomplete sequence at the end of the last piece. */
   readonly #tail = new Uint8Array(4);
@@ -13,7 +13,7 @@ export class Utf8Check {
     this.#tailLength = 0;
   }
 
-  /** True when the text does not end inside a sequence. */
+  /** Whether the text ends between sequences. */
   get complete(): boolean {
     return this.#tailLength === 0;
   }
@@ -51,7 +51,7 @@ export class Utf8Check {
   }
 }
 
-/** How many bytes at the end begin a sequence that is not complete there: 0 to 3. */
+/** Returns the number of bytes at the end that begin an incomplete sequence: 0 to 3. */
 function incompleteBytes(bytes: Uint8Array, start: number, end: number): number {
   for (let back = 1; back <= 3 && end - back >= start; back++) {
     const byte = bytes[end - back]!;
@@ -65,7 +65,10 @@ function incompleteBytes(bytes: Uint8Array, start: number, end: number): number 
   return 0;
 }
 
-/** By its first byte; 1 for what cannot begin a sequence (the check refuses it then). */
+/**
+ * The length of a sequence by its first byte; 1 for bytes that cannot begin one, which the check
+ * then refuses.
+ */
 function sequenceLength(first: number): number {
   if (first >= 0xc2 && first < 0xe0) {
     return 2;

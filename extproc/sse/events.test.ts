@@ -7,7 +7,7 @@ import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { cuts, everyByte, pieces } from '../json/testing.ts';
 import { newEventSplitter } from './events.ts';
 
-/** All events, then the rest. */
+/** Returns all events, then the rest. */
 function split(parts: readonly Uint8Array[], maxEventBytes?: number): string[] {
   const splitter = newEventSplitter(maxEventBytes);
   const events: Uint8Array[] = [];
@@ -22,7 +22,7 @@ function split(parts: readonly Uint8Array[], maxEventBytes?: number): string[] {
   }
   splitter.close();
   take();
-  // Only now made into strings: what was given must stay as it was.
+  // Converted to strings only now: the bytes must not have changed.
   return [...events, splitter.rest()].map((bytes) => Buffer.from(bytes).toString());
 }
 
@@ -31,7 +31,7 @@ const streams = [...fixtures, ...recordings()]
   .map(({ name, answer }) => ({ name, events: answer.match(/[\s\S]*?(?:\n\n|\r\n\r\n)/g) ?? [] }));
 
 describe('streams of providers', () => {
-  it('of real ones are among them', { skip: noRecordings }, () => {
+  it('include recordings of real providers', { skip: noRecordings }, () => {
     assert.ok(streams.length > fixtures.filter(({ stream }) => stream).length + 10);
   });
 
@@ -82,7 +82,7 @@ describe('events', () => {
       fc.property(fc.array(lines, { maxLength: 20 }), cuts, (parts, places) => {
         const text = parts.join('');
         const bytes = Buffer.from(text);
-        // Each event: empty lines that nobody needs, then lines, then one empty line.
+        // Each event: redundant empty lines, then lines, then one empty line.
         const events = text.match(/(?:\r?\n|\r(?!\n))*(?:[^\r\n]+(?:\r?\n|\r(?!\n)))+?(?:\r?\n|\r(?!\n))/g) ?? [];
         const expected = [...events, text.slice(events.join('').length)];
         assert.deepEqual(split([bytes]), expected);
@@ -93,7 +93,7 @@ describe('events', () => {
     );
   });
 
-  it('are given at once, but for a bare CR', () => {
+  it('are returned at once, except after a bare CR', () => {
     const splitter = newEventSplitter();
     for (const lineEnd of ['\n', '\r\n']) {
       splitter.push(Buffer.from(`data: a${lineEnd}${lineEnd}`));
@@ -106,7 +106,7 @@ describe('events', () => {
     assert.equal(splitter.next(), true);
   });
 
-  it('are views of their piece, and only what spans pieces is copied', () => {
+  it('are views of their piece, and only events that span pieces are copied', () => {
     const splitter = newEventSplitter();
     const piece = Buffer.from('data: a\n\ndata: b');
     splitter.push(piece);
@@ -123,14 +123,14 @@ describe('events', () => {
     assert.equal(Buffer.from(joined).toString(), 'data: b\n\n');
   });
 
-  it('keep a byte order mark apart', () => {
+  it('leave a byte order mark out', () => {
     for (const parts of [[Buffer.from('\ufeffdata: a\n\n')], everyByte(Buffer.from('\ufeffdata: a\n\n'))]) {
       assert.deepEqual(split(parts), ['\ufeff', 'data: a\n\n', '']);
     }
     assert.deepEqual(split(everyByte(Buffer.from('\ufeedata: a\n\n'))), ['\ufeedata: a\n\n', '']);
   });
 
-  it('may be asked for later', () => {
+  it('may be read later', () => {
     const splitter = newEventSplitter();
     splitter.push(Buffer.from('data: a\n\nda'));
     splitter.push(Buffer.from('ta: b\n\n'));
@@ -147,7 +147,7 @@ describe('an event that is too long to be kept', () => {
   const long = `data: ${'x'.repeat(100)}\n\n`;
   const after = 'data: b\n\n';
 
-  /** What is given, each with its part. */
+  /** Returns the events, each with its `part`. */
   function given(parts: readonly Uint8Array[]): [text: string, part: string][] {
     const splitter = newEventSplitter(64);
     const events: [string, string][] = [];
@@ -164,7 +164,7 @@ describe('an event that is too long to be kept', () => {
     return events;
   }
 
-  it('is given in parts, however it comes, and the events around it as ever', () => {
+  it('is returned in parts, for any cuts, without effect on the events around it', () => {
     for (const lineEnd of ['\n', '\r\n']) {
       const bytes = Buffer.from((before + long + after).replaceAll('\n', lineEnd));
       for (const step of [1, 7, 20]) {
@@ -182,7 +182,7 @@ describe('an event that is too long to be kept', () => {
     }
   });
 
-  it('is kept in bounded memory, and ends the stream where it does not end', () => {
+  it('takes bounded memory, and ends the stream if it never ends', () => {
     const splitter = newEventSplitter(1_000, 10_000);
     const piece = Buffer.alloc(10, 'x');
     let bytes = 0;

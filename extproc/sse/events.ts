@@ -1,14 +1,23 @@
-/** Cuts a stream of server-sent events into whole events, without reading what is in them (https://html.spec.whatwg.org/multipage/server-sent-events.html). */
+/**
+ * Splits a stream of server-sent events into whole events, without reading their contents
+ * (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+ */
 
-/** Longer than any event of text, and short enough that many streams can hold one. Longer ones are given in parts as they come. */
+/**
+ * Longer than any text event, and short enough that many streams can hold one. Longer events are
+ * returned in parts as they arrive.
+ */
 const MAX_EVENT_BYTES = 1024 * 1024;
 
-/** Longer than an image in base64; what goes on and on is no event. */
+/** Longer than an image in base64. Longer data is no event. */
 const MAX_LONG_EVENT_BYTES = 64 * 1024 * 1024;
 
 const SMALLEST_HELD_BYTES = 512;
 
-/** What is held of an event and is longer than the first gets at once the room that the last event took, up to the second: streams of long events would double it again and again. */
+/**
+ * A held event above the first bound gets the size of the last event at once, up to the second
+ * bound: streams of long events would double the buffer again and again.
+ */
 const LONG_HELD_BYTES = 4 * 1024;
 const MOST_EXPECTED_BYTES = 64 * 1024;
 const LF = 0x0a;
@@ -16,9 +25,11 @@ const CR = 0x0d;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
 /**
- * `push` a piece, then `next` until it is false: `bytes`, `start` and `end` say where the event stands, its ending blank line included, until `next` is
- * called again. An event that lies in one piece is a view of it; one that spans pieces is joined in a buffer of its own. A byte order mark at the
- * stream's beginning is given as an event of its own, so that no reader need know of it. A piece is not kept: it is used up when `next` is false.
+ * Call `push` with a piece, then `next` until it returns false. `bytes`, `start` and `end` give the
+ * range of an event, with its final blank line, until the next call of `next`. An event inside one
+ * piece is a view of the piece; an event that spans pieces is joined in a buffer of its own. A byte
+ * order mark at the start of the stream is returned as an event of its own, so that readers need
+ * not handle it. Pieces are not retained: a piece is used up when `next` returns false.
  */
 export interface EventSplitter {
   push(bytes: Uint8Array): void;
@@ -26,15 +37,25 @@ export interface EventSplitter {
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
-  /** What was given is a part of an event that is too long to be kept: one that others follow, or the last. */
+  /**
+   * Set if the range is a part of an event that is too long to be kept: a part that others follow,
+   * or the last one.
+   */
   readonly part: 'none' | 'begun' | 'last';
-  /** No more will come. An event that ends in a bare CR waits for the LF that may belong to it; now `next` gives it. */
+  /**
+   * Ends the input. An event that ends in a bare CR waits for an LF that may belong to it; `next`
+   * now returns the event.
+   */
   close(): void;
-  /** Between two events: what was not asked for yet is copied, since the piece that it stands in is going to change. */
+  /**
+   * Copies unread input between two events, because the piece that contains it is about to change.
+   */
   detach(): void;
-  /** What stands incomplete (or was not asked for), in a buffer of its own; it is given once. */
+  /** Returns the incomplete or unread input in a buffer of its own, once. */
   rest(): Uint8Array;
-  /** An event does not end: there are no more events, and `rest` has all that was not given. */
+  /**
+   * An event does not end: there are no more events, and `rest` returns everything that is left.
+   */
   readonly overflowed: boolean;
 }
 
@@ -53,32 +74,32 @@ class Splitter implements EventSplitter {
   end = 0;
   overflowed = false;
   part: EventSplitter['part'] = 'none';
-  /** Of the long event that is being read, what was given before. */
+  /** Bytes of the current long event that were already returned. */
   #partBytes = 0;
   readonly #maxBytes: number;
   readonly #maxLongBytes: number;
   #closed = false;
   #piece: Uint8Array = NOTHING;
-  /** How far the piece was looked at. */
+  /** The offset up to which the piece was searched. */
   #at = 0;
-  /** Where the event that is being read begins in the piece; what there was of it before stands in `#held`. */
+  /** Start of the current event in the piece. Earlier bytes of the event are in `#held`. */
   #from = 0;
   #held: Uint8Array = NOTHING;
   #heldLength = 0;
-  /** A little more than what the last event that spanned pieces took. */
+  /** A little more than the size of the last event that spanned pieces. */
   #expectedBytes = 0;
-  // The next line ends in the piece, or its length; each is looked for once.
+  // The next CR and LF in the piece, or its length; each is searched only once.
   #nextLf = -1;
   #nextCr = -1;
-  /** The line that is being read is not empty. */
+  /** The current line is not empty. */
   #inLine = false;
-  /** The event has a line that is not empty: the next empty one ends it. */
+  /** The event has a line that is not empty, so the next empty line ends it. */
   #hasLine = false;
   /** The last byte was a CR: an LF after it belongs to it. */
   #afterCr = false;
-  /** That CR ended the event. */
+  /** The last CR ended the event. */
   #endsAtCr = false;
-  /** How much of a byte order mark has come; -1: the stream's beginning is past. */
+  /** Bytes of a byte order mark so far; -1 past the start of the stream. */
   #mark = 0;
 
   constructor(maxBytes: number, maxLongBytes: number) {
@@ -141,7 +162,7 @@ class Splitter implements EventSplitter {
     if (this.#at > this.#from && this.#heldLength + this.#at - this.#from + this.#partBytes > this.#maxBytes) {
       return this.#givePart();
     }
-    // The piece is let go: its buffer may be much larger than what an idle stream has a right to.
+    // Releases the piece: its buffer may be much larger than an idle stream should hold.
     this.#hold(this.#from, this.#at);
     this.#take(NOTHING);
     this.bytes = NOTHING;
@@ -184,7 +205,7 @@ class Splitter implements EventSplitter {
     return true;
   }
 
-  /** All that there is of an event that has grown too long. */
+  /** Returns the available bytes of an event that has grown too long. */
   #givePart(): boolean {
     const length = this.#heldLength + this.#at - this.#from;
     if (this.#partBytes + length > this.#maxLongBytes) {
@@ -257,7 +278,7 @@ class Splitter implements EventSplitter {
     this.#heldLength = needed;
   }
 
-  /** The buffer now belongs to who was given it. */
+  /** The buffer now belongs to the caller. */
   #letGo(): void {
     this.#expectedBytes = Math.min(MOST_EXPECTED_BYTES, this.#heldLength + (this.#heldLength >> 3));
     this.#held = NOTHING;

@@ -1,4 +1,4 @@
-/** What the split patterns ask of a character, as bits. */
+/** The character classes of the split patterns, as bits. */
 export const OTHER = 1;
 /** Lu, Lt */
 export const UPPER = 2;
@@ -10,12 +10,15 @@ export const LETTER = 8;
 export const MARK = 16;
 /** N */
 export const NUMBER = 32;
-/** White space but for newlines */
+/** White space except newlines */
 export const SPACE = 64;
 /** CR, LF */
 export const NEWLINE = 128;
 
-/** By code point; 0: not looked up yet. Pages of it that no text needs are never touched. */
+/**
+ * Classes by code point; 0: not looked up yet. The operating system never allocates pages that no
+ * text needs.
+ */
 const classes = new Uint8Array(0x110000);
 
 export function classOf(codePoint: number): number {
@@ -28,7 +31,7 @@ export function classOf(codePoint: number): number {
   return found;
 }
 
-/** Of the bytes that are characters of their own. */
+/** Classes of one-byte characters. */
 export const ASCII_CLASSES = Uint8Array.from({ length: 128 }, (_, code) => classOf(code));
 
 function classify(character: string): number {
@@ -47,6 +50,7 @@ function classify(character: string): number {
   if (/\p{N}/u.test(character)) {
     return NUMBER;
   }
-  // Not `\s`: JavaScript takes U+FEFF for white space and U+0085 not; the encodings' own programs do as Unicode says.
+  // Not `\s`: JavaScript counts U+FEFF as white space but not U+0085. The reference tokenizers
+  // follow Unicode.
   return /\p{White_Space}/u.test(character) ? SPACE : OTHER;
 }

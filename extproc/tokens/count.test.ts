@@ -34,7 +34,7 @@ function count(
 }
 
 describe('a count', () => {
-  it('is the oracle’s, on ordinary text', () => {
+  it('equals the oracle’s on ordinary text', () => {
     const here = new URL('../../', import.meta.url);
     const texts = ['README.md', 'package.json', 'biome.json', 'extproc/json/scan.ts', 'LICENSE'].map((name) =>
       readFileSync(new URL(name, here), 'utf8').slice(0, 15_000),
@@ -53,7 +53,7 @@ describe('a count', () => {
     }
   });
 
-  it('is never less than the length alone tells', () => {
+  it('is never below the bound from the length', () => {
     const runs = fc.array(fc.tuple(fc.constantFrom(' ', '=', 'a', '\n', '\u0001', 'é', '\t\t', '-'), fc.nat(600)), {
       maxLength: 8,
     });
@@ -72,7 +72,7 @@ describe('a count', () => {
     assert.ok(leastTokens(1024 * 1024, { encoding: 'o200k_base' }, '') > 1_000);
   });
 
-  it('is the oracle’s, on any text', () => {
+  it('equals the oracle’s on any text', () => {
     const unit = fc.oneof(
       fc.string({ unit: 'grapheme', maxLength: 3 }),
       fc.constantFrom(' ', 'the', 'Ing', "'ll", '\n', '12', '中文', '=='),
@@ -94,7 +94,7 @@ describe('a count', () => {
     );
   });
 
-  it('takes what looks like a special token for text', () => {
+  it('counts special tokens as plain text', () => {
     for (const special of ['<|endoftext|>', '<|im_start|>system', '<|start|>assistant<|channel|>']) {
       const expected = oracles.get('o200k_base')!.encode(special, [], []).length;
       assert.equal(count(rawContents(special)), expected);
@@ -118,7 +118,7 @@ describe('a count', () => {
     );
   });
 
-  it('stops early at a limit, and has a factor', () => {
+  it('stops early at a limit, and applies a factor', () => {
     const raw = rawContents('one two three four five six seven '.repeat(10_000));
     const limited = newSlicedCount([raw], { encoding: 'o200k_base' }, '', 1000);
     assert.equal(limited.step(10_000), true);
@@ -128,7 +128,7 @@ describe('a count', () => {
     assert.equal(scaled.tokens, 5);
   });
 
-  it('works in slices by the clock it is given', () => {
+  it('works in slices by the given clock', () => {
     let now = 0;
     const raw = rawContents('one two three four five six seven '.repeat(10_000));
     const counting = newSlicedCount([raw], { encoding: 'o200k_base' }, '', undefined, () => now++);
@@ -142,8 +142,8 @@ describe('a count', () => {
   });
 });
 
-describe('a body', () => {
-  it('is counted string by string', () => {
+describe('a count of a body', () => {
+  it('counts each string on its own', () => {
     const shape = { object: { a: { items: { text: true } }, b: { text: true } } };
     const texts = ['hel', 'lo', '', ' wor\n"ld"', '中文', 'x'.repeat(5000)];
     const bytes = Buffer.from(JSON.stringify({ a: texts, b: 'and more', c: 'not this' }));
@@ -159,7 +159,7 @@ describe('a body', () => {
     );
   });
 
-  it('without text has no tokens', () => {
+  it('is 0 without text', () => {
     const body = pushAll(newScanner({}), [Buffer.from('{}')]);
     assert.ok(!isFailure(body));
     const counting = newBodyCount(body, { encoding: 'Auto' }, 'gpt-4o');
@@ -168,7 +168,7 @@ describe('a body', () => {
   });
 });
 
-describe('text made to be slow', () => {
+describe('adversarial text', () => {
   const random = (count: number, first: number, range: number): string => {
     let state = 1;
     return Array.from({ length: count }, () => {
@@ -187,7 +187,7 @@ describe('text made to be slow', () => {
     equals: (size) => '='.repeat(size),
   };
 
-  /** Processor time, the best of some runs: the machine may be busy with other things. */
+  /** Processor time, the best of several runs: the machine may be busy. */
   function cpuMs(raw: Uint8Array): number {
     let best = Number.POSITIVE_INFINITY;
     for (let run = 0; run < 4; run++) {
@@ -206,11 +206,11 @@ describe('text made to be slow', () => {
       cpuMs(small);
       const short = cpuMs(small);
       const long = cpuMs(large);
-      // Eight times the text; quadratic would be 64 times the time.
+      // Eight times the text. Quadratic time would be 64 times the time.
       assert.ok(long < Math.max(20, short * 24), `${short} ms and ${long} ms`);
     });
 
-    it(`${name}: the clock is looked at every kilobyte`, () => {
+    it(`${name}: reads the clock every kilobyte`, () => {
       const raw = rawContents(make(20_000));
       let looks = 0;
       const counting = newSlicedCount([raw], { encoding: 'o200k_base' }, '', undefined, () => looks++);

@@ -4,17 +4,20 @@ import { modelEncoding } from './encodings.ts';
 import type { SlicedCount } from './meter.ts';
 import { TextCounter } from './text-counter.ts';
 
-/** Between two looks at the clock: the slowest text takes a third of a millisecond for so much. */
+/**
+ * Bytes between two looks at the clock: the slowest text takes a third of a millisecond for this
+ * amount.
+ */
 const BYTES_A_LOOK = 1024;
 
 export interface SlicedCountOptions {
-  /** Stops early once there are more. */
+  /** Stops early once the count exceeds this limit. */
   readonly limitTokens?: number | undefined;
   /** Milliseconds, with fractions. */
   readonly now?: () => number;
 }
 
-/** Counts pieces of raw JSON string contents that are one text together. */
+/** Counts pieces of raw JSON string contents that form one text. */
 export function newSlicedCount(
   pieces: readonly Uint8Array[],
   tokenizer: Tokenizer,
@@ -35,7 +38,7 @@ export function newSlicedCount(
   });
 }
 
-/** Counts the text of a request, each string for itself. */
+/** Counts the text of a request, each string on its own. */
 export function newBodyCount(
   body: Pick<ScannedBody, 'bytes' | 'textSpans'>,
   tokenizer: Tokenizer,
@@ -72,14 +75,17 @@ export function newBodyCount(
 /** `\u0041` is one byte of text in six. */
 const MOST_RAW_BYTES_A_BYTE = 6;
 
-/** How many tokens raw JSON string contents of that length have at least: no token is longer than the longest of its encoding. */
+/**
+ * Returns a lower bound on the tokens of raw JSON string contents of this length: no token is
+ * longer than the longest of its encoding.
+ */
 export function leastTokens(rawBytes: number, tokenizer: Tokenizer, model: string): number {
   const { encoding, factorPercent } = modelEncoding(tokenizer, model);
   const tokens = Math.ceil(rawBytes / (MOST_RAW_BYTES_A_BYTE * encoding.ranks.longest));
   return Math.ceil((tokens * factorPercent) / 100);
 }
 
-/** What is to be counted next. */
+/** The next range to count. */
 interface Chunk {
   bytes: Uint8Array;
   start: number;

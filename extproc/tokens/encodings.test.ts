@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { encodingName, loadEncodings, modelEncoding } from './encodings.ts';
 
-it('goes by the name of the model', () => {
+it('an encoding is chosen by the name of the model', () => {
   const names = {
     cl100k_base: [
       'gpt-4',
@@ -37,7 +37,7 @@ it('goes by the name of the model', () => {
   }
 });
 
-it('loads with pauses, and once', async () => {
+it('encodings load with pauses, and once', async () => {
   let turns = 0;
   let loading = true;
   const turn = (): void => {
@@ -58,7 +58,7 @@ it('loads with pauses, and once', async () => {
   assert.equal(modelEncoding({ encoding: 'o200k_base' }, '').encoding, encoding);
 });
 
-it('knows every token of the file by its rank', async () => {
+it('every token of the file has its rank', async () => {
   await loadEncodings(['o200k_base', 'cl100k_base']);
   for (const name of ['o200k_base', 'cl100k_base'] as const) {
     const { default: known } = await import(`gpt-tokenizer/bpeRanks/${name}`);

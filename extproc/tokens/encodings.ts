@@ -1,6 +1,7 @@
 /**
- * Which encoding counts for which model, and the encodings themselves, loaded once. Model names and a backend's tokenizer setting enter; something that
- * splits and merges leaves. The rank files are gpt-tokenizer's; the program is our own, because counting must be linear in what any client may send.
+ * Selects the encoding for a model from its name and the backend's tokenizer setting, and loads
+ * encodings once. The rank files are gpt-tokenizer's. The algorithm is our own, because counting
+ * must be linear in whatever a client may send.
  */
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -17,7 +18,7 @@ export interface Encoding {
 
 export type EncodingName = Exclude<Tokenizer['encoding'], 'Auto'>;
 
-/** What counts for one model of a backend. */
+/** The encoding and factor for one model of a backend. */
 export interface ModelEncoding {
   readonly encoding: Encoding;
   readonly factorPercent: number;
@@ -27,7 +28,7 @@ type RankFile = 'o200k_base' | 'cl100k_base';
 
 const loaded = new Map<RankFile, Encoding>();
 
-/** Loads encodings (all of them, if none is named) with pauses, so that the data path is not held. */
+/** Loads encodings (all, if none is named) with pauses, so that the data path is not blocked. */
 export async function loadEncodings(
   names: readonly EncodingName[] = ['o200k_base', 'o200k_harmony', 'cl100k_base'],
 ): Promise<void> {
@@ -45,7 +46,7 @@ export async function loadEncodings(
   }
 }
 
-/** An encoding that was not loaded before is loaded on the spot, which takes about 100 ms. */
+/** Returns an encoding. Loads one that is not loaded yet, which takes about 100 ms. */
 export function modelEncoding(tokenizer: Tokenizer, model: string): ModelEncoding {
   const file = rankFile(tokenizer.encoding === 'Auto' ? encodingName(model) : tokenizer.encoding);
   let encoding = loaded.get(file);
@@ -61,7 +62,7 @@ export function modelEncoding(tokenizer: Tokenizer, model: string): ModelEncodin
   return { encoding, factorPercent: tokenizer.factorPercent ?? 100 };
 }
 
-/** The encoding of a model, by its name. Unknown ones, of whatever provider, count as the newest. */
+/** Returns the encoding of a model by its name. Unknown models of any provider use the newest. */
 export function encodingName(model: string): EncodingName {
   // `openai/gpt-4`, `ft:gpt-3.5-turbo:…` and Azure's `gpt-35-turbo` are the same models.
   const name = model.slice(model.lastIndexOf('/') + 1).replace(/^ft:/, '');
@@ -71,7 +72,10 @@ export function encodingName(model: string): EncodingName {
   return /^(gpt-4(?![\w.])|gpt-3\.?5|text-embedding-)/.test(name) ? 'cl100k_base' : 'o200k_base';
 }
 
-/** o200k_harmony has other special tokens, and text has none: what looks like one is counted as text. */
+/**
+ * o200k_harmony differs in its special tokens only, and text has none: special tokens in text count
+ * as plain text.
+ */
 function rankFile(name: EncodingName): RankFile {
   return name === 'cl100k_base' ? 'cl100k_base' : 'o200k_base';
 }

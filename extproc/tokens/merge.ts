@@ -2,14 +2,15 @@ import type { Ranks } from './ranks.ts';
 import { MAX_PIECE_BYTES } from './split.ts';
 
 /**
- * How many tokens a piece becomes: neighbours are merged as long as what they are together is a token, lowest rank first, then leftmost. A heap keeps that
- * near linear where the usual search for the lowest is quadratic. The arrays are shared: nothing here waits.
+ * Byte-pair merging: counts the tokens of a piece. Adjacent parts that form a token are merged,
+ * lowest rank first, then leftmost. A heap makes this nearly linear, where the usual search for the
+ * lowest rank is quadratic. The arrays are shared, because everything here is synchronous.
  */
 const next = new Int32Array(MAX_PIECE_BYTES + 2);
 const previous = new Int32Array(MAX_PIECE_BYTES + 2);
-/** Rank of the token that a part and its next one make, or -1. */
+/** Rank of the token that a part and the next part form, or -1. */
 const joined = new Int32Array(MAX_PIECE_BYTES + 2);
-/** `rank * PLACES + place`, smallest on top; entries that no longer hold are passed over. */
+/** `rank * PLACES + place`, smallest first. Stale entries are skipped. */
 const heap = new Int32Array(MAX_PIECE_BYTES * 4);
 const PLACES = 2048;
 let heapSize = 0;

@@ -17,7 +17,7 @@ function countWhole(raw: Uint8Array): number {
   return counting.tokens;
 }
 
-/** Text that joins, escapes and half escapes; long runs, too, which are cut where no delta ends. */
+/** Text that joins, escapes and half escapes, and long runs, which are cut where no delta ends. */
 const unit = fc.oneof(
   fc.constantFrom(
     'a',
@@ -47,7 +47,7 @@ const raw = fc.array(unit, { maxLength: 20 }).map((parts) => Buffer.from(parts.j
 const deltas = fc.array(fc.tuple(fc.nat(), fc.boolean()), { maxLength: 20 });
 
 describe('a meter', () => {
-  it('counts deltas as one text, whatever the cuts and however often it is asked', () => {
+  it('counts deltas as one text, for any cuts and any number of calls', () => {
     fc.assert(
       fc.property(raw, deltas, (text, places) => {
         const meter = newMeter(tokenizer, 'm');
@@ -85,7 +85,7 @@ describe('a meter', () => {
     assert.equal(meter.count(), countWhole(Buffer.from('hello')) + countWhole(Buffer.from('helmet')));
   });
 
-  it('sums up channels as if each was counted for itself, whichever of them text comes to and whoever asks', () => {
+  it('sums channels as if each was counted alone, in any order of text and counts', () => {
     const step = fc.record({ channel: fc.nat({ max: 5 }), text: unit, ask: fc.constantFrom('none', 'near', 'count') });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
@@ -110,7 +110,7 @@ describe('a meter', () => {
     );
   });
 
-  it('tokenizes nothing before it is asked or has much', () => {
+  it('tokenizes nothing before a count is requested or much text waits', () => {
     const meter = newMeter(tokenizer, 'm');
     const delta = Buffer.from(' hello');
     for (let count = 1; count <= 1000; count++) {
@@ -118,11 +118,11 @@ describe('a meter', () => {
       assert.equal(meter.upperBound, count * delta.length);
     }
     assert.equal(meter.count(), 1000);
-    // All but the last word is sure, and that is not taken by its bytes any more.
+    // All but the last word is final, and the last word is no longer bounded by its bytes.
     assert.equal(meter.upperBound, 1000 + 2);
   });
 
-  it('takes a long word that was counted by its tokens, not by its bytes', () => {
+  it('bounds a long counted word by its tokens, not by its bytes', () => {
     const meter = newMeter(tokenizer, 'm');
     const word = Buffer.from('='.repeat(600));
     meter.text(0, word, 0, word.length);
@@ -136,19 +136,19 @@ describe('a meter', () => {
     assert.ok(meter.count() <= counted + 2);
   });
 
-  it('lets go of what it has counted', () => {
+  it('releases counted text', () => {
     const meter = newMeter(tokenizer, 'm');
     const delta = Buffer.from(' hello'.repeat(100));
     for (let count = 0; count < 1000; count++) {
       meter.text(count % 3, delta, 0, delta.length);
     }
-    // Never more than 8 KB and three last words above the true count.
+    // At most 8 KB and three last words above the true count.
     assert.ok(meter.upperBound <= 100_000 + 8192 + 100);
     assert.ok(meter.upperBound >= 100_000);
     assert.equal(meter.count(), 100_000);
   });
 
-  it('takes one large piece', () => {
+  it('accepts one large piece', () => {
     const meter = newMeter(tokenizer, 'm');
     const large = Buffer.from(' hello'.repeat(50_000));
     meter.text(0, large, 0, large.length);
@@ -167,7 +167,7 @@ describe('a meter', () => {
     assert.equal(meter.count(), 10_001);
   });
 
-  it('has a factor', () => {
+  it('applies a factor', () => {
     const meter = newMeter({ encoding: 'o200k_base', factorPercent: 125 }, 'm');
     const delta = Buffer.from(' hello hello hello');
     meter.text(0, delta, 0, delta.length);

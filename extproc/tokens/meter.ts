@@ -1,32 +1,52 @@
-/** Meters: text of answers enters as raw contents of JSON strings, numbers of tokens leave. What waits to be counted is bounded. */
+/**
+ * Meters count the tokens of an answer from raw contents of JSON strings. The text that waits to be
+ * counted is bounded.
+ */
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import { type Encoding, type ModelEncoding, modelEncoding } from './encodings.ts';
 import { PendingText } from './pending-text.ts';
 
 /**
- * Counts the text of one answer while it comes. Adding is cheap (bytes are copied, nothing is tokenized); `upperBound` is always at least the true count,
- * `count()` makes it exact at the cost of tokenizing what came since the last call. Memory is bounded: long pending text is counted and let go.
+ * Counts the text of one answer while it arrives. Adding text is cheap: bytes are copied, and
+ * nothing is tokenized. `upperBound` is never below the true count. `count()` is exact, at the cost
+ * of tokenizing the text since the last call. Memory is bounded: long pending text is counted and
+ * released.
  */
 export interface Meter extends TextSink {
-  /** An upper bound of the tokens so far: what was counted + the bytes that were not. */
+  /** An upper bound of the tokens so far: counted tokens plus uncounted bytes. */
   readonly upperBound: number;
-  /** Exact, as far as the encoding is the model's own. Joined text of a channel is counted as one text, not delta by delta. */
+  /**
+   * Exact if the encoding is the model's own. The text of a channel is counted as one text, not
+   * delta by delta.
+   */
   count(): number;
-  /** As `count`, for a decision about each event: in the middle of a long word it may be a few tokens more. */
+  /**
+   * Like `count`, for a decision about each event. In the middle of a long word the result may be a
+   * few tokens too high.
+   */
   near(): number;
 }
 
-/** Counts long input in slices: `step(budgetMs)` works that long at most and says whether it is done. */
+/**
+ * Counts long input in slices: `step(budgetMs)` works for at most that time and returns whether it
+ * is done.
+ */
 export interface SlicedCount {
   readonly tokens: number;
   step(budgetMs: number): boolean;
 }
 
-/** Bytes of a stream that wait to be counted: past it they are counted where they are, which takes about a millisecond. */
+/**
+ * Bytes of a stream that wait to be counted. Past it they are counted at once, which takes about a
+ * millisecond.
+ */
 const MAX_PENDING_BYTES = 8 * 1024;
 
-/** Texts of one answer at a time; OpenAI gives up to 128 choices. Past it the oldest one is taken to be at its end. */
+/**
+ * Open channels per answer; OpenAI sends up to 128 choices. Past it the oldest one is taken as
+ * complete.
+ */
 const MAX_CHANNELS = 256;
 
 export function newMeter(tokenizer: Tokenizer, model: string): Meter {
@@ -37,12 +57,15 @@ class TextMeter implements Meter {
   readonly #encoding: Encoding;
   readonly #factorPercent: number;
   readonly #channels = new Map<number, PendingText>();
-  /** Those to which text came since they were counted: an event touches one or two, and there may be hundreds. */
+  /**
+   * Channels with text since their last count: an event adds to one or two, and there may be
+   * hundreds.
+   */
   #touched: PendingText[] = [];
   #pendingBytes = 0;
-  /** Of channels that are at their end. */
+  /** Tokens of completed channels. */
   #endedTokens = 0;
-  /** Sums of the channels: of what bounds them, and of what they were counted to last. */
+  /** Sums over the open channels: of their upper bounds, and of their last counts. */
   #boundTokens = 0;
   #countedTokens = 0;
 

@@ -3,13 +3,13 @@ import { TextCounter } from './text-counter.ts';
 
 const NOTHING = new Uint8Array(0);
 
-/** Buffers up to here are kept when they are empty again. */
+/** Larger buffers are released when they are empty again. */
 const SMALL_BYTES = 512;
 
-/** Text of one channel: raw bytes are gathered, and counted when somebody asks. */
+/** The text of one channel: collects raw bytes, and counts them on demand. */
 export class PendingText {
   pendingBytes = 0;
-  /** For its meter: text came since it was counted, and what it was counted to. */
+  /** State for the meter: whether text arrived since the last count, and that count. */
   touched = false;
   countedTokens = 0;
   #pending = NOTHING;

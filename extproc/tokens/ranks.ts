@@ -1,8 +1,11 @@
-/** The tokens of an encoding by their bytes: a hash table over one buffer, 8 MB where a `Map` of strings takes 70. */
+/**
+ * The tokens of an encoding by their bytes: a hash table over one buffer of 8 MB, where a `Map` of
+ * strings takes 70.
+ */
 export interface Ranks {
-  /** Bytes of the longest token. */
+  /** Length of the longest token in bytes. */
   readonly longest: number;
-  /** The rank of the token that is these bytes, or -1. A lower rank is merged first. */
+  /** Returns the rank of the token with these bytes, or -1. Lower ranks merge first. */
   rank(bytes: Uint8Array, start: number, end: number): number;
 }
 
@@ -15,7 +18,10 @@ const LINES_A_SLICE = 4_000;
 /** `IQ== 0` and a line feed. */
 const SHORTEST_LINE_BYTES = 7;
 
-/** Reads a rank file (`BASE64 RANK` a line, ranks ascending from 0); yields now and then, so that the caller can let others run. */
+/**
+ * Reads a rank file (lines of `BASE64 RANK`, ranks ascending from 0). Yields now and then, so that
+ * the caller can let other work run.
+ */
 export function* readRanks(file: Uint8Array): Generator<void, Ranks> {
   const offsets = new Uint32Array(file.length / SHORTEST_LINE_BYTES + 1);
   const bytes = new Uint8Array(Math.ceil(file.length * 0.75));
@@ -42,7 +48,7 @@ export function* readRanks(file: Uint8Array): Generator<void, Ranks> {
 class HashTable implements Ranks {
   readonly #bytes: Uint8Array;
   readonly #offsets: Uint32Array;
-  /** Rank + 1 by hash, the next free place where it is taken; under half full. */
+  /** Rank + 1 by hash, with linear probing; less than half full. */
   readonly #places: Int32Array;
   readonly #mask: number;
   longest = 0;

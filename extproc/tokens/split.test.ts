@@ -17,7 +17,7 @@ function split(splitter: Splitter, text: string): string[] {
   return result;
 }
 
-/** One of each kind of character that the patterns tell apart, and those around which they turn. */
+/** Characters of each class that the patterns distinguish, and those with special rules. */
 const kinds = [
   ...'aAbsStTlLvVeErRdDmM\'’ \t\n\r/.,!?-<|>{}"0129 １٣中あกé\u0301Éßǅʰªⅷ😀👩\u200d\u00a0\u3000\u0000',
   '\u{1d400}',
@@ -30,7 +30,7 @@ const kinds = [
 const text = fc
   .array(fc.oneof(fc.constantFrom(...kinds), fc.string({ unit: 'binary', maxLength: 1 })), { maxLength: 24 })
   .map((parts) =>
-    // JavaScript's `\s` is not Unicode's White_Space in these two.
+    // JavaScript's `\s` differs from Unicode's White_Space in these two.
     parts
       .join('')
       .replace(/[\ufeff\u0085]/g, '')
@@ -44,7 +44,7 @@ const encodings = [
 
 for (const { name, splitter, pattern } of encodings) {
   describe(name, () => {
-    it('splits as the encoding’s regular expression does', () => {
+    it('splits like the encoding’s regular expression', () => {
       fc.assert(
         fc.property(text, (value) => {
           assert.deepEqual(split(splitter, value), value.match(pattern) ?? []);
@@ -53,7 +53,7 @@ for (const { name, splitter, pattern } of encodings) {
       );
     });
 
-    it('does not let go of what following text could change', () => {
+    it('holds back pieces that following text could change', () => {
       fc.assert(
         fc.property(text, fc.nat(), (value, cut) => {
           const bytes = Buffer.from(value);
@@ -84,7 +84,7 @@ for (const { name, splitter, pattern } of encodings) {
       }
     });
 
-    it('takes any bytes', () => {
+    it('accepts any bytes', () => {
       fc.assert(
         fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
           for (let at = 0; at < bytes.length; ) {

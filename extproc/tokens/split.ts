@@ -1,6 +1,9 @@
 import { ASCII_CLASSES, classOf, LETTER, LOWER, MARK, NEWLINE, NUMBER, OTHER, SPACE, UPPER } from './characters.ts';
 
-/** No piece is longer, in bytes: merging costs more than its length, and no word of any language comes near. */
+/**
+ * The largest piece in bytes: merging is slower than linear, and no word of any language comes
+ * near.
+ */
 export const MAX_PIECE_BYTES = 1024;
 
 const BEGINS_WORD = UPPER | LETTER | MARK;
@@ -15,18 +18,23 @@ const APOSTROPHE = 0x27;
 const SLASH = 0x2f;
 
 /**
- * Splits UTF-8 text into the pieces that are merged each for itself, as the encodings' regular expressions do, but on bytes, without backtracking, and
- * never looking further than `MAX_PIECE_BYTES`. The patterns: https://github.com/openai/tiktoken/blob/main/tiktoken_ext/openai_public.py
+ * Splits UTF-8 text into the pieces that are merged separately, like the encodings' regular
+ * expressions, but on bytes, without backtracking, and with a look-ahead of at most
+ * `MAX_PIECE_BYTES`. The patterns:
+ * https://github.com/openai/tiktoken/blob/main/tiktoken_ext/openai_public.py
  */
 export abstract class Splitter {
   protected bytes: Uint8Array = new Uint8Array(0);
   protected end = 0;
-  /** Of the character that `classAt` saw last. */
+  /** The byte length of the character that `classAt` read last. */
   protected width = 0;
-  /** Something was decided by the text's end: more text could decide it otherwise. */
+  /** The end of the text decided something that more text could change. */
   #touchedEnd = false;
 
-  /** The end of the piece that begins at `start`, or -1: what follows `end` decides. With `last` nothing follows. */
+  /**
+   * Returns the end of the piece that begins at `start`, or -1 if the text after `end` decides.
+   * With `last` there is no more text.
+   */
   next(bytes: Uint8Array, start: number, end: number, last: boolean): number {
     const bounded = end - start > MAX_PIECE_BYTES;
     this.bytes = bytes;
@@ -52,7 +60,7 @@ export abstract class Splitter {
     return ASCII_CLASSES[byte]!;
   }
 
-  /** Where a run of these classes ends. */
+  /** Returns the end of a run of these classes. */
   protected run(start: number, mask: number): number {
     const { bytes, end } = this;
     let at = start;
@@ -74,7 +82,7 @@ export abstract class Splitter {
     return at;
   }
 
-  /** Lower case of the ASCII letter there; 0 past the end. */
+  /** Returns the lower case of the ASCII letter at this offset; 0 past the end. */
   protected letterAt(at: number): number {
     if (at < this.end) {
       return this.bytes[at]! | 0x20;
@@ -83,7 +91,7 @@ export abstract class Splitter {
     return 0;
   }
 
-  /** `'s`, `'d`, `'m`, `'t`, `'ll`, `'ve`, `'re`: where it ends, or `at`. */
+  /** Returns the end of `'s`, `'d`, `'m`, `'t`, `'ll`, `'ve` or `'re`, or `at`. */
   protected contraction(at: number): number {
     if (this.letterAt(at) !== (APOSTROPHE | 0x20) || this.bytes[at] !== APOSTROPHE) {
       return at;
@@ -104,7 +112,7 @@ export abstract class Splitter {
     return at;
   }
 
-  /** ` ?[^\s\p{L}\p{N}]+` and newlines (and slashes) after it; -1: none. */
+  /** Returns the end of ` ?[^\s\p{L}\p{N}]+` and following newlines (and slashes), or -1. */
   protected symbols(start: number, slashesToo: boolean): number {
     const from = this.bytes[start] === 0x20 ? start + 1 : start;
     let at = this.run(from, SYMBOL);
@@ -117,7 +125,10 @@ export abstract class Splitter {
     return at;
   }
 
-  /** White space: up to its last newline, else all but its last character, which goes with what follows. */
+  /**
+   * Returns the end of white space: up to the last newline, otherwise without the last character,
+   * which belongs to the next piece.
+   */
   protected whiteSpace(start: number, wholeAtEnd: boolean): number {
     let at = start;
     let lastStart = start;
@@ -163,7 +174,7 @@ export abstract class Splitter {
   }
 }
 
-/** o200k_base and o200k_harmony: words end where a capital begins, and take a contraction with them. */
+/** o200k_base and o200k_harmony: words end before a capital, and include a contraction. */
 export class O200kSplitter extends Splitter {
   protected override piece(start: number): number {
     const first = this.classAt(start);
@@ -207,14 +218,17 @@ export class O200kSplitter extends Splitter {
     }
   }
 
-  /** `[Lu Lt Lm Lo M]+[Ll Lm Lo M]*`, or -1; nothing of the second part is there if the form above did not match. */
+  /**
+   * `[Lu Lt Lm Lo M]+[Ll Lm Lo M]*`, or -1. The second part is empty if the form above did not
+   * match.
+   */
   #capitals(start: number): number {
     const at = this.run(start, BEGINS_WORD);
     return at === start ? -1 : at;
   }
 }
 
-/** cl100k_base: any run of letters is a word, and contractions are pieces of their own. */
+/** cl100k_base: any run of letters is a word, and contractions are separate pieces. */
 export class Cl100kSplitter extends Splitter {
   protected override piece(start: number): number {
     const contracted = this.contraction(start);

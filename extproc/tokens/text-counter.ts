@@ -6,17 +6,20 @@ import { MAX_PIECE_BYTES } from './split.ts';
 /** Raw bytes that are decoded at a time. */
 const CHUNK_BYTES = 4096;
 
-/** A cut escape, or half of a pair and a cut escape: `\ud83d\udc0`. */
+/** A split escape, or half of a pair and a split escape: `\ud83d\udc0`. */
 const MAX_UNFINISHED_BYTES = 11;
 
 /** A last piece that more text may still change, and its look-ahead. */
 const MAX_TAIL_BYTES = MAX_PIECE_BYTES + 4;
 
-// Shared by all counters: nothing here waits.
+// Shared by all counters, because everything here is synchronous.
 const raw = new Uint8Array(MAX_UNFINISHED_BYTES + CHUNK_BYTES);
 const text = new Uint8Array(MAX_TAIL_BYTES + raw.length);
 
-/** By how much a word may have more tokens than its two parts: merging may go another way. Never more in three million words of letters, syllables and signs. */
+/**
+ * The most tokens that a word may have beyond the sum of its two parts, because merging may take
+ * another order. Never exceeded in three million words of letters, syllables and signs.
+ */
 const MAX_SURPRISE_TOKENS = 2;
 
 /** Merging a longer word takes longer than reading an event. */
@@ -25,24 +28,25 @@ const LONG_WORD_BYTES = 128;
 const NOTHING = new Uint8Array(0);
 
 /**
- * Counts one text that comes as raw JSON string contents, cut anywhere. Pieces that no more text can change are counted and let go; the rest is kept,
- * at most about 1 KB. The count does not depend on the cuts.
+ * Counts one text that arrives as raw JSON string contents, cut anywhere. Pieces that no more text
+ * can change are counted and released; at most about 1 KB is kept. The count does not depend on the
+ * cuts.
  */
 export class TextCounter {
-  /** Tokens that are sure. */
+  /** Tokens that are final. */
   tokens = 0;
   readonly #encoding: Encoding;
-  /** Decoded text after them. */
+  /** Decoded text after the final tokens: the tail. */
   #tail = NOTHING;
   #tailLength = 0;
-  /** Raw bytes after that, which cannot be decoded yet. */
+  /** Raw bytes after the tail that cannot be decoded yet. */
   #unfinished = NOTHING;
   #unfinishedLength = 0;
-  /** Tokens of what is kept, if nothing followed; -1: not counted. */
+  /** Tokens of the kept text if nothing followed; -1: not counted. */
   #tailTokens = 0;
-  /** The same, as `near` gives it. */
+  /** The same, as `near` returns it. */
   #nearTokens = -1;
-  /** What the beginning of the tail came to when it was counted last, and how long that was. */
+  /** The tokens of the tail's beginning at its last count, and its length then. */
   #countedTokens = 0;
   #countedLength = 0;
 
@@ -51,8 +55,8 @@ export class TextCounter {
   }
 
   /**
-   * At least as many as there are tokens in what is kept. A long word that was counted is not taken by its bytes again: it would have to be counted anew with
-   * each letter that comes.
+   * Returns an upper bound on the tokens of the kept text. A long word that was counted is not
+   * bounded by its bytes again: it would have to be counted anew with each letter.
    */
   get keptBound(): number {
     const since = this.#tailLength - this.#countedLength + MAX_SURPRISE_TOKENS;
@@ -65,7 +69,7 @@ export class TextCounter {
     }
   }
 
-  /** Tokens of all text so far, as if it ended here. */
+  /** Returns the tokens of all text so far, as if it ended here. */
   count(): number {
     if (this.#tailTokens === -1) {
       this.#tailTokens = this.#tokensFrom(0);
@@ -75,7 +79,10 @@ export class TextCounter {
     return this.tokens + this.#tailTokens;
   }
 
-  /** As `count`, but a long word that grows is not merged anew each time: what came to it is counted for itself, which may be a few tokens too many. */
+  /**
+   * Like `count`, but does not merge a growing long word anew each time: its new part is counted
+   * separately, which may give a few tokens too many.
+   */
   near(): number {
     const since = this.#tailLength - this.#countedLength;
     if (this.#tailTokens !== -1 || this.#tailLength < LONG_WORD_BYTES || since * 8 > this.#tailLength) {
@@ -87,7 +94,7 @@ export class TextCounter {
     return this.tokens + this.#nearTokens;
   }
 
-  /** Of the tail. */
+  /** Tokens of the tail. */
   #tokensFrom(offset: number): number {
     text.set(this.#tail.subarray(offset, this.#tailLength));
     const end = unescapeInto(text, this.#tailLength - offset, this.#unfinished, 0, this.#unfinishedLength);
@@ -100,7 +107,7 @@ export class TextCounter {
     return tokens;
   }
 
-  /** The text ends here; another one may follow. */
+  /** Ends the text. Another one may follow. */
   end(): void {
     this.tokens = this.count();
     this.#tailLength = 0;
@@ -146,7 +153,7 @@ export class TextCounter {
   }
 }
 
-/** Words are short: a small buffer serves most texts, and a large one is not kept for longer than needed. */
+/** Words are short: a small buffer serves most texts, and a large one is released early. */
 function kept(into: Uint8Array<ArrayBuffer>, from: Uint8Array, start: number, end: number): Uint8Array<ArrayBuffer> {
   const length = end - start;
   if (length === 0) {
