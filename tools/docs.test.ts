@@ -128,6 +128,19 @@ test('links point to existing files and headings', () => {
   }
 });
 
+test('pages name existing files', () => {
+  const top = new Set(readdirSync(root));
+  const paths = ['CONTRIBUTING.md', ...listed('docs'), ...listed('docs/decisions')].flatMap((page) =>
+    [...text(page).matchAll(/`([\w.-]+(?:\/[\w.-]+)+\/?)`/g)].map(([, path]) => ({ page, path: path! })),
+  );
+  const files = paths.filter(({ path }) => top.has(path.split('/')[0]!) || /\.(ts|sh|go)$/.test(path));
+  assert.ok(files.length > 50);
+  assert.deepEqual(
+    files.filter(({ path }) => !path.includes('NAME') && !existsSync(join(root, path))),
+    [],
+  );
+});
+
 function slug(heading: string): string {
   return heading
     .toLowerCase()
