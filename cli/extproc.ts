@@ -1,45 +1,49 @@
-/** `tallygate extproc`: the data plane's process, led by a policy file that it follows or by the controller. */
+/** `tallygate extproc`: the process of the data plane, configured by a policy file or by the controller. */
 import { flushCompileCache } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
-import { startExtproc } from '../extproc/main.ts';
+import { type Extproc, startExtproc } from '../extproc/main.ts';
+import { followFile } from '../extproc/policy/file-source.ts';
+import type { PolicySource } from '../extproc/policy/source.ts';
 import { JournalError } from '../extproc/quota/journal-database.ts';
+import type { ControllerSourceOptions } from '../extproc/sidecar/controller-source.ts';
 import { newRecorder, type Recorder } from '../extproc/telemetry/recorder.ts';
 import { loadEncodings } from '../extproc/tokens/encodings.ts';
 import { type Address, parseAddress } from '../runtime/environment.ts';
 import { startHealthServer } from '../runtime/health.ts';
 import { exitOnUncaught } from '../runtime/last-resort.ts';
 import { createLineWriter } from '../runtime/line-writer.ts';
-import { createLog } from '../runtime/log.ts';
+import { createLog, type Log } from '../runtime/log.ts';
 import type { OpenTelemetry } from '../runtime/open-telemetry.ts';
 import { openOutput } from '../runtime/output.ts';
-import { abortOnSignals, runSteps } from '../runtime/shutdown.ts';
+import { aborted, abortOnSignals, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
-import { type ControllerFlags, followControllerAt, followFile } from './policy-source.ts';
-import { startQuotaServer } from './quota-server.ts';
+import type { Settings } from './environment.ts';
+import { type QuotaServer, startQuotaServer } from './quota-server.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
+import { versionText } from './version.ts';
 
 const usage = `Usage: tallygate extproc --policy FILE (--socket PATH | --listen HOST:PORT) [OPTION]…
        tallygate extproc --controller HOST:PORT --token FILE --ca FILE --socket PATH [OPTION]…
 
-Runs Envoy's ext_proc service alone. It follows the policy file that tallygate run writes, or, beside
-Envoy in a pod, the controller; it is ready when it has a policy.
+Runs only Envoy's ext_proc service. It follows the policy file that tallygate run writes or, in the
+pod of an Envoy proxy, the controller. It is ready when it has a policy.
 
-  --policy FILE        the policy, in JSON; exchange it whole (rename) to change it
+  --policy FILE        the policy, in JSON lines; replace the file (rename) to change the policy
   --controller HOST:PORT
-                       the controller that sends the policy; the last good one is kept beside the
-                       socket, so that a restart needs no controller
-  --token FILE         the pod's service account token that the controller wants to see
-  --ca FILE            certificates of the authorities that the controller is held against
+                       the controller that sends the policy; the last good policy is kept in the
+                       folder of the socket, so that a restart does not need the controller
+  --token FILE         the token of the pod's service account, which the controller reviews
+  --ca FILE            the CA certificates that verify the controller
   --envoy-admin HOST:PORT
-                       the admin interface of the Envoy beside: tells the controller whether Envoy
-                       sends here what it should
+                       the admin interface of the pod's Envoy; extproc reports to the controller
+                       whether Envoy sends requests here as it should
   --socket PATH        listen on a Unix socket
-  --listen HOST:PORT   listen on TCP; only Envoy may reach it
-  --journal FILE       keep holds and charges there, so that a restart loses none
-  --quota-socket PATH  where tallygate quota asks (beside the journal: quota.sock)
+  --listen HOST:PORT   listen on TCP; make sure that only Envoy can connect
+  --journal FILE       keep holds and charges in this file, so that a restart loses none
+  --quota-socket PATH  the socket for tallygate quota (quota.sock in the folder of the journal)
   --metrics ADDRESS    HOST:PORT or unix:PATH for /metrics, /healthz and /readyz
                        (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
-  --spare              get ready, and begin when a line comes on stdin
+  --spare              load everything, and start when a line arrives on stdin
 `;
 
 const options = {
@@ -56,49 +60,40 @@ const options = {
   spare: { type: 'boolean', default: false },
 } as const;
 
-const ACCESS_LINES_MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024;
+const MAX_UNWRITTEN_ACCESS_LINE_BYTES = 8 * 1024 * 1024;
 const CLOSE_DEADLINE_MS = 10_000;
 
 export const extproc: Verb = async ({ args, settings }) => {
-  const parsed = readOptions('extproc', args, options, usage);
-  if (typeof parsed === 'number') {
-    return parsed;
+  const flags = readFlags(args, settings);
+  if (typeof flags === 'number') {
+    return flags;
   }
-  const { socket, listen: listenText, journal, metrics } = parsed.values;
-  const source = sourceOf(parsed.values);
-  const listen = listenAt(socket, listenText);
-  const metricsAddress = metrics === undefined ? settings.TALLYGATE_METRICS_ADDRESS : parseAddress(metrics);
-  if (typeof source === 'string') {
-    return wrongUse('extproc', source, usage);
-  }
-  if (listen === undefined) {
-    return wrongUse('extproc', 'give either --socket PATH or --listen HOST:PORT', usage);
-  }
-  if (metricsAddress === undefined) {
-    return wrongUse('extproc', '--metrics must be HOST:PORT or unix:PATH', usage);
-  }
-
   exitOnUncaught({ process: 'extproc' });
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'extproc' } });
-  if (parsed.values.spare && !(await toldToBegin(socket ?? listenText ?? ''))) {
+  if (flags.spare && !(await waitToBegin(flags.where))) {
     return 0;
   }
   const { signal } = abortOnSignals(() => process.exit(1));
-  const output = openOutput(1, ACCESS_LINES_MAX_UNWRITTEN_BYTES);
+  const { steps } = await start(flags, settings, log, signal);
+  await aborted(signal);
+  const clean = await runSteps(steps, log);
+  await log.flush();
+  process.exit(clean ? 0 : 1);
+};
+
+/** Starts everything, and returns the steps of the shutdown in order. */
+async function start(
+  flags: ExtprocFlags,
+  settings: Settings,
+  log: Log,
+  signal: AbortSignal,
+): Promise<{ readonly steps: readonly ShutdownStep[] }> {
+  const output = openOutput(1, MAX_UNWRITTEN_ACCESS_LINE_BYTES);
   const lines = settings.TALLYGATE_ACCESS_LOG === 'on' ? createLineWriter(output) : undefined;
-  const recorder = newRecorder({
-    lines,
-    nowMs: Date.now(),
-    hashesKeys: settings.TALLYGATE_METRIC_KEYS === 'hashed',
-  });
-  const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
-  const service = await startExtproc({
-    ...{ listen, journalPath: journal, finished: recorder.record, plainErrors, log },
-  }).catch((error: unknown) => {
-    throw error instanceof JournalError ? new OperatorError(error.message) : error;
-  });
-  const policy =
-    'file' in source ? followFile(resolve(source.file), service, log) : await followControllerAt(source, service, log);
+  const hashesKeys = settings.TALLYGATE_METRIC_KEYS === 'hashed';
+  const recorder = newRecorder({ lines, nowMs: Date.now(), hashesKeys });
+  const service = await startService(flags, settings, recorder, log);
+  const policy = await openPolicySource(flags.source, service, log);
   recorder.observe({
     buckets: (count) => service.store.top(count, Date.now()),
     openStreams: () => service.server.openStreams,
@@ -106,105 +101,173 @@ export const extproc: Verb = async ({ args, settings }) => {
     journalFails: () => service.store.journalFailure !== undefined,
     policyRefused: () => policy.details()['refused'] !== undefined,
   });
-  // It takes half a second to load: a processor that comes back after a crash serves before.
+  // Loading takes half a second: a restarted extproc serves before that.
   const telemetry = startTelemetry(recorder, settings.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined);
   const health = await startHealthServer({
-    address: metricsAddress,
+    address: flags.metricsAddress,
     readiness: () => ({
       ready: service.ready && !signal.aborted,
-      // Not a reason to be unready: what no quota holds, or one that fails open, goes on.
-      details: { ...policy.details(), ...(journal !== undefined && { journal: service.store.journalFailure ?? 'ok' }) },
+      details: { ...policy.details(), ...journalDetails(flags, service) },
     }),
     metrics: async () => (await telemetry).prometheusText(),
   });
-  const quotaSocket =
-    parsed.values['quota-socket'] ?? (journal === undefined ? undefined : join(dirname(journal), 'quota.sock'));
-  const quotaServer =
-    quotaSocket === undefined
-      ? undefined
-      : await startQuotaServer(quotaSocket, service.store, log).catch((error: unknown) => {
-          log.warn({ socket: quotaSocket, error: String(error) }, 'tallygate quota has no way in');
-        });
-  // Also for a process that will be killed.
+  const quotaServer = await openQuotaServer(flags, service, log);
+  // Now, because the process may be killed without a shutdown.
   telemetry.then(
     () => flushCompileCache(),
     () => {},
   );
-  await new Promise<void>((done) => {
-    if (signal.aborted) {
-      done();
-    } else {
-      signal.addEventListener('abort', () => done(), { once: true });
-    }
-  });
-  const clean = await runSteps(
-    [
-      { name: 'policy', deadlineMs: 1000, run: policy.close },
+  const closeOutput = () => {
+    lines?.close();
+    return output.close(1500);
+  };
+  return {
+    steps: [
+      { name: 'policy', deadlineMs: 1000, run: () => policy.close() },
       { name: 'quota server', deadlineMs: 1000, run: () => quotaServer?.close() },
       { name: 'streams', deadlineMs: CLOSE_DEADLINE_MS + 1000, run: () => service.close(CLOSE_DEADLINE_MS) },
       { name: 'health server', deadlineMs: 1000, run: health.close },
       { name: 'telemetry', deadlineMs: 3000, run: async () => (await telemetry).shutdown() },
-      {
-        name: 'access lines',
-        deadlineMs: 2000,
-        run: () => {
-          lines?.close();
-          return output.close(1500);
-        },
-      },
+      { name: 'access lines', deadlineMs: 2000, run: closeOutput },
     ],
-    log,
-  );
-  await log.flush();
-  process.exit(clean ? 0 : 1);
-};
+  };
+}
 
-/** All that takes long and changes nothing outside is done before. False: whoever had it in reserve has ended. */
-async function toldToBegin(socket: string): Promise<boolean> {
-  // Who looks at the processes, and who ends those that an earlier run left, goes by the command line.
-  process.title = `tallygate in reserve for ${socket}`;
+async function startService(
+  { listen, journalPath }: ExtprocFlags,
+  settings: Settings,
+  recorder: Recorder,
+  log: Log,
+): Promise<Extproc> {
+  const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
+  try {
+    return await startExtproc({ listen, journalPath, finished: recorder.record, plainErrors, log });
+  } catch (error) {
+    throw error instanceof JournalError ? new OperatorError(error.message) : error;
+  }
+}
+
+/** A failing journal is no reason to be unready: requests without a quota, or with one that fails open, go on. */
+function journalDetails({ journalPath }: ExtprocFlags, { store }: Extproc): Readonly<Record<string, string>> {
+  return journalPath === undefined ? {} : { journal: store.journalFailure ?? 'ok' };
+}
+
+async function openPolicySource(source: PolicyFlags, service: Extproc, log: Log): Promise<PolicySource> {
+  if ('file' in source) {
+    return followFile(resolve(source.file), service, log);
+  }
+  // Loaded only here: standalone does not need a gRPC client, and starts sooner without one.
+  const { followControllerAt } = await import('../extproc/sidecar/controller-source.ts');
+  return followControllerAt({ ...source, programVersion: versionText() }, service, log);
+}
+
+async function openQuotaServer(
+  { journalPath, quotaSocket }: ExtprocFlags,
+  { store }: Extproc,
+  log: Log,
+): Promise<QuotaServer | undefined> {
+  const socket = quotaSocket ?? (journalPath === undefined ? undefined : join(dirname(journalPath), 'quota.sock'));
+  if (socket === undefined) {
+    return undefined;
+  }
+  try {
+    return await startQuotaServer(socket, store, log);
+  } catch (error) {
+    log.warn({ socket, err: error }, 'quota socket not available');
+    return undefined;
+  }
+}
+
+/**
+ * Does all slow work that has no effect outside the process, and waits for a line on stdin. Returns
+ * false if the parent has ended.
+ */
+async function waitToBegin(where: string): Promise<boolean> {
+  // The command line identifies the process, for people and for the cleanup after an earlier run.
+  process.title = `tallygate in reserve for ${where}`;
   await loadEncodings();
-  const told = await new Promise<boolean>((resolve) => {
+  const begins = await new Promise<boolean>((resolve) => {
     process.stdin.once('data', () => resolve(true)).once('close', () => resolve(false));
   });
   process.stdin.destroy();
   process.title = [process.execPath, ...process.argv.slice(1)].join(' ');
-  return told;
+  return begins;
 }
 
-type Flags = Readonly<
+type ListenOption = Parameters<typeof startExtproc>[0]['listen'];
+type PolicyFlags = { readonly file: string } | Omit<ControllerSourceOptions, 'programVersion'>;
+
+interface ExtprocFlags {
+  readonly source: PolicyFlags;
+  readonly listen: ListenOption;
+  /** The socket or address as given, to name the process. */
+  readonly where: string;
+  readonly metricsAddress: Address;
+  readonly journalPath: string | undefined;
+  readonly quotaSocket: string | undefined;
+  readonly spare: boolean;
+}
+
+/** Returns the exit code if the process should end: help was shown, or the flags are wrong. */
+function readFlags(args: readonly string[], settings: Settings): ExtprocFlags | number {
+  const parsed = readOptions('extproc', args, options, usage);
+  if (typeof parsed === 'number') {
+    return parsed;
+  }
+  const { socket, listen: listenText, journal: journalPath, metrics, spare } = parsed.values;
+  const source = policyFlags(parsed.values);
+  if (typeof source === 'string') {
+    return wrongUse('extproc', source, usage);
+  }
+  const listen = listenAt(socket, listenText);
+  if (listen === undefined) {
+    return wrongUse('extproc', 'give either --socket PATH or --listen HOST:PORT', usage);
+  }
+  const metricsAddress = metrics === undefined ? settings.TALLYGATE_METRICS_ADDRESS : parseAddress(metrics);
+  if (metricsAddress === undefined) {
+    return wrongUse('extproc', '--metrics must be HOST:PORT or unix:PATH', usage);
+  }
+  const quotaSocket = parsed.values['quota-socket'];
+  return { source, listen, where: socket ?? listenText ?? '', metricsAddress, journalPath, quotaSocket, spare };
+}
+
+type SourceFlags = Readonly<
   Partial<Record<'policy' | 'controller' | 'token' | 'ca' | 'envoy-admin' | 'socket', string | undefined>>
 >;
 
-/** A text: what is wrong. */
-function sourceOf(flags: Flags): { readonly file: string } | ControllerFlags | string {
+/** Returns a text if the flags are wrong. */
+function policyFlags(flags: SourceFlags): PolicyFlags | string {
   const { policy, controller, token, ca, 'envoy-admin': envoyAdmin, socket } = flags;
   if ((policy === undefined) === (controller === undefined)) {
     return 'give either --policy FILE or --controller HOST:PORT';
   }
   if (policy !== undefined) {
-    const only = (['token', 'ca', 'envoy-admin'] as const).find((name) => flags[name] !== undefined);
-    return only === undefined ? { file: policy } : `--${only} goes with --controller only`;
+    const extra = (['token', 'ca', 'envoy-admin'] as const).find((name) => flags[name] !== undefined);
+    return extra === undefined ? { file: policy } : `--${extra} requires --controller`;
   }
   if (controller === undefined || parseAddress(controller)?.type !== 'tcp') {
     return '--controller must be HOST:PORT';
   }
   if (token === undefined || ca === undefined) {
-    return '--controller needs --token FILE and --ca FILE';
+    return '--controller requires --token FILE and --ca FILE';
   }
   if (socket === undefined) {
-    return '--controller needs --socket PATH';
+    return '--controller requires --socket PATH';
   }
   const admin = envoyAdmin === undefined ? undefined : parseAddress(envoyAdmin);
   if (envoyAdmin !== undefined && admin?.type !== 'tcp') {
     return '--envoy-admin must be HOST:PORT';
   }
-  return { controller, token, ca, socket, envoyAdmin: admin?.type === 'tcp' ? admin : undefined };
+  return {
+    controller,
+    tokenPath: token,
+    caPath: ca,
+    socketPath: socket,
+    envoyAdmin: admin?.type === 'tcp' ? admin : undefined,
+  };
 }
 
-type Listen = Parameters<typeof startExtproc>[0]['listen'];
-
-function listenAt(socket: string | undefined, text: string | undefined): Listen | undefined {
+function listenAt(socket: string | undefined, text: string | undefined): ListenOption | undefined {
   if ((socket === undefined) === (text === undefined)) {
     return undefined;
   }

@@ -42,7 +42,7 @@ function follow(
   port: number,
   folder: string,
   apply: (policy: GatewayPolicy) => void = () => {},
-  routed: (routeNames: readonly string[]) => Promise<void> = async () => {},
+  waitForRoutes: (routeNames: readonly string[]) => Promise<void> = async () => {},
 ): Sidecar {
   const applied: string[] = [];
   const followed = followController({
@@ -55,11 +55,11 @@ function follow(
       apply(policy);
       applied.push(policy.version);
     },
-    routed,
+    waitForRoutes,
     log,
   });
   closing.push(() => followed.close());
-  return { ...followed, applied };
+  return Object.assign(followed, { applied });
 }
 
 async function serve(

@@ -40,7 +40,12 @@ before(async () => {
     listen: { path },
     journalPath: undefined,
     finished: (outcome) => outcomes.push(outcome),
-    log: { info: quiet, warn: quiet, error: (data, message) => assert.fail(`${message} ${JSON.stringify(data)}`) },
+    log: {
+      debug: quiet,
+      info: quiet,
+      warn: quiet,
+      error: (data, message) => assert.fail(`${message} ${JSON.stringify(data)}`),
+    },
   });
   extproc.apply({ ...policy, formatVersion: 3, version: 'test', quotas: [quota] });
   client = grpcClient(path);

@@ -33,7 +33,7 @@ export interface ExtprocOptions {
   readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
   /** Refusals name nothing of the configuration. */
   readonly plainErrors?: boolean;
-  readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
+  readonly log: Log;
 }
 
 export interface Extproc {

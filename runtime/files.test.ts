@@ -12,15 +12,15 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { watchPaths, writeAtomically } from './files.ts';
+import { watchPaths, writeAtomically, writeAtomicallySync } from './files.ts';
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'files-'));
 
-test('a text is exchanged whole, with its mode, and leaves nothing beside it', () => {
+test('a file is replaced whole, with its mode, and leaves no temporary file', async () => {
   const folder = newFolder();
   const path = join(folder, 'secret');
-  writeAtomically(path, 'one', 0o600);
-  writeAtomically(path, 'two', 0o600);
+  writeAtomicallySync(path, 'one', 0o600);
+  await writeAtomically(path, 'two', 0o600);
   assert.equal(readFileSync(path, 'utf8'), 'two');
   assert.equal(statSync(path).mode & 0o777, 0o600);
   assert.deepEqual(readdirSync(folder), ['secret']);
@@ -39,7 +39,7 @@ async function seen(paths: readonly string[], change: () => void): Promise<void>
   watch.close();
 }
 
-test('a watch sees files that are written, exchanged, created and linked anew', { timeout: 10_000 }, async () => {
+test('a watch sees files that are written, replaced, created and relinked', { timeout: 10_000 }, async () => {
   const folder = newFolder();
   const path = join(folder, 'a.yaml');
   writeFileSync(path, '1');

@@ -1,13 +1,26 @@
-/** Files that others read while they are written. */
+/** Writes files atomically, and watches files for changes. */
 import { randomBytes } from 'node:crypto';
 import { type FSWatcher, renameSync, rmSync, statSync, watch, writeFileSync } from 'node:fs';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** A reader sees the old text or the new one, never half of it. */
-export function writeAtomically(path: string, text: string | Uint8Array, mode: number): void {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
+/** Replaces the file: a reader sees either the old content or the new, never a part. */
+export async function writeAtomically(path: string, data: string | Uint8Array, mode: number): Promise<void> {
+  const temporary = temporaryPath(path);
   try {
-    writeFileSync(temporary, text, { mode, flag: 'wx' });
+    await writeFile(temporary, data, { mode, flag: 'wx' });
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** The same, blocking the event loop. */
+export function writeAtomicallySync(path: string, data: string | Uint8Array, mode: number): void {
+  const temporary = temporaryPath(path);
+  try {
+    writeFileSync(temporary, data, { mode, flag: 'wx' });
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
@@ -15,74 +28,99 @@ export function writeAtomically(path: string, text: string | Uint8Array, mode: n
   }
 }
 
-/** Editors write in several steps: rename, truncate, write. */
+function temporaryPath(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
+}
+
+/** Editors write in several steps (rename, truncate, write): gather changes for this long. */
 const DEBOUNCE_MS = 60;
-/** The system's notices are missing on some network and container mounts. */
+/** Some network and container mounts deliver no change notifications. */
 const POLL_MS = 2000;
 
 export interface Watch {
-  /** Watches these from now on: files and folders. Missing ones are watched for their appearance. */
+  /** Replaces the watched files and folders. A path that does not exist is watched until it appears. */
   set(paths: readonly string[]): void;
   close(): void;
 }
 
-/** `debounceMs`: 0 for files that are exchanged whole. Calls `onChange` some time after anything changed; also sometimes when nothing did: compare what is read. */
+/**
+ * Calls `onChange` some time after a change, and sometimes without one: compare what you read.
+ * `debounceMs` is 0 for files that are replaced whole.
+ */
 export function watchPaths(onChange: () => void, debounceMs = DEBOUNCE_MS): Watch {
-  let watchers: FSWatcher[] = [];
-  let paths: readonly string[] = [];
-  let seen = '';
-  let debounce: NodeJS.Timeout | undefined;
-  const changed = () => {
-    debounce ??= setTimeout(() => {
-      debounce = undefined;
-      seen = signature(paths);
-      onChange();
-    }, debounceMs);
-  };
-  const poll = setInterval(() => {
-    if (signature(paths) !== seen) {
-      changed();
+  return new PathWatch(onChange, debounceMs);
+}
+
+class PathWatch implements Watch {
+  readonly #onChange: () => void;
+  readonly #debounceMs: number;
+  readonly #poll: NodeJS.Timeout;
+  #watchers: FSWatcher[] = [];
+  #paths: readonly string[] = [];
+  #seen = '';
+  #debounce: NodeJS.Timeout | undefined;
+
+  constructor(onChange: () => void, debounceMs: number) {
+    this.#onChange = onChange;
+    this.#debounceMs = debounceMs;
+    this.#poll = setInterval(() => {
+      if (signature(this.#paths) !== this.#seen) {
+        this.#changed();
+      }
+    }, POLL_MS);
+    this.#poll.unref();
+  }
+
+  set(paths: readonly string[]): void {
+    if (paths.length === this.#paths.length && paths.every((path, index) => path === this.#paths[index])) {
+      return;
     }
-  }, POLL_MS);
-  poll.unref();
-  const stop = () => {
-    for (const watcher of watchers) {
+    this.#stop();
+    this.#paths = [...paths];
+    this.#seen = signature(paths);
+    // Watch a file's folder, not the file: an editor that renames would leave the watch on the old file.
+    for (const [folder, members] of Map.groupBy(paths, (path) => (isFolder(path) ? path : dirname(path)))) {
+      const names = members.includes(folder) ? undefined : new Set(members.map((path) => basename(path)));
+      this.#watchFolder(folder, names);
+    }
+  }
+
+  close(): void {
+    this.#stop();
+    clearInterval(this.#poll);
+    clearTimeout(this.#debounce);
+  }
+
+  /** `names` undefined: all files of the folder. */
+  #watchFolder(folder: string, names: ReadonlySet<string> | undefined): void {
+    try {
+      const watcher = watch(folder, { persistent: false }, (_, name) => {
+        // Kubernetes replaces the files of a mounted volume by a link named `..data`.
+        if (names === undefined || name === null || names.has(name) || name.startsWith('..')) {
+          this.#changed();
+        }
+      });
+      watcher.on('error', () => watcher.close());
+      this.#watchers.push(watcher);
+    } catch {
+      // The folder does not exist; polling notices when it appears.
+    }
+  }
+
+  #changed(): void {
+    this.#debounce ??= setTimeout(() => {
+      this.#debounce = undefined;
+      this.#seen = signature(this.#paths);
+      this.#onChange();
+    }, this.#debounceMs);
+  }
+
+  #stop(): void {
+    for (const watcher of this.#watchers) {
       watcher.close();
     }
-    watchers = [];
-  };
-  return {
-    set(next) {
-      if (next.length === paths.length && next.every((path, i) => path === paths[i])) {
-        return;
-      }
-      stop();
-      paths = [...next];
-      seen = signature(paths);
-      // A file is watched by its folder: an editor that renames replaces the file that a watch on itself would hold.
-      const folders = Map.groupBy(paths, (path) => (isFolder(path) ? path : dirname(path)));
-      for (const [folder, own] of folders) {
-        const names = new Set(own.includes(folder) ? [] : own.map((path) => basename(path)));
-        try {
-          const watcher = watch(folder, { persistent: false }, (_, name) => {
-            // `..data` is how Kubernetes exchanges the files of a mounted volume.
-            if (names.size === 0 || name === null || names.has(name) || name.startsWith('..')) {
-              changed();
-            }
-          });
-          watcher.on('error', () => watcher.close());
-          watchers.push(watcher);
-        } catch {
-          // The folder is not there; the poll sees it come.
-        }
-      }
-    },
-    close() {
-      stop();
-      clearInterval(poll);
-      clearTimeout(debounce);
-    },
-  };
+    this.#watchers = [];
+  }
 }
 
 function isFolder(path: string): boolean {

@@ -1,4 +1,4 @@
-/** Logs of a process: JSON lines with a constant message and data as keys. Secrets and contents of requests are never passed in. */
+/** The log of a process: JSON lines with a constant message and data as keys. Never pass secrets or request contents. */
 import { type DestinationStream, pino } from 'pino';
 import { escapeControls } from './json-text.ts';
 import { openOutput } from './output.ts';
@@ -7,32 +7,30 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' |
 
 export const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
-/** The part of pino that the rooms use: data first, then the constant message. */
+/** A part of pino: data first, then a constant message in lower case. An error is passed as `err`. */
 export interface Log {
-  trace(data: object, message: string): void;
   debug(data: object, message: string): void;
   info(data: object, message: string): void;
   warn(data: object, message: string): void;
   error(data: object, message: string): void;
-  fatal(data: object, message: string): void;
-  child(keys: Readonly<Record<string, string | number>>): Log;
 }
 
 export interface LogOptions {
   readonly level: LogLevel;
-  /** Written on every line. */
+  /** Keys of every line. */
   readonly keys?: Readonly<Record<string, string | number>>;
-  /** 2, stderr, by default: stdout belongs to what the program produces. */
+  /** Default: 2, stderr, because stdout carries the output of the program. */
   readonly fd?: number;
-  /** In place of `fd`, for tests. */
+  /** Used instead of `fd`, in tests. */
   readonly destination?: DestinationStream;
 }
 
-/** A reader that does not read must not hold the process: past this, lines are dropped. */
+/** A stuck reader must not block the process: beyond this, lines are dropped. */
 const MAX_UNWRITTEN_BYTES = 4 * 1024 * 1024;
 
 export interface ProcessLog extends Log {
-  /** Waits shortly for what is not written yet: the last call before the process ends. */
+  fatal(data: object, message: string): void;
+  /** Waits briefly for unwritten lines. The last call before the process ends. */
   flush(): Promise<void>;
 }
 
@@ -45,7 +43,6 @@ export function createLog({ level, keys = {}, fd = 2, destination }: LogOptions)
       level,
       base: { ...keys },
       timestamp: pino.stdTimeFunctions.isoTime,
-      serializers: { error: pino.stdSerializers.err },
       formatters: { level: (label) => ({ level: label }) },
     },
     {

@@ -1,4 +1,4 @@
-/** Ends a process in order: a signal stops the world once, steps run one after another with a deadline each, a second signal ends at once. */
+/** Shuts a process down in order: the first signal aborts, steps run one by one with deadlines, a second signal ends at once. */
 import type { Log } from './log.ts';
 
 export interface ShutdownStep {
@@ -7,7 +7,7 @@ export interface ShutdownStep {
   readonly run: () => unknown;
 }
 
-/** Runs the steps in order. A step that fails or is late is logged and left behind: the next ones still run. True: all went well. */
+/** Runs the steps in order. A step that fails or misses its deadline is logged, and the next one runs. Returns whether all succeeded. */
 export async function runSteps(steps: readonly ShutdownStep[], log: Log): Promise<boolean> {
   let clean = true;
   for (const step of steps) {
@@ -20,7 +20,7 @@ export async function runSteps(steps: readonly ShutdownStep[], log: Log): Promis
       log.debug({ step: step.name }, 'shutdown step done');
     } catch (error) {
       clean = false;
-      log.warn({ step: step.name, error: String(error) }, 'shutdown step failed');
+      log.warn({ step: step.name, err: error }, 'shutdown step failed');
     } finally {
       clearTimeout(timer);
     }
@@ -34,7 +34,8 @@ export interface SignalSource {
 }
 
 /**
- * The one AbortSignal of the process: aborted by the first SIGTERM or SIGINT, its reason is the signal's name. A second SIGINT or SIGTERM calls `endNow`.
+ * Returns the AbortSignal of the process. The first SIGTERM or SIGINT aborts it, with the signal's name
+ * as the reason; a second one calls `endNow`.
  */
 export function abortOnSignals(
   endNow: () => void,
@@ -58,4 +59,15 @@ export function abortOnSignals(
       source.off('SIGINT', listener);
     },
   };
+}
+
+/** Resolves when the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve();
+    } else {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    }
+  });
 }

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { policyText } from '../contract/policy-text.ts';
-import { writeAtomically } from '../runtime/files.ts';
+import { writeAtomicallySync } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
 import { envoyFiles } from '../translate/envoy/files.ts';
 import type { Plan } from '../translate/plan.ts';
@@ -62,7 +62,7 @@ async function restore(before: Plan, deps: ApplyDeps): Promise<void> {
 }
 
 function writePolicy({ policy }: Plan, { policyPath }: ApplyDeps): void {
-  writeAtomically(policyPath, policyText(policy), 0o600);
+  writeAtomicallySync(policyPath, policyText(policy), 0o600);
 }
 
 /** What extproc tells on `/readyz`. */

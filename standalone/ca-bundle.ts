@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
-import { writeAtomically } from '../runtime/files.ts';
+import { writeAtomicallySync } from '../runtime/files.ts';
 
 /** Debian, Red Hat, SUSE, Alpine and BSD, macOS. */
 const PLACES = [
@@ -21,6 +21,6 @@ export function findCaBundle(named: string | undefined, folder: string): string 
     return found;
   }
   const path = join(folder, 'authorities.pem');
-  writeAtomically(path, `${rootCertificates.join('\n')}\n`, 0o644);
+  writeAtomicallySync(path, `${rootCertificates.join('\n')}\n`, 0o644);
   return path;
 }

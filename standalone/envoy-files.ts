@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { writeAtomically } from '../runtime/files.ts';
+import { writeAtomicallySync } from '../runtime/files.ts';
 import { clustersFile, listenersFile } from '../translate/envoy/bootstrap.ts';
 import type { EnvoyFile } from '../translate/envoy/files.ts';
 import type { EnvoyAdmin, Subscription } from './envoy-admin.ts';
@@ -77,7 +77,7 @@ export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefin
         if (subscription !== undefined) {
           expected.set(subscription, version);
         }
-        writeAtomically(join(folder, name), text.replace('{', `{\n "version_info": "${version}",`), mode);
+        writeAtomicallySync(join(folder, name), text.replace('{', `{\n "version_info": "${version}",`), mode);
         written.set(name, text);
       }
       if (expected.size > 0) {

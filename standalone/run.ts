@@ -6,7 +6,7 @@ import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Address, Environment } from '../runtime/environment.ts';
-import { writeAtomically } from '../runtime/files.ts';
+import { writeAtomicallySync } from '../runtime/files.ts';
 import { startHealthServer } from '../runtime/health.ts';
 import type { Log } from '../runtime/log.ts';
 import { runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
@@ -81,7 +81,7 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
     await checkPorts(listenAddress, listenerPorts(plan));
 
     const bootstrapPath = join(state.envoyFolder, bootstrapFile);
-    writeAtomically(bootstrapPath, bootstrapText(envoy), 0o600);
+    writeAtomicallySync(bootstrapPath, bootstrapText(envoy), 0o600);
     const files = openEnvoyFiles(state.envoyFolder, () =>
       processes.envoy.pid === undefined ? undefined : processes.admin,
     );

@@ -4,7 +4,7 @@ import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } 
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { writeAtomically } from '../runtime/files.ts';
+import { writeAtomicallySync } from '../runtime/files.ts';
 import { OperatorError } from './operator-error.ts';
 
 export interface State {
@@ -116,7 +116,7 @@ function keptSecret(path: string): string {
     return known;
   }
   const made = randomBytes(32).toString('base64url');
-  writeAtomically(path, made, 0o600);
+  writeAtomicallySync(path, made, 0o600);
   return made;
 }
 

@@ -1,8 +1,12 @@
-/** The last good policy on the disk that the containers of a pod share, so that a sidecar that comes back is ready while the controller is away. */
+/**
+ * Keeps the last good policy on the volume that the containers of a pod share, so that a restarted
+ * sidecar is ready while the controller is away.
+ */
 import { readFileSync } from 'node:fs';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import { writeAtomically } from '../../runtime/files.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { PolicyReader } from './read.ts';
 import type { PolicyVersion } from './version.ts';
@@ -15,7 +19,7 @@ export interface LastGoodPolicy {
   readonly policy: GatewayPolicy;
 }
 
-/** Undefined where nothing is there; throws where what is there cannot be used. */
+/** Returns undefined if no policy was kept. Throws if the kept policy cannot be used. */
 export async function readLastGoodPolicy(folder: string, reader: PolicyReader): Promise<LastGoodPolicy | undefined> {
   let content: Buffer;
   try {
@@ -30,58 +34,53 @@ export async function readLastGoodPolicy(folder: string, reader: PolicyReader): 
   return { policy, version: readVersion(folder, policy.version) ?? { epoch: 0, counter: 0, version: policy.version } };
 }
 
-/** The two files are written one after the other: between them the content may be newer. */
+/** The two files are written one after the other, so the content may be newer than the version file. */
 function readVersion(folder: string, version: string): PolicyVersion | undefined {
   try {
     const { epoch, counter, version: written } = JSON.parse(readFileSync(join(folder, VERSION), 'utf8'));
-    const whole = Number.isSafeInteger(epoch) && Number.isSafeInteger(counter);
-    return whole && written === version ? { epoch, counter, version } : undefined;
+    const isWhole = Number.isSafeInteger(epoch) && Number.isSafeInteger(counter);
+    return isWhole && written === version ? { epoch, counter, version } : undefined;
   } catch {
     return undefined;
   }
 }
 
-export interface PolicyCache {
-  /** `content` undefined: the one that is there. Of several calls while one is being written the last counts. */
-  keep(version: PolicyVersion, content: Uint8Array | undefined): void;
-  /** When all is written. */
-  settled(): Promise<void>;
-}
+/** Writes policies to the folder, one at a time; of several that arrive during a write, only the last is written. */
+export class PolicyCache {
+  readonly #folder: string;
+  readonly #log: Log;
+  #next: { readonly version: PolicyVersion; readonly content: Uint8Array | undefined } | undefined;
+  #writing: Promise<void> | undefined;
 
-export function openPolicyCache(folder: string, log: Pick<Log, 'info' | 'warn' | 'error'>): PolicyCache {
-  let next: { readonly version: PolicyVersion; readonly content: Uint8Array | undefined } | undefined;
-  let writing: Promise<void> | undefined;
-  const write = async () => {
-    while (next !== undefined) {
-      const { version, content } = next;
-      next = undefined;
+  constructor(folder: string, log: Log) {
+    this.#folder = folder;
+    this.#log = log;
+  }
+
+  /** `content` undefined: the content on disk stays, only its version changes. */
+  keep(version: PolicyVersion, content: Uint8Array | undefined): void {
+    this.#next = { version, content: content ?? this.#next?.content };
+    this.#writing ??= this.#write();
+  }
+
+  /** Resolves when everything is written. */
+  async settled(): Promise<void> {
+    await this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    while (this.#next !== undefined) {
+      const { version, content } = this.#next;
+      this.#next = undefined;
       try {
         if (content !== undefined) {
-          await replace(join(folder, CONTENT), content);
+          await writeAtomically(join(this.#folder, CONTENT), content, 0o600);
         }
-        await replace(join(folder, VERSION), JSON.stringify(version));
+        await writeAtomically(join(this.#folder, VERSION), JSON.stringify(version), 0o600);
       } catch (error) {
-        log.warn({ error }, 'the policy cannot be kept on disk; a restart of this container waits for the controller');
+        this.#log.warn({ err: error }, 'policy not kept on disk; a restarted container will wait for the controller');
       }
     }
-    writing = undefined;
-  };
-  return {
-    keep(version, content) {
-      next = { version, content: content ?? next?.content };
-      writing ??= write();
-    },
-    settled: async () => writing,
-  };
-}
-
-async function replace(path: string, data: Uint8Array | string): Promise<void> {
-  const temporary = `${path}.new`;
-  try {
-    await writeFile(temporary, data, { mode: 0o600 });
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
+    this.#writing = undefined;
   }
 }

@@ -1,14 +1,16 @@
 /**
- * Reads and checks a policy as it was sent, in slices, so that nothing holds the event loop, however many routes there are. What a line says is kept as long
- * as policies have it, so that most of a new policy is the same objects as before.
+ * Reads and validates a policy as it was sent, in slices, so that a large policy does not block the
+ * event loop. Parsed lines are reused from the last policy, so most objects of a new policy are the
+ * same as before.
  */
 import type { BackendPolicy, GatewayPolicy, Passthrough, Quota, Rule } from '../../contract/policy.ts';
 import { checkedLine, type PolicyLine } from '../../contract/policy-schema.ts';
+import { errorMessage } from '../../runtime/error-message.ts';
 import { inSlices } from './slices.ts';
 
 const LINE_END = 0x0a;
 
-/** Carries the version of a policy that cannot be used, as far as it could be read. */
+/** A policy that cannot be used, with its version as far as it could be read. */
 export class PolicyError extends Error {
   readonly version: string;
 
@@ -19,11 +21,11 @@ export class PolicyError extends Error {
 }
 
 export interface PolicyReader {
-  /** Throws a PolicyError for what is not a policy that this program knows whole. One policy at a time. */
+  /** Throws a PolicyError for anything that this program does not fully understand. Reads one policy at a time. */
   read(content: Buffer): Promise<GatewayPolicy>;
 }
 
-/** `pause` lets others work. */
+/** `pause` yields to the event loop. */
 export function newPolicyReader(pause?: () => Promise<void>): PolicyReader {
   let known: ReadonlyMap<string, PolicyLine> = new Map();
   return {
@@ -57,7 +59,7 @@ function* reading(
       parts.add(line);
     } catch (error) {
       const version = parts.version() ?? Object(Object(json).policy).version;
-      throw new PolicyError(`line ${number}: ${error instanceof Error ? error.message : error}`, String(version ?? ''));
+      throw new PolicyError(`line ${number}: ${errorMessage(error)}`, String(version ?? ''));
     }
     start = end + 1;
     yield;
@@ -84,7 +86,7 @@ function newParts() {
     add(line: PolicyLine): void {
       lines++;
       if ((lines === 0) !== (line.kind === 'policy')) {
-        throw new Error('the line "policy" must be the first and only one');
+        throw new Error('the line "policy" must come first, and only once');
       }
       switch (line.kind) {
         case 'policy':
@@ -129,7 +131,7 @@ function newParts() {
         throw new PolicyError('the policy is empty', '');
       }
       if (lines !== head.lines) {
-        throw new PolicyError(`the policy has ${lines} of its ${head.lines} lines`, head.version);
+        throw new PolicyError(`the policy is incomplete: ${lines} of ${head.lines} lines`, head.version);
       }
       const { formatVersion, version } = head;
       return { formatVersion, version, virtualHosts, backends, quotas };
@@ -140,7 +142,7 @@ function newParts() {
 function at<Item>(items: readonly Item[], place: number): Item {
   const item = items[place];
   if (item === undefined) {
-    throw new Error(`there is no item ${place} before this line`);
+    throw new Error(`item ${place} is not defined before this line`);
   }
   return item;
 }

@@ -1,13 +1,13 @@
-/** Long work on a policy, in slices that let chunks of answers through. */
+/** Runs long work on a policy in slices, so that response chunks are forwarded in between. */
 
-/** What is done in one piece may take this long. */
+/** The longest time that work runs without yielding to the event loop. */
 export const SLICE_MS = 2;
 
 export function untilLater(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Runs work that yields wherever it can be interrupted. `pause` lets others work. */
+/** Runs a generator that yields wherever it can be interrupted. `pause` yields to the event loop. */
 export async function inSlices<Result>(
   work: Generator<void, Result>,
   pause: () => Promise<void> = untilLater,
@@ -25,7 +25,7 @@ export async function inSlices<Result>(
   }
 }
 
-/** Runs such work in one piece. */
+/** Runs the generator without interruption. */
 export function atOnce<Result>(work: Generator<void, Result>): Result {
   for (;;) {
     const { done, value } = work.next();

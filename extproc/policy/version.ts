@@ -1,11 +1,11 @@
-/** Names of policies in the order in which the controller made them. */
+/** Versions of policies, ordered as the controller published them. */
 import type { PolicyVersion as PolicyVersionMessage } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 
 export interface PolicyVersion {
-  /** A leader's term; a later one is higher. */
+  /** The term of a leader; a later leader has a higher one. */
   readonly epoch: number;
   readonly counter: number;
-  /** What the policy says of itself. */
+  /** The digest of the content, as written in the policy. */
   readonly version: string;
 }
 

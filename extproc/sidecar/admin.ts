@@ -1,4 +1,4 @@
-/** Reads from the admin interface of the Envoy beside. */
+/** Reads from the admin interface of the Envoy in the same pod. */
 import { get } from 'node:http';
 
 export interface AdminAddress {
@@ -17,7 +17,7 @@ export function readAdmin({ host, port }: AdminAddress, path: string, maxBytes: 
         bytes += chunk.length;
         chunks.push(chunk);
         if (bytes > maxBytes) {
-          request.destroy(new Error(`Envoy's answer is larger than ${maxBytes} bytes`));
+          request.destroy(new Error(`the answer of Envoy's admin interface exceeds ${maxBytes} bytes`));
         }
       });
       response.on('error', reject);
@@ -26,11 +26,13 @@ export function readAdmin({ host, port }: AdminAddress, path: string, maxBytes: 
         if (response.statusCode === 200) {
           resolve(text);
         } else {
-          reject(new Error(`Envoy's admin interface answers ${response.statusCode}`));
+          reject(new Error(`Envoy's admin interface answered ${response.statusCode}`));
         }
       });
     });
-    request.on('timeout', () => request.destroy(new Error(`Envoy's admin interface is silent for ${TIMEOUT_MS} ms`)));
+    request.on('timeout', () =>
+      request.destroy(new Error(`Envoy's admin interface did not answer within ${TIMEOUT_MS} ms`)),
+    );
     request.on('error', reject);
   });
 }

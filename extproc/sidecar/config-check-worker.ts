@@ -1,4 +1,7 @@
-/** Reads and evaluates Envoy's configuration on a thread of its own: with 1,000 routes it has some MB, and the event loop of the data plane must not parse them. */
+/**
+ * Reads and verifies Envoy's configuration in a worker thread: with 1,000 routes it has several MB, and
+ * parsing them would block the event loop of the data plane.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 import { type AdminAddress, readAdmin } from './admin.ts';
 import { type EnvoyConfigDump, verifyConfigDump } from './verify-config-dump.ts';
@@ -18,7 +21,7 @@ const dump = async (query: string) =>
 const configuration: EnvoyConfigDump = {
   listeners: await dump('resource=dynamic_listeners'),
   routes: await dump('resource=dynamic_route_configs'),
-  // Envoy Gateway names the clusters of processors so.
+  // The name pattern that Envoy Gateway gives to clusters of processors.
   endpoints: await dump('include_eds&resource=dynamic_endpoint_configs&name_regex=.*%2Fextproc%2F.*'),
 };
 parentPort?.postMessage(verifyConfigDump(configuration, routeNames, socketPath));

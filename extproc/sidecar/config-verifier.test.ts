@@ -1,4 +1,4 @@
-/** The prover beside a real Envoy that takes its listeners, routes, clusters and endpoints from files, as it takes them from Envoy Gateway in a cluster. */
+/** The verifier beside a real Envoy that takes its listeners, routes, clusters and endpoints from files, as it takes them from Envoy Gateway in a cluster. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,11 +15,11 @@ const SOCKET = '/run/tallygate/extproc.sock';
 const CLUSTER = 'envoyextensionpolicy/team/tallygate/extproc/0';
 const FILTER = `envoy.filters.http.ext_proc/${CLUSTER}`;
 const version = { epoch: 1, counter: 1, version: 'v1' };
-const log = { info() {}, warn() {}, error() {} };
+const log = { debug() {}, info() {}, warn() {}, error() {} };
 
 let envoy: ChildProcess;
 let admin: { readonly host: string; readonly port: number };
-let prover: ConfigVerifier;
+let verifier: ConfigVerifier;
 const configChecks: ConfigCheckReport[] = [];
 
 function give(name: string, type: string, resources: readonly object[]): void {
@@ -157,7 +157,7 @@ before(async () => {
       // Not written yet.
     }
   }
-  prover = startConfigVerifier({
+  verifier = startConfigVerifier({
     admin,
     socketPath: SOCKET,
     found: (configCheck) => configChecks.push(configCheck),
@@ -166,14 +166,14 @@ before(async () => {
 });
 
 after(() => {
-  prover?.close();
+  verifier?.close();
   envoy?.kill('SIGKILL');
   rmSync(folder, { recursive: true });
 });
 
 test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) => {
   await t.test('what Envoy has is proved, for the version that was asked', async () => {
-    prover.expect(version, names(3));
+    verifier.expect(version, names(3));
     assert.deepEqual((await until((configCheck) => clean(configCheck, 3))).version, version);
   });
 
@@ -193,7 +193,7 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
   });
 
   await t.test('a policy ahead of Envoy is proved when Envoy has followed', async () => {
-    prover.expect({ ...version, counter: 2 }, names(4));
+    verifier.expect({ ...version, counter: 2 }, names(4));
     await until((each) => 'missing' in each && each.missing.total === 1);
     giveRoutes(4);
     assert.equal((await until((each) => clean(each, 4))).version.counter, 2);
@@ -201,7 +201,7 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
 
   await t.test('new routes are waited for until Envoy can carry them out', async () => {
     let routed = false;
-    const waiting = prover.routed([name(0), name(4)]).then(() => {
+    const waiting = verifier.waitForRoutes([name(0), name(4)]).then(() => {
       routed = true;
     });
     giveRoutes(5, [], [4]);
@@ -218,7 +218,7 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
 
   await t.test('and not for long where Envoy never can', async () => {
     const startedMs = performance.now();
-    await prover.routed([name(7)]);
+    await verifier.waitForRoutes([name(7)]);
     const tookMs = performance.now() - startedMs;
     assert.ok(tookMs > 1400 && tookMs < 2000, `${tookMs} ms`);
   });
@@ -231,7 +231,7 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
 
   await t.test('5,000 routes are looked at beside the event loop', async (each) => {
     giveRoutes(5000, [4999]);
-    prover.expect({ ...version, counter: 3 }, names(5000));
+    verifier.expect({ ...version, counter: 3 }, names(5000));
     const delay = monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
     const start = performance.now();
@@ -254,7 +254,7 @@ test('beside a real Envoy', { concurrency: false, timeout: 110_000 }, async (t) 
     envoy.kill('SIGKILL');
     const configCheck = await until((each) => 'unreadable' in each);
     assert.match('unreadable' in configCheck ? configCheck.unreadable : '', /ECONN/);
-    await prover.routed([name(0)]);
+    await verifier.waitForRoutes([name(0)]);
   });
 });
 
@@ -264,6 +264,6 @@ test('an answer of Envoy’s that is too large is not read to its end', async ()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
-  await assert.rejects(readAdmin({ host: '127.0.0.1', port }, '/', 1000), /larger than 1000 bytes/);
+  await assert.rejects(readAdmin({ host: '127.0.0.1', port }, '/', 1000), /exceeds 1000 bytes/);
   server.close();
 });

@@ -1,6 +1,10 @@
-/** Watches whether the Envoy beside is configured as the policy in force expects, by Envoy's own words, and tells each time that the answer has changed. */
+/**
+ * Verifies that the Envoy of the same pod is configured as the policy in force expects, by reading its
+ * admin interface, and reports each change of the result.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import { errorMessage } from '../../runtime/error-message.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { PolicyVersion } from '../policy/version.ts';
 import { type AdminAddress, readAdmin } from './admin.ts';
@@ -8,149 +12,175 @@ import type { ConfigCheckTask } from './config-check-worker.ts';
 import type { ConfigCheckResult } from './verify-config-dump.ts';
 
 const POLL_MS = 1000;
-/** What no counter tells, such as endpoints, is seen by then. */
+/** Changes that no version counter shows, such as endpoints, are seen within this time. */
 const REPEAT_MS = 60_000;
-/** While routes come by the hundred, Envoy is not asked without end: of the time that a look takes, so many times pass before the next. */
+/** Back off in proportion to the cost of a check: wait this many times as long as the last one took. */
 const PAUSE_FACTOR = 4;
-const PAUSE_MOST_MS = 5000;
+const MAX_PAUSE_MS = 5000;
 const VERSIONS = '/stats?type=TextReadouts&filter=(lds|rds%5C..*)%5C.version_text$';
 const MAX_VERSIONS_BYTES = 4 * 1024 * 1024;
-/** Envoy starts after the sidecar, and may be busy for a moment: only what fails so often in a row is told. */
-const FAILURES_BEFORE_TOLD = 3;
-/** A look that takes longer is broken off. */
-const LOOK_TIMEOUT_MS = 60_000;
+/** Envoy starts after the sidecar and may be busy for a moment: report only this many failures in a row. */
+const FAILURES_BEFORE_REPORT = 3;
+const CHECK_TIMEOUT_MS = 60_000;
 const MAX_HEAP_MB = 256;
-/** A policy that waits may also bring a limit; and this is less than the controller waits before it takes away what the last policy led to. */
-const ROUTED_WITHIN_MS = 1500;
-const ROUTED_POLL_MS = 30;
+/**
+ * A waiting policy may also carry a limit, so it waits this long at most; less than the time that the
+ * controller waits before it removes the routes of the last policy.
+ */
+const ROUTES_TIMEOUT_MS = 1500;
+const ROUTES_POLL_MS = 30;
 
 export type ConfigCheckReport = ({ readonly unreadable: string } | ConfigCheckResult) & {
   readonly version: PolicyVersion;
 };
 
-export interface ConfigVerifier {
-  /** What the policy in force names from now on. */
-  expect(version: PolicyVersion, routeNames: readonly string[]): void;
-  /** Waits until Envoy can carry out all these routes; not for long, whatever Envoy says. Never rejects. */
-  routed(routeNames: readonly string[]): Promise<void>;
-  close(): void;
-}
-
 export interface ConfigVerifierOptions {
   readonly admin: AdminAddress;
-  /** Where Envoy must send: our own. */
+  /** The socket of this sidecar, where Envoy must send its requests. */
   readonly socketPath: string;
-  readonly found: (configCheck: ConfigCheckReport) => void;
-  readonly log: Pick<Log, 'info' | 'warn' | 'error'>;
+  readonly found: (report: ConfigCheckReport) => void;
+  readonly log: Log;
 }
 
-export function startConfigVerifier({ admin, socketPath, found, log }: ConfigVerifierOptions): ConfigVerifier {
-  let wanted: { readonly version: PolicyVersion; readonly routeNames: readonly string[] } | undefined;
-  let looked: { readonly for: object; readonly configuration: string; readonly atMs: number } | undefined;
-  let told = '';
-  let failures = 0;
-  let timer: NodeJS.Timeout | undefined;
-  let closed = false;
-  const workers = new Set<Worker>();
+interface ExpectedRoutes {
+  readonly version: PolicyVersion;
+  readonly routeNames: readonly string[];
+}
 
-  const look = (task: ConfigCheckTask): Promise<ConfigCheckResult> =>
-    new Promise((resolve, reject) => {
-      const started = new Worker(new URL('./config-check-worker.ts', import.meta.url), {
-        workerData: task,
-        resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
-      });
-      workers.add(started);
-      const late = setTimeout(() => {
-        reject(new Error(`Envoy's configuration was not read within ${LOOK_TIMEOUT_MS} ms`));
-        void started.terminate();
-      }, LOOK_TIMEOUT_MS);
-      started.once('message', resolve);
-      started.once('error', reject);
-      started.once('exit', () => {
-        clearTimeout(late);
-        workers.delete(started);
-        reject(new Error('the look at Envoy’s configuration was broken off'));
-      });
+export function startConfigVerifier(options: ConfigVerifierOptions): ConfigVerifier {
+  const verifier = new ConfigVerifier(options);
+  verifier.start();
+  return verifier;
+}
+
+export class ConfigVerifier {
+  readonly #options: ConfigVerifierOptions;
+  readonly #workers = new Set<Worker>();
+  #expected: ExpectedRoutes | undefined;
+  #lastCheck: { readonly of: ExpectedRoutes; readonly versions: string; readonly atMs: number } | undefined;
+  #lastReport = '';
+  #failures = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: ConfigVerifierOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    void this.#round().then((pauseMs) => {
+      if (!this.#closed) {
+        this.#timer = setTimeout(() => this.start(), pauseMs);
+      }
     });
+  }
 
-  const round = async () => {
-    const task = wanted;
-    let pauseMs = POLL_MS;
-    if (task !== undefined) {
-      let configCheck: ConfigCheckReport;
-      try {
-        const configuration = await readAdmin(admin, VERSIONS, MAX_VERSIONS_BYTES);
-        const nowMs = performance.now();
-        const same = looked?.for === task && looked.configuration === configuration && nowMs - looked.atMs < REPEAT_MS;
-        if (same) {
-          return pauseMs;
-        }
-        const evaluation = await look({ admin, socketPath, routeNames: task.routeNames });
-        failures = 0;
-        looked = { for: task, configuration, atMs: nowMs };
-        configCheck = { ...evaluation, version: task.version };
-        pauseMs = Math.min(PAUSE_MOST_MS, Math.max(POLL_MS, (performance.now() - nowMs) * PAUSE_FACTOR));
-      } catch (error) {
-        looked = undefined;
-        if (++failures < FAILURES_BEFORE_TOLD) {
-          return pauseMs;
-        }
-        configCheck = { unreadable: error instanceof Error ? error.message : String(error), version: task.version };
-      }
-      const text = JSON.stringify(configCheck);
-      if (text !== told && !closed && wanted === task) {
-        told = text;
-        log.info(configCheck, 'Envoy’s configuration looked at');
-        found(configCheck);
-      }
+  /** Sets the routes that the policy in force names. */
+  expect(version: PolicyVersion, routeNames: readonly string[]): void {
+    this.#expected = { version, routeNames };
+  }
+
+  /** Waits until Envoy serves all these routes, for a bounded time. Never rejects. */
+  async waitForRoutes(routeNames: readonly string[]): Promise<void> {
+    const timeout = sleep(ROUTES_TIMEOUT_MS, 'timeout');
+    const outcome = await Promise.race([this.#servesAll(routeNames).catch(String), timeout]);
+    if (outcome !== 'ready' && !this.#closed) {
+      this.#options.log.warn(
+        { reason: outcome, routes: routeNames.length },
+        'envoy lacks routes of the policy; applying it anyway',
+      );
     }
-    return pauseMs;
-  };
-  /** False: it has taken too long. */
-  const carriesOut = async (routeNames: readonly string[]): Promise<boolean> => {
-    const endMs = performance.now() + ROUTED_WITHIN_MS;
-    for (let seen = ''; performance.now() < endMs; await sleep(ROUTED_POLL_MS)) {
-      const configuration = await readAdmin(admin, VERSIONS, MAX_VERSIONS_BYTES);
-      if (configuration === seen) {
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const worker of this.#workers) {
+      void worker.terminate();
+    }
+  }
+
+  /** Checks if something changed, and returns the pause before the next round. */
+  async #round(): Promise<number> {
+    const expected = this.#expected;
+    if (expected === undefined) {
+      return POLL_MS;
+    }
+    try {
+      const versions = await this.#versions();
+      if (this.#isUpToDate(expected, versions)) {
+        return POLL_MS;
+      }
+      const atMs = performance.now();
+      const result = await this.#check(expected.routeNames);
+      this.#failures = 0;
+      this.#lastCheck = { of: expected, versions, atMs };
+      this.#report({ ...result, version: expected.version }, expected);
+      return Math.min(MAX_PAUSE_MS, Math.max(POLL_MS, (performance.now() - atMs) * PAUSE_FACTOR));
+    } catch (error) {
+      this.#lastCheck = undefined;
+      if (++this.#failures >= FAILURES_BEFORE_REPORT) {
+        this.#report({ unreadable: errorMessage(error), version: expected.version }, expected);
+      }
+      return POLL_MS;
+    }
+  }
+
+  #isUpToDate(expected: ExpectedRoutes, versions: string): boolean {
+    const last = this.#lastCheck;
+    return last?.of === expected && last.versions === versions && performance.now() - last.atMs < REPEAT_MS;
+  }
+
+  #report(report: ConfigCheckReport, of: ExpectedRoutes): void {
+    const text = JSON.stringify(report);
+    if (text === this.#lastReport || this.#closed || this.#expected !== of) {
+      return;
+    }
+    this.#lastReport = text;
+    this.#options.log.info(report, 'checked envoy configuration');
+    this.#options.found(report);
+  }
+
+  async #servesAll(routeNames: readonly string[]): Promise<'ready' | 'timeout'> {
+    const endMs = performance.now() + ROUTES_TIMEOUT_MS;
+    for (let seen = ''; performance.now() < endMs; await sleep(ROUTES_POLL_MS)) {
+      const versions = await this.#versions();
+      if (versions === seen) {
         continue;
       }
-      seen = configuration;
-      const { missing, failing } = await look({ admin, socketPath, routeNames });
+      seen = versions;
+      const { missing, failing } = await this.#check(routeNames);
       if (missing.total + failing.total === 0) {
-        return true;
+        return 'ready';
       }
     }
-    return false;
-  };
-  const run = () => {
-    timer = undefined;
-    void round().then((pauseMs) => {
-      if (!closed) {
-        timer = setTimeout(run, pauseMs);
-      }
-    });
-  };
-  run();
-  return {
-    expect(version, routeNames) {
-      wanted = { version, routeNames };
-    },
-    async routed(routeNames) {
-      const reason = await Promise.race([carriesOut(routeNames).catch(String), sleep(ROUTED_WITHIN_MS, false)]);
-      if (reason === true || closed) {
-        return;
-      }
-      log.warn(
-        { reason, routes: routeNames.length },
-        'Envoy does not have all routes of the policy yet; it comes into force',
-      );
-    },
-    close() {
-      closed = true;
-      clearTimeout(timer);
-      for (const worker of workers) {
+    return 'timeout';
+  }
+
+  #versions(): Promise<string> {
+    return readAdmin(this.#options.admin, VERSIONS, MAX_VERSIONS_BYTES);
+  }
+
+  #check(routeNames: readonly string[]): Promise<ConfigCheckResult> {
+    const { admin, socketPath } = this.#options;
+    const workerData: ConfigCheckTask = { admin, socketPath, routeNames };
+    return new Promise((resolve, reject) => {
+      const worker = new Worker(new URL('./config-check-worker.ts', import.meta.url), {
+        workerData,
+        resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
+      });
+      this.#workers.add(worker);
+      const timeout = setTimeout(() => {
+        reject(new Error(`Envoy's configuration was not read within ${CHECK_TIMEOUT_MS} ms`));
         void worker.terminate();
-      }
-    },
-  };
+      }, CHECK_TIMEOUT_MS);
+      worker.once('message', resolve);
+      worker.once('error', reject);
+      worker.once('exit', () => {
+        clearTimeout(timeout);
+        this.#workers.delete(worker);
+        reject(new Error("the check of Envoy's configuration was interrupted"));
+      });
+    });
+  }
 }

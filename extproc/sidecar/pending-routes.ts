@@ -1,22 +1,26 @@
 /**
- * A user's route that changes to another backend is in the policy sooner than in the Envoy beside, and between the two its requests would be answered with an
- * error. So such a policy waits until Envoy has what it leads to (`ConfigVerifier.routed`). Pure.
+ * Finds the Envoy routes that a policy has to wait for. When a user moves a route to another backend,
+ * the policy arrives before Envoy's new routes, and requests in between would fail. Such a policy waits
+ * until Envoy has its routes (`ConfigVerifier.waitForRoutes`). Pure.
  */
 import type { GatewayPolicy } from '../../contract/policy.ts';
 
-/** The Envoy routes that a policy waits for. None where it only limits, or brings routes that had no answer before. */
+/**
+ * Returns the Envoy routes that the policy waits for: none if it only changes limits, or adds routes
+ * that were not served before.
+ */
 export function pendingRoutes(before: GatewayPolicy, after: GatewayPolicy): readonly string[] {
-  const led = uses(before);
-  const served = new Set(led.map(({ route }) => route));
-  const known = new Set(led.map(({ id }) => id));
-  if (!uses(after).some(({ route, id }) => served.has(route) && !known.has(id))) {
+  const targets = targetsOf(before);
+  const served = new Set(targets.map(({ route }) => route));
+  const known = new Set(targets.map(({ id }) => id));
+  if (!targetsOf(after).some(({ route, id }) => served.has(route) && !known.has(id))) {
     return [];
   }
-  const there = new Set(before.virtualHosts.flatMap(({ routeNames }) => routeNames));
-  return after.virtualHosts.flatMap(({ routeNames }) => routeNames).filter((name) => !there.has(name));
+  const present = new Set(before.virtualHosts.flatMap(({ routeNames }) => routeNames));
+  return after.virtualHosts.flatMap(({ routeNames }) => routeNames).filter((name) => !present.has(name));
 }
 
-function uses({ virtualHosts }: GatewayPolicy): readonly { readonly route: string; readonly id: string }[] {
+function targetsOf({ virtualHosts }: GatewayPolicy): readonly { readonly route: string; readonly id: string }[] {
   return virtualHosts.flatMap(({ rules, passthrough }) => [
     ...rules.flatMap(({ route, targets }) => targets.map(({ id }) => ({ route, id }))),
     ...passthrough.map(({ route, target }) => ({ route, id: target })),

@@ -1,4 +1,4 @@
-/** One stream to the controller over a connection of its own, so that each attempt may reach another replica. */
+/** One stream to the controller over its own connection, so that each attempt may reach another replica. */
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { Client, type ClientOptions, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import {
@@ -9,19 +9,19 @@ import {
   SidecarMessageSchema,
 } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 
-/** The name in the controller's certificate, whatever the address. */
+/** The name in the controller's certificate, independent of the address. */
 const SERVER_NAME = 'tallygate-controller';
 const METHOD = '/tallygate.policy.v1.PolicyService/Follow';
-/** As much as the controller sends at most. */
+/** The maximum that the controller sends. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
-/** Connection, TLS and the review of the token. Short, because the address may be that of a replica that has just died. */
+/** For connection, TLS and token review. Short, because the address may be of a replica that just died. */
 const OPEN_TIMEOUT_MS = 5000;
 
 const OPTIONS: ClientOptions = {
   'grpc.ssl_target_name_override': SERVER_NAME,
   'grpc.default_authority': SERVER_NAME,
   'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-  // A controller that is gone without a word is noticed after both.
+  // A controller that vanished without closing is noticed after the sum of both.
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5000,
   'grpc.use_local_subchannel_pool': 1,
@@ -40,10 +40,10 @@ export interface StreamOptions {
   readonly controller: string;
   readonly ca: Buffer;
   readonly token: string;
-  /** The controller knows us. */
+  /** The controller has accepted the token. */
   readonly opened: () => void;
   readonly heard: (policy: Policy) => void;
-  /** Exactly once. Undefined: in order. */
+  /** Called exactly once. `reason` undefined: the stream ended in order. */
   readonly ended: (reason: string | undefined) => void;
 }
 

@@ -1,13 +1,13 @@
 /**
- * Holds Envoy's own configuration, as its admin interface dumps it, against the routes that a policy names: does each pass this processor? Pure. Whatever is not
- * as it should be, or cannot be understood, counts as not proved.
+ * Verifies in a dump of Envoy's configuration that every route that a policy names passes this sidecar.
+ * Pure. A configuration that is wrong or cannot be understood counts as not verified.
  */
 
-/** Parts of Envoy's `/config_dump`, as JSON says them; only what is read is named. */
+/** The parts of Envoy's `/config_dump` that are read, in their JSON form. */
 export interface EnvoyConfigDump {
   readonly listeners: Dump<DynamicListener>;
   readonly routes: Dump<{ readonly route_config?: RouteConfiguration }>;
-  /** Of the clusters whose name says that they are processors. */
+  /** Of the clusters that are named like processors. */
   readonly endpoints: Dump<{ readonly endpoint_config?: LoadAssignment }>;
 }
 
@@ -22,16 +22,16 @@ export interface AffectedNames {
 
 export interface ConfigCheckResult {
   readonly expected: number;
-  /** In no route configuration that a listener uses. */
+  /** Routes in no route configuration that a listener uses. */
   readonly missing: AffectedNames;
-  /** There, without our filter enabled on them. */
+  /** Routes that exist without this sidecar's filter enabled. */
   readonly unfiltered: AffectedNames;
-  /** Answered by Envoy with a 500 of its own. */
+  /** Routes that Envoy answers with its own 500. */
   readonly failing: AffectedNames;
   readonly listenersWithoutFilter: AffectedNames;
 }
 
-/** Enough to find the fault, few enough for a status message. */
+/** Enough to find the fault, and few enough for a status message. */
 const MAX_NAMES = 20;
 const MAX_NAME_CHARACTERS = 300;
 
@@ -40,17 +40,17 @@ export function verifyConfigDump(
   routeNames: readonly string[],
   socketPath: string,
 ): ConfigCheckResult {
-  const clusters = clustersThatLeadTo(socketPath, configuration.endpoints);
-  const connections = (configuration.listeners.configs ?? []).flatMap((listener) => connectionsOf(listener, clusters));
-  const inline = connections.flatMap(({ inlineRoutes }) => (inlineRoutes === undefined ? [] : [inlineRoutes]));
+  const clusters = clustersOfSocket(socketPath, configuration.endpoints);
+  const managers = (configuration.listeners.configs ?? []).flatMap((listener) => managersOf(listener, clusters));
+  const inline = managers.flatMap(({ inlineRoutes }) => (inlineRoutes === undefined ? [] : [inlineRoutes]));
   const discovered = (configuration.routes.configs ?? []).flatMap((each) => each.route_config ?? []);
   const expected = new Set(routeNames);
   const found = new Set<string>();
   const unfiltered = new Set<string>();
   const failing = new Set<string>();
-  const bare = new Set<string>();
+  const listenersWithoutFilter = new Set<string>();
   for (const routes of [...discovered, ...inline]) {
-    const users = connections.filter((each) => each.inlineRoutes === routes || each.routeConfigName === routes.name);
+    const users = managers.filter((each) => each.inlineRoutes === routes || each.routeConfigName === routes.name);
     if (users.length === 0) {
       continue;
     }
@@ -67,7 +67,7 @@ export function verifyConfigDump(
         const overrides = [route.typed_per_filter_config, host.typed_per_filter_config, routes.typed_per_filter_config];
         for (const { listener, filters } of users) {
           if (filters.length === 0) {
-            bare.add(listener);
+            listenersWithoutFilter.add(listener);
           }
           const filtered = filters.some((filter) => isEnabled(filter, overrides, clusters));
           if (!filtered && !failing.has(name)) {
@@ -80,14 +80,14 @@ export function verifyConfigDump(
   const missing = [...expected].filter((name) => !found.has(name));
   return {
     expected: expected.size,
-    missing: findings(missing),
-    unfiltered: findings([...unfiltered]),
-    failing: findings([...failing]),
-    listenersWithoutFilter: findings([...bare]),
+    missing: affected(missing),
+    unfiltered: affected([...unfiltered]),
+    failing: affected([...failing]),
+    listenersWithoutFilter: affected([...listenersWithoutFilter]),
   };
 }
 
-function findings(names: readonly string[]): AffectedNames {
+function affected(names: readonly string[]): AffectedNames {
   const first = names.toSorted().slice(0, MAX_NAMES);
   return { total: names.length, names: first.map((name) => name.slice(0, MAX_NAME_CHARACTERS)) };
 }
@@ -101,16 +101,16 @@ interface LoadAssignment {
   }[];
 }
 
-/** Names may be anybody's; the socket is ours. */
-function clustersThatLeadTo(socketPath: string, dump: EnvoyConfigDump['endpoints']): ReadonlySet<string> {
-  const leading = (dump.configs ?? []).flatMap(({ endpoint_config: assignment }) => {
+/** A cluster is recognized by this sidecar's socket, because anybody may choose its name. */
+function clustersOfSocket(socketPath: string, dump: EnvoyConfigDump['endpoints']): ReadonlySet<string> {
+  const names = (dump.configs ?? []).flatMap(({ endpoint_config: assignment }) => {
     const paths = (assignment?.endpoints ?? [])
       .flatMap((each) => each.lb_endpoints ?? [])
       .map(({ endpoint }) => endpoint?.address?.pipe?.path);
     const ours = paths.length > 0 && paths.every((path) => path === socketPath);
     return ours && assignment?.cluster_name !== undefined ? [assignment.cluster_name] : [];
   });
-  return new Set(leading);
+  return new Set(names);
 }
 
 interface DynamicListener {
@@ -168,7 +168,7 @@ interface Route {
 
 type Overrides = Readonly<Record<string, Override | undefined>> | undefined;
 
-/** `FilterConfig`, or `ExtProcPerRoute`, which may also stand inside the first. */
+/** `FilterConfig`, or `ExtProcPerRoute`, which may also be inside a `FilterConfig`. */
 interface Override {
   readonly '@type'?: string;
   readonly disabled?: boolean;
@@ -179,15 +179,15 @@ interface Override {
   };
 }
 
-interface Connections {
+interface ConnectionManagerSummary {
   readonly listener: string;
   readonly routeConfigName: string | undefined;
   readonly inlineRoutes: RouteConfiguration | undefined;
   readonly filters: readonly HttpFilter[];
 }
 
-/** One for each HTTP connection manager, with those of its filters that are ours. */
-function connectionsOf(dumped: DynamicListener, clusters: ReadonlySet<string>): readonly Connections[] {
+/** Returns one item per HTTP connection manager, with its filters that call this sidecar. */
+function managersOf(dumped: DynamicListener, clusters: ReadonlySet<string>): readonly ConnectionManagerSummary[] {
   const listener = dumped.active_state?.listener;
   const chains = [
     ...(listener?.filter_chains ?? []),
@@ -217,7 +217,7 @@ function isOurs({ typed_config: processor }: HttpFilter, clusters: ReadonlySet<s
   );
 }
 
-/** A processor that is shown less than both bodies in both directions cannot count. */
+/** A processor that does not get headers and bodies in both directions cannot count tokens. */
 function seesAll(mode: ExternalProcessor['processing_mode']): boolean {
   return (
     mode?.['request_body_mode'] === 'FULL_DUPLEX_STREAMED' &&
@@ -227,26 +227,26 @@ function seesAll(mode: ExternalProcessor['processing_mode']): boolean {
   );
 }
 
-/** The most specific override decides, as in Envoy. */
+/** As in Envoy, the most specific override decides. */
 function isEnabled(
   { name, disabled }: HttpFilter,
   overrides: readonly Overrides[],
   clusters: ReadonlySet<string>,
 ): boolean {
-  const own = overrides.map((each) => each?.[name ?? '']).find((each) => each !== undefined);
-  if (own === undefined) {
+  const override = overrides.map((each) => each?.[name ?? '']).find((each) => each !== undefined);
+  if (override === undefined) {
     return disabled !== true;
   }
-  if (own.disabled === true) {
+  if (override.disabled === true) {
     return false;
   }
-  if (own['@type'] !== FILTER_OVERRIDE) {
-    return leavesOurs(own, clusters);
+  if (override['@type'] !== FILTER_OVERRIDE) {
+    return keepsFilter(override, clusters);
   }
-  return own.config?.['@type'] === undefined || leavesOurs(own.config, clusters);
+  return override.config?.['@type'] === undefined || keepsFilter(override.config, clusters);
 }
 
-function leavesOurs(override: Override, clusters: ReadonlySet<string>): boolean {
+function keepsFilter(override: Override, clusters: ReadonlySet<string>): boolean {
   if (override['@type'] !== PROCESSOR_OVERRIDE || override.disabled === true) {
     return false;
   }
@@ -255,7 +255,7 @@ function leavesOurs(override: Override, clusters: ReadonlySet<string>): boolean 
   return (service === undefined || clusters.has(cluster ?? '')) && (mode === undefined || seesAll(mode));
 }
 
-/** Envoy Gateway puts a 500 without a body in the place of a route that it cannot carry out. */
+/** Envoy Gateway replaces a route that it cannot implement by a 500 without a body. */
 function isFailure({ direct_response: direct }: Route): boolean {
   return direct?.status === 500 && direct.body === undefined && direct.body_format === undefined;
 }

@@ -1,0 +1,55 @@
+/** Follows the controller, and checks that the Envoy of the same pod is configured for the policy in force. */
+import { dirname } from 'node:path';
+import type { Log } from '../../runtime/log.ts';
+import type { PolicySink, PolicySource } from '../policy/source.ts';
+import type { AdminAddress } from './admin.ts';
+import { startConfigVerifier } from './config-verifier.ts';
+import { followController } from './follow.ts';
+
+export interface ControllerSourceOptions {
+  /** `HOST:PORT`. */
+  readonly controller: string;
+  readonly tokenPath: string;
+  readonly caPath: string;
+  readonly envoyAdmin: AdminAddress | undefined;
+  /** The socket that Envoy must send its requests to. */
+  readonly socketPath: string;
+  readonly programVersion: string;
+}
+
+/** Resolves when the policy that was kept on disk, if any, is in force. */
+export async function followControllerAt(
+  options: ControllerSourceOptions,
+  sink: PolicySink,
+  log: Log,
+): Promise<PolicySource> {
+  const { controller, tokenPath, caPath, envoyAdmin, socketPath, programVersion } = options;
+  const verifier =
+    envoyAdmin &&
+    startConfigVerifier({
+      admin: envoyAdmin,
+      socketPath,
+      found: (check) => source.reportConfigCheck(check),
+      log,
+    });
+  const source = followController({
+    controller,
+    tokenPath,
+    caPath,
+    programVersion,
+    // The containers of the pod share this folder, and it outlives a container.
+    folder: dirname(socketPath),
+    apply: (policy) => sink.apply(policy),
+    waitForRoutes: verifier === undefined ? undefined : (routeNames) => verifier.waitForRoutes(routeNames),
+    applied: (version, routeNames) => verifier?.expect(version, routeNames),
+    log,
+  });
+  await source.begun;
+  return {
+    details: () => source.details(),
+    close() {
+      verifier?.close();
+      return source.close();
+    },
+  };
+}
