@@ -75,7 +75,7 @@ test('what serves nobody is a warning, and with --strict an error', async () => 
   writeFileSync(other, documents.join('---').replace('gatewayClassName: tallygate', 'gatewayClassName: nginx'));
   for (const [file, said] of [
     [parts, /^warning: .*backends\.yaml: there is no Gateway with a listener; fix: /m],
-    [other, /^warning: .*other\.yaml:\d+: Gateway default\/ai spec\.gatewayClassName: nginx is not tallygate/m],
+    [other, /^warning: .*other\.yaml:\d+: Gateway default\/ai spec\.gatewayClassName: the GatewayClass is nginx/m],
   ] as const) {
     const lenient = await run(file, '-o', 'none');
     assert.equal(lenient.code, 0);

@@ -1,4 +1,4 @@
-/** Routes at doors: for each parentRef the listeners and host names where the route is served. */
+/** Attaches routes to listeners: for each parentRef, the listeners and host names where the route is served. */
 import type { ParentRef } from '../crds/route.ts';
 import { absence, type Catalog } from './catalog.ts';
 import type { Door } from './doors.ts';
@@ -11,7 +11,7 @@ import type { Site } from './site.ts';
 export interface Attachment {
   readonly route: LinkedRoute;
   readonly parentRef: ParentRef;
-  /** Why it is served nowhere. */
+  /** Why the route is not served by this parent. */
   readonly refused?:
     | 'Invalid'
     | 'NoMatchingParent'
@@ -77,23 +77,24 @@ function attach(
       return refuse('NoMatchingParent', message, fix);
     }
     const listeners = gateway.spec.listeners.map(({ name }) => name).join(', ');
-    const what = `no listener of Gateway ${namespace}/${parentRef.name} with this name and port`;
+    const gatewayName = `Gateway ${namespace}/${parentRef.name}`;
     if (site.type === 'Machine') {
-      const fix = `use one of ${listeners}, and see the problems of that Gateway`;
-      return refuse('NoMatchingParent', `${what} can be opened`, fix);
+      const message = `${gatewayName} has no usable listener with this name and port`;
+      return refuse('NoMatchingParent', message, `use one of ${listeners}, and fix the problems of the Gateway`);
     }
-    const fix = listeners === '' ? 'give the Gateway one of protocol HTTP or HTTPS' : `use one of ${listeners}`;
-    return refuse('NoMatchingParent', `${what} carries HTTP`, fix);
+    const message = `${gatewayName} has no HTTP or HTTPS listener with this name and port`;
+    const fix = listeners === '' ? 'add an HTTP or HTTPS listener to the Gateway' : `use one of ${listeners}`;
+    return refuse('NoMatchingParent', message, fix);
   }
   const allowing = named.filter((door) => allows(door, metadata.namespace, site));
   if (allowing.length === 0) {
-    const message = `no listener of Gateway ${namespace}/${parentRef.name} allows an AIGatewayRoute of namespace ${metadata.namespace}`;
+    const message = `no listener of Gateway ${namespace}/${parentRef.name} allows AIGatewayRoutes from namespace ${metadata.namespace}`;
     return refuse(
       'NotAllowedByListeners',
       message,
       site.type === 'Machine'
         ? 'set allowedRoutes.namespaces.from of a listener to All'
-        : `let allowedRoutes of a listener include HTTPRoutes of namespace ${metadata.namespace}`,
+        : `allow HTTPRoutes from namespace ${metadata.namespace} in allowedRoutes of a listener`,
     );
   }
   const places = allowing.flatMap((door) =>
@@ -104,8 +105,8 @@ function attach(
       .map((hostname): Place => ({ door, hostname })),
   );
   if (places.length === 0) {
-    const message = `no host name of the route is one of Gateway ${namespace}/${parentRef.name}`;
-    return refuse('NoMatchingListenerHostname', message, 'correct hostnames of the route or of the listener');
+    const message = `no host name of the route matches a listener of Gateway ${namespace}/${parentRef.name}`;
+    return refuse('NoMatchingListenerHostname', message, 'correct the host names of the route or of the listener');
   }
   const unique = new Map(places.map((place) => [`${place.door.key} ${place.hostname}`, place]));
   return {
@@ -115,13 +116,16 @@ function attach(
   };
 }
 
-/** Of several listeners on a port the one with the most specific host name gets a request, also where it has no route for it. */
+/**
+ * Returns whether another listener of the port has a more specific host name. That listener gets the
+ * requests, even if it has no route for them.
+ */
 function belongsElsewhere(door: Door, hostname: string, doors: readonly Door[], site: Site): boolean {
   return doors.some(
     (other) =>
       other !== door &&
       other.listener.port === door.listener.port &&
-      // All Gateways of a machine share its ports; in a cluster each has proxies of its own.
+      // Standalone, all Gateways share the ports of the machine; in a cluster each has separate proxies.
       (site.type === 'Machine' || other.gateway === door.gateway) &&
       other.hostname !== door.hostname &&
       covers(door.hostname, other.hostname) &&

@@ -1,4 +1,4 @@
-/** Backends: what extproc and Envoy must know of each, and whether everything that it needs is there. */
+/** Links backends: resolves their references and compiles what extproc and Envoy need. */
 
 import type { BackendPolicy } from '../contract/policy.ts';
 import type { BackendSpec } from '../crds/backend.ts';
@@ -14,7 +14,7 @@ export interface LinkedBackend {
   /** `NAMESPACE/NAME`. */
   readonly name: string;
   readonly backend: Located<AIBackend>;
-  /** Absent: it cannot be used, and there is a problem that says why. */
+  /** Absent if the backend is not usable; a problem then has the cause. */
   readonly usable?: UsableBackend;
 }
 
@@ -31,7 +31,7 @@ export interface Credential {
   readonly value: SecretText;
 }
 
-/** `from` at the beginning of a path becomes `to`; both end in a slash. */
+/** Replaces the path prefix `from` by `to`; both end in a slash. */
 export interface PathRewrite {
   readonly from: string;
   readonly to: string;
@@ -96,7 +96,7 @@ function credentialOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Ref
   const to = { group: '', kind: 'Secret', namespace: secretRef.namespace ?? from.namespace, name: secretRef.name };
   const what = `Secret ${to.namespace}/${to.name}`;
   if (!catalog.permits(from, to)) {
-    const message = `${what} is in another namespace, and no ReferenceGrant there allows it`;
+    const message = `${what} is in another namespace and not permitted by a ReferenceGrant there`;
     return refuse({ reason: 'RefNotPermitted', path, message, fix: grantFix(from, to) });
   }
   const secret = catalog.secret(to.namespace, to.name);
@@ -104,20 +104,20 @@ function credentialOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Ref
     const found = absence(catalog, 'Secret', to.namespace, to.name);
     return refuse({ reason: 'SecretNotFound', path: `${path}.name`, ...found });
   }
-  // Files and `echo` leave a line break behind the key.
+  // Files and `echo` often add a line break after the key.
   const key = secret.data.get(secretRef.key)?.reveal().trim();
   if (key === undefined || key === '') {
-    const message = `${what} has ${key === undefined ? 'no key' : 'an empty value under'} ${secretRef.key}`;
+    const message = `${what} has ${key === undefined ? 'no key' : 'an empty value for key'} ${secretRef.key}`;
     const fix = `set ${secretRef.key} in the Secret, or correct secretRef.key`;
     return refuse({ reason: 'InvalidSecret', path: `${path}.key`, message, fix });
   }
   if (!/^[!-~]+$/.test(key)) {
-    const message = `the value of ${secretRef.key} in ${what} has characters that no header may carry`;
+    const message = `the value of key ${secretRef.key} in ${what} has characters that are not allowed in a header`;
     return refuse({
       reason: 'InvalidSecret',
       path: `${path}.key`,
       message,
-      fix: 'store the bare API key, on one line',
+      fix: 'store only the API key, on one line',
     });
   }
   if (header !== undefined) {

@@ -1,4 +1,4 @@
-/** The world by name, and who may refer across namespaces. */
+/** Finds resources by name, and decides which references across namespaces are permitted. */
 
 import type { Problem } from './problem.ts';
 import { fullName } from './report.ts';
@@ -15,9 +15,9 @@ export interface Catalog {
   gateway(namespace: string, name: string): Located<Gateway> | undefined;
   secret(namespace: string, name: string): Located<Secret> | undefined;
   configMap(namespace: string, name: string): Located<ConfigMap> | undefined;
-  /** Whether it is there, but was refused for problems of its own. */
+  /** Whether the object exists but was refused because of its own problems. */
   refused(kind: string, namespace: string, name: string): boolean;
-  /** Within a namespace always; into another one by a ReferenceGrant that stands there. */
+  /** True within a namespace; across namespaces only if the target namespace has a matching ReferenceGrant. */
   permits(from: Omit<Reference, 'name'>, to: Reference): boolean;
 }
 
@@ -47,7 +47,7 @@ export function catalogOf(world: World): Catalog {
   };
 }
 
-/** What is wrong with a reference that leads nowhere, and what to do. */
+/** Returns the message and fix for a reference whose target was not found. */
 export function absence(
   catalog: Catalog,
   kind: string,
@@ -55,13 +55,13 @@ export function absence(
   name: string,
 ): Pick<Problem, 'message' | 'fix'> {
   return catalog.refused(kind, namespace, name)
-    ? { message: `${kind} ${namespace}/${name} cannot be used`, fix: `see the problems of that ${kind}` }
+    ? { message: `${kind} ${namespace}/${name} is not valid`, fix: `fix the problems of that ${kind}` }
     : { message: `${kind} ${namespace}/${name} does not exist`, fix: 'create it, or correct the name' };
 }
 
-/** What a user must apply so that `permits` holds. */
+/** Returns the fix for a reference that is not permitted. */
 export function grantFix(from: Omit<Reference, 'name'>, to: Reference): string {
-  return `add a ReferenceGrant in namespace ${to.namespace} from ${from.kind} of namespace ${from.namespace} to ${to.kind} ${to.name}`;
+  return `create a ReferenceGrant in namespace ${to.namespace} from ${from.kind} in namespace ${from.namespace} to ${to.kind} ${to.name}`;
 }
 
 function byName<T extends { readonly metadata: { readonly name: string; readonly namespace: string } }>(

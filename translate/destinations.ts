@@ -1,23 +1,25 @@
 /**
- * Decides where an AIBackend with an endpoint of type Hostname may lead. Whoever writes an AIBackend sends requests from the proxies' network, so what is reachable
- * only from there (the proxy itself, the node's cloud credentials, Services of other tenants) is refused. Pure code cannot know what a name resolves to: a name of
- * public DNS that points to such an address passes here, and only a NetworkPolicy stops it.
+ * Decides which destinations an AIBackend with an endpoint of type Hostname may have. The author of an
+ * AIBackend can send requests from the proxies' network, so destinations that are reachable only from
+ * there (the proxy itself, the node's cloud credentials, Services of other tenants) are refused. Pure
+ * code cannot resolve names: a public DNS name that points to such an address passes here, and only a
+ * NetworkPolicy stops it.
  */
 import ipaddr from 'ipaddr.js';
 import { addressFamily, shortest } from './ip-address.ts';
 
-/** What the platform says about destinations of a cluster. */
+/** The platform's settings for destinations in a cluster. */
 export interface Reach {
-  /** The DNS suffix of the cluster's own names. */
+  /** The DNS suffix of the cluster's names. */
   readonly clusterDomain: string;
-  /** Exceptions to what is refused: IP addresses, CIDR ranges, and names, which include what is below them. */
+  /** Allowed although refused by default: IP addresses, CIDR ranges, and names with their subdomains. */
   readonly allowedDestinations: readonly string[];
 }
 
 const ranges: readonly (readonly [range: string, what: string])[] = [
   ['0.0.0.0/8', 'an unspecified address'],
   ['127.0.0.0/8', 'a loopback address'],
-  ['169.254.0.0/16', 'a link-local address, as the metadata services of cloud providers have'],
+  ['169.254.0.0/16', 'a link-local address, which cloud metadata services use'],
   ['224.0.0.0/4', 'a multicast address'],
   ['255.255.255.255/32', 'the broadcast address'],
   // Alibaba, Azure and Oracle; the others are link-local.
@@ -41,7 +43,10 @@ const refusedRanges = ranges.map(([range, what]) => ({ cidr: ipaddr.parseCIDR(ra
 const metadataNames = ['metadata.google.internal', 'metadata.goog', 'instance-data.ec2.internal'];
 const loopbackNames = ['localhost', 'localhost.localdomain'];
 
-/** Says why nothing may be sent to an address or a name in lower case; undefined: it may. `reach` absent: on one machine, where loopback is for everybody. */
+/**
+ * Returns why an address or lower-case name is refused, or undefined if allowed. Without `reach`
+ * (standalone), loopback is allowed.
+ */
 export function refusedDestination(host: string, reach: Reach | undefined): string | undefined {
   if (reach !== undefined && isAllowed(host, reach)) {
     return undefined;
@@ -50,7 +55,7 @@ export function refusedDestination(host: string, reach: Reach | undefined): stri
   return reach === undefined && what === 'a loopback address' ? undefined : what;
 }
 
-/** Names the range of an address that is refused. */
+/** Returns the refused range that contains an address. */
 export function refusedAddress(address: string): string | undefined {
   return refusedRanges.find(({ cidr }) => contains(cidr, address))?.what;
 }
@@ -69,7 +74,7 @@ function refusedName(name: string, reach: Reach | undefined): string | undefined
   const own = withoutDomain(name, reach);
   const isService = own.endsWith('.svc') && own.split('.').length >= 3;
   return own.endsWith('.pod') || (own !== name && !isService)
-    ? 'a name inside the cluster that is no Service'
+    ? 'a cluster-internal name that is not a Service'
     : undefined;
 }
 
@@ -78,12 +83,14 @@ export interface ServiceName {
   readonly name: string;
 }
 
-/** Services that are known, by `NAMESPACE/NAME`, with their addresses in the cluster. */
+/** Known Services by `NAMESPACE/NAME`, with their cluster IPs. */
 export type Services = ReadonlyMap<string, readonly string[]>;
 
 /**
- * Finds the Service that an address or a name in lower case leads to: its cluster IP; `NAME.NAMESPACE.svc`, with or without the cluster's domain, also below it (a pod of a
- * headless Service); and `NAME.NAMESPACE`, which the resolver of a pod completes, where there is such a Service. Undefined: none, or one that the platform allows.
+ * Returns the Service behind an address or lower-case name: a cluster IP; `NAME.NAMESPACE.svc` with or
+ * without the cluster domain, and subdomains (a pod of a headless Service); and `NAME.NAMESPACE`, which
+ * a pod's resolver completes, if such a Service exists. Undefined if there is none, or if the platform
+ * allows the destination.
  */
 export function serviceNamed(host: string, reach: Reach, services: Services): ServiceName | undefined {
   if (isAllowed(host, reach)) {
@@ -104,17 +111,15 @@ export function serviceNamed(host: string, reach: Reach, services: Services): Se
   return { namespace, name };
 }
 
-/** Says what is wrong with one of `allowedDestinations`. */
+/** Returns the fault of an item of `allowedDestinations`. */
 export function wrongDestination(text: string): string | undefined {
   if (addressFamily(text) !== 0 || /^\.?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(text)) {
-    return isNumber(text) ? `"${text}" is no IP address` : undefined;
+    return isNumber(text) ? `"${text}" is not an IP address` : undefined;
   }
-  return ipaddr.isValidCIDR(text)
-    ? undefined
-    : `"${text}" is no IP address, no CIDR range and no host name in lower case`;
+  return ipaddr.isValidCIDR(text) ? undefined : `"${text}" is not an IP address, CIDR range or lower-case host name`;
 }
 
-/** Tells whether a name could be taken for an IP address, as in `127.1`: by its last label (WHATWG URL). */
+/** Returns whether a resolver could read a name as an IP address, such as `127.1`: by its last label (WHATWG URL). */
 export function isNumber(name: string): boolean {
   return addressFamily(name) === 0 && /(^|\.)(\d+|0x[0-9a-f]*)$/.test(name);
 }

@@ -1,4 +1,4 @@
-/** Doors: the listeners of all Gateways that can be opened. */
+/** The usable listeners of all Gateways. */
 import type { Listener } from '../crds/gateway-api.ts';
 import { GATEWAY_GROUP } from '../crds/schema.ts';
 import { absence, type Catalog, grantFix } from './catalog.ts';
@@ -11,7 +11,7 @@ export interface Door {
   readonly gateway: Located<Gateway>;
   readonly listener: Listener;
   readonly hostname: string;
-  /** For HTTPS on a machine: one at least. */
+  /** Standalone only; at least one for HTTPS. */
   readonly certificates: readonly Located<Secret>[];
 }
 
@@ -26,8 +26,8 @@ export function doorsOf(gateways: readonly Located<Gateway>[], catalog: Catalog,
         report.error(subject('Gateway', gateway), {
           reason: sameProtocol ? 'HostnameConflict' : 'PortConflict',
           path,
-          message: `port ${listener.port} is already taken by listener ${taken.key}`,
-          fix: sameProtocol ? 'give it another port or host name' : 'give it another port: one port has one protocol',
+          message: `port ${listener.port} is already used by listener ${taken.key}`,
+          fix: sameProtocol ? 'use another port or host name' : 'use another port: a port has one protocol',
         });
         return;
       }
@@ -43,7 +43,7 @@ export function doorsOf(gateways: readonly Located<Gateway>[], catalog: Catalog,
   return doors;
 }
 
-/** In a cluster the Gateway's own controller judges listeners, certificates and ports. */
+/** In a cluster, the Gateway's own controller validates listeners, certificates and ports. */
 export function clusterDoors(gateways: readonly Located<Gateway>[]): readonly Door[] {
   return gateways.toSorted(byAge).flatMap((gateway) =>
     gateway.spec.listeners.map((listener) => {
@@ -70,7 +70,7 @@ function certificatesOf(
     return undefined;
   };
   if (references.length === 0) {
-    return refuse(`${path}.tls`, 'an HTTPS listener needs a certificate', 'name a Secret in tls.certificateRefs');
+    return refuse(`${path}.tls`, 'an HTTPS listener needs a certificate', 'set tls.certificateRefs to a Secret');
   }
   const found: Located<Secret>[] = [];
   for (const [index, reference] of references.entries()) {
@@ -79,10 +79,11 @@ function certificatesOf(
     const to = { group: '', kind: 'Secret', namespace, name: reference.name };
     const from = { group: GATEWAY_GROUP, kind: 'Gateway', namespace: gateway.metadata.namespace };
     if (reference.kind !== 'Secret' || reference.group !== '') {
-      return refuse(at, `${reference.kind} cannot hold a certificate`, 'refer to a Secret');
+      return refuse(at, `kind ${reference.kind} is not supported for certificates`, 'refer to a Secret');
     }
     if (!catalog.permits(from, to)) {
-      return refuse(at, 'the reference is not permitted', grantFix(from, to));
+      const message = `Secret ${namespace}/${reference.name} is in another namespace and not permitted by a ReferenceGrant there`;
+      return refuse(at, message, grantFix(from, to));
     }
     const secret = catalog.secret(namespace, reference.name);
     if (secret === undefined) {
@@ -91,7 +92,8 @@ function certificatesOf(
     }
     for (const key of ['tls.crt', 'tls.key']) {
       if (!secret.data.get(key)?.reveal().includes('-----BEGIN')) {
-        return refuse(at, `Secret ${namespace}/${reference.name} has no PEM text under ${key}`, `set ${key} in PEM`);
+        const message = `Secret ${namespace}/${reference.name} has no PEM data under key ${key}`;
+        return refuse(at, message, `set ${key} in PEM format`);
       }
     }
     found.push(secret);

@@ -1,4 +1,4 @@
-/** Where a backend listens, and how its certificate is judged. */
+/** Resolves the endpoint of a backend: its address, and how to verify its certificate. */
 import type { AIBackend } from '../crds/kinds.ts';
 import { GROUP } from '../crds/schema.ts';
 import { absence, type Catalog, grantFix } from './catalog.ts';
@@ -10,15 +10,15 @@ import type { Site } from './site.ts';
 import { type Located, type SecretText, secretText } from './world.ts';
 
 export interface Endpoint {
-  /** A name in lower case, or an IP address. */
+  /** A lower-case name, or an IP address. */
   readonly host: string;
   readonly port: number;
-  /** What `host` and `port` lead to, in a cluster. */
+  /** The Service behind `host` and `port`; only in a cluster. */
   readonly service?: { readonly namespace: string; readonly name: string };
   readonly tls?: {
-    /** The name in the certificate. */
+    /** The name to expect in the certificate. */
     readonly hostname: string;
-    /** Absent: the machine's authorities. */
+    /** CA certificates. Absent: those of the system. */
     readonly authority?: SecretText;
   };
 }
@@ -45,15 +45,16 @@ export function endpointOf(
   }
   const hostname = tls.hostname ?? address.host;
   if (site.type === 'Cluster' && addressFamily(hostname) === 0 && !isHostName(hostname.toLowerCase())) {
-    const message = `"${hostname}" is no host name`;
-    return refuse({ reason: 'Invalid', path: 'spec.endpoint.tls.hostname', message, fix: 'correct it' });
+    const message = `"${hostname}" is not a host name`;
+    const fix = 'use a host name such as api.example.com';
+    return refuse({ reason: 'Invalid', path: 'spec.endpoint.tls.hostname', message, fix });
   }
   if (site.type === 'Cluster' && addressFamily(hostname) !== 0) {
     return refuse({
       reason: 'Unsupported',
       path: 'spec.endpoint.tls.hostname',
-      message: `Envoy Gateway cannot look for the address ${hostname} in a certificate`,
-      fix: 'set tls.hostname to a host name that the certificate has',
+      message: `Envoy Gateway cannot verify the IP address ${hostname} in a certificate`,
+      fix: 'set tls.hostname to a host name of the certificate',
     });
   }
   if (tls.mode === 'System') {
@@ -63,7 +64,7 @@ export function endpointOf(
     return refuse({
       reason: 'Unsupported',
       path: 'spec.endpoint.tls',
-      message: 'this machine has no bundle of certificate authorities',
+      message: 'this machine has no CA bundle',
       fix: 'install ca-certificates, or use tls.mode CustomCA',
     });
   }
@@ -71,7 +72,7 @@ export function endpointOf(
   return authority && { ...address, tls: { hostname, authority } };
 }
 
-/** What a provider is called in `host`. */
+/** Returns the Host header for a provider. */
 export function hostHeader({ host, port, tls }: Endpoint): string {
   const called = tls?.hostname ?? host;
   const name = called.includes(':') ? `[${called}]` : called;
@@ -90,17 +91,18 @@ function hostAddress(
   const path = 'spec.endpoint.hostname.name';
   const host = name.toLowerCase();
   if (name.includes(':') && addressFamily(name) !== 6) {
-    const fix = 'write the host alone, and the port in endpoint.hostname.port';
-    return refuse({ reason: 'Invalid', path, message: `"${name}" is no host name and no IP address`, fix });
+    const fix = 'write only the host here, and the port in endpoint.hostname.port';
+    return refuse({ reason: 'Invalid', path, message: `"${name}" is not a host name or IP address`, fix });
   }
   if (isNumber(host)) {
     const fix = 'write an IPv4 address as four decimal numbers';
-    return refuse({ reason: 'Invalid', path, message: `"${name}" is no host name and no IP address`, fix });
+    return refuse({ reason: 'Invalid', path, message: `"${name}" is not a host name or IP address`, fix });
   }
   if (site.type === 'Cluster' && addressFamily(host) === 0 && !isHostName(host)) {
-    return refuse({ reason: 'Invalid', path, message: `"${name}" is no host name`, fix: 'correct it' });
+    const fix = 'use a host name such as api.example.com';
+    return refuse({ reason: 'Invalid', path, message: `"${name}" is not a host name`, fix });
   }
-  // Envoy Gateway refuses both: they would mean something else in each pod.
+  // Envoy Gateway refuses both, because each pod would resolve them differently.
   if (
     site.type === 'Cluster' &&
     (addressFamily(host) === 0 ? !host.includes('.') : refusedAddress(host) === 'a loopback address')
@@ -108,16 +110,17 @@ function hostAddress(
     return refuse({
       reason: 'Unsupported',
       path,
-      message: `Envoy Gateway does not take ${host}: a name needs a dot, and a loopback address leads to the proxy itself`,
-      fix: 'use type Service, or a name as in api.example.com',
+      message: `Envoy Gateway does not accept ${host}: a name needs a dot, and a loopback address is the proxy itself`,
+      fix: 'use type Service, or a host name such as api.example.com',
     });
   }
   const reach = site.type === 'Cluster' ? site.reach : undefined;
   const refused = refusedDestination(host, reach);
   if (refused !== undefined) {
-    const allowed = reach === undefined ? '' : ', or have it added to controller.allowedDestinations of the chart';
-    const fix = `name the provider's own host${allowed}`;
-    return refuse({ reason: 'DestinationNotAllowed', path, message: `${host} is ${refused}`, fix });
+    const allowed =
+      reach === undefined ? '' : ', or ask the operator to add it to controller.allowedDestinations of the chart';
+    const fix = `use the provider's public host${allowed}`;
+    return refuse({ reason: 'DestinationNotAllowed', path, message: `${host} is not allowed: ${refused}`, fix });
   }
   const service = site.type === 'Cluster' ? serviceNamed(host, site.reach, site.services) : undefined;
   if (service !== undefined) {
@@ -131,7 +134,7 @@ function hostAddress(
 }
 
 function notPermitted(from: Parameters<typeof grantFix>[0], to: Parameters<typeof grantFix>[1], path: string): Found {
-  const message = `Service ${to.namespace}/${to.name} is in another namespace, and no ReferenceGrant there allows it`;
+  const message = `Service ${to.namespace}/${to.name} is in another namespace and not permitted by a ReferenceGrant there`;
   return { reason: 'RefNotPermitted', path, message, fix: grantFix(from, to) };
 }
 
@@ -151,7 +154,7 @@ function serviceAddress(
     return refuse({
       reason: 'Unsupported',
       path,
-      message: 'a Service can be reached in a cluster only',
+      message: 'type Service is supported only in a cluster',
       fix: 'use type Hostname with an address that this machine can reach',
     });
   }
@@ -191,14 +194,14 @@ function authorityOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refu
   const held = holder.get(reference.key);
   const pem = typeof held === 'object' ? held.reveal() : held;
   const found = certificatesIn(pem ?? '');
-  // Rewritten: of what a Secret holds, nothing but certificates may go into a ConfigMap.
+  // Only parsed certificates may be copied from a Secret into a ConfigMap.
   if ('pem' in found) {
     return secretText(found.pem);
   }
   return refuse({
     reason: 'InvalidSecret',
     path: `${path}.key`,
-    message: `${what} ${found.wrong} under ${reference.key}`,
-    fix: `set ${reference.key} to the authority's certificates alone, or correct the key`,
+    message: `${what} ${found.wrong} under key ${reference.key}`,
+    fix: `set ${reference.key} to the CA certificates only, or correct the key`,
   });
 }

@@ -45,7 +45,7 @@ interface ShutOut {
   readonly problem: Pick<Problem, 'path' | 'message' | 'fix'>;
 }
 
-export const conflictFix = 'remove it from one of them, or tell them apart by headers or host names';
+export const conflictFix = 'remove it from one of them, or use different headers or host names';
 
 interface Conflict {
   readonly loser: LinkedRoute;
@@ -131,8 +131,8 @@ function shutOutOf(
       .map(({ target: { target }, path }) => {
         const namespace = namespaceOf(target.backend);
         const where = `listener ${listener.name} of Gateway ${fullName(gateway)}`;
-        const message = `${where} allows no HTTPRoute of namespace ${namespace}, where those of AIBackend ${target.backend} stand`;
-        const fix = `let allowedRoutes.namespaces of the listener include namespace ${namespace}`;
+        const message = `${where} does not allow HTTPRoutes from namespace ${namespace} of AIBackend ${target.backend}`;
+        const fix = `allow namespace ${namespace} in allowedRoutes.namespaces of the listener`;
         return { route, problem: { path, message, fix } };
       });
   });
@@ -169,7 +169,7 @@ function rulesOf(
           const where = route.name === owner.route ? '' : ` of AIGatewayRoute ${owner.route}`;
           conflicts.push({
             loser: route,
-            message: `rule ${rule.rule.name}: model ${model} is served by rule ${owner.rule}${where}`,
+            message: `rule ${rule.rule.name}: model ${model} is already served by rule ${owner.rule}${where}`,
           });
           continue;
         }
@@ -209,7 +209,7 @@ function passthroughOf(
         if (owner !== undefined) {
           conflicts.push({
             loser: route,
-            message: `passthrough ${method} ${path} is served by AIGatewayRoute ${owner}`,
+            message: `passthrough ${method} ${path} is already served by AIGatewayRoute ${owner}`,
           });
           return [];
         }

@@ -62,12 +62,12 @@ function reportIdlePolicies(entries: readonly LinkedEntry[], policies: readonly 
       if (!target.exists || busy.has(target)) {
         continue;
       }
-      const section = target.section === undefined ? '' : `, ${target.section},`;
+      const section = target.section === undefined ? '' : ` (${target.section})`;
       report.warning(subject('AIQuotaPolicy', policy.policy), {
         reason: 'NothingToLimit',
         path: `spec.targetRefs[${target.index}]`,
-        message: `no rule of ${target.kind} ${target.name}${section} is served by a backend, so nothing is limited`,
-        fix: 'see the problems of the route, or remove the target',
+        message: `no rule of ${target.kind} ${target.name}${section} has a usable backend, so the policy has no effect there`,
+        fix: 'fix the problems of the route, or remove the target',
       });
     }
   }

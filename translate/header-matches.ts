@@ -1,12 +1,11 @@
-/** Header conditions of a rule, checked for what a schema cannot say. */
-
+/** Validates the header matches of a rule beyond the schema. */
 import { OWN_HEADER_PREFIX } from '../contract/headers.ts';
 import { patternFault } from '../contract/pattern.ts';
 import type { HeaderMatch } from '../contract/policy.ts';
 import type { RouteHeaderMatch } from '../crds/route.ts';
 import { compare, type Report, type Subject } from './report.ts';
 
-/** In a fixed order, so that equal conditions are equal; undefined where one is wrong. */
+/** Returns the matches in a canonical order, or undefined if one is not valid. */
 export function headerMatches(
   matches: readonly RouteHeaderMatch[],
   path: string,
@@ -21,7 +20,11 @@ export function headerMatches(
   const made = matches.map(({ type, name, value }, index): HeaderMatch => {
     const lower = name.toLowerCase();
     if (lower.startsWith(OWN_HEADER_PREFIX)) {
-      refuse(`${path}[${index}].name`, `${lower} is removed from every request`, 'use another header');
+      refuse(
+        `${path}[${index}].name`,
+        `header ${lower} is reserved and removed from every request`,
+        'use another header',
+      );
     }
     if (type === 'Exact') {
       return { name: lower, type, value };

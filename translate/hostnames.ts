@@ -1,6 +1,6 @@
-/** Host names as Gateway API compares them; `*` alone is every host. */
+/** Compares host names by the rules of Gateway API; `*` alone matches every host. */
 
-/** The name that both serve, or undefined. `*.example.com` serves every name below example.com. */
+/** Returns the host name that both match, or undefined. `*.example.com` matches all subdomains of example.com. */
 export function intersection(left: string, right: string): string | undefined {
   if (covers(left, right)) {
     return right;
@@ -8,7 +8,7 @@ export function intersection(left: string, right: string): string | undefined {
   return covers(right, left) ? left : undefined;
 }
 
-/** Whether every host of `inner` is one of `outer`. */
+/** Returns whether `outer` matches every host that `inner` matches. */
 export function covers(outer: string, inner: string): boolean {
   if (outer === '*' || outer === inner) {
     return true;

@@ -1,4 +1,4 @@
-/** Which namespaces may attach routes to a listener. */
+/** Decides which namespaces may attach routes to a listener (`allowedRoutes`). */
 import type { LabelSelector } from '../crds/gateway-api.ts';
 import { GATEWAY_GROUP, GROUP } from '../crds/schema.ts';
 import type { Door } from './doors.ts';
@@ -17,7 +17,7 @@ export function allows({ gateway, listener }: Door, namespace: string, site: Sit
   return from === 'All' || (from === 'Same' && gateway.metadata.namespace === namespace);
 }
 
-/** In a cluster a route lives on as HTTPRoutes, so only a listener that takes those takes ours. */
+/** In a cluster, routes are generated as HTTPRoutes, so the listener must allow those. */
 function isServed(group: string, kind: string, site: Site): boolean {
   if (group === GATEWAY_GROUP) {
     return kind === 'HTTPRoute';

@@ -58,7 +58,7 @@ test('routes of one namespace that are too large do not keep others from their p
     ['big-4', 'big-5', 'big-6', 'big-7'],
     'the youngest',
   );
-  assert.match(refused[0]!.message, /namespace large would have .* bytes of rules, and 4194304 are allowed/);
+  assert.match(refused[0]!.message, /namespace large has .* bytes of rules; the maximum is 4194304/);
   const accepted = (name: string) =>
     made.statuses.find(({ object }) => object.name === name)?.parents?.[0]?.conditions[0];
   assert.equal(accepted('big-3')?.status, 'True');

@@ -1,7 +1,7 @@
 /**
- * What the routes of one namespace may weigh. All tenants of a proxy share its policy and its event
- * loop, so one tenant's routes must neither make the policy too large to be sent nor slow down
- * everybody's requests. The oldest routes come first; one that does not fit is refused, alone.
+ * Limits the size of the routes of one namespace. All tenants of a proxy share its policy and its event
+ * loop, so one tenant's routes must neither make the policy too large to send nor slow down the requests
+ * of others. Older routes take precedence; each route that does not fit is refused individually.
  */
 import { MAX_PATTERN_SIZE, patternSize } from '../contract/pattern.ts';
 import type { Attachment } from './attach.ts';
@@ -9,17 +9,17 @@ import { type Report, subject } from './report.ts';
 import type { LinkedRoute } from './routes.ts';
 
 interface Weight {
-  /** Rules × backends × host names × listeners: each is a route of Envoy's. */
+  /** Rules × backends × host names × listeners: the number of Envoy routes. */
   readonly places: number;
-  /** Of rules in the policy, which holds each once. */
+  /** JSON of the rules, which the policy contains once each. */
   readonly bytes: number;
-  /** Models with a `*` in them: an index finds most, but a name may have to be compared with all. */
+  /** Model patterns with `*`. In the worst case a name is compared with all of them. */
   readonly globs: number;
-  /** Parts of header patterns; all of them may have to be matched with the headers of one request. */
+  /** Parts of header patterns. In the worst case one request is matched against all of them. */
   readonly patternParts: number;
 }
 
-/** Per namespace. 16 tenants at these bounds fill the 64 MiB of a policy; 512 parts take 5 to 8 ms at worst. */
+/** Per namespace. 16 tenants at these limits fill the 64 MiB of a policy; 512 parts take 5 to 8 ms at worst. */
 const most: Weight = { places: 16_384, bytes: 4 * 1024 * 1024, globs: 4096, patternParts: 512 };
 
 const words: Readonly<Record<keyof Weight, string>> = {
@@ -29,7 +29,7 @@ const words: Readonly<Record<keyof Weight, string>> = {
   patternParts: 'parts of header patterns',
 };
 
-/** Refuses what does not fit. Attachments come by the age of their routes. */
+/** Refuses routes that exceed the limits. Expects the attachments sorted by the age of their routes. */
 export function withinBounds(attachments: readonly Attachment[], report: Report): readonly Attachment[] {
   const taken = new Map<string, Weight>();
   const refused = new Set<LinkedRoute>();
@@ -51,8 +51,8 @@ export function withinBounds(attachments: readonly Attachment[], report: Report)
       report.error(subject('AIGatewayRoute', route.route), {
         reason: 'PolicyTooLarge',
         path: `spec.parentRefs[${route.route.spec.parentRefs.indexOf(parentRef)}]`,
-        message: `with this route namespace ${namespace} would have ${sum[over]} ${words[over]}, and ${most[over]} are allowed`,
-        fix: 'remove rules, models or host names of this or older routes there, or move some to another namespace',
+        message: `with this route, namespace ${namespace} has ${sum[over]} ${words[over]}; the maximum is ${most[over]}`,
+        fix: 'remove rules, models or host names from routes of the namespace, or move routes to another namespace',
       });
     }
   }
@@ -91,11 +91,11 @@ function added(taken: Weight | undefined, more: Weight): Weight {
 function patternParts(rules: LinkedRoute['route']['spec']['rules']): number {
   const headers = rules.flatMap((rule) => rule.headers ?? []);
   const sizes = headers.map(({ type, value }) => (type === 'RegularExpression' ? patternSize(value) : 0));
-  // A larger one is refused by itself, and is not compiled for that.
+  // Larger patterns are refused individually.
   return sizes.filter((size) => size <= MAX_PATTERN_SIZE).reduce((sum, size) => sum + size, 0);
 }
 
-/** A route over the bound by itself: its patterns need not be compiled to see that it is refused. */
+/** Returns whether a route alone exceeds the limit, so that its patterns are not compiled. */
 export function hasTooManyPatterns(rules: LinkedRoute['route']['spec']['rules']): boolean {
   return patternParts(rules) > most.patternParts;
 }

@@ -1,4 +1,4 @@
-/** What translate gives. Each part is whole: who applies it writes what differs and removes what is not there any more. */
+/** The output of translate. Each part is complete: to apply it, write what differs and remove the rest. */
 import type { GatewayPolicy } from '../contract/policy.ts';
 import type { Condition } from '../crds/conditions.ts';
 import type { ParentRef } from '../crds/route.ts';
@@ -8,27 +8,27 @@ import type { SecretText } from './world.ts';
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 export type JsonObject = { readonly [name: string]: Json };
 
-/** A resource of Envoy's, in the JSON form of its v3 API. */
+/** An Envoy resource in the JSON form of the v3 API. */
 export type NamedResource = JsonObject & { readonly name: string };
 
 export interface Plan {
-  /** What extproc reads. */
+  /** The policy for extproc. */
   readonly policy: GatewayPolicy;
-  /** What Envoy reads, without any secret value. */
+  /** The configuration for Envoy, without secret values. */
   readonly envoy: EnvoyConfig;
-  /** SECRET VALUES, by the name that `envoy` refers to. Never print, log or compare them; they render as `{}` in JSON. */
+  /** Secret values, by the name that `envoy` refers to. Never print, log or compare them; they render as `{}` in JSON. */
   readonly secrets: readonly EnvoySecret[];
   readonly statuses: readonly ObjectStatus[];
   /** Sorted by file, line, object and path. */
   readonly problems: readonly Problem[];
 }
 
-/** Resources of Envoy's v3 API, as its JSON form has them, sorted by name. */
+/** Resources of Envoy's v3 API in JSON form, sorted by name. */
 export interface EnvoyConfig {
   readonly listeners: readonly NamedResource[];
   readonly routes: readonly NamedResource[];
   readonly clusters: readonly NamedResource[];
-  /** HTTP filters that listeners find by name, so that a change of theirs leaves the listener alone. */
+  /** HTTP filters in order. Listeners refer to them by name (ECDS), so a changed filter does not replace the listener. */
   readonly extensions: readonly NamedResource[];
 }
 
@@ -37,7 +37,7 @@ export type EnvoySecret =
   | { readonly name: string; readonly type: 'Certificate'; readonly chain: SecretText; readonly privateKey: SecretText }
   | { readonly name: string; readonly type: 'Authority'; readonly certificates: SecretText };
 
-/** Conditions in the manner of Gateway API. `lastTransitionTime` is the writer's, who knows what stood there before. */
+/** Conditions in the form of Gateway API. The writer adds `lastTransitionTime`, because it knows the previous status. */
 export interface ObjectStatus {
   readonly object: ObjectRef;
   readonly parents?: readonly { readonly parentRef: ParentRef; readonly conditions: readonly Condition[] }[];
@@ -45,17 +45,17 @@ export interface ObjectStatus {
   readonly conditions?: readonly Condition[];
 }
 
-/** Where Envoy finds things on the machine that it runs on. */
+/** Paths and addresses on the machine of Envoy. */
 export interface EnvoyOptions {
-  /** Absolute path of the folder where the files of `envoyFiles` will stand. */
+  /** Absolute path of the folder for the files of `envoyFiles`. */
   readonly directory: string;
   readonly extproc: SocketAddress;
   readonly admin: SocketAddress;
-  /** The address that listeners bind; a Gateway names only ports. */
+  /** The address that listeners bind; a Gateway has only ports. */
   readonly listenAddress: string;
-  /** PEM file with the authorities that the machine trusts. Without it backends with `tls.mode: System` cannot be served. */
+  /** PEM file with the system's CAs. Without it, backends with `tls.mode: System` cannot be served. */
   readonly caBundle?: string;
-  /** What Envoy's heap may grow to; near it requests are refused, then connections. */
+  /** Maximum heap of Envoy; near it, Envoy refuses requests, then connections. */
   readonly heapBytes?: number;
 }
 

@@ -1,4 +1,7 @@
-/** A user's mistake as a value. It names the object, the field, what is wrong and the fix; it becomes a condition or a line of `tallygate check`. */
+/**
+ * A user's mistake as a value: object, field, message and fix. Becomes a condition, or a line of
+ * `tallygate check`.
+ */
 import type { ConditionReason } from '../crds/conditions.ts';
 
 export interface ObjectRef {
@@ -8,13 +11,13 @@ export interface ObjectRef {
   readonly name: string;
 }
 
-/** Where an object stands. `lines` leads from a field path (`spec.rules[0].name`) to its line; the object's own line is under `''`. */
+/** The position of an object. `lines` maps field paths (`spec.rules[0].name`) to lines; `''` is the object itself. */
 export interface Source {
   readonly file: string;
   readonly lines: ReadonlyMap<string, number>;
 }
 
-/** Why text did not become an object. */
+/** Why text is not a valid object. */
 type ReadReason =
   | 'InvalidYaml'
   | 'UnknownKind'
@@ -24,27 +27,27 @@ type ReadReason =
   | 'UnresolvedVariable'
   | 'NotServed';
 
-/** What is wrong with a Gateway; in a cluster its own controller says that. */
+/** Faults of a Gateway. Standalone only: in a cluster, the Gateway's own controller reports them. */
 type GatewayReason = 'InvalidCertificateRef' | 'PortConflict' | 'HostnameConflict' | 'ForeignClass' | 'NothingAttached';
 
-/** `Error`: something that the user wrote is not in force. `Note`: it is ignored on purpose. */
+/** `Error`: part of the configuration has no effect. `Note`: an object is ignored on purpose. */
 export type Severity = 'Error' | 'Warning' | 'Note';
 
 export interface Problem {
   readonly severity: Severity;
   readonly reason: ConditionReason | ReadReason | GatewayReason;
-  /** Absent where the text is no object at all. */
+  /** Absent if the text is not an object. */
   readonly object?: ObjectRef;
-  /** Field path; '' for the object as a whole. */
+  /** The field path; '' for the whole object. */
   readonly path: string;
-  /** What is wrong; no secret value, one line. */
+  /** One line, without secret values. */
   readonly message: string;
   readonly fix: string;
   readonly file?: string;
   readonly line?: number;
 }
 
-/** The nearest line that is known for a path: its own, or that of the member around it. */
+/** Returns the line of a path, or of the nearest enclosing field with a known line. */
 export function lineOf(source: Source, path: string): number | undefined {
   for (let at = path; at !== ''; at = at.slice(0, Math.max(0, at.lastIndexOf('.'), at.lastIndexOf('[')))) {
     const line = source.lines.get(at);
@@ -55,7 +58,7 @@ export function lineOf(source: Source, path: string): number | undefined {
   return source.lines.get('');
 }
 
-/** `FILE:LINE: KIND NAMESPACE/NAME field.path: what is wrong; fix: …`. */
+/** Formats a problem as `FILE:LINE: KIND NAMESPACE/NAME field.path: message; fix: …`. */
 export function problemText(problem: Problem): string {
   const where =
     problem.file === undefined ? '' : `${problem.file}${problem.line === undefined ? '' : `:${problem.line}`}: `;

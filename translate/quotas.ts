@@ -97,7 +97,7 @@ function targetsOf(
       report.error(about, {
         ...found,
         reason: 'TargetNotFound',
-        message: `${found.message}, so nothing is limited there`,
+        message: `${found.message}, so the policy has no effect there`,
       });
     }
     return { index, kind, name, ...(sectionName !== undefined && { section: sectionName }), exists };
@@ -113,14 +113,14 @@ function sound(quota: QuotaSpec, index: number, about: Subject, report: Report):
     report.error(about, {
       reason: 'Invalid',
       path: `${path}.window.calendar.timeZone`,
-      message: `there is no time zone "${zone}"`,
-      fix: 'use a name of the IANA time zone database, as in UTC or Europe/Vienna',
+      message: `unknown time zone "${zone}"`,
+      fix: 'use a name of the IANA time zone database, such as UTC or Europe/Vienna',
     });
     return false;
   }
   const own = (quota.key ?? []).findIndex((part) => part.header?.name.toLowerCase().startsWith(OWN_HEADER_PREFIX));
   if (own !== -1) {
-    const message = `headers that begin with ${OWN_HEADER_PREFIX} are removed from every request`;
+    const message = `headers that start with ${OWN_HEADER_PREFIX} are reserved and removed from every request`;
     report.error(about, {
       reason: 'Invalid',
       path: `${path}.key[${own}].header.name`,

@@ -3,7 +3,7 @@ import type { Metadata } from '../crds/kinds.ts';
 import { GATEWAY_GROUP, GROUP } from '../crds/schema.ts';
 import { lineOf, type ObjectRef, type Problem, type Severity, type Source } from './problem.ts';
 
-/** An object that problems may be about. */
+/** The object of a problem. */
 export interface Subject {
   readonly ref: ObjectRef;
   readonly source?: Source;
@@ -14,7 +14,7 @@ export type Found = Pick<Problem, 'reason' | 'path' | 'message' | 'fix'>;
 export interface Report {
   error(subject: Subject, found: Found): void;
   warning(subject: Subject, found: Found): void;
-  /** Errors and warnings about one object so far. */
+  /** Returns the problems of one object so far. */
   of(ref: ObjectRef): readonly Problem[];
   sorted(): readonly Problem[];
 }
@@ -57,7 +57,7 @@ function byPlace(left: Problem, right: Problem): number {
   );
 }
 
-/** By code units, so that the order is the same on every machine. */
+/** Compares by code units, so that the order is the same on every machine. */
 export function compare(left: string, right: string): number {
   return left < right ? -1 : left > right ? 1 : 0;
 }
@@ -79,7 +79,7 @@ export function subject(
   return { ref: { group, kind, namespace, name }, ...(object.source && { source: object.source }) };
 }
 
-/** Older first, then by NAMESPACE/NAME. Without a timestamp (a file has none) an object counts as the oldest. */
+/** Orders by age, then by NAMESPACE/NAME. Objects without a timestamp (from files) count as oldest. */
 export function byAge(left: { readonly metadata: Metadata }, right: { readonly metadata: Metadata }): number {
   return (
     compare(left.metadata.creationTimestamp ?? '', right.metadata.creationTimestamp ?? '') ||

@@ -1,13 +1,13 @@
 /**
- * Ids of targets: what extproc sets as `x-tallygate-route`, and Envoy matches. A client that reaches
- * an Envoy whose filter is missing must not be able to address a provider by a name that it can guess.
+ * Ids of targets: the values of `x-tallygate-route` that extproc sets and Envoy matches. They cannot be
+ * guessed, so that a client of an Envoy without the filter cannot address a provider directly.
  */
 import { createHmac } from 'node:crypto';
 
 /** Base64url characters of 132 bits. */
 const UNGUESSABLE_CHARACTERS = 22;
 
-/** Makes ids from names. The same secret gives the same ids, so a restart changes no route. */
+/** Derives ids from names. The same secret gives the same ids, so a restart changes no route. */
 export type TargetIds = (name: string) => string;
 
 export function targetIds(secret: string): TargetIds {

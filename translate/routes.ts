@@ -67,7 +67,7 @@ export function linkRoutes(
       report.error(about, {
         reason: 'Invalid',
         path: 'spec.rules',
-        message: 'the header patterns of the route are too large together',
+        message: 'the header patterns of the route are too large in total',
         fix: 'use fewer or shorter patterns, or exact values',
       });
     }
@@ -157,7 +157,7 @@ function resolve(
   const from = { group: GROUP, kind: 'AIGatewayRoute', namespace: home };
   const name = `${to.namespace}/${to.name}`;
   if (!catalog.permits(from, to)) {
-    const message = `AIBackend ${name} is in another namespace, and no ReferenceGrant there allows it`;
+    const message = `AIBackend ${name} is in another namespace and not permitted by a ReferenceGrant there`;
     report.error(about, { reason: 'RefNotPermitted', path, message, fix: grantFix(from, to) });
     return undefined;
   }
@@ -165,7 +165,7 @@ function resolve(
   if (linked?.usable === undefined) {
     const there = linked !== undefined || catalog.refused('AIBackend', to.namespace, to.name);
     const found = there
-      ? { message: `AIBackend ${name} cannot be used`, fix: 'see the problems of that AIBackend' }
+      ? { message: `AIBackend ${name} is not valid`, fix: 'fix the problems of that AIBackend' }
       : absence(catalog, 'AIBackend', to.namespace, to.name);
     report.error(about, { reason: there ? 'BackendNotReady' : 'BackendNotFound', path: `${path}.name`, ...found });
     return undefined;

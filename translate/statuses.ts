@@ -112,9 +112,8 @@ function parentConditions(
   ];
 }
 
-/** There is no shared store yet. */
-const perProxy =
-  'each proxy pod of the Gateway counts by itself: the limits hold for each of them, not for all together';
+/** There is no shared quota store yet. */
+const perProxy = 'each proxy pod of the Gateway counts separately: the limits apply per pod, not in total';
 
 /** Pods commonly live longer than this. */
 const LONG_WINDOW_MS = 3_600_000;
@@ -146,7 +145,7 @@ function policyStatus(policy: LinkedPolicy, entries: readonly LinkedEntry[], sit
       if (long.length === 0) {
         return { ancestorRef, conditions: [accepted] };
       }
-      const forgotten = `${long.join(', ')}: what is spent is kept in the proxy pod and ends with it, so a new pod (a rollout, an eviction, a scale-up) begins with the whole budget`;
+      const forgotten = `${long.join(', ')}: usage is stored in the proxy pod and lost with it, so a new pod (rollout, eviction, scale-up) starts with the full budget`;
       return {
         ancestorRef,
         conditions: [accepted, condition('tallygate.dev/BudgetEndsWithPod', 'LongWindow', forgotten, generation)],

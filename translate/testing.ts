@@ -1,4 +1,4 @@
-/** What tests of this room share: an Envoy that stands nowhere, variables that are always set, and mistakes. */
+/** Shared by tests: options of an Envoy that does not exist, variables, and generated mistakes. */
 import fc from 'fast-check';
 import { isMap, isScalar, isSeq, parseAllDocuments } from 'yaml';
 import type { Lookup } from './read/variables.ts';
@@ -20,7 +20,7 @@ export const exampleVariables: Lookup = {
   file: (path) => (path === 'missing.txt' ? undefined : `-----BEGIN ${path}-----\n`),
 };
 
-/** Values that a hurried user might write anywhere. */
+/** Values that a user might write into any field by mistake. */
 export const mistake = fc.oneof(
   fc.constantFrom(
     null,
@@ -45,7 +45,7 @@ export const mistake = fc.oneof(
   fc.integer(),
 );
 
-/** A file with another value at one place, which `seed` chooses. */
+/** Replaces one value of a file, chosen by `seed`. */
 export function spoilt(text: string, seed: number, wrong: unknown): string {
   const documents = parseAllDocuments(text);
   const nodes = documents.flatMap((document) => places(document.contents));
@@ -53,7 +53,7 @@ export function spoilt(text: string, seed: number, wrong: unknown): string {
   return documents.map((document) => document.toString()).join('---\n');
 }
 
-/** Each member or element of a document, as a function that puts another value there. */
+/** Returns a setter for each member and element of a document. */
 function places(node: unknown): readonly ((value: unknown) => void)[] {
   if (isMap(node)) {
     return node.items.flatMap((pair) => [

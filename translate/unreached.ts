@@ -1,4 +1,7 @@
-/** Warnings about what is right and yet serves nobody on this machine: Gateways of another class, listeners without a route, host names outside of all listeners. */
+/**
+ * Standalone warnings about valid resources without effect: Gateways of another class, listeners without
+ * a route, host names that no listener serves.
+ */
 import type { Attachment } from './attach.ts';
 import type { Door } from './doors.ts';
 import { intersection } from './hostnames.ts';
@@ -6,7 +9,7 @@ import { type Report, subject } from './report.ts';
 import type { LinkedRoute } from './routes.ts';
 import type { Gateway, Located } from './world.ts';
 
-/** The class that examples and the chart use. */
+/** The GatewayClass of the examples and the chart. */
 const OWN_CLASS = 'tallygate';
 
 export function reportUnreached(
@@ -23,8 +26,8 @@ export function reportUnreached(
     report.warning(subject('Gateway', gateway), {
       reason: 'ForeignClass',
       path: 'spec.gatewayClassName',
-      message: `${gatewayClassName} is not ${OWN_CLASS}; on this machine all Gateways are served, in a cluster another controller may own this one`,
-      fix: `write ${OWN_CLASS}, or take the Gateway out`,
+      message: `the GatewayClass is ${gatewayClassName}, not ${OWN_CLASS}: standalone mode serves the Gateway anyway, but in a cluster another controller may own it`,
+      fix: `write ${OWN_CLASS}, or remove the Gateway`,
     });
   }
   const served = new Set(attachments.flatMap(({ places }) => places.map(({ door }) => door)));
@@ -36,8 +39,8 @@ export function reportUnreached(
     report.warning(subject('Gateway', door.gateway), {
       reason: 'NothingAttached',
       path: `spec.listeners[${index}]`,
-      message: `no AIGatewayRoute is served on listener ${door.listener.name}, so every request gets 404`,
-      fix: 'attach an AIGatewayRoute by its parentRefs, or take the listener out',
+      message: `no AIGatewayRoute is attached to listener ${door.listener.name}, so every request gets 404`,
+      fix: 'attach an AIGatewayRoute by its parentRefs, or remove the listener',
     });
   }
   for (const [route, own] of Map.groupBy(attachments, (attachment) => attachment.route)) {
@@ -60,8 +63,8 @@ function reportHostnames({ route }: LinkedRoute, reached: readonly string[], rep
     report.warning(subject('AIGatewayRoute', route), {
       reason: 'NoMatchingListenerHostname',
       path: `spec.hostnames[${index}]`,
-      message: `no listener that the route is attached to serves ${hostname}`,
-      fix: 'correct it, or give a listener this host name',
+      message: `no listener of the route serves host name ${hostname}`,
+      fix: 'correct the host name, or set it on a listener',
     });
   }
 }

@@ -1,9 +1,9 @@
-/** Everything that translate may know, as parsed objects. Nothing here is looked up later: a reference either finds its object in the world or is a problem. */
+/** The input of translate: all resources as parsed objects. A reference to an object outside is a problem. */
 import type { GatewaySpec, ReferenceGrantSpec } from '../crds/gateway-api.ts';
 import type { AIBackend, AIGatewayRoute, AIQuotaPolicy, KubernetesObject, Metadata } from '../crds/kinds.ts';
 import type { ObjectRef, Source } from './problem.ts';
 
-/** Text that no log, no golden file and no JSON can show by accident. */
+/** Text that logs, golden files and JSON cannot show by accident. */
 export interface SecretText {
   reveal(): string;
 }
@@ -37,6 +37,6 @@ export interface World {
   readonly secrets: readonly Located<Secret>[];
   readonly configMaps: readonly Located<ConfigMap>[];
   readonly referenceGrants: readonly Located<ReferenceGrant>[];
-  /** Objects that were written but could not be read: references to them are no misspellings. */
+  /** Objects that exist but are not valid, so that references to them are not reported as misspelt. */
   readonly refused: readonly ObjectRef[];
 }

@@ -136,7 +136,7 @@ describe('mistakes', () => {
       'aigatewayroute/keyless',
       'ResolvedRefs',
       'BackendNotReady',
-      /AIBackend tge-mistakes\/keyless cannot be used; fix: /,
+      /AIBackend tge-mistakes\/keyless is not valid; fix: /,
     );
     await apply([{ ...secret, stringData: { misspelt: 'sk-secret' } }]);
     await tells(
@@ -171,7 +171,7 @@ describe('mistakes', () => {
       'aibackend/forbidden',
       'Accepted',
       'DestinationNotAllowed',
-      /169\.254\.169\.254 is a link-local address/,
+      /169\.254\.169\.254 is not allowed: a link-local address/,
     );
     for (const name of ['kubernetes.default.svc', 'kubernetes.default', await kubernetesAddress()]) {
       await apply([leadsTo('api.example.com')]);
@@ -211,7 +211,7 @@ describe('mistakes', () => {
       'aibackend/authority',
       'ResolvedRefs',
       'InvalidSecret',
-      /has PEM that is no certificate under tls\.key/,
+      /has PEM blocks other than certificates under key tls\.key/,
     );
     const maps = await kubectl('-n', NAMESPACE, 'get', 'configmaps', '-o', 'json');
     assert.ok(!maps.includes('PRIVATE KEY'));
@@ -224,14 +224,14 @@ describe('mistakes', () => {
       'aigatewayroute/far',
       'ResolvedRefs',
       'RefNotPermitted',
-      /fix: add a ReferenceGrant in namespace tge-mistakes-other from AIGatewayRoute of namespace tge-mistakes to AIBackend far/,
+      /fix: create a ReferenceGrant in namespace tge-mistakes-other from AIGatewayRoute in namespace tge-mistakes to AIBackend far/,
     );
     await apply([grant()]);
     await tells(
       'aigatewayroute/far',
       'ResolvedRefs',
       'BackendNotAllowed',
-      /fix: let allowedRoutes.namespaces of the listener include namespace tge-mistakes-other/,
+      /fix: allow namespace tge-mistakes-other in allowedRoutes.namespaces of the listener/,
     );
     await apply([openGatewayOf(NAMESPACE)]);
     await serves('far');
@@ -314,7 +314,7 @@ describe('a quota policy that limits nothing', () => {
       'aiquotapolicy/lost',
       'Accepted',
       'TargetNotFound',
-      /AIGatewayRoute tge-mistakes\/nowhere does not exist, so nothing is limited there; fix: create it/,
+      /AIGatewayRoute tge-mistakes\/nowhere does not exist, so the policy has no effect there; fix: create it/,
     );
   });
 

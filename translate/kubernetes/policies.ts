@@ -1,4 +1,4 @@
-/** What stands once in a namespace, under names that never change: the sidecar's socket, the filter, and how traffic to backends is treated. */
+/** Objects that exist once per namespace, under stable names: the sidecar's socket, the filter, traffic settings. */
 import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import { ENVOY_GROUP, manifest, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
@@ -9,7 +9,10 @@ const extensionPolicy = 'tallygate';
 const extprocBackend = 'tallygate-extproc';
 export const notReadyFilter = 'tallygate-not-ready';
 
-/** A second policy in a namespace, or another name, would replace Envoy's listener and end every open stream in time. */
+/**
+ * The sidecar's Backend and the filter. A second policy in a namespace, or another name, would make
+ * Envoy replace the listener and drain every open stream.
+ */
 export function extprocObjects(namespace: string, { extprocSocket }: ClusterOptions): readonly Manifest[] {
   return [
     manifest(
@@ -27,24 +30,24 @@ const extensionPolicySpec = {
   targetSelectors: [
     { group: GATEWAY_GROUP, kind: 'HTTPRoute', matchExpressions: [{ key: ROUTE_LABEL, operator: 'Exists' }] },
   ],
-  // What a user's own policy on the Gateway says beside it stays.
+  // Keeps the other fields of a user's policy on the Gateway.
   mergeType: 'StrategicMerge',
   extProc: [
     {
       backendRefs: [{ group: ENVOY_GROUP, kind: 'Backend', name: extprocBackend }],
       backendSettings: {
         circuitBreaker,
-        // All streams share the connection: streams whose clients do not read must never use up its window for the others.
+        // All streams share the connection; stalled streams must not use up its window.
         http2: { initialStreamWindowSize: '64Ki', initialConnectionWindowSize: '2147483647' },
-        // A local socket answers at once or not at all.
+        // A local socket connects immediately or never.
         timeout: { tcp: { connectTimeout: '1s' } },
       },
       processingMode: {
         request: { body: 'FullDuplexStreamed', attributes: [ROUTE_NAME_ATTRIBUTE] },
-        // Envoy Gateway has no place for the words of Envoy's own answers: extproc is told which they are, and writes them.
+        // Envoy Gateway cannot configure local replies, so extproc recognizes them and writes their bodies.
         response: { body: 'FullDuplexStreamed', attributes: [CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE] },
       },
-      // For messages without a body, where the mode has a time: longer than a request may wait in a queue (60 s).
+      // Applies to messages without a body. Longer than the maximum queue timeout (60 s).
       messageTimeout: '120s',
       failOpen: false,
       statusOnError: 503,
@@ -53,8 +56,9 @@ const extensionPolicySpec = {
 };
 
 /**
- * The answer of an entry. A request comes to it only while Envoy does not have the route to the backend yet that extproc has chosen, or has it no more;
- * extproc itself answers what no route serves, and gives this answer its body. Official clients try again after 503.
+ * The response of an entry route. A request gets it only while Envoy does not have the selected
+ * generated route yet, or no longer has it; extproc supplies the body. extproc itself answers requests
+ * that no rule serves. The providers' official clients retry after 503.
  */
 export function notReadyObject(namespace: string): Manifest {
   const directResponse = { statusCode: 503, header: { set: [{ name: 'retry-after', value: '1' }] } };

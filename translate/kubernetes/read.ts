@@ -1,4 +1,4 @@
-/** From objects as the API server gives them to a world. The API server has checked them against the same schemas and filled in the defaults. */
+/** Reads objects of the API server, which has validated them and applied defaults, into a world. */
 import type { z } from 'zod';
 import { clientPolicySpec, clusterGatewaySpec, referenceGrantSpec, trafficPolicySpec } from '../../crds/gateway-api.ts';
 import { kindsByName, type Metadata, metadata } from '../../crds/kinds.ts';
@@ -10,16 +10,16 @@ import { secretText } from '../world.ts';
 import { ENVOY_GROUP } from './manifest.ts';
 import type { ClientPolicy, ClusterWorld, TrafficPolicy } from './plan.ts';
 
-/** Puts one object into a world. Whoever keeps objects may keep these beside them, for reading costs more than putting. */
+/** Adds one object to a world. Callers may cache it beside the object, because parsing is the expensive part. */
 export type Reading = (world: ClusterDraft) => void;
 
-/** A world that is being filled. */
+/** A world under construction. */
 export type ClusterDraft = Draft & {
   readonly trafficPolicies: TrafficPolicy[];
   readonly clientPolicies: ClientPolicy[];
 };
 
-/** Any object of the API server. One of a kind that is not read puts nothing anywhere; one that breaks its schema counts as refused. */
+/** Parses an object. An object of an unknown kind adds nothing; an object that violates its schema counts as refused. */
 export function readObject(value: unknown): Reading {
   const { apiVersion, kind, metadata: head } = record(value);
   const group = typeof apiVersion === 'string' && apiVersion.includes('/') ? apiVersion.split('/')[0] : '';

@@ -1,6 +1,7 @@
 /**
- * Finds the routes whose requests a user's own BackendTrafficPolicy may send to a provider more than once, after it has begun: each try is billed, and quotas count the
- * one that answers. Tallygate's own retries come before a provider has begun, unless the route lists statuses.
+ * Warns about routes whose requests a user's BackendTrafficPolicy may retry after the provider has
+ * started: the provider bills each attempt, and quotas count only the one that answers. Tallygate's own
+ * retries happen before a provider has started, unless the route lists status codes.
  */
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { TrafficPolicySpec } from '../../crds/gateway-api.ts';
@@ -9,7 +10,7 @@ import type { ObjectStatus } from '../plan.ts';
 import { fullName } from '../report.ts';
 import { type PolicySurroundings, userPoliciesOf } from './user-policies.ts';
 
-/** Nothing has been asked of the provider then. */
+/** Triggers that fire before the provider has received the request. */
 const beforeTheProvider: ReadonlySet<string> = new Set(['connect-failure', 'refused-stream']);
 
 export function withRetries(
@@ -55,7 +56,7 @@ function paysTwice(retry: TrafficPolicySpec['retry']): boolean {
     return false;
   }
   const { triggers, httpStatusCodes = [] } = retry.retryOn ?? {};
-  // Envoy Gateway's own choice, where there is none, has 503 in it.
+  // Envoy Gateway's default triggers include 503.
   const early = triggers?.every((each) => beforeTheProvider.has(each)) ?? false;
   return !early || httpStatusCodes.length > 0 || retry.perRetry?.timeout !== undefined;
 }
@@ -63,6 +64,6 @@ function paysTwice(retry: TrafficPolicySpec['retry']): boolean {
 function warning(conditions: readonly Condition[]): Condition {
   const accepted = conditions.find(({ type }) => type === 'Accepted');
   const message =
-    'a BackendTrafficPolicy on the Gateway or its listener sends requests again that a provider may have begun to answer: each try is billed, and quotas count one; fix: set `retries` of each rule, or leave only connect-failure and refused-stream in retryOn.triggers';
+    'a BackendTrafficPolicy on the Gateway or its listener retries requests that a provider may have started to answer: the provider bills each attempt, and quotas count one; fix: set `retries` on each rule, or keep only connect-failure and refused-stream in retryOn.triggers';
   return condition('tallygate.dev/RetriesNotCounted', 'RetriedByUsersPolicy', message, accepted?.observedGeneration);
 }

@@ -1,9 +1,9 @@
-/** YAML text → plain values that know their lines. */
+/** Parses YAML text into values with line numbers. */
 import { isMap, isScalar, isSeq, LineCounter, type ParsedNode, parseAllDocuments } from 'yaml';
 import type { Problem, Source } from '../problem.ts';
 import { isRecord } from './fields.ts';
 
-/** An object as it was written; nothing is known of its members. */
+/** An unvalidated object. */
 export interface Manifest extends Readonly<Record<string, unknown>> {
   readonly apiVersion?: unknown;
   readonly kind?: unknown;
@@ -17,8 +17,8 @@ export interface YamlDocument {
   readonly source: Source;
 }
 
-/** Aliases that a document may resolve: enough for shared defaults, too few for a "billion laughs". */
-const aliasLimit = 100;
+/** Maximum aliases of a document: enough for shared defaults, too few for a "billion laughs" attack. */
+const MAX_ALIASES = 100;
 
 export function readDocuments(
   file: string,
@@ -35,7 +35,7 @@ export function readDocuments(
   for (const document of 'empty' in parsed ? [] : parsed) {
     if (document.errors.length > 0) {
       for (const error of document.errors) {
-        refuse(error.pos[0], sentence(error.message), 'correct the YAML');
+        refuse(error.pos[0], sentence(error.message), 'correct the YAML syntax');
       }
       continue;
     }
@@ -45,7 +45,7 @@ export function readDocuments(
     }
     let value: unknown;
     try {
-      value = document.toJS({ maxAliasCount: aliasLimit });
+      value = document.toJS({ maxAliasCount: MAX_ALIASES });
     } catch (error) {
       const message = error instanceof Error ? sentence(error.message) : 'aliases cannot be resolved';
       refuse(root.range[0], message, 'write the values out instead of using aliases');
@@ -57,7 +57,7 @@ export function readDocuments(
       refuse(
         root.range[0],
         'is not a Kubernetes object',
-        'begin it with apiVersion and kind, and separate objects by ---',
+        'start it with apiVersion and kind, and separate objects by ---',
       );
       continue;
     }

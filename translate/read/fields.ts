@@ -1,4 +1,4 @@
-/** What a schema says about a value, in words for the person who wrote it: unknown fields, and zod's issues. */
+/** Converts unknown fields and zod issues into problems for the author of a value. */
 import type { z } from 'zod';
 import { type JsonSchema, jsonSchema } from '../../crds/custom-resource.ts';
 import type { Manifest } from './documents.ts';
@@ -9,7 +9,7 @@ const objectFields = ['apiVersion', 'kind', 'metadata', 'spec', 'status'];
 
 const schemas = new WeakMap<z.ZodType, JsonSchema>();
 
-/** Fields that the schema of `spec` does not have. The API server would drop them in silence. */
+/** Returns the fields that the schema does not have. The API server would drop them silently. */
 export function unknownFields(spec: z.ZodType, object: Manifest): readonly Found[] {
   let schema = schemas.get(spec);
   if (schema === undefined) {
@@ -46,9 +46,9 @@ function collect(schema: JsonSchema, value: unknown, path: string, found: Found[
     const meant = suggestion(name, Object.keys(properties));
     const fix =
       meant === undefined
-        ? `remove it; known here are ${Object.keys(properties).join(', ')}`
+        ? `remove it; known fields are ${Object.keys(properties).join(', ')}`
         : `did you mean ${meant}?`;
-    found.push({ reason: 'UnknownField', path: at, message: 'is not a known field', fix });
+    found.push({ reason: 'UnknownField', path: at, message: 'unknown field', fix });
   }
 }
 
@@ -56,7 +56,7 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** One issue of zod's as a problem. `root` is where the parsed value stands in the object. */
+/** Converts a zod issue into a problem. `root` is the path of the parsed value in the object. */
 export function fieldProblem(issue: z.core.$ZodIssue, root: string): Found {
   const path = issue.path.reduce<string>(
     (at, step) => (typeof step === 'number' ? `${at}[${step}]` : `${at}.${String(step)}`),
@@ -112,7 +112,7 @@ function words(issue: z.core.$ZodIssue): { readonly message: string; readonly fi
       }
       return { message: `${quoted(issue.input)} is too large`, fix: `write at most ${issue.maximum}` };
     case 'custom':
-      return { message: 'breaks a rule of the API', fix: issue.message };
+      return { message: 'violates a rule of the API', fix: issue.message };
     default:
       return { message: 'is not allowed', fix: issue.message };
   }
@@ -144,7 +144,7 @@ function quoted(value: unknown): string {
   return typeof value === 'string' ? `"${shown(value)}"` : shown(value);
 }
 
-/** Short, on one line. */
+/** Shortens a value to one line. */
 function shown(value: unknown): string {
   const text = typeof value === 'object' ? typeName(value) : String(value);
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 59)}…` : text).slice(1, -1);

@@ -1,6 +1,6 @@
 /**
- * From YAML text to a world. In come the texts of files and a way to ask for variables; out come typed objects, defaults filled in, and a problem with file,
- * line and field for everything that is not as the schemas say. An object with an error is left out; the rest stands.
+ * Reads YAML files into a world. Returns typed objects with defaults, and a problem with file, line and
+ * field for each violation of a schema. Omits objects with errors; other objects are not affected.
  */
 import type { z } from 'zod';
 import { kinds, type Metadata, metadata } from '../../crds/kinds.ts';
@@ -68,7 +68,7 @@ function readObject(
   if (!head.success) {
     wrong.push(...head.error.issues.map((issue) => fieldProblem(issue, 'metadata')));
   } else if (again !== undefined) {
-    const message = `there is already one in ${again.file}:${lineOf(again, '') ?? 1}`;
+    const message = `an object of this kind and name already exists in ${again.file}:${lineOf(again, '') ?? 1}`;
     wrong.push({ reason: 'Duplicate', path: 'metadata.name', message, fix: 'rename or remove one of them' });
   } else {
     seen.set(objectKey(object), source);
@@ -117,27 +117,27 @@ const notAnObject: Problem = {
   reason: 'UnknownKind',
   path: '',
   message: 'is not a Kubernetes object',
-  fix: 'begin it with apiVersion and kind, and separate objects by ---',
+  fix: 'start it with apiVersion and kind, and separate objects by ---',
 };
 
-/** Kinds that belong to a cluster and say nothing that one machine could do. */
+/** Kinds without meaning for standalone mode. */
 const clusterOnly = new Set(['Namespace', 'GatewayClass', 'Service', 'ServiceAccount', 'EnvoyProxy', 'Deployment']);
 
 function notRead(apiVersion: string, kind: string): Problem {
   const error = { severity: 'Error', reason: 'UnknownKind' } as const;
   const known = readers.find((each) => each.kind === kind);
   if (known !== undefined) {
-    const message = `${kind} has no apiVersion ${apiVersion}`;
+    const message = `unknown apiVersion ${apiVersion} of kind ${kind}`;
     return { ...error, path: 'apiVersion', message, fix: `write ${known.apiVersion}` };
   }
   if (apiVersion.startsWith(`${GROUP}/`)) {
     const names = kinds.map((each) => each.kind);
     const meant = suggestion(kind, names);
     const fix = meant === undefined ? `use one of ${names.join(', ')}` : `did you mean ${meant}?`;
-    return { ...error, path: 'kind', message: `there is no kind ${kind}`, fix };
+    return { ...error, path: 'kind', message: `unknown kind ${kind}`, fix };
   }
-  const unread = { reason: 'NotServed', path: '', message: `${kind} (${apiVersion}) is not read` } as const;
+  const unread = { reason: 'NotServed', path: '', message: `${kind} (${apiVersion}) is ignored` } as const;
   return clusterOnly.has(kind)
-    ? { ...unread, severity: 'Note', fix: 'nothing to do: only a cluster needs it' }
+    ? { ...unread, severity: 'Note', fix: 'none needed: it has an effect only in a cluster' }
     : { ...unread, severity: 'Warning', fix: 'remove it, or apply it to a cluster' };
 }

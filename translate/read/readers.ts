@@ -1,4 +1,4 @@
-/** The kinds that are read, one reader each. */
+/** One reader per kind. */
 import type { z } from 'zod';
 import { gatewaySpec, referenceGrantSpec } from '../../crds/gateway-api.ts';
 import { kindsByName, type Metadata } from '../../crds/kinds.ts';
@@ -12,7 +12,7 @@ import type { Lookup } from './variables.ts';
 
 export type Found = Pick<Problem, 'reason' | 'path' | 'message' | 'fix'>;
 
-/** A world that is being filled. */
+/** A world under construction. */
 export type Draft = { -readonly [List in keyof World]: World[List][number][] };
 
 export function emptyDraft(): Draft {
@@ -28,7 +28,7 @@ export function emptyDraft(): Draft {
   };
 }
 
-/** What one document is read with; everything that is wrong with it is said by `problem`. */
+/** The input of a reader; `problem` collects the faults of the document. */
 export interface Reading {
   readonly document: YamlDocument;
   readonly metadata: Metadata;
@@ -39,7 +39,7 @@ export interface Reading {
 export interface Reader {
   readonly apiVersion: string;
   readonly kind: string;
-  /** Puts the object into a world; undefined where it cannot be read. */
+  /** Returns a function that adds the object to a world, or undefined if the object is not valid. */
   read(reading: Reading): ((world: Draft) => void) | undefined;
 }
 

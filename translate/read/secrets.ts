@@ -1,4 +1,4 @@
-/** Secrets and ConfigMaps. No problem of theirs ever shows a value. */
+/** Reads Secrets and ConfigMaps. Their problems never show a value. */
 import { type ConfigMap, type Located, type Secret, type SecretText, secretText } from '../world.ts';
 import { isRecord } from './fields.ts';
 import type { Reading } from './readers.ts';
@@ -11,7 +11,7 @@ export function readSecret(reading: Reading): Located<Secret> {
     if (/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(value)) {
       data.set(key, secretText(Buffer.from(value, 'base64').toString('utf8')));
     } else {
-      const fix = 'encode it, or write it plainly under stringData';
+      const fix = 'encode it, or write it as plain text under stringData';
       problem({ reason: 'InvalidField', path: `data.${key}`, message: 'is not base64', fix });
     }
   }

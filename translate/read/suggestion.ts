@@ -1,4 +1,4 @@
-/** The known name that a misspelt one was meant to be, if one is near. */
+/** Returns the known name that is closest to a misspelt one, if any is close. */
 export function suggestion(name: string, known: readonly string[]): string | undefined {
   const wanted = name.toLowerCase();
   const furthest = Math.max(1, Math.ceil(wanted.length / 3));

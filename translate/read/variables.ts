@@ -1,10 +1,11 @@
 /**
- * Variables in `stringData` of a Secret, filled in on one machine only: `${NAME}` from the environment, `${NAME:-default}` with a default for a variable
- * that is unset or empty, `${file:PATH}` from a file (without its last line break), `$${` for a plain `${`.
+ * Variables in `stringData` of a Secret, standalone only: `${NAME}` from the environment,
+ * `${NAME:-default}` with a default for an unset or empty variable, `${file:PATH}` from a file (without
+ * its last line break), `$${` for a literal `${`.
  */
 export interface Lookup {
   environment(name: string): string | undefined;
-  /** `from` is the file that mentions `path`; relative paths begin in its folder. */
+  /** `from` is the file that contains `path`; relative paths start in its folder. */
   file(path: string, from: string): string | undefined;
 }
 
