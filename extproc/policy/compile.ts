@@ -41,8 +41,8 @@ export interface CompiledVirtualHost {
   readonly passthrough: readonly CompiledPassthrough[];
   /** The bound of the most generous rule: which rule it is, is known only after the body is read. */
   readonly maxRequestBodyBytes: number;
-  /** Names that a client of an API with these schemas can ask for, for the models list. */
-  modelNames(schemas: readonly ProviderApi[]): readonly string[];
+  /** Names that a client of an API that these provider APIs serve can ask for, for the models list. */
+  modelNames(providerApis: readonly ProviderApi[]): readonly string[];
 }
 
 export interface CompiledPolicy {
@@ -115,9 +115,9 @@ function* compilingEntry(
       quotas: passthrough.quotas.map((id) => known(quotas, id)),
     })),
     maxRequestBodyBytes,
-    modelNames(schemas) {
-      const found = names.get(schemas) ?? modelNames(rules, schemas);
-      names.set(schemas, found);
+    modelNames(providerApis) {
+      const found = names.get(providerApis) ?? modelNames(rules, providerApis);
+      names.set(providerApis, found);
       return found;
     },
   };
@@ -174,10 +174,10 @@ function known<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
 }
 
 /** Exact names of the rules, and what their backends name within the rules' globs. */
-function modelNames(rules: readonly CompiledRule[], schemas: readonly ProviderApi[]): readonly string[] {
+function modelNames(rules: readonly CompiledRule[], providerApis: readonly ProviderApi[]): readonly string[] {
   const names = new Set<string>();
   for (const compiled of rules) {
-    if (!speaks(compiled, schemas)) {
+    if (!speaks(compiled, providerApis)) {
       continue;
     }
     const { rule, targets, models } = compiled;
@@ -187,7 +187,7 @@ function modelNames(rules: readonly CompiledRule[], schemas: readonly ProviderAp
       }
     }
     for (const { backendPolicy, model } of targets) {
-      if (!schemas.includes(backendPolicy.schema)) {
+      if (!providerApis.includes(backendPolicy.schema)) {
         continue;
       }
       const named = model === undefined ? backendPolicy.models.map(({ name }) => name) : [model];
@@ -201,11 +201,11 @@ function modelNames(rules: readonly CompiledRule[], schemas: readonly ProviderAp
   return [...names].sort();
 }
 
-/** Whether a backend of the rule speaks one of the schemas. A rule without backends is a mistake that its clients are told of. */
-export function speaks({ targets }: CompiledRule, schemas: readonly ProviderApi[]): boolean {
+/** Whether a backend of the rule speaks one of the provider APIs. A rule without backends is a mistake that its clients are told of. */
+export function speaks({ targets }: CompiledRule, providerApis: readonly ProviderApi[]): boolean {
   return (
     targets.length === 0 ||
-    targets.some(({ weight, backendPolicy }) => weight > 0 && schemas.includes(backendPolicy.schema))
+    targets.some(({ weight, backendPolicy }) => weight > 0 && providerApis.includes(backendPolicy.schema))
   );
 }
 

@@ -11,13 +11,13 @@ import type { TextSink } from '../json/text-sink.ts';
 import type { Operation } from '../record.ts';
 import type { Usage } from '../usage.ts';
 
-export interface Endpoint {
+export interface ClientApi {
   readonly method: string;
   /** Exact path, or with one `{…}` segment. */
   readonly path: string;
   readonly operation: Operation;
   /** Backends that serve it as it is. */
-  readonly schemas: readonly ProviderApi[];
+  readonly providerApis: readonly ProviderApi[];
   readonly dialect: Dialect;
   /** `metered`: collects the body, counts, holds quotas. `free`: body is read for the model only; no tokens are charged (count_tokens). `models`: answered here. */
   readonly kind: 'metered' | 'free' | 'models';
@@ -32,7 +32,7 @@ export interface Endpoint {
   readonly answer?: (
     request: RequestFacts,
     options: AnswerOptions,
-  ) => { readonly whole: WholeReader; readonly stream: StreamReader };
+  ) => { readonly unary: UnaryReader; readonly stream: StreamReader };
   /** For `models` endpoints. */
   readonly modelsBody?: ModelsBody;
 }
@@ -124,7 +124,7 @@ export interface StreamReader {
 }
 
 /** Reads an answer that comes in one JSON document. Its bytes pass unchanged. */
-export interface WholeReader {
+export interface UnaryReader {
   /** Pieces in order; text goes to `sink`. Memory is bounded whatever comes. */
   push(bytes: Uint8Array, sink: TextSink): void;
   /** Nothing more is asked of it. */
@@ -150,7 +150,7 @@ export interface LimitHeaders {
 }
 
 /** The splices that carry out `edits` on the scanned body of this endpoint, for a backend of this schema (names of members differ). */
-export type EditRequest = (body: ScannedBody, edits: RequestEdits, schema: ProviderApi) => readonly Splice[];
+export type EditRequest = (body: ScannedBody, edits: RequestEdits, providerApi: ProviderApi) => readonly Splice[];
 
 /** The models list in the dialect (`/v1/models`), or the one model that the path names (`/v1/models/{model}`). */
 export type ModelsBody = (models: ServedModels, path: string) => Uint8Array | Failure;

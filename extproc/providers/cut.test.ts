@@ -4,7 +4,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { failure } from '../errors.ts';
 import type { Usage } from '../usage.ts';
-import type { Endpoint, StreamReader } from './adapter.ts';
+import type { ClientApi, StreamReader } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
@@ -25,7 +25,7 @@ const USAGE: Usage = {
 const MODEL = 'a"b\\c\n';
 
 /** What a client gets when the stream is cut after so many events were read, the last one of them sent or not. */
-function cutStream(endpoint: Endpoint, stream: Buffer, read: number, lastSent: boolean, choices = 1): Buffer {
+function cutStream(endpoint: ClientApi, stream: Buffer, read: number, lastSent: boolean, choices = 1): Buffer {
   const reader = streamReader(endpoint, { model: MODEL }, { ...PLAIN_REQUEST, choices });
   const sent: Uint8Array[] = [];
   for (const [place, [start, end]] of eventsOf(stream).slice(0, read).entries()) {
@@ -56,7 +56,7 @@ interface Final {
   readonly text: string;
 }
 
-async function finalOf(endpoint: Endpoint, body: Uint8Array): Promise<Final> {
+async function finalOf(endpoint: ClientApi, body: Uint8Array): Promise<Final> {
   if (endpoint === chat) {
     const client = new OpenAI(answering(body));
     const final = await client.chat.completions.stream({ model: 'm', messages: [] }).finalChatCompletion();

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { ProviderApi } from '../../contract/policy.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { splice } from '../json/splice.ts';
-import type { Endpoint, RequestEdits } from './adapter.ts';
+import type { ClientApi, RequestEdits } from './adapter.ts';
 import { countTokens, messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
@@ -15,13 +15,13 @@ import { generateEndpoints } from './tgi/generate.ts';
 
 type Body = Record<string, unknown>;
 
-function edited(endpoint: Endpoint, text: string, edits: RequestEdits, schema: ProviderApi = 'OpenAI'): string {
+function edited(endpoint: ClientApi, text: string, edits: RequestEdits, providerApi: ProviderApi = 'OpenAI'): string {
   const body = scanned(endpoint, text);
-  const parts = splice(body.bytes, endpoint.edit(body, edits, schema));
+  const parts = splice(body.bytes, endpoint.edit(body, edits, providerApi));
   return Buffer.concat(parts).toString();
 }
 
-const [generate] = generateEndpoints as [Endpoint];
+const [generate] = generateEndpoints as [ClientApi];
 
 /** A body with what an edit may touch, among anything else. */
 const bodies = (known: Record<string, fc.Arbitrary<unknown>>) =>
@@ -53,8 +53,8 @@ const withUsage = (body: Body) => ({
 });
 
 interface Case {
-  readonly endpoint: Endpoint;
-  readonly schema?: ProviderApi;
+  readonly endpoint: ClientApi;
+  readonly providerApi?: ProviderApi;
   readonly known: Record<string, fc.Arbitrary<unknown>>;
   /** The body with exactly these changes. */
   readonly expected: (body: Body, edits: RequestEdits) => Body;
@@ -93,7 +93,7 @@ const cases: readonly Case[] = [
   { endpoint: chat, known: chatMembers, expected: all(model, chatBound('max_completion_tokens', false), usage) },
   {
     endpoint: chat,
-    schema: 'HuggingFaceTGI',
+    providerApi: 'HuggingFaceTGI',
     known: chatMembers,
     expected: all(model, chatBound('max_tokens', true), usage),
   },
@@ -135,11 +135,11 @@ const cases: readonly Case[] = [
 ];
 
 describe('edits', () => {
-  for (const { endpoint, schema, known, expected } of cases) {
-    it(`${endpoint.path}${schema === undefined ? '' : ` for ${schema}`}: change what they name and nothing else`, () => {
+  for (const { endpoint, providerApi, known, expected } of cases) {
+    it(`${endpoint.path}${providerApi === undefined ? '' : ` for ${providerApi}`}: change what they name and nothing else`, () => {
       fc.assert(
         fc.property(bodies(known), edits, ({ body, text }, edit) => {
-          const result = edited(endpoint, text, edit, schema);
+          const result = edited(endpoint, text, edit, providerApi);
           assert.deepEqual(JSON.parse(result), JSON.parse(JSON.stringify(expected(body, edit))));
         }),
         fuzzRuns(300),

@@ -12,7 +12,7 @@ import type { Shape } from '../json/shape.ts';
 import { splice } from '../json/splice.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import type { Usage } from '../usage.ts';
-import type { Endpoint, RequestFacts } from './adapter.ts';
+import type { ClientApi, RequestFacts } from './adapter.ts';
 import { endpoints } from './registry.ts';
 
 const MODELS = ['gpt-4o', 'o3', 'claude-x', 'tgi'];
@@ -156,7 +156,7 @@ function isCount(value: unknown): boolean {
 
 const reading = endpoints.filter(({ kind }) => kind !== 'models');
 
-function request(random: Random, endpoint: Endpoint): void {
+function request(random: Random, endpoint: ClientApi): void {
   const body = shaped(random, endpoint.shape);
   const document = {
     model: random.next() < 0.8 ? random.pick(MODELS) : random.pick(VALUES),
@@ -183,9 +183,9 @@ function request(random: Random, endpoint: Endpoint): void {
 
 function edited(
   random: Random,
-  endpoint: Endpoint,
+  endpoint: ClientApi,
   bytes: Buffer,
-  scanned: Parameters<Endpoint['edit']>[0],
+  scanned: Parameters<ClientApi['edit']>[0],
   facts: RequestFacts,
 ): void {
   for (const [name, value] of Object.entries(facts)) {
@@ -200,7 +200,7 @@ function edited(
   };
   const before = JSON.parse(bytes.toString());
   const after = JSON.parse(
-    Buffer.concat(splice(scanned.bytes, endpoint.edit(scanned, edits, endpoint.schemas[0]!))).toString(),
+    Buffer.concat(splice(scanned.bytes, endpoint.edit(scanned, edits, endpoint.providerApis[0]!))).toString(),
   );
   if (edits.model !== undefined && 'model' in before) {
     assert.equal(after.model, 'zz');
@@ -210,7 +210,7 @@ function edited(
   }
 }
 
-function answer(random: Random, endpoint: Endpoint): void {
+function answer(random: Random, endpoint: ClientApi): void {
   const facts: RequestFacts = {
     model: 'm',
     stream: true,
@@ -225,7 +225,7 @@ function answer(random: Random, endpoint: Endpoint): void {
     givenTokens: 0,
     unbounded: [],
   };
-  const { stream, whole } = endpoint.answer!(facts, { hideUsage: random.next() < 0.5, model: 'm' });
+  const { stream, unary } = endpoint.answer!(facts, { hideUsage: random.next() < 0.5, model: 'm' });
   for (let events = random.between(0, 8); events > 0; events -= 1) {
     const value = free(random);
     const document = isPlain(value) && random.next() < 0.7 ? { type: random.pick(EVENT_TYPES), ...value } : value;
@@ -259,11 +259,11 @@ function answer(random: Random, endpoint: Endpoint): void {
   const document = damaged(random, Buffer.from(JSON.stringify(free(random))));
   for (let at = 0; at < document.length; ) {
     const to = at + random.between(1, 40);
-    whole.push(document.subarray(at, to), nothing);
+    unary.push(document.subarray(at, to), nothing);
     at = to;
   }
-  told(whole.usage);
-  whole.release();
+  told(unary.usage);
+  unary.release();
 }
 
 function told(usage: Usage | undefined): void {

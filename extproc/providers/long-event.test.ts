@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Endpoint, StreamReader } from './adapter.ts';
+import type { ClientApi, StreamReader } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { responses } from './openai/responses.ts';
 import { exchanges, relayed, streamReader, TextByChannel } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
-const generateStream = generateEndpoints[1] as Endpoint;
+const generateStream = generateEndpoints[1] as ClientApi;
 
 /** The stream passes as it is; events of more than so many bytes are read in parts. */
-function read(endpoint: Endpoint, stream: string, size: number, most: number): { text: string; reader: StreamReader } {
+function read(endpoint: ClientApi, stream: string, size: number, most: number): { text: string; reader: StreamReader } {
   const reader = streamReader(endpoint);
   const sink = new TextByChannel();
   const bytes = Buffer.from(stream);

@@ -1,20 +1,20 @@
 /** The two endpoints that list models, answered from the policy and alike in both dialects but for the words. */
 import type { ProviderApi } from '../../contract/policy.ts';
 import { failure } from '../errors.ts';
-import type { Dialect, Endpoint, ModelsBody } from './adapter.ts';
+import type { ClientApi, Dialect, ModelsBody } from './adapter.ts';
 
 const LIST_PATH = '/v1/models';
 
 export function modelsEndpoint(
-  schemas: readonly ProviderApi[],
+  providerApis: readonly ProviderApi[],
   dialect: Dialect,
   modelsBody: ModelsBody,
-): readonly Endpoint[] {
+): readonly ClientApi[] {
   return [LIST_PATH, `${LIST_PATH}/{model}`].map((path) => ({
     method: 'GET',
     path,
     operation: 'list_models',
-    schemas,
+    providerApis,
     dialect,
     kind: 'models',
     shape: {},

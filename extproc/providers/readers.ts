@@ -1,30 +1,30 @@
 /** The readers of one answer, made when it is known whether it streams: each has tables of its own, and only one of them is ever used. */
-import type { StreamReader, WholeReader } from './adapter.ts';
+import type { StreamReader, UnaryReader } from './adapter.ts';
 
 export interface AnswerReaders {
-  readonly whole: WholeReader;
+  readonly unary: UnaryReader;
   readonly stream: StreamReader;
 }
 
-export function answerReaders(newWhole: () => WholeReader, newStream: () => StreamReader): AnswerReaders {
-  return new Readers(newWhole, newStream);
+export function answerReaders(newUnary: () => UnaryReader, newStream: () => StreamReader): AnswerReaders {
+  return new Readers(newUnary, newStream);
 }
 
 /** A class: in V8 each object literal with getters has a shape of its own, which stands in old space and keeps all that its getters see. */
 class Readers implements AnswerReaders {
-  readonly #newWhole: () => WholeReader;
+  readonly #newUnary: () => UnaryReader;
   readonly #newStream: () => StreamReader;
-  #whole: WholeReader | undefined;
+  #unary: UnaryReader | undefined;
   #stream: StreamReader | undefined;
 
-  constructor(newWhole: () => WholeReader, newStream: () => StreamReader) {
-    this.#newWhole = newWhole;
+  constructor(newUnary: () => UnaryReader, newStream: () => StreamReader) {
+    this.#newUnary = newUnary;
     this.#newStream = newStream;
   }
 
-  get whole(): WholeReader {
-    this.#whole ??= this.#newWhole();
-    return this.#whole;
+  get unary(): UnaryReader {
+    this.#unary ??= this.#newUnary();
+    return this.#unary;
   }
 
   get stream(): StreamReader {

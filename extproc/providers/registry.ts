@@ -2,7 +2,7 @@
  * All endpoints that are known, over all dialects. A request's method and path enter (and its headers, where two dialects share a path); the endpoint
  * leaves, or nothing: what is not in this table is not known.
  */
-import type { Dialect, Endpoint } from './adapter.ts';
+import type { ClientApi, Dialect } from './adapter.ts';
 import { anthropicDialect } from './anthropic/errors.ts';
 import { countTokens, messages } from './anthropic/messages.ts';
 import { models as anthropicModels } from './anthropic/models.ts';
@@ -15,7 +15,7 @@ import { responses } from './openai/responses.ts';
 import { tgiDialect } from './tgi/errors.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
-export const endpoints: readonly Endpoint[] = [
+export const endpoints: readonly ClientApi[] = [
   chat,
   completions,
   embeddings,
@@ -27,8 +27,8 @@ export const endpoints: readonly Endpoint[] = [
   ...anthropicModels,
 ];
 
-export interface FoundEndpoint {
-  readonly endpoint: Endpoint;
+export interface ClientApiMatch {
+  readonly endpoint: ClientApi;
 }
 
 /** The value of a request header, by its lower-case name. */
@@ -38,8 +38,8 @@ export type HeaderLookup = (name: string) => string | undefined;
 const ANTHROPIC_HEADER = 'anthropic-version';
 
 /** Endpoints by method and path; where a path ends in `/{…}`, by what stands before that. */
-const exact = new Map<string, FoundEndpoint[]>();
-const prefixes = new Map<string, FoundEndpoint[]>();
+const exact = new Map<string, ClientApiMatch[]>();
+const prefixes = new Map<string, ClientApiMatch[]>();
 
 for (const endpoint of endpoints) {
   const brace = endpoint.path.indexOf('{');
@@ -49,7 +49,7 @@ for (const endpoint of endpoints) {
 }
 
 /** The endpoint that a request speaks to; `path` may have a query. Found by lookup, so its cost does not depend on the path. */
-export function findEndpoint(method: string, path: string, header: HeaderLookup): FoundEndpoint | undefined {
+export function findEndpoint(method: string, path: string, header: HeaderLookup): ClientApiMatch | undefined {
   const bare = path.split('?', 1)[0] as string;
   const found = exact.get(`${method} ${bare}`) ?? foundByPrefix(method, bare);
   if (found === undefined || found.length === 1) {
@@ -59,7 +59,7 @@ export function findEndpoint(method: string, path: string, header: HeaderLookup)
   return found.find(({ endpoint }) => endpoint.dialect.name === wanted) ?? found[0];
 }
 
-function foundByPrefix(method: string, path: string): FoundEndpoint[] | undefined {
+function foundByPrefix(method: string, path: string): ClientApiMatch[] | undefined {
   for (const [key, found] of prefixes) {
     const start = `${method} ${path}`;
     if (start.startsWith(key) && start.length > key.length) {

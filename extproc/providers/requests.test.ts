@@ -5,7 +5,7 @@ import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings } from '../../fixtures/recordings.ts';
 import { type Failure, isFailure } from '../errors.ts';
 import { spansOf } from '../json/testing.ts';
-import type { Endpoint, RequestFacts } from './adapter.ts';
+import type { ClientApi, RequestFacts } from './adapter.ts';
 import { countTokens, messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
@@ -14,13 +14,13 @@ import { responses } from './openai/responses.ts';
 import { exchanges, scanned } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
-const [generate, generateStream, root] = generateEndpoints as [Endpoint, Endpoint, Endpoint];
+const [generate, generateStream, root] = generateEndpoints as [ClientApi, ClientApi, ClientApi];
 
-function read(endpoint: Endpoint, body: object | string): RequestFacts | Failure {
+function read(endpoint: ClientApi, body: object | string): RequestFacts | Failure {
   return endpoint.readRequest(scanned(endpoint, typeof body === 'string' ? body : JSON.stringify(body)));
 }
 
-function facts(endpoint: Endpoint, body: object | string): RequestFacts {
+function facts(endpoint: ClientApi, body: object | string): RequestFacts {
   const result = read(endpoint, body);
   if (isFailure(result)) {
     throw new Error(result.message);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Endpoint, StreamReader } from './adapter.ts';
+import type { ClientApi, StreamReader } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
@@ -8,11 +8,11 @@ import { responses } from './openai/responses.ts';
 import { relayed, streamReader, TextByChannel } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
-const generateStream = generateEndpoints[1] as Endpoint;
+const generateStream = generateEndpoints[1] as ClientApi;
 const STREAMS = [chat, completions, responses, messages, generateStream];
 
 /** All text that is counted of a stream, which passes as it is. */
-function textOf(endpoint: Endpoint, stream: string, templates = true): { text: string; reader: StreamReader } {
+function textOf(endpoint: ClientApi, stream: string, templates = true): { text: string; reader: StreamReader } {
   const reader = streamReader(endpoint, { templates });
   const sink = new TextByChannel();
   assert.equal(relayed(reader, [Buffer.from(stream)], sink).toString(), stream);

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { Usage } from '../usage.ts';
-import type { Endpoint } from './adapter.ts';
+import type { ClientApi } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
@@ -12,15 +12,15 @@ import { responses } from './openai/responses.ts';
 import { NO_TEXT, PLAIN_REQUEST, relayed, streamReader } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
-const [generate, generateStream] = generateEndpoints as [Endpoint, Endpoint];
+const [generate, generateStream] = generateEndpoints as [ClientApi, ClientApi];
 
-function whole(endpoint: Endpoint, document: string): Usage | undefined {
-  const reader = endpoint.answer!(PLAIN_REQUEST, { hideUsage: false, model: 'm' }).whole;
+function whole(endpoint: ClientApi, document: string): Usage | undefined {
+  const reader = endpoint.answer!(PLAIN_REQUEST, { hideUsage: false, model: 'm' }).unary;
   reader.push(Buffer.from(document), NO_TEXT);
   return reader.usage;
 }
 
-function streamed(endpoint: Endpoint, events: readonly string[]): Usage | undefined {
+function streamed(endpoint: ClientApi, events: readonly string[]): Usage | undefined {
   const reader = streamReader(endpoint);
   relayed(reader, [Buffer.from(events.map((data) => `data: ${data}\n\n`).join(''))], NO_TEXT);
   return reader.usage;

@@ -2,7 +2,7 @@
 import type { KeyPart, ModelFacts, Passthrough, Quota, Tokenizer } from '../../contract/policy.ts';
 import { type Failure, failure } from '../errors.ts';
 import type { CompiledRule, CompiledTarget, CompiledVirtualHost } from '../policy/compile.ts';
-import type { Endpoint, RequestFacts } from '../providers/adapter.ts';
+import type { ClientApi, RequestFacts } from '../providers/adapter.ts';
 import { disguisesMetered } from '../providers/disguise.ts';
 import { bucketsFor } from '../quota/keys.ts';
 import type { BucketRef, OutputDemand } from '../quota/store.ts';
@@ -34,7 +34,7 @@ export interface RoutingDecision {
 /** The rule and the backend, or why there is none. */
 export function selectBackend(
   entry: CompiledVirtualHost,
-  endpoint: Endpoint,
+  endpoint: ClientApi,
   facts: RequestFacts,
   header: (name: string) => readonly string[],
   bodyBytes: number,
@@ -58,7 +58,7 @@ export function selectBackend(
       `The rule ${rule.rule.name} of ${rule.rule.route} cannot be carried out as it is written; the gateway's operator finds the reason in its status or log.`,
     );
   }
-  const target = chooseTarget(rule.targets, endpoint.schemas, healthy, random);
+  const target = chooseTarget(rule.targets, endpoint.providerApis, healthy, random);
   if (target === undefined) {
     return failure(
       'model_not_found',
@@ -151,7 +151,7 @@ export interface QuotaPlan {
 
 /** What the request must hold, or why it may not pass. */
 export function planQuota(
-  endpoint: Endpoint,
+  endpoint: ClientApi,
   choice: RoutingDecision,
   header: (name: string) => readonly string[],
   usualTokens: (...key: EstimateKey) => number,

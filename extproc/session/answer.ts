@@ -6,7 +6,7 @@ import { PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../contract/header
 import { isInflatable } from '../compression/inflate.ts';
 import { envoyFailure, type Failure, failure } from '../errors.ts';
 import { type Interruption, interruptionOf } from '../interruption.ts';
-import type { Dialect, StreamReader, WholeReader } from '../providers/adapter.ts';
+import type { Dialect, StreamReader, UnaryReader } from '../providers/adapter.ts';
 import type { BucketSnapshot, CountingWork, Hold, Holder } from '../quota/store.ts';
 import type { Meter } from '../tokens/meter.ts';
 import type { Usage } from '../usage.ts';
@@ -41,7 +41,7 @@ export interface AnswerContext {
 }
 
 export interface MeteredContext {
-  readonly readers: { readonly whole: WholeReader; readonly stream: StreamReader };
+  readonly readers: { readonly unary: UnaryReader; readonly stream: StreamReader };
   readonly meter: () => Meter;
   readonly sample: () => TextSample;
   /** Absent where no quota counts output as it comes: nothing to be cut for. */
@@ -267,7 +267,7 @@ export class Answer implements Holder {
     }
     if (bytes.length > 0) {
       if (this.mode === 'whole') {
-        this.#readers.whole.push(bytes, this.#sample!);
+        this.#readers.unary.push(bytes, this.#sample!);
       } else if (this.mode === 'stream') {
         this.#stream!.push(bytes);
       }
@@ -439,7 +439,7 @@ export class Answer implements Holder {
   release(): void {
     this.ended = true;
     if (this.mode === 'whole') {
-      this.#readers.whole.release();
+      this.#readers.unary.release();
     }
   }
 
@@ -449,9 +449,9 @@ export class Answer implements Holder {
   }
 
   get #saysNothing(): boolean {
-    const { whole } = this.#readers;
+    const { unary } = this.#readers;
     const silent = this.#upstreamEnded && this.#context.metered!.hasOutput && this.#sample!.bytes === 0;
-    return whole.broken || (silent && whole.usage === undefined);
+    return unary.broken || (silent && unary.usage === undefined);
   }
 
   get partlyUnreadable(): boolean {
@@ -463,21 +463,21 @@ export class Answer implements Holder {
     if (this.mode === 'stream') {
       return this.#readers.stream.usage;
     }
-    return this.mode === 'whole' ? this.#readers.whole.usage : undefined;
+    return this.mode === 'whole' ? this.#readers.unary.usage : undefined;
   }
 
   get usageFinal(): boolean {
     if (this.mode === 'stream') {
       return this.#readers.stream.usageFinal;
     }
-    return this.mode === 'whole' && this.#readers.whole.usage !== undefined;
+    return this.mode === 'whole' && this.#readers.unary.usage !== undefined;
   }
 
   get responseModel(): string | undefined {
     if (this.mode === 'stream') {
       return this.#readers.stream.responseModel;
     }
-    return this.mode === 'whole' ? this.#readers.whole.responseModel : undefined;
+    return this.mode === 'whole' ? this.#readers.unary.responseModel : undefined;
   }
 
   /** Whether the stream came to the dialect's own end. */

@@ -7,7 +7,7 @@ import type { JsonScanner, ScannedBody } from '../json/scanner.ts';
 import { splice } from '../json/splice.ts';
 import { type CompiledPolicy, type CompiledVirtualHost, speaks } from '../policy/compile.ts';
 import type { Dialect } from '../providers/adapter.ts';
-import { dialectFor, type FoundEndpoint, findEndpoint } from '../providers/registry.ts';
+import { type ClientApiMatch, dialectFor, findEndpoint } from '../providers/registry.ts';
 import type { BucketRef } from '../quota/store.ts';
 import type { EstimateKey } from '../record.ts';
 import {
@@ -62,7 +62,7 @@ export class Request {
   method = '';
   path = '';
   bodyBytes = 0;
-  found: FoundEndpoint | undefined;
+  found: ClientApiMatch | undefined;
   /** As far as the request was understood. */
   model: string | undefined;
   choice: RoutingDecision | undefined;
@@ -150,13 +150,13 @@ export class Request {
   }
 
   #models(entry: CompiledVirtualHost): FirstStep | Failure {
-    const { schemas, modelsBody } = this.found!.endpoint;
+    const { providerApis, modelsBody } = this.found!.endpoint;
     const body = modelsBody!(
       {
-        names: entry.modelNames(schemas),
+        names: entry.modelNames(providerApis),
         serves: (model) => {
           const rule = findRule(entry, model, this.header);
-          return rule !== undefined && speaks(rule, schemas);
+          return rule !== undefined && speaks(rule, providerApis);
         },
       },
       this.path,

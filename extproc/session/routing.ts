@@ -67,11 +67,11 @@ export function findPassthrough(
  */
 export function chooseTarget(
   targets: readonly CompiledTarget[],
-  schemas: readonly ProviderApi[],
+  providerApis: readonly ProviderApi[],
   healthy: (id: string) => boolean,
   random: number,
 ): CompiledTarget | undefined {
-  const able = targets.filter((target) => target.weight > 0 && schemas.includes(target.backendPolicy.schema));
+  const able = targets.filter((target) => target.weight > 0 && providerApis.includes(target.backendPolicy.schema));
   if (able.length <= 1) {
     return able[0];
   }

@@ -8,9 +8,9 @@ import type { AnswerOptions, StreamReader, Verdict } from '../adapter.ts';
 import { EventData } from '../event.ts';
 import { LongEvent } from '../long-event.ts';
 import { EventTemplates } from '../template.ts';
+import { below } from '../unary.ts';
 import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
 import { ANTHROPIC_USAGE_SHAPE, AnthropicUsage, numbersOf, toldTokens } from '../usage.ts';
-import { below } from '../whole.ts';
 import { anthropicError } from './errors.ts';
 import { MessageEvent } from './message-event.ts';
 

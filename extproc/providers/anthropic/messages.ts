@@ -2,10 +2,11 @@
 
 import type { MatchesByPath } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
-import type { Endpoint } from '../adapter.ts';
+import type { ClientApi } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
 import { thinksByDefault } from '../reasoning.ts';
 import { Fields } from '../request.ts';
+import { below, unaryReader } from '../unary.ts';
 import {
   ANTHROPIC_USAGE_SHAPE,
   anthropicUsage,
@@ -14,7 +15,6 @@ import {
   type Numbers,
   toldTokens,
 } from '../usage.ts';
-import { below, wholeReader } from '../whole.ts';
 import { anthropicDialect } from './errors.ts';
 import { MessageStream } from './message-stream.ts';
 import { editMessagesRequest, inputFacts, messagesShape, readMessagesRequest } from './messages-request.ts';
@@ -43,11 +43,11 @@ function withIterations(numbers: Numbers, answer: MatchesByPath): Numbers {
   return { get: (path) => sums.get(path) ?? numbers.get(path) };
 }
 
-export const messages: Endpoint = {
+export const messages: ClientApi = {
   method: 'POST',
   path: '/v1/messages',
   operation: 'chat',
-  schemas: ['Anthropic'],
+  providerApis: ['Anthropic'],
   dialect: anthropicDialect,
   kind: 'metered',
   shape: messagesShape,
@@ -57,7 +57,7 @@ export const messages: Endpoint = {
   answer: (_request, options) =>
     answerReaders(
       () =>
-        wholeReader({
+        unaryReader({
           shape: answerShape,
           model: 'model',
           usage: (numbers, answer) => anthropicUsage(withIterations(below(numbers, 'usage'), answer)),
@@ -66,11 +66,11 @@ export const messages: Endpoint = {
     ),
 };
 
-export const countTokens: Endpoint = {
+export const countTokens: ClientApi = {
   method: 'POST',
   path: '/v1/messages/count_tokens',
   operation: 'count_tokens',
-  schemas: ['Anthropic'],
+  providerApis: ['Anthropic'],
   dialect: anthropicDialect,
   kind: 'free',
   shape: messagesShape,

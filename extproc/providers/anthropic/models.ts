@@ -1,6 +1,6 @@
 /** `GET /v1/models` and `GET /v1/models/{model}` as Anthropic answers them: https://platform.claude.com/docs/en/api/models-list */
 import { failure } from '../../errors.ts';
-import type { Endpoint, ServedModels } from '../adapter.ts';
+import type { ClientApi, ServedModels } from '../adapter.ts';
 import { modelOfPath, modelsEndpoint } from '../models.ts';
 import { anthropicDialect } from './errors.ts';
 
@@ -28,4 +28,4 @@ function modelsBody({ names, serves }: ServedModels, path: string) {
   });
 }
 
-export const models: readonly Endpoint[] = modelsEndpoint(['Anthropic'], anthropicDialect, modelsBody);
+export const models: readonly ClientApi[] = modelsEndpoint(['Anthropic'], anthropicDialect, modelsBody);

@@ -134,7 +134,7 @@ export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
   };
 }
 
-export function editChatRequest(body: ScannedBody, edits: RequestEdits, schema: ProviderApi): readonly Splice[] {
+export function editChatRequest(body: ScannedBody, edits: RequestEdits, providerApi: ProviderApi): readonly Splice[] {
   const changes = new BodyEdits(body);
   if (edits.model !== undefined) {
     changes.set('model', edits.model);
@@ -142,11 +142,11 @@ export function editChatRequest(body: ScannedBody, edits: RequestEdits, schema: 
   if (edits.outputTokens !== undefined) {
     const sent = ['max_tokens', 'max_completion_tokens'].filter((name) => present(body.one(name)) !== undefined);
     // TGI's OpenAI front knows only the older name; OpenAI's reasoning models refuse it.
-    const names = schema === 'HuggingFaceTGI' ? new Set([...sent, 'max_tokens']) : sent;
+    const names = providerApi === 'HuggingFaceTGI' ? new Set([...sent, 'max_tokens']) : sent;
     for (const name of names) {
       changes.set(name, edits.outputTokens);
     }
-    if (schema !== 'HuggingFaceTGI' && sent.length === 0) {
+    if (providerApi !== 'HuggingFaceTGI' && sent.length === 0) {
       changes.set('max_completion_tokens', edits.outputTokens);
     }
   }

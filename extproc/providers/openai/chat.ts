@@ -1,6 +1,6 @@
 /** `POST /v1/chat/completions`. */
 
-import type { Endpoint } from '../adapter.ts';
+import type { ClientApi } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
 import { hidesReasoning } from '../reasoning.ts';
 import { chatShape, editChatRequest, readChatRequest } from './chat-request.ts';
@@ -8,11 +8,11 @@ import { choiceAnswer } from './choice-answer.ts';
 import { ChoiceStream } from './choice-stream.ts';
 import { openAiDialect } from './errors.ts';
 
-export const chat: Endpoint = {
+export const chat: ClientApi = {
   method: 'POST',
   path: '/v1/chat/completions',
   operation: 'chat',
-  schemas: ['OpenAI', 'HuggingFaceTGI'],
+  providerApis: ['OpenAI', 'HuggingFaceTGI'],
   dialect: openAiDialect,
   kind: 'metered',
   shape: chatShape,

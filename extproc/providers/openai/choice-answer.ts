@@ -1,8 +1,8 @@
 /** Whole answers of chat completions and completions. */
 import type { Shape } from '../../json/shape.ts';
-import type { WholeReader } from '../adapter.ts';
+import type { UnaryReader } from '../adapter.ts';
+import { below, unaryReader } from '../unary.ts';
 import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
-import { below, wholeReader } from '../whole.ts';
 
 const TEXT: Shape = { text: true };
 const FUNCTION: Shape = { object: { name: TEXT, arguments: TEXT, input: TEXT } };
@@ -35,6 +35,6 @@ const shape: Shape = {
   },
 };
 
-export function choiceAnswer(): WholeReader {
-  return wholeReader({ shape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) });
+export function choiceAnswer(): UnaryReader {
+  return unaryReader({ shape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) });
 }

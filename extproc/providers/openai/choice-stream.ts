@@ -9,9 +9,9 @@ import type { AnswerOptions, RequestFacts, StreamReader, Verdict } from '../adap
 import { EventData } from '../event.ts';
 import { LongEvent } from '../long-event.ts';
 import { EventTemplates } from '../template.ts';
+import { below } from '../unary.ts';
 import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
 import { largerUsage, numbersOf, OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
-import { below } from '../whole.ts';
 import { MESSAGE_SHAPE } from './choice-answer.ts';
 import { Chunk, type ChunkHead } from './chunk.ts';
 import { closingChunks } from './closing-chunks.ts';

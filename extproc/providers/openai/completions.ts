@@ -4,7 +4,7 @@ import type { Failure } from '../../errors.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { Splice } from '../../json/splice.ts';
-import type { Endpoint, RequestEdits, RequestFacts } from '../adapter.ts';
+import type { ClientApi, RequestEdits, RequestFacts } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { answerReaders } from '../readers.ts';
 import { hidesReasoning } from '../reasoning.ts';
@@ -84,11 +84,11 @@ function edit(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
   return changes.splices();
 }
 
-export const completions: Endpoint = {
+export const completions: ClientApi = {
   method: 'POST',
   path: '/v1/completions',
   operation: 'text_completion',
-  schemas: ['OpenAI', 'HuggingFaceTGI'],
+  providerApis: ['OpenAI', 'HuggingFaceTGI'],
   dialect: openAiDialect,
   kind: 'metered',
   shape,

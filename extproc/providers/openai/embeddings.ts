@@ -4,12 +4,12 @@ import type { Failure } from '../../errors.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { Splice } from '../../json/splice.ts';
-import type { Endpoint, RequestEdits, RequestFacts } from '../adapter.ts';
+import type { ClientApi, RequestEdits, RequestFacts } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { answerReaders } from '../readers.ts';
 import { Fields } from '../request.ts';
+import { below, unaryReader } from '../unary.ts';
 import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
-import { below, wholeReader } from '../whole.ts';
 import { ChoiceStream } from './choice-stream.ts';
 import { openAiDialect } from './errors.ts';
 
@@ -56,11 +56,11 @@ function edit(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
   return changes.splices();
 }
 
-export const embeddings: Endpoint = {
+export const embeddings: ClientApi = {
   method: 'POST',
   path: '/v1/embeddings',
   operation: 'embeddings',
-  schemas: ['OpenAI'],
+  providerApis: ['OpenAI'],
   dialect: openAiDialect,
   kind: 'metered',
   shape,
@@ -69,7 +69,7 @@ export const embeddings: Endpoint = {
   answer: (request, options) =>
     answerReaders(
       () =>
-        wholeReader({ shape: answerShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
+        unaryReader({ shape: answerShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
       () => new ChoiceStream('completion', request, options),
     ),
 };

@@ -1,6 +1,6 @@
 /** `GET /v1/models` and `GET /v1/models/{model}` as OpenAI answers them: https://platform.openai.com/docs/api-reference/models */
 import { failure } from '../../errors.ts';
-import type { Endpoint, ServedModels } from '../adapter.ts';
+import type { ClientApi, ServedModels } from '../adapter.ts';
 import { modelOfPath, modelsEndpoint } from '../models.ts';
 import { openAiDialect } from './errors.ts';
 
@@ -22,4 +22,4 @@ function modelsBody({ names, serves }: ServedModels, path: string) {
   });
 }
 
-export const models: readonly Endpoint[] = modelsEndpoint(['OpenAI', 'HuggingFaceTGI'], openAiDialect, modelsBody);
+export const models: readonly ClientApi[] = modelsEndpoint(['OpenAI', 'HuggingFaceTGI'], openAiDialect, modelsBody);

@@ -1,11 +1,11 @@
 /** `POST /v1/responses`. */
 
 import type { Shape } from '../../json/shape.ts';
-import type { Endpoint } from '../adapter.ts';
+import type { ClientApi } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
 import { hidesReasoning } from '../reasoning.ts';
+import { below, unaryReader } from '../unary.ts';
 import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
-import { below, wholeReader } from '../whole.ts';
 import { openAiDialect } from './errors.ts';
 import { ResponseStream } from './response-stream.ts';
 import { editResponsesRequest, readResponsesRequest, responsesShape } from './responses-request.ts';
@@ -23,11 +23,11 @@ const answerShape: Shape = {
   },
 };
 
-export const responses: Endpoint = {
+export const responses: ClientApi = {
   method: 'POST',
   path: '/v1/responses',
   operation: 'chat',
-  schemas: ['OpenAI'],
+  providerApis: ['OpenAI'],
   dialect: openAiDialect,
   kind: 'metered',
   shape: responsesShape,
@@ -37,7 +37,7 @@ export const responses: Endpoint = {
   answer: (_request, options) =>
     answerReaders(
       () =>
-        wholeReader({ shape: answerShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
+        unaryReader({ shape: answerShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
       () => new ResponseStream(options),
     ),
 };

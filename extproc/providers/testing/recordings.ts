@@ -8,12 +8,12 @@ import { newScanner } from '../../json/json-tokenizer.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import { newEventSplitter } from '../../sse/events.ts';
-import type { AnswerOptions, Endpoint, RequestFacts, StreamReader } from '../adapter.ts';
+import type { AnswerOptions, ClientApi, RequestFacts, StreamReader } from '../adapter.ts';
 import { endpoints } from '../registry.ts';
 
 /** An exchange with the endpoint that reads it. */
 export interface ReadExchange extends Exchange {
-  readonly endpoint: Endpoint;
+  readonly endpoint: ClientApi;
 }
 
 /** Returns fixtures and recordings; those are named without folder and suffix. */
@@ -72,7 +72,7 @@ export function recordedStreams(): readonly RecordedStream[] {
 
 export interface RecordedStream {
   readonly name: string;
-  readonly endpoint: Endpoint;
+  readonly endpoint: ClientApi;
   readonly stream: Buffer;
 }
 
@@ -93,7 +93,7 @@ export const PLAIN_REQUEST: RequestFacts = {
 };
 
 export function streamReader(
-  endpoint: Endpoint,
+  endpoint: ClientApi,
   options: Partial<AnswerOptions> = {},
   request = PLAIN_REQUEST,
 ): StreamReader {
@@ -135,7 +135,7 @@ export function relayed(
   return Buffer.concat(sent);
 }
 
-export function scanned(endpoint: Endpoint, body: string | Uint8Array): ScannedBody {
+export function scanned(endpoint: ClientApi, body: string | Uint8Array): ScannedBody {
   const scanner = newScanner(endpoint.shape);
   const problem = scanner.push(Buffer.from(body));
   const result = problem ?? scanner.finish();

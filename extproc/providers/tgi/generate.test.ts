@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { failure } from '../../errors.ts';
 import type { Usage } from '../../usage.ts';
-import type { Endpoint } from '../adapter.ts';
+import type { ClientApi } from '../adapter.ts';
 import { eventsOf, NO_TEXT, PLAIN_REQUEST, relayed, streamReader, TextByChannel } from '../testing/recordings.ts';
 import { generateEndpoints } from './generate.ts';
 
@@ -26,7 +26,7 @@ const STREAM = Buffer.from(
     .join(''),
 );
 
-const [generate, generateStream, root] = generateEndpoints as [Endpoint, Endpoint, Endpoint];
+const [generate, generateStream, root] = generateEndpoints as [ClientApi, ClientApi, ClientApi];
 const USAGE: Usage = {
   input: 6,
   output: 2,
@@ -91,10 +91,10 @@ describe('streams of tokens', () => {
 });
 
 describe('whole generations', () => {
-  const whole = (endpoint: Endpoint) => {
+  const whole = (endpoint: ClientApi) => {
     const answer = endpoint.answer?.(PLAIN_REQUEST, { hideUsage: false, model: 'tgi' });
     assert.ok(answer);
-    return answer.whole;
+    return answer.unary;
   };
   const answer = {
     generated_text: 'best',

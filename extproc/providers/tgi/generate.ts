@@ -4,7 +4,7 @@ import { newScanner } from '../../json/json-tokenizer.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { Usage } from '../../usage.ts';
-import type { Endpoint, WholeReader } from '../adapter.ts';
+import type { ClientApi, UnaryReader } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
 import { type Numbers, toldTokens } from '../usage.ts';
 import { tgiDialect } from './errors.ts';
@@ -29,18 +29,18 @@ const answerShape: Shape = {
   },
 };
 
-export const generateEndpoints: readonly Endpoint[] = [
+export const generateEndpoints: readonly ClientApi[] = [
   generateEndpoint('/generate', false),
   generateEndpoint('/generate_stream', true),
   generateEndpoint('/', undefined),
 ];
 
-function generateEndpoint(path: string, streams: boolean | undefined): Endpoint {
+function generateEndpoint(path: string, streams: boolean | undefined): ClientApi {
   return {
     method: 'POST',
     path,
     operation: 'text_completion',
-    schemas: ['HuggingFaceTGI'],
+    providerApis: ['HuggingFaceTGI'],
     dialect: tgiDialect,
     kind: 'metered',
     shape: generateShape,
@@ -51,11 +51,11 @@ function generateEndpoint(path: string, streams: boolean | undefined): Endpoint 
 }
 
 /** `POST /` answers with a list of one generation. */
-function wholeGeneration(): WholeReader {
+function wholeGeneration(): UnaryReader {
   return new WholeGeneration();
 }
 
-class WholeGeneration implements WholeReader {
+class WholeGeneration implements UnaryReader {
   readonly responseModel = undefined;
   broken = false;
   readonly #scanner = newScanner(answerShape, { purpose: 'answer' });

@@ -5,7 +5,7 @@ import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings } from '../../fixtures/recordings.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import type { Usage } from '../usage.ts';
-import type { Endpoint, WholeReader } from './adapter.ts';
+import type { ClientApi, UnaryReader } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
@@ -15,10 +15,10 @@ import { exchanges, NO_TEXT, PLAIN_REQUEST } from './testing/recordings.ts';
 
 const answers = exchanges().filter(({ stream }) => !stream);
 
-function reader(endpoint: Endpoint): WholeReader {
+function reader(endpoint: ClientApi): UnaryReader {
   const answer = endpoint.answer?.(PLAIN_REQUEST, { hideUsage: false, model: 'some-model' });
   assert.ok(answer);
-  return answer.whole;
+  return answer.unary;
 }
 
 const total = (usage: Usage | undefined) => usage && { input: usage.input, output: usage.output };

@@ -4,11 +4,11 @@ import type { JsonScanner, MatchesByPath } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import type { Usage } from '../usage.ts';
-import type { WholeReader } from './adapter.ts';
+import type { UnaryReader } from './adapter.ts';
 import { type Numbers, numbersOf } from './usage.ts';
 
 /** What a kind of answer has, and where. */
-export interface AnswerForm {
+export interface UnaryForm {
   readonly shape: Shape;
   /** Path of the model's name. */
   readonly model?: string;
@@ -16,19 +16,19 @@ export interface AnswerForm {
   readonly usage: (numbers: Numbers, answer: MatchesByPath) => Usage | undefined;
 }
 
-export function wholeReader(form: AnswerForm): WholeReader {
-  return new Whole(form);
+export function unaryReader(form: UnaryForm): UnaryReader {
+  return new UnaryAnswerReader(form);
 }
 
-class Whole implements WholeReader {
+class UnaryAnswerReader implements UnaryReader {
   broken = false;
-  readonly #form: AnswerForm;
+  readonly #form: UnaryForm;
   readonly #scanner: JsonScanner;
   readonly #numbers: Numbers;
   #usage: Usage | undefined;
   #usageIsRead = false;
 
-  constructor(form: AnswerForm) {
+  constructor(form: UnaryForm) {
     this.#form = form;
     this.#scanner = newScanner(form.shape, { purpose: 'answer' });
     this.#numbers = numbersOf(this.#scanner);
