@@ -7,6 +7,40 @@ import { observeProcess, watchLoopDelay } from '../runtime/loop-delay.ts';
 import { startOpenTelemetry } from '../runtime/open-telemetry.ts';
 import { notice, page, row, table } from './markdown.ts';
 
+/** The labels that need an explanation, with their values. */
+const labelRows = [
+  row('`gen_ai_operation_name`', '`chat`, `text_completion`, `embeddings`, `count_tokens`, `list_models`'),
+  row('`gen_ai_provider_name`', '`openai`, `anthropic`, `huggingface`: by the schema of the backend'),
+  row(
+    '`gen_ai_request_model`',
+    'The model in the request; `other` if neither a rule nor the backend names it, so that clients cannot create series',
+  ),
+  row('`gen_ai_response_model`', 'The model in the provider’s response; `other` after 200 different names'),
+  row(
+    '`gen_ai_token_type`',
+    '`input`, `output`; in `tallygate_tokens_total` also `cached_input`, `cache_write_input`, `audio_input` (parts of input) and `reasoning_output`, `audio_output` (parts of output)',
+  ),
+  row(
+    '`error_type`',
+    'A [code](errors.md), a status of the provider, `client_left`, `backend_broke_off` or `no_answer`; absent on success',
+  ),
+  row('`tallygate_route`, `tallygate_backend`', '`NAMESPACE/NAME`'),
+  row('`tallygate_rule`', 'The name of the rule'),
+  row('`tallygate_source`', '`provider`, `estimated`, `mixed`: who counted'),
+  row(
+    '`tallygate_failure`',
+    '`address`, `connect`, `tls`, `reset`, `timeout`, `protocol`, `other`: see [access lines](../guides/observing.md#access-lines)',
+  ),
+  row('`tallygate_decision`', '`admitted`, `refused`, `cut`'),
+  row('`tallygate_reason`', 'The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`'),
+  row('`tallygate_quota`', '`NAMESPACE/POLICY/QUOTA`'),
+  row(
+    '`tallygate_quota_key`',
+    'The values of the key, joined by commas; credentials and values over 256 characters as SHA-256; all of them with `TALLYGATE_METRIC_KEYS=hashed`',
+  ),
+  row('`tallygate_overdraft_cause`', 'See [overdraft](../guides/quotas.md#overdraft)'),
+];
+
 export async function metricsPage(): Promise<string> {
   const found = familiesOf(await exampleText());
   for (const { name } of Object.values(metric)) {
@@ -30,41 +64,7 @@ export async function metricsPage(): Promise<string> {
       histograms.map(({ name, bounds }) => row(`\`${name}\``, bounds.join(', '))),
     ),
     '## Labels',
-    table(
-      ['Label', 'Values'],
-      [
-        row('`gen_ai_operation_name`', '`chat`, `text_completion`, `embeddings`, `count_tokens`, `list_models`'),
-        row('`gen_ai_provider_name`', '`openai`, `anthropic`, `huggingface`: by the schema of the backend'),
-        row(
-          '`gen_ai_request_model`',
-          'The model in the request; `other` if neither a rule nor the backend names it, so that clients cannot create series',
-        ),
-        row('`gen_ai_response_model`', 'The model in the provider’s response; `other` after 200 different names'),
-        row(
-          '`gen_ai_token_type`',
-          '`input`, `output`; in `tallygate_tokens_total` also `cached_input`, `cache_write_input`, `audio_input` (parts of input) and `reasoning_output`, `audio_output` (parts of output)',
-        ),
-        row(
-          '`error_type`',
-          'A [code](errors.md), a status of the provider, `client_left`, `backend_broke_off` or `no_answer`; absent on success',
-        ),
-        row('`tallygate_route`, `tallygate_backend`', '`NAMESPACE/NAME`'),
-        row('`tallygate_rule`', 'The name of the rule'),
-        row('`tallygate_source`', '`provider`, `estimated`, `mixed`: who counted'),
-        row(
-          '`tallygate_failure`',
-          '`address`, `connect`, `tls`, `reset`, `timeout`, `protocol`, `other`: see [access lines](../guides/observing.md#access-lines)',
-        ),
-        row('`tallygate_decision`', '`admitted`, `refused`, `cut`'),
-        row('`tallygate_reason`', 'The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`'),
-        row('`tallygate_quota`', '`NAMESPACE/POLICY/QUOTA`'),
-        row(
-          '`tallygate_quota_key`',
-          'The values of the key, joined by commas; credentials and values over 256 characters as SHA-256; all of them with `TALLYGATE_METRIC_KEYS=hashed`',
-        ),
-        row('`tallygate_overdraft_cause`', 'See [overdraft](../guides/quotas.md#overdraft)'),
-      ],
-    ),
+    table(['Label', 'Values'], labelRows),
     'Of all quota buckets, the 200 nearest to their limit are shown. After 1,000 tuples of names, requests count in one series with `otel_metric_overflow="true"`.',
   );
 }
