@@ -72,7 +72,7 @@ async function measure(testbed: Testbed, options: Options): Promise<Results> {
 function write(results: Results, page: string): void {
   const folder = path.join(import.meta.dirname, 'results');
   mkdirSync(folder, { recursive: true });
-  // A long run alone has a page of its own, which says all that was measured.
+  // A soak run alone writes a separate page.
   if (results.options.parts.length === 0) {
     writeFileSync(path.join(folder, 'soak.md'), page);
     return;

@@ -9,71 +9,74 @@ import type { Address } from '../runtime/environment.ts';
 import { notice, page, row, table } from './markdown.ts';
 
 interface VariableTexts {
-  readonly says: string;
+  readonly description: string;
   /** Replaces the default in the code if that depends on the machine. */
   readonly fallback?: string;
   readonly flag?: string;
 }
 
 const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
-  TALLYGATE_LOG_LEVEL: { says: 'The lowest level that is logged to stderr.' },
-  TALLYGATE_ACCESS_LOG: { says: 'Writes one JSON line per request to stdout.' },
+  TALLYGATE_LOG_LEVEL: { description: 'The lowest level that is logged to stderr.' },
+  TALLYGATE_ACCESS_LOG: { description: 'Writes one JSON line per request to stdout.' },
   TALLYGATE_METRIC_KEYS: {
-    says: 'How metrics show the values of quota keys (teams, users): unchanged, or as SHA-256. Hashes of short values can be guessed.',
+    description:
+      'How metrics show the values of quota keys (teams, users): unchanged, or as SHA-256. Hashes of short values can be guessed.',
   },
   TALLYGATE_ERROR_DETAIL: {
-    says: 'The messages of refusals: `full` names the quota, rule or limit that refuses; `plain` is one fixed message per code. Code, status, `param` and headers are the same, and access lines keep the names.',
+    description:
+      'The messages of refusals: `full` names the quota, rule or limit that refuses; `plain` is one fixed message per code. Code, status, `param` and headers are the same, and access lines keep the names.',
   },
   TALLYGATE_ENVOY: {
-    says: 'The Envoy to run, 1.38 or newer.',
+    description: 'The Envoy to run, 1.38 or newer.',
     flag: '--envoy',
     fallback: '`.tools/bin/envoy` of the checkout, then `envoy` on the PATH',
   },
   TALLYGATE_ADDRESS: {
-    says: 'The address to which the listeners of Gateways bind. `0.0.0.0` opens them to the network.',
+    description: 'The address to which the listeners of Gateways bind. `0.0.0.0` opens them to the network.',
     flag: '--address',
   },
-  TALLYGATE_METRICS_ADDRESS: { says: 'The address of `/metrics`, `/healthz` and `/readyz`.', flag: '--metrics' },
-  TALLYGATE_CONCURRENCY: { says: 'Worker threads of Envoy.', flag: '--concurrency', fallback: 'one per core' },
+  TALLYGATE_METRICS_ADDRESS: { description: 'The address of `/metrics`, `/healthz` and `/readyz`.', flag: '--metrics' },
+  TALLYGATE_CONCURRENCY: { description: 'Worker threads of Envoy.', flag: '--concurrency', fallback: 'one per core' },
   TALLYGATE_DRAIN_TIMEOUT: {
-    says: 'Seconds for open streams to end after SIGTERM or Ctrl-C.',
+    description: 'Seconds for open streams to end after SIGTERM or Ctrl-C.',
     flag: '--drain-timeout',
   },
-  OPENAI_API_KEY: { says: 'Adds OpenAI’s models to the quickstart. Has no effect if files are given.' },
-  ANTHROPIC_API_KEY: { says: 'Adds Anthropic’s models to the quickstart. Has no effect if files are given.' },
+  OPENAI_API_KEY: { description: 'Adds OpenAI’s models to the quickstart. Has no effect if files are given.' },
+  ANTHROPIC_API_KEY: { description: 'Adds Anthropic’s models to the quickstart. Has no effect if files are given.' },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
-    says: 'Also exports the metrics by OTLP. The other `OTEL_*` variables of the OpenTelemetry SDK apply.',
+    description: 'Also exports the metrics by OTLP. The other `OTEL_*` variables of the OpenTelemetry SDK apply.',
   },
   XDG_STATE_HOME: {
-    says: 'The parent of the state folder `tallygate/NAME`. A relative path is ignored.',
+    description: 'The parent of the state folder `tallygate/NAME`. A relative path is ignored.',
     fallback: '`~/.local/state`',
   },
   XDG_CACHE_HOME: {
-    says: 'The parent of the cache folder `tallygate` with compiled code and downloads, which speeds up the next start.',
+    description:
+      'The parent of the cache folder `tallygate` with compiled code and downloads, which speeds up the next start.',
     fallback: '`~/.cache`',
   },
   XDG_RUNTIME_DIR: {
-    says: 'The folder of sockets if the path of the state folder is too long for them.',
+    description: 'The folder of sockets if the path of the state folder is too long for them.',
     fallback: 'the folder for temporary files',
   },
   SSL_CERT_FILE: {
-    says: 'The certificate authorities that verify providers.',
+    description: 'The certificate authorities that verify providers.',
     fallback: 'those of the system, otherwise those of Node',
   },
-  HOME: { says: 'The `~` in the defaults above.' },
-  PATH: { says: 'The search path for Envoy.' },
+  HOME: { description: 'The `~` in the defaults above.' },
+  PATH: { description: 'The search path for Envoy.' },
 };
 
 export function environmentPage(): string {
   const rows = (Object.keys(texts) as (keyof Settings)[]).map((name) => {
-    const { says, flag, fallback } = texts[name];
+    const { description, flag, fallback } = texts[name];
     const variable = variables[name];
     return row(
       `\`${name}\``,
       flag === undefined ? '' : `\`${flag}\``,
       variable.form,
       fallback ?? shown(variable.fallback),
-      says,
+      description,
     );
   });
   return page(

@@ -29,7 +29,7 @@ export async function overshoot(testbed: Testbed): Promise<readonly Figure[]> {
   const produced = sum((await testbed.provider.requests('overshoot/')).map(({ chunks }) => chunks));
   const figure = (name: string, value: number, unit = 'tokens') => ({ part: 'overshoot', name, value, unit });
   return [
-    figure(`budget, for ${STREAMS} streams at once and demand that goes on`, BUDGET_TOKENS),
+    figure(`budget, with ${STREAMS} concurrent streams and continuing demand`, BUDGET_TOKENS),
     figure('streams served', served.length, 'streams'),
     { ...figure('charged', charged), goal: { atMost: BUDGET_TOKENS } },
     { ...figure('share of the budget used', (charged / BUDGET_TOKENS) * 100, '%'), goal: { atLeast: 98, atMost: 100 } },

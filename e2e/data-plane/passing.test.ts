@@ -168,7 +168,7 @@ describe('headers', () => {
       for (const [name, value] of Object.entries(kept)) {
         assert.equal(headers[name], value);
       }
-      assert.ok(Number(headers['x-ratelimit-remaining-tokens']) > 99_000_000, 'ours stands');
+      assert.ok(Number(headers['x-ratelimit-remaining-tokens']) > 99_000_000, 'the gateway’s own limit stays');
     }
     const passed = await call(`${world.gateway.url}/v1/files/abc`, undefined, {
       mock: { status: 200, headers: hidden },

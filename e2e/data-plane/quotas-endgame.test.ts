@@ -37,11 +37,11 @@ interface Dialect {
 }
 
 const PROMPT = 'Tell me a long story of the sea and of the people who live beside it.';
-const say = [{ role: 'user', content: PROMPT }];
+const messages = [{ role: 'user', content: PROMPT }];
 const dialects: Readonly<Record<string, Dialect>> = {
   'chat completions': {
     path: '/v1/chat/completions',
-    body: (model) => ({ model, stream: true, messages: say }),
+    body: (model) => ({ model, stream: true, messages }),
     cut: '"finish_reason":"length"',
     names: true,
   },
@@ -59,7 +59,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
   },
   messages: {
     path: '/v1/messages',
-    body: (model) => ({ model, stream: true, max_tokens: 4_000, messages: say }),
+    body: (model) => ({ model, stream: true, max_tokens: 4_000, messages }),
     cut: '"stop_reason":"max_tokens"',
     names: true,
   },

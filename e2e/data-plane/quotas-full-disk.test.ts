@@ -76,7 +76,7 @@ it('a full disk', {
   assert.equal(refused.json.error.code, 'journal_unavailable');
   assert.equal((await ask('closed')).status, 503, 'each of them, from then on');
   const spent = usedBy(await ask('open'));
-  assert.ok(usedBy(await ask('open')) > spent, 'it goes on, and counts');
+  assert.ok(usedBy(await ask('open')) > spent, 'continues and counts');
 
   rmSync(filler);
   const answer = await waitFor(

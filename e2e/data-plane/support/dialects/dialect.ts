@@ -87,7 +87,7 @@ export function named(event: { readonly type: string; readonly [member: string]:
 
 export function openaiError(status: number): unknown {
   const type = status === 429 ? 'rate_limit_error' : status >= 500 ? 'server_error' : 'invalid_request_error';
-  return { error: { message: `the mock provider says ${status}`, type, param: null, code: `mock_${status}` } };
+  return { error: { message: `mock provider error ${status}`, type, param: null, code: `mock_${status}` } };
 }
 
 /** Returns the JSON arguments of a tool call around the words of the response. */

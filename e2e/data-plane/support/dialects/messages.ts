@@ -70,7 +70,7 @@ export const messages: MockDialect = {
     type: 'error',
     error: {
       type: status === 429 ? 'rate_limit_error' : status >= 500 ? 'api_error' : 'invalid_request_error',
-      message: `the mock provider says ${status}`,
+      message: `mock provider error ${status}`,
     },
     request_id: 'req_mock',
   }),

@@ -30,7 +30,7 @@ export const tgi: MockDialect = {
       answer.usage ? details(answer) : null,
     ),
   error: (status) => ({
-    error: `the mock provider says ${status}`,
+    error: `mock provider error ${status}`,
     error_type: status === 429 ? 'overloaded' : 'generation',
   }),
   headers: (answer) =>
