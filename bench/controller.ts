@@ -100,7 +100,9 @@ async function prepare(): Promise<string> {
     spec,
   });
   await apply(`${gatewayApi}/namespaces/${app}/gateways/ai`, {
-    ...{ apiVersion: version, kind: 'Gateway', metadata: { name: 'ai', namespace: app } },
+    apiVersion: version,
+    kind: 'Gateway',
+    metadata: { name: 'ai', namespace: app },
     spec: { gatewayClassName: 'bench', listeners: [{ name: 'http', port: 8080, protocol: 'HTTP' }] },
   });
   const sleeper = { image: 'busybox:1.35', command: ['sleep', '100000'] };
@@ -112,7 +114,9 @@ async function prepare(): Promise<string> {
   };
   const pods = `${server}/api/v1/namespaces/${app}/pods`;
   const pod = {
-    ...{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'proxy', namespace: app, labels } },
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'proxy', namespace: app, labels },
     spec: {
       serviceAccountName: 'default',
       terminationGracePeriodSeconds: 0,

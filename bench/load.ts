@@ -85,10 +85,18 @@ function argumentsOf(options: LoadOptions): readonly string[] {
     value === undefined ? [] : ['-header', `${name}: ${value}`];
   const { stamp, stream, abort, detail, model } = options;
   return [
-    ...['-url', `http://127.0.0.1:${options.port}/v1/chat/completions`],
-    ...['-connections', String(options.connections), '-duration', `${options.seconds}s`],
-    ...['-count', String(options.count ?? 0), '-ramp', `${options.rampSeconds ?? 0}s`],
-    ...['-prompt-bytes', String(options.promptBytes ?? 200)],
+    '-url',
+    `http://127.0.0.1:${options.port}/v1/chat/completions`,
+    '-connections',
+    String(options.connections),
+    '-duration',
+    `${options.seconds}s`,
+    '-count',
+    String(options.count ?? 0),
+    '-ramp',
+    `${options.rampSeconds ?? 0}s`,
+    '-prompt-bytes',
+    String(options.promptBytes ?? 200),
     ...(model === undefined ? [] : ['-model', model]),
     ...(stream ? ['-stream', `-usage=${options.askUsage ?? true}`] : []),
     ...(stamp ? ['-stamp'] : []),

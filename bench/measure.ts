@@ -83,7 +83,13 @@ function sample(report: LoadReport, per: Per, load: Load, spentMs: readonly numb
   const units = sum(Object.values(outcomes)) * (per === 'chunk' ? (load.chunks ?? 1) : 1);
   const [envoyUs = 0, providerUs = 0, processorUs] = spentMs.map((ms) => (ms * 1000) / units);
   return {
-    ...{ requestsPerSecond, latencyMs, firstByteMs, chunkDelayMs, outcomes, envoyUs, providerUs },
+    requestsPerSecond,
+    latencyMs,
+    firstByteMs,
+    chunkDelayMs,
+    outcomes,
+    envoyUs,
+    providerUs,
     ...(processorUs !== undefined && { processorUs }),
   };
 }

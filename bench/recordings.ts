@@ -40,7 +40,10 @@ function recording(exchange: Exchange): readonly Recording[] {
   const shown = /"(reasoning_content|reasoning|thinking)":\s*"[^"]/.test(answer);
   return [
     {
-      ...{ name, path, stream, output: usage.output },
+      name,
+      path,
+      stream,
+      output: usage.output,
       request: request === undefined ? hello(exchange) : JSON.parse(request),
       answer: stream && path.endsWith('/completions') ? `${answer}data: [DONE]\n\n` : answer,
       hidden: shown ? 0 : usage.reasoning,

@@ -41,8 +41,14 @@ export async function startReferenceProvider(port: number, paceMs?: number): Pro
 
 export async function runReference(options: LoadOptions): Promise<LoadReport> {
   const args = [
-    ...['-url', `http://127.0.0.1:${options.port}/v1/chat/completions`, '-H', `x-team:${options.team ?? 'bench'}`],
-    ...['-c', String(options.connections), '-d', `${options.seconds}s`],
+    '-url',
+    `http://127.0.0.1:${options.port}/v1/chat/completions`,
+    '-H',
+    `x-team:${options.team ?? 'bench'}`,
+    '-c',
+    String(options.connections),
+    '-d',
+    `${options.seconds}s`,
     ...(options.stream ? ['-stream'] : []),
     ...(options.stamp ? ['-stamp'] : []),
   ];

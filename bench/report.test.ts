@@ -8,8 +8,14 @@ const none = { count: 0, p50: 0, p90: 0, p99: 0, max: 0 };
 function sample(requestsPerSecond: number, p50: number, more: Partial<Sample> = {}): Sample {
   const latencyMs = { count: 10, p50, p90: p50, p99: p50, max: p50 };
   return {
-    ...{ requestsPerSecond, latencyMs, firstByteMs: latencyMs, chunkDelayMs: none, envoyUs: 80, providerUs: 30 },
-    ...{ outcomes: { '200': 100 }, ...more },
+    requestsPerSecond,
+    latencyMs,
+    firstByteMs: latencyMs,
+    chunkDelayMs: none,
+    envoyUs: 80,
+    providerUs: 30,
+    outcomes: { '200': 100 },
+    ...more,
   };
 }
 
@@ -17,11 +23,21 @@ function results(more: Partial<Results>): Results {
   return {
     startedAt: '2026-11-22T10:00:00.000Z',
     machine: {
-      ...{ commit: 'abc', cpu: 'a CPU', cores: 2, memoryGb: 24, kernel: '6', node: 'v24', envoy: '1.40.0' },
-      ...{ envoyWorkers: 2, loadAverage: 0.1 },
+      commit: 'abc',
+      cpu: 'a CPU',
+      cores: 2,
+      memoryGb: 24,
+      kernel: '6',
+      node: 'v24',
+      envoy: '1.40.0',
+      envoyWorkers: 2,
+      loadAverage: 0.1,
     },
     options: { parts: [], seconds: 4, rounds: 2, only: '', soakRequests: 0, profile: false, write: true },
-    ...{ comparisons: [], figures: [], counts: [], ...more },
+    comparisons: [],
+    figures: [],
+    counts: [],
+    ...more,
   };
 }
 

@@ -25,8 +25,16 @@ async function cutsAt(testbed: Testbed, paceMs: number): Promise<readonly Figure
   const reports = await Promise.all(
     Array.from({ length: STREAMS }, (_, index) =>
       runLoad({
-        ...{ port: testbed.gateway.port, connections: 1, seconds: 60, count: 1, stream: true, chunks: 1000, paceMs },
-        ...{ model: CUT_MODEL, team: `${name}-${index}`, detail: `${name}/${index}/` },
+        port: testbed.gateway.port,
+        connections: 1,
+        seconds: 60,
+        count: 1,
+        stream: true,
+        chunks: 1000,
+        paceMs,
+        model: CUT_MODEL,
+        team: `${name}-${index}`,
+        detail: `${name}/${index}/`,
       }),
     ),
   );

@@ -50,8 +50,15 @@ function reading(gateway: Gateway, streams: number, processorCpuShare: number): 
 async function hold(gateway: Gateway, streams: number): Promise<MemoryReading> {
   const seconds = RAMP_SECONDS + SETTLE_SECONDS;
   const load = runLoad({
-    ...{ port: gateway.port, connections: streams, seconds, rampSeconds: RAMP_SECONDS, stream: true, abort: true },
-    ...{ detail: 'open/', chunks: 1000, paceMs: PACE_MS },
+    port: gateway.port,
+    connections: streams,
+    seconds,
+    rampSeconds: RAMP_SECONDS,
+    stream: true,
+    abort: true,
+    detail: 'open/',
+    chunks: 1000,
+    paceMs: PACE_MS,
   });
   const samples: MemoryReading[] = [];
   await sleep((RAMP_SECONDS + 2) * 1000);

@@ -15,8 +15,15 @@ const SECONDS = 8;
 export async function overshoot(testbed: Testbed): Promise<readonly Figure[]> {
   testbed.gateway.accessLines();
   const report = await runLoad({
-    ...{ port: testbed.gateway.port, connections: STREAMS, seconds: SECONDS, stream: true, chunks: 300, paceMs: 10 },
-    ...{ model: BUDGET_MODEL, team: 'overshoot', detail: 'overshoot/' },
+    port: testbed.gateway.port,
+    connections: STREAMS,
+    seconds: SECONDS,
+    stream: true,
+    chunks: 300,
+    paceMs: 10,
+    model: BUDGET_MODEL,
+    team: 'overshoot',
+    detail: 'overshoot/',
   });
   await sleep(500);
   const lines = testbed.gateway.accessLines();

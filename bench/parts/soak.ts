@@ -30,8 +30,12 @@ export async function soak(testbed: Testbed, requests: number): Promise<readonly
     const stream = step % 2 === 0;
     // Alternates streams of 10 chunks and unary responses, so that both paths run equally often.
     const report = await runLoad({
-      ...{ port: gateway.port, connections: 16, seconds: LONGEST_SECONDS, count: Math.ceil(requests / STEPS) },
-      ...{ stream, chunks: stream ? 10 : 100 },
+      port: gateway.port,
+      connections: 16,
+      seconds: LONGEST_SECONDS,
+      count: Math.ceil(requests / STEPS),
+      stream,
+      chunks: stream ? 10 : 100,
     });
     failed += Object.entries(report.outcomes).reduce((total, [outcome, n]) => total + (outcome === '200' ? 0 : n), 0);
     const loop = await readLoop(gateway.metrics);

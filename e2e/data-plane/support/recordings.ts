@@ -26,7 +26,10 @@ export function recording(exchange: Exchange): Recording {
   // Usage that a stream reported before it failed is not its usage.
   const usage = stream && name.includes('error') ? undefined : told(exchange);
   return {
-    ...{ name, path, status, stream },
+    name,
+    path,
+    status,
+    stream,
     request: requestOf(exchange),
     answer: Buffer.from(exchange.answer),
     usage: usage && { input: usage.input, output: usage.output },

@@ -120,39 +120,17 @@ export async function startMix(seed: number, folder: string): Promise<MixWorld> 
 export async function runMix(world: MixWorld, options: MixOptions): Promise<MixReport> {
   const { gateway, provider, hostile } = world;
   const extproc = gateway.extprocPid();
-  await Promise.all(
-    Array.from({ length: options.behaved }, async (_, worker) => {
-      for (let count = 0; count < WARM_UP_REQUESTS; count += options.behaved) {
-        await behave(gateway, worker, 'warm');
-      }
-    }),
-  );
-  const books = newBooks();
-  const failures: string[] = [];
-  let requests = 0;
-  let slowestMs = 0;
-  let over = false;
-  const behaved = async (worker: number) => {
-    while (!over) {
-      const startedMs = performance.now();
-      const failure = await behave(gateway, worker, 'behaved');
-      requests += 1;
-      slowestMs = Math.max(slowestMs, performance.now() - startedMs);
-      if (failure !== undefined) {
-        failures.push(failure);
-      }
-      await sleep(100);
-    }
-  };
+  await warmUp(gateway, options.behaved);
+  const charges = newCharges();
   forgetPeak(extproc);
   world.heldSince();
   const { acts } = options;
   hostile.begin({ port: gateway.port, clients: options.hostile, ...(acts && { acts }) });
-  const behaving = Array.from({ length: options.behaved }, (_, worker) => behaved(worker));
+  const behaved = startBehaved(gateway, options.behaved);
   const startedMs = performance.now();
   for (let step = 1; performance.now() - startedMs < options.seconds * 1_000; step += 1) {
     await sleep(STEP_MS);
-    books.take(gateway.records as AccessRecord[]);
+    charges.take(gateway.records as AccessRecord[]);
     (provider.seen as Seen[]).length = 0;
     const tally = await hostile.tally();
     if (step % STEPS_A_LINE !== 0) {
@@ -160,11 +138,10 @@ export async function runMix(world: MixWorld, options: MixOptions): Promise<MixR
     }
     const { residentBytes, peakBytes } = memoryOf(gateway.extprocPid());
     options.progress?.(
-      `${((performance.now() - startedMs) / 1_000).toFixed(0)} s: ${sum(tally.acts)} acts, ${requests} behaved (${failures.length} failed, slowest ${slowestMs.toFixed(0)} ms), ${residentBytes >> 20} MB now, ${peakBytes >> 20} MB peak`,
+      `${((performance.now() - startedMs) / 1_000).toFixed(0)} s: ${sum(tally.acts)} acts, ${behaved.requests} behaved (${behaved.failures.length} failed, slowest ${behaved.slowestMs.toFixed(0)} ms), ${residentBytes >> 20} MB now, ${peakBytes >> 20} MB peak`,
     );
   }
-  over = true;
-  await Promise.all(behaving);
+  await behaved.stop();
   const peakMemoryBytes = memoryOf(gateway.extprocPid()).peakBytes;
   const loop = world.heldSince();
   await hostile.end();
@@ -172,15 +149,15 @@ export async function runMix(world: MixWorld, options: MixOptions): Promise<MixR
   await waitFor('settlement', settled, 30_000).catch(() => {});
   const held = (await gateway.metrics()).held();
   await sleep(STEP_MS);
-  books.take(gateway.records as AccessRecord[]);
+  charges.take(gateway.records as AccessRecord[]);
   const tally = await hostile.tally();
   return {
     seconds: options.seconds,
     seed: options.seed,
     hostile: tally,
-    behavedRequests: requests,
-    behavedFailures: failures,
-    slowestBehavedMs: slowestMs,
+    behavedRequests: behaved.requests,
+    behavedFailures: behaved.failures,
+    slowestBehavedMs: behaved.slowestMs,
     peakMemoryBytes,
     loop,
     survived: gateway.extprocPid() === extproc,
@@ -189,8 +166,46 @@ export async function runMix(world: MixWorld, options: MixOptions): Promise<MixR
       .log()
       .split('\n')
       .filter((line) => /fault of the gateway|exchange failed|unhandled/i.test(line)),
-    ...books.against(tally.delivered),
+    ...charges.against(tally.delivered),
   };
+}
+
+async function warmUp(gateway: Gateway, clients: number): Promise<void> {
+  await Promise.all(
+    Array.from({ length: clients }, async (_, worker) => {
+      for (let count = 0; count < WARM_UP_REQUESTS; count += clients) {
+        await behave(gateway, worker, 'warm');
+      }
+    }),
+  );
+}
+
+/** Starts well-behaved clients that send requests until they are stopped. */
+function startBehaved(gateway: Gateway, clients: number) {
+  let over = false;
+  const result = {
+    requests: 0,
+    slowestMs: 0,
+    failures: [] as string[],
+    stop: async () => {
+      over = true;
+      await Promise.all(running);
+    },
+  };
+  const sendRequests = async (worker: number) => {
+    while (!over) {
+      const startedMs = performance.now();
+      const failure = await behave(gateway, worker, 'behaved');
+      result.requests += 1;
+      result.slowestMs = Math.max(result.slowestMs, performance.now() - startedMs);
+      if (failure !== undefined) {
+        result.failures.push(failure);
+      }
+      await sleep(100);
+    }
+  };
+  const running = Array.from({ length: clients }, (_, worker) => sendRequests(worker));
+  return result;
 }
 
 /** Sends one request of a well-behaved client. Returns undefined on success. */
@@ -216,7 +231,7 @@ function sum(of: Readonly<Record<string, number>>): number {
 }
 
 /** Returns the charges by team. */
-function newBooks() {
+function newCharges() {
   const charged: Record<string, number> = {};
   let records = 0;
   return {
