@@ -1,15 +1,15 @@
 /**
- * Decides whether a request or an extension fits, and how much output it gets. The promise of the quota store, spent +
- * held ≤ limit, is kept here. Pure.
+ * Decides whether a request or an extension fits, and how much output it gets. The promise of the
+ * quota store, spent + held ≤ limit, is kept here. Pure.
  */
 import { type Bucket, retryAfterMs, type WindowState } from './bucket.ts';
 import type { HoldPart } from './hold.ts';
 import type { BucketRef, Demand, Draw, OutputDemand } from './store.ts';
 
 /**
- * Input that is only bounded by its bytes is counted first where it would take more than an eighth of what a bucket has
- * left. English text has about four bytes a token, so such a hold is mostly unused, and a few of them at once would keep
- * each other out of the last part of a budget.
+ * Input that is only bounded by its bytes is counted first where it would take more than an eighth
+ * of what a bucket has left. English text has about four bytes a token, so such a hold is mostly
+ * unused, and a few of them at once would keep each other out of the last part of a budget.
  */
 const COUNT_FIRST_FACTOR = 8;
 
@@ -27,7 +27,10 @@ export interface Claim {
 export type AdmissionVerdict =
   /** `usualTokens`: what a lease keeps when others need some of it. */
   | { readonly type: 'fits'; readonly outputTokens: number; readonly usualTokens: number }
-  /** Only holds of others are in the way. `bucket` is the first such bucket, `missing` the units that it lacks. */
+  /**
+   * Only holds of others are in the way. `bucket` is the first such bucket, `missing` the units
+   * that it lacks.
+   */
   | { readonly type: 'held'; readonly bucket: Bucket; readonly missing: number }
   | { readonly type: 'count-first'; readonly limitTokens: number }
   | {
@@ -164,7 +167,10 @@ function refusal(bucket: Bucket, need: number, atMs: number): RefusedVerdict {
   return after === undefined ? base : { ...base, retryAfterMs: after };
 }
 
-/** Returns the refusal that a client must know of: one that can never fit first, then the one with the longest wait. */
+/**
+ * Returns the refusal that a client must know of: one that can never fit first, then the one with
+ * the longest wait.
+ */
 function graver(one: RefusedVerdict | undefined, other: RefusedVerdict): RefusedVerdict {
   if (one === undefined || one.reason === other.reason) {
     return one === undefined || wait(other) > wait(one) ? other : one;

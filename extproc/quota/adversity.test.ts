@@ -15,11 +15,11 @@ const folder = mkdtempSync(join(tmpdir(), 'adversity-'));
 after(() => rmSync(folder, { recursive: true }));
 let runs = 0;
 
-/** A ledger whose journal can be made to fail; what was written is there as bytes. */
+/** A quota store whose journal can be made to fail, and what was written as bytes. */
 function world(options: Partial<MemoryOptions> = {}) {
   const written: Buffer[] = [];
   const disk = { isFull: false };
-  const journal = new LogJournal({ ...journalDefaults, settlementsWaitMs: 0, onTrouble: () => {} });
+  const journal = new LogJournal({ ...journalDefaults, settlementDelayMs: 0, onTrouble: () => {} });
   journal.start({
     append(bytes) {
       if (disk.isFull) {
@@ -40,7 +40,7 @@ const refs = ['a', 'b'].flatMap((team) => [bucket(closed, team), bucket(open, te
 const work = fc.record({ nth: fc.nat(3), input: fc.nat(60), output: fc.nat(40), settles: fc.boolean() });
 type Work = typeof work extends fc.Arbitrary<infer T> ? T : never;
 
-test('a full disk: quotas that fail closed grant nothing while it is known, and in the end the journal says what the ledger says', () => {
+test('a full disk: fail-closed quotas grant nothing, and after recovery the journal equals the store', () => {
   const step = fc.oneof(
     { weight: 10, arbitrary: work.map((one) => ({ type: 'work', ...one }) as const) },
     { weight: 1, arbitrary: fc.boolean().map((isFull) => ({ type: 'disk', isFull }) as const) },
@@ -92,10 +92,10 @@ test('a full disk: quotas that fail closed grant nothing while it is known, and 
   );
 });
 
-test('a damaged log: the start never fails, and what is not remembered is told', () => {
+test('a damaged log: the start never fails, and the loss is reported', () => {
   const harm = fc.record({
     at: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
-    // A digit in place of a digit is what only the checksum sees.
+    // Only the checksum detects one digit replaced by another.
     byte: fc.oneof(fc.nat(255), fc.integer({ min: 48, max: 57 })),
   });
   fc.assert(
@@ -145,7 +145,7 @@ test('a damaged log: the start never fails, and what is not remembered is told',
   );
 });
 
-test('a clock that was ahead: no sliding window is blocked by it, and no lifetime budget forgets', () => {
+test('a clock that was ahead blocks no sliding window and resets no lifetime budget', () => {
   const step = fc.record({
     input: fc.nat(60),
     passMs: fc.nat(40_000),
@@ -179,14 +179,14 @@ test('a clock that was ahead: no sliding window is blocked by it, and no lifetim
         const [left, lifeLeft] = store.snapshot(both, nowMs);
         const sum = (since: number, until: number) =>
           charged.reduce((total, one) => total + (one.atMs > since && one.atMs <= until ? one.tokens : 0), 0);
-        // Only what a clock within one window of now has charged can be known to belong here.
+        // Only charges by a clock within one window of now are known to belong here.
         if (charged.every((one) => one.atMs <= nowMs)) {
           assert(left!.remaining <= 300 - sum(nowMs - 60_000, nowMs));
         }
         assert.equal(lifeLeft!.remaining, 1e6 - sum(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY));
       }
       nowMs += 2 * 60_000 + 1_000;
-      assert.equal(store.snapshot(both, nowMs)[0]?.remaining, 300, 'two windows later all is there again');
+      assert.equal(store.snapshot(both, nowMs)[0]?.remaining, 300, 'the whole limit is available two windows later');
       store.close();
     }),
     { numRuns: 60 },

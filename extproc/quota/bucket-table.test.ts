@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { Quota } from '../../contract/policy.ts';
-import { removedGraceMs } from './bucket-table.ts';
+import { REMOVED_GRACE_MS } from './bucket-table.ts';
 import type { MemoryStore } from './memory.ts';
 import { openQuotaStore, type StoreOptions } from './open.ts';
 import type { QuotaKeys } from './store.ts';
@@ -27,7 +27,7 @@ const requestsOf = (id: string, more: Partial<Quota> = {}) => quota('Requests', 
 const ask = (store: MemoryStore, of: Quota, key: string, atMs = startMs) =>
   reserve(store, demand([bucket(of, key)], atMs, 0));
 
-/** Sends so many different keys; returns how many were taken. */
+/** Sends `count` different keys and returns how many were granted. */
 function forge(store: MemoryStore, of: Quota, keys: number): number {
   let taken = 0;
   for (let key = 0; key < keys; key++) {
@@ -36,7 +36,7 @@ function forge(store: MemoryStore, of: Quota, keys: number): number {
   return taken;
 }
 
-test("one tenant's forged keys take no room from others' new keys", () => {
+test('forged keys of one tenant take no room from new keys of others', () => {
   const { store } = simulate({ maxBuckets: 1000 });
   const attackers = Array.from({ length: 4 }, (_, nth) => requestsOf(`tenant-a/p/${nth}`));
   const victim = requestsOf('tenant-b/p/q', { window: minute });
@@ -47,14 +47,14 @@ test("one tenant's forged keys take no room from others' new keys", () => {
   }
   const refusal = ask(store, attackers[0]!, 'an honest user');
   assert(refusal?.type === 'refused' && refusal.reason === 'keys' && refusal.bucket.quota.id === attackers[0]!.id);
-  assert.equal(ask(store, attackers[0]!, 'forged-1')?.type, 'granted', 'who is known goes on');
+  assert.equal(ask(store, attackers[0]!, 'forged-1')?.type, 'granted', 'a known key is still granted');
   for (const honest of [victim, late]) {
     assert(forge(store, honest, 2000) >= 1000 / 2 / 6, honest.id);
   }
   assert(store.counts().buckets <= 1000, `${store.counts().buckets}`);
 });
 
-test('a quota alone may have three quarters of the table, and is told of when it nears that', () => {
+test('a single quota may have three quarters of the table, and is reported when it nears them', () => {
   const told: QuotaKeys[] = [];
   const { store } = simulate({ maxBuckets: 1000, onNearlyFull: (keys) => told.push(keys) });
   const only = requestsOf('default/p/only', { window: minute });
@@ -62,14 +62,14 @@ test('a quota alone may have three quarters of the table, and is told of when it
   assert.equal(forge(store, only, 2000), 750);
   assert.deepEqual(told, [{ quota: only.id, keys: 600, most: 750 }]);
   assert.deepEqual(store.keys(10), [{ quota: only.id, keys: 750, most: 750 }]);
-  // Its keys leave with their minute, and it is told of again the next time.
+  // Its keys expire with their minute, and the next flood is reported again.
   for (let key = 0; key < 1000; key++) {
     ask(store, only, `later-${key}`, startMs + 120_000);
   }
   assert.equal(told.length, 2);
 });
 
-test('a quota that is known only by requests has its share, too', () => {
+test('a quota that no policy defined has its share, too', () => {
   const { store } = simulate({ maxBuckets: 1000 });
   forge(store, requestsOf('a/p/q'), 2000);
   assert(forge(store, requestsOf('b/p/q'), 2000) >= 250);
@@ -84,7 +84,7 @@ function spend(store: MemoryStore, of: Quota, tokens: number): void {
   settle(store, hold, charge(tokens, 0), startMs);
 }
 
-/** Each new key lets the directory look at a few of the old ones. */
+/** Each new key sweeps a few old ones. */
 function newKeys(store: MemoryStore, atMs: number): void {
   for (let key = 0; key < 20; key++) {
     ask(store, other, `new-${key}-${atMs}`, atMs);
@@ -94,20 +94,21 @@ function newKeys(store: MemoryStore, atMs: number): void {
 const spent = (store: MemoryStore, of: Quota, atMs: number) =>
   1000 - (store.snapshot([bucket(of)], atMs)[0]?.remaining ?? 0);
 
-test('a lifetime budget of a removed quota stays for the grace, and goes then', () => {
+test('a lifetime budget of a removed quota is kept for the grace period', () => {
   const { store } = simulate();
   store.define([once, other], startMs);
   spend(store, once, 400);
   store.define([other], startMs);
-  const withinMs = startMs + removedGraceMs - 1;
+  const withinMs = startMs + REMOVED_GRACE_MS - 1;
   newKeys(store, withinMs);
   assert.equal(spent(store, once, withinMs), 400);
-  // It comes back, as after a rename that was a mistake: nothing was reset, and the grace begins anew.
+  // The quota returns, as after a mistaken rename: nothing was reset, and the grace period
+  // restarts.
   store.define([{ ...once }, other], withinMs);
-  newKeys(store, startMs + 3 * removedGraceMs);
-  assert.equal(spent(store, once, startMs + 3 * removedGraceMs), 400);
-  store.define([other], startMs + 3 * removedGraceMs);
-  newKeys(store, startMs + 4 * removedGraceMs);
+  newKeys(store, startMs + 3 * REMOVED_GRACE_MS);
+  assert.equal(spent(store, once, startMs + 3 * REMOVED_GRACE_MS), 400);
+  store.define([other], startMs + 3 * REMOVED_GRACE_MS);
+  newKeys(store, startMs + 4 * REMOVED_GRACE_MS);
   assert.deepEqual(
     store.keys(10).map((keys) => keys.quota),
     [other.id],
@@ -119,22 +120,22 @@ test('an open hold keeps the budget of a removed quota', () => {
   store.define([once, other], startMs);
   const { hold } = granted(reserve(store, demand([bucket(once)], startMs, 100)));
   store.define([other], startMs);
-  newKeys(store, startMs + 2 * removedGraceMs);
-  settle(store, hold, charge(90, 0), startMs + 2 * removedGraceMs);
-  assert.equal(spent(store, once, startMs + 2 * removedGraceMs), 90);
+  newKeys(store, startMs + 2 * REMOVED_GRACE_MS);
+  settle(store, hold, charge(90, 0), startMs + 2 * REMOVED_GRACE_MS);
+  assert.equal(spent(store, once, startMs + 2 * REMOVED_GRACE_MS), 90);
 });
 
-test('a clock that was ahead when a quota was removed does not keep it for ever', () => {
+test('a clock that was ahead at the removal does not keep a budget forever', () => {
   const { store } = simulate();
   store.define([once, other], startMs);
   spend(store, once, 400);
   store.define([other], startMs + 365 * 86_400_000);
   store.define([other], startMs);
-  newKeys(store, startMs + removedGraceMs);
-  assert.equal(spent(store, once, startMs + removedGraceMs), 0);
+  newKeys(store, startMs + REMOVED_GRACE_MS);
+  assert.equal(spent(store, once, startMs + REMOVED_GRACE_MS), 0);
 });
 
-test('what a policy says holds, also a definition that was in force before', () => {
+test('the definition of the policy in force applies, even if it was replaced before', () => {
   const { store } = simulate();
   const lower = { ...once, limit: { type: 'TotalTokens', amount: 500 } } as const;
   for (const [of, free] of [
@@ -153,7 +154,7 @@ test('what a policy says holds, also a definition that was in force before', () 
 const folder = mkdtempSync(join(tmpdir(), 'directory-'));
 after(() => rmSync(folder, { recursive: true }));
 
-test('the grace goes on over restarts, and a window of the calendar ends in its own time', () => {
+test('the grace period continues over restarts, and a calendar window ends at its own time', () => {
   const path = join(folder, 'quota.sqlite');
   const open = (nowMs: number, more: StoreOptions = {}) =>
     openQuotaStore({ path, foldEveryMs: 0, nowMs: () => nowMs, ...more }).store;
@@ -164,14 +165,14 @@ test('the grace goes on over restarts, and a window of the calendar ends in its 
   first.define([], startMs);
   first.close();
   for (let restart = 1; restart < 4; restart++) {
-    const atMs = startMs + (restart * removedGraceMs) / 4;
+    const atMs = startMs + (restart * REMOVED_GRACE_MS) / 4;
     const next = open(atMs);
     next.define([], atMs);
     assert.equal(spent(next, once, atMs), 400);
     next.close();
   }
-  const last = open(startMs + removedGraceMs);
-  assert.equal(spent(last, once, startMs + removedGraceMs), 0);
-  assert.equal(spent(last, monthly, startMs + removedGraceMs), 300);
+  const last = open(startMs + REMOVED_GRACE_MS);
+  assert.equal(spent(last, once, startMs + REMOVED_GRACE_MS), 0);
+  assert.equal(spent(last, monthly, startMs + REMOVED_GRACE_MS), 300);
   last.close();
 });

@@ -1,39 +1,53 @@
 /**
- * All live buckets by their key, bounded: buckets in which nothing is left to remember are let go as new ones come, and no quota can take the room of others.
+ * All live buckets by their key, in a bounded table. Empty buckets are dropped as new ones are
+ * created, and no quota can take the room of others.
  *
- * Half of the table is shared out evenly among the quotas. Of the other half, a quota may take as many keys as are still free there: however many quotas are
- * flooded with keys, something is left for the next one. A new key of a quota that has no room is refused, and only that. To put it into one bucket with others
- * would let a key spend there now and have a whole budget of its own later.
+ * Half of the table is divided evenly among the quotas. Of the other half, a quota may take as many
+ * keys as are still free there: however many quotas are flooded with keys, something is left for
+ * the next one. Only a new key of a quota without room is refused. A shared overflow bucket would
+ * let a key spend there now and have a whole budget later.
  */
 import type { Quota } from '../../contract/policy.ts';
 import type { Claim } from './admit.ts';
-import { Bucket, type BucketHost, definition, type QuotaDefinition } from './bucket.ts';
+import { Bucket, type BucketHost, type QuotaDefinition, quotaDefinition } from './bucket.ts';
 import type { BucketRef, Draw, QuotaKeys } from './store.ts';
 
-/** A new key looks at so many old ones, so the whole directory is swept in step with what comes, and no request pays for all of it. */
-const sweptForEachNew = 8;
+/**
+ * Old buckets inspected for each new one: the sweep keeps pace with new keys, and no request pays
+ * for a whole sweep.
+ */
+const SWEPT_PER_NEW_KEY = 8;
 
-/** So long the lifetime budgets of a quota that no policy names any more are remembered: a rename or a deletion by mistake can be undone the next day. */
-export const removedGraceMs = 24 * 3_600_000;
+/**
+ * How long lifetime budgets of a removed quota are kept, so that a rename or a mistaken deletion
+ * can be undone the next day.
+ */
+export const REMOVED_GRACE_MS = 24 * 3_600_000;
 
-/** Shares of what a quota may have: at the first it is told of, and below the second it may be told of again. */
-const nearlyFullShare = 0.8;
-const relaxedShare = 0.6;
+/**
+ * Shares of a quota's allowance of keys: at the first it is reported, below the second it may be
+ * reported again.
+ */
+const NEARLY_FULL_SHARE = 0.8;
+const RELAXED_SHARE = 0.6;
 
 interface TableEntry {
   newest: QuotaDefinition;
   buckets: number;
-  /** Definitions that were replaced: sessions that began under them still name them. */
+  /** Replaced definitions: sessions that began under them still refer to them. */
   readonly replaced: WeakSet<Quota>;
-  /** The policy in force names it. */
+  /** Whether the policy in force has the quota. */
   isDefined: boolean;
-  /** Since when the policy in force does not name it any more. */
+  /** Since when the policy in force lacks the quota. */
   removedMs: number | undefined;
   isNearlyFull: boolean;
 }
 
 export interface BucketTableHost extends BucketHost {
-  /** A quota that has buckets is new here or has changed; undefined: it has no bucket any more. */
+  /**
+   * The definition of a quota with buckets is new or has changed; undefined: its last bucket is
+   * gone.
+   */
   redefined(id: string, quota: Quota | undefined, removedMs?: number): void;
   nearlyFull(keys: QuotaKeys): void;
 }
@@ -44,7 +58,10 @@ export class BucketTable {
   #unswept: MapIterator<Bucket> = this.buckets.values();
   readonly #host: BucketTableHost;
   readonly #half: number;
-  /** What each quota has of the half that is shared out, and what all together have taken of the other one. */
+  /**
+   * The share of each quota in the divided half, and what all quotas together have taken of the
+   * other half.
+   */
   #share = 0;
   #taken = 0;
 
@@ -53,7 +70,7 @@ export class BucketTable {
     this.#half = Math.floor(maxBuckets / 2);
   }
 
-  /** The policy in force has these quotas and no others. */
+  /** Replaces the definitions: the policy in force has exactly these quotas. */
   define(quotas: readonly Quota[], atMs: number): void {
     const named = new Set<string>();
     for (const quota of quotas) {
@@ -72,15 +89,15 @@ export class BucketTable {
         if (entry.buckets === 0) {
           this.#quotas.delete(id);
         } else {
-          // A clock that was ahead must not put the end off.
+          // A clock that was ahead must not delay the end of the grace period.
           this.#setRemoved(entry, Math.min(entry.removedMs ?? atMs, atMs));
         }
       }
     }
-    this.#shareOut();
+    this.#divide();
   }
 
-  /** Takes up what a journal kept of a quota that has buckets. */
+  /** Restores from the journal since when a quota is removed. */
   restoreRemoved(id: string, removedMs: number): void {
     const entry = this.#quotas.get(id);
     if (entry !== undefined) {
@@ -88,7 +105,7 @@ export class BucketTable {
     }
   }
 
-  /** The quotas with the most keys, at most `count`. */
+  /** Returns at most `count` quotas, those with the most keys first. */
   keys(count: number): readonly QuotaKeys[] {
     return [...this.#quotas.values()]
       .filter(({ buckets }) => buckets > 0)
@@ -98,9 +115,10 @@ export class BucketTable {
   }
 
   /**
-   * Returns the buckets of the draws with their current windows, and creates those that are missing; or the reference
-   * for which there is no room. Leaves out draws in a unit that the quota no longer counts: they were planned under an
-   * older policy, as those of holds in windows of the old unit.
+   * Returns the buckets of the draws with their current windows, and creates those that are
+   * missing; or the reference for which there is no room. Leaves out draws in a unit that the quota
+   * no longer counts: they were planned under an older policy, as those of holds in windows of the
+   * old unit.
    */
   open(draws: readonly Draw[], atMs: number): readonly Claim[] | BucketRef {
     if (draws.some(({ bucket }) => !this.buckets.has(bucket.key))) {
@@ -120,7 +138,7 @@ export class BucketTable {
     return claims;
   }
 
-  /** The bucket with its current window, if it is there. */
+  /** Returns the bucket with its current window; undefined: there is none. */
   find(ref: BucketRef, atMs: number): Bucket | undefined {
     const bucket = this.buckets.get(ref.key);
     if (bucket !== undefined) {
@@ -139,18 +157,18 @@ export class BucketTable {
     this.#taken += entry.buckets >= this.#share ? 1 : 0;
     entry.buckets++;
     if (entry.buckets === 1) {
-      this.#tellHost(entry);
+      this.#notifyHost(entry);
     }
     const bucket = new Bucket(ref, entry.newest, this.#host, atMs);
     this.buckets.set(ref.key, bucket);
-    if (!entry.isNearlyFull && entry.buckets >= nearlyFullShare * this.#mostOf(entry)) {
+    if (!entry.isNearlyFull && entry.buckets >= NEARLY_FULL_SHARE * this.#mostOf(entry)) {
       entry.isNearlyFull = true;
       this.#host.nearlyFull(this.#keysOf(entry));
     }
     return bucket;
   }
 
-  /** Brings all up to `atMs`, lets go of those in which nothing is left, and gives the others. */
+  /** Advances all buckets to `atMs`, drops empty ones and returns the others. */
   discardEmpty(atMs: number): Iterable<Bucket> {
     for (const bucket of this.buckets.values()) {
       bucket.roll(atMs);
@@ -161,12 +179,14 @@ export class BucketTable {
     return this.buckets.values();
   }
 
-  /** With the newest definition of the quota: the one that came last, unless it was replaced before. */
+  /**
+   * Returns the entry with the newest definition: the last one seen, unless it was replaced before.
+   */
   #entry(quota: Quota): TableEntry {
     let entry = this.#quotas.get(quota.id);
     if (entry === undefined) {
       entry = this.#newEntry(quota);
-      this.#shareOut();
+      this.#divide();
     } else if (entry.newest.quota !== quota && !entry.replaced.has(quota)) {
       this.#redefine(entry, quota);
     }
@@ -175,7 +195,7 @@ export class BucketTable {
 
   #newEntry(quota: Quota): TableEntry {
     const entry: TableEntry = {
-      newest: definition(quota),
+      newest: quotaDefinition(quota),
       buckets: 0,
       replaced: new WeakSet(),
       isDefined: false,
@@ -188,24 +208,24 @@ export class BucketTable {
 
   #redefine(entry: TableEntry, quota: Quota): void {
     entry.replaced.add(entry.newest.quota);
-    entry.newest = definition(quota);
-    this.#tellHost(entry);
+    entry.newest = quotaDefinition(quota);
+    this.#notifyHost(entry);
   }
 
   #setRemoved(entry: TableEntry, removedMs: number | undefined): void {
     if (entry.removedMs !== removedMs) {
       entry.removedMs = removedMs;
-      this.#tellHost(entry);
+      this.#notifyHost(entry);
     }
   }
 
-  #tellHost({ newest, buckets, removedMs }: TableEntry): void {
+  #notifyHost({ newest, buckets, removedMs }: TableEntry): void {
     if (buckets > 0) {
       this.#host.redefined(newest.quota.id, newest.quota, removedMs);
     }
   }
 
-  #shareOut(): void {
+  #divide(): void {
     this.#share = Math.floor(this.#half / Math.max(1, this.#quotas.size));
     this.#taken = 0;
     for (const { buckets } of this.#quotas.values()) {
@@ -218,7 +238,7 @@ export class BucketTable {
     return entry.buckets < this.#mostOf(entry);
   }
 
-  /** The keys that a quota can come to if no other one gets more. */
+  /** Returns how many keys a quota may have if no other quota gets more. */
   #mostOf({ buckets }: TableEntry): number {
     const beyond = Math.max(0, buckets - this.#share);
     const free = this.#half - this.#taken;
@@ -231,7 +251,7 @@ export class BucketTable {
   }
 
   #sweep(atMs: number): void {
-    for (let count = 0; count < sweptForEachNew; count++) {
+    for (let count = 0; count < SWEPT_PER_NEW_KEY; count++) {
       const next = this.#unswept.next();
       if (next.done) {
         this.#unswept = this.buckets.values();
@@ -245,14 +265,14 @@ export class BucketTable {
     }
   }
 
-  /** Nothing is left to remember, or nobody asks for it any more. */
+  /** Whether nothing is left to remember, or the grace period of a removed quota has passed. */
   #isOver(bucket: Bucket, atMs: number): boolean {
-    if (bucket.openHolds > 0 || bucket.line !== undefined) {
+    if (bucket.openHolds > 0 || bucket.waiters !== undefined) {
       return false;
     }
     const { quota } = bucket.definition;
     const removedMs = this.#quotas.get(quota.id)?.removedMs ?? Number.POSITIVE_INFINITY;
-    return bucket.window.used === 0 || (quota.window.type === 'Lifetime' && atMs - removedMs >= removedGraceMs);
+    return bucket.window.used === 0 || (quota.window.type === 'Lifetime' && atMs - removedMs >= REMOVED_GRACE_MS);
   }
 
   #remove(bucket: Bucket): void {
@@ -265,12 +285,12 @@ export class BucketTable {
     }
     entry.buckets--;
     this.#taken -= entry.buckets >= this.#share ? 1 : 0;
-    entry.isNearlyFull &&= entry.buckets >= relaxedShare * this.#mostOf(entry);
+    entry.isNearlyFull &&= entry.buckets >= RELAXED_SHARE * this.#mostOf(entry);
     if (entry.buckets === 0) {
       this.#host.redefined(id, undefined);
       if (!entry.isDefined) {
         this.#quotas.delete(id);
-        this.#shareOut();
+        this.#divide();
       }
     }
   }

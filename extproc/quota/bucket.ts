@@ -1,4 +1,7 @@
-/** What a bucket is: its quota as it stands now, its current window, and older windows as long as holds of theirs are open. */
+/**
+ * A bucket: the current definition of its quota, its current window, and older windows while holds
+ * on them are open.
+ */
 import type { Quota } from '../../contract/policy.ts';
 import type { HoldPart } from './hold.ts';
 import { SlidingSum } from './sliding.ts';
@@ -6,15 +9,15 @@ import type { BucketRef } from './store.ts';
 import type { WaiterQueue } from './waiter-queue.ts';
 import { Calendar, type WindowBounds } from './window.ts';
 
-/** The newest definition of one quota, shared by all of its buckets. */
+/** The newest definition of a quota, shared by all of its buckets. */
 export interface QuotaDefinition {
   readonly quota: Quota;
-  /** Buckets whose states under two definitions can stand for each other have the same kind. */
+  /** Definitions of the same kind count the same way, so that what was spent carries over. */
   readonly kind: string;
   readonly calendar: Calendar | undefined;
 }
 
-export function definition(quota: Quota): QuotaDefinition {
+export function quotaDefinition(quota: Quota): QuotaDefinition {
   const { window, limit } = quota;
   return {
     quota,
@@ -23,7 +26,7 @@ export function definition(quota: Quota): QuotaDefinition {
   };
 }
 
-/** What was charged and is held in one window. Sliding and lifetime quotas have one window for ever. */
+/** What is charged and held in one window. A sliding or lifetime quota has a single window. */
 export class WindowState {
   readonly id: number;
   readonly bucket: Bucket;
@@ -32,20 +35,23 @@ export class WindowState {
   startMs: number;
   /** Infinity: never. */
   endMs: number;
-  /** Charged here, without what was carried in. */
+  /** Charged in this window, without what was carried in. */
   #charged = 0;
   sliding: SlidingSum | undefined;
-  /** Overdrafts of earlier windows that are paid back here. */
+  /** Overdrafts of earlier windows, to be paid back in this one. */
   carried = 0;
-  /** By how much charges passed the limit. */
+  /** The units by which charges passed the limit. */
   over = 0;
   held = 0;
   openHolds = 0;
-  /** Parts of open holds whose output is leased, in no order. */
+  /** Parts of open holds whose output is leased, unordered. */
   readonly leases: HoldPart[] = [];
-  /** Which of them was asked last to give back what it does not use. */
+  /** The index of the lease that was asked last to give back what is unused. */
   lastAsked = 0;
-  /** For the journal: it knows of it; it has a change to write; the bounds are others; nothing of it is needed any more. */
+  /**
+   * For the journal: it knows of it; it has a change to write; the bounds are others; nothing of it
+   * is needed any more.
+   */
   journaled = false;
   dirty = false;
   reshaped = false;
@@ -63,12 +69,12 @@ export class WindowState {
     this.sliding = sliding;
   }
 
-  /** The newest; where the quota counts something else by now, the one that the holds were given under. */
+  /** The newest limit; or the first one, where the quota now counts another way. */
   get limit(): number {
     return this.kind === this.bucket.definition.kind ? this.bucket.limit : this.#firstLimit;
   }
 
-  /** Charged in this window and carried into it. */
+  /** Charged in this window or carried into it. */
   get used(): number {
     return (this.sliding === undefined ? this.#charged : this.sliding.sum) + this.carried;
   }
@@ -77,42 +83,45 @@ export class WindowState {
     return this.sliding === undefined ? this.#charged : this.sliding.sum;
   }
 
-  /** Charges, and gives by how much that passed the limit. */
-  charge(tokens: number, atMs: number): number {
+  /** Charges units and returns by how many they passed the limit. */
+  charge(amount: number, atMs: number): number {
     const { limit } = this;
     const before = this.used;
     if (this.sliding === undefined) {
-      this.#charged += tokens;
+      this.#charged += amount;
     } else {
-      this.dirtySegment = Math.min(this.dirtySegment, this.sliding.add(atMs, tokens));
+      this.dirtySegment = Math.min(this.dirtySegment, this.sliding.add(atMs, amount));
     }
-    const over = Math.max(0, before + tokens - limit) - Math.max(0, before - limit);
+    const over = Math.max(0, before + amount - limit) - Math.max(0, before - limit);
     this.over += over;
     return over;
   }
 
-  /** What a later window has to pay back, `passed` windows on; each window between has paid the limit. */
+  /**
+   * Returns what the window `passed` windows later has to pay back; each window between pays the
+   * limit.
+   */
   debt(limit: number, passed: number): number {
     return Math.max(0, Math.max(0, this.carried - limit) + this.over - limit * (passed - 1));
   }
 
-  /** Brings a sliding window up to `atMs`. */
+  /** Advances a sliding window to `atMs`. */
   expire(atMs: number): void {
     if (this.sliding?.expire(atMs)) {
-      // Segments can only be taken back from the journal by writing the window anew.
+      // The journal can only drop segments by writing the whole window again.
       this.reshaped = true;
       this.bucket.changed(this);
     }
   }
 
-  /** Takes up what a journal kept. */
+  /** Restores the sums from a journal. */
   restore(spent: number, carried: number, over: number): void {
     this.#charged = spent;
     this.carried = carried;
     this.over = over;
   }
 
-  /** Goes on with other bounds; what was spent stays, holds stay. */
+  /** Changes the bounds. What was spent and held stays. */
   reshape(bounds: WindowBounds, sliding: SlidingSum | undefined): void {
     this.startMs = bounds.startMs;
     this.endMs = bounds.endMs;
@@ -122,12 +131,12 @@ export class WindowState {
   }
 }
 
-/** Who keeps the buckets. */
+/** The owner of the buckets. */
 export interface BucketHost {
   newWindowId(): number;
-  /** Something was carried into this window. */
+  /** A window changed outside of a charge. */
   changed(window: WindowState): void;
-  /** Nothing new is charged here any more, but for holds that are open. */
+  /** A window ended: only open holds are still charged in it. */
   ended(window: WindowState): void;
 }
 
@@ -137,10 +146,10 @@ export class Bucket {
   definition: QuotaDefinition;
   ref: BucketRef;
   window: WindowState;
-  /** Holds on any of its windows. */
+  /** Open holds on any window of the bucket. */
   openHolds = 0;
   /** Admissions that wait for holds of others. */
-  line: WaiterQueue | undefined;
+  waiters: WaiterQueue | undefined;
   readonly #host: BucketHost;
 
   constructor(ref: BucketRef, newest: QuotaDefinition, host: BucketHost, atMs: number) {
@@ -164,7 +173,7 @@ export class Bucket {
     this.#host.changed(window);
   }
 
-  /** Brings the current window up to `atMs`. */
+  /** Advances to the window of `atMs`. */
   roll(atMs: number): void {
     const { window } = this;
     if (window.sliding !== undefined) {
@@ -172,7 +181,7 @@ export class Bucket {
       return;
     }
     const calendar = this.definition.calendar;
-    if (calendar === undefined || (atMs < window.endMs && !turnedBack(window, calendar, atMs))) {
+    if (calendar === undefined || (atMs < window.endMs && !wasSetBack(window, calendar, atMs))) {
       return;
     }
     this.window = this.#freshWindow(atMs);
@@ -183,7 +192,7 @@ export class Bucket {
     this.#host.ended(window);
   }
 
-  /** Forgets what was spent. Holds stay. */
+  /** Resets what was spent to 0. Holds stay. */
   reset(): void {
     const { window } = this;
     window.restore(0, 0, 0);
@@ -191,7 +200,7 @@ export class Bucket {
     this.#host.changed(window);
   }
 
-  /** Goes on under a newer definition. What was spent stays, unless it was counted in another way. */
+  /** Adopts a newer definition. What was spent stays, unless it was counted another way. */
   adopt(newest: QuotaDefinition, atMs: number): void {
     this.roll(atMs);
     const old = this.definition;
@@ -202,12 +211,12 @@ export class Bucket {
       this.window = this.#freshWindow(atMs);
       this.#host.ended(window);
     } else if (JSON.stringify(old.quota.window) !== JSON.stringify(newest.quota.window)) {
-      window.reshape(this.#boundsAt(atMs), window.sliding?.under(this.#durationMs, atMs));
+      window.reshape(this.#boundsAt(atMs), window.sliding?.withDuration(this.#durationMs, atMs));
       this.#host.changed(window);
     }
   }
 
-  /** An overdraft of a window that has ended is paid back by the current one. */
+  /** Carries an overdraft of an ended window into the current one, which pays it back. */
   carryOverdraft(window: WindowState, over: number): void {
     const isPast = window !== this.window && window.kind === this.definition.kind;
     if (isPast && over > 0 && this.definition.calendar !== undefined) {
@@ -234,7 +243,9 @@ export class Bucket {
 
 const always: WindowBounds = { startMs: 0, endMs: Number.POSITIVE_INFINITY };
 
-/** In how many milliseconds a demand fits if nothing else is charged; undefined: never. */
+/**
+ * Returns after how many milliseconds a demand fits if nothing else is charged; undefined: never.
+ */
 export function retryAfterMs(bucket: Bucket, need: number, atMs: number): number | undefined {
   const { window, limit, definition } = bucket;
   if (need > limit) {
@@ -250,7 +261,11 @@ export function retryAfterMs(bucket: Bucket, need: number, atMs: number): number
   return Math.max(1, window.endMs - atMs) + more * definition.calendar.lengthMs;
 }
 
-/** A clock that is set back a little stays in the window, or what was spent in it would be forgotten; one that was far ahead must not block for years. */
-function turnedBack(window: WindowState, calendar: Calendar, atMs: number): boolean {
+/**
+ * Whether the clock was set back by more than two windows. A clock that is set back a little stays
+ * in its window, or what was spent would be forgotten; a clock that was far ahead must not block
+ * for years.
+ */
+function wasSetBack(window: WindowState, calendar: Calendar, atMs: number): boolean {
   return atMs < window.startMs - 2 * calendar.lengthMs;
 }

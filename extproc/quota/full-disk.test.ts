@@ -13,11 +13,11 @@ import { bucket, charge, demand, lease, lifetime, quota, reserve, settle } from 
 const closed = quota('TotalTokens', 1e9, { window: lifetime });
 const open = quota('OutputTokens', 1e9, { window: lifetime, onJournalLoss: 'FailOpen' });
 
-/** Waits without any request: recovery must not need one. */
+/** Waits without sending requests: recovery must not need one. */
 async function until(holds: () => boolean): Promise<void> {
   const giveUpMs = performance.now() + 10_000;
   while (!holds()) {
-    assert(performance.now() < giveUpMs, 'never');
+    assert(performance.now() < giveUpMs, 'timed out');
     await sleep(5);
   }
 }
@@ -28,11 +28,13 @@ const ask = (store: MemoryStore, of: typeof closed, tokens: number): Decision | 
   return decision;
 };
 
-/** The child is this file, in a mount namespace of its own: the small file system is nobody else's. */
+/**
+ * The child process is this file, in its own mount namespace with a small file system.
+ */
 const child = 'TALLYGATE_TEST_FULL_DISK';
 const folder = process.env[child];
 
-/** A file system with room for a journal that has just begun, and not for much more. */
+/** Returns a file system with room for a new journal and little more. */
 async function fill(disk: string): Promise<void> {
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=600k', 'tmpfs', disk]);
   assert.equal(mounted.status, 0, String(mounted.stderr));
@@ -60,7 +62,7 @@ async function fill(disk: string): Promise<void> {
   let before = 0;
   while (spend(closed, 10)?.type === 'granted') {
     before++;
-    assert(before < 5_000, 'the disk is full, and still all goes on');
+    assert(before < 5_000, 'the store goes on although the disk is full');
     if (before % 50 === 0) {
       await sleep(5);
     }
@@ -75,7 +77,7 @@ async function fill(disk: string): Promise<void> {
   await until(() => store.journalFailure === undefined);
   assert.equal(spend(closed, 10)?.type, 'granted');
   assert(said.includes('recovered') && said.some((line) => line.includes('ENOSPC')), said.join('\n'));
-  // As after a kill: what is there now, taken up by another process.
+  // As after a kill: another process opens the files as they are now.
   const copy = join(disk, 'copy');
   mkdirSync(copy);
   for (const name of readdirJournal(disk)) {
@@ -96,7 +98,7 @@ if (folder !== undefined) {
   await fill(folder);
 } else {
   const canMount = process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'true']).status === 0;
-  test('a file system that is really full', {
+  test('a real full file system', {
     skip: canMount ? false : 'needs root and unshare to mount a small file system',
     timeout: 60_000,
   }, (t) => {

@@ -10,7 +10,10 @@ export interface HoldPart {
   readonly perInputToken: number;
   readonly perOutputToken: number;
   held: number;
-  /** Set where the output is leased and drawn from this window: the hold, and the part's index in `window.leases`. */
+  /**
+   * Set where the output is leased and drawn from this window: the hold, and the part's index in
+   * `window.leases`.
+   */
   lease: OpenHold | undefined;
   leaseIndex: number;
 }
@@ -22,7 +25,10 @@ export class OpenHold implements Hold {
   readonly parts: readonly HoldPart[];
   /** Input tokens held in each part that draws input. */
   inputTokens: number;
-  /** The usual output of such a stream, where the output is leased; undefined: the output is held whole. */
+  /**
+   * The usual output of such a stream, where the output is leased; undefined: the output is held
+   * whole.
+   */
   readonly usualTokens: number | undefined;
   holder: Holder | undefined;
   settled = false;

@@ -20,7 +20,10 @@ const open = (more: StoreOptions = {}) => openQuotaStore({ path, foldEveryMs: 0,
 const total = quota('TotalTokens', 1000);
 const logs = () => readdirSync(folder).filter((name) => name.includes('.log-'));
 
-/** A process that was killed: charges of 7 tokens to each of these teams, a line each, and `harm` done to the log before the next start. */
+/**
+ * Simulates a killed process: charges 7 tokens to each team, a line each, and applies `harm` to the
+ * log before the next start.
+ */
 function afterHarm(teams: readonly string[], harm: (log: Buffer) => Buffer) {
   rmSync(folder, { recursive: true });
   mkdirSync(folder);
@@ -45,14 +48,14 @@ function afterHarm(teams: readonly string[], harm: (log: Buffer) => Buffer) {
 
 const lineStarts = (log: Buffer) => [0, ...[...log.entries()].flatMap(([at, byte]) => (byte === 10 ? [at + 1] : []))];
 
-test('a line damaged in the middle takes only itself along, and what was lost is told', () => {
+test('a damaged line loses only itself, and the loss is reported', () => {
   const teams = ['a', 'b', 'c', 'd'];
   let at = 0;
   const whole = afterHarm(teams, (log) => log);
   assert.deepEqual(whole, { spent: [7, 7, 7, 7], damages: [] });
   const { spent, damages } = afterHarm(teams, (log) => {
     at = lineStarts(log)[1] ?? 0;
-    // Still JSON, still of the right form: only the checksum knows.
+    // Still valid JSON of the right form: only the checksum detects it.
     log[log.indexOf('7,0,0', at)] = '1'.charCodeAt(0);
     return log;
   });
@@ -69,7 +72,7 @@ test('a line damaged in the middle takes only itself along, and what was lost is
   ]);
 });
 
-test('windows whose beginning was lost, or whose quota, are told, too', () => {
+test('windows whose first record or quota is lost are reported', () => {
   const { spent, damages } = afterHarm(['a', 'b', 'b'], (log) => {
     log[lineStarts(log)[1]! + 3] = 0;
     return log;
@@ -102,14 +105,14 @@ for (const [what, line] of [
   ['parts of another form', '[["h",1,[[1]]]]'],
   ['values that are no texts', '[["b",1,"q","k",[1],"x",0]]'],
 ] as const) {
-  test(`JSON of another form is told and no TypeError: ${what}`, () => {
+  test(`JSON of another form is reported as damage: ${what}`, () => {
     const { spent, damages } = afterHarm(['a', 'b'], (log) => Buffer.concat([Buffer.from(`${line}\n`), log]));
     assert.deepEqual(spent, [7, 7]);
     assert.deepEqual([damages.length, damages[0]?.linesLost, damages[0]?.firstLostAtByte], [1, 1, 0]);
   });
 }
 
-test('logs without checksums, of an older version, are read', () => {
+test('reads logs of an older version, without checksums', () => {
   const old = (log: Buffer) => Buffer.from(log.toString().replaceAll(/^[0-9a-f]{8} /gm, ''));
   const { spent, damages } = afterHarm(['a', 'b'], (log) => {
     assert.notDeepEqual(old(log), log);
@@ -118,13 +121,13 @@ test('logs without checksums, of an older version, are read', () => {
   assert.deepEqual([spent, damages], [[7, 7], []]);
 });
 
-test('a last line without its end is told, and nothing was lost by it', () => {
+test('an incomplete last line is reported and loses nothing', () => {
   const { spent, damages } = afterHarm(['a', 'b'], (log) => Buffer.concat([log, log.subarray(0, 12)]));
   assert.deepEqual(spent, [7, 7]);
   assert.deepEqual([damages[0]?.linesLost, damages[0]?.cutBytes], [0, 12]);
 });
 
-test('a quota in the database that cannot be read is told, and the others stay', () => {
+test('an unreadable quota in the database is reported, and the others stay', () => {
   const { store } = open();
   for (const each of [total, quota('InputTokens', 1000)]) {
     settle(store, granted(reserve(store, demand([bucket(each)], startMs, 7))).hold, charge(7, 0), startMs);

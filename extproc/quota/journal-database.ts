@@ -1,21 +1,25 @@
-/** The journal's SQLite file: what was spent in every window and what is held. It is at most a second behind the logs beside it. */
+/**
+ * The SQLite file of the journal: what is spent in every window and what is held, at most a second
+ * behind the logs beside it.
+ */
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { HoldParts, JournalBatch, WindowChange } from './journal-record.ts';
-import { segmentsPerWindow } from './sliding.ts';
+import { SEGMENTS_PER_WINDOW } from './sliding.ts';
 
 /**
- * In `user_version`. A change of the tables below, or of the lines of logs, raises it and brings the step from the version before. 2: lines have a checksum;
- * the tables are those of 1.
+ * The `user_version` of the file. A change of the tables below or of the log lines raises it and
+ * adds a migration from the version before. Version 2 added checksums to lines; its tables are
+ * those of version 1.
  */
-export const schemaVersion = 2;
+export const SCHEMA_VERSION = 2;
 
-/** In `application_id`: "Tlly". Tells our file from any other SQLite file. */
-const applicationId = 0x546c6c79;
+/** The `application_id` of the file, "Tlly": distinguishes it from other SQLite files. */
+const APPLICATION_ID = 0x546c6c79;
 
 const schema = `
-  PRAGMA application_id = ${applicationId};
-  PRAGMA user_version = ${schemaVersion};
+  PRAGMA application_id = ${APPLICATION_ID};
+  PRAGMA user_version = ${SCHEMA_VERSION};
   CREATE TABLE applied (log INTEGER NOT NULL);
   INSERT INTO applied VALUES (0);
   CREATE TABLE quota (id TEXT PRIMARY KEY, definition TEXT NOT NULL) WITHOUT ROWID;
@@ -27,7 +31,7 @@ const schema = `
   CREATE TABLE hold (id INTEGER PRIMARY KEY, parts TEXT NOT NULL);
 `;
 
-/** Says which file is wrong and what to do about it. */
+/** Names the unusable file and the fix. */
 export class JournalError extends Error {}
 
 export interface WindowRow {
@@ -46,7 +50,7 @@ export interface WindowRow {
 export interface JournalState {
   /** JSON by id. */
   readonly quotas: ReadonlyMap<string, string>;
-  /** By id, the oldest first. */
+  /** Ordered by id, oldest first. */
   readonly windows: readonly WindowRow[];
   readonly holds: readonly HoldParts[];
 }
@@ -56,9 +60,10 @@ export class JournalDatabase {
   readonly #statements = new Map<string, StatementSync>();
   #unknownWindows = 0;
 
-  /** Opens the file, or makes it. Throws a JournalError for a file that cannot be used. */
+  /** Opens or creates the file. Throws a JournalError for an unusable file. */
   constructor(path: string) {
-    // SQLite gives a new file the rights that all may have; keys of tenants are nobody else's business.
+    // SQLite creates files with the umask's permissions; keys of tenants must be readable by the
+    // owner only.
     closeSync(openSync(path, 'a', 0o600));
     this.#database = new DatabaseSync(path);
     try {
@@ -69,25 +74,28 @@ export class JournalDatabase {
     }
   }
 
-  /** The number of the last log that is in here. */
+  /** The number of the last log that was folded in completely. */
   get applied(): number {
     return Number(this.#statement('SELECT log FROM applied').get()?.['log'] ?? 0);
   }
 
-  /** Writes the states of one log, whole or not at all. Returns how many windows it speaks of that are not known. */
+  /** Writes the states of one log atomically. Returns the number of unknown windows in it. */
   write(batch: JournalBatch, log: number): number {
     this.#unknownWindows = 0;
     this.#transaction(() => this.#writeEntries(batch, log, Number.POSITIVE_INFINITY));
     return this.#unknownWindows;
   }
 
-  /** Takes so many entries out of the batch and writes them; true: it is empty, and the log is wholly in here. */
+  /**
+   * Moves this many entries from the batch to the file. Returns whether the batch is empty, so that
+   * the log is complete.
+   */
   writeSome(batch: JournalBatch, log: number, entries: number): boolean {
     this.#transaction(() => this.#writeEntries(batch, log, entries));
     return batch.isEmpty;
   }
 
-  /** Writes these states in place of all others. */
+  /** Replaces all states. */
   replace(batch: JournalBatch, log: number): void {
     this.#transaction(() => {
       this.#database.exec('DELETE FROM quota; DELETE FROM window; DELETE FROM segment; DELETE FROM hold;');
@@ -95,12 +103,12 @@ export class JournalDatabase {
     });
   }
 
-  /** From now on nothing here waits for the disk, and `checkpoint` is called by who has synced the WAL. */
+  /** Stops waiting for the disk: the caller syncs the WAL and then calls `checkpoint`. */
   leaveSyncToOthers(): void {
     this.#database.exec('PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0;');
   }
 
-  /** Waits until all is on the disk. */
+  /** Waits until everything is on the disk. */
   sync(): void {
     this.#database.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_checkpoint(TRUNCATE);');
   }
@@ -150,19 +158,19 @@ export class JournalDatabase {
     const version = Number(pragma('user_version'));
     const isNew =
       Number(this.#database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get()?.['tables']) === 0;
-    if (!isNew && Number(pragma('application_id')) !== applicationId) {
-      throw new JournalError(`quota journal ${path} is a SQLite file of another program: name another file`);
+    if (!isNew && Number(pragma('application_id')) !== APPLICATION_ID) {
+      throw new JournalError(`quota journal ${path} is the SQLite file of another program: name another file`);
     }
-    if (version > schemaVersion) {
+    if (version > SCHEMA_VERSION) {
       throw new JournalError(
-        `quota journal ${path} was written by a newer version (${version}, this one reads up to ${schemaVersion}): run that version, or move the file away to begin with empty budgets`,
+        `quota journal ${path} was written by a newer version (schema ${version}, this version reads up to ${SCHEMA_VERSION}): run that version, or move the file away to start with empty budgets`,
       );
     }
     this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
     if (isNew) {
       this.#transaction(() => this.#database.exec(schema));
-    } else if (version < schemaVersion) {
-      this.#database.exec(`PRAGMA user_version = ${schemaVersion}`);
+    } else if (version < SCHEMA_VERSION) {
+      this.#database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
     }
     const check = pragma('quick_check');
     if (check !== 'ok') {
@@ -170,7 +178,10 @@ export class JournalDatabase {
     }
   }
 
-  /** Within a transaction. The log is noted with its last entry: until then it would be read again, which does no harm. */
+  /**
+   * Writes entries within a transaction. The log counts as applied with its last entry; until then
+   * a restart reads it again, which does no harm.
+   */
   #writeEntries(batch: JournalBatch, log: number, entries: number): void {
     let left = entries;
     for (const [id, definition] of batch.quotas) {
@@ -226,7 +237,7 @@ export class JournalDatabase {
       newest = Math.max(newest, number);
     }
     if (newest > 0) {
-      this.#statement('DELETE FROM segment WHERE window = ? AND number < ?').run(id, newest - segmentsPerWindow - 2);
+      this.#statement('DELETE FROM segment WHERE window = ? AND number < ?').run(id, newest - SEGMENTS_PER_WINDOW - 2);
     }
   }
 
@@ -253,21 +264,27 @@ export class JournalDatabase {
   }
 }
 
-/** What the system or SQLite says of a file or folder that cannot be used; other errors stay as they are. */
+/**
+ * Wraps errors of the system or SQLite about an unusable file or folder; returns other errors
+ * unchanged.
+ */
 export function unusable(path: string, error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (error instanceof JournalError || !/^(E[A-Z]+|ERR_SQLITE_ERROR)$/.test(code)) {
     return error;
   }
   return new JournalError(
-    `quota journal ${path} cannot be opened (${(error as Error).message}): make its folder one that is writable and has room, or name another file`,
+    `quota journal ${path} cannot be opened (${(error as Error).message}): use a writable folder with free space, or name another file`,
   );
 }
 
-/** It is left as it is: only its owner can say whether a backup is better than empty budgets. */
+/**
+ * Reports a damaged file and leaves it: only its owner knows whether a backup is better than empty
+ * budgets.
+ */
 function damaged(path: string, cause: unknown): JournalError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new JournalError(
-    `quota journal ${path} cannot be read (${reason}): put a backup in its place, or move it away (with ${path}-wal and ${path}.log-*) to begin with empty budgets`,
+    `quota journal ${path} cannot be read (${reason}): restore a backup, or move the file (with ${path}-wal and ${path}.log-*) away to start with empty budgets`,
   );
 }

@@ -1,22 +1,25 @@
-/** The journal's logs: files of lines beside the database, numbered upwards. Each is written to its end, then folded into the database and removed. */
+/**
+ * The logs of the journal: numbered files of lines beside the database. Each is written, folded
+ * into the database and removed.
+ */
 import { closeSync, createReadStream, existsSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { JournalDatabase } from './journal-database.ts';
 import { JournalBatch } from './journal-record.ts';
 
-/** A chunk is read and folded in about a millisecond. */
-const chunkBytes = 64 * 1024;
-const newline = 10;
+/** Read and folded in about a millisecond. */
+const CHUNK_BYTES = 64 * 1024;
+const NEWLINE = 10;
 
-/** Where there is a log of this number, it was opened by a process that never wrote to it. */
-export const openFlags = 'w';
-export const openMode = 0o600;
+/** Truncates: an existing log of this number was opened by a process that never wrote to it. */
+export const OPEN_FLAGS = 'w';
+export const OPEN_MODE = 0o600;
 
 export function logPath(path: string, log: number): string {
   return `${path}.log-${log}`;
 }
 
-/** The numbers of the logs that are there, the oldest first. */
+/** Returns the numbers of the existing logs, oldest first. */
 export function logsOf(path: string): readonly number[] {
   const prefix = `${basename(path)}.log-`;
   return readdirSync(dirname(path))
@@ -25,20 +28,28 @@ export function logsOf(path: string): readonly number[] {
     .sort((a, b) => a - b);
 }
 
-/** What a file of the journal does not say any more. */
+/** What is lost or incomplete in a file of the journal. */
 export interface JournalDamage {
   readonly file: string;
   readonly lines: number;
-  /** Whole lines that are damaged, and where the first one begins. */
+  /** Damaged complete lines, and the offset of the first one. */
   readonly linesLost: number;
   readonly firstLostAtByte: number | undefined;
-  /** Of a last line that was being written when the process ended: nothing had gone out on its word. */
+  /**
+   * Bytes of an incomplete last line, as after a crash: nothing that the line covers had been sent.
+   */
   readonly cutBytes: number;
-  /** Windows (a quota's sum for one key) whose beginning was lost or cannot be read, so that nothing of them is remembered. */
+  /**
+   * Windows (the sum of a quota for one key) that are forgotten, because their first record is lost
+   * or unreadable.
+   */
   readonly windowsLost: number;
 }
 
-/** Writes what a log says into the database, at once. It is removed (`removeLogs`) when the database is on the disk. */
+/**
+ * Folds a log into the database synchronously. The caller removes it (`removeLogs`) once the
+ * database is synced.
+ */
 export function foldLog(
   database: JournalDatabase,
   path: string,
@@ -48,7 +59,7 @@ export function foldLog(
   const file = logPath(path, log);
   if (log > database.applied && existsSync(file)) {
     const reader = new LogReader(file);
-    const chunk = Buffer.allocUnsafe(chunkBytes);
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
     const descriptor = openSync(file, 'r');
     try {
       for (let read = readSync(descriptor, chunk); read > 0; read = readSync(descriptor, chunk)) {
@@ -67,7 +78,7 @@ export function removeLogs(path: string, logs: readonly number[]): void {
   }
 }
 
-/** What a log says, read without holding the event loop. */
+/** Reads a log without blocking the event loop. */
 export async function readLog(
   path: string,
   log: number,
@@ -76,7 +87,7 @@ export async function readLog(
   const file = logPath(path, log);
   const reader = new LogReader(file);
   if (existsSync(file)) {
-    for await (const chunk of createReadStream(file, { highWaterMark: chunkBytes })) {
+    for await (const chunk of createReadStream(file, { highWaterMark: CHUNK_BYTES })) {
       reader.push(chunk);
     }
   }
@@ -100,7 +111,7 @@ class LogReader {
 
   push(chunk: Buffer): void {
     let start = 0;
-    for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
       const line = Buffer.concat([...this.#rest, chunk.subarray(start, end)]);
       this.#lines++;
       if (!this.batch.add(line.toString())) {

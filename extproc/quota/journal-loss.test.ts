@@ -9,16 +9,16 @@ import { bucket, charge, demand, extend, granted, lease, lifetime, quota, reserv
 const closed = quota('TotalTokens', 1e9, { window: lifetime });
 const open = quota('OutputTokens', 1e9, { window: lifetime, onJournalLoss: 'FailOpen' });
 
-/** Waits without any request: recovery must not need one. */
+/** Waits without sending requests: recovery must not need one. */
 async function until(holds: () => boolean): Promise<void> {
   const giveUpMs = performance.now() + 10_000;
   while (!holds()) {
-    assert(performance.now() < giveUpMs, 'never');
+    assert(performance.now() < giveUpMs, 'timed out');
     await sleep(5);
   }
 }
 
-/** A disk whose fault can be switched on: what was written is kept as lines. */
+/** A disk whose fault can be switched on, and the lines that were written. */
 function faultyDisk() {
   const lines: string[] = [];
   const said: string[] = [];
@@ -51,13 +51,13 @@ const ask = (store: MemoryStore, of: typeof closed, tokens: number): Decision | 
 };
 
 for (const code of ['ENOSPC', 'EIO', 'EROFS']) {
-  test(`${code}: quotas that fail closed refuse at once, those that fail open go on, and nothing is forgotten`, async () => {
+  test(`${code}: fail-closed quotas refuse at once, fail-open quotas grant, and nothing is forgotten`, async () => {
     const { store, lines, said, setFault } = faultyDisk();
     const early = granted(ask(store, closed, 100));
     const earlyOpen = granted(ask(store, open, 100));
     assert.equal(store.journalFailure, undefined);
     setFault(code);
-    // The write of this one finds the fault; it was granted before.
+    // The write of this grant detects the fault.
     const finder = granted(ask(store, closed, 1000));
     assert.match(store.journalFailure ?? '', new RegExp(code));
     const refused = ask(store, closed, 100);
@@ -89,7 +89,7 @@ for (const code of ['ENOSPC', 'EIO', 'EROFS']) {
   });
 }
 
-test('a failure with nothing left to write ends as well', async () => {
+test('a failure ends even if nothing is left to write', async () => {
   const { store, setFault } = faultyDisk();
   setFault('ENOSPC');
   ask(store, quota('Requests', 5), 0);

@@ -1,20 +1,21 @@
 /**
- * What the journal says, and how lines of it fold into states. A line is a checksum and one JSON array of records, and is whole or is not there. Records are
- * states, not steps: reading one twice, or after another was lost, does no harm.
+ * The records of the journal, and how lines of records fold into states. A line is a checksum and
+ * one JSON array of records; it counts as a whole or not at all. Records are states, not steps:
+ * reading a record twice, or after another was lost, does no harm.
  */
 import { crc32 } from 'node:zlib';
 
 export type JournalRecord =
-  /** A quota's definition; null: no bucket has it any more. */
+  /** The definition of a quota; null: its last bucket is gone. */
   | readonly ['q', id: string, definition: string | null]
-  /** A window that is new here, or has new bounds: all its segments are gone. */
+  /** A new window, or new bounds of a window: drops all of its segments. */
   | readonly ['b', window: number, quota: string, key: string, values: readonly string[], kind: string, startMs: number]
   | readonly ['w', window: number, spent: number, carried: number, over: number]
   /** A segment of a sliding window. */
   | readonly ['s', window: number, segment: number, amount: number]
   | readonly ['x', window: number]
-  /** An open hold: pairs of window and tokens held. */
-  | readonly ['h', hold: number, parts: readonly (readonly [window: number, tokens: number])[]]
+  /** An open hold: pairs of a window and the units held. */
+  | readonly ['h', hold: number, parts: readonly (readonly [window: number, units: number])[]]
   | readonly ['d', hold: number];
 
 export interface WindowIdentity {
@@ -25,16 +26,16 @@ export interface WindowIdentity {
   readonly startMs: number;
 }
 
-/** What is to be changed for one window. */
+/** The changes of one window. */
 export interface WindowChange {
   identity: WindowIdentity | undefined;
   sums: readonly [spent: number, carried: number, over: number] | undefined;
   readonly segments: Map<number, number>;
 }
 
-export type HoldParts = readonly (readonly [window: number, tokens: number])[];
+export type HoldParts = readonly (readonly [window: number, units: number])[];
 
-/** The line that says these records, with its end. */
+/** Returns the line of these records, with its line end. */
 export function journalLine(records: string): Buffer {
   return Buffer.from(`${checksum(records)} ${records}\n`);
 }
@@ -43,7 +44,10 @@ function checksum(records: string): string {
   return crc32(records).toString(16).padStart(8, '0');
 }
 
-/** The records of a line, or undefined where it is damaged. WaitList without a checksum are those of journals of schema version 1. */
+/**
+ * Returns the records of a line; undefined: it is damaged. Journals of schema version 1 have lines
+ * without a checksum.
+ */
 function recordsOf(line: string): readonly JournalRecord[] | undefined {
   const text = line.startsWith('[') ? line : line.slice(9);
   if (text !== line && line.slice(0, 9) !== `${checksum(text)} `) {
@@ -76,22 +80,22 @@ function isRecord(value: unknown): value is JournalRecord {
     return false;
   }
   const form = forms[value[0] as JournalRecord[0]];
-  return value.length === form.length + 1 && form.every((isRight, nth) => isRight(value[nth + 1]));
+  return value.length === form.length + 1 && form.every((isValid, index) => isValid(value[index + 1]));
 }
 
-/** The last states that a run of lines says. */
+/** The last states in a sequence of lines. */
 export class JournalBatch {
   readonly quotas = new Map<string, string | null>();
-  /** undefined: it is gone. */
+  /** undefined: the window is gone. */
   readonly windows = new Map<number, WindowChange | undefined>();
-  /** undefined: it is settled. */
+  /** undefined: the hold is settled. */
   readonly holds = new Map<number, HoldParts | undefined>();
 
   get isEmpty(): boolean {
     return this.quotas.size === 0 && this.windows.size === 0 && this.holds.size === 0;
   }
 
-  /** Adds a line; false: it is damaged, and nothing of it counts. */
+  /** Adds a line. Returns false for a damaged line, which is ignored as a whole. */
   add(line: string): boolean {
     const records = recordsOf(line);
     if (records === undefined) {

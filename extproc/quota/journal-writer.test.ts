@@ -22,7 +22,7 @@ const budget = quota('TotalTokens', 1e9, { window: lifetime });
 const teams = ['a', 'b', 'c', 'd'].map((team) => [bucket(budget, team)]);
 const logs = () => readdirSync(folder).filter((name) => name.includes('.log-'));
 
-/** Requests of one turn of the event loop, as a busy gateway has them: some end, some begin. */
+/** The requests of one turn of the event loop in a busy gateway: some end, some start. */
 function work(store: MemoryStore, open: ReturnType<typeof granted>['hold'][]): void {
   for (const team of teams) {
     open.push(granted(reserve(store, demand(team, Date.now(), 10))).hold);
@@ -41,7 +41,7 @@ async function until(condition: () => boolean, each: () => void = () => {}): Pro
   }
 }
 
-test('under steady load logs come and go, and the files stay small', { timeout: 30_000 }, async (t) => {
+test('rotates logs under steady load, and the files stay small', { timeout: 30_000 }, async (t) => {
   const { store } = openQuotaStore({ path, foldEveryMs: 20 });
   const open: ReturnType<typeof granted>['hold'][] = [];
   const seen = new Set<string>();
@@ -68,7 +68,7 @@ test('under steady load logs come and go, and the files stay small', { timeout: 
   assert.deepEqual(logs(), []);
 });
 
-/** A store with budgets that have begun, whose log cannot be read: it is written by its descriptor, but by its name there is a folder. */
+/** A store whose log can be written but not read: its path has been replaced by a folder. */
 async function withBlockedDisk() {
   const before = openQuotaStore({ path, foldEveryMs: 0 }).store;
   for (const team of teams) {
@@ -103,7 +103,7 @@ function spentAtNextStart(): readonly (number | undefined)[] {
   return spent;
 }
 
-test('a log that cannot be brought in is told of and tried again, and the next ones come in', {
+test('a log that cannot be folded in is reported and retried, and the next ones are folded in', {
   timeout: 30_000,
 }, async () => {
   const { store, troubles } = await withBlockedDisk();
@@ -118,7 +118,7 @@ test('a log that cannot be brought in is told of and tried again, and the next o
   assert.deepEqual(spentAtNextStart(), [100, 110, 110, 100]);
 });
 
-test('a store that is closed in trouble loses nothing that can be read', {
+test('a store that is closed during a failure loses nothing that can be read', {
   timeout: 30_000,
 }, async () => {
   const { store } = await withBlockedDisk();
@@ -130,7 +130,7 @@ test('a store that is closed in trouble loses nothing that can be read', {
   assert.deepEqual(spentAtNextStart(), [100, 110, 100, 100]);
 });
 
-test('many changes come in piece by piece, and others can read them', { timeout: 30_000 }, async () => {
+test('folds many changes in steps, while others can read the file', { timeout: 30_000 }, async () => {
   const { store } = openQuotaStore({ path, foldEveryMs: 20 });
   for (let team = 0; team < 1_234; team++) {
     spend(store, [bucket(budget, `team-${team}`)], 5);

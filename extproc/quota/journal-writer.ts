@@ -1,28 +1,34 @@
 /**
- * Keeps a log open to be written, and brings the one before it into the database. All waiting for the disk is done off the event loop; what is written to
- * the database at a time is small. A power loss takes what came since the last sync, about a second.
+ * Writes the current log and folds the previous one into the database. Waits for the disk off the
+ * event loop, and writes to the database in small steps. A power loss loses what was written since
+ * the last sync, about a second.
  */
 import { close, closeSync, fdatasync, ftruncateSync, open, openSync, rmSync, writeSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { JournalDatabase } from './journal-database.ts';
-import { foldLog, type JournalDamage, logPath, openFlags, openMode, readLog, removeLogs } from './journal-log.ts';
+import { foldLog, type JournalDamage, logPath, OPEN_FLAGS, OPEN_MODE, readLog, removeLogs } from './journal-log.ts';
 
 export interface JournalWriterOptions {
-  /** A log that cannot be brought in (the disk is slow or full) grows up to here; then grants are not journaled any more. */
+  /**
+   * The bound of a log that cannot be folded in, because the disk is slow or full; past it, grants
+   * are no longer journaled.
+   */
   readonly maxLogBytes: number;
-  /** How often a log is brought in; 0: only by `close`. */
+  /** The interval between two folds; 0: only `close` folds. */
   readonly foldEveryMs: number;
   readonly onTrouble: (error: unknown) => void;
-  /** A file says less than was written to it. */
+  /** Called when part of a file is lost. */
   readonly onDamage: (damage: JournalDamage) => void;
 }
 
-/** Windows, holds and quotas that are written at a time: one or two milliseconds, the checkpoint included. */
-const entriesAtATime = 500;
+/**
+ * Windows, holds and quotas written in one step: one or two milliseconds, including the checkpoint.
+ */
+const ENTRIES_PER_STEP = 500;
 
-/** After a failure the next try comes so much later. */
-const retryMs = 1_000;
+/** The pause after a failed fold. */
+const RETRY_MS = 1_000;
 
 interface LogFile {
   readonly number: number;
@@ -37,36 +43,39 @@ export class JournalWriter {
   readonly #path: string;
   readonly #options: JournalWriterOptions;
   readonly #timer: NodeJS.Timeout | undefined;
-  /** To sync what SQLite writes. Closing one would drop SQLite's locks on the file, so they stay open as long as the database. */
+  /**
+   * For syncing what SQLite writes. Closing a descriptor would drop SQLite's locks, so both stay
+   * open with the database.
+   */
   readonly #files: { readonly database: number; readonly wal: number };
   #current: LogFile;
   #spare: LogFile | undefined;
   #isOpening = false;
-  /** Written to its end, not yet wholly in the database. */
+  /** The log that is complete and not yet folded in completely. */
   #full: number | undefined;
   #isFolding = false;
   #retryAtMs = 0;
   #isClosed = false;
 
-  /** `first`: the number of the first log, higher than any that was there. */
+  /** `first`: the number of the first log, higher than that of any existing log. */
   constructor(database: JournalDatabase, path: string, first: number, options: JournalWriterOptions) {
     this.#database = database;
     this.#path = path;
     this.#options = options;
     database.leaveSyncToOthers();
     this.#files = { database: openSync(path, 'r+'), wal: openSync(`${path}-wal`, 'r+') };
-    this.#current = { number: first, file: openSync(logPath(path, first), openFlags, openMode), bytes: 0 };
+    this.#current = { number: first, file: openSync(logPath(path, first), OPEN_FLAGS, OPEN_MODE), bytes: 0 };
     if (options.foldEveryMs > 0) {
       this.#openSpare();
       this.#timer = setInterval(() => this.#tick(), options.foldEveryMs).unref();
     }
   }
 
-  /** Writes the bytes whole, or throws and has written nothing. */
+  /** Writes all of the bytes, or throws and has written none. */
   append(bytes: Uint8Array): void {
     const current = this.#current;
     if (current.bytes + bytes.length > this.#options.maxLogBytes) {
-      throw new Error('quota journal: the disk does not keep up, grants are not written down');
+      throw new Error('quota journal: the log is full because the disk is too slow; grants are not journaled');
     }
     let written = 0;
     try {
@@ -80,7 +89,7 @@ export class JournalWriter {
     current.bytes += written;
   }
 
-  /** Brings everything in and waits for the disk. */
+  /** Folds everything in and waits for the disk. */
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#timer);
@@ -93,7 +102,7 @@ export class JournalWriter {
       this.#database.sync();
       removeLogs(this.#path, logs);
     } catch (error) {
-      // The next start brings it in, or says what is wrong.
+      // The next start folds the logs in, or reports what is wrong.
       this.#options.onTrouble(error);
     }
     this.#database.close();
@@ -136,11 +145,14 @@ export class JournalWriter {
     }
   }
 
-  /** What is synced, and when, keeps the database whole at every moment: the WAL before the checkpoint, the file before the WAL begins anew. */
+  /**
+   * Folds a log in steps. The order of syncs keeps the database consistent at every moment: the WAL
+   * before the checkpoint, the file before the WAL is reused.
+   */
   async #fold(log: number): Promise<void> {
     const batch = await readLog(this.#path, log, this.#options.onDamage);
     for (let isDone = false; !isDone && !this.#isClosed; ) {
-      isDone = this.#database.writeSome(batch, log, entriesAtATime);
+      isDone = this.#database.writeSome(batch, log, ENTRIES_PER_STEP);
       await syncFile(this.#files.wal);
       if (!this.#isClosed) {
         this.#database.checkpoint();
@@ -155,7 +167,7 @@ export class JournalWriter {
 
   #failed(error: unknown): void {
     if (!this.#isClosed) {
-      this.#retryAtMs = performance.now() + retryMs;
+      this.#retryAtMs = performance.now() + RETRY_MS;
       this.#options.onTrouble(error);
     }
   }
@@ -166,7 +178,7 @@ export class JournalWriter {
     }
     this.#isOpening = true;
     const number = this.#current.number + 1;
-    open(logPath(this.#path, number), openFlags, openMode, (error, file) => {
+    open(logPath(this.#path, number), OPEN_FLAGS, OPEN_MODE, (error, file) => {
       this.#isOpening = false;
       if (error !== null) {
         this.#failed(error);

@@ -1,6 +1,8 @@
 /**
- * Makes grants survive the process. Changes are noted as they come; `flush` appends the states that changed as one line to a log (one write, no wait for
- * the disk: a killed process loses nothing that was flushed). Twice a second the log is brought into the SQLite file and synced (`journal-writer.ts`).
+ * Makes grants survive the process. Changes are noted as they occur; `flush` appends the changed
+ * states to a log as one line: one write, without waiting for the disk, so a killed process loses
+ * nothing that was flushed. Twice a second the log is folded into the SQLite file and synced
+ * (`journal-writer.ts`).
  */
 import type { Quota } from '../../contract/policy.ts';
 import type { WindowState } from './bucket.ts';
@@ -11,28 +13,30 @@ import type { Journal } from './memory.ts';
 
 export interface LogJournalOptions extends JournalWriterOptions {
   /**
-   * What was settled may wait for the next grant, so long at most: until then its hold stands in the log, and would be charged in full. Nothing delivered is
-   * free either way, and half of the writes are saved.
+   * How long a settlement may be deferred to share a write with the next grant. If the process dies
+   * first, the hold is charged in full, so this never undercharges. Halves the number of writes.
    */
-  readonly settlementsWaitMs: number;
-  /** Grants are not written down, or not yet synced: the reason, about once a second at most. */
+  readonly settlementDelayMs: number;
+  /**
+   * Called with the reason while grants cannot be written or synced, at most about once a second.
+   */
   readonly onTrouble: (error: unknown) => void;
-  /** What could not be written is written by now. */
+  /** Called when everything that could not be written has been written. */
   readonly onRecovery: () => void;
 }
 
 export const journalDefaults: LogJournalOptions = {
   maxLogBytes: 256 * 1024 * 1024,
   foldEveryMs: 500,
-  settlementsWaitMs: 25,
+  settlementDelayMs: 25,
   onTrouble: (error) => process.emitWarning(String(error)),
   onRecovery: () => {},
   onDamage: (damage) => process.emitWarning(`quota journal: ${JSON.stringify(damage)}`),
 };
 
-/** After a failure the next try comes so much later: what fails may be slow, too. */
-const retryMs = 100;
-const troubleEveryMs = 1_000;
+/** The pause after a failed write: what fails may be slow, too. */
+const RETRY_MS = 100;
+const TROUBLE_INTERVAL_MS = 1_000;
 
 export class LogJournal implements Journal {
   readonly #options: LogJournalOptions;
@@ -41,18 +45,18 @@ export class LogJournal implements Journal {
   #dirtyHolds: OpenHold[] = [];
   #goneWindows: number[] = [];
   readonly #dirtyQuotas = new Map<string, object | null>();
-  /** Something has changed that must be written before what it covers goes out. */
+  /** A change must be written before anything that it covers is sent. */
   #urgent = false;
   #timer: NodeJS.Timeout | undefined;
   failure: string | undefined;
   #failedAtMs = Number.NEGATIVE_INFINITY;
-  #toldAtMs = Number.NEGATIVE_INFINITY;
+  #reportedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LogJournalOptions) {
     this.#options = options;
   }
 
-  /** From now on, flushes are written. */
+  /** Starts to write flushes. */
   start(writer: Pick<JournalWriter, 'append' | 'close'>): void {
     this.#writer = writer;
   }
@@ -96,7 +100,7 @@ export class LogJournal implements Journal {
     if (this.#urgent) {
       this.#write();
     } else if (this.#timer === undefined && !this.#isClean) {
-      this.#timer = setTimeout(() => this.#write(), this.#options.settlementsWaitMs).unref();
+      this.#timer = setTimeout(() => this.#write(), this.#options.settlementDelayMs).unref();
     }
   }
 
@@ -107,7 +111,7 @@ export class LogJournal implements Journal {
     if (writer === undefined || (this.#isClean && this.failure === undefined)) {
       return;
     }
-    if (this.failure !== undefined && performance.now() - this.#failedAtMs < retryMs) {
+    if (this.failure !== undefined && performance.now() - this.#failedAtMs < RETRY_MS) {
       this.#retryLater();
       return;
     }
@@ -124,7 +128,7 @@ export class LogJournal implements Journal {
     }
   }
 
-  /** All changes since the last flush as a line, which counts as written. */
+  /** Returns all changes since the last flush as a line, which counts as written. */
   take(): string {
     const line = this.#line();
     this.#clean();
@@ -182,31 +186,34 @@ export class LogJournal implements Journal {
     this.#dirtyWindows = [];
     this.#dirtyHolds = [];
     this.#goneWindows = [];
-    // A Map that is emptied leaves its old table behind, also one that was empty.
+    // Clearing a Map allocates a new table, even if the Map is empty.
     if (this.#dirtyQuotas.size > 0) {
       this.#dirtyQuotas.clear();
     }
   }
 
-  /** Keeps what is to be written, and tries again by itself: quotas that fail closed grant nothing until then. */
+  /** Keeps the changes and schedules a retry. Until then, quotas that fail closed grant nothing. */
   #failed(error: unknown): void {
     this.failure = error instanceof Error ? error.message : String(error);
     this.#failedAtMs = performance.now();
     this.#retryLater();
     this.#dirtyHolds = this.#dirtyHolds.filter((hold) => !hold.settled || hold.journaled);
     this.#dirtyWindows = this.#dirtyWindows.filter((window) => !window.gone);
-    if (this.#failedAtMs - this.#toldAtMs >= troubleEveryMs) {
-      this.#toldAtMs = this.#failedAtMs;
+    if (this.#failedAtMs - this.#reportedAtMs >= TROUBLE_INTERVAL_MS) {
+      this.#reportedAtMs = this.#failedAtMs;
       this.#options.onTrouble(error);
     }
   }
 
   #retryLater(): void {
-    this.#timer ??= setTimeout(() => this.#write(), retryMs).unref();
+    this.#timer ??= setTimeout(() => this.#write(), RETRY_MS).unref();
   }
 }
 
-/** The records that come with every request are put together by hand: they are numbers only, and it takes a fifth of the time. */
+/**
+ * Formats the records of every request by hand: they are numbers only, and this takes a fifth of
+ * the time.
+ */
 function addWindow(records: string[], window: WindowState): void {
   const { id, bucket, sliding } = window;
   const isWhole = !window.journaled || window.reshaped;

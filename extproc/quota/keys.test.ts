@@ -22,7 +22,7 @@ function keyOf(of: typeof twoParts, headers: Record<string, readonly string[]>, 
   return result.buckets[0]!.key;
 }
 
-test('no values of a key, whatever is in them, meet the bucket of others', () => {
+test('different values of a key never share a bucket, whatever they contain', () => {
   const value = fc.string({
     unit: fc.constantFrom('|', '\\', 'a', 's', ' ', 'shared', '\u0000'),
     minLength: 1,
@@ -42,7 +42,7 @@ test('no values of a key, whatever is in them, meet the bucket of others', () =>
   );
 });
 
-test('a header that is missing, empty or has several values follows the policy', () => {
+test('a missing, empty or repeated header follows onMissingKey', () => {
   const cases = [
     [{ 'x-team': ['a'] }, 'missing'],
     [{ 'x-team': ['a'], 'x-user': [''] }, 'empty'],
@@ -67,7 +67,7 @@ test('long values and credentials are hashed', () => {
   assert(!JSON.stringify(result.buckets).includes('secret'));
 });
 
-test('a quota that is named twice is drawn on once', () => {
+test('a quota that is attached twice is drawn once', () => {
   const result = bucketsFor([twoParts, twoParts], facts({ 'x-team': ['a'], 'x-user': ['b'] }));
   assert('buckets' in result);
   assert.equal(result.buckets.length, 1);

@@ -1,12 +1,21 @@
-/** From a request to the buckets that it draws on. Two requests share a bucket only if the quota and all values of its key are the same. */
+/**
+ * Maps a request to the buckets that it draws on. Two requests share a bucket only if the quota and
+ * all values of its key are the same.
+ */
 import { hash } from 'node:crypto';
 import type { KeyPart, Quota } from '../../contract/policy.ts';
 import type { BucketRef } from './store.ts';
 
-/** Longer values are hashed: it bounds the memory of a key that a client chooses. */
-const maxValueLength = 256;
+/**
+ * Longer values are hashed, to bound the memory of a key that a client chooses; in UTF-16 code
+ * units.
+ */
+const MAX_VALUE_LENGTH = 256;
 
-/** Values of these headers are credentials; they are hashed, so that none gets into the journal, a log line or a metric. */
+/**
+ * Headers whose values are credentials. Their values are hashed, to keep them out of the journal,
+ * logs and metrics.
+ */
 const secretHeaders: ReadonlySet<string> = new Set([
   'authorization',
   'proxy-authorization',
@@ -16,9 +25,9 @@ const secretHeaders: ReadonlySet<string> = new Set([
 ]);
 
 export interface KeyFacts {
-  /** All values of a header, by its lower-case name. */
+  /** Returns all values of a header, by its lower-case name. */
   header(name: string): readonly string[];
-  /** Not as the client says it, but as the policy knows it. */
+  /** The name that the policy gives the model, not the client's. */
   readonly model: string;
   /** `NAMESPACE/ROUTE`. */
   readonly route: string;
@@ -30,7 +39,10 @@ export interface MissingKey {
   readonly why: 'missing' | 'empty' | 'several';
 }
 
-/** One bucket for each quota, or what is missing where `onMissingKey` says `Refuse`. With `Shared`, all requests without a key have one bucket together. */
+/**
+ * Returns one bucket for each quota, or the missing key of a quota with `onMissingKey: Refuse`.
+ * With `Shared`, all requests without a key share one bucket.
+ */
 export function bucketsFor(
   quotas: readonly Quota[],
   facts: KeyFacts,
@@ -66,7 +78,7 @@ export function bucketRef(quota: Quota, values: readonly string[]): BucketRef {
   return { quota, key, values };
 }
 
-/** Its key has an escape that no value has. */
+/** Its key contains an escape that no value can produce. */
 function sharedBucketRef(quota: Quota): BucketRef {
   return { quota, key: `${escaped(quota.id)}|\\shared`, values: [] };
 }
@@ -94,9 +106,12 @@ function partValue(part: KeyPart, facts: KeyFacts): string | { readonly why: Mis
   }
 }
 
-/** A client that sends the hash itself in place of a value can only meet a bucket whose value it knows already. */
+/**
+ * A client that sends the hash instead of the value reaches only a bucket whose value it already
+ * knows.
+ */
 function bounded(value: string): string {
-  return value.length <= maxValueLength ? value : hashed(value);
+  return value.length <= MAX_VALUE_LENGTH ? value : hashed(value);
 }
 
 function hashed(value: string): string {

@@ -8,7 +8,10 @@ import { test } from 'node:test';
 import { openQuotaStore } from './open.ts';
 import { bucket, charge, demand, granted, lease, lifetime, quota, reserve, settle } from './testing.ts';
 
-/** The child is this file: it grants and settles, and tells what it has flushed, and only then, as a gateway sends on what a hold covers. */
+/**
+ * The child process is this file. It grants and settles, and reports only what it has flushed, as a
+ * gateway sends only what a journaled hold covers.
+ */
 const child = 'TALLYGATE_TEST_KILLED_CHILD';
 const teams = ['a', 'b', 'c'];
 const budget = quota('TotalTokens', 1e9, { window: lifetime });
@@ -29,7 +32,7 @@ function work(path: string): void {
       }
     }
     store.flush();
-    // What is charged is never less than the input that was sent, so these sums may not be lost.
+    // A charge is at least the input that was sent, so these sums must survive.
     process.stdout.write(`${JSON.stringify(sent)}\n`, () => setImmediate(tick));
   };
   tick();
@@ -57,12 +60,12 @@ const path = process.env[child];
 if (path !== undefined) {
   work(path);
 } else {
-  test('kill -9: nothing that was flushed is lost, what was open is charged in full', { timeout: 60_000 }, async () => {
+  test('kill -9 loses nothing that was flushed, and open holds are charged in full', { timeout: 60_000 }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'kill-'));
     try {
       const file = join(folder, 'quota.sqlite');
       const before: Record<string, number> = { a: 0, b: 0, c: 0 };
-      // Before any log was brought in, and while it is done.
+      // Before the first fold, and during one.
       for (const milliseconds of [1, 300, 900]) {
         const sent = await killedAfter(file, milliseconds);
         const { store, recovered } = openQuotaStore({ path: file, foldEveryMs: 0 });

@@ -25,7 +25,7 @@ import { drawOn } from './units.ts';
 const total = quota('TotalTokens', 1000);
 const requests = quota('Requests', 2, { window: minute });
 
-test('all buckets are drawn on, or none', () => {
+test('draws on all buckets or on none', () => {
   const { store } = simulate();
   const buckets = [bucket(requests), bucket(total)];
   assert.equal(reserve(store, demand(buckets, startMs, 1001))?.type, 'refused');
@@ -40,7 +40,7 @@ test('all buckets are drawn on, or none', () => {
   );
 });
 
-test('each type of limit counts its own tokens', () => {
+test('each limit type counts its own unit', () => {
   const { store } = simulate();
   const types = ['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens'] as const;
   const buckets = types.map((type) => bucket(quota(type, 1000)));
@@ -51,7 +51,7 @@ test('each type of limit counts its own tokens', () => {
   assert.deepEqual(left(), [999, 910, 980, 890]);
 });
 
-test('a hold is settled once', () => {
+test('a hold can be settled only once', () => {
   const { store } = simulate();
   const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 1)));
   settle(store, hold, charge(1, 0), startMs);
@@ -61,7 +61,7 @@ test('a hold is settled once', () => {
   assert.throws(() => reserve(store, demand([bucket(total)], startMs, Number.NaN)), /whole numbers/);
 });
 
-test('charges what was held for an impossible charge, and no hold stays', () => {
+test('an impossible charge charges what was held, and no hold stays', () => {
   for (const impossible of [10.5, 1e300, 2 ** 53, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
     const errors: unknown[] = [];
     const { store } = simulate({ onError: (error) => errors.push(error) });
@@ -74,7 +74,7 @@ test('charges what was held for an impossible charge, and no hold stays', () => 
   }
 });
 
-test('without a charge what is held is charged, with what it was extended by', () => {
+test('an unknown cost charges what is held, including extensions', () => {
   const { store } = simulate();
   const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 100, lease(50))));
   assert.equal(extend(store, hold, lease(20), startMs), 20);
@@ -83,7 +83,7 @@ test('without a charge what is held is charged, with what it was extended by', (
   assert.deepEqual([state?.spent, state?.held], [170, 0]);
 });
 
-test('refusals say why, where, and when to come back', () => {
+test('refusals have a reason, a bucket and a time to retry', () => {
   const refused = (decision: Decision | undefined) =>
     decision?.type === 'refused' ? [decision.reason, decision.bucket.quota.id, decision.retryAfterMs] : decision;
   const { store } = simulate();
@@ -110,7 +110,7 @@ test('refusals say why, where, and when to come back', () => {
   assert.deepEqual(refused(reserve(store, demand([bucket(total)], startMs, 600))), ['held', total.id, 1000]);
 });
 
-test('a sliding window lets go as time passes', () => {
+test('a sliding window frees units as time passes', () => {
   const { store } = simulate();
   const sliding = [bucket(quota('Requests', 2, { window: slidingMinute }))];
   granted(reserve(store, demand(sliding, startMs, 0)));
@@ -124,7 +124,7 @@ test('a sliding window lets go as time passes', () => {
   assert.equal(reserve(store, demand(sliding, later, 0))?.type, 'refused');
 });
 
-test('a bound holds what is asked, or what is left', () => {
+test('bound output holds what is wanted, or what is left', () => {
   const { store } = simulate();
   const first = granted(reserve(store, demand([bucket(total)], startMs, 100, bound(500))));
   assert.equal(first.outputTokens, 500);
@@ -132,7 +132,7 @@ test('a bound holds what is asked, or what is left', () => {
   assert.equal(reserve(store, demand([bucket(total)], startMs, 0, bound(1)))?.type, 'refused');
 });
 
-test('leases shrink as the end comes near, and streams share what is left', () => {
+test('leases shrink near the end of a budget, and streams share what is left', () => {
   const { store } = simulate();
   const buckets = [bucket(quota('OutputTokens', 100))];
   const one = granted(reserve(store, demand(buckets, startMs, 0, lease(1000))));
@@ -151,7 +151,7 @@ test('leases shrink as the end comes near, and streams share what is left', () =
   assert.equal(extend(store, two.hold, lease(1000), startMs), 0);
 });
 
-test('input that is only bounded by its bytes is counted first where it matters', () => {
+test('input that is only bounded by bytes is counted first where it matters', () => {
   const { store } = simulate();
   const buckets = [bucket(total)];
   assert.equal(reserve(store, demand(buckets, startMs, 125, noOutput, false))?.type, 'granted');
@@ -162,7 +162,7 @@ test('input that is only bounded by its bytes is counted first where it matters'
   assert(refusal?.type === 'refused' && refusal.reason === 'spent');
 });
 
-test('an overdraft is told with its cause and paid back by the windows that follow', () => {
+test('an overdraft is reported with its cause and paid back by the following windows', () => {
   const { store } = simulate();
   const buckets = [bucket(quota('OutputTokens', 100, { window: minute }))];
   const { hold } = granted(reserve(store, demand(buckets, startMs, 0, bound(60))));
@@ -185,7 +185,7 @@ test('an overdraft is told with its cause and paid back by the windows that foll
   assert.equal(granted(reserve(idle, demand(buckets, startMs + 180_000, 0, bound(1000)))).outputTokens, 50);
 });
 
-test('what keeps to its hold, while others pass the limit, is in flight, whatever its own charge says', () => {
+test('a charge within its hold has the cause in_flight, whatever cause it names', () => {
   const { store } = simulate();
   const buckets = [bucket(quota('OutputTokens', 100))];
   const one = granted(reserve(store, demand(buckets, startMs, 0, bound(40))));
@@ -214,7 +214,7 @@ test('a request belongs to the window in which it was admitted', () => {
   assert.equal(store.snapshot(buckets, next)[0]?.remaining, 70);
 });
 
-test('a clock that goes back a little does not give a window anew', () => {
+test('a clock that is set back a little does not start a new window', () => {
   const { store } = simulate();
   const buckets = [bucket(requests)];
   granted(reserve(store, demand(buckets, startMs, 0)));
@@ -222,7 +222,7 @@ test('a clock that goes back a little does not give a window anew', () => {
   assert.equal(reserve(store, demand(buckets, startMs - 1, 0))?.type, 'refused');
 });
 
-test('Shadow counts past the limit and refuses nothing', () => {
+test('a Shadow quota counts past its limit and refuses nothing', () => {
   const { store } = simulate();
   const shadow = quota('Requests', 1, { mode: 'Shadow' });
   const first = reserve(store, demand([bucket(shadow)], startMs, 0));
@@ -239,16 +239,16 @@ test('Shadow counts past the limit and refuses nothing', () => {
   assert.equal(store.top(1, startMs)[0]?.overdraft, 45);
 });
 
-test('the newest definition of a quota holds, for buckets that live too', () => {
+test('the newest definition of a quota applies to live buckets, too', () => {
   const { store } = simulate();
   const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 600, lease(10))));
   const lower = quota('TotalTokens', 700);
   assert.equal(reserve(store, demand([bucket(lower)], startMs, 200))?.type, 'refused');
-  // A session that began before still names the old one.
+  // A session that began before still refers to the old definition.
   assert.equal(reserve(store, demand([bucket(total)], startMs, 200))?.type, 'refused');
   assert.equal(extend(store, hold, bound(1000), startMs), 90);
   settle(store, hold, charge(600, 0), startMs);
-  // Another unit of the calendar: what was spent stays. Another kind of window: it does not.
+  // What was spent survives another calendar unit, but not another kind of window.
   const daily = quota('TotalTokens', 700, { window: { type: 'Calendar', unit: 'Day', timeZone: 'UTC' } });
   assert.equal(store.snapshot([bucket(daily)], startMs)[0]?.remaining, 100);
   assert.equal(store.snapshot([bucket(daily)], startMs + 3_600_000)[0]?.remaining, 100);
@@ -262,7 +262,7 @@ test('the newest definition of a quota holds, for buckets that live too', () => 
   );
 });
 
-test('live keys are bounded; those with nothing left to remember make room', () => {
+test('live keys are bounded, and empty ones make room', () => {
   const { store } = simulate({ maxBuckets: 10 });
   for (let team = 0; team < 8; team++) {
     granted(reserve(store, demand([bucket(requests, `team-${team}`)], startMs, 0)));
@@ -279,7 +279,7 @@ test('live keys are bounded; those with nothing left to remember make room', () 
   assert(store.counts().buckets <= 10);
 });
 
-test('of many buckets the tightest are told, all in one look or in a few', () => {
+test('finds the tightest of many buckets in one scan or in a few', () => {
   for (const [teams, looks] of [
     [100, 1],
     [25_000, 4],

@@ -1,6 +1,7 @@
 /**
- * The ledger of one process: every bucket in memory, every change told to a journal. Demands come in, decisions and overdrafts go out.
- * Nothing here blocks: requests that only holds of others stop stand in line (`wait-list.ts`) and are answered as those holds are released.
+ * The quota store of one process: every bucket in memory, every change noted in a journal. Nothing
+ * here blocks: requests that only holds of others stop are queued (`wait-list.ts`) and answered
+ * when those holds are released.
  */
 import type { Quota } from '../../contract/policy.ts';
 import {
@@ -36,9 +37,15 @@ import type {
 import { WaitList, type WaitListOptions } from './wait-list.ts';
 
 export interface MemoryOptions extends WaitListOptions {
-  /** Keys that have something spent or held, of all quotas; each takes about 1 KB. See `BucketTable` for how quotas share them. */
+  /**
+   * The most live keys of all quotas together, about 1 KB each. `BucketTable` shares them among the
+   * quotas.
+   */
   readonly maxBuckets: number;
-  /** A quota has so many keys that new ones will soon be refused. */
+  /**
+   * Called when a quota has nearly as many keys as it may have, so that new keys will soon be
+   * refused.
+   */
   readonly onNearlyFull: (keys: QuotaKeys) => void;
 }
 
@@ -57,9 +64,12 @@ export const memoryDefaults: MemoryOptions = {
   },
 };
 
-/** Where changes are made to last. It is told what has changed and reads it when it is flushed, so only the last state of a tick is written. */
+/**
+ * Persists changes. Objects that changed are noted and read at the flush, so only the last state of
+ * a tick is written.
+ */
 export interface Journal {
-  /** `mayWait`: a hold that is journaled already covers the change. */
+  /** `mayWait`: a journaled hold already covers the change. */
   window(window: WindowState, mayWait?: boolean): void;
   windowGone(window: WindowState): void;
   hold(hold: OpenHold): void;
@@ -201,7 +211,10 @@ export class MemoryStore implements QuotaStore {
     return this.table.keys(count);
   }
 
-  /** Sizes for gauges, and refusals that `Shadow` quotas would have made, by quota. */
+  /**
+   * Returns sizes for gauges, and the number of refusals that `Shadow` quotas would have made, by
+   * quota.
+   */
   counts() {
     return {
       buckets: this.table.buckets.size,
@@ -215,7 +228,7 @@ export class MemoryStore implements QuotaStore {
     return this.#journal?.failure;
   }
 
-  /** An operator gives a bucket its whole limit again. */
+  /** Resets a bucket to its whole limit. */
   reset(bucket: Bucket): void {
     bucket.reset();
     this.#waitList.released(bucket);
@@ -261,8 +274,8 @@ export class MemoryStore implements QuotaStore {
   }
 
   /**
-   * Grants more output, from what other streams do not use if need be. Grants less than `least` where the budget ends:
-   * the rest of it.
+   * Grants more output, from what other streams do not use if need be. Grants less than `least`
+   * where the budget ends: the rest of it.
    */
   #lengthen(hold: OpenHold, output: OutputDemand, atMs: number): number {
     for (const { window } of hold.parts) {
@@ -396,13 +409,15 @@ function costOf({ held, index }: HoldPart, charge: Charge | FlatCharge): number 
   }
 }
 
-/** Returns the bucket in which an admission that fits would overtake requests that arrived earlier. */
+/**
+ * Returns the bucket in which an admission that fits would overtake requests that arrived earlier.
+ */
 function overtaken(claims: readonly Claim[], arrival: number): Bucket | undefined {
   return claims.find(({ bucket }) => bucket.enforced && isAhead(bucket, arrival))?.bucket;
 }
 
-function isAhead({ line }: Bucket, arrival: number): boolean {
-  return line?.first !== undefined && line.first.arrival < arrival;
+function isAhead({ waiters }: Bucket, arrival: number): boolean {
+  return waiters?.first !== undefined && waiters.first.arrival < arrival;
 }
 
 /** Lowers the held input to its counted number. Returns whether it holds less than before. */

@@ -50,7 +50,7 @@ const remaining = (store: ReturnType<typeof open>['store'], of: typeof total, at
 const logs = () => readdirSync(folder).filter((name) => name.includes('.log-'));
 
 for (const foldEveryMs of [0, 500]) {
-  test(`charges stay, open holds are charged in full, once (logs are brought in every ${foldEveryMs} ms)`, () => {
+  test(`charges survive, and open holds are charged in full once (folding every ${foldEveryMs} ms)`, () => {
     const all = [
       total,
       quota('Requests', 10, { window: slidingMinute }),
@@ -87,7 +87,7 @@ for (const foldEveryMs of [0, 500]) {
   });
 }
 
-test('windows that are over are forgotten, their overdrafts are not', () => {
+test('ended windows are forgotten, their overdrafts are not', () => {
   const minutely = quota('TotalTokens', 100, { window: minute });
   const first = open().store;
   settle(first, granted(reserve(first, demand([bucket(minutely)], startMs, 10))).hold, charge(250, 0), startMs);
@@ -100,7 +100,7 @@ test('windows that are over are forgotten, their overdrafts are not', () => {
   third.close();
 });
 
-test('windows that nobody needs any more leave the file', () => {
+test('windows that are no longer needed are removed from the file', () => {
   const minutely = quota('TotalTokens', 100, { window: minute });
   const { store } = open();
   const { hold } = granted(reserve(store, demand([bucket(minutely)], startMs, 10)));
@@ -122,7 +122,7 @@ test('windows that nobody needs any more leave the file', () => {
   file.close();
 });
 
-test('a hold of a window that has ended is charged there', () => {
+test('a hold of an ended window is charged there', () => {
   const minutely = quota('TotalTokens', 100, { window: minute });
   const first = open().store;
   granted(reserve(first, demand([bucket(minutely)], startMs, 60)));
@@ -134,7 +134,7 @@ test('a hold of a window that has ended is charged there', () => {
   second.store.close();
 });
 
-test('a quota that has changed keeps what was spent if it counts in the same way', () => {
+test('a changed quota keeps what was spent if it counts the same way', () => {
   const first = open().store;
   settle(first, granted(reserve(first, demand([bucket(total)], startMs, 400))).hold, charge(400, 0), startMs);
   first.close();
@@ -146,7 +146,7 @@ test('a quota that has changed keeps what was spent if it counts in the same way
   third.close();
 });
 
-test('the segments of a sliding window stay', () => {
+test('the segments of a sliding window survive', () => {
   const sliding = quota('TotalTokens', 1000, { window: slidingMinute });
   const first = open().store;
   for (let second = 0; second < 90; second += 5) {
@@ -186,9 +186,9 @@ test('a sliding window survives a clock that was a year ahead, in memory and in 
   assert.equal(remaining(first, sliding, startMs + 62_000), 10);
   first.close();
   const second = open().store;
-  assert.equal(remaining(second, sliding, startMs), 0, 'what was charged at the right time is there');
+  assert.equal(remaining(second, sliding, startMs), 0, 'charges at the right time survive');
   second.close();
-  // The journal of the year ahead has forgotten the one request of the glitch.
+  // The journal has forgotten the one request of the year ahead.
   const third = open(aheadMs).store;
   assert.equal(third.counts().buckets, 0);
   third.close();
@@ -217,7 +217,7 @@ test('a hold that is opened and settled within a tick is never written', () => {
   store.close();
 });
 
-test('a line that was cut off is as if it had not been written', () => {
+test('a truncated line is ignored', () => {
   const { store } = open();
   settle(store, granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
   store.flush();
@@ -229,7 +229,7 @@ test('a line that was cut off is as if it had not been written', () => {
   again.close();
 });
 
-test('a log that is in already counts for nothing', () => {
+test('a log that is already folded in is ignored', () => {
   const { store } = open();
   settle(store, granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
   store.flush();
@@ -242,7 +242,7 @@ test('a log that is in already counts for nothing', () => {
   assert.deepEqual(logs(), []);
 });
 
-test('a folder that cannot be used is one error that names the fix', () => {
+test('an unusable folder is an error that names the fix', () => {
   writeFileSync(join(folder, 'file'), '');
   for (const wrong of [join(folder, 'file', 'quota.sqlite'), '/proc/quota.sqlite']) {
     assert.throws(
@@ -252,34 +252,34 @@ test('a folder that cannot be used is one error that names the fix', () => {
   }
 });
 
-test('one process at a time', () => {
+test('only one process can open a journal', () => {
   const { store } = open();
   assert.throws(() => open(), new RegExp(`${path} is in use by another process`));
   store.close();
   open().store.close();
 });
 
-test('a file that cannot be used is named with the fix, and left as it is', () => {
+test('an unusable file is named with the fix, and left unchanged', () => {
   writeFileSync(
     path,
     'this is not a database, it is text that is long enough to have a header of 100 bytes'.repeat(50),
   );
-  assert.throws(() => open(), new RegExp(`${path} cannot be read .*move it away`));
+  assert.throws(() => open(), new RegExp(`${path} cannot be read .*restore a backup`));
   assert.throws(() => open(), /cannot be read/);
   rmSync(path);
 
   new DatabaseSync(path).exec('CREATE TABLE theirs (x)');
-  assert.throws(() => open(), new RegExp(`${path} is a SQLite file of another program`));
+  assert.throws(() => open(), new RegExp(`${path} is the SQLite file of another program`));
   rmSync(path);
 
   open().store.close();
   const file = new DatabaseSync(path);
   file.exec('PRAGMA user_version = 99');
   file.close();
-  assert.throws(() => open(), new RegExp(`${path} was written by a newer version \\(99`));
+  assert.throws(() => open(), new RegExp(`${path} was written by a newer version \\(schema 99`));
 });
 
-test('a disk that does not take the log is told, and the ledger goes on', () => {
+test('a disk that refuses the log is reported, and the store goes on', () => {
   const troubles: unknown[] = [];
   const { store } = open(startMs, {
     maxLogBytes: 300,
@@ -293,8 +293,8 @@ test('a disk that does not take the log is told, and the ledger goes on', () => 
     store.flush();
   }
   assert.equal(troubles.length, 1);
-  assert.match(String(troubles[0]), /does not keep up/);
-  assert.match(store.journalFailure ?? '', /does not keep up/);
+  assert.match(String(troubles[0]), /the log is full/);
+  assert.match(store.journalFailure ?? '', /the log is full/);
   assert.equal(remaining(store, trusting), 900);
   store.close();
 });
@@ -308,8 +308,8 @@ test('memory only', () => {
   assert.deepEqual(readdirSync(folder), []);
 });
 
-test('what was settled within its hold waits for the next grant; an overdraft does not', async () => {
-  const { store } = open(startMs, { settlementsWaitMs: 60_000 });
+test('a settlement within its hold waits for the next grant; an overdraft does not', async () => {
+  const { store } = open(startMs, { settlementDelayMs: 60_000 });
   const written = () => statSync(join(folder, logs()[0] ?? '')).size;
   const hold = () => granted(reserve(store, demand([bucket(total)], startMs, 100))).hold;
   const within = hold();
@@ -331,8 +331,8 @@ test('what was settled within its hold waits for the next grant; an overdraft do
   again.store.close();
 });
 
-test('without a next grant, what was settled is written soon', { timeout: 10_000 }, async () => {
-  const { store } = open(startMs, { settlementsWaitMs: 5 });
+test('a settlement without a next grant is written soon', { timeout: 10_000 }, async () => {
+  const { store } = open(startMs, { settlementDelayMs: 5 });
   const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 100)));
   store.flush();
   const log = join(folder, logs()[0] ?? '');

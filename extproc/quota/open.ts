@@ -1,12 +1,13 @@
 /**
- * Opens the ledger: in memory only, or with a journal. What a journal kept is taken up: sums of windows that still run, and holds that nobody settled,
- * which are charged in full. From here on the store is the only one that uses the file.
+ * Opens the quota store, in memory only or with a journal. Restores the sums of running windows
+ * from the journal, and charges holds that were never settled in full. The store then is the only
+ * user of the file.
  */
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Quota } from '../../contract/policy.ts';
-import { definition, WindowState } from './bucket.ts';
+import { quotaDefinition, WindowState } from './bucket.ts';
 import { journalDefaults, LogJournal, type LogJournalOptions } from './journal.ts';
 import { JournalDatabase, JournalError, type JournalState, unusable, type WindowRow } from './journal-database.ts';
 import { foldLog, logsOf, removeLogs } from './journal-log.ts';
@@ -15,14 +16,14 @@ import { JournalWriter } from './journal-writer.ts';
 import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
 
 export interface StoreOptions extends Partial<MemoryOptions>, Partial<LogJournalOptions> {
-  /** The journal's file; absent: nothing survives the process. */
+  /** The file of the journal; absent: nothing survives the process. */
   readonly path?: string;
 }
 
-/** What was open when the last process ended. */
+/** The holds that were open when the last process ended. */
 export interface Recovered {
   readonly holds: number;
-  /** Charged for them, by quota. */
+  /** The units charged for them, by quota. */
   readonly tokens: ReadonlyMap<string, number>;
 }
 
@@ -56,7 +57,7 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
     const log = Math.max(database.applied, ...logs) + 1;
     const batch = new JournalBatch();
     if (!batch.add(journal.take())) {
-      throw new Error('invariant: what is taken up can be written');
+      throw new Error('invariant: the restored state is not a valid journal line');
     }
     database.replace(batch, log);
     database.sync();
@@ -69,7 +70,7 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
   }
 }
 
-/** Holds a lock that ends with the process, however it ends. */
+/** Acquires a lock that ends with the process, however it ends. */
 function lock(path: string): () => void {
   const file = new DatabaseSync(`${path}.lock`);
   try {
@@ -80,7 +81,7 @@ function lock(path: string): () => void {
       throw error;
     }
     throw new JournalError(
-      `quota journal ${path} is in use by another process: stop that one, or name another file (${String(error)})`,
+      `quota journal ${path} is in use by another process: stop that process, or name another file (${String(error)})`,
     );
   }
   return () => file.close();
@@ -137,22 +138,24 @@ function restore(
 
 interface JournaledQuota {
   readonly quota: Quota;
-  /** Since when no policy names it. */
+  /** Since when no policy has the quota. */
   readonly removedMs: number | undefined;
 }
 
-/** Undefined where it is not what this program wrote. */
+/** Returns undefined for text that this program did not write. */
 function readQuota(id: string, text: string): JournaledQuota | undefined {
   try {
     const { removedMs, ...quota } = JSON.parse(text) as Quota & Pick<JournaledQuota, 'removedMs'>;
-    definition(quota);
+    quotaDefinition(quota);
     return quota.id === id && Number.isSafeInteger(quota.limit.amount) ? { quota, removedMs } : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** The newest window of a bucket is its current one; older ones are there for holds that were open. */
+/**
+ * Restores a window. The newest window of a bucket is its current one; older ones have open holds.
+ */
 function restoreWindow(store: MemoryStore, row: WindowRow, quota: Quota): WindowState | undefined {
   const ref = { quota, key: row.key, values: row.values };
   const known = store.table.buckets.get(row.key);

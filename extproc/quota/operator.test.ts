@@ -16,7 +16,7 @@ import {
 } from './testing.ts';
 
 for (const window of [minute, slidingMinute]) {
-  test(`a reset gives the whole limit again, keeps holds, and lets in who waits (${window.type})`, async () => {
+  test(`a reset restores the whole limit, keeps holds and admits waiting requests (${window.type})`, async () => {
     const { store, time } = simulate();
     const now = () => time.nowMs;
     const total = quota('TotalTokens', 100, { window, queueTimeoutMs: 5_000 });

@@ -1,4 +1,7 @@
-/** What an operator may see and do with budgets while the process runs: list them, and give one its whole limit again. */
+/**
+ * The operator's view of budgets while the process runs: list them, and reset one to its whole
+ * limit.
+ */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Bucket } from './bucket.ts';
 import type { MemoryStore } from './memory.ts';
@@ -7,14 +10,17 @@ import { bucketSnapshot } from './snapshot.ts';
 export interface Budget {
   /** `NAMESPACE/POLICY/QUOTA`. */
   readonly quota: string;
-  /** The values of its key, in the order of the quota's `key`; none: the one budget of a quota without a key, or the shared one. */
+  /**
+   * The values of the key, in the order of the quota's `key`; empty: a quota without a key, or the
+   * shared budget.
+   */
   readonly key: readonly string[];
-  /** As in `Month`, `60s` or `Lifetime`. */
+  /** For example `Month`, `60s` or `Lifetime`. */
   readonly window: string;
   readonly spent: number;
   readonly held: number;
   readonly limit: number;
-  /** When the whole limit is there again if nothing more is charged; absent: never. */
+  /** When the whole limit is available again if nothing more is charged; absent: never. */
   readonly resetAt?: string;
 }
 
@@ -23,10 +29,13 @@ export interface BudgetFilter {
   readonly key?: readonly string[];
 }
 
-/** Buckets that are looked at in one turn of the event loop: about a millisecond. */
-const bucketsATurn = 1_000;
+/** Buckets inspected in one turn of the event loop: about a millisecond. */
+const BUCKETS_PER_TURN = 1_000;
 
-/** Those that have something spent or held, as they stand when they are reached; others work in between. */
+/**
+ * Yields the budgets with something spent or held, each in its state at that moment; yields to the
+ * event loop between.
+ */
 export async function* budgets(store: MemoryStore, filter: BudgetFilter, now: () => number): AsyncGenerator<Budget> {
   for await (const bucket of matching(store, filter)) {
     bucket.roll(now());
@@ -36,7 +45,10 @@ export async function* budgets(store: MemoryStore, filter: BudgetFilter, now: ()
   }
 }
 
-/** Gives the budgets of a quota, or the one of a key, their whole limit again. What is held stays, and is charged when it ends. Returns what they were. */
+/**
+ * Resets the budgets of a quota, or the one of a key, to their whole limit. Holds stay and are
+ * charged when they end. Returns how many budgets were reset, and what was spent of them.
+ */
 export async function resetBudgets(
   store: MemoryStore,
   filter: BudgetFilter & { readonly quota: string },
@@ -57,13 +69,13 @@ export async function resetBudgets(
 }
 
 async function* matching(store: MemoryStore, { quota, key }: BudgetFilter): AsyncGenerator<Bucket> {
-  let looked = 0;
+  let inspected = 0;
   for (const bucket of store.table.buckets.values()) {
     const isAsked = quota === undefined || bucket.definition.quota.id === quota;
     if (isAsked && (key === undefined || sameKey(key, bucket.values))) {
       yield bucket;
     }
-    if (++looked % bucketsATurn === 0) {
+    if (++inspected % BUCKETS_PER_TURN === 0) {
       await turn();
     }
   }

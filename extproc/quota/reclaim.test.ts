@@ -20,7 +20,7 @@ import {
 
 const buckets = [bucket(quota('TotalTokens', 100, { window: lifetime, queueTimeoutMs: 5_000 }))];
 
-/** A stream that has used some of its lease. */
+/** A stream that has used a part of its lease. */
 class Stream implements Holder {
   readonly hold: Hold;
   leased: number;
@@ -51,7 +51,7 @@ class Stream implements Holder {
   }
 }
 
-test('a stream is not cut while others hold what they do not use, and what they probably do not need goes first', () => {
+test('no stream is cut while others hold unused tokens; what they probably do not need is taken first', () => {
   const { store } = simulate();
   const one = new Stream(store, buckets, 40, 10);
   const two = new Stream(store, buckets, 20, 20);
@@ -60,13 +60,17 @@ test('a stream is not cut while others hold what they do not use, and what they 
   assert.deepEqual([one.leased, two.leased, three.leased], [40, 20, 25]);
   [one.used, two.used, three.used] = [5, 20, 10];
   assert.equal(extend(store, two.hold, lease(64, 8), startMs), 8);
-  assert.deepEqual([one.leased, three.leased], [10, 25], 'all that the first one probably does not need is free now');
+  assert.deepEqual(
+    [one.leased, three.leased],
+    [10, 25],
+    'everything that the first stream probably does not need is free',
+  );
   assert.equal(extend(store, two.hold, lease(64, 25), startMs), 25);
   assert.deepEqual([one.leased, three.leased], [10, 10]);
   assert.equal(store.snapshot(buckets, startMs)[0]?.remaining, 100 - 15 - 10 - 53 - 10);
 });
 
-test('where it is not enough, nothing is taken back, and the stream gets the rest that is free', () => {
+test('takes nothing back where that is not enough, and the stream gets the free rest', () => {
   const { store } = simulate();
   const one = new Stream(store, buckets, 25, 25);
   const two = new Stream(store, buckets, 25, 25);
@@ -78,7 +82,7 @@ test('where it is not enough, nothing is taken back, and the stream gets the res
   assert.equal(store.snapshot(buckets, startMs)[0]?.remaining, 0);
 });
 
-test('an open stream never waits for what cannot be taken back', () => {
+test('an extension never waits for what cannot be taken back', () => {
   const { store, time } = simulate();
   const stream = new Stream(store, buckets, 10, 10);
   granted(reserve(store, demand(buckets, startMs, 0, bound(90))));
@@ -87,7 +91,7 @@ test('an open stream never waits for what cannot be taken back', () => {
   assert.equal(time.pending, 0);
 });
 
-test('a new stream begins with the usual length: it takes back what others probably do not need, or waits', () => {
+test('a new stream gets the usual length, from what others probably do not need, or waits', () => {
   const { store } = simulate();
   const one = new Stream(store, buckets, 80, 20);
   const [two, three] = [new Stream(store, buckets, 80, 20), new Stream(store, buckets, 80, 20)];
@@ -101,7 +105,7 @@ test('a new stream begins with the usual length: it takes back what others proba
   assert.equal(store.counts().waiting, 0);
 });
 
-test('where little is left, a new stream begins with a quarter of that: none has a budget for itself', () => {
+test('a new stream gets at most a quarter of what is left', () => {
   const { store } = simulate();
   settle(store, granted(reserve(store, demand(buckets, startMs, 60))).hold, charge(60, 0), startMs);
   const streams = [1, 2, 3, 4].map(() => new Stream(store, buckets, 80, 30));
@@ -111,7 +115,7 @@ test('where little is left, a new stream begins with a quarter of that: none has
   );
 });
 
-test('who would pass others in line takes nothing back', () => {
+test('a request that would overtake others takes nothing back', () => {
   const { store } = simulate();
   const one = new Stream(store, buckets, 80, 20);
   granted(reserve(store, demand(buckets, startMs, 0, bound(50))));
@@ -123,7 +127,7 @@ test('who would pass others in line takes nothing back', () => {
   assert.deepEqual([one.asked, one.leased], [asked, 50]);
 });
 
-test('it is taken back in all buckets that the stream draws output from', () => {
+test('takes back in all buckets from which the stream draws output', () => {
   const { store } = simulate();
   const output = bucket(quota('OutputTokens', 50, { window: lifetime }));
   const input = bucket(quota('InputTokens', 50, { window: lifetime }));
@@ -136,7 +140,7 @@ test('it is taken back in all buckets that the stream draws output from', () => 
   assert.deepEqual(remaining, [100 - 5 - one.leased - 35, 50 - one.leased - 35, 45]);
 });
 
-test('a stream that has ended is asked no more', () => {
+test('an ended stream is not asked', () => {
   const { store } = simulate();
   const streams = Array.from({ length: 10 }, () => new Stream(store, buckets, 10, 10));
   for (const nth of [3, 9, 0, 5]) {
@@ -151,7 +155,7 @@ test('a stream that has ended is asked no more', () => {
   );
 });
 
-test('before a stream is cut, its input is counted where it is held by its bytes', () => {
+test('input that is held by its bytes is counted before the stream is cut', () => {
   const { store } = simulate();
   const one = new Stream(store, buckets, 10, 10, 40);
   granted(reserve(store, demand(buckets, startMs, 0, bound(50))));

@@ -1,17 +1,22 @@
-/** Takes back what open streams hold and do not use, before a stream is cut or a request refused for lack of budget. */
+/**
+ * Takes back what open streams hold and do not use, before a stream is cut or a request refused for
+ * lack of budget.
+ */
 import type { WindowState } from './bucket.ts';
 import type { OpenHold } from './hold.ts';
 
 /** Text that may be tokenized to find out what is unused: about 3 ms of work. */
 const MAX_COUNTED_BYTES = 16 * 1024;
 
-/** `usual`: leases keep the usual output of such a stream. `used`: leases keep only what is used. */
+/**
+ * `usual`: leases keep the usual output of such a stream. `used`: leases keep only what is used.
+ */
 export type ReclaimPolicy = 'usual' | 'used';
 
 /**
- * Takes back at least `units` in a window, or nothing where the leases have less to give. What a stream will probably
- * not need is taken first. Streams are asked in turn, and each gives all that it can, so that the next requests find
- * something free.
+ * Takes back at least `units` in a window, or nothing where the leases have less to give. What a
+ * stream will probably not need is taken first. Streams are asked in turn, and each gives all that
+ * it can, so that the next requests find something free.
  */
 export function reclaim(
   window: WindowState,

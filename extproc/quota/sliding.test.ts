@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { SlidingSum } from './sliding.ts';
 
-test('the sum is never below the true sliding sum, and at most a segment behind', () => {
+test('the sum is never below the true sliding sum, and late by at most a segment', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 100_000 }),
@@ -21,7 +21,7 @@ test('the sum is never below the true sliding sum, and at most a segment behind'
           charges.push({ atMs: now, amount });
           if (nth === 100 && changedMs !== undefined) {
             slackMs += window.segmentMs;
-            window = window.under(changedMs, now);
+            window = window.withDuration(changedMs, now);
             slackMs += window.segmentMs;
             window.expire(now);
           }
@@ -37,7 +37,7 @@ test('the sum is never below the true sliding sum, and at most a segment behind'
   );
 });
 
-test('says when enough has left', () => {
+test('returns when the sum falls to an amount', () => {
   const window = new SlidingSum(60_000);
   window.add(1_000_000, 10);
   window.add(1_010_000, 20);
@@ -49,15 +49,15 @@ test('says when enough has left', () => {
   assert.equal(window.fallsToAtMs(20, when), when);
 });
 
-test('segments from the future go: a clock that was ahead must not block for as long as it was ahead', () => {
+test('drops segments of the future: a clock that was ahead must not block for that long', () => {
   const window = new SlidingSum(60_000);
   window.add(1_000_000, 1);
   window.add(1_000_000 + 365 * 86_400_000, 2);
-  assert.equal(window.expire(1_001_000), true, 'a segment went that the journal has to forget');
+  assert.equal(window.expire(1_001_000), true, 'the journal has to forget a dropped segment');
   assert.equal(window.sum, 1);
   window.add(1_001_000, 4);
   assert.equal(window.sum, 5);
-  // Within one window ahead a clock may have been set back a little: what was charged stays charged.
+  // Up to one window ahead, the clock may have been set back a little: charges stay.
   window.add(1_050_000, 8);
   assert.equal(window.expire(1_001_000), false);
   assert.equal(window.sum, 13);

@@ -1,29 +1,35 @@
-/** The sum of a sliding window, kept in segments: never below what was really charged in the window, at most one segment's length behind it. */
+/**
+ * The sum of a sliding window, kept in segments: never too low, and late by at most the length of
+ * one segment.
+ */
 
-/** The sum is at most 1/60 of the window's length too old; a bucket keeps at most 62 pairs of numbers. */
-export const segmentsPerWindow = 60;
+/** The sum is late by at most 1/60 of the window; a bucket keeps at most 62 pairs of numbers. */
+export const SEGMENTS_PER_WINDOW = 60;
 
 export class SlidingSum {
   readonly durationMs: number;
   readonly segmentMs: number;
   sum = 0;
-  /** Ascending; segment n holds the instants from n × segmentMs up to (n + 1) × segmentMs. */
+  /** Ascending. Segment n covers the instants from n × segmentMs up to (n + 1) × segmentMs. */
   readonly numbers: number[] = [];
   readonly amounts: number[] = [];
 
   constructor(durationMs: number) {
     this.durationMs = durationMs;
-    this.segmentMs = Math.max(1, Math.ceil(durationMs / segmentsPerWindow));
+    this.segmentMs = Math.max(1, Math.ceil(durationMs / SEGMENTS_PER_WINDOW));
   }
 
-  /** Charges at `atMs`; a clock that went back charges the newest segment. Gives the segment's number. */
+  /**
+   * Charges at `atMs`, or in the newest segment if the clock went back. Returns the number of the
+   * segment.
+   */
   add(atMs: number, amount: number): number {
     const number = Math.max(Math.floor(atMs / this.segmentMs), this.numbers.at(-1) ?? 0);
     this.set(number, amount, true);
     return number;
   }
 
-  /** Sets (or adds to) a segment that is not older than the newest one. */
+  /** Sets a segment that is not older than the newest one, or adds to it (`onTop`). */
   set(number: number, amount: number, onTop = false): void {
     const last = this.numbers.length - 1;
     if (last >= 0 && this.numbers[last] === number) {
@@ -37,48 +43,52 @@ export class SlidingSum {
   }
 
   /**
-   * Lets go of segments that lie wholly before the window that ends at `atMs`, and of those more than one window after it: they were charged by a clock that
-   * was ahead, and would take new charges along into the future. Returns whether segments of the future went.
+   * Drops segments wholly before the window that ends at `atMs`, and segments more than one window
+   * after it: a clock that was ahead charged those, and they would keep new charges in the future.
+   * Returns whether future segments were dropped.
    */
   expire(atMs: number): boolean {
     while (this.numbers.length > 0 && this.leavesAtMs(0) <= atMs) {
       this.numbers.shift();
       this.sum -= this.amounts.shift() ?? 0;
     }
-    const last = (atMs + this.durationMs) / this.segmentMs;
-    if ((this.numbers.at(-1) ?? 0) <= last) {
+    const lastNumber = (atMs + this.durationMs) / this.segmentMs;
+    if ((this.numbers.at(-1) ?? 0) <= lastNumber) {
       return false;
     }
-    while ((this.numbers.at(-1) ?? 0) > last) {
+    while ((this.numbers.at(-1) ?? 0) > lastNumber) {
       this.numbers.pop();
       this.sum -= this.amounts.pop() ?? 0;
     }
     return true;
   }
 
-  /** When the nth segment that is kept leaves the window. */
-  leavesAtMs(nth: number): number {
-    return ((this.numbers[nth] ?? 0) + 1) * this.segmentMs + this.durationMs;
+  /** Returns when the segment of this index leaves the window. */
+  leavesAtMs(index: number): number {
+    return ((this.numbers[index] ?? 0) + 1) * this.segmentMs + this.durationMs;
   }
 
-  /** When so much has left that at most `amount` remains. */
+  /** Returns when at most `amount` remains, if nothing more is charged. */
   fallsToAtMs(amount: number, atMs: number): number {
     let sum = this.sum;
-    for (let nth = 0; nth < this.numbers.length && sum > amount; nth++) {
-      sum -= this.amounts[nth] ?? 0;
+    for (let index = 0; index < this.numbers.length && sum > amount; index++) {
+      sum -= this.amounts[index] ?? 0;
       if (sum <= amount) {
-        return this.leavesAtMs(nth);
+        return this.leavesAtMs(index);
       }
     }
     return atMs;
   }
 
-  /** The same charges under another duration; each one moves to the end of its old segment, or to `atMs` if that is earlier, so none leaves too early. */
-  under(durationMs: number, atMs: number): SlidingSum {
+  /**
+   * Returns the same charges under another duration. Each moves to the end of its old segment, or
+   * to `atMs` if that is earlier, so that none leaves too early.
+   */
+  withDuration(durationMs: number, atMs: number): SlidingSum {
     const other = new SlidingSum(durationMs);
-    for (const [nth, number] of this.numbers.entries()) {
+    for (const [index, number] of this.numbers.entries()) {
       const latestMs = Math.min((number + 1) * this.segmentMs - 1, atMs);
-      other.set(Math.floor(latestMs / other.segmentMs), this.amounts[nth] ?? 0, true);
+      other.set(Math.floor(latestMs / other.segmentMs), this.amounts[index] ?? 0, true);
     }
     return other;
   }

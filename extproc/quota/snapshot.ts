@@ -1,8 +1,8 @@
-/** What others see of buckets: numbers for headers and gauges. Nothing here changes anything. */
+/** The state of buckets as numbers, for headers and gauges. Changes nothing. */
 import type { Bucket } from './bucket.ts';
 import type { BucketRef, BucketSnapshot, BucketState } from './store.ts';
 
-/** `bucket` undefined: nothing of it was spent yet. */
+/** Returns the state of a bucket; `bucket` undefined: nothing of it was spent yet. */
 export function bucketSnapshot(ref: BucketRef, bucket: Bucket | undefined, atMs: number): BucketSnapshot {
   if (bucket === undefined) {
     const limit = ref.quota.limit.amount;
@@ -10,12 +10,12 @@ export function bucketSnapshot(ref: BucketRef, bucket: Bucket | undefined, atMs:
   }
   const { limit, window } = bucket;
   const snapshot = { bucket: bucket.ref, limit, remaining: Math.max(0, limit - window.used - window.held) };
-  const resetAtMs = resetOf(bucket, atMs);
+  const resetAtMs = resetAtMsOf(bucket, atMs);
   return resetAtMs === undefined ? snapshot : { ...snapshot, resetAtMs };
 }
 
-/** When the whole limit is there again if nothing more is charged. */
-function resetOf({ window }: Bucket, atMs: number): number | undefined {
+/** Returns when the whole limit is available again if nothing more is charged. */
+function resetAtMsOf({ window }: Bucket, atMs: number): number | undefined {
   if (window.sliding !== undefined) {
     return window.sliding.fallsToAtMs(0, atMs);
   }
@@ -32,37 +32,38 @@ function bucketState({ ref, limit, window }: Bucket): BucketState {
   };
 }
 
-/** A look at so many buckets takes a few milliseconds. */
-const maxLooked = 10_000;
+/** Buckets inspected in one scan: a few milliseconds. */
+const MAX_SCANNED = 10_000;
 
 /**
- * Finds the buckets with the smallest share of their limit left, the smallest first. Where there are very many, each look sees only some of them and
- * those that were the tightest before, and goes on from there the next time.
+ * Finds the buckets with the smallest share of their limit left, smallest first. A scan of a large
+ * table inspects only some buckets and those that were tightest before; the next scan continues
+ * from there.
  */
 export class TightestScan {
   readonly #buckets: ReadonlyMap<string, Bucket>;
-  #unseen: MapIterator<Bucket>;
-  #before: readonly Bucket[] = [];
+  #cursor: MapIterator<Bucket>;
+  #tightest: readonly Bucket[] = [];
 
   constructor(buckets: ReadonlyMap<string, Bucket>) {
     this.#buckets = buckets;
-    this.#unseen = buckets.values();
+    this.#cursor = buckets.values();
   }
 
   top(count: number, atMs: number): readonly BucketState[] {
-    const seen = new Set(this.#before.filter((bucket) => this.#buckets.get(bucket.key) === bucket));
-    for (let looked = Math.min(maxLooked, this.#buckets.size); looked > 0; looked--) {
-      let next = this.#unseen.next();
+    const seen = new Set(this.#tightest.filter((bucket) => this.#buckets.get(bucket.key) === bucket));
+    for (let looked = Math.min(MAX_SCANNED, this.#buckets.size); looked > 0; looked--) {
+      let next = this.#cursor.next();
       if (next.done) {
-        this.#unseen = this.#buckets.values();
-        next = this.#unseen.next();
+        this.#cursor = this.#buckets.values();
+        next = this.#cursor.next();
       }
       if (!next.done) {
         seen.add(next.value);
       }
     }
-    this.#before = tightestBuckets(seen, count, atMs);
-    return this.#before.map(bucketState);
+    this.#tightest = tightestBuckets(seen, count, atMs);
+    return this.#tightest.map(bucketState);
   }
 }
 

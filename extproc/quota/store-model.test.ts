@@ -11,11 +11,11 @@ import { openQuotaStore } from './open.ts';
 import type { BucketRef, Hold, OutputDemand } from './store.ts';
 import { bucket, demand, lifetime, minute, quota, SimulatedTime, settle, slidingMinute } from './testing.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'ledger-'));
+const folder = mkdtempSync(join(tmpdir(), 'store-model-'));
 after(() => rmSync(folder, { recursive: true }));
 let runs = 0;
 
-/** A request as an outsider sees it. */
+/** A request as the model sees it. */
 interface Request {
   readonly admittedMs: number;
   readonly buckets: readonly BucketRef[];
@@ -27,7 +27,7 @@ interface Request {
   charged: { readonly atMs: number; readonly inputTokens: number; readonly outputTokens: number } | undefined;
 }
 
-/** The ledger, kept the slow way: all requests, summed up anew for every question. */
+/** A slow model of the quota store: sums up all requests for every query. */
 class Model {
   readonly requests: Request[] = [];
 
@@ -73,7 +73,7 @@ class World {
   readonly overdrafts = new Map<string, number>();
   store: MemoryStore;
 
-  /** Without a restart to come, the journal has no say and the disk is left alone. */
+  /** Opens a journal only for runs with a restart. */
   constructor(quotas: readonly Quota[], isJournaled: boolean) {
     this.#path = isJournaled ? join(folder, `${++runs}.sqlite`) : undefined;
     this.refs = ['a', 'b'].flatMap((team) => quotas.map((of) => bucket(of, team)));
@@ -111,7 +111,7 @@ class World {
             unused: (kept) => Math.max(0, request.outputTokens - Math.max(kept, request.usedTokens)),
             giveBack: (tokens) => {
               request.outputTokens -= tokens;
-              assert(request.usedTokens <= request.outputTokens, 'what is used is never taken back');
+              assert(request.usedTokens <= request.outputTokens, 'used tokens are never taken back');
             },
             countedInput: () => {
               request.inputTokens = Math.min(request.inputTokens, request.countedTokens);
@@ -146,7 +146,10 @@ class World {
     request.usedTokens = Math.max(request.usedTokens, Math.floor(request.outputTokens * share));
   }
 
-  /** Output that an open request can have of a bucket: what is free, and what other streams do not use. */
+  /**
+   * Output that an open request can have of a bucket: what is free, and what other streams do not
+   * use.
+   */
   #possible(ref: BucketRef, request: Request): number {
     if (ref.quota.limit.type === 'InputTokens' || ref.quota.limit.type === 'Requests') {
       return Number.POSITIVE_INFINITY;
@@ -174,7 +177,7 @@ class World {
     }
   }
 
-  /** The process ends without a word; what is open is charged in full by the next one. */
+  /** Restarts the process: open holds are charged in full. */
   restart(): void {
     this.store.close();
     for (const request of this.openRequests) {
@@ -183,7 +186,7 @@ class World {
     this.store = this.open();
   }
 
-  /** Spent + held ≤ limit, in the window that the request belongs to and in the one that runs. */
+  /** Checks spent + held ≤ limit, in the window of the request or in the current one. */
   checkPromise(buckets: readonly BucketRef[], admittedMs: number): void {
     for (const ref of buckets) {
       const atMs = ref.quota.window.type === 'Calendar' ? admittedMs : this.time.nowMs;
@@ -192,7 +195,7 @@ class World {
     }
   }
 
-  checkViews(): void {
+  checkSnapshots(): void {
     for (const [nth, snapshot] of this.store.snapshot(this.refs, this.time.nowMs).entries()) {
       const ref = this.refs[nth]!;
       const { spent, held } = this.model.sums(ref, this.time.nowMs);
@@ -219,7 +222,7 @@ type Step =
   | { readonly type: 'settle'; readonly nth: number; readonly input: number; readonly output: number }
   | { readonly type: 'pass'; readonly ms: number }
   | { readonly type: 'restart' }
-  /** A policy comes into force that names only these quotas; requests that began before go on. */
+  /** A policy with only these quotas comes into force; earlier requests continue. */
   | { readonly type: 'define'; readonly quotas: number };
 
 const output: fc.Arbitrary<OutputDemand> = fc
@@ -264,7 +267,7 @@ const quotas = (queueTimeoutMs: number): readonly Quota[] => [
   quota('Requests', 8, { window: minute, queueTimeoutMs }),
 ];
 
-/** `scale`: what is charged, in parts of what is held. */
+/** `scale`: the largest charge relative to what is held. */
 function run(world: World, steps: readonly Step[], scale: number, afterEach: () => void): void {
   for (const taken of steps) {
     const { openRequests } = world;
@@ -318,23 +321,23 @@ function run(world: World, steps: readonly Step[], scale: number, afterEach: () 
   }
 }
 
-test('the ledger promise: spent + held ≤ limit at each grant, and the sums are those of an outsider, over restarts', () => {
+test('spent + held ≤ limit at each grant, and the sums equal those of the model, over restarts', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80, size: 'max' }), fc.constantFrom(0, 3_000), (steps, queueTimeoutMs) => {
       const world = new World(quotas(queueTimeoutMs), steps.some(isRestart));
-      run(world, steps, 1, () => world.checkViews());
+      run(world, steps, 1, () => world.checkSnapshots());
       assert.equal(world.overdrafts.size, 0);
       for (const request of world.openRequests) {
         world.settle(request, request.inputTokens, request.outputTokens);
       }
-      world.checkViews();
+      world.checkSnapshots();
       world.store.close();
     }),
     fuzzRuns(80),
   );
 });
 
-test('nothing is lost: what is charged is spent, past the limit too, and what passed it was told', () => {
+test('all charges are spent, also past the limit, and overdrafts are reported', () => {
   const forever = ['TotalTokens', 'OutputTokens', 'InputTokens', 'Requests'] as const;
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {

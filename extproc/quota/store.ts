@@ -1,10 +1,11 @@
 /**
- * The interface of the quota store. A request reserves a hold before anything is sent upstream, extends the hold while
- * a stream runs, and settles it at the end. Answers arrive by callback, at once (memory) or later (a shared store), so
- * the same session works with both. The store counts units and knows no limit types: `units.ts` turns a request into
- * draws and its usage into amounts.
+ * The interface of the quota store. A request reserves a hold before anything is sent upstream,
+ * extends the hold while a stream runs, and settles it at the end. Answers arrive by callback, at
+ * once (memory) or later (a shared store), so the same session works with both. The store counts
+ * units and knows no limit types: `units.ts` turns a request into draws and its usage into amounts.
  *
- * At each admission and extension: spent + held ≤ limit in every bucket that enforces, over all users of the store.
+ * At each admission and extension: spent + held ≤ limit in every bucket that enforces, over all
+ * users of the store.
  */
 import type { LimitType, Quota } from '../../contract/policy.ts';
 
@@ -20,7 +21,10 @@ export interface BucketRef {
 /** What a request draws on one bucket, in units of its quota. */
 export interface Draw {
   readonly bucket: BucketRef;
-  /** The unit of the amounts. The store leaves a draw out where a newer policy counts the quota in another unit. */
+  /**
+   * The unit of the amounts. The store leaves a draw out where a newer policy counts the quota in
+   * another unit.
+   */
   readonly unit: LimitType;
   /** Drawn whatever the tokens are. A draw that depends on no tokens is charged at admission. */
   readonly fixed: number;
@@ -36,18 +40,21 @@ export interface Demand {
   /** Input tokens to hold: an upper bound of the input, as far as it is known. */
   readonly inputTokens: number;
   /**
-   * Whether `inputTokens` is counted, rather than bounded by bytes. If not, the decision is `count-first` where the
-   * bound takes too much of what a bucket has left.
+   * Whether `inputTokens` is counted, rather than bounded by bytes. If not, the decision is
+   * `count-first` where the bound takes too much of what a bucket has left.
    */
   readonly inputCounted: boolean;
-  /** A lower bound of input that is not counted: a prompt that cannot fit is refused without counting. */
+  /**
+   * A lower bound of input that is not counted: a prompt that cannot fit is refused without
+   * counting.
+   */
   readonly leastInputTokens?: number;
   readonly output: OutputDemand;
 }
 
 /**
- * - `lease`: visible output, with a small hold that is extended. Grants min(want, left ÷ 2 ÷ open streams), at least
- *   `least`.
+ * - `lease`: visible output, with a small hold that is extended. Grants min(want, left ÷ 2 ÷ open
+ *   streams), at least `least`.
  * - `bound`: output that must be held whole. Grants min(want, left), at least `least`.
  */
 export interface OutputDemand {
@@ -55,8 +62,9 @@ export interface OutputDemand {
   readonly want: number;
   readonly least: number;
   /**
-   * The usual length of such an output; absent: `least`. A new lease holds this many tokens, or a quarter of what is
-   * left of the bucket where that is less, or waits: few streams that finish are better than many that do not.
+   * The usual length of such an output; absent: `least`. A new lease holds this many tokens, or a
+   * quarter of what is left of the bucket where that is less, or waits: few streams that finish are
+   * better than many that do not.
    */
   readonly usual?: number;
 }
@@ -102,18 +110,24 @@ export interface Holder {
   /** Takes tokens away: output ends with the rest of the lease. */
   giveBack(tokens: number): void;
   /**
-   * Counts the input of a request that is held by its bytes; asked for before the stream is cut. Undefined: nothing is
-   * known beyond what is held.
+   * Counts the input of a request that is held by its bytes; asked for before the stream is cut.
+   * Undefined: nothing is known beyond what is held.
    */
   countedInput(): number | undefined;
 }
 
-/** The bytes of text that may still be tokenized to find out what is unused; past them, bytes bound what is used. */
+/**
+ * The bytes of text that may still be tokenized to find out what is unused; past them, bytes bound
+ * what is used.
+ */
 export interface CountingWork {
   bytes: number;
 }
 
-/** The state of a bucket after a decision, for headers and gauges. `resetAtMs` absent: never (lifetime). */
+/**
+ * The state of a bucket after a decision, for headers and gauges. `resetAtMs` absent: never
+ * (lifetime).
+ */
 export interface BucketSnapshot {
   readonly bucket: BucketRef;
   readonly limit: number;
@@ -122,7 +136,10 @@ export interface BucketSnapshot {
   readonly resetAtMs?: number;
 }
 
-/** `in_flight`: the request kept to its hold, and meanwhile others passed the limit or the limit was lowered. */
+/**
+ * `in_flight`: the request kept to its hold, and meanwhile others passed the limit or the limit was
+ * lowered.
+ */
 export type OverdraftCause = 'input_estimate' | 'hidden_output' | 'bound_ignored' | 'server_tool' | 'in_flight';
 
 export interface Charge {
@@ -132,7 +149,10 @@ export interface Charge {
   readonly cause: OverdraftCause;
 }
 
-/** `nothing`: the request cost nothing. `everything`: its cost is unknown, and all that is held is charged. */
+/**
+ * `nothing`: the request cost nothing. `everything`: its cost is unknown, and all that is held is
+ * charged.
+ */
 export type FlatCharge = 'nothing' | 'everything';
 
 export interface Overdraft {
@@ -154,26 +174,31 @@ export interface QuotaKeys {
 
 export interface QuotaStore {
   /**
-   * Replaces the definitions: the policy in force has exactly these quotas. What was spent stays, also for a quota that
-   * returns soon.
+   * Replaces the definitions: the policy in force has exactly these quotas. What was spent stays,
+   * also for a quota that returns soon.
    */
   define(quotas: readonly Quota[], atMs: number): void;
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel;
   /**
-   * Asks for more output for an open hold and calls `done` with the tokens granted in addition. Fewer than
-   * `output.least` means that the budget ends here, and this is the rest of it. The provider sends on meanwhile, so a
-   * store must answer within 50 ms; an extension never waits for holds of others.
+   * Asks for more output for an open hold and calls `done` with the tokens granted in addition.
+   * Fewer than `output.least` means that the budget ends here, and this is the rest of it. The
+   * provider sends on meanwhile, so a store must answer within 50 ms; an extension never waits for
+   * holds of others.
    */
   extend(hold: Hold, output: OutputDemand, atMs: number, done: (outputTokens: number) => void): Cancel;
   /**
-   * Ends a hold, exactly once: charges its cost and gives back the rest. Charges what is held where the charge is
-   * impossible (amounts that are missing, not whole, negative or beyond safe integers), because a hold must never stay.
-   * Calls `done` with what passed a limit, once the charge is final.
+   * Ends a hold, exactly once: charges its cost and gives back the rest. Charges what is held where
+   * the charge is impossible (amounts that are missing, not whole, negative or beyond safe
+   * integers), because a hold must never stay. Calls `done` with what passed a limit, once the
+   * charge is final.
    */
   settle(hold: Hold, charge: Charge | FlatCharge, atMs: number, done: (overdrafts: readonly Overdraft[]) => void): void;
   /** Returns the current state without changing it. */
   snapshot(buckets: readonly BucketRef[], atMs: number): readonly BucketSnapshot[];
-  /** Makes everything granted since the last call survive this process. Called before anything is sent. */
+  /**
+   * Makes everything granted since the last call survive this process. Called before anything is
+   * sent.
+   */
   flush(): void;
   /** Returns at most `count` buckets, those with the least remaining first; for gauges. */
   top(count: number, atMs: number): readonly BucketState[];

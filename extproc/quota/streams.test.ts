@@ -8,7 +8,10 @@ const firstHoldTokens = 128;
 const moreTokens = 64;
 const chunkMs = 20;
 
-/** A provider that paces its chunks, and a session that extends its lease just before its end; when one stream ends, the next one comes. */
+/**
+ * A provider that paces its chunks, and a session that extends its lease just before its end. When
+ * a stream ends, the next one starts.
+ */
 class Stream implements Holder {
   delivered = 0;
   #granted = 0;
@@ -42,7 +45,7 @@ class Stream implements Holder {
     this.#world.time.schedule(chunkMs, () => this.#chunk());
   }
 
-  /** A chunk of up to 4 tokens; what is not covered by the lease is not sent on. */
+  /** Receives a chunk of up to 4 tokens; sends only what the lease covers. */
   #chunk(): void {
     const tokens = Math.min(4, this.#length - this.delivered);
     if (this.delivered + tokens <= this.#granted) {
@@ -94,7 +97,7 @@ class World {
   begun = 0;
   cut = 0;
   usualTokens = 100;
-  /** Others come when one ends. */
+  /** Starts new streams when one ends. */
   goesOn = true;
   lengthOfAll: number | undefined;
   #seed = 1;
@@ -132,7 +135,7 @@ for (const [limit, inputTokens, queueTimeoutMs] of [
   [50_000, 500, 2_000],
 ] as const) {
   const setting = `limit ${limit}, input ${inputTokens}, queue ${queueTimeoutMs} ms`;
-  test(`64 streams at once never pass one budget, and use all but a sliver of it (${setting})`, (t) => {
+  test(`64 concurrent streams never pass one budget, and use at least 98 % of it (${setting})`, (t) => {
     const shared = [
       bucket(quota('TotalTokens', limit, { window: lifetime, queueTimeoutMs })),
       bucket(quota('OutputTokens', limit * 10, { window: hour })),
@@ -144,7 +147,7 @@ for (const [limit, inputTokens, queueTimeoutMs] of [
     const startMs = world.time.nowMs;
     while (world.open > 0 || world.store.counts().waiting > 0) {
       world.time.pass(chunkMs);
-      assert(world.time.nowMs - startMs < 600_000, 'does not come to an end');
+      assert(world.time.nowMs - startMs < 600_000, 'the streams do not end');
     }
     const used = world.charged / limit;
     t.diagnostic(`${(used * 100).toFixed(2)} % used by ${world.begun} requests in ${world.time.nowMs - startMs} ms`);
@@ -155,7 +158,7 @@ for (const [limit, inputTokens, queueTimeoutMs] of [
 }
 
 for (const clients of [4, 8, 16, 32, 64]) {
-  test(`${clients} long streams use up a small budget: few of them, and none waits`, () => {
+  test(`${clients} long streams use up a small budget; few of them run, and none waits`, () => {
     const limit = 2_000;
     const world = new World([bucket(quota('TotalTokens', limit, { window: lifetime }))], 10);
     world.goesOn = false;
@@ -170,7 +173,7 @@ for (const clients of [4, 8, 16, 32, 64]) {
   });
 }
 
-test('nobody is cut where there is enough for all in the end', () => {
+test('no stream is cut where the budget is enough for all', () => {
   const world = new World([bucket(quota('TotalTokens', 2_000, { window: lifetime }))], 10);
   world.goesOn = false;
   for (const length of [890, 500, 300, 200, 60]) {

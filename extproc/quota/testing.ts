@@ -1,4 +1,4 @@
-/** For tests: a clock and timers that move only when told, and quotas with sensible defaults. */
+/** Test helpers: a clock and timers that only `pass` advances, and quotas with defaults. */
 import type { LimitType, Quota, Window } from '../../contract/policy.ts';
 import type { OpenHold } from './hold.ts';
 import { bucketRef } from './keys.ts';
@@ -100,7 +100,7 @@ export function demand(
   return { id: `request-${++demands}`, atMs, draws: buckets.map(drawOn), inputTokens, inputCounted, output };
 }
 
-/** The decision where it comes at once. */
+/** Returns the decision, where the store answers at once. */
 export function reserve(store: MemoryStore, asked: Demand): Decision | undefined {
   let decision: Decision | undefined;
   store.reserve(asked, (answer) => {
@@ -116,7 +116,7 @@ export function granted(decision: Decision | undefined): { readonly hold: Hold; 
   return decision;
 }
 
-/** What was granted on top, where it comes at once. */
+/** Returns the tokens granted in addition, where the store answers at once. */
 export function extend(store: MemoryStore, hold: Hold, output: OutputDemand, atMs: number): number | undefined {
   let tokens: number | undefined;
   store.extend(hold, output, atMs, (answer) => {

@@ -1,6 +1,7 @@
 /**
- * The limit types, one row each: what a request draws at admission, what its usage amounts to, and how headers and
- * refusals name the limit. Everything that depends on a limit type is here; adding one is adding a row.
+ * The limit types, one row each: what a request draws at admission, what its usage amounts to, and
+ * how headers and refusals name the limit. Everything that depends on a limit type is here; adding
+ * one is adding a row.
  */
 import type { LimitType, Quota } from '../../contract/policy.ts';
 import type { BucketRef, Draw } from './store.ts';
@@ -66,7 +67,10 @@ const units: Readonly<Record<LimitType, Unit>> = {
   },
 };
 
-/** Returns the row of a quota's limit type. The policy is checked when it is read, so every type has one. */
+/**
+ * Returns the row of a quota's limit type. The policy is checked when it is read, so every type has
+ * one.
+ */
 export function unitOf({ limit }: Quota): Unit {
   return units[limit.type];
 }

@@ -24,7 +24,7 @@ interface Asked {
   cancel: () => void;
 }
 
-/** A request whose answer may come later. */
+/** A request whose decision may come later. */
 function ask(
   store: MemoryStore,
   of: readonly BucketRef[],
@@ -33,7 +33,7 @@ function ask(
 ): Asked {
   const asked: Asked = { decision: undefined, cancel: () => {} };
   asked.cancel = store.reserve(demand(of, startMs, inputTokens, output), (decision) => {
-    assert.equal(asked.decision, undefined, 'answered twice');
+    assert.equal(asked.decision, undefined, 'decided twice');
     asked.decision = decision;
   });
   return asked;
@@ -43,7 +43,7 @@ function typeOf({ decision }: Asked): Decision['type'] | undefined {
   return decision?.type;
 }
 
-test('who is stopped by holds only waits, first in, first out, and nobody passes', () => {
+test('a request that only holds stop waits in FIFO order, and none overtakes', () => {
   const { store, time } = simulate();
   const running = granted(ask(store, buckets, 90).decision);
   const large = ask(store, buckets, 60);
@@ -57,7 +57,7 @@ test('who is stopped by holds only waits, first in, first out, and nobody passes
   assert.equal(time.pending, 0);
 });
 
-test('waiting ends with the time of the quota, refused as held; a wait of no time is a refusal', () => {
+test('a wait ends with the queue timeout, refused as held; without a timeout at once', () => {
   const { store, time } = simulate();
   granted(ask(store, buckets, 90).decision);
   const waiting = ask(store, buckets, 60);
@@ -73,7 +73,7 @@ test('waiting ends with the time of the quota, refused as held; a wait of no tim
   assert.deepEqual(store.snapshot(buckets, startMs)[0]?.remaining, 10);
 });
 
-test('what was spent in the meantime is refused as spent', () => {
+test('a budget that is spent during the wait is refused as spent', () => {
   const { store } = simulate();
   const running = granted(ask(store, buckets, 90).decision);
   const waiting = ask(store, buckets, 60);
@@ -81,7 +81,7 @@ test('what was spent in the meantime is refused as spent', () => {
   assert(waiting.decision?.type === 'refused' && waiting.decision.reason === 'spent');
 });
 
-test('a request that was taken back holds nothing, and those behind it go on', () => {
+test('a cancelled request holds nothing, and those behind it are admitted', () => {
   const { store, time } = simulate();
   const running = granted(ask(store, buckets, 90).decision);
   const large = ask(store, buckets, 60);
@@ -95,7 +95,7 @@ test('a request that was taken back holds nothing, and those behind it go on', (
   assert.equal(time.pending, 0);
 });
 
-test('a new window lets those in line go on', () => {
+test('a new window admits waiting requests', () => {
   for (const window of [minute, slidingMinute]) {
     const { store, time } = simulate();
     const of = [bucket(quota('TotalTokens', 100, { window, queueTimeoutMs: 120_000 }))];
@@ -111,7 +111,7 @@ test('a new window lets those in line go on', () => {
   }
 });
 
-test('who waits for another bucket in the end keeps the place by arrival', () => {
+test('a request that moves to the queue of another bucket keeps its order of arrival', () => {
   const { store } = simulate();
   const [a, b] = [bucket(patient, 'a'), bucket(patient, 'b')];
   const holdsA = granted(ask(store, [a], 100).decision);
@@ -125,7 +125,7 @@ test('who waits for another bucket in the end keeps the place by arrival', () =>
   assert.equal(typeOf(later), undefined);
 });
 
-test('lines are bounded', () => {
+test('queues are bounded', () => {
   const { store } = simulate({ maxWaitingPerBucket: 3, maxWaiting: 4 });
   const [a, b] = [bucket(patient, 'a'), bucket(patient, 'b')];
   granted(ask(store, [a], 100).decision);
@@ -137,7 +137,7 @@ test('lines are bounded', () => {
   assert.deepEqual(reasons, ['waits', 'waits', 'waits', 'held', 'waits', 'held']);
 });
 
-test('a session that throws, or calls from within its answer, harms no other', () => {
+test('a session that throws or re-enters in its callback harms no other', () => {
   const errors: unknown[] = [];
   const { store } = simulate({ onError: (error) => errors.push(error) });
   const running = granted(ask(store, buckets, 100).decision);
@@ -156,7 +156,7 @@ test('a session that throws, or calls from within its answer, harms no other', (
   assert.equal(String(errors), 'Error: broken');
 });
 
-test('a thousand in line cost a look or two each', () => {
+test('a thousand waiters cost one or two checks each', () => {
   const limit = 1_000;
   const { store } = simulate();
   const of = [bucket(quota('TotalTokens', limit, { queueTimeoutMs: 5_000 }))];
@@ -173,5 +173,5 @@ test('a thousand in line cost a look or two each', () => {
     settle(store, hold, charge(0, 0), startMs);
   }
   assert(waiting.every(({ decision }) => decision?.type === 'granted'));
-  assert(rolls <= 4 * limit, `${rolls} looks`);
+  assert(rolls <= 4 * limit, `${rolls} checks`);
 });

@@ -1,34 +1,41 @@
 /**
- * Requests that wait to be let in, until others release what they hold. Within a line, who came first is answered first, and no later request passes it. A
- * release looks at the head of a line only, so that each waiter costs a constant number of looks. Open streams never wait: their providers would go on.
+ * The admissions that wait until other requests release what they hold. Within the queue of a
+ * bucket, order is FIFO and later requests never overtake. A release inspects only the head, so
+ * each waiter costs O(1). Open streams never wait, because their providers would send on.
  */
 import type { Bucket } from './bucket.ts';
 import type { Cancel } from './store.ts';
 import { Waiter, WaiterQueue } from './waiter-queue.ts';
 
 export interface WaitListOptions {
-  /** Requests that wait for one bucket, and for all together; one more is refused at once. */
+  /**
+   * The most requests that wait for one bucket, and for all buckets together; further ones are
+   * refused at once.
+   */
   readonly maxWaitingPerBucket: number;
   readonly maxWaiting: number;
   readonly nowMs: () => number;
-  /** Calls back once after `delayMs`; what it gives takes that back. */
+  /** Calls back once after `delayMs`; the result cancels that. */
   readonly schedule: (delayMs: number, callback: () => void) => Cancel;
-  /** The callback of a waiting session threw: that must not hit the session whose release woke it. */
+  /**
+   * Receives what the callback of a waiting session threw, so that the session whose release woke
+   * it is not hit.
+   */
   readonly onError: (error: unknown) => void;
 }
 
-/** The least time between two looks at a line for the sake of the clock alone. */
-const minLookMs = 50;
-/** Timers of Node hold 31 bits of milliseconds; nobody waits so long. */
-const maxLookMs = 3_600_000;
+/** The shortest interval between two checks of a queue that only the clock causes. */
+const MIN_CHECK_MS = 50;
+/** Timers of Node hold 31 bits of milliseconds; nothing waits this long. */
+const MAX_CHECK_MS = 3_600_000;
 
 export class WaitList {
   #arrivals = 0;
   readonly #options: WaitListOptions;
   readonly #waiters = new Set<Waiter>();
-  /** The next look at the line of a bucket whose window changes with time. */
-  readonly #looks = new Map<Bucket, Cancel>();
-  /** Buckets in which something was released. */
+  /** The next check of each bucket whose window changes with time. */
+  readonly #checks = new Map<Bucket, Cancel>();
+  /** Buckets in which something was released since the last `advance`. */
   readonly #freed: Bucket[] = [];
   #advancing = false;
 
@@ -44,7 +51,7 @@ export class WaitList {
     return ++this.#arrivals;
   }
 
-  /** Puts it in line; undefined where there is no time or no room to wait. */
+  /** Queues an admission; undefined where there is no time or no room to wait. */
   wait(
     bucket: Bucket,
     arrival: number,
@@ -53,17 +60,17 @@ export class WaitList {
     giveUp: Waiter['giveUp'],
   ): Waiter | undefined {
     const { maxWaiting, maxWaitingPerBucket, schedule } = this.#options;
-    if (waitMs <= 0 || this.waiting >= maxWaiting || (bucket.line?.size ?? 0) >= maxWaitingPerBucket) {
+    if (waitMs <= 0 || this.waiting >= maxWaiting || (bucket.waiters?.size ?? 0) >= maxWaitingPerBucket) {
       return undefined;
     }
     const waiter = new Waiter(arrival, decide, giveUp);
-    waiter.cancelTimer = schedule(waitMs, () => this.#guard(() => this.#timeIsOver(waiter)));
+    waiter.cancelTimer = schedule(waitMs, () => this.#guard(() => this.#timedOut(waiter)));
     this.#waiters.add(waiter);
-    this.#put(waiter, bucket);
+    this.#enqueue(waiter, bucket);
     return waiter;
   }
 
-  /** It is not to be answered any more. Those behind it may go on. */
+  /** Removes a waiter without an answer. Requests behind it may now fit. */
   cancel(waiter: Waiter): void {
     const { bucket } = waiter;
     if (bucket !== undefined) {
@@ -73,14 +80,17 @@ export class WaitList {
     }
   }
 
-  /** Something was released there; `advance` looks at who waits for it. */
+  /** Notes that something was released in a bucket; `advance` checks its queue. */
   released(bucket: Bucket): void {
-    if (bucket.line !== undefined) {
+    if (bucket.waiters !== undefined) {
       this.#freed.push(bucket);
     }
   }
 
-  /** Answers who can be answered now. Sessions may come back with new calls from within; those only add to the list. */
+  /**
+   * Answers every waiter that fits now. Sessions may call back into the list; such calls only add
+   * to `#freed`.
+   */
   advance(): void {
     if (this.#advancing) {
       return;
@@ -89,7 +99,7 @@ export class WaitList {
     try {
       for (let bucket = this.#freed.pop(); bucket !== undefined; bucket = this.#freed.pop()) {
         while (this.#advanceHead(bucket)) {
-          // Goes on with the next one.
+          // The next head may fit, too.
         }
       }
     } finally {
@@ -102,15 +112,15 @@ export class WaitList {
       waiter.cancelTimer?.();
     }
     this.#waiters.clear();
-    for (const cancel of this.#looks.values()) {
+    for (const cancel of this.#checks.values()) {
       cancel();
     }
-    this.#looks.clear();
+    this.#checks.clear();
   }
 
-  /** True: the head has left this line. */
+  /** Returns whether the head has left the queue. */
   #advanceHead(bucket: Bucket): boolean {
-    const waiter = bucket.line?.first;
+    const waiter = bucket.waiters?.first;
     if (waiter === undefined) {
       return false;
     }
@@ -122,12 +132,12 @@ export class WaitList {
     if (next === bucket) {
       return false;
     }
-    this.#leave(waiter);
-    this.#put(waiter, next);
+    this.#unqueue(waiter);
+    this.#enqueue(waiter, next);
     return true;
   }
 
-  #timeIsOver(waiter: Waiter): void {
+  #timedOut(waiter: Waiter): void {
     const { bucket } = waiter;
     if (bucket === undefined) {
       return;
@@ -139,12 +149,14 @@ export class WaitList {
     this.advance();
   }
 
-  #answer(waiter: Waiter, say: () => void): void {
+  #answer(waiter: Waiter, answer: () => void): void {
     this.#remove(waiter);
-    this.#guard(say);
+    this.#guard(answer);
   }
 
-  /** A waiter that cannot be judged gives up: its fault is not that of the session whose release woke it. */
+  /**
+   * A waiter whose decision throws gives up, so that the session whose release woke it is not hit.
+   */
   #decide(waiter: Waiter, nowMs: number): (() => void) | Bucket {
     try {
       return waiter.decide(nowMs);
@@ -154,7 +166,7 @@ export class WaitList {
     }
   }
 
-  /** For what runs on behalf of a session that is not the caller. */
+  /** Runs work of a session other than the caller's. */
   #guard(work: () => void): void {
     try {
       work();
@@ -163,34 +175,37 @@ export class WaitList {
     }
   }
 
-  #put(waiter: Waiter, bucket: Bucket): void {
-    bucket.line ??= new WaiterQueue();
-    bucket.line.put(waiter);
+  #enqueue(waiter: Waiter, bucket: Bucket): void {
+    bucket.waiters ??= new WaiterQueue();
+    bucket.waiters.put(waiter);
     waiter.bucket = bucket;
-    this.#lookLater(bucket);
+    this.#scheduleCheck(bucket);
   }
 
   #remove(waiter: Waiter): void {
     waiter.cancelTimer?.();
     this.#waiters.delete(waiter);
-    this.#leave(waiter);
+    this.#unqueue(waiter);
   }
 
-  #leave(waiter: Waiter): void {
+  #unqueue(waiter: Waiter): void {
     const { bucket } = waiter;
-    if (bucket?.line !== undefined) {
-      bucket.line.remove(waiter);
+    if (bucket?.waiters !== undefined) {
+      bucket.waiters.remove(waiter);
       waiter.bucket = undefined;
-      if (bucket.line.size === 0) {
-        bucket.line = undefined;
-        this.#stopLooking(bucket);
+      if (bucket.waiters.size === 0) {
+        bucket.waiters = undefined;
+        this.#cancelCheck(bucket);
       }
     }
   }
 
-  /** Where time alone makes room (the next window, a segment that leaves), no release wakes the line. */
-  #lookLater(bucket: Bucket): void {
-    if (this.#looks.has(bucket)) {
+  /**
+   * Schedules a check, because no release wakes the queue where time alone makes room (a new
+   * window, an expired segment).
+   */
+  #scheduleCheck(bucket: Bucket): void {
+    if (this.#checks.has(bucket)) {
       return;
     }
     const { window } = bucket;
@@ -198,24 +213,24 @@ export class WaitList {
     if (!Number.isFinite(delayMs)) {
       return;
     }
-    const look = () => {
-      this.#looks.delete(bucket);
+    const check = () => {
+      this.#checks.delete(bucket);
       bucket.roll(this.#options.nowMs());
       this.released(bucket);
       this.advance();
-      if (bucket.line !== undefined) {
-        this.#lookLater(bucket);
+      if (bucket.waiters !== undefined) {
+        this.#scheduleCheck(bucket);
       }
     };
-    const inMs = Math.min(maxLookMs, Math.max(minLookMs, delayMs));
-    this.#looks.set(
+    const inMs = Math.min(MAX_CHECK_MS, Math.max(MIN_CHECK_MS, delayMs));
+    this.#checks.set(
       bucket,
-      this.#options.schedule(inMs, () => this.#guard(look)),
+      this.#options.schedule(inMs, () => this.#guard(check)),
     );
   }
 
-  #stopLooking(bucket: Bucket): void {
-    this.#looks.get(bucket)?.();
-    this.#looks.delete(bucket);
+  #cancelCheck(bucket: Bucket): void {
+    this.#checks.get(bucket)?.();
+    this.#checks.delete(bucket);
   }
 }

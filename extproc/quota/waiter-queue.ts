@@ -1,13 +1,16 @@
-/** Requests that wait for holds of others, first in, first out. Putting in, taking out and removing from the middle cost the same, however long it is. */
+/**
+ * A FIFO queue of admissions that wait for holds of others: a linked list, so that removal from the
+ * middle is O(1).
+ */
 import type { Bucket } from './bucket.ts';
 import type { Cancel } from './store.ts';
 
 export class Waiter {
-  /** Counts up over all queues: who came first. */
+  /** The order of arrival over all queues. */
   readonly arrival: number;
-  /** Looks again: gives what is left to say to the session, or the bucket for which it has to wait. */
+  /** Decides again: returns the answer to the session, or the bucket to wait for. */
   readonly decide: (atMs: number) => (() => void) | Bucket;
-  /** Its time is over. */
+  /** Refuses the request, because its queue timeout has passed. */
   readonly giveUp: (atMs: number) => void;
   bucket: Bucket | undefined;
   previous: Waiter | undefined;
@@ -26,7 +29,7 @@ export class WaiterQueue {
   last: Waiter | undefined;
   size = 0;
 
-  /** Puts it in by arrival; who comes from another queue may have to pass some that came later. */
+  /** Inserts by arrival: a waiter from another queue may precede some that arrived later. */
   put(waiter: Waiter): void {
     let before = this.last;
     while (before !== undefined && before.arrival > waiter.arrival) {

@@ -11,7 +11,7 @@ const show = (unit: CalendarUnit, zone: string, text: string) => {
   return [new Date(startMs).toISOString(), new Date(endMs).toISOString()];
 };
 
-test('windows begin where the clock on the wall begins them', () => {
+test('windows start at local time', () => {
   const cases: readonly (readonly [CalendarUnit, string, string, string, string])[] = [
     ['Minute', 'UTC', '2026-11-22T10:20:30.5Z', '2026-11-22T10:20:00.000Z', '2026-11-22T10:21:00.000Z'],
     ['Hour', 'UTC', '2026-11-22T10:20:30Z', '2026-11-22T10:00:00.000Z', '2026-11-22T11:00:00.000Z'],
@@ -25,18 +25,18 @@ test('windows begin where the clock on the wall begins them', () => {
     // Clocks go forward: 23 hours. Clocks go back: 25 hours.
     ['Day', 'Europe/Berlin', '2026-03-29T12:00:00Z', '2026-03-28T23:00:00.000Z', '2026-03-29T22:00:00.000Z'],
     ['Day', 'Europe/Berlin', '2026-10-25T12:00:00Z', '2026-10-24T22:00:00.000Z', '2026-10-25T23:00:00.000Z'],
-    // The hour from 1:00 to 2:00 comes twice, each is a window.
+    // The hour from 1:00 to 2:00 occurs twice; each is a window.
     ['Hour', 'America/New_York', '2026-11-01T05:30:00Z', '2026-11-01T05:00:00.000Z', '2026-11-01T06:00:00.000Z'],
     ['Hour', 'America/New_York', '2026-11-01T06:30:00Z', '2026-11-01T06:00:00.000Z', '2026-11-01T07:00:00.000Z'],
     // Clocks go back from 2:00 to 1:30.
     ['Hour', 'Australia/Lord_Howe', '2026-04-04T14:45:00Z', '2026-04-04T14:00:00.000Z', '2026-04-04T15:00:00.000Z'],
     ['Hour', 'Australia/Lord_Howe', '2026-04-04T15:15:00Z', '2026-04-04T15:00:00.000Z', '2026-04-04T15:30:00.000Z'],
-    // Clocks jump over midnight: the day begins at 1:00.
+    // Clocks skip midnight: the day starts at 1:00.
     ['Day', 'Africa/Cairo', '2026-04-24T12:00:00Z', '2026-04-23T22:00:00.000Z', '2026-04-24T21:00:00.000Z'],
     // Clocks go back at midnight: the hour before it belongs to the day before.
     ['Day', 'Africa/Cairo', '2026-10-29T20:30:00Z', '2026-10-28T21:00:00.000Z', '2026-10-29T22:00:00.000Z'],
     ['Day', 'Africa/Cairo', '2026-10-29T21:30:00Z', '2026-10-28T21:00:00.000Z', '2026-10-29T22:00:00.000Z'],
-    // A day that never was.
+    // A skipped day.
     ['Day', 'Pacific/Apia', '2011-12-30T09:00:00Z', '2011-12-29T10:00:00.000Z', '2011-12-30T10:00:00.000Z'],
     ['Day', 'Pacific/Apia', '2011-12-30T11:00:00Z', '2011-12-30T10:00:00.000Z', '2011-12-31T10:00:00.000Z'],
   ];
@@ -45,7 +45,7 @@ test('windows begin where the clock on the wall begins them', () => {
   }
 });
 
-test('windows hold their instant, touch, and do not depend on which of their instants was asked for', () => {
+test('windows contain their instant, are adjacent, and are the same for each of their instants', () => {
   const zones = ['UTC', 'America/St_Johns', 'Australia/Lord_Howe', 'Africa/Cairo', 'America/Havana', 'Pacific/Chatham'];
   const units: readonly CalendarUnit[] = ['Minute', 'Hour', 'Day', 'Week', 'Month'];
   const calendars = new Map(zones.flatMap((zone) => units.map((unit) => [zone + unit, new Calendar(unit, zone)])));
@@ -74,6 +74,6 @@ test('windows hold their instant, touch, and do not depend on which of their ins
   );
 });
 
-test('a time zone that is not known is an error', () => {
+test('an unknown time zone is an error', () => {
   assert.throws(() => new Calendar('Day', 'Mars/Olympus'), RangeError);
 });

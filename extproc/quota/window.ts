@@ -1,14 +1,20 @@
-/** Calendar windows in any time zone: which window an instant belongs to, and how many windows lie between two of them. */
+/**
+ * Calendar windows in any time zone: the window of an instant, and the distance between two
+ * windows.
+ */
 import type { CalendarUnit } from '../../contract/policy.ts';
 
-/** A window holds the instants from `startMs` up to, and without, `endMs`. */
+/** The instants from `startMs` (inclusive) to `endMs` (exclusive). */
 export interface WindowBounds {
   readonly startMs: number;
   readonly endMs: number;
 }
 
-/** The usual length. Days and weeks differ from it where clocks change, months by nature. */
-const lengthMs = {
+/**
+ * The usual length of a window. Days and weeks differ from it where clocks change; months always
+ * may.
+ */
+const usualLengthMs = {
   Minute: 60_000,
   Hour: 3_600_000,
   Day: 86_400_000,
@@ -17,19 +23,22 @@ const lengthMs = {
 } as const satisfies Record<CalendarUnit, number>;
 
 /** The first Monday after the epoch, in milliseconds of local time. */
-const firstMondayMs = 4 * lengthMs.Day;
+const FIRST_MONDAY_MS = 4 * usualLengthMs.Day;
 
-/** The calendar of one unit in one time zone. Keeps the bounds that it gave last, so that asking again within a window costs two comparisons. */
+/**
+ * The calendar of one unit in one time zone. Caches the last bounds, so that a query in the same
+ * window costs two comparisons.
+ */
 export class Calendar {
   readonly unit: CalendarUnit;
   readonly lengthMs: number;
   readonly #format: Intl.DateTimeFormat | undefined;
   #last: WindowBounds = { startMs: 0, endMs: 0 };
 
-  /** Throws a RangeError where the time zone is not known. */
+  /** Throws a RangeError for an unknown time zone. */
   constructor(unit: CalendarUnit, timeZone: string) {
     this.unit = unit;
-    this.lengthMs = lengthMs[unit];
+    this.lengthMs = usualLengthMs[unit];
     this.#format =
       timeZone === 'UTC'
         ? undefined
@@ -45,7 +54,7 @@ export class Calendar {
           });
   }
 
-  /** The window of `atMs`. */
+  /** Returns the window of an instant. */
   at(atMs: number): WindowBounds {
     if (atMs >= this.#last.startMs && atMs < this.#last.endMs) {
       return this.#last;
@@ -54,7 +63,7 @@ export class Calendar {
     return this.#last;
   }
 
-  /** How many windows the one that starts at `laterMs` comes after the one that starts at `earlierMs`: 1 for neighbours. */
+  /** Returns the distance in windows between two window starts: 1 for neighbours. */
   apart(earlierMs: number, laterMs: number): number {
     if (this.unit === 'Month') {
       const earlier = new Date(this.#localMs(earlierMs));
@@ -68,7 +77,7 @@ export class Calendar {
     return this.unit === 'Minute' || this.unit === 'Hour' ? this.#findShort(atMs) : this.#findLong(atMs);
   }
 
-  /** Minutes and hours follow the clock on the wall; one in which the clock is changed ends there, and another begins. */
+  /** Minutes and hours follow local time. A clock change ends the window and begins another. */
   #findShort(atMs: number): WindowBounds {
     const startMs = atMs - modulo(this.#localMs(atMs), this.lengthMs);
     const endMs = startMs + this.lengthMs;
@@ -80,12 +89,13 @@ export class Calendar {
   }
 
   #findLong(atMs: number): WindowBounds {
-    let wallMs = this.#wallStartMs(this.#localMs(atMs));
-    let startMs = this.#instantMs(wallMs);
-    // Where clocks went back over the start of a period, the same wall time comes twice: the first one counts, so the instant can lie past the end.
+    let localTimeMs = this.#periodStartMs(this.#localMs(atMs));
+    let startMs = this.#instantMs(localTimeMs);
+    // Where clocks go back over the start of a period, the same local time occurs twice. The first
+    // one counts, so the instant may be past the end.
     for (;;) {
-      wallMs = this.#nextWallMs(wallMs);
-      const endMs = this.#instantMs(wallMs);
+      localTimeMs = this.#nextLocalTimeMs(localTimeMs);
+      const endMs = this.#instantMs(localTimeMs);
       if (atMs < endMs && endMs > startMs) {
         return { startMs: Math.min(startMs, atMs), endMs };
       }
@@ -93,28 +103,28 @@ export class Calendar {
     }
   }
 
-  #wallStartMs(wallMs: number): number {
+  #periodStartMs(localTimeMs: number): number {
     switch (this.unit) {
       case 'Month': {
-        const date = new Date(wallMs);
+        const date = new Date(localTimeMs);
         return Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1);
       }
       case 'Week':
-        return wallMs - modulo(wallMs - firstMondayMs, this.lengthMs);
+        return localTimeMs - modulo(localTimeMs - FIRST_MONDAY_MS, this.lengthMs);
       default:
-        return wallMs - modulo(wallMs, this.lengthMs);
+        return localTimeMs - modulo(localTimeMs, this.lengthMs);
     }
   }
 
-  #nextWallMs(wallMs: number): number {
+  #nextLocalTimeMs(localTimeMs: number): number {
     if (this.unit === 'Month') {
-      const date = new Date(wallMs);
+      const date = new Date(localTimeMs);
       return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
     }
-    return wallMs + this.lengthMs;
+    return localTimeMs + this.lengthMs;
   }
 
-  /** What a clock on the wall shows, written as if it were UTC. */
+  /** Returns the local time of an instant, as if it were UTC. */
   #localMs(atMs: number): number {
     if (this.#format === undefined) {
       return atMs;
@@ -129,25 +139,28 @@ export class Calendar {
     return Date.UTC(year, month - 1, day, hour, minute, second) + modulo(atMs, 1000);
   }
 
-  /** The first instant at which the clock on the wall shows `wallMs`; where clocks jump over it, the instant of the jump. */
-  #instantMs(wallMs: number): number {
+  /**
+   * Returns the first instant with local time `localTimeMs`, or the instant of the clock change
+   * that skips it.
+   */
+  #instantMs(localTimeMs: number): number {
     if (this.#format === undefined) {
-      return wallMs;
+      return localTimeMs;
     }
-    const before = this.#offsetMs(wallMs - lengthMs.Day);
-    const after = this.#offsetMs(wallMs + lengthMs.Day);
-    const earlyMs = wallMs - Math.max(before, after);
-    const lateMs = wallMs - Math.min(before, after);
-    if (this.#localMs(earlyMs) === wallMs) {
+    const before = this.#offsetMs(localTimeMs - usualLengthMs.Day);
+    const after = this.#offsetMs(localTimeMs + usualLengthMs.Day);
+    const earlyMs = localTimeMs - Math.max(before, after);
+    const lateMs = localTimeMs - Math.min(before, after);
+    if (this.#localMs(earlyMs) === localTimeMs) {
       return earlyMs;
     }
-    if (this.#localMs(lateMs) === wallMs) {
+    if (this.#localMs(lateMs) === localTimeMs) {
       return lateMs;
     }
     return this.#changeMs(earlyMs - 1, lateMs);
   }
 
-  /** The instant in (lowMs, highMs] at which the clock was changed. */
+  /** Returns the instant of the clock change in (lowMs, highMs]. */
   #changeMs(lowMs: number, highMs: number): number {
     const before = this.#offsetMs(lowMs);
     let low = lowMs;

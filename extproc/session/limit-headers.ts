@@ -1,10 +1,13 @@
-/** Chooses the buckets for the rate limit headers: for each kind, the one that will stop the client first. */
+/**
+ * Chooses the buckets for the rate limit headers: for each kind, the one that will stop the client
+ * first.
+ */
 import type { BucketSnapshot } from '../quota/store.ts';
 import { type LimitKind, unitOf } from '../quota/units.ts';
 
 /**
- * Returns, for each kind, the snapshot with the least remaining; among equals, the one that resets last. Leaves out
- * `Shadow` quotas, which stop nobody.
+ * Returns, for each kind, the snapshot with the least remaining; among equals, the one that resets
+ * last. Leaves out `Shadow` quotas, which stop nobody.
  */
 export function tightest(snapshots: readonly BucketSnapshot[]): ReadonlyMap<LimitKind, BucketSnapshot> {
   const tightest = new Map<LimitKind, BucketSnapshot>();

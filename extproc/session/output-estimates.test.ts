@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { OutputEstimator } from './output-estimates.ts';
 
-test('the hold is close above what nine of ten answers need', () => {
+test('the hold is closely above the length of nine of ten answers', () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 1, max: 4000 }), { minLength: 10, maxLength: 250, size: 'max' }),
@@ -21,7 +21,7 @@ test('the hold is close above what nine of ten answers need', () => {
   );
 });
 
-test('habits change', () => {
+test('estimates follow a change of behaviour', () => {
   const estimates = new OutputEstimator();
   assert.equal(estimates.holdTokens('m', 'r'), 256);
   assert.equal(estimates.tokensPerSecond('m', 'r'), 60);
@@ -37,7 +37,7 @@ test('habits change', () => {
   assert.equal(estimates.holdTokens('m', 'other'), 256);
 });
 
-test('what is remembered is bounded, and what is in use stays', () => {
+test('keys are bounded, and recently used ones stay', () => {
   const estimates = new OutputEstimator({ minHoldTokens: 16, maxHoldTokens: 1024, maxKeys: 3 });
   for (let key = 0; key < 100; key++) {
     for (let count = 0; count < 5; count++) {

@@ -1,40 +1,49 @@
-/** What answers of a model on a route usually are: how long, for the first hold of a stream; how fast, for answers that nobody waited for. */
+/**
+ * Estimates, from earlier answers of a model on a route, how long an answer will be (for the first
+ * hold of a stream) and how fast tokens are made (for answers that nobody read).
+ */
 
 export interface EstimatorOptions {
-  /** The first hold of a stream is never smaller or larger, in tokens. */
+  /** The bounds of the first hold of a stream, in tokens. */
   readonly minHoldTokens: number;
   readonly maxHoldTokens: number;
-  /** Model × route; the key that was not used for longest is forgotten. */
+  /** Pairs of model and route; past it, the least recently used pair is dropped. */
   readonly maxKeys: number;
 }
 
 export const estimatorDefaults: EstimatorOptions = { minHoldTokens: 16, maxHoldTokens: 1_024, maxKeys: 1_000 };
 
-/** What holds until a few answers have been seen. */
-const firstHoldTokens = 256;
-const firstTokensPerSecond = 60;
-const fewAnswers = 5;
+/** The estimates until MIN_ANSWERS answers have been seen. */
+const INITIAL_HOLD_TOKENS = 256;
+const INITIAL_TOKENS_PER_SECOND = 60;
+const MIN_ANSWERS = 5;
 
-/** Cells of the histogram: two for each power of 2, up to 2^20 tokens. */
-const cells = 41;
+/** Cells of the histogram: two per power of 2, up to 2^20 tokens. */
+const CELLS = 41;
 
-/** Past so much weight all weights are halved: the last few hundred answers count. */
-const maxWeight = 256;
+/**
+ * When the total reaches this weight, all weights are halved, so that the last few hundred answers
+ * count.
+ */
+const MAX_WEIGHT = 256;
 
-/** Weight of the newest answer in the mean rate. */
-const newestShare = 0.1;
+/** The weight of the newest answer in the mean rate. */
+const NEWEST_WEIGHT = 0.1;
 
 interface ModelStats {
   readonly weights: Float32Array;
   weight: number;
-  /** Count of uses of all at its last use. */
+  /** The value of the use counter at the last use. */
   usedAt: number;
   tokensPerSecond: number;
 }
 
 export class OutputEstimator {
   readonly #options: EstimatorOptions;
-  /** Its order is not that of use: taking an entry out and in again, with each answer, costs V8 dearly (see server/stream-table.ts). */
+  /**
+   * Not in LRU order: deleting and reinserting on every answer is expensive in V8 (see
+   * server/stream-table.ts).
+   */
   readonly #stats = new Map<string, ModelStats>();
   #uses = 0;
 
@@ -42,12 +51,15 @@ export class OutputEstimator {
     this.#options = options;
   }
 
-  /** An answer was whole: so many tokens, in so many milliseconds from the first to the last (0: not known). */
+  /**
+   * Records a complete answer; `durationMs` is the time from the first to the last token, 0 if
+   * unknown.
+   */
   observe(model: string, route: string, outputTokens: number, durationMs: number): void {
     const stats = this.#statsOf(model, route);
-    if (stats.weight >= maxWeight) {
+    if (stats.weight >= MAX_WEIGHT) {
       stats.weight = 0;
-      for (let cell = 0; cell < cells; cell++) {
+      for (let cell = 0; cell < CELLS; cell++) {
         const halved = (stats.weights[cell] ?? 0) / 2;
         stats.weights[cell] = halved;
         stats.weight += halved;
@@ -57,20 +69,20 @@ export class OutputEstimator {
     stats.weights[cell] = (stats.weights[cell] ?? 0) + 1;
     stats.weight++;
     if (durationMs > 0 && outputTokens > 0) {
-      stats.tokensPerSecond += newestShare * ((outputTokens * 1000) / durationMs - stats.tokensPerSecond);
+      stats.tokensPerSecond += NEWEST_WEIGHT * ((outputTokens * 1000) / durationMs - stats.tokensPerSecond);
     }
   }
 
-  /** At least what nine of ten answers need (p90), within the bounds. */
+  /** Returns the length that 9 of 10 answers keep to (p90), within the bounds. */
   holdTokens(model: string, route: string): number {
     const { minHoldTokens, maxHoldTokens } = this.#options;
     const stats = this.#stats.get(statsKey(model, route));
-    if (stats === undefined || stats.weight < fewAnswers) {
-      return Math.min(firstHoldTokens, maxHoldTokens);
+    if (stats === undefined || stats.weight < MIN_ANSWERS) {
+      return Math.min(INITIAL_HOLD_TOKENS, maxHoldTokens);
     }
     let below = 0;
     let cell = 0;
-    while (cell < cells - 1) {
+    while (cell < CELLS - 1) {
       below += stats.weights[cell] ?? 0;
       if (below >= 0.9 * stats.weight) {
         break;
@@ -81,7 +93,7 @@ export class OutputEstimator {
   }
 
   tokensPerSecond(model: string, route: string): number {
-    return this.#stats.get(statsKey(model, route))?.tokensPerSecond ?? firstTokensPerSecond;
+    return this.#stats.get(statsKey(model, route))?.tokensPerSecond ?? INITIAL_TOKENS_PER_SECOND;
   }
 
   get keys(): number {
@@ -92,9 +104,9 @@ export class OutputEstimator {
     const key = statsKey(model, route);
     let stats = this.#stats.get(key);
     if (stats === undefined) {
-      stats = { weights: new Float32Array(cells), weight: 0, usedAt: 0, tokensPerSecond: firstTokensPerSecond };
+      stats = { weights: new Float32Array(CELLS), weight: 0, usedAt: 0, tokensPerSecond: INITIAL_TOKENS_PER_SECOND };
       if (this.#stats.size >= this.#options.maxKeys) {
-        this.#forgetOldest();
+        this.#dropLeastRecent();
       }
       this.#stats.set(key, stats);
     }
@@ -102,7 +114,7 @@ export class OutputEstimator {
     return stats;
   }
 
-  #forgetOldest(): void {
+  #dropLeastRecent(): void {
     let oldest: string | undefined;
     let usedAt = Number.POSITIVE_INFINITY;
     for (const [key, stats] of this.#stats) {
@@ -117,13 +129,16 @@ export class OutputEstimator {
   }
 }
 
-/** A model's name comes from a client and may be long; the start tells models apart well enough for an estimate. */
+/**
+ * Truncates the name, which comes from a client: its start distinguishes models well enough for an
+ * estimate.
+ */
 function statsKey(model: string, route: string): string {
   return `${route} ${model.slice(0, 128)}`;
 }
 
 function cellOf(tokens: number): number {
-  return tokens <= 1 ? 0 : Math.min(cells - 1, Math.ceil(2 * Math.log2(tokens)));
+  return tokens <= 1 ? 0 : Math.min(CELLS - 1, Math.ceil(2 * Math.log2(tokens)));
 }
 
 function topOf(cell: number): number {
