@@ -140,7 +140,7 @@ function bucketOf(team: string): BucketRef {
   return bucketRef(quota, [team]);
 }
 
-/** What the ledger has of a team, by the promise that nothing is held any more. */
+/** Returns what is spent of the budget of a team; nothing may be held. */
 function spentBy(team: string): number {
   const state = extproc.store.top(1_000, Date.now()).find(({ bucket }) => bucket.values.includes(team));
   assert.equal(state?.held, 0, 'nothing is held');

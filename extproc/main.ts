@@ -1,5 +1,5 @@
 /**
- * The data plane's process: Envoy's ext_proc service with its ledger. A policy comes in by `apply`, one record a request goes out. Ready with the first
+ * The data plane's process: Envoy's ext_proc service with its quota store. A policy comes in by `apply`, one record a request goes out. Ready with the first
  * policy; a policy that cannot be used leaves the last good one in force.
  */
 import { randomUUID } from 'node:crypto';
