@@ -1,7 +1,7 @@
 /**
  * Reads recordings of real providers, if present: the response without its usage, and the usage.
  */
-import { documentsOf, type Exchange, type Json, told } from '../fixtures/exchange.ts';
+import { type AnyJson, documentsOf, type RecordedExchange, reportedUsage } from '../fixtures/exchange.ts';
 import { recordings as exchanges } from '../fixtures/recordings.ts';
 
 const USAGE_KEYS: ReadonlySet<string> = new Set(['usage', 'x_groq']);
@@ -10,7 +10,7 @@ export interface Recording {
   readonly name: string;
   readonly path: string;
   readonly stream: boolean;
-  readonly request: Json;
+  readonly request: AnyJson;
   /** The response as the provider would have sent it without usage. */
   readonly answer: string;
   readonly output: number;
@@ -27,9 +27,9 @@ export function recordings(): readonly Recording[] {
     .flatMap(recording);
 }
 
-function recording(exchange: Exchange): readonly Recording[] {
+function recording(exchange: RecordedExchange): readonly Recording[] {
   const { name, path, stream, request } = exchange;
-  const usage = told(exchange);
+  const usage = reportedUsage(exchange);
   if (usage === undefined || usage.output === 0) {
     return [];
   }
@@ -52,7 +52,7 @@ function recording(exchange: Exchange): readonly Recording[] {
   ];
 }
 
-function hello(exchange: Exchange): Json {
+function hello(exchange: RecordedExchange): AnyJson {
   const { path, stream } = exchange;
   const first = documentsOf(exchange)[0];
   const model = first.model ?? first.message?.model ?? first.response?.model;
@@ -63,17 +63,17 @@ function hello(exchange: Exchange): Json {
   return { model, stream, messages, ...(path === '/v1/messages' && { max_tokens: 20_000 }) };
 }
 
-function event(path: string, document: Json): string {
+function event(path: string, document: AnyJson): string {
   const named = !path.endsWith('/completions');
   return `${named ? `event: ${document.type}\n` : ''}data: ${JSON.stringify(document)}\n\n`;
 }
 
 /** The chunk that OpenAI sends only for usage. */
-function isEmpty({ choices, object }: Json): boolean {
+function isEmpty({ choices, object }: AnyJson): boolean {
   return Array.isArray(choices) && choices.length === 0 && String(object).endsWith('chunk');
 }
 
-function withoutUsage(value: Json): Json {
+function withoutUsage(value: AnyJson): AnyJson {
   if (Array.isArray(value)) {
     return value.map(withoutUsage);
   }

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { countTokens as countOldTokens } from 'gpt-tokenizer/encoding/cl100k_base';
 import { countTokens } from 'gpt-tokenizer/encoding/o200k_base';
-import { told } from '../../fixtures/exchange.ts';
+import { reportedUsage } from '../../fixtures/exchange.ts';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings, recordings } from '../../fixtures/recordings.ts';
 import { call } from './support/client.ts';
@@ -65,7 +65,7 @@ function replay(
 
 it('there are recordings of all providers', { skip: noRecordings }, () => {
   assert.ok(recorded.length >= 45, `${recorded.length}`);
-  assert.ok(recorded.filter((one) => told(one) !== undefined).length >= 40);
+  assert.ok(recorded.filter((one) => reportedUsage(one) !== undefined).length >= 40);
 });
 
 describe('each response', () => {

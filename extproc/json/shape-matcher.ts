@@ -9,7 +9,7 @@ import type { TextSink } from './text-sink.ts';
 import { unescapedText } from './unescape.ts';
 
 /** A container on the path from the root to the current position. */
-interface Container {
+interface OpenContainer {
   isObject: boolean;
   /** All strings and keys in the container are text. */
   deep: boolean;
@@ -36,11 +36,11 @@ export class ShapeMatcher {
   base = 0;
   /** The number of open containers; `in` is the innermost one. */
   depth = 0;
-  in: Container = newContainer();
+  in: OpenContainer = newContainer();
 
   readonly #shape: CompiledShape;
   readonly #purpose: NonNullable<ScannerOptions['purpose']>;
-  readonly #stack: Container[] = [this.in];
+  readonly #stack: OpenContainer[] = [this.in];
   /** Bits of the members seen in the enclosing objects, by level of the shape. */
   readonly #seen: Uint32Array;
   // The current key or value.
@@ -368,7 +368,7 @@ function otherCase(name: string): Failure {
   );
 }
 
-function newContainer(): Container {
+function newContainer(): OpenContainer {
   return {
     isObject: false,
     deep: false,

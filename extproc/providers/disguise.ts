@@ -1,20 +1,26 @@
-/** Other spellings of endpoints that are counted. Some servers decode a path, ignore case or cut parts off before they choose what to do. */
+/**
+ * Finds other spellings of metered paths. Some servers decode a path, ignore case or cut off parts
+ * before they route.
+ */
 import { endpoints } from './registry.ts';
 
-/** A path that is still encoded after so many rounds is meant to hide something. */
+/** A path that is still encoded after this many rounds hides something on purpose. */
 const DECODING_ROUNDS = 8;
 
 const metered: ReadonlySet<string> = new Set(
   endpoints.flatMap(({ kind, method, path }) => (kind === 'metered' ? [`${method} ${folded(path)}`] : [])),
 );
 
-/** Tells whether a lenient server could take the path for that of a metered endpoint. `path` has no query. */
+/**
+ * Returns whether a lenient server could read the path as that of a metered API. `path` has no
+ * query.
+ */
 export function disguisesMetered(method: string, path: string): boolean {
   const plain = folded(path);
   return plain === undefined || metered.has(`${method} ${plain}`);
 }
 
-/** Returns the plainest spelling, or undefined where there is no end of decoding. */
+/** Returns the plainest spelling, or undefined if decoding does not end. */
 function folded(path: string): string | undefined {
   let decoded = path;
   for (let round = 0; decoded.includes('%'); round++) {

@@ -1,11 +1,14 @@
-/** Collects changes to a request's body as splices of its bytes: values of members are replaced, or members are put in. All else stays as the client sent it. */
+/**
+ * Collects changes to a request's body as splices: replaced values and inserted members. All other
+ * bytes stay as the client sent them.
+ */
 import type { JsonMatch, ScannedBody } from '../json/scanner.ts';
 import type { Splice } from '../json/splice.ts';
 
 export class BodyEdits {
   readonly #body: ScannedBody;
   readonly #splices: Splice[] = [];
-  /** Members to put in, by the place just after an opening brace. */
+  /** Members to insert, by the offset after an opening brace. */
   readonly #added = new Map<number, { readonly members: string[]; readonly empty: boolean }>();
 
   constructor(body: ScannedBody) {
@@ -23,8 +26,9 @@ export class BodyEdits {
   }
 
   /**
-   * Sets members of a top-level object (`parent` and `parent.name` are in the shape, with `value`); makes the object where it is absent or null.
-   * A parent of another kind is left to the provider to refuse.
+   * Sets members of a top-level object (`parent` and `parent.name` are in the shape, with `value`).
+   * Creates the object where it is absent or null.
+   * A parent of another kind is left for the provider to refuse.
    */
   setNested(parent: string, members: Readonly<Record<string, unknown>>): void {
     const object = this.#body.one(parent);
@@ -65,7 +69,7 @@ export class BodyEdits {
   }
 }
 
-/** Whether only white space stands between the braces. */
+/** Returns whether there is only white space between the braces. */
 function isEmptyObject(body: ScannedBody, object: JsonMatch): boolean {
   let skipped = 0;
   const end = object.end - 1;

@@ -1,13 +1,22 @@
-/** The data of one server-sent event, as far as the adapters need it: https://html.spec.whatwg.org/multipage/server-sent-events.html */
+/**
+ * The data of one server-sent event, as far as the adapters need it:
+ * https://html.spec.whatwg.org/multipage/server-sent-events.html
+ */
 
-/** Where an event's data stands: in the event's own buffer (`inPlace`) or, if it came in several lines, joined. */
+/**
+ * The range of an event's data: in the event's own buffer (`inPlace`) or, for several lines,
+ * joined.
+ */
 export class EventData {
   bytes: Uint8Array = new Uint8Array(0);
   start = 0;
   end = 0;
   inPlace = true;
 
-  /** Finds the data of the event [start, end). False: it has none (a comment, an empty event). */
+  /**
+   * Finds the data of the event [start, end). Returns false if there is none (a comment, an empty
+   * event).
+   */
   find(bytes: Uint8Array, start: number, end: number): boolean {
     let lines = 0;
     let at = start;
@@ -38,7 +47,7 @@ export class EventData {
     return lines > 0;
   }
 
-  /** Whether the data is exactly this ASCII text. */
+  /** Returns whether the data is exactly this ASCII text. */
   is(text: string): boolean {
     if (this.end - this.start !== text.length) {
       return false;

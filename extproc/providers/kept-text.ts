@@ -1,9 +1,10 @@
 /**
- * The text that a stream has sent, kept for the events that close it: the Responses API and TGI repeat the whole text in them. Contents of JSON strings,
- * escapes and all. One stream keeps so much and no more; what does not fit is forgotten, and the closing events then have an empty text.
+ * Keeps the text that a stream has sent, for the events that close the stream: the Responses API
+ * and TGI repeat the whole text in them. The text is kept as JSON string contents with their
+ * escapes. Past the bound it is dropped, and the closing events have an empty text.
  */
 
-/** 16,000 tokens of English: most answers. An open stream with a reading client shall hold no more than this. */
+/** 16,000 tokens of English: most answers. Bounds the memory of an open stream. */
 const MAX_KEPT_BYTES = 65_536;
 
 export class KeptBudget {
@@ -44,7 +45,7 @@ export class KeptText {
     this.#length = length;
   }
 
-  /** Takes back what was added since it was so long. */
+  /** Removes text that was added after this length. */
   truncate(length: number): void {
     this.#length = Math.min(this.#length, length);
   }
@@ -55,7 +56,7 @@ export class KeptText {
     this.#length = 0;
   }
 
-  /** The text, escapes undone; empty where it did not fit. */
+  /** Returns the unescaped text; empty if it exceeded the bound. */
   toString(): string {
     if (this.#bytes === undefined) {
       return '';

@@ -1,6 +1,6 @@
 /**
- * Reads an event that is too long to be kept (images of the Responses API have several megabytes), in pieces as they come: a scanner takes its data, and
- * of that only what a shape names is kept.
+ * Reads an event that is too long to be kept, in pieces as they arrive (images of the Responses API
+ * have several megabytes). A scanner reads the data and keeps only what a shape names.
  */
 import { newScanner } from '../json/json-tokenizer.ts';
 import type { JsonScanner, MatchesByPath } from '../json/scanner.ts';
@@ -14,7 +14,9 @@ const CR = 0x0d;
 export class LongEvent {
   readonly #scanner: JsonScanner;
   readonly #sink: CountingSink;
-  /** Bytes of `data:` that the line has begun with so far; -1: the line is no data, or past its name. */
+  /**
+   * Matched bytes of the line's `data:` prefix; -1: the line is no data, or the prefix is complete.
+   */
   #matched = 0;
   #inData = false;
   #broken = false;
@@ -42,12 +44,12 @@ export class LongEvent {
     }
   }
 
-  /** What was found, once the event is at its end. */
+  /** The matches, once the event is complete. */
   get found(): MatchesByPath {
     return this.#scanner;
   }
 
-  /** It was no JSON, or had nothing that is known. */
+  /** The event was not JSON, or nothing in it is known. */
   get saysNothing(): boolean {
     return (
       this.#broken || (!this.#sink.sawText && this.#scanner.count('type') === 0 && this.#scanner.count('usage') === 0)
@@ -58,7 +60,7 @@ export class LongEvent {
     this.#scanner.release();
   }
 
-  /** Steps over the name of a line's field. */
+  /** Skips the name of a line's field. */
   #name(bytes: Uint8Array, start: number, end: number): number {
     let at = start;
     while (at < end && this.#matched >= 0 && !this.#inData) {

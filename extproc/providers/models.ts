@@ -1,4 +1,7 @@
-/** The two endpoints that list models, answered from the policy and alike in both dialects but for the words. */
+/**
+ * The two client APIs that list models, answered from the policy. The API families differ only in
+ * the body.
+ */
 import type { ProviderApi } from '../../contract/policy.ts';
 import { failure } from '../errors.ts';
 import type { ClientApi, Dialect, ModelsBody } from './adapter.ts';
@@ -24,7 +27,10 @@ export function modelsEndpoint(
   }));
 }
 
-/** The model that a path names; names may hold slashes, escaped or not. Undefined: the path names none. */
+/**
+ * Returns the model that a path names; names may contain slashes, escaped or not. Undefined if the
+ * path names none.
+ */
 export function modelOfPath(path: string): string | undefined {
   const name = path.slice(LIST_PATH.length + 1);
   if (name === '') {

@@ -1,4 +1,7 @@
-/** The readers of one answer, made when it is known whether it streams: each has tables of its own, and only one of them is ever used. */
+/**
+ * The readers of one answer, created when it is known whether the answer streams: each has tables
+ * of its own, and only one is ever used.
+ */
 import type { StreamReader, UnaryReader } from './adapter.ts';
 
 export interface AnswerReaders {
@@ -10,7 +13,10 @@ export function answerReaders(newUnary: () => UnaryReader, newStream: () => Stre
   return new Readers(newUnary, newStream);
 }
 
-/** A class: in V8 each object literal with getters has a shape of its own, which stands in old space and keeps all that its getters see. */
+/**
+ * A class, because V8 gives each object literal with getters a shape of its own in old space, which
+ * keeps everything that the getters refer to.
+ */
 class Readers implements AnswerReaders {
   readonly #newUnary: () => UnaryReader;
   readonly #newStream: () => StreamReader;

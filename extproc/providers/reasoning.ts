@@ -1,8 +1,12 @@
-/** Models that bill reasoning which they do not stream, by name. `ModelFacts.reasoningTokens` of a policy says otherwise where this is wrong. */
+/**
+ * Models that bill reasoning which they do not stream, by name. `ModelFacts.reasoningTokens` of the
+ * policy overrides this.
+ */
 
 /**
  * OpenAI: o1, o3, o4…; gpt-5 and later except the `gpt-N-chat` models; codex-mini is an o4-mini.
- * xAI: grok-4 and later keep their reasoning to themselves (grok-3-mini streams it). Google: Gemini from 2.5 on, through its OpenAI front.
+ * xAI: grok-4 and later hide their reasoning (grok-3-mini streams it). Google: Gemini from 2.5 on,
+ * through its OpenAI API.
  */
 const HIDDEN = [
   /^o\d+(-|$)/,
@@ -13,7 +17,10 @@ const HIDDEN = [
   /^gemini-(2\.5|[3-9]|[1-9]\d)/,
 ];
 
-/** Claude from generation 5 on thinks when the request does not speak of thinking; the text that it streams is a summary, or none. */
+/**
+ * Claude from generation 5 on thinks unless the request says otherwise; the streamed text is a
+ * summary, or absent.
+ */
 const THINKS_BY_DEFAULT = [/^claude-(fable|mythos)/, /^claude-(opus|sonnet|haiku)-([5-9]|[1-9]\d)(?!\d)/];
 
 export function hidesReasoning(model: string): boolean {
@@ -26,7 +33,7 @@ export function thinksByDefault(model: string): boolean {
   return THINKS_BY_DEFAULT.some((pattern) => pattern.test(name));
 }
 
-/** Without the maker's or router's prefix (`openai/o3`, `us.anthropic.claude-…`) and without `ft:`. */
+/** Removes the prefix of a maker or router (`openai/o3`, `us.anthropic.claude-…`) and `ft:`. */
 function plainName(model: string): string {
   const name = model.toLowerCase();
   return name

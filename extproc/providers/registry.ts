@@ -1,6 +1,6 @@
 /**
- * All endpoints that are known, over all dialects. A request's method and path enter (and its headers, where two dialects share a path); the endpoint
- * leaves, or nothing: what is not in this table is not known.
+ * All client APIs. Selects one by a request's method and path, and by its headers where two
+ * families share a path.
  */
 import type { ClientApi, Dialect } from './adapter.ts';
 import { anthropicDialect } from './anthropic/errors.ts';
@@ -31,13 +31,13 @@ export interface ClientApiMatch {
   readonly endpoint: ClientApi;
 }
 
-/** The value of a request header, by its lower-case name. */
+/** Returns the value of a request header, by its lower-case name. */
 export type HeaderLookup = (name: string) => string | undefined;
 
-/** Every request of Anthropic's own clients has it, and no other provider's. */
+/** Every Anthropic client sends this header, and no other provider's client does. */
 const ANTHROPIC_HEADER = 'anthropic-version';
 
-/** Endpoints by method and path; where a path ends in `/{…}`, by what stands before that. */
+/** Client APIs by method and path; for a path that ends in `/{…}`, by the part before that. */
 const exact = new Map<string, ClientApiMatch[]>();
 const prefixes = new Map<string, ClientApiMatch[]>();
 
@@ -48,7 +48,10 @@ for (const endpoint of endpoints) {
   table.set(key, [...(table.get(key) ?? []), { endpoint }]);
 }
 
-/** The endpoint that a request speaks to; `path` may have a query. Found by lookup, so its cost does not depend on the path. */
+/**
+ * Returns the client API of a request; `path` may have a query. A table lookup, whose cost does not
+ * depend on the path.
+ */
 export function findEndpoint(method: string, path: string, header: HeaderLookup): ClientApiMatch | undefined {
   const bare = path.split('?', 1)[0] as string;
   const found = exact.get(`${method} ${bare}`) ?? foundByPrefix(method, bare);
@@ -69,7 +72,7 @@ function foundByPrefix(method: string, path: string): ClientApiMatch[] | undefin
   return undefined;
 }
 
-/** In which dialect to answer a request to an endpoint that is not known. */
+/** Returns the dialect for requests to unknown paths. */
 export function dialectFor(path: string, header: HeaderLookup): Dialect {
   if (path.startsWith('/v1/messages') || header(ANTHROPIC_HEADER) !== undefined) {
     return anthropicDialect;

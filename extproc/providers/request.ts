@@ -1,17 +1,20 @@
-/** What reading a request has in common over all dialects: scalars with their bounds, kinds of URLs, and the words for what is wrong. */
+/** Shared parts of request reading: bounded scalars, kinds of URLs, and messages about problems. */
 import { type Failure, failure } from '../errors.ts';
 import type { JsonMatch, ScannedBody } from '../json/scanner.ts';
 
-/** Names of models are written into headers, metrics and records. */
+/** Names of models are written to headers, metrics and records. */
 const MAX_MODEL_BYTES = 256;
 
-/** A member that is null counts as absent, as the providers take it. */
+/** Treats null as absent, like the providers. */
 export function present(found: JsonMatch | undefined): JsonMatch | undefined {
   return found === undefined || found.kind === 'null' ? undefined : found;
 }
 
-/** Reads members of one body; the first one that is wrong stays in `problem`, and what is read then has no meaning. */
-export class Fields {
+/**
+ * Reads members of one body. The first problem is kept in `problem`; values that are read
+ * afterwards have no meaning.
+ */
+export class BodyFields {
   problem: Failure | undefined;
   readonly #body: ScannedBody;
 
@@ -44,7 +47,7 @@ export class Fields {
     return found?.value === true;
   }
 
-  /** A whole number within bounds, or undefined where it is absent or null. */
+  /** Reads an integer within bounds; undefined if it is absent or null. */
   count(path: string, least: number, most: number): number | undefined {
     const found = present(this.#body.one(path));
     if (found === undefined) {
@@ -60,8 +63,8 @@ export class Fields {
   }
 
   /**
-   * A bound on tokens. A number that can be none (negative, with a fraction, below what the API takes) counts as absent: the
-   * provider has its own words for it, and some take -1 for no bound.
+   * Reads a bound on tokens. Invalid bounds (negative, fractional, below the minimum of the API)
+   * count as absent: the provider has its own message for them, and some read -1 as no bound.
    */
   bound(path: string, least: number): number | undefined {
     const found = present(this.#body.one(path));
@@ -81,17 +84,17 @@ export class Fields {
   }
 }
 
-/** Larger bounds on tokens than any model's context are no bounds. */
+/** Bounds above any model's context are no bounds. */
 export const MAX_TOKENS = 2 ** 40;
 
-/** As many answers as one request may ask for (OpenAI's own limit for `n`). */
+/** The most answers that one request may ask for (OpenAI's own limit for `n`). */
 export const MAX_CHOICES = 128;
 
 export function invalid(path: string, what: string): Failure {
   return failure('invalid_value', `\`${path}\` ${what}.`, { param: path });
 }
 
-/** The first bytes of a string value, without its quote. */
+/** Returns the first bytes of a string value, without its quote. */
 function stringStart(body: ScannedBody, found: JsonMatch, length: number): string {
   let skipped = 0;
   const from = found.start + 1;
@@ -110,14 +113,14 @@ function stringStart(body: ScannedBody, found: JsonMatch, length: number): strin
   return text;
 }
 
-/** Whether a URL carries its own bytes (`data:`); all others are fetched by the provider. */
+/** Whether a URL contains its own data (`data:`); the provider fetches all others. */
 export function isDataUrl(body: ScannedBody, found: JsonMatch): boolean {
   return stringStart(body, found, 5).toLowerCase() === 'data:';
 }
 
 /**
- * Whether data that should be inline is an address in its place, as some providers take it. Base64 has no colon, and needs
- * no escape but that of a slash.
+ * Whether inline data is an address instead, which some providers accept. Base64 has no colon, and
+ * its only escape is that of a slash.
  */
 export function isRemote(body: ScannedBody, found: JsonMatch): boolean {
   if (found.kind !== 'string' || isDataUrl(body, found)) {
@@ -126,13 +129,13 @@ export function isRemote(body: ScannedBody, found: JsonMatch): boolean {
   return /^\s*[a-z][a-z0-9+.-]*:|\\(?!\/)/i.test(stringStart(body, found, 64));
 }
 
-/** What may stand in an address: `://`, or an escape that may hide it. */
+/** Returns whether the value contains `://`, or an escape that may hide it. */
 const ADDRESS_MARKS: readonly Buffer[] = ['://', '\\u', '\\/'].map((mark) => Buffer.from(mark));
 
-/** Unknown parts that are searched for addresses; where there are more, one is assumed. */
+/** Unknown parts that are searched for addresses; with more parts, one is assumed. */
 const MAX_SEARCHED_PARTS = 32;
 
-/** Parts whose types are not known: how many there are, and whether one of them may name an address. */
+/** Returns the number of parts with unknown types, and whether one of them may name an address. */
 export function unknownParts(
   body: ScannedBody,
   at: string,
@@ -179,7 +182,7 @@ export function byteLength(found: JsonMatch): number {
   return found.end - found.start;
 }
 
-/** Whether the value says something: not null, not false, not empty. */
+/** Whether the value is not null, false or empty. */
 export function isSet(found: JsonMatch | undefined): boolean {
   if (found === undefined || found.kind === 'null' || found.value === false) {
     return false;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { told } from '../../fixtures/exchange.ts';
+import { reportedUsage } from '../../fixtures/exchange.ts';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings } from '../../fixtures/recordings.ts';
 import { type Failure, isFailure } from '../errors.ts';
@@ -53,7 +53,7 @@ describe('requests that were answered', () => {
       assert.equal(read.model, (JSON.parse(request) as { model?: string }).model ?? 'tgi');
       assert.deepEqual(read.unbounded, searches ? ['server_tool'] : []);
       assert.equal(read.mediaTokens > 0, name.includes('image'));
-      const input = told(exchange)?.input;
+      const input = reportedUsage(exchange)?.input;
       // What a search finds is input too, and a cached prompt is longer than the fixture shows.
       if (input === undefined || searches || name === 'messages-cache.stream') {
         return;
@@ -72,7 +72,7 @@ describe('requests that were answered', () => {
     for (const exchange of withIds) {
       const read = facts(exchange.endpoint, exchange.request as string);
       assert.equal(read.textBytes, 0);
-      assert.equal(read.givenTokens, told(exchange)?.input, exchange.name);
+      assert.equal(read.givenTokens, reportedUsage(exchange)?.input, exchange.name);
     }
   });
 });

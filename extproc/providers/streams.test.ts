@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { documentsOf, told } from '../../fixtures/exchange.ts';
+import { documentsOf, reportedUsage } from '../../fixtures/exchange.ts';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings } from '../../fixtures/recordings.ts';
 import type { Usage } from '../usage.ts';
@@ -30,7 +30,7 @@ const payloads = (stream: Buffer): readonly Payload[] =>
   documentsOf({ answer: stream.toString(), stream: true }) as readonly Payload[];
 
 function expectedUsage(stream: Buffer) {
-  const usage = told({ answer: stream.toString(), stream: true });
+  const usage = reportedUsage({ answer: stream.toString(), stream: true });
   return usage && { input: usage.input, output: usage.output };
 }
 

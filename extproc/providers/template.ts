@@ -1,38 +1,46 @@
 /**
- * Most events of a stream equal the one before but for a few values: the delta's text, a sequence number, padding. What an event meant is kept with its
- * fixed bytes; the next event whose fixed bytes are equal means the same, and only the places that differ (holes) have to be found.
+ * Most events of a stream equal the previous one except for a few values: the delta's text, a
+ * sequence number, padding. A template keeps the fixed bytes of an event with its meaning. The next
+ * event with the same fixed bytes means the same, and only the differing places (holes) have to be
+ * found.
  */
 
-/** A place that differs from event to event: the contents of a string, or a number. Holes come in order of position. */
+/**
+ * A place that differs from event to event: the contents of a string, or a number. Holes are sorted
+ * by position.
+ */
 export interface Hole {
   readonly start: number;
   readonly end: number;
   readonly kind: 'string' | 'number';
 }
 
-/** One event costs what comparing its bytes costs, so longer ones gain little; and what is kept stays small. */
+/**
+ * Matching costs as much as comparing the bytes, so longer events gain little, and the memory stays
+ * small.
+ */
 const MAX_TEMPLATE_BYTES = 2048;
 const MAX_HOLES = 8;
-/** Streams go round between a few forms: two choices, two kinds of delta. */
+/** Streams alternate between a few forms: two choices, two kinds of delta. */
 const TEMPLATES = 4;
 
 interface Template<Facts> {
   readonly fixed: Uint8Array;
-  /** Where each run of fixed bytes ends in `fixed`; one more than there are holes. */
+  /** The end of each run of fixed bytes in `fixed`; one more than there are holes. */
   readonly ends: readonly number[];
   readonly numbers: readonly boolean[];
   readonly facts: Facts;
 }
 
 export class EventTemplates<Facts> {
-  /** After a match: where the holes are in that event. */
+  /** After a match: the holes of that event. */
   readonly holeStarts: number[] = new Array(MAX_HOLES).fill(0);
   readonly holeEnds: number[] = new Array(MAX_HOLES).fill(0);
   readonly #templates: (Template<Facts> | undefined)[] = new Array(TEMPLATES).fill(undefined);
   #latest = 0;
   #next = 0;
 
-  /** The facts of an earlier event of the same form. */
+  /** Returns the facts of an earlier event of the same form. */
   match(bytes: Uint8Array, start: number, end: number): Facts | undefined {
     for (let tried = 0; tried < TEMPLATES; tried++) {
       const index = (this.#latest + tried) % TEMPLATES;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { documentsOf, type Exchange, told } from '../../fixtures/exchange.ts';
+import { documentsOf, type RecordedExchange, reportedUsage } from '../../fixtures/exchange.ts';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings } from '../../fixtures/recordings.ts';
 import type { TextSink } from '../json/text-sink.ts';
@@ -23,8 +23,8 @@ function reader(endpoint: ClientApi): UnaryReader {
 
 const total = (usage: Usage | undefined) => usage && { input: usage.input, output: usage.output };
 
-function expectedUsage(answer: Exchange) {
-  const usage = told(answer);
+function expectedUsage(answer: RecordedExchange) {
+  const usage = reportedUsage(answer);
   return usage && { input: usage.input, output: usage.output };
 }
 

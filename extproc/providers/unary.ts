@@ -1,19 +1,19 @@
-/** Reads an answer that comes as one JSON document: its text goes to the sink as it comes, its numbers are kept, nothing else is. */
+/** Reads a unary answer: text goes to the sink as it arrives, and the usage numbers are kept. */
 import { newScanner } from '../json/json-tokenizer.ts';
 import type { JsonScanner, MatchesByPath } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import type { Usage } from '../usage.ts';
 import type { UnaryReader } from './adapter.ts';
-import { type Numbers, numbersOf } from './usage.ts';
+import { numbersOf, type UsageNumbers } from './usage.ts';
 
-/** What a kind of answer has, and where. */
+/** What an API's unary answer contains, and where. */
 export interface UnaryForm {
   readonly shape: Shape;
   /** Path of the model's name. */
   readonly model?: string;
-  /** `numbers` reads the number at a path of the shape; `answer` has all that was found. */
-  readonly usage: (numbers: Numbers, answer: MatchesByPath) => Usage | undefined;
+  /** `numbers` reads the number at a path of the shape; `answer` has all matches. */
+  readonly usage: (numbers: UsageNumbers, answer: MatchesByPath) => Usage | undefined;
 }
 
 export function unaryReader(form: UnaryForm): UnaryReader {
@@ -24,7 +24,7 @@ class UnaryAnswerReader implements UnaryReader {
   broken = false;
   readonly #form: UnaryForm;
   readonly #scanner: JsonScanner;
-  readonly #numbers: Numbers;
+  readonly #numbers: UsageNumbers;
   #usage: Usage | undefined;
   #usageIsRead = false;
 
@@ -36,7 +36,7 @@ class UnaryAnswerReader implements UnaryReader {
 
   push(bytes: Uint8Array, sink: TextSink): void {
     this.#usageIsRead = false;
-    // What is not JSON passes as it is and tells nothing.
+    // An answer that is not JSON passes unchanged and has no usage.
     if (this.#scanner.push(bytes, sink) !== undefined) {
       this.broken = true;
     }
@@ -61,11 +61,14 @@ class UnaryAnswerReader implements UnaryReader {
   }
 }
 
-/** Whole paths by member and path. Both are constants of the adapters: a string put together anew is dear to look up. */
+/**
+ * Full paths by member and path. Both are constants of the adapters, and a newly built string is
+ * expensive to look up.
+ */
 const wholePaths = new Map<string, Map<string, string>>();
 
-/** The numbers below a member. */
-export function below(numbers: Numbers, member: string): Numbers {
+/** Returns the numbers below a member. */
+export function below(numbers: UsageNumbers, member: string): UsageNumbers {
   const known = wholePaths.get(member) ?? new Map<string, string>();
   wholePaths.set(member, known);
   return {

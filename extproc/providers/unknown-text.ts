@@ -1,13 +1,14 @@
 /**
- * Text where no adapter knows of any: providers add events and members faster than anybody can follow, and what a model writes is billed under whatever name.
- * Only what cannot be text (ids, names of kinds, signatures, addresses) is left out.
+ * Finds text that no adapter knows: providers add events and members often, and what a model writes
+ * is billed under any name.
+ * Skips only what cannot be text (ids, names of kinds, signatures, addresses).
  */
 
 import type { JsonCursor } from '../json/cursor.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import type { EventData } from './event.ts';
 
-/** Members whose strings are not what the model writes, wherever they stand. */
+/** Members whose strings are never written by the model, at any place. */
 const NO_TEXT: ReadonlySet<string> = new Set([
   'id',
   'type',
@@ -51,17 +52,20 @@ const NO_TEXT: ReadonlySet<string> = new Set([
   'partial_image_b64',
 ]);
 
-/** Of text that belongs to nothing that is known: past all channels of the dialects. */
+/** Channel of unknown text, past all channels of the adapters. */
 const UNKNOWN_CHANNEL = 2 ** 30;
 
-/** What is deeper is not looked at. */
+/** Deeper values are ignored. */
 const MAX_DEPTH = 16;
 
 export function mayBeText(key: string): boolean {
   return !NO_TEXT.has(key) && !key.endsWith('_id');
 }
 
-/** Calls `take` for each text in the value at the cursor, which is then past it; the text stands in `cursor.textStart` and `textEnd`. */
+/**
+ * Calls `take` for each text in the value at the cursor, and moves past the value. The text is
+ * [`cursor.textStart`, `textEnd`).
+ */
 export function eachText(cursor: JsonCursor, take: () => void, depth = 0): void {
   if (depth === MAX_DEPTH) {
     cursor.skip();
@@ -84,7 +88,7 @@ export function eachText(cursor: JsonCursor, take: () => void, depth = 0): void 
   }
 }
 
-/** All text of an event whose kind is not known. */
+/** Reads all text of an event of an unknown kind. */
 export function unknownEvent(cursor: JsonCursor, data: EventData, sink: TextSink): void {
   cursor.begin(data.bytes, data.start, data.end);
   eachText(cursor, () => {
@@ -94,7 +98,10 @@ export function unknownEvent(cursor: JsonCursor, data: EventData, sink: TextSink
   });
 }
 
-/** Data that is no JSON: all of it may be text. False: it is none (`[DONE]`, which some servers send in dialects without it). */
+/**
+ * Reads data that is not JSON: all of it may be text. Returns false for a known marker (`[DONE]`,
+ * which some servers send in APIs without it).
+ */
 export function unreadableData(data: EventData, sink: TextSink): boolean {
   if (data.end === data.start || data.is('[DONE]')) {
     return false;
@@ -103,7 +110,10 @@ export function unreadableData(data: EventData, sink: TextSink): boolean {
   return true;
 }
 
-/** An event without data: its bytes count where they are not those of a stream of events at all. False: it says nothing, as it should. */
+/**
+ * Reads an event without data: its bytes count if they are not part of the event stream format.
+ * Returns false if the event is empty, as it should be.
+ */
 export function foreignBytes(bytes: Uint8Array, start: number, end: number, sink: TextSink): boolean {
   for (let at = start; at < end; at++) {
     const lineStart = at;

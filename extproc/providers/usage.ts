@@ -1,4 +1,4 @@
-/** Tokens as providers tell them, brought to one form. */
+/** Normalizes the token numbers that providers report. */
 
 import type { JsonCursor } from '../json/cursor.ts';
 import type { MatchesByPath } from '../json/scanner.ts';
@@ -6,17 +6,20 @@ import type { Shape } from '../json/shape.ts';
 import type { Usage } from '../usage.ts';
 
 /** The numbers of a `usage` object by path (`prompt_tokens_details.cached_tokens`). */
-export interface Numbers {
+export interface UsageNumbers {
   get(path: string): number | undefined;
 }
 
-/** Usage objects have some ten numbers; what is past this is not read. */
+/** Usage objects have some ten numbers; further ones are ignored. */
 const MAX_NUMBERS = 64;
 
-/** More tokens than any request moves, and few enough that sums of such numbers stay exact. */
+/** More tokens than any request uses, and few enough that sums of such numbers stay exact. */
 const MAX_TOLD_TOKENS = 2 ** 40;
 
-/** A count of tokens as a provider wrote it: rounded up and bounded. Undefined for what is no count. */
+/**
+ * Reads a token count as a provider wrote it: rounded up and bounded. Undefined if the value is no
+ * count.
+ */
 export function toldTokens(value: unknown): number | undefined {
   if (typeof value !== 'number' || !(value >= 0)) {
     return undefined;
@@ -24,7 +27,7 @@ export function toldTokens(value: unknown): number | undefined {
   return Math.min(Math.ceil(value), MAX_TOLD_TOKENS) + 0;
 }
 
-/** Reads the object at the cursor, and the objects in it. Undefined where there is none. */
+/** Reads the object at the cursor, and nested objects. Undefined if there is none. */
 export function readNumbers(cursor: JsonCursor): ReadonlyMap<string, number> | undefined {
   const numbers = new Map<string, number>();
   return collect(cursor, '', numbers, 0) ? numbers : undefined;
@@ -80,7 +83,7 @@ function sumIterations(cursor: JsonCursor, numbers: Map<string, number>): void {
   }
 }
 
-/** What an entry of Anthropic's `usage.iterations` counts. */
+/** The kinds of entries in Anthropic's `usage.iterations`. */
 export const ITERATION_NUMBERS: readonly string[] = [
   'input_tokens',
   'output_tokens',
@@ -88,11 +91,17 @@ export const ITERATION_NUMBERS: readonly string[] = [
   'cache_read_input_tokens',
 ];
 
-/** Entries that the numbers beside `iterations` include; those of all other types are billed on top of these. */
+/**
+ * Entries that are included in the numbers beside `iterations`; entries of all other types are
+ * billed in addition.
+ */
 const INCLUDED_ITERATIONS: ReadonlySet<string> = new Set(['message', 'fallback_message']);
 
-/** Sums of Anthropic's `usage.iterations`, by path: `iterations.included.output_tokens`, `iterations.added.output_tokens`. */
-export class IterationSums implements Numbers {
+/**
+ * Sums of Anthropic's `usage.iterations`, by path: `iterations.included.output_tokens`,
+ * `iterations.added.output_tokens`.
+ */
+export class IterationSums implements UsageNumbers {
   readonly sums = new Map<string, number>();
 
   add(type: string, name: string, value: number): void {
@@ -105,8 +114,8 @@ export class IterationSums implements Numbers {
   }
 }
 
-/** The numbers that a scanner has found. */
-export function numbersOf(found: MatchesByPath): Numbers {
+/** Returns the numbers that a scanner has found. */
+export function numbersOf(found: MatchesByPath): UsageNumbers {
   return { get: (path) => toldTokens(found.one(path)?.value) };
 }
 
@@ -141,11 +150,12 @@ const ANTHROPIC_NUMBERS: readonly string[] = [
 ];
 
 /**
- * Chat completions, completions, embeddings (`prompt_tokens`) and responses (`input_tokens`). Where the total is more than
- * prompt and completion, the rest is output: xAI and Google do not count reasoning as completion tokens, though they bill
- * it. `output` without `reasoningOutput` is then what they call completion tokens.
+ * Chat completions, completions, embeddings (`prompt_tokens`) and responses (`input_tokens`). Where
+ * the total exceeds prompt plus completion, the rest is output: xAI and Google bill reasoning but
+ * do not count it as completion tokens. `output` without `reasoningOutput` then equals their
+ * completion tokens.
  */
-export function openAiUsage(numbers: Numbers): Usage | undefined {
+export function openAiUsage(numbers: UsageNumbers): Usage | undefined {
   const toldInput = numbers.get('prompt_tokens') ?? numbers.get('input_tokens');
   const told = numbers.get('completion_tokens') ?? numbers.get('output_tokens');
   if (toldInput === undefined && told === undefined) {
@@ -175,7 +185,10 @@ export function openAiUsage(numbers: Numbers): Usage | undefined {
   };
 }
 
-/** The larger of each number: a stream that tells its usage several times may not take back what it has told. */
+/**
+ * Returns the larger of each number: a stream that reports its usage several times may not lower
+ * it.
+ */
 export function largerUsage(one: Usage | undefined, other: Usage | undefined): Usage | undefined {
   if (one === undefined || other === undefined) {
     return one ?? other;
@@ -192,13 +205,14 @@ export function largerUsage(one: Usage | undefined, other: Usage | undefined): U
 }
 
 /**
- * Anthropic's usage. It tells cached and cache-write tokens beside `input_tokens`; a stream tells usage twice, and servers
- * that imitate the API may say less the second time, so of each number the largest counts.
+ * Anthropic's usage. Cached and cache-write tokens are reported beside `input_tokens`. A stream
+ * reports usage twice, and compatible servers may report less the second time, so the largest of
+ * each number counts.
  */
 export class AnthropicUsage {
   #told: Map<string, number> | undefined;
 
-  add(numbers: Numbers): void {
+  add(numbers: UsageNumbers): void {
     if (numbers.get('input_tokens') === undefined && numbers.get('output_tokens') === undefined) {
       return;
     }
@@ -235,7 +249,7 @@ export class AnthropicUsage {
   }
 }
 
-export function anthropicUsage(numbers: Numbers): Usage | undefined {
+export function anthropicUsage(numbers: UsageNumbers): Usage | undefined {
   const usage = new AnthropicUsage();
   usage.add(numbers);
   return usage.usage;

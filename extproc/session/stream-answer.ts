@@ -4,7 +4,7 @@
  */
 
 import type { TextSink } from '../json/text-sink.ts';
-import type { StreamReader, Verdict } from '../providers/adapter.ts';
+import type { EventVerdict, StreamReader } from '../providers/adapter.ts';
 import type { CountingWork, Holder } from '../quota/store.ts';
 import { type EventSplitter, newEventSplitter } from '../sse/events.ts';
 import type { Meter } from '../tokens/meter.ts';
@@ -170,7 +170,7 @@ class LeasedStream implements StreamAnswer, TextSink {
   }
 
   /** Reads an event; `stop` keeps it back, because the lease does not reach. */
-  #judge(bytes: Uint8Array, start: number, end: number, part: EventSplitter['part']): Verdict | 'stop' {
+  #judge(bytes: Uint8Array, start: number, end: number, part: EventSplitter['part']): EventVerdict | 'stop' {
     const { reader } = this;
     if (!this.#inLong) {
       this.#eventBytes = 0;
@@ -195,7 +195,7 @@ class LeasedStream implements StreamAnswer, TextSink {
     return 'stop';
   }
 
-  #readPart(bytes: Uint8Array, start: number, end: number, part: EventSplitter['part']): Verdict {
+  #readPart(bytes: Uint8Array, start: number, end: number, part: EventSplitter['part']): EventVerdict {
     this.reader.readPart(bytes, start, end, part === 'last', this);
     return 'pass';
   }

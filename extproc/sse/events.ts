@@ -63,12 +63,12 @@ export function newEventSplitter(
   maxEventBytes: number = MAX_EVENT_BYTES,
   maxLongEventBytes: number = MAX_LONG_EVENT_BYTES,
 ): EventSplitter {
-  return new Splitter(maxEventBytes, maxLongEventBytes);
+  return new SseSplitter(maxEventBytes, maxLongEventBytes);
 }
 
 const NOTHING = new Uint8Array(0);
 
-class Splitter implements EventSplitter {
+class SseSplitter implements EventSplitter {
   bytes: Uint8Array = NOTHING;
   start = 0;
   end = 0;

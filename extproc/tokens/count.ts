@@ -86,7 +86,7 @@ export function leastTokens(rawBytes: number, tokenizer: Tokenizer, model: strin
 }
 
 /** The next range to count. */
-interface Chunk {
+interface TextChunk {
   bytes: Uint8Array;
   start: number;
   end: number;
@@ -97,11 +97,11 @@ function slicedCount(
   tokenizer: Tokenizer,
   model: string,
   { limitTokens = Number.POSITIVE_INFINITY, now = () => performance.now() }: SlicedCountOptions,
-  next: (chunk: Chunk) => boolean,
+  next: (chunk: TextChunk) => boolean,
 ): SlicedCount {
   const { encoding, factorPercent } = modelEncoding(tokenizer, model);
   const counter = new TextCounter(encoding);
-  const chunk: Chunk = { bytes: new Uint8Array(0), start: 0, end: 0, endsText: false };
+  const chunk: TextChunk = { bytes: new Uint8Array(0), start: 0, end: 0, endsText: false };
   const scaled = (tokens: number): number => Math.ceil((tokens * factorPercent) / 100);
   let done = false;
 

@@ -9,11 +9,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Tokenizer } from '../../contract/policy.ts';
 import { type Ranks, readRanks } from './ranks.ts';
-import { Cl100kSplitter, O200kSplitter, type Splitter } from './split.ts';
+import { Cl100kSplitter, O200kSplitter, type TextSplitter } from './split.ts';
 
 export interface Encoding {
   readonly ranks: Ranks;
-  readonly splitter: Splitter;
+  readonly splitter: TextSplitter;
 }
 
 export type EncodingName = Exclude<Tokenizer['encoding'], 'Auto'>;

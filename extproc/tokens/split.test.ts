@@ -3,9 +3,9 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { CL100K_TOKEN_SPLIT_REGEX, O200K_TOKEN_SPLIT_REGEX } from 'gpt-tokenizer/encodingParams/constants';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
-import { Cl100kSplitter, MAX_PIECE_BYTES, O200kSplitter, type Splitter } from './split.ts';
+import { Cl100kSplitter, MAX_PIECE_BYTES, O200kSplitter, type TextSplitter } from './split.ts';
 
-function split(splitter: Splitter, text: string): string[] {
+function split(splitter: TextSplitter, text: string): string[] {
   const bytes = Buffer.from(text);
   const result: string[] = [];
   for (let at = 0; at < bytes.length; ) {

@@ -23,7 +23,7 @@ const SLASH = 0x2f;
  * `MAX_PIECE_BYTES`. The patterns:
  * https://github.com/openai/tiktoken/blob/main/tiktoken_ext/openai_public.py
  */
-export abstract class Splitter {
+export abstract class TextSplitter {
   protected bytes: Uint8Array = new Uint8Array(0);
   protected end = 0;
   /** The byte length of the character that `classAt` read last. */
@@ -175,7 +175,7 @@ export abstract class Splitter {
 }
 
 /** o200k_base and o200k_harmony: words end before a capital, and include a contraction. */
-export class O200kSplitter extends Splitter {
+export class O200kSplitter extends TextSplitter {
   protected override piece(start: number): number {
     const first = this.classAt(start);
     const { width } = this;
@@ -229,7 +229,7 @@ export class O200kSplitter extends Splitter {
 }
 
 /** cl100k_base: any run of letters is a word, and contractions are separate pieces. */
-export class Cl100kSplitter extends Splitter {
+export class Cl100kSplitter extends TextSplitter {
   protected override piece(start: number): number {
     const contracted = this.contraction(start);
     if (contracted !== start) {

@@ -2,7 +2,7 @@
  * Provider responses as bytes on the wire with their usage: the repository's fixtures, and
  * recordings if present.
  */
-import { documentsOf, type Exchange, type Json, told } from '../../../fixtures/exchange.ts';
+import { type AnyJson, documentsOf, type RecordedExchange, reportedUsage } from '../../../fixtures/exchange.ts';
 
 export interface RecordedUsage {
   readonly input: number;
@@ -21,10 +21,10 @@ export interface Recording {
 }
 
 /** Converts an exchange into one that can be sent and compared. */
-export function recording(exchange: Exchange): Recording {
+export function recording(exchange: RecordedExchange): Recording {
   const { name, path, status, stream } = exchange;
   // Usage that a stream reported before it failed is not its usage.
-  const usage = stream && name.includes('error') ? undefined : told(exchange);
+  const usage = stream && name.includes('error') ? undefined : reportedUsage(exchange);
   return {
     name,
     path,
@@ -36,7 +36,7 @@ export function recording(exchange: Exchange): Recording {
   };
 }
 
-function requestOf(exchange: Exchange): Readonly<Record<string, unknown>> {
+function requestOf(exchange: RecordedExchange): Readonly<Record<string, unknown>> {
   const { path, stream } = exchange;
   const asksForUsage = stream && path.endsWith('/completions') && { stream_options: { include_usage: true } };
   if (exchange.request === undefined) {
@@ -45,7 +45,7 @@ function requestOf(exchange: Exchange): Readonly<Record<string, unknown>> {
     const asked = path === '/v1/responses' ? { input: 'Hello' } : { messages: [{ role: 'user', content: 'Hello' }] };
     return { model, stream, ...asked, ...(path === '/v1/messages' && { max_tokens: 20_000 }), ...asksForUsage };
   }
-  const sent: Json = JSON.parse(exchange.request);
+  const sent: AnyJson = JSON.parse(exchange.request);
   // One recorded request was wrong on purpose; the gateway refuses it.
   return { ...sent, ...(sent.max_tokens === 0 && { max_tokens: 1 }), ...asksForUsage };
 }

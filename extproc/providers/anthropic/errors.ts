@@ -1,10 +1,13 @@
-/** Anthropic's errors and rate limit headers: https://platform.claude.com/docs/en/api/errors and …/rate-limits. */
+/**
+ * Anthropic's errors and rate limit headers: https://platform.claude.com/docs/en/api/errors and
+ * …/rate-limits.
+ */
 import { errorTypes } from '../../../contract/refusals.ts';
 import { jsonText } from '../../../runtime/json-text.ts';
 import type { Failure } from '../../errors.ts';
 import type { Dialect, LimitHeaders } from '../adapter.ts';
 
-/** The API has no member for a code, so ours stands beside the type, where its clients let it be. */
+/** The API has no member for a code, so ours is beside the type, where its clients ignore it. */
 export function anthropicError(failure: Failure): { readonly type: 'error'; readonly error: object } {
   return {
     type: 'error',

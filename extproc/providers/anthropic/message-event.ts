@@ -1,8 +1,11 @@
-/** Reads one event of a messages stream: https://platform.claude.com/docs/en/build-with-claude/streaming */
+/**
+ * Reads one event of a messages stream:
+ * https://platform.claude.com/docs/en/build-with-claude/streaming
+ */
 import type { JsonCursor } from '../../json/cursor.ts';
 import type { Hole } from '../template.ts';
 import { eachText, mayBeText } from '../unknown-text.ts';
-import { type Numbers, readNumbers } from '../usage.ts';
+import { readNumbers, type UsageNumbers } from '../usage.ts';
 
 const TEXT = 0;
 const THINKING = 1;
@@ -17,16 +20,16 @@ export interface BlockHole extends Hole {
 
 export class MessageEvent {
   type = '';
-  /** Of the block; -1: none. */
+  /** Index of the block; -1: none. */
   index = -1;
   readonly holes: BlockHole[] = [];
-  usage: Numbers | undefined;
+  usage: UsageNumbers | undefined;
   messageId = '';
   model = '';
   stopReason = false;
   #cursor!: JsonCursor;
 
-  /** Reads the document at the cursor. False: it is not JSON. */
+  /** Reads the document at the cursor. Returns false if it is not JSON. */
   read(cursor: JsonCursor): boolean {
     this.#cursor = cursor;
     this.clear();
@@ -76,7 +79,10 @@ export class MessageEvent {
     this.stopReason = false;
   }
 
-  /** Blocks begin with results of tools too, which no model writes; so only in deltas all that may be text is. */
+  /**
+   * Blocks also start with results of tools, which no model writes. So only deltas are searched for
+   * unknown text.
+   */
   #readContent(isDelta: boolean): void {
     const cursor = this.#cursor;
     if (isDelta && !cursor.isObject()) {

@@ -4,7 +4,7 @@ import { JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { Usage } from '../../usage.ts';
-import type { AnswerOptions, StreamReader, Verdict } from '../adapter.ts';
+import type { AnswerOptions, EventVerdict, StreamReader } from '../adapter.ts';
 import { EventData } from '../event.ts';
 import { LongEvent } from '../long-event.ts';
 import { EventTemplates } from '../template.ts';
@@ -31,7 +31,10 @@ export class MessageStream implements StreamReader {
   readonly #openBlocks = new Set<number>();
   readonly #told = new AnthropicUsage();
   #long: LongEvent | undefined;
-  /** What the last event changed: it holds once the next one is read, for a stream may be cut in place of that event. */
+  /**
+   * What the last event changed. Applied when the next one is read, because a stream may be cut in
+   * place of that event.
+   */
   #pending: (() => void) | undefined;
   #ended = false;
   #started = false;
@@ -42,7 +45,7 @@ export class MessageStream implements StreamReader {
     this.#templates = options.templates === false ? undefined : new EventTemplates();
   }
 
-  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): EventVerdict {
     if (this.#pending !== undefined) {
       this.#settle();
     }
@@ -202,7 +205,7 @@ export class MessageStream implements StreamReader {
   }
 
   #stopReason(): void {
-    // What message_start says of the output is only its beginning.
+    // The output tokens of message_start are only a beginning.
     this.usageFinal = this.#outputTold;
     this.#pending = () => {
       this.#stopReasonSent = true;
@@ -242,7 +245,7 @@ const KNOWN_EVENTS: ReadonlySet<string> = new Set([
   'error',
 ]);
 
-/** Blocks come one after the other; more than a few open at once are not Anthropic's. */
+/** Blocks follow one another; Anthropic never has more than a few open at once. */
 const MAX_OPEN_BLOCKS = 64;
 
 const NOTHING = new Uint8Array(0);
@@ -261,7 +264,8 @@ const LONG_SHAPE: Shape = {
   },
 };
 
-// One event is read at a time, whatever the stream: these hold nothing between two calls.
+// Scratch objects, shared by all streams: events are read one at a time, and nothing is kept
+// between calls.
 const CURSOR = new JsonCursor();
 const EVENT = new MessageEvent();
 

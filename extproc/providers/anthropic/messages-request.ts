@@ -7,13 +7,13 @@ import type { RequestEdits, RequestFacts, Unbounded } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { ANTHROPIC_IMAGE_TOKENS, fileTokens, UNKNOWN_PART_TOKENS } from '../media.ts';
 import { thinksByDefault } from '../reasoning.ts';
-import { byteLength, Fields, invalid, isSet, present, unknownParts } from '../request.ts';
+import { BodyFields, byteLength, invalid, isSet, present, unknownParts } from '../request.ts';
 
 const VALUE: Shape = { value: true };
 const TEXT: Shape = { text: true };
 const DEEP: Shape = { deepText: true };
 
-/** `data` is text or base64, as `type` says; `content` is a string or text and images. */
+/** `data` is text or base64, as `type` says; `content` is a string, or text and images. */
 const SOURCE: Shape = {
   object: {
     type: VALUE,
@@ -23,7 +23,7 @@ const SOURCE: Shape = {
   },
 };
 
-/** All blocks in one: their members do not get into each other's way. */
+/** All block types in one: their members do not conflict. */
 const BLOCK_MEMBERS: Readonly<Record<string, Shape>> = {
   type: VALUE,
   text: TEXT,
@@ -32,7 +32,8 @@ const BLOCK_MEMBERS: Readonly<Record<string, Shape>> = {
   context: TEXT,
   citations: DEEP,
   thinking: TEXT,
-  // The data of redacted thinking stands for as many tokens as the thinking had, and is longer than it.
+  // The data of redacted thinking replaces as many tokens as the thinking had, and is longer than
+  // the thinking.
   data: TEXT,
   name: TEXT,
   input: DEEP,
@@ -43,7 +44,7 @@ const BLOCK_MEMBERS: Readonly<Record<string, Shape>> = {
 const BLOCK: Shape = {
   object: {
     ...BLOCK_MEMBERS,
-    // Results of tools: text, or blocks once more. Results of server tools are objects of many kinds.
+    // Results of tools: text, or blocks again. Results of server tools are objects of many kinds.
     content: {
       text: true,
       object: resultMembers(),
@@ -89,15 +90,21 @@ export const messagesShape: Shape = {
 /** Measured on recordings: 8 tokens around a message of one block. */
 const FRAME_TOKENS = 32;
 const BLOCK_TOKENS = 8;
-/** "Tool use system prompt" of the pricing page: up to 935 tokens; and the system prompt that structured output brings, some 300. */
+/**
+ * "Tool use system prompt" of the pricing page: up to 935 tokens, and some 300 for the system
+ * prompt of structured output.
+ */
 const TOOLS_TOKENS = 1_024;
 const TOOL_TOKENS = 16;
 const FORMAT_TOKENS = 512;
-/** Tools that the client runs and Anthropic defines; the text editor has 700 tokens, the computer's with its system prompt 1,234. */
+/**
+ * Tools that Anthropic defines and the client runs. The text editor takes 700 tokens, the computer
+ * tool with its system prompt 1,234.
+ */
 const DEFINED_TOOL_TOKENS = 1_536;
 const TOOLSET_TOKENS = 8_192;
 
-/** Documents given as plain text: fewer bytes a token than English has. */
+/** Documents given as plain text: fewer bytes per token than English. */
 const TEXT_BYTES_PER_TOKEN = 3;
 
 const CLIENT_TOOL = /^(bash|text_editor|computer|memory)_\d{8}$/;
@@ -127,14 +134,14 @@ const KNOWN_BLOCKS: ReadonlySet<unknown> = new Set([
   'compaction',
 ]);
 
-/** Members that make Anthropic run a model or tools once more. */
+/** Members that make Anthropic run a model or tools again. */
 const SERVER_SIDE = ['mcp_servers', 'container', 'fallbacks', 'compaction'] as const;
 
-/** Edits that only leave out a part of the conversation. */
+/** Edits that only remove a part of the conversation. */
 const CLEARING_EDIT = /^clear_/;
 
 export function readMessagesRequest(body: ScannedBody): RequestFacts | Failure {
-  const fields = new Fields(body);
+  const fields = new BodyFields(body);
   const model = fields.model();
   const stream = fields.flag('stream');
   const asked = fields.bound('max_tokens', 1);
@@ -155,7 +162,7 @@ export function readMessagesRequest(body: ScannedBody): RequestFacts | Failure {
   };
 }
 
-/** Everything but the answer's bounds: `count_tokens` takes the same body without them. */
+/** Everything except the output bounds: `count_tokens` takes the same body without them. */
 export function inputFacts(body: ScannedBody, model: string): RequestFacts {
   const unbounded = new Set<Unbounded>();
   const mediaTokens =
@@ -200,14 +207,14 @@ export function editMessagesRequest(body: ScannedBody, edits: RequestEdits): rea
   return changes.splices();
 }
 
-/** Compaction has the model write a summary first, which is billed beside the answer. */
+/** Compaction lets the model write a summary first, which is billed beside the answer. */
 function compacts(body: ScannedBody): boolean {
   return body.all('context_management.edits[].type').some(({ value }) => !CLEARING_EDIT.test(String(value)));
 }
 
 /**
- * `max_tokens` must be more than the thinking budget. With interleaved thinking (a beta header) it may be less; then the client's own number is the
- * least that is surely taken.
+ * `max_tokens` must exceed the thinking budget. With interleaved thinking (a beta header) it may be
+ * less; then the client's own number is the least that is surely accepted.
  */
 function leastOutput(body: ScannedBody, asked: number | undefined, budget: number | undefined): number {
   if (asked === undefined || budget === undefined || body.one('thinking.type')?.value !== 'enabled') {
@@ -271,13 +278,13 @@ function blockTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): 
   return tokens + documentTokens(body, at);
 }
 
-/** Images are counted as such; of the rest, plain text is text and all else is like a PDF. */
+/** Counts images as such, plain text as text, and everything else like a PDF. */
 function documentTokens(body: ScannedBody, at: string): number {
   const data = body.all(`${at}.source.data`);
   const mediaTypes = body.all(`${at}.source.media_type`);
   let tokens = 0;
   for (const [place, value] of data.entries()) {
-    // The API demands a media type with every data, so they come in pairs.
+    // The API requires a media type for all data, so they come in pairs.
     const mediaType = mediaTypes.length === data.length ? String(mediaTypes[place]?.value) : '';
     if (mediaType.startsWith('text/')) {
       tokens += Math.ceil(byteLength(value) / TEXT_BYTES_PER_TOKEN);

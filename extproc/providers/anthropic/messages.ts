@@ -5,15 +5,15 @@ import type { Shape } from '../../json/shape.ts';
 import type { ClientApi } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
 import { thinksByDefault } from '../reasoning.ts';
-import { Fields } from '../request.ts';
+import { BodyFields } from '../request.ts';
 import { below, unaryReader } from '../unary.ts';
 import {
   ANTHROPIC_USAGE_SHAPE,
   anthropicUsage,
   ITERATION_NUMBERS,
   IterationSums,
-  type Numbers,
   toldTokens,
+  type UsageNumbers,
 } from '../usage.ts';
 import { anthropicDialect } from './errors.ts';
 import { MessageStream } from './message-stream.ts';
@@ -29,7 +29,7 @@ const answerShape: Shape = {
   },
 };
 
-function withIterations(numbers: Numbers, answer: MatchesByPath): Numbers {
+function withIterations(numbers: UsageNumbers, answer: MatchesByPath): UsageNumbers {
   if (answer.count('usage.iterations[]') === 0) {
     return numbers;
   }
@@ -75,7 +75,7 @@ export const countTokens: ClientApi = {
   kind: 'free',
   shape: messagesShape,
   readRequest(body) {
-    const fields = new Fields(body);
+    const fields = new BodyFields(body);
     const model = fields.model();
     return fields.problem ?? inputFacts(body, model);
   },

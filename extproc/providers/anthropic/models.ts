@@ -1,10 +1,13 @@
-/** `GET /v1/models` and `GET /v1/models/{model}` as Anthropic answers them: https://platform.claude.com/docs/en/api/models-list */
+/**
+ * `GET /v1/models` and `GET /v1/models/{model}` as Anthropic answers them:
+ * https://platform.claude.com/docs/en/api/models-list
+ */
 import { failure } from '../../errors.ts';
 import type { ClientApi, ServedModels } from '../adapter.ts';
 import { modelOfPath, modelsEndpoint } from '../models.ts';
 import { anthropicDialect } from './errors.ts';
 
-/** The epoch stands for a release date that is not known, as the API has it. */
+/** The epoch stands for an unknown release date, as the API defines it. */
 function modelObject(id: string): object {
   return { type: 'model', id, display_name: id, created_at: '1970-01-01T00:00:00Z' };
 }

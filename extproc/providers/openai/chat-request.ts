@@ -1,4 +1,7 @@
-/** What a chat completions request asks for: https://platform.openai.com/docs/api-reference/chat/create */
+/**
+ * What a chat completions request asks for:
+ * https://platform.openai.com/docs/api-reference/chat/create
+ */
 import type { ProviderApi } from '../../../contract/policy.ts';
 import type { Failure } from '../../errors.ts';
 import type { JsonMatch, ScannedBody } from '../../json/scanner.ts';
@@ -14,7 +17,7 @@ import {
   UNKNOWN_PART_TOKENS,
 } from '../media.ts';
 import { hidesReasoning } from '../reasoning.ts';
-import { byteLength, Fields, isDataUrl, isRemote, isSet, MAX_CHOICES, present, unknownParts } from '../request.ts';
+import { BodyFields, byteLength, isDataUrl, isRemote, isSet, MAX_CHOICES, present, unknownParts } from '../request.ts';
 
 const VALUE: Shape = { value: true };
 const TEXT: Shape = { text: true };
@@ -78,7 +81,10 @@ export const chatShape: Shape = {
   },
 };
 
-/** Role and separators of a message; the start of the answer and a system prompt's frame; what stands around a tool's definition. */
+/**
+ * Role and separators of a message; the start of the answer and the frame of a system prompt; the
+ * frame of a tool's definition.
+ */
 const MESSAGE_TOKENS = 8;
 const FRAME_TOKENS = 32;
 const TOOLS_TOKENS = 64;
@@ -97,7 +103,7 @@ const KNOWN_PARTS: ReadonlySet<unknown> = new Set([
 ]);
 
 export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
-  const fields = new Fields(body);
+  const fields = new BodyFields(body);
   const model = fields.model();
   const stream = fields.flag('stream');
   const choices = fields.count('n', 1, MAX_CHOICES) ?? 1;
@@ -141,7 +147,7 @@ export function editChatRequest(body: ScannedBody, edits: RequestEdits, provider
   }
   if (edits.outputTokens !== undefined) {
     const sent = ['max_tokens', 'max_completion_tokens'].filter((name) => present(body.one(name)) !== undefined);
-    // TGI's OpenAI front knows only the older name; OpenAI's reasoning models refuse it.
+    // TGI's OpenAI API knows only the older name; OpenAI's reasoning models refuse it.
     const names = providerApi === 'HuggingFaceTGI' ? new Set([...sent, 'max_tokens']) : sent;
     for (const name of names) {
       changes.set(name, edits.outputTokens);
@@ -166,7 +172,7 @@ function overhead(body: ScannedBody): number {
   );
 }
 
-/** Sound is billed as output tokens and does not come as text. */
+/** Audio is billed as output tokens and is not streamed as text. */
 function makesSound(body: ScannedBody): boolean {
   return body.all('modalities[]').some((modality) => modality.value === 'audio');
 }
@@ -227,7 +233,7 @@ function partsTokens(body: ScannedBody, at: string, unbounded: Set<Unbounded>): 
   return tokens;
 }
 
-/** Values of an object's member. Mistral takes a plain string where OpenAI has an object. */
+/** Values of an object's member. Mistral accepts a plain string where OpenAI has an object. */
 function urlsOf(body: ScannedBody, at: string, member = 'url'): readonly JsonMatch[] {
   return [...body.all(`${at}.${member}`), ...body.all(at).filter((value) => value.kind === 'string')];
 }

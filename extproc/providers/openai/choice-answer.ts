@@ -1,4 +1,4 @@
-/** Whole answers of chat completions and completions. */
+/** Unary answers of chat completions and completions. */
 import type { Shape } from '../../json/shape.ts';
 import type { UnaryReader } from '../adapter.ts';
 import { below, unaryReader } from '../unary.ts';

@@ -1,11 +1,14 @@
-/** Reads streams of chat completions and of completions: they differ only in where a choice's text stands. */
+/**
+ * Reads streams of chat completions and of completions, which differ only in the member that holds
+ * a choice's text.
+ */
 import { jsonText } from '../../../runtime/json-text.ts';
 import type { Failure } from '../../errors.ts';
 import { decodedString, JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { Usage } from '../../usage.ts';
-import type { AnswerOptions, RequestFacts, StreamReader, Verdict } from '../adapter.ts';
+import type { AnswerOptions, EventVerdict, RequestFacts, StreamReader } from '../adapter.ts';
 import { EventData } from '../event.ts';
 import { LongEvent } from '../long-event.ts';
 import { EventTemplates } from '../template.ts';
@@ -13,16 +16,19 @@ import { below } from '../unary.ts';
 import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
 import { largerUsage, numbersOf, OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
 import { MESSAGE_SHAPE } from './choice-answer.ts';
-import { Chunk, type ChunkHead } from './chunk.ts';
+import { ChoiceChunk, type ChoiceForm, type ChunkHead } from './chunk.ts';
 import { closingChunks } from './closing-chunks.ts';
 import { openAiError } from './errors.ts';
 
-export type ChoiceForm = 'chat' | 'completion';
-
-/** What an event of a known form means: the channel of each hole (-1: nothing), and what is to be taken out. */
-interface DeltaFacts {
+/**
+ * The meaning of an event of a known form: the channel of each hole (-1: none), and the range to
+ * remove.
+ */
+interface ChoiceDeltaFacts {
   readonly channels: readonly number[];
-  /** Bytes to take out: after hole number `cutHole` (-1: from the event's start), so far on, so many. */
+  /**
+   * The byte range to remove, relative to the end of hole `cutHole` (-1: the start of the event).
+   */
   readonly cutHole: number;
   readonly cutOffset: number;
   readonly cutLength: number;
@@ -49,7 +55,7 @@ export class ChoiceStream implements StreamReader {
   readonly #form: ChoiceForm;
   readonly #request: RequestFacts;
   readonly #options: AnswerOptions;
-  readonly #templates: EventTemplates<DeltaFacts> | undefined;
+  readonly #templates: EventTemplates<ChoiceDeltaFacts> | undefined;
   readonly #data = new EventData();
   readonly #finished = new Set<number>();
   readonly #begun = new Set<number>();
@@ -57,7 +63,10 @@ export class ChoiceStream implements StreamReader {
   #long: LongEvent | undefined;
   #usageSent = false;
   #ended = false;
-  /** What the last event changed: it holds once the next one is read, for a stream may be cut in place of that event. */
+  /**
+   * What the last event changed. Applied when the next one is read, because a stream may be cut in
+   * place of that event.
+   */
   #pending: (() => void) | undefined;
 
   constructor(form: ChoiceForm, request: RequestFacts, options: AnswerOptions) {
@@ -67,7 +76,7 @@ export class ChoiceStream implements StreamReader {
     this.#templates = options.templates === false ? undefined : new EventTemplates();
   }
 
-  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): EventVerdict {
     if (this.#pending !== undefined) {
       this.#settle();
     }
@@ -139,9 +148,9 @@ export class ChoiceStream implements StreamReader {
     return Buffer.from(`data: ${jsonText(openAiError(failure))}\n\ndata: [DONE]\n\n`);
   }
 
-  #same(facts: DeltaFacts, bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+  #same(facts: ChoiceDeltaFacts, bytes: Uint8Array, start: number, end: number, sink: TextSink): EventVerdict {
     const { channels } = facts;
-    const { holeStarts, holeEnds } = this.#templates as EventTemplates<DeltaFacts>;
+    const { holeStarts, holeEnds } = this.#templates as EventTemplates<ChoiceDeltaFacts>;
     for (let hole = 0; hole < channels.length; hole++) {
       const channel = channels[hole] as number;
       if (channel < 0) {
@@ -161,13 +170,13 @@ export class ChoiceStream implements StreamReader {
     return 'replace';
   }
 
-  #take(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+  #take(bytes: Uint8Array, start: number, end: number, sink: TextSink): EventVerdict {
     const { holes } = CHUNK;
     if (this.#head === undefined) {
       this.#keepHead();
     }
     const { failed } = CHUNK;
-    // Some servers tell the usage so far in every chunk: a stream that is cut still needs its sum.
+    // Some servers report the usage so far in every chunk: a cut stream still needs its sum.
     const usageComes = CHUNK.usage !== undefined && (CHUNK.choices === 0 || CHUNK.finished.length > 0);
     const begun = [...CHUNK.begun];
     const finished = [...CHUNK.finished];
@@ -193,7 +202,8 @@ export class ChoiceStream implements StreamReader {
       const isAdded = CHUNK.choices === 0 && (!CHUNK.ownUsage || this.usage !== undefined);
       this.usage = largerUsage(this.usage, CHUNK.usage);
       this.usageFinal = CHUNK.choices === 0 || CHUNK.finished.length > 0;
-      // Only what our asking has added: one chunk of its own, in the common form or after the provider's own.
+      // Removes only what our request for usage added: a chunk of its own, in the common form or
+      // after the provider's own.
       if (this.#options.hideUsage && isAdded) {
         return 'drop';
       }
@@ -230,7 +240,7 @@ export class ChoiceStream implements StreamReader {
 
   #keepHead(): void {
     const { head } = CHUNK;
-    // Azure's first chunk carries filter results only, under an empty id.
+    // Azure's first chunk carries only filter results, under an empty id.
     if (head?.id === undefined || head.id.length <= 2) {
       return;
     }
@@ -279,6 +289,7 @@ export class ChoiceStream implements StreamReader {
   }
 }
 
-// One event is read at a time, whatever the stream: these hold nothing between two calls.
+// Scratch objects, shared by all streams: events are read one at a time, and nothing is kept
+// between calls.
 const CURSOR = new JsonCursor();
-const CHUNK = new Chunk();
+const CHUNK = new ChoiceChunk();

@@ -1,9 +1,11 @@
-/** The chunks that end a stream of choices before its time: a finish for each open choice, the usage where the client asked for it, `[DONE]`. */
+/**
+ * The chunks that end a stream of choices early: a finish for each open choice, the usage where the
+ * client asked for it, `[DONE]`.
+ */
 import type { Usage } from '../../usage.ts';
-import type { ChoiceForm } from './choice-stream.ts';
-import type { ChunkHead } from './chunk.ts';
+import type { ChoiceForm, ChunkHead } from './chunk.ts';
 
-export interface Closing {
+export interface ClosingState {
   readonly form: ChoiceForm;
   readonly head: ChunkHead;
   /** For a stream that ends before its first chunk. */
@@ -13,7 +15,7 @@ export interface Closing {
   readonly usage: Usage | undefined;
 }
 
-export function closingChunks({ form, head, model, open, begun, usage }: Closing): Uint8Array {
+export function closingChunks({ form, head, model, open, begun, usage }: ClosingState): Uint8Array {
   const before = chunkStart(form, head, model);
   const chunks = open.map(
     (choice) => `data: ${before}"choices":[${closingChoice(form, choice, begun.has(choice))}]}\n\n`,
@@ -44,7 +46,7 @@ function closingChoice(form: ChoiceForm, index: number, begun: boolean): string 
   return `{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":"length"}`;
 }
 
-/** A value that the provider wrote, written again: its bytes were never checked to be JSON. */
+/** Rewrites a value of the provider, whose bytes were never checked to be JSON. */
 function rewritten(bytes: Uint8Array | undefined): string | undefined {
   if (bytes === undefined) {
     return undefined;

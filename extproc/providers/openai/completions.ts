@@ -8,7 +8,7 @@ import type { ClientApi, RequestEdits, RequestFacts } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { answerReaders } from '../readers.ts';
 import { hidesReasoning } from '../reasoning.ts';
-import { Fields, invalid, MAX_CHOICES } from '../request.ts';
+import { BodyFields, invalid, MAX_CHOICES } from '../request.ts';
 import { choiceAnswer } from './choice-answer.ts';
 import { ChoiceStream } from './choice-stream.ts';
 import { openAiDialect } from './errors.ts';
@@ -32,11 +32,11 @@ const shape: Shape = {
 /** Begin of text, and the marks around a suffix. */
 const PROMPT_TOKENS = 8;
 
-/** Every prompt has its own answers; OpenAI takes far fewer prompts than this. */
+/** Every prompt has its own answers; OpenAI accepts far fewer prompts than this. */
 const MAX_ANSWERS = 4_096;
 
 function readRequest(body: ScannedBody): RequestFacts | Failure {
-  const fields = new Fields(body);
+  const fields = new BodyFields(body);
   const model = fields.model();
   const stream = fields.flag('stream');
   const shown = fields.count('n', 1, MAX_CHOICES) ?? 1;
@@ -59,7 +59,7 @@ function readRequest(body: ScannedBody): RequestFacts | Failure {
     ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: asked === 0 ? 0 : 1,
     hasOutput: true,
-    // Candidates that lost are billed and never shown.
+    // Discarded candidates of `best_of` are billed and never returned.
     hiddenOutput: made > shown || hidesReasoning(model),
     usageAsked,
     textBytes: body.textBytes,

@@ -7,7 +7,7 @@ import type { Splice } from '../../json/splice.ts';
 import type { ClientApi, RequestEdits, RequestFacts } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { answerReaders } from '../readers.ts';
-import { Fields } from '../request.ts';
+import { BodyFields } from '../request.ts';
 import { below, unaryReader } from '../unary.ts';
 import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
 import { ChoiceStream } from './choice-stream.ts';
@@ -22,11 +22,11 @@ const shape: Shape = {
 
 const answerShape: Shape = { object: { model: { value: true }, usage: OPENAI_USAGE_SHAPE } };
 
-/** Marks around a text, for models that have them. */
+/** Marks around a text, for models that add them. */
 const INPUT_TOKENS = 4;
 
 function readRequest(body: ScannedBody): RequestFacts | Failure {
-  const fields = new Fields(body);
+  const fields = new BodyFields(body);
   const model = fields.model();
   if (fields.problem !== undefined) {
     return fields.problem;

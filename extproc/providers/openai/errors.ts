@@ -1,4 +1,7 @@
-/** OpenAI's errors and rate limit headers: https://platform.openai.com/docs/guides/error-codes and …/rate-limits. */
+/**
+ * OpenAI's errors and rate limit headers: https://platform.openai.com/docs/guides/error-codes and
+ * …/rate-limits.
+ */
 import { errorTypes } from '../../../contract/refusals.ts';
 import { jsonText } from '../../../runtime/json-text.ts';
 import type { Failure } from '../../errors.ts';
@@ -26,7 +29,7 @@ export const openAiDialect: Dialect = {
   limitHeaders: openAiLimitHeaders,
 };
 
-/** As OpenAI writes it: `20ms`, `8.64s`, `6m0s`, `26h3m0s`. */
+/** Formats a duration like OpenAI: `20ms`, `8.64s`, `6m0s`, `26h3m0s`. */
 function duration(ms: number): string {
   const whole = Math.ceil(ms);
   if (whole < 1000) {

@@ -1,10 +1,13 @@
-/** `GET /v1/models` and `GET /v1/models/{model}` as OpenAI answers them: https://platform.openai.com/docs/api-reference/models */
+/**
+ * `GET /v1/models` and `GET /v1/models/{model}` as OpenAI answers them:
+ * https://platform.openai.com/docs/api-reference/models
+ */
 import { failure } from '../../errors.ts';
 import type { ClientApi, ServedModels } from '../adapter.ts';
 import { modelOfPath, modelsEndpoint } from '../models.ts';
 import { openAiDialect } from './errors.ts';
 
-/** Neither the date nor the owner of a model is known here; clients read the id. */
+/** The date and owner of a model are unknown here; clients read the id. */
 function modelObject(id: string): object {
   return { id, object: 'model', created: 0, owned_by: 'tallygate' };
 }

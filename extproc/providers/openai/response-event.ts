@@ -1,37 +1,40 @@
-/** Reads one event of a responses stream: https://platform.openai.com/docs/api-reference/responses-streaming */
+/**
+ * Reads one event of a responses stream:
+ * https://platform.openai.com/docs/api-reference/responses-streaming
+ */
 import type { JsonCursor } from '../../json/cursor.ts';
 import type { Hole } from '../template.ts';
-import { type Numbers, readNumbers } from '../usage.ts';
+import { readNumbers, type UsageNumbers } from '../usage.ts';
 
-/** A value as it is written, copied out of the event. */
+/** A value as written, copied from the event. */
 export type RawJson = Uint8Array;
 
-/** Longer values (items with whole files in them, responses with all their tools) are not kept. */
+/** Longer values are not kept: items with whole files, responses with all their tools. */
 const MAX_RAW_BYTES = 32_768;
 
 export class ResponseEvent {
   type = '';
   sequenceNumber = -1;
   outputIndex = -1;
-  /** Of a content part or a summary part; 0 where the event has none. */
+  /** Index of a content part or a summary part; 0 where the event has none. */
   partIndex = 0;
   itemId = '';
   /** All values that differ from delta to delta, in order. */
   readonly holes: Hole[] = [];
-  /** Which of the holes is the delta's text, and which the sequence number; -1: none. */
+  /** The holes of the delta's text and of the sequence number; -1: none. */
   textHole = -1;
   sequenceHole = -1;
   item: RawJson | undefined;
   part: RawJson | undefined;
   response: RawJson | undefined;
-  usage: Numbers | undefined;
+  usage: UsageNumbers | undefined;
   responseModel = '';
-  /** Name of the tool that an item calls: the model writes it too. */
+  /** Name of the tool that an item calls, which the model writes too. */
   nameStart = 0;
   nameEnd = 0;
   #cursor!: JsonCursor;
 
-  /** Reads the document at the cursor. False: it is not JSON. */
+  /** Reads the document at the cursor. Returns false if it is not JSON. */
   read(cursor: JsonCursor): boolean {
     this.#cursor = cursor;
     this.clear();

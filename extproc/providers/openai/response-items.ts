@@ -1,9 +1,9 @@
-/** The output items of a responses stream that have begun and not ended, and the events that end them. */
+/** The open output items of a responses stream, and the events that end them. */
 
 import { KeptBudget, KeptText } from '../kept-text.ts';
 import type { RawJson } from './response-event.ts';
 
-export interface Json {
+export interface ItemJson {
   [member: string]: unknown;
   type?: unknown;
   id?: unknown;
@@ -12,15 +12,15 @@ export interface Json {
   summary?: unknown;
 }
 
-/** Which item, and which part of it, an event speaks of, and the value that it brings. */
-export interface Place {
+/** The item and part that an event refers to, and the value that it carries. */
+export interface ItemPosition {
   readonly outputIndex: number;
   readonly partIndex: number;
   readonly value?: RawJson | undefined;
 }
 
 /** A content part or a summary part of an item. */
-interface Part {
+interface ItemPart {
   readonly summary: boolean;
   readonly index: number;
   readonly raw: RawJson | undefined;
@@ -29,32 +29,32 @@ interface Part {
   done: boolean;
 }
 
-interface Item {
+interface OutputItem {
   readonly outputIndex: number;
   readonly raw: RawJson | undefined;
-  readonly parts: Map<string, Part>;
+  readonly parts: Map<string, ItemPart>;
   /** What the model writes for a tool: arguments, input or code. */
   input: { readonly text: KeptText; done: boolean } | undefined;
 }
 
-/** Items come one after the other; the API bounds tool calls at 128. */
+/** Items follow one another; the API bounds tool calls at 128. */
 const MAX_ITEMS = 512;
 const MAX_PARTS = 512;
 
 export class ResponseItems {
-  readonly #open = new Map<number, Item>();
-  /** Items that have ended, as the provider wrote them; undefined for one that was too long to keep. */
+  readonly #open = new Map<number, OutputItem>();
+  /** Completed items, as the provider wrote them; undefined for one that was too long to keep. */
   readonly #ended = new Map<number, RawJson | undefined>();
   readonly #budget = new KeptBudget();
 
-  add({ outputIndex, value }: Place): void {
+  add({ outputIndex, value }: ItemPosition): void {
     if (outputIndex < 0 || this.#open.size + this.#ended.size >= MAX_ITEMS) {
       return;
     }
     this.#open.set(outputIndex, { outputIndex, raw: value, parts: new Map(), input: undefined });
   }
 
-  end({ outputIndex, value }: Place): void {
+  end({ outputIndex, value }: ItemPosition): void {
     const item = this.#open.get(outputIndex);
     if (item === undefined) {
       return;
@@ -71,45 +71,45 @@ export class ResponseItems {
     this.#ended.set(outputIndex, fits ? value : undefined);
   }
 
-  addPart({ outputIndex, partIndex, value }: Place, summary: boolean): Part | undefined {
+  addPart({ outputIndex, partIndex, value }: ItemPosition, summary: boolean): ItemPart | undefined {
     const item = this.#open.get(outputIndex);
     if (item === undefined || item.parts.size >= MAX_PARTS) {
       return undefined;
     }
     const text = new KeptText(this.#budget);
-    const part: Part = { summary, index: partIndex, raw: value, text, textDone: false, done: false };
+    const part: ItemPart = { summary, index: partIndex, raw: value, text, textDone: false, done: false };
     item.parts.set(partKey(summary, partIndex), part);
     return part;
   }
 
-  endPart(place: Place, summary: boolean): void {
+  endPart(place: ItemPosition, summary: boolean): void {
     const part = this.#part(place, summary);
     if (part !== undefined) {
       part.done = true;
     }
   }
 
-  endText(place: Place, summary: boolean): void {
+  endText(place: ItemPosition, summary: boolean): void {
     const part = this.#part(place, summary);
     if (part !== undefined) {
       part.textDone = true;
     }
   }
 
-  endInput({ outputIndex }: Place): void {
+  endInput({ outputIndex }: ItemPosition): void {
     const input = this.#open.get(outputIndex)?.input;
     if (input !== undefined) {
       input.done = true;
     }
   }
 
-  /** Where the text of a part's delta is kept. */
-  partText(place: Place, summary: boolean): KeptText | undefined {
+  /** Returns the buffer for the text of a part's deltas. */
+  partText(place: ItemPosition, summary: boolean): KeptText | undefined {
     return (this.#part(place, summary) ?? this.addPart(place, summary))?.text;
   }
 
-  /** Where what is written for a tool is kept. */
-  inputText({ outputIndex }: Place): KeptText | undefined {
+  /** Returns the buffer for what is written for a tool. */
+  inputText({ outputIndex }: ItemPosition): KeptText | undefined {
     const item = this.#open.get(outputIndex);
     if (item === undefined) {
       return undefined;
@@ -118,29 +118,31 @@ export class ResponseItems {
     return item.input.text;
   }
 
-  #part({ outputIndex, partIndex }: Place, summary: boolean): Part | undefined {
+  #part({ outputIndex, partIndex }: ItemPosition, summary: boolean): ItemPart | undefined {
     return this.#open.get(outputIndex)?.parts.get(partKey(summary, partIndex));
   }
 
-  /** The events that end all open items, without their sequence numbers. */
-  closingEvents(): Json[] {
-    const events: Json[] = [];
+  /** Returns the events that end all open items, without their sequence numbers. */
+  closingEvents(): ItemJson[] {
+    const events: ItemJson[] = [];
     for (const item of this.#open.values()) {
       closeItem(item, events);
     }
     return events;
   }
 
-  /** All items of the response as it ends now; empty where not all of them could be kept. */
-  output(): Json[] {
-    const items: [number, Json | undefined][] = [...this.#ended].map(([index, raw]) => [index, parsed(raw)]);
+  /**
+   * Returns all items of the response as it ends now; empty where not all of them could be kept.
+   */
+  output(): ItemJson[] {
+    const items: [number, ItemJson | undefined][] = [...this.#ended].map(([index, raw]) => [index, parsed(raw)]);
     for (const item of this.#open.values()) {
       items.push([item.outputIndex, endedItem(item)]);
     }
     if (items.some(([, item]) => item === undefined)) {
       return [];
     }
-    return items.sort(([one], [other]) => one - other).map(([, item]) => item as Json);
+    return items.sort(([one], [other]) => one - other).map(([, item]) => item as ItemJson);
   }
 }
 
@@ -148,20 +150,20 @@ function partKey(summary: boolean, index: number): string {
   return `${summary ? 's' : 'c'}${index}`;
 }
 
-/** The object that was kept; undefined where the provider wrote something else. */
-export function parsed(raw: RawJson | undefined): Json | undefined {
+/** Returns the kept object; undefined if the provider wrote something else. */
+export function parsed(raw: RawJson | undefined): ItemJson | undefined {
   if (raw === undefined) {
     return undefined;
   }
   try {
     const value: unknown = JSON.parse(Buffer.from(raw).toString());
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined;
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as ItemJson) : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** For each type of item: the event that ends its input, and the member that holds it. */
+/** For each item type: the event that ends its input, and the member that holds the input. */
 const INPUTS: Readonly<Record<string, readonly [event: string, member: string]>> = {
   function_call: ['response.function_call_arguments.done', 'arguments'],
   mcp_call: ['response.mcp_call_arguments.done', 'arguments'],
@@ -169,7 +171,7 @@ const INPUTS: Readonly<Record<string, readonly [event: string, member: string]>>
   code_interpreter_call: ['response.code_interpreter_call_code.done', 'code'],
 };
 
-function closeItem(item: Item, events: Json[]): void {
+function closeItem(item: OutputItem, events: ItemJson[]): void {
   const written = parsed(item.raw);
   const place = { item_id: written?.id, output_index: item.outputIndex };
   for (const part of item.parts.values()) {
@@ -185,7 +187,7 @@ function closeItem(item: Item, events: Json[]): void {
   }
 }
 
-function closePart(part: Part, place: Json, events: Json[]): void {
+function closePart(part: ItemPart, place: ItemJson, events: ItemJson[]): void {
   if (part.done) {
     return;
   }
@@ -212,18 +214,18 @@ function closePart(part: Part, place: Json, events: Json[]): void {
   events.push({ type: 'response.content_part.done', ...at, part: ended });
 }
 
-function endedPart(part: Part): Json {
+function endedPart(part: ItemPart): ItemJson {
   const written = parsed(part.raw) ?? { type: part.summary ? 'summary_text' : 'output_text' };
   return { ...written, [written.type === 'refusal' ? 'refusal' : 'text']: part.text.toString() };
 }
 
-/** The item as it is at its early end. Undefined: it was too long to keep. */
-function endedItem(item: Item): Json | undefined {
+/** Returns the item at an early end; undefined if it was too long to keep. */
+function endedItem(item: OutputItem): ItemJson | undefined {
   const written = parsed(item.raw);
   if (written === undefined) {
     return undefined;
   }
-  const ended: Json = { ...written };
+  const ended: ItemJson = { ...written };
   if ('status' in written) {
     ended.status = 'incomplete';
   }

@@ -1,10 +1,13 @@
-/** Reads streams of the Responses API, and ends them properly: with every `…done` event, the numbers going on, and `response.incomplete`. */
+/**
+ * Reads streams of the Responses API, and ends them early with every `…done` event, continued
+ * sequence numbers and `response.incomplete`.
+ */
 import type { Failure } from '../../errors.ts';
 import { JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { Usage } from '../../usage.ts';
-import type { AnswerOptions, StreamReader, Verdict } from '../adapter.ts';
+import type { AnswerOptions, EventVerdict, StreamReader } from '../adapter.ts';
 import { EventData } from '../event.ts';
 import type { KeptText } from '../kept-text.ts';
 import { LongEvent } from '../long-event.ts';
@@ -13,52 +16,33 @@ import { below } from '../unary.ts';
 import { foreignBytes, unknownEvent, unreadableData } from '../unknown-text.ts';
 import { largerUsage, numbersOf, OPENAI_USAGE_SHAPE, openAiUsage, toldTokens } from '../usage.ts';
 import { openAiError } from './errors.ts';
+import { emptyResponse, responseUsage } from './response-body.ts';
 import { type RawJson, ResponseEvent } from './response-event.ts';
+import {
+  BEGINNINGS,
+  ENDS,
+  INPUT_DELTAS,
+  INPUT_DONES,
+  KNOWN_EVENT,
+  PART_DELTAS,
+  SUMMARY_DELTA,
+  TEXT_DONES,
+} from './response-event-types.ts';
 import { parsed, ResponseItems } from './response-items.ts';
 
-interface DeltaFacts {
+interface ResponseDeltaFacts {
   readonly textHole: number;
   readonly sequenceHole: number;
   readonly channel: number;
   readonly kept: KeptText | undefined;
 }
 
-/** Kinds of text in one item: content parts, summary parts, what is written for a tool. */
+/** Kinds of text in one item: content parts, summary parts, and input of tools. */
 const CONTENT = 0;
 const SUMMARY = 8;
 const INPUT = 15;
 const CHANNELS_OF_AN_ITEM = 16;
 const MAX_ITEM = 4_095;
-
-/** Deltas of content or summary parts, and of what is written for a tool. */
-const PART_DELTAS: ReadonlySet<string> = new Set([
-  'response.output_text.delta',
-  'response.refusal.delta',
-  'response.reasoning_text.delta',
-]);
-const SUMMARY_DELTA = 'response.reasoning_summary_text.delta';
-const INPUT_DELTAS: ReadonlySet<string> = new Set([
-  'response.function_call_arguments.delta',
-  'response.mcp_call_arguments.delta',
-  'response.custom_tool_call_input.delta',
-  'response.code_interpreter_call_code.delta',
-  'response.shell_call_command.delta',
-]);
-const INPUT_DONES: ReadonlySet<string> = new Set([...INPUT_DELTAS].map((type) => type.replace(/delta$/, 'done')));
-const TEXT_DONES: ReadonlySet<string> = new Set(
-  [...PART_DELTAS, SUMMARY_DELTA].map((type) => type.replace(/delta$/, 'done')),
-);
-/** Events without text of their own: what begins, goes on, ends or was told in deltas before, sound and images. */
-const KNOWN_EVENT =
-  /^(error|keepalive|response\.(audio\.delta|(.*[._])?(done|added|queued|created|in_progress|searching|interpreting|generating|completed|incomplete|cancelled|failed|partial_image)))$/;
-const BEGINNINGS: ReadonlySet<string> = new Set(['response.created', 'response.queued', 'response.in_progress']);
-const ENDS: Readonly<Record<string, 'finished' | 'failed'>> = {
-  'response.completed': 'finished',
-  'response.incomplete': 'finished',
-  'response.cancelled': 'finished',
-  'response.failed': 'failed',
-  error: 'failed',
-};
 
 export class ResponseStream implements StreamReader {
   readonly replacement: Uint8Array = new Uint8Array(0);
@@ -68,7 +52,7 @@ export class ResponseStream implements StreamReader {
   responseModel: string | undefined;
   unreadable = 0;
   readonly #options: AnswerOptions;
-  readonly #templates: EventTemplates<DeltaFacts> | undefined;
+  readonly #templates: EventTemplates<ResponseDeltaFacts> | undefined;
   readonly #data = new EventData();
   readonly #items = new ResponseItems();
   #response: RawJson | undefined;
@@ -76,7 +60,8 @@ export class ResponseStream implements StreamReader {
   #created = false;
   #sequence = -1;
   #ended = false;
-  // What the last event changed: it holds once the next one is read, for a stream may be cut in place of that event.
+  // What the last event changed. Applied when the next one is read, because a stream may be cut in
+  // place of that event.
   #pending: (() => void) | undefined;
   #sequenceBefore = -1;
   #lastText: KeptText | undefined;
@@ -87,7 +72,7 @@ export class ResponseStream implements StreamReader {
     this.#templates = options.templates === false ? undefined : new EventTemplates();
   }
 
-  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): EventVerdict {
     if (this.#pending !== undefined) {
       this.#settle();
     }
@@ -158,7 +143,7 @@ export class ResponseStream implements StreamReader {
         status: 'incomplete',
         incomplete_details: { reason: 'max_output_tokens' },
         output: this.#items.output(),
-        usage: usageBody(usage),
+        usage: responseUsage(usage),
       },
     });
     return this.#written(events);
@@ -272,7 +257,7 @@ export class ResponseStream implements StreamReader {
     }
     this.state = state;
     this.usageFinal = this.usage !== undefined;
-    // After an `error`, `response.failed` is still to come, but nothing of ours.
+    // `response.failed` still follows an `error`, but nothing of ours.
     this.#pending = () => {
       this.#ended = true;
     };
@@ -335,30 +320,9 @@ export class ResponseStream implements StreamReader {
     this.#lastText = undefined;
   }
 
-  /** The response as the provider described it at its begin. */
+  /** Returns the response as the provider described it at the start. */
   #base(): Record<string, unknown> {
-    return (
-      parsed(this.#response) ?? {
-        id: 'resp_tallygate',
-        object: 'response',
-        created_at: 0,
-        status: 'in_progress',
-        error: null,
-        incomplete_details: null,
-        instructions: null,
-        max_output_tokens: null,
-        model: this.#options.model,
-        output: [],
-        parallel_tool_calls: true,
-        previous_response_id: null,
-        temperature: null,
-        tool_choice: 'auto',
-        tools: [],
-        top_p: null,
-        usage: null,
-        metadata: {},
-      }
-    );
+    return parsed(this.#response) ?? emptyResponse(this.#options.model);
   }
 
   #written(events: readonly Record<string, unknown>[]): Uint8Array {
@@ -385,7 +349,8 @@ const LONG_SHAPE: Shape = {
   },
 };
 
-// One event is read at a time, whatever the stream: these hold nothing between two calls.
+// Scratch objects, shared by all streams: events are read one at a time, and nothing is kept
+// between calls.
 const CURSOR = new JsonCursor();
 const EVENT = new ResponseEvent();
 
@@ -399,14 +364,4 @@ function number(bytes: Uint8Array, start: number, end: number): number {
     value = value * 10 + (bytes[at] as number) - 0x30;
   }
   return value;
-}
-
-function usageBody(usage: Usage): object {
-  return {
-    input_tokens: usage.input,
-    input_tokens_details: { cached_tokens: usage.cachedInput },
-    output_tokens: usage.output,
-    output_tokens_details: { reasoning_tokens: usage.reasoningOutput },
-    total_tokens: usage.input + usage.output,
-  };
 }

@@ -1,4 +1,7 @@
-/** What a request for a response asks for: https://platform.openai.com/docs/api-reference/responses/create */
+/**
+ * What a request for a response asks for:
+ * https://platform.openai.com/docs/api-reference/responses/create
+ */
 import type { Failure } from '../../errors.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
@@ -7,7 +10,7 @@ import type { RequestEdits, RequestFacts, Unbounded } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { audioTokens, fileTokens, OPENAI_IMAGE_TOKENS, UNKNOWN_PART_TOKENS } from '../media.ts';
 import { hidesReasoning } from '../reasoning.ts';
-import { byteLength, Fields, isDataUrl, isRemote, isSet, present, unknownParts } from '../request.ts';
+import { BodyFields, byteLength, isDataUrl, isRemote, isSet, present, unknownParts } from '../request.ts';
 
 const VALUE: Shape = { value: true };
 const TEXT: Shape = { text: true };
@@ -57,7 +60,8 @@ export const responsesShape: Shape = {
           input: TEXT,
           code: TEXT,
           summary: DEEP,
-          // Stands for as many tokens as the reasoning had, and is longer than it.
+          // Encrypted reasoning replaces as many tokens as the reasoning had, and is longer than
+          // the reasoning.
           encrypted_content: TEXT,
           action: DEEP,
           operation: DEEP,
@@ -78,14 +82,14 @@ export const responsesShape: Shape = {
   },
 };
 
-/** The API refuses a lower bound. */
+/** The least output bound that the API accepts. */
 const LEAST_OUTPUT_TOKENS = 16;
 
 const MESSAGE_TOKENS = 8;
 const FRAME_TOKENS = 32;
 const TOOLS_TOKENS = 128;
 const TOOL_TOKENS = 16;
-/** Tools that the client runs and OpenAI defines. */
+/** Tools that OpenAI defines and the client runs. */
 const DEFINED_TOOL_TOKENS = 1_024;
 
 const OWN_TOOLS: ReadonlySet<unknown> = new Set(['function', 'custom', 'namespace']);
@@ -105,7 +109,7 @@ const KNOWN_PARTS: ReadonlySet<unknown> = new Set([
 ]);
 
 export function readResponsesRequest(body: ScannedBody): RequestFacts | Failure {
-  const fields = new Fields(body);
+  const fields = new BodyFields(body);
   const model = fields.model();
   const stream = fields.flag('stream');
   const background = fields.flag('background');
@@ -149,7 +153,7 @@ export function readResponsesRequest(body: ScannedBody): RequestFacts | Failure 
   };
 }
 
-/** An item that is nothing but an id refers to a stored one, also without saying so by its type. */
+/** An item with nothing but an id refers to a stored one, even without the type of a reference. */
 function refersToItems(body: ScannedBody): boolean {
   const said = new Set<number | undefined>();
   for (const { element, kind, value } of body.all('input[].type')) {

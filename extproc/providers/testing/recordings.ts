@@ -1,6 +1,6 @@
 /** For tests: exchanges with providers (the repository's fixtures, and recordings where they are there) as streams, documents and requests. */
 import path from 'node:path';
-import type { Exchange } from '../../../fixtures/exchange.ts';
+import type { RecordedExchange } from '../../../fixtures/exchange.ts';
 import { fixtures } from '../../../fixtures/fixtures.ts';
 import { recordings } from '../../../fixtures/recordings.ts';
 import { isFailure } from '../../errors.ts';
@@ -12,7 +12,7 @@ import type { AnswerOptions, ClientApi, RequestFacts, StreamReader } from '../ad
 import { endpoints } from '../registry.ts';
 
 /** An exchange with the endpoint that reads it. */
-export interface ReadExchange extends Exchange {
+export interface ReadExchange extends RecordedExchange {
   readonly endpoint: ClientApi;
 }
 

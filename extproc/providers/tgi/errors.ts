@@ -1,4 +1,7 @@
-/** Text Generation Inference's errors: https://huggingface.co/docs/text-generation-inference. It has no rate limit headers of its own. */
+/**
+ * Text Generation Inference's errors: https://huggingface.co/docs/text-generation-inference. The
+ * API has no rate limit headers.
+ */
 import { errorTypes } from '../../../contract/refusals.ts';
 import { jsonText } from '../../../runtime/json-text.ts';
 import type { Failure } from '../../errors.ts';

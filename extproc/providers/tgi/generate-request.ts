@@ -1,11 +1,14 @@
-/** What a request to Text Generation Inference asks for: https://huggingface.co/docs/text-generation-inference/reference/api_reference */
+/**
+ * What a request to Text Generation Inference asks for:
+ * https://huggingface.co/docs/text-generation-inference/reference/api_reference
+ */
 import type { Failure } from '../../errors.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { Splice } from '../../json/splice.ts';
 import type { RequestEdits, RequestFacts } from '../adapter.ts';
 import { BodyEdits } from '../edits.ts';
-import { Fields, MAX_CHOICES } from '../request.ts';
+import { BodyFields, MAX_CHOICES } from '../request.ts';
 
 const VALUE: Shape = { value: true };
 
@@ -26,18 +29,18 @@ export const generateShape: Shape = {
   },
 };
 
-/** The API has no model in its requests, for a server has one only; TGI's own OpenAI front calls it so. */
+/** Requests name no model, because a server has only one. TGI's own OpenAI API uses this name. */
 const ONLY_MODEL = 'tgi';
 
 /** Begin of text. */
 const PROMPT_TOKENS = 4;
 
-/** An image that a vision model's server fetches: Markdown in the prompt. */
+/** An image in Markdown, which a vision model's server fetches. */
 const REMOTE_IMAGE = Buffer.from('![](http');
 
-/** `streams`: by the path; undefined: by the body's `stream`. */
+/** `streams`: decided by the path; undefined: by the body's `stream`. */
 export function readGenerateRequest(body: ScannedBody, streams: boolean | undefined): RequestFacts | Failure {
-  const fields = new Fields(body);
+  const fields = new BodyFields(body);
   const model = body.one('model') === undefined ? ONLY_MODEL : fields.model();
   const asked = fields.bound('parameters.max_new_tokens', 1);
   const candidates = fields.count('parameters.best_of', 1, MAX_CHOICES) ?? 1;
@@ -54,7 +57,7 @@ export function readGenerateRequest(body: ScannedBody, streams: boolean | undefi
     ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: 1,
     hasOutput: true,
-    // Candidates that lost are made and not shown.
+    // Discarded candidates are generated and not returned.
     hiddenOutput: candidates > 1,
     usageAsked,
     textBytes: body.textBytes,
@@ -67,7 +70,7 @@ export function readGenerateRequest(body: ScannedBody, streams: boolean | undefi
 
 export function editGenerateRequest(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
   const changes = new BodyEdits(body);
-  // Only where a client named a model is there one to override.
+  // A model can be overridden only where the client named one.
   if (edits.model !== undefined && body.one('model') !== undefined) {
     changes.set('model', edits.model);
   }

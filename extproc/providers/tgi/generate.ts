@@ -1,4 +1,6 @@
-/** `POST /generate`, `POST /generate_stream`, and `POST /`, which is one or the other as the body says. */
+/**
+ * `POST /generate`, `POST /generate_stream`, and `POST /`, which is either by the body's `stream`.
+ */
 
 import { newScanner } from '../../json/json-tokenizer.ts';
 import type { Shape } from '../../json/shape.ts';
@@ -6,7 +8,7 @@ import type { TextSink } from '../../json/text-sink.ts';
 import type { Usage } from '../../usage.ts';
 import type { ClientApi, UnaryReader } from '../adapter.ts';
 import { answerReaders } from '../readers.ts';
-import { type Numbers, toldTokens } from '../usage.ts';
+import { toldTokens, type UsageNumbers } from '../usage.ts';
 import { tgiDialect } from './errors.ts';
 import { editGenerateRequest, generateShape, readGenerateRequest } from './generate-request.ts';
 import { TokenStream } from './token-stream.ts';
@@ -60,7 +62,7 @@ class WholeGeneration implements UnaryReader {
   broken = false;
   readonly #scanner = newScanner(answerShape, { purpose: 'answer' });
   #begun = false;
-  readonly #details: Numbers = { get: (name) => toldTokens(this.#scanner.one(`details.${name}`)?.value) };
+  readonly #details: UsageNumbers = { get: (name) => toldTokens(this.#scanner.one(`details.${name}`)?.value) };
 
   push(bytes: Uint8Array, sink: TextSink): void {
     let from = 0;
@@ -73,7 +75,7 @@ class WholeGeneration implements UnaryReader {
       }
     }
     const problem = this.#scanner.push(bytes.subarray(from), sink);
-    // The end of the list comes after the one generation that is in it.
+    // The end of the list follows the one generation in it.
     if (problem !== undefined && this.#scanner.count('generated_text') === 0) {
       this.broken = true;
     }

@@ -1,33 +1,36 @@
-/** Reads one event of a `/generate_stream` answer: a token, and with the last one the whole text and its details. */
+/**
+ * Reads one event of a `/generate_stream` answer: a token, and with the last one the whole text and
+ * its details.
+ */
 import type { JsonCursor } from '../../json/cursor.ts';
 import type { Hole } from '../template.ts';
-import { type Numbers, readNumbers } from '../usage.ts';
+import { readNumbers, type UsageNumbers } from '../usage.ts';
 
 export class TokenEvent {
   /** All values that differ from token to token, in order. */
   readonly holes: Hole[] = [];
-  /** Which of the holes is the token's text; -1: none. */
+  /** The hole of the token's text; -1: none. */
   textHole = -1;
-  /** End marks and the like: they are not part of the generated text. */
+  /** End marks and the like, which are not part of the generated text. */
   special = false;
   index = -1;
   last = false;
   failed = false;
-  /** The whole text came, and stands here. */
+  /** Whether the whole text is present, and its range. */
   whole = false;
   wholeStart = 0;
   wholeEnd = 0;
-  details: Numbers | undefined;
+  details: UsageNumbers | undefined;
   detailsStart = 0;
   detailsEnd = 0;
   #cursor!: JsonCursor;
 
-  /** It has nothing that the event of a token has. */
+  /** Nothing of a token event is present. */
   get unknown(): boolean {
     return this.textHole < 0 && !this.last && !this.failed;
   }
 
-  /** Reads the document at the cursor. False: it is not JSON. */
+  /** Reads the document at the cursor. Returns false if it is not JSON. */
   read(cursor: JsonCursor): boolean {
     this.#cursor = cursor;
     this.holes.length = 0;

@@ -4,7 +4,7 @@ import { JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { Usage } from '../../usage.ts';
-import type { AnswerOptions, StreamReader, Verdict } from '../adapter.ts';
+import type { AnswerOptions, EventVerdict, StreamReader } from '../adapter.ts';
 import { EventData } from '../event.ts';
 import { KeptBudget, KeptText } from '../kept-text.ts';
 import { LongEvent } from '../long-event.ts';
@@ -34,7 +34,7 @@ export class TokenStream implements StreamReader {
   readonly #text = new KeptText(new KeptBudget());
   #tokens = 0;
   #long: LongEvent | undefined;
-  /** How long the text was before the last event: a stream may be cut in place of it. */
+  /** Length of the text before the last event: a stream may be cut in place of it. */
   #textLengthBefore = 0;
 
   constructor(options: AnswerOptions) {
@@ -42,7 +42,7 @@ export class TokenStream implements StreamReader {
     this.#templates = options.templates === false ? undefined : new EventTemplates();
   }
 
-  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): EventVerdict {
     this.#textLengthBefore = this.#text.length;
     const templates = this.#templates;
     const facts = templates?.match(bytes, start, end);
@@ -99,7 +99,7 @@ export class TokenStream implements StreamReader {
     }
     return event({
       index: Math.max(1, this.#tokens + (lastSent ? 1 : 0)),
-      // A special token is not shown by clients, and every event must have one.
+      // Clients do not show special tokens, and every event must have a token.
       token: { id: 0, text: '', logprob: 0, special: true },
       generated_text: this.#text.toString(),
       details: { finish_reason: 'length', generated_tokens: usage.output, seed: null, input_length: usage.input },
@@ -110,13 +110,13 @@ export class TokenStream implements StreamReader {
     return event(tgiError(failure));
   }
 
-  #take(bytes: Uint8Array, start: number, end: number, sink: TextSink): Verdict {
+  #take(bytes: Uint8Array, start: number, end: number, sink: TextSink): EventVerdict {
     const { inPlace } = this.#data;
     const hole = EVENT.holes[EVENT.textHole];
     if (hole !== undefined) {
       this.#token(this.#data.bytes, hole.start, hole.end, EVENT.special, sink);
     }
-    // A server that sends no tokens one by one has sent no text before.
+    // A server that sends no single tokens has sent no text before.
     if (EVENT.whole && this.#tokens === 0) {
       this.#token(this.#data.bytes, EVENT.wholeStart, EVENT.wholeEnd, true, sink);
     }
@@ -162,7 +162,7 @@ const NOTHING = new Uint8Array(0);
 
 const VALUE: Shape = { value: true };
 
-/** The whole text comes once more with the last token. */
+/** The whole text is repeated with the last token. */
 const LONG_SHAPE: Shape = {
   object: {
     token: { object: { text: { text: true } } },
@@ -172,7 +172,8 @@ const LONG_SHAPE: Shape = {
 };
 const NULL = Buffer.from('null');
 
-// One event is read at a time, whatever the stream: these hold nothing between two calls.
+// Scratch objects, shared by all streams: events are read one at a time, and nothing is kept
+// between calls.
 const CURSOR = new JsonCursor();
 const EVENT = new TokenEvent();
 

@@ -1,9 +1,12 @@
-/** Tokens as Text Generation Inference tells them in `details`. */
+/** Tokens that Text Generation Inference reports in `details`. */
 import type { Usage } from '../../usage.ts';
-import type { Numbers } from '../usage.ts';
+import type { UsageNumbers } from '../usage.ts';
 
-/** `prefill` has one entry for each token of the prompt, where the client asked for them; later versions tell `input_length` in streams. */
-export function generationUsage(details: Numbers, prefillTokens = 0, otherOutput = 0): Usage | undefined {
+/**
+ * `prefill` has one entry for each token of the prompt, if the client requested it; later versions
+ * report `input_length` in streams.
+ */
+export function generationUsage(details: UsageNumbers, prefillTokens = 0, otherOutput = 0): Usage | undefined {
   const output = details.get('generated_tokens');
   if (output === undefined) {
     return undefined;
