@@ -87,7 +87,7 @@ export function failure(
 }
 
 /** The same failure with the fixed message of its code. Envoy's own messages are fixed already. */
-export function inPlainWords(problem: Failure): Failure {
+export function withPlainMessage(problem: Failure): Failure {
   return { ...problem, message: plainMessages[problem.code as FailureCode] ?? problem.message };
 }
 

@@ -18,11 +18,12 @@ import type { RequestRecord } from './record.ts';
 import { type Server, startServer } from './server/server.ts';
 import { Bodies } from './session/bodies.ts';
 import { newComparison, newCountQueue } from './session/counting.ts';
-import { drive, type Shared } from './session/drive.ts';
+import { drive } from './session/drive.ts';
 import { Interruptions } from './session/interruptions.ts';
 import { newOutlierDetection } from './session/outlier-detection.ts';
 import { OutputEstimator } from './session/output-estimates.ts';
 import { refusal } from './session/replies.ts';
+import type { SessionServices } from './session/services.ts';
 import { loadEncodings } from './tokens/encodings.ts';
 import { newMeter } from './tokens/meter.ts';
 
@@ -79,7 +80,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   let policy: CompiledPolicy | undefined;
   let requests = 0;
   const broken = new Interruptions(now);
-  const shared: Shared = {
+  const shared: SessionServices = {
     policy: () => policy,
     store,
     estimates,

@@ -107,7 +107,6 @@ const knownDuplicates: readonly string[] = [
   'Listener',
   'Manifest',
   'Output',
-  'Plan',
   'PolicyVersion',
   'Reader',
   'Reading',

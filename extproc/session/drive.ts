@@ -1,49 +1,21 @@
 /** Carries out a session's actions on one exchange: the only place where a session meets sockets, timers, the ledger and telemetry. */
 import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
-import type { Tokenizer } from '../../contract/policy.ts';
 import { type Inflater, newInflater } from '../compression/inflate.ts';
 import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
-import type { Cancel, Charge, FlatCharge, Hold, Overdraft, QuotaStore } from '../quota/store.ts';
+import type { Cancel, Charge, FlatCharge, Hold, Overdraft } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
 import { newBodyCount } from '../tokens/count.ts';
-import type { Meter } from '../tokens/meter.ts';
-import type { OutputEstimates } from './admission.ts';
-import type { Bodies, Body, BodyEnd, BodyOwner } from './bodies.ts';
-import type { CountQueue } from './counting.ts';
-import type { Interruptions } from './interruptions.ts';
-import type { OutlierDetection } from './outlier-detection.ts';
+import type { Body, BodyEnd, BodyOwner } from './bodies.ts';
 import type { Action, EventOf, SessionEvent } from './protocol.ts';
+import type { SessionServices } from './services.ts';
 import { Session } from './session.ts';
 
 /** Past it a stream is not read until its client has taken what was written. */
 const UNSENT_BYTES_A_STREAM = 64 * 1024;
 
-/** What all sessions of a process share. */
-export interface Shared {
-  policy(): CompiledPolicy | undefined;
-  readonly store: QuotaStore;
-  readonly estimates: OutputEstimates & {
-    observe(model: string, route: string, outputTokens: number, durationMs: number): void;
-  };
-  readonly health: OutlierDetection;
-  readonly counts: CountQueue;
-  readonly compares: (nowMs: number) => boolean;
-  readonly broken: Interruptions;
-  readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
-  readonly newId: () => string;
-  readonly random: () => number;
-  /** Milliseconds since 1970, with fractions. */
-  readonly now: () => number;
-  readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
-  /** A fault of ours: it fails this one stream. */
-  readonly fault: (error: unknown) => void;
-  readonly bodies: Bodies;
-  readonly plainErrors: boolean;
-}
-
 /** Undefined: there is no policy yet, and the exchange is to be refused. */
-export function drive(exchange: Exchange, shared: Shared): ExchangeHandler | undefined {
+export function drive(exchange: Exchange, shared: SessionServices): ExchangeHandler | undefined {
   const policy = shared.policy();
   return policy && new Drive(exchange, shared, policy);
 }
@@ -52,12 +24,14 @@ const NOTHING: SessionEvent[] = [];
 
 class Drive implements ExchangeHandler, BodyOwner {
   readonly #exchange: Exchange;
-  readonly #shared: Shared;
+  readonly #shared: SessionServices;
   readonly #session: Session;
   #events: SessionEvent[] = [];
   /** What happens while the request is read and waits to be let in; it comes when all has happened that letting in brings. */
   #behind: SessionEvent[] | undefined;
   #running = false;
+  /** The session waits; nothing more is read. */
+  #blocked = false;
   #paused = false;
   #closed = false;
   #failed = false;
@@ -71,7 +45,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   #inflater: Inflater | undefined;
   #inflaterFull = false;
 
-  constructor(exchange: Exchange, shared: Shared, policy: CompiledPolicy) {
+  constructor(exchange: Exchange, shared: SessionServices, policy: CompiledPolicy) {
     this.#exchange = exchange;
     this.#shared = shared;
     const { newId, random, estimates, newMeter, health, now, compares, plainErrors } = shared;
@@ -89,7 +63,7 @@ class Drive implements ExchangeHandler, BodyOwner {
 
   requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void {
     this.#handle({ type: 'request-headers', headers, endOfStream, routeName: attributes.get(ROUTE_NAME_ATTRIBUTE) });
-    if (endOfStream || this.#failed || !this.#session.collecting) {
+    if (endOfStream || this.#failed || this.#session.phase !== 'collecting') {
       return;
     }
     this.#body = this.#shared.bodies.begin(this, bytesOf(headers));
@@ -130,7 +104,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     // A request that was not let in has cost nothing.
     this.#behind = undefined;
     this.#handle({ type: 'closed', clean, broken: this.#shared.broken.take(this.#session.requestId) });
-    if (!this.#session.inflating) {
+    if (this.#session.phase === 'over') {
       this.#inflater?.close();
     }
   }
@@ -173,7 +147,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     try {
       for (let next: SessionEvent | undefined = event; next !== undefined; next = this.#next()) {
         const actions: Action[] = [];
-        this.#session.handle(next, this.#shared.now(), actions);
+        this.#blocked = this.#session.handle(next, this.#shared.now(), actions);
         for (const action of actions) {
           this.#act(action);
         }
@@ -221,7 +195,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   }
 
   #pace(): void {
-    const held = this.#session.blocked || this.#exchange.unsentBytes > UNSENT_BYTES_A_STREAM;
+    const held = this.#blocked || this.#exchange.unsentBytes > UNSENT_BYTES_A_STREAM;
     if (held) {
       this.#inflater?.pause();
     } else {
@@ -303,8 +277,8 @@ class Drive implements ExchangeHandler, BodyOwner {
         this.#cancel?.();
         break;
       case 'count': {
-        const { body, tokenizer, model } = this.#session.counting!;
-        const count = newBodyCount(body, tokenizer, model, { limitTokens: action.limitTokens });
+        const { body, tokenizer, model, limitTokens } = action;
+        const count = newBodyCount(body, tokenizer, model, { limitTokens });
         this.#stopCount = counts.add(
           count,
           (tokens) => this.#handle({ type: 'counted', tokens }),

@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 import type { ExchangeHandler } from '../exchange.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newCountQueue } from './counting.ts';
-import type { Shared } from './drive.ts';
+import type { SessionServices } from './services.ts';
 import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
 
 await loadEncodings();
@@ -165,7 +165,7 @@ for (const [name, tell] of Object.entries(stories)) {
       const rig = newRig({
         policy: large,
         store: { onError: (error) => rig.faults.push(error), nowMs: Date.now },
-        shared: (shared): Partial<Shared> => {
+        shared: (shared): Partial<SessionServices> => {
           const queue = newCountQueue();
           return {
             store: sabotage.spoil(shared.store),

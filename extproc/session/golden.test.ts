@@ -96,7 +96,7 @@ function replay(given: Case): readonly object[] {
         );
       }
       if (action.type === 'count') {
-        answers.push({ type: 'counted', tokens: counted(session) });
+        answers.push({ type: 'counted', tokens: counted(action) });
       }
       if (action.type === 'finish' && action.settle) {
         store.settle(action.settle.hold, action.settle.charge, nowMs, (overdrafts) => {
@@ -128,8 +128,7 @@ function replay(given: Case): readonly object[] {
   return seen;
 }
 
-function counted(session: Session): number {
-  const { body, tokenizer, model } = session.counting!;
+function counted({ body, tokenizer, model }: Extract<Action, { type: 'count' }>): number {
   const count = newBodyCount(body, tokenizer, model);
   while (!count.step(Number.POSITIVE_INFINITY)) {}
   return count.tokens;
@@ -185,6 +184,9 @@ function shown(action: Action): object {
   }
   if ('bytes' in action && action.bytes instanceof Uint8Array) {
     return { ...action, bytes: text(action.bytes) };
+  }
+  if (action.type === 'count') {
+    return { type: 'count', limitTokens: action.limitTokens };
   }
   if (action.type === 'immediate-response') {
     return { ...action, response: { ...action.response, body: text(action.response.body) } };

@@ -1,16 +1,19 @@
-/** What is known of the tokens of a prompt: bounded by its bytes at first, and counted where a decision depends on it. */
+/** The tokens of a prompt: bounded by its bytes at first, and counted where a decision depends on the count. */
 import { leastTokens } from '../tokens/count.ts';
-import { inputTokens, type QuotaPlan, type RoutingDecision } from './admission.ts';
+import { inputTokens, likelyInputTokens, type QuotaPlan, type RoutingDecision } from './admission.ts';
+import type { TextSample } from './sample.ts';
 
-/** Shorter text is counted in 10 ms at most, whatever it is. */
+/** Counting shorter text takes at most 10 ms, whatever it contains. */
 const LONG_TEXT_BYTES = 16 * 1024;
 
 export class InputCount {
-  /** Of the text; undefined: not counted. */
+  /** Tokens of the text; undefined until it is counted. */
   text: number | undefined;
+  /** Kept after the body is released, in case the provider reports no usage. */
+  sample: TextSample | undefined;
   readonly #choice: RoutingDecision;
   readonly #plan: QuotaPlan;
-  /** While the text is not counted: it has no fewer. 0: that is not known. */
+  /** A lower bound of the text's tokens; 0 where unknown. */
   #least = 0;
   #limit = 0;
 
@@ -23,18 +26,18 @@ export class InputCount {
     }
   }
 
-  /** Of the text, as far as it is known. */
-  get least(): number {
-    return this.text ?? this.#least;
+  /** The input as the provider will probably count it, with the lower bound of the text. */
+  get likelyLeast(): number {
+    return likelyInputTokens(this.#choice.facts, this.text ?? this.#least);
   }
 
-  /** The whole input, for a hold: as counted, or the most that it can be. */
+  /** The input for a hold: as counted, or its upper bound. */
   get most(): number {
     const { inputTokens: bound } = this.#plan;
     return this.text === undefined || bound === 0 ? bound : inputTokens(this.#choice.facts, this.text);
   }
 
-  /** What a demand says beside its bound. */
+  /** The lower bound that a demand states beside the upper one. */
   get leastOfDemand(): { readonly leastInputTokens: number } | undefined {
     if (this.text !== undefined || this.#least === 0) {
       return undefined;
@@ -42,13 +45,25 @@ export class InputCount {
     return { leastInputTokens: inputTokens(this.#choice.facts, this.#least) };
   }
 
-  /** A count begins that goes no further. */
+  /** Returns the input for a charge, counted now if need be. */
+  likely(): number {
+    return likelyInputTokens(this.#choice.facts, this.text ?? this.sample?.tokens() ?? 0);
+  }
+
+  /** Counts the text from the sample. Returns false where it is counted already or the sample is incomplete. */
+  countExactly(): boolean {
+    const tokens = this.text === undefined ? this.sample?.exactTokens() : undefined;
+    this.text ??= tokens;
+    return tokens !== undefined;
+  }
+
+  /** Notes that a count begins which stops at a limit. */
   countTo(limitTokens: number): void {
     this.#limit = limitTokens;
   }
 
   counted(tokens: number): void {
-    // Past its limit a count has stopped somewhere.
+    // A count beyond its limit has stopped early.
     if (tokens > this.#limit) {
       this.#least = tokens;
     } else {

@@ -2,8 +2,10 @@
  * What enters and leaves a session. Everything that is not computing is asked for by an action and answered by an event, so a session can be replayed from
  * a recording, and its store may answer at once or later.
  */
+import type { Tokenizer } from '../../contract/policy.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import type { Interruption } from '../interruption.ts';
+import type { ScannedBody } from '../json/scanner.ts';
 import type { Charge, Decision, Demand, FlatCharge, Hold, OutputDemand } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
 
@@ -63,8 +65,14 @@ export type Action =
   | { readonly type: 'extend'; readonly hold: Hold; readonly output: OutputDemand }
   /** Stop waiting for the answer to `reserve` or `extend`. */
   | { readonly type: 'cancel' }
-  /** Count the request's text in slices, no further than `limitTokens`. */
-  | { readonly type: 'count'; readonly limitTokens: number }
+  /** Count the request's text in slices, and stop beyond `limitTokens`. */
+  | {
+      readonly type: 'count';
+      readonly body: ScannedBody;
+      readonly tokenizer: Tokenizer;
+      readonly model: string;
+      readonly limitTokens: number;
+    }
   /** The text is about to be let go, and nobody waits for its count any more. */
   | { readonly type: 'stop-count' }
   | { readonly type: 'inflate'; readonly encoding: string }

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import type { HeaderList } from '../exchange.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { BODY_BYTES_OF_PROCESS, Bodies } from './bodies.ts';
-import type { Shared } from './drive.ts';
+import type { SessionServices } from './services.ts';
 import { basePolicy, ENTRY, newExchange, newRig } from './testing.ts';
 
 await loadEncodings();
@@ -77,7 +77,7 @@ test('nothing is kept after any sequence of events', async () => {
       const rig = newRig({
         policy,
         store: { nowMs: Date.now },
-        shared: (): Partial<Shared> => ({
+        shared: (): Partial<SessionServices> => ({
           bodies,
           now: () => {
             if (faulty) {

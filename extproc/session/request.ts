@@ -19,6 +19,7 @@ import {
   selectBackend,
 } from './admission.ts';
 import { hideFromProvider } from './hidden-headers.ts';
+import { InputCount } from './input-count.ts';
 import { findRule } from './routing.ts';
 
 /** A message to Envoy costs more than copying so much. */
@@ -46,14 +47,15 @@ export type FirstStep =
   | { readonly type: 'collect' }
   /** It is answered here. */
   | { readonly type: 'reply'; readonly body: Uint8Array }
-  | { readonly type: 'passthrough'; readonly target: string; readonly buckets: readonly BucketRef[] };
+  | { readonly type: 'passthrough'; readonly target: string };
 
-/** A request that may be reserved for. */
+/** A request that is read, routed and within the limits of one request: ready for its reservation. */
 export interface PreparedRequest {
-  /** Until it has gone on. */
+  /** Undefined once the body is released. */
   body: ScannedBody | undefined;
   readonly choice: RoutingDecision;
   readonly plan: QuotaPlan;
+  readonly input: InputCount;
 }
 
 export class Request {
@@ -66,6 +68,10 @@ export class Request {
   /** As far as the request was understood. */
   model: string | undefined;
   choice: RoutingDecision | undefined;
+  /** The quotas that hold for the request, with their keys. */
+  buckets: readonly BucketRef[] = [];
+  /** The client sent trailers after the body. */
+  endedByTrailers = false;
   /** Route and rule of a passthrough. */
   passthrough: { readonly route: string; readonly rule: string } | undefined;
   readonly #context: RequestContext;
@@ -73,6 +79,7 @@ export class Request {
   #ownId = false;
   #entry: CompiledVirtualHost | undefined;
   #scanner: JsonScanner | undefined;
+  #prepared: PreparedRequest | undefined;
   #mostPassed = Number.POSITIVE_INFINITY;
 
   constructor(context: RequestContext) {
@@ -175,7 +182,8 @@ export class Request {
       return bodyTooLarge(this.#mostPassed);
     }
     this.passthrough = { route: passthrough.route, rule: passthrough.rule };
-    return { type: 'passthrough', target: passthrough.target, buckets };
+    this.buckets = buckets;
+    return { type: 'passthrough', target: passthrough.target };
   }
 
   /** A piece of the body that is kept. */
@@ -215,13 +223,21 @@ export class Request {
     }
     this.choice = choice;
     const planned = planQuota(endpoint, choice, this.header, holdTokens);
-    return isFailure(planned) ? planned : { body, choice, plan: planned };
+    if (isFailure(planned)) {
+      return planned;
+    }
+    this.buckets = planned.buckets;
+    this.#prepared = { body, choice, plan: planned, input: new InputCount(choice, planned) };
+    return this.#prepared;
   }
 
   /** The body has gone on, or never will. */
   release(): void {
     this.#scanner?.release();
     this.#scanner = undefined;
+    if (this.#prepared !== undefined) {
+      this.#prepared.body = undefined;
+    }
   }
 
   /**

@@ -1,19 +1,17 @@
 /**
- * One HTTP request from its headers to its charge, as a pure state machine: events in, actions out. `Request` reads what is asked for, `Answer` what comes
- * back; here stands what lies between: hold quotas, let it go, settle. A session keeps the policy that it began with.
+ * One HTTP request from its headers to its charge, as a pure state machine: events in, actions out.
+ * `Request` reads what the client asks for; a `ResponseHandler` reads what comes back. The session
+ * holds quotas, forwards the request, and settles. It keeps the policy that was in force when it began.
  */
 import type { Tokenizer } from '../../contract/policy.ts';
-import { type Failure, inPlainWords, isFailure } from '../errors.ts';
+import { type Failure, isFailure, withPlainMessage } from '../errors.ts';
 import type { Interruption } from '../interruption.ts';
-import type { ScannedBody } from '../json/scanner.ts';
-import type { BucketRef, BucketSnapshot, Decision, Hold } from '../quota/store.ts';
-import { drawOn, drawsInput, drawsTokens } from '../quota/units.ts';
+import type { BucketSnapshot, Decision } from '../quota/store.ts';
 import type { QuotaDecision, RequestRecord } from '../record.ts';
 import type { Meter } from '../tokens/meter.ts';
-import { likelyInputTokens, type OutputEstimates } from './admission.ts';
-import { Answer } from './answer.ts';
-import { estimated } from './charge.ts';
-import { InputCount } from './input-count.ts';
+import type { OutputEstimates } from './admission.ts';
+import { firstTokenTimeoutMs, forward, quotaDemand, uncountedResponse } from './forward.ts';
+import { PassthroughRequest } from './passthrough-request.ts';
 import type { Action, EventOf, SessionEvent } from './protocol.ts';
 import {
   firstTokenLate,
@@ -26,46 +24,30 @@ import {
   uploadTooSlow,
 } from './replies.ts';
 import { type PreparedRequest, Request, type RequestContext } from './request.ts';
-import { newTextSample, sampleOf, type TextSample } from './sample.ts';
-import { charged, outcome, type SettlementInput, settlement } from './settlement.ts';
+import type { ResponseBodyEvent } from './response/handler.ts';
+import { isBackendWell, openResponse } from './response/open.ts';
+import { costOfHold, type Ending, requestCost, requestRecord, type SettlementInput, settlement } from './settlement.ts';
+import type { Forwarded, Held, SessionState } from './state.ts';
 
 export interface SessionContext extends Omit<RequestContext, 'holdTokens'> {
   readonly newId: () => string;
   readonly estimates: OutputEstimates;
-  /** Whether an answer that ends now is one of the sample whose counts are compared. */
+  /** Whether a response that ends now is in the sample whose counts are compared. */
   readonly compares: (nowMs: number) => boolean;
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
-  /** Refusals name nothing of the configuration. */
+  /** Failures do not name what the operator has configured. */
   readonly plainErrors: boolean;
 }
-
-type Phase = 'collecting' | 'counting' | 'reserving' | 'forwarded' | 'over';
 
 export class Session {
   readonly #context: SessionContext;
   readonly #request: Request;
-  #phase: Phase = 'collecting';
+  #state: SessionState = { phase: 'collecting' };
   #startMs = 0;
-  #endedByTrailers = false;
-  #asked: PreparedRequest | undefined;
-  #passthroughTarget: string | undefined;
-  /** A passthrough's body that came before it was let go. */
-  #early: Action[] = [];
+  #passthrough: PassthroughRequest | undefined;
   #keptBytes = 0;
-  #buckets: readonly BucketRef[] = [];
-  #input: InputCount | undefined;
-  #inputSample: TextSample | undefined;
-  #reservedAtMs = 0;
-  #forwardedAtMs = 0;
-  #hold: { readonly hold: Hold; readonly outputTokens: number; readonly inputTokens: number } | undefined;
-  #snapshots: readonly BucketSnapshot[] = [];
   #decision: QuotaDecision = { type: 'none' };
-  #answer: Answer | undefined;
-  #failure: Failure | undefined;
-  #replyStatus: number | undefined;
-  #finished = false;
-  #clientLeft = false;
-  #broken: Interruption | undefined;
+  #snapshots: readonly BucketSnapshot[] = [];
 
   constructor(context: SessionContext) {
     this.#context = context;
@@ -76,53 +58,43 @@ export class Session {
     return this.#request.id;
   }
 
-  /** The driver stops reading while this holds. */
-  get blocked(): boolean {
-    return (this.#answer?.blocked ?? false) || (this.#passthroughTarget !== undefined && this.#phase === 'reserving');
+  get phase(): SessionState['phase'] {
+    return this.#state.phase;
   }
 
-  /** The body is awaited, or more of it. */
-  get collecting(): boolean {
-    return this.#phase === 'collecting';
-  }
-
-  /** The whole answer has gone on, compressed, and what it cost is still being unpacked: Envoy's end of the stream is not the end. */
-  get inflating(): boolean {
-    return !this.#finished && (this.#answer?.unpacking ?? false);
-  }
-
-  /** What the record says after a fault of ours: what was held is charged in full. */
-  faulted(nowMs: number): RequestRecord {
-    this.#failure ??= internalFault;
-    const held = this.#hold && {
-      usage: estimated(this.#hold.inputTokens, this.#answer?.leasedTokens ?? this.#hold.outputTokens),
-      source: 'estimated' as const,
-      undeliveredTokens: 0,
-      cause: 'in_flight' as const,
-    };
-    const record = outcome(this.#closing(nowMs), held);
-    return { ...record, status: record.status ?? internalFault.status };
-  }
-
-  /** What `count` is about; only between `count` and `counted`. */
-  get counting(): { readonly body: ScannedBody; readonly tokenizer: Tokenizer; readonly model: string } | undefined {
-    const { body, choice } = this.#asked ?? {};
-    if (body === undefined || choice === undefined) {
-      return undefined;
-    }
-    return { body, tokenizer: choice.tokenizer, model: choice.backendModel };
-  }
-
-  handle(event: SessionEvent, nowMs: number, out: Action[]): void {
-    // Envoy's own answer to an upgrade comes without the request's headers.
+  /** Handles one event. Returns whether the driver must stop reading until the session is unblocked. */
+  handle(event: SessionEvent, nowMs: number, out: Action[]): boolean {
+    // The first event is a response where Envoy answers before the request headers reach us.
     this.#startMs ||= nowMs;
     const problem = this.#step(event, nowMs, out);
     if (problem !== undefined) {
       this.#refuse(problem, nowMs, out);
     }
-    if (this.#answer?.ended) {
-      this.#finish(nowMs, out);
+    if (this.#forwarded?.response?.ended) {
+      this.#finish({}, nowMs, out);
     }
+    return this.#blocked;
+  }
+
+  /** Returns the record of a request that failed by a fault of ours; its hold is charged in full. */
+  faulted(nowMs: number): RequestRecord {
+    const forwarded = this.#forwarded;
+    const record = requestRecord(
+      this.#settlementInput({ failure: internalFault }, forwarded, nowMs),
+      costOfHold(forwarded),
+    );
+    return { ...record, status: record.status ?? internalFault.status };
+  }
+
+  get #forwarded(): Forwarded | undefined {
+    return this.#state.phase === 'forwarded' ? this.#state : undefined;
+  }
+
+  get #blocked(): boolean {
+    const state = this.#state;
+    return state.phase === 'forwarded'
+      ? (state.response?.blocked ?? false)
+      : state.phase === 'reserving' && this.#passthrough !== undefined;
   }
 
   #step(event: SessionEvent, nowMs: number, out: Action[]): Failure | undefined {
@@ -130,9 +102,10 @@ export class Session {
       case 'request-headers':
         return this.#requestHeaders(event, nowMs, out);
       case 'request-body':
-        return this.#requestBody(event.bytes, event.endOfStream, nowMs, out);
       case 'request-trailers':
-        return this.#requestTrailers(nowMs, out);
+        return this.#passthrough === undefined
+          ? this.#requestPart(event, nowMs, out)
+          : this.#passthroughPart(this.#passthrough, event, out);
       case 'overloaded':
         return tooManyBodies;
       case 'upload-late':
@@ -149,7 +122,7 @@ export class Session {
       case 'inflated':
       case 'inflate-end':
       case 'extended':
-        this.#answer?.handle(event, nowMs, out);
+        this.#respond(event, nowMs, out);
         return undefined;
       case 'first-token-timeout':
         this.#firstTokenLate(nowMs, out);
@@ -168,28 +141,27 @@ export class Session {
       return step;
     }
     if (step.type === 'reply') {
-      this.#replyStatus = 200;
-      this.#phase = 'over';
       out.push({ type: 'immediate-response', response: jsonResponse(step.body, this.#request.id) });
-      this.#finish(nowMs, out);
+      this.#finish({ replyStatus: 200 }, nowMs, out);
       return undefined;
     }
     if (step.type === 'passthrough') {
-      this.#passthroughTarget = step.target;
-      this.#buckets = step.buckets;
-      this.#reserve(nowMs, out);
+      this.#passthrough = new PassthroughRequest(this.#request, step.target);
+      this.#reserve(undefined, nowMs, out);
       return undefined;
     }
-    return event.endOfStream ? this.#requestRead(nowMs, out) : undefined;
+    return event.endOfStream ? this.#prepare(nowMs, out) : undefined;
   }
 
-  #requestBody(bytes: Uint8Array, endOfStream: boolean, nowMs: number, out: Action[]): Failure | undefined {
-    if (this.#passthroughTarget !== undefined) {
-      return this.#passBody(bytes, endOfStream, out);
-    }
-    if (this.#phase !== 'collecting') {
+  #requestPart(event: EventOf<'request-body' | 'request-trailers'>, nowMs: number, out: Action[]): Failure | undefined {
+    if (this.#state.phase !== 'collecting') {
       return undefined;
     }
+    if (event.type === 'request-trailers') {
+      this.#request.endedByTrailers = true;
+      return this.#prepare(nowMs, out);
+    }
+    const { bytes, endOfStream } = event;
     if (bytes.length > 0) {
       const before = this.#keptBytes;
       const problem = this.#request.push(bytes);
@@ -199,103 +171,80 @@ export class Session {
         return problem;
       }
     }
-    return endOfStream ? this.#requestRead(nowMs, out) : undefined;
+    return endOfStream ? this.#prepare(nowMs, out) : undefined;
   }
 
-  #passBody(bytes: Uint8Array, endOfStream: boolean, out: Action[]): Failure | undefined {
-    const problem = this.#request.pass(bytes);
-    if (problem === undefined) {
-      (this.#phase === 'reserving' ? this.#early : out).push({ type: 'request-body', bytes, endOfStream });
+  #passthroughPart(
+    passthrough: PassthroughRequest,
+    event: EventOf<'request-body' | 'request-trailers'>,
+    out: Action[],
+  ): Failure | undefined {
+    if (this.#state.phase === 'over') {
+      return undefined;
     }
-    // Once the answer has begun, its status stands.
-    if (problem === undefined || this.#answer?.status !== undefined) {
+    const problem = passthrough.handle(event, out);
+    // A response that has begun keeps its status.
+    if (problem === undefined || this.#forwarded?.head !== undefined) {
       return undefined;
     }
     this.#stopWaiting(out);
     return problem;
   }
 
-  #requestTrailers(nowMs: number, out: Action[]): Failure | undefined {
-    if (this.#passthroughTarget !== undefined) {
-      (this.#phase === 'reserving' ? this.#early : out).push({ type: 'request-trailers' });
-      return undefined;
+  /** The body is complete: routes the request and checks its limits. */
+  #prepare(nowMs: number, out: Action[]): Failure | undefined {
+    const prepared = this.#request.end();
+    if (isFailure(prepared)) {
+      return prepared;
     }
-    if (this.#phase !== 'collecting') {
-      return undefined;
-    }
-    this.#endedByTrailers = true;
-    return this.#requestRead(nowMs, out);
-  }
-
-  #requestRead(nowMs: number, out: Action[]): Failure | undefined {
-    const asked = this.#request.end();
-    if (isFailure(asked)) {
-      return asked;
-    }
-    this.#asked = asked;
-    this.#buckets = asked.plan.buckets;
-    this.#input = new InputCount(asked.choice, asked.plan);
-    const limit = asked.choice.rule.rule.requestLimits.inputTokens;
-    if (limit === undefined || asked.plan.inputTokens <= limit) {
-      this.#reserve(nowMs, out);
-    } else if (this.#isTooLong(limit)) {
+    const limit = prepared.choice.rule.rule.requestLimits.inputTokens;
+    if (limit === undefined || prepared.plan.inputTokens <= limit) {
+      this.#reserve(prepared, nowMs, out);
+    } else if (prepared.input.likelyLeast > limit) {
       return promptTooLong(limit);
     } else {
-      this.#count(limit, out);
+      this.#count(prepared, limit, out);
     }
     return undefined;
   }
 
-  #isTooLong(limit: number): boolean {
-    return likelyInputTokens(this.#asked!.choice.facts, this.#input!.least) > limit;
-  }
-
-  #count(limitTokens: number, out: Action[]): void {
-    this.#phase = 'counting';
-    this.#input!.countTo(limitTokens);
-    out.push({ type: 'count', limitTokens });
+  #count(prepared: PreparedRequest, limitTokens: number, out: Action[]): void {
+    this.#state = { phase: 'counting', prepared };
+    prepared.input.countTo(limitTokens);
+    const { tokenizer, backendModel: model } = prepared.choice;
+    out.push({ type: 'count', body: prepared.body!, tokenizer, model, limitTokens });
   }
 
   #counted(tokens: number, nowMs: number, out: Action[]): Failure | undefined {
-    if (this.#phase !== 'counting') {
+    if (this.#state.phase !== 'counting') {
       return undefined;
     }
-    this.#input!.counted(tokens);
-    const limit = this.#asked!.choice.rule.rule.requestLimits.inputTokens;
-    if (limit !== undefined && this.#isTooLong(limit)) {
+    const { prepared } = this.#state;
+    prepared.input.counted(tokens);
+    const limit = prepared.choice.rule.rule.requestLimits.inputTokens;
+    if (limit !== undefined && prepared.input.likelyLeast > limit) {
       return promptTooLong(limit);
     }
-    this.#reserve(nowMs, out);
+    this.#reserve(prepared, nowMs, out);
     return undefined;
   }
 
-  #reserve(nowMs: number, out: Action[]): void {
-    if (this.#buckets.length === 0) {
-      this.#forward(nowMs, out);
+  #reserve(prepared: PreparedRequest | undefined, nowMs: number, out: Action[]): void {
+    if (this.#request.buckets.length === 0) {
+      this.#forward(prepared, undefined, nowMs, out);
       return;
     }
-    this.#phase = 'reserving';
-    this.#reservedAtMs = nowMs;
-    out.push({
-      type: 'reserve',
-      demand: {
-        id: this.#context.newId(),
-        atMs: nowMs,
-        draws: this.#buckets.map(drawOn),
-        inputTokens: this.#input?.most ?? 0,
-        inputCounted: this.#input?.text !== undefined || !this.#buckets.some(({ quota }) => drawsInput(quota)),
-        ...this.#input?.leastOfDemand,
-        output: this.#asked?.plan.output ?? { mode: 'none', want: 0, least: 0 },
-      },
-    });
+    this.#state = { phase: 'reserving', prepared, sinceMs: nowMs };
+    out.push({ type: 'reserve', demand: quotaDemand(this.#request, prepared, this.#context.newId(), nowMs) });
   }
 
   #reserved(decision: Decision, nowMs: number, out: Action[]): Failure | undefined {
-    if (this.#phase !== 'reserving') {
+    if (this.#state.phase !== 'reserving') {
       return undefined;
     }
+    const { prepared, sinceMs } = this.#state;
     if (decision.type === 'count-first') {
-      this.#count(decision.limitTokens, out);
+      this.#count(prepared!, decision.limitTokens, out);
       return undefined;
     }
     this.#snapshots = decision.snapshots;
@@ -304,156 +253,105 @@ export class Session {
       return quotaFailure(decision);
     }
     const { hold, outputTokens, shadowRefused = [] } = decision;
-    this.#hold = { hold, outputTokens, inputTokens: this.#input?.most ?? 0 };
-    this.#decision = { type: 'admitted', queuedMs: Math.floor(nowMs - this.#reservedAtMs), shadowRefused };
-    this.#forward(nowMs, out);
+    this.#decision = { type: 'admitted', queuedMs: Math.floor(nowMs - sinceMs), shadowRefused };
+    this.#forward(prepared, { hold, outputTokens, inputTokens: prepared?.input.most ?? 0 }, nowMs, out);
     return undefined;
   }
 
-  #forward(nowMs: number, out: Action[]): void {
-    this.#phase = 'forwarded';
-    this.#forwardedAtMs = nowMs;
-    const asked = this.#asked;
-    if (asked === undefined) {
-      out.push({ type: 'request-headers', mutation: this.#request.mutation(this.#passthroughTarget!) }, ...this.#early);
-      this.#early = [];
-      this.#answer = this.#newAnswer();
+  #forward(prepared: PreparedRequest | undefined, held: Held | undefined, nowMs: number, out: Action[]): void {
+    const context = { newMeter: this.#context.newMeter, snapshots: this.#snapshots };
+    if (prepared === undefined) {
+      this.#passthrough!.forward(out);
+      this.#state = uncountedResponse(this.#request, context, { sinceMs: nowMs, held });
       return;
     }
-    const { facts, target, rule, tokenizer, backendModel } = asked.choice;
-    const metered = this.#request.found!.endpoint.kind === 'metered';
-    const askUsage = metered && facts.stream && !facts.usageAsked;
-    const pieces = this.#request.outgoing(asked, this.#hold?.outputTokens, askUsage);
-    const bodyBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
-    const mutation = this.#request.mutation(target.id, { streamed: metered && facts.stream, bodyBytes });
-    out.push({ type: 'request-headers', mutation });
-    for (const [index, bytes] of pieces.entries()) {
-      out.push({ type: 'request-body', bytes, endOfStream: index === pieces.length - 1 && !this.#endedByTrailers });
-    }
-    if (this.#endedByTrailers) {
-      out.push({ type: 'request-trailers' });
-    }
-    if (metered) {
-      this.#inputSample = sampleOf(asked.body!, tokenizer, backendModel);
-    }
+    this.#state = forward(this.#request, prepared, held, context, nowMs, out);
     this.#releaseBody(out);
-    const timeoutMs = rule.rule.firstTokenTimeoutMs;
-    if (metered && facts.stream && timeoutMs !== undefined) {
+    const timeoutMs = firstTokenTimeoutMs(this.#request, prepared);
+    if (timeoutMs !== undefined) {
       out.push({ type: 'start-timer', ms: timeoutMs });
     }
-    this.#answer = this.#newAnswer(metered ? asked : undefined, askUsage);
-  }
-
-  /** An answer that is counted, or one that only passes. */
-  #newAnswer(asked?: PreparedRequest, hideUsage = false): Answer {
-    const endpoint = this.#request.found?.endpoint;
-    const { dialect, id: requestId } = this.#request;
-    const snapshots = this.#snapshots;
-    if (asked === undefined) {
-      return new Answer({ dialect, requestId, snapshots, metered: undefined });
-    }
-    const { choice, plan } = asked;
-    const hold = this.#hold;
-    const answer = new Answer({
-      dialect,
-      requestId,
-      snapshots,
-      metered: {
-        readers: endpoint!.answer!(choice.facts, { hideUsage, model: choice.facts.model }),
-        meter: () => this.#context.newMeter(choice.tokenizer, choice.backendModel),
-        sample: () => newTextSample(choice.tokenizer, choice.backendModel),
-        lease: plan.output.mode === 'none' ? undefined : hold && { hold: hold.hold, tokens: hold.outputTokens },
-        inputTokens: () => this.#countInput(),
-        countedInput: () => this.#recountInput(),
-        hasOutput: choice.facts.hasOutput,
-        streamed: choice.facts.stream,
-        mayPassUnread: (encoding) => this.#mayPassUnread(encoding),
-      },
-    });
-    if (hold !== undefined && plan.output.mode === 'lease') {
-      hold.hold.holder = answer;
-    }
-    return answer;
   }
 
   #responseHeaders(event: EventOf<'response-headers'>, nowMs: number, out: Action[]): void {
-    if (this.#phase === 'over') {
+    if (this.#state.phase === 'over') {
       return;
     }
-    // Envoy's own answer, before we let the request go.
-    if (this.#phase !== 'forwarded') {
-      this.#stopWaiting(out);
-      this.#releaseBody(out);
-      this.#phase = 'forwarded';
-      if (event.path !== undefined) {
-        this.#request.answeredAt(event.path);
-      }
-      this.#answer = this.#newAnswer();
+    if (this.#state.phase !== 'forwarded') {
+      this.#answeredByEnvoy(event, out);
     }
-    const problem = this.#answer!.headers(event, nowMs, out);
-    const { status, failed } = this.#answer!;
-    const target = this.#asked?.choice.target.id;
-    if (target !== undefined && status !== undefined && this.#forwardedAtMs > 0) {
-      // A rate limit of Envoy's own says nothing of the backend.
-      out.push({ type: 'health', target, well: status < 500 && (status !== 429 || failed !== undefined) });
+    const forwarded = this.#forwarded!;
+    const { head, handler, refused } = openResponse(forwarded.context, event, nowMs, out);
+    forwarded.head = head;
+    forwarded.response = handler;
+    if (forwarded.prepared !== undefined) {
+      out.push({ type: 'health', target: forwarded.prepared.choice.target.id, well: isBackendWell(head) });
     }
-    if (problem !== undefined) {
+    if (refused !== undefined) {
+      this.#reply(refused, nowMs, out);
+    }
+  }
+
+  /** Envoy replied before we forwarded the request. */
+  #answeredByEnvoy(event: EventOf<'response-headers'>, out: Action[]): void {
+    this.#stopWaiting(out);
+    this.#releaseBody(out);
+    this.#passthrough?.discard();
+    if (event.path !== undefined) {
+      this.#request.answeredAt(event.path);
+    }
+    this.#state = uncountedResponse(this.#request, { snapshots: this.#snapshots }, {});
+  }
+
+  #respond(event: ResponseBodyEvent, nowMs: number, out: Action[]): void {
+    const state = this.#state;
+    if (state.phase === 'forwarded' && state.response !== undefined) {
+      state.response = state.response.handle(event, nowMs, out);
+    }
+  }
+
+  #firstTokenLate(nowMs: number, out: Action[]): void {
+    const forwarded = this.#forwarded;
+    // Before the response headers Envoy accepts an immediate response and ends the upstream request.
+    if (forwarded !== undefined && forwarded.response === undefined) {
+      this.#reply(firstTokenLate, nowMs, out);
+    } else {
+      forwarded?.response?.fail(firstTokenLate, out);
+    }
+  }
+
+  /** Replies with a failure, unless the request is forwarded already; only passthrough bodies can fail then. */
+  #refuse(problem: Failure, nowMs: number, out: Action[]): void {
+    const { phase } = this.#state;
+    if (phase !== 'over' && (phase !== 'forwarded' || this.#passthrough !== undefined)) {
       this.#reply(problem, nowMs, out);
     }
   }
 
-  /** What cannot be counted passes where no token quota stands, or where the client asked for just that. */
-  #mayPassUnread(encoding: string): boolean {
-    const asked = !this.#asked!.choice.facts.stream && this.#request.accepts(encoding);
-    return asked || !this.#buckets.some(({ quota }) => drawsTokens(quota) && quota.mode === 'Enforce');
-  }
-
-  #firstTokenLate(nowMs: number, out: Action[]): void {
-    // Before the answer's headers Envoy still takes a whole answer of ours, and ends the upstream request.
-    if (this.#answer?.mode === 'unknown') {
-      this.#reply(firstTokenLate, nowMs, out);
-    } else {
-      this.#answer?.fail(firstTokenLate, out);
-    }
-  }
-
-  #refuse(problem: Failure, nowMs: number, out: Action[]): void {
-    const passing = this.#phase === 'forwarded' && this.#passthroughTarget === undefined;
-    if (this.#phase === 'over' || passing) {
-      return;
-    }
-    this.#reply(problem, nowMs, out);
-  }
-
   #reply(problem: Failure, nowMs: number, out: Action[]): void {
-    this.#phase = 'over';
-    this.#failure = problem;
-    this.#replyStatus = problem.status;
-    const said = this.#context.plainErrors ? inPlainWords(problem) : problem;
-    out.push({
-      type: 'immediate-response',
-      response: refusal(this.#request.dialect, said, this.#snapshots, nowMs, this.#request.id),
-    });
-    this.#finish(nowMs, out);
+    const shown = this.#context.plainErrors ? withPlainMessage(problem) : problem;
+    const { dialect, id } = this.#request;
+    out.push({ type: 'immediate-response', response: refusal(dialect, shown, this.#snapshots, nowMs, id) });
+    this.#finish({ failure: problem, replyStatus: problem.status }, nowMs, out);
   }
 
-  #closed(broken: Interruption | undefined, nowMs: number, out: Action[]): void {
-    if (this.#finished || this.inflating) {
+  #closed(interruption: Interruption | undefined, nowMs: number, out: Action[]): void {
+    const response = this.#forwarded?.response;
+    // While inflating, the end of decompression will finish the session.
+    if (this.#state.phase === 'over' || response?.inflating) {
       return;
     }
     this.#stopWaiting(out);
-    this.#clientLeft = true;
-    this.#broken = broken;
-    this.#answer?.breakOff();
-    this.#phase = 'over';
-    this.#finish(nowMs, out);
+    response?.abandon();
+    this.#finish({ abandoned: true, interruption }, nowMs, out);
   }
 
-  /** Nobody is to answer any more: neither the ledger nor the count, whose text goes. */
+  /** Cancels the pending count, reservation or extension. */
   #stopWaiting(out: Action[]): void {
-    if (this.#phase === 'counting') {
+    const { phase } = this.#state;
+    if (phase === 'counting') {
       out.push({ type: 'stop-count' });
-    } else if (this.#phase === 'reserving' || this.blocked) {
+    } else if (phase === 'reserving' || this.#blocked) {
       out.push({ type: 'cancel' });
     }
   }
@@ -463,64 +361,37 @@ export class Session {
       out.push({ type: 'keep', bytes: -this.#keptBytes });
     }
     this.#keptBytes = 0;
-    if (this.#asked !== undefined) {
-      this.#asked.body = undefined;
-    }
     this.#request.release();
   }
 
-  #countInput(): number {
-    return likelyInputTokens(this.#asked!.choice.facts, this.#input?.text ?? this.#inputSample?.tokens() ?? 0);
-  }
-
-  /** The input, counted although its bytes were thought to do: it is what is held from now on. */
-  #recountInput(): number | undefined {
-    const text = this.#input!.text === undefined ? this.#inputSample?.exactTokens() : undefined;
-    if (text === undefined) {
-      return undefined;
-    }
-    this.#input!.text = text;
-    this.#hold = { ...this.#hold!, inputTokens: this.#input!.most };
-    return this.#hold.inputTokens;
-  }
-
-  #finish(nowMs: number, out: Action[]): void {
-    if (this.#finished) {
-      return;
-    }
-    this.#finished = true;
+  #finish(ending: Ending, nowMs: number, out: Action[]): void {
+    const forwarded = this.#forwarded;
+    this.#state = { phase: 'over' };
     this.#releaseBody(out);
     out.push({ type: 'stop-timer' });
-    const closing = this.#closing(nowMs);
-    const cost = charged(closing);
+    const input = this.#settlementInput(ending, forwarded, nowMs);
+    const cost = requestCost(input);
     out.push({
       type: 'finish',
-      settle: this.#hold && settlement(this.#hold.hold, this.#buckets, cost),
-      outcome: outcome(closing, cost),
+      settle: forwarded?.held && settlement(forwarded.held.hold, this.#request.buckets, cost),
+      outcome: requestRecord(input, cost),
     });
-    this.#answer?.release();
-    // After an immediate response Envoy ends the stream by itself.
-    if (this.#replyStatus === undefined) {
+    forwarded?.response?.release();
+    // Envoy ends the stream itself after an immediate response.
+    if (ending.replyStatus === undefined) {
       out.push({ type: 'end' });
     }
   }
 
-  #closing(nowMs: number): SettlementInput {
+  #settlementInput(ending: Ending, forwarded: Forwarded | undefined, nowMs: number): SettlementInput {
     return {
       request: this.#request,
-      asked: this.#asked,
-      answer: this.#answer,
-      held: this.#hold,
-      buckets: this.#buckets,
+      forwarded,
+      evidence: forwarded?.response?.evidence(nowMs),
       decision: this.#decision,
-      failure: this.#failure,
-      replyStatus: this.#replyStatus,
-      clientLeft: this.#clientLeft,
-      broken: this.#broken,
+      ending,
       startMs: this.#startMs,
-      forwardedAtMs: this.#forwardedAtMs,
       nowMs,
-      countInput: () => this.#countInput(),
       compares: () => this.#context.compares(nowMs),
       estimates: this.#context.estimates,
     };

@@ -1,122 +1,147 @@
-/** The end of a request: what it cost, and what its record says. Pure. */
+/** The end of a request: what it cost, and its record. Pure. */
 import { envoyFailure, type Failure } from '../errors.ts';
 import { type Interruption, interruptedBy } from '../interruption.ts';
 import type { BucketRef, Hold } from '../quota/store.ts';
 import { unitOf } from '../quota/units.ts';
 import type { QuotaDecision, RequestRecord } from '../record.ts';
 import { estimateKey, type OutputEstimates, type QuotaPlan, type RoutingDecision } from './admission.ts';
-import type { Answer } from './answer.ts';
-import { type Cost, cost } from './charge.ts';
+import { type Cost, cost, estimated } from './charge.ts';
 import type { Settle } from './protocol.ts';
 import type { PreparedRequest, Request } from './request.ts';
+import { type ResponseEvidence, unreadEvidence } from './response/evidence.ts';
+import type { Forwarded } from './state.ts';
+
+/** How a request ended, where the response did not end it. */
+export interface Ending {
+  readonly failure?: Failure;
+  /** The status of our own reply. */
+  readonly replyStatus?: number;
+  /** The exchange was interrupted; `interruption` names the cause unless the client left. */
+  readonly abandoned?: boolean;
+  readonly interruption?: Interruption | undefined;
+}
 
 /** What a session knows at its end. */
 export interface SettlementInput {
   readonly request: Request;
-  readonly asked: PreparedRequest | undefined;
-  readonly answer: Answer | undefined;
-  readonly held: { readonly inputTokens: number; readonly outputTokens: number } | undefined;
-  readonly buckets: readonly BucketRef[];
+  /** Absent where the request was refused, answered here, or abandoned before that. */
+  readonly forwarded: Forwarded | undefined;
+  /** Absent without response headers. */
+  readonly evidence: ResponseEvidence | undefined;
   readonly decision: QuotaDecision;
-  readonly failure: Failure | undefined;
-  readonly replyStatus: number | undefined;
-  /** It was broken off; `broken` says by whom, if not by the client. */
-  readonly clientLeft: boolean;
-  readonly broken: Interruption | undefined;
+  readonly ending: Ending;
   readonly startMs: number;
-  /** 0: it was never let go. */
-  readonly forwardedAtMs: number;
   readonly nowMs: number;
-  readonly countInput: () => number;
-  /** Whether this answer is one of the sample whose counts are compared. */
+  /** Whether this response is in the sample whose counts are compared. */
   readonly compares: () => boolean;
   readonly estimates: OutputEstimates;
 }
 
-/** Undefined: nothing was delivered that costs anything. */
-export function charged(closing: SettlementInput): Cost | undefined {
-  const { answer, held, request, asked } = closing;
-  if (answer === undefined || asked === undefined || closing.forwardedAtMs === 0) {
+/** A request that a backend may have worked on, for its cost. */
+interface Work extends SettlementInput {
+  readonly evidence: ResponseEvidence;
+  readonly prepared: PreparedRequest;
+  readonly status: number | undefined;
+  readonly sinceMs: number;
+  readonly heldOutputTokens: number;
+}
+
+/** Returns undefined where nothing was delivered that costs anything. */
+export function requestCost(input: SettlementInput): Cost | undefined {
+  const { forwarded, request } = input;
+  const { prepared, sinceMs, held, lease, head } = forwarded ?? {};
+  if (prepared === undefined || sinceMs === undefined || request.found?.endpoint.kind !== 'metered') {
     return undefined;
   }
-  if (request.found?.endpoint.kind !== 'metered') {
-    return undefined;
-  }
-  const { status } = answer;
-  // A provider that refused or failed before it began has delivered nothing. A 504 says only that nobody waited for it.
+  const status = head?.status;
+  // A provider that refused the request has delivered nothing. After a 504 it may have, to nobody.
   if (status !== undefined && (status < 200 || status >= 300) && status !== 504) {
     return undefined;
   }
-  const heldOutputTokens = answer.leasedTokens ?? held?.outputTokens ?? 0;
-  const { choice, plan } = asked;
-  const { facts } = choice;
+  const evidence = input.evidence ?? unreadEvidence(false, 0, false);
+  const heldOutputTokens = lease?.tokens ?? held?.outputTokens ?? 0;
+  const work: Work = { ...input, evidence, prepared, status, sinceMs, heldOutputTokens };
+  const { facts } = prepared.choice;
   // Candidates that are not shown cost about as much as those that are.
   const candidates = facts.choices / (facts.shownChoices ?? facts.choices);
-  const undeliveredTokens = undelivered(closing, asked, answer);
+  const undelivered = undeliveredTokens(work);
   return cost({
     facts,
-    undeliveredTokens,
-    choiceTokens: plan.choiceTokens,
-    usage: answer.usage,
-    usageFinal: answer.usageFinal,
-    countInput: closing.countInput,
-    countOutput: () =>
-      Math.max(Math.ceil(answer.countOutput() * candidates), unseenOutput(closing, asked, answer, heldOutputTokens)) +
-      undeliveredTokens,
-    buckets: closing.buckets,
+    undeliveredTokens: undelivered,
+    choiceTokens: prepared.plan.choiceTokens,
+    usage: evidence.usage,
+    usageFinal: evidence.usageFinal,
+    countInput: () => prepared.input.likely(),
+    countOutput: () => Math.max(Math.ceil(evidence.countOutput() * candidates), unseenTokens(work)) + undelivered,
+    buckets: request.buckets,
     heldInputTokens: held?.inputTokens ?? 0,
     heldOutputTokens,
-    hidden: plan.hidden,
-    cut: answer.cut,
+    hidden: prepared.plan.hidden,
+    cut: evidence.truncated,
   });
 }
 
+/** The cost of a request that failed by a fault of ours: all that it holds. */
+export function costOfHold(forwarded: Forwarded | undefined): Cost | undefined {
+  const { held, lease } = forwarded ?? {};
+  if (held === undefined) {
+    return undefined;
+  }
+  const usage = estimated(held.inputTokens, lease?.tokens ?? held.outputTokens);
+  return { usage, source: 'estimated', undeliveredTokens: 0, cause: 'in_flight' };
+}
+
 /**
- * Output that may have been made although nobody saw it: of a whole answer that did not come to its end, and of a model with hidden output that told no usage.
- * A client that left is charged by the policy's word, since it can leave on purpose; a provider or a timeout that ended it, by what is likely.
+ * Output that the provider may have produced unseen: of an incomplete unary response, and of a model
+ * with hidden output that reported no usage. A client that left is charged as the policy's
+ * `onAbandon` says, because it can leave on purpose; other interruptions by what is likely.
  */
-function unseenOutput(
-  closing: SettlementInput,
-  { choice, plan }: PreparedRequest,
-  answer: Answer,
-  heldTokens: number,
-): number {
+function unseenTokens(work: Work): number {
+  const { evidence, ending, heldOutputTokens, estimates, prepared, request } = work;
+  const { choice, plan } = prepared;
   const { facts } = choice;
-  const isWhole = !facts.stream && (closing.clientLeft || answer.status === 504);
-  if (!facts.hasOutput || answer.cut || !(isWhole || isHidden(choice, plan) || answer.unreadable)) {
+  const incomplete = !facts.stream && (ending.abandoned === true || work.status === 504);
+  const unseen = incomplete || isHidden(choice, plan) || evidence.unreadable;
+  if (!facts.hasOutput || evidence.truncated || !unseen) {
     return 0;
   }
-  const left = closing.clientLeft && interruptedBy(closing.broken) === 'client';
-  const holds = closing.buckets.some(({ quota }) => quota.onAbandon !== 'Estimate');
-  if (left && holds && heldTokens > 0) {
-    return heldTokens;
+  const holds = request.buckets.some(({ quota }) => quota.onAbandon !== 'Estimate');
+  if (clientLeft(ending) && holds && heldOutputTokens > 0) {
+    return heldOutputTokens;
   }
-  const made = Math.ceil(madeIn(closing, choice, closing.nowMs - closing.forwardedAtMs));
-  const likely = Math.max(made, closing.estimates.holdTokens(...estimateKey(choice)) * facts.choices);
-  return Math.min(likely, heldTokens > 0 ? heldTokens : plan.choiceTokens * facts.choices);
+  const produced = Math.ceil(producedIn(work, work.nowMs - work.sinceMs));
+  const likely = Math.max(produced, estimates.holdTokens(...estimateKey(choice)) * facts.choices);
+  return Math.min(likely, heldOutputTokens > 0 ? heldOutputTokens : plan.choiceTokens * facts.choices);
 }
 
-/** Output of a visible stream that the provider made while nobody read it, because more budget was awaited. */
-function undelivered(closing: SettlementInput, { choice, plan }: PreparedRequest, answer: Answer): number {
+/** Output of a visible stream that the provider produced while an extension was pending. */
+function undeliveredTokens(work: Work): number {
+  const { evidence, prepared } = work;
+  const { choice, plan } = prepared;
   const { facts } = choice;
-  const unreadMs = answer.unreadMs(closing.nowMs);
-  if (unreadMs <= 0 || answer.usageFinal || !facts.stream || !facts.hasOutput || isHidden(choice, plan)) {
+  const { unreadMs, usageFinal } = evidence;
+  if (unreadMs <= 0 || usageFinal || !facts.stream || !facts.hasOutput || isHidden(choice, plan)) {
     return 0;
   }
-  const possible = Math.max(0, plan.choiceTokens * facts.choices - answer.countOutput());
-  return Math.min(possible, Math.floor(madeIn(closing, choice, unreadMs)));
+  const possible = Math.max(0, plan.choiceTokens * facts.choices - evidence.countOutput());
+  return Math.min(possible, Math.floor(producedIn(work, unreadMs)));
 }
 
-function madeIn({ estimates }: SettlementInput, choice: RoutingDecision, timeMs: number): number {
+function producedIn({ estimates, prepared }: Work, timeMs: number): number {
+  const { choice } = prepared;
   return (estimates.tokensPerSecond(...estimateKey(choice)) * timeMs * choice.facts.choices) / 1000;
 }
 
-/** Hidden candidates are reckoned from those that are shown. */
+/** Hidden candidates are estimated from the ones that are shown. */
 function isHidden({ facts }: RoutingDecision, { hidden }: QuotaPlan): boolean {
   return hidden && facts.shownChoices === undefined;
 }
 
-/** Turns what a request cost into the units of each of its buckets. */
+function clientLeft({ abandoned, interruption }: Ending): boolean {
+  return abandoned === true && interruptedBy(interruption) === 'client';
+}
+
+/** Converts what a request cost into the units of each of its buckets. */
 export function settlement(hold: Hold, buckets: readonly BucketRef[], cost: Cost | undefined): Settle {
   if (cost === undefined) {
     return { hold, charge: 'nothing' };
@@ -125,20 +150,21 @@ export function settlement(hold: Hold, buckets: readonly BucketRef[], cost: Cost
   return { hold, charge: { amounts, cause: cost.cause } };
 }
 
-function decided({ answer, decision, nowMs }: SettlementInput): QuotaDecision {
-  if (answer === undefined || decision.type !== 'admitted') {
+function finalDecision({ evidence, decision }: SettlementInput): QuotaDecision {
+  if (evidence === undefined || decision.type !== 'admitted') {
     return decision;
   }
-  const queuedMs = decision.queuedMs + answer.waitedMs(nowMs);
-  return { ...decision, type: answer.cut ? 'cut' : 'admitted', queuedMs };
+  const queuedMs = decision.queuedMs + evidence.waitedMs;
+  return { ...decision, type: evidence.truncated ? 'cut' : 'admitted', queuedMs };
 }
 
-export function outcome(closing: SettlementInput, cost: Cost | undefined): RequestRecord {
-  const { request, answer, nowMs } = closing;
+export function requestRecord(input: SettlementInput, cost: Cost | undefined): RequestRecord {
+  const { request, forwarded, evidence, ending, nowMs } = input;
+  const { head, response, sinceMs } = forwarded ?? {};
   const { choice } = request;
   const facts = choice?.facts;
-  const late = closing.clientLeft && interruptedBy(closing.broken) === 'timeout';
-  const complete = answer?.finished === true && cost?.source === 'provider' && facts?.hasOutput === true;
+  const late = ending.abandoned === true && interruptedBy(ending.interruption) === 'timeout';
+  const complete = evidence?.finished === true && cost?.source === 'provider' && facts?.hasOutput === true;
   return {
     requestId: request.id,
     route: choice?.rule.rule.route ?? request.passthrough?.route,
@@ -150,34 +176,36 @@ export function outcome(closing: SettlementInput, cost: Cost | undefined): Reque
     path: request.path,
     model: request.model,
     modelIsKnown: choice?.modelIsKnown ?? false,
-    responseModel: answer?.responseModel,
+    responseModel: evidence?.responseModel,
     stream: facts?.stream ?? false,
-    status: closing.replyStatus ?? answer?.status,
-    startMs: closing.startMs,
+    status: ending.replyStatus ?? head?.status,
+    startMs: input.startMs,
     endMs: nowMs,
-    firstTokenMs: answer?.firstTokenMs,
+    firstTokenMs: response?.firstTokenMs,
     usage: cost?.usage,
     source: cost?.source,
     undeliveredTokens: cost?.undeliveredTokens || undefined,
-    estimatedOutputTokens: complete && closing.compares() ? answer.countExactly() : undefined,
-    decision: decided(closing),
-    buckets: closing.buckets,
-    failure: closing.failure ?? answer?.failed ?? (late ? envoyFailure(504) : undefined),
-    clientLeft: closing.clientLeft && interruptedBy(closing.broken) === 'client',
-    broken: closing.broken ?? answer?.broken,
-    providerRequestId: answer?.providerRequestId,
-    unmetered:
-      cost !== undefined &&
-      ((answer?.partlyUnreadable === true && cost.source !== 'provider') ||
-        (cost.usage.input === 0 && cost.usage.output === 0)),
+    estimatedOutputTokens: complete && input.compares() ? evidence.countExactly() : undefined,
+    decision: finalDecision(input),
+    buckets: request.buckets,
+    failure: ending.failure ?? response?.failure ?? head?.failure ?? (late ? envoyFailure(504) : undefined),
+    clientLeft: clientLeft(ending),
+    broken: ending.interruption ?? head?.interruption,
+    providerRequestId: head?.providerRequestId,
+    unmetered: cost !== undefined && isUnmetered(cost, evidence),
     requestBytes: request.bodyBytes,
-    responseBytes: answer?.bytes ?? 0,
+    responseBytes: response?.bytes ?? 0,
     observed: complete
       ? {
           key: estimateKey(choice!),
           outputTokens: Math.ceil(cost.usage.output / facts.choices),
-          durationMs: nowMs - closing.forwardedAtMs,
+          durationMs: nowMs - (sinceMs ?? 0),
         }
       : undefined,
   };
+}
+
+function isUnmetered({ usage, source }: Cost, evidence: ResponseEvidence | undefined): boolean {
+  const unread = evidence?.partlyUnreadable === true && source !== 'provider';
+  return unread || (usage.input === 0 && usage.output === 0);
 }

@@ -10,10 +10,11 @@ import type { RequestRecord } from '../record.ts';
 import { newMeter } from '../tokens/meter.ts';
 import { Bodies } from './bodies.ts';
 import { newCountQueue } from './counting.ts';
-import { drive, type Shared } from './drive.ts';
+import { drive } from './drive.ts';
 import { Interruptions } from './interruptions.ts';
 import { newOutlierDetection } from './outlier-detection.ts';
 import { OutputEstimator } from './output-estimates.ts';
+import type { SessionServices } from './services.ts';
 
 type Policy = Omit<GatewayPolicy, 'formatVersion' | 'version'>;
 
@@ -29,7 +30,7 @@ export const ENTRY: ReadonlyMap<string, string> = new Map([['xds.route_name', 'e
 
 export interface Rig {
   readonly store: MemoryStore;
-  readonly shared: Shared;
+  readonly shared: SessionServices;
   readonly outcomes: RequestRecord[];
   readonly faults: unknown[];
   open(exchange: Exchange): ExchangeHandler;
@@ -38,14 +39,14 @@ export interface Rig {
 export function newRig(options: {
   readonly policy?: Partial<Policy>;
   readonly store?: StoreOptions;
-  readonly shared?: (shared: Shared) => Partial<Shared>;
+  readonly shared?: (shared: SessionServices) => Partial<SessionServices>;
 }): Rig {
   const { store } = openQuotaStore({ nowMs: () => 0, ...options.store });
   const policy = compilePolicy({ ...basePolicy, ...options.policy, formatVersion: 3, version: 'test' });
   const outcomes: RequestRecord[] = [];
   const faults: unknown[] = [];
   let ids = 0;
-  const base: Shared = {
+  const base: SessionServices = {
     policy: () => policy,
     store,
     estimates: new OutputEstimator(),

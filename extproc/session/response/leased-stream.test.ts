@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { findEndpoint } from '../providers/registry.ts';
-import { loadEncodings } from '../tokens/encodings.ts';
-import { newMeter } from '../tokens/meter.ts';
-import { newStreamAnswer } from './stream-answer.ts';
+import { findEndpoint } from '../../providers/registry.ts';
+import { loadEncodings } from '../../tokens/encodings.ts';
+import { newMeter } from '../../tokens/meter.ts';
+import { LeasedStream } from './leased-stream.ts';
 
 await loadEncodings();
 
@@ -14,7 +14,7 @@ function newStream(leased: number) {
   const { stream: reader } = endpoint.answer!(facts, { hideUsage: false, model: 'm' });
   let sent = 0;
   const meter = newMeter({ encoding: 'o200k_base' }, 'm');
-  const answer = newStreamAnswer(reader, meter, leased, () => sent++);
+  const answer = new LeasedStream(reader, meter, leased, () => sent++);
   const push = (text: string) =>
     answer.push(
       Buffer.from(

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { mayBeText } from '../providers/unknown-text.ts';
-import { loadEncodings } from '../tokens/encodings.ts';
-import { basePolicy, ENTRY, newExchange, newRig } from './testing.ts';
+import { mayBeText } from '../../providers/unknown-text.ts';
+import { loadEncodings } from '../../tokens/encodings.ts';
+import { basePolicy, ENTRY, newExchange, newRig } from '../testing.ts';
 
 /** Many in a long run. */
 const RUNS = Number(process.env['TALLYGATE_FUZZ_RUNS'] ?? 400);

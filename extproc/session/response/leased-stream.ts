@@ -1,75 +1,42 @@
 /**
- * A streamed answer: bytes in, bytes out, event by event, never further than its lease. Stops where the lease is at its end and says how much more the
- * event needs; goes on when more was granted, or ends the stream in the dialect when not.
+ * A streamed response, event by event, never further than its lease. Stops before the event that exceeds the
+ * lease and reports how many tokens it needs; continues when they are granted, or ends the stream as the client
+ * API defines.
  */
 
-import type { TextSink } from '../json/text-sink.ts';
-import type { EventVerdict, StreamReader } from '../providers/adapter.ts';
-import type { CountingWork, Holder } from '../quota/store.ts';
-import { type EventSplitter, newEventSplitter } from '../sse/events.ts';
-import type { Meter } from '../tokens/meter.ts';
-import type { Usage } from '../usage.ts';
+import type { TextSink } from '../../json/text-sink.ts';
+import type { EventVerdict, StreamReader } from '../../providers/adapter.ts';
+import type { CountingWork, Holder } from '../../quota/store.ts';
+import { type EventSplitter, newEventSplitter } from '../../sse/events.ts';
+import type { Meter } from '../../tokens/meter.ts';
+import type { Usage } from '../../usage.ts';
+import { BYTES_PER_TOKEN } from './evidence.ts';
 
-/** Text of one event beyond this is not tokenized but reckoned by bytes: one event must not hold the event loop. */
+/** Text of one event beyond this is estimated by its bytes, so that tokenizing it cannot block the event loop. */
 const COUNTED_EVENT_BYTES = 16 * 1024;
 
-/** No model writes so much in one event: the stream is ended. */
-const MOST_EVENT_BYTES = 2 * 1024 * 1024;
-
-/** Tokens of text that is only reckoned: more than English needs, so that the lease is passed sooner rather than later. */
-export const BYTES_A_TOKEN = 3;
-
-export interface StreamAnswer extends Pick<Holder, 'unused' | 'giveBack'> {
-  /** Bytes from the provider, which are not kept. What may go on to the client is given to `send`, some of it as views of them. False: the lease is at its end; see `needed`. */
-  push(bytes: Uint8Array): boolean;
-  /** Goes on after an extension of at least `needed`. */
-  extend(tokens: number): boolean;
-  /** What the event at which it stopped needs on top of the lease. */
-  readonly needed: number;
-  /** The provider's end: sends what stood incomplete. False: the lease is at its end. */
-  finish(): boolean;
-  /** Ends the stream in the dialect. The rest of the budget pays for a part of the event at which it stopped. */
-  cut(rest: number, usage: (outputTokens: number) => Usage): void;
-  readonly reader: StreamReader;
-  readonly leasedTokens: number;
-  readonly sawText: boolean;
-  /** Tokens of text that came, exact where the tokenizer is the model's own; not more than the lease. */
-  outputTokens(): number;
-  /** As `outputTokens`; absent where some of it was only reckoned. */
-  exactTokens(): number | undefined;
-  /** Ends an event that is in the middle of its parts, so that another one can follow. */
-  breakOff(): void;
-  /** An event does not end, or has more text than any. */
-  readonly overflowed: boolean;
-}
-
-export function newStreamAnswer(
-  reader: StreamReader,
-  meter: Meter,
-  leased: number,
-  send: (bytes: Uint8Array) => void,
-): StreamAnswer {
-  return new LeasedStream(reader, meter, leased, send);
-}
+/** No model writes this much in one event; a stream that does is ended. */
+const MAX_EVENT_BYTES = 2 * 1024 * 1024;
 
 const BLANK_LINE = Buffer.from('\n\n');
 
-class LeasedStream implements StreamAnswer, TextSink {
+export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack'> {
   readonly reader: StreamReader;
   sawText = false;
+  /** Tokens beyond the lease that the stopped event needs. */
   needed = 0;
   leasedTokens: number;
   readonly #meter: Meter;
   readonly #send: (bytes: Uint8Array) => void;
   readonly #splitter = newEventSplitter();
-  #reckoned = 0;
+  #estimated = 0;
   #counted = 0;
   #eventBytes = 0;
-  /** Parts of a long event came, and its end not yet. */
+  /** Between the parts of a long event. */
   #inLong = false;
-  /** What the stopped event becomes when it may go. */
+  /** The stopped event, as it will be sent. */
   #stopped: Uint8Array | undefined;
-  // Whole events that pass unchanged and lie side by side leave as one piece.
+  // Adjacent events that pass unchanged leave as one piece.
   #passing: Uint8Array | undefined;
   #passingFrom = 0;
   #passingTo = 0;
@@ -81,11 +48,16 @@ class LeasedStream implements StreamAnswer, TextSink {
     this.#send = send;
   }
 
+  /**
+   * Reads bytes, which are not kept, and gives `send` what may go to the client, partly as views of them.
+   * Returns false at the end of the lease.
+   */
   push(bytes: Uint8Array): boolean {
     this.#splitter.push(bytes);
     return this.#drain();
   }
 
+  /** Continues after an extension of at least `needed`. */
   extend(tokens: number): boolean {
     this.leasedTokens += tokens;
     this.needed = 0;
@@ -96,12 +68,13 @@ class LeasedStream implements StreamAnswer, TextSink {
     return this.#drain();
   }
 
+  /** Sends what the provider left incomplete at its end. Returns false at the end of the lease. */
   finish(): boolean {
     this.#splitter.close();
     if (!this.#drain()) {
       return false;
     }
-    // A last event without its blank line is read too: it may have the usage.
+    // A last event without its blank line may hold the usage.
     const rest = this.#splitter.rest();
     if (rest.length === 0) {
       return true;
@@ -117,12 +90,12 @@ class LeasedStream implements StreamAnswer, TextSink {
   }
 
   unused(kept: number, work: CountingWork): number {
-    let used = this.#meter.upperBound + this.#reckoned;
+    let used = this.#meter.upperBound + this.#estimated;
     const uncounted = this.#meter.upperBound - this.#counted;
     if (kept < this.leasedTokens && kept < used && uncounted <= work.bytes) {
       work.bytes -= uncounted;
       this.#counted = this.#meter.near();
-      used = this.#counted + this.#reckoned;
+      used = this.#counted + this.#estimated;
     }
     return Math.max(0, this.leasedTokens - Math.max(kept, used));
   }
@@ -131,20 +104,24 @@ class LeasedStream implements StreamAnswer, TextSink {
     this.leasedTokens -= tokens;
   }
 
+  /** Ends the stream as the client API defines. `rest` pays for a part of the stopped event. */
   cut(rest: number, usage: (outputTokens: number) => Usage): void {
     this.leasedTokens += rest;
     this.breakOff();
     this.#send(this.reader.cut(usage(this.outputTokens())));
   }
 
+  /** Returns the tokens of the text received, at most the lease; exact for the model's own tokenizer. */
   outputTokens(): number {
-    return Math.min(this.leasedTokens, this.#meter.count() + this.#reckoned);
+    return Math.min(this.leasedTokens, this.#meter.count() + this.#estimated);
   }
 
+  /** Returns the count without the lease as a bound; undefined where a part was estimated. */
   exactTokens(): number | undefined {
-    return this.#reckoned === 0 ? this.#meter.count() : undefined;
+    return this.#estimated === 0 ? this.#meter.count() : undefined;
   }
 
+  /** Ends a long event between its parts, so that another event can follow. */
   breakOff(): void {
     if (this.#inLong) {
       this.#send(BLANK_LINE);
@@ -152,11 +129,12 @@ class LeasedStream implements StreamAnswer, TextSink {
     this.#inLong = false;
   }
 
+  /** An event exceeds the bound on bytes or on text. */
   get overflowed(): boolean {
-    return this.#splitter.overflowed || this.#eventBytes > MOST_EVENT_BYTES;
+    return this.#splitter.overflowed || this.#eventBytes > MAX_EVENT_BYTES;
   }
 
-  /** Text of the event that is being read. */
+  /** Counts text of the current event; called by the reader. */
   text(channel: number, bytes: Uint8Array, start: number, end: number): void {
     this.sawText = true;
     const counted = Math.min(end - start, Math.max(0, COUNTED_EVENT_BYTES - this.#eventBytes));
@@ -165,11 +143,11 @@ class LeasedStream implements StreamAnswer, TextSink {
       this.#meter.text(channel, bytes, start, start + counted);
     }
     if (counted < end - start) {
-      this.#reckoned += Math.ceil((end - start - counted) / BYTES_A_TOKEN);
+      this.#estimated += Math.ceil((end - start - counted) / BYTES_PER_TOKEN);
     }
   }
 
-  /** Reads an event; `stop` keeps it back, because the lease does not reach. */
+  /** Reads one event. Returns `stop` where the lease does not cover it. */
   #judge(bytes: Uint8Array, start: number, end: number, part: EventSplitter['part']): EventVerdict | 'stop' {
     const { reader } = this;
     if (!this.#inLong) {
@@ -177,11 +155,11 @@ class LeasedStream implements StreamAnswer, TextSink {
     }
     this.#inLong = part === 'begun';
     const verdict = part === 'none' ? reader.read(bytes, start, end, this) : this.#readPart(bytes, start, end, part);
-    if (this.#meter.upperBound + this.#reckoned <= this.leasedTokens) {
+    if (this.#meter.upperBound + this.#estimated <= this.leasedTokens) {
       return verdict;
     }
     this.#counted = this.#meter.near();
-    const tokens = this.#counted + this.#reckoned;
+    const tokens = this.#counted + this.#estimated;
     if (tokens <= this.leasedTokens) {
       return verdict;
     }

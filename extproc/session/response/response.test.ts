@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
-import type { RequestRecord } from '../record.ts';
-import { loadEncodings } from '../tokens/encodings.ts';
-import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
+import type { RequestRecord } from '../../record.ts';
+import { loadEncodings } from '../../tokens/encodings.ts';
+import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from '../testing.ts';
 
 before(() => loadEncodings());
 

@@ -1,0 +1,104 @@
+/** Reads the headers of a response and chooses how its body is handled. */
+import { PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../../contract/headers.ts';
+import { isInflatable } from '../../compression/inflate.ts';
+import { envoyFailure, type Failure } from '../../errors.ts';
+import type { HeaderList } from '../../exchange.ts';
+import { type Interruption, interruptionOf } from '../../interruption.ts';
+import { hideFromClient } from '../hidden-headers.ts';
+import type { Action, EventOf } from '../protocol.ts';
+import { idHeader, isLocalReply, limitHeaders, localReplyMutation } from '../replies.ts';
+import { encodingOf, isEventStream, unreadableEncoding } from './form.ts';
+import type { ResponseContext, ResponseHandler } from './handler.ts';
+import { IncomingBody } from './metered.ts';
+import { PassthroughResponse } from './passthrough.ts';
+import { UndecidedResponse } from './undecided.ts';
+
+export interface ResponseHead {
+  readonly status: number;
+  /** The failure behind a local reply of Envoy. */
+  readonly failure: Failure | undefined;
+  /** Why Envoy replied in place of the backend. */
+  readonly interruption: Interruption | undefined;
+  readonly providerRequestId: string | undefined;
+}
+
+export interface OpenedResponse {
+  readonly head: ResponseHead;
+  readonly handler: ResponseHandler;
+  /** The client gets this failure in place of the response. */
+  readonly refused?: Failure;
+}
+
+export function openResponse(
+  context: ResponseContext,
+  event: EventOf<'response-headers'>,
+  nowMs: number,
+  out: Action[],
+): OpenedResponse {
+  const { headers, endOfStream, codeDetails } = event;
+  const { dialect, requestId, metered, snapshots } = context;
+  const all = (wanted: string) => headers.filter(([name]) => name === wanted).map(([, value]) => value);
+  const contentType = all('content-type')[0];
+  const status = Number(all(':status')[0]);
+  if (isLocalReply(codeDetails, status, contentType)) {
+    const problem = envoyFailure(status);
+    const mutation = localReplyMutation(dialect, problem, snapshots, nowMs, requestId);
+    out.push({ type: 'response-headers', mutation });
+    return { head: localHead(status, problem, `- ${codeDetails}`), handler: unread(context, true, false) };
+  }
+  const reply = status >= 500 ? all(REPLY_HEADER)[0] : undefined;
+  const head = reply === undefined ? providerHead(status, headers) : localHead(status, envoyFailure(status), reply);
+  const counted = metered !== undefined && status >= 200 && status < 300;
+  const encoding = counted ? encodingOf(all('content-encoding')) : '';
+  const unreadable = encoding !== '' && !isInflatable(encoding);
+  if (unreadable && !metered!.mayPassUnread(encoding)) {
+    return { head, handler: unread(context, true, true), refused: unreadableEncoding(encoding) };
+  }
+  const readable = counted && !unreadable;
+  const relayed = readable && (metered.streamed || isEventStream(contentType));
+  const inflating = readable && encoding !== '';
+  if (inflating) {
+    out.push({ type: 'inflate', encoding });
+  }
+  // A relayed body leaves as plain text, and may be edited.
+  const remove: string[] = relayed ? ['content-length'] : [];
+  if (relayed && inflating) {
+    remove.push('content-encoding');
+  }
+  const limits = limitHeaders(dialect, snapshots, nowMs);
+  hideFromClient(headers, limits, remove);
+  out.push({ type: 'response-headers', mutation: { set: [...idHeader(requestId), ...limits], remove } });
+  if (!readable) {
+    return { head, handler: unread(context, endOfStream, unreadable) };
+  }
+  const handler = new UndecidedResponse(metered, new IncomingBody(relayed, inflating));
+  handler.ended = endOfStream;
+  return { head, handler };
+}
+
+function unread({ metered }: ResponseContext, ended: boolean, unreadable: boolean): PassthroughResponse {
+  if (metered?.lease !== undefined) {
+    metered.lease.reclaimable = false;
+  }
+  return new PassthroughResponse({ ended, unreadable });
+}
+
+function localHead(status: number, problem: Failure, reply: string): ResponseHead {
+  return {
+    status,
+    failure: problem,
+    interruption: status >= 500 ? interruptionOf(reply) : undefined,
+    providerRequestId: undefined,
+  };
+}
+
+function providerHead(status: number, headers: HeaderList): ResponseHead {
+  const id = headers.find(([name, value]) => value !== '' && PROVIDER_REQUEST_ID_HEADERS.includes(name))?.[1];
+  return { status, failure: undefined, interruption: undefined, providerRequestId: id };
+}
+
+/** Whether the response counts as a success for outlier detection. */
+export function isBackendWell({ status, failure }: ResponseHead): boolean {
+  // 429 in a local reply comes from a rate limit in Envoy, not from the backend.
+  return status < 500 && (status !== 429 || failure !== undefined);
+}

@@ -1,0 +1,48 @@
+/** Relays a response unread: passthrough, `free` endpoints, errors, local replies, encodings that we cannot read. */
+import type { Action } from '../protocol.ts';
+import { type ResponseEvidence, unreadEvidence } from './evidence.ts';
+import type { ResponseBodyEvent, ResponseHandler } from './handler.ts';
+
+export class PassthroughResponse implements ResponseHandler {
+  ended: boolean;
+  readonly blocked = false;
+  readonly inflating = false;
+  readonly firstTokenMs = undefined;
+  readonly failure = undefined;
+  bytes = 0;
+  /** The body would have to be counted, and its encoding is unknown. */
+  readonly #unreadable: boolean;
+
+  constructor({ ended, unreadable }: { readonly ended: boolean; readonly unreadable: boolean }) {
+    this.ended = ended;
+    this.#unreadable = unreadable;
+  }
+
+  handle(event: ResponseBodyEvent, _nowMs: number, out: Action[]): ResponseHandler {
+    if (this.ended) {
+      return this;
+    }
+    if (event.type === 'response-body') {
+      const { bytes, endOfStream } = event;
+      this.bytes += bytes.length;
+      out.push({ type: 'response-body', bytes, endOfStream });
+      this.ended = endOfStream;
+    } else if (event.type === 'response-trailers') {
+      out.push({ type: 'response-trailers' });
+      this.ended = true;
+    }
+    return this;
+  }
+
+  fail(): void {}
+
+  abandon(): void {}
+
+  release(): void {
+    this.ended = true;
+  }
+
+  evidence(): ResponseEvidence {
+    return unreadEvidence(this.#unreadable, this.bytes, this.ended);
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Reads a response of server-sent events. Where the client asked for a stream, events reach it only as far as
+ * the lease goes; near the end the lease is extended, or the stream is truncated with the ending that the
+ * client API defines. Where it did not, events are read beside the bytes and the lease does not apply.
+ */
+import { type Failure, failure } from '../../errors.ts';
+import type { Usage } from '../../usage.ts';
+import { estimated } from '../charge.ts';
+import type { Action } from '../protocol.ts';
+import { BYTES_PER_TOKEN, type ResponseEvidence } from './evidence.ts';
+import type { MeteredContext, ResponseHandler } from './handler.ts';
+import { LeasedStream } from './leased-stream.ts';
+import { type IncomingBody, MeteredResponse, NO_BYTES } from './metered.ts';
+
+/** Each grant costs a journal entry, so extensions grow with the stream while the budget lasts. */
+const MIN_EXTENSION_TOKENS = 64;
+const MAX_EXTENSION_TOKENS = 4096;
+
+/** A quota store that answers at once has answered by then, on a busy machine too; shorter waits are not charged. */
+const SHORTEST_WAIT_MS = 10;
+
+const eventTooLong = failure('internal_error', 'An event of the provider exceeds 2 MB. Ask for shorter output.');
+
+export class StreamedResponse extends MeteredResponse {
+  readonly #stream: LeasedStream;
+  #truncated = false;
+  #blockedAtMs = 0;
+  /** Total wait for extensions, and the last wait if it was in vain. */
+  #waitedMs = 0;
+  #waitedInVainMs = 0;
+  /** Copies of bytes that arrived while an extension was pending. */
+  #deferred: Uint8Array[] = [];
+  /** Pieces that may go to the client at the end of this event. */
+  #pieces: Uint8Array[] = [];
+
+  constructor(context: MeteredContext, incoming: IncomingBody) {
+    super(context, incoming);
+    const { readers, newMeter, lease } = context;
+    const { relayed } = incoming;
+    const leasedTokens = (relayed ? lease?.tokens : undefined) ?? Number.POSITIVE_INFINITY;
+    this.#stream = new LeasedStream(readers.stream, newMeter(), leasedTokens, (bytes) => {
+      if (relayed) {
+        this.#pieces.push(bytes);
+      }
+    });
+    if (relayed) {
+      lease?.attach(this.#stream);
+    }
+  }
+
+  read(bytes: Uint8Array, nowMs: number, out: Action[]): ResponseHandler {
+    if (this.incoming.relayed) {
+      this.#relay(bytes, nowMs, out);
+      return this;
+    }
+    if (bytes.length > 0) {
+      this.#stream.push(bytes);
+    }
+    if (this.incoming.complete) {
+      this.#stream.finish();
+      this.ended = true;
+    }
+    return this;
+  }
+
+  #relay(bytes: Uint8Array, nowMs: number, out: Action[]): void {
+    if (this.blocked) {
+      if (bytes.length > 0) {
+        this.#deferred.push(Buffer.from(bytes));
+      }
+      return;
+    }
+    const withinLease = this.#stream.push(bytes);
+    if (this.#stream.sawText && this.incoming.firstTokenMs === undefined) {
+      this.incoming.firstTokenMs = nowMs;
+      out.push({ type: 'stop-timer' });
+    }
+    this.#afterPush(withinLease, nowMs, out);
+  }
+
+  #afterPush(withinLease: boolean, nowMs: number, out: Action[]): void {
+    const stream = this.#stream;
+    const last = this.incoming.complete && this.#deferred.length === 0;
+    if (!withinLease || (last && !stream.overflowed && !stream.finish())) {
+      this.#askForExtension(nowMs, out);
+      return;
+    }
+    if (stream.overflowed) {
+      this.fail(eventTooLong, out);
+      return;
+    }
+    if (!last) {
+      this.#release(false, out);
+      return;
+    }
+    const { hasTrailers } = this.incoming;
+    this.#release(!hasTrailers, out);
+    if (hasTrailers) {
+      out.push({ type: 'response-trailers' });
+    }
+    this.#close();
+  }
+
+  #askForExtension(nowMs: number, out: Action[]): void {
+    const { needed, leasedTokens } = this.#stream;
+    const lease = this.context.lease!;
+    this.#release(false, out);
+    this.blocked = true;
+    lease.reclaimable = false;
+    this.#blockedAtMs = nowMs;
+    const usual = Math.min(MAX_EXTENSION_TOKENS, Math.max(MIN_EXTENSION_TOKENS, needed, leasedTokens));
+    out.push({
+      type: 'extend',
+      hold: lease.hold,
+      output: { mode: 'lease', want: Math.max(usual, needed), least: needed },
+    });
+  }
+
+  protected override extended(tokens: number, nowMs: number, out: Action[]): void {
+    if (!this.blocked) {
+      return;
+    }
+    this.blocked = false;
+    this.context.lease!.reclaimable = true;
+    const waitedMs = nowMs - this.#blockedAtMs;
+    this.#waitedMs += waitedMs;
+    if (tokens < this.#stream.needed) {
+      this.#waitedInVainMs = waitedMs;
+      this.#truncate(tokens, out);
+      return;
+    }
+    this.#afterPush(this.#stream.extend(tokens), nowMs, out);
+    while (!this.blocked && !this.ended && this.#deferred.length > 0) {
+      this.#relay(this.#deferred.shift()!, nowMs, out);
+    }
+  }
+
+  #truncate(tokens: number, out: Action[]): void {
+    this.#stream.cut(tokens, (output) => this.#usageSoFar(output));
+    this.#endEarly(out);
+    this.#truncated = true;
+  }
+
+  fail(problem: Failure, out: Action[]): void {
+    if (this.ended || !this.incoming.relayed) {
+      return;
+    }
+    this.failure = problem;
+    this.#stream.breakOff();
+    this.#pieces.push(this.context.readers.stream.fail(problem));
+    this.#endEarly(out);
+  }
+
+  /**
+   * Sends `end_of_stream` while the provider still sends: the client sees a proper end, and Envoy closes the
+   * upstream connection at once (Envoy 1.40).
+   */
+  #endEarly(out: Action[]): void {
+    this.#deferred = [];
+    this.#release(true, out);
+    this.#close();
+  }
+
+  #close(): void {
+    this.ended = true;
+    if (this.context.lease !== undefined) {
+      this.context.lease.reclaimable = false;
+    }
+  }
+
+  #usageSoFar(output: number): Usage {
+    const reported = this.context.readers.stream.usage;
+    return reported !== undefined && reported.input > 0
+      ? { ...reported, output: Math.max(reported.output, output) }
+      : estimated(this.context.inputTokens(), output);
+  }
+
+  #release(endOfStream: boolean, out: Action[]): void {
+    const pieces = this.#pieces;
+    const last = pieces.length - 1;
+    for (let index = 0; index <= last; index++) {
+      out.push({ type: 'response-body', bytes: pieces[index]!, endOfStream: endOfStream && index === last });
+    }
+    if (last >= 0) {
+      this.#pieces = [];
+    } else if (endOfStream) {
+      out.push({ type: 'response-body', bytes: NO_BYTES, endOfStream: true });
+    }
+  }
+
+  /** The client received an incomplete last event byte by byte where it asked for no stream: reads it too. */
+  override abandon(): void {
+    if (!this.incoming.relayed && !this.ended) {
+      this.#stream.finish();
+    }
+  }
+
+  override release(): void {
+    this.#close();
+  }
+
+  evidence(nowMs: number): ResponseEvidence {
+    const stream = this.#stream;
+    const { incoming } = this;
+    const { stream: reader } = this.context.readers;
+    const pendingMs = this.blocked ? nowMs - this.#blockedAtMs : 0;
+    const unreadMs = this.blocked ? pendingMs : this.#waitedInVainMs;
+    return {
+      usage: reader.usage,
+      usageFinal: reader.usageFinal,
+      responseModel: reader.responseModel,
+      finished: reader.state === 'finished',
+      truncated: this.#truncated,
+      unreadable: incoming.undecodable,
+      partlyUnreadable: incoming.undecodable || reader.unreadable > 0,
+      waitedMs: Math.floor(this.#waitedMs + pendingMs),
+      unreadMs: unreadMs < SHORTEST_WAIT_MS ? 0 : unreadMs,
+      countOutput: () => {
+        const tokens = stream.outputTokens();
+        return incoming.undecodable ? Math.max(tokens, Math.ceil(incoming.bytes / BYTES_PER_TOKEN)) : tokens;
+      },
+      countExactly: () => stream.exactTokens() || undefined,
+    };
+  }
+}

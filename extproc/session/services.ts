@@ -1,0 +1,33 @@
+/** What the sessions of a process share. */
+import type { Tokenizer } from '../../contract/policy.ts';
+import type { CompiledPolicy } from '../policy/compile.ts';
+import type { Overdraft, QuotaStore } from '../quota/store.ts';
+import type { RequestRecord } from '../record.ts';
+import type { Meter } from '../tokens/meter.ts';
+import type { OutputEstimates } from './admission.ts';
+import type { Bodies } from './bodies.ts';
+import type { CountQueue } from './counting.ts';
+import type { Interruptions } from './interruptions.ts';
+import type { OutlierDetection } from './outlier-detection.ts';
+
+export interface SessionServices {
+  policy(): CompiledPolicy | undefined;
+  readonly store: QuotaStore;
+  readonly estimates: OutputEstimates & {
+    observe(model: string, route: string, outputTokens: number, durationMs: number): void;
+  };
+  readonly health: OutlierDetection;
+  readonly counts: CountQueue;
+  readonly compares: (nowMs: number) => boolean;
+  readonly broken: Interruptions;
+  readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
+  readonly newId: () => string;
+  readonly random: () => number;
+  /** Milliseconds since 1970, with fractions. */
+  readonly now: () => number;
+  readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
+  /** A fault of ours: it fails this one stream. */
+  readonly fault: (error: unknown) => void;
+  readonly bodies: Bodies;
+  readonly plainErrors: boolean;
+}
