@@ -165,7 +165,7 @@ export async function runMix(world: MixWorld, options: MixOptions): Promise<MixR
     faults: gateway
       .log()
       .split('\n')
-      .filter((line) => /fault of the gateway|exchange failed|unhandled/i.test(line)),
+      .filter((line) => /"level":"(error|fatal)".*"process":"extproc"/.test(line)),
     ...charges.against(tally.delivered),
   };
 }
