@@ -1,4 +1,7 @@
-/** A body's last chunk that Envoy delivers twice (envoy #46237), through the real server: nothing goes on twice, nothing is charged twice. */
+/**
+ * The last chunk of a body that Envoy delivers twice (envoy #46237), through the real server:
+ * nothing is forwarded or charged twice.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -58,7 +61,7 @@ after(async () => {
 
 const direction = { request: 'request_body', response: 'response_body' } as const;
 
-/** One call as Envoy would make it, and all that is answered. */
+/** One call as Envoy sends it, and all answers. */
 class Exchanged {
   readonly messages: Message[] = [];
   readonly ended: Promise<grpc.status>;
@@ -81,12 +84,12 @@ class Exchanged {
     this.#call.write({ [direction[of]]: { body: Buffer.from(bytes), end_of_stream: end } });
   }
 
-  /** Until the body has gone on to its end. */
+  /** Waits until the body is forwarded to its end. */
   wholly(of: keyof typeof direction): Promise<void> {
     return until(() => this.sent(of).ends > 0);
   }
 
-  /** What goes on, and how often it ends. */
+  /** What is forwarded, and how many times it ends. */
   sent(of: keyof typeof direction): { readonly bytes: Buffer; readonly ends: number } {
     const pieces = this.messages.flatMap((message) => {
       const answer = message[direction[of]] as Streamed | undefined;
@@ -98,7 +101,7 @@ class Exchanged {
     };
   }
 
-  /** Envoy has all that it needs. */
+  /** Envoy has everything that it needs. */
   async close(): Promise<grpc.status> {
     this.#call.end();
     return this.ended;
@@ -140,14 +143,14 @@ function bucketOf(team: string): BucketRef {
   return bucketRef(quota, [team]);
 }
 
-/** Returns what is spent of the budget of a team; nothing may be held. */
+/** Returns the spent part of a team's budget; nothing may be held. */
 function spentBy(team: string): number {
   const state = extproc.store.top(1_000, Date.now()).find(({ bucket }) => bucket.values.includes(team));
   assert.equal(state?.held, 0, 'nothing is held');
   return state.spent;
 }
 
-/** The record of the only request that has ended since. */
+/** Returns the record of the only request that has ended since. */
 async function onlyOutcome(): Promise<RequestRecord> {
   await until(() => outcomes.length > 0);
   const [outcome, ...more] = outcomes.splice(0);
@@ -155,7 +158,7 @@ async function onlyOutcome(): Promise<RequestRecord> {
   return outcome;
 }
 
-/** The answer to a request that has gone on, whole. */
+/** The complete answer to a forwarded request. */
 async function answered(exchange: Exchanged, text = json): Promise<void> {
   exchange.headers('response_headers', { ':status': '200', 'content-type': 'application/json' });
   exchange.body('response', text, true);
@@ -190,7 +193,7 @@ describe('a request whose last chunk comes twice', () => {
     });
   }
 
-  it('chat that waits for its turn in the queue', async () => {
+  it('chat that waits in the queue of a quota', async () => {
     const team = 'queue';
     const hold = await held(team, LIMIT);
     const exchange = begin(team);
@@ -208,7 +211,7 @@ describe('a request whose last chunk comes twice', () => {
     await onlyOutcome();
   });
 
-  it('one that is refused: one refusal', async () => {
+  it('a refused request: one refusal', async () => {
     const exchange = begin('refused');
     exchange.body('request', '{"model":"nobody"}', true);
     exchange.body('request', '{"model":"nobody"}', true);
@@ -221,7 +224,7 @@ describe('a request whose last chunk comes twice', () => {
     assert.equal((await onlyOutcome()).status, 404);
   });
 
-  it('one that passes unread', async () => {
+  it('a passthrough request', async () => {
     const team = 'passthrough';
     const exchange = begin(team, '/v1/moderations');
     exchange.body('request', 'some', false);
@@ -291,7 +294,7 @@ describe('an answer whose last chunk comes twice', () => {
     assert.deepEqual([(await onlyOutcome()).usage?.output, spentBy('stream')], [3, 12]);
   });
 
-  it('a stream whose store answers later', async () => {
+  it('a stream whose quota store answers later', async () => {
     const team = 'waiting';
     const exchange = await forwarded(team, streamOf);
     const { store } = extproc;
@@ -318,7 +321,7 @@ describe('an answer whose last chunk comes twice', () => {
   });
 });
 
-/** So much of a team's budget is in other hands. */
+/** Holds this part of a team's budget elsewhere. */
 async function held(team: string, tokens: number): Promise<OpenHold> {
   const decision = await new Promise<Decision>((resolve) => {
     extproc.store.reserve(

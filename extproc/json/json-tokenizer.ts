@@ -297,7 +297,7 @@ export class JsonTokenizer implements JsonScanner {
           break;
         }
         default:
-          return invalid(`goes on after the end of its JSON object, at byte ${matcher.base + at}`);
+          return invalid(`has data after its JSON object, at byte ${matcher.base + at}`);
       }
       at++;
     }

@@ -351,7 +351,7 @@ export function invalid(what: string): Failure {
 function twice(name: string): Failure {
   return failure(
     'duplicate_key',
-    `The key "${name}" appears twice in one object: JSON parsers differ in which they take, so send it once.`,
+    `The key "${name}" appears twice in one object. JSON parsers differ in which value they use: send the key once.`,
     {
       param: name,
     },
@@ -361,7 +361,7 @@ function twice(name: string): Failure {
 function otherCase(name: string): Failure {
   return failure(
     'duplicate_key',
-    `A key differs from "${name}" only in its letters' case: some JSON parsers take it for the same, so write it "${name}".`,
+    `A key differs from "${name}" only in case, which some JSON parsers ignore: write "${name}".`,
     {
       param: name,
     },

@@ -24,7 +24,10 @@ const USAGE: Usage = {
 /** A name that would break out of a string. */
 const MODEL = 'a"b\\c\n';
 
-/** What a client gets when the stream is cut after so many events were read, the last one of them sent or not. */
+/**
+ * Returns what a client gets when the stream is cut after this number of events, with or without
+ * the last one.
+ */
 function cutStream(endpoint: ClientApi, stream: Buffer, read: number, lastSent: boolean, choices = 1): Buffer {
   const reader = streamReader(endpoint, { model: MODEL }, { ...PLAIN_REQUEST, choices });
   const sent: Uint8Array[] = [];
@@ -37,7 +40,7 @@ function cutStream(endpoint: ClientApi, stream: Buffer, read: number, lastSent: 
   return Buffer.concat([...sent, reader.cut(USAGE, lastSent)]);
 }
 
-/** As in use, where the buffer of an event is read into again. */
+/** Overwrites the event after the read, as the read buffer is in production. */
 function readOnce(reader: StreamReader, event: Uint8Array): void {
   const given = Buffer.from(event);
   reader.read(given, 0, given.length, NO_TEXT);
@@ -101,13 +104,13 @@ const CUT_REASONS = new Map([
   [messages, 'max_tokens'],
 ]);
 
-/** The official client refuses it: a tool call without an index. */
+/** The official client refuses a tool call without an index. */
 const UNREADABLE = 'mistral-tool-call';
 
-/** Streams that have an official client of their own. */
+/** Streams of client APIs with an official client. */
 const readable = recordedStreams().filter(({ endpoint }) => CUT_REASONS.has(endpoint));
 
-/** All of the first and last events, and some between. */
+/** The first and last events, and some between. */
 function places(events: number): number[] {
   const step = Math.max(1, Math.floor(events / 5));
   return Array.from({ length: events + 1 }, (_, place) => place).filter(
@@ -141,7 +144,7 @@ describe('cut streams, read by the official clients', () => {
     });
   }
 
-  it('closes each choice of a chat once, and those that had not begun', async () => {
+  it('close each choice of a chat once, also those that had not begun', async () => {
     const recorded = recordedStreams().find(({ name }) => name === 'chat-text.stream');
     assert.ok(recorded);
     const body = cutStream(chat, recorded.stream, 5, true, 3);
@@ -168,7 +171,7 @@ describe('cut streams, read by the official clients', () => {
     }
   });
 
-  it('sends no usage to a client that did not ask for it', () => {
+  it('contain no usage for a client that did not ask for it', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'chat-text.stream');
     assert.ok(recorded);
     const reader = streamReader(chat, {}, { ...PLAIN_REQUEST, usageAsked: false });
@@ -178,7 +181,7 @@ describe('cut streams, read by the official clients', () => {
     assert.doesNotMatch(Buffer.from(reader.cut(USAGE)).toString(), /usage/);
   });
 
-  it('writes the whole text again at the end of a response, and goes on with the numbers', () => {
+  it('repeat the whole text at the end of a response, and continue the sequence numbers', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'responses-file-search.stream');
     assert.ok(recorded);
     const body = cutStream(responses, recorded.stream, 40, true).toString();
@@ -201,7 +204,7 @@ describe('cut streams, read by the official clients', () => {
     assert.equal(data[43].response.usage.total_tokens, 107);
   });
 
-  it('leaves a text empty that was too long to keep', () => {
+  it('have an empty text if the text was too long to keep', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'responses-file-search.stream');
     assert.ok(recorded);
     const events = eventsOf(recorded.stream);
@@ -226,8 +229,8 @@ describe('cut streams, read by the official clients', () => {
   });
 });
 
-describe('a stream of a provider that writes something else', () => {
-  it('is ended all the same where items, parts and the response are no objects', () => {
+describe('a stream with malformed items', () => {
+  it('still ends properly when items, parts and the response are no objects', () => {
     for (const value of ['7', '"a"', 'null', '[1]', '{"content":7}', '{"id":{}}']) {
       const types = ['response.created', 'response.output_item.added', 'response.content_part.added'];
       const reader = streamReader(responses);

@@ -29,7 +29,7 @@ for (const path of [
   '/v1/messages%09',
   `/v1/chat${'%25'.repeat(1)}${'25'.repeat(20)}2Fcompletions`,
 ]) {
-  test(`POST ${path.slice(0, 60)} could be a metered endpoint`, () => assert.ok(disguisesMetered('POST', path)));
+  test(`POST ${path.slice(0, 60)} could be a metered API`, () => assert.ok(disguisesMetered('POST', path)));
 }
 
 for (const [method, path] of [
@@ -41,5 +41,5 @@ for (const [method, path] of [
   ['POST', '/v1/responses/resp_1/cancel'],
   ['POST', '/v1/100%'],
 ] as const) {
-  test(`${method} ${path} could not`, () => assert.ok(!disguisesMetered(method, path)));
+  test(`${method} ${path} could not be one`, () => assert.ok(!disguisesMetered(method, path)));
 }

@@ -23,7 +23,7 @@ function edited(endpoint: ClientApi, text: string, edits: RequestEdits, provider
 
 const [generate] = generateEndpoints as [ClientApi];
 
-/** A body with what an edit may touch, among anything else. */
+/** A body with everything that an edit may change, among other members. */
 const bodies = (known: Record<string, fc.Arbitrary<unknown>>) =>
   fc
     .tuple(
@@ -147,7 +147,7 @@ describe('edits', () => {
     });
   }
 
-  it('leave every other byte alone', () => {
+  it('leave every other byte unchanged', () => {
     const text = '{ "messages" : [ ] ,\n"model"\t: "a\\u0062", "n":1.0e0 , "max_tokens": 99 }';
     assert.equal(
       edited(chat, text, { model: 'x"y', outputTokens: 7 }),
@@ -163,7 +163,7 @@ describe('edits', () => {
     );
   });
 
-  it('do nothing where nothing is asked', () => {
+  it('do nothing without a change', () => {
     for (const { endpoint } of cases) {
       const body = scanned(endpoint, '{"model":"m","inputs":"a"}');
       assert.deepEqual(endpoint.edit(body, {}, 'OpenAI'), []);

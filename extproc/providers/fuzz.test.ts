@@ -1,6 +1,7 @@
 /**
- * Requests and answers made from the shapes that are read, right and wrong in every place: reading never throws, what is read are counts, an edited body is
- * the JSON that it was but for its edits, and a stream can be cut wherever it stands.
+ * Requests and answers generated from the shapes, valid and invalid: reading never throws, counts
+ * are counts, an edited body equals the original JSON except for its edits, and a stream can be cut
+ * anywhere.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -109,7 +110,7 @@ const NAMES = [
 ];
 const nothing: TextSink = { text: () => {} };
 
-/** A value of this shape more often than not. */
+/** Returns a value that matches this shape more often than not. */
 function shaped(random: Random, shape: Shape, depth = 0): unknown {
   const chance = random.next();
   if (chance < 0.25 || depth > 7) {

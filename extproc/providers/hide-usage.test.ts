@@ -11,27 +11,30 @@ function recorded(name: string): Buffer {
 
 describe('usage that the client did not ask for', () => {
   const asked = recorded('chat-text.stream');
-  /** OpenAI's stream without asking has neither the member nor the last chunk: see chat-text-unasked.stream, which was not asked. */
+  /**
+   * Without the option, OpenAI's stream has neither the member nor the last chunk: see
+   * chat-text-unasked.stream.
+   */
   const unasked = asked
     .toString()
     .replaceAll(',"usage":null', '')
     .replace(/data: \{[^\n]*"choices":\[\],"usage"[^\n]*\n\n/, '');
 
-  it('has a stream that was not asked to compare with', () => {
+  it('has an original stream to compare with', () => {
     assert.doesNotMatch(recorded('chat-text-unasked.stream').toString(), /usage/);
     assert.doesNotMatch(unasked, /usage/);
     assert.equal(asked.length - unasked.length > 300, true);
   });
 
   for (const templates of [true, false]) {
-    it(`is taken out of OpenAI's stream, byte for byte (templates: ${templates})`, () => {
+    it(`is removed from OpenAI's stream, byte for byte (templates: ${templates})`, () => {
       const reader = streamReader(chat, { hideUsage: true, templates });
       assert.equal(relayed(reader, [asked], NO_TEXT).toString(), unasked);
       assert.equal(reader.usage?.output, 96);
       assert.equal(reader.usageFinal, true);
     });
 
-    it(`is taken out wherever the stream is cut (templates: ${templates})`, () => {
+    it(`is removed for every cut of the stream (templates: ${templates})`, () => {
       for (const size of [1, 7, 64, 331]) {
         const reader = streamReader(chat, { hideUsage: true, templates });
         const pieces = function* () {
@@ -44,7 +47,7 @@ describe('usage that the client did not ask for', () => {
     });
   }
 
-  it('stays where the client asked for it', () => {
+  it('stays if the client asked for it', () => {
     assert.deepEqual(relayed(streamReader(chat, { hideUsage: false }), [asked], NO_TEXT), asked);
   });
 
@@ -55,13 +58,13 @@ describe('usage that the client did not ask for', () => {
     }
   });
 
-  it('stays where a provider tells it of its own accord, in a form that asking does not bring', () => {
+  it('stays if the provider sends it unasked, in a form that our request does not cause', () => {
     const stream = recorded('xai-reasoning.stream');
     assert.match(stream.toString(), /"choices":\[\],"usage":\{/);
     assert.deepEqual(relayed(streamReader(chat, { hideUsage: true }), [stream], NO_TEXT), stream);
   });
 
-  it('is taken out where a provider tells it once of its own accord and once more when asked', () => {
+  it('is removed if the provider sends it unasked and once more on request', () => {
     const own =
       '{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"total_time":2}}';
     const added = '{"choices":[],"usage":{"prompt_tokens":1,"total_time":2}}';
@@ -70,7 +73,7 @@ describe('usage that the client did not ask for', () => {
     assert.equal(relayed(reader, [stream], NO_TEXT).toString(), `data: ${own}\n\n`);
   });
 
-  it('leaves JSON wherever the member stands', () => {
+  it('leaves valid JSON at any position of the member', () => {
     for (const [before, after] of [
       ['{"usage":null,"choices":[]}', '{"choices":[]}'],
       ['{"usage" : null , "choices":[]}', '{ "choices":[]}'],

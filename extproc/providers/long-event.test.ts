@@ -9,7 +9,7 @@ import { generateEndpoints } from './tgi/generate.ts';
 
 const generateStream = generateEndpoints[1] as ClientApi;
 
-/** The stream passes as it is; events of more than so many bytes are read in parts. */
+/** Returns the stream; events above this size are read in parts. */
 function read(endpoint: ClientApi, stream: string, size: number, most: number): { text: string; reader: StreamReader } {
   const reader = streamReader(endpoint);
   const sink = new TextByChannel();
@@ -29,7 +29,7 @@ const base64 = 'A'.repeat(2_000);
 
 describe('an event that is too long to be kept', () => {
   for (const size of [1, 13, 500]) {
-    it(`tells its text (pieces of ${size})`, () => {
+    it(`reports its text (pieces of ${size})`, () => {
       for (const [endpoint, data] of [
         [chat, { id: 'c', choices: [{ index: 0, delta: { content: long } }] }],
         [chat, { id: 'c', choices: [{ index: 0, delta: { tool_calls: [{ function: { arguments: long } }] } }] }],
@@ -43,7 +43,7 @@ describe('an event that is too long to be kept', () => {
       }
     });
 
-    it(`tells its usage and its end (pieces of ${size})`, () => {
+    it(`reports its usage and its end (pieces of ${size})`, () => {
       const usage = { input_tokens: 7, output_tokens: 9 };
       const item = { type: 'image_generation_call', result: base64 };
       for (const [endpoint, stream] of [
@@ -63,7 +63,7 @@ describe('an event that is too long to be kept', () => {
     });
   }
 
-  it('has no text where it is an image', () => {
+  it('has no text if it is an image', () => {
     for (const data of [
       { type: 'response.image_generation_call.partial_image', output_index: 0, partial_image_b64: base64 },
       { type: 'response.output_item.done', output_index: 0, item: { type: 'image_generation_call', result: base64 } },
@@ -73,15 +73,15 @@ describe('an event that is too long to be kept', () => {
     }
   });
 
-  it('is unreadable where nothing in it is known', () => {
+  it('is unreadable if nothing in it is known', () => {
     for (const stream of [event({ x: base64 }), `data: ${base64}\n\n`, `${base64}\n\n`]) {
       assert.equal(read(chat, stream, 64, 1_000).reader.unreadable, 1);
     }
   });
 });
 
-describe('all streams, each event in parts', () => {
-  it('tell the same usage, but for what stands in several lines', () => {
+describe('all streams, with each event in parts', () => {
+  it('report the same usage, except for events in several lines', () => {
     for (const { name, endpoint, answer } of exchanges().filter(({ answer }) => answer.toString().includes('data:'))) {
       const stream = answer.toString();
       const expected = read(endpoint, stream, 64, 1_000_000).reader;

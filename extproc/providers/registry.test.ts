@@ -8,7 +8,7 @@ const none = () => undefined;
 const anthropic = (name: string) => (name === 'anthropic-version' ? '2023-06-01' : undefined);
 
 describe('findEndpoint', () => {
-  it('finds every endpoint by its own method and path, with and without a query', () => {
+  it('finds every client API by its method and path, with and without a query', () => {
     for (const endpoint of endpoints) {
       const header = endpoint.dialect.name === 'anthropic' ? anthropic : none;
       const path = endpoint.path.replace('{model}', 'some%2Fmodel');
@@ -36,7 +36,7 @@ describe('findEndpoint', () => {
 });
 
 describe('dialectFor', () => {
-  it('answers in the words of whoever asks', () => {
+  it('selects the dialect of the client', () => {
     assert.equal(dialectFor('/v1/messages/batches', none).name, 'anthropic');
     assert.equal(dialectFor('/v1/files', anthropic).name, 'anthropic');
     assert.equal(dialectFor('/generate_anything', none).name, 'tgi');
@@ -50,7 +50,7 @@ describe('errors', () => {
       Buffer.from(dialectFor(path, none).errorBody(failure(code, 'Say "why".', { param: 'model' }))).toString(),
     ) as object;
 
-  it("are OpenAI's", () => {
+  it("have OpenAI's form", () => {
     assert.deepEqual(bodyOf('/', 'quota_exceeded'), {
       error: { message: 'Say "why".', type: 'insufficient_quota', param: 'model', code: 'quota_exceeded' },
     });
@@ -59,14 +59,14 @@ describe('errors', () => {
     });
   });
 
-  it('are one line without controls, whatever model they name', () => {
+  it('are one line without control characters, whatever model they name', () => {
     for (const path of ['/', '/v1/messages', '/generate']) {
       const body = dialectFor(path, none).errorBody(failure('model_not_found', 'No "\u2028\u009b31m\u007f\ud800".'));
       assert.doesNotMatch(Buffer.from(body).toString(), /[\p{Cc}\u2028\u2029\p{Cs}]/u);
     }
   });
 
-  it("are Anthropic's", () => {
+  it("have Anthropic's form", () => {
     assert.deepEqual(bodyOf('/v1/messages', 'request_too_large'), {
       type: 'error',
       error: { type: 'request_too_large', message: 'Say "why".', code: 'request_too_large' },
@@ -77,7 +77,7 @@ describe('errors', () => {
     });
   });
 
-  it("are TGI's", () => {
+  it("have TGI's form", () => {
     assert.deepEqual(bodyOf('/generate', 'budget_held'), {
       error: 'Say "why".',
       error_type: 'overloaded',
@@ -145,7 +145,7 @@ describe('models', () => {
 });
 
 describe('hidden output by name', () => {
-  it('is what OpenAI, xAI and Google do not stream', () => {
+  it('is reported for OpenAI, xAI and Google', () => {
     const hidden = [
       'o1',
       'o3-mini',
@@ -181,7 +181,7 @@ describe('hidden output by name', () => {
     }
   });
 
-  it('is what Claude thinks by default from generation 5 on', () => {
+  it('is reported for the default thinking of Claude from generation 5 on', () => {
     for (const model of [
       'claude-opus-5',
       'claude-sonnet-5-5',

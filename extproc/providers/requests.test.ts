@@ -48,13 +48,13 @@ describe('requests that were answered', () => {
     }
     const searches = name.includes('search');
 
-    it(`${name}: the input's bound is not below the provider's count`, () => {
+    it(`${name}: the bound of the input is not below the provider's count`, () => {
       const read = facts(endpoint, request);
       assert.equal(read.model, (JSON.parse(request) as { model?: string }).model ?? 'tgi');
       assert.deepEqual(read.unbounded, searches ? ['server_tool'] : []);
       assert.equal(read.mediaTokens > 0, name.includes('image'));
       const input = reportedUsage(exchange)?.input;
-      // What a search finds is input too, and a cached prompt is longer than the fixture shows.
+      // Search results are input too, and a cached prompt is longer than the fixture shows.
       if (input === undefined || searches || name === 'messages-cache.stream') {
         return;
       }
@@ -62,11 +62,11 @@ describe('requests that were answered', () => {
     });
   }
 
-  it('of real clients are among them', { skip: noRecordings }, () => {
+  it('include recordings of real clients', { skip: noRecordings }, () => {
     assert.ok(exchanges().filter(({ request }) => request !== undefined).length > fixtures.length);
   });
 
-  it('counts token ids exactly', () => {
+  it('have exact counts of token ids', () => {
     const withIds = exchanges().filter(({ request }) => /"(input|prompt)":\s*\[+\d/.test(request ?? ''));
     assert.ok(withIds.length >= 2);
     for (const exchange of withIds) {
@@ -86,7 +86,7 @@ describe('the model', () => {
     [messages, claude()],
     [countTokens, claude()],
   ] as const) {
-    it(`is needed by ${endpoint.path}: a string that is not empty and not long`, () => {
+    it(`is required by ${endpoint.path}: a non-empty string of bounded length`, () => {
       const { model, ...without } = body;
       assert.equal(facts(endpoint, body).model, model);
       const missing = read(endpoint, without);
@@ -102,7 +102,7 @@ describe('the model', () => {
   }
 });
 
-describe('values that are wrong', () => {
+describe('invalid values', () => {
   for (const [endpoint, body, param] of [
     [chat, ask({ stream: 'yes' }), 'stream'],
     [chat, ask({ n: 0 }), 'n'],
@@ -143,7 +143,7 @@ describe('output bounds', () => {
     assert.equal(facts(generate, { inputs: 'a', parameters: { max_new_tokens: 9 } }).askedOutputTokens, 9);
   });
 
-  it('that are none are left to the provider to refuse', () => {
+  it('are left to the provider if they are invalid', () => {
     for (const [endpoint, body] of [
       [chat, ask({ max_tokens: -1 })],
       [chat, ask({ max_completion_tokens: 1.5 })],
@@ -168,14 +168,14 @@ describe('output bounds', () => {
     assert.equal(thinking(1024, 4000).hiddenOutput, true);
   });
 
-  it('hold for each prompt and each candidate of completions', () => {
+  it('apply to each prompt and each candidate of completions', () => {
     const read = facts(completions, { model: 'm', prompt: ['a', 'b', 'c'], n: 2, best_of: 4 });
     assert.deepEqual([read.choices, read.hiddenOutput], [12, true]);
     const ids = facts(completions, { model: 'm', prompt: [[1, 2], [3]] });
     assert.deepEqual([ids.choices, ids.givenTokens, ids.hiddenOutput], [2, 3, false]);
   });
 
-  it('hide what is billed and not streamed', () => {
+  it('are replaced for hidden output', () => {
     assert.equal(facts(chat, ask({ model: 'o3' })).hiddenOutput, true);
     assert.equal(facts(chat, ask({ modalities: ['text', 'audio'] })).hiddenOutput, true);
     assert.equal(facts(chat, ask({ prediction: { type: 'content', content: 'a' } })).hiddenOutput, true);
@@ -190,7 +190,7 @@ describe('output bounds', () => {
   });
 });
 
-describe('what cannot be bounded beforehand', () => {
+describe('requests without an upper bound', () => {
   const image = (url: string) => [{ type: 'image_url', image_url: { url } }];
   const source = (of: object) => [{ type: 'image', source: of }];
   for (const [endpoint, body, reason] of [
@@ -287,7 +287,7 @@ describe('what cannot be bounded beforehand', () => {
     });
   }
 
-  it('is not what a client runs itself', () => {
+  it('do not include tools that the client runs', () => {
     const tool = { type: 'function', function: { name: 'f', parameters: { type: 'object' } } };
     assert.deepEqual(facts(chat, ask({ tools: [tool, { type: 'custom', custom: { name: 'c' } }] })).unbounded, []);
     const own = ['function', 'custom', 'local_shell', 'apply_patch'].map((type) => ({ type, name: 'f' }));
@@ -319,7 +319,7 @@ describe('what cannot be bounded beforehand', () => {
     }
   });
 
-  it('is found in whatever way an address is written', () => {
+  it('include addresses in any spelling', () => {
     const written = (part: string) => {
       const body = `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"},${part}]}]}`;
       const read = chat.readRequest(scanned(chat, body));
@@ -360,7 +360,7 @@ describe('media and unknown parts', () => {
     }
   });
 
-  it('take documents for what they are', () => {
+  it('include documents by their type', () => {
     const document = (media_type: string, type: string) =>
       facts(messages, claude({ messages: user([{ type: 'document', source: { type, media_type, data: base64 } }]) }))
         .mediaTokens;
@@ -427,7 +427,7 @@ describe('text', () => {
     ],
     [generateStream, { inputs: marks.join(' '), parameters: { grammar: { type: 'json', value: { title: schema } } } }],
   ] as const) {
-    it(`of ${endpoint.path} is all found`, () => {
+    it(`of ${endpoint.path} is found completely`, () => {
       const bytes = Buffer.from(JSON.stringify(body));
       const scan = scanned(endpoint, bytes);
       const text = spansOf(scan)

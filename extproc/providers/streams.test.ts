@@ -6,7 +6,7 @@ import { noRecordings } from '../../fixtures/recordings.ts';
 import type { Usage } from '../usage.ts';
 import { eventsOf, NO_TEXT, recordedStreams, relayed, streamReader, TextByChannel } from './testing/recordings.ts';
 
-/** What the payloads of all dialects have, as far as this test reads it. */
+/** Members that the payloads of all APIs share, as far as this test reads them. */
 interface Payload {
   readonly type?: string;
   readonly choices?: readonly { readonly text?: string; readonly delta?: PayloadDelta }[];
@@ -34,7 +34,7 @@ function expectedUsage(stream: Buffer) {
   return usage && { input: usage.input, output: usage.output };
 }
 
-/** All text of the answer, as its own clients would gather it. */
+/** Collects all text of the answer, as clients do. */
 function textOf(stream: Buffer): string {
   let text = '';
   for (const payload of payloads(stream)) {
@@ -72,14 +72,14 @@ class TextInOrder {
 const total = (usage: Usage | undefined) => usage && { input: usage.input, output: usage.output };
 
 describe('streams', () => {
-  it('of real providers are among them', { skip: noRecordings }, () => {
+  it('include recordings of real providers', { skip: noRecordings }, () => {
     assert.ok(recordedStreams().length > fixtures.filter(({ stream }) => stream).length + 10);
   });
 
   for (const { name, endpoint, stream } of recordedStreams()) {
     const expected = expectedUsage(stream);
 
-    it(`${name}: the provider's own numbers and all text, in one piece`, () => {
+    it(`${name}: the provider's numbers and all text, in one piece`, () => {
       const reader = streamReader(endpoint);
       const text = new TextInOrder();
       assert.deepEqual(relayed(reader, [stream], text), stream);
@@ -93,7 +93,7 @@ describe('streams', () => {
       assert.equal(reader.responseModel !== undefined, endpoint.path !== '/generate_stream');
     });
 
-    it(`${name}: the same cut at every byte`, () => {
+    it(`${name}: the same for byte-by-byte input`, () => {
       const reader = streamReader(endpoint);
       const text = new TextInOrder();
       const bytes = function* () {
@@ -107,7 +107,7 @@ describe('streams', () => {
     });
 
     if (stream.length < 2_500) {
-      it(`${name}: the same in two pieces, cut at every byte`, () => {
+      it(`${name}: the same in two pieces, for every cut`, () => {
         for (let at = 1; at < stream.length; at++) {
           const reader = streamReader(endpoint);
           const text = new TextInOrder();
@@ -129,7 +129,7 @@ describe('streams', () => {
       assert.deepEqual(read(true), read(false));
     });
 
-    it(`${name}: CRLF, comments and lines in pieces mean the same`, () => {
+    it(`${name}: the same with CRLF, comments and data in several lines`, () => {
       const reader = streamReader(endpoint);
       const text = new TextInOrder();
       const other = stream.toString().replaceAll(/\r?\n/g, '\r\n').replaceAll('\r\n\r\n', '\r\n: keep-alive\r\n\r\n');
@@ -139,7 +139,7 @@ describe('streams', () => {
     });
   }
 
-  it('reads data that comes in several lines', () => {
+  it('reads data in several lines', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'chat-text.stream');
     assert.ok(recorded);
     const other = recorded.stream.toString().replaceAll(',"choices":', ',\ndata: "choices":');
@@ -150,7 +150,7 @@ describe('streams', () => {
     assert.equal(text.decoded, textOf(recorded.stream));
   });
 
-  it('tells cached, cache-write, reasoning tokens', () => {
+  it('reports cached, cache-write and reasoning tokens', () => {
     const usageOf = (name: string) => {
       const recorded = recordedStreams().find((stream) => stream.name === name);
       assert.ok(recorded);
@@ -167,7 +167,7 @@ describe('streams', () => {
       audioInput: 0,
       audioOutput: 0,
     });
-    // xAI's completion_tokens are 2, its total 56 with 13 of input: reasoning is output that is billed.
+    // xAI's completion_tokens are 2, its total 56 with 13 of input: reasoning is billed output.
     assert.equal(usageOf('xai-reasoning.stream')?.output, 43);
     assert.equal(usageOf('xai-reasoning.stream')?.reasoningOutput, 41);
     assert.equal(usageOf('xai-reasoning.stream')?.cachedInput, 11);
@@ -191,7 +191,7 @@ describe('streams', () => {
     assert.deepEqual([...text.channels.values()].sort(), ['1', 'aA', 'b', 'f{}', 'r']);
   });
 
-  it('passes and counts what it cannot read', () => {
+  it('passes and counts unreadable events', () => {
     for (const { endpoint } of recordedStreams().slice(0, 20)) {
       const reader = streamReader(endpoint);
       const stream = Buffer.from(

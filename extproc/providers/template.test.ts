@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { EventTemplates, type Hole } from './template.ts';
 
-/** Fixed runs and holes by turns, as bytes with the places of the holes. */
+/** Alternating fixed runs and holes, as bytes with the positions of the holes. */
 function event(fixed: readonly string[], values: readonly (string | number)[]): { bytes: Buffer; holes: Hole[] } {
   let text = '';
   const holes: Hole[] = [];
@@ -24,7 +24,7 @@ const FIXED = ['data: {"n":', ',"text":"', '","more":"', '"}\n\n'];
 const value = fc.tuple(fc.integer(), fc.string({ unit: 'binary' }), fc.string());
 
 describe('EventTemplates', () => {
-  it('knows an event again that differs in its holes only, and finds them', () => {
+  it('recognizes an event that differs in its holes only, and finds the holes', () => {
     fc.assert(
       fc.property(value, value, fc.nat(9), (first, second, before) => {
         const templates = new EventTemplates<string>();
@@ -41,7 +41,7 @@ describe('EventTemplates', () => {
     );
   });
 
-  it('does not take one for another', () => {
+  it('does not confuse different events', () => {
     const templates = new EventTemplates<string>();
     const { bytes, holes } = event(FIXED, [1, 'a', 'b']);
     templates.learn(bytes, 0, bytes.length, holes, 'facts');
@@ -58,7 +58,7 @@ describe('EventTemplates', () => {
     }
   });
 
-  it('remembers a few forms, the latest ones', () => {
+  it('keeps the latest few forms', () => {
     const templates = new EventTemplates<number>();
     const forms = Array.from({ length: 6 }, (_, form) => event([`${form}:"`, '"\n\n'], ['x']));
     for (const [form, { bytes, holes }] of forms.entries()) {
@@ -68,7 +68,7 @@ describe('EventTemplates', () => {
     assert.deepEqual(known, [undefined, undefined, 2, 3, 4, 5]);
   });
 
-  it('keeps no long events', () => {
+  it('does not keep long events', () => {
     const templates = new EventTemplates<string>();
     const long = event([`${'x'.repeat(5_000)}"`, '"\n\n'], ['a']);
     templates.learn(long.bytes, 0, long.bytes.length, long.holes, 'facts');

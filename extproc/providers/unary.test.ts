@@ -35,8 +35,8 @@ class AllText implements TextSink {
   }
 }
 
-describe('whole answers', () => {
-  it('of real providers are among them', { skip: noRecordings }, () => {
+describe('unary answers', () => {
+  it('include recordings of real providers', { skip: noRecordings }, () => {
     assert.ok(exchanges().length > fixtures.length + 40);
   });
 
@@ -46,7 +46,7 @@ describe('whole answers', () => {
     const bytes = Buffer.from(answer);
     const { model } = documentsOf(exchange)[0];
 
-    it(`${name}: the provider's own numbers, in one piece and byte by byte`, () => {
+    it(`${name}: the provider's numbers, in one piece and byte by byte`, () => {
       const whole = reader(endpoint);
       const wholeText = new AllText();
       whole.push(bytes, wholeText);
@@ -63,7 +63,7 @@ describe('whole answers', () => {
     });
   }
 
-  it('the same in two pieces, cut at every byte', () => {
+  it('are the same in two pieces, for every cut', () => {
     for (const exchange of answers.filter(({ answer }) => answer.length < 1_500)) {
       const { endpoint } = exchange;
       const bytes = Buffer.from(exchange.answer);
@@ -72,7 +72,7 @@ describe('whole answers', () => {
         for (const piece of [bytes.subarray(0, at), bytes.subarray(at)]) {
           const given = Buffer.from(piece);
           cut.push(given, NO_TEXT);
-          // As in use, where the buffer of a piece is read into again.
+          // Overwrites the piece after use, as the read buffer is in production.
           given.fill(0xdb);
         }
         assert.deepEqual(total(cut.usage), expectedUsage(exchange));
@@ -81,7 +81,7 @@ describe('whole answers', () => {
     }
   });
 
-  it('gives the text of content, reasoning and tools', () => {
+  it('contain the text of content, reasoning and tools', () => {
     const textOf = (name: string) => {
       const answer = answers.find((one) => one.name === name);
       assert.ok(answer);
@@ -96,7 +96,7 @@ describe('whole answers', () => {
     assert.match(textOf('responses-hidden-reasoning.whole'), /budget ends/);
   });
 
-  it('says nothing of an answer that is broken off or no JSON', () => {
+  it('have no usage if they are truncated or not JSON', () => {
     for (const endpoint of [chat, completions, embeddings, responses, messages]) {
       for (const text of ['', '<html>', '{"usage":{"prompt_tokens":', 'null', '[1]']) {
         const whole = reader(endpoint);

@@ -11,7 +11,7 @@ import { generateEndpoints } from './tgi/generate.ts';
 const generateStream = generateEndpoints[1] as ClientApi;
 const STREAMS = [chat, completions, responses, messages, generateStream];
 
-/** All text that is counted of a stream, which passes as it is. */
+/** Returns all counted text of a stream, which passes unchanged. */
 function textOf(endpoint: ClientApi, stream: string, templates = true): { text: string; reader: StreamReader } {
   const reader = streamReader(endpoint, { templates });
   const sink = new TextByChannel();
@@ -51,13 +51,13 @@ describe('text that no adapter knows', () => {
   ] as const) {
     for (const templates of [true, false]) {
       it(`${endpoint.path}: ${JSON.stringify(data)} (templates: ${templates})`, () => {
-        // Twice: the second time it may be read by a template.
+        // Twice: a template may match the second time.
         assert.equal(textOf(endpoint, event(data) + event(data), templates).text, text + text);
       });
     }
   }
 
-  it('is not what cannot be text', () => {
+  it('excludes values that cannot be text', () => {
     for (const [endpoint, data] of [
       [chat, delta({ role: 'assistant', images: [{ image_url: { url: 'data:image/png;base64,AAAA' } }] })],
       [chat, delta({ new: 'data:image/png;base64,AAAA', annotations: [{ title: 'a' }], thing_id: 'a' })],
@@ -94,7 +94,7 @@ describe('text that no adapter knows', () => {
 describe('reasoning in parts', () => {
   const parts = [{ type: 'reasoning.text', text: 'abc', format: 'x', index: 0 }];
 
-  it('is counted where it is told in no other way, and once', () => {
+  it('is counted once, if it is sent in no other way', () => {
     assert.equal(textOf(chat, event(delta({ reasoning_details: parts }))).text, 'abc');
     assert.equal(textOf(chat, event(delta({ reasoning: '', reasoning_details: parts }))).text, 'abc');
     assert.equal(textOf(chat, event(delta({ reasoning: null, reasoning_details: parts }))).text, 'abc');
@@ -104,8 +104,8 @@ describe('reasoning in parts', () => {
   });
 });
 
-describe('what is no JSON or no stream of events', () => {
-  it('counts as text, and is told', () => {
+describe('input that is not JSON or not an event stream', () => {
+  it('counts as text, and is reported', () => {
     for (const endpoint of STREAMS) {
       for (const stream of [
         'event: delta\ndata: plain words\n\n',

@@ -28,7 +28,7 @@ function streamed(endpoint: ClientApi, events: readonly string[]): Usage | undef
 
 const sums = (usage: Usage | undefined) => usage && [usage.input, usage.output];
 
-/** All ways in which a usage of the OpenAI form (or TGI's) comes. */
+/** All forms of a usage like OpenAI's (or TGI's). */
 const FORMS: readonly ((usage: string) => Usage | undefined)[] = [
   (usage) => whole(chat, `{"choices":[],"usage":${usage}}`),
   (usage) => whole(completions, `{"choices":[],"usage":${usage}}`),
@@ -79,7 +79,7 @@ describe('numbers of a usage', () => {
     );
   const usage = fc.array(fc.oneof(member, nested, iterations), { maxLength: 8 }).map((all) => `{${all.join(',')}}`);
 
-  it('are safe integers, not negative, whatever the provider writes', () => {
+  it('are non-negative safe integers, whatever the provider writes', () => {
     fc.assert(
       fc.property(usage, (text) => {
         for (const told of FORMS.map((form) => form(text))) {
@@ -100,7 +100,7 @@ describe('numbers of a usage', () => {
     }
   });
 
-  it('of OpenAI include reasoning where the total says so, and tell it apart', () => {
+  it('of OpenAI include reasoning if the total does, and report it separately', () => {
     const xai =
       '{"prompt_tokens":12,"completion_tokens":2,"total_tokens":354,"completion_tokens_details":{"reasoning_tokens":340}}';
     const google = '{"prompt_tokens":12,"completion_tokens":2,"total_tokens":354}';
@@ -110,14 +110,14 @@ describe('numbers of a usage', () => {
     }
   });
 
-  it('of OpenAI tell the input by the total where nothing else does', () => {
+  it('of OpenAI derive the input from the total if nothing else reports it', () => {
     assert.deepEqual(sums(whole(chat, '{"usage":{"completion_tokens":5,"total_tokens":15}}')), [10, 5]);
     assert.deepEqual(sums(whole(chat, '{"usage":{"completion_tokens":5}}')), [0, 5]);
   });
 });
 
-describe('usage that is told several times', () => {
-  it('does not get smaller', () => {
+describe('usage that is reported several times', () => {
+  it('does not decrease', () => {
     const chunk = (input: number, output: number) =>
       `{"choices":[],"usage":{"prompt_tokens":${input},"completion_tokens":${output}}}`;
     assert.deepEqual(sums(streamed(chat, [chunk(100, 900), chunk(1, 1)])), [100, 900]);
@@ -126,7 +126,7 @@ describe('usage that is told several times', () => {
     assert.deepEqual(sums(streamed(responses, [ended(100, 900), ended(1, 1)])), [100, 900]);
   });
 
-  it('is not the last word where only message_start tells of output', () => {
+  it('is not final if only message_start reports output', () => {
     const final = (usage: string) => {
       const reader = streamReader(messages);
       const events = [
@@ -142,7 +142,7 @@ describe('usage that is told several times', () => {
     assert.equal(final(',"usage":{"output_tokens":44}'), true);
   });
 
-  it('counts the input of message_start where message_delta repeats it as 0', () => {
+  it('counts the input of message_start if message_delta repeats it as 0', () => {
     assert.deepEqual(
       sums(
         streamed(messages, [
@@ -162,7 +162,7 @@ describe("iterations of Anthropic's usage", () => {
     '{"input_tokens":23000,"output_tokens":1000,"type":"message"},' +
     '{"input_tokens":300,"output_tokens":40,"model":"claude-opus-4-6","type":"advisor_message"}]}';
 
-  it('are added where the top does not include them, whole and streamed', () => {
+  it('are added if the top level does not include them, unary and streamed', () => {
     for (const usage of [
       whole(messages, `{"content":[],"usage":${COMPACTED}}`),
       streamed(messages, [
@@ -176,7 +176,7 @@ describe("iterations of Anthropic's usage", () => {
     }
   });
 
-  it('of messages are not added, but count where they are more than the top says', () => {
+  it('of messages are not added, but count if they exceed the top level', () => {
     const usage = (top: number) =>
       `{"input_tokens":${top},"output_tokens":5,"iterations":[{"type":"message","input_tokens":10,"output_tokens":2},{"type":"fallback_message","input_tokens":20,"output_tokens":3}]}`;
     assert.deepEqual(sums(whole(messages, `{"usage":${usage(30)}}`)), [30, 5]);

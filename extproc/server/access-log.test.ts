@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { type AccessLogEntry, AccessLogStream } from './access-log.ts';
 import { MalformedMessage } from './protobuf.ts';
 
-/** A length-delimited field; lengths below 16 KB. */
+/** Returns a length-delimited field; lengths below 16 KB. */
 function field(number: number, value: Buffer | string): Buffer {
   const bytes = Buffer.from(value);
   const tag = (number << 3) | 2;
@@ -46,7 +46,7 @@ function read(pieces: readonly Buffer[]): readonly AccessLogEntry[] {
   return entries;
 }
 
-test('entries are read, however the messages are cut', () => {
+test('entries are read for any cuts of the messages', () => {
   const bytes = Buffer.concat([message(broken), message(bare, broken)]);
   const first = {
     requestId: 'r1',
@@ -59,7 +59,7 @@ test('entries are read, however the messages are cut', () => {
   assert.deepEqual(read([...bytes].map((byte) => Buffer.from([byte]))), expected);
 });
 
-test('what is no access log is refused, whatever it is', () => {
+test('other input is refused', () => {
   const whole = message(broken);
   assert.throws(() => read([Buffer.from([0, 1, 0, 0, 0])]), MalformedMessage, 'a message past the bound');
   for (let at = 5; at < whole.length; at++) {

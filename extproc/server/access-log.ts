@@ -83,7 +83,7 @@ function fields(end: number, each: (tag: number) => boolean): void {
     }
   }
   if (cursor.at > end) {
-    throw new MalformedMessage('value beyond the end');
+    throw new MalformedMessage('value exceeds the message');
   }
 }
 

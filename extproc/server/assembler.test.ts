@@ -1,4 +1,4 @@
-/** Messages that come in pieces mean what they mean whole. */
+/** Messages that arrive in pieces have the same meaning as whole ones. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -56,7 +56,7 @@ function assemble(bytes: Buffer, cuts: readonly number[]): Result {
 
 const size = fc.oneof(fc.nat(40), fc.integer({ min: 65_500, max: 65_600 }), fc.integer({ min: 0, max: 300_000 }));
 
-test('a body is the same whole and in pieces, wherever the message is cut', () => {
+test('a body is the same whole and in pieces, for any cut of the message', () => {
   const cuts = fc.array(fc.oneof(fc.nat(40), fc.nat(300_100)), { maxLength: 8 });
   fc.assert(
     fc.property(size, fc.boolean(), fc.boolean(), fc.boolean(), cuts, (length, endOfStream, first, more, at) => {
@@ -78,7 +78,7 @@ test('a body is the same whole and in pieces, wherever the message is cut', () =
   );
 });
 
-test('large messages that are no body, or have something before it, are gathered whole', () => {
+test('large messages without a body, or with fields before the body, are collected whole', () => {
   const headers = Array.from({ length: 2000 }, (_, index) => ({ key: `name-${index}`, value: 'v'.repeat(50) }));
   const message = create(ProcessingRequestSchema, {
     request: { case: 'requestHeaders', value: { headers: { headers } } },
@@ -93,7 +93,7 @@ test('large messages that are no body, or have something before it, are gathered
   assert.equal(result.endOfStream, true);
 });
 
-test('what contradicts itself is refused', () => {
+test('contradictory messages are refused', () => {
   const body = Buffer.alloc(70_000);
   const head = (inner: number, length: number): Buffer => {
     const varint = (value: number): number[] => [(value & 0x7f) | 0x80, ((value >> 7) & 0x7f) | 0x80, value >> 14];

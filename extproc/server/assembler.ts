@@ -174,7 +174,7 @@ export class Assembler {
         this.#innerTail = innerLength - (cursor.at - innerStart) - bodyLength;
         this.#messageLeft -= innerStart + innerLength;
         if (this.#innerTail < 0 || this.#messageLeft < 0) {
-          throw new MalformedMessage('length beyond the end');
+          throw new MalformedMessage('length exceeds the message');
         }
         if (bodyLength >= HEAD_BYTES) {
           this.ofRequest = tag === REQUEST_BODY;
@@ -223,7 +223,7 @@ export class Assembler {
       if (tag === END_OF_STREAM) {
         this.endOfStream = cursor.bool();
       } else if (tag === BODY) {
-        throw new MalformedMessage('two bodies');
+        throw new MalformedMessage('more than one body');
       } else {
         cursor.skip(tag);
       }
@@ -232,7 +232,7 @@ export class Assembler {
     while (cursor.at < end) {
       const tag = cursor.tag();
       if (tag >= bytesTag(2) && tag <= bytesTag(7)) {
-        throw new MalformedMessage('two messages');
+        throw new MalformedMessage('more than one message');
       }
       cursor.skip(tag);
     }

@@ -1,4 +1,4 @@
-/** Our codec against protobuf-es, both ways. */
+/** Compares our codec with protobuf-es in both directions. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -24,7 +24,7 @@ function raw(value: string): Uint8Array {
   return Buffer.from(value, 'latin1');
 }
 
-/** In a larger buffer, as messages stand in what a socket gave. */
+/** Returns the message inside a larger buffer, as in socket input. */
 function decode(message: Uint8Array): ReturnType<typeof emptyRequest> & { bytes: Buffer } {
   const bytes = Buffer.concat([Buffer.from([0xff, 0xff]), message, Buffer.from([0xff])]);
   const request = emptyRequest();
@@ -32,7 +32,7 @@ function decode(message: Uint8Array): ReturnType<typeof emptyRequest> & { bytes:
   return { ...request, bytes };
 }
 
-test('headers and attributes of requests and responses are read as protobuf-es wrote them', () => {
+test('headers and attributes of requests and responses are decoded as protobuf-es encodes them', () => {
   fc.assert(
     fc.property(
       headers,
@@ -64,7 +64,7 @@ test('headers and attributes of requests and responses are read as protobuf-es w
   );
 });
 
-test('bodies and trailers of requests are read as protobuf-es wrote them', () => {
+test('bodies and trailers of requests are decoded as protobuf-es encodes them', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40_000 }), fc.boolean(), fc.boolean(), (body, endOfStream, first) => {
       const message = create(ProcessingRequestSchema, {
@@ -104,7 +104,7 @@ test('unknown fields of every wire type are skipped, at every level', () => {
   assert.equal(read.endOfStream, true);
 });
 
-test('malformed bytes are refused or read, never worse', () => {
+test('malformed bytes are refused or decoded, without another exception', () => {
   const message = create(ProcessingRequestSchema, {
     request: {
       case: 'requestHeaders',
@@ -138,7 +138,7 @@ function written(size: number, body: Uint8Array, write: (target: Buffer, start: 
 
 function sameResponse(bytes: Uint8Array, expected: MessageInitShape<typeof ProcessingResponseSchema>): void {
   const read = fromBinary(ProcessingResponseSchema, bytes);
-  // Compared as written by protobuf-es, which drops the empty messages that we leave out.
+  // Compared as encoded by protobuf-es, which drops the empty messages that we leave out.
   assert.deepEqual(read, create(ProcessingResponseSchema, expected));
 }
 
@@ -146,7 +146,7 @@ function option(key: string, value: Uint8Array): { header: { key: string; rawVal
   return { header: { key, rawValue: new Uint8Array(value) }, appendAction: 2 };
 }
 
-test('answers to headers are what protobuf-es reads', () => {
+test('answers to headers are decoded by protobuf-es', () => {
   fc.assert(
     fc.property(headers, fc.array(ascii), fc.boolean(), fc.boolean(), (set, remove, clearRouteCache, first) => {
       const mutation: HeaderMutation = { set, remove, clearRouteCache };
@@ -171,7 +171,7 @@ test('answers to headers are what protobuf-es reads', () => {
   );
 });
 
-test('a body that replaces the one of the answer is what protobuf-es reads', () => {
+test('a body that replaces that of the response is decoded by protobuf-es', () => {
   fc.assert(
     fc.property(headers, fc.uint8Array({ maxLength: 40_000 }), (set, body) => {
       const mutation: HeaderMutation = { set, body };
@@ -189,7 +189,7 @@ test('a body that replaces the one of the answer is what protobuf-es reads', () 
   );
 });
 
-test('a header value beyond latin1 goes out as UTF-8, not cut to bytes', () => {
+test('a header value beyond latin1 is sent as UTF-8, not truncated to bytes', () => {
   const mutation: HeaderMutation = { set: [['x-model', 'a\u010ab\u00e9']] };
   const bytes = written(encode.headersAnswerSize(mutation), new Uint8Array(), (target, start) =>
     encode.writeHeadersAnswer(target, start, encode.REQUEST_HEADERS_ANSWER, mutation),
@@ -200,7 +200,7 @@ test('a header value beyond latin1 goes out as UTF-8, not cut to bytes', () => {
   assert.equal(Buffer.from(header?.rawValue ?? []).toString('utf8'), 'a\u010ab\u00e9');
 });
 
-test('answers to bodies and trailers are what protobuf-es reads', () => {
+test('answers to bodies and trailers are decoded by protobuf-es', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40_000 }), fc.boolean(), fc.boolean(), (body, endOfStream, first) => {
       const answer = first ? encode.REQUEST_BODY_ANSWER : encode.RESPONSE_BODY_ANSWER;
@@ -222,7 +222,7 @@ test('answers to bodies and trailers are what protobuf-es reads', () => {
   sameResponse(bytes, { response: { case: 'responseTrailers', value: {} } });
 });
 
-test('immediate responses are what protobuf-es reads', () => {
+test('immediate responses are decoded by protobuf-es', () => {
   fc.assert(
     fc.property(fc.integer({ min: 200, max: 599 }), headers, fc.uint8Array(), ascii, (status, list, body, details) => {
       const answer: ImmediateResponse = { status, headers: list, body, details };

@@ -208,7 +208,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
       this.#socket.setTimeout(LINGER_MS, () => this.#socket.destroy());
       this.#socket.end();
     } else if (this.#socket.writableLength > FLUSH_BYTES * 2 + MAX_CONTROL_BYTES) {
-      this.context.log.warn({ bytes: this.#socket.writableLength }, 'ext_proc peer does not read');
+      this.context.log.warn({ bytes: this.#socket.writableLength }, 'ext_proc peer too slow, closing connection');
       this.#socket.destroy();
     }
     if (this.#order.readyCount > 0 && this.writable && this.sendWindowBytes > 0) {
@@ -278,7 +278,7 @@ export class Connection implements ProtocolHost, Flushable, Task {
     this.context.counters.connectionErrors++;
     const code = error instanceof h2.ConnectionError ? error.code : h2.COMPRESSION_ERROR;
     if (error instanceof h2.ConnectionError || error instanceof MalformedHeaders) {
-      this.context.log.warn({ code, reason: error.message }, 'ext_proc peer broke the protocol');
+      this.context.log.warn({ code, reason: error.message }, 'ext_proc protocol error, closing connection');
     } else {
       this.context.log.error({ err: error }, 'ext_proc connection failed');
     }

@@ -1,4 +1,7 @@
-/** The server behind a real Envoy in FULL_DUPLEX_STREAMED: what the wire contract says is one thing, what Envoy does another. */
+/**
+ * The server behind a real Envoy in FULL_DUPLEX_STREAMED mode, whose behavior differs from the
+ * documented contract in places.
+ */
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -17,7 +20,7 @@ const LARGE = Buffer.from(Array.from({ length: 5_000_000 }, (_, index) => (index
 let recorder: Recorder;
 let envoy: Envoy;
 let handle: (exchange: Exchange) => Partial<ExchangeHandler> = echo;
-/** Requests that the provider saw, and of those the answers that were broken off. */
+/** Requests that the provider received, and how many of their responses were aborted. */
 let provided = 0;
 let brokenOff = 0;
 
@@ -84,7 +87,7 @@ function url(path: string): string {
   return `http://127.0.0.1:${envoy.throughPort}${path}`;
 }
 
-/** The recorder's last exchange, when it is closed. */
+/** Returns the recorder's last exchange once it is closed. */
 async function lastClosed(): Promise<string[]> {
   const { calls } = recorder.exchanges.at(-1)!;
   while (!calls.at(-1)?.startsWith('closed')) {
@@ -95,7 +98,7 @@ async function lastClosed(): Promise<string[]> {
 
 test('Envoy', { concurrency: false }, async (t) => {
   assert.ok(available, 'there is no Envoy here: run make setup');
-  await t.test('JSON there and back, with changed headers, seen in order', async () => {
+  await t.test('passes JSON both ways, with changed headers, in order', async () => {
     let route: string | undefined;
     handle = (exchange) => ({
       ...echo(exchange),
@@ -117,7 +120,7 @@ test('Envoy', { concurrency: false }, async (t) => {
     );
   });
 
-  await t.test('a request without body, and many on the same connections', async () => {
+  await t.test('passes a request without body, and many on the same connections', async () => {
     handle = echo;
     for (let index = 0; index < 200; index++) {
       assert.equal((await fetch(url('/'))).status, 200);
@@ -126,7 +129,7 @@ test('Envoy', { concurrency: false }, async (t) => {
     assert.ok(recorder.server.counters.connections <= 2, 'one connection a worker');
   });
 
-  await t.test('events pass one by one, as they come', async () => {
+  await t.test('passes events one by one, as they arrive', async () => {
     const answer = await fetch(url('/events'), { method: 'POST', body: '{}' });
     let text = '';
     let chunks = 0;
@@ -138,7 +141,7 @@ test('Envoy', { concurrency: false }, async (t) => {
     assert.ok(chunks > 10, `${chunks} chunks`);
   });
 
-  await t.test('5 MB up and 5 MB down, unchanged', async () => {
+  await t.test('passes 5 MB each way unchanged', async () => {
     const up = await fetch(url('/'), { method: 'POST', body: LARGE });
     assert.ok(Buffer.from(await up.arrayBuffer()).equals(LARGE));
     const down = await fetch(url('/large'));
@@ -148,7 +151,7 @@ test('Envoy', { concurrency: false }, async (t) => {
     assert.ok(recorder.exchanges.every(({ bodies }) => bodies.every((body) => body.length <= 65_536)));
   });
 
-  await t.test('an immediate response, before and after the body', async () => {
+  await t.test('sends an immediate response, before and after the body', async () => {
     const before = provided;
     const refuse = (exchange: Exchange): void =>
       exchange.immediateResponse({
@@ -175,7 +178,7 @@ test('Envoy', { concurrency: false }, async (t) => {
   });
 
   await t.test(
-    'an answer that Envoy wrote itself is known, and gets another body; also one that has none, or a request that is not seen',
+    'marks its local replies, which get another body, even if they have none or the request was not seen',
     async () => {
       let seen: unknown;
       handle = (exchange) => ({
@@ -214,7 +217,7 @@ test('Envoy', { concurrency: false }, async (t) => {
     },
   );
 
-  await t.test('a cut by end_of_stream ends properly and closes the provider', async () => {
+  await t.test('ends a response after end_of_stream, and closes the connection to the provider', async () => {
     const before = brokenOff;
     let got = 0;
     handle = (exchange) => ({
@@ -238,7 +241,7 @@ test('Envoy', { concurrency: false }, async (t) => {
     }
   });
 
-  await t.test('a client that leaves closes the exchange and the provider', async () => {
+  await t.test('closes the exchange and the connection to the provider when a client leaves', async () => {
     handle = echo;
     const before = brokenOff;
     const leaving = new AbortController();
@@ -252,14 +255,14 @@ test('Envoy', { concurrency: false }, async (t) => {
     }
   });
 
-  await t.test('a fault of ours is a 500 for its client only', async () => {
+  await t.test('answers only the affected client with 500 after an internal error', async () => {
     handle = (exchange) => ({ requestHeaders: () => exchange.abort() });
     assert.equal((await fetch(url('/'))).status, 500);
     handle = echo;
     assert.equal((await fetch(url('/'))).status, 200);
   });
 
-  await t.test('a client that does not read holds up its provider, not us, and nobody else', async () => {
+  await t.test('slows down the provider of a client that does not read, and nobody else', async () => {
     handle = (exchange) => ({
       ...echo(exchange),
       responseBody(bytes, endOfStream) {

@@ -1,4 +1,7 @@
-/** Flow control, fairness and bounds, with a peer of raw frames that reads and credits as the test wants. */
+/**
+ * Flow control, fairness and bounds, with a raw HTTP/2 peer that reads and sends credit as the test
+ * demands.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,7 +13,7 @@ import { record } from './testing/record.ts';
 
 const BODY = Buffer.alloc(100_000, 'x');
 
-test("answers wait for the peer's window of the stream, byte for byte", async (t) => {
+test("answers wait for the peer's stream window, byte for byte", async (t) => {
   const { server, exchanges } = await record();
   t.after(() => server.close(0));
   const peer = new Peer(server.address, { windowBytes: 1000 });
@@ -27,7 +30,7 @@ test("answers wait for the peer's window of the stream, byte for byte", async (t
   peer.send(credit(1, 40_000));
   await peer.until(() => peer.dataBytes(1) === 41_001, '40,000 more');
   assert.ok(peer.of(1, h2.DATA).every(({ payload }) => payload.length <= 16_384));
-  // A larger initial window holds for streams that are open.
+  // A larger initial window also applies to open streams.
   const settings = h2.settingsPayload([[h2.SETTINGS_INITIAL_WINDOW_SIZE, 31_000]]);
   peer.send(h2.frame(h2.SETTINGS, 0, 0, settings));
   await peer.until(() => peer.dataBytes(1) === 71_001, '30,000 more');
@@ -44,7 +47,7 @@ test("answers wait for the peer's window of the stream, byte for byte", async (t
   assert.equal(server.unsentBytes, 0);
 });
 
-test('a message that does not fit whole waits, and what comes after it', async (t) => {
+test('a message that exceeds the window waits, and so do the messages after it', async (t) => {
   const { server, exchanges } = await record();
   t.after(() => server.close(0));
   const peer = new Peer(server.address, { windowBytes: 10 });
@@ -62,7 +65,7 @@ test('a message that does not fit whole waits, and what comes after it', async (
   assert.equal(server.openStreams, 0);
 });
 
-test('small answers of one turn share frames, up to the largest that a peer takes', async (t) => {
+test('small answers of one slice share frames, up to the largest that a peer accepts', async (t) => {
   const { server } = await record(echo, { limits: { sliceMs: 1000 } });
   t.after(() => server.close(0));
   const peer = new Peer(server.address);
@@ -74,7 +77,7 @@ test('small answers of one turn share frames, up to the largest that a peer take
   assert.ok(sizes.length < 10 && Math.max(...sizes) <= 16_384, sizes.join());
 });
 
-test('the connection is credited for whatever came, so that no stream stops others', async (t) => {
+test('the connection window is credited for all input, so that no stream stops others', async (t) => {
   const limits = { connectionWindowBytes: 300_000 };
   const { server, exchanges } = await record(
     (exchange) => {
@@ -96,7 +99,7 @@ test('the connection is credited for whatever came, so that no stream stops othe
   assert.ok(credited >= 1_000_000 - 150_000);
 });
 
-test("the connection's window is shared in turns, and an end needs none", async (t) => {
+test("the connection's window is shared in turns, and ends need no window", async (t) => {
   const { server } = await record();
   t.after(() => server.close(0));
   const peer = new Peer(server.address, { closedForWriting: true });
@@ -119,7 +122,7 @@ test("the connection's window is shared in turns, and an end needs none", async 
   assert.equal(server.unsentBytes, 0);
 });
 
-test('a handler is told when there is room again, once', async (t) => {
+test('a handler is notified once when its queue has drained', async (t) => {
   const { server, exchanges } = await record();
   t.after(() => server.close(0));
   const peer = new Peer(server.address, { windowBytes: 0 });
@@ -142,7 +145,7 @@ test('a handler is told when there is room again, once', async (t) => {
   assert.equal(exchanges[1]!.calls.includes('drained'), false, 'it never had much unsent');
 });
 
-test('a paused stream gets no credit beyond its window, until it is resumed; others flow', async (t) => {
+test('a paused stream gets no credit beyond its window until it is resumed; others continue', async (t) => {
   const window = DEFAULT_LIMITS.streamWindowBytes;
   const { server, exchanges } = await record((exchange, index) => {
     if (index === 0) {
@@ -170,7 +173,8 @@ test('a paused stream gets no credit beyond its window, until it is resumed; oth
   await peer.settle();
   exchanges[0]!.exchange.resume();
   await peer.until(() => credited(1) > window / 2, 'credit');
-  // Far more than the window was: credit goes on as messages are consumed, even within a message that is larger than the window.
+  // Far more than the window: credit continues as messages are consumed, even within a message
+  // larger than the window.
   const large = message(1, { case: 'responseBody', value: { body: Buffer.alloc(window * 8) } });
   let at = 0;
   let budget = 1000;
@@ -191,7 +195,7 @@ test('a paused stream gets no credit beyond its window, until it is resumed; oth
   assert.ok(handed > window * 8);
 });
 
-test('all that is written in a turn leaves together, after beforeFlush', async (t) => {
+test('all output of a slice leaves together, after beforeFlush', async (t) => {
   const order: string[] = [];
   const { server } = await record(
     (exchange) => ({
@@ -222,7 +226,7 @@ test('all that is written in a turn leaves together, after beforeFlush', async (
   assert.equal(reads, 1, 'one write');
 });
 
-test('where the journal fails, nothing leaves', async (t) => {
+test('nothing leaves when the journal fails', async (t) => {
   let fail = false;
   const { server, exchanges } = await record(echo, {
     beforeFlush: () => {
@@ -248,7 +252,7 @@ test('where the journal fails, nothing leaves', async (t) => {
   assert.equal(next.answers(1).length, 1);
 });
 
-test('past the bound of unsent bytes the stream with the most is reset', async (t) => {
+test('past the bound of unsent bytes, the stream with the most is reset', async (t) => {
   const { server, exchanges } = await record(echo, { limits: { maxUnsentBytes: 350_000 } });
   t.after(() => server.close(0));
   const peer = new Peer(server.address, { windowBytes: 0 });
@@ -273,7 +277,7 @@ test('past the bound of unsent bytes the stream with the most is reset', async (
   assert.equal(server.unsentBytes, 0, 'what a peer resets is dropped');
 });
 
-test('a peer that stops reading its socket holds up only itself, and little memory', async (t) => {
+test('a peer that stops reading its socket delays only itself, and takes little memory', async (t) => {
   const { server } = await record();
   t.after(() => server.close(0));
   const stuck = new Peer(server.address);
@@ -338,7 +342,7 @@ test('work yields to the event loop, in the order of the messages', async (t) =>
   peer.send(...frames);
   await peer.until(() => peer.ended(401), 'the last answer');
   going = false;
-  // 260 ms of work in all, in slices of 1 ms.
+  // 260 ms of work in total, in slices of 1 ms.
   assert.ok(passes > 50, `${passes} passes of the event loop`);
   const last401 = exchanges.at(-1)!;
   assert.equal(Buffer.concat(last401.bodies).length, large.length);

@@ -60,7 +60,7 @@ export class FrameReader {
           this.#paddingBytes = bytes[at++]!;
           this.#length--;
           if (this.#paddingBytes > this.#length) {
-            throw new ConnectionError(PROTOCOL_ERROR, 'more padding than payload');
+            throw new ConnectionError(PROTOCOL_ERROR, 'padding exceeds the payload');
           }
           this.#length -= this.#paddingBytes;
           this.#continueData(sink);
@@ -79,7 +79,7 @@ export class FrameReader {
   #readPreface(bytes: Buffer, start: number): number {
     const end = Math.min(bytes.length, start + PREFACE.length - this.#filled);
     if (bytes.compare(PREFACE, this.#filled, this.#filled + end - start, start, end) !== 0) {
-      throw new ConnectionError(PROTOCOL_ERROR, 'not HTTP/2');
+      throw new ConnectionError(PROTOCOL_ERROR, 'invalid HTTP/2 preface');
     }
     this.#filled += end - start;
     if (this.#filled === PREFACE.length) {
@@ -117,7 +117,7 @@ export class FrameReader {
       if ((this.#flags & PADDED) === 0) {
         this.#continueData(sink);
       } else if (this.#length === 0) {
-        throw new ConnectionError(FRAME_SIZE_ERROR, 'padded frame without a length of padding');
+        throw new ConnectionError(FRAME_SIZE_ERROR, 'padded frame without padding length');
       } else {
         this.#phase = 'pad-length';
       }

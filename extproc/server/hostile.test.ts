@@ -1,4 +1,7 @@
-/** Peers that break the protocol, by design or by chance: the process lives, other connections notice nothing, and every exchange is closed once. */
+/**
+ * Peers that break the protocol, on purpose or not: the process survives, other connections are not
+ * affected, and every exchange is closed once.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -16,7 +19,7 @@ function closedOnce({ exchanges }: Recorder): void {
   }
 }
 
-/** The witness is another connection that must go on working. */
+/** The witness is another connection that must keep working. */
 async function works(peer: Peer, streamId: number): Promise<void> {
   peer.send(open(streamId), requestHeaders(streamId), halfClose(streamId));
   await peer.until(() => peer.ended(streamId), 'the witness');
@@ -42,15 +45,15 @@ const broken: Readonly<Record<string, readonly [code: number, ...frames: Uint8Ar
     ...hello,
     h2.frame(h2.SETTINGS, 0, 0, h2.settingsPayload([[h2.SETTINGS_INITIAL_WINDOW_SIZE, 0x80000000]])),
   ],
-  'SETTINGS of a stream': [h2.PROTOCOL_ERROR, ...hello, h2.frame(h2.SETTINGS, 0, 1, new Uint8Array())],
-  'bad SETTINGS': [h2.FRAME_SIZE_ERROR, ...hello, h2.frame(h2.SETTINGS, 0, 0, new Uint8Array(5))],
+  'SETTINGS on a stream': [h2.PROTOCOL_ERROR, ...hello, h2.frame(h2.SETTINGS, 0, 1, new Uint8Array())],
+  'invalid SETTINGS length': [h2.FRAME_SIZE_ERROR, ...hello, h2.frame(h2.SETTINGS, 0, 0, new Uint8Array(5))],
   'acknowledgement with a payload': [
     h2.FRAME_SIZE_ERROR,
     ...hello,
     h2.frame(h2.SETTINGS, h2.ACK, 0, new Uint8Array(6)),
   ],
   'short PING': [h2.FRAME_SIZE_ERROR, ...hello, h2.frame(h2.PING, 0, 0, new Uint8Array(7))],
-  'PING of a stream': [h2.PROTOCOL_ERROR, ...hello, h2.frame(h2.PING, 0, 1, new Uint8Array(8))],
+  'PING on a stream': [h2.PROTOCOL_ERROR, ...hello, h2.frame(h2.PING, 0, 1, new Uint8Array(8))],
   push: [h2.PROTOCOL_ERROR, ...hello, h2.frame(h2.PUSH_PROMISE, 0, 1, new Uint8Array(8))],
   "a server's stream": [h2.PROTOCOL_ERROR, ...hello, open(2)],
   'padding beyond a HEADERS frame': [
@@ -75,7 +78,7 @@ const broken: Readonly<Record<string, readonly [code: number, ...frames: Uint8Ar
     ...hello,
     h2.frame(h2.HEADERS, headersFlags, 1, Buffer.from([0xff, 0xff])),
   ],
-  'CONTINUATION of nothing': [h2.PROTOCOL_ERROR, ...hello, h2.frame(h2.CONTINUATION, 0, 1, new Uint8Array())],
+  'unexpected CONTINUATION': [h2.PROTOCOL_ERROR, ...hello, h2.frame(h2.CONTINUATION, 0, 1, new Uint8Array())],
   'header block broken off': [
     h2.PROTOCOL_ERROR,
     ...hello,
@@ -96,7 +99,7 @@ const broken: Readonly<Record<string, readonly [code: number, ...frames: Uint8Ar
   ],
 };
 
-test('an error of the connection is named in GOAWAY and ends only that connection', async (t) => {
+test('a connection error is named in GOAWAY and ends only that connection', async (t) => {
   const recorder = await record();
   t.after(() => recorder.server.close(0));
   const witness = new Peer(recorder.server.address);
@@ -115,7 +118,7 @@ test('an error of the connection is named in GOAWAY and ends only that connectio
   closedOnce(recorder);
 });
 
-test('errors of one stream end only that stream', async (t) => {
+test('a stream error ends only that stream', async (t) => {
   const recorder = await record(echo, { limits: { maxConcurrentStreams: 3, streamWindowBytes: 40_000 } });
   t.after(() => recorder.server.close(0));
   const peer = new Peer(recorder.server.address);
@@ -127,14 +130,14 @@ test('errors of one stream end only that stream', async (t) => {
   await peer.settle();
   assert.equal(peer.of(1, h2.RST_STREAM)[0]?.payload.readUInt32BE(), h2.PROTOCOL_ERROR);
   assert.equal(peer.of(3, h2.RST_STREAM)[0]?.payload.readUInt32BE(), h2.FLOW_CONTROL_ERROR);
-  // A message that never ends, beyond the window: no credit for it is due.
+  // A message that never ends, beyond the window, gets no credit.
   recorder.exchanges[2]!.exchange.pause();
   const flood = Buffer.alloc(16_384);
   flood.writeUInt32BE(1_000_000, 1);
   peer.send(...Array.from({ length: 3 }, () => h2.frame(h2.DATA, 0, 5, flood)));
   await peer.settle();
   assert.equal(peer.of(5, h2.RST_STREAM)[0]?.payload.readUInt32BE(), h2.FLOW_CONTROL_ERROR);
-  // Late frames for streams that are gone are no errors.
+  // Late frames for closed streams are no errors.
   peer.send(responseBody(5, Buffer.from('late')), credit(5, 1), reset(5), halfClose(1), open(3));
   peer.send(h2.frame(h2.PRIORITY, 0, 5, new Uint8Array(5)), h2.frame(0x77, 0xff, 9, new Uint8Array(3)));
   await peer.settle();
@@ -167,7 +170,7 @@ function session(): Buffer {
   ]);
 }
 
-test('a session means the same wherever it is cut', async (t) => {
+test('a session has the same meaning for every cut', async (t) => {
   const recorder = await record();
   t.after(() => recorder.server.close(0));
   const bytes = session();
@@ -177,7 +180,7 @@ test('a session means the same wherever it is cut', async (t) => {
     for (const cut of [...cuts, bytes.length]) {
       peer.send(bytes.subarray(start, cut));
       start = cut;
-      // So that the server reads the parts one by one.
+      // Lets the server read the parts one by one.
       await new Promise(setImmediate);
       await new Promise(setImmediate);
     }
@@ -196,7 +199,7 @@ test('a session means the same wherever it is cut', async (t) => {
   assert.deepEqual(recorder.exchanges.at(-1)!.calls, ['response-body', 'closed true']);
 });
 
-test('random bytes, random frames and damaged sessions: the process lives, nobody else notices', async (t) => {
+test('random bytes, random frames and damaged sessions affect no other connection', async (t) => {
   const recorder = await record();
   t.after(() => recorder.server.close(0));
   const witness = new Peer(recorder.server.address);
@@ -232,7 +235,7 @@ test('random bytes, random frames and damaged sessions: the process lives, nobod
     }),
     fuzzRuns(600),
   );
-  // The server may hear later than the attacker that a connection is closed.
+  // The server may notice a closed connection later than the attacker.
   for (const from = performance.now(); recorder.server.openStreams > 0 && performance.now() - from < 5_000; ) {
     await new Promise(setImmediate);
   }
@@ -243,7 +246,7 @@ test('random bytes, random frames and damaged sessions: the process lives, nobod
   closedOnce(recorder);
 });
 
-test('10,000 resets: no GOAWAY, and a call beside them is served', async (t) => {
+test('10,000 resets cause no GOAWAY, and a concurrent call is served', async (t) => {
   const recorder = await record();
   t.after(() => recorder.server.close(0));
   const peer = new Peer(recorder.server.address);
@@ -262,7 +265,7 @@ test('10,000 resets: no GOAWAY, and a call beside them is served', async (t) => 
   closedOnce(recorder);
 });
 
-test('a peer that pings and never reads is cut off', async (t) => {
+test('a peer that sends PINGs and never reads is disconnected', async (t) => {
   const recorder = await record();
   t.after(() => recorder.server.close(0));
   const peer = new Peer(recorder.server.address);
@@ -280,7 +283,7 @@ test('a peer that pings and never reads is cut off', async (t) => {
   while (recorder.logged.length === 0) {
     await new Promise(setImmediate);
   }
-  assert.deepEqual(recorder.logged, ['ext_proc peer does not read']);
+  assert.deepEqual(recorder.logged, ['ext_proc peer too slow, closing connection']);
   assert.ok(server.unsentBytes < 3_000_000);
   peer.destroy();
 });

@@ -1,4 +1,7 @@
-/** The header decoder against the encoder of node:http2, with its dynamic table and its Huffman code. */
+/**
+ * Compares the header decoder with the encoder of node:http2, its dynamic table and its Huffman
+ * code.
+ */
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -10,7 +13,10 @@ import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { END_HEADERS, HEADERS, PREFACE } from './frames.ts';
 import { HeaderDecoder, MalformedHeaders } from './hpack.ts';
 
-/** The header blocks that node:http2 makes for requests with these paths, on one connection whose peer never says anything. */
+/**
+ * Returns the header blocks that node:http2 creates for requests with these paths, on one
+ * connection without SETTINGS of a peer.
+ */
 async function encoded(paths: readonly string[]): Promise<Buffer[]> {
   const written: Buffer[] = [];
   const wire = new Duplex({
@@ -48,7 +54,7 @@ function readAll(decoder: HeaderDecoder, blocks: readonly Buffer[]): (string | u
   return blocks.map((block) => decoder.readPath(Buffer.concat([Buffer.from([1]), block]), 1, 1 + block.length));
 }
 
-test('paths are read, through the dynamic table that the peer keeps until it has our settings', async () => {
+test('paths are read through the dynamic table that the peer keeps until it has our settings', async () => {
   const paths = ['/a', '/a', '/', '/index.html', '/b', '/a'];
   for (let index = 0; index < 300; index++) {
     paths.push(`/${'x'.repeat(index % 90)}/${index % 7}`, '/a');
@@ -56,13 +62,13 @@ test('paths are read, through the dynamic table that the peer keeps until it has
   assert.deepEqual(readAll(new HeaderDecoder(), await encoded(paths)), paths);
 });
 
-test('every octet of the Huffman code is read', async () => {
+test('every octet of the Huffman code is decoded', async () => {
   const octets = Array.from({ length: 94 }, (_, index) => String.fromCharCode(0x21 + index));
   const paths = octets.map((octet) => `/${octet}`);
   assert.deepEqual(readAll(new HeaderDecoder(), await encoded(paths)), paths);
 });
 
-test('the examples of RFC 7541, C.4, with a table that lives from one block to the next', () => {
+test('the examples of RFC 7541, C.4, are decoded, with a table that persists between blocks', () => {
   const decoder = new HeaderDecoder();
   const blocks = [
     '828684418cf1e3c2e5f23a6ba0ab90f4ff',
@@ -78,7 +84,7 @@ test('the examples of RFC 7541, C.4, with a table that lives from one block to t
   );
 });
 
-test('a table of size 0 forgets its entries, and equal blocks are read once', () => {
+test('a table of size 0 drops its entries, and equal blocks are decoded once', () => {
   const decoder = new HeaderDecoder();
   const insert = Buffer.from('44022f78', 'hex');
   const use = Buffer.from('be', 'hex');
@@ -88,7 +94,7 @@ test('a table of size 0 forgets its entries, and equal blocks are read once', ()
   assert.throws(() => readAll(decoder, [use]), MalformedHeaders);
 });
 
-test('what is no header block is refused', () => {
+test('invalid header blocks are refused', () => {
   const bad = ['80', 'ff', 'be', '04', '0483', '0401', '7f', '3fe21f', '4482ffff', '0485ffffffffff', '00'];
   for (const hex of bad) {
     assert.throws(() => readAll(new HeaderDecoder(), [Buffer.from(hex, 'hex')]), MalformedHeaders, hex);

@@ -135,7 +135,7 @@ export class HeaderDecoder {
     }
     const entry = this.#entries[index - STATIC_ENTRIES - 1];
     if (entry === undefined) {
-      throw new MalformedHeaders('no such entry');
+      throw new MalformedHeaders('invalid table index');
     }
     return entry;
   }
@@ -185,7 +185,7 @@ export class HeaderDecoder {
     }
     const text = decodeHuffman(this.#bytes, start, this.#at);
     if (text === undefined) {
-      throw new MalformedHeaders('bad Huffman code');
+      throw new MalformedHeaders('invalid Huffman code');
     }
     return text;
   }
@@ -195,7 +195,7 @@ export class HeaderDecoder {
     const length = this.#integer(7);
     const start = this.#at;
     if (length > this.#end - start) {
-      throw new MalformedHeaders('string beyond the end');
+      throw new MalformedHeaders('string exceeds the block');
     }
     this.#at = start + length;
     return start;
@@ -203,7 +203,7 @@ export class HeaderDecoder {
 
   #next(): number {
     if (this.#at >= this.#end) {
-      throw new MalformedHeaders('block ends within a field');
+      throw new MalformedHeaders('truncated header block');
     }
     return this.#bytes[this.#at++]!;
   }

@@ -5,7 +5,7 @@ import { LoopSlice } from './loop-slice.ts';
 import { halfClose, open, Peer, requestHeaders, responseBody } from './testing/peer.ts';
 import { record } from './testing/record.ts';
 
-/** As long as it says, like work. */
+/** Works for this long. */
 function spin(ms: number): void {
   const end = performance.now() + ms;
   while (performance.now() < end) {}
@@ -13,7 +13,7 @@ function spin(ms: number): void {
 
 const unexpected = (error: unknown) => assert.fail(String(error));
 
-test('a member that fails is discarded, and the others go on', async () => {
+test('a member that fails is discarded, and the others continue', async () => {
   const faults: string[] = [];
   const slice = new LoopSlice(
     2,
@@ -39,7 +39,7 @@ test('a member that fails is discarded, and the others go on', async () => {
   assert.deepEqual(told, ['one discard', 'two flush', 'one discard', 'two proceed']);
 });
 
-test('a burst of requests is let in in order, a share of it in each turn', async () => {
+test('a burst of requests starts in order, a share of it in each slice', async () => {
   const slice = new LoopSlice(2, () => true, unexpected);
   const done: number[] = [];
   for (let nth = 0; nth < 40; nth++) {
@@ -53,7 +53,7 @@ test('a burst of requests is let in in order, a share of it in each turn', async
   let turns = 0;
   for (let before = atOnce; done.length < 40; before = done.length, turns++) {
     await nextTurn();
-    // 1 ms of 0.2 ms each, and one that was begun before that was over.
+    // 1 ms at 0.2 ms each, and one that started before the end.
     assert.ok(done.length - before <= 6, `${done.length - before} in one turn`);
   }
   assert.ok(turns >= 5);
@@ -65,7 +65,7 @@ test('a burst of requests is let in in order, a share of it in each turn', async
   assert.equal(done.at(-1), 40, 'with nobody waiting the next one goes in at once');
 });
 
-test('with very many waiting nothing more is read until fewer wait', async () => {
+test('reading stops while too many requests are queued', async () => {
   const slice = new LoopSlice(2, () => true, unexpected);
   for (let nth = 0; nth < 300; nth++) {
     slice.startRequest(() => spin(0.05));
@@ -77,7 +77,7 @@ test('with very many waiting nothing more is read until fewer wait', async () =>
   }
 });
 
-test('chunks of answers pass requests that wait to be let in, and requests that end meanwhile are never let in', async (t) => {
+test('response chunks overtake queued requests, and requests that end meanwhile never start', async (t) => {
   const order: string[] = [];
   const { server, exchanges } = await record(
     (exchange, index) => ({

@@ -61,7 +61,7 @@ export class Cursor {
       }
       return value;
     }
-    throw new MalformedMessage('bad number');
+    throw new MalformedMessage('invalid varint');
   }
 
   /** Reads a field's tag; most have one byte. */
@@ -86,7 +86,7 @@ export class Cursor {
         return set;
       }
     }
-    throw new MalformedMessage('bad number');
+    throw new MalformedMessage('invalid varint');
   }
 
   /**
@@ -96,7 +96,7 @@ export class Cursor {
     const length = this.uint32();
     const end = this.at + length;
     if (end > this.end) {
-      throw new MalformedMessage('length beyond the end');
+      throw new MalformedMessage('length exceeds the message');
     }
     return end;
   }
@@ -127,7 +127,7 @@ export class Cursor {
   #advance(count: number): void {
     this.at += count;
     if (this.at > this.end) {
-      throw new MalformedMessage('value beyond the end');
+      throw new MalformedMessage('value exceeds the message');
     }
   }
 }

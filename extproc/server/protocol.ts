@@ -65,10 +65,10 @@ export class Protocol implements FrameSink {
 
   frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     if (!this.#sawSettings && type !== h2.SETTINGS) {
-      throw protocolError('no SETTINGS at the beginning');
+      throw protocolError('expected SETTINGS first');
     }
     if (this.#blockStreamId !== 0 && type !== h2.CONTINUATION) {
-      throw protocolError('a header block was broken off');
+      throw protocolError('incomplete header block');
     }
     switch (type) {
       case h2.HEADERS:
@@ -94,7 +94,7 @@ export class Protocol implements FrameSink {
         this.#ping(flags, streamId, bytes, start, end);
         break;
       case h2.PUSH_PROMISE:
-        throw protocolError('a client cannot push');
+        throw protocolError('PUSH_PROMISE from a client');
       default:
       // PRIORITY and GOAWAY change nothing for a server, and unknown types must be ignored.
     }
@@ -102,11 +102,11 @@ export class Protocol implements FrameSink {
 
   dataBegin(streamId: number, length: number): void {
     if (this.#blockStreamId !== 0 || !this.#sawSettings) {
-      throw protocolError('DATA where it cannot be');
+      throw protocolError('unexpected DATA');
     }
     this.#receiveWindowBytes -= length;
     if (this.#receiveWindowBytes < 0) {
-      throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'more than the window');
+      throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'connection window exceeded');
     }
     const { connectionWindowBytes } = this.#host.context.limits;
     if (this.#receiveWindowBytes * 2 < connectionWindowBytes) {
@@ -184,7 +184,7 @@ export class Protocol implements FrameSink {
     let stop = end;
     if ((flags & h2.PADDED) !== 0) {
       if (at >= stop) {
-        throw protocolError('padding beyond the frame');
+        throw protocolError('padding exceeds the frame');
       }
       stop -= bytes[at++]!;
     }
@@ -192,10 +192,10 @@ export class Protocol implements FrameSink {
       at += 5;
     }
     if (at > stop) {
-      throw protocolError('padding beyond the frame');
+      throw protocolError('padding exceeds the frame');
     }
     if (streamId % 2 === 0) {
-      throw protocolError('not a stream of a client');
+      throw protocolError('invalid stream id');
     }
     this.#blockEndsStream = (flags & h2.END_STREAM) !== 0;
     if ((flags & h2.END_HEADERS) !== 0) {
@@ -208,7 +208,7 @@ export class Protocol implements FrameSink {
 
   #continuationFrame(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     if (streamId === 0 || streamId !== this.#blockStreamId) {
-      throw protocolError('CONTINUATION of nothing');
+      throw protocolError('unexpected CONTINUATION');
     }
     this.#keepBlock(bytes, start, end);
     if ((flags & h2.END_HEADERS) === 0) {
@@ -302,7 +302,7 @@ export class Protocol implements FrameSink {
     if (streamId === 0) {
       this.#host.sendWindowBytes += increment;
       if (increment === 0) {
-        throw protocolError('a window update of nothing');
+        throw protocolError('zero window increment');
       }
       if (this.#host.sendWindowBytes > h2.MAX_WINDOW_BYTES) {
         throw new h2.ConnectionError(h2.FLOW_CONTROL_ERROR, 'window too large');
@@ -324,7 +324,7 @@ export class Protocol implements FrameSink {
 
   #settings(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     if (streamId !== 0) {
-      throw protocolError('SETTINGS of a stream');
+      throw protocolError('SETTINGS on a stream');
     }
     this.#sawSettings = true;
     if ((flags & h2.ACK) !== 0) {
@@ -332,7 +332,7 @@ export class Protocol implements FrameSink {
       return;
     }
     if ((end - start) % 6 !== 0) {
-      throw new h2.ConnectionError(h2.FRAME_SIZE_ERROR, 'bad SETTINGS');
+      throw new h2.ConnectionError(h2.FRAME_SIZE_ERROR, 'invalid SETTINGS length');
     }
     for (let at = start; at < end; at += 6) {
       this.#setting(bytes.readUInt16BE(at), h2.readUint32(bytes, at + 2));
@@ -358,7 +358,7 @@ export class Protocol implements FrameSink {
 
   #ping(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     if (streamId !== 0) {
-      throw protocolError('PING of a stream');
+      throw protocolError('PING on a stream');
     }
     expectLength(end - start, 8);
     if ((flags & h2.ACK) !== 0) {
@@ -373,7 +373,7 @@ export class Protocol implements FrameSink {
 
   #expectNotIdle(streamId: number): void {
     if (streamId === 0 || streamId % 2 === 0 || streamId > this.lastStreamId) {
-      throw protocolError('a frame of a stream that was never opened');
+      throw protocolError('frame on an idle stream');
     }
   }
 
@@ -389,6 +389,6 @@ function protocolError(message: string): h2.ConnectionError {
 
 function expectLength(length: number, wanted: number): void {
   if (length !== wanted) {
-    throw new h2.ConnectionError(h2.FRAME_SIZE_ERROR, 'a frame of the wrong size');
+    throw new h2.ConnectionError(h2.FRAME_SIZE_ERROR, 'invalid frame size');
   }
 }

@@ -1,4 +1,4 @@
-/** The buffer that sockets are read into is one, and what must outlive a read has been copied. */
+/** All sockets share one read buffer, and bytes that must outlive a read are copied. */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -11,7 +11,7 @@ import { record } from './testing/record.ts';
 const requestBody = (streamId: number, body: Buffer) =>
   message(streamId, { case: 'requestBody', value: { body, endOfStream: false } });
 
-test('answers are read into the same memory again and again, and requests may be kept', async (t) => {
+test('responses are read into the same memory, and request bodies may be retained', async (t) => {
   const memory = new Set<ArrayBufferLike>();
   const { server, exchanges } = await record(() => ({ responseBody: (bytes) => memory.add(bytes.buffer) }));
   t.after(() => server.close(0));
@@ -37,8 +37,8 @@ test('answers are read into the same memory again and again, and requests may be
   }
 });
 
-test('what a turn had no time for is there in the next one, though more was read meanwhile', async (t) => {
-  // Each turn ends after its first messages.
+test('input that a slice had no time for is read in the next one, although more arrived meanwhile', async (t) => {
+  // Each slice ends after its first messages.
   const { server } = await record(undefined, { limits: { sliceMs: 0 } });
   t.after(() => server.close(0));
   const peers = [new Peer(server.address), new Peer(server.address)];
@@ -78,7 +78,7 @@ function answered(peer: Peer): Buffer {
   return Buffer.concat(bodies);
 }
 
-test('a socket that is read so can be paused, sees the end, and is no longer counted by its server after it', async (t) => {
+test('such a socket can be paused, sees the end, and is removed from the server’s count', async (t) => {
   let socket: Socket | undefined;
   const got: string[] = [];
   const server = createServer({ pauseOnConnect: true }, (accepted) => {

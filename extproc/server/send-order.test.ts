@@ -4,7 +4,7 @@ import { type Sender, SendOrder } from './send-order.ts';
 
 const sender = (): Sender => ({ waitingAt: -1, ready: false });
 
-test('streams have their turns in the order in which they became ready', () => {
+test('streams send in the order in which they became ready', () => {
   const order = new SendOrder<Sender>();
   const [a, b, c] = [sender(), sender(), sender()];
   for (const each of [a, b, c]) {
@@ -19,7 +19,7 @@ test('streams have their turns in the order in which they became ready', () => {
   assert.equal(order.waiting.length, 3);
 });
 
-test('one that does not wait is not woken, and one that is gone has no turn', () => {
+test('streams that do not wait are not woken, and removed streams do not send', () => {
   const order = new SendOrder<Sender>();
   const [a, b, c] = [sender(), sender(), sender()];
   order.wake(a);

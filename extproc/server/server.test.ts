@@ -1,4 +1,4 @@
-/** The server as a gRPC client sees it: grpc-js with proto-loader, which know nothing of ours. */
+/** The server as seen by an independent gRPC client: grpc-js with proto-loader. */
 
 import assert from 'node:assert/strict';
 import { linkSync, renameSync, writeFileSync } from 'node:fs';
@@ -16,13 +16,13 @@ function headers(list: Readonly<Record<string, string>>): object {
   return { headers: { headers: Object.entries(list).map(([key, value]) => ({ key, raw_value: Buffer.from(value) })) } };
 }
 
-/** `request_body` of an answer. */
+/** Returns the `request_body` of an answer. */
 function body(message: Message, kind: 'request_body' | 'response_body'): { body?: Buffer; end_of_stream?: boolean } {
   const answer = message[kind] as { response: { body_mutation: { streamed_response: { body?: Buffer } } } };
   return answer.response.body_mutation.streamed_response;
 }
 
-test('a whole exchange: everything arrives in order, and every kind of answer is understood', async (t) => {
+test('a whole exchange arrives in order, and every kind of answer is understood', async (t) => {
   const seen: unknown[] = [];
   const server = await startServer({
     host: '127.0.0.1',
@@ -93,7 +93,7 @@ test('a whole exchange: everything arrives in order, and every kind of answer is
   assert.equal((await ended).code, grpc.status.OK);
 });
 
-test('large bodies come in pieces of at most 64 KB, in order, and go back whole', async (t) => {
+test('large bodies arrive in pieces of at most 64 KB, in order, and return whole', async (t) => {
   const { server, exchanges } = await record();
   t.after(() => server.close(0));
   const client = grpcClient(server.address);
@@ -125,7 +125,7 @@ test('large bodies come in pieces of at most 64 KB, in order, and go back whole'
   assert.equal((await ended).code, grpc.status.OK);
 });
 
-test('500 calls at once, each with its own answers', async (t) => {
+test('500 concurrent calls each get their own answers', async (t) => {
   const { server, exchanges } = await record();
   t.after(() => server.close(0));
   const client = grpcClient(server.address);
@@ -156,7 +156,7 @@ test('500 calls at once, each with its own answers', async (t) => {
   assert.ok(exchanges.every(({ calls: each }) => each.at(-1) === 'closed true'));
 });
 
-test('other methods are unimplemented, and the health check says whether the process is ready', async (t) => {
+test('other methods are unimplemented, and the health check reports readiness', async (t) => {
   let serving = true;
   const { server } = await record(echo, { serving: () => serving });
   t.after(() => server.close(0));
@@ -180,7 +180,7 @@ test('other methods are unimplemented, and the health check says whether the pro
   assert.equal(server.openStreams, 0);
 });
 
-test('a handler that ends is sent nothing more, and what it writes afterwards is dropped', async (t) => {
+test('a handler that has ended receives nothing, and its later output is dropped', async (t) => {
   const { server, exchanges } = await record((exchange) => ({
     requestHeaders() {
       exchange.requestHeaders({});
@@ -202,7 +202,7 @@ test('a handler that ends is sent nothing more, and what it writes afterwards is
   assert.deepEqual(exchanges[0]!.calls.slice(0, 1), ['request-headers']);
 });
 
-test('faults of ours and of the peer end one call with a status, and others go on', async (t) => {
+test('errors of handler and peer end one call with a status, and others continue', async (t) => {
   const { server, exchanges, logged } = await record((exchange, index) => ({
     ...echo(exchange),
     requestBody(bytes, endOfStream) {
@@ -242,11 +242,11 @@ test('faults of ours and of the peer end one call with a status, and others go o
   good.write({ request_body: { body: Buffer.from('fine') } });
   assert.equal(String(body((await answer)[0]!, 'request_body').body), 'fine');
   assert.equal(server.counters.handlerErrors, 3);
-  assert.ok(logged.includes('exchange failed') && logged.includes('exchange failed at its end'));
+  assert.ok(logged.includes('exchange failed') && logged.includes('exchange failed while closing'));
   assert.equal(server.openStreams, 1);
 });
 
-test('a handler that cannot be made fails its call only', async (t) => {
+test('an exception while a handler is created fails only its call', async (t) => {
   let made = 0;
   const { server } = await record((exchange) => {
     if (made++ === 0) {
@@ -286,7 +286,7 @@ test('malformed messages end their call with an error', async (t) => {
   assert.equal(server.openStreams, 0);
 });
 
-test('a lost connection closes every exchange, not cleanly, once', async (t) => {
+test('a lost connection closes every exchange once, not cleanly', async (t) => {
   const { server, exchanges } = await record();
   t.after(() => server.close(0));
   const peer = new Peer(server.address);
@@ -302,14 +302,14 @@ test('a lost connection closes every exchange, not cleanly, once', async (t) => 
   assert.ok(exchanges.every(({ calls }) => calls.join() === 'request-headers,closed false'));
 });
 
-test('closing waits for open calls, and takes those that do not end at the deadline', async () => {
+test('closing waits for open calls, and ends the rest at the deadline', async () => {
   const { server, exchanges } = await record();
   const peer = new Peer(server.address);
   peer.send(open(1), requestHeaders(1), open(3), requestHeaders(3));
   await peer.settle();
   const closing = server.close(60_000);
   await peer.until(() => peer.goAwayCode === 0, 'GOAWAY');
-  // It has come to know of the end only now: calls that were already on their way are served.
+  // The client has noticed the end only now: earlier calls are served.
   peer.send(open(5), requestHeaders(5));
   const ping = peer.frames.find(({ type, flags }) => type === PING && flags === 0)!;
   peer.send(frame(PING, ACK, 0, ping.payload), halfClose(1), halfClose(3));
@@ -329,12 +329,13 @@ test('closing waits for open calls, and takes those that do not end at the deadl
   assert.deepEqual(again.exchanges[0]!.calls, ['request-headers', 'closed false']);
 });
 
-test('the socket of a killed process is taken over, that of a living one is not', async () => {
+test('the socket file of a killed process is replaced, that of a running one is not', async () => {
   const first = await record();
   const path = first.server.address;
   await assert.rejects(startServer({ path, handler: echo, beforeFlush: () => {} }), { code: 'EADDRINUSE' });
   await first.server.close(0);
-  // A killed process leaves its file; closing removes it, so one is made here that nobody listens on.
+  // A killed process leaves its file behind. Closing would remove the file, so the test creates one
+  // that nobody listens on.
   const stale = createServer();
   await new Promise<void>((resolve) => stale.listen(path, resolve));
   linkSync(path, `${path}.kept`);

@@ -61,11 +61,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         options.beforeFlush();
         return true;
       } catch (error) {
-        log.error({ err: error }, 'nothing may leave: ext_proc connections are closed');
+        log.error({ err: error }, 'flush failed, closing ext_proc connections');
         return false;
       }
     },
-    (error) => log.error({ err: error }, 'an ext_proc connection failed, and is closed'),
+    (error) => log.error({ err: error }, 'ext_proc connection failed'),
   );
   const context: ServerContext = {
     limits,
@@ -138,7 +138,7 @@ function evict(context: ServerContext, connections: ReadonlySet<Connection>): vo
       return;
     }
     context.counters.streamsEvicted++;
-    context.log.warn({ bytes: largest.unsentBytes }, 'too much unsent: the slowest stream is reset');
+    context.log.warn({ bytes: largest.unsentBytes }, 'unsent bytes exceed the limit, resetting the slowest stream');
     largest.reset(CANCEL);
   }
 }

@@ -12,7 +12,7 @@ class Entry implements StreamTableEntry {
   }
 }
 
-test('whatever comes and goes, the table has what a Map would have', () => {
+test('the table equals a Map after any operations', () => {
   const step = fc.record({ add: fc.boolean(), id: fc.nat(400).map((n) => 2 * n + 1) });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 600 }), (steps) => {
@@ -38,7 +38,7 @@ test('whatever comes and goes, the table has what a Map would have', () => {
   );
 });
 
-test('a stream that is not there is not taken for another one of its slot', () => {
+test('a missing stream is not confused with another one in its slot', () => {
   const table = new StreamTable<Entry>();
   table.add(new Entry(1));
   assert.equal(table.get(129), undefined);

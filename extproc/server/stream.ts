@@ -130,7 +130,7 @@ export class Stream extends Outbound {
   endRemote(): void {
     this.#remoteEnded = true;
     if (this.#assembler !== undefined && !this.closedForWriting) {
-      this.#fail(new MalformedMessage('the call ends within a message'));
+      this.#fail(new MalformedMessage('truncated message'));
       return;
     }
     this.#close(true);
@@ -235,7 +235,7 @@ export class Stream extends Outbound {
         handler.responseTrailers();
         break;
       case 'none':
-        throw new MalformedMessage('no known kind of message');
+        throw new MalformedMessage('unknown message kind');
     }
   }
 
@@ -339,7 +339,7 @@ export class Stream extends Outbound {
       this.#handler.closed(clean);
     } catch (error) {
       this.host.context.counters.handlerErrors++;
-      this.host.context.log.error({ streamId: this.id, err: error }, 'exchange failed at its end');
+      this.host.context.log.error({ streamId: this.id, err: error }, 'exchange failed while closing');
     }
   }
 

@@ -1,4 +1,7 @@
-/** For tests: exchanges with providers (the repository's fixtures, and recordings where they are there) as streams, documents and requests. */
+/**
+ * Exchanges with providers (the fixtures, and recordings if present) as streams, documents and
+ * requests.
+ */
 import path from 'node:path';
 import type { RecordedExchange } from '../../../fixtures/exchange.ts';
 import { fixtures } from '../../../fixtures/fixtures.ts';
@@ -11,12 +14,12 @@ import { newEventSplitter } from '../../sse/events.ts';
 import type { AnswerOptions, ClientApi, RequestFacts, StreamReader } from '../adapter.ts';
 import { endpoints } from '../registry.ts';
 
-/** An exchange with the endpoint that reads it. */
+/** An exchange with its client API. */
 export interface ReadExchange extends RecordedExchange {
   readonly endpoint: ClientApi;
 }
 
-/** Returns fixtures and recordings; those are named without folder and suffix. */
+/** Returns fixtures and recordings; recordings are named without folder and suffix. */
 export function exchanges(): readonly ReadExchange[] {
   const recorded = recordings().map((one) => ({
     ...one,
@@ -31,7 +34,7 @@ export function exchanges(): readonly ReadExchange[] {
   });
 }
 
-/** Whole events, their blank line included. */
+/** Returns whole events with their final blank line. */
 export function eventsOf(stream: Uint8Array): readonly (readonly [start: number, end: number])[] {
   const text = Buffer.from(stream).toString('latin1');
   const events: [number, number][] = [];
@@ -45,7 +48,7 @@ export function eventsOf(stream: Uint8Array): readonly (readonly [start: number,
   return events;
 }
 
-/** Gathers text by channel. */
+/** Collects text by channel. */
 export class TextByChannel implements TextSink {
   readonly channels = new Map<number, string>();
 
@@ -54,7 +57,7 @@ export class TextByChannel implements TextSink {
     this.channels.set(channel, before + Buffer.from(bytes.subarray(start, end)).toString('latin1'));
   }
 
-  /** Escapes undone. */
+  /** Returns the unescaped texts. */
   decoded(channel: number): string {
     const raw = Buffer.from(this.channels.get(channel) ?? '', 'latin1').toString();
     return JSON.parse(`"${raw}"`) as string;
@@ -63,7 +66,7 @@ export class TextByChannel implements TextSink {
 
 export const NO_TEXT: TextSink = { text() {} };
 
-/** Returns all streams, each with the endpoint that it answers. */
+/** Returns all streams, each with its client API. */
 export function recordedStreams(): readonly RecordedStream[] {
   return exchanges()
     .filter(({ stream }) => stream)
@@ -76,7 +79,7 @@ export interface RecordedStream {
   readonly stream: Buffer;
 }
 
-/** A request that asks for a stream, as plain as can be. */
+/** A minimal request for a stream. */
 export const PLAIN_REQUEST: RequestFacts = {
   model: 'some-model',
   stream: true,
@@ -104,7 +107,7 @@ export function streamReader(
   return answer.stream;
 }
 
-/** The bytes that a client gets of a stream that comes in these pieces. */
+/** Returns the bytes that a client gets for a stream in these pieces. */
 export function relayed(
   reader: StreamReader,
   pieces: Iterable<Uint8Array>,
@@ -128,7 +131,7 @@ export function relayed(
         sent.push(Buffer.from(reader.replacement));
       }
     }
-    // As in use, where the buffer of a piece is read into again: whoever still needs it must have copied.
+    // Overwrites the piece after use, as the read buffer is in production.
     given.fill(0xdb);
   }
   sent.push(splitter.rest());

@@ -6,7 +6,7 @@ import type { ClientApi } from '../adapter.ts';
 import { eventsOf, NO_TEXT, PLAIN_REQUEST, relayed, streamReader, TextByChannel } from '../testing/recordings.ts';
 import { generateEndpoints } from './generate.ts';
 
-// There is no recording of TGI; these follow the fields that its API reference names.
+// There is no recording of TGI; these follow the API reference.
 const token = (index: number, text: string, special = false) => ({
   index,
   token: { id: 100 + index, text, logprob: -0.25 * index, special },
@@ -39,7 +39,7 @@ const USAGE: Usage = {
 
 describe('streams of tokens', () => {
   for (const templates of [true, false]) {
-    it(`tell text and usage (templates: ${templates})`, () => {
+    it(`report text and usage (templates: ${templates})`, () => {
       const reader = streamReader(generateStream, { templates });
       const text = new TextByChannel();
       const bytes = function* () {
@@ -54,13 +54,13 @@ describe('streams of tokens', () => {
     });
   }
 
-  it('tell no input where the server does not tell it', () => {
+  it('report no input if the server does not', () => {
     const reader = streamReader(generateStream);
     relayed(reader, [Buffer.from(STREAM.toString().replace(',"input_length":6', ''))], NO_TEXT);
     assert.deepEqual([reader.usage?.output, reader.usage?.input], [4, 0]);
   });
 
-  it('hide details that were asked for by us', () => {
+  it('hide details that the gateway requested', () => {
     const reader = streamReader(generateStream, { hideUsage: true });
     const sent = relayed(reader, [STREAM], NO_TEXT).toString();
     assert.equal(sent, STREAM.toString().replace(/"details":\{[^}]*\}/, '"details":null'));
@@ -80,7 +80,7 @@ describe('streams of tokens', () => {
     });
   }
 
-  it('fail as the server would', () => {
+  it('fail like the server does', () => {
     const reader = streamReader(generateStream);
     const event = Buffer.from(reader.fail(failure('overloaded', 'Too "busy".'))).toString();
     assert.deepEqual(JSON.parse(event.slice(5)), { error: 'Too "busy".', error_type: 'unhealthy' });
@@ -90,7 +90,7 @@ describe('streams of tokens', () => {
   });
 });
 
-describe('whole generations', () => {
+describe('unary generations', () => {
   const whole = (endpoint: ClientApi) => {
     const answer = endpoint.answer?.(PLAIN_REQUEST, { hideUsage: false, model: 'tgi' });
     assert.ok(answer);
@@ -114,7 +114,7 @@ describe('whole generations', () => {
     [generate, answer],
     [root, [answer]],
   ] as const) {
-    it(`of ${endpoint.path} tell all that was made, byte by byte`, () => {
+    it(`of ${endpoint.path} report all generated text, byte by byte`, () => {
       const reader = whole(endpoint);
       const text = new TextByChannel();
       const bytes = Buffer.from(JSON.stringify(document, null, 1));
@@ -126,7 +126,7 @@ describe('whole generations', () => {
     });
   }
 
-  it('tell nothing without details', () => {
+  it('report no usage without details', () => {
     const reader = whole(generate);
     reader.push(Buffer.from('{"generated_text":"a"}'), NO_TEXT);
     assert.equal(reader.usage, undefined);

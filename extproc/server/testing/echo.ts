@@ -1,4 +1,4 @@
-/** The empty processor: answers every message with what changes nothing. */
+/** The empty processor: answers every message without a change. */
 
 import type { Exchange, ExchangeHandler } from '../../exchange.ts';
 

@@ -1,4 +1,7 @@
-/** A real Envoy in front of a server: one listener that goes through ext_proc and one that does not, to the same upstream. */
+/**
+ * A real Envoy in front of a server, with two listeners to the same upstream: one through ext_proc
+ * and one without it.
+ */
 
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -32,7 +35,10 @@ function cluster(name: string, address: object, options: object): object {
   };
 }
 
-/** A stream that we do not answer to keeps this much in Envoy; the connection is shared by all streams and must never be what stops them. */
+/**
+ * Envoy buffers this much for an unanswered stream. All streams share the connection, which must
+ * never block them.
+ */
 const WINDOWS = { initial_stream_window_size: 65_536, initial_connection_window_size: 2_147_483_647 };
 
 const http2 = {
@@ -177,7 +183,7 @@ async function untilListening(
       const ports = listeners.map((each) => [each.name, each.local_address.socket_address.port_value] as const);
       return [Number(admin.split(':').at(-1)), Object.fromEntries(ports)];
     } catch {
-      // Not yet.
+      // Not listening yet.
     }
   }
   throw new Error('Envoy did not start');

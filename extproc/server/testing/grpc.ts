@@ -1,4 +1,4 @@
-/** A grpc-js client of the server, with a codec that is not ours: proto-loader on protos/. */
+/** A grpc-js client of the server with an independent codec: proto-loader on protos/. */
 
 import * as grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
@@ -15,7 +15,7 @@ const PROCESS = 'Process';
 const service = definition['envoy.service.ext_proc.v3.ExternalProcessor'] as grpc.ServiceDefinition;
 const method = service[PROCESS] as grpc.MethodDefinition<Message, Message>;
 
-/** Messages are as proto-loader gives and takes them: names of the .proto, bytes as Buffers. */
+/** Messages in proto-loader's form: names of the .proto, bytes as Buffers. */
 export type Message = Readonly<Record<string, unknown>>;
 export type Call = grpc.ClientDuplexStream<Message, Message>;
 
@@ -37,7 +37,7 @@ export function grpcClient(address: string, options: grpc.ClientOptions = {}): C
   };
 }
 
-/** All that the call gives until it has as many messages, or ends. */
+/** Collects messages of the call until there are enough, or the call ends. */
 export async function receive(call: Call, count: number): Promise<Message[]> {
   const messages: Message[] = [];
   if (count === 0) {

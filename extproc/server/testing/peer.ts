@@ -1,4 +1,4 @@
-/** A peer that speaks raw HTTP/2 frames, right or wrong, and judges the answers with protobuf-es. */
+/** A peer that sends raw HTTP/2 frames, valid or not, and decodes the answers with protobuf-es. */
 
 import { connect, type Socket } from 'node:net';
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
@@ -17,9 +17,9 @@ export interface Frame {
 }
 
 export interface PeerOptions {
-  /** What streams may send to us before we credit more. */
+  /** What streams may send before we send more credit. */
   readonly windowBytes?: number;
-  /** Neither SETTINGS nor preface: the test sends everything itself. */
+  /** Sends neither preface nor SETTINGS: the test sends everything. */
   readonly closedForWriting?: boolean;
 }
 
@@ -60,7 +60,7 @@ export class Peer {
     this.socket.write(Buffer.concat(frames));
   }
 
-  /** Waits until `condition` holds; it is asked again whenever something has come. */
+  /** Waits until `condition` is true. Checked again after any input. */
   async until(condition: () => boolean, what: string): Promise<void> {
     if (condition()) {
       return;
@@ -79,7 +79,10 @@ export class Peer {
     });
   }
 
-  /** A PING there and back: all that was sent before has been read, and what was answered at once has come. */
+  /**
+   * Sends a PING and waits for its acknowledgement: the server has then read everything sent
+   * before.
+   */
   async settle(): Promise<void> {
     const seen = this.frames.filter(isPong).length;
     this.send(h2.frame(h2.PING, 0, 0, Buffer.alloc(8)));
@@ -94,7 +97,7 @@ export class Peer {
     return this.frames.filter((frame) => frame.streamId === streamId && frame.type === type);
   }
 
-  /** What the server answered on that stream so far. */
+  /** Returns the server's messages on that stream so far. */
   answers(streamId: number): ProcessingResponse[] {
     const bytes = Buffer.concat(this.of(streamId, h2.DATA).map((frame) => frame.payload));
     const answers: ProcessingResponse[] = [];
@@ -110,12 +113,12 @@ export class Peer {
     return answers;
   }
 
-  /** The stream has its trailers. */
+  /** Whether the stream has its trailers. */
   ended(streamId: number): boolean {
     return this.of(streamId, h2.HEADERS).some((frame) => (frame.flags & h2.END_STREAM) !== 0);
   }
 
-  /** The call's status; our server sends it as a plain literal in its last header block. */
+  /** Returns the status of the call, a plain literal in the server's last header block. */
   grpcStatus(streamId: number): number | undefined {
     const block = this.of(streamId, h2.HEADERS).at(-1)?.payload ?? Buffer.alloc(0);
     const at = block.indexOf('grpc-status');
@@ -130,7 +133,7 @@ export class Peer {
     return this.of(streamId, h2.RST_STREAM).length > 0;
   }
 
-  /** The code of the GOAWAY that the server sent. */
+  /** Returns the code of the server's GOAWAY. */
   get goAwayCode(): number | undefined {
     return this.frames.find((frame) => frame.type === h2.GOAWAY)?.payload.readUInt32BE(4);
   }
@@ -172,7 +175,7 @@ export function open(
   return h2.frame(h2.HEADERS, h2.END_HEADERS | flags, streamId, block);
 }
 
-/** A gRPC message in one DATA frame, or several where it is large. */
+/** Returns a gRPC message in one or more DATA frames. */
 export function message(streamId: number, request: RequestInit): Buffer {
   const bytes = grpcBytes(toBinary(ProcessingRequestSchema, create(ProcessingRequestSchema, { request })));
   const frames: Buffer[] = [];

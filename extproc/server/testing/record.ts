@@ -1,4 +1,4 @@
-/** A server whose handlers write down what happens to them, and what a test wants beside. */
+/** A server whose handlers record their calls. */
 
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,13 +17,13 @@ export interface Recorded {
 export interface Recorder {
   readonly server: Server;
   readonly exchanges: Recorded[];
-  /** What the server logged. */
+  /** Log entries of the server. */
   readonly logged: string[];
 }
 
 type Handlers = (exchange: Exchange, index: number) => Partial<ExchangeHandler>;
 
-/** Echoes, unless `handlers` does something else. */
+/** Echoes, unless `handlers` overrides a call. */
 export async function record(handlers: Handlers = echo, options: Partial<ServerOptions> = {}): Promise<Recorder> {
   const exchanges: Recorded[] = [];
   const logged: string[] = [];
