@@ -34,8 +34,6 @@ const RELAXED_SHARE = 0.6;
 interface TableEntry {
   newest: QuotaDefinition;
   buckets: number;
-  /** Replaced definitions: sessions that began under them still refer to them. */
-  readonly replaced: WeakSet<Quota>;
   /** Whether the policy in force has the quota. */
   isDefined: boolean;
   /** Since when the policy in force lacks the quota. */
@@ -75,11 +73,11 @@ export class BucketTable {
     const named = new Set<string>();
     for (const quota of quotas) {
       named.add(quota.id);
-      const entry = this.#quotas.get(quota.id) ?? this.#newEntry(quota);
+      const entry = this.#entry(quota);
       entry.isDefined = true;
-      if (entry.newest.quota !== quota) {
-        entry.replaced.delete(quota);
-        this.#redefine(entry, quota);
+      if (JSON.stringify(entry.newest.quota) !== JSON.stringify(quota)) {
+        entry.newest = quotaDefinition(quota);
+        this.#notifyHost(entry);
       }
       this.#setRemoved(entry, undefined);
     }
@@ -180,36 +178,19 @@ export class BucketTable {
   }
 
   /**
-   * Returns the entry with the newest definition: the last one seen, unless it was replaced before.
+   * Returns the entry of a quota. The definition in a request counts only where the store has none:
+   * a session that began under an older policy may draw on a quota that was removed, and never
+   * changes a defined one.
    */
   #entry(quota: Quota): TableEntry {
     let entry = this.#quotas.get(quota.id);
     if (entry === undefined) {
-      entry = this.#newEntry(quota);
+      const newest = quotaDefinition(quota);
+      entry = { newest, buckets: 0, isDefined: false, removedMs: undefined, isNearlyFull: false };
+      this.#quotas.set(quota.id, entry);
       this.#divide();
-    } else if (entry.newest.quota !== quota && !entry.replaced.has(quota)) {
-      this.#redefine(entry, quota);
     }
     return entry;
-  }
-
-  #newEntry(quota: Quota): TableEntry {
-    const entry: TableEntry = {
-      newest: quotaDefinition(quota),
-      buckets: 0,
-      replaced: new WeakSet(),
-      isDefined: false,
-      removedMs: undefined,
-      isNearlyFull: false,
-    };
-    this.#quotas.set(quota.id, entry);
-    return entry;
-  }
-
-  #redefine(entry: TableEntry, quota: Quota): void {
-    entry.replaced.add(entry.newest.quota);
-    entry.newest = quotaDefinition(quota);
-    this.#notifyHost(entry);
   }
 
   #setRemoved(entry: TableEntry, removedMs: number | undefined): void {

@@ -243,6 +243,7 @@ test('the newest definition of a quota applies to live buckets, too', () => {
   const { store } = simulate();
   const { hold } = granted(reserve(store, demand([bucket(total)], startMs, 600, lease(10))));
   const lower = quota('TotalTokens', 700);
+  store.define([lower], startMs);
   assert.equal(reserve(store, demand([bucket(lower)], startMs, 200))?.type, 'refused');
   // A session that began before still refers to the old definition.
   assert.equal(reserve(store, demand([bucket(total)], startMs, 200))?.type, 'refused');
@@ -250,12 +251,15 @@ test('the newest definition of a quota applies to live buckets, too', () => {
   settle(store, hold, charge(600, 0), startMs);
   // What was spent survives another calendar unit, but not another kind of window.
   const daily = quota('TotalTokens', 700, { window: { type: 'Calendar', unit: 'Day', timeZone: 'UTC' } });
+  store.define([daily], startMs);
   assert.equal(store.snapshot([bucket(daily)], startMs)[0]?.remaining, 100);
   assert.equal(store.snapshot([bucket(daily)], startMs + 3_600_000)[0]?.remaining, 100);
   const sliding = quota('TotalTokens', 700, { window: slidingMinute });
+  store.define([sliding], startMs);
   assert.equal(store.snapshot([bucket(sliding)], startMs)[0]?.remaining, 700);
   granted(reserve(store, demand([bucket(quota('Requests', 5, { window: slidingMinute }))], startMs, 0)));
   const longer = [bucket(quota('Requests', 5, { window: { type: 'Sliding', durationMs: 600_000 } }))];
+  store.define([longer[0]!.quota], startMs);
   assert.deepEqual(
     [0, 599_000, 620_000].map((ms) => store.snapshot(longer, startMs + ms)[0]?.remaining),
     [4, 4, 5],

@@ -139,9 +139,11 @@ test('a changed quota keeps what was spent if it counts the same way', () => {
   settle(first, granted(reserve(first, demand([bucket(total)], startMs, 400))).hold, charge(400, 0), startMs);
   first.close();
   const second = open().store;
+  second.define([quota('TotalTokens', 500)], startMs);
   assert.equal(remaining(second, quota('TotalTokens', 500)), 100);
   second.close();
   const third = open().store;
+  third.define([quota('TotalTokens', 500, { window: slidingMinute })], startMs);
   assert.equal(remaining(third, quota('TotalTokens', 500, { window: slidingMinute })), 500);
   third.close();
 });

@@ -81,13 +81,11 @@ test('a count that stopped early is never taken for the whole: with more left it
   let reserves = 0;
   // Before the second look the budget has grown.
   store.reserve = (demand, done) => {
-    const [draw] = demand.draws;
-    const bucket = draw!.bucket;
-    const quota = { ...bucket.quota, limit: { type: 'InputTokens', amount: 1_000_000 } } as const;
-    return reserve(
-      reserves++ === 0 ? demand : { ...demand, draws: [{ ...draw!, bucket: { ...bucket, quota } }] },
-      done,
-    );
+    if (reserves++ > 0) {
+      const { quota } = demand.draws[0]!.bucket;
+      store.define([{ ...quota, limit: { type: 'InputTokens', amount: 1_000_000 } }], demand.atMs);
+    }
+    return reserve(demand, done);
   };
   const said = ask('so many words '.repeat(130_000));
   while (said.length === 0) {
