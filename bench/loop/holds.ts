@@ -4,8 +4,18 @@
  */
 
 export type Entry =
-  | { readonly type: 'held'; readonly fromMs: number; readonly toMs: number; readonly cpuMs: number }
+  | {
+      readonly type: 'held';
+      readonly fromMs: number;
+      readonly toMs: number;
+      readonly cpuMs: number;
+      /** The thread was ready to run, and other programs had the processor. */
+      readonly waitedMs: number;
+    }
   | { readonly type: 'gc'; readonly fromMs: number; readonly toMs: number };
+
+/** Linux counts a thread's CPU time at its clock ticks (250 a second): a difference may be off by one. */
+const CPU_TICK_MS = 4;
 
 export interface Worst {
   /** Wall time in which nothing else could run. */
@@ -35,7 +45,8 @@ export function worst(entries: readonly Entry[]): Worst {
     const length = hold.toMs - hold.fromMs;
     const paused = pauses.reduce((total, pause) => total + overlap(hold, pause), 0);
     heldMs = Math.max(heldMs, length);
-    workMs = Math.max(workMs, Math.min(length, hold.cpuMs) - paused);
+    // The CPU time is what shows that a hypervisor took the processor away.
+    workMs = Math.max(workMs, Math.min(length - hold.waitedMs, hold.cpuMs + CPU_TICK_MS) - paused);
   }
   return { heldMs, workMs, gcMs: Math.max(0, ...pauses.map(({ fromMs, toMs }) => toMs - fromMs)) };
 }

@@ -3,7 +3,7 @@
  * event loop was blocked and for each pause of garbage collection, so that both can be told apart
  * from time that other programs had the processor (`holds.ts`).
  */
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, openSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { PerformanceObserver } from 'node:perf_hooks';
 import type { Entry } from './holds.ts';
@@ -27,12 +27,22 @@ function watch(file: string): void {
   };
   let lastMs = performance.now();
   let lastCpuMs = cpuMs();
+  const waitedMs = waits();
+  let lastWaitedMs = waitedMs();
   setInterval(() => {
     const nowMs = performance.now();
     const nowCpuMs = cpuMs();
-    tell({ type: 'held', fromMs: lastMs + TICK_MS, toMs: nowMs, cpuMs: nowCpuMs - lastCpuMs });
+    const nowWaitedMs = waitedMs();
+    tell({
+      type: 'held',
+      fromMs: lastMs + TICK_MS,
+      toMs: nowMs,
+      cpuMs: nowCpuMs - lastCpuMs,
+      waitedMs: nowWaitedMs - lastWaitedMs,
+    });
     lastMs = nowMs;
     lastCpuMs = nowCpuMs;
+    lastWaitedMs = nowWaitedMs;
   }, TICK_MS).unref();
   new PerformanceObserver((list) => {
     for (const { startTime, duration } of list.getEntries()) {
@@ -46,6 +56,19 @@ function watch(file: string): void {
     appendFileSync(file, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
     entries = [];
   }, WRITE_MS).unref();
+}
+
+/**
+ * How long the event loop's thread was ready to run and other programs had the processor. Linux
+ * knows this to the nanosecond, but a thread's own CPU time only at its clock ticks, 4 ms apart.
+ */
+function waits(): () => number {
+  const file = openSync('/proc/thread-self/schedstat', 'r');
+  const text = Buffer.alloc(64);
+  return () => {
+    const [, nanoseconds] = text.toString('latin1', 0, readSync(file, text, 0, text.length, 0)).split(' ');
+    return Number(nanoseconds) / 1e6;
+  };
 }
 
 /** CPU time of the event loop's thread. */
