@@ -26,6 +26,7 @@ import { refusal } from './session/replies.ts';
 import type { SessionServices } from './session/services.ts';
 import { loadEncodings } from './tokens/encodings.ts';
 import { newMeter } from './tokens/meter.ts';
+import { warmUpTokenizer } from './tokens/warm-up.ts';
 
 export interface ExtprocOptions {
   readonly listen: { readonly path: string } | { readonly host: string; readonly port: number };
@@ -51,6 +52,7 @@ export interface Extproc {
 export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const { log, finished } = options;
   await loadEncodings();
+  await warmUpTokenizer();
   const now = newClock();
   const { store, recovered } = openQuotaStore({
     nowMs: now,
