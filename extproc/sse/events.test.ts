@@ -196,3 +196,19 @@ describe('an event that is too long to be kept', () => {
     assert.ok(bytes >= 9_000);
   });
 });
+
+it('never gives much more than 128 KB at once: reading a kept event of a megabyte held the event loop', () => {
+  const splitter = newEventSplitter();
+  const event = Buffer.from(`data: ${'x'.repeat(1_000_000)}\n\n`);
+  let given = 0;
+  for (let at = 0; at < event.length; at += 8192) {
+    splitter.push(event.subarray(at, at + 8192));
+    while (splitter.next()) {
+      const length = splitter.end - splitter.start;
+      assert.ok(length <= 136 * 1024, `${length} bytes at once`);
+      given += length;
+    }
+  }
+  assert.equal(given, event.length);
+  assert.equal(splitter.part, 'last');
+});
