@@ -67,6 +67,11 @@ export interface Exchange {
    * `closed`.
    */
   startRequest(work: () => void): void;
+  /**
+   * Calls `step` in time slices of the event loop until it returns 0, also after `closed`; else it
+   * returns the bytes it worked on. `step` must not throw.
+   */
+  inSlices(step: () => number): void;
   /** Ends our side (grpc-status 0). Idempotent. */
   end(): void;
   /** Fails the stream (grpc-status 13) after an internal error. `closed` follows. */

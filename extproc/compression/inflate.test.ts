@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { brotliCompressSync, constants, createGzip, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
-import { type InflaterOptions, isInflatable, newInflater } from './inflate.ts';
+import { INFLATED_CHUNK_BYTES, type InflaterOptions, isInflatable, newInflater } from './inflate.ts';
+
+const inSlices = (step: () => number) =>
+  void setImmediate(() => {
+    while (step() > 0) {}
+  });
 
 const compress = { gzip: gzipSync, br: brotliCompressSync, zstd: zstdCompressSync, deflate: deflateSync };
 
@@ -14,6 +19,7 @@ async function inflated(
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
   const bytes: Uint8Array[] = [];
   const inflater = newInflater(encoding, {
+    inSlices,
     onData: (data) => bytes.push(data),
     onEnd: () => resolve(undefined),
     onError: resolve,
@@ -58,6 +64,50 @@ describe('inflating', () => {
     });
   }
 
+  for (const [encoding, deflate] of Object.entries(compress)) {
+    it(`${encoding}: returns a chunk of at most 8 KB per step, and nothing between steps`, async () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const large = randomBytes(100_000);
+      const given: Uint8Array[] = [];
+      let expected = false;
+      const inflater = newInflater(encoding, {
+        inSlices: (step) => {
+          const turn = () => {
+            const before = given.length;
+            expected = true;
+            const bytes = step();
+            expected = false;
+            assert.equal(given.length - before, bytes > 0 ? 1 : 0);
+            if (bytes > 0) {
+              setImmediate(turn);
+            }
+          };
+          setImmediate(turn);
+        },
+        onData: (bytes) => {
+          assert.ok(expected);
+          assert.ok(bytes.length <= INFLATED_CHUNK_BYTES);
+          given.push(bytes);
+        },
+        onEnd: resolve,
+        onError: assert.fail,
+      });
+      inflater.push(deflate(large));
+      inflater.finish();
+      await promise;
+      assert.deepEqual(Buffer.concat(given), large);
+    });
+  }
+
+  it('returns the output before the first invalid byte', async () => {
+    const large = randomBytes(100_000);
+    const { bytes, error } = await inflated('gzip', [Buffer.concat([gzipSync(large), gzipSync(text).fill(0xff, 10)])]);
+    assert.match(error!, /not what/);
+    // All but the chunk that the decoder was producing.
+    assert.ok(bytes.length > 90_000, `${bytes.length}`);
+    assert.deepEqual(bytes, large.subarray(0, bytes.length));
+  });
+
   it('reports an unknown encoding asynchronously', async () => {
     assert.equal(isInflatable('compress'), false);
     assert.equal(isInflatable('constructor'), false);
@@ -77,6 +127,7 @@ describe('inflating', () => {
     const got: string[] = [];
     let arrived = Promise.withResolvers<void>();
     const inflater = newInflater('gzip', {
+      inSlices,
       onData: (data) => {
         got.push(Buffer.from(data).toString());
         arrived.resolve();
@@ -103,6 +154,7 @@ describe('inflating', () => {
     let size = 0;
     let paused = true;
     const inflater = newInflater('gzip', {
+      inSlices,
       onData: (data) => {
         assert.equal(paused, false);
         size += data.length;
@@ -130,6 +182,7 @@ describe('inflating', () => {
 
   it('is silent once it is closed', async () => {
     const inflater = newInflater('gzip', {
+      inSlices,
       onData: () => assert.fail(),
       onEnd: () => assert.fail(),
       onError: () => assert.fail(),

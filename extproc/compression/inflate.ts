@@ -1,15 +1,24 @@
 import type { Transform } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
 
+/**
+ * The largest chunk of output. The clock is read after each, and counting the tokens of 8 KB takes
+ * about a millisecond.
+ */
+export const INFLATED_CHUNK_BYTES: number = 8 * 1024;
+
+/** The decoder produces two chunks, then waits until one is read. */
+const CHUNKS = { chunkSize: INFLATED_CHUNK_BYTES, readableHighWaterMark: 2 * INFLATED_CHUNK_BYTES };
+
 /** Encodings that can be decoded, except `identity`. */
 const decoders: Readonly<Record<string, () => Transform>> = {
-  gzip: () => createGunzip({ finishFlush: constants.Z_SYNC_FLUSH }),
-  'x-gzip': () => createGunzip({ finishFlush: constants.Z_SYNC_FLUSH }),
-  deflate: () => createInflate({ finishFlush: constants.Z_SYNC_FLUSH }),
-  br: () => createBrotliDecompress(),
+  gzip: () => createGunzip({ ...CHUNKS, finishFlush: constants.Z_SYNC_FLUSH }),
+  'x-gzip': () => createGunzip({ ...CHUNKS, finishFlush: constants.Z_SYNC_FLUSH }),
+  deflate: () => createInflate({ ...CHUNKS, finishFlush: constants.Z_SYNC_FLUSH }),
+  br: () => createBrotliDecompress(CHUNKS),
   // RFC 8878 asks decoders for a window of 8 MiB, which browsers enforce: larger windows are
   // refused.
-  zstd: () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: 23 } }),
+  zstd: () => createZstdDecompress({ ...CHUNKS, params: { [constants.ZSTD_d_windowLogMax]: 23 } }),
 };
 
 /**
@@ -35,7 +44,7 @@ export interface Inflater {
   push(bytes: Uint8Array): boolean;
   /** Ends the compressed input. */
   finish(): void;
-  /** Holds the output back. At most one more buffer of output is decoded. */
+  /** Holds the output back. The decoder continues until two chunks wait. */
   pause(): void;
   resume(): void;
   /** Releases everything. No callback runs afterwards. */
@@ -43,7 +52,9 @@ export interface Inflater {
 }
 
 export interface InflaterOptions {
-  /** Callbacks never run within a call of these methods. */
+  /** Calls `step` in time slices of the event loop until it returns 0; else it returns the bytes it read. */
+  readonly inSlices: (step: () => number) => void;
+  /** Receives at most `INFLATED_CHUNK_BYTES`, and only within a call of `step`. */
   readonly onData: (bytes: Uint8Array) => void;
   /** Exactly one of these two ends the output. */
   readonly onEnd: () => void;
@@ -61,13 +72,18 @@ export function isInflatable(encoding: string): boolean {
  * Decodes a compressed answer on zlib's threads. An unknown encoding is an error in the next tick.
  */
 export function newInflater(encoding: string, options: InflaterOptions): Inflater {
-  const { onData, onEnd, onError, onDrain } = options;
+  const { inSlices, onData, onEnd, onError, onDrain } = options;
   const maxOutputBytes = options.maxOutputBytes ?? MAX_OUTPUT_BYTES;
   const maxRatio = options.maxRatio ?? MAX_RATIO;
   const decoder = decoders[encoding.trim().toLowerCase()]?.();
   let input = 0;
   let output = 0;
   let over = false;
+  let paused = false;
+  /** `step` is scheduled. */
+  let listed = false;
+  /** The decoder failed. Output may still wait to be read. */
+  let broken = false;
 
   const fail = (reason: string): void => {
     if (over) {
@@ -78,22 +94,38 @@ export function newInflater(encoding: string, options: InflaterOptions): Inflate
     onError(reason);
   };
 
+  const schedule = (): void => {
+    if (!listed && !paused && !over) {
+      listed = true;
+      inSlices(step);
+    }
+  };
+
+  /** Reads one chunk. Returns its length, or 0 if none is available or reading is paused. */
+  const step = (): number => {
+    const bytes = over || paused ? null : readChunk(decoder!);
+    if (bytes === null) {
+      listed = false;
+      if (broken && !paused) {
+        fail('it is not what its encoding says');
+      }
+      return 0;
+    }
+    output += bytes.length;
+    if (output > maxOutputBytes) {
+      fail('it inflates to too much');
+    } else if (output > RATIO_FREE_BYTES && output > input * maxRatio) {
+      fail('it inflates too many times over');
+    } else {
+      onData(bytes);
+    }
+    return bytes.length;
+  };
+
   if (decoder === undefined) {
     setImmediate(fail, 'the encoding is not known');
   } else {
-    decoder.on('data', (bytes: Uint8Array) => {
-      if (over) {
-        return;
-      }
-      output += bytes.length;
-      if (output > maxOutputBytes) {
-        fail('it inflates to too much');
-      } else if (output > RATIO_FREE_BYTES && output > input * maxRatio) {
-        fail('it inflates too many times over');
-      } else {
-        onData(bytes);
-      }
-    });
+    decoder.on('readable', schedule);
     decoder.on('end', () => {
       if (over) {
         return;
@@ -107,7 +139,10 @@ export function newInflater(encoding: string, options: InflaterOptions): Inflate
         onDrain?.();
       }
     });
-    decoder.on('error', () => fail('it is not what its encoding says'));
+    decoder.on('error', () => {
+      broken = true;
+      schedule();
+    });
   }
 
   return {
@@ -125,14 +160,25 @@ export function newInflater(encoding: string, options: InflaterOptions): Inflate
       }
     },
     pause() {
-      decoder?.pause();
+      paused = true;
     },
     resume() {
-      decoder?.resume();
+      if (paused) {
+        paused = false;
+        if (decoder !== undefined) {
+          schedule();
+        }
+      }
     },
     close() {
       over = true;
       decoder?.destroy();
     },
   };
+}
+
+/** Bounds the chunk: `read` without a length returns all that waits, or requests more if nothing does. */
+function readChunk(decoder: Transform): Buffer | null {
+  const waits = decoder.readableLength;
+  return decoder.read(waits === 0 ? undefined : Math.min(waits, INFLATED_CHUNK_BYTES)) as Buffer | null;
 }

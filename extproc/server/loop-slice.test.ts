@@ -65,6 +65,29 @@ test('a burst of requests starts in order, a share of it in each slice', async (
   assert.equal(done.at(-1), 40, 'with nobody waiting the next one goes in at once');
 });
 
+test('work in slices stops when the slice is used up, and continues in the next one', async () => {
+  const slice = new LoopSlice(2, () => true, unexpected);
+  const left = { one: 20, other: 20 };
+  const worker = (name: keyof typeof left) => () => {
+    if (left[name] === 0) {
+      return 0;
+    }
+    spin(0.5);
+    left[name] -= 1;
+    return 8 * 1024;
+  };
+  slice.inSlices(worker('one'));
+  slice.inSlices(worker('other'));
+  let turns = 0;
+  for (let before = 40; before > 0; turns++) {
+    await nextTurn();
+    const now = left.one + left.other;
+    assert.ok(before - now <= 4, `${before - now} steps of half a millisecond in one turn`);
+    before = now;
+  }
+  assert.ok(turns >= 10);
+});
+
 test('reading stops while too many requests are queued', async () => {
   const slice = new LoopSlice(2, () => true, unexpected);
   for (let nth = 0; nth < 300; nth++) {

@@ -84,6 +84,22 @@ export class LoopSlice {
     this.#schedule();
   }
 
+  /** Calls `step` in this and later slices until it returns 0; else it returns the bytes it worked on. */
+  inSlices(step: () => number): void {
+    const task: Task = {
+      proceed: () => {
+        for (let bytes = step(); bytes > 0; bytes = step()) {
+          this.spend(bytes);
+          if (this.over) {
+            this.later(task);
+            return;
+          }
+        }
+      },
+    };
+    this.later(task);
+  }
+
   /**
    * Runs `work` now or in a later slice, in FIFO order. Starting a request costs as much as
    * forwarding many chunks, so at most half of each slice goes to new requests; running streams get

@@ -65,6 +65,7 @@ export abstract class Outbound implements Exchange {
   }
 
   abstract startRequest(work: () => void): void;
+  abstract inSlices(step: () => number): void;
   abstract abort(): void;
   abstract pause(): void;
   abstract resume(): void;

@@ -67,6 +67,10 @@ export class Stream extends Outbound {
     });
   }
 
+  inSlices(step: () => number): void {
+    this.host.context.slice.inSlices(step);
+  }
+
   abort(): void {
     if (this.#closed || this.closedForWriting) {
       return;

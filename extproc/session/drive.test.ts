@@ -47,6 +47,7 @@ function waiting() {
     startRequest: (work) => {
       letIn = work;
     },
+    inSlices: () => {},
     end: say('end'),
     abort: say('abort'),
     pause: say('pause'),

@@ -213,13 +213,13 @@ class Drive implements ExchangeHandler, BodyOwner {
     }
   }
 
-  /** In a callback of its own, where nobody else catches. */
-  #paceOrFail(): void {
+  /** For callbacks that no caller guards. */
+  #orFail(work: () => void): void {
     if (this.#failed) {
       return;
     }
     try {
-      this.#pace();
+      work();
     } catch (error) {
       this.#fail(error);
     }
@@ -291,11 +291,12 @@ class Drive implements ExchangeHandler, BodyOwner {
         break;
       case 'inflate':
         this.#inflater = newInflater(action.encoding, {
+          inSlices: (step) => this.#orFail(() => exchange.inSlices(step)),
           onData: (bytes) => this.#handle({ type: 'inflated', bytes }),
           onEnd: () => this.#handle({ type: 'inflate-end', error: false }),
           onDrain: () => {
             this.#inflaterFull = false;
-            this.#paceOrFail();
+            this.#orFail(() => this.#pace());
           },
           onError: () => this.#handle({ type: 'inflate-end', error: true }),
         });

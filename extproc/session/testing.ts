@@ -84,10 +84,15 @@ export function newExchange(say: (name: string) => void = () => {}): Exchange {
     responseTrailers: () => say('response-trailers'),
     immediateResponse: ({ details }) => say(details),
     startRequest: (work) => work(),
+    inSlices: (step) => void setImmediate(() => repeat(step)),
     end: () => say('end'),
     abort: () => say('abort'),
     pause: () => say('pause'),
     resume: () => say('resume'),
     unsentBytes: 0,
   };
+}
+
+function repeat(step: () => number): void {
+  while (step() > 0) {}
 }
