@@ -1,7 +1,10 @@
-/** The controller's own authority: kept in a Secret beside it, its certificates in a ConfigMap wherever proxies run, and a server certificate that is renewed in time. */
+/**
+ * The controller's certificate authority (CA), kept in a Secret in its namespace. Its certificates are
+ * published in a ConfigMap in each namespace where proxies run. Issues and renews the server certificate.
+ */
 import { randomBytes } from 'node:crypto';
 import type { Log } from '../runtime/log.ts';
-import { ApiError, type Client } from './api/client.ts';
+import { ApiError, type KubeClient } from './api/client.ts';
 import { type Informer, startInformer } from './api/informer.ts';
 import type { KubeObject } from './api/object.ts';
 import {
@@ -13,44 +16,46 @@ import {
 } from './push/ca.ts';
 import { secrets } from './resources.ts';
 
-/** The name by which sidecars know the server, wherever they find it. */
+/** The server name that sidecars verify, independent of the address. */
 export const SERVER_NAME = 'tallygate-controller';
-const AUTHORITY_NAME = 'tallygate-ca';
+const CA_NAME = 'tallygate-ca';
 const BUNDLE_KEY = 'ca.crt';
-const ROUTES_KEY = 'routes';
+const ROUTE_SECRET_KEY = 'routes';
 
 export interface CertificateAuthority {
-  /** Undefined: there is no authority yet. */
+  /** Undefined until there is a CA. */
   certificate(): ServerCertificate | undefined;
-  /** PEM. */
+  /** The certificates in PEM; undefined until there is a CA. */
   bundle(): string | undefined;
-  /** What makes the ids of routes unguessable: of the installation, kept beside the authority. Undefined: there is none yet. */
+  /** The secret of the installation that makes route ids unguessable; undefined until there is one. */
   routeSecret(): string | undefined;
-  /** Makes the authority, or renews it in time; for the leader. */
+  /** Creates the CA and the route secret, or renews the CA when that is due. Only the leader calls this. */
   keep(signal: AbortSignal): Promise<void>;
-  /** Issues a new server certificate where one is due; to be called now and then. */
+  /** Issues a new server certificate if one is due. Call periodically. */
   renew(): Promise<void>;
   close(): void;
 }
 
 export function openCertificateAuthority(
-  client: Client,
+  client: KubeClient,
   namespace: string,
   changed: () => void,
   log: Log,
 ): CertificateAuthority {
   let certificate: ServerCertificate | undefined;
   const informer: Informer<KubeObject> = startInformer({
-    ...{ client, log, resource: secrets, namespace },
-    fieldSelector: `metadata.name=${AUTHORITY_NAME}`,
+    client,
+    resource: secrets,
+    namespace,
+    log,
+    fieldSelector: `metadata.name=${CA_NAME}`,
     keep: (object) => object,
-    changed: () =>
-      void renew().then(changed, (error) => log.error({ error }, 'the server certificate could not be issued')),
+    changed: () => void renew().then(changed, (error) => log.error({ err: error }, 'server certificate not issued')),
   });
-  const secret = () => informer.items.get(`${namespace}/${AUTHORITY_NAME}`);
-  const authority = () => authorityIn(secret());
+  const secret = () => informer.items.get(`${namespace}/${CA_NAME}`);
+  const current = () => caTextIn(secret());
   const renew = async () => {
-    const kept = authority();
+    const kept = current();
     if (kept === undefined) {
       return;
     }
@@ -63,15 +68,15 @@ export function openCertificateAuthority(
   };
   return {
     certificate: () => certificate,
-    bundle: () => authority()?.certificates,
+    bundle: () => current()?.certificates,
     routeSecret: () => routeSecretIn(secret()),
     renew,
     async keep(signal) {
       if (!informer.synced) {
-        throw new Error('the Secret of the authority has not been read yet');
+        throw new Error(`Secret ${namespace}/${CA_NAME} has not been read yet`);
       }
       const before = secret();
-      const kept = authorityIn(before);
+      const kept = caTextIn(before);
       const next = await renewCa(kept, Date.now());
       const routes = routeSecretIn(before) ?? randomBytes(32).toString('base64url');
       const same = kept !== undefined && next.certificates === kept.certificates && next.keys === kept.keys;
@@ -81,17 +86,21 @@ export function openCertificateAuthority(
       const object: KubeObject = {
         apiVersion: 'v1',
         kind: 'Secret',
-        metadata: { ...(before?.metadata ?? { namespace, name: AUTHORITY_NAME }), managedFields: [] },
+        metadata: { ...(before?.metadata ?? { namespace, name: CA_NAME }), managedFields: [] },
         type: 'Opaque',
-        data: { certificates: encoded(next.certificates), keys: encoded(next.keys), [ROUTES_KEY]: encoded(routes) },
+        data: {
+          certificates: encoded(next.certificates),
+          keys: encoded(next.keys),
+          [ROUTE_SECRET_KEY]: encoded(routes),
+        },
       };
       try {
         await (before === undefined
           ? client.create(secrets, object, { signal })
           : client.replace(secrets, object, { signal }));
-        log.info({ namespace, secret: AUTHORITY_NAME }, 'the authority was written');
+        log.info({ namespace, secret: CA_NAME }, 'wrote CA secret');
       } catch (error) {
-        // Another replica was first: what it wrote comes by the watch.
+        // Another replica was faster; its CA arrives by the watch.
         if (!(error instanceof ApiError && error.code === 409)) {
           throw error;
         }
@@ -101,17 +110,17 @@ export function openCertificateAuthority(
   };
 }
 
-/** Where sidecars of a namespace find what they trust. */
+/** Returns the ConfigMap with the CA bundle for the sidecars of a namespace. */
 export function caBundleConfigMap(namespace: string, bundle: string): KubeObject {
   return {
     apiVersion: 'v1',
     kind: 'ConfigMap',
-    metadata: { namespace, name: AUTHORITY_NAME, labels: { 'app.kubernetes.io/managed-by': 'tallygate' } },
+    metadata: { namespace, name: CA_NAME, labels: { 'app.kubernetes.io/managed-by': 'tallygate' } },
     data: { [BUNDLE_KEY]: bundle },
   };
 }
 
-function authorityIn(secret: KubeObject | undefined): CaText | undefined {
+function caTextIn(secret: KubeObject | undefined): CaText | undefined {
   const data = secret?.['data'] as { readonly certificates?: string; readonly keys?: string } | undefined;
   if (!data?.certificates || !data.keys) {
     return undefined;
@@ -120,7 +129,7 @@ function authorityIn(secret: KubeObject | undefined): CaText | undefined {
 }
 
 function routeSecretIn(secret: KubeObject | undefined): string | undefined {
-  const { [ROUTES_KEY]: text } = (secret?.['data'] ?? {}) as Readonly<Record<string, string | undefined>>;
+  const { [ROUTE_SECRET_KEY]: text } = (secret?.['data'] ?? {}) as Readonly<Record<string, string | undefined>>;
   return text ? decoded(text) : undefined;
 }
 

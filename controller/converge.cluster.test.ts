@@ -12,7 +12,7 @@ import { customResourceDefinition } from '../crds/custom-resource.ts';
 import { kinds } from '../crds/kinds.ts';
 import { createLog } from '../runtime/log.ts';
 import { translateCluster } from '../translate/kubernetes/translate-cluster.ts';
-import { ApiError, type Client, newClient } from './api/client.ts';
+import { ApiError, KubeClient } from './api/client.ts';
 import { findCredentials } from './api/credentials.ts';
 import { difference, stamped } from './api/difference.ts';
 import { type KubeObject, keyOf } from './api/object.ts';
@@ -26,7 +26,7 @@ const app = 'converge-app';
 const routeSecret = 'of the test';
 const [route, backend, quotaPolicy] = ownResources as [Resource, Resource, Resource];
 
-let client: Client;
+let client: KubeClient;
 let sources: Sources;
 let controller: ChildProcess | undefined;
 
@@ -78,7 +78,7 @@ async function servedNow(resource: Resource): Promise<void> {
 }
 
 before(async () => {
-  client = newClient(await findCredentials(process.env));
+  client = new KubeClient(await findCredentials(process.env));
   for (const each of kinds) {
     await put(definitions, customResourceDefinition(each) as unknown as KubeObject);
   }
@@ -225,6 +225,7 @@ function gone(error: unknown): void {
 }
 
 function wantedNow(): readonly KubeObject[] {
+  sources.requestReferences();
   const plan = translateCluster(sources.world(), {
     extprocSocket: '/run/tallygate/extproc.sock',
     routeSecret,

@@ -1,4 +1,4 @@
-/** The kinds that the controller reads and writes, in one place; the chart's roles follow them. */
+/** The kinds that the controller reads and writes. The chart's roles must permit them. */
 import { kinds } from '../crds/kinds.ts';
 import { API_VERSION } from '../crds/schema.ts';
 import type { Resource } from './api/resource.ts';
@@ -6,7 +6,7 @@ import type { Resource } from './api/resource.ts';
 const GATEWAY_API = 'gateway.networking.k8s.io/v1';
 const ENVOY_GATEWAY = 'gateway.envoyproxy.io/v1alpha1';
 
-/** What users write, with a status that is ours to write. */
+/** Tallygate's kinds, whose statuses the controller writes. */
 export const ownResources: readonly Resource[] = kinds.map(({ kind, plural }) => ({
   apiVersion: API_VERSION,
   kind,
@@ -52,7 +52,7 @@ export const securityPolicies: Resource = {
   plural: 'securitypolicies',
 };
 
-/** What is generated, in the order in which it is written: what is referred to comes first. */
+/** Generated kinds in the order of writing: an object comes before those that refer to it. */
 export const generatedResources: readonly Resource[] = [
   configMaps,
   secrets,

@@ -1,186 +1,272 @@
-/** What the controller sees of the cluster: copies of the collections that it follows, and of the Secrets and ConfigMaps that something refers to, one by one. */
+/** The controller's copy of the cluster: whole collections, and single Secrets and ConfigMaps that resources refer to. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterWorld } from '../translate/kubernetes/plan.ts';
 import { clusterWorld, type Reading, readObject } from '../translate/kubernetes/read.ts';
 import { referencesOf } from '../translate/kubernetes/references.ts';
-import type { Client } from './api/client.ts';
+import type { KubeClient } from './api/client.ts';
 import { isOurs, MANAGED_SELECTOR } from './api/difference.ts';
 import { type Informer, startInformer } from './api/informer.ts';
 import { type KubeObject, keyOf } from './api/object.ts';
 import type { Resource } from './api/resource.ts';
 import { type GatewayFacts, PROXY_POD_SELECTOR, type ProxyPod, proxyPod } from './observe/fleets.ts';
-import { type UsersPolicy, usersPolicy } from './observe/users-policies.ts';
+import { type UserPolicy, userPolicy } from './observe/user-policies.ts';
 import * as resources from './resources.ts';
 
-/** Gateways of other implementations are left alone. */
+/** Gateways of other implementations are ignored. */
 const ENVOY_GATEWAY_CONTROLLER = 'gateway.envoyproxy.io/gatewayclass-controller';
 
 export interface SourcesOptions {
-  readonly client: Client;
-  /** Empty: all. */
+  readonly client: KubeClient;
+  /** Empty: all namespaces. */
   readonly namespaces: readonly string[];
-  /** Where proxies run beside those. */
+  /** Further namespaces where proxies run. */
   readonly proxyNamespaces: readonly string[];
-  /** `world`: what translate reads may have changed; else only what is observed. */
+  /** `world`: the input of translate may have changed; `observed`: something else. */
   readonly changed: (what: 'world' | 'observed') => void;
   readonly log: Log;
 }
 
 export interface Sources {
-  /** Everything has been seen once, but for these. Empty: all. */
+  /** Names what has not been read yet; empty: everything has. */
   missing(): readonly string[];
-  /** Asks for what the resources refer to; until that has come, it is missing. */
+  /** Starts watching what the resources refer to; until it has been read, it is missing. */
+  requestReferences(): void;
   world(): ClusterWorld;
   gateways(): readonly GatewayFacts[];
   pods(): Iterable<ProxyPod>;
   pod(uid: string): ProxyPod | undefined;
   hasNamespace(name: string): boolean;
-  /** Of Envoy Gateway's kinds. */
-  usersPolicies(): readonly UsersPolicy[];
-  /** Users' objects with their status, by `NAMESPACE/NAME`. */
+  /** Users' policies of Envoy Gateway's kinds. */
+  userPolicies(): readonly UserPolicy[];
+  /** Users' objects of Tallygate's kinds, with their status. */
   own(kind: string): Iterable<KubeObject>;
-  /** Ours, as they are. */
+  /** Existing generated objects by `NAMESPACE/NAME`. */
   managed(kind: string): ReadonlyMap<string, KubeObject>;
   close(): void;
 }
 
-interface Read {
+/** An object, and what translate reads of it. */
+interface ReadObject {
   readonly object: KubeObject;
   readonly reading: Reading;
 }
 
 export function openSources(options: SourcesOptions): Sources {
-  const { client, log } = options;
-  const world = () => options.changed('world');
-  const observed = () => options.changed('observed');
-  const places = options.namespaces.length === 0 ? [''] : options.namespaces;
-  const proxyPlaces = options.namespaces.length === 0 ? [''] : [...new Set([...places, ...options.proxyNamespaces])];
-  const follow = <T>(resource: Resource, where: readonly string[], more: Follow<T>): Followed<T> => {
-    const informers = where.map((namespace) => startInformer({ client, log, resource, namespace, ...more }));
-    return followed(resource.kind, informers);
-  };
-  const rewritten = (before?: Read, after?: Read) => (saySame(before?.object, after?.object) ? observed() : world());
-  const read = (resource: Resource, where = places): Followed<Read> =>
-    follow(resource, where, {
-      changed: rewritten,
-      keep: (object) => ({ object, reading: readObject(object) }),
-    });
-  const whole = (object: KubeObject) => object;
-  const proxyNamespaces = new Set(options.proxyNamespaces);
-
-  const own = resources.ownResources.map((resource) => read(resource));
-  const gateways = read(resources.gateways);
-  const grants = read(resources.referenceGrants);
-  const usersTraffic = follow(resources.trafficPolicies, places, {
-    changed: rewritten,
-    keep: (object) => (isOurs(object) ? undefined : { object, reading: readObject(object) }),
-  });
-  const usersClients = read(resources.clientPolicies);
-  const classes = follow(resources.gatewayClasses, [''], {
-    changed: world,
-    keep: ({ spec }) => (spec as { readonly controllerName?: string }).controllerName,
-  });
-  const namespaces = follow(resources.namespaces, [''], {
-    changed: world,
-    keep: ({ metadata }) => metadata.labels ?? {},
-  });
-  const services = follow<readonly string[]>(resources.services, places, {
-    changed(before, after) {
-      if (before?.join() !== after?.join()) {
-        world();
-      }
-    },
-    // Only whether there is one matters, and where.
-    keep: ({ spec }) => (spec as { readonly clusterIPs?: readonly string[] } | undefined)?.clusterIPs ?? [],
-  });
-  const pods = follow(resources.pods, proxyPlaces, {
-    labelSelector: PROXY_POD_SELECTOR,
-    changed: observed,
-    keep: (object) => proxyPod(object as Parameters<typeof proxyPod>[0], proxyNamespaces),
-  });
-  const usersPolicies = [resources.securityPolicies, resources.extensionPolicies].map((resource) =>
-    follow(resource, places, {
-      changed: observed,
-      keep: (object) => (isOurs(object) ? undefined : usersPolicy(resource.kind, object)),
-    }),
-  );
-  const managed = new Map(
-    resources.generatedResources.map((resource) => {
-      const where = resource.kind === 'ConfigMap' ? proxyPlaces : places;
-      return [
-        resource.kind,
-        follow(resource, where, { labelSelector: MANAGED_SELECTOR, changed: observed, keep: whole }),
-      ];
-    }),
-  );
-  const referred = {
-    Secret: newReferred(resources.secrets, client, world, log),
-    ConfigMap: newReferred(resources.configMaps, client, world, log),
-  };
-  const collections = [
-    ...own,
-    gateways,
-    grants,
-    usersTraffic,
-    usersClients,
-    classes,
-    namespaces,
-    services,
-    pods,
-    ...usersPolicies,
-    ...managed.values(),
-  ];
-
-  const served = () =>
-    [...gateways.items()].filter(({ object }) => classes.get(`/${className(object)}`) === ENVOY_GATEWAY_CONTROLLER);
-  return {
-    missing: () => [
-      ...collections.filter(({ synced }) => !synced()).map(({ kind }) => kind),
-      ...Object.values(referred).flatMap((each) => each.missing()),
-    ],
-    world() {
-      const readings = [...own, grants, usersTraffic, usersClients].flatMap((each) =>
-        [...each.items()].map(({ reading }) => reading),
-      );
-      readings.push(...served().map(({ reading }) => reading));
-      const facts = {
-        namespaces: new Map([...namespaces.entries()].map(([key, labels]) => [key.slice(1), labels])),
-        services: new Map(services.entries()),
-      };
-      const references = referencesOf(clusterWorld(readings, facts));
-      referred.Secret.want(references.secrets);
-      referred.ConfigMap.want(references.configMaps);
-      return clusterWorld([...readings, ...referred.Secret.readings(), ...referred.ConfigMap.readings()], facts);
-    },
-    gateways: () =>
-      served().map(({ object }) => ({
-        name: keyOf(object.metadata),
-        className: className(object),
-        labels: object.metadata.labels ?? {},
-      })),
-    pods: () => pods.items(),
-    pod: (uid) => [...pods.items()].find((pod) => pod.uid === uid),
-    hasNamespace: (name) => namespaces.get(`/${name}`) !== undefined,
-    usersPolicies: () => [
-      ...usersPolicies.flatMap((each) => [...each.items()]),
-      ...[...usersTraffic.items()].map(({ object }) => usersPolicy('BackendTrafficPolicy', object)),
-    ],
-    own: (kind) => [...(own.find((each) => each.kind === kind)?.items() ?? [])].map(({ object }) => object),
-    managed: (kind) => new Map(managed.get(kind)?.entries() ?? []),
-    close() {
-      for (const each of collections) {
-        each.close();
-      }
-      for (const each of Object.values(referred)) {
-        each.want([]);
-      }
-    },
-  };
+  return new ClusterSources(options);
 }
 
-/** A new status, our own most of all, is nothing to translate. Labels are: policies find Gateways by them, and they have no part in the generation. */
-function saySame(before: KubeObject | undefined, after: KubeObject | undefined): boolean {
+class ClusterSources implements Sources {
+  readonly #options: SourcesOptions;
+  /** Namespaces to watch; the empty name means all. */
+  readonly #namespaces: readonly string[];
+  readonly #proxyNamespaces: readonly string[];
+  readonly #own: readonly Collection<ReadObject>[];
+  readonly #gateways: Collection<ReadObject>;
+  readonly #grants: Collection<ReadObject>;
+  readonly #userTraffic: Collection<ReadObject>;
+  readonly #userClients: Collection<ReadObject>;
+  readonly #classes: Collection<string | undefined>;
+  readonly #namespaceLabels: Collection<Readonly<Record<string, string>>>;
+  readonly #services: Collection<readonly string[]>;
+  readonly #pods: Collection<ProxyPod>;
+  readonly #userPolicies: readonly Collection<UserPolicy>[];
+  readonly #managed: ReadonlyMap<string, Collection<KubeObject>>;
+  readonly #referenced: {
+    readonly Secret: ReferencedObjects;
+    readonly ConfigMap: ReferencedObjects;
+  };
+
+  constructor(options: SourcesOptions) {
+    const { namespaces, proxyNamespaces } = options;
+    this.#options = options;
+    this.#namespaces = namespaces.length === 0 ? [''] : namespaces;
+    this.#proxyNamespaces = namespaces.length === 0 ? [''] : [...new Set([...namespaces, ...proxyNamespaces])];
+    this.#own = resources.ownResources.map((resource) => this.#read(resource));
+    this.#gateways = this.#read(resources.gateways);
+    this.#grants = this.#read(resources.referenceGrants);
+    this.#userTraffic = this.#follow(resources.trafficPolicies, this.#namespaces, {
+      changed: this.#rewritten,
+      keep: (object) => (isOurs(object) ? undefined : { object, reading: readObject(object) }),
+    });
+    this.#userClients = this.#read(resources.clientPolicies);
+    this.#classes = this.#follow(resources.gatewayClasses, [''], {
+      changed: this.#worldChanged,
+      keep: ({ spec }) => (spec as { readonly controllerName?: string }).controllerName,
+    });
+    this.#namespaceLabels = this.#follow(resources.namespaces, [''], {
+      changed: this.#worldChanged,
+      keep: ({ metadata }) => metadata.labels ?? {},
+    });
+    this.#services = this.#followServices();
+    const homes = new Set(proxyNamespaces);
+    this.#pods = this.#follow(resources.pods, this.#proxyNamespaces, {
+      labelSelector: PROXY_POD_SELECTOR,
+      changed: this.#observedChanged,
+      keep: (object) => proxyPod(object as Parameters<typeof proxyPod>[0], homes),
+    });
+    this.#userPolicies = [resources.securityPolicies, resources.extensionPolicies].map((resource) =>
+      this.#follow(resource, this.#namespaces, {
+        changed: this.#observedChanged,
+        keep: (object) => (isOurs(object) ? undefined : userPolicy(resource.kind, object)),
+      }),
+    );
+    this.#managed = new Map(
+      resources.generatedResources.map((resource) => [resource.kind, this.#followManaged(resource)]),
+    );
+    const { client, log } = options;
+    this.#referenced = {
+      Secret: newReferencedObjects(resources.secrets, client, this.#worldChanged, log),
+      ConfigMap: newReferencedObjects(resources.configMaps, client, this.#worldChanged, log),
+    };
+  }
+
+  missing(): readonly string[] {
+    return [
+      ...this.#collections()
+        .filter(({ synced }) => !synced())
+        .map(({ kind }) => kind),
+      ...Object.values(this.#referenced).flatMap((objects) => objects.missing()),
+    ];
+  }
+
+  requestReferences(): void {
+    const references = referencesOf(clusterWorld(this.#readings(), this.#facts()));
+    this.#referenced.Secret.want(references.secrets);
+    this.#referenced.ConfigMap.want(references.configMaps);
+  }
+
+  world(): ClusterWorld {
+    const { Secret, ConfigMap } = this.#referenced;
+    return clusterWorld([...this.#readings(), ...Secret.readings(), ...ConfigMap.readings()], this.#facts());
+  }
+
+  gateways(): readonly GatewayFacts[] {
+    return this.#servedGateways().map(({ object }) => ({
+      name: keyOf(object.metadata),
+      className: className(object),
+      labels: object.metadata.labels ?? {},
+    }));
+  }
+
+  pods(): Iterable<ProxyPod> {
+    return this.#pods.items();
+  }
+
+  pod(uid: string): ProxyPod | undefined {
+    return [...this.#pods.items()].find((pod) => pod.uid === uid);
+  }
+
+  hasNamespace(name: string): boolean {
+    return this.#namespaceLabels.get(`/${name}`) !== undefined;
+  }
+
+  userPolicies(): readonly UserPolicy[] {
+    return [
+      ...this.#userPolicies.flatMap((collection) => [...collection.items()]),
+      ...[...this.#userTraffic.items()].map(({ object }) => userPolicy('BackendTrafficPolicy', object)),
+    ];
+  }
+
+  own(kind: string): Iterable<KubeObject> {
+    const collection = this.#own.find((each) => each.kind === kind);
+    return [...(collection?.items() ?? [])].map(({ object }) => object);
+  }
+
+  managed(kind: string): ReadonlyMap<string, KubeObject> {
+    return new Map(this.#managed.get(kind)?.entries() ?? []);
+  }
+
+  close(): void {
+    for (const collection of this.#collections()) {
+      collection.close();
+    }
+    for (const objects of Object.values(this.#referenced)) {
+      objects.want([]);
+    }
+  }
+
+  readonly #worldChanged = (): void => this.#options.changed('world');
+  readonly #observedChanged = (): void => this.#options.changed('observed');
+  readonly #rewritten = (before?: ReadObject, after?: ReadObject): void =>
+    isSameContent(before?.object, after?.object) ? this.#observedChanged() : this.#worldChanged();
+
+  #read(resource: Resource): Collection<ReadObject> {
+    return this.#follow(resource, this.#namespaces, {
+      changed: this.#rewritten,
+      keep: (object) => ({ object, reading: readObject(object) }),
+    });
+  }
+
+  /** Keeps the addresses only: translate asks whether a Service exists, and where. */
+  #followServices(): Collection<readonly string[]> {
+    return this.#follow<readonly string[]>(resources.services, this.#namespaces, {
+      changed: (before, after) => {
+        if (before?.join() !== after?.join()) {
+          this.#worldChanged();
+        }
+      },
+      keep: ({ spec }) => (spec as { readonly clusterIPs?: readonly string[] } | undefined)?.clusterIPs ?? [],
+    });
+  }
+
+  #followManaged(resource: Resource): Collection<KubeObject> {
+    const namespaces = resource.kind === 'ConfigMap' ? this.#proxyNamespaces : this.#namespaces;
+    return this.#follow(resource, namespaces, {
+      labelSelector: MANAGED_SELECTOR,
+      changed: this.#observedChanged,
+      keep: (object) => object,
+    });
+  }
+
+  #follow<T>(resource: Resource, namespaces: readonly string[], more: CollectionOptions<T>): Collection<T> {
+    const { client, log } = this.#options;
+    const informers = namespaces.map((namespace) => startInformer({ client, log, resource, namespace, ...more }));
+    return newCollection(resource.kind, informers);
+  }
+
+  #collections(): readonly Collection<unknown>[] {
+    return [
+      ...this.#own,
+      this.#gateways,
+      this.#grants,
+      this.#userTraffic,
+      this.#userClients,
+      this.#classes,
+      this.#namespaceLabels,
+      this.#services,
+      this.#pods,
+      ...this.#userPolicies,
+      ...this.#managed.values(),
+    ];
+  }
+
+  /** The Gateways of Envoy Gateway's classes. */
+  #servedGateways(): readonly ReadObject[] {
+    return [...this.#gateways.items()].filter(
+      ({ object }) => this.#classes.get(`/${className(object)}`) === ENVOY_GATEWAY_CONTROLLER,
+    );
+  }
+
+  #readings(): readonly Reading[] {
+    const collections = [...this.#own, this.#grants, this.#userTraffic, this.#userClients];
+    const objects = [...collections.flatMap((collection) => [...collection.items()]), ...this.#servedGateways()];
+    return objects.map(({ reading }) => reading);
+  }
+
+  #facts() {
+    return {
+      namespaces: new Map([...this.#namespaceLabels.entries()].map(([key, labels]) => [key.slice(1), labels])),
+      services: new Map(this.#services.entries()),
+    };
+  }
+}
+
+/**
+ * Whether only the status changed, which translate does not read. Labels count as content, because
+ * policies select Gateways by them and a change of labels does not change the generation.
+ */
+function isSameContent(before: KubeObject | undefined, after: KubeObject | undefined): boolean {
   if (before === undefined || after === undefined || after.metadata.generation === undefined) {
     return false;
   }
@@ -195,10 +281,10 @@ function className({ spec }: KubeObject): string {
   return (spec as { readonly gatewayClassName?: string } | undefined)?.gatewayClassName ?? '';
 }
 
-type Follow<T> = Pick<Parameters<typeof startInformer<T>>[0], 'keep' | 'changed' | 'labelSelector'>;
+type CollectionOptions<T> = Pick<Parameters<typeof startInformer<T>>[0], 'keep' | 'changed' | 'labelSelector'>;
 
-/** One kind, in all namespaces or a chosen few. */
-interface Followed<T> {
+/** All objects of one kind, in all or the watched namespaces. */
+interface Collection<T> {
   readonly kind: string;
   synced(): boolean;
   get(key: string): T | undefined;
@@ -207,7 +293,7 @@ interface Followed<T> {
   close(): void;
 }
 
-function followed<T>(kind: string, informers: readonly Informer<T>[]): Followed<T> {
+function newCollection<T>(kind: string, informers: readonly Informer<T>[]): Collection<T> {
   return {
     kind,
     synced: () => informers.every(({ synced }) => synced),
@@ -222,15 +308,20 @@ function followed<T>(kind: string, informers: readonly Informer<T>[]): Followed<
   };
 }
 
-interface Referred {
-  /** `NAMESPACE/NAME` each. */
+interface ReferencedObjects {
+  /** Replaces the set of watched objects, as `NAMESPACE/NAME`. */
   want(keys: readonly string[]): void;
   missing(): readonly string[];
   readings(): readonly Reading[];
 }
 
-/** Single objects, each by a watch of its own name: a collection of Secrets is never asked for. */
-function newReferred(resource: Resource, client: Client, changed: () => void, log: Log): Referred {
+/** Watches single objects by name: Secrets are never listed as a collection. */
+function newReferencedObjects(
+  resource: Resource,
+  client: KubeClient,
+  changed: () => void,
+  log: Log,
+): ReferencedObjects {
   const informers = new Map<string, Informer<Reading>>();
   return {
     want(keys) {

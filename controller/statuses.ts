@@ -1,8 +1,8 @@
-/** Writes conditions into users' objects: only what changed, with the time of the last transition, and beside what others wrote there. */
+/** Writes conditions into users' objects: only changes, with transition times, and beside other controllers' entries. */
 import type { Condition } from '../crds/conditions.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ObjectStatus } from '../translate/plan.ts';
-import { ApiError, type Client } from './api/client.ts';
+import { ApiError, type KubeClient } from './api/client.ts';
 import { type KubeObject, keyOf } from './api/object.ts';
 import type { Resource } from './api/resource.ts';
 
@@ -10,7 +10,7 @@ const OBSERVED: ReadonlySet<string> = new Set(['Programmed', 'Enforcing']);
 
 const WRITES_AT_ONCE = 8;
 
-/** As the kinds allow (crds/status.ts): a status that is too long would be refused as a whole, again and again. */
+/** The bounds of crds/status.ts: the API server would refuse a longer status whole. */
 const MAX_PARENTS = 32;
 const MAX_ANCESTORS = 16;
 
@@ -20,27 +20,27 @@ interface WrittenCondition extends Condition {
   readonly lastTransitionTime: string;
 }
 
-interface Place {
+interface ControllerStatus {
   readonly controllerName?: string;
   readonly conditions?: readonly WrittenCondition[];
   readonly [reference: string]: unknown;
 }
 
-interface Status {
-  readonly parents?: readonly Place[];
-  readonly ancestors?: readonly Place[];
+interface WrittenStatus {
+  readonly parents?: readonly ControllerStatus[];
+  readonly ancestors?: readonly ControllerStatus[];
   readonly conditions?: readonly WrittenCondition[];
 }
 
 export interface StatusWrites {
   readonly writes: number;
   readonly failed: number;
-  /** Objects whose conditions have changed, with those that are new. */
+  /** The conditions that changed, with their objects. */
   readonly transitions: readonly { readonly object: KubeObject; readonly condition: Condition }[];
 }
 
 export async function writeStatuses(
-  client: Client,
+  client: KubeClient,
   resource: Resource,
   objects: Iterable<KubeObject>,
   wanted: ReadonlyMap<string, ObjectStatus>,
@@ -53,7 +53,7 @@ export async function writeStatuses(
   const transitions: { object: KubeObject; condition: Condition }[] = [];
   const one = async (object: KubeObject): Promise<void> => {
     const key = keyOf(object.metadata);
-    const before = (object['status'] ?? {}) as Status;
+    const before = (object['status'] ?? {}) as WrittenStatus;
     const after = merged(before, wanted.get(key), now);
     if (same(before, after)) {
       return;
@@ -76,12 +76,12 @@ export async function writeStatuses(
       if (signal.aborted) {
         return;
       }
-      // It has been changed or removed meanwhile: its watch asks for another run.
+      // The object was changed or removed in the meantime: its watch asks for another run.
       if (error instanceof ApiError && (error.code === 409 || error.code === 404)) {
         return;
       }
       failed++;
-      log.warn({ kind: resource.kind, object: key, error: String(error) }, 'a status could not be written');
+      log.warn({ kind: resource.kind, object: key, err: error }, 'status not written');
     }
   };
   const queue = [...objects].values();
@@ -96,18 +96,18 @@ export async function writeStatuses(
   return { writes, failed, transitions };
 }
 
-/** Pure. `wanted` absent: nothing of ours is left there. */
-export function merged(before: Status, wanted: ObjectStatus | undefined, now: string): Status {
-  const ours = (places: readonly Place[] | undefined) =>
+/** Returns the status to write. `wanted` undefined: Tallygate's entries are removed. Pure. */
+export function merged(before: WrittenStatus, wanted: ObjectStatus | undefined, now: string): WrittenStatus {
+  const ours = (places: readonly ControllerStatus[] | undefined) =>
     (places ?? []).filter((each) => each.controllerName === CONTROLLER_NAME);
-  const others = (places: readonly Place[] | undefined) =>
+  const others = (places: readonly ControllerStatus[] | undefined) =>
     (places ?? []).filter((each) => each.controllerName !== CONTROLLER_NAME);
   const place = (
     reference: Readonly<Record<string, unknown>>,
     name: string,
-    old: readonly Place[] | undefined,
+    old: readonly ControllerStatus[] | undefined,
     conditions: readonly Condition[],
-  ): Place => {
+  ): ControllerStatus => {
     const there = ours(old).find((each) => same(each[name], reference));
     return {
       [name]: reference,
@@ -139,26 +139,29 @@ function timed(
   wanted: readonly Condition[],
   now: string,
 ): readonly WrittenCondition[] {
-  // What is not known yet (`settling` in observe/) stays as it was told last.
+  // A condition that is not known yet (`settling` in observe/) keeps its last value.
   const accepted = wanted.some(({ type, status }) => type === 'Accepted' && status === 'True');
-  const told = accepted
+  const kept = accepted
     ? (before ?? []).filter(({ type }) => OBSERVED.has(type) && !wanted.some((each) => each.type === type))
     : [];
   const current = wanted.map((condition) => {
     const old = before?.find(({ type }) => type === condition.type);
     return { ...condition, lastTransitionTime: old?.status === condition.status ? old.lastTransitionTime : now };
   });
-  return [...current, ...told];
+  return [...current, ...kept];
 }
 
-function conditionsOf({ parents, ancestors, conditions }: Status): readonly WrittenCondition[] {
+function conditionsOf({ parents, ancestors, conditions }: WrittenStatus): readonly WrittenCondition[] {
   return [
     ...(conditions ?? []),
     ...[...(parents ?? []), ...(ancestors ?? [])].flatMap((each) => each.conditions ?? []),
   ];
 }
 
-/** As JSON: members in any order, and one that is undefined is none. Most statuses of most runs are, so nothing is made for it. */
+/**
+ * Whether two values are the same as JSON: members in any order, undefined as absent. Allocates little,
+ * because most statuses are the same in most runs. `isDeepStrictEqual` would tell undefined from absent.
+ */
 export function same(left: unknown, right: unknown): boolean {
   if (left === right) {
     return true;
@@ -174,12 +177,12 @@ export function same(left: unknown, right: unknown): boolean {
       left.every((each, index) => same(each, right[index]))
     );
   }
-  const [ours, theirs] = [left as Fields, right as Fields];
-  const has = (one: Fields, name: string) => Object.hasOwn(one, name) && one[name] !== undefined;
+  const [ours, theirs] = [left as JsonMembers, right as JsonMembers];
+  const has = (one: JsonMembers, name: string) => Object.hasOwn(one, name) && one[name] !== undefined;
   return (
     Object.keys(ours).every((name) => (has(theirs, name) ? same(ours[name], theirs[name]) : !has(ours, name))) &&
     Object.keys(theirs).every((name) => has(ours, name) || !has(theirs, name))
   );
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+type JsonMembers = Readonly<Record<string, unknown>>;

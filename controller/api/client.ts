@@ -1,10 +1,8 @@
-/**
- * Talks to the API server: plain requests over HTTPS. Objects go in and come out as JSON; what the
- * server refuses comes as `ApiError`.
- */
+/** A client of the API server: plain requests over HTTPS, objects as JSON, refusals as `ApiError`. */
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorMessage } from '../../runtime/error-message.ts';
 import type { Credentials } from './credentials.ts';
 import type { KubeObject } from './object.ts';
 import { type Resource, resourcePath } from './resource.ts';
@@ -12,17 +10,18 @@ import { type Resource, resourcePath } from './resource.ts';
 export const FIELD_MANAGER = 'tallygate';
 
 const REQUEST_TIMEOUT_MS = 15_000;
-/** An answer is one object or one page of a list. */
+/** For one object or one page of a list. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
-/** Watches hold one connection each; what is left is for requests. */
+/** Each watch holds one connection; the rest is for requests. */
 const MAX_SOCKETS = 512;
 const MAX_ATTEMPTS = 3;
 const MAX_RETRY_AFTER_MS = 10_000;
+const KEEPALIVE_MS = 15_000;
 
 export class ApiError extends Error {
-  /** HTTP status; 0: there was no answer. */
+  /** The HTTP status; 0 if there was no answer. */
   readonly code: number;
-  /** As the API server names it: `Conflict`, `NotFound`, `Expired`… */
+  /** The API server's reason: `Conflict`, `NotFound`, `Expired`… */
   readonly reason: string;
 
   constructor(code: number, reason: string, message: string) {
@@ -32,26 +31,12 @@ export class ApiError extends Error {
   }
 }
 
-export interface Call {
+export interface ApiCall {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly body?: unknown;
-  /** `application/json` unless said otherwise. */
+  /** Default: `application/json`. */
   readonly contentType?: string;
   readonly signal?: AbortSignal | undefined;
-}
-
-export interface Client {
-  /** The answer as JSON. Rejects with `ApiError`. */
-  call(path: string, call?: Call): Promise<unknown>;
-  /** The answer's body as it comes; for watches. */
-  stream(path: string, signal: AbortSignal): Promise<IncomingMessage>;
-  apply(resource: Resource, object: KubeObject, options?: WriteOptions): Promise<KubeObject>;
-  replace(resource: Resource, object: KubeObject, options?: WriteOptions): Promise<KubeObject>;
-  create(resource: Resource, object: KubeObject, options?: WriteOptions): Promise<KubeObject>;
-  get(resource: Resource, namespace: string, name: string, signal?: AbortSignal): Promise<KubeObject | undefined>;
-  /** Only this object, not one that has taken its name. False: it is gone already. */
-  remove(resource: Resource, object: KubeObject, signal?: AbortSignal): Promise<boolean>;
-  close(): void;
 }
 
 export interface WriteOptions {
@@ -59,72 +44,31 @@ export interface WriteOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What may have been written: it is sent now. */
-export interface Write {
+export interface ApiWrite {
   readonly method: string;
   readonly path: string;
 }
 
-/** `beforeWrite`: the last look before something is written; what it aborts is not sent. */
-export function newClient(
-  credentials: Credentials,
-  beforeWrite: () => void = () => {},
-  writing: (write: Write) => void = () => {},
-): Client {
-  const { server } = credentials;
-  const agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: 16, timeout: 0 });
+export interface WriteHooks {
+  /** Called before each write. A write whose signal it aborts is not sent. */
+  readonly beforeWrite?: () => void;
+  /** Called for each write that is sent. */
+  readonly writing?: (write: ApiWrite) => void;
+}
 
-  const open = async (path: string, { method = 'GET', body, contentType = 'application/json', signal }: Call) => {
-    const options: RequestOptions = {};
-    await credentials.apply(options);
-    const text = body === undefined ? undefined : JSON.stringify(body);
-    return await new Promise<IncomingMessage>((resolve, reject) => {
-      const send = server.protocol === 'http:' ? httpRequest : httpsRequest;
-      const outgoing: ClientRequest = send(
-        {
-          ...options,
-          ...{ agent: server.protocol === 'http:' ? undefined : agent, method },
-          ...{ hostname: server.hostname, port: server.port, path: join(server.pathname, path) },
-          ...(signal && { signal }),
-          headers: {
-            ...options.headers,
-            accept: 'application/json',
-            'user-agent': 'tallygate-controller',
-            ...(text !== undefined && { 'content-type': contentType, 'content-length': Buffer.byteLength(text) }),
-          },
-        },
-        resolve,
-      );
-      outgoing.setTimeout(REQUEST_TIMEOUT_MS, () => outgoing.destroy(new Error('the API server does not answer')));
-      outgoing.on('error', (error) => reject(new ApiError(0, 'Unreachable', error.message)));
-      outgoing.on('socket', (socket) => socket.setKeepAlive(true, 15_000));
-      outgoing.end(text);
-    });
-  };
+export class KubeClient {
+  readonly #credentials: Credentials;
+  readonly #hooks: WriteHooks;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS, maxFreeSockets: 16, timeout: 0 });
 
-  const send = async (path: string, what: Call): Promise<IncomingMessage> => {
-    for (let attempt = 1; ; attempt++) {
-      const { method = 'GET' } = what;
-      if (method !== 'GET') {
-        beforeWrite();
-      }
-      what.signal?.throwIfAborted();
-      if (method !== 'GET') {
-        writing({ method, path });
-      }
-      const answer = await open(path, what);
-      const afterMs = Number(answer.headers['retry-after']) * 1000;
-      // Not done: the server says when to come again, as with too many requests.
-      const again = (answer.statusCode === 429 || answer.statusCode === 503) && afterMs <= MAX_RETRY_AFTER_MS;
-      if (!again || attempt === MAX_ATTEMPTS) {
-        return answer;
-      }
-      answer.destroy();
-      await sleep(afterMs * (1 + Math.random() / 2), undefined, { signal: what.signal });
-    }
-  };
-  const call = async (path: string, what: Call = {}) => {
-    const answer = await send(path, what);
+  constructor(credentials: Credentials, hooks: WriteHooks = {}) {
+    this.#credentials = credentials;
+    this.#hooks = hooks;
+  }
+
+  /** Returns the answer as JSON. Rejects with `ApiError`. */
+  async call(path: string, call: ApiCall = {}): Promise<unknown> {
+    const answer = await this.#send(path, call);
     const text = await textOf(answer);
     const json = parsed(text);
     const status = answer.statusCode ?? 0;
@@ -133,61 +77,138 @@ export function newClient(
     }
     const { reason = 'Unknown', message = text.slice(0, 500) } = json as { reason?: string; message?: string };
     throw new ApiError(status, reason, message);
-  };
-  const write =
-    (method: 'PUT' | 'PATCH') =>
-    async (resource: Resource, object: KubeObject, { subresource, signal }: WriteOptions = {}) => {
-      const { namespace, name } = object.metadata;
-      const query = `fieldManager=${FIELD_MANAGER}${method === 'PATCH' ? '&force=true' : ''}`;
-      const path = `${resourcePath(resource, namespace, name)}${subresource === undefined ? '' : `/${subresource}`}`;
-      const contentType = method === 'PATCH' ? 'application/apply-patch+yaml' : 'application/json';
-      return (await call(`${path}?${query}`, { method, body: object, contentType, signal })) as KubeObject;
+  }
+
+  /** Returns the answer with its body unread, for watches. */
+  async stream(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const answer = await this.#open(path, { signal });
+    if (answer.statusCode === 200) {
+      return answer;
+    }
+    const json = parsed(await textOf(answer)) as { reason?: string; message?: string };
+    throw new ApiError(answer.statusCode ?? 0, json.reason ?? 'Unknown', json.message ?? 'the watch was refused');
+  }
+
+  /** Applies the object server-side, taking over fields of other managers. */
+  apply(resource: Resource, object: KubeObject, options: WriteOptions = {}): Promise<KubeObject> {
+    return this.#write('PATCH', `fieldManager=${FIELD_MANAGER}&force=true`, resource, object, options);
+  }
+
+  replace(resource: Resource, object: KubeObject, options: WriteOptions = {}): Promise<KubeObject> {
+    return this.#write('PUT', `fieldManager=${FIELD_MANAGER}`, resource, object, options);
+  }
+
+  async create(resource: Resource, object: KubeObject, { signal }: WriteOptions = {}): Promise<KubeObject> {
+    const path = `${resourcePath(resource, object.metadata.namespace)}?fieldManager=${FIELD_MANAGER}`;
+    return (await this.call(path, { method: 'POST', body: object, signal })) as KubeObject;
+  }
+
+  /** Returns undefined if the object does not exist. */
+  async get(
+    resource: Resource,
+    namespace: string,
+    name: string,
+    signal?: AbortSignal,
+  ): Promise<KubeObject | undefined> {
+    const found = this.call(resourcePath(resource, namespace, name), { signal }) as Promise<KubeObject>;
+    return unlessNotFound(found, undefined);
+  }
+
+  /** Removes this object only, not a later one of the same name. Returns false if it does not exist. */
+  async remove(resource: Resource, { metadata }: KubeObject, signal?: AbortSignal): Promise<boolean> {
+    const body = {
+      kind: 'DeleteOptions',
+      apiVersion: 'v1',
+      preconditions: { uid: metadata.uid, resourceVersion: metadata.resourceVersion },
+      propagationPolicy: 'Background',
     };
-  return {
-    call,
-    async stream(path, signal) {
-      const answer = await open(path, { signal });
-      if (answer.statusCode === 200) {
+    const path = resourcePath(resource, metadata.namespace, metadata.name);
+    const removed = this.call(path, { method: 'DELETE', body, signal }).then(() => true);
+    return unlessNotFound(removed, false);
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  async #write(
+    method: 'PUT' | 'PATCH',
+    query: string,
+    resource: Resource,
+    object: KubeObject,
+    { subresource, signal }: WriteOptions,
+  ): Promise<KubeObject> {
+    const { namespace, name } = object.metadata;
+    const path = `${resourcePath(resource, namespace, name)}${subresource === undefined ? '' : `/${subresource}`}`;
+    const contentType = method === 'PATCH' ? 'application/apply-patch+yaml' : 'application/json';
+    return (await this.call(`${path}?${query}`, { method, body: object, contentType, signal })) as KubeObject;
+  }
+
+  /** Sends the request, and repeats it when the server is busy and says when to retry. */
+  async #send(path: string, call: ApiCall): Promise<IncomingMessage> {
+    const { method = 'GET' } = call;
+    for (let attempt = 1; ; attempt++) {
+      if (method !== 'GET') {
+        this.#hooks.beforeWrite?.();
+      }
+      call.signal?.throwIfAborted();
+      if (method !== 'GET') {
+        this.#hooks.writing?.({ method, path });
+      }
+      const answer = await this.#open(path, call);
+      const retryAfterMs = Number(answer.headers['retry-after']) * 1000;
+      const isBusy = answer.statusCode === 429 || answer.statusCode === 503;
+      if (!isBusy || !(retryAfterMs <= MAX_RETRY_AFTER_MS) || attempt === MAX_ATTEMPTS) {
         return answer;
       }
-      const json = parsed(await textOf(answer)) as { reason?: string; message?: string };
-      throw new ApiError(answer.statusCode ?? 0, json.reason ?? 'Unknown', json.message ?? 'the watch was refused');
-    },
-    apply: write('PATCH'),
-    replace: write('PUT'),
-    async create(resource, object, { signal } = {}) {
-      const path = `${resourcePath(resource, object.metadata.namespace)}?fieldManager=${FIELD_MANAGER}`;
-      return (await call(path, { method: 'POST', body: object, signal })) as KubeObject;
-    },
-    async get(resource, namespace, name, signal) {
-      try {
-        return (await call(resourcePath(resource, namespace, name), { signal })) as KubeObject;
-      } catch (error) {
-        if (error instanceof ApiError && error.code === 404) {
-          return undefined;
-        }
-        throw error;
-      }
-    },
-    async remove(resource, { metadata }, signal) {
-      const body = {
-        kind: 'DeleteOptions',
-        apiVersion: 'v1',
-        preconditions: { uid: metadata.uid, resourceVersion: metadata.resourceVersion },
-        propagationPolicy: 'Background',
-      };
-      try {
-        await call(resourcePath(resource, metadata.namespace, metadata.name), { method: 'DELETE', body, signal });
-        return true;
-      } catch (error) {
-        if (error instanceof ApiError && error.code === 404) {
-          return false;
-        }
-        throw error;
-      }
-    },
-    close: () => agent.destroy(),
-  };
+      answer.destroy();
+      await sleep(retryAfterMs * (1 + Math.random() / 2), undefined, { signal: call.signal });
+    }
+  }
+
+  async #open(path: string, call: ApiCall): Promise<IncomingMessage> {
+    const { method = 'GET', body, contentType = 'application/json', signal } = call;
+    const { server } = this.#credentials;
+    const credentials: RequestOptions = {};
+    await this.#credentials.apply(credentials);
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const isPlain = server.protocol === 'http:';
+    const options: RequestOptions = {
+      ...credentials,
+      agent: isPlain ? undefined : this.#agent,
+      method,
+      hostname: server.hostname,
+      port: server.port,
+      path: join(server.pathname, path),
+      headers: {
+        ...credentials.headers,
+        accept: 'application/json',
+        'user-agent': 'tallygate-controller',
+        ...(text !== undefined && { 'content-type': contentType, 'content-length': Buffer.byteLength(text) }),
+      },
+    };
+    if (signal !== undefined) {
+      options.signal = signal;
+    }
+    return await new Promise<IncomingMessage>((resolve, reject) => {
+      const outgoing: ClientRequest = (isPlain ? httpRequest : httpsRequest)(options, resolve);
+      outgoing.setTimeout(REQUEST_TIMEOUT_MS, () => outgoing.destroy(new Error('the API server does not answer')));
+      outgoing.on('error', (error) => reject(new ApiError(0, 'Unreachable', error.message)));
+      outgoing.on('socket', (socket) => socket.setKeepAlive(true, KEEPALIVE_MS));
+      outgoing.end(text);
+    });
+  }
+}
+
+async function unlessNotFound<T, U>(answer: Promise<T>, otherwise: U): Promise<T | U> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof ApiError && error.code === 404) {
+      return otherwise;
+    }
+    throw error;
+  }
 }
 
 function join(base: string, path: string): string {
@@ -202,11 +223,11 @@ async function textOf(answer: IncomingMessage): Promise<string> {
       pieces.push(piece);
       bytes += piece.length;
       if (bytes > MAX_ANSWER_BYTES) {
-        throw new Error('the answer is too long');
+        throw new Error(`the answer exceeds ${MAX_ANSWER_BYTES} bytes`);
       }
     }
   } catch (error) {
-    throw new ApiError(0, 'Unreachable', error instanceof Error ? error.message : String(error));
+    throw new ApiError(0, 'Unreachable', errorMessage(error));
   }
   return Buffer.concat(pieces).toString('utf8');
 }

@@ -1,36 +1,36 @@
-/** Where the API server is and how one proves who one is: a pod's service account, or what KUBECONFIG says. */
+/** Finds the API server and the credentials for it: a pod's service account, or a kubeconfig. */
 import { existsSync, readFileSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
 
 export interface Credentials {
   readonly server: URL;
-  /** Puts authorities, client certificate and authorization into a request. */
+  /** Adds CA certificates, client certificate and authorization to a request. */
   apply(options: RequestOptions): Promise<void>;
 }
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** The kubelet renews a token long before its end. */
-const TOKEN_KEPT_MS = 60_000;
+/** The kubelet renews a token long before it expires. */
+const TOKEN_CACHE_MS = 60_000;
 
-/** Throws where there is neither. */
+/** Throws if there is neither. */
 export async function findCredentials(environment: Readonly<Record<string, string | undefined>>): Promise<Credentials> {
   const host = environment['KUBERNETES_SERVICE_HOST'];
   if (environment['KUBECONFIG'] === undefined && host !== undefined && existsSync(`${SERVICE_ACCOUNT}/token`)) {
     return serviceAccount(host, environment['KUBERNETES_SERVICE_PORT'] ?? '443');
   }
-  // Only where there is a file to be read, with all that such files may say: it takes 90 MB.
+  // Loaded only for a kubeconfig, because the package takes 90 MB of memory.
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
   config.loadFromDefault();
   const cluster = config.getCurrentCluster();
   if (cluster === null) {
-    throw new Error('there is no cluster: neither a service account nor a kubeconfig was found');
+    throw new Error('no cluster found: there is neither a service account nor a kubeconfig; set KUBECONFIG');
   }
   return {
     server: new URL(cluster.server),
     async apply(options) {
       await config.applyToHTTPSOptions(options);
-      // Connections are kept by an agent of our own.
+      // The client has its own agent.
       delete options.agent;
     },
   };
@@ -43,7 +43,7 @@ function serviceAccount(host: string, port: string): Credentials {
   return {
     server: new URL(`https://${host.includes(':') ? `[${host}]` : host}:${port}`),
     async apply(options) {
-      if (performance.now() - readAtMs > TOKEN_KEPT_MS) {
+      if (performance.now() - readAtMs > TOKEN_CACHE_MS) {
         token = readFileSync(`${SERVICE_ACCOUNT}/token`, 'utf8').trim();
         readAtMs = performance.now();
       }

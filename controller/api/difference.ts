@@ -1,16 +1,20 @@
-/** Whether an object of ours is what it should be. Pure. */
+/** Compares a generated object with its desired state. Pure. */
 import { createHash } from 'node:crypto';
 import { FIELD_MANAGER } from './client.ts';
 import type { KubeObject, ManagedFields } from './object.ts';
 
 export const MANAGED_LABEL = 'app.kubernetes.io/managed-by';
 export const MANAGED_SELECTOR = `${MANAGED_LABEL}=tallygate`;
-/** Digest of what was applied last: fields that we do not want any more are told by it. Secrets have none, because it would allow guessing. */
+/**
+ * Digest of what was applied last, which shows that fields were removed since. Secrets have none, because
+ * a digest would allow guessing.
+ */
 const APPLIED = 'tallygate.dev/applied';
 
 /**
- * Whether we have written it: the label alone says nothing, for anybody may set it, and a copy of one of our objects carries it and the digest. The API server keeps
- * the writers' names; where somebody has cleared them, the digest has to do.
+ * Whether Tallygate has written the object. The label alone proves nothing, because anybody may set it
+ * and a copied object carries it with the digest. The API server records the writers in `managedFields`;
+ * if somebody has cleared those, label and digest decide.
  */
 export function isOurs({ metadata }: KubeObject): boolean {
   const { managedFields = [], annotations, labels } = metadata;
@@ -20,11 +24,11 @@ export function isOurs({ metadata }: KubeObject): boolean {
   return labels?.[MANAGED_LABEL] === FIELD_MANAGER && annotations?.[APPLIED] !== undefined;
 }
 
-/** Of one plan and one copy of the cluster most is looked at again in each run: 3,000 objects take 0.1 s the first time. */
+/** Caches, because most runs compare the same objects again: 3,000 objects take 0.1 s the first time. */
 const stamps = new WeakMap<KubeObject, KubeObject>();
 const foundEqual = new WeakMap<KubeObject, KubeObject>();
 
-/** As it is to be sent. */
+/** Returns the object as it is sent: with its digest. */
 export function stamped(wanted: KubeObject): KubeObject {
   if (wanted.kind === 'Secret') {
     return wanted;
@@ -43,8 +47,9 @@ export function stamped(wanted: KubeObject): KubeObject {
 export type Difference = 'none' | 'apply' | 'replace';
 
 /**
- * `wanted`: stamped. `replace`: somebody else has put fields into what is ours to say, and applying would leave them there. So it would with what we have written
- * by replacing: the server holds that for another writer than the one who applies.
+ * `wanted`: stamped. `replace`: another field manager owns fields of the object, and server-side apply
+ * would not remove them. The same holds for fields that Tallygate wrote with an earlier Update, which has
+ * its own manager entry.
  */
 export function difference(wanted: KubeObject, actual: KubeObject): Difference {
   if (foundEqual.get(actual) === wanted) {
@@ -69,12 +74,12 @@ function compared(wanted: KubeObject, actual: KubeObject): Difference {
   return fields.some(({ operation }) => operation === 'Update') ? 'replace' : 'apply';
 }
 
-/** `wanted` in the place of `actual`: beside it, of what others have written, only metadata stays. */
+/** Returns `wanted` to replace `actual`; of other writers' fields only the metadata stays. */
 export function replacement(wanted: KubeObject, actual: KubeObject): KubeObject {
   const { labels, annotations, ownerReferences, managedFields, ...others } = actual.metadata;
   const own = wanted.metadata;
   const owners = own.ownerReferences ?? ownerReferences;
-  // Without this the server would keep on naming those whose values are the same as ours.
+  // Otherwise the server would keep managers whose values are the same as Tallygate's.
   const kept = (managedFields ?? []).filter((each) => each.manager === FIELD_MANAGER || !isContent(each));
   return {
     ...wanted,
@@ -89,7 +94,7 @@ export function replacement(wanted: KubeObject, actual: KubeObject): KubeObject 
   };
 }
 
-/** Everything that is wanted is there; what the server adds (defaults, status) does not matter. Lists are ours as a whole. */
+/** Whether `actual` has everything of `wanted`. Fields that the server adds do not matter; lists are compared whole. */
 function covers(actual: unknown, wanted: unknown): boolean {
   if (Array.isArray(wanted)) {
     return (
@@ -102,13 +107,13 @@ function covers(actual: unknown, wanted: unknown): boolean {
     if (typeof actual !== 'object' || actual === null) {
       return false;
     }
-    const there = actual as Readonly<Record<string, unknown>>;
-    return Object.entries(wanted).every(([name, value]) => covers(there[name], value));
+    const existing = actual as Readonly<Record<string, unknown>>;
+    return Object.entries(wanted).every(([name, value]) => covers(existing[name], value));
   }
   return actual === wanted;
 }
 
-/** Fields of `metadata` and `status` are others' to write. */
+/** Other writers may own fields of `metadata` and `status`. */
 const OTHERS = new Set(['f:metadata', 'f:status']);
 
 function isContent({ subresource, fieldsV1 }: ManagedFields): boolean {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { newEvents } from './events.ts';
+import { newEventRecorder } from './events.ts';
 import { resourcePath } from './resource.ts';
 import { configMap, configMaps, newPlace, type Place, silent, typeOf, until } from './testing/cluster.ts';
 
@@ -24,11 +24,11 @@ test('a change is told once, however often it comes, with a name of any length',
   const longest = 'n'.repeat(253);
   const made = await place.client.apply(configMaps, configMap(place.namespace, longest, {}));
   const object = { ...made, ...typeOf(configMaps) };
-  const { tell } = newEvents(place.client, 'test', silent);
+  const { record } = newEventRecorder(place.client, 'test', silent);
   for (let count = 0; count < 50; count++) {
-    tell({ object, type: 'Warning', reason: 'Invalid', note: 'one' });
+    record({ object, type: 'Warning', reason: 'Invalid', note: 'one' });
   }
-  tell({ object, type: 'Normal', reason: 'Accepted', note: 'two' });
+  record({ object, type: 'Normal', reason: 'Accepted', note: 'two' });
   await until('both are there', async () => (await told()).length === 2);
   await sleep(500);
   assert.deepEqual((await told()).map(({ note }) => note).sort(), ['one', 'two']);
@@ -38,9 +38,9 @@ test('a change is told once, however often it comes, with a name of any length',
 test('a storm of changes stays within its bound', async () => {
   const made = await place.client.apply(configMaps, configMap(place.namespace, 'storm', {}));
   const object = { ...made, ...typeOf(configMaps) };
-  const { tell } = newEvents(place.client, 'test', silent);
+  const { record } = newEventRecorder(place.client, 'test', silent);
   for (let count = 0; count < 1_000; count++) {
-    tell({ object, type: 'Normal', reason: 'Changed', note: `${count}` });
+    record({ object, type: 'Normal', reason: 'Changed', note: `${count}` });
   }
   await sleep(3_000);
   const ofStorm = (await told()).filter(({ regarding }) => regarding?.name === 'storm').length;

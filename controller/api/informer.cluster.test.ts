@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Client, newClient } from './client.ts';
+import { KubeClient } from './client.ts';
 import { type Informer, startInformer } from './informer.ts';
 import type { KubeObject } from './object.ts';
 import { type Resource, resourcePath } from './resource.ts';
@@ -20,7 +20,7 @@ import {
 const labels = { 'kube-test': 'yes' };
 let place: Place;
 let way: Way;
-let client: Client;
+let client: KubeClient;
 let informers: Informer<unknown>[] = [];
 
 before(async () => {
@@ -29,7 +29,7 @@ before(async () => {
 after(() => place.remove());
 beforeEach(async () => {
   way = await openWay(place.credentials);
-  client = newClient(way.credentials);
+  client = new KubeClient(way.credentials);
 });
 afterEach(() => {
   for (const informer of informers) {

@@ -1,42 +1,45 @@
 /**
- * A copy of a collection that follows the API server: lists, watches, and always comes back. While the server is away it keeps what it has. What is kept of an
- * object is the caller's choice.
+ * Keeps a copy of a collection of the API server: lists, watches, and retries forever. While the server
+ * is unavailable the copy stays as it is. The caller chooses what is kept of an object.
  */
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorMessage } from '../../runtime/error-message.ts';
 import type { Log } from '../../runtime/log.ts';
-import { ApiError, type Client } from './client.ts';
+import { ApiError, type KubeClient } from './client.ts';
 import { type KubeObject, keyOf } from './object.ts';
 import { type Resource, resourcePath } from './resource.ts';
 
 const PAGE = 500;
-/** The server ends a watch after that; bookmarks come about once a minute, so a longer silence means a dead connection. */
+/** The server ends a watch after this time. */
 const WATCH_SECONDS = 290;
+/** Bookmarks arrive about once a minute: a longer silence means a dead connection. */
 const SILENCE_MS = 100_000;
 const MAX_LINE_BYTES = 8 * 1024 * 1024;
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
 
 export interface InformerOptions<T> {
-  readonly client: Client;
+  readonly client: KubeClient;
   readonly resource: Resource;
-  /** Empty: all. */
+  /** Empty or absent: all namespaces. */
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
-  /** What is kept; undefined: nothing of this object. */
+  /** Returns what is kept of an object; undefined: nothing. */
   readonly keep: (object: KubeObject) => T | undefined;
-  /** What is kept of one object, before and after; of a whole new list both are undefined. */
+  /** Called with what is kept of the object before and after; both are undefined for a new list. */
   readonly changed: (before?: T, after?: T) => void;
   readonly log: Log;
 }
 
+/** A copy of a collection. */
 export interface Informer<T> {
   /** By `NAMESPACE/NAME`. */
   readonly items: ReadonlyMap<string, T>;
-  /** The whole collection has been seen once. */
+  /** Whether the whole collection has been listed once. */
   readonly synced: boolean;
-  /** The server said no: it is not known what there is. */
+  /** The server denies access, so the content of the collection is unknown. */
   readonly refused: boolean;
   close(): void;
 }
@@ -47,134 +50,147 @@ interface WatchEvent {
 }
 
 export function startInformer<T>(options: InformerOptions<T>): Informer<T> {
-  const { client, resource, namespace, labelSelector, fieldSelector, keep, changed, log } = options;
-  const stop = new AbortController();
-  const { signal } = stop;
-  let items = new Map<string, T>();
-  let synced = false;
-  let refused = false;
-  let version = '';
-  const path = resourcePath(resource, namespace);
-  const selectors = {
-    ...(labelSelector !== undefined && { labelSelector }),
-    ...(fieldSelector !== undefined && { fieldSelector }),
-  };
-  const query = (more: Readonly<Record<string, string>>) => `${path}?${new URLSearchParams({ ...selectors, ...more })}`;
-  const put = (into: Map<string, T>, object: KubeObject) => {
-    const kept = keep(object);
-    if (kept === undefined) {
-      into.delete(keyOf(object.metadata));
-    } else {
-      into.set(keyOf(object.metadata), kept);
-    }
-  };
+  const informer = new CollectionInformer(options);
+  void informer.run();
+  return informer;
+}
 
-  const list = async () => {
+class CollectionInformer<T> implements Informer<T> {
+  items = new Map<string, T>();
+  synced = false;
+  refused = false;
+  readonly #options: InformerOptions<T>;
+  readonly #stop = new AbortController();
+  readonly #path: string;
+  readonly #selectors: Readonly<Record<string, string>>;
+  /** The resource version to watch from; empty: list first. */
+  #version = '';
+  #failures = 0;
+
+  constructor(options: InformerOptions<T>) {
+    const { resource, namespace, labelSelector, fieldSelector } = options;
+    this.#options = options;
+    this.#path = resourcePath(resource, namespace);
+    this.#selectors = {
+      ...(labelSelector !== undefined && { labelSelector }),
+      ...(fieldSelector !== undefined && { fieldSelector }),
+    };
+  }
+
+  readonly close = (): void => this.#stop.abort();
+
+  async run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const startedMs = performance.now();
+      try {
+        if (this.#version === '') {
+          await this.#list();
+        }
+        await this.#watch();
+        this.#failures = 0;
+      } catch (error) {
+        if (signal.aborted) {
+          return;
+        }
+        this.#failed(error, performance.now() - startedMs);
+      }
+      const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** this.#failures) * (0.5 + Math.random() / 2);
+      await sleep(delayMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  async #list(): Promise<void> {
+    const { client, resource, changed } = this.#options;
+    const { signal } = this.#stop;
     const fresh = new Map<string, T>();
     let next = '';
-    let seen = '';
+    let version = '';
     do {
-      const more = next === '' ? {} : { continue: next };
-      const page = (await client.call(query({ limit: String(PAGE), ...more }), { signal })) as {
+      const position: Readonly<Record<string, string>> = next === '' ? {} : { continue: next };
+      const page = (await client.call(this.#query({ limit: String(PAGE), ...position }), { signal })) as {
         readonly items?: readonly KubeObject[];
         readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
       };
       for (const item of page.items ?? []) {
-        put(fresh, { ...item, apiVersion: resource.apiVersion, kind: resource.kind });
+        this.#put(fresh, { ...item, apiVersion: resource.apiVersion, kind: resource.kind });
       }
-      seen = page.metadata.resourceVersion;
+      version = page.metadata.resourceVersion;
       next = page.metadata.continue ?? '';
     } while (next !== '');
-    // Only now: a list that breaks off before its last page is no ground for a watch.
-    version = seen;
-    items = fresh;
-    synced = true;
-    refused = false;
+    // Only now: an incomplete list is no base for a watch.
+    this.#version = version;
+    this.items = fresh;
+    this.synced = true;
+    this.refused = false;
     changed();
-  };
+  }
 
-  const watch = async () => {
-    const more = { watch: '1', allowWatchBookmarks: 'true', timeoutSeconds: String(WATCH_SECONDS) };
-    const answer = await client.stream(query({ ...more, resourceVersion: version }), signal);
-    // The client's own limit is for answers; here silence is normal for a minute.
+  async #watch(): Promise<void> {
+    const { client, changed } = this.#options;
+    const parameters = { watch: '1', allowWatchBookmarks: 'true', timeoutSeconds: String(WATCH_SECONDS) };
+    const query = this.#query({ ...parameters, resourceVersion: this.#version });
+    const answer = await client.stream(query, this.#stop.signal);
+    // Replaces the client's timeout: a watch may be silent for a minute.
     answer.socket.setTimeout(0);
     for await (const { type, object } of events(answer)) {
       if (type === 'ERROR') {
         throw new ApiError(object.code ?? 500, object.reason ?? 'Unknown', object.message ?? '');
       }
-      version = object.metadata.resourceVersion ?? version;
+      this.#version = object.metadata.resourceVersion ?? this.#version;
       if (type === 'BOOKMARK') {
         continue;
       }
       const key = keyOf(object.metadata);
-      const before = items.get(key);
+      const before = this.items.get(key);
       if (type === 'DELETED') {
-        items.delete(key);
+        this.items.delete(key);
       } else {
-        put(items, object);
+        this.#put(this.items, object);
       }
-      const after = items.get(key);
-      // Of some objects nothing is kept.
+      const after = this.items.get(key);
+      // Both are undefined for an object of which nothing is kept.
       if (before !== undefined || after !== undefined) {
         changed(before, after);
       }
     }
-  };
+  }
 
-  const run = async () => {
-    let failures = 0;
-    while (!signal.aborted) {
-      const startedMs = performance.now();
-      try {
-        if (version === '') {
-          await list();
-        }
-        await watch();
-        failures = 0;
-      } catch (error) {
-        if (signal.aborted) {
-          return;
-        }
-        const code = error instanceof ApiError ? error.code : -1;
-        // What it has seen is too old for the server, or the kind is new: from the beginning.
-        if (code !== 0) {
-          version = '';
-        }
-        if (code === 403 && !refused) {
-          refused = true;
-          changed();
-        }
-        failures = performance.now() - startedMs > BACKOFF_MAX_MS ? 0 : failures + 1;
-        if (failures > 1 && code !== 410) {
-          log.warn(
-            { kind: resource.kind, namespace, code, error: String(error) },
-            'a collection cannot be followed now',
-          );
-        }
-      }
-      const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** failures) * (0.5 + Math.random() / 2);
-      await sleep(delayMs, undefined, { signal }).catch(() => {});
+  #failed(error: unknown, livedMs: number): void {
+    const { resource, namespace, changed, log } = this.#options;
+    const code = error instanceof ApiError ? error.code : -1;
+    // The version is too old for the server, or the kind is new: list again.
+    if (code !== 0) {
+      this.#version = '';
     }
-  };
-  void run();
-  return {
-    get items() {
-      return items;
-    },
-    get synced() {
-      return synced;
-    },
-    get refused() {
-      return refused;
-    },
-    close: () => stop.abort(),
-  };
+    if (code === 403 && !this.refused) {
+      this.refused = true;
+      changed();
+    }
+    this.#failures = livedMs > BACKOFF_MAX_MS ? 0 : this.#failures + 1;
+    if (this.#failures > 1 && code !== 410) {
+      log.warn({ kind: resource.kind, namespace, code, err: error }, 'watch failed; retrying');
+    }
+  }
+
+  #put(items: Map<string, T>, object: KubeObject): void {
+    const kept = this.#options.keep(object);
+    if (kept === undefined) {
+      items.delete(keyOf(object.metadata));
+    } else {
+      items.set(keyOf(object.metadata), kept);
+    }
+  }
+
+  #query(parameters: Readonly<Record<string, string>>): string {
+    return `${this.#path}?${new URLSearchParams({ ...this.#selectors, ...parameters })}`;
+  }
 }
 
-/** A watch's lines. Ends when the server ends it; throws where nothing at all comes, or a line has no end. */
+/** Yields the events of a watch until the server ends it. Throws if the connection is silent or a line too long. */
 async function* events(answer: IncomingMessage): AsyncGenerator<WatchEvent> {
   const silence = setTimeout(
-    () => answer.destroy(new ApiError(0, 'Unreachable', 'nothing came for too long')),
+    () => answer.destroy(new ApiError(0, 'Unreachable', `no data within ${SILENCE_MS} ms`)),
     SILENCE_MS,
   );
   let pieces: Buffer[] = [];
@@ -196,13 +212,13 @@ async function* events(answer: IncomingMessage): AsyncGenerator<WatchEvent> {
       pieces.push(piece.subarray(start));
       bytes += piece.length - start;
       if (bytes > MAX_LINE_BYTES) {
-        throw new Error('an event of a watch is too long');
+        throw new Error(`a watch event exceeds ${MAX_LINE_BYTES} bytes`);
       }
     }
   } catch (error) {
     throw error instanceof ApiError || error instanceof SyntaxError
       ? error
-      : new ApiError(0, 'Unreachable', error instanceof Error ? error.message : String(error));
+      : new ApiError(0, 'Unreachable', errorMessage(error));
   } finally {
     clearTimeout(silence);
     answer.destroy();

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { newClient } from './client.ts';
-import { type Election, stand } from './lease.ts';
+import { KubeClient } from './client.ts';
+import { LeaderElection } from './lease.ts';
 import { resourcePath } from './resource.ts';
 import { configMap, configMaps, newPlace, openWay, type Place, silent, until, type Way } from './testing/cluster.ts';
 
@@ -19,7 +19,7 @@ interface Term {
 
 let place: Place;
 let ways: Way[];
-let elections: Election[];
+let elections: LeaderElection[];
 let terms: Term[];
 let count = 0;
 
@@ -40,10 +40,10 @@ afterEach(async () => {
   }
 });
 
-async function candidate(who: string): Promise<{ readonly election: Election; readonly way: Way }> {
+async function candidate(who: string): Promise<{ readonly election: LeaderElection; readonly way: Way }> {
   const way = await openWay(place.credentials);
-  const election = stand({
-    ...{ client: newClient(way.credentials), namespace: place.namespace, name: `lease-${count}`, identity: who },
+  const election = new LeaderElection({
+    ...{ client: new KubeClient(way.credentials), namespace: place.namespace, name: `lease-${count}`, identity: who },
     ...{ times, log: silent },
     lead(epoch, signal) {
       const term: Term = { who, epoch, signal, fromMs: performance.now(), untilMs: Number.POSITIVE_INFINITY };
@@ -128,10 +128,10 @@ test('a Lease that somebody removes makes no second leader, and numbers do not b
 });
 
 test('a leader that was stopped for a while writes nothing when it wakes up', async () => {
-  let election: Election | undefined;
-  const client = newClient(place.credentials, () => void election?.leading);
+  let election: LeaderElection | undefined;
+  const client = new KubeClient(place.credentials, { beforeWrite: () => election?.assertLeading() });
   let term: AbortSignal | undefined;
-  election = stand({
+  election = new LeaderElection({
     ...{ client, namespace: place.namespace, name: `lease-${count}`, identity: 'a', times, log: silent },
     lead(_epoch, signal) {
       term ??= signal;

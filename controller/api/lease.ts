@@ -1,34 +1,38 @@
 /**
- * Who of several replicas leads: the holder of a Lease. Others' clocks are not trusted: a lease has run out when it was not renewed for its time as seen here.
- * A leader that cannot renew stops before any other may start.
+ * Leader election by a Lease. Clocks of other replicas are not trusted: a lease has run out when this
+ * replica has seen no renewal for its duration. A leader that cannot renew stops before another may
+ * start.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../runtime/log.ts';
-import type { Client } from './client.ts';
+import type { KubeClient } from './client.ts';
 import type { KubeObject } from './object.ts';
 
 const LEASE = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', plural: 'leases' } as const;
 
 export interface LeaseTimes {
-  /** A follower waits so long after the last renewal that it saw. */
+  /** A follower waits this long after the last renewal that it saw. */
   readonly leaseMs: number;
-  /** A leader that could not renew for so long stops. */
+  /** A leader that could not renew for this long stops. */
   readonly renewDeadlineMs: number;
   readonly retryMs: number;
 }
 
 export const leaseTimes: LeaseTimes = { leaseMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 };
 
-/** Epochs are milliseconds that the Lease keeps as a time, whose year has four digits; a higher one is nobody's clock. */
+/** Epochs are milliseconds that the Lease stores as a time with a four-digit year: no clock has a higher one. */
 const MAX_EPOCH = Date.UTC(9999, 0);
 
 export interface LeaseOptions {
-  readonly client: Client;
+  readonly client: KubeClient;
   readonly namespace: string;
   readonly name: string;
   readonly identity: string;
   readonly times?: LeaseTimes;
-  /** `epoch` grows from leader to leader. The signal is aborted when it is over. Called again, with the same signal, where `raise` gave the term a higher epoch. */
+  /**
+   * Called when this replica becomes leader; `epoch` grows from leader to leader, and the signal is
+   * aborted at the end of the term. Called again with the same signal when `raise` led to a higher epoch.
+   */
   readonly lead: (epoch: number, signal: AbortSignal) => void;
   readonly log: Log;
 }
@@ -43,146 +47,180 @@ interface LeaseObject extends KubeObject {
   };
 }
 
-export interface Election {
-  /** Ends the term first if it has run out unnoticed. */
-  readonly leading: boolean;
+export class LeaderElection {
+  readonly #options: LeaseOptions;
+  readonly #times: LeaseTimes;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+  #term: AbortController | undefined;
+  #renewedAtMs = 0;
+  #renewedAtDateMs = 0;
+  #epoch = 0;
+  #highestSeenEpoch = 0;
+  /** The resource version of the Lease as last seen, and since when. */
+  #seen: string | undefined;
+  #seenAtMs = 0;
+  #held: LeaseObject | undefined;
+
+  constructor(options: LeaseOptions) {
+    this.#options = options;
+    this.#times = options.times ?? leaseTimes;
+    this.#running = this.#run();
+  }
+
+  /** Whether this replica leads. */
+  get leading(): boolean {
+    this.assertLeading();
+    return this.#term !== undefined;
+  }
+
   /**
-   * Somebody has seen this epoch. A leader with a lower one takes a higher one at its next renewal: the Lease is written first, so one that leads no more cannot.
+   * Ends the term if it has run out. Call before each write: timers alone do not suffice, because a
+   * process that was suspended continues with old answers before its timers fire.
    */
-  raise(seen: number): void;
-  /** Gives the lease back, so that another replica need not wait. */
-  close(): Promise<void>;
-}
+  assertLeading(): void {
+    // The monotonic clock stops while a machine sleeps; the wall clock may be set back.
+    const sinceMs = Math.max(performance.now() - this.#renewedAtMs, Date.now() - this.#renewedAtDateMs);
+    if (this.#term !== undefined && sinceMs > this.#times.renewDeadlineMs) {
+      this.#endTerm();
+    }
+  }
 
-export function stand(options: LeaseOptions): Election {
-  const { client, namespace, name, identity, times = leaseTimes, lead, log } = options;
-  const stop = new AbortController();
-  let term: AbortController | undefined;
-  let renewedAtMs = 0;
-  let renewedAtDateMs = 0;
-  let epoch = 0;
-  let highestSeen = 0;
-  let seen: string | undefined;
-  let seenAtMs = 0;
-  let held: LeaseObject | undefined;
+  /**
+   * Reports an epoch that somebody has seen. A leader with a lower epoch takes a higher one at its next
+   * renewal. The Lease is written first, so a former leader cannot do this.
+   */
+  raise(seenEpoch: number): void {
+    if (seenEpoch <= MAX_EPOCH) {
+      this.#highestSeenEpoch = Math.max(this.#highestSeenEpoch, seenEpoch);
+    }
+  }
 
-  const step = async () => {
-    const startedMs = performance.now();
-    const startedDateMs = Date.now();
-    const signal = AbortSignal.timeout(times.renewDeadlineMs);
-    const lease = (await client.get(LEASE, namespace, name, signal)) as LeaseObject | undefined;
-    const holder = lease?.spec?.holderIdentity ?? '';
-    const state = lease?.metadata.resourceVersion ?? 'none';
-    const absent = lease === undefined;
-    if (state !== seen) {
-      // One that was there and is gone was removed by hand: who held it may not know yet. One that never was has no holder.
-      seenAtMs = absent && seen === undefined ? Number.NEGATIVE_INFINITY : performance.now();
-      seen = state;
-    }
-    const mine = leads() && (absent || holder === identity);
-    if (!mine) {
-      end();
-    }
-    const left = !absent && (holder === '' || holder === identity);
-    if (!mine && !left && performance.now() - seenAtMs <= times.leaseMs) {
+  /** Releases the Lease, so that another replica does not have to wait. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+    const held = this.#held;
+    if (this.#term === undefined || held === undefined) {
       return;
     }
-    // Grows also where the Lease was deleted, or this clock is behind.
-    const next =
-      mine && highestSeen <= epoch
-        ? epoch
-        : Math.max(Date.now(), Math.max(epoch, highestSeen, Date.parse(lease?.spec?.acquireTime ?? '') || 0) + 1);
-    const now = microTime(Date.now());
-    const transitions = (lease?.spec?.leaseTransitions ?? 0) + (mine ? 0 : 1);
-    const spec = {
-      holderIdentity: identity,
-      leaseDurationSeconds: Math.ceil(times.leaseMs / 1000),
-      acquireTime: microTime(next),
-      renewTime: now,
-      leaseTransitions: transitions,
-    };
-    // With the resource version that was read: of two that try at once, one gets a conflict.
-    const { apiVersion, kind } = LEASE;
-    const object = {
-      apiVersion,
-      kind,
-      metadata: { ...(lease?.metadata ?? { namespace, name }), managedFields: [] },
-      spec,
-    };
-    held = await (lease === undefined
-      ? client.create(LEASE, object, { signal })
-      : client.replace(LEASE, object, { signal }));
-    seen = held.metadata.resourceVersion ?? '';
-    seenAtMs = performance.now();
-    // From before it was asked: the answer may have taken its time.
-    renewedAtMs = startedMs;
-    renewedAtDateMs = startedDateMs;
-    if (next === epoch) {
-      return;
-    }
-    epoch = next;
-    if (!mine || term === undefined) {
-      term = new AbortController();
-    }
-    log.info(
-      { lease: `${namespace}/${name}`, epoch },
-      mine ? 'this replica leads with a higher epoch' : 'this replica leads',
-    );
-    lead(epoch, term.signal);
-  };
-  const end = () => {
-    if (term === undefined) {
-      return;
-    }
-    log.warn({ lease: `${namespace}/${name}` }, 'this replica does not lead any more');
-    term.abort();
-    term = undefined;
-  };
-  // By the clock and not by timers alone: a process that was stopped for a while wakes up with old answers before its timers.
-  const leads = () => {
-    // The monotonic clock stands still while a machine sleeps; the other one may be set back.
-    const sinceMs = Math.max(performance.now() - renewedAtMs, Date.now() - renewedAtDateMs);
-    if (term !== undefined && sinceMs > times.renewDeadlineMs) {
-      end();
-    }
-    return term !== undefined;
-  };
-  const run = async () => {
-    while (!stop.signal.aborted) {
-      const leftMs = renewedAtMs + times.renewDeadlineMs - performance.now();
-      const watchdog = term === undefined ? undefined : setTimeout(end, Math.max(0, leftMs));
+    this.#endTerm();
+    const spec = { ...held.spec, holderIdentity: '' };
+    const released = { ...held, metadata: { ...held.metadata, managedFields: [] }, spec };
+    await this.#options.client.replace(LEASE, released).catch(() => {});
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const leftMs = this.#renewedAtMs + this.#times.renewDeadlineMs - performance.now();
+      const watchdog = this.#term === undefined ? undefined : setTimeout(() => this.#endTerm(), Math.max(0, leftMs));
       try {
-        await step();
+        await this.#step();
       } catch (error) {
-        log.debug({ error: String(error) }, 'the lease could not be renewed');
+        this.#options.log.debug({ err: error }, 'lease not renewed');
       }
       clearTimeout(watchdog);
-      leads();
-      const delayMs = times.retryMs * (0.8 + Math.random() * 0.4);
-      await sleep(delayMs, undefined, { signal: stop.signal }).catch(() => {});
+      this.assertLeading();
+      const delayMs = this.#times.retryMs * (0.8 + Math.random() * 0.4);
+      await sleep(delayMs, undefined, { signal }).catch(() => {});
     }
-  };
-  const running = run();
-  return {
-    get leading() {
-      return leads();
-    },
-    raise(seen) {
-      if (seen <= MAX_EPOCH) {
-        highestSeen = Math.max(highestSeen, seen);
-      }
-    },
-    async close() {
-      stop.abort();
-      await running;
-      if (term === undefined || held === undefined) {
-        return;
-      }
-      end();
-      const spec = { ...held.spec, holderIdentity: '' };
-      await client.replace(LEASE, { ...held, metadata: { ...held.metadata, managedFields: [] }, spec }).catch(() => {});
-    },
-  };
+  }
+
+  /** Reads the Lease, and acquires or renews it where that is allowed. */
+  async #step(): Promise<void> {
+    const startedMs = performance.now();
+    const startedDateMs = Date.now();
+    const { client, namespace, name } = this.#options;
+    const signal = AbortSignal.timeout(this.#times.renewDeadlineMs);
+    const lease = (await client.get(LEASE, namespace, name, signal)) as LeaseObject | undefined;
+    this.#observe(lease);
+    const isMine = this.leading && (lease === undefined || this.#holderOf(lease) === this.#options.identity);
+    if (!isMine) {
+      this.#endTerm();
+    }
+    if (!isMine && !this.#isFree(lease)) {
+      return;
+    }
+    const epoch = isMine && this.#highestSeenEpoch <= this.#epoch ? this.#epoch : this.#nextEpoch(lease);
+    const object = this.#leaseObject(lease, epoch, isMine);
+    this.#held = await (lease === undefined
+      ? client.create(LEASE, object, { signal })
+      : client.replace(LEASE, object, { signal }));
+    this.#seen = this.#held.metadata.resourceVersion ?? '';
+    this.#seenAtMs = performance.now();
+    // The time before the request, because the answer may have been slow.
+    this.#renewedAtMs = startedMs;
+    this.#renewedAtDateMs = startedDateMs;
+    if (epoch !== this.#epoch) {
+      this.#lead(epoch, isMine);
+    }
+  }
+
+  /** Notes when the Lease last changed, by this replica's clock. */
+  #observe(lease: LeaseObject | undefined): void {
+    const state = lease?.metadata.resourceVersion ?? 'none';
+    if (state === this.#seen) {
+      return;
+    }
+    // A Lease that disappeared was removed by hand, and its holder may not know yet; one that never existed has no holder.
+    const neverExisted = lease === undefined && this.#seen === undefined;
+    this.#seenAtMs = neverExisted ? Number.NEGATIVE_INFINITY : performance.now();
+    this.#seen = state;
+  }
+
+  #holderOf(lease: LeaseObject): string {
+    return lease.spec?.holderIdentity ?? '';
+  }
+
+  /** Whether nobody else holds the Lease: it was released, is this replica's, or has run out. */
+  #isFree(lease: LeaseObject | undefined): boolean {
+    const isReleased = lease !== undefined && ['', this.#options.identity].includes(this.#holderOf(lease));
+    return isReleased || performance.now() - this.#seenAtMs > this.#times.leaseMs;
+  }
+
+  /** Grows even if the Lease was deleted or this clock is behind. */
+  #nextEpoch(lease: LeaseObject | undefined): number {
+    const acquired = Date.parse(lease?.spec?.acquireTime ?? '') || 0;
+    return Math.max(Date.now(), Math.max(this.#epoch, this.#highestSeenEpoch, acquired) + 1);
+  }
+
+  /** Keeps the resource version that was read: of two replicas that write at once, one gets a conflict. */
+  #leaseObject(lease: LeaseObject | undefined, epoch: number, isMine: boolean): KubeObject {
+    const { namespace, name, identity } = this.#options;
+    return {
+      apiVersion: LEASE.apiVersion,
+      kind: LEASE.kind,
+      metadata: { ...(lease?.metadata ?? { namespace, name }), managedFields: [] },
+      spec: {
+        holderIdentity: identity,
+        leaseDurationSeconds: Math.ceil(this.#times.leaseMs / 1000),
+        acquireTime: microTime(epoch),
+        renewTime: microTime(Date.now()),
+        leaseTransitions: (lease?.spec?.leaseTransitions ?? 0) + (isMine ? 0 : 1),
+      },
+    };
+  }
+
+  #lead(epoch: number, isMine: boolean): void {
+    const { namespace, name, lead, log } = this.#options;
+    this.#epoch = epoch;
+    if (!isMine || this.#term === undefined) {
+      this.#term = new AbortController();
+    }
+    log.info({ lease: `${namespace}/${name}`, epoch }, isMine ? 'raised epoch' : 'became leader');
+    lead(epoch, this.#term.signal);
+  }
+
+  #endTerm(): void {
+    if (this.#term === undefined) {
+      return;
+    }
+    const { namespace, name, log } = this.#options;
+    log.warn({ lease: `${namespace}/${name}` }, 'lost leadership');
+    this.#term.abort();
+    this.#term = undefined;
+  }
 }
 
 function microTime(ms: number): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLog } from '../../runtime/log.ts';
-import { startLoop } from './loop.ts';
+import { startReconcileLoop } from './loop.ts';
 
 const log = createLog({ level: 'silent', destination: { write: () => {} } });
 const common = { name: 'test', gatherMs: 1, everyMs: 60_000, log };
@@ -11,7 +11,7 @@ test('what is asked for while a run is under way leads to one more, and never tw
   let runs = 0;
   let running = 0;
   const { promise: done, resolve: finish } = Promise.withResolvers<void>();
-  const loop = startLoop({
+  const loop = startReconcileLoop({
     ...common,
     async run() {
       assert.equal(++running, 1);
@@ -42,7 +42,7 @@ test('what is asked for while a run is under way leads to one more, and never tw
 test('a run that fails, or throws, is tried again without being asked', async () => {
   let runs = 0;
   const { promise: done, resolve: finish } = Promise.withResolvers<void>();
-  const loop = startLoop({
+  const loop = startReconcileLoop({
     ...common,
     run() {
       runs++;
@@ -65,7 +65,7 @@ test('a run that fails, or throws, is tried again without being asked', async ()
 test('closing waits for the run under way, and tells it', async () => {
   let told = false;
   const { promise: started, resolve: start } = Promise.withResolvers<void>();
-  const loop = startLoop({
+  const loop = startReconcileLoop({
     ...common,
     run(signal) {
       start();

@@ -1,28 +1,28 @@
-/** One piece of work that brings the world to what it should be: asked for any number of times, it runs once more, never beside itself, and again after a failure. */
+/** A single-flight reconcile loop: requests coalesce, runs never overlap, failures are retried with backoff. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../runtime/log.ts';
 
 const RETRY_MIN_MS = 200;
 const RETRY_MAX_MS = 30_000;
 
-export interface Loop {
-  /** Soon: what is asked for within `gatherMs` becomes one run. */
+export interface ReconcileLoop {
+  /** Requests a run; requests within `gatherMs` share one. */
   ask(): void;
-  /** The run under way has ended when this resolves. */
+  /** Resolves when the current run has ended. */
   close(): Promise<void>;
 }
 
-export interface LoopOptions {
+export interface ReconcileLoopOptions {
   readonly name: string;
   readonly gatherMs: number;
-  /** Without being asked, so that what was missed is found. */
+  /** Runs this often without a request, to find what was missed. */
   readonly everyMs: number;
-  /** True: all is done; false: something failed and is tried again, later and later. A rejection counts as false. */
+  /** Returns false to be retried with backoff. A rejection counts as false. */
   readonly run: (signal: AbortSignal) => Promise<boolean>;
   readonly log: Log;
 }
 
-export function startLoop({ name, gatherMs, everyMs, run, log }: LoopOptions): Loop {
+export function startReconcileLoop({ name, gatherMs, everyMs, run, log }: ReconcileLoopOptions): ReconcileLoop {
   const stop = new AbortController();
   let wake = () => {};
   let asked = false;
@@ -31,7 +31,7 @@ export function startLoop({ name, gatherMs, everyMs, run, log }: LoopOptions): L
     while (!stop.signal.aborted) {
       if (!asked) {
         const waitMs = failures === 0 ? everyMs : Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (failures - 1));
-        await within(waitMs, (resume) => {
+        await wokenWithin(waitMs, (resume) => {
           wake = resume;
         });
       }
@@ -47,7 +47,7 @@ export function startLoop({ name, gatherMs, everyMs, run, log }: LoopOptions): L
           return;
         }
         failures++;
-        log.error({ loop: name, error }, 'a run has failed and is tried again');
+        log.error({ loop: name, err: error }, 'run failed; retrying');
       }
     }
   };
@@ -65,7 +65,8 @@ export function startLoop({ name, gatherMs, everyMs, run, log }: LoopOptions): L
   };
 }
 
-async function within(ms: number, listen: (resume: () => void) => void): Promise<void> {
+/** Resolves after `ms`, or when `resume` is called. */
+async function wokenWithin(ms: number, listen: (resume: () => void) => void): Promise<void> {
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, ms);
     listen(() => {

@@ -1,8 +1,8 @@
-/** Objects as the API server has them. */
+/** Objects of the Kubernetes API. */
 
 export interface KubeMetadata {
   readonly name: string;
-  /** Empty where the kind has no namespaces. */
+  /** Empty for cluster-wide kinds. */
   readonly namespace: string;
   readonly uid?: string;
   readonly resourceVersion?: string;

@@ -1,17 +1,17 @@
-/** Kinds of objects, and where the API server has them. */
+/** Kinds of objects, and their paths at the API server. */
 
 export interface Resource {
   /** `GROUP/VERSION`, or `v1`. */
   readonly apiVersion: string;
   readonly kind: string;
   readonly plural: string;
-  /** True unless said otherwise. */
+  /** Default: false. */
   readonly clusterWide?: boolean;
 }
 
-/** Of the collection, or of one object. An empty namespace: of all. */
+/** Returns the path of the collection, or of one object. An empty namespace means all namespaces. */
 export function resourcePath({ apiVersion, plural, clusterWide }: Resource, namespace = '', name?: string): string {
   const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-  const place = clusterWide || namespace === '' ? '' : `/namespaces/${encodeURIComponent(namespace)}`;
-  return `${root}${place}/${plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
+  const scope = clusterWide || namespace === '' ? '' : `/namespaces/${encodeURIComponent(namespace)}`;
+  return `${root}${scope}/${plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
 }

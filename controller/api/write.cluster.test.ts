@@ -4,7 +4,7 @@ import { MANAGED_LABEL, MANAGED_SELECTOR } from './difference.ts';
 import type { KubeObject } from './object.ts';
 import { type Resource, resourcePath } from './resource.ts';
 import { configMap, configMaps, newPlace, type Place, silent, typeOf } from './testing/cluster.ts';
-import { applyAll, prune, type Written } from './write.ts';
+import { applyAll, prune, type WriteResult } from './write.ts';
 
 const routes: Resource = { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'HTTPRoute', plural: 'httproutes' };
 const secrets: Resource = { apiVersion: 'v1', kind: 'Secret', plural: 'secrets' };
@@ -36,7 +36,7 @@ async function actual(resource: Resource): Promise<ReadonlyMap<string, KubeObjec
   );
 }
 
-async function bring(resource: Resource, ...objects: readonly KubeObject[]): Promise<Written> {
+async function bring(resource: Resource, ...objects: readonly KubeObject[]): Promise<WriteResult> {
   return applyAll(place.client, [{ resource, objects, actual: await actual(resource) }], signal, silent);
 }
 

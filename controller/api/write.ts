@@ -1,86 +1,92 @@
-/** Brings the objects of ours to what they should be: writes what differs, removes what is not wanted any more. One object's failure stops no other. */
+/** Applies desired objects that differ and removes managed objects that are no longer desired. A failure does not stop the others. */
+
+import { errorMessage } from '../../runtime/error-message.ts';
 import type { Log } from '../../runtime/log.ts';
-import { ApiError, type Client } from './client.ts';
+import { ApiError, type KubeClient } from './client.ts';
 import { difference, isOurs, replacement, stamped } from './difference.ts';
 import { type KubeObject, keyOf } from './object.ts';
 import type { Resource } from './resource.ts';
 
-/** A burst for a server that others need, too. */
+/** Bounds the load on an API server that others use too. */
 const WRITES_AT_ONCE = 8;
 
-/** Objects of one kind: those that should be, and those with our label that are; they need not be ours. */
-export interface Wanted {
+/** The desired objects of one kind, and the existing ones with Tallygate's label, which others may have set. */
+export interface DesiredObjects {
   readonly resource: Resource;
   readonly objects: readonly KubeObject[];
   readonly actual: ReadonlyMap<string, KubeObject>;
 }
 
-export interface Written {
+export interface WriteResult {
   readonly writes: number;
-  readonly failures: readonly Failure[];
+  readonly failures: readonly WriteFailure[];
 }
 
-export interface Failure {
+export interface WriteFailure {
   readonly kind: string;
   /** `NAMESPACE/NAME`. */
   readonly key: string;
   readonly message: string;
 }
 
-/** In the order of `all`: what is referred to is there before what refers to it. */
+/** Writes in the order of `all`: an object exists before others refer to it. */
 export async function applyAll(
-  client: Client,
-  all: readonly Wanted[],
+  client: KubeClient,
+  all: readonly DesiredObjects[],
   signal: AbortSignal,
   log: Log,
-): Promise<Written> {
-  const written: Written[] = [];
+): Promise<WriteResult> {
+  const written: WriteResult[] = [];
   for (const wanted of all) {
     written.push(await carryOut(applications(client, wanted, signal), signal, log));
   }
   return together(written);
 }
 
-/** In the other order. */
-export async function prune(client: Client, all: readonly Wanted[], signal: AbortSignal, log: Log): Promise<Written> {
-  const written: Written[] = [];
+/** Removes in the reverse order. */
+export async function prune(
+  client: KubeClient,
+  all: readonly DesiredObjects[],
+  signal: AbortSignal,
+  log: Log,
+): Promise<WriteResult> {
+  const written: WriteResult[] = [];
   for (const wanted of all.toReversed()) {
     written.push(await carryOut(removals(client, wanted, signal), signal, log));
   }
   return together(written);
 }
 
-export function hasRemovals(all: readonly Wanted[]): boolean {
+export function hasRemovals(all: readonly DesiredObjects[]): boolean {
   return all.some((wanted) => unwanted(wanted).length > 0);
 }
 
-function together(written: readonly Written[]): Written {
+function together(written: readonly WriteResult[]): WriteResult {
   return {
     writes: written.reduce((sum, { writes }) => sum + writes, 0),
     failures: written.flatMap(({ failures }) => failures),
   };
 }
 
-async function carryOut(steps: readonly Step[], signal: AbortSignal, log: Log): Promise<Written> {
-  const failures: Failure[] = [];
+async function carryOut(steps: readonly WriteStep[], signal: AbortSignal, log: Log): Promise<WriteResult> {
+  const failures: WriteFailure[] = [];
   let writes = 0;
   const queue = steps.values();
   const worker = async () => {
-    for (const { kind, key, act, what } of queue) {
+    for (const { kind, key, act, verb } of queue) {
       if (signal.aborted) {
         return;
       }
       try {
         await act();
         writes++;
-        log.debug({ kind, object: key }, what);
+        log.debug({ kind, object: key }, `object ${verb}`);
       } catch (error) {
         if (signal.aborted) {
           return;
         }
-        const message = error instanceof Error ? error.message : String(error);
-        failures.push({ kind, key, message });
-        log.error({ kind, object: key, error: message }, 'an object could not be written');
+        failures.push({ kind, key, message: errorMessage(error) });
+        log.error({ kind, object: key, err: error }, 'object not written');
       }
     }
   };
@@ -88,60 +94,64 @@ async function carryOut(steps: readonly Step[], signal: AbortSignal, log: Log): 
   return { writes, failures };
 }
 
-interface Step {
+interface WriteStep {
   readonly kind: string;
   readonly key: string;
-  readonly what: 'applied' | 'replaced' | 'removed';
+  readonly verb: 'applied' | 'replaced' | 'removed';
   readonly act: () => Promise<unknown>;
 }
 
-function applications(client: Client, { resource, objects, actual }: Wanted, signal: AbortSignal): readonly Step[] {
-  return objects.flatMap((each): Step[] => {
+function applications(
+  client: KubeClient,
+  { resource, objects, actual }: DesiredObjects,
+  signal: AbortSignal,
+): readonly WriteStep[] {
+  return objects.flatMap((each): WriteStep[] => {
     const wanted = stamped(each);
     const key = keyOf(wanted.metadata);
     const there = actual.get(key);
     const step = { kind: resource.kind, key };
     if (there === undefined || !isOurs(there)) {
-      return [{ ...step, what: 'applied', act: () => createOrAdopt(client, resource, wanted, signal) }];
+      return [{ ...step, verb: 'applied', act: () => createOrAdopt(client, resource, wanted, signal) }];
     }
     const differs = difference(wanted, there);
     if (differs === 'none') {
       return [];
     }
     if (differs === 'apply') {
-      return [{ ...step, what: 'applied', act: () => client.apply(resource, wanted, { signal }) }];
+      return [{ ...step, verb: 'applied', act: () => client.apply(resource, wanted, { signal }) }];
     }
-    return [{ ...step, what: 'replaced', act: () => client.replace(resource, replacement(wanted, there), { signal }) }];
+    return [{ ...step, verb: 'replaced', act: () => client.replace(resource, replacement(wanted, there), { signal }) }];
   });
 }
 
-/** What is not ours is never overwritten, whatever its name. */
+/** Never overwrites an object that somebody else has written. */
 async function createOrAdopt(
-  client: Client,
+  client: KubeClient,
   resource: Resource,
   wanted: KubeObject,
   signal: AbortSignal,
 ): Promise<void> {
   const { namespace, name } = wanted.metadata;
-  const there = await client.get(resource, namespace, name, signal);
-  if (there !== undefined && !isOurs(there)) {
+  const existing = await client.get(resource, namespace, name, signal);
+  if (existing !== undefined && !isOurs(existing)) {
     throw new ApiError(
       409,
       'Conflict',
-      `${resource.kind} ${namespace}/${name} is there and not ours; rename or remove it`,
+      `${resource.kind} ${namespace}/${name} exists and was not created by Tallygate; rename or remove it`,
     );
   }
   await client.apply(resource, wanted, { signal });
 }
 
-function removals(client: Client, wanted: Wanted, signal: AbortSignal): readonly Step[] {
+function removals(client: KubeClient, wanted: DesiredObjects, signal: AbortSignal): readonly WriteStep[] {
   const { resource } = wanted;
   return unwanted(wanted).map(([key, object]) => {
-    return { kind: resource.kind, key, what: 'removed', act: () => client.remove(resource, object, signal) };
+    return { kind: resource.kind, key, verb: 'removed', act: () => client.remove(resource, object, signal) };
   });
 }
 
-function unwanted({ objects, actual }: Wanted): readonly (readonly [string, KubeObject])[] {
+function unwanted({ objects, actual }: DesiredObjects): readonly (readonly [string, KubeObject])[] {
   const wanted = new Set(objects.map(({ metadata }) => keyOf(metadata)));
   return [...actual].filter(
     ([key, object]) => !wanted.has(key) && isOurs(object) && object.metadata.deletionTimestamp === undefined,

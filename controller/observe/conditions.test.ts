@@ -4,11 +4,11 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { condition } from '../../crds/conditions.ts';
 import { ConfigCheckSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { ObjectStatus } from '../../translate/plan.ts';
-import type { Connected } from '../push/sidecar.ts';
+import type { ConnectedSidecar } from '../push/sidecar.ts';
 import { type Observation, withObserved } from './conditions.ts';
 import { fleetOfGateway, type ProxyPod, proxyPod } from './fleets.ts';
 import { replacedAt } from './replaced.ts';
-import { usersPolicy } from './users-policies.ts';
+import { userPolicy } from './user-policies.ts';
 
 const fleet = fleetOfGateway('app/ai');
 const wanted = { epoch: 3, counter: 7, version: 'v2' };
@@ -22,10 +22,10 @@ const pod: ProxyPod = {
 
 type ConfigCheckInit = Extract<MessageInitShape<typeof ConfigCheckSchema>, { $typeName?: never }>;
 
-function connected(configCheck: ConfigCheckInit | undefined, more: Partial<Connected> = {}): Connected {
+function connected(configCheck: ConfigCheckInit | undefined, more: Partial<ConnectedSidecar> = {}): ConnectedSidecar {
   return {
     pod: { podName: 'envoy-1', podUid: 'u1', namespace: 'infra' },
-    ...{ fleet, programVersion: '1', formatVersions: [1], acknowledged: wanted, refused: undefined },
+    ...{ fleet, programVersion: '1', acknowledged: wanted, refused: undefined },
     configCheck:
       configCheck &&
       create(ConfigCheckSchema, { expected: 2, ...configCheck, version: configCheck.version ?? version }),
@@ -66,7 +66,7 @@ function seen(observation: Partial<Observation>, status = route()): Readonly<Rec
 
 test('a processor of the user’s own that ours takes the place of is told, at its listener', () => {
   const spec = { targetRefs: [{ kind: 'Gateway', name: 'ai', sectionName: 'web' }], extProc: [{}] };
-  const mine = usersPolicy('EnvoyExtensionPolicy', { metadata: { name: 'mine', namespace: 'app' }, spec });
+  const mine = userPolicy('EnvoyExtensionPolicy', { metadata: { name: 'mine', namespace: 'app' }, spec });
   const at = (sectionName: string | undefined, policy = mine) => {
     const ref = sectionName === undefined ? parentRef : { ...parentRef, sectionName };
     const conditions = [condition('Accepted', 'Accepted', '', 4)];

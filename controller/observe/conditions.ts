@@ -1,31 +1,31 @@
 /**
- * `Programmed` and `Enforcing`: what only those can say who see the proxies. In come the plan's statuses and what was observed, out come the same statuses with
- * these conditions for each Gateway on which an object is accepted.
+ * Adds the conditions that need a view of the proxies, `Programmed` and `Enforcing`, to the plan's
+ * statuses, for each Gateway that accepts the object.
  */
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { AffectedNames, ConfigCheck } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { GeneratedRoute } from '../../translate/kubernetes/plan.ts';
 import type { ObjectStatus } from '../../translate/plan.ts';
-import type { Connected } from '../push/sidecar.ts';
+import type { ConnectedSidecar } from '../push/sidecar.ts';
 import type { PolicyVersion } from '../push/wire.ts';
 import type { History, ObjectKey } from './contents.ts';
 import { fleetsOf, type GatewayFacts, type ProxyPod } from './fleets.ts';
-import type { Verdict } from './verdicts.ts';
+import type { GatewayVerdict } from './verdicts.ts';
 
 export interface Observation {
   readonly gateways: readonly GatewayFacts[];
   readonly pods: readonly ProxyPod[];
-  readonly sidecars: readonly Connected[];
-  /** What the sidecars of a fleet should have. */
+  readonly sidecars: readonly ConnectedSidecar[];
+  /** The version that the sidecars of a fleet should have. */
   published(fleet: string): PolicyVersion | undefined;
-  /** Whether a version of a fleet's policy says of an object what the newest one says. */
+  /** Whether a version has the same content for an object as the fleet's newest one. */
   isCurrent: History['isCurrent'];
-  /** A new leader waits for the sidecars to come to it: what it has not heard yet, it does not take for bad news. */
+  /** The sidecars are still connecting to a new leader: a missing report is not reported as `Pending`. */
   readonly settling: boolean;
   readonly generatedRoutes: readonly GeneratedRoute[];
-  /** What Envoy Gateway holds against a generated HTTPRoute, or against what holds for all of its namespace. */
-  verdict(httpRoute: string, gateway: string): Verdict | undefined;
-  /** What our filter pushes aside at a listener of a Gateway. */
+  /** Envoy Gateway's verdict on a generated HTTPRoute and the policy of its namespace. */
+  verdict(httpRoute: string, gateway: string): GatewayVerdict | undefined;
+  /** The message about users' processors that Tallygate replaces at a listener of a Gateway. */
   replaced(gateway: string, listener: string | undefined): string | undefined;
 }
 
@@ -41,7 +41,7 @@ export function withObserved(statuses: readonly ObjectStatus[], observation: Obs
       ...(status.parents && {
         parents: status.parents.map((parent) => {
           const gateway = `${parent.parentRef.namespace ?? namespace}/${parent.parentRef.name}`;
-          const conditions = more(parent.conditions, newView(gateway), key, settling, own);
+          const conditions = withConditions(parent.conditions, newView(gateway), key, settling, own);
           const replaced = observation.replaced(gateway, parent.parentRef.sectionName);
           return { ...parent, conditions: withReplaced(conditions, replaced) };
         }),
@@ -49,29 +49,32 @@ export function withObserved(statuses: readonly ObjectStatus[], observation: Obs
       ...(status.ancestors && {
         ancestors: status.ancestors.map((ancestor) => {
           const gateway = `${ancestor.ancestorRef.namespace}/${ancestor.ancestorRef.name}`;
-          return { ...ancestor, conditions: more(ancestor.conditions, newView(gateway), key, settling, undefined) };
+          return {
+            ...ancestor,
+            conditions: withConditions(ancestor.conditions, newView(gateway), key, settling, undefined),
+          };
         }),
       }),
     };
   });
 }
 
-type Found<Type extends 'Programmed' | 'Enforcing'> = readonly [
+type ObservedReason<Type extends 'Programmed' | 'Enforcing'> = readonly [
   reason: Parameters<typeof condition<Type>>[1],
   message: string,
 ];
 
-/** What is seen of one Gateway. */
-interface View {
+/** What is observed of one Gateway. */
+interface GatewayView {
   readonly gateway: string;
-  programmed(key: ObjectKey): Found<'Programmed'>;
-  /** `route`: `NAMESPACE/NAME` of an AIGatewayRoute; undefined: all of the Gateway. */
-  enforcing(key: ObjectKey, route: string | undefined): Found<'Enforcing'>;
+  programmed(key: ObjectKey): ObservedReason<'Programmed'>;
+  /** `route`: `NAMESPACE/NAME` of an AIGatewayRoute; undefined: all routes of the Gateway. */
+  enforcing(key: ObjectKey, route: string | undefined): ObservedReason<'Enforcing'>;
 }
 
-function more(
+function withConditions(
   conditions: readonly Condition[],
-  view: View,
+  view: GatewayView,
   key: ObjectKey,
   settling: boolean,
   route: string | undefined,
@@ -100,8 +103,8 @@ function withReplaced(conditions: readonly Condition[], message: string | undefi
   ];
 }
 
-function viewMaker(observation: Observation): (gateway: string) => View {
-  const views = new Map<string, View>();
+function viewMaker(observation: Observation): (gateway: string) => GatewayView {
+  const views = new Map<string, GatewayView>();
   return (gateway) => {
     const view = views.get(gateway) ?? viewOf(gateway, observation);
     views.set(gateway, view);
@@ -109,12 +112,12 @@ function viewMaker(observation: Observation): (gateway: string) => View {
   };
 }
 
-function viewOf(gateway: string, observation: Observation): View {
+function viewOf(gateway: string, observation: Observation): GatewayView {
   const facts = observation.gateways.find(({ name }) => name === gateway);
   const fleets = facts === undefined ? [] : fleetsOf(facts);
   const pods = observation.pods.filter((pod) => fleets.includes(pod.fleet) && pod.ready && !pod.terminating);
   const sidecars = new Map(observation.sidecars.map((each) => [each.pod.podUid, each]));
-  const watched = pods.map((pod): Watched => {
+  const watched = pods.map((pod): ObservedProxy => {
     const sidecar = sidecars.get(pod.uid);
     return {
       pod,
@@ -138,23 +141,23 @@ function viewOf(gateway: string, observation: Observation): View {
   };
 }
 
-interface Watched {
+interface ObservedProxy {
   readonly pod: ProxyPod;
-  readonly sidecar: Connected | undefined;
+  readonly sidecar: ConnectedSidecar | undefined;
   readonly wanted: PolicyVersion | undefined;
-  /** Whether that version of the policy has the object as it is now. */
+  /** Whether the version of the policy has the current content of the object. */
   has(version: string | undefined, key: ObjectKey): boolean;
 }
 
 const noProxies = ['NoProxies', 'no proxy pod of the Gateway is ready'] as const;
 
-function programmedOf(watched: readonly Watched[], key: ObjectKey): Found<'Programmed'> {
+function programmedOf(watched: readonly ObservedProxy[], key: ObjectKey): ObservedReason<'Programmed'> {
   if (watched.length === 0) {
     return noProxies;
   }
-  const bare = watched.find(({ pod }) => !pod.hasSidecar);
-  if (bare !== undefined) {
-    const message = `${podName(bare)} has no sidecar; fix: use the GatewayClass of the chart, or put what \`tallygate sidecar-patch\` prints into your EnvoyProxy`;
+  const withoutSidecar = watched.find(({ pod }) => !pod.hasSidecar);
+  if (withoutSidecar !== undefined) {
+    const message = `${podName(withoutSidecar)} has no sidecar; fix: use the GatewayClass of the chart, or merge the output of \`tallygate sidecar-patch\` into your EnvoyProxy`;
     return ['NoSidecar', message];
   }
   for (const each of watched) {
@@ -171,11 +174,11 @@ function programmedOf(watched: readonly Watched[], key: ObjectKey): Found<'Progr
 }
 
 function enforcingOf(
-  watched: readonly Watched[],
+  watched: readonly ObservedProxy[],
   key: ObjectKey,
   routes: readonly GeneratedRoute[],
-  verdict: (httpRoute: string) => Verdict | undefined,
-): Found<'Enforcing'> {
+  verdict: (httpRoute: string) => GatewayVerdict | undefined,
+): ObservedReason<'Enforcing'> {
   if (watched.length === 0) {
     return noProxies;
   }
@@ -184,44 +187,44 @@ function enforcingOf(
   if (bad !== undefined) {
     return [bad.reason, bad.message];
   }
-  const bare = watched.find(({ pod }) => !pod.hasSidecar);
-  if (bare !== undefined) {
-    return ['FilterMissing', `${podName(bare)} has no sidecar: nothing of its traffic is counted`];
+  const withoutSidecar = watched.find(({ pod }) => !pod.hasSidecar);
+  if (withoutSidecar !== undefined) {
+    return ['FilterMissing', `${podName(withoutSidecar)} has no sidecar: its traffic is not counted`];
   }
   const names = new Set(routes.flatMap(({ envoyRouteNames }) => envoyRouteNames));
   for (const each of watched) {
     const { configCheck } = each.sidecar ?? {};
-    const found = configCheck && each.has(configCheck.version?.version, key) ? fault(configCheck, names) : undefined;
+    const found = configCheck && each.has(configCheck.version?.version, key) ? faultOf(configCheck, names) : undefined;
     if (found !== undefined) {
       return [found[0], `${podName(each)}: ${found[1]}`];
     }
   }
-  const unproved = watched.filter(
+  const unverified = watched.filter(
     ({ sidecar, has }) => !has(sidecar?.configCheck?.version?.version, key) || sidecar?.configCheck?.unreadable !== '',
   );
-  if (unproved.length > 0 || verdicts.length > 0) {
-    const unreadable = unproved.find(({ sidecar }) => sidecar?.configCheck?.unreadable)?.sidecar?.configCheck
+  if (unverified.length > 0 || verdicts.length > 0) {
+    const unreadable = unverified.find(({ sidecar }) => sidecar?.configCheck?.unreadable)?.sidecar?.configCheck
       ?.unreadable;
-    const waiting = `${unproved.length} of ${watched.length} proxies have not shown their configuration yet`;
+    const waiting = `${unverified.length} of ${watched.length} proxies have not reported their configuration yet`;
     return ['Pending', verdicts[0]?.message ?? (unreadable ? `${waiting}: ${unreadable}` : waiting)];
   }
-  return ['Enforcing', `seen in the configuration of ${watched.length} of ${watched.length} proxies`];
+  return ['Enforcing', `verified in the configuration of ${watched.length} of ${watched.length} proxies`];
 }
 
-function fault(configCheck: ConfigCheck, names: ReadonlySet<string>): Found<'Enforcing'> | undefined {
+function faultOf(configCheck: ConfigCheck, names: ReadonlySet<string>): ObservedReason<'Enforcing'> | undefined {
   const listeners = configCheck.listenersWithoutFilter;
   if (listeners !== undefined && listeners.total > 0) {
     return ['FilterMissing', `listeners without the filter: ${listing(listeners, listeners.names)}`];
   }
-  const unfiltered = ours(configCheck.unfiltered, names);
+  const unfiltered = affectedAmong(configCheck.unfiltered, names);
   if (unfiltered !== undefined) {
     return ['FilterMissing', `routes without the filter: ${unfiltered}`];
   }
-  const failing = ours(configCheck.failing, names);
+  const failing = affectedAmong(configCheck.failing, names);
   if (failing !== undefined) {
-    return ['NotAccepted', `routes that Envoy Gateway lets fail: ${failing}`];
+    return ['NotAccepted', `routes that Envoy answers with an error: ${failing}`];
   }
-  const missing = ours(configCheck.missing, names);
+  const missing = affectedAmong(configCheck.missing, names);
   if (missing !== undefined) {
     return ['RouteMissing', `routes that Envoy does not have: ${missing}`];
   }
@@ -229,7 +232,7 @@ function fault(configCheck: ConfigCheck, names: ReadonlySet<string>): Found<'Enf
 }
 
 /** AffectedNames about these routes. Where not all of them are named, ours may be among the others. */
-function ours(findings: AffectedNames | undefined, names: ReadonlySet<string>): string | undefined {
+function affectedAmong(findings: AffectedNames | undefined, names: ReadonlySet<string>): string | undefined {
   if (findings === undefined || findings.total === 0) {
     return undefined;
   }
@@ -245,6 +248,6 @@ function listing({ total, names }: AffectedNames, shown: readonly string[]): str
   ].join(', ');
 }
 
-function podName({ pod }: Watched): string {
+function podName({ pod }: ObservedProxy): string {
   return `pod ${pod.namespace}/${pod.name}`;
 }

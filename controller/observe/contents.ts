@@ -1,6 +1,7 @@
 /**
- * What each version of a policy says about each object. A change of one route makes a new version for all; but a sidecar that still has the version before
- * works by the present state of every other object, and their statuses stay.
+ * Digests of what each policy version contains for each object. A change of one route creates a new
+ * version for all, but a sidecar with the previous version is still current for every other object, so
+ * their statuses do not change.
  */
 import { createHash } from 'node:crypto';
 import type { GatewayPolicy } from '../../contract/policy.ts';
@@ -44,12 +45,12 @@ export function contentsOf({ virtualHosts, backends, quotas }: GatewayPolicy): C
   return new Map([...texts].map(([key, own]) => [key, createHash('sha256').update(own.join('\n')).digest('base64')]));
 }
 
-/** A sidecar that is further behind counts as one that has nothing. */
+/** A sidecar with an older version counts as having none. */
 const VERSIONS_KEPT = 32;
 
 export interface History {
   published(fleet: string, policy: GatewayPolicy): void;
-  /** Whether that version says of the object what the newest one says. */
+  /** Whether the version has the same content for the object as the newest version. */
   isCurrent(fleet: string, version: string, key: ObjectKey): boolean;
 }
 

@@ -1,11 +1,14 @@
-/** Proxy pods and the fleets that they belong to. Envoy Gateway says by labels whose proxies they are: one Gateway's, or a whole class's where Gateways are merged. */
+/**
+ * Proxy pods and their fleets. Envoy Gateway labels the pods with their Gateway, or with the
+ * GatewayClass where Gateways are merged.
+ */
 
-/** Facts of Envoy Gateway 1.9.1. */
+/** As of Envoy Gateway 1.9.1. */
 export const PROXY_POD_SELECTOR = 'app.kubernetes.io/managed-by=envoy-gateway,app.kubernetes.io/component=proxy';
 const GATEWAY_NAME_LABEL = 'gateway.envoyproxy.io/owning-gateway-name';
 const GATEWAY_NAMESPACE_LABEL = 'gateway.envoyproxy.io/owning-gateway-namespace';
 const CLASS_LABEL = 'gateway.envoyproxy.io/owning-gatewayclass';
-/** As the sidecar is called in the patch that puts it there. */
+/** The container name in the chart's EnvoyProxy and in `tallygate sidecar-patch`. */
 const SIDECAR_NAME = 'tallygate';
 
 export interface ProxyPod {
@@ -19,7 +22,7 @@ export interface ProxyPod {
   readonly terminating: boolean;
 }
 
-/** What is needed of a Gateway. */
+/** What the controller needs to know of a Gateway. */
 export interface GatewayFacts {
   /** `NAMESPACE/NAME`. */
   readonly name: string;
@@ -39,7 +42,7 @@ export function fleetsOf(gateway: GatewayFacts): readonly string[] {
   return [fleetOfGateway(gateway.name), fleetOfClass(gateway.className)];
 }
 
-/** The Gateways that a fleet serves. */
+/** Returns the Gateways that a fleet serves. */
 export function gatewaysOf(fleet: string, gateways: readonly GatewayFacts[]): readonly string[] {
   return gateways.filter((gateway) => fleetsOf(gateway).includes(fleet)).map(({ name }) => name);
 }
@@ -52,17 +55,18 @@ interface PodObject {
     readonly labels?: Readonly<Record<string, string>>;
     readonly deletionTimestamp?: string;
   };
-  readonly spec?: { readonly initContainers?: readonly Container[]; readonly containers?: readonly Container[] };
+  readonly spec?: { readonly initContainers?: readonly PodContainer[]; readonly containers?: readonly PodContainer[] };
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
 
-interface Container {
+interface PodContainer {
   readonly name: string;
 }
 
 /**
- * Undefined: no proxy of a Gateway. Labels are anybody's to set, and a proxy is told its Gateways' policy: so it must stand where Envoy Gateway runs proxies, in
- * one of `proxyNamespaces` or beside its Gateway.
+ * Returns undefined if the pod is no proxy of a Gateway. Anybody may set labels, and a proxy receives the
+ * policy of its Gateways: so the pod must be in a namespace where Envoy Gateway runs proxies, one of
+ * `proxyNamespaces` or the namespace of its Gateway.
  */
 export function proxyPod(
   { metadata, spec, status }: PodObject,

@@ -1,17 +1,17 @@
 /**
- * Processors of users' own that ours takes the place of: Envoy Gateway merges our policy on a route into the one of its Gateway, but of two lists `extProc` it
- * keeps the route's. Wasm, Lua and modules of the Gateway's policy stay.
+ * Finds users' external processors that Tallygate's replaces. Envoy Gateway merges the generated policy of
+ * a route with the policy of its Gateway, but of the two `extProc` lists it keeps the route's. Wasm, Lua
+ * and dynamic modules of the Gateway's policy stay in force.
  */
 import { keyOf } from '../api/object.ts';
 import type { GatewayFacts } from './fleets.ts';
-import { reached, type UsersPolicy } from './users-policies.ts';
+import { targetedSections, type UserPolicy } from './user-policies.ts';
 
-const fix =
-  'put the processor before or behind the Gateway, or write it in Lua or Wasm, which stay in force beside Tallygate’s';
+const fix = 'run the processor before or behind the Gateway, or write it in Lua or Wasm, which stay in force';
 
-/** What to say of the routes at a listener of a Gateway (`NAMESPACE/NAME`), undefined: at all of its listeners. */
+/** Returns the message for routes at a listener of a Gateway (`NAMESPACE/NAME`); listener undefined: at any listener. */
 export function replacedAt(
-  policies: readonly UsersPolicy[],
+  policies: readonly UserPolicy[],
   gateways: readonly GatewayFacts[],
 ): (gateway: string, listener: string | undefined) => string | undefined {
   const processors = policies.filter(({ kind, asks }) => kind === 'EnvoyExtensionPolicy' && asks.includes('extProc'));
@@ -24,7 +24,7 @@ export function replacedAt(
     const names = processors
       .filter((policy) => policy.namespace === namespace)
       .filter((policy) =>
-        reached(policy, 'Gateway', name, facts.labels).some(
+        targetedSections(policy, 'Gateway', name, facts.labels).some(
           (section) => section === undefined || listener === undefined || section === listener,
         ),
       )
@@ -32,6 +32,6 @@ export function replacedAt(
     if (names.length === 0) {
       return undefined;
     }
-    return `extProc of EnvoyExtensionPolicy ${names.join(', ')} is not called for requests of this route, because Tallygate’s takes its place; fix: ${fix}`;
+    return `extProc of EnvoyExtensionPolicy ${names.join(', ')} is not called for requests of this route, because Tallygate’s replaces it; fix: ${fix}`;
   };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { unenforceableOn } from './unenforceable.ts';
-import { usersPolicy } from './users-policies.ts';
+import { userPolicy } from './user-policies.ts';
 
 const routes = new Map(
   [
@@ -13,7 +13,7 @@ const routes = new Map(
 
 /** The generated routes that something is held against. */
 function held(spec: object, kind = 'SecurityPolicy'): readonly string[] {
-  const policy = usersPolicy(kind, { metadata: { name: 'keys', namespace: 'app' }, spec });
+  const policy = userPolicy(kind, { metadata: { name: 'keys', namespace: 'app' }, spec });
   const verdict = unenforceableOn([policy], routes, new Set(['app/entry']));
   return [...routes.keys()].filter((each) => verdict(each) !== undefined);
 }
@@ -46,7 +46,7 @@ test('what Envoy Gateway refuses, it tells itself', () => {
     spec: { targetRefs: targetRefs('target'), jwt: {} },
     status: { ancestors: [{ controllerName, conditions }] },
   };
-  const policy = usersPolicy('SecurityPolicy', { metadata: { name: 'keys', namespace: 'app' }, ...refused });
+  const policy = userPolicy('SecurityPolicy', { metadata: { name: 'keys', namespace: 'app' }, ...refused });
   assert.equal(unenforceableOn([policy], routes, new Set())('app/target'), undefined);
 });
 
@@ -67,7 +67,7 @@ test('labels choose, too', () => {
 });
 
 test('the message names the policy, the route, what is not in force, and the fix', () => {
-  const policy = usersPolicy('SecurityPolicy', {
+  const policy = userPolicy('SecurityPolicy', {
     metadata: { name: 'keys', namespace: 'app' },
     spec: { targetRefs: targetRefs('target'), apiKeyAuth },
   });
@@ -75,6 +75,6 @@ test('the message names the policy, the route, what is not in force, and the fix
   assert.equal(verdict?.reason, 'NotEnforceable');
   assert.match(
     verdict?.message ?? '',
-    /apiKeyAuth of SecurityPolicy app\/keys on HTTPRoute app\/target.*; fix: let it target the Gateway/,
+    /apiKeyAuth of SecurityPolicy app\/keys on HTTPRoute app\/target.*; fix: target the Gateway/,
   );
 });

@@ -42,7 +42,7 @@ test('a refusal names the object and the reason', () => {
     ]),
     'app/ai',
   );
-  assert.deepEqual(verdict, { reason: 'NotAccepted', message: 'Envoy Gateway says of HTTPRoute app/chat: R' });
+  assert.deepEqual(verdict, { reason: 'NotAccepted', message: 'Envoy Gateway reports for HTTPRoute app/chat: R' });
   assert.equal(
     verdictOf(
       judged([
@@ -69,13 +69,7 @@ test('a policy of the user that pushes ours aside can be put elsewhere', () => {
     const places = pushed.status?.parents?.map((place) => ({ ...place, conditions })) ?? [];
     return verdictOf({ ...pushed, status: { ancestors: places } }, 'app/ai')?.message ?? '';
   };
-  assert.match(
-    say('Accepted', 'False', 'Conflicted'),
-    /Conflicted: by another; fix: let your own .* target the Gateway/,
-  );
-  assert.match(
-    say('Overridden', 'True', 'Overridden'),
-    /Overridden: by another; fix: let your own .* target the Gateway/,
-  );
+  assert.match(say('Accepted', 'False', 'Conflicted'), /Conflicted: by another; fix: let your .* target the Gateway/);
+  assert.match(say('Overridden', 'True', 'Overridden'), /Overridden: by another; fix: let your .* target the Gateway/);
   assert.doesNotMatch(say('Accepted', 'False', 'Invalid'), /fix/);
 });

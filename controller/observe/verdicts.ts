@@ -1,9 +1,9 @@
-/** What Envoy Gateway says about an object that was written for it. */
+/** Reads how Envoy Gateway judges a generated object. */
 
 const ENVOY_GATEWAY = 'gateway.envoyproxy.io/gatewayclass-controller';
 
-/** Not enough to be sure that it is in force, and why. */
-export interface Verdict {
+/** Why an object may not be in force. */
+export interface GatewayVerdict {
   readonly reason: 'NotAccepted' | 'NotEnforceable' | 'Overridden' | 'Pending';
   readonly message: string;
 }
@@ -16,14 +16,14 @@ interface ConditionObject {
   readonly observedGeneration?: number;
 }
 
-interface Place {
+interface StatusEntry {
   readonly controllerName?: string;
-  readonly parentRef?: Reference;
-  readonly ancestorRef?: Reference;
+  readonly parentRef?: GatewayReference;
+  readonly ancestorRef?: GatewayReference;
   readonly conditions?: readonly ConditionObject[];
 }
 
-interface Reference {
+interface GatewayReference {
   readonly kind?: string;
   readonly namespace?: string;
   readonly name: string;
@@ -32,20 +32,20 @@ interface Reference {
 export interface JudgedObject {
   readonly kind: string;
   readonly metadata: { readonly name: string; readonly namespace: string; readonly generation?: number };
-  readonly status?: { readonly parents?: readonly Place[]; readonly ancestors?: readonly Place[] };
+  readonly status?: { readonly parents?: readonly StatusEntry[]; readonly ancestors?: readonly StatusEntry[] };
 }
 
-/** About the object as a part of that Gateway (`NAMESPACE/NAME`); undefined: accepted, and in force. */
-export function verdictOf(object: JudgedObject, gateway: string): Verdict | undefined {
+/** Judges the object as a part of the Gateway (`NAMESPACE/NAME`); undefined: accepted and in force. */
+export function verdictOf(object: JudgedObject, gateway: string): GatewayVerdict | undefined {
   const what = `${object.kind} ${object.metadata.namespace}/${object.metadata.name}`;
-  const places = [...(object.status?.parents ?? []), ...(object.status?.ancestors ?? [])].filter(
+  const entries = [...(object.status?.parents ?? []), ...(object.status?.ancestors ?? [])].filter(
     ({ controllerName, parentRef, ancestorRef }) =>
       controllerName === ENVOY_GATEWAY && isAbout(parentRef ?? ancestorRef, object.metadata.namespace, gateway),
   );
-  const conditions = places.flatMap((place) => place.conditions ?? []);
-  const say = (reason: Verdict['reason'], { reason: theirs, message }: ConditionObject): Verdict => ({
+  const conditions = entries.flatMap((entry) => entry.conditions ?? []);
+  const say = (reason: GatewayVerdict['reason'], { reason: theirs, message }: ConditionObject): GatewayVerdict => ({
     reason,
-    message: `Envoy Gateway says of ${what}: ${[theirs, message].filter(Boolean).join(': ')}${isPushedAside(object, theirs) ? `; fix: ${fix}` : ''}`,
+    message: `Envoy Gateway reports for ${what}: ${[theirs, message].filter(Boolean).join(': ')}${isOverridden(object, theirs) ? `; fix: ${fix}` : ''}`,
   });
   const refused = conditions.find(
     ({ type, status }) => ['Accepted', 'ResolvedRefs'].includes(type) && status === 'False',
@@ -64,7 +64,7 @@ export function verdictOf(object: JudgedObject, gateway: string): Verdict | unde
   return undefined;
 }
 
-/** Of a policy that nobody has refused yet it is not known. */
+/** A policy without a verdict counts as not refused. */
 export function isRefused({ status }: Pick<JudgedObject, 'status'>): boolean {
   const accepted = (status?.ancestors ?? [])
     .filter(({ controllerName }) => controllerName === ENVOY_GATEWAY)
@@ -72,35 +72,35 @@ export function isRefused({ status }: Pick<JudgedObject, 'status'>): boolean {
   return accepted.length > 0 && accepted.every(({ status }) => status === 'False');
 }
 
-/** Only a policy of the same kind can do that, one that is closer to a route or older. */
-function isPushedAside({ kind }: JudgedObject, reason: string | undefined): boolean {
+/** Only a policy of the same kind can override, one that is more specific or older. */
+function isOverridden({ kind }: JudgedObject, reason: string | undefined): boolean {
   return kind === 'EnvoyExtensionPolicy' && (reason === 'Overridden' || reason === 'Conflicted');
 }
 
 const fix =
-  'let your own EnvoyExtensionPolicy target the Gateway, where it is merged with this one (all but its extProc), instead of a generated HTTPRoute';
+  'let your EnvoyExtensionPolicy target the Gateway instead of a generated HTTPRoute; it is then merged with this one, except for its extProc';
 
-function isAbout(reference: Reference | undefined, namespace: string, gateway: string): boolean {
+function isAbout(reference: GatewayReference | undefined, namespace: string, gateway: string): boolean {
   if (reference === undefined || (reference.kind ?? 'Gateway') !== 'Gateway') {
     return false;
   }
   return `${reference.namespace ?? namespace}/${reference.name}` === gateway;
 }
 
-/** What holds against a generated HTTPRoute at a Gateway: its own status, and that of the policy that puts the filter on all routes of its namespace. */
+/** Judges a generated HTTPRoute at a Gateway, with the policy that adds the filter to all routes of its namespace. */
 export function verdictsIn(
   httpRoutes: ReadonlyMap<string, object>,
   extensionPolicies: ReadonlyMap<string, object>,
-): (httpRoute: string, gateway: string) => Verdict | undefined {
+): (httpRoute: string, gateway: string) => GatewayVerdict | undefined {
   const policies = Map.groupBy([...extensionPolicies.values()] as JudgedObject[], ({ metadata }) => metadata.namespace);
   return (httpRoute, gateway) => {
     const route = httpRoutes.get(httpRoute) as JudgedObject | undefined;
     if (route === undefined) {
-      return { reason: 'Pending', message: `HTTPRoute ${httpRoute} is not there yet` };
+      return { reason: 'Pending', message: `HTTPRoute ${httpRoute} does not exist yet` };
     }
     const own = policies.get(route.metadata.namespace) ?? [];
     if (own.length === 0) {
-      return { reason: 'Pending', message: `the EnvoyExtensionPolicy of ${httpRoute} is not there yet` };
+      return { reason: 'Pending', message: `the EnvoyExtensionPolicy of ${httpRoute} does not exist yet` };
     }
     return verdictOf(route, gateway) ?? own.map((each) => verdictOf(each, gateway)).find((each) => each !== undefined);
   };

@@ -1,15 +1,16 @@
 /**
- * The controller's own certificate authority, over PEM text: what is kept goes in, what is to be kept comes out. A new authority is handed out a day before it
- * signs, and an old one stays trusted until nothing that it signed is valid.
+ * The certificate authority (CA) of the policy push, as pure functions over PEM text. A new CA is
+ * published a day before it signs, and an old one stays trusted until everything that it signed has
+ * expired.
  */
 import { createPrivateKey, KeyObject, randomBytes, X509Certificate } from 'node:crypto';
-// @peculiar/x509 looks for it when it loads.
+// Required by @peculiar/x509 at load time.
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 
-/** Both in the order in which they were made. */
+/** Certificates and keys, oldest first. */
 export interface CaText {
-  /** Certificates: the bundle that sidecars trust. */
+  /** The bundle that sidecars trust. */
   readonly certificates: string;
   /** Private keys in PKCS #8, one for each certificate. */
   readonly keys: string;
@@ -22,13 +23,13 @@ export interface ServerCertificate {
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-const AUTHORITY_LIFE_MS = 3653 * DAY_MS;
-const AUTHORITY_RENEWED_BEFORE_MS = 365 * DAY_MS;
-/** The kubelet brings a changed ConfigMap into running pods within two minutes; a day also passes over nodes that were away. */
-const HANDED_OUT_BEFORE_MS = DAY_MS;
+const CA_LIFE_MS = 3653 * DAY_MS;
+const CA_RENEWED_BEFORE_MS = 365 * DAY_MS;
+/** The kubelet updates a mounted ConfigMap within two minutes; a day also covers nodes that were offline. */
+const PUBLISHED_BEFORE_MS = DAY_MS;
 const SERVER_LIFE_MS = DAY_MS;
 const SERVER_RENEWED_AFTER_MS = SERVER_LIFE_MS / 2;
-/** Clocks of nodes differ. */
+/** Tolerated difference between the clocks of nodes. */
 const SKEW_MS = 10 * 60_000;
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
@@ -37,7 +38,7 @@ interface CaKeyPair {
   readonly key: KeyObject;
 }
 
-/** What must be kept from now on: the same object where nothing is due. Text that cannot be used counts as absent. */
+/** Returns what to keep from now on; the same object if nothing is due. Unusable text counts as absent. */
 export async function renewCa(kept: CaText | undefined, nowMs: number): Promise<CaText> {
   const read = kept === undefined ? [] : readCas(kept);
   const live = read.filter(({ certificate }) => Date.parse(certificate.validTo) > nowMs);
@@ -46,7 +47,7 @@ export async function renewCa(kept: CaText | undefined, nowMs: number): Promise<
     return next === undefined || nowMs < signsFromMs(next) + SERVER_LIFE_MS + SKEW_MS;
   });
   const newest = needed.at(-1);
-  const due = newest === undefined || Date.parse(newest.certificate.validTo) - nowMs < AUTHORITY_RENEWED_BEFORE_MS;
+  const due = newest === undefined || Date.parse(newest.certificate.validTo) - nowMs < CA_RENEWED_BEFORE_MS;
   const wanted = due ? [...needed, await newCa(nowMs)] : needed;
   if (kept !== undefined && wanted.length === read.length && !due) {
     return kept;
@@ -54,7 +55,7 @@ export async function renewCa(kept: CaText | undefined, nowMs: number): Promise<
   return writeCas(wanted);
 }
 
-/** Replaces the authority ahead of its time, with the same overlap. */
+/** Replaces the CA early, with the same overlap. */
 export async function rotateCa(kept: CaText, nowMs: number): Promise<CaText> {
   return writeCas([...readCas(kept), await newCa(nowMs)]);
 }
@@ -64,10 +65,10 @@ export async function issueServerCertificate(
   dnsNames: readonly string[],
   nowMs: number,
 ): Promise<ServerCertificate> {
-  const authorities = readCas(kept);
-  const signer = authorities.findLast((each) => signsFromMs(each) <= nowMs) ?? authorities[0];
+  const cas = readCas(kept);
+  const signer = cas.findLast((each) => signsFromMs(each) <= nowMs) ?? cas[0];
   if (signer === undefined) {
-    throw new Error('there is no certificate authority to sign with');
+    throw new Error('there is no usable CA');
   }
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.create({
@@ -90,11 +91,11 @@ export async function issueServerCertificate(
   return { chain: `${certificate.toString('pem')}\n`, key: pemOf(KeyObject.from(keys.privateKey)) };
 }
 
-/** Also when its authority is no longer the one that would sign, or no longer trusted. */
+/** Returns whether the certificate is due for renewal, or its CA no longer the one that signs. */
 export function serverCertificateIsDue(current: ServerCertificate, kept: CaText, nowMs: number): boolean {
   const certificate = new X509Certificate(current.chain);
-  const authorities = readCas(kept);
-  const signer = authorities.findLast((each) => signsFromMs(each) <= nowMs) ?? authorities[0];
+  const cas = readCas(kept);
+  const signer = cas.findLast((each) => signsFromMs(each) <= nowMs) ?? cas[0];
   if (signer === undefined || !certificate.verify(signer.certificate.publicKey)) {
     return true;
   }
@@ -106,10 +107,10 @@ async function newCa(nowMs: number): Promise<CaKeyPair> {
   const serialNumber = newSerialNumber();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber,
-    // Authorities that overlap must not share a name: a verifier looks an issuer up by it.
+    // CAs that overlap need different names, because a verifier looks up the issuer by name.
     name: `CN=tallygate ${serialNumber}`,
     notBefore: new Date(nowMs - SKEW_MS),
-    notAfter: new Date(nowMs + AUTHORITY_LIFE_MS),
+    notAfter: new Date(nowMs + CA_LIFE_MS),
     signingAlgorithm: ALGORITHM,
     keys,
     extensions: [
@@ -125,10 +126,10 @@ async function newCa(nowMs: number): Promise<CaKeyPair> {
 }
 
 function signsFromMs({ certificate }: CaKeyPair): number {
-  return Date.parse(certificate.validFrom) + SKEW_MS + HANDED_OUT_BEFORE_MS;
+  return Date.parse(certificate.validFrom) + SKEW_MS + PUBLISHED_BEFORE_MS;
 }
 
-/** Positive, as RFC 5280 wants it. */
+/** Positive, as RFC 5280 requires. */
 function newSerialNumber(): string {
   return `01${randomBytes(15).toString('hex')}`;
 }
@@ -142,19 +143,17 @@ function readCas({ certificates, keys }: CaText): readonly CaKeyPair[] {
     if (read.length !== privateKeys.length) {
       return [];
     }
-    const authorities = read.map((certificate, index) => ({ certificate, key: privateKeys[index]! }));
-    return authorities.every(({ certificate, key }) => certificate.ca && certificate.checkPrivateKey(key))
-      ? authorities
-      : [];
+    const cas = read.map((certificate, index) => ({ certificate, key: privateKeys[index]! }));
+    return cas.every(({ certificate, key }) => certificate.ca && certificate.checkPrivateKey(key)) ? cas : [];
   } catch {
     return [];
   }
 }
 
-function writeCas(authorities: readonly CaKeyPair[]): CaText {
+function writeCas(cas: readonly CaKeyPair[]): CaText {
   return {
-    certificates: authorities.map(({ certificate }) => certificate.toString()).join(''),
-    keys: authorities.map(({ key }) => pemOf(key)).join(''),
+    certificates: cas.map(({ certificate }) => certificate.toString()).join(''),
+    keys: cas.map(({ key }) => pemOf(key)).join(''),
   };
 }
 

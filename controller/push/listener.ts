@@ -1,4 +1,4 @@
-/** A port for gRPC over TLS whose connections are counted before anything is read from them, and whose certificate is taken anew for each. */
+/** A port for gRPC over TLS. Connections are bounded before anything is read from them; the certificate can change at any time. */
 import { createServer, type Server, type Socket } from 'node:net';
 import { experimental, Server as GrpcServer, type ServerOptions } from '@grpc/grpc-js';
 import type { ServerCertificate } from './ca.ts';
@@ -26,11 +26,11 @@ const OPTIONS: ServerOptions = {
   'grpc.enable_channelz': 0,
 };
 
-export interface Listener {
+export interface PushListener {
   readonly port: number;
-  /** It has shown a token, and gives way to nobody while that is reviewed. `peer`: as grpc-js names it. */
+  /** The peer has sent a token, and is not evicted while the token is reviewed. `peer`: grpc-js's name. */
   spoke(peer: string): void;
-  /** From now on the connection has no end of its own. */
+  /** The peer is authenticated: its connection may live without limit. */
   known(peer: string): void;
   badToken(peer: string): void;
   drop(peer: string): void;
@@ -39,16 +39,16 @@ export interface Listener {
 
 export interface ListenerOptions {
   readonly address: { readonly host: string; readonly port: number };
-  /** Throws or gives nothing while there is no certificate: then nobody is answered. */
+  /** Returns undefined while there is no certificate: connections are then closed. */
   readonly credentials: () => ServerCertificate | undefined;
   readonly addServices: (server: GrpcServer) => void;
 }
 
-export async function listen({ address, credentials, addServices }: ListenerOptions): Promise<Listener> {
+export async function listen({ address, credentials, addServices }: ListenerOptions): Promise<PushListener> {
   const grpc = new GrpcServer(OPTIONS);
   addServices(grpc);
   const certificates = newCertificateSource();
-  // The names of its first two parameters are exchanged in grpc-js 1.14: the identity comes first.
+  // The first two parameters are named the wrong way around in grpc-js 1.14: the identity comes first.
   const injector = grpc.createConnectionInjector(
     experimental.createCertificateProviderServerCredentials(certificates, null, false),
   );
@@ -107,7 +107,7 @@ interface Stranger {
   life: NodeJS.Timeout;
 }
 
-/** Connections whose peer has not shown a good token yet, oldest first. */
+/** Connections whose peer is not authenticated yet, oldest first. */
 function newStrangers(drop: (peer: string) => void) {
   const all = new Map<string, Stranger>();
   const remove = (peer: string) => {
@@ -116,7 +116,7 @@ function newStrangers(drop: (peer: string) => void) {
   };
   const silentOf = (hosts: ReadonlyMap<string, readonly Stranger[]>) =>
     [...hosts.values()].toSorted((left, right) => right.length - left.length)[0]?.[0];
-  /** Whether there is room for one more of the host; the oldest silent one gives way. */
+  /** Returns whether one more connection of the host is allowed; evicts the oldest silent one if necessary. */
   const makeRoom = (host: string): boolean => {
     const own = [...all.values()].filter((each) => each.host === host);
     const isFull = own.length >= MAX_STRANGERS_OF_ADDRESS;
@@ -173,9 +173,9 @@ function bind(port: Server, address: { readonly host: string; readonly port: num
   });
 }
 
-type Identity = Parameters<experimental.IdentityCertificateUpdateListener>[0];
+type CertificateIdentity = Parameters<experimental.IdentityCertificateUpdateListener>[0];
 
-/** grpc-js takes a new certificate from its provider only, while the server runs. */
+/** While the server runs, grpc-js takes a new certificate only from a provider. */
 function newCertificateSource() {
   const listeners = new Set<experimental.IdentityCertificateUpdateListener>();
   let current: ServerCertificate | undefined;
@@ -185,7 +185,7 @@ function newCertificateSource() {
     addIdentityCertificateListener: (listener) => void listeners.add(listener),
     removeIdentityCertificateListener: (listener) => void listeners.delete(listener),
   };
-  /** False: there is none. */
+  /** Returns false if there is no certificate. */
   const use = (credentials: () => ServerCertificate | undefined): boolean => {
     const next = credentials();
     if (next === undefined) {
@@ -195,7 +195,7 @@ function newCertificateSource() {
       return true;
     }
     current = next;
-    const identity: Identity = { certificate: Buffer.from(next.chain), privateKey: Buffer.from(next.key) };
+    const identity: CertificateIdentity = { certificate: Buffer.from(next.chain), privateKey: Buffer.from(next.key) };
     for (const listener of listeners) {
       listener(identity);
     }

@@ -1,221 +1,293 @@
 /**
- * Policies on their way to the sidecars: one gRPC stream for each, over TLS, opened with a token of the pod's service account that is reviewed. In come the
- * policies by fleet, out goes what each sidecar has, refuses, and has proved. Only the leader serves.
+ * Pushes policies to the sidecars: one gRPC stream each, over TLS, authenticated by a token of the pod's
+ * service account. Takes the policies by fleet; reports what each sidecar has acknowledged, refused and
+ * found in its Envoy's configuration. Only the leader serves.
  */
 import { Metadata, status } from '@grpc/grpc-js';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import { policyText } from '../../contract/policy-text.ts';
 import type { Log } from '../../runtime/log.ts';
+import type { PodIdentity } from '../api/token-review.ts';
 import type { ServerCertificate } from './ca.ts';
 import { LINGER_MS, MAX_POLICY_BYTES, MAX_REVIEWS, MAX_TOKEN_CHARACTERS, REVIEW_TIMEOUT_MS } from './limits.ts';
-import { type Listener, listen } from './listener.ts';
-import { type Connected, followSidecar, type PodIdentity, type SidecarStream } from './sidecar.ts';
+import { listen, type PushListener } from './listener.ts';
+import { type ConnectedSidecar, followSidecar, type SidecarStream } from './sidecar.ts';
 import { type FollowCall, followService, newOffer, type Offer } from './wire.ts';
+
+/** Room for the version beside the content. */
+const MESSAGE_OVERHEAD_BYTES = 1024;
 
 export interface PushServerOptions {
   readonly address: { readonly host: string; readonly port: number };
-  /** Asked at each connection, so that a renewed one is used at once; undefined: nobody is answered. */
+  /** Called for each connection, so that a renewed certificate is used at once; undefined: connections are closed. */
   readonly credentials: () => ServerCertificate | undefined;
-  /** Undefined: the token is not good. Throws where that cannot be found out now. */
+  /** Returns undefined if the token is not valid. Rejects if the token cannot be reviewed now. */
   readonly review: (token: string) => Promise<PodIdentity | undefined>;
-  /** The name under which the policy of the pod's proxies is published; undefined: none of ours. */
+  /** The fleet of the pod; undefined if it is no proxy of a Gateway of this controller. */
   readonly fleetOf: (pod: PodIdentity) => string | undefined;
-  /** A sidecar has a policy of a later leader than this one: its clock was ahead, or this one leads no more. */
+  /** Called when a sidecar has a policy of a higher epoch: this replica's clock was behind, or it no longer leads. */
   readonly outdated?: (epoch: number) => void;
   readonly log: Log;
 }
 
 export interface PushServer {
   readonly port: number;
-  /** Who leads; each leader's epoch is higher than all before. Undefined: somebody else leads. */
+  /** Sets the epoch of this leader, higher than all before; undefined: another replica leads. */
   setLeader(epoch: number | undefined): void;
-  /** All policies by fleet, as they should be now. Nothing happens where content and leader are the same. */
+  /** Sets the policies of all fleets. A policy with the same content is not sent again. */
   publish(policies: ReadonlyMap<string, GatewayPolicy>): void;
-  sidecars(): readonly Connected[];
-  /** What the sidecars of a fleet should have acknowledged. */
+  sidecars(): readonly ConnectedSidecar[];
+  /** The version that the sidecars of a fleet should acknowledge. */
   published(fleet: string): Offer['version'] | undefined;
-  /** Called when `sidecars()` has changed. */
+  /** Calls back when `sidecars()` has changed. */
   onChange(callback: () => void): void;
   close(): Promise<void>;
 }
 
-interface Known {
-  connected: Connected;
+interface KnownSidecar {
+  connected: ConnectedSidecar;
   stream: SidecarStream | undefined;
+  /** Set while the sidecar may still reconnect. */
   leaving: NodeJS.Timeout | undefined;
 }
 
-export async function startPushServer(options: PushServerOptions): Promise<PushServer> {
-  const { log } = options;
-  const offers = new Map<string, Offer>();
-  const sidecars = new Map<string, Known>();
-  const callbacks: (() => void)[] = [];
-  let epoch: number | undefined;
-  let counter = 0;
-  let reviews = 0;
-  const changed = () => {
-    for (const callback of callbacks) {
-      callback();
-    }
-  };
-  const endAll = (details: string) => {
-    for (const { stream, leaving } of sidecars.values()) {
-      clearTimeout(leaving);
-      stream?.end(status.UNAVAILABLE, details);
-    }
-    sidecars.clear();
-  };
+/** Why a stream is refused. */
+interface StreamRefusal {
+  readonly code: status;
+  readonly details: string;
+}
 
-  const follow = async (call: FollowCall, listener: Listener) => {
-    const peer = call.getPeer();
-    const refuse = (code: status, details: string) => call.emit('error', { code, details });
-    // Before anything is awaited: a client that goes away must not be an unheard error.
+const notLeading: StreamRefusal = { code: status.UNAVAILABLE, details: 'another replica of the controller leads' };
+
+export async function startPushServer(options: PushServerOptions): Promise<PushServer> {
+  const server = new SidecarPushServer(options);
+  await server.listen();
+  return server;
+}
+
+class SidecarPushServer implements PushServer {
+  readonly #options: PushServerOptions;
+  readonly #offers = new Map<string, Offer>();
+  readonly #sidecars = new Map<string, KnownSidecar>();
+  readonly #callbacks: (() => void)[] = [];
+  #listener: PushListener | undefined;
+  #epoch: number | undefined;
+  #counter = 0;
+  #reviews = 0;
+
+  constructor(options: PushServerOptions) {
+    this.#options = options;
+  }
+
+  async listen(): Promise<void> {
+    this.#listener = await listen({
+      address: this.#options.address,
+      credentials: this.#options.credentials,
+      addServices: (server) =>
+        server.addService(followService, { Follow: (call: FollowCall) => void this.#follow(call) }),
+    });
+  }
+
+  get port(): number {
+    return this.#listener?.port ?? 0;
+  }
+
+  setLeader(epoch: number | undefined): void {
+    if (epoch === this.#epoch) {
+      return;
+    }
+    this.#epoch = epoch;
+    this.#counter = 0;
+    this.#offers.clear();
+    this.#endAll(notLeading.details);
+    this.#changed();
+  }
+
+  publish(policies: ReadonlyMap<string, GatewayPolicy>): void {
+    if (this.#epoch === undefined) {
+      return;
+    }
+    for (const fleet of this.#offers.keys()) {
+      if (!policies.has(fleet)) {
+        this.#offers.delete(fleet);
+      }
+    }
+    for (const [fleet, policy] of policies) {
+      this.#publishTo(fleet, policy, this.#epoch);
+    }
+    for (const { stream } of this.#sidecars.values()) {
+      stream?.offer();
+    }
+  }
+
+  sidecars(): readonly ConnectedSidecar[] {
+    return [...this.#sidecars.values()].map(({ connected }) => connected);
+  }
+
+  published(fleet: string): Offer['version'] | undefined {
+    return this.#offers.get(fleet)?.version;
+  }
+
+  onChange(callback: () => void): void {
+    this.#callbacks.push(callback);
+  }
+
+  async close(): Promise<void> {
+    this.#epoch = undefined;
+    this.#endAll('the controller is shutting down');
+    await this.#listener?.close();
+  }
+
+  #publishTo(fleet: string, policy: GatewayPolicy, epoch: number): void {
+    if (this.#offers.get(fleet)?.version.version === policy.version) {
+      return;
+    }
+    const content = policyText(policy);
+    if (content.length > MAX_POLICY_BYTES - MESSAGE_OVERHEAD_BYTES) {
+      this.#options.log.error({ fleet, bytes: content.length }, 'policy too large; the last one stays in force');
+      return;
+    }
+    this.#offers.set(fleet, newOffer({ epoch, counter: ++this.#counter, version: policy.version }, content));
+  }
+
+  async #follow(call: FollowCall): Promise<void> {
+    // Before anything is awaited: the error of a client that disconnects must have a listener.
     call.on('error', () => {});
-    const term = epoch;
-    if (term === undefined) {
-      return refuse(status.UNAVAILABLE, 'another replica of the controller leads');
+    const refusal = await this.#review(call);
+    if (refusal !== undefined) {
+      call.emit('error', refusal);
+    }
+  }
+
+  /** Returns why the stream is refused; undefined if it was accepted, or the client is gone. */
+  async #review(call: FollowCall): Promise<StreamRefusal | undefined> {
+    const peer = call.getPeer();
+    const epoch = this.#epoch;
+    if (epoch === undefined) {
+      return notLeading;
     }
     const token = bearerOf(call);
     if (token === undefined) {
-      listener.badToken(peer);
-      return refuse(status.UNAUTHENTICATED, 'a token of the pod’s service account is missing');
+      this.#listener?.badToken(peer);
+      return { code: status.UNAUTHENTICATED, details: 'a token of the pod’s service account is missing' };
     }
-    listener.spoke(peer);
-    if (reviews >= MAX_REVIEWS) {
-      return refuse(status.RESOURCE_EXHAUSTED, 'too many tokens are being reviewed');
+    this.#listener?.spoke(peer);
+    if (this.#reviews >= MAX_REVIEWS) {
+      return { code: status.RESOURCE_EXHAUSTED, details: 'too many tokens are being reviewed' };
     }
-    let pod: PodIdentity | undefined;
-    reviews++;
-    try {
-      pod = await within(REVIEW_TIMEOUT_MS, options.review(token));
-    } catch (error) {
-      log.warn({ error, peer }, 'a sidecar’s token could not be reviewed');
-      return refuse(status.UNAVAILABLE, 'the token could not be reviewed');
-    } finally {
-      reviews--;
+    const pod = await this.#podOf(token, peer);
+    if (pod === 'unknown') {
+      return { code: status.UNAVAILABLE, details: 'the token could not be reviewed' };
     }
     if (pod === undefined) {
-      listener.badToken(peer);
-      log.warn({ peer }, 'a token was refused');
-      return refuse(status.UNAUTHENTICATED, 'the token is not good');
+      this.#listener?.badToken(peer);
+      this.#options.log.warn({ peer }, 'token refused');
+      return { code: status.UNAUTHENTICATED, details: 'the token is not valid' };
     }
     if (call.cancelled) {
       return undefined;
     }
-    if (epoch !== term) {
-      return refuse(status.UNAVAILABLE, 'another replica of the controller leads');
+    if (this.#epoch !== epoch) {
+      return notLeading;
     }
-    const fleet = options.fleetOf(pod);
+    const fleet = this.#options.fleetOf(pod);
     if (fleet === undefined) {
-      return refuse(status.FAILED_PRECONDITION, 'the pod is no proxy of a Gateway that is served');
+      return { code: status.FAILED_PRECONDITION, details: 'the pod is no proxy of a Gateway of this controller' };
     }
-    listener.known(peer);
-    return admit(call, pod, fleet, () => listener.drop(peer));
-  };
+    this.#listener?.known(peer);
+    this.#accept(call, peer, pod, fleet);
+    return undefined;
+  }
 
-  const admit = (call: FollowCall, pod: PodIdentity, fleet: string, drop: () => void) => {
-    let known: Known | undefined;
+  /** Returns `unknown` if the API server could not review the token. */
+  async #podOf(token: string, peer: string): Promise<PodIdentity | undefined | 'unknown'> {
+    this.#reviews++;
+    try {
+      return await within(REVIEW_TIMEOUT_MS, this.#options.review(token));
+    } catch (error) {
+      this.#options.log.warn({ err: error, peer }, 'token review failed');
+      return 'unknown';
+    } finally {
+      this.#reviews--;
+    }
+  }
+
+  #accept(call: FollowCall, peer: string, pod: PodIdentity, fleet: string): void {
+    let sidecar: KnownSidecar | undefined;
     const stream = followSidecar(call, {
-      wanted: () => offers.get(fleet),
-      said(change) {
-        if (known === undefined) {
-          // Only one that has said Hello takes the place of the stream before.
-          const before = sidecars.get(pod.podUid);
-          clearTimeout(before?.leaving);
-          known = { connected: { ...nothingKnown, ...before?.connected, pod, fleet }, stream, leaving: undefined };
-          sidecars.set(pod.podUid, known);
-          before?.stream?.end(status.ABORTED, 'the sidecar has opened another stream');
-          log.info({ pod: pod.podName, namespace: pod.namespace, fleet }, 'sidecar connected');
-        }
-        known.connected = { ...known.connected, ...change };
-        const held = change.acknowledged?.epoch ?? 0;
-        if (epoch !== undefined && held > epoch) {
-          options.outdated?.(held);
-        }
-        if (change.refused) {
-          log.error({ pod: pod.podName, namespace: pod.namespace, ...change.refused }, 'a sidecar refuses its policy');
-        }
-        changed();
+      wanted: () => this.#offers.get(fleet),
+      reported: (change) => {
+        sidecar ??= this.#connect(pod, fleet, stream);
+        sidecar.connected = { ...sidecar.connected, ...change };
+        this.#reported(pod, change);
       },
-      ended() {
-        if (known === undefined || sidecars.get(pod.podUid) !== known) {
-          return;
+      ended: () => {
+        if (sidecar !== undefined && this.#sidecars.get(pod.podUid) === sidecar) {
+          this.#disconnect(sidecar);
         }
-        known.stream = undefined;
-        known.leaving = setTimeout(() => {
-          sidecars.delete(pod.podUid);
-          log.info({ pod: pod.podName, namespace: pod.namespace, fleet }, 'sidecar gone');
-          changed();
-        }, LINGER_MS);
       },
-      drop,
+      drop: () => this.#listener?.drop(peer),
     });
-    // Tells the sidecar that it is heard, also where there is no policy yet.
+    // Confirms to the sidecar that its token was accepted, even if there is no policy yet.
     call.sendMetadata(new Metadata());
-  };
+  }
 
-  const listener: Listener = await listen({
-    address: options.address,
-    credentials: options.credentials,
-    addServices: (server) =>
-      server.addService(followService, { Follow: (call: FollowCall) => void follow(call, listener) }),
-  });
-  return {
-    port: listener.port,
-    setLeader(next) {
-      if (next === epoch) {
-        return;
-      }
-      epoch = next;
-      counter = 0;
-      offers.clear();
-      endAll('another replica of the controller leads');
-      changed();
-    },
-    publish(policies) {
-      if (epoch === undefined) {
-        return;
-      }
-      for (const fleet of offers.keys()) {
-        if (!policies.has(fleet)) {
-          offers.delete(fleet);
-        }
-      }
-      for (const [fleet, policy] of policies) {
-        if (offers.get(fleet)?.version.version === policy.version) {
-          continue;
-        }
-        const content = policyText(policy);
-        if (content.length > MAX_POLICY_BYTES - 1024) {
-          log.error({ fleet, bytes: content.length }, 'a policy is too large to be sent; the last one stays in force');
-          continue;
-        }
-        offers.set(fleet, newOffer({ epoch, counter: ++counter, version: policy.version }, content));
-      }
-      for (const { stream } of sidecars.values()) {
-        stream?.offer();
-      }
-    },
-    sidecars: () => [...sidecars.values()].map(({ connected }) => connected),
-    published: (fleet) => offers.get(fleet)?.version,
-    onChange: (callback) => void callbacks.push(callback),
-    close() {
-      epoch = undefined;
-      endAll('the controller ends');
-      return listener.close();
-    },
-  };
+  /** Replaces the sidecar's earlier stream, once the new one has said Hello. */
+  #connect(pod: PodIdentity, fleet: string, stream: SidecarStream): KnownSidecar {
+    const before = this.#sidecars.get(pod.podUid);
+    clearTimeout(before?.leaving);
+    const connected = { ...nothingReported, ...before?.connected, pod, fleet };
+    const sidecar: KnownSidecar = { connected, stream, leaving: undefined };
+    this.#sidecars.set(pod.podUid, sidecar);
+    before?.stream?.end(status.ABORTED, 'the sidecar has opened another stream');
+    this.#options.log.info({ pod: pod.podName, namespace: pod.namespace, fleet }, 'sidecar connected');
+    return sidecar;
+  }
+
+  #disconnect(sidecar: KnownSidecar): void {
+    const { pod, fleet } = sidecar.connected;
+    sidecar.stream = undefined;
+    sidecar.leaving = setTimeout(() => {
+      this.#sidecars.delete(pod.podUid);
+      this.#options.log.info({ pod: pod.podName, namespace: pod.namespace, fleet }, 'sidecar disconnected');
+      this.#changed();
+    }, LINGER_MS);
+  }
+
+  #reported({ podName, namespace }: PodIdentity, change: Partial<ConnectedSidecar>): void {
+    const epoch = change.acknowledged?.epoch ?? 0;
+    if (this.#epoch !== undefined && epoch > this.#epoch) {
+      this.#options.outdated?.(epoch);
+    }
+    if (change.refused) {
+      this.#options.log.error({ pod: podName, namespace, ...change.refused }, 'sidecar refused policy');
+    }
+    this.#changed();
+  }
+
+  #endAll(details: string): void {
+    for (const { stream, leaving } of this.#sidecars.values()) {
+      clearTimeout(leaving);
+      stream?.end(status.UNAVAILABLE, details);
+    }
+    this.#sidecars.clear();
+  }
+
+  #changed(): void {
+    for (const callback of this.#callbacks) {
+      callback();
+    }
+  }
 }
 
-const nothingKnown = {
+const nothingReported = {
   programVersion: '',
-  formatVersions: [],
   acknowledged: undefined,
   refused: undefined,
   configCheck: undefined,
 };
 
-/** Only what has the form of a token is worth a review. */
+/** Returns the bearer token; undefined unless it has the form of a JWT. */
 function bearerOf(call: FollowCall): string | undefined {
   const value = call.metadata.get('authorization')[0];
   if (typeof value !== 'string' || value.length > MAX_TOKEN_CHARACTERS) {

@@ -1,134 +1,154 @@
-/** One stream of a sidecar whose token is good: one policy under way at a time, and after its answer the newest one, so that a slow sidecar queues nothing. */
+/**
+ * One stream of an authenticated sidecar. Only one policy is in flight; after its answer the newest one is
+ * sent, so that nothing queues for a slow sidecar.
+ */
 import { status } from '@grpc/grpc-js';
 import type { ConfigCheck, SidecarMessage } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import type { PodIdentity } from '../api/token-review.ts';
 import { ANSWER_TIMEOUT_MS, MAX_STREAM_AGE_MS, STRANGER_LIFE_MS } from './limits.ts';
 import { type FollowCall, type Offer, type PolicyVersion, plainVersion } from './wire.ts';
 
-export interface PodIdentity {
-  readonly podName: string;
-  readonly podUid: string;
-  readonly namespace: string;
-}
-
-/** What is known of a sidecar. */
-export interface Connected {
+/** What a sidecar has reported. */
+export interface ConnectedSidecar {
   readonly pod: PodIdentity;
   readonly fleet: string;
   readonly programVersion: string;
-  /** Format versions of the policy that it reads. */
-  readonly formatVersions: readonly number[];
-  /** What it has in force. */
+  /** The policy in force. */
   readonly acknowledged: PolicyVersion | undefined;
-  /** What it was offered last, if it keeps what it had instead. */
+  /** The last policy that it was offered, if it refused that. */
   readonly refused: { readonly version: PolicyVersion; readonly reason: string } | undefined;
-  /** What its Envoy said last; look at the version in it. */
+  /** The last check of its Envoy, for the policy version in it. */
   readonly configCheck: ConfigCheck | undefined;
 }
 
 export interface SidecarStream {
-  /** Looks for a newer policy. */
+  /** Sends a newer policy, if there is one. */
   offer(): void;
   end(code: status, details: string): void;
 }
 
 export interface SidecarHooks {
-  /** What its fleet should have now. */
+  /** The policy that the sidecar's fleet should have. */
   readonly wanted: () => Offer | undefined;
-  /** After Hello, and at each change. */
-  readonly said: (change: Partial<Connected>) => void;
+  /** Called after Hello, and at each change. */
+  readonly reported: (change: Partial<ConnectedSidecar>) => void;
   readonly ended: () => void;
-  /** Ends the connection of a peer that takes nothing any more. */
+  /** Closes the connection, for a peer that does not close it itself. */
   readonly drop: () => void;
 }
 
-const REASON_MAX_CHARACTERS = 1000;
+const MAX_REASON_CHARACTERS = 1000;
+/** For the client to read the status before the connection is closed. */
+const DROP_DELAY_MS = 1000;
 
-export function followSidecar(call: FollowCall, { wanted, said, ended, drop }: SidecarHooks): SidecarStream {
-  let over = false;
-  let offered: Offer | undefined;
-  let inForce = '';
-  let waiting: NodeJS.Timeout | undefined;
-  let greeted = false;
-  const end = (code: status, details: string) => {
-    if (over) {
+export function followSidecar(call: FollowCall, hooks: SidecarHooks): SidecarStream {
+  return new FollowedSidecar(call, hooks);
+}
+
+class FollowedSidecar implements SidecarStream {
+  readonly #call: FollowCall;
+  readonly #hooks: SidecarHooks;
+  readonly #age: NodeJS.Timeout;
+  #ended = false;
+  #saidHello = false;
+  #offered: Offer | undefined;
+  #inForce = '';
+  /** Set while an answer of the sidecar is awaited. */
+  #waiting: NodeJS.Timeout | undefined;
+
+  constructor(call: FollowCall, hooks: SidecarHooks) {
+    this.#call = call;
+    this.#hooks = hooks;
+    // With jitter, so that the streams of a new leader do not all end at once.
+    this.#age = setTimeout(() => this.end(status.OK, ''), MAX_STREAM_AGE_MS * (0.9 + Math.random() / 10));
+    call.on('data', (message) => this.#receive(message));
+    call.on('end', () => this.end(status.OK, ''));
+    call.on('cancelled', () => this.#finish());
+    call.on('error', () => this.#finish());
+    this.#awaitAnswer(STRANGER_LIFE_MS);
+  }
+
+  offer(): void {
+    const next = this.#hooks.wanted();
+    const isBusy = this.#ended || !this.#saidHello || this.#waiting !== undefined;
+    if (isBusy || next === undefined || next === this.#offered) {
       return;
     }
-    finish();
-    // Not by `end()`, which says OK only.
+    this.#offered = next;
+    this.#awaitAnswer(ANSWER_TIMEOUT_MS);
+    this.#call.write(next.version.version === this.#inForce ? next.versionOnly : next.whole);
+  }
+
+  end(code: status, details: string): void {
+    if (this.#ended) {
+      return;
+    }
+    this.#finish();
+    // `end()` always sends the status OK.
     if (code === status.OK) {
-      call.end();
+      this.#call.end();
     } else {
-      call.emit('error', { code, details });
+      this.#call.emit('error', { code, details });
     }
-    setTimeout(drop, 1000).unref();
-  };
-  const finish = () => {
-    if (over) {
+    setTimeout(this.#hooks.drop, DROP_DELAY_MS).unref();
+  }
+
+  #finish(): void {
+    if (this.#ended) {
       return;
     }
-    over = true;
-    clearTimeout(waiting);
-    clearTimeout(age);
-    ended();
-  };
-  // Not all at once after a new leader came.
-  const age = setTimeout(() => end(status.OK, ''), MAX_STREAM_AGE_MS * (0.9 + Math.random() / 10));
-  const awaitAnswer = (timeoutMs: number) => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => end(status.DEADLINE_EXCEEDED, 'the sidecar does not answer'), timeoutMs);
-  };
-  const offer = () => {
-    const next = wanted();
-    if (over || !greeted || waiting !== undefined || next === undefined || next === offered) {
-      return;
-    }
-    offered = next;
-    awaitAnswer(ANSWER_TIMEOUT_MS);
-    call.write(next.version.version === inForce ? next.versionOnly : next.whole);
-  };
-  const answered = (change: Partial<Connected>) => {
-    clearTimeout(waiting);
-    waiting = undefined;
+    this.#ended = true;
+    clearTimeout(this.#waiting);
+    clearTimeout(this.#age);
+    this.#hooks.ended();
+  }
+
+  #awaitAnswer(timeoutMs: number): void {
+    clearTimeout(this.#waiting);
+    this.#waiting = setTimeout(() => this.end(status.DEADLINE_EXCEEDED, 'the sidecar does not answer'), timeoutMs);
+  }
+
+  #answered(change: Partial<ConnectedSidecar>): void {
+    clearTimeout(this.#waiting);
+    this.#waiting = undefined;
     if (change.acknowledged) {
-      inForce = change.acknowledged.version;
+      this.#inForce = change.acknowledged.version;
     }
-    said(change);
-    offer();
-  };
-  const hear = ({ message }: SidecarMessage) => {
-    if (over) {
+    this.#hooks.reported(change);
+    this.offer();
+  }
+
+  #receive({ message }: SidecarMessage): void {
+    if (this.#ended) {
       return;
     }
-    if (!greeted && message.case !== 'hello') {
-      return end(status.FAILED_PRECONDITION, 'the first message must be Hello');
+    if (this.#saidHello === (message.case === 'hello')) {
+      this.end(status.FAILED_PRECONDITION, this.#saidHello ? 'Hello came twice' : 'the first message must be Hello');
+      return;
     }
     switch (message.case) {
       case 'hello': {
-        if (greeted) {
-          return end(status.FAILED_PRECONDITION, 'Hello came twice');
-        }
-        greeted = true;
-        const { programVersion, formatVersions } = message.value;
-        const acknowledged = plainVersion(message.value.inForce);
-        return answered({ programVersion, formatVersions, acknowledged, refused: undefined });
+        this.#saidHello = true;
+        const { programVersion, inForce } = message.value;
+        this.#answered({ programVersion, acknowledged: plainVersion(inForce), refused: undefined });
+        return;
       }
       case 'acknowledge':
-        return answered({ acknowledged: plainVersion(message.value.version), refused: undefined });
+        this.#answered({ acknowledged: plainVersion(message.value.version), refused: undefined });
+        return;
       case 'refuse': {
         const version = plainVersion(message.value.version);
-        const reason = message.value.reason.slice(0, REASON_MAX_CHARACTERS);
-        return version === undefined ? undefined : answered({ refused: { version, reason } });
+        const reason = message.value.reason.slice(0, MAX_REASON_CHARACTERS);
+        if (version !== undefined) {
+          this.#answered({ refused: { version, reason } });
+        }
+        return;
       }
       case 'configCheck':
-        return said({ configCheck: message.value });
+        this.#hooks.reported({ configCheck: message.value });
+        return;
       default:
-        return undefined;
+        return;
     }
-  };
-  call.on('data', hear);
-  call.on('end', () => end(status.OK, ''));
-  call.on('cancelled', finish);
-  call.on('error', finish);
-  awaitAnswer(STRANGER_LIFE_MS);
-  return { offer, end };
+  }
 }

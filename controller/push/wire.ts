@@ -1,4 +1,4 @@
-/** The service as grpc-js takes it. Answers are bytes already: one policy goes to many. */
+/** The service definition for grpc-js. Messages to sidecars are encoded before, once for all sidecars. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { ServerDuplexStream, ServiceDefinition } from '@grpc/grpc-js';
 import {
@@ -10,19 +10,19 @@ import {
 
 export type FollowCall = ServerDuplexStream<SidecarMessage, Uint8Array>;
 
-/** Later epochs are newer; within one, higher counters are. */
+/** A higher epoch is newer; within an epoch, a higher counter is newer. */
 export interface PolicyVersion {
   readonly epoch: number;
   readonly counter: number;
-  /** What the policy says of itself. */
+  /** The digest of the content, as written in the policy. */
   readonly version: string;
 }
 
-/** One policy, encoded once for all who get it. */
+/** One policy, encoded once for all sidecars. */
 export interface Offer {
   readonly version: PolicyVersion;
   readonly whole: Uint8Array;
-  /** For a sidecar that has this content already. */
+  /** For a sidecar that has this content in force. */
   readonly versionOnly: Uint8Array;
 }
 

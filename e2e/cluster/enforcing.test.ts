@@ -112,7 +112,7 @@ describe('the filter is overridden by another extension policy', () => {
     await waitUntil(condition('ancestors', 'Accepted', 'True'), mine);
     const message = await untilEnforcingSays('Overridden');
     assert.ok(message.includes(target.rule), message);
-    assert.match(message, /fix: let your own EnvoyExtensionPolicy target the Gateway/);
+    assert.match(message, /fix: let your EnvoyExtensionPolicy target the Gateway/);
     await forge('by-rule');
     assert.ok(await isNeverCounted('by-rule'), 'the bypass is real');
     await remove('envoyextensionpolicy', 'mine');
@@ -127,7 +127,7 @@ describe('the filter is overridden by another extension policy', () => {
     await waitUntil(condition('ancestors', 'Accepted', 'True'), mine);
     const message = await untilEnforcingSays('NotAccepted');
     assert.ok(message.includes(target.name), message);
-    assert.match(message, /fix: let your own EnvoyExtensionPolicy target the Gateway/);
+    assert.match(message, /fix: let your EnvoyExtensionPolicy target the Gateway/);
     await forge('by-age');
     assert.ok(await isNeverCounted('by-age'), 'the bypass is real');
     await remove('envoyextensionpolicy', 'mine');
@@ -180,7 +180,7 @@ describe('a security policy on a generated route', () => {
     await apply([secret, usersPolicy('SecurityPolicy', 'keys', { name: target.name }, keys)]);
     await accepted();
     const message = await untilEnforcingSays('NotEnforceable');
-    assert.match(message, /apiKeyAuth of SecurityPolicy tge-enforcing\/keys .*; fix: let it target the Gateway/);
+    assert.match(message, /apiKeyAuth of SecurityPolicy tge-enforcing\/keys .*; fix: target the Gateway/);
     await ask('no-key');
     await remove('securitypolicy', 'keys');
     await wellAgain();
@@ -220,7 +220,7 @@ it('a traffic policy on a rule: what of it is accepted and not in force', async 
   for (const field of Object.keys(filters)) {
     assert.ok(message.includes(field), message);
   }
-  assert.match(message, /BackendTrafficPolicy tge-enforcing\/mine .*; fix: let it target the Gateway/);
+  assert.match(message, /BackendTrafficPolicy tge-enforcing\/mine .*; fix: target the Gateway/);
   // No 418, no 413, and nothing compressed, though the client would take it.
   assert.equal((await ask('unbuffered').asResponse()).headers.get('content-encoding'), null);
   await waitFor('refusal of a forged header', () => forge('faulty').then(() => false, Boolean), 10_000);

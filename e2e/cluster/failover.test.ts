@@ -37,7 +37,7 @@ before(async () => {
   world = await startClusterWorld(NAMESPACE);
   watched = startWatchedTraffic(world, MODEL);
   logs = followLogs('app.kubernetes.io/name=tallygate,app.kubernetes.io/component=controller', 'controller', (text) =>
-    /"msg":"(writes|this replica leads)"/.test(text),
+    /"msg":"(writing|became leader)"/.test(text),
   );
   changing = change();
 });
@@ -185,7 +185,7 @@ it('no two wrote at the same time', async () => {
   const all: Term[] = [];
   for (const { container, text } of logs.lines) {
     const { msg, time, epoch, method, path } = JSON.parse(text);
-    if (msg === 'this replica leads') {
+    if (msg === 'became leader') {
       const term: Term = { epoch, container, writes: [] };
       terms.set(container, term);
       all.push(term);

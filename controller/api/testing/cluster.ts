@@ -5,7 +5,7 @@ import { request as httpsRequest, type RequestOptions, Agent as TlsAgent } from 
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLog } from '../../../runtime/log.ts';
-import { type Client, newClient } from '../client.ts';
+import { KubeClient } from '../client.ts';
 import { type Credentials, findCredentials } from '../credentials.ts';
 import type { KubeObject } from '../object.ts';
 import { type Resource, resourcePath } from '../resource.ts';
@@ -15,7 +15,7 @@ export const configMaps: Resource = { apiVersion: 'v1', kind: 'ConfigMap', plura
 const namespaces: Resource = { apiVersion: 'v1', kind: 'Namespace', plural: 'namespaces', clusterWide: true };
 
 export interface Place {
-  readonly client: Client;
+  readonly client: KubeClient;
   readonly credentials: Credentials;
   readonly namespace: string;
   remove(): Promise<void>;
@@ -23,7 +23,7 @@ export interface Place {
 
 export async function newPlace(name: string): Promise<Place> {
   const credentials = await findCredentials(process.env);
-  const client = newClient(credentials);
+  const client = new KubeClient(credentials);
   const namespace = `kube-test-${name}-${process.pid}`;
   await client.apply(namespaces, { ...typeOf(namespaces), metadata: { name: namespace, namespace: '' } });
   return {

@@ -1,34 +1,34 @@
-/** Policies of Envoy Gateway that users have written themselves: what they target, and which fields they have. */
+/** Users' own policies of Envoy Gateway's kinds: their targets and their fields. */
 import type { LabelSelector } from '../../crds/gateway-api.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import { selects } from '../../translate/listener-access.ts';
 import type { KubeObject } from '../api/object.ts';
 import { isRefused } from './verdicts.ts';
 
-export interface UsersPolicy {
+export interface UserPolicy {
   readonly kind: string;
   readonly name: string;
   readonly namespace: string;
-  readonly targets: readonly Target[];
+  readonly targets: readonly UserPolicyTarget[];
   readonly selectors: readonly (LabelSelector & { readonly kind: string })[];
-  /** What it asks for, as its fields are called; nothing, where Envoy Gateway does not take it. */
+  /** The names of its fields; empty if Envoy Gateway does not accept it. */
   readonly asks: readonly string[];
 }
 
-interface Target {
+interface UserPolicyTarget {
   readonly kind: string;
   readonly name: string;
-  /** A part of it: a listener, a rule. */
+  /** A listener or a rule of the target. */
   readonly sectionName?: string;
 }
 
-interface Spec {
-  readonly targetRef?: Target;
-  readonly targetRefs?: readonly Target[];
-  readonly targetSelectors?: readonly Selector[];
+interface UserPolicySpec {
+  readonly targetRef?: UserPolicyTarget;
+  readonly targetRefs?: readonly UserPolicyTarget[];
+  readonly targetSelectors?: readonly TargetSelector[];
 }
 
-interface Selector {
+interface TargetSelector {
   readonly group?: string;
   readonly kind: string;
   readonly matchLabels?: LabelSelector['matchLabels'];
@@ -37,11 +37,11 @@ interface Selector {
   })[];
 }
 
-const ABOUT_ITSELF: ReadonlySet<string> = new Set(['targetRef', 'targetRefs', 'targetSelectors', 'mergeType']);
+const fieldsOfAttachment: ReadonlySet<string> = new Set(['targetRef', 'targetRefs', 'targetSelectors', 'mergeType']);
 
-export function usersPolicy(kind: string, { metadata, ...object }: KubeObject): UsersPolicy {
-  const spec = (object['spec'] ?? {}) as Spec;
-  // Those that reach other namespaces need a ReferenceGrant there; nobody gives one for generated routes.
+export function userPolicy(kind: string, { metadata, ...object }: KubeObject): UserPolicy {
+  const spec = (object['spec'] ?? {}) as UserPolicySpec;
+  // Selectors of other namespaces need a ReferenceGrant, which nobody writes for generated routes.
   const selectors = (spec.targetSelectors ?? []).filter(({ group }) => (group ?? GATEWAY_GROUP) === GATEWAY_GROUP);
   return {
     kind,
@@ -55,13 +55,13 @@ export function usersPolicy(kind: string, { metadata, ...object }: KubeObject): 
     })),
     asks: isRefused(object as Parameters<typeof isRefused>[0])
       ? []
-      : Object.keys(spec).filter((field) => !ABOUT_ITSELF.has(field)),
+      : Object.keys(spec).filter((field) => !fieldsOfAttachment.has(field)),
   };
 }
 
-/** The parts of an object of its namespace that it is about; undefined: all of it. Empty: nothing. */
-export function reached(
-  { targets, selectors }: UsersPolicy,
+/** Returns the sections of an object that the policy targets; undefined stands for the whole object. Empty: none. */
+export function targetedSections(
+  { targets, selectors }: UserPolicy,
   kind: string,
   name: string,
   labels: Readonly<Record<string, string>> = {},
