@@ -1,6 +1,6 @@
 /**
- * Every failure that a client can meet, in one list: what went wrong → HTTP status, code and kind. A dialect renders it (`Dialect.errorBody`).
- * Messages name the fix and hold no text of a prompt.
+ * All failures that a client can receive: code → HTTP status and kind. A client API renders them
+ * (`Dialect.errorBody`). Messages name the object, the problem and the fix, and never quote a prompt.
  */
 import { type FailureKind, localReplies } from '../contract/refusals.ts';
 
@@ -52,31 +52,31 @@ export const failureCodes = Object.keys(known) as readonly FailureCode[];
 /** Messages that say nothing of what the operator has configured (`TALLYGATE_ERROR_DETAIL=plain`). */
 const plainMessages: Readonly<Record<FailureCode, string>> = {
   invalid_body: 'The request body is not valid for this endpoint.',
-  duplicate_key: 'The request body has the same key twice; send it once.',
-  missing_model: 'The request names no model.',
-  invalid_value: 'A field of the request has a value that is not allowed.',
+  duplicate_key: 'The request body has the same key twice. Send it once.',
+  missing_model: 'The request has no model. Set the field model.',
+  invalid_value: 'A field of the request has an invalid value.',
   unbounded_cost: 'The cost of this request cannot be bounded in advance.',
   missing_quota_key: 'A required request header is missing, empty or repeated.',
   unsupported_encoding: 'The request body has an encoding that is not supported.',
   request_too_large: 'The request body is too large.',
   input_tokens_exceeded: 'The prompt has too many tokens.',
   output_tokens_exceeded: 'The request asks for too many output tokens.',
-  upload_too_slow: 'The request body arrived too slowly; send it again without a pause.',
+  upload_too_slow: 'The request body arrived too slowly. Send it again without a pause.',
   model_not_found: 'The model is not available here.',
   unknown_endpoint: 'The gateway does not serve this endpoint.',
   unmetered_endpoint: 'This endpoint is not allowed here.',
-  quota_exceeded: 'The token quota does not have enough left for this request.',
+  quota_exceeded: 'The token quota has too little left for this request.',
   request_rate_exceeded: 'Too many requests.',
-  budget_held: 'Requests in flight hold what is left of the token quota; try again shortly.',
-  overloaded: 'The gateway is overloaded; try again shortly.',
-  journal_unavailable: 'The gateway cannot account for this request at the moment; try again shortly.',
-  unreadable_answer: 'The gateway cannot read the answer of the provider.',
+  budget_held: 'Requests in flight hold the rest of the token quota. Try again shortly.',
+  overloaded: 'The gateway is overloaded. Try again shortly.',
+  journal_unavailable: 'The gateway cannot record the usage of this request. Try again shortly.',
+  unreadable_answer: 'The gateway cannot read the response of the provider.',
   backend_unavailable: 'No backend is available for this request.',
   first_token_timeout: 'The provider took too long to answer.',
-  internal_error: 'The gateway failed to serve this request; try again.',
+  internal_error: 'The gateway failed with an internal error. Try again.',
 };
 
-/** A failure of the list, with its words for this one case. */
+/** Creates a failure of the list with the message for this case. */
 export function failure(
   code: FailureCode,
   message: string,
@@ -91,7 +91,7 @@ export function withPlainMessage(problem: Failure): Failure {
   return { ...problem, message: plainMessages[problem.code as FailureCode] ?? problem.message };
 }
 
-/** An answer that Envoy wrote itself; its status stands. */
+/** Returns the failure for a local reply of Envoy, by its status. */
 export function envoyFailure(status: number): Failure {
   const reply = localReplies.find(({ from, to }) => status >= from && status <= to) ?? localReplies.at(-1)!;
   const { kind, code, message } = reply;

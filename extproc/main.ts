@@ -136,7 +136,7 @@ function refuseUntilReady(exchange: Exchange, now: () => number): ExchangeHandle
   return {
     requestHeaders(headers) {
       const first = (wanted: string) => headers.find(([name]) => name === wanted)?.[1];
-      const problem = failure('overloaded', 'The gateway has no policy yet; try again shortly.', {
+      const problem = failure('overloaded', 'The gateway has no policy yet. Try again shortly.', {
         retryAfterMs: 1000,
       });
       exchange.immediateResponse(refusal(dialectFor(first(':path') ?? '', first), problem, [], now()));

@@ -59,7 +59,9 @@ const dialectNames = { openai: 'OpenAI', anthropic: 'Anthropic', tgi: 'TGI' } as
 
 function bodyOf(dialect: Dialect, code: FailureCode): { readonly error: unknown; readonly error_type?: unknown } {
   return JSON.parse(
-    Buffer.from(dialect.errorBody(failure(code, 'The quota default/teams/hour (1000 tokens) is used up.'))).toString(),
+    Buffer.from(
+      dialect.errorBody(failure(code, 'Quota default/teams/hour exceeded: 0 of 1000 tokens remaining.')),
+    ).toString(),
   );
 }
 

@@ -1,4 +1,4 @@
-/** Before a request may go on: which rule and backend, whether it may be asked at all, and what it must hold. Pure. */
+/** Admission: the rule and backend of a request, whether its endpoint is allowed, and what it must hold. Pure. */
 import type { KeyPart, ModelFacts, Passthrough, Quota, Tokenizer } from '../../contract/policy.ts';
 import { type Failure, failure } from '../errors.ts';
 import type { CompiledRule, CompiledTarget, CompiledVirtualHost } from '../policy/compile.ts';
@@ -10,28 +10,28 @@ import { drawsOutput, drawsTokens } from '../quota/units.ts';
 import type { EstimateKey } from '../record.ts';
 import { chooseTarget, findPassthrough, findRule, modelFacts } from './routing.ts';
 
-/** Where nobody says how much a model answers at most: what a whole answer holds then. State `maxOutputTokens` of the model to be exact. */
+/** Held for a unary response of a model without `maxOutputTokens`. */
 const ASSUMED_MAX_OUTPUT_TOKENS = 16_384;
 
 /**
- * While bytes bound the tokens of a stream, nothing need be tokenized: a hold of so much for each token that is expected lasts for most streams. Where less is
- * left, less is granted.
+ * Bytes are an upper bound on tokens. A hold of this many bytes per expected token covers most
+ * streams, so they are never tokenized. Where less of the budget is left, less is granted.
  */
-const UNCOUNTED_BYTES_A_TOKEN = 6;
+const UNCOUNTED_BYTES_PER_TOKEN = 6;
 
 export interface RoutingDecision {
   readonly rule: CompiledRule;
   readonly target: CompiledTarget;
   readonly facts: RequestFacts;
-  /** What the backend calls the model. */
+  /** The model's name at the backend. */
   readonly backendModel: string;
   readonly modelFacts: ModelFacts | undefined;
-  /** A rule or the backend names the model, so it may label metrics. */
+  /** A rule or the backend names the model, so it may be a label in metrics. */
   readonly modelIsKnown: boolean;
   readonly tokenizer: Tokenizer;
 }
 
-/** The rule and the backend, or why there is none. */
+/** Chooses rule and backend. Returns a failure where there is none. */
 export function selectBackend(
   entry: CompiledVirtualHost,
   endpoint: ClientApi,
@@ -45,7 +45,7 @@ export function selectBackend(
   if (rule === undefined) {
     return failure(
       'model_not_found',
-      `No rule of this gateway serves the model ${quoted(facts.model)} here; GET /v1/models lists what it serves.`,
+      `No rule serves the model ${quoted(facts.model)} on this host. GET /v1/models lists the models.`,
       { param: 'model' },
     );
   }
@@ -55,14 +55,14 @@ export function selectBackend(
   if (rule.targets.length === 0) {
     return failure(
       'backend_unavailable',
-      `The rule ${rule.rule.name} of ${rule.rule.route} cannot be carried out as it is written; the gateway's operator finds the reason in its status or log.`,
+      `Rule ${JSON.stringify(rule.rule.name)} of AIGatewayRoute ${rule.rule.route} has no usable backend. See the status of the route, or the log of the gateway.`,
     );
   }
   const target = chooseTarget(rule.targets, endpoint.providerApis, healthy, random);
   if (target === undefined) {
     return failure(
       'model_not_found',
-      `No backend of the model ${quoted(facts.model)} speaks the API of ${endpoint.method} ${endpoint.path}; use a client for another API.`,
+      `No backend of the model ${quoted(facts.model)} serves ${endpoint.method} ${endpoint.path}. Use a client for another API.`,
       { param: 'model' },
     );
   }
@@ -82,7 +82,7 @@ export function selectBackend(
 export function bodyTooLarge(maxBytes: number): Failure {
   return failure(
     'request_too_large',
-    `The request body is larger than the ${maxBytes} bytes that this route takes; send less, or raise maxRequestBodySize of the AIGatewayRoute.`,
+    `The request body exceeds ${maxBytes} bytes. Send less, or raise maxRequestBodySize of the AIGatewayRoute.`,
   );
 }
 
@@ -95,7 +95,10 @@ export interface AdmittedPassthrough {
   readonly buckets: readonly BucketRef[];
 }
 
-/** What is not known passes only where a route lists it, and past a token quota only where that says so: its bytes are not read. */
+/**
+ * Admits an unknown endpoint where a route lists it. Its bytes are not read, so a token quota must
+ * allow unmetered endpoints too.
+ */
 export function admitPassthrough(
   entry: CompiledVirtualHost,
   method: string,
@@ -105,12 +108,15 @@ export function admitPassthrough(
   if (disguisesMetered(method, path)) {
     return failure(
       'unknown_endpoint',
-      `This gateway does not serve ${method} ${path.slice(0, 200)}: it is another spelling of an endpoint that is counted.`,
+      `The gateway does not serve ${method} ${path.slice(0, 200)}, another spelling of a metered endpoint. Use the usual spelling.`,
     );
   }
   const found = findPassthrough(entry, method, path);
   if (found === undefined) {
-    return failure('unknown_endpoint', `This gateway does not serve ${method} ${path.slice(0, 200)}.`);
+    return failure(
+      'unknown_endpoint',
+      `The gateway does not serve ${method} ${path.slice(0, 200)}. Check the path, or list it in passthrough of the AIGatewayRoute.`,
+    );
   }
   const { passthrough, quotas } = found;
   const refusing = quotas.some(
@@ -119,7 +125,7 @@ export function admitPassthrough(
   if (refusing) {
     return failure(
       'unmetered_endpoint',
-      'A token quota stands here and this endpoint is not counted; it passes only if all token quotas say unmetered: Allow.',
+      'A token quota applies here, and this endpoint is not metered. Set unmetered: Allow on each token quota to let it pass.',
     );
   }
   const requests = quotas.filter((quota) => !drawsTokens(quota));
@@ -129,27 +135,25 @@ export function admitPassthrough(
 
 function missingKey({ quota, part }: { readonly quota: Quota; readonly part: KeyPart }): Failure {
   const header = part.type === 'Header';
-  const what = header ? `exactly one value of the header ${part.name}` : `a ${part.type.toLowerCase()}`;
-  return failure(
-    'missing_quota_key',
-    `The quota ${quota.id} is kept by ${what}; send it with each request.`,
-    header ? { param: part.name } : {},
-  );
+  const need = header
+    ? `the header ${part.name}. Send it exactly once with each request.`
+    : `a ${part.type.toLowerCase()}. Send one with each request.`;
+  return failure('missing_quota_key', `Quota ${quota.id} needs ${need}`, header ? { param: part.name } : {});
 }
 
 export interface QuotaPlan {
   readonly buckets: readonly BucketRef[];
-  /** An upper bound of the input as far as text goes; media are estimated. */
+  /** An upper bound for the text, an estimate for media. */
   readonly inputTokens: number;
   readonly output: OutputDemand;
-  /** Output for each choice that may come at most, as far as known. */
+  /** The most output of each choice, as far as known. */
   readonly choiceTokens: number;
-  /** An output bound that must be sent although nothing is short: the policy's. */
+  /** The output bound of the policy, sent upstream whatever the budget. */
   readonly policyBound: number | undefined;
   readonly hidden: boolean;
 }
 
-/** What the request must hold, or why it may not pass. */
+/** Computes what the request must hold. Returns a failure where it may not pass. */
 export function planQuota(
   endpoint: ClientApi,
   choice: RoutingDecision,
@@ -166,13 +170,16 @@ export function planQuota(
   if (endpoint.kind === 'metered' && facts.unbounded.length > 0 && refusing !== undefined) {
     return failure(
       'unbounded_cost',
-      `The request's cost cannot be bounded beforehand (${facts.unbounded.join(', ')}) and the quota ${refusing.quota.id} has unbounded: Refuse.`,
+      `The cost of the request is unbounded (${facts.unbounded.join(', ')}), and quota ${refusing.quota.id} has unbounded: Refuse. Remove that part of the request, or set unbounded: Allow.`,
     );
   }
   const limit = rule.rule.requestLimits.outputTokens;
   const asked = facts.askedOutputTokens;
   if (limit !== undefined && asked !== undefined && asked > limit) {
-    return failure('output_tokens_exceeded', `At most ${limit} output tokens may be asked for here, not ${asked}.`);
+    return failure(
+      'output_tokens_exceeded',
+      `The request asks for ${asked} output tokens, and the limit is ${limit}. Ask for less.`,
+    );
   }
   const most = Math.min(
     asked ?? Number.POSITIVE_INFINITY,
@@ -199,8 +206,8 @@ export function planQuota(
 }
 
 /**
- * What a quota's key calls the model. A client chooses the name that it sends, and may invent one for each request where a glob lets it through: so it counts
- * only where the rule or the backend names it.
+ * Returns the model for the key of a quota. Where a glob matches, a client could invent a name for each
+ * request, so its name is used only where the rule or the backend names it.
  */
 function keyModel({ rule, target, facts, backendModel, modelIsKnown }: RoutingDecision): string {
   if (target.model !== undefined || modelIsKnown) {
@@ -209,22 +216,25 @@ function keyModel({ rule, target, facts, backendModel, modelIsKnown }: RoutingDe
   return rule.models.find(({ matches }) => matches(facts.model))?.text ?? '*';
 }
 
-/** Byte-level encodings have no token of less than one byte. */
+/** A token of a byte-level encoding has at least one byte. */
 function inputUpperBound(facts: RequestFacts, tokenizer: Tokenizer): number {
   return inputTokens(facts, Math.ceil((facts.textBytes * (tokenizer.factorPercent ?? 100)) / 100));
 }
 
-/** The whole input, given the tokens of its text. */
+/** Returns the whole input, given the tokens of its text. */
 export function inputTokens(facts: RequestFacts, textTokens: number): number {
   return textTokens + facts.overheadTokens + facts.givenTokens + facts.mediaTokens;
 }
 
-/** A guess for a charge: what the bounds allow around the text is about four times what providers use (recordings of chats). */
+/**
+ * Estimates the input for a charge. The overhead in the bound is about four times what providers count,
+ * by recordings of chats.
+ */
 export function likelyInputTokens(facts: RequestFacts, textTokens: number): number {
   return inputTokens(facts, textTokens) - facts.overheadTokens + Math.ceil(facts.overheadTokens / 4);
 }
 
-/** Learned estimates are kept by route and the backend's model: both are of the policy's making or bounded by it. */
+/** Output estimates are kept by route and model; the policy bounds the number of both. */
 export function estimateKey(choice: RoutingDecision): EstimateKey {
   return [choice.modelIsKnown ? choice.backendModel : '*', choice.rule.rule.route];
 }
@@ -232,16 +242,16 @@ export function estimateKey(choice: RoutingDecision): EstimateKey {
 function outputDemand(facts: RequestFacts, choiceTokens: number, hidden: boolean, usualTokens: number): OutputDemand {
   const all = facts.choices * choiceTokens;
   if (facts.stream && !hidden) {
-    const want = Math.min(all, facts.choices * usualTokens * UNCOUNTED_BYTES_A_TOKEN);
+    const want = Math.min(all, facts.choices * usualTokens * UNCOUNTED_BYTES_PER_TOKEN);
     return { mode: 'lease', want, least: facts.choices, usual: Math.min(all, facts.choices * usualTokens) };
   }
   return { mode: 'bound', want: all, least: Math.min(all, facts.choices * Math.max(1, facts.leastOutputTokens)) };
 }
 
-/** What earlier answers teach. */
+/** Estimates learned from earlier responses. */
 export interface OutputEstimates {
-  /** Output tokens to hold at first for a stream. */
+  /** Returns the output tokens of the first hold of a stream. */
   holdTokens(...key: EstimateKey): number;
-  /** How fast answers come. */
+  /** Returns the usual speed of responses. */
   tokensPerSecond(...key: EstimateKey): number;
 }

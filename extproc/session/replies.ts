@@ -1,4 +1,4 @@
-/** What extproc itself says to clients: refusals, Envoy's in the provider's shape, the models list, and the headers that tell how much is left. */
+/** Responses that extproc writes: failures, local replies of Envoy in the shape of the client API, and the limit headers. */
 import { REQUEST_ID_HEADER, VIA_UPSTREAM } from '../../contract/headers.ts';
 import type { Failure } from '../errors.ts';
 import { failure } from '../errors.ts';
@@ -8,26 +8,30 @@ import type { BucketSnapshot, Decision } from '../quota/store.ts';
 import { unitOf } from '../quota/units.ts';
 import { tightest } from './limit-headers.ts';
 
-/** The official clients retry by themselves after at most a minute; a longer wait is theirs to decide. */
+/** The official client libraries retry within a minute; with a longer wait they should not retry. */
 const LONGEST_RETRY_MS = 60_000;
 
-export const tooManyBodies = failure('overloaded', 'The gateway holds too many request bodies; try again shortly.', {
-  retryAfterMs: 1000,
-});
+export const tooManyBodies = failure(
+  'overloaded',
+  'The gateway has no memory for more request bodies. Try again shortly.',
+  {
+    retryAfterMs: 1000,
+  },
+);
 export const uploadTooSlow = failure(
   'upload_too_slow',
-  'The request body came too slowly, or stopped coming; send it again without a pause.',
+  'The request body arrived too slowly or stalled. Send it again without a pause.',
 );
-export const internalFault = failure('internal_error', 'The gateway failed by a fault of its own; try again.');
+export const internalFault = failure('internal_error', 'The gateway failed with an internal error. Try again.');
 export const firstTokenLate = failure(
   'first_token_timeout',
-  'The provider sent no token in the time that the route allows.',
+  'The provider sent no token within timeouts.firstToken of the route. Try again, or raise it.',
 );
 
 export function promptTooLong(limitTokens: number): Failure {
   return failure(
     'input_tokens_exceeded',
-    `The prompt has more than the ${limitTokens} tokens that are allowed here in one request.`,
+    `The prompt exceeds ${limitTokens} tokens, the limit of one request. Shorten it.`,
   );
 }
 
@@ -49,13 +53,16 @@ export function refusal(
   return { status: problem.status, headers, body: dialect.errorBody(problem), details: `tallygate_${problem.code}` };
 }
 
-/** Envoy's own words are plain text, or none. What somebody has given another form (the page of an external authorization, a redirect) stays. */
+/**
+ * Whether Envoy itself wrote this error, as plain text or empty. A local reply of another form (a page of
+ * an external authorization, a redirect) stays as it is.
+ */
 export function isLocalReply(codeDetails: string | undefined, status: number, contentType = 'text/plain'): boolean {
   const own = codeDetails !== undefined && codeDetails !== VIA_UPSTREAM;
   return own && status >= 400 && contentType.toLowerCase().startsWith('text/plain');
 }
 
-/** An answer of Envoy's in the provider's shape. Its status and other headers stay: `retry-after`, how a caller may prove who it is, … */
+/** Gives a local reply the error body of the client API. Its status and other headers stay, such as `retry-after`. */
 export function localReplyMutation(
   dialect: Dialect,
   problem: Failure,
@@ -79,7 +86,7 @@ export function idHeader(requestId: string | undefined): HeaderList {
   return requestId === undefined ? [] : [[REQUEST_ID_HEADER, requestId]];
 }
 
-/** The names that the providers' own clients read, with the state of the tightest bucket of each kind. */
+/** The rate limit headers that official clients read, with the bucket of each kind that has the least left. */
 export function limitHeaders(dialect: Dialect, snapshots: readonly BucketSnapshot[], nowMs: number): HeaderList {
   const headers: [string, string][] = [];
   for (const [kind, snapshot] of tightest(snapshots)) {
@@ -95,7 +102,7 @@ export function limitHeaders(dialect: Dialect, snapshots: readonly BucketSnapsho
   return headers;
 }
 
-/** A refusal of the ledger in words: which quota, and what helps. */
+/** Turns a refusal of the quota store into a failure that names the quota and the fix. */
 export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): Failure {
   const { quota } = decision.bucket;
   const { retryAfterMs } = decision;
@@ -107,32 +114,32 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
   const left = decision.snapshots.find(({ bucket }) => bucket.key === decision.bucket.key)?.remaining ?? 0;
   switch (decision.reason) {
     case 'held':
-      return failure(
-        'budget_held',
-        `What is left of the quota ${limit} is held by requests that are running; try again shortly.`,
-        retry,
-      );
+      return failure('budget_held', `Requests in flight hold the rest of quota ${limit}. Try again shortly.`, retry);
     case 'size':
       return failure(
         'quota_exceeded',
-        `The request needs more than the whole quota ${limit}; send a shorter prompt or ask for less output.`,
+        `The request needs more than all of quota ${limit}. Shorten the prompt or ask for less output.`,
         { shouldRetry: false },
       );
     case 'keys':
-      return failure('overloaded', `The quota ${quota.id} has too many live keys; try again later.`, retry);
+      return failure('overloaded', `Quota ${quota.id} has too many live keys. Try again later.`, retry);
     case 'journal':
       return failure(
         'journal_unavailable',
-        `The gateway cannot write down what is spent of the quota ${quota.id}; try again shortly.`,
+        `The gateway cannot record the usage of quota ${quota.id}. Try again shortly.`,
         retry,
       );
     case 'spent':
       return failure(
         unitOf(quota).exceededCode,
-        `${left === 0 ? `The quota ${limit} is used up` : `What is left of the quota ${limit}, ${left}, is not enough for this request`}${retryAfterMs === undefined ? '' : `; it has room again in ${Math.max(1, Math.ceil(retryAfterMs / 1000))} s`}.`,
+        `Quota ${quota.id} exceeded: ${left} of ${quota.limit.amount} ${unitOf(quota).noun} remaining.${retryHint(retryAfterMs)}`,
         retry,
       );
     default:
       return decision.reason satisfies never;
   }
+}
+
+function retryHint(retryAfterMs: number | undefined): string {
+  return retryAfterMs === undefined ? '' : ` Retry in ${Math.max(1, Math.ceil(retryAfterMs / 1000))} s.`;
 }

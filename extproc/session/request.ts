@@ -1,4 +1,4 @@
-/** The first half of a session: what is asked for. Headers and body pieces enter; a request that is understood, or the reason why it is refused, leaves. */
+/** The request side of a session: reads headers and body, routes the request, and edits it for its backend. */
 import { REQUEST_ID_HEADER, ROUTE_HEADER } from '../../contract/headers.ts';
 import { type Failure, failure, isFailure } from '../errors.ts';
 import type { HeaderList, HeaderMutation } from '../exchange.ts';
@@ -22,15 +22,15 @@ import { hideFromProvider } from './hidden-headers.ts';
 import { InputCount } from './input-count.ts';
 import { findRule } from './routing.ts';
 
-/** A message to Envoy costs more than copying so much. */
+/** Copying this much costs less than another message to Envoy. */
 const JOINED_BYTES = 16 * 1024;
 
-/** Of clients: what providers take as an id, and a log line holds. */
+/** Request ids of clients that providers accept and that fit into a log line; others are replaced. */
 const REQUEST_ID = /^[\w.~:=+/@-]{1,128}$/;
 
-const noRoute = failure('unknown_endpoint', 'No route of this gateway serves this host name.');
+const noRoute = failure('unknown_endpoint', 'No AIGatewayRoute serves this host name. Check the base URL.');
 
-/** A provider that honours it would read another body than we do. */
+/** A provider that honours another charset would read another body than we do. */
 const OTHER_CHARSET = /;\s*charset\s*=\s*(?!"?utf-?8"?\s*(;|$))/i;
 
 export interface RequestContext {
@@ -43,9 +43,9 @@ export interface RequestContext {
 }
 
 export type FirstStep =
-  /** The body is awaited. */
+  /** The body is needed. */
   | { readonly type: 'collect' }
-  /** It is answered here. */
+  /** The gateway replies itself. */
   | { readonly type: 'reply'; readonly body: Uint8Array }
   | { readonly type: 'passthrough'; readonly target: string };
 
@@ -59,13 +59,13 @@ export interface PreparedRequest {
 }
 
 export class Request {
-  /** The client's own where it is an id, else one of ours. */
+  /** The client's id where it is valid, else a new one. */
   id: string | undefined;
   method = '';
   path = '';
   bodyBytes = 0;
   found: ClientApiMatch | undefined;
-  /** As far as the request was understood. */
+  /** Set as far as the request could be read. */
   model: string | undefined;
   choice: RoutingDecision | undefined;
   /** The quotas that hold for the request, with their keys. */
@@ -80,7 +80,7 @@ export class Request {
   #entry: CompiledVirtualHost | undefined;
   #scanner: JsonScanner | undefined;
   #prepared: PreparedRequest | undefined;
-  #mostPassed = Number.POSITIVE_INFINITY;
+  #maxPassedBytes = Number.POSITIVE_INFINITY;
 
   constructor(context: RequestContext) {
     this.#context = context;
@@ -102,14 +102,14 @@ export class Request {
     return this.found?.endpoint.dialect ?? dialectFor(this.path, this.#first);
   }
 
-  /** Whether the client takes an answer in all of these encodings. */
+  /** Whether the client accepts all of these encodings. */
   accepts(encodings: string): boolean {
     const offered = this.header('accept-encoding').flatMap((value) => value.toLowerCase().split(','));
     const names = offered.map((offer) => offer.split(';', 1)[0]!.trim());
     return encodings.split(', ').every((name) => names.includes(name));
   }
 
-  /** Envoy has answered before the request came here. */
+  /** Notes the path of a request that Envoy answered before its headers reached us. */
   answeredAt(path: string): void {
     if (this.method === '') {
       this.path = withoutQuery(path);
@@ -140,13 +140,10 @@ export class Request {
     }
     const encoding = this.#first('content-encoding');
     if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-      return failure(
-        'unsupported_encoding',
-        'Request bodies must not be compressed: send them without content-encoding.',
-      );
+      return failure('unsupported_encoding', 'The request body is compressed. Send it without content-encoding.');
     }
     if (OTHER_CHARSET.test(this.#first('content-type') ?? '')) {
-      return failure('unsupported_encoding', 'Request bodies must be UTF-8: send them without another charset.');
+      return failure('unsupported_encoding', 'The request body is not UTF-8. Send it without another charset.');
     }
     const most = this.#entry.maxRequestBodyBytes;
     if (Number(this.#first('content-length')) > most) {
@@ -177,34 +174,34 @@ export class Request {
       return admitted;
     }
     const { passthrough, buckets } = admitted;
-    this.#mostPassed = passthrough.maxRequestBodyBytes ?? Number.POSITIVE_INFINITY;
-    if (Number(this.#first('content-length')) > this.#mostPassed) {
-      return bodyTooLarge(this.#mostPassed);
+    this.#maxPassedBytes = passthrough.maxRequestBodyBytes ?? Number.POSITIVE_INFINITY;
+    if (Number(this.#first('content-length')) > this.#maxPassedBytes) {
+      return bodyTooLarge(this.#maxPassedBytes);
     }
     this.passthrough = { route: passthrough.route, rule: passthrough.rule };
     this.buckets = buckets;
     return { type: 'passthrough', target: passthrough.target };
   }
 
-  /** A piece of the body that is kept. */
+  /** Reads and keeps a piece of the body. */
   push(bytes: Uint8Array): Failure | undefined {
     this.bodyBytes += bytes.length;
     const most = this.#entry!.maxRequestBodyBytes;
     return this.bodyBytes > most ? bodyTooLarge(most) : this.#scanner!.push(bytes);
   }
 
-  /** What its body and what was found in it take in memory. */
+  /** Memory of the body and of what was found in it. */
   get keptBytes(): number {
     return this.#scanner?.keptBytes ?? 0;
   }
 
-  /** A piece of a passthrough's body, which is not kept. */
+  /** Notes a piece of a passthrough body, which is not kept. */
   pass(bytes: Uint8Array): Failure | undefined {
     this.bodyBytes += bytes.length;
-    return this.bodyBytes > this.#mostPassed ? bodyTooLarge(this.#mostPassed) : undefined;
+    return this.bodyBytes > this.#maxPassedBytes ? bodyTooLarge(this.#maxPassedBytes) : undefined;
   }
 
-  /** The body is whole: from here on it is decided. */
+  /** Reads and routes the complete request. */
   end(): PreparedRequest | Failure {
     const { endpoint } = this.found!;
     const { healthy, random, holdTokens } = this.#context;
@@ -231,7 +228,7 @@ export class Request {
     return this.#prepared;
   }
 
-  /** The body has gone on, or never will. */
+  /** Drops the body: it is forwarded, or never will be. */
   release(): void {
     this.#scanner?.release();
     this.#scanner = undefined;
@@ -241,26 +238,27 @@ export class Request {
   }
 
   /**
-   * None of our headers is believed from outside; identity is asked for where the answer may have to be changed. `whole`: of a body that was collected,
-   * which may have another length now. Envoy takes a length from us only where it is told to (`allow_content_length_header`), and sends chunks elsewhere.
+   * Sets the header of the target route and removes what clients must not send. `collected` describes an
+   * edited body: Envoy uses its length only with `allow_content_length_header`, and sends chunks otherwise.
+   * A stream must not be compressed, because it may be edited.
    */
-  mutation(target: string, whole?: { readonly streamed: boolean; readonly bodyBytes: number }): HeaderMutation {
+  mutation(target: string, collected?: { readonly streamed: boolean; readonly bodyBytes: number }): HeaderMutation {
     const remove: string[] = [];
     hideFromProvider(this.#headers, remove);
     const set: (readonly [string, string])[] = [[ROUTE_HEADER, target]];
     if (this.#ownId) {
       set.push([REQUEST_ID_HEADER, this.id!]);
     }
-    if (whole !== undefined) {
-      set.push(['content-length', String(whole.bodyBytes)]);
+    if (collected !== undefined) {
+      set.push(['content-length', String(collected.bodyBytes)]);
     }
-    if (whole?.streamed) {
+    if (collected?.streamed) {
       set.push(['accept-encoding', 'identity']);
     }
     return { set, remove, clearRouteCache: true };
   }
 
-  /** The body as it goes on: the model's name, a lower output bound and the wish for usage are all that changes. */
+  /** Returns the body for the backend. Only the model, a lower output bound and the request for usage differ. */
   outgoing(
     { body, choice, plan }: PreparedRequest,
     heldOutputTokens: number | undefined,

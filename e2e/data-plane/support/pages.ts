@@ -39,7 +39,7 @@ export async function runScript(script: string, addresses: Readonly<Record<strin
 /** Parts of the output that differ between runs. */
 const volatile = [
   [/^(x-ratelimit-(?:remaining|reset)-\w+|retry-after): .*$/, '$1: #'],
-  [/room again in \d+ s/, 'room again in # s'],
+  [/Retry in \d+ s/, 'Retry in # s'],
   [/retry after \d+ s/, 'retry after # s'],
   [/"id":"chatcmpl-[^"]*"/, '"id":"#"'],
   [/"policy":"[0-9a-f]+"/, '"policy":"#"'],
