@@ -48,16 +48,6 @@ export class WindowState {
   readonly leases: HoldPart[] = [];
   /** The index of the lease that was asked last to give back what is unused. */
   lastAsked = 0;
-  /**
-   * For the journal: it knows of it; it has a change to write; the bounds are others; nothing of it
-   * is needed any more.
-   */
-  journaled = false;
-  dirty = false;
-  reshaped = false;
-  gone = false;
-  /** The first segment that the journal has not yet. */
-  dirtySegment = Number.POSITIVE_INFINITY;
 
   constructor(id: number, bucket: Bucket, startMs: number, endMs: number, sliding: SlidingSum | undefined) {
     this.id = id;
@@ -90,7 +80,7 @@ export class WindowState {
     if (this.sliding === undefined) {
       this.#charged += amount;
     } else {
-      this.dirtySegment = Math.min(this.dirtySegment, this.sliding.add(atMs, amount));
+      this.sliding.add(atMs, amount);
     }
     const over = Math.max(0, before + amount - limit) - Math.max(0, before - limit);
     this.over += over;
@@ -109,8 +99,7 @@ export class WindowState {
   expire(atMs: number): void {
     if (this.sliding?.expire(atMs)) {
       // The journal can only drop segments by writing the whole window again.
-      this.reshaped = true;
-      this.bucket.changed(this);
+      this.bucket.reshaped(this);
     }
   }
 
@@ -126,16 +115,16 @@ export class WindowState {
     this.startMs = bounds.startMs;
     this.endMs = bounds.endMs;
     this.sliding = sliding;
-    this.dirtySegment = sliding?.numbers[0] ?? Number.POSITIVE_INFINITY;
-    this.reshaped = true;
   }
 }
 
 /** The owner of the buckets. */
 export interface BucketHost {
   newWindowId(): number;
-  /** A window changed outside of a charge. */
+  /** An overdraft was carried into a window. */
   changed(window: WindowState): void;
+  /** The bounds of a window changed, or it lost segments that had been charged. */
+  reshaped(window: WindowState): void;
   /** A window ended: only open holds are still charged in it. */
   ended(window: WindowState): void;
 }
@@ -169,8 +158,8 @@ export class Bucket {
     return this.definition.quota.mode === 'Enforce';
   }
 
-  changed(window: WindowState): void {
-    this.#host.changed(window);
+  reshaped(window: WindowState): void {
+    this.#host.reshaped(window);
   }
 
   /** Advances to the window of `atMs`. */
@@ -197,7 +186,7 @@ export class Bucket {
     const { window } = this;
     window.restore(0, 0, 0);
     window.reshape(window, window.sliding === undefined ? undefined : new SlidingSum(window.sliding.durationMs));
-    this.#host.changed(window);
+    this.#host.reshaped(window);
   }
 
   /** Adopts a newer definition. What was spent stays, unless it was counted another way. */
@@ -212,7 +201,7 @@ export class Bucket {
       this.#host.ended(window);
     } else if (JSON.stringify(old.quota.window) !== JSON.stringify(newest.quota.window)) {
       window.reshape(this.#boundsAt(atMs), window.sliding?.withDuration(this.#durationMs, atMs));
-      this.#host.changed(window);
+      this.#host.reshaped(window);
     }
   }
 

@@ -32,9 +32,6 @@ export class OpenHold implements Hold {
   readonly usualTokens: number | undefined;
   holder: Holder | undefined;
   settled = false;
-  /** Whether the journal knows the hold, and whether it lacks the last change. */
-  journaled = false;
-  dirty = false;
 
   constructor(
     id: string,

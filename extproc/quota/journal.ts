@@ -38,11 +38,25 @@ export const journalDefaults: LogJournalOptions = {
 const RETRY_MS = 100;
 const TROUBLE_INTERVAL_MS = 1_000;
 
+/** What the journal has of a window. */
+interface WindowEntry {
+  /** Whether the window has been written. */
+  journaled: boolean;
+  dirty: boolean;
+  /** Whether the whole window must be written again: the journal cannot drop single segments. */
+  reshaped: boolean;
+  /** The newest segment that was written, and its amount. Older segments never change. */
+  lastSegment: number;
+  lastAmount: number;
+}
+
 export class LogJournal implements Journal {
   readonly #options: LogJournalOptions;
   #writer: Pick<JournalWriter, 'append' | 'close'> | undefined;
   #dirtyWindows: WindowState[] = [];
-  #dirtyHolds: OpenHold[] = [];
+  readonly #windows = new Map<WindowState, WindowEntry>();
+  #dirtyHolds = new Set<OpenHold>();
+  readonly #journaledHolds = new Set<OpenHold>();
   #goneWindows: number[] = [];
   readonly #dirtyQuotas = new Map<string, object | null>();
   /** A change must be written before anything that it covers is sent. */
@@ -63,29 +77,31 @@ export class LogJournal implements Journal {
 
   window(window: WindowState, mayWait = false): void {
     this.#urgent ||= !mayWait;
-    if (!window.dirty) {
-      window.dirty = true;
-      this.#dirtyWindows.push(window);
-    }
+    this.#markDirty(window);
+  }
+
+  windowReshaped(window: WindowState): void {
+    this.#urgent = true;
+    this.#markDirty(window).reshaped = true;
   }
 
   windowGone(window: WindowState): void {
-    if (window.journaled) {
+    if (this.#windows.get(window)?.journaled) {
       this.#goneWindows.push(window.id);
     }
-    window.gone = true;
+    this.#windows.delete(window);
   }
 
   hold(hold: OpenHold): void {
-    if (!hold.dirty && hold.parts.length > 0) {
-      hold.dirty = true;
-      this.#dirtyHolds.push(hold);
-      if (!hold.settled) {
-        this.#urgent = true;
-        for (const { window } of hold.parts) {
-          if (!window.journaled) {
-            this.window(window);
-          }
+    if (hold.parts.length === 0 || this.#dirtyHolds.has(hold)) {
+      return;
+    }
+    this.#dirtyHolds.add(hold);
+    if (!hold.settled) {
+      this.#urgent = true;
+      for (const { window } of hold.parts) {
+        if (!this.#windows.get(window)?.journaled) {
+          this.#markDirty(window);
         }
       }
     }
@@ -144,7 +160,7 @@ export class LogJournal implements Journal {
 
   get #isClean(): boolean {
     const changes =
-      this.#dirtyHolds.length + this.#dirtyWindows.length + this.#goneWindows.length + this.#dirtyQuotas.size;
+      this.#dirtyHolds.size + this.#dirtyWindows.length + this.#goneWindows.length + this.#dirtyQuotas.size;
     return changes === 0;
   }
 
@@ -154,8 +170,9 @@ export class LogJournal implements Journal {
       records.push(encoded(['q', id, quota === null ? null : JSON.stringify(quota)]));
     }
     for (const window of this.#dirtyWindows) {
-      if (!window.gone) {
-        addWindow(records, window);
+      const entry = this.#windows.get(window);
+      if (entry !== undefined) {
+        addWindow(records, window, entry);
       }
     }
     for (const id of this.#goneWindows) {
@@ -164,7 +181,7 @@ export class LogJournal implements Journal {
     for (const hold of this.#dirtyHolds) {
       if (!hold.settled) {
         records.push(`["h",${hold.number},[${hold.parts.map(({ window, held }) => `[${window.id},${held}]`).join()}]]`);
-      } else if (hold.journaled) {
+      } else if (this.#journaledHolds.has(hold)) {
         records.push(`["d",${hold.number}]`);
       }
     }
@@ -174,17 +191,24 @@ export class LogJournal implements Journal {
   #clean(): void {
     this.#urgent = false;
     for (const window of this.#dirtyWindows) {
-      window.dirty = false;
-      window.journaled = true;
-      window.reshaped = false;
-      window.dirtySegment = Number.POSITIVE_INFINITY;
+      const entry = this.#windows.get(window);
+      if (entry !== undefined) {
+        entry.dirty = false;
+        entry.journaled = true;
+        entry.reshaped = false;
+        entry.lastSegment = window.sliding?.numbers.at(-1) ?? 0;
+        entry.lastAmount = window.sliding?.amounts.at(-1) ?? 0;
+      }
     }
     for (const hold of this.#dirtyHolds) {
-      hold.dirty = false;
-      hold.journaled = true;
+      if (hold.settled) {
+        this.#journaledHolds.delete(hold);
+      } else {
+        this.#journaledHolds.add(hold);
+      }
     }
     this.#dirtyWindows = [];
-    this.#dirtyHolds = [];
+    this.#dirtyHolds = new Set();
     this.#goneWindows = [];
     // Clearing a Map allocates a new table, even if the Map is empty.
     if (this.#dirtyQuotas.size > 0) {
@@ -197,12 +221,29 @@ export class LogJournal implements Journal {
     this.failure = error instanceof Error ? error.message : String(error);
     this.#failedAtMs = performance.now();
     this.#retryLater();
-    this.#dirtyHolds = this.#dirtyHolds.filter((hold) => !hold.settled || hold.journaled);
-    this.#dirtyWindows = this.#dirtyWindows.filter((window) => !window.gone);
+    for (const hold of this.#dirtyHolds) {
+      if (hold.settled && !this.#journaledHolds.has(hold)) {
+        this.#dirtyHolds.delete(hold);
+      }
+    }
+    this.#dirtyWindows = this.#dirtyWindows.filter((window) => this.#windows.has(window));
     if (this.#failedAtMs - this.#reportedAtMs >= TROUBLE_INTERVAL_MS) {
       this.#reportedAtMs = this.#failedAtMs;
       this.#options.onTrouble(error);
     }
+  }
+
+  #markDirty(window: WindowState): WindowEntry {
+    let entry = this.#windows.get(window);
+    if (entry === undefined) {
+      entry = { journaled: false, dirty: false, reshaped: false, lastSegment: 0, lastAmount: 0 };
+      this.#windows.set(window, entry);
+    }
+    if (!entry.dirty) {
+      entry.dirty = true;
+      this.#dirtyWindows.push(window);
+    }
+    return entry;
   }
 
   #retryLater(): void {
@@ -214,19 +255,24 @@ export class LogJournal implements Journal {
  * Formats the records of every request by hand: they are numbers only, and this takes a fifth of
  * the time.
  */
-function addWindow(records: string[], window: WindowState): void {
+function addWindow(records: string[], window: WindowState, entry: WindowEntry): void {
   const { id, bucket, sliding } = window;
-  const isWhole = !window.journaled || window.reshaped;
+  const isWhole = !entry.journaled || entry.reshaped;
   if (isWhole) {
     const quota = bucket.definition.quota.id;
     records.push(encoded(['b', id, quota, bucket.key, bucket.values, window.kind, window.startMs]));
   }
   records.push(`["w",${id},${sliding === undefined ? window.spent : 0},${window.carried},${window.over}]`);
-  if (sliding !== undefined) {
-    const from = isWhole ? 0 : window.dirtySegment;
-    for (let nth = sliding.numbers.length - 1; nth >= 0 && (sliding.numbers[nth] ?? 0) >= from; nth--) {
-      records.push(`["s",${id},${sliding.numbers[nth]},${sliding.amounts[nth]}]`);
+  if (sliding === undefined) {
+    return;
+  }
+  for (let index = sliding.numbers.length - 1; index >= 0; index--) {
+    const number = sliding.numbers[index]!;
+    const amount = sliding.amounts[index]!;
+    if (!isWhole && (number < entry.lastSegment || (number === entry.lastSegment && amount === entry.lastAmount))) {
+      break;
     }
+    records.push(`["s",${id},${number},${amount}]`);
   }
 }
 

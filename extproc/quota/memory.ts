@@ -71,6 +71,7 @@ export const memoryDefaults: MemoryOptions = {
 export interface Journal {
   /** `mayWait`: a journaled hold already covers the change. */
   window(window: WindowState, mayWait?: boolean): void;
+  windowReshaped(window: WindowState): void;
   windowGone(window: WindowState): void;
   hold(hold: OpenHold): void;
   quota(id: string, quota: Quota | undefined, removedMs?: number): void;
@@ -108,6 +109,7 @@ export class MemoryStore implements QuotaStore {
       {
         newWindowId: () => ++this.#windows,
         changed: (window) => journal?.window(window),
+        reshaped: (window) => journal?.windowReshaped(window),
         ended: (window) => this.#drop(window),
         redefined: (id, quota, removedMs) => journal?.quota(id, quota, removedMs),
         nearlyFull: options.onNearlyFull,
