@@ -103,6 +103,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     ...options.listen,
     handler: (exchange) => drive(exchange, shared) ?? refuseUntilReady(exchange, shared.now),
     beforeFlush: () => store.flush(),
+    serving: () => policy !== undefined,
     exchangeBroken: ({ requestId, ...entry }) => broken.add(requestId, entry),
     log,
   });

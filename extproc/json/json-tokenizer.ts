@@ -128,6 +128,7 @@ export class JsonTokenizer implements JsonScanner {
     return this.#run(bytes);
   }
 
+  /** One long switch: this is the hot loop of every request body and unary answer. */
   #run(bytes: Uint8Array): Failure | undefined {
     const to = bytes.length;
     const matcher = this.#matcher;

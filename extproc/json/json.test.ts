@@ -235,7 +235,7 @@ describe('refused documents', () => {
       assert.match(refusal(text)!.message, /JSON object/, text);
     }
     assert.match(refusal('{"a":')!.message, /ends before/);
-    assert.match(refusal('{"a":1}}')!.message, /after the end/);
+    assert.match(refusal('{"a":1}}')!.message, /after its JSON object/);
     assert.match(refusal('\ufeff{}')!.message, /byte order mark/);
     assert.match(refusal(Buffer.from('{}', 'utf16le'))!.message, /UTF-16/);
     assert.match(refusal(Buffer.from('\ufeff{}', 'utf16le'))!.message, /UTF-16/);

@@ -12,6 +12,13 @@ const READ_BYTES = 64 * 1024;
 /** One buffer is enough: each read is used up before the next one. */
 const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
+/** Throws if this version of Node lacks what `readSocket` relies on. Call once, at start-up. */
+export function checkReadSocketSupport(): void {
+  if (!('_handle' in new Socket())) {
+    throw new Error(`Node ${process.version} is not supported: net.Socket has no _handle. Use Node 24.`);
+  }
+}
+
 /**
  * Returns a socket that replaces one accepted with `pauseOnConnect`. `receive` gets each read,
  * valid until it returns. Node accepts a user's buffer only for sockets that the user creates.
@@ -21,7 +28,7 @@ export function readSocket(accepted: Socket, receive: (bytes: Buffer) => void): 
   const holder = accepted as unknown as { _handle: SocketConstructorOpts['handle'] | null };
   const handle = holder._handle ?? undefined;
   if (handle === undefined) {
-    throw new Error('sockets of this version of Node have no _handle');
+    throw new Error('accepted socket without a handle');
   }
   const socket = new Socket({
     handle,

@@ -12,6 +12,7 @@ import { Connection } from './connection.ts';
 import { CANCEL } from './frames.ts';
 import { DEFAULT_LIMITS, type Limits } from './limits.ts';
 import { LoopSlice } from './loop-slice.ts';
+import { checkReadSocketSupport } from './read-socket.ts';
 import { newCounters, type ServerContext, type ServerCounters, type ServerLog } from './server-context.ts';
 
 export interface ServerOptions {
@@ -27,7 +28,7 @@ export interface ServerOptions {
   readonly beforeFlush: () => void;
   readonly limits?: Partial<Limits>;
   readonly log?: ServerLog;
-  /** The answer of `grpc.health.v1.Health/Check`. */
+  /** The answer of `grpc.health.v1.Health/Check`; SERVING if absent. */
   readonly serving?: () => boolean;
   /** Receives Envoy's access log entry for a broken exchange, before `closed` of that exchange. */
   readonly exchangeBroken?: (entry: AccessLogEntry) => void;
@@ -50,34 +51,11 @@ export interface Server {
 const silent: ServerLog = { warn: () => {}, error: () => {} };
 
 export async function startServer(options: ServerOptions): Promise<Server> {
+  checkReadSocketSupport();
   const log = options.log ?? silent;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const connections = new Set<Connection>();
-  const slice = new LoopSlice(
-    limits.sliceMs,
-    () => {
-      try {
-        evict(context, connections);
-        options.beforeFlush();
-        return true;
-      } catch (error) {
-        log.error({ err: error }, 'flush failed, closing ext_proc connections');
-        return false;
-      }
-    },
-    (error) => log.error({ err: error }, 'ext_proc connection failed'),
-  );
-  const context: ServerContext = {
-    limits,
-    counters: newCounters(),
-    log,
-    slice,
-    handler: options.handler,
-    serving: options.serving ?? (() => true),
-    exchangeBroken: options.exchangeBroken ?? (() => {}),
-    openStreams: 0,
-    unsentBytes: 0,
-  };
+  const context: ServerContext = newContext(options, limits, log, () => evict(context, connections));
   let allGone = (): void => {};
   const server = createServer({ pauseOnConnect: true }, (socket) => {
     context.counters.connections++;
@@ -123,6 +101,32 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       await gone;
       clearTimeout(timer);
     },
+  };
+}
+
+/** `makeRoom` runs before each flush, to stay below the bound of unsent bytes. */
+function newContext(options: ServerOptions, limits: Limits, log: ServerLog, makeRoom: () => void): ServerContext {
+  const beforeFlush = () => {
+    try {
+      makeRoom();
+      options.beforeFlush();
+      return true;
+    } catch (error) {
+      log.error({ err: error }, 'flush failed, closing ext_proc connections');
+      return false;
+    }
+  };
+  const onError = (error: unknown) => log.error({ err: error }, 'ext_proc connection failed');
+  return {
+    limits,
+    counters: newCounters(),
+    log,
+    slice: new LoopSlice(limits.sliceMs, beforeFlush, onError),
+    handler: options.handler,
+    serving: options.serving ?? (() => true),
+    exchangeBroken: options.exchangeBroken ?? (() => {}),
+    openStreams: 0,
+    unsentBytes: 0,
   };
 }
 
