@@ -6,7 +6,7 @@ import { startHealthServer } from '../runtime/health.ts';
 import { createLog } from '../runtime/log.ts';
 import { startOpenTelemetry } from '../runtime/open-telemetry.ts';
 import { abortOnSignals, runSteps } from '../runtime/shutdown.ts';
-import { wrongDestination } from '../translate/destinations.ts';
+import { wrongDestination } from '../translate/link/destinations.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate controller --namespace NAMESPACE [OPTION]…

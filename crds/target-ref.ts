@@ -29,3 +29,5 @@ export const targetRefs = z
   .min(1)
   .max(16)
   .meta({ 'x-kubernetes-list-type': 'atomic', description: 'What the policy applies to.' });
+
+export type PolicyTargetRef = z.output<typeof targetRef>;

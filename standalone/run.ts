@@ -10,7 +10,7 @@ import { writeAtomicallySync } from '../runtime/files.ts';
 import { startHealthServer } from '../runtime/health.ts';
 import type { Log } from '../runtime/log.ts';
 import { runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
-import { bootstrapFile, bootstrapText } from '../translate/envoy/files.ts';
+import { BOOTSTRAP_FILE, bootstrapText } from '../translate/envoy/files.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
 import { applyPlan, extprocStatus } from './apply.ts';
 import { findCaBundle } from './ca-bundle.ts';
@@ -80,7 +80,7 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
     const { plan } = loaded;
     await checkPorts(listenAddress, listenerPorts(plan));
 
-    const bootstrapPath = join(state.envoyFolder, bootstrapFile);
+    const bootstrapPath = join(state.envoyFolder, BOOTSTRAP_FILE);
     writeAtomicallySync(bootstrapPath, bootstrapText(envoy), 0o600);
     const files = openEnvoyFiles(state.envoyFolder, () =>
       processes.envoy.pid === undefined ? undefined : processes.admin,

@@ -1,35 +1,39 @@
-/** Names that Envoy's resources call each other by, and that extproc sees in `xds.route_name`. One place, so that both sides of a name agree. */
-import type { Door } from './doors.ts';
-import type { LinkedEntry } from './entries.ts';
+/** Names of Envoy resources, which refer to each other by name and which extproc sees in `xds.route_name`. */
+import type { GatewayListener } from './link/listeners.ts';
+import type { LinkedVirtualHost } from './link/virtual-hosts.ts';
 
-/** Where a request of this entry matches first. */
-export function entryRoute(entry: LinkedEntry): string {
-  return `entry/${entry.key}`;
+/** The entry route, which a request matches first. */
+export function entryRoute(virtualHost: LinkedVirtualHost): string {
+  return `entry/${virtualHost.key}`;
 }
 
-/** Where it ends when no other route matches. */
-export function lastRoute(entry: LinkedEntry): string {
-  return `last/${entry.key}`;
+/** The route that matches if no generated route does. */
+export function lastRoute(virtualHost: LinkedVirtualHost): string {
+  return `last/${virtualHost.key}`;
 }
 
-export function targetRoute(entry: LinkedEntry, targetId: string): string {
-  return `target/${entry.key}/${targetId}`;
+export function targetRoute(virtualHost: LinkedVirtualHost, targetId: string): string {
+  return `target/${virtualHost.key}/${targetId}`;
 }
 
-/** All routes of an entry. */
-export function entryRoutes(entry: LinkedEntry): readonly string[] {
-  return [entryRoute(entry), lastRoute(entry), ...entry.targets.map(({ target }) => targetRoute(entry, target.id))];
+/** Returns the names of all routes of a virtual host. */
+export function routeNamesOf(virtualHost: LinkedVirtualHost): readonly string[] {
+  return [
+    entryRoute(virtualHost),
+    lastRoute(virtualHost),
+    ...virtualHost.targets.map(({ target }) => targetRoute(virtualHost, target.id)),
+  ];
 }
 
-/** For host names that no route serves. */
-export function strayRoute(configuration: string): string {
-  return `stray/${configuration}`;
+/** The route for host names without a virtual host. */
+export function unmatchedRoute(configuration: string): string {
+  return `unmatched/${configuration}`;
 }
 
-/** All plain doors of a port share a route configuration; each door with a certificate has its own. */
-export function routeConfigurationName(door: Door): string {
-  const { port, protocol } = door.listener;
-  return protocol === 'HTTP' ? `http/${port}` : `https/${port}/${door.key}`;
+/** All HTTP listeners of a port share a route configuration; each HTTPS listener has a separate one. */
+export function routeConfigurationName(listener: GatewayListener): string {
+  const { port, protocol } = listener.spec;
+  return protocol === 'HTTP' ? `http/${port}` : `https/${port}/${listener.key}`;
 }
 
 export function listenerName(port: number): string {
@@ -44,7 +48,7 @@ export function credentialName(backend: string): string {
   return `credential/${backend}`;
 }
 
-export function authorityName(backend: string): string {
+export function caName(backend: string): string {
   return `authority/${backend}`;
 }
 
@@ -53,5 +57,5 @@ export function certificateName(secret: string): string {
   return `certificate/${secret}`;
 }
 
-export const extprocCluster = 'tallygate_extproc';
-export const extprocFilter = 'tallygate.extproc';
+export const EXTPROC_CLUSTER = 'tallygate_extproc';
+export const EXTPROC_FILTER = 'tallygate.extproc';

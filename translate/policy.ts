@@ -1,4 +1,4 @@
-/** The policy that extproc reads, from entries, backends and quotas. */
+/** Compiles the policy for extproc from virtual hosts, backends and attached policies. */
 import { createHash } from 'node:crypto';
 import {
   type GatewayPolicy,
@@ -9,57 +9,67 @@ import {
 } from '../contract/policy.ts';
 import { policyLines } from '../contract/policy-text.ts';
 import { durationMs, sizeBytes } from '../crds/schema.ts';
-import type { LinkedBackend } from './backends.ts';
-import type { Door } from './doors.ts';
-import type { EntryPassthrough, EntryRule, LinkedEntry } from './entries.ts';
-import { routeConfigurationName, strayRoute } from './names.ts';
-import type { LinkedPolicy } from './quotas.ts';
-import { compare } from './report.ts';
+import { type AttachedPolicy, policiesOf } from './attachment/policy-kind.ts';
+import type { LinkedBackend } from './link/backends.ts';
+import type { GatewayListener } from './link/listeners.ts';
+import { type CompiledQuotas, quotaPolicyKind } from './link/quotas.ts';
+import type { LinkedVirtualHost, VirtualHostPassthrough, VirtualHostRule } from './link/virtual-hosts.ts';
+import { routeConfigurationName, unmatchedRoute } from './names.ts';
+import { compare } from './object-names.ts';
 
-/** `routeNames` are those by which Envoy calls the routes of an entry, all of them, so that a request leads there whichever a forged header makes it match first. */
-export function gatewayPolicy(
-  entries: readonly LinkedEntry[],
-  routeNames: (entry: LinkedEntry) => readonly string[],
-  strays: readonly VirtualHost[],
-  backends: readonly LinkedBackend[],
-  policies: readonly LinkedPolicy[],
-): GatewayPolicy {
+interface PolicyInput {
+  readonly virtualHosts: readonly LinkedVirtualHost[];
+  /**
+   * Returns all Envoy route names of a virtual host, so that a request with a forged
+   * `x-tallygate-route` cannot escape its policy.
+   */
+  readonly routeNames: (virtualHost: LinkedVirtualHost) => readonly string[];
+  readonly unmatched: readonly VirtualHost[];
+  readonly backends: readonly LinkedBackend[];
+  readonly policies: readonly AttachedPolicy[];
+}
+
+export function gatewayPolicy(input: PolicyInput): GatewayPolicy {
+  const { virtualHosts, routeNames, unmatched, backends, policies } = input;
   const content = {
     virtualHosts: [
-      ...entries.map((entry) => ({
-        routeNames: routeNames(entry),
-        rules: entry.rules.map(rulePolicy),
-        passthrough: entry.passthrough.map(passthroughPolicy),
+      ...virtualHosts.map((virtualHost) => ({
+        routeNames: routeNames(virtualHost),
+        rules: virtualHost.rules.map(rulePolicy),
+        passthrough: virtualHost.passthrough.map(passthroughPolicy),
       })),
-      ...strays,
+      ...unmatched,
     ],
     backends: backends.flatMap(({ usable }) => (usable === undefined ? [] : [usable.policy])),
-    quotas: quotasInUse(entries, policies),
+    quotas: quotasInUse(virtualHosts, policies),
   };
   const digest = createHash('sha256').update(`${POLICY_FORMAT_VERSION}`);
   for (const line of policyLines(content)) {
     digest.update(`\n${line}`);
   }
-  // 64 bits tell the states of one gateway apart; nothing secret hangs on it.
+  // 64 bits distinguish the versions of one gateway; not a security boundary.
   return { formatVersion: POLICY_FORMAT_VERSION, ...content, version: digest.digest('hex').slice(0, 16) };
 }
 
-/** Route configurations without an entry for every host answer 404 for the others, in the provider's shape. */
-export function strayEntries(doors: readonly Door[], entries: readonly LinkedEntry[]): readonly VirtualHost[] {
-  const served = new Set(
-    entries.filter(({ hostname }) => hostname === '*').map(({ door }) => routeConfigurationName(door)),
+/** Returns the virtual host for all other host names, which extproc answers with 404 in the provider's shape. */
+export function unmatchedVirtualHosts(
+  listeners: readonly GatewayListener[],
+  virtualHosts: readonly LinkedVirtualHost[],
+): readonly VirtualHost[] {
+  const complete = new Set(
+    virtualHosts.filter(({ hostname }) => hostname === '*').map(({ listener }) => routeConfigurationName(listener)),
   );
-  const stray = [...new Set(doors.map(routeConfigurationName))].filter((name) => !served.has(name));
-  if (stray.length === 0) {
+  const names = [...new Set(listeners.map(routeConfigurationName))].filter((name) => !complete.has(name));
+  if (names.length === 0) {
     return [];
   }
-  return [{ routeNames: stray.toSorted(compare).map(strayRoute), rules: [], passthrough: [] }];
+  return [{ routeNames: names.toSorted(compare).map(unmatchedRoute), rules: [], passthrough: [] }];
 }
 
-function rulePolicy({ route, rule, models, targets, policies }: EntryRule): Rule {
+function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule): Rule {
   const firstTokenTimeoutMs = durationMs(rule.rule.timeouts?.firstToken ?? '0s');
-  const inputTokens = least(policies, 'inputTokens');
-  const outputTokens = least(policies, 'outputTokens');
+  const inputTokens = smallest(policies, 'inputTokens');
+  const outputTokens = smallest(policies, 'outputTokens');
   return {
     route: route.name,
     name: rule.rule.name,
@@ -76,7 +86,7 @@ function rulePolicy({ route, rule, models, targets, policies }: EntryRule): Rule
   };
 }
 
-function passthroughPolicy({ route, passthrough, policies }: EntryPassthrough): Passthrough {
+function passthroughPolicy({ route, passthrough, policies }: VirtualHostPassthrough): Passthrough {
   const { method, path } = passthrough.item;
   return {
     method,
@@ -89,23 +99,31 @@ function passthroughPolicy({ route, passthrough, policies }: EntryPassthrough): 
   };
 }
 
-function quotaIds(policies: readonly LinkedPolicy[]): readonly string[] {
-  return policies.flatMap(({ quotas }) => quotas.map(({ id }) => id));
+function quotasOf(policies: readonly AttachedPolicy[]): readonly CompiledQuotas[] {
+  return policiesOf(quotaPolicyKind, policies).map(({ compiled }) => compiled);
 }
 
-function least(policies: readonly LinkedPolicy[], limit: 'inputTokens' | 'outputTokens'): number | undefined {
-  const limits = policies.map(({ requestLimits }) => requestLimits[limit]).filter((each) => each !== undefined);
-  return limits.length === 0 ? undefined : Math.min(...limits);
+function quotaIds(policies: readonly AttachedPolicy[]): readonly string[] {
+  return quotasOf(policies).flatMap(({ quotas }) => quotas.map(({ id }) => id));
 }
 
-function bodyBytes(ofRoute: string, policies: readonly LinkedPolicy[]): number {
-  const sizes = policies.map(({ requestLimits }) => requestLimits.bodySize).filter((each) => each !== undefined);
-  return Math.min(...[ofRoute, ...sizes].map(sizeBytes));
+function smallest(policies: readonly AttachedPolicy[], limit: 'inputTokens' | 'outputTokens'): number | undefined {
+  const limits = quotasOf(policies).map(({ requestLimits }) => requestLimits[limit]);
+  const set = limits.filter((each) => each !== undefined);
+  return set.length === 0 ? undefined : Math.min(...set);
 }
 
-function quotasInUse(entries: readonly LinkedEntry[], policies: readonly LinkedPolicy[]): GatewayPolicy['quotas'] {
+function bodyBytes(routeLimit: string, policies: readonly AttachedPolicy[]): number {
+  const sizes = quotasOf(policies).map(({ requestLimits }) => requestLimits.bodySize);
+  return Math.min(...[routeLimit, ...sizes.filter((each) => each !== undefined)].map(sizeBytes));
+}
+
+function quotasInUse(
+  virtualHosts: readonly LinkedVirtualHost[],
+  policies: readonly AttachedPolicy[],
+): GatewayPolicy['quotas'] {
   const inUse = new Set(
-    entries.flatMap((entry) => [...entry.rules, ...entry.passthrough].flatMap((each) => each.policies)),
+    virtualHosts.flatMap(({ rules, passthrough }) => [...rules, ...passthrough].flatMap((each) => each.policies)),
   );
-  return policies.filter((policy) => inUse.has(policy)).flatMap(({ quotas }) => quotas);
+  return quotasOf(policies.filter((policy) => inUse.has(policy))).flatMap(({ quotas }) => quotas);
 }

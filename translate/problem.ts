@@ -47,6 +47,9 @@ export interface Problem {
   readonly line?: number;
 }
 
+/** A problem before its object and position are known. */
+export type ProblemFields = Pick<Problem, 'reason' | 'path' | 'message' | 'fix'>;
+
 /** Returns the line of a path, or of the nearest enclosing field with a known line. */
 export function lineOf(source: Source, path: string): number | undefined {
   for (let at = path; at !== ''; at = at.slice(0, Math.max(0, at.lastIndexOf('.'), at.lastIndexOf('[')))) {
@@ -65,4 +68,23 @@ export function problemText(problem: Problem): string {
   const { object } = problem;
   const what = [object && `${object.kind} ${object.namespace}/${object.name}`, problem.path].filter(Boolean).join(' ');
   return `${where}${what}${what === '' ? '' : ': '}${problem.message}; fix: ${problem.fix}`;
+}
+
+/** Formats a problem for the message of a condition. */
+export function problemSentence({ path, message, fix }: Pick<Problem, 'path' | 'message' | 'fix'>): string {
+  return `${path}: ${message}; fix: ${fix}`;
+}
+
+/** Returns the first problem with one of these reasons. */
+export function firstWithReason<R extends Problem['reason']>(
+  problems: readonly Problem[],
+  reasons: readonly R[],
+): { readonly reason: R; readonly problem: Problem } | undefined {
+  for (const problem of problems) {
+    const reason = reasons.find((each) => each === problem.reason);
+    if (reason !== undefined) {
+      return { reason, problem };
+    }
+  }
+  return undefined;
 }

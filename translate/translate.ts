@@ -1,61 +1,55 @@
 /**
- * THE HEART, pure: a world of resources comes in, and out comes the plan: the policy for extproc, Envoy's configuration, a status for each object and a problem
- * for each mistake. It never throws for what a user wrote, and what is wrong with one object never stops another.
+ * Translates a world of resources into the plan for one machine: the policy for extproc, Envoy's
+ * configuration, a status per object and a problem per mistake. Pure. Never throws because of user
+ * input, and a problem with one object never affects another.
  */
-import { attachRoutes } from './attach.ts';
-import { linkBackends } from './backends.ts';
-import { catalogOf } from './catalog.ts';
-import { doorsOf } from './doors.ts';
-import { entriesOf } from './entries.ts';
-import { reportEntries } from './entry-problems.ts';
+import { newContext } from './context.ts';
 import { clusters } from './envoy/clusters.ts';
-import { extensions } from './envoy/extensions.ts';
-import { listeners } from './envoy/listeners.ts';
+import { httpFilters } from './envoy/extensions.ts';
+import { listenerResources } from './envoy/listeners.ts';
 import { routeConfigurations } from './envoy/routes.ts';
 import { secretsOf } from './envoy/secrets.ts';
-import { entryRoutes } from './names.ts';
-import { withinBounds } from './namespace-bounds.ts';
+import { link } from './link/link.ts';
+import { standaloneListeners } from './link/listeners.ts';
+import { targetIds } from './link/route-ids.ts';
+import { routeNamesOf } from './names.ts';
+import { reportNoEffect } from './no-effect.ts';
 import type { EnvoyOptions, Plan } from './plan.ts';
-import { gatewayPolicy, strayEntries } from './policy.ts';
-import { linkPolicies } from './quotas.ts';
-import { newReport } from './report.ts';
-import { targetIds } from './route-ids.ts';
-import { linkRoutes } from './routes.ts';
-import type { Site } from './site.ts';
+import { gatewayPolicy, unmatchedVirtualHosts } from './policy.ts';
 import { statusesOf } from './statuses.ts';
-import { reportUnreached } from './unreached.ts';
 import type { World } from './world.ts';
 
 export interface TranslateOptions {
   readonly envoy: EnvoyOptions;
-  /** What makes the ids of routes unguessable; to be kept. */
+  /** Makes target ids unguessable. Must be persistent. */
   readonly routeSecret: string;
 }
 
 export function translate(world: World, options: TranslateOptions): Plan {
-  const report = newReport();
-  const catalog = catalogOf(world);
-  const doors = doorsOf(world.gateways, catalog, report);
-  const site: Site = { type: 'Machine', trustsAuthorities: options.envoy.caBundle !== undefined };
-  const backends = linkBackends(world.backends, catalog, site, report);
-  const routes = linkRoutes(world.routes, backends, catalog, targetIds(options.routeSecret), report);
-  const attachments = withinBounds(attachRoutes(routes, doors, catalog, site, report), report);
-  const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
-  const entries = entriesOf(doors, attachments, policies, site);
-  reportEntries(entries, policies, report);
-  const statuses = statusesOf(backends, attachments, policies, entries, site, report);
-  // After the statuses: a warning here is no condition of an object.
-  reportUnreached(world.gateways, doors, attachments, report);
+  const context = newContext(world, { type: 'Standalone', hasCaBundle: options.envoy.caBundle !== undefined });
+  const listeners = standaloneListeners(world.gateways, context);
+  const linked = link(world, listeners, targetIds(options.routeSecret), context);
+  const { backends, attachments, policies, virtualHosts } = linked;
+  const statuses = statusesOf(linked, context);
+  // After the statuses, because these warnings are not conditions.
+  reportNoEffect(world.gateways, listeners, attachments, context.diagnostics);
+  const filters = httpFilters(virtualHosts, policies);
   return {
-    policy: gatewayPolicy(entries, entryRoutes, strayEntries(doors, entries), backends, policies),
+    policy: gatewayPolicy({
+      virtualHosts,
+      routeNames: routeNamesOf,
+      unmatched: unmatchedVirtualHosts(listeners, virtualHosts),
+      backends,
+      policies,
+    }),
     envoy: {
-      listeners: listeners(doors, options.envoy),
-      routes: routeConfigurations(doors, entries),
+      listeners: listenerResources(listeners, filters, options.envoy),
+      routes: routeConfigurations(listeners, virtualHosts),
       clusters: clusters(backends, options.envoy),
-      extensions: extensions(entries, policies),
+      extensions: filters,
     },
-    secrets: secretsOf(doors, backends),
+    secrets: secretsOf(listeners, backends),
     statuses,
-    problems: report.sorted(),
+    problems: context.diagnostics.sorted(),
   };
 }

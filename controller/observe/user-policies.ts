@@ -1,7 +1,7 @@
 /** Users' own policies of Envoy Gateway's kinds: their targets and their fields. */
 import type { LabelSelector } from '../../crds/gateway-api.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
-import { selects } from '../../translate/listener-access.ts';
+import { selects } from '../../translate/link/listener-access.ts';
 import type { KubeObject } from '../api/object.ts';
 import { isRefused } from './verdicts.ts';
 

@@ -1,17 +1,20 @@
-/** Envoy's start-up configuration: everything that no edit of a resource changes. All else comes by files that it watches. */
-import { extprocCluster } from '../names.ts';
+/** Envoy's static configuration. Everything that resources can change is in files that Envoy watches. */
+import { EXTPROC_CLUSTER } from '../names.ts';
 import type { EnvoyOptions, JsonObject } from '../plan.ts';
 import { circuitBreakers, fileSource, socketAddress, typed } from './resource.ts';
 
-/** Connections of clients at a time; where the heap is smaller, as many as fit. */
-const maxDownstreamConnections = 50_000;
-/** What one costs Envoy while it streams (measured). */
-const connectionBytes = 74 * 1024;
+/** Maximum client connections; fewer if the heap is too small. */
+const MAX_DOWNSTREAM_CONNECTIONS = 50_000;
+/** Memory of one streaming connection in Envoy (measured). */
+const CONNECTION_BYTES = 74 * 1024;
 
-/** Envoy's heap where the machine is not known. */
-const defaultHeapBytes = 2 * 1024 ** 3;
+/** Envoy's heap if the machine's memory is unknown. */
+const DEFAULT_HEAP_BYTES = 2 * 1024 ** 3;
 
-/** Shares of the heap from which on Envoy helps itself: idle memory goes back first, then connections end with their answer, requests get 503, and nobody is let in. */
+/**
+ * Heap shares at which Envoy sheds load: it first returns idle memory, then closes connections after
+ * their response, then answers 503, then accepts no connections.
+ */
 const overloadActions: readonly (readonly [action: string, heapShare: number])[] = [
   ['shrink_heap', 0.85],
   ['disable_http_keepalive', 0.9],
@@ -25,7 +28,7 @@ export const clustersFile = 'clusters.json';
 export const listenersFile = 'listeners.json';
 
 export function bootstrap(options: EnvoyOptions): JsonObject {
-  const heapBytes = options.heapBytes ?? defaultHeapBytes;
+  const heapBytes = options.heapBytes ?? DEFAULT_HEAP_BYTES;
   return {
     node: { id: 'tallygate', cluster: 'tallygate' },
     admin: { address: socketAddress(options.admin) },
@@ -43,7 +46,7 @@ export function bootstrap(options: EnvoyOptions): JsonObject {
             {
               max_active_downstream_connections: Math.max(
                 1,
-                Math.min(maxDownstreamConnections, Math.floor(heapBytes / connectionBytes)),
+                Math.min(MAX_DOWNSTREAM_CONNECTIONS, Math.floor(heapBytes / CONNECTION_BYTES)),
               ),
             },
           ),
@@ -66,7 +69,8 @@ export function bootstrap(options: EnvoyOptions): JsonObject {
         {
           name: 'static',
           static_layer: {
-            // Envoy would end each ext_proc stream by a reset; Node's HTTP/2 server takes many resets for an attack and answers with GOAWAY.
+            // Otherwise Envoy ends each ext_proc stream with a reset; Node's HTTP/2 server treats many
+            // resets as an attack and answers with GOAWAY.
             'envoy.reloadable_features.ext_proc_graceful_grpc_close': true,
           },
         },
@@ -77,9 +81,9 @@ export function bootstrap(options: EnvoyOptions): JsonObject {
 
 function processorCluster(options: EnvoyOptions): JsonObject {
   return {
-    name: extprocCluster,
+    name: EXTPROC_CLUSTER,
     type: 'STATIC',
-    // A local socket answers at once or not at all.
+    // A local socket connects immediately or never.
     connect_timeout: '1s',
     circuit_breakers: circuitBreakers,
     typed_extension_protocol_options: {
@@ -89,7 +93,7 @@ function processorCluster(options: EnvoyOptions): JsonObject {
           explicit_http_config: {
             http2_protocol_options: {
               initial_stream_window_size: 65_536,
-              // All streams share the connection: streams whose clients do not read must never use up its window for the others.
+              // All streams share the connection; stalled streams must not use up its window.
               initial_connection_window_size: 2_147_483_647,
             },
           },
@@ -97,7 +101,7 @@ function processorCluster(options: EnvoyOptions): JsonObject {
       ),
     },
     load_assignment: {
-      cluster_name: extprocCluster,
+      cluster_name: EXTPROC_CLUSTER,
       endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(options.extproc) } }] }],
     },
   };

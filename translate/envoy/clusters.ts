@@ -1,21 +1,21 @@
-/** One cluster for each backend, with its TLS and, as an upstream filter, its own credential. */
+/** One cluster per backend, with TLS settings and, as an upstream filter, the backend's credential. */
 
-import type { Credential, LinkedBackend } from '../backends.ts';
-import type { Endpoint } from '../endpoints.ts';
-import { addressFamily } from '../ip-address.ts';
-import { authorityName, clusterName, credentialName } from '../names.ts';
+import type { Credential, LinkedBackend } from '../link/backends.ts';
+import type { Endpoint } from '../link/endpoints.ts';
+import { addressFamily } from '../link/ip-address.ts';
+import { caName, clusterName, credentialName } from '../names.ts';
 import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';
 import { circuitBreakers, fileOf, fileSource, typed } from './resource.ts';
 
-/** Bytes that one stream from a provider may have unread in Envoy. */
-const streamWindowBytes = 256 * 1024;
-const streamsPerConnection = 64;
+/** Bytes that one stream from a provider may buffer in Envoy. */
+const STREAM_WINDOW_BYTES = 256 * 1024;
+const STREAMS_PER_CONNECTION = 64;
 
 const http2 = {
-  initial_stream_window_size: streamWindowBytes,
-  // Room for every stream at once: clients that do not read cannot stop others on the same connection.
-  initial_connection_window_size: streamWindowBytes * streamsPerConnection,
-  max_concurrent_streams: streamsPerConnection,
+  initial_stream_window_size: STREAM_WINDOW_BYTES,
+  // Room for all streams: stalled clients cannot block others on the same connection.
+  initial_connection_window_size: STREAM_WINDOW_BYTES * STREAMS_PER_CONNECTION,
+  max_concurrent_streams: STREAMS_PER_CONNECTION,
   connection_keepalive: { interval: '30s', timeout: '10s', connection_idle_interval: '15s' },
 };
 
@@ -46,7 +46,7 @@ function cluster(
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
         'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
         {
-          // Shorter than the idle time of common servers, so that a request seldom meets a connection that is being closed.
+          // Shorter than the idle timeout of common servers, so that requests rarely hit a closing connection.
           common_http_protocol_options: { idle_timeout: '30s' },
           ...(endpoint.tls === undefined
             ? { explicit_http_config: { http_protocol_options: {} } }
@@ -59,7 +59,7 @@ function cluster(
   };
 }
 
-/** Behind the router: the route has removed the client's own credentials before this filter adds the provider's. */
+/** Runs after the router: the route has removed the client's credentials before this filter adds the backend's. */
 function upstreamFilters(backend: string, { header }: Credential, options: EnvoyOptions): readonly JsonObject[] {
   const secret = credentialName(backend);
   return [
@@ -86,9 +86,9 @@ function upstreamFilters(backend: string, { header }: Credential, options: Envoy
 function tlsSocket(backend: string, tls: NonNullable<Endpoint['tls']>, options: EnvoyOptions): JsonObject {
   const isAddress = addressFamily(tls.hostname) !== 0;
   const names = [{ san_type: isAddress ? 'IP_ADDRESS' : 'DNS', matcher: { exact: tls.hostname } }];
-  const authority = authorityName(backend);
+  const caBundle = caName(backend);
   const validation: JsonObject =
-    tls.authority === undefined
+    tls.caBundle === undefined
       ? {
           validation_context: {
             trusted_ca: { filename: options.caBundle ?? '' },
@@ -99,15 +99,15 @@ function tlsSocket(backend: string, tls: NonNullable<Endpoint['tls']>, options: 
           combined_validation_context: {
             default_validation_context: { match_typed_subject_alt_names: names },
             validation_context_sds_secret_config: {
-              name: authority,
-              sds_config: fileSource(options.directory, fileOf('secret', authority)),
+              name: caBundle,
+              sds_config: fileSource(options.directory, fileOf('secret', caBundle)),
             },
           },
         };
   return {
     name: 'envoy.transport_sockets.tls',
     typed_config: typed('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', {
-      // Server names are never addresses (RFC 6066).
+      // SNI does not allow IP addresses (RFC 6066).
       ...(!isAddress && { sni: tls.hostname }),
       common_tls_context: { tls_params: { tls_minimum_protocol_version: 'TLSv1_2' }, ...validation },
     }),

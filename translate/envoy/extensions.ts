@@ -1,4 +1,8 @@
-/** The ext_proc filter. Listeners find it by name, so that a new header in a policy leaves them, and the streams on them, alone. */
+/**
+ * The HTTP filters of every listener, in order, before the router. Listeners refer to them by name
+ * (ECDS), so that a changed filter, such as a new header in a policy, does not replace a listener and
+ * its streams.
+ */
 import {
   CLIENT_HEADER_PREFIXES,
   LIMIT_HEADER_PREFIXES,
@@ -6,15 +10,26 @@ import {
   PROVIDER_REQUEST_ID_HEADERS,
   ROUTE_NAME_ATTRIBUTE,
 } from '../../contract/headers.ts';
-import type { LinkedEntry } from '../entries.ts';
-import { extprocCluster, extprocFilter } from '../names.ts';
+import { type AttachedPolicy, policiesOf } from '../attachment/policy-kind.ts';
+import { quotaPolicyKind } from '../link/quotas.ts';
+import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
+import { EXTPROC_CLUSTER, EXTPROC_FILTER } from '../names.ts';
+import { compare } from '../object-names.ts';
 import type { JsonObject, NamedResource } from '../plan.ts';
-import type { LinkedPolicy } from '../quotas.ts';
-import { compare } from '../report.ts';
 import { typed } from './resource.ts';
 
-/** Headers of requests and answers that extproc always reads; others are not sent to it, for each costs time. */
-const forwarded = [
+/** A `TypedExtensionConfig`. */
+export type HttpFilterResource = NamedResource & { readonly typed_config: JsonObject & { readonly '@type': string } };
+
+export function httpFilters(
+  virtualHosts: readonly LinkedVirtualHost[],
+  policies: readonly AttachedPolicy[],
+): readonly HttpFilterResource[] {
+  return [{ name: EXTPROC_FILTER, typed_config: externalProcessor(forwardedHeaders(virtualHosts, policies)) }];
+}
+
+/** Headers that extproc always reads. Others are not forwarded, because each costs time. */
+const alwaysForwarded = [
   ':method',
   ':path',
   ':status',
@@ -26,28 +41,30 @@ const forwarded = [
   ...PROVIDER_REQUEST_ID_HEADERS,
 ];
 
-/** Those that it removes by how they begin. */
+/** Headers that extproc removes by prefix. */
 const forwardedPrefixes = [OWN_HEADER_PREFIX, ...CLIENT_HEADER_PREFIXES, ...LIMIT_HEADER_PREFIXES];
 
-export function extensions(
-  entries: readonly LinkedEntry[],
-  policies: readonly LinkedPolicy[],
-): readonly NamedResource[] {
-  const named = [
-    ...entries.flatMap(({ rules }) => rules.flatMap(({ rule }) => rule.headers.map(({ name }) => name))),
-    ...policies.flatMap(({ quotas }) =>
-      quotas.flatMap(({ key }) => key.flatMap((part) => ('name' in part ? [part.name] : []))),
-    ),
+function forwardedHeaders(
+  virtualHosts: readonly LinkedVirtualHost[],
+  policies: readonly AttachedPolicy[],
+): readonly string[] {
+  const keys = policiesOf(quotaPolicyKind, policies).flatMap(({ compiled }) =>
+    compiled.quotas.flatMap(({ key }) => key),
+  );
+  const names = [
+    ...virtualHosts.flatMap(({ rules }) => rules.flatMap(({ rule }) => rule.headers.map(({ name }) => name))),
+    ...keys.flatMap((part) => ('name' in part ? [part.name] : [])),
   ];
-  return [{ name: extprocFilter, typed_config: processor([...new Set([...forwarded, ...named])].toSorted(compare)) }];
+  return [...new Set([...alwaysForwarded, ...names])].toSorted(compare);
 }
 
-function processor(headers: readonly string[]): JsonObject {
+function externalProcessor(headers: readonly string[]): HttpFilterResource['typed_config'] {
   return typed('envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor', {
     stat_prefix: 'tallygate',
-    grpc_service: { envoy_grpc: { cluster_name: extprocCluster } },
+    grpc_service: { envoy_grpc: { cluster_name: EXTPROC_CLUSTER } },
     failure_mode_allow: false,
-    // Else both sides get chunks, which not every provider takes and which cost each of them more. extproc sees to it that the length is right.
+    // Otherwise both sides get chunked bodies, which some providers refuse and which cost each side
+    // more. extproc keeps the length correct.
     allow_content_length_header: true,
     status_on_error: { code: 503 },
     processing_mode: {
@@ -58,7 +75,7 @@ function processor(headers: readonly string[]): JsonObject {
       request_trailer_mode: 'SEND',
       response_trailer_mode: 'SEND',
     },
-    // For messages without a body, where the mode has a time: longer than a request may wait in a queue (60 s).
+    // Applies to messages without a body. Longer than the maximum queue timeout (60 s).
     message_timeout: '120s',
     request_attributes: [ROUTE_NAME_ATTRIBUTE],
     forward_rules: {

@@ -1,26 +1,27 @@
-/** The plan's Envoy configuration as files: text by name, in the order in which they must come into place. */
+/** Serializes the plan's Envoy configuration as files, in the order in which they must be written. */
 import type { EnvoyOptions, JsonObject, Plan } from '../plan.ts';
 import { bootstrap, clustersFile, listenersFile } from './bootstrap.ts';
 import { fileOf, typed } from './resource.ts';
 import { secretResource } from './secrets.ts';
 
 export interface EnvoyFile {
-  /** In `EnvoyOptions.directory`. */
+  /** Relative to `EnvoyOptions.directory`. */
   readonly name: string;
   readonly text: string;
-  /** Secrets are for their owner only. */
+  /** Secrets are readable only by their owner. */
   readonly mode: 0o600 | 0o644;
 }
 
-export const bootstrapFile = 'bootstrap.json';
+export const BOOTSTRAP_FILE = 'bootstrap.json';
 
 export function bootstrapText(options: EnvoyOptions): string {
   return json(bootstrap(options));
 }
 
 /**
- * In order: secrets, clusters, the filter, routes, listeners, so that nothing names what is not there yet. Write a file only where its text differs, beside
- * its place, and rename it into place: Envoy reads it then. Files that are not in the list any more may be removed after the last one is in place.
+ * Returns the files in order: secrets, clusters, filters, routes, listeners, so that every reference
+ * resolves. Write a file only if its text differs: to a temporary name, then rename it into place, which
+ * makes Envoy reload it. Remove files that are no longer listed after the last one is in place.
  */
 export function envoyFiles(plan: Plan): readonly EnvoyFile[] {
   const { envoy, secrets } = plan;

@@ -1,34 +1,35 @@
-/** Answers that Envoy writes itself, in the error shape of the provider whose client asked: also when extproc is dead. */
+/** Envoy's local replies in the error format of the client's API, even if extproc is down. */
 import { REPLY_HEADER } from '../../contract/headers.ts';
 import { errorTypes, type LocalReply, localReplies } from '../../contract/refusals.ts';
 import type { Json, JsonObject } from '../plan.ts';
 import { typed } from './resource.ts';
 
-interface Shape {
-  readonly asked: string;
+interface ReplyShape {
+  /** CEL condition on the request. */
+  readonly condition: string;
   readonly body: (reply: LocalReply) => { readonly [name: string]: Json };
 }
 
-const shapes: readonly Shape[] = [
+const shapes: readonly ReplyShape[] = [
   {
-    asked: "(request.path.startsWith('/v1/messages') || 'anthropic-version' in request.headers)",
+    condition: "(request.path.startsWith('/v1/messages') || 'anthropic-version' in request.headers)",
     body: ({ kind, code, message }) => ({ type: 'error', error: { type: errorTypes.anthropic[kind], message, code } }),
   },
   {
-    asked: "(request.path.startsWith('/generate') || request.path == '/')",
+    condition: "(request.path.startsWith('/generate') || request.path == '/')",
     body: ({ kind, code, message }) => ({ error: message, error_type: errorTypes.tgi[kind], code }),
   },
   {
-    asked: 'true',
+    condition: 'true',
     body: ({ kind, code, message }) => ({ error: { message, type: errorTypes.openai[kind], param: null, code } }),
   },
 ];
 
-/** extproc's own refusals have a content type already when Envoy comes here; Envoy's do not. */
-const envoysOwn = "!('content-type' in response.headers)";
+/** extproc's replies already have a content type; Envoy's do not. */
+const isLocalReply = "!('content-type' in response.headers)";
 
-/** Why a backend could not be reached, for the access line. */
-const told: JsonObject = {
+/** The cause of an upstream failure, for the access line. */
+const failureCause: JsonObject = {
   header: {
     key: REPLY_HEADER,
     value: '%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_TRANSPORT_FAILURE_REASON%',
@@ -44,11 +45,11 @@ export function localReplyConfig(): JsonObject {
           extension_filter: {
             name: 'envoy.access_loggers.extension_filters.cel',
             typed_config: typed('envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter', {
-              expression: `${envoysOwn} && ${shape.asked} && response.code >= ${reply.from} && response.code <= ${reply.to}`,
+              expression: `${isLocalReply} && ${shape.condition} && response.code >= ${reply.from} && response.code <= ${reply.to}`,
             }),
           },
         },
-        ...(reply.from >= 500 && { headers_to_add: [told] }),
+        ...(reply.from >= 500 && { headers_to_add: [failureCause] }),
         body_format_override: {
           text_format_source: { inline_string: JSON.stringify(shape.body(reply)).replaceAll('%', '%%') },
           content_type: 'application/json',

@@ -10,9 +10,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { targetIds } from '../link/route-ids.ts';
 import type { EnvoyOptions } from '../plan.ts';
 import { readWorld } from '../read/read.ts';
-import { targetIds } from '../route-ids.ts';
 import { translate } from '../translate.ts';
 import { bootstrapText, envoyFiles } from './files.ts';
 

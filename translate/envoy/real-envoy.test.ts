@@ -11,10 +11,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Exchange, ExchangeHandler } from '../../extproc/exchange.ts';
 import { type Server, startServer } from '../../extproc/server/server.ts';
+import { targetIds } from '../link/route-ids.ts';
 import type { EnvoyOptions, Plan } from '../plan.ts';
 import { problemText } from '../problem.ts';
 import { readWorld } from '../read/read.ts';
-import { targetIds } from '../route-ids.ts';
 import { translate } from '../translate.ts';
 import { bootstrapText, envoyFiles } from './files.ts';
 

@@ -1,8 +1,8 @@
-/** Forms that recur in Envoy's configuration. */
+/** Common parts of Envoy's configuration. */
 import type { JsonObject, SocketAddress } from '../plan.ts';
 
 /** A message inside `Any`. */
-export function typed(type: string, fields: JsonObject): JsonObject {
+export function typed(type: string, fields: JsonObject): JsonObject & { readonly '@type': string } {
   return { '@type': `type.googleapis.com/${type}`, ...fields };
 }
 
@@ -16,17 +16,17 @@ export function seconds(milliseconds: number): string {
   return `${milliseconds / 1000}s`;
 }
 
-/** A resource that stands in a file of its own; Envoy reads the file again when another is renamed over it. */
+/** A resource in a separate file, which Envoy reloads when another file is renamed over it. */
 export function fileSource(directory: string, file: string): JsonObject {
   return { path_config_source: { path: `${directory}/${file}` }, resource_api_version: 'V3' };
 }
 
-/** The file of a named resource. `/` never stands in file names, `_` never in Kubernetes names. */
+/** Returns the file of a named resource. File names cannot contain `/`, Kubernetes names cannot contain `_`. */
 export function fileOf(kind: 'route' | 'secret' | 'extension', name: string): string {
   return `${kind}-${name.replaceAll('*', '+').replaceAll('/', '_')}.json`;
 }
 
-/** Each open stream holds a request, so the defaults (1,024) would end the service at 1,024 streams. */
+/** Each open stream counts as a request, so the default limits (1,024) would refuse the 1,025th stream. */
 export const circuitBreakers: JsonObject = {
   thresholds: ['DEFAULT', 'HIGH'].map((priority) => ({
     priority,

@@ -1,31 +1,32 @@
 /**
- * Route configurations: a virtual host for each entry. A request matches the entry route first (extproc needs some route to run on); extproc sets one header
- * and has the route chosen again, and that header leads to exactly one backend.
+ * Route configurations: a virtual host per listener and host name. A request matches the entry route
+ * first, because extproc needs a route to run on. extproc then sets one header and clears the route
+ * cache, and that header selects the generated route with exactly one backend.
  */
 import { CLIENT_HEADERS, PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
 import { durationMs } from '../../crds/schema.ts';
-import type { PathRewrite } from '../backends.ts';
-import type { Door } from '../doors.ts';
-import { hostHeader } from '../endpoints.ts';
-import type { LinkedEntry } from '../entries.ts';
+import type { PathRewrite } from '../link/backends.ts';
+import { hostHeader } from '../link/endpoints.ts';
+import type { GatewayListener } from '../link/listeners.ts';
+import type { LinkedTarget } from '../link/routes.ts';
+import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import {
   clusterName,
+  EXTPROC_FILTER,
   entryRoute,
-  extprocFilter,
   lastRoute,
   routeConfigurationName,
-  strayRoute,
   targetRoute,
+  unmatchedRoute,
 } from '../names.ts';
+import { compare } from '../object-names.ts';
 import type { JsonObject, NamedResource } from '../plan.ts';
-import { compare } from '../report.ts';
-import type { LinkedTarget } from '../routes.ts';
 import { seconds, typed } from './resource.ts';
 
-/** Request bytes that Envoy keeps for another try. */
-const retryBufferBytes = 1024 * 1024;
+/** Request bytes that Envoy buffers for a retry. */
+const RETRY_BUFFER_BYTES = 1024 * 1024;
 
-/** The listener has the filter turned off; see there. */
+/** Enables the filter, which listeners have disabled. */
 const extprocOn = typed('envoy.config.route.v3.FilterConfig', {
   config: typed('envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute', { overrides: {} }),
 });
@@ -33,38 +34,43 @@ const extprocOn = typed('envoy.config.route.v3.FilterConfig', {
 const anyPath = { prefix: '/' };
 const notFound = { status: 404 };
 
-export function routeConfigurations(doors: readonly Door[], entries: readonly LinkedEntry[]): readonly NamedResource[] {
-  return [...Map.groupBy(doors, routeConfigurationName)]
+export function routeConfigurations(
+  listeners: readonly GatewayListener[],
+  virtualHosts: readonly LinkedVirtualHost[],
+): readonly NamedResource[] {
+  return [...Map.groupBy(listeners, routeConfigurationName)]
     .toSorted(([left], [right]) => compare(left, right))
-    .map(([name, own]) => {
-      const here = entries.filter(({ door }) => own.includes(door));
+    .map(([name, sharing]) => {
+      const here = virtualHosts.filter(({ listener }) => sharing.includes(listener));
       const served = new Set(here.map(({ hostname }) => hostname));
       return {
         name,
-        // A route may name a cluster that is still on its way.
+        // A route may refer to a cluster that Envoy does not have yet.
         validate_clusters: false,
-        typed_per_filter_config: { [extprocFilter]: extprocOn },
+        typed_per_filter_config: { [EXTPROC_FILTER]: extprocOn },
         virtual_hosts: [
-          ...here.map(virtualHost),
-          ...(served.has('*') ? [] : [{ name: strayRoute(name), domains: ['*'], routes: [deadEnd(strayRoute(name))] }]),
+          ...here.map(virtualHostResource),
+          ...(served.has('*')
+            ? []
+            : [{ name: unmatchedRoute(name), domains: ['*'], routes: [deadEnd(unmatchedRoute(name))] }]),
         ],
       };
     });
 }
 
-function virtualHost(entry: LinkedEntry): JsonObject {
+function virtualHostResource(virtualHost: LinkedVirtualHost): JsonObject {
   return {
-    name: entry.key,
-    domains: [entry.hostname],
+    name: virtualHost.key,
+    domains: [virtualHost.hostname],
     routes: [
       {
-        name: entryRoute(entry),
-        // First, so that a fresh request is not compared with every target.
+        name: entryRoute(virtualHost),
+        // First, so that a new request is not compared with every target.
         match: { ...anyPath, headers: [{ name: ROUTE_HEADER, present_match: true, invert_match: true }] },
         direct_response: notFound,
       },
-      ...entry.targets.map((target) => targetRouteOf(entry, target)),
-      deadEnd(lastRoute(entry)),
+      ...virtualHost.targets.map((target) => targetRouteOf(virtualHost, target)),
+      deadEnd(lastRoute(virtualHost)),
     ],
   };
 }
@@ -73,14 +79,17 @@ function deadEnd(name: string): JsonObject {
   return { name, match: anyPath, direct_response: notFound };
 }
 
-function targetRouteOf(entry: LinkedEntry, { target, backend, timeouts, retries }: LinkedTarget): JsonObject {
+function targetRouteOf(
+  virtualHost: LinkedVirtualHost,
+  { target, backend, timeouts, retries }: LinkedTarget,
+): JsonObject {
   const attempts = retries?.attempts ?? 1;
   return {
-    name: targetRoute(entry, target.id),
+    name: targetRoute(virtualHost, target.id),
     match: { ...anyPath, headers: [{ name: ROUTE_HEADER, string_match: { exact: target.id } }] },
     request_headers_to_remove: CLIENT_HEADERS,
     response_headers_to_remove: PROVIDER_HEADERS,
-    ...(attempts > 0 && { request_body_buffer_limit: retryBufferBytes }),
+    ...(attempts > 0 && { request_body_buffer_limit: RETRY_BUFFER_BYTES }),
     route: {
       cluster: clusterName(target.backend),
       cluster_not_found_response_code: 'SERVICE_UNAVAILABLE',
@@ -93,7 +102,7 @@ function targetRouteOf(entry: LinkedEntry, { target, backend, timeouts, retries 
   };
 }
 
-/** Only what comes before the provider has begun, unless the user lists statuses: nobody pays twice. */
+/** Retries only before the provider has started, unless the user lists status codes: no request is billed twice. */
 function retryPolicy(attempts: number, codes: readonly number[]): JsonObject {
   return {
     retry_on: ['connect-failure', 'refused-stream', ...(codes.length === 0 ? [] : ['retriable-status-codes'])].join(

@@ -1,24 +1,27 @@
-/** SECRET VALUES on their way to Envoy. They stand in files of their own and nowhere else. */
-import type { LinkedBackend } from '../backends.ts';
-import type { Door } from '../doors.ts';
-import { authorityName, certificateName, credentialName } from '../names.ts';
+/** Secret values for Envoy. Each is written to a separate file and appears nowhere else. */
+import type { LinkedBackend } from '../link/backends.ts';
+import type { GatewayListener } from '../link/listeners.ts';
+import { caName, certificateName, credentialName } from '../names.ts';
+import { compare, fullName } from '../object-names.ts';
 import type { EnvoySecret, JsonObject } from '../plan.ts';
-import { compare, fullName } from '../report.ts';
 import { typed } from './resource.ts';
 
-export function secretsOf(doors: readonly Door[], backends: readonly LinkedBackend[]): readonly EnvoySecret[] {
+export function secretsOf(
+  listeners: readonly GatewayListener[],
+  backends: readonly LinkedBackend[],
+): readonly EnvoySecret[] {
   const secrets = new Map<string, EnvoySecret>();
   for (const { name, usable } of backends) {
     if (usable?.credential !== undefined) {
       const secret = credentialName(name);
       secrets.set(secret, { name: secret, type: 'Generic', value: usable.credential.value });
     }
-    if (usable?.endpoint.tls?.authority !== undefined) {
-      const secret = authorityName(name);
-      secrets.set(secret, { name: secret, type: 'Authority', certificates: usable.endpoint.tls.authority });
+    if (usable?.endpoint.tls?.caBundle !== undefined) {
+      const secret = caName(name);
+      secrets.set(secret, { name: secret, type: 'CaBundle', certificates: usable.endpoint.tls.caBundle });
     }
   }
-  for (const certificate of doors.flatMap((door) => door.certificates)) {
+  for (const certificate of listeners.flatMap(({ certificates }) => certificates)) {
     const [chain, privateKey] = [certificate.data.get('tls.crt'), certificate.data.get('tls.key')];
     if (chain === undefined || privateKey === undefined) {
       continue;
@@ -29,7 +32,7 @@ export function secretsOf(doors: readonly Door[], backends: readonly LinkedBacke
   return [...secrets.values()].toSorted((left, right) => compare(left.name, right.name));
 }
 
-/** The resource with the value in plain text. Only for the file that Envoy reads. */
+/** Returns the resource with the value in plain text, only for the file that Envoy reads. */
 export function secretResource(secret: EnvoySecret): JsonObject {
   return typed('envoy.extensions.transport_sockets.tls.v3.Secret', { name: secret.name, ...secretValue(secret) });
 }
@@ -38,7 +41,7 @@ function secretValue(secret: EnvoySecret): JsonObject {
   switch (secret.type) {
     case 'Generic':
       return { generic_secret: { secret: { inline_string: secret.value.reveal() } } };
-    case 'Authority':
+    case 'CaBundle':
       return { validation_context: { trusted_ca: { inline_string: secret.certificates.reveal() } } };
     case 'Certificate':
       return {

@@ -1,8 +1,8 @@
-/** What stands beside an AIBackend, in its namespace: how Envoy reaches it, how it calls it, and with which key. */
+/** Generates the objects of an AIBackend in its namespace: address, TLS, rewrites and credential. */
 import { CLIENT_HEADERS } from '../../contract/headers.ts';
-import type { LinkedBackend, UsableBackend } from '../backends.ts';
-import { type Endpoint, hostHeader } from '../endpoints.ts';
-import { addressFamily, expandedIPv6 } from '../ip-address.ts';
+import type { LinkedBackend, UsableBackend } from '../link/backends.ts';
+import { type Endpoint, hostHeader } from '../link/endpoints.ts';
+import { addressFamily, expandedIPv6 } from '../link/ip-address.ts';
 import type { JsonObject } from '../plan.ts';
 import { ENVOY_GROUP, HEADERS_OF_A_FILTER, manifest, manifestMetadata, objectName, ownedBy } from './manifest.ts';
 import type { DerivedSecret, Manifest } from './plan.ts';
@@ -19,7 +19,7 @@ export function backendObjects({ name, backend }: LinkedBackend, usable: UsableB
   const { namespace } = backend.metadata;
   const owner = ownedBy('AIBackend', backend.metadata, namespace);
   const identity = (own: string) => ({ namespace, name: own, owner });
-  const authority = endpoint.tls?.authority;
+  const caBundle = endpoint.tls?.caBundle;
   return {
     rule: backendRule(name, usable),
     objects: [
@@ -29,9 +29,9 @@ export function backendObjects({ name, backend }: LinkedBackend, usable: UsableB
       ...(endpoint.tls === undefined
         ? []
         : [manifest('BackendTLSPolicy', identity(names.base), { spec: tlsPolicy(endpoint.tls, names) })]),
-      ...(authority === undefined
+      ...(caBundle === undefined
         ? []
-        : [manifest('ConfigMap', identity(names.authority), { data: { 'ca.crt': authority.reveal() } })]),
+        : [manifest('ConfigMap', identity(names.caBundle), { data: { 'ca.crt': caBundle.reveal() } })]),
       manifest('HTTPRouteFilter', identity(names.base), { spec: { urlRewrite: rewrite(usable) } }),
       ...(credential === undefined
         ? []
@@ -60,7 +60,7 @@ export function backendObjects({ name, backend }: LinkedBackend, usable: UsableB
   };
 }
 
-/** What each rule says that leads to the backend. */
+/** The parts of each HTTPRoute rule for the backend. */
 export interface BackendRule {
   readonly rewrite: JsonObject;
   readonly backendRef: JsonObject;
@@ -78,7 +78,7 @@ function backendRule(name: string, { endpoint, credential }: UsableBackend): Bac
       ...reference,
       filters: [
         { type: 'RequestHeaderModifier', requestHeaderModifier: { remove: CLIENT_HEADERS.slice(HEADERS_OF_A_FILTER) } },
-        // On the backendRef it is decided behind the last match; on the rule it would be that of the first match.
+        // On the backendRef, the filter follows the last route match; on the rule, it would follow the first.
         ...(credential ? [extensionFilter(names.credential)] : []),
       ],
     },
@@ -93,14 +93,15 @@ function backendNames(fullName: string) {
   const stem = fullName.slice(fullName.indexOf('/') + 1);
   return {
     base: objectName(stem, `backend/${fullName}`),
-    authority: objectName(`${stem}-ca`, `authority/${fullName}`),
+    caBundle: objectName(`${stem}-ca`, `authority/${fullName}`),
     credential: objectName(`${stem}-key`, `credential/${fullName}`),
   };
 }
 
 /**
- * Envoy then balances over the Service's pods. A policy for its TLS would hold for all routes to that Service, also those that are not ours, and another
- * namespace would need one more grant, for HTTPRoutes: both go by the Service's name in DNS instead.
+ * Returns whether routes refer to the Service directly, so that Envoy balances over its pods. Services
+ * with TLS or in another namespace are addressed by DNS name instead: a TLS policy would apply to all
+ * routes to the Service, and another namespace would need a second grant, for HTTPRoutes.
  */
 function isServiceItself(backend: string, { service, tls }: Endpoint): boolean {
   return service !== undefined && tls === undefined && backend.startsWith(`${service.namespace}/`);
@@ -111,7 +112,7 @@ function address({ host, port }: Endpoint): JsonObject {
     case 4:
       return { ip: { address: host, port } };
     case 6:
-      // Envoy Gateway's pattern knows few of the short forms.
+      // Envoy Gateway's pattern accepts few of the short forms.
       return { ip: { address: expandedIPv6(host), port } };
     case 0:
       return { fqdn: { hostname: host, port } };
@@ -119,21 +120,21 @@ function address({ host, port }: Endpoint): JsonObject {
 }
 
 function tlsPolicy(
-  { hostname, authority }: NonNullable<Endpoint['tls']>,
+  { hostname, caBundle }: NonNullable<Endpoint['tls']>,
   names: ReturnType<typeof backendNames>,
 ): JsonObject {
   return {
     targetRefs: [{ group: ENVOY_GROUP, kind: 'Backend', name: names.base }],
     validation: {
       hostname: hostname.toLowerCase(),
-      ...(authority === undefined
+      ...(caBundle === undefined
         ? { wellKnownCACertificates: 'System' }
-        : { caCertificateRefs: [{ group: '', kind: 'ConfigMap', name: names.authority }] }),
+        : { caCertificateRefs: [{ group: '', kind: 'ConfigMap', name: names.caBundle }] }),
     },
   };
 }
 
-/** Host names with a port and addresses are taken by the expression over the path only; every path begins with a slash. */
+/** Only the path regex type accepts host names with a port and IP addresses; every path starts with a slash. */
 function rewrite({ endpoint, rewrite: path }: UsableBackend): JsonObject {
   return {
     hostname: { type: 'PathRegex', pathRegex: { pattern: '^/.*$', substitution: hostHeader(endpoint) } },

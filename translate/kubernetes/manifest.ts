@@ -1,4 +1,4 @@
-/** Forms and names that all generated objects share. Names follow from what an object is for, so that the same world gives the same names. */
+/** Common parts of generated objects. Names are derived from an object's purpose, so that they are stable. */
 import { hash } from 'node:crypto';
 import type { Metadata } from '../../crds/kinds.ts';
 import { API_VERSION, GATEWAY_GROUP } from '../../crds/schema.ts';
@@ -7,12 +7,12 @@ import type { Manifest, ManifestMetadata, OwnerReference } from './plan.ts';
 
 export const ENVOY_GROUP = 'gateway.envoyproxy.io';
 
-/** On generated HTTPRoutes: the AIGatewayRoute's name, or `entry`. Envoy Gateway's policies find them by it. */
+/** On generated HTTPRoutes: the AIGatewayRoute's name, or `entry`. Envoy Gateway policies select by it. */
 export const ROUTE_LABEL = 'tallygate.dev/route';
-/** On HTTPRoutes to backends: which BackendTrafficPolicy of ours holds for them. */
+/** On HTTPRoutes to backends: the generated BackendTrafficPolicy that applies. */
 export const TRAFFIC_LABEL = 'tallygate.dev/traffic';
 
-/** Of Gateway API, which allows one filter that removes headers on a rule, and one on each backendRef. */
+/** The limit of Gateway API, which allows one header filter on a rule and one on each backendRef. */
 export const HEADERS_OF_A_FILTER = 16;
 
 const MANAGED_BY = 'app.kubernetes.io/managed-by';
@@ -47,7 +47,7 @@ export function manifestMetadata({ namespace, name, labels, owner }: Identity): 
   };
 }
 
-/** Undefined across namespaces, where Kubernetes knows no owners, and for what no cluster holds. */
+/** Returns an owner reference; undefined across namespaces, which Kubernetes does not allow, and for objects from files. */
 export function ownedBy(
   kind: 'AIBackend' | 'AIGatewayRoute' | 'Gateway',
   { namespace, name, uid }: Metadata,
@@ -59,30 +59,30 @@ export function ownedBy(
   return { apiVersion: kind === 'Gateway' ? `${GATEWAY_GROUP}/v1` : API_VERSION, kind, name, uid };
 }
 
-/** A DNS label that begins readably and ends in a digest of the key. */
+/** Returns a DNS label: a readable stem and a digest of the key. */
 export function labelled(stem: string, key: string): string {
   const readable = stem
     .replace(/[^a-z0-9]+/g, '-')
-    .slice(0, longestLabel - digestLength - 1)
+    .slice(0, MAX_LABEL_CHARACTERS - DIGEST_CHARACTERS - 1)
     .replace(/^-+|-+$/g, '');
   return [...(readable === '' ? [] : [readable]), digest(key)].join('-');
 }
 
-/** The name of an object of ours. */
+/** Returns the name of a generated object. */
 export function objectName(stem: string, key: string): string {
   return labelled(`tallygate-${stem}`, key);
 }
 
-/** A name as the value of a label, which may be shorter than names. */
+/** Shortens a name to the length of a label value. */
 export function labelValue(name: string): string {
-  return name.length <= longestLabel ? name : labelled(name, name);
+  return name.length <= MAX_LABEL_CHARACTERS ? name : labelled(name, name);
 }
 
-/** Characters of a DNS label and of a label's value. */
-const longestLabel = 63;
-/** 40 bits: in a namespace with a million objects two are alike with a probability of 1 in 2. Stems tell most of them apart before. */
-const digestLength = 10;
+/** Of a DNS label, and of a label value. */
+const MAX_LABEL_CHARACTERS = 63;
+/** 40 bits: two of a million objects in a namespace collide with probability 1/2, and stems differ mostly anyway. */
+const DIGEST_CHARACTERS = 10;
 
 function digest(text: string): string {
-  return hash('sha256', text, 'hex').slice(0, digestLength);
+  return hash('sha256', text, 'hex').slice(0, DIGEST_CHARACTERS);
 }

@@ -1,15 +1,15 @@
-/** What enters and leaves the translation for a cluster. */
+/** Input and output of the translation for a cluster. */
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { ClientPolicySpec, TrafficPolicySpec } from '../../crds/gateway-api.ts';
 import type { KubernetesObject } from '../../crds/kinds.ts';
-import type { Reach } from '../destinations.ts';
+import type { ClusterFacts } from '../deployment-mode.ts';
+import type { Reach } from '../link/destinations.ts';
 import type { Json, ObjectStatus } from '../plan.ts';
 import type { Problem } from '../problem.ts';
-import type { ClusterFacts } from '../site.ts';
 import type { SecretText, World } from '../world.ts';
 
 export interface ClusterWorld extends World, ClusterFacts {
-  /** Of users, not ours. */
+  /** Written by users, not generated. */
   readonly trafficPolicies: readonly TrafficPolicy[];
   readonly clientPolicies: readonly ClientPolicy[];
 }
@@ -22,7 +22,7 @@ export type ClientPolicy = KubernetesObject<ClientPolicySpec>;
 export interface ClusterOptions {
   /** Absolute path of the sidecar's socket in proxy pods. */
   readonly extprocSocket: string;
-  /** What makes the ids of routes unguessable; to be kept. */
+  /** Makes target ids unguessable. Must be persistent. */
   readonly routeSecret: string;
   readonly reach: Reach;
 }
@@ -49,7 +49,7 @@ export type Manifest = {
   readonly [field: string]: Json;
 };
 
-/** SECRET VALUES. Never print, log or compare them; they render as `{}` in JSON. */
+/** Secret values. Never print, log or compare them; they render as `{}` in JSON. */
 export interface DerivedSecret {
   readonly metadata: ManifestMetadata;
   readonly type: 'Opaque';
@@ -60,7 +60,7 @@ export interface DerivedSecret {
 export interface GeneratedRoute {
   /** `NAMESPACE/NAME`. */
   readonly gateway: string;
-  /** `NAMESPACE/NAME` of the AIGatewayRoute; empty for an entry. */
+  /** `NAMESPACE/NAME` of the AIGatewayRoute; empty for an entry route. */
   readonly route: string;
   /** `NAMESPACE/NAME`. */
   readonly httpRoute: string;
@@ -69,15 +69,15 @@ export interface GeneratedRoute {
 }
 
 export interface ClusterPlan {
-  /** All but Secrets, sorted by kind, namespace and name. */
+  /** All objects except Secrets, sorted by kind, namespace and name. */
   readonly objects: readonly Manifest[];
   readonly secrets: readonly DerivedSecret[];
-  /** Without `Programmed` and `Enforcing`, which only those know who see the proxies. */
+  /** Without `Programmed` and `Enforcing`, which depend on the proxies. */
   readonly statuses: readonly ObjectStatus[];
   readonly problems: readonly Problem[];
-  /** `NAMESPACE/NAME` of the Gateways where at least one route is served. */
+  /** `NAMESPACE/NAME` of the Gateways that serve at least one route. */
   readonly gateways: readonly string[];
   readonly generatedRoutes: readonly GeneratedRoute[];
-  /** For the proxies that serve these Gateways: their entries, with only the backends and quotas that they use. */
+  /** Returns the policy for proxies of these Gateways, with only the backends and quotas in use. */
   policyFor(gateways: readonly string[]): GatewayPolicy;
 }

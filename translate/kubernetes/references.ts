@@ -1,7 +1,7 @@
-/** What must be read beside the resources themselves, so that nothing is read that no resource refers to. */
+/** Returns the Secrets, ConfigMaps and Services that resources refer to, so that no others are read. */
 import { GROUP } from '../../crds/schema.ts';
-import { catalogOf } from '../catalog.ts';
-import { compare } from '../report.ts';
+import { compare } from '../object-names.ts';
+import { indexResources } from '../resource-index.ts';
 import type { World } from '../world.ts';
 
 /** Each `NAMESPACE/NAME`, sorted. */
@@ -11,25 +11,25 @@ export interface References {
   readonly services: readonly string[];
 }
 
-/** Of AIBackends, where a ReferenceGrant permits it. */
+/** Returns the references of AIBackends that are permitted. */
 export function referencesOf(world: World): References {
-  const catalog = catalogOf(world);
+  const resources = indexResources(world);
   const found = { Secret: new Set<string>(), ConfigMap: new Set<string>(), Service: new Set<string>() };
   for (const { metadata, spec } of world.backends) {
     const from = { group: GROUP, kind: 'AIBackend', namespace: metadata.namespace };
     const add = (kind: keyof typeof found, name: string, namespace = metadata.namespace): void => {
-      if (catalog.permits(from, { group: '', kind, namespace, name })) {
+      if (resources.permits(from, { group: '', kind, namespace, name })) {
         found[kind].add(`${namespace}/${name}`);
       }
     };
     const secretRef = spec.credential?.apiKey?.secretRef;
-    const authority = spec.endpoint.tls?.caCertificateRef;
+    const caBundle = spec.endpoint.tls?.caCertificateRef;
     const { service } = spec.endpoint;
     if (secretRef !== undefined) {
       add('Secret', secretRef.name, secretRef.namespace);
     }
-    if (authority !== undefined) {
-      add(authority.kind, authority.name);
+    if (caBundle !== undefined) {
+      add(caBundle.kind, caBundle.name);
     }
     if (service !== undefined) {
       add('Service', service.name, service.namespace);

@@ -5,29 +5,29 @@
  */
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { TrafficPolicySpec } from '../../crds/gateway-api.ts';
-import type { LinkedEntry } from '../entries.ts';
+import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
+import { fullName } from '../object-names.ts';
 import type { ObjectStatus } from '../plan.ts';
-import { fullName } from '../report.ts';
-import { type PolicySurroundings, userPoliciesOf } from './user-policies.ts';
+import { type UserPolicyContext, userPoliciesOf } from './user-policies.ts';
 
 /** Triggers that fire before the provider has received the request. */
 const beforeTheProvider: ReadonlySet<string> = new Set(['connect-failure', 'refused-stream']);
 
 export function withRetries(
   statuses: readonly ObjectStatus[],
-  entries: readonly LinkedEntry[],
-  around: PolicySurroundings,
+  virtualHosts: readonly LinkedVirtualHost[],
+  context: UserPolicyContext,
 ): readonly ObjectStatus[] {
-  /** By route, Gateway and listener. */
+  /** Keys `ROUTE GATEWAY` and `ROUTE GATEWAY LISTENER`. */
   const retried = new Set<string>();
-  for (const { door, targets } of entries) {
-    if (!paysTwice(userPoliciesOf(door, around).traffic?.retry)) {
+  for (const { listener, targets } of virtualHosts) {
+    if (!mayBillTwice(userPoliciesOf(listener, context).traffic?.retry)) {
       continue;
     }
     for (const { route, retries } of targets) {
-      const gateway = `${route} ${fullName(door.gateway)}`;
+      const gateway = `${route} ${fullName(listener.gateway)}`;
       if (retries === undefined) {
-        retried.add(gateway).add(`${gateway} ${door.listener.name}`);
+        retried.add(gateway).add(`${gateway} ${listener.spec.name}`);
       }
     }
   }
@@ -51,7 +51,7 @@ export function withRetries(
   });
 }
 
-function paysTwice(retry: TrafficPolicySpec['retry']): boolean {
+function mayBillTwice(retry: TrafficPolicySpec['retry']): boolean {
   if (retry === undefined || retry.numRetries === 0) {
     return false;
   }

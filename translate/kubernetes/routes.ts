@@ -1,16 +1,17 @@
 /**
- * HTTPRoutes. Of each listener and host name one entry, where every request matches first and extproc runs; and for each backend of a route there an
- * HTTPRoute in the backend's namespace, whose rules match the header that extproc sets.
+ * Generates HTTPRoutes. Each listener and host name has one entry route, which requests match first and
+ * where extproc runs. Each backend of a route there has an HTTPRoute in the backend's namespace, whose
+ * rules match the header that extproc sets.
  */
 import { CLIENT_HEADERS, PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
 import type { Metadata } from '../../crds/kinds.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
-import type { LinkedEntry } from '../entries.ts';
-import { allows } from '../listener-access.ts';
+import type { DeploymentMode } from '../deployment-mode.ts';
+import { allows } from '../link/listener-access.ts';
+import type { LinkedTarget } from '../link/routes.ts';
+import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
+import { compare, fullName } from '../object-names.ts';
 import type { JsonObject } from '../plan.ts';
-import { compare, fullName } from '../report.ts';
-import type { LinkedTarget } from '../routes.ts';
-import type { Site } from '../site.ts';
 import { type BackendRule, extensionFilter } from './backends.ts';
 import {
   HEADERS_OF_A_FILTER,
@@ -25,73 +26,73 @@ import {
 import type { GeneratedRoute, Manifest } from './plan.ts';
 import { notReadyFilter } from './policies.ts';
 import { type Traffic, trafficOf } from './traffic.ts';
-import { type PolicySurroundings, type UserPolicies, userPoliciesOf } from './user-policies.ts';
+import { type UserPolicies, type UserPolicyContext, userPoliciesOf } from './user-policies.ts';
 
-/** Of Gateway API. */
-const rulesOfAnHttpRoute = 16;
+/** The limit of Gateway API. */
+const MAX_HTTP_ROUTE_RULES = 16;
 
-export interface EntryRoutes {
-  readonly entry: LinkedEntry;
+export interface VirtualHostObjects {
+  readonly virtualHost: LinkedVirtualHost;
   readonly objects: readonly Manifest[];
   readonly generated: readonly GeneratedRoute[];
   readonly traffic: readonly { readonly namespace: string; readonly traffic: Traffic }[];
 }
 
-export function entryRoutes(entry: LinkedEntry, around: Surroundings): EntryRoutes {
-  const groups = groupsOf(entry, around);
-  const made = [
-    entryRoute(entry, entryNamespace(entry, around.site)),
-    ...groups.map((group) => targetRoute(entry, group, around)),
+export function virtualHostObjects(virtualHost: LinkedVirtualHost, context: RouteContext): VirtualHostObjects {
+  const groups = groupsOf(virtualHost, context);
+  const routes = [
+    entryRoute(virtualHost, entryNamespace(virtualHost, context.mode)),
+    ...groups.map((group) => targetRoute(virtualHost, group, context)),
   ];
   return {
-    entry,
-    objects: made.map(({ object }) => object),
-    generated: made.map(({ generated }) => generated),
+    virtualHost,
+    objects: routes.map(({ object }) => object),
+    generated: routes.map(({ generated }) => generated),
     traffic: groups,
   };
 }
 
-/** The Gateway's namespace; where its listener does not let that in, the one of the oldest route, which it does let in. */
-export function entryNamespace({ door, routes }: LinkedEntry, site: Site): string {
-  const { namespace } = door.gateway.metadata;
-  return allows(door, namespace, site) ? namespace : (routes[0]?.route.metadata.namespace ?? namespace);
+/** Returns the Gateway's namespace, or, if its listener does not allow that, the namespace of the oldest attached route. */
+export function entryNamespace({ listener, routes }: LinkedVirtualHost, mode: DeploymentMode): string {
+  const { namespace } = listener.gateway.metadata;
+  return allows(listener, namespace, mode) ? namespace : (routes[0]?.route.metadata.namespace ?? namespace);
 }
 
-/** Of all entries. */
-export interface Surroundings extends PolicySurroundings {
+/** What the routes of all virtual hosts need. */
+export interface RouteContext extends UserPolicyContext {
   /** By `NAMESPACE/NAME`. */
   readonly routes: ReadonlyMap<string, Metadata>;
-  /** By `NAMESPACE/NAME`, all that a target names. */
+  /** By `NAMESPACE/NAME`: the backends in use. */
   readonly backends: ReadonlyMap<string, { readonly metadata: Metadata; readonly rule: BackendRule }>;
 }
 
-interface Made {
+interface RouteObject {
   readonly object: Manifest;
   readonly generated: GeneratedRoute;
 }
 
 const anyPath = { type: 'PathPrefix', value: '/' };
 
-function entryRoute(entry: LinkedEntry, namespace: string): Made {
-  const { gateway, listener } = entry.door;
+function entryRoute(virtualHost: LinkedVirtualHost, namespace: string): RouteObject {
+  const { gateway, spec } = virtualHost.listener;
   const { name } = gateway.metadata;
   const identity = {
     namespace,
-    name: objectName(`entry-${name}-${listener.name}`, `entry/${entry.key}`),
+    name: objectName(`entry-${name}-${spec.name}`, `entry/${virtualHost.key}`),
     labels: { [ROUTE_LABEL]: 'entry' },
     owner: ownedBy('Gateway', gateway.metadata, namespace),
   };
   const rule = { name: 'entry', matches: [{ path: anyPath }], filters: [extensionFilter(notReadyFilter)] };
-  return made(entry, '', identity, [rule]);
+  return generatedRoute(virtualHost, '', identity, [rule]);
 }
 
 /** The targets of one HTTPRoute. */
-interface Group {
+interface TargetGroup {
   /** `NAMESPACE/NAME`. */
   readonly route: string;
   readonly namespace: string;
   readonly backend: string;
-  /** Tells the groups of one route and backend apart; the first has 0 also when its settings change. */
+  /** Distinguishes the groups of one route and backend. The first is always 0, even if its settings change. */
   readonly number: number;
   readonly traffic: Traffic;
   readonly user: UserPolicies;
@@ -99,12 +100,12 @@ interface Group {
 }
 
 /**
- * One HTTPRoute never holds two backends: Envoy Gateway calls clusters by the number of the rule, and while a rule goes away, a request on its way must not
- * meet another provider under the old number.
+ * An HTTPRoute never has two backends: Envoy Gateway names clusters by rule number, so while a rule is
+ * being removed, a request could otherwise reach another provider under the old number.
  */
-function groupsOf(entry: LinkedEntry, around: Surroundings): readonly Group[] {
-  const user = userPoliciesOf(entry.door, around);
-  const pairs = Map.groupBy(entry.targets, ({ route, target }) => `${route} ${target.backend}`);
+function groupsOf(virtualHost: LinkedVirtualHost, context: RouteContext): readonly TargetGroup[] {
+  const user = userPoliciesOf(virtualHost.listener, context);
+  const pairs = Map.groupBy(virtualHost.targets, ({ route, target }) => `${route} ${target.backend}`);
   return [...pairs.values()].flatMap((targets) => {
     const [first] = targets;
     const [namespace = '', backend = ''] = first?.target.backend.split('/') ?? [];
@@ -116,25 +117,25 @@ function groupsOf(entry: LinkedEntry, around: Surroundings): readonly Group[] {
       alike.set(traffic.name, group);
     }
     return [...alike.values()]
-      .flatMap((group) => chunks(group.targets, rulesOfAnHttpRoute).map((own) => ({ ...group, targets: own })))
+      .flatMap((group) => chunks(group.targets, MAX_HTTP_ROUTE_RULES).map((chunk) => ({ ...group, targets: chunk })))
       .map((group, number) => ({ ...group, user, route: first?.route ?? '', namespace, backend, number }));
   });
 }
 
-function targetRoute(entry: LinkedEntry, group: Group, around: Surroundings): Made {
+function targetRoute(virtualHost: LinkedVirtualHost, group: TargetGroup, context: RouteContext): RouteObject {
   const { route, namespace, backend, number, traffic, user, targets } = group;
   const name = route.slice(route.indexOf('/') + 1);
-  const [ofRoute, ofBackend] = [around.routes.get(route), around.backends.get(`${namespace}/${backend}`)];
+  const [ofRoute, ofBackend] = [context.routes.get(route), context.backends.get(`${namespace}/${backend}`)];
   const identity = {
     namespace,
-    name: objectName(`${name}-${backend}`, `target/${entry.key} ${route} ${namespace}/${backend} ${number}`),
+    name: objectName(`${name}-${backend}`, `target/${virtualHost.key} ${route} ${namespace}/${backend} ${number}`),
     labels: { [ROUTE_LABEL]: labelValue(name), [TRAFFIC_LABEL]: traffic.name },
     owner:
       (ofRoute && ownedBy('AIGatewayRoute', ofRoute, namespace)) ??
       (ofBackend && ownedBy('AIBackend', ofBackend.metadata, namespace)),
   };
-  return made(
-    entry,
+  return generatedRoute(
+    virtualHost,
     route,
     identity,
     targets.map((each) => targetRule(each, ofBackend?.rule, user)),
@@ -151,7 +152,7 @@ function targetRule(
   return {
     name: labelled(rule, target.id),
     matches: [{ path: anyPath, headers: [{ type: 'Exact', name: ROUTE_HEADER, value: target.id }] }],
-    // Without any Envoy ends an answer after 15 s; one that stands here goes before a policy's.
+    // Envoy's default is 15 s. A timeout on the rule overrides that of a policy.
     ...(request !== undefined && { timeouts: { request } }),
     filters: [
       ...(backend ? [backend.rewrite] : []),
@@ -165,17 +166,17 @@ function targetRule(
   };
 }
 
-function made(
-  entry: LinkedEntry,
+function generatedRoute(
+  virtualHost: LinkedVirtualHost,
   route: string,
   identity: Parameters<typeof manifest>[1],
   rules: readonly JsonObject[],
-): Made {
-  const { gateway, listener } = entry.door;
+): RouteObject {
+  const { gateway, spec: listener } = virtualHost.listener;
   const { namespace, name } = gateway.metadata;
   const spec = {
     parentRefs: [{ group: GATEWAY_GROUP, kind: 'Gateway', namespace, name, sectionName: listener.name }],
-    ...(entry.hostname !== '*' && { hostnames: [entry.hostname] }),
+    ...(virtualHost.hostname !== '*' && { hostnames: [virtualHost.hostname] }),
     rules,
   };
   const httpRoute = `${identity.namespace}/${identity.name}`;
@@ -186,12 +187,12 @@ function made(
       route,
       httpRoute,
       rules: rules.length,
-      envoyRouteNames: rules.map((_, index) => envoyRouteName(httpRoute, index, entry.hostname)),
+      envoyRouteNames: rules.map((_, index) => envoyRouteName(httpRoute, index, virtualHost.hostname)),
     },
   };
 }
 
-/** As Envoy Gateway 1.9 calls the routes that it makes of an HTTPRoute; extproc sees it in `xds.route_name`. */
+/** Returns the name that Envoy Gateway 1.9 gives the route of an HTTPRoute rule; extproc sees it in `xds.route_name`. */
 function envoyRouteName(httpRoute: string, rule: number, hostname: string): string {
   return `httproute/${httpRoute}/rule/${rule}/match/0/${hostname.replaceAll('.', '_')}`;
 }

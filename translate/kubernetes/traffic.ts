@@ -1,11 +1,12 @@
-/** How Envoy treats requests to a backend. Rules that want the same share a BackendTrafficPolicy. */
+/** Retries, timeouts and connection settings of backends. Rules with equal settings share a BackendTrafficPolicy. */
+
+import type { LinkedTarget } from '../link/routes.ts';
 import type { JsonObject } from '../plan.ts';
-import type { LinkedTarget } from '../routes.ts';
 import { labelValue } from './manifest.ts';
 import type { UserPolicies } from './user-policies.ts';
 
 export interface Traffic {
-  /** Says the settings, so that equal ones have equal names; the value of a label. */
+  /** Derived from the settings, so that equal settings have equal names. The value of a label. */
   readonly name: string;
   readonly spec: JsonObject;
 }
@@ -34,19 +35,19 @@ export function trafficOf({ retries, timeouts }: LinkedTarget, { traffic, client
     timeout: {
       http: {
         ...(!kept.idle && { streamIdleTimeout: idle }),
-        // Shorter than the idle time of common servers, so that a request seldom meets a connection that is being closed.
+        // Shorter than the idle timeout of common servers, so that requests rarely hit a closing connection.
         ...(!kept.connections && { connectionIdleTimeout: '30s' }),
       },
     },
     ...(!kept.breaker && { circuitBreaker }),
     ...(!kept.http2 && { http2 }),
-    // An empty list would let WebSocket through, whose messages nobody counts; no client can ask for this one.
+    // An empty list would allow WebSocket, whose messages are not counted. No client requests this type.
     httpUpgrade: [{ type: 'none' }],
   };
   return { name: labelValue(name), spec };
 }
 
-/** Each open stream holds a request, so the defaults (1,024) would end the service at 1,024 streams. */
+/** Each open stream counts as a request, so the default limits (1,024) would refuse the 1,025th stream. */
 export const circuitBreaker = {
   maxConnections: 1_000_000,
   maxPendingRequests: 1_000_000,
@@ -54,10 +55,10 @@ export const circuitBreaker = {
   maxParallelRetries: 1_000_000,
 };
 
-/** Room for every stream at once: clients that do not read cannot stop others on the same connection. */
+/** Room for all streams: stalled clients cannot block others on the same connection. */
 const http2 = { initialStreamWindowSize: '256Ki', initialConnectionWindowSize: '16Mi', maxConcurrentStreams: 64 };
 
-/** Only what comes before the provider has begun, unless the user lists statuses: nobody pays twice. */
+/** Retries only before the provider has started, unless the user lists status codes: no request is billed twice. */
 function retry(attempts: number, codes: readonly number[]): JsonObject {
   return {
     numRetries: attempts,

@@ -1,100 +1,108 @@
 /**
- * The same world as objects for the API server, so that Envoy Gateway does what a machine's own Envoy configuration says: a world of resources and what is
- * known about the cluster come in; out come objects, derived Secrets, a policy for each set of Gateways, statuses and problems. Pure, and it never throws for
- * what a user wrote.
+ * Translates the same world into objects for the API server, so that Envoy Gateway configures what the
+ * standalone Envoy configuration contains. Returns objects, derived Secrets, a policy per set of
+ * Gateways, statuses and problems. Pure. Never throws because of user input.
  */
 import type { GatewayPolicy } from '../../contract/policy.ts';
-import { attachRoutes } from '../attach.ts';
-import { type LinkedBackend, linkBackends } from '../backends.ts';
-import { catalogOf } from '../catalog.ts';
-import { clusterDoors } from '../doors.ts';
-import { entriesOf, type LinkedEntry } from '../entries.ts';
-import { reportEntries } from '../entry-problems.ts';
-import { withinBounds } from '../namespace-bounds.ts';
+import { newContext } from '../context.ts';
+import type { DeploymentMode } from '../deployment-mode.ts';
+import type { LinkedBackend } from '../link/backends.ts';
+import { link } from '../link/link.ts';
+import { kubernetesListeners } from '../link/listeners.ts';
+import { targetIds } from '../link/route-ids.ts';
+import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
+import { byName, compare, fullName } from '../object-names.ts';
 import { gatewayPolicy } from '../policy.ts';
-import { linkPolicies } from '../quotas.ts';
-import { compare, fullName, newReport } from '../report.ts';
-import { targetIds } from '../route-ids.ts';
-import { linkRoutes } from '../routes.ts';
-import type { Site } from '../site.ts';
 import { statusesOf } from '../statuses.ts';
 import { backendObjects } from './backends.ts';
 import type { ClusterOptions, ClusterPlan, ClusterWorld, Manifest } from './plan.ts';
 import { extprocObjects, notReadyObject, trafficObject } from './policies.ts';
 import { withRetries } from './retries.ts';
-import { byHttpRoute, type EntryRoutes, entryNamespace, entryRoutes } from './routes.ts';
+import { byHttpRoute, entryNamespace, type VirtualHostObjects, virtualHostObjects } from './routes.ts';
 
 export function translateCluster(world: ClusterWorld, options: ClusterOptions): ClusterPlan {
-  const site: Site = { type: 'Cluster', reach: options.reach, namespaces: world.namespaces, services: world.services };
-  const report = newReport();
-  const catalog = catalogOf(world);
-  const doors = clusterDoors(world.gateways);
-  const backends = linkBackends(world.backends, catalog, site, report);
-  const routes = linkRoutes(world.routes, backends, catalog, targetIds(options.routeSecret), report);
-  const attachments = withinBounds(attachRoutes(routes, doors, catalog, site, report), report);
-  const policies = linkPolicies(world.quotaPolicies, doors, routes, catalog, report);
-  const entries = entriesOf(doors, attachments, policies, site);
-  reportEntries(entries, policies, report);
-  const inUse = used(entries, backends).flatMap((linked) =>
-    linked.usable === undefined ? [] : [{ linked, ...backendObjects(linked, linked.usable) }],
+  const mode: DeploymentMode = {
+    type: 'Kubernetes',
+    reach: options.reach,
+    namespaces: world.namespaces,
+    services: world.services,
+  };
+  const context = newContext(world, mode);
+  const linked = link(world, kubernetesListeners(world.gateways), targetIds(options.routeSecret), context);
+  const { backends, routes, policies, virtualHosts } = linked;
+  const inUse = backendsInUse(virtualHosts, backends).flatMap((backend) =>
+    backend.usable === undefined ? [] : [{ linked: backend, ...backendObjects(backend, backend.usable) }],
   );
-  const around = {
-    site,
-    catalog,
+  const routeContext = {
+    mode,
+    resources: context.resources,
     trafficPolicies: world.trafficPolicies,
     clientPolicies: world.clientPolicies,
     routes: new Map(routes.map(({ name, route }) => [name, route.metadata])),
-    backends: new Map(inUse.map(({ linked, rule }) => [linked.name, { metadata: linked.backend.metadata, rule }])),
+    backends: new Map(inUse.map(({ linked: { name, backend }, rule }) => [name, { metadata: backend.metadata, rule }])),
   };
-  const made = entries.map((entry) => entryRoutes(entry, around));
+  const generated = virtualHosts.map((virtualHost) => virtualHostObjects(virtualHost, routeContext));
   const routeNames = new Map(
-    made.map(({ entry, generated }) => [entry, generated.flatMap((each) => each.envoyRouteNames)]),
+    generated.map((each) => [each.virtualHost, each.generated.flatMap(({ envoyRouteNames }) => envoyRouteNames)]),
   );
   return {
     objects: [
-      ...made.flatMap(({ objects }) => objects),
+      ...generated.flatMap(({ objects }) => objects),
       ...inUse.flatMap(({ objects }) => objects),
-      ...shared(made, site, options),
+      ...namespaceObjects(generated, mode, options),
     ].toSorted(byIdentity),
-    secrets: inUse.flatMap(({ secrets }) => secrets).toSorted((left, right) => byName(left.metadata, right.metadata)),
-    statuses: withRetries(statusesOf(backends, attachments, policies, entries, site, report), entries, around),
-    problems: report.sorted(),
-    gateways: [...new Set(entries.map(({ door }) => fullName(door.gateway)))].toSorted(compare),
-    generatedRoutes: made.flatMap(({ generated }) => generated).toSorted(byHttpRoute),
+    secrets: inUse.flatMap(({ secrets }) => secrets).toSorted(byName),
+    statuses: withRetries(statusesOf(linked, context), virtualHosts, routeContext),
+    problems: context.diagnostics.sorted(),
+    gateways: [...new Set(virtualHosts.map(({ listener }) => fullName(listener.gateway)))].toSorted(compare),
+    generatedRoutes: generated.flatMap((each) => each.generated).toSorted(byHttpRoute),
     policyFor(gateways): GatewayPolicy {
-      const served = new Set(gateways);
-      const own = entries.filter(({ door }) => served.has(fullName(door.gateway)));
-      return gatewayPolicy(own, (entry) => routeNames.get(entry) ?? [], [], used(own, backends), policies);
+      const names = new Set(gateways);
+      const served = virtualHosts.filter(({ listener }) => names.has(fullName(listener.gateway)));
+      return gatewayPolicy({
+        virtualHosts: served,
+        routeNames: (virtualHost) => routeNames.get(virtualHost) ?? [],
+        unmatched: [],
+        backends: backendsInUse(served, backends),
+        policies,
+      });
     },
   };
 }
 
-/** A key stays where it is until a route leads to its backend. */
-function used(entries: readonly LinkedEntry[], backends: readonly LinkedBackend[]): readonly LinkedBackend[] {
-  const names = new Set(entries.flatMap(({ targets }) => targets.map(({ target }) => target.backend)));
+/** Returns the backends that targets refer to. The key of any other backend is not copied. */
+function backendsInUse(
+  virtualHosts: readonly LinkedVirtualHost[],
+  backends: readonly LinkedBackend[],
+): readonly LinkedBackend[] {
+  const names = new Set(virtualHosts.flatMap(({ targets }) => targets.map(({ target }) => target.backend)));
   return backends.filter(({ name }) => names.has(name));
 }
 
-/** One of each for a namespace. */
-function shared(made: readonly EntryRoutes[], site: Site, options: ClusterOptions): readonly Manifest[] {
-  const namespaces = new Set(made.flatMap(({ objects }) => objects.map(({ metadata }) => metadata.namespace)));
-  const entries = new Set(made.map(({ entry }) => entryNamespace(entry, site)));
+/** Returns the objects that exist once per namespace. */
+function namespaceObjects(
+  generated: readonly VirtualHostObjects[],
+  mode: DeploymentMode,
+  options: ClusterOptions,
+): readonly Manifest[] {
+  const namespaces = new Set(generated.flatMap(({ objects }) => objects.map(({ metadata }) => metadata.namespace)));
+  const entryNamespaces = new Set(generated.map(({ virtualHost }) => entryNamespace(virtualHost, mode)));
   const traffic = new Map(
-    made
+    generated
       .flatMap((each) => each.traffic)
-      .map(({ namespace, traffic: own }) => [`${namespace} ${own.name}`, trafficObject(namespace, own)]),
+      .map(({ namespace, traffic: settings }) => [`${namespace} ${settings.name}`, trafficObject(namespace, settings)]),
   );
   return [
     ...[...namespaces].flatMap((namespace) => extprocObjects(namespace, options)),
-    ...[...entries].map(notReadyObject),
+    ...[...entryNamespaces].map(notReadyObject),
     ...traffic.values(),
   ];
 }
 
 function byIdentity(left: Manifest, right: Manifest): number {
-  return compare(left.kind, right.kind) || byName(left.metadata, right.metadata);
-}
-
-function byName(left: Manifest['metadata'], right: Manifest['metadata']): number {
-  return compare(left.namespace, right.namespace) || compare(left.name, right.name);
+  return (
+    compare(left.kind, right.kind) ||
+    compare(left.metadata.namespace, right.metadata.namespace) ||
+    compare(left.metadata.name, right.metadata.name)
+  );
 }

@@ -1,40 +1,45 @@
-/** Which of a user's own policies hold where routes are served: Envoy Gateway takes one for the listener, or else one for the Gateway; the oldest of each. */
+/**
+ * Finds the user's Envoy Gateway policies for a listener. Envoy Gateway applies the oldest policy of the
+ * listener, or else the oldest policy of the Gateway.
+ */
 import type { ClientPolicySpec, PolicyTargets, TrafficPolicySpec } from '../../crds/gateway-api.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
-import type { Catalog } from '../catalog.ts';
-import type { Door } from '../doors.ts';
-import { selects } from '../listener-access.ts';
-import { byAge } from '../report.ts';
-import type { Site } from '../site.ts';
+import type { DeploymentMode } from '../deployment-mode.ts';
+import { selects } from '../link/listener-access.ts';
+import type { GatewayListener } from '../link/listeners.ts';
+import { byAge } from '../object-names.ts';
+import type { ResourceIndex } from '../resource-index.ts';
 import { ENVOY_GROUP } from './manifest.ts';
 import type { ClientPolicy, TrafficPolicy } from './plan.ts';
 
-/** What they say already stays where a route is silent: what is written for the route would push it aside. */
+/**
+ * Settings from the user's Gateway policies. Apply them where the route sets nothing, because a
+ * route-level policy would override them.
+ */
 export interface UserPolicies {
   readonly traffic: TrafficPolicySpec | undefined;
   readonly client: ClientPolicySpec | undefined;
 }
 
-/** Where they are looked for. */
-export interface PolicySurroundings {
-  readonly catalog: Catalog;
-  readonly site: Site;
+export interface UserPolicyContext {
+  readonly resources: ResourceIndex;
+  readonly mode: DeploymentMode;
   readonly trafficPolicies: readonly TrafficPolicy[];
   readonly clientPolicies: readonly ClientPolicy[];
 }
 
-export function userPoliciesOf(door: Door, around: PolicySurroundings): UserPolicies {
+export function userPoliciesOf(listener: GatewayListener, context: UserPolicyContext): UserPolicies {
   return {
-    traffic: holding('BackendTrafficPolicy', around.trafficPolicies, door, around),
-    client: holding('ClientTrafficPolicy', around.clientPolicies, door, around),
+    traffic: effectivePolicy('BackendTrafficPolicy', context.trafficPolicies, listener, context),
+    client: effectivePolicy('ClientTrafficPolicy', context.clientPolicies, listener, context),
   };
 }
 
-function holding<Spec extends PolicyTargets>(
+function effectivePolicy<Spec extends PolicyTargets>(
   kind: string,
   policies: readonly { readonly metadata: TrafficPolicy['metadata']; readonly spec: Spec }[],
-  { gateway, listener }: Door,
-  { catalog, site }: PolicySurroundings,
+  { gateway, spec: { name: listenerName } }: GatewayListener,
+  { resources, mode }: UserPolicyContext,
 ): Spec | undefined {
   const { namespace, name, labels = {} } = gateway.metadata;
   const byName = (spec: Spec, section: string | undefined) =>
@@ -44,16 +49,16 @@ function holding<Spec extends PolicyTargets>(
   const bySelector = (spec: Spec, from: string) =>
     spec.targetSelectors.some(
       (selector) =>
-        selector.kind === 'Gateway' && selects(selector, labels) && reaches(selector.namespaces, from, namespace, site),
+        selector.kind === 'Gateway' && selects(selector, labels) && reaches(selector.namespaces, from, namespace, mode),
     );
   const permitted = (from: string) =>
-    catalog.permits(
+    resources.permits(
       { group: ENVOY_GROUP, kind, namespace: from },
       { group: GATEWAY_GROUP, kind: 'Gateway', namespace, name },
     );
   const sorted = policies.toSorted(byAge);
   const ofListener = sorted.find(
-    ({ metadata, spec }) => metadata.namespace === namespace && byName(spec, listener.name),
+    ({ metadata, spec }) => metadata.namespace === namespace && byName(spec, listenerName),
   );
   const ofGateway = sorted.find(
     ({ metadata: { namespace: from }, spec }) =>
@@ -64,13 +69,13 @@ function holding<Spec extends PolicyTargets>(
 
 function reaches(
   { from, selector }: PolicyTargets['targetSelectors'][number]['namespaces'],
-  here: string,
-  there: string,
-  site: Site,
+  policyNamespace: string,
+  gatewayNamespace: string,
+  mode: DeploymentMode,
 ): boolean {
   if (from === 'Selector') {
-    const labels = site.type === 'Cluster' ? site.namespaces.get(there) : undefined;
+    const labels = mode.type === 'Kubernetes' ? mode.namespaces.get(gatewayNamespace) : undefined;
     return labels !== undefined && selector !== undefined && selects(selector, labels);
   }
-  return from === 'All' || here === there;
+  return from === 'All' || policyNamespace === gatewayNamespace;
 }

@@ -1,8 +1,8 @@
 /** Converts unknown fields and zod issues into problems for the author of a value. */
 import type { z } from 'zod';
 import { type JsonSchema, jsonSchema } from '../../crds/custom-resource.ts';
+import type { ProblemFields } from '../problem.ts';
 import type { Manifest } from './documents.ts';
-import type { Found } from './readers.ts';
 import { suggestion } from './suggestion.ts';
 
 const objectFields = ['apiVersion', 'kind', 'metadata', 'spec', 'status'];
@@ -10,19 +10,19 @@ const objectFields = ['apiVersion', 'kind', 'metadata', 'spec', 'status'];
 const schemas = new WeakMap<z.ZodType, JsonSchema>();
 
 /** Returns the fields that the schema does not have. The API server would drop them silently. */
-export function unknownFields(spec: z.ZodType, object: Manifest): readonly Found[] {
+export function unknownFields(spec: z.ZodType, object: Manifest): readonly ProblemFields[] {
   let schema = schemas.get(spec);
   if (schema === undefined) {
     schema = jsonSchema(spec);
     schemas.set(spec, schema);
   }
-  const found: Found[] = [];
+  const found: ProblemFields[] = [];
   collect({ properties: Object.fromEntries(objectFields.map((each) => [each, {}])) }, object, '', found);
   collect(schema, object.spec, 'spec', found);
   return found;
 }
 
-function collect(schema: JsonSchema, value: unknown, path: string, found: Found[]): void {
+function collect(schema: JsonSchema, value: unknown, path: string, found: ProblemFields[]): void {
   if (Array.isArray(value)) {
     if (schema.items === undefined) {
       return;
@@ -57,7 +57,7 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
 }
 
 /** Converts a zod issue into a problem. `root` is the path of the parsed value in the object. */
-export function fieldProblem(issue: z.core.$ZodIssue, root: string): Found {
+export function fieldProblem(issue: z.core.$ZodIssue, root: string): ProblemFields {
   const path = issue.path.reduce<string>(
     (at, step) => (typeof step === 'number' ? `${at}[${step}]` : `${at}.${String(step)}`),
     root,

@@ -5,11 +5,11 @@
 import type { z } from 'zod';
 import { kinds, type Metadata, metadata } from '../../crds/kinds.ts';
 import { GROUP } from '../../crds/schema.ts';
-import { lineOf, type ObjectRef, type Problem, type Source } from '../problem.ts';
+import { lineOf, type ObjectRef, type Problem, type ProblemFields, type Source } from '../problem.ts';
 import type { World } from '../world.ts';
 import { readDocuments, type YamlDocument } from './documents.ts';
 import { fieldProblem } from './fields.ts';
-import { type Draft, emptyDraft, type Found, readers } from './readers.ts';
+import { type Draft, emptyDraft, readers } from './readers.ts';
 import { suggestion } from './suggestion.ts';
 import type { Lookup } from './variables.ts';
 
@@ -63,7 +63,7 @@ function readObject(
     namespace: head.data?.namespace ?? 'default',
     name: head.data?.name ?? '?',
   };
-  const wrong: Found[] = [];
+  const wrong: ProblemFields[] = [];
   const again = seen.get(objectKey(object));
   if (!head.success) {
     wrong.push(...head.error.issues.map((issue) => fieldProblem(issue, 'metadata')));
@@ -72,7 +72,7 @@ function readObject(
     wrong.push({ reason: 'Duplicate', path: 'metadata.name', message, fix: 'rename or remove one of them' });
   } else {
     seen.set(objectKey(object), source);
-    const problem = (found: Found): void => {
+    const problem = (found: ProblemFields): void => {
       wrong.push(found);
     };
     const add = reader.read({ document, metadata: cleanMetadata(head.data), problem, lookup });

@@ -3,14 +3,12 @@ import type { z } from 'zod';
 import { gatewaySpec, referenceGrantSpec } from '../../crds/gateway-api.ts';
 import { kindsByName, type Metadata } from '../../crds/kinds.ts';
 import { API_VERSION, GATEWAY_GROUP } from '../../crds/schema.ts';
-import type { Problem } from '../problem.ts';
+import type { ProblemFields } from '../problem.ts';
 import type { Located, World } from '../world.ts';
 import type { YamlDocument } from './documents.ts';
 import { fieldProblem, unknownFields } from './fields.ts';
 import { readConfigMap, readSecret } from './secrets.ts';
 import type { Lookup } from './variables.ts';
-
-export type Found = Pick<Problem, 'reason' | 'path' | 'message' | 'fix'>;
 
 /** A world under construction. */
 export type Draft = { -readonly [List in keyof World]: World[List][number][] };
@@ -32,7 +30,7 @@ export function emptyDraft(): Draft {
 export interface Reading {
   readonly document: YamlDocument;
   readonly metadata: Metadata;
-  readonly problem: (found: Found) => void;
+  readonly problem: (found: ProblemFields) => void;
   readonly lookup: Lookup;
 }
 

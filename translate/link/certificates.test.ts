@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { certificatesIn } from './certificates.ts';
 
-const read = (name: string) => readFileSync(new URL(`envoy/testdata/${name}`, import.meta.url), 'utf8');
+const read = (name: string) => readFileSync(new URL(`../envoy/testdata/${name}`, import.meta.url), 'utf8');
 const certificate = read('localhost.crt');
 const key = read('localhost.key');
 
-test('certificates come out in a normal form, without what stands around them', () => {
+test('certificates come out in a normal form, without what stands context them', () => {
   const [normal] = certificate.match(/-----BEGIN[\s\S]*END CERTIFICATE-----\n/) ?? [];
   const bundle = `# sk-secret\r\n${certificate.replaceAll('\n', '\r\n')}password: hunter2\n${certificate}tail`;
   assert.deepEqual(certificatesIn(bundle), { pem: `${normal}${normal}` });

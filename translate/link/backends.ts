@@ -1,14 +1,16 @@
 /** Links backends: resolves their references and compiles what extproc and Envoy need. */
 
-import type { BackendPolicy } from '../contract/policy.ts';
-import type { BackendSpec } from '../crds/backend.ts';
-import type { AIBackend } from '../crds/kinds.ts';
-import { GROUP } from '../crds/schema.ts';
-import { absence, type Catalog, grantFix } from './catalog.ts';
+import type { BackendPolicy } from '../../contract/policy.ts';
+import type { BackendSpec } from '../../crds/backend.ts';
+import type { AIBackend } from '../../crds/kinds.ts';
+import { GROUP } from '../../crds/schema.ts';
+import type { TranslationContext } from '../context.ts';
+import { subject } from '../diagnostics.ts';
+import { byName, fullName } from '../object-names.ts';
+import type { ProblemFields } from '../problem.ts';
+import { notFound, type ResourceIndex, referenceGrantHint } from '../resource-index.ts';
+import { type Located, type SecretText, secretText } from '../world.ts';
 import { type Endpoint, endpointOf, type Refuse } from './endpoints.ts';
-import { compare, type Found, fullName, type Report, subject } from './report.ts';
-import type { Site } from './site.ts';
-import { type Located, type SecretText, secretText } from './world.ts';
 
 export interface LinkedBackend {
   /** `NAMESPACE/NAME`. */
@@ -39,35 +41,31 @@ export interface PathRewrite {
 
 export function linkBackends(
   backends: readonly Located<AIBackend>[],
-  catalog: Catalog,
-  site: Site,
-  report: Report,
+  context: TranslationContext,
 ): readonly LinkedBackend[] {
-  return backends
-    .toSorted((left, right) => compare(fullName(left), fullName(right)))
-    .map((backend) => {
-      const name = fullName(backend);
-      const refuse = (found: Found): undefined => {
-        report.error(subject('AIBackend', backend), found);
-        return undefined;
-      };
-      const endpoint = endpointOf(backend, catalog, site, refuse);
-      const credential = credentialOf(backend, catalog, refuse);
-      if (endpoint === undefined || credential === undefined) {
-        return { name, backend };
-      }
-      const rewrite = rewriteOf(backend.spec);
-      return {
-        name,
-        backend,
-        usable: {
-          policy: backendPolicy(name, backend.spec),
-          endpoint,
-          ...(credential !== 'none' && { credential }),
-          ...(rewrite && { rewrite }),
-        },
-      };
-    });
+  return backends.toSorted(byName).map((backend) => {
+    const name = fullName(backend);
+    const refuse = (details: ProblemFields): undefined => {
+      context.diagnostics.error(subject('AIBackend', backend), details);
+      return undefined;
+    };
+    const endpoint = endpointOf(backend, context, refuse);
+    const credential = credentialOf(backend, context.resources, refuse);
+    if (endpoint === undefined || credential === undefined) {
+      return { name, backend };
+    }
+    const rewrite = rewriteOf(backend.spec);
+    return {
+      name,
+      backend,
+      usable: {
+        policy: backendPolicy(name, backend.spec),
+        endpoint,
+        ...(credential !== 'none' && { credential }),
+        ...(rewrite && { rewrite }),
+      },
+    };
+  });
 }
 
 function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
@@ -85,7 +83,11 @@ function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
   };
 }
 
-function credentialOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refuse): Credential | 'none' | undefined {
+function credentialOf(
+  backend: Located<AIBackend>,
+  resources: ResourceIndex,
+  refuse: Refuse,
+): Credential | 'none' | undefined {
   const apiKey = backend.spec.credential?.apiKey;
   if (apiKey === undefined) {
     return 'none';
@@ -95,13 +97,13 @@ function credentialOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Ref
   const from = { group: GROUP, kind: 'AIBackend', namespace: backend.metadata.namespace };
   const to = { group: '', kind: 'Secret', namespace: secretRef.namespace ?? from.namespace, name: secretRef.name };
   const what = `Secret ${to.namespace}/${to.name}`;
-  if (!catalog.permits(from, to)) {
+  if (!resources.permits(from, to)) {
     const message = `${what} is in another namespace and not permitted by a ReferenceGrant there`;
-    return refuse({ reason: 'RefNotPermitted', path, message, fix: grantFix(from, to) });
+    return refuse({ reason: 'RefNotPermitted', path, message, fix: referenceGrantHint(from, to) });
   }
-  const secret = catalog.secret(to.namespace, to.name);
+  const secret = resources.secret(to.namespace, to.name);
   if (secret === undefined) {
-    const found = absence(catalog, 'Secret', to.namespace, to.name);
+    const found = notFound(resources, 'Secret', to.namespace, to.name);
     return refuse({ reason: 'SecretNotFound', path: `${path}.name`, ...found });
   }
   // Files and `echo` often add a line break after the key.

@@ -1,19 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { newDiagnostics, type Subject } from '../diagnostics.ts';
 import { headerMatches } from './header-matches.ts';
-import { newReport, type Subject } from './report.ts';
 
 const about: Subject = { ref: { group: 'tallygate.dev', kind: 'AIGatewayRoute', namespace: 'default', name: 'chat' } };
 
 function problemOf(value: string): string | undefined {
-  const report = newReport();
-  headerMatches([{ type: 'RegularExpression', name: 'x-team', value }], 'h', about, report);
-  return report.sorted()[0]?.message;
+  const diagnostics = newDiagnostics();
+  headerMatches([{ type: 'RegularExpression', name: 'x-team', value }], 'h', about, diagnostics);
+  return diagnostics.sorted()[0]?.message;
 }
 
 test('names are lower case, and expressions stay as they are', () => {
-  const report = newReport();
-  const made = headerMatches([{ type: 'RegularExpression', name: 'X-Team', value: 'red|blue' }], 'h', about, report);
+  const diagnostics = newDiagnostics();
+  const made = headerMatches(
+    [{ type: 'RegularExpression', name: 'X-Team', value: 'red|blue' }],
+    'h',
+    about,
+    diagnostics,
+  );
   assert.deepEqual(made, [{ type: 'RegularExpression', name: 'x-team', value: 'red|blue' }]);
 });
 
@@ -35,10 +40,10 @@ for (const pattern of [
 }
 
 test('headers that are ours are refused', () => {
-  const report = newReport();
+  const diagnostics = newDiagnostics();
   assert.equal(
-    headerMatches([{ type: 'Exact', name: 'X-Tallygate-Route', value: 'a' }], 'h', about, report),
+    headerMatches([{ type: 'Exact', name: 'X-Tallygate-Route', value: 'a' }], 'h', about, diagnostics),
     undefined,
   );
-  assert.equal(report.sorted()[0]?.path, 'h[0].name');
+  assert.equal(diagnostics.sorted()[0]?.path, 'h[0].name');
 });

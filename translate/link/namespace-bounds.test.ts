@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { policyText } from '../contract/policy-text.ts';
-import { clusterOf, exampleOptions } from './kubernetes/testing.ts';
-import { translateCluster } from './kubernetes/translate-cluster.ts';
+import { policyText } from '../../contract/policy-text.ts';
+import { clusterOf, exampleOptions } from '../kubernetes/testing.ts';
+import { translateCluster } from '../kubernetes/translate-cluster.ts';
 
 const api = 'tallygate.dev/v1alpha1';
 const base = [

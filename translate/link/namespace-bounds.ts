@@ -3,12 +3,12 @@
  * loop, so one tenant's routes must neither make the policy too large to send nor slow down the requests
  * of others. Older routes take precedence; each route that does not fit is refused individually.
  */
-import { MAX_PATTERN_SIZE, patternSize } from '../contract/pattern.ts';
-import type { Attachment } from './attach.ts';
-import { type Report, subject } from './report.ts';
+import { type Diagnostics, subject } from '../diagnostics.ts';
+import { MAX_PATTERN_PARTS, patternParts } from './pattern-bounds.ts';
+import type { AttachedHostname, RouteAttachment } from './route-attachment.ts';
 import type { LinkedRoute } from './routes.ts';
 
-interface Weight {
+interface RouteWeight {
   /** Rules × backends × host names × listeners: the number of Envoy routes. */
   readonly places: number;
   /** JSON of the rules, which the policy contains once each. */
@@ -20,9 +20,9 @@ interface Weight {
 }
 
 /** Per namespace. 16 tenants at these limits fill the 64 MiB of a policy; 512 parts take 5 to 8 ms at worst. */
-const most: Weight = { places: 16_384, bytes: 4 * 1024 * 1024, globs: 4096, patternParts: 512 };
+const limits: RouteWeight = { places: 16_384, bytes: 4 * 1024 * 1024, globs: 4096, patternParts: MAX_PATTERN_PARTS };
 
-const words: Readonly<Record<keyof Weight, string>> = {
+const limitNames: Readonly<Record<keyof RouteWeight, string>> = {
   places: 'rules × backends × host names',
   bytes: 'bytes of rules',
   globs: 'globs',
@@ -30,8 +30,11 @@ const words: Readonly<Record<keyof Weight, string>> = {
 };
 
 /** Refuses routes that exceed the limits. Expects the attachments sorted by the age of their routes. */
-export function withinBounds(attachments: readonly Attachment[], report: Report): readonly Attachment[] {
-  const taken = new Map<string, Weight>();
+export function withinBounds(
+  attachments: readonly RouteAttachment[],
+  diagnostics: Diagnostics,
+): readonly RouteAttachment[] {
+  const taken = new Map<string, RouteWeight>();
   const refused = new Set<LinkedRoute>();
   for (const [route, own] of Map.groupBy(attachments, (each) => each.route)) {
     const served = own.filter(({ places }) => places.length > 0);
@@ -41,17 +44,17 @@ export function withinBounds(attachments: readonly Attachment[], report: Report)
     const { namespace } = route.route.metadata;
     const weight = weightOf(route, new Set(served.flatMap(({ places }) => places.map(placeKey))).size);
     const sum = added(taken.get(namespace), weight);
-    const [over] = (Object.keys(most) as (keyof Weight)[]).filter((name) => sum[name] > most[name]);
+    const [over] = (Object.keys(limits) as (keyof RouteWeight)[]).filter((name) => sum[name] > limits[name]);
     if (over === undefined) {
       taken.set(namespace, sum);
       continue;
     }
     refused.add(route);
     for (const { parentRef } of served) {
-      report.error(subject('AIGatewayRoute', route.route), {
+      diagnostics.error(subject('AIGatewayRoute', route.route), {
         reason: 'PolicyTooLarge',
         path: `spec.parentRefs[${route.route.spec.parentRefs.indexOf(parentRef)}]`,
-        message: `with this route, namespace ${namespace} has ${sum[over]} ${words[over]}; the maximum is ${most[over]}`,
+        message: `with this route, namespace ${namespace} has ${sum[over]} ${limitNames[over]}; the maximum is ${limits[over]}`,
         fix: 'remove rules, models or host names from routes of the namespace, or move routes to another namespace',
       });
     }
@@ -61,11 +64,11 @@ export function withinBounds(attachments: readonly Attachment[], report: Report)
   );
 }
 
-function placeKey({ door, hostname }: Attachment['places'][number]): string {
-  return `${door.key} ${hostname}`;
+function placeKey({ listener, hostname }: AttachedHostname): string {
+  return `${listener.key} ${hostname}`;
 }
 
-function weightOf({ route, rules, passthrough }: LinkedRoute, places: number): Weight {
+function weightOf({ route, rules, passthrough }: LinkedRoute, places: number): RouteWeight {
   const targets = rules.reduce((sum, rule) => sum + Math.max(1, rule.targets.length), passthrough.length);
   const models = rules.flatMap(({ rule }) => rule.models);
   return {
@@ -76,7 +79,7 @@ function weightOf({ route, rules, passthrough }: LinkedRoute, places: number): W
   };
 }
 
-function added(taken: Weight | undefined, more: Weight): Weight {
+function added(taken: RouteWeight | undefined, more: RouteWeight): RouteWeight {
   if (taken === undefined) {
     return more;
   }
@@ -86,16 +89,4 @@ function added(taken: Weight | undefined, more: Weight): Weight {
     globs: taken.globs + more.globs,
     patternParts: taken.patternParts + more.patternParts,
   };
-}
-
-function patternParts(rules: LinkedRoute['route']['spec']['rules']): number {
-  const headers = rules.flatMap((rule) => rule.headers ?? []);
-  const sizes = headers.map(({ type, value }) => (type === 'RegularExpression' ? patternSize(value) : 0));
-  // Larger patterns are refused individually.
-  return sizes.filter((size) => size <= MAX_PATTERN_SIZE).reduce((sum, size) => sum + size, 0);
-}
-
-/** Returns whether a route alone exceeds the limit, so that its patterns are not compiled. */
-export function hasTooManyPatterns(rules: LinkedRoute['route']['spec']['rules']): boolean {
-  return patternParts(rules) > most.patternParts;
 }

@@ -1,13 +1,13 @@
 /** Resolves the endpoint of a backend: its address, and how to verify its certificate. */
-import type { AIBackend } from '../crds/kinds.ts';
-import { GROUP } from '../crds/schema.ts';
-import { absence, type Catalog, grantFix } from './catalog.ts';
+import type { AIBackend } from '../../crds/kinds.ts';
+import { GROUP } from '../../crds/schema.ts';
+import type { TranslationContext } from '../context.ts';
+import type { ProblemFields } from '../problem.ts';
+import { notFound, type ResourceIndex, referenceGrantHint } from '../resource-index.ts';
+import { type Located, type SecretText, secretText } from '../world.ts';
 import { certificatesIn } from './certificates.ts';
 import { isNumber, refusedAddress, refusedDestination, serviceNamed } from './destinations.ts';
 import { addressFamily } from './ip-address.ts';
-import type { Found } from './report.ts';
-import type { Site } from './site.ts';
-import { type Located, type SecretText, secretText } from './world.ts';
 
 export interface Endpoint {
   /** A lower-case name, or an IP address. */
@@ -19,23 +19,24 @@ export interface Endpoint {
     /** The name to expect in the certificate. */
     readonly hostname: string;
     /** CA certificates. Absent: those of the system. */
-    readonly authority?: SecretText;
+    readonly caBundle?: SecretText;
   };
 }
 
-export type Refuse = (found: Found) => undefined;
+/** Reports a problem with the backend. */
+export type Refuse = (details: ProblemFields) => undefined;
 
 export function endpointOf(
   backend: Located<AIBackend>,
-  catalog: Catalog,
-  site: Site,
+  context: TranslationContext,
   refuse: Refuse,
 ): Endpoint | undefined {
+  const { mode } = context;
   const { endpoint } = backend.spec;
   const address =
     endpoint.hostname === undefined
-      ? serviceAddress(backend, catalog, site, refuse)
-      : hostAddress(backend, endpoint.hostname, catalog, site, refuse);
+      ? serviceAddress(backend, context, refuse)
+      : hostAddress(backend, endpoint.hostname, context, refuse);
   if (address === undefined) {
     return undefined;
   }
@@ -44,12 +45,12 @@ export function endpointOf(
     return address;
   }
   const hostname = tls.hostname ?? address.host;
-  if (site.type === 'Cluster' && addressFamily(hostname) === 0 && !isHostName(hostname.toLowerCase())) {
+  if (mode.type === 'Kubernetes' && addressFamily(hostname) === 0 && !isHostName(hostname.toLowerCase())) {
     const message = `"${hostname}" is not a host name`;
     const fix = 'use a host name such as api.example.com';
     return refuse({ reason: 'Invalid', path: 'spec.endpoint.tls.hostname', message, fix });
   }
-  if (site.type === 'Cluster' && addressFamily(hostname) !== 0) {
+  if (mode.type === 'Kubernetes' && addressFamily(hostname) !== 0) {
     return refuse({
       reason: 'Unsupported',
       path: 'spec.endpoint.tls.hostname',
@@ -58,7 +59,7 @@ export function endpointOf(
     });
   }
   if (tls.mode === 'System') {
-    if (site.type === 'Cluster' || site.trustsAuthorities) {
+    if (mode.type === 'Kubernetes' || mode.hasCaBundle) {
       return { ...address, tls: { hostname } };
     }
     return refuse({
@@ -68,8 +69,8 @@ export function endpointOf(
       fix: 'install ca-certificates, or use tls.mode CustomCA',
     });
   }
-  const authority = authorityOf(backend, catalog, refuse);
-  return authority && { ...address, tls: { hostname, authority } };
+  const caBundle = caBundleOf(backend, context.resources, refuse);
+  return caBundle && { ...address, tls: { hostname, caBundle } };
 }
 
 /** Returns the Host header for a provider. */
@@ -84,8 +85,7 @@ type Address = Pick<Endpoint, 'host' | 'port' | 'service'>;
 function hostAddress(
   backend: Located<AIBackend>,
   { name, port }: { readonly name: string; readonly port: number },
-  catalog: Catalog,
-  site: Site,
+  { mode, resources }: TranslationContext,
   refuse: Refuse,
 ): Address | undefined {
   const path = 'spec.endpoint.hostname.name';
@@ -98,13 +98,13 @@ function hostAddress(
     const fix = 'write an IPv4 address as four decimal numbers';
     return refuse({ reason: 'Invalid', path, message: `"${name}" is not a host name or IP address`, fix });
   }
-  if (site.type === 'Cluster' && addressFamily(host) === 0 && !isHostName(host)) {
+  if (mode.type === 'Kubernetes' && addressFamily(host) === 0 && !isHostName(host)) {
     const fix = 'use a host name such as api.example.com';
     return refuse({ reason: 'Invalid', path, message: `"${name}" is not a host name`, fix });
   }
   // Envoy Gateway refuses both, because each pod would resolve them differently.
   if (
-    site.type === 'Cluster' &&
+    mode.type === 'Kubernetes' &&
     (addressFamily(host) === 0 ? !host.includes('.') : refusedAddress(host) === 'a loopback address')
   ) {
     return refuse({
@@ -114,7 +114,7 @@ function hostAddress(
       fix: 'use type Service, or a host name such as api.example.com',
     });
   }
-  const reach = site.type === 'Cluster' ? site.reach : undefined;
+  const reach = mode.type === 'Kubernetes' ? mode.reach : undefined;
   const refused = refusedDestination(host, reach);
   if (refused !== undefined) {
     const allowed =
@@ -122,20 +122,24 @@ function hostAddress(
     const fix = `use the provider's public host${allowed}`;
     return refuse({ reason: 'DestinationNotAllowed', path, message: `${host} is not allowed: ${refused}`, fix });
   }
-  const service = site.type === 'Cluster' ? serviceNamed(host, site.reach, site.services) : undefined;
+  const service = mode.type === 'Kubernetes' ? serviceNamed(host, mode.reach, mode.services) : undefined;
   if (service !== undefined) {
     const from = { group: GROUP, kind: 'AIBackend', namespace: backend.metadata.namespace };
     const to = { group: '', kind: 'Service', ...service };
-    if (!catalog.permits(from, to)) {
+    if (!resources.permits(from, to)) {
       return refuse(notPermitted(from, to, path));
     }
   }
-  return { host: site.type === 'Cluster' ? host : name, port };
+  return { host: mode.type === 'Kubernetes' ? host : name, port };
 }
 
-function notPermitted(from: Parameters<typeof grantFix>[0], to: Parameters<typeof grantFix>[1], path: string): Found {
+function notPermitted(
+  from: Parameters<typeof referenceGrantHint>[0],
+  to: Parameters<typeof referenceGrantHint>[1],
+  path: string,
+): ProblemFields {
   const message = `Service ${to.namespace}/${to.name} is in another namespace and not permitted by a ReferenceGrant there`;
-  return { reason: 'RefNotPermitted', path, message, fix: grantFix(from, to) };
+  return { reason: 'RefNotPermitted', path, message, fix: referenceGrantHint(from, to) };
 }
 
 function isHostName(name: string): boolean {
@@ -144,13 +148,12 @@ function isHostName(name: string): boolean {
 
 function serviceAddress(
   backend: Located<AIBackend>,
-  catalog: Catalog,
-  site: Site,
+  { mode, resources }: TranslationContext,
   refuse: Refuse,
 ): Address | undefined {
   const { service } = backend.spec.endpoint;
   const path = 'spec.endpoint.service';
-  if (site.type === 'Machine' || service === undefined) {
+  if (mode.type === 'Standalone' || service === undefined) {
     return refuse({
       reason: 'Unsupported',
       path,
@@ -161,10 +164,10 @@ function serviceAddress(
   const from = { group: GROUP, kind: 'AIBackend', namespace: backend.metadata.namespace };
   const to = { group: '', kind: 'Service', namespace: service.namespace ?? from.namespace, name: service.name };
   const what = `Service ${to.namespace}/${to.name}`;
-  if (!catalog.permits(from, to)) {
+  if (!resources.permits(from, to)) {
     return refuse(notPermitted(from, to, path));
   }
-  if (!site.services.has(`${to.namespace}/${to.name}`)) {
+  if (!mode.services.has(`${to.namespace}/${to.name}`)) {
     const fix = 'create it, or correct the name';
     return refuse({ reason: 'ServiceNotFound', path: `${path}.name`, message: `${what} does not exist`, fix });
   }
@@ -175,7 +178,7 @@ function serviceAddress(
   };
 }
 
-function authorityOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refuse): SecretText | undefined {
+function caBundleOf(backend: Located<AIBackend>, resources: ResourceIndex, refuse: Refuse): SecretText | undefined {
   const reference = backend.spec.endpoint.tls?.caCertificateRef;
   if (reference === undefined) {
     return undefined;
@@ -185,10 +188,10 @@ function authorityOf(backend: Located<AIBackend>, catalog: Catalog, refuse: Refu
   const what = `${reference.kind} ${namespace}/${reference.name}`;
   const holder =
     reference.kind === 'Secret'
-      ? catalog.secret(namespace, reference.name)?.data
-      : catalog.configMap(namespace, reference.name)?.data;
+      ? resources.secret(namespace, reference.name)?.data
+      : resources.configMap(namespace, reference.name)?.data;
   if (holder === undefined) {
-    const found = absence(catalog, reference.kind, namespace, reference.name);
+    const found = notFound(resources, reference.kind, namespace, reference.name);
     return refuse({ reason: 'SecretNotFound', path: `${path}.name`, ...found });
   }
   const held = holder.get(reference.key);

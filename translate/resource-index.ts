@@ -1,7 +1,7 @@
 /** Finds resources by name, and decides which references across namespaces are permitted. */
 
+import { fullName } from './object-names.ts';
 import type { Problem } from './problem.ts';
-import { fullName } from './report.ts';
 import type { ConfigMap, Gateway, Located, Secret, World } from './world.ts';
 
 export interface Reference {
@@ -11,7 +11,7 @@ export interface Reference {
   readonly name: string;
 }
 
-export interface Catalog {
+export interface ResourceIndex {
   gateway(namespace: string, name: string): Located<Gateway> | undefined;
   secret(namespace: string, name: string): Located<Secret> | undefined;
   configMap(namespace: string, name: string): Located<ConfigMap> | undefined;
@@ -21,7 +21,7 @@ export interface Catalog {
   permits(from: Omit<Reference, 'name'>, to: Reference): boolean;
 }
 
-export function catalogOf(world: World): Catalog {
+export function indexResources(world: World): ResourceIndex {
   const gateways = byName(world.gateways);
   const secrets = byName(world.secrets);
   const configMaps = byName(world.configMaps);
@@ -48,19 +48,19 @@ export function catalogOf(world: World): Catalog {
 }
 
 /** Returns the message and fix for a reference whose target was not found. */
-export function absence(
-  catalog: Catalog,
+export function notFound(
+  resources: ResourceIndex,
   kind: string,
   namespace: string,
   name: string,
 ): Pick<Problem, 'message' | 'fix'> {
-  return catalog.refused(kind, namespace, name)
+  return resources.refused(kind, namespace, name)
     ? { message: `${kind} ${namespace}/${name} is not valid`, fix: `fix the problems of that ${kind}` }
     : { message: `${kind} ${namespace}/${name} does not exist`, fix: 'create it, or correct the name' };
 }
 
 /** Returns the fix for a reference that is not permitted. */
-export function grantFix(from: Omit<Reference, 'name'>, to: Reference): string {
+export function referenceGrantHint(from: Omit<Reference, 'name'>, to: Reference): string {
   return `create a ReferenceGrant in namespace ${to.namespace} from ${from.kind} in namespace ${from.namespace} to ${to.kind} ${to.name}`;
 }
 

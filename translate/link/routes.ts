@@ -1,21 +1,23 @@
-/** Routes with their backends: each rule's targets, under the names by which Envoy and extproc speak of them. */
-import type { HeaderMatch, Target } from '../contract/policy.ts';
-import type { AIGatewayRoute } from '../crds/kinds.ts';
-import type { RouteRule, RouteSpec } from '../crds/route.ts';
-import { GROUP } from '../crds/schema.ts';
+/** Links routes: resolves the backends of each rule and assigns target ids. */
+import type { HeaderMatch, Target } from '../../contract/policy.ts';
+import type { AIGatewayRoute } from '../../crds/kinds.ts';
+import type { RouteRule, RouteSpec } from '../../crds/route.ts';
+import { GROUP } from '../../crds/schema.ts';
+import type { TranslationContext } from '../context.ts';
+import { type Subject, subject } from '../diagnostics.ts';
+import { byAge, fullName } from '../object-names.ts';
+import { notFound, referenceGrantHint } from '../resource-index.ts';
+import type { Located } from '../world.ts';
 import type { LinkedBackend, UsableBackend } from './backends.ts';
-import { absence, type Catalog, grantFix } from './catalog.ts';
 import { headerMatches } from './header-matches.ts';
-import { hasTooManyPatterns } from './namespace-bounds.ts';
-import { byAge, fullName, type Report, type Subject, subject } from './report.ts';
+import { hasTooManyPatterns } from './pattern-bounds.ts';
 import type { TargetIds } from './route-ids.ts';
-import type { Located } from './world.ts';
 
 export interface LinkedRoute {
   /** `NAMESPACE/NAME`. */
   readonly name: string;
   readonly route: Located<AIGatewayRoute>;
-  /** False: a value that no schema could check is wrong, and nothing of the route is served. */
+  /** False if a value beyond the schema is not valid; nothing of the route is then served. */
   readonly valid: boolean;
   readonly rules: readonly LinkedRule[];
   readonly passthrough: readonly LinkedPassthrough[];
@@ -26,7 +28,7 @@ export interface LinkedRule {
   readonly rule: RouteRule;
   readonly index: number;
   readonly headers: readonly HeaderMatch[];
-  /** Without those that cannot be used. None left: the rule still catches its models, and extproc answers 503. */
+  /** The usable targets. If there are none, the rule still matches its models, and extproc answers 503. */
   readonly targets: readonly LinkedTarget[];
 }
 
@@ -47,24 +49,24 @@ export interface LinkedPassthrough {
   readonly target: LinkedTarget;
 }
 
-/** Stands where rules have a name in target ids; no rule can be called so. */
-const passthroughRule = '-';
+/** Replaces the rule name in ids of passthrough targets; not a valid rule name. */
+const PASSTHROUGH_RULE = '-';
 
 export function linkRoutes(
   routes: readonly Located<AIGatewayRoute>[],
   backends: readonly LinkedBackend[],
-  catalog: Catalog,
   ids: TargetIds,
-  report: Report,
+  context: TranslationContext,
 ): readonly LinkedRoute[] {
+  const { diagnostics } = context;
   const byName = new Map(backends.map((each) => [each.name, each]));
   return routes.toSorted(byAge).map((route) => {
     const name = fullName(route);
     const about = subject('AIGatewayRoute', route);
-    const find = (reference: Reference, path: string) => resolve(reference, path, about, byName, catalog, report);
+    const find = (reference: BackendReference, path: string) => resolveBackend(reference, path, about, byName, context);
     let valid = !hasTooManyPatterns(route.spec.rules);
     if (!valid) {
-      report.error(about, {
+      diagnostics.error(about, {
         reason: 'Invalid',
         path: 'spec.rules',
         message: 'the header patterns of the route are too large in total',
@@ -74,7 +76,7 @@ export function linkRoutes(
     const checked = valid;
     const rules = route.spec.rules.map((rule, index): LinkedRule => {
       const matches = checked ? (rule.headers ?? []) : [];
-      const headers = headerMatches(matches, `spec.rules[${index}].headers`, about, report);
+      const headers = headerMatches(matches, `spec.rules[${index}].headers`, about, diagnostics);
       valid &&= headers !== undefined;
       return { route: name, rule, index, headers: headers ?? [], targets: targetsOf(name, rule, index, ids, find) };
     });
@@ -82,17 +84,23 @@ export function linkRoutes(
   });
 }
 
-interface Reference {
+interface BackendReference {
   readonly namespace?: string | undefined;
   readonly name: string;
 }
 
-type Find = (
-  reference: Reference,
+type FindBackend = (
+  reference: BackendReference,
   path: string,
 ) => { readonly name: string; readonly usable: UsableBackend } | undefined;
 
-function targetsOf(route: string, rule: RouteRule, index: number, ids: TargetIds, find: Find): readonly LinkedTarget[] {
+function targetsOf(
+  route: string,
+  rule: RouteRule,
+  index: number,
+  ids: TargetIds,
+  find: FindBackend,
+): readonly LinkedTarget[] {
   const used = new Map<string, number>();
   return rule.backendRefs.flatMap((reference, position): LinkedTarget[] => {
     const found = find(reference, `spec.rules[${index}].backendRefs[${position}]`);
@@ -105,7 +113,7 @@ function targetsOf(route: string, rule: RouteRule, index: number, ids: TargetIds
     return [
       {
         target: {
-          // The backend is part of the id, so that an edit can never lead an old id to another provider.
+          // The backend is part of the id, so that an edit cannot redirect an old id to another provider.
           id: ids(times === 1 ? base : `${base}/${times}`),
           backend: found.name,
           ...(reference.model !== undefined && { model: reference.model }),
@@ -126,7 +134,7 @@ function passthroughOf(
   route: string,
   { spec }: Located<AIGatewayRoute>,
   ids: TargetIds,
-  find: Find,
+  find: FindBackend,
 ): readonly LinkedPassthrough[] {
   return (spec.passthrough ?? []).flatMap((item, index): LinkedPassthrough[] => {
     const reference = item.backendRef ?? spec.rules[0]?.backendRefs[0];
@@ -134,40 +142,39 @@ function passthroughOf(
     if (reference === undefined || found === undefined) {
       return [];
     }
-    const id = ids(targetName(route, passthroughRule, reference));
+    const id = ids(targetName(route, PASSTHROUGH_RULE, reference));
     const target = { id, backend: found.name, weight: 1, priority: 0 };
     return [{ item, index, target: { target, route, rule: 'passthrough', backend: found.usable } }];
   });
 }
 
-function targetName(route: string, rule: string, { namespace, name }: Reference): string {
+function targetName(route: string, rule: string, { namespace, name }: BackendReference): string {
   return [route, rule, ...(namespace === undefined ? [] : [namespace]), name].join('/');
 }
 
-function resolve(
-  reference: Reference,
+function resolveBackend(
+  reference: BackendReference,
   path: string,
   about: Subject,
   backends: ReadonlyMap<string, LinkedBackend>,
-  catalog: Catalog,
-  report: Report,
+  { resources, diagnostics }: TranslationContext,
 ): { readonly name: string; readonly usable: UsableBackend } | undefined {
   const { namespace: home } = about.ref;
   const to = { group: GROUP, kind: 'AIBackend', namespace: reference.namespace ?? home, name: reference.name };
   const from = { group: GROUP, kind: 'AIGatewayRoute', namespace: home };
   const name = `${to.namespace}/${to.name}`;
-  if (!catalog.permits(from, to)) {
+  if (!resources.permits(from, to)) {
     const message = `AIBackend ${name} is in another namespace and not permitted by a ReferenceGrant there`;
-    report.error(about, { reason: 'RefNotPermitted', path, message, fix: grantFix(from, to) });
+    diagnostics.error(about, { reason: 'RefNotPermitted', path, message, fix: referenceGrantHint(from, to) });
     return undefined;
   }
   const linked = backends.get(name);
   if (linked?.usable === undefined) {
-    const there = linked !== undefined || catalog.refused('AIBackend', to.namespace, to.name);
+    const there = linked !== undefined || resources.refused('AIBackend', to.namespace, to.name);
     const found = there
       ? { message: `AIBackend ${name} is not valid`, fix: 'fix the problems of that AIBackend' }
-      : absence(catalog, 'AIBackend', to.namespace, to.name);
-    report.error(about, { reason: there ? 'BackendNotReady' : 'BackendNotFound', path: `${path}.name`, ...found });
+      : notFound(resources, 'AIBackend', to.namespace, to.name);
+    diagnostics.error(about, { reason: there ? 'BackendNotReady' : 'BackendNotFound', path: `${path}.name`, ...found });
     return undefined;
   }
   return { name, usable: linked.usable };

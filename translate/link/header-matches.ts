@@ -1,21 +1,22 @@
 /** Validates the header matches of a rule beyond the schema. */
-import { OWN_HEADER_PREFIX } from '../contract/headers.ts';
-import { patternFault } from '../contract/pattern.ts';
-import type { HeaderMatch } from '../contract/policy.ts';
-import type { RouteHeaderMatch } from '../crds/route.ts';
-import { compare, type Report, type Subject } from './report.ts';
+import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
+import { patternFault } from '../../contract/pattern.ts';
+import type { HeaderMatch } from '../../contract/policy.ts';
+import type { RouteHeaderMatch } from '../../crds/route.ts';
+import type { Diagnostics, Subject } from '../diagnostics.ts';
+import { compare } from '../object-names.ts';
 
 /** Returns the matches in a canonical order, or undefined if one is not valid. */
 export function headerMatches(
   matches: readonly RouteHeaderMatch[],
   path: string,
   about: Subject,
-  report: Report,
+  diagnostics: Diagnostics,
 ): readonly HeaderMatch[] | undefined {
   let wrong = false;
   const refuse = (at: string, message: string, fix: string): void => {
     wrong = true;
-    report.error(about, { reason: 'Invalid', path: at, message, fix });
+    diagnostics.error(about, { reason: 'Invalid', path: at, message, fix });
   };
   const made = matches.map(({ type, name, value }, index): HeaderMatch => {
     const lower = name.toLowerCase();

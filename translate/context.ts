@@ -1,0 +1,15 @@
+/** What every step of a translation needs. */
+import type { DeploymentMode } from './deployment-mode.ts';
+import { type Diagnostics, newDiagnostics } from './diagnostics.ts';
+import { indexResources, type ResourceIndex } from './resource-index.ts';
+import type { World } from './world.ts';
+
+export interface TranslationContext {
+  readonly mode: DeploymentMode;
+  readonly resources: ResourceIndex;
+  readonly diagnostics: Diagnostics;
+}
+
+export function newContext(world: World, mode: DeploymentMode): TranslationContext {
+  return { mode, resources: indexResources(world), diagnostics: newDiagnostics() };
+}

@@ -1,0 +1,16 @@
+/** Where a plan is applied: on one machine, or in a Kubernetes cluster with Envoy Gateway. */
+import type { Reach, Services } from './link/destinations.ts';
+
+export type DeploymentMode =
+  | {
+      readonly type: 'Standalone';
+      /** Whether the machine has a CA bundle, for backends with `tls.mode: System`. */
+      readonly hasCaBundle: boolean;
+    }
+  | ({ readonly type: 'Kubernetes'; readonly reach: Reach } & ClusterFacts);
+
+export interface ClusterFacts {
+  /** Labels of namespaces by name, for `allowedRoutes.namespaces.selector`. */
+  readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>;
+  readonly services: Services;
+}
