@@ -83,19 +83,7 @@ export async function startGateway(documents: readonly Document[], options: Gate
   }
   const stateHome = path.join(folder, 'state');
   mkdirSync(stateHome, { recursive: true });
-  const child = spawn(process.execPath, [program, 'run', file], {
-    cwd: repository,
-    env: {
-      PATH: process.env['PATH'],
-      HOME: process.env['HOME'],
-      XDG_STATE_HOME: stateHome,
-      // A failed test leaves streams open.
-      TALLYGATE_DRAIN_TIMEOUT: '3',
-      TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
-      ...options.environment,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawnGateway(file, stateHome, metricsPort, options.environment);
   const log: string[] = [];
   const records: AccessRecord[] = [];
   readLines(child.stdout, (line) => {
@@ -109,14 +97,7 @@ export async function startGateway(documents: readonly Document[], options: Gate
   readLines(child.stderr, (line) => keep(log, line));
   const tail = () => `\n--- end of the gateway's log ---\n${log.slice(-40).join('\n')}`;
   const metricsUrl = `http://127.0.0.1:${metricsPort}`;
-  const isReady = () =>
-    fetch(`${metricsUrl}/readyz`, { signal: AbortSignal.timeout(2_000) }).then(
-      async (response) => {
-        await response.arrayBuffer();
-        return response.ok;
-      },
-      () => false,
-    );
+  const isReady = () => answersReady(metricsUrl);
   await waitFor(
     'ready gateway',
     async () => {
@@ -133,13 +114,6 @@ export async function startGateway(documents: readonly Document[], options: Gate
     throw error;
   });
   const pid = child.pid ?? 0;
-  const find = (what: string, matches: (command: string) => boolean) => {
-    const found = processTree(pid).find((one) => one.pid !== pid && matches(one.command));
-    if (found === undefined) {
-      throw new Error(`no ${what} among ${JSON.stringify(processTree(pid))}`);
-    }
-    return found.pid;
-  };
   return {
     url: `http://127.0.0.1:${port}`,
     port,
@@ -147,6 +121,73 @@ export async function startGateway(documents: readonly Document[], options: Gate
     folder,
     pid,
     records,
+    ...recordQueries(records, tail),
+    metrics: async () => {
+      const response = await fetch(`${metricsUrl}/metrics`, { signal: AbortSignal.timeout(5_000) });
+      return new Metrics(await response.text());
+    },
+    isReady,
+    processes: () => processTree(pid),
+    extprocPid: () => Number(readFileSync(path.join(stateHome, 'tallygate/default/extproc.pid'), 'utf8')),
+    envoyPid: () => findProcess(pid, 'Envoy', (command) => /(^|\/)envoy\s/.test(command)),
+    edit: write,
+    log: () => log.join('\n'),
+    stop: async () => {
+      try {
+        await stopGateway(child, tail);
+      } finally {
+        if (options.folder === undefined) {
+          rmSync(folder, { recursive: true, force: true });
+        }
+      }
+    },
+  };
+}
+
+function spawnGateway(
+  file: string,
+  stateHome: string,
+  metricsPort: number,
+  environment: GatewayOptions['environment'],
+) {
+  return spawn(process.execPath, [program, 'run', file], {
+    cwd: repository,
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      XDG_STATE_HOME: stateHome,
+      // A failed test leaves streams open.
+      TALLYGATE_DRAIN_TIMEOUT: '3',
+      TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
+      ...environment,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+async function answersReady(metricsUrl: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${metricsUrl}/readyz`, { signal: AbortSignal.timeout(2_000) });
+    await response.arrayBuffer();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+function findProcess(pid: number, what: string, matches: (command: string) => boolean): number {
+  const found = processTree(pid).find((one) => one.pid !== pid && matches(one.command));
+  if (found === undefined) {
+    throw new Error(`no ${what} among ${JSON.stringify(processTree(pid))}`);
+  }
+  return found.pid;
+}
+
+function recordQueries(
+  records: readonly AccessRecord[],
+  tail: () => string,
+): Pick<Gateway, 'recordOf' | 'recordsWhere'> {
+  return {
     recordOf: async (work) => {
       await quiet(records);
       const startedAtMs = Date.now() - CLOCK_DIFFERENCE_MS;
@@ -169,45 +210,30 @@ export async function startGateway(documents: readonly Document[], options: Gate
         timeoutMs,
         () => `(there are ${records.filter(matches).length})${tail()}`,
       ),
-    metrics: async () => {
-      const response = await fetch(`${metricsUrl}/metrics`, { signal: AbortSignal.timeout(5_000) });
-      return new Metrics(await response.text());
-    },
-    isReady,
-    processes: () => processTree(pid),
-    extprocPid: () => Number(readFileSync(path.join(stateHome, 'tallygate/default/extproc.pid'), 'utf8')),
-    envoyPid: () => find('Envoy', (command) => /(^|\/)envoy\s/.test(command)),
-    edit: write,
-    log: () => log.join('\n'),
-    stop: async () => {
-      const before = processTree(pid);
-      if (child.exitCode === null) {
-        child.kill('SIGTERM');
-      }
-      try {
-        await within(STOP_MS, 'stopping the gateway', exited(child));
-        await waitFor(
-          'end of all processes of the gateway',
-          () => before.every((one) => !isAlive(one.pid)),
-          // The watcher of the child processes sleeps 3 s before its last check.
-          6_000,
-          () => JSON.stringify(before.filter((one) => isAlive(one.pid))) + tail(),
-        );
-      } finally {
-        for (const one of before) {
-          if (isAlive(one.pid)) {
-            process.kill(one.pid, 'SIGKILL');
-          }
-        }
-        if (options.folder === undefined) {
-          rmSync(folder, { recursive: true, force: true });
-        }
-      }
-      if (child.exitCode !== 0) {
-        throw new Error(`the gateway exited with ${child.exitCode ?? child.signalCode}${tail()}`);
-      }
-    },
   };
+}
+
+/** Sends SIGTERM and waits for the end of all processes. Kills those that remain. */
+async function stopGateway(child: ChildProcess, tail: () => string): Promise<void> {
+  const before = processTree(child.pid ?? 0);
+  if (child.exitCode === null) {
+    child.kill('SIGTERM');
+  }
+  try {
+    await within(STOP_MS, 'stopping the gateway', exited(child));
+    await waitFor(
+      'end of all processes of the gateway',
+      () => before.every((one) => !isAlive(one.pid)),
+      // The watcher of the child processes sleeps 3 s before its last check.
+      6_000,
+      () => JSON.stringify(before.filter((one) => isAlive(one.pid))) + tail(),
+    );
+  } finally {
+    killRemaining(before);
+  }
+  if (child.exitCode !== 0) {
+    throw new Error(`the gateway exited with ${child.exitCode ?? child.signalCode}${tail()}`);
+  }
 }
 
 /** Waits until the records of earlier requests have arrived. */
@@ -221,7 +247,11 @@ async function quiet(records: readonly AccessRecord[]): Promise<void> {
 async function killAll(child: ChildProcess): Promise<void> {
   const tree = processTree(child.pid ?? 0);
   await within(STOP_MS, 'stopping the gateway', exited(child)).catch(() => {});
-  for (const one of tree) {
+  killRemaining(tree);
+}
+
+function killRemaining(processes: readonly ProcessInfo[]): void {
+  for (const one of processes) {
     if (isAlive(one.pid)) {
       process.kill(one.pid, 'SIGKILL');
     }
