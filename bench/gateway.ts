@@ -8,7 +8,7 @@ import { answers, commandLine, descendants, freePorts, type Running, start, unti
 
 const repository = path.resolve(import.meta.dirname, '..');
 
-export interface Gateway {
+export interface MeasuredGateway {
   readonly port: number;
   readonly envoyPid: number;
   readonly extprocPid: number;
@@ -25,14 +25,14 @@ export interface AccessLine {
   readonly [member: string]: unknown;
 }
 
-export interface GatewayOptions {
+export interface MeasuredGatewayOptions {
   readonly folder: string;
   readonly yaml: (port: number) => string;
   /** Memory of all Node processes of the gateway. */
   readonly nodeOptions: readonly string[];
 }
 
-export async function startGateway({ folder, yaml, nodeOptions }: GatewayOptions): Promise<Gateway> {
+export async function startGateway({ folder, yaml, nodeOptions }: MeasuredGatewayOptions): Promise<MeasuredGateway> {
   const [port = 0, metricsPort = 0] = await freePorts(2);
   mkdirSync(folder, { recursive: true });
   const file = path.join(folder, 'resources.yaml');
@@ -70,7 +70,7 @@ export async function startGateway({ folder, yaml, nodeOptions }: GatewayOptions
   }
 }
 
-function opened(running: Running, port: number, metricsUrl: string, output: string): Gateway {
+function opened(running: Running, port: number, metricsUrl: string, output: string): MeasuredGateway {
   return {
     port,
     envoyPid: member(running, 'Envoy', (command) => /(^|\/)envoy\s/.test(command)),

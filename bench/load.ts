@@ -116,7 +116,7 @@ export interface ProviderRequest {
   readonly endedNs: number;
 }
 
-export interface Provider {
+export interface LoadProvider {
   readonly port: number;
   readonly pid: number;
   /** Returns and forgets the ended requests whose names have this prefix. */
@@ -124,7 +124,7 @@ export interface Provider {
   stop(): Promise<void>;
 }
 
-export async function startProvider(port: number): Promise<Provider> {
+export async function startProvider(port: number): Promise<LoadProvider> {
   const running: Running = start(path.join(binaries, 'provider'), ['-listen', `127.0.0.1:${port}`], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });

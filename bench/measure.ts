@@ -3,7 +3,7 @@
 import type { LoadOptions, LoadReport } from './load.ts';
 import { cpuMs, residentBytes } from './processes.ts';
 import { samplesOf } from './prometheus.ts';
-import type { Comparison, LoopReading, Pair, Sample } from './results.ts';
+import type { Comparison, LoopReading, Pair, RunSample } from './results.ts';
 import { sum } from './statistics.ts';
 import type { Testbed } from './testbed.ts';
 
@@ -49,13 +49,13 @@ export async function compare(
   return { name, kind, per, pairs };
 }
 
-async function measureAlone(testbed: Testbed, load: Load, per: Per): Promise<Sample> {
+async function measureAlone(testbed: Testbed, load: Load, per: Per): Promise<RunSample> {
   const pids = [testbed.alone.pid, testbed.provider.pid];
   const { report, spentMs } = await measured(testbed, pids, { ...load, port: testbed.alone.port });
   return sample(report, per, load, spentMs);
 }
 
-async function measureGateway(testbed: Testbed, load: Load, per: Per): Promise<Sample> {
+async function measureGateway(testbed: Testbed, load: Load, per: Per): Promise<RunSample> {
   const { gateway, provider } = testbed;
   await readLoop(gateway.metrics);
   const pids = [gateway.envoyPid, provider.pid, gateway.extprocPid];
@@ -78,7 +78,7 @@ async function measured(
   return { report, spentMs: pids.map((pid, index) => cpuMs(pid) - before[index]!) };
 }
 
-function sample(report: LoadReport, per: Per, load: Load, spentMs: readonly number[]): Sample {
+function sample(report: LoadReport, per: Per, load: Load, spentMs: readonly number[]): RunSample {
   const { requestsPerSecond, latencyMs, firstByteMs, chunkDelayMs, outcomes } = report;
   const units = sum(Object.values(outcomes)) * (per === 'chunk' ? (load.chunks ?? 1) : 1);
   const [envoyUs = 0, providerUs = 0, processorUs] = spentMs.map((ms) => (ms * 1000) / units);

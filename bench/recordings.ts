@@ -6,7 +6,7 @@ import { recordings as exchanges } from '../fixtures/recordings.ts';
 
 const USAGE_KEYS: ReadonlySet<string> = new Set(['usage', 'x_groq']);
 
-export interface Recording {
+export interface ReplayRecording {
   readonly name: string;
   readonly path: string;
   readonly stream: boolean;
@@ -21,13 +21,13 @@ export interface Recording {
 }
 
 /** Returns the recordings that report usage; an empty list without recordings. */
-export function recordings(): readonly Recording[] {
+export function recordings(): readonly ReplayRecording[] {
   return exchanges()
     .filter(({ path, status }) => status === 200 && path !== '/v1/embeddings')
     .flatMap(recording);
 }
 
-function recording(exchange: RecordedExchange): readonly Recording[] {
+function recording(exchange: RecordedExchange): readonly ReplayRecording[] {
   const { name, path, stream, request } = exchange;
   const usage = reportedUsage(exchange);
   if (usage === undefined || usage.output === 0) {

@@ -8,7 +8,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import type { LoadOptions, LoadReport, Percentiles, Provider } from './load.ts';
+import type { LoadOptions, LoadProvider, LoadReport, Percentiles } from './load.ts';
 import { answers, start, until } from './processes.ts';
 
 const source = process.env['REFERENCE_LOAD'] ?? path.resolve(import.meta.dirname, '../../shared/load');
@@ -31,7 +31,7 @@ export function buildReference(): boolean {
  * Starts the provider. With a pace, its chunks are spaced by it and carry the time at which they
  * were sent.
  */
-export async function startReferenceProvider(port: number, paceMs?: number): Promise<Provider> {
+export async function startReferenceProvider(port: number, paceMs?: number): Promise<LoadProvider> {
   const pace = paceMs === undefined ? [] : ['-stamp', '-delay', `${paceMs}ms`];
   const args = ['-addr', `127.0.0.1:${port}`, '-chunks', '100', ...pace];
   const running = start(path.join(binaries, 'mock'), args, { stdio: ['ignore', 'ignore', 'inherit'] });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { markdown } from './report.ts';
-import type { Results, Sample } from './results.ts';
+import type { Results, RunSample } from './results.ts';
 
 const none = { count: 0, p50: 0, p90: 0, p99: 0, max: 0 };
 
-function sample(requestsPerSecond: number, p50: number, more: Partial<Sample> = {}): Sample {
+function sample(requestsPerSecond: number, p50: number, more: Partial<RunSample> = {}): RunSample {
   const latencyMs = { count: 10, p50, p90: p50, p99: p50, max: p50 };
   return {
     requestsPerSecond,

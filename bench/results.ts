@@ -34,11 +34,11 @@ export interface Comparison {
 }
 
 export interface Pair {
-  readonly alone: Sample;
-  readonly gateway: Sample;
+  readonly alone: RunSample;
+  readonly gateway: RunSample;
 }
 
-export interface Sample {
+export interface RunSample {
   readonly requestsPerSecond: number;
   readonly latencyMs: Percentiles;
   readonly firstByteMs: Percentiles;

@@ -1,10 +1,10 @@
 /**
  * Summarizes pairs of runs: medians of each side, ratios by pair, and whether a goal is reached.
  */
-import type { Comparison, Goal, Sample } from './results.ts';
+import type { Comparison, Goal, RunSample } from './results.ts';
 import { median, type Ratio, ratioOf } from './statistics.ts';
 
-export type Read = (sample: Sample) => number;
+export type Read = (sample: RunSample) => number;
 
 export interface Both {
   readonly alone: number;

@@ -7,8 +7,8 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { startEnvoyAlone } from './envoy-alone.ts';
-import { type Gateway, startGateway } from './gateway.ts';
-import { buildLoad, type LoadOptions, type LoadReport, type Provider, runLoad, startProvider } from './load.ts';
+import { type MeasuredGateway, startGateway } from './gateway.ts';
+import { buildLoad, type LoadOptions, type LoadProvider, type LoadReport, runLoad, startProvider } from './load.ts';
 import { envoyWorkers, freePorts, type Running } from './processes.ts';
 import { resources } from './resources.ts';
 import type { Machine } from './results.ts';
@@ -17,15 +17,15 @@ const repository = path.resolve(import.meta.dirname, '..');
 const envoy = process.env['ENVOY'] ?? path.join(repository, '.tools/bin/envoy');
 
 export interface Testbed {
-  readonly provider: Provider;
+  readonly provider: LoadProvider;
   readonly alone: Running & { readonly port: number };
-  readonly gateway: Gateway;
+  readonly gateway: MeasuredGateway;
   readonly machine: Machine;
   runLoad(options: LoadOptions): Promise<LoadReport>;
   /** Runs `work` with a separate gateway, and stops the gateway afterwards. */
   withGateway<T>(
     yaml: (port: number) => string,
-    work: (gateway: Gateway) => Promise<T>,
+    work: (gateway: MeasuredGateway) => Promise<T>,
     nodeOptions?: readonly string[],
   ): Promise<T>;
 }
@@ -33,7 +33,7 @@ export interface Testbed {
 export interface TestbedOptions {
   /** The folder for the processor's CPU profile. */
   readonly profileFolder?: string | undefined;
-  readonly startProvider?: (port: number) => Promise<Provider>;
+  readonly startProvider?: (port: number) => Promise<LoadProvider>;
 }
 
 /** Starts everything, and stops everything when `work` succeeds or fails. */

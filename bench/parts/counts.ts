@@ -3,9 +3,9 @@
  */
 import http from 'node:http';
 import { noRecordings } from '../../fixtures/recordings.ts';
-import type { AccessLine, Gateway } from '../gateway.ts';
+import type { AccessLine, MeasuredGateway } from '../gateway.ts';
 import { freePorts, until } from '../processes.ts';
-import { type Recording, recordings } from '../recordings.ts';
+import { type ReplayRecording, recordings } from '../recordings.ts';
 import { replayResources } from '../resources.ts';
 import type { CountRow } from '../results.ts';
 import type { Testbed } from '../testbed.ts';
@@ -16,7 +16,7 @@ export async function counts(testbed: Testbed): Promise<readonly CountRow[]> {
     return [];
   }
   const [port = 0] = await freePorts(1);
-  let current: Recording | undefined;
+  let current: ReplayRecording | undefined;
   const server = http.createServer((request, response) => {
     request.resume().on('end', () => {
       response.setHeader('content-type', current?.stream ? 'text/event-stream' : 'application/json');
@@ -43,7 +43,7 @@ export async function counts(testbed: Testbed): Promise<readonly CountRow[]> {
 }
 
 /** Returns the access line of one request. */
-async function replay(gateway: Gateway, recording: Recording): Promise<AccessLine> {
+async function replay(gateway: MeasuredGateway, recording: ReplayRecording): Promise<AccessLine> {
   const response = await fetch(`http://127.0.0.1:${gateway.port}${recording.path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'x-team': 'replay' },
@@ -62,7 +62,7 @@ async function replay(gateway: Gateway, recording: Recording): Promise<AccessLin
   return found!;
 }
 
-function rowsOf(recording: Recording, line: AccessLine): readonly CountRow[] {
+function rowsOf(recording: ReplayRecording, line: AccessLine): readonly CountRow[] {
   const tokens = (line['tokens'] ?? {}) as Readonly<Record<string, number>>;
   const { name, output, hidden, input } = recording;
   const note = String(line['source']);

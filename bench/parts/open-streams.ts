@@ -3,7 +3,7 @@
  * client that reads.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Gateway } from '../gateway.ts';
+import type { MeasuredGateway } from '../gateway.ts';
 import { runLoad } from '../load.ts';
 import { cpuMs, residentBytes } from '../processes.ts';
 import { resources } from '../resources.ts';
@@ -37,7 +37,7 @@ export function openStreams(testbed: Testbed): Promise<readonly Figure[]> {
   );
 }
 
-function reading(gateway: Gateway, streams: number, processorCpuShare: number): MemoryReading {
+function reading(gateway: MeasuredGateway, streams: number, processorCpuShare: number): MemoryReading {
   const { extprocPid, envoyPid } = gateway;
   return {
     streams,
@@ -47,7 +47,7 @@ function reading(gateway: Gateway, streams: number, processorCpuShare: number): 
   };
 }
 
-async function hold(gateway: Gateway, streams: number): Promise<MemoryReading> {
+async function hold(gateway: MeasuredGateway, streams: number): Promise<MemoryReading> {
   const seconds = RAMP_SECONDS + SETTLE_SECONDS;
   const load = runLoad({
     port: gateway.port,

@@ -5,7 +5,7 @@ import type http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
 import type { Behaviour, FailureMode, Seen } from './behaviour.ts';
-import type { Asked, MockAnswer, MockDialect } from './dialects/dialect.ts';
+import type { MockAnswer, MockDialect, MockRequest } from './dialects/dialect.ts';
 import { closeOf, roomIn } from './flow.ts';
 import { sendHostile } from './hostile-answers.ts';
 import { wordsOf } from './words.ts';
@@ -16,7 +16,7 @@ export async function answer(
   response: http.ServerResponse,
   record: Seen,
   dialect: MockDialect,
-  asked: Asked,
+  asked: MockRequest,
   behaviour: Behaviour,
 ): Promise<void> {
   if (behaviour.delayMs !== undefined) {
@@ -115,7 +115,7 @@ async function stream(
   out.end();
 }
 
-function planOf(record: Seen, asked: Asked, behaviour: Behaviour): MockAnswer {
+function planOf(record: Seen, asked: MockRequest, behaviour: Behaviour): MockAnswer {
   const wanted = behaviour.tokens ?? 20;
   const hidden = behaviour.hiddenTokens ?? 0;
   const bound = behaviour.keepsBounds === false ? undefined : asked.bound;

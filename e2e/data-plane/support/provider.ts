@@ -10,7 +10,7 @@ import { answer } from './answer.ts';
 import type { Behaviour, Seen } from './behaviour.ts';
 import { chat } from './dialects/chat.ts';
 import { completions, embeddings } from './dialects/completions.ts';
-import { type Asked, asRecord, type MockDialect } from './dialects/dialect.ts';
+import { asRecord, type MockDialect, type MockRequest } from './dialects/dialect.ts';
 import { countTokens, messages } from './dialects/messages.ts';
 import { responses } from './dialects/responses.ts';
 import { tgi } from './dialects/tgi.ts';
@@ -122,7 +122,7 @@ async function handle(
   await answer(response, record, dialect, asked, behaviour);
 }
 
-function inputTokensOf(asked: Asked): number {
+function inputTokensOf(asked: MockRequest): number {
   return asked.texts.reduce((sum, text) => sum + textTokens(text), asked.overheadTokens);
 }
 

@@ -4,7 +4,7 @@
  */
 
 /** What a request asks for. */
-export interface Asked {
+export interface MockRequest {
   readonly model: string;
   readonly stream: boolean;
   readonly bound: number | undefined;
@@ -41,7 +41,7 @@ export interface MockAnswer {
 
 export interface MockDialect {
   readonly paths: readonly string[];
-  read(body: Readonly<Record<string, unknown>>, path: string): Asked;
+  read(body: Readonly<Record<string, unknown>>, path: string): MockRequest;
   whole(answer: MockAnswer): unknown;
   opening(answer: MockAnswer): string;
   delta(answer: MockAnswer, choice: number, text: string, index: number): string;
