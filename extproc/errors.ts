@@ -1,6 +1,7 @@
 /**
  * All failures that a client can receive: code → HTTP status and kind. A client API renders them
- * (`Dialect.errorBody`). Messages name the object, the problem and the fix, and never quote a prompt.
+ * (`Dialect.errorBody`). Messages name the object, the problem and the fix, and never quote a
+ * prompt.
  */
 import { type FailureKind, localReplies } from '../contract/refusals.ts';
 
@@ -49,7 +50,9 @@ export type FailureCode = keyof typeof known;
 
 export const failureCodes = Object.keys(known) as readonly FailureCode[];
 
-/** Messages that say nothing of what the operator has configured (`TALLYGATE_ERROR_DETAIL=plain`). */
+/**
+ * Messages that say nothing of what the operator has configured (`TALLYGATE_ERROR_DETAIL=plain`).
+ */
 const plainMessages: Readonly<Record<FailureCode, string>> = {
   invalid_body: 'The request body is not valid for this endpoint.',
   duplicate_key: 'The request body has the same key twice. Send it once.',

@@ -44,7 +44,10 @@ export function backendFailure({ details, transportFailure }: Interruption): Bac
   return /^upstream_reset/.test(details) ? 'reset' : 'other';
 }
 
-/** Parses the header of Envoy's local replies: flags, details, transport failure; `-` for an absent one. */
+/**
+ * Parses the header of Envoy's local replies: flags, details, transport failure; `-` for an absent
+ * one.
+ */
 export function interruptionOf(reply: string): Interruption {
   const [flags = '', details = '', ...rest] = reply.split(' ').map((word) => (word === '-' ? '' : word));
   return { flags, details, transportFailure: rest.join(' ') };

@@ -1,6 +1,7 @@
 /**
- * The data plane's process: Envoy's ext_proc service with its quota store. A policy comes in by `apply`, one record a request goes out. Ready with the first
- * policy; a policy that cannot be used leaves the last good one in force.
+ * The data plane's process: Envoy's ext_proc service with its quota store. A policy comes in by
+ * `apply`, one record a request goes out. Ready with the first policy; a policy that cannot be used
+ * leaves the last good one in force.
  */
 import { randomUUID } from 'node:crypto';
 import type { GatewayPolicy } from '../contract/policy.ts';
@@ -33,13 +34,16 @@ export interface ExtprocOptions {
   /** The journal's file; absent: nothing survives this process. */
   readonly journalPath: string | undefined;
   readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
-  /** Refusals name nothing of the configuration. */
+  /** Failures do not name what the operator has configured. */
   readonly plainErrors?: boolean;
   readonly log: Log;
 }
 
 export interface Extproc {
-  /** Requests that begin after it has resolved follow it. Rejects when it cannot be used: the last good one stays. One policy at a time. */
+  /**
+   * Requests that begin after it has resolved follow it. Rejects when it cannot be used: the last
+   * good one stays. One policy at a time.
+   */
   apply(policy: GatewayPolicy): Promise<void>;
   readonly ready: boolean;
   readonly policyVersion: string | undefined;
@@ -57,23 +61,22 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const { store, recovered } = openQuotaStore({
     nowMs: now,
     ...(options.journalPath === undefined ? {} : { path: options.journalPath }),
-    onError: (error) => log.error({ error }, 'a request failed by a fault of the gateway'),
-    onTrouble: (error) => log.error({ error }, 'the quota journal cannot be written'),
+    onError: (error) => log.error({ error }, 'internal error'),
+    onTrouble: (error) => log.error({ error }, 'quota journal not writable'),
     onDamage: (damage) => {
       if (damage.linesLost + damage.windowsLost > 0) {
-        log.error(damage, 'the quota journal is damaged; what the lost part said is not remembered');
+        log.error(damage, 'quota journal damaged, lost its unreadable part');
       } else {
-        log.warn(damage, 'the quota journal ends in an unfinished line, as after a crash; nothing is lost by it');
+        log.warn(damage, 'quota journal ended in an incomplete line, nothing lost');
       }
     },
-    onNearlyFull: (keys) =>
-      log.warn(keys, 'a quota has nearly as many live keys as it may have; new keys will be refused'),
-    onRecovery: () => log.warn({}, 'the quota journal is written again; nothing was lost'),
+    onNearlyFull: (keys) => log.warn(keys, 'quota near its maximum of live keys'),
+    onRecovery: () => log.warn({}, 'quota journal writable again, nothing lost'),
   });
   if (recovered.holds > 0) {
     log.warn(
       { holds: recovered.holds, tokens: Object.fromEntries(recovered.tokens) },
-      'holds of the last process are charged in full',
+      'charged open holds of the last process in full',
     );
   }
   const estimates = new OutputEstimator();
@@ -95,7 +98,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     random: Math.random,
     now,
     finished,
-    fault: (error) => log.error({ error }, 'a request failed by a fault of the gateway'),
+    fault: (error) => log.error({ error }, 'internal error'),
     bodies: new Bodies({ now }),
     plainErrors: options.plainErrors ?? false,
   };
@@ -131,7 +134,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   };
 }
 
-/** Before the first policy nothing is known, so nothing passes. */
+/** Refuses all requests before the first policy. */
 function refuseUntilReady(exchange: Exchange, now: () => number): ExchangeHandler {
   const nothing = () => {};
   return {

@@ -1,10 +1,16 @@
-/** The record of one finished request: what the access line, the metrics and the spans are made from. */
+/**
+ * The record of one finished request: what the access line, the metrics and the spans are made
+ * from.
+ */
 import type { Failure } from './errors.ts';
 import type { Interruption } from './interruption.ts';
 import type { BucketRef } from './quota/store.ts';
 import type { Usage } from './usage.ts';
 
-/** As `gen_ai.operation.name` of OpenTelemetry, with two of our own: `count_tokens` and `list_models`. */
+/**
+ * As `gen_ai.operation.name` of OpenTelemetry, with two of our own: `count_tokens` and
+ * `list_models`.
+ */
 export type Operation = 'chat' | 'text_completion' | 'embeddings' | 'generate_content' | 'count_tokens' | 'list_models';
 
 /** Learned estimates are kept by model and route; both are named by the policy or bounded by it. */
@@ -13,7 +19,10 @@ export type EstimateKey = readonly [model: string, route: string];
 /** Where a charge comes from: the provider's usage, our tokenizer, or some of each. */
 export type UsageSource = 'provider' | 'estimated' | 'mixed';
 
-/** What became of a request: the content of its access record, without the overdrafts, which the store tells at settlement. */
+/**
+ * The content of an access line, without the overdrafts, which the quota store reports at
+ * settlement.
+ */
 export interface RequestRecord {
   readonly requestId: string | undefined;
   readonly route: string | undefined;
@@ -23,7 +32,7 @@ export interface RequestRecord {
   readonly operation: Operation | undefined;
   readonly method: string;
   readonly path: string;
-  /** As the client says it; and whether a rule or backend names it, so that it may be a metric's label. */
+  /** The name that the client sent. It is a label in metrics only if a rule or backend names it. */
   readonly model: string | undefined;
   readonly modelIsKnown: boolean;
   readonly responseModel: string | undefined;
@@ -34,19 +43,21 @@ export interface RequestRecord {
   readonly firstTokenMs: number | undefined;
   readonly usage: Usage | undefined;
   readonly source: UsageSource | undefined;
-  /** Part of `usage.output`, if any: what the provider made by its usual rate while nobody read it. */
+  /**
+   * The part of `usage.output` that the provider produced, by its usual rate, while nobody read it.
+   */
   readonly undeliveredTokens: number | undefined;
-  /** The estimate beside the provider's own number, where both are known. */
+  /** Our count beside the provider's number, where both are known. */
   readonly estimatedOutputTokens: number | undefined;
   readonly decision: QuotaDecision;
   readonly buckets: readonly BucketRef[];
   readonly failure: Failure | undefined;
   readonly clientLeft: boolean;
-  /** The backend gave no answer or broke it off, or a timeout did. */
+  /** The backend or a timeout interrupted the exchange. */
   readonly broken: Interruption | undefined;
-  /** By what the provider calls the request. */
+  /** The provider's id of the request. */
   readonly providerRequestId: string | undefined;
-  /** No usage and nothing that could be counted. */
+  /** No usage was reported and nothing could be counted. */
   readonly unmetered: boolean;
   readonly requestBytes: number;
   readonly responseBytes: number;

@@ -1,6 +1,7 @@
 /**
- * Compiles a policy as the controller sends it into a form with fast lookups: routes by name, rules with
- * their quotas, backends and matchers. Pure. Rules that a new policy shares with the last one are reused.
+ * Compiles a policy as the controller sends it into a form with fast lookups: routes by name, rules
+ * with their quotas, backends and matchers. Pure. Rules that a new policy shares with the last one
+ * are reused.
  */
 import { patternMatcher } from '../../contract/pattern.ts';
 import type {
@@ -39,9 +40,13 @@ export interface CompiledVirtualHost {
   /** Absent where the rules are few. */
   readonly index: RuleIndex | undefined;
   readonly passthrough: readonly CompiledPassthrough[];
-  /** The bound of the most generous rule: which rule it is, is known only after the body is read. */
+  /**
+   * The bound of the most generous rule: which rule it is, is known only after the body is read.
+   */
   readonly maxRequestBodyBytes: number;
-  /** Names that a client of an API that these provider APIs serve can ask for, for the models list. */
+  /**
+   * Names that a client of an API that these provider APIs serve can ask for, for the models list.
+   */
   modelNames(providerApis: readonly ProviderApi[]): readonly string[];
 }
 
@@ -123,7 +128,10 @@ function* compilingEntry(
   };
 }
 
-/** By the first rule: virtual hosts that differ in their host name only, and policies that leave an entry as it was, share an index. */
+/**
+ * By the first rule: virtual hosts that differ in their host name only, and policies that leave an
+ * entry as it was, share an index.
+ */
 const indexes = new WeakMap<CompiledRule, { readonly rules: readonly CompiledRule[]; readonly index: RuleIndex }>();
 
 function* indexOf(rules: readonly CompiledRule[]): Generator<void, RuleIndex> {
@@ -201,7 +209,10 @@ function modelNames(rules: readonly CompiledRule[], providerApis: readonly Provi
   return [...names].sort();
 }
 
-/** Whether a backend of the rule speaks one of the provider APIs. A rule without backends is a mistake that its clients are told of. */
+/**
+ * Whether a backend of the rule speaks one of the provider APIs. A rule without backends is a
+ * mistake that its clients are told of.
+ */
 export function speaks({ targets }: CompiledRule, providerApis: readonly ProviderApi[]): boolean {
   return (
     targets.length === 0 ||

@@ -1,4 +1,7 @@
-/** Admission: the rule and backend of a request, whether its endpoint is allowed, and what it must hold. Pure. */
+/**
+ * Admission: the rule and backend of a request, whether its endpoint is allowed, and what it must
+ * hold. Pure.
+ */
 import type { KeyPart, ModelFacts, Passthrough, Quota, Tokenizer } from '../../contract/policy.ts';
 import { type Failure, failure } from '../errors.ts';
 import type { CompiledRule, CompiledTarget, CompiledVirtualHost } from '../policy/compile.ts';
@@ -206,8 +209,8 @@ export function planQuota(
 }
 
 /**
- * Returns the model for the key of a quota. Where a glob matches, a client could invent a name for each
- * request, so its name is used only where the rule or the backend names it.
+ * Returns the model for the key of a quota. Where a glob matches, a client could invent a name for
+ * each request, so its name is used only where the rule or the backend names it.
  */
 function keyModel({ rule, target, facts, backendModel, modelIsKnown }: RoutingDecision): string {
   if (target.model !== undefined || modelIsKnown) {
@@ -227,8 +230,8 @@ export function inputTokens(facts: RequestFacts, textTokens: number): number {
 }
 
 /**
- * Estimates the input for a charge. The overhead in the bound is about four times what providers count,
- * by recordings of chats.
+ * Estimates the input for a charge. The overhead in the bound is about four times what providers
+ * count, by recordings of chats.
  */
 export function likelyInputTokens(facts: RequestFacts, textTokens: number): number {
   return inputTokens(facts, textTokens) - facts.overheadTokens + Math.ceil(facts.overheadTokens / 4);

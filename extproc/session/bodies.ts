@@ -1,38 +1,51 @@
 /**
- * Request bodies of all sessions together, from their headers until they are let go: what they take, which of them must go when that is too much, and
- * which come too slowly. Nobody who sits on memory may keep others from being served.
+ * The memory of all request bodies, from their headers to their release. Ends the heaviest ones
+ * when memory is short, and uploads that are too slow, so that no client can keep others from being
+ * served.
  */
 
-/** For all bodies, with what is noted of them. With the process's own 80 MB and all that is unsent it keeps memory below 400 MB. */
+/**
+ * For all bodies with their bookkeeping. With 80 MB of the process and unsent data, memory stays
+ * below 400 MB.
+ */
 export const BODY_BYTES_OF_PROCESS = 128 * 1024 * 1024;
 
-/** Larger bodies cannot take this part: small requests are nearly all requests, and pass whatever large ones do. */
+/** Reserved for small bodies, which are nearly all, so that they pass whatever large ones do. */
 export const RESERVED_FOR_SMALL_BYTES = 16 * 1024 * 1024;
 
-/** A body of up to so much is small. A conversation of some pages is; coding agents send more. */
+/** The bound of a small body. A conversation of some pages is small; coding agents send more. */
 export const SMALL_BODY_BYTES = 64 * 1024;
 
-/** A body that is being read, before its first byte: a session, a scanner with its tables, a stream. Measured: 12 KB. */
+/**
+ * A request before the first byte of its body: session, scanner with tables, stream. Measured: 12
+ * KB.
+ */
 export const BASE_BYTES = 16 * 1024;
 
-/** So much is made free at once, so that the list of bodies is not sorted for each piece that comes. */
+/** Freed at once, so that bodies are not sorted for each piece that arrives. */
 const ROOM_BYTES = 8 * 1024 * 1024;
 
-/** Ending a session takes some 50 us: so many at a time, and then the event loop runs. */
+/** Ending a session takes about 50 us; after this many the event loop runs. */
 const ENDED_IN_A_TURN = 32;
 
 const LOOK_MS = 1_000;
 
-/** No upload is judged before: connections of phones pause so long. Counted in looks, so that a process that was stopped blames nobody. */
+/**
+ * Uploads may pause this long at first, as phones do. In looks, so that a suspended process ends
+ * none.
+ */
 export const GRACE_LOOKS = 20;
 
-/** An upload that brings nothing for so long is over. */
+/** An upload that stalls this long is ended. */
 export const IDLE_LOOKS = 20;
 
-/** The least that an upload brings on average, once it is judged: what Apache's mod_reqtimeout asks by default. A modem brings ten times as much. */
+/**
+ * The least average rate after the grace time: the default of Apache's mod_reqtimeout. A modem is
+ * ten times as fast.
+ */
 export const LEAST_BYTES_PER_LOOK = 500;
 
-/** Why a body that is not whole yet was ended; an event of its session. */
+/** Why an incomplete body was ended; an event of its session. */
 export type BodyEnd = 'overloaded' | 'upload-late';
 
 export interface BodyOwner {
@@ -42,12 +55,12 @@ export interface BodyOwner {
 export class Body {
   readonly owner: BodyOwner;
   readonly beganMs: number;
-  /** What it took before its first byte. */
+  /** Memory before the first byte. */
   readonly baseBytes: number;
   bytes = 0;
-  /** It has been told to end, and its bytes are no longer counted. */
+  /** Set when the body is ended; its bytes are no longer counted. */
   ended: BodyEnd | undefined;
-  /** More of it is to come. */
+  /** More bytes may arrive. */
   open = true;
   looks = 0;
   idleLooks = 0;
@@ -73,7 +86,7 @@ export interface BodiesOptions {
 }
 
 export class Bodies {
-  /** Of all bodies that have not been told to end. */
+  /** Memory of all bodies that are not ended. */
   bytes = 0;
   #largeBytes = 0;
   readonly #open = new Set<Body>();
@@ -87,7 +100,7 @@ export class Bodies {
     this.#schedule = schedule;
   }
 
-  /** `bytes`: what the request has in memory already, beside the base. */
+  /** Starts counting a body. `bytes` is the memory of its headers. */
   begin(owner: BodyOwner, bytes: number): Body {
     const body = new Body(owner, this.#now(), BASE_BYTES + bytes);
     this.#open.add(body);
@@ -115,7 +128,7 @@ export class Bodies {
     }
   }
 
-  /** Nothing more is to come. The answer is why it must end all the same. */
+  /** Marks a body as complete. Returns the reason where it was ended before that. */
   whole(body: Body): BodyEnd | undefined {
     if (!body.open) {
       return body.ended;
@@ -135,8 +148,8 @@ export class Bodies {
   }
 
   /**
-   * Ends those who have taken most for longest (bytes times their age) among the bodies that are not whole: who works on a request as it should has sent it
-   * before its age weighs.
+   * Ends the incomplete bodies with the highest product of bytes and age. Normal uploads complete
+   * before their age counts.
    */
   #makeRoom(large: boolean): void {
     const nowMs = this.#now();

@@ -1,4 +1,7 @@
-/** What a request cost, from what is known when it ends. The provider's usage is the truth; where it is missing, what came is counted. Pure. */
+/**
+ * The cost of a request. The provider's usage counts; where it is missing, the text received is
+ * counted. Pure.
+ */
 import type { RequestFacts } from '../providers/adapter.ts';
 import type { BucketRef, OverdraftCause } from '../quota/store.ts';
 import { drawsInput, drawsOutput } from '../quota/units.ts';
@@ -10,10 +13,10 @@ export interface Evidence {
   readonly facts: RequestFacts;
   /** The output bound of one choice, as far as known. */
   readonly choiceTokens: number;
-  /** The provider's usage, and whether it is its last word. */
+  /** The provider's usage, and whether it is final. */
   readonly usage: Usage | undefined;
   readonly usageFinal: boolean;
-  /** Called only where the usage does not tell. */
+  /** Called only where the usage lacks the number. */
   readonly countInput: () => number;
   readonly countOutput: () => number;
   readonly buckets: readonly BucketRef[];
@@ -39,8 +42,8 @@ export function cost(evidence: Evidence): Cost {
 }
 
 /**
- * The provider's usage counts where it can be true. A part that is 0 though there was text was not told; one beyond all
- * belief is replaced: input by our count, output by the request's own bound.
+ * Uses the provider's usage where it is plausible. 0 in spite of text means not reported. An
+ * implausible number is replaced: input by our count, output by the bound of the request.
  */
 function measured(evidence: Evidence): { usage: Usage; source: UsageSource } {
   const { facts, usage, usageFinal, countInput, countOutput, cut } = evidence;
@@ -62,10 +65,16 @@ function measured(evidence: Evidence): { usage: Usage; source: UsageSource } {
   return { usage: { ...parts, input, output }, source: 'mixed' };
 }
 
-/** The largest contexts: up to it every number is believed, or up to the second where tools of the provider take turns. */
+/**
+ * Up to the size of the largest contexts every number is plausible; with tools of the provider, up
+ * to the second.
+ */
 const BELIEVED_TOKENS = 2 ** 20;
 const BELIEVED_UNBOUNDED_TOKENS = 2 ** 24;
-/** More than this times what bounds the request is a fault or malice, and would end a budget of a month or for ever. */
+/**
+ * More than this times the bound of the request is a fault or malice, and could end a budget for
+ * ever.
+ */
 const BELIEVED_TIMES = 8;
 
 function believed(facts: RequestFacts, bound: number): number {
@@ -76,7 +85,7 @@ export function estimated(input: number, output: number): Usage {
   return { input, output, cachedInput: 0, cacheWriteInput: 0, reasoningOutput: 0, audioInput: 0, audioOutput: 0 };
 }
 
-/** Which part of the cost was not held: the larger one names the cause. */
+/** Returns the larger part of the cost that was not held. */
 function cause(evidence: Evidence, usage: Usage): OverdraftCause {
   const { facts, buckets, hidden, heldInputTokens, heldOutputTokens, undeliveredTokens } = evidence;
   if (facts.unbounded.length > 0) {
@@ -90,6 +99,6 @@ function cause(evidence: Evidence, usage: Usage): OverdraftCause {
   if (undeliveredTokens > 0) {
     return 'in_flight';
   }
-  // What is seen of a stream never passes its lease.
+  // The visible output of a stream never exceeds its lease.
   return facts.stream && !hidden ? 'hidden_output' : 'bound_ignored';
 }

@@ -1,13 +1,22 @@
-/** Long counts of many requests, a slice at a time in turn, so that none of them and none of the streams waits for another. */
+/**
+ * Long token counts of many requests, in slices and in turn, so that neither they nor streams wait
+ * for one another.
+ */
 import type { SlicedCount } from '../tokens/meter.ts';
 
 const SLICE_MS = 2;
 
-/** Our count of an answer is compared with the provider's this often: it takes up to 3 ms, so 0.3% of the event loop. */
+/**
+ * How often our count is compared with the provider's. A count takes up to 3 ms: 0.3% of the event
+ * loop.
+ */
 const COMPARE_EVERY_MS = 1000;
 
 export interface CountQueue {
-  /** Exactly one of the two comes later, never within the call. The function that is returned stops the count: then neither comes. */
+  /**
+   * Calls exactly one of `done` and `failed`, after this call. The function returned stops the
+   * count; neither is called then.
+   */
   add(count: SlicedCount, done: (tokens: number) => void, failed: (error: unknown) => void): () => void;
 }
 
@@ -57,7 +66,7 @@ export function newCountQueue(): CountQueue {
   };
 }
 
-/** Says yes to the first answer of each second. */
+/** Selects the first response of each second. */
 export function newComparison(): (nowMs: number) => boolean {
   let nextMs = 0;
   return (nowMs) => {

@@ -1,4 +1,7 @@
-/** Carries out a session's actions on one exchange: the only place where a session meets sockets, timers, the ledger and telemetry. */
+/**
+ * Carries out the actions of a session on one exchange: the only place where a session meets
+ * sockets, timers, the quota store and telemetry.
+ */
 import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
 import { type Inflater, newInflater } from '../compression/inflate.ts';
 import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
@@ -11,10 +14,10 @@ import type { Action, EventOf, SessionEvent } from './protocol.ts';
 import type { SessionServices } from './services.ts';
 import { Session } from './session.ts';
 
-/** Past it a stream is not read until its client has taken what was written. */
+/** Beyond this a response is not read until its client has taken what was written. */
 const UNSENT_BYTES_A_STREAM = 64 * 1024;
 
-/** Undefined: there is no policy yet, and the exchange is to be refused. */
+/** Returns undefined without a policy; the exchange must be refused then. */
 export function drive(exchange: Exchange, shared: SessionServices): ExchangeHandler | undefined {
   const policy = shared.policy();
   return policy && new Drive(exchange, shared, policy);
@@ -27,8 +30,8 @@ class Drive implements ExchangeHandler, BodyOwner {
   readonly #shared: SessionServices;
   readonly #session: Session;
   #events: SessionEvent[] = [];
-  /** What happens while the request is read and waits to be let in; it comes when all has happened that letting in brings. */
-  #behind: SessionEvent[] | undefined;
+  /** Events that arrive while the request is queued; replayed once it has been started. */
+  #deferred: SessionEvent[] | undefined;
   #running = false;
   /** The session waits; nothing more is read. */
   #blocked = false;
@@ -36,7 +39,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   #closed = false;
   #failed = false;
   #cancel: Cancel | undefined;
-  /** Granted and not settled: the ledger's promise does not depend on what the session makes of the answer. */
+  /** Granted and not settled. Kept here, so that a fault of the session cannot lose it. */
   #hold: Hold | undefined;
   #recorded = false;
   #body: Body | undefined;
@@ -101,8 +104,8 @@ class Drive implements ExchangeHandler, BodyOwner {
 
   closed(clean: boolean): void {
     this.#closed = true;
-    // A request that was not let in has cost nothing.
-    this.#behind = undefined;
+    // A request that was not started has cost nothing.
+    this.#deferred = undefined;
     this.#handle({ type: 'closed', clean, broken: this.#shared.broken.take(this.#session.requestId) });
     if (this.#session.phase === 'over') {
       this.#inflater?.close();
@@ -119,24 +122,24 @@ class Drive implements ExchangeHandler, BodyOwner {
       this.#handle({ type: ended });
       return;
     }
-    this.#behind = NOTHING;
+    this.#deferred = NOTHING;
     this.#exchange.startRequest(() => {
-      const behind = this.#behind ?? NOTHING;
-      this.#behind = undefined;
+      const deferred = this.#deferred ?? NOTHING;
+      this.#deferred = undefined;
       this.#handle(event);
-      for (const one of behind) {
+      for (const one of deferred) {
         this.#handle(one);
       }
     });
   }
 
-  /** Events that actions bring at once wait their turn: a session handles one at a time. */
+  /** Queues events that actions cause synchronously: a session handles one event at a time. */
   #handle(event: SessionEvent): void {
     if (this.#failed) {
       return;
     }
-    if (this.#behind !== undefined) {
-      this.#behind = [...this.#behind, event.type === 'response-body' ? kept(event) : event];
+    if (this.#deferred !== undefined) {
+      this.#deferred = [...this.#deferred, event.type === 'response-body' ? kept(event) : event];
       return;
     }
     if (this.#running) {
@@ -164,7 +167,10 @@ class Drive implements ExchangeHandler, BodyOwner {
     return this.#events.length === 0 ? undefined : this.#events.shift();
   }
 
-  /** Our own fault ends this one stream, and Envoy answers for it. Each step is taken whatever becomes of the others. */
+  /**
+   * Ends this one stream after a fault of ours; Envoy replies for it. A step that fails does not
+   * stop the others.
+   */
   #fail(error: unknown): void {
     if (this.#failed) {
       return;
@@ -347,7 +353,10 @@ class Drive implements ExchangeHandler, BodyOwner {
     }
   }
 
-  /** Settles the hold, if there is one. A hold that could not be settled stays, so that `#fail` tries again. */
+  /**
+   * Settles the hold, if there is one. A hold that could not be settled stays, so that `#fail`
+   * tries again.
+   */
   #settle(charge: Charge | FlatCharge, done: (overdrafts: readonly Overdraft[]) => void): void {
     if (this.#hold === undefined) {
       done([]);
@@ -378,7 +387,7 @@ function bytesOf(headers: HeaderList): number {
   return bytes;
 }
 
-/** Bytes of an answer change when the call that brought them is over. */
+/** Copies the bytes of a response, which change after the call. */
 function kept(event: EventOf<'response-body'>): SessionEvent {
   return { ...event, bytes: Buffer.from(event.bytes) };
 }

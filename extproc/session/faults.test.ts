@@ -1,4 +1,7 @@
-/** A fault in one session, wherever it comes from, ends that session and nothing else: what it kept is given back, what it held is charged, and its record is written. */
+/**
+ * A fault in one session, wherever it comes from, ends that session and nothing else: what it kept
+ * is given back, what it held is charged, and its record is written.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -55,7 +58,10 @@ const STREAM = Buffer.from(
   `data: {"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\ndata: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}\n\ndata: [DONE]\n\n`,
 );
 
-/** Each goes through other calls; a session that has failed on the way takes the rest without a word. */
+/**
+ * Each goes through other calls; a session that has failed on the way takes the rest without a
+ * word.
+ */
 const stories: Readonly<Record<string, (rig: Rig, open: () => ExchangeHandler) => void | Promise<void>>> = {
   'a whole answer': (_, open) => {
     const handler = open();

@@ -1,4 +1,7 @@
-/** Reserves for a prepared request, sends it to its backend, and sets up how its response will be read. Pure. */
+/**
+ * Reserves for a prepared request, sends it to its backend, and sets up how its response will be
+ * read. Pure.
+ */
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { BucketSnapshot, Demand } from '../quota/store.ts';
 import { drawOn, drawsInput, drawsTokens } from '../quota/units.ts';
@@ -132,14 +135,20 @@ function responseContext(
   return { dialect, requestId, snapshots, metered };
 }
 
-/** An encoding that cannot be read passes where no quota counts tokens, or where the client asked for it. */
+/**
+ * An encoding that cannot be read passes where no quota counts tokens, or where the client asked
+ * for it.
+ */
 function mayPassUnread(request: Request, { choice }: PreparedRequest, encoding: string): boolean {
   const asked = !choice.facts.stream && request.accepts(encoding);
   const counts = request.buckets.some(({ quota }) => drawsTokens(quota) && quota.mode === 'Enforce');
   return asked || !counts;
 }
 
-/** Counts the prompt although its bytes were enough for the reservation; returns what is held from now on. */
+/**
+ * Counts the prompt although its bytes were enough for the reservation; returns what is held from
+ * now on.
+ */
 function recountInput({ input }: PreparedRequest, held: Held): number | undefined {
   if (!input.countExactly()) {
     return undefined;

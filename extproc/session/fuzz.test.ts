@@ -1,6 +1,7 @@
 /**
- * Whole requests of all dialects over one ledger, right and wrong, in pieces, beside each other, and left at any moment: no fault, nothing that stays held or
- * kept, one record for each, the ledger spends what the records say, and no client gets text that nobody is charged for.
+ * Whole requests of all dialects over one ledger, right and wrong, in pieces, beside each other,
+ * and left at any moment: no fault, nothing that stays held or kept, one record for each, the
+ * ledger spends what the records say, and no client gets text that nobody is charged for.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -16,7 +17,9 @@ import { basePolicy, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
 await loadEncodings();
 
 const NOTHING: ReadonlyMap<string, string> = new Map();
-/** One token in all our encodings, alone and in a row; it stands nowhere but in the text of answers. */
+/**
+ * One token in all our encodings, alone and in a row; it stands nowhere but in the text of answers.
+ */
 const WORD = ' cat';
 const MOST_TURNS = 2_000;
 
@@ -306,7 +309,8 @@ async function run(random: Random): Promise<void> {
   const finished = (one: (typeof sessions)[number], act: () => void) => {
     const count = rig.outcomes.length;
     act();
-    // With several sessions at a time an outcome is that of the session that was called, for no other is called meanwhile.
+    // With several sessions at a time an outcome is that of the session that was called, for no
+    // other is called meanwhile.
     if (one.outcome === undefined && rig.outcomes.length > count) {
       one.outcome = rig.outcomes[count];
     }

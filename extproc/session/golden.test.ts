@@ -1,4 +1,7 @@
-/** Replays recorded sessions: `testdata/NAME.in.yaml` (policy and events) → `NAME.out.yaml` (actions). UPDATE_GOLDEN=1 writes them anew. */
+/**
+ * Replays recorded sessions: `testdata/NAME.in.yaml` (policy and events) → `NAME.out.yaml`
+ * (actions). UPDATE_GOLDEN=1 writes them anew.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';

@@ -1,4 +1,6 @@
-/** Headers that go by how they begin, which Envoy's routes cannot say; those with whole names are Envoy's to remove. */
+/**
+ * Removes headers by prefix, which Envoy's routes cannot; Envoy removes the ones with fixed names.
+ */
 import {
   CLIENT_HEADER_PREFIXES,
   LIMIT_HEADER_PREFIXES,
@@ -9,7 +11,10 @@ import type { HeaderList } from '../exchange.ts';
 
 const ofClients = [OWN_HEADER_PREFIX, ...CLIENT_HEADER_PREFIXES];
 
-/** Collects what no provider gets. The route header is ours by then. */
+/**
+ * Collects the headers that no provider may receive. We have set the route header ourselves by
+ * then.
+ */
 export function hideFromProvider(headers: HeaderList, remove: string[]): void {
   for (const [name] of headers) {
     if (name !== ROUTE_HEADER && beginsWith(name, ofClients)) {
@@ -18,7 +23,10 @@ export function hideFromProvider(headers: HeaderList, remove: string[]): void {
   }
 }
 
-/** Collects what no client gets. `ours`: the limits that it is told in their place. */
+/**
+ * Collects the headers that no client may receive. `ours` are the limit headers that replace the
+ * provider's.
+ */
 export function hideFromClient(headers: HeaderList, ours: HeaderList, remove: string[]): void {
   for (const [name] of headers) {
     if (name.startsWith(OWN_HEADER_PREFIX)) {

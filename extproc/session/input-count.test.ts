@@ -1,4 +1,7 @@
-/** Prompts that cannot fit: refused by their length alone, or counted no further than it takes to know. */
+/**
+ * Prompts that cannot fit: refused by their length alone, or counted no further than it takes to
+ * know.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** The tokens of a prompt: bounded by its bytes at first, and counted where a decision depends on the count. */
+/**
+ * The tokens of a prompt: bounded by its bytes at first, and counted where a decision depends on
+ * the count.
+ */
 import { leastTokens } from '../tokens/count.ts';
 import { inputTokens, likelyInputTokens, type QuotaPlan, type RoutingDecision } from './admission.ts';
 import type { TextSample } from './sample.ts';
@@ -50,7 +53,10 @@ export class InputCount {
     return likelyInputTokens(this.#choice.facts, this.text ?? this.sample?.tokens() ?? 0);
   }
 
-  /** Counts the text from the sample. Returns false where it is counted already or the sample is incomplete. */
+  /**
+   * Counts the text from the sample. Returns false where it is counted already or the sample is
+   * incomplete.
+   */
   countExactly(): boolean {
     const tokens = this.text === undefined ? this.sample?.exactTokens() : undefined;
     this.text ??= tokens;

@@ -1,9 +1,15 @@
-/** Interruptions that Envoy reported in its access log, kept until the ext_proc stream of their exchange ends. */
+/**
+ * Interruptions that Envoy reported in its access log, kept until the ext_proc stream of their
+ * exchange ends.
+ */
 import type { Interruption } from '../interruption.ts';
 
 /** The stream's end comes in the same read of the socket or in the next one. */
 const KEPT_MS = 1_000;
-/** A provider may reset thousands of streams at once; beyond it the oldest entry is dropped, and its exchange counts as abandoned. */
+/**
+ * A provider may reset thousands of streams at once; beyond it the oldest entry is dropped, and its
+ * exchange counts as abandoned.
+ */
 const MAX_KEPT = 4_096;
 
 export class Interruptions {

@@ -1,4 +1,7 @@
-/** Which targets answer: what this process saw of them, no more. A target that failed three times in a row is left alone for ten seconds, then tried again. */
+/**
+ * Outlier detection by the responses that this process sees: a target that fails three times in a
+ * row is left out for ten seconds.
+ */
 
 const FAILURES_IN_A_ROW = 3;
 const REST_MS = 10_000;
@@ -6,7 +9,7 @@ const REST_MS = 10_000;
 export interface OutlierDetection {
   saw(target: string, well: boolean, nowMs: number): void;
   healthy(target: string, nowMs: number): boolean;
-  /** Targets of an older policy are forgotten. */
+  /** Forgets targets that a new policy does not have. */
   keepOnly(targets: ReadonlySet<string>): void;
 }
 
@@ -27,7 +30,7 @@ export function newOutlierDetection(): OutlierDetection {
     },
     healthy(target, nowMs) {
       const untilMs = troubled.get(target)?.untilMs ?? 0;
-      // A clock that was ahead must not leave a target alone for as long as it was ahead.
+      // If the clock was ahead, the end is too far in the future to be true.
       return untilMs <= nowMs || untilMs > nowMs + REST_MS;
     },
     keepOnly(targets) {

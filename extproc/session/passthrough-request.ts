@@ -1,4 +1,7 @@
-/** The body of a passthrough request: relayed unread, and kept back while its reservation is pending. */
+/**
+ * The body of a passthrough request: relayed unread, and kept back while its reservation is
+ * pending.
+ */
 import type { Failure } from '../errors.ts';
 import type { Action, EventOf } from './protocol.ts';
 import type { Request } from './request.ts';
@@ -6,7 +9,9 @@ import type { Request } from './request.ts';
 export class PassthroughRequest {
   readonly #request: Request;
   readonly #target: string;
-  /** Undefined once the request is forwarded. The driver stops reading meanwhile, which bounds it. */
+  /**
+   * Undefined once the request is forwarded. The driver stops reading meanwhile, which bounds it.
+   */
   #deferred: Action[] | undefined = [];
 
   constructor(request: Request, target: string) {

@@ -1,6 +1,7 @@
 /**
- * What enters and leaves a session. Everything that is not computing is asked for by an action and answered by an event, so a session can be replayed from
- * a recording, and its store may answer at once or later.
+ * The events and actions of a session. It requests all input and output by an action and learns the
+ * result by an event, so it can be replayed from a recording, and stores may answer at once or
+ * later.
  */
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
@@ -22,19 +23,19 @@ export type SessionEvent =
       readonly type: 'response-headers';
       readonly headers: HeaderList;
       readonly endOfStream: boolean;
-      /** Envoy's word for who wrote the answer, where it is asked for it. */
+      /** Envoy's `response.code_details`, where the listener sends the attribute. */
       readonly codeDetails?: string | undefined;
-      /** What was asked for, also where Envoy answered before the request came here. */
+      /** The path of the request, also where Envoy replied before the request reached us. */
       readonly path?: string | undefined;
     }
   | { readonly type: 'response-body'; readonly bytes: Uint8Array; readonly endOfStream: boolean }
   | { readonly type: 'response-trailers' }
-  /** An answer of the provider, decompressed; the end comes after the last bytes. */
+  /** Decompressed bytes of the response; `inflate-end` follows the last ones. */
   | { readonly type: 'inflated'; readonly bytes: Uint8Array }
   | { readonly type: 'inflate-end'; readonly error: boolean }
-  /** The process has no room for more request bodies, and this one has to go. */
+  /** The process has no memory for more request bodies, and this one was chosen to end. */
   | { readonly type: 'overloaded' }
-  /** The body comes too slowly. */
+  /** The request body arrives too slowly. */
   | { readonly type: 'upload-late' }
   | { readonly type: 'counted'; readonly tokens: number }
   | { readonly type: 'reserved'; readonly decision: Decision }
@@ -43,7 +44,7 @@ export type SessionEvent =
   | {
       readonly type: 'closed';
       readonly clean: boolean;
-      /** Envoy's word for who broke it off, if it was not the client. */
+      /** Envoy's reason, if the client did not cause it. */
       readonly broken?: Interruption | undefined;
     };
 
@@ -57,15 +58,15 @@ export type Action =
   | { readonly type: 'response-body'; readonly bytes: Uint8Array; readonly endOfStream: boolean }
   | { readonly type: 'response-trailers' }
   | { readonly type: 'immediate-response'; readonly response: ImmediateResponse }
-  /** Nothing more will be said to Envoy. */
+  /** Ends our side of the stream. */
   | { readonly type: 'end' }
-  /** Memory that the body takes from now on (negative: lets go), for the bound of the process. */
+  /** Change in the memory of the body, for the bound of the process; negative on release. */
   | { readonly type: 'keep'; readonly bytes: number }
   | { readonly type: 'reserve'; readonly demand: Demand }
   | { readonly type: 'extend'; readonly hold: Hold; readonly output: OutputDemand }
-  /** Stop waiting for the answer to `reserve` or `extend`. */
+  /** Cancels the pending `reserve` or `extend`. */
   | { readonly type: 'cancel' }
-  /** Count the request's text in slices, and stop beyond `limitTokens`. */
+  /** Counts the request's text in slices and stops beyond `limitTokens`. */
   | {
       readonly type: 'count';
       readonly body: ScannedBody;
@@ -73,7 +74,7 @@ export type Action =
       readonly model: string;
       readonly limitTokens: number;
     }
-  /** The text is about to be let go, and nobody waits for its count any more. */
+  /** Stops the pending count; its text is released next. */
   | { readonly type: 'stop-count' }
   | { readonly type: 'inflate'; readonly encoding: string }
   | { readonly type: 'inflate-push'; readonly bytes: Uint8Array }

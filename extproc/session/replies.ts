@@ -1,4 +1,7 @@
-/** Responses that extproc writes: failures, local replies of Envoy in the shape of the client API, and the limit headers. */
+/**
+ * Responses that extproc writes: failures, local replies of Envoy in the shape of the client API,
+ * and the limit headers.
+ */
 import { REQUEST_ID_HEADER, VIA_UPSTREAM } from '../../contract/headers.ts';
 import type { Failure } from '../errors.ts';
 import { failure } from '../errors.ts';
@@ -8,7 +11,9 @@ import type { BucketSnapshot, Decision } from '../quota/store.ts';
 import { unitOf } from '../quota/units.ts';
 import { tightest } from './limit-headers.ts';
 
-/** The official client libraries retry within a minute; with a longer wait they should not retry. */
+/**
+ * The official client libraries retry within a minute; with a longer wait they should not retry.
+ */
 const LONGEST_RETRY_MS = 60_000;
 
 export const tooManyBodies = failure(
@@ -54,15 +59,18 @@ export function refusal(
 }
 
 /**
- * Whether Envoy itself wrote this error, as plain text or empty. A local reply of another form (a page of
- * an external authorization, a redirect) stays as it is.
+ * Whether Envoy itself wrote this error, as plain text or empty. A local reply of another form (a
+ * page of an external authorization, a redirect) stays as it is.
  */
 export function isLocalReply(codeDetails: string | undefined, status: number, contentType = 'text/plain'): boolean {
   const own = codeDetails !== undefined && codeDetails !== VIA_UPSTREAM;
   return own && status >= 400 && contentType.toLowerCase().startsWith('text/plain');
 }
 
-/** Gives a local reply the error body of the client API. Its status and other headers stay, such as `retry-after`. */
+/**
+ * Gives a local reply the error body of the client API. Its status and other headers stay, such as
+ * `retry-after`.
+ */
 export function localReplyMutation(
   dialect: Dialect,
   problem: Failure,
@@ -86,7 +94,10 @@ export function idHeader(requestId: string | undefined): HeaderList {
   return requestId === undefined ? [] : [[REQUEST_ID_HEADER, requestId]];
 }
 
-/** The rate limit headers that official clients read, with the bucket of each kind that has the least left. */
+/**
+ * The rate limit headers that official clients read, with the bucket of each kind that has the
+ * least left.
+ */
 export function limitHeaders(dialect: Dialect, snapshots: readonly BucketSnapshot[], nowMs: number): HeaderList {
   const headers: [string, string][] = [];
   for (const [kind, snapshot] of tightest(snapshots)) {

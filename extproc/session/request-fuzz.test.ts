@@ -1,4 +1,7 @@
-/** Requests as no client would send them, in any order of events: at the end nothing is kept, held or waited for, and each has its one record. */
+/**
+ * Requests as no client would send them, in any order of events: at the end nothing is kept, held
+ * or waited for, and each has its one record.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** The request side of a session: reads headers and body, routes the request, and edits it for its backend. */
+/**
+ * The request side of a session: reads headers and body, routes the request, and edits it for its
+ * backend.
+ */
 import { REQUEST_ID_HEADER, ROUTE_HEADER } from '../../contract/headers.ts';
 import { type Failure, failure, isFailure } from '../errors.ts';
 import type { HeaderList, HeaderMutation } from '../exchange.ts';
@@ -25,7 +28,9 @@ import { findRule } from './routing.ts';
 /** Copying this much costs less than another message to Envoy. */
 const JOINED_BYTES = 16 * 1024;
 
-/** Request ids of clients that providers accept and that fit into a log line; others are replaced. */
+/**
+ * Request ids of clients that providers accept and that fit into a log line; others are replaced.
+ */
 const REQUEST_ID = /^[\w.~:=+/@-]{1,128}$/;
 
 const noRoute = failure('unknown_endpoint', 'No AIGatewayRoute serves this host name. Check the base URL.');
@@ -49,7 +54,9 @@ export type FirstStep =
   | { readonly type: 'reply'; readonly body: Uint8Array }
   | { readonly type: 'passthrough'; readonly target: string };
 
-/** A request that is read, routed and within the limits of one request: ready for its reservation. */
+/**
+ * A request that is read, routed and within the limits of one request: ready for its reservation.
+ */
 export interface PreparedRequest {
   /** Undefined once the body is released. */
   body: ScannedBody | undefined;
@@ -238,9 +245,9 @@ export class Request {
   }
 
   /**
-   * Sets the header of the target route and removes what clients must not send. `collected` describes an
-   * edited body: Envoy uses its length only with `allow_content_length_header`, and sends chunks otherwise.
-   * A stream must not be compressed, because it may be edited.
+   * Sets the header of the target route and removes what clients must not send. `collected`
+   * describes an edited body: Envoy uses its length only with `allow_content_length_header`, and
+   * sends chunks otherwise. A stream must not be compressed, because it may be edited.
    */
   mutation(target: string, collected?: { readonly streamed: boolean; readonly bodyBytes: number }): HeaderMutation {
     const remove: string[] = [];
@@ -258,7 +265,10 @@ export class Request {
     return { set, remove, clearRouteCache: true };
   }
 
-  /** Returns the body for the backend. Only the model, a lower output bound and the request for usage differ. */
+  /**
+   * Returns the body for the backend. Only the model, a lower output bound and the request for
+   * usage differ.
+   */
   outgoing(
     { body, choice, plan }: PreparedRequest,
     heldOutputTokens: number | undefined,

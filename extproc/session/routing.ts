@@ -1,9 +1,15 @@
-/** Chooses rule, passthrough and backend of one request in a compiled policy. Pure: randomness and health are arguments. */
+/**
+ * Chooses rule, passthrough and backend of one request in a compiled policy. Pure: randomness and
+ * health are arguments.
+ */
 import type { BackendPolicy, ModelFacts, ProviderApi } from '../../contract/policy.ts';
 import type { CompiledPassthrough, CompiledRule, CompiledTarget, CompiledVirtualHost } from '../policy/compile.ts';
 import { type NameMatcher, nameMatcher } from '../policy/model-names.ts';
 
-/** The first rule whose model and headers match. Several values of one header are joined as HTTP joins them. */
+/**
+ * The first rule whose model and headers match. Several values of one header are joined as HTTP
+ * joins them.
+ */
 export function findRule(
   entry: CompiledVirtualHost,
   model: string,
@@ -42,7 +48,10 @@ function headersMatch(rule: CompiledRule, value: (name: string) => string | unde
   });
 }
 
-/** Envoy has resolved plain dots; a provider might unescape these, and answer for another path than the one that was allowed. */
+/**
+ * Envoy has resolved plain dots; a provider might unescape these, and answer for another path than
+ * the one that was allowed.
+ */
 const HIDDEN_PARENT = /(^|\/|%2f|%5c|\\)(\.|%2e){2}(\/|%2f|%5c|\\|$)/i;
 
 /** A passthrough's path is exact, or a prefix where it ends in `*`. */
@@ -62,8 +71,9 @@ export function findPassthrough(
 }
 
 /**
- * One of the targets that speak the schema: of the lowest priority that has a healthy one, by weight. When none is healthy, health is not asked: a
- * wrong guess of ours must not take a provider away. `random` is in [0, 1).
+ * One of the targets that speak the schema: of the lowest priority that has a healthy one, by
+ * weight. When none is healthy, health is not asked: a wrong guess of ours must not take a provider
+ * away. `random` is in [0, 1).
  */
 export function chooseTarget(
   targets: readonly CompiledTarget[],

@@ -1,25 +1,25 @@
 /**
- * Text whose count may be asked for later, in bounded memory: short text whole, long text by its beginning. A count from a beginning is an estimate, and
- * every charge that uses one says so.
+ * Text that may be counted later, in bounded memory: all of a short text, the beginning of a long
+ * one. A count from a beginning is an estimate, and its charge is marked as one.
  */
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import { newSlicedCount } from '../tokens/count.ts';
 
-/** Counting so much takes about 2 ms. */
+/** Counting this much takes about 2 ms. */
 const SAMPLE_BYTES = 16 * 1024;
 
 export interface TextSample extends TextSink {
   /** All bytes of text, kept or not. */
   readonly bytes: number;
-  /** Nothing more is kept. */
+  /** No more text is kept. */
   readonly full: boolean;
-  /** Text that is not shown. */
+  /** Notes text that is not passed in. */
   skip(bytes: number): void;
-  /** Tokens of all text: exact while all of it is kept. */
+  /** Returns the tokens of all text, exact where all of it is kept. */
   tokens(): number;
-  /** Absent where they are not exact. */
+  /** Returns undefined where the count is not exact. */
   exactTokens(): number | undefined;
 }
 
@@ -78,7 +78,7 @@ class Sample implements TextSample {
   }
 }
 
-/** Enough of the request's text to count it later, should the provider not tell. */
+/** Keeps enough of the request's text to count it later if the provider reports no usage. */
 export function sampleOf(body: ScannedBody, tokenizer: Tokenizer, model: string): TextSample {
   const sample = newTextSample(tokenizer, model);
   for (const bytes of spansOf(body)) {
@@ -91,7 +91,7 @@ export function sampleOf(body: ScannedBody, tokenizer: Tokenizer, model: string)
   return sample;
 }
 
-/** The request's text as views of the pieces that it came in. */
+/** Yields the request's text as views of the pieces of its body. */
 export function* spansOf(body: ScannedBody): Generator<Uint8Array> {
   const { bytes: pieces } = body;
   let index = 0;

@@ -1,15 +1,13 @@
 /**
  * One HTTP request from its headers to its charge, as a pure state machine: events in, actions out.
  * `Request` reads what the client asks for; a `ResponseHandler` reads what comes back. The session
- * holds quotas, forwards the request, and settles. It keeps the policy that was in force when it began.
+ * holds quotas, forwards the request, and settles. It keeps the policy that was in force when it
+ * began.
  */
-import type { Tokenizer } from '../../contract/policy.ts';
 import { type Failure, isFailure, withPlainMessage } from '../errors.ts';
 import type { Interruption } from '../interruption.ts';
 import type { BucketSnapshot, Decision } from '../quota/store.ts';
 import type { QuotaDecision, RequestRecord } from '../record.ts';
-import type { Meter } from '../tokens/meter.ts';
-import type { OutputEstimates } from './admission.ts';
 import { firstTokenTimeoutMs, forward, quotaDemand, uncountedResponse } from './forward.ts';
 import { PassthroughRequest } from './passthrough-request.ts';
 import type { Action, EventOf, SessionEvent } from './protocol.ts';
@@ -23,21 +21,11 @@ import {
   tooManyBodies,
   uploadTooSlow,
 } from './replies.ts';
-import { type PreparedRequest, Request, type RequestContext } from './request.ts';
+import { type PreparedRequest, Request } from './request.ts';
 import type { ResponseBodyEvent } from './response/handler.ts';
 import { isBackendWell, openResponse } from './response/open.ts';
 import { costOfHold, type Ending, requestCost, requestRecord, type SettlementInput, settlement } from './settlement.ts';
-import type { Forwarded, Held, SessionState } from './state.ts';
-
-export interface SessionContext extends Omit<RequestContext, 'holdTokens'> {
-  readonly newId: () => string;
-  readonly estimates: OutputEstimates;
-  /** Whether a response that ends now is in the sample whose counts are compared. */
-  readonly compares: (nowMs: number) => boolean;
-  readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
-  /** Failures do not name what the operator has configured. */
-  readonly plainErrors: boolean;
-}
+import type { Forwarded, Held, SessionContext, SessionState } from './state.ts';
 
 export class Session {
   readonly #context: SessionContext;
@@ -62,7 +50,9 @@ export class Session {
     return this.#state.phase;
   }
 
-  /** Handles one event. Returns whether the driver must stop reading until the session is unblocked. */
+  /**
+   * Handles one event. Returns whether the driver must stop reading until the session is unblocked.
+   */
   handle(event: SessionEvent, nowMs: number, out: Action[]): boolean {
     // The first event is a response where Envoy answers before the request headers reach us.
     this.#startMs ||= nowMs;
@@ -76,7 +66,9 @@ export class Session {
     return this.#blocked;
   }
 
-  /** Returns the record of a request that failed by a fault of ours; its hold is charged in full. */
+  /**
+   * Returns the record of a request that failed by a fault of ours; its hold is charged in full.
+   */
   faulted(nowMs: number): RequestRecord {
     const forwarded = this.#forwarded;
     const record = requestRecord(
@@ -312,7 +304,8 @@ export class Session {
 
   #firstTokenLate(nowMs: number, out: Action[]): void {
     const forwarded = this.#forwarded;
-    // Before the response headers Envoy accepts an immediate response and ends the upstream request.
+    // Before the response headers Envoy accepts an immediate response and ends the upstream
+    // request.
     if (forwarded !== undefined && forwarded.response === undefined) {
       this.#reply(firstTokenLate, nowMs, out);
     } else {
@@ -320,7 +313,10 @@ export class Session {
     }
   }
 
-  /** Replies with a failure, unless the request is forwarded already; only passthrough bodies can fail then. */
+  /**
+   * Replies with a failure, unless the request is forwarded already; only passthrough bodies can
+   * fail then.
+   */
   #refuse(problem: Failure, nowMs: number, out: Action[]): void {
     const { phase } = this.#state;
     if (phase !== 'over' && (phase !== 'forwarded' || this.#passthrough !== undefined)) {

@@ -92,8 +92,8 @@ export function costOfHold(forwarded: Forwarded | undefined): Cost | undefined {
 }
 
 /**
- * Output that the provider may have produced unseen: of an incomplete unary response, and of a model
- * with hidden output that reported no usage. A client that left is charged as the policy's
+ * Output that the provider may have produced unseen: of an incomplete unary response, and of a
+ * model with hidden output that reported no usage. A client that left is charged as the policy's
  * `onAbandon` says, because it can leave on purpose; other interruptions by what is likely.
  */
 function unseenTokens(work: Work): number {

@@ -1,9 +1,22 @@
-/** The states of a session, each with its data. */
+/** What a session is given, and its states, each with its data. */
+import type { Tokenizer } from '../../contract/policy.ts';
 import type { Hold } from '../quota/store.ts';
-import type { PreparedRequest } from './request.ts';
+import type { Meter } from '../tokens/meter.ts';
+import type { OutputEstimates } from './admission.ts';
+import type { PreparedRequest, RequestContext } from './request.ts';
 import type { ResponseContext, ResponseHandler } from './response/handler.ts';
 import type { Lease } from './response/lease.ts';
 import type { ResponseHead } from './response/open.ts';
+
+export interface SessionContext extends Omit<RequestContext, 'holdTokens'> {
+  readonly newId: () => string;
+  readonly estimates: OutputEstimates;
+  /** Whether a response that ends now is in the sample whose counts are compared. */
+  readonly compares: (nowMs: number) => boolean;
+  readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
+  /** Failures do not name what the operator has configured. */
+  readonly plainErrors: boolean;
+}
 
 /** The request headers or a part of the body is awaited. */
 export interface Collecting {

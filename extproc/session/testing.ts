@@ -1,4 +1,6 @@
-/** Sessions with a ledger, and no sockets: an exchange that only notes what it is told. For tests. */
+/**
+ * Sessions with a ledger, and no sockets: an exchange that only notes what it is told. For tests.
+ */
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';

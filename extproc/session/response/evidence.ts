@@ -15,18 +15,23 @@ export interface ResponseEvidence {
   readonly partlyUnreadable: boolean;
   /** How long the stream waited for extensions. */
   readonly waitedMs: number;
-  /** How long the provider continued at the end while nobody read, because an extension was pending. */
+  /**
+   * How long the provider continued at the end while nobody read, because an extension was pending.
+   */
   readonly unreadMs: number;
   /** Returns the tokens of the text received; for an unreadable body, an estimate by its bytes. */
   countOutput(): number;
   /**
-   * Returns the exact count of the text received, to compare with the provider's number; undefined where it
-   * would not be exact. Takes up to 3 ms.
+   * Returns the exact count of the text received, to compare with the provider's number; undefined
+   * where it would not be exact. Takes up to 3 ms.
    */
   countExactly(): number | undefined;
 }
 
-/** Tokens of an unread body are estimated by this: more than English needs, so a charge is rather too high. */
+/**
+ * Tokens of an unread body are estimated by this: more than English needs, so a charge is rather
+ * too high.
+ */
 export const BYTES_PER_TOKEN = 3;
 
 /** The evidence of a response whose body was not read. */

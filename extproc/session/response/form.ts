@@ -1,21 +1,24 @@
 /**
- * The form of a response, by what the client asked for and by the first bytes: providers, and proxies in front of
- * them, omit or mistake the content type.
+ * The form of a response, by what the client asked for and by the first bytes: providers, and
+ * proxies in front of them, omit or mistake the content type.
  */
 import { type Failure, failure } from '../../errors.ts';
 
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
 /**
- * First letters of the fields of server-sent events (`data`, `event`, `id`, `retry`) and of a comment. No JSON
- * document begins with one of them.
+ * First letters of the fields of server-sent events (`data`, `event`, `id`, `retry`) and of a
+ * comment. No JSON document begins with one of them.
  */
 const EVENT_STARTS: ReadonlySet<number> = new Set(Buffer.from('deir:'));
 const DOCUMENT_STARTS: ReadonlySet<number> = new Set(Buffer.from('{['));
 
 export type ResponseForm = 'stream' | 'unary';
 
-/** Returns undefined while only white space has arrived: some providers keep connections alive with it. */
+/**
+ * Returns undefined while only white space has arrived: some providers keep connections alive with
+ * it.
+ */
 export function formOf(bytes: Uint8Array, asked: ResponseForm): ResponseForm | undefined {
   let at = BYTE_ORDER_MARK.every((byte, place) => bytes[place] === byte) ? BYTE_ORDER_MARK.length : 0;
   while (at < bytes.length && isSpace(bytes[at]!)) {

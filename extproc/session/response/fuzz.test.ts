@@ -1,4 +1,7 @@
-/** Whatever a provider answers: nothing throws, what is charged is a count, what came is not free, and no hold stays. */
+/**
+ * Whatever a provider answers: nothing throws, what is charged is a count, what came is not free,
+ * and no hold stays.
+ */
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';

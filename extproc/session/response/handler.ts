@@ -1,7 +1,8 @@
 /**
- * The provider's response on its way to the client, from its headers to its end. `open.ts` reads the headers
- * and chooses one of three handlers: `PassthroughResponse` relays bytes unread, `UnaryResponse` reads one JSON
- * document, `StreamedResponse` reads server-sent events and relays them as far as their lease goes.
+ * The provider's response on its way to the client, from its headers to its end. `open.ts` reads
+ * the headers and chooses one of three handlers: `PassthroughResponse` relays bytes unread,
+ * `UnaryResponse` reads one JSON document, `StreamedResponse` reads server-sent events and relays
+ * them as far as their lease goes.
  */
 import type { Failure } from '../../errors.ts';
 import type { Dialect, StreamReader, UnaryReader } from '../../providers/adapter.ts';
@@ -16,7 +17,10 @@ export interface ResponseContext {
   readonly dialect: Dialect;
   readonly requestId: string | undefined;
   readonly snapshots: readonly BucketSnapshot[];
-  /** Absent for responses that are not counted: passthrough, `free` endpoints, Envoy's local replies. */
+  /**
+   * Absent for responses that are not counted: passthrough, `free` endpoints, Envoy's local
+   * replies.
+   */
   readonly metered: MeteredContext | undefined;
 }
 
@@ -43,15 +47,24 @@ export interface ResponseHandler {
   readonly ended: boolean;
   /** Waits for an extension; the driver stops reading. */
   readonly blocked: boolean;
-  /** The client has the complete compressed response, and a part of it is still to be decompressed and read. */
+  /**
+   * The client has the complete compressed response, and a part of it is still to be decompressed
+   * and read.
+   */
   readonly inflating: boolean;
   readonly bytes: number;
   readonly firstTokenMs: number | undefined;
   /** The failure with which we ended a stream. */
   readonly failure: Failure | undefined;
-  /** Handles one event. Returns the handler of the next one: the first bytes decide how a response is read. */
+  /**
+   * Handles one event. Returns the handler of the next one: the first bytes decide how a response
+   * is read.
+   */
   handle(event: ResponseBodyEvent, nowMs: number, out: Action[]): ResponseHandler;
-  /** Ends a stream with an error event of the client API. Does nothing where that is no longer possible. */
+  /**
+   * Ends a stream with an error event of the client API. Does nothing where that is no longer
+   * possible.
+   */
   fail(problem: Failure, out: Action[]): void;
   /** Reads what is left of the bytes that an abandoned request has delivered. */
   abandon(): void;

@@ -1,10 +1,16 @@
-/** The output that a stream holds of its quotas: its reservation first, then what its extensions have added. */
+/**
+ * The output that a stream holds of its quotas: its reservation first, then what its extensions
+ * have added.
+ */
 import type { CountingWork, Hold, Holder } from '../../quota/store.ts';
 import type { LeasedStream } from './leased-stream.ts';
 
 export class Lease implements Holder {
   readonly hold: Hold;
-  /** Whether the quota store may take back what is unused: not while an extension is pending, nor at the end. */
+  /**
+   * Whether the quota store may take back what is unused: not while an extension is pending, nor at
+   * the end.
+   */
   reclaimable = true;
   readonly #countedInput: () => number | undefined;
   #reserved: number;

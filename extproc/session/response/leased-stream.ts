@@ -1,7 +1,7 @@
 /**
- * A streamed response, event by event, never further than its lease. Stops before the event that exceeds the
- * lease and reports how many tokens it needs; continues when they are granted, or ends the stream as the client
- * API defines.
+ * A streamed response, event by event, never further than its lease. Stops before the event that
+ * exceeds the lease and reports how many tokens it needs; continues when they are granted, or ends
+ * the stream as the client API defines.
  */
 
 import type { TextSink } from '../../json/text-sink.ts';
@@ -12,7 +12,10 @@ import type { Meter } from '../../tokens/meter.ts';
 import type { Usage } from '../../usage.ts';
 import { BYTES_PER_TOKEN } from './evidence.ts';
 
-/** Text of one event beyond this is estimated by its bytes, so that tokenizing it cannot block the event loop. */
+/**
+ * Text of one event beyond this is estimated by its bytes, so that tokenizing it cannot block the
+ * event loop.
+ */
 const COUNTED_EVENT_BYTES = 16 * 1024;
 
 /** No model writes this much in one event; a stream that does is ended. */
@@ -49,8 +52,8 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
   }
 
   /**
-   * Reads bytes, which are not kept, and gives `send` what may go to the client, partly as views of them.
-   * Returns false at the end of the lease.
+   * Reads bytes, which are not kept, and gives `send` what may go to the client, partly as views of
+   * them. Returns false at the end of the lease.
    */
   push(bytes: Uint8Array): boolean {
     this.#splitter.push(bytes);
@@ -111,7 +114,10 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
     this.#send(this.reader.cut(usage(this.outputTokens())));
   }
 
-  /** Returns the tokens of the text received, at most the lease; exact for the model's own tokenizer. */
+  /**
+   * Returns the tokens of the text received, at most the lease; exact for the model's own
+   * tokenizer.
+   */
   outputTokens(): number {
     return Math.min(this.leasedTokens, this.#meter.count() + this.#estimated);
   }

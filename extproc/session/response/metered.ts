@@ -1,4 +1,7 @@
-/** What the handlers of counted responses share: decompression, the end of the body, and how bytes reach the client. */
+/**
+ * What the handlers of counted responses share: decompression, the end of the body, and how bytes
+ * reach the client.
+ */
 import type { Failure } from '../../errors.ts';
 import type { Action, EventOf } from '../protocol.ts';
 import type { ResponseEvidence } from './evidence.ts';
@@ -8,8 +11,8 @@ import type { MeteredContext, ResponseBodyEvent, ResponseHandler } from './handl
 /** The body as it arrives. It outlives the handler that waits for the first bytes. */
 export class IncomingBody {
   /**
-   * Bytes reach the client after they have been read, decompressed, so that a stream can be truncated and
-   * edited. Otherwise they pass as they arrive and are read beside that.
+   * Bytes reach the client after they have been read, decompressed, so that a stream can be
+   * truncated and edited. Otherwise they pass as they arrive and are read beside that.
    */
   readonly relayed: boolean;
   /** Decompressed bytes are still to come. */

@@ -1,4 +1,7 @@
-/** Relays a response unread: passthrough, `free` endpoints, errors, local replies, encodings that we cannot read. */
+/**
+ * Relays a response unread: passthrough, `free` endpoints, errors, local replies, encodings that we
+ * cannot read.
+ */
 import type { Action } from '../protocol.ts';
 import { type ResponseEvidence, unreadEvidence } from './evidence.ts';
 import type { ResponseBodyEvent, ResponseHandler } from './handler.ts';

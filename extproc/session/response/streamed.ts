@@ -1,7 +1,8 @@
 /**
- * Reads a response of server-sent events. Where the client asked for a stream, events reach it only as far as
- * the lease goes; near the end the lease is extended, or the stream is truncated with the ending that the
- * client API defines. Where it did not, events are read beside the bytes and the lease does not apply.
+ * Reads a response of server-sent events. Where the client asked for a stream, events reach it only
+ * as far as the lease goes; near the end the lease is extended, or the stream is truncated with the
+ * ending that the client API defines. Where it did not, events are read beside the bytes and the
+ * lease does not apply.
  */
 import { type Failure, failure } from '../../errors.ts';
 import type { Usage } from '../../usage.ts';
@@ -16,7 +17,10 @@ import { type IncomingBody, MeteredResponse, NO_BYTES } from './metered.ts';
 const MIN_EXTENSION_TOKENS = 64;
 const MAX_EXTENSION_TOKENS = 4096;
 
-/** A quota store that answers at once has answered by then, on a busy machine too; shorter waits are not charged. */
+/**
+ * A quota store that answers at once has answered by then, on a busy machine too; shorter waits are
+ * not charged.
+ */
 const SHORTEST_WAIT_MS = 10;
 
 const eventTooLong = failure('internal_error', 'An event of the provider exceeds 2 MB. Ask for shorter output.');
@@ -152,8 +156,8 @@ export class StreamedResponse extends MeteredResponse {
   }
 
   /**
-   * Sends `end_of_stream` while the provider still sends: the client sees a proper end, and Envoy closes the
-   * upstream connection at once (Envoy 1.40).
+   * Sends `end_of_stream` while the provider still sends: the client sees a proper end, and Envoy
+   * closes the upstream connection at once (Envoy 1.40).
    */
   #endEarly(out: Action[]): void {
     this.#deferred = [];
@@ -188,7 +192,10 @@ export class StreamedResponse extends MeteredResponse {
     }
   }
 
-  /** The client received an incomplete last event byte by byte where it asked for no stream: reads it too. */
+  /**
+   * The client received an incomplete last event byte by byte where it asked for no stream: reads
+   * it too.
+   */
   override abandon(): void {
     if (!this.incoming.relayed && !this.ended) {
       this.#stream.finish();

@@ -1,4 +1,7 @@
-/** Reads a response that is one JSON document, beside the bytes or, where the client asked for a stream, before them. */
+/**
+ * Reads a response that is one JSON document, beside the bytes or, where the client asked for a
+ * stream, before them.
+ */
 import type { Failure } from '../../errors.ts';
 import type { Action } from '../protocol.ts';
 import type { TextSample } from '../sample.ts';
@@ -12,7 +15,8 @@ export class UnaryResponse extends MeteredResponse {
   constructor(context: MeteredContext, incoming: IncomingBody) {
     super(context, incoming);
     this.#sample = context.newSample();
-    // A document that the client has been promised to the end cannot be truncated, whatever its lease.
+    // A document that the client has been promised to the end cannot be truncated, whatever its
+    // lease.
     if (context.lease !== undefined) {
       context.lease.reclaimable = false;
     }

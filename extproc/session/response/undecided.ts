@@ -1,4 +1,7 @@
-/** A counted response before its first bytes, which decide how it is read: content types are missing or wrong too often. */
+/**
+ * A counted response before its first bytes, which decide how it is read: content types are missing
+ * or wrong too often.
+ */
 import type { Failure } from '../../errors.ts';
 import type { Action } from '../protocol.ts';
 import { type ResponseEvidence, unreadEvidence } from './evidence.ts';
