@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import type { EnvoyConfig, NamedResource } from '../translate/plan.ts';
 import { transition } from './transition.ts';
 
+const EXT_PROC = 'type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor';
+
 interface Host {
   readonly domains?: readonly string[];
   readonly routes: readonly string[];
@@ -23,7 +25,12 @@ function config(
     listeners: [],
     routes: [{ name: 'http/80', virtual_hosts: virtualHosts }],
     clusters: clusters.map((name) => ({ name })),
-    extensions: [{ name: 'filter', typed_config: { mode: 'x', forward_rules: { allowed_headers: { patterns } } } }],
+    extensions: [
+      {
+        name: 'filter',
+        typed_config: { '@type': EXT_PROC, mode: 'x', forward_rules: { allowed_headers: { patterns } } },
+      },
+    ],
   };
 }
 
@@ -46,6 +53,7 @@ test('between two states, both policies find every target, cluster and header', 
     ['c2', 'c3', 'c1'],
   );
   assert.deepEqual(between.extensions[0]!['typed_config'], {
+    '@type': EXT_PROC,
     mode: 'x',
     forward_rules: { allowed_headers: { patterns: [{ exact: 'x-old' }, { exact: 'x-both' }, { exact: 'x-new' }] } },
   });
@@ -55,4 +63,14 @@ test('a domain never stands in two virtual hosts, which Envoy would refuse', () 
   const before = config({ stray: { domains: ['*'], routes: [] } }, [], []);
   const after = config({ all: { domains: ['*'], routes: ['t1'] } }, [], []);
   assert.deepEqual(Object.keys(routesOf(transition(before, after))), ['all']);
+});
+
+test('a filter of another kind is added, replaced and removed', () => {
+  const filter = (rules: string) => ({ name: 'rbac', typed_config: { '@type': 'type.googleapis.com/rbac', rules } });
+  const base = config({}, ['x-team'], []);
+  const withFilter = (rules: string) => ({ ...base, extensions: [...base.extensions, filter(rules)] });
+  const rbac = ({ extensions }: EnvoyConfig) => extensions.find(({ name }) => name === 'rbac');
+  assert.deepEqual(rbac(transition(base, withFilter('new'))), filter('new'));
+  assert.deepEqual(rbac(transition(withFilter('old'), withFilter('new'))), filter('new'));
+  assert.deepEqual(rbac(transition(withFilter('old'), base)), filter('old'));
 });

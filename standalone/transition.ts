@@ -54,19 +54,29 @@ function mergedHost(older: EnvoyVirtualHost, newer: EnvoyVirtualHost): EnvoyVirt
   return { ...newer, routes: [entry, ...older.routes.slice(1).filter(({ name }) => !names.has(name)), ...rest] };
 }
 
-/** The filter sends extproc the headers that the old policy reads and those that the new one does. */
+const EXT_PROC = 'type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor';
+
+/** Merges a filter by its kind. A filter of any other kind takes its new configuration at once. */
 function mergedExtension(older: NamedResource, newer: NamedResource): NamedResource {
-  const patterns = (each: NamedResource) => {
-    const config = each['typed_config'] as JsonObject;
-    const rules = config['forward_rules'] as JsonObject;
-    return (rules['allowed_headers'] as JsonObject)['patterns'] as readonly JsonObject[];
-  };
+  const [before, after] = [older, newer].map((each) => each['typed_config'] as JsonObject);
+  if (before?.['@type'] !== after?.['@type']) {
+    return newer;
+  }
+  switch (after?.['@type']) {
+    case EXT_PROC:
+      return { ...newer, typed_config: mergedProcessor(before ?? {}, after) };
+    default:
+      return newer;
+  }
+}
+
+/** Forwards to extproc the headers that either policy reads. */
+function mergedProcessor(older: JsonObject, newer: JsonObject): JsonObject {
   const texts = new Map([...patterns(older), ...patterns(newer)].map((pattern) => [JSON.stringify(pattern), pattern]));
-  return {
-    ...newer,
-    typed_config: {
-      ...(newer['typed_config'] as JsonObject),
-      forward_rules: { allowed_headers: { patterns: [...texts.values()] } },
-    },
-  };
+  return { ...newer, forward_rules: { allowed_headers: { patterns: [...texts.values()] } } };
+}
+
+function patterns(processor: JsonObject): readonly JsonObject[] {
+  const rules = processor['forward_rules'] as JsonObject;
+  return (rules['allowed_headers'] as JsonObject)['patterns'] as readonly JsonObject[];
 }
