@@ -1,11 +1,11 @@
-/** The program `tallygate`: finds the verb and runs it. What a person must put right is one line without a stack, and exit code 1; wrong use is 2. */
+/** The program `tallygate`: runs a command. Exit code 1: an error that the operator can fix, in one line without a stack; 2: wrong usage. */
 import { enableCompileCache } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { readSettings } from './environment.ts';
 import { isOperatorError, type Verb } from './verb.ts';
 
-/** Loaded when they are called: each process has only what it needs. */
+/** Loaded on demand: each process loads only what it needs. */
 const verbs: Readonly<Record<string, { readonly short: string; readonly load: () => Promise<Verb> }>> = {
   run: { short: 'run the gateway on this machine', load: async () => (await import('./run.ts')).run },
   check: {
@@ -30,13 +30,13 @@ const verbs: Readonly<Record<string, { readonly short: string; readonly load: ()
 
 const usage = `Tallygate counts every token of AI traffic, and the spending stops where the budget ends.
 
-Usage: tallygate VERB [OPTION]…
+Usage: tallygate COMMAND [OPTION]…
 
 ${Object.entries(verbs)
   .map(([name, { short }]) => `  ${name.padEnd(15)}${short}`)
   .join('\n')}
 
-tallygate VERB --help says more. Without any file, tallygate run starts an example that needs no key.
+Run tallygate COMMAND --help for details. Without a file, tallygate run starts an example that needs no key.
 `;
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
@@ -50,7 +50,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
       ? verbs['version']
       : undefined;
   if (verb === undefined) {
-    process.stderr.write(`tallygate: there is no verb ${name}\n\n${usage}`);
+    process.stderr.write(`tallygate: unknown command "${name}"\n\n${usage}`);
     return 2;
   }
   const { values: settings, problems } = readSettings(process.env);
@@ -73,11 +73,11 @@ try {
   if (isOperatorError(error)) {
     process.stderr.write(`tallygate: ${error.message}\n`);
   } else {
-    process.stderr.write(`tallygate failed by a fault of its own: ${error instanceof Error ? error.stack : error}\n`);
+    process.stderr.write(`tallygate: internal error: ${error instanceof Error ? error.stack : error}\n`);
   }
   process.exitCode = 1;
 }
-// The channel to the launcher would keep a process that failed alive.
+// The channel to the launcher would keep a failed process alive.
 if (process.connected) {
   process.disconnect();
 }

@@ -18,7 +18,7 @@ export async function startQuotaServer(path: string, store: MemoryStore, log: Lo
     const filter = { ...(quota !== undefined && { quota }), ...(key !== undefined && { key }) };
     const by = url.searchParams.get('by') ?? '';
     answer(`${request.method} ${url.pathname}`, filter, by, response).catch((error: unknown) => {
-      log.error({ error }, 'an operator could not be answered');
+      log.error({ error }, 'operator request failed');
       response.destroy();
     });
   });
@@ -38,10 +38,7 @@ export async function startQuotaServer(path: string, store: MemoryStore, log: Lo
     } else if (what === 'POST /reset' && filter.quota !== undefined) {
       const done = await resetBudgets(store, { ...filter, quota: filter.quota }, Date.now);
       // The record of who took what was spent out of the books.
-      log.warn(
-        { quota: filter.quota, ...(filter.key && { key: filter.key }), ...done, by },
-        'an operator reset budgets',
-      );
+      log.warn({ quota: filter.quota, ...(filter.key && { key: filter.key }), ...done, by }, 'operator reset budgets');
       response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(done)}\n`);
     } else {
       response.writeHead(404).end();

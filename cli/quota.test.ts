@@ -130,7 +130,7 @@ test('an operator sees and resets budgets of the gateway that runs, and the log 
   const log = await first.stop();
   assert.match(
     log,
-    /"quota":"default\/teams\/once","key":\["blue"\],"budgets":1,"spent":1000,"by":"[^"]+","msg":"an operator reset budgets"/,
+    /"quota":"default\/teams\/once","key":\["blue"\],"budgets":1,"spent":1000,"by":"[^"]+","msg":"operator reset budgets"/,
   );
 
   const second = await start();

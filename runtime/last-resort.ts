@@ -1,17 +1,17 @@
-/** What is left to do when an exception has reached nobody: say so, and end the process before it does more with a state that nobody knows. */
+/** Logs an uncaught exception and ends the process, because its state is unknown. */
 import { writeSync } from 'node:fs';
 import { createLog } from './log.ts';
 
 /**
- * Logs an exception that nobody caught (a rejection, too), and exits with code 1 at once. Nothing is written down on the way out: what the process had
- * promised stays in its journal as it was, and the next start charges open holds in full.
+ * Logs an uncaught exception or rejection and exits with code 1 at once. Writes nothing else: the journal
+ * stays as it is, and the next start charges open holds in full.
  */
 export function exitOnUncaught(keys: Readonly<Record<string, string>>): void {
   process.on('uncaughtException', (error) => {
     try {
-      // Straight to the file descriptor: nothing that waits is written after `exit`.
+      // Synchronously, because pending writes are lost at `exit`.
       const destination = { write: (line: string) => void writeSync(2, line) };
-      createLog({ level: 'fatal', keys, destination }).fatal({ err: error }, 'the process ends by a fault of its own');
+      createLog({ level: 'fatal', keys, destination }).fatal({ err: error }, 'internal error; exiting');
     } finally {
       process.exit(1);
     }

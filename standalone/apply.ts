@@ -1,6 +1,7 @@
 /**
- * Brings a plan into force without dropping a stream: make before break. First everything that the new policy may name comes beside the old, then the
- * policy, then the listeners, and only then goes what nobody names any more. What is refused leaves the state before.
+ * Applies a plan without dropping a stream: make before break. First everything that the new policy may
+ * name is added, then the policy is replaced, then the listeners, and last everything unused is removed.
+ * If Envoy or extproc refuses a step, the previous state is restored.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { policyText } from '../contract/policy-text.ts';
@@ -23,7 +24,7 @@ export interface ApplyDeps {
   readonly log: Log;
 }
 
-/** Before the processes run: `before` is undefined, and all is only written. */
+/** `before` undefined: the processes do not run yet, and the files are only written. */
 export async function applyPlan(after: Plan, before: Plan | undefined, deps: ApplyDeps): Promise<void> {
   const { files } = deps;
   if (before === undefined) {
@@ -33,7 +34,7 @@ export async function applyPlan(after: Plan, before: Plan | undefined, deps: App
   }
   try {
     await files.write(envoyFiles(between(before, after)));
-    await bringPolicy(after, deps);
+    await replacePolicy(after, deps);
     await files.write(
       envoyFiles({ ...after, envoy: { ...between(before, after).envoy, listeners: after.envoy.listeners } }),
     );
@@ -45,7 +46,7 @@ export async function applyPlan(after: Plan, before: Plan | undefined, deps: App
   }
 }
 
-/** Secrets are named by clusters and listeners, so the union has both. */
+/** Keeps the secrets of both plans, because clusters and listeners of both name them. */
 function between(before: Plan, after: Plan): Plan {
   const names = new Set(after.secrets.map(({ name }) => name));
   const secrets = [...after.secrets, ...before.secrets.filter(({ name }) => !names.has(name))];
@@ -57,7 +58,7 @@ async function restore(before: Plan, deps: ApplyDeps): Promise<void> {
     await deps.files.write(envoyFiles(before));
     writePolicy(before, deps);
   } catch (error) {
-    deps.log.error({ error: String(error) }, 'the state before could not be restored whole');
+    deps.log.error({ err: error }, 'previous state not fully restored');
   }
 }
 
@@ -65,18 +66,18 @@ function writePolicy({ policy }: Plan, { policyPath }: ApplyDeps): void {
   writeAtomicallySync(policyPath, policyText(policy), 0o600);
 }
 
-/** What extproc tells on `/readyz`. */
+/** The answer of extproc's `/readyz`. */
 export interface ExtprocStatus {
   readonly ready: boolean;
   readonly policy?: string;
-  /** `ok`, or why it cannot be written. */
+  /** `ok`, or why the journal cannot be written. */
   readonly journal?: string;
-  /** The version of a policy that it could not use, and why. */
+  /** The version of a refused policy, and the reason. */
   readonly refused?: string;
   readonly refusal?: string;
 }
 
-async function bringPolicy(plan: Plan, deps: ApplyDeps): Promise<void> {
+async function replacePolicy(plan: Plan, deps: ApplyDeps): Promise<void> {
   writePolicy(plan, deps);
   const { version } = plan.policy;
   const until = performance.now() + POLICY_DEADLINE_MS;
@@ -86,16 +87,16 @@ async function bringPolicy(plan: Plan, deps: ApplyDeps): Promise<void> {
       return;
     }
     if (status?.refused === version) {
-      throw new OperatorError(`extproc refuses the policy: ${status.refusal}`);
+      throw new OperatorError(`extproc refused the policy: ${status.refusal}`);
     }
     if (performance.now() > until) {
-      throw new Error('extproc does not acknowledge the policy');
+      throw new Error('extproc did not acknowledge the policy in time');
     }
     await sleep(POLL_MS);
   }
 }
 
-/** Undefined: nobody answers. */
+/** Returns undefined if extproc does not answer. */
 export async function extprocStatus(socketPath: string): Promise<ExtprocStatus | undefined> {
   try {
     const { body } = await ask(socketPath, 'GET', '/readyz', 1000);

@@ -1,4 +1,5 @@
-/** Brings edits of the files into force, one after another. A wrong file keeps its last good state, and the log says why and what waits for it. */
+/** Applies edits of the files, one after another. A wrong file keeps its last good state, and the log names the errors. */
+import { errorMessage } from '../runtime/error-message.ts';
 import { watchPaths } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
 import { envoyFiles } from '../translate/envoy/files.ts';
@@ -7,23 +8,23 @@ import type { Loaded, Loader } from './load.ts';
 
 export interface ConfigReloadOptions {
   readonly loader: Loader;
-  /** What is in force at the beginning. */
+  /** The plan in force at the start. */
   readonly plan: Plan;
   readonly paths: readonly string[];
-  /** Rejects with the reason where it cannot be brought into force: then `before` still is. */
+  /** Rejects if `after` cannot be applied; `before` then stays in force. */
   readonly apply: (after: Plan, before: Plan) => Promise<void>;
   readonly log: Log;
   readonly remindMs?: number;
 }
 
 export interface ConfigReload {
-  /** Waits for the edit that is under way. */
+  /** Waits for the edit in progress. */
   close(): Promise<void>;
 }
 
-/** The world's trouble (a port that is still taken, Envoy that just restarts) may pass: an edit that is right is tried again. */
+/** A correct edit is retried, because its obstacle (a port in use, a restarting Envoy) may be temporary. */
 const RETRY_MS = 3000;
-/** While a file is wrong, the log says so again. */
+/** How often the log repeats the errors of a wrong file. */
 const REMIND_MS = 60_000;
 
 export function followConfig({
@@ -37,23 +38,23 @@ export function followConfig({
   let current = plan;
   let dirty = false;
   let closed = false;
-  let said = '';
+  let loggedDigest = '';
   let retry: NodeJS.Timeout | undefined;
   let reminder: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
 
-  /** Once for each state of the files: the watch also wakes where nothing changed. */
-  const sayWrong = ({ plan: taken, errors, held, digest }: Loaded) => {
-    if (digest === said) {
+  /** Logs once per state of the files, because the watch also calls back without a change. */
+  const logErrors = ({ plan: taken, errors, held, digest }: Loaded) => {
+    if (digest === loggedDigest) {
       return;
     }
-    said = digest;
+    loggedDigest = digest;
     const say = () => {
       for (const problem of errors) {
         if (taken) {
-          log.error({ problem, held }, 'a file is wrong; its last good state stays in force, other files are applied');
+          log.error({ problem, held }, 'invalid file; its last good state stays in force');
         } else {
-          log.error({ problem }, 'the edit is wrong; the last good state of all files stays in force');
+          log.error({ problem }, 'invalid edit; the last good state of all files stays in force');
         }
       }
     };
@@ -69,9 +70,9 @@ export function followConfig({
       const loaded = await loader.load();
       watch.set(loaded.paths);
       if (loaded.errors.length > 0) {
-        sayWrong(loaded);
+        logErrors(loaded);
       } else {
-        said = '';
+        loggedDigest = '';
         clearInterval(reminder);
       }
       if (loaded.plan === undefined) {
@@ -84,13 +85,13 @@ export function followConfig({
         await apply(loaded.plan, current);
         current = loaded.plan;
         for (const warning of loaded.warnings) {
-          log.warn({ problem: warning }, 'the resources have a flaw');
+          log.warn({ problem: warning }, 'invalid resources');
         }
         log.info({ version: current.policy.version }, 'edit applied');
       } catch (error) {
         log.error(
-          { problem: error instanceof Error ? error.message : String(error), retryInMs: RETRY_MS },
-          'the edit could not be applied; the last good state stays in force',
+          { problem: errorMessage(error), retryInMs: RETRY_MS },
+          'edit not applied; the last good state stays in force',
         );
         clearTimeout(retry);
         retry = setTimeout(changed, RETRY_MS);
@@ -101,7 +102,7 @@ export function followConfig({
   const changed = () => {
     dirty = true;
     running ??= work()
-      .catch((error) => log.error({ error: String(error?.stack ?? error) }, 'an edit could not be read'))
+      .catch((error) => log.error({ err: error }, 'edit not read'))
       .finally(() => {
         running = undefined;
         if (dirty && !closed) {
@@ -112,7 +113,7 @@ export function followConfig({
 
   const watch = watchPaths(changed);
   watch.set(paths);
-  // What changed between the first reading and the watch.
+  // For changes between the first reading and the watch.
   changed();
   return {
     async close() {
@@ -129,7 +130,7 @@ function samePlan(left: Plan, right: Plan): boolean {
   return fingerprint(left) === fingerprint(right);
 }
 
-/** The files hold the secrets too: a new key is a change. */
+/** Includes the files with secrets: a new key is a change. */
 function fingerprint(plan: Plan): string {
   return JSON.stringify([plan.policy, envoyFiles(plan)]);
 }

@@ -1,16 +1,16 @@
-/** What Envoy's admin tells, and the little that is asked of it. */
+/** A client of Envoy's admin interface. */
 import { ask } from './unix-http.ts';
 
 const DEADLINE_MS = 2000;
 
 export interface EnvoyAdmin {
-  /** It has its listeners and takes requests. */
+  /** Whether Envoy has its listeners and accepts requests. */
   isLive(): Promise<boolean>;
-  /** By the subscription's name in Envoy's statistics (`cluster_manager.cds`): the version it has, and how often it refused one. */
+  /** Version and number of rejections, by the subscription's name in Envoy's statistics (`cluster_manager.cds`). */
   subscriptions(): Promise<ReadonlyMap<string, Subscription>>;
-  /** Tells clients to go away with their next answer. */
+  /** Asks clients to disconnect after their next response. */
   startDrain(): Promise<void>;
-  /** Takes no new connection any more. */
+  /** Stops accepting connections. */
   stopListening(): Promise<void>;
   openRequests(): Promise<number>;
 }

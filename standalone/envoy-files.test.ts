@@ -58,5 +58,5 @@ test('what Envoy refuses is told in its words', async () => {
   const files = openEnvoyFiles(folder, () => admin);
   const writing = files.write([file('clusters.json', '{"resources":[]}')]);
   files.noteLine('W config Filesystem config update rejected: no such thing');
-  await assert.rejects(writing, /Envoy refuses cluster_manager\.cds: no such thing/);
+  await assert.rejects(writing, /Envoy refused cluster_manager\.cds: no such thing/);
 });

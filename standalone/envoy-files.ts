@@ -1,4 +1,4 @@
-/** Envoy's files on the disk, and the proof that Envoy has read them. */
+/** Writes Envoy's files, and waits until Envoy has accepted them. */
 import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,15 +10,15 @@ import type { EnvoyAdmin, Subscription } from './envoy-admin.ts';
 
 const READ_DEADLINE_MS = 10_000;
 const POLL_MS = 10;
-/** The line in the log may come a little later than the count of refusals. */
+/** The log line may arrive a little later than the rejection counter. */
 const LINE_DELAY_MS = 200;
 
 export interface EnvoyFiles {
-  /** Writes those that differ, and returns when Envoy has taken them. Throws Envoy's reason when it refuses one. */
+  /** Writes files that differ, and resolves when Envoy has accepted them. Rejects with Envoy's reason if it refuses one. */
   write(files: readonly EnvoyFile[]): Promise<void>;
-  /** Removes all that are not named. */
+  /** Removes all other files. */
   keepOnly(names: ReadonlySet<string>): void;
-  /** Takes a line of Envoy's log: reasons of refusals stand only there. */
+  /** Reads a line of Envoy's log, the only place with the reason of a refusal. */
   noteLine(line: string): void;
 }
 
@@ -26,7 +26,7 @@ export class EnvoyRefusal extends Error {
   override readonly name = 'EnvoyRefusal';
 }
 
-/** `admin` gives undefined while Envoy does not run: then the files are there for its start. */
+/** `admin` returns undefined while Envoy does not run; it then reads the files at its start. */
 export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefined): EnvoyFiles {
   const written = new Map<string, string>();
   let lastRefusal = '';
@@ -37,7 +37,7 @@ export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefin
       const now = await admin()
         ?.subscriptions()
         .catch(() => undefined);
-      // It died meanwhile: the next one reads the files at its start.
+      // Envoy died in the meantime: it reads the files at its next start.
       if (now === undefined) {
         return;
       }
@@ -46,14 +46,14 @@ export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefin
           if (lastRefusal === '') {
             await sleep(LINE_DELAY_MS);
           }
-          throw new EnvoyRefusal(`Envoy refuses ${name}: ${lastRefusal || 'see its log'}`);
+          throw new EnvoyRefusal(`Envoy refused ${name}: ${lastRefusal || 'see its log'}`);
         }
       }
       if ([...expected].every(([name, version]) => now.get(name)?.version === version)) {
         return;
       }
       if (performance.now() > until) {
-        throw new EnvoyRefusal('Envoy does not read its files');
+        throw new EnvoyRefusal('Envoy did not read its files in time');
       }
       await sleep(POLL_MS);
     }

@@ -1,40 +1,47 @@
-/** Envoy as a child: its arguments and what its log lines mean. */
+/** Envoy as a child process: its arguments and its log lines. */
 import type { Log } from '../runtime/log.ts';
 
-/** Streams on a listener that an edit replaced may go on so long. */
+/** How long streams continue on a listener that an edit has replaced. */
 const LISTENER_DRAIN_SECONDS = 600;
 
 export function envoyArguments(bootstrapPath: string, concurrency: number): readonly string[] {
   return [
-    ...['--config-path', bootstrapPath],
-    ...['--concurrency', String(concurrency)],
-    ...['--drain-time-s', String(LISTENER_DRAIN_SECONDS)],
-    // Every answer on a listener that goes says so: clients come back on the new one.
-    ...['--drain-strategy', 'immediate'],
-    ...['--log-level', 'warning', '--log-format', '%L %n %v'],
+    '--config-path',
+    bootstrapPath,
+    '--concurrency',
+    String(concurrency),
+    '--drain-time-s',
+    String(LISTENER_DRAIN_SECONDS),
+    // Each response of a draining listener asks the client to reconnect, which reaches the new one.
+    '--drain-strategy',
+    'immediate',
+    '--log-level',
+    'warning',
+    '--log-format',
+    '%L %n %v',
     '--disable-hot-restart',
   ];
 }
 
-/** With a dead processor Envoy says a line for each request. */
-const MAX_LINES_A_SECOND = 10;
+/** Without extproc, Envoy logs a line per request. */
+const MAX_LINES_PER_SECOND = 10;
 const MAX_LINE_CHARACTERS = 2000;
 
-/** Envoy's lines as lines of ours, at a bounded rate. */
+/** Returns a function that writes Envoy's lines to the log, at a bounded rate. */
 export function envoyLog(log: Log, now: () => number): (line: string) => void {
   let second = 0;
   let lines = 0;
   return (line) => {
     const current = Math.floor(now() / 1000);
     if (current !== second) {
-      if (lines > MAX_LINES_A_SECOND) {
-        log.warn({ suppressed: lines - MAX_LINES_A_SECOND }, 'envoy said more');
+      if (lines > MAX_LINES_PER_SECOND) {
+        log.warn({ suppressed: lines - MAX_LINES_PER_SECOND }, 'suppressed envoy log lines');
       }
       second = current;
       lines = 0;
     }
     lines++;
-    if (lines > MAX_LINES_A_SECOND || line.trim() === '') {
+    if (lines > MAX_LINES_PER_SECOND || line.trim() === '') {
       return;
     }
     const [, level, component, text] = /^([TDIWEC]) (\S+) (.*)$/.exec(line) ?? [undefined, 'W', '', line];

@@ -1,4 +1,4 @@
-/** What the person who runs the gateway can put right: a message that names the fix, shown without a stack. */
+/** An error that the operator can fix: its message names the fix and is shown without a stack. */
 export class OperatorError extends Error {
   override readonly name = 'OperatorError';
 }

@@ -1,4 +1,4 @@
-/** The two programs that serve: Envoy and extproc, each in a process of its own, so that the end of one never takes the other. */
+/** The two child processes, Envoy and extproc. Neither ends when the other does. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Environment } from '../runtime/environment.ts';
 import type { Log } from '../runtime/log.ts';
@@ -24,7 +24,7 @@ export interface ProcessOptions {
   readonly envoyPath: string;
   readonly bootstrapPath: string;
   readonly concurrency: number;
-  /** The command line of `tallygate`, for its verb `extproc`. */
+  /** The command line that starts `tallygate`, for `tallygate extproc`. */
   readonly tallygate: readonly [command: string, ...args: string[]];
   readonly environment: Environment;
   readonly log: Log;
@@ -69,16 +69,16 @@ export function newProcesses(options: ProcessOptions): Processes {
   };
 }
 
-/** Ends what an earlier run, killed without a chance, may have left. */
+/** Ends processes of an earlier run that was killed. */
 export async function endLeftovers(state: State, log: Log): Promise<void> {
   for (const name of ['envoy', 'extproc', 'extproc-spare']) {
     if (await endStaleProcess(state.pidPath(name), state.folder)) {
-      log.warn({ child: name }, 'ended what an earlier run left behind');
+      log.warn({ child: name }, 'ended process of an earlier run');
     }
   }
 }
 
-/** extproc first: Envoy must never serve without it. */
+/** Starts extproc first: Envoy must never serve without it. */
 export async function startProcesses(
   { envoy, extproc, admin }: Processes,
   state: State,
@@ -96,16 +96,16 @@ async function comesUp(name: string, child: Child, isUp: () => Promise<boolean>,
   while (!(await isUp())) {
     signal.throwIfAborted();
     if (child.restarts >= 3) {
-      throw new OperatorError(`${name} ends again and again at its start; its last lines say why`);
+      throw new OperatorError(`${name} keeps exiting at start; see its last log lines`);
     }
     if (performance.now() > until) {
-      throw new OperatorError(`${name} is not ready after ${START_DEADLINE_MS / 1000} s; its lines may say why`);
+      throw new OperatorError(`${name} is not ready after ${START_DEADLINE_MS / 1000} s; see its log lines`);
     }
     await sleep(POLL_MS, undefined, { signal });
   }
 }
 
-/** Keys of providers are in our environment; no other program needs them. */
+/** The environment may contain provider keys, which no child needs. */
 const ENVOY_VARIABLES = /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|GODEBUG|ENVOY_.*)$/;
 const EXTPROC_VARIABLES = /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|NODE_.*|OTEL_.*|TALLYGATE_.*|XDG_CACHE_HOME)$/;
 

@@ -1,6 +1,7 @@
 /**
- * The gateway on one machine: files come in, Envoy and extproc serve what they say, and edits of the files come into force without dropping a stream.
- * Ends in order when its signal is aborted: not ready, drain, Envoy, extproc.
+ * The gateway on one machine: Envoy and extproc serve the resources of the files, and edits are applied
+ * without dropping a stream. When the signal is aborted it shuts down in order: not ready, drain, Envoy,
+ * extproc.
  */
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import type { Address, Environment } from '../runtime/environment.ts';
 import { writeAtomicallySync } from '../runtime/files.ts';
 import { startHealthServer } from '../runtime/health.ts';
 import type { Log } from '../runtime/log.ts';
-import { runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
+import { aborted, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
 import { BOOTSTRAP_FILE, bootstrapText } from '../translate/envoy/files.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
 import { applyPlan, extprocStatus } from './apply.ts';
@@ -33,7 +34,7 @@ export interface RunOptions {
   readonly concurrency: number;
   readonly listenAddress: string;
   readonly metricsAddress: Address;
-  /** How long open streams may go on after the signal. */
+  /** How long open streams may continue after the signal. */
   readonly drainTimeoutMs: number;
   readonly tallygate: readonly [command: string, ...args: string[]];
   /** For `\${…}` in Secrets; the children get a few of its variables. */
@@ -52,7 +53,7 @@ const PROCESS_END_MS = 5_000;
 const EXTPROC_END_MS = 15_000;
 const METRICS_DEADLINE_MS = 5_000;
 
-/** Resolves when all has ended, with true if that went in order. Throws an OperatorError for what a person must put right before it can start. */
+/** Resolves after the shutdown, with whether all steps succeeded. Throws an OperatorError if a person must fix something first. */
 export async function runGateway(options: RunOptions, signal: AbortSignal): Promise<boolean> {
   const { log, listenAddress } = options;
   const { path: envoyPath, version } = await findEnvoy(options.envoyPaths);
@@ -75,7 +76,7 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
       throw new OperatorError(loaded.errors.join('\n'));
     }
     for (const warning of loaded.warnings) {
-      log.warn({ problem: warning }, 'the resources have a flaw');
+      log.warn({ problem: warning }, 'invalid resources');
     }
     const { plan } = loaded;
     await checkPorts(listenAddress, listenerPorts(plan));
@@ -87,7 +88,13 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
     );
     const { concurrency, tallygate, environment } = options;
     const processes: Processes = newProcesses({
-      ...{ state, envoyPath, bootstrapPath, concurrency, tallygate, environment, log },
+      state,
+      envoyPath,
+      bootstrapPath,
+      concurrency,
+      tallygate,
+      environment,
+      log,
       onEnvoyLine: files.noteLine,
     });
     const deps = { files, policyPath: state.policyPath, extprocAdminSocket: state.extprocAdminSocket, log };
@@ -102,7 +109,10 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
     );
     await startProcesses(processes, state, signal);
     const edits = followConfig({
-      ...{ loader, plan, paths: loaded.paths, log },
+      loader,
+      plan,
+      paths: loaded.paths,
+      log,
       apply: async (after: Plan, before: Plan) => {
         const old = new Set(listenerPorts(before));
         await checkPorts(
@@ -131,7 +141,7 @@ export async function runGateway(options: RunOptions, signal: AbortSignal): Prom
     log.info({ envoy: version, addresses, state: state.folder }, 'ready');
     options.onReady({ addresses, metricsPort: health.port });
     await aborted(signal);
-    log.info({ reason: String(signal.reason), drainTimeoutMs: options.drainTimeoutMs }, 'ending in order');
+    log.info({ reason: String(signal.reason), drainTimeoutMs: options.drainTimeoutMs }, 'shutting down');
   } catch (error) {
     if (!signal.aborted) {
       throw error;
@@ -154,7 +164,7 @@ function envoyOptions({ listenAddress, caBundlePath }: RunOptions, state: State)
   };
 }
 
-/** Half of the memory that the machine or its container has: the other half is for extproc, the system and whatever else is there. */
+/** Half of the memory of the machine or container; the other half is for extproc and the system. */
 function envoyHeapBytes(): number {
   const limit = process.constrainedMemory();
   return Math.floor((limit > 0 ? Math.min(limit, totalmem()) : totalmem()) / 2);
@@ -192,7 +202,7 @@ async function startHealth(
   });
 }
 
-/** Clients are told to go with their next answer, nobody new is let in, and open streams have their time. */
+/** Tells clients to disconnect after their next response, stops listening, and waits for open streams. */
 async function drain({ envoy, admin }: Processes, timeoutMs: number, log: Log): Promise<void> {
   if (envoy.pid === undefined) {
     return;
@@ -206,16 +216,6 @@ async function drain({ envoy, admin }: Processes, timeoutMs: number, log: Log): 
     open = await admin.openRequests();
   }
   if (open > 0) {
-    log.warn({ streams: open }, 'streams that were still open are broken off');
+    log.warn({ streams: open }, 'closing open streams');
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) {
-      resolve();
-    } else {
-      signal.addEventListener('abort', () => resolve(), { once: true });
-    }
-  });
 }

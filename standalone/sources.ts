@@ -1,4 +1,4 @@
-/** The files that the gateway is told by. */
+/** Reads the files with the resources. */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Environment } from '../runtime/environment.ts';

@@ -1,11 +1,11 @@
-/** Ends what an earlier run left behind: only a process that is surely ours. */
+/** Ends a process of an earlier run, if its command line proves that it is one. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const DEADLINE_MS = 5000;
 
-/** `marker`: a text in the command line of ours that no other program has, the state folder. True: one was ended. */
+/** `marker`: the state folder, which only this instance's command lines contain. Returns whether a process was ended. */
 export async function endStaleProcess(pidPath: string, marker: string): Promise<boolean> {
   const pid = readPid(pidPath);
   if (pid === undefined || !isOurs(pid, marker)) {
@@ -32,12 +32,12 @@ function readPid(pidPath: string): number | undefined {
   }
 }
 
-/** False also when it has ended and only waits for its parent to notice: its command line is empty then. */
+/** Returns false also for a zombie, whose command line is empty. */
 function isOurs(pid: number, marker: string): boolean {
   return commandLine(pid).includes(marker);
 }
 
-/** On its way out: its command line is gone already, its sockets and locks perhaps not. Linux alone lets one see that. */
+/** Whether the process is exiting: its command line is empty, but sockets and locks may still exist. Visible on Linux only. */
 function isEnding(pid: number): boolean {
   if (process.platform !== 'linux') {
     return false;
@@ -72,6 +72,6 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch {
-    // It has just ended.
+    // The process has just ended.
   }
 }

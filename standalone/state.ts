@@ -62,7 +62,7 @@ function stateFolder({ stateHome, name }: StateOptions): string {
   return resolve(stateHome, 'tallygate', name);
 }
 
-/** What the system or SQLite says of the folder becomes one line with the fix. */
+/** Converts errors of the system or SQLite into one line with the fix. */
 function unusable(folder: string, error: unknown): unknown {
   const isOfSystem =
     error instanceof Error && 'code' in error && /^(E[A-Z]+|ERR_SQLITE_ERROR)$/.test(String(error.code));

@@ -1,4 +1,4 @@
-/** Keeps one child process running: starts it, leads its lines to the log, starts it again when it dies, ends it when asked. */
+/** Supervises a child process: starts it, restarts it when it exits, forwards its lines to the log, and stops it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -12,25 +12,25 @@ export interface ChildOptions {
   readonly environment: Readonly<Record<string, string>>;
   readonly pidPath: string;
   readonly log: Log;
-  /** Each line of its stderr; absent: its stderr is ours. Its stdout is ours, always. */
+  /** Receives the lines of its stderr; absent: stderr is inherited. Its stdout is always inherited. */
   readonly onLine?: (line: string) => void;
-  /** A second one waits in reserve, so that the place is empty for milliseconds only. It must begin when a line comes on its stdin, not before. */
+  /** A second process in reserve, so that a restart takes milliseconds. It must start work when a line arrives on its stdin. */
   readonly spare?: { readonly args: readonly string[]; readonly pidPath: string };
 }
 
 export interface Child {
   readonly pid: number | undefined;
-  /** Times that it was started again. */
+  /** The number of restarts. */
   readonly restarts: number;
   start(): void;
-  /** SIGTERM, and SIGKILL when that takes too long. It is not started again. */
+  /** Sends SIGTERM, and SIGKILL at the deadline. The process is not restarted. */
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** The first death is answered at once; a child that dies again and again is given more time, so that it does not eat the machine. */
+/** The first restart is immediate; later ones back off, so that a crash loop does not load the machine. */
 const RESTART_DELAYS_MS = [0, 100, 200, 500, 1000, 2000, 5000] as const;
 const HEALTHY_AFTER_MS = 10_000;
-/** A new one in reserve must not take the processor from the one that has just begun. */
+/** Delays the next reserve process, which would compete for CPU with the one that has just started. */
 const SPARE_DELAY_MS = 1500;
 
 export function supervise(options: ChildOptions): Child {
@@ -68,10 +68,7 @@ export function supervise(options: ChildOptions): Child {
       const delayMs = reserve ? 0 : RESTART_DELAYS_MS[Math.min(deathsInARow, RESTART_DELAYS_MS.length - 1)]!;
       deathsInARow++;
       restarts++;
-      log.error(
-        { process: name, ...reason, restartInMs: delayMs },
-        'a process ended unexpectedly and is started again',
-      );
+      log.error({ process: name, ...reason, restartInMs: delayMs }, 'process exited; restarting');
       if (delayMs === 0) {
         start();
       } else {
@@ -136,7 +133,7 @@ export function supervise(options: ChildOptions): Child {
 function launch({ command, args, environment, onLine, spare }: ChildOptions, more: readonly string[]): ChildProcess {
   const child = spawn(command, [...args, ...more], {
     stdio: [spare ? 'pipe' : 'ignore', 'inherit', onLine ? 'pipe' : 'inherit'],
-    // Out of the terminal's process group: Ctrl-C is for us, and we end the others in order.
+    // In its own process group: Ctrl-C reaches this process only, which ends its children in order.
     detached: true,
     env: environment,
   });
@@ -159,5 +156,5 @@ function onEnd(child: ChildProcess, ended: (reason: object) => void): void {
     ended(reason);
   };
   child.once('exit', (code, signal) => end({ code, signal }));
-  child.once('error', (error) => end({ error: String(error) }));
+  child.once('error', (error) => end({ err: error }));
 }

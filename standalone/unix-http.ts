@@ -1,13 +1,18 @@
-/** HTTP over the Unix sockets of the programs that are run here. */
+/** HTTP requests over the Unix sockets of the child processes. */
 import { request } from 'node:http';
 
-export interface Answer {
+export interface UnixHttpResponse {
   readonly status: number;
   readonly body: string;
 }
 
-/** Rejects when nobody answers in time. */
-export function ask(socketPath: string, method: 'GET' | 'POST', path: string, deadlineMs: number): Promise<Answer> {
+/** Rejects if there is no answer before the deadline. */
+export function ask(
+  socketPath: string,
+  method: 'GET' | 'POST',
+  path: string,
+  deadlineMs: number,
+): Promise<UnixHttpResponse> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(deadlineMs);
     const asked = request({ socketPath, method, path, signal, agent: false }, (response) => {

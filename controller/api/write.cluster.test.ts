@@ -149,7 +149,7 @@ test('what carries our label and was written by somebody else is neither overwri
     body: theirs,
   });
   const { failures } = await bring(configMaps, configMap(place.namespace, name, { value: 'ours' }, labels));
-  assert.match(failures[0]?.message ?? '', /is there and not ours/);
+  assert.match(failures[0]?.message ?? '', /exists and was not created by Tallygate/);
   const seen = await actual(configMaps);
   assert.equal(seen.size, 1);
   const pruned = await prune(place.client, [{ resource: configMaps, objects: [], actual: seen }], signal, silent);
