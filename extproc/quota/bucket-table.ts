@@ -123,7 +123,8 @@ export class BucketTable {
       this.#sweep(atMs);
     }
     const claims: Claim[] = [];
-    for (const [index, draw] of draws.entries()) {
+    for (let index = 0; index < draws.length; index++) {
+      const draw = draws[index]!;
       const ref = draw.bucket;
       const bucket = this.find(ref, atMs) ?? (this.#hasRoom(ref.quota) ? this.add(ref, atMs) : undefined);
       if (bucket === undefined) {

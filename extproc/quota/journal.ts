@@ -50,13 +50,20 @@ interface WindowEntry {
   lastAmount: number;
 }
 
+/** What the journal has of a hold; by number, because integers are the cheapest keys of a Map. */
+interface HoldEntry {
+  readonly hold: OpenHold;
+  journaled: boolean;
+  dirty: boolean;
+}
+
 export class LogJournal implements Journal {
   readonly #options: LogJournalOptions;
   #writer: Pick<JournalWriter, 'append' | 'close'> | undefined;
   #dirtyWindows: WindowState[] = [];
-  readonly #windows = new Map<WindowState, WindowEntry>();
-  #dirtyHolds = new Set<OpenHold>();
-  readonly #journaledHolds = new Set<OpenHold>();
+  readonly #windows = new Map<number, WindowEntry>();
+  readonly #holds = new Map<number, HoldEntry>();
+  #dirtyHolds: HoldEntry[] = [];
   #goneWindows: number[] = [];
   readonly #dirtyQuotas = new Map<string, object | null>();
   /** A change must be written before anything that it covers is sent. */
@@ -86,21 +93,30 @@ export class LogJournal implements Journal {
   }
 
   windowGone(window: WindowState): void {
-    if (this.#windows.get(window)?.journaled) {
+    if (this.#windows.get(window.id)?.journaled) {
       this.#goneWindows.push(window.id);
     }
-    this.#windows.delete(window);
+    this.#windows.delete(window.id);
   }
 
   hold(hold: OpenHold): void {
-    if (hold.parts.length === 0 || this.#dirtyHolds.has(hold)) {
+    if (hold.parts.length === 0) {
       return;
     }
-    this.#dirtyHolds.add(hold);
+    let entry = this.#holds.get(hold.number);
+    if (entry === undefined) {
+      entry = { hold, journaled: false, dirty: false };
+      this.#holds.set(hold.number, entry);
+    }
+    if (entry.dirty) {
+      return;
+    }
+    entry.dirty = true;
+    this.#dirtyHolds.push(entry);
     if (!hold.settled) {
       this.#urgent = true;
       for (const { window } of hold.parts) {
-        if (!this.#windows.get(window)?.journaled) {
+        if (!this.#windows.get(window.id)?.journaled) {
           this.#markDirty(window);
         }
       }
@@ -160,7 +176,7 @@ export class LogJournal implements Journal {
 
   get #isClean(): boolean {
     const changes =
-      this.#dirtyHolds.size + this.#dirtyWindows.length + this.#goneWindows.length + this.#dirtyQuotas.size;
+      this.#dirtyHolds.length + this.#dirtyWindows.length + this.#goneWindows.length + this.#dirtyQuotas.size;
     return changes === 0;
   }
 
@@ -170,7 +186,7 @@ export class LogJournal implements Journal {
       records.push(encoded(['q', id, quota === null ? null : JSON.stringify(quota)]));
     }
     for (const window of this.#dirtyWindows) {
-      const entry = this.#windows.get(window);
+      const entry = this.#windows.get(window.id);
       if (entry !== undefined) {
         addWindow(records, window, entry);
       }
@@ -178,10 +194,10 @@ export class LogJournal implements Journal {
     for (const id of this.#goneWindows) {
       records.push(`["x",${id}]`);
     }
-    for (const hold of this.#dirtyHolds) {
+    for (const { hold, journaled } of this.#dirtyHolds) {
       if (!hold.settled) {
         records.push(`["h",${hold.number},[${hold.parts.map(({ window, held }) => `[${window.id},${held}]`).join()}]]`);
-      } else if (this.#journaledHolds.has(hold)) {
+      } else if (journaled) {
         records.push(`["d",${hold.number}]`);
       }
     }
@@ -191,7 +207,7 @@ export class LogJournal implements Journal {
   #clean(): void {
     this.#urgent = false;
     for (const window of this.#dirtyWindows) {
-      const entry = this.#windows.get(window);
+      const entry = this.#windows.get(window.id);
       if (entry !== undefined) {
         entry.dirty = false;
         entry.journaled = true;
@@ -200,15 +216,15 @@ export class LogJournal implements Journal {
         entry.lastAmount = window.sliding?.amounts.at(-1) ?? 0;
       }
     }
-    for (const hold of this.#dirtyHolds) {
-      if (hold.settled) {
-        this.#journaledHolds.delete(hold);
-      } else {
-        this.#journaledHolds.add(hold);
+    for (const entry of this.#dirtyHolds) {
+      entry.dirty = false;
+      entry.journaled = true;
+      if (entry.hold.settled) {
+        this.#holds.delete(entry.hold.number);
       }
     }
     this.#dirtyWindows = [];
-    this.#dirtyHolds = new Set();
+    this.#dirtyHolds = [];
     this.#goneWindows = [];
     // Clearing a Map allocates a new table, even if the Map is empty.
     if (this.#dirtyQuotas.size > 0) {
@@ -221,12 +237,14 @@ export class LogJournal implements Journal {
     this.failure = error instanceof Error ? error.message : String(error);
     this.#failedAtMs = performance.now();
     this.#retryLater();
-    for (const hold of this.#dirtyHolds) {
-      if (hold.settled && !this.#journaledHolds.has(hold)) {
-        this.#dirtyHolds.delete(hold);
+    this.#dirtyHolds = this.#dirtyHolds.filter(({ hold, journaled }) => {
+      const isNeeded = !hold.settled || journaled;
+      if (!isNeeded) {
+        this.#holds.delete(hold.number);
       }
-    }
-    this.#dirtyWindows = this.#dirtyWindows.filter((window) => this.#windows.has(window));
+      return isNeeded;
+    });
+    this.#dirtyWindows = this.#dirtyWindows.filter((window) => this.#windows.has(window.id));
     if (this.#failedAtMs - this.#reportedAtMs >= TROUBLE_INTERVAL_MS) {
       this.#reportedAtMs = this.#failedAtMs;
       this.#options.onTrouble(error);
@@ -234,10 +252,10 @@ export class LogJournal implements Journal {
   }
 
   #markDirty(window: WindowState): WindowEntry {
-    let entry = this.#windows.get(window);
+    let entry = this.#windows.get(window.id);
     if (entry === undefined) {
       entry = { journaled: false, dirty: false, reshaped: false, lastSegment: 0, lastAmount: 0 };
-      this.#windows.set(window, entry);
+      this.#windows.set(window.id, entry);
     }
     if (!entry.dirty) {
       entry.dirty = true;

@@ -124,7 +124,8 @@ export class MemoryStore implements QuotaStore {
   }
 
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel {
-    checkTokens(demand.inputTokens, demand.output.want, demand.output.least);
+    checkTokens(demand.output.want, demand.output.least);
+    checkTokens(demand.inputTokens, 0);
     const arrival = this.#waitList.arrive();
     const decision = this.#decide(demand, arrival, demand.atMs);
     if (!(decision instanceof Bucket)) {
@@ -435,8 +436,8 @@ function ownHold(hold: Hold): OpenHold {
   return hold;
 }
 
-function checkTokens(...counts: readonly number[]): void {
-  if (!counts.every(isAmount)) {
+function checkTokens(want: number, least: number): void {
+  if (!isAmount(want) || !isAmount(least)) {
     throw new Error('invariant: tokens must be whole numbers of at least 0');
   }
 }
