@@ -340,7 +340,7 @@ describe('a quota policy that limits nothing', () => {
       'aiquotapolicy/idle',
       'Accepted',
       'NothingToLimit',
-      /no rule of AIGatewayRoute tge-mistakes\/empty is served by a backend/,
+      /no rule of AIGatewayRoute tge-mistakes\/empty has a usable backend/,
     );
   });
 });
