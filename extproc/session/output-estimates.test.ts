@@ -48,3 +48,11 @@ test('keys are bounded, and recently used ones stay', () => {
   assert.equal(estimates.keys, 3);
   assert.equal(estimates.holdTokens('used', 'r'), 16);
 });
+
+test('answers that come at once do not teach an impossible rate', () => {
+  const estimates = new OutputEstimator();
+  for (let count = 0; count < 100; count++) {
+    estimates.observe('m', 'r', 700, 0.01);
+  }
+  assert(estimates.tokensPerSecond('m', 'r') <= 5_000);
+});

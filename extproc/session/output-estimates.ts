@@ -27,6 +27,12 @@ const CELLS = 41;
  */
 const MAX_WEIGHT = 256;
 
+/**
+ * The fastest rate that an answer teaches. The fastest hosted models make about 3,000 tokens a second;
+ * answers from a cache arrive at once, and their rate says nothing about what a model makes.
+ */
+const MAX_TOKENS_PER_SECOND = 5_000;
+
 /** The weight of the newest answer in the mean rate. */
 const NEWEST_WEIGHT = 0.1;
 
@@ -69,7 +75,8 @@ export class OutputEstimator {
     stats.weights[cell] = (stats.weights[cell] ?? 0) + 1;
     stats.weight++;
     if (durationMs > 0 && outputTokens > 0) {
-      stats.tokensPerSecond += NEWEST_WEIGHT * ((outputTokens * 1000) / durationMs - stats.tokensPerSecond);
+      const rate = Math.min(MAX_TOKENS_PER_SECOND, (outputTokens * 1000) / durationMs);
+      stats.tokensPerSecond += NEWEST_WEIGHT * (rate - stats.tokensPerSecond);
     }
   }
 
