@@ -1,4 +1,7 @@
-/** `tallygate check FILE|FOLDER…`: says what is wrong with resources, and prints what `tallygate run` would write. Offline, and without any secret. */
+/**
+ * `tallygate check FILE|FOLDER…`: says what is wrong with resources, and prints what `tallygate
+ * run` would write. Offline, and without any secret.
+ */
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
 import { noGateway } from '../standalone/load.ts';
@@ -22,7 +25,10 @@ a host name that no listener has, a Gateway of another class, files without a Ga
 Exit code: 0 no error, 1 an error (with --strict also a warning), 2 wrong use of the command.
 `;
 
-/** Not empty, allowed in a header, and where a certificate is expected it looks like one: whether the real value is right is not checked. */
+/**
+ * Not empty, allowed in a header, and where a certificate is expected it looks like one: whether
+ * the real value is right is not checked.
+ */
 const placeholder = '-----BEGIN-PLACEHOLDER-----';
 const lookup: Lookup = { environment: () => placeholder, file: () => placeholder };
 

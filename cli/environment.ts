@@ -1,4 +1,7 @@
-/** Every environment variable that tallygate reads, in one list (docs/reference/environment.md). Variables in Secrets are read where they are named. */
+/**
+ * Every environment variable that tallygate reads, in one list (docs/reference/environment.md).
+ * Variables in Secrets are read where they are named.
+ */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import {

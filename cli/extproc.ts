@@ -1,4 +1,7 @@
-/** `tallygate extproc`: the process of the data plane, configured by a policy file or by the controller. */
+/**
+ * `tallygate extproc`: the process of the data plane, configured by a policy file or by the
+ * controller.
+ */
 import { flushCompileCache } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { type Extproc, startExtproc } from '../extproc/main.ts';
@@ -147,7 +150,10 @@ async function startService(
   }
 }
 
-/** A failing journal is no reason to be unready: requests without a quota, or with one that fails open, go on. */
+/**
+ * A failing journal is no reason to be unready: requests without a quota, or with one that fails
+ * open, go on.
+ */
 function journalDetails({ journalPath }: ExtprocFlags, { store }: Extproc): Readonly<Record<string, string>> {
   return journalPath === undefined ? {} : { journal: store.journalFailure ?? 'ok' };
 }

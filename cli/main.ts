@@ -1,4 +1,7 @@
-/** The program `tallygate`: runs a command. Exit code 1: an error that the operator can fix, in one line without a stack; 2: wrong usage. */
+/**
+ * The program `tallygate`: runs a command. Exit code 1: an error that the operator can fix, in one
+ * line without a stack; 2: wrong usage.
+ */
 import { enableCompileCache } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** Answers `tallygate quota` in the process that has the quota store: HTTP on a Unix socket that only its owner can open, and nothing on the network. */
+/**
+ * Answers `tallygate quota` in the process that has the quota store: HTTP on a Unix socket that
+ * only its owner can open, and nothing on the network.
+ */
 import { rmSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import type { MemoryStore } from '../extproc/quota/memory.ts';

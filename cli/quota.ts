@@ -1,4 +1,7 @@
-/** `tallygate quota list|reset`: what is spent of budgets, and giving one its whole limit again, in the gateway that runs. */
+/**
+ * `tallygate quota list|reset`: what is spent of budgets, and giving one its whole limit again, in
+ * the gateway that runs.
+ */
 import { existsSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
 import type { Budget } from '../extproc/quota/operator.ts';

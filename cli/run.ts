@@ -40,14 +40,16 @@ const options = {
 } as const;
 
 /**
- * Requests die young, and V8 lets the space for the young grow to many times what they need: with the default of 16 MB, resident memory under full load was
- * 28 MB more for a tenth of the processor time.
+ * Requests die young, and V8 lets the space for the young grow to many times what they need: with
+ * the default of 16 MB, resident memory under full load was 28 MB more for a tenth of the processor
+ * time.
  */
 const YOUNG_GENERATION = '--max-semi-space-size=8';
 
 /**
- * On a machine with much memory V8 lets garbage lie until hundreds of megabytes have come together. This bound (megabytes) is ten times what 5,000 open streams
- * need, and makes it tidy up sooner: 141 MB resident after 24,000 requests in place of 195.
+ * On a machine with much memory V8 lets garbage lie until hundreds of megabytes have come together.
+ * This bound (megabytes) is ten times what 5,000 open streams need, and makes it tidy up sooner:
+ * 141 MB resident after 24,000 requests in place of 195.
  */
 const OLD_GENERATION = '--max-old-space-size=1024';
 
@@ -122,8 +124,8 @@ export const run: Verb = async ({ args, settings }) => {
 const PARENT_POLL_MS = 250;
 
 /**
- * npm and npx run a command by a shell, and pass SIGTERM to that shell alone: without this, Envoy and extproc would serve on. Elsewhere (nohup, systemd) we outlive
- * our parent.
+ * npm and npx run a command by a shell, and pass SIGTERM to that shell alone: without this, Envoy
+ * and extproc would serve on. Elsewhere (nohup, systemd) we outlive our parent.
  */
 function endWithNpm(abort: (reason: string) => void): void {
   const parent = process.ppid;

@@ -1,4 +1,7 @@
-/** `tallygate sidecar-patch`: what an EnvoyProxy of one's own needs, from the file that the chart's EnvoyProxy is made from too. */
+/**
+ * `tallygate sidecar-patch`: what an EnvoyProxy of one's own needs, from the file that the chart's
+ * EnvoyProxy is made from too.
+ */
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { readOptions, type Verb, wrongUse } from './verb.ts';

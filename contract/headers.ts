@@ -3,12 +3,15 @@
  * removed; none of them is trusted.
  */
 
-/** Set by extproc and matched by every generated Envoy route; identifies rule and backend (`Target.id`). */
+/**
+ * Set by extproc and matched by every generated Envoy route; identifies rule and backend
+ * (`Target.id`).
+ */
 export const ROUTE_HEADER = 'x-tallygate-route';
 
 /**
- * On Envoy's local replies: response flags, code details and the transport failure, for extproc, which
- * removes it.
+ * On Envoy's local replies: response flags, code details and the transport failure, for extproc,
+ * which removes it.
  */
 export const REPLY_HEADER = 'x-tallygate-reply';
 
@@ -41,9 +44,9 @@ export const VIA_UPSTREAM = 'via_upstream';
 
 /**
  * Client headers that no provider receives: credentials, billing accounts, the client's location.
- * Envoy removes them from the request to a backend, then adds the backend's own credential. This list
- * and the lists below keep the headers that the providers' clients need (versions, betas, request ids,
- * `retry-after`).
+ * Envoy removes them from the request to a backend, then adds the backend's own credential. This
+ * list and the lists below keep the headers that the providers' clients need (versions, betas,
+ * request ids, `retry-after`).
  */
 export const CLIENT_HEADERS: readonly string[] = [
   ROUTE_HEADER,
@@ -76,14 +79,14 @@ export const CLIENT_HEADERS: readonly string[] = [
 ];
 
 /**
- * Prefixes of further such headers (AWS signatures, tokens and guardrails). Envoy routes cannot remove
- * by prefix, so extproc does.
+ * Prefixes of further such headers (AWS signatures, tokens and guardrails). Envoy routes cannot
+ * remove by prefix, so extproc does.
  */
 export const CLIENT_HEADER_PREFIXES: readonly string[] = ['x-amz-', 'x-amzn-'];
 
 /**
- * Provider headers that no client receives, removed by Envoy: account data, cookies, and headers that a
- * browser would apply to the gateway's own origin.
+ * Provider headers that no client receives, removed by Envoy: account data, cookies, and headers
+ * that a browser would apply to the gateway's own origin.
  */
 export const PROVIDER_HEADERS: readonly string[] = [
   'openai-organization',

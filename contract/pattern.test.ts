@@ -25,8 +25,8 @@ for (const [pattern, letters] of exponential) {
 }
 
 /**
- * Returns the time for a whole value relative to that for half of it. Takes the fastest of many runs,
- * so that load on the machine does not matter.
+ * Returns the time for a whole value relative to that for half of it. Takes the fastest of many
+ * runs, so that load on the machine does not matter.
  */
 function growth(matches: (value: string) => boolean, letters: string): number {
   const value = Array.from({ length: MAX_MATCHED_CHARACTERS - 1 }, (_, index) =>

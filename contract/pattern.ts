@@ -1,14 +1,15 @@
 /**
- * Validates and runs the regular expressions that users write; no other code does. The engine is RE2
- * (re2js), which runs in linear time. JavaScript's own engine backtracks: a pattern of 200 characters
- * and a value of 40 can block a process for hours.
+ * Validates and runs the regular expressions that users write; no other code does. The engine is
+ * RE2 (re2js), which runs in linear time. JavaScript's own engine backtracks: a pattern of 200
+ * characters and a value of 40 can block a process for hours.
  */
 import { createRequire } from 'node:module';
 import type { RE2Set } from 're2js';
 
 /**
- * Maximum parts of a pattern (characters, classes, groups), with counted repetitions expanded. A match
- * takes time proportional to parts × characters: at both limits 2 to 3 ms for the worst pattern.
+ * Maximum parts of a pattern (characters, classes, groups), with counted repetitions expanded. A
+ * match takes time proportional to parts × characters: at both limits 2 to 3 ms for the worst
+ * pattern.
  */
 export const MAX_PATTERN_SIZE = 200;
 
@@ -65,8 +66,9 @@ function compile(pattern: string): RE2Set {
 }
 
 /**
- * Returns the number of parts of a pattern with counted repetitions expanded. Does not compile: that
- * would take a second for the patterns that the limit refuses. Meaningless for an invalid pattern.
+ * Returns the number of parts of a pattern with counted repetitions expanded. Does not compile:
+ * that would take a second for the patterns that the limit refuses. Meaningless for an invalid
+ * pattern.
  */
 export function patternSize(pattern: string): number {
   const bare = pattern.replace(

@@ -6,7 +6,10 @@ import type { GatewayPolicy } from './policy.ts';
 import { checkedLine } from './policy-schema.ts';
 import { policyText } from './policy-text.ts';
 
-/** The data plane accepts every policy that translate produces; a field added on one side only fails here. */
+/**
+ * The data plane accepts every policy that translate produces; a field added on one side only fails
+ * here.
+ */
 for (const folder of ['../translate/testdata/', '../translate/kubernetes/testdata/']) {
   const directory = new URL(folder, import.meta.url);
   for (const name of readdirSync(directory).filter((each) => each.endsWith('.out.yaml'))) {

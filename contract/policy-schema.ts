@@ -1,6 +1,6 @@
 /**
- * Validates a policy where it enters the data plane, and refuses anything unknown: a limit type, enum
- * value or field of a newer program would silently limit nothing if it were ignored.
+ * Validates a policy where it enters the data plane, and refuses anything unknown: a limit type,
+ * enum value or field of a newer program would silently limit nothing if it were ignored.
  */
 import { z } from 'zod';
 import {
@@ -129,8 +129,8 @@ const quota = z.strictObject({
 } satisfies Fields<Quota>);
 
 /**
- * A part of a virtual host. Parts with the same `virtualHost` number belong together, in order. Rules and
- * passthrough are indexes into those of the whole policy.
+ * A part of a virtual host. Parts with the same `virtualHost` number belong together, in order.
+ * Rules and passthrough are indexes into those of the whole policy.
  */
 const virtualHost = z.strictObject({
   virtualHost: count,

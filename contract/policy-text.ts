@@ -1,6 +1,6 @@
 /**
- * Serializes a policy as JSON lines, so that a data plane can read it in slices. Each rule is written
- * once, however many host names it serves. `policy-schema.ts` defines the lines.
+ * Serializes a policy as JSON lines, so that a data plane can read it in slices. Each rule is
+ * written once, however many host names it serves. `policy-schema.ts` defines the lines.
  */
 import type { GatewayPolicy, Passthrough, Rule, VirtualHost } from './policy.ts';
 

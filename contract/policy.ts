@@ -34,7 +34,10 @@ export interface Rule {
   readonly route: string;
   /** The name of the rule within its route. */
   readonly name: string;
-  /** Exact names, or globs where `*` matches any characters. Sorted; never empty (`["*"]` matches all). */
+  /**
+   * Exact names, or globs where `*` matches any characters. Sorted; never empty (`["*"]` matches
+   * all).
+   */
   readonly models: readonly string[];
   readonly headers: readonly HeaderMatch[];
   readonly targets: readonly Target[];
@@ -92,7 +95,10 @@ export interface BackendPolicy {
   readonly models: readonly ModelFacts[];
 }
 
-/** `Auto`: decided by the model's name. `factorPercent` scales the count, for models without a public tokenizer. */
+/**
+ * `Auto`: decided by the model's name. `factorPercent` scales the count, for models without a
+ * public tokenizer.
+ */
 export interface Tokenizer {
   readonly encoding: 'Auto' | 'o200k_base' | 'o200k_harmony' | 'cl100k_base';
   readonly factorPercent?: number;
@@ -104,7 +110,10 @@ export interface ModelFacts {
   readonly maxOutputTokens?: number;
   /** The maximum of prompt and answer together. */
   readonly contextTokens?: number;
-  /** Whether the provider bills output that it does not stream (reasoning). `Auto`: decided by the model's name. */
+  /**
+   * Whether the provider bills output that it does not stream (reasoning). `Auto`: decided by the
+   * model's name.
+   */
   readonly reasoningTokens: 'Auto' | 'Billed' | 'None';
 }
 
@@ -127,7 +136,10 @@ export interface Quota {
   readonly onJournalLoss: 'FailClosed' | 'FailOpen';
   /** Whether passthrough requests, whose tokens are not counted, may pass this token quota. */
   readonly unmetered: 'Allow' | 'Refuse';
-  /** The cost of an abandoned request when the provider may have generated output that was never seen. */
+  /**
+   * The cost of an abandoned request when the provider may have generated output that was never
+   * seen.
+   */
   readonly onAbandon: 'Hold' | 'Estimate';
 }
 
@@ -141,7 +153,10 @@ export type CalendarUnit = 'Minute' | 'Hour' | 'Day' | 'Week' | 'Month';
 
 export type KeyPart =
   | { readonly type: 'Header'; readonly name: string }
-  /** The backend's name of the model, or the matched pattern if neither rule nor backend names the model. */
+  /**
+   * The backend's name of the model, or the matched pattern if neither rule nor backend names the
+   * model.
+   */
   | { readonly type: 'Model' }
   /** `NAMESPACE/ROUTE`. */
   | { readonly type: 'Route' };

@@ -1,6 +1,6 @@
 /**
- * Error types of the client APIs, and the texts of Envoy's local replies. A client cannot tell whether
- * extproc or Envoy wrote an error.
+ * Error types of the client APIs, and the texts of Envoy's local replies. A client cannot tell
+ * whether extproc or Envoy wrote an error.
  */
 
 /** The kinds of failure that every client API can express. */

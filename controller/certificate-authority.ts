@@ -1,6 +1,7 @@
 /**
- * The controller's certificate authority (CA), kept in a Secret in its namespace. Its certificates are
- * published in a ConfigMap in each namespace where proxies run. Issues and renews the server certificate.
+ * The controller's certificate authority (CA), kept in a Secret in its namespace. Its certificates
+ * are published in a ConfigMap in each namespace where proxies run. Issues and renews the server
+ * certificate.
  */
 import { randomBytes } from 'node:crypto';
 import type { Log } from '../runtime/log.ts';
@@ -27,9 +28,14 @@ export interface CertificateAuthority {
   certificate(): ServerCertificate | undefined;
   /** The certificates in PEM; undefined until there is a CA. */
   bundle(): string | undefined;
-  /** The secret of the installation that makes route ids unguessable; undefined until there is one. */
+  /**
+   * The secret of the installation that makes route ids unguessable; undefined until there is one.
+   */
   routeSecret(): string | undefined;
-  /** Creates the CA and the route secret, or renews the CA when that is due. Only the leader calls this. */
+  /**
+   * Creates the CA and the route secret, or renews the CA when that is due. Only the leader calls
+   * this.
+   */
   keep(signal: AbortSignal): Promise<void>;
   /** Issues a new server certificate if one is due. Call periodically. */
   renew(): Promise<void>;

@@ -1,6 +1,7 @@
 /**
- * Whatever happens in whatever order (users' objects come, change and go, objects of ours are edited or removed by hand, the controller is killed), the cluster
- * ends in exactly what translate says. Against a real API server.
+ * Whatever happens in whatever order (users' objects come, change and go, objects of ours are
+ * edited or removed by hand, the controller is killed), the cluster ends in exactly what translate
+ * says. Against a real API server.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -259,7 +260,10 @@ function faults(): readonly string[] {
   });
 }
 
-/** By the server's own word: what it would make of the wanted object if there were none yet. Tells fields that were left over, too. */
+/**
+ * By the server's own word: what it would make of the wanted object if there were none yet. Tells
+ * fields that were left over, too.
+ */
 async function assertExact(): Promise<void> {
   for (const wanted of wantedNow()) {
     const resource = generatedResources.find(({ kind }) => kind === wanted.kind)!;

@@ -1,6 +1,6 @@
 /**
- * The control plane: reads users' resources, translates them, and brings the cluster and the sidecars
- * to the result. Only the leader writes and serves policies.
+ * The control plane: reads users' resources, translates them, and brings the cluster and the
+ * sidecars to the result. Only the leader writes and serves policies.
  */
 import type { Address } from '../runtime/environment.ts';
 import type { Log } from '../runtime/log.ts';

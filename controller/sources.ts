@@ -1,4 +1,7 @@
-/** The controller's copy of the cluster: whole collections, and single Secrets and ConfigMaps that resources refer to. */
+/**
+ * The controller's copy of the cluster: whole collections, and single Secrets and ConfigMaps that
+ * resources refer to.
+ */
 import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterWorld } from '../translate/kubernetes/plan.ts';

@@ -1,4 +1,7 @@
-/** Writes conditions into users' objects: only changes, with transition times, and beside other controllers' entries. */
+/**
+ * Writes conditions into users' objects: only changes, with transition times, and beside other
+ * controllers' entries.
+ */
 import type { Condition } from '../crds/conditions.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ObjectStatus } from '../translate/plan.ts';
@@ -159,8 +162,9 @@ function conditionsOf({ parents, ancestors, conditions }: WrittenStatus): readon
 }
 
 /**
- * Whether two values are the same as JSON: members in any order, undefined as absent. Allocates little,
- * because most statuses are the same in most runs. `isDeepStrictEqual` would tell undefined from absent.
+ * Whether two values are the same as JSON: members in any order, undefined as absent. Allocates
+ * little, because most statuses are the same in most runs. `isDeepStrictEqual` would tell undefined
+ * from absent.
  */
 export function same(left: unknown, right: unknown): boolean {
   if (left === right) {

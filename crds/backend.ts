@@ -173,7 +173,8 @@ const modelFields = z
 
 const model = withRules(modelFields, [
   {
-    // Auto passes: the API server stored this former default in objects whose authors never wrote it.
+    // Auto passes: the API server stored this former default in objects whose authors never wrote
+    // it.
     cel: "!has(self.hiddenOutput) || self.hiddenOutput == 'Auto'",
     message: 'hiddenOutput was renamed to reasoningTokens: write Billed instead of Always, None instead of Never',
     field: 'hiddenOutput',

@@ -24,7 +24,10 @@ export interface JsonSchema {
   readonly 'x-kubernetes-list-type'?: 'atomic' | 'map' | 'set';
 }
 
-/** Converts a schema to the subset that the API server accepts: no `$ref`, `additionalProperties`, `oneOf`. */
+/**
+ * Converts a schema to the subset that the API server accepts: no `$ref`, `additionalProperties`,
+ * `oneOf`.
+ */
 export function jsonSchema(schema: z.ZodType): JsonSchema {
   return z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input', reused: 'inline' }) as JsonSchema;
 }

@@ -1,4 +1,7 @@
-/** A real API server accepts every valid example and refuses every invalid one, with our CEL messages. */
+/**
+ * A real API server accepts every valid example and refuses every invalid one, with our CEL
+ * messages.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** The fields that Tallygate reads of Gateway API and Envoy Gateway kinds. Other fields are not validated. */
+/**
+ * The fields that Tallygate reads of Gateway API and Envoy Gateway kinds. Other fields are not
+ * validated.
+ */
 import { z } from 'zod';
 import { GATEWAY_GROUP, hostname, objectName, port } from './schema.ts';
 
@@ -66,7 +69,10 @@ export const gatewaySpec = z.object({
     }),
 });
 
-/** In a cluster, the Gateway's own controller validates it. Listeners without HTTP are ignored, not refused. */
+/**
+ * In a cluster, the Gateway's own controller validates it. Listeners without HTTP are ignored, not
+ * refused.
+ */
 export const clusterGatewaySpec = z.object({
   gatewayClassName,
   listeners: z.array(z.unknown()).transform((listeners) =>
@@ -124,7 +130,10 @@ export const trafficPolicySpec = policyTargets.extend({
     .optional(),
 });
 
-/** Envoy Gateway's ClientTrafficPolicy: the fields that settings of a generated route would override. */
+/**
+ * Envoy Gateway's ClientTrafficPolicy: the fields that settings of a generated route would
+ * override.
+ */
 export const clientPolicySpec = policyTargets.extend({
   timeout: z.object({ http: z.object({ streamIdleTimeout: z.unknown().optional() }).optional() }).optional(),
 });

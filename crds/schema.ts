@@ -1,7 +1,8 @@
 /**
  * The API has one zod schema per kind; types, CRD YAML and docs/reference are derived from it. This
- * file defines what the kinds share: names, durations, sizes, and rules. A rule carries both the CEL
- * text for the API server and the function for `tallygate check`, so that both refuse the same input.
+ * file defines what the kinds share: names, durations, sizes, and rules. A rule carries both the
+ * CEL text for the API server and the function for `tallygate check`, so that both refuse the same
+ * input.
  */
 import { z } from 'zod';
 
@@ -35,7 +36,9 @@ export function withRules<S extends z.ZodType>(schema: S, rules: readonly Rule<z
   });
 }
 
-/** The rule of a Kubernetes union: `member` must be set if and only if `selector` has this value. */
+/**
+ * The rule of a Kubernetes union: `member` must be set if and only if `selector` has this value.
+ */
 export function unionMember<T extends object>(value: string, member: keyof T & string, selector = 'type'): Rule<T> {
   return {
     cel: `self.${selector} == '${value}' ? has(self.${member}) : !has(self.${member})`,
@@ -137,7 +140,10 @@ export const size = withRules(
   ],
 );
 
-/** An exact name, or a glob where `*` matches any characters. At most 4 stars, so that matching is linear. */
+/**
+ * An exact name, or a glob where `*` matches any characters. At most 4 stars, so that matching is
+ * linear.
+ */
 export const modelPattern = z
   .string()
   .min(1)
@@ -153,7 +159,9 @@ export const modelName = z
   .max(256)
   .regex(/^[!-)+-~]+$/, 'must be a model name of printable characters without spaces and "*"');
 
-/** A count that may exceed 2^31. The API server stores int64; JSON readers are exact up to 2^53 - 1. */
+/**
+ * A count that may exceed 2^31. The API server stores int64; JSON readers are exact up to 2^53 - 1.
+ */
 export const count = z.int().min(1).max(Number.MAX_SAFE_INTEGER).meta({ format: 'int64' });
 
 export const tokenCount = z.int32().min(1);

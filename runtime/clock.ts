@@ -1,4 +1,7 @@
-/** Milliseconds since 1970, with fractions: for durations as well as for the calendar. Set by the machine's clock once a second, which the monotonic one leaves when a laptop sleeps. */
+/**
+ * Milliseconds since 1970, with fractions: for durations as well as for the calendar. Set by the
+ * machine's clock once a second, which the monotonic one leaves when a laptop sleeps.
+ */
 
 const SET_EVERY_MS = 1000;
 

@@ -1,4 +1,7 @@
-/** Reads environment variables by a list that names each once, with its form. What is wrong comes back as problems that name the variable and the fix. */
+/**
+ * Reads environment variables by a list that names each once, with its form. What is wrong comes
+ * back as problems that name the variable and the fix.
+ */
 
 export interface Variable<T> {
   /** What the value must be, for the message: "a port from 0 to 65535". */

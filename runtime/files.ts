@@ -38,7 +38,9 @@ const DEBOUNCE_MS = 60;
 const POLL_MS = 2000;
 
 export interface Watch {
-  /** Replaces the watched files and folders. A path that does not exist is watched until it appears. */
+  /**
+   * Replaces the watched files and folders. A path that does not exist is watched until it appears.
+   */
   set(paths: readonly string[]): void;
   close(): void;
 }
@@ -78,7 +80,8 @@ class PathWatch implements Watch {
     this.#stop();
     this.#paths = [...paths];
     this.#seen = signature(paths);
-    // Watch a file's folder, not the file: an editor that renames would leave the watch on the old file.
+    // Watch a file's folder, not the file: an editor that renames would leave the watch on the old
+    // file.
     for (const [folder, members] of Map.groupBy(paths, (path) => (isFolder(path) ? path : dirname(path)))) {
       const names = members.includes(folder) ? undefined : new Set(members.map((path) => basename(path)));
       this.#watchFolder(folder, names);

@@ -1,4 +1,7 @@
-/** One small HTTP server that tells how the process is: `/healthz` (alive), `/readyz` (takes work), `/metrics` (Prometheus text). */
+/**
+ * One small HTTP server that tells how the process is: `/healthz` (alive), `/readyz` (takes work),
+ * `/metrics` (Prometheus text).
+ */
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,6 +1,7 @@
 /**
- * JSON that is one line, and text, for everything that reads it: JSON itself lets DEL, the C1 controls (a terminal takes U+009B for an escape sequence)
- * and the line separators U+2028 and U+2029 stand as they are. Half surrogates `JSON.stringify` escapes by itself.
+ * JSON that is one line, and text, for everything that reads it: JSON itself lets DEL, the C1
+ * controls (a terminal takes U+009B for an escape sequence) and the line separators U+2028 and
+ * U+2029 stand as they are. Half surrogates `JSON.stringify` escapes by itself.
  */
 const UNESCAPED = /[\u007f-\u009f\u2028\u2029]/;
 const ALL_UNESCAPED = /[\u007f-\u009f\u2028\u2029]/g;

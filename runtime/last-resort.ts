@@ -3,8 +3,8 @@ import { writeSync } from 'node:fs';
 import { createLog } from './log.ts';
 
 /**
- * Logs an uncaught exception or rejection and exits with code 1 at once. Writes nothing else: the journal
- * stays as it is, and the next start charges open holds in full.
+ * Logs an uncaught exception or rejection and exits with code 1 at once. Writes nothing else: the
+ * journal stays as it is, and the next start charges open holds in full.
  */
 export function exitOnUncaught(keys: Readonly<Record<string, string>>): void {
   process.on('uncaughtException', (error) => {

@@ -1,4 +1,7 @@
-/** Writes lines in batches: cheap at thousands of lines a second, and what nobody takes is counted, not kept. */
+/**
+ * Writes lines in batches: cheap at thousands of lines a second, and what nobody takes is counted,
+ * not kept.
+ */
 import type { Output } from './output.ts';
 
 export interface LineWriter {
@@ -16,7 +19,10 @@ const BATCH_BYTES = 64 * 1024;
 const MOST_BYTES_A_CHARACTER = 3;
 
 export function createLineWriter(output: Pick<Output, 'write'>): LineWriter {
-  /** Lines as bytes at once: strings that grow by thousands of lines are dear to put together and to measure. */
+  /**
+   * Lines as bytes at once: strings that grow by thousands of lines are dear to put together and to
+   * measure.
+   */
   const batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
   let bytes = 0;
   let lines = 0;

@@ -1,4 +1,7 @@
-/** The log of a process: JSON lines with a constant message and data as keys. Never pass secrets or request contents. */
+/**
+ * The log of a process: JSON lines with a constant message and data as keys. Never pass secrets or
+ * request contents.
+ */
 import { type DestinationStream, pino } from 'pino';
 import { escapeControls } from './json-text.ts';
 import { openOutput } from './output.ts';
@@ -7,7 +10,9 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' |
 
 export const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
-/** A part of pino: data first, then a constant message in lower case. An error is passed as `err`. */
+/**
+ * A part of pino: data first, then a constant message in lower case. An error is passed as `err`.
+ */
 export interface Log {
   debug(data: object, message: string): void;
   info(data: object, message: string): void;

@@ -1,4 +1,7 @@
-/** How long the event loop was held, and how much of that was garbage collection, so that the two can be told apart. */
+/**
+ * How long the event loop was held, and how much of that was garbage collection, so that the two
+ * can be told apart.
+ */
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { type Meter, ValueType } from '@opentelemetry/api';
 
@@ -30,7 +33,8 @@ export function watchLoopDelay(): LoopDelay {
     }
   });
   observer.observe({ entryTypes: ['gc'] });
-  // The histogram holds the time between two ticks of its timer: what is above the resolution is delay.
+  // The histogram holds the time between two ticks of its timer: what is above the resolution is
+  // delay.
   const delayMs = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS);
   return {
     read(reset) {

@@ -1,4 +1,7 @@
-/** Starts OpenTelemetry for a process: metrics for Prometheus always, OTLP where an endpoint is named by the standard variables. */
+/**
+ * Starts OpenTelemetry for a process: metrics for Prometheus always, OTLP where an endpoint is
+ * named by the standard variables.
+ */
 import { type MeterProvider as Meters, metrics } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { MeterProvider, type MetricProducer, type MetricReader } from '@opentelemetry/sdk-metrics';
@@ -8,7 +11,10 @@ import { prometheusText } from './prometheus-text.ts';
 
 export interface OpenTelemetryOptions {
   readonly serviceName: string;
-  /** `OTEL_EXPORTER_OTLP_ENDPOINT` is set: the SDK reads it, and the headers that belong to it, itself. */
+  /**
+   * `OTEL_EXPORTER_OTLP_ENDPOINT` is set: the SDK reads it, and the headers that belong to it,
+   * itself.
+   */
   readonly otlp: boolean;
   /** Metrics of hot paths. */
   readonly tables: readonly MetricTable[];
@@ -21,7 +27,10 @@ export interface OpenTelemetry {
   shutdown(): Promise<void>;
 }
 
-/** The global meter provider is set from here on: instruments made before stay without effect. Once a process. */
+/**
+ * The global meter provider is set from here on: instruments made before stay without effect. Once
+ * a process.
+ */
 export async function startOpenTelemetry({ serviceName, otlp, tables }: OpenTelemetryOptions): Promise<OpenTelemetry> {
   const metricProducers = tables.map((table) => metricProducer(table, serviceName, Date.now));
   const reader = new PrometheusExporter({ preventServerStart: true, metricProducers });

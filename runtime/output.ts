@@ -1,15 +1,24 @@
-/** Bytes to a file descriptor without ever holding the event loop: a reader that does not read costs what it did not read, and bounded memory. */
+/**
+ * Bytes to a file descriptor without ever holding the event loop: a reader that does not read costs
+ * what it did not read, and bounded memory.
+ */
 import { fstatSync, write } from 'node:fs';
 import { Socket } from 'node:net';
 
 export interface Output {
-  /** False: they were not taken, since the reader is too far behind or gone. They must not change after it. */
+  /**
+   * False: they were not taken, since the reader is too far behind or gone. They must not change
+   * after it.
+   */
   write(bytes: Uint8Array): boolean;
   /** Waits until all is written, but for a stuck reader only this long. */
   close(deadlineMs: number): Promise<void>;
 }
 
-/** Pipes and sockets by libuv's non-blocking writes; files and terminals in the thread pool, where only a file's disk can hold a thread. */
+/**
+ * Pipes and sockets by libuv's non-blocking writes; files and terminals in the thread pool, where
+ * only a file's disk can hold a thread.
+ */
 export function openOutput(fd: number, maxUnwrittenBytes: number): Output {
   const stat = fstatSync(fd);
   return stat.isFIFO() || stat.isSocket() ? pipeOutput(fd, maxUnwrittenBytes) : fileOutput(fd, maxUnwrittenBytes);

@@ -1,4 +1,7 @@
-/** Shuts a process down in order: the first signal aborts, steps run one by one with deadlines, a second signal ends at once. */
+/**
+ * Shuts a process down in order: the first signal aborts, steps run one by one with deadlines, a
+ * second signal ends at once.
+ */
 import type { Log } from './log.ts';
 
 export interface ShutdownStep {
@@ -7,7 +10,10 @@ export interface ShutdownStep {
   readonly run: () => unknown;
 }
 
-/** Runs the steps in order. A step that fails or misses its deadline is logged, and the next one runs. Returns whether all succeeded. */
+/**
+ * Runs the steps in order. A step that fails or misses its deadline is logged, and the next one
+ * runs. Returns whether all succeeded.
+ */
 export async function runSteps(steps: readonly ShutdownStep[], log: Log): Promise<boolean> {
   let clean = true;
   for (const step of steps) {
@@ -34,8 +40,8 @@ export interface SignalSource {
 }
 
 /**
- * Returns the AbortSignal of the process. The first SIGTERM or SIGINT aborts it, with the signal's name
- * as the reason; a second one calls `endNow`.
+ * Returns the AbortSignal of the process. The first SIGTERM or SIGINT aborts it, with the signal's
+ * name as the reason; a second one calls `endNow`.
  */
 export function abortOnSignals(
   endNow: () => void,

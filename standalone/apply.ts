@@ -1,7 +1,7 @@
 /**
- * Applies a plan without dropping a stream: make before break. First everything that the new policy may
- * name is added, then the policy is replaced, then the listeners, and last everything unused is removed.
- * If Envoy or extproc refuses a step, the previous state is restored.
+ * Applies a plan without dropping a stream: make before break. First everything that the new policy
+ * may name is added, then the policy is replaced, then the listeners, and last everything unused is
+ * removed. If Envoy or extproc refuses a step, the previous state is restored.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { policyText } from '../contract/policy-text.ts';

@@ -1,4 +1,7 @@
-/** Applies edits of the files, one after another. A wrong file keeps its last good state, and the log names the errors. */
+/**
+ * Applies edits of the files, one after another. A wrong file keeps its last good state, and the
+ * log names the errors.
+ */
 import { errorMessage } from '../runtime/error-message.ts';
 import { watchPaths } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
@@ -22,7 +25,10 @@ export interface ConfigReload {
   close(): Promise<void>;
 }
 
-/** A correct edit is retried, because its obstacle (a port in use, a restarting Envoy) may be temporary. */
+/**
+ * A correct edit is retried, because its obstacle (a port in use, a restarting Envoy) may be
+ * temporary.
+ */
 const RETRY_MS = 3000;
 /** How often the log repeats the errors of a wrong file. */
 const REMIND_MS = 60_000;

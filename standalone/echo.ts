@@ -1,6 +1,6 @@
 /**
- * A simulated model for a first try without any key: it speaks OpenAI's chat completions and says the words of the prompt again. Backends reach it by a
- * host name that exists nowhere else.
+ * A simulated model for a first try without any key: it speaks OpenAI's chat completions and says
+ * the words of the prompt again. Backends reach it by a host name that exists nowhere else.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

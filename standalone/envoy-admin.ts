@@ -6,7 +6,10 @@ const DEADLINE_MS = 2000;
 export interface EnvoyAdmin {
   /** Whether Envoy has its listeners and accepts requests. */
   isLive(): Promise<boolean>;
-  /** Version and number of rejections, by the subscription's name in Envoy's statistics (`cluster_manager.cds`). */
+  /**
+   * Version and number of rejections, by the subscription's name in Envoy's statistics
+   * (`cluster_manager.cds`).
+   */
   subscriptions(): Promise<ReadonlyMap<string, Subscription>>;
   /** Asks clients to disconnect after their next response. */
   startDrain(): Promise<void>;

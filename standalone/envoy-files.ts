@@ -14,7 +14,10 @@ const POLL_MS = 10;
 const LINE_DELAY_MS = 200;
 
 export interface EnvoyFiles {
-  /** Writes files that differ, and resolves when Envoy has accepted them. Rejects with Envoy's reason if it refuses one. */
+  /**
+   * Writes files that differ, and resolves when Envoy has accepted them. Rejects with Envoy's
+   * reason if it refuses one.
+   */
   write(files: readonly EnvoyFile[]): Promise<void>;
   /** Removes all other files. */
   keepOnly(names: ReadonlySet<string>): void;

@@ -5,7 +5,10 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { OperatorError } from './operator-error.ts';
 
-/** The first whose ext_proc keeps to `FULL_DUPLEX_STREAMED` and closes gracefully in the way that is relied on. */
+/**
+ * The first whose ext_proc keeps to `FULL_DUPLEX_STREAMED` and closes gracefully in the way that is
+ * relied on.
+ */
 const LEAST_VERSION = [1, 38] as const;
 const VERSION_DEADLINE_MS = 10_000;
 

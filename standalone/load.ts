@@ -78,7 +78,8 @@ export function newLoader({ paths, environment, envoy, routeSecret }: LoaderOpti
         return take(sources.files, asTheyAre, []);
       }
 
-      // Files may be independent of each other: those with an error stay as they were, the others are taken.
+      // Files may be independent of each other: those with an error stay as they were, the others
+      // are taken.
       const held = new Set([
         ...sources.unreadable.map(({ path }) => path),
         ...asTheyAre.wrong.flatMap(({ file }) => file ?? []),

@@ -1,4 +1,7 @@
-/** Whether the listeners of a plan can be bound. Envoy shares a port silently with another Envoy, so it is asked before. */
+/**
+ * Whether the listeners of a plan can be bound. Envoy shares a port silently with another Envoy, so
+ * it is asked before.
+ */
 import { createServer } from 'node:net';
 import type { JsonObject, Plan } from '../translate/plan.ts';
 import { OperatorError } from './operator-error.ts';

@@ -1,4 +1,7 @@
-/** The example that runs where no file is named: a simulated model always, and the providers whose keys are there. */
+/**
+ * The example that runs where no file is named: a simulated model always, and the providers whose
+ * keys are there.
+ */
 import { fileURLToPath } from 'node:url';
 
 export interface Quickstart {

@@ -1,7 +1,7 @@
 /**
- * The gateway on one machine: Envoy and extproc serve the resources of the files, and edits are applied
- * without dropping a stream. When the signal is aborted it shuts down in order: not ready, drain, Envoy,
- * extproc.
+ * The gateway on one machine: Envoy and extproc serve the resources of the files, and edits are
+ * applied without dropping a stream. When the signal is aborted it shuts down in order: not ready,
+ * drain, Envoy, extproc.
  */
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -53,7 +53,10 @@ const PROCESS_END_MS = 5_000;
 const EXTPROC_END_MS = 15_000;
 const METRICS_DEADLINE_MS = 5_000;
 
-/** Resolves after the shutdown, with whether all steps succeeded. Throws an OperatorError if a person must fix something first. */
+/**
+ * Resolves after the shutdown, with whether all steps succeeded. Throws an OperatorError if a
+ * person must fix something first.
+ */
 export async function runGateway(options: RunOptions, signal: AbortSignal): Promise<boolean> {
   const { log, listenAddress } = options;
   const { path: envoyPath, version } = await findEnvoy(options.envoyPaths);
@@ -202,7 +205,10 @@ async function startHealth(
   });
 }
 
-/** Tells clients to disconnect after their next response, stops listening, and waits for open streams. */
+/**
+ * Tells clients to disconnect after their next response, stops listening, and waits for open
+ * streams.
+ */
 async function drain({ envoy, admin }: Processes, timeoutMs: number, log: Log): Promise<void> {
   if (envoy.pid === undefined) {
     return;

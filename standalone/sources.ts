@@ -21,7 +21,10 @@ export interface Unreadable {
   readonly text: string;
 }
 
-/** A folder stands for its `.yaml`, `.yml` and `.json` files and those of its folders, without hidden ones. */
+/**
+ * A folder stands for its `.yaml`, `.yml` and `.json` files and those of its folders, without
+ * hidden ones.
+ */
 export function readSources(paths: readonly string[]): Sources {
   const files = new Map<string, SourceFile>();
   const unreadable: Unreadable[] = [];

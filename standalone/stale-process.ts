@@ -5,7 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const DEADLINE_MS = 5000;
 
-/** `marker`: the state folder, which only this instance's command lines contain. Returns whether a process was ended. */
+/**
+ * `marker`: the state folder, which only this instance's command lines contain. Returns whether a
+ * process was ended.
+ */
 export async function endStaleProcess(pidPath: string, marker: string): Promise<boolean> {
   const pid = readPid(pidPath);
   if (pid === undefined || !isOurs(pid, marker)) {
@@ -37,7 +40,10 @@ function isOurs(pid: number, marker: string): boolean {
   return commandLine(pid).includes(marker);
 }
 
-/** Whether the process is exiting: its command line is empty, but sockets and locks may still exist. Visible on Linux only. */
+/**
+ * Whether the process is exiting: its command line is empty, but sockets and locks may still exist.
+ * Visible on Linux only.
+ */
 function isEnding(pid: number): boolean {
   if (process.platform !== 'linux') {
     return false;

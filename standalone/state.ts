@@ -38,7 +38,10 @@ export interface StateOptions {
 const MAX_SOCKET_PATH_BYTES = 103;
 const SOCKETS = ['extproc.sock', 'extproc-admin.sock', 'envoy-admin.sock', 'quota.sock'] as const;
 
-/** Throws an OperatorError where another process has this instance, or where its folder cannot be used. */
+/**
+ * Throws an OperatorError where another process has this instance, or where its folder cannot be
+ * used.
+ */
 export function openState(options: StateOptions): State {
   const folder = stateFolder(options);
   let unlock = () => {};
@@ -76,7 +79,8 @@ function unusable(folder: string, error: unknown): unknown {
 
 function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () => void): State {
   const envoyFolder = join(folder, 'envoy');
-  // Of its own, since it is watched: beside the journal, each request that is written down would wake the watcher.
+  // Of its own, since it is watched: beside the journal, each request that is written down would
+  // wake the watcher.
   const policyFolder = join(folder, 'policy');
   mkdirSync(policyFolder, { recursive: true, mode: 0o700 });
   const removeEnvoyFolder = () => rmSync(envoyFolder, { recursive: true, force: true });
@@ -109,7 +113,9 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
   };
 }
 
-/** Reads the secret of the file, or makes one: 256 bits. Whoever calls has the lock of the folder. */
+/**
+ * Reads the secret of the file, or makes one: 256 bits. Whoever calls has the lock of the folder.
+ */
 function keptSecret(path: string): string {
   const known = readText(path) ?? '';
   if (/^[\w-]{43}$/.test(known)) {

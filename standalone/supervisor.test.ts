@@ -30,7 +30,10 @@ function alive(pid: number | undefined): boolean {
   }
 }
 
-/** A child that runs `script` in the shell. It ends with the test, also with one that fails: it would keep the runner waiting. */
+/**
+ * A child that runs `script` in the shell. It ends with the test, also with one that fails: it
+ * would keep the runner waiting.
+ */
 function child(t: TestContext, script: string, spare = false) {
   const folder = mkdtempSync(join(tmpdir(), 'child-'));
   const lines: string[] = [];

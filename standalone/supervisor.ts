@@ -1,4 +1,7 @@
-/** Supervises a child process: starts it, restarts it when it exits, forwards its lines to the log, and stops it. */
+/**
+ * Supervises a child process: starts it, restarts it when it exits, forwards its lines to the log,
+ * and stops it.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -12,9 +15,14 @@ export interface ChildOptions {
   readonly environment: Readonly<Record<string, string>>;
   readonly pidPath: string;
   readonly log: Log;
-  /** Receives the lines of its stderr; absent: stderr is inherited. Its stdout is always inherited. */
+  /**
+   * Receives the lines of its stderr; absent: stderr is inherited. Its stdout is always inherited.
+   */
   readonly onLine?: (line: string) => void;
-  /** A second process in reserve, so that a restart takes milliseconds. It must start work when a line arrives on its stdin. */
+  /**
+   * A second process in reserve, so that a restart takes milliseconds. It must start work when a
+   * line arrives on its stdin.
+   */
   readonly spare?: { readonly args: readonly string[]; readonly pidPath: string };
 }
 
@@ -27,10 +35,15 @@ export interface Child {
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** The first restart is immediate; later ones back off, so that a crash loop does not load the machine. */
+/**
+ * The first restart is immediate; later ones back off, so that a crash loop does not load the
+ * machine.
+ */
 const RESTART_DELAYS_MS = [0, 100, 200, 500, 1000, 2000, 5000] as const;
 const HEALTHY_AFTER_MS = 10_000;
-/** Delays the next reserve process, which would compete for CPU with the one that has just started. */
+/**
+ * Delays the next reserve process, which would compete for CPU with the one that has just started.
+ */
 const SPARE_DELAY_MS = 1500;
 
 export function supervise(options: ChildOptions): Child {

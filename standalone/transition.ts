@@ -1,6 +1,6 @@
 /**
- * Between two states of Envoy there is a third in which both policies of extproc find their way: everything that the old one or the new one may name is
- * there. Pure.
+ * Between two states of Envoy there is a third in which both policies of extproc find their way:
+ * everything that the old one or the new one may name is there. Pure.
  */
 import type { EnvoyConfig, JsonObject, NamedResource } from '../translate/plan.ts';
 
@@ -50,7 +50,8 @@ function mergedHost(older: EnvoyVirtualHost, newer: EnvoyVirtualHost): EnvoyVirt
   if (entry === undefined) {
     return older;
   }
-  // Routes to targets match one header exactly, so their order does not matter, but the last of a host takes all.
+  // Routes to targets match one header exactly, so their order does not matter, but the last of a
+  // host takes all.
   return { ...newer, routes: [entry, ...older.routes.slice(1).filter(({ name }) => !names.has(name)), ...rest] };
 }
 

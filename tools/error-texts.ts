@@ -1,4 +1,7 @@
-/** The meaning and the fix of each failure in docs/reference/errors.md. Every failure code needs an entry. */
+/**
+ * The meaning and the fix of each failure in docs/reference/errors.md. Every failure code needs an
+ * entry.
+ */
 import type { FailureCode } from '../extproc/errors.ts';
 
 interface ErrorText {

@@ -25,3 +25,10 @@ test('private members use #, not accessibility modifiers', () => {
     [],
   );
 });
+
+test('comment lines are at most 100 columns wide', () => {
+  assert.deepEqual(
+    linesWhere((line) => line.length > 100 && /^\s*(\/\/|\/?\*)/.test(line) && !line.includes('https://')),
+    [],
+  );
+});

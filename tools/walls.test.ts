@@ -1,6 +1,7 @@
 /**
- * Holds the walls between the rooms that docs/architecture.md describes: which room may import which,
- * where outside modules may be used, no import cycles (types included), and no type name twice.
+ * Holds the walls between the rooms that docs/architecture.md describes: which room may import
+ * which, where outside modules may be used, no import cycles (types included), and no type name
+ * twice.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

@@ -1,4 +1,7 @@
-/** Names of Envoy resources, which refer to each other by name and which extproc sees in `xds.route_name`. */
+/**
+ * Names of Envoy resources, which refer to each other by name and which extproc sees in
+ * `xds.route_name`.
+ */
 import type { GatewayListener } from './link/listeners.ts';
 import type { LinkedVirtualHost } from './link/virtual-hosts.ts';
 
@@ -30,7 +33,9 @@ export function unmatchedRoute(configuration: string): string {
   return `unmatched/${configuration}`;
 }
 
-/** All HTTP listeners of a port share a route configuration; each HTTPS listener has a separate one. */
+/**
+ * All HTTP listeners of a port share a route configuration; each HTTPS listener has a separate one.
+ */
 export function routeConfigurationName(listener: GatewayListener): string {
   const { port, protocol } = listener.spec;
   return protocol === 'HTTP' ? `http/${port}` : `https/${port}/${listener.key}`;

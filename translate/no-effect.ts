@@ -1,6 +1,6 @@
 /**
- * Standalone warnings about valid resources without effect: Gateways of another class, listeners without
- * a route, host names that no listener serves.
+ * Standalone warnings about valid resources without effect: Gateways of another class, listeners
+ * without a route, host names that no listener serves.
  */
 
 import { type Diagnostics, subject } from './diagnostics.ts';

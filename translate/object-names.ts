@@ -22,7 +22,10 @@ export function byName(left: { readonly metadata: Metadata }, right: { readonly 
   return compare(fullName(left), fullName(right));
 }
 
-/** Orders by age, then by `NAMESPACE/NAME`. Objects without a timestamp (from files) count as oldest. */
+/**
+ * Orders by age, then by `NAMESPACE/NAME`. Objects without a timestamp (from files) count as
+ * oldest.
+ */
 export function byAge(left: { readonly metadata: Metadata }, right: { readonly metadata: Metadata }): number {
   return compare(left.metadata.creationTimestamp ?? '', right.metadata.creationTimestamp ?? '') || byName(left, right);
 }

@@ -1,4 +1,7 @@
-/** The output of translate. Each part is complete: to apply it, write what differs and remove the rest. */
+/**
+ * The output of translate. Each part is complete: to apply it, write what differs and remove the
+ * rest.
+ */
 import type { GatewayPolicy } from '../contract/policy.ts';
 import type { Condition } from '../crds/conditions.ts';
 import type { ParentRef } from '../crds/route.ts';
@@ -16,7 +19,10 @@ export interface Plan {
   readonly policy: GatewayPolicy;
   /** The configuration for Envoy, without secret values. */
   readonly envoy: EnvoyConfig;
-  /** Secret values, by the name that `envoy` refers to. Never print, log or compare them; they render as `{}` in JSON. */
+  /**
+   * Secret values, by the name that `envoy` refers to. Never print, log or compare them; they
+   * render as `{}` in JSON.
+   */
   readonly secrets: readonly EnvoySecret[];
   readonly statuses: readonly ObjectStatus[];
   /** Sorted by file, line, object and path. */
@@ -28,7 +34,10 @@ export interface EnvoyConfig {
   readonly listeners: readonly NamedResource[];
   readonly routes: readonly NamedResource[];
   readonly clusters: readonly NamedResource[];
-  /** HTTP filters in order. Listeners refer to them by name (ECDS), so a changed filter does not replace the listener. */
+  /**
+   * HTTP filters in order. Listeners refer to them by name (ECDS), so a changed filter does not
+   * replace the listener.
+   */
   readonly extensions: readonly NamedResource[];
 }
 
@@ -37,7 +46,10 @@ export type EnvoySecret =
   | { readonly name: string; readonly type: 'Certificate'; readonly chain: SecretText; readonly privateKey: SecretText }
   | { readonly name: string; readonly type: 'CaBundle'; readonly certificates: SecretText };
 
-/** Conditions in the form of Gateway API. The writer adds `lastTransitionTime`, because it knows the previous status. */
+/**
+ * Conditions in the form of Gateway API. The writer adds `lastTransitionTime`, because it knows the
+ * previous status.
+ */
 export interface ObjectStatus {
   readonly object: ObjectRef;
   readonly parents?: readonly { readonly parentRef: ParentRef; readonly conditions: readonly Condition[] }[];
@@ -53,7 +65,9 @@ export interface EnvoyOptions {
   readonly admin: SocketAddress;
   /** The address that listeners bind; a Gateway has only ports. */
   readonly listenAddress: string;
-  /** PEM file with the system's CAs. Without it, backends with `tls.mode: System` cannot be served. */
+  /**
+   * PEM file with the system's CAs. Without it, backends with `tls.mode: System` cannot be served.
+   */
   readonly caBundle?: string;
   /** Maximum heap of Envoy; near it, Envoy refuses requests, then connections. */
   readonly heapBytes?: number;

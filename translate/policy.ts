@@ -51,7 +51,10 @@ export function gatewayPolicy(input: PolicyInput): GatewayPolicy {
   return { formatVersion: POLICY_FORMAT_VERSION, ...content, version: digest.digest('hex').slice(0, 16) };
 }
 
-/** Returns the virtual host for all other host names, which extproc answers with 404 in the provider's shape. */
+/**
+ * Returns the virtual host for all other host names, which extproc answers with 404 in the
+ * provider's shape.
+ */
 export function unmatchedVirtualHosts(
   listeners: readonly GatewayListener[],
   virtualHosts: readonly LinkedVirtualHost[],

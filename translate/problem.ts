@@ -11,7 +11,10 @@ export interface ObjectRef {
   readonly name: string;
 }
 
-/** The position of an object. `lines` maps field paths (`spec.rules[0].name`) to lines; `''` is the object itself. */
+/**
+ * The position of an object. `lines` maps field paths (`spec.rules[0].name`) to lines; `''` is the
+ * object itself.
+ */
 export interface Source {
   readonly file: string;
   readonly lines: ReadonlyMap<string, number>;
@@ -27,7 +30,9 @@ type ReadReason =
   | 'UnresolvedVariable'
   | 'NotServed';
 
-/** Faults of a Gateway. Standalone only: in a cluster, the Gateway's own controller reports them. */
+/**
+ * Faults of a Gateway. Standalone only: in a cluster, the Gateway's own controller reports them.
+ */
 type GatewayReason = 'InvalidCertificateRef' | 'PortConflict' | 'HostnameConflict' | 'ForeignClass' | 'NothingAttached';
 
 /** `Error`: part of the configuration has no effect. `Note`: an object is ignored on purpose. */

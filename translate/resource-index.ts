@@ -17,7 +17,10 @@ export interface ResourceIndex {
   configMap(namespace: string, name: string): Located<ConfigMap> | undefined;
   /** Whether the object exists but was refused because of its own problems. */
   refused(kind: string, namespace: string, name: string): boolean;
-  /** True within a namespace; across namespaces only if the target namespace has a matching ReferenceGrant. */
+  /**
+   * True within a namespace; across namespaces only if the target namespace has a matching
+   * ReferenceGrant.
+   */
   permits(from: Omit<Reference, 'name'>, to: Reference): boolean;
 }
 

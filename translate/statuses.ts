@@ -1,4 +1,7 @@
-/** Conditions in the form of Gateway API: per parent for routes, per ancestor for policies, plain for backends. */
+/**
+ * Conditions in the form of Gateway API: per parent for routes, per ancestor for policies, plain
+ * for backends.
+ */
 import { type Condition, condition } from '../crds/conditions.ts';
 import { ancestorStatuses } from './attachment/statuses.ts';
 import type { TranslationContext } from './context.ts';

@@ -1,4 +1,7 @@
-/** The input of translate: all resources as parsed objects. A reference to an object outside is a problem. */
+/**
+ * The input of translate: all resources as parsed objects. A reference to an object outside is a
+ * problem.
+ */
 import type { GatewaySpec, ReferenceGrantSpec } from '../crds/gateway-api.ts';
 import type { AIBackend, AIGatewayRoute, AIQuotaPolicy, KubernetesObject, Metadata } from '../crds/kinds.ts';
 import type { ObjectRef, Source } from './problem.ts';
@@ -37,6 +40,8 @@ export interface World {
   readonly secrets: readonly Located<Secret>[];
   readonly configMaps: readonly Located<ConfigMap>[];
   readonly referenceGrants: readonly Located<ReferenceGrant>[];
-  /** Objects that exist but are not valid, so that references to them are not reported as misspelt. */
+  /**
+   * Objects that exist but are not valid, so that references to them are not reported as misspelt.
+   */
   readonly refused: readonly ObjectRef[];
 }

@@ -14,7 +14,10 @@ export type Entry =
     }
   | { readonly type: 'gc'; readonly fromMs: number; readonly toMs: number };
 
-/** Linux counts a thread's CPU time at its clock ticks (250 a second): a difference may be off by one. */
+/**
+ * Linux counts a thread's CPU time at its clock ticks (250 a second): a difference may be off by
+ * one.
+ */
 const CPU_TICK_MS = 4;
 
 export interface Worst {

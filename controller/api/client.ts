@@ -1,4 +1,6 @@
-/** A client of the API server: plain requests over HTTPS, objects as JSON, refusals as `ApiError`. */
+/**
+ * A client of the API server: plain requests over HTTPS, objects as JSON, refusals as `ApiError`.
+ */
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -114,7 +116,9 @@ export class KubeClient {
     return unlessNotFound(found, undefined);
   }
 
-  /** Removes this object only, not a later one of the same name. Returns false if it does not exist. */
+  /**
+   * Removes this object only, not a later one of the same name. Returns false if it does not exist.
+   */
   async remove(resource: Resource, { metadata }: KubeObject, signal?: AbortSignal): Promise<boolean> {
     const body = {
       kind: 'DeleteOptions',

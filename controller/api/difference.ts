@@ -6,15 +6,15 @@ import type { KubeObject, ManagedFields } from './object.ts';
 export const MANAGED_LABEL = 'app.kubernetes.io/managed-by';
 export const MANAGED_SELECTOR = `${MANAGED_LABEL}=tallygate`;
 /**
- * Digest of what was applied last, which shows that fields were removed since. Secrets have none, because
- * a digest would allow guessing.
+ * Digest of what was applied last, which shows that fields were removed since. Secrets have none,
+ * because a digest would allow guessing.
  */
 const APPLIED = 'tallygate.dev/applied';
 
 /**
- * Whether Tallygate has written the object. The label alone proves nothing, because anybody may set it
- * and a copied object carries it with the digest. The API server records the writers in `managedFields`;
- * if somebody has cleared those, label and digest decide.
+ * Whether Tallygate has written the object. The label alone proves nothing, because anybody may set
+ * it and a copied object carries it with the digest. The API server records the writers in
+ * `managedFields`; if somebody has cleared those, label and digest decide.
  */
 export function isOurs({ metadata }: KubeObject): boolean {
   const { managedFields = [], annotations, labels } = metadata;
@@ -24,7 +24,10 @@ export function isOurs({ metadata }: KubeObject): boolean {
   return labels?.[MANAGED_LABEL] === FIELD_MANAGER && annotations?.[APPLIED] !== undefined;
 }
 
-/** Caches, because most runs compare the same objects again: 3,000 objects take 0.1 s the first time. */
+/**
+ * Caches, because most runs compare the same objects again: 3,000 objects take 0.1 s the first
+ * time.
+ */
 const stamps = new WeakMap<KubeObject, KubeObject>();
 const foundEqual = new WeakMap<KubeObject, KubeObject>();
 
@@ -47,9 +50,9 @@ export function stamped(wanted: KubeObject): KubeObject {
 export type Difference = 'none' | 'apply' | 'replace';
 
 /**
- * `wanted`: stamped. `replace`: another field manager owns fields of the object, and server-side apply
- * would not remove them. The same holds for fields that Tallygate wrote with an earlier Update, which has
- * its own manager entry.
+ * `wanted`: stamped. `replace`: another field manager owns fields of the object, and server-side
+ * apply would not remove them. The same holds for fields that Tallygate wrote with an earlier
+ * Update, which has its own manager entry.
  */
 export function difference(wanted: KubeObject, actual: KubeObject): Difference {
   if (foundEqual.get(actual) === wanted) {
@@ -94,7 +97,10 @@ export function replacement(wanted: KubeObject, actual: KubeObject): KubeObject 
   };
 }
 
-/** Whether `actual` has everything of `wanted`. Fields that the server adds do not matter; lists are compared whole. */
+/**
+ * Whether `actual` has everything of `wanted`. Fields that the server adds do not matter; lists are
+ * compared whole.
+ */
 function covers(actual: unknown, wanted: unknown): boolean {
   if (Array.isArray(wanted)) {
     return (

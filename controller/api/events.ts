@@ -1,6 +1,6 @@
 /**
- * Records Events for users' objects, shown by `kubectl describe`: the message of a condition at the moment
- * of its change. Nothing depends on them, so failed writes are not retried.
+ * Records Events for users' objects, shown by `kubectl describe`: the message of a condition at the
+ * moment of its change. Nothing depends on them, so failed writes are not retried.
  */
 import type { Log } from '../../runtime/log.ts';
 import type { KubeClient } from './client.ts';

@@ -1,6 +1,6 @@
 /**
- * Keeps a copy of a collection of the API server: lists, watches, and retries forever. While the server
- * is unavailable the copy stays as it is. The caller chooses what is kept of an object.
+ * Keeps a copy of a collection of the API server: lists, watches, and retries forever. While the
+ * server is unavailable the copy stays as it is. The caller chooses what is kept of an object.
  */
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -187,7 +187,10 @@ class CollectionInformer<T> implements Informer<T> {
   }
 }
 
-/** Yields the events of a watch until the server ends it. Throws if the connection is silent or a line too long. */
+/**
+ * Yields the events of a watch until the server ends it. Throws if the connection is silent or a
+ * line too long.
+ */
 async function* events(answer: IncomingMessage): AsyncGenerator<WatchEvent> {
   const silence = setTimeout(
     () => answer.destroy(new ApiError(0, 'Unreachable', `no data within ${SILENCE_MS} ms`)),

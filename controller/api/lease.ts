@@ -1,7 +1,7 @@
 /**
- * Leader election by a Lease. Clocks of other replicas are not trusted: a lease has run out when this
- * replica has seen no renewal for its duration. A leader that cannot renew stops before another may
- * start.
+ * Leader election by a Lease. Clocks of other replicas are not trusted: a lease has run out when
+ * this replica has seen no renewal for its duration. A leader that cannot renew stops before
+ * another may start.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../runtime/log.ts';
@@ -20,7 +20,10 @@ export interface LeaseTimes {
 
 export const leaseTimes: LeaseTimes = { leaseMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 };
 
-/** Epochs are milliseconds that the Lease stores as a time with a four-digit year: no clock has a higher one. */
+/**
+ * Epochs are milliseconds that the Lease stores as a time with a four-digit year: no clock has a
+ * higher one.
+ */
 const MAX_EPOCH = Date.UTC(9999, 0);
 
 export interface LeaseOptions {
@@ -31,7 +34,8 @@ export interface LeaseOptions {
   readonly times?: LeaseTimes;
   /**
    * Called when this replica becomes leader; `epoch` grows from leader to leader, and the signal is
-   * aborted at the end of the term. Called again with the same signal when `raise` led to a higher epoch.
+   * aborted at the end of the term. Called again with the same signal when `raise` led to a higher
+   * epoch.
    */
   readonly lead: (epoch: number, signal: AbortSignal) => void;
   readonly log: Log;
@@ -87,8 +91,8 @@ export class LeaderElection {
   }
 
   /**
-   * Reports an epoch that somebody has seen. A leader with a lower epoch takes a higher one at its next
-   * renewal. The Lease is written first, so a former leader cannot do this.
+   * Reports an epoch that somebody has seen. A leader with a lower epoch takes a higher one at its
+   * next renewal. The Lease is written first, so a former leader cannot do this.
    */
   raise(seenEpoch: number): void {
     if (seenEpoch <= MAX_EPOCH) {
@@ -163,7 +167,8 @@ export class LeaderElection {
     if (state === this.#seen) {
       return;
     }
-    // A Lease that disappeared was removed by hand, and its holder may not know yet; one that never existed has no holder.
+    // A Lease that disappeared was removed by hand, and its holder may not know yet; one that never
+    // existed has no holder.
     const neverExisted = lease === undefined && this.#seen === undefined;
     this.#seenAtMs = neverExisted ? Number.NEGATIVE_INFINITY : performance.now();
     this.#seen = state;
@@ -185,7 +190,10 @@ export class LeaderElection {
     return Math.max(Date.now(), Math.max(this.#epoch, this.#highestSeenEpoch, acquired) + 1);
   }
 
-  /** Keeps the resource version that was read: of two replicas that write at once, one gets a conflict. */
+  /**
+   * Keeps the resource version that was read: of two replicas that write at once, one gets a
+   * conflict.
+   */
   #leaseObject(lease: LeaseObject | undefined, epoch: number, isMine: boolean): KubeObject {
     const { namespace, name, identity } = this.#options;
     return {

@@ -1,4 +1,7 @@
-/** A single-flight reconcile loop: requests coalesce, runs never overlap, failures are retried with backoff. */
+/**
+ * A single-flight reconcile loop: requests coalesce, runs never overlap, failures are retried with
+ * backoff.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../runtime/log.ts';
 

@@ -9,7 +9,9 @@ export interface Resource {
   readonly clusterWide?: boolean;
 }
 
-/** Returns the path of the collection, or of one object. An empty namespace means all namespaces. */
+/**
+ * Returns the path of the collection, or of one object. An empty namespace means all namespaces.
+ */
 export function resourcePath({ apiVersion, plural, clusterWide }: Resource, namespace = '', name?: string): string {
   const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   const scope = clusterWide || namespace === '' ? '' : `/namespaces/${encodeURIComponent(namespace)}`;

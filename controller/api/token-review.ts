@@ -15,7 +15,10 @@ interface TokenReview {
   };
 }
 
-/** Returns the pod of the token; undefined if the token is invalid, for another audience, or not of a pod. */
+/**
+ * Returns the pod of the token; undefined if the token is invalid, for another audience, or not of
+ * a pod.
+ */
 export async function reviewToken(
   client: KubeClient,
   token: string,

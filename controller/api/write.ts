@@ -1,4 +1,7 @@
-/** Applies desired objects that differ and removes managed objects that are no longer desired. A failure does not stop the others. */
+/**
+ * Applies desired objects that differ and removes managed objects that are no longer desired. A
+ * failure does not stop the others.
+ */
 
 import { errorMessage } from '../../runtime/error-message.ts';
 import type { Log } from '../../runtime/log.ts';
@@ -10,7 +13,10 @@ import type { Resource } from './resource.ts';
 /** Bounds the load on an API server that others use too. */
 const WRITES_AT_ONCE = 8;
 
-/** The desired objects of one kind, and the existing ones with Tallygate's label, which others may have set. */
+/**
+ * The desired objects of one kind, and the existing ones with Tallygate's label, which others may
+ * have set.
+ */
 export interface DesiredObjects {
   readonly resource: Resource;
   readonly objects: readonly KubeObject[];

@@ -20,7 +20,10 @@ export interface Observation {
   published(fleet: string): PolicyVersion | undefined;
   /** Whether a version has the same content for an object as the fleet's newest one. */
   isCurrent: History['isCurrent'];
-  /** The sidecars are still connecting to a new leader: a missing report is not reported as `Pending`. */
+  /**
+   * The sidecars are still connecting to a new leader: a missing report is not reported as
+   * `Pending`.
+   */
   readonly settling: boolean;
   readonly generatedRoutes: readonly GeneratedRoute[];
   /** Envoy Gateway's verdict on a generated HTTPRoute and the policy of its namespace. */
@@ -231,7 +234,9 @@ function faultOf(configCheck: ConfigCheck, names: ReadonlySet<string>): Observed
   return undefined;
 }
 
-/** AffectedNames about these routes. Where not all of them are named, ours may be among the others. */
+/**
+ * AffectedNames about these routes. Where not all of them are named, ours may be among the others.
+ */
 function affectedAmong(findings: AffectedNames | undefined, names: ReadonlySet<string>): string | undefined {
   if (findings === undefined || findings.total === 0) {
     return undefined;

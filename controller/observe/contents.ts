@@ -1,7 +1,7 @@
 /**
  * Digests of what each policy version contains for each object. A change of one route creates a new
- * version for all, but a sidecar with the previous version is still current for every other object, so
- * their statuses do not change.
+ * version for all, but a sidecar with the previous version is still current for every other object,
+ * so their statuses do not change.
  */
 import { createHash } from 'node:crypto';
 import type { GatewayPolicy } from '../../contract/policy.ts';

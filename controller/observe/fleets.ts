@@ -64,9 +64,9 @@ interface PodContainer {
 }
 
 /**
- * Returns undefined if the pod is no proxy of a Gateway. Anybody may set labels, and a proxy receives the
- * policy of its Gateways: so the pod must be in a namespace where Envoy Gateway runs proxies, one of
- * `proxyNamespaces` or the namespace of its Gateway.
+ * Returns undefined if the pod is no proxy of a Gateway. Anybody may set labels, and a proxy
+ * receives the policy of its Gateways: so the pod must be in a namespace where Envoy Gateway runs
+ * proxies, one of `proxyNamespaces` or the namespace of its Gateway.
  */
 export function proxyPod(
   { metadata, spec, status }: PodObject,

@@ -1,7 +1,7 @@
 /**
- * Finds users' external processors that Tallygate's replaces. Envoy Gateway merges the generated policy of
- * a route with the policy of its Gateway, but of the two `extProc` lists it keeps the route's. Wasm, Lua
- * and dynamic modules of the Gateway's policy stay in force.
+ * Finds users' external processors that Tallygate's replaces. Envoy Gateway merges the generated
+ * policy of a route with the policy of its Gateway, but of the two `extProc` lists it keeps the
+ * route's. Wasm, Lua and dynamic modules of the Gateway's policy stay in force.
  */
 import { keyOf } from '../api/object.ts';
 import type { GatewayFacts } from './fleets.ts';
@@ -9,7 +9,10 @@ import { targetedSections, type UserPolicy } from './user-policies.ts';
 
 const fix = 'run the processor before or behind the Gateway, or write it in Lua or Wasm, which stay in force';
 
-/** Returns the message for routes at a listener of a Gateway (`NAMESPACE/NAME`); listener undefined: at any listener. */
+/**
+ * Returns the message for routes at a listener of a Gateway (`NAMESPACE/NAME`); listener undefined:
+ * at any listener.
+ */
 export function replacedAt(
   policies: readonly UserPolicy[],
   gateways: readonly GatewayFacts[],

@@ -1,13 +1,16 @@
 /**
- * Finds users' policies that Envoy Gateway accepts on a generated HTTPRoute but Envoy does not enforce
- * there. Most filters use the route that a request matches first, which is an entry route or whatever
- * a forged header selects; others use the final route.
+ * Finds users' policies that Envoy Gateway accepts on a generated HTTPRoute but Envoy does not
+ * enforce there. Most filters use the route that a request matches first, which is an entry route
+ * or whatever a forged header selects; others use the final route.
  */
 import { type KubeObject, keyOf } from '../api/object.ts';
 import { targetedSections, type UserPolicy } from './user-policies.ts';
 import type { GatewayVerdict } from './verdicts.ts';
 
-/** Fields of a BackendTrafficPolicy that are enforced by a filter of the first route, not by the final route or its cluster. */
+/**
+ * Fields of a BackendTrafficPolicy that are enforced by a filter of the first route, not by the
+ * final route or its cluster.
+ */
 const enforcedByFirstRoute: ReadonlySet<string> = new Set([
   'compression',
   'compressor',

@@ -59,7 +59,10 @@ export function userPolicy(kind: string, { metadata, ...object }: KubeObject): U
   };
 }
 
-/** Returns the sections of an object that the policy targets; undefined stands for the whole object. Empty: none. */
+/**
+ * Returns the sections of an object that the policy targets; undefined stands for the whole object.
+ * Empty: none.
+ */
 export function targetedSections(
   { targets, selectors }: UserPolicy,
   kind: string,

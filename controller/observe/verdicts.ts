@@ -35,7 +35,9 @@ export interface JudgedObject {
   readonly status?: { readonly parents?: readonly StatusEntry[]; readonly ancestors?: readonly StatusEntry[] };
 }
 
-/** Judges the object as a part of the Gateway (`NAMESPACE/NAME`); undefined: accepted and in force. */
+/**
+ * Judges the object as a part of the Gateway (`NAMESPACE/NAME`); undefined: accepted and in force.
+ */
 export function verdictOf(object: JudgedObject, gateway: string): GatewayVerdict | undefined {
   const what = `${object.kind} ${object.metadata.namespace}/${object.metadata.name}`;
   const entries = [...(object.status?.parents ?? []), ...(object.status?.ancestors ?? [])].filter(
@@ -87,7 +89,10 @@ function isAbout(reference: GatewayReference | undefined, namespace: string, gat
   return `${reference.namespace ?? namespace}/${reference.name}` === gateway;
 }
 
-/** Judges a generated HTTPRoute at a Gateway, with the policy that adds the filter to all routes of its namespace. */
+/**
+ * Judges a generated HTTPRoute at a Gateway, with the policy that adds the filter to all routes of
+ * its namespace.
+ */
 export function verdictsIn(
   httpRoutes: ReadonlyMap<string, object>,
   extensionPolicies: ReadonlyMap<string, object>,

@@ -25,7 +25,10 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const CA_LIFE_MS = 3653 * DAY_MS;
 const CA_RENEWED_BEFORE_MS = 365 * DAY_MS;
-/** The kubelet updates a mounted ConfigMap within two minutes; a day also covers nodes that were offline. */
+/**
+ * The kubelet updates a mounted ConfigMap within two minutes; a day also covers nodes that were
+ * offline.
+ */
 const PUBLISHED_BEFORE_MS = DAY_MS;
 const SERVER_LIFE_MS = DAY_MS;
 const SERVER_RENEWED_AFTER_MS = SERVER_LIFE_MS / 2;
@@ -38,7 +41,10 @@ interface CaKeyPair {
   readonly key: KeyObject;
 }
 
-/** Returns what to keep from now on; the same object if nothing is due. Unusable text counts as absent. */
+/**
+ * Returns what to keep from now on; the same object if nothing is due. Unusable text counts as
+ * absent.
+ */
 export async function renewCa(kept: CaText | undefined, nowMs: number): Promise<CaText> {
   const read = kept === undefined ? [] : readCas(kept);
   const live = read.filter(({ certificate }) => Date.parse(certificate.validTo) > nowMs);

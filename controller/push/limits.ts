@@ -1,10 +1,13 @@
-/** Bounds of the policy push. A peer may be anybody in the cluster until its token has been reviewed. */
+/**
+ * Bounds of the policy push. A peer may be anybody in the cluster until its token has been
+ * reviewed.
+ */
 
 /** One per proxy pod, twice that during a rollout. */
 export const MAX_CONNECTIONS = 4096;
 /**
- * Connections whose peer is not authenticated yet, in total and per address. Beyond either bound, the
- * oldest connection without a token is closed, of the address that has most of them.
+ * Connections whose peer is not authenticated yet, in total and per address. Beyond either bound,
+ * the oldest connection without a token is closed, of the address that has most of them.
  */
 export const MAX_STRANGERS = 256;
 export const MAX_STRANGERS_OF_ADDRESS = 16;
@@ -12,7 +15,10 @@ export const MAX_STRANGERS_OF_ADDRESS = 16;
 export const SILENT_LIFE_MS = 3_000;
 /** For the handshake, the token, its review, and Hello. */
 export const STRANGER_LIFE_MS = 10_000;
-/** Bad tokens of one address in a window; beyond it, connections of the address are closed until the window ends. */
+/**
+ * Bad tokens of one address in a window; beyond it, connections of the address are closed until the
+ * window ends.
+ */
 export const MAX_BAD_TOKENS_OF_ADDRESS = 20;
 export const BAD_TOKENS_WINDOW_MS = 10_000;
 /** Concurrent token reviews at the API server. */
@@ -30,7 +36,10 @@ export const MAX_POLICY_BYTES = 64 * 1024 * 1024;
 export const ANSWER_TIMEOUT_MS = 30_000;
 /** The token is reviewed again before it is an hour old. */
 export const MAX_STREAM_AGE_MS = 50 * 60_000;
-/** A sidecar counts as connected for this time after its stream has ended, because it reconnects at once. */
+/**
+ * A sidecar counts as connected for this time after its stream has ended, because it reconnects at
+ * once.
+ */
 export const LINGER_MS = 3000;
 /** A dead peer is noticed after the sum of both. */
 export const KEEPALIVE_TIME_MS = 10_000;

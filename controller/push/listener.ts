@@ -1,4 +1,7 @@
-/** A port for gRPC over TLS. Connections are bounded before anything is read from them; the certificate can change at any time. */
+/**
+ * A port for gRPC over TLS. Connections are bounded before anything is read from them; the
+ * certificate can change at any time.
+ */
 import { createServer, type Server, type Socket } from 'node:net';
 import { experimental, Server as GrpcServer, type ServerOptions } from '@grpc/grpc-js';
 import type { ServerCertificate } from './ca.ts';
@@ -28,7 +31,10 @@ const OPTIONS: ServerOptions = {
 
 export interface PushListener {
   readonly port: number;
-  /** The peer has sent a token, and is not evicted while the token is reviewed. `peer`: grpc-js's name. */
+  /**
+   * The peer has sent a token, and is not evicted while the token is reviewed. `peer`: grpc-js's
+   * name.
+   */
   spoke(peer: string): void;
   /** The peer is authenticated: its connection may live without limit. */
   known(peer: string): void;
@@ -48,7 +54,8 @@ export async function listen({ address, credentials, addServices }: ListenerOpti
   const grpc = new GrpcServer(OPTIONS);
   addServices(grpc);
   const certificates = newCertificateSource();
-  // The first two parameters are named the wrong way around in grpc-js 1.14: the identity comes first.
+  // The first two parameters are named the wrong way around in grpc-js 1.14: the identity comes
+  // first.
   const injector = grpc.createConnectionInjector(
     experimental.createCertificateProviderServerCredentials(certificates, null, false),
   );
@@ -116,7 +123,10 @@ function newStrangers(drop: (peer: string) => void) {
   };
   const silentOf = (hosts: ReadonlyMap<string, readonly Stranger[]>) =>
     [...hosts.values()].toSorted((left, right) => right.length - left.length)[0]?.[0];
-  /** Returns whether one more connection of the host is allowed; evicts the oldest silent one if necessary. */
+  /**
+   * Returns whether one more connection of the host is allowed; evicts the oldest silent one if
+   * necessary.
+   */
   const makeRoom = (host: string): boolean => {
     const own = [...all.values()].filter((each) => each.host === host);
     const isFull = own.length >= MAX_STRANGERS_OF_ADDRESS;

@@ -1,7 +1,7 @@
 /**
- * Pushes policies to the sidecars: one gRPC stream each, over TLS, authenticated by a token of the pod's
- * service account. Takes the policies by fleet; reports what each sidecar has acknowledged, refused and
- * found in its Envoy's configuration. Only the leader serves.
+ * Pushes policies to the sidecars: one gRPC stream each, over TLS, authenticated by a token of the
+ * pod's service account. Takes the policies by fleet; reports what each sidecar has acknowledged,
+ * refused and found in its Envoy's configuration. Only the leader serves.
  */
 import { Metadata, status } from '@grpc/grpc-js';
 import type { GatewayPolicy } from '../../contract/policy.ts';
@@ -19,13 +19,19 @@ const MESSAGE_OVERHEAD_BYTES = 1024;
 
 export interface PushServerOptions {
   readonly address: { readonly host: string; readonly port: number };
-  /** Called for each connection, so that a renewed certificate is used at once; undefined: connections are closed. */
+  /**
+   * Called for each connection, so that a renewed certificate is used at once; undefined:
+   * connections are closed.
+   */
   readonly credentials: () => ServerCertificate | undefined;
   /** Returns undefined if the token is not valid. Rejects if the token cannot be reviewed now. */
   readonly review: (token: string) => Promise<PodIdentity | undefined>;
   /** The fleet of the pod; undefined if it is no proxy of a Gateway of this controller. */
   readonly fleetOf: (pod: PodIdentity) => string | undefined;
-  /** Called when a sidecar has a policy of a higher epoch: this replica's clock was behind, or it no longer leads. */
+  /**
+   * Called when a sidecar has a policy of a higher epoch: this replica's clock was behind, or it no
+   * longer leads.
+   */
   readonly outdated?: (epoch: number) => void;
   readonly log: Log;
 }

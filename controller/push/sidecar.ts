@@ -1,6 +1,6 @@
 /**
- * One stream of an authenticated sidecar. Only one policy is in flight; after its answer the newest one is
- * sent, so that nothing queues for a slow sidecar.
+ * One stream of an authenticated sidecar. Only one policy is in flight; after its answer the newest
+ * one is sent, so that nothing queues for a slow sidecar.
  */
 import { status } from '@grpc/grpc-js';
 import type { ConfigCheck, SidecarMessage } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';

@@ -1,4 +1,7 @@
-/** The service definition for grpc-js. Messages to sidecars are encoded before, once for all sidecars. */
+/**
+ * The service definition for grpc-js. Messages to sidecars are encoded before, once for all
+ * sidecars.
+ */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { ServerDuplexStream, ServiceDefinition } from '@grpc/grpc-js';
 import {

@@ -1,4 +1,7 @@
-/** The API server is away for a minute: traffic goes on as if nothing were, and afterwards changes come into force again. Run by name (`make e2e-cluster-long`). */
+/**
+ * The API server is away for a minute: traffic goes on as if nothing were, and afterwards changes
+ * come into force again. Run by name (`make e2e-cluster-long`).
+ */
 import { after, before, it } from 'node:test';
 import { mock, openaiClient, say } from '../data-plane/support/clients.ts';
 import { waitFor } from '../data-plane/support/wait.ts';

@@ -1,4 +1,7 @@
-/** What the chart makes of values: expected files in charts/testdata (UPDATE_GOLDEN=1 writes them anew), and refusals that name the fix. */
+/**
+ * What the chart makes of values: expected files in charts/testdata (UPDATE_GOLDEN=1 writes them
+ * anew), and refusals that name the fix.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * The bypass that nobody sees: the processor is healthy, routes are accepted, and traffic passes unmetered. Made on purpose in each way that is known, it is
- * told by `Enforcing`, and is well again when it is undone.
+ * The bypass that nobody sees: the processor is healthy, routes are accepted, and traffic passes
+ * unmetered. Made on purpose in each way that is known, it is told by `Enforcing`, and is well
+ * again when it is undone.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -135,7 +136,8 @@ describe('the filter is overridden by another extension policy', () => {
   });
 
   it('not by one of the Gateway, as the fix says: ours is in force; its processor is not called, which is told', async () => {
-    // It does not speak the protocol, so a request for which it is called fails, as those of a route that is not ours.
+    // It does not speak the protocol, so a request for which it is called fails, as those of a
+    // route that is not ours.
     const asked = { failOpen: false, processingMode: { request: {} } };
     const extProc = processor.extProc.map((each) => ({ ...each, ...asked }));
     await apply([

@@ -1,6 +1,7 @@
 /**
- * Leaders come and go while routes are made, changed and removed: in the end all is as it was asked for, no request of another route has noticed, and by the
- * controllers' own logs no two of them ever wrote at the same time. Run by name (`make e2e-cluster-long`).
+ * Leaders come and go while routes are made, changed and removed: in the end all is as it was asked
+ * for, no request of another route has noticed, and by the controllers' own logs no two of them
+ * ever wrote at the same time. Run by name (`make e2e-cluster-long`).
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -149,7 +150,10 @@ interface Named {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** Those that are there are those that are wanted, and each says of its last generation that it is enforced. */
+/**
+ * Those that are there are those that are wanted, and each says of its last generation that it is
+ * enforced.
+ */
 async function current(): Promise<boolean> {
   const { items } = await get('aigatewayroutes', '-n', NAMESPACE);
   const names = items.map(({ metadata }: { metadata: Named }) => metadata.name);

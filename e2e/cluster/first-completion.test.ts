@@ -1,4 +1,7 @@
-/** From `helm install` to the first counted completion, with the official clients; then keys, quotas and cuts as on one machine. */
+/**
+ * From `helm install` to the first counted completion, with the official clients; then keys, quotas
+ * and cuts as on one machine.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';

@@ -1,4 +1,7 @@
-/** Whose proxies carry the sidecar: the chart's class, an EnvoyProxy of one's own, a DaemonSet, merged Gateways; and a Gateway without it, which says so. */
+/**
+ * Whose proxies carry the sidecar: the chart's class, an EnvoyProxy of one's own, a DaemonSet,
+ * merged Gateways; and a Gateway without it, which says so.
+ */
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';

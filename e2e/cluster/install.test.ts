@@ -1,4 +1,7 @@
-/** The chart on a real cluster: install, rights, a proxy with its sidecar, upgrade with new kinds, uninstall that keeps what users wrote. */
+/**
+ * The chart on a real cluster: install, rights, a proxy with its sidecar, upgrade with new kinds,
+ * uninstall that keeps what users wrote.
+ */
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

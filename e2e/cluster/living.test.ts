@@ -1,6 +1,8 @@
 /**
- * A stream of 90 s lives while routes, backends and quota policies come and go on its listener, in its own namespace and in another one, and while two teams
- * share a host name there. Envoy's listener stays the one that it was: a new one would let the old streams live for the drain time only.
+ * A stream of 90 s lives while routes, backends and quota policies come and go on its listener, in
+ * its own namespace and in another one, and while two teams share a host name there. Envoy's
+ * listener stays the one that it was: a new one would let the old streams live for the drain time
+ * only.
  */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
@@ -104,7 +106,10 @@ function ask(model: string) {
   return openaiClient(world.url, { 'x-team': 'guest' }).chat.completions.create(request, mock({ tokens: 3 }));
 }
 
-/** A guest has a backend, a route with a model of its own, and a quota policy that holds for the long stream, too. */
+/**
+ * A guest has a backend, a route with a model of its own, and a quota policy that holds for the
+ * long stream, too.
+ */
 interface Guest {
   readonly namespace: string;
   readonly name: string;
@@ -153,7 +158,10 @@ async function until(what: string, model: string, isThere: (outcome: unknown) =>
 
 const isAnswer = (outcome: unknown) => !(outcome instanceof Error);
 const isRefused = (outcome: unknown) => outcome instanceof OpenAI.RateLimitError;
-/** Envoy has no route to the backend yet (503), or one for which Envoy Gateway has not read the backend yet (500). All clients try again by themselves. */
+/**
+ * Envoy has no route to the backend yet (503), or one for which Envoy Gateway has not read the
+ * backend yet (500). All clients try again by themselves.
+ */
 const isNotReady = (outcome: unknown) => outcome instanceof OpenAI.InternalServerError;
 const isNotFound = (outcome: unknown) => outcome instanceof OpenAI.NotFoundError && outcome.code === 'model_not_found';
 

@@ -1,4 +1,7 @@
-/** Whatever is wrong with one object is told in its status, with the fix, and harms nothing else: a good route beside it serves all the time. */
+/**
+ * Whatever is wrong with one object is told in its status, with the fix, and harms nothing else: a
+ * good route beside it serves all the time.
+ */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
@@ -70,7 +73,10 @@ interface Told {
   readonly message: string;
 }
 
-/** The condition of that type, once it has this reason: of a backend itself, a route's first parent, or a policy's first ancestor. */
+/**
+ * The condition of that type, once it has this reason: of a backend itself, a route's first parent,
+ * or a policy's first ancestor.
+ */
 async function told(object: string, type: string, reason: string): Promise<Told> {
   const place = { aibackend: '', aigatewayroute: '.parents[0]', aiquotapolicy: '.ancestors[0]' }[
     object.split('/')[0] ?? ''
@@ -87,7 +93,10 @@ async function tells(object: string, type: string, reason: string, says: RegExp)
   assert.match(message, says);
 }
 
-/** A status is of one moment, so what is said once all references are resolved is said of the route with them. */
+/**
+ * A status is of one moment, so what is said once all references are resolved is said of the route
+ * with them.
+ */
 async function serves(name: string): Promise<void> {
   await told(`aigatewayroute/${name}`, 'ResolvedRefs', 'ResolvedRefs');
   await waitUntilEnforcing(NAMESPACE, name);

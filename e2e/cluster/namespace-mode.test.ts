@@ -1,6 +1,8 @@
 /**
- * Envoy Gateway in Gateway namespace mode: proxies run beside their Gateway, so the sidecars trust and are trusted there. Run by name only, because it needs an
- * Envoy Gateway of that configuration: `make e2e-cluster FILES=e2e/cluster/namespace-mode.test.ts` installs it and afterwards the usual one.
+ * Envoy Gateway in Gateway namespace mode: proxies run beside their Gateway, so the sidecars trust
+ * and are trusted there. Run by name only, because it needs an Envoy Gateway of that configuration:
+ * `make e2e-cluster FILES=e2e/cluster/namespace-mode.test.ts` installs it and afterwards the usual
+ * one.
  */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
@@ -24,7 +26,8 @@ before(async () => {
   ]);
 });
 after(async () => {
-  // A namespace is looked at again only after half of the time that its pods may take to end, which is minutes for a proxy.
+  // A namespace is looked at again only after half of the time that its pods may take to end, which
+  // is minutes for a proxy.
   await kubectl('-n', NAMESPACE, 'delete', 'gateway', 'ai');
   await kubectl('-n', NAMESPACE, 'wait', '--for=delete', 'pods', '-l', 'app.kubernetes.io/component=proxy');
   await world?.stop();

@@ -1,4 +1,7 @@
-/** What Envoy answers itself comes to the official clients in the error shape of their provider, whatever in Envoy it was. */
+/**
+ * What Envoy answers itself comes to the official clients in the error shape of their provider,
+ * whatever in Envoy it was.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
@@ -89,7 +92,10 @@ it('503: nobody is behind the Service', () =>
 describe('policies of one’s own on the Gateway', () => {
   const good = ['gpt-4o-mini', 'claude-mock-1'] as const;
 
-  /** How many of so many are refused. At one time, so that no connection is left on which an older listener answers. */
+  /**
+   * How many of so many are refused. At one time, so that no connection is left on which an older
+   * listener answers.
+   */
   async function refusedOf(count: number): Promise<number> {
     const asked = Array.from({ length: count / 2 }, () => [openai(good[0]), anthropic(good[1])]).flat();
     const refused = await Promise.all(asked.map((each) => each.then(() => false, Boolean)));

@@ -1,4 +1,7 @@
-/** Everything that is ever exchanged is exchanged under traffic: proxies, the sidecar's image, the controller, the chart. Run by name (`make e2e-cluster-long`). */
+/**
+ * Everything that is ever exchanged is exchanged under traffic: proxies, the sidecar's image, the
+ * controller, the chart. Run by name (`make e2e-cluster-long`).
+ */
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +19,10 @@ const NAMESPACE = 'tge-rolling';
 /** In each of four steps. */
 const REQUESTS = 2_600;
 const STEP_MS = 120_000;
-/** One ends while what was begun under it still goes on; one is longer than the drain that Envoy Gateway has by default. */
+/**
+ * One ends while what was begun under it still goes on; one is longer than the drain that Envoy
+ * Gateway has by default.
+ */
 const STREAM_SECONDS = [40, 70];
 
 const [image, next] = [process.env['E2E_IMAGE'], process.env['E2E_NEXT_IMAGE']];

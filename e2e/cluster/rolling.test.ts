@@ -1,4 +1,7 @@
-/** The proxies are exchanged under traffic, and no client notices. `rolling-long.test.ts` has the same with everything that is ever exchanged, and for longer. */
+/**
+ * The proxies are exchanged under traffic, and no client notices. `rolling-long.test.ts` has the
+ * same with everything that is ever exchanged, and for longer.
+ */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { waitFor } from '../data-plane/support/wait.ts';

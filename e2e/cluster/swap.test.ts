@@ -1,4 +1,7 @@
-/** A route's backend is exchanged for another, to and fro, under traffic. Run by name (`make e2e-cluster-long`). */
+/**
+ * A route's backend is exchanged for another, to and fro, under traffic. Run by name (`make
+ * e2e-cluster-long`).
+ */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { waitFor } from '../data-plane/support/wait.ts';

@@ -1,6 +1,7 @@
 /**
- * Policies that a user already has on the Gateway stay in force, each seen by what it does to traffic, all at once and together with our counting. The keys
- * of our quota come from two of them. An extension policy of the Gateway is in enforcing.test.ts.
+ * Policies that a user already has on the Gateway stay in force, each seen by what it does to
+ * traffic, all at once and together with our counting. The keys of our quota come from two of them.
+ * An extension policy of the Gateway is in enforcing.test.ts.
  */
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';

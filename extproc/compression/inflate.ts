@@ -52,7 +52,10 @@ export interface Inflater {
 }
 
 export interface InflaterOptions {
-  /** Calls `step` in time slices of the event loop until it returns 0; else it returns the bytes it read. */
+  /**
+   * Calls `step` in time slices of the event loop until it returns 0; else it returns the bytes it
+   * read.
+   */
   readonly inSlices: (step: () => number) => void;
   /** Receives at most `INFLATED_CHUNK_BYTES`, and only within a call of `step`. */
   readonly onData: (bytes: Uint8Array) => void;
@@ -177,7 +180,10 @@ export function newInflater(encoding: string, options: InflaterOptions): Inflate
   };
 }
 
-/** Bounds the chunk: `read` without a length returns all that waits, or requests more if nothing does. */
+/**
+ * Bounds the chunk: `read` without a length returns all that waits, or requests more if nothing
+ * does.
+ */
 function readChunk(decoder: Transform): Buffer | null {
   const waits = decoder.readableLength;
   return decoder.read(waits === 0 ? undefined : Math.min(waits, INFLATED_CHUNK_BYTES)) as Buffer | null;

@@ -1,4 +1,7 @@
-/** Follows a policy file that is replaced whole. A policy that cannot be used leaves the last good one in force. */
+/**
+ * Follows a policy file that is replaced whole. A policy that cannot be used leaves the last good
+ * one in force.
+ */
 import { readFile } from 'node:fs/promises';
 import { errorMessage } from '../../runtime/error-message.ts';
 import { watchPaths } from '../../runtime/files.ts';

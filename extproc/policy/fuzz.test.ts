@@ -1,6 +1,6 @@
 /**
- * Policies with wrong values anywhere, and damaged texts of policies: each is refused by name, or can be compiled and asked, and then no request of any kind
- * meets a fault or leaves a hold.
+ * Policies with wrong values anywhere, and damaged texts of policies: each is refused by name, or
+ * can be compiled and asked, and then no request of any kind meets a fault or leaves a hold.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -34,7 +34,9 @@ export async function readLastGoodPolicy(folder: string, reader: PolicyReader): 
   return { policy, version: readVersion(folder, policy.version) ?? { epoch: 0, counter: 0, version: policy.version } };
 }
 
-/** The two files are written one after the other, so the content may be newer than the version file. */
+/**
+ * The two files are written one after the other, so the content may be newer than the version file.
+ */
 function readVersion(folder: string, version: string): PolicyVersion | undefined {
   try {
     const { epoch, counter, version: written } = JSON.parse(readFileSync(join(folder, VERSION), 'utf8'));
@@ -45,7 +47,10 @@ function readVersion(folder: string, version: string): PolicyVersion | undefined
   }
 }
 
-/** Writes policies to the folder, one at a time; of several that arrive during a write, only the last is written. */
+/**
+ * Writes policies to the folder, one at a time; of several that arrive during a write, only the
+ * last is written.
+ */
 export class PolicyCache {
   readonly #folder: string;
   readonly #log: Log;

@@ -2,7 +2,10 @@
 
 export type NameMatcher = (name: string) => boolean;
 
-/** An exact name, or a glob in which `*` stands for any run of characters. Linear in the name for a given glob. */
+/**
+ * An exact name, or a glob in which `*` stands for any run of characters. Linear in the name for a
+ * given glob.
+ */
 export function nameMatcher(pattern: string): NameMatcher {
   if (pattern === '*') {
     return () => true;

@@ -1,4 +1,7 @@
-/** What the controller writes and the data plane reads in pieces: the same policy, and of the one before what is the same. */
+/**
+ * What the controller writes and the data plane reads in pieces: the same policy, and of the one
+ * before what is the same.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { GatewayPolicy } from '../../contract/policy.ts';

@@ -21,7 +21,10 @@ export class PolicyError extends Error {
 }
 
 export interface PolicyReader {
-  /** Throws a PolicyError for anything that this program does not fully understand. Reads one policy at a time. */
+  /**
+   * Throws a PolicyError for anything that this program does not fully understand. Reads one policy
+   * at a time.
+   */
   read(content: Buffer): Promise<GatewayPolicy>;
 }
 

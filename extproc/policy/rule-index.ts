@@ -1,12 +1,16 @@
 /**
- * Finds the rules whose models match a name without asking all of them: a hostname's rules are the union of all tenants', and one tenant's thousands of globs
- * must not cost every request. Rules keep their order; who asks takes the first whose headers match, too.
+ * Finds the rules whose models match a name without asking all of them: a hostname's rules are the
+ * union of all tenants', and one tenant's thousands of globs must not cost every request. Rules
+ * keep their order; who asks takes the first whose headers match, too.
  */
 import { type NameMatcher, nameMatcher } from './model-names.ts';
 
 /** Up to so many patterns a walk over all of them is as fast. */
 export const WALKED_PATTERNS = 32;
-/** Of a glob's literal part: what more there is, the glob itself compares. Bounds the look-ups of one name. */
+/**
+ * Of a glob's literal part: what more there is, the glob itself compares. Bounds the look-ups of
+ * one name.
+ */
 const MAX_KEY_CHARACTERS = 24;
 
 export interface RuleIndex {

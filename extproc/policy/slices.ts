@@ -7,7 +7,9 @@ export function untilLater(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Runs a generator that yields wherever it can be interrupted. `pause` yields to the event loop. */
+/**
+ * Runs a generator that yields wherever it can be interrupted. `pause` yields to the event loop.
+ */
 export async function inSlices<Result>(
   work: Generator<void, Result>,
   pause: () => Promise<void> = untilLater,

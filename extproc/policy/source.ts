@@ -8,7 +8,10 @@ export interface PolicySink {
 }
 
 export interface PolicySource {
-  /** The details of `/readyz`; `refused` and `refusal` are set while the newest policy cannot be used. */
+  /**
+   * The details of `/readyz`; `refused` and `refusal` are set while the newest policy cannot be
+   * used.
+   */
   details(): Readonly<Record<string, string>>;
   close(): Promise<void> | void;
 }

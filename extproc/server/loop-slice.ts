@@ -84,7 +84,10 @@ export class LoopSlice {
     this.#schedule();
   }
 
-  /** Calls `step` in this and later slices until it returns 0; else it returns the bytes it worked on. */
+  /**
+   * Calls `step` in this and later slices until it returns 0; else it returns the bytes it worked
+   * on.
+   */
   inSlices(step: () => number): void {
     const task: Task = {
       proceed: () => {

@@ -28,8 +28,9 @@ const CELLS = 41;
 const MAX_WEIGHT = 256;
 
 /**
- * The fastest rate that an answer teaches. The fastest hosted models make about 3,000 tokens a second;
- * answers from a cache arrive at once, and their rate says nothing about what a model makes.
+ * The fastest rate that an answer teaches. The fastest hosted models make about 3,000 tokens a
+ * second; answers from a cache arrive at once, and their rate says nothing about what a model
+ * makes.
  */
 const MAX_TOKENS_PER_SECOND = 5_000;
 

@@ -2,7 +2,10 @@
 
 const FIRST_MS = 100;
 const MAX_MS = 5000;
-/** Only one replica serves, and the Service picks any of them: this many attempts follow each other closely. */
+/**
+ * Only one replica serves, and the Service picks any of them: this many attempts follow each other
+ * closely.
+ */
 const ATTEMPTS_IN_A_ROUND = 3;
 /** A stream that lived this long resets the backoff. */
 const SETTLED_AFTER_MS = 10_000;

@@ -1,6 +1,6 @@
 /**
- * Reads and verifies Envoy's configuration in a worker thread: with 1,000 routes it has several MB, and
- * parsing them would block the event loop of the data plane.
+ * Reads and verifies Envoy's configuration in a worker thread: with 1,000 routes it has several MB,
+ * and parsing them would block the event loop of the data plane.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { type AdminAddress, readAdmin } from './admin.ts';

@@ -1,4 +1,7 @@
-/** The verifier beside a real Envoy that takes its listeners, routes, clusters and endpoints from files, as it takes them from Envoy Gateway in a cluster. */
+/**
+ * The verifier beside a real Envoy that takes its listeners, routes, clusters and endpoints from
+ * files, as it takes them from Envoy Gateway in a cluster.
+ */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * Verifies that the Envoy of the same pod is configured as the policy in force expects, by reading its
- * admin interface, and reports each change of the result.
+ * Verifies that the Envoy of the same pod is configured as the policy in force expects, by reading
+ * its admin interface, and reports each change of the result.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
@@ -14,18 +14,23 @@ import type { ConfigCheckResult } from './verify-config-dump.ts';
 const POLL_MS = 1000;
 /** Changes that no version counter shows, such as endpoints, are seen within this time. */
 const REPEAT_MS = 60_000;
-/** Back off in proportion to the cost of a check: wait this many times as long as the last one took. */
+/**
+ * Back off in proportion to the cost of a check: wait this many times as long as the last one took.
+ */
 const PAUSE_FACTOR = 4;
 const MAX_PAUSE_MS = 5000;
 const VERSIONS = '/stats?type=TextReadouts&filter=(lds|rds%5C..*)%5C.version_text$';
 const MAX_VERSIONS_BYTES = 4 * 1024 * 1024;
-/** Envoy starts after the sidecar and may be busy for a moment: report only this many failures in a row. */
+/**
+ * Envoy starts after the sidecar and may be busy for a moment: report only this many failures in a
+ * row.
+ */
 const FAILURES_BEFORE_REPORT = 3;
 const CHECK_TIMEOUT_MS = 60_000;
 const MAX_HEAP_MB = 256;
 /**
- * A waiting policy may also carry a limit, so it waits this long at most; less than the time that the
- * controller waits before it removes the routes of the last policy.
+ * A waiting policy may also carry a limit, so it waits this long at most; less than the time that
+ * the controller waits before it removes the routes of the last policy.
  */
 const ROUTES_TIMEOUT_MS = 1500;
 const ROUTES_POLL_MS = 30;

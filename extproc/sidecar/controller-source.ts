@@ -1,4 +1,7 @@
-/** Follows the controller, and checks that the Envoy of the same pod is configured for the policy in force. */
+/**
+ * Follows the controller, and checks that the Envoy of the same pod is configured for the policy in
+ * force.
+ */
 import { dirname } from 'node:path';
 import type { Log } from '../../runtime/log.ts';
 import type { PolicySink, PolicySource } from '../policy/source.ts';

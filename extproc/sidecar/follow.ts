@@ -1,8 +1,8 @@
 /**
- * The sidecar's side of the policy push: a stream to the controller that is reopened whenever it ends.
- * Receives policies, applies them and keeps them on disk; reports which policy is in force, which was
- * refused and why, and how Envoy is configured. Without the controller the last good policy stays in
- * force.
+ * The sidecar's side of the policy push: a stream to the controller that is reopened whenever it
+ * ends. Receives policies, applies them and keeps them on disk; reports which policy is in force,
+ * which was refused and why, and how Envoy is configured. Without the controller the last good
+ * policy stays in force.
  */
 import { readFileSync } from 'node:fs';
 import type { MessageInitShape } from '@bufbuild/protobuf';
@@ -52,7 +52,9 @@ class ControllerFollower implements FollowedController {
   #closed = false;
   #stream: PolicyStream | undefined;
   #retry: NodeJS.Timeout | undefined;
-  /** Policies are taken in order: a new stream may bring one while an old stream's is being read. */
+  /**
+   * Policies are taken in order: a new stream may bring one while an old stream's is being read.
+   */
   #taking: Promise<void> = Promise.resolve();
 
   constructor(options: FollowOptions) {

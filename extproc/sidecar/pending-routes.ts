@@ -1,13 +1,13 @@
 /**
- * Finds the Envoy routes that a policy has to wait for. When a user moves a route to another backend,
- * the policy arrives before Envoy's new routes, and requests in between would fail. Such a policy waits
- * until Envoy has its routes (`ConfigVerifier.waitForRoutes`). Pure.
+ * Finds the Envoy routes that a policy has to wait for. When a user moves a route to another
+ * backend, the policy arrives before Envoy's new routes, and requests in between would fail. Such a
+ * policy waits until Envoy has its routes (`ConfigVerifier.waitForRoutes`). Pure.
  */
 import type { GatewayPolicy } from '../../contract/policy.ts';
 
 /**
- * Returns the Envoy routes that the policy waits for: none if it only changes limits, or adds routes
- * that were not served before.
+ * Returns the Envoy routes that the policy waits for: none if it only changes limits, or adds
+ * routes that were not served before.
  */
 export function pendingRoutes(before: GatewayPolicy, after: GatewayPolicy): readonly string[] {
   const targets = targetsOf(before);

@@ -1,6 +1,6 @@
 /**
- * Applies the policies that the controller sends and keeps the last good one on disk. Takes one policy
- * at a time; a policy that is older than the one in force is refused.
+ * Applies the policies that the controller sends and keeps the last good one on disk. Takes one
+ * policy at a time; a policy that is older than the one in force is refused.
  */
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { Policy } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';

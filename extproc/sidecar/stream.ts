@@ -1,4 +1,7 @@
-/** One stream to the controller over its own connection, so that each attempt may reach another replica. */
+/**
+ * One stream to the controller over its own connection, so that each attempt may reach another
+ * replica.
+ */
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { Client, type ClientOptions, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import {
@@ -14,7 +17,10 @@ const SERVER_NAME = 'tallygate-controller';
 const METHOD = '/tallygate.policy.v1.PolicyService/Follow';
 /** The maximum that the controller sends. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
-/** For connection, TLS and token review. Short, because the address may be of a replica that just died. */
+/**
+ * For connection, TLS and token review. Short, because the address may be of a replica that just
+ * died.
+ */
 const OPEN_TIMEOUT_MS = 5000;
 
 const OPTIONS: ClientOptions = {

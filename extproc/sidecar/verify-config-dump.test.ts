@@ -1,4 +1,7 @@
-/** Against what Envoy said under Envoy Gateway 1.9.1: testdata/envoy-gateway, made from one-rule HTTPRoutes of the names below, right and wrong in each way. */
+/**
+ * Against what Envoy said under Envoy Gateway 1.9.1: testdata/envoy-gateway, made from one-rule
+ * HTTPRoutes of the names below, right and wrong in each way.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';

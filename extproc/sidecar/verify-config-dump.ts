@@ -1,6 +1,6 @@
 /**
- * Verifies in a dump of Envoy's configuration that every route that a policy names passes this sidecar.
- * Pure. A configuration that is wrong or cannot be understood counts as not verified.
+ * Verifies in a dump of Envoy's configuration that every route that a policy names passes this
+ * sidecar. Pure. A configuration that is wrong or cannot be understood counts as not verified.
  */
 
 /** The parts of Envoy's `/config_dump` that are read, in their JSON form. */

@@ -4,8 +4,9 @@
  */
 
 /**
- * Longer than any text event, short enough that many streams can hold one, and read in a millisecond
- * or two (a megabyte took 10 to 50). Longer events are returned in parts as they arrive.
+ * Longer than any text event, short enough that many streams can hold one, and read in a
+ * millisecond or two (a megabyte took 10 to 50). Longer events are returned in parts as they
+ * arrive.
  */
 const MAX_EVENT_BYTES = 128 * 1024;
 

@@ -1,4 +1,7 @@
-/** One JSON line about one request. No text of a prompt or an answer and no credential can get in: what clients choose is named here, bounded and encoded. */
+/**
+ * One JSON line about one request. No text of a prompt or an answer and no credential can get in:
+ * what clients choose is named here, bounded and encoded.
+ */
 import { jsonText } from '../../runtime/json-text.ts';
 import { backendFailure, type Interruption } from '../interruption.ts';
 import type { Overdraft } from '../quota/store.ts';
@@ -8,7 +11,10 @@ import type { Usage } from '../usage.ts';
 /** Clients choose models, paths and request ids. */
 const MAX_TEXT_CHARACTERS = 256;
 
-/** Ends in a newline. Fields without a value are left out. Put together by hand: JSON of the whole costs three times as much. */
+/**
+ * Ends in a newline. Fields without a value are left out. Put together by hand: JSON of the whole
+ * costs three times as much.
+ */
 export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraft[]): string {
   const { usage, decision, failure, startMs, endMs, firstTokenMs } = outcome;
   let line = `{"time":"${isoTime(endMs)}"`;
@@ -79,7 +85,10 @@ function tokens(usage: Usage): string {
   return `,"tokens":{"input":${usage.input},"output":${usage.output},"cachedInput":${usage.cachedInput},"cacheWriteInput":${usage.cacheWriteInput},"reasoningOutput":${usage.reasoningOutput},"audioInput":${usage.audioInput},"audioOutput":${usage.audioOutput}}`;
 }
 
-/** The values of the headers that the quotas go by; those of credentials are hashed already (quota/keys.ts). */
+/**
+ * The values of the headers that the quotas go by; those of credentials are hashed already
+ * (quota/keys.ts).
+ */
 function tenant(buckets: RequestRecord['buckets']): string {
   let members = '';
   const seen: string[] = [];

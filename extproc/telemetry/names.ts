@@ -1,6 +1,7 @@
 /**
- * Names of metrics and attributes: public API, listed in docs/reference. The `gen_ai.*` ones and their bucket boundaries are OpenTelemetry's conventions
- * for generative AI (https://github.com/open-telemetry/semantic-conventions-genai); the rest are ours.
+ * Names of metrics and attributes: public API, listed in docs/reference. The `gen_ai.*` ones and
+ * their bucket boundaries are OpenTelemetry's conventions for generative AI
+ * (https://github.com/open-telemetry/semantic-conventions-genai); the rest are ours.
  */
 import type { Description } from '../../runtime/metric-table.ts';
 

@@ -1,6 +1,7 @@
 /**
- * What is seen from outside: each finished request comes in with its outcome, and one access line and the metrics go out. It costs a few microseconds a
- * request, and everything that clients choose is bounded.
+ * What is seen from outside: each finished request comes in with its outcome, and one access line
+ * and the metrics go out. It costs a few microseconds a request, and everything that clients choose
+ * is bounded.
  */
 import { hash } from 'node:crypto';
 import { type MetricTable, newMetricTable, type Sum, type SumCell } from '../../runtime/metric-table.ts';
@@ -38,7 +39,10 @@ export interface RecorderOptions {
 
 /** Buckets in a scrape: four lines each. */
 const MAX_BUCKETS = 200;
-/** Pairs of quota and cause, route and decision: policies bound them, this is for policies that come and go. */
+/**
+ * Pairs of quota and cause, route and decision: policies bound them, this is for policies that come
+ * and go.
+ */
 const MAX_CELLS = 2000;
 
 export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOptions): Recorder {
@@ -121,7 +125,10 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
   };
 }
 
-/** All gauges of one collection are read in one turn of the event loop: choosing the buckets is the dear part. */
+/**
+ * All gauges of one collection are read in one turn of the event loop: choosing the buckets is the
+ * dear part.
+ */
 function sameTurn<T>(read: () => T): () => T {
   let kept: { readonly value: T } | undefined;
   return () => {

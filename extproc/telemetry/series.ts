@@ -5,7 +5,10 @@ import type { Operation, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 import { attribute, boundaries, metric, OTHER, PROVIDER_NAMES } from './names.ts';
 
-/** A series has about a hundred lines in a scrape. Past it, requests count in one series without names. */
+/**
+ * A series has about a hundred lines in a scrape. Past it, requests count in one series without
+ * names.
+ */
 const MAX_SERIES = 1000;
 /** Providers choose what they call themselves; past it a response's model is `other`. */
 const MAX_RESPONSE_MODELS = 200;
@@ -193,7 +196,8 @@ export class Series {
   }
 
   #recordDrift(usage: Usage, estimated: number | undefined): void {
-    // Reasoning is billed whether or not it is streamed: what we could have seen of the output is not known then.
+    // Reasoning is billed whether or not it is streamed: what we could have seen of the output is
+    // not known then.
     if (estimated === undefined || usage.output === 0 || usage.reasoningOutput > 0) {
       return;
     }

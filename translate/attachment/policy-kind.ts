@@ -1,6 +1,7 @@
 /**
  * Policy attachment (GEP-713), generic over the kind. A policy kind is a schema in `crds/` with
- * `targetRefs`, a `PolicyKind` with its compile function, and a row in `linkPolicies` (`link/link.ts`).
+ * `targetRefs`, a `PolicyKind` with its compile function, and a row in `linkPolicies`
+ * (`link/link.ts`).
  */
 import type { Condition, ConditionType } from '../../crds/conditions.ts';
 import type { TranslationContext } from '../context.ts';

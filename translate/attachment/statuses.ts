@@ -91,8 +91,8 @@ interface PolicyAncestor {
 }
 
 /**
- * Returns the Gateways that a policy affects. A route that no Gateway serves is its own ancestor, so
- * that every target has a status.
+ * Returns the Gateways that a policy affects. A route that no Gateway serves is its own ancestor,
+ * so that every target has a status.
  */
 function ancestorsOf(attached: AttachedPolicy, virtualHosts: readonly LinkedVirtualHost[]): readonly PolicyAncestor[] {
   const ancestors = new Map<string, PolicyAncestor>();

@@ -1,4 +1,7 @@
-/** Envoy's static configuration. Everything that resources can change is in files that Envoy watches. */
+/**
+ * Envoy's static configuration. Everything that resources can change is in files that Envoy
+ * watches.
+ */
 import { EXTPROC_CLUSTER } from '../names.ts';
 import type { EnvoyOptions, JsonObject } from '../plan.ts';
 import { circuitBreakers, fileSource, socketAddress, typed } from './resource.ts';
@@ -12,8 +15,8 @@ const CONNECTION_BYTES = 74 * 1024;
 const DEFAULT_HEAP_BYTES = 2 * 1024 ** 3;
 
 /**
- * Heap shares at which Envoy sheds load: it first returns idle memory, then closes connections after
- * their response, then answers 503, then accepts no connections.
+ * Heap shares at which Envoy sheds load: it first returns idle memory, then closes connections
+ * after their response, then answers 503, then accepts no connections.
  */
 const overloadActions: readonly (readonly [action: string, heapShare: number])[] = [
   ['shrink_heap', 0.85],
@@ -69,8 +72,8 @@ export function bootstrap(options: EnvoyOptions): JsonObject {
         {
           name: 'static',
           static_layer: {
-            // Otherwise Envoy ends each ext_proc stream with a reset; Node's HTTP/2 server treats many
-            // resets as an attack and answers with GOAWAY.
+            // Otherwise Envoy ends each ext_proc stream with a reset; Node's HTTP/2 server treats
+            // many resets as an attack and answers with GOAWAY.
             'envoy.reloadable_features.ext_proc_graceful_grpc_close': true,
           },
         },

@@ -1,4 +1,6 @@
-/** One cluster per backend, with TLS settings and, as an upstream filter, the backend's credential. */
+/**
+ * One cluster per backend, with TLS settings and, as an upstream filter, the backend's credential.
+ */
 
 import type { Credential, LinkedBackend } from '../link/backends.ts';
 import type { Endpoint } from '../link/endpoints.ts';
@@ -46,7 +48,8 @@ function cluster(
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
         'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
         {
-          // Shorter than the idle timeout of common servers, so that requests rarely hit a closing connection.
+          // Shorter than the idle timeout of common servers, so that requests rarely hit a closing
+          // connection.
           common_http_protocol_options: { idle_timeout: '30s' },
           ...(endpoint.tls === undefined
             ? { explicit_http_config: { http_protocol_options: {} } }
@@ -59,7 +62,10 @@ function cluster(
   };
 }
 
-/** Runs after the router: the route has removed the client's credentials before this filter adds the backend's. */
+/**
+ * Runs after the router: the route has removed the client's credentials before this filter adds the
+ * backend's.
+ */
 function upstreamFilters(backend: string, { header }: Credential, options: EnvoyOptions): readonly JsonObject[] {
   const secret = credentialName(backend);
   return [

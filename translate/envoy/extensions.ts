@@ -1,7 +1,7 @@
 /**
  * The HTTP filters of every listener, in order, before the router. Listeners refer to them by name
- * (ECDS), so that a changed filter, such as a new header in a policy, does not replace a listener and
- * its streams.
+ * (ECDS), so that a changed filter, such as a new header in a policy, does not replace a listener
+ * and its streams.
  */
 import {
   CLIENT_HEADER_PREFIXES,

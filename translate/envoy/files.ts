@@ -1,4 +1,6 @@
-/** Serializes the plan's Envoy configuration as files, in the order in which they must be written. */
+/**
+ * Serializes the plan's Envoy configuration as files, in the order in which they must be written.
+ */
 import type { EnvoyOptions, JsonObject, Plan } from '../plan.ts';
 import { bootstrap, clustersFile, listenersFile } from './bootstrap.ts';
 import { fileOf, typed } from './resource.ts';
@@ -19,9 +21,10 @@ export function bootstrapText(options: EnvoyOptions): string {
 }
 
 /**
- * Returns the files in order: secrets, clusters, filters, routes, listeners, so that every reference
- * resolves. Write a file only if its text differs: to a temporary name, then rename it into place, which
- * makes Envoy reload it. Remove files that are no longer listed after the last one is in place.
+ * Returns the files in order: secrets, clusters, filters, routes, listeners, so that every
+ * reference resolves. Write a file only if its text differs: to a temporary name, then rename it
+ * into place, which makes Envoy reload it. Remove files that are no longer listed after the last
+ * one is in place.
  */
 export function envoyFiles(plan: Plan): readonly EnvoyFile[] {
   const { envoy, secrets } = plan;

@@ -89,8 +89,8 @@ function secureChain(listener: GatewayListener, context: ListenerContext): JsonO
 }
 
 /**
- * ext_proc only sees that a stream ends; the access log has the reason. Logs only streams that failed,
- * not those that the client left.
+ * ext_proc only sees that a stream ends; the access log has the reason. Logs only streams that
+ * failed, not those that the client left.
  */
 const failedStreams: JsonObject = {
   name: 'envoy.access_loggers.http_grpc',
@@ -110,9 +110,9 @@ const failedStreams: JsonObject = {
 function filterReference({ name, typed_config: config }: HttpFilterResource, options: EnvoyOptions): JsonObject {
   return {
     name,
-    // Routes enable the filters. When Envoy refuses a request that it cannot parse (old HTTP versions,
-    // oversized headers), it has no route yet and closes the connection immediately: a response that
-    // waited for extproc would never be sent.
+    // Routes enable the filters. When Envoy refuses a request that it cannot parse (old HTTP
+    // versions, oversized headers), it has no route yet and closes the connection immediately: a
+    // response that waited for extproc would never be sent.
     disabled: true,
     config_discovery: {
       config_source: fileSource(options.directory, fileOf('extension', name)),
@@ -148,7 +148,8 @@ function connectionManager(routeConfiguration: string, { filters, options }: Lis
     local_reply_config: localReplyConfig(),
     access_log: [failedStreams],
     use_remote_address: true,
-    // Keeps the client's request id for correlation; extproc replaces invalid ones. Tracing must not change it.
+    // Keeps the client's request id for correlation; extproc replaces invalid ones. Tracing must
+    // not change it.
     preserve_external_request_id: true,
     request_id_extension: {
       typed_config: typed('envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig', { pack_trace_reason: false }),

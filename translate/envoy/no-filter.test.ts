@@ -1,4 +1,7 @@
-/** An Envoy whose filter is missing leads nobody to a provider: the ids of its routes cannot be guessed. */
+/**
+ * An Envoy whose filter is missing leads nobody to a provider: the ids of its routes cannot be
+ * guessed.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -35,7 +38,10 @@ metadata: {name: chat}
 spec: {parentRefs: [{name: ai}], rules: [{name: small, backendRefs: [{name: openai}]}]}
 `;
 
-/** Without our filter, and without what a machine's Envoy does before it: in a cluster neither may be there. */
+/**
+ * Without our filter, and without what a machine's Envoy does before it: in a cluster neither may
+ * be there.
+ */
 function bare(text: string): string {
   return JSON.stringify(JSON.parse(text), (name, value) => {
     if (name === 'early_header_mutation_extensions') {

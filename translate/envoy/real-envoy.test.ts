@@ -262,7 +262,10 @@ describe('a real Envoy with a processor', () => {
 
 const forwarded = new Set<string>();
 
-/** Does what the request's `x-steer` says; the policy names that header, so it reaches the processor. */
+/**
+ * Does what the request's `x-steer` says; the policy names that header, so it reaches the
+ * processor.
+ */
 function handler(exchange: Exchange): ExchangeHandler {
   return {
     requestHeaders(headers) {

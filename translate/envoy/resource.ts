@@ -21,12 +21,18 @@ export function fileSource(directory: string, file: string): JsonObject {
   return { path_config_source: { path: `${directory}/${file}` }, resource_api_version: 'V3' };
 }
 
-/** Returns the file of a named resource. File names cannot contain `/`, Kubernetes names cannot contain `_`. */
+/**
+ * Returns the file of a named resource. File names cannot contain `/`, Kubernetes names cannot
+ * contain `_`.
+ */
 export function fileOf(kind: 'route' | 'secret' | 'extension', name: string): string {
   return `${kind}-${name.replaceAll('*', '+').replaceAll('/', '_')}.json`;
 }
 
-/** Each open stream counts as a request, so the default limits (1,024) would refuse the 1,025th stream. */
+/**
+ * Each open stream counts as a request, so the default limits (1,024) would refuse the 1,025th
+ * stream.
+ */
 export const circuitBreakers: JsonObject = {
   thresholds: ['DEFAULT', 'HIGH'].map((priority) => ({
     priority,

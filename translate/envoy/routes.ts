@@ -1,7 +1,7 @@
 /**
- * Route configurations: a virtual host per listener and host name. A request matches the entry route
- * first, because extproc needs a route to run on. extproc then sets one header and clears the route
- * cache, and that header selects the generated route with exactly one backend.
+ * Route configurations: a virtual host per listener and host name. A request matches the entry
+ * route first, because extproc needs a route to run on. extproc then sets one header and clears the
+ * route cache, and that header selects the generated route with exactly one backend.
  */
 import { CLIENT_HEADERS, PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
 import { durationMs } from '../../crds/schema.ts';
@@ -102,7 +102,10 @@ function targetRouteOf(
   };
 }
 
-/** Retries only before the provider has started, unless the user lists status codes: no request is billed twice. */
+/**
+ * Retries only before the provider has started, unless the user lists status codes: no request is
+ * billed twice.
+ */
 function retryPolicy(attempts: number, codes: readonly number[]): JsonObject {
   return {
     retry_on: ['connect-failure', 'refused-stream', ...(codes.length === 0 ? [] : ['retriable-status-codes'])].join(

@@ -1,4 +1,7 @@
-/** Envoy Gateway accepts what is written, and calls Envoy's routes as the policy says: extproc finds an entry by that name. */
+/**
+ * Envoy Gateway accepts what is written, and calls Envoy's routes as the policy says: extproc finds
+ * an entry by that name.
+ */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

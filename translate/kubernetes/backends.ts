@@ -1,4 +1,6 @@
-/** Generates the objects of an AIBackend in its namespace: address, TLS, rewrites and credential. */
+/**
+ * Generates the objects of an AIBackend in its namespace: address, TLS, rewrites and credential.
+ */
 import { CLIENT_HEADERS } from '../../contract/headers.ts';
 import type { LinkedBackend, UsableBackend } from '../link/backends.ts';
 import { type Endpoint, hostHeader } from '../link/endpoints.ts';
@@ -78,7 +80,8 @@ function backendRule(name: string, { endpoint, credential }: UsableBackend): Bac
       ...reference,
       filters: [
         { type: 'RequestHeaderModifier', requestHeaderModifier: { remove: CLIENT_HEADERS.slice(HEADERS_OF_A_FILTER) } },
-        // On the backendRef, the filter follows the last route match; on the rule, it would follow the first.
+        // On the backendRef, the filter follows the last route match; on the rule, it would follow
+        // the first.
         ...(credential ? [extensionFilter(names.credential)] : []),
       ],
     },
@@ -99,9 +102,10 @@ function backendNames(fullName: string) {
 }
 
 /**
- * Returns whether routes refer to the Service directly, so that Envoy balances over its pods. Services
- * with TLS or in another namespace are addressed by DNS name instead: a TLS policy would apply to all
- * routes to the Service, and another namespace would need a second grant, for HTTPRoutes.
+ * Returns whether routes refer to the Service directly, so that Envoy balances over its pods.
+ * Services with TLS or in another namespace are addressed by DNS name instead: a TLS policy would
+ * apply to all routes to the Service, and another namespace would need a second grant, for
+ * HTTPRoutes.
  */
 function isServiceItself(backend: string, { service, tls }: Endpoint): boolean {
   return service !== undefined && tls === undefined && backend.startsWith(`${service.namespace}/`);
@@ -134,7 +138,10 @@ function tlsPolicy(
   };
 }
 
-/** Only the path regex type accepts host names with a port and IP addresses; every path starts with a slash. */
+/**
+ * Only the path regex type accepts host names with a port and IP addresses; every path starts with
+ * a slash.
+ */
 function rewrite({ endpoint, rewrite: path }: UsableBackend): JsonObject {
   return {
     hostname: { type: 'PathRegex', pathRegex: { pattern: '^/.*$', substitution: hostHeader(endpoint) } },

@@ -1,4 +1,7 @@
-/** A real API server with the schemas of Gateway API and Envoy Gateway takes every object of the expected files. */
+/**
+ * A real API server with the schemas of Gateway API and Envoy Gateway takes every object of the
+ * expected files.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** Common parts of generated objects. Names are derived from an object's purpose, so that they are stable. */
+/**
+ * Common parts of generated objects. Names are derived from an object's purpose, so that they are
+ * stable.
+ */
 import { hash } from 'node:crypto';
 import type { Metadata } from '../../crds/kinds.ts';
 import { API_VERSION, GATEWAY_GROUP } from '../../crds/schema.ts';
@@ -7,12 +10,17 @@ import type { Manifest, ManifestMetadata, OwnerReference } from './plan.ts';
 
 export const ENVOY_GROUP = 'gateway.envoyproxy.io';
 
-/** On generated HTTPRoutes: the AIGatewayRoute's name, or `entry`. Envoy Gateway policies select by it. */
+/**
+ * On generated HTTPRoutes: the AIGatewayRoute's name, or `entry`. Envoy Gateway policies select by
+ * it.
+ */
 export const ROUTE_LABEL = 'tallygate.dev/route';
 /** On HTTPRoutes to backends: the generated BackendTrafficPolicy that applies. */
 export const TRAFFIC_LABEL = 'tallygate.dev/traffic';
 
-/** The limit of Gateway API, which allows one header filter on a rule and one on each backendRef. */
+/**
+ * The limit of Gateway API, which allows one header filter on a rule and one on each backendRef.
+ */
 export const HEADERS_OF_A_FILTER = 16;
 
 const MANAGED_BY = 'app.kubernetes.io/managed-by';
@@ -47,7 +55,10 @@ export function manifestMetadata({ namespace, name, labels, owner }: Identity): 
   };
 }
 
-/** Returns an owner reference; undefined across namespaces, which Kubernetes does not allow, and for objects from files. */
+/**
+ * Returns an owner reference; undefined across namespaces, which Kubernetes does not allow, and for
+ * objects from files.
+ */
 export function ownedBy(
   kind: 'AIBackend' | 'AIGatewayRoute' | 'Gateway',
   { namespace, name, uid }: Metadata,
@@ -80,7 +91,10 @@ export function labelValue(name: string): string {
 
 /** Of a DNS label, and of a label value. */
 const MAX_LABEL_CHARACTERS = 63;
-/** 40 bits: two of a million objects in a namespace collide with probability 1/2, and stems differ mostly anyway. */
+/**
+ * 40 bits: two of a million objects in a namespace collide with probability 1/2, and stems differ
+ * mostly anyway.
+ */
 const DIGEST_CHARACTERS = 10;
 
 function digest(text: string): string {

@@ -1,4 +1,7 @@
-/** Objects that exist once per namespace, under stable names: the sidecar's socket, the filter, traffic settings. */
+/**
+ * Objects that exist once per namespace, under stable names: the sidecar's socket, the filter,
+ * traffic settings.
+ */
 import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import { ENVOY_GROUP, manifest, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
@@ -44,7 +47,8 @@ const extensionPolicySpec = {
       },
       processingMode: {
         request: { body: 'FullDuplexStreamed', attributes: [ROUTE_NAME_ATTRIBUTE] },
-        // Envoy Gateway cannot configure local replies, so extproc recognizes them and writes their bodies.
+        // Envoy Gateway cannot configure local replies, so extproc recognizes them and writes their
+        // bodies.
         response: { body: 'FullDuplexStreamed', attributes: [CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE] },
       },
       // Applies to messages without a body. Longer than the maximum queue timeout (60 s).
@@ -57,8 +61,8 @@ const extensionPolicySpec = {
 
 /**
  * The response of an entry route. A request gets it only while Envoy does not have the selected
- * generated route yet, or no longer has it; extproc supplies the body. extproc itself answers requests
- * that no rule serves. The providers' official clients retry after 503.
+ * generated route yet, or no longer has it; extproc supplies the body. extproc itself answers
+ * requests that no rule serves. The providers' official clients retry after 503.
  */
 export function notReadyObject(namespace: string): Manifest {
   const directResponse = { statusCode: 503, header: { set: [{ name: 'retry-after', value: '1' }] } };

@@ -10,7 +10,10 @@ import { secretText } from '../world.ts';
 import { ENVOY_GROUP } from './manifest.ts';
 import type { ClientPolicy, ClusterWorld, TrafficPolicy } from './plan.ts';
 
-/** Adds one object to a world. Callers may cache it beside the object, because parsing is the expensive part. */
+/**
+ * Adds one object to a world. Callers may cache it beside the object, because parsing is the
+ * expensive part.
+ */
 export type Reading = (world: ClusterDraft) => void;
 
 /** A world under construction. */
@@ -19,7 +22,10 @@ export type ClusterDraft = Draft & {
   readonly clientPolicies: ClientPolicy[];
 };
 
-/** Parses an object. An object of an unknown kind adds nothing; an object that violates its schema counts as refused. */
+/**
+ * Parses an object. An object of an unknown kind adds nothing; an object that violates its schema
+ * counts as refused.
+ */
 export function readObject(value: unknown): Reading {
   const { apiVersion, kind, metadata: head } = record(value);
   const group = typeof apiVersion === 'string' && apiVersion.includes('/') ? apiVersion.split('/')[0] : '';

@@ -1,4 +1,6 @@
-/** Returns the Secrets, ConfigMaps and Services that resources refer to, so that no others are read. */
+/**
+ * Returns the Secrets, ConfigMaps and Services that resources refer to, so that no others are read.
+ */
 import { GROUP } from '../../crds/schema.ts';
 import { compare } from '../object-names.ts';
 import { indexResources } from '../resource-index.ts';

@@ -1,7 +1,7 @@
 /**
  * Warns about routes whose requests a user's BackendTrafficPolicy may retry after the provider has
- * started: the provider bills each attempt, and quotas count only the one that answers. Tallygate's own
- * retries happen before a provider has started, unless the route lists status codes.
+ * started: the provider bills each attempt, and quotas count only the one that answers. Tallygate's
+ * own retries happen before a provider has started, unless the route lists status codes.
  */
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { TrafficPolicySpec } from '../../crds/gateway-api.ts';

@@ -1,7 +1,7 @@
 /**
- * Generates HTTPRoutes. Each listener and host name has one entry route, which requests match first and
- * where extproc runs. Each backend of a route there has an HTTPRoute in the backend's namespace, whose
- * rules match the header that extproc sets.
+ * Generates HTTPRoutes. Each listener and host name has one entry route, which requests match first
+ * and where extproc runs. Each backend of a route there has an HTTPRoute in the backend's
+ * namespace, whose rules match the header that extproc sets.
  */
 import { CLIENT_HEADERS, PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
 import type { Metadata } from '../../crds/kinds.ts';
@@ -52,7 +52,10 @@ export function virtualHostObjects(virtualHost: LinkedVirtualHost, context: Rout
   };
 }
 
-/** Returns the Gateway's namespace, or, if its listener does not allow that, the namespace of the oldest attached route. */
+/**
+ * Returns the Gateway's namespace, or, if its listener does not allow that, the namespace of the
+ * oldest attached route.
+ */
 export function entryNamespace({ listener, routes }: LinkedVirtualHost, mode: DeploymentMode): string {
   const { namespace } = listener.gateway.metadata;
   return allows(listener, namespace, mode) ? namespace : (routes[0]?.route.metadata.namespace ?? namespace);
@@ -92,7 +95,10 @@ interface TargetGroup {
   readonly route: string;
   readonly namespace: string;
   readonly backend: string;
-  /** Distinguishes the groups of one route and backend. The first is always 0, even if its settings change. */
+  /**
+   * Distinguishes the groups of one route and backend. The first is always 0, even if its settings
+   * change.
+   */
   readonly number: number;
   readonly traffic: Traffic;
   readonly user: UserPolicies;
@@ -100,8 +106,8 @@ interface TargetGroup {
 }
 
 /**
- * An HTTPRoute never has two backends: Envoy Gateway names clusters by rule number, so while a rule is
- * being removed, a request could otherwise reach another provider under the old number.
+ * An HTTPRoute never has two backends: Envoy Gateway names clusters by rule number, so while a rule
+ * is being removed, a request could otherwise reach another provider under the old number.
  */
 function groupsOf(virtualHost: LinkedVirtualHost, context: RouteContext): readonly TargetGroup[] {
   const user = userPoliciesOf(virtualHost.listener, context);
@@ -192,7 +198,10 @@ function generatedRoute(
   };
 }
 
-/** Returns the name that Envoy Gateway 1.9 gives the route of an HTTPRoute rule; extproc sees it in `xds.route_name`. */
+/**
+ * Returns the name that Envoy Gateway 1.9 gives the route of an HTTPRoute rule; extproc sees it in
+ * `xds.route_name`.
+ */
 function envoyRouteName(httpRoute: string, rule: number, hostname: string): string {
   return `httproute/${httpRoute}/rule/${rule}/match/0/${hostname.replaceAll('.', '_')}`;
 }

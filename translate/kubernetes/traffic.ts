@@ -1,4 +1,7 @@
-/** Retries, timeouts and connection settings of backends. Rules with equal settings share a BackendTrafficPolicy. */
+/**
+ * Retries, timeouts and connection settings of backends. Rules with equal settings share a
+ * BackendTrafficPolicy.
+ */
 
 import type { LinkedTarget } from '../link/routes.ts';
 import type { JsonObject } from '../plan.ts';
@@ -35,19 +38,24 @@ export function trafficOf({ retries, timeouts }: LinkedTarget, { traffic, client
     timeout: {
       http: {
         ...(!kept.idle && { streamIdleTimeout: idle }),
-        // Shorter than the idle timeout of common servers, so that requests rarely hit a closing connection.
+        // Shorter than the idle timeout of common servers, so that requests rarely hit a closing
+        // connection.
         ...(!kept.connections && { connectionIdleTimeout: '30s' }),
       },
     },
     ...(!kept.breaker && { circuitBreaker }),
     ...(!kept.http2 && { http2 }),
-    // An empty list would allow WebSocket, whose messages are not counted. No client requests this type.
+    // An empty list would allow WebSocket, whose messages are not counted. No client requests this
+    // type.
     httpUpgrade: [{ type: 'none' }],
   };
   return { name: labelValue(name), spec };
 }
 
-/** Each open stream counts as a request, so the default limits (1,024) would refuse the 1,025th stream. */
+/**
+ * Each open stream counts as a request, so the default limits (1,024) would refuse the 1,025th
+ * stream.
+ */
 export const circuitBreaker = {
   maxConnections: 1_000_000,
   maxPendingRequests: 1_000_000,
@@ -58,7 +66,10 @@ export const circuitBreaker = {
 /** Room for all streams: stalled clients cannot block others on the same connection. */
 const http2 = { initialStreamWindowSize: '256Ki', initialConnectionWindowSize: '16Mi', maxConcurrentStreams: 64 };
 
-/** Retries only before the provider has started, unless the user lists status codes: no request is billed twice. */
+/**
+ * Retries only before the provider has started, unless the user lists status codes: no request is
+ * billed twice.
+ */
 function retry(attempts: number, codes: readonly number[]): JsonObject {
   return {
     numRetries: attempts,

@@ -292,7 +292,10 @@ interface HttpRoute {
   };
 }
 
-/** Every `{kind, name}` inside that is ours: in the same namespace, and no user's Service, Gateway or HTTPRoute. */
+/**
+ * Every `{kind, name}` inside that is ours: in the same namespace, and no user's Service, Gateway
+ * or HTTPRoute.
+ */
 function references(value: unknown): readonly { readonly kind: string; readonly name: string }[] {
   if (typeof value !== 'object' || value === null) {
     return [];

@@ -1,7 +1,7 @@
 /**
- * Translates the same world into objects for the API server, so that Envoy Gateway configures what the
- * standalone Envoy configuration contains. Returns objects, derived Secrets, a policy per set of
- * Gateways, statuses and problems. Pure. Never throws because of user input.
+ * Translates the same world into objects for the API server, so that Envoy Gateway configures what
+ * the standalone Envoy configuration contains. Returns objects, derived Secrets, a policy per set
+ * of Gateways, statuses and problems. Pure. Never throws because of user input.
  */
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import { newContext } from '../context.ts';

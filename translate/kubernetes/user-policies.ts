@@ -1,6 +1,6 @@
 /**
- * Finds the user's Envoy Gateway policies for a listener. Envoy Gateway applies the oldest policy of the
- * listener, or else the oldest policy of the Gateway.
+ * Finds the user's Envoy Gateway policies for a listener. Envoy Gateway applies the oldest policy
+ * of the listener, or else the oldest policy of the Gateway.
  */
 import type { ClientPolicySpec, PolicyTargets, TrafficPolicySpec } from '../../crds/gateway-api.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';

@@ -1,9 +1,9 @@
 /**
- * Decides which destinations an AIBackend with an endpoint of type Hostname may have. The author of an
- * AIBackend can send requests from the proxies' network, so destinations that are reachable only from
- * there (the proxy itself, the node's cloud credentials, Services of other tenants) are refused. Pure
- * code cannot resolve names: a public DNS name that points to such an address passes here, and only a
- * NetworkPolicy stops it.
+ * Decides which destinations an AIBackend with an endpoint of type Hostname may have. The author of
+ * an AIBackend can send requests from the proxies' network, so destinations that are reachable only
+ * from there (the proxy itself, the node's cloud credentials, Services of other tenants) are
+ * refused. Pure code cannot resolve names: a public DNS name that points to such an address passes
+ * here, and only a NetworkPolicy stops it.
  */
 import ipaddr from 'ipaddr.js';
 import { addressFamily, shortest } from './ip-address.ts';
@@ -12,7 +12,10 @@ import { addressFamily, shortest } from './ip-address.ts';
 export interface Reach {
   /** The DNS suffix of the cluster's names. */
   readonly clusterDomain: string;
-  /** Allowed although refused by default: IP addresses, CIDR ranges, and names with their subdomains. */
+  /**
+   * Allowed although refused by default: IP addresses, CIDR ranges, and names with their
+   * subdomains.
+   */
   readonly allowedDestinations: readonly string[];
 }
 
@@ -87,10 +90,10 @@ export interface ServiceName {
 export type Services = ReadonlyMap<string, readonly string[]>;
 
 /**
- * Returns the Service behind an address or lower-case name: a cluster IP; `NAME.NAMESPACE.svc` with or
- * without the cluster domain, and subdomains (a pod of a headless Service); and `NAME.NAMESPACE`, which
- * a pod's resolver completes, if such a Service exists. Undefined if there is none, or if the platform
- * allows the destination.
+ * Returns the Service behind an address or lower-case name: a cluster IP; `NAME.NAMESPACE.svc` with
+ * or without the cluster domain, and subdomains (a pod of a headless Service); and
+ * `NAME.NAMESPACE`, which a pod's resolver completes, if such a Service exists. Undefined if there
+ * is none, or if the platform allows the destination.
  */
 export function serviceNamed(host: string, reach: Reach, services: Services): ServiceName | undefined {
   if (isAllowed(host, reach)) {
@@ -119,7 +122,10 @@ export function wrongDestination(text: string): string | undefined {
   return ipaddr.isValidCIDR(text) ? undefined : `"${text}" is not an IP address, CIDR range or lower-case host name`;
 }
 
-/** Returns whether a resolver could read a name as an IP address, such as `127.1`: by its last label (WHATWG URL). */
+/**
+ * Returns whether a resolver could read a name as an IP address, such as `127.1`: by its last label
+ * (WHATWG URL).
+ */
 export function isNumber(name: string): boolean {
   return addressFamily(name) === 0 && /(^|\.)(\d+|0x[0-9a-f]*)$/.test(name);
 }

@@ -1,6 +1,9 @@
 /** Compares host names by the rules of Gateway API; `*` alone matches every host. */
 
-/** Returns the host name that both match, or undefined. `*.example.com` matches all subdomains of example.com. */
+/**
+ * Returns the host name that both match, or undefined. `*.example.com` matches all subdomains of
+ * example.com.
+ */
 export function intersection(left: string, right: string): string | undefined {
   if (covers(left, right)) {
     return right;

@@ -1,6 +1,6 @@
 /**
- * IP addresses in the forms that Envoy accepts. Excludes short, octal and hexadecimal IPv4 forms, which
- * resolvers read differently.
+ * IP addresses in the forms that Envoy accepts. Excludes short, octal and hexadecimal IPv4 forms,
+ * which resolvers read differently.
  */
 import ipaddr from 'ipaddr.js';
 

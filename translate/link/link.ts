@@ -1,6 +1,7 @@
 /**
- * Links the resources of a world: resolves references, attaches routes and policies, and merges routes
- * into virtual hosts. Standalone and Kubernetes translation share this step and its problems.
+ * Links the resources of a world: resolves references, attaches routes and policies, and merges
+ * routes into virtual hosts. Standalone and Kubernetes translation share this step and its
+ * problems.
  */
 import { type AttachedPolicy, attachPolicies } from '../attachment/policy-kind.ts';
 import { reportUnusedTargets } from '../attachment/statuses.ts';

@@ -1,7 +1,8 @@
 /**
- * Limits the size of the routes of one namespace. All tenants of a proxy share its policy and its event
- * loop, so one tenant's routes must neither make the policy too large to send nor slow down the requests
- * of others. Older routes take precedence; each route that does not fit is refused individually.
+ * Limits the size of the routes of one namespace. All tenants of a proxy share its policy and its
+ * event loop, so one tenant's routes must neither make the policy too large to send nor slow down
+ * the requests of others. Older routes take precedence; each route that does not fit is refused
+ * individually.
  */
 import { type Diagnostics, subject } from '../diagnostics.ts';
 import { MAX_PATTERN_PARTS, patternParts } from './pattern-bounds.ts';
@@ -19,7 +20,10 @@ interface RouteWeight {
   readonly patternParts: number;
 }
 
-/** Per namespace. 16 tenants at these limits fill the 64 MiB of a policy; 512 parts take 5 to 8 ms at worst. */
+/**
+ * Per namespace. 16 tenants at these limits fill the 64 MiB of a policy; 512 parts take 5 to 8 ms
+ * at worst.
+ */
 const limits: RouteWeight = { places: 16_384, bytes: 4 * 1024 * 1024, globs: 4096, patternParts: MAX_PATTERN_PARTS };
 
 const limitNames: Readonly<Record<keyof RouteWeight, string>> = {
@@ -29,7 +33,9 @@ const limitNames: Readonly<Record<keyof RouteWeight, string>> = {
   patternParts: 'parts of header patterns',
 };
 
-/** Refuses routes that exceed the limits. Expects the attachments sorted by the age of their routes. */
+/**
+ * Refuses routes that exceed the limits. Expects the attachments sorted by the age of their routes.
+ */
 export function withinBounds(
   attachments: readonly RouteAttachment[],
   diagnostics: Diagnostics,

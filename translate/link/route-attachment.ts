@@ -1,4 +1,7 @@
-/** Attaches routes to listeners: for each parentRef, the listeners and host names where the route is served. */
+/**
+ * Attaches routes to listeners: for each parentRef, the listeners and host names where the route is
+ * served.
+ */
 import type { ParentRef } from '../../crds/route.ts';
 import type { TranslationContext } from '../context.ts';
 import type { DeploymentMode } from '../deployment-mode.ts';
@@ -132,8 +135,8 @@ function noMatchingParent(
 }
 
 /**
- * Returns whether another listener of the port has a more specific host name. That listener gets the
- * requests, even if it has no route for them.
+ * Returns whether another listener of the port has a more specific host name. That listener gets
+ * the requests, even if it has no route for them.
  */
 function belongsToOther(
   listener: GatewayListener,
@@ -145,7 +148,8 @@ function belongsToOther(
     (other) =>
       other !== listener &&
       other.spec.port === listener.spec.port &&
-      // Standalone, all Gateways share the ports of the machine; in a cluster each has separate proxies.
+      // Standalone, all Gateways share the ports of the machine; in a cluster each has separate
+      // proxies.
       (mode.type === 'Standalone' || other.gateway === listener.gateway) &&
       other.hostname !== listener.hostname &&
       covers(listener.hostname, other.hostname) &&

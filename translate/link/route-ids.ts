@@ -1,6 +1,7 @@
 /**
- * Ids of targets: the values of `x-tallygate-route` that extproc sets and Envoy matches. They cannot be
- * guessed, so that a client of an Envoy without the filter cannot address a provider directly.
+ * Ids of targets: the values of `x-tallygate-route` that extproc sets and Envoy matches. They
+ * cannot be guessed, so that a client of an Envoy without the filter cannot address a provider
+ * directly.
  */
 import { createHmac } from 'node:crypto';
 

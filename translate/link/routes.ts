@@ -28,7 +28,10 @@ export interface LinkedRule {
   readonly rule: RouteRule;
   readonly index: number;
   readonly headers: readonly HeaderMatch[];
-  /** The usable targets. If there are none, the rule still matches its models, and extproc answers 503. */
+  /**
+   * The usable targets. If there are none, the rule still matches its models, and extproc answers
+   * 503.
+   */
   readonly targets: readonly LinkedTarget[];
 }
 
@@ -113,7 +116,8 @@ function targetsOf(
     return [
       {
         target: {
-          // The backend is part of the id, so that an edit cannot redirect an old id to another provider.
+          // The backend is part of the id, so that an edit cannot redirect an old id to another
+          // provider.
           id: ids(times === 1 ? base : `${base}/${times}`),
           backend: found.name,
           ...(reference.model !== undefined && { model: reference.model }),

@@ -1,4 +1,7 @@
-/** Reports the problems between routes and listeners: conflicts, and backends that a listener does not allow. */
+/**
+ * Reports the problems between routes and listeners: conflicts, and backends that a listener does
+ * not allow.
+ */
 import type { TranslationContext } from '../context.ts';
 import { subject } from '../diagnostics.ts';
 import type { ProblemFields } from '../problem.ts';

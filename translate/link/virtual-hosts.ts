@@ -1,4 +1,7 @@
-/** Virtual hosts: for each listener and host name the union of all routes there, in order of precedence. */
+/**
+ * Virtual hosts: for each listener and host name the union of all routes there, in order of
+ * precedence.
+ */
 import { effectivePolicies, indexPolicies, type PolicyIndex } from '../attachment/effective-policies.ts';
 import type { AttachedPolicy } from '../attachment/policy-kind.ts';
 import type { TranslationContext } from '../context.ts';
@@ -21,11 +24,16 @@ export interface LinkedVirtualHost {
   /** All targets of rules and passthrough, unique and sorted by id. */
   readonly targets: readonly LinkedTarget[];
   readonly conflicts: readonly RouteConflict[];
-  /** Backends whose generated HTTPRoutes may not attach to the listener, because of their namespace. */
+  /**
+   * Backends whose generated HTTPRoutes may not attach to the listener, because of their namespace.
+   */
   readonly refsNotAllowed: readonly RefNotAllowed[];
 }
 
-/** The models of a rule that have the same precedence: a rule with exact names and globs has several. */
+/**
+ * The models of a rule that have the same precedence: a rule with exact names and globs has
+ * several.
+ */
 export interface VirtualHostRule {
   readonly route: LinkedRoute;
   readonly rule: LinkedRule;

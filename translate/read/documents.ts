@@ -17,7 +17,9 @@ export interface YamlDocument {
   readonly source: Source;
 }
 
-/** Maximum aliases of a document: enough for shared defaults, too few for a "billion laughs" attack. */
+/**
+ * Maximum aliases of a document: enough for shared defaults, too few for a "billion laughs" attack.
+ */
 const MAX_ALIASES = 100;
 
 export function readDocuments(

@@ -1,6 +1,7 @@
 /**
- * Reads YAML files into a world. Returns typed objects with defaults, and a problem with file, line and
- * field for each violation of a schema. Omits objects with errors; other objects are not affected.
+ * Reads YAML files into a world. Returns typed objects with defaults, and a problem with file, line
+ * and field for each violation of a schema. Omits objects with errors; other objects are not
+ * affected.
  */
 import type { z } from 'zod';
 import { kinds, type Metadata, metadata } from '../../crds/kinds.ts';

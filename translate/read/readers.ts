@@ -37,7 +37,9 @@ export interface Reading {
 export interface Reader {
   readonly apiVersion: string;
   readonly kind: string;
-  /** Returns a function that adds the object to a world, or undefined if the object is not valid. */
+  /**
+   * Returns a function that adds the object to a world, or undefined if the object is not valid.
+   */
   read(reading: Reading): ((world: Draft) => void) | undefined;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Variables in `stringData` of a Secret, standalone only: `${NAME}` from the environment,
- * `${NAME:-default}` with a default for an unset or empty variable, `${file:PATH}` from a file (without
- * its last line break), `$${` for a literal `${`.
+ * `${NAME:-default}` with a default for an unset or empty variable, `${file:PATH}` from a file
+ * (without its last line break), `$${` for a literal `${`.
  */
 export interface Lookup {
   environment(name: string): string | undefined;

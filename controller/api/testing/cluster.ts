@@ -1,4 +1,7 @@
-/** For tests against a real API server: a namespace of one's own, and a way to the server that can be cut. */
+/**
+ * For tests against a real API server: a namespace of one's own, and a way to the server that can
+ * be cut.
+ */
 
 import { createServer, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions, Agent as TlsAgent } from 'node:https';
@@ -53,7 +56,9 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
   }
 }
 
-/** What stands between client and server: HTTP on this side, the server's own HTTPS on the other. */
+/**
+ * What stands between client and server: HTTP on this side, the server's own HTTPS on the other.
+ */
 export interface Way {
   readonly credentials: Credentials;
   /** Ends all connections; until `restore` there are no new ones. */

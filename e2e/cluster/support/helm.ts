@@ -23,7 +23,10 @@ export interface InstallOptions {
   readonly values?: readonly string[];
 }
 
-/** Installs or upgrades, and waits for the controller. CRDs that were applied by hand come under the release. */
+/**
+ * Installs or upgrades, and waits for the controller. CRDs that were applied by hand come under the
+ * release.
+ */
 export async function install({ chart = CHART, image, values = [] }: InstallOptions = {}): Promise<void> {
   const [repositoryOfImage = '', tag = ''] = (image ?? process.env['E2E_IMAGE'] ?? 'tallygate:dev').split(
     /:(?=[^:/]+$)/,

@@ -1,4 +1,7 @@
-/** The cluster that KUBECONFIG names, by kubectl and helm as a user has them. Everything has a deadline, and a failure shows what the command said. */
+/**
+ * The cluster that KUBECONFIG names, by kubectl and helm as a user has them. Everything has a
+ * deadline, and a failure shows what the command said.
+ */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import type { Document } from '../../data-plane/support/resources.ts';

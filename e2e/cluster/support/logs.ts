@@ -1,4 +1,7 @@
-/** All that containers of a kind write while pods come and go: kubectl has it only as long as the pod is there. */
+/**
+ * All that containers of a kind write while pods come and go: kubectl has it only as long as the
+ * pod is there.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** The simulated provider as a program in a pod: requests on 8080; on 8081 what was seen (GET), what is done by default (PUT), a new beginning (DELETE). */
+/**
+ * The simulated provider as a program in a pod: requests on 8080; on 8081 what was seen (GET), what
+ * is done by default (PUT), a new beginning (DELETE).
+ */
 import http from 'node:http';
 import { startProvider } from '../../data-plane/support/provider.ts';
 

@@ -1,4 +1,7 @@
-/** The simulated provider in a pod of the cluster: its sources come by a ConfigMap, Node and the tokenizer from Tallygate's image. */
+/**
+ * The simulated provider in a pod of the cluster: its sources come by a ConfigMap, Node and the
+ * tokenizer from Tallygate's image.
+ */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Behaviour, Seen } from '../../data-plane/support/behaviour.ts';

@@ -1,4 +1,7 @@
-/** Ways from the test to what runs in the cluster: straight to the Service where the test runs in the node's network, else by a forwarded port. */
+/**
+ * Ways from the test to what runs in the cluster: straight to the Service where the test runs in
+ * the node's network, else by a forwarded port.
+ */
 import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { waitFor, within } from '../../data-plane/support/wait.ts';
@@ -46,7 +49,9 @@ function connects(host: string, port: number): Promise<boolean> {
   });
 }
 
-/** The Service that Envoy Gateway made for a Gateway; of merged Gateways it belongs to their class. */
+/**
+ * The Service that Envoy Gateway made for a Gateway; of merged Gateways it belongs to their class.
+ */
 export async function reachGateway(namespace: string, name: string, port: number, merged?: string): Promise<Reached> {
   const labels = ownedBy(namespace, name, merged);
   const { items } = await get('services', '-A', '-l', labels);

@@ -1,4 +1,7 @@
-/** What only the cluster that run.sh starts can do: the processes of its node are ours to stop and to kill. */
+/**
+ * What only the cluster that run.sh starts can do: the processes of its node are ours to stop and
+ * to kill.
+ */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { command } from './kubectl.ts';

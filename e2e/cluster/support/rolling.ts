@@ -1,4 +1,7 @@
-/** Traffic while programs are exchanged under it, and the account of it afterwards: what clients got is what was charged. */
+/**
+ * Traffic while programs are exchanged under it, and the account of it afterwards: what clients got
+ * is what was charged.
+ */
 import assert from 'node:assert/strict';
 import { accessRecord } from '../../data-plane/support/records.ts';
 import { waitFor } from '../../data-plane/support/wait.ts';
@@ -37,7 +40,9 @@ export async function stopWatching(watched: WatchedTraffic | undefined): Promise
   await watched?.logs.close();
 }
 
-/** Ends the traffic. Nothing failed, everything was counted once, and what was exchanged is gone. */
+/**
+ * Ends the traffic. Nothing failed, everything was counted once, and what was exchanged is gone.
+ */
 export async function settle({ namespace }: ClusterWorld, { traffic, logs }: WatchedTraffic): Promise<void> {
   await traffic.stop();
   assert.equal(traffic.failures.length, 0, shown(traffic));

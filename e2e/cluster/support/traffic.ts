@@ -1,6 +1,7 @@
 /**
- * Steady traffic through a Gateway while something happens to it: JSON requests on connections that are kept, and streams of a known length. Nothing is tried
- * twice: what a client would see is a failure here, too.
+ * Steady traffic through a Gateway while something happens to it: JSON requests on connections that
+ * are kept, and streams of a known length. Nothing is tried twice: what a client would see is a
+ * failure here, too.
  */
 import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** A team's namespace with a Gateway, a simulated provider, backends for it and a route: what most test files of the cluster need. */
+/**
+ * A team's namespace with a Gateway, a simulated provider, backends for it and a route: what most
+ * test files of the cluster need.
+ */
 import type { Document } from '../../data-plane/support/resources.ts';
 import { PROVIDER_KEY } from '../../data-plane/support/resources.ts';
 import { apply, condition, namespaceOf, removeNamespaces, waitUntil } from './kubectl.ts';
@@ -73,7 +76,10 @@ export function backendOf(
   ];
 }
 
-/** The same for a provider of another namespace: its host stands in place of a Service, and a ReferenceGrant beside the provider allows that. */
+/**
+ * The same for a provider of another namespace: its host stands in place of a Service, and a
+ * ReferenceGrant beside the provider allows that.
+ */
 export function remoteBackendOf(
   namespace: string,
   name: string,

@@ -16,7 +16,10 @@ const CHANNELS_OF_A_CHOICE = 64;
 /** Completions of many prompts have the most choices. */
 const MAX_CHOICE = 4095;
 
-/** A piece of text, or (channel -1) a value that means nothing to us but differs from event to event. */
+/**
+ * A piece of text, or (channel -1) a value that means nothing to us but differs from event to
+ * event.
+ */
 export interface ChunkHole extends Hole {
   readonly channel: number;
 }
@@ -138,7 +141,10 @@ export class ChoiceReader {
     }
   }
 
-  /** A string, or an array of parts with `text` in them (Mistral's reasoning models nest `thinking` parts). False: it is empty. */
+  /**
+   * A string, or an array of parts with `text` in them (Mistral's reasoning models nest `thinking`
+   * parts). False: it is empty.
+   */
   #readText(channel: number): boolean {
     const cursor = this.cursor;
     const before = this.holes.length;

@@ -5,7 +5,10 @@ import type { Usage } from '../../usage.ts';
 import { openAiUsage, readNumbers } from '../usage.ts';
 import { ChoiceReader } from './choice-reader.ts';
 
-/** What `stream_options.include_usage` brings. Providers that tell usage of their own accord add costs, times and the like. */
+/**
+ * What `stream_options.include_usage` brings. Providers that tell usage of their own accord add
+ * costs, times and the like.
+ */
 const ASKED_NUMBERS = /^(prompt|completion|total)_tokens$|\.|cache/;
 
 /** The values that are repeated in every chunk, as they are written. */
@@ -86,7 +89,8 @@ export class ChoiceChunk extends ChoiceReader {
           cursor.skip();
           break;
         default:
-          // Timings and counters of servers of their own kind: they change with each event and mean nothing to us.
+          // Timings and counters of servers of their own kind: they change with each event and mean
+          // nothing to us.
           if (cursor.number() !== undefined) {
             this.addHole('number', -1);
           }
