@@ -40,7 +40,7 @@ export const conditions = {
       TargetNotFound: isFalse(
         'The target of the policy, or its section, does not exist; the policy has no effect there.',
       ),
-      NothingToLimit: isFalse('The target exists, but no backend serves a rule there; the policy has no effect.'),
+      NoEffect: isFalse('The target exists, but no backend serves a rule there; the policy has no effect.'),
     },
   },
   ResolvedRefs: {
@@ -100,7 +100,9 @@ export const conditions = {
     on: ['AIGatewayRoute (each parent)'],
     description: 'Quota policies apply to the route.',
     reasons: {
-      PolicyAffected: isTrue('A policy limits at least one rule of the route; the message names the policies.'),
+      PolicyAffected: isTrue(
+        'A policy of this kind applies to at least one rule of the route; the message names the policies.',
+      ),
     },
   },
   'tallygate.dev/ProcessorReplaced': {

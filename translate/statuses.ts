@@ -119,7 +119,7 @@ function affectedConditions(route: LinkedRoute, here: readonly ServedVirtualHost
   const policies = new Set(here.flatMap(({ rules }) => (rules.get(route) ?? []).flatMap((rule) => rule.policies)));
   return [...Map.groupBy(policies, ({ kind }) => kind)].map(([{ affectedCondition }, ofKind]) => {
     const names = ofKind.map(({ name }) => name).toSorted(compare);
-    const message = `limited by ${names.join(', ')}`;
+    const message = `affected by ${names.join(', ')}`;
     return condition(affectedCondition, 'PolicyAffected', message, route.route.metadata.generation);
   });
 }

@@ -306,7 +306,7 @@ describe('conflicts', () => {
   });
 });
 
-describe('a quota policy that limits nothing', () => {
+describe('a quota policy without effect is not accepted when', () => {
   const quotas = [teamQuota('requests', 'Requests', 1)];
   const policy = (name: string, targetRef: Document) =>
     apply(
@@ -348,7 +348,7 @@ describe('a quota policy that limits nothing', () => {
     await tells(
       'aiquotapolicy/idle',
       'Accepted',
-      'NothingToLimit',
+      'NoEffect',
       /no rule of AIGatewayRoute tge-mistakes\/empty has a usable backend/,
     );
   });

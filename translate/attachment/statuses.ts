@@ -48,7 +48,7 @@ export function reportUnusedTargets(
     for (const target of targets.filter((each) => each.exists && !used.has(each))) {
       const section = target.section === undefined ? '' : ` (${target.section})`;
       diagnostics.warning(subject(kind.kind, policy), {
-        reason: 'NothingToLimit',
+        reason: 'NoEffect',
         path: `spec.targetRefs[${target.index}]`,
         message: `no rule of ${target.kind} ${target.name}${section} has a usable backend, so the policy has no effect there`,
         fix: 'fix the problems of the route, or remove the target',
@@ -72,7 +72,7 @@ export function ancestorStatuses(
     ancestors: ancestorsOf(attached, virtualHosts).map(({ ancestorRef, targets }) => {
       const problem = firstWithReason(
         problems.filter(({ path }) => concernsTarget(targets, path)),
-        ['Invalid', 'TargetNotFound', 'NothingToLimit'],
+        ['Invalid', 'TargetNotFound', 'NoEffect'],
       );
       if (problem !== undefined) {
         const message = problemSentence(problem.problem);
