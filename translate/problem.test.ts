@@ -14,14 +14,14 @@ const source = {
   ]),
 };
 
-test('a field that is not there has the line of what should hold it', () => {
+test('a problem of a missing field has the line of the nearest parent', () => {
   assert.equal(lineOf(source, 'spec.rules[1].backendRefs[0].name'), 8);
   assert.equal(lineOf(source, 'spec.rules[2]'), 5);
   assert.equal(lineOf(source, 'metadata.name'), 1);
   assert.equal(lineOf(source, 'a]b.c[d'), 1);
 });
 
-test('a fault behind an alias has the line of the alias, whatever its key is called', () => {
+test('a problem behind an alias has the line of the alias, whatever its key', () => {
   const text =
     'x: &x {"a]": 1, "b[": 2}\napiVersion: tallygate.dev/v1alpha1\nkind: AIBackend\nmetadata: {name: a}\nspec: *x\n';
   const { problems } = readWorld([{ name: 'a.yaml', text }], exampleVariables);

@@ -14,16 +14,16 @@ const texts = readdirSync(directory)
   .filter((name) => name.endsWith('.in.yaml'))
   .map((name) => readFileSync(new URL(name, directory), 'utf8'));
 
-/** Without the one whose YAML itself is broken: it cannot be taken apart. */
-const validateQuota = texts.filter((text) => !text.includes('a: [1'));
+/** Leaves out the file with invalid YAML, which cannot be split into documents. */
+const readableTexts = texts.filter((text) => !text.includes('a: [1'));
 
 function planOf(text: string) {
   const { world, problems } = readWorld([{ name: 'test.yaml', text }], exampleVariables);
   return { ...translate(world, exampleOptions), read: problems };
 }
 
-test('the order of documents changes nothing', () => {
-  const documents = fc.constantFrom(...validateQuota);
+test('the order of documents does not change the plan', () => {
+  const documents = fc.constantFrom(...readableTexts);
   const shuffled = documents.chain((text) => {
     const parts = text.split(/^---$/m);
     return fc.tuple(fc.constant(text), fc.shuffledSubarray(parts, { minLength: parts.length }));
@@ -39,9 +39,9 @@ test('the order of documents changes nothing', () => {
   );
 });
 
-test('it never throws, whatever value stands wherever', () => {
+test('translation accepts any value in any place', () => {
   fc.assert(
-    fc.property(fc.constantFrom(...validateQuota), fc.nat(), mistake, (text, seed, wrong) => {
+    fc.property(fc.constantFrom(...readableTexts), fc.nat(), mistake, (text, seed, wrong) => {
       const { policy, envoy } = planOf(spoilt(text, seed, wrong));
       assert.equal(policy.formatVersion, POLICY_FORMAT_VERSION);
       assert.ok(envoy.listeners);
@@ -50,7 +50,7 @@ test('it never throws, whatever value stands wherever', () => {
   );
 });
 
-test('no secret value stands anywhere but in its own file', () => {
+test('secret values occur only in their own file', () => {
   const text = texts.find((each) => each.includes('sk-hidden'));
   assert.ok(text);
   const plan = planOf(text);
@@ -65,7 +65,7 @@ test('no secret value stands anywhere but in its own file', () => {
   }
 });
 
-test('the version names the content', () => {
+test('the version depends on the content', () => {
   const text = texts.find((each) => each.includes('kind: AIQuotaPolicy')) ?? '';
   const version = (edited: string): string => planOf(edited).policy.version;
   assert.equal(version(text), version(text));
@@ -75,7 +75,7 @@ test('the version names the content', () => {
   );
 });
 
-test('files come in the order in which Envoy can take them', () => {
+test('files are listed in the order in which Envoy can load them', () => {
   const names = envoyFiles(planOf(texts.find((each) => each.includes('sk-hidden')) ?? '')).map(({ name }) => name);
   const rank = (name: string): number =>
     ['secret-', 'clusters', 'extension-', 'route-', 'listeners'].findIndex((each) => name.startsWith(each));

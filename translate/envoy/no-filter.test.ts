@@ -51,7 +51,9 @@ function bare(text: string): string {
   });
 }
 
-test('a forged header leads to a provider only with the unguessable part', { timeout: 60_000 }, async () => {
+test('a forged route header reaches a provider only with the secret part of its value', {
+  timeout: 60_000,
+}, async () => {
   const directory = mkdtempSync(join(tmpdir(), 'tallygate-'));
   const provider = createServer((_, answer) => answer.end('the provider'));
   const portOf = async (server: typeof provider) => {

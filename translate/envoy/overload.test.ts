@@ -94,15 +94,15 @@ function ask(port: number): Promise<string> {
   });
 }
 
-describe('Envoy’s heap', () => {
-  test('with room: nothing is shed', async () => {
+describe('the overload manager of Envoy', () => {
+  test('sheds nothing while the heap has room', async () => {
     const { active, answer } = await seenWith(256 * 1024 ** 2);
     assert.deepEqual(active, []);
     // Without a processor there is no better answer; without room there would be none.
     assert.equal(answer, 'HTTP/1.1 503 Service Unavailable');
   });
 
-  test('used up: it lets nobody in', async () => {
+  test('refuses requests when the heap is used up', async () => {
     const { active, answer } = await seenWith(1024 ** 2);
     assert.deepEqual(active.toSorted(), [
       'disable_http_keepalive',

@@ -48,7 +48,7 @@ function install(plan: Plan, directory: string): readonly string[] {
   return changed.map(({ name }) => name);
 }
 
-describe('a real Envoy with a processor', () => {
+describe('Envoy with a processor', () => {
   const directory = mkdtempSync(join(tmpdir(), 'tallygate-'));
   let envoy: ChildProcess;
   let processor: Server;
@@ -130,7 +130,7 @@ describe('a real Envoy with a processor', () => {
     cookie: 'client=1',
   };
 
-  test('the provider gets its own key, host and path, and nothing that says who the client is', async () => {
+  test('the provider receives its own key, host and path, and nothing that identifies the client', async () => {
     const forged = { 'x-tallygate-route': 'default/chat/small/anthropic', 'x-tallygate-tenant': 'forged' };
     const headers = {
       ...credentials,
@@ -156,19 +156,19 @@ describe('a real Envoy with a processor', () => {
     }
   });
 
-  test('each backend of a rule gets its own key, in the header of its schema', async () => {
+  test('each backend of a rule receives its own key, in the header of its schema', async () => {
     const { body } = await ask('/v1/messages', { ...credentials, 'x-steer': 'default/chat/small/anthropic' });
     const { headers } = JSON.parse(body);
     assert.equal(headers['x-api-key'], 'key-of-anthropic');
     assert.equal(headers.authorization, undefined);
   });
 
-  test('a forged route header leads nowhere', async () => {
+  test('a forged route header reaches no provider', async () => {
     const { status } = await ask('/v1/x', { 'x-steer': 'stay', 'x-tallygate-route': 'default/chat/small/openai' });
     assert.equal(status, 404);
   });
 
-  test('TLS: a listener with a certificate, and a provider whose certificate is proved by its own authority', async () => {
+  test('a listener serves TLS, and the certificate of a provider is verified with its own CA', async () => {
     const headers = { host: 'localhost', 'x-steer': 'default/chat/small/secure' };
     const at = {
       host: '127.0.0.1',
@@ -184,7 +184,7 @@ describe('a real Envoy with a processor', () => {
     assert.equal(wrong.status, 503, 'a certificate of another name is refused');
   });
 
-  test('refusals of the processor pass as they are; those of Envoy have the shape of the provider', async () => {
+  test('refusals of the processor pass unchanged, and local replies have the format of the provider', async () => {
     const own = await ask('/v1/messages', { 'x-steer': 'refuse' });
     assert.deepEqual([own.status, own.body, own.type], [429, '{"own":true}', 'application/json']);
     const openai = await ask('/v1/x', { 'x-steer': 'stay' });
@@ -202,7 +202,7 @@ describe('a real Envoy with a processor', () => {
     }
   });
 
-  test('an edit of routes, backends, keys and policies leaves the listener and its streams alone', async () => {
+  test('an edit of routes, backends, keys and policies keeps the listener and its streams', async () => {
     const pieces: string[] = [];
     const stream = new Promise<void>((resolve, reject) => {
       const headers = { 'x-steer': 'default/chat/small/anthropic' };
@@ -246,7 +246,7 @@ describe('a real Envoy with a processor', () => {
     assert.deepEqual(stats.match(/: [1-9]/g), null, stats);
   });
 
-  test('without a processor every request gets 503 in the shape of its provider', async () => {
+  test('without a processor every request gets 503 in the format of its provider', async () => {
     await processor.close(0);
     const shapes = [
       ['/v1/chat/completions', '{"error":{"message":'],

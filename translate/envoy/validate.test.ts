@@ -16,9 +16,9 @@ import { envoyFiles } from './files.ts';
 const binary = fileURLToPath(new URL('../../.tools/bin/envoy', import.meta.url));
 const folder = new URL('../testdata/', import.meta.url);
 
-test('Envoy is where `make setup` puts it', () => assert.ok(existsSync(binary), 'run `make setup`'));
+test('`make setup` installs Envoy', () => assert.ok(existsSync(binary), 'run `make setup`'));
 
-describe('Envoy takes the configuration of every golden file', () => {
+describe('Envoy accepts the configuration of each golden file', () => {
   for (const name of readdirSync(folder).filter((each) => each.endsWith('.in.yaml'))) {
     test(name, async () => {
       const directory = mkdtempSync(join(tmpdir(), 'tallygate-'));

@@ -92,7 +92,7 @@ after(() => {
 });
 
 for (const { example, plan } of cases) {
-  test(`${example}: routes and policies are accepted`, async () => {
+  test(`${example}: Envoy Gateway accepts the routes and policies`, async () => {
     await until(60_000, () => {
       const own = namespaces.filter((each) => each.startsWith(`${name}-${example}-`));
       const states = own.flatMap((namespace) => conditionsIn(namespace));

@@ -24,7 +24,7 @@ function example(name: string): string {
   return readFileSync(new URL(`${name}.in.yaml`, directory), 'utf8');
 }
 
-test('the order of objects changes nothing', () => {
+test('the order of objects does not change the plan', () => {
   const shuffled = fc.constantFrom(...texts).chain((text) => {
     const parts = text.split(/^---$/m);
     return fc.tuple(fc.constant(text), fc.shuffledSubarray(parts, { minLength: parts.length }));
@@ -41,10 +41,10 @@ test('the order of objects changes nothing', () => {
   );
 });
 
-test('whatever value stands wherever, it never throws, and what it writes holds together', () => {
+test('translation accepts any value in any place, and its output stays consistent', () => {
   fc.assert(
     fc.property(fc.constantFrom(...texts), fc.nat(), mistake, (text, seed, wrong) => {
-      holdsTogether(planOf(spoilt(text, seed, wrong)));
+      assertConsistent(planOf(spoilt(text, seed, wrong)));
     }),
     { numRuns: 300 },
   );
@@ -61,14 +61,14 @@ for (const name of [
   'quotas',
   'user-policies',
 ]) {
-  test(`what ${name} writes holds together`, () => {
+  test(`the output for ${name} is consistent`, () => {
     const plan = planOf(example(name));
     assert.ok(plan.generatedRoutes.some(({ route }) => route !== ''));
-    holdsTogether(plan);
+    assertConsistent(plan);
   });
 }
 
-test('no secret value stands anywhere but behind its derived Secret', () => {
+test('secret values occur only in their derived Secret', () => {
   for (const text of texts.filter((each) => each.includes('sk-hidden'))) {
     const plan = planOf(text);
     const printed = JSON.stringify([plan, plan.policyFor(plan.gateways)]);
@@ -81,7 +81,7 @@ test('no secret value stands anywhere but behind its derived Secret', () => {
   assert.deepEqual(values, ['sk-ant-hidden', 'Bearer sk-hidden']);
 });
 
-test('a private key in the place of an authority is published nowhere', () => {
+test('a private key in place of a CA certificate is not published', () => {
   const text = example('destinations');
   const [, key = ''] = /tls\.key: \|\n([\s\S]*)/.exec(text) ?? [];
   const secret = key.split('\n').map((line) => line.trim())[1] ?? '';
@@ -92,7 +92,7 @@ test('a private key in the place of an authority is published nowhere', () => {
   assert.ok(!JSON.stringify(beside).includes(secret), 'beside a certificate');
 });
 
-test('AIBackends lead neither to the proxy, nor to metadata, nor to Services of others', () => {
+test('an AIBackend cannot lead to the proxy, a metadata service or a Service of another namespace', () => {
   const hosts = (name: string) => {
     const text = example('destinations').replace('name: tgi.app.svc', `name: "${name}"`);
     return planOf(text).objects.filter(
@@ -120,7 +120,7 @@ test('AIBackends lead neither to the proxy, nor to metadata, nor to Services of 
   }
 });
 
-test('a route says where retries of a user’s policy are billed and not counted', () => {
+test('the condition RetriesNotCounted reports retries that are billed but not counted', () => {
   const warned = (retry: string, edit = (text: string) => text) =>
     JSON.stringify(
       planOf(edit(example('user-policies').replace('retry: { numRetries: 4 }', `retry: ${retry}`))).statuses,
@@ -142,8 +142,8 @@ test('a route says where retries of a user’s policy are billed and not counted
   assert.equal(warned('{}', own), false, 'rules with retries of their own');
 });
 
-test('a policy says which budgets end with a proxy pod', () => {
-  const said = (window: string) => {
+test('the condition BudgetEndsWithPod reports windows of more than an hour', () => {
+  const reported = (window: string) => {
     const text = example('quotas').replaceAll(/window: \{ type: .* \}(?= \}\])/g, `window: ${window}`);
     return JSON.stringify(planOf(text).statuses).includes('BudgetEndsWithPod');
   };
@@ -152,17 +152,17 @@ test('a policy says which budgets end with a proxy pod', () => {
     '{ type: Sliding, sliding: { duration: 61m } }',
     '{ type: Calendar, calendar: { unit: Day } }',
   ]) {
-    assert.equal(said(window), true, window);
+    assert.equal(reported(window), true, window);
   }
   for (const window of [
     '{ type: Sliding, sliding: { duration: 60m } }',
     '{ type: Calendar, calendar: { unit: Hour } }',
   ]) {
-    assert.equal(said(window), false, window);
+    assert.equal(reported(window), false, window);
   }
 });
 
-test('proxies know only what their Gateways use', () => {
+test('a proxy receives only what its Gateways use', () => {
   const plan = planOf(example('quotas'));
   const policy = plan.policyFor(['app/second']);
   assert.deepEqual(
@@ -174,7 +174,7 @@ test('proxies know only what their Gateways use', () => {
   assert.notEqual(policy.version, plan.policyFor(plan.gateways).version);
 });
 
-test('a key that no route leads to is not derived', () => {
+test('the key of a backend without routes gets no derived Secret', () => {
   const text = example('acceptance').replace('backendRefs: [{ name: anthropic }]', 'backendRefs: [{ name: tgi }]');
   assert.deepEqual(
     planOf(text).secrets.map(({ data }) => data.credential.reveal()),
@@ -182,7 +182,7 @@ test('a key that no route leads to is not derived', () => {
   );
 });
 
-test('an edit of one backend leaves the routes of the others alone', () => {
+test('an edit of one backend does not change the routes of others', () => {
   const before = planOf(example('acceptance'));
   const after = planOf(example('acceptance').replace('{ name: openai, weight: 3 }, ', ''));
   const gone = before.generatedRoutes.filter(
@@ -198,7 +198,7 @@ test('an edit of one backend leaves the routes of the others alone', () => {
   );
 });
 
-test('another setting of retries changes the HTTPRoute in its place', () => {
+test('changed retries keep the names of the HTTPRoutes', () => {
   const text = example('acceptance');
   const names = (edited: string) => planOf(edited).generatedRoutes;
   const edited = text.replace('    - name: claude\n', '    - name: claude\n      retries: { attempts: 3 }\n');
@@ -206,7 +206,7 @@ test('another setting of retries changes the HTTPRoute in its place', () => {
   assert.deepEqual(names(edited), names(text));
 });
 
-test('only what is referred to and permitted has to be read', () => {
+test('only objects that are referred to and permitted are read', () => {
   assert.deepEqual(referencesOf(clusterOf(example('namespaces'))), {
     secrets: ['vault/openai'],
     configMaps: [],
@@ -215,7 +215,7 @@ test('only what is referred to and permitted has to be read', () => {
   assert.deepEqual(referencesOf(clusterOf(example('refused'))).secrets, ['app/keys', 'app/missing']);
 });
 
-test('an object that breaks its schema is no misspelling of a reference', () => {
+test('a reference to an invalid object is not reported as a missing object', () => {
   const world = clusterOf(example('acceptance').replace('schema: Anthropic', 'schema: Unheard'));
   assert.deepEqual(world.refused, [{ group: 'tallygate.dev', kind: 'AIBackend', namespace: 'app', name: 'anthropic' }]);
   const { problems } = translateCluster(world, exampleOptions);
@@ -228,14 +228,14 @@ test('an object that breaks its schema is no misspelling of a reference', () => 
   }
 });
 
-/** Everything that an object names is there, within the limits of Gateway API and Kubernetes. */
-function holdsTogether({ objects, secrets, generatedRoutes, gateways, policyFor }: ClusterPlan): void {
+/** Asserts that every named object exists, within the limits of Gateway API and Kubernetes. */
+function assertConsistent({ objects, secrets, generatedRoutes, gateways, policyFor }: ClusterPlan): void {
   const key = (kind: string, namespace: string, name: unknown) => `${kind} ${namespace}/${name}`;
-  const there = new Set([
+  const existing = new Set([
     ...objects.map(({ kind, metadata }) => key(kind, metadata.namespace, metadata.name)),
     ...secrets.map(({ metadata }) => key('Secret', metadata.namespace, metadata.name)),
   ]);
-  assert.equal(there.size, objects.length + secrets.length, 'names are unique');
+  assert.equal(existing.size, objects.length + secrets.length, 'names are unique');
   for (const { metadata } of [...objects, ...secrets]) {
     assert.match(metadata.name, /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/);
     for (const value of Object.values(metadata.labels)) {
@@ -243,7 +243,7 @@ function holdsTogether({ objects, secrets, generatedRoutes, gateways, policyFor 
     }
   }
   const named = (object: Manifest, kind: string, name: unknown): void => {
-    assert.ok(there.has(key(kind, object.metadata.namespace, name)), `${kind} ${name} of ${object.metadata.name}`);
+    assert.ok(existing.has(key(kind, object.metadata.namespace, name)), `${kind} ${name} of ${object.metadata.name}`);
   };
   const matched = new Map<string, readonly string[]>();
   for (const object of objects) {
@@ -293,8 +293,8 @@ interface HttpRoute {
 }
 
 /**
- * Every `{kind, name}` inside that is ours: in the same namespace, and no user's Service, Gateway
- * or HTTPRoute.
+ * Returns every `{kind, name}` inside that Tallygate generated: of the same namespace, and not a
+ * user's Service, Gateway or HTTPRoute.
  */
 function references(value: unknown): readonly { readonly kind: string; readonly name: string }[] {
   if (typeof value !== 'object' || value === null) {
@@ -302,8 +302,8 @@ function references(value: unknown): readonly { readonly kind: string; readonly 
   }
   const { kind, name } = value as { readonly kind?: unknown; readonly name?: unknown };
   const nested = Object.entries(value).flatMap(([field, each]) => (field === 'metadata' ? [] : references(each)));
-  const ours = ['Backend', 'HTTPRouteFilter', 'ConfigMap', 'Secret'];
-  if (typeof kind !== 'string' || typeof name !== 'string' || !ours.includes(kind)) {
+  const generatedKinds = ['Backend', 'HTTPRouteFilter', 'ConfigMap', 'Secret'];
+  if (typeof kind !== 'string' || typeof name !== 'string' || !generatedKinds.includes(kind)) {
     return nested;
   }
   return [{ kind, name }, ...nested];

@@ -7,13 +7,13 @@ const read = (name: string) => readFileSync(new URL(`../envoy/testdata/${name}`,
 const certificate = read('localhost.crt');
 const key = read('localhost.key');
 
-test('certificates come out in a normal form, without what stands context them', () => {
+test('certificates are normalized, without the text around them', () => {
   const [normal] = certificate.match(/-----BEGIN[\s\S]*END CERTIFICATE-----\n/) ?? [];
   const bundle = `# sk-secret\r\n${certificate.replaceAll('\n', '\r\n')}password: hunter2\n${certificate}tail`;
   assert.deepEqual(certificatesIn(bundle), { pem: `${normal}${normal}` });
 });
 
-test('anything else is refused whole, and not shown', () => {
+test('anything else is refused as a whole, without showing it', () => {
   for (const text of [
     '',
     'sk-secret',

@@ -5,7 +5,7 @@ import { refusedDestination, serviceNamed, wrongDestination } from './destinatio
 const clusterDomain = 'corp.example';
 const reach = (...allowedDestinations: readonly string[]) => ({ clusterDomain, allowedDestinations });
 
-test('one machine reaches its own loopback, and no metadata service', () => {
+test('a standalone gateway may reach loopback but no metadata service', () => {
   for (const host of ['127.0.0.1', '::1', 'localhost', '10.0.0.1']) {
     assert.equal(refusedDestination(host, undefined), undefined);
   }
@@ -21,7 +21,7 @@ test('one machine reaches its own loopback, and no metadata service', () => {
   }
 });
 
-test('the platform allows addresses, ranges and names with what is below them', () => {
+test('the platform can allow addresses, ranges, and names with their subdomains', () => {
   const allowed = reach('169.254.7.0/24', 'fd00:ec2::23', 'metadata.google.internal', '.infra.svc');
   for (const host of ['169.254.7.9', 'fd00:ec2::23', 'metadata.google.internal', 'a.metadata.google.internal']) {
     assert.equal(refusedDestination(host, allowed), undefined, host);
@@ -33,7 +33,7 @@ test('the platform allows addresses, ranges and names with what is below them', 
   assert.deepEqual(serviceNamed('llm.other.svc', allowed, new Map()), { namespace: 'other', name: 'llm' });
 });
 
-test('Services are known by the domain of the cluster, and by the short names that a resolver completes', () => {
+test('Service names are recognized with the cluster domain and as short names that a resolver completes', () => {
   const services = new Map([['models/vllm', ['10.96.0.7', 'fd00::7']]]);
   for (const host of [
     '10.96.0.7',
@@ -57,7 +57,7 @@ test('Services are known by the domain of the cluster, and by the short names th
   assert.ok(refusedDestination('10-0-0-1.app.pod.corp.example', reach()));
 });
 
-test('what is no address, range or name cannot be allowed', () => {
+test('an allowed destination must be an address, a range or a name', () => {
   for (const text of ['10.0.0.0/8', '127.0.0.1', 'fd00::/8', 'llm.internal', '.svc.corp.example']) {
     assert.equal(wrongDestination(text), undefined);
   }

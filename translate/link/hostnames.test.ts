@@ -15,7 +15,7 @@ const cases = [
 ] as const;
 
 for (const [left, right, both] of cases) {
-  test(`${left} and ${right}`, () => {
+  test(`the intersection of ${left} and ${right} is ${both ?? 'empty'}`, () => {
     assert.equal(intersection(left, right), both);
     assert.equal(intersection(right, left), both);
   });

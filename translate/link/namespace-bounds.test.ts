@@ -45,7 +45,7 @@ const plan = (routes: readonly object[]) =>
 const names = (prefix: string) => (rule: number) =>
   Array.from({ length: 64 }, (_, model) => `${prefix}-${rule}-${model}-`.padEnd(240, 'm'));
 
-test('routes of one namespace that are too large do not keep others from their policy', () => {
+test('oversized routes of one namespace do not remove other namespaces from the policy', () => {
   const hostnames = Array.from({ length: 16 }, (_, index) => `h${index}.example.com`);
   const large = Array.from({ length: 8 }, (_, index) =>
     route('large', `big-${index}`, { hostnames, rules: rules(64, names(String(index))) }),
@@ -70,7 +70,7 @@ test('routes of one namespace that are too large do not keep others from their p
   assert.ok(policy.virtualHosts.some((entry) => entry.rules.some((rule) => rule.route === 'small/victim')));
 });
 
-test('globs, and parts of patterns, are bounded by namespace', () => {
+test('globs and parts of patterns are bounded per namespace', () => {
   const header = (value: string) => ({ headers: [{ type: 'RegularExpression', name: 'x-team', value }] });
   const { problems } = plan([
     route('large', 'globs', {

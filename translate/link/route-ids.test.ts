@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { targetIds } from './route-ids.ts';
 
-test('ids are stable with a secret, and of 128 bits and more that only the secret tells', () => {
+test('route ids are stable for a secret and have at least 128 bits that depend on it', () => {
   const one = targetIds('one');
   assert.equal(one('a/b/c'), targetIds('one')('a/b/c'));
   assert.notEqual(one('a/b/c'), targetIds('two')('a/b/c'));

@@ -10,7 +10,7 @@ const lookup: Lookup = {
 
 const value = (text: string) => expand(text, 'a.yaml', lookup);
 
-test('variables, defaults, files and plain text', () => {
+test('variables, defaults, files and plain text expand', () => {
   assert.deepEqual(value('Bearer ${KEY}!'), { value: 'Bearer sk-1!' });
   assert.deepEqual(value('${NONE:-none}${EMPTY:-empty}${KEY:-x}${NONE:-}'), { value: 'noneemptysk-1' });
   assert.deepEqual(value('${EMPTY}'), { value: '' });
@@ -18,9 +18,9 @@ test('variables, defaults, files and plain text', () => {
   assert.deepEqual(value('$KEY $${KEY} ${}'), { value: '$KEY ${KEY} ${}' });
 });
 
-test('what is filled in is not read again', () => assert.deepEqual(value('${TRICKY}'), { value: '${KEY} $& $1' }));
+test('an expanded value is not expanded again', () => assert.deepEqual(value('${TRICKY}'), { value: '${KEY} $& $1' }));
 
-test('what is missing is said, with the fix', () => {
+test('a missing variable or file is reported with a fix', () => {
   assert.deepEqual(value('${NONE}'), {
     missing: 'the environment variable NONE is not set',
     fix: 'export it, or write ${NONE:-default}',
