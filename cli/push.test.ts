@@ -79,7 +79,16 @@ async function serve(
 }
 
 const policy = (version: string, more: object = {}) =>
-  ({ formatVersion: 3, version, virtualHosts: [], backends: [], quotas: [], ...more }) as GatewayPolicy;
+  ({
+    formatVersion: 4,
+    version,
+    virtualHosts: [],
+    backends: [],
+    quotas: [],
+    accessPolicies: [],
+    apiKeyShards: [],
+    ...more,
+  }) as GatewayPolicy;
 const fleet = (version: string, more?: object) => new Map([['fleet', policy(version, more)]]);
 
 async function until(holds: () => boolean, what: string, timeoutMs = 8000): Promise<void> {
@@ -136,14 +145,23 @@ test('a route in force that changes to another backend waits until Envoy has it;
   const server = await serve();
   server.setLeader(1);
   const rule = (route: string, id: string) => ({
-    ...{ route, name: 'all', models: ['*'], headers: [], quotas: [], requestLimits: {}, maxRequestBodyBytes: 1 },
+    ...{
+      route,
+      name: 'all',
+      models: ['*'],
+      headers: [],
+      quotas: [],
+      requestLimits: {},
+      access: [],
+      maxRequestBodyBytes: 1,
+    },
     targets: [{ id, backend: 'a/b', weight: 1, priority: 0 }],
   });
   const virtualHosts = (
     ...rules: readonly { readonly route: string; readonly targets: readonly { readonly id: string }[] }[]
   ) => {
     const routeNames = rules.flatMap(({ targets }) => targets.map(({ id }) => `envoy ${id}`));
-    return { virtualHosts: [{ routeNames, rules, passthrough: [] }] };
+    return { virtualHosts: [{ routeNames, rules, passthrough: [], access: [] }] };
   };
   const asked: (readonly string[])[] = [];
   let goOn = () => {};

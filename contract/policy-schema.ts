@@ -4,14 +4,23 @@
  */
 import { z } from 'zod';
 import {
+  type AccessPolicy,
+  type AllowRule,
+  type ApiKey,
+  type ApiKeyShard,
+  type Authenticator,
   type BackendPolicy,
+  type CertificateSource,
+  endpointNames,
   type HeaderMatch,
   type KeyPart,
   type ModelFacts,
   type Passthrough,
   POLICY_FORMAT_VERSION,
+  type Principal,
   type Quota,
   type Rule,
+  type SignIn,
   type Target,
   type Tokenizer,
   type Window,
@@ -61,6 +70,7 @@ const rule = z.strictObject({
   headers: z.array(headerMatch),
   targets: z.array(target),
   quotas: z.array(text),
+  access: z.array(text),
   requestLimits: z.strictObject({ inputTokens: count.exactOptional(), outputTokens: count.exactOptional() }),
   maxRequestBodyBytes: count,
   firstTokenTimeoutMs: count.exactOptional(),
@@ -73,6 +83,7 @@ const passthrough = z.strictObject({
   rule: text,
   target: text,
   quotas: z.array(text),
+  access: z.array(text),
   maxRequestBodyBytes: count.exactOptional(),
 } satisfies Fields<Passthrough>);
 
@@ -109,7 +120,96 @@ const keyPart: z.ZodType<KeyPart> = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('Header'), name: text }),
   z.strictObject({ type: z.literal('Model') }),
   z.strictObject({ type: z.literal('Route') }),
+  z.strictObject({ type: z.literal('Tenant') }),
+  z.strictObject({ type: z.literal('User') }),
+  z.strictObject({ type: z.literal('Group') }),
+  z.strictObject({ type: z.literal('APIKey') }),
+  z.strictObject({ type: z.literal('Claim'), claim: text }),
 ]);
+
+const claimSource = z.strictObject({ claim: text });
+
+const certificateSource = z.strictObject({
+  from: z.enum(['URISAN', 'DNSSAN', 'Subject']),
+  pattern: text.exactOptional(),
+} satisfies Fields<CertificateSource>);
+
+const authenticator: z.ZodType<Authenticator> = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('APIKey'), id: text }),
+  z.strictObject({
+    type: z.literal('JWT'),
+    id: text,
+    issuer: text,
+    audiences: z.array(text).min(1),
+    algorithms: z.array(text).min(1),
+    clockSkewSeconds: count,
+    cookie: text.exactOptional(),
+    keys: z.array(z.record(text, z.union([z.string(), z.array(z.string())]))),
+    keysUrl: text.exactOptional(),
+    identity: z.strictObject({
+      tenant: claimSource.exactOptional(),
+      user: claimSource.exactOptional(),
+      groups: claimSource.exactOptional(),
+    }),
+  }),
+  z.strictObject({
+    type: z.literal('ClientCertificate'),
+    id: text,
+    identity: z.strictObject({
+      tenant: certificateSource.exactOptional(),
+      user: certificateSource.exactOptional(),
+      groups: certificateSource.exactOptional(),
+    }),
+  }),
+]);
+
+const principal = z
+  .strictObject({
+    tenant: text.exactOptional(),
+    user: text.exactOptional(),
+    group: text.exactOptional(),
+    authenticated: z.literal(true).exactOptional(),
+  } satisfies Fields<Principal>)
+  // An empty principal would match every caller.
+  .refine((value) => Object.keys(value).length > 0, 'must not be empty');
+
+const allowRule = z.strictObject({
+  name: text,
+  principals: z.array(principal).min(1),
+  models: z.array(text).min(1).exactOptional(),
+  endpoints: z.array(z.enum(endpointNames)).min(1).exactOptional(),
+  when: text.exactOptional(),
+} satisfies Fields<AllowRule>);
+
+const accessPolicy = z.strictObject({
+  name: text,
+  authenticators: z.array(authenticator),
+  allow: z.array(allowRule),
+  revokeStreams: z.boolean(),
+} satisfies Fields<AccessPolicy>);
+
+const apiKey = z.strictObject({
+  id: text,
+  digest: z.string().regex(/^[0-9a-f]{64}$/),
+  authenticators: z.array(text).min(1),
+  tenant: text.exactOptional(),
+  user: text.exactOptional(),
+  groups: z.array(text),
+  expiresAtMs: count.exactOptional(),
+} satisfies Fields<ApiKey>);
+
+const apiKeyShard = z.strictObject({
+  shard: z.string().regex(/^[0-9a-f]{2}$/),
+  keys: z.array(apiKey).min(1),
+} satisfies Fields<ApiKeyShard>);
+
+const signIn = z.strictObject({
+  issuer: text,
+  clientId: text,
+  audiences: z.array(text),
+  scopes: z.array(text),
+  token: z.enum(['access', 'id']),
+} satisfies Fields<SignIn>);
 
 const quota = z.strictObject({
   id: text,
@@ -137,6 +237,8 @@ const virtualHost = z.strictObject({
   routeNames: z.array(text),
   rules: z.array(count),
   passthrough: z.array(count),
+  access: z.array(text).exactOptional(),
+  signIn: signIn.exactOptional(),
 });
 
 /** The first line; `lines` is the number of lines that follow, to detect truncated text. */
@@ -147,7 +249,16 @@ const head = z.strictObject({
 });
 
 /** Each line is an object with one member, whose name is the kind of the line. */
-const lineSchemas = { policy: head, backend, quota, rule, passthrough, virtualHost } as const;
+const lineSchemas = {
+  policy: head,
+  backend,
+  quota,
+  accessPolicy,
+  apiKeyShard,
+  rule,
+  passthrough,
+  virtualHost,
+} as const;
 
 type LineKind = keyof typeof lineSchemas;
 export type PolicyLine = {

@@ -31,6 +31,8 @@ export function policyLines({
   virtualHosts,
   backends,
   quotas,
+  accessPolicies,
+  apiKeyShards,
 }: Omit<GatewayPolicy, 'formatVersion' | 'version'>): readonly string[] {
   const rules = new Numbers<Rule>('rule');
   const passthrough = new Numbers<Passthrough>('passthrough');
@@ -40,6 +42,8 @@ export function policyLines({
   return [
     ...backends.map((each) => `{"backend":${jsonOf(each)}}`),
     ...quotas.map((each) => `{"quota":${jsonOf(each)}}`),
+    ...accessPolicies.map((each) => `{"accessPolicy":${jsonOf(each)}}`),
+    ...apiKeyShards.map((each) => `{"apiKeyShard":${jsonOf(each)}}`),
     ...rules.lines,
     ...passthrough.lines,
     ...virtualHostLines,
@@ -47,7 +51,7 @@ export function policyLines({
 }
 
 function linesOf(
-  { routeNames, rules, passthrough }: VirtualHost,
+  { routeNames, rules, passthrough, access, signIn }: VirtualHost,
   index: number,
   allRules: Numbers<Rule>,
   allPassthrough: Numbers<Passthrough>,
@@ -66,6 +70,7 @@ function linesOf(
       routeNames: slice(routeNames, ROUTE_NAMES_OF_LINE),
       rules: slice(ruleNumbers, INDEXES_OF_LINE),
       passthrough: slice(passthroughNumbers, INDEXES_OF_LINE),
+      ...(part === 0 && { access, ...(signIn !== undefined && { signIn }) }),
     };
     return `{"virtualHost":${JSON.stringify(made)}}`;
   });

@@ -50,7 +50,7 @@ before(async () => {
       error: (data, message) => assert.fail(`${message} ${JSON.stringify(data)}`),
     },
   });
-  extproc.apply({ ...policy, formatVersion: 3, version: 'test', quotas: [quota] });
+  extproc.apply({ ...policy, formatVersion: 4, version: 'test', quotas: [quota] });
   client = grpcClient(path);
 });
 after(async () => {

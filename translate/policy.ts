@@ -37,11 +37,14 @@ export function gatewayPolicy(input: PolicyInput): GatewayPolicy {
         routeNames: routeNames(virtualHost),
         rules: virtualHost.rules.map(rulePolicy),
         passthrough: virtualHost.passthrough.map(passthroughPolicy),
+        access: [],
       })),
       ...unmatched,
     ],
     backends: backends.flatMap(({ usable }) => (usable === undefined ? [] : [usable.policy])),
     quotas: quotasInUse(virtualHosts, policies),
+    accessPolicies: [],
+    apiKeyShards: [],
   };
   const digest = createHash('sha256').update(`${POLICY_FORMAT_VERSION}`);
   for (const line of policyLines(content)) {
@@ -66,7 +69,7 @@ export function unmatchedVirtualHosts(
   if (names.length === 0) {
     return [];
   }
-  return [{ routeNames: names.toSorted(compare).map(unmatchedRoute), rules: [], passthrough: [] }];
+  return [{ routeNames: names.toSorted(compare).map(unmatchedRoute), rules: [], passthrough: [], access: [] }];
 }
 
 function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule): Rule {
@@ -80,6 +83,7 @@ function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule)
     headers: rule.headers,
     targets: policies.every(({ valid }) => valid) ? targets.map(({ target }) => target) : [],
     quotas: quotaIds(policies),
+    access: [],
     requestLimits: {
       ...(inputTokens !== undefined && { inputTokens }),
       ...(outputTokens !== undefined && { outputTokens }),
@@ -98,6 +102,7 @@ function passthroughPolicy({ route, passthrough, policies }: VirtualHostPassthro
     rule: 'passthrough',
     target: passthrough.target.target.id,
     quotas: quotaIds(policies),
+    access: [],
     maxRequestBodyBytes: bodyBytes(route.route.spec.maxRequestBodySize, policies),
   };
 }

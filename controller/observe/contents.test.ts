@@ -10,17 +10,27 @@ const quota = (amount: number): Quota => ({
 });
 
 const rule = (route: string, model: string, quotas: readonly string[] = []): Rule => ({
-  ...{ route, name: 'all', models: [model], headers: [], quotas, requestLimits: {}, maxRequestBodyBytes: 1 },
+  ...{
+    route,
+    name: 'all',
+    models: [model],
+    headers: [],
+    quotas,
+    requestLimits: {},
+    access: [],
+    maxRequestBodyBytes: 1,
+  },
   targets: [{ id: `${route}/all/b`, backend: 'app/b', weight: 1, priority: 0 }],
 });
 
 const policy = (version: string, rules: readonly Rule[], quotas: readonly Quota[] = []): GatewayPolicy => ({
   ...{
-    formatVersion: 3,
+    formatVersion: 4,
     version,
-    virtualHosts: [{ routeNames: rules.map(({ route }) => route), rules, passthrough: [] }],
+    virtualHosts: [{ routeNames: rules.map(({ route }) => route), rules, passthrough: [], access: [] }],
   },
   ...{ backends: [{ name: 'app/b', schema: 'OpenAI', tokenizer: { encoding: 'Auto' }, models: [] }], quotas },
+  ...{ accessPolicies: [], apiKeyShards: [] },
 });
 
 test('a change of one route leaves the others as they were', () => {

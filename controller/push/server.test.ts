@@ -95,8 +95,18 @@ function ending(call: Call): Promise<StatusObject> {
 }
 
 function policy(version: string, padding = ''): GatewayPolicy {
-  const one = { formatVersion: 3 as const, version, virtualHosts: [], backends: [], quotas: [] };
-  return padding === '' ? one : { ...one, virtualHosts: [{ routeNames: [padding], rules: [], passthrough: [] }] };
+  const one = {
+    formatVersion: 4 as const,
+    version,
+    virtualHosts: [],
+    backends: [],
+    quotas: [],
+    accessPolicies: [],
+    apiKeyShards: [],
+  };
+  return padding === ''
+    ? one
+    : { ...one, virtualHosts: [{ routeNames: [padding], rules: [], passthrough: [], access: [] }] };
 }
 
 const one = (version: string, padding?: string) => new Map([['fleet', policy(version, padding)]]);

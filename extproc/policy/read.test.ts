@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { GatewayPolicy } from '../../contract/policy.ts';
+import type { AccessPolicy, ApiKey, GatewayPolicy, SignIn } from '../../contract/policy.ts';
 import { policyText } from '../../contract/policy-text.ts';
 import { compilePolicy, compiling } from './compile.ts';
 import { newPolicyReader, PolicyError } from './read.ts';
@@ -24,9 +24,46 @@ const quota = {
   onAbandon: 'Hold',
 } as const;
 
+const accessPolicy: AccessPolicy = {
+  name: 'app/internal',
+  authenticators: [
+    { type: 'APIKey', id: 'app/internal/keys' },
+    {
+      type: 'JWT',
+      id: 'app/internal/sso',
+      issuer: 'https://issuer.example',
+      audiences: ['gateway'],
+      algorithms: ['RS256'],
+      clockSkewSeconds: 30,
+      keys: [{ kty: 'RSA', kid: 'one', n: 'AQ', e: 'AQAB' }],
+      keysUrl: 'https://issuer.example/keys',
+      identity: { tenant: { claim: 'team' } },
+    },
+    { type: 'ClientCertificate', id: 'app/internal/mesh', identity: { user: { from: 'Subject' } } },
+  ],
+  allow: [{ name: 'all', principals: [{ authenticated: true }], models: ['gpt-*'], endpoints: ['chat'] }],
+  revokeStreams: true,
+};
+
+const apiKey: ApiKey = {
+  id: 'app/key',
+  digest: `0a${'0'.repeat(62)}`,
+  authenticators: ['app/internal/keys'],
+  groups: [],
+  expiresAtMs: 1,
+};
+
+const signIn: SignIn = {
+  issuer: 'https://issuer.example',
+  clientId: 'cli',
+  audiences: ['gateway'],
+  scopes: ['openid'],
+  token: 'access',
+};
+
 function policyOf(rules: number, changed = -1): GatewayPolicy {
   return {
-    formatVersion: 3,
+    formatVersion: 4,
     version: `of ${rules}, ${changed}`,
     virtualHosts: [
       {
@@ -39,21 +76,26 @@ function policyOf(rules: number, changed = -1): GatewayPolicy {
           targets: [{ id: `all/${index}`, backend: 'app/openai', weight: 1, priority: 0 }],
           quotas: [quota.id],
           requestLimits: {},
+          access: [],
           maxRequestBodyBytes: 1000,
         })),
         passthrough: [],
+        access: [accessPolicy.name],
+        signIn,
       },
-      { routeNames: ['stray'], rules: [], passthrough: [] },
+      { routeNames: ['stray'], rules: [], passthrough: [], access: [] },
     ],
     backends: [{ name: 'app/openai', schema: 'OpenAI', tokenizer: { encoding: 'Auto' }, models: [] }],
     quotas: [quota],
+    accessPolicies: [accessPolicy],
+    apiKeyShards: [{ shard: '0a', keys: [apiKey] }],
   };
 }
 
 test('what is read is what was written', async () => {
   const policy = policyOf(50);
   assert.deepEqual(await newPolicyReader().read(policyText(policy)), policy);
-  const empty = { ...policy, virtualHosts: [], backends: [], quotas: [] };
+  const empty = { ...policy, virtualHosts: [], backends: [], quotas: [], accessPolicies: [], apiKeyShards: [] };
   assert.deepEqual(await newPolicyReader().read(policyText(empty)), empty);
 });
 
@@ -118,6 +160,11 @@ const refusals: readonly (readonly [what: string, spoil: (policy: GatewayPolicy)
     /line 3: quota\.limit\.type of app\/teams\/tokens: /,
   ],
   [
+    'a principal that matches every caller',
+    (p) => ({ ...p, accessPolicies: [{ ...accessPolicy, allow: [{ name: 'all', principals: [{}] }] }] }),
+    /accessPolicy\.allow\[0\]\.principals\[0\] of app\/internal: must not be empty/,
+  ],
+  [
     'an enum value that is not known',
     (p) => ({ ...p, quotas: [{ ...quota, mode: 'Off' }] }),
     /quota\.mode of app\/teams\/tokens: /,
@@ -158,7 +205,7 @@ const refusals: readonly (readonly [what: string, spoil: (policy: GatewayPolicy)
   [
     'another format',
     (p) => ({ ...p, formatVersion: 99 }),
-    /line 1: the policy has format 99; this program reads format 3/,
+    /line 1: the policy has format 99; this program reads format 4/,
   ],
 ];
 
@@ -177,7 +224,7 @@ test('text that is cut off, spoilt or in the form of before is refused', async (
   const lines = content.toString().split('\n');
   const texts = [
     content.subarray(0, content.length / 2),
-    ...['', '{}', 'null', '[]', '{"policy":1}', JSON.stringify({ ...policyOf(1), formatVersion: 3 })].map((text) =>
+    ...['', '{}', 'null', '[]', '{"policy":1}', JSON.stringify({ ...policyOf(1), formatVersion: 4 })].map((text) =>
       Buffer.from(text),
     ),
     Buffer.from(lines.slice(0, -1).join('\n')),

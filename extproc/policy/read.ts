@@ -3,7 +3,16 @@
  * event loop. Parsed lines are reused from the last policy, so most objects of a new policy are the
  * same as before.
  */
-import type { BackendPolicy, GatewayPolicy, Passthrough, Quota, Rule } from '../../contract/policy.ts';
+import type {
+  AccessPolicy,
+  ApiKeyShard,
+  BackendPolicy,
+  GatewayPolicy,
+  Passthrough,
+  Quota,
+  Rule,
+  SignIn,
+} from '../../contract/policy.ts';
 import { checkedLine, type PolicyLine } from '../../contract/policy-schema.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
 import { inSlices } from './slices.ts';
@@ -74,6 +83,8 @@ interface OpenVirtualHost {
   readonly routeNames: string[];
   readonly rules: Rule[];
   readonly passthrough: Passthrough[];
+  readonly access: readonly string[];
+  readonly signIn?: SignIn;
 }
 
 function newParts() {
@@ -81,6 +92,8 @@ function newParts() {
   let lines = -1;
   const backends: BackendPolicy[] = [];
   const quotas: Quota[] = [];
+  const accessPolicies: AccessPolicy[] = [];
+  const apiKeyShards: ApiKeyShard[] = [];
   const rules: Rule[] = [];
   const passthrough: Passthrough[] = [];
   const virtualHosts: OpenVirtualHost[] = [];
@@ -101,6 +114,12 @@ function newParts() {
         case 'quota':
           quotas.push(line.value);
           return;
+        case 'accessPolicy':
+          accessPolicies.push(line.value);
+          return;
+        case 'apiKeyShard':
+          apiKeyShards.push(line.value);
+          return;
         case 'rule':
           rules.push(line.value);
           return;
@@ -108,9 +127,13 @@ function newParts() {
           passthrough.push(line.value);
           return;
         case 'virtualHost': {
-          const { virtualHost: number, routeNames } = line.value;
+          const { virtualHost: number, routeNames, access, signIn } = line.value;
           if (number === virtualHosts.length) {
-            virtualHosts.push({ routeNames: [], rules: [], passthrough: [] });
+            if (access === undefined) {
+              throw new Error(`virtual host ${number} does not say which access policies apply`);
+            }
+            const opened = { routeNames: [], rules: [], passthrough: [], access };
+            virtualHosts.push(signIn === undefined ? opened : { ...opened, signIn });
           }
           const virtualHost = virtualHosts[number];
           if (virtualHost === undefined || number !== virtualHosts.length - 1) {
@@ -137,7 +160,7 @@ function newParts() {
         throw new PolicyError(`the policy is incomplete: ${lines} of ${head.lines} lines`, head.version);
       }
       const { formatVersion, version } = head;
-      return { formatVersion, version, virtualHosts, backends, quotas };
+      return { formatVersion, version, virtualHosts, backends, quotas, accessPolicies, apiKeyShards };
     },
   };
 }

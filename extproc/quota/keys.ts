@@ -4,6 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import type { KeyPart, Quota } from '../../contract/policy.ts';
+import type { Caller } from '../caller.ts';
 import type { BucketRef } from './store.ts';
 
 /**
@@ -31,6 +32,10 @@ export interface KeyFacts {
   readonly model: string;
   /** `NAMESPACE/ROUTE`. */
   readonly route: string;
+  /** Undefined where no access policy applies. */
+  readonly caller?: Caller | undefined;
+  /** The group by which an access policy admitted the caller. */
+  readonly group?: string | undefined;
 }
 
 export interface MissingKey {
@@ -89,6 +94,16 @@ function partValue(part: KeyPart, facts: KeyFacts): string | { readonly why: Mis
       return bounded(facts.model);
     case 'Route':
       return facts.route;
+    case 'Tenant':
+      return identity(facts.caller?.tenant);
+    case 'User':
+      return identity(facts.caller?.user);
+    case 'Group':
+      return identity(facts.group);
+    case 'APIKey':
+      return identity(facts.caller?.apiKey);
+    case 'Claim':
+      return identity(facts.caller?.claim(part.claim));
     case 'Header': {
       const values = facts.header(part.name);
       const [value] = values;
@@ -104,6 +119,13 @@ function partValue(part: KeyPart, facts: KeyFacts): string | { readonly why: Mis
       return secretHeaders.has(part.name) ? hashed(value) : bounded(value);
     }
   }
+}
+
+function identity(value: string | undefined): string | { readonly why: MissingKey['why'] } {
+  if (value === undefined) {
+    return { why: 'missing' };
+  }
+  return value === '' ? { why: 'empty' } : bounded(value);
 }
 
 /**

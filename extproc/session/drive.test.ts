@@ -54,7 +54,7 @@ function waiting() {
     resume: say('resume'),
     unsentBytes: 0,
   };
-  const policy = compilePolicy({ ...base, formatVersion: 3, version: 'test' });
+  const policy = compilePolicy({ ...base, formatVersion: 4, version: 'test' });
   const handler = drive(exchange, {
     policy: () => policy,
     store,

@@ -44,7 +44,7 @@ export function newRig(options: {
   readonly shared?: (shared: SessionServices) => Partial<SessionServices>;
 }): Rig {
   const { store } = openQuotaStore({ nowMs: () => 0, ...options.store });
-  const policy = compilePolicy({ ...basePolicy, ...options.policy, formatVersion: 3, version: 'test' });
+  const policy = compilePolicy({ ...basePolicy, ...options.policy, formatVersion: 4, version: 'test' });
   const outcomes: RequestRecord[] = [];
   const faults: unknown[] = [];
   let ids = 0;

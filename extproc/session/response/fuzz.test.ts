@@ -42,6 +42,7 @@ const policy = {
     {
       routeNames: ['entry'],
       passthrough: [],
+      access: [],
       rules: [
         {
           route: 'r',
@@ -51,6 +52,7 @@ const policy = {
           targets: SCHEMAS.map((schema) => ({ id: schema, backend: schema, weight: 1, priority: 0 })),
           quotas: ['q'],
           requestLimits: {},
+          access: [],
           maxRequestBodyBytes: 4096,
         },
       ],
