@@ -12,7 +12,7 @@ import { readWorld } from '../translate/read/read.ts';
 import type { Lookup } from '../translate/read/variables.ts';
 import { translate } from '../translate/translate.ts';
 
-export interface Output {
+export interface CheckOutput {
   readonly stdout: { write(text: string): unknown };
   readonly stderr: { write(text: string): unknown };
 }
@@ -41,7 +41,7 @@ const envoyOptions: EnvoyOptions = {
   caBundle: '/etc/ssl/certs/ca-certificates.crt',
 };
 
-export async function check(args: readonly string[], { stdout, stderr }: Output): Promise<number> {
+export async function check(args: readonly string[], { stdout, stderr }: CheckOutput): Promise<number> {
   const options = parse(args);
   if (typeof options === 'string') {
     stderr.write(`${options}\n\n${usage}`);

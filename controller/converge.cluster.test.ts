@@ -19,7 +19,7 @@ import { difference, stamped } from './api/difference.ts';
 import { type KubeObject, keyOf } from './api/object.ts';
 import { type Resource, resourcePath } from './api/resource.ts';
 import { gateways, generatedResources, httpRoutes, namespaces, ownResources, secrets } from './resources.ts';
-import { openSources, type Sources } from './sources.ts';
+import { type ClusterSources, openSources } from './sources.ts';
 
 const log = createLog({ level: 'silent', destination: { write: () => {} } });
 const system = 'converge-system';
@@ -28,7 +28,7 @@ const routeSecret = 'of the test';
 const [route, backend, quotaPolicy] = ownResources as [Resource, Resource, Resource];
 
 let client: KubeClient;
-let sources: Sources;
+let sources: ClusterSources;
 let controller: ChildProcess | undefined;
 
 function startController(): void {

@@ -15,7 +15,7 @@ import { type CertificateAuthority, openCertificateAuthority } from './certifica
 import { newHistory } from './observe/contents.ts';
 import { type PushServer, startPushServer } from './push/server.ts';
 import { type ReconcileCounts, Reconciler } from './reconcile.ts';
-import { openSources, type Sources } from './sources.ts';
+import { type ClusterSources, openSources } from './sources.ts';
 
 export interface ControllerOptions {
   /** The controller's own namespace. */
@@ -56,7 +56,7 @@ export async function startController(options: ControllerOptions): Promise<Contr
 class ClusterController implements Controller {
   readonly #options: ControllerOptions;
   readonly #client: KubeClient;
-  readonly #sources: Sources;
+  readonly #sources: ClusterSources;
   readonly #ca: CertificateAuthority;
   #push: PushServer | undefined;
   #reconciler: Reconciler | undefined;

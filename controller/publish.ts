@@ -5,14 +5,14 @@ import type { ClusterPlan } from '../translate/kubernetes/plan.ts';
 import type { History } from './observe/contents.ts';
 import { gatewaysOf } from './observe/fleets.ts';
 import type { PushServer } from './push/server.ts';
-import type { Sources } from './sources.ts';
+import type { ClusterSources } from './sources.ts';
 
 const POLL_MS = 20;
 
 /** Policies of a plan by Gateways, because most runs publish the plan of the run before. */
 const policiesOf = new WeakMap<ClusterPlan, Map<string, GatewayPolicy>>();
 
-export function publishPolicies(push: PushServer, plan: ClusterPlan, sources: Sources, history: History): void {
+export function publishPolicies(push: PushServer, plan: ClusterPlan, sources: ClusterSources, history: History): void {
   const gateways = sources.gateways();
   const fleets = new Set([...sources.pods()].map(({ fleet }) => fleet));
   const known = policiesOf.get(plan) ?? new Map<string, GatewayPolicy>();

@@ -12,12 +12,12 @@ import { unenforceableOn } from './observe/unenforceable.ts';
 import { verdictsIn } from './observe/verdicts.ts';
 import type { PushServer } from './push/server.ts';
 import { ownResources } from './resources.ts';
-import type { Sources } from './sources.ts';
+import type { ClusterSources } from './sources.ts';
 import { type StatusWrites, writeStatuses } from './statuses.ts';
 
 export interface ReportContext {
   readonly client: KubeClient;
-  readonly sources: Sources;
+  readonly sources: ClusterSources;
   readonly push: PushServer;
   readonly events: EventRecorder;
   readonly history: History;

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterWorld } from '../translate/kubernetes/plan.ts';
-import { clusterWorld, type Reading, readObject } from '../translate/kubernetes/read.ts';
+import { type AddToWorld, clusterWorld, readObject } from '../translate/kubernetes/read.ts';
 import { referencesOf } from '../translate/kubernetes/references.ts';
 import type { KubeClient } from './api/client.ts';
 import { isOurs, MANAGED_SELECTOR } from './api/difference.ts';
@@ -30,7 +30,7 @@ export interface SourcesOptions {
   readonly log: Log;
 }
 
-export interface Sources {
+export interface ClusterSources {
   /** Names what has not been read yet; empty: everything has. */
   missing(): readonly string[];
   /** Starts watching what the resources refer to; until it has been read, it is missing. */
@@ -52,14 +52,14 @@ export interface Sources {
 /** An object, and what translate reads of it. */
 interface ReadObject {
   readonly object: KubeObject;
-  readonly reading: Reading;
+  readonly addTo: AddToWorld;
 }
 
-export function openSources(options: SourcesOptions): Sources {
-  return new ClusterSources(options);
+export function openSources(options: SourcesOptions): ClusterSources {
+  return new WatchedSources(options);
 }
 
-class ClusterSources implements Sources {
+class WatchedSources implements ClusterSources {
   readonly #options: SourcesOptions;
   /** Namespaces to watch; the empty name means all. */
   readonly #namespaces: readonly string[];
@@ -90,7 +90,7 @@ class ClusterSources implements Sources {
     this.#grants = this.#read(resources.referenceGrants);
     this.#userTraffic = this.#follow(resources.trafficPolicies, this.#namespaces, {
       changed: this.#rewritten,
-      keep: (object) => (isOurs(object) ? undefined : { object, reading: readObject(object) }),
+      keep: (object) => (isOurs(object) ? undefined : { object, addTo: readObject(object) }),
     });
     this.#userClients = this.#read(resources.clientPolicies);
     this.#classes = this.#follow(resources.gatewayClasses, [''], {
@@ -134,14 +134,14 @@ class ClusterSources implements Sources {
   }
 
   requestReferences(): void {
-    const references = referencesOf(clusterWorld(this.#readings(), this.#facts()));
+    const references = referencesOf(clusterWorld(this.#additions(), this.#facts()));
     this.#referenced.Secret.want(references.secrets);
     this.#referenced.ConfigMap.want(references.configMaps);
   }
 
   world(): ClusterWorld {
     const { Secret, ConfigMap } = this.#referenced;
-    return clusterWorld([...this.#readings(), ...Secret.readings(), ...ConfigMap.readings()], this.#facts());
+    return clusterWorld([...this.#additions(), ...Secret.additions(), ...ConfigMap.additions()], this.#facts());
   }
 
   gateways(): readonly GatewayFacts[] {
@@ -197,7 +197,7 @@ class ClusterSources implements Sources {
   #read(resource: Resource): Collection<ReadObject> {
     return this.#follow(resource, this.#namespaces, {
       changed: this.#rewritten,
-      keep: (object) => ({ object, reading: readObject(object) }),
+      keep: (object) => ({ object, addTo: readObject(object) }),
     });
   }
 
@@ -251,10 +251,10 @@ class ClusterSources implements Sources {
     );
   }
 
-  #readings(): readonly Reading[] {
+  #additions(): readonly AddToWorld[] {
     const collections = [...this.#own, this.#grants, this.#userTraffic, this.#userClients];
     const objects = [...collections.flatMap((collection) => [...collection.items()]), ...this.#servedGateways()];
-    return objects.map(({ reading }) => reading);
+    return objects.map(({ addTo }) => addTo);
   }
 
   #facts() {
@@ -315,7 +315,7 @@ interface ReferencedObjects {
   /** Replaces the set of watched objects, as `NAMESPACE/NAME`. */
   want(keys: readonly string[]): void;
   missing(): readonly string[];
-  readings(): readonly Reading[];
+  additions(): readonly AddToWorld[];
 }
 
 /** Watches single objects by name: Secrets are never listed as a collection. */
@@ -325,7 +325,7 @@ function newReferencedObjects(
   changed: () => void,
   log: Log,
 ): ReferencedObjects {
-  const informers = new Map<string, Informer<Reading>>();
+  const informers = new Map<string, Informer<AddToWorld>>();
   return {
     want(keys) {
       const wanted = new Set(keys);
@@ -350,6 +350,6 @@ function newReferencedObjects(
     },
     missing: () =>
       [...informers].filter(([, { synced, refused }]) => !synced && !refused).map(([key]) => `${resource.kind} ${key}`),
-    readings: () => [...informers.values()].flatMap(({ items }) => [...items.values()]),
+    additions: () => [...informers.values()].flatMap(({ items }) => [...items.values()]),
   };
 }

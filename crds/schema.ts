@@ -12,7 +12,7 @@ export const API_VERSION = `${GROUP}/${VERSION}`;
 export const GATEWAY_GROUP = 'gateway.networking.k8s.io';
 
 /** A validation rule. `cel` and `holds` are equivalent; `message` names the fix. */
-export interface Rule<T> {
+export interface ValidationRule<T> {
   readonly cel: string;
   readonly message: string;
   readonly holds: (value: T) => boolean;
@@ -21,7 +21,7 @@ export interface Rule<T> {
 }
 
 /** Adds rules to a schema, for zod and for the CRD. Call before `.optional()` and `.default()`. */
-export function withRules<S extends z.ZodType>(schema: S, rules: readonly Rule<z.output<S>>[]): S {
+export function withRules<S extends z.ZodType>(schema: S, rules: readonly ValidationRule<z.output<S>>[]): S {
   let refined: S = schema;
   for (const rule of rules) {
     refined = refined.refine(rule.holds, { message: rule.message, path: rule.field === undefined ? [] : [rule.field] });
@@ -39,7 +39,11 @@ export function withRules<S extends z.ZodType>(schema: S, rules: readonly Rule<z
 /**
  * The rule of a Kubernetes union: `member` must be set if and only if `selector` has this value.
  */
-export function unionMember<T extends object>(value: string, member: keyof T & string, selector = 'type'): Rule<T> {
+export function unionMember<T extends object>(
+  value: string,
+  member: keyof T & string,
+  selector = 'type',
+): ValidationRule<T> {
   return {
     cel: `self.${selector} == '${value}' ? has(self.${member}) : !has(self.${member})`,
     message: `${member} must be set if and only if ${selector} is ${value}`,

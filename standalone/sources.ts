@@ -8,7 +8,7 @@ import type { Lookup } from '../translate/read/variables.ts';
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 const MAX_FILES = 10_000;
 
-export interface Sources {
+export interface SourceFiles {
   readonly files: readonly SourceFile[];
   readonly unreadable: readonly Unreadable[];
   /** All that was looked at, absolute, for a watch: a file that comes into a folder counts too. */
@@ -25,7 +25,7 @@ export interface Unreadable {
  * A folder stands for its `.yaml`, `.yml` and `.json` files and those of its folders, without
  * hidden ones.
  */
-export function readSources(paths: readonly string[]): Sources {
+export function readSources(paths: readonly string[]): SourceFiles {
   const files = new Map<string, SourceFile>();
   const unreadable: Unreadable[] = [];
   const refuse = (path: string, what: string) => {

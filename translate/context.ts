@@ -1,4 +1,4 @@
-/** What every step of a translation needs. */
+/** The context of every step of a translation. */
 import type { DeploymentMode } from './deployment-mode.ts';
 import { type Diagnostics, newDiagnostics } from './diagnostics.ts';
 import { indexResources, type ResourceIndex } from './resource-index.ts';

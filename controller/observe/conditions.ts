@@ -7,7 +7,7 @@ import type { AffectedNames, ConfigCheck } from '../../protos/gen/tallygate/poli
 import type { GeneratedRoute } from '../../translate/kubernetes/plan.ts';
 import type { ObjectStatus } from '../../translate/plan.ts';
 import type { ConnectedSidecar } from '../push/sidecar.ts';
-import type { PolicyVersion } from '../push/wire.ts';
+import type { PublishedVersion } from '../push/wire.ts';
 import type { History, ObjectKey } from './contents.ts';
 import { fleetsOf, type GatewayFacts, type ProxyPod } from './fleets.ts';
 import type { GatewayVerdict } from './verdicts.ts';
@@ -17,7 +17,7 @@ export interface Observation {
   readonly pods: readonly ProxyPod[];
   readonly sidecars: readonly ConnectedSidecar[];
   /** The version that the sidecars of a fleet should have. */
-  published(fleet: string): PolicyVersion | undefined;
+  published(fleet: string): PublishedVersion | undefined;
   /** Whether a version has the same content for an object as the fleet's newest one. */
   isCurrent: History['isCurrent'];
   /**
@@ -147,7 +147,7 @@ function viewOf(gateway: string, observation: Observation): GatewayView {
 interface ObservedProxy {
   readonly pod: ProxyPod;
   readonly sidecar: ConnectedSidecar | undefined;
-  readonly wanted: PolicyVersion | undefined;
+  readonly wanted: PublishedVersion | undefined;
   /** Whether the version of the policy has the current content of the object. */
   has(version: string | undefined, key: ObjectKey): boolean;
 }

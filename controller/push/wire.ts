@@ -14,7 +14,7 @@ import {
 export type FollowCall = ServerDuplexStream<SidecarMessage, Uint8Array>;
 
 /** A higher epoch is newer; within an epoch, a higher counter is newer. */
-export interface PolicyVersion {
+export interface PublishedVersion {
   readonly epoch: number;
   readonly counter: number;
   /** The digest of the content, as written in the policy. */
@@ -23,7 +23,7 @@ export interface PolicyVersion {
 
 /** One policy, encoded once for all sidecars. */
 export interface Offer {
-  readonly version: PolicyVersion;
+  readonly version: PublishedVersion;
   readonly whole: Uint8Array;
   /** For a sidecar that has this content in force. */
   readonly versionOnly: Uint8Array;
@@ -43,11 +43,11 @@ export const followService: ServiceDefinition<{
   },
 };
 
-export function newOffer(version: PolicyVersion, content: Uint8Array): Offer {
+export function newOffer(version: PublishedVersion, content: Uint8Array): Offer {
   return { version, whole: encode(version, content), versionOnly: encode(version, undefined) };
 }
 
-function encode({ epoch, counter, version }: PolicyVersion, content: Uint8Array | undefined): Uint8Array {
+function encode({ epoch, counter, version }: PublishedVersion, content: Uint8Array | undefined): Uint8Array {
   const value = {
     version: { epoch: BigInt(epoch), counter: BigInt(counter), version },
     ...(content === undefined ? {} : { content }),
@@ -55,7 +55,7 @@ function encode({ epoch, counter, version }: PolicyVersion, content: Uint8Array 
   return toBinary(ControllerMessageSchema, create(ControllerMessageSchema, { message: { case: 'policy', value } }));
 }
 
-export function plainVersion(message: PolicyVersionMessage | undefined): PolicyVersion | undefined {
+export function plainVersion(message: PolicyVersionMessage | undefined): PublishedVersion | undefined {
   if (message === undefined) {
     return undefined;
   }

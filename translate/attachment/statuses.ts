@@ -22,11 +22,17 @@ interface ServedPlace extends PolicyPlace {
 function placesOf({ listener, rules, passthrough }: LinkedVirtualHost): readonly ServedPlace[] {
   return [
     ...rules.map(({ route, rule, targets, policies }) => ({
-      ...{ listener, route: route.name, rule: rule.rule.name, policies },
+      listener,
+      route: route.name,
+      rule: rule.rule.name,
+      policies,
       isServed: targets.length > 0,
     })),
     ...passthrough.map(({ route, policies }) => ({
-      ...{ listener, route: route.name, rule: undefined, policies },
+      listener,
+      route: route.name,
+      rule: undefined,
+      policies,
       isServed: true,
     })),
   ];

@@ -1,6 +1,6 @@
 /**
- * An Envoy whose filter is missing leads nobody to a provider: the ids of its routes cannot be
- * guessed.
+ * Checks that an Envoy without its filter sends no request to a provider, because the ids of its
+ * routes cannot be guessed.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -39,8 +39,8 @@ spec: {parentRefs: [{name: ai}], rules: [{name: small, backendRefs: [{name: open
 `;
 
 /**
- * Without our filter, and without what a machine's Envoy does before it: in a cluster neither may
- * be there.
+ * Removes the filter and the steps of a standalone Envoy before it: in a cluster, both may be
+ * missing.
  */
 function bare(text: string): string {
   return JSON.stringify(JSON.parse(text), (name, value) => {

@@ -32,11 +32,11 @@ async function freePort(): Promise<number> {
 interface Seen {
   /** Active actions, without their prefix. */
   readonly active: readonly string[];
-  /** The status line, or what came in its place. */
+  /** The status line, or the error of the connection. */
   readonly answer: string;
 }
 
-/** An Envoy with this heap, after its monitors have looked. */
+/** Starts an Envoy with this heap and waits until its monitors have run. */
 async function seenWith(heapBytes: number): Promise<Seen> {
   const directory = mkdtempSync(join(tmpdir(), 'tallygate-'));
   const [port, adminPort] = [await freePort(), await freePort()];
@@ -98,7 +98,7 @@ describe('the overload manager of Envoy', () => {
   test('sheds nothing while the heap has room', async () => {
     const { active, answer } = await seenWith(256 * 1024 ** 2);
     assert.deepEqual(active, []);
-    // Without a processor there is no better answer; without room there would be none.
+    // Without a processor, the answer is 503. An overloaded Envoy would not answer at all.
     assert.equal(answer, 'HTTP/1.1 503 Service Unavailable');
   });
 

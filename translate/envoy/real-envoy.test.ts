@@ -35,7 +35,7 @@ function options(directory: string, adminPort: number): EnvoyOptions {
   };
 }
 
-/** Only renames are seen by Envoy. */
+/** Renames the file, because Envoy only notices renames. */
 function install(plan: Plan, directory: string): readonly string[] {
   const changed = envoyFiles(plan).filter(({ name, text }) => {
     const path = join(directory, name);
@@ -263,7 +263,7 @@ describe('Envoy with a processor', () => {
 const forwarded = new Set<string>();
 
 /**
- * Does what the request's `x-steer` says; the policy names that header, so it reaches the
+ * Follows the request's `x-steer` header, which the policy names, so that Envoy forwards it to the
  * processor.
  */
 function handler(exchange: Exchange): ExchangeHandler {
@@ -319,7 +319,7 @@ function send(outgoing: ReturnType<typeof request>, body: string): Promise<Answe
   });
 }
 
-/** Free at the same moment, so that they differ. */
+/** Returns ports that are free at the same time, so that they differ. */
 async function freePorts(count: number): Promise<readonly number[]> {
   const servers = Array.from({ length: count }, () => createSocketServer());
   const ports = await Promise.all(

@@ -41,7 +41,7 @@ describe('Envoy accepts the configuration of each golden file', () => {
   }
 });
 
-/** Validation does not read what comes by files, so everything goes into the bootstrap. */
+/** Puts all resources into the bootstrap, because validation does not read separate files. */
 function inOnePiece({ envoy }: Plan, options: EnvoyOptions): object {
   const { dynamic_resources: _, static_resources: resources, ...rest } = bootstrap(options);
   const { clusters } = resources as { readonly clusters: readonly JsonObject[] };

@@ -1,6 +1,6 @@
 /**
- * Envoy Gateway accepts what is written, and calls Envoy's routes as the policy says: extproc finds
- * an entry by that name.
+ * Checks that Envoy Gateway accepts the generated objects and names Envoy's routes as the policy
+ * does, because extproc finds a virtual host by that name.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
@@ -18,7 +18,7 @@ const cases = ['acceptance', 'namespaces', 'shards', 'teams'].map((example) => {
   const plan = translateCluster(clusterOf(input.map(text).join('---\n')), exampleOptions);
   const objects = [...plan.objects, ...plan.secrets.map(asObject)].map((each) => ({
     ...each,
-    // Owners that no cluster holds would have them collected.
+    // Objects whose owners do not exist would be garbage collected.
     metadata: { ...each.metadata, ownerReferences: [] },
   }));
   return { example, input, plan, objects };
@@ -38,7 +38,7 @@ const gatewayClass = {
   },
 };
 
-/** Its proxies start in 2 s in place of 12. */
+/** Its proxies start in 2 s instead of 12. */
 const envoyProxy = {
   apiVersion: 'gateway.envoyproxy.io/v1alpha1',
   kind: 'EnvoyProxy',
@@ -72,11 +72,11 @@ const envoyProxy = {
 type Fields = Readonly<Record<string, unknown>>;
 
 before(() => {
-  // What an earlier run left may still be going away.
+  // Objects of an earlier run may still be terminating.
   kubectl(['delete', '--ignore-not-found', '--timeout=50s', 'namespace', ...namespaces]);
   apply(namespaces.map((each) => namespaceObject(each)));
   apply([envoyProxy, gatewayClass]);
-  // Kinds of ours are not read by Envoy Gateway.
+  // Envoy Gateway does not read Tallygate's kinds.
   apply(
     cases.flatMap(({ input }) => input.filter(({ kind }) => ['Namespace', 'Gateway', 'Service'].includes(`${kind}`))),
   );
@@ -132,7 +132,7 @@ for (const { example, plan } of cases) {
   });
 }
 
-/** Each test has namespaces of its own. */
+/** Moves objects to separate namespaces for each test. */
 function renamed(yaml: string, example: string): readonly Fields[] {
   const prefix = `${name}-${example}-`;
   const walk = (value: unknown, key: string): unknown => {
@@ -149,7 +149,7 @@ function renamed(yaml: string, example: string): readonly Fields[] {
   };
   return parseAllDocuments(yaml).map((document) => {
     const { metadata, ...rest } = walk(document.toJS(), '') as { readonly kind: string; readonly metadata: Fields };
-    // The API server gives its own.
+    // The API server sets its own.
     const object = { ...rest, metadata: { ...metadata, uid: undefined } as Fields };
     if (object.kind === 'Namespace') {
       return { ...object, metadata: { ...object.metadata, name: prefix + object.metadata['name'] } };
@@ -180,7 +180,7 @@ function kubectl(arguments_: readonly string[], input = '') {
 function apply(objects: readonly object[]): void {
   const { status, stderr } = kubectl(
     ['apply', '--server-side', '--force-conflicts', '--field-manager=tallygate', '-f', '-'],
-    // JSON: kubectl reads YAML 1.1, where yes is a boolean.
+    // JSON, because kubectl reads YAML 1.1, where yes is a boolean.
     JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }),
   );
   assert.equal(status, 0, stderr);

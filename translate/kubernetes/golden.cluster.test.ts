@@ -1,6 +1,6 @@
 /**
- * A real API server with the schemas of Gateway API and Envoy Gateway takes every object of the
- * expected files.
+ * Applies every object of the expected files to an API server with the CRDs of Gateway API and
+ * Envoy Gateway.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -33,7 +33,7 @@ function namespaceList(): string {
 }
 
 before(() => {
-  // What an earlier run left may still be going away.
+  // Objects of an earlier run may still be terminating.
   kubectl(['delete', '--ignore-not-found', '--timeout=50s', '-f', '-'], namespaceList());
   const { status, stderr } = kubectl(['apply', '-f', '-'], namespaceList());
   assert.equal(status, 0, stderr);

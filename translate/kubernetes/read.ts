@@ -5,7 +5,8 @@ import { kindsByName, type Metadata, metadata } from '../../crds/kinds.ts';
 import { GATEWAY_GROUP, GROUP } from '../../crds/schema.ts';
 import type { ClusterFacts } from '../deployment-mode.ts';
 import { cleanMetadata } from '../read/read.ts';
-import { type Draft, emptyDraft } from '../read/readers.ts';
+import { type Draft, emptyDraft } from '../read/reader.ts';
+import type { UntypedObject } from '../read/untyped-object.ts';
 import { secretText } from '../world.ts';
 import { ENVOY_GROUP } from './manifest.ts';
 import type { ClientPolicy, ClusterWorld, TrafficPolicy } from './plan.ts';
@@ -14,7 +15,7 @@ import type { ClientPolicy, ClusterWorld, TrafficPolicy } from './plan.ts';
  * Adds one object to a world. Callers may cache it beside the object, because parsing is the
  * expensive part.
  */
-export type Reading = (world: ClusterDraft) => void;
+export type AddToWorld = (world: ClusterDraft) => void;
 
 /** A world under construction. */
 export type ClusterDraft = Draft & {
@@ -26,7 +27,7 @@ export type ClusterDraft = Draft & {
  * Parses an object. An object of an unknown kind adds nothing; an object that violates its schema
  * counts as refused.
  */
-export function readObject(value: unknown): Reading {
+export function readObject(value: unknown): AddToWorld {
   const { apiVersion, kind, metadata: head } = record(value);
   const group = typeof apiVersion === 'string' && apiVersion.includes('/') ? apiVersion.split('/')[0] : '';
   const reader = readers.find((each) => each.group === group && each.kind === kind);
@@ -41,18 +42,18 @@ export function readObject(value: unknown): Reading {
   );
 }
 
-export function clusterWorld(readings: Iterable<Reading>, facts: ClusterFacts): ClusterWorld {
+export function clusterWorld(additions: Iterable<AddToWorld>, facts: ClusterFacts): ClusterWorld {
   const draft = { ...emptyDraft(), trafficPolicies: [], clientPolicies: [] };
-  for (const put of readings) {
+  for (const put of additions) {
     put(draft);
   }
   return { ...draft, namespaces: facts.namespaces, services: facts.services };
 }
 
-interface Reader {
+interface ManifestReader {
   readonly group: string;
   readonly kind: string;
-  read(metadata: Metadata, object: Fields): Reading | undefined;
+  read(metadata: Metadata, object: UntypedObject): AddToWorld | undefined;
 }
 
 function specReader<S extends z.ZodType>(
@@ -60,7 +61,7 @@ function specReader<S extends z.ZodType>(
   kind: string,
   schema: S,
   put: (world: ClusterDraft, object: { readonly metadata: Metadata; readonly spec: z.output<S> }) => void,
-): Reader {
+): ManifestReader {
   return {
     group,
     kind,
@@ -73,7 +74,7 @@ function specReader<S extends z.ZodType>(
 
 const { AIGatewayRoute, AIBackend, AIQuotaPolicy } = kindsByName;
 
-const readers: readonly Reader[] = [
+const readers: readonly ManifestReader[] = [
   specReader(GROUP, AIGatewayRoute.kind, AIGatewayRoute.spec, (world, object) => world.routes.push(object)),
   specReader(GROUP, AIBackend.kind, AIBackend.spec, (world, object) => world.backends.push(object)),
   specReader(GROUP, AIQuotaPolicy.kind, AIQuotaPolicy.spec, (world, object) => world.quotaPolicies.push(object)),
@@ -106,9 +107,7 @@ const readers: readonly Reader[] = [
   },
 ];
 
-type Fields = Readonly<Record<string, unknown>>;
-
-function record(value: unknown): Fields {
+function record(value: unknown): UntypedObject {
   return typeof value === 'object' && value !== null ? { ...value } : {};
 }
 

@@ -1,4 +1,4 @@
-/** What tests of this room share: a cluster's objects in a file. */
+/** Shared by tests: the objects of a cluster in a file. */
 import { parseAllDocuments } from 'yaml';
 import type { ClusterOptions, ClusterWorld, DerivedSecret, Manifest } from './plan.ts';
 import { clusterWorld, readObject } from './read.ts';
@@ -11,7 +11,7 @@ export const exampleOptions: ClusterOptions = {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Each document as the API server would give it. */
+/** Reads each document as the API server would return it. */
 export function clusterOf(text: string): ClusterWorld {
   const objects = parseAllDocuments(text).map((document) => fields(document.toJS()));
   const heads = (kind: string) =>
@@ -30,7 +30,7 @@ export function clusterOf(text: string): ClusterWorld {
   });
 }
 
-/** With its value: for tests that write it. */
+/** Returns the Secret with its value, for tests that write it. */
 export function asObject({ metadata, type, data }: DerivedSecret): Manifest {
   return {
     apiVersion: 'v1',

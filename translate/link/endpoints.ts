@@ -80,14 +80,14 @@ export function hostHeader({ host, port, tls }: Endpoint): string {
   return port === (tls === undefined ? 80 : 443) ? name : `${name}:${port}`;
 }
 
-type Address = Pick<Endpoint, 'host' | 'port' | 'service'>;
+type EndpointAddress = Pick<Endpoint, 'host' | 'port' | 'service'>;
 
 function hostAddress(
   backend: Located<AIBackend>,
   { name, port }: { readonly name: string; readonly port: number },
   { mode, resources }: TranslationContext,
   refuse: Refuse,
-): Address | undefined {
+): EndpointAddress | undefined {
   const path = 'spec.endpoint.hostname.name';
   const host = name.toLowerCase();
   if (name.includes(':') && addressFamily(name) !== 6) {
@@ -150,7 +150,7 @@ function serviceAddress(
   backend: Located<AIBackend>,
   { mode, resources }: TranslationContext,
   refuse: Refuse,
-): Address | undefined {
+): EndpointAddress | undefined {
   const { service } = backend.spec.endpoint;
   const path = 'spec.endpoint.service';
   if (mode.type === 'Standalone' || service === undefined) {

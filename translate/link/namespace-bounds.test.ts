@@ -30,14 +30,19 @@ const route = (namespace: string, name: string, spec: object) => ({
   apiVersion: api,
   kind: 'AIGatewayRoute',
   metadata: {
-    ...{ namespace, name, uid: `${namespace}-${name}`, generation: 1 },
+    namespace,
+    name,
+    uid: `${namespace}-${name}`,
+    generation: 1,
     creationTimestamp: new Date(Date.UTC(2026, 0, 1, 0, 0, age++)).toISOString(),
   },
   spec: { parentRefs: [{ name: 'ai', namespace: 'platform' }], ...spec },
 });
 const rules = (count: number, models: (rule: number) => readonly string[], more: object = {}) =>
   Array.from({ length: count }, (_, index) => ({
-    ...{ name: `r${index}`, models: models(index), backendRefs: [{ name: 'b' }] },
+    name: `r${index}`,
+    models: models(index),
+    backendRefs: [{ name: 'b' }],
     ...more,
   }));
 const plan = (routes: readonly object[]) =>

@@ -1,19 +1,10 @@
 /** Parses YAML text into values with line numbers. */
 import { isMap, isScalar, isSeq, LineCounter, type ParsedNode, parseAllDocuments } from 'yaml';
 import type { Problem, Source } from '../problem.ts';
-import { isRecord } from './fields.ts';
-
-/** An unvalidated object. */
-export interface Manifest extends Readonly<Record<string, unknown>> {
-  readonly apiVersion?: unknown;
-  readonly kind?: unknown;
-  readonly metadata?: unknown;
-  readonly spec?: unknown;
-  readonly type?: unknown;
-}
+import { isRecord, type UntypedObject } from './untyped-object.ts';
 
 export interface YamlDocument {
-  readonly value: Manifest;
+  readonly value: UntypedObject;
   readonly source: Source;
 }
 

@@ -2,15 +2,15 @@
 import type { z } from 'zod';
 import { type JsonSchema, jsonSchema } from '../../crds/custom-resource.ts';
 import type { ProblemFields } from '../problem.ts';
-import type { Manifest } from './documents.ts';
 import { suggestion } from './suggestion.ts';
+import { isRecord, type UntypedObject } from './untyped-object.ts';
 
 const objectFields = ['apiVersion', 'kind', 'metadata', 'spec', 'status'];
 
 const schemas = new WeakMap<z.ZodType, JsonSchema>();
 
 /** Returns the fields that the schema does not have. The API server would drop them silently. */
-export function unknownFields(spec: z.ZodType, object: Manifest): readonly ProblemFields[] {
+export function unknownFields(spec: z.ZodType, object: UntypedObject): readonly ProblemFields[] {
   let schema = schemas.get(spec);
   if (schema === undefined) {
     schema = jsonSchema(spec);
@@ -50,10 +50,6 @@ function collect(schema: JsonSchema, value: unknown, path: string, found: Proble
         : `did you mean ${meant}?`;
     found.push({ reason: 'UnknownField', path: at, message: 'unknown field', fix });
   }
-}
-
-export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Converts a zod issue into a problem. `root` is the path of the parsed value in the object. */

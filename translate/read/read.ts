@@ -10,7 +10,8 @@ import { lineOf, type ObjectRef, type Problem, type ProblemFields, type Source }
 import type { World } from '../world.ts';
 import { readDocuments, type YamlDocument } from './documents.ts';
 import { fieldProblem } from './fields.ts';
-import { type Draft, emptyDraft, readers } from './readers.ts';
+import { type Draft, emptyDraft } from './reader.ts';
+import { readers } from './readers.ts';
 import { suggestion } from './suggestion.ts';
 import type { Lookup } from './variables.ts';
 

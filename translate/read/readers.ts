@@ -3,45 +3,10 @@ import type { z } from 'zod';
 import { gatewaySpec, referenceGrantSpec } from '../../crds/gateway-api.ts';
 import { kindsByName, type Metadata } from '../../crds/kinds.ts';
 import { API_VERSION, GATEWAY_GROUP } from '../../crds/schema.ts';
-import type { ProblemFields } from '../problem.ts';
-import type { Located, World } from '../world.ts';
-import type { YamlDocument } from './documents.ts';
+import type { Located } from '../world.ts';
 import { fieldProblem, unknownFields } from './fields.ts';
+import type { Draft, ObjectReader } from './reader.ts';
 import { readConfigMap, readSecret } from './secrets.ts';
-import type { Lookup } from './variables.ts';
-
-/** A world under construction. */
-export type Draft = { -readonly [List in keyof World]: World[List][number][] };
-
-export function emptyDraft(): Draft {
-  return {
-    gateways: [],
-    routes: [],
-    backends: [],
-    quotaPolicies: [],
-    secrets: [],
-    configMaps: [],
-    referenceGrants: [],
-    refused: [],
-  };
-}
-
-/** The input of a reader; `problem` collects the faults of the document. */
-export interface Reading {
-  readonly document: YamlDocument;
-  readonly metadata: Metadata;
-  readonly problem: (found: ProblemFields) => void;
-  readonly lookup: Lookup;
-}
-
-export interface Reader {
-  readonly apiVersion: string;
-  readonly kind: string;
-  /**
-   * Returns a function that adds the object to a world, or undefined if the object is not valid.
-   */
-  read(reading: Reading): ((world: Draft) => void) | undefined;
-}
 
 type Add<S extends z.ZodType> = (
   world: Draft,
@@ -54,7 +19,7 @@ function specReader<S extends z.ZodType>(
   spec: S,
   fields: 'all' | 'some',
   add: Add<S>,
-): Reader {
+): ObjectReader {
   return {
     apiVersion,
     kind,
@@ -76,13 +41,13 @@ function specReader<S extends z.ZodType>(
   };
 }
 
-function ownReader<S extends z.ZodType>(kind: { readonly kind: string; readonly spec: S }, add: Add<S>): Reader {
+function ownReader<S extends z.ZodType>(kind: { readonly kind: string; readonly spec: S }, add: Add<S>): ObjectReader {
   return specReader(API_VERSION, kind.kind, kind.spec, 'all', add);
 }
 
 const { AIGatewayRoute, AIBackend, AIQuotaPolicy } = kindsByName;
 
-export const readers: readonly Reader[] = [
+export const readers: readonly ObjectReader[] = [
   ownReader(AIGatewayRoute, (world, object) => world.routes.push(object)),
   ownReader(AIBackend, (world, object) => world.backends.push(object)),
   ownReader(AIQuotaPolicy, (world, object) => world.quotaPolicies.push(object)),
@@ -95,16 +60,16 @@ export const readers: readonly Reader[] = [
   {
     apiVersion: 'v1',
     kind: 'Secret',
-    read: (reading) => {
-      const secret = readSecret(reading);
+    read: (input) => {
+      const secret = readSecret(input);
       return (world) => world.secrets.push(secret);
     },
   },
   {
     apiVersion: 'v1',
     kind: 'ConfigMap',
-    read: (reading) => {
-      const configMap = readConfigMap(reading);
+    read: (input) => {
+      const configMap = readConfigMap(input);
       return (world) => world.configMaps.push(configMap);
     },
   },

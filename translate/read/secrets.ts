@@ -1,13 +1,13 @@
 /** Reads Secrets and ConfigMaps. Their problems never show a value. */
 import { type ConfigMap, type Located, type Secret, type SecretText, secretText } from '../world.ts';
-import { isRecord } from './fields.ts';
-import type { Reading } from './readers.ts';
+import type { ReaderInput } from './reader.ts';
+import { isRecord } from './untyped-object.ts';
 import { expand } from './variables.ts';
 
-export function readSecret(reading: Reading): Located<Secret> {
-  const { document, metadata, problem, lookup } = reading;
+export function readSecret(input: ReaderInput): Located<Secret> {
+  const { document, metadata, problem, lookup } = input;
   const data = new Map<string, SecretText>();
-  for (const [key, value] of strings(reading, 'data')) {
+  for (const [key, value] of strings(input, 'data')) {
     if (/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(value)) {
       data.set(key, secretText(Buffer.from(value, 'base64').toString('utf8')));
     } else {
@@ -15,7 +15,7 @@ export function readSecret(reading: Reading): Located<Secret> {
       problem({ reason: 'InvalidField', path: `data.${key}`, message: 'is not base64', fix });
     }
   }
-  for (const [key, value] of strings(reading, 'stringData')) {
+  for (const [key, value] of strings(input, 'stringData')) {
     const expanded = expand(value, document.source.file, lookup);
     if ('missing' in expanded) {
       const { missing: message, fix } = expanded;
@@ -28,12 +28,12 @@ export function readSecret(reading: Reading): Located<Secret> {
   return { metadata, type: typeof type === 'string' ? type : 'Opaque', data, source: document.source };
 }
 
-export function readConfigMap(reading: Reading): Located<ConfigMap> {
-  const { metadata, document } = reading;
-  return { metadata, data: new Map(strings(reading, 'data')), source: document.source };
+export function readConfigMap(input: ReaderInput): Located<ConfigMap> {
+  const { metadata, document } = input;
+  return { metadata, data: new Map(strings(input, 'data')), source: document.source };
 }
 
-function strings({ document, problem }: Reading, field: string): readonly (readonly [string, string])[] {
+function strings({ document, problem }: ReaderInput, field: string): readonly (readonly [string, string])[] {
   const value = document.value[field];
   if (value === undefined || value === null) {
     return [];
