@@ -13,7 +13,7 @@ import * as grpc from '@grpc/grpc-js';
 import { parse } from 'yaml';
 import type { GatewayPolicy } from '../contract/policy.ts';
 import { type Extproc, startExtproc } from './main.ts';
-import type { OpenHold } from './quota/hold.ts';
+import type { OpenHold } from './quota/bucket.ts';
 import { bucketRef } from './quota/keys.ts';
 import { MemoryStore } from './quota/memory.ts';
 import type { BucketRef, Decision } from './quota/store.ts';
@@ -50,7 +50,7 @@ before(async () => {
       error: (data, message) => assert.fail(`${message} ${JSON.stringify(data)}`),
     },
   });
-  extproc.apply({ ...policy, formatVersion: 4, version: 'test', quotas: [quota] });
+  extproc.apply({ ...policy, formatVersion: 4, version: 'test', quotas: [quota] }, { epoch: 0, counter: 1 });
   client = grpcClient(path);
 });
 after(async () => {

@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { GatewayPolicy } from '../contract/policy.ts';
+import type { PolicyRevision } from '../contract/policy-version.ts';
 import { newClock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { failure } from './errors.ts';
@@ -41,10 +42,10 @@ export interface ExtprocOptions {
 
 export interface Extproc {
   /**
-   * Requests that begin after it has resolved follow it. Rejects when it cannot be used: the last
-   * good one stays. One policy at a time.
+   * Puts a policy into force for requests that begin after the promise has resolved. Rejects if the
+   * policy cannot be used or is older than the one in force, which then stays in force.
    */
-  apply(policy: GatewayPolicy): Promise<void>;
+  apply(policy: GatewayPolicy, revision: PolicyRevision): Promise<void>;
   readonly ready: boolean;
   readonly policyVersion: string | undefined;
   readonly store: MemoryStore;
@@ -111,10 +112,12 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     log,
   });
   return {
-    async apply(next) {
+    async apply(next, revision) {
       const compiled = await inSlices(compiling(next));
+      if (!store.define(next.quotas, revision, now())) {
+        throw new Error('the policy is older than the one in force');
+      }
       health.keepOnly(compiled.targetIds);
-      store.define(next.quotas, now());
       policy = compiled;
       log.info({ version: next.version }, 'policy applied');
     },

@@ -2,12 +2,13 @@
  * Adds the conditions that need a view of the proxies, `Programmed` and `Enforcing`, to the plan's
  * statuses, for each Gateway that accepts the object.
  */
+
+import type { PolicyVersion } from '../../contract/policy-version.ts';
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { AffectedNames, ConfigCheck } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { GeneratedRoute } from '../../translate/kubernetes/plan.ts';
 import type { ObjectStatus } from '../../translate/plan.ts';
 import type { ConnectedSidecar } from '../push/sidecar.ts';
-import type { PublishedVersion } from '../push/wire.ts';
 import type { History, ObjectKey } from './contents.ts';
 import { fleetsOf, type GatewayFacts, type ProxyPod } from './fleets.ts';
 import type { GatewayVerdict } from './verdicts.ts';
@@ -17,7 +18,7 @@ export interface Observation {
   readonly pods: readonly ProxyPod[];
   readonly sidecars: readonly ConnectedSidecar[];
   /** The version that the sidecars of a fleet should have. */
-  published(fleet: string): PublishedVersion | undefined;
+  published(fleet: string): PolicyVersion | undefined;
   /** Whether a version has the same content for an object as the fleet's newest one. */
   isCurrent: History['isCurrent'];
   /**
@@ -147,7 +148,7 @@ function viewOf(gateway: string, observation: Observation): GatewayView {
 interface ObservedProxy {
   readonly pod: ProxyPod;
   readonly sidecar: ConnectedSidecar | undefined;
-  readonly wanted: PublishedVersion | undefined;
+  readonly wanted: PolicyVersion | undefined;
   /** Whether the version of the policy has the current content of the object. */
   has(version: string | undefined, key: ObjectKey): boolean;
 }

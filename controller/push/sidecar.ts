@@ -3,10 +3,11 @@
  * one is sent, so that nothing queues for a slow sidecar.
  */
 import { status } from '@grpc/grpc-js';
+import type { PolicyVersion } from '../../contract/policy-version.ts';
 import type { ConfigCheck, SidecarMessage } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { PodIdentity } from '../api/token-review.ts';
 import { ANSWER_TIMEOUT_MS, MAX_STREAM_AGE_MS, STRANGER_LIFE_MS } from './limits.ts';
-import { type FollowCall, type Offer, type PublishedVersion, plainVersion } from './wire.ts';
+import { type FollowCall, type Offer, plainVersion } from './wire.ts';
 
 /** What a sidecar has reported. */
 export interface ConnectedSidecar {
@@ -14,9 +15,9 @@ export interface ConnectedSidecar {
   readonly fleet: string;
   readonly programVersion: string;
   /** The policy in force. */
-  readonly acknowledged: PublishedVersion | undefined;
+  readonly acknowledged: PolicyVersion | undefined;
   /** The last policy that it was offered, if it refused that. */
-  readonly refused: { readonly version: PublishedVersion; readonly reason: string } | undefined;
+  readonly refused: { readonly version: PolicyVersion; readonly reason: string } | undefined;
   /** The last check of its Envoy, for the policy version in it. */
   readonly configCheck: ConfigCheck | undefined;
 }

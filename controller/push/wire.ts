@@ -4,6 +4,7 @@
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { ServerDuplexStream, ServiceDefinition } from '@grpc/grpc-js';
+import type { PolicyVersion } from '../../contract/policy-version.ts';
 import {
   ControllerMessageSchema,
   type PolicyVersion as PolicyVersionMessage,
@@ -13,17 +14,9 @@ import {
 
 export type FollowCall = ServerDuplexStream<SidecarMessage, Uint8Array>;
 
-/** A higher epoch is newer; within an epoch, a higher counter is newer. */
-export interface PublishedVersion {
-  readonly epoch: number;
-  readonly counter: number;
-  /** The digest of the content, as written in the policy. */
-  readonly version: string;
-}
-
 /** One policy, encoded once for all sidecars. */
 export interface Offer {
-  readonly version: PublishedVersion;
+  readonly version: PolicyVersion;
   readonly whole: Uint8Array;
   /** For a sidecar that has this content in force. */
   readonly versionOnly: Uint8Array;
@@ -43,11 +36,11 @@ export const followService: ServiceDefinition<{
   },
 };
 
-export function newOffer(version: PublishedVersion, content: Uint8Array): Offer {
+export function newOffer(version: PolicyVersion, content: Uint8Array): Offer {
   return { version, whole: encode(version, content), versionOnly: encode(version, undefined) };
 }
 
-function encode({ epoch, counter, version }: PublishedVersion, content: Uint8Array | undefined): Uint8Array {
+function encode({ epoch, counter, version }: PolicyVersion, content: Uint8Array | undefined): Uint8Array {
   const value = {
     version: { epoch: BigInt(epoch), counter: BigInt(counter), version },
     ...(content === undefined ? {} : { content }),
@@ -55,7 +48,7 @@ function encode({ epoch, counter, version }: PublishedVersion, content: Uint8Arr
   return toBinary(ControllerMessageSchema, create(ControllerMessageSchema, { message: { case: 'policy', value } }));
 }
 
-export function plainVersion(message: PolicyVersionMessage | undefined): PublishedVersion | undefined {
+export function plainVersion(message: PolicyVersionMessage | undefined): PolicyVersion | undefined {
   if (message === undefined) {
     return undefined;
   }

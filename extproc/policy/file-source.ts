@@ -12,6 +12,7 @@ import type { PolicySink, PolicySource } from './source.ts';
 export function followFile(path: string, sink: PolicySink, log: Log): PolicySource {
   const reader = newPolicyReader();
   let lastContent: Buffer = Buffer.alloc(0);
+  let policies = 0;
   let refused: Readonly<Record<string, string>> = {};
   const take = async () => {
     let version = '';
@@ -23,7 +24,7 @@ export function followFile(path: string, sink: PolicySink, log: Log): PolicySour
       lastContent = content;
       const policy = await reader.read(content);
       version = policy.version;
-      await sink.apply(policy);
+      await sink.apply(policy, { epoch: 0, counter: ++policies });
       refused = {};
     } catch (error) {
       if (error instanceof PolicyError) {

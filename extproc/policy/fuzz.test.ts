@@ -8,6 +8,7 @@ import type { GatewayPolicy } from '../../contract/policy.ts';
 import { policyText } from '../../contract/policy-text.ts';
 import { fuzz } from '../../tools/fuzz/cases.ts';
 import type { Random } from '../../tools/fuzz/random.ts';
+import { counts } from '../quota/testing.ts';
 import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig } from '../session/testing.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { compilePolicy } from './compile.ts';
@@ -125,7 +126,7 @@ async function run(random: Random): Promise<void> {
   handler.closed(true);
   assert.deepEqual(rig.faults, []);
   assert.equal(rig.outcomes.length, 1);
-  assert.equal(rig.store.counts().openHolds, 0);
+  assert.equal(counts(rig.store).openHolds, 0);
   rig.store.close();
 }
 

@@ -6,10 +6,10 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import type { PolicyVersion } from '../../contract/policy-version.ts';
 import { writeAtomically } from '../../runtime/files.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { PolicyReader } from './read.ts';
-import type { PolicyVersion } from './version.ts';
 
 const CONTENT = 'policy.jsonl';
 const VERSION = 'policy-version.json';

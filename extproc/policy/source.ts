@@ -1,9 +1,13 @@
 /** Where a running extproc gets its policy from, and where the policy is applied. */
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import type { PolicyRevision } from '../../contract/policy-version.ts';
 
 export interface PolicySink {
-  /** Rejects if the policy cannot be used; the last good policy then stays in force. */
-  apply(policy: GatewayPolicy): Promise<void>;
+  /**
+   * Rejects if the policy cannot be used or is older than the one in force, which then stays in
+   * force.
+   */
+  apply(policy: GatewayPolicy, revision: PolicyRevision): Promise<void>;
   readonly policyVersion: string | undefined;
 }
 

@@ -2,8 +2,7 @@
  * Decides whether a request or an extension fits, and how much output it gets. The promise of the
  * quota store, spent + held ≤ limit, is kept here. Pure.
  */
-import { type Bucket, retryAfterMs, type WindowState } from './bucket.ts';
-import type { HoldPart } from './hold.ts';
+import type { Bucket, HoldPart, WindowState } from './bucket.ts';
 import type { BucketRef, Demand, Draw, OutputDemand } from './store.ts';
 
 /**
@@ -165,6 +164,24 @@ function refusal(bucket: Bucket, need: number, atMs: number): RefusedVerdict {
   const after = retryAfterMs(bucket, need, atMs);
   const base = { type: 'refused', reason: need > bucket.limit ? 'size' : 'spent', bucket } as const;
   return after === undefined ? base : { ...base, retryAfterMs: after };
+}
+
+/**
+ * Returns after how many milliseconds a demand fits if nothing else is charged; undefined: never.
+ */
+function retryAfterMs(bucket: Bucket, need: number, atMs: number): number | undefined {
+  const { window, limit, definition } = bucket;
+  if (need > limit) {
+    return undefined;
+  }
+  if (window.sliding !== undefined) {
+    return Math.max(1, window.sliding.fallsToAtMs(limit - need, atMs) - atMs);
+  }
+  if (definition.calendar === undefined) {
+    return undefined;
+  }
+  const more = Math.max(0, Math.ceil((window.debt(limit, 1) + need - limit) / limit));
+  return Math.max(1, window.endMs - atMs) + more * definition.calendar.lengthMs;
 }
 
 /**

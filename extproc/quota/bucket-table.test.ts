@@ -11,6 +11,8 @@ import type { QuotaKeys } from './store.ts';
 import {
   bucket,
   charge,
+  counts,
+  define,
   demand,
   granted,
   lifetime,
@@ -41,7 +43,7 @@ test('forged keys of one tenant take no room from new keys of others', () => {
   const attackers = Array.from({ length: 4 }, (_, nth) => requestsOf(`tenant-a/p/${nth}`));
   const victim = requestsOf('tenant-b/p/q', { window: minute });
   const late = requestsOf('tenant-c/p/q');
-  store.define([...attackers, victim, late], startMs);
+  define(store, [...attackers, victim, late], startMs);
   for (const attacker of attackers) {
     assert(forge(store, attacker, 2000) >= 1000 / 2 / 6);
   }
@@ -51,14 +53,14 @@ test('forged keys of one tenant take no room from new keys of others', () => {
   for (const honest of [victim, late]) {
     assert(forge(store, honest, 2000) >= 1000 / 2 / 6, honest.id);
   }
-  assert(store.counts().buckets <= 1000, `${store.counts().buckets}`);
+  assert(counts(store).buckets <= 1000, `${counts(store).buckets}`);
 });
 
 test('a single quota may have three quarters of the table, and is reported when it nears them', () => {
   const told: QuotaKeys[] = [];
   const { store } = simulate({ maxBuckets: 1000, onNearlyFull: (keys) => told.push(keys) });
   const only = requestsOf('default/p/only', { window: minute });
-  store.define([only], startMs);
+  define(store, [only], startMs);
   assert.equal(forge(store, only, 2000), 750);
   assert.deepEqual(told, [{ quota: only.id, keys: 600, most: 750 }]);
   assert.deepEqual(store.keys(10), [{ quota: only.id, keys: 750, most: 750 }]);
@@ -96,18 +98,18 @@ const spent = (store: MemoryStore, of: Quota, atMs: number) =>
 
 test('a lifetime budget of a removed quota is kept for the grace period', () => {
   const { store } = simulate();
-  store.define([once, other], startMs);
+  define(store, [once, other], startMs);
   spend(store, once, 400);
-  store.define([other], startMs);
+  define(store, [other], startMs);
   const withinMs = startMs + REMOVED_GRACE_MS - 1;
   newKeys(store, withinMs);
   assert.equal(spent(store, once, withinMs), 400);
   // The quota returns, as after a mistaken rename: nothing was reset, and the grace period
   // restarts.
-  store.define([{ ...once }, other], withinMs);
+  define(store, [{ ...once }, other], withinMs);
   newKeys(store, startMs + 3 * REMOVED_GRACE_MS);
   assert.equal(spent(store, once, startMs + 3 * REMOVED_GRACE_MS), 400);
-  store.define([other], startMs + 3 * REMOVED_GRACE_MS);
+  define(store, [other], startMs + 3 * REMOVED_GRACE_MS);
   newKeys(store, startMs + 4 * REMOVED_GRACE_MS);
   assert.deepEqual(
     store.keys(10).map((keys) => keys.quota),
@@ -117,9 +119,9 @@ test('a lifetime budget of a removed quota is kept for the grace period', () => 
 
 test('an open hold keeps the budget of a removed quota', () => {
   const { store } = simulate();
-  store.define([once, other], startMs);
+  define(store, [once, other], startMs);
   const { hold } = granted(reserve(store, demand([bucket(once)], startMs, 100)));
-  store.define([other], startMs);
+  define(store, [other], startMs);
   newKeys(store, startMs + 2 * REMOVED_GRACE_MS);
   settle(store, hold, charge(90, 0), startMs + 2 * REMOVED_GRACE_MS);
   assert.equal(spent(store, once, startMs + 2 * REMOVED_GRACE_MS), 90);
@@ -127,10 +129,10 @@ test('an open hold keeps the budget of a removed quota', () => {
 
 test('a clock that was ahead at the removal does not keep a budget forever', () => {
   const { store } = simulate();
-  store.define([once, other], startMs);
+  define(store, [once, other], startMs);
   spend(store, once, 400);
-  store.define([other], startMs + 365 * 86_400_000);
-  store.define([other], startMs);
+  define(store, [other], startMs + 365 * 86_400_000);
+  define(store, [other], startMs);
   newKeys(store, startMs + REMOVED_GRACE_MS);
   assert.equal(spent(store, once, startMs + REMOVED_GRACE_MS), 0);
 });
@@ -143,8 +145,8 @@ test('the definition of the policy in force applies, even if it was replaced bef
     [lower, 100],
     [once, 600],
   ] as const) {
-    store.define([of], startMs);
-    if (of === once && free === 600 && store.counts().buckets === 0) {
+    define(store, [of], startMs);
+    if (of === once && free === 600 && counts(store).buckets === 0) {
       spend(store, once, 400);
     }
     assert.equal(store.snapshot([bucket(once)], startMs)[0]?.remaining, free);
@@ -159,15 +161,15 @@ test('the grace period continues over restarts, and a calendar window ends at it
   const open = (nowMs: number, more: StoreOptions = {}) =>
     openQuotaStore({ path, foldEveryMs: 0, nowMs: () => nowMs, ...more }).store;
   const first = open(startMs);
-  first.define([once, monthly], startMs);
+  define(first, [once, monthly], startMs);
   spend(first, once, 400);
   spend(first, monthly, 300);
-  first.define([], startMs);
+  define(first, [], startMs);
   first.close();
   for (let restart = 1; restart < 4; restart++) {
     const atMs = startMs + (restart * REMOVED_GRACE_MS) / 4;
     const next = open(atMs);
-    next.define([], atMs);
+    define(next, [], atMs);
     assert.equal(spent(next, once, atMs), 400);
     next.close();
   }

@@ -8,8 +8,10 @@
  * let a key spend there now and have a whole budget later.
  */
 import type { Quota } from '../../contract/policy.ts';
+import { isOlder, type PolicyRevision } from '../../contract/policy-version.ts';
 import type { Claim } from './admit.ts';
-import { Bucket, type BucketHost, type QuotaDefinition, quotaDefinition } from './bucket.ts';
+import { Bucket, type BucketHost } from './bucket.ts';
+import { type QuotaDefinition, quotaDefinition } from './quota-definition.ts';
 import type { BucketRef, Draw, QuotaKeys } from './store.ts';
 
 /**
@@ -53,6 +55,8 @@ export interface BucketTableHost extends BucketHost {
 export class BucketTable {
   readonly buckets = new Map<string, Bucket>();
   readonly #quotas = new Map<string, TableEntry>();
+  /** The policy that the definitions are from. */
+  #revision: PolicyRevision = { epoch: 0, counter: 0 };
   #unswept: MapIterator<Bucket> = this.buckets.values();
   readonly #host: BucketTableHost;
   readonly #half: number;
@@ -68,8 +72,12 @@ export class BucketTable {
     this.#half = Math.floor(maxBuckets / 2);
   }
 
-  /** Replaces the definitions: the policy in force has exactly these quotas. */
-  define(quotas: readonly Quota[], atMs: number): void {
+  /** Replaces the definitions. Returns false where a newer revision has set them. */
+  define(quotas: readonly Quota[], revision: PolicyRevision, atMs: number): boolean {
+    if (isOlder(revision, this.#revision)) {
+      return false;
+    }
+    this.#revision = revision;
     const named = new Set<string>();
     for (const quota of quotas) {
       named.add(quota.id);
@@ -93,6 +101,7 @@ export class BucketTable {
       }
     }
     this.#divide();
+    return true;
   }
 
   /** Restores from the journal since when a quota is removed. */
@@ -113,16 +122,15 @@ export class BucketTable {
   }
 
   /**
-   * Returns the buckets of the draws with their current windows, and creates those that are
-   * missing; or the reference for which there is no room. Leaves out draws in a unit that the quota
-   * no longer counts: they were planned under an older policy, as those of holds in windows of the
-   * old unit.
+   * Adds the buckets of the draws with their current windows to `claims`, and creates those that
+   * are missing. Returns the reference for which there is no room; undefined: there is room for
+   * all. Leaves out draws in a unit that the quota no longer counts: they were planned under an
+   * older policy, as those of holds in windows of the old unit.
    */
-  open(draws: readonly Draw[], atMs: number): readonly Claim[] | BucketRef {
+  open(draws: readonly Draw[], atMs: number, claims: Claim[]): BucketRef | undefined {
     if (draws.some(({ bucket }) => !this.buckets.has(bucket.key))) {
       this.#sweep(atMs);
     }
-    const claims: Claim[] = [];
     for (let index = 0; index < draws.length; index++) {
       const draw = draws[index]!;
       const ref = draw.bucket;
@@ -134,7 +142,7 @@ export class BucketTable {
         claims.push({ bucket, draw, index });
       }
     }
-    return claims;
+    return undefined;
   }
 
   /** Returns the bucket with its current window; undefined: there is none. */
@@ -249,7 +257,7 @@ export class BucketTable {
 
   /** Whether nothing is left to remember, or the grace period of a removed quota has passed. */
   #isOver(bucket: Bucket, atMs: number): boolean {
-    if (bucket.openHolds > 0 || bucket.waiters !== undefined) {
+    if (bucket.openHolds > 0 || bucket.waiting > 0) {
       return false;
     }
     const { quota } = bucket.definition;

@@ -1,30 +1,11 @@
 /**
- * A bucket: the current definition of its quota, its current window, and older windows while holds
- * on them are open.
+ * A bucket: the current definition of its quota, its current window, older windows while holds on
+ * them are open, and those holds. They refer to each other, and thus share a file.
  */
-import type { Quota } from '../../contract/policy.ts';
-import type { HoldPart } from './hold.ts';
+import type { QuotaDefinition } from './quota-definition.ts';
 import { SlidingSum } from './sliding.ts';
-import type { BucketRef } from './store.ts';
-import type { WaiterQueue } from './waiter-queue.ts';
-import { Calendar, type WindowBounds } from './window.ts';
-
-/** The newest definition of a quota, shared by all of its buckets. */
-export interface QuotaDefinition {
-  readonly quota: Quota;
-  /** Definitions of the same kind count the same way, so that what was spent carries over. */
-  readonly kind: string;
-  readonly calendar: Calendar | undefined;
-}
-
-export function quotaDefinition(quota: Quota): QuotaDefinition {
-  const { window, limit } = quota;
-  return {
-    quota,
-    kind: `${limit.type}/${window.type}`,
-    calendar: window.type === 'Calendar' ? new Calendar(window.unit, window.timeZone) : undefined,
-  };
-}
+import type { BucketRef, Hold, Holder } from './store.ts';
+import type { Calendar, WindowBounds } from './window.ts';
 
 /** What is charged and held in one window. A sliding or lifetime quota has a single window. */
 export class WindowState {
@@ -137,8 +118,8 @@ export class Bucket {
   window: WindowState;
   /** Open holds on any window of the bucket. */
   openHolds = 0;
-  /** Admissions that wait for holds of others. */
-  waiters: WaiterQueue | undefined;
+  /** How many admissions wait in this bucket for holds of others. */
+  waiting = 0;
   readonly #host: BucketHost;
 
   constructor(ref: BucketRef, newest: QuotaDefinition, host: BucketHost, atMs: number) {
@@ -233,28 +214,110 @@ export class Bucket {
 const always: WindowBounds = { startMs: 0, endMs: Number.POSITIVE_INFINITY };
 
 /**
- * Returns after how many milliseconds a demand fits if nothing else is charged; undefined: never.
- */
-export function retryAfterMs(bucket: Bucket, need: number, atMs: number): number | undefined {
-  const { window, limit, definition } = bucket;
-  if (need > limit) {
-    return undefined;
-  }
-  if (window.sliding !== undefined) {
-    return Math.max(1, window.sliding.fallsToAtMs(limit - need, atMs) - atMs);
-  }
-  if (definition.calendar === undefined) {
-    return undefined;
-  }
-  const more = Math.max(0, Math.ceil((window.debt(limit, 1) + need - limit) / limit));
-  return Math.max(1, window.endMs - atMs) + more * definition.calendar.lengthMs;
-}
-
-/**
  * Whether the clock was set back by more than two windows. A clock that is set back a little stays
  * in its window, or what was spent would be forgotten; a clock that was far ahead must not block
  * for years.
  */
 function wasSetBack(window: WindowState, calendar: Calendar, atMs: number): boolean {
   return atMs < window.startMs - 2 * calendar.lengthMs;
+}
+
+/** The part of a hold in one window, in units of its quota. */
+export interface HoldPart {
+  readonly window: WindowState;
+  /** The index of the draw in `Demand.draws`. */
+  readonly index: number;
+  readonly perInputToken: number;
+  readonly perOutputToken: number;
+  held: number;
+  /**
+   * Set where the output is leased and drawn from this window: the hold, and the part's index in
+   * `window.leases`.
+   */
+  lease: OpenHold | undefined;
+  leaseIndex: number;
+}
+
+/** What is set aside for a request in each bucket until the request is settled. */
+export class OpenHold implements Hold {
+  readonly id: string;
+  /** Unique in this process; names the hold in the journal. */
+  readonly number: number;
+  readonly parts: readonly HoldPart[];
+  /** Input tokens held in each part that draws input. */
+  inputTokens: number;
+  /**
+   * The usual output of such a stream, where the output is leased; undefined: the output is held
+   * whole.
+   */
+  readonly usualTokens: number | undefined;
+  holder: Holder | undefined;
+  settled = false;
+
+  constructor(
+    id: string,
+    number: number,
+    parts: readonly HoldPart[],
+    inputTokens: number,
+    usualTokens: number | undefined,
+  ) {
+    this.id = id;
+    this.number = number;
+    this.parts = parts;
+    this.inputTokens = inputTokens;
+    this.usualTokens = usualTokens;
+    for (const part of parts) {
+      const { window } = part;
+      window.held += part.held;
+      window.openHolds++;
+      window.bucket.openHolds++;
+      if (usualTokens !== undefined && part.perOutputToken > 0) {
+        part.lease = this;
+        part.leaseIndex = window.leases.push(part) - 1;
+      }
+    }
+  }
+
+  /** Adds output tokens to the hold; a negative number gives some back. */
+  grow(outputTokens: number): void {
+    for (const part of this.parts) {
+      const units = part.perOutputToken * outputTokens;
+      part.held += units;
+      part.window.held += units;
+    }
+  }
+
+  /** Lowers the held input to a counted number. Returns false where that is not lower. */
+  lowerInput(inputTokens: number): boolean {
+    const less = this.inputTokens - inputTokens;
+    if (less <= 0) {
+      return false;
+    }
+    this.inputTokens = inputTokens;
+    for (const part of this.parts) {
+      const units = part.perInputToken * less;
+      part.held -= units;
+      part.window.held -= units;
+    }
+    return true;
+  }
+
+  /** Gives back everything that is held. */
+  release(): void {
+    this.settled = true;
+    this.holder = undefined;
+    for (const part of this.parts) {
+      const { window } = part;
+      window.held -= part.held;
+      window.openHolds--;
+      window.bucket.openHolds--;
+      if (part.lease !== undefined) {
+        const last = window.leases.pop()!;
+        if (last !== part) {
+          window.leases[part.leaseIndex] = last;
+          last.leaseIndex = part.leaseIndex;
+        }
+      }
+    }
+  }
 }

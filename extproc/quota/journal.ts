@@ -5,11 +5,10 @@
  * (`journal-writer.ts`).
  */
 import type { Quota } from '../../contract/policy.ts';
-import type { WindowState } from './bucket.ts';
-import type { OpenHold } from './hold.ts';
+import type { OpenHold, WindowState } from './bucket.ts';
 import { type JournalRecord, journalLine } from './journal-record.ts';
 import type { JournalWriter, JournalWriterOptions } from './journal-writer.ts';
-import type { Journal } from './memory.ts';
+import type { Journal } from './persistence.ts';
 
 export interface LogJournalOptions extends JournalWriterOptions {
   /**

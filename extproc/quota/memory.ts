@@ -4,6 +4,7 @@
  * when those holds are released.
  */
 import type { Quota } from '../../contract/policy.ts';
+import type { PolicyRevision } from '../../contract/policy-version.ts';
 import {
   type AdmissionVerdict,
   type Claim,
@@ -13,9 +14,10 @@ import {
   hasRoom,
   remainingTokens,
 } from './admit.ts';
-import { Bucket, type WindowState } from './bucket.ts';
+import { checkTokens, costOf, isPossible } from './amounts.ts';
+import { type Bucket, type HoldPart, OpenHold, type WindowState } from './bucket.ts';
 import { BucketTable } from './bucket-table.ts';
-import { type HoldPart, OpenHold } from './hold.ts';
+import type { Journal } from './persistence.ts';
 import { reclaim } from './reclaim.ts';
 import { bucketSnapshot, TightestScan } from './snapshot.ts';
 import type {
@@ -35,6 +37,7 @@ import type {
   QuotaStore,
 } from './store.ts';
 import { WaitList, type WaitListOptions } from './wait-list.ts';
+import type { Blocked, Progress } from './waiter-queue.ts';
 
 export interface MemoryOptions extends WaitListOptions {
   /**
@@ -64,23 +67,6 @@ export const memoryDefaults: MemoryOptions = {
   },
 };
 
-/**
- * Persists changes. Objects that changed are noted and read at the flush, so only the last state of
- * a tick is written.
- */
-export interface Journal {
-  /** `mayWait`: a journaled hold already covers the change. */
-  window(window: WindowState, mayWait?: boolean): void;
-  windowReshaped(window: WindowState): void;
-  windowGone(window: WindowState): void;
-  hold(hold: OpenHold): void;
-  quota(id: string, quota: Quota | undefined, removedMs?: number): void;
-  /** Why nothing can be written at the moment. */
-  readonly failure: string | undefined;
-  flush(): void;
-  close(): void;
-}
-
 /** When a client may retry that was refused for holds of others, a full table or the journal. */
 const RETRY_AFTER_MS = 1_000;
 
@@ -94,9 +80,6 @@ export class MemoryStore implements QuotaStore {
   readonly #waitList: WaitList;
   #holds = 0;
   #windows = 0;
-  #openHolds = 0;
-  readonly #shadowRefusals = new Map<string, number>();
-
   readonly #afterClose: () => void;
   readonly #onError: (error: unknown) => void;
 
@@ -119,8 +102,8 @@ export class MemoryStore implements QuotaStore {
     this.#scan = new TightestScan(this.table.buckets);
   }
 
-  define(quotas: readonly Quota[], atMs: number): void {
-    this.table.define(quotas, atMs);
+  define(quotas: readonly Quota[], revision: PolicyRevision, atMs: number): boolean {
+    return this.table.define(quotas, revision, atMs);
   }
 
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel {
@@ -128,22 +111,22 @@ export class MemoryStore implements QuotaStore {
     checkTokens(demand.inputTokens, 0);
     const arrival = this.#waitList.arrive();
     const decision = this.#decide(demand, arrival, demand.atMs);
-    if (!(decision instanceof Bucket)) {
+    if (decision.type !== 'blocked') {
       done(decision);
       return nothing;
     }
-    let blockedBy = decision;
-    const refuse = (atMs: number) => done(this.#refusal(demand, atMs, 'held', blockedBy.ref, RETRY_AFTER_MS));
-    const again = (atMs: number): (() => void) | Bucket => {
+    let { bucket } = decision;
+    const refuse = (atMs: number) => done(this.#refusal(demand, atMs, 'held', bucket.ref, RETRY_AFTER_MS));
+    const again = (atMs: number): Progress => {
       const next = this.#decide(demand, arrival, atMs);
-      if (next instanceof Bucket) {
-        blockedBy = next;
+      if (next.type === 'blocked') {
+        bucket = next.bucket;
         return next;
       }
-      return () => done(next);
+      return { type: 'decided', answer: () => done(next) };
     };
     const timeoutMs = this.#queueTimeoutMs(demand);
-    const waiter = this.#waitList.wait(decision, arrival, timeoutMs, again, refuse);
+    const waiter = this.#waitList.wait(bucket, arrival, timeoutMs, again, refuse);
     if (waiter === undefined) {
       refuse(demand.atMs);
       return nothing;
@@ -171,13 +154,12 @@ export class MemoryStore implements QuotaStore {
     if (open.settled) {
       throw new Error(`invariant: hold ${hold.id} is already settled`);
     }
-    const isPossible = typeof charge === 'string' || open.parts.every(({ index }) => isAmount(charge.amounts[index]));
+    const possible = isPossible(charge, open.parts);
     open.release();
-    this.#openHolds--;
     const overdrafts: Overdraft[] = [];
     for (const part of open.parts) {
       const { bucket } = part.window;
-      const cost = isPossible ? costOf(part, charge) : part.held;
+      const cost = possible ? costOf(part, charge) : part.held;
       const amount = this.#charge(part, cost, atMs);
       if (amount > 0 && bucket.enforced) {
         const cause = typeof charge === 'string' || cost <= part.held ? 'in_flight' : charge.cause;
@@ -192,7 +174,7 @@ export class MemoryStore implements QuotaStore {
       }
     }
     this.#waitList.advance();
-    if (!isPossible) {
+    if (!possible) {
       this.#onError(new Error(`invariant: the charge of hold ${hold.id} is impossible; charged what it held`));
     }
     done(overdrafts);
@@ -214,19 +196,6 @@ export class MemoryStore implements QuotaStore {
     return this.table.keys(count);
   }
 
-  /**
-   * Returns sizes for gauges, and the number of refusals that `Shadow` quotas would have made, by
-   * quota.
-   */
-  counts() {
-    return {
-      buckets: this.table.buckets.size,
-      openHolds: this.#openHolds,
-      waiting: this.#waitList.waiting,
-      shadowRefusals: this.#shadowRefusals as ReadonlyMap<string, number>,
-    };
-  }
-
   get journalFailure(): string | undefined {
     return this.#journal?.failure;
   }
@@ -244,27 +213,32 @@ export class MemoryStore implements QuotaStore {
     this.#afterClose();
   }
 
-  #decide(demand: Demand, arrival: number, atMs: number): Decision | Bucket {
+  #decide(demand: Demand, arrival: number, atMs: number): Decision | Blocked {
     if (this.journalFailure !== undefined) {
       const unwritten = demand.draws.find(({ bucket }) => failsClosed(bucket));
       if (unwritten !== undefined) {
         return this.#refusal(demand, atMs, 'journal', unwritten.bucket, RETRY_AFTER_MS);
       }
     }
-    const claims = this.table.open(demand.draws, atMs);
-    if ('key' in claims) {
-      return this.#refusal(demand, atMs, 'keys', claims, RETRY_AFTER_MS);
+    const claims: Claim[] = [];
+    const refused = this.table.open(demand.draws, atMs, claims);
+    if (refused !== undefined) {
+      return this.#refusal(demand, atMs, 'keys', refused, RETRY_AFTER_MS);
     }
     for (;;) {
       const verdict = evaluateAdmission(claims, demand, atMs);
       switch (verdict.type) {
-        case 'fits':
-          return overtaken(claims, arrival) ?? this.#admit(claims, demand, verdict, atMs);
+        case 'fits': {
+          const overtaken = this.#overtaken(claims, arrival);
+          return overtaken === undefined
+            ? this.#admit(claims, demand, verdict, atMs)
+            : { type: 'blocked', bucket: overtaken };
+        }
         case 'held': {
           const { bucket, missing } = verdict;
-          const mustWait = overtaken(claims, arrival) !== undefined;
+          const mustWait = this.#overtaken(claims, arrival) !== undefined;
           if (mustWait || !reclaim(bucket.window, missing, 'usual', undefined, this.#shrunk)) {
-            return bucket;
+            return { type: 'blocked', bucket };
           }
           break;
         }
@@ -274,6 +248,14 @@ export class MemoryStore implements QuotaStore {
           return this.#refusal(demand, atMs, verdict.reason, verdict.bucket.ref, verdict.retryAfterMs);
       }
     }
+  }
+
+  /**
+   * Returns the bucket in which an admission would overtake requests that arrived earlier;
+   * undefined: none.
+   */
+  #overtaken(claims: readonly Claim[], arrival: number): Bucket | undefined {
+    return claims.find(({ bucket }) => bucket.enforced && this.#waitList.isBehind(bucket, arrival))?.bucket;
   }
 
   /**
@@ -323,7 +305,6 @@ export class MemoryStore implements QuotaStore {
     }
     const isLease = demand.output.mode === 'lease';
     const hold = new OpenHold(demand.id, ++this.#holds, parts, demand.inputTokens, isLease ? usualTokens : undefined);
-    this.#openHolds++;
     this.#journal?.hold(hold);
     const snapshots = claims.map(({ bucket }) => bucketSnapshot(bucket.ref, bucket, atMs));
     const decision = { type: 'granted', hold, outputTokens, snapshots } as const;
@@ -337,7 +318,6 @@ export class MemoryStore implements QuotaStore {
       if (mode === 'Shadow' && !hasRoom(claim, demand)) {
         refused ??= [];
         refused.push(id);
-        this.#shadowRefusals.set(id, (this.#shadowRefusals.get(id) ?? 0) + 1);
       }
     }
     return refused;
@@ -401,28 +381,6 @@ function isFinal({ perInputToken, perOutputToken }: Draw): boolean {
   return perInputToken === 0 && perOutputToken === 0;
 }
 
-function costOf({ held, index }: HoldPart, charge: Charge | FlatCharge): number {
-  switch (charge) {
-    case 'nothing':
-      return 0;
-    case 'everything':
-      return held;
-    default:
-      return charge.amounts[index]!;
-  }
-}
-
-/**
- * Returns the bucket in which an admission that fits would overtake requests that arrived earlier.
- */
-function overtaken(claims: readonly Claim[], arrival: number): Bucket | undefined {
-  return claims.find(({ bucket }) => bucket.enforced && isAhead(bucket, arrival))?.bucket;
-}
-
-function isAhead({ waiters }: Bucket, arrival: number): boolean {
-  return waiters?.first !== undefined && waiters.first.arrival < arrival;
-}
-
 /** Lowers the held input to its counted number. Returns whether it holds less than before. */
 function recountInput(hold: OpenHold): boolean {
   const counted = hold.holder?.countedInput();
@@ -434,14 +392,4 @@ function ownHold(hold: Hold): OpenHold {
     throw new Error(`invariant: hold ${hold.id} is not from this store`);
   }
   return hold;
-}
-
-function checkTokens(want: number, least: number): void {
-  if (!isAmount(want) || !isAmount(least)) {
-    throw new Error('invariant: tokens must be whole numbers of at least 0');
-  }
-}
-
-function isAmount(value: number | undefined): boolean {
-  return value !== undefined && value >= 0 && Number.isSafeInteger(value);
 }

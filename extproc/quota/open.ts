@@ -7,13 +7,14 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Quota } from '../../contract/policy.ts';
-import { quotaDefinition, WindowState } from './bucket.ts';
+import { WindowState } from './bucket.ts';
 import { journalDefaults, LogJournal, type LogJournalOptions } from './journal.ts';
 import { JournalDatabase, JournalError, type JournalState, unusable, type WindowRow } from './journal-database.ts';
 import { foldLog, logsOf, removeLogs } from './journal-log.ts';
 import { JournalBatch } from './journal-record.ts';
 import { JournalWriter } from './journal-writer.ts';
 import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
+import { quotaDefinition } from './quota-definition.ts';
 
 export interface StoreOptions extends Partial<MemoryOptions>, Partial<LogJournalOptions> {
   /** The file of the journal; absent: nothing survives the process. */

@@ -6,6 +6,7 @@ import {
   bound,
   bucket,
   charge,
+  counts,
   demand,
   extend,
   granted,
@@ -100,9 +101,9 @@ test('a new stream gets the usual length, from what others probably do not need,
   const five = new Stream(store, buckets, 80, 20);
   assert.deepEqual([one.leased, four.leased, five.leased], [20, 20, 20]);
   assert.equal(reserve(store, demand(buckets, startMs, 0, { ...lease(80), usual: 20 })), undefined);
-  assert.equal(store.counts().waiting, 1);
+  assert.equal(counts(store).waiting, 1);
   settle(store, one.hold, charge(0, 0), startMs);
-  assert.equal(store.counts().waiting, 0);
+  assert.equal(counts(store).waiting, 0);
 });
 
 test('a new stream gets at most a quarter of what is left', () => {

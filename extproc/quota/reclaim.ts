@@ -2,8 +2,7 @@
  * Takes back what open streams hold and do not use, before a stream is cut or a request refused for
  * lack of budget.
  */
-import type { WindowState } from './bucket.ts';
-import type { OpenHold } from './hold.ts';
+import type { OpenHold, WindowState } from './bucket.ts';
 
 /** Text that may be tokenized to find out what is unused: about 3 ms of work. */
 const MAX_COUNTED_BYTES = 16 * 1024;

@@ -9,7 +9,7 @@ import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { MemoryStore } from './memory.ts';
 import { openQuotaStore } from './open.ts';
 import type { BucketRef, Hold, OutputDemand } from './store.ts';
-import { bucket, demand, lifetime, minute, quota, SimulatedTime, settle, slidingMinute } from './testing.ts';
+import { bucket, define, demand, lifetime, minute, quota, SimulatedTime, settle, slidingMinute } from './testing.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'store-model-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -309,7 +309,8 @@ function run(world: World, steps: readonly Step[], scale: number, afterEach: () 
         break;
       case 'define': {
         const named = world.refs.slice(0, 4).filter((_, nth) => taken.quotas & (1 << nth));
-        world.store.define(
+        define(
+          world.store,
           named.map((ref) => ref.quota),
           world.time.nowMs,
         );

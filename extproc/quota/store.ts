@@ -8,6 +8,7 @@
  * users of the store.
  */
 import type { LimitType, Quota } from '../../contract/policy.ts';
+import type { PolicyRevision } from '../../contract/policy-version.ts';
 
 /** One bucket that a request draws on: a quota and the values of its key. */
 export interface BucketRef {
@@ -174,10 +175,11 @@ export interface QuotaKeys {
 
 export interface QuotaStore {
   /**
-   * Replaces the definitions: the policy in force has exactly these quotas. What was spent stays,
-   * also for a quota that returns soon.
+   * Replaces the definitions: the policy of this revision has exactly these quotas. What was spent
+   * stays, also for a quota that returns soon. Returns false, and changes nothing, where a newer
+   * revision is in force.
    */
-  define(quotas: readonly Quota[], atMs: number): void;
+  define(quotas: readonly Quota[], revision: PolicyRevision, atMs: number): boolean;
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel;
   /**
    * Asks for more output for an open hold and calls `done` with the tokens granted in addition.

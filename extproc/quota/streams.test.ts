@@ -2,7 +2,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MemoryStore } from './memory.ts';
 import type { BucketRef, Hold, Holder } from './store.ts';
-import { bucket, demand, hour, lease, lifetime, quota, type SimulatedTime, settle, simulate } from './testing.ts';
+import {
+  bucket,
+  counts,
+  demand,
+  hour,
+  lease,
+  lifetime,
+  quota,
+  type SimulatedTime,
+  settle,
+  simulate,
+} from './testing.ts';
 
 const firstHoldTokens = 128;
 const moreTokens = 64;
@@ -145,7 +156,7 @@ for (const [limit, inputTokens, queueTimeoutMs] of [
       world.begin();
     }
     const startMs = world.time.nowMs;
-    while (world.open > 0 || world.store.counts().waiting > 0) {
+    while (world.open > 0 || counts(world.store).waiting > 0) {
       world.time.pass(chunkMs);
       assert(world.time.nowMs - startMs < 600_000, 'the streams do not end');
     }

@@ -1,8 +1,9 @@
 /** Test helpers: a clock and timers that only `pass` advances, and quotas with defaults. */
 import type { LimitType, Quota, Window } from '../../contract/policy.ts';
-import type { OpenHold } from './hold.ts';
+import type { OpenHold } from './bucket.ts';
 import { bucketRef } from './keys.ts';
-import { type Journal, type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
+import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
+import type { Journal } from './persistence.ts';
 import type {
   BucketRef,
   Charge,
@@ -56,6 +57,23 @@ export function simulate(options: Partial<MemoryOptions> = {}, journal?: Journal
     journal,
   );
   return { time, store };
+}
+
+let revisions = 0;
+
+/** Replaces the definitions of a store, as a newer policy does. */
+export function define(store: MemoryStore, quotas: readonly Quota[], atMs: number): void {
+  store.define(quotas, { epoch: 1, counter: ++revisions }, atMs);
+}
+
+/** Counts what a store has: holds once for each bucket, and admissions that wait. */
+export function counts({ table }: MemoryStore) {
+  const buckets = [...table.buckets.values()];
+  return {
+    buckets: buckets.length,
+    openHolds: buckets.reduce((sum, { openHolds }) => sum + openHolds, 0),
+    waiting: buckets.reduce((sum, { waiting }) => sum + waiting, 0),
+  };
 }
 
 export const minute: Window = { type: 'Calendar', unit: 'Minute', timeZone: 'UTC' };

@@ -5,6 +5,7 @@ import type { BucketRef, Decision, OutputDemand } from './store.ts';
 import {
   bucket,
   charge,
+  counts,
   demand,
   granted,
   minute,
@@ -50,7 +51,7 @@ test('a request that only holds stop waits in FIFO order, and none overtakes', (
   const small = ask(store, buckets, 5);
   const other = ask(store, [bucket(patient, 'other team')], 5);
   assert.deepEqual([large.decision, small.decision, other.decision?.type], [undefined, undefined, 'granted']);
-  assert.equal(store.counts().waiting, 2);
+  assert.equal(counts(store).waiting, 2);
   settle(store, running.hold, charge(10, 0), startMs);
   assert.equal(typeOf(large), 'granted');
   assert.equal(typeOf(small), 'granted');
@@ -69,7 +70,7 @@ test('a wait ends with the queue timeout, refused as held; without a timeout at 
   time.pass(1);
   assert(waiting.decision?.type === 'refused' && waiting.decision.reason === 'held');
   assert.equal(waiting.decision.retryAfterMs, 1_000);
-  assert.equal(store.counts().waiting, 0);
+  assert.equal(counts(store).waiting, 0);
   assert.deepEqual(store.snapshot(buckets, startMs)[0]?.remaining, 10);
 });
 

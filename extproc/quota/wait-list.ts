@@ -5,7 +5,7 @@
  */
 import type { Bucket } from './bucket.ts';
 import type { Cancel } from './store.ts';
-import { Waiter, WaiterQueue } from './waiter-queue.ts';
+import { type Progress, Waiter, WaiterQueue } from './waiter-queue.ts';
 
 export interface WaitListOptions {
   /**
@@ -33,6 +33,7 @@ export class WaitList {
   #arrivals = 0;
   readonly #options: WaitListOptions;
   readonly #waiters = new Set<Waiter>();
+  readonly #queues = new Map<Bucket, WaiterQueue>();
   /** The next check of each bucket whose window changes with time. */
   readonly #checks = new Map<Bucket, Cancel>();
   /** Buckets in which something was released since the last `advance`. */
@@ -43,12 +44,14 @@ export class WaitList {
     this.#options = options;
   }
 
-  get waiting(): number {
-    return this.#waiters.size;
-  }
-
   arrive(): number {
     return ++this.#arrivals;
+  }
+
+  /** Whether requests that arrived before `arrival` wait for the bucket. */
+  isBehind(bucket: Bucket, arrival: number): boolean {
+    const first = bucket.waiting === 0 ? undefined : this.#queues.get(bucket)?.first;
+    return first !== undefined && first.arrival < arrival;
   }
 
   /** Queues an admission; undefined where there is no time or no room to wait. */
@@ -60,7 +63,7 @@ export class WaitList {
     giveUp: Waiter['giveUp'],
   ): Waiter | undefined {
     const { maxWaiting, maxWaitingPerBucket, schedule } = this.#options;
-    if (waitMs <= 0 || this.waiting >= maxWaiting || (bucket.waiters?.size ?? 0) >= maxWaitingPerBucket) {
+    if (waitMs <= 0 || this.#waiters.size >= maxWaiting || bucket.waiting >= maxWaitingPerBucket) {
       return undefined;
     }
     const waiter = new Waiter(arrival, decide, giveUp);
@@ -82,7 +85,7 @@ export class WaitList {
 
   /** Notes that something was released in a bucket; `advance` checks its queue. */
   released(bucket: Bucket): void {
-    if (bucket.waiters !== undefined) {
+    if (bucket.waiting > 0) {
       this.#freed.push(bucket);
     }
   }
@@ -120,20 +123,20 @@ export class WaitList {
 
   /** Returns whether the head has left the queue. */
   #advanceHead(bucket: Bucket): boolean {
-    const waiter = bucket.waiters?.first;
+    const waiter = this.#queues.get(bucket)?.first;
     if (waiter === undefined) {
       return false;
     }
     const next = this.#decide(waiter, this.#options.nowMs());
-    if (typeof next === 'function') {
-      this.#answer(waiter, next);
+    if (next.type === 'decided') {
+      this.#answer(waiter, next.answer);
       return true;
     }
-    if (next === bucket) {
+    if (next.bucket === bucket) {
       return false;
     }
     this.#unqueue(waiter);
-    this.#enqueue(waiter, next);
+    this.#enqueue(waiter, next.bucket);
     return true;
   }
 
@@ -144,7 +147,7 @@ export class WaitList {
     }
     const nowMs = this.#options.nowMs();
     const next = this.#decide(waiter, nowMs);
-    this.#answer(waiter, typeof next === 'function' ? next : () => waiter.giveUp(nowMs));
+    this.#answer(waiter, next.type === 'decided' ? next.answer : () => waiter.giveUp(nowMs));
     this.released(bucket);
     this.advance();
   }
@@ -157,12 +160,12 @@ export class WaitList {
   /**
    * A waiter whose decision throws gives up, so that the session whose release woke it is not hit.
    */
-  #decide(waiter: Waiter, nowMs: number): (() => void) | Bucket {
+  #decide(waiter: Waiter, nowMs: number): Progress {
     try {
       return waiter.decide(nowMs);
     } catch (error) {
       this.#options.onError(error);
-      return () => waiter.giveUp(nowMs);
+      return { type: 'decided', answer: () => waiter.giveUp(nowMs) };
     }
   }
 
@@ -176,8 +179,13 @@ export class WaitList {
   }
 
   #enqueue(waiter: Waiter, bucket: Bucket): void {
-    bucket.waiters ??= new WaiterQueue();
-    bucket.waiters.put(waiter);
+    let queue = this.#queues.get(bucket);
+    if (queue === undefined) {
+      queue = new WaiterQueue();
+      this.#queues.set(bucket, queue);
+    }
+    queue.put(waiter);
+    bucket.waiting++;
     waiter.bucket = bucket;
     this.#scheduleCheck(bucket);
   }
@@ -190,13 +198,14 @@ export class WaitList {
 
   #unqueue(waiter: Waiter): void {
     const { bucket } = waiter;
-    if (bucket?.waiters !== undefined) {
-      bucket.waiters.remove(waiter);
-      waiter.bucket = undefined;
-      if (bucket.waiters.size === 0) {
-        bucket.waiters = undefined;
-        this.#cancelCheck(bucket);
-      }
+    if (bucket === undefined) {
+      return;
+    }
+    this.#queues.get(bucket)?.remove(waiter);
+    waiter.bucket = undefined;
+    if (--bucket.waiting === 0) {
+      this.#queues.delete(bucket);
+      this.#cancelCheck(bucket);
     }
   }
 
@@ -218,7 +227,7 @@ export class WaitList {
       bucket.roll(this.#options.nowMs());
       this.released(bucket);
       this.advance();
-      if (bucket.waiters !== undefined) {
+      if (bucket.waiting > 0) {
         this.#scheduleCheck(bucket);
       }
     };

@@ -5,11 +5,20 @@
 import type { Bucket } from './bucket.ts';
 import type { Cancel } from './store.ts';
 
+/** An admission that has to wait for what is held in a bucket. */
+export interface Blocked {
+  readonly type: 'blocked';
+  readonly bucket: Bucket;
+}
+
+/** What a waiting admission comes to when it is decided again. */
+export type Progress = { readonly type: 'decided'; readonly answer: () => void } | Blocked;
+
 export class Waiter {
   /** The order of arrival over all queues. */
   readonly arrival: number;
-  /** Decides again: returns the answer to the session, or the bucket to wait for. */
-  readonly decide: (atMs: number) => (() => void) | Bucket;
+  /** Decides again. `answer` tells the session. */
+  readonly decide: (atMs: number) => Progress;
   /** Refuses the request, because its queue timeout has passed. */
   readonly giveUp: (atMs: number) => void;
   bucket: Bucket | undefined;
@@ -27,7 +36,6 @@ export class Waiter {
 export class WaiterQueue {
   first: Waiter | undefined;
   last: Waiter | undefined;
-  size = 0;
 
   /** Inserts by arrival: a waiter from another queue may precede some that arrived later. */
   put(waiter: Waiter): void {
@@ -48,7 +56,6 @@ export class WaiterQueue {
     } else {
       after.previous = waiter;
     }
-    this.size++;
   }
 
   remove(waiter: Waiter): void {
@@ -65,6 +72,5 @@ export class WaiterQueue {
     }
     waiter.previous = undefined;
     waiter.next = undefined;
-    this.size--;
   }
 }

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { ExchangeHandler } from '../exchange.ts';
+import { counts } from '../quota/testing.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newCountQueue } from './counting.ts';
 import type { SessionServices } from './services.ts';
@@ -92,7 +93,7 @@ const stories: Readonly<Record<string, (rig: Rig, open: () => ExchangeHandler) =
   'a prompt that is counted first': async ({ outcomes, store }, open) => {
     const handler = open();
     ask(handler, prompt('so many words '.repeat(5_000)));
-    await until(() => outcomes.length > 0 || store.counts().openHolds > 0);
+    await until(() => outcomes.length > 0 || counts(store).openHolds > 0);
     answer(handler, 'application/json', WHOLE);
     handler.closed(true);
   },
@@ -192,8 +193,8 @@ for (const [name, tell] of Object.entries(stories)) {
       await nextTurn();
       const where = `${name}, call ${at}: ${rig.faults.map((fault) => (fault as Error).stack).join('\n')}`;
       assert.equal(rig.outcomes.length, opened, where);
-      assert.equal(rig.store.counts().openHolds, 0, where);
-      assert.equal(rig.store.counts().waiting, 0, where);
+      assert.equal(counts(rig.store).openHolds, 0, where);
+      assert.equal(counts(rig.store).waiting, 0, where);
       assert.equal(rig.shared.bodies.bytes, 0, where);
       done = sabotage.done();
       if (!done) {

@@ -9,6 +9,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fuzz } from '../../tools/fuzz/cases.ts';
 import type { Random } from '../../tools/fuzz/random.ts';
 import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
+import { counts } from '../quota/testing.ts';
 import type { RequestRecord } from '../record.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { Bodies } from './bodies.ts';
@@ -337,8 +338,8 @@ async function run(random: Random): Promise<void> {
   }
   assert.deepEqual(rig.faults, []);
   assert.equal(rig.outcomes.length, sessions.length, 'a record for each');
-  assert.equal(rig.store.counts().openHolds, 0, 'nothing is held');
-  assert.equal(rig.store.counts().waiting, 0, 'nobody waits');
+  assert.equal(counts(rig.store).openHolds, 0, 'nothing is held');
+  assert.equal(counts(rig.store).waiting, 0, 'nobody waits');
   assert.equal(rig.shared.bodies.bytes, 0, 'nothing is kept');
   let charged = 0;
   for (const { told, outcome } of sessions) {

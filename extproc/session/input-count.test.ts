@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { define } from '../quota/testing.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import type { SlicedCount } from '../tokens/meter.ts';
 import { newCountQueue } from './counting.ts';
@@ -86,7 +87,7 @@ test('a count that stopped early is never taken for the whole: with more left it
   store.reserve = (demand, done) => {
     if (reserves++ > 0) {
       const { quota } = demand.draws[0]!.bucket;
-      store.define([{ ...quota, limit: { type: 'InputTokens', amount: 1_000_000 } }], demand.atMs);
+      define(store, [{ ...quota, limit: { type: 'InputTokens', amount: 1_000_000 } }], demand.atMs);
     }
     return reserve(demand, done);
   };

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { HeaderList } from '../exchange.ts';
+import { counts } from '../quota/testing.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { BODY_BYTES_OF_PROCESS, Bodies } from './bodies.ts';
 import type { SessionServices } from './services.ts';
@@ -171,7 +172,7 @@ test('nothing is kept after any sequence of events', async () => {
       await nextTurn();
       assert.equal(bodies.bytes, 0);
       assert.deepEqual(
-        [rig.store.counts().openHolds, rig.store.counts().waiting, rig.outcomes.length],
+        [counts(rig.store).openHolds, counts(rig.store).waiting, rig.outcomes.length],
         [0, 0, requests.length],
       );
       assert.ok(

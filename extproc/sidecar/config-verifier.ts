@@ -4,9 +4,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import type { PolicyVersion } from '../../contract/policy-version.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
 import type { Log } from '../../runtime/log.ts';
-import type { PolicyVersion } from '../policy/version.ts';
 import { type AdminAddress, readAdmin } from './admin.ts';
 import type { ConfigCheckTask } from './config-check-worker.ts';
 import type { ConfigCheckResult } from './verify-config-dump.ts';

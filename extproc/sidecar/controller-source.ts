@@ -42,7 +42,7 @@ export async function followControllerAt(
     programVersion,
     // The containers of the pod share this folder, and it outlives a container.
     folder: dirname(socketPath),
-    apply: (policy) => sink.apply(policy),
+    apply: (policy, revision) => sink.apply(policy, revision),
     waitForRoutes: verifier === undefined ? undefined : (routeNames) => verifier.waitForRoutes(routeNames),
     applied: (version, routeNames) => verifier?.expect(version, routeNames),
     log,

@@ -7,9 +7,10 @@
 import { readFileSync } from 'node:fs';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { POLICY_FORMAT_VERSION } from '../../contract/policy.ts';
+import { isOlder } from '../../contract/policy-version.ts';
 import type { Policy, SidecarMessageSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
-import { isOlder, plainVersion, wireVersion } from '../policy/version.ts';
+import { plainVersion, wireVersion } from '../policy/version.ts';
 import { Backoff } from './backoff.ts';
 import type { ConfigCheckReport } from './config-verifier.ts';
 import { PolicyIntake, type PolicyIntakeOptions } from './policy-intake.ts';

@@ -3,12 +3,13 @@
  * policy at a time; a policy that is older than the one in force is refused.
  */
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import { isOlder, type PolicyRevision, type PolicyVersion } from '../../contract/policy-version.ts';
 import type { Policy } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
 import type { Log } from '../../runtime/log.ts';
 import { PolicyCache, readLastGoodPolicy } from '../policy/last-good-policy.ts';
 import { newPolicyReader } from '../policy/read.ts';
-import { isOlder, type PolicyVersion, plainVersion } from '../policy/version.ts';
+import { plainVersion } from '../policy/version.ts';
 import { pendingRoutes } from './pending-routes.ts';
 
 const MAX_REASON_CHARACTERS = 500;
@@ -17,7 +18,7 @@ export interface PolicyIntakeOptions {
   /** Where the last good policy is kept; undefined: nowhere. */
   readonly folder: string | undefined;
   /** Rejects if the policy cannot be used. */
-  readonly apply: (policy: GatewayPolicy) => void | Promise<void>;
+  readonly apply: (policy: GatewayPolicy, revision: PolicyRevision) => void | Promise<void>;
   /** Awaited before a policy that moves a route in force to another backend. Never rejects. */
   readonly waitForRoutes?: ((routeNames: readonly string[]) => Promise<void>) | undefined;
   /** Called with the policy in force and the Envoy routes that it names. */
@@ -102,7 +103,7 @@ export class PolicyIntake {
   }
 
   async #enforce(version: PolicyVersion, policy: GatewayPolicy): Promise<void> {
-    await this.#options.apply(policy);
+    await this.#options.apply(policy, version);
     this.#version = version;
     this.#policy = policy;
     this.#options.applied?.(
