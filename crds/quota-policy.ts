@@ -161,3 +161,13 @@ export const quotaPolicySpec = withRules(
 
 export type QuotaPolicySpec = z.output<typeof quotaPolicySpec>;
 export type QuotaSpec = NonNullable<QuotaPolicySpec['quotas']>[number];
+
+/** The default of `onJournalLoss` for each limit type. */
+export const journalLossDefaults: Readonly<
+  Record<QuotaSpec['limit']['type'], NonNullable<QuotaSpec['onJournalLoss']>>
+> = {
+  Requests: 'FailOpen',
+  InputTokens: 'FailClosed',
+  OutputTokens: 'FailClosed',
+  TotalTokens: 'FailClosed',
+};

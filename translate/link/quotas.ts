@@ -3,7 +3,7 @@ import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
 import type { KeyPart, Quota, Window } from '../../contract/policy.ts';
 import { condition } from '../../crds/conditions.ts';
 import type { AIQuotaPolicy } from '../../crds/kinds.ts';
-import type { QuotaPolicySpec, QuotaSpec } from '../../crds/quota-policy.ts';
+import { journalLossDefaults, type QuotaPolicySpec, type QuotaSpec } from '../../crds/quota-policy.ts';
 import { durationMs } from '../../crds/schema.ts';
 import type { PolicyKind } from '../attachment/policy-kind.ts';
 import { type Diagnostics, type Subject, subject } from '../diagnostics.ts';
@@ -107,7 +107,7 @@ function compileQuota(policy: string, quota: QuotaSpec): Quota {
     mode: quota.mode,
     queueTimeoutMs: durationMs(quota.queueTimeout),
     unbounded: quota.unbounded,
-    onJournalLoss: quota.onJournalLoss ?? (quota.limit.type === 'Requests' ? 'FailOpen' : 'FailClosed'),
+    onJournalLoss: quota.onJournalLoss ?? journalLossDefaults[quota.limit.type],
     unmetered: quota.unmetered,
     onAbandon: quota.onAbandon,
   };
