@@ -62,7 +62,7 @@ test('wrong use is told apart from wrong files', async () => {
   assert.equal((await run('--help')).code, 0);
   const { code, stderr } = await run(join(folder, 'absent.yaml'));
   assert.equal(code, 1);
-  assert.match(stderr, /absent\.yaml: there is no such file or folder; fix: /);
+  assert.match(stderr, /absent\.yaml: does not exist; fix: /);
 });
 
 test('what serves nobody is a warning, and with --strict an error', async () => {

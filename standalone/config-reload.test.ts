@@ -80,8 +80,8 @@ async function until(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
-describe('while one file is wrong', () => {
-  test('edits of the others are applied, and the log names the wrong one, again and again', async () => {
+describe('while one file is invalid', () => {
+  test('edits of other files are applied, and the log repeats the error', async () => {
     write('red.yaml', route('red', 'modles: [red-2]'));
     const wrong = () => lines.filter(({ held }) => held?.includes(file('red.yaml')));
     await until('the error', () => wrong().length > 0);
@@ -96,7 +96,7 @@ describe('while one file is wrong', () => {
     assert.deepEqual(models(applied.at(-1)), ['blue-2', 'red-3']);
   });
 
-  test('a new file that is wrong is left out', async () => {
+  test('a new invalid file is left out', async () => {
     write('green.yaml', 'kind: [');
     await until('the error', () => lines.some(({ held }) => held?.includes(file('green.yaml'))));
     write('blue.yaml', route('blue', 'models: [blue-2]'));
@@ -105,7 +105,7 @@ describe('while one file is wrong', () => {
     rmSync(file('green.yaml'));
   });
 
-  test('nothing is applied where the others need what is wrong, and each edit that waits is said', async () => {
+  test('an edit that depends on the invalid file is not applied, and is logged', async () => {
     write('gateway.yaml', gateway.replaceAll('name: ai', 'name: other'));
     await until('the errors', () => lines.length >= 2);
     assert.ok(lines.every(({ msg }) => msg.includes('last good state of all files')));

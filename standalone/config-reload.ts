@@ -33,103 +33,105 @@ const RETRY_MS = 3000;
 /** How often the log repeats the errors of a wrong file. */
 const REMIND_MS = 60_000;
 
-export function followConfig({
-  loader,
-  plan,
-  paths,
-  apply,
-  log,
-  remindMs = REMIND_MS,
-}: ConfigReloadOptions): ConfigReload {
-  let current = plan;
-  let dirty = false;
-  let closed = false;
-  let loggedDigest = '';
-  let retry: NodeJS.Timeout | undefined;
-  let reminder: NodeJS.Timeout | undefined;
-  let running: Promise<void> | undefined;
+export function followConfig(options: ConfigReloadOptions): ConfigReload {
+  return new ConfigFollower(options);
+}
+
+class ConfigFollower implements ConfigReload {
+  readonly #options: ConfigReloadOptions;
+  readonly #watch = watchPaths(() => this.#changed());
+  #current: Plan;
+  #dirty = false;
+  #closed = false;
+  #loggedDigest = '';
+  #retry: NodeJS.Timeout | undefined;
+  #reminder: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(options: ConfigReloadOptions) {
+    this.#options = options;
+    this.#current = options.plan;
+    this.#watch.set(options.paths);
+    // For changes between the first reading and the watch.
+    this.#changed();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#watch.close();
+    clearTimeout(this.#retry);
+    clearInterval(this.#reminder);
+    await this.#running;
+  }
+
+  #changed(): void {
+    this.#dirty = true;
+    this.#running ??= this.#work()
+      .catch((error) => this.#options.log.error({ err: error }, 'edit not read'))
+      .finally(() => {
+        this.#running = undefined;
+        if (this.#dirty && !this.#closed) {
+          this.#changed();
+        }
+      });
+  }
+
+  async #work(): Promise<void> {
+    while (this.#dirty && !this.#closed) {
+      this.#dirty = false;
+      const loaded = await this.#options.loader.load();
+      this.#watch.set(loaded.paths);
+      if (loaded.errors.length > 0) {
+        this.#logErrors(loaded);
+      } else {
+        this.#loggedDigest = '';
+        clearInterval(this.#reminder);
+      }
+      if (loaded.plan !== undefined && !samePlan(loaded.plan, this.#current)) {
+        await this.#apply(loaded.plan, loaded.warnings);
+      }
+    }
+  }
+
+  async #apply(plan: Plan, warnings: readonly string[]): Promise<void> {
+    const { apply, log } = this.#options;
+    try {
+      await apply(plan, this.#current);
+      this.#current = plan;
+      for (const warning of warnings) {
+        log.warn({ problem: warning }, 'invalid resources');
+      }
+      log.info({ version: plan.policy.version }, 'edit applied');
+    } catch (error) {
+      log.error(
+        { problem: errorMessage(error), retryInMs: RETRY_MS },
+        'edit not applied; the last good state stays in force',
+      );
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => this.#changed(), RETRY_MS);
+    }
+  }
 
   /** Logs once per state of the files, because the watch also calls back without a change. */
-  const logErrors = ({ plan: taken, errors, held, digest }: Loaded) => {
-    if (digest === loggedDigest) {
+  #logErrors({ plan, errors, held, digest }: Loaded): void {
+    if (digest === this.#loggedDigest) {
       return;
     }
-    loggedDigest = digest;
-    const say = () => {
+    const { log, remindMs = REMIND_MS } = this.#options;
+    this.#loggedDigest = digest;
+    const logAll = () => {
       for (const problem of errors) {
-        if (taken) {
+        if (plan) {
           log.error({ problem, held }, 'invalid file; its last good state stays in force');
         } else {
           log.error({ problem }, 'invalid edit; the last good state of all files stays in force');
         }
       }
     };
-    say();
-    clearInterval(reminder);
-    reminder = setInterval(say, remindMs);
-    reminder.unref();
-  };
-
-  const work = async () => {
-    while (dirty && !closed) {
-      dirty = false;
-      const loaded = await loader.load();
-      watch.set(loaded.paths);
-      if (loaded.errors.length > 0) {
-        logErrors(loaded);
-      } else {
-        loggedDigest = '';
-        clearInterval(reminder);
-      }
-      if (loaded.plan === undefined) {
-        continue;
-      }
-      if (samePlan(loaded.plan, current)) {
-        continue;
-      }
-      try {
-        await apply(loaded.plan, current);
-        current = loaded.plan;
-        for (const warning of loaded.warnings) {
-          log.warn({ problem: warning }, 'invalid resources');
-        }
-        log.info({ version: current.policy.version }, 'edit applied');
-      } catch (error) {
-        log.error(
-          { problem: errorMessage(error), retryInMs: RETRY_MS },
-          'edit not applied; the last good state stays in force',
-        );
-        clearTimeout(retry);
-        retry = setTimeout(changed, RETRY_MS);
-      }
-    }
-  };
-
-  const changed = () => {
-    dirty = true;
-    running ??= work()
-      .catch((error) => log.error({ err: error }, 'edit not read'))
-      .finally(() => {
-        running = undefined;
-        if (dirty && !closed) {
-          changed();
-        }
-      });
-  };
-
-  const watch = watchPaths(changed);
-  watch.set(paths);
-  // For changes between the first reading and the watch.
-  changed();
-  return {
-    async close() {
-      closed = true;
-      watch.close();
-      clearTimeout(retry);
-      clearInterval(reminder);
-      await running;
-    },
-  };
+    logAll();
+    clearInterval(this.#reminder);
+    this.#reminder = setInterval(logAll, remindMs).unref();
+  }
 }
 
 function samePlan(left: Plan, right: Plan): boolean {

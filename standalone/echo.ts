@@ -1,6 +1,6 @@
 /**
- * A simulated model for a first try without any key: it speaks OpenAI's chat completions and says
- * the words of the prompt again. Backends reach it by a host name that exists nowhere else.
+ * A simulated model for trying the gateway without a key. It serves OpenAI's chat completions and
+ * repeats the words of the prompt. Backends refer to it by a reserved host name.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { World } from '../translate/world.ts';
 
 export const ECHO_HOST = 'echo.tallygate.internal';
-/** This model goes on until its bound, so that the end of a budget can be seen. */
+/** This model writes until its maximum length, so that the end of a budget can be seen. */
 const ENDLESS_MODEL = 'tallygate/endless';
 
 const WORD_DELAY_MS = 10;
@@ -43,7 +43,7 @@ export function usesEcho(world: World): boolean {
   return world.backends.some(({ spec }) => spec.endpoint.hostname?.name === ECHO_HOST);
 }
 
-/** Leads the backends that name it to where it listens. */
+/** Replaces the reserved host name by the address of the simulated model. */
 export function withEcho(world: World, { port }: Echo): World {
   const backends = world.backends.map((backend) =>
     backend.spec.endpoint.hostname?.name === ECHO_HOST
@@ -59,14 +59,14 @@ export function withEcho(world: World, { port }: Echo): World {
 interface ChatRequest {
   readonly model: string;
   readonly stream: boolean;
-  readonly usageAsked: boolean;
+  readonly includeUsage: boolean;
   readonly promptWords: readonly string[];
   readonly words: readonly string[];
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.method !== 'POST' || request.url !== '/v1/chat/completions') {
-    fail(response, 404, 'The simulated model serves POST /v1/chat/completions only.');
+    fail(response, 404, 'The simulated model serves only POST /v1/chat/completions.');
     return;
   }
   const chat = readChat(await readBody(request));
@@ -92,7 +92,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' });
   const send = (choices: readonly object[], more: object = {}) =>
     response.write(`data: ${JSON.stringify({ ...common, object: 'chat.completion.chunk', choices, ...more })}\n\n`);
-  const none = chat.usageAsked ? { usage: null } : {};
+  const none = chat.includeUsage ? { usage: null } : {};
   for (const [index, word] of chat.words.entries()) {
     const delta = index === 0 ? { role: 'assistant', content: word.trimStart() } : { content: word };
     const room = send([{ index: 0, delta, finish_reason: null }], none);
@@ -105,7 +105,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     await sleep(WORD_DELAY_MS);
   }
   send([{ index: 0, delta: {}, finish_reason: 'stop' }], none);
-  if (chat.usageAsked) {
+  if (chat.includeUsage) {
     send([], { usage });
   }
   response.end('data: [DONE]\n\n');
@@ -117,14 +117,14 @@ async function readBody(request: IncomingMessage): Promise<string> {
   for await (const part of request) {
     bytes += (part as Buffer).length;
     if (bytes > MAX_BODY_BYTES) {
-      throw new Error('too large');
+      throw new Error('the body is too large');
     }
     parts.push(part as Buffer);
   }
   return Buffer.concat(parts).toString('utf8');
 }
 
-/** A text says what is wrong. */
+/** Returns the request, or a message about what is wrong with it. */
 function readChat(body: string): ChatRequest | string {
   let parsed: unknown;
   try {
@@ -134,20 +134,20 @@ function readChat(body: string): ChatRequest | string {
   }
   const fields = record(parsed);
   const messages = Array.isArray(fields['messages']) ? fields['messages'] : [];
-  const said = messages.filter((message) => record(message)['role'] === 'user').at(-1);
-  if (said === undefined) {
-    return 'There is no message of the role user.';
+  const prompt = messages.filter((message) => record(message)['role'] === 'user').at(-1);
+  if (prompt === undefined) {
+    return 'There is no message with the role user.';
   }
   const promptWords = messages.flatMap((message) => wordsOf(textOf(record(message)['content'])));
   const model = String(fields['model']);
   const bound = Number(fields['max_completion_tokens'] ?? fields['max_tokens'] ?? MAX_WORDS);
-  const most = Math.min(Number.isFinite(bound) && bound > 0 ? bound : MAX_WORDS, MAX_WORDS);
-  const spoken = wordsOf(textOf(record(said)['content']));
-  const length = model === ENDLESS_MODEL && spoken.length > 0 ? most : Math.min(spoken.length, most);
+  const maximum = Math.min(Number.isFinite(bound) && bound > 0 ? bound : MAX_WORDS, MAX_WORDS);
+  const spoken = wordsOf(textOf(record(prompt)['content']));
+  const length = model === ENDLESS_MODEL && spoken.length > 0 ? maximum : Math.min(spoken.length, maximum);
   return {
     model,
     stream: fields['stream'] === true,
-    usageAsked: record(fields['stream_options'])['include_usage'] === true,
+    includeUsage: record(fields['stream_options'])['include_usage'] === true,
     promptWords,
     words: Array.from({ length }, (_, index) => ` ${spoken[index % spoken.length]}`),
   };

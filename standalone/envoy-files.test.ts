@@ -8,14 +8,14 @@ import { openEnvoyFiles } from './envoy-files.ts';
 
 const file = (name: string, text: string, mode: 0o600 | 0o644 = 0o644) => ({ name, text, mode });
 
-/** An Envoy that reads `clusters.json` after some questions, or refuses it. */
+/** A fake admin interface that has loaded or refused `clusters.json` after some calls. */
 function envoy(folder: string, behaviour: { readonly refuses: boolean; readonly reads: number }) {
   let asked = 0;
   let version = 'old';
   let rejected = 0;
   const admin: Pick<EnvoyAdmin, 'subscriptions'> = {
     async subscriptions() {
-      // The first question is before the file is written.
+      // The first call is before the file is written.
       if (asked++ === behaviour.reads) {
         if (behaviour.refuses) {
           rejected++;
@@ -31,7 +31,7 @@ function envoy(folder: string, behaviour: { readonly refuses: boolean; readonly 
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'envoy-files-'));
 
-test('while Envoy does not run, files are only written; those that do not differ are left alone', async () => {
+test('while Envoy does not run, only changed files are written', async () => {
   const folder = newFolder();
   const files = openEnvoyFiles(folder, () => undefined);
   await files.write([file('secret-a.json', '{"resources":[1]}', 0o600), file('clusters.json', '{"resources":[]}')]);
@@ -44,7 +44,7 @@ test('while Envoy does not run, files are only written; those that do not differ
   assert.deepEqual(readdirSync(folder), ['clusters.json']);
 });
 
-test('a write is done when Envoy has the version', async () => {
+test('a write resolves when Envoy has loaded the version', async () => {
   const folder = newFolder();
   const { admin, asked } = envoy(folder, { refuses: false, reads: 4 });
   const files = openEnvoyFiles(folder, () => admin);
@@ -52,7 +52,7 @@ test('a write is done when Envoy has the version', async () => {
   assert.equal(asked(), 5);
 });
 
-test('what Envoy refuses is told in its words', async () => {
+test('a write that Envoy refuses rejects with its reason', async () => {
   const folder = newFolder();
   const { admin } = envoy(folder, { refuses: true, reads: 2 });
   const files = openEnvoyFiles(folder, () => admin);

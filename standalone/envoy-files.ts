@@ -34,7 +34,7 @@ export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefin
   const written = new Map<string, string>();
   let lastRefusal = '';
 
-  const taken = async (expected: ReadonlyMap<string, string>, before: ReadonlyMap<string, Subscription>) => {
+  const accepted = async (expected: ReadonlyMap<string, string>, before: ReadonlyMap<string, Subscription>) => {
     const until = performance.now() + READ_DEADLINE_MS;
     for (;;) {
       const now = await admin()
@@ -84,7 +84,7 @@ export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefin
         written.set(name, text);
       }
       if (expected.size > 0) {
-        await taken(expected, before);
+        await accepted(expected, before);
       }
     },
     keepOnly(names) {
@@ -105,7 +105,7 @@ export function openEnvoyFiles(folder: string, admin: () => EnvoyAdmin | undefin
   };
 }
 
-/** Undefined where Envoy does not watch the file yet: it reads it when a resource names it. */
+/** Returns undefined if Envoy does not watch the file yet; it reads it when a resource names it. */
 function subscriptionOf(file: string, known: ReadonlyMap<string, Subscription>): string | undefined {
   if (file === clustersFile) {
     return known.has('cluster_manager.cds') ? 'cluster_manager.cds' : undefined;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { findEnvoy } from './find-envoy.ts';
 
-/** A folder with a program that says of itself that it is Envoy of this version. */
+/** Creates a folder with a program that reports to be Envoy of this version. */
 function folderWith(version: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'envoy-'));
   const path = join(folder, 'envoy');
@@ -14,7 +14,7 @@ function folderWith(version: string): string {
   return folder;
 }
 
-test('named, then the tools of the project, then the PATH', async () => {
+test('the named Envoy comes before the tools folder and the PATH', async () => {
   const [named, tools, searched] = [folderWith('1.40.1'), folderWith('1.40.2'), folderWith('1.40.3')];
   const versions = [];
   for (const places of [
@@ -27,14 +27,14 @@ test('named, then the tools of the project, then the PATH', async () => {
   assert.deepEqual(versions, ['1.40.1', '1.40.2', '1.40.3']);
 });
 
-test('none, one that is too old, and one that is no Envoy: each says the fix', async () => {
+test('a missing, old or wrong Envoy is refused with a fix', async () => {
   const places = { named: undefined, toolsFolder: '/nowhere', searchPath: '' };
-  await assert.rejects(findEnvoy(places), /Envoy was not found; run `make setup`/);
+  await assert.rejects(findEnvoy(places), /Envoy not found; run `make setup`/);
   await assert.rejects(
     findEnvoy({ ...places, named: join(folderWith('1.37.9'), 'envoy') }),
-    /is Envoy 1\.37\.9, and 1\.38 or newer/,
+    /is Envoy 1\.37\.9, but 1\.38 or newer/,
   );
-  await assert.rejects(findEnvoy({ ...places, named: '/bin/true' }), /does not look like Envoy/);
+  await assert.rejects(findEnvoy({ ...places, named: '/bin/true' }), /\/bin\/true is not Envoy: /);
   await assert.rejects(findEnvoy({ ...places, named: '/bin/false' }), /--version failed/);
   assert.equal((await findEnvoy({ ...places, named: join(folderWith('2.0.0'), 'envoy') })).version, '2.0.0');
 });

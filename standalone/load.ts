@@ -1,4 +1,4 @@
-/** From files to a plan, with every reason why there is none. */
+/** Reads files into a plan, or into the errors that prevent one. */
 import { createHash } from 'node:crypto';
 import type { Environment } from '../runtime/environment.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
@@ -9,16 +9,16 @@ import { type Echo, startEcho, usesEcho, withEcho } from './echo.ts';
 import { readSources, secretLookup } from './sources.ts';
 
 export interface Loaded {
-  /** Absent where nothing can be taken. */
+  /** Absent if no part of the files can be applied. */
   readonly plan: Plan | undefined;
-  /** What is wrong with the files as they are: `FILE:LINE: …`, as `tallygate check` says it. */
+  /** The errors in the current files, in the form of `tallygate check`: `FILE:LINE: …`. */
   readonly errors: readonly string[];
-  /** Files with errors, whose last good text is in the plan in their place. */
+  /** Files with errors; the plan uses their last valid text. */
   readonly held: readonly string[];
   readonly warnings: readonly string[];
-  /** What to watch for changes, absolute. */
+  /** The absolute paths to watch for changes. */
   readonly paths: readonly string[];
-  /** Differs where the text of a file does. */
+  /** The digest of the text of all files. */
   readonly digest: string;
 }
 
@@ -35,7 +35,7 @@ export interface LoaderOptions {
 }
 
 export function noGateway(paths: readonly string[]): string {
-  return `${paths.join(', ')}: there is no Gateway with a listener; fix: add a Gateway of gateway.networking.k8s.io/v1`;
+  return `${paths.join(', ')}: there is no Gateway with a listener; fix: add a Gateway (gateway.networking.k8s.io/v1)`;
 }
 
 export function newLoader({ paths, environment, envoy, routeSecret }: LoaderOptions): Loader {
@@ -78,8 +78,8 @@ export function newLoader({ paths, environment, envoy, routeSecret }: LoaderOpti
         return take(sources.files, asTheyAre, []);
       }
 
-      // Files may be independent of each other: those with an error stay as they were, the others
-      // are taken.
+      // Files may be independent of each other: those with an error keep their last valid text, and
+      // the others are applied.
       const held = new Set([
         ...sources.unreadable.map(({ path }) => path),
         ...asTheyAre.wrong.flatMap(({ file }) => file ?? []),

@@ -1,6 +1,6 @@
 /**
- * Whether the listeners of a plan can be bound. Envoy shares a port silently with another Envoy, so
- * it is asked before.
+ * Checks whether the listeners of a plan can be bound. Envoy would silently share a port with
+ * another Envoy.
  */
 import { createServer } from 'node:net';
 import type { JsonObject, Plan } from '../translate/plan.ts';
@@ -13,7 +13,7 @@ export function listenerPorts({ envoy }: Plan): readonly number[] {
   });
 }
 
-/** Throws an OperatorError for the first that is taken. */
+/** Throws an OperatorError for the first port that cannot be bound. */
 export async function checkPorts(address: string, ports: readonly number[]): Promise<void> {
   for (const port of ports) {
     const code = await bindError(address, port);
@@ -27,7 +27,7 @@ export async function checkPorts(address: string, ports: readonly number[]): Pro
       );
     }
     if (code === 'EACCES') {
-      throw new OperatorError(`${where} may not be bound by this user; choose a port above 1023 in the Gateway`);
+      throw new OperatorError(`this user may not bind ${where}; choose a port above 1023 in the Gateway`);
     }
     throw new OperatorError(`${where} cannot be bound (${code}); correct the address or the listener's port`);
   }

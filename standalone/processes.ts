@@ -34,7 +34,7 @@ export interface ProcessOptions {
 export function newProcesses(options: ProcessOptions): Processes {
   const { state, log, tallygate } = options;
   const [command, ...args] = tallygate;
-  const say = envoyLog(log, Date.now);
+  const logLine = envoyLog(log, Date.now);
   return {
     admin: envoyAdmin(state.envoyAdminSocket),
     envoy: supervise({
@@ -46,7 +46,7 @@ export function newProcesses(options: ProcessOptions): Processes {
       log,
       onLine: (line) => {
         options.onEnvoyLine(line);
-        say(line);
+        logLine(line);
       },
     }),
     extproc: supervise({
@@ -86,12 +86,17 @@ export async function startProcesses(
 ): Promise<void> {
   extproc.start();
   const isReady = async () => (await extprocStatus(state.extprocAdminSocket))?.ready === true;
-  await comesUp('extproc', extproc, isReady, signal);
+  await waitUntilUp('extproc', extproc, isReady, signal);
   envoy.start();
-  await comesUp('Envoy', envoy, admin.isLive, signal);
+  await waitUntilUp('Envoy', envoy, admin.isLive, signal);
 }
 
-async function comesUp(name: string, child: Child, isUp: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
+async function waitUntilUp(
+  name: string,
+  child: Child,
+  isUp: () => Promise<boolean>,
+  signal: AbortSignal,
+): Promise<void> {
   const until = performance.now() + START_DEADLINE_MS;
   while (!(await isUp())) {
     signal.throwIfAborted();

@@ -1,12 +1,12 @@
 /**
- * The example that runs where no file is named: a simulated model always, and the providers whose
- * keys are there.
+ * The example that runs if no file is named: a simulated model, and the providers whose API keys
+ * are set.
  */
 import { fileURLToPath } from 'node:url';
 
 export interface Quickstart {
   readonly paths: readonly string[];
-  /** What to try, for a gateway at this address. */
+  /** Returns the lines to print: what to try with a gateway at this address. */
   lines(url: string): readonly string[];
 }
 
@@ -30,13 +30,13 @@ export function quickstart(keys: ProviderKeys): Quickstart {
       'Try it:',
       chat(url, { model: 'tallygate/echo', max_completion_tokens: 50, messages: question }, '-i'),
       '',
-      'See a stream end where the budget of 500 tokens a minute ends:',
+      'Watch a stream end when the budget of 500 tokens per minute is used up:',
       chat(url, { model: 'tallygate/endless', stream: true, messages: [{ role: 'user', content: 'on and on' }] }, '-N'),
-      ...(openai ? ['', `OPENAI_API_KEY is set: OpenAI's models are at ${url}/v1 too.`] : []),
-      ...(anthropic ? ['', `ANTHROPIC_API_KEY is set: Anthropic's models are at ${url} too.`] : []),
+      ...(openai ? ['', `OPENAI_API_KEY is set: OpenAI's models are available at ${url}/v1.`] : []),
+      ...(anthropic ? ['', `ANTHROPIC_API_KEY is set: Anthropic's models are available at ${url}.`] : []),
       ...(openai || anthropic
         ? []
-        : ['', 'Set OPENAI_API_KEY or ANTHROPIC_API_KEY before the start to use real models.']),
+        : ['', 'To use real models, set OPENAI_API_KEY or ANTHROPIC_API_KEY and start again.']),
     ],
   };
 }

@@ -8,17 +8,17 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Address, Environment } from '../runtime/environment.ts';
 import { writeAtomicallySync } from '../runtime/files.ts';
-import { startHealthServer } from '../runtime/health.ts';
+import { type HealthServer, startHealthServer } from '../runtime/health.ts';
 import type { Log } from '../runtime/log.ts';
 import { aborted, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
 import { BOOTSTRAP_FILE, bootstrapText } from '../translate/envoy/files.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
-import { applyPlan, extprocStatus } from './apply.ts';
+import { type ApplyDeps, applyPlan, extprocStatus } from './apply.ts';
 import { findCaBundle } from './ca-bundle.ts';
-import { followConfig } from './config-reload.ts';
-import { openEnvoyFiles } from './envoy-files.ts';
+import { type ConfigReload, followConfig } from './config-reload.ts';
+import { type EnvoyFiles, openEnvoyFiles } from './envoy-files.ts';
 import { type EnvoyPaths, findEnvoy } from './find-envoy.ts';
-import { newLoader } from './load.ts';
+import { type Loader, newLoader } from './load.ts';
 import { OperatorError } from './operator-error.ts';
 import { checkPorts, listenerPorts } from './ports.ts';
 import { endLeftovers, newProcesses, type Processes, startProcesses } from './processes.ts';
@@ -37,7 +37,7 @@ export interface RunOptions {
   /** How long open streams may continue after the signal. */
   readonly drainTimeoutMs: number;
   readonly tallygate: readonly [command: string, ...args: string[]];
-  /** For `\${…}` in Secrets; the children get a few of its variables. */
+  /** Read by `\${…}` in Secrets; the child processes receive a few of its variables. */
   readonly environment: Environment;
   readonly caBundlePath: string | undefined;
   readonly log: Log;
@@ -58,102 +58,131 @@ const METRICS_DEADLINE_MS = 5_000;
  * person must fix something first.
  */
 export async function runGateway(options: RunOptions, signal: AbortSignal): Promise<boolean> {
-  const { log, listenAddress } = options;
+  const { log, drainTimeoutMs } = options;
   const { path: envoyPath, version } = await findEnvoy(options.envoyPaths);
   const state = openState(options.state);
-  const ends: ShutdownStep[] = [];
+  const gateway = new StandaloneGateway(options, state, envoyPath);
   let clean = true;
   try {
-    await endLeftovers(state, log);
-    state.emptyEnvoyFolder();
-    const envoy = envoyOptions(options, state);
-    const loader = newLoader({
-      paths: options.paths,
-      environment: options.environment,
-      envoy,
-      routeSecret: state.routeSecret,
-    });
-    ends.unshift({ name: 'simulated model', deadlineMs: 1000, run: loader.close });
-    const loaded = await loader.load();
-    if (loaded.plan === undefined) {
-      throw new OperatorError(loaded.errors.join('\n'));
-    }
-    for (const warning of loaded.warnings) {
-      log.warn({ problem: warning }, 'invalid resources');
-    }
-    const { plan } = loaded;
-    await checkPorts(listenAddress, listenerPorts(plan));
-
-    const bootstrapPath = join(state.envoyFolder, BOOTSTRAP_FILE);
-    writeAtomicallySync(bootstrapPath, bootstrapText(envoy), 0o600);
-    const files = openEnvoyFiles(state.envoyFolder, () =>
-      processes.envoy.pid === undefined ? undefined : processes.admin,
-    );
-    const { concurrency, tallygate, environment } = options;
-    const processes: Processes = newProcesses({
-      state,
-      envoyPath,
-      bootstrapPath,
-      concurrency,
-      tallygate,
-      environment,
-      log,
-      onEnvoyLine: files.noteLine,
-    });
-    const deps = { files, policyPath: state.policyPath, extprocAdminSocket: state.extprocAdminSocket, log };
-    await applyPlan(plan, undefined, deps);
-
-    let stopping = false;
-    const health = await startHealth(options, state, processes, () => stopping);
-    ends.push({ name: 'health server', deadlineMs: 1000, run: health.close });
-    ends.unshift(
-      { name: 'Envoy', deadlineMs: PROCESS_END_MS + 1000, run: () => processes.envoy.stop(PROCESS_END_MS) },
-      { name: 'extproc', deadlineMs: EXTPROC_END_MS + 1000, run: () => processes.extproc.stop(EXTPROC_END_MS) },
-    );
-    await startProcesses(processes, state, signal);
-    const edits = followConfig({
-      loader,
-      plan,
-      paths: loaded.paths,
-      log,
-      apply: async (after: Plan, before: Plan) => {
-        const old = new Set(listenerPorts(before));
-        await checkPorts(
-          listenAddress,
-          listenerPorts(after).filter((port) => !old.has(port)),
-        );
-        await applyPlan(after, before, deps);
-      },
-    });
-    ends.unshift(
-      {
-        name: 'not ready',
-        deadlineMs: 1000,
-        run: () => {
-          stopping = true;
-        },
-      },
-      { name: 'edits', deadlineMs: 15_000, run: edits.close },
-      {
-        name: 'drain',
-        deadlineMs: options.drainTimeoutMs + 5000,
-        run: () => drain(processes, options.drainTimeoutMs, log),
-      },
-    );
-    const addresses = listenerPorts(plan).map((port) => `${listenAddress}:${port}`);
-    log.info({ envoy: version, addresses, state: state.folder }, 'ready');
-    options.onReady({ addresses, metricsPort: health.port });
+    const ready = await gateway.start(signal);
+    log.info({ envoy: version, addresses: ready.addresses, state: state.folder }, 'ready');
+    options.onReady(ready);
     await aborted(signal);
-    log.info({ reason: String(signal.reason), drainTimeoutMs: options.drainTimeoutMs }, 'shutting down');
+    log.info({ reason: String(signal.reason), drainTimeoutMs }, 'shutting down');
   } catch (error) {
     if (!signal.aborted) {
       throw error;
     }
   } finally {
-    ends.push({ name: 'state', deadlineMs: 1000, run: state.close });
-    clean = await runSteps(ends, log);
+    clean = await runSteps(gateway.shutdownSteps(), log);
   }
   return clean;
+}
+
+class StandaloneGateway {
+  readonly #options: RunOptions;
+  readonly #state: State;
+  readonly #envoy: EnvoyOptions;
+  readonly #loader: Loader;
+  readonly #files: EnvoyFiles;
+  readonly #processes: Processes;
+  readonly #deps: ApplyDeps;
+  #health: HealthServer | undefined;
+  /** Set when everything has been started. */
+  #reload: ConfigReload | undefined;
+  #stopping = false;
+
+  constructor(options: RunOptions, state: State, envoyPath: string) {
+    const { paths, environment, concurrency, tallygate, log } = options;
+    this.#options = options;
+    this.#state = state;
+    this.#envoy = envoyOptions(options, state);
+    this.#loader = newLoader({ paths, environment, envoy: this.#envoy, routeSecret: state.routeSecret });
+    this.#files = openEnvoyFiles(state.envoyFolder, () =>
+      this.#processes.envoy.pid === undefined ? undefined : this.#processes.admin,
+    );
+    this.#processes = newProcesses({
+      state,
+      envoyPath,
+      bootstrapPath: join(state.envoyFolder, BOOTSTRAP_FILE),
+      concurrency,
+      tallygate,
+      environment,
+      log,
+      onEnvoyLine: this.#files.noteLine,
+    });
+    const { policyPath, extprocAdminSocket } = state;
+    this.#deps = { files: this.#files, policyPath, extprocAdminSocket, log };
+  }
+
+  async start(signal: AbortSignal): Promise<Ready> {
+    const { listenAddress, log } = this.#options;
+    await endLeftovers(this.#state, log);
+    this.#state.emptyEnvoyFolder();
+    const { plan, paths } = await this.#load();
+    await checkPorts(listenAddress, listenerPorts(plan));
+    writeAtomicallySync(join(this.#state.envoyFolder, BOOTSTRAP_FILE), bootstrapText(this.#envoy), 0o600);
+    await applyPlan(plan, undefined, this.#deps);
+    this.#health = await startHealth(this.#options, this.#state, this.#processes, () => this.#stopping);
+    await startProcesses(this.#processes, this.#state, signal);
+    this.#reload = followConfig({
+      loader: this.#loader,
+      plan,
+      paths,
+      log,
+      apply: (after, before) => this.#apply(after, before),
+    });
+    return {
+      addresses: listenerPorts(plan).map((port) => `${listenAddress}:${port}`),
+      metricsPort: this.#health.port,
+    };
+  }
+
+  /** Returns the steps in order. A step does nothing if its part was not started. */
+  shutdownSteps(): readonly ShutdownStep[] {
+    const { drainTimeoutMs, log } = this.#options;
+    const { envoy, extproc } = this.#processes;
+    return [
+      {
+        name: 'not ready',
+        deadlineMs: 1000,
+        run: () => {
+          this.#stopping = true;
+        },
+      },
+      { name: 'edits', deadlineMs: 15_000, run: () => this.#reload?.close() },
+      {
+        name: 'drain',
+        deadlineMs: drainTimeoutMs + 5000,
+        run: () => this.#reload && drain(this.#processes, drainTimeoutMs, log),
+      },
+      { name: 'Envoy', deadlineMs: PROCESS_END_MS + 1000, run: () => envoy.stop(PROCESS_END_MS) },
+      { name: 'extproc', deadlineMs: EXTPROC_END_MS + 1000, run: () => extproc.stop(EXTPROC_END_MS) },
+      { name: 'simulated model', deadlineMs: 1000, run: () => this.#loader.close() },
+      { name: 'health server', deadlineMs: 1000, run: () => this.#health?.close() },
+      { name: 'state', deadlineMs: 1000, run: () => this.#state.close() },
+    ];
+  }
+
+  async #load(): Promise<{ readonly plan: Plan; readonly paths: readonly string[] }> {
+    const { plan, paths, errors, warnings } = await this.#loader.load();
+    if (plan === undefined) {
+      throw new OperatorError(errors.join('\n'));
+    }
+    for (const warning of warnings) {
+      this.#options.log.warn({ problem: warning }, 'invalid resources');
+    }
+    return { plan, paths };
+  }
+
+  async #apply(after: Plan, before: Plan): Promise<void> {
+    const old = new Set(listenerPorts(before));
+    await checkPorts(
+      this.#options.listenAddress,
+      listenerPorts(after).filter((port) => !old.has(port)),
+    );
+    await applyPlan(after, before, this.#deps);
+  }
 }
 
 function envoyOptions({ listenAddress, caBundlePath }: RunOptions, state: State): EnvoyOptions {

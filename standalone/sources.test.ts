@@ -11,7 +11,7 @@ for (const name of ['b.yaml', 'a.yml', 'c.json', 'notes.txt', '.hidden.yaml', 's
   writeFileSync(join(folder, name), name);
 }
 
-test('a folder stands for its YAML and JSON files, in order; a named file for itself, whatever it is called', () => {
+test('YAML and JSON files of a folder are read in order, and a named file with any name', () => {
   const { files, unreadable, paths } = readSources([folder, join(folder, 'notes.txt')]);
   assert.deepEqual(
     files.map(({ text }) => text),
@@ -21,15 +21,15 @@ test('a folder stands for its YAML and JSON files, in order; a named file for it
   assert.ok(paths.includes(folder) && paths.includes(join(folder, 'sub')), 'folders are watched for new files');
 });
 
-test('what is not there is told with the fix, and watched for its coming', () => {
+test('a missing file is reported with a fix and watched', () => {
   const path = join(folder, 'missing.yaml');
   const { files, unreadable, paths } = readSources([path]);
   assert.deepEqual(files, []);
-  assert.deepEqual(unreadable, [{ path, text: `${path}: there is no such file or folder; fix: correct the path` }]);
+  assert.deepEqual(unreadable, [{ path, text: `${path}: does not exist; fix: correct the path` }]);
   assert.deepEqual(paths, [path]);
 });
 
-test('files that Secrets name are found beside the file that names them, and watched', () => {
+test('files that Secrets refer to are relative to the file of the Secret, and watched', () => {
   writeFileSync(join(folder, 'key.txt'), 'sk-1\n');
   const lookup = secretLookup({ KEY: 'value' });
   assert.equal(lookup.environment('KEY'), 'value');

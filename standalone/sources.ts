@@ -11,25 +11,25 @@ const MAX_FILES = 10_000;
 export interface SourceFiles {
   readonly files: readonly SourceFile[];
   readonly unreadable: readonly Unreadable[];
-  /** All that was looked at, absolute, for a watch: a file that comes into a folder counts too. */
+  /** The absolute paths to watch: files, and folders for new files in them. */
   readonly paths: readonly string[];
 }
 
 export interface Unreadable {
   readonly path: string;
-  /** The whole line for the user. */
+  /** The line for the user. */
   readonly text: string;
 }
 
 /**
- * A folder stands for its `.yaml`, `.yml` and `.json` files and those of its folders, without
+ * Reads files, and the `.yaml`, `.yml` and `.json` files in folders and their subfolders, except
  * hidden ones.
  */
 export function readSources(paths: readonly string[]): SourceFiles {
   const files = new Map<string, SourceFile>();
   const unreadable: Unreadable[] = [];
-  const refuse = (path: string, what: string) => {
-    unreadable.push({ path, text: `${path}: ${what}` });
+  const refuse = (path: string, problem: string) => {
+    unreadable.push({ path, text: `${path}: ${problem}` });
   };
   const visited: string[] = [];
   const visit = (path: string, named: boolean): void => {
@@ -45,9 +45,9 @@ export function readSources(paths: readonly string[]): SourceFiles {
       } else if (named || /\.(ya?ml|json)$/.test(path)) {
         visited.push(resolve(path));
         if (stat.size > MAX_FILE_BYTES) {
-          refuse(path, `has more than ${MAX_FILE_BYTES} bytes; fix: split it`);
+          refuse(path, `is larger than ${MAX_FILE_BYTES} bytes; fix: split it`);
         } else if (files.size >= MAX_FILES) {
-          refuse(path, `is one file too many; fix: name fewer than ${MAX_FILES}`);
+          refuse(path, `exceeds the maximum of ${MAX_FILES} files; fix: use fewer files`);
         } else {
           files.set(path, { name: path, text: readFileSync(path, 'utf8') });
         }
@@ -56,7 +56,7 @@ export function readSources(paths: readonly string[]): SourceFiles {
       visited.push(resolve(path));
       const code = error instanceof Error && 'code' in error ? error.code : undefined;
       if (code === 'ENOENT') {
-        refuse(path, 'there is no such file or folder; fix: correct the path');
+        refuse(path, 'does not exist; fix: correct the path');
       } else {
         refuse(path, `cannot be read (${code}); fix: check its permissions`);
       }
@@ -69,11 +69,11 @@ export function readSources(paths: readonly string[]): SourceFiles {
 }
 
 export interface WatchedLookup extends Lookup {
-  /** Files that Secrets took values from, for the watch. */
+  /** Files that Secrets refer to, for the watch. */
   readonly paths: readonly string[];
 }
 
-/** What `\${…}` in a Secret stands for on this machine. */
+/** Resolves `\${…}` in Secrets from the environment and files of this machine. */
 export function secretLookup(environment: Environment): WatchedLookup {
   const paths: string[] = [];
   return {

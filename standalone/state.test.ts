@@ -9,7 +9,7 @@ import { openState } from './state.ts';
 
 const newHome = () => mkdtempSync(join(tmpdir(), 'state-'));
 
-/** Opens the same state in another process, which then ends without a word. */
+/** Opens the same state in another process, which then exits without closing it. */
 function elsewhere(stateHome: string, as: { readonly uid?: number; readonly gid?: number } = {}): string {
   const script = `import { openState } from ${JSON.stringify(new URL('./state.ts', import.meta.url).href)};
     try { openState({ stateHome: process.argv[1], runtimeHome: undefined, name: 'n' }); console.log('open'); }
@@ -20,7 +20,7 @@ function elsewhere(stateHome: string, as: { readonly uid?: number; readonly gid?
   }).stdout.trim();
 }
 
-test('an instance is one process at a time, and is free again when that ends in whatever way', () => {
+test('only one process can use an instance, and its end in any way frees the instance', () => {
   const stateHome = newHome();
   assert.equal(elsewhere(stateHome), 'open');
   const state = openState({ stateHome, runtimeHome: undefined, name: 'n' });
@@ -30,7 +30,7 @@ test('an instance is one process at a time, and is free again when that ends in 
   assert.equal(elsewhere(stateHome), 'open');
 });
 
-test('everything is for its owner only, and keys stay no longer than the run', () => {
+test('all files are private to their owner, and provider keys are removed at the end', () => {
   const stateHome = newHome();
   mkdirSync(join(stateHome, 'tallygate', 'n'), { recursive: true, mode: 0o755 });
   const state = openState({ stateHome, runtimeHome: undefined, name: 'n' });
@@ -44,7 +44,7 @@ test('everything is for its owner only, and keys stay no longer than the run', (
   assert.equal(existsSync(state.envoyFolder), false, 'no key stays behind');
 });
 
-test('nothing is written beside the policy, whose folder is watched', () => {
+test('only the policy is written into its folder, which is watched', () => {
   const state = openState({ stateHome: newHome(), runtimeHome: undefined, name: 'n' });
   const others = [state.journalPath, state.pidPath('extproc'), state.extprocSocket, join(state.envoyFolder, 'a')];
   for (const path of others) {
@@ -55,7 +55,7 @@ test('nothing is written beside the policy, whose folder is watched', () => {
   state.close();
 });
 
-test('a socket whose path would be too long stands in a short folder of our own', () => {
+test('a socket whose path would be too long gets a short private folder', () => {
   const stateHome = join(newHome(), 'x'.repeat(90));
   const state = openState({ stateHome, runtimeHome: undefined, name: 'n' });
   for (const path of [state.extprocSocket, state.extprocAdminSocket, state.envoyAdminSocket]) {
@@ -73,10 +73,10 @@ test('a socket whose path would be too long stands in a short folder of our own'
 const unusable = (home: string) => (error: unknown) =>
   error instanceof OperatorError &&
   error.message.startsWith(`the state folder ${home}/tallygate/n cannot be used (`) &&
-  error.message.endsWith('make it a folder that you may write, or set XDG_STATE_HOME to another') &&
+  error.message.endsWith('make it writable, or set XDG_STATE_HOME to another folder') &&
   !error.message.includes('\n');
 
-test('a state folder that cannot be used is one line with the fix', () => {
+test('an unusable state folder is reported in one line with a fix', () => {
   const file = join(newHome(), 'file');
   writeFileSync(file, '');
   const folderForLock = newHome();
@@ -90,19 +90,19 @@ test('a state folder that cannot be used is one line with the fix', () => {
   for (const stateHome of ['/dev/null', file, folderForLock, fileInPlace, fileForPolicy]) {
     assert.throws(() => openState({ stateHome, runtimeHome: undefined, name: 'n' }), unusable(stateHome), stateHome);
   }
-  // What failed on the way leaves no lock behind.
+  // The failed start left no lock.
   rmSync(join(fileForPolicy, 'tallygate', 'n', 'policy'));
   openState({ stateHome: fileForPolicy, runtimeHome: undefined, name: 'n' }).close();
 });
 
-test('nor does one without permission end in a stack', {
-  skip: process.getuid?.() === 0 ? false : 'needs root to run as somebody else',
+test('a state folder without permission is reported without a stack', {
+  skip: process.getuid?.() === 0 ? false : 'needs root to run as another user',
 }, () => {
-  const said = elsewhere(newHome(), { uid: 65534, gid: 65534 });
-  assert.match(said, /^the state folder .*\/n cannot be used \(EACCES: .*\): make it .* another$/);
+  const output = elsewhere(newHome(), { uid: 65534, gid: 65534 });
+  assert.match(output, /^the state folder .*\/n cannot be used \(EACCES: .*\); make it .* another folder$/);
 });
 
-test('the secret of route ids is made once, and for its owner only', () => {
+test('the secret of route ids is created once, private to its owner', () => {
   const stateHome = mkdtempSync(join(tmpdir(), 'state-'));
   const open = () => openState({ stateHome, runtimeHome: undefined, name: 'n' });
   const first = open();

@@ -1,4 +1,4 @@
-/** The folder of one instance: its lock, its sockets, Envoy's files and the journal. */
+/** The state folder of one instance: its lock, sockets, Envoy's files and the journal. */
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
@@ -15,31 +15,31 @@ export interface State {
   readonly extprocSocket: string;
   readonly extprocAdminSocket: string;
   readonly envoyAdminSocket: string;
-  /** Where `tallygate quota` asks. */
+  /** The socket for `tallygate quota`. */
   readonly quotaSocket: string;
-  /** Of this instance, made at its first start: see `TranslateOptions`. */
+  /** Created at the first start of the instance; see `TranslateOptions`. */
   readonly routeSecret: string;
   pidPath(name: string): string;
-  /** To be called when no Envoy of an earlier run reads it any more. */
+  /** Call when no Envoy of an earlier run reads the folder any more. */
   emptyEnvoyFolder(): void;
-  /** Removes Envoy's files too: keys of providers must not stay. */
+  /** Also removes Envoy's files, which contain provider keys. */
   close(): void;
 }
 
 export interface StateOptions {
-  /** `$XDG_STATE_HOME` or what stands for it. */
+  /** `$XDG_STATE_HOME` or its default. */
   readonly stateHome: string;
   /** `$XDG_RUNTIME_DIR`, for sockets whose path would be too long. */
   readonly runtimeHome: string | undefined;
   readonly name: string;
 }
 
-/** `sun_path` has 108 bytes on Linux and 104 elsewhere, the final zero included. */
+/** `sun_path` has 108 bytes on Linux and 104 elsewhere, including the terminating zero. */
 const MAX_SOCKET_PATH_BYTES = 103;
 const SOCKETS = ['extproc.sock', 'extproc-admin.sock', 'envoy-admin.sock', 'quota.sock'] as const;
 
 /**
- * Throws an OperatorError where another process has this instance, or where its folder cannot be
+ * Throws an OperatorError if another process uses this instance, or if its folder cannot be
  * used.
  */
 export function openState(options: StateOptions): State {
@@ -56,7 +56,7 @@ export function openState(options: StateOptions): State {
   }
 }
 
-/** Of an instance that may run in another process. */
+/** Returns the quota socket of an instance that may run in another process. */
 export function quotaSocketOf(options: StateOptions): string {
   return join(socketFolder(stateFolder(options), options.runtimeHome), 'quota.sock');
 }
@@ -73,14 +73,14 @@ function unusable(folder: string, error: unknown): unknown {
     return error;
   }
   return new OperatorError(
-    `the state folder ${folder} cannot be used (${error.message}): make it a folder that you may write, or set XDG_STATE_HOME to another`,
+    `the state folder ${folder} cannot be used (${error.message}); make it writable, or set XDG_STATE_HOME to another folder`,
   );
 }
 
 function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () => void): State {
   const envoyFolder = join(folder, 'envoy');
-  // Of its own, since it is watched: beside the journal, each request that is written down would
-  // wake the watcher.
+  // A separate folder, because it is watched: beside the journal, each journal write would wake the
+  // watcher.
   const policyFolder = join(folder, 'policy');
   mkdirSync(policyFolder, { recursive: true, mode: 0o700 });
   const removeEnvoyFolder = () => rmSync(envoyFolder, { recursive: true, force: true });
@@ -100,7 +100,7 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
     extprocAdminSocket: extprocAdminSocket!,
     envoyAdminSocket: envoyAdminSocket!,
     quotaSocket: quotaSocket!,
-    routeSecret: keptSecret(join(folder, 'route-secret')),
+    routeSecret: persistentSecret(join(folder, 'route-secret')),
     pidPath: (process) => join(folder, `${process}.pid`),
     emptyEnvoyFolder() {
       removeEnvoyFolder();
@@ -114,19 +114,19 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
 }
 
 /**
- * Reads the secret of the file, or makes one: 256 bits. Whoever calls has the lock of the folder.
+ * Reads the secret of the file, or creates one of 256 bits. The caller must hold the folder's lock.
  */
-function keptSecret(path: string): string {
+function persistentSecret(path: string): string {
   const known = readText(path) ?? '';
   if (/^[\w-]{43}$/.test(known)) {
     return known;
   }
-  const made = randomBytes(32).toString('base64url');
-  writeAtomicallySync(path, made, 0o600);
-  return made;
+  const secret = randomBytes(32).toString('base64url');
+  writeAtomicallySync(path, secret, 0o600);
+  return secret;
 }
 
-/** A lock of the system's on an SQLite file: it ends with its process, however that ends. */
+/** Locks an SQLite file; the system releases the lock when the process ends in any way. */
 function lock(folder: string, name: string): () => void {
   const database = new DatabaseSync(join(folder, 'lock.db'));
   const pidPath = join(folder, 'tallygate.pid');
@@ -170,13 +170,13 @@ function socketFolder(folder: string, runtimeHome: string | undefined): string {
   return found;
 }
 
-/** In a folder that all may write, somebody else may have been there first. */
+/** Creates the folder. In a folder that all may write, another user may have created it first. */
 function ownFolder(path: string, uid: number): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   const stat = lstatSync(path);
   if (!stat.isDirectory() || (uid >= 0 && stat.uid !== uid)) {
     throw new OperatorError(
-      `${path} belongs to somebody else; remove it, or set XDG_RUNTIME_DIR to a folder of your own`,
+      `${path} belongs to another user; remove it, or set XDG_RUNTIME_DIR to a folder of your own`,
     );
   }
   chmodSync(path, 0o700);

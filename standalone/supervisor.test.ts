@@ -31,8 +31,8 @@ function alive(pid: number | undefined): boolean {
 }
 
 /**
- * A child that runs `script` in the shell. It ends with the test, also with one that fails: it
- * would keep the runner waiting.
+ * Starts a child that runs `script` in the shell. It ends with the test, even if the test fails;
+ * otherwise it would block the runner.
  */
 function child(t: TestContext, script: string, spare = false) {
   const folder = mkdtempSync(join(tmpdir(), 'child-'));
@@ -51,7 +51,7 @@ function child(t: TestContext, script: string, spare = false) {
   return { supervised, lines, folder };
 }
 
-test('a child that dies is started again, at once the first time; asked to end, it stays away', async (t) => {
+test('a child that exits restarts at once, and a stopped child stays stopped', async (t) => {
   const { supervised, lines, folder } = child(t, 'echo up >&2; exec sleep 60');
   supervised.start();
   await until('up', () => lines.length === 1);
@@ -67,7 +67,7 @@ test('a child that dies is started again, at once the first time; asked to end, 
   assert.equal(supervised.restarts, 1);
 });
 
-test('a child that does not heed SIGTERM is killed at the deadline', async (t) => {
+test('a child that ignores SIGTERM is killed at the deadline', async (t) => {
   const { supervised, lines } = child(t, 'trap "" TERM; echo up >&2; while :; do sleep 0.05; done');
   supervised.start();
   await until('up', () => lines.length === 1);
@@ -76,7 +76,7 @@ test('a child that does not heed SIGTERM is killed at the deadline', async (t) =
   assert.ok(!alive(pid));
 });
 
-test('the one in reserve begins in the moment in which the active one dies, and another takes its place', async (t) => {
+test('the reserve process takes over at once when the active one exits, and is replaced', async (t) => {
   const { supervised, lines, folder } = child(
     t,
     'echo "$1 ready" >&2; read -r word; echo "$1 $word" >&2; exec sleep 60',
@@ -115,7 +115,7 @@ test('a child does not outlive a parent that is killed', async (t) => {
   await until('end of the child', () => !alive(pid));
 });
 
-test('a released watcher leaves the process alone', async (t) => {
+test('a released watcher does not end the process', async (t) => {
   const { supervised, lines } = child(t, 'echo up >&2; exec sleep 60');
   supervised.start();
   await until('up', () => lines.length === 1);
@@ -125,7 +125,7 @@ test('a released watcher leaves the process alone', async (t) => {
   await supervised.stop(1000);
 });
 
-test('of an earlier run only what is surely ours is ended', async (t) => {
+test('only processes whose command line names the state folder are ended', async (t) => {
   const marker = mkdtempSync(join(tmpdir(), 'marker-'));
   writeFileSync(join(marker, 'log'), '');
   const { supervised, lines } = child(t, `echo up >&2; exec tail -f ${marker}/log`);

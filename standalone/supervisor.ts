@@ -23,7 +23,12 @@ export interface ChildOptions {
    * A second process in reserve, so that a restart takes milliseconds. It must start work when a
    * line arrives on its stdin.
    */
-  readonly spare?: { readonly args: readonly string[]; readonly pidPath: string };
+  readonly spare?: SpareOptions;
+}
+
+interface SpareOptions {
+  readonly args: readonly string[];
+  readonly pidPath: string;
 }
 
 export interface Child {
@@ -47,100 +52,115 @@ const HEALTHY_AFTER_MS = 10_000;
 const SPARE_DELAY_MS = 1500;
 
 export function supervise(options: ChildOptions): Child {
-  const { name, pidPath, log, spare } = options;
-  let active: ChildProcess | undefined;
-  let reserve: ChildProcess | undefined;
-  let stopping = false;
-  let restarts = 0;
-  let deathsInARow = 0;
-  let timer: NodeJS.Timeout | undefined;
-  let spareTimer: NodeJS.Timeout | undefined;
+  return new SupervisedChild(options);
+}
 
-  const start = () => {
+class SupervisedChild implements Child {
+  readonly #options: ChildOptions;
+  #active: ChildProcess | undefined;
+  #reserve: ChildProcess | undefined;
+  #stopping = false;
+  #restarts = 0;
+  #exitsInARow = 0;
+  #restartTimer: NodeJS.Timeout | undefined;
+  #spareTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: ChildOptions) {
+    this.#options = options;
+  }
+
+  get pid(): number | undefined {
+    return this.#active?.pid;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  start(): void {
+    const { pidPath, spare } = this.#options;
     const startedAtMs = performance.now();
-    const child = reserve ?? launch(options, []);
-    reserve = undefined;
-    active = child;
+    const child = this.#reserve ?? launch(this.#options, []);
+    this.#reserve = undefined;
+    this.#active = child;
     child.stdin?.write('begin\n');
-    if (child.pid !== undefined) {
-      writeFileSync(pidPath, String(child.pid), { mode: 0o600 });
-    }
+    writePid(pidPath, child);
     if (spare) {
       rmSync(spare.pidPath, { force: true });
-      keepSpare();
+      this.#keepSpare(spare);
     }
     onEnd(child, (reason) => {
-      active = undefined;
+      this.#active = undefined;
       rmSync(pidPath, { force: true });
-      if (stopping) {
-        return;
-      }
-      if (performance.now() - startedAtMs > HEALTHY_AFTER_MS) {
-        deathsInARow = 0;
-      }
-      const delayMs = reserve ? 0 : RESTART_DELAYS_MS[Math.min(deathsInARow, RESTART_DELAYS_MS.length - 1)]!;
-      deathsInARow++;
-      restarts++;
-      log.error({ process: name, ...reason, restartInMs: delayMs }, 'process exited; restarting');
-      if (delayMs === 0) {
-        start();
-      } else {
-        timer = setTimeout(start, delayMs);
+      if (!this.#stopping) {
+        this.#restart(reason, performance.now() - startedAtMs);
       }
     });
-  };
+  }
 
-  const keepSpare = () => {
-    if (spare === undefined) {
-      return;
+  stop(deadlineMs: number): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#restartTimer);
+    clearTimeout(this.#spareTimer);
+    this.#reserve?.kill('SIGKILL');
+    const running = this.#active;
+    if (running === undefined) {
+      return Promise.resolve();
     }
-    clearTimeout(spareTimer);
-    spareTimer = setTimeout(() => {
-      const child = launch(options, spare.args);
-      reserve = child;
-      if (child.pid !== undefined) {
-        writeFileSync(spare.pidPath, String(child.pid), { mode: 0o600 });
-      }
+    return new Promise((resolve) => {
+      const kill = setTimeout(() => running.kill('SIGKILL'), deadlineMs);
+      running.once('exit', () => {
+        clearTimeout(kill);
+        resolve();
+      });
+      running.kill('SIGTERM');
+    });
+  }
+
+  #restart(reason: object, ranMs: number): void {
+    if (ranMs > HEALTHY_AFTER_MS) {
+      this.#exitsInARow = 0;
+    }
+    const backoffMs = RESTART_DELAYS_MS[Math.min(this.#exitsInARow, RESTART_DELAYS_MS.length - 1)]!;
+    const delayMs = this.#reserve ? 0 : backoffMs;
+    this.#exitsInARow++;
+    this.#restarts++;
+    this.#options.log.error(
+      { process: this.#options.name, ...reason, restartInMs: delayMs },
+      'process exited; restarting',
+    );
+    if (delayMs === 0) {
+      this.start();
+    } else {
+      this.#restartTimer = setTimeout(() => this.start(), delayMs);
+    }
+  }
+
+  /** Starts a reserve process after a delay, and another one if it exits. */
+  #keepSpare(spare: SpareOptions): void {
+    clearTimeout(this.#spareTimer);
+    this.#spareTimer = setTimeout(() => {
+      const child = launch(this.#options, spare.args);
+      this.#reserve = child;
+      writePid(spare.pidPath, child);
       onEnd(child, () => {
-        if (reserve !== child) {
+        if (this.#reserve !== child) {
           return;
         }
-        reserve = undefined;
+        this.#reserve = undefined;
         rmSync(spare.pidPath, { force: true });
-        if (!stopping) {
-          keepSpare();
+        if (!this.#stopping) {
+          this.#keepSpare(spare);
         }
       });
     }, SPARE_DELAY_MS);
-  };
+  }
+}
 
-  return {
-    get pid() {
-      return active?.pid;
-    },
-    get restarts() {
-      return restarts;
-    },
-    start,
-    stop(deadlineMs) {
-      stopping = true;
-      clearTimeout(timer);
-      clearTimeout(spareTimer);
-      reserve?.kill('SIGKILL');
-      const running = active;
-      if (running === undefined) {
-        return Promise.resolve();
-      }
-      return new Promise((resolve) => {
-        const kill = setTimeout(() => running.kill('SIGKILL'), deadlineMs);
-        running.once('exit', () => {
-          clearTimeout(kill);
-          resolve();
-        });
-        running.kill('SIGTERM');
-      });
-    },
-  };
+function writePid(path: string, { pid }: ChildProcess): void {
+  if (pid !== undefined) {
+    writeFileSync(path, String(pid), { mode: 0o600 });
+  }
 }
 
 function launch({ command, args, environment, onLine, spare }: ChildOptions, more: readonly string[]): ChildProcess {

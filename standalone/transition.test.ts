@@ -39,7 +39,7 @@ function routesOf({ routes }: EnvoyConfig): Readonly<Record<string, readonly str
   return Object.fromEntries(hosts.map((host) => [host.name, host.routes.map(({ name }) => name)]));
 }
 
-test('between two states, both policies find every target, cluster and header', () => {
+test('the transition has every target, cluster and header of both policies', () => {
   const before = config({ a: { routes: ['t1', 't2'] }, b: { routes: ['t4'] } }, ['x-old', 'x-both'], ['c1', 'c2']);
   const after = config({ a: { routes: ['t2', 't3'] }, c: { routes: ['t5'] } }, ['x-both', 'x-new'], ['c2', 'c3']);
   const between = transition(before, after);
@@ -59,7 +59,7 @@ test('between two states, both policies find every target, cluster and header', 
   });
 });
 
-test('a domain never stands in two virtual hosts, which Envoy would refuse', () => {
+test('a domain never occurs in two virtual hosts, which Envoy would refuse', () => {
   const before = config({ stray: { domains: ['*'], routes: [] } }, [], []);
   const after = config({ all: { domains: ['*'], routes: ['t1'] } }, [], []);
   assert.deepEqual(Object.keys(routesOf(transition(before, after))), ['all']);

@@ -1,6 +1,6 @@
 /**
- * Between two states of Envoy there is a third in which both policies of extproc find their way:
- * everything that the old one or the new one may name is there. Pure.
+ * The Envoy configuration between an old and a new one, which works with both policies of extproc:
+ * it contains everything that either policy may refer to. Pure.
  */
 import type { EnvoyConfig, JsonObject, NamedResource } from '../translate/plan.ts';
 
@@ -13,16 +13,16 @@ export function transition(before: EnvoyConfig, after: EnvoyConfig): EnvoyConfig
   };
 }
 
-/** The newer ones, each merged with its elder, and the elder ones that have no newer. */
+/** Merges resources of the same name, and keeps all others. */
 function union<T extends { readonly name: string }>(
   before: readonly T[],
   after: readonly T[],
   merge: (older: T, newer: T) => T,
 ): readonly T[] {
-  const elders = new Map(before.map((each) => [each.name, each]));
+  const olderByName = new Map(before.map((each) => [each.name, each]));
   const names = new Set(after.map(({ name }) => name));
   const merged = after.map((newer) => {
-    const older = elders.get(newer.name);
+    const older = olderByName.get(newer.name);
     return older === undefined ? newer : merge(older, newer);
   });
   return [...merged, ...before.filter(({ name }) => !names.has(name))];
@@ -36,7 +36,7 @@ interface EnvoyVirtualHost extends NamedResource {
 function mergedRoutes(older: NamedResource, newer: NamedResource): NamedResource {
   const hosts = (each: NamedResource) => each['virtual_hosts'] as unknown as readonly EnvoyVirtualHost[];
   const domains = new Set(hosts(newer).flatMap((host) => host.domains));
-  // Envoy refuses a domain that stands in two virtual hosts.
+  // Envoy refuses a domain that occurs in two virtual hosts.
   const kept = hosts(older).filter(
     (host) =>
       hosts(newer).some(({ name }) => name === host.name) || !host.domains.some((domain) => domains.has(domain)),
@@ -50,14 +50,14 @@ function mergedHost(older: EnvoyVirtualHost, newer: EnvoyVirtualHost): EnvoyVirt
   if (entry === undefined) {
     return older;
   }
-  // Routes to targets match one header exactly, so their order does not matter, but the last of a
-  // host takes all.
+  // Routes to targets match one header exactly, so their order does not matter. The last route of a
+  // virtual host matches every request.
   return { ...newer, routes: [entry, ...older.routes.slice(1).filter(({ name }) => !names.has(name)), ...rest] };
 }
 
 const EXT_PROC = 'type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor';
 
-/** Merges a filter by its kind. A filter of any other kind takes its new configuration at once. */
+/** Merges a filter by its type. A filter of any other type gets its new configuration at once. */
 function mergedExtension(older: NamedResource, newer: NamedResource): NamedResource {
   const [before, after] = [older, newer].map((each) => each['typed_config'] as JsonObject);
   if (before?.['@type'] !== after?.['@type']) {

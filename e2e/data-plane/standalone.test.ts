@@ -257,7 +257,7 @@ describe('a failing start', () => {
     assert.match(missing.stderr, /\/nowhere\/envoy .*TALLYGATE_ENVOY/);
     const other = await failing('', {}, ['--envoy', '/bin/true']);
     assert.equal(other.code, 1);
-    assert.match(other.stderr, /does not look like Envoy/);
+    assert.match(other.stderr, /\/bin\/true is not Envoy/);
   });
 
   it('a second gateway of the same name', async () => {
