@@ -14,6 +14,8 @@ export interface Metadata {
   /** RFC 3339. */
   readonly creationTimestamp?: string;
   readonly labels?: Readonly<Record<string, string>>;
+  /** Only those of Tallygate. */
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** The metadata fields that are read. The default namespace is `default`, as with kubectl. */
@@ -24,6 +26,7 @@ export const metadata = z.object({
   generation: z.int().min(0).optional(),
   creationTimestamp: z.string().nullish(),
   labels: z.record(z.string(), z.string()).nullish(),
+  annotations: z.record(z.string(), z.string()).nullish(),
 });
 
 export interface KindDefinition {

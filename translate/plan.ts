@@ -6,7 +6,7 @@ import type { GatewayPolicy } from '../contract/policy.ts';
 import type { Condition } from '../crds/conditions.ts';
 import type { ParentRef } from '../crds/route.ts';
 import type { ObjectRef, Problem } from './problem.ts';
-import type { SecretText } from './world.ts';
+import type { JwksSource, SecretText } from './world.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 export type JsonObject = { readonly [name: string]: Json };
@@ -24,6 +24,8 @@ export interface Plan {
    * render as `{}` in JSON.
    */
   readonly secrets: readonly EnvoySecret[];
+  /** The public keys that the policies need, sorted by URL; see `World.jwks`. */
+  readonly jwksSources: readonly JwksSource[];
   readonly statuses: readonly ObjectStatus[];
   /** Sorted by file, line, object and path. */
   readonly problems: readonly Problem[];

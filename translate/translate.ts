@@ -49,6 +49,7 @@ export function translate(world: World, options: TranslateOptions): Plan {
       extensions: filters,
     },
     secrets: secretsOf(listeners, backends),
+    jwksSources: [],
     statuses,
     problems: context.diagnostics.sorted(),
   };

@@ -2,6 +2,7 @@
  * The input of translate: all resources as parsed objects. A reference to an object outside is a
  * problem.
  */
+import type { ApiKey, PublicJwk } from '../contract/policy.ts';
 import type { GatewaySpec, ReferenceGrantSpec } from '../crds/gateway-api.ts';
 import type { AIBackend, AIGatewayRoute, AIQuotaPolicy, KubernetesObject, Metadata } from '../crds/kinds.ts';
 import type { ObjectRef, Source } from './problem.ts';
@@ -27,9 +28,52 @@ export interface Secret {
   readonly data: ReadonlyMap<string, SecretText>;
 }
 
+/** A Secret with an API key of the gateway. Keeps the digest of the key only. */
+export interface ApiKeySecret {
+  readonly metadata: Metadata;
+  readonly key: ({ readonly digest: string } & ApiKeyOwner) | ApiKeyFault;
+}
+
+/** Whom a key stands for, by the annotations of its Secret. */
+export type ApiKeyOwner = Pick<ApiKey, 'tenant' | 'user' | 'groups' | 'expiresAtMs'>;
+
+/** Why a Secret has no usable key. */
+export interface ApiKeyFault {
+  /** In the Secret, such as `data.keyHash`. */
+  readonly path: string;
+  readonly fault: string;
+  readonly fix: string;
+}
+
 export interface ConfigMap {
   readonly metadata: Metadata;
   readonly data: ReadonlyMap<string, string>;
+}
+
+/**
+ * Where the public keys of an issuer come from. Discovery: `url` is the metadata document of OpenID
+ * Connect Discovery, which must name `issuer` and has the URL of the keys.
+ */
+export type JwksSource =
+  | { readonly type: 'Discovery'; readonly url: string; readonly issuer: string }
+  | { readonly type: 'URI'; readonly url: string };
+
+/** The result of fetching a `JwksSource`. */
+export interface FetchedJwks {
+  /** The last keys that were fetched; empty if none were. */
+  readonly keys: readonly PublicJwk[];
+  /** Discovery only. */
+  readonly endpoints?: IssuerEndpoints;
+  /** Why the last attempt failed, as part of a sentence; absent after success. */
+  readonly failure?: string;
+}
+
+/** Endpoints of the metadata of an issuer, for browser login. */
+export interface IssuerEndpoints {
+  readonly authorization: string;
+  readonly token: string;
+  /** Absent: the issuer has no logout. */
+  readonly endSession?: string;
 }
 
 export interface World {
@@ -38,6 +82,10 @@ export interface World {
   readonly backends: readonly Located<AIBackend>[];
   readonly quotaPolicies: readonly Located<AIQuotaPolicy>[];
   readonly secrets: readonly Located<Secret>[];
+  /** The Secrets with the label of API keys, in a cluster of all namespaces with access policies. */
+  readonly apiKeySecrets: readonly Located<ApiKeySecret>[];
+  /** What was fetched for `jwksSources` of the last plan, by URL. */
+  readonly jwks: ReadonlyMap<string, FetchedJwks>;
   readonly configMaps: readonly Located<ConfigMap>[];
   readonly referenceGrants: readonly Located<ReferenceGrant>[];
   /**

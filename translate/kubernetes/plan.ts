@@ -6,7 +6,7 @@ import type { ClusterFacts } from '../deployment-mode.ts';
 import type { Reach } from '../link/destinations.ts';
 import type { Json, ObjectStatus } from '../plan.ts';
 import type { Problem } from '../problem.ts';
-import type { SecretText, World } from '../world.ts';
+import type { JwksSource, SecretText, World } from '../world.ts';
 
 export interface ClusterWorld extends World, ClusterFacts {
   /** Written by users, not generated. */
@@ -72,6 +72,8 @@ export interface ClusterPlan {
   /** All objects except Secrets, sorted by kind, namespace and name. */
   readonly objects: readonly Manifest[];
   readonly secrets: readonly DerivedSecret[];
+  /** The public keys that the policies need, sorted by URL; see `World.jwks`. */
+  readonly jwksSources: readonly JwksSource[];
   /** Without `Programmed` and `Enforcing`, which depend on the proxies. */
   readonly statuses: readonly ObjectStatus[];
   readonly problems: readonly Problem[];

@@ -4,10 +4,11 @@ import { clientPolicySpec, clusterGatewaySpec, referenceGrantSpec, trafficPolicy
 import { kindsByName, type Metadata, metadata } from '../../crds/kinds.ts';
 import { GATEWAY_GROUP, GROUP } from '../../crds/schema.ts';
 import type { ClusterFacts } from '../deployment-mode.ts';
+import { apiKeySecret } from '../read/api-key-secret.ts';
 import { cleanMetadata } from '../read/read.ts';
 import { type Draft, emptyDraft } from '../read/reader.ts';
 import type { UntypedObject } from '../read/untyped-object.ts';
-import { secretText } from '../world.ts';
+import { type Secret, secretText, type World } from '../world.ts';
 import { ENVOY_GROUP } from './manifest.ts';
 import type { ClientPolicy, ClusterWorld, TrafficPolicy } from './plan.ts';
 
@@ -42,12 +43,27 @@ export function readObject(value: unknown): AddToWorld {
   );
 }
 
-export function clusterWorld(additions: Iterable<AddToWorld>, facts: ClusterFacts): ClusterWorld {
+/** Reads a Secret with the label of API keys. Keeps the digest of the key only. */
+export function readApiKeySecret(value: unknown): AddToWorld {
+  const { metadata: head, data } = record(value);
+  const named = metadata.safeParse(head).data;
+  if (named === undefined) {
+    return () => undefined;
+  }
+  const secret = apiKeySecret({ metadata: cleanMetadata(named), data: secretData(data) });
+  return (world) => world.apiKeySecrets.push(secret);
+}
+
+export function clusterWorld(
+  additions: Iterable<AddToWorld>,
+  facts: ClusterFacts,
+  jwks: World['jwks'] = new Map(),
+): ClusterWorld {
   const draft = { ...emptyDraft(), trafficPolicies: [], clientPolicies: [] };
   for (const put of additions) {
     put(draft);
   }
-  return { ...draft, namespaces: facts.namespaces, services: facts.services };
+  return { ...draft, jwks, namespaces: facts.namespaces, services: facts.services };
 }
 
 interface ManifestReader {
@@ -92,8 +108,7 @@ const readers: readonly ManifestReader[] = [
     group: '',
     kind: 'Secret',
     read(head, { type, data }) {
-      const values = strings(data).map(([key, value]) => [key, secretText(decoded(value))] as const);
-      const secret = { metadata: head, type: typeof type === 'string' ? type : 'Opaque', data: new Map(values) };
+      const secret = { metadata: head, type: typeof type === 'string' ? type : 'Opaque', data: secretData(data) };
       return (world) => world.secrets.push(secret);
     },
   },
@@ -113,6 +128,10 @@ function record(value: unknown): UntypedObject {
 
 function strings(value: unknown): readonly (readonly [string, string])[] {
   return Object.entries(record(value)).flatMap(([key, text]) => (typeof text === 'string' ? [[key, text]] : []));
+}
+
+function secretData(data: unknown): Secret['data'] {
+  return new Map(strings(data).map(([key, value]) => [key, secretText(decoded(value))] as const));
 }
 
 function decoded(base64: string): string {

@@ -1,7 +1,8 @@
 /** Shared by tests: the objects of a cluster in a file. */
 import { parseAllDocuments } from 'yaml';
+import { isApiKeySecret } from '../read/api-key-secret.ts';
 import type { ClusterOptions, ClusterWorld, DerivedSecret, Manifest } from './plan.ts';
-import { clusterWorld, readObject } from './read.ts';
+import { type AddToWorld, clusterWorld, readApiKeySecret, readObject } from './read.ts';
 
 export const exampleOptions: ClusterOptions = {
   extprocSocket: '/run/tallygate/extproc.sock',
@@ -16,7 +17,7 @@ export function clusterOf(text: string): ClusterWorld {
   const objects = parseAllDocuments(text).map((document) => fields(document.toJS()));
   const heads = (kind: string) =>
     objects.filter((each) => each['kind'] === kind).map((each) => fields(each['metadata']));
-  return clusterWorld(objects.map(asStored).map(readObject), {
+  return clusterWorld(objects.map(asStored).flatMap(additionsOf), {
     namespaces: new Map(heads('Namespace').map(({ name, labels }) => [String(name), strings(labels)])),
     services: new Map(
       objects
@@ -28,6 +29,13 @@ export function clusterOf(text: string): ClusterWorld {
         }),
     ),
   });
+}
+
+function additionsOf(object: Fields): readonly AddToWorld[] {
+  const labels = strings(fields(object['metadata'])['labels']);
+  return object['kind'] === 'Secret' && isApiKeySecret({ labels })
+    ? [readObject(object), readApiKeySecret(object)]
+    : [readObject(object)];
 }
 
 /** Returns the Secret with its value, for tests that write it. */

@@ -52,6 +52,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
       ...namespaceObjects(generated, mode, options),
     ].toSorted(byIdentity),
     secrets: inUse.flatMap(({ secrets }) => secrets).toSorted(byName),
+    jwksSources: [],
     statuses: withRetries(statusesOf(linked, context), virtualHosts, routeContext),
     problems: context.diagnostics.sorted(),
     gateways: [...new Set(virtualHosts.map(({ listener }) => fullName(listener.gateway)))].toSorted(compare),

@@ -37,7 +37,7 @@ export function readWorld(files: readonly SourceFile[], lookup: Lookup): ReadRes
     }
     problems.push(...found.toSorted((left, right) => (left.line ?? 0) - (right.line ?? 0)));
   }
-  return { world, problems };
+  return { world: { ...world, jwks: new Map() }, problems };
 }
 
 function readObject(
@@ -103,7 +103,10 @@ export function cleanMetadata({
   generation,
   creationTimestamp,
   labels,
+  annotations,
 }: z.output<typeof metadata>): Metadata {
+  // Others are not read, and kubectl keeps whole Secrets in one.
+  const own = Object.entries(annotations ?? {}).filter(([key]) => key.startsWith(`${GROUP}/`));
   return {
     name,
     namespace,
@@ -111,6 +114,7 @@ export function cleanMetadata({
     ...(generation !== undefined && { generation }),
     ...(creationTimestamp && { creationTimestamp }),
     ...(labels && { labels }),
+    ...(own.length > 0 && { annotations: Object.fromEntries(own) }),
   };
 }
 

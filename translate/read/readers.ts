@@ -4,6 +4,7 @@ import { gatewaySpec, referenceGrantSpec } from '../../crds/gateway-api.ts';
 import { kindsByName, type Metadata } from '../../crds/kinds.ts';
 import { API_VERSION, GATEWAY_GROUP } from '../../crds/schema.ts';
 import type { Located } from '../world.ts';
+import { apiKeySecret, isApiKeySecret } from './api-key-secret.ts';
 import { fieldProblem, unknownFields } from './fields.ts';
 import type { Draft, ObjectReader } from './reader.ts';
 import { readConfigMap, readSecret } from './secrets.ts';
@@ -62,7 +63,12 @@ export const readers: readonly ObjectReader[] = [
     kind: 'Secret',
     read: (input) => {
       const secret = readSecret(input);
-      return (world) => world.secrets.push(secret);
+      return (world) => {
+        world.secrets.push(secret);
+        if (isApiKeySecret(secret.metadata)) {
+          world.apiKeySecrets.push(apiKeySecret(secret));
+        }
+      };
     },
   },
   {
