@@ -7,7 +7,7 @@ import type { BucketRef, OverdraftCause } from '../quota/store.ts';
 import { drawsInput, drawsOutput } from '../quota/units.ts';
 import type { UsageSource } from '../record.ts';
 import type { Usage } from '../usage.ts';
-import { inputTokens } from './admission.ts';
+import { inputTokens } from './admission/quota-plan.ts';
 
 export interface Evidence {
   readonly facts: RequestFacts;

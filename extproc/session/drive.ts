@@ -66,7 +66,7 @@ class Drive implements ExchangeHandler, BodyOwner {
 
   requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void {
     this.#handle({ type: 'request-headers', headers, endOfStream, routeName: attributes.get(ROUTE_NAME_ATTRIBUTE) });
-    if (endOfStream || this.#failed || this.#session.phase !== 'collecting') {
+    if (endOfStream || this.#failed || !this.#session.collecting) {
       return;
     }
     this.#body = this.#shared.bodies.begin(this, bytesOf(headers));
@@ -107,7 +107,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     // A request that was not started has cost nothing.
     this.#deferred = undefined;
     this.#handle({ type: 'closed', clean, broken: this.#shared.broken.take(this.#session.requestId) });
-    if (this.#session.phase === 'over') {
+    if (this.#session.over) {
       this.#inflater?.close();
     }
   }

@@ -1,56 +1,41 @@
-/**
- * Reserves for a prepared request, sends it to its backend, and sets up how its response will be
- * read. Pure.
- */
+/** Sends an admitted request to its backend, and sets up how its response will be read. Pure. */
 import type { Tokenizer } from '../../contract/policy.ts';
-import type { BucketSnapshot, Demand } from '../quota/store.ts';
-import { drawOn, drawsInput, drawsTokens } from '../quota/units.ts';
+import { drawsTokens } from '../quota/units.ts';
 import type { Meter } from '../tokens/meter.ts';
+import type { Admission, Held } from './admission/admission.ts';
 import type { Action } from './protocol.ts';
 import type { PreparedRequest, Request } from './request.ts';
 import type { MeteredContext, ResponseContext } from './response/handler.ts';
 import { Lease } from './response/lease.ts';
 import { newTextSample, sampleOf } from './sample.ts';
-import type { Forwarded, Held } from './state.ts';
+import type { Forwarded } from './state.ts';
 
-interface ForwardContext {
-  readonly snapshots: readonly BucketSnapshot[];
-  readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
+export type NewMeter = (tokenizer: Tokenizer, model: string) => Meter;
+
+export function forward(admission: Admission, newMeter: NewMeter, nowMs: number, out: Action[]): Forwarded {
+  const { request, prepared } = admission;
+  if (prepared !== undefined) {
+    return forwardCollected(admission, prepared, newMeter, nowMs, out);
+  }
+  out.push({ type: 'request-headers', mutation: request.mutation(admission.passthrough!.target) });
+  request.passthroughBody!.forward(out);
+  return uncountedResponse(admission, nowMs);
 }
 
-/** What the request asks of the quota store; of passthrough only its number counts. */
-export function quotaDemand(
-  { buckets }: Request,
-  prepared: PreparedRequest | undefined,
-  id: string,
-  atMs: number,
-): Demand {
-  const { input, plan } = prepared ?? {};
-  return {
-    id,
-    atMs,
-    draws: buckets.map(drawOn),
-    inputTokens: input?.most ?? 0,
-    inputCounted: input?.text !== undefined || !buckets.some(({ quota }) => drawsInput(quota)),
-    ...input?.leastOfDemand,
-    output: plan?.output ?? { mode: 'none', want: 0, least: 0 },
-  };
-}
-
-export function forward(
-  request: Request,
+function forwardCollected(
+  admission: Admission,
   prepared: PreparedRequest,
-  held: Held | undefined,
-  context: ForwardContext,
+  newMeter: NewMeter,
   nowMs: number,
   out: Action[],
 ): Forwarded {
+  const { request, held } = admission;
   const { facts, tokenizer, backendModel } = prepared.choice;
   const metered = isMetered(request);
   const hideUsage = metered && facts.stream && !facts.usageAsked;
   sendRequest(request, prepared, held, hideUsage, out);
   if (!metered) {
-    return uncountedResponse(request, context, { sinceMs: nowMs, held, prepared });
+    return uncountedResponse(admission, nowMs);
   }
   prepared.input.sample = sampleOf(prepared.body!, tokenizer, backendModel);
   const leases = held !== undefined && prepared.plan.output.mode !== 'none';
@@ -64,15 +49,15 @@ export function forward(
     prepared,
     held,
     lease,
-    context: responseContext(request, context, {
+    context: responseContext(admission, {
       readers: request.found!.endpoint.answer!(facts, { hideUsage, model: facts.model }),
-      newMeter: () => context.newMeter(tokenizer, backendModel),
+      newMeter: () => newMeter(tokenizer, backendModel),
       newSample: () => newTextSample(tokenizer, backendModel),
       lease,
       inputTokens: () => prepared.input.likely(),
       hasOutput: facts.hasOutput,
       streamed: facts.stream,
-      mayPassUnread: (encoding) => mayPassUnread(request, prepared, encoding),
+      mayPassUnread: (encoding) => mayPassUnread(admission, prepared, encoding),
     }),
     head: undefined,
     response: undefined,
@@ -100,48 +85,44 @@ function sendRequest(
   }
 }
 
-/** A response that will pass uncounted: of passthrough, of `free` endpoints, or of Envoy itself. */
-export function uncountedResponse(
-  request: Request,
-  context: Pick<ForwardContext, 'snapshots'>,
-  { sinceMs, held, prepared }: Partial<Pick<Forwarded, 'sinceMs' | 'held' | 'prepared'>>,
-): Forwarded {
+/**
+ * Sets up a response that will pass uncounted: of passthrough, of `free` endpoints, or, without
+ * `sinceMs`, of Envoy itself.
+ */
+export function uncountedResponse(admission: Admission, sinceMs: number | undefined): Forwarded {
+  const isForwarded = sinceMs !== undefined;
   return {
     phase: 'forwarded',
     sinceMs,
-    prepared,
-    held,
+    prepared: isForwarded ? admission.prepared : undefined,
+    held: isForwarded ? admission.held : undefined,
     lease: undefined,
-    context: responseContext(request, context, undefined),
+    context: responseContext(admission, undefined),
     head: undefined,
     response: undefined,
   };
 }
 
 /** Returns undefined where no first-token timeout applies. */
-export function firstTokenTimeoutMs(request: Request, { choice }: PreparedRequest): number | undefined {
-  return isMetered(request) && choice.facts.stream ? choice.rule.rule.firstTokenTimeoutMs : undefined;
+export function firstTokenTimeoutMs({ request, choice }: Admission): number | undefined {
+  return choice?.facts.stream && isMetered(request) ? choice.rule.rule.firstTokenTimeoutMs : undefined;
 }
 
 function isMetered({ found }: Request): boolean {
   return found?.endpoint.kind === 'metered';
 }
 
-function responseContext(
-  { dialect, id: requestId }: Request,
-  { snapshots }: Pick<ForwardContext, 'snapshots'>,
-  metered: MeteredContext | undefined,
-): ResponseContext {
-  return { dialect, requestId, snapshots, metered };
+function responseContext({ request, snapshots }: Admission, metered: MeteredContext | undefined): ResponseContext {
+  return { dialect: request.dialect, requestId: request.id, snapshots, metered };
 }
 
 /**
  * An encoding that cannot be read passes where no quota counts tokens, or where the client asked
  * for it.
  */
-function mayPassUnread(request: Request, { choice }: PreparedRequest, encoding: string): boolean {
+function mayPassUnread({ request, buckets }: Admission, { choice }: PreparedRequest, encoding: string): boolean {
   const asked = !choice.facts.stream && request.accepts(encoding);
-  const counts = request.buckets.some(({ quota }) => drawsTokens(quota) && quota.mode === 'Enforce');
+  const counts = buckets.some(({ quota }) => drawsTokens(quota) && quota.mode === 'Enforce');
   return asked || !counts;
 }
 

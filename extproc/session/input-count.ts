@@ -3,7 +3,8 @@
  * the count.
  */
 import { leastTokens } from '../tokens/count.ts';
-import { inputTokens, likelyInputTokens, type QuotaPlan, type RoutingDecision } from './admission.ts';
+import { inputTokens, likelyInputTokens, type QuotaPlan } from './admission/quota-plan.ts';
+import type { RoutingDecision } from './admission/select-backend.ts';
 import type { TextSample } from './sample.ts';
 
 /** Counting shorter text takes at most 10 ms, whatever it contains. */

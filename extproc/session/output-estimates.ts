@@ -2,6 +2,15 @@
  * Estimates, from earlier answers of a model on a route, how long an answer will be (for the first
  * hold of a stream) and how fast tokens are made (for answers that nobody read).
  */
+import type { EstimateKey } from '../record.ts';
+
+/** Estimates learned from earlier responses. */
+export interface OutputEstimates {
+  /** Returns the output tokens of the first hold of a stream. */
+  holdTokens(...key: EstimateKey): number;
+  /** Returns the usual speed of responses. */
+  tokensPerSecond(...key: EstimateKey): number;
+}
 
 export interface EstimatorOptions {
   /** The bounds of the first hold of a stream, in tokens. */

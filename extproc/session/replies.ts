@@ -3,6 +3,7 @@
  * and the limit headers.
  */
 import { REQUEST_ID_HEADER, VIA_UPSTREAM } from '../../contract/headers.ts';
+import type { KeyPart, Quota } from '../../contract/policy.ts';
 import type { Failure } from '../errors.ts';
 import { failure } from '../errors.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
@@ -38,6 +39,21 @@ export function promptTooLong(limitTokens: number): Failure {
     'input_tokens_exceeded',
     `The prompt exceeds ${limitTokens} tokens, the limit of one request. Shorten it.`,
   );
+}
+
+export function bodyTooLarge(maxBytes: number): Failure {
+  return failure(
+    'request_too_large',
+    `The request body exceeds ${maxBytes} bytes. Send less, or raise maxRequestBodySize of the AIGatewayRoute.`,
+  );
+}
+
+export function missingQuotaKey({ quota, part }: { readonly quota: Quota; readonly part: KeyPart }): Failure {
+  const header = part.type === 'Header';
+  const need = header
+    ? `the header ${part.name}. Send it exactly once with each request.`
+    : `a ${part.type.toLowerCase()}. Send one with each request.`;
+  return failure('missing_quota_key', `Quota ${quota.id} needs ${need}`, header ? { param: part.name } : {});
 }
 
 export function refusal(

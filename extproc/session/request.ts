@@ -1,29 +1,24 @@
 /**
- * The request side of a session: reads headers and body, routes the request, and edits it for its
+ * The client's request: reads its headers, collects or relays its body, and edits it for its
  * backend.
  */
 import { REQUEST_ID_HEADER, ROUTE_HEADER } from '../../contract/headers.ts';
-import { type Failure, failure, isFailure } from '../errors.ts';
+import { type Failure, failure } from '../errors.ts';
 import type { HeaderList, HeaderMutation } from '../exchange.ts';
 import { newScanner } from '../json/json-tokenizer.ts';
 import type { JsonScanner, ScannedBody } from '../json/scanner.ts';
+import type { Shape } from '../json/shape.ts';
 import { splice } from '../json/splice.ts';
-import { type CompiledPolicy, type CompiledVirtualHost, speaks } from '../policy/compile.ts';
+import type { CompiledPolicy, CompiledVirtualHost } from '../policy/compile.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import { type ClientApiMatch, dialectFor, findEndpoint } from '../providers/registry.ts';
-import type { BucketRef } from '../quota/store.ts';
-import type { EstimateKey } from '../record.ts';
-import {
-  admitPassthrough,
-  bodyTooLarge,
-  planQuota,
-  type QuotaPlan,
-  type RoutingDecision,
-  selectBackend,
-} from './admission.ts';
+import type { QuotaPlan } from './admission/quota-plan.ts';
+import type { RoutingDecision } from './admission/select-backend.ts';
 import { hideFromProvider } from './hidden-headers.ts';
-import { InputCount } from './input-count.ts';
-import { findRule } from './routing.ts';
+import type { InputCount } from './input-count.ts';
+import { PassthroughBody } from './passthrough-body.ts';
+import type { Action, EventOf } from './protocol.ts';
+import { bodyTooLarge } from './replies.ts';
 
 /** Copying this much costs less than another message to Envoy. */
 const JOINED_BYTES = 16 * 1024;
@@ -41,22 +36,9 @@ const OTHER_CHARSET = /;\s*charset\s*=\s*(?!"?utf-?8"?\s*(;|$))/i;
 export interface RequestContext {
   readonly policy: CompiledPolicy;
   readonly newId: () => string;
-  /** In [0, 1). */
-  readonly random: () => number;
-  readonly healthy: (target: string) => boolean;
-  readonly holdTokens: (...key: EstimateKey) => number;
 }
 
-export type FirstStep =
-  /** The body is needed. */
-  | { readonly type: 'collect' }
-  /** The gateway replies itself. */
-  | { readonly type: 'reply'; readonly body: Uint8Array }
-  | { readonly type: 'passthrough'; readonly target: string };
-
-/**
- * A request that is read, routed and within the limits of one request: ready for its reservation.
- */
+/** A collected request that is read and routed. */
 export interface PreparedRequest {
   /** Undefined once the body is released. */
   body: ScannedBody | undefined;
@@ -70,24 +52,24 @@ export class Request {
   id: string | undefined;
   method = '';
   path = '';
-  bodyBytes = 0;
+  entry: CompiledVirtualHost | undefined;
+  /** Absent for passthrough. */
   found: ClientApiMatch | undefined;
+  /** Present for passthrough. */
+  passthroughBody: PassthroughBody | undefined;
   /** Set as far as the request could be read. */
   model: string | undefined;
-  choice: RoutingDecision | undefined;
-  /** The quotas that hold for the request, with their keys. */
-  buckets: readonly BucketRef[] = [];
+  /** The body has arrived, with its trailers if any. */
+  complete = false;
   /** The client sent trailers after the body. */
   endedByTrailers = false;
-  /** Route and rule of a passthrough. */
-  passthrough: { readonly route: string; readonly rule: string } | undefined;
   readonly #context: RequestContext;
   #headers: HeaderList = [];
   #ownId = false;
-  #entry: CompiledVirtualHost | undefined;
+  /** Present while the body is collected and kept. */
   #scanner: JsonScanner | undefined;
-  #prepared: PreparedRequest | undefined;
-  #maxPassedBytes = Number.POSITIVE_INFINITY;
+  #collectedBytes = 0;
+  #keptBytes = 0;
 
   constructor(context: RequestContext) {
     this.#context = context;
@@ -123,28 +105,32 @@ export class Request {
     }
   }
 
-  headers(headers: HeaderList, routeName: string | undefined): FirstStep | Failure {
+  /** Reads the headers. Returns a failure where the request cannot be served. */
+  headers({ headers, endOfStream, routeName }: EventOf<'request-headers'>): Failure | undefined {
     this.#headers = headers;
+    this.complete = endOfStream;
     const id = this.#first(REQUEST_ID_HEADER);
     this.#ownId = id !== undefined && !REQUEST_ID.test(id);
     this.id = this.#ownId ? this.#context.newId() : id;
     this.method = this.#first(':method') ?? '';
     this.path = withoutQuery(this.#first(':path') ?? '');
-    this.#entry = this.#context.policy.entry(routeName);
-    if (this.#entry === undefined) {
+    this.entry = this.#context.policy.entry(routeName);
+    if (this.entry === undefined) {
       return noRoute;
     }
     this.found = findEndpoint(this.method, this.path, this.#first);
     if (this.found === undefined) {
-      return this.#passthrough(this.#entry);
+      this.passthroughBody = new PassthroughBody();
+      return undefined;
     }
-    if (this.#entry.rules.length === 0) {
+    if (this.entry.rules.length === 0) {
       return noRoute;
     }
     const { endpoint } = this.found;
-    if (endpoint.kind === 'models') {
-      return this.#models(this.#entry);
-    }
+    return endpoint.kind === 'models' ? undefined : this.#collect(endpoint.shape, this.entry.maxRequestBodyBytes);
+  }
+
+  #collect(shape: Shape, maxBytes: number): Failure | undefined {
     const encoding = this.#first('content-encoding');
     if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
       return failure('unsupported_encoding', 'The request body is compressed. Send it without content-encoding.');
@@ -152,96 +138,64 @@ export class Request {
     if (OTHER_CHARSET.test(this.#first('content-type') ?? '')) {
       return failure('unsupported_encoding', 'The request body is not UTF-8. Send it without another charset.');
     }
-    const most = this.#entry.maxRequestBodyBytes;
-    if (Number(this.#first('content-length')) > most) {
-      return bodyTooLarge(most);
+    if (this.#announcedBytes > maxBytes) {
+      return bodyTooLarge(maxBytes);
     }
-    this.#scanner = newScanner(endpoint.shape);
-    return { type: 'collect' };
+    this.#scanner = newScanner(shape);
+    return undefined;
   }
 
-  #models(entry: CompiledVirtualHost): FirstStep | Failure {
-    const { providerApis, modelsBody } = this.found!.endpoint;
-    const body = modelsBody!(
-      {
-        names: entry.modelNames(providerApis),
-        serves: (model) => {
-          const rule = findRule(entry, model, this.header);
-          return rule !== undefined && speaks(rule, providerApis);
-        },
-      },
-      this.path,
-    );
-    return isFailure(body) ? body : { type: 'reply', body };
+  /** NaN where the client does not announce the length of the body. */
+  get #announcedBytes(): number {
+    return Number(this.#first('content-length'));
   }
 
-  #passthrough(entry: CompiledVirtualHost): FirstStep | Failure {
-    const admitted = admitPassthrough(entry, this.method, this.path, this.header);
-    if (isFailure(admitted)) {
-      return admitted;
-    }
-    const { passthrough, buckets } = admitted;
-    this.#maxPassedBytes = passthrough.maxRequestBodyBytes ?? Number.POSITIVE_INFINITY;
-    if (Number(this.#first('content-length')) > this.#maxPassedBytes) {
-      return bodyTooLarge(this.#maxPassedBytes);
-    }
-    this.passthrough = { route: passthrough.route, rule: passthrough.rule };
-    this.buckets = buckets;
-    return { type: 'passthrough', target: passthrough.target };
+  /** Sets the limit of a passthrough body. Returns a failure where it is known to be exceeded. */
+  limitPassthrough(maxBytes = Number.POSITIVE_INFINITY): Failure | undefined {
+    return this.#announcedBytes > maxBytes ? bodyTooLarge(maxBytes) : this.passthroughBody!.limitTo(maxBytes);
   }
 
-  /** Reads and keeps a piece of the body. */
-  push(bytes: Uint8Array): Failure | undefined {
-    this.bodyBytes += bytes.length;
-    const most = this.#entry!.maxRequestBodyBytes;
-    return this.bodyBytes > most ? bodyTooLarge(most) : this.#scanner!.push(bytes);
+  /** Whether parts of the body are kept as they arrive. */
+  get collecting(): boolean {
+    return this.#scanner !== undefined && !this.complete;
   }
 
-  /** Memory of the body and of what was found in it. */
-  get keptBytes(): number {
-    return this.#scanner?.keptBytes ?? 0;
+  get bodyBytes(): number {
+    return this.passthroughBody?.bytes ?? this.#collectedBytes;
   }
 
-  /** Notes a piece of a passthrough body, which is not kept. */
-  pass(bytes: Uint8Array): Failure | undefined {
-    this.bodyBytes += bytes.length;
-    return this.bodyBytes > this.#maxPassedBytes ? bodyTooLarge(this.#maxPassedBytes) : undefined;
+  /** Takes a part of the body: collects it, relays it, or drops it where nobody needs it. */
+  part(event: EventOf<'request-body' | 'request-trailers'>, out: Action[]): Failure | undefined {
+    this.endedByTrailers = event.type === 'request-trailers';
+    this.complete = event.type === 'request-trailers' || event.endOfStream;
+    if (this.passthroughBody !== undefined) {
+      return this.passthroughBody.handle(event, out);
+    }
+    if (event.type === 'request-trailers' || event.bytes.length === 0 || this.#scanner === undefined) {
+      return undefined;
+    }
+    this.#collectedBytes += event.bytes.length;
+    const most = this.entry!.maxRequestBodyBytes;
+    const problem = this.#collectedBytes > most ? bodyTooLarge(most) : this.#scanner.push(event.bytes);
+    const { keptBytes } = this.#scanner;
+    out.push({ type: 'keep', bytes: keptBytes - this.#keptBytes });
+    this.#keptBytes = keptBytes;
+    return problem;
   }
 
-  /** Reads and routes the complete request. */
-  end(): PreparedRequest | Failure {
-    const { endpoint } = this.found!;
-    const { healthy, random, holdTokens } = this.#context;
-    const body = this.#scanner!.finish();
-    if (isFailure(body)) {
-      return body;
-    }
-    const facts = endpoint.readRequest(body);
-    if (isFailure(facts)) {
-      return facts;
-    }
-    this.model = facts.model;
-    const choice = selectBackend(this.#entry!, endpoint, facts, this.header, this.bodyBytes, healthy, random());
-    if (isFailure(choice)) {
-      return choice;
-    }
-    this.choice = choice;
-    const planned = planQuota(endpoint, choice, this.header, holdTokens);
-    if (isFailure(planned)) {
-      return planned;
-    }
-    this.buckets = planned.buckets;
-    this.#prepared = { body, choice, plan: planned, input: new InputCount(choice, planned) };
-    return this.#prepared;
+  /** Returns the complete body. */
+  scanned(): ScannedBody | Failure {
+    return this.#scanner!.finish();
   }
 
   /** Drops the body: it is forwarded, or never will be. */
-  release(): void {
+  release(out: Action[]): void {
+    if (this.#keptBytes > 0) {
+      out.push({ type: 'keep', bytes: -this.#keptBytes });
+    }
+    this.#keptBytes = 0;
     this.#scanner?.release();
     this.#scanner = undefined;
-    if (this.#prepared !== undefined) {
-      this.#prepared.body = undefined;
-    }
   }
 
   /**

@@ -4,11 +4,11 @@ import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Overdraft, QuotaStore } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
 import type { Meter } from '../tokens/meter.ts';
-import type { OutputEstimates } from './admission.ts';
 import type { Bodies } from './bodies.ts';
 import type { CountQueue } from './counting.ts';
 import type { Interruptions } from './interruptions.ts';
 import type { OutlierDetection } from './outlier-detection.ts';
+import type { OutputEstimates } from './output-estimates.ts';
 
 export interface SessionServices {
   policy(): CompiledPolicy | undefined;

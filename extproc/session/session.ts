@@ -1,53 +1,50 @@
 /**
  * One HTTP request from its headers to its charge, as a pure state machine: events in, actions out.
- * `Request` reads what the client asks for; a `ResponseHandler` reads what comes back. The session
- * holds quotas, forwards the request, and settles. It keeps the policy that was in force when it
- * began.
+ * `Request` reads what the client asks for, the steps of `Admission` decide whether it may go
+ * upstream, and a `ResponseHandler` reads what comes back. The session forwards the request and
+ * settles. It keeps the policy that was in force when it began.
  */
 import { type Failure, isFailure, withPlainMessage } from '../errors.ts';
 import type { Interruption } from '../interruption.ts';
-import type { BucketSnapshot, Decision } from '../quota/store.ts';
-import type { QuotaDecision, RequestRecord } from '../record.ts';
-import { firstTokenTimeoutMs, forward, quotaDemand, uncountedResponse } from './forward.ts';
-import { PassthroughRequest } from './passthrough-request.ts';
+import type { RequestRecord } from '../record.ts';
+import { Admission, type AdmissionEvent, type AdmissionResult, type BodyComplete } from './admission/admission.ts';
+import { admissionSteps } from './admission/steps.ts';
+import { firstTokenTimeoutMs, forward, uncountedResponse } from './forward.ts';
 import type { Action, EventOf, SessionEvent } from './protocol.ts';
-import {
-  firstTokenLate,
-  internalFault,
-  jsonResponse,
-  promptTooLong,
-  quotaFailure,
-  refusal,
-  tooManyBodies,
-  uploadTooSlow,
-} from './replies.ts';
-import { type PreparedRequest, Request } from './request.ts';
+import { firstTokenLate, internalFault, jsonResponse, refusal, tooManyBodies, uploadTooSlow } from './replies.ts';
+import { Request } from './request.ts';
 import type { ResponseBodyEvent } from './response/handler.ts';
 import { isBackendWell, openResponse } from './response/open.ts';
 import { costOfHold, type Ending, requestCost, requestRecord, type SettlementInput, settlement } from './settlement.ts';
-import type { Forwarded, Held, SessionContext, SessionState } from './state.ts';
+import type { Forwarded, SessionContext, SessionState } from './state.ts';
+
+const bodyComplete: BodyComplete = { type: 'body-complete' };
+const cancelExtension: Action = { type: 'cancel' };
 
 export class Session {
   readonly #context: SessionContext;
   readonly #request: Request;
-  #state: SessionState = { phase: 'collecting' };
+  readonly #admission: Admission;
+  #state: SessionState = { phase: 'admitting' };
   #startMs = 0;
-  #passthrough: PassthroughRequest | undefined;
-  #keptBytes = 0;
-  #decision: QuotaDecision = { type: 'none' };
-  #snapshots: readonly BucketSnapshot[] = [];
 
-  constructor(context: SessionContext) {
+  constructor(context: SessionContext, steps = admissionSteps) {
     this.#context = context;
-    this.#request = new Request({ ...context, holdTokens: (...key) => context.estimates.holdTokens(...key) });
+    this.#request = new Request(context);
+    this.#admission = new Admission(this.#request, context, steps);
   }
 
   get requestId(): string | undefined {
     return this.#request.id;
   }
 
-  get phase(): SessionState['phase'] {
-    return this.#state.phase;
+  /** Whether more of a body is awaited that is kept in memory. */
+  get collecting(): boolean {
+    return this.#state.phase === 'admitting' && this.#request.collecting;
+  }
+
+  get over(): boolean {
+    return this.#state.phase === 'over';
   }
 
   /**
@@ -83,10 +80,7 @@ export class Session {
   }
 
   get #blocked(): boolean {
-    const state = this.#state;
-    return state.phase === 'forwarded'
-      ? (state.response?.blocked ?? false)
-      : state.phase === 'reserving' && this.#passthrough !== undefined;
+    return this.#admission.blocked || this.#forwarded?.response?.blocked === true;
   }
 
   #step(event: SessionEvent, nowMs: number, out: Action[]): Failure | undefined {
@@ -95,17 +89,14 @@ export class Session {
         return this.#requestHeaders(event, nowMs, out);
       case 'request-body':
       case 'request-trailers':
-        return this.#passthrough === undefined
-          ? this.#requestPart(event, nowMs, out)
-          : this.#passthroughPart(this.#passthrough, event, out);
+        return this.#requestPart(event, nowMs, out);
       case 'overloaded':
         return tooManyBodies;
       case 'upload-late':
         return uploadTooSlow;
       case 'counted':
-        return this.#counted(event.tokens, nowMs, out);
       case 'reserved':
-        return this.#reserved(event.decision, nowMs, out);
+        return this.#resume(event, nowMs, out);
       case 'response-headers':
         this.#responseHeaders(event, nowMs, out);
         return undefined;
@@ -128,138 +119,42 @@ export class Session {
   }
 
   #requestHeaders(event: EventOf<'request-headers'>, nowMs: number, out: Action[]): Failure | undefined {
-    const step = this.#request.headers(event.headers, event.routeName);
-    if (isFailure(step)) {
-      return step;
-    }
-    if (step.type === 'reply') {
-      out.push({ type: 'immediate-response', response: jsonResponse(step.body, this.#request.id) });
-      this.#finish({ replyStatus: 200 }, nowMs, out);
-      return undefined;
-    }
-    if (step.type === 'passthrough') {
-      this.#passthrough = new PassthroughRequest(this.#request, step.target);
-      this.#reserve(undefined, nowMs, out);
-      return undefined;
-    }
-    return event.endOfStream ? this.#prepare(nowMs, out) : undefined;
+    return this.#request.headers(event) ?? this.#continue(this.#admission.run(nowMs, out), nowMs, out);
   }
 
   #requestPart(event: EventOf<'request-body' | 'request-trailers'>, nowMs: number, out: Action[]): Failure | undefined {
-    if (this.#state.phase !== 'collecting') {
-      return undefined;
-    }
-    if (event.type === 'request-trailers') {
-      this.#request.endedByTrailers = true;
-      return this.#prepare(nowMs, out);
-    }
-    const { bytes, endOfStream } = event;
-    if (bytes.length > 0) {
-      const before = this.#keptBytes;
-      const problem = this.#request.push(bytes);
-      this.#keptBytes = this.#request.keptBytes;
-      out.push({ type: 'keep', bytes: this.#keptBytes - before });
-      if (problem !== undefined) {
-        return problem;
-      }
-    }
-    return endOfStream ? this.#prepare(nowMs, out) : undefined;
-  }
-
-  #passthroughPart(
-    passthrough: PassthroughRequest,
-    event: EventOf<'request-body' | 'request-trailers'>,
-    out: Action[],
-  ): Failure | undefined {
     if (this.#state.phase === 'over') {
       return undefined;
     }
-    const problem = passthrough.handle(event, out);
-    // A response that has begun keeps its status.
-    if (problem === undefined || this.#forwarded?.head !== undefined) {
-      return undefined;
+    const problem = this.#request.part(event, out);
+    if (problem !== undefined) {
+      // A response that has begun keeps its status.
+      return this.#forwarded?.head === undefined ? problem : undefined;
     }
-    this.#stopWaiting(out);
-    return problem;
+    return this.#request.complete ? this.#resume(bodyComplete, nowMs, out) : undefined;
   }
 
-  /** The body is complete: routes the request and checks its limits. */
-  #prepare(nowMs: number, out: Action[]): Failure | undefined {
-    const prepared = this.#request.end();
-    if (isFailure(prepared)) {
-      return prepared;
-    }
-    const limit = prepared.choice.rule.rule.requestLimits.inputTokens;
-    if (limit === undefined || prepared.plan.inputTokens <= limit) {
-      this.#reserve(prepared, nowMs, out);
-    } else if (prepared.input.likelyLeast > limit) {
-      return promptTooLong(limit);
-    } else {
-      this.#count(prepared, limit, out);
+  #resume(event: AdmissionEvent, nowMs: number, out: Action[]): Failure | undefined {
+    return this.#continue(this.#admission.resume(event, nowMs, out), nowMs, out);
+  }
+
+  #continue(result: AdmissionResult, nowMs: number, out: Action[]): Failure | undefined {
+    if (result === 'admitted') {
+      this.#forward(nowMs, out);
+    } else if (result !== 'waiting') {
+      if (isFailure(result)) {
+        return result;
+      }
+      out.push({ type: 'immediate-response', response: jsonResponse(result.reply, this.#request.id) });
+      this.#finish({ replyStatus: 200 }, nowMs, out);
     }
     return undefined;
   }
 
-  #count(prepared: PreparedRequest, limitTokens: number, out: Action[]): void {
-    this.#state = { phase: 'counting', prepared };
-    prepared.input.countTo(limitTokens);
-    const { tokenizer, backendModel: model } = prepared.choice;
-    out.push({ type: 'count', body: prepared.body!, tokenizer, model, limitTokens });
-  }
-
-  #counted(tokens: number, nowMs: number, out: Action[]): Failure | undefined {
-    if (this.#state.phase !== 'counting') {
-      return undefined;
-    }
-    const { prepared } = this.#state;
-    prepared.input.counted(tokens);
-    const limit = prepared.choice.rule.rule.requestLimits.inputTokens;
-    if (limit !== undefined && prepared.input.likelyLeast > limit) {
-      return promptTooLong(limit);
-    }
-    this.#reserve(prepared, nowMs, out);
-    return undefined;
-  }
-
-  #reserve(prepared: PreparedRequest | undefined, nowMs: number, out: Action[]): void {
-    if (this.#request.buckets.length === 0) {
-      this.#forward(prepared, undefined, nowMs, out);
-      return;
-    }
-    this.#state = { phase: 'reserving', prepared, sinceMs: nowMs };
-    out.push({ type: 'reserve', demand: quotaDemand(this.#request, prepared, this.#context.newId(), nowMs) });
-  }
-
-  #reserved(decision: Decision, nowMs: number, out: Action[]): Failure | undefined {
-    if (this.#state.phase !== 'reserving') {
-      return undefined;
-    }
-    const { prepared, sinceMs } = this.#state;
-    if (decision.type === 'count-first') {
-      this.#count(prepared!, decision.limitTokens, out);
-      return undefined;
-    }
-    this.#snapshots = decision.snapshots;
-    if (decision.type === 'refused') {
-      this.#decision = { type: 'refused', reason: decision.reason, quota: decision.bucket.quota.id };
-      return quotaFailure(decision);
-    }
-    const { hold, outputTokens, shadowRefused = [] } = decision;
-    this.#decision = { type: 'admitted', queuedMs: Math.floor(nowMs - sinceMs), shadowRefused };
-    this.#forward(prepared, { hold, outputTokens, inputTokens: prepared?.input.most ?? 0 }, nowMs, out);
-    return undefined;
-  }
-
-  #forward(prepared: PreparedRequest | undefined, held: Held | undefined, nowMs: number, out: Action[]): void {
-    const context = { newMeter: this.#context.newMeter, snapshots: this.#snapshots };
-    if (prepared === undefined) {
-      this.#passthrough!.forward(out);
-      this.#state = uncountedResponse(this.#request, context, { sinceMs: nowMs, held });
-      return;
-    }
-    this.#state = forward(this.#request, prepared, held, context, nowMs, out);
+  #forward(nowMs: number, out: Action[]): void {
+    this.#state = forward(this.#admission, this.#context.newMeter, nowMs, out);
     this.#releaseBody(out);
-    const timeoutMs = firstTokenTimeoutMs(this.#request, prepared);
+    const timeoutMs = firstTokenTimeoutMs(this.#admission);
     if (timeoutMs !== undefined) {
       out.push({ type: 'start-timer', ms: timeoutMs });
     }
@@ -286,13 +181,13 @@ export class Session {
 
   /** Envoy replied before we forwarded the request. */
   #answeredByEnvoy(event: EventOf<'response-headers'>, out: Action[]): void {
-    this.#stopWaiting(out);
+    this.#admission.cancel(out);
     this.#releaseBody(out);
-    this.#passthrough?.discard();
+    this.#request.passthroughBody?.discard();
     if (event.path !== undefined) {
       this.#request.answeredAt(event.path);
     }
-    this.#state = uncountedResponse(this.#request, { snapshots: this.#snapshots }, {});
+    this.#state = uncountedResponse(this.#admission, undefined);
   }
 
   #respond(event: ResponseBodyEvent, nowMs: number, out: Action[]): void {
@@ -319,7 +214,8 @@ export class Session {
    */
   #refuse(problem: Failure, nowMs: number, out: Action[]): void {
     const { phase } = this.#state;
-    if (phase !== 'over' && (phase !== 'forwarded' || this.#passthrough !== undefined)) {
+    if (phase !== 'over' && (phase !== 'forwarded' || this.#request.passthroughBody !== undefined)) {
+      this.#admission.cancel(out);
       this.#reply(problem, nowMs, out);
     }
   }
@@ -327,7 +223,7 @@ export class Session {
   #reply(problem: Failure, nowMs: number, out: Action[]): void {
     const shown = this.#context.plainErrors ? withPlainMessage(problem) : problem;
     const { dialect, id } = this.#request;
-    out.push({ type: 'immediate-response', response: refusal(dialect, shown, this.#snapshots, nowMs, id) });
+    out.push({ type: 'immediate-response', response: refusal(dialect, shown, this.#admission.snapshots, nowMs, id) });
     this.#finish({ failure: problem, replyStatus: problem.status }, nowMs, out);
   }
 
@@ -337,27 +233,19 @@ export class Session {
     if (this.#state.phase === 'over' || response?.inflating) {
       return;
     }
-    this.#stopWaiting(out);
+    this.#admission.cancel(out);
+    if (response?.blocked) {
+      out.push(cancelExtension);
+    }
     response?.abandon();
     this.#finish({ abandoned: true, interruption }, nowMs, out);
   }
 
-  /** Cancels the pending count, reservation or extension. */
-  #stopWaiting(out: Action[]): void {
-    const { phase } = this.#state;
-    if (phase === 'counting') {
-      out.push({ type: 'stop-count' });
-    } else if (phase === 'reserving' || this.#blocked) {
-      out.push({ type: 'cancel' });
-    }
-  }
-
   #releaseBody(out: Action[]): void {
-    if (this.#keptBytes > 0) {
-      out.push({ type: 'keep', bytes: -this.#keptBytes });
+    this.#request.release(out);
+    if (this.#admission.prepared !== undefined) {
+      this.#admission.prepared.body = undefined;
     }
-    this.#keptBytes = 0;
-    this.#request.release();
   }
 
   #finish(ending: Ending, nowMs: number, out: Action[]): void {
@@ -369,7 +257,7 @@ export class Session {
     const cost = requestCost(input);
     out.push({
       type: 'finish',
-      settle: forwarded?.held && settlement(forwarded.held.hold, this.#request.buckets, cost),
+      settle: forwarded?.held && settlement(forwarded.held.hold, this.#admission.buckets, cost),
       outcome: requestRecord(input, cost),
     });
     forwarded?.response?.release();
@@ -381,10 +269,9 @@ export class Session {
 
   #settlementInput(ending: Ending, forwarded: Forwarded | undefined, nowMs: number): SettlementInput {
     return {
-      request: this.#request,
+      admission: this.#admission,
       forwarded,
       evidence: forwarded?.response?.evidence(nowMs),
-      decision: this.#decision,
       ending,
       startMs: this.#startMs,
       nowMs,

@@ -4,10 +4,13 @@ import { type Interruption, interruptedBy } from '../interruption.ts';
 import type { BucketRef, Hold } from '../quota/store.ts';
 import { unitOf } from '../quota/units.ts';
 import type { QuotaDecision, RequestRecord } from '../record.ts';
-import { estimateKey, type OutputEstimates, type QuotaPlan, type RoutingDecision } from './admission.ts';
+import type { Admission } from './admission/admission.ts';
+import type { QuotaPlan } from './admission/quota-plan.ts';
+import { estimateKey, type RoutingDecision } from './admission/select-backend.ts';
 import { type Cost, cost, estimated } from './charge.ts';
+import type { OutputEstimates } from './output-estimates.ts';
 import type { Settle } from './protocol.ts';
-import type { PreparedRequest, Request } from './request.ts';
+import type { PreparedRequest } from './request.ts';
 import { type ResponseEvidence, unreadEvidence } from './response/evidence.ts';
 import type { Forwarded } from './state.ts';
 
@@ -23,12 +26,11 @@ export interface Ending {
 
 /** What a session knows at its end. */
 export interface SettlementInput {
-  readonly request: Request;
+  readonly admission: Admission;
   /** Absent where the request was refused, answered here, or abandoned before that. */
   readonly forwarded: Forwarded | undefined;
   /** Absent without response headers. */
   readonly evidence: ResponseEvidence | undefined;
-  readonly decision: QuotaDecision;
   readonly ending: Ending;
   readonly startMs: number;
   readonly nowMs: number;
@@ -48,9 +50,9 @@ interface Work extends SettlementInput {
 
 /** Returns undefined where nothing was delivered that costs anything. */
 export function requestCost(input: SettlementInput): Cost | undefined {
-  const { forwarded, request } = input;
+  const { forwarded, admission } = input;
   const { prepared, sinceMs, held, lease, head } = forwarded ?? {};
-  if (prepared === undefined || sinceMs === undefined || request.found?.endpoint.kind !== 'metered') {
+  if (prepared === undefined || sinceMs === undefined || admission.request.found?.endpoint.kind !== 'metered') {
     return undefined;
   }
   const status = head?.status;
@@ -73,7 +75,7 @@ export function requestCost(input: SettlementInput): Cost | undefined {
     usageFinal: evidence.usageFinal,
     countInput: () => prepared.input.likely(),
     countOutput: () => Math.max(Math.ceil(evidence.countOutput() * candidates), unseenTokens(work)) + undelivered,
-    buckets: request.buckets,
+    buckets: admission.buckets,
     heldInputTokens: held?.inputTokens ?? 0,
     heldOutputTokens,
     hidden: prepared.plan.hidden,
@@ -97,7 +99,7 @@ export function costOfHold(forwarded: Forwarded | undefined): Cost | undefined {
  * `onAbandon` says, because it can leave on purpose; other interruptions by what is likely.
  */
 function unseenTokens(work: Work): number {
-  const { evidence, ending, heldOutputTokens, estimates, prepared, request } = work;
+  const { evidence, ending, heldOutputTokens, estimates, prepared, admission } = work;
   const { choice, plan } = prepared;
   const { facts } = choice;
   const incomplete = !facts.stream && (ending.abandoned === true || work.status === 504);
@@ -105,7 +107,7 @@ function unseenTokens(work: Work): number {
   if (!facts.hasOutput || evidence.truncated || !unseen) {
     return 0;
   }
-  const holds = request.buckets.some(({ quota }) => quota.onAbandon !== 'Estimate');
+  const holds = admission.buckets.some(({ quota }) => quota.onAbandon !== 'Estimate');
   if (clientLeft(ending) && holds && heldOutputTokens > 0) {
     return heldOutputTokens;
   }
@@ -150,7 +152,7 @@ export function settlement(hold: Hold, buckets: readonly BucketRef[], cost: Cost
   return { hold, charge: { amounts, cause: cost.cause } };
 }
 
-function finalDecision({ evidence, decision }: SettlementInput): QuotaDecision {
+function finalDecision({ evidence, admission: { decision } }: SettlementInput): QuotaDecision {
   if (evidence === undefined || decision.type !== 'admitted') {
     return decision;
   }
@@ -159,16 +161,16 @@ function finalDecision({ evidence, decision }: SettlementInput): QuotaDecision {
 }
 
 export function requestRecord(input: SettlementInput, cost: Cost | undefined): RequestRecord {
-  const { request, forwarded, evidence, ending, nowMs } = input;
+  const { admission, forwarded, evidence, ending, nowMs } = input;
+  const { request, choice, passthrough } = admission;
   const { head, response, sinceMs } = forwarded ?? {};
-  const { choice } = request;
   const facts = choice?.facts;
   const late = ending.abandoned === true && interruptedBy(ending.interruption) === 'timeout';
   const complete = evidence?.finished === true && cost?.source === 'provider' && facts?.hasOutput === true;
   return {
     requestId: request.id,
-    route: choice?.rule.rule.route ?? request.passthrough?.route,
-    rule: choice?.rule.rule.name ?? request.passthrough?.rule,
+    route: choice?.rule.rule.route ?? passthrough?.route,
+    rule: choice?.rule.rule.name ?? passthrough?.rule,
     backend: choice?.target.backend,
     schema: choice?.target.backendPolicy.schema,
     operation: request.found?.endpoint.operation,
@@ -187,7 +189,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     undeliveredTokens: cost?.undeliveredTokens || undefined,
     estimatedOutputTokens: complete && input.compares() ? evidence.countExactly() : undefined,
     decision: finalDecision(input),
-    buckets: request.buckets,
+    buckets: admission.buckets,
     failure: ending.failure ?? response?.failure ?? head?.failure ?? (late ? envoyFailure(504) : undefined),
     clientLeft: clientLeft(ending),
     broken: ending.interruption ?? head?.interruption,

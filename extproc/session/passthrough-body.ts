@@ -1,22 +1,22 @@
 /**
- * The body of a passthrough request: relayed unread, and kept back while its reservation is
- * pending.
+ * The body of a passthrough request: relayed unread, and kept back until the request is forwarded.
  */
 import type { Failure } from '../errors.ts';
 import type { Action, EventOf } from './protocol.ts';
-import type { Request } from './request.ts';
+import { bodyTooLarge } from './replies.ts';
 
-export class PassthroughRequest {
-  readonly #request: Request;
-  readonly #target: string;
+export class PassthroughBody {
+  bytes = 0;
+  #maxBytes = Number.POSITIVE_INFINITY;
   /**
    * Undefined once the request is forwarded. The driver stops reading meanwhile, which bounds it.
    */
   #deferred: Action[] | undefined = [];
 
-  constructor(request: Request, target: string) {
-    this.#request = request;
-    this.#target = target;
+  /** Sets the limit of the whole body, including the parts that have arrived already. */
+  limitTo(maxBytes: number): Failure | undefined {
+    this.#maxBytes = maxBytes;
+    return this.#tooLarge();
   }
 
   handle(event: EventOf<'request-body' | 'request-trailers'>, out: Action[]): Failure | undefined {
@@ -26,7 +26,8 @@ export class PassthroughRequest {
       return undefined;
     }
     const { bytes, endOfStream } = event;
-    const problem = this.#request.pass(bytes);
+    this.bytes += bytes.length;
+    const problem = this.#tooLarge();
     if (problem === undefined) {
       actions.push({ type: 'request-body', bytes, endOfStream });
     }
@@ -38,8 +39,13 @@ export class PassthroughRequest {
     this.#deferred = undefined;
   }
 
+  /** Sends what is kept back; later parts go at once. */
   forward(out: Action[]): void {
-    out.push({ type: 'request-headers', mutation: this.#request.mutation(this.#target) }, ...(this.#deferred ?? []));
+    out.push(...(this.#deferred ?? []));
     this.#deferred = undefined;
+  }
+
+  #tooLarge(): Failure | undefined {
+    return this.bytes > this.#maxBytes ? bodyTooLarge(this.#maxBytes) : undefined;
   }
 }

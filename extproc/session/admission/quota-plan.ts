@@ -1,0 +1,115 @@
+/** What a request must hold of its quotas, and whether they let it pass. Pure. */
+import type { Tokenizer } from '../../../contract/policy.ts';
+import { type Failure, failure } from '../../errors.ts';
+import type { ClientApi, RequestFacts } from '../../providers/adapter.ts';
+import { bucketsFor } from '../../quota/keys.ts';
+import type { BucketRef, OutputDemand } from '../../quota/store.ts';
+import { drawsOutput, drawsTokens } from '../../quota/units.ts';
+import type { OutputEstimates } from '../output-estimates.ts';
+import { missingQuotaKey } from '../replies.ts';
+import { estimateKey, type RoutingDecision } from './select-backend.ts';
+
+/** Held for a unary response of a model without `maxOutputTokens`. */
+const ASSUMED_MAX_OUTPUT_TOKENS = 16_384;
+
+/**
+ * Bytes are an upper bound on tokens. A hold of this many bytes per expected token covers most
+ * streams, so they are never tokenized. Where less of the budget is left, less is granted.
+ */
+const UNCOUNTED_BYTES_PER_TOKEN = 6;
+
+export interface QuotaPlan {
+  readonly buckets: readonly BucketRef[];
+  /** An upper bound for the text, an estimate for media. */
+  readonly inputTokens: number;
+  readonly output: OutputDemand;
+  /** The most output of each choice, as far as known. */
+  readonly choiceTokens: number;
+  /** The output bound of the policy, sent upstream whatever the budget. */
+  readonly policyBound: number | undefined;
+  readonly hidden: boolean;
+}
+
+/** Computes what the request must hold. Returns a failure where it may not pass. */
+export function planQuota(
+  endpoint: ClientApi,
+  choice: RoutingDecision,
+  header: (name: string) => readonly string[],
+  estimates: OutputEstimates,
+): QuotaPlan | Failure {
+  const { facts, rule, modelFacts: model } = choice;
+  const keyed = bucketsFor(rule.quotas, { header, model: keyModel(choice), route: rule.rule.route });
+  if ('missing' in keyed) {
+    return missingQuotaKey(keyed.missing);
+  }
+  const tokenQuotas = keyed.buckets.filter(({ quota }) => drawsTokens(quota));
+  const refusing = tokenQuotas.find(({ quota }) => quota.unbounded === 'Refuse' && quota.mode === 'Enforce');
+  if (endpoint.kind === 'metered' && facts.unbounded.length > 0 && refusing !== undefined) {
+    return failure(
+      'unbounded_cost',
+      `The cost of the request is unbounded (${facts.unbounded.join(', ')}), and quota ${refusing.quota.id} has unbounded: Refuse. Remove that part of the request, or set unbounded: Allow.`,
+    );
+  }
+  const limit = rule.rule.requestLimits.outputTokens;
+  const asked = facts.askedOutputTokens;
+  const most = Math.min(
+    asked ?? Number.POSITIVE_INFINITY,
+    model?.maxOutputTokens ?? Number.POSITIVE_INFINITY,
+    model?.contextTokens ?? Number.POSITIVE_INFINITY,
+  );
+  const policyBound = limit !== undefined && most > limit && facts.hasOutput ? limit : undefined;
+  const choiceTokens = policyBound ?? (Number.isFinite(most) ? most : ASSUMED_MAX_OUTPUT_TOKENS);
+  const hidden =
+    model === undefined || model.reasoningTokens === 'Auto'
+      ? facts.hiddenOutput || endpoint.hidesOutput?.(choice.backendModel) === true
+      : model.reasoningTokens === 'Billed';
+  const counted = endpoint.kind === 'metered' && facts.hasOutput && tokenQuotas.some(({ quota }) => drawsOutput(quota));
+  return {
+    buckets: keyed.buckets,
+    inputTokens: endpoint.kind === 'metered' ? inputUpperBound(facts, choice.tokenizer) : 0,
+    output: counted
+      ? outputDemand(facts, choiceTokens, hidden, estimates.holdTokens(...estimateKey(choice)))
+      : { mode: 'none', want: 0, least: 0 },
+    choiceTokens,
+    policyBound,
+    hidden,
+  };
+}
+
+/**
+ * Returns the model for the key of a quota. Where a glob matches, a client could invent a name for
+ * each request, so its name is used only where the rule or the backend names it.
+ */
+function keyModel({ rule, target, facts, backendModel, modelIsKnown }: RoutingDecision): string {
+  if (target.model !== undefined || modelIsKnown) {
+    return backendModel;
+  }
+  return rule.models.find(({ matches }) => matches(facts.model))?.text ?? '*';
+}
+
+/** A token of a byte-level encoding has at least one byte. */
+function inputUpperBound(facts: RequestFacts, tokenizer: Tokenizer): number {
+  return inputTokens(facts, Math.ceil((facts.textBytes * (tokenizer.factorPercent ?? 100)) / 100));
+}
+
+/** Returns the whole input, given the tokens of its text. */
+export function inputTokens(facts: RequestFacts, textTokens: number): number {
+  return textTokens + facts.overheadTokens + facts.givenTokens + facts.mediaTokens;
+}
+
+/**
+ * Estimates the input for a charge. The overhead in the bound is about four times what providers
+ * count, by recordings of chats.
+ */
+export function likelyInputTokens(facts: RequestFacts, textTokens: number): number {
+  return inputTokens(facts, textTokens) - facts.overheadTokens + Math.ceil(facts.overheadTokens / 4);
+}
+
+function outputDemand(facts: RequestFacts, choiceTokens: number, hidden: boolean, usualTokens: number): OutputDemand {
+  const all = facts.choices * choiceTokens;
+  if (facts.stream && !hidden) {
+    const want = Math.min(all, facts.choices * usualTokens * UNCOUNTED_BYTES_PER_TOKEN);
+    return { mode: 'lease', want, least: facts.choices, usual: Math.min(all, facts.choices * usualTokens) };
+  }
+  return { mode: 'bound', want: all, least: Math.min(all, facts.choices * Math.max(1, facts.leastOutputTokens)) };
+}

@@ -1,0 +1,63 @@
+/** Reserves what the request may cost; the quota store may let it wait, or count its prompt first. */
+import type { Demand } from '../../quota/store.ts';
+import { drawOn, drawsInput } from '../../quota/units.ts';
+import type { Action, EventOf } from '../protocol.ts';
+import { quotaFailure } from '../replies.ts';
+import type { Admission, AdmissionStep, AdmissionWait, StepResult } from './admission.ts';
+import { countPrompt, stopCount } from './count-prompt.ts';
+
+export const reserve: AdmissionStep = {
+  name: 'reserve',
+  run: (admission, nowMs, out) => (admission.buckets.length === 0 ? 'next' : askStore(admission, nowMs, out)),
+};
+
+const storeWait: AdmissionWait<EventOf<'reserved'>> = {
+  event: 'reserved',
+  cancel: { type: 'cancel' },
+  resume(admission, { decision }, nowMs, out) {
+    const { prepared } = admission;
+    if (decision.type === 'count-first') {
+      countPrompt(prepared!, decision.limitTokens, out);
+      return countWait;
+    }
+    admission.snapshots = decision.snapshots;
+    if (decision.type === 'refused') {
+      admission.decision = { type: 'refused', reason: decision.reason, quota: decision.bucket.quota.id };
+      return quotaFailure(decision);
+    }
+    const { hold, outputTokens, shadowRefused = [] } = decision;
+    const queuedMs = Math.floor(nowMs - admission.reservingSinceMs);
+    admission.decision = { type: 'admitted', queuedMs, shadowRefused };
+    admission.held = { hold, outputTokens, inputTokens: prepared?.input.most ?? 0 };
+    return 'next';
+  },
+};
+
+const countWait: AdmissionWait<EventOf<'counted'>> = {
+  event: 'counted',
+  cancel: stopCount,
+  resume(admission, { tokens }, nowMs, out) {
+    admission.prepared!.input.counted(tokens);
+    return askStore(admission, nowMs, out);
+  },
+};
+
+function askStore(admission: Admission, nowMs: number, out: Action[]): StepResult {
+  admission.reservingSinceMs = nowMs;
+  out.push({ type: 'reserve', demand: quotaDemand(admission, nowMs) });
+  return storeWait;
+}
+
+/** Returns what the request asks of the quota store; of passthrough only its number counts. */
+function quotaDemand({ buckets, prepared, context }: Admission, atMs: number): Demand {
+  const { input, plan } = prepared ?? {};
+  return {
+    id: context.newId(),
+    atMs,
+    draws: buckets.map(drawOn),
+    inputTokens: input?.most ?? 0,
+    inputCounted: input?.text !== undefined || !buckets.some(({ quota }) => drawsInput(quota)),
+    ...input?.leastOfDemand,
+    output: plan?.output ?? { mode: 'none', want: 0, least: 0 },
+  };
+}

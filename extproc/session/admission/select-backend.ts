@@ -1,0 +1,77 @@
+/** Chooses the rule and the backend of a request. Pure. */
+import type { ModelFacts, Tokenizer } from '../../../contract/policy.ts';
+import { type Failure, failure } from '../../errors.ts';
+import type { CompiledRule, CompiledTarget, CompiledVirtualHost } from '../../policy/compile.ts';
+import type { ClientApi, RequestFacts } from '../../providers/adapter.ts';
+import type { EstimateKey } from '../../record.ts';
+import { bodyTooLarge } from '../replies.ts';
+import { chooseTarget, findRule, modelFacts } from '../routing.ts';
+
+export interface RoutingDecision {
+  readonly rule: CompiledRule;
+  readonly target: CompiledTarget;
+  readonly facts: RequestFacts;
+  /** The model's name at the backend. */
+  readonly backendModel: string;
+  readonly modelFacts: ModelFacts | undefined;
+  /** A rule or the backend names the model, so it may be a label in metrics. */
+  readonly modelIsKnown: boolean;
+  readonly tokenizer: Tokenizer;
+}
+
+/** Chooses rule and backend. Returns a failure where there is none. */
+export function selectBackend(
+  entry: CompiledVirtualHost,
+  endpoint: ClientApi,
+  facts: RequestFacts,
+  header: (name: string) => readonly string[],
+  bodyBytes: number,
+  healthy: (target: string) => boolean,
+  random: number,
+): RoutingDecision | Failure {
+  const rule = findRule(entry, facts.model, header);
+  if (rule === undefined) {
+    return failure(
+      'model_not_found',
+      `No rule serves the model ${quoted(facts.model)} on this host. GET /v1/models lists the models.`,
+      { param: 'model' },
+    );
+  }
+  if (bodyBytes > rule.rule.maxRequestBodyBytes) {
+    return bodyTooLarge(rule.rule.maxRequestBodyBytes);
+  }
+  if (rule.targets.length === 0) {
+    return failure(
+      'backend_unavailable',
+      `Rule ${JSON.stringify(rule.rule.name)} of AIGatewayRoute ${rule.rule.route} has no usable backend. See the status of the route, or the log of the gateway.`,
+    );
+  }
+  const target = chooseTarget(rule.targets, endpoint.providerApis, healthy, random);
+  if (target === undefined) {
+    return failure(
+      'model_not_found',
+      `No backend of the model ${quoted(facts.model)} serves ${endpoint.method} ${endpoint.path}. Use a client for another API.`,
+      { param: 'model' },
+    );
+  }
+  const backendModel = target.model ?? facts.model;
+  const known = modelFacts(target.backendPolicy, backendModel);
+  return {
+    rule,
+    target,
+    facts,
+    backendModel,
+    modelFacts: known,
+    modelIsKnown: rule.rule.models.includes(facts.model) || known?.name === facts.model,
+    tokenizer: target.backendPolicy.tokenizer,
+  };
+}
+
+/** Output estimates are kept by route and model; the policy bounds the number of both. */
+export function estimateKey(choice: RoutingDecision): EstimateKey {
+  return [choice.modelIsKnown ? choice.backendModel : '*', choice.rule.rule.route];
+}
+
+function quoted(model: string): string {
+  return JSON.stringify(model.length > 100 ? `${model.slice(0, 100)}…` : model);
+}
