@@ -1,7 +1,6 @@
 /**
- * The data plane's process: Envoy's ext_proc service with its quota store. A policy comes in by
- * `apply`, one record a request goes out. Ready with the first policy; a policy that cannot be used
- * leaves the last good one in force.
+ * The process of the data plane: Envoy's ext_proc service and its quota store. Receives policies by
+ * `apply` and passes on one record for each request. It is ready once it has a policy.
  */
 import { randomUUID } from 'node:crypto';
 import type { GatewayPolicy } from '../contract/policy.ts';
@@ -32,10 +31,10 @@ import { warmUpTokenizer } from './tokens/warm-up.ts';
 
 export interface ExtprocOptions {
   readonly listen: { readonly path: string } | { readonly host: string; readonly port: number };
-  /** The journal's file; absent: nothing survives this process. */
+  /** The file of the journal; undefined: nothing survives this process. */
   readonly journalPath: string | undefined;
   readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
-  /** Failures do not name what the operator has configured. */
+  /** Whether errors leave out what the operator has configured. */
   readonly plainErrors?: boolean;
   readonly log: Log;
 }
@@ -50,62 +49,23 @@ export interface Extproc {
   readonly policyVersion: string | undefined;
   readonly store: MemoryStore;
   readonly server: Server;
-  /** Waits for open streams, at most so long; what is still open then is charged as it stands. */
+  /** Waits for open streams until the deadline, and charges those that are left as they stand. */
   close(deadlineMs: number): Promise<void>;
 }
 
 export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
-  const { log, finished } = options;
+  const { log } = options;
   await loadEncodings();
   await warmUpTokenizer();
   const now = newClock();
-  const { store, recovered } = openQuotaStore({
-    nowMs: now,
-    ...(options.journalPath === undefined ? {} : { path: options.journalPath }),
-    onError: (error) => log.error({ error }, 'internal error'),
-    onTrouble: (error) => log.error({ error }, 'quota journal not writable'),
-    onDamage: (damage) => {
-      if (damage.linesLost + damage.windowsLost > 0) {
-        log.error(damage, 'quota journal damaged, lost its unreadable part');
-      } else {
-        log.warn(damage, 'quota journal ended in an incomplete line, nothing lost');
-      }
-    },
-    onNearlyFull: (keys) => log.warn(keys, 'quota near its maximum of live keys'),
-    onRecovery: () => log.warn({}, 'quota journal writable again, nothing lost'),
-  });
-  if (recovered.holds > 0) {
-    log.warn(
-      { holds: recovered.holds, tokens: Object.fromEntries(recovered.tokens) },
-      'charged open holds of the last process in full',
-    );
-  }
-  const estimates = new OutputEstimator();
+  const store = openStore(options.journalPath, now, log);
   const health = newOutlierDetection();
-  const epoch = randomUUID();
-  let policy: CompiledPolicy | undefined;
-  let requests = 0;
   const broken = new Interruptions(now);
-  const shared: SessionServices = {
-    policy: () => policy,
-    store,
-    estimates,
-    health,
-    counts: newCountQueue(),
-    compares: newComparison(),
-    broken,
-    newMeter,
-    newId: () => `${epoch}/${requests++}`,
-    random: Math.random,
-    now,
-    finished,
-    fault: (error) => log.error({ error }, 'internal error'),
-    bodies: new Bodies({ now }),
-    plainErrors: options.plainErrors ?? false,
-  };
+  let policy: CompiledPolicy | undefined;
+  const services = newServices(options, { policy: () => policy, store, health, broken, now });
   const server = await startServer({
     ...options.listen,
-    handler: (exchange) => drive(exchange, shared) ?? refuseUntilReady(exchange, shared.now),
+    handler: (exchange) => drive(exchange, services) ?? refuseUntilReady(exchange, now),
     beforeFlush: () => store.flush(),
     serving: () => policy !== undefined,
     exchangeBroken: ({ requestId, ...entry }) => broken.add(requestId, entry),
@@ -134,6 +94,54 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
       store.flush();
       store.close();
     },
+  };
+}
+
+/** Opens the quota store, with its journal if there is a path, and logs what happens to it. */
+function openStore(journalPath: string | undefined, now: () => number, log: Log): MemoryStore {
+  const { store, recovered } = openQuotaStore({
+    nowMs: now,
+    ...(journalPath !== undefined && { path: journalPath }),
+    onError: (error) => log.error({ error }, 'internal error'),
+    onTrouble: (error) => log.error({ error }, 'quota journal not writable'),
+    onDamage: (damage) => {
+      if (damage.linesLost + damage.windowsLost > 0) {
+        log.error(damage, 'quota journal damaged, lost its unreadable part');
+      } else {
+        log.warn(damage, 'quota journal ended in an incomplete line, nothing lost');
+      }
+    },
+    onNearlyFull: (keys) => log.warn(keys, 'quota near its maximum of live keys'),
+    onRecovery: () => log.warn({}, 'quota journal writable again, nothing lost'),
+  });
+  if (recovered.holds > 0) {
+    log.warn(
+      { holds: recovered.holds, tokens: Object.fromEntries(recovered.tokens) },
+      'charged open holds of the last process in full',
+    );
+  }
+  return store;
+}
+
+/** Returns what all sessions of the process share. */
+function newServices(
+  { finished, plainErrors = false, log }: ExtprocOptions,
+  owned: Pick<SessionServices, 'policy' | 'store' | 'health' | 'broken' | 'now'>,
+): SessionServices {
+  const epoch = randomUUID();
+  let requests = 0;
+  return {
+    ...owned,
+    estimates: new OutputEstimator(),
+    counts: newCountQueue(),
+    compares: newComparison(),
+    newMeter,
+    newId: () => `${epoch}/${requests++}`,
+    random: Math.random,
+    finished,
+    fault: (error) => log.error({ error }, 'internal error'),
+    bodies: new Bodies({ now: owned.now }),
+    plainErrors,
   };
 }
 

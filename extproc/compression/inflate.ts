@@ -1,3 +1,4 @@
+/** Decompresses answers on zlib's threads, within bounds of output and of its ratio to the input. */
 import type { Transform } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
 
@@ -75,109 +76,121 @@ export function isInflatable(encoding: string): boolean {
  * Decodes a compressed answer on zlib's threads. An unknown encoding is an error in the next tick.
  */
 export function newInflater(encoding: string, options: InflaterOptions): Inflater {
-  const { inSlices, onData, onEnd, onError, onDrain } = options;
-  const maxOutputBytes = options.maxOutputBytes ?? MAX_OUTPUT_BYTES;
-  const maxRatio = options.maxRatio ?? MAX_RATIO;
-  const decoder = decoders[encoding.trim().toLowerCase()]?.();
-  let input = 0;
-  let output = 0;
-  let over = false;
-  let paused = false;
-  /** `step` is scheduled. */
-  let listed = false;
+  return new ZlibInflater(decoders[encoding.trim().toLowerCase()]?.(), options);
+}
+
+class ZlibInflater implements Inflater {
+  /** Undefined: the encoding is unknown. */
+  readonly #decoder: Transform | undefined;
+  readonly #options: InflaterOptions;
+  readonly #maxOutputBytes: number;
+  readonly #maxRatio: number;
+  #inputBytes = 0;
+  #outputBytes = 0;
+  /** The output has ended, or nobody reads it any more. */
+  #over = false;
+  #paused = false;
+  /** Whether `#step` is scheduled. */
+  #scheduled = false;
   /** The decoder failed. Output may still wait to be read. */
-  let broken = false;
+  #broken = false;
 
-  const fail = (reason: string): void => {
-    if (over) {
-      return;
+  constructor(decoder: Transform | undefined, options: InflaterOptions) {
+    this.#decoder = decoder;
+    this.#options = options;
+    this.#maxOutputBytes = options.maxOutputBytes ?? MAX_OUTPUT_BYTES;
+    this.#maxRatio = options.maxRatio ?? MAX_RATIO;
+    if (decoder === undefined) {
+      setImmediate(() => this.#fail('the encoding is not known'));
+    } else {
+      this.#listen(decoder);
     }
-    over = true;
-    decoder?.destroy();
-    onError(reason);
-  };
+  }
 
-  const schedule = (): void => {
-    if (!listed && !paused && !over) {
-      listed = true;
-      inSlices(step);
+  push(bytes: Uint8Array): boolean {
+    if (this.#over || this.#decoder === undefined) {
+      return true;
     }
-  };
+    this.#inputBytes += bytes.length;
+    this.#decoder.write(Buffer.from(bytes));
+    return this.#decoder.writableLength <= MAX_WAITING_BYTES;
+  }
+
+  finish(): void {
+    if (!this.#over) {
+      this.#decoder?.end();
+    }
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (this.#paused) {
+      this.#paused = false;
+      this.#schedule();
+    }
+  }
+
+  close(): void {
+    this.#over = true;
+    this.#decoder?.destroy();
+  }
+
+  #listen(decoder: Transform): void {
+    decoder.on('readable', () => this.#schedule());
+    decoder.on('end', () => {
+      if (!this.#over) {
+        this.close();
+        this.#options.onEnd();
+      }
+    });
+    decoder.on('drain', () => {
+      if (!this.#over) {
+        this.#options.onDrain?.();
+      }
+    });
+    decoder.on('error', () => {
+      this.#broken = true;
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (!this.#scheduled && !this.#paused && !this.#over && this.#decoder !== undefined) {
+      this.#scheduled = true;
+      this.#options.inSlices(this.#step);
+    }
+  }
 
   /** Reads one chunk. Returns its length, or 0 if none is available or reading is paused. */
-  const step = (): number => {
-    const bytes = over || paused ? null : readChunk(decoder!);
+  readonly #step = (): number => {
+    const bytes = this.#over || this.#paused ? null : readChunk(this.#decoder!);
     if (bytes === null) {
-      listed = false;
-      if (broken && !paused) {
-        fail('it is not what its encoding says');
+      this.#scheduled = false;
+      if (this.#broken && !this.#paused) {
+        this.#fail('it is not what its encoding says');
       }
       return 0;
     }
-    output += bytes.length;
-    if (output > maxOutputBytes) {
-      fail('it inflates to too much');
-    } else if (output > RATIO_FREE_BYTES && output > input * maxRatio) {
-      fail('it inflates too many times over');
+    this.#outputBytes += bytes.length;
+    if (this.#outputBytes > this.#maxOutputBytes) {
+      this.#fail('it inflates to too much');
+    } else if (this.#outputBytes > RATIO_FREE_BYTES && this.#outputBytes > this.#inputBytes * this.#maxRatio) {
+      this.#fail('it inflates too many times over');
     } else {
-      onData(bytes);
+      this.#options.onData(bytes);
     }
     return bytes.length;
   };
 
-  if (decoder === undefined) {
-    setImmediate(fail, 'the encoding is not known');
-  } else {
-    decoder.on('readable', schedule);
-    decoder.on('end', () => {
-      if (over) {
-        return;
-      }
-      over = true;
-      decoder.destroy();
-      onEnd();
-    });
-    decoder.on('drain', () => {
-      if (!over) {
-        onDrain?.();
-      }
-    });
-    decoder.on('error', () => {
-      broken = true;
-      schedule();
-    });
+  #fail(reason: string): void {
+    if (!this.#over) {
+      this.close();
+      this.#options.onError(reason);
+    }
   }
-
-  return {
-    push(bytes) {
-      if (over || decoder === undefined) {
-        return true;
-      }
-      input += bytes.length;
-      decoder.write(Buffer.from(bytes));
-      return decoder.writableLength <= MAX_WAITING_BYTES;
-    },
-    finish() {
-      if (!over) {
-        decoder?.end();
-      }
-    },
-    pause() {
-      paused = true;
-    },
-    resume() {
-      if (paused) {
-        paused = false;
-        if (decoder !== undefined) {
-          schedule();
-        }
-      }
-    },
-    close() {
-      over = true;
-      decoder?.destroy();
-    },
-  };
 }
 
 /**

@@ -55,7 +55,7 @@ function* reading(
   known: ReadonlyMap<string, PolicyLine>,
   next: Map<string, PolicyLine>,
 ): Generator<void, GatewayPolicy> {
-  const parts = newParts();
+  const parts = new PolicyParts();
   for (let start = 0, number = 1; start < content.length; number++) {
     const found = content.indexOf(LINE_END, start);
     const end = found < 0 ? content.length : found;
@@ -70,7 +70,7 @@ function* reading(
       next.set(text, line);
       parts.add(line);
     } catch (error) {
-      const version = parts.version() ?? Object(Object(json).policy).version;
+      const version = parts.version ?? Object(Object(json).policy).version;
       throw new PolicyError(`line ${number}: ${errorMessage(error)}`, String(version ?? ''));
     }
     start = end + 1;
@@ -87,82 +87,98 @@ interface OpenVirtualHost {
   readonly signIn?: SignIn;
 }
 
-function newParts() {
-  let head: Extract<PolicyLine, { kind: 'policy' }>['value'] | undefined;
-  let lines = -1;
-  const backends: BackendPolicy[] = [];
-  const quotas: Quota[] = [];
-  const accessPolicies: AccessPolicy[] = [];
-  const apiKeyShards: ApiKeyShard[] = [];
-  const rules: Rule[] = [];
-  const passthrough: Passthrough[] = [];
-  const virtualHosts: OpenVirtualHost[] = [];
-  return {
-    version: () => head?.version,
-    add(line: PolicyLine): void {
-      lines++;
-      if ((lines === 0) !== (line.kind === 'policy')) {
-        throw new Error('the line "policy" must come first, and only once');
+/** The lines of one policy, in their order. */
+class PolicyParts {
+  #head: Extract<PolicyLine, { kind: 'policy' }>['value'] | undefined;
+  #lines = -1;
+  readonly #backends: BackendPolicy[] = [];
+  readonly #quotas: Quota[] = [];
+  readonly #accessPolicies: AccessPolicy[] = [];
+  readonly #apiKeyShards: ApiKeyShard[] = [];
+  readonly #rules: Rule[] = [];
+  readonly #passthrough: Passthrough[] = [];
+  readonly #virtualHosts: OpenVirtualHost[] = [];
+
+  get version(): string | undefined {
+    return this.#head?.version;
+  }
+
+  add(line: PolicyLine): void {
+    this.#lines++;
+    if ((this.#lines === 0) !== (line.kind === 'policy')) {
+      throw new Error('the line "policy" must come first, and only once');
+    }
+    switch (line.kind) {
+      case 'policy':
+        this.#head = line.value;
+        return;
+      case 'backend':
+        this.#backends.push(line.value);
+        return;
+      case 'quota':
+        this.#quotas.push(line.value);
+        return;
+      case 'accessPolicy':
+        this.#accessPolicies.push(line.value);
+        return;
+      case 'apiKeyShard':
+        this.#apiKeyShards.push(line.value);
+        return;
+      case 'rule':
+        this.#rules.push(line.value);
+        return;
+      case 'passthrough':
+        this.#passthrough.push(line.value);
+        return;
+      case 'virtualHost':
+        this.#addVirtualHost(line.value);
+        return;
+      default:
+        throw new Error(`unknown line ${(line satisfies never as PolicyLine).kind}`);
+    }
+  }
+
+  whole(): GatewayPolicy {
+    const head = this.#head;
+    if (head === undefined) {
+      throw new PolicyError('the policy is empty', '');
+    }
+    if (this.#lines !== head.lines) {
+      throw new PolicyError(`the policy is incomplete: ${this.#lines} of ${head.lines} lines`, head.version);
+    }
+    return {
+      formatVersion: head.formatVersion,
+      version: head.version,
+      virtualHosts: this.#virtualHosts,
+      backends: this.#backends,
+      quotas: this.#quotas,
+      accessPolicies: this.#accessPolicies,
+      apiKeyShards: this.#apiKeyShards,
+    };
+  }
+
+  /** A large virtual host takes several lines, one after the other. */
+  #addVirtualHost(line: Extract<PolicyLine, { kind: 'virtualHost' }>['value']): void {
+    const { virtualHost: number, access, signIn } = line;
+    if (number === this.#virtualHosts.length) {
+      if (access === undefined) {
+        throw new Error(`virtual host ${number} does not say which access policies apply`);
       }
-      switch (line.kind) {
-        case 'policy':
-          head = line.value;
-          return;
-        case 'backend':
-          backends.push(line.value);
-          return;
-        case 'quota':
-          quotas.push(line.value);
-          return;
-        case 'accessPolicy':
-          accessPolicies.push(line.value);
-          return;
-        case 'apiKeyShard':
-          apiKeyShards.push(line.value);
-          return;
-        case 'rule':
-          rules.push(line.value);
-          return;
-        case 'passthrough':
-          passthrough.push(line.value);
-          return;
-        case 'virtualHost': {
-          const { virtualHost: number, routeNames, access, signIn } = line.value;
-          if (number === virtualHosts.length) {
-            if (access === undefined) {
-              throw new Error(`virtual host ${number} does not say which access policies apply`);
-            }
-            const opened = { routeNames: [], rules: [], passthrough: [], access };
-            virtualHosts.push(signIn === undefined ? opened : { ...opened, signIn });
-          }
-          const virtualHost = virtualHosts[number];
-          if (virtualHost === undefined || number !== virtualHosts.length - 1) {
-            throw new Error(`virtual host ${number} is out of order`);
-          }
-          virtualHost.routeNames.push(...routeNames);
-          for (const place of line.value.rules) {
-            virtualHost.rules.push(at(rules, place));
-          }
-          for (const place of line.value.passthrough) {
-            virtualHost.passthrough.push(at(passthrough, place));
-          }
-          return;
-        }
-        default:
-          throw new Error(`unknown line ${(line satisfies never as PolicyLine).kind}`);
-      }
-    },
-    whole(): GatewayPolicy {
-      if (head === undefined) {
-        throw new PolicyError('the policy is empty', '');
-      }
-      if (lines !== head.lines) {
-        throw new PolicyError(`the policy is incomplete: ${lines} of ${head.lines} lines`, head.version);
-      }
-      const { formatVersion, version } = head;
-      return { formatVersion, version, virtualHosts, backends, quotas, accessPolicies, apiKeyShards };
-    },
-  };
+      const opened = { routeNames: [], rules: [], passthrough: [], access };
+      this.#virtualHosts.push(signIn === undefined ? opened : { ...opened, signIn });
+    }
+    const virtualHost = this.#virtualHosts[number];
+    if (virtualHost === undefined || number !== this.#virtualHosts.length - 1) {
+      throw new Error(`virtual host ${number} is out of order`);
+    }
+    virtualHost.routeNames.push(...line.routeNames);
+    for (const place of line.rules) {
+      virtualHost.rules.push(at(this.#rules, place));
+    }
+    for (const place of line.passthrough) {
+      virtualHost.passthrough.push(at(this.#passthrough, place));
+    }
+  }
 }
 
 function at<Item>(items: readonly Item[], place: number): Item {
