@@ -54,7 +54,7 @@ check: setup ## Check format, lint, types, unused code, walls between rooms and 
 	$(MAKE) generate
 	git diff --exit-code -- charts crds docs protos
 
-UNIT = $(shell find bench contract controller crds runtime protos translate extproc standalone cli tools -name '*.test.ts' ! -name '*.cluster.test.ts')
+UNIT = $(shell find bench contract controller crds jwks runtime protos translate extproc standalone cli tools -name '*.test.ts' ! -name '*.cluster.test.ts')
 
 .PHONY: test
 test: test-unit e2e-data-plane ## Run all tests that need one machine: unit and data plane

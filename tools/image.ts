@@ -22,7 +22,18 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const checkout = resolve(import.meta.dirname, '..');
-const rooms = ['cli', 'contract', 'controller', 'crds', 'extproc', 'protos', 'runtime', 'standalone', 'translate'];
+const rooms = [
+  'cli',
+  'contract',
+  'controller',
+  'crds',
+  'extproc',
+  'jwks',
+  'protos',
+  'runtime',
+  'standalone',
+  'translate',
+];
 const others = ['package.json', 'LICENSE', 'charts/tallygate', 'examples'];
 const testsOnly = /\.test\.ts$|\/(testdata|testing|clients)$|\/testing\.ts$|^crds\/examples$/;
 /** Files that no program reads at run time. Licenses stay. */

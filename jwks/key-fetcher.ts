@@ -1,0 +1,303 @@
+/**
+ * Keeps the public keys of issuers fresh: fetches them, fetches them again before they are stale,
+ * and retries failures. The last keys that were fetched stay in use while an issuer is away.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { PublicJwk } from '../contract/policy.ts';
+import { errorMessage } from '../runtime/error-message.ts';
+import type { Log } from '../runtime/log.ts';
+import { type FetchedKeys, fetchKeys, type KeySource } from './fetch-keys.ts';
+import type { DestinationGuard } from './guarded-get.ts';
+
+/** The keys of a source. */
+export interface KeyState {
+  readonly source: KeySource;
+  /** Undefined: they were never fetched. */
+  readonly keys: readonly PublicJwk[] | undefined;
+  /** Milliseconds since 1970; undefined: never. */
+  readonly fetchedAtMs: number | undefined;
+  /** Why the last attempt failed; undefined: it succeeded, or there was none yet. */
+  readonly failure: string | undefined;
+}
+
+export type KeptKeys = Pick<KeyState, 'source' | 'keys' | 'fetchedAtMs'>;
+
+/** Keeps keys over a restart. */
+export interface KeyStore {
+  read(): readonly KeptKeys[];
+  write(kept: readonly KeptKeys[]): void;
+}
+
+export interface KeyFetcherOptions {
+  readonly guard: DestinationGuard;
+  /** Called when keys, or the failure to fetch them, have changed. */
+  readonly changed: () => void;
+  readonly store?: KeyStore;
+  readonly log: Log;
+  /** Defaults: the intervals below. */
+  readonly intervals?: Partial<KeyIntervals>;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+export interface KeyIntervals {
+  /** Until keys are fetched again, if the server does not say. */
+  readonly refreshMs: number;
+  /** Bounds of what the server says. */
+  readonly minRefreshMs: number;
+  readonly maxRefreshMs: number;
+  /** Until the first retry; it doubles up to the maximum. */
+  readonly minRetryMs: number;
+  readonly maxRetryMs: number;
+  /** Between two attempts that tokens with unknown keys cause. */
+  readonly refetchMs: number;
+  /** For one attempt, with its redirects and documents. */
+  readonly timeoutMs: number;
+}
+
+const INTERVALS: KeyIntervals = {
+  refreshMs: 300_000,
+  minRefreshMs: 30_000,
+  maxRefreshMs: 3_600_000,
+  minRetryMs: 500,
+  maxRetryMs: 30_000,
+  refetchMs: 10_000,
+  timeoutMs: 10_000,
+};
+
+/** Far more issuers than an installation has. */
+const MAX_SOURCES = 1000;
+/** Bounds what one failing network costs. */
+const MAX_FETCHES = 16;
+
+export class KeyFetcher {
+  readonly #options: KeyFetcherOptions;
+  readonly #intervals: KeyIntervals;
+  readonly #now: () => number;
+  readonly #stop = new AbortController();
+  readonly #followed = new Map<string, FollowedSource>();
+  /** Of earlier runs, by source. */
+  readonly #kept: Map<string, KeptKeys>;
+  readonly #waiting: FollowedSource[] = [];
+  #fetches = 0;
+
+  constructor(options: KeyFetcherOptions) {
+    this.#options = options;
+    this.#intervals = { ...INTERVALS, ...options.intervals };
+    this.#now = options.now ?? Date.now;
+    this.#kept = new Map((options.store?.read() ?? []).map((kept) => [keySourceId(kept.source), kept]));
+  }
+
+  /** Replaces the sources whose keys are fetched. The keys of others are dropped. */
+  want(sources: readonly KeySource[]): void {
+    const wanted = new Map(sources.slice(0, MAX_SOURCES).map((source) => [keySourceId(source), source]));
+    if (sources.length > MAX_SOURCES) {
+      this.#options.log.warn({ sources: sources.length, maximum: MAX_SOURCES }, 'too many sources of keys');
+    }
+    let dropped = false;
+    for (const [id, followed] of this.#followed) {
+      if (!wanted.has(id)) {
+        clearTimeout(followed.timer);
+        this.#followed.delete(id);
+        this.#kept.delete(id);
+        dropped ||= followed.keys !== undefined;
+      }
+    }
+    for (const [id, source] of wanted) {
+      if (!this.#followed.has(id)) {
+        this.#follow(id, source);
+      }
+    }
+    if (dropped) {
+      this.#keep();
+    }
+  }
+
+  /**
+   * Fetches the keys of a URL again soon, because a token named an unknown one. However often it is
+   * called, there is one attempt per `refetchMs`. Ignores URLs that are not wanted.
+   */
+  refetch(url: string): void {
+    for (const followed of this.#followed.values()) {
+      if (followed.source.url !== url) {
+        continue;
+      }
+      // The attempt in flight may have started before the key was published.
+      if (followed.fetching) {
+        followed.refetch = true;
+      } else {
+        this.#schedule(followed, this.#refetchDelayMs(followed));
+      }
+    }
+  }
+
+  /** Returns the state of a source; undefined if it is not wanted. */
+  state(source: KeySource): KeyState | undefined {
+    return this.#followed.get(keySourceId(source));
+  }
+
+  states(): readonly KeyState[] {
+    return [...this.#followed.values()];
+  }
+
+  close(): void {
+    this.#stop.abort();
+    for (const { timer } of this.#followed.values()) {
+      clearTimeout(timer);
+    }
+  }
+
+  #refetchDelayMs({ lastStartMs }: FollowedSource): number {
+    return Math.max(0, lastStartMs + this.#intervals.refetchMs - this.#now());
+  }
+
+  #follow(id: string, source: KeySource): void {
+    const kept = this.#kept.get(id);
+    const followed: FollowedSource = {
+      source,
+      keys: kept?.keys,
+      fetchedAtMs: kept?.fetchedAtMs,
+      failure: undefined,
+      failures: 0,
+      lastStartMs: Number.NEGATIVE_INFINITY,
+      dueMs: Number.POSITIVE_INFINITY,
+      timer: undefined,
+      fetching: false,
+      refetch: false,
+    };
+    this.#followed.set(id, followed);
+    this.#schedule(followed, 0);
+  }
+
+  /** Makes an attempt after `delayMs`, or when one is due already, whichever is sooner. */
+  #schedule(followed: FollowedSource, delayMs: number): void {
+    const dueMs = this.#now() + delayMs;
+    if (dueMs >= followed.dueMs || this.#stop.signal.aborted) {
+      return;
+    }
+    followed.dueMs = dueMs;
+    clearTimeout(followed.timer);
+    followed.timer = setTimeout(() => {
+      this.#waiting.push(followed);
+      this.#next();
+    }, delayMs).unref();
+  }
+
+  /** Starts attempts as far as the bound allows. */
+  #next(): void {
+    while (this.#fetches < MAX_FETCHES && this.#waiting.length > 0) {
+      const followed = this.#waiting.shift()!;
+      this.#fetches++;
+      void this.#attempt(followed).finally(() => {
+        this.#fetches--;
+        this.#next();
+      });
+    }
+  }
+
+  async #attempt(followed: FollowedSource): Promise<void> {
+    const { guard } = this.#options;
+    if (!this.#isFollowed(followed)) {
+      return;
+    }
+    followed.fetching = true;
+    followed.lastStartMs = this.#now();
+    const deadline = AbortSignal.timeout(this.#intervals.timeoutMs);
+    try {
+      const fetched = await fetchKeys(followed.source, guard, AbortSignal.any([this.#stop.signal, deadline]));
+      this.#fetched(followed, fetched);
+    } catch (error) {
+      const late = deadline.aborted ? `no answer within ${this.#intervals.timeoutMs} ms` : undefined;
+      this.#failed(followed, late ?? errorMessage(error));
+    }
+  }
+
+  #fetched(followed: FollowedSource, { keys, maxAgeMs }: FetchedKeys): void {
+    if (!this.#isFollowed(followed)) {
+      return;
+    }
+    const { refreshMs, minRefreshMs, maxRefreshMs } = this.#intervals;
+    const isNew = !isDeepStrictEqual(keys, followed.keys);
+    const failure = keys.length === 0 ? 'the key set has no public key for signatures' : undefined;
+    const hasChanged = isNew || failure !== followed.failure;
+    followed.failures = 0;
+    followed.keys = keys;
+    followed.fetchedAtMs = this.#now();
+    this.#ended(followed, failure, Math.min(maxRefreshMs, Math.max(minRefreshMs, maxAgeMs ?? refreshMs)));
+    if (isNew) {
+      const { url } = followed.source;
+      this.#options.log.info({ url, keys: keys.map(({ kid }) => kid ?? '') }, 'keys fetched');
+    }
+    this.#keep();
+    if (hasChanged) {
+      this.#options.changed();
+    }
+  }
+
+  #failed(followed: FollowedSource, failure: string): void {
+    if (!this.#isFollowed(followed)) {
+      return;
+    }
+    const { minRetryMs, maxRetryMs } = this.#intervals;
+    const hasChanged = failure !== followed.failure;
+    const delayMs = Math.min(maxRetryMs, minRetryMs * 2 ** followed.failures) * (0.75 + Math.random() / 4);
+    followed.failures++;
+    this.#ended(followed, failure, delayMs);
+    if (hasChanged) {
+      this.#options.changed();
+    }
+  }
+
+  /** Logs once when attempts begin to fail, and once when they succeed again. */
+  #ended(followed: FollowedSource, failure: string | undefined, delayMs: number): void {
+    const { log } = this.#options;
+    const { url } = followed.source;
+    if (failure !== undefined && followed.failure === undefined) {
+      const hasKeys = followed.keys !== undefined && followed.keys.length > 0;
+      const effect = hasKeys ? 'the last keys stay in use' : 'tokens are refused';
+      log.warn({ url, failure, effect }, 'keys not fetched; retrying');
+    }
+    if (failure === undefined && followed.failure !== undefined) {
+      log.info({ url }, 'keys fetched again');
+    }
+    followed.fetching = false;
+    followed.failure = failure;
+    followed.dueMs = Number.POSITIVE_INFINITY;
+    this.#schedule(followed, followed.refetch ? Math.min(delayMs, this.#refetchDelayMs(followed)) : delayMs);
+    followed.refetch = false;
+  }
+
+  #isFollowed(followed: FollowedSource): boolean {
+    return !this.#stop.signal.aborted && this.#followed.get(keySourceId(followed.source)) === followed;
+  }
+
+  #keep(): void {
+    const { store, log } = this.#options;
+    try {
+      const kept = this.states().filter(({ keys }) => keys !== undefined);
+      store?.write(kept.map(({ source, keys, fetchedAtMs }) => ({ source, keys, fetchedAtMs })));
+    } catch (error) {
+      log.warn({ err: error }, 'fetched keys not kept on disk');
+    }
+  }
+}
+
+interface FollowedSource extends KeyState {
+  keys: readonly PublicJwk[] | undefined;
+  fetchedAtMs: number | undefined;
+  failure: string | undefined;
+  failures: number;
+  /** When the last attempt started. */
+  lastStartMs: number;
+  /** When the next attempt starts; infinite while there is none. */
+  dueMs: number;
+  timer: NodeJS.Timeout | undefined;
+  fetching: boolean;
+  /** Whether another attempt was asked for during this one. */
+  refetch: boolean;
+}
+
+/** Identifies a source: two issuers that differ in a final slash share a URL. */
+export function keySourceId({ url, issuer }: KeySource): string {
+  return issuer === undefined ? url : `${url} of ${issuer}`;
+}
