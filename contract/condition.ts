@@ -1,0 +1,299 @@
+/**
+ * Validates and runs the CEL conditions that users write; no other code does. The engine
+ * (@marcbachmann/cel-js) checks types but does not limit run time, and its `matches` is JavaScript's
+ * backtracking engine. So only a part of CEL is accepted, the cost of each condition is estimated
+ * before it is used, and regular expressions run on the engine of `pattern.ts`.
+ */
+import { createRequire } from 'node:module';
+import type { ASTNode, Environment, ParseError, ParseResult } from '@marcbachmann/cel-js';
+import { MAX_MATCHED_CHARACTERS, patternFault, patternMatcher, patternSize } from './pattern.ts';
+import type { EndpointName } from './policy.ts';
+
+/** Longer conditions are refused, to limit the time for parsing. */
+export const MAX_CONDITION_CHARACTERS = 1024;
+
+/** A caller in more groups, or in groups with longer names in total, satisfies no condition. */
+export const MAX_GROUPS = 256;
+export const MAX_GROUPS_CHARACTERS = 8192;
+
+/** Longer values satisfy no condition. */
+const MAX_VALUE_CHARACTERS = MAX_MATCHED_CHARACTERS;
+
+/** Of estimated steps; a step takes up to 50 ns, so a condition takes at most about 5 ms. */
+const MAX_STEPS = 100_000;
+
+/** Searching one value in another of the maximum length. */
+const SEARCH_STEPS = 200;
+
+/** An evaluation that fails (a missing value, an overflow) creates an error, which takes 10 µs. */
+const FAILURE_STEPS = 200;
+
+/** The largest `int` of CEL: the output of a request without a known maximum. */
+const MAX_INT = 2n ** 63n - 1n;
+
+export interface ConditionFault {
+  readonly message: string;
+  readonly fix: string;
+  /** The place of the fault in the text, from 1. */
+  readonly position?: number;
+}
+
+/** The variables of a condition. An expression that reads an undefined one fails. */
+export interface ConditionFacts {
+  readonly request: {
+    readonly model: string | undefined;
+    readonly endpoint: EndpointName | undefined;
+    readonly stream: boolean;
+    /** The most output tokens that the request can produce; undefined: no known maximum. */
+    readonly maxOutputTokens: number | undefined;
+  };
+  readonly caller: {
+    readonly tenant: string | undefined;
+    readonly user: string | undefined;
+    readonly groups: readonly string[];
+  };
+}
+
+const FIX = 'use CEL over request.{model,endpoint,stream,maxOutputTokens} and caller.{tenant,user,groups}';
+const SIMPLIFY = 'use a shorter expression, or several rules';
+
+/** Returns the fault of a condition, or undefined if the condition is usable. */
+export function conditionFault(text: string): ConditionFault | undefined {
+  try {
+    compile(text);
+    return undefined;
+  } catch (error) {
+    if (error instanceof RefusedCondition) {
+      return error.fault;
+    }
+    const { summary, message, range } = error as ParseError;
+    const fault = { message: `is not valid: ${summary ?? message}`, fix: FIX };
+    return range === undefined ? fault : { ...fault, position: range.start + 1 };
+  }
+}
+
+/**
+ * Returns a predicate. A condition whose evaluation fails is not satisfied. Throws if the condition
+ * has a fault.
+ */
+export function conditionMatcher(text: string): (facts: ConditionFacts) => boolean {
+  const evaluate = compile(text);
+  return ({ request, caller }) => {
+    if (!isBounded(request.model) || !isBounded(caller.tenant) || !isBounded(caller.user) || tooMany(caller.groups)) {
+      return false;
+    }
+    const { model, endpoint, stream, maxOutputTokens } = request;
+    const most = maxOutputTokens === undefined ? MAX_INT : BigInt(Math.ceil(maxOutputTokens));
+    const { tenant, user, groups } = caller;
+    try {
+      const context = { request: { model, endpoint, stream, maxOutputTokens: most }, caller: { tenant, user, groups } };
+      return evaluate(context) === true;
+    } catch {
+      return false;
+    }
+  };
+}
+
+function isBounded(value: string | undefined): boolean {
+  return value === undefined || value.length <= MAX_VALUE_CHARACTERS;
+}
+
+function tooMany(groups: readonly string[]): boolean {
+  let characters = 0;
+  for (const group of groups) {
+    characters += group.length;
+  }
+  return groups.length > MAX_GROUPS || characters > MAX_GROUPS_CHARACTERS;
+}
+
+class RefusedCondition extends Error {
+  readonly fault: ConditionFault;
+
+  constructor(message: string, fix: string, node?: ASTNode) {
+    super(message);
+    this.fault = node === undefined ? { message, fix } : { message, fix, position: node.start + 1 };
+  }
+}
+
+function compile(text: string): ParseResult {
+  if (text.length > MAX_CONDITION_CHARACTERS) {
+    throw new RefusedCondition(
+      `is too long: ${text.length} characters, the maximum is ${MAX_CONDITION_CHARACTERS}`,
+      SIMPLIFY,
+    );
+  }
+  const parsed = environment().parse(text);
+  // The estimate comes first, because it also replaces the regular expressions in the tree.
+  const steps = stepsOf(parsed.ast, undefined);
+  const { valid, type, error } = parsed.check();
+  if (!valid) {
+    throw error;
+  }
+  if (type !== 'bool') {
+    throw new RefusedCondition(`is not a condition: the result has the type ${type}`, 'compare it with a value');
+  }
+  if (steps > MAX_STEPS) {
+    throw new RefusedCondition('takes too long for long values', SIMPLIFY);
+  }
+  return parsed;
+}
+
+const require = createRequire(import.meta.url);
+let shared: Environment | undefined;
+
+function environment(): Environment {
+  if (shared === undefined) {
+    // Loaded on first use, because few policies have conditions.
+    const cel = require('@marcbachmann/cel-js') as typeof import('@marcbachmann/cel-js');
+    shared = new cel.Environment({
+      limits: { maxAstNodes: 256, maxDepth: 24, maxListElements: 64, maxMapEntries: 0, maxCallArguments: 2 },
+    })
+      .registerVariable({
+        name: 'request',
+        schema: { model: 'string', endpoint: 'string', stream: 'bool', maxOutputTokens: 'int' },
+      })
+      .registerVariable({ name: 'caller', schema: { tenant: 'string', user: 'string', groups: 'list<string>' } })
+      .registerType('Pattern', Pattern)
+      .registerFunction('string.matches(Pattern): bool', matchesPattern, { async: false });
+  }
+  return shared;
+}
+
+/** A regular expression that takes linear time; replaces the literal in the tree of a condition. */
+class Pattern {
+  readonly matches: (value: string) => boolean;
+
+  constructor(text: string) {
+    this.matches = patternMatcher(text);
+  }
+}
+
+function matchesPattern(value: string, pattern: Pattern): boolean {
+  return pattern.matches(value);
+}
+
+/** The variable of a quantifier, and how many characters each of its values has on average. */
+interface LoopVariable {
+  readonly name: string;
+  readonly characters: number;
+}
+
+const quantifiers: readonly string[] = ['all', 'exists', 'exists_one'];
+
+/**
+ * Estimates the steps of an expression, replaces its regular expressions, and refuses what has no
+ * limit. Every value is bounded by the variables and the literals: nothing here builds a longer
+ * one.
+ */
+function stepsOf(node: ASTNode, loop: LoopVariable | undefined): number {
+  const all = (nodes: readonly ASTNode[]) => nodes.reduce((sum, each) => sum + stepsOf(each, loop), 1);
+  switch (node.op) {
+    case 'value':
+    case 'id':
+      return 1;
+    case '.':
+      return all([node.args[0]]) + (node.args[1] === 'groups' ? 0 : FAILURE_STEPS);
+    case '!_':
+    case '-_':
+      return all([node.args]);
+    case '==':
+    case '!=':
+    case 'in':
+      return all(node.args) + Math.max(...node.args.map(lengthOf));
+    case '<':
+    case '<=':
+    case '>':
+    case '>=':
+    case '&&':
+    case '||':
+    case '?:':
+    case 'list':
+      return all(node.args);
+    case '-':
+    case '*':
+    case '/':
+    case '%':
+      return all(node.args) + FAILURE_STEPS;
+    case 'call':
+      if (node.args[0] === 'size' || node.args[0] === 'has') {
+        return all(node.args[1]) + MAX_VALUE_CHARACTERS;
+      }
+      throw notAvailable(`${node.args[0]}()`, node);
+    case 'rcall':
+      return stepsOfMethod(node, loop, all);
+    default:
+      throw notAvailable(node.op, node);
+  }
+}
+
+function notAvailable(what: string, node: ASTNode): RefusedCondition {
+  return new RefusedCondition(`uses ${what}, which conditions do not have`, FIX, node);
+}
+
+function stepsOfMethod(
+  node: Extract<ASTNode, { op: 'rcall' }>,
+  loop: LoopVariable | undefined,
+  all: (nodes: readonly ASTNode[]) => number,
+): number {
+  const [name, receiver, args] = node.args;
+  switch (name) {
+    case 'startsWith':
+    case 'endsWith':
+    case 'size':
+      return all([receiver, ...args]) + MAX_VALUE_CHARACTERS;
+    case 'contains':
+      return all([receiver, ...args]) + SEARCH_STEPS;
+    case 'matches': {
+      const isLoopVariable = loop !== undefined && receiver.op === 'id' && receiver.args === loop.name;
+      const size = usePattern(args[0]);
+      return all([receiver]) + size * (isLoopVariable ? loop.characters : MAX_VALUE_CHARACTERS);
+    }
+    default:
+      if (quantifiers.includes(name)) {
+        return stepsOfQuantifier(node, loop);
+      }
+      throw notAvailable(`${name}()`, node);
+  }
+}
+
+/** Replaces the text of a regular expression by a `Pattern`. Returns its size. */
+function usePattern(node: ASTNode | undefined): number {
+  if (node?.op !== 'value' || typeof node.args !== 'string') {
+    throw new RefusedCondition('has a regular expression that is not a literal', 'write it in quotes', node);
+  }
+  const fault = patternFault(node.args);
+  if (fault !== undefined) {
+    throw new RefusedCondition(`has a regular expression that ${fault.message}`, fault.fix, node);
+  }
+  const size = patternSize(node.args);
+  (node as { args: unknown }).args = new Pattern(node.args);
+  return size;
+}
+
+function stepsOfQuantifier(node: Extract<ASTNode, { op: 'rcall' }>, loop: LoopVariable | undefined): number {
+  const [, list, [variable, predicate]] = node.args;
+  if (loop !== undefined) {
+    throw new RefusedCondition('has a quantifier within another', SIMPLIFY, node);
+  }
+  if (variable?.op !== 'id' || predicate === undefined) {
+    // The type check names the fault.
+    return 1;
+  }
+  const times = lengthOf(list);
+  const characters = Math.ceil(Math.max(MAX_GROUPS_CHARACTERS, MAX_CONDITION_CHARACTERS) / times);
+  return stepsOf(list, loop) + times * stepsOf(predicate, { name: variable.args, characters });
+}
+
+/** Returns the maximum number of elements if the expression can be a list, else 1. */
+function lengthOf(node: ASTNode): number {
+  switch (node.op) {
+    case 'list':
+      return Math.max(1, node.args.length);
+    case '.':
+      return node.args[1] === 'groups' ? MAX_GROUPS : 1;
+    case '?:':
+      return Math.max(lengthOf(node.args[1]), lengthOf(node.args[2]));
+    default:
+      return 1;
+  }
+}
