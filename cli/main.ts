@@ -19,6 +19,7 @@ const verbs: Readonly<Record<string, { readonly short: string; readonly load: ()
     },
   },
   quota: { short: 'list and reset budgets', load: async () => (await import('./quota.ts')).quota },
+  key: { short: 'create, list, find and revoke API keys', load: async () => (await import('./key.ts')).key },
   extproc: { short: 'run the ext_proc service alone', load: async () => (await import('./extproc.ts')).extproc },
   controller: {
     short: 'run the control plane in a cluster',

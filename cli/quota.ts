@@ -9,6 +9,7 @@ import { OperatorError } from '../standalone/operator-error.ts';
 import { quotaSocketOf } from '../standalone/state.ts';
 import { ask } from '../standalone/unix-http.ts';
 import { stateHome } from './environment.ts';
+import { table } from './table.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate quota list [NAMESPACE/POLICY/QUOTA] [--key VALUE]… [OPTION]…
@@ -70,7 +71,9 @@ export const quota: Verb = async ({ args, settings }) => {
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as Budget);
     budgets.sort((one, other) => compare(one.quota, other.quota) || compare(one.key.join(), other.key.join()));
-    process.stdout.write(values.json ? budgets.map((one) => `${JSON.stringify(one)}\n`).join('') : table(budgets));
+    process.stdout.write(
+      values.json ? budgets.map((one) => `${JSON.stringify(one)}\n`).join('') : budgetTable(budgets),
+    );
     return 0;
   }
   asked.set('by', userName());
@@ -107,31 +110,15 @@ async function say(socket: string, method: 'GET' | 'POST', path: string): Promis
   }
 }
 
-function table(budgets: readonly Budget[]): string {
+function budgetTable(budgets: readonly Budget[]): string {
   if (budgets.length === 0) {
     return 'No budget has anything spent or held.\n';
   }
-  const head = ['QUOTA', 'KEY', 'WINDOW', 'SPENT', 'HELD', 'LIMIT', 'RESETS'];
-  const rows = budgets.map(({ quota: id, key, window, spent, held, limit, resetAt }) =>
-    [id, key.join(',') || '-', window, spent, held, limit, resetAt ?? 'never'].map((cell) => printable(String(cell))),
-  );
-  const widths = head.map((title, nth) => rows.reduce((most, row) => Math.max(most, row[nth]!.length), title.length));
-  return [head, ...rows]
-    .map((row) =>
-      row
-        .map((cell, nth) => cell.padEnd(widths[nth]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .map((line) => `${line}\n`)
-    .join('');
-}
-
-/** Values of keys are chosen by clients: what a terminal would obey is shown as an escape. */
-function printable(text: string): string {
-  return text.replaceAll(
-    /[\p{Cc}\p{Cf}\u2028\u2029]/gu,
-    (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  return table(
+    ['QUOTA', 'KEY', 'WINDOW', 'SPENT', 'HELD', 'LIMIT', 'RESETS'],
+    budgets.map(({ quota: id, key, window, spent, held, limit, resetAt }) =>
+      [id, key.join(',') || '-', window, spent, held, limit, resetAt ?? 'never'].map(String),
+    ),
   );
 }
 

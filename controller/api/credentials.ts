@@ -9,6 +9,8 @@ export interface Credentials {
 }
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+/** The server of `loadFromDefault` without a kubeconfig. */
+const FALLBACK_SERVER = 'http://localhost:8080';
 /** The kubelet renews a token long before it expires. */
 const TOKEN_CACHE_MS = 60_000;
 
@@ -18,16 +20,38 @@ export async function findCredentials(environment: Readonly<Record<string, strin
   if (environment['KUBECONFIG'] === undefined && host !== undefined && existsSync(`${SERVICE_ACCOUNT}/token`)) {
     return serviceAccount(host, environment['KUBERNETES_SERVICE_PORT'] ?? '443');
   }
+  return kubeconfigCredentials();
+}
+
+export interface KubeconfigOptions {
+  /** Default: those of KUBECONFIG, otherwise `~/.kube/config`. */
+  readonly file?: string | undefined;
+  /** Default: the current context. */
+  readonly context?: string | undefined;
+}
+
+/** Throws if there is no kubeconfig, or if it has no such context. */
+export async function kubeconfigCredentials(
+  options: KubeconfigOptions = {},
+): Promise<Credentials & { readonly namespace: string }> {
   // Loaded only for a kubeconfig, because the package takes 90 MB of memory.
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
-  config.loadFromDefault();
+  if (options.file === undefined) {
+    config.loadFromDefault();
+  } else {
+    config.loadFromFile(options.file);
+  }
+  if (options.context !== undefined) {
+    config.setCurrentContext(options.context);
+  }
   const cluster = config.getCurrentCluster();
-  if (cluster === null) {
+  if (cluster === null || (cluster.name === 'cluster' && cluster.server === FALLBACK_SERVER)) {
     throw new Error('no cluster found: there is neither a service account nor a kubeconfig; set KUBECONFIG');
   }
   return {
     server: new URL(cluster.server),
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
     async apply(options) {
       await config.applyToHTTPSOptions(options);
       // The client has its own agent.

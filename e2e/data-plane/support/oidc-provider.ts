@@ -10,7 +10,7 @@ import Provider, { type Adapter, type AdapterPayload, type ClientMetadata, type 
 import { type IssuerKey, newIssuerKeys, signToken, type TokenOptions } from './oidc-tokens.ts';
 
 export const AUDIENCE = 'ai-gateway';
-/** The public client of command lines, without a secret and with any port of the loopback address. */
+/** The public client of command lines: no secret, and any port of the loopback address. */
 export const CLIENT_ID = 'tallygate';
 /** RFC 8707 wants an absolute URI; the audience of its tokens is `AUDIENCE`. */
 const RESOURCE = `urn:tallygate:${AUDIENCE}`;

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { createLocalJWKSet, createRemoteJWKSet, jwtVerify } from 'jose';
-import { AUDIENCE, CLIENT_ID, type OidcProvider, startOidcProvider } from './oidc-provider.ts';
-import { publicKeyPem } from './oidc-tokens.ts';
-import { signIn } from './oidc-user.ts';
+import { AUDIENCE, CLIENT_ID, type OidcProvider, startOidcProvider } from './support/oidc-provider.ts';
+import { publicKeyPem } from './support/oidc-tokens.ts';
+import { signIn } from './support/oidc-user.ts';
 
 const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 const SCOPE = 'openid email profile offline_access';
