@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { endpoints } from '../providers/registry.ts';
-import { eventsOf, NO_TEXT, recordedStreams, streamReader } from '../providers/testing/recordings.ts';
+import { eventsOf, newAnswer, passEvents, recordedStreams } from '../providers/testing/recordings.ts';
 import { JsonCursor } from './cursor.ts';
 
 /** Reads a value with the cursor into what JSON.parse would return. */
@@ -107,10 +107,8 @@ describe('stream readers', () => {
         fc.constantFrom(...metered),
         fc.boolean(),
         (pieces, endpoint, hideUsage) => {
-          const reader = streamReader(endpoint, { hideUsage });
-          for (const piece of pieces) {
-            reader.read(piece, 0, piece.length, NO_TEXT);
-          }
+          const answer = newAnswer(endpoint, { hideUsage });
+          passEvents(answer, ...pieces);
           const zero = {
             input: 0,
             output: 0,
@@ -120,7 +118,7 @@ describe('stream readers', () => {
             audioInput: 0,
             audioOutput: 0,
           };
-          for (const line of Buffer.from(reader.cut(zero)).toString().split('\n')) {
+          for (const line of Buffer.from(answer.writer.truncate(zero)).toString().split('\n')) {
             if (line.startsWith('data:') && !line.includes('[DONE]')) {
               JSON.parse(line.slice(5));
             }

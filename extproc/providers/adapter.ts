@@ -36,10 +36,7 @@ export interface ClientApi {
    */
   readonly hidesOutput?: (model: string) => boolean;
   /** For `metered` APIs. */
-  readonly answer?: (
-    request: RequestFacts,
-    options: AnswerOptions,
-  ) => { readonly unary: UnaryReader; readonly stream: StreamReader };
+  readonly answer?: (request: RequestFacts, options: AnswerOptions) => AnswerAdapter;
   /** For `models` APIs. */
   readonly modelsBody?: ModelsBody;
 }
@@ -110,39 +107,70 @@ export interface AnswerOptions {
   readonly templates?: boolean;
 }
 
-/** What happens to an event. */
-export type EventVerdict = 'pass' | 'drop' | 'replace';
+/** Reads and ends the answer to one request. The first bytes decide between document and stream. */
+export interface AnswerAdapter {
+  readonly unary: UnaryReader;
+  readonly reader: EventReader;
+  readonly writer: StreamWriter;
+}
 
-/** Reads a streamed answer event by event. One instance per stream. */
-export interface StreamReader {
+/**
+ * Reads what a provider sends in a stream, event by event. Knows nothing of the client, which gets
+ * an event later or never. One instance per stream.
+ */
+export interface EventReader<Facts extends EventFacts = EventFacts> {
   /**
-   * Reads one whole event [start, end) with its final blank line. Text goes to `sink`. On
-   * `replace`, `replacement` holds the bytes to send.
-   * An event that cannot be read passes and is counted in `unreadable`.
+   * Reads one whole event [start, end) with its final blank line. Text goes to `sink`. The facts
+   * are for the writer, when the event goes to the client.
+   * An event that cannot be read is counted in `unreadable`.
    */
-  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): EventVerdict;
+  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): Facts;
   /**
-   * Reads a part of an event that is too long to be kept; `ends`: the last part. Its bytes pass
-   * unchanged.
+   * Reads a part of an event that is too long to be kept; `ends`: the last part, whose facts are
+   * those of the event.
    */
-  readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): void;
-  readonly replacement: Uint8Array;
+  readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): Facts;
   /** The latest usage that the provider reported, complete or not. */
   readonly usage: Usage | undefined;
   /** Whether `usage` is the provider's final report. */
   readonly usageFinal: boolean;
-  /** `finished`: the API's end of stream was seen. `failed`: the provider reported an error. */
-  readonly state: 'open' | 'finished' | 'failed';
+  readonly state: StreamState;
   /** The model that the answer names. */
   readonly responseModel: string | undefined;
   readonly unreadable: number;
+}
+
+/** `finished`: the API's end of stream was seen. `failed`: the provider reported an error. */
+export type StreamState = 'open' | 'finished' | 'failed';
+
+/** What an event means for the client's side of a stream. Reader and writer of an API share it. */
+export interface EventFacts {
+  /**
+   * Returns facts that stay valid, for an event that is held. The reader may reuse its own for the
+   * next event, and they may refer to the event's bytes.
+   */
+  kept(): EventFacts;
+}
+
+/** What happens to an event. */
+export type EventVerdict = 'pass' | 'drop' | 'replace';
+
+/**
+ * Knows what a client was sent of a stream, and ends that stream early. Knows nothing of events
+ * that were read and not sent.
+ */
+export interface StreamWriter<Facts extends EventFacts = EventFacts> {
+  /**
+   * Takes a whole event, or the last part of a long one, that goes to the client now. On `replace`,
+   * `replacement` holds the bytes to send.
+   */
+  write(bytes: Uint8Array, start: number, end: number, facts: Facts): EventVerdict;
+  readonly replacement: Uint8Array;
   /**
    * Returns the events that end the stream early: closes everything open, with the reason length
-   * and the usage.
-   * Call once, instead of reading further; `usage` is what was counted so far. The event that was
-   * read last counts as not sent, and its changes as undone, unless `lastSent` is true.
+   * and the usage so far. Empty if the client has the end already.
    */
-  cut(usage: Usage, lastSent?: boolean): Uint8Array;
+  truncate(usage: Usage): Uint8Array;
   /** Returns an error event of the API that ends the stream. */
   fail(failure: Failure): Uint8Array;
 }

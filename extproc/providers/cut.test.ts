@@ -4,12 +4,12 @@ import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { failure } from '../errors.ts';
 import type { Usage } from '../usage.ts';
-import type { ClientApi, StreamReader } from './adapter.ts';
+import type { ClientApi } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { responses } from './openai/responses.ts';
-import { eventsOf, NO_TEXT, PLAIN_REQUEST, recordedStreams, streamReader } from './testing/recordings.ts';
+import { eventsOf, NO_TEXT, newAnswer, PLAIN_REQUEST, passEvents, recordedStreams } from './testing/recordings.ts';
 
 const USAGE: Usage = {
   input: 100,
@@ -29,22 +29,16 @@ const MODEL = 'a"b\\c\n';
  * the last one.
  */
 function cutStream(endpoint: ClientApi, stream: Buffer, read: number, lastSent: boolean, choices = 1): Buffer {
-  const reader = streamReader(endpoint, { model: MODEL }, { ...PLAIN_REQUEST, choices });
-  const sent: Uint8Array[] = [];
-  for (const [place, [start, end]] of eventsOf(stream).slice(0, read).entries()) {
-    readOnce(reader, stream.subarray(start, end));
-    if (lastSent || place < read - 1) {
-      sent.push(stream.subarray(start, end));
-    }
+  const answer = newAnswer(endpoint, { model: MODEL }, { ...PLAIN_REQUEST, choices });
+  const events = eventsOf(stream)
+    .slice(0, read)
+    .map(([start, end]) => stream.subarray(start, end));
+  const unsent = lastSent ? undefined : events.pop();
+  passEvents(answer, ...events);
+  if (unsent !== undefined) {
+    answer.reader.read(unsent, 0, unsent.length, NO_TEXT);
   }
-  return Buffer.concat([...sent, reader.cut(USAGE, lastSent)]);
-}
-
-/** Overwrites the event after the read, as the read buffer is in production. */
-function readOnce(reader: StreamReader, event: Uint8Array): void {
-  const given = Buffer.from(event);
-  reader.read(given, 0, given.length, NO_TEXT);
-  given.fill(0xdb);
+  return Buffer.concat([...events, answer.writer.truncate(USAGE)]);
 }
 
 const answering = (body: Uint8Array) => ({
@@ -174,11 +168,11 @@ describe('cut streams, read by the official clients', () => {
   it('contain no usage for a client that did not ask for it', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'chat-text.stream');
     assert.ok(recorded);
-    const reader = streamReader(chat, {}, { ...PLAIN_REQUEST, usageAsked: false });
+    const answer = newAnswer(chat, {}, { ...PLAIN_REQUEST, usageAsked: false });
     for (const [start, end] of eventsOf(recorded.stream).slice(0, 4)) {
-      readOnce(reader, recorded.stream.subarray(start, end));
+      passEvents(answer, recorded.stream.subarray(start, end));
     }
-    assert.doesNotMatch(Buffer.from(reader.cut(USAGE)).toString(), /usage/);
+    assert.doesNotMatch(Buffer.from(answer.writer.truncate(USAGE)).toString(), /usage/);
   });
 
   it('repeat the whole text at the end of a response, and continue the sequence numbers', () => {
@@ -208,21 +202,21 @@ describe('cut streams, read by the official clients', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'responses-file-search.stream');
     assert.ok(recorded);
     const events = eventsOf(recorded.stream);
-    const reader = streamReader(responses);
+    const answer = newAnswer(responses);
     const delta = events.findIndex(([start, end]) =>
       recorded.stream.subarray(start, end).includes('output_text.delta'),
     );
     for (const [start, end] of events.slice(0, delta)) {
-      readOnce(reader, recorded.stream.subarray(start, end));
+      passEvents(answer, recorded.stream.subarray(start, end));
     }
     const [start, end] = events[delta] as [number, number];
     const long = Buffer.from(
       recorded.stream.toString('utf8', start, end).replace('"delta":"', `"delta":"${'long '.repeat(2_000)}`),
     );
     for (let time = 0; time < 20; time++) {
-      reader.read(long, 0, long.length, NO_TEXT);
+      passEvents(answer, long);
     }
-    const body = Buffer.from(reader.cut(USAGE, true)).toString();
+    const body = Buffer.from(answer.writer.truncate(USAGE)).toString();
     assert.ok(body.length < 20_000);
     assert.match(body, /"type":"response.output_text.done".*"text":""/);
     assert.match(body, /event: response.incomplete\n/);
@@ -233,17 +227,17 @@ describe('a stream with malformed items', () => {
   it('still ends properly when items, parts and the response are no objects', () => {
     for (const value of ['7', '"a"', 'null', '[1]', '{"content":7}', '{"id":{}}']) {
       const types = ['response.created', 'response.output_item.added', 'response.content_part.added'];
-      const reader = streamReader(responses);
+      const answer = newAnswer(responses);
       for (const type of [...types, 'response.output_text.delta', 'response.output_item.done']) {
         for (const output_index of [0, 1]) {
           const data = `{"type":"${type}","output_index":${output_index},"response":${value},"item":${value},"part":${value},"delta":"a"}`;
-          readOnce(reader, Buffer.from(`data: ${data}\n\n`));
+          passEvents(answer, Buffer.from(`data: ${data}\n\n`));
           if (type.endsWith('done')) {
             break;
           }
         }
       }
-      const events = Buffer.from(reader.cut(USAGE, true)).toString().trim().split('\n\n');
+      const events = Buffer.from(answer.writer.truncate(USAGE)).toString().trim().split('\n\n');
       for (const event of events) {
         JSON.parse(event.slice(event.indexOf('data: ') + 6));
       }
@@ -257,10 +251,10 @@ describe('failed streams, read by the official clients', () => {
 
   for (const { name, endpoint, stream } of readable) {
     it(`${name}: the client throws the failure`, async () => {
-      const reader = streamReader(endpoint);
+      const answer = newAnswer(endpoint);
       const [start, end] = eventsOf(stream)[0] as [number, number];
-      readOnce(reader, stream.subarray(start, end));
-      const body = Buffer.concat([stream.subarray(start, end), reader.fail(problem)]);
+      passEvents(answer, stream.subarray(start, end));
+      const body = Buffer.concat([stream.subarray(start, end), answer.writer.fail(problem)]);
       await assert.rejects(finalOf(endpoint, body), /The \\?"backend\\?" broke off/);
     });
   }

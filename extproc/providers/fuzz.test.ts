@@ -226,7 +226,8 @@ function answer(random: Random, endpoint: ClientApi): void {
     givenTokens: 0,
     unbounded: [],
   };
-  const { stream, unary } = endpoint.answer!(facts, { hideUsage: random.next() < 0.5, model: 'm' });
+  const { reader, writer, unary } = endpoint.answer!(facts, { hideUsage: random.next() < 0.5, model: 'm' });
+  let sends = true;
   for (let events = random.between(0, 8); events > 0; events -= 1) {
     const value = free(random);
     const document = isPlain(value) && random.next() < 0.7 ? { type: random.pick(EVENT_TYPES), ...value } : value;
@@ -238,8 +239,12 @@ function answer(random: Random, endpoint: ClientApi): void {
       text = text.replace('{', '{\ndata: ');
     }
     const bytes = Buffer.from(text);
-    stream.read(bytes, 0, bytes.length, nothing);
-    told(stream.usage);
+    const facts = reader.read(bytes, 0, bytes.length, nothing);
+    if (sends) {
+      writer.write(bytes, 0, bytes.length, facts);
+      sends = random.next() < 0.9;
+    }
+    told(reader.usage);
   }
   if (random.next() < 0.5) {
     const usage = {
@@ -251,7 +256,7 @@ function answer(random: Random, endpoint: ClientApi): void {
       audioInput: 0,
       audioOutput: 0,
     };
-    for (const line of Buffer.from(stream.cut(usage)).toString().split('\n')) {
+    for (const line of Buffer.from(writer.truncate(usage)).toString().split('\n')) {
       if (line.startsWith('data:') && !line.includes('[DONE]')) {
         JSON.parse(line.slice(5));
       }

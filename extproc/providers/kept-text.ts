@@ -20,10 +20,6 @@ export class KeptText {
     this.#budget = budget;
   }
 
-  get length(): number {
-    return this.#length;
-  }
-
   add(bytes: Uint8Array, start: number, end: number): void {
     const kept = this.#bytes;
     if (kept === undefined) {
@@ -43,11 +39,6 @@ export class KeptText {
     }
     (this.#bytes as Uint8Array).set(bytes.subarray(start, end), this.#length);
     this.#length = length;
-  }
-
-  /** Removes text that was added after this length. */
-  truncate(length: number): void {
-    this.#length = Math.min(this.#length, length);
   }
 
   forget(): void {

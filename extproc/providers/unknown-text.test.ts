@@ -1,22 +1,22 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ClientApi, StreamReader } from './adapter.ts';
+import type { ClientApi, EventReader } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { responses } from './openai/responses.ts';
-import { relayed, streamReader, TextByChannel } from './testing/recordings.ts';
+import { newAnswer, relayed, TextByChannel } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
 const generateStream = generateEndpoints[1] as ClientApi;
 const STREAMS = [chat, completions, responses, messages, generateStream];
 
 /** Returns all counted text of a stream, which passes unchanged. */
-function textOf(endpoint: ClientApi, stream: string, templates = true): { text: string; reader: StreamReader } {
-  const reader = streamReader(endpoint, { templates });
+function textOf(endpoint: ClientApi, stream: string, templates = true): { text: string; reader: EventReader } {
+  const answer = newAnswer(endpoint, { templates });
   const sink = new TextByChannel();
-  assert.equal(relayed(reader, [Buffer.from(stream)], sink).toString(), stream);
-  return { text: [...sink.channels.values()].join('|'), reader };
+  assert.equal(relayed(answer, [Buffer.from(stream)], sink).toString(), stream);
+  return { text: [...sink.channels.values()].join('|'), reader: answer.reader };
 }
 
 const event = (data: unknown) => `data: ${JSON.stringify(data)}\n\n`;

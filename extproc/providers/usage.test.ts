@@ -9,7 +9,7 @@ import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { responses } from './openai/responses.ts';
-import { NO_TEXT, PLAIN_REQUEST, relayed, streamReader } from './testing/recordings.ts';
+import { NO_TEXT, newAnswer, PLAIN_REQUEST, relayed } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
 const [generate, generateStream] = generateEndpoints as [ClientApi, ClientApi];
@@ -21,9 +21,9 @@ function whole(endpoint: ClientApi, document: string): Usage | undefined {
 }
 
 function streamed(endpoint: ClientApi, events: readonly string[]): Usage | undefined {
-  const reader = streamReader(endpoint);
-  relayed(reader, [Buffer.from(events.map((data) => `data: ${data}\n\n`).join(''))], NO_TEXT);
-  return reader.usage;
+  const answer = newAnswer(endpoint);
+  relayed(answer, [Buffer.from(events.map((data) => `data: ${data}\n\n`).join(''))], NO_TEXT);
+  return answer.reader.usage;
 }
 
 const sums = (usage: Usage | undefined) => usage && [usage.input, usage.output];
@@ -128,14 +128,14 @@ describe('usage that is reported several times', () => {
 
   it('is not final if only message_start reports output', () => {
     const final = (usage: string) => {
-      const reader = streamReader(messages);
+      const answer = newAnswer(messages);
       const events = [
         '{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}',
         `{"type":"message_delta","delta":{"stop_reason":"end_turn"}${usage}}`,
         '{"type":"message_stop"}',
       ];
-      relayed(reader, [Buffer.from(events.map((data) => `data: ${data}\n\n`).join(''))], NO_TEXT);
-      return reader.usageFinal;
+      relayed(answer, [Buffer.from(events.map((data) => `data: ${data}\n\n`).join(''))], NO_TEXT);
+      return answer.reader.usageFinal;
     };
     assert.equal(final(''), false);
     assert.equal(final(',"usage":{}'), false);

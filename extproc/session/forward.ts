@@ -50,7 +50,7 @@ function forwardCollected(
     held,
     lease,
     context: responseContext(admission, {
-      readers: request.found!.endpoint.answer!(facts, { hideUsage, model: facts.model }),
+      answer: request.found!.endpoint.answer!(facts, { hideUsage, model: facts.model }),
       newMeter: () => newMeter(tokenizer, backendModel),
       newSample: () => newTextSample(tokenizer, backendModel),
       lease,

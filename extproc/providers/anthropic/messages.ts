@@ -3,7 +3,7 @@
 import type { MatchesByPath } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { ClientApi } from '../adapter.ts';
-import { answerReaders } from '../readers.ts';
+import { answerAdapter } from '../answer-adapter.ts';
 import { thinksByDefault } from '../reasoning.ts';
 import { BodyFields } from '../request.ts';
 import { below, unaryReader } from '../unary.ts';
@@ -16,7 +16,8 @@ import {
   type UsageNumbers,
 } from '../usage.ts';
 import { anthropicDialect } from './errors.ts';
-import { MessageStream } from './message-stream.ts';
+import { MessageStreamReader } from './message-stream-reader.ts';
+import { MessageStreamWriter } from './message-stream-writer.ts';
 import { editMessagesRequest, inputFacts, messagesShape, readMessagesRequest } from './messages-request.ts';
 
 const TEXT: Shape = { text: true };
@@ -55,15 +56,16 @@ export const messages: ClientApi = {
   edit: editMessagesRequest,
   hidesOutput: thinksByDefault,
   answer: (_request, options) =>
-    answerReaders(
-      () =>
+    answerAdapter({
+      unary: () =>
         unaryReader({
           shape: answerShape,
           model: 'model',
           usage: (numbers, answer) => anthropicUsage(withIterations(below(numbers, 'usage'), answer)),
         }),
-      () => new MessageStream(options),
-    ),
+      reader: () => new MessageStreamReader(options),
+      writer: () => new MessageStreamWriter(options),
+    }),
 };
 
 export const countTokens: ClientApi = {

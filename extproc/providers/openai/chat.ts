@@ -1,11 +1,12 @@
 /** `POST /v1/chat/completions`. */
 
 import type { ClientApi } from '../adapter.ts';
-import { answerReaders } from '../readers.ts';
+import { answerAdapter } from '../answer-adapter.ts';
 import { hidesReasoning } from '../reasoning.ts';
 import { chatShape, editChatRequest, readChatRequest } from './chat-request.ts';
 import { choiceAnswer } from './choice-answer.ts';
-import { ChoiceStream } from './choice-stream.ts';
+import { ChoiceStreamReader } from './choice-stream-reader.ts';
+import { ChoiceStreamWriter } from './choice-stream-writer.ts';
 import { openAiDialect } from './errors.ts';
 
 export const chat: ClientApi = {
@@ -19,5 +20,10 @@ export const chat: ClientApi = {
   readRequest: readChatRequest,
   edit: editChatRequest,
   hidesOutput: hidesReasoning,
-  answer: (request, options) => answerReaders(choiceAnswer, () => new ChoiceStream('chat', request, options)),
+  answer: (request, options) =>
+    answerAdapter({
+      unary: choiceAnswer,
+      reader: () => new ChoiceStreamReader(options),
+      writer: () => new ChoiceStreamWriter('chat', request, options),
+    }),
 };

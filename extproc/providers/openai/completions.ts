@@ -5,12 +5,13 @@ import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { Splice } from '../../json/splice.ts';
 import type { ClientApi, RequestEdits, RequestFacts } from '../adapter.ts';
+import { answerAdapter } from '../answer-adapter.ts';
 import { BodyEdits } from '../edits.ts';
-import { answerReaders } from '../readers.ts';
 import { hidesReasoning } from '../reasoning.ts';
 import { BodyFields, invalid, MAX_CHOICES } from '../request.ts';
 import { choiceAnswer } from './choice-answer.ts';
-import { ChoiceStream } from './choice-stream.ts';
+import { ChoiceStreamReader } from './choice-stream-reader.ts';
+import { ChoiceStreamWriter } from './choice-stream-writer.ts';
 import { openAiDialect } from './errors.ts';
 
 const VALUE: Shape = { value: true };
@@ -95,5 +96,10 @@ export const completions: ClientApi = {
   readRequest,
   edit,
   hidesOutput: hidesReasoning,
-  answer: (request, options) => answerReaders(choiceAnswer, () => new ChoiceStream('completion', request, options)),
+  answer: (request, options) =>
+    answerAdapter({
+      unary: choiceAnswer,
+      reader: () => new ChoiceStreamReader(options),
+      writer: () => new ChoiceStreamWriter('completion', request, options),
+    }),
 };

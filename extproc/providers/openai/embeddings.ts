@@ -5,12 +5,13 @@ import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { Splice } from '../../json/splice.ts';
 import type { ClientApi, RequestEdits, RequestFacts } from '../adapter.ts';
+import { answerAdapter } from '../answer-adapter.ts';
 import { BodyEdits } from '../edits.ts';
-import { answerReaders } from '../readers.ts';
 import { BodyFields } from '../request.ts';
 import { below, unaryReader } from '../unary.ts';
 import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
-import { ChoiceStream } from './choice-stream.ts';
+import { ChoiceStreamReader } from './choice-stream-reader.ts';
+import { ChoiceStreamWriter } from './choice-stream-writer.ts';
 import { openAiDialect } from './errors.ts';
 
 const shape: Shape = {
@@ -67,9 +68,10 @@ export const embeddings: ClientApi = {
   readRequest,
   edit,
   answer: (request, options) =>
-    answerReaders(
-      () =>
+    answerAdapter({
+      unary: () =>
         unaryReader({ shape: answerShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
-      () => new ChoiceStream('completion', request, options),
-    ),
+      reader: () => new ChoiceStreamReader(options),
+      writer: () => new ChoiceStreamWriter('completion', request, options),
+    }),
 };

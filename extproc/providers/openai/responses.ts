@@ -2,12 +2,13 @@
 
 import type { Shape } from '../../json/shape.ts';
 import type { ClientApi } from '../adapter.ts';
-import { answerReaders } from '../readers.ts';
+import { answerAdapter } from '../answer-adapter.ts';
 import { hidesReasoning } from '../reasoning.ts';
 import { below, unaryReader } from '../unary.ts';
 import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
 import { openAiDialect } from './errors.ts';
-import { ResponseStream } from './response-stream.ts';
+import { ResponseStreamReader } from './response-stream-reader.ts';
+import { ResponseStreamWriter } from './response-stream-writer.ts';
 import { editResponsesRequest, readResponsesRequest, responsesShape } from './responses-request.ts';
 
 const TEXT: Shape = { text: true };
@@ -35,9 +36,10 @@ export const responses: ClientApi = {
   edit: editResponsesRequest,
   hidesOutput: hidesReasoning,
   answer: (_request, options) =>
-    answerReaders(
-      () =>
+    answerAdapter({
+      unary: () =>
         unaryReader({ shape: answerShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
-      () => new ResponseStream(options),
-    ),
+      reader: () => new ResponseStreamReader(options),
+      writer: () => new ResponseStreamWriter(options),
+    }),
 };

@@ -11,7 +11,7 @@ import { newScanner } from '../../json/json-tokenizer.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import { newEventSplitter } from '../../sse/events.ts';
-import type { AnswerOptions, ClientApi, RequestFacts, StreamReader } from '../adapter.ts';
+import type { AnswerAdapter, AnswerOptions, ClientApi, RequestFacts } from '../adapter.ts';
 import { endpoints } from '../registry.ts';
 
 /** An exchange with its client API. */
@@ -95,21 +95,31 @@ export const PLAIN_REQUEST: RequestFacts = {
   unbounded: [],
 };
 
-export function streamReader(
+export function newAnswer(
   endpoint: ClientApi,
   options: Partial<AnswerOptions> = {},
   request = PLAIN_REQUEST,
-): StreamReader {
+): AnswerAdapter {
   const answer = endpoint.answer?.(request, { hideUsage: false, model: 'some-model', ...options });
   if (answer === undefined) {
     throw new Error(`${endpoint.path} has no answer`);
   }
-  return answer.stream;
+  return answer;
+}
+
+/** Reads events of a stream and sends them. */
+export function passEvents({ reader, writer }: AnswerAdapter, ...events: readonly Uint8Array[]): void {
+  for (const event of events) {
+    // Overwrites the event after use, as the read buffer is in production.
+    const given = Buffer.from(event);
+    writer.write(given, 0, given.length, reader.read(given, 0, given.length, NO_TEXT));
+    given.fill(0xdb);
+  }
 }
 
 /** Returns the bytes that a client gets for a stream in these pieces. */
 export function relayed(
-  reader: StreamReader,
+  { reader, writer }: AnswerAdapter,
   pieces: Iterable<Uint8Array>,
   sink: TextSink,
   maxEventBytes?: number,
@@ -121,14 +131,15 @@ export function relayed(
     splitter.push(given);
     while (splitter.next()) {
       const { bytes, start, end, part } = splitter;
-      const verdict = part === 'none' ? reader.read(bytes, start, end, sink) : 'pass';
-      if (part !== 'none') {
-        reader.readPart(bytes, start, end, part === 'last', sink);
-      }
+      const facts =
+        part === 'none'
+          ? reader.read(bytes, start, end, sink)
+          : reader.readPart(bytes, start, end, part === 'last', sink);
+      const verdict = part === 'begun' ? 'pass' : writer.write(bytes, start, end, facts);
       if (verdict === 'pass') {
         sent.push(Buffer.from(bytes.subarray(start, end)));
       } else if (verdict === 'replace') {
-        sent.push(Buffer.from(reader.replacement));
+        sent.push(Buffer.from(writer.replacement));
       }
     }
     // Overwrites the piece after use, as the read buffer is in production.

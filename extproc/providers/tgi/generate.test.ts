@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { failure } from '../../errors.ts';
 import type { Usage } from '../../usage.ts';
 import type { ClientApi } from '../adapter.ts';
-import { eventsOf, NO_TEXT, PLAIN_REQUEST, relayed, streamReader, TextByChannel } from '../testing/recordings.ts';
+import { eventsOf, NO_TEXT, newAnswer, PLAIN_REQUEST, relayed, TextByChannel } from '../testing/recordings.ts';
 import { generateEndpoints } from './generate.ts';
 
 // There is no recording of TGI; these follow the API reference.
@@ -40,40 +40,46 @@ const USAGE: Usage = {
 describe('streams of tokens', () => {
   for (const templates of [true, false]) {
     it(`report text and usage (templates: ${templates})`, () => {
-      const reader = streamReader(generateStream, { templates });
+      const answer = newAnswer(generateStream, { templates });
       const text = new TextByChannel();
       const bytes = function* () {
         for (let at = 0; at < STREAM.length; at++) {
           yield STREAM.subarray(at, at + 1);
         }
       };
-      assert.deepEqual(relayed(reader, bytes(), text), STREAM);
-      assert.deepEqual([reader.usage?.input, reader.usage?.output, reader.usageFinal], [6, 4, true]);
-      assert.equal(reader.state, 'finished');
+      assert.deepEqual(relayed(answer, bytes(), text), STREAM);
+      assert.deepEqual(
+        [answer.reader.usage?.input, answer.reader.usage?.output, answer.reader.usageFinal],
+        [6, 4, true],
+      );
+      assert.equal(answer.reader.state, 'finished');
       assert.equal(text.decoded(0), 'Deep "learning"</s>');
     });
   }
 
   it('report no input if the server does not', () => {
-    const reader = streamReader(generateStream);
-    relayed(reader, [Buffer.from(STREAM.toString().replace(',"input_length":6', ''))], NO_TEXT);
-    assert.deepEqual([reader.usage?.output, reader.usage?.input], [4, 0]);
+    const answer = newAnswer(generateStream);
+    relayed(answer, [Buffer.from(STREAM.toString().replace(',"input_length":6', ''))], NO_TEXT);
+    assert.deepEqual([answer.reader.usage?.output, answer.reader.usage?.input], [4, 0]);
   });
 
   it('hide details that the gateway requested', () => {
-    const reader = streamReader(generateStream, { hideUsage: true });
-    const sent = relayed(reader, [STREAM], NO_TEXT).toString();
+    const answer = newAnswer(generateStream, { hideUsage: true });
+    const sent = relayed(answer, [STREAM], NO_TEXT).toString();
     assert.equal(sent, STREAM.toString().replace(/"details":\{[^}]*\}/, '"details":null'));
-    assert.equal(reader.usage?.output, 4);
+    assert.equal(answer.reader.usage?.output, 4);
   });
 
   for (const lastSent of [true, false]) {
     it(`end with the text that was sent (last event sent: ${lastSent})`, () => {
-      const reader = streamReader(generateStream);
-      for (const [start, end] of eventsOf(STREAM).slice(0, 3)) {
-        reader.read(STREAM, start, end, NO_TEXT);
+      const answer = newAnswer(generateStream);
+      for (const [place, [start, end]] of eventsOf(STREAM).slice(0, 3).entries()) {
+        const facts = answer.reader.read(STREAM, start, end, NO_TEXT);
+        if (lastSent || place < 2) {
+          answer.writer.write(STREAM, start, end, facts);
+        }
       }
-      const last = JSON.parse(Buffer.from(reader.cut(USAGE, lastSent)).toString().slice(5));
+      const last = JSON.parse(Buffer.from(answer.writer.truncate(USAGE)).toString().slice(5));
       assert.equal(last.generated_text, lastSent ? 'Deep "learning"' : 'Deep "le');
       assert.equal(last.index, lastSent ? 4 : 3);
       assert.deepEqual(last.details, { finish_reason: 'length', generated_tokens: 2, seed: null, input_length: 6 });
@@ -81,12 +87,12 @@ describe('streams of tokens', () => {
   }
 
   it('fail like the server does', () => {
-    const reader = streamReader(generateStream);
-    const event = Buffer.from(reader.fail(failure('overloaded', 'Too "busy".'))).toString();
+    const answer = newAnswer(generateStream);
+    const event = Buffer.from(answer.writer.fail(failure('overloaded', 'Too "busy".'))).toString();
     assert.deepEqual(JSON.parse(event.slice(5)), { error: 'Too "busy".', error_type: 'unhealthy' });
-    const other = streamReader(generateStream);
+    const other = newAnswer(generateStream);
     relayed(other, [Buffer.from(event)], NO_TEXT);
-    assert.equal(other.state, 'failed');
+    assert.equal(other.reader.state, 'failed');
   });
 });
 

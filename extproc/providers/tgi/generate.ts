@@ -7,11 +7,12 @@ import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { Usage } from '../../usage.ts';
 import type { ClientApi, UnaryReader } from '../adapter.ts';
-import { answerReaders } from '../readers.ts';
+import { answerAdapter } from '../answer-adapter.ts';
 import { toldTokens, type UsageNumbers } from '../usage.ts';
 import { tgiDialect } from './errors.ts';
 import { editGenerateRequest, generateShape, readGenerateRequest } from './generate-request.ts';
-import { TokenStream } from './token-stream.ts';
+import { TokenStreamReader } from './token-stream-reader.ts';
+import { TokenStreamWriter } from './token-stream-writer.ts';
 import { generationUsage } from './usage.ts';
 
 const VALUE: Shape = { value: true };
@@ -48,7 +49,12 @@ function generateEndpoint(path: string, streams: boolean | undefined): ClientApi
     shape: generateShape,
     readRequest: (body) => readGenerateRequest(body, streams),
     edit: editGenerateRequest,
-    answer: (_request, options) => answerReaders(wholeGeneration, () => new TokenStream(options)),
+    answer: (_request, options) =>
+      answerAdapter({
+        unary: wholeGeneration,
+        reader: () => new TokenStreamReader(options),
+        writer: () => new TokenStreamWriter(options),
+      }),
   };
 }
 

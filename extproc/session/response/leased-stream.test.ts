@@ -11,10 +11,10 @@ const facts = { choices: 1 } as never;
 
 function newStream(leased: number) {
   const { endpoint } = findEndpoint('POST', '/v1/chat/completions', () => undefined)!;
-  const { stream: reader } = endpoint.answer!(facts, { hideUsage: false, model: 'm' });
+  const { reader } = endpoint.answer!(facts, { hideUsage: false, model: 'm' });
   let sent = 0;
   const meter = newMeter({ encoding: 'o200k_base' }, 'm');
-  const answer = new LeasedStream(reader, meter, leased, () => sent++);
+  const answer = new LeasedStream(reader, meter, leased, { event: () => sent++, flush: () => {} });
   const push = (text: string) =>
     answer.push(
       Buffer.from(

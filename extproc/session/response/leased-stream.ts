@@ -1,15 +1,14 @@
 /**
  * A streamed response, event by event, never further than its lease. Stops before the event that
- * exceeds the lease and reports how many tokens it needs; continues when they are granted, or ends
- * the stream as the client API defines.
+ * exceeds the lease and reports how many tokens it needs; continues when they are granted.
  */
 
 import type { TextSink } from '../../json/text-sink.ts';
-import type { EventVerdict, StreamReader } from '../../providers/adapter.ts';
+import type { EventFacts, EventReader } from '../../providers/adapter.ts';
 import type { CountingWork, Holder } from '../../quota/store.ts';
-import { type EventSplitter, newEventSplitter } from '../../sse/events.ts';
+import { newEventSplitter } from '../../sse/events.ts';
 import type { Meter } from '../../tokens/meter.ts';
-import type { Usage } from '../../usage.ts';
+import type { EventPart, EventSink } from './client-stream.ts';
 import { BYTES_PER_TOKEN } from './evidence.ts';
 
 /**
@@ -21,39 +20,38 @@ const COUNTED_EVENT_BYTES = 16 * 1024;
 /** No model writes this much in one event; a stream that does is ended. */
 const MAX_EVENT_BYTES = 2 * 1024 * 1024;
 
-const BLANK_LINE = Buffer.from('\n\n');
+interface StoppedEvent {
+  readonly bytes: Uint8Array;
+  readonly part: EventPart;
+  readonly facts: EventFacts;
+}
 
 export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack'> {
-  readonly reader: StreamReader;
   sawText = false;
   /** Tokens beyond the lease that the stopped event needs. */
   needed = 0;
   leasedTokens: number;
+  readonly #reader: EventReader;
   readonly #meter: Meter;
-  readonly #send: (bytes: Uint8Array) => void;
+  readonly #sink: EventSink;
   readonly #splitter = newEventSplitter();
   #estimated = 0;
   #counted = 0;
   #eventBytes = 0;
   /** Between the parts of a long event. */
   #inLong = false;
-  /** The stopped event, as it will be sent. */
-  #stopped: Uint8Array | undefined;
-  // Adjacent events that pass unchanged leave as one piece.
-  #passing: Uint8Array | undefined;
-  #passingFrom = 0;
-  #passingTo = 0;
+  #stopped: StoppedEvent | undefined;
 
-  constructor(reader: StreamReader, meter: Meter, leased: number, send: (bytes: Uint8Array) => void) {
-    this.reader = reader;
+  constructor(reader: EventReader, meter: Meter, leased: number, sink: EventSink) {
+    this.#reader = reader;
     this.#meter = meter;
     this.leasedTokens = leased;
-    this.#send = send;
+    this.#sink = sink;
   }
 
   /**
-   * Reads bytes, which are not kept, and gives `send` what may go to the client, partly as views of
-   * them. Returns false at the end of the lease.
+   * Reads bytes, which are not kept, and gives the sink the events that the lease covers. Returns
+   * false at the end of the lease.
    */
   push(bytes: Uint8Array): boolean {
     this.#splitter.push(bytes);
@@ -64,14 +62,21 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
   extend(tokens: number): boolean {
     this.leasedTokens += tokens;
     this.needed = 0;
-    if (this.#stopped !== undefined) {
-      this.#send(this.#stopped);
-    }
+    const stopped = this.#stopped;
     this.#stopped = undefined;
+    if (stopped !== undefined) {
+      const { bytes, part, facts } = stopped;
+      this.#sink.event(bytes, 0, bytes.length, part, facts);
+    }
     return this.#drain();
   }
 
-  /** Sends what the provider left incomplete at its end. Returns false at the end of the lease. */
+  /** Ends the lease with an extension that is too small: it pays for a part of the stopped event. */
+  endLease(tokens: number): void {
+    this.leasedTokens += tokens;
+  }
+
+  /** Passes what the provider left incomplete at its end. Returns false at the end of the lease. */
   finish(): boolean {
     this.#splitter.close();
     if (!this.#drain()) {
@@ -82,14 +87,9 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
     if (rest.length === 0) {
       return true;
     }
-    const verdict = this.#judge(rest, 0, rest.length, this.#inLong ? 'last' : 'none');
-    if (verdict === 'stop') {
-      return false;
-    }
-    if (verdict !== 'drop') {
-      this.#send(verdict === 'pass' ? rest : this.reader.replacement);
-    }
-    return true;
+    const passed = this.#pass(rest, 0, rest.length, this.#inLong ? 'last' : 'none');
+    this.#sink.flush();
+    return passed;
   }
 
   unused(kept: number, work: CountingWork): number {
@@ -107,13 +107,6 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
     this.leasedTokens -= tokens;
   }
 
-  /** Ends the stream as the client API defines. `rest` pays for a part of the stopped event. */
-  cut(rest: number, usage: (outputTokens: number) => Usage): void {
-    this.leasedTokens += rest;
-    this.breakOff();
-    this.#send(this.reader.cut(usage(this.outputTokens())));
-  }
-
   /**
    * Returns the tokens of the text received, at most the lease; exact for the model's own
    * tokenizer.
@@ -125,14 +118,6 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
   /** Returns the count without the lease as a bound; undefined where a part was estimated. */
   exactTokens(): number | undefined {
     return this.#estimated === 0 ? this.#meter.count() : undefined;
-  }
-
-  /** Ends a long event between its parts, so that another event can follow. */
-  breakOff(): void {
-    if (this.#inLong) {
-      this.#send(BLANK_LINE);
-    }
-    this.#inLong = false;
   }
 
   /** An event exceeds the bound on bytes or on text. */
@@ -153,69 +138,48 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
     }
   }
 
-  /** Reads one event. Returns `stop` where the lease does not cover it. */
-  #judge(bytes: Uint8Array, start: number, end: number, part: EventSplitter['part']): EventVerdict | 'stop' {
-    const { reader } = this;
+  /** Reads one event and passes it on. Returns false where the lease does not cover it. */
+  #pass(bytes: Uint8Array, start: number, end: number, part: EventPart): boolean {
+    const reader = this.#reader;
     if (!this.#inLong) {
       this.#eventBytes = 0;
     }
     this.#inLong = part === 'begun';
-    const verdict = part === 'none' ? reader.read(bytes, start, end, this) : this.#readPart(bytes, start, end, part);
+    const facts =
+      part === 'none'
+        ? reader.read(bytes, start, end, this)
+        : reader.readPart(bytes, start, end, part === 'last', this);
+    if (this.#isCovered()) {
+      this.#sink.event(bytes, start, end, part, facts);
+      return true;
+    }
+    this.#stopped = { bytes: Buffer.from(bytes.subarray(start, end)), part, facts: facts.kept() };
+    return false;
+  }
+
+  #isCovered(): boolean {
     if (this.#meter.upperBound + this.#estimated <= this.leasedTokens) {
-      return verdict;
+      return true;
     }
     this.#counted = this.#meter.near();
     const tokens = this.#counted + this.#estimated;
     if (tokens <= this.leasedTokens) {
-      return verdict;
+      return true;
     }
-    this.#stopped =
-      verdict === 'drop'
-        ? undefined
-        : verdict === 'pass'
-          ? Buffer.from(bytes.subarray(start, end))
-          : reader.replacement;
     this.needed = tokens - this.leasedTokens;
-    return 'stop';
-  }
-
-  #readPart(bytes: Uint8Array, start: number, end: number, part: EventSplitter['part']): EventVerdict {
-    this.reader.readPart(bytes, start, end, part === 'last', this);
-    return 'pass';
+    return false;
   }
 
   #drain(): boolean {
     const splitter = this.#splitter;
-    while (splitter.next()) {
-      const { bytes, start, end } = splitter;
-      const verdict = this.#judge(bytes, start, end, splitter.part);
-      if (verdict === 'pass' && this.#passing === bytes && this.#passingTo === start) {
-        this.#passingTo = end;
-        continue;
-      }
-      this.#flush();
-      if (verdict === 'stop') {
-        splitter.detach();
-        return false;
-      }
-      if (verdict === 'replace') {
-        this.#send(this.reader.replacement);
-      }
-      if (verdict === 'pass') {
-        this.#passing = bytes;
-        this.#passingFrom = start;
-        this.#passingTo = end;
-      }
+    let passed = true;
+    while (passed && splitter.next()) {
+      passed = this.#pass(splitter.bytes, splitter.start, splitter.end, splitter.part);
     }
-    this.#flush();
-    return true;
-  }
-
-  #flush(): void {
-    const passing = this.#passing;
-    this.#passing = undefined;
-    if (passing !== undefined) {
-      this.#send(passing.subarray(this.#passingFrom, this.#passingTo));
+    this.#sink.flush();
+    if (!passed) {
+      splitter.detach();
     }
+    return passed;
   }
 }

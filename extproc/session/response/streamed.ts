@@ -8,6 +8,7 @@ import { type Failure, failure } from '../../errors.ts';
 import type { Usage } from '../../usage.ts';
 import { estimated } from '../charge.ts';
 import type { Action } from '../protocol.ts';
+import { ClientStream, type EventSink } from './client-stream.ts';
 import { BYTES_PER_TOKEN, type ResponseEvidence } from './evidence.ts';
 import type { MeteredContext, ResponseHandler } from './handler.ts';
 import { LeasedStream } from './leased-stream.ts';
@@ -23,10 +24,15 @@ const MAX_EXTENSION_TOKENS = 4096;
  */
 const SHORTEST_WAIT_MS = 10;
 
+/** For a stream that is only read: its bytes reach the client as they arrive. */
+const NO_CLIENT: EventSink = { event() {}, flush() {} };
+
 const eventTooLong = failure('internal_error', 'An event of the provider exceeds 2 MB. Ask for shorter output.');
 
 export class StreamedResponse extends MeteredResponse {
   readonly #stream: LeasedStream;
+  /** Absent where the bytes pass as they arrive. */
+  readonly #client: ClientStream | undefined;
   #truncated = false;
   #blockedAtMs = 0;
   /** Total wait for extensions, and the last wait if it was in vain. */
@@ -34,19 +40,14 @@ export class StreamedResponse extends MeteredResponse {
   #waitedInVainMs = 0;
   /** Copies of bytes that arrived while an extension was pending. */
   #deferred: Uint8Array[] = [];
-  /** Pieces that may go to the client at the end of this event. */
-  #pieces: Uint8Array[] = [];
 
   constructor(context: MeteredContext, incoming: IncomingBody) {
     super(context, incoming);
-    const { readers, newMeter, lease } = context;
+    const { answer, newMeter, lease } = context;
     const { relayed } = incoming;
     const leasedTokens = (relayed ? lease?.tokens : undefined) ?? Number.POSITIVE_INFINITY;
-    this.#stream = new LeasedStream(readers.stream, newMeter(), leasedTokens, (bytes) => {
-      if (relayed) {
-        this.#pieces.push(bytes);
-      }
-    });
+    this.#client = relayed ? new ClientStream(answer.writer) : undefined;
+    this.#stream = new LeasedStream(answer.reader, newMeter(), leasedTokens, this.#client ?? NO_CLIENT);
     if (relayed) {
       lease?.attach(this.#stream);
     }
@@ -140,18 +141,18 @@ export class StreamedResponse extends MeteredResponse {
   }
 
   #truncate(tokens: number, out: Action[]): void {
-    this.#stream.cut(tokens, (output) => this.#usageSoFar(output));
+    this.#stream.endLease(tokens);
+    this.#client!.truncate(this.#usageSoFar(this.#stream.outputTokens()));
     this.#endEarly(out);
     this.#truncated = true;
   }
 
   fail(problem: Failure, out: Action[]): void {
-    if (this.ended || !this.incoming.relayed) {
+    if (this.ended || this.#client === undefined) {
       return;
     }
     this.failure = problem;
-    this.#stream.breakOff();
-    this.#pieces.push(this.context.readers.stream.fail(problem));
+    this.#client.fail(problem);
     this.#endEarly(out);
   }
 
@@ -173,21 +174,19 @@ export class StreamedResponse extends MeteredResponse {
   }
 
   #usageSoFar(output: number): Usage {
-    const reported = this.context.readers.stream.usage;
+    const reported = this.context.answer.reader.usage;
     return reported !== undefined && reported.input > 0
       ? { ...reported, output: Math.max(reported.output, output) }
       : estimated(this.context.inputTokens(), output);
   }
 
   #release(endOfStream: boolean, out: Action[]): void {
-    const pieces = this.#pieces;
+    const pieces = this.#client!.take();
     const last = pieces.length - 1;
     for (let index = 0; index <= last; index++) {
       out.push({ type: 'response-body', bytes: pieces[index]!, endOfStream: endOfStream && index === last });
     }
-    if (last >= 0) {
-      this.#pieces = [];
-    } else if (endOfStream) {
+    if (last < 0 && endOfStream) {
       out.push({ type: 'response-body', bytes: NO_BYTES, endOfStream: true });
     }
   }
@@ -209,7 +208,7 @@ export class StreamedResponse extends MeteredResponse {
   evidence(nowMs: number): ResponseEvidence {
     const stream = this.#stream;
     const { incoming } = this;
-    const { stream: reader } = this.context.readers;
+    const { reader } = this.context.answer;
     const pendingMs = this.blocked ? nowMs - this.#blockedAtMs : 0;
     const unreadMs = this.blocked ? pendingMs : this.#waitedInVainMs;
     return {

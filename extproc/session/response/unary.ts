@@ -25,7 +25,7 @@ export class UnaryResponse extends MeteredResponse {
   read(bytes: Uint8Array, nowMs: number, out: Action[]): ResponseHandler {
     const { incoming } = this;
     if (bytes.length > 0) {
-      this.context.readers.unary.push(bytes, this.#sample);
+      this.context.answer.unary.push(bytes, this.#sample);
     }
     const last = incoming.complete;
     if (incoming.relayed) {
@@ -62,11 +62,11 @@ export class UnaryResponse extends MeteredResponse {
 
   override release(): void {
     super.release();
-    this.context.readers.unary.release();
+    this.context.answer.unary.release();
   }
 
   evidence(): ResponseEvidence {
-    const { unary: reader } = this.context.readers;
+    const { unary: reader } = this.context.answer;
     const { incoming } = this;
     const sample = this.#sample;
     const silent = incoming.upstreamEnded && this.context.hasOutput && sample.bytes === 0;

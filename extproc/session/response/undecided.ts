@@ -32,12 +32,12 @@ export class UndecidedResponse extends MeteredResponse {
     }
     this.failure = problem;
     this.ended = true;
-    out.push({ type: 'response-body', bytes: this.context.readers.stream.fail(problem), endOfStream: true });
+    out.push({ type: 'response-body', bytes: this.context.answer.writer.fail(problem), endOfStream: true });
   }
 
   override release(): void {
     super.release();
-    this.context.readers.unary.release();
+    this.context.answer.unary.release();
   }
 
   evidence(): ResponseEvidence {
