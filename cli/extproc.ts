@@ -100,6 +100,7 @@ async function start(
   recorder.observe({
     buckets: (count) => service.store.top(count, Date.now()),
     openStreams: () => service.server.openStreams,
+    serverCounters: () => service.server.counters,
     keys: (count) => service.store.keys(count),
     journalFails: () => service.store.journalFailure !== undefined,
     policyRefused: () => policy.details()['refused'] !== undefined,

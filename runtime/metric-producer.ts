@@ -1,4 +1,4 @@
-/** Hands metric tables to OpenTelemetry's readers, as already aggregated data. */
+/** Passes metric tables to OpenTelemetry's readers as aggregated data. */
 import { type HrTime, ValueType } from '@opentelemetry/api';
 import {
   AggregationTemporality,
@@ -9,7 +9,7 @@ import {
 } from '@opentelemetry/sdk-metrics';
 import type { Metric, MetricTable } from './metric-table.ts';
 
-/** Readers put their own resource in place of this one. */
+/** Readers replace this resource by their own. */
 const NO_RESOURCE = { attributes: {} } as ResourceMetrics['resource'];
 
 export function metricProducer(table: MetricTable, scope: string, now: () => number): MetricProducer {

@@ -1,7 +1,7 @@
 /**
- * Metrics for hot paths: a caller keeps the cell of its attributes and adds to it, with neither
- * maps nor hashing on the way (an instrument of the SDK takes 1.6 µs a call, a cell 0.02).
- * `MetricTable.collect` is what OpenTelemetry reads.
+ * Metrics for hot paths. A caller keeps the cell of its attributes and adds to it without a look-up:
+ * an instrument of the SDK takes 1.6 µs a call, a cell 0.02 µs. OpenTelemetry reads
+ * `MetricTable.collect`.
  */
 import type { Attributes } from '@opentelemetry/api';
 
@@ -26,7 +26,7 @@ export class HistogramCell {
     this.counts = new Array(boundaries.length + 1).fill(0);
   }
 
-  /** Boundaries are inclusive upper bounds, as OpenTelemetry has them. */
+  /** Counts a value. Boundaries are inclusive upper bounds, as in OpenTelemetry. */
   record(value: number): void {
     const { boundaries, counts } = this;
     let bucket = 0;
@@ -56,8 +56,8 @@ export type Metric =
 
 export interface Histogram {
   /**
-   * A new cell; the caller sees to it that no two have the same attributes, and that there are not
-   * too many.
+   * Returns a new cell. The caller ensures that no two cells have the same attributes, and bounds
+   * their number.
    */
   cell(attributes: Attributes): HistogramCell;
 }
@@ -69,7 +69,9 @@ export interface Sum {
 export interface MetricTable {
   histogram(description: Description, boundaries: readonly number[]): Histogram;
   sum(description: Description): Sum;
-  /** `read` is called at each collection. */
+  /** Adds a sum that is kept elsewhere: `read` is called at each collection. */
+  observedSum(description: Description, read: () => readonly SumCell[]): void;
+  /** Adds a gauge: `read` is called at each collection. */
   gauge(description: Description, read: () => readonly SumCell[]): void;
   collect(): readonly Metric[];
   readonly startMs: number;
@@ -100,6 +102,9 @@ export function newMetricTable(nowMs: number): MetricTable {
           return cell;
         },
       };
+    },
+    observedSum(description, read) {
+      metrics.push(() => ({ type: 'sum', description, cells: read() }));
     },
     gauge(description, read) {
       metrics.push(() => ({ type: 'gauge', description, cells: read() }));

@@ -1,5 +1,6 @@
 /** Generates docs/reference/metrics.md from a scrape after requests of every kind. */
 import type { RequestRecord } from '../extproc/record.ts';
+import { newCounters } from '../extproc/server/server-context.ts';
 import { metric } from '../extproc/telemetry/names.ts';
 import { newRecorder } from '../extproc/telemetry/recorder.ts';
 import { bucket, outcomeOfStream } from '../extproc/telemetry/testing.ts';
@@ -32,12 +33,16 @@ const labelRows = [
     '`address`, `connect`, `tls`, `reset`, `timeout`, `protocol`, `other`: see [access lines](../guides/observing.md#access-lines)',
   ),
   row('`tallygate_decision`', '`admitted`, `refused`, `cut`'),
-  row('`tallygate_reason`', 'The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`'),
+  row(
+    '`tallygate_reason`',
+    'The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`; in `tallygate_ext_proc_streams_broken_total` `reset` (by Envoy, for example because the client left), `evicted` (the slowest stream when too many bytes wait), `malformed` (an invalid message) or `exception` (a bug)',
+  ),
   row('`tallygate_quota`', '`NAMESPACE/POLICY/QUOTA`'),
   row(
     '`tallygate_quota_key`',
     'The values of the key, joined by commas; credentials and values over 256 characters as SHA-256; all of them with `TALLYGATE_METRIC_KEYS=hashed`',
   ),
+  row('`network_io_direction`', '`receive` (from Envoy), `transmit` (to Envoy)'),
   row('`tallygate_overdraft_cause`', 'See [overdraft](../guides/quotas.md#overdraft)'),
 ];
 
@@ -84,6 +89,7 @@ async function exampleText(): Promise<string> {
   recorder.observe({
     buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0 }],
     openStreams: () => 1,
+    serverCounters: newCounters,
     journalFails: () => false,
     policyRefused: () => false,
     keys: () => [{ quota: bucket.quota.id, keys: 1, most: 10 }],

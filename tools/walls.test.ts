@@ -63,9 +63,9 @@ const extprocRooms: Rooms = {
       'policy',
     ],
   ],
-  telemetry: ['errors', 'usage', 'interruption', 'record', 'quota'],
-  sidecar: ['policy'],
   server: ['exchange'],
+  telemetry: ['errors', 'usage', 'interruption', 'record', 'quota', 'server'],
+  sidecar: ['policy'],
   main: [
     ...['errors', 'exchange', 'usage', 'record', 'tokens', 'providers', 'quota', 'policy', 'session', 'telemetry'],
     ...['server'],

@@ -1,6 +1,6 @@
 /**
- * One JSON line about one request. No text of a prompt or an answer and no credential can get in:
- * what clients choose is named here, bounded and encoded.
+ * The access line of one request, as JSON. It contains no text of prompts or responses and no
+ * credentials: every field that a client chooses is listed here, bounded and encoded.
  */
 import { jsonText } from '../../runtime/json-text.ts';
 import { backendFailure, type Interruption } from '../interruption.ts';
@@ -12,8 +12,8 @@ import type { Usage } from '../usage.ts';
 const MAX_TEXT_CHARACTERS = 256;
 
 /**
- * Ends in a newline. Fields without a value are left out. Put together by hand: JSON of the whole
- * costs three times as much.
+ * Returns the line with its newline. Omits fields without a value. Concatenates strings, because
+ * JSON.stringify of the whole takes three times as long.
  */
 export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraft[]): string {
   const { usage, decision, failure, startMs, endMs, firstTokenMs } = outcome;
@@ -86,8 +86,8 @@ function tokens(usage: Usage): string {
 }
 
 /**
- * The values of the headers that the quotas go by; those of credentials are hashed already
- * (quota/keys.ts).
+ * Returns the values of the headers in the keys of the quotas. Those of credentials are already
+ * hashed (quota/keys.ts).
  */
 function tenant(buckets: RequestRecord['buckets']): string {
   let members = '';
@@ -105,7 +105,7 @@ function tenant(buckets: RequestRecord['buckets']): string {
   return members === '' ? '' : `,"tenant":{${members.slice(1)}}`;
 }
 
-/** `name` is of our making or a header's name, which needs no escapes. */
+/** `name` is a constant or the name of a header, which needs no escapes. */
 function text(name: string, value: string | undefined): string {
   if (value === undefined) {
     return '';
@@ -123,7 +123,7 @@ function tenths(ms: number): number {
 let second = Number.NaN;
 let secondText = '';
 
-/** Most lines are of the same second as the line before. */
+/** Keeps the text of the last second, because most lines have the same one. */
 function isoTime(ms: number): string {
   const whole = Math.floor(ms / 1000);
   if (whole !== second) {

@@ -1,7 +1,7 @@
 /**
- * Names of metrics and attributes: public API, listed in docs/reference. The `gen_ai.*` ones and
- * their bucket boundaries are OpenTelemetry's conventions for generative AI
- * (https://github.com/open-telemetry/semantic-conventions-genai); the rest are ours.
+ * The names of metrics and attributes: public API, listed in docs/reference. Names with `gen_ai.`
+ * and their bucket boundaries follow OpenTelemetry's conventions for generative AI
+ * (https://github.com/open-telemetry/semantic-conventions-genai).
  */
 import type { Description } from '../../runtime/metric-table.ts';
 
@@ -22,9 +22,10 @@ export const attribute = {
   quotaKey: 'tallygate.quota.key',
   cause: 'tallygate.overdraft.cause',
   failure: 'tallygate.failure',
+  direction: 'network.io.direction',
 } as const;
 
-/** What `gen_ai.provider.name` says for a schema; another schema stands by its own name. */
+/** The values of `gen_ai.provider.name`; another schema has its own name. */
 export const PROVIDER_NAMES: Readonly<Record<string, string>> = {
   OpenAI: 'openai',
   Anthropic: 'anthropic',
@@ -38,52 +39,74 @@ const describe = (name: string, unit: string, description: string): Description 
 
 export const metric = {
   tokenUsage: describe('gen_ai.client.token.usage', '{token}', 'Input and output tokens of a request'),
-  requestDuration: describe('gen_ai.server.request.duration', 's', 'Time from a request to the end of its answer'),
+  requestDuration: describe('gen_ai.server.request.duration', 's', 'Time from a request to the end of its response'),
   timeToFirstToken: describe('gen_ai.server.time_to_first_token', 's', 'Time from a request to the first token'),
   timePerOutputToken: describe(
     'gen_ai.server.time_per_output_token',
     's',
-    'Time for each output token after the first, of streams that came to their end',
+    'Time per output token after the first, of complete streams',
   ),
-  tokens: describe('tallygate.tokens', '{token}', 'Tokens by kind and by who counted them; kinds are parts of others'),
+  tokens: describe('tallygate.tokens', '{token}', 'Tokens by kind and source; some kinds are parts of others'),
   drift: describe(
     'tallygate.tokens.drift',
     '%',
-    'How far our count of the output was from what the provider said, in percent of the latter',
+    'Difference between the output tokens that Tallygate counted and those that the provider reported, in percent of the latter',
   ),
-  unmetered: describe('tallygate.requests.unmetered', '{request}', 'Requests whose tokens could not be known'),
-  decisions: describe('tallygate.quota.decisions', '{request}', 'What the quotas decided on requests'),
+  unmetered: describe('tallygate.requests.unmetered', '{request}', 'Requests whose tokens are unknown'),
+  decisions: describe('tallygate.quota.decisions', '{request}', 'Decisions of the quotas on requests'),
   shadowRefused: describe(
     'tallygate.quota.shadow_refused',
     '{request}',
     'Requests that a quota in Shadow mode would have refused',
   ),
-  queueDuration: describe('tallygate.quota.wait', 's', 'Time that requests waited for the holds of others'),
+  queueDuration: describe(
+    'tallygate.quota.wait',
+    's',
+    'Time that requests waited for other requests to release their holds',
+  ),
   overdraft: describe('tallygate.overdraft.tokens', '{token}', 'Tokens charged past a limit, by cause'),
   backendFailures: describe(
     'tallygate.backend.failures',
     '{request}',
-    'Requests that a backend did not answer, or not to the end, by why',
+    'Requests that a backend did not answer completely, by failure',
   ),
-  streamsCut: describe('tallygate.streams.cut', '{stream}', 'Answers that were ended because their budget ended'),
+  streamsCut: describe('tallygate.streams.cut', '{stream}', 'Streams that ended because their budget ended'),
   streamsOpen: describe('tallygate.streams.open', '{stream}', 'Requests in flight'),
-  recordsDropped: describe('tallygate.records.dropped', '{record}', 'Access lines that nobody took in time'),
-  quotaKeys: describe('tallygate.quota.keys', '{key}', 'Keys of a quota that have something spent or held'),
+  recordsDropped: describe(
+    'tallygate.records.dropped',
+    '{record}',
+    'Access lines that were dropped because nothing read them in time',
+  ),
+  quotaKeys: describe('tallygate.quota.keys', '{key}', 'Keys of a quota with units spent or held'),
   quotaKeysLimit: describe(
     'tallygate.quota.keys.limit',
     '{key}',
-    'Keys that a quota can come to; new ones past it are refused',
+    'Number of keys from which on requests with new keys are refused',
   ),
   journalFails: describe('tallygate.journal.failing', '1', '1 while the quota journal cannot be written, else 0'),
   policyRefused: describe(
     'tallygate.policy.refused',
     '1',
-    '1 while the newest policy that was offered is refused, else 0; the last good one stays in force',
+    '1 while the newest policy is refused and the last good one is in force, else 0',
   ),
   quotaSpent: describe('tallygate.quota.spent', '1', 'Spent in the current window of a bucket'),
   quotaHeld: describe('tallygate.quota.held', '1', 'Held by requests in flight'),
   quotaLimit: describe('tallygate.quota.limit', '1', 'The limit of a bucket'),
   quotaOverdraft: describe('tallygate.quota.overdraft', '1', 'Spent past the limit of a bucket'),
+  serverConnections: describe('tallygate.ext_proc.connections', '{connection}', 'Connections that Envoy has opened'),
+  serverConnectionErrors: describe(
+    'tallygate.ext_proc.connection_errors',
+    '{connection}',
+    'Connections that were closed after a protocol error',
+  ),
+  serverStreams: describe('tallygate.ext_proc.streams', '{stream}', 'Streams that Envoy has opened, one per request'),
+  serverStreamsBroken: describe(
+    'tallygate.ext_proc.streams.broken',
+    '{stream}',
+    'Streams that did not end in order, by reason',
+  ),
+  serverMessages: describe('tallygate.ext_proc.messages', '{message}', 'Messages from and to Envoy, by direction'),
+  serverBytes: describe('tallygate.ext_proc.bytes', 'By', 'Bytes from and to Envoy, by direction'),
 } as const;
 
 export const boundaries = {

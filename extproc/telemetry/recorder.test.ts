@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { HistogramCell, SumCell } from '../../runtime/metric-table.ts';
 import { failure } from '../errors.ts';
 import type { RequestRecord } from '../record.ts';
+import { newCounters } from '../server/server-context.ts';
 import { accessLine } from './access-line.ts';
 import { newRecorder } from './recorder.ts';
 import { bucket, outcomeOfStream } from './testing.ts';
@@ -20,7 +21,7 @@ function recorderOf(outcomes: readonly RequestRecord[]) {
   };
 }
 
-test('a record is one line of JSON that says who, what, how much and how long', () => {
+test('an access line is one line of JSON with tenant, models, tokens and durations', () => {
   const line = accessLine(outcomeOfStream, [{ bucket, amount: 7, cause: 'input_estimate' }]);
   assert.match(line, /^\{.*\}\n$/);
   assert.deepEqual(JSON.parse(line), {
@@ -49,7 +50,7 @@ test('a record is one line of JSON that says who, what, how much and how long', 
   });
 });
 
-test('what a client chooses stays one bounded line, whatever is in it', () => {
+test('text that a client chooses stays in one bounded line', () => {
   const line = accessLine(
     { ...outcomeOfStream, model: `a"\n\u2028\u009b\u007f\ud800${'x'.repeat(10_000)}`, buckets: [] },
     [],
@@ -60,7 +61,7 @@ test('what a client chooses stays one bounded line, whatever is in it', () => {
   assert.equal(JSON.parse(line).tenant, undefined);
 });
 
-test('the metrics of the GenAI conventions, with their names, types and boundaries', () => {
+test('metrics follow the names, types and boundaries of the GenAI conventions', () => {
   const { histogram } = recorderOf([outcomeOfStream]);
   const [input, output] = histogram('gen_ai.client.token.usage');
   assert.deepEqual(input?.attributes, {
@@ -84,13 +85,13 @@ test('the metrics of the GenAI conventions, with their names, types and boundari
   assert.ok(Math.abs(histogram('tallygate.tokens.drift')[0]!.sum - -100 / 51) < 1e-6);
 });
 
-test('waits and what was made for nobody show in the record', () => {
+test('an access line shows waits and undelivered tokens', () => {
   const decision = { type: 'cut', queuedMs: 12.34, shadowRefused: [] } as const;
   const line = JSON.parse(accessLine({ ...outcomeOfStream, decision, undeliveredTokens: 40 }, []));
   assert.deepEqual([line.queuedMs, line.undeliveredTokens], [12.3, 40]);
 });
 
-test('failures are told apart by type, and give no pace', () => {
+test('failures have a type, and no time per token', () => {
   const { histogram } = recorderOf([
     { ...outcomeOfStream, status: 429, failure: failure('quota_exceeded', 'no'), usage: undefined },
     { ...outcomeOfStream, status: 500 },
@@ -101,7 +102,7 @@ test('failures are told apart by type, and give no pace', () => {
   assert.equal(histogram('gen_ai.server.time_per_output_token')[0]?.count, 1);
 });
 
-test('a backend that failed is recorded with Envoy’s words, and counted', () => {
+test('a failed backend is counted, and recorded with Envoy’s details', () => {
   const broken = {
     flags: 'UF',
     details: 'upstream_reset_before_response_started{connection_failure}',
@@ -121,13 +122,13 @@ test('a backend that failed is recorded with Envoy’s words, and counted', () =
   assert.equal(histogram('gen_ai.server.request.duration')[0]?.attributes['error.type'], 'backend_broke_off');
 });
 
-test('a whole answer has no first token', () => {
+test('a unary response has no first token', () => {
   const whole = { ...outcomeOfStream, stream: false };
   assert.equal(recorderOf([whole]).histogram('gen_ai.server.time_to_first_token').length, 0);
   assert.equal(JSON.parse(accessLine(whole, [])).firstTokenMs, undefined);
 });
 
-test('tokens by kind, decisions, cuts, shadow refusals, overdrafts and what could not be metered', () => {
+test('metrics count tokens by kind, decisions, cuts, shadow refusals, overdrafts and unmetered requests', () => {
   const { recorder, sums } = recorderOf([
     { ...outcomeOfStream, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/a/b'] } },
     { ...outcomeOfStream, decision: { type: 'refused', quota: 'default/teams/hour', reason: 'spent' } },
@@ -159,7 +160,7 @@ test('tokens by kind, decisions, cuts, shadow refusals, overdrafts and what coul
   });
 });
 
-test('a name that only clients or providers know is no label, and labels have an end', () => {
+test('names that only clients or providers know are no labels, and the number of labels is bounded', () => {
   const outcomes = Array.from({ length: 500 }, (_, i) => ({
     ...outcomeOfStream,
     model: `free-${i}`,
@@ -176,11 +177,12 @@ test('a name that only clients or providers know is no label, and labels have an
   assert.equal(bounded.at(-1)?.count, 2000);
 });
 
-test('gauges show the buckets with the least left, asked for once a scrape', () => {
+test('gauges show the buckets with the least left, read once per scrape', () => {
   const { recorder, sums } = recorderOf([]);
   let asked = 0;
   recorder.observe({
     openStreams: () => 3,
+    serverCounters: () => ({ ...newCounters(), streams: 7, streamsEvicted: 2, handlerErrors: 1, bytesSent: 900 }),
     journalFails: () => true,
     policyRefused: () => true,
     keys: () => [{ quota: 'default/teams/hour', keys: 8, most: 10 }],
@@ -203,9 +205,24 @@ test('gauges show the buckets with the least left, asked for once a scrape', () 
   });
   assert.equal(sums('tallygate.quota.overdraft')[0]?.value, 100);
   assert.equal(asked, 1);
+  assert.equal(sums('tallygate.ext_proc.streams')[0]?.value, 7);
+  const broken = sums('tallygate.ext_proc.streams.broken');
+  assert.deepEqual(
+    broken.map(({ attributes, value }) => [attributes['tallygate.reason'], value]),
+    [
+      ['reset', 0],
+      ['evicted', 2],
+      ['malformed', 0],
+      ['exception', 1],
+    ],
+  );
+  assert.deepEqual(sums('tallygate.ext_proc.bytes')[1], {
+    attributes: { 'network.io.direction': 'transmit' },
+    value: 900,
+  });
 });
 
-test('values of quota keys stand in metrics as they are, or as hashes', () => {
+test('metrics show values of quota keys in plain text or as hashes', () => {
   for (const [hashesKeys, expected] of [
     [false, /^red,small$/],
     [true, /^sha256:[\w-]{43}$/],
@@ -214,6 +231,7 @@ test('values of quota keys stand in metrics as they are, or as hashes', () => {
     recorder.observe({
       buckets: () => [{ bucket, spent: 1, held: 0, limit: 9, overdraft: 0 }],
       openStreams: () => 0,
+      serverCounters: newCounters,
       journalFails: () => false,
       policyRefused: () => false,
       keys: () => [],

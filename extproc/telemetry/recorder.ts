@@ -1,47 +1,34 @@
 /**
- * What is seen from outside: each finished request comes in with its outcome, and one access line
- * and the metrics go out. It costs a few microseconds a request, and everything that clients choose
- * is bounded.
+ * Turns the record of each finished request into one access line and metrics. Takes a few
+ * microseconds for each request, and bounds everything that clients choose.
  */
-import { hash } from 'node:crypto';
 import { type MetricTable, newMetricTable, type Sum, type SumCell } from '../../runtime/metric-table.ts';
 import { backendFailure } from '../interruption.ts';
-import type { BucketState, Overdraft, QuotaKeys } from '../quota/store.ts';
+import type { Overdraft } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
 import { accessLine } from './access-line.ts';
 import { attribute, boundaries, metric } from './names.ts';
+import { type ObservedSources, observeSources } from './observed.ts';
 import { newSeries } from './series.ts';
 
 export interface Recorder {
   record(outcome: RequestRecord, overdrafts: readonly Overdraft[]): void;
-  /** Gauges are read from here on. */
-  observe(sources: GaugeSources): void;
+  /** Adds the metrics that are read from the sources at each collection. */
+  observe(sources: ObservedSources): void;
   readonly table: MetricTable;
 }
 
-export interface GaugeSources {
-  /** Bounded; the buckets with the least left first. */
-  readonly buckets: (count: number) => readonly BucketState[];
-  readonly openStreams: () => number;
-  readonly journalFails: () => boolean;
-  readonly policyRefused: () => boolean;
-  /** Bounded; the quotas with the most keys first. */
-  readonly keys: (count: number) => readonly QuotaKeys[];
-}
-
 export interface RecorderOptions {
-  /** Takes one line. Absent: no access lines. */
+  /** Receives the access lines; absent: there are none. */
   readonly lines?: { write(line: string): void; readonly dropped: number } | undefined;
   readonly nowMs: number;
   /** Whether labels have the values of quota keys as SHA-256 only. */
   readonly hashesKeys?: boolean;
 }
 
-/** Buckets in a scrape: four lines each. */
-const MAX_BUCKETS = 200;
 /**
- * Pairs of quota and cause, route and decision: policies bound them, this is for policies that come
- * and go.
+ * The most label tuples of one metric, such as quota and cause. A policy bounds them; this bounds
+ * those of all policies since the start.
  */
 const MAX_CELLS = 2000;
 
@@ -98,55 +85,8 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
       }
       lines?.write(accessLine(outcome, overdrafts));
     },
-    observe({ buckets, openStreams, journalFails, policyRefused, keys }) {
-      table.gauge(metric.streamsOpen, () => [{ attributes: {}, value: openStreams() }]);
-      table.gauge(metric.journalFails, () => [{ attributes: {}, value: journalFails() ? 1 : 0 }]);
-      table.gauge(metric.policyRefused, () => [{ attributes: {}, value: policyRefused() ? 1 : 0 }]);
-      const gauges = [
-        [metric.quotaSpent, 'spent'],
-        [metric.quotaHeld, 'held'],
-        [metric.quotaLimit, 'limit'],
-        [metric.quotaOverdraft, 'overdraft'],
-      ] as const;
-      const keyed = sameTurn(() => keys(MAX_BUCKETS));
-      for (const [description, member] of [
-        [metric.quotaKeys, 'keys'],
-        [metric.quotaKeysLimit, 'most'],
-      ] as const) {
-        table.gauge(description, () =>
-          keyed().map((of) => ({ attributes: { [attribute.quota]: of.quota }, value: of[member] })),
-        );
-      }
-      const once = sameTurn(() => buckets(MAX_BUCKETS));
-      for (const [description, member] of gauges) {
-        table.gauge(description, () => once().map((state) => bucketCell(state, state[member], hashesKeys)));
-      }
-    },
+    observe: (sources) => observeSources(table, sources, hashesKeys),
   };
-}
-
-/**
- * All gauges of one collection are read in one turn of the event loop: choosing the buckets is the
- * dear part.
- */
-function sameTurn<T>(read: () => T): () => T {
-  let kept: { readonly value: T } | undefined;
-  return () => {
-    if (kept === undefined) {
-      kept = { value: read() };
-      setImmediate(() => {
-        kept = undefined;
-      });
-    }
-    return kept.value;
-  };
-}
-
-function bucketCell({ bucket }: BucketState, value: number, hashesKeys: boolean): SumCell {
-  const joined = bucket.values.join(',');
-  const key = hashesKeys && joined !== '' ? `sha256:${hash('sha256', joined, 'base64url')}` : joined;
-  const attributes = { [attribute.quota]: bucket.quota.id, [attribute.quotaKey]: key };
-  return { attributes, value };
 }
 
 function boundedCells(

@@ -1,4 +1,4 @@
-/** The metrics of one tuple of route, backend and models, and how one request adds to them. */
+/** The metrics of one tuple of route, backend and models, to which each of its requests adds. */
 import type { Attributes } from '@opentelemetry/api';
 import type { Histogram, HistogramCell, MetricTable, Sum, SumCell } from '../../runtime/metric-table.ts';
 import type { Operation, RequestRecord } from '../record.ts';
@@ -6,11 +6,11 @@ import type { Usage } from '../usage.ts';
 import { attribute, boundaries, metric, OTHER, PROVIDER_NAMES } from './names.ts';
 
 /**
- * A series has about a hundred lines in a scrape. Past it, requests count in one series without
- * names.
+ * A series has about a hundred lines in a scrape. Past this number, requests count in one series
+ * without names.
  */
 const MAX_SERIES = 1000;
-/** Providers choose what they call themselves; past it a response's model is `other`. */
+/** Providers choose the names; past this number the model of a response is `other`. */
 const MAX_RESPONSE_MODELS = 200;
 const MAX_MODEL_CHARACTERS = 128;
 const MAX_ERRORS_A_SERIES = 64;
@@ -25,7 +25,7 @@ const TOKEN_KINDS = [
   ['audio_output', 'audioOutput'],
 ] as const satisfies readonly (readonly [string, keyof Usage])[];
 
-/** The series of a request's tuple. */
+/** Returns the series of a request. */
 export type SeriesOf = (outcome: RequestRecord) => Series;
 
 export function newSeries(table: MetricTable): SeriesOf {
@@ -92,7 +92,7 @@ type Instruments = {
   readonly [K in 'tokenUsage' | 'duration' | 'firstToken' | 'perToken' | 'drift']: Histogram;
 } & { readonly [K in 'tokens' | 'unmetered' | 'streamsCut']: Sum };
 
-/** Cells are made when they are first needed, so that a scrape shows only what happened. */
+/** Creates a cell when it is first needed, so that a scrape shows only what happened. */
 export class Series {
   readonly #instruments: Instruments;
   readonly #attributes: Attributes;
@@ -152,7 +152,7 @@ export class Series {
   }
 
   #recordPace({ firstTokenMs, startMs, endMs, usage, stream, failure, clientLeft, broken }: RequestRecord): void {
-    // A whole answer has no first token that anybody could see.
+    // The first token of a unary response is not visible.
     if (!stream || firstTokenMs === undefined) {
       return;
     }
@@ -196,8 +196,8 @@ export class Series {
   }
 
   #recordDrift(usage: Usage, estimated: number | undefined): void {
-    // Reasoning is billed whether or not it is streamed: what we could have seen of the output is
-    // not known then.
+    // Reasoning is billed whether or not it is streamed, so the visible part of the output is
+    // unknown.
     if (estimated === undefined || usage.output === 0 || usage.reasoningOutput > 0) {
       return;
     }
@@ -208,7 +208,7 @@ export class Series {
 
 const OUTPUT: ReadonlySet<Operation> = new Set(['chat', 'text_completion', 'generate_content']);
 
-/** `undefined`: it went well. */
+/** Returns undefined for a success. */
 function errorType({ failure, status, clientLeft, broken }: RequestRecord): string | undefined {
   if (failure !== undefined) {
     return failure.code;

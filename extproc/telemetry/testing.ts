@@ -1,4 +1,4 @@
-/** Outcomes for tests. */
+/** Records for tests. */
 import type { Quota } from '../../contract/policy.ts';
 import type { BucketRef } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';

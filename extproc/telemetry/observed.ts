@@ -1,0 +1,112 @@
+/** Metrics whose values are kept elsewhere, and read when somebody collects them. */
+import { hash } from 'node:crypto';
+import type { MetricTable, SumCell } from '../../runtime/metric-table.ts';
+import type { BucketState, QuotaKeys } from '../quota/store.ts';
+import type { ServerCounters } from '../server/server-context.ts';
+import { attribute, metric } from './names.ts';
+
+export interface ObservedSources {
+  /** Returns at most `count` buckets, those with the least left first. */
+  readonly buckets: (count: number) => readonly BucketState[];
+  readonly openStreams: () => number;
+  readonly serverCounters: () => Readonly<ServerCounters>;
+  readonly journalFails: () => boolean;
+  readonly policyRefused: () => boolean;
+  /** Returns at most `count` quotas, those with the most keys first. */
+  readonly keys: (count: number) => readonly QuotaKeys[];
+}
+
+/** Buckets in a scrape: four lines each. */
+const MAX_BUCKETS = 200;
+
+/** `hashesKeys`: labels have the values of quota keys as SHA-256 only. */
+export function observeSources(table: MetricTable, sources: ObservedSources, hashesKeys: boolean): void {
+  table.gauge(metric.streamsOpen, () => [plainCell(sources.openStreams())]);
+  table.gauge(metric.journalFails, () => [plainCell(sources.journalFails() ? 1 : 0)]);
+  table.gauge(metric.policyRefused, () => [plainCell(sources.policyRefused() ? 1 : 0)]);
+  observeKeys(table, sources);
+  observeBuckets(table, sources, hashesKeys);
+  observeServer(table, sources);
+}
+
+function observeKeys(table: MetricTable, { keys }: ObservedSources): void {
+  const read = oncePerTurn(() => keys(MAX_BUCKETS));
+  for (const [description, member] of [
+    [metric.quotaKeys, 'keys'],
+    [metric.quotaKeysLimit, 'most'],
+  ] as const) {
+    table.gauge(description, () =>
+      read().map((of) => ({ attributes: { [attribute.quota]: of.quota }, value: of[member] })),
+    );
+  }
+}
+
+function observeBuckets(table: MetricTable, { buckets }: ObservedSources, hashesKeys: boolean): void {
+  const read = oncePerTurn(() => buckets(MAX_BUCKETS));
+  for (const [description, member] of [
+    [metric.quotaSpent, 'spent'],
+    [metric.quotaHeld, 'held'],
+    [metric.quotaLimit, 'limit'],
+    [metric.quotaOverdraft, 'overdraft'],
+  ] as const) {
+    table.gauge(description, () => read().map((state) => bucketCell(state, state[member], hashesKeys)));
+  }
+}
+
+function observeServer(table: MetricTable, { serverCounters }: ObservedSources): void {
+  table.observedSum(metric.serverConnections, () => [plainCell(serverCounters().connections)]);
+  table.observedSum(metric.serverConnectionErrors, () => [plainCell(serverCounters().connectionErrors)]);
+  table.observedSum(metric.serverStreams, () => [plainCell(serverCounters().streams)]);
+  table.observedSum(metric.serverStreamsBroken, () => {
+    const { streamsReset, streamsEvicted, streamsMalformed, handlerErrors } = serverCounters();
+    return [
+      reasonCell('reset', streamsReset),
+      reasonCell('evicted', streamsEvicted),
+      reasonCell('malformed', streamsMalformed),
+      reasonCell('exception', handlerErrors),
+    ];
+  });
+  table.observedSum(metric.serverMessages, () => {
+    const { messagesReceived, messagesSent } = serverCounters();
+    return [directionCell('receive', messagesReceived), directionCell('transmit', messagesSent)];
+  });
+  table.observedSum(metric.serverBytes, () => {
+    const { bytesReceived, bytesSent } = serverCounters();
+    return [directionCell('receive', bytesReceived), directionCell('transmit', bytesSent)];
+  });
+}
+
+/**
+ * Reads once for all gauges of a collection, which are read in one turn of the event loop: choosing
+ * the buckets is the expensive part.
+ */
+function oncePerTurn<T>(read: () => T): () => T {
+  let kept: { readonly value: T } | undefined;
+  return () => {
+    if (kept === undefined) {
+      kept = { value: read() };
+      setImmediate(() => {
+        kept = undefined;
+      });
+    }
+    return kept.value;
+  };
+}
+
+function bucketCell({ bucket }: BucketState, value: number, hashesKeys: boolean): SumCell {
+  const joined = bucket.values.join(',');
+  const key = hashesKeys && joined !== '' ? `sha256:${hash('sha256', joined, 'base64url')}` : joined;
+  return { attributes: { [attribute.quota]: bucket.quota.id, [attribute.quotaKey]: key }, value };
+}
+
+function plainCell(value: number): SumCell {
+  return { attributes: {}, value };
+}
+
+function reasonCell(reason: string, value: number): SumCell {
+  return { attributes: { [attribute.reason]: reason }, value };
+}
+
+function directionCell(direction: 'receive' | 'transmit', value: number): SumCell {
+  return { attributes: { [attribute.direction]: direction }, value };
+}
