@@ -10,6 +10,22 @@
  */
 export type HeaderList = readonly (readonly [name: string, value: string])[];
 
+/** Returns the first value of a header, by its lower-case name. */
+export function firstHeader(headers: HeaderList, name: string): string | undefined {
+  return headers.find(([key]) => key === name)?.[1];
+}
+
+/** Returns all values of a header, by its lower-case name. */
+export function headerValues(headers: HeaderList, name: string): readonly string[] {
+  const values: string[] = [];
+  for (const [key, value] of headers) {
+    if (key === name) {
+      values.push(value);
+    }
+  }
+  return values;
+}
+
 export interface HeaderMutation {
   /** Overwrites or adds these headers. */
   readonly set?: HeaderList;

@@ -8,7 +8,7 @@ import type { PolicyRevision } from '../contract/policy-version.ts';
 import { newClock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { failure } from './errors.ts';
-import type { Exchange, ExchangeHandler } from './exchange.ts';
+import { type Exchange, type ExchangeHandler, firstHeader } from './exchange.ts';
 import { type CompiledPolicy, compiling } from './policy/compile.ts';
 import { inSlices } from './policy/slices.ts';
 import { dialectFor } from './providers/registry.ts';
@@ -150,7 +150,7 @@ function refuseUntilReady(exchange: Exchange, now: () => number): ExchangeHandle
   const nothing = () => {};
   return {
     requestHeaders(headers) {
-      const first = (wanted: string) => headers.find(([name]) => name === wanted)?.[1];
+      const first = (name: string) => firstHeader(headers, name);
       const problem = failure('overloaded', 'The gateway has no policy yet. Try again shortly.', {
         retryAfterMs: 1000,
       });

@@ -4,7 +4,7 @@
  */
 import { REQUEST_ID_HEADER, ROUTE_HEADER } from '../../contract/headers.ts';
 import { type Failure, failure } from '../errors.ts';
-import type { HeaderList, HeaderMutation } from '../exchange.ts';
+import { firstHeader, type HeaderList, type HeaderMutation, headerValues } from '../exchange.ts';
 import { newScanner } from '../json/json-tokenizer.ts';
 import type { JsonScanner, ScannedBody } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
@@ -75,17 +75,9 @@ export class Request {
     this.#context = context;
   }
 
-  readonly header = (name: string): readonly string[] => {
-    const values: string[] = [];
-    for (const [key, value] of this.#headers) {
-      if (key === name) {
-        values.push(value);
-      }
-    }
-    return values;
-  };
+  readonly header = (name: string): readonly string[] => headerValues(this.#headers, name);
 
-  readonly #first = (name: string): string | undefined => this.#headers.find(([key]) => key === name)?.[1];
+  readonly #first = (name: string): string | undefined => firstHeader(this.#headers, name);
 
   get dialect(): Dialect {
     return this.found?.endpoint.dialect ?? dialectFor(this.path, this.#first);

@@ -2,7 +2,7 @@
 import { PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../../contract/headers.ts';
 import { isInflatable } from '../../compression/inflate.ts';
 import { envoyFailure, type Failure } from '../../errors.ts';
-import type { HeaderList } from '../../exchange.ts';
+import { firstHeader, type HeaderList, headerValues } from '../../exchange.ts';
 import { type Interruption, interruptionOf } from '../../interruption.ts';
 import { hideFromClient } from '../hidden-headers.ts';
 import type { Action, EventOf } from '../protocol.ts';
@@ -37,19 +37,18 @@ export function openResponse(
 ): OpenedResponse {
   const { headers, endOfStream, codeDetails } = event;
   const { dialect, requestId, metered, snapshots } = context;
-  const all = (wanted: string) => headers.filter(([name]) => name === wanted).map(([, value]) => value);
-  const contentType = all('content-type')[0];
-  const status = Number(all(':status')[0]);
+  const contentType = firstHeader(headers, 'content-type');
+  const status = Number(firstHeader(headers, ':status'));
   if (isLocalReply(codeDetails, status, contentType)) {
     const problem = envoyFailure(status);
     const mutation = localReplyMutation(dialect, problem, snapshots, nowMs, requestId);
     out.push({ type: 'response-headers', mutation });
     return { head: localHead(status, problem, `- ${codeDetails}`), handler: unread(context, true, false) };
   }
-  const reply = status >= 500 ? all(REPLY_HEADER)[0] : undefined;
+  const reply = status >= 500 ? firstHeader(headers, REPLY_HEADER) : undefined;
   const head = reply === undefined ? providerHead(status, headers) : localHead(status, envoyFailure(status), reply);
   const counted = metered !== undefined && status >= 200 && status < 300;
-  const encoding = counted ? encodingOf(all('content-encoding')) : '';
+  const encoding = counted ? encodingOf(headerValues(headers, 'content-encoding')) : '';
   const unreadable = encoding !== '' && !isInflatable(encoding);
   if (unreadable && !metered!.mayPassUnread(encoding)) {
     return { head, handler: unread(context, true, true), refused: unreadableEncoding(encoding) };
