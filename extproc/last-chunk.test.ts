@@ -34,7 +34,7 @@ const quota = {
 let folder: string;
 let extproc: Extproc;
 let client: Client;
-const outcomes: RequestRecord[] = [];
+const records: RequestRecord[] = [];
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tallygate-'));
   const path = join(folder, 'extproc.sock');
@@ -42,7 +42,7 @@ before(async () => {
   extproc = await startExtproc({
     listen: { path },
     journalPath: undefined,
-    finished: (outcome) => outcomes.push(outcome),
+    finished: (record) => records.push(record),
     log: {
       debug: quiet,
       info: quiet,
@@ -152,10 +152,10 @@ function spentBy(team: string): number {
 
 /** Returns the record of the only request that has ended since. */
 async function onlyOutcome(): Promise<RequestRecord> {
-  await until(() => outcomes.length > 0);
-  const [outcome, ...more] = outcomes.splice(0);
-  assert.ok(outcome !== undefined && more.length === 0, `${more.length} more`);
-  return outcome;
+  await until(() => records.length > 0);
+  const [record, ...more] = records.splice(0);
+  assert.ok(record !== undefined && more.length === 0, `${more.length} more`);
+  return record;
 }
 
 /** The complete answer to a forwarded request. */

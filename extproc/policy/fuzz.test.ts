@@ -112,7 +112,7 @@ async function run(random: Random): Promise<void> {
   const handler = rig.open(newExchange());
   handler.requestHeaders(CHAT_HEADERS, false, ENTRY);
   handler.requestBody(BODY, true);
-  if (rig.outcomes.length === 0) {
+  if (rig.records.length === 0) {
     handler.responseHeaders(
       [
         [':status', '200'],
@@ -125,7 +125,7 @@ async function run(random: Random): Promise<void> {
   }
   handler.closed(true);
   assert.deepEqual(rig.faults, []);
-  assert.equal(rig.outcomes.length, 1);
+  assert.equal(rig.records.length, 1);
   assert.equal(counts(rig.store).openHolds, 0);
   rig.store.close();
 }

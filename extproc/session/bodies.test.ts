@@ -19,7 +19,7 @@ import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig } from './testing.
 
 const MB = 1024 * 1024;
 
-/** Bodies that are let go when they are told to end, as sessions do. */
+/** Owners that release a body when it is ended, as sessions do. */
 function setUp() {
   const time = new SimulatedTime();
   const bodies = new Bodies({ now: () => time.nowMs, schedule: time.schedule });
@@ -42,7 +42,7 @@ function setUp() {
   return { time, bodies, ended, begin };
 }
 
-test('past the bound those go who have taken most for longest, and not the one that comes', () => {
+test('past the process limit, the body that has taken the most memory for the longest time ends', () => {
   const { time, bodies, ended, begin } = setUp();
   begin('old', 40 * MB);
   time.pass(1_000);
@@ -54,11 +54,11 @@ test('past the bound those go who have taken most for longest, and not the one t
   assert.ok(bodies.bytes < BODY_BYTES_OF_PROCESS);
 });
 
-test('large bodies leave a part to small ones', () => {
+test('large bodies cannot use the reserve of small ones', () => {
   const { time, bodies, ended, begin } = setUp();
   const large = Array.from({ length: 4 }, (_, index) => begin(`large ${index}`, 27 * MB + 900_000));
   assert.ok(bodies.bytes > BODY_BYTES_OF_PROCESS - RESERVED_FOR_SMALL_BYTES - MB);
-  // They are whole and wait, so that nobody can take back what they have.
+  // Complete bodies cannot be ended to make room.
   for (const body of large) {
     assert.equal(bodies.whole(body), undefined);
   }
@@ -77,7 +77,7 @@ test('large bodies leave a part to small ones', () => {
   assert.equal(bodies.bytes, 0);
 });
 
-test('a body that is to end is not let in when its last piece comes first', () => {
+test('a body that was chosen to end is not admitted by its last piece', () => {
   const { bodies, ended, begin } = setUp();
   const body = begin('too large', BODY_BYTES_OF_PROCESS);
   assert.equal(bodies.whole(body), 'overloaded');
@@ -85,7 +85,7 @@ test('a body that is to end is not let in when its last piece comes first', () =
   assert.deepEqual(ended, []);
 });
 
-test('thousands of small bodies that never end: the oldest go, a few at a time, and the bound holds', () => {
+test('thousands of small bodies that never end stay below the process limit: the oldest end first', () => {
   const { time, bodies, ended, begin } = setUp();
   let most = 0;
   for (let count = 0; count < 20_000; count++) {
@@ -99,7 +99,7 @@ test('thousands of small bodies that never end: the oldest go, a few at a time, 
   assert.ok(!ended.includes('19999 overloaded'));
 });
 
-test('an upload that stops is ended, and one that goes on is not', () => {
+test('only an upload that stalls is ended', () => {
   const { time, ended, begin, bodies } = setUp();
   const going = begin('going');
   begin('without a byte');
@@ -117,7 +117,7 @@ test('an upload that stops is ended, and one that goes on is not', () => {
   assert.deepEqual(ended, ['without a byte upload-late', 'stopped upload-late']);
 });
 
-test('an upload that trickles is ended after its time of grace', () => {
+test('an upload that trickles is ended after the grace time', () => {
   const { time, ended, begin, bodies } = setUp();
   const body = begin('trickle');
   for (let look = 0; look < GRACE_LOOKS; look++) {
@@ -132,7 +132,7 @@ test('an upload that trickles is ended after its time of grace', () => {
   assert.equal(time.pending, 0);
 });
 
-test('whatever happens, what is counted is what is there', () => {
+test('the sum of all bodies is right after any sequence of calls', () => {
   const step = fc.record({
     who: fc.nat(7),
     what: fc.constantFrom('add', 'whole', 'release', 'begin', 'wait'),
@@ -170,7 +170,7 @@ test('whatever happens, what is counted is what is there', () => {
   );
 });
 
-test('a session that has to go is told why, in the words of its API, and keeps nothing', async () => {
+test('a session whose body is ended replies in the error shape of its API and keeps nothing', async () => {
   await loadEncodings();
   for (const [why, code] of [
     ['overloaded', 'tallygate_overloaded'],
@@ -188,7 +188,7 @@ test('a session that has to go is told why, in the words of its API, and keeps n
     handler.closed(false);
     assert.deepEqual(said, [code]);
     assert.equal(rig.shared.bodies.bytes, 0);
-    assert.equal(rig.outcomes[0]?.status, why === 'overloaded' ? 503 : 408);
-    assert.equal(rig.outcomes.length, 1);
+    assert.equal(rig.records[0]?.status, why === 'overloaded' ? 503 : 408);
+    assert.equal(rig.records.length, 1);
   }
 });

@@ -19,7 +19,7 @@ const FACTS: RequestFacts = {
   unbounded: [],
 };
 
-/** A request of 12 tokens whose visible answer has 7. */
+/** A request of 12 tokens whose visible response has 7. */
 function charged(usage: Usage | undefined, more: Partial<Parameters<typeof cost>[0]> = {}): Cost {
   return cost({
     facts: FACTS,
@@ -41,31 +41,31 @@ function charged(usage: Usage | undefined, more: Partial<Parameters<typeof cost>
 const told = ({ usage, source }: Cost) => [usage.input, usage.output, source];
 
 describe('a charge', () => {
-  it("is the provider's own number", () => {
+  it("uses the provider's usage", () => {
     assert.deepEqual(told(charged(estimated(10, 5))), [10, 5, 'provider']);
   });
 
-  it('is not less than what came, where usage came early or the stream was cut', () => {
+  it('covers the received text where usage came early or the stream was truncated', () => {
     assert.deepEqual(told(charged(estimated(10, 5), { usageFinal: false })), [10, 7, 'mixed']);
     assert.deepEqual(told(charged(estimated(10, 5), { cut: true })), [10, 7, 'mixed']);
     assert.deepEqual(told(charged(estimated(10, 9), { cut: true })), [10, 9, 'mixed']);
   });
 
-  it('takes 0 for not told, where there was text', () => {
+  it('treats 0 as not reported where text arrived', () => {
     assert.deepEqual(told(charged(estimated(0, 0))), [12, 7, 'estimated']);
     assert.deepEqual(told(charged(estimated(0, 5))), [12, 5, 'mixed']);
     assert.deepEqual(told(charged(estimated(10, 0))), [10, 7, 'mixed']);
     assert.deepEqual(told(charged(estimated(10, 0), { countOutput: () => 0 })), [10, 0, 'provider']);
   });
 
-  it('believes much more than the request bounds', () => {
+  it('accepts usage far above the bounds of the request', () => {
     assert.deepEqual(told(charged(estimated(200_000, 5))), [200_000, 5, 'provider']);
     assert.deepEqual(told(charged(estimated(10, 1_000_000))), [10, 1_000_000, 'provider']);
     const facts: RequestFacts = { ...FACTS, unbounded: ['server_tool'] };
     assert.deepEqual(told(charged(estimated(10_000_000, 5), { facts })), [10_000_000, 5, 'provider']);
   });
 
-  it('does not believe what no such request can cost', () => {
+  it('rejects usage that no such request can cost', () => {
     assert.deepEqual(told(charged(estimated(2 ** 40, 5))), [12, 5, 'mixed']);
     assert.deepEqual(told(charged(estimated(10, 2 ** 40))), [10, 1000, 'mixed']);
     assert.deepEqual(told(charged(estimated(10, 2 ** 40), { countOutput: () => 2000 })), [10, 2000, 'mixed']);

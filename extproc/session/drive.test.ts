@@ -26,12 +26,12 @@ const HEADERS = [
   ['x-team', 'red'],
 ] as const;
 
-/** A request up to its end, which waits to be let in. */
+/** A complete request that is queued until it is started. */
 function waiting() {
   const { store } = openQuotaStore({ nowMs: () => 0 });
   const said: string[] = [];
-  const outcomes: RequestRecord[] = [];
-  let letIn = () => {};
+  const records: RequestRecord[] = [];
+  let start = () => {};
   const say = (name: string) => () => void said.push(name);
   let answer = '';
   const exchange: Exchange = {
@@ -46,7 +46,7 @@ function waiting() {
     responseTrailers: say('response-trailers'),
     immediateResponse: say('immediate-response'),
     startRequest: (work) => {
-      letIn = work;
+      start = work;
     },
     inSlices: () => {},
     end: say('end'),
@@ -68,7 +68,7 @@ function waiting() {
     newId: () => 'id',
     random: () => 0,
     now: () => 1,
-    finished: (outcome) => outcomes.push(outcome),
+    finished: (record) => records.push(record),
     fault: (error) => {
       throw error;
     },
@@ -77,37 +77,37 @@ function waiting() {
   })!;
   handler.requestHeaders(HEADERS, false, new Map([['xds.route_name', 'entry']]));
   handler.requestBody(BODY, true);
-  return { handler, store, said, outcomes, letIn: () => letIn(), answer: () => answer };
+  return { handler, store, said, records, start: () => start(), answer: () => answer };
 }
 
-test('a request goes on when it is let in', () => {
-  const { said, letIn, store } = waiting();
+test('a queued request goes upstream once it is started', () => {
+  const { said, start, store } = waiting();
   assert.deepEqual(said, []);
   assert.equal(counts(store).openHolds, 0);
-  letIn();
+  start();
   assert.deepEqual(said, ['request-headers', 'request-body']);
   assert.equal(counts(store).openHolds, 1);
 });
 
-test('a client that leaves while its request waits has held nothing and costs nothing', () => {
-  const { handler, said, outcomes, store } = waiting();
+test('a client that leaves while its request is queued holds and costs nothing', () => {
+  const { handler, said, records, store } = waiting();
   handler.closed(false);
   assert.deepEqual(said, ['end']);
   assert.equal(counts(store).openHolds, 0);
-  assert.equal(outcomes.length, 1);
-  assert.equal(outcomes[0]!.clientLeft, true);
-  assert.equal(outcomes[0]!.usage, undefined);
+  assert.equal(records.length, 1);
+  assert.equal(records[0]!.clientLeft, true);
+  assert.equal(records[0]!.usage, undefined);
 });
 
-test("Envoy's own answer to a request that waits comes after all that letting it in brings", () => {
-  const { handler, said, letIn, store, answer } = waiting();
+test('a local reply to a queued request passes once the request is started, after its headers and body', () => {
+  const { handler, said, start, store, answer } = waiting();
   handler.responseHeaders([[':status', '504']], false, new Map());
   const body = Buffer.from('late');
   handler.responseBody(body, true);
-  // The buffer is used again.
+  // The transport reuses the buffer.
   body.fill(0xdb);
   assert.deepEqual(said, []);
-  letIn();
+  start();
   assert.equal(answer(), 'late');
   assert.deepEqual(said, ['request-headers', 'request-body', 'response-headers', 'response-body', 'end']);
   assert.equal(counts(store).openHolds, 0);

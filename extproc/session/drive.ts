@@ -336,14 +336,14 @@ class Drive implements ExchangeHandler, BodyOwner {
     }
   }
 
-  #finish({ settle, outcome }: Extract<Action, { type: 'finish' }>): void {
+  #finish({ settle, record }: Extract<Action, { type: 'finish' }>): void {
     const { estimates } = this.#shared;
     this.#releaseBody();
-    if (outcome.observed !== undefined) {
-      const { key, outputTokens, durationMs } = outcome.observed;
+    if (record.observed !== undefined) {
+      const { key, outputTokens, durationMs } = record.observed;
       estimates.observe(...key, outputTokens, durationMs);
     }
-    this.#settle(settle?.charge ?? 'nothing', (overdrafts) => this.#record(outcome, overdrafts));
+    this.#settle(settle?.charge ?? 'nothing', (overdrafts) => this.#record(record, overdrafts));
   }
 
   #granted(hold: Hold): void {
@@ -370,12 +370,12 @@ class Drive implements ExchangeHandler, BodyOwner {
     this.#hold = undefined;
   }
 
-  #record(outcome: RequestRecord, overdrafts: readonly Overdraft[]): void {
+  #record(record: RequestRecord, overdrafts: readonly Overdraft[]): void {
     if (this.#recorded) {
       return;
     }
     this.#recorded = true;
-    this.#shared.finished(outcome, overdrafts);
+    this.#shared.finished(record, overdrafts);
   }
 }
 

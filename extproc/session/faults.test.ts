@@ -1,6 +1,6 @@
 /**
- * A fault in one session, wherever it comes from, ends that session and nothing else: what it kept
- * is given back, what it held is charged, and its record is written.
+ * A fault in any call ends one session and nothing else: its memory is released, its hold is
+ * charged in full, and its record is written.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -43,7 +43,7 @@ function answer(handler: ExchangeHandler, type: string, body: Buffer, encoding?:
 async function until(condition: () => boolean): Promise<void> {
   const deadline = Date.now() + 5000;
   while (!condition()) {
-    assert.ok(Date.now() < deadline, 'it never came to be');
+    assert.ok(Date.now() < deadline, 'the condition did not become true');
     await nextTurn();
   }
 }
@@ -60,22 +60,21 @@ const STREAM = Buffer.from(
 );
 
 /**
- * Each goes through other calls; a session that has failed on the way takes the rest without a
- * word.
+ * Each story makes different calls. A session that has failed ignores the calls that follow.
  */
 const stories: Readonly<Record<string, (rig: Rig, open: () => ExchangeHandler) => void | Promise<void>>> = {
-  'a whole answer': (_, open) => {
+  'a unary response': (_, open) => {
     const handler = open();
     ask(handler, prompt('Hello'));
     answer(handler, 'application/json', WHOLE);
     handler.closed(true);
   },
-  'a compressed answer': async ({ outcomes }, open) => {
+  'a compressed response': async ({ records }, open) => {
     const handler = open();
     ask(handler, prompt('Hello'));
     answer(handler, 'application/json', gzipSync(WHOLE), 'gzip');
     handler.closed(true);
-    await until(() => outcomes.length > 0);
+    await until(() => records.length > 0);
   },
   'a stream': (_, open) => {
     const handler = open();
@@ -84,16 +83,16 @@ const stories: Readonly<Record<string, (rig: Rig, open: () => ExchangeHandler) =
     handler.drained();
     handler.closed(true);
   },
-  'a stream whose first token is late': async ({ outcomes }, open) => {
+  'a stream whose first token is late': async ({ records }, open) => {
     const handler = open();
     ask(handler, prompt('Hello', true));
-    await until(() => outcomes.length > 0);
+    await until(() => records.length > 0);
     handler.closed(false);
   },
-  'a prompt that is counted first': async ({ outcomes, store }, open) => {
+  'a prompt that is counted first': async ({ records, store }, open) => {
     const handler = open();
     ask(handler, prompt('so many words '.repeat(5_000)));
-    await until(() => outcomes.length > 0 || counts(store).openHolds > 0);
+    await until(() => records.length > 0 || counts(store).openHolds > 0);
     answer(handler, 'application/json', WHOLE);
     handler.closed(true);
   },
@@ -103,7 +102,7 @@ const stories: Readonly<Record<string, (rig: Rig, open: () => ExchangeHandler) =
     await nextTurn();
     handler.closed(false);
   },
-  'an answer of Envoy while a prompt is counted': async (_, open) => {
+  'a local reply while a prompt is counted': async (_, open) => {
     const handler = open();
     ask(handler, prompt('so many words '.repeat(5_000)));
     await nextTurn();
@@ -112,16 +111,16 @@ const stories: Readonly<Record<string, (rig: Rig, open: () => ExchangeHandler) =
     await nextTurn();
     handler.closed(true);
   },
-  'a request that waits in vain for the hold of another': async ({ outcomes }, open) => {
+  'a request that waits too long for the hold of another': async ({ records }, open) => {
     const first = open();
     ask(first, prompt('Hello', false, 200_000));
     const second = open();
     ask(second, prompt('Hello'));
-    await until(() => outcomes.length > 0);
+    await until(() => records.length > 0);
     first.closed(false);
     second.closed(false);
   },
-  'a request that is let in when another ends': (_, open) => {
+  'a request that is admitted when another ends': (_, open) => {
     const first = open();
     ask(first, prompt('Hello', false, 200_000));
     const second = open();
@@ -131,7 +130,7 @@ const stories: Readonly<Record<string, (rig: Rig, open: () => ExchangeHandler) =
     first.closed(true);
     second.closed(true);
   },
-  'an answer of Envoy while the request waits': (_, open) => {
+  'a local reply while the body arrives': (_, open) => {
     const handler = open();
     handler.requestHeaders(CHAT_HEADERS, false, ENTRY);
     handler.requestBody(prompt('Hello'), false);
@@ -141,7 +140,7 @@ const stories: Readonly<Record<string, (rig: Rig, open: () => ExchangeHandler) =
   },
 };
 
-/** Throws in the call of that number, whatever it is a call of. */
+/** Throws in the call of this number, of whatever function. */
 function saboteur(at: number) {
   let calls = 0;
   const count = () => {
@@ -166,7 +165,7 @@ function saboteur(at: number) {
 }
 
 for (const [name, tell] of Object.entries(stories)) {
-  test(`${name}: a fault in any call costs that session alone`, async () => {
+  test(`${name}: a fault in any call fails only that session`, async () => {
     for (let at = 1, done = false; !done; at++) {
       const sabotage = saboteur(at);
       const rig = newRig({
@@ -192,7 +191,7 @@ for (const [name, tell] of Object.entries(stories)) {
       await tell(rig, open);
       await nextTurn();
       const where = `${name}, call ${at}: ${rig.faults.map((fault) => (fault as Error).stack).join('\n')}`;
-      assert.equal(rig.outcomes.length, opened, where);
+      assert.equal(rig.records.length, opened, where);
       assert.equal(counts(rig.store).openHolds, 0, where);
       assert.equal(counts(rig.store).waiting, 0, where);
       assert.equal(rig.shared.bodies.bytes, 0, where);

@@ -1,7 +1,8 @@
 /**
- * Whole requests of all dialects over one ledger, right and wrong, in pieces, beside each other,
- * and left at any moment: no fault, nothing that stays held or kept, one record for each, the
- * ledger spends what the records say, and no client gets text that nobody is charged for.
+ * Requests of all dialects, valid and invalid, in pieces, at the same time, and abandoned at any
+ * moment, with one quota store: no session faults, nothing stays held or kept, each request has one
+ * record, the quota store spends what the records state, and no client gets text for which nobody
+ * is charged.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -19,7 +20,7 @@ await loadEncodings();
 
 const NOTHING: ReadonlyMap<string, string> = new Map();
 /**
- * One token in all our encodings, alone and in a row; it stands nowhere but in the text of answers.
+ * One token in all our encodings, alone and repeated. It occurs only in the text of responses.
  */
 const WORD = ' cat';
 const MOST_TURNS = 2_000;
@@ -29,7 +30,7 @@ interface Dialect {
   readonly body: (stream: boolean, most: number | undefined) => object;
   readonly delta: (text: string) => string;
   readonly opening?: string;
-  /** The end of a stream; with the provider's count, or without. */
+  /** The end of a stream, with or without the provider's usage. */
   readonly closing: (tokens: number | undefined) => string;
   readonly whole: (text: string, tokens: number | undefined) => object;
 }
@@ -171,7 +172,7 @@ function policyOf(random: Random) {
   };
 }
 
-/** One request from its headers to its end, a call at a time; it ends where the client leaves. */
+/** One request from its headers to its end, one call at a time. Ends where the client leaves. */
 function* story(random: Random, handler: () => ExchangeHandler, { forwarded, over }: Told): Generator<void> {
   const dialect = random.pick(dialects);
   const stream = random.next() < 0.7;
@@ -206,7 +207,7 @@ function* story(random: Random, handler: () => ExchangeHandler, { forwarded, ove
   if (trailers) {
     handler().requestTrailers();
   }
-  // Nobody answers before the request has gone on.
+  // No response comes before the request is forwarded.
   while (!forwarded()) {
     yield;
     if (leaves()) {
@@ -296,24 +297,23 @@ async function run(random: Random): Promise<void> {
   });
   const sessions = Array.from({ length: random.between(1, 3) }, () => {
     const told = client();
-    const before = rig.outcomes.length;
+    const before = rig.records.length;
     const handler = rig.open(told.exchange);
     return {
       told,
       handler,
       before,
       steps: story(random, () => handler, told),
-      outcome: undefined as RequestRecord | undefined,
+      record: undefined as RequestRecord | undefined,
     };
   });
   const open = [...sessions];
   const finished = (one: (typeof sessions)[number], act: () => void) => {
-    const count = rig.outcomes.length;
+    const count = rig.records.length;
     act();
-    // With several sessions at a time an outcome is that of the session that was called, for no
-    // other is called meanwhile.
-    if (one.outcome === undefined && rig.outcomes.length > count) {
-      one.outcome = rig.outcomes[count];
+    // Only one session is called at a time, so a new record is its record.
+    if (one.record === undefined && rig.records.length > count) {
+      one.record = rig.records[count];
     }
   };
   while (open.length > 0) {
@@ -333,34 +333,34 @@ async function run(random: Random): Promise<void> {
       await nextTurn();
     }
   }
-  for (let turn = 0; turn < MOST_TURNS && rig.outcomes.length < sessions.length; turn += 1) {
+  for (let turn = 0; turn < MOST_TURNS && rig.records.length < sessions.length; turn += 1) {
     await nextTurn();
   }
   assert.deepEqual(rig.faults, []);
-  assert.equal(rig.outcomes.length, sessions.length, 'a record for each');
+  assert.equal(rig.records.length, sessions.length, 'a record for each');
   assert.equal(counts(rig.store).openHolds, 0, 'nothing is held');
   assert.equal(counts(rig.store).waiting, 0, 'nobody waits');
   assert.equal(rig.shared.bodies.bytes, 0, 'nothing is kept');
   let charged = 0;
-  for (const { told, outcome } of sessions) {
-    if (outcome?.decision.type === 'admitted' || outcome?.decision.type === 'cut') {
-      charged += (outcome.usage?.input ?? 0) + (outcome.usage?.output ?? 0);
+  for (const { told, record } of sessions) {
+    if (record?.decision.type === 'admitted' || record?.decision.type === 'cut') {
+      charged += (record.usage?.input ?? 0) + (record.usage?.output ?? 0);
     }
-    if (outcome?.status !== 200) {
+    if (record?.status !== 200) {
       continue;
     }
     const words = told.got().split(WORD).length - 1;
-    const output = outcome.usage?.output ?? 0;
+    const output = record.usage?.output ?? 0;
     assert.ok(
       output >= words,
-      `${words} words for ${output} tokens: ${JSON.stringify(outcome)} ${told.got().slice(0, 2_000)}`,
+      `${words} words for ${output} tokens: ${JSON.stringify(record)} ${told.got().slice(0, 2_000)}`,
     );
   }
   const [bucket] = rig.store.top(1, nowMs);
-  if (sessions.every(({ outcome }) => outcome !== undefined)) {
-    assert.equal(bucket?.spent ?? 0, charged, 'the ledger spends what the records say');
+  if (sessions.every(({ record }) => record !== undefined)) {
+    assert.equal(bucket?.spent ?? 0, charged, 'the quota store spends what the records state');
   }
   rig.store.close();
 }
 
-test('sessions', () => fuzz(4_000, run));
+test('concurrent sessions release, record and charge everything', () => fuzz(4_000, run));

@@ -1,6 +1,6 @@
 /**
  * Replays recorded sessions: `testdata/NAME.in.yaml` (policy and events) → `NAME.out.yaml`
- * (actions). UPDATE_GOLDEN=1 writes them anew.
+ * (actions). UPDATE_GOLDEN=1 rewrites them.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -29,7 +29,7 @@ interface Step {
   readonly codeDetails?: string;
   readonly path?: string;
   readonly responseBody?: string;
-  /** `extended`: extensions that waited are granted now. */
+  /** `extended` delivers the extensions that wait. */
   readonly event?: 'request-trailers' | 'response-trailers' | 'first-token-timeout' | 'closed' | 'extended';
   readonly end?: boolean;
   /** Of `closed`. */
@@ -41,9 +41,9 @@ interface Case {
   readonly policy: Omit<GatewayPolicy, 'formatVersion' | 'version'>;
   /** Spent before the session begins, by quota name with its key. */
   readonly spent?: number;
-  /** Extensions wait for their step. */
+  /** Extensions wait for an `extended` step. */
   readonly extensionsWait?: boolean;
-  /** The answer is one of the sample whose counts are compared. */
+  /** The response is in the sample whose counts are compared. */
   readonly compares?: boolean;
   readonly steps: readonly Step[];
 }
@@ -53,7 +53,7 @@ const base = parse(readFileSync(new URL('base.yaml', folder), 'utf8')) as Case['
 await loadEncodings();
 
 for (const file of readdirSync(folder).filter((name) => name.endsWith('.in.yaml'))) {
-  test(file, () => {
+  test(`${file.replace('.in.yaml', '')}: the actions match the golden file`, () => {
     const text = readFileSync(new URL(file, folder), 'utf8');
     const given = parseAllDocuments(text)[0]!.toJS() as Case;
     const out = stringify(replay(given), { lineWidth: 0, aliasDuplicateObjects: false });
@@ -109,7 +109,7 @@ function replay(given: Case): readonly object[] {
         });
       }
     }
-    // The buffer is used again for what comes next: whoever still needs it must have copied.
+    // The transport reuses the buffer, so the session must have copied what it keeps.
     if (event.type === 'response-body') {
       event.bytes.fill(0xdb);
     }
@@ -180,7 +180,7 @@ function list(headers: Record<string, string>): HeaderList {
   return Object.entries(headers);
 }
 
-/** An action as a reviewer wants to read it. */
+/** Returns an action in a form that is easy to review. */
 function shown(action: Action): object {
   if (action.type === 'response-headers' && action.mutation.body !== undefined) {
     return { ...action, mutation: { ...action.mutation, body: text(action.mutation.body) } };
@@ -202,12 +202,12 @@ function shown(action: Action): object {
     return { type: 'extend', output: action.output };
   }
   if (action.type === 'finish') {
-    const { outcome, settle } = action;
-    const record = Object.fromEntries(Object.entries(outcome).filter(([, value]) => value !== undefined));
+    const { record, settle } = action;
+    const known = Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined));
     return {
       type: 'finish',
       charge: settle?.charge,
-      outcome: { ...record, buckets: outcome.buckets.map(({ key }) => key) },
+      record: { ...known, buckets: record.buckets.map(({ key }) => key) },
     };
   }
   return action;

@@ -1,6 +1,6 @@
 /**
- * Prompts that cannot fit: refused by their length alone, or counted no further than it takes to
- * know.
+ * Prompts that cannot fit: refused by their length alone, or counted only as far as the decision
+ * needs.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -61,13 +61,13 @@ test('three prompts of 31 MB against 1,000 tokens are refused without a count', 
   assert.equal(counts.length, 0);
 });
 
-test('so is one that cannot be within the limit of a request', () => {
+test('a prompt that must exceed the limit of a request is refused without a count', () => {
   const { ask, counts } = setUp(1e9, 1_000);
   assert.deepEqual(ask('x'.repeat(10 * 1024 * 1024)), ['tallygate_input_tokens_exceeded']);
   assert.equal(counts.length, 0);
 });
 
-test('where its length does not tell, it is counted no further than what is left', async () => {
+test('a prompt whose length does not decide is counted only as far as the rest of the budget', async () => {
   const { ask, counts } = setUp(10_000);
   // 400,000 tokens.
   const said = ask('so many words '.repeat(130_000));
@@ -79,7 +79,7 @@ test('where its length does not tell, it is counted no further than what is left
   assert.ok(counts[0]!.tokens > 10_000 && counts[0]!.tokens < 12_000, String(counts[0]!.tokens));
 });
 
-test('a count that stopped early is never taken for the whole: with more left it begins anew', async () => {
+test('a count that stopped early begins again where more of the budget is left', async () => {
   const { ask, counts, store, shared } = setUp(10_000);
   const reserve = store.reserve.bind(store);
   let reserves = 0;

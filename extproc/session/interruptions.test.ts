@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { backendFailure, interruptedBy, interruptionOf } from '../interruption.ts';
 import { Interruptions } from './interruptions.ts';
 
-test('Envoy’s details say why a backend failed, and who broke an exchange off', () => {
+test('Envoy’s details name why a backend failed and who interrupted the exchange', () => {
   for (const [reply, failure, by] of [
     ['UH no_healthy_upstream -', 'address', 'backend'],
     [
@@ -30,7 +30,7 @@ test('Envoy’s details say why a backend failed, and who broke an exchange off'
   assert.equal(interruptionOf('UF x TLS error: 1').transportFailure, 'TLS error: 1');
 });
 
-test('an entry is for one exchange, and for a short while', () => {
+test('an entry serves one exchange for one second', () => {
   let nowMs = 0;
   const kept = new Interruptions(() => nowMs);
   const broken = interruptionOf('UC reset -');
@@ -44,6 +44,6 @@ test('an entry is for one exchange, and for a short while', () => {
   for (let index = 0; index < 5_000; index++) {
     kept.add(`id-${index}`, broken);
   }
-  assert.equal(kept.take('id-0'), undefined, 'the oldest go first');
+  assert.equal(kept.take('id-0'), undefined, 'the oldest entries are dropped first');
   assert.equal(kept.take('id-4999'), broken);
 });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { bucket, lifetime, quota, startMs } from '../quota/testing.ts';
 import { tightest } from './limit-headers.ts';
 
-test('chooses for each kind the bucket that stops the client first', () => {
+test('the headers of each kind show the bucket that stops the client first', () => {
   const snapshot = (of: ReturnType<typeof quota>, remaining: number, resetAtMs?: number) => ({
     bucket: bucket(of),
     limit: of.limit.amount,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { OutputEstimator } from './output-estimates.ts';
 
-test('the hold is closely above the length of nine of ten answers', () => {
+test('the hold is just above the length of nine in ten responses', () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 1, max: 4000 }), { minLength: 10, maxLength: 250, size: 'max' }),
@@ -21,7 +21,7 @@ test('the hold is closely above the length of nine of ten answers', () => {
   );
 });
 
-test('estimates follow a change of behaviour', () => {
+test('estimates follow a change of the model', () => {
   const estimates = new OutputEstimator();
   assert.equal(estimates.holdTokens('m', 'r'), 256);
   assert.equal(estimates.tokensPerSecond('m', 'r'), 60);
@@ -37,7 +37,7 @@ test('estimates follow a change of behaviour', () => {
   assert.equal(estimates.holdTokens('m', 'other'), 256);
 });
 
-test('keys are bounded, and recently used ones stay', () => {
+test('the number of keys is bounded, and recently used keys stay', () => {
   const estimates = new OutputEstimator({ minHoldTokens: 16, maxHoldTokens: 1024, maxKeys: 3 });
   for (let key = 0; key < 100; key++) {
     for (let count = 0; count < 5; count++) {
@@ -49,7 +49,7 @@ test('keys are bounded, and recently used ones stay', () => {
   assert.equal(estimates.holdTokens('used', 'r'), 16);
 });
 
-test('answers that come at once do not teach an impossible rate', () => {
+test('responses that arrive at once do not teach an impossible rate', () => {
   const estimates = new OutputEstimator();
   for (let count = 0; count < 100; count++) {
     estimates.observe('m', 'r', 700, 0.01);

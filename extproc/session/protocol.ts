@@ -82,7 +82,7 @@ export type Action =
   | { readonly type: 'start-timer'; readonly ms: number }
   | { readonly type: 'stop-timer' }
   | { readonly type: 'health'; readonly target: string; readonly well: boolean }
-  | { readonly type: 'finish'; readonly settle: Settle | undefined; readonly outcome: RequestRecord };
+  | { readonly type: 'finish'; readonly settle: Settle | undefined; readonly record: RequestRecord };
 
 export interface Settle {
   readonly hold: Hold;

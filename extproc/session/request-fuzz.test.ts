@@ -1,6 +1,6 @@
 /**
- * Requests as no client would send them, in any order of events: at the end nothing is kept, held
- * or waited for, and each has its one record.
+ * Requests that no client would send, in any order of events: at the end nothing is kept, held or
+ * awaited, and each request has one record.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -72,7 +72,7 @@ const request = fc.record({
   events: fc.array(event, { maxLength: 25 }),
 });
 
-test('nothing is kept after any sequence of events', async () => {
+test('any sequence of events leaves nothing kept, held or awaited', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 4 }), async (requests) => {
       let faulty = false;
@@ -172,7 +172,7 @@ test('nothing is kept after any sequence of events', async () => {
       await nextTurn();
       assert.equal(bodies.bytes, 0);
       assert.deepEqual(
-        [counts(rig.store).openHolds, counts(rig.store).waiting, rig.outcomes.length],
+        [counts(rig.store).openHolds, counts(rig.store).waiting, rig.records.length],
         [0, 0, requests.length],
       );
       assert.ok(
@@ -185,7 +185,7 @@ test('nothing is kept after any sequence of events', async () => {
   );
 });
 
-test('no call takes 10 ms, whatever is in a body', () => {
+test('no call takes 10 ms, whatever the body contains', () => {
   const rig = newRig({
     policy: { ...policy, virtualHosts: [{ ...entry!, rules: [{ ...rule!, maxRequestBodyBytes: 32e6 }] }] },
   });
@@ -223,7 +223,7 @@ test('no call takes 10 ms, whatever is in a body', () => {
       handler.closed(false);
       least = Math.min(least, most);
     }
-    const { failure } = rig.outcomes.at(-1)!;
+    const { failure } = rig.records.at(-1)!;
     assert.notEqual(failure?.code, 'invalid_body', name);
     assert.ok(least < 10, `${name}: ${least} ms`);
   }

@@ -7,8 +7,8 @@ import type { CompiledPassthrough, CompiledRule, CompiledTarget, CompiledVirtual
 import { type NameMatcher, nameMatcher } from '../policy/model-names.ts';
 
 /**
- * The first rule whose model and headers match. Several values of one header are joined as HTTP
- * joins them.
+ * Returns the first rule whose model and headers match. Several values of one header are joined as
+ * in HTTP.
  */
 export function findRule(
   entry: CompiledVirtualHost,
@@ -20,7 +20,7 @@ export function findRule(
       (rule) => rule.models.some(({ matches }) => matches(model)) && headersMatch(rule, (name) => joined(header(name))),
     );
   }
-  // Many rules may ask for the same header.
+  // Many rules may match on the same header.
   const values = new Map<string, string | undefined>();
   const value = (name: string) => {
     if (!values.has(name)) {
@@ -49,12 +49,12 @@ function headersMatch(rule: CompiledRule, value: (name: string) => string | unde
 }
 
 /**
- * Envoy has resolved plain dots; a provider might unescape these, and answer for another path than
- * the one that was allowed.
+ * Matches parent segments in disguise. Envoy has resolved plain dots, but a provider might unescape
+ * these and serve another path than the one that was allowed.
  */
 const HIDDEN_PARENT = /(^|\/|%2f|%5c|\\)(\.|%2e){2}(\/|%2f|%5c|\\|$)/i;
 
-/** A passthrough's path is exact, or a prefix where it ends in `*`. */
+/** Returns the first passthrough that matches by its exact path, or by prefix if it ends in `*`. */
 export function findPassthrough(
   entry: CompiledVirtualHost,
   method: string,
@@ -71,9 +71,9 @@ export function findPassthrough(
 }
 
 /**
- * One of the targets that speak the schema: of the lowest priority that has a healthy one, by
- * weight. When none is healthy, health is not asked: a wrong guess of ours must not take a provider
- * away. `random` is in [0, 1).
+ * Returns one of the targets that serve one of the APIs: by weight, among those of the lowest
+ * priority number that has a healthy target. Where no target is healthy, health is ignored, because
+ * a wrong guess must not disable a provider. `random` is in [0, 1).
  */
 export function chooseTarget(
   targets: readonly CompiledTarget[],
@@ -102,7 +102,7 @@ export function chooseTarget(
 
 const matchers = new WeakMap<BackendPolicy, readonly (readonly [NameMatcher, ModelFacts])[]>();
 
-/** What the backend says about a model: the first entry that matches. */
+/** Returns the facts of a model: the first entry of the backend that matches its name. */
 export function modelFacts(backend: BackendPolicy, model: string): ModelFacts | undefined {
   let list = matchers.get(backend);
   if (list === undefined) {

@@ -25,7 +25,7 @@ export interface SessionServices {
   readonly random: () => number;
   /** Milliseconds since 1970, with fractions. */
   readonly now: () => number;
-  readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
+  readonly finished: (record: RequestRecord, overdrafts: readonly Overdraft[]) => void;
   /** A fault of ours: it fails this one stream. */
   readonly fault: (error: unknown) => void;
   readonly bodies: Bodies;

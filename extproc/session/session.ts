@@ -258,7 +258,7 @@ export class Session {
     out.push({
       type: 'finish',
       settle: forwarded?.held && settlement(forwarded.held.hold, this.#admission.buckets, cost),
-      outcome: requestRecord(input, cost),
+      record: requestRecord(input, cost),
     });
     forwarded?.response?.release();
     // Envoy ends the stream itself after an immediate response.

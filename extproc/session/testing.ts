@@ -1,5 +1,5 @@
 /**
- * Sessions with a ledger, and no sockets: an exchange that only notes what it is told. For tests.
+ * Sessions with a quota store and without sockets: the exchange only notes its calls. For tests.
  */
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
@@ -33,7 +33,7 @@ export const ENTRY: ReadonlyMap<string, string> = new Map([['xds.route_name', 'e
 export interface Rig {
   readonly store: MemoryStore;
   readonly shared: SessionServices;
-  readonly outcomes: RequestRecord[];
+  readonly records: RequestRecord[];
   readonly faults: unknown[];
   open(exchange: Exchange): ExchangeHandler;
 }
@@ -45,7 +45,7 @@ export function newRig(options: {
 }): Rig {
   const { store } = openQuotaStore({ nowMs: () => 0, ...options.store });
   const policy = compilePolicy({ ...basePolicy, ...options.policy, formatVersion: 4, version: 'test' });
-  const outcomes: RequestRecord[] = [];
+  const records: RequestRecord[] = [];
   const faults: unknown[] = [];
   let ids = 0;
   const base: SessionServices = {
@@ -60,7 +60,7 @@ export function newRig(options: {
     newId: () => `id-${ids++}`,
     random: () => 0,
     now: () => 1,
-    finished: (outcome) => outcomes.push(outcome),
+    finished: (record) => records.push(record),
     fault: (error) => faults.push(error),
     bodies: new Bodies(),
     plainErrors: false,
@@ -69,13 +69,13 @@ export function newRig(options: {
   return {
     store,
     shared,
-    outcomes,
+    records,
     faults,
     open: (exchange) => drive(exchange, shared)!,
   };
 }
 
-/** Takes everything; `say` gets the names of the calls. */
+/** Accepts all calls; `say` gets their names. */
 export function newExchange(say: (name: string) => void = () => {}): Exchange {
   return {
     requestHeaders: () => say('request-headers'),

@@ -106,7 +106,7 @@ class TestSession {
   get record() {
     const finished = this.actions.filter((action) => action.type === 'finish');
     assert.equal(finished.length, 1);
-    return finished[0]!.outcome;
+    return finished[0]!.record;
   }
 }
 

@@ -205,23 +205,23 @@ async function exchanged({ path, stream, type, encoding, bytes, size, ending }: 
   if (ending === 'abort') {
     handler.closed(false);
   }
-  await until(() => rig.outcomes.length > 0);
+  await until(() => rig.records.length > 0);
   assert.deepEqual(rig.faults, []);
   const [state] = rig.store.top(1, 1);
   rig.store.close();
-  return { outcome: rig.outcomes[0]!, sent, state };
+  return { record: rig.records[0]!, sent, state };
 }
 
 describe('any answer', () => {
   it('is charged by counts, and leaves nothing held', async () => {
     await fc.assert(
       fc.asyncProperty(given, async (one) => {
-        const { outcome, state } = await exchanged(one);
-        assert.ok(outcome.usage);
-        for (const tokens of Object.values(outcome.usage)) {
+        const { record, state } = await exchanged(one);
+        assert.ok(record.usage);
+        for (const tokens of Object.values(record.usage)) {
           assert.ok(Number.isSafeInteger(tokens) && tokens >= 0);
         }
-        const { input, output } = outcome.usage;
+        const { input, output } = record.usage;
         assert.ok(input > 0);
         assert.deepEqual([state?.held, state?.spent], [0, input + output]);
       }),
@@ -239,14 +239,14 @@ describe('any answer', () => {
     const plain = fc.constantFrom(words.repeat(2), `data: ${words}\n\n`, `{"answer":"${words}"}`, `[${words}`);
     await fc.assert(
       fc.asyncProperty(given, fc.oneof(carrying, plain), async (one, text) => {
-        const { outcome, sent } = await exchanged({
+        const { record, sent } = await exchanged({
           ...one,
           bytes: Buffer.from(text),
           encoding: undefined,
           ending: 'end',
         });
         assert.ok(sent >= text.length);
-        assert.ok((outcome.usage?.output ?? 0) >= 8, JSON.stringify(outcome.usage));
+        assert.ok((record.usage?.output ?? 0) >= 8, JSON.stringify(record.usage));
       }),
       { numRuns: RUNS },
     );

@@ -8,7 +8,7 @@ import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from '
 before(() => loadEncodings());
 
 interface Answered {
-  readonly outcome: RequestRecord;
+  readonly record: RequestRecord;
   readonly sent: string;
   /** Headers that were taken out of the answer, or the details of our own answer. */
   readonly removed: readonly string[];
@@ -80,10 +80,10 @@ async function answered({
   if (leaves) {
     handler.closed(false);
   }
-  await until(() => rig.outcomes.length > 0);
+  await until(() => rig.records.length > 0);
   assert.deepEqual(rig.faults, []);
   assert.ok(over || leaves || reply !== undefined);
-  return { outcome: rig.outcomes[0]!, sent: Buffer.concat(sent).toString('latin1'), removed, reply, rig };
+  return { record: rig.records[0]!, sent: Buffer.concat(sent).toString('latin1'), removed, reply, rig };
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -93,7 +93,7 @@ async function until(holds: () => boolean): Promise<void> {
   }
 }
 
-const charged = ({ outcome }: Answered) => [outcome.usage?.input, outcome.usage?.output, outcome.source];
+const charged = ({ record }: Answered) => [record.usage?.input, record.usage?.output, record.source];
 
 const word = '{"id":"c1","choices":[{"index":0,"delta":{"content":" word"}}]}';
 const end = '{"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}';
@@ -126,13 +126,13 @@ describe('a stream that was asked for', () => {
         assert.deepEqual(charged(answer), [10, 100, 'provider']);
         assert.equal(answer.sent, SHOWN);
         assert.ok(answer.removed.includes('content-length'));
-        assert.equal(answer.outcome.unmetered, false);
+        assert.equal(answer.record.unmetered, false);
       }
     });
 
     it(`is cut whatever it is called: ${type}`, async () => {
       const answer = await answered({ headers: typed(type), body: EVENTS, amount: 60 });
-      assert.equal(answer.outcome.decision.type, 'cut');
+      assert.equal(answer.record.decision.type, 'cut');
       assert.match(answer.sent, /"finish_reason":"length"[^\n]*\n\ndata: \[DONE\]\n\n$/);
       assert.ok(answer.sent.length < SHOWN.length / 2);
     });
@@ -167,29 +167,29 @@ describe('a stream that was asked for', () => {
       assert.equal(answer.reply, 502);
       assert.match(answer.sent, /"code":"unreadable_answer"/);
       // The provider has begun all the same.
-      assert.ok((answer.outcome.usage?.output ?? 0) > 0);
+      assert.ok((answer.record.usage?.output ?? 0) > 0);
     });
   }
 
   it('ends with an error where it is not what its encoding says', async () => {
     const answer = await answered({ headers: { 'content-encoding': 'gzip' }, body: EVENTS });
     assert.match(answer.sent, /"code":"unreadable_answer"/);
-    assert.equal(answer.outcome.failure?.code, 'unreadable_answer');
-    assert.equal(answer.outcome.unmetered, true);
-    assert.ok((answer.outcome.usage?.output ?? 0) >= EVENTS.length / 3);
+    assert.equal(answer.record.failure?.code, 'unreadable_answer');
+    assert.equal(answer.record.unmetered, true);
+    assert.ok((answer.record.usage?.output ?? 0) >= EVENTS.length / 3);
   });
 
   it('is charged by its bytes where it is neither events nor a document', async () => {
     const lines = `${DOCUMENT.replace(/,"usage.*/, '}')}\n`.repeat(50);
     const answer = await answered({ headers: typed('application/x-ndjson'), body: lines });
     assert.equal(answer.sent, lines);
-    assert.equal(answer.outcome.unmetered, true);
-    assert.ok((answer.outcome.usage?.output ?? 0) >= lines.length / 3);
+    assert.equal(answer.record.unmetered, true);
+    assert.ok((answer.record.usage?.output ?? 0) >= lines.length / 3);
   });
 
   it('may be empty', async () => {
     const answer = await answered({ body: '' });
-    assert.equal(answer.outcome.usage?.output, 0);
+    assert.equal(answer.record.usage?.output, 0);
     assert.equal(answer.sent, '');
   });
 });
@@ -216,7 +216,7 @@ describe('a whole answer that was asked for', () => {
       leaves: true,
     });
     assert.equal(answer.sent, body);
-    assert.ok((answer.outcome.usage?.output ?? 0) >= words, JSON.stringify(answer.outcome.usage));
+    assert.ok((answer.record.usage?.output ?? 0) >= words, JSON.stringify(answer.record.usage));
   });
 
   it('is read beside its compressed bytes', async () => {
@@ -238,8 +238,8 @@ describe('a whole answer that was asked for', () => {
       accepts: 'gzip, LZ4;q=0.5',
     });
     assert.equal(answer.sent, DOCUMENT);
-    assert.equal(answer.outcome.unmetered, true);
-    assert.ok((answer.outcome.usage?.output ?? 0) >= DOCUMENT.length / 3);
+    assert.equal(answer.record.unmetered, true);
+    assert.ok((answer.record.usage?.output ?? 0) >= DOCUMENT.length / 3);
     const refused = await answered({ stream: false, headers: { 'content-encoding': 'lz4' }, body: DOCUMENT });
     assert.equal(refused.reply, 502);
   });
@@ -248,8 +248,8 @@ describe('a whole answer that was asked for', () => {
     for (const body of [`{"answer":"${'word '.repeat(100)}"}`, `<html>${'word '.repeat(100)}`]) {
       const answer = await answered({ stream: false, headers: typed('application/json'), body });
       assert.equal(answer.sent, body);
-      assert.equal(answer.outcome.unmetered, true);
-      assert.ok((answer.outcome.usage?.output ?? 0) >= body.length / 3);
+      assert.equal(answer.record.unmetered, true);
+      assert.ok((answer.record.usage?.output ?? 0) >= body.length / 3);
     }
   });
 });
