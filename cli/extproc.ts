@@ -95,8 +95,11 @@ async function start(
   const lines = settings.TALLYGATE_ACCESS_LOG === 'on' ? createLineWriter(output) : undefined;
   const hashesKeys = settings.TALLYGATE_METRIC_KEYS === 'hashed';
   const recorder = newRecorder({ lines, nowMs: Date.now(), hashesKeys });
-  const service = await startService(flags, settings, recorder, log);
+  let source: PolicySource | undefined;
+  const requestKeys = (url: string) => source?.requestKeys(url);
+  const service = await startService(flags, settings, { recorder, requestKeys, log });
   const policy = await openPolicySource(flags.source, service, log);
+  source = policy;
   recorder.observe({
     buckets: (count) => service.store.top(count, Date.now()),
     openStreams: () => service.server.openStreams,
@@ -137,15 +140,20 @@ async function start(
   };
 }
 
+interface ServiceHooks {
+  readonly recorder: Recorder;
+  readonly requestKeys: (keysUrl: string) => void;
+  readonly log: Log;
+}
+
 async function startService(
   { listen, journalPath }: ExtprocFlags,
   settings: Settings,
-  recorder: Recorder,
-  log: Log,
+  { recorder, requestKeys, log }: ServiceHooks,
 ): Promise<Extproc> {
   const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
   try {
-    return await startExtproc({ listen, journalPath, finished: recorder.record, plainErrors, log });
+    return await startExtproc({ listen, journalPath, finished: recorder.record, plainErrors, requestKeys, log });
   } catch (error) {
     throw error instanceof JournalError ? new OperatorError(error.message) : error;
   }
@@ -161,7 +169,9 @@ function journalDetails({ journalPath }: ExtprocFlags, { store }: Extproc): Read
 
 async function openPolicySource(source: PolicyFlags, service: Extproc, log: Log): Promise<PolicySource> {
   if ('file' in source) {
-    return followFile(resolve(source.file), service, log);
+    // Only the process that starts extproc for one machine has a channel, and writes the policy.
+    const requestKeys = (url: string) => process.connected && process.send?.({ refetchKeys: url });
+    return followFile({ path: resolve(source.file), requestKeys }, service, log);
   }
   // Loaded only here: standalone does not need a gRPC client, and starts sooner without one.
   const { followControllerAt } = await import('../extproc/sidecar/controller-source.ts');

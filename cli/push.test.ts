@@ -358,6 +358,24 @@ test('a config check is reported at once, and again to the next leader', async (
   await until(() => server.sidecars()[0]?.configCheck?.expected === 3, 'told again');
 });
 
+test('a request for keys reaches the controller, and a flood of them is bounded', async () => {
+  const requested: string[] = [];
+  const server = await serve({ keysRequested: (url) => requested.push(url) });
+  server.setLeader(1);
+  const sidecar = follow(server.port, newPod());
+  server.publish(fleet('v1'));
+  await until(has(server, 1, 1, 'v1'), 'connected');
+  sidecar.requestKeys('https://issuer.example/jwks');
+  await until(() => requested.length === 1, 'arrived');
+  assert.deepEqual(requested, ['https://issuer.example/jwks']);
+  for (let i = 0; i < 1000; i++) {
+    sidecar.requestKeys(`https://issuer.example/${i}`);
+  }
+  server.publish(fleet('v2'));
+  await until(has(server, 1, 2, 'v2'), 'all have arrived');
+  assert.equal(requested.length, 100);
+});
+
 test('a side that is gone without a word is noticed', { timeout: 60_000 }, async () => {
   const server = await serve();
   server.setLeader(1);

@@ -36,6 +36,8 @@ export interface ExtprocOptions {
   readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
   /** Whether errors leave out what the operator has configured. */
   readonly plainErrors?: boolean;
+  /** Called with the `keysUrl` of an authenticator when a token names an unknown key. */
+  readonly requestKeys?: (keysUrl: string) => void;
   readonly log: Log;
 }
 

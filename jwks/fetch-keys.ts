@@ -3,47 +3,80 @@ import type { PublicJwk } from '../contract/policy.ts';
 import { publicKeysOf } from '../contract/public-keys.ts';
 import { type DestinationGuard, getJson } from './guarded-get.ts';
 
-/** Where the keys of an authenticator come from. */
-export interface KeySource {
-  readonly url: string;
-  /** If present, `url` is the discovery document of this issuer; else of a key set. */
-  readonly issuer?: string;
+/** As in the schema of policies. */
+const MAX_URL_CHARACTERS = 2048;
+
+/** Where keys come from: the discovery document of an issuer, or the URL of a key set. */
+export type KeySource =
+  | { readonly type: 'Discovery'; readonly url: string; readonly issuer: string }
+  | { readonly type: 'URI'; readonly url: string };
+
+/** Where browsers log in and out (OpenID Connect Discovery 1.0, section 3). */
+export interface LoginEndpoints {
+  readonly authorization: string;
+  readonly token: string;
+  readonly endSession?: string;
 }
 
 export interface FetchedKeys {
   /** Empty: the issuer has withdrawn all keys. */
   readonly keys: readonly PublicJwk[];
+  /** Of a discovery document that has them. */
+  readonly endpoints: LoginEndpoints | undefined;
   /** How long the server allows to use the keys without asking again, if it says so. */
   readonly maxAgeMs: number | undefined;
 }
 
 /** Rejects with the reason in plain words. */
-export async function fetchKeys(
-  { url, issuer }: KeySource,
-  guard: DestinationGuard,
-  signal: AbortSignal,
-): Promise<FetchedKeys> {
-  const keysUrl = issuer === undefined ? url : await keysUrlOf(url, issuer, guard, signal);
+export async function fetchKeys(source: KeySource, guard: DestinationGuard, signal: AbortSignal): Promise<FetchedKeys> {
+  const { keysUrl, endpoints } =
+    source.type === 'URI'
+      ? { keysUrl: source.url, endpoints: undefined }
+      : await discovered(source.url, source.issuer, guard, signal);
   const { value, maxAgeMs } = await getJson(keysUrl, guard, signal);
   const keys = publicKeysOf(value);
   if (keys === undefined) {
     throw new Error('the answer is not a JSON Web Key Set');
   }
-  return { keys, maxAgeMs };
+  return { keys, endpoints, maxAgeMs };
+}
+
+interface DiscoveredIssuer {
+  readonly keysUrl: string;
+  readonly endpoints: LoginEndpoints | undefined;
 }
 
 /**
- * Returns `jwks_uri` of a discovery document (OpenID Connect Discovery 1.0, section 4). The document
- * must be that of the issuer, because whoever can serve another one could choose the keys.
+ * Reads a discovery document (OpenID Connect Discovery 1.0, section 4). The document must be that of
+ * the issuer, because whoever can serve another one could choose the keys.
  */
-async function keysUrlOf(url: string, issuer: string, guard: DestinationGuard, signal: AbortSignal): Promise<string> {
+async function discovered(
+  url: string,
+  issuer: string,
+  guard: DestinationGuard,
+  signal: AbortSignal,
+): Promise<DiscoveredIssuer> {
   const { value } = await getJson(url, guard, signal);
   const document = typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
   if (document['issuer'] !== issuer) {
     throw new Error('the discovery document is of another issuer');
   }
-  if (typeof document['jwks_uri'] !== 'string') {
+  const keysUrl = document['jwks_uri'];
+  if (typeof keysUrl !== 'string') {
     throw new Error('the discovery document has no jwks_uri');
   }
-  return document['jwks_uri'];
+  const authorization = webUrl(document['authorization_endpoint']);
+  const token = webUrl(document['token_endpoint']);
+  const endSession = webUrl(document['end_session_endpoint']);
+  if (authorization === undefined || token === undefined) {
+    return { keysUrl, endpoints: undefined };
+  }
+  const endpoints = { authorization, token };
+  return { keysUrl, endpoints: endSession === undefined ? endpoints : { ...endpoints, endSession } };
+}
+
+/** Returns a URL of the schemes that browsers and Envoy follow. */
+function webUrl(value: unknown): string | undefined {
+  const isUrl = typeof value === 'string' && value.length <= MAX_URL_CHARACTERS && URL.canParse(value);
+  return isUrl && /^https?:$/.test(new URL(value).protocol) ? value : undefined;
 }

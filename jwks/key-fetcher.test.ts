@@ -59,8 +59,8 @@ async function startIssuer(port = 0): Promise<Issuer> {
   const issuer: Issuer = {
     origin,
     port: bound,
-    byKeySet: { url: `${origin}/jwks` },
-    byDiscovery: { url: `${origin}/.well-known/openid-configuration`, issuer: origin },
+    byKeySet: { type: 'URI', url: `${origin}/jwks` },
+    byDiscovery: { type: 'Discovery', url: `${origin}/.well-known/openid-configuration`, issuer: origin },
     requests,
     answers: {
       '/jwks': json({ keys: [first] }),
@@ -135,6 +135,23 @@ test('keys come from a key set and from a discovery document', async () => {
   assert.deepEqual(fixture.logs, ['keys fetched', 'keys fetched']);
 });
 
+test('a discovery document also names where browsers log in; other schemes than http are left out', async () => {
+  const issuer = await startIssuer();
+  const [authorization, token] = [`${issuer.origin}/auth`, `${issuer.origin}/token`];
+  const document = { issuer: issuer.origin, jwks_uri: `${issuer.origin}/jwks`, end_session_endpoint: 'javascript:a' };
+  issuer.answers = {
+    ...issuer.answers,
+    '/.well-known/openid-configuration': json({
+      ...document,
+      authorization_endpoint: authorization,
+      token_endpoint: token,
+    }),
+  };
+  const fixture = start([issuer.byDiscovery]);
+  await until(() => kids(fixture, issuer.byDiscovery)?.join() === 'first', 'fetched');
+  assert.deepEqual(fixture.fetcher.state(issuer.byDiscovery)?.endpoints, { authorization, token });
+});
+
 test('an issuer that starts later is found', async () => {
   const absent = await startIssuer();
   await absent.stop();
@@ -172,7 +189,7 @@ test('retries back off', async () => {
 
 test('keys are fetched again when the server says so, within bounds', async () => {
   const issuer = await startIssuer();
-  const rotating = { url: `${issuer.origin}/rotating` };
+  const rotating: KeySource = { type: 'URI', url: `${issuer.origin}/rotating` };
   issuer.answers = {
     ...issuer.answers,
     '/rotating': json({ keys: [first] }, { 'cache-control': 'public, max-age=0' }),
@@ -326,7 +343,7 @@ test('refused destinations get no request: an address, a name that resolves to i
     asked.push(`${host} ${address}`);
     return address === '127.0.0.1' || address === '::1' ? 'a loopback address' : undefined;
   };
-  const byName = { url: `http://localhost:${issuer.port}/jwks` };
+  const byName: KeySource = { type: 'URI', url: `http://localhost:${issuer.port}/jwks` };
   const guard = { allowsPlainHttp: () => true, refusal: refuseLoopback };
   const fixture = start([issuer.byKeySet, byName], {}, { guard });
   await until(() => failureOf(fixture, issuer.byKeySet) !== undefined, 'failed');

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { PublicJwk } from '../contract/policy.ts';
 import { errorMessage } from '../runtime/error-message.ts';
 import type { Log } from '../runtime/log.ts';
-import { type FetchedKeys, fetchKeys, type KeySource } from './fetch-keys.ts';
+import { type FetchedKeys, fetchKeys, type KeySource, type LoginEndpoints } from './fetch-keys.ts';
 import type { DestinationGuard } from './guarded-get.ts';
 
 /** The keys of a source. */
@@ -14,13 +14,14 @@ export interface KeyState {
   readonly source: KeySource;
   /** Undefined: they were never fetched. */
   readonly keys: readonly PublicJwk[] | undefined;
+  readonly endpoints: LoginEndpoints | undefined;
   /** Milliseconds since 1970; undefined: never. */
   readonly fetchedAtMs: number | undefined;
   /** Why the last attempt failed; undefined: it succeeded, or there was none yet. */
   readonly failure: string | undefined;
 }
 
-export type KeptKeys = Pick<KeyState, 'source' | 'keys' | 'fetchedAtMs'>;
+export type KeptKeys = Pick<KeyState, 'source' | 'keys' | 'endpoints' | 'fetchedAtMs'>;
 
 /** Keeps keys over a restart. */
 export interface KeyStore {
@@ -156,6 +157,7 @@ export class KeyFetcher {
     const followed: FollowedSource = {
       source,
       keys: kept?.keys,
+      endpoints: kept?.endpoints,
       fetchedAtMs: kept?.fetchedAtMs,
       failure: undefined,
       failures: 0,
@@ -212,16 +214,17 @@ export class KeyFetcher {
     }
   }
 
-  #fetched(followed: FollowedSource, { keys, maxAgeMs }: FetchedKeys): void {
+  #fetched(followed: FollowedSource, { keys, endpoints, maxAgeMs }: FetchedKeys): void {
     if (!this.#isFollowed(followed)) {
       return;
     }
     const { refreshMs, minRefreshMs, maxRefreshMs } = this.#intervals;
     const isNew = !isDeepStrictEqual(keys, followed.keys);
     const failure = keys.length === 0 ? 'the key set has no public key for signatures' : undefined;
-    const hasChanged = isNew || failure !== followed.failure;
+    const hasChanged = isNew || failure !== followed.failure || !isDeepStrictEqual(endpoints, followed.endpoints);
     followed.failures = 0;
     followed.keys = keys;
+    followed.endpoints = endpoints;
     followed.fetchedAtMs = this.#now();
     this.#ended(followed, failure, Math.min(maxRefreshMs, Math.max(minRefreshMs, maxAgeMs ?? refreshMs)));
     if (isNew) {
@@ -275,7 +278,7 @@ export class KeyFetcher {
     const { store, log } = this.#options;
     try {
       const kept = this.states().filter(({ keys }) => keys !== undefined);
-      store?.write(kept.map(({ source, keys, fetchedAtMs }) => ({ source, keys, fetchedAtMs })));
+      store?.write(kept.map(({ source, keys, endpoints, fetchedAtMs }) => ({ source, keys, endpoints, fetchedAtMs })));
     } catch (error) {
       log.warn({ err: error }, 'fetched keys not kept on disk');
     }
@@ -284,6 +287,7 @@ export class KeyFetcher {
 
 interface FollowedSource extends KeyState {
   keys: readonly PublicJwk[] | undefined;
+  endpoints: LoginEndpoints | undefined;
   fetchedAtMs: number | undefined;
   failure: string | undefined;
   failures: number;
@@ -298,6 +302,6 @@ interface FollowedSource extends KeyState {
 }
 
 /** Identifies a source: two issuers that differ in a final slash share a URL. */
-export function keySourceId({ url, issuer }: KeySource): string {
-  return issuer === undefined ? url : `${url} of ${issuer}`;
+function keySourceId(source: KeySource): string {
+  return source.type === 'URI' ? source.url : `${source.url} of ${source.issuer}`;
 }

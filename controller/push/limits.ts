@@ -30,6 +30,11 @@ export const MAX_TOKEN_CHARACTERS = 16_384;
 export const MAX_STREAMS_OF_CONNECTION = 2;
 /** Messages of sidecars are small: a config check has at most a few dozen names. */
 export const MAX_SIDECAR_MESSAGE_BYTES = 256 * 1024;
+/** Requests of a sidecar to fetch keys, in a window; more are ignored. A sidecar sends fewer. */
+export const MAX_KEY_REQUESTS = 100;
+export const KEY_REQUESTS_WINDOW_MS = 10_000;
+/** As in the schema of policies. */
+export const MAX_KEYS_URL_CHARACTERS = 2048;
 /** A policy of 1,000 routes has about 1 MB. */
 export const MAX_POLICY_BYTES = 64 * 1024 * 1024;
 /** A sidecar that does not answer a policy in this time counts as stuck. */

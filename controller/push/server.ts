@@ -33,6 +33,8 @@ export interface PushServerOptions {
    * longer leads.
    */
   readonly outdated?: (epoch: number) => void;
+  /** Called when a token named a key that the policy does not contain; bounded per sidecar. */
+  readonly keysRequested?: (url: string) => void;
   readonly log: Log;
 }
 
@@ -232,6 +234,7 @@ class SidecarPushServer implements PushServer {
           this.#disconnect(sidecar);
         }
       },
+      keysRequested: (url) => this.#options.keysRequested?.(url),
       drop: () => this.#listener?.drop(peer),
     });
     // Confirms to the sidecar that its token was accepted, even if there is no policy yet.

@@ -6,7 +6,14 @@ import { status } from '@grpc/grpc-js';
 import type { PolicyVersion } from '../../contract/policy-version.ts';
 import type { ConfigCheck, SidecarMessage } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { PodIdentity } from '../api/token-review.ts';
-import { ANSWER_TIMEOUT_MS, MAX_STREAM_AGE_MS, STRANGER_LIFE_MS } from './limits.ts';
+import {
+  ANSWER_TIMEOUT_MS,
+  KEY_REQUESTS_WINDOW_MS,
+  MAX_KEY_REQUESTS,
+  MAX_KEYS_URL_CHARACTERS,
+  MAX_STREAM_AGE_MS,
+  STRANGER_LIFE_MS,
+} from './limits.ts';
 import { type FollowCall, type Offer, plainVersion } from './wire.ts';
 
 /** What a sidecar has reported. */
@@ -34,6 +41,8 @@ export interface SidecarHooks {
   /** Called after Hello, and at each change. */
   readonly reported: (change: Partial<ConnectedSidecar>) => void;
   readonly ended: () => void;
+  /** Called when a token named an unknown key; at most `MAX_KEY_REQUESTS` times per window. */
+  readonly keysRequested: (url: string) => void;
   /** Closes the connection, for a peer that does not close it itself. */
   readonly drop: () => void;
 }
@@ -56,6 +65,8 @@ class FollowedSidecar implements SidecarStream {
   #inForce = '';
   /** Set while an answer of the sidecar is awaited. */
   #waiting: NodeJS.Timeout | undefined;
+  #keyRequests = 0;
+  #keyRequestsSinceMs = Number.NEGATIVE_INFINITY;
 
   constructor(call: FollowCall, hooks: SidecarHooks) {
     this.#call = call;
@@ -119,6 +130,18 @@ class FollowedSidecar implements SidecarStream {
     this.offer();
   }
 
+  #keysRequested(url: string): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#keyRequestsSinceMs > KEY_REQUESTS_WINDOW_MS) {
+      this.#keyRequestsSinceMs = nowMs;
+      this.#keyRequests = 0;
+    }
+    this.#keyRequests++;
+    if (this.#keyRequests <= MAX_KEY_REQUESTS && url.length <= MAX_KEYS_URL_CHARACTERS) {
+      this.#hooks.keysRequested(url);
+    }
+  }
+
   #receive({ message }: SidecarMessage): void {
     if (this.#ended) {
       return;
@@ -147,6 +170,9 @@ class FollowedSidecar implements SidecarStream {
       }
       case 'configCheck':
         this.#hooks.reported({ configCheck: message.value });
+        return;
+      case 'refetchKeys':
+        this.#keysRequested(message.value.url);
         return;
       default:
         return;

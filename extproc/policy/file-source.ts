@@ -6,10 +6,17 @@ import { readFile } from 'node:fs/promises';
 import { errorMessage } from '../../runtime/error-message.ts';
 import { watchPaths } from '../../runtime/files.ts';
 import type { Log } from '../../runtime/log.ts';
+import { boundedKeyRequests } from './key-requests.ts';
 import { newPolicyReader, PolicyError } from './read.ts';
 import type { PolicySink, PolicySource } from './source.ts';
 
-export function followFile(path: string, sink: PolicySink, log: Log): PolicySource {
+export interface FileSourceOptions {
+  readonly path: string;
+  /** Asks the writer of the file to fetch keys again; see `PolicySource.requestKeys`. */
+  readonly requestKeys: (url: string) => void;
+}
+
+export function followFile({ path, requestKeys }: FileSourceOptions, sink: PolicySink, log: Log): PolicySource {
   const reader = newPolicyReader();
   let lastContent: Buffer = Buffer.alloc(0);
   let policies = 0;
@@ -44,6 +51,7 @@ export function followFile(path: string, sink: PolicySink, log: Log): PolicySour
   follow();
   return {
     details: () => ({ policy: sink.policyVersion ?? '', ...refused }),
+    requestKeys: boundedKeyRequests(requestKeys),
     async close() {
       watch.close();
       await taking;

@@ -4,6 +4,7 @@
  */
 import { dirname } from 'node:path';
 import type { Log } from '../../runtime/log.ts';
+import { boundedKeyRequests } from '../policy/key-requests.ts';
 import type { PolicySink, PolicySource } from '../policy/source.ts';
 import type { AdminAddress } from './admin.ts';
 import { startConfigVerifier } from './config-verifier.ts';
@@ -50,6 +51,7 @@ export async function followControllerAt(
   await source.begun;
   return {
     details: () => source.details(),
+    requestKeys: boundedKeyRequests((url) => source.requestKeys(url)),
     close() {
       verifier?.close();
       return source.close();

@@ -34,6 +34,8 @@ export interface FollowedController {
   details(): Readonly<Record<string, string>>;
   /** Sends the check now, and again on each new stream. */
   reportConfigCheck(check: ConfigCheckReport): void;
+  /** Asks the controller to fetch the keys of a URL again. Lost while it cannot be reached. */
+  requestKeys(url: string): void;
   close(): Promise<void>;
 }
 
@@ -75,6 +77,10 @@ class ControllerFollower implements FollowedController {
     if (this.#unreachable === undefined) {
       this.#sendConfigCheck();
     }
+  }
+
+  requestKeys(url: string): void {
+    this.#send({ case: 'refetchKeys', value: { url } });
   }
 
   async close(): Promise<void> {

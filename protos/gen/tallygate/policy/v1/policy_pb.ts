@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallygate/policy/v1/policy.proto.
  */
 export const file_tallygate_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSLqAQoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSABCCQoHbWVzc2FnZSJvCgVIZWxsbxIXCg9wcm9ncmFtX3ZlcnNpb24YASABKAkSFwoPZm9ybWF0X3ZlcnNpb25zGAIgAygNEjQKCGluX2ZvcmNlGAMgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uIkAKDVBvbGljeVZlcnNpb24SDQoFZXBvY2gYASABKAQSDwoHY291bnRlchgCIAEoBBIPCgd2ZXJzaW9uGAMgASgJIkIKC0Fja25vd2xlZGdlEjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24iTQoGUmVmdXNlEjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SDgoGcmVhc29uGAIgASgJItACCgtDb25maWdDaGVjaxIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEhIKCnVucmVhZGFibGUYAiABKAkSEAoIZXhwZWN0ZWQYAyABKA0SMwoHbWlzc2luZxgEIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxI2Cgp1bmZpbHRlcmVkGAUgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEjMKB2ZhaWxpbmcYBiABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSRAoYbGlzdGVuZXJzX3dpdGhvdXRfZmlsdGVyGAcgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzIi0KDUFmZmVjdGVkTmFtZXMSDQoFdG90YWwYASABKA0SDQoFbmFtZXMYAiADKAkiTQoRQ29udHJvbGxlck1lc3NhZ2USLQoGcG9saWN5GAEgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lIAEIJCgdtZXNzYWdlIl8KBlBvbGljeRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEhQKB2NvbnRlbnQYAiABKAxIAIgBAUIKCghfY29udGVudDJqCg1Qb2xpY3lTZXJ2aWNlElkKBkZvbGxvdxIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuU2lkZWNhck1lc3NhZ2UaJi50YWxseWdhdGUucG9saWN5LnYxLkNvbnRyb2xsZXJNZXNzYWdlKAEwAWIGcHJvdG8z");
+  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSKkAgoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAQgkKB21lc3NhZ2UibwoFSGVsbG8SFwoPcHJvZ3JhbV92ZXJzaW9uGAEgASgJEhcKD2Zvcm1hdF92ZXJzaW9ucxgCIAMoDRI0Cghpbl9mb3JjZRgDIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbiJACg1Qb2xpY3lWZXJzaW9uEg0KBWVwb2NoGAEgASgEEg8KB2NvdW50ZXIYAiABKAQSDwoHdmVyc2lvbhgDIAEoCSJCCgtBY2tub3dsZWRnZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uIk0KBlJlZnVzZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEg4KBnJlYXNvbhgCIAEoCSLQAgoLQ29uZmlnQ2hlY2sSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhISCgp1bnJlYWRhYmxlGAIgASgJEhAKCGV4cGVjdGVkGAMgASgNEjMKB21pc3NpbmcYBCABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSNgoKdW5maWx0ZXJlZBgFIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxIzCgdmYWlsaW5nGAYgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEkQKGGxpc3RlbmVyc193aXRob3V0X2ZpbHRlchgHIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcyItCg1BZmZlY3RlZE5hbWVzEg0KBXRvdGFsGAEgASgNEg0KBW5hbWVzGAIgAygJIhoKC1JlZmV0Y2hLZXlzEgsKA3VybBgBIAEoCSJNChFDb250cm9sbGVyTWVzc2FnZRItCgZwb2xpY3kYASABKAsyGy50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeUgAQgkKB21lc3NhZ2UiXwoGUG9saWN5EjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFAoHY29udGVudBgCIAEoDEgAiAEBQgoKCF9jb250ZW50MmoKDVBvbGljeVNlcnZpY2USWQoGRm9sbG93EiMudGFsbHlnYXRlLnBvbGljeS52MS5TaWRlY2FyTWVzc2FnZRomLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQ29udHJvbGxlck1lc3NhZ2UoATABYgZwcm90bzM");
 
 /**
  * @generated from message tallygate.policy.v1.SidecarMessage
@@ -47,6 +47,12 @@ export type SidecarMessage = Message<"tallygate.policy.v1.SidecarMessage"> & {
      */
     value: ConfigCheck;
     case: "configCheck";
+  } | {
+    /**
+     * @generated from field: tallygate.policy.v1.RefetchKeys refetch_keys = 5;
+     */
+    value: RefetchKeys;
+    case: "refetchKeys";
   } | { case: undefined; value?: undefined };
 };
 
@@ -247,6 +253,27 @@ export const AffectedNamesSchema: GenMessage<AffectedNames> = /*@__PURE__*/
   messageDesc(file_tallygate_policy_v1_policy, 6);
 
 /**
+ * A token named a key that the policy does not contain. The controller bounds how often it fetches.
+ *
+ * @generated from message tallygate.policy.v1.RefetchKeys
+ */
+export type RefetchKeys = Message<"tallygate.policy.v1.RefetchKeys"> & {
+  /**
+   * The `keysUrl` of the policy's authenticator.
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+};
+
+/**
+ * Describes the message tallygate.policy.v1.RefetchKeys.
+ * Use `create(RefetchKeysSchema)` to create a new message.
+ */
+export const RefetchKeysSchema: GenMessage<RefetchKeys> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 7);
+
+/**
  * @generated from message tallygate.policy.v1.ControllerMessage
  */
 export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage"> & {
@@ -267,7 +294,7 @@ export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage">
  * Use `create(ControllerMessageSchema)` to create a new message.
  */
 export const ControllerMessageSchema: GenMessage<ControllerMessage> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 7);
+  messageDesc(file_tallygate_policy_v1_policy, 8);
 
 /**
  * @generated from message tallygate.policy.v1.Policy
@@ -291,7 +318,7 @@ export type Policy = Message<"tallygate.policy.v1.Policy"> & {
  * Use `create(PolicySchema)` to create a new message.
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 8);
+  messageDesc(file_tallygate_policy_v1_policy, 9);
 
 /**
  * @generated from service tallygate.policy.v1.PolicyService
