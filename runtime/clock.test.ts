@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newClock } from './clock.ts';
 
-test('the clock tells the time of the machine, with fractions, and follows it when it is set', async (t) => {
+test('the clock returns the time of the machine with fractions, and follows it when it is set', async (t) => {
   t.mock.timers.enable({ apis: ['Date', 'setInterval'], now: 1_000_000 });
   const now = newClock();
   assert.ok(Math.abs(now() - 1_000_000) < 50);

@@ -1,6 +1,7 @@
 /**
- * Milliseconds since 1970, with fractions: for durations as well as for the calendar. Set by the
- * machine's clock once a second, which the monotonic one leaves when a laptop sleeps.
+ * Returns a clock of milliseconds since 1970, with fractions, for durations and for calendar
+ * windows. Once a second it is set to the machine's clock, from which the monotonic clock deviates
+ * while a laptop sleeps.
  */
 
 const SET_EVERY_MS = 1000;

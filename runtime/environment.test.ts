@@ -9,7 +9,7 @@ const variables = {
   APP_NAME: optionalText(),
 };
 
-test('what is not set, or empty, falls back', () => {
+test('absent and empty variables have their default', () => {
   const { values, problems } = readEnvironment(variables, { APP_LEVEL: '' });
   assert.deepEqual(problems, []);
   assert.deepEqual(values, {
@@ -30,7 +30,7 @@ test('each wrong variable is a problem that names it and the fix, and does not s
   assert.equal(values.APP_COUNT, 2);
 });
 
-test('addresses', () => {
+test('addresses are HOST:PORT, :PORT or unix:PATH', () => {
   assert.deepEqual(parseAddress('127.0.0.1:80'), { type: 'tcp', host: '127.0.0.1', port: 80 });
   assert.deepEqual(parseAddress(':0'), { type: 'tcp', host: '::', port: 0 });
   assert.deepEqual(parseAddress('[::1]:9464'), { type: 'tcp', host: '::1', port: 9464 });

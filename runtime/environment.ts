@@ -1,12 +1,12 @@
 /**
- * Reads environment variables by a list that names each once, with its form. What is wrong comes
- * back as problems that name the variable and the fix.
+ * Reads environment variables by a list with the form of each. Returns a problem for each wrong
+ * value, which names the variable and the fix.
  */
 
 export interface Variable<T> {
   /** What the value must be, for the message: "a port from 0 to 65535". */
   readonly form: string;
-  /** `undefined`: not of that form. */
+  /** Returns undefined for a value that does not have the form. */
   readonly parse: (text: string) => T | undefined;
   readonly fallback: T;
 }
@@ -17,7 +17,7 @@ export type Values<V extends Readonly<Record<string, Variable<unknown>>>> = {
   readonly [K in keyof V]: V[K] extends Variable<infer T> ? T : never;
 };
 
-/** Empty variables count as not set. Values never appear in problems: they may be secrets. */
+/** Treats empty variables as absent. Problems never contain values, which may be secrets. */
 export function readEnvironment<V extends Readonly<Record<string, Variable<unknown>>>>(
   variables: V,
   environment: Environment,

@@ -16,7 +16,7 @@ export async function writeAtomically(path: string, data: string | Uint8Array, m
   }
 }
 
-/** The same, blocking the event loop. */
+/** Replaces the file like `writeAtomically`, but blocks the event loop. */
 export function writeAtomicallySync(path: string, data: string | Uint8Array, mode: number): void {
   const temporary = temporaryPath(path);
   try {
@@ -32,7 +32,7 @@ function temporaryPath(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
 }
 
-/** Editors write in several steps (rename, truncate, write): gather changes for this long. */
+/** Collects the changes of editors, which write in several steps (rename, truncate, write). */
 const DEBOUNCE_MS = 60;
 /** Some network and container mounts deliver no change notifications. */
 const POLL_MS = 2000;
@@ -46,8 +46,8 @@ export interface Watch {
 }
 
 /**
- * Calls `onChange` some time after a change, and sometimes without one: compare what you read.
- * `debounceMs` is 0 for files that are replaced whole.
+ * Calls `onChange` after a change, and sometimes without one, so compare the content. `debounceMs`
+ * is 0 for files that are replaced whole.
  */
 export function watchPaths(onChange: () => void, debounceMs = DEBOUNCE_MS): Watch {
   return new PathWatch(onChange, debounceMs);
@@ -80,8 +80,7 @@ class PathWatch implements Watch {
     this.#stop();
     this.#paths = [...paths];
     this.#seen = signature(paths);
-    // Watch a file's folder, not the file: an editor that renames would leave the watch on the old
-    // file.
+    // Watch the folder: after a rename by an editor, a watch on the file would follow the old file.
     for (const [folder, members] of Map.groupBy(paths, (path) => (isFolder(path) ? path : dirname(path)))) {
       const names = members.includes(folder) ? undefined : new Set(members.map((path) => basename(path)));
       this.#watchFolder(folder, names);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { startHealthServer } from './health.ts';
 
-test('alive, ready or not, and metrics', async () => {
+test('the server reports health, readiness and metrics', async () => {
   let ready = false;
   const server = await startHealthServer({
     address: { type: 'tcp', host: '127.0.0.1', port: 0 },
@@ -26,7 +26,7 @@ test('alive, ready or not, and metrics', async () => {
   await server.close();
 });
 
-test('metrics that fail are a 503, and a Unix socket is for its owner only', async () => {
+test('failing metrics are a 503, and only the owner can use a Unix socket', async () => {
   const path = join(mkdtempSync(join(tmpdir(), 'health-')), 's');
   const server = await startHealthServer({
     address: { type: 'unix', path },

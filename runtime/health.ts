@@ -1,6 +1,6 @@
 /**
- * One small HTTP server that tells how the process is: `/healthz` (alive), `/readyz` (takes work),
- * `/metrics` (Prometheus text).
+ * A small HTTP server that reports the state of the process: `/healthz` (alive), `/readyz` (accepts
+ * work) and `/metrics` (Prometheus text).
  */
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -9,7 +9,7 @@ import type { Address } from './environment.ts';
 
 export interface Readiness {
   readonly ready: boolean;
-  /** Shown in the answer: what is ready, or what is missing. */
+  /** The body of `/readyz`: what is ready and what is missing. */
   readonly details: Readonly<Record<string, string | number | boolean>>;
 }
 
@@ -20,12 +20,12 @@ export interface HealthOptions {
 }
 
 export interface HealthServer {
-  /** Of the TCP port that was bound; 0 for a Unix socket. */
+  /** The TCP port that was bound; 0 for a Unix socket. */
   readonly port: number;
   close(): Promise<void>;
 }
 
-/** Rejects with the system's error where the address cannot be bound. */
+/** Rejects with the system's error if the address cannot be bound. */
 export async function startHealthServer({ address, readiness, metrics }: HealthOptions): Promise<HealthServer> {
   const answer = async (path: string): Promise<readonly [status: number, type: string, body: string]> => {
     switch (path) {
@@ -52,7 +52,7 @@ export async function startHealthServer({ address, readiness, metrics }: HealthO
       () => response.writeHead(503, { 'content-type': 'text/plain' }).end('Not available now; ask again.\n'),
     );
   });
-  // A scraper needs few connections; a stuck one must not hold memory or the end of the process.
+  // A scraper needs few connections, and a stuck one must not keep memory or the process.
   server.maxConnections = 64;
   server.requestTimeout = 10_000;
   server.headersTimeout = 5_000;

@@ -6,7 +6,7 @@ import { createLog } from './log.ts';
 
 const FORBIDDEN = /[\p{Cc}\u2028\u2029\p{Cs}]/u;
 
-test('is JSON of the same value, without controls, line separators and half surrogates', () => {
+test('the text is JSON of the same value, without controls, line separators and lone surrogates', () => {
   const hostile = fc.constantFrom(
     '\u0000',
     '\n',
@@ -30,7 +30,7 @@ test('is JSON of the same value, without controls, line separators and half surr
   );
 });
 
-test('log lines are such JSON, too', () => {
+test('log lines are the same kind of JSON', () => {
   const lines: string[] = [];
   const log = createLog({ level: 'info', destination: { write: (line) => void lines.push(line) } });
   log.info({ path: '/\u009b31m\u2028', err: new Error('a\u0085b') }, 'seen');

@@ -1,7 +1,7 @@
 /**
- * JSON that is one line, and text, for everything that reads it: JSON itself lets DEL, the C1
- * controls (a terminal takes U+009B for an escape sequence) and the line separators U+2028 and
- * U+2029 stand as they are. Half surrogates `JSON.stringify` escapes by itself.
+ * Returns JSON that every reader treats as one line of printable text. JSON.stringify escapes lone
+ * surrogates, but not DEL, the C1 controls (a terminal reads U+009B as an escape sequence) and the
+ * line separators U+2028 and U+2029.
  */
 const UNESCAPED = /[\u007f-\u009f\u2028\u2029]/;
 const ALL_UNESCAPED = /[\u007f-\u009f\u2028\u2029]/g;
@@ -10,7 +10,7 @@ export function jsonText(value: unknown): string {
   return escapeControls(JSON.stringify(value));
 }
 
-/** `json`: where these characters stand in strings only, as in all JSON. */
+/** Escapes these characters in JSON, where they occur in strings only. */
 export function escapeControls(json: string): string {
   if (!UNESCAPED.test(json)) {
     return json;

@@ -9,7 +9,7 @@ import { openOutput } from './output.ts';
 
 const folder = () => mkdtempSync(join(tmpdir(), 'lines-'));
 
-test('lines leave in batches and in order; the end waits for none', () => {
+test('lines are written in batches and in order, and closing writes the rest', () => {
   const taken: string[] = [];
   const writer = createLineWriter({ write: (bytes) => taken.push(Buffer.from(bytes).toString()) > 0 });
   for (let i = 0; i < 3; i++) {
@@ -35,7 +35,7 @@ test('a full batch does not wait for the timer, and no line is cut or out of ord
   }
 });
 
-test('what is not taken is counted line by line', () => {
+test('dropped lines are counted', () => {
   const writer = createLineWriter({ write: () => false });
   writer.write('a\n');
   writer.write('b\n');
@@ -43,7 +43,7 @@ test('what is not taken is counted line by line', () => {
   assert.equal(writer.dropped, 2);
 });
 
-test('a file gets all of it', async () => {
+test('a file receives every line', async () => {
   const path = join(folder(), 'out');
   const output = openOutput(openSync(path, 'w'), 1e6);
   const writer = createLineWriter(output);
@@ -56,7 +56,7 @@ test('a file gets all of it', async () => {
   assert.equal(writer.dropped, 0);
 });
 
-test('a pipe that nobody reads costs lines, and neither memory nor time', {
+test('a pipe that nobody reads loses lines, and takes neither memory nor time', {
   skip: process.platform === 'win32',
 }, async () => {
   const fifo = join(folder(), 'fifo');

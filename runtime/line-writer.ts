@@ -1,28 +1,25 @@
 /**
- * Writes lines in batches: cheap at thousands of lines a second, and what nobody takes is counted,
- * not kept.
+ * Writes lines in batches, which is cheap at thousands of lines a second. Counts lines that nothing
+ * reads in time, and does not keep them.
  */
 import type { Output } from './output.ts';
 
 export interface LineWriter {
   /** `line` ends in a newline. */
   write(line: string): void;
-  /** Lines that were lost because nobody took them in time. */
+  /** Lines that were dropped because nothing read them in time. */
   readonly dropped: number;
   close(): void;
 }
 
-/** Long enough to gather a batch at high rates, short enough for an eye that follows. */
+/** Long enough for a batch at high rates, short enough for a person who follows the output. */
 const BATCH_MS = 20;
 const BATCH_BYTES = 64 * 1024;
-/** In UTF-8, of one unit of a string. */
+/** The most bytes of UTF-8 for one UTF-16 code unit. */
 const MOST_BYTES_A_CHARACTER = 3;
 
 export function createLineWriter(output: Pick<Output, 'write'>): LineWriter {
-  /**
-   * Lines as bytes at once: strings that grow by thousands of lines are dear to put together and to
-   * measure.
-   */
+  /** Encodes each line at once: long concatenated strings are expensive to join and to measure. */
   const batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
   let bytes = 0;
   let lines = 0;

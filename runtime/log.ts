@@ -10,9 +10,7 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' |
 
 export const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
-/**
- * A part of pino: data first, then a constant message in lower case. An error is passed as `err`.
- */
+/** Methods take data, then a constant message in lower case. The key of an error is `err`. */
 export interface Log {
   debug(data: object, message: string): void;
   info(data: object, message: string): void;
@@ -26,11 +24,11 @@ export interface LogOptions {
   readonly keys?: Readonly<Record<string, string | number>>;
   /** Default: 2, stderr, because stdout carries the output of the program. */
   readonly fd?: number;
-  /** Used instead of `fd`, in tests. */
+  /** Replaces `fd` in tests. */
   readonly destination?: DestinationStream;
 }
 
-/** A stuck reader must not block the process: beyond this, lines are dropped. */
+/** Unread bytes past which lines are dropped, so that a stuck reader does not block the process. */
 const MAX_UNWRITTEN_BYTES = 4 * 1024 * 1024;
 
 export interface ProcessLog extends Log {

@@ -1,14 +1,11 @@
-/**
- * How long the event loop was held, and how much of that was garbage collection, so that the two
- * can be told apart.
- */
+/** Measures how long the event loop was held, and how much of that was garbage collection. */
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { type Meter, ValueType } from '@opentelemetry/api';
 
 const RESOLUTION_MS = 10;
 
 export interface LoopDelay {
-  /** Of the time since the last call with `reset`. */
+  /** Returns the values since the last call with `reset`. */
   read(reset: boolean): LoopDelayReading;
   close(): void;
 }
@@ -33,8 +30,8 @@ export function watchLoopDelay(): LoopDelay {
     }
   });
   observer.observe({ entryTypes: ['gc'] });
-  // The histogram holds the time between two ticks of its timer: what is above the resolution is
-  // delay.
+  // The histogram contains the time between two ticks of its timer: the time above the resolution
+  // is delay.
   const delayMs = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS);
   return {
     read(reset) {
@@ -60,7 +57,7 @@ export function watchLoopDelay(): LoopDelay {
   };
 }
 
-/** Gauges of the process; each read covers the time since the read before it. */
+/** Adds gauges of the process. Each read covers the time since the previous one. */
 export function observeProcess(meter: Meter, loopDelay: LoopDelay): void {
   const gauge = (name: string, unit: string, description: string) =>
     meter.createObservableGauge(name, { unit, description, valueType: ValueType.DOUBLE });

@@ -1,6 +1,6 @@
 /**
- * Metrics for hot paths. A caller keeps the cell of its attributes and adds to it without a look-up:
- * an instrument of the SDK takes 1.6 µs a call, a cell 0.02 µs. OpenTelemetry reads
+ * Metrics for hot paths. A caller keeps the cell of its attributes and adds to it without a
+ * look-up: an instrument of the SDK takes 1.6 µs a call, a cell 0.02 µs. OpenTelemetry reads
  * `MetricTable.collect`.
  */
 import type { Attributes } from '@opentelemetry/api';

@@ -4,7 +4,7 @@ import { observeProcess, watchLoopDelay } from './loop-delay.ts';
 import { newMetricTable } from './metric-table.ts';
 import { startOpenTelemetry } from './open-telemetry.ts';
 
-test('metrics of the process come out as Prometheus text, and a held event loop shows', async () => {
+test('Prometheus text has the metrics of the process, with the delay of the event loop', async () => {
   const table = newMetricTable(Date.now());
   const size = table.histogram({ name: 'size', unit: 'By', description: 'Sizes' }, [10, 100]);
   const cells = Array.from({ length: 100 }, (_, i) => size.cell({ i: `n${i}` }));

@@ -1,6 +1,6 @@
 /**
- * Starts OpenTelemetry for a process: metrics for Prometheus always, OTLP where an endpoint is
- * named by the standard variables.
+ * Starts OpenTelemetry for a process: metrics for Prometheus always, and OTLP if the standard
+ * variables name an endpoint.
  */
 import { type MeterProvider as Meters, metrics } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
@@ -11,10 +11,7 @@ import { prometheusText } from './prometheus-text.ts';
 
 export interface OpenTelemetryOptions {
   readonly serviceName: string;
-  /**
-   * `OTEL_EXPORTER_OTLP_ENDPOINT` is set: the SDK reads it, and the headers that belong to it,
-   * itself.
-   */
+  /** Whether `OTEL_EXPORTER_OTLP_ENDPOINT` is set. The SDK reads it and its headers itself. */
   readonly otlp: boolean;
   /** Metrics of hot paths. */
   readonly tables: readonly MetricTable[];
@@ -22,14 +19,14 @@ export interface OpenTelemetryOptions {
 
 export interface OpenTelemetry {
   readonly meterProvider: Meters;
-  /** All metrics in Prometheus' text format. */
+  /** Returns all metrics in the text format of Prometheus. */
   prometheusText(): Promise<string>;
   shutdown(): Promise<void>;
 }
 
 /**
- * The global meter provider is set from here on: instruments made before stay without effect. Once
- * a process.
+ * Sets the global meter provider; instruments that were created before have no effect. Call it once
+ * per process.
  */
 export async function startOpenTelemetry({ serviceName, otlp, tables }: OpenTelemetryOptions): Promise<OpenTelemetry> {
   const metricProducers = tables.map((table) => metricProducer(table, serviceName, Date.now));
@@ -56,7 +53,7 @@ function prometheusOnly(reader: MetricReader): Sdk {
   return provider;
 }
 
-/** Loaded only here: the whole SDK takes 15 MB more. Traces go by the standard variables too. */
+/** Loads the whole SDK here, because it takes 15 MB. Exports traces by the standard variables. */
 async function withOtlp(serviceName: string, reader: MetricReader, metricProducers: MetricProducer[]): Promise<Sdk> {
   const [{ NodeSDK }, { OTLPMetricExporter }, { PeriodicExportingMetricReader }] = await Promise.all([
     import('@opentelemetry/sdk-node'),

@@ -6,7 +6,9 @@ import { test } from 'node:test';
 import { newMetricTable } from './metric-table.ts';
 import { startOpenTelemetry } from './open-telemetry.ts';
 
-test('with an endpoint, metrics go out by OTLP too, at the latest at the end', { timeout: 15_000 }, async () => {
+test('with an endpoint, metrics are also exported by OTLP, at the latest at the shutdown', {
+  timeout: 15_000,
+}, async () => {
   const received: { readonly url: string | undefined; readonly body: string }[] = [];
   const collector = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray()).toString('latin1');

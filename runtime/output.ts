@@ -1,23 +1,23 @@
 /**
- * Bytes to a file descriptor without ever holding the event loop: a reader that does not read costs
- * what it did not read, and bounded memory.
+ * Writes bytes to a file descriptor and never blocks the event loop. A slow reader loses output and
+ * takes bounded memory.
  */
 import { fstatSync, write } from 'node:fs';
 import { Socket } from 'node:net';
 
 export interface Output {
   /**
-   * False: they were not taken, since the reader is too far behind or gone. They must not change
-   * after it.
+   * Returns false if the bytes are dropped, because the reader is gone or too far behind. The bytes
+   * must not change afterwards.
    */
   write(bytes: Uint8Array): boolean;
-  /** Waits until all is written, but for a stuck reader only this long. */
+  /** Waits until everything is written, at most until the deadline. */
   close(deadlineMs: number): Promise<void>;
 }
 
 /**
- * Pipes and sockets by libuv's non-blocking writes; files and terminals in the thread pool, where
- * only a file's disk can hold a thread.
+ * Uses libuv's non-blocking writes for pipes and sockets, and the thread pool for files and
+ * terminals, where only a disk can block a thread.
  */
 export function openOutput(fd: number, maxUnwrittenBytes: number): Output {
   const stat = fstatSync(fd);
@@ -51,7 +51,7 @@ function pipeOutput(fd: number, maxUnwrittenBytes: number): Output {
         };
         socket.once('drain', done);
         socket.once('error', done);
-        // Comes after everything that is queued.
+        // Runs after everything that is queued.
         socket.write('', done);
       }),
   };
@@ -75,7 +75,7 @@ function fileOutput(fd: number, maxUnwrittenBytes: number): Output {
   };
   const writeAll = (bytes: Uint8Array, offset: number) => {
     write(fd, bytes, offset, bytes.length - offset, null, (error, written) => {
-      // A full disk or a closed terminal loses this batch; the next one tries again.
+      // A full disk or a closed terminal loses this batch; the next batch tries again.
       if (error || offset + written >= bytes.length) {
         unwrittenBytes -= bytes.length;
         next();

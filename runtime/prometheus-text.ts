@@ -1,9 +1,9 @@
-/** Prometheus text in slices, so that a scrape of many series never holds the event loop. */
+/** Formats metrics in slices, so that a large scrape does not block the event loop. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import type { MetricData, ResourceMetrics } from '@opentelemetry/sdk-metrics';
 
-/** About a millisecond of work: a histogram's point is some twenty lines. */
+/** About a millisecond of work: a point of a histogram has about twenty lines. */
 const POINTS_A_SLICE = 40;
 
 export async function prometheusText(
@@ -24,7 +24,7 @@ export async function prometheusText(
   return parts.join('');
 }
 
-/** A metric's HELP, UNIT and TYPE may stand only once. */
+/** Removes HELP, UNIT and TYPE, which a metric may have only once. */
 function withoutComments(text: string): string {
   return text.replace(/^#.*\n/gm, '');
 }

@@ -1,29 +1,29 @@
 /**
- * Finds the rules whose models match a name without asking all of them: a hostname's rules are the
- * union of all tenants', and one tenant's thousands of globs must not cost every request. Rules
- * keep their order; who asks takes the first whose headers match, too.
+ * Finds the rules whose models match a name without trying all rules. The rules of a host name are
+ * those of all tenants, and thousands of globs of one tenant must not slow down every request.
+ * Rules keep their order; the caller takes the first one whose headers match, too.
  */
 import { type NameMatcher, nameMatcher } from './model-names.ts';
 
-/** Up to so many patterns a walk over all of them is as fast. */
+/** The most patterns for which trying all of them is as fast as the index. */
 export const WALKED_PATTERNS = 32;
 /**
- * Of a glob's literal part: what more there is, the glob itself compares. Bounds the look-ups of
- * one name.
+ * The most characters of a glob's literal part that the index uses, to bound the look-ups of a
+ * name; the glob itself compares the rest.
  */
 const MAX_KEY_CHARACTERS = 24;
 
 export interface RuleIndex {
-  /** The places of the rules that match, in order. */
+  /** Returns the places of the rules that match, in order. */
   matching(model: string): Iterable<number>;
 }
 
-/** A pattern of a rule, made ready once, however many entries and policies have the rule. */
+/** A pattern of a rule, compiled once for all virtual hosts and policies that have the rule. */
 export interface ModelPattern {
   readonly text: string;
   readonly matches: NameMatcher;
-  /** Of a glob. Absent: an exact name. */
-  readonly parts?: readonly Part[];
+  /** The literal parts of a glob; absent: an exact name. */
+  readonly parts?: readonly GlobPart[];
 }
 
 interface IndexedGlob {
@@ -31,8 +31,8 @@ interface IndexedGlob {
   readonly matches: NameMatcher;
 }
 
-/** A literal part of a glob, and where in a name it must stand. */
-interface Part {
+/** A literal part of a glob, and where in a name it must be. */
+interface GlobPart {
   readonly at: 'start' | 'end' | 'within';
   readonly text: string;
 }
@@ -44,87 +44,90 @@ export function modelPattern(text: string): ModelPattern {
 
 /** Indexes the patterns of each rule. Yields wherever it can be interrupted. */
 export function* indexing(models: Iterable<readonly ModelPattern[]>): Generator<void, RuleIndex> {
-  const always: number[] = [];
-  const exact = new Map<string, number[]>();
-  const globs: (IndexedGlob & { readonly parts: readonly Part[] })[] = [];
-  const uses = new Map<string, number>();
-  let place = -1;
+  const index = new PatternIndex();
+  let place = 0;
   for (const patterns of models) {
-    place++;
+    index.add(place++, patterns);
+    yield;
+  }
+  yield* index.fillingTables();
+  return index;
+}
+
+class PatternIndex implements RuleIndex {
+  /** The rules with the pattern `*`. */
+  readonly #always: number[] = [];
+  readonly #exact = new Map<string, number[]>();
+  readonly #globs: (IndexedGlob & { readonly parts: readonly GlobPart[] })[] = [];
+  /** How many globs have a part. */
+  readonly #uses = new Map<string, number>();
+  readonly #tables = { start: new GlobTable(), end: new GlobTable(), within: new GlobTable() };
+
+  add(place: number, patterns: readonly ModelPattern[]): void {
     for (const { text, matches, parts } of patterns) {
       if (parts === undefined) {
-        const places = exact.get(text);
-        if (places === undefined) {
-          exact.set(text, [place]);
-        } else {
-          places.push(place);
-        }
-        continue;
-      }
-      if (parts.length === 0) {
-        always.push(place);
+        pushTo(this.#exact, text, place);
+      } else if (parts.length === 0) {
+        this.#always.push(place);
       } else {
-        globs.push({ place, matches, parts });
-      }
-      for (const part of parts) {
-        uses.set(part.text, (uses.get(part.text) ?? 0) + 1);
-      }
-    }
-    yield;
-  }
-  const tables = { start: new Table(), end: new Table(), within: new Table() };
-  for (const glob of globs) {
-    // The part that the fewest other globs have: a name with it leads to few.
-    let rarest = glob.parts[0]!;
-    for (const part of glob.parts) {
-      if (uses.get(part.text)! < uses.get(rarest.text)!) {
-        rarest = part;
-      }
-    }
-    tables[rarest.at].add(rarest.text, glob);
-    yield;
-  }
-  return {
-    matching(model) {
-      const found = [...(exact.get(model) ?? [])];
-      const check = ({ place, matches }: IndexedGlob) => {
-        if (matches(model)) {
-          found.push(place);
-        }
-      };
-      for (const length of tables.start.lengths) {
-        tables.start.get(model.slice(0, length)).forEach(check);
-      }
-      for (const length of tables.end.lengths) {
-        tables.end.get(model.slice(-length)).forEach(check);
-      }
-      for (const length of tables.within.lengths) {
-        for (let from = 0; from + length <= model.length; from++) {
-          tables.within.get(model.slice(from, from + length)).forEach(check);
+        this.#globs.push({ place, matches, parts });
+        for (const part of parts) {
+          this.#uses.set(part.text, (this.#uses.get(part.text) ?? 0) + 1);
         }
       }
-      return inOrder(
-        always,
-        found.sort((left, right) => left - right),
-      );
-    },
-  };
+    }
+  }
+
+  /** Enters each glob by the part that the fewest globs have, so that a name leads to few globs. */
+  *fillingTables(): Generator<void, void> {
+    for (const glob of this.#globs) {
+      let rarest = glob.parts[0]!;
+      for (const part of glob.parts) {
+        if (this.#uses.get(part.text)! < this.#uses.get(rarest.text)!) {
+          rarest = part;
+        }
+      }
+      this.#tables[rarest.at].add(rarest.text, glob);
+      yield;
+    }
+  }
+
+  matching(model: string): Iterable<number> {
+    const found = [...(this.#exact.get(model) ?? [])];
+    const check = ({ place, matches }: IndexedGlob) => {
+      if (matches(model)) {
+        found.push(place);
+      }
+    };
+    const { start, end, within } = this.#tables;
+    for (const length of start.lengths) {
+      start.get(model.slice(0, length)).forEach(check);
+    }
+    for (const length of end.lengths) {
+      end.get(model.slice(-length)).forEach(check);
+    }
+    for (const length of within.lengths) {
+      for (let from = 0; from + length <= model.length; from++) {
+        within.get(model.slice(from, from + length)).forEach(check);
+      }
+    }
+    return inOrder(
+      this.#always,
+      found.sort((left, right) => left - right),
+    );
+  }
 }
 
 const none: readonly IndexedGlob[] = [];
 
-class Table {
+/** Globs by a literal part that a name must have. */
+class GlobTable {
   readonly lengths = new Set<number>();
   readonly #globs = new Map<string, IndexedGlob[]>();
 
   add(key: string, glob: IndexedGlob): void {
     this.lengths.add(key.length);
-    const globs = this.#globs.get(key);
-    if (globs === undefined) {
-      this.#globs.set(key, [glob]);
-    } else {
-      globs.push(glob);
-    }
+    pushTo(this.#globs, key, glob);
   }
 
   get(key: string): readonly IndexedGlob[] {
@@ -132,9 +135,18 @@ class Table {
   }
 }
 
-function partsOf(pattern: string): readonly Part[] {
+function pushTo<Value>(lists: Map<string, Value[]>, key: string, value: Value): void {
+  const list = lists.get(key);
+  if (list === undefined) {
+    lists.set(key, [value]);
+  } else {
+    list.push(value);
+  }
+}
+
+function partsOf(pattern: string): readonly GlobPart[] {
   const texts = pattern.split('*');
-  return texts.flatMap((text, index): Part[] => {
+  return texts.flatMap((text, index): GlobPart[] => {
     if (text === '') {
       return [];
     }
@@ -148,7 +160,7 @@ function partsOf(pattern: string): readonly Part[] {
   });
 }
 
-/** Both lists are in order. */
+/** Merges two ordered lists. */
 function* inOrder(left: readonly number[], right: readonly number[]): Generator<number, void> {
   let at = 0;
   for (const place of left) {
