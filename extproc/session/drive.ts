@@ -6,11 +6,11 @@ import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '..
 import { type Inflater, newInflater } from '../compression/inflate.ts';
 import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
-import type { Cancel, Charge, FlatCharge, Hold, Overdraft } from '../quota/store.ts';
-import type { RequestRecord } from '../record.ts';
+import type { Cancel, Demand, Overdraft } from '../quota/store.ts';
 import { newBodyCount } from '../tokens/count.ts';
+import { Account } from './account.ts';
 import type { Body, BodyEnd, BodyOwner } from './bodies.ts';
-import type { Action, EventOf, SessionEvent } from './protocol.ts';
+import type { Action, ActionOf, EventOf, ServiceAction, SessionEvent } from './protocol.ts';
 import type { SessionServices } from './services.ts';
 import { Session } from './session.ts';
 
@@ -29,6 +29,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   readonly #exchange: Exchange;
   readonly #shared: SessionServices;
   readonly #session: Session;
+  readonly #account: Account;
   #events: SessionEvent[] = [];
   /** Events that arrive while the request is queued; replayed once it has been started. */
   #deferred: SessionEvent[] | undefined;
@@ -39,9 +40,6 @@ class Drive implements ExchangeHandler, BodyOwner {
   #closed = false;
   #failed = false;
   #cancel: Cancel | undefined;
-  /** Granted and not settled. Kept here, so that a fault of the session cannot lose it. */
-  #hold: Hold | undefined;
-  #recorded = false;
   #body: Body | undefined;
   #stopCount: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -51,6 +49,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   constructor(exchange: Exchange, shared: SessionServices, policy: CompiledPolicy) {
     this.#exchange = exchange;
     this.#shared = shared;
+    this.#account = new Account(shared);
     const { newId, random, estimates, newMeter, health, now, compares, plainErrors } = shared;
     this.#session = new Session({
       policy,
@@ -188,13 +187,13 @@ class Drive implements ExchangeHandler, BodyOwner {
       }
     };
     const record = (overdrafts: readonly Overdraft[]) =>
-      attempt(() => this.#record(this.#session.faulted(now()), overdrafts));
+      attempt(() => this.#account.record(this.#session.faulted(now()), overdrafts));
     clearTimeout(this.#timer);
     attempt(() => this.#cancel?.());
     attempt(() => this.#stopCount?.());
     attempt(() => this.#inflater?.close());
     attempt(() => this.#releaseBody());
-    if (!attempt(() => this.#settle('everything', record))) {
+    if (!attempt(() => this.#account.settle('everything', record))) {
       record([]);
     }
     attempt(() => this.#exchange.abort());
@@ -233,7 +232,6 @@ class Drive implements ExchangeHandler, BodyOwner {
 
   #act(action: Action): void {
     const exchange = this.#exchange;
-    const { store, counts, health, now } = this.#shared;
     switch (action.type) {
       case 'request-headers':
         exchange.requestHeaders(action.mutation);
@@ -259,20 +257,19 @@ class Drive implements ExchangeHandler, BodyOwner {
       case 'end':
         exchange.end();
         break;
+      default:
+        this.#serve(action);
+    }
+  }
+
+  #serve(action: ServiceAction): void {
+    const { store, health, now } = this.#shared;
+    switch (action.type) {
       case 'keep':
-        if (action.bytes < 0) {
-          this.#releaseBody();
-        } else if (this.#body !== undefined) {
-          this.#shared.bodies.add(this.#body, action.bytes);
-        }
+        this.#keep(action.bytes);
         break;
       case 'reserve':
-        this.#cancel = store.reserve(action.demand, (decision) => {
-          if (decision.type === 'granted') {
-            this.#granted(decision.hold);
-          }
-          this.#handle({ type: 'reserved', decision });
-        });
+        this.#reserve(action.demand);
         break;
       case 'extend':
         this.#cancel = store.extend(action.hold, action.output, now(), (tokens) =>
@@ -282,30 +279,14 @@ class Drive implements ExchangeHandler, BodyOwner {
       case 'cancel':
         this.#cancel?.();
         break;
-      case 'count': {
-        const { body, tokenizer, model, limitTokens } = action;
-        const count = newBodyCount(body, tokenizer, model, { limitTokens });
-        this.#stopCount = counts.add(
-          count,
-          (tokens) => this.#handle({ type: 'counted', tokens }),
-          (error) => this.#fail(error),
-        );
+      case 'count':
+        this.#count(action);
         break;
-      }
       case 'stop-count':
         this.#stopCount?.();
         break;
       case 'inflate':
-        this.#inflater = newInflater(action.encoding, {
-          inSlices: (step) => this.#orFail(() => exchange.inSlices(step)),
-          onData: (bytes) => this.#handle({ type: 'inflated', bytes }),
-          onEnd: () => this.#handle({ type: 'inflate-end', error: false }),
-          onDrain: () => {
-            this.#inflaterFull = false;
-            this.#orFail(() => this.#pace());
-          },
-          onError: () => this.#handle({ type: 'inflate-end', error: true }),
-        });
+        this.#inflate(action.encoding);
         break;
       case 'inflate-push':
         this.#inflaterFull = !this.#inflater!.push(action.bytes);
@@ -330,52 +311,58 @@ class Drive implements ExchangeHandler, BodyOwner {
     }
   }
 
+  #keep(bytes: number): void {
+    if (bytes < 0) {
+      this.#releaseBody();
+    } else if (this.#body !== undefined) {
+      this.#shared.bodies.add(this.#body, bytes);
+    }
+  }
+
+  #reserve(demand: Demand): void {
+    this.#cancel = this.#shared.store.reserve(demand, (decision) => {
+      if (decision.type === 'granted') {
+        this.#account.granted(decision.hold);
+      }
+      this.#handle({ type: 'reserved', decision });
+    });
+  }
+
+  #count({ body, tokenizer, model, limitTokens }: ActionOf<'count'>): void {
+    this.#stopCount = this.#shared.counts.add(
+      newBodyCount(body, tokenizer, model, { limitTokens }),
+      (tokens) => this.#handle({ type: 'counted', tokens }),
+      (error) => this.#fail(error),
+    );
+  }
+
+  #inflate(encoding: string): void {
+    this.#inflater = newInflater(encoding, {
+      inSlices: (step) => this.#orFail(() => this.#exchange.inSlices(step)),
+      onData: (bytes) => this.#handle({ type: 'inflated', bytes }),
+      onEnd: () => this.#handle({ type: 'inflate-end', error: false }),
+      onDrain: () => {
+        this.#inflaterFull = false;
+        this.#orFail(() => this.#pace());
+      },
+      onError: () => this.#handle({ type: 'inflate-end', error: true }),
+    });
+  }
+
   #releaseBody(): void {
     if (this.#body !== undefined) {
       this.#shared.bodies.release(this.#body);
     }
   }
 
-  #finish({ settle, record }: Extract<Action, { type: 'finish' }>): void {
+  #finish({ settle, record }: ActionOf<'finish'>): void {
     const { estimates } = this.#shared;
     this.#releaseBody();
     if (record.observed !== undefined) {
       const { key, outputTokens, durationMs } = record.observed;
       estimates.observe(...key, outputTokens, durationMs);
     }
-    this.#settle(settle?.charge ?? 'nothing', (overdrafts) => this.#record(record, overdrafts));
-  }
-
-  #granted(hold: Hold): void {
-    this.#hold = hold;
-    if (this.#recorded) {
-      this.#settle('nothing', () => {});
-    }
-  }
-
-  /**
-   * Settles the hold, if there is one. A hold that could not be settled stays, so that `#fail`
-   * tries again.
-   */
-  #settle(charge: Charge | FlatCharge, done: (overdrafts: readonly Overdraft[]) => void): void {
-    if (this.#hold === undefined) {
-      done([]);
-      return;
-    }
-    const { store, now } = this.#shared;
-    store.settle(this.#hold, charge, now(), (overdrafts) => {
-      this.#hold = undefined;
-      done(overdrafts);
-    });
-    this.#hold = undefined;
-  }
-
-  #record(record: RequestRecord, overdrafts: readonly Overdraft[]): void {
-    if (this.#recorded) {
-      return;
-    }
-    this.#recorded = true;
-    this.#shared.finished(record, overdrafts);
+    this.#account.settle(settle?.charge ?? 'nothing', (overdrafts) => this.#account.record(record, overdrafts));
   }
 }
 

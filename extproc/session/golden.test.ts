@@ -17,7 +17,7 @@ import { drawOn } from '../quota/units.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
-import type { Action, SessionEvent } from './protocol.ts';
+import type { Action, ActionOf, SessionEvent } from './protocol.ts';
 import { Session } from './session.ts';
 
 const START_MS = Date.UTC(2026, 0, 1, 12);
@@ -131,7 +131,7 @@ function replay(given: Case): readonly object[] {
   return seen;
 }
 
-function counted({ body, tokenizer, model }: Extract<Action, { type: 'count' }>): number {
+function counted({ body, tokenizer, model }: ActionOf<'count'>): number {
   const count = newBodyCount(body, tokenizer, model);
   while (!count.step(Number.POSITIVE_INFINITY)) {}
   return count.tokens;

@@ -50,7 +50,12 @@ export type SessionEvent =
 
 export type EventOf<Type extends SessionEvent['type']> = Extract<SessionEvent, { type: Type }>;
 
-export type Action =
+export type Action = EnvoyAction | ServiceAction;
+
+export type ActionOf<Type extends Action['type']> = Extract<Action, { type: Type }>;
+
+/** A message to Envoy. */
+export type EnvoyAction =
   | { readonly type: 'request-headers'; readonly mutation: HeaderMutation }
   | { readonly type: 'request-body'; readonly bytes: Uint8Array; readonly endOfStream: boolean }
   | { readonly type: 'request-trailers' }
@@ -59,7 +64,10 @@ export type Action =
   | { readonly type: 'response-trailers' }
   | { readonly type: 'immediate-response'; readonly response: ImmediateResponse }
   /** Ends our side of the stream. */
-  | { readonly type: 'end' }
+  | { readonly type: 'end' };
+
+/** An action that Envoy does not see. */
+export type ServiceAction =
   /** Change in the memory of the body, for the bound of the process; negative on release. */
   | { readonly type: 'keep'; readonly bytes: number }
   | { readonly type: 'reserve'; readonly demand: Demand }
