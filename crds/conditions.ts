@@ -22,7 +22,12 @@ const isUnknown = (description: string) => ({ status: 'Unknown', description }) 
 
 export const conditions = {
   Accepted: {
-    on: ['AIGatewayRoute (each parent)', 'AIBackend', 'AIQuotaPolicy (each ancestor)'],
+    on: [
+      'AIGatewayRoute (each parent)',
+      'AIBackend',
+      'AIQuotaPolicy (each ancestor)',
+      'AIAccessPolicy (each ancestor)',
+    ],
     description: 'The object is valid and part of the configuration.',
     reasons: {
       Accepted: isTrue('The whole object is part of the configuration.'),
@@ -44,7 +49,7 @@ export const conditions = {
     },
   },
   ResolvedRefs: {
-    on: ['AIGatewayRoute (each parent)', 'AIBackend'],
+    on: ['AIGatewayRoute (each parent)', 'AIBackend', 'AIAccessPolicy (each ancestor)'],
     description: 'Every object that this one refers to exists, is permitted and is usable.',
     reasons: {
       ResolvedRefs: isTrue('All references are resolved.'),
@@ -55,6 +60,12 @@ export const conditions = {
       ServiceNotFound: isFalse('The Service does not exist.'),
       SecretNotFound: isFalse('The Secret or ConfigMap does not exist.'),
       InvalidSecret: isFalse('The key is missing in the Secret or ConfigMap, or its value is not usable.'),
+      KeysNotFetched: isFalse(
+        'The public keys of an issuer are not fetched; the message says whether earlier ones are in use.',
+      ),
+      NoKeySelected: isFalse('No Secret with a usable API key has the labels of the selector.'),
+      DuplicateKey: isFalse('A selected Secret has the API key of an older Secret and is not used.'),
+      InvalidKey: isFalse('A selected Secret has no usable API key.'),
     },
   },
   Conflicted: {
@@ -66,7 +77,7 @@ export const conditions = {
     },
   },
   Programmed: {
-    on: ['AIGatewayRoute (each parent)', 'AIQuotaPolicy (each ancestor)'],
+    on: ['AIGatewayRoute (each parent)', 'AIQuotaPolicy (each ancestor)', 'AIAccessPolicy (each ancestor)'],
     description:
       'The sidecar of every ready proxy pod of the Gateway has applied the current state of the object. Only in a cluster.',
     reasons: {
@@ -78,7 +89,7 @@ export const conditions = {
     },
   },
   Enforcing: {
-    on: ['AIGatewayRoute (each parent)', 'AIQuotaPolicy (each ancestor)'],
+    on: ['AIGatewayRoute (each parent)', 'AIQuotaPolicy (each ancestor)', 'AIAccessPolicy (each ancestor)'],
     description:
       "The configuration of every proxy's Envoy was verified: it sends each request of the object through Tallygate. Only in a cluster.",
     reasons: {
@@ -102,6 +113,27 @@ export const conditions = {
     reasons: {
       PolicyAffected: isTrue(
         'A policy of this kind applies to at least one rule of the route; the message names the policies.',
+      ),
+    },
+  },
+  'tallygate.dev/AIAccessPolicyAffected': {
+    on: ['AIGatewayRoute (each parent)'],
+    description: 'Access policies apply to the route.',
+    reasons: {
+      PolicyAffected: isTrue(
+        'A policy of this kind applies to at least one rule of the route; the message names the policies.',
+      ),
+    },
+  },
+  'tallygate.dev/UntrustedKey': {
+    on: ['AIQuotaPolicy (each ancestor)'],
+    description: 'The key of a quota does not identify its caller. Absent: there is no such quota.',
+    reasons: {
+      ClientControlled: isTrue(
+        'The key is a header, and no access policy applies: a client can use the budget of another.',
+      ),
+      NotIdentified: isTrue(
+        'The key is an identity (Tenant, User, Group, APIKey, Claim), and no access policy identifies callers.',
       ),
     },
   },
@@ -142,6 +174,7 @@ export const badIfTrue: ReadonlySet<ConditionType> = new Set([
   'tallygate.dev/ProcessorReplaced',
   'tallygate.dev/RetriesNotCounted',
   'tallygate.dev/BudgetEndsWithPod',
+  'tallygate.dev/UntrustedKey',
 ]);
 
 export type ConditionType = keyof typeof conditions;

@@ -20,12 +20,15 @@ export interface JsonSchema {
   readonly required?: readonly string[];
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly items?: JsonSchema;
+  /** Of a map. */
+  readonly additionalProperties?: JsonSchema;
+  readonly maxProperties?: number;
   readonly 'x-kubernetes-validations'?: readonly { readonly rule: string; readonly message: string }[];
   readonly 'x-kubernetes-list-type'?: 'atomic' | 'map' | 'set';
 }
 
 /**
- * Converts a schema to the subset that the API server accepts: no `$ref`, `additionalProperties`,
+ * Converts a schema to the subset that the API server accepts: no `$ref` and no
  * `oneOf`.
  */
 export function jsonSchema(schema: z.ZodType): JsonSchema {

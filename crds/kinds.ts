@@ -1,5 +1,6 @@
 /** The kinds of the API: names, schemas, and object types. */
 import { z } from 'zod';
+import { type AccessPolicySpec, accessPolicySpec } from './access-policy.ts';
 import { type BackendSpec, backendSpec } from './backend.ts';
 import { type QuotaPolicySpec, quotaPolicySpec } from './quota-policy.ts';
 import { type RouteSpec, routeSpec } from './route.ts';
@@ -65,6 +66,14 @@ export const kindsByName = {
     status: 'ancestors',
     page: 'quota-policy',
   },
+  AIAccessPolicy: {
+    kind: 'AIAccessPolicy',
+    plural: 'aiaccesspolicies',
+    shortName: 'aia',
+    spec: accessPolicySpec,
+    status: 'ancestors',
+    page: 'access-policy',
+  },
 } as const satisfies Readonly<Record<string, KindDefinition>>;
 
 export type KindName = keyof typeof kindsByName;
@@ -79,3 +88,4 @@ export interface KubernetesObject<Spec> {
 export type AIGatewayRoute = KubernetesObject<RouteSpec>;
 export type AIBackend = KubernetesObject<BackendSpec>;
 export type AIQuotaPolicy = KubernetesObject<QuotaPolicySpec>;
+export type AIAccessPolicy = KubernetesObject<AccessPolicySpec>;

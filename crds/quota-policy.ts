@@ -1,6 +1,7 @@
 /** AIQuotaPolicy: limits on requests and tokens, attached to a Gateway, a route or a rule. */
 import { z } from 'zod';
 import {
+  claimName,
   count,
   dnsLabel,
   duration,
@@ -54,15 +55,19 @@ const window = withRules(windowFields, [
 
 const keyPartFields = z
   .object({
-    type: z.enum(['Header', 'Model', 'Route']).meta({
+    type: z.enum(['Header', 'Model', 'Route', 'Tenant', 'User', 'Group', 'APIKey', 'Claim']).meta({
       description:
-        "Header: the value of a request header. Model: the client's name of the model. Route: the AIGatewayRoute.",
+        "Header: the value of a request header. Model: the client's name of the model. Route: the AIGatewayRoute. Tenant, User: the caller's, as the outermost AIAccessPolicy that authenticates defines it. Group: the group by which an AIAccessPolicy admitted the caller. APIKey: the Secret of the key. Claim: a claim of the token.",
     }),
     header: z.object({ name: headerName }).optional(),
+    claim: z.object({ name: claimName }).optional(),
   })
   .meta({ description: 'One part of the key.' });
 
-const keyPart = withRules(keyPartFields, [unionMember<z.output<typeof keyPartFields>>('Header', 'header')]);
+const keyPart = withRules(keyPartFields, [
+  unionMember<z.output<typeof keyPartFields>>('Header', 'header'),
+  unionMember<z.output<typeof keyPartFields>>('Claim', 'claim'),
+]);
 
 const queueTimeout = withRules(
   duration.meta({
@@ -97,7 +102,7 @@ const quota = z
       .optional(),
     onMissingKey: z.enum(['Refuse', 'Shared']).default('Refuse').meta({
       description:
-        'What happens when a header of the key is missing or has several values. Refuse: answer 400. Shared: one budget for all such requests.',
+        'What happens when a part of the key is missing or has several values. Refuse: answer 400. Shared: one budget for all such requests.',
     }),
     mode: z
       .enum(['Enforce', 'Shadow'])

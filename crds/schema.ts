@@ -102,6 +102,13 @@ export const headerName = z
   .max(128)
   .regex(/^[A-Za-z0-9!#$%&'*+.^_|~-]+$/, 'must be the name of an HTTP header, such as x-team');
 
+/** The name of a claim of a token, or a path of names with dots. */
+export const claimName = z
+  .string()
+  .min(1)
+  .max(253)
+  .regex(/^[!-~]+$/, 'must be the name of a claim, or a path of names with dots');
+
 export const port = z.int32().min(1).max(65535);
 
 /** A Gateway API duration: `1h30m`, `10s`, `500ms`. */

@@ -87,6 +87,9 @@ function typeOf(schema: JsonSchema): string {
   if (schema.type === 'array') {
     return `list of ${schema.items === undefined ? 'values' : typeOf(schema.items)}`;
   }
+  if (schema.additionalProperties !== undefined) {
+    return `map of ${typeOf(schema.additionalProperties)}`;
+  }
   return schema.type ?? 'any';
 }
 

@@ -10,12 +10,15 @@ import {
 import { policyLines } from '../contract/policy-text.ts';
 import { durationMs, sizeBytes } from '../crds/schema.ts';
 import { type AttachedPolicy, policiesOf } from './attachment/policy-kind.ts';
+import { accessPolicyKind, type CompiledAccess } from './link/access.ts';
+import { apiKeyShards } from './link/api-keys.ts';
 import type { LinkedBackend } from './link/backends.ts';
 import type { GatewayListener } from './link/listeners.ts';
 import { type CompiledQuotas, quotaPolicyKind } from './link/quotas.ts';
 import type { LinkedVirtualHost, VirtualHostPassthrough, VirtualHostRule } from './link/virtual-hosts.ts';
 import { routeConfigurationName, unmatchedRoute } from './names.ts';
 import { compare } from './object-names.ts';
+import type { JwksSource } from './world.ts';
 
 interface PolicyInput {
   readonly virtualHosts: readonly LinkedVirtualHost[];
@@ -31,20 +34,21 @@ interface PolicyInput {
 
 export function gatewayPolicy(input: PolicyInput): GatewayPolicy {
   const { virtualHosts, routeNames, unmatched, backends, policies } = input;
+  const inUse = policiesInUse(virtualHosts, policies);
   const content = {
     virtualHosts: [
       ...virtualHosts.map((virtualHost) => ({
         routeNames: routeNames(virtualHost),
         rules: virtualHost.rules.map(rulePolicy),
         passthrough: virtualHost.passthrough.map(passthroughPolicy),
-        access: [],
+        ...accessOfVirtualHost(virtualHost),
       })),
       ...unmatched,
     ],
     backends: backends.flatMap(({ usable }) => (usable === undefined ? [] : [usable.policy])),
-    quotas: quotasInUse(virtualHosts, policies),
-    accessPolicies: [],
-    apiKeyShards: [],
+    quotas: quotasOf(inUse).flatMap(({ quotas }) => quotas),
+    accessPolicies: accessOf(inUse).map(({ policy }) => policy),
+    apiKeyShards: apiKeyShards(accessOf(inUse).flatMap(({ accepted }) => accepted)),
   };
   const digest = createHash('sha256').update(`${POLICY_FORMAT_VERSION}`);
   for (const line of policyLines(content)) {
@@ -83,7 +87,7 @@ function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule)
     headers: rule.headers,
     targets: policies.every(({ valid }) => valid) ? targets.map(({ target }) => target) : [],
     quotas: quotaIds(policies),
-    access: [],
+    access: accessNames(policies),
     requestLimits: {
       ...(inputTokens !== undefined && { inputTokens }),
       ...(outputTokens !== undefined && { outputTokens }),
@@ -102,7 +106,7 @@ function passthroughPolicy({ route, passthrough, policies }: VirtualHostPassthro
     rule: 'passthrough',
     target: passthrough.target.target.id,
     quotas: quotaIds(policies),
-    access: [],
+    access: accessNames(policies),
     maxRequestBodyBytes: bodyBytes(route.route.spec.maxRequestBodySize, policies),
   };
 }
@@ -126,12 +130,40 @@ function bodyBytes(routeLimit: string, policies: readonly AttachedPolicy[]): num
   return Math.min(...[routeLimit, ...sizes.filter((each) => each !== undefined)].map(sizeBytes));
 }
 
-function quotasInUse(
+/** Returns the policies that apply to at least one rule or passthrough. */
+export function policiesInUse(
   virtualHosts: readonly LinkedVirtualHost[],
   policies: readonly AttachedPolicy[],
-): GatewayPolicy['quotas'] {
+): readonly AttachedPolicy[] {
   const inUse = new Set(
     virtualHosts.flatMap(({ rules, passthrough }) => [...rules, ...passthrough].flatMap((each) => each.policies)),
   );
-  return quotasOf(policies.filter((policy) => inUse.has(policy))).flatMap(({ quotas }) => quotas);
+  return policies.filter((policy) => inUse.has(policy));
+}
+
+function accessOf(policies: readonly AttachedPolicy[]): readonly CompiledAccess[] {
+  return policiesOf(accessPolicyKind, policies).map(({ compiled }) => compiled);
+}
+
+function accessNames(policies: readonly AttachedPolicy[]): readonly string[] {
+  return accessOf(policies).map(({ policy }) => policy.name);
+}
+
+/** Returns the access policies of every place of a virtual host, and how command lines sign in. */
+function accessOfVirtualHost({ rules, passthrough }: LinkedVirtualHost): Pick<VirtualHost, 'access' | 'signIn'> {
+  const [first, ...others] = [...rules, ...passthrough].map(({ policies }) => policies);
+  const everywhere = accessOf((first ?? []).filter((policy) => others.every((each) => each.includes(policy))));
+  const signIn = everywhere.find((each) => each.signIn !== undefined)?.signIn;
+  return { access: everywhere.map(({ policy }) => policy.name), ...(signIn && { signIn }) };
+}
+
+/** Returns where the public keys of the access policies in use come from, sorted by URL. */
+export function jwksSources(
+  virtualHosts: readonly LinkedVirtualHost[],
+  policies: readonly AttachedPolicy[],
+): readonly JwksSource[] {
+  const sources = accessOf(policiesInUse(virtualHosts, policies)).flatMap((each) => each.sources);
+  return [...new Map(sources.map((source) => [source.url, source])).values()].toSorted((left, right) =>
+    compare(left.url, right.url),
+  );
 }

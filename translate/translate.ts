@@ -15,7 +15,7 @@ import { targetIds } from './link/route-ids.ts';
 import { routeNamesOf } from './names.ts';
 import { reportNoEffect } from './no-effect.ts';
 import type { EnvoyOptions, Plan } from './plan.ts';
-import { gatewayPolicy, unmatchedVirtualHosts } from './policy.ts';
+import { gatewayPolicy, jwksSources, unmatchedVirtualHosts } from './policy.ts';
 import { statusesOf } from './statuses.ts';
 import type { World } from './world.ts';
 
@@ -49,7 +49,7 @@ export function translate(world: World, options: TranslateOptions): Plan {
       extensions: filters,
     },
     secrets: secretsOf(listeners, backends),
-    jwksSources: [],
+    jwksSources: jwksSources(virtualHosts, policies),
     statuses,
     problems: context.diagnostics.sorted(),
   };

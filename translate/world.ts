@@ -4,7 +4,14 @@
  */
 import type { ApiKey, PublicJwk } from '../contract/policy.ts';
 import type { GatewaySpec, ReferenceGrantSpec } from '../crds/gateway-api.ts';
-import type { AIBackend, AIGatewayRoute, AIQuotaPolicy, KubernetesObject, Metadata } from '../crds/kinds.ts';
+import type {
+  AIAccessPolicy,
+  AIBackend,
+  AIGatewayRoute,
+  AIQuotaPolicy,
+  KubernetesObject,
+  Metadata,
+} from '../crds/kinds.ts';
 import type { ObjectRef, Source } from './problem.ts';
 
 /** Text that logs, golden files and JSON cannot show by accident. */
@@ -81,6 +88,7 @@ export interface World {
   readonly routes: readonly Located<AIGatewayRoute>[];
   readonly backends: readonly Located<AIBackend>[];
   readonly quotaPolicies: readonly Located<AIQuotaPolicy>[];
+  readonly accessPolicies: readonly Located<AIAccessPolicy>[];
   readonly secrets: readonly Located<Secret>[];
   /** The Secrets with the label of API keys, in a cluster of all namespaces with access policies. */
   readonly apiKeySecrets: readonly Located<ApiKeySecret>[];

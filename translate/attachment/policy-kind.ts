@@ -15,8 +15,12 @@ export interface PolicyKind<Policy extends PolicyObject = PolicyObject, Compiled
   readonly affectedCondition: ConditionType & `${string}Affected`;
   /** Validates and compiles a policy. Reports problems. */
   compile(policy: Policy, context: TranslationContext): PolicyCompilation<Compiled>;
-  /** Returns what the status of an accepted policy adds. */
-  statusNotes(policy: Policy, compiled: Compiled, context: TranslationContext): PolicyStatusNotes;
+  /** Returns what the status of an accepted policy adds at an ancestor. */
+  statusNotes(
+    attached: AttachedPolicy<Policy, Compiled>,
+    here: PolicyNeighbours,
+    context: TranslationContext,
+  ): PolicyStatusNotes;
 }
 
 export interface PolicyCompilation<Compiled> {
@@ -24,6 +28,9 @@ export interface PolicyCompilation<Compiled> {
   readonly valid: boolean;
   readonly compiled: Compiled;
 }
+
+/** For each place where a policy applies: all policies that apply there, of any kind. */
+export type PolicyNeighbours = readonly (readonly AttachedPolicy[])[];
 
 export interface PolicyStatusNotes {
   /** The message of `Accepted`. */

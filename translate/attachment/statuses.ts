@@ -69,13 +69,13 @@ export function ancestorStatuses(
   virtualHosts: readonly LinkedVirtualHost[],
   context: TranslationContext,
 ): ObjectStatus {
-  const { kind, policy, compiled } = attached;
+  const { kind, policy } = attached;
   const object = subject(kind.kind, policy).ref;
   const { generation } = policy.metadata;
   const problems = context.diagnostics.of(object);
   return {
     object,
-    ancestors: ancestorsOf(attached, virtualHosts).map(({ ancestorRef, targets }) => {
+    ancestors: ancestorsOf(attached, virtualHosts).map(({ ancestorRef, targets, neighbours }) => {
       const problem = firstWithReason(
         problems.filter(({ path }) => concernsTarget(targets, path)),
         ['Invalid', 'TargetNotFound', 'NoEffect'],
@@ -84,7 +84,7 @@ export function ancestorStatuses(
         const message = problemSentence(problem.problem);
         return { ancestorRef, conditions: [condition('Accepted', problem.reason, message, generation)] };
       }
-      const { message, conditions } = kind.statusNotes(policy, compiled, context);
+      const { message, conditions } = kind.statusNotes(attached, neighbours, context);
       return { ancestorRef, conditions: [condition('Accepted', 'Accepted', message, generation), ...conditions] };
     }),
   };
@@ -94,6 +94,7 @@ interface PolicyAncestor {
   readonly ancestorRef: ObjectRef;
   /** Indexes of the targets that reach the ancestor. */
   readonly targets: Set<number>;
+  readonly neighbours: (readonly AttachedPolicy[])[];
 }
 
 /**
@@ -103,18 +104,20 @@ interface PolicyAncestor {
 function ancestorsOf(attached: AttachedPolicy, virtualHosts: readonly LinkedVirtualHost[]): readonly PolicyAncestor[] {
   const ancestors = new Map<string, PolicyAncestor>();
   const reached = new Set<number>();
-  const add = (group: string, kind: string, ancestorName: string, target: number): void => {
+  const add = (group: string, kind: string, ancestorName: string, target: number): PolicyAncestor => {
     const [namespace = '', name = ''] = ancestorName.split('/');
     const ancestorRef = { group, kind, namespace, name };
-    const ancestor = ancestors.get(refKey(ancestorRef)) ?? { ancestorRef, targets: new Set() };
+    const ancestor = ancestors.get(refKey(ancestorRef)) ?? { ancestorRef, targets: new Set(), neighbours: [] };
     ancestors.set(refKey(ancestorRef), ancestor);
     ancestor.targets.add(target);
     reached.add(target);
+    return ancestor;
   };
   for (const place of virtualHosts.flatMap(placesOf).filter(({ policies }) => policies.includes(attached))) {
-    for (const { index } of targetsIncluding(attached.targets, place)) {
-      add(GATEWAY_GROUP, 'Gateway', fullName(place.listener.gateway), index);
-    }
+    const ancestors = targetsIncluding(attached.targets, place).map(({ index }) =>
+      add(GATEWAY_GROUP, 'Gateway', fullName(place.listener.gateway), index),
+    );
+    ancestors[0]?.neighbours.push(place.policies);
   }
   for (const { kind, name, index } of attached.targets) {
     if (kind === 'Gateway') {

@@ -88,12 +88,13 @@ function specReader<S extends z.ZodType>(
   };
 }
 
-const { AIGatewayRoute, AIBackend, AIQuotaPolicy } = kindsByName;
+const { AIGatewayRoute, AIBackend, AIQuotaPolicy, AIAccessPolicy } = kindsByName;
 
 const readers: readonly ManifestReader[] = [
   specReader(GROUP, AIGatewayRoute.kind, AIGatewayRoute.spec, (world, object) => world.routes.push(object)),
   specReader(GROUP, AIBackend.kind, AIBackend.spec, (world, object) => world.backends.push(object)),
   specReader(GROUP, AIQuotaPolicy.kind, AIQuotaPolicy.spec, (world, object) => world.quotaPolicies.push(object)),
+  accessPolicyReader(),
   specReader(GATEWAY_GROUP, 'Gateway', clusterGatewaySpec, (world, object) => world.gateways.push(object)),
   specReader(GATEWAY_GROUP, 'ReferenceGrant', referenceGrantSpec, (world, object) =>
     world.referenceGrants.push(object),
@@ -121,6 +122,29 @@ const readers: readonly ManifestReader[] = [
     },
   },
 ];
+
+/**
+ * A policy that this version cannot read, of a newer CRD, still closes its targets: the compilation
+ * of a refused policy admits nobody.
+ */
+function accessPolicyReader(): ManifestReader {
+  const { kind, spec } = AIAccessPolicy;
+  const reader = specReader(GROUP, kind, spec, (world, object) => world.accessPolicies.push(object));
+  return {
+    ...reader,
+    read(head, object) {
+      const readable = reader.read(head, object);
+      const closed = spec.safeParse({ targetRefs: record(object.spec)['targetRefs'] }).data;
+      if (readable !== undefined || closed === undefined) {
+        return readable;
+      }
+      return (world) => {
+        world.refused.push({ group: GROUP, kind, namespace: head.namespace, name: head.name });
+        world.accessPolicies.push({ metadata: head, spec: closed });
+      };
+    },
+  };
+}
 
 function record(value: unknown): UntypedObject {
   return typeof value === 'object' && value !== null ? { ...value } : {};

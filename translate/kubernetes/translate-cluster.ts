@@ -12,7 +12,7 @@ import { kubernetesListeners } from '../link/listeners.ts';
 import { targetIds } from '../link/route-ids.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { byName, compare, fullName } from '../object-names.ts';
-import { gatewayPolicy } from '../policy.ts';
+import { gatewayPolicy, jwksSources } from '../policy.ts';
 import { statusesOf } from '../statuses.ts';
 import { backendObjects } from './backends.ts';
 import type { ClusterOptions, ClusterPlan, ClusterWorld, Manifest } from './plan.ts';
@@ -52,7 +52,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
       ...namespaceObjects(generated, mode, options),
     ].toSorted(byIdentity),
     secrets: inUse.flatMap(({ secrets }) => secrets).toSorted(byName),
-    jwksSources: [],
+    jwksSources: jwksSources(virtualHosts, policies),
     statuses: withRetries(statusesOf(linked, context), virtualHosts, routeContext),
     problems: context.diagnostics.sorted(),
     gateways: [...new Set(virtualHosts.map(({ listener }) => fullName(listener.gateway)))].toSorted(compare),

@@ -51,7 +51,7 @@ const loopbackNames = ['localhost', 'localhost.localdomain'];
  * (standalone), loopback is allowed.
  */
 export function refusedDestination(host: string, reach: Reach | undefined): string | undefined {
-  if (reach !== undefined && isAllowed(host, reach)) {
+  if (reach !== undefined && isAllowedDestination(host, reach)) {
     return undefined;
   }
   const what = addressFamily(host) === 0 ? refusedName(host, reach) : refusedAddress(host);
@@ -96,7 +96,7 @@ export type Services = ReadonlyMap<string, readonly string[]>;
  * is none, or if the platform allows the destination.
  */
 export function serviceNamed(host: string, reach: Reach, services: Services): ServiceName | undefined {
-  if (isAllowed(host, reach)) {
+  if (isAllowedDestination(host, reach)) {
     return undefined;
   }
   if (addressFamily(host) !== 0) {
@@ -130,7 +130,8 @@ export function isNumber(name: string): boolean {
   return addressFamily(name) === 0 && /(^|\.)(\d+|0x[0-9a-f]*)$/.test(name);
 }
 
-function isAllowed(host: string, { allowedDestinations }: Reach): boolean {
+/** Returns whether the platform allows a destination, whatever the list of refused ones says. */
+export function isAllowedDestination(host: string, { allowedDestinations }: Reach): boolean {
   const isName = addressFamily(host) === 0;
   return allowedDestinations.some((each) => {
     const range = each.includes('/')

@@ -8,10 +8,11 @@ import { reportUnusedTargets } from '../attachment/statuses.ts';
 import type { TargetScope } from '../attachment/targets.ts';
 import type { TranslationContext } from '../context.ts';
 import type { World } from '../world.ts';
+import { accessPolicyKind } from './access.ts';
 import { type LinkedBackend, linkBackends } from './backends.ts';
 import type { GatewayListener } from './listeners.ts';
 import { withinBounds } from './namespace-bounds.ts';
-import { quotaPolicyKind } from './quotas.ts';
+import { quotaPolicyKind, reportUnidentifiedKeys } from './quotas.ts';
 import { attachRoutes, type RouteAttachment } from './route-attachment.ts';
 import type { TargetIds } from './route-ids.ts';
 import { type LinkedRoute, linkRoutes } from './routes.ts';
@@ -39,10 +40,14 @@ export function link(
   const virtualHosts = linkVirtualHosts(listeners, attachments, policies, context);
   reportVirtualHosts(virtualHosts, context);
   reportUnusedTargets(policies, virtualHosts, context);
+  reportUnidentifiedKeys(policies, virtualHosts, context);
   return { backends, routes, attachments, policies, virtualHosts };
 }
 
 /** Attaches the policies of all kinds, one row per kind. */
 function linkPolicies(world: World, scope: TargetScope, context: TranslationContext): readonly AttachedPolicy[] {
-  return [attachPolicies(quotaPolicyKind, world.quotaPolicies, scope, context)].flat();
+  return [
+    attachPolicies(quotaPolicyKind, world.quotaPolicies, scope, context),
+    attachPolicies(accessPolicyKind, world.accessPolicies, scope, context),
+  ].flat();
 }

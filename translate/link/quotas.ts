@@ -1,14 +1,17 @@
 /** The policy kind AIQuotaPolicy: validates and compiles quotas. */
 import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
 import type { KeyPart, Quota, Window } from '../../contract/policy.ts';
-import { condition } from '../../crds/conditions.ts';
+import { type Condition, condition } from '../../crds/conditions.ts';
 import type { AIQuotaPolicy } from '../../crds/kinds.ts';
 import { journalLossDefaults, type QuotaPolicySpec, type QuotaSpec } from '../../crds/quota-policy.ts';
 import { durationMs } from '../../crds/schema.ts';
-import type { PolicyKind } from '../attachment/policy-kind.ts';
+import { type AttachedPolicy, type PolicyKind, type PolicyNeighbours, policiesOf } from '../attachment/policy-kind.ts';
+import type { TranslationContext } from '../context.ts';
 import { type Diagnostics, type Subject, subject } from '../diagnostics.ts';
 import { fullName } from '../object-names.ts';
 import type { Located } from '../world.ts';
+import { accessPolicyKind } from './access.ts';
+import type { LinkedVirtualHost } from './virtual-hosts.ts';
 
 export interface CompiledQuotas {
   readonly quotas: readonly Quota[];
@@ -31,18 +34,21 @@ export const quotaPolicyKind: PolicyKind<Located<AIQuotaPolicy>, CompiledQuotas>
     const compiled = valid ? quotas.map((quota) => compileQuota(fullName(policy), quota)) : [];
     return { valid, compiled: { quotas: compiled, requestLimits } };
   },
-  statusNotes(policy, { quotas }, { mode }) {
+  statusNotes({ policy, compiled: { quotas } }, here, { mode }) {
+    const untrusted = untrustedKey(policy, quotas, here);
     if (mode.type === 'Standalone') {
-      return { message: '', conditions: [] };
+      return { message: '', conditions: untrusted };
     }
     const long = longWindows(policy);
     const lost = `${long.join(', ')}: usage is stored in the proxy pod and lost with it, so a new pod (rollout, eviction, scale-up) starts with the full budget`;
     return {
       message: quotas.length > 0 ? PER_PROXY : '',
-      conditions:
-        long.length === 0
+      conditions: [
+        ...(long.length === 0
           ? []
-          : [condition('tallygate.dev/BudgetEndsWithPod', 'LongWindow', lost, policy.metadata.generation)],
+          : [condition('tallygate.dev/BudgetEndsWithPod', 'LongWindow', lost, policy.metadata.generation)]),
+        ...untrusted,
+      ],
     };
   },
 };
@@ -97,12 +103,7 @@ function compileQuota(policy: string, quota: QuotaSpec): Quota {
     id: `${policy}/${quota.name}`,
     limit: quota.limit,
     window: windowOf(quota),
-    key: (quota.key ?? []).map((part): KeyPart => {
-      if (part.header !== undefined) {
-        return { type: 'Header', name: part.header.name.toLowerCase() };
-      }
-      return { type: part.type === 'Model' ? 'Model' : 'Route' };
-    }),
+    key: (quota.key ?? []).map(keyPart),
     onMissingKey: quota.onMissingKey,
     mode: quota.mode,
     queueTimeoutMs: durationMs(quota.queueTimeout),
@@ -111,6 +112,75 @@ function compileQuota(policy: string, quota: QuotaSpec): Quota {
     unmetered: quota.unmetered,
     onAbandon: quota.onAbandon,
   };
+}
+
+function keyPart({ type, header, claim }: NonNullable<QuotaSpec['key']>[number]): KeyPart {
+  switch (type) {
+    case 'Header':
+      return { type, name: (header?.name ?? '').toLowerCase() };
+    case 'Claim':
+      return { type, claim: claim?.name ?? '' };
+    default:
+      return { type };
+  }
+}
+
+const identityParts: readonly KeyPart['type'][] = ['Tenant', 'User', 'Group', 'APIKey', 'Claim'];
+
+/** Returns the names of quotas with such a part in their key. */
+function keyedBy(quotas: readonly Quota[], types: readonly KeyPart['type'][]): readonly string[] {
+  return quotas
+    .filter(({ key }) => key.some(({ type }) => types.includes(type)))
+    .map(({ id }) => id.slice(id.lastIndexOf('/') + 1));
+}
+
+/** Returns the condition of a policy whose keys are chosen by clients, or undefined, at a place. */
+function untrustedKey(policy: AIQuotaPolicy, quotas: readonly Quota[], here: PolicyNeighbours): readonly Condition[] {
+  const [free, undefinedKeys] = [keyedBy(quotas, ['Header']), keyedBy(quotas, identityParts)];
+  const { generation } = policy.metadata;
+  const type = 'tallygate.dev/UntrustedKey';
+  if (undefinedKeys.length > 0 && here.some((policies) => !isIdentified(policies))) {
+    const message = `${undefinedKeys.join(', ')}: ${NOT_IDENTIFIED}`;
+    return [condition(type, 'NotIdentified', message, generation)];
+  }
+  if (free.length > 0 && here.some((policies) => policiesOf(accessPolicyKind, policies).length === 0)) {
+    const message = `${free.join(', ')}: clients choose the header of the key, because no AIAccessPolicy applies`;
+    return [condition(type, 'ClientControlled', message, generation)];
+  }
+  return [];
+}
+
+const NOT_IDENTIFIED = 'no AIAccessPolicy identifies callers, so every request lacks this part of the key';
+
+function isIdentified(policies: readonly AttachedPolicy[]): boolean {
+  return policiesOf(accessPolicyKind, policies).some(
+    ({ valid, compiled }) => !valid || compiled.policy.authenticators.length > 0,
+  );
+}
+
+/** Warns about quotas per caller where no access policy identifies callers. */
+export function reportUnidentifiedKeys(
+  policies: readonly AttachedPolicy[],
+  virtualHosts: readonly LinkedVirtualHost[],
+  { diagnostics }: TranslationContext,
+): void {
+  const open = new Set(
+    virtualHosts
+      .flatMap(({ rules, passthrough }) => [...rules, ...passthrough])
+      .flatMap((place) => (isIdentified(place.policies) ? [] : place.policies)),
+  );
+  for (const { policy, compiled } of policiesOf(quotaPolicyKind, policies).filter((each) => open.has(each))) {
+    (policy.spec.quotas ?? []).forEach(({ name }, index) => {
+      if (keyedBy(compiled.quotas, identityParts).includes(name)) {
+        diagnostics.warning(subject('AIQuotaPolicy', policy), {
+          reason: 'NotIdentified',
+          path: `spec.quotas[${index}].key`,
+          message: NOT_IDENTIFIED,
+          fix: 'attach an AIAccessPolicy with `authenticate`, or use another key',
+        });
+      }
+    });
+  }
 }
 
 function windowOf({ window }: QuotaSpec): Window {

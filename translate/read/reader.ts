@@ -14,6 +14,7 @@ export function emptyDraft(): Draft {
     routes: [],
     backends: [],
     quotaPolicies: [],
+    accessPolicies: [],
     secrets: [],
     apiKeySecrets: [],
     configMaps: [],
