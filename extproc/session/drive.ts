@@ -14,7 +14,7 @@ import type { Action, ActionOf, EventOf, ServiceAction, SessionEvent } from './p
 import type { SessionServices } from './services.ts';
 import { Session } from './session.ts';
 
-/** Beyond this a response is not read until its client has taken what was written. */
+/** Unsent bytes of a response at which the driver stops reading until its client has caught up. */
 const UNSENT_BYTES_A_STREAM = 64 * 1024;
 
 /** Returns undefined without a policy; the exchange must be refused then. */

@@ -7,12 +7,12 @@ test('the hold is just above the length of nine in ten responses', () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 1, max: 4000 }), { minLength: 10, maxLength: 250, size: 'max' }),
-      (answers) => {
+      (responses) => {
         const estimates = new OutputEstimator();
-        for (const tokens of answers) {
+        for (const tokens of responses) {
           estimates.observe('m', 'r', tokens, 0);
         }
-        const p90 = [...answers].sort((a, b) => a - b)[Math.ceil(answers.length * 0.9) - 1]!;
+        const p90 = [...responses].sort((a, b) => a - b)[Math.ceil(responses.length * 0.9) - 1]!;
         const hold = estimates.holdTokens('m', 'r');
         assert(hold >= Math.min(1024, p90) && hold >= 16);
         assert(hold <= Math.min(1024, Math.max(16, p90 * Math.SQRT2 + 1)));

@@ -1,6 +1,6 @@
 /**
- * Estimates, from earlier answers of a model on a route, how long an answer will be (for the first
- * hold of a stream) and how fast tokens are made (for answers that nobody read).
+ * Estimates, from earlier responses of a model on a route, how long a response will be (for the
+ * first hold of a stream) and how fast tokens are made (for responses that nobody read).
  */
 import type { EstimateKey } from '../record.ts';
 
@@ -22,28 +22,28 @@ export interface EstimatorOptions {
 
 export const estimatorDefaults: EstimatorOptions = { minHoldTokens: 16, maxHoldTokens: 1_024, maxKeys: 1_000 };
 
-/** The estimates until MIN_ANSWERS answers have been seen. */
+/** The estimates until MIN_RESPONSES responses have been seen. */
 const INITIAL_HOLD_TOKENS = 256;
 const INITIAL_TOKENS_PER_SECOND = 60;
-const MIN_ANSWERS = 5;
+const MIN_RESPONSES = 5;
 
 /** Cells of the histogram: two per power of 2, up to 2^20 tokens. */
 const CELLS = 41;
 
 /**
- * When the total reaches this weight, all weights are halved, so that the last few hundred answers
- * count.
+ * When the total reaches this weight, all weights are halved, so that the last few hundred
+ * responses count.
  */
 const MAX_WEIGHT = 256;
 
 /**
- * The fastest rate that an answer teaches. The fastest hosted models make about 3,000 tokens a
- * second; answers from a cache arrive at once, and their rate says nothing about what a model
+ * The fastest rate that a response teaches. The fastest hosted models make about 3,000 tokens a
+ * second; responses from a cache arrive at once, and their rate says nothing about what a model
  * makes.
  */
 const MAX_TOKENS_PER_SECOND = 5_000;
 
-/** The weight of the newest answer in the mean rate. */
+/** The weight of the newest response in the mean rate. */
 const NEWEST_WEIGHT = 0.1;
 
 interface ModelStats {
@@ -57,7 +57,7 @@ interface ModelStats {
 export class OutputEstimator {
   readonly #options: EstimatorOptions;
   /**
-   * Not in LRU order: deleting and reinserting on every answer is expensive in V8 (see
+   * Not in LRU order: deleting and reinserting on every response is expensive in V8 (see
    * server/stream-table.ts).
    */
   readonly #stats = new Map<string, ModelStats>();
@@ -68,7 +68,7 @@ export class OutputEstimator {
   }
 
   /**
-   * Records a complete answer; `durationMs` is the time from the first to the last token, 0 if
+   * Records a complete response; `durationMs` is the time from the first to the last token, 0 if
    * unknown.
    */
   observe(model: string, route: string, outputTokens: number, durationMs: number): void {
@@ -90,11 +90,11 @@ export class OutputEstimator {
     }
   }
 
-  /** Returns the length that 9 of 10 answers keep to (p90), within the bounds. */
+  /** Returns the length that 9 of 10 responses keep to (p90), within the bounds. */
   holdTokens(model: string, route: string): number {
     const { minHoldTokens, maxHoldTokens } = this.#options;
     const stats = this.#stats.get(statsKey(model, route));
-    if (stats === undefined || stats.weight < MIN_ANSWERS) {
+    if (stats === undefined || stats.weight < MIN_RESPONSES) {
       return Math.min(INITIAL_HOLD_TOKENS, maxHoldTokens);
     }
     let below = 0;

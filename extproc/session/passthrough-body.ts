@@ -34,12 +34,12 @@ export class PassthroughBody {
     return problem;
   }
 
-  /** Drops what is kept back: Envoy has replied already. */
+  /** Drops the parts that are kept back: Envoy has replied already. */
   discard(): void {
     this.#deferred = undefined;
   }
 
-  /** Sends what is kept back; later parts go at once. */
+  /** Sends the parts that are kept back; later parts go at once. */
   forward(out: Action[]): void {
     out.push(...(this.#deferred ?? []));
     this.#deferred = undefined;

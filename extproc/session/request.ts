@@ -90,8 +90,8 @@ export class Request {
     return encodings.split(', ').every((name) => names.includes(name));
   }
 
-  /** Notes the path of a request that Envoy answered before its headers reached us. */
-  answeredAt(path: string): void {
+  /** Notes the path of a request to which Envoy replied before its headers reached us. */
+  repliedAt(path: string): void {
     if (this.method === '') {
       this.path = withoutQuery(path);
     }

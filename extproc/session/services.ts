@@ -1,4 +1,4 @@
-/** What the sessions of a process share. */
+/** The services that the sessions of a process share. */
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Overdraft, QuotaStore } from '../quota/store.ts';

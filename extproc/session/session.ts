@@ -51,7 +51,7 @@ export class Session {
    * Handles one event. Returns whether the driver must stop reading until the session is unblocked.
    */
   handle(event: SessionEvent, nowMs: number, out: Action[]): boolean {
-    // The first event is a response where Envoy answers before the request headers reach us.
+    // The first event is a response where Envoy replies before the request headers reach us.
     this.#startMs ||= nowMs;
     const problem = this.#step(event, nowMs, out);
     if (problem !== undefined) {
@@ -165,7 +165,7 @@ export class Session {
       return;
     }
     if (this.#state.phase !== 'forwarded') {
-      this.#answeredByEnvoy(event, out);
+      this.#repliedByEnvoy(event, out);
     }
     const forwarded = this.#forwarded!;
     const { head, handler, refused } = openResponse(forwarded.context, event, nowMs, out);
@@ -180,12 +180,12 @@ export class Session {
   }
 
   /** Envoy replied before we forwarded the request. */
-  #answeredByEnvoy(event: EventOf<'response-headers'>, out: Action[]): void {
+  #repliedByEnvoy(event: EventOf<'response-headers'>, out: Action[]): void {
     this.#admission.cancel(out);
     this.#releaseBody(out);
     this.#request.passthroughBody?.discard();
     if (event.path !== undefined) {
-      this.#request.answeredAt(event.path);
+      this.#request.repliedAt(event.path);
     }
     this.#state = uncountedResponse(this.#admission, undefined);
   }

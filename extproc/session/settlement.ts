@@ -1,4 +1,4 @@
-/** The end of a request: what it cost, and its record. Pure. */
+/** Computes the cost and the record of a request at its end. Pure. */
 import { envoyFailure, type Failure } from '../errors.ts';
 import { type Interruption, interruptedBy } from '../interruption.ts';
 import type { BucketRef, Hold } from '../quota/store.ts';
@@ -24,10 +24,10 @@ export interface Ending {
   readonly interruption?: Interruption | undefined;
 }
 
-/** What a session knows at its end. */
+/** The knowledge of a session at its end. */
 export interface SettlementInput {
   readonly admission: Admission;
-  /** Absent where the request was refused, answered here, or abandoned before that. */
+  /** Absent where the request was refused, replied to by us, or abandoned before that. */
   readonly forwarded: Forwarded | undefined;
   /** Absent without response headers. */
   readonly evidence: ResponseEvidence | undefined;

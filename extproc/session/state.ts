@@ -1,4 +1,4 @@
-/** What a session is given, and its states, each with its data. */
+/** The context of a session, and its states, each with its data. */
 import type { Tokenizer } from '../../contract/policy.ts';
 import type { Meter } from '../tokens/meter.ts';
 import type { AdmissionContext, Held } from './admission/admission.ts';
@@ -20,10 +20,10 @@ export interface Admitting {
   readonly phase: 'admitting';
 }
 
-/** The request is at the backend, or Envoy has answered it before it was forwarded. */
+/** The request is at the backend, or Envoy has replied before it was forwarded. */
 export interface Forwarded {
   readonly phase: 'forwarded';
-  /** Undefined where Envoy answered first. */
+  /** Undefined where Envoy replied first. */
   readonly sinceMs: number | undefined;
   readonly prepared: PreparedRequest | undefined;
   readonly held: Held | undefined;

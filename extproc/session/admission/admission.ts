@@ -48,7 +48,7 @@ export interface AdmissionWait<Event extends AdmissionEvent = AdmissionEvent> {
   resume(admission: Admission, event: Event, nowMs: number, out: Action[]): StepResult;
 }
 
-/** What a reservation holds. */
+/** A granted reservation. */
 export interface Held {
   readonly hold: Hold;
   readonly outputTokens: number;
@@ -61,7 +61,6 @@ export type AdmissionResult = Failure | GatewayReply | 'waiting' | 'admitted';
 export class Admission {
   readonly context: AdmissionContext;
   readonly request: Request;
-  /** What the steps have decided so far. */
   choice: RoutingDecision | undefined;
   passthrough: Passthrough | undefined;
   /** Absent for passthrough. */

@@ -1,4 +1,4 @@
-/** What a request must hold of its quotas, and whether they let it pass. Pure. */
+/** Computes the amounts that a request must hold of its quotas. Pure. */
 import type { Tokenizer } from '../../../contract/policy.ts';
 import { type Failure, failure } from '../../errors.ts';
 import type { ClientApi, RequestFacts } from '../../providers/adapter.ts';
