@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { HeaderList } from '../exchange.ts';
 import { counts } from '../quota/testing.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
@@ -181,7 +182,7 @@ test('any sequence of events leaves nothing kept, held or awaited', async () => 
       );
       rig.store.close();
     }),
-    { numRuns: Number(process.env['FUZZ_RUNS'] ?? 300) },
+    fuzzRuns(300),
   );
 });
 
