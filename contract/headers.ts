@@ -2,6 +2,7 @@
  * Names on the wire between Envoy and extproc. All `x-tallygate-*` headers that a client sends are
  * removed; none of them is trusted.
  */
+import type { CertificateSource } from './policy.ts';
 
 /**
  * Set by extproc and matched by every generated Envoy route; identifies rule and backend
@@ -31,6 +32,16 @@ export const OWN_HEADER_PREFIX = 'x-tallygate-';
 
 /** The ext_proc attribute with the name of the Envoy route that the request matched first. */
 export const ROUTE_NAME_ATTRIBUTE = 'xds.route_name';
+
+/** Request attributes of a client certificate that Envoy has verified; absent without one. */
+export const CERTIFICATE_ATTRIBUTES: Readonly<Record<CertificateSource['from'], string>> = {
+  URISAN: 'connection.uri_san_peer_certificate',
+  DNSSAN: 'connection.dns_san_peer_certificate',
+  Subject: 'connection.subject_peer_certificate',
+};
+
+/** Headers in which clients send an API key or a token, as one credential. */
+export const CREDENTIAL_HEADERS: readonly string[] = ['authorization', 'x-api-key', 'api-key', 'x-goog-api-key'];
 
 /**
  * Response attributes, in a cluster only: the origin of the response, and the request path in case

@@ -25,6 +25,36 @@ const labelSelector = z.object({
     .default([]),
 });
 
+/** The validation of client certificates: Gateway API 1.4 and later, in `spec.tls.frontend`. */
+const clientValidation = z.object({
+  caCertificateRefs: z
+    .array(
+      z.object({
+        group: z.string().default(''),
+        kind: z.string().default('ConfigMap'),
+        namespace: z.string().optional(),
+        name: objectName,
+      }),
+    )
+    .min(1)
+    .max(8),
+  mode: z.enum(['AllowValidOnly', 'AllowInsecureFallback']).default('AllowValidOnly'),
+});
+
+const frontendTls = z.object({ validation: clientValidation.optional() });
+
+const gatewayTls = z.object({
+  frontend: z
+    .object({
+      default: frontendTls.optional(),
+      perPort: z
+        .array(z.object({ port, tls: frontendTls.optional() }))
+        .max(64)
+        .default([]),
+    })
+    .optional(),
+});
+
 const listener = z.object({
   name: objectName,
   hostname: hostname.optional(),
@@ -38,6 +68,8 @@ const listener = z.object({
         .literal('Terminate', { error: 'must be Terminate: tokens of encrypted traffic cannot be counted' })
         .default('Terminate'),
       certificateRefs: z.array(certificateRef).max(16).optional(),
+      // Gateway API before 1.4, with a valid certificate required.
+      frontendValidation: clientValidation.optional(),
     })
     .optional(),
   allowedRoutes: z
@@ -60,6 +92,7 @@ const gatewayClassName = z.string().min(1).max(253);
 
 export const gatewaySpec = z.object({
   gatewayClassName,
+  tls: gatewayTls.optional(),
   listeners: z
     .array(listener)
     .min(1)
@@ -75,6 +108,10 @@ export const gatewaySpec = z.object({
  */
 export const clusterGatewaySpec = z.object({
   gatewayClassName,
+  // If it cannot be read, its validation of client certificates is not trusted.
+  tls: gatewayTls.optional().catch({
+    frontend: { default: { validation: { caCertificateRefs: [], mode: 'AllowInsecureFallback' } }, perPort: [] },
+  }),
   listeners: z.array(z.unknown()).transform((listeners) =>
     listeners.flatMap((each) => {
       const { data } = listener.safeParse(each);
@@ -143,5 +180,6 @@ export type ClientPolicySpec = z.output<typeof clientPolicySpec>;
 export type TrafficPolicySpec = z.output<typeof trafficPolicySpec>;
 export type GatewaySpec = z.output<typeof gatewaySpec>;
 export type Listener = GatewaySpec['listeners'][number];
+export type ClientValidation = z.output<typeof clientValidation>;
 export type LabelSelector = z.output<typeof labelSelector>;
 export type ReferenceGrantSpec = z.output<typeof referenceGrantSpec>;

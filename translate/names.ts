@@ -62,5 +62,10 @@ export function certificateName(secret: string): string {
   return `certificate/${secret}`;
 }
 
+/** The CAs of client certificates at a listener. */
+export function clientAuthorityName(listener: GatewayListener): string {
+  return `client-authority/${listener.key}`;
+}
+
 export const EXTPROC_CLUSTER = 'tallygate_extproc';
 export const EXTPROC_FILTER = 'tallygate.extproc';

@@ -11,6 +11,7 @@ import { policyLines } from '../contract/policy-text.ts';
 import { durationMs, sizeBytes } from '../crds/schema.ts';
 import { type AttachedPolicy, policiesOf } from './attachment/policy-kind.ts';
 import { accessPolicyKind, type CompiledAccess } from './link/access.ts';
+import { isUnproven } from './link/access-problems.ts';
 import { apiKeyShards } from './link/api-keys.ts';
 import type { LinkedBackend } from './link/backends.ts';
 import type { GatewayListener } from './link/listeners.ts';
@@ -39,8 +40,10 @@ export function gatewayPolicy(input: PolicyInput): GatewayPolicy {
     virtualHosts: [
       ...virtualHosts.map((virtualHost) => ({
         routeNames: routeNames(virtualHost),
-        rules: virtualHost.rules.map(rulePolicy),
-        passthrough: virtualHost.passthrough.map(passthroughPolicy),
+        rules: virtualHost.rules.map((rule) => rulePolicy(rule, virtualHost.listener)),
+        passthrough: virtualHost.passthrough
+          .filter(({ policies: here }) => !isUnproven(virtualHost.listener, here))
+          .map(passthroughPolicy),
         ...accessOfVirtualHost(virtualHost),
       })),
       ...unmatched,
@@ -76,7 +79,8 @@ export function unmatchedVirtualHosts(
   return [{ routeNames: names.toSorted(compare).map(unmatchedRoute), rules: [], passthrough: [], access: [] }];
 }
 
-function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule): Rule {
+function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule, listener: GatewayListener): Rule {
+  const isOpen = policies.every(({ valid }) => valid) && !isUnproven(listener, policies);
   const firstTokenTimeoutMs = durationMs(rule.rule.timeouts?.firstToken ?? '0s');
   const inputTokens = smallest(policies, 'inputTokens');
   const outputTokens = smallest(policies, 'outputTokens');
@@ -85,7 +89,7 @@ function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule)
     name: rule.rule.name,
     models,
     headers: rule.headers,
-    targets: policies.every(({ valid }) => valid) ? targets.map(({ target }) => target) : [],
+    targets: isOpen ? targets.map(({ target }) => target) : [],
     quotas: quotaIds(policies),
     access: accessNames(policies),
     requestLimits: {

@@ -90,7 +90,7 @@ export interface World {
   readonly quotaPolicies: readonly Located<AIQuotaPolicy>[];
   readonly accessPolicies: readonly Located<AIAccessPolicy>[];
   readonly secrets: readonly Located<Secret>[];
-  /** The Secrets with the label of API keys, in a cluster of all namespaces with access policies. */
+  /** The Secrets with the label of API keys. */
   readonly apiKeySecrets: readonly Located<ApiKeySecret>[];
   /** What was fetched for `jwksSources` of the last plan, by URL. */
   readonly jwks: ReadonlyMap<string, FetchedJwks>;

@@ -4,18 +4,23 @@
  * and its streams.
  */
 import {
+  CERTIFICATE_ATTRIBUTES,
   CLIENT_HEADER_PREFIXES,
+  CREDENTIAL_HEADERS,
   LIMIT_HEADER_PREFIXES,
   OWN_HEADER_PREFIX,
   PROVIDER_REQUEST_ID_HEADERS,
   ROUTE_NAME_ATTRIBUTE,
 } from '../../contract/headers.ts';
+import type { Authenticator } from '../../contract/policy.ts';
 import { type AttachedPolicy, policiesOf } from '../attachment/policy-kind.ts';
+import { accessPolicyKind } from '../link/access.ts';
 import { quotaPolicyKind } from '../link/quotas.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { EXTPROC_CLUSTER, EXTPROC_FILTER } from '../names.ts';
 import { compare } from '../object-names.ts';
 import type { JsonObject, NamedResource } from '../plan.ts';
+import { policiesInUse } from '../policy.ts';
 import { typed } from './resource.ts';
 
 /** A `TypedExtensionConfig`. */
@@ -25,7 +30,12 @@ export function httpFilters(
   virtualHosts: readonly LinkedVirtualHost[],
   policies: readonly AttachedPolicy[],
 ): readonly HttpFilterResource[] {
-  return [{ name: EXTPROC_FILTER, typed_config: externalProcessor(forwardedHeaders(virtualHosts, policies)) }];
+  const authenticators = authenticatorsInUse(virtualHosts, policies);
+  const headers = forwardedHeaders(virtualHosts, policies, authenticators);
+  const attributes = authenticators.some(({ type }) => type === 'ClientCertificate')
+    ? Object.values(CERTIFICATE_ATTRIBUTES)
+    : [];
+  return [{ name: EXTPROC_FILTER, typed_config: externalProcessor(headers, attributes) }];
 }
 
 /** Headers that extproc always reads. Others are not forwarded, because each costs time. */
@@ -47,6 +57,7 @@ const forwardedPrefixes = [OWN_HEADER_PREFIX, ...CLIENT_HEADER_PREFIXES, ...LIMI
 function forwardedHeaders(
   virtualHosts: readonly LinkedVirtualHost[],
   policies: readonly AttachedPolicy[],
+  authenticators: readonly Authenticator[],
 ): readonly string[] {
   const keys = policiesOf(quotaPolicyKind, policies).flatMap(({ compiled }) =>
     compiled.quotas.flatMap(({ key }) => key),
@@ -54,11 +65,25 @@ function forwardedHeaders(
   const names = [
     ...virtualHosts.flatMap(({ rules }) => rules.flatMap(({ rule }) => rule.headers.map(({ name }) => name))),
     ...keys.flatMap((part) => ('name' in part ? [part.name] : [])),
+    ...(authenticators.length > 0 ? CREDENTIAL_HEADERS : []),
+    ...(authenticators.some((each) => each.type === 'JWT' && each.cookie !== undefined) ? ['cookie'] : []),
   ];
   return [...new Set([...alwaysForwarded, ...names])].toSorted(compare);
 }
 
-function externalProcessor(headers: readonly string[]): HttpFilterResource['typed_config'] {
+function authenticatorsInUse(
+  virtualHosts: readonly LinkedVirtualHost[],
+  policies: readonly AttachedPolicy[],
+): readonly Authenticator[] {
+  return policiesOf(accessPolicyKind, policiesInUse(virtualHosts, policies)).flatMap(
+    ({ compiled }) => compiled.policy.authenticators,
+  );
+}
+
+function externalProcessor(
+  headers: readonly string[],
+  attributes: readonly string[],
+): HttpFilterResource['typed_config'] {
   return typed('envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor', {
     stat_prefix: 'tallygate',
     grpc_service: { envoy_grpc: { cluster_name: EXTPROC_CLUSTER } },
@@ -77,7 +102,7 @@ function externalProcessor(headers: readonly string[]): HttpFilterResource['type
     },
     // Applies to messages without a body. Longer than the maximum queue timeout (60 s).
     message_timeout: '120s',
-    request_attributes: [ROUTE_NAME_ATTRIBUTE],
+    request_attributes: [ROUTE_NAME_ATTRIBUTE, ...attributes],
     forward_rules: {
       allowed_headers: {
         patterns: [

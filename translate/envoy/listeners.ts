@@ -4,7 +4,13 @@
  */
 import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
 import type { GatewayListener } from '../link/listeners.ts';
-import { certificateName, EXTPROC_CLUSTER, listenerName, routeConfigurationName } from '../names.ts';
+import {
+  certificateName,
+  clientAuthorityName,
+  EXTPROC_CLUSTER,
+  listenerName,
+  routeConfigurationName,
+} from '../names.ts';
 import { fullName } from '../object-names.ts';
 import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';
 import type { HttpFilterResource } from './extensions.ts';
@@ -82,10 +88,22 @@ function secureChain(listener: GatewayListener, context: ListenerContext): JsonO
               sds_config: fileSource(context.options.directory, fileOf('secret', certificate)),
             };
           }),
+          ...clientValidation(listener, context),
         },
+        ...(listener.clientCertificates?.required && { require_client_certificate: true }),
       }),
     },
   };
+}
+
+/** A certificate that a client presents must be valid, even if none is required. */
+function clientValidation(listener: GatewayListener, { options }: ListenerContext): JsonObject {
+  if (listener.clientCertificates === undefined) {
+    return {};
+  }
+  const authority = clientAuthorityName(listener);
+  const sds = { name: authority, sds_config: fileSource(options.directory, fileOf('secret', authority)) };
+  return { validation_context_sds_secret_config: sds };
 }
 
 /**

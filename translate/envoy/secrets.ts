@@ -1,7 +1,7 @@
 /** Secret values for Envoy. Each is written to a separate file and appears nowhere else. */
 import type { LinkedBackend } from '../link/backends.ts';
 import type { GatewayListener } from '../link/listeners.ts';
-import { caName, certificateName, credentialName } from '../names.ts';
+import { caName, certificateName, clientAuthorityName, credentialName } from '../names.ts';
 import { compare, fullName } from '../object-names.ts';
 import type { EnvoySecret, JsonObject } from '../plan.ts';
 import { typed } from './resource.ts';
@@ -28,6 +28,12 @@ export function secretsOf(
     }
     const name = certificateName(fullName(certificate));
     secrets.set(name, { name, type: 'Certificate', chain, privateKey });
+  }
+  for (const listener of listeners) {
+    if (listener.clientCertificates !== undefined) {
+      const name = clientAuthorityName(listener);
+      secrets.set(name, { name, type: 'CaBundle', certificates: listener.clientCertificates.authorities });
+    }
   }
   return [...secrets.values()].toSorted((left, right) => compare(left.name, right.name));
 }

@@ -2,7 +2,12 @@
  * Objects that exist once per namespace, under stable names: the sidecar's socket, the filter,
  * traffic settings.
  */
-import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
+import {
+  CERTIFICATE_ATTRIBUTES,
+  CODE_DETAILS_ATTRIBUTE,
+  PATH_ATTRIBUTE,
+  ROUTE_NAME_ATTRIBUTE,
+} from '../../contract/headers.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import { ENVOY_GROUP, manifest, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
 import type { ClusterOptions, Manifest } from './plan.ts';
@@ -46,7 +51,11 @@ const extensionPolicySpec = {
         timeout: { tcp: { connectTimeout: '1s' } },
       },
       processingMode: {
-        request: { body: 'FullDuplexStreamed', attributes: [ROUTE_NAME_ATTRIBUTE] },
+        // Always all: a change would make Envoy replace the listener.
+        request: {
+          body: 'FullDuplexStreamed',
+          attributes: [ROUTE_NAME_ATTRIBUTE, ...Object.values(CERTIFICATE_ATTRIBUTES)],
+        },
         // Envoy Gateway cannot configure local replies, so extproc recognizes them and writes their
         // bodies.
         response: { body: 'FullDuplexStreamed', attributes: [CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE] },

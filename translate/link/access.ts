@@ -2,6 +2,7 @@
  * The policy kind AIAccessPolicy: validates and compiles authenticators and rules. A policy with a
  * fault admits nobody, so that its targets are closed, not open.
  */
+import { conditionFault } from '../../contract/condition.ts';
 import type { AccessPolicy, AllowRule, SignIn } from '../../contract/policy.ts';
 import type { AllowRuleSpec } from '../../crds/access-policy.ts';
 import { type Condition, condition, type ReasonOf } from '../../crds/conditions.ts';
@@ -50,12 +51,31 @@ export const accessPolicyKind: PolicyKind<Located<AIAccessPolicy>, CompiledAcces
       }),
     );
     const usable = authenticators.filter((each) => each !== undefined);
-    return usable.length < authenticators.length ? closed(policy) : compiled(policy, usable, context);
+    const isValid = usable.length === authenticators.length;
+    return hasValidConditions(policy, context) && isValid ? compiled(policy, usable, context) : closed(policy);
   },
   statusNotes(attached, _, context) {
     return { message: '', conditions: [resolvedRefs(attached, context)] };
   },
 };
+
+function hasValidConditions(policy: Located<AIAccessPolicy>, { diagnostics }: TranslationContext): boolean {
+  const faults = (policy.spec.allow ?? []).map(({ when }, index) => {
+    const fault = when === undefined ? undefined : conditionFault(when);
+    if (fault !== undefined) {
+      const { message, fix, position } = fault;
+      const place = position === undefined ? '' : ` (character ${position})`;
+      diagnostics.error(subject('AIAccessPolicy', policy), {
+        reason: 'Invalid',
+        path: `spec.allow[${index}].when`,
+        message: `the condition ${message}${place}`,
+        fix,
+      });
+    }
+    return fault;
+  });
+  return faults.every((fault) => fault === undefined);
+}
 
 /** Admits nobody. */
 function closed(policy: AIAccessPolicy): PolicyCompilation<CompiledAccess> {
@@ -111,7 +131,7 @@ function allowRule({ name, principals, models, endpoints, when }: AllowRuleSpec)
   };
 }
 
-/** Warns about keys that are not used and that could not be fetched. The rest of the policy works. */
+/** Warns about keys that are not used or could not be fetched. The rest of the policy works. */
 function reportUnresolved(
   policy: Located<AIAccessPolicy>,
   { accepted, unused = [], source }: CompiledAuthenticator,

@@ -31,8 +31,8 @@ export interface ApiKeyIndex {
 }
 
 /**
- * A key belongs to the oldest Secret that has it, so that a copy takes nothing from its owner. Files
- * have no age: there the first counts.
+ * A key belongs to the oldest Secret that has it, so that a copy takes nothing from its owner.
+ * Files have no age: there the first counts.
  */
 export function indexApiKeys(secrets: World['apiKeySecrets'], mode: DeploymentMode): ApiKeyIndex {
   const ordered = secrets.toSorted(

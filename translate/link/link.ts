@@ -9,6 +9,7 @@ import type { TargetScope } from '../attachment/targets.ts';
 import type { TranslationContext } from '../context.ts';
 import type { World } from '../world.ts';
 import { accessPolicyKind } from './access.ts';
+import { reportUnproven } from './access-problems.ts';
 import { type LinkedBackend, linkBackends } from './backends.ts';
 import type { GatewayListener } from './listeners.ts';
 import { withinBounds } from './namespace-bounds.ts';
@@ -40,6 +41,7 @@ export function link(
   const virtualHosts = linkVirtualHosts(listeners, attachments, policies, context);
   reportVirtualHosts(virtualHosts, context);
   reportUnusedTargets(policies, virtualHosts, context);
+  reportUnproven(virtualHosts, context.diagnostics);
   reportUnidentifiedKeys(policies, virtualHosts, context);
   return { backends, routes, attachments, policies, virtualHosts };
 }

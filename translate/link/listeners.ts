@@ -4,8 +4,10 @@ import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import type { TranslationContext } from '../context.ts';
 import { subject } from '../diagnostics.ts';
 import { byAge, fullName } from '../object-names.ts';
+import type { ProblemFields } from '../problem.ts';
 import { notFound, referenceGrantHint } from '../resource-index.ts';
 import type { Gateway, Located, Secret } from '../world.ts';
+import { acceptsUnverified, type ClientCertificates, clientCertificatesOf } from './client-certificates.ts';
 
 export interface GatewayListener {
   /** `NAMESPACE/GATEWAY/LISTENER`. */
@@ -16,6 +18,10 @@ export interface GatewayListener {
   readonly hostname: string;
   /** Standalone only; at least one for HTTPS. */
   readonly certificates: readonly Located<Secret>[];
+  /** Standalone only; absent: the listener asks clients for no certificate. */
+  readonly clientCertificates?: ClientCertificates;
+  /** Whether a client's certificate may be unverified, so that it proves nothing. */
+  readonly acceptsUnverified: boolean;
 }
 
 /** Returns the listeners that Envoy can open. Reports port conflicts and invalid certificates. */
@@ -39,8 +45,17 @@ export function standaloneListeners(
         return;
       }
       const certificates = spec.protocol === 'HTTPS' ? certificatesOf(gateway, spec, path, context) : [];
-      if (certificates !== undefined) {
-        listeners.push(listener(gateway, spec, certificates));
+      const refuse = (details: Pick<ProblemFields, 'path' | 'message' | 'fix'>): undefined => {
+        context.diagnostics.error(subject('Gateway', gateway), { reason: 'InvalidCertificateRef', ...details });
+        return undefined;
+      };
+      const clients = clientCertificatesOf(gateway, spec, path, context, refuse);
+      if (certificates !== undefined && clients !== undefined) {
+        listeners.push({
+          ...listener(gateway, spec, certificates),
+          ...(clients && { clientCertificates: clients }),
+          acceptsUnverified: false,
+        });
       }
     });
   }
@@ -59,7 +74,14 @@ function listener(
   spec: Listener,
   certificates: readonly Located<Secret>[],
 ): GatewayListener {
-  return { key: `${fullName(gateway)}/${spec.name}`, gateway, spec, hostname: spec.hostname ?? '*', certificates };
+  return {
+    key: `${fullName(gateway)}/${spec.name}`,
+    gateway,
+    spec,
+    hostname: spec.hostname ?? '*',
+    certificates,
+    acceptsUnverified: acceptsUnverified(gateway, spec),
+  };
 }
 
 function conflicts(left: Listener, right: Listener): boolean {

@@ -1,0 +1,35 @@
+/** Reports access policies that keep a listener closed. */
+import { type AttachedPolicy, policiesOf } from '../attachment/policy-kind.ts';
+import { type Diagnostics, subject } from '../diagnostics.ts';
+import { accessPolicyKind } from './access.ts';
+import type { GatewayListener } from './listeners.ts';
+import type { LinkedVirtualHost } from './virtual-hosts.ts';
+
+/** Returns the policies that would take an unverified client certificate for a proven one. */
+function unproven({ acceptsUnverified }: GatewayListener, policies: readonly AttachedPolicy[]) {
+  return policiesOf(accessPolicyKind, acceptsUnverified ? policies : []).filter(({ compiled }) =>
+    compiled.policy.authenticators.some(({ type }) => type === 'ClientCertificate'),
+  );
+}
+
+/** Returns whether a place must stay closed, because its client certificates prove nothing. */
+export function isUnproven(listener: GatewayListener, policies: readonly AttachedPolicy[]): boolean {
+  return unproven(listener, policies).length > 0;
+}
+
+export function reportUnproven(virtualHosts: readonly LinkedVirtualHost[], diagnostics: Diagnostics): void {
+  const places = virtualHosts.flatMap(({ listener, rules, passthrough }) =>
+    [...rules, ...passthrough].flatMap(({ policies }) =>
+      unproven(listener, policies).map(({ policy }) => ({ policy, listener })),
+    ),
+  );
+  for (const [policy, [first]] of Map.groupBy(places, (place) => place.policy)) {
+    const index = (policy.spec.authenticate ?? []).findIndex(({ type }) => type === 'ClientCertificate');
+    diagnostics.error(subject('AIAccessPolicy', policy), {
+      reason: 'Invalid',
+      path: `spec.authenticate[${index}]`,
+      message: `listener ${first?.listener.key} accepts certificates that nobody has verified (AllowInsecureFallback), so the policy keeps it closed`,
+      fix: 'use AllowValidOnly, or an optional certificate by a ClientTrafficPolicy, or remove this authenticator',
+    });
+  }
+}
