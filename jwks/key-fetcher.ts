@@ -2,6 +2,7 @@
  * Keeps the public keys of issuers fresh: fetches them, fetches them again before they are stale,
  * and retries failures. The last keys that were fetched stay in use while an issuer is away.
  */
+import { EventEmitter, once } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import type { PublicJwk } from '../contract/policy.ts';
 import { errorMessage } from '../runtime/error-message.ts';
@@ -22,6 +23,15 @@ export interface KeyState {
 }
 
 export type KeptKeys = Pick<KeyState, 'source' | 'keys' | 'endpoints' | 'fetchedAtMs'>;
+
+/** What a policy can use of a source. */
+export interface KeyResult {
+  /** Empty if they were never fetched, or if the issuer has withdrawn them. */
+  readonly keys: readonly PublicJwk[];
+  readonly endpoints?: LoginEndpoints;
+  /** Why the last attempt failed. */
+  readonly failure?: string;
+}
 
 /** Keeps keys over a restart. */
 export interface KeyStore {
@@ -80,6 +90,7 @@ export class KeyFetcher {
   /** Of earlier runs, by source. */
   readonly #kept: Map<string, KeptKeys>;
   readonly #waiting: FollowedSource[] = [];
+  readonly #attempts = new EventEmitter();
   #fetches = 0;
 
   constructor(options: KeyFetcherOptions) {
@@ -137,8 +148,28 @@ export class KeyFetcher {
     return this.#followed.get(keySourceId(source));
   }
 
+  /** Returns what was fetched, now or in an earlier run, by URL. */
+  results(): ReadonlyMap<string, KeyResult> {
+    const results = new Map([...this.#kept.values()].map((kept) => [kept.source.url, resultOf(kept)]));
+    for (const state of this.#followed.values()) {
+      if (state.keys !== undefined || state.failure !== undefined) {
+        results.set(state.source.url, resultOf(state, state.failure));
+      }
+    }
+    return results;
+  }
+
   states(): readonly KeyState[] {
     return [...this.#followed.values()];
+  }
+
+  /** Resolves when each source without keys was tried once, or at the timeout. */
+  async tried(timeoutMs: number): Promise<void> {
+    const deadline = AbortSignal.any([AbortSignal.timeout(timeoutMs), this.#stop.signal]);
+    const isOpen = ({ keys, failure }: KeyState) => keys === undefined && failure === undefined;
+    while (this.states().some(isOpen) && !deadline.aborted) {
+      await once(this.#attempts, 'ended', { signal: deadline }).catch(() => {});
+    }
   }
 
   close(): void {
@@ -182,7 +213,7 @@ export class KeyFetcher {
     followed.timer = setTimeout(() => {
       this.#waiting.push(followed);
       this.#next();
-    }, delayMs).unref();
+    }, delayMs);
   }
 
   /** Starts attempts as far as the bound allows. */
@@ -221,13 +252,14 @@ export class KeyFetcher {
     const { refreshMs, minRefreshMs, maxRefreshMs } = this.#intervals;
     const isNew = !isDeepStrictEqual(keys, followed.keys);
     const failure = keys.length === 0 ? 'the key set has no public key for signatures' : undefined;
+    const isBack = failure === undefined && followed.failure !== undefined;
     const hasChanged = isNew || failure !== followed.failure || !isDeepStrictEqual(endpoints, followed.endpoints);
     followed.failures = 0;
     followed.keys = keys;
     followed.endpoints = endpoints;
     followed.fetchedAtMs = this.#now();
     this.#ended(followed, failure, Math.min(maxRefreshMs, Math.max(minRefreshMs, maxAgeMs ?? refreshMs)));
-    if (isNew) {
+    if (isNew || isBack) {
       const { url } = followed.source;
       this.#options.log.info({ url, keys: keys.map(({ kid }) => kid ?? '') }, 'keys fetched');
     }
@@ -251,7 +283,7 @@ export class KeyFetcher {
     }
   }
 
-  /** Logs once when attempts begin to fail, and once when they succeed again. */
+  /** Logs once when attempts begin to fail. */
   #ended(followed: FollowedSource, failure: string | undefined, delayMs: number): void {
     const { log } = this.#options;
     const { url } = followed.source;
@@ -260,14 +292,12 @@ export class KeyFetcher {
       const effect = hasKeys ? 'the last keys stay in use' : 'tokens are refused';
       log.warn({ url, failure, effect }, 'keys not fetched; retrying');
     }
-    if (failure === undefined && followed.failure !== undefined) {
-      log.info({ url }, 'keys fetched again');
-    }
     followed.fetching = false;
     followed.failure = failure;
     followed.dueMs = Number.POSITIVE_INFINITY;
     this.#schedule(followed, followed.refetch ? Math.min(delayMs, this.#refetchDelayMs(followed)) : delayMs);
     followed.refetch = false;
+    this.#attempts.emit('ended');
   }
 
   #isFollowed(followed: FollowedSource): boolean {
@@ -299,6 +329,14 @@ interface FollowedSource extends KeyState {
   fetching: boolean;
   /** Whether another attempt was asked for during this one. */
   refetch: boolean;
+}
+
+function resultOf({ keys, endpoints }: KeptKeys, failure?: string): KeyResult {
+  return {
+    keys: keys ?? [],
+    ...(endpoints !== undefined && { endpoints }),
+    ...(failure !== undefined && { failure }),
+  };
 }
 
 /** Identifies a source: two issuers that differ in a final slash share a URL. */

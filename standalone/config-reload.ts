@@ -21,6 +21,8 @@ export interface ConfigReloadOptions {
 }
 
 export interface ConfigReload {
+  /** Loads again, because an input that is not a file has changed. */
+  reload(): void;
   /** Waits for the edit in progress. */
   close(): Promise<void>;
 }
@@ -44,6 +46,8 @@ class ConfigFollower implements ConfigReload {
   #dirty = false;
   #closed = false;
   #loggedDigest = '';
+  /** Of the files as they were loaded last. */
+  #digest = '';
   #retry: NodeJS.Timeout | undefined;
   #reminder: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
@@ -53,6 +57,10 @@ class ConfigFollower implements ConfigReload {
     this.#current = options.plan;
     this.#watch.set(options.paths);
     // For changes between the first reading and the watch.
+    this.#changed();
+  }
+
+  reload(): void {
     this.#changed();
   }
 
@@ -88,12 +96,14 @@ class ConfigFollower implements ConfigReload {
         clearInterval(this.#reminder);
       }
       if (loaded.plan !== undefined && !samePlan(loaded.plan, this.#current)) {
-        await this.#apply(loaded.plan, loaded.warnings);
+        const what = loaded.digest === this.#digest ? 'keys' : 'edit';
+        await this.#apply(loaded.plan, loaded.warnings, `${what} applied`);
       }
+      this.#digest = loaded.digest;
     }
   }
 
-  async #apply(plan: Plan, warnings: readonly string[]): Promise<void> {
+  async #apply(plan: Plan, warnings: readonly string[], message: string): Promise<void> {
     const { apply, log } = this.#options;
     try {
       await apply(plan, this.#current);
@@ -101,7 +111,7 @@ class ConfigFollower implements ConfigReload {
       for (const warning of warnings) {
         log.warn({ problem: warning }, 'invalid resources');
       }
-      log.info({ version: plan.policy.version }, 'edit applied');
+      log.info({ version: plan.policy.version }, message);
     } catch (error) {
       log.error(
         { problem: errorMessage(error), retryInMs: RETRY_MS },

@@ -5,6 +5,7 @@ import type { EnvoyOptions, Plan } from '../translate/plan.ts';
 import { type Problem, problemText } from '../translate/problem.ts';
 import { readWorld, type SourceFile } from '../translate/read/read.ts';
 import { translate } from '../translate/translate.ts';
+import type { World } from '../translate/world.ts';
 import { type Echo, startEcho, usesEcho, withEcho } from './echo.ts';
 import { readSources, secretLookup } from './sources.ts';
 
@@ -32,20 +33,29 @@ export interface LoaderOptions {
   readonly environment: Environment;
   readonly envoy: EnvoyOptions;
   readonly routeSecret: string;
+  readonly issuerKeys: LoaderKeys;
+}
+
+/** The public keys of issuers; see `World.jwks`. */
+export interface LoaderKeys {
+  results(): World['jwks'];
+  /** Called with the sources of each plan that is applied. */
+  want(sources: Plan['jwksSources']): void;
 }
 
 export function noGateway(paths: readonly string[]): string {
   return `${paths.join(', ')}: there is no Gateway with a listener; fix: add a Gateway (gateway.networking.k8s.io/v1)`;
 }
 
-export function newLoader({ paths, environment, envoy, routeSecret }: LoaderOptions): Loader {
+export function newLoader({ paths, environment, envoy, routeSecret, issuerKeys }: LoaderOptions): Loader {
   let echo: Echo | undefined;
   /** The files of the last plan, by name. */
   let good: ReadonlyMap<string, SourceFile> = new Map();
 
   const planOf = async (files: readonly SourceFile[]) => {
     const lookup = secretLookup(environment);
-    const { world, problems } = readWorld(files, lookup);
+    const { world: read, problems } = readWorld(files, lookup);
+    const world = { ...read, jwks: issuerKeys.results() };
     if (usesEcho(world)) {
       echo ??= await startEcho();
     }
@@ -72,6 +82,7 @@ export function newLoader({ paths, environment, envoy, routeSecret }: LoaderOpti
       };
       const take = (files: readonly SourceFile[], { plan, warnings }: typeof asTheyAre, held: readonly string[]) => {
         good = new Map(files.map((file) => [file.name, file]));
+        issuerKeys.want(plan.jwksSources);
         return { ...common, plan, held, warnings };
       };
       if (errors.length === 0) {

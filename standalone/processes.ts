@@ -29,6 +29,7 @@ export interface ProcessOptions {
   readonly environment: Environment;
   readonly log: Log;
   readonly onEnvoyLine: (line: string) => void;
+  readonly onExtprocMessage: (message: unknown) => void;
 }
 
 export function newProcesses(options: ProcessOptions): Processes {
@@ -63,6 +64,7 @@ export function newProcesses(options: ProcessOptions): Processes {
       ],
       environment: chosen(options.environment, EXTPROC_VARIABLES),
       pidPath: state.pidPath('extproc'),
+      onMessage: options.onExtprocMessage,
       spare: { args: ['--spare'], pidPath: state.pidPath('extproc-spare') },
       log,
     }),

@@ -6,6 +6,7 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { KeyFetcher } from '../jwks/key-fetcher.ts';
 import type { Address, Environment } from '../runtime/environment.ts';
 import { writeAtomicallySync } from '../runtime/files.ts';
 import { type HealthServer, startHealthServer } from '../runtime/health.ts';
@@ -18,6 +19,7 @@ import { findCaBundle } from './ca-bundle.ts';
 import { type ConfigReload, followConfig } from './config-reload.ts';
 import { type EnvoyFiles, openEnvoyFiles } from './envoy-files.ts';
 import { type EnvoyPaths, findEnvoy } from './find-envoy.ts';
+import { newIssuerKeys, requestedKeysUrl } from './issuer-keys.ts';
 import { type Loader, newLoader } from './load.ts';
 import { OperatorError } from './operator-error.ts';
 import { checkPorts, listenerPorts } from './ports.ts';
@@ -52,6 +54,8 @@ export interface Ready {
 const PROCESS_END_MS = 5_000;
 const EXTPROC_END_MS = 15_000;
 const METRICS_DEADLINE_MS = 5_000;
+/** A slow issuer delays the start by this time at most; its keys are applied when they come. */
+const KEYS_DEADLINE_MS = 2_000;
 
 /**
  * Resolves after the shutdown, with whether all steps succeeded. Throws an OperatorError if a
@@ -83,6 +87,7 @@ class StandaloneGateway {
   readonly #options: RunOptions;
   readonly #state: State;
   readonly #envoy: EnvoyOptions;
+  readonly #issuerKeys: KeyFetcher;
   readonly #loader: Loader;
   readonly #files: EnvoyFiles;
   readonly #processes: Processes;
@@ -97,7 +102,10 @@ class StandaloneGateway {
     this.#options = options;
     this.#state = state;
     this.#envoy = envoyOptions(options, state);
-    this.#loader = newLoader({ paths, environment, envoy: this.#envoy, routeSecret: state.routeSecret });
+    const { keysPath, routeSecret } = state;
+    const issuerKeys = newIssuerKeys({ path: keysPath, changed: () => this.#reload?.reload(), log });
+    this.#issuerKeys = issuerKeys;
+    this.#loader = newLoader({ paths, environment, envoy: this.#envoy, routeSecret, issuerKeys });
     this.#files = openEnvoyFiles(state.envoyFolder, () =>
       this.#processes.envoy.pid === undefined ? undefined : this.#processes.admin,
     );
@@ -110,6 +118,7 @@ class StandaloneGateway {
       environment,
       log,
       onEnvoyLine: this.#files.noteLine,
+      onExtprocMessage: (message) => issuerKeys.refetch(requestedKeysUrl(message) ?? ''),
     });
     const { policyPath, extprocAdminSocket } = state;
     this.#deps = { files: this.#files, policyPath, extprocAdminSocket, log };
@@ -150,6 +159,7 @@ class StandaloneGateway {
           this.#stopping = true;
         },
       },
+      { name: 'keys', deadlineMs: 1000, run: () => this.#issuerKeys.close() },
       { name: 'edits', deadlineMs: 15_000, run: () => this.#reload?.close() },
       {
         name: 'drain',
@@ -165,7 +175,12 @@ class StandaloneGateway {
   }
 
   async #load(): Promise<{ readonly plan: Plan; readonly paths: readonly string[] }> {
-    const { plan, paths, errors, warnings } = await this.#loader.load();
+    let loaded = await this.#loader.load();
+    if ((loaded.plan?.jwksSources ?? []).length > 0) {
+      await this.#issuerKeys.tried(KEYS_DEADLINE_MS);
+      loaded = await this.#loader.load();
+    }
+    const { plan, paths, errors, warnings } = loaded;
     if (plan === undefined) {
       throw new OperatorError(errors.join('\n'));
     }

@@ -12,6 +12,8 @@ export interface State {
   readonly envoyFolder: string;
   readonly journalPath: string;
   readonly policyPath: string;
+  /** The last public keys of issuers. */
+  readonly keysPath: string;
   readonly extprocSocket: string;
   readonly extprocAdminSocket: string;
   readonly envoyAdminSocket: string;
@@ -96,6 +98,7 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
     envoyFolder,
     journalPath: join(folder, 'journal.db'),
     policyPath: join(policyFolder, 'policy.jsonl'),
+    keysPath: join(folder, 'issuer-keys.json'),
     extprocSocket: extprocSocket!,
     extprocAdminSocket: extprocAdminSocket!,
     envoyAdminSocket: envoyAdminSocket!,

@@ -19,6 +19,8 @@ export interface ChildOptions {
    * Receives the lines of its stderr; absent: stderr is inherited. Its stdout is always inherited.
    */
   readonly onLine?: (line: string) => void;
+  /** Receives the messages of a Node process over its channel; absent: it has none. */
+  readonly onMessage?: (message: unknown) => void;
   /**
    * A second process in reserve, so that a restart takes milliseconds. It must start work when a
    * line arrives on its stdin.
@@ -163,9 +165,10 @@ function writePid(path: string, { pid }: ChildProcess): void {
   }
 }
 
-function launch({ command, args, environment, onLine, spare }: ChildOptions, more: readonly string[]): ChildProcess {
+function launch(options: ChildOptions, more: readonly string[]): ChildProcess {
+  const { command, args, environment, onLine, onMessage, spare } = options;
   const child = spawn(command, [...args, ...more], {
-    stdio: [spare ? 'pipe' : 'ignore', 'inherit', onLine ? 'pipe' : 'inherit'],
+    stdio: [spare ? 'pipe' : 'ignore', 'inherit', onLine ? 'pipe' : 'inherit', onMessage ? 'ipc' : 'ignore'],
     // In its own process group: Ctrl-C reaches this process only, which ends its children in order.
     detached: true,
     env: environment,
@@ -173,6 +176,9 @@ function launch({ command, args, environment, onLine, spare }: ChildOptions, mor
   child.stdin?.on('error', () => {});
   if (onLine && child.stderr) {
     createInterface({ input: child.stderr }).on('line', onLine);
+  }
+  if (onMessage) {
+    child.on('message', onMessage);
   }
   const release = child.pid === undefined ? () => {} : endWithParent(child.pid);
   child.once('exit', release);
