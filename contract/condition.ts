@@ -1,8 +1,8 @@
 /**
  * Validates and runs the CEL conditions that users write; no other code does. The engine
- * (@marcbachmann/cel-js) checks types but does not limit run time, and its `matches` is JavaScript's
- * backtracking engine. So only a part of CEL is accepted, the cost of each condition is estimated
- * before it is used, and regular expressions run on the engine of `pattern.ts`.
+ * (@marcbachmann/cel-js) checks types but does not limit run time, and its `matches` is
+ * JavaScript's backtracking engine. So only a part of CEL is accepted, the cost of each condition
+ * is estimated before it is used, and regular expressions run on the engine of `pattern.ts`.
  */
 import { createRequire } from 'node:module';
 import type { ASTNode, Environment, ParseError, ParseResult } from '@marcbachmann/cel-js';

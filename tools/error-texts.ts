@@ -55,6 +55,20 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
     means: 'The gateway does not serve this method and path, or no route has this host name.',
     fix: 'Correct the base URL and the spelling of the path, or list the endpoint in `passthrough`.',
   },
+  unauthenticated: {
+    means:
+      'An `AIAccessPolicy` applies, and the request has no credential that it accepts: none, two different ones, or one that is unknown, revoked, expired or not yet valid.',
+    fix: 'Send one valid API key or token, as `authorization: Bearer` or `x-api-key`.',
+  },
+  forbidden: {
+    means:
+      'No `allow` rule of the `AIAccessPolicy` objects that apply admits the caller to the endpoint with such a request.',
+    fix: 'Ask the operator for access, or ask for less output where a condition limits it.',
+  },
+  model_not_allowed: {
+    means: 'No `allow` rule admits the caller to the model. The name is compared exactly, also in case.',
+    fix: 'Use a model of `GET /v1/models`, or ask the operator for access.',
+  },
   unmetered_endpoint: {
     means: 'A token quota applies, and the tokens of this passthrough endpoint are not counted.',
     fix: 'Set `unmetered: Allow` on each token quota that applies, to let it pass uncounted.',

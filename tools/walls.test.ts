@@ -43,8 +43,9 @@ const extprocRooms: Rooms = {
   tokens: ['json'],
   providers: ['errors', 'usage', 'record', 'json'],
   quota: ['caller'],
-  policy: [],
-  access: ['caller', 'policy'],
+  'model-names': [],
+  access: ['errors', 'exchange', 'caller', 'model-names'],
+  policy: ['access', 'model-names'],
   session: [
     ...[
       'errors',
@@ -53,6 +54,7 @@ const extprocRooms: Rooms = {
       'interruption',
       'caller',
       'access',
+      'model-names',
       'record',
       'json',
       'sse',

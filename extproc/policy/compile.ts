@@ -5,6 +5,7 @@
  */
 import { patternMatcher } from '../../contract/pattern.ts';
 import type {
+  AccessPolicy,
   BackendPolicy,
   GatewayPolicy,
   HeaderMatch,
@@ -15,6 +16,8 @@ import type {
   Target,
   VirtualHost,
 } from '../../contract/policy.ts';
+import { type ApiKeysByDigest, indexingApiKeys } from '../access/api-keys.ts';
+import { type CompiledAccessPolicy, compileAccessPolicy } from '../access/compile.ts';
 import { indexing, type ModelPattern, modelPattern, type RuleIndex, WALKED_PATTERNS } from './rule-index.ts';
 import { atOnce } from './slices.ts';
 
@@ -26,6 +29,7 @@ export interface CompiledRule {
   readonly rule: Rule;
   readonly targets: readonly CompiledTarget[];
   readonly quotas: readonly Quota[];
+  readonly access: readonly CompiledAccessPolicy[];
   readonly models: readonly ModelPattern[];
   readonly headers: readonly CompiledHeader[];
 }
@@ -33,6 +37,7 @@ export interface CompiledRule {
 export interface CompiledPassthrough {
   readonly passthrough: Passthrough;
   readonly quotas: readonly Quota[];
+  readonly access: readonly CompiledAccessPolicy[];
 }
 
 export interface CompiledVirtualHost {
@@ -40,6 +45,8 @@ export interface CompiledVirtualHost {
   /** Absent where the rules are few. */
   readonly index: RuleIndex | undefined;
   readonly passthrough: readonly CompiledPassthrough[];
+  /** Apply to every rule and passthrough here. */
+  readonly access: readonly CompiledAccessPolicy[];
   /**
    * The bound of the most generous rule: which rule it is, is known only after the body is read.
    */
@@ -54,6 +61,7 @@ export interface CompiledPolicy {
   readonly version: string;
   readonly quotas: readonly Quota[];
   readonly targetIds: ReadonlySet<string>;
+  readonly apiKeys: ApiKeysByDigest;
   entry(routeName: string | undefined): CompiledVirtualHost | undefined;
 }
 
@@ -72,12 +80,16 @@ const NAMES_OF_PIECE = 256;
 
 /** The same in pieces: yields wherever it can be interrupted. */
 export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolicy> {
-  const backends = new Map(policy.backends.map((backend) => [backend.name, backend]));
-  const quotas = new Map(policy.quotas.map((quota) => [quota.id, quota]));
+  const parts: NamedParts = {
+    backends: new Map(policy.backends.map((backend) => [backend.name, backend])),
+    quotas: new Map(policy.quotas.map((quota) => [quota.id, quota])),
+    access: yield* compilingAccess(policy.accessPolicies),
+  };
+  const apiKeys = yield* indexingApiKeys(policy.apiKeyShards);
   const virtualHosts = new Map<string, CompiledVirtualHost>();
   const targetIds = new Set<string>();
   for (const entry of policy.virtualHosts) {
-    const compiled = yield* compilingEntry(entry, backends, quotas, targetIds);
+    const compiled = yield* compilingEntry(entry, parts, targetIds);
     for (const [index, name] of entry.routeNames.entries()) {
       virtualHosts.set(name, compiled);
       if (index % NAMES_OF_PIECE === 0) {
@@ -89,21 +101,37 @@ export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolic
     version: policy.version,
     quotas: policy.quotas,
     targetIds,
+    apiKeys,
     entry: (routeName) => (routeName === undefined ? undefined : virtualHosts.get(routeName)),
   };
 }
 
+function* compilingAccess(policies: readonly AccessPolicy[]): Generator<void, Map<string, CompiledAccessPolicy>> {
+  const compiled = new Map<string, CompiledAccessPolicy>();
+  for (const policy of policies) {
+    compiled.set(policy.name, compileAccessPolicy(policy));
+    yield;
+  }
+  return compiled;
+}
+
+/** What rules and virtual hosts name. */
+interface NamedParts {
+  readonly backends: ReadonlyMap<string, BackendPolicy>;
+  readonly quotas: ReadonlyMap<string, Quota>;
+  readonly access: ReadonlyMap<string, CompiledAccessPolicy>;
+}
+
 function* compilingEntry(
   entry: VirtualHost,
-  backends: ReadonlyMap<string, BackendPolicy>,
-  quotas: ReadonlyMap<string, Quota>,
+  parts: NamedParts,
   targetIds: Set<string>,
 ): Generator<void, CompiledVirtualHost> {
   const rules: CompiledRule[] = [];
   let maxRequestBodyBytes = 0;
   let patterns = 0;
   for (const rule of entry.rules) {
-    rules.push(compileRule(rule, backends, quotas));
+    rules.push(compileRule(rule, parts));
     for (const { id } of rule.targets) {
       targetIds.add(id);
     }
@@ -117,8 +145,10 @@ function* compilingEntry(
     index: patterns > WALKED_PATTERNS ? yield* indexOf(rules) : undefined,
     passthrough: entry.passthrough.map((passthrough) => ({
       passthrough,
-      quotas: passthrough.quotas.map((id) => known(quotas, id)),
+      quotas: passthrough.quotas.map((id) => known(parts.quotas, id)),
+      access: passthrough.access.map((name) => known(parts.access, name)),
     })),
+    access: entry.access.map((name) => known(parts.access, name)),
     maxRequestBodyBytes,
     modelNames(providerApis) {
       const found = names.get(providerApis) ?? modelNames(rules, providerApis);
@@ -150,15 +180,12 @@ function* indexOf(rules: readonly CompiledRule[]): Generator<void, RuleIndex> {
 /** Most rules of a new policy are the same objects as in the one before. */
 const compiledRules = new WeakMap<Rule, CompiledRule>();
 
-function compileRule(
-  rule: Rule,
-  backends: ReadonlyMap<string, BackendPolicy>,
-  quotas: ReadonlyMap<string, Quota>,
-): CompiledRule {
+function compileRule(rule: Rule, { backends, quotas, access }: NamedParts): CompiledRule {
   const before = compiledRules.get(rule);
   if (
     before?.targets.every(({ backend, backendPolicy }) => backends.get(backend) === backendPolicy) &&
-    before.quotas.every((quota) => quotas.get(quota.id) === quota)
+    before.quotas.every((quota) => quotas.get(quota.id) === quota) &&
+    before.access.every((policy) => access.get(policy.policy.name) === policy)
   ) {
     return before;
   }
@@ -166,6 +193,7 @@ function compileRule(
     rule,
     targets: rule.targets.map((target) => ({ ...target, backendPolicy: known(backends, target.backend) })),
     quotas: rule.quotas.map((id) => known(quotas, id)),
+    access: rule.access.map((name) => known(access, name)),
     models: rule.models.map(modelPattern),
     headers: rule.headers.map(headerMatcher),
   };

@@ -3,7 +3,7 @@
  * those of all tenants, and thousands of globs of one tenant must not slow down every request.
  * Rules keep their order; the caller takes the first one whose headers match, too.
  */
-import { type NameMatcher, nameMatcher } from './model-names.ts';
+import { type NameMatcher, nameMatcher } from '../model-names.ts';
 
 /** The most patterns for which trying all of them is as fast as the index. */
 export const WALKED_PATTERNS = 32;

@@ -3,8 +3,8 @@
  * health are arguments.
  */
 import type { BackendPolicy, ModelFacts, ProviderApi } from '../../contract/policy.ts';
+import { type NameMatcher, nameMatcher } from '../model-names.ts';
 import type { CompiledPassthrough, CompiledRule, CompiledTarget, CompiledVirtualHost } from '../policy/compile.ts';
-import { type NameMatcher, nameMatcher } from '../policy/model-names.ts';
 
 /**
  * Returns the first rule whose model and headers match. Several values of one header are joined as
