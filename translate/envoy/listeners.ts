@@ -90,7 +90,7 @@ function secureChain(listener: GatewayListener, context: ListenerContext): JsonO
           }),
           ...clientValidation(listener, context),
         },
-        ...(listener.clientCertificates?.required && { require_client_certificate: true }),
+        ...(listener.clientCertificates && { require_client_certificate: listener.clientCertificates.required }),
       }),
     },
   };
