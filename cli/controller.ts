@@ -78,9 +78,11 @@ export const controller: Verb = async ({ args, settings }) => {
   counter('tallygate.controller.runs', 'Times that all was compared and written.', () => service.counts.runs);
   counter('tallygate.controller.writes', 'Objects that were written or removed.', () => service.counts.writes);
   counter('tallygate.controller.status_writes', 'Statuses that were written.', () => service.counts.statusWrites);
-  meter
-    .createObservableGauge('tallygate.controller.leading', { description: '1 in the replica that leads, else 0.' })
-    .addCallback((result) => result.observe(service.leading ? 1 : 0));
+  const gauge = (name: string, description: string, value: () => number) =>
+    meter.createObservableGauge(name, { description }).addCallback((result) => result.observe(value()));
+  gauge('tallygate.controller.leading', '1 in the replica that leads, else 0.', () => Number(service.leading));
+  gauge('tallygate.issuers', 'Issuers whose keys are fetched.', () => service.issuerKeys.sources);
+  gauge('tallygate.issuers.failing', 'Issuers whose keys could not be fetched.', () => service.issuerKeys.failing);
   const health = await startHealthServer({
     address: metricsAddress,
     readiness: () => {

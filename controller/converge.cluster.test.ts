@@ -227,7 +227,7 @@ function gone(error: unknown): void {
 
 function wantedNow(): readonly KubeObject[] {
   sources.requestReferences();
-  const plan = translateCluster(sources.world(), {
+  const plan = translateCluster(sources.world(new Map()), {
     extprocSocket: '/run/tallygate/extproc.sock',
     routeSecret,
     reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },

@@ -2,9 +2,11 @@
  * The control plane: reads users' resources, translates them, and brings the cluster and the
  * sidecars to the result. Only the leader writes and serves policies.
  */
+import type { KeyCounts } from '../jwks/key-fetcher.ts';
 import type { Address } from '../runtime/environment.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterOptions } from '../translate/kubernetes/plan.ts';
+import { fetchGuard } from '../translate/link/fetch-guard.ts';
 import { KubeClient } from './api/client.ts';
 import { type Credentials, findCredentials } from './api/credentials.ts';
 import { newEventRecorder } from './api/events.ts';
@@ -12,6 +14,7 @@ import { LeaderElection } from './api/lease.ts';
 import { type ReconcileLoop, startReconcileLoop } from './api/loop.ts';
 import { reviewToken } from './api/token-review.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './certificate-authority.ts';
+import { ClusterIssuerKeys } from './issuer-keys.ts';
 import { newHistory } from './observe/contents.ts';
 import { type PushServer, startPushServer } from './push/server.ts';
 import { type ReconcileCounts, Reconciler } from './reconcile.ts';
@@ -35,6 +38,8 @@ export interface Controller {
   /** What has not been read yet; empty when the controller is ready. */
   missing(): readonly string[];
   readonly counts: Readonly<ReconcileCounts>;
+  /** Zero unless leading. */
+  readonly issuerKeys: KeyCounts;
   close(): Promise<void>;
 }
 
@@ -58,6 +63,7 @@ class ClusterController implements Controller {
   readonly #client: KubeClient;
   readonly #sources: ClusterSources;
   readonly #ca: CertificateAuthority;
+  readonly #keys: ClusterIssuerKeys;
   #push: PushServer | undefined;
   #reconciler: Reconciler | undefined;
   #loop: ReconcileLoop | undefined;
@@ -78,12 +84,14 @@ class ClusterController implements Controller {
       client: this.#client,
       namespaces: options.watchNamespaces,
       proxyNamespaces: [...options.proxyNamespaces, namespace],
-      changed: (what) => {
-        if (what === 'world') {
-          this.#reconciler?.worldChanged();
-        }
-        this.#ask();
-      },
+      changed: (what) => (what === 'world' ? this.#worldChanged() : this.#ask()),
+      log,
+    });
+    this.#keys = new ClusterIssuerKeys({
+      client: this.#client,
+      namespace,
+      guard: fetchGuard(options.reach),
+      changed: () => this.#worldChanged(),
       log,
     });
     this.#ca = openCertificateAuthority(this.#client, namespace, () => this.#ask(), log);
@@ -97,6 +105,10 @@ class ClusterController implements Controller {
     return this.#reconciler?.counts ?? { runs: 0, writes: 0, statusWrites: 0 };
   }
 
+  get issuerKeys(): KeyCounts {
+    return this.#keys.counts();
+  }
+
   readonly missing = (): readonly string[] => this.#sources.missing();
 
   async start(): Promise<void> {
@@ -108,6 +120,7 @@ class ClusterController implements Controller {
       sources: this.#sources,
       push,
       ca: this.#ca,
+      issuerKeys: this.#keys,
       events: newEventRecorder(this.#client, identity, log),
       history: newHistory(),
       proxyNamespaces,
@@ -144,6 +157,7 @@ class ClusterController implements Controller {
     await this.#push?.close();
     this.#sources.close();
     this.#ca.close();
+    this.#keys.close();
     this.#client.close();
   };
 
@@ -154,6 +168,7 @@ class ClusterController implements Controller {
       review: (token) => reviewToken(this.#client, token, TOKEN_AUDIENCE),
       fleetOf: (pod) => this.#sources.pod(pod.podUid)?.fleet,
       outdated: (epoch) => this.#election?.raise(epoch),
+      keysRequested: (url) => this.#keys.refetch(url),
       log: this.#options.log,
     });
     push.onChange(() => this.#ask());
@@ -171,6 +186,11 @@ class ClusterController implements Controller {
 
   #renewCertificate(): void {
     this.#ca.renew().catch((error) => this.#options.log.error({ err: error }, 'server certificate not renewed'));
+    this.#ask();
+  }
+
+  #worldChanged(): void {
+    this.#reconciler?.worldChanged();
     this.#ask();
   }
 

@@ -9,6 +9,7 @@ import { translateCluster } from '../translate/kubernetes/translate-cluster.ts';
 import type { KubeObject } from './api/object.ts';
 import { applyAll, type DesiredObjects, hasRemovals, prune } from './api/write.ts';
 import { type CertificateAuthority, caBundleConfigMap } from './certificate-authority.ts';
+import type { ClusterIssuerKeys } from './issuer-keys.ts';
 import { acknowledged, publishPolicies } from './publish.ts';
 import { type ReportContext, reportStatuses } from './report.ts';
 import { generatedResources } from './resources.ts';
@@ -20,6 +21,7 @@ const ACKNOWLEDGE_TIMEOUT_MS = 2_000;
 
 export interface ReconcilerOptions extends ReportContext {
   readonly ca: CertificateAuthority;
+  readonly issuerKeys: ClusterIssuerKeys;
   readonly proxyNamespaces: readonly string[];
   readonly reach: ClusterOptions['reach'];
   readonly log: Log;
@@ -49,11 +51,12 @@ export class Reconciler {
 
   /** Returns whether all writes succeeded. `settling`: see `reportStatuses`. */
   async run(term: AbortSignal, settling: boolean): Promise<boolean> {
-    const { client, sources, push, history, ca, log } = this.#options;
+    const { client, sources, push, history, ca, issuerKeys, log } = this.#options;
     if (this.#plan === undefined && sources.missing().length > 0) {
       return true;
     }
     await ca.keep(term);
+    await issuerKeys.restore(term);
     const plan = this.#currentPlan();
     if (plan === undefined) {
       return true;
@@ -65,6 +68,7 @@ export class Reconciler {
     if (hasRemovals(all)) {
       await acknowledged(push, ACKNOWLEDGE_TIMEOUT_MS, term);
     }
+    await issuerKeys.save(term);
     const pruned = await prune(client, all, term, log);
     this.counts.writes += applied.writes + pruned.writes;
     const reported = await reportStatuses(plan, this.#options, settling, term);
@@ -74,7 +78,7 @@ export class Reconciler {
 
   /** Returns undefined while something that the plan depends on has not been read yet. */
   #currentPlan(): ClusterPlan | undefined {
-    const { sources, ca, reach } = this.#options;
+    const { sources, ca, issuerKeys, reach } = this.#options;
     const routeSecret = ca.routeSecret();
     // A secret that was just written arrives by the watch, which asks for another run.
     if (routeSecret === undefined) {
@@ -90,7 +94,9 @@ export class Reconciler {
     }
     this.#worldChanged = false;
     this.#planSecret = routeSecret;
-    this.#plan = translateCluster(sources.world(), { extprocSocket: EXTPROC_SOCKET, reach, routeSecret });
+    const world = sources.world(issuerKeys.results());
+    this.#plan = translateCluster(world, { extprocSocket: EXTPROC_SOCKET, reach, routeSecret });
+    issuerKeys.want(this.#plan.jwksSources);
     return this.#plan;
   }
 

@@ -1,11 +1,12 @@
 /**
- * The controller's copy of the cluster: whole collections, and single Secrets and ConfigMaps that
- * resources refer to.
+ * The controller's copy of the cluster: whole collections, Secrets with API keys by their label, and
+ * single Secrets and ConfigMaps that resources refer to.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { API_KEY_LABEL } from '../contract/api-key.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterWorld } from '../translate/kubernetes/plan.ts';
-import { type AddToWorld, clusterWorld, readObject } from '../translate/kubernetes/read.ts';
+import { type AddToWorld, clusterWorld, readApiKeySecret, readObject } from '../translate/kubernetes/read.ts';
 import { referencesOf } from '../translate/kubernetes/references.ts';
 import type { KubeClient } from './api/client.ts';
 import { isOurs, MANAGED_SELECTOR } from './api/difference.ts';
@@ -18,6 +19,8 @@ import * as resources from './resources.ts';
 
 /** Gateways of other implementations are ignored. */
 const ENVOY_GATEWAY_CONTROLLER = 'gateway.envoyproxy.io/gatewayclass-controller';
+
+const API_KEY_SELECTOR = `${API_KEY_LABEL}=true`;
 
 export interface SourcesOptions {
   readonly client: KubeClient;
@@ -35,7 +38,8 @@ export interface ClusterSources {
   missing(): readonly string[];
   /** Starts watching what the resources refer to; until it has been read, it is missing. */
   requestReferences(): void;
-  world(): ClusterWorld;
+  /** `jwks`: what was fetched of issuers. */
+  world(jwks: ClusterWorld['jwks']): ClusterWorld;
   gateways(): readonly GatewayFacts[];
   pods(): Iterable<ProxyPod>;
   pod(uid: string): ProxyPod | undefined;
@@ -67,6 +71,7 @@ class WatchedSources implements ClusterSources {
   readonly #own: readonly Collection<ReadObject>[];
   readonly #gateways: Collection<ReadObject>;
   readonly #grants: Collection<ReadObject>;
+  readonly #apiKeys: Collection<AddToWorld>;
   readonly #userTraffic: Collection<ReadObject>;
   readonly #userClients: Collection<ReadObject>;
   readonly #classes: Collection<string | undefined>;
@@ -88,6 +93,12 @@ class WatchedSources implements ClusterSources {
     this.#own = resources.ownResources.map((resource) => this.#read(resource));
     this.#gateways = this.#read(resources.gateways);
     this.#grants = this.#read(resources.referenceGrants);
+    // Only the digest of a key is kept.
+    this.#apiKeys = this.#follow(resources.secrets, this.#namespaces, {
+      labelSelector: API_KEY_SELECTOR,
+      changed: this.#worldChanged,
+      keep: readApiKeySecret,
+    });
     this.#userTraffic = this.#follow(resources.trafficPolicies, this.#namespaces, {
       changed: this.#rewritten,
       keep: (object) => (isOurs(object) ? undefined : { object, addTo: readObject(object) }),
@@ -139,9 +150,10 @@ class WatchedSources implements ClusterSources {
     this.#referenced.ConfigMap.want(references.configMaps);
   }
 
-  world(): ClusterWorld {
+  world(jwks: ClusterWorld['jwks']): ClusterWorld {
     const { Secret, ConfigMap } = this.#referenced;
-    return clusterWorld([...this.#additions(), ...Secret.additions(), ...ConfigMap.additions()], this.#facts());
+    const additions = [...this.#additions(), ...this.#apiKeys.items(), ...Secret.additions(), ...ConfigMap.additions()];
+    return clusterWorld(additions, this.#facts(), jwks);
   }
 
   gateways(): readonly GatewayFacts[] {
@@ -233,6 +245,7 @@ class WatchedSources implements ClusterSources {
       ...this.#own,
       this.#gateways,
       this.#grants,
+      this.#apiKeys,
       this.#userTraffic,
       this.#userClients,
       this.#classes,
@@ -318,7 +331,7 @@ interface ReferencedObjects {
   additions(): readonly AddToWorld[];
 }
 
-/** Watches single objects by name: Secrets are never listed as a collection. */
+/** Watches single objects by name: users' Secrets without the label of API keys are not listed. */
 function newReferencedObjects(
   resource: Resource,
   client: KubeClient,

@@ -263,17 +263,15 @@ test('an empty key set withdraws the keys', async () => {
 test('keys survive a restart while the issuer is away', async () => {
   const issuer = await startIssuer();
   let kept: readonly KeptKeys[] = [];
-  const store = {
-    read: () => JSON.parse(JSON.stringify(kept)) as readonly KeptKeys[],
-    write(now: readonly KeptKeys[]) {
-      kept = now;
-    },
+  const keep = (now: readonly KeptKeys[]) => {
+    kept = now;
   };
-  const before = start([issuer.byDiscovery], {}, { store });
+  const before = start([issuer.byDiscovery], {}, { keep });
   await until(() => kids(before, issuer.byDiscovery)?.join() === 'first', 'fetched');
   before.fetcher.close();
   await issuer.stop();
-  const after = start([], {}, { store });
+  const after = start([]);
+  after.fetcher.restore(JSON.parse(JSON.stringify(kept)));
   const result = after.fetcher.results().get(issuer.byDiscovery.url);
   assert.deepEqual(
     result?.keys.map(({ kid }) => kid),

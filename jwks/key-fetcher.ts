@@ -16,13 +16,14 @@ export interface KeyState {
   /** Undefined: they were never fetched. */
   readonly keys: readonly PublicJwk[] | undefined;
   readonly endpoints: LoginEndpoints | undefined;
-  /** Milliseconds since 1970; undefined: never. */
+  /** Milliseconds since 1970; undefined: not by this process. */
   readonly fetchedAtMs: number | undefined;
   /** Why the last attempt failed; undefined: it succeeded, or there was none yet. */
   readonly failure: string | undefined;
 }
 
-export type KeptKeys = Pick<KeyState, 'source' | 'keys' | 'endpoints' | 'fetchedAtMs'>;
+/** What survives a restart. */
+export type KeptKeys = Pick<KeyState, 'source' | 'keys' | 'endpoints'>;
 
 /** What a policy can use of a source. */
 export interface KeyResult {
@@ -33,17 +34,19 @@ export interface KeyResult {
   readonly failure?: string;
 }
 
-/** Keeps keys over a restart. */
-export interface KeyStore {
-  read(): readonly KeptKeys[];
-  write(kept: readonly KeptKeys[]): void;
+/** For metrics. */
+export interface KeyCounts {
+  readonly sources: number;
+  /** Sources whose last attempt failed. */
+  readonly failing: number;
 }
 
 export interface KeyFetcherOptions {
   readonly guard: DestinationGuard;
   /** Called when keys, or the failure to fetch them, have changed. */
   readonly changed: () => void;
-  readonly store?: KeyStore;
+  /** Called with all keys when some have changed, to be given to `restore` after a restart. */
+  readonly keep?: (kept: readonly KeptKeys[]) => void;
   readonly log: Log;
   /** Defaults: the intervals below. */
   readonly intervals?: Partial<KeyIntervals>;
@@ -87,8 +90,8 @@ export class KeyFetcher {
   readonly #now: () => number;
   readonly #stop = new AbortController();
   readonly #followed = new Map<string, FollowedSource>();
-  /** Of earlier runs, by source. */
-  readonly #kept: Map<string, KeptKeys>;
+  /** Of an earlier run, by source. */
+  readonly #kept = new Map<string, KeptKeys>();
   readonly #waiting: FollowedSource[] = [];
   readonly #attempts = new EventEmitter();
   #fetches = 0;
@@ -97,7 +100,13 @@ export class KeyFetcher {
     this.#options = options;
     this.#intervals = { ...INTERVALS, ...options.intervals };
     this.#now = options.now ?? Date.now;
-    this.#kept = new Map((options.store?.read() ?? []).map((kept) => [keySourceId(kept.source), kept]));
+  }
+
+  /** Takes over the keys of an earlier run, for sources that have none yet. */
+  restore(kept: readonly KeptKeys[]): void {
+    for (const each of kept) {
+      this.#kept.set(keySourceId(each.source), each);
+    }
   }
 
   /** Replaces the sources whose keys are fetched. The keys of others are dropped. */
@@ -163,6 +172,11 @@ export class KeyFetcher {
     return [...this.#followed.values()];
   }
 
+  counts(): KeyCounts {
+    const states = this.states();
+    return { sources: states.length, failing: states.filter(({ failure }) => failure !== undefined).length };
+  }
+
   /** Resolves when each source without keys was tried once, or at the timeout. */
   async tried(timeoutMs: number): Promise<void> {
     const deadline = AbortSignal.any([AbortSignal.timeout(timeoutMs), this.#stop.signal]);
@@ -189,7 +203,7 @@ export class KeyFetcher {
       source,
       keys: kept?.keys,
       endpoints: kept?.endpoints,
-      fetchedAtMs: kept?.fetchedAtMs,
+      fetchedAtMs: undefined,
       failure: undefined,
       failures: 0,
       lastStartMs: Number.NEGATIVE_INFINITY,
@@ -263,8 +277,8 @@ export class KeyFetcher {
       const { url } = followed.source;
       this.#options.log.info({ url, keys: keys.map(({ kid }) => kid ?? '') }, 'keys fetched');
     }
-    this.#keep();
     if (hasChanged) {
+      this.#keep();
       this.#options.changed();
     }
   }
@@ -305,13 +319,8 @@ export class KeyFetcher {
   }
 
   #keep(): void {
-    const { store, log } = this.#options;
-    try {
-      const kept = this.states().filter(({ keys }) => keys !== undefined);
-      store?.write(kept.map(({ source, keys, endpoints, fetchedAtMs }) => ({ source, keys, endpoints, fetchedAtMs })));
-    } catch (error) {
-      log.warn({ err: error }, 'fetched keys not kept on disk');
-    }
+    const known = this.states().filter(({ keys }) => keys !== undefined);
+    this.#options.keep?.(known.map(({ source, keys, endpoints }) => ({ source, keys, endpoints })));
   }
 }
 

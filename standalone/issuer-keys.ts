@@ -1,6 +1,6 @@
 /** The public keys of issuers on one machine: fetched for the plan, and kept in the state folder. */
 import { readFileSync } from 'node:fs';
-import { type KeptKeys, KeyFetcher, type KeyStore } from '../jwks/key-fetcher.ts';
+import { type KeptKeys, type KeyCounts, KeyFetcher } from '../jwks/key-fetcher.ts';
 import { writeAtomicallySync } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
 import { fetchGuard } from '../translate/link/fetch-guard.ts';
@@ -13,23 +13,27 @@ export interface IssuerKeysOptions {
 }
 
 export function newIssuerKeys({ path, changed, log }: IssuerKeysOptions): KeyFetcher {
-  return new KeyFetcher({ guard: fetchGuard(undefined), changed, store: fileStore(path, log), log });
+  const keep = (kept: readonly KeptKeys[]) => {
+    try {
+      writeAtomicallySync(path, JSON.stringify(kept), 0o600);
+    } catch (error) {
+      log.warn({ err: error }, 'keys of issuers not kept on disk');
+    }
+  };
+  const fetcher = new KeyFetcher({ guard: fetchGuard(undefined), changed, keep, log });
+  fetcher.restore(readKept(path, log));
+  return fetcher;
 }
 
-function fileStore(path: string, log: Log): KeyStore {
-  return {
-    read() {
-      try {
-        return JSON.parse(readFileSync(path, 'utf8')) as readonly KeptKeys[];
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-          log.warn({ err: error }, 'kept keys of issuers not readable');
-        }
-        return [];
-      }
-    },
-    write: (kept) => writeAtomicallySync(path, JSON.stringify(kept), 0o600),
-  };
+function readKept(path: string, log: Log): readonly KeptKeys[] {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as readonly KeptKeys[];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+      log.warn({ err: error }, 'kept keys of issuers not readable');
+    }
+    return [];
+  }
 }
 
 /** Returns the URL of a request for keys, which extproc sends over its channel. */
@@ -37,4 +41,17 @@ export function requestedKeysUrl(message: unknown): string | undefined {
   const url: unknown =
     typeof message === 'object' && message !== null && 'refetchKeys' in message ? message.refetchKeys : undefined;
   return typeof url === 'string' ? url : undefined;
+}
+
+/** Returns metrics in the Prometheus format, with the names that the controller has. */
+export function issuerMetrics({ sources, failing }: KeyCounts): string {
+  if (sources === 0) {
+    return '';
+  }
+  const gauge = (name: string, help: string, value: number) =>
+    `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name} ${value}\n`;
+  return (
+    gauge('tallygate_issuers', 'Issuers whose keys are fetched.', sources) +
+    gauge('tallygate_issuers_failing', 'Issuers whose keys could not be fetched.', failing)
+  );
 }

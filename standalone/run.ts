@@ -19,7 +19,7 @@ import { findCaBundle } from './ca-bundle.ts';
 import { type ConfigReload, followConfig } from './config-reload.ts';
 import { type EnvoyFiles, openEnvoyFiles } from './envoy-files.ts';
 import { type EnvoyPaths, findEnvoy } from './find-envoy.ts';
-import { newIssuerKeys, requestedKeysUrl } from './issuer-keys.ts';
+import { issuerMetrics, newIssuerKeys, requestedKeysUrl } from './issuer-keys.ts';
 import { type Loader, newLoader } from './load.ts';
 import { OperatorError } from './operator-error.ts';
 import { checkPorts, listenerPorts } from './ports.ts';
@@ -132,7 +132,13 @@ class StandaloneGateway {
     await checkPorts(listenAddress, listenerPorts(plan));
     writeAtomicallySync(join(this.#state.envoyFolder, BOOTSTRAP_FILE), bootstrapText(this.#envoy), 0o600);
     await applyPlan(plan, undefined, this.#deps);
-    this.#health = await startHealth(this.#options, this.#state, this.#processes, () => this.#stopping);
+    this.#health = await startHealth({
+      options: this.#options,
+      state: this.#state,
+      processes: this.#processes,
+      issuerKeys: this.#issuerKeys,
+      stopping: () => this.#stopping,
+    });
     await startProcesses(this.#processes, this.#state, signal);
     this.#reload = followConfig({
       loader: this.#loader,
@@ -217,12 +223,16 @@ function envoyHeapBytes(): number {
   return Math.floor((limit > 0 ? Math.min(limit, totalmem()) : totalmem()) / 2);
 }
 
-async function startHealth(
-  { metricsAddress }: RunOptions,
-  state: State,
-  processes: Processes,
-  stopping: () => boolean,
-) {
+interface HealthSources {
+  readonly options: RunOptions;
+  readonly state: State;
+  readonly processes: Processes;
+  readonly issuerKeys: KeyFetcher;
+  readonly stopping: () => boolean;
+}
+
+async function startHealth({ options, state, processes, issuerKeys, stopping }: HealthSources): Promise<HealthServer> {
+  const { metricsAddress } = options;
   const server = startHealthServer({
     address: metricsAddress,
     async readiness() {
@@ -239,7 +249,10 @@ async function startHealth(
         },
       };
     },
-    metrics: async () => (await ask(state.extprocAdminSocket, 'GET', '/metrics', METRICS_DEADLINE_MS)).body,
+    async metrics() {
+      const { body } = await ask(state.extprocAdminSocket, 'GET', '/metrics', METRICS_DEADLINE_MS);
+      return body + issuerMetrics(issuerKeys.counts());
+    },
   });
   return server.catch((error: NodeJS.ErrnoException) => {
     const where = metricsAddress.type === 'tcp' ? `${metricsAddress.host}:${metricsAddress.port}` : metricsAddress.path;
