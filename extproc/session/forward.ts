@@ -1,21 +1,19 @@
 /** Sends an admitted request to its backend, and sets up how its response will be read. Pure. */
-import type { Tokenizer } from '../../contract/policy.ts';
 import { drawsTokens } from '../quota/units.ts';
-import type { Meter } from '../tokens/meter.ts';
 import type { Admission, Held } from './admission/admission.ts';
 import type { Action } from './protocol.ts';
 import type { PreparedRequest, Request } from './request.ts';
 import type { MeteredContext, ResponseContext } from './response/handler.ts';
 import { Lease } from './response/lease.ts';
 import { newTextSample, sampleOf } from './sample.ts';
-import type { Forwarded } from './state.ts';
+import type { Forwarded, SessionContext } from './state.ts';
 
-export type NewMeter = (tokenizer: Tokenizer, model: string) => Meter;
+type ResponseParts = Pick<SessionContext, 'newMeter' | 'newStage'>;
 
-export function forward(admission: Admission, newMeter: NewMeter, nowMs: number, out: Action[]): Forwarded {
+export function forward(admission: Admission, parts: ResponseParts, nowMs: number, out: Action[]): Forwarded {
   const { request, prepared } = admission;
   if (prepared !== undefined) {
-    return forwardCollected(admission, prepared, newMeter, nowMs, out);
+    return forwardCollected(admission, prepared, parts, nowMs, out);
   }
   out.push({ type: 'request-headers', mutation: request.mutation(admission.passthrough!.target) });
   request.passthroughBody!.forward(out);
@@ -25,7 +23,7 @@ export function forward(admission: Admission, newMeter: NewMeter, nowMs: number,
 function forwardCollected(
   admission: Admission,
   prepared: PreparedRequest,
-  newMeter: NewMeter,
+  parts: ResponseParts,
   nowMs: number,
   out: Action[],
 ): Forwarded {
@@ -51,12 +49,13 @@ function forwardCollected(
     lease,
     context: responseContext(admission, {
       answer: request.found!.endpoint.answer!(facts, { hideUsage, model: facts.model }),
-      newMeter: () => newMeter(tokenizer, backendModel),
+      newMeter: () => parts.newMeter(tokenizer, backendModel),
       newSample: () => newTextSample(tokenizer, backendModel),
       lease,
       inputTokens: () => prepared.input.likely(),
       hasOutput: facts.hasOutput,
       streamed: facts.stream,
+      stage: parts.newStage?.(),
       mayPassUnread: (encoding) => mayPassUnread(admission, prepared, encoding),
     }),
     head: undefined,

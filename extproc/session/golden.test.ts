@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { HeaderList } from '../exchange.ts';
@@ -18,6 +19,7 @@ import { newBodyCount } from '../tokens/count.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
 import type { Action, ActionOf, SessionEvent } from './protocol.ts';
+import { WordStage, type WordStageOptions } from './response/testing.ts';
 import { Session } from './session.ts';
 
 const START_MS = Date.UTC(2026, 0, 1, 12);
@@ -29,6 +31,8 @@ interface Step {
   readonly codeDetails?: string;
   readonly path?: string;
   readonly responseBody?: string;
+  /** The response body is compressed, as one gzip member. */
+  readonly gzip?: boolean;
   /** `extended` delivers the extensions that wait. */
   readonly event?: 'request-trailers' | 'response-trailers' | 'first-token-timeout' | 'closed' | 'extended';
   readonly end?: boolean;
@@ -45,6 +49,8 @@ interface Case {
   readonly extensionsWait?: boolean;
   /** The response is in the sample whose counts are compared. */
   readonly compares?: boolean;
+  /** A stage looks at the response before the client gets it. */
+  readonly stage?: WordStageOptions;
   readonly steps: readonly Step[];
 }
 
@@ -76,6 +82,7 @@ function replay(given: Case): readonly object[] {
     newId: () => 'id',
     estimates: { holdTokens: () => 16, tokensPerSecond: () => 50 },
     newMeter,
+    newStage: () => given.stage && new WordStage(given.stage),
     compares: () => given.compares === true,
     plainErrors: false,
   });
@@ -84,6 +91,7 @@ function replay(given: Case): readonly object[] {
   }
   const seen: object[] = [];
   const waiting: SessionEvent[] = [];
+  const compressed: Uint8Array[] = [];
   const handle = (event: SessionEvent) => {
     const actions: Action[] = [];
     session.handle(event, nowMs, actions);
@@ -97,6 +105,12 @@ function replay(given: Case): readonly object[] {
         store.extend(action.hold, action.output, nowMs, (tokens) =>
           (given.extensionsWait ? waiting : answers).push({ type: 'extended', tokens }),
         );
+      }
+      if (action.type === 'inflate-push') {
+        compressed.push(Buffer.from(action.bytes));
+      }
+      if (action.type === 'inflate-finish') {
+        answers.push(...inflated(Buffer.concat(compressed)));
       }
       if (action.type === 'count') {
         answers.push({ type: 'counted', tokens: counted(action) });
@@ -129,6 +143,17 @@ function replay(given: Case): readonly object[] {
   }
   store.close();
   return seen;
+}
+
+function inflated(bytes: Uint8Array): readonly SessionEvent[] {
+  try {
+    return [
+      { type: 'inflated', bytes: gunzipSync(bytes) },
+      { type: 'inflate-end', error: false },
+    ];
+  } catch {
+    return [{ type: 'inflate-end', error: true }];
+  }
 }
 
 function counted({ body, tokenizer, model }: ActionOf<'count'>): number {
@@ -168,7 +193,8 @@ function eventOf(step: Step): SessionEvent {
     return { type: 'request-body', bytes: Buffer.from(step.requestBody), endOfStream };
   }
   if (step.responseBody !== undefined) {
-    return { type: 'response-body', bytes: Buffer.from(step.responseBody), endOfStream };
+    const bytes = Buffer.from(step.responseBody);
+    return { type: 'response-body', bytes: step.gzip === true ? gzipSync(bytes) : bytes, endOfStream };
   }
   if (step.event === 'closed') {
     return { type: 'closed', clean: false, broken: step.broken };
@@ -214,5 +240,6 @@ function shown(action: Action): object {
 }
 
 function text(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString();
+  const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  return isGzip ? `gzip of ${gunzipSync(bytes)}` : Buffer.from(bytes).toString();
 }

@@ -57,6 +57,10 @@ export class Session {
     if (problem !== undefined) {
       this.#refuse(problem, nowMs, out);
     }
+    const refused = this.#forwarded?.response?.refused;
+    if (refused !== undefined) {
+      this.#reply(refused, nowMs, out);
+    }
     if (this.#forwarded?.response?.ended) {
       this.#finish({}, nowMs, out);
     }
@@ -152,7 +156,7 @@ export class Session {
   }
 
   #forward(nowMs: number, out: Action[]): void {
-    this.#state = forward(this.#admission, this.#context.newMeter, nowMs, out);
+    this.#state = forward(this.#admission, this.#context, nowMs, out);
     this.#releaseBody(out);
     const timeoutMs = firstTokenTimeoutMs(this.#admission);
     if (timeoutMs !== undefined) {
@@ -168,14 +172,11 @@ export class Session {
       this.#repliedByEnvoy(event, out);
     }
     const forwarded = this.#forwarded!;
-    const { head, handler, refused } = openResponse(forwarded.context, event, nowMs, out);
+    const { head, handler } = openResponse(forwarded.context, event, nowMs, out);
     forwarded.head = head;
     forwarded.response = handler;
     if (forwarded.prepared !== undefined) {
       out.push({ type: 'health', target: forwarded.prepared.choice.target.id, well: isBackendWell(head) });
-    }
-    if (refused !== undefined) {
-      this.#reply(refused, nowMs, out);
     }
   }
 

@@ -12,6 +12,7 @@ import type { Action, EventOf } from '../protocol.ts';
 import type { TextSample } from '../sample.ts';
 import type { ResponseEvidence } from './evidence.ts';
 import type { Lease } from './lease.ts';
+import type { ResponseStage } from './stage.ts';
 
 export interface ResponseContext {
   readonly dialect: Dialect;
@@ -34,6 +35,8 @@ export interface MeteredContext {
   readonly hasOutput: boolean;
   /** The client asked for a stream. */
   readonly streamed: boolean;
+  /** Absent: nothing waits. */
+  readonly stage: ResponseStage | undefined;
   /** Reports whether a response in an encoding that we cannot read may pass. */
   readonly mayPassUnread: (encoding: string) => boolean;
 }
@@ -56,6 +59,8 @@ export interface ResponseHandler {
   readonly firstTokenMs: number | undefined;
   /** The failure with which we ended a stream. */
   readonly failure: Failure | undefined;
+  /** The client gets this failure in place of the response, whose headers it does not have. */
+  readonly refused: Failure | undefined;
   /**
    * Handles one event. Returns the handler of the next one: the first bytes decide how a response
    * is read.

@@ -10,6 +10,7 @@ import { newEventSplitter } from '../../sse/events.ts';
 import type { Meter } from '../../tokens/meter.ts';
 import type { EventPart, EventSink } from './client-stream.ts';
 import { BYTES_PER_TOKEN } from './evidence.ts';
+import { type ResponseStage, textFor } from './stage.ts';
 
 /**
  * Text of one event beyond this is estimated by its bytes, so that tokenizing it cannot block the
@@ -34,6 +35,7 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
   readonly #reader: EventReader;
   readonly #meter: Meter;
   readonly #sink: EventSink;
+  readonly #text: TextSink;
   readonly #splitter = newEventSplitter();
   #estimated = 0;
   #counted = 0;
@@ -42,11 +44,12 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
   #inLong = false;
   #stopped: StoppedEvent | undefined;
 
-  constructor(reader: EventReader, meter: Meter, leased: number, sink: EventSink) {
+  constructor(reader: EventReader, meter: Meter, leased: number, sink: EventSink, stage?: ResponseStage) {
     this.#reader = reader;
     this.#meter = meter;
     this.leasedTokens = leased;
     this.#sink = sink;
+    this.#text = textFor(this, stage);
   }
 
   /**
@@ -147,8 +150,8 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
     this.#inLong = part === 'begun';
     const facts =
       part === 'none'
-        ? reader.read(bytes, start, end, this)
-        : reader.readPart(bytes, start, end, part === 'last', this);
+        ? reader.read(bytes, start, end, this.#text)
+        : reader.readPart(bytes, start, end, part === 'last', this.#text);
     if (this.#isCovered()) {
       this.#sink.event(bytes, start, end, part, facts);
       return true;

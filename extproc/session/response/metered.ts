@@ -41,6 +41,7 @@ export abstract class MeteredResponse implements ResponseHandler {
   ended = false;
   blocked = false;
   failure: Failure | undefined;
+  readonly refused = undefined;
   protected readonly context: MeteredContext;
   protected readonly incoming: IncomingBody;
 

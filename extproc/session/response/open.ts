@@ -7,10 +7,11 @@ import { type Interruption, interruptionOf } from '../../interruption.ts';
 import { hideFromClient } from '../hidden-headers.ts';
 import type { Action, EventOf } from '../protocol.ts';
 import { idHeader, isLocalReply, limitHeaders, localReplyMutation } from '../replies.ts';
+import { BufferedResponse } from './buffered.ts';
 import { encodingOf, isEventStream, unreadableEncoding } from './form.ts';
-import type { ResponseContext, ResponseHandler } from './handler.ts';
+import type { MeteredContext, ResponseContext, ResponseHandler } from './handler.ts';
 import { IncomingBody } from './metered.ts';
-import { PassthroughResponse } from './passthrough.ts';
+import { type PassthroughOptions, PassthroughResponse } from './passthrough.ts';
 import { UndecidedResponse } from './undecided.ts';
 
 export interface ResponseHead {
@@ -25,8 +26,6 @@ export interface ResponseHead {
 export interface OpenedResponse {
   readonly head: ResponseHead;
   readonly handler: ResponseHandler;
-  /** The client gets this failure in place of the response. */
-  readonly refused?: Failure;
 }
 
 export function openResponse(
@@ -43,15 +42,19 @@ export function openResponse(
     const problem = envoyFailure(status);
     const mutation = localReplyMutation(dialect, problem, snapshots, nowMs, requestId);
     out.push({ type: 'response-headers', mutation });
-    return { head: localHead(status, problem, `- ${codeDetails}`), handler: unread(context, true, false) };
+    return {
+      head: localHead(status, problem, `- ${codeDetails}`),
+      handler: unread(context, { ended: true, unreadable: false }),
+    };
   }
   const reply = status >= 500 ? firstHeader(headers, REPLY_HEADER) : undefined;
   const head = reply === undefined ? providerHead(status, headers) : localHead(status, envoyFailure(status), reply);
   const counted = metered !== undefined && status >= 200 && status < 300;
   const encoding = counted ? encodingOf(headerValues(headers, 'content-encoding')) : '';
   const unreadable = encoding !== '' && !isInflatable(encoding);
-  if (unreadable && !metered!.mayPassUnread(encoding)) {
-    return { head, handler: unread(context, true, true), refused: unreadableEncoding(encoding) };
+  if (unreadable && !mayPassUnread(metered!, encoding)) {
+    const refused = unreadableEncoding(encoding);
+    return { head, handler: unread(context, { ended: true, unreadable: true, refused }) };
   }
   const readable = counted && !unreadable;
   const relayed = readable && (metered.streamed || isEventStream(contentType));
@@ -66,20 +69,35 @@ export function openResponse(
   }
   const limits = limitHeaders(dialect, snapshots, nowMs);
   hideFromClient(headers, limits, remove);
-  out.push({ type: 'response-headers', mutation: { set: [...idHeader(requestId), ...limits], remove } });
+  const answer: Action = {
+    type: 'response-headers',
+    mutation: { set: [...idHeader(requestId), ...limits], remove },
+  };
   if (!readable) {
-    return { head, handler: unread(context, endOfStream, unreadable) };
+    out.push(answer);
+    return { head, handler: unread(context, { ended: endOfStream, unreadable }) };
   }
-  const handler = new UndecidedResponse(metered, new IncomingBody(relayed, inflating));
+  const incoming = new IncomingBody(relayed, inflating);
+  const handler = new UndecidedResponse(metered, incoming);
   handler.ended = endOfStream;
+  const { stage } = metered;
+  if (stage !== undefined && stage.limits.bufferedBytes > 0 && !endOfStream) {
+    return { head, handler: new BufferedResponse(stage, handler, incoming, answer) };
+  }
+  out.push(answer);
   return { head, handler };
 }
 
-function unread({ metered }: ResponseContext, ended: boolean, unreadable: boolean): PassthroughResponse {
+/** Where a stage is present, it decides too whether a response that it cannot read may pass. */
+function mayPassUnread({ stage, mayPassUnread: mayPass }: MeteredContext, encoding: string): boolean {
+  return (stage === undefined || stage.withoutVerdict === 'release') && mayPass(encoding);
+}
+
+function unread({ metered }: ResponseContext, options: PassthroughOptions): PassthroughResponse {
   if (metered?.lease !== undefined) {
     metered.lease.reclaimable = false;
   }
-  return new PassthroughResponse({ ended, unreadable });
+  return new PassthroughResponse(options);
 }
 
 function localHead(status: number, problem: Failure, reply: string): ResponseHead {

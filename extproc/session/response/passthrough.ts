@@ -2,9 +2,17 @@
  * Relays a response unread: passthrough, `free` endpoints, errors, local replies, encodings that we
  * cannot read.
  */
+import type { Failure } from '../../errors.ts';
 import type { Action } from '../protocol.ts';
 import { type ResponseEvidence, unreadEvidence } from './evidence.ts';
 import type { ResponseBodyEvent, ResponseHandler } from './handler.ts';
+
+export interface PassthroughOptions {
+  readonly ended: boolean;
+  /** The body would have to be counted, and its encoding is unknown. */
+  readonly unreadable: boolean;
+  readonly refused?: Failure;
+}
 
 export class PassthroughResponse implements ResponseHandler {
   ended: boolean;
@@ -12,13 +20,14 @@ export class PassthroughResponse implements ResponseHandler {
   readonly inflating = false;
   readonly firstTokenMs = undefined;
   readonly failure = undefined;
+  readonly refused: Failure | undefined;
   bytes = 0;
-  /** The body would have to be counted, and its encoding is unknown. */
   readonly #unreadable: boolean;
 
-  constructor({ ended, unreadable }: { readonly ended: boolean; readonly unreadable: boolean }) {
+  constructor({ ended, unreadable, refused }: PassthroughOptions) {
     this.ended = ended;
     this.#unreadable = unreadable;
+    this.refused = refused;
   }
 
   handle(event: ResponseBodyEvent, _nowMs: number, out: Action[]): ResponseHandler {

@@ -11,6 +11,7 @@ import type { Action } from '../protocol.ts';
 import { ClientStream, type EventSink } from './client-stream.ts';
 import { BYTES_PER_TOKEN, type ResponseEvidence } from './evidence.ts';
 import type { MeteredContext, ResponseHandler } from './handler.ts';
+import { HoldBack } from './hold-back.ts';
 import { LeasedStream } from './leased-stream.ts';
 import { type IncomingBody, MeteredResponse, NO_BYTES } from './metered.ts';
 
@@ -33,6 +34,8 @@ export class StreamedResponse extends MeteredResponse {
   readonly #stream: LeasedStream;
   /** Absent where the bytes pass as they arrive. */
   readonly #client: ClientStream | undefined;
+  /** Present where a stage looks at the events before the client gets them. */
+  readonly #holdBack: HoldBack | undefined;
   #truncated = false;
   #blockedAtMs = 0;
   /** Total wait for extensions, and the last wait if it was in vain. */
@@ -43,11 +46,14 @@ export class StreamedResponse extends MeteredResponse {
 
   constructor(context: MeteredContext, incoming: IncomingBody) {
     super(context, incoming);
-    const { answer, newMeter, lease } = context;
+    const { answer, newMeter, lease, stage } = context;
     const { relayed } = incoming;
     const leasedTokens = (relayed ? lease?.tokens : undefined) ?? Number.POSITIVE_INFINITY;
-    this.#client = relayed ? new ClientStream(answer.writer) : undefined;
-    this.#stream = new LeasedStream(answer.reader, newMeter(), leasedTokens, this.#client ?? NO_CLIENT);
+    const client = relayed ? new ClientStream(answer.writer) : undefined;
+    this.#client = client;
+    this.#holdBack = client && stage && new HoldBack(stage, client);
+    const sink = this.#holdBack ?? client ?? NO_CLIENT;
+    this.#stream = new LeasedStream(answer.reader, newMeter(), leasedTokens, sink, stage);
     if (relayed) {
       lease?.attach(this.#stream);
     }
@@ -86,18 +92,23 @@ export class StreamedResponse extends MeteredResponse {
   #afterPush(withinLease: boolean, nowMs: number, out: Action[]): void {
     const stream = this.#stream;
     const last = this.incoming.complete && this.#deferred.length === 0;
-    if (!withinLease || (last && !stream.overflowed && !stream.finish())) {
+    const isCovered = withinLease && (!last || stream.overflowed || stream.finish());
+    const complete = isCovered && last && !stream.overflowed;
+    const problem = complete ? this.#holdBack?.end() : this.#holdBack?.failure;
+    if (problem !== undefined) {
+      this.fail(problem, out);
+    } else if (!isCovered) {
       this.#askForExtension(nowMs, out);
-      return;
-    }
-    if (stream.overflowed) {
+    } else if (stream.overflowed) {
       this.fail(eventTooLong, out);
-      return;
-    }
-    if (!last) {
+    } else if (last) {
+      this.#end(out);
+    } else {
       this.#release(false, out);
-      return;
     }
+  }
+
+  #end(out: Action[]): void {
     const { hasTrailers } = this.incoming;
     this.#release(!hasTrailers, out);
     if (hasTrailers) {
@@ -142,6 +153,11 @@ export class StreamedResponse extends MeteredResponse {
 
   #truncate(tokens: number, out: Action[]): void {
     this.#stream.endLease(tokens);
+    const problem = this.#holdBack?.end();
+    if (problem !== undefined) {
+      this.fail(problem, out);
+      return;
+    }
     this.#client!.truncate(this.#usageSoFar(this.#stream.outputTokens()));
     this.#endEarly(out);
     this.#truncated = true;

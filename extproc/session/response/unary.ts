@@ -3,18 +3,22 @@
  * stream, before them.
  */
 import type { Failure } from '../../errors.ts';
+import type { TextSink } from '../../json/text-sink.ts';
 import type { Action } from '../protocol.ts';
 import type { TextSample } from '../sample.ts';
 import { BYTES_PER_TOKEN, type ResponseEvidence } from './evidence.ts';
 import type { MeteredContext, ResponseHandler } from './handler.ts';
 import { type IncomingBody, MeteredResponse, NO_BYTES } from './metered.ts';
+import { textFor } from './stage.ts';
 
 export class UnaryResponse extends MeteredResponse {
   readonly #sample: TextSample;
+  readonly #sink: TextSink;
 
   constructor(context: MeteredContext, incoming: IncomingBody) {
     super(context, incoming);
     this.#sample = context.newSample();
+    this.#sink = textFor(this.#sample, context.stage);
     // A document that the client has been promised to the end cannot be truncated, whatever its
     // lease.
     if (context.lease !== undefined) {
@@ -25,7 +29,7 @@ export class UnaryResponse extends MeteredResponse {
   read(bytes: Uint8Array, nowMs: number, out: Action[]): ResponseHandler {
     const { incoming } = this;
     if (bytes.length > 0) {
-      this.context.answer.unary.push(bytes, this.#sample);
+      this.context.answer.unary.push(bytes, this.#sink);
     }
     const last = incoming.complete;
     if (incoming.relayed) {
