@@ -15,6 +15,7 @@ import {
   type HeaderMatch,
   type KeyPart,
   type ModelFacts,
+  type ModelPrices,
   type Passthrough,
   POLICY_FORMAT_VERSION,
   type Principal,
@@ -92,11 +93,24 @@ const tokenizer = z.strictObject({
   factorPercent: count.exactOptional(),
 } satisfies Fields<Tokenizer>);
 
+const modelPrices = z.strictObject({
+  currency: text,
+  perMillionTokens: z.strictObject({
+    input: text.exactOptional(),
+    output: text.exactOptional(),
+    cachedInput: text.exactOptional(),
+    cacheWriteInput: text.exactOptional(),
+    audioInput: text.exactOptional(),
+    audioOutput: text.exactOptional(),
+  } satisfies Fields<ModelPrices['perMillionTokens']>),
+} satisfies Fields<ModelPrices>);
+
 const modelFacts = z.strictObject({
   name: text,
   maxOutputTokens: count.exactOptional(),
   contextTokens: count.exactOptional(),
   reasoningTokens: z.enum(['Auto', 'Billed', 'None']),
+  prices: modelPrices.exactOptional(),
 } satisfies Fields<ModelFacts>);
 
 const backend = z.strictObject({

@@ -128,6 +128,22 @@ export interface ModelFacts {
    * model's name.
    */
   readonly reasoningTokens: 'Auto' | 'Billed' | 'None';
+  /** Shown in lists of models. */
+  readonly prices?: ModelPrices;
+}
+
+export interface ModelPrices {
+  /** ISO 4217. */
+  readonly currency: string;
+  /** Decimal numbers. */
+  readonly perMillionTokens: {
+    readonly input?: string;
+    readonly output?: string;
+    readonly cachedInput?: string;
+    readonly cacheWriteInput?: string;
+    readonly audioInput?: string;
+    readonly audioOutput?: string;
+  };
 }
 
 export type LimitType = 'Requests' | 'InputTokens' | 'OutputTokens' | 'TotalTokens';

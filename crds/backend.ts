@@ -150,7 +150,7 @@ const prices = z
       audioOutput: price.optional(),
     }),
   })
-  .meta({ description: 'The price of a million tokens. Informational: no limit uses it yet.' });
+  .meta({ description: 'The price of a million tokens, for lists of models. No limit uses it yet.' });
 
 const modelFields = z
   .object({

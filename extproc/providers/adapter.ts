@@ -3,7 +3,7 @@
  * asks for, how it may be edited, what an answer and its stream mean, and how refusals and early
  * ends look. Everything here is pure: bytes in, facts and bytes out.
  */
-import type { ProviderApi } from '../../contract/policy.ts';
+import type { ModelPrices, ProviderApi } from '../../contract/policy.ts';
 import type { Failure } from '../errors.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
@@ -214,11 +214,25 @@ export type EditRequest = (body: ScannedBody, edits: RequestEdits, providerApi: 
  * Returns the models list (`/v1/models`), or the one model that the path names
  * (`/v1/models/{model}`).
  */
-export type ModelsBody = (models: ServedModels, path: string) => Uint8Array | Failure;
+export type ModelsBody = (models: ServedModels, path: string, query: URLSearchParams) => Uint8Array | Failure;
 
+/** The models that the caller may use. */
 export interface ServedModels {
-  /** All models that are known by name. */
-  readonly names: readonly string[];
-  /** Whether a request for this model would be routed. Globs match names that are not listed. */
-  serves(model: string): boolean;
+  /** All models that are known by name, sorted by name. */
+  list(): readonly ServedModel[];
+  /**
+   * Returns a model for which a request would be routed; undefined: there is none. Globs match names
+   * that are not listed.
+   */
+  find(name: string): ServedModel | undefined;
+}
+
+/** A model and what is known of it. */
+export interface ServedModel {
+  /** The client's name of the model. */
+  readonly name: string;
+  /** The maximum of prompt and answer together. */
+  readonly contextTokens: number | undefined;
+  readonly maxOutputTokens: number | undefined;
+  readonly prices: ModelPrices | undefined;
 }

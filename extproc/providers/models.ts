@@ -2,7 +2,7 @@
  * The two client APIs that list models, answered from the policy. The API families differ only in
  * the body.
  */
-import type { ProviderApi } from '../../contract/policy.ts';
+import type { ModelPrices, ProviderApi } from '../../contract/policy.ts';
 import { failure } from '../errors.ts';
 import type { ClientApi, Dialect, ModelsBody } from './adapter.ts';
 
@@ -41,4 +41,29 @@ export function modelOfPath(path: string): string | undefined {
   } catch {
     return name;
   }
+}
+
+export const modelNotServed = failure(
+  'model_not_found',
+  'No model of this name is served here; GET /v1/models lists them.',
+  { param: 'model' },
+);
+
+/** Returns the prices as lists show them; undefined: they are unknown. */
+export function shownPrices(prices: ModelPrices | undefined): object | undefined {
+  if (prices === undefined) {
+    return undefined;
+  }
+  const { input, output, cachedInput, cacheWriteInput, audioInput, audioOutput } = prices.perMillionTokens;
+  return {
+    currency: prices.currency,
+    per_million_tokens: {
+      input,
+      output,
+      cached_input: cachedInput,
+      cache_write_input: cacheWriteInput,
+      audio_input: audioInput,
+      audio_output: audioOutput,
+    },
+  };
 }

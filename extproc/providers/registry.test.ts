@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type FailureCode, failure, isFailure } from '../errors.ts';
+import { type FailureCode, failure } from '../errors.ts';
 import { hidesReasoning, thinksByDefault } from './reasoning.ts';
 import { dialectFor, endpoints, findEndpoint } from './registry.ts';
 
@@ -105,42 +105,6 @@ describe('limit headers', () => {
       assert.equal(openAi.reset(now + ms, now), text);
     }
     assert.equal(claude.reset(now + 1, now), '2026-01-01T00:00:01Z');
-  });
-});
-
-describe('models', () => {
-  const answer = (path: string, header: typeof none | typeof anthropic) => {
-    const body = findEndpoint('GET', path, header)?.endpoint.modelsBody?.(
-      { names: ['a', 'b/c'], serves: (model) => ['a', 'b/c'].includes(model) },
-      path,
-    );
-    assert.ok(body);
-    return isFailure(body)
-      ? body
-      : (JSON.parse(Buffer.from(body).toString()) as { data?: { id: string }[]; id?: string });
-  };
-
-  it('are listed in both dialects', () => {
-    assert.deepEqual(answer('/v1/models', none), {
-      object: 'list',
-      data: ['a', 'b/c'].map((id) => ({ id, object: 'model', created: 0, owned_by: 'tallygate' })),
-    });
-    const list = answer('/v1/models', anthropic) as { data: { id: string }[]; has_more: boolean; last_id: string };
-    assert.deepEqual(
-      list.data.map(({ id }) => id),
-      ['a', 'b/c'],
-    );
-    assert.equal(list.has_more, false);
-    assert.equal(list.last_id, 'b/c');
-  });
-
-  it('are found one by one', () => {
-    for (const header of [none, anthropic]) {
-      assert.equal((answer('/v1/models/b%2Fc', header) as { id: string }).id, 'b/c');
-      assert.equal((answer('/v1/models/b/c', header) as { id: string }).id, 'b/c');
-      assert.equal((answer('/v1/models/other', header) as { code: string }).code, 'model_not_found');
-      assert.equal((answer('/v1/models/%zz', header) as { code: string }).code, 'model_not_found');
-    }
   });
 });
 

@@ -79,6 +79,12 @@ export class Request {
 
   readonly #first = (name: string): string | undefined => firstHeader(this.#headers, name);
 
+  get query(): URLSearchParams {
+    const target = this.#first(':path') ?? '';
+    const at = target.indexOf('?');
+    return new URLSearchParams(at < 0 ? '' : target.slice(at + 1));
+  }
+
   get dialect(): Dialect {
     return this.found?.endpoint.dialect ?? dialectFor(this.path, this.#first);
   }

@@ -1,6 +1,6 @@
 /** Links backends: resolves their references and compiles what extproc and Envoy need. */
 
-import type { BackendPolicy } from '../../contract/policy.ts';
+import type { BackendPolicy, ModelPrices } from '../../contract/policy.ts';
 import type { BackendSpec } from '../../crds/backend.ts';
 import type { AIBackend } from '../../crds/kinds.ts';
 import { GROUP } from '../../crds/schema.ts';
@@ -79,6 +79,8 @@ function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
       ...(model.maxOutputTokens !== undefined && { maxOutputTokens: model.maxOutputTokens }),
       ...(model.contextTokens !== undefined && { contextTokens: model.contextTokens }),
       reasoningTokens: model.reasoningTokens,
+      // The schema leaves out what is absent.
+      ...(model.prices !== undefined && { prices: model.prices as ModelPrices }),
     })),
   };
 }

@@ -2,27 +2,33 @@
  * `GET /v1/models` and `GET /v1/models/{model}` as OpenAI answers them:
  * https://platform.openai.com/docs/api-reference/models
  */
-import { failure } from '../../errors.ts';
-import type { ClientApi, ServedModels } from '../adapter.ts';
-import { modelOfPath, modelsEndpoint } from '../models.ts';
+import type { ClientApi, ServedModel, ServedModels } from '../adapter.ts';
+import { modelNotServed, modelOfPath, modelsEndpoint, shownPrices } from '../models.ts';
 import { openAiDialect } from './errors.ts';
 
-/** The date and owner of a model are unknown here; clients read the id. */
-function modelObject(id: string): object {
-  return { id, object: 'model', created: 0, owned_by: 'tallygate' };
+/**
+ * The date and owner of a model are unknown here; clients read the id. OpenAI's own list has no
+ * limits and prices; clients of other OpenAI-compatible providers read these names of limits.
+ */
+function modelObject({ name, contextTokens, maxOutputTokens, prices }: ServedModel): object {
+  return {
+    id: name,
+    object: 'model',
+    created: 0,
+    owned_by: 'tallygate',
+    context_length: contextTokens,
+    max_completion_tokens: maxOutputTokens,
+    prices: shownPrices(prices),
+  };
 }
 
-function modelsBody({ names, serves }: ServedModels, path: string) {
+function modelsBody(models: ServedModels, path: string) {
   const wanted = modelOfPath(path);
   if (wanted === undefined) {
-    return Buffer.from(JSON.stringify({ object: 'list', data: names.map(modelObject) }));
+    return Buffer.from(JSON.stringify({ object: 'list', data: models.list().map(modelObject) }));
   }
-  if (serves(wanted)) {
-    return Buffer.from(JSON.stringify(modelObject(wanted)));
-  }
-  return failure('model_not_found', 'No model of this name is served here; GET /v1/models lists them.', {
-    param: 'model',
-  });
+  const model = models.find(wanted);
+  return model === undefined ? modelNotServed : Buffer.from(JSON.stringify(modelObject(model)));
 }
 
 export const models: readonly ClientApi[] = modelsEndpoint(['OpenAI', 'HuggingFaceTGI'], openAiDialect, modelsBody);

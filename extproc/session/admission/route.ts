@@ -3,13 +3,10 @@
  * other requests need their body, which names the model.
  */
 import { isFailure } from '../../errors.ts';
-import { speaks } from '../../policy/compile.ts';
-import type { ClientApi } from '../../providers/adapter.ts';
 import { InputCount } from '../input-count.ts';
-import type { Request } from '../request.ts';
-import { findRule } from '../routing.ts';
 import type { Admission, AdmissionStep, AdmissionWait, BodyComplete, StepResult } from './admission.ts';
 import { admitPassthrough } from './admit-passthrough.ts';
+import { listModels } from './list-models.ts';
 import { planQuota } from './quota-plan.ts';
 import { selectBackend } from './select-backend.ts';
 
@@ -21,7 +18,7 @@ export const route: AdmissionStep = {
       return routePassthrough(admission);
     }
     if (request.found.endpoint.kind === 'models') {
-      return listModels(request, request.found.endpoint);
+      return listModels(admission, request.found.endpoint);
     }
     return request.complete ? routeBody(admission) : bodyWait;
   },
@@ -73,19 +70,4 @@ function routePassthrough(admission: Admission): StepResult {
   admission.passthrough = admitted.passthrough;
   admission.buckets = admitted.buckets;
   return 'next';
-}
-
-function listModels(request: Request, { providerApis, modelsBody }: ClientApi): StepResult {
-  const entry = request.entry!;
-  const body = modelsBody!(
-    {
-      names: entry.modelNames(providerApis),
-      serves: (model) => {
-        const rule = findRule(entry, model, request.header);
-        return rule !== undefined && speaks(rule, providerApis);
-      },
-    },
-    request.path,
-  );
-  return isFailure(body) ? body : { reply: body };
 }
