@@ -38,10 +38,16 @@ export const variables = {
   ANTHROPIC_API_KEY: optionalText(),
   OTEL_EXPORTER_OTLP_ENDPOINT: optionalText(),
   XDG_STATE_HOME: optionalText(),
+  /** Tokens of `tallygate login` are kept there. */
+  XDG_CONFIG_HOME: optionalText(),
   /** Compiled code is kept there, so that the next start is quick. */
   XDG_CACHE_HOME: optionalText(),
   XDG_RUNTIME_DIR: optionalText(),
   SSL_CERT_FILE: optionalText(),
+  /** These three tell whether `tallygate login` can open a browser. */
+  SSH_CONNECTION: optionalText(),
+  DISPLAY: optionalText(),
+  WAYLAND_DISPLAY: optionalText(),
   HOME: optionalText(),
   PATH: text(''),
 };
@@ -56,4 +62,9 @@ export function readSettings(environment: Readonly<Record<string, string | undef
 export function stateHome({ XDG_STATE_HOME, HOME }: Settings, home: string): string {
   // The XDG specification has relative paths ignored.
   return XDG_STATE_HOME?.startsWith('/') ? XDG_STATE_HOME : join(HOME ?? home, '.local/state');
+}
+
+/** `$XDG_CONFIG_HOME`, or what stands for it. */
+export function configHome({ XDG_CONFIG_HOME, HOME }: Settings, home: string): string {
+  return XDG_CONFIG_HOME?.startsWith('/') ? XDG_CONFIG_HOME : join(HOME ?? home, '.config');
 }

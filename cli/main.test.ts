@@ -21,7 +21,10 @@ function tallygate(args: readonly string[], environment: Readonly<Record<string,
 test('help is an answer, wrong use is exit code 2 with the usage', () => {
   const help = tallygate(['--help']);
   assert.equal(help.status, 0);
-  assert.match(help.stdout, /run .*\n.*check .*\n.*quota .*\n.*key .*\n.*extproc .*\n(.*\n)*.*version /);
+  assert.match(
+    help.stdout,
+    /run .*\n.*check .*\n.*quota .*\n.*key .*\n.*login .*\n.*token .*\n.*logout .*\n.*extproc .*\n(.*\n)*.*version /,
+  );
   assert.match(tallygate(['run', '--help']).stdout, /^Usage: tallygate run /);
   assert.match(tallygate(['version']).stdout, /^tallygate \d+\.\d+\.\d+ /);
   for (const wrong of [

@@ -20,6 +20,9 @@ const verbs: Readonly<Record<string, { readonly short: string; readonly load: ()
   },
   quota: { short: 'list and reset budgets', load: async () => (await import('./quota.ts')).quota },
   key: { short: 'create, list, find and revoke API keys', load: async () => (await import('./key.ts')).key },
+  login: { short: 'sign in to a gateway', load: async () => (await import('./login.ts')).login },
+  token: { short: 'print a token for a gateway', load: async () => (await import('./token.ts')).token },
+  logout: { short: 'forget the tokens for a gateway', load: async () => (await import('./logout.ts')).logout },
   extproc: { short: 'run the ext_proc service alone', load: async () => (await import('./extproc.ts')).extproc },
   controller: {
     short: 'run the control plane in a cluster',

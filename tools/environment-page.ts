@@ -50,6 +50,11 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
     description: 'The parent of the state folder `tallygate/NAME`. A relative path is ignored.',
     fallback: '`~/.local/state`',
   },
+  XDG_CONFIG_HOME: {
+    description:
+      'The parent of the folder `tallygate` with the tokens of `tallygate login`. A relative path is ignored.',
+    fallback: '`~/.config`',
+  },
   XDG_CACHE_HOME: {
     description:
       'The parent of the cache folder `tallygate` with compiled code and downloads, which speeds up the next start.',
@@ -63,6 +68,11 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
     description: 'The certificate authorities that verify providers.',
     fallback: 'those of the system, otherwise those of Node',
   },
+  SSH_CONNECTION: { description: 'If it is set, `tallygate login` opens no browser.' },
+  DISPLAY: {
+    description: 'If neither this nor `WAYLAND_DISPLAY` is set, `tallygate login` opens no browser on Linux.',
+  },
+  WAYLAND_DISPLAY: { description: 'See `DISPLAY`.' },
   HOME: { description: 'The `~` in the defaults above.' },
   PATH: { description: 'The search path for Envoy.' },
 };

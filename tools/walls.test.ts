@@ -77,6 +77,7 @@ const extprocRooms: Rooms = {
 /** Modules from outside that only the named rooms may import. */
 const outside: readonly { readonly module: RegExp; readonly rooms: readonly string[] }[] = [
   { module: /^@kubernetes\//, rooms: ['controller'] },
+  { module: /^openid-client$/, rooms: ['cli'] },
   { module: /^@grpc\/grpc-js$/, rooms: ['controller', 'extproc'] },
 ];
 

@@ -52,7 +52,7 @@ export interface OidcProvider {
   rotateKeys(options?: { readonly dropOld?: boolean }): Promise<void>;
   /** Forgets sessions, grants and refresh tokens, as if all had expired. */
   forget(): void;
-  /** Refuses connections until `up`. */
+  /** Refuses connections until `up`. Both may be called twice. */
   down(): Promise<void>;
   up(): Promise<void>;
   stop(): Promise<void>;
@@ -95,7 +95,11 @@ export async function startOidcProvider(options: OidcProviderOptions = {}): Prom
     },
     forget: () => store.clear(),
     down: () => close(server),
-    up: () => listen(server, port),
+    up: async () => {
+      if (!server.listening) {
+        await listen(server, port);
+      }
+    },
     stop: () => close(server),
   };
 }
