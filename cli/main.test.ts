@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { POLICY_FORMAT_VERSION } from '../contract/policy.ts';
 
 const launcher = fileURLToPath(new URL('bin.cjs', import.meta.url));
 
@@ -53,9 +54,10 @@ test('a wrong variable is named with its fix, all of them at once', () => {
   assert.match(stderr, /TALLYGATE_LOG_LEVEL must be one of .*; correct it or unset it/);
 });
 
-const policy = (version: string, formatVersion = 3) => JSON.stringify({ policy: { formatVersion, version, lines: 0 } });
+const policy = (version: string, formatVersion = POLICY_FORMAT_VERSION) =>
+  JSON.stringify({ policy: { formatVersion, version, lines: 0 } });
 
-test('extproc follows its policy file, keeps the last good one, and ends in order', { timeout: 30_000 }, async () => {
+test('extproc follows its policy file, keeps the last good one, and ends in order', { timeout: 30_000 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'extproc-'));
   const path = join(folder, 'policy.json');
   const exchange = (text: string) => {
@@ -68,6 +70,7 @@ test('extproc follows its policy file, keeps the last good one, and ends in orde
     [launcher, 'extproc', '--policy', path, '--socket', join(folder, 's'), '--metrics', `unix:${admin}`],
     { stdio: 'ignore' },
   );
+  t.after(() => child.kill('SIGKILL'));
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
   const ask = (path: string) =>
     new Promise<{ readonly code: number | undefined; readonly text: string } | undefined>((resolve) => {
@@ -86,6 +89,7 @@ test('extproc follows its policy file, keeps the last good one, and ends in orde
     /^tallygate_policy_refused(?:{.*})? (\d+)$/m.exec((await ask('/metrics'))!.text)?.[1];
   const until = async (wanted: object) => {
     for (;;) {
+      t.signal.throwIfAborted();
       const now = await status();
       if (Object.entries(wanted).every(([name, value]) => now[name] === value)) {
         return;
