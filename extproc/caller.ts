@@ -8,3 +8,5 @@ export interface Caller {
   /** Returns a claim of the caller's token, if it has one value. */
   claim(name: string): string | undefined;
 }
+
+export type AuthenticationMethod = 'api_key' | 'jwt' | 'client_certificate';

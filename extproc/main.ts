@@ -7,6 +7,7 @@ import type { GatewayPolicy } from '../contract/policy.ts';
 import type { PolicyRevision } from '../contract/policy-version.ts';
 import { newClock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
+import { TokenVerifier } from './access/token-verifier.ts';
 import { failure } from './errors.ts';
 import { type Exchange, type ExchangeHandler, firstHeader } from './exchange.ts';
 import { type CompiledPolicy, compiling } from './policy/compile.ts';
@@ -127,13 +128,14 @@ function openStore(journalPath: string | undefined, now: () => number, log: Log)
 
 /** Returns what all sessions of the process share. */
 function newServices(
-  { finished, plainErrors = false, log }: ExtprocOptions,
+  { finished, plainErrors = false, requestKeys = () => {}, log }: ExtprocOptions,
   owned: Pick<SessionServices, 'policy' | 'store' | 'health' | 'broken' | 'now'>,
 ): SessionServices {
   const epoch = randomUUID();
   let requests = 0;
   return {
     ...owned,
+    verifier: new TokenVerifier({ nowMs: owned.now, requestKeys }),
     estimates: new OutputEstimator(),
     counts: newCountQueue(),
     compares: newComparison(),

@@ -2,6 +2,7 @@
  * The record of one finished request: what the access line, the metrics and the spans are made
  * from.
  */
+import type { AuthenticationMethod, Caller } from './caller.ts';
 import type { Failure } from './errors.ts';
 import type { Interruption } from './interruption.ts';
 import type { BucketRef } from './quota/store.ts';
@@ -49,6 +50,8 @@ export interface RequestRecord {
   readonly undeliveredTokens: number | undefined;
   /** Our count beside the provider's number, where both are known. */
   readonly estimatedOutputTokens: number | undefined;
+  /** Undefined where no access policy applies, or where none decided. */
+  readonly access: AccessRecord | undefined;
   readonly decision: QuotaDecision;
   readonly buckets: readonly BucketRef[];
   readonly failure: Failure | undefined;
@@ -65,6 +68,15 @@ export interface RequestRecord {
   readonly observed:
     | { readonly key: EstimateKey; readonly outputTokens: number; readonly durationMs: number }
     | undefined;
+}
+
+export interface AccessRecord {
+  readonly decision: 'admitted' | 'refused';
+  /** Undefined for a request without a valid credential. */
+  readonly caller: Caller | undefined;
+  readonly method: AuthenticationMethod | undefined;
+  /** The group by which the caller was admitted. */
+  readonly group: string | undefined;
 }
 
 export type QuotaDecision =

@@ -1,4 +1,5 @@
 /** Generates docs/reference/metrics.md from a scrape after requests of every kind. */
+import { failure } from '../extproc/errors.ts';
 import type { RequestRecord } from '../extproc/record.ts';
 import { newCounters } from '../extproc/server/server-context.ts';
 import { metric } from '../extproc/telemetry/names.ts';
@@ -37,6 +38,7 @@ const labelRows = [
     '`tallygate_reason`',
     'The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`; in `tallygate_ext_proc_streams_broken_total` `reset` (by Envoy, for example because the client left), `evicted` (the slowest stream when too many bytes wait), `malformed` (an invalid message) or `exception` (a bug)',
   ),
+  row('`tallygate_access_method`', '`api_key`, `jwt`, `client_certificate`; absent without a valid credential'),
   row('`tallygate_quota`', '`NAMESPACE/POLICY/QUOTA`'),
   row(
     '`tallygate_quota_key`',
@@ -74,12 +76,19 @@ export async function metricsPage(): Promise<string> {
   );
 }
 
+const refusedByAccess = {
+  access: { decision: 'refused', method: undefined, caller: undefined, group: undefined },
+  failure: failure('unauthenticated', ''),
+} as const;
+
 async function exampleText(): Promise<string> {
   const recorder = newRecorder({ lines: { write: () => {}, dropped: 0 }, nowMs: 0 });
   const usage = { ...outcomeOfStream.usage!, cacheWriteInput: 1, reasoningOutput: 1, audioInput: 1, audioOutput: 1 };
   const outcomes: readonly RequestRecord[] = [
     { ...outcomeOfStream, usage, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/teams/trial'] } },
     { ...outcomeOfStream, unmetered: true, clientLeft: true },
+    { ...outcomeOfStream, access: { decision: 'admitted', method: 'jwt', caller: undefined, group: undefined } },
+    { ...outcomeOfStream, ...refusedByAccess },
     { ...outcomeOfStream, broken: { flags: 'UC', details: 'upstream_reset', transportFailure: '' } },
     { ...outcomeOfStream, decision: { type: 'refused', reason: 'spent', quota: 'default/teams/hour' } },
   ];

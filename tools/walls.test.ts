@@ -69,8 +69,8 @@ const extprocRooms: Rooms = {
   telemetry: ['errors', 'usage', 'interruption', 'record', 'quota', 'server'],
   sidecar: ['policy'],
   main: [
-    ...['errors', 'exchange', 'usage', 'record', 'tokens', 'providers', 'quota', 'policy', 'session', 'telemetry'],
-    ...['server'],
+    ...['errors', 'exchange', 'usage', 'record', 'tokens', 'providers', 'quota', 'access', 'policy', 'session'],
+    ...['telemetry', 'server'],
   ],
 };
 

@@ -4,15 +4,13 @@
  */
 import { type ConditionFacts, MAX_GROUPS } from '../../contract/condition.ts';
 import type { EndpointName, Principal } from '../../contract/policy.ts';
-import type { Caller } from '../caller.ts';
+import type { AuthenticationMethod, Caller } from '../caller.ts';
 import { type Failure, failure } from '../errors.ts';
 import type { ApiKeysByDigest } from './api-keys.ts';
 import type { CompiledAccessPolicy, CompiledAllowRule } from './compile.ts';
 import type { CompiledJwt } from './jwt.ts';
 import type { Presented, PresentedSecret } from './presented.ts';
 import type { TokenVerdict, TokenVerifier } from './token-verifier.ts';
-
-export type AuthenticationMethod = 'api_key' | 'jwt' | 'client_certificate';
 
 /** A caller with the credential that proves its identity. */
 export interface ProvenCaller {
@@ -32,6 +30,9 @@ export interface CallerIdentity {
   /** In the order of `policies`. */
   readonly callers: readonly ProvenCaller[];
 }
+
+/** The access policies that apply to a place, from the Gateway down. */
+export type AccessPolicies = readonly CompiledAccessPolicy[];
 
 export interface AccessServices {
   readonly keys: ApiKeysByDigest;
@@ -84,7 +85,7 @@ const modelNotAllowed = failure(
  * already; `policies` may contain them again. Call only with at least one policy.
  */
 export function authenticate(
-  policies: readonly CompiledAccessPolicy[],
+  policies: AccessPolicies,
   presented: Presented,
   services: AccessServices,
   outer?: CallerIdentity,
@@ -252,6 +253,11 @@ export function refusedAtHeaders(
     allow.some((rule) => mayBeginBy(rule, callers[place]!.caller, endpoint)),
   );
   return possible ? undefined : forbidden;
+}
+
+/** Returns the failure of a request for a model that the caller may not use at all. */
+export function refusedModel(identity: CallerIdentity, model: string): Failure | undefined {
+  return mayUse(identity, model) ? undefined : modelNotAllowed;
 }
 
 /** Whether the caller may use a model at all, for lists of models. */

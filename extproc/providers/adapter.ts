@@ -3,7 +3,7 @@
  * asks for, how it may be edited, what an answer and its stream mean, and how refusals and early
  * ends look. Everything here is pure: bytes in, facts and bytes out.
  */
-import type { ModelPrices, ProviderApi } from '../../contract/policy.ts';
+import type { EndpointName, ModelPrices, ProviderApi } from '../../contract/policy.ts';
 import type { Failure } from '../errors.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
@@ -16,6 +16,8 @@ export interface ClientApi {
   readonly method: string;
   /** An exact path, or one with a `{…}` segment. */
   readonly path: string;
+  /** The name in access policies. Absent for models APIs, which every caller may use. */
+  readonly name?: EndpointName;
   readonly operation: Operation;
   /** APIs of backends that serve this client API without translation. */
   readonly providerApis: readonly ProviderApi[];

@@ -50,9 +50,10 @@ class Drive implements ExchangeHandler, BodyOwner {
     this.#exchange = exchange;
     this.#shared = shared;
     this.#account = new Account(shared);
-    const { newId, random, estimates, newMeter, health, now, compares, plainErrors } = shared;
+    const { newId, random, estimates, newMeter, health, verifier, now, compares, plainErrors } = shared;
     this.#session = new Session({
       policy,
+      verifier,
       newId,
       random,
       estimates,
@@ -64,7 +65,8 @@ class Drive implements ExchangeHandler, BodyOwner {
   }
 
   requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void {
-    this.#handle({ type: 'request-headers', headers, endOfStream, routeName: attributes.get(ROUTE_NAME_ATTRIBUTE) });
+    const routeName = attributes.get(ROUTE_NAME_ATTRIBUTE);
+    this.#handle({ type: 'request-headers', headers, endOfStream, routeName, attributes });
     if (endOfStream || this.#failed || !this.#session.collecting) {
       return;
     }
@@ -267,6 +269,9 @@ class Drive implements ExchangeHandler, BodyOwner {
     switch (action.type) {
       case 'keep':
         this.#keep(action.bytes);
+        break;
+      case 'verify-tokens':
+        void action.verified.then(() => this.#handle({ type: 'tokens-verified' }));
         break;
       case 'reserve':
         this.#reserve(action.demand);

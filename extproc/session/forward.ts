@@ -15,7 +15,7 @@ export function forward(admission: Admission, parts: ResponseParts, nowMs: numbe
   if (prepared !== undefined) {
     return forwardCollected(admission, prepared, parts, nowMs, out);
   }
-  out.push({ type: 'request-headers', mutation: request.mutation(admission.passthrough!.target) });
+  out.push({ type: 'request-headers', mutation: request.mutation(admission.passthrough!.passthrough.target) });
   request.passthroughBody!.forward(out);
   return uncountedResponse(admission, nowMs);
 }

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import { TokenVerifier } from '../access/token-verifier.ts';
 import type { HeaderList } from '../exchange.ts';
 import type { Interruption } from '../interruption.ts';
 import { compilePolicy } from '../policy/compile.ts';
@@ -15,6 +16,7 @@ import { bucketRef } from '../quota/keys.ts';
 import { openQuotaStore } from '../quota/open.ts';
 import type { Hold, QuotaStore } from '../quota/store.ts';
 import { drawOn } from '../quota/units.ts';
+import type { RequestRecord } from '../record.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
 import { newMeter } from '../tokens/meter.ts';
@@ -77,6 +79,7 @@ function replay(given: Case): readonly object[] {
   const { store } = openQuotaStore({ nowMs: () => nowMs });
   const session = new Session({
     policy,
+    verifier: new TokenVerifier({ nowMs: () => nowMs, requestKeys: () => {} }),
     random: () => 0,
     healthy: () => true,
     newId: () => 'id',
@@ -233,10 +236,19 @@ function shown(action: Action): object {
     return {
       type: 'finish',
       charge: settle?.charge,
-      record: { ...known, buckets: record.buckets.map(({ key }) => key) },
+      record: { ...known, ...shownAccess(record), buckets: record.buckets.map(({ key }) => key) },
     };
   }
   return action;
+}
+
+function shownAccess({ access }: RequestRecord): object {
+  if (access === undefined) {
+    return {};
+  }
+  const { decision, method, group, caller } = access;
+  const { tenant, user, groups, apiKey } = caller ?? {};
+  return { access: { decision, method, group, tenant, user, groups, apiKey } };
 }
 
 function text(bytes: Uint8Array): string {

@@ -16,6 +16,8 @@ export type SessionEvent =
       readonly headers: HeaderList;
       readonly endOfStream: boolean;
       readonly routeName: string | undefined;
+      /** Of the client's connection. */
+      readonly attributes?: ReadonlyMap<string, string>;
     }
   | { readonly type: 'request-body'; readonly bytes: Uint8Array; readonly endOfStream: boolean }
   | { readonly type: 'request-trailers' }
@@ -37,6 +39,7 @@ export type SessionEvent =
   | { readonly type: 'overloaded' }
   /** The request body arrives too slowly. */
   | { readonly type: 'upload-late' }
+  | { readonly type: 'tokens-verified' }
   | { readonly type: 'counted'; readonly tokens: number }
   | { readonly type: 'reserved'; readonly decision: Decision }
   | { readonly type: 'extended'; readonly tokens: number }
@@ -70,6 +73,8 @@ export type EnvoyAction =
 export type ServiceAction =
   /** Change in the memory of the body, for the bound of the process; negative on release. */
   | { readonly type: 'keep'; readonly bytes: number }
+  /** Sends `tokens-verified` when the promise is fulfilled; it is never rejected. */
+  | { readonly type: 'verify-tokens'; readonly verified: Promise<void> }
   | { readonly type: 'reserve'; readonly demand: Demand }
   | { readonly type: 'extend'; readonly hold: Hold; readonly output: OutputDemand }
   /** Cancels the pending `reserve` or `extend`. */

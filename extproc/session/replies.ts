@@ -52,7 +52,7 @@ export function missingQuotaKey({ quota, part }: { readonly quota: Quota; readon
   const header = part.type === 'Header';
   const need = header
     ? `the header ${part.name}. Send it exactly once with each request.`
-    : `a ${part.type.toLowerCase()}. Send one with each request.`;
+    : `the ${part.type} of the caller, which its credential does not name. Use another credential.`;
   return failure('missing_quota_key', `Quota ${quota.id} needs ${need}`, header ? { param: part.name } : {});
 }
 
@@ -64,6 +64,9 @@ export function refusal(
   requestId?: string,
 ): ImmediateResponse {
   const headers: (readonly [string, string])[] = [['content-type', 'application/json'], ...idHeader(requestId)];
+  if (problem.status === 401) {
+    headers.push(['www-authenticate', 'Bearer']);
+  }
   if (problem.retryAfterMs !== undefined) {
     headers.push(['retry-after', String(Math.max(1, Math.ceil(problem.retryAfterMs / 1000)))]);
   }

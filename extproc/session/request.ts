@@ -3,6 +3,7 @@
  * backend.
  */
 import { REQUEST_ID_HEADER, ROUTE_HEADER } from '../../contract/headers.ts';
+import { Presented } from '../access/presented.ts';
 import { type Failure, failure } from '../errors.ts';
 import { firstHeader, type HeaderList, type HeaderMutation, headerValues } from '../exchange.ts';
 import { newScanner } from '../json/json-tokenizer.ts';
@@ -32,6 +33,8 @@ const noRoute = failure('unknown_endpoint', 'No AIGatewayRoute serves this host 
 
 /** A provider that honours another charset would read another body than we do. */
 const OTHER_CHARSET = /;\s*charset\s*=\s*(?!"?utf-?8"?\s*(;|$))/i;
+
+const noAttributes: ReadonlyMap<string, string> = new Map();
 
 export interface RequestContext {
   readonly policy: CompiledPolicy;
@@ -65,6 +68,8 @@ export class Request {
   endedByTrailers = false;
   readonly #context: RequestContext;
   #headers: HeaderList = [];
+  #attributes = noAttributes;
+  #presented: Presented | undefined;
   #ownId = false;
   /** Present while the body is collected and kept. */
   #scanner: JsonScanner | undefined;
@@ -89,6 +94,12 @@ export class Request {
     return this.found?.endpoint.dialect ?? dialectFor(this.path, this.#first);
   }
 
+  /** What the client presents to prove who it is. */
+  get presented(): Presented {
+    this.#presented ??= new Presented(this.#headers, this.#attributes);
+    return this.#presented;
+  }
+
   /** Whether the client accepts all of these encodings. */
   accepts(encodings: string): boolean {
     const offered = this.header('accept-encoding').flatMap((value) => value.toLowerCase().split(','));
@@ -104,8 +115,9 @@ export class Request {
   }
 
   /** Reads the headers. Returns a failure where the request cannot be served. */
-  headers({ headers, endOfStream, routeName }: EventOf<'request-headers'>): Failure | undefined {
+  headers({ headers, endOfStream, routeName, attributes }: EventOf<'request-headers'>): Failure | undefined {
     this.#headers = headers;
+    this.#attributes = attributes ?? noAttributes;
     this.complete = endOfStream;
     const id = this.#first(REQUEST_ID_HEADER);
     this.#ownId = id !== undefined && !REQUEST_ID.test(id);

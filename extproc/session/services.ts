@@ -1,5 +1,6 @@
 /** The services that the sessions of a process share. */
 import type { Tokenizer } from '../../contract/policy.ts';
+import type { TokenVerifier } from '../access/token-verifier.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Overdraft, QuotaStore } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
@@ -12,6 +13,7 @@ import type { OutputEstimates } from './output-estimates.ts';
 
 export interface SessionServices {
   policy(): CompiledPolicy | undefined;
+  readonly verifier: TokenVerifier;
   readonly store: QuotaStore;
   readonly estimates: OutputEstimates & {
     observe(model: string, route: string, outputTokens: number, durationMs: number): void;

@@ -98,6 +98,7 @@ export class Session {
         return tooManyBodies;
       case 'upload-late':
         return uploadTooSlow;
+      case 'tokens-verified':
       case 'counted':
       case 'reserved':
         return this.#resume(event, nowMs, out);
@@ -244,6 +245,7 @@ export class Session {
 
   #releaseBody(out: Action[]): void {
     this.#request.release(out);
+    this.#admission.body = undefined;
     if (this.#admission.prepared !== undefined) {
       this.#admission.prepared.body = undefined;
     }

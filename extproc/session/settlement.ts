@@ -3,7 +3,7 @@ import { envoyFailure, type Failure } from '../errors.ts';
 import { type Interruption, interruptedBy } from '../interruption.ts';
 import type { BucketRef, Hold } from '../quota/store.ts';
 import { unitOf } from '../quota/units.ts';
-import type { QuotaDecision, RequestRecord } from '../record.ts';
+import type { AccessRecord, QuotaDecision, RequestRecord } from '../record.ts';
 import type { Admission } from './admission/admission.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
 import { estimateKey, type RoutingDecision } from './admission/select-backend.ts';
@@ -13,6 +13,9 @@ import type { Settle } from './protocol.ts';
 import type { PreparedRequest } from './request.ts';
 import { type ResponseEvidence, unreadEvidence } from './response/evidence.ts';
 import type { Forwarded } from './state.ts';
+
+/** The codes of failures with which the access policies refuse. */
+const accessCodes: readonly string[] = ['unauthenticated', 'forbidden', 'model_not_allowed'];
 
 /** How a request ended, where the response did not end it. */
 export interface Ending {
@@ -169,8 +172,8 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
   const complete = evidence?.finished === true && cost?.source === 'provider' && facts?.hasOutput === true;
   return {
     requestId: request.id,
-    route: choice?.rule.rule.route ?? passthrough?.route,
-    rule: choice?.rule.rule.name ?? passthrough?.rule,
+    route: choice?.rule.rule.route ?? passthrough?.passthrough.route,
+    rule: choice?.rule.rule.name ?? passthrough?.passthrough.rule,
     backend: choice?.target.backend,
     schema: choice?.target.backendPolicy.schema,
     operation: request.found?.endpoint.operation,
@@ -188,6 +191,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     source: cost?.source,
     undeliveredTokens: cost?.undeliveredTokens || undefined,
     estimatedOutputTokens: complete && input.compares() ? evidence.countExactly() : undefined,
+    access: accessRecord(admission, ending.failure),
     decision: finalDecision(input),
     buckets: admission.buckets,
     failure: ending.failure ?? response?.failure ?? head?.failure ?? (late ? envoyFailure(504) : undefined),
@@ -205,6 +209,16 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
         }
       : undefined,
   };
+}
+
+/** `ended` is the failure that we replied with. */
+function accessRecord({ identity, group }: Admission, ended: Failure | undefined): AccessRecord | undefined {
+  const refused = ended !== undefined && accessCodes.includes(ended.code);
+  if (identity === undefined && !refused) {
+    return undefined;
+  }
+  const { caller, method } = identity?.proven ?? {};
+  return { decision: refused ? 'refused' : 'admitted', caller, method, group };
 }
 
 function isUnmetered({ usage, source }: Cost, evidence: ResponseEvidence | undefined): boolean {

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import { TokenVerifier } from '../access/token-verifier.ts';
 import type { Exchange, ExchangeHandler } from '../exchange.ts';
 import { compilePolicy } from '../policy/compile.ts';
 import type { MemoryStore } from '../quota/memory.ts';
@@ -50,6 +51,7 @@ export function newRig(options: {
   let ids = 0;
   const base: SessionServices = {
     policy: () => policy,
+    verifier: new TokenVerifier({ nowMs: () => 0, requestKeys: () => {} }),
     store,
     estimates: new OutputEstimator(),
     health: newOutlierDetection(),

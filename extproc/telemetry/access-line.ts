@@ -5,7 +5,7 @@
 import { jsonText } from '../../runtime/json-text.ts';
 import { backendFailure, type Interruption } from '../interruption.ts';
 import type { Overdraft } from '../quota/store.ts';
-import type { RequestRecord } from '../record.ts';
+import type { AccessRecord, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 
 /** Clients choose models, paths and request ids. */
@@ -29,6 +29,9 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   line += text('model', outcome.model);
   line += text('responseModel', outcome.responseModel);
   line += tenant(outcome.buckets);
+  if (outcome.access !== undefined) {
+    line += access(outcome.access);
+  }
   line += `,"stream":${outcome.stream}`;
   if (outcome.status !== undefined) {
     line += `,"status":${outcome.status}`;
@@ -103,6 +106,12 @@ function tenant(buckets: RequestRecord['buckets']): string {
     }
   }
   return members === '' ? '' : `,"tenant":{${members.slice(1)}}`;
+}
+
+function access({ decision, method, caller, group }: AccessRecord): string {
+  const { tenant, user, apiKey } = caller ?? {};
+  const names = text('tenant', tenant) + text('user', user) + text('group', group) + text('apiKey', apiKey);
+  return `,"caller":{"decision":"${decision}"${text('method', method)}${names}}`;
 }
 
 /** `name` is a constant or the name of a header, which needs no escapes. */

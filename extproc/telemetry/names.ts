@@ -22,6 +22,7 @@ export const attribute = {
   quotaKey: 'tallygate.quota.key',
   cause: 'tallygate.overdraft.cause',
   failure: 'tallygate.failure',
+  accessMethod: 'tallygate.access.method',
   direction: 'network.io.direction',
 } as const;
 
@@ -53,6 +54,7 @@ export const metric = {
     'Difference between the output tokens that Tallygate counted and those that the provider reported, in percent of the latter',
   ),
   unmetered: describe('tallygate.requests.unmetered', '{request}', 'Requests whose tokens are unknown'),
+  accessDecisions: describe('tallygate.access.decisions', '{request}', 'Decisions of the access policies on requests'),
   decisions: describe('tallygate.quota.decisions', '{request}', 'Decisions of the quotas on requests'),
   shadowRefused: describe(
     'tallygate.quota.shadow_refused',

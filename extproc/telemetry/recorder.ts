@@ -35,6 +35,7 @@ const MAX_CELLS = 2000;
 export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOptions): Recorder {
   const table = newMetricTable(nowMs);
   const seriesOf = newSeries(table);
+  const accessDecisions = boundedCells(table.sum(metric.accessDecisions));
   const decisions = boundedCells(table.sum(metric.decisions));
   const shadowRefused = boundedCells(table.sum(metric.shadowRefused));
   const overdraft = boundedCells(table.sum(metric.overdraft));
@@ -43,6 +44,19 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
   if (lines) {
     table.gauge(metric.recordsDropped, () => [{ attributes: {}, value: lines.dropped }]);
   }
+
+  const recordAccess = ({ access, failure }: RequestRecord) => {
+    if (access === undefined) {
+      return;
+    }
+    const { decision, method } = access;
+    const code = decision === 'refused' ? failure?.code : undefined;
+    accessDecisions(`${decision}\n${method}\n${code}`, () => ({
+      [attribute.decision]: decision,
+      ...(method !== undefined && { [attribute.accessMethod]: method }),
+      ...(code !== undefined && { [attribute.errorType]: code }),
+    }));
+  };
 
   const recordDecision = ({ decision, route }: RequestRecord) => {
     if (decision.type === 'none') {
@@ -77,6 +91,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
     table,
     record(outcome, overdrafts) {
       seriesOf(outcome).record(outcome);
+      recordAccess(outcome);
       recordDecision(outcome);
       recordFailure(outcome);
       for (const { bucket, amount, cause } of overdrafts) {

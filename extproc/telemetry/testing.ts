@@ -48,6 +48,7 @@ export const outcomeOfStream: RequestRecord = {
   source: 'provider',
   undeliveredTokens: undefined,
   estimatedOutputTokens: 50,
+  access: undefined,
   decision: { type: 'admitted', queuedMs: 0, shadowRefused: [] },
   buckets: [bucket],
   failure: undefined,

@@ -47,6 +47,7 @@ function withIterations(numbers: UsageNumbers, answer: MatchesByPath): UsageNumb
 export const messages: ClientApi = {
   method: 'POST',
   path: '/v1/messages',
+  name: 'messages',
   operation: 'chat',
   providerApis: ['Anthropic'],
   dialect: anthropicDialect,
@@ -71,6 +72,7 @@ export const messages: ClientApi = {
 export const countTokens: ClientApi = {
   method: 'POST',
   path: '/v1/messages/count_tokens',
+  name: 'count_tokens',
   operation: 'count_tokens',
   providerApis: ['Anthropic'],
   dialect: anthropicDialect,

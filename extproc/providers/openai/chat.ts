@@ -12,6 +12,7 @@ import { openAiDialect } from './errors.ts';
 export const chat: ClientApi = {
   method: 'POST',
   path: '/v1/chat/completions',
+  name: 'chat',
   operation: 'chat',
   providerApis: ['OpenAI', 'HuggingFaceTGI'],
   dialect: openAiDialect,

@@ -88,6 +88,7 @@ function edit(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
 export const completions: ClientApi = {
   method: 'POST',
   path: '/v1/completions',
+  name: 'completions',
   operation: 'text_completion',
   providerApis: ['OpenAI', 'HuggingFaceTGI'],
   dialect: openAiDialect,

@@ -60,6 +60,7 @@ function edit(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
 export const embeddings: ClientApi = {
   method: 'POST',
   path: '/v1/embeddings',
+  name: 'embeddings',
   operation: 'embeddings',
   providerApis: ['OpenAI'],
   dialect: openAiDialect,

@@ -27,6 +27,7 @@ const answerShape: Shape = {
 export const responses: ClientApi = {
   method: 'POST',
   path: '/v1/responses',
+  name: 'responses',
   operation: 'chat',
   providerApis: ['OpenAI'],
   dialect: openAiDialect,

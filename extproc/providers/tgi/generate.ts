@@ -42,6 +42,7 @@ function generateEndpoint(path: string, streams: boolean | undefined): ClientApi
   return {
     method: 'POST',
     path,
+    name: 'generate',
     operation: 'text_completion',
     providerApis: ['HuggingFaceTGI'],
     dialect: tgiDialect,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { POLICY_FORMAT_VERSION } from '../../../contract/policy.ts';
+import { TokenVerifier } from '../../access/token-verifier.ts';
 import { type Failure, failure } from '../../errors.ts';
 import type { HeaderList } from '../../exchange.ts';
 import { compilePolicy } from '../../policy/compile.ts';
@@ -65,6 +66,7 @@ class TestSession {
     this.#session = new Session(
       {
         policy,
+        verifier: new TokenVerifier({ nowMs: () => 0, requestKeys: () => {} }),
         newId: () => 'id',
         random: () => 0,
         healthy: () => true,
@@ -144,7 +146,10 @@ test('a collected request is routed when its body is complete', () => {
   session.body(BODY);
   assert.deepEqual(ran, ['access', 'route']);
   session.body('', true);
-  assert.deepEqual(ran, ['access', 'route', 'requestLimits', 'guard', 'reserve']);
+  assert.deepEqual(
+    ran,
+    admissionSteps.map(({ name }) => name),
+  );
   assert.equal(session.forwardedBody, BODY);
 });
 
@@ -156,14 +161,20 @@ test('count_tokens takes the same steps', () => {
     [':path', '/v1/messages/count_tokens'],
   ]);
   const { did } = session.body(BODY.replace('gpt-4o-mini', 'claude-x'), true);
-  assert.deepEqual(ran, ['access', 'route', 'requestLimits', 'guard', 'reserve']);
+  assert.deepEqual(
+    ran,
+    admissionSteps.map(({ name }) => name),
+  );
   assert.deepEqual(did, ['request-headers', 'request-body']);
 });
 
 test('passthrough takes all steps at its headers', () => {
   const { steps, ran } = noted();
   const { did } = new TestSession(steps).headers(UPLOAD_HEADERS);
-  assert.deepEqual(ran, ['access', 'route', 'requestLimits', 'guard', 'reserve']);
+  assert.deepEqual(
+    ran,
+    admissionSteps.map(({ name }) => name),
+  );
   assert.deepEqual(did, ['request-headers']);
 });
 

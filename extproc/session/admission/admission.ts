@@ -2,8 +2,11 @@
  * The way of one request through the steps of admission. A step refuses, passes the request on, or
  * waits for an event; the step that waits is the whole state of an admission. Pure.
  */
-import type { Passthrough } from '../../../contract/policy.ts';
+import type { CallerIdentity } from '../../access/decide.ts';
+import type { TokenVerifier } from '../../access/token-verifier.ts';
 import type { Failure } from '../../errors.ts';
+import type { ScannedBody } from '../../json/scanner.ts';
+import type { CompiledPassthrough, CompiledPolicy } from '../../policy/compile.ts';
 import type { BucketRef, BucketSnapshot, Hold } from '../../quota/store.ts';
 import type { QuotaDecision } from '../../record.ts';
 import type { OutputEstimates } from '../output-estimates.ts';
@@ -12,6 +15,8 @@ import type { PreparedRequest, Request } from '../request.ts';
 import type { RoutingDecision } from './select-backend.ts';
 
 export interface AdmissionContext {
+  readonly policy: CompiledPolicy;
+  readonly verifier: TokenVerifier;
   readonly newId: () => string;
   /** In [0, 1). */
   readonly random: () => number;
@@ -21,7 +26,7 @@ export interface AdmissionContext {
 
 /** One decision of admission. It passes on requests that it does not concern. */
 export interface AdmissionStep {
-  readonly name: 'access' | 'route' | 'requestLimits' | 'guard' | 'reserve';
+  readonly name: 'access' | 'route' | 'permission' | 'plan' | 'requestLimits' | 'guard' | 'reserve';
   run(admission: Admission, nowMs: number, out: Action[]): StepResult;
 }
 
@@ -33,7 +38,7 @@ export interface GatewayReply {
 }
 
 /** The events for which a step can wait. */
-export type AdmissionEvent = BodyComplete | EventOf<'counted' | 'reserved'>;
+export type AdmissionEvent = BodyComplete | EventOf<'tokens-verified' | 'counted' | 'reserved'>;
 
 /** The request body, with its trailers if any, has arrived. */
 export interface BodyComplete {
@@ -61,8 +66,14 @@ export type AdmissionResult = Failure | GatewayReply | 'waiting' | 'admitted';
 export class Admission {
   readonly context: AdmissionContext;
   readonly request: Request;
+  /** Undefined where no access policy applies. */
+  identity: CallerIdentity | undefined;
+  /** The group by which the caller was admitted. */
+  group: string | undefined;
+  /** The body of a collected request. */
+  body: ScannedBody | undefined;
   choice: RoutingDecision | undefined;
-  passthrough: Passthrough | undefined;
+  passthrough: CompiledPassthrough | undefined;
   /** Absent for passthrough. */
   prepared: PreparedRequest | undefined;
   /** The quotas that hold for the request, with their keys. */

@@ -1,29 +1,20 @@
 /** Decides whether an endpoint that the gateway does not read may pass. Pure. */
-import type { Passthrough } from '../../../contract/policy.ts';
 import { type Failure, failure } from '../../errors.ts';
-import type { CompiledVirtualHost } from '../../policy/compile.ts';
+import type { CompiledPassthrough, CompiledVirtualHost } from '../../policy/compile.ts';
 import { disguisesMetered } from '../../providers/disguise.ts';
 import { bucketsFor } from '../../quota/keys.ts';
 import type { BucketRef } from '../../quota/store.ts';
 import { drawsTokens } from '../../quota/units.ts';
 import { missingQuotaKey } from '../replies.ts';
 import { findPassthrough } from '../routing.ts';
+import type { CallerFacts } from './quota-plan.ts';
 
-export interface AdmittedPassthrough {
-  readonly passthrough: Passthrough;
-  readonly buckets: readonly BucketRef[];
-}
-
-/**
- * Admits an unknown endpoint where a route lists it. Its bytes are not read, so a token quota must
- * allow unmetered endpoints too.
- */
-export function admitPassthrough(
+/** Returns the passthrough of a route that lists an unknown endpoint. */
+export function routedPassthrough(
   entry: CompiledVirtualHost,
   method: string,
   path: string,
-  header: (name: string) => readonly string[],
-): AdmittedPassthrough | Failure {
+): CompiledPassthrough | Failure {
   if (disguisesMetered(method, path)) {
     return failure(
       'unknown_endpoint',
@@ -37,7 +28,17 @@ export function admitPassthrough(
       `The gateway does not serve ${method} ${path.slice(0, 200)}. Check the path, or list it in passthrough of the AIGatewayRoute.`,
     );
   }
-  const { passthrough, quotas } = found;
+  return found;
+}
+
+/**
+ * Returns the quotas on the number of requests, with their keys. The bytes are not read, so a token
+ * quota must allow unmetered endpoints too.
+ */
+export function passthroughBuckets(
+  { passthrough, quotas }: CompiledPassthrough,
+  facts: CallerFacts,
+): readonly BucketRef[] | Failure {
   const refusing = quotas.some(
     (quota) => drawsTokens(quota) && quota.mode === 'Enforce' && quota.unmetered === 'Refuse',
   );
@@ -48,6 +49,6 @@ export function admitPassthrough(
     );
   }
   const requests = quotas.filter((quota) => !drawsTokens(quota));
-  const keyed = bucketsFor(requests, { header, model: '', route: passthrough.route });
-  return 'missing' in keyed ? missingQuotaKey(keyed.missing) : { passthrough, buckets: keyed.buckets };
+  const keyed = bucketsFor(requests, { ...facts, model: '', route: passthrough.route });
+  return 'missing' in keyed ? missingQuotaKey(keyed.missing) : keyed.buckets;
 }

@@ -2,7 +2,7 @@
 import type { Tokenizer } from '../../../contract/policy.ts';
 import { type Failure, failure } from '../../errors.ts';
 import type { ClientApi, RequestFacts } from '../../providers/adapter.ts';
-import { bucketsFor } from '../../quota/keys.ts';
+import { bucketsFor, type KeyFacts } from '../../quota/keys.ts';
 import type { BucketRef, OutputDemand } from '../../quota/store.ts';
 import { drawsOutput, drawsTokens } from '../../quota/units.ts';
 import type { OutputEstimates } from '../output-estimates.ts';
@@ -30,15 +30,18 @@ export interface QuotaPlan {
   readonly hidden: boolean;
 }
 
+/** What identifies the caller in the keys of quotas. */
+export type CallerFacts = Pick<KeyFacts, 'header' | 'caller' | 'group'>;
+
 /** Computes what the request must hold. Returns a failure where it may not pass. */
 export function planQuota(
   endpoint: ClientApi,
   choice: RoutingDecision,
-  header: (name: string) => readonly string[],
+  caller: CallerFacts,
   estimates: OutputEstimates,
 ): QuotaPlan | Failure {
   const { facts, rule, modelFacts: model } = choice;
-  const keyed = bucketsFor(rule.quotas, { header, model: keyModel(choice), route: rule.rule.route });
+  const keyed = bucketsFor(rule.quotas, { ...caller, model: keyModel(choice), route: rule.rule.route });
   if ('missing' in keyed) {
     return missingQuotaKey(keyed.missing);
   }
@@ -51,12 +54,7 @@ export function planQuota(
     );
   }
   const limit = rule.rule.requestLimits.outputTokens;
-  const asked = facts.askedOutputTokens;
-  const most = Math.min(
-    asked ?? Number.POSITIVE_INFINITY,
-    model?.maxOutputTokens ?? Number.POSITIVE_INFINITY,
-    model?.contextTokens ?? Number.POSITIVE_INFINITY,
-  );
+  const most = mostAskedTokens(choice);
   const policyBound = limit !== undefined && most > limit && facts.hasOutput ? limit : undefined;
   const choiceTokens = policyBound ?? (Number.isFinite(most) ? most : ASSUMED_MAX_OUTPUT_TOKENS);
   const hidden =
@@ -112,4 +110,18 @@ function outputDemand(facts: RequestFacts, choiceTokens: number, hidden: boolean
     return { mode: 'lease', want, least: facts.choices, usual: Math.min(all, facts.choices * usualTokens) };
   }
   return { mode: 'bound', want: all, least: Math.min(all, facts.choices * Math.max(1, facts.leastOutputTokens)) };
+}
+
+/** Returns the most output of each choice that the client can get; infinite where unknown. */
+export function mostOutputTokens(choice: RoutingDecision): number {
+  const limit = choice.rule.rule.requestLimits.outputTokens ?? Number.POSITIVE_INFINITY;
+  return choice.facts.hasOutput ? Math.min(mostAskedTokens(choice), limit) : 0;
+}
+
+function mostAskedTokens({ facts, modelFacts: model }: RoutingDecision): number {
+  return Math.min(
+    facts.askedOutputTokens ?? Number.POSITIVE_INFINITY,
+    model?.maxOutputTokens ?? Number.POSITIVE_INFINITY,
+    model?.contextTokens ?? Number.POSITIVE_INFINITY,
+  );
 }

@@ -2,12 +2,11 @@
  * Routes a request: the models list is answered here, passthrough needs only its headers, and all
  * other requests need their body, which names the model.
  */
+import { refusedModel } from '../../access/decide.ts';
 import { isFailure } from '../../errors.ts';
-import { InputCount } from '../input-count.ts';
 import type { Admission, AdmissionStep, AdmissionWait, BodyComplete, StepResult } from './admission.ts';
-import { admitPassthrough } from './admit-passthrough.ts';
+import { routedPassthrough } from './admit-passthrough.ts';
 import { listModels } from './list-models.ts';
-import { planQuota } from './quota-plan.ts';
 import { selectBackend } from './select-backend.ts';
 
 export const route: AdmissionStep = {
@@ -42,32 +41,31 @@ function routeBody(admission: Admission): StepResult {
     return facts;
   }
   request.model = facts.model;
-  const { healthy, random, estimates } = context;
+  const { healthy, random } = context;
+  // Before the routing, whose answer would tell which models exist.
+  const refused = admission.identity && refusedModel(admission.identity, facts.model);
+  if (refused !== undefined) {
+    return refused;
+  }
   const choice = selectBackend(request.entry!, endpoint, facts, request.header, request.bodyBytes, healthy, random());
   if (isFailure(choice)) {
     return choice;
   }
   admission.choice = choice;
-  const plan = planQuota(endpoint, choice, request.header, estimates);
-  if (isFailure(plan)) {
-    return plan;
-  }
-  admission.buckets = plan.buckets;
-  admission.prepared = { body, choice, plan, input: new InputCount(choice, plan) };
+  admission.body = body;
   return 'next';
 }
 
 function routePassthrough(admission: Admission): StepResult {
   const { request } = admission;
-  const admitted = admitPassthrough(request.entry!, request.method, request.path, request.header);
-  if (isFailure(admitted)) {
-    return admitted;
+  const routed = routedPassthrough(request.entry!, request.method, request.path);
+  if (isFailure(routed)) {
+    return routed;
   }
-  const problem = request.limitPassthrough(admitted.passthrough.maxRequestBodyBytes);
+  const problem = request.limitPassthrough(routed.passthrough.maxRequestBodyBytes);
   if (problem !== undefined) {
     return problem;
   }
-  admission.passthrough = admitted.passthrough;
-  admission.buckets = admitted.buckets;
+  admission.passthrough = routed;
   return 'next';
 }

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { AccessPolicy } from '../../contract/policy.ts';
+import {
+  accessPolicy,
+  apiKey,
+  bearer,
+  claimsWith,
+  jwtAuthenticator,
+  keyAuthenticator,
+  NOW,
+  newSigningKey,
+  shardsOf,
+  signedToken,
+} from '../access/testing.ts';
+import { TokenVerifier } from '../access/token-verifier.ts';
+import type { ExchangeHandler, HeaderList } from '../exchange.ts';
+import { loadEncodings } from '../tokens/encodings.ts';
+import { basePolicy, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
+
+await loadEncodings();
+
+const BODY = Buffer.from('{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello there"}]}');
+const CHAT: HeaderList = [
+  [':method', 'POST'],
+  [':path', '/v1/chat/completions'],
+];
+const UPLOAD: HeaderList = [
+  [':method', 'POST'],
+  [':path', '/v1/moderations'],
+];
+
+const signing = await newSigningKey();
+const token = await signedToken(signing);
+const tokens = accessPolicy([jwtAuthenticator([signing.jwk])]);
+
+interface AccessSession {
+  readonly handler: ExchangeHandler;
+  readonly rig: Rig;
+  /** The calls of the exchange and the details of replies, so far. */
+  readonly did: string[];
+}
+
+interface Places {
+  readonly host?: readonly AccessPolicy[];
+  readonly rule?: readonly AccessPolicy[];
+}
+
+function open({ host = [], rule = [] }: Places): AccessSession {
+  const [virtualHost] = basePolicy.virtualHosts;
+  const hostNames = host.map(({ name }) => name);
+  const access = [...hostNames, ...rule.map(({ name }) => name)];
+  const rig = newRig({
+    policy: {
+      virtualHosts: [
+        {
+          ...virtualHost!,
+          access: hostNames,
+          rules: virtualHost!.rules.map((each) => ({ ...each, quotas: [], access })),
+          passthrough: virtualHost!.passthrough.map((each) => ({ ...each, quotas: [], access })),
+        },
+      ],
+      accessPolicies: [...host, ...rule],
+      apiKeyShards: shardsOf([apiKey('tg-one')]),
+    },
+    shared: () => ({
+      now: () => NOW * 1000,
+      verifier: new TokenVerifier({ nowMs: () => NOW * 1000, requestKeys: () => {} }),
+    }),
+  });
+  const did: string[] = [];
+  return { rig, did, handler: rig.open(newExchange((name) => did.push(name))) };
+}
+
+/** Waits until tokens are verified and their events are handled. */
+async function settled(done: () => boolean): Promise<void> {
+  for (let turn = 0; !done(); turn++) {
+    assert.ok(turn < 10_000, 'the tokens are verified');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+test('a request waits until its token is verified, and is then forwarded', async () => {
+  const { handler, did, rig } = open({ host: [tokens] });
+  handler.requestHeaders([...CHAT, ...bearer(token)], false, ENTRY);
+  assert.deepEqual(did, ['pause']);
+  handler.requestBody(BODY, true);
+  assert.deepEqual(did, ['pause', 'resume']);
+  await settled(() => did.includes('request-body'));
+  assert.deepEqual(did.slice(2), ['request-headers', 'request-body']);
+  handler.closed(true);
+  assert.equal(rig.records[0]?.access?.caller?.tenant, 'search');
+  assert.equal(rig.records[0]?.access?.method, 'jwt');
+});
+
+test('an invalid token is refused before the body is read', async () => {
+  const { handler, did, rig } = open({ host: [tokens] });
+  const expired = await signedToken(signing, claimsWith({ exp: NOW - 100 }));
+  handler.requestHeaders([...CHAT, ...bearer(expired)], false, ENTRY);
+  await settled(() => rig.records.length > 0);
+  assert.ok(did.includes('tallygate_unauthenticated'));
+  assert.equal(rig.records[0]?.status, 401);
+  assert.equal(rig.records[0]?.access?.decision, 'refused');
+});
+
+test('a client that leaves while its token is verified ends the request', async () => {
+  const { handler, did, rig } = open({ host: [tokens] });
+  handler.requestHeaders([...CHAT, ...bearer(token)], false, ENTRY);
+  handler.closed(false);
+  assert.equal(rig.records.length, 1);
+  assert.equal(rig.records[0]?.clientLeft, true);
+  const verified = open({ host: [tokens] });
+  verified.handler.requestHeaders([...CHAT, ...bearer(token)], true, ENTRY);
+  await settled(() => verified.rig.records.length > 0);
+  assert.ok(!did.includes('request-headers'));
+  assert.deepEqual(rig.faults, []);
+});
+
+test('a passthrough body is kept back until the token is verified', async () => {
+  const { handler, did } = open({ host: [tokens] });
+  handler.requestHeaders([...UPLOAD, ...bearer(token)], false, ENTRY);
+  handler.requestBody(Buffer.from('one'), false);
+  assert.deepEqual(did, ['pause']);
+  await settled(() => did.includes('request-body'));
+  handler.requestBody(Buffer.from('two'), true);
+  assert.deepEqual(did.slice(1), ['request-headers', 'request-body', 'resume', 'request-body']);
+});
+
+test('a policy of a rule identifies the caller once the body has named the rule', async () => {
+  for (const [headers, details] of [
+    [bearer(token), 'request-headers'],
+    [bearer('wrong'), 'tallygate_unauthenticated'],
+    [[], 'tallygate_unauthenticated'],
+  ] as const) {
+    const { handler, did } = open({ rule: [tokens] });
+    handler.requestHeaders([...CHAT, ...headers], false, ENTRY);
+    assert.equal(did.length, 0);
+    handler.requestBody(BODY, true);
+    await settled(() => did.some((name) => name === 'request-headers' || name.startsWith('tallygate')));
+    assert.ok(did.includes(details), `${did}`);
+  }
+});
+
+test('a policy of a rule restricts the caller of the Gateway', () => {
+  const gateway = accessPolicy([keyAuthenticator]);
+  const team = (tenant: string) =>
+    accessPolicy([], { name: 'default/team', allow: [{ name: 'team', principals: [{ tenant }] }] });
+  for (const [tenant, details] of [
+    ['search', 'request-headers'],
+    ['ads', 'tallygate_forbidden'],
+  ] as const) {
+    for (const [headers, body] of [
+      [CHAT, BODY],
+      [UPLOAD, Buffer.from('bytes')],
+    ] as const) {
+      const { handler, did } = open({ host: [gateway], rule: [team(tenant)] });
+      handler.requestHeaders([...headers, ...bearer('tg-one')], false, ENTRY);
+      handler.requestBody(body, true);
+      assert.ok(did.includes(details), `${tenant}: ${did}`);
+    }
+  }
+});
+
+test('an unknown path needs a credential before the answer says whether it exists', () => {
+  const { handler, did } = open({ host: [accessPolicy([keyAuthenticator])] });
+  handler.requestHeaders(
+    [
+      [':method', 'GET'],
+      [':path', '/v1/secret'],
+    ],
+    true,
+    ENTRY,
+  );
+  assert.deepEqual(did, ['tallygate_unauthenticated']);
+});
