@@ -46,11 +46,11 @@ golden: setup ## Rewrite the expected files of golden tests (read the diff)
 	UPDATE_GOLDEN=1 node --test 'translate/**/*.test.ts' 'extproc/**/*golden*.test.ts'
 
 .PHONY: check
-check: setup ## Check format, lint, types, unused code, walls between rooms and generated files
+check: setup ## Check format, lint, style, types, unused code, walls between rooms and generated files
 	biome ci .
 	tsc -p .
 	knip
-	node --test tools/walls.test.ts
+	node --test tools/walls.test.ts tools/style.test.ts
 	$(MAKE) generate
 	git diff --exit-code -- charts crds docs protos
 

@@ -145,16 +145,14 @@ test('a route in force that changes to another backend waits until Envoy has it;
   const server = await serve();
   server.setLeader(1);
   const rule = (route: string, id: string) => ({
-    ...{
-      route,
-      name: 'all',
-      models: ['*'],
-      headers: [],
-      quotas: [],
-      requestLimits: {},
-      access: [],
-      maxRequestBodyBytes: 1,
-    },
+    route,
+    name: 'all',
+    models: ['*'],
+    headers: [],
+    quotas: [],
+    requestLimits: {},
+    access: [],
+    maxRequestBodyBytes: 1,
     targets: [{ id, backend: 'a/b', weight: 1, priority: 0 }],
   });
   const virtualHosts = (

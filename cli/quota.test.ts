@@ -119,7 +119,12 @@ test('an operator sees and resets budgets of the gateway that runs, and the log 
   assert.match(listed.stdout, /evil\\u001b\[2J +86400s +7 +0 +50 +20\d\d-\S+Z\n$/);
   const json = await tallygate('list', 'default/teams/once', '--key', 'red', '--json', '--socket', socket);
   assert.deepEqual(JSON.parse(json.stdout), {
-    ...{ quota: 'default/teams/once', key: ['red'], window: 'Lifetime', spent: 400, held: 0, limit: 1000 },
+    quota: 'default/teams/once',
+    key: ['red'],
+    window: 'Lifetime',
+    spent: 400,
+    held: 0,
+    limit: 1000,
   });
 
   const reset = await tallygate('reset', 'default/teams/once', '--key', 'blue', '--socket', socket);

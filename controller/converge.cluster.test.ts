@@ -1,7 +1,7 @@
 /**
- * Whatever happens in whatever order (users' objects come, change and go, objects of ours are
- * edited or removed by hand, the controller is killed), the cluster ends in exactly what translate
- * says. Against a real API server.
+ * Changes users' objects in random order, edits and removes generated objects by hand, and kills
+ * the controller. In the end, the cluster has exactly the objects of translate. Uses a real API
+ * server.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -89,11 +89,11 @@ before(async () => {
   for (const name of [system, app]) {
     await put(namespaces, manifest(namespaces, name, {}, ''));
   }
-  // The controller keeps it, and makes its authority beside it.
+  // The controller keeps it, and creates its CA beside it.
   await put(secrets, manifest(secrets, 'tallygate-ca', { stringData: { routes: routeSecret } }, system));
   await put(gateways, manifest(gateways, 'ai', { spec: { gatewayClassName: 'converge', listeners } }));
   const controllerName = 'gateway.envoyproxy.io/gatewayclass-controller';
-  // No proxies are wanted here: Envoy Gateway takes a class only where its parameters can be found.
+  // Prevents proxies: Envoy Gateway accepts a class only if its parameters exist.
   const parametersRef = { group: 'gateway.envoyproxy.io', kind: 'EnvoyProxy', name: 'absent', namespace: system };
   await put(gatewayClass, manifest(gatewayClass, 'converge', { spec: { controllerName, parametersRef } }, ''));
   sources = openSources({ client, namespaces: [app], proxyNamespaces: [], changed: () => {}, log });
@@ -111,11 +111,16 @@ after(async () => {
 });
 
 const definitions: Resource = {
-  ...{ apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', plural: 'customresourcedefinitions' },
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  plural: 'customresourcedefinitions',
   clusterWide: true,
 };
 const gatewayClass: Resource = {
-  ...{ apiVersion: 'gateway.networking.k8s.io/v1', kind: 'GatewayClass', plural: 'gatewayclasses', clusterWide: true },
+  apiVersion: 'gateway.networking.k8s.io/v1',
+  kind: 'GatewayClass',
+  plural: 'gatewayclasses',
+  clusterWide: true,
 };
 const listeners = [
   { name: 'http', port: 8080, protocol: 'HTTP' },
@@ -261,8 +266,8 @@ function faults(): readonly string[] {
 }
 
 /**
- * By the server's own word: what it would make of the wanted object if there were none yet. Tells
- * fields that were left over, too.
+ * Compares with the result of a dry run that creates the wanted object, which also finds fields
+ * that were left over.
  */
 async function assertExact(): Promise<void> {
   for (const wanted of wantedNow()) {
@@ -280,7 +285,7 @@ function content(object: unknown): object {
   return rest;
 }
 
-test('the cluster ends in exactly what translate says', { timeout: 240_000 }, async () => {
+test('the cluster converges to the output of translate', { timeout: 240_000 }, async () => {
   let most = 0;
   const property = fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async (steps) => {
     for (const one of steps) {

@@ -18,14 +18,14 @@ function status(reason: 'Accepted' | 'NoMatchingParent', message = ''): ObjectSt
 const times = (of: ReturnType<typeof merged>) =>
   of.parents?.flatMap((each) => each.conditions?.map((one) => one.lastTransitionTime));
 
-test('a condition keeps its time until its status changes', () => {
+test('a condition keeps its transition time until its status changes', () => {
   const first = merged({}, status('Accepted'), early);
   assert.deepEqual(times(first), [early]);
   assert.deepEqual(times(merged(first, status('Accepted', 'still'), late)), [early]);
   assert.deepEqual(times(merged(first, status('NoMatchingParent'), late)), [late]);
 });
 
-test('what other controllers wrote stays, what is not ours any more goes', () => {
+test('entries of other controllers stay, and outdated entries of Tallygate are removed', () => {
   const theirs = { controllerName: 'example.com/other', parentRef: { name: 'theirs' }, conditions: [] };
   const before = merged({ parents: [theirs] }, status('Accepted'), early);
   assert.deepEqual(
@@ -35,9 +35,9 @@ test('what other controllers wrote stays, what is not ours any more goes', () =>
   assert.deepEqual(merged(before, undefined, late).parents, [theirs]);
 });
 
-test('the same again is the same', () => {
+test('merging an equal status changes nothing', () => {
   const before = merged({}, status('Accepted'), early);
-  // A server gives members back in an order of its own.
+  // The server returns members in its own order.
   const reordered = JSON.parse(
     JSON.stringify(before, [
       'parents',
@@ -58,7 +58,7 @@ test('the same again is the same', () => {
   assert.deepEqual(merged(reordered, status('Accepted'), late), before);
 });
 
-test('more Gateways than a status can hold leave a status that is not refused', () => {
+test('a status is cut to the maximum number of Gateways', () => {
   const conditions = [condition('Accepted', 'Accepted', '', 1)];
   const ancestors = Array.from({ length: 20 }, (_, index) => ({
     ancestorRef: { group: 'gateway.networking.k8s.io', kind: 'Gateway', namespace: 'app', name: `ai-${index}` },
@@ -67,7 +67,7 @@ test('more Gateways than a status can hold leave a status that is not refused', 
   assert.equal(merged({}, { object, ancestors }, early).ancestors?.length, 16);
 });
 
-test('statuses are the same where their JSON is, whatever the order of their members', () => {
+test('statuses with equal JSON are the same in any order of members', () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.jsonValue(), (left, right) => {
       const turned = (value: unknown): unknown => {

@@ -32,3 +32,10 @@ test('comment lines are at most 100 columns wide', () => {
     [],
   );
 });
+
+test('objects list their members instead of spreading literals', () => {
+  assert.deepEqual(
+    linesWhere((line) => /\.\.\.\{/.test(line)),
+    [],
+  );
+});

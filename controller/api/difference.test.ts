@@ -24,7 +24,8 @@ function actual(
     ...content,
     metadata: {
       ...content.metadata,
-      ...{ uid: 'u', resourceVersion: '7' },
+      uid: 'u',
+      resourceVersion: '7',
       managedFields: [
         { manager: 'tallygate', fieldsV1: { 'f:metadata': {}, 'f:spec': {} } },
         { manager: 'envoy-gateway', subresource: 'status', fieldsV1: { 'f:status': {} } },
@@ -39,11 +40,11 @@ function actual(
   return object;
 }
 
-test('defaults, a status and labels of others are no difference', () => {
+test('defaults, a status and labels of others make no difference', () => {
   assert.equal(difference(wanted, actual()), 'none');
 });
 
-test('every change of what is wanted is a difference', () => {
+test('every change of the wanted object makes a difference', () => {
   const changes: Parameters<typeof actual>[0][] = [
     ({ spec }) => delete spec['hostnames'],
     ({ spec }) => (spec['hostnames'] = ['a.example', 'b.example']),
@@ -56,13 +57,13 @@ test('every change of what is wanted is a difference', () => {
   }
 });
 
-test('what is not wanted any more is told by the digest', () => {
+test('the digest shows that a field is no longer wanted', () => {
   const { hostnames: _, ...spec } = wanted['spec'] as Record<string, unknown>;
   const { annotations: __, ...metadata } = wanted.metadata;
   assert.equal(difference(stamped({ ...wanted, metadata, spec }), actual()), 'apply');
 });
 
-test('a field that somebody else has put in is taken out by replacing', () => {
+test('an object with a field of another manager is replaced', () => {
   const foreign = actual(({ metadata }) => {
     (metadata['managedFields'] as object[]).push({
       manager: 'kubectl-edit',
@@ -72,7 +73,7 @@ test('a field that somebody else has put in is taken out by replacing', () => {
   assert.equal(difference(wanted, foreign), 'replace');
 });
 
-test('what was replaced once is replaced again: to the server it is of another writer than the one who applies', () => {
+test('an object that was replaced before is replaced again', () => {
   const replaced = (change: Parameters<typeof actual>[0] = () => {}) =>
     actual((object) => {
       const own = { manager: 'tallygate', operation: 'Update', fieldsV1: { 'f:spec': { 'f:hostnames': {} } } };
@@ -89,7 +90,7 @@ test('what was replaced once is replaced again: to the server it is of another w
   );
 });
 
-test('in a replacement stays what others may write, and nobody else is named as a writer of the rest', () => {
+test('a replacement keeps the metadata of others and removes their ownership of the rest', () => {
   const there = actual(({ metadata }) => {
     Object.assign(metadata, { finalizers: ['a'], labels: { team: 'b' } });
     (metadata['managedFields'] as object[]).push({ manager: 'argo', fieldsV1: { 'f:spec': {} } });
@@ -101,14 +102,14 @@ test('in a replacement stays what others may write, and nobody else is named as 
   assert.deepEqual(writers, ['tallygate', 'envoy-gateway', 'kubectl-label']);
 });
 
-test('a Secret carries no digest of its value', () => {
+test('a Secret has no digest of its value', () => {
   const secret: KubeObject = { kind: 'Secret', metadata: { name: 'a', namespace: 'b' }, data: { credential: 'eA==' } };
   assert.deepEqual(stamped(secret), secret);
   assert.equal(difference(secret, { ...secret, data: { credential: 'eQ==' } }), 'apply');
   assert.equal(difference(secret, { ...secret, type: 'Opaque' }), 'none');
 });
 
-test('ours is what we have written, whatever its label', () => {
+test('an object is ours if Tallygate has written it, whatever its label', () => {
   assert.equal(isOurs(actual()), true);
   const written = (...managedFields: readonly object[]) =>
     actual(({ metadata }) => Object.assign(metadata, { managedFields }));
@@ -128,7 +129,7 @@ test('ours is what we have written, whatever its label', () => {
   assert.equal(isOurs({ metadata: { namespace, name, ...(labels && { labels }) } }), false, 'the label alone');
 });
 
-test('what others have written is never removed', () => {
+test('objects that others have written are never removed', () => {
   const resource = { apiVersion: 'v1', kind: 'Secret', plural: 'secrets' };
   const theirs = actual(({ metadata }) =>
     Object.assign(metadata, { managedFields: [{ manager: 'kubectl', fieldsV1: { 'f:data': {} } }] }),

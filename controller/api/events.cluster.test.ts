@@ -20,7 +20,7 @@ async function told(): Promise<readonly { readonly note?: string; readonly regar
   return items;
 }
 
-test('a change is told once, however often it comes, with a name of any length', async () => {
+test('a repeated change is recorded once, with a name of any length', async () => {
   const longest = 'n'.repeat(253);
   const made = await place.client.apply(configMaps, configMap(place.namespace, longest, {}));
   const object = { ...made, ...typeOf(configMaps) };
@@ -35,7 +35,7 @@ test('a change is told once, however often it comes, with a name of any length',
   assert.equal((await told())[0]?.regarding?.name, longest);
 });
 
-test('a storm of changes stays within its bound', async () => {
+test('the rate of events is bounded', async () => {
   const made = await place.client.apply(configMaps, configMap(place.namespace, 'storm', {}));
   const object = { ...made, ...typeOf(configMaps) };
   const { record } = newEventRecorder(place.client, 'test', silent);

@@ -42,7 +42,11 @@ afterEach(() => {
 
 function follow(resource: Resource = configMaps): Informer<string> {
   const informer = startInformer({
-    ...{ client, resource, namespace: place.namespace, log: silent, changed: () => {} },
+    client,
+    resource,
+    namespace: place.namespace,
+    log: silent,
+    changed: () => {},
     ...(resource === configMaps && { labelSelector: 'kube-test=yes' }),
     keep: ({ data }: KubeObject) => (data as { value?: string } | undefined)?.value ?? '',
   });
@@ -60,7 +64,7 @@ async function remove(name: string): Promise<void> {
 
 const key = (name: string) => `${place.namespace}/${name}`;
 
-test('an outage: the copy stays, and what came, changed and went meanwhile is seen afterwards', async () => {
+test('the copy survives an outage, and changes during the outage are seen afterwards', async () => {
   await Promise.all([put('stays', '1'), put('changes', '1'), put('goes', '1')]);
   const { items } = await synced(follow());
   way.cut();
@@ -72,7 +76,7 @@ test('an outage: the copy stays, and what came, changed and went meanwhile is se
   assert.equal(items().get(key('changes')), '2');
 });
 
-test('many short cuts lose nothing', async () => {
+test('many short outages lose no change', async () => {
   const { items } = await synced(follow());
   for (let round = 1; round <= 10; round++) {
     await put('often', String(round));
@@ -83,8 +87,8 @@ test('many short cuts lose nothing', async () => {
   await until('the last is seen', () => items().get(key('often')) === '10' && items().get(key('while-away')) === '10');
 });
 
-test('a version that is too old for the server leads to a new list', async () => {
-  // Of a kind that came after the cluster: of others the server may still know everything.
+test('an expired resource version starts a new list', async () => {
+  // A recent kind: for older ones, the server may still have the whole history.
   const routes: Resource = { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'HTTPRoute', plural: 'httproutes' };
   const { namespace } = place;
   const made = (name: string) =>
@@ -105,7 +109,7 @@ test('a version that is too old for the server leads to a new list', async () =>
   assert.equal(asked, 2);
 });
 
-test('a list of several pages that breaks off is read from its beginning', async () => {
+test('an interrupted list of several pages is read again from the start', async () => {
   const names = Array.from({ length: 520 }, (_, index) => `many-${index}`);
   const queue = names.values();
   await Promise.all(
@@ -122,7 +126,7 @@ test('a list of several pages that breaks off is read from its beginning', async
   assert.equal(names.filter((name) => items().has(key(name))).length, names.length);
 });
 
-test('a watch that breaks off within an event goes on with the next one', async () => {
+test('a watch that is cut within an event continues with the next one', async () => {
   const { items } = await synced(follow());
   way.meddle((path) => (path.includes('watch=1') ? { cutAfterBytes: 100 } : undefined));
   way.cut();
@@ -134,10 +138,12 @@ test('a watch that breaks off within an event goes on with the next one', async 
   await until('the last is seen', () => items().get(key('torn')) === '5');
 });
 
-test('a kind that does not exist yet is followed when it comes', async () => {
+test('a kind is followed as soon as it exists', async () => {
   const resource: Resource = { apiVersion: `${place.namespace}.example/v1`, kind: 'Thing', plural: 'things' };
   const crds: Resource = {
-    ...{ apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', clusterWide: true },
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    clusterWide: true,
     plural: 'customresourcedefinitions',
   };
   const group = `${place.namespace}.example`;

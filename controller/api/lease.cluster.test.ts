@@ -43,8 +43,12 @@ afterEach(async () => {
 async function candidate(who: string): Promise<{ readonly election: LeaderElection; readonly way: Way }> {
   const way = await openWay(place.credentials);
   const election = new LeaderElection({
-    ...{ client: new KubeClient(way.credentials), namespace: place.namespace, name: `lease-${count}`, identity: who },
-    ...{ times, log: silent },
+    client: new KubeClient(way.credentials),
+    namespace: place.namespace,
+    name: `lease-${count}`,
+    identity: who,
+    times,
+    log: silent,
     lead(epoch, signal) {
       const term: Term = { who, epoch, signal, fromMs: performance.now(), untilMs: Number.POSITIVE_INFINITY };
       terms.push(term);
@@ -70,7 +74,7 @@ function inOrder(): void {
   }
 }
 
-test('of several who begin together one leads', async () => {
+test('one of several replicas that start together leads', async () => {
   await Promise.all(['a', 'b', 'c'].map(candidate));
   await until('one leads', () => terms.length > 0);
   await sleep(2 * times.leaseMs);
@@ -96,7 +100,7 @@ for (const how of ['cut', 'freeze'] as const) {
   });
 }
 
-test('a leader that ends hands over at once', async () => {
+test('a leader that shuts down hands over at once', async () => {
   const first = await candidate('a');
   await until('a leads', () => first.election.leading);
   const second = await candidate('b');
@@ -108,7 +112,7 @@ test('a leader that ends hands over at once', async () => {
   inOrder();
 });
 
-test('a Lease that somebody removes makes no second leader, and numbers do not begin again', async () => {
+test('a removed Lease makes no second leader, and epochs keep growing', async () => {
   const first = await candidate('a');
   await until('a leads', () => first.election.leading);
   const { epoch } = terms[0]!;
@@ -118,7 +122,7 @@ test('a Lease that somebody removes makes no second leader, and numbers do not b
   await sleep(2 * times.leaseMs);
   assert.equal(Number(first.election.leading) + Number(second.election.leading), 1);
   inOrder();
-  // The next one has a higher number, whoever it is: sidecars refuse what is older.
+  // The next epoch is higher for any replica, because sidecars refuse older ones.
   const leader = first.election.leading ? first : second;
   const other = leader === first ? second : first;
   await leader.election.close();
@@ -127,12 +131,17 @@ test('a Lease that somebody removes makes no second leader, and numbers do not b
   assert.ok((terms.at(-1)?.epoch ?? 0) > epoch);
 });
 
-test('a leader that was stopped for a while writes nothing when it wakes up', async () => {
+test('a leader that was suspended writes nothing when it resumes', async () => {
   let election: LeaderElection | undefined;
   const client = new KubeClient(place.credentials, { beforeWrite: () => election?.assertLeading() });
   let term: AbortSignal | undefined;
   election = new LeaderElection({
-    ...{ client, namespace: place.namespace, name: `lease-${count}`, identity: 'a', times, log: silent },
+    client,
+    namespace: place.namespace,
+    name: `lease-${count}`,
+    identity: 'a',
+    times,
+    log: silent,
     lead(_epoch, signal) {
       term ??= signal;
     },
@@ -140,7 +149,7 @@ test('a leader that was stopped for a while writes nothing when it wakes up', as
   elections.push(election);
   await until('it leads', () => term !== undefined);
   const written = configMap(place.namespace, 'late', {});
-  // Stopped between the answer and the write: no timer runs before the write is asked for.
+  // Suspended between the answer and the write: no timer fires before the write.
   const work = place.client.get(configMaps, place.namespace, 'late').then(() => {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, times.leaseMs + 500);
     return client.apply(configMaps, written, { signal: term });
@@ -149,7 +158,7 @@ test('a leader that was stopped for a while writes nothing when it wakes up', as
   assert.equal(await client.get(configMaps, place.namespace, 'late'), undefined);
 });
 
-test('a leader that slept leads no more, though its monotonic clock stood still', async (t) => {
+test('a leader that slept has lost the lease, even if its monotonic clock stopped', async (t) => {
   const { election } = await candidate('sleeper');
   await until('it leads', () => election.leading);
   const { now } = Date;
@@ -160,7 +169,7 @@ test('a leader that slept leads no more, though its monotonic clock stood still'
   inOrder();
 });
 
-test('a leader that hears of a higher epoch takes one above it, in the same term', async () => {
+test('a leader that learns of a higher epoch raises its own in the same term', async () => {
   const { election } = await candidate('behind');
   await until('it leads', () => election.leading);
   const ahead = Date.now() + 365 * 86_400_000;
@@ -176,7 +185,7 @@ test('a leader that hears of a higher epoch takes one above it, in the same term
   assert.ok(terms.at(-1)!.epoch > ahead + 1);
 });
 
-test('one that does not lead raises nothing before it does', async () => {
+test('a replica raises its epoch only while it leads', async () => {
   const { election } = await candidate('leader');
   await until('it leads', () => election.leading);
   const { epoch } = terms[0]!;

@@ -6,7 +6,7 @@ import { startReconcileLoop } from './loop.ts';
 const log = createLog({ level: 'silent', destination: { write: () => {} } });
 const common = { name: 'test', gatherMs: 1, everyMs: 60_000, log };
 
-test('what is asked for while a run is under way leads to one more, and never two at once', async () => {
+test('requests during a run lead to one more run, and runs never overlap', async () => {
   const begun: (() => void)[] = [];
   let runs = 0;
   let running = 0;
@@ -39,7 +39,7 @@ test('what is asked for while a run is under way leads to one more, and never tw
   assert.equal(runs, 2);
 });
 
-test('a run that fails, or throws, is tried again without being asked', async () => {
+test('a run that fails or throws is retried', async () => {
   let runs = 0;
   const { promise: done, resolve: finish } = Promise.withResolvers<void>();
   const loop = startReconcileLoop({
@@ -62,7 +62,7 @@ test('a run that fails, or throws, is tried again without being asked', async ()
   assert.equal(runs, 3);
 });
 
-test('closing waits for the run under way, and tells it', async () => {
+test('close aborts the current run and waits for it', async () => {
   let told = false;
   const { promise: started, resolve: start } = Promise.withResolvers<void>();
   const loop = startReconcileLoop({

@@ -63,18 +63,18 @@ async function settles(resource: Resource, wanted: KubeObject): Promise<void> {
 const wide = { hostnames: ['a.example.com'], rules: [{ name: 'one' }] };
 const narrow = { rules: [{ name: 'one' }] };
 
-test('what is there as it should be is not written again', async () => {
+test('an object in its desired state is not written again', async () => {
   assert.equal((await bring(routes, route(wide))).writes, 1);
   assert.equal((await bring(routes, route(wide))).writes, 0);
 });
 
-test('a field that is not wanted any more is taken away', async () => {
+test('a field that is no longer wanted is removed', async () => {
   await bring(routes, route(wide));
   await settles(routes, route(narrow));
   assert.equal('hostnames' in ((await read(routes))['spec'] as object), false);
 });
 
-test('changes by hand are undone, what was added too', async () => {
+test('manual changes and additions are undone', async () => {
   await bring(routes, route(narrow));
   await edit(routes, { spec: { hostnames: ['by.hand.example.com'], rules: [{ name: 'mine' }] } });
   await settles(routes, route(narrow));
@@ -86,7 +86,7 @@ test('changes by hand are undone, what was added too', async () => {
   );
 });
 
-test('a field that was once changed by hand can still be taken away', async () => {
+test('a field that was once changed by hand can still be removed', async () => {
   await bring(routes, route(wide));
   await edit(routes, { spec: { hostnames: ['by.hand.example.com'] } });
   await settles(routes, route(wide));
@@ -94,7 +94,7 @@ test('a field that was once changed by hand can still be taken away', async () =
   assert.equal('hostnames' in ((await read(routes))['spec'] as object), false);
 });
 
-test('somebody who says the same as we does not make us write for ever', async () => {
+test('another manager with the same values does not cause repeated writes', async () => {
   await bring(routes, route(wide));
   await edit(
     routes,
@@ -107,7 +107,7 @@ test('somebody who says the same as we does not make us write for ever', async (
   assert.equal('hostnames' in ((await read(routes))['spec'] as object), false);
 });
 
-test('a label that was taken off by hand comes back', async () => {
+test('a label that was removed by hand is restored', async () => {
   await bring(routes, route(wide));
   await edit(routes, { metadata: { labels: { [MANAGED_LABEL]: null } } });
   await settles(routes, route(wide));
@@ -128,7 +128,7 @@ test('labels, annotations and finalizers of others stay', async () => {
   assert.deepEqual((metadata as { finalizers?: unknown }).finalizers, ['example.com/last']);
 });
 
-test('what somebody else has made under the name is left as it is, and stops nothing else', async () => {
+test('a foreign object under the same name is not changed and does not block others', async () => {
   const theirs = configMap(place.namespace, name, { value: 'theirs' });
   await place.client.call(resourcePath(configMaps, place.namespace), { method: 'POST', body: theirs });
   const beside = configMap(place.namespace, `${name}-beside`, { value: 'ours' }, labels);
@@ -142,7 +142,7 @@ test('what somebody else has made under the name is left as it is, and stops not
   assert.deepEqual((await read(configMaps))['data'], { value: 'theirs' });
 });
 
-test('what carries our label and was written by somebody else is neither overwritten nor removed', async () => {
+test('a foreign object with our label is neither overwritten nor removed', async () => {
   const theirs = configMap(place.namespace, name, { value: 'theirs' }, labels);
   await place.client.call(`${resourcePath(configMaps, place.namespace)}?fieldManager=kubectl-create`, {
     method: 'POST',
@@ -157,14 +157,14 @@ test('what carries our label and was written by somebody else is neither overwri
   assert.deepEqual((await read(configMaps))['data'], { value: 'theirs' });
 });
 
-test('a value that the server refuses stops nothing else', async () => {
+test('a refused object does not block others', async () => {
   const beside = route(wide);
   const bad = { ...route({ hostnames: ['not a name'] }), metadata: { ...beside.metadata, name: `${name}-bad` } };
   const { writes, failures } = await bring(routes, bad, beside);
   assert.deepEqual([writes, failures.length], [1, 1]);
 });
 
-test('Secrets: a changed, added or removed value is put right, and no digest of it is kept', async () => {
+test('changed, added and removed values of Secrets are corrected, without a digest', async () => {
   const metadata = { name, namespace: place.namespace, labels };
   const wanted = { ...typeOf(secrets), metadata, type: 'Opaque', data: { credential: 'YQ==' } };
   await bring(secrets, wanted);
@@ -177,7 +177,7 @@ test('Secrets: a changed, added or removed value is put right, and no digest of 
   assert.equal(secret.metadata.annotations, undefined);
 });
 
-test('only what was seen is removed: not what has changed since, nor what has taken its name', async () => {
+test('removal spares an object that changed or was replaced in the meantime', async () => {
   const object = configMap(place.namespace, name, { value: '1' }, labels);
   await bring(configMaps, object);
   const seen = await actual(configMaps);
@@ -194,7 +194,7 @@ test('only what was seen is removed: not what has changed since, nor what has ta
   assert.equal(await place.client.get(configMaps, place.namespace, name), undefined);
 });
 
-test('who does not lead any more writes nothing', async () => {
+test('a replica that has lost leadership writes nothing', async () => {
   const over = AbortSignal.abort();
   const wanted = [{ resource: routes, objects: [route(wide)], actual: new Map() }];
   assert.equal((await applyAll(place.client, wanted, over, silent)).writes, 0);

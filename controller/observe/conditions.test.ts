@@ -16,8 +16,13 @@ const version = { epoch: 3n, counter: 7n, version: 'v2' };
 const envoyRoutes = ['httproute/app/chat/rule/0', 'httproute/app/chat/rule/1'];
 
 const pod: ProxyPod = {
-  ...{ uid: 'u1', name: 'envoy-1', namespace: 'infra', fleet },
-  ...{ hasSidecar: true, ready: true, terminating: false },
+  uid: 'u1',
+  name: 'envoy-1',
+  namespace: 'infra',
+  fleet,
+  hasSidecar: true,
+  ready: true,
+  terminating: false,
 };
 
 type ConfigCheckInit = Extract<MessageInitShape<typeof ConfigCheckSchema>, { $typeName?: never }>;
@@ -25,7 +30,10 @@ type ConfigCheckInit = Extract<MessageInitShape<typeof ConfigCheckSchema>, { $ty
 function connected(configCheck: ConfigCheckInit | undefined, more: Partial<ConnectedSidecar> = {}): ConnectedSidecar {
   return {
     pod: { podName: 'envoy-1', podUid: 'u1', namespace: 'infra' },
-    ...{ fleet, programVersion: '1', acknowledged: wanted, refused: undefined },
+    fleet,
+    programVersion: '1',
+    acknowledged: wanted,
+    refused: undefined,
     configCheck:
       configCheck &&
       create(ConfigCheckSchema, { expected: 2, ...configCheck, version: configCheck.version ?? version }),
@@ -64,7 +72,7 @@ function seen(observation: Partial<Observation>, status = route()): Readonly<Rec
   return Object.fromEntries(conditions.map(({ type, status, reason }) => [type, `${status} ${reason}`]));
 }
 
-test('a processor of the user’s own that ours takes the place of is told, at its listener', () => {
+test('a replaced user’s processor is reported at its listener', () => {
   const spec = { targetRefs: [{ kind: 'Gateway', name: 'ai', sectionName: 'web' }], extProc: [{}] };
   const mine = userPolicy('EnvoyExtensionPolicy', { metadata: { name: 'mine', namespace: 'app' }, spec });
   const at = (sectionName: string | undefined, policy = mine) => {
@@ -81,7 +89,7 @@ test('a processor of the user’s own that ours takes the place of is told, at i
   assert.match(replacedAt([mine], good.gateways)('app/ai', 'web') ?? '', /EnvoyExtensionPolicy app\/mine .*; fix: /);
 });
 
-test('a route that all sidecars have and all proxies show is programmed and enforcing', () => {
+test('a route that all sidecars acknowledge and all proxies have is Programmed and Enforcing', () => {
   assert.deepEqual(seen({}), {
     Accepted: 'True Accepted',
     Programmed: 'True Programmed',
@@ -89,11 +97,11 @@ test('a route that all sidecars have and all proxies show is programmed and enfo
   });
 });
 
-test('what is not accepted has nothing to be programmed', () => {
+test('an object that is not accepted has no observed conditions', () => {
   assert.deepEqual(seen({}, route('NoMatchingParent')), { Accepted: 'False NoMatchingParent' });
 });
 
-test('without ready proxies nothing is known', () => {
+test('the conditions are Unknown without ready proxies', () => {
   for (const pods of [
     [],
     [{ ...pod, ready: false }],
@@ -105,12 +113,12 @@ test('without ready proxies nothing is known', () => {
   }
 });
 
-test('one proxy without a sidecar is one too many', () => {
+test('one proxy without a sidecar is reported', () => {
   const { Programmed, Enforcing } = seen({ pods: [pod, { ...pod, uid: 'u2', hasSidecar: false }] });
   assert.deepEqual([Programmed, Enforcing], ['False NoSidecar', 'False FilterMissing']);
 });
 
-test('a sidecar that is late, or that refuses, is told apart', () => {
+test('pending and refused policies are distinguished', () => {
   const older = { ...wanted, counter: 6, version: 'v1' };
   assert.equal(seen({ sidecars: [] })['Programmed'], 'False Pending');
   assert.equal(seen({ sidecars: [connected({}, { acknowledged: older })] })['Programmed'], 'False Pending');
@@ -120,7 +128,7 @@ test('a sidecar that is late, or that refuses, is told apart', () => {
   assert.equal(seen({ sidecars: [connected({}, { refused: past })] })['Programmed'], 'True Programmed');
 });
 
-test('a version that says the same of the route is as good as the newest', () => {
+test('an older version with the same content of the route counts as current', () => {
   const isCurrent: Observation['isCurrent'] = (_fleet, version, key) =>
     version === 'v1' && key === 'AIGatewayRoute app/chat';
   const older = { ...wanted, counter: 6, version: 'v1' };
@@ -129,12 +137,12 @@ test('a version that says the same of the route is as good as the newest', () =>
   assert.deepEqual([Programmed, Enforcing], ['True Programmed', 'True Enforcing']);
 });
 
-test('a new leader says nothing of what it has not heard yet', () => {
+test('a new leader does not report Pending before sidecars have connected', () => {
   assert.deepEqual(seen({ sidecars: [], settling: true }), { Accepted: 'True Accepted' });
   assert.equal(seen({ pods: [{ ...pod, hasSidecar: false }], settling: true })['Programmed'], 'False NoSidecar');
 });
 
-test('what a proxy shows against a route is said of that route only', () => {
+test('a finding about one route affects only that route', () => {
   const findings = (names: readonly string[], total = names.length) => ({ total, names: [...names] });
   const enforcing = (configCheck: ConfigCheckInit) => seen({ sidecars: [connected(configCheck)] })['Enforcing'];
   assert.equal(enforcing({ unfiltered: findings([envoyRoutes[1]!]) }), 'False FilterMissing');
@@ -146,14 +154,14 @@ test('what a proxy shows against a route is said of that route only', () => {
   assert.equal(enforcing({ missing: findings(['other'], 30) }), 'False RouteMissing', 'ours may be among the unnamed');
 });
 
-test('a config check of another policy, or no check, proves nothing', () => {
+test('a missing config check, or one of another policy, leaves Enforcing unknown', () => {
   const old = { epoch: 3n, counter: 6n, version: 'v1' };
   for (const configCheck of [undefined, { version: old }, { unreadable: 'no answer' }]) {
     assert.equal(seen({ sidecars: [connected(configCheck)] })['Enforcing'], 'Unknown Pending');
   }
 });
 
-test("Envoy Gateway's own refusal counts more than what was seen", () => {
+test('a refusal by Envoy Gateway takes precedence over config checks', () => {
   const verdict = (reason: 'NotAccepted' | 'Overridden' | 'Pending') => (httpRoute: string) =>
     httpRoute === 'app/chat' ? { reason, message: 'because' } : undefined;
   assert.equal(seen({ verdict: verdict('NotAccepted') })['Enforcing'], 'False NotAccepted');
@@ -161,7 +169,7 @@ test("Envoy Gateway's own refusal counts more than what was seen", () => {
   assert.equal(seen({ verdict: verdict('Pending') })['Enforcing'], 'Unknown Pending');
 });
 
-test('proxies of merged Gateways belong to the class', () => {
+test('proxies of merged Gateways belong to the GatewayClass', () => {
   const className = 'tallygate';
   const metadata = {
     name: 'p',
@@ -180,7 +188,7 @@ test('proxies of merged Gateways belong to the class', () => {
   assert.equal(proxyPod({ metadata: { ...metadata, labels: {} } }, new Set(['n'])), undefined);
 });
 
-test('a pod that only calls itself a proxy is none', () => {
+test('a pod in another namespace is not a proxy, whatever its labels', () => {
   const labels = {
     'gateway.envoyproxy.io/owning-gateway-name': 'ai',
     'gateway.envoyproxy.io/owning-gateway-namespace': 'app',

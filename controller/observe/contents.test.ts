@@ -4,36 +4,42 @@ import type { GatewayPolicy, Quota, Rule } from '../../contract/policy.ts';
 import { contentsOf, newHistory } from './contents.ts';
 
 const quota = (amount: number): Quota => ({
-  ...{ id: 'app/limits/day', limit: { type: 'TotalTokens', amount }, window: { type: 'Lifetime' }, key: [] },
-  ...{ onMissingKey: 'Shared', mode: 'Enforce', queueTimeoutMs: 0, unbounded: 'Allow' },
-  ...{ onJournalLoss: 'FailClosed', onAbandon: 'Hold', unmetered: 'Refuse' },
+  id: 'app/limits/day',
+  limit: { type: 'TotalTokens', amount },
+  window: { type: 'Lifetime' },
+  key: [],
+  onMissingKey: 'Shared',
+  mode: 'Enforce',
+  queueTimeoutMs: 0,
+  unbounded: 'Allow',
+  onJournalLoss: 'FailClosed',
+  onAbandon: 'Hold',
+  unmetered: 'Refuse',
 });
 
 const rule = (route: string, model: string, quotas: readonly string[] = []): Rule => ({
-  ...{
-    route,
-    name: 'all',
-    models: [model],
-    headers: [],
-    quotas,
-    requestLimits: {},
-    access: [],
-    maxRequestBodyBytes: 1,
-  },
+  route,
+  name: 'all',
+  models: [model],
+  headers: [],
+  quotas,
+  requestLimits: {},
+  access: [],
+  maxRequestBodyBytes: 1,
   targets: [{ id: `${route}/all/b`, backend: 'app/b', weight: 1, priority: 0 }],
 });
 
 const policy = (version: string, rules: readonly Rule[], quotas: readonly Quota[] = []): GatewayPolicy => ({
-  ...{
-    formatVersion: 4,
-    version,
-    virtualHosts: [{ routeNames: rules.map(({ route }) => route), rules, passthrough: [], access: [] }],
-  },
-  ...{ backends: [{ name: 'app/b', schema: 'OpenAI', tokenizer: { encoding: 'Auto' }, models: [] }], quotas },
-  ...{ accessPolicies: [], apiKeyShards: [] },
+  formatVersion: 4,
+  version,
+  virtualHosts: [{ routeNames: rules.map(({ route }) => route), rules, passthrough: [], access: [] }],
+  backends: [{ name: 'app/b', schema: 'OpenAI', tokenizer: { encoding: 'Auto' }, models: [] }],
+  quotas,
+  accessPolicies: [],
+  apiKeyShards: [],
 });
 
-test('a change of one route leaves the others as they were', () => {
+test('a change of one route does not change the digests of others', () => {
   const history = newHistory();
   history.published('f', policy('v1', [rule('app/a', 'x'), rule('app/b', 'y')]));
   history.published('f', policy('v2', [rule('app/a', 'z'), rule('app/b', 'y'), rule('app/c', 'y')]));
@@ -45,7 +51,7 @@ test('a change of one route leaves the others as they were', () => {
   assert.equal(history.isCurrent('g', 'v2', 'AIGatewayRoute app/b'), false);
 });
 
-test('a quota belongs to its policy and to the routes that it limits', () => {
+test('a quota is part of its policy and of the routes that it limits', () => {
   const of = (amount: number) =>
     contentsOf(policy('v', [rule('app/a', 'x', ['app/limits/day']), rule('app/b', 'y')], [quota(amount)]));
   const [before, after] = [of(1), of(2)];
@@ -53,7 +59,7 @@ test('a quota belongs to its policy and to the routes that it limits', () => {
   assert.deepEqual(changed.toSorted(), ['AIGatewayRoute app/a', 'AIQuotaPolicy app/limits']);
 });
 
-test('what was published again is the newest again', () => {
+test('a version that is published again is the newest again', () => {
   const history = newHistory();
   const [one, two] = [policy('v1', [rule('app/a', 'x')]), policy('v2', [rule('app/a', 'y')])];
   for (const each of [one, two, one]) {

@@ -21,25 +21,25 @@ function held(spec: object, kind = 'SecurityPolicy'): readonly string[] {
 const targetRefs = (name: string, kind = 'HTTPRoute') => [{ group: 'gateway.networking.k8s.io', kind, name }];
 const apiKeyAuth = { credentialRefs: [{ name: 'keys' }] };
 
-test('authentication on a generated route is not in force', () => {
+test('authentication on a generated route is not enforceable', () => {
   assert.deepEqual(held({ targetRefs: targetRefs('target'), apiKeyAuth }), ['app/target']);
   assert.deepEqual(held({ targetRefs: targetRefs('entry'), basicAuth: {} }), ['app/entry']);
   assert.deepEqual(held({ targetRef: targetRefs('target')[0], jwt: {}, authorization: {} }), ['app/target']);
 });
 
-test('authorization goes by the last route, so it is in force on a target only', () => {
+test('authorization is enforceable on a target only, because it uses the final route', () => {
   assert.deepEqual(held({ targetRefs: targetRefs('target'), authorization: {} }), []);
   assert.deepEqual(held({ targetRefs: targetRefs('entry'), authorization: {} }), ['app/entry']);
 });
 
-test('of a traffic policy only what a filter does that the first route turns on', () => {
+test('fields of a traffic policy are not enforceable if the first route enables their filter', () => {
   const kind = 'BackendTrafficPolicy';
   const more = { rateLimit: {}, timeout: {} };
   assert.deepEqual(held({ targetRefs: targetRefs('target'), requestBuffer: {}, ...more }, kind), ['app/target']);
   assert.deepEqual(held({ targetRefs: targetRefs('target'), ...more }, kind), []);
 });
 
-test('what Envoy Gateway refuses, it tells itself', () => {
+test('a policy that Envoy Gateway refuses is not reported', () => {
   const conditions = [{ type: 'Accepted', status: 'False', reason: 'Conflicted' }];
   const controllerName = 'gateway.envoyproxy.io/gatewayclass-controller';
   const refused = {
@@ -50,14 +50,14 @@ test('what Envoy Gateway refuses, it tells itself', () => {
   assert.equal(unenforceableOn([policy], routes, new Set())('app/target'), undefined);
 });
 
-test('what targets Gateways or other routes is not about ours', () => {
+test('policies of Gateways and other routes are not reported', () => {
   assert.deepEqual(held({ targetRefs: targetRefs('ai', 'Gateway'), apiKeyAuth }), []);
   assert.deepEqual(held({ targetRefs: targetRefs('target', 'GRPCRoute'), apiKeyAuth }), []);
   assert.deepEqual(held({ targetRefs: targetRefs('web'), apiKeyAuth }), []);
   assert.deepEqual(held({ targetSelectors: [{ kind: 'Gateway' }], apiKeyAuth }), []);
 });
 
-test('labels choose, too', () => {
+test('target selectors match generated routes', () => {
   const kind = 'HTTPRoute';
   const matchExpressions = [{ key: 'tallygate.dev/route', operator: 'Exists' }];
   assert.deepEqual(held({ targetSelectors: [{ kind, matchExpressions }], cors: {} }), ['app/entry', 'app/target']);
@@ -66,7 +66,7 @@ test('labels choose, too', () => {
   assert.deepEqual(held({ targetSelectors: [{ kind, matchLabels: { team: 'web' } }], cors: {} }), []);
 });
 
-test('the message names the policy, the route, what is not in force, and the fix', () => {
+test('the message names the policy, the route, the fields and the fix', () => {
   const policy = userPolicy('SecurityPolicy', {
     metadata: { name: 'keys', namespace: 'app' },
     spec: { targetRefs: targetRefs('target'), apiKeyAuth },

@@ -21,7 +21,7 @@ function judged(conditions: readonly (readonly [type: string, status: string])[]
   };
 }
 
-test('what Envoy Gateway has accepted is not held against it', () => {
+test('an accepted object has no verdict', () => {
   assert.equal(
     verdictOf(
       judged([
@@ -55,14 +55,14 @@ test('a refusal names the object and the reason', () => {
   );
 });
 
-test('other Gateways and other controllers have no say', () => {
+test('conditions of other Gateways and controllers are ignored', () => {
   assert.equal(verdictOf(judged([['Accepted', 'True']], 'other'), 'app/ai')?.reason, 'Pending');
   const foreign = judged([['Accepted', 'False']]);
   const places = foreign.status?.parents?.map((place) => ({ ...place, controllerName: 'else' })) ?? [];
   assert.equal(verdictOf({ ...foreign, status: { parents: places } }, 'app/ai')?.reason, 'Pending');
 });
 
-test('a policy of the user that pushes ours aside can be put elsewhere', () => {
+test('the message about an overriding policy suggests another target', () => {
   const pushed = { ...judged([]), kind: 'EnvoyExtensionPolicy' };
   const say = (type: string, status: string, reason: string) => {
     const conditions = [{ type, status, reason, message: 'by another' }];

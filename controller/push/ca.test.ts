@@ -34,8 +34,8 @@ async function taken(server: ServerCertificate, certificates: string, name = NAM
 
 const blocks = (text: string) => text.match(/BEGIN CERTIFICATE/g)?.length ?? 0;
 
-describe('the authority', () => {
-  test('signs what a TLS client takes, for its names only', async () => {
+describe('the CA', () => {
+  test('issues certificates that TLS clients accept for their names only', async () => {
     const kept = await renewCa(undefined, now);
     const server = await issueServerCertificate(kept, NAMES, now);
     assert.equal(await taken(server, kept.certificates), true);
@@ -47,12 +47,12 @@ describe('the authority', () => {
     assert.ok(Date.parse(certificate.validTo) > now + 3650 * DAY_MS);
   });
 
-  test('is kept as it is while nothing is due', async () => {
+  test('stays the same while nothing is due', async () => {
     const kept = await renewCa(undefined, now);
     assert.equal(await renewCa(kept, now + 9 * 365 * DAY_MS - 30 * DAY_MS), kept);
   });
 
-  test('is made anew where what is kept cannot be used', async () => {
+  test('is created anew if the stored one is unusable', async () => {
     const [one, other] = [await renewCa(undefined, now), await renewCa(undefined, now)];
     const broken: readonly CaText[] = [
       { certificates: '', keys: '' },
@@ -68,7 +68,7 @@ describe('the authority', () => {
     }
   });
 
-  test('changes with overlap: handed out before it signs, trusted until all that it signed has ended', async () => {
+  test('is published before it signs, and trusted until its certificates have expired', async () => {
     const old = await renewCa(undefined, now - 2 * DAY_MS);
     const both = await rotateCa(old, now);
     assert.equal(blocks(both.certificates), 2);
@@ -83,10 +83,10 @@ describe('the authority', () => {
     const after = await issueServerCertificate(earlier, NAMES, now);
     assert.equal(await taken(after, old.certificates), false);
     assert.equal(await taken(after, earlier.certificates), true);
-    assert.equal(serverCertificateIsDue(before, earlier, now), true, 'another authority signs now');
+    assert.equal(serverCertificateIsDue(before, earlier, now), true, 'another CA signs now');
   });
 
-  test('is renewed a year before its end', async () => {
+  test('is renewed a year before it expires', async () => {
     const kept = await renewCa(undefined, now);
     const renewed = await renewCa(kept, now + 9.1 * 365 * DAY_MS);
     assert.equal(blocks(renewed.certificates), 2);
@@ -94,7 +94,7 @@ describe('the authority', () => {
   });
 });
 
-test('a server’s certificate is due after half of its life', async () => {
+test('a server certificate is due after half of its lifetime', async () => {
   const kept = await renewCa(undefined, now);
   const server = await issueServerCertificate(kept, NAMES, now);
   assert.equal(serverCertificateIsDue(server, kept, now), false);

@@ -117,8 +117,8 @@ const until = async (holds: () => boolean) => {
   assert.ok(holds());
 };
 
-describe('who is served', () => {
-  test('nobody, by a replica that does not lead; then all, once it leads', async () => {
+describe('a push server', () => {
+  test('refuses all sidecars until its replica leads', async () => {
     const server = await start();
     const refused = await ending(open(dial(server), 'a.fleet.pod'));
     assert.equal(refused.code, status.UNAVAILABLE);
@@ -137,13 +137,13 @@ describe('who is served', () => {
 
   const refusals = [
     ['no token', undefined, status.UNAUTHENTICATED],
-    ['what is no token', 'secret', status.UNAUTHENTICATED],
+    ['a malformed token', 'secret', status.UNAUTHENTICATED],
     ['a bad token', 'a.bad.pod', status.UNAUTHENTICATED],
     ['a token that cannot be reviewed now', 'a.broken.pod', status.UNAVAILABLE],
-    ['a pod of no Gateway', 'a.nobody.pod', status.FAILED_PRECONDITION],
+    ['a pod without a Gateway', 'a.nobody.pod', status.FAILED_PRECONDITION],
   ] as const;
   for (const [what, token, code] of refusals) {
-    test(`${what} is refused`, async () => {
+    test(`refuses ${what}`, async () => {
       const server = await start();
       server.setLeader(1);
       const call = open(dial(server), token);
@@ -153,7 +153,7 @@ describe('who is served', () => {
     });
   }
 
-  test('a client that trusts another authority tells no token', async () => {
+  test('a client that trusts another CA sends no token', async () => {
     let reviewed = 0;
     const server = await start({ review: async () => void reviewed++ });
     server.setLeader(1);
@@ -162,7 +162,7 @@ describe('who is served', () => {
     assert.equal(reviewed, 0);
   });
 
-  test('a stream that says something before Hello is ended', async () => {
+  test('ends a stream whose first message is not Hello', async () => {
     const server = await start();
     server.setLeader(1);
     const call = open(dial(server), 'a.fleet.pod');
@@ -170,7 +170,7 @@ describe('who is served', () => {
     assert.equal((await ending(call)).code, status.FAILED_PRECONDITION);
   });
 
-  test('many streams and connections without a token harm nobody else', async () => {
+  test('serves others despite many streams and connections without a token', async () => {
     let reviewed = 0;
     const server = await start({
       review(token) {
@@ -196,7 +196,7 @@ describe('who is served', () => {
   });
 });
 
-describe('connections that say nothing', () => {
+describe('silent connections', () => {
   /** Each address of 127.0.0.0/8 is this machine's. */
   const silent = async (server: PushServer, localAddress: string) => {
     const socket = connect({ host: '127.0.0.1', port: server.port, localAddress });
@@ -206,7 +206,7 @@ describe('connections that say nothing', () => {
     return socket;
   };
 
-  test('do not keep a sidecar out, whether from many addresses or from its own', async () => {
+  test('do not block a sidecar, from many addresses or from its own', async () => {
     const server = await start();
     server.setLeader(1);
     server.publish(one('v1'));
@@ -229,7 +229,7 @@ describe('connections that say nothing', () => {
     assert.equal((await nextPolicy(beside)).version?.version, 'v1');
   });
 
-  test('are ended soon', async () => {
+  test('are closed after a deadline', async () => {
     const server = await start();
     const started = performance.now();
     const socket = await silent(server, '127.0.0.1');
@@ -237,7 +237,7 @@ describe('connections that say nothing', () => {
     assert.ok(performance.now() - started < SILENT_LIFE_MS + 1000);
   });
 
-  test('do not take the place of tokens that are being reviewed', async () => {
+  test('do not evict connections whose token is being reviewed', async () => {
     let answer = () => {};
     const asked = new Promise<void>((resolve) => {
       answer = resolve;
@@ -267,8 +267,8 @@ describe('connections that say nothing', () => {
   });
 });
 
-describe('what is told', () => {
-  test('what each has in force, refuses and proves', async () => {
+describe('connected sidecars', () => {
+  test('report the policy in force, refusals and config checks', async () => {
     const server = await start();
     let changes = 0;
     server.onChange(() => changes++);
@@ -296,7 +296,7 @@ describe('what is told', () => {
     assert.equal(changes, 5);
   });
 
-  test('the same content is sent once, and a sidecar that has it gets its new name only', async () => {
+  test('receive the same content once, and afterwards only its new version', async () => {
     const server = await start();
     server.setLeader(1);
     server.publish(one('v1'));
@@ -309,7 +309,7 @@ describe('what is told', () => {
     assert.equal(content, undefined);
   });
 
-  test('a slow sidecar gets the newest policy, and none between', async () => {
+  test('skip intermediate policies if they are slow', async () => {
     const server = await start();
     server.setLeader(1);
     server.publish(one('v0', 'x'.repeat(5_000_000)));
@@ -323,7 +323,7 @@ describe('what is told', () => {
     assert.equal((await nextPolicy(call)).version?.version, 'v50');
   });
 
-  test('a sidecar that comes back takes the place of its old stream', async () => {
+  test('replace their old stream when they reconnect', async () => {
     const server = await start();
     server.setLeader(1);
     const before = open(dial(server), 'a.fleet.pod');
@@ -340,7 +340,7 @@ describe('what is told', () => {
     assert.equal(server.sidecars().length, 0);
   });
 
-  test('fleets get their own policy only', async () => {
+  test('receive only the policy of their fleet', async () => {
     const server = await start();
     server.setLeader(1);
     server.publish(new Map([...one('v1'), ['other', policy('w1')]]));
@@ -349,7 +349,7 @@ describe('what is told', () => {
     assert.equal((await nextPolicy(call)).version?.version, 'w1');
   });
 
-  test('fields that this program does not know are passed over', async () => {
+  test('may send unknown fields', async () => {
     const server = await start();
     server.setLeader(1);
     const client = dial(server);
@@ -363,7 +363,7 @@ describe('what is told', () => {
     );
     raw.on('error', () => {});
     const message = create(SidecarMessageSchema, { message: { case: 'hello', value: { programVersion: '9' } } });
-    // Field 99, a text; then a whole message of an unknown kind, field 50.
+    // Field 99, a string; then an unknown message kind, field 50.
     raw.write(Buffer.concat([toBinary(SidecarMessageSchema, message), Buffer.from([0x9a, 0x06, 1, 0x41])]));
     raw.write(Buffer.from([0x92, 0x03, 1, 0x41]));
     await until(() => server.sidecars()[0]?.programVersion === '9');
@@ -372,7 +372,7 @@ describe('what is told', () => {
   });
 });
 
-test('a renewed certificate is shown to the next connection, and open streams stay', async () => {
+test('a renewed certificate is used for new connections, and open streams continue', async () => {
   let current = first;
   const server = await start({ credentials: () => current });
   server.setLeader(1);

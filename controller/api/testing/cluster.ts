@@ -1,6 +1,6 @@
 /**
- * For tests against a real API server: a namespace of one's own, and a way to the server that can
- * be cut.
+ * For tests against a real API server: a separate namespace, and a connection to the server that
+ * can be interrupted.
  */
 
 import { createServer, type IncomingMessage } from 'node:http';
@@ -30,7 +30,9 @@ export async function newPlace(name: string): Promise<Place> {
   const namespace = `kube-test-${name}-${process.pid}`;
   await client.apply(namespaces, { ...typeOf(namespaces), metadata: { name: namespace, namespace: '' } });
   return {
-    ...{ client, credentials, namespace },
+    client,
+    credentials,
+    namespace,
     async remove() {
       await client.call(resourcePath(namespaces, '', namespace), { method: 'DELETE' });
       client.close();
@@ -57,16 +59,16 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 }
 
 /**
- * What stands between client and server: HTTP on this side, the server's own HTTPS on the other.
+ * A proxy between client and server: HTTP for the client, HTTPS to the server.
  */
 export interface Way {
   readonly credentials: Credentials;
-  /** Ends all connections; until `restore` there are no new ones. */
+  /** Closes all connections and refuses new ones until `restore`. */
   cut(): void;
   restore(): void;
-  /** Requests are not answered any more, and nothing tells so. */
+  /** Stops answering requests, without closing connections. */
   freeze(): void;
-  /** May change a request's path, and cut its answer after so many bytes. */
+  /** Can change the path of a request, and cut its answer after some bytes. */
   meddle(change: (path: string) => { readonly path?: string; readonly cutAfterBytes?: number } | undefined): void;
   close(): void;
 }
