@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Starts tallygate, whatever Node runs this file: the sources are TypeScript, which Node reads from 22.18 on, and the project brings one of its own.
+// Starts tallygate with any version of Node: the sources are TypeScript, which needs Node 22.18,
+// and the project has its own Node.
 // biome-ignore-all lint/style/useNodejsImportProtocol: Node 12 does not know it.
 'use strict';
 const fs = require('fs');
@@ -17,13 +18,13 @@ if (major > 22 || (major === 22 && minor >= 18)) {
   startWith(own);
 } else {
   console.error(
-    `tallygate needs Node 22.18 or newer, and this is ${process.versions.node}; run \`make setup\`, which brings one`,
+    `tallygate needs Node 22.18 or newer, but this is ${process.versions.node}; run \`make setup\`, which installs one`,
   );
   process.exit(1);
 }
 
 function startWith(node) {
-  // By the channel the child sees when we are gone, however we end.
+  // The channel tells the child when this process ends, in any way.
   const child = spawn(node, [main].concat(process.argv.slice(2)), { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   process.on('SIGINT', () => {
@@ -32,7 +33,7 @@ function startWith(node) {
       child.kill('SIGINT');
     }
   });
-  // npm passes signals to the shell between it and us alone; see cli/run.ts.
+  // npm sends signals only to the shell in between; see cli/run.ts.
   const parent = process.ppid;
   if (process.env.npm_command && parent !== 1) {
     const poll = setInterval(() => {

@@ -19,7 +19,7 @@ async function run(...args: readonly string[]) {
   return { code, stdout: stdout.join(''), stderr: stderr.join('') };
 }
 
-test('what is right is printed as it would be written, without the key', async () => {
+test('the configuration of valid files is printed without keys', async () => {
   process.env['PROVIDER_API_KEY'] = 'sk-never-shown';
   const { code, stdout, stderr } = await run(acceptance, '--output', 'json');
   assert.equal(code, 0, stderr);
@@ -31,7 +31,7 @@ test('what is right is printed as it would be written, without the key', async (
   assert.equal((await run(acceptance, '-o', 'none')).stdout, '');
 });
 
-test('each mistake comes with file, line, object, field, fault and fix, and nothing is printed', async () => {
+test('each problem is reported with file, line, object, field and fix, and nothing is printed', async () => {
   const file = join(folder, 'bad.yaml');
   const text = readFileSync(acceptance, 'utf8').replace('schema: OpenAI', 'schema: Openai');
   writeFileSync(file, text);
@@ -43,7 +43,7 @@ test('each mistake comes with file, line, object, field, fault and fix, and noth
   assert.equal(stderr.split('\n')[0], expected);
 });
 
-test('a folder stands for its YAML and JSON files, in order', async () => {
+test('YAML and JSON files of a folder are read in order', async () => {
   mkdirSync(join(folder, 'all/.hidden'), { recursive: true });
   const documents = readFileSync(acceptance, 'utf8').split(/^---$/m);
   for (const [index, document] of documents.entries()) {
@@ -55,7 +55,7 @@ test('a folder stands for its YAML and JSON files, in order', async () => {
   assert.equal(code, 0, stderr);
 });
 
-test('wrong use is told apart from wrong files', async () => {
+test('wrong usage and invalid files have different exit codes', async () => {
   assert.equal((await run()).code, 2);
   assert.equal((await run('--output', 'xml', acceptance)).code, 2);
   assert.equal((await run('--no-such-option')).code, 2);
@@ -65,7 +65,7 @@ test('wrong use is told apart from wrong files', async () => {
   assert.match(stderr, /absent\.yaml: does not exist; fix: /);
 });
 
-test('what serves nobody is a warning, and with --strict an error', async () => {
+test('a valid object without effect is a warning, and an error with --strict', async () => {
   const quiet = await run(acceptance, '-o', 'none', '--strict');
   assert.deepEqual([quiet.code, quiet.stderr], [0, '']);
   const documents = readFileSync(acceptance, 'utf8').split(/^---$/m);

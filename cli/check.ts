@@ -1,6 +1,6 @@
 /**
- * `tallygate check FILE|FOLDER…`: says what is wrong with resources, and prints what `tallygate
- * run` would write. Offline, and without any secret.
+ * `tallygate check FILE|FOLDER…`: reports the problems of resources, and prints the configuration
+ * that `tallygate run` would write. Uses no network and no secrets.
  */
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
@@ -19,20 +19,22 @@ export interface CheckOutput {
 
 const usage = `Usage: tallygate check FILE|FOLDER… [--output yaml|json|none] [--strict]
 
-Checks resources without a cluster and without a network, and prints the policy and the Envoy configuration that they make.
-Variables in Secrets are not looked up. Warnings are about what is right and serves nobody: a listener without a route,
-a host name that no listener has, a Gateway of another class, files without a Gateway.
-Exit code: 0 no error, 1 an error (with --strict also a warning), 2 wrong use of the command.
+Checks resources without a cluster or network, and prints the policy and Envoy configuration that
+they produce. Does not resolve variables in Secrets. Warns about valid resources without effect: a
+listener without a route, a host name without a listener, a Gateway of another class, files without
+a Gateway.
+
+Exit codes: 0 no error, 1 an error (with --strict also a warning), 2 wrong usage.
 `;
 
 /**
- * Not empty, allowed in a header, and where a certificate is expected it looks like one: whether
- * the real value is right is not checked.
+ * Replaces the values of variables, which are not checked. Not empty, valid in a header, and in the
+ * form of a certificate.
  */
 const placeholder = '-----BEGIN-PLACEHOLDER-----';
 const lookup: Lookup = { environment: () => placeholder, file: () => placeholder };
 
-/** Where things would stand; the real places depend on the machine that runs the gateway. */
+/** Example paths; the real ones depend on the machine that runs the gateway. */
 const envoyOptions: EnvoyOptions = {
   directory: '/run/tallygate/envoy',
   extproc: { type: 'Unix', path: '/run/tallygate/extproc.sock' },
@@ -53,7 +55,7 @@ export async function check(args: readonly string[], { stdout, stderr }: CheckOu
   }
   const { files, unreadable } = readSources(options.paths);
   const read = readWorld(files, lookup);
-  const plan = translate(read.world, { envoy: envoyOptions, routeSecret: 'of the machine where it runs' });
+  const plan = translate(read.world, { envoy: envoyOptions, routeSecret: 'example' });
   const problems = [...read.problems, ...plan.problems];
   for (const { text } of unreadable) {
     stderr.write(`${text}\n`);
@@ -63,7 +65,7 @@ export async function check(args: readonly string[], { stdout, stderr }: CheckOu
   }
   const errors = unreadable.length + problems.filter(({ severity }) => severity === 'Error').length;
   let warnings = problems.filter(({ severity }) => severity === 'Warning').length;
-  // Files may be parts that others complete, so here it is no error.
+  // Not an error here, because other files may complete these.
   if (errors === 0 && plan.envoy.listeners.length === 0) {
     stderr.write(`warning: ${noGateway(options.paths)}\n`);
     warnings++;
@@ -102,7 +104,7 @@ function parse(args: readonly string[]): CheckOptions | string {
       return `tallygate check: --output must be yaml, json or none, not ${values.output}`;
     }
     if (positionals.length === 0 && !values.help) {
-      return 'tallygate check: name a file or a folder';
+      return 'tallygate check: specify a file or a folder';
     }
     return { paths: positionals, output, strict: values.strict, help: values.help };
   } catch (error) {
@@ -110,7 +112,7 @@ function parse(args: readonly string[]): CheckOptions | string {
   }
 }
 
-/** Errors stand as they are, so that editors read them; the rest says what it is. */
+/** Labels warnings and notes. Errors have no label, so that editors recognize them. */
 function label({ severity }: Problem): string {
   return severity === 'Error' ? '' : `${severity.toLowerCase()}: `;
 }
@@ -119,7 +121,7 @@ function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** Of secrets the names only. */
+/** Shows only the names of secrets. */
 function rendered({ policy, envoy, secrets, statuses }: Plan, format: Format): string {
   const shown = { policy, envoy: { ...envoy, secrets: secrets.map(({ name }) => name) }, statuses };
   switch (format) {

@@ -11,17 +11,18 @@ import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate controller --namespace NAMESPACE [OPTION]…
 
-Watches resources in a cluster, writes what Envoy Gateway needs, and hands policies to the sidecars. The chart starts it; by hand it uses KUBECONFIG.
+Watches resources in a cluster, writes objects for Envoy Gateway, and sends policies to the
+sidecars. Normally started by the chart; outside a cluster, it uses KUBECONFIG.
 
-  --namespace NAME           its own: where its Lease and its authority are kept
-  --watch-namespaces A,B     only these (all)
-  --proxy-namespaces A,B     where Envoy Gateway runs proxies (envoy-gateway-system)
-  --allow-destinations A,B   addresses, CIDR ranges and host names (with what is below them) that
-                             an AIBackend may name although they are refused otherwise: loopback,
+  --namespace NAME           the controller's namespace, with its Lease and certificate authority
+  --watch-namespaces A,B     watch only these namespaces (all)
+  --proxy-namespaces A,B     namespaces where Envoy Gateway runs proxies (envoy-gateway-system)
+  --allow-destinations A,B   addresses, CIDR ranges and host names (with their subdomains) that an
+                             AIBackend may use although they are refused by default: loopback,
                              link-local and metadata addresses, and other namespaces' Services
-  --cluster-domain NAME      the DNS suffix of the cluster's own names (cluster.local)
-  --listen HOST:PORT         where sidecars ask for their policy (0.0.0.0:9443)
-  --metrics ADDRESS          HOST:PORT or unix:PATH for /metrics, /healthz and /readyz
+  --cluster-domain NAME      the DNS suffix of the cluster (cluster.local)
+  --listen HOST:PORT         address of the policy push for sidecars (0.0.0.0:9443)
+  --metrics ADDRESS          HOST:PORT or unix:PATH of /metrics, /healthz and /readyz
                              (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
 `;
 
@@ -62,7 +63,7 @@ export const controller: Verb = async ({ args, settings }) => {
   const { signal } = abortOnSignals(() => process.exit(1));
   const service = await startController({
     namespace,
-    // A pod's name; a process that comes back in the same place is another replica.
+    // The pod's name alone is not enough: a restarted process is another replica.
     identity: `${hostname()}_${process.pid}_${Date.now().toString(36)}`,
     watchNamespaces: names(parsed.values['watch-namespaces']),
     proxyNamespaces: names(parsed.values['proxy-namespaces']),
@@ -75,12 +76,12 @@ export const controller: Verb = async ({ args, settings }) => {
   const meter = telemetry.meterProvider.getMeter('tallygate');
   const counter = (name: string, description: string, value: () => number) =>
     meter.createObservableCounter(name, { description }).addCallback((result) => result.observe(value()));
-  counter('tallygate.controller.runs', 'Times that all was compared and written.', () => service.counts.runs);
-  counter('tallygate.controller.writes', 'Objects that were written or removed.', () => service.counts.writes);
-  counter('tallygate.controller.status_writes', 'Statuses that were written.', () => service.counts.statusWrites);
+  counter('tallygate.controller.runs', 'Runs that compared and wrote all objects.', () => service.counts.runs);
+  counter('tallygate.controller.writes', 'Objects written or removed.', () => service.counts.writes);
+  counter('tallygate.controller.status_writes', 'Statuses written.', () => service.counts.statusWrites);
   const gauge = (name: string, description: string, value: () => number) =>
     meter.createObservableGauge(name, { description }).addCallback((result) => result.observe(value()));
-  gauge('tallygate.controller.leading', '1 in the replica that leads, else 0.', () => Number(service.leading));
+  gauge('tallygate.controller.leading', '1 in the leading replica, otherwise 0.', () => Number(service.leading));
   gauge('tallygate.issuers', 'Issuers whose keys are fetched.', () => service.issuerKeys.sources);
   gauge('tallygate.issuers.failing', 'Issuers whose keys could not be fetched.', () => service.issuerKeys.failing);
   const health = await startHealthServer({

@@ -1,6 +1,6 @@
 /**
- * Every environment variable that tallygate reads, in one list (docs/reference/environment.md).
- * Variables in Secrets are read where they are named.
+ * Checks every environment variable of Tallygate; docs/reference/environment.md is generated from
+ * the list. Variables in Secrets are read elsewhere.
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -20,15 +20,15 @@ const METRICS_ADDRESS: Address = { type: 'tcp', host: '127.0.0.1', port: 9464 };
 
 export const variables = {
   TALLYGATE_LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
-  /** One JSON line a request on stdout. */
+  /** Writes one JSON line per request to stdout. */
   TALLYGATE_ACCESS_LOG: oneOf(['on', 'off'], 'on'),
-  /** Values of quota keys in metrics: as they are, or as SHA-256. */
+  /** Shows the values of quota keys in metrics unchanged or as SHA-256. */
   TALLYGATE_METRIC_KEYS: oneOf(['plain', 'hashed'], 'plain'),
   /** Whether refusals name quotas, rules, routes and limits. */
   TALLYGATE_ERROR_DETAIL: oneOf(['full', 'plain'], 'full'),
   /** The Envoy to run. */
   TALLYGATE_ENVOY: optionalText(),
-  /** Where the listeners of Gateways bind: this machine only, unless told otherwise. */
+  /** The address of the listeners of Gateways; by default, only this machine can reach them. */
   TALLYGATE_ADDRESS: text('127.0.0.1'),
   TALLYGATE_METRICS_ADDRESS: address(METRICS_ADDRESS),
   /** Worker threads of Envoy. */
@@ -38,9 +38,9 @@ export const variables = {
   ANTHROPIC_API_KEY: optionalText(),
   OTEL_EXPORTER_OTLP_ENDPOINT: optionalText(),
   XDG_STATE_HOME: optionalText(),
-  /** Tokens of `tallygate login` are kept there. */
+  /** The parent of the folder for the tokens of `tallygate login`. */
   XDG_CONFIG_HOME: optionalText(),
-  /** Compiled code is kept there, so that the next start is quick. */
+  /** The parent of the cache of compiled code, which makes the next start faster. */
   XDG_CACHE_HOME: optionalText(),
   XDG_RUNTIME_DIR: optionalText(),
   SSL_CERT_FILE: optionalText(),
@@ -58,13 +58,13 @@ export function readSettings(environment: Readonly<Record<string, string | undef
   return readEnvironment(variables, environment);
 }
 
-/** `$XDG_STATE_HOME`, or what stands for it. */
+/** Returns `$XDG_STATE_HOME` or its default. */
 export function stateHome({ XDG_STATE_HOME, HOME }: Settings, home: string): string {
-  // The XDG specification has relative paths ignored.
+  // The XDG specification requires that relative paths are ignored.
   return XDG_STATE_HOME?.startsWith('/') ? XDG_STATE_HOME : join(HOME ?? home, '.local/state');
 }
 
-/** `$XDG_CONFIG_HOME`, or what stands for it. */
+/** Returns `$XDG_CONFIG_HOME` or its default. */
 export function configHome({ XDG_CONFIG_HOME, HOME }: Settings, home: string): string {
   return XDG_CONFIG_HOME?.startsWith('/') ? XDG_CONFIG_HOME : join(HOME ?? home, '.config');
 }

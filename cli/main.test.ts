@@ -19,7 +19,7 @@ function tallygate(args: readonly string[], environment: Readonly<Record<string,
   return { status, stdout, stderr };
 }
 
-test('help is an answer, wrong use is exit code 2 with the usage', () => {
+test('help exits with 0, and wrong usage exits with 2 and the usage', () => {
   const help = tallygate(['--help']);
   assert.equal(help.status, 0);
   assert.match(
@@ -47,7 +47,7 @@ test('help is an answer, wrong use is exit code 2 with the usage', () => {
   }
 });
 
-test('a wrong variable is named with its fix, all of them at once', () => {
+test('all wrong variables are reported with their fixes', () => {
   const { status, stderr } = tallygate(['version'], { TALLYGATE_LOG_LEVEL: 'loud', TALLYGATE_CONCURRENCY: 'many' });
   assert.equal(status, 2);
   assert.equal(stderr.trim().split('\n').length, 2);
@@ -57,7 +57,9 @@ test('a wrong variable is named with its fix, all of them at once', () => {
 const policy = (version: string, formatVersion = POLICY_FORMAT_VERSION) =>
   JSON.stringify({ policy: { formatVersion, version, lines: 0 } });
 
-test('extproc follows its policy file, keeps the last good one, and ends in order', { timeout: 30_000 }, async (t) => {
+test('extproc follows its policy file, keeps the last good policy, and shuts down in order', {
+  timeout: 30_000,
+}, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'extproc-'));
   const path = join(folder, 'policy.json');
   const exchange = (text: string) => {
@@ -97,7 +99,7 @@ test('extproc follows its policy file, keeps the last good one, and ends in orde
       await sleep(20);
     }
   };
-  // Alive, but of no use before it knows a policy.
+  // Alive, but not ready before it has a policy.
   await until({ code: 503, ready: false });
   exchange(policy('one'));
   await until({ code: 200, ready: true, policy: 'one' });

@@ -12,7 +12,7 @@ import { isOperatorError, type Verb } from './verb.ts';
 const verbs: Readonly<Record<string, { readonly short: string; readonly load: () => Promise<Verb> }>> = {
   run: { short: 'run the gateway on this machine', load: async () => (await import('./run.ts')).run },
   check: {
-    short: 'check resources, and show what they make',
+    short: 'check resources and show their configuration',
     load: async () => {
       const { check } = await import('./check.ts');
       return ({ args }) => check(args, process);
@@ -29,7 +29,7 @@ const verbs: Readonly<Record<string, { readonly short: string; readonly load: ()
     load: async () => (await import('./controller.ts')).controller,
   },
   'sidecar-patch': {
-    short: 'print what an EnvoyProxy of your own needs',
+    short: 'print the patch for your own EnvoyProxy',
     load: async () => (await import('./sidecar-patch.ts')).sidecarPatch,
   },
   version: { short: 'print the version', load: async () => (await import('./version.ts')).version },
@@ -43,7 +43,8 @@ ${Object.entries(verbs)
   .map(([name, { short }]) => `  ${name.padEnd(15)}${short}`)
   .join('\n')}
 
-Run tallygate COMMAND --help for details. Without a file, tallygate run starts an example that needs no key.
+Run tallygate COMMAND --help for details. Without a file, tallygate run starts an example
+that needs no key.
 `;
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
@@ -84,7 +85,7 @@ try {
   }
   process.exitCode = 1;
 }
-// The channel to the launcher would keep a failed process alive.
+// The channel to the launcher would keep a failed process running.
 if (process.connected) {
   process.disconnect();
 }

@@ -1,4 +1,4 @@
-/** Both sides of the policy push, over TLS on this machine. */
+/** Tests both sides of the policy push, over TLS on this machine. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -26,7 +26,7 @@ const DAY_MS = 86_400_000;
 const authority = await renewCa(undefined, Date.now());
 const certificate = await issueServerCertificate(authority, names, Date.now());
 
-/** A place for one pod's files. */
+/** The folder of one pod's files. */
 function newPod(ca = authority.certificates, token = 'a.good.token'): string {
   const folder = mkdtempSync(join(root, 'pod-'));
   writeFileSync(join(folder, 'ca.crt'), ca);
@@ -105,7 +105,7 @@ const has = (server: PushServer, epoch: number, counter: number, version: string
   return got?.epoch === epoch && got.counter === counter && got.version === version;
 };
 
-test('a policy reaches the sidecar, and its answer the controller, within moments', async () => {
+test('a policy reaches the sidecar and its answer the controller within a second', async () => {
   const server = await serve();
   server.setLeader(1);
   const sidecar = follow(server.port, newPod());
@@ -121,7 +121,7 @@ test('a policy reaches the sidecar, and its answer the controller, within moment
   assert.deepEqual(sidecar.details(), { policy: 'v20', controller: 'connected' });
 });
 
-test('what cannot be used is refused with its reason, and the last good policy stays', async () => {
+test('an unusable policy is refused with the reason, and the last good policy stays in force', async () => {
   const server = await serve();
   server.setLeader(1);
   const sidecar = follow(server.port, newPod());
@@ -141,7 +141,7 @@ test('what cannot be used is refused with its reason, and the last good policy s
   assert.equal(sidecar.details()['refusal'], undefined);
 });
 
-test('a route in force that changes to another backend waits until Envoy has it; a new route and a limit do not', async () => {
+test('a change of backend waits until Envoy has the route; a new route or limit does not', async () => {
   const server = await serve();
   server.setLeader(1);
   const rule = (route: string, id: string) => ({
@@ -186,7 +186,7 @@ test('a route in force that changes to another backend waits until Envoy has it;
   assert.equal(asked.length, 1);
 });
 
-test('the controller ends and comes back: the policy stays, and the sidecar with it', async () => {
+test('the policy stays in force while the controller restarts', async () => {
   const server = await serve();
   server.setLeader(1);
   server.publish(fleet('v1'));
@@ -205,7 +205,7 @@ test('the controller ends and comes back: the policy stays, and the sidecar with
   await until(has(next, 2, 2, 'v2'), 'the new one');
 });
 
-test('of several replicas behind one address the one that leads is found soon', async () => {
+test('a sidecar finds the leading replica behind a shared address', async () => {
   const [leader, other] = [await serve(), await serve()];
   leader.setLeader(1);
   leader.publish(fleet('v1'));
@@ -226,7 +226,7 @@ test('of several replicas behind one address the one that leads is found soon', 
   assert.ok(performance.now() - start < 5000);
 });
 
-test('a leader of the past is not believed', async () => {
+test('a policy of an earlier leader is refused', async () => {
   const server = await serve();
   server.setLeader(5);
   server.publish(fleet('v5'));
@@ -246,7 +246,7 @@ test('a leader of the past is not believed', async () => {
   await until(has(past, 6, 1, 'v6'), 'the new leader is');
 });
 
-test('a leader whose clock is behind the epoch of a sidecar is told, and steps past it', async () => {
+test('a leader with a late clock learns the epoch of a sidecar and raises its own', async () => {
   const folder = newPod();
   const ahead = await serve();
   ahead.setLeader(2_000_000);
@@ -260,7 +260,7 @@ test('a leader whose clock is behind the epoch of a sidecar is told, and steps p
     port,
     outdated(epoch) {
       seen.push(epoch);
-      // As the controller does once it has written its Lease.
+      // Like the controller after it has written its Lease.
       setImmediate(() => {
         server.setLeader(epoch + 1);
         server.publish(fleet('new'));
@@ -274,7 +274,7 @@ test('a leader whose clock is behind the epoch of a sidecar is told, and steps p
   assert.deepEqual(sidecar.applied, ['old', 'new']);
 });
 
-test('a sidecar that comes back has its last policy, also while the controller is away', async () => {
+test('a restarted sidecar has its last policy, even without a controller', async () => {
   const server = await serve();
   server.setLeader(3);
   server.publish(fleet('v1'));
@@ -304,7 +304,7 @@ test('a sidecar that comes back has its last policy, also while the controller i
   assert.match(readFileSync(join(folder, 'policy.jsonl'), 'utf8'), /"version":"v0"/);
 });
 
-test('files are read anew at each attempt: a token that became good, an authority that was exchanged', async () => {
+test('token and CA files are read again at each attempt', async () => {
   let current = certificate;
   const server = await serve({ credentials: () => current });
   server.setLeader(1);
@@ -325,7 +325,7 @@ test('files are read anew at each attempt: a token that became good, an authorit
   await until(has(server, 2, 1, 'v2'), 'connected');
 });
 
-test('a certificate that has expired is not believed', async () => {
+test('an expired server certificate is refused', async () => {
   const expired = await issueServerCertificate(authority, names, Date.now() - 2 * DAY_MS);
   const server = await serve({ credentials: () => expired });
   server.setLeader(1);
@@ -334,7 +334,7 @@ test('a certificate that has expired is not believed', async () => {
   assert.equal(server.sidecars().length, 0);
 });
 
-test('a config check is reported at once, and again to the next leader', async () => {
+test('a config check is reported at once, and again to a new leader', async () => {
   const server = await serve();
   server.setLeader(1);
   server.publish(fleet('v1'));
@@ -374,7 +374,7 @@ test('a request for keys reaches the controller, and a flood of them is bounded'
   assert.equal(requested.length, 100);
 });
 
-test('a side that is gone without a word is noticed', { timeout: 60_000 }, async () => {
+test('a peer that disappears silently is noticed', { timeout: 60_000 }, async () => {
   const server = await serve();
   server.setLeader(1);
   server.publish(fleet('v1'));
@@ -406,7 +406,7 @@ test('a side that is gone without a word is noticed', { timeout: 60_000 }, async
   assert.equal(sidecar.details()['policy'], 'v1');
 });
 
-test('the program: not ready without a policy, ready with it, and at once after a restart', {
+test('the program is ready once it has a policy, and at once after a restart', {
   timeout: 60_000,
 }, async () => {
   const server = await serve();

@@ -1,6 +1,6 @@
 /**
- * Answers `tallygate quota` in the process that has the quota store: HTTP on a Unix socket that
- * only its owner can open, and nothing on the network.
+ * Serves `tallygate quota` in the process with the quota store: HTTP on a Unix socket that only its
+ * owner can open.
  */
 import { rmSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
@@ -12,7 +12,7 @@ export interface QuotaServer {
   close(): Promise<void>;
 }
 
-/** Rejects with the system's error where the socket cannot be bound. */
+/** Rejects with the system's error if the socket cannot be bound. */
 export async function startQuotaServer(path: string, store: MemoryStore, log: Log): Promise<QuotaServer> {
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://quota');
@@ -26,8 +26,8 @@ export async function startQuotaServer(path: string, store: MemoryStore, log: Lo
     });
   });
 
-  async function answer(what: string, filter: BudgetFilter, by: string, response: ServerResponse): Promise<void> {
-    if (what === 'GET /budgets') {
+  async function answer(call: string, filter: BudgetFilter, by: string, response: ServerResponse): Promise<void> {
+    if (call === 'GET /budgets') {
       response.writeHead(200, { 'content-type': 'application/x-ndjson' });
       for await (const one of budgets(store, filter, Date.now)) {
         if (response.destroyed) {
@@ -38,9 +38,9 @@ export async function startQuotaServer(path: string, store: MemoryStore, log: Lo
         }
       }
       response.end();
-    } else if (what === 'POST /reset' && filter.quota !== undefined) {
+    } else if (call === 'POST /reset' && filter.quota !== undefined) {
       const done = await resetBudgets(store, { ...filter, quota: filter.quota }, Date.now);
-      // The record of who took what was spent out of the books.
+      // Records who reset the budgets.
       log.warn({ quota: filter.quota, ...(filter.key && { key: filter.key }), ...done, by }, 'operator reset budgets');
       response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(done)}\n`);
     } else {
@@ -52,7 +52,7 @@ export async function startQuotaServer(path: string, store: MemoryStore, log: Lo
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     rmSync(path, { force: true });
-    // The socket is never there with other rights, not for a moment.
+    // The socket never exists with wider permissions.
     const before = process.umask(0o177);
     server.listen(path, resolve);
     process.umask(before);

@@ -40,7 +40,7 @@ async function tallygate(...args: readonly string[]) {
   return { code, stdout, stderr };
 }
 
-/** An extproc with what was spent before it began; resolves when it can be asked. */
+/** Starts an extproc with a journal of earlier usage; resolves when its socket answers. */
 async function start() {
   const child = spawn(
     process.execPath,
@@ -73,7 +73,7 @@ async function start() {
   return { stop };
 }
 
-test('an operator sees and resets budgets of the gateway that runs, and the log keeps who did it', {
+test('an operator lists and resets budgets, and the log records who did it', {
   timeout: 60_000,
 }, async () => {
   const { store } = openQuotaStore({ path: journal });
@@ -94,7 +94,7 @@ test('an operator sees and resets budgets of the gateway that runs, and the log 
   assert.deepEqual([none.code, none.stdout], [1, '']);
   assert.equal(
     none.stderr,
-    `tallygate: no gateway runs at ${socket}; start it, or say which by --name NAME or --socket PATH\n`,
+    `tallygate: no gateway runs at ${socket}; start it, or select another one with --name or --socket\n`,
   );
   assert.match(
     (await tallygate('list', '--name', 'absent')).stderr,
@@ -131,7 +131,7 @@ test('an operator sees and resets budgets of the gateway that runs, and the log 
   assert.deepEqual([reset.code, reset.stdout], [0, 'default/teams/once: 1 budget reset, 1000 was spent\n']);
   const again = await tallygate('reset', 'default/teams/once', '--key', 'blue', '--socket', socket);
   assert.deepEqual([again.code, again.stdout], [1, '']);
-  assert.match(again.stderr, /^tallygate: no budget of default\/teams\/once with the key blue has anything spent/);
+  assert.match(again.stderr, /^tallygate: no budget of default\/teams\/once with the key blue is in use/);
   const log = await first.stop();
   assert.match(
     log,
@@ -153,7 +153,7 @@ test('an operator sees and resets budgets of the gateway that runs, and the log 
   await second.stop();
 });
 
-test('wrong use of the verb is exit code 2 with the usage', { timeout: 30_000 }, async () => {
+test('wrong usage exits with 2 and the usage', { timeout: 30_000 }, async () => {
   for (const wrong of [[], ['show'], ['reset'], ['reset', 'name'], ['list', 'a/b/c', 'more'], ['list', '--key', 'x']]) {
     const { code, stderr, stdout } = await tallygate(...wrong);
     assert.deepEqual([code, stdout], [2, ''], wrong.join(' '));

@@ -1,6 +1,5 @@
 /**
- * `tallygate quota list|reset`: what is spent of budgets, and giving one its whole limit again, in
- * the gateway that runs.
+ * `tallygate quota list|reset`: lists and resets the budgets of a running gateway.
  */
 import { existsSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
@@ -15,13 +14,13 @@ import { readOptions, type Verb, wrongUse } from './verb.ts';
 const usage = `Usage: tallygate quota list [NAMESPACE/POLICY/QUOTA] [--key VALUE]… [OPTION]…
        tallygate quota reset NAMESPACE/POLICY/QUOTA [--key VALUE]… [OPTION]…
 
-Lists the budgets of the gateway that runs here that have something spent or held, or gives
-those of a quota their whole limit again. What running requests hold is charged when they end.
+Lists the used budgets of a gateway on this machine, or resets the budgets of one quota to their
+full limit. The holds of running requests are charged when the requests end.
 
-  --key VALUE          only the budget of this key; once for each part, in the order of the quota
-  --json               one JSON object a line in place of a table
-  --name NAME          the instance of tallygate run (default)
-  --socket PATH        the socket of an extproc (beside its journal: quota.sock)
+  --key VALUE          only the budget of this key; repeat for each part, in the order of the quota
+  --json               print one JSON object per line instead of a table
+  --name NAME          instance of tallygate run (default)
+  --socket PATH        socket of an extproc (quota.sock beside its journal)
 `;
 
 const options = {
@@ -31,7 +30,7 @@ const options = {
   socket: { type: 'string' },
 } as const;
 
-/** Where the sidecar of a proxy pod has it: in the volume of its journal. */
+/** The quota socket of a sidecar, in the volume of its journal. */
 const SIDECAR_SOCKET = '/var/lib/tallygate/quota.sock';
 const DEADLINE_MS = 30_000;
 
@@ -43,7 +42,7 @@ export const quota: Verb = async ({ args, settings }) => {
   const { values, positionals } = parsed;
   const [action, name, ...more] = positionals;
   if ((action !== 'list' && action !== 'reset') || more.length > 0) {
-    return wrongUse('quota', 'say list or reset', usage);
+    return wrongUse('quota', 'the action must be list or reset', usage);
   }
   if (action === 'reset' && name === undefined) {
     return wrongUse('quota', 'reset needs the name of a quota', usage);
@@ -66,7 +65,7 @@ export const quota: Verb = async ({ args, settings }) => {
     asked.set('quota', name);
   }
   if (action === 'list') {
-    const budgets = (await say(socket, 'GET', `/budgets?${asked}`))
+    const budgets = (await request(socket, 'GET', `/budgets?${asked}`))
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as Budget);
@@ -77,10 +76,10 @@ export const quota: Verb = async ({ args, settings }) => {
     return 0;
   }
   asked.set('by', userName());
-  const done = JSON.parse(await say(socket, 'POST', `/reset?${asked}`)) as { budgets: number; spent: number };
+  const done = JSON.parse(await request(socket, 'POST', `/reset?${asked}`)) as { budgets: number; spent: number };
   if (done.budgets === 0) {
     throw new OperatorError(
-      `no budget of ${name}${values.key === undefined ? '' : ` with the key ${values.key.join(', ')}`} has anything spent; tallygate quota list shows those that have`,
+      `no budget of ${name}${values.key === undefined ? '' : ` with the key ${values.key.join(', ')}`} is in use; tallygate quota list shows the budgets in use`,
     );
   }
   process.stdout.write(
@@ -91,20 +90,20 @@ export const quota: Verb = async ({ args, settings }) => {
   return 0;
 };
 
-async function say(socket: string, method: 'GET' | 'POST', path: string): Promise<string> {
+async function request(socket: string, method: 'GET' | 'POST', path: string): Promise<string> {
   try {
     const { status, body } = await ask(socket, method, path, DEADLINE_MS);
     if (status === 200) {
       return body;
     }
-    throw new OperatorError(`the gateway at ${socket} answers ${status}; is it of another version?`);
+    throw new OperatorError(`the gateway at ${socket} answered ${status}; use the tallygate of the same version`);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ECONNREFUSED') {
-      throw new OperatorError(`no gateway runs at ${socket}; start it, or say which by --name NAME or --socket PATH`);
+      throw new OperatorError(`no gateway runs at ${socket}; start it, or select another one with --name or --socket`);
     }
     if (code === 'EACCES') {
-      throw new OperatorError(`${socket} may only be opened by the user that runs the gateway`);
+      throw new OperatorError(`permission to open ${socket} denied; run the command as the user of the gateway`);
     }
     throw error;
   }
@@ -112,7 +111,7 @@ async function say(socket: string, method: 'GET' | 'POST', path: string): Promis
 
 function budgetTable(budgets: readonly Budget[]): string {
   if (budgets.length === 0) {
-    return 'No budget has anything spent or held.\n';
+    return 'No budget is in use.\n';
   }
   return table(
     ['QUOTA', 'KEY', 'WINDOW', 'SPENT', 'HELD', 'LIMIT', 'RESETS'],
@@ -130,7 +129,7 @@ function userName(): string {
   try {
     return userInfo().username;
   } catch {
-    // A container's user may have no name.
+    // The user of a container may have no name.
     return String(process.getuid?.() ?? '');
   }
 }

@@ -13,21 +13,21 @@ import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate run [FILE|FOLDER]… [OPTION]…
 
-Runs the gateway on this machine: Envoy and the ext_proc service, as the resources in the
-files say. Edits of the files come into force at once; a wrong one leaves the last good
-state. Without a file it runs an example: a simulated model, and OpenAI and Anthropic where
-OPENAI_API_KEY and ANTHROPIC_API_KEY are set. Access lines go to stdout, all else to stderr.
+Runs Envoy and the ext_proc service on this machine, as configured by the resources in the files.
+Edits of the files apply at once; an invalid edit keeps the last good state. Without a file, runs
+an example with a simulated model, and with OpenAI and Anthropic if OPENAI_API_KEY and
+ANTHROPIC_API_KEY are set. Writes access lines to stdout, and everything else to stderr.
 
-  --name NAME          an instance of its own, with state of its own (default)
-  --address ADDRESS    where listeners bind; 0.0.0.0 opens them to the network
+  --name NAME          name of the instance; each has its own state (default)
+  --address ADDRESS    address of the listeners; 0.0.0.0 opens them to the network
                        (127.0.0.1, TALLYGATE_ADDRESS)
-  --metrics HOST:PORT  /metrics, /healthz and /readyz
+  --metrics HOST:PORT  address of /metrics, /healthz and /readyz
                        (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
-  --envoy PATH         the Envoy to run; else the project's own tools, else the PATH
+  --envoy PATH         Envoy to run; by default from the project's tools, then from the PATH
                        (TALLYGATE_ENVOY)
-  --concurrency N      worker threads of Envoy (one a core, TALLYGATE_CONCURRENCY)
-  --drain-timeout N    seconds that open streams have after SIGTERM or Ctrl-C; a second
-                       signal ends at once (30, TALLYGATE_DRAIN_TIMEOUT)
+  --concurrency N      worker threads of Envoy (one per core, TALLYGATE_CONCURRENCY)
+  --drain-timeout N    seconds for open streams to end after SIGTERM or Ctrl-C; a second signal
+                       ends them at once (30, TALLYGATE_DRAIN_TIMEOUT)
 `;
 
 const options = {
@@ -40,16 +40,16 @@ const options = {
 } as const;
 
 /**
- * Requests die young, and V8 lets the space for the young grow to many times what they need: with
- * the default of 16 MB, resident memory under full load was 28 MB more for a tenth of the processor
- * time.
+ * Bounds V8's young generation, which otherwise grows far beyond what short-lived requests need:
+ * with the default of 16 MB, resident memory under full load was 28 MB higher, in exchange for
+ * 10% less CPU time.
  */
 const YOUNG_GENERATION = '--max-semi-space-size=8';
 
 /**
- * On a machine with much memory V8 lets garbage lie until hundreds of megabytes have come together.
- * This bound (megabytes) is ten times what 5,000 open streams need, and makes it tidy up sooner:
- * 141 MB resident after 24,000 requests in place of 195.
+ * Bounds V8's heap (megabytes) at ten times what 5,000 open streams need. On a machine with much
+ * memory, V8 would otherwise collect garbage late: 141 MB resident after 24,000 requests instead of
+ * 195.
  */
 const OLD_GENERATION = '--max-old-space-size=1024';
 
@@ -60,7 +60,7 @@ export const run: Verb = async ({ args, settings }) => {
   }
   const { values, positionals } = parsed;
   if (!/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(values.name)) {
-    return wrongUse('run', '--name must be lower-case letters, digits and hyphens, at most 32', usage);
+    return wrongUse('run', '--name must be at most 32 lower-case letters, digits and hyphens', usage);
   }
   const metricsAddress =
     values.metrics === undefined ? settings.TALLYGATE_METRICS_ADDRESS : parseAddress(values.metrics);
@@ -78,7 +78,7 @@ export const run: Verb = async ({ args, settings }) => {
 
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'tallygate' } });
   const { signal, abort } = abortOnSignals(() => process.exit(1));
-  // Started by the launcher or by npm, we end when it does.
+  // A process that the launcher or npm has started ends with it.
   if (process.connected) {
     process.once('disconnect', () => abort('the launcher has ended'));
   } else {
@@ -124,8 +124,8 @@ export const run: Verb = async ({ args, settings }) => {
 const PARENT_POLL_MS = 250;
 
 /**
- * npm and npx run a command by a shell, and pass SIGTERM to that shell alone: without this, Envoy
- * and extproc would serve on. Elsewhere (nohup, systemd) we outlive our parent.
+ * Ends this process with npm. npm and npx run a command in a shell and send SIGTERM only to that
+ * shell, so Envoy and extproc would keep running. Elsewhere (nohup, systemd), the process may
  */
 function endWithNpm(abort: (reason: string) => void): void {
   const parent = process.ppid;
@@ -142,7 +142,7 @@ function endWithNpm(abort: (reason: string) => void): void {
   poll.unref();
 }
 
-/** `undefined`: not a whole number in the range. */
+/** Returns undefined if the text is not a whole number in the range. */
 function whole(text: string | undefined, fallback: number, least: number, most: number): number | undefined {
   if (text === undefined) {
     return fallback;

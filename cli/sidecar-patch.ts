@@ -1,6 +1,6 @@
 /**
- * `tallygate sidecar-patch`: what an EnvoyProxy of one's own needs, from the file that the chart's
- * EnvoyProxy is made from too.
+ * `tallygate sidecar-patch`: prints the patch for a user's EnvoyProxy, from the file that the chart
+ * also uses.
  */
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
@@ -8,13 +8,13 @@ import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate sidecar-patch [OPTION]…
 
-Prints what the spec of an EnvoyProxy of your own needs, so that its proxies carry the sidecar: merge it in whole.
+Prints a patch that adds the sidecar to your own EnvoyProxy. Merge it completely.
 
-  --image IMAGE            the sidecar's image (tallygate:VERSION)
-  --controller HOST:PORT   the controller's Service
+  --image IMAGE            image of the sidecar (tallygate:VERSION)
+  --controller HOST:PORT   Service of the controller
                            (tallygate-controller.tallygate-system.svc:9443)
-  --daemonset              for proxies that are a DaemonSet
-  --drain-timeout SECONDS  how long open streams have when a proxy ends (600)
+  --daemonset              for proxies in a DaemonSet
+  --drain-timeout SECONDS  seconds for open streams to end when a proxy pod ends (600)
 `;
 
 const options = {
@@ -24,7 +24,7 @@ const options = {
   'drain-timeout': { type: 'string' },
 } as const;
 
-/** What the chart takes where its user says nothing. */
+/** The chart's default values. */
 interface ChartValues {
   readonly image: { readonly repository: string; readonly pullPolicy: string };
   readonly proxy: { readonly drainTimeoutSeconds: number };
@@ -41,7 +41,7 @@ export const sidecarPatch: Verb = async ({ args }) => {
     return wrongUse('sidecar-patch', `${parsed.positionals[0]} is not an option`, usage);
   }
   if (image !== undefined && !/^[\w./:@-]+$/.test(image)) {
-    return wrongUse('sidecar-patch', '--image must be the name of an image', usage);
+    return wrongUse('sidecar-patch', '--image must be an image name', usage);
   }
   if (!/^(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}$/.test(controller)) {
     return wrongUse('sidecar-patch', '--controller must be HOST:PORT', usage);

@@ -1,4 +1,4 @@
-/** What a verb gets, and how it reads its options. */
+/** The interface of a command, and the parser of its options. */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { OperatorError } from '../standalone/operator-error.ts';
 import type { Settings } from './environment.ts';
@@ -8,7 +8,7 @@ export interface VerbInput {
   readonly settings: Settings;
 }
 
-/** Gives the exit code. */
+/** Returns the exit code. */
 export type Verb = (input: VerbInput) => Promise<number>;
 
 export function isOperatorError(error: unknown): error is OperatorError {
@@ -21,7 +21,7 @@ type Parsed<O extends ParseArgsOptionsConfig> = ReturnType<
 
 const helpOption = { help: { type: 'boolean', short: 'h' } } as const;
 
-/** A number is an exit code: the help was shown, or the use was wrong and that was said. */
+/** Returns the options, or an exit code after writing the help or an error. */
 export function readOptions<const O extends ParseArgsOptionsConfig>(
   verb: string,
   args: readonly string[],

@@ -1,4 +1,6 @@
-/** Fetches the public keys of an issuer: by its discovery document, or from the URL of a key set. */
+/**
+ * Fetches the public keys of an issuer: by its discovery document, or from the URL of a key set.
+ */
 import type { PublicJwk } from '../contract/policy.ts';
 import { publicKeysOf } from '../contract/public-keys.ts';
 import { type DestinationGuard, getJson } from './guarded-get.ts';
@@ -47,8 +49,8 @@ interface DiscoveredIssuer {
 }
 
 /**
- * Reads a discovery document (OpenID Connect Discovery 1.0, section 4). The document must be that of
- * the issuer, because whoever can serve another one could choose the keys.
+ * Reads a discovery document (OpenID Connect Discovery 1.0, section 4). The document must be that
+ * of the issuer, because whoever can serve another one could choose the keys.
  */
 async function discovered(
   url: string,

@@ -1,4 +1,6 @@
-/** Decompresses answers on zlib's threads, within bounds of output and of its ratio to the input. */
+/**
+ * Decompresses answers on zlib's threads, within bounds of output and of its ratio to the input.
+ */
 import type { Transform } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
 

@@ -1,11 +1,13 @@
 /**
- * Bounds the requests to fetch keys again: clients choose the key ids of their tokens, so each token
- * can name an unknown key.
+ * Bounds the requests to fetch keys again: clients choose the key ids of their tokens, so each
+ * token can name an unknown key.
  */
 
 /** As often as the fetcher would act on a request. */
 const INTERVAL_MS = 10_000;
-/** More URLs than a policy has; beyond, no further requests are sent until old ones are forgotten. */
+/**
+ * More URLs than a policy has; beyond, no further requests are sent until old ones are forgotten.
+ */
 const MAX_URLS = 1000;
 
 /** Returns a function that passes on at most one request per URL and interval. */

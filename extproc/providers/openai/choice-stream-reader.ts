@@ -101,7 +101,8 @@ export class ChoiceStreamReader extends TemplatedReader<ChoiceDeltaForm, ChoiceE
       head: this.#headSeen ? undefined : this.#head(),
       begun: [...CHUNK.begun],
       finished: [...CHUNK.finished],
-      // Some servers report the usage so far in every chunk: a truncated stream still needs its sum.
+      // Some servers report the usage so far in every chunk: a truncated stream still needs its
+      // sum.
       usage: CHUNK.usage !== undefined && (CHUNK.choices === 0 || CHUNK.finished.length > 0),
       ended: CHUNK.failed,
     };

@@ -1,4 +1,6 @@
-/** Reserves what the request may cost; the quota store may let it wait, or count its prompt first. */
+/**
+ * Reserves what the request may cost; the quota store may let it wait, or count its prompt first.
+ */
 import type { Demand } from '../../quota/store.ts';
 import { drawOn, drawsInput } from '../../quota/units.ts';
 import type { Action, EventOf } from '../protocol.ts';

@@ -74,7 +74,9 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
     return this.#drain();
   }
 
-  /** Ends the lease with an extension that is too small: it pays for a part of the stopped event. */
+  /**
+   * Ends the lease with an extension that is too small: it pays for a part of the stopped event.
+   */
   endLease(tokens: number): void {
     this.leasedTokens += tokens;
   }
