@@ -1,4 +1,4 @@
-{{/* Names are fixed: a cluster has one Tallygate, as its kinds and its field manager are one. */}}
+{{/* Names are fixed, because a cluster can have only one Tallygate. */}}
 {{- define "tallygate.name" -}}tallygate-controller{{- end -}}
 
 {{- define "tallygate.selector" -}}
@@ -22,7 +22,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- .Values.image.repository }}:{{ $tag }}{{ with .Values.image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
-{{/* The spec of the EnvoyProxy: the file that `tallygate sidecar-patch` prints too, and the user's additions. */}}
+{{/* The spec of the EnvoyProxy, from the file of `tallygate sidecar-patch` and proxy.spec. */}}
 {{- define "tallygate.envoyProxySpec" -}}
 {{- $given := .Values.proxy.spec -}}
 {{- $workload := printf "envoy%s" (ternary "DaemonSet" "Deployment" (eq .Values.proxy.workload "DaemonSet")) -}}
