@@ -1,7 +1,7 @@
 /**
- * The public keys of issuers in a cluster. Only the leader fetches them. It keeps the last keys in a
- * Secret of its namespace, so that a new leader has them while an issuer is away; a Secret, because
- * whoever could change them could issue tokens.
+ * The public keys of issuers in a cluster. Only the leader fetches them. It keeps the last keys in
+ * a Secret of its namespace, so that a new leader has them while an issuer is away; a Secret,
+ * because whoever could change them could issue tokens.
  */
 import { type KeptKeys, type KeyCounts, KeyFetcher, type KeyResult } from '../jwks/key-fetcher.ts';
 import { errorMessage } from '../runtime/error-message.ts';

@@ -1,6 +1,6 @@
 /**
- * The controller's copy of the cluster: whole collections, Secrets with API keys by their label, and
- * single Secrets and ConfigMaps that resources refer to.
+ * The controller's copy of the cluster: whole collections, Secrets with API keys by their label,
+ * and single Secrets and ConfigMaps that resources refer to.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { API_KEY_LABEL } from '../contract/api-key.ts';

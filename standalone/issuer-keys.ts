@@ -1,4 +1,6 @@
-/** The public keys of issuers on one machine: fetched for the plan, and kept in the state folder. */
+/**
+ * The public keys of issuers on one machine: fetched for the plan, and kept in the state folder.
+ */
 import { readFileSync } from 'node:fs';
 import { type KeptKeys, type KeyCounts, KeyFetcher } from '../jwks/key-fetcher.ts';
 import { writeAtomicallySync } from '../runtime/files.ts';

@@ -223,8 +223,8 @@ export interface ServedModels {
   /** All models that are known by name, sorted by name. */
   list(): readonly ServedModel[];
   /**
-   * Returns a model for which a request would be routed; undefined: there is none. Globs match names
-   * that are not listed.
+   * Returns a model for which a request would be routed; undefined: there is none. Globs match
+   * names that are not listed.
    */
   find(name: string): ServedModel | undefined;
 }

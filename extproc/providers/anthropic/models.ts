@@ -11,7 +11,9 @@ import { anthropicDialect } from './errors.ts';
 const DEFAULT_PAGE = 20;
 const LARGEST_PAGE = 1000;
 
-/** The API requires all members but `prices`; unknown ones are null, and an unknown date is 1970. */
+/**
+ * The API requires all members but `prices`; unknown ones are null, and an unknown date is 1970.
+ */
 function modelObject({ name, contextTokens, maxOutputTokens, prices }: ServedModel): object {
   return {
     type: 'model',
@@ -35,7 +37,9 @@ interface Page {
   readonly more: boolean;
 }
 
-/** A cursor is a name: a page stays right where a model appears or disappears between two requests. */
+/**
+ * A cursor is a name: a page stays right where a model appears or disappears between two requests.
+ */
 function pageOf(all: readonly ServedModel[], query: URLSearchParams): Page | Failure {
   const limit = Number(query.get('limit') ?? DEFAULT_PAGE);
   if (!Number.isInteger(limit) || limit < 1 || limit > LARGEST_PAGE) {
