@@ -1,4 +1,6 @@
-/** `tallygate token [URL]`: prints a token for a gateway, refreshed if need be, and nothing else. */
+/**
+ * `tallygate token [URL]`: prints a token for a gateway, refreshed if need be, and nothing else.
+ */
 import { homedir } from 'node:os';
 import { OperatorError } from '../standalone/operator-error.ts';
 import { configHome } from './environment.ts';

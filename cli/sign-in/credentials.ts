@@ -61,7 +61,9 @@ export class CredentialsFile {
     return stored;
   }
 
-  /** Runs `work` while no other process changes the file. `work` calls `write` as soon as it can. */
+  /**
+   * Runs `work` while no other process changes the file. `work` calls `write` as soon as it can.
+   */
   async locked<T>(work: (stored: StoredCredentials, write: (changed: StoredCredentials) => void) => Promise<T>) {
     mkdirSync(this.#folder, { recursive: true, mode: FOLDER_MODE });
     refuseOthers(this.#folder, '700');

@@ -46,7 +46,9 @@ export async function fetchSignIn(url: string): Promise<SignIn> {
   return read;
 }
 
-/** Returns the innermost reason of a failed fetch, such as `connect ECONNREFUSED 127.0.0.1:9900`. */
+/**
+ * Returns the innermost reason of a failed fetch, such as `connect ECONNREFUSED 127.0.0.1:9900`.
+ */
 export function reasonOf(error: unknown): string {
   let innermost = error;
   while (innermost instanceof Error && innermost.cause instanceof Error) {
