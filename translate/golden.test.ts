@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { stringify } from 'yaml';
 import { problemText } from './problem.ts';
 import { readWorld } from './read/read.ts';
-import { exampleOptions, exampleVariables } from './testing.ts';
+import { exampleJwks, exampleOptions, exampleVariables } from './testing.ts';
 import { translate } from './translate.ts';
 
 const directory = new URL('testdata/', import.meta.url);
@@ -24,7 +24,7 @@ for (const input of cases) {
 function outcome(input: string): string {
   const text = readFileSync(new URL(input, directory), 'utf8');
   const { world, problems } = readWorld([{ name: input, text }], exampleVariables);
-  const plan = translate(world, exampleOptions);
+  const plan = translate({ ...world, jwks: exampleJwks }, exampleOptions);
   const { listeners, ...envoy } = plan.envoy;
   return stringify(
     {

@@ -67,5 +67,19 @@ export function clientAuthorityName(listener: GatewayListener): string {
   return `client-authority/${listener.key}`;
 }
 
+/** The token endpoint of an issuer; `authenticator` is its id. */
+export function issuerName(authenticator: string): string {
+  return `issuer/${authenticator}`;
+}
+
+export function loginSecretName(authenticator: string): string {
+  return `login/${authenticator}`;
+}
+
+export function sessionSecretName(authenticator: string): string {
+  return `session/${authenticator}`;
+}
+
 export const EXTPROC_CLUSTER = 'tallygate_extproc';
 export const EXTPROC_FILTER = 'tallygate.extproc';
+export const OAUTH2_FILTER = 'tallygate.oauth2';

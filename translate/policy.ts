@@ -10,7 +10,7 @@ import {
 import { policyLines } from '../contract/policy-text.ts';
 import { durationMs, sizeBytes } from '../crds/schema.ts';
 import { type AttachedPolicy, policiesOf } from './attachment/policy-kind.ts';
-import { accessPolicyKind, type CompiledAccess } from './link/access.ts';
+import { accessEverywhere, accessNames, accessOf, policiesInUse } from './link/access-in-use.ts';
 import { isUnproven } from './link/access-problems.ts';
 import { apiKeyShards } from './link/api-keys.ts';
 import type { LinkedBackend } from './link/backends.ts';
@@ -19,7 +19,6 @@ import { type CompiledQuotas, quotaPolicyKind } from './link/quotas.ts';
 import type { LinkedVirtualHost, VirtualHostPassthrough, VirtualHostRule } from './link/virtual-hosts.ts';
 import { routeConfigurationName, unmatchedRoute } from './names.ts';
 import { compare } from './object-names.ts';
-import type { JwksSource } from './world.ts';
 
 interface PolicyInput {
   readonly virtualHosts: readonly LinkedVirtualHost[];
@@ -134,40 +133,9 @@ function bodyBytes(routeLimit: string, policies: readonly AttachedPolicy[]): num
   return Math.min(...[routeLimit, ...sizes.filter((each) => each !== undefined)].map(sizeBytes));
 }
 
-/** Returns the policies that apply to at least one rule or passthrough. */
-export function policiesInUse(
-  virtualHosts: readonly LinkedVirtualHost[],
-  policies: readonly AttachedPolicy[],
-): readonly AttachedPolicy[] {
-  const inUse = new Set(
-    virtualHosts.flatMap(({ rules, passthrough }) => [...rules, ...passthrough].flatMap((each) => each.policies)),
-  );
-  return policies.filter((policy) => inUse.has(policy));
-}
-
-function accessOf(policies: readonly AttachedPolicy[]): readonly CompiledAccess[] {
-  return policiesOf(accessPolicyKind, policies).map(({ compiled }) => compiled);
-}
-
-function accessNames(policies: readonly AttachedPolicy[]): readonly string[] {
-  return accessOf(policies).map(({ policy }) => policy.name);
-}
-
 /** Returns the access policies of every place of a virtual host, and how command lines sign in. */
 function accessOfVirtualHost({ rules, passthrough }: LinkedVirtualHost): Pick<VirtualHost, 'access' | 'signIn'> {
-  const [first, ...others] = [...rules, ...passthrough].map(({ policies }) => policies);
-  const everywhere = accessOf((first ?? []).filter((policy) => others.every((each) => each.includes(policy))));
+  const everywhere = accessEverywhere({ rules, passthrough });
   const signIn = everywhere.find((each) => each.signIn !== undefined)?.signIn;
   return { access: everywhere.map(({ policy }) => policy.name), ...(signIn && { signIn }) };
-}
-
-/** Returns where the public keys of the access policies in use come from, sorted by URL. */
-export function jwksSources(
-  virtualHosts: readonly LinkedVirtualHost[],
-  policies: readonly AttachedPolicy[],
-): readonly JwksSource[] {
-  const sources = accessOf(policiesInUse(virtualHosts, policies)).flatMap((each) => each.sources);
-  return [...new Map(sources.map((source) => [source.url, source])).values()].toSorted((left, right) =>
-    compare(left.url, right.url),
-  );
 }

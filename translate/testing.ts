@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { isMap, isScalar, isSeq, parseAllDocuments } from 'yaml';
 import type { Lookup } from './read/variables.ts';
 import type { TranslateOptions } from './translate.ts';
+import type { World } from './world.ts';
 
 export const exampleOptions: TranslateOptions = {
   routeSecret: 'of the examples',
@@ -14,6 +15,21 @@ export const exampleOptions: TranslateOptions = {
     caBundle: '/etc/ssl/certs/ca-certificates.crt',
   },
 };
+
+/** The issuer https://id.example.org, as it was fetched. */
+export const exampleJwks: World['jwks'] = new Map([
+  [
+    'https://id.example.org/.well-known/openid-configuration',
+    {
+      keys: [{ kty: 'OKP', kid: 'a', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo' }],
+      endpoints: {
+        authorization: 'https://id.example.org/authorize',
+        token: 'https://id.example.org/token',
+        endSession: 'https://id.example.org/logout',
+      },
+    },
+  ],
+]);
 
 export const exampleVariables: Lookup = {
   environment: (name) => (name === 'UNSET' ? undefined : `value-of-${name}`),

@@ -4,18 +4,21 @@
  * input, and a problem with one object never affects another.
  */
 import { newContext } from './context.ts';
+import { issuerClusters, loginSecrets } from './envoy/browser-login.ts';
 import { clusters } from './envoy/clusters.ts';
 import { httpFilters } from './envoy/extensions.ts';
 import { listenerResources } from './envoy/listeners.ts';
 import { routeConfigurations } from './envoy/routes.ts';
 import { secretsOf } from './envoy/secrets.ts';
+import { browserLoginOf, jwksSources } from './link/access-in-use.ts';
 import { link } from './link/link.ts';
 import { standaloneListeners } from './link/listeners.ts';
 import { targetIds } from './link/route-ids.ts';
 import { routeNamesOf } from './names.ts';
 import { reportNoEffect } from './no-effect.ts';
+import { compare } from './object-names.ts';
 import type { EnvoyOptions, Plan } from './plan.ts';
-import { gatewayPolicy, jwksSources, unmatchedVirtualHosts } from './policy.ts';
+import { gatewayPolicy, unmatchedVirtualHosts } from './policy.ts';
 import { statusesOf } from './statuses.ts';
 import type { World } from './world.ts';
 
@@ -34,6 +37,7 @@ export function translate(world: World, options: TranslateOptions): Plan {
   // After the statuses, because these warnings are not conditions.
   reportNoEffect(world.gateways, listeners, attachments, context.diagnostics);
   const filters = httpFilters(virtualHosts, policies);
+  const logins = virtualHosts.flatMap((virtualHost) => browserLoginOf(virtualHost) ?? []);
   return {
     policy: gatewayPolicy({
       virtualHosts,
@@ -44,11 +48,13 @@ export function translate(world: World, options: TranslateOptions): Plan {
     }),
     envoy: {
       listeners: listenerResources(listeners, filters, options.envoy),
-      routes: routeConfigurations(listeners, virtualHosts),
-      clusters: clusters(backends, options.envoy),
+      routes: routeConfigurations(listeners, virtualHosts, options.envoy),
+      clusters: [...clusters(backends, options.envoy), ...issuerClusters(logins, options.envoy)],
       extensions: filters,
     },
-    secrets: secretsOf(listeners, backends),
+    secrets: [...secretsOf(listeners, backends), ...loginSecrets(logins, options.routeSecret)].toSorted((left, right) =>
+      compare(left.name, right.name),
+    ),
     jwksSources: jwksSources(virtualHosts, policies),
     statuses,
     problems: context.diagnostics.sorted(),

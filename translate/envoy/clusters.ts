@@ -22,18 +22,28 @@ const http2 = {
 };
 
 export function clusters(backends: readonly LinkedBackend[], options: EnvoyOptions): readonly NamedResource[] {
-  return backends.flatMap(({ name, usable }) =>
-    usable === undefined ? [] : [cluster(name, usable.endpoint, usable.credential, options)],
-  );
+  return backends.flatMap(({ name, usable }) => {
+    if (usable === undefined) {
+      return [];
+    }
+    const { endpoint, credential } = usable;
+    const filters = credential && { http_filters: upstreamFilters(name, credential, options) };
+    return [providerCluster(clusterName(name), endpoint, { backend: name, filters }, options)];
+  });
 }
 
-function cluster(
-  backend: string,
+interface ProviderClusterParts {
+  /** With a CA bundle of its own. */
+  readonly backend?: string;
+  readonly filters?: JsonObject | undefined;
+}
+
+export function providerCluster(
+  name: string,
   endpoint: Endpoint,
-  credential: Credential | undefined,
+  { backend = '', filters = {} }: ProviderClusterParts,
   options: EnvoyOptions,
 ): NamedResource {
-  const name = clusterName(backend);
   const address = { socket_address: { address: endpoint.host, port_value: endpoint.port } };
   return {
     name,
@@ -54,7 +64,7 @@ function cluster(
           ...(endpoint.tls === undefined
             ? { explicit_http_config: { http_protocol_options: {} } }
             : { auto_config: { http_protocol_options: {}, http2_protocol_options: http2 } }),
-          ...(credential && { http_filters: upstreamFilters(backend, credential, options) }),
+          ...filters,
         },
       ),
     },

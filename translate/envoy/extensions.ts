@@ -14,17 +14,13 @@ import {
 } from '../../contract/headers.ts';
 import type { Authenticator } from '../../contract/policy.ts';
 import { type AttachedPolicy, policiesOf } from '../attachment/policy-kind.ts';
-import { accessPolicyKind } from '../link/access.ts';
+import { accessOf, policiesInUse } from '../link/access-in-use.ts';
 import { quotaPolicyKind } from '../link/quotas.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { EXTPROC_CLUSTER, EXTPROC_FILTER } from '../names.ts';
 import { compare } from '../object-names.ts';
-import type { JsonObject, NamedResource } from '../plan.ts';
-import { policiesInUse } from '../policy.ts';
-import { typed } from './resource.ts';
-
-/** A `TypedExtensionConfig`. */
-export type HttpFilterResource = NamedResource & { readonly typed_config: JsonObject & { readonly '@type': string } };
+import { oauth2Filter } from './browser-login.ts';
+import { type HttpFilterResource, typed } from './resource.ts';
 
 export function httpFilters(
   virtualHosts: readonly LinkedVirtualHost[],
@@ -35,7 +31,7 @@ export function httpFilters(
   const attributes = authenticators.some(({ type }) => type === 'ClientCertificate')
     ? Object.values(CERTIFICATE_ATTRIBUTES)
     : [];
-  return [{ name: EXTPROC_FILTER, typed_config: externalProcessor(headers, attributes) }];
+  return [oauth2Filter, { name: EXTPROC_FILTER, typed_config: externalProcessor(headers, attributes) }];
 }
 
 /** Headers that extproc always reads. Others are not forwarded, because each costs time. */
@@ -75,9 +71,7 @@ function authenticatorsInUse(
   virtualHosts: readonly LinkedVirtualHost[],
   policies: readonly AttachedPolicy[],
 ): readonly Authenticator[] {
-  return policiesOf(accessPolicyKind, policiesInUse(virtualHosts, policies)).flatMap(
-    ({ compiled }) => compiled.policy.authenticators,
-  );
+  return accessOf(policiesInUse(virtualHosts, policies)).flatMap(({ policy }) => policy.authenticators);
 }
 
 function externalProcessor(

@@ -13,9 +13,8 @@ import {
 } from '../names.ts';
 import { fullName } from '../object-names.ts';
 import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';
-import type { HttpFilterResource } from './extensions.ts';
 import { localReplyConfig } from './local-replies.ts';
-import { fileOf, fileSource, typed } from './resource.ts';
+import { fileOf, fileSource, type HttpFilterResource, typed } from './resource.ts';
 
 export function listenerResources(
   listeners: readonly GatewayListener[],
@@ -178,7 +177,6 @@ function connectionManager(routeConfiguration: string, { filters, options }: Lis
     merge_slashes: true,
     // Model names with a slash are encoded as %2F in paths.
     path_with_escaped_slashes_action: 'KEEP_UNCHANGED',
-    strip_any_host_port: true,
     server_header_transformation: 'PASS_THROUGH',
     scheme_header_transformation: { match_upstream: true },
     // A model may take minutes before its first byte; routes override this with timeouts.idle.

@@ -1,5 +1,8 @@
 /** Common parts of Envoy's configuration. */
-import type { JsonObject, SocketAddress } from '../plan.ts';
+import type { JsonObject, NamedResource, SocketAddress } from '../plan.ts';
+
+/** A `TypedExtensionConfig`. */
+export type HttpFilterResource = NamedResource & { readonly typed_config: JsonObject & { readonly '@type': string } };
 
 /** A message inside `Any`. */
 export function typed(type: string, fields: JsonObject): JsonObject & { readonly '@type': string } {

@@ -5,6 +5,7 @@
  */
 import { CLIENT_HEADERS, PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
 import { durationMs } from '../../crds/schema.ts';
+import { browserLoginOf } from '../link/access-in-use.ts';
 import type { PathRewrite } from '../link/backends.ts';
 import { hostHeader } from '../link/endpoints.ts';
 import type { GatewayListener } from '../link/listeners.ts';
@@ -15,12 +16,14 @@ import {
   EXTPROC_FILTER,
   entryRoute,
   lastRoute,
+  OAUTH2_FILTER,
   routeConfigurationName,
   targetRoute,
   unmatchedRoute,
 } from '../names.ts';
 import { compare } from '../object-names.ts';
-import type { JsonObject, NamedResource } from '../plan.ts';
+import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';
+import { loginConfig } from './browser-login.ts';
 import { seconds, typed } from './resource.ts';
 
 /** Request bytes that Envoy buffers for a retry. */
@@ -37,6 +40,7 @@ const notFound = { status: 404 };
 export function routeConfigurations(
   listeners: readonly GatewayListener[],
   virtualHosts: readonly LinkedVirtualHost[],
+  options: EnvoyOptions,
 ): readonly NamedResource[] {
   return [...Map.groupBy(listeners, routeConfigurationName)]
     .toSorted(([left], [right]) => compare(left, right))
@@ -47,9 +51,11 @@ export function routeConfigurations(
         name,
         // A route may refer to a cluster that Envoy does not have yet.
         validate_clusters: false,
+        // A redirect after login needs the port.
+        ignore_port_in_host_matching: true,
         typed_per_filter_config: { [EXTPROC_FILTER]: extprocOn },
         virtual_hosts: [
-          ...here.map(virtualHostResource),
+          ...here.map((each) => virtualHostResource(each, options)),
           ...(served.has('*')
             ? []
             : [{ name: unmatchedRoute(name), domains: ['*'], routes: [deadEnd(unmatchedRoute(name))] }]),
@@ -58,10 +64,12 @@ export function routeConfigurations(
     });
 }
 
-function virtualHostResource(virtualHost: LinkedVirtualHost): JsonObject {
+function virtualHostResource(virtualHost: LinkedVirtualHost, options: EnvoyOptions): JsonObject {
+  const login = browserLoginOf(virtualHost);
   return {
     name: virtualHost.key,
     domains: [virtualHost.hostname],
+    ...(login && { typed_per_filter_config: { [OAUTH2_FILTER]: loginConfig(login, options) } }),
     routes: [
       {
         name: entryRoute(virtualHost),

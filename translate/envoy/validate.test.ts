@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { EnvoyOptions, JsonObject, Plan } from '../plan.ts';
 import { readWorld } from '../read/read.ts';
-import { exampleOptions, exampleVariables } from '../testing.ts';
+import { exampleJwks, exampleOptions, exampleVariables } from '../testing.ts';
 import { translate } from '../translate.ts';
 import { bootstrap } from './bootstrap.ts';
 import { envoyFiles } from './files.ts';
@@ -26,7 +26,7 @@ describe('Envoy accepts the configuration of each golden file', () => {
         const caBundle = fileURLToPath(new URL('testdata/localhost.crt', import.meta.url));
         const options = { ...exampleOptions.envoy, directory, caBundle };
         const { world } = readWorld([{ name, text: readFileSync(new URL(name, folder), 'utf8') }], exampleVariables);
-        const plan = translate(world, { ...exampleOptions, envoy: options });
+        const plan = translate({ ...world, jwks: exampleJwks }, { ...exampleOptions, envoy: options });
         for (const file of envoyFiles(plan)) {
           writeFileSync(join(directory, file.name), file.text);
         }

@@ -1,6 +1,7 @@
 /** Shared by tests: the objects of a cluster in a file. */
 import { parseAllDocuments } from 'yaml';
 import { isApiKeySecret } from '../read/api-key-secret.ts';
+import { exampleJwks } from '../testing.ts';
 import type { ClusterOptions, ClusterWorld, DerivedSecret, Manifest } from './plan.ts';
 import { type AddToWorld, clusterWorld, readApiKeySecret, readObject } from './read.ts';
 
@@ -17,18 +18,22 @@ export function clusterOf(text: string): ClusterWorld {
   const objects = parseAllDocuments(text).map((document) => fields(document.toJS()));
   const heads = (kind: string) =>
     objects.filter((each) => each['kind'] === kind).map((each) => fields(each['metadata']));
-  return clusterWorld(objects.map(asStored).flatMap(additionsOf), {
-    namespaces: new Map(heads('Namespace').map(({ name, labels }) => [String(name), strings(labels)])),
-    services: new Map(
-      objects
-        .filter((each) => each['kind'] === 'Service')
-        .map((each) => {
-          const { namespace, name } = fields(each['metadata']);
-          const { clusterIPs } = fields(each['spec']);
-          return [`${namespace}/${name}`, Array.isArray(clusterIPs) ? clusterIPs.map(String) : []];
-        }),
-    ),
-  });
+  return clusterWorld(
+    objects.map(asStored).flatMap(additionsOf),
+    {
+      namespaces: new Map(heads('Namespace').map(({ name, labels }) => [String(name), strings(labels)])),
+      services: new Map(
+        objects
+          .filter((each) => each['kind'] === 'Service')
+          .map((each) => {
+            const { namespace, name } = fields(each['metadata']);
+            const { clusterIPs } = fields(each['spec']);
+            return [`${namespace}/${name}`, Array.isArray(clusterIPs) ? clusterIPs.map(String) : []];
+          }),
+      ),
+    },
+    exampleJwks,
+  );
 }
 
 function additionsOf(object: Fields): readonly AddToWorld[] {

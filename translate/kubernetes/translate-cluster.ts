@@ -6,13 +6,14 @@
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import { newContext } from '../context.ts';
 import type { DeploymentMode } from '../deployment-mode.ts';
+import { jwksSources } from '../link/access-in-use.ts';
 import type { LinkedBackend } from '../link/backends.ts';
 import { link } from '../link/link.ts';
 import { kubernetesListeners } from '../link/listeners.ts';
 import { targetIds } from '../link/route-ids.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { byName, compare, fullName } from '../object-names.ts';
-import { gatewayPolicy, jwksSources } from '../policy.ts';
+import { gatewayPolicy } from '../policy.ts';
 import { statusesOf } from '../statuses.ts';
 import { backendObjects } from './backends.ts';
 import type { ClusterOptions, ClusterPlan, ClusterWorld, Manifest } from './plan.ts';

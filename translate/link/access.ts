@@ -14,13 +14,14 @@ import { fullName } from '../object-names.ts';
 import { firstWithReason, type ProblemFields, problemSentence } from '../problem.ts';
 import type { JwksSource, Located } from '../world.ts';
 import type { AcceptedKeys, UnusedApiKey } from './api-keys.ts';
-import { type CompiledAuthenticator, compileAuthenticator } from './authenticators.ts';
+import { type BrowserLogin, type CompiledAuthenticator, compileAuthenticator } from './authenticators.ts';
 
 export interface CompiledAccess {
   readonly policy: AccessPolicy;
   readonly accepted: readonly AcceptedKeys[];
   readonly sources: readonly JwksSource[];
   readonly signIn?: SignIn;
+  readonly browserLogin?: BrowserLogin;
 }
 
 export const accessPolicyKind: PolicyKind<Located<AIAccessPolicy>, CompiledAccess> = {
@@ -99,6 +100,7 @@ function compiled(
   authenticators.forEach((each, index) => {
     reportUnresolved(policy, each, index, context);
   });
+  const browserLogin = authenticators.find((each) => each.browserLogin !== undefined)?.browserLogin;
   const signIn = authenticators.find((each) => each.signIn !== undefined)?.signIn;
   return {
     valid: true,
@@ -112,6 +114,7 @@ function compiled(
       accepted: authenticators.flatMap(({ accepted }) => accepted ?? []),
       sources: authenticators.flatMap(({ source }) => source ?? []),
       ...(signIn && { signIn }),
+      ...(browserLogin && { browserLogin }),
     },
   };
 }

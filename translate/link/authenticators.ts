@@ -1,17 +1,37 @@
 /** Compiles the authenticators of an access policy. */
 import type { Authenticator, CertificateSource, JwtAuthenticator, SignIn } from '../../contract/policy.ts';
+import { publicKeysOf } from '../../contract/public-keys.ts';
 import type { AuthenticatorSpec } from '../../crds/access-policy.ts';
 import type { AIAccessPolicy } from '../../crds/kinds.ts';
 import { durationMs } from '../../crds/schema.ts';
 import type { TranslationContext } from '../context.ts';
 import type { ProblemFields } from '../problem.ts';
-import type { JwksSource } from '../world.ts';
+import { notFound } from '../resource-index.ts';
+import type { IssuerEndpoints, JwksSource, SecretText } from '../world.ts';
 import type { AcceptedKeys, UnusedApiKey } from './api-keys.ts';
 import { discoverySource, urlFault } from './issuers.ts';
-import { publicKeys } from './jwks.ts';
+
+/** As Envoy Gateway names it. */
+const CLIENT_SECRET_KEY = 'client-secret';
 
 /** The cookie with the ID token of a browser, which Envoy sets. */
 export const ID_TOKEN_COOKIE = 'tallygate-id-token';
+
+/** Login of browsers at an issuer whose endpoints are known. */
+export interface BrowserLogin {
+  /** `NAMESPACE/POLICY/AUTHENTICATOR`. */
+  readonly id: string;
+  readonly issuer: string;
+  readonly endpoints: IssuerEndpoints;
+  readonly clientId: string;
+  /** `NAMESPACE/NAME` of the Secret with the client's secret. */
+  readonly secretName: string;
+  /** Standalone only: in a cluster, Envoy Gateway reads the Secret. */
+  readonly clientSecret?: SecretText;
+  readonly scopes: readonly string[];
+  readonly redirectPath: string;
+  readonly logoutPath: string;
+}
 
 export interface CompiledAuthenticator {
   readonly authenticator: Authenticator;
@@ -19,6 +39,7 @@ export interface CompiledAuthenticator {
   readonly unused?: readonly UnusedApiKey[];
   readonly source?: JwksSource;
   readonly signIn?: SignIn;
+  readonly browserLogin?: BrowserLogin;
 }
 
 /** What compiling an authenticator needs. */
@@ -106,12 +127,13 @@ interface IssuerKeys {
 function keysOf(jwt: JwtSpec, { policy, path, context, refuse }: AuthenticatorInput): IssuerKeys | undefined {
   const { uri, inline } = jwt.jwks;
   if (inline !== undefined) {
-    const found = publicKeys(parsedJson(inline));
-    if ('keys' in found) {
-      return found;
+    const keys = publicKeysOf(parsedJson(inline)) ?? [];
+    if (keys.length > 0) {
+      return { keys };
     }
+    const message = 'has no public key for signatures in the form of a JSON Web Key Set';
     const fix = 'write the public keys as {"keys": [...]}';
-    return refuse({ reason: 'Invalid', path: `${path}.jwt.jwks.inline`, message: found.fault, fix });
+    return refuse({ reason: 'Invalid', path: `${path}.jwt.jwks.inline`, message, fix });
   }
   const fault = uri === undefined ? undefined : urlFault(uri, policy, context);
   if (fault !== undefined) {
@@ -134,16 +156,21 @@ function identityOf(claims: ClaimsSpec): JwtAuthenticator['identity'] {
   return { ...(tenant && { tenant }), ...(user && { user }), ...(groups && { groups }) };
 }
 
+type OidcSpec = NonNullable<AuthenticatorSpec['oidc']>;
+
 /** Browser login ends in an ID token in a cookie, which extproc verifies as any other token. */
-function compileOidc(
-  oidc: NonNullable<AuthenticatorSpec['oidc']>,
-  { policy, id, path, context, refuse }: AuthenticatorInput,
-): CompiledAuthenticator | undefined {
+function compileOidc(oidc: OidcSpec, input: AuthenticatorInput): CompiledAuthenticator | undefined {
+  const { policy, id, path, context, refuse } = input;
   const fault = urlFault(oidc.issuer, policy, context);
   if (fault !== undefined) {
     return refuse({ reason: 'Invalid', path: `${path}.oidc.issuer`, ...fault });
   }
   const source = discoverySource(oidc.issuer);
+  const clientSecret = context.mode.type === 'Standalone' ? clientSecretOf(oidc, input) : null;
+  if (clientSecret === undefined) {
+    return undefined;
+  }
+  const endpoints = context.jwks.get(source.url)?.endpoints;
   return {
     authenticator: {
       type: 'JWT',
@@ -158,5 +185,43 @@ function compileOidc(
       identity: identityOf(oidc.identity),
     },
     source,
+    ...(endpoints && { browserLogin: browserLogin(oidc, input, endpoints, clientSecret ?? undefined) }),
   };
+}
+
+function browserLogin(
+  oidc: OidcSpec,
+  { policy, id }: AuthenticatorInput,
+  endpoints: IssuerEndpoints,
+  clientSecret: SecretText | undefined,
+): BrowserLogin {
+  return {
+    id,
+    issuer: oidc.issuer,
+    endpoints,
+    clientId: oidc.clientID,
+    secretName: `${policy.metadata.namespace}/${oidc.clientSecretRef.name}`,
+    ...(clientSecret && { clientSecret }),
+    // Without it, the issuer sends no ID token.
+    scopes: [...new Set(['openid', ...oidc.scopes])],
+    redirectPath: oidc.redirectPath,
+    logoutPath: oidc.logoutPath,
+  };
+}
+
+function clientSecretOf(oidc: OidcSpec, input: AuthenticatorInput): SecretText | undefined {
+  const { policy, path: authenticator, context, refuse } = input;
+  const { namespace } = policy.metadata;
+  const { name } = oidc.clientSecretRef;
+  const path = `${authenticator}.oidc.clientSecretRef.name`;
+  const secret = context.resources.secret(namespace, name);
+  if (secret === undefined) {
+    return refuse({ reason: 'Invalid', path, ...notFound(context.resources, 'Secret', namespace, name) });
+  }
+  const text = secret.data.get(CLIENT_SECRET_KEY);
+  if ((text?.reveal() ?? '') === '') {
+    const message = `Secret ${namespace}/${name} has no value under key ${CLIENT_SECRET_KEY}`;
+    return refuse({ reason: 'Invalid', path, message, fix: `set ${CLIENT_SECRET_KEY} to the secret of the client` });
+  }
+  return text;
 }
