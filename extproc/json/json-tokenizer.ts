@@ -128,7 +128,8 @@ export class JsonTokenizer implements JsonScanner {
     return this.#run(bytes);
   }
 
-  /** One long switch: this is the hot loop of every request body and unary answer. */
+  /** The hot loop of every request body and unary answer. */
+  // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one switch with local state.
   #run(bytes: Uint8Array): Failure | undefined {
     const to = bytes.length;
     const matcher = this.#matcher;

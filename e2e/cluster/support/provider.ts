@@ -4,8 +4,9 @@
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Behaviour, Seen } from '../../data-plane/support/behaviour.ts';
+import type { Behaviour } from '../../data-plane/support/behaviour.ts';
 import type { Document } from '../../data-plane/support/resources.ts';
+import type { Seen } from '../../data-plane/support/seen.ts';
 import { apply, repository, waitUntil } from './kubectl.ts';
 import { type Reached, reachService } from './reach.ts';
 

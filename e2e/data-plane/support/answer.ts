@@ -4,10 +4,11 @@
 import type http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
-import type { Behaviour, FailureMode, Seen } from './behaviour.ts';
+import type { Behaviour, FailureMode } from './behaviour.ts';
 import type { MockAnswer, MockDialect, MockRequest } from './dialects/dialect.ts';
 import { closeOf, roomIn } from './flow.ts';
 import { sendHostile } from './hostile-answers.ts';
+import type { Seen } from './seen.ts';
 import { wordsOf } from './words.ts';
 
 const KEPT_ANSWER_CHARS = 512 << 10;

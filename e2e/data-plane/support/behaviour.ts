@@ -1,7 +1,4 @@
-/**
- * What a request can ask of the mock provider (header `x-mock`, JSON), and what the provider
- * records about it. Data only.
- */
+/** The behaviour that a request can ask of the mock provider (header `x-mock`, JSON). Data only. */
 
 import type { MixedAnswer } from './hostile/answers.ts';
 
@@ -48,30 +45,4 @@ export interface Behaviour {
   readonly seed?: number;
   /** Additional headers. */
   readonly headers?: Readonly<Record<string, string>>;
-}
-
-/**
- * One request as the provider saw it, and what the provider generated: the truth that a charge is
- * compared with.
- */
-export interface Seen {
-  readonly id: number;
-  readonly method: string;
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly connection: number;
-  readonly startedAtMs: number;
-  bodyBytes: number;
-  /** The first megabyte of the body. */
-  body: string;
-  inputTokens: number;
-  /** Visible tokens that were written to the socket. */
-  outputTokens: number;
-  hiddenTokens: number;
-  bound: number | undefined;
-  /** Bytes of the response before compression. */
-  answer: string;
-  endedAtMs: number | undefined;
-  /** The reader left before the end of the response. */
-  abortedAtMs: number | undefined;
 }

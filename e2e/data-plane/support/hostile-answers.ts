@@ -1,9 +1,10 @@
 import type http from 'node:http';
 import zlib from 'node:zlib';
 import { newRandom } from '../../../tools/fuzz/random.ts';
-import type { Behaviour, Seen } from './behaviour.ts';
+import type { Behaviour } from './behaviour.ts';
 import { roomIn } from './flow.ts';
 import { mixedAnswers } from './hostile/answers.ts';
+import type { Seen } from './seen.ts';
 
 const PIECE = 'x'.repeat(65_536);
 const ENDLESS_BYTES = 48 << 20;

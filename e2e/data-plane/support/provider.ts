@@ -7,13 +7,14 @@ import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { countTokens as tokensOf } from 'gpt-tokenizer/encoding/o200k_base';
 import { answer } from './answer.ts';
-import type { Behaviour, Seen } from './behaviour.ts';
+import type { Behaviour } from './behaviour.ts';
 import { chat } from './dialects/chat.ts';
 import { completions, embeddings } from './dialects/completions.ts';
 import { asRecord, type MockDialect, type MockRequest } from './dialects/dialect.ts';
 import { countTokens, messages } from './dialects/messages.ts';
 import { responses } from './dialects/responses.ts';
 import { tgi } from './dialects/tgi.ts';
+import type { Seen } from './seen.ts';
 
 const dialects: readonly MockDialect[] = [chat, completions, embeddings, responses, messages, tgi];
 const KEPT_BODY_BYTES = 1 << 20;

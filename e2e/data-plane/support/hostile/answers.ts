@@ -6,8 +6,8 @@ import type http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
 import type { Random } from '../../../../tools/fuzz/random.ts';
-import type { Seen } from '../behaviour.ts';
 import { roomIn } from '../flow.ts';
+import type { Seen } from '../seen.ts';
 import { wordsOf } from '../words.ts';
 
 const MOST_EVENTS = 4_000;

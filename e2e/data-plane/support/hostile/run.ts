@@ -8,7 +8,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 // The benchmark's probe of the event loop.
 import { entriesOf, type Worst, worst } from '../../../../bench/loop/holds.ts';
-import type { Seen } from '../behaviour.ts';
 import { call } from '../client.ts';
 import { type Gateway, startGateway } from '../gateway.ts';
 import { deliveredTokens, limitedRoute } from '../limits.ts';
@@ -16,6 +15,7 @@ import { forgetPeak, memoryOf } from '../processes.ts';
 import { type Provider, startProvider } from '../provider.ts';
 import type { AccessRecord } from '../records.ts';
 import { backend, quotaPolicy, route, teamQuota } from '../resources.ts';
+import type { Seen } from '../seen.ts';
 import { waitFor } from '../wait.ts';
 import { backends } from '../world.ts';
 import { type Hostile, type HostileTally, startHostile } from './worker.ts';

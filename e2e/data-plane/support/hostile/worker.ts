@@ -5,8 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 import { newRandom } from '../../../../tools/fuzz/random.ts';
-import type { Seen } from '../behaviour.ts';
 import { startProvider } from '../provider.ts';
+import type { Seen } from '../seen.ts';
 import { actNames, chooseAct } from './clients.ts';
 
 export interface HostileTally {
