@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { endpoints } from '../providers/registry.ts';
-import { eventsOf, newAnswer, passEvents, recordedStreams } from '../providers/testing/recordings.ts';
+import { eventsOf, newAdapter, passEvents, recordedStreams } from '../providers/testing/recordings.ts';
 import { JsonCursor } from './cursor.ts';
 
 /** Reads a value with the cursor into what JSON.parse would return. */
@@ -107,8 +107,8 @@ describe('stream readers', () => {
         fc.constantFrom(...metered),
         fc.boolean(),
         (pieces, endpoint, hideUsage) => {
-          const answer = newAnswer(endpoint, { hideUsage });
-          passEvents(answer, ...pieces);
+          const adapter = newAdapter(endpoint, { hideUsage });
+          passEvents(adapter, ...pieces);
           const zero = {
             input: 0,
             output: 0,
@@ -118,7 +118,7 @@ describe('stream readers', () => {
             audioInput: 0,
             audioOutput: 0,
           };
-          for (const line of Buffer.from(answer.writer.truncate(zero)).toString().split('\n')) {
+          for (const line of Buffer.from(adapter.writer.truncate(zero)).toString().split('\n')) {
             if (line.startsWith('data:') && !line.includes('[DONE]')) {
               JSON.parse(line.slice(5));
             }

@@ -1,6 +1,6 @@
 /**
  * The interface of the adapters. An adapter defines the client APIs of one family: what a request
- * asks for, how it may be edited, what an answer and its stream mean, and how refusals and early
+ * asks for, how it may be edited, what a response and its stream mean, and how refusals and early
  * ends look. Everything here is pure: bytes in, facts and bytes out.
  */
 import type { EndpointName, ModelPrices, ProviderApi } from '../../contract/policy.ts';
@@ -24,7 +24,7 @@ export interface ClientApi {
   readonly dialect: Dialect;
   /**
    * `metered`: collects the body, counts tokens, holds quotas. `free`: reads the body for the model
-   * only and charges no tokens (count_tokens). `models`: answered by the gateway.
+   * only and charges no tokens (count_tokens). `models`: the gateway replies itself.
    */
   readonly kind: 'metered' | 'free' | 'models';
   /** The parts of the request's body that are read. */
@@ -38,7 +38,7 @@ export interface ClientApi {
    */
   readonly hidesOutput?: (model: string) => boolean;
   /** For `metered` APIs. */
-  readonly answer?: (request: RequestFacts, options: AnswerOptions) => AnswerAdapter;
+  readonly response?: (request: RequestFacts, options: ResponseOptions) => ResponseAdapter;
   /** For `models` APIs. */
   readonly modelsBody?: ModelsBody;
 }
@@ -46,9 +46,9 @@ export interface ClientApi {
 export interface RequestFacts {
   readonly model: string;
   readonly stream: boolean;
-  /** The number of answers: each may use the whole output bound. */
+  /** The number of choices: each may use the whole output bound. */
   readonly choices: number;
-  /** The number of answers that are returned, where further ones are generated and billed only. */
+  /** The number of choices that are returned, where further ones are only generated and billed. */
   readonly shownChoices?: number;
   /** The client's output bound, in tokens per choice. */
   readonly askedOutputTokens?: number;
@@ -100,7 +100,7 @@ export interface RequestEdits {
   readonly askUsage?: boolean;
 }
 
-export interface AnswerOptions {
+export interface ResponseOptions {
   /** Remove the usage that the gateway requested from the stream. */
   readonly hideUsage: boolean;
   /** The client's name of the model, for events that the gateway writes. */
@@ -109,8 +109,11 @@ export interface AnswerOptions {
   readonly templates?: boolean;
 }
 
-/** Reads and ends the answer to one request. The first bytes decide between document and stream. */
-export interface AnswerAdapter {
+/**
+ * Reads the response to one request, and ends it early. The first bytes decide between document and
+ * stream.
+ */
+export interface ResponseAdapter {
   readonly unary: UnaryReader;
   readonly reader: EventReader;
   readonly writer: StreamWriter;
@@ -137,7 +140,7 @@ export interface EventReader<Facts extends EventFacts = EventFacts> {
   /** Whether `usage` is the provider's final report. */
   readonly usageFinal: boolean;
   readonly state: StreamState;
-  /** The model that the answer names. */
+  /** The model that the response names. */
   readonly responseModel: string | undefined;
   readonly unreadable: number;
 }
@@ -177,7 +180,7 @@ export interface StreamWriter<Facts extends EventFacts = EventFacts> {
   fail(failure: Failure): Uint8Array;
 }
 
-/** Reads a unary answer. Its bytes pass unchanged. */
+/** Reads a unary response. Its bytes pass unchanged. */
 export interface UnaryReader {
   /** Takes pieces in order; text goes to `sink`. Memory is bounded for any input. */
   push(bytes: Uint8Array, sink: TextSink): void;
@@ -185,7 +188,7 @@ export interface UnaryReader {
   release(): void;
   readonly usage: Usage | undefined;
   readonly responseModel: string | undefined;
-  /** The answer is not one JSON document. */
+  /** The response is not one JSON document. */
   readonly broken: boolean;
 }
 
@@ -233,7 +236,7 @@ export interface ServedModels {
 export interface ServedModel {
   /** The client's name of the model. */
   readonly name: string;
-  /** The maximum of prompt and answer together. */
+  /** The maximum of prompt and output together. */
   readonly contextTokens: number | undefined;
   readonly maxOutputTokens: number | undefined;
   readonly prices: ModelPrices | undefined;

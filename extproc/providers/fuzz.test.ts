@@ -1,7 +1,7 @@
 /**
- * Requests and answers generated from the shapes, valid and invalid: reading never throws, counts
- * are counts, an edited body equals the original JSON except for its edits, and a stream can be cut
- * anywhere.
+ * Requests and responses generated from the shapes, valid and invalid: reading never throws, counts
+ * are counts, an edited body equals the original JSON except for its edits, and a stream can be
+ * truncated anywhere.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -211,7 +211,7 @@ function edited(
   }
 }
 
-function answer(random: Random, endpoint: ClientApi): void {
+function response(random: Random, endpoint: ClientApi): void {
   const facts: RequestFacts = {
     model: 'm',
     stream: true,
@@ -226,7 +226,7 @@ function answer(random: Random, endpoint: ClientApi): void {
     givenTokens: 0,
     unbounded: [],
   };
-  const { reader, writer, unary } = endpoint.answer!(facts, { hideUsage: random.next() < 0.5, model: 'm' });
+  const { reader, writer, unary } = endpoint.response!(facts, { hideUsage: random.next() < 0.5, model: 'm' });
   let sends = true;
   for (let events = random.between(0, 8); events > 0; events -= 1) {
     const value = free(random);
@@ -283,7 +283,9 @@ function told(usage: Usage | undefined): void {
   }
 }
 
-test('requests', () => fuzz(10_000, (random) => request(random, random.pick(reading))));
+test('requests of any form are read, and edits change nothing else', () =>
+  fuzz(10_000, (random) => request(random, random.pick(reading))));
 
-const answering = endpoints.filter((endpoint) => endpoint.answer !== undefined);
-test('answers', () => fuzz(10_000, (random) => answer(random, random.pick(answering))));
+const metered = endpoints.filter((endpoint) => endpoint.response !== undefined);
+test('responses of any form are read, and streams end properly anywhere', () =>
+  fuzz(10_000, (random) => response(random, random.pick(metered))));

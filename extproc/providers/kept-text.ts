@@ -4,7 +4,7 @@
  * escapes. Past the bound it is dropped, and the closing events have an empty text.
  */
 
-/** 16,000 tokens of English: most answers. Bounds the memory of an open stream. */
+/** 16,000 tokens of English: most responses. Bounds the memory of an open stream. */
 const MAX_KEPT_BYTES = 65_536;
 
 export class KeptBudget {

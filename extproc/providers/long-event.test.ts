@@ -4,14 +4,14 @@ import type { ClientApi, EventReader } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { responses } from './openai/responses.ts';
-import { exchanges, newAnswer, relayed, TextByChannel } from './testing/recordings.ts';
+import { exchanges, newAdapter, relayed, TextByChannel } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
 const generateStream = generateEndpoints[1] as ClientApi;
 
 /** Returns the stream; events above this size are read in parts. */
 function read(endpoint: ClientApi, stream: string, size: number, most: number): { text: string; reader: EventReader } {
-  const answer = newAnswer(endpoint);
+  const adapter = newAdapter(endpoint);
   const sink = new TextByChannel();
   const bytes = Buffer.from(stream);
   const pieces = function* () {
@@ -19,8 +19,8 @@ function read(endpoint: ClientApi, stream: string, size: number, most: number): 
       yield bytes.subarray(at, at + size);
     }
   };
-  assert.equal(relayed(answer, pieces(), sink, most).toString(), stream);
-  return { text: [...sink.channels.values()].join('|'), reader: answer.reader };
+  assert.equal(relayed(adapter, pieces(), sink, most).toString(), stream);
+  return { text: [...sink.channels.values()].join('|'), reader: adapter.reader };
 }
 
 const event = (data: unknown, name = '') => `${name === '' ? '' : `event: ${name}\n`}data: ${JSON.stringify(data)}\n\n`;

@@ -1,5 +1,5 @@
 /**
- * The two client APIs that list models, answered from the policy. The API families differ only in
+ * The two client APIs that list models, served from the policy. The API families differ only in
  * the body.
  */
 import type { ModelPrices, ProviderApi } from '../../contract/policy.ts';

@@ -87,7 +87,7 @@ export class BodyFields {
 /** Bounds above any model's context are no bounds. */
 export const MAX_TOKENS = 2 ** 40;
 
-/** The most answers that one request may ask for (OpenAI's own limit for `n`). */
+/** The most choices that one request may ask for (OpenAI's own limit for `n`). */
 export const MAX_CHOICES = 128;
 
 export function invalid(path: string, what: string): Failure {

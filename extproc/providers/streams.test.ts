@@ -4,7 +4,7 @@ import { documentsOf, reportedUsage } from '../../fixtures/exchange.ts';
 import { fixtures } from '../../fixtures/fixtures.ts';
 import { noRecordings } from '../../fixtures/recordings.ts';
 import type { Usage } from '../usage.ts';
-import { eventsOf, NO_TEXT, newAnswer, recordedStreams, relayed, TextByChannel } from './testing/recordings.ts';
+import { eventsOf, NO_TEXT, newAdapter, recordedStreams, relayed, TextByChannel } from './testing/recordings.ts';
 
 /** Members that the payloads of all APIs share, as far as this test reads them. */
 interface Payload {
@@ -34,7 +34,7 @@ function expectedUsage(stream: Buffer) {
   return usage && { input: usage.input, output: usage.output };
 }
 
-/** Collects all text of the answer, as clients do. */
+/** Collects all text of the response, as clients do. */
 function textOf(stream: Buffer): string {
   let text = '';
   for (const payload of payloads(stream)) {
@@ -80,39 +80,39 @@ describe('streams', () => {
     const expected = expectedUsage(stream);
 
     it(`${name}: the provider's numbers and all text, in one piece`, () => {
-      const answer = newAnswer(endpoint);
+      const adapter = newAdapter(endpoint);
       const text = new TextInOrder();
-      assert.deepEqual(relayed(answer, [stream], text), stream);
-      assert.deepEqual(total(answer.reader.usage), expected);
+      assert.deepEqual(relayed(adapter, [stream], text), stream);
+      assert.deepEqual(total(adapter.reader.usage), expected);
       const failed = name.includes('error');
-      assert.equal(answer.reader.usageFinal, expected !== undefined && !failed);
-      assert.equal(answer.reader.state, failed ? 'failed' : 'finished');
-      assert.equal(answer.reader.unreadable, 0);
+      assert.equal(adapter.reader.usageFinal, expected !== undefined && !failed);
+      assert.equal(adapter.reader.state, failed ? 'failed' : 'finished');
+      assert.equal(adapter.reader.unreadable, 0);
       assert.equal(text.decoded, textOf(stream));
       // TGI serves one model and does not name it.
-      assert.equal(answer.reader.responseModel !== undefined, endpoint.path !== '/generate_stream');
+      assert.equal(adapter.reader.responseModel !== undefined, endpoint.path !== '/generate_stream');
     });
 
     it(`${name}: the same for byte-by-byte input`, () => {
-      const answer = newAnswer(endpoint);
+      const adapter = newAdapter(endpoint);
       const text = new TextInOrder();
       const bytes = function* () {
         for (let at = 0; at < stream.length; at++) {
           yield stream.subarray(at, at + 1);
         }
       };
-      assert.ok(relayed(answer, bytes(), text).equals(stream));
-      assert.deepEqual(total(answer.reader.usage), expected);
+      assert.ok(relayed(adapter, bytes(), text).equals(stream));
+      assert.deepEqual(total(adapter.reader.usage), expected);
       assert.equal(text.decoded, textOf(stream));
     });
 
     if (stream.length < 2_500) {
       it(`${name}: the same in two pieces, for every cut`, () => {
         for (let at = 1; at < stream.length; at++) {
-          const answer = newAnswer(endpoint);
+          const adapter = newAdapter(endpoint);
           const text = new TextInOrder();
-          assert.ok(relayed(answer, [stream.subarray(0, at), stream.subarray(at)], text).equals(stream));
-          assert.deepEqual(total(answer.reader.usage), expected);
+          assert.ok(relayed(adapter, [stream.subarray(0, at), stream.subarray(at)], text).equals(stream));
+          assert.deepEqual(total(adapter.reader.usage), expected);
           assert.equal(text.decoded, textOf(stream));
         }
       });
@@ -120,21 +120,21 @@ describe('streams', () => {
 
     it(`${name}: the same with and without templates`, () => {
       const read = (templates: boolean) => {
-        const answer = newAnswer(endpoint, { templates, hideUsage: true });
+        const adapter = newAdapter(endpoint, { templates, hideUsage: true });
         const text = new TextByChannel();
-        const sent = relayed(answer, [stream], text);
-        const { usage, usageFinal, state, responseModel } = answer.reader;
+        const sent = relayed(adapter, [stream], text);
+        const { usage, usageFinal, state, responseModel } = adapter.reader;
         return { sent: sent.toString(), text: text.channels, usage, usageFinal, state, responseModel };
       };
       assert.deepEqual(read(true), read(false));
     });
 
     it(`${name}: the same with CRLF, comments and data in several lines`, () => {
-      const answer = newAnswer(endpoint);
+      const adapter = newAdapter(endpoint);
       const text = new TextInOrder();
       const other = stream.toString().replaceAll(/\r?\n/g, '\r\n').replaceAll('\r\n\r\n', '\r\n: keep-alive\r\n\r\n');
-      assert.equal(relayed(answer, [Buffer.from(other)], text).toString(), other);
-      assert.deepEqual(total(answer.reader.usage), expected);
+      assert.equal(relayed(adapter, [Buffer.from(other)], text).toString(), other);
+      assert.deepEqual(total(adapter.reader.usage), expected);
       assert.equal(text.decoded, textOf(stream));
     });
   }
@@ -143,10 +143,10 @@ describe('streams', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'chat-text.stream');
     assert.ok(recorded);
     const other = recorded.stream.toString().replaceAll(',"choices":', ',\ndata: "choices":');
-    const answer = newAnswer(recorded.endpoint, { hideUsage: false });
+    const adapter = newAdapter(recorded.endpoint, { hideUsage: false });
     const text = new TextInOrder();
-    assert.equal(relayed(answer, [Buffer.from(other)], text).toString(), other);
-    assert.deepEqual(total(answer.reader.usage), { input: 18, output: 96 });
+    assert.equal(relayed(adapter, [Buffer.from(other)], text).toString(), other);
+    assert.deepEqual(total(adapter.reader.usage), { input: 18, output: 96 });
     assert.equal(text.decoded, textOf(recorded.stream));
   });
 
@@ -154,9 +154,9 @@ describe('streams', () => {
     const usageOf = (name: string) => {
       const recorded = recordedStreams().find((stream) => stream.name === name);
       assert.ok(recorded);
-      const answer = newAnswer(recorded.endpoint);
-      relayed(answer, [recorded.stream], NO_TEXT);
-      return answer.reader.usage;
+      const adapter = newAdapter(recorded.endpoint);
+      relayed(adapter, [recorded.stream], NO_TEXT);
+      return adapter.reader.usage;
     };
     assert.deepEqual(usageOf('messages-cache.stream'), {
       input: 6 + 3_000 + 5_000,
@@ -187,18 +187,18 @@ describe('streams', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'chat-text.stream');
     assert.ok(recorded);
     const text = new TextByChannel();
-    relayed(newAnswer(recorded.endpoint), [stream], text);
+    relayed(newAdapter(recorded.endpoint), [stream], text);
     assert.deepEqual([...text.channels.values()].sort(), ['1', 'aA', 'b', 'f{}', 'r']);
   });
 
   it('passes and counts unreadable events', () => {
     for (const { endpoint } of recordedStreams().slice(0, 20)) {
-      const answer = newAnswer(endpoint);
+      const adapter = newAdapter(endpoint);
       const stream = Buffer.from(
         'data: {"id":\n\ndata: {"choices":[{"delta":{"content":"x\n\ndata: nonsense\n\ndata:\n\n: ping\n\n',
       );
-      assert.deepEqual(relayed(answer, [stream], NO_TEXT), stream);
-      assert.ok(answer.reader.unreadable >= 3);
+      assert.deepEqual(relayed(adapter, [stream], NO_TEXT), stream);
+      assert.ok(adapter.reader.unreadable >= 3);
     }
   });
 

@@ -5,7 +5,7 @@
 import type { Shape } from '../json/shape.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import type { Usage } from '../usage.ts';
-import type { AnswerOptions, EventFacts, EventReader, StreamState } from './adapter.ts';
+import type { EventFacts, EventReader, ResponseOptions, StreamState } from './adapter.ts';
 import { EventData } from './event.ts';
 import { LongEvent } from './long-event.ts';
 import { EventTemplates } from './template.ts';
@@ -25,7 +25,7 @@ export abstract class TemplatedReader<Form, Facts extends EventFacts> implements
   #long: LongEvent | undefined;
 
   /** `noFacts` are those of an event without meaning for the client; they never change. */
-  constructor(options: AnswerOptions, noFacts: Facts, longShape: Shape) {
+  constructor(options: ResponseOptions, noFacts: Facts, longShape: Shape) {
     this.templates = options.templates === false ? undefined : new EventTemplates();
     this.#noFacts = noFacts;
     this.#longShape = longShape;

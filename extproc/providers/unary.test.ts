@@ -11,14 +11,12 @@ import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { responses } from './openai/responses.ts';
-import { exchanges, NO_TEXT, PLAIN_REQUEST } from './testing/recordings.ts';
+import { exchanges, NO_TEXT, newAdapter } from './testing/recordings.ts';
 
 const answers = exchanges().filter(({ stream }) => !stream);
 
 function reader(endpoint: ClientApi): UnaryReader {
-  const answer = endpoint.answer?.(PLAIN_REQUEST, { hideUsage: false, model: 'some-model' });
-  assert.ok(answer);
-  return answer.unary;
+  return newAdapter(endpoint).unary;
 }
 
 const total = (usage: Usage | undefined) => usage && { input: usage.input, output: usage.output };
@@ -35,7 +33,7 @@ class AllText implements TextSink {
   }
 }
 
-describe('unary answers', () => {
+describe('unary responses', () => {
   it('include recordings of real providers', { skip: noRecordings }, () => {
     assert.ok(exchanges().length > fixtures.length + 40);
   });

@@ -1,4 +1,4 @@
-/** Reads a unary answer: text goes to the sink as it arrives, and the usage numbers are kept. */
+/** Reads a unary response: text goes to the sink as it arrives, and the usage numbers are kept. */
 import { newScanner } from '../json/json-tokenizer.ts';
 import type { JsonScanner, MatchesByPath } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
@@ -7,20 +7,20 @@ import type { Usage } from '../usage.ts';
 import type { UnaryReader } from './adapter.ts';
 import { numbersOf, type UsageNumbers } from './usage.ts';
 
-/** What an API's unary answer contains, and where. */
+/** What a unary response of an API contains, and where. */
 export interface UnaryForm {
   readonly shape: Shape;
   /** Path of the model's name. */
   readonly model?: string;
-  /** `numbers` reads the number at a path of the shape; `answer` has all matches. */
-  readonly usage: (numbers: UsageNumbers, answer: MatchesByPath) => Usage | undefined;
+  /** `numbers` reads the number at a path of the shape; `document` has all matches. */
+  readonly usage: (numbers: UsageNumbers, document: MatchesByPath) => Usage | undefined;
 }
 
 export function unaryReader(form: UnaryForm): UnaryReader {
-  return new UnaryAnswerReader(form);
+  return new ScannedUnaryReader(form);
 }
 
-class UnaryAnswerReader implements UnaryReader {
+class ScannedUnaryReader implements UnaryReader {
   broken = false;
   readonly #form: UnaryForm;
   readonly #scanner: JsonScanner;
@@ -36,7 +36,7 @@ class UnaryAnswerReader implements UnaryReader {
 
   push(bytes: Uint8Array, sink: TextSink): void {
     this.#usageIsRead = false;
-    // An answer that is not JSON passes unchanged and has no usage.
+    // A response that is not JSON passes unchanged and has no usage.
     if (this.#scanner.push(bytes, sink) !== undefined) {
       this.broken = true;
     }

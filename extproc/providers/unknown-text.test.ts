@@ -5,7 +5,7 @@ import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { responses } from './openai/responses.ts';
-import { newAnswer, relayed, TextByChannel } from './testing/recordings.ts';
+import { newAdapter, relayed, TextByChannel } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
 const generateStream = generateEndpoints[1] as ClientApi;
@@ -13,10 +13,10 @@ const STREAMS = [chat, completions, responses, messages, generateStream];
 
 /** Returns all counted text of a stream, which passes unchanged. */
 function textOf(endpoint: ClientApi, stream: string, templates = true): { text: string; reader: EventReader } {
-  const answer = newAnswer(endpoint, { templates });
+  const adapter = newAdapter(endpoint, { templates });
   const sink = new TextByChannel();
-  assert.equal(relayed(answer, [Buffer.from(stream)], sink).toString(), stream);
-  return { text: [...sink.channels.values()].join('|'), reader: answer.reader };
+  assert.equal(relayed(adapter, [Buffer.from(stream)], sink).toString(), stream);
+  return { text: [...sink.channels.values()].join('|'), reader: adapter.reader };
 }
 
 const event = (data: unknown) => `data: ${JSON.stringify(data)}\n\n`;

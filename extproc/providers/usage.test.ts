@@ -9,21 +9,21 @@ import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { responses } from './openai/responses.ts';
-import { NO_TEXT, newAnswer, PLAIN_REQUEST, relayed } from './testing/recordings.ts';
+import { NO_TEXT, newAdapter, PLAIN_REQUEST, relayed } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
 const [generate, generateStream] = generateEndpoints as [ClientApi, ClientApi];
 
 function whole(endpoint: ClientApi, document: string): Usage | undefined {
-  const reader = endpoint.answer!(PLAIN_REQUEST, { hideUsage: false, model: 'm' }).unary;
+  const reader = endpoint.response!(PLAIN_REQUEST, { hideUsage: false, model: 'm' }).unary;
   reader.push(Buffer.from(document), NO_TEXT);
   return reader.usage;
 }
 
 function streamed(endpoint: ClientApi, events: readonly string[]): Usage | undefined {
-  const answer = newAnswer(endpoint);
-  relayed(answer, [Buffer.from(events.map((data) => `data: ${data}\n\n`).join(''))], NO_TEXT);
-  return answer.reader.usage;
+  const adapter = newAdapter(endpoint);
+  relayed(adapter, [Buffer.from(events.map((data) => `data: ${data}\n\n`).join(''))], NO_TEXT);
+  return adapter.reader.usage;
 }
 
 const sums = (usage: Usage | undefined) => usage && [usage.input, usage.output];
@@ -128,14 +128,14 @@ describe('usage that is reported several times', () => {
 
   it('is not final if only message_start reports output', () => {
     const final = (usage: string) => {
-      const answer = newAnswer(messages);
+      const adapter = newAdapter(messages);
       const events = [
         '{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}',
         `{"type":"message_delta","delta":{"stop_reason":"end_turn"}${usage}}`,
         '{"type":"message_stop"}',
       ];
-      relayed(answer, [Buffer.from(events.map((data) => `data: ${data}\n\n`).join(''))], NO_TEXT);
-      return answer.reader.usageFinal;
+      relayed(adapter, [Buffer.from(events.map((data) => `data: ${data}\n\n`).join(''))], NO_TEXT);
+      return adapter.reader.usageFinal;
     };
     assert.equal(final(''), false);
     assert.equal(final(',"usage":{}'), false);

@@ -48,7 +48,7 @@ function forwardCollected(
     held,
     lease,
     context: responseContext(admission, {
-      answer: request.found!.endpoint.answer!(facts, { hideUsage, model: facts.model }),
+      adapter: request.found!.endpoint.response!(facts, { hideUsage, model: facts.model }),
       newMeter: () => parts.newMeter(tokenizer, backendModel),
       newSample: () => newTextSample(tokenizer, backendModel),
       lease,

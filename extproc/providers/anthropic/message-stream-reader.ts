@@ -2,7 +2,7 @@
 import { JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
-import type { AnswerOptions, EventFacts } from '../adapter.ts';
+import type { EventFacts, ResponseOptions } from '../adapter.ts';
 import type { LongEvent } from '../long-event.ts';
 import { TemplatedReader } from '../templated-reader.ts';
 import { below } from '../unary.ts';
@@ -38,7 +38,7 @@ export class MessageStreamReader extends TemplatedReader<DeltaChannels, MessageE
   readonly #told = new AnthropicUsage();
   #outputTold = false;
 
-  constructor(options: AnswerOptions) {
+  constructor(options: ResponseOptions) {
     super(options, NO_FACTS, LONG_SHAPE);
   }
 

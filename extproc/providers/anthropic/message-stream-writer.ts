@@ -1,7 +1,7 @@
 /** Writes streams of messages, and ends them early. */
 import type { Failure } from '../../errors.ts';
 import type { Usage } from '../../usage.ts';
-import type { AnswerOptions, EventVerdict, StreamWriter } from '../adapter.ts';
+import type { EventVerdict, ResponseOptions, StreamWriter } from '../adapter.ts';
 import { anthropicError } from './errors.ts';
 import type { MessageEventFacts } from './message-stream-reader.ts';
 
@@ -18,7 +18,7 @@ export class MessageStreamWriter implements StreamWriter<MessageEventFacts> {
   #stopReasonSent = false;
   #ended = false;
 
-  constructor({ model }: AnswerOptions) {
+  constructor({ model }: ResponseOptions) {
     this.#model = model;
   }
 

@@ -150,7 +150,7 @@ export function readMessagesRequest(body: ScannedBody): RequestFacts | Failure {
     return fields.problem;
   }
   if (present(body.one('max_tokens')) === undefined) {
-    return invalid('max_tokens', 'is missing; say how many tokens the answer may have');
+    return invalid('max_tokens', 'is missing; say how many tokens the response may have');
   }
   return {
     ...inputFacts(body, model),
@@ -207,7 +207,7 @@ export function editMessagesRequest(body: ScannedBody, edits: RequestEdits): rea
   return changes.splices();
 }
 
-/** Compaction lets the model write a summary first, which is billed beside the answer. */
+/** Compaction lets the model write a summary first, which is billed beside the response. */
 function compacts(body: ScannedBody): boolean {
   return body.all('context_management.edits[].type').some(({ value }) => !CLEARING_EDIT.test(String(value)));
 }

@@ -3,9 +3,9 @@
 import type { MatchesByPath } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { ClientApi } from '../adapter.ts';
-import { answerAdapter } from '../answer-adapter.ts';
 import { thinksByDefault } from '../reasoning.ts';
 import { BodyFields } from '../request.ts';
+import { responseAdapter } from '../response-adapter.ts';
 import { below, unaryReader } from '../unary.ts';
 import {
   ANTHROPIC_USAGE_SHAPE,
@@ -22,7 +22,7 @@ import { editMessagesRequest, inputFacts, messagesShape, readMessagesRequest } f
 
 const TEXT: Shape = { text: true };
 
-const answerShape: Shape = {
+const documentShape: Shape = {
   object: {
     model: { value: true },
     usage: ANTHROPIC_USAGE_SHAPE,
@@ -30,14 +30,14 @@ const answerShape: Shape = {
   },
 };
 
-function withIterations(numbers: UsageNumbers, answer: MatchesByPath): UsageNumbers {
-  if (answer.count('usage.iterations[]') === 0) {
+function withIterations(numbers: UsageNumbers, document: MatchesByPath): UsageNumbers {
+  if (document.count('usage.iterations[]') === 0) {
     return numbers;
   }
-  const types = new Map(answer.all('usage.iterations[].type').map(({ element, value }) => [element, value]));
+  const types = new Map(document.all('usage.iterations[].type').map(({ element, value }) => [element, value]));
   const sums = new IterationSums();
   for (const name of ITERATION_NUMBERS) {
-    for (const { element, value } of answer.all(`usage.iterations[].${name}`)) {
+    for (const { element, value } of document.all(`usage.iterations[].${name}`)) {
       sums.add(String(types.get(element)), name, toldTokens(value) ?? 0);
     }
   }
@@ -56,13 +56,13 @@ export const messages: ClientApi = {
   readRequest: readMessagesRequest,
   edit: editMessagesRequest,
   hidesOutput: thinksByDefault,
-  answer: (_request, options) =>
-    answerAdapter({
+  response: (_request, options) =>
+    responseAdapter({
       unary: () =>
         unaryReader({
-          shape: answerShape,
+          shape: documentShape,
           model: 'model',
-          usage: (numbers, answer) => anthropicUsage(withIterations(below(numbers, 'usage'), answer)),
+          usage: (numbers, document) => anthropicUsage(withIterations(below(numbers, 'usage'), document)),
         }),
       reader: () => new MessageStreamReader(options),
       writer: () => new MessageStreamWriter(options),

@@ -1,5 +1,5 @@
 /**
- * `GET /v1/models` and `GET /v1/models/{model}` as Anthropic answers them:
+ * `GET /v1/models` and `GET /v1/models/{model}` in Anthropic's form:
  * https://platform.claude.com/docs/en/api/models-list
  */
 import { type Failure, failure } from '../../errors.ts';

@@ -82,7 +82,7 @@ export const chatShape: Shape = {
 };
 
 /**
- * Role and separators of a message; the start of the answer and the frame of a system prompt; the
+ * Role and separators of a message; the start of the response and the frame of a system prompt; the
  * frame of a tool's definition.
  */
 const MESSAGE_TOKENS = 8;

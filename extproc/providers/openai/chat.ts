@@ -1,10 +1,10 @@
 /** `POST /v1/chat/completions`. */
 
 import type { ClientApi } from '../adapter.ts';
-import { answerAdapter } from '../answer-adapter.ts';
 import { hidesReasoning } from '../reasoning.ts';
+import { responseAdapter } from '../response-adapter.ts';
 import { chatShape, editChatRequest, readChatRequest } from './chat-request.ts';
-import { choiceAnswer } from './choice-answer.ts';
+import { choiceDocument } from './choice-document.ts';
 import { ChoiceStreamReader } from './choice-stream-reader.ts';
 import { ChoiceStreamWriter } from './choice-stream-writer.ts';
 import { openAiDialect } from './errors.ts';
@@ -21,9 +21,9 @@ export const chat: ClientApi = {
   readRequest: readChatRequest,
   edit: editChatRequest,
   hidesOutput: hidesReasoning,
-  answer: (request, options) =>
-    answerAdapter({
-      unary: choiceAnswer,
+  response: (request, options) =>
+    responseAdapter({
+      unary: choiceDocument,
       reader: () => new ChoiceStreamReader(options),
       writer: () => new ChoiceStreamWriter('chat', request, options),
     }),

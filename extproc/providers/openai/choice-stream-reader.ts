@@ -5,13 +5,13 @@
 import { decodedString, JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
-import type { AnswerOptions } from '../adapter.ts';
+import type { ResponseOptions } from '../adapter.ts';
 import type { LongEvent } from '../long-event.ts';
 import { TemplatedReader } from '../templated-reader.ts';
 import { below } from '../unary.ts';
 import { unknownEvent } from '../unknown-text.ts';
 import { largerUsage, numbersOf, OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
-import { MESSAGE_SHAPE } from './choice-answer.ts';
+import { MESSAGE_SHAPE } from './choice-document.ts';
 import { type ChoiceChange, ChoiceEventFacts } from './choice-event-facts.ts';
 import { ChoiceChunk, type ChunkHead } from './chunk.ts';
 
@@ -41,7 +41,7 @@ export class ChoiceStreamReader extends TemplatedReader<ChoiceDeltaForm, ChoiceE
   readonly #facts = new ChoiceEventFacts();
   #headSeen = false;
 
-  constructor(options: AnswerOptions) {
+  constructor(options: ResponseOptions) {
     super(options, NO_FACTS, LONG_SHAPE);
   }
 

@@ -5,7 +5,7 @@
 import { jsonText } from '../../../runtime/json-text.ts';
 import type { Failure } from '../../errors.ts';
 import type { Usage } from '../../usage.ts';
-import type { AnswerOptions, EventVerdict, RequestFacts, StreamWriter } from '../adapter.ts';
+import type { EventVerdict, RequestFacts, ResponseOptions, StreamWriter } from '../adapter.ts';
 import type { ChoiceChange, ChoiceEventFacts } from './choice-event-facts.ts';
 import type { ChoiceForm, ChunkHead } from './chunk.ts';
 import { closingChunks } from './closing-chunks.ts';
@@ -18,14 +18,14 @@ export class ChoiceStreamWriter implements StreamWriter<ChoiceEventFacts> {
   replacement: Uint8Array = NOTHING;
   readonly #form: ChoiceForm;
   readonly #request: RequestFacts;
-  readonly #options: AnswerOptions;
+  readonly #options: ResponseOptions;
   readonly #finished = new Set<number>();
   readonly #begun = new Set<number>();
   #head = UNKNOWN_HEAD;
   #usageSent = false;
   #ended = false;
 
-  constructor(form: ChoiceForm, request: RequestFacts, options: AnswerOptions) {
+  constructor(form: ChoiceForm, request: RequestFacts, options: ResponseOptions) {
     this.#form = form;
     this.#request = request;
     this.#options = options;

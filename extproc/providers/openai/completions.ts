@@ -5,11 +5,11 @@ import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { Splice } from '../../json/splice.ts';
 import type { ClientApi, RequestEdits, RequestFacts } from '../adapter.ts';
-import { answerAdapter } from '../answer-adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { hidesReasoning } from '../reasoning.ts';
 import { BodyFields, invalid, MAX_CHOICES } from '../request.ts';
-import { choiceAnswer } from './choice-answer.ts';
+import { responseAdapter } from '../response-adapter.ts';
+import { choiceDocument } from './choice-document.ts';
 import { ChoiceStreamReader } from './choice-stream-reader.ts';
 import { ChoiceStreamWriter } from './choice-stream-writer.ts';
 import { openAiDialect } from './errors.ts';
@@ -33,8 +33,8 @@ const shape: Shape = {
 /** Begin of text, and the marks around a suffix. */
 const PROMPT_TOKENS = 8;
 
-/** Every prompt has its own answers; OpenAI accepts far fewer prompts than this. */
-const MAX_ANSWERS = 4_096;
+/** Every prompt has its own choices; OpenAI accepts far fewer prompts than this. */
+const MAX_CHOICES_OF_PROMPTS = 4_096;
 
 function readRequest(body: ScannedBody): RequestFacts | Failure {
   const fields = new BodyFields(body);
@@ -49,8 +49,8 @@ function readRequest(body: ScannedBody): RequestFacts | Failure {
   }
   const prompts = Math.max(1, body.count('prompt[]', 'string') + body.count('prompt[]', 'array'));
   const choices = prompts * Math.max(shown, made);
-  if (choices > MAX_ANSWERS) {
-    return invalid('prompt', `asks for more than ${MAX_ANSWERS} answers at once`);
+  if (choices > MAX_CHOICES_OF_PROMPTS) {
+    return invalid('prompt', `asks for more than ${MAX_CHOICES_OF_PROMPTS} choices at once`);
   }
   return {
     model,
@@ -97,9 +97,9 @@ export const completions: ClientApi = {
   readRequest,
   edit,
   hidesOutput: hidesReasoning,
-  answer: (request, options) =>
-    answerAdapter({
-      unary: choiceAnswer,
+  response: (request, options) =>
+    responseAdapter({
+      unary: choiceDocument,
       reader: () => new ChoiceStreamReader(options),
       writer: () => new ChoiceStreamWriter('completion', request, options),
     }),

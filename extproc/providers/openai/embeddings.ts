@@ -5,9 +5,9 @@ import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { Splice } from '../../json/splice.ts';
 import type { ClientApi, RequestEdits, RequestFacts } from '../adapter.ts';
-import { answerAdapter } from '../answer-adapter.ts';
 import { BodyEdits } from '../edits.ts';
 import { BodyFields } from '../request.ts';
+import { responseAdapter } from '../response-adapter.ts';
 import { below, unaryReader } from '../unary.ts';
 import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
 import { ChoiceStreamReader } from './choice-stream-reader.ts';
@@ -21,7 +21,7 @@ const shape: Shape = {
   },
 };
 
-const answerShape: Shape = { object: { model: { value: true }, usage: OPENAI_USAGE_SHAPE } };
+const documentShape: Shape = { object: { model: { value: true }, usage: OPENAI_USAGE_SHAPE } };
 
 /** Marks around a text, for models that add them. */
 const INPUT_TOKENS = 4;
@@ -68,10 +68,10 @@ export const embeddings: ClientApi = {
   shape,
   readRequest,
   edit,
-  answer: (request, options) =>
-    answerAdapter({
+  response: (request, options) =>
+    responseAdapter({
       unary: () =>
-        unaryReader({ shape: answerShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
+        unaryReader({ shape: documentShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
       reader: () => new ChoiceStreamReader(options),
       writer: () => new ChoiceStreamWriter('completion', request, options),
     }),

@@ -1,5 +1,5 @@
 /**
- * `GET /v1/models` and `GET /v1/models/{model}` as OpenAI answers them:
+ * `GET /v1/models` and `GET /v1/models/{model}` in OpenAI's form:
  * https://platform.openai.com/docs/api-reference/models
  */
 import type { ClientApi, ServedModel, ServedModels } from '../adapter.ts';

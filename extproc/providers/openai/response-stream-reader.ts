@@ -2,7 +2,7 @@
 import { JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
-import type { AnswerOptions } from '../adapter.ts';
+import type { ResponseOptions } from '../adapter.ts';
 import type { LongEvent } from '../long-event.ts';
 import { TemplatedReader } from '../templated-reader.ts';
 import { below } from '../unary.ts';
@@ -42,7 +42,7 @@ const ENDED: ResponseChange = { type: 'ended' };
 export class ResponseStreamReader extends TemplatedReader<ResponseDeltaForm, ResponseEventFacts> {
   readonly #facts = new ResponseEventFacts();
 
-  constructor(options: AnswerOptions) {
+  constructor(options: ResponseOptions) {
     super(options, NO_FACTS, LONG_SHAPE);
   }
 

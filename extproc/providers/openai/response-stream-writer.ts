@@ -4,7 +4,7 @@
  */
 import type { Failure } from '../../errors.ts';
 import type { Usage } from '../../usage.ts';
-import type { AnswerOptions, EventVerdict, StreamWriter } from '../adapter.ts';
+import type { EventVerdict, ResponseOptions, StreamWriter } from '../adapter.ts';
 import type { KeptText } from '../kept-text.ts';
 import { openAiError } from './errors.ts';
 import { emptyResponse, responseUsage } from './response-body.ts';
@@ -26,7 +26,7 @@ export class ResponseStreamWriter implements StreamWriter<ResponseEventFacts> {
   #delta: DeltaPosition | undefined;
   #text: KeptText | undefined;
 
-  constructor({ model }: AnswerOptions) {
+  constructor({ model }: ResponseOptions) {
     this.#model = model;
   }
 

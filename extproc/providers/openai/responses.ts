@@ -2,8 +2,8 @@
 
 import type { Shape } from '../../json/shape.ts';
 import type { ClientApi } from '../adapter.ts';
-import { answerAdapter } from '../answer-adapter.ts';
 import { hidesReasoning } from '../reasoning.ts';
+import { responseAdapter } from '../response-adapter.ts';
 import { below, unaryReader } from '../unary.ts';
 import { OPENAI_USAGE_SHAPE, openAiUsage } from '../usage.ts';
 import { openAiDialect } from './errors.ts';
@@ -14,7 +14,7 @@ import { editResponsesRequest, readResponsesRequest, responsesShape } from './re
 const TEXT: Shape = { text: true };
 const PARTS: Shape = { items: { object: { text: TEXT, refusal: TEXT } } };
 
-const answerShape: Shape = {
+const documentShape: Shape = {
   object: {
     model: { value: true },
     usage: OPENAI_USAGE_SHAPE,
@@ -36,10 +36,10 @@ export const responses: ClientApi = {
   readRequest: readResponsesRequest,
   edit: editResponsesRequest,
   hidesOutput: hidesReasoning,
-  answer: (_request, options) =>
-    answerAdapter({
+  response: (_request, options) =>
+    responseAdapter({
       unary: () =>
-        unaryReader({ shape: answerShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
+        unaryReader({ shape: documentShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
       reader: () => new ResponseStreamReader(options),
       writer: () => new ResponseStreamWriter(options),
     }),

@@ -11,7 +11,7 @@ import { newScanner } from '../../json/json-tokenizer.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import { newEventSplitter } from '../../sse/events.ts';
-import type { AnswerAdapter, AnswerOptions, ClientApi, RequestFacts } from '../adapter.ts';
+import type { ClientApi, RequestFacts, ResponseAdapter, ResponseOptions } from '../adapter.ts';
 import { endpoints } from '../registry.ts';
 
 /** An exchange with its client API. */
@@ -95,20 +95,20 @@ export const PLAIN_REQUEST: RequestFacts = {
   unbounded: [],
 };
 
-export function newAnswer(
+export function newAdapter(
   endpoint: ClientApi,
-  options: Partial<AnswerOptions> = {},
+  options: Partial<ResponseOptions> = {},
   request = PLAIN_REQUEST,
-): AnswerAdapter {
-  const answer = endpoint.answer?.(request, { hideUsage: false, model: 'some-model', ...options });
-  if (answer === undefined) {
-    throw new Error(`${endpoint.path} has no answer`);
+): ResponseAdapter {
+  const adapter = endpoint.response?.(request, { hideUsage: false, model: 'some-model', ...options });
+  if (adapter === undefined) {
+    throw new Error(`${endpoint.path} has no adapter`);
   }
-  return answer;
+  return adapter;
 }
 
 /** Reads events of a stream and sends them. */
-export function passEvents({ reader, writer }: AnswerAdapter, ...events: readonly Uint8Array[]): void {
+export function passEvents({ reader, writer }: ResponseAdapter, ...events: readonly Uint8Array[]): void {
   for (const event of events) {
     // Overwrites the event after use, as the read buffer is in production.
     const given = Buffer.from(event);
@@ -119,7 +119,7 @@ export function passEvents({ reader, writer }: AnswerAdapter, ...events: readonl
 
 /** Returns the bytes that a client gets for a stream in these pieces. */
 export function relayed(
-  { reader, writer }: AnswerAdapter,
+  { reader, writer }: ResponseAdapter,
   pieces: Iterable<Uint8Array>,
   sink: TextSink,
   maxEventBytes?: number,

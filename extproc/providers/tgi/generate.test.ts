@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { failure } from '../../errors.ts';
 import type { Usage } from '../../usage.ts';
 import type { ClientApi } from '../adapter.ts';
-import { eventsOf, NO_TEXT, newAnswer, PLAIN_REQUEST, relayed, TextByChannel } from '../testing/recordings.ts';
+import { eventsOf, NO_TEXT, newAdapter, relayed, TextByChannel } from '../testing/recordings.ts';
 import { generateEndpoints } from './generate.ts';
 
 // There is no recording of TGI; these follow the API reference.
@@ -40,46 +40,46 @@ const USAGE: Usage = {
 describe('streams of tokens', () => {
   for (const templates of [true, false]) {
     it(`report text and usage (templates: ${templates})`, () => {
-      const answer = newAnswer(generateStream, { templates });
+      const adapter = newAdapter(generateStream, { templates });
       const text = new TextByChannel();
       const bytes = function* () {
         for (let at = 0; at < STREAM.length; at++) {
           yield STREAM.subarray(at, at + 1);
         }
       };
-      assert.deepEqual(relayed(answer, bytes(), text), STREAM);
+      assert.deepEqual(relayed(adapter, bytes(), text), STREAM);
       assert.deepEqual(
-        [answer.reader.usage?.input, answer.reader.usage?.output, answer.reader.usageFinal],
+        [adapter.reader.usage?.input, adapter.reader.usage?.output, adapter.reader.usageFinal],
         [6, 4, true],
       );
-      assert.equal(answer.reader.state, 'finished');
+      assert.equal(adapter.reader.state, 'finished');
       assert.equal(text.decoded(0), 'Deep "learning"</s>');
     });
   }
 
   it('report no input if the server does not', () => {
-    const answer = newAnswer(generateStream);
-    relayed(answer, [Buffer.from(STREAM.toString().replace(',"input_length":6', ''))], NO_TEXT);
-    assert.deepEqual([answer.reader.usage?.output, answer.reader.usage?.input], [4, 0]);
+    const adapter = newAdapter(generateStream);
+    relayed(adapter, [Buffer.from(STREAM.toString().replace(',"input_length":6', ''))], NO_TEXT);
+    assert.deepEqual([adapter.reader.usage?.output, adapter.reader.usage?.input], [4, 0]);
   });
 
   it('hide details that the gateway requested', () => {
-    const answer = newAnswer(generateStream, { hideUsage: true });
-    const sent = relayed(answer, [STREAM], NO_TEXT).toString();
+    const adapter = newAdapter(generateStream, { hideUsage: true });
+    const sent = relayed(adapter, [STREAM], NO_TEXT).toString();
     assert.equal(sent, STREAM.toString().replace(/"details":\{[^}]*\}/, '"details":null'));
-    assert.equal(answer.reader.usage?.output, 4);
+    assert.equal(adapter.reader.usage?.output, 4);
   });
 
   for (const lastSent of [true, false]) {
     it(`end with the text that was sent (last event sent: ${lastSent})`, () => {
-      const answer = newAnswer(generateStream);
+      const adapter = newAdapter(generateStream);
       for (const [place, [start, end]] of eventsOf(STREAM).slice(0, 3).entries()) {
-        const facts = answer.reader.read(STREAM, start, end, NO_TEXT);
+        const facts = adapter.reader.read(STREAM, start, end, NO_TEXT);
         if (lastSent || place < 2) {
-          answer.writer.write(STREAM, start, end, facts);
+          adapter.writer.write(STREAM, start, end, facts);
         }
       }
-      const last = JSON.parse(Buffer.from(answer.writer.truncate(USAGE)).toString().slice(5));
+      const last = JSON.parse(Buffer.from(adapter.writer.truncate(USAGE)).toString().slice(5));
       assert.equal(last.generated_text, lastSent ? 'Deep "learning"' : 'Deep "le');
       assert.equal(last.index, lastSent ? 4 : 3);
       assert.deepEqual(last.details, { finish_reason: 'length', generated_tokens: 2, seed: null, input_length: 6 });
@@ -87,22 +87,17 @@ describe('streams of tokens', () => {
   }
 
   it('fail like the server does', () => {
-    const answer = newAnswer(generateStream);
-    const event = Buffer.from(answer.writer.fail(failure('overloaded', 'Too "busy".'))).toString();
+    const adapter = newAdapter(generateStream);
+    const event = Buffer.from(adapter.writer.fail(failure('overloaded', 'Too "busy".'))).toString();
     assert.deepEqual(JSON.parse(event.slice(5)), { error: 'Too "busy".', error_type: 'unhealthy' });
-    const other = newAnswer(generateStream);
+    const other = newAdapter(generateStream);
     relayed(other, [Buffer.from(event)], NO_TEXT);
     assert.equal(other.reader.state, 'failed');
   });
 });
 
 describe('unary generations', () => {
-  const whole = (endpoint: ClientApi) => {
-    const answer = endpoint.answer?.(PLAIN_REQUEST, { hideUsage: false, model: 'tgi' });
-    assert.ok(answer);
-    return answer.unary;
-  };
-  const answer = {
+  const generation = {
     generated_text: 'best',
     details: {
       finish_reason: 'length',
@@ -117,11 +112,11 @@ describe('unary generations', () => {
   };
 
   for (const [endpoint, document] of [
-    [generate, answer],
-    [root, [answer]],
+    [generate, generation],
+    [root, [generation]],
   ] as const) {
     it(`of ${endpoint.path} report all generated text, byte by byte`, () => {
-      const reader = whole(endpoint);
+      const reader = newAdapter(endpoint).unary;
       const text = new TextByChannel();
       const bytes = Buffer.from(JSON.stringify(document, null, 1));
       for (let at = 0; at < bytes.length; at++) {
@@ -133,7 +128,7 @@ describe('unary generations', () => {
   }
 
   it('report no usage without details', () => {
-    const reader = whole(generate);
+    const reader = newAdapter(generate).unary;
     reader.push(Buffer.from('{"generated_text":"a"}'), NO_TEXT);
     assert.equal(reader.usage, undefined);
   });

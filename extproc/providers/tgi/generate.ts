@@ -7,7 +7,7 @@ import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import type { Usage } from '../../usage.ts';
 import type { ClientApi, UnaryReader } from '../adapter.ts';
-import { answerAdapter } from '../answer-adapter.ts';
+import { responseAdapter } from '../response-adapter.ts';
 import { toldTokens, type UsageNumbers } from '../usage.ts';
 import { tgiDialect } from './errors.ts';
 import { editGenerateRequest, generateShape, readGenerateRequest } from './generate-request.ts';
@@ -18,7 +18,7 @@ import { generationUsage } from './usage.ts';
 const VALUE: Shape = { value: true };
 const TEXT: Shape = { text: true };
 
-const answerShape: Shape = {
+const documentShape: Shape = {
   object: {
     generated_text: TEXT,
     details: {
@@ -50,8 +50,8 @@ function generateEndpoint(path: string, streams: boolean | undefined): ClientApi
     shape: generateShape,
     readRequest: (body) => readGenerateRequest(body, streams),
     edit: editGenerateRequest,
-    answer: (_request, options) =>
-      answerAdapter({
+    response: (_request, options) =>
+      responseAdapter({
         unary: wholeGeneration,
         reader: () => new TokenStreamReader(options),
         writer: () => new TokenStreamWriter(options),
@@ -59,7 +59,7 @@ function generateEndpoint(path: string, streams: boolean | undefined): ClientApi
   };
 }
 
-/** `POST /` answers with a list of one generation. */
+/** The response of `POST /` is a list of one generation. */
 function wholeGeneration(): UnaryReader {
   return new WholeGeneration();
 }
@@ -67,7 +67,7 @@ function wholeGeneration(): UnaryReader {
 class WholeGeneration implements UnaryReader {
   readonly responseModel = undefined;
   broken = false;
-  readonly #scanner = newScanner(answerShape, { purpose: 'answer' });
+  readonly #scanner = newScanner(documentShape, { purpose: 'answer' });
   #begun = false;
   readonly #details: UsageNumbers = { get: (name) => toldTokens(this.#scanner.one(`details.${name}`)?.value) };
 

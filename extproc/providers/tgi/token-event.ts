@@ -1,6 +1,6 @@
 /**
- * Reads one event of a `/generate_stream` answer: a token, and with the last one the whole text and
- * its details.
+ * Reads one event of a `/generate_stream` response: a token, and with the last one the whole text
+ * and its details.
  */
 import type { JsonCursor } from '../../json/cursor.ts';
 import type { Hole } from '../template.ts';

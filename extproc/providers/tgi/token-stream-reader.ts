@@ -2,7 +2,7 @@
 import { JsonCursor } from '../../json/cursor.ts';
 import type { Shape } from '../../json/shape.ts';
 import type { TextSink } from '../../json/text-sink.ts';
-import type { AnswerOptions, EventFacts } from '../adapter.ts';
+import type { EventFacts, ResponseOptions } from '../adapter.ts';
 import type { LongEvent } from '../long-event.ts';
 import { TemplatedReader } from '../templated-reader.ts';
 import { TextFacts } from '../text-facts.ts';
@@ -46,7 +46,7 @@ export class TokenStreamReader extends TemplatedReader<TokenForm, TokenEventFact
   readonly #facts = new TokenEventFacts();
   #sawToken = false;
 
-  constructor(options: AnswerOptions) {
+  constructor(options: ResponseOptions) {
     super(options, NO_FACTS, LONG_SHAPE);
   }
 

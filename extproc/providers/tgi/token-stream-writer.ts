@@ -4,7 +4,7 @@
  */
 import type { Failure } from '../../errors.ts';
 import type { Usage } from '../../usage.ts';
-import type { AnswerOptions, EventVerdict, StreamWriter } from '../adapter.ts';
+import type { EventVerdict, ResponseOptions, StreamWriter } from '../adapter.ts';
 import { KeptBudget, KeptText } from '../kept-text.ts';
 import { tgiError } from './errors.ts';
 import type { TokenEventFacts } from './token-stream-reader.ts';
@@ -19,7 +19,7 @@ export class TokenStreamWriter implements StreamWriter<TokenEventFacts> {
   #tokens = 0;
   #ended = false;
 
-  constructor({ hideUsage }: AnswerOptions) {
+  constructor({ hideUsage }: ResponseOptions) {
     this.#hideUsage = hideUsage;
   }
 

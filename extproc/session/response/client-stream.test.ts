@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { failure } from '../../errors.ts';
 import { chat } from '../../providers/openai/chat.ts';
-import { NO_TEXT, newAnswer } from '../../providers/testing/recordings.ts';
+import { NO_TEXT, newAdapter } from '../../providers/testing/recordings.ts';
 import { estimated } from '../charge.ts';
 import { ClientStream } from './client-stream.ts';
 
@@ -10,7 +10,7 @@ const DELTA = Buffer.from('data: {"id":"c","choices":[{"index":0,"delta":{"conte
 const FAILURE = failure('backend_unavailable', 'It broke off.');
 
 function newStream(hideUsage = false) {
-  const { reader, writer } = newAnswer(chat, { hideUsage });
+  const { reader, writer } = newAdapter(chat, { hideUsage });
   const stream = new ClientStream(writer);
   return {
     stream,

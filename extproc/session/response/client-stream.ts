@@ -59,7 +59,7 @@ export class ClientStream implements EventSink {
     }
   }
 
-  /** Ends the stream as the client API defines for an answer that became too long. */
+  /** Ends the stream as the client API defines where the output reaches its bound. */
   truncate(usage: Usage): void {
     this.#endEvent();
     this.#pieces.push(this.#writer.truncate(usage));

@@ -1,6 +1,6 @@
 /**
- * Whatever a provider answers: nothing throws, what is charged is a count, what came is not free,
- * and no hold stays.
+ * Whatever a provider sends: nothing throws, charges are whole tokens, output is never free, and no
+ * hold remains.
  */
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
@@ -10,7 +10,7 @@ import { mayBeText } from '../../providers/unknown-text.ts';
 import { loadEncodings } from '../../tokens/encodings.ts';
 import { basePolicy, ENTRY, newExchange, newRig } from '../testing.ts';
 
-/** Many in a long run. */
+/** More in a long run. */
 const RUNS = Number(process.env['TALLYGATE_FUZZ_RUNS'] ?? 400);
 
 before(() => loadEncodings());
@@ -162,7 +162,7 @@ async function until(holds: () => boolean): Promise<void> {
   }
 }
 
-/** The record of one exchange; undefined: the answer was replaced by a refusal. */
+/** Returns the record of one exchange, what was sent to the client, and the bucket. */
 async function exchanged({ path, stream, type, encoding, bytes, size, ending }: Given) {
   const rig = newRig({ policy });
   let forwarded = false;
@@ -212,8 +212,8 @@ async function exchanged({ path, stream, type, encoding, bytes, size, ending }: 
   return { record: rig.records[0]!, sent, state };
 }
 
-describe('any answer', () => {
-  it('is charged by counts, and leaves nothing held', async () => {
+describe('any response', () => {
+  it('is charged in whole tokens, and leaves no hold', async () => {
     await fc.assert(
       fc.asyncProperty(given, async (one) => {
         const { record, state } = await exchanged(one);
@@ -229,7 +229,7 @@ describe('any answer', () => {
     );
   });
 
-  it('is not free where it brings text under whatever name', async () => {
+  it('is not free if it contains text, whatever its name', async () => {
     const words = 'one two three four five six seven eight nine ten ';
     const named = fc.constantFrom(...KEYS.filter((key) => key !== 'error' && mayBeText(key)), 'x', 'answer');
     const carrying = fc.tuple(named, named).map(([outer, inner]) => {

@@ -5,7 +5,7 @@
  * them as far as their lease goes.
  */
 import type { Failure } from '../../errors.ts';
-import type { AnswerAdapter, Dialect } from '../../providers/adapter.ts';
+import type { Dialect, ResponseAdapter } from '../../providers/adapter.ts';
 import type { BucketSnapshot } from '../../quota/store.ts';
 import type { Meter } from '../../tokens/meter.ts';
 import type { Action, EventOf } from '../protocol.ts';
@@ -26,7 +26,7 @@ export interface ResponseContext {
 }
 
 export interface MeteredContext {
-  readonly answer: AnswerAdapter;
+  readonly adapter: ResponseAdapter;
   readonly newMeter: () => Meter;
   readonly newSample: () => TextSample;
   /** Absent where no quota counts output. */

@@ -10,7 +10,7 @@ import { chat } from '../../providers/openai/chat.ts';
 import {
   eventsOf,
   NO_TEXT,
-  newAnswer,
+  newAdapter,
   type RecordedStream,
   recordedStreams,
 } from '../../providers/testing/recordings.ts';
@@ -26,7 +26,7 @@ const delta = (content: string) =>
   Buffer.from(`data: ${JSON.stringify({ id: 'c', choices: [{ index: 0, delta: { content } }] })}\n\n`);
 
 function newStream(options: WordStageOptions, endpoint = chat, hideUsage = false) {
-  const { reader, writer } = newAnswer(endpoint, { hideUsage });
+  const { reader, writer } = newAdapter(endpoint, { hideUsage });
   const client = new ClientStream(writer);
   const stage = new WordStage(options);
   const holdBack = new HoldBack(stage, client);
@@ -51,7 +51,7 @@ function newStream(options: WordStageOptions, endpoint = chat, hideUsage = false
 
 /** Returns what the client of a stream without a stage gets, which ends behind these events. */
 function direct({ endpoint, stream }: RecordedStream, events: number, hideUsage: boolean): ClientStream {
-  const { reader, writer } = newAnswer(endpoint, { hideUsage });
+  const { reader, writer } = newAdapter(endpoint, { hideUsage });
   const client = new ClientStream(writer);
   for (const [start, end] of eventsOf(stream).slice(0, events)) {
     client.event(stream, start, end, 'none', reader.read(stream, start, end, NO_TEXT));

@@ -42,6 +42,7 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
   #eventBytes = 0;
   /** Between the parts of a long event. */
   #inLong = false;
+  /** Nothing is read before the stopped event is sent, so its facts stay those of the reader. */
   #stopped: StoppedEvent | undefined;
 
   constructor(reader: EventReader, meter: Meter, leased: number, sink: EventSink, stage?: ResponseStage) {
@@ -158,7 +159,7 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
       this.#sink.event(bytes, start, end, part, facts);
       return true;
     }
-    this.#stopped = { bytes: Buffer.from(bytes.subarray(start, end)), part, facts: facts.kept() };
+    this.#stopped = { bytes: Buffer.from(bytes.subarray(start, end)), part, facts };
     return false;
   }
 

@@ -69,12 +69,12 @@ export function openResponse(
   }
   const limits = limitHeaders(dialect, snapshots, nowMs);
   hideFromClient(headers, limits, remove);
-  const answer: Action = {
+  const action: Action = {
     type: 'response-headers',
     mutation: { set: [...idHeader(requestId), ...limits], remove },
   };
   if (!readable) {
-    out.push(answer);
+    out.push(action);
     return { head, handler: unread(context, { ended: endOfStream, unreadable }) };
   }
   const incoming = new IncomingBody(relayed, inflating);
@@ -82,9 +82,9 @@ export function openResponse(
   handler.ended = endOfStream;
   const { stage } = metered;
   if (stage !== undefined && stage.limits.bufferedBytes > 0 && !endOfStream) {
-    return { head, handler: new BufferedResponse(stage, handler, incoming, answer) };
+    return { head, handler: new BufferedResponse(stage, handler, incoming, action) };
   }
-  out.push(answer);
+  out.push(action);
   return { head, handler };
 }
 

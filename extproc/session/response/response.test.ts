@@ -7,10 +7,10 @@ import { basePolicy, CHAT_HEADERS, ENTRY, newExchange, newRig, type Rig } from '
 
 before(() => loadEncodings());
 
-interface Answered {
+interface Received {
   readonly record: RequestRecord;
   readonly sent: string;
-  /** Headers that were taken out of the answer, or the details of our own answer. */
+  /** The headers that were removed from the response. */
   readonly removed: readonly string[];
   readonly reply: number | undefined;
   readonly rig: Rig;
@@ -20,16 +20,16 @@ interface Given {
   readonly stream?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body: Uint8Array | string;
-  /** The body comes in pieces of so many bytes. */
+  /** The body arrives in pieces of this size. */
   readonly size?: number;
   readonly accepts?: string;
   readonly amount?: number;
-  /** Whether the exchange is broken off behind the body. */
+  /** The client leaves after the body. */
   readonly leaves?: boolean;
 }
 
-/** What a client gets of an answer, and what is charged for it. */
-async function answered({
+/** Returns what a client gets of a response, and what is charged. */
+async function received({
   stream = true,
   headers = {},
   body,
@@ -37,7 +37,7 @@ async function answered({
   accepts,
   amount = 5_000,
   leaves = false,
-}: Given): Promise<Answered> {
+}: Given): Promise<Received> {
   const quota = { ...basePolicy.quotas[0]!, limit: { type: 'TotalTokens' as const, amount }, key: [] };
   const rig = newRig({ policy: { quotas: [quota] } });
   const sent: Uint8Array[] = [];
@@ -93,14 +93,14 @@ async function until(holds: () => boolean): Promise<void> {
   }
 }
 
-const charged = ({ record }: Answered) => [record.usage?.input, record.usage?.output, record.source];
+const charged = ({ record }: Received) => [record.usage?.input, record.usage?.output, record.source];
 
 const word = '{"id":"c1","choices":[{"index":0,"delta":{"content":" word"}}]}';
 const end = '{"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}';
 const usage = '{"id":"c1","choices":[],"usage":{"prompt_tokens":10,"completion_tokens":100,"total_tokens":110}}';
 const events = (...data: string[]) => data.map((one) => `data: ${one}\n\n`).join('');
 const EVENTS = events(...Array<string>(100).fill(word), end, usage, '[DONE]');
-/** The gateway asked for the usage, and takes it out again. */
+/** The gateway asked for the usage, and removes it again. */
 const SHOWN = EVENTS.replace(`data: ${usage}\n\n`, '');
 const DOCUMENT =
   '{"id":"c1","choices":[{"message":{"content":"one two three"}}],"usage":{"prompt_tokens":10,"completion_tokens":100,"total_tokens":110}}';
@@ -118,138 +118,138 @@ function typed(type: string | undefined): Record<string, string> {
   return type === undefined ? {} : { 'content-type': type };
 }
 
-describe('a stream that was asked for', () => {
+describe('a response to a request for a stream', () => {
   for (const type of TYPES) {
-    it(`is counted whatever it is called: ${type}`, async () => {
+    it(`is counted whatever its content type: ${type}`, async () => {
       for (const size of [1, 7, 100_000]) {
-        const answer = await answered({ headers: { ...typed(type), 'content-length': '7' }, body: EVENTS, size });
-        assert.deepEqual(charged(answer), [10, 100, 'provider']);
-        assert.equal(answer.sent, SHOWN);
-        assert.ok(answer.removed.includes('content-length'));
-        assert.equal(answer.record.unmetered, false);
+        const response = await received({ headers: { ...typed(type), 'content-length': '7' }, body: EVENTS, size });
+        assert.deepEqual(charged(response), [10, 100, 'provider']);
+        assert.equal(response.sent, SHOWN);
+        assert.ok(response.removed.includes('content-length'));
+        assert.equal(response.record.unmetered, false);
       }
     });
 
-    it(`is cut whatever it is called: ${type}`, async () => {
-      const answer = await answered({ headers: typed(type), body: EVENTS, amount: 60 });
-      assert.equal(answer.record.decision.type, 'cut');
-      assert.match(answer.sent, /"finish_reason":"length"[^\n]*\n\ndata: \[DONE\]\n\n$/);
-      assert.ok(answer.sent.length < SHOWN.length / 2);
+    it(`is truncated at the end of a budget whatever its content type: ${type}`, async () => {
+      const response = await received({ headers: typed(type), body: EVENTS, amount: 60 });
+      assert.equal(response.record.decision.type, 'cut');
+      assert.match(response.sent, /"finish_reason":"length"[^\n]*\n\ndata: \[DONE\]\n\n$/);
+      assert.ok(response.sent.length < SHOWN.length / 2);
     });
 
-    it(`may come as one document: ${type}`, async () => {
+    it(`may be one document instead: ${type}`, async () => {
       for (const body of [DOCUMENT, ` \n${DOCUMENT}`, `[${DOCUMENT}`.slice(1)]) {
-        const answer = await answered({ headers: typed(type), body, size: 1 });
-        assert.deepEqual(charged(answer), [10, 100, 'provider']);
-        assert.equal(answer.sent, body);
+        const response = await received({ headers: typed(type), body, size: 1 });
+        assert.deepEqual(charged(response), [10, 100, 'provider']);
+        assert.equal(response.sent, body);
       }
     });
   }
 
-  it('is read when it is compressed, though plain text was asked for', async () => {
+  it('is read if it is compressed, although plain text was asked for', async () => {
     for (const [encoding, bytes] of [
       ['gzip', gzipSync(EVENTS)],
       ['Identity, BR', brotliCompressSync(EVENTS)],
     ] as const) {
-      const answer = await answered({ headers: { 'content-encoding': encoding }, body: bytes });
-      assert.deepEqual(charged(answer), [10, 100, 'provider']);
-      assert.equal(answer.sent, SHOWN);
-      assert.ok(answer.removed.includes('content-encoding'));
+      const response = await received({ headers: { 'content-encoding': encoding }, body: bytes });
+      assert.deepEqual(charged(response), [10, 100, 'provider']);
+      assert.equal(response.sent, SHOWN);
+      assert.ok(response.removed.includes('content-encoding'));
     }
-    const whole = await answered({ headers: { 'content-encoding': 'gzip' }, body: gzipSync(DOCUMENT) });
+    const whole = await received({ headers: { 'content-encoding': 'gzip' }, body: gzipSync(DOCUMENT) });
     assert.deepEqual(charged(whole), [10, 100, 'provider']);
     assert.equal(whole.sent, DOCUMENT);
   });
 
   for (const encoding of ['lz4', 'gzip, br', 'garbage']) {
-    it(`is refused in an encoding that nobody can count: ${encoding}`, async () => {
-      const answer = await answered({ headers: { 'content-encoding': encoding }, body: EVENTS });
-      assert.equal(answer.reply, 502);
-      assert.match(answer.sent, /"code":"unreadable_answer"/);
-      // The provider has begun all the same.
-      assert.ok((answer.record.usage?.output ?? 0) > 0);
+    it(`is refused in an encoding that cannot be read: ${encoding}`, async () => {
+      const response = await received({ headers: { 'content-encoding': encoding }, body: EVENTS });
+      assert.equal(response.reply, 502);
+      assert.match(response.sent, /"code":"unreadable_answer"/);
+      // The provider has generated output nevertheless.
+      assert.ok((response.record.usage?.output ?? 0) > 0);
     });
   }
 
-  it('ends with an error where it is not what its encoding says', async () => {
-    const answer = await answered({ headers: { 'content-encoding': 'gzip' }, body: EVENTS });
-    assert.match(answer.sent, /"code":"unreadable_answer"/);
-    assert.equal(answer.record.failure?.code, 'unreadable_answer');
-    assert.equal(answer.record.unmetered, true);
-    assert.ok((answer.record.usage?.output ?? 0) >= EVENTS.length / 3);
+  it('ends with an error if it does not match its encoding', async () => {
+    const response = await received({ headers: { 'content-encoding': 'gzip' }, body: EVENTS });
+    assert.match(response.sent, /"code":"unreadable_answer"/);
+    assert.equal(response.record.failure?.code, 'unreadable_answer');
+    assert.equal(response.record.unmetered, true);
+    assert.ok((response.record.usage?.output ?? 0) >= EVENTS.length / 3);
   });
 
-  it('is charged by its bytes where it is neither events nor a document', async () => {
+  it('is charged by its bytes if it is neither events nor a document', async () => {
     const lines = `${DOCUMENT.replace(/,"usage.*/, '}')}\n`.repeat(50);
-    const answer = await answered({ headers: typed('application/x-ndjson'), body: lines });
-    assert.equal(answer.sent, lines);
-    assert.equal(answer.record.unmetered, true);
-    assert.ok((answer.record.usage?.output ?? 0) >= lines.length / 3);
+    const response = await received({ headers: typed('application/x-ndjson'), body: lines });
+    assert.equal(response.sent, lines);
+    assert.equal(response.record.unmetered, true);
+    assert.ok((response.record.usage?.output ?? 0) >= lines.length / 3);
   });
 
   it('may be empty', async () => {
-    const answer = await answered({ body: '' });
-    assert.equal(answer.record.usage?.output, 0);
-    assert.equal(answer.sent, '');
+    const response = await received({ body: '' });
+    assert.equal(response.record.usage?.output, 0);
+    assert.equal(response.sent, '');
   });
 });
 
-describe('a whole answer that was asked for', () => {
+describe('a response to a request for a document', () => {
   for (const type of TYPES) {
-    it(`is counted whatever it is called, and passes as it is: ${type}`, async () => {
+    it(`is counted whatever its content type, and passes unchanged: ${type}`, async () => {
       for (const body of [DOCUMENT, `\n\n ${DOCUMENT}`, EVENTS, `: waiting\n\n${EVENTS}`]) {
-        const answer = await answered({ stream: false, headers: typed(type), body, size: 5 });
-        assert.deepEqual(charged(answer), [10, 100, 'provider']);
-        assert.equal(answer.sent, body);
+        const response = await received({ stream: false, headers: typed(type), body, size: 5 });
+        assert.deepEqual(charged(response), [10, 100, 'provider']);
+        assert.equal(response.sent, body);
       }
     });
   }
 
-  it('is charged up to the byte at which its client left, within an event', async () => {
+  it('is charged up to the byte at which its client leaves, also within an event', async () => {
     const words = 3_000;
     const body = `data: {"id":"c1","choices":[{"index":0,"delta":{"content":"${' word'.repeat(words)}`;
-    const answer = await answered({
+    const response = await received({
       stream: false,
       headers: typed('application/json'),
       body,
       amount: 1_000,
       leaves: true,
     });
-    assert.equal(answer.sent, body);
-    assert.ok((answer.record.usage?.output ?? 0) >= words, JSON.stringify(answer.record.usage));
+    assert.equal(response.sent, body);
+    assert.ok((response.record.usage?.output ?? 0) >= words, JSON.stringify(response.record.usage));
   });
 
-  it('is read beside its compressed bytes', async () => {
+  it('is read while its compressed bytes pass', async () => {
     for (const body of [DOCUMENT, EVENTS]) {
       const bytes = gzipSync(body);
       const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
-      const answer = await answered({ stream: false, headers, body: bytes });
-      assert.deepEqual(charged(answer), [10, 100, 'provider']);
-      assert.equal(answer.sent, bytes.toString('latin1'));
-      assert.deepEqual(answer.removed, []);
+      const response = await received({ stream: false, headers, body: bytes });
+      assert.deepEqual(charged(response), [10, 100, 'provider']);
+      assert.equal(response.sent, bytes.toString('latin1'));
+      assert.deepEqual(response.removed, []);
     }
   });
 
-  it('passes in an encoding that its client asked for, charged by its bytes', async () => {
-    const answer = await answered({
+  it('passes in an encoding that its client accepts, and is charged by its bytes', async () => {
+    const response = await received({
       stream: false,
       headers: { 'content-encoding': 'lz4' },
       body: DOCUMENT,
       accepts: 'gzip, LZ4;q=0.5',
     });
-    assert.equal(answer.sent, DOCUMENT);
-    assert.equal(answer.record.unmetered, true);
-    assert.ok((answer.record.usage?.output ?? 0) >= DOCUMENT.length / 3);
-    const refused = await answered({ stream: false, headers: { 'content-encoding': 'lz4' }, body: DOCUMENT });
+    assert.equal(response.sent, DOCUMENT);
+    assert.equal(response.record.unmetered, true);
+    assert.ok((response.record.usage?.output ?? 0) >= DOCUMENT.length / 3);
+    const refused = await received({ stream: false, headers: { 'content-encoding': 'lz4' }, body: DOCUMENT });
     assert.equal(refused.reply, 502);
   });
 
-  it('is charged by its bytes where it tells nothing that is understood', async () => {
+  it('is charged by its bytes if nothing in it is known', async () => {
     for (const body of [`{"answer":"${'word '.repeat(100)}"}`, `<html>${'word '.repeat(100)}`]) {
-      const answer = await answered({ stream: false, headers: typed('application/json'), body });
-      assert.equal(answer.sent, body);
-      assert.equal(answer.record.unmetered, true);
-      assert.ok((answer.record.usage?.output ?? 0) >= body.length / 3);
+      const response = await received({ stream: false, headers: typed('application/json'), body });
+      assert.equal(response.sent, body);
+      assert.equal(response.record.unmetered, true);
+      assert.ok((response.record.usage?.output ?? 0) >= body.length / 3);
     }
   });
 });

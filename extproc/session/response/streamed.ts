@@ -20,7 +20,7 @@ const MIN_EXTENSION_TOKENS = 64;
 const MAX_EXTENSION_TOKENS = 4096;
 
 /**
- * A quota store that answers at once has answered by then, on a busy machine too; shorter waits are
+ * A quota store that decides at once has decided by then, on a busy machine too; shorter waits are
  * not charged.
  */
 const SHORTEST_WAIT_MS = 10;
@@ -46,14 +46,14 @@ export class StreamedResponse extends MeteredResponse {
 
   constructor(context: MeteredContext, incoming: IncomingBody) {
     super(context, incoming);
-    const { answer, newMeter, lease, stage } = context;
+    const { adapter, newMeter, lease, stage } = context;
     const { relayed } = incoming;
     const leasedTokens = (relayed ? lease?.tokens : undefined) ?? Number.POSITIVE_INFINITY;
-    const client = relayed ? new ClientStream(answer.writer) : undefined;
+    const client = relayed ? new ClientStream(adapter.writer) : undefined;
     this.#client = client;
     this.#holdBack = client && stage && new HoldBack(stage, client);
     const sink = this.#holdBack ?? client ?? NO_CLIENT;
-    this.#stream = new LeasedStream(answer.reader, newMeter(), leasedTokens, sink, stage);
+    this.#stream = new LeasedStream(adapter.reader, newMeter(), leasedTokens, sink, stage);
     if (relayed) {
       lease?.attach(this.#stream);
     }
@@ -190,7 +190,7 @@ export class StreamedResponse extends MeteredResponse {
   }
 
   #usageSoFar(output: number): Usage {
-    const reported = this.context.answer.reader.usage;
+    const reported = this.context.adapter.reader.usage;
     return reported !== undefined && reported.input > 0
       ? { ...reported, output: Math.max(reported.output, output) }
       : estimated(this.context.inputTokens(), output);
@@ -224,7 +224,7 @@ export class StreamedResponse extends MeteredResponse {
   evidence(nowMs: number): ResponseEvidence {
     const stream = this.#stream;
     const { incoming } = this;
-    const { reader } = this.context.answer;
+    const { reader } = this.context.adapter;
     const pendingMs = this.blocked ? nowMs - this.#blockedAtMs : 0;
     const unreadMs = this.blocked ? pendingMs : this.#waitedInVainMs;
     return {

@@ -29,7 +29,7 @@ export class UnaryResponse extends MeteredResponse {
   read(bytes: Uint8Array, nowMs: number, out: Action[]): ResponseHandler {
     const { incoming } = this;
     if (bytes.length > 0) {
-      this.context.answer.unary.push(bytes, this.#sink);
+      this.context.adapter.unary.push(bytes, this.#sink);
     }
     const last = incoming.complete;
     if (incoming.relayed) {
@@ -66,11 +66,11 @@ export class UnaryResponse extends MeteredResponse {
 
   override release(): void {
     super.release();
-    this.context.answer.unary.release();
+    this.context.adapter.unary.release();
   }
 
   evidence(): ResponseEvidence {
-    const { unary: reader } = this.context.answer;
+    const { unary: reader } = this.context.adapter;
     const { incoming } = this;
     const sample = this.#sample;
     const silent = incoming.upstreamEnded && this.context.hasOutput && sample.bytes === 0;

@@ -32,12 +32,12 @@ export class UndecidedResponse extends MeteredResponse {
     }
     this.failure = problem;
     this.ended = true;
-    out.push({ type: 'response-body', bytes: this.context.answer.writer.fail(problem), endOfStream: true });
+    out.push({ type: 'response-body', bytes: this.context.adapter.writer.fail(problem), endOfStream: true });
   }
 
   override release(): void {
     super.release();
-    this.context.answer.unary.release();
+    this.context.adapter.unary.release();
   }
 
   evidence(): ResponseEvidence {

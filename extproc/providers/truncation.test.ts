@@ -9,7 +9,7 @@ import { messages } from './anthropic/messages.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { responses } from './openai/responses.ts';
-import { eventsOf, NO_TEXT, newAnswer, PLAIN_REQUEST, passEvents, recordedStreams } from './testing/recordings.ts';
+import { eventsOf, NO_TEXT, newAdapter, PLAIN_REQUEST, passEvents, recordedStreams } from './testing/recordings.ts';
 
 const USAGE: Usage = {
   input: 100,
@@ -25,20 +25,20 @@ const USAGE: Usage = {
 const MODEL = 'a"b\\c\n';
 
 /**
- * Returns what a client gets when the stream is cut after this number of events, with or without
- * the last one.
+ * Returns what a client gets when the stream is truncated after this number of events, with or
+ * without the last one.
  */
-function cutStream(endpoint: ClientApi, stream: Buffer, read: number, lastSent: boolean, choices = 1): Buffer {
-  const answer = newAnswer(endpoint, { model: MODEL }, { ...PLAIN_REQUEST, choices });
+function truncated(endpoint: ClientApi, stream: Buffer, read: number, lastSent: boolean, choices = 1): Buffer {
+  const adapter = newAdapter(endpoint, { model: MODEL }, { ...PLAIN_REQUEST, choices });
   const events = eventsOf(stream)
     .slice(0, read)
     .map(([start, end]) => stream.subarray(start, end));
   const unsent = lastSent ? undefined : events.pop();
-  passEvents(answer, ...events);
+  passEvents(adapter, ...events);
   if (unsent !== undefined) {
-    answer.reader.read(unsent, 0, unsent.length, NO_TEXT);
+    adapter.reader.read(unsent, 0, unsent.length, NO_TEXT);
   }
-  return Buffer.concat([...events, answer.writer.truncate(USAGE)]);
+  return Buffer.concat([...events, adapter.writer.truncate(USAGE)]);
 }
 
 const answering = (body: Uint8Array) => ({
@@ -91,7 +91,7 @@ async function finalOf(endpoint: ClientApi, body: Uint8Array): Promise<Final> {
   };
 }
 
-const CUT_REASONS = new Map([
+const TRUNCATION_REASONS = new Map([
   [chat, 'length'],
   [completions, 'length'],
   [responses, 'max_output_tokens'],
@@ -102,7 +102,7 @@ const CUT_REASONS = new Map([
 const UNREADABLE = 'mistral-tool-call';
 
 /** Streams of client APIs with an official client. */
-const readable = recordedStreams().filter(({ endpoint }) => CUT_REASONS.has(endpoint));
+const readable = recordedStreams().filter(({ endpoint }) => TRUNCATION_REASONS.has(endpoint));
 
 /** The first and last events, and some between. */
 function places(events: number): number[] {
@@ -112,23 +112,23 @@ function places(events: number): number[] {
   );
 }
 
-describe('cut streams, read by the official clients', () => {
+describe('truncated streams, read by the official clients', () => {
   for (const { name, endpoint, stream } of readable) {
     if (name.startsWith(UNREADABLE) || name.includes('error')) {
       continue;
     }
     const events = eventsOf(stream).length;
 
-    it(`${name}: has a final state wherever it is cut`, async () => {
+    it(`${name}: has a final state wherever it is truncated`, async () => {
       const own = await finalOf(endpoint, stream);
       const choices = name === 'chat-choices.stream' ? 3 : 1;
       for (const read of places(events)) {
         for (const lastSent of [false, true]) {
-          const body = cutStream(endpoint, stream, read, lastSent, choices);
+          const body = truncated(endpoint, stream, read, lastSent, choices);
           const final = await finalOf(endpoint, body);
           const where = `after ${read} of ${events} events, last sent: ${lastSent}`;
           assert.ok(
-            final.reason === CUT_REASONS.get(endpoint) || final.reason === own.reason,
+            final.reason === TRUNCATION_REASONS.get(endpoint) || final.reason === own.reason,
             `${final.reason} ${where}`,
           );
           assert.ok(final.output === USAGE.output || final.output === own.output, `${final.output} ${where}`);
@@ -141,7 +141,7 @@ describe('cut streams, read by the official clients', () => {
   it('close each choice of a chat once, also those that had not begun', async () => {
     const recorded = recordedStreams().find(({ name }) => name === 'chat-text.stream');
     assert.ok(recorded);
-    const body = cutStream(chat, recorded.stream, 5, true, 3);
+    const body = truncated(chat, recorded.stream, 5, true, 3);
     const client = new OpenAI(answering(body));
     const final = await client.chat.completions.stream({ model: 'm', messages: [], n: 3 }).finalChatCompletion();
     assert.deepEqual(
@@ -168,17 +168,17 @@ describe('cut streams, read by the official clients', () => {
   it('contain no usage for a client that did not ask for it', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'chat-text.stream');
     assert.ok(recorded);
-    const answer = newAnswer(chat, {}, { ...PLAIN_REQUEST, usageAsked: false });
+    const adapter = newAdapter(chat, {}, { ...PLAIN_REQUEST, usageAsked: false });
     for (const [start, end] of eventsOf(recorded.stream).slice(0, 4)) {
-      passEvents(answer, recorded.stream.subarray(start, end));
+      passEvents(adapter, recorded.stream.subarray(start, end));
     }
-    assert.doesNotMatch(Buffer.from(answer.writer.truncate(USAGE)).toString(), /usage/);
+    assert.doesNotMatch(Buffer.from(adapter.writer.truncate(USAGE)).toString(), /usage/);
   });
 
   it('repeat the whole text at the end of a response, and continue the sequence numbers', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'responses-file-search.stream');
     assert.ok(recorded);
-    const body = cutStream(responses, recorded.stream, 40, true).toString();
+    const body = truncated(responses, recorded.stream, 40, true).toString();
     const data = body.split('\n').flatMap((line) => (line.startsWith('data: ') ? [JSON.parse(line.slice(6))] : []));
     assert.deepEqual(
       data.slice(40).map(({ type, sequence_number }) => [type, sequence_number]),
@@ -202,21 +202,21 @@ describe('cut streams, read by the official clients', () => {
     const recorded = recordedStreams().find(({ name }) => name === 'responses-file-search.stream');
     assert.ok(recorded);
     const events = eventsOf(recorded.stream);
-    const answer = newAnswer(responses);
+    const adapter = newAdapter(responses);
     const delta = events.findIndex(([start, end]) =>
       recorded.stream.subarray(start, end).includes('output_text.delta'),
     );
     for (const [start, end] of events.slice(0, delta)) {
-      passEvents(answer, recorded.stream.subarray(start, end));
+      passEvents(adapter, recorded.stream.subarray(start, end));
     }
     const [start, end] = events[delta] as [number, number];
     const long = Buffer.from(
       recorded.stream.toString('utf8', start, end).replace('"delta":"', `"delta":"${'long '.repeat(2_000)}`),
     );
     for (let time = 0; time < 20; time++) {
-      passEvents(answer, long);
+      passEvents(adapter, long);
     }
-    const body = Buffer.from(answer.writer.truncate(USAGE)).toString();
+    const body = Buffer.from(adapter.writer.truncate(USAGE)).toString();
     assert.ok(body.length < 20_000);
     assert.match(body, /"type":"response.output_text.done".*"text":""/);
     assert.match(body, /event: response.incomplete\n/);
@@ -227,17 +227,17 @@ describe('a stream with malformed items', () => {
   it('still ends properly when items, parts and the response are no objects', () => {
     for (const value of ['7', '"a"', 'null', '[1]', '{"content":7}', '{"id":{}}']) {
       const types = ['response.created', 'response.output_item.added', 'response.content_part.added'];
-      const answer = newAnswer(responses);
+      const adapter = newAdapter(responses);
       for (const type of [...types, 'response.output_text.delta', 'response.output_item.done']) {
         for (const output_index of [0, 1]) {
           const data = `{"type":"${type}","output_index":${output_index},"response":${value},"item":${value},"part":${value},"delta":"a"}`;
-          passEvents(answer, Buffer.from(`data: ${data}\n\n`));
+          passEvents(adapter, Buffer.from(`data: ${data}\n\n`));
           if (type.endsWith('done')) {
             break;
           }
         }
       }
-      const events = Buffer.from(answer.writer.truncate(USAGE)).toString().trim().split('\n\n');
+      const events = Buffer.from(adapter.writer.truncate(USAGE)).toString().trim().split('\n\n');
       for (const event of events) {
         JSON.parse(event.slice(event.indexOf('data: ') + 6));
       }
@@ -251,10 +251,10 @@ describe('failed streams, read by the official clients', () => {
 
   for (const { name, endpoint, stream } of readable) {
     it(`${name}: the client throws the failure`, async () => {
-      const answer = newAnswer(endpoint);
+      const adapter = newAdapter(endpoint);
       const [start, end] = eventsOf(stream)[0] as [number, number];
-      passEvents(answer, stream.subarray(start, end));
-      const body = Buffer.concat([stream.subarray(start, end), answer.writer.fail(problem)]);
+      passEvents(adapter, stream.subarray(start, end));
+      const body = Buffer.concat([stream.subarray(start, end), adapter.writer.fail(problem)]);
       await assert.rejects(finalOf(endpoint, body), /The \\?"backend\\?" broke off/);
     });
   }

@@ -1,30 +1,30 @@
 /**
- * The parts of an answer's adapter, created when they are first used: each has tables of its own,
+ * The parts of a response's adapter, created when they are first used: each has tables of its own,
  * and only some are ever needed.
  */
-import type { AnswerAdapter, EventReader, StreamWriter, UnaryReader } from './adapter.ts';
+import type { EventReader, ResponseAdapter, StreamWriter, UnaryReader } from './adapter.ts';
 
-interface AnswerParts {
+interface AdapterParts {
   readonly unary: () => UnaryReader;
   readonly reader: () => EventReader;
   readonly writer: () => StreamWriter;
 }
 
-export function answerAdapter(parts: AnswerParts): AnswerAdapter {
-  return new LazyAnswerAdapter(parts);
+export function responseAdapter(parts: AdapterParts): ResponseAdapter {
+  return new LazyResponseAdapter(parts);
 }
 
 /**
  * A class, because V8 gives each object literal with getters a shape of its own in old space, which
  * keeps everything that the getters refer to.
  */
-class LazyAnswerAdapter implements AnswerAdapter {
-  readonly #parts: AnswerParts;
+class LazyResponseAdapter implements ResponseAdapter {
+  readonly #parts: AdapterParts;
   #unary: UnaryReader | undefined;
   #reader: EventReader | undefined;
   #writer: StreamWriter | undefined;
 
-  constructor(parts: AnswerParts) {
+  constructor(parts: AdapterParts) {
     this.#parts = parts;
   }
 

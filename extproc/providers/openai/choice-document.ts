@@ -1,4 +1,4 @@
-/** Unary answers of chat completions and completions. */
+/** Unary responses of chat completions and completions. */
 import type { Shape } from '../../json/shape.ts';
 import type { UnaryReader } from '../adapter.ts';
 import { below, unaryReader } from '../unary.ts';
@@ -35,6 +35,6 @@ const shape: Shape = {
   },
 };
 
-export function choiceAnswer(): UnaryReader {
+export function choiceDocument(): UnaryReader {
   return unaryReader({ shape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) });
 }
