@@ -6,6 +6,8 @@ import {
   API_KEY_LABEL,
   apiKeyHash,
 } from '../contract/api-key.ts';
+import { apiKeySecret, isApiKeySecret } from '../translate/read/api-key-secret.ts';
+import { type ApiKeySecret, secretText } from '../translate/world.ts';
 
 export interface KeySecret {
   readonly apiVersion: 'v1';
@@ -16,6 +18,7 @@ export interface KeySecret {
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
   };
+  /** In base64. */
   readonly data?: Readonly<Record<string, string>>;
   readonly stringData?: Readonly<Record<string, string>>;
 }
@@ -28,13 +31,19 @@ export interface KeyOwner {
   readonly expires?: string | undefined;
 }
 
-export interface ListedKey extends KeyOwner {
+export interface ListedKey {
   readonly name: string;
-  /** `active`, `expired`, or the reason why no request can use the key. */
+  readonly tenant?: string | undefined;
+  readonly user?: string | undefined;
+  readonly groups: readonly string[];
+  readonly expires?: string | undefined;
+  /** `active`, `expired`, or the reason why the gateway does not accept the key. */
   readonly state: string;
 }
 
-const MAX_NAME = 63;
+const MAX_NAME_CHARACTERS = 63;
+/** Stands for a key that a file takes from a variable, which only the gateway reads. */
+const PLACEHOLDER_KEY = 'key-from-a-variable';
 
 /** Returns a Secret that holds only the digest of the key. */
 export function keySecret(
@@ -64,48 +73,45 @@ export function keySecret(
 /** Returns `key-TENANT-USER` as the name of an object. */
 export function keySecretName(tenant: string, user: string): string {
   const text = `key-${tenant}-${user}`.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
-  return text.slice(0, MAX_NAME).replace(/-+$/, '');
+  return text.slice(0, MAX_NAME_CHARACTERS).replace(/-+$/, '');
 }
 
 export function isKeySecret(value: unknown): value is KeySecret {
-  const { kind, metadata } = (value ?? {}) as { kind?: unknown; metadata?: { name?: unknown; labels?: unknown } };
-  const labels = (metadata?.labels ?? {}) as Readonly<Record<string, unknown>>;
-  return kind === 'Secret' && typeof metadata?.name === 'string' && labels[API_KEY_LABEL] === 'true';
+  const { kind, metadata } = (value ?? {}) as { kind?: unknown; metadata?: KeySecret['metadata'] };
+  return kind === 'Secret' && typeof metadata?.name === 'string' && isApiKeySecret(metadata);
 }
 
-/** Returns the digest of the key in the Secret, or undefined if the Secret has none. */
-export function hashIn({ data, stringData }: KeySecret): string | undefined {
-  const textOf = (field: string) => {
-    const encoded = data?.[field];
-    return stringData?.[field] ?? (encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString());
-  };
-  const apiKey = textOf(API_KEY_FIELD);
-  return apiKey === undefined ? textOf(API_KEY_HASH_FIELD) : apiKeyHash(apiKey);
+/** Reads the Secret as the gateway does. */
+export function readKey({ metadata, data = {}, stringData = {} }: KeySecret): ApiKeySecret['key'] {
+  const texts = new Map(
+    [
+      ...Object.entries(data).map(([field, value]) => [field, decoded(value)] as const),
+      ...Object.entries(stringData),
+    ].map(([field, value]) => [field, secretText(isVariable(field, value) ? PLACEHOLDER_KEY : value)]),
+  );
+  return apiKeySecret({ metadata: { ...metadata, namespace: metadata.namespace ?? 'default' }, data: texts }).key;
 }
 
 export function listedKey(secret: KeySecret, nowMs: number): ListedKey {
-  const annotations = secret.metadata.annotations ?? {};
-  const expires = annotations[API_KEY_ANNOTATIONS.expires];
-  return {
-    name: secret.metadata.name,
-    tenant: annotations[API_KEY_ANNOTATIONS.tenant] ?? '',
-    user: annotations[API_KEY_ANNOTATIONS.user] ?? '',
-    groups: (annotations[API_KEY_ANNOTATIONS.groups] ?? '').split(',').filter((group) => group !== ''),
-    expires,
-    state: stateOf(secret, expires, nowMs),
+  const { name, annotations = {} } = secret.metadata;
+  const key = readKey(secret);
+  const ofAnnotations = {
+    name,
+    tenant: annotations[API_KEY_ANNOTATIONS.tenant],
+    user: annotations[API_KEY_ANNOTATIONS.user],
+    expires: annotations[API_KEY_ANNOTATIONS.expires],
   };
+  if ('fault' in key) {
+    return { ...ofAnnotations, groups: [], state: `${key.path} ${key.fault}` };
+  }
+  const isExpired = key.expiresAtMs !== undefined && key.expiresAtMs <= nowMs;
+  return { ...ofAnnotations, groups: key.groups, state: isExpired ? 'expired' : 'active' };
 }
 
-function stateOf(secret: KeySecret, expires: string | undefined, nowMs: number): string {
-  if (hashIn(secret) === undefined) {
-    return `no ${API_KEY_FIELD} or ${API_KEY_HASH_FIELD}`;
-  }
-  if (expires === undefined) {
-    return 'active';
-  }
-  const expiresAtMs = Date.parse(expires);
-  if (Number.isNaN(expiresAtMs)) {
-    return 'expires is no time';
-  }
-  return expiresAtMs <= nowMs ? 'expired' : 'active';
+function decoded(base64: string): string {
+  return Buffer.from(base64, 'base64').toString('utf8');
+}
+
+function isVariable(field: string, value: string): boolean {
+  return field === API_KEY_FIELD && value.includes('${');
 }

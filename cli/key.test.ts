@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { text as textOf } from 'node:stream/consumers';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { parse, parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments, stringify } from 'yaml';
 import { apiKeyHash, isGeneratedApiKey } from '../contract/api-key.ts';
 import type { KeySecret } from './key-secret.ts';
 
@@ -137,6 +137,36 @@ key-search-batch  search  batch  engineering,batch  never                 active
     });
   });
 
+  test('list says why the gateway does not accept a key, and does not read variables', async () => {
+    const file = join(folder, 'states.yaml');
+    const secret = (name: string, fields: object) =>
+      `---\n${stringify({
+        kind: 'Secret',
+        metadata: { name, labels: { 'tallygate.dev/api-key': 'true' } },
+        stringData: fields,
+      })}`;
+    writeFileSync(
+      file,
+      secret('a', {}) +
+        secret('b', { apiKey: 'short' }) +
+        secret('c', { apiKey: `\${A}` }) +
+        secret('d', { keyHash: 'x' }),
+    );
+    const { stdout } = await tallygate(['list', '--file', file, '--json']);
+    assert.deepEqual(
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => (JSON.parse(line) as { state: string }).state),
+      [
+        'data has neither apiKey nor keyHash',
+        'data.apiKey is not a key of 16 to 512 printable ASCII characters without spaces and line breaks',
+        'active',
+        'data.keyHash is not sha256: and 64 lower-case hexadecimal digits',
+      ],
+    );
+  });
+
   test('find names the Secret of a leaked key, generated or not', async () => {
     const file = join(folder, 'find.yaml');
     writeFileSync(file, acceptance);
@@ -188,6 +218,7 @@ key-search-batch  search  batch  engineering,batch  never                 active
       ['create', ...owner, '--name', 'A_b'],
       ['create', ...owner, '--label', 'x'],
       ['create', ...owner, '-o', 'json'],
+      ['create', ...owner, '-o', 'yaml', '--groups', 'g'.repeat(257)],
       ['create', ...owner, '-o', 'yaml', '--file', 'x'],
       ['create', '--tenant', 'a\nb', '--user', 'u'],
       ['revoke'],

@@ -8,7 +8,7 @@ import { OperatorError } from '../standalone/operator-error.ts';
 import type { ApiKeyStore } from './api-key-store.ts';
 import { keyCluster } from './key-cluster.ts';
 import { keyFile } from './key-file.ts';
-import { hashIn, type KeySecret, keySecret, keySecretName, type ListedKey, listedKey } from './key-secret.ts';
+import { type KeySecret, keySecret, keySecretName, type ListedKey, listedKey, readKey } from './key-secret.ts';
 import { table } from './table.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
@@ -54,7 +54,6 @@ type KeyOptions = Exclude<ReturnType<typeof readOptions<typeof options>>, number
 
 /** Longer input for `find` is not read. */
 const MAX_INPUT_BYTES = 64 * 1024 * 1024;
-const MAX_OWNER_LENGTH = 256;
 
 export const key: Verb = async ({ args }) => {
   const parsed = readOptions('key', args, options, usage);
@@ -95,6 +94,10 @@ async function create(values: KeyOptions): Promise<number> {
       { name, namespace },
       Object.fromEntries((values.label ?? []).map((label) => label.split('=', 2) as [string, string])),
     );
+  const read = readKey(secretIn('default'));
+  if ('fault' in read) {
+    return wrongUse('key', `${read.path} ${read.fault}; ${read.fix}`, usage);
+  }
   if (values.output !== undefined) {
     process.stdout.write(stringify(secretIn(values.namespace ?? 'default'), { lineWidth: 0 }));
     process.stderr.write(`tallygate: the key of this Secret, which is not shown again:\n${created}\n`);
@@ -131,7 +134,10 @@ async function find(store: ApiKeyStore, values: KeyOptions): Promise<number> {
     throw new OperatorError('the text on stdin contains no API key; pass the key alone');
   }
   const hashes = new Set(candidates.map(apiKeyHash));
-  const found = (await store.list()).filter((secret) => hashes.has(hashIn(secret) ?? ''));
+  const found = (await store.list()).filter((secret) => {
+    const stored = readKey(secret);
+    return 'digest' in stored && hashes.has(`sha256:${stored.digest}`);
+  });
   if (found.length === 0) {
     throw new OperatorError(
       `no key in namespace ${store.namespace} of ${store.place} matches; it was revoked or is in another namespace`,
@@ -170,21 +176,20 @@ function show(secrets: readonly KeySecret[], { json }: KeyOptions): void {
 function keyTable(keys: readonly ListedKey[]): string {
   return table(
     ['NAME', 'TENANT', 'USER', 'GROUPS', 'EXPIRES', 'STATE'],
-    keys.map(({ name, tenant, user, groups, expires, state }) => [
-      ...[name, tenant || '-', user || '-', groups.join(',') || '-', expires ?? 'never', state],
-    ]),
+    keys.map((one) => {
+      const { tenant = '-', user = '-', expires = 'never' } = one;
+      return [one.name, tenant, user, one.groups.join(',') || '-', expires, one.state];
+    }),
   );
 }
 
 /** Returns what is wrong with the options of `create`. */
 function wrongOwner({ tenant, user, groups, expires, name, label = [], output, file }: KeyOptions): string | undefined {
-  for (const [option, value] of Object.entries({ tenant, user, groups })) {
-    if (value === undefined || (value === '' && option !== 'groups')) {
-      return `--${option} is missing`;
-    }
-    if (value.length > MAX_OWNER_LENGTH || /\p{Cc}/u.test(value)) {
-      return `--${option} must have at most ${MAX_OWNER_LENGTH} characters and no control characters`;
-    }
+  if (!tenant || !user) {
+    return `--${tenant ? 'user' : 'tenant'} is missing`;
+  }
+  if (/\p{Cc}/u.test(tenant + user + groups)) {
+    return '--tenant, --user and --groups must not have control characters';
   }
   if (expires !== undefined && (!duration.safeParse(expires).success || durationMs(expires) === 0)) {
     return '--expires must be a duration such as 30m or 720h';

@@ -3,7 +3,7 @@
  * device code and by a browser, and tokens are refreshed without losing a refresh token.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -11,10 +11,11 @@ import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
 import { AUDIENCE, CLIENT_ID, type OidcProvider, startOidcProvider } from './support/oidc-provider.ts';
 import { signIn } from './support/oidc-user.ts';
-import { repository } from './support/pages.ts';
+import { blocksOf, repository } from './support/pages.ts';
 import { waitFor, within } from './support/wait.ts';
 
 const main = path.join(repository, 'cli/main.ts');
@@ -26,6 +27,8 @@ let gateway: http.Server;
 let gatewayUrl: string;
 /** What the gateway publishes; undefined: nothing. */
 let published: object | undefined;
+/** Of the requests to the gateway's `/v1`. */
+const authorizations: (string | undefined)[] = [];
 let configHome: string;
 
 interface Result {
@@ -106,6 +109,11 @@ async function claimsOf(token: string, audience = AUDIENCE) {
 before(async () => {
   provider = await startOidcProvider({ accessTokenSeconds: TOKEN_SECONDS });
   gateway = http.createServer((request, response) => {
+    if (request.url?.startsWith('/v1/')) {
+      authorizations.push(request.headers.authorization);
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"object":"list","data":[]}');
+      return;
+    }
     const isFound = request.url === '/.well-known/tallygate' && published !== undefined;
     response.writeHead(isFound ? 200 : 404, { 'content-type': 'application/json' });
     response.end(JSON.stringify(isFound ? published : {}));
@@ -341,5 +349,40 @@ describe('tallygate logout', () => {
     assert.equal(code, 0);
     assert.match(stderr, /did not revoke the refresh token; end the session there\n$/);
     assert.match((await run('token')).stderr, /not signed in/);
+  });
+});
+
+describe('docs/guides/signing-in.md', () => {
+  /** Returns the code block that contains the text, with the address of this test. */
+  const block = (text: string) => {
+    const found = blocksOf('docs/guides/signing-in.md').find((one) => one.text.includes(text));
+    assert.ok(found !== undefined, text);
+    return found.text.replaceAll('https://ai.example.com', gatewayUrl);
+  };
+  const outputOf = async (program: string, ...args: readonly string[]) => {
+    const bin = path.join(repository, 'node_modules/.bin');
+    const env = { PATH: `${bin}:${process.env['PATH']}`, HOME: configHome, XDG_CONFIG_HOME: configHome };
+    return (await promisify(execFile)(program, args, { cwd: repository, env, timeout: 30_000 })).stdout;
+  };
+  // bash treats itself as a remote shell if its input is a socket.
+  const shell = (script: string) => outputOf('bash', '-ec', `{ ${script}\n} < /dev/null`);
+
+  it('shows commands for Claude Code and Codex that print the token', async () => {
+    await login();
+    const { apiKeyHelper } = JSON.parse(block('apiKeyHelper')) as { apiKeyHelper: string };
+    assert.equal(await shell(apiKeyHelper), `${stored().token}\n`);
+    const toml = block('model_providers');
+    const command = /^command = "(.*)"$/m.exec(toml)?.[1];
+    const args = JSON.parse(/^args = (.*)$/m.exec(toml)?.[1] ?? '') as readonly string[];
+    assert.equal(await shell([command, ...args].join(' ')), `${stored().token}\n`);
+  });
+
+  it('shows variables and a program for SDKs that send the token', async () => {
+    await login();
+    const variables = await shell(`${block('export OPENAI')}\necho "$OPENAI_API_KEY $ANTHROPIC_AUTH_TOKEN"`);
+    assert.equal(variables, `${stored().token} ${stored().token}\n`);
+    const program = `${block('new OpenAI')}\nawait client.models.list();`;
+    await outputOf('node', '--input-type=module', '-e', program);
+    assert.deepEqual(authorizations, [`Bearer ${stored().token}`]);
   });
 });
