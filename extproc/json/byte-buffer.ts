@@ -8,9 +8,9 @@ const LARGEST_BLOCK_BYTES = 64 * 1024;
 
 /** The bytes of a document in order, in few pieces. */
 export class ByteBuffer {
-  readonly pieces: Uint8Array[] = [];
+  pieces: Uint8Array[] = [];
   /** The document offset at which each piece ends. */
-  readonly #ends: number[] = [];
+  #ends: number[] = [];
   /** The block that the last piece is a view of, if the block is ours. */
   #block: Uint8Array | undefined;
   #used = 0;
@@ -61,9 +61,12 @@ export class ByteBuffer {
   }
 
   clear(): void {
-    this.pieces.length = 0;
-    this.#ends.length = 0;
-    this.#block = undefined;
+    // V8 takes 50 ns to assign the length of an array, even of an empty one.
+    if (this.pieces.length > 0) {
+      this.pieces = [];
+      this.#ends = [];
+      this.#block = undefined;
+    }
   }
 
   /** Returns a view, or a copy if the range spans pieces; undefined if nothing was kept. */

@@ -36,7 +36,9 @@ export class NumberLog {
     this.extraBytes = 0;
     this.#used = 0;
     this.#block = this.#blocks[0]!;
-    this.#blocks.length = 1;
+    while (this.#blocks.length > 1) {
+      this.#blocks.pop();
+    }
   }
 
   /** Reads the log from its beginning. */

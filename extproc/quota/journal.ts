@@ -5,6 +5,7 @@
  * (`journal-writer.ts`).
  */
 import type { Quota } from '../../contract/policy.ts';
+import { IntegerTable, type IntegerTableEntry } from '../../runtime/integer-table.ts';
 import type { OpenHold, WindowState } from './bucket.ts';
 import { type JournalRecord, journalLine } from './journal-record.ts';
 import type { JournalWriter, JournalWriterOptions } from './journal-writer.ts';
@@ -49,11 +50,18 @@ interface WindowEntry {
   lastAmount: number;
 }
 
-/** What the journal has of a hold; by number, because integers are the cheapest keys of a Map. */
-interface HoldEntry {
+/** What the journal has of a hold. */
+class HoldEntry implements IntegerTableEntry {
+  readonly id: number;
   readonly hold: OpenHold;
-  journaled: boolean;
-  dirty: boolean;
+  journaled = false;
+  dirty = false;
+  nextInSlot: this | undefined = undefined;
+
+  constructor(hold: OpenHold) {
+    this.id = hold.number;
+    this.hold = hold;
+  }
 }
 
 export class LogJournal implements Journal {
@@ -61,7 +69,7 @@ export class LogJournal implements Journal {
   #writer: Pick<JournalWriter, 'append' | 'close'> | undefined;
   #dirtyWindows: WindowState[] = [];
   readonly #windows = new Map<number, WindowEntry>();
-  readonly #holds = new Map<number, HoldEntry>();
+  readonly #holds = new IntegerTable<HoldEntry>();
   #dirtyHolds: HoldEntry[] = [];
   #goneWindows: number[] = [];
   readonly #dirtyQuotas = new Map<string, object | null>();
@@ -104,8 +112,8 @@ export class LogJournal implements Journal {
     }
     let entry = this.#holds.get(hold.number);
     if (entry === undefined) {
-      entry = { hold, journaled: false, dirty: false };
-      this.#holds.set(hold.number, entry);
+      entry = new HoldEntry(hold);
+      this.#holds.add(entry);
     }
     if (entry.dirty) {
       return;
@@ -219,7 +227,7 @@ export class LogJournal implements Journal {
       entry.dirty = false;
       entry.journaled = true;
       if (entry.hold.settled) {
-        this.#holds.delete(entry.hold.number);
+        this.#holds.delete(entry);
       }
     }
     this.#dirtyWindows = [];
@@ -236,10 +244,10 @@ export class LogJournal implements Journal {
     this.failure = error instanceof Error ? error.message : String(error);
     this.#failedAtMs = performance.now();
     this.#retryLater();
-    this.#dirtyHolds = this.#dirtyHolds.filter(({ hold, journaled }) => {
-      const isNeeded = !hold.settled || journaled;
+    this.#dirtyHolds = this.#dirtyHolds.filter((entry) => {
+      const isNeeded = !entry.hold.settled || entry.journaled;
       if (!isNeeded) {
-        this.#holds.delete(hold.number);
+        this.#holds.delete(entry);
       }
       return isNeeded;
     });

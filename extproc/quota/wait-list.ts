@@ -32,7 +32,7 @@ const MAX_CHECK_MS = 3_600_000;
 export class WaitList {
   #arrivals = 0;
   readonly #options: WaitListOptions;
-  readonly #waiters = new Set<Waiter>();
+  #waiting = 0;
   readonly #queues = new Map<Bucket, WaiterQueue>();
   /** The next check of each bucket whose window changes with time. */
   readonly #checks = new Map<Bucket, Cancel>();
@@ -63,12 +63,12 @@ export class WaitList {
     giveUp: Waiter['giveUp'],
   ): Waiter | undefined {
     const { maxWaiting, maxWaitingPerBucket, schedule } = this.#options;
-    if (waitMs <= 0 || this.#waiters.size >= maxWaiting || bucket.waiting >= maxWaitingPerBucket) {
+    if (waitMs <= 0 || this.#waiting >= maxWaiting || bucket.waiting >= maxWaitingPerBucket) {
       return undefined;
     }
     const waiter = new Waiter(arrival, decide, giveUp);
     waiter.cancelTimer = schedule(waitMs, () => this.#guard(() => this.#timedOut(waiter)));
-    this.#waiters.add(waiter);
+    this.#waiting++;
     this.#enqueue(waiter, bucket);
     return waiter;
   }
@@ -111,10 +111,12 @@ export class WaitList {
   }
 
   close(): void {
-    for (const waiter of this.#waiters) {
-      waiter.cancelTimer?.();
+    for (const queue of this.#queues.values()) {
+      for (let waiter = queue.first; waiter !== undefined; waiter = waiter.next) {
+        waiter.cancelTimer?.();
+      }
     }
-    this.#waiters.clear();
+    this.#queues.clear();
     for (const cancel of this.#checks.values()) {
       cancel();
     }
@@ -192,7 +194,7 @@ export class WaitList {
 
   #remove(waiter: Waiter): void {
     waiter.cancelTimer?.();
-    this.#waiters.delete(waiter);
+    this.#waiting--;
     this.#unqueue(waiter);
   }
 

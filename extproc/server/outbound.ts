@@ -39,7 +39,7 @@ const NO_BODY = new Uint8Array(0);
 
 export abstract class Outbound implements Exchange {
   readonly id: number;
-  /** See `StreamTable`. */
+  /** See `IntegerTable`. */
   nextInSlot: this | undefined = undefined;
   /** See `SendOrder`. */
   waitingAt = -1;

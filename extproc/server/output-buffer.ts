@@ -14,7 +14,7 @@ export class OutputBuffer {
   buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   #start = 0;
   #at = 0;
-  readonly #parts: Buffer[] = [];
+  #parts: Buffer[] = [];
   #partsBytes = 0;
   /** The DATA frame at the end of the buffer, which more data of the same stream may extend. */
   #dataAt = -1;
@@ -84,7 +84,7 @@ export class OutputBuffer {
       }
       socket.write(last, accepted);
       socket.uncork();
-      this.#parts.length = 0;
+      this.#parts = [];
       this.#partsBytes = 0;
     }
     // The buffer may be reused only when the kernel has all of it.
@@ -103,7 +103,7 @@ export class OutputBuffer {
   discard(): void {
     this.#dataAt = -1;
     this.#start = this.#at;
-    this.#parts.length = 0;
+    this.#parts = [];
     this.#partsBytes = 0;
   }
 

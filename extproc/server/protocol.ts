@@ -3,6 +3,7 @@
  * answers SETTINGS and PING.
  */
 
+import { IntegerTable } from '../../runtime/integer-table.ts';
 import { AccessLogStream } from './access-log.ts';
 import type { FrameSink } from './frame-reader.ts';
 import * as h2 from './frames.ts';
@@ -12,7 +13,6 @@ import type { StreamHost } from './outbound.ts';
 import { MalformedMessage } from './protobuf.ts';
 import { INVALID_ARGUMENT, RESPONSE_AND_TRAILERS_OK, trailers, UNIMPLEMENTED } from './static-frames.ts';
 import { Stream } from './stream.ts';
-import { StreamTable } from './stream-table.ts';
 
 const PROCESS_PATH = '/envoy.service.ext_proc.v3.ExternalProcessor/Process';
 const ACCESS_LOG_PATH = '/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs';
@@ -35,7 +35,7 @@ export interface ProtocolHost extends StreamHost {
 }
 
 export class Protocol implements FrameSink {
-  readonly streams = new StreamTable<Stream>();
+  readonly streams = new IntegerTable<Stream>();
   lastStreamId = 0;
   readonly #host: ProtocolHost;
   readonly #decoder = new HeaderDecoder();

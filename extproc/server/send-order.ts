@@ -1,6 +1,6 @@
 /**
  * The streams of a connection that wait to send, in their order. Uses arrays and marks on the
- * streams instead of a `Set`, for the reason given in `StreamTable`.
+ * streams instead of a `Set`, for the reason given in `IntegerTable`.
  */
 
 export interface Sender {

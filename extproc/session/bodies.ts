@@ -60,8 +60,8 @@ export class Body {
   bytes = 0;
   /** Set when the body is ended; its bytes are no longer counted. */
   ended: BodyEnd | undefined;
-  /** More bytes may arrive. */
-  open = true;
+  /** Where the bodies of which more bytes may arrive list this one; -1: no more may arrive. */
+  index = -1;
   looks = 0;
   idleLooks = 0;
   bytesSeen: number;
@@ -89,7 +89,8 @@ export class Bodies {
   /** Memory of all bodies that are not ended. */
   bytes = 0;
   #largeBytes = 0;
-  readonly #open = new Set<Body>();
+  /** The bodies of which more bytes may arrive. Not a `Set`, for the reason in `IntegerTable`. */
+  readonly #open: Body[] = [];
   readonly #ending: Body[] = [];
   #looking = false;
   readonly #now: () => number;
@@ -103,7 +104,7 @@ export class Bodies {
   /** Starts counting a body. `bytes` is the memory of its headers. */
   begin(owner: BodyOwner, bytes: number): Body {
     const body = new Body(owner, this.#now(), BASE_BYTES + bytes);
-    this.#open.add(body);
+    body.index = this.#open.push(body) - 1;
     this.#lookLater();
     this.add(body, body.baseBytes);
     return body;
@@ -130,21 +131,27 @@ export class Bodies {
 
   /** Marks a body as complete. Returns the reason where it was ended before that. */
   whole(body: Body): BodyEnd | undefined {
-    if (!body.open) {
-      return body.ended;
+    if (body.index >= 0) {
+      this.#close(body);
+      this.add(body, -BASE_BYTES);
     }
-    body.open = false;
-    this.#open.delete(body);
-    this.add(body, -BASE_BYTES);
     return body.ended;
   }
 
   release(body: Body): void {
-    if (body.open) {
-      body.open = false;
-      this.#open.delete(body);
+    if (body.index >= 0) {
+      this.#close(body);
     }
     this.add(body, -body.bytes);
+  }
+
+  #close(body: Body): void {
+    const last = this.#open.pop()!;
+    if (last !== body) {
+      this.#open[body.index] = last;
+      last.index = body.index;
+    }
+    body.index = -1;
   }
 
   /**
@@ -154,7 +161,7 @@ export class Bodies {
   #makeRoom(large: boolean): void {
     const nowMs = this.#now();
     const weight = (body: Body) => body.bytes * (1 + Math.max(0, nowMs - body.beganMs));
-    const candidates = [...this.#open].filter((body) => !large || body.large);
+    const candidates = this.#open.filter((body) => !large || body.large);
     const heaviest = candidates
       .map((body) => ({ body, weight: weight(body) }))
       .sort((one, other) => other.weight - one.weight);
@@ -195,7 +202,7 @@ export class Bodies {
 
   readonly #look = (): void => {
     this.#looking = false;
-    for (const body of this.#open) {
+    for (const body of [...this.#open]) {
       body.looks++;
       body.idleLooks = body.bytes === body.bytesSeen ? body.idleLooks + 1 : 0;
       body.bytesSeen = body.bytes;
@@ -204,7 +211,7 @@ export class Bodies {
         this.#end(body, 'upload-late');
       }
     }
-    if (this.#open.size > 0) {
+    if (this.#open.length > 0) {
       this.#lookLater();
     }
   };
