@@ -1,6 +1,6 @@
 /**
- * The API server is away for a minute: traffic goes on as if nothing were, and afterwards changes
- * come into force again. Run by name (`make e2e-cluster-long`).
+ * Stops the API server for a minute: traffic continues, and afterwards changes take effect again.
+ * Runs only by name (`make e2e-cluster-long`).
  */
 import { after, before, it } from 'node:test';
 import { mock, openaiClient, say } from '../data-plane/support/clients.ts';
@@ -30,7 +30,7 @@ after(async () => {
   await world?.stop();
 });
 
-it('traffic goes on while the API server is away, and what is applied afterwards comes into force', {
+it('traffic continues without the API server, and later changes take effect', {
   skip: elsewhere,
 }, async () => {
   watched = startWatchedTraffic(world, MODEL);

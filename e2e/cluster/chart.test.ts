@@ -1,6 +1,6 @@
 /**
- * What the chart makes of values: expected files in charts/testdata (UPDATE_GOLDEN=1 writes them
- * anew), and refusals that name the fix.
+ * Compares the rendered chart with the expected files in charts/testdata (UPDATE_GOLDEN=1 rewrites
+ * them), and checks that invalid values are refused with a fix.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -30,7 +30,7 @@ describe('expected files', () => {
       const values = path.join(testdata, file);
       await helm('lint', CHART, '--strict', '-f', values);
       const text = await template('-f', values);
-      // CRDs have a test of their own.
+      // CRDs have a separate test.
       const shown = text
         .split(/^---\n/m)
         .filter((part) => part !== '' && !part.includes('\nkind: CustomResourceDefinition\n'))
@@ -48,7 +48,7 @@ describe('CRDs', () => {
   const folder = path.join(repository, 'crds');
   const files = readdirSync(folder).filter((each) => each.endsWith('.yaml'));
 
-  it('are those of the checkout, number by number', async () => {
+  it('are equal to those of the checkout, including large numbers', async () => {
     const rendered = (await manifests()).filter(({ kind }) => kind === 'CustomResourceDefinition');
     assert.equal(rendered.length, files.length);
     for (const file of files) {
@@ -58,7 +58,7 @@ describe('CRDs', () => {
     }
   });
 
-  it('stay when the chart goes, unless that is not wanted', async () => {
+  it('are kept when the chart is uninstalled, except with crds.keep=false', async () => {
     const kept = async (...args: readonly string[]) =>
       (await manifests(...args))
         .filter(({ kind }) => kind === 'CustomResourceDefinition')
@@ -83,11 +83,11 @@ describe('tallygate sidecar-patch', () => {
   const ofChart = async (...args: readonly string[]) =>
     (await manifests(...args)).find(({ kind }) => kind === 'EnvoyProxy')?.spec;
 
-  it('prints what the chart makes', async () => {
+  it('prints the EnvoyProxy of the chart', async () => {
     assert.deepEqual(await patch(), await ofChart());
   });
 
-  it('prints it with other images, for a DaemonSet, with another drain time', async () => {
+  it('accepts another image, a DaemonSet and another drain time', async () => {
     const image = 'registry.example.com:5000/ai/tallygate:v1';
     const sets = [
       'image.repository=registry.example.com:5000/ai/tallygate',
@@ -101,7 +101,7 @@ describe('tallygate sidecar-patch', () => {
     );
   });
 
-  it('refuses what it cannot use', async () => {
+  it('refuses invalid options', async () => {
     for (const wrong of [
       ['--image', 'a b'],
       ['--controller', 'nowhere'],
@@ -141,7 +141,7 @@ describe('refusals', () => {
     ['sidecar.stateSize=1', /stateSize/],
   ];
   for (const [value, names] of refusals) {
-    it(value, async () => {
+    it(`${value} is refused`, async () => {
       await assert.rejects(
         template('--set', value),
         (error) => (error instanceof CommandFailure && names.test(error.stderr)) || assert.fail(String(error)),
@@ -150,7 +150,7 @@ describe('refusals', () => {
   }
 });
 
-it('chart, program and image have one version', () => {
+it('chart, program and image have the same version', () => {
   const chart = parse(readFileSync(path.join(CHART, 'Chart.yaml'), 'utf8')) as Record<string, unknown>;
   const { version } = JSON.parse(readFileSync(path.join(repository, 'package.json'), 'utf8')) as { version: string };
   assert.deepEqual([chart['version'], chart['appVersion']], [version, version]);

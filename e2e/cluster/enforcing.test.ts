@@ -1,8 +1,8 @@
 /**
- * The bypass that nobody sees: the processor is healthy, routes are accepted, and traffic passes
- * unmetered. Made on purpose in each way that is known, it is told by `Enforcing`, and is well
- * again when it is undone.
+ * Provokes each known silent bypass: the processor is healthy, routes are accepted, and traffic
+ * passes unmetered. `Enforcing` reports it, and recovers when it is undone.
  */
+
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { errorOf, mock, openaiClient, say } from '../data-plane/support/clients.ts';
@@ -89,13 +89,13 @@ function usersPolicy(kind: string, name: string, targetRef: Document, more: Docu
 
 const remove = (kind: string, name: string) => kubectl('-n', NAMESPACE, 'delete', kind, name);
 
-it('whatever header a client forges, it is counted', async () => {
+it('a request with forged headers is counted', async () => {
   await forge('forged');
   await waitFor('record', () => isCounted('forged'), 10_000);
 });
 
-describe('the filter is overridden by another extension policy', () => {
-  /** It asks for nothing of the requests, so that they pass. */
+describe('an EnvoyExtensionPolicy of a user', () => {
+  /** Fails open, so that requests pass. */
   const processor = { extProc: [{ backendRefs: [{ name: 'provider', port: 8080 }], failOpen: true }] };
   const mine = ['-n', NAMESPACE, 'envoyextensionpolicy/mine'];
   const rule = { matches: [{ path: { value: '/plain' } }], backendRefs: [{ name: 'provider', port: 8080 }] };
@@ -106,7 +106,7 @@ describe('the filter is overridden by another extension policy', () => {
     spec: { parentRefs: [{ name: 'ai' }], rules: [rule] },
   };
 
-  it('on a rule', async () => {
+  it('on a rule overrides the filter, which is reported', async () => {
     await apply([
       usersPolicy('EnvoyExtensionPolicy', 'mine', { name: target.name, sectionName: target.rule }, processor),
     ]);
@@ -122,7 +122,7 @@ describe('the filter is overridden by another extension policy', () => {
     await waitFor('record', () => isCounted('rule-again'), 10_000);
   });
 
-  it('on a whole route, by one that is older than ours', async () => {
+  it('on a route overrides a younger generated policy, which is reported', async () => {
     await apply([usersPolicy('EnvoyExtensionPolicy', 'mine', { name: target.name }, processor)]);
     await kubectl('-n', NAMESPACE, 'delete', 'envoyextensionpolicy', 'tallygate');
     await waitUntil(condition('ancestors', 'Accepted', 'True'), mine);
@@ -135,9 +135,9 @@ describe('the filter is overridden by another extension policy', () => {
     await wellAgain();
   });
 
-  it('not by one of the Gateway, as the fix says: ours is in force; its processor is not called, which is told', async () => {
-    // It does not speak the protocol, so a request for which it is called fails, as those of a
-    // route that is not ours.
+  it('on the Gateway does not override the filter, and its unused processor is reported', async () => {
+    // The processor does not speak the protocol, so requests fail if it is called, as on a route
+    // without Tallygate.
     const asked = { failOpen: false, processingMode: { request: {} } };
     const extProc = processor.extProc.map((each) => ({ ...each, ...asked }));
     await apply([
@@ -178,7 +178,7 @@ describe('a security policy on a generated route', () => {
   const accepted = () =>
     waitUntil(condition('ancestors', 'Accepted', 'True'), ['-n', NAMESPACE, 'securitypolicy/keys']);
 
-  it('a target: accepted, and not in force', async () => {
+  it('is accepted on a target but not in force, which is reported', async () => {
     await apply([secret, usersPolicy('SecurityPolicy', 'keys', { name: target.name }, keys)]);
     await accepted();
     const message = await untilEnforcingSays('NotEnforceable');
@@ -188,7 +188,7 @@ describe('a security policy on a generated route', () => {
     await wellAgain();
   });
 
-  it('an entry: in force, but not for a forged header', async () => {
+  it('is in force on an entry route except with a forged header, which is reported', async () => {
     await apply([usersPolicy('SecurityPolicy', 'keys', { name: entry.name }, keys)]);
     await accepted();
     await untilEnforcingSays('NotEnforceable');
@@ -198,7 +198,7 @@ describe('a security policy on a generated route', () => {
     await wellAgain();
   });
 
-  it('the Gateway, as the fix says: in force, and nothing is held against it', async () => {
+  it('is in force on the Gateway, and not reported', async () => {
     await apply([usersPolicy('SecurityPolicy', 'keys', { kind: 'Gateway', name: 'ai' }, keys)]);
     await accepted();
     await waitFor('refusal', async () => String(await ask('no-key').catch(String)).includes('401'), 10_000);
@@ -210,7 +210,7 @@ describe('a security policy on a generated route', () => {
   });
 });
 
-it('a traffic policy on a rule: what of it is accepted and not in force', async () => {
+it('fields of a traffic policy on a rule that are not in force are reported', async () => {
   const filters = {
     requestBuffer: { limit: '10' },
     compressor: [{ type: 'Gzip', gzip: {} }],
@@ -223,14 +223,14 @@ it('a traffic policy on a rule: what of it is accepted and not in force', async 
     assert.ok(message.includes(field), message);
   }
   assert.match(message, /BackendTrafficPolicy tge-enforcing\/mine .*; fix: target the Gateway/);
-  // No 418, no 413, and nothing compressed, though the client would take it.
+  // No 418, no 413, and no compression, although the client accepts it.
   assert.equal((await ask('unbuffered').asResponse()).headers.get('content-encoding'), null);
   await waitFor('refusal of a forged header', () => forge('faulty').then(() => false, Boolean), 10_000);
   await remove('backendtrafficpolicy', 'mine');
   await wellAgain();
 });
 
-it('the proxies have no sidecar', async () => {
+it('proxies without a sidecar are reported', async () => {
   const bare = {
     apiVersion: ENVOY_GATEWAY,
     kind: 'EnvoyProxy',

@@ -1,7 +1,7 @@
 /**
- * Leaders come and go while routes are made, changed and removed: in the end all is as it was asked
- * for, no request of another route has noticed, and by the controllers' own logs no two of them
- * ever wrote at the same time. Run by name (`make e2e-cluster-long`).
+ * Replaces the leading replica while routes are created, changed and removed. In the end, the
+ * cluster is as requested, no request of another route has failed, and the controllers' logs show
+ * that no two of them wrote at the same time. Runs only by name (`make e2e-cluster-long`).
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -107,14 +107,14 @@ async function takesOver(what: string, act: (leader: Leader) => Promise<unknown>
 
 describe('another replica takes over', () => {
   for (const turn of ['first', 'second']) {
-    it(`from one that is told to end, ${turn} time`, () =>
+    it(`from a replica that is deleted, ${turn} time`, () =>
       takesOver('told to end', ({ pod }) => kubectl('-n', SYSTEM, 'delete', 'pod', pod, '--wait=false')));
-    it(`from one that is killed, ${turn} time`, { skip: elsewhere }, () =>
+    it(`from a replica that is killed, ${turn} time`, { skip: elsewhere }, () =>
       takesOver('killed', async (old) => kill(await processOf(await containerOf(old)))),
     );
   }
 
-  it('from one that is frozen and wakes up as if nothing were', { skip: elsewhere }, async () => {
+  it('from a replica that is frozen and resumes', { skip: elsewhere }, async () => {
     let frozen: Promise<void> | undefined;
     await takesOver('frozen', async (old) => {
       frozen = freeze(await processOf(await containerOf(old)), FROZEN_SECONDS);
@@ -125,7 +125,7 @@ describe('another replica takes over', () => {
   });
 });
 
-it('all is as it was asked for', async () => {
+it('the cluster has the requested routes', async () => {
   stop.abort();
   await changing;
   console.log(`${changes} changes; ${wanted.size} routes are left`);
@@ -151,8 +151,7 @@ interface Named {
 }
 
 /**
- * Those that are there are those that are wanted, and each says of its last generation that it is
- * enforced.
+ * Returns whether exactly the wanted routes exist, and each is enforced in its last generation.
  */
 async function current(): Promise<boolean> {
   const { items } = await get('aigatewayroutes', '-n', NAMESPACE);
@@ -176,7 +175,7 @@ interface RouteStatus {
   }[];
 }
 
-it('no request of another route has failed, and all were counted', () => settle(world, watched));
+it('every request of other routes succeeded and was counted', () => settle(world, watched));
 
 interface Term {
   readonly epoch: number;
@@ -184,7 +183,7 @@ interface Term {
   readonly writes: string[];
 }
 
-it('no two wrote at the same time', async () => {
+it('no two replicas wrote at the same time', async () => {
   const terms = new Map<string, Term>();
   const all: Term[] = [];
   for (const { container, text } of logs.lines) {

@@ -1,6 +1,6 @@
 /**
- * From `helm install` to the first counted completion, with the official clients; then keys, quotas
- * and cuts as on one machine.
+ * From `helm install` to the first counted completion with the official clients; then keys, quotas
+ * and cuts, as in standalone mode.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -47,7 +47,7 @@ async function lastSeen() {
 }
 
 describe('the first completion', () => {
-  it('OpenAI', async () => {
+  it('is counted for OpenAI', async () => {
     const answer = await openai('plain').chat.completions.create(
       { model: MODEL, messages: say('Hello'), max_completion_tokens: 50 },
       mock({ tokens: 12 }),
@@ -60,7 +60,7 @@ describe('the first completion', () => {
     assert.equal(record?.source, 'provider');
   });
 
-  it('OpenAI, streamed', async () => {
+  it('is counted for OpenAI as a stream', async () => {
     const final = await openai('stream')
       .chat.completions.stream({ model: MODEL, messages: say('Hello') }, mock({ tokens: 30, paceMs: 1 }))
       .finalChatCompletion();
@@ -68,7 +68,7 @@ describe('the first completion', () => {
     assert.equal((await recordsOf('stream', 1))[0]?.outputTokens, 30);
   });
 
-  it('Anthropic', async () => {
+  it('is counted for Anthropic', async () => {
     const request = { model: CLAUDE, max_tokens: 50, messages: say('Hello') };
     const answer = await anthropic('claude').messages.create(request, mock({ tokens: 12 }));
     assert.equal(answer.content[0]?.type === 'text' && answer.content[0].text, wordsOf(12));
@@ -82,7 +82,7 @@ describe('the first completion', () => {
 });
 
 describe('keys', () => {
-  it('each provider gets its own key and only that one, and none of the headers that are for us', async () => {
+  it('each provider receives only its own key, and no header of the gateway', async () => {
     const forged = { 'x-tallygate-route': 'default/other/0', 'x-api-key': 'forged', cookie: 'session=1' };
     const request = { model: MODEL, messages: say('Hello'), max_completion_tokens: 9 };
     await openai('keys').chat.completions.create(request, mock({ tokens: 3 }, forged));
@@ -105,7 +105,7 @@ describe('keys', () => {
     }
   });
 
-  it('neither side is told of the other’s accounts and addresses', async () => {
+  it('neither side learns accounts and addresses of the other', async () => {
     const told =
       'openai-organization openai-project x-goog-user-project ocp-apim-subscription-key x-amz-security-token';
     const hidden = `${told} x-forwarded-for x-forwarded-client-cert x-real-ip true-client-ip via`.split(' ');
@@ -136,7 +136,7 @@ describe('keys', () => {
     assert.equal(response.headers.get('request-id'), 'provider');
   });
 
-  it('no key is in the sidecar', async () => {
+  it('the sidecar has no key', async () => {
     const [pod] = await proxyPods(NAMESPACE, 'ai');
     const script =
       "const fs=require('fs');let s='';for(const f of fs.readdirSync('/run/tallygate'))try{s+=fs.readFileSync('/run/tallygate/'+f,'latin1')}catch{};process.stdout.write(s+JSON.stringify(process.env))";
@@ -156,7 +156,7 @@ describe('keys', () => {
 });
 
 describe('quotas', () => {
-  it('a stream ends properly where the budget ends, the upstream is closed, and what comes after is refused', async () => {
+  it('a stream is cut at the end of the budget, its upstream is closed, and the next request is refused', async () => {
     const final = await openai('cut')
       .chat.completions.stream(
         { model: MODEL, messages: say('Hello'), stream_options: { include_usage: true } },
@@ -179,7 +179,7 @@ describe('quotas', () => {
     assert.equal(refused.code, 'quota_exceeded');
   });
 
-  it('so does one of Anthropic', async () => {
+  it('a stream of Anthropic is cut at the end of the budget', async () => {
     const final = await anthropic('cut-claude')
       .messages.stream({ model: CLAUDE, max_tokens: 1000, messages: say('Hello') }, mock(endless))
       .finalMessage();
@@ -191,7 +191,7 @@ describe('quotas', () => {
     assert.ok(refused instanceof Anthropic.RateLimitError, String(refused));
   });
 
-  it('the policy’s own status says that it is enforced', async () => {
+  it('the status of the policy is Enforcing', async () => {
     await waitUntil(condition('ancestors', 'Enforcing', 'True'), ['-n', NAMESPACE, 'aiquotapolicy/teams']);
   });
 
@@ -203,7 +203,7 @@ describe('quotas', () => {
   });
 });
 
-it('a model that no rule has is refused in the client’s own terms', async () => {
+it('an unknown model is refused in the format of the client’s API', async () => {
   const refused = await errorOf(openai('none').chat.completions.create({ model: 'nothing', messages: say('Hello') }));
   assert.ok(refused instanceof OpenAI.NotFoundError, String(refused));
   assert.equal(refused.code, 'model_not_found');

@@ -1,6 +1,6 @@
 /**
- * Whose proxies carry the sidecar: the chart's class, an EnvoyProxy of one's own, a DaemonSet,
- * merged Gateways; and a Gateway without it, which says so.
+ * Proxies with the sidecar: of the chart's class, a user's EnvoyProxy, a DaemonSet and merged
+ * Gateways; and a Gateway without it, which is reported.
  */
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -76,7 +76,7 @@ async function serves(gateway: string, port = LISTENER_PORT, merged?: string): P
 }
 
 describe('fleets', () => {
-  it('two Gateways of the chart’s class, each with its own routes', async () => {
+  it('two Gateways of the chart’s class serve their own routes', async () => {
     await apply([gatewayOf(NAMESPACE, 'first'), gatewayOf(NAMESPACE, 'second'), route('first'), route('second')]);
     await serves('first');
     await serves('second');
@@ -87,14 +87,14 @@ describe('fleets', () => {
     await kubectl('-n', NAMESPACE, 'delete', 'gateway', 'first', 'second');
   });
 
-  it('an EnvoyProxy of one’s own', async () => {
+  it('a user’s EnvoyProxy serves with the sidecar patch', async () => {
     const own = await envoyProxy(NAMESPACE, 'own', []);
     await apply([own, withParameters(gatewayOf(NAMESPACE, 'own'), 'own'), route('own')]);
     await serves('own');
     await kubectl('-n', NAMESPACE, 'delete', 'gateway', 'own');
   });
 
-  it('a DaemonSet', async () => {
+  it('a DaemonSet of proxies serves', async () => {
     const daemon = await envoyProxy(NAMESPACE, 'daemon', ['--daemonset']);
     await apply([daemon, withParameters(gatewayOf(NAMESPACE, 'daemon'), 'daemon'), route('daemon')]);
     await serves('daemon');
@@ -103,7 +103,7 @@ describe('fleets', () => {
     await kubectl('-n', NAMESPACE, 'delete', 'gateway', 'daemon');
   });
 
-  it('merged Gateways: one fleet serves the routes of both', async () => {
+  it('one fleet serves the routes of merged Gateways', async () => {
     const merged = await envoyProxy(SYSTEM, MERGED, [], { mergeGateways: true });
     const { spec } = await get('gatewayclass', 'tallygate');
     const parametersRef = { ...spec.parametersRef, name: MERGED };
@@ -120,7 +120,7 @@ describe('fleets', () => {
     await kubectl('-n', NAMESPACE, 'delete', 'gateway', 'one', 'two');
   });
 
-  it('a Gateway whose EnvoyProxy has no sidecar says so', async () => {
+  it('a Gateway whose EnvoyProxy has no sidecar is reported', async () => {
     const bare = {
       apiVersion: 'gateway.envoyproxy.io/v1alpha1',
       kind: 'EnvoyProxy',

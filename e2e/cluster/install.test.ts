@@ -1,6 +1,6 @@
 /**
- * The chart on a real cluster: install, rights, a proxy with its sidecar, upgrade with new kinds,
- * uninstall that keeps what users wrote.
+ * The chart on a real cluster: installation, rights, a proxy with its sidecar, an upgrade with new
+ * CRDs, and an uninstallation that keeps users' objects.
  */
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ const kinds = ['aibackends', 'aigatewayroutes', 'aiquotapolicies'];
 before(async () => {
   await helm('uninstall', RELEASE, '-n', SYSTEM, '--ignore-not-found', '--wait');
   await removeNamespaces(TEAM, OTHER);
-  // What the API server itself holds against the strictest of its pod standards.
+  // The API server's own findings against the restricted pod security standard.
   await apply([
     namespaceOf(SYSTEM, { 'pod-security.kubernetes.io/enforce': 'restricted' }),
     namespaceOf(TEAM),
@@ -35,7 +35,7 @@ async function may(verb: string, resource: string, ...where: readonly string[]):
   try {
     return (await kubectl('auth', 'can-i', verb, resource, `--as=${ACCOUNT}`, ...where)).trim() === 'yes';
   } catch (error) {
-    // `no` is exit code 1.
+    // The answer `no` has exit code 1.
     if (error instanceof CommandFailure && !error.stderr.includes('error:')) {
       return false;
     }
@@ -53,7 +53,7 @@ async function routeIds(): Promise<readonly string[]> {
 }
 
 describe('installed', () => {
-  it('two controllers are ready on a restricted namespace, and one may go at a time', async () => {
+  it('two controllers are ready in a restricted namespace, and one at a time may be disrupted', async () => {
     const { status } = await get('-n', SYSTEM, 'deployment', 'tallygate-controller');
     assert.equal(status.readyReplicas, 2);
     const budget = await get('-n', SYSTEM, 'pdb', 'tallygate-controller');
@@ -64,14 +64,14 @@ describe('installed', () => {
     }
   });
 
-  it('the kinds are served, and the class is accepted', async () => {
+  it('the CRDs are served, and the GatewayClass is accepted', async () => {
     for (const kind of kinds) {
       await waitUntil('condition=Established', [`crd/${kind}.tallygate.dev`]);
     }
     await waitUntil('condition=Accepted', ['gatewayclass/tallygate']);
   });
 
-  it('the controller may do what it needs and nothing else', async () => {
+  it('the controller has the rights that it needs and no others', async () => {
     const allowed = [
       ['patch', 'httproutes.gateway.networking.k8s.io', '-n', OTHER],
       ['create', 'backends.gateway.envoyproxy.io', '-n', OTHER],
@@ -118,7 +118,7 @@ describe('a Gateway of the class', () => {
     await waitUntil('condition=Programmed', ['-n', TEAM, 'gateway/ai']);
   });
 
-  it('has a sidecar that started before Envoy, is ready with a policy, and is confined', async () => {
+  it('has a confined sidecar that started before Envoy and is ready with a policy', async () => {
     const [pod, ...more] = await proxyPods(TEAM, 'ai');
     assert.equal(more.length, 0);
     const status = pod.status.initContainerStatuses.find(({ name }: { name: string }) => name === 'tallygate');
@@ -133,7 +133,7 @@ describe('a Gateway of the class', () => {
     assert.equal(JSON.parse(ready).ready, true);
   });
 
-  it('has no other key to the cluster than the token for the controller', async () => {
+  it('has no credential of the cluster except the token for the controller', async () => {
     const [pod] = await proxyPods(TEAM, 'ai');
     const { namespace, name } = pod.metadata;
     const script = "console.log(require('fs').readdirSync('/var/run/secrets').join())";
@@ -146,7 +146,7 @@ describe('upgrade', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'tallygate-chart-'));
   after(() => rmSync(folder, { recursive: true }));
 
-  it('brings the kinds of the new version, keeps what users wrote, and rolls the controller only', async () => {
+  it('installs the CRDs of the new version, keeps users’ objects, and restarts only the controller', async () => {
     const chart = path.join(folder, 'tallygate');
     cpSync(CHART, chart, { recursive: true });
     const file = path.join(chart, 'files/crds/aibackends.yaml');
@@ -171,18 +171,18 @@ describe('upgrade', () => {
       assert.ok(await may('get', 'secrets', '-n', OTHER));
     });
 
-    it('the rights follow', async () => {
+    it('the rights are reduced', async () => {
       assert.ok(await may('get', 'secrets', '-n', TEAM));
       assert.ok(!(await may('get', 'secrets', '-n', OTHER)));
       assert.ok(!(await may('list', 'secrets', '--all-namespaces')));
       assert.ok(!(await may('patch', 'httproutes.gateway.networking.k8s.io', '-n', OTHER)));
     });
 
-    it('a new controller keeps the ids of routes', async () => {
+    it('a new controller keeps the route ids', async () => {
       const ids = await routeIds();
       await kubectl('-n', SYSTEM, 'delete', 'pods', '-l', 'app.kubernetes.io/component=controller');
       await waitUntil('condition=Available', ['-n', SYSTEM, 'deployment/tallygate-controller']);
-      // What the new leader says of a change tells that it has written all of its own plan.
+      // A status of the new leader shows that it has written its whole plan.
       await apply([routeOf(TEAM, 'chat', [{ name: 'all', models: ['gpt-*'], backendRefs: [{ name: 'model' }] }])]);
       const { generation } = (await get('-n', TEAM, 'aigatewayroute', 'chat')).metadata;
       const programmed = '.status.parents[0].conditions[?(@.type=="Programmed")]';
@@ -190,7 +190,7 @@ describe('upgrade', () => {
       assert.deepEqual(await routeIds(), ids);
     });
 
-    it('the Secret of an older version gets what makes ids unguessable, and keeps its authority', async () => {
+    it('the Secret of an older version gets a route secret and keeps its CA', async () => {
       const ids = await routeIds();
       const { data: before } = await get('-n', SYSTEM, 'secret', 'tallygate-ca');
       const patch = JSON.stringify([{ op: 'remove', path: '/data/routes' }]);
@@ -224,7 +224,7 @@ describe('uninstall', () => {
     await helm('uninstall', RELEASE, '-n', SYSTEM, '--wait');
   });
 
-  it('leaves the kinds, what users wrote, and the class, so that proxies keep their sidecar; nothing else', async () => {
+  it('keeps only CRDs, users’ objects and the GatewayClass, so that proxies keep their sidecar', async () => {
     assert.equal((await get('-n', TEAM, 'aigatewayroute', 'chat')).metadata.name, 'chat');
     await waitFor(
       'end of what the chart brought',
@@ -241,7 +241,7 @@ describe('uninstall', () => {
     assert.equal((await get('gatewayclass', 'tallygate')).metadata.deletionTimestamp, undefined);
   });
 
-  it('and the next install takes them over without a new proxy', async () => {
+  it('the next installation adopts them without new proxies', async () => {
     await install();
     const [after] = await proxyPods(TEAM, 'ai');
     assert.equal(after.metadata.uid, proxy.metadata.uid);

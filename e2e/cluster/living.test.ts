@@ -1,9 +1,9 @@
 /**
- * A stream of 90 s lives while routes, backends and quota policies come and go on its listener, in
- * its own namespace and in another one, and while two teams share a host name there. Envoy's
- * listener stays the one that it was: a new one would let the old streams live for the drain time
- * only.
+ * A stream of 90 s continues while routes, backends and quota policies are created and removed on
+ * its listener, in its own and another namespace, and while two teams share a host name. Envoy
+ * keeps its listener: a new one would end old streams after the drain time.
  */
+
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import OpenAI from 'openai';
@@ -107,8 +107,8 @@ function ask(model: string) {
 }
 
 /**
- * A guest has a backend, a route with a model of its own, and a quota policy that holds for the
- * long stream, too.
+ * Creates the objects of a guest: a backend, a route with its own model, and a quota policy that
+ * also applies to the long stream.
  */
 interface Guest {
   readonly namespace: string;
@@ -159,8 +159,8 @@ async function until(what: string, model: string, isThere: (outcome: unknown) =>
 const isAnswer = (outcome: unknown) => !(outcome instanceof Error);
 const isRefused = (outcome: unknown) => outcome instanceof OpenAI.RateLimitError;
 /**
- * Envoy has no route to the backend yet (503), or one for which Envoy Gateway has not read the
- * backend yet (500). All clients try again by themselves.
+ * Returns whether Envoy has no route to the backend yet (503), or one before Envoy Gateway has read
+ * the backend (500). All official clients retry.
  */
 const isNotReady = (outcome: unknown) => outcome instanceof OpenAI.InternalServerError;
 const isNotFound = (outcome: unknown) => outcome instanceof OpenAI.NotFoundError && outcome.code === 'model_not_found';
@@ -232,7 +232,7 @@ async function conflict(namespace: string, name: string, reason: string): Promis
   return kubectl('get', ...route, '-o', `jsonpath={${path}.status}: {${path}.message}`);
 }
 
-it('two teams share a host name: each its own models, and of both the rule that comes first', async () => {
+it('two teams share a host name, and the first rule serves a model of both', async () => {
   assert.equal(await served('red-model'), 'red');
   assert.equal(await served('blue-model'), 'blue');
   assert.equal(await served('both'), 'red', 'the older one');
@@ -247,7 +247,7 @@ it('two teams share a host name: each its own models, and of both the rule that 
   assert.match(await conflict(RED, 'shared', 'NoConflicts'), /^False: /);
 });
 
-it('of one age the first by name, until it goes', async () => {
+it('of two routes with the same age, the first by name serves a model until it is removed', async () => {
   const tied = (namespace: string, team: string) => shared(namespace, rulesOf(team, [['tied']]), 'tied');
   const born = async (namespace: string) =>
     (await get('-n', namespace, 'aigatewayroute', 'tied')).metadata.creationTimestamp;
@@ -271,7 +271,7 @@ it('of one age the first by name, until it goes', async () => {
   changesEndedAtMs = performance.now();
 });
 
-it('meanwhile the stream has lived, whole and counted, on the listener that it began on', async () => {
+it('the long stream is complete and counted, on its original listener', async () => {
   assert.equal(await listenerChanges(), listenersBefore);
   const { text, finishReason, outputTokens, startedAtMs, endedAtMs } = await within(120_000, 'the stream', stream);
   assert.ok(endedAtMs - startedAtMs >= 89_000, `${endedAtMs - startedAtMs} ms`);

@@ -1,6 +1,6 @@
 /**
- * Whatever is wrong with one object is told in its status, with the fix, and harms nothing else: a
- * good route beside it serves all the time.
+ * A mistake in one object is reported in its status with a fix, and does not affect others: a valid
+ * route serves all the time.
  */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
@@ -74,8 +74,8 @@ interface Told {
 }
 
 /**
- * The condition of that type, once it has this reason: of a backend itself, a route's first parent,
- * or a policy's first ancestor.
+ * Waits until a condition has this reason: of a backend, a route's first parent, or a policy's
+ * first ancestor.
  */
 async function told(object: string, type: string, reason: string): Promise<Told> {
   const place = { aibackend: '', aigatewayroute: '.parents[0]', aiquotapolicy: '.ancestors[0]' }[
@@ -94,8 +94,8 @@ async function tells(object: string, type: string, reason: string, says: RegExp)
 }
 
 /**
- * A status is of one moment, so what is said once all references are resolved is said of the route
- * with them.
+ * Waits until a route serves. All conditions have one state: once references are resolved, the
+ * others are about the route with its references.
  */
 async function serves(name: string): Promise<void> {
   await told(`aigatewayroute/${name}`, 'ResolvedRefs', 'ResolvedRefs');
@@ -104,7 +104,7 @@ async function serves(name: string): Promise<void> {
 }
 
 describe('mistakes', () => {
-  it('a route with a value that only the translation can judge', async () => {
+  it('a route with a value that only translation can validate is reported', async () => {
     const headers = [{ type: 'RegularExpression', name: 'x-tier', value: '(?=a)' }];
     await apply([route('regex', { name: 'openai' }, { headers })]);
     await tells(
@@ -117,7 +117,7 @@ describe('mistakes', () => {
     await serves('regex');
   });
 
-  it('a backend that is missing, until it comes', async () => {
+  it('a missing backend is reported until it exists', async () => {
     await apply([route('early', { name: 'late' })]);
     await tells(
       'aigatewayroute/early',
@@ -129,7 +129,7 @@ describe('mistakes', () => {
     await serves('early');
   });
 
-  it('a Secret that is missing, or has no such key, until it has', async () => {
+  it('a missing Secret or key is reported until it exists', async () => {
     const [secret, backend] = backendOf(NAMESPACE, 'keyless', 'OpenAI', world.provider.name, []) as [
       Document,
       Document,
@@ -163,7 +163,7 @@ describe('mistakes', () => {
     );
   });
 
-  it('backends that lead to where tenants must not come', async () => {
+  it('backends with a forbidden destination are refused', async () => {
     const [secret, backend] = backendOf(NAMESPACE, 'forbidden', 'OpenAI', world.provider.name, []) as [
       Document,
       Document,
@@ -195,7 +195,7 @@ describe('mistakes', () => {
     }
   });
 
-  it('a private key in the place of an authority is published nowhere', async () => {
+  it('a private key in place of a CA certificate is not published', async () => {
     const { privateKey } = generateKeyPairSync('ed25519');
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const [secret, backend] = backendOf(NAMESPACE, 'authority', 'OpenAI', world.provider.name, []) as [
@@ -226,7 +226,7 @@ describe('mistakes', () => {
     assert.ok(!maps.includes('PRIVATE KEY'));
   });
 
-  it('a backend in another namespace, until both sides allow it', async () => {
+  it('a backend in another namespace is reported until both sides allow it', async () => {
     const far = remoteBackendOf(OTHER, 'far', 'OpenAI', world.provider.host, []);
     await apply([namespaceOf(OTHER), ...far, route('far', { name: 'far', namespace: OTHER })]);
     await tells(
@@ -275,7 +275,7 @@ function grant(): Document {
 }
 
 describe('conflicts', () => {
-  it('two routes with one model: the older serves it, the other says so', async () => {
+  it('of two routes with one model, the older serves it and the other is Conflicted', async () => {
     const second = {
       name: 'all',
       models: [MODEL, 'model-of-second'],
@@ -291,7 +291,7 @@ describe('conflicts', () => {
     assert.ok(!bodies.includes('second'), bodies.join());
   });
 
-  it('two quota policies on one route: both hold', async () => {
+  it('two quota policies on one route both apply', async () => {
     const generous = quotaPolicy('generous', 'second', [teamQuota('many', 'Requests', 1000)]);
     const strict = quotaPolicy('strict', 'second', [teamQuota('one', 'Requests', 1)]);
     await apply(inNamespace(NAMESPACE, [generous, strict]));
@@ -354,11 +354,11 @@ describe('a quota policy without effect is not accepted when', () => {
   });
 });
 
-it('a key that changes reaches the provider, and nothing is started anew', async () => {
+it('a changed key reaches the provider without a restart', async () => {
   const running = async () => {
     const own = await proxyPods(NAMESPACE, 'ai');
     const { items } = await get('pods', '-n', 'tallygate-system');
-    // biome-ignore lint/suspicious/noExplicitAny: tests look into pods.
+    // biome-ignore lint/suspicious/noExplicitAny: tests read pods.
     return [...own, ...items].flatMap((pod: any) =>
       [...(pod.status.initContainerStatuses ?? []), ...pod.status.containerStatuses].map(
         ({ containerID }) => `${pod.metadata.uid} ${containerID}`,
@@ -377,7 +377,7 @@ it('a key that changes reaches the provider, and nothing is started anew', async
   assert.deepEqual(await running(), before);
 });
 
-it('meanwhile the good route has answered every request', async () => {
+it('the valid route has answered every request', async () => {
   steady.stop = true;
   await steady.done;
   assert.deepEqual(steady.failures, []);

@@ -1,8 +1,8 @@
 /**
- * Envoy Gateway in Gateway namespace mode: proxies run beside their Gateway, so the sidecars trust
- * and are trusted there. Run by name only, because it needs an Envoy Gateway of that configuration:
- * `make e2e-cluster FILES=e2e/cluster/namespace-mode.test.ts` installs it and afterwards the usual
- * one.
+ * Envoy Gateway in Gateway namespace mode: proxies run in the namespace of their Gateway, where
+ * sidecars need the CA bundle. Runs only by name, because it needs another Envoy Gateway:
+ * `make e2e-cluster FILES=e2e/cluster/namespace-mode.test.ts` installs it, and restores the usual
+ * one afterwards.
  */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
@@ -26,8 +26,8 @@ before(async () => {
   ]);
 });
 after(async () => {
-  // A namespace is looked at again only after half of the time that its pods may take to end, which
-  // is minutes for a proxy.
+  // The controller checks a namespace again only after half of the grace period of its pods, which
+  // takes minutes for a proxy.
   await kubectl('-n', NAMESPACE, 'delete', 'gateway', 'ai');
   await kubectl('-n', NAMESPACE, 'wait', '--for=delete', 'pods', '-l', 'app.kubernetes.io/component=proxy');
   await world?.stop();
@@ -50,7 +50,7 @@ async function isCounted(team: string): Promise<void> {
   assert.deepEqual([record.status, record.outputTokens, record.source], [200, 12, 'provider']);
 }
 
-it('the proxies run beside their Gateway, with the sidecar and what it trusts', async () => {
+it('the proxies run in the namespace of their Gateway, with the sidecar and the CA bundle', async () => {
   const pods = await proxyPods(NAMESPACE, 'ai');
   assert.equal(pods.length, 1);
   assert.equal(
@@ -61,13 +61,13 @@ it('the proxies run beside their Gateway, with the sidecar and what it trusts', 
   assert.ok((await get('-n', NAMESPACE, 'configmap', 'tallygate-ca')).data['ca.crt'].includes('CERTIFICATE'));
 });
 
-it('the first completion is counted, and the route is programmed and enforced', async () => {
+it('a completion is counted, and the route is Programmed and Enforcing', async () => {
   await waitUntil(condition('parents', 'Programmed', 'True'), ['-n', NAMESPACE, 'aigatewayroute/chat']);
   await waitUntil(condition('ancestors', 'Enforcing', 'True'), ['-n', NAMESPACE, 'aiquotapolicy/teams']);
   await isCounted('first');
 });
 
-it('so it is with a controller that has rights in chosen namespaces only, for a new proxy too', async () => {
+it('a controller with rights in selected namespaces serves old and new proxies', async () => {
   await install({ values: [`controller.watchNamespaces={${NAMESPACE}}`] });
   const [old] = await proxyPods(NAMESPACE, 'ai');
   await kubectl('-n', NAMESPACE, 'delete', 'pod', old.metadata.name, '--wait=false');
@@ -81,7 +81,7 @@ it('so it is with a controller that has rights in chosen namespaces only, for a 
     60_000,
   );
   await waitUntilEnforcing(NAMESPACE, 'chat');
-  // It is the only one, and the node learns of it a moment after the API server.
+  // The only pod; the node learns of it shortly after the API server.
   (await reachGateway(NAMESPACE, 'ai', LISTENER_PORT)).close();
   await isCounted('second');
 });

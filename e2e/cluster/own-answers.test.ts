@@ -1,6 +1,6 @@
 /**
- * What Envoy answers itself comes to the official clients in the error shape of their provider,
- * whatever in Envoy it was.
+ * Local replies of any part of Envoy reach the official clients in the error format of their
+ * provider.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -76,25 +76,25 @@ async function bothAreTold(answer: Answer, models: readonly [string, string], op
   assert.equal(ofAnthropic.headers?.get('content-type'), 'application/json');
 }
 
-it('504: the time of the route has passed', () =>
+it('a request after the timeout of the route gets 504', () =>
   bothAreTold(
     { status: 504, code: 'timeout', openai: 'server_error', anthropic: 'timeout_error' },
     ['slow', 'claude-slow'],
     late,
   ));
 
-it('503: nobody is behind the Service', () =>
+it('a request to a Service without pods gets 503', () =>
   bothAreTold({ status: 503, code: 'backend_unavailable', openai: 'server_error', anthropic: 'overloaded_error' }, [
     'gone',
     'claude-gone',
   ]));
 
-describe('policies of one’s own on the Gateway', () => {
+describe('policies of a user on the Gateway', () => {
   const good = ['gpt-4o-mini', 'claude-mock-1'] as const;
 
   /**
-   * How many of so many are refused. At one time, so that no connection is left on which an older
-   * listener answers.
+   * Returns how many of concurrent requests are refused. Concurrent, so that no connection to an
+   * older listener is idle.
    */
   async function refusedOf(count: number): Promise<number> {
     const asked = Array.from({ length: count / 2 }, () => [openai(good[0]), anthropic(good[1])]).flat();
@@ -113,7 +113,7 @@ describe('policies of one’s own on the Gateway', () => {
     await waitFor('open door', async () => (await refusedOf(AT_ONCE)) === 0, 20_000);
   }
 
-  it('401: before the request comes to us', async () => {
+  it('answer 401 before the filter', async () => {
     const secret = {
       apiVersion: 'v1',
       kind: 'Secret',
@@ -135,12 +135,12 @@ describe('policies of one’s own on the Gateway', () => {
     );
   });
 
-  it('403: after it', () =>
+  it('answer 403 after the filter', () =>
     with_('SecurityPolicy', { authorization: { defaultAction: 'Deny' } }, () =>
       bothAreTold({ status: 403, code: 'forbidden', openai: 'permission_error', anthropic: 'permission_error' }, good),
     ));
 
-  it('429: too many', () => {
+  it('answer 429 beyond a rate limit', () => {
     const limit = { requests: 1, unit: 'Hour' };
     return with_('BackendTrafficPolicy', { rateLimit: { type: 'Local', local: { rules: [{ limit }] } } }, () =>
       bothAreTold(

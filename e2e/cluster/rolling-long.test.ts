@@ -1,6 +1,6 @@
 /**
- * Everything that is ever exchanged is exchanged under traffic: proxies, the sidecar's image, the
- * controller, the chart. Run by name (`make e2e-cluster-long`).
+ * Replaces proxies, the sidecar's image, the controller and the chart under traffic. Runs only by
+ * name (`make e2e-cluster-long`).
  */
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,8 +20,8 @@ const NAMESPACE = 'tge-rolling';
 const REQUESTS = 2_600;
 const STEP_MS = 120_000;
 /**
- * One ends while what was begun under it still goes on; one is longer than the drain that Envoy
- * Gateway has by default.
+ * Lengths of streams: some end during a replacement, and one is longer than the default drain time
+ * of Envoy Gateway.
  */
 const STREAM_SECONDS = [40, 70];
 
@@ -82,22 +82,22 @@ async function untilProxiesHave(name: string): Promise<void> {
   );
 }
 
-it('the proxies', () => under('while the proxies are restarted', () => restartProxies(NAMESPACE)));
+it('the proxies are replaced', () => under('while the proxies are restarted', () => restartProxies(NAMESPACE)));
 
-it('the sidecar’s image, by the chart’s value', () =>
+it('the sidecar’s image is replaced by a value of the chart', () =>
   under('while the image changes', async () => {
     await install({ image: next! });
     await untilProxiesHave(next!);
   }));
 
-it('the controller', () =>
+it('the controller is replaced', () =>
   under('while the controller is restarted', async () => {
     const deployment = ['-n', SYSTEM, 'deployment/tallygate-controller'];
     await kubectl('rollout', 'restart', ...deployment);
     await kubectl('rollout', 'status', ...deployment, '--timeout=100s');
   }));
 
-it('the chart: another version of it, which brings another image', () =>
+it('the chart is upgraded to a version with another image', () =>
   under('while the chart is upgraded', async () => {
     const chart = path.join(folder, 'tallygate');
     cpSync(CHART, chart, { recursive: true });
@@ -109,7 +109,7 @@ it('the chart: another version of it, which brings another image', () =>
     await untilProxiesHave(image!);
   }));
 
-it('nothing failed, every stream ended whole, and all was counted', async () => {
+it('no request failed, every stream was complete, and everything was counted', async () => {
   await settle(world, watched);
   const { traffic } = watched;
   assert.ok(traffic.answered >= 10_000, shown(traffic));

@@ -1,6 +1,6 @@
 /**
- * The proxies are exchanged under traffic, and no client notices. `rolling-long.test.ts` has the
- * same with everything that is ever exchanged, and for longer.
+ * Replaces the proxies under traffic, without failed requests. `rolling-long.test.ts` does the same
+ * with all programs, for longer.
  */
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
@@ -24,7 +24,7 @@ after(async () => {
   await world?.stop();
 });
 
-it('proxies roll: no request fails, streams end whole, and all is counted', async () => {
+it('no request fails, streams are complete and everything is counted while proxies are replaced', async () => {
   watched = startWatchedTraffic(world, 'gpt-4o-mini');
   const { traffic } = watched;
   await Promise.all([20, 30].map(traffic.stream));

@@ -1,5 +1,5 @@
 /**
- * A route's backend is exchanged for another, to and fro, under traffic. Run by name (`make
+ * Replaces the backend of a route back and forth under traffic. Runs only by name (`make
  * e2e-cluster-long`).
  */
 import assert from 'node:assert/strict';
@@ -45,7 +45,7 @@ async function reaches(backend: string): Promise<boolean> {
   return seen.at(-1)?.headers['authorization'] === `Bearer ${keyOf(backend)}`;
 }
 
-it(`a backend that is exchanged ${SWAPS} times fails no request`, async () => {
+it(`${SWAPS} replacements of a backend fail no request`, async () => {
   traffic = startTraffic({ url: world.url, model: MODEL, requestsASecond: 60 });
   await waitFor('answers', () => traffic!.answered > 50);
   const tookMs: number[] = [];

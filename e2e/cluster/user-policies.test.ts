@@ -1,7 +1,7 @@
 /**
- * Policies that a user already has on the Gateway stay in force, each seen by what it does to
- * traffic, all at once and together with our counting. The keys of our quota come from two of them.
- * An extension policy of the Gateway is in enforcing.test.ts.
+ * Policies that a user already has on the Gateway stay in force together with quotas, as their
+ * effects on traffic show. Two of them supply the keys of a quota. enforcing.test.ts tests an
+ * EnvoyExtensionPolicy.
  */
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
@@ -155,8 +155,8 @@ const recordsOf = (team: string, count = 1) => recordsAt(NAMESPACE, team, count)
 
 const seenCount = async () => (await world.provider.seen()).length;
 
-describe('security', () => {
-  it('who brings no token is refused', async () => {
+describe('a SecurityPolicy', () => {
+  it('refuses requests without a token', async () => {
     const before = await seenCount();
     const request = { model: MODEL, messages: say('Hello') };
     const refused = await errorOf(openaiClient(world.url).chat.completions.create(request));
@@ -164,7 +164,7 @@ describe('security', () => {
     assert.equal(await seenCount(), before);
   });
 
-  it('the team of the token is the key of our quota, and the provider sees its own key only', async () => {
+  it('supplies the team of the token as quota key, and the provider receives only its own key', async () => {
     const answer = await ask('red', { tokens: 12 });
     assert.equal(answer.choices[0]?.message.content, wordsOf(12));
     const [record] = await recordsOf('red');
@@ -174,7 +174,7 @@ describe('security', () => {
     assert.equal(headers['authorization'], `Bearer ${keyOf('openai')}`);
   });
 
-  it('a team that may not is refused, and charged nothing', async () => {
+  it('refuses a team without access, at no charge', async () => {
     const before = await seenCount();
     const refused = await errorOf(ask('banned'));
     assert.ok(refused instanceof OpenAI.PermissionDeniedError, String(refused));
@@ -183,7 +183,7 @@ describe('security', () => {
     assert.deepEqual([record?.status, record?.outputTokens ?? 0], [403, 0]);
   });
 
-  it('and our quota holds for a team of theirs', async () => {
+  it('allows a team whose quota then applies', async () => {
     const request = { model: MODEL, messages: say('Hello'), stream: true as const };
     const events = await clientOf('spender').chat.completions.create(request, mock({ tokens: 2 * LIMIT }));
     for await (const _ of events) {
@@ -193,8 +193,8 @@ describe('security', () => {
   });
 });
 
-describe('client traffic', () => {
-  it('its idle time ends a stream that has become silent, and what came is charged', async () => {
+describe('a ClientTrafficPolicy', () => {
+  it('ends a silent stream after its idle timeout, and what arrived is charged', async () => {
     const silent = { tokens: 50, fail: { when: 'in', how: 'silent', chunks: 5 } } as const;
     const { text, tookMs } = await textOfBrokenStream('silent', silent);
     assert.equal(text, wordsOf(5));
@@ -203,8 +203,8 @@ describe('client traffic', () => {
   });
 });
 
-describe('backend traffic', () => {
-  it('its retries', async () => {
+describe('a BackendTrafficPolicy', () => {
+  it('retries requests', async () => {
     const before = await seenCount();
     const failed = await errorOf(ask('retried', { status: 503 }));
     assert.ok(failed instanceof OpenAI.InternalServerError, String(failed));
@@ -212,14 +212,14 @@ describe('backend traffic', () => {
     assert.equal((await recordsOf('retried')).length, 1);
   });
 
-  it('its time for a whole answer, and what came is charged', async () => {
+  it('ends a response after its request timeout, and what arrived is charged', async () => {
     const { text, tookMs } = await textOfBrokenStream('slow', { tokens: 100, paceMs: 200 });
     assert.ok(tookMs >= 3_900 && tookMs < 15_000, `${tookMs} ms`);
     const [record] = await recordsOf('slow');
     assert.equal(wordsOf(record?.outputTokens ?? 0), text);
   });
 
-  it('its rate limit, which is not ours', async () => {
+  it('limits the rate of requests', async () => {
     await ask('limited', {}, { 'x-limited': 'yes' });
     const before = await seenCount();
     const refused = await errorOf(ask('limited', {}, { 'x-limited': 'yes' }));
@@ -230,7 +230,7 @@ describe('backend traffic', () => {
     assert.deepEqual([record?.status, record?.outputTokens ?? 0], [429, 0]);
   });
 
-  it('its answer in place of one of the provider', async () => {
+  it('overrides a response of the provider', async () => {
     const overridden = await errorOf(ask('teapot', { status: 418 }));
     assert.ok(overridden instanceof OpenAI.APIError, String(overridden));
     assert.deepEqual([overridden.status, overridden.code], [418, 'overridden']);
@@ -238,11 +238,11 @@ describe('backend traffic', () => {
   });
 });
 
-it('nothing is held against any of them', async () => {
+it('none of the policies is reported', async () => {
   await waitUntilEnforcing(NAMESPACE, 'chat');
 });
 
-it('one that finds the Gateway by a label holds as long as the Gateway has it', async () => {
+it('a policy that selects the Gateway by a label applies while the Gateway has the label', async () => {
   const ownTime = async () => {
     const { items } = await get('-n', NAMESPACE, 'httproutes', '-l', 'tallygate.dev/route=chat');
     return items[0].spec.rules[0].timeouts?.request;
@@ -255,7 +255,7 @@ it('one that finds the Gateway by a label holds as long as the Gateway has it', 
   await waitFor('the time of the policy', async () => (await ownTime()) === undefined, 10_000);
 });
 
-it('when they go, a route has our own times again', async () => {
+it('a route has Tallygate’s timeouts again when the policies are removed', async () => {
   for (const kind of kinds) {
     await kubectl('-n', NAMESPACE, 'delete', kind, 'mine');
   }
@@ -269,7 +269,7 @@ it('when they go, a route has our own times again', async () => {
     }
     return text;
   };
-  // Connections that are open already stay with the listener that they began on.
+  // Open connections keep their original listener.
   const isWhole = async () => (await textOfStream().catch(() => '')) === wordsOf(longer.tokens);
   await waitFor('a stream that is longer than the policy let it be', isWhole, 30_000);
 });

@@ -24,8 +24,8 @@ export interface InstallOptions {
 }
 
 /**
- * Installs or upgrades, and waits for the controller. CRDs that were applied by hand come under the
- * release.
+ * Installs or upgrades the chart, and waits for the controller. The release adopts CRDs that were
+ * applied by hand.
  */
 export async function install({ chart = CHART, image, values = [] }: InstallOptions = {}): Promise<void> {
   const [repositoryOfImage = '', tag = ''] = (image ?? process.env['E2E_IMAGE'] ?? 'tallygate:dev').split(
@@ -44,6 +44,6 @@ export async function install({ chart = CHART, image, values = [] }: InstallOpti
     ...flags,
     ...sets.flatMap((each) => ['--set', each]),
   );
-  // Ready means that it has seen all that it follows, so its rights are enough.
+  // A ready controller has read everything that it watches, so its rights suffice.
   await kubectl('-n', SYSTEM, 'rollout', 'status', 'deployment/tallygate-controller', '--timeout=60s');
 }

@@ -1,6 +1,6 @@
 /**
- * The cluster that KUBECONFIG names, by kubectl and helm as a user has them. Everything has a
- * deadline, and a failure shows what the command said.
+ * Controls the cluster of KUBECONFIG with the user's kubectl and helm. Every call has a deadline,
+ * and a failure shows the output of the command.
  */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
@@ -57,7 +57,7 @@ export async function apply(documents: readonly Document[]): Promise<void> {
   await command('kubectl', args, { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: documents }) });
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: tests look into objects of many shapes.
+// biome-ignore lint/suspicious/noExplicitAny: tests read objects of many kinds.
 export async function get(...args: readonly string[]): Promise<any> {
   return JSON.parse(await kubectl('get', ...args, '-o', 'json'));
 }

@@ -1,6 +1,6 @@
 /**
- * All that containers of a kind write while pods come and go: kubectl has it only as long as the
- * pod is there.
+ * Collects the logs of containers while pods are replaced, because kubectl has them only while the
+ * pod exists.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -60,7 +60,7 @@ export function followLogs(
         own.push({ container: id, pod, text });
       }
     });
-    // Broken off, as by an API server that was away: from the beginning, at the next look.
+    // Interrupted, for example without the API server: read again from the start next time.
     child.on('exit', (code) => {
       if (code !== 0) {
         followed.delete(id);
@@ -69,7 +69,7 @@ export function followLogs(
   };
   const run = async () => {
     while (!stop.signal.aborted) {
-      // The next look is as good.
+      // The next attempt may succeed.
       await look().catch(() => {});
       await sleep(LOOK_EVERY_MS, undefined, { signal: stop.signal }).catch(() => {});
     }

@@ -1,6 +1,6 @@
 /**
- * The simulated provider as a program in a pod: requests on 8080; on 8081 what was seen (GET), what
- * is done by default (PUT), a new beginning (DELETE).
+ * The simulated provider as a program in a pod. Port 8080 serves requests; on port 8081, GET
+ * returns the recorded requests, PUT sets the default behaviour, and DELETE resets.
  */
 import http from 'node:http';
 import { startProvider } from '../../data-plane/support/provider.ts';

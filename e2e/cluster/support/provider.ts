@@ -1,6 +1,6 @@
 /**
- * The simulated provider in a pod of the cluster: its sources come by a ConfigMap, Node and the
- * tokenizer from Tallygate's image.
+ * Runs the simulated provider in a pod: its sources come from a ConfigMap, Node and the tokenizer
+ * from Tallygate's image.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';

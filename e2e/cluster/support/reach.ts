@@ -1,6 +1,6 @@
 /**
- * Ways from the test to what runs in the cluster: straight to the Service where the test runs in
- * the node's network, else by a forwarded port.
+ * Connects the test to Services in the cluster: directly if the test runs in the node's network,
+ * otherwise by a forwarded port.
  */
 import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
@@ -18,7 +18,7 @@ export interface Reached {
 export async function reachService(namespace: string, service: string, port: number): Promise<Reached> {
   if (process.env['E2E_KUBECONFIG'] === undefined) {
     const { spec } = await get('-n', namespace, 'service', service);
-    // The node learns of a pod that has become ready a moment after the API server.
+    // The node learns of a ready pod shortly after the API server.
     await waitFor(`open port of ${namespace}/${service}`, () => connects(spec.clusterIP, port), 10_000);
     return { url: `http://${spec.clusterIP}:${port}`, close: () => {} };
   }
@@ -50,7 +50,8 @@ function connects(host: string, port: number): Promise<boolean> {
 }
 
 /**
- * The Service that Envoy Gateway made for a Gateway; of merged Gateways it belongs to their class.
+ * Returns the Service that Envoy Gateway created for a Gateway, or for the class of merged
+ * Gateways.
  */
 export async function reachGateway(namespace: string, name: string, port: number, merged?: string): Promise<Reached> {
   const labels = ownedBy(namespace, name, merged);
@@ -68,7 +69,7 @@ export function ownedBy(namespace: string, name: string, merged?: string): strin
 }
 
 /** The proxy pods of a Gateway that are not on their way out. */
-// biome-ignore lint/suspicious/noExplicitAny: tests look into pods.
+// biome-ignore lint/suspicious/noExplicitAny: tests read pods.
 export async function proxyPods(namespace: string, name: string): Promise<readonly any[]> {
   const { items } = await get('pods', '-A', '-l', ownedBy(namespace, name));
   return items.filter((pod: { metadata: { deletionTimestamp?: string } }) => !pod.metadata.deletionTimestamp);

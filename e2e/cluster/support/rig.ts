@@ -1,6 +1,6 @@
 /**
- * What only the cluster that run.sh starts can do: the processes of its node are ours to stop and
- * to kill.
+ * Functions for the cluster that run.sh starts only: the tests may stop and kill the processes of
+ * its node.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Traffic while programs are exchanged under it, and the account of it afterwards: what clients got
- * is what was charged.
+ * Sends traffic while programs are replaced, and compares afterwards what clients received with
+ * what was charged.
  */
 import assert from 'node:assert/strict';
 import { accessRecord } from '../../data-plane/support/records.ts';
@@ -41,7 +41,8 @@ export async function stopWatching(watched: WatchedTraffic | undefined): Promise
 }
 
 /**
- * Ends the traffic. Nothing failed, everything was counted once, and what was exchanged is gone.
+ * Ends the traffic. Asserts that nothing failed, everything was counted once, and the old programs
+ * have ended.
  */
 export async function settle({ namespace }: ClusterWorld, { traffic, logs }: WatchedTraffic): Promise<void> {
   await traffic.stop();

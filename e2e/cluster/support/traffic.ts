@@ -1,7 +1,7 @@
 /**
- * Steady traffic through a Gateway while something happens to it: JSON requests on connections that
- * are kept, and streams of a known length. Nothing is tried twice: what a client would see is a
- * failure here, too.
+ * Steady traffic through a Gateway during a change: JSON requests on persistent connections, and
+ * streams of a known length. Nothing is retried, so that every failure that a client would see
+ * counts.
  */
 import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -63,7 +63,7 @@ export function startTraffic(options: TrafficOptions): Traffic {
     const everyMs = (1000 * connections) / requestsASecond;
     let dueMs = startedAtMs + (everyMs * index) / connections;
     while (!stopped) {
-      // One that is late does not catch up: the rate is bounded.
+      // A late request does not catch up, so that the rate is bounded.
       dueMs = Math.max(dueMs + everyMs, performance.now());
       await sleep(Math.max(0, dueMs - performance.now()));
       if (await counted('request', TOKENS, () => ask(agent, url, model))) {

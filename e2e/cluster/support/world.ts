@@ -1,6 +1,6 @@
 /**
- * A team's namespace with a Gateway, a simulated provider, backends for it and a route: what most
- * test files of the cluster need.
+ * A team's namespace with a Gateway, a simulated provider, backends and a route, for most test
+ * files of the cluster.
  */
 import type { Document } from '../../data-plane/support/resources.ts';
 import { PROVIDER_KEY } from '../../data-plane/support/resources.ts';
@@ -77,8 +77,8 @@ export function backendOf(
 }
 
 /**
- * The same for a provider of another namespace: its host stands in place of a Service, and a
- * ReferenceGrant beside the provider allows that.
+ * Returns the same for a provider in another namespace, by its host name and with a
+ * ReferenceGrant.
  */
 export function remoteBackendOf(
   namespace: string,
