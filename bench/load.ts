@@ -58,6 +58,8 @@ export interface LoadOptions {
   readonly seconds: number;
   readonly model?: string;
   readonly team?: string;
+  /** An API key or a token. */
+  readonly credential?: string;
   readonly count?: number;
   readonly rampSeconds?: number;
   readonly promptBytes?: number;
@@ -103,6 +105,7 @@ function argumentsOf(options: LoadOptions): readonly string[] {
     ...(abort ? ['-abort'] : []),
     ...(detail === undefined ? [] : ['-detail', detail]),
     ...header('x-team', options.team ?? 'bench'),
+    ...header('authorization', options.credential === undefined ? undefined : `Bearer ${options.credential}`),
     ...header('x-bench-chunks', options.chunks),
     ...header('x-bench-pace', options.paceMs === undefined ? undefined : `${options.paceMs}ms`),
     ...header('x-bench-stamp', stamp || detail !== undefined ? 1 : undefined),

@@ -8,6 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { warmUp } from './measure.ts';
 import { type BenchmarkPart, type Options, optionsOf, USAGE } from './options.ts';
+import { access } from './parts/access.ts';
 import { counts } from './parts/counts.ts';
 import { cuts } from './parts/cut.ts';
 import { hostile } from './parts/hostile.ts';
@@ -54,6 +55,7 @@ async function measure(testbed: Testbed, options: Options): Promise<Results> {
     cut: async () => figures.push(...(await cuts(testbed))),
     overshoot: async () => figures.push(...(await overshoot(testbed))),
     hostile: async () => figures.push(...(await hostile(testbed, options))),
+    access: async () => figures.push(...(await access(testbed, options))),
     counts: async () => rows.push(...(await counts(testbed))),
   };
   if (options.parts.includes('load') || options.parts.includes('paced')) {

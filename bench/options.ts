@@ -1,7 +1,7 @@
 /** Parses the command line of `node bench/main.ts`. */
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['load', 'reference', 'paced', 'open', 'cut', 'overshoot', 'hostile', 'counts'] as const;
+export const PARTS = ['load', 'reference', 'paced', 'open', 'cut', 'overshoot', 'hostile', 'counts', 'access'] as const;
 export type BenchmarkPart = (typeof PARTS)[number];
 
 export interface Options {

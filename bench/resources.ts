@@ -60,6 +60,66 @@ export function replayResources(gatewayPort: number, providerPort: number): stri
   ]);
 }
 
+export interface AccessOptions {
+  readonly issuer: string;
+  /** The key set of the issuer, as JSON. */
+  readonly jwks: string;
+  readonly keys: number;
+  readonly tenants: number;
+}
+
+export function benchKey(index: number): string {
+  return `tg-bench-${String(index).padStart(24, '0')}`;
+}
+
+/** The resources of a load, with an access policy, API keys and a token's issuer. */
+export function accessResources(gatewayPort: number, providerPort: number, options: AccessOptions): string {
+  const keys = Array.from({ length: options.keys }, (_, index) => keySecret(index, options.tenants));
+  return `${resources(gatewayPort, providerPort)}\n---\n${yaml([accessPolicy(options), ...keys])}`;
+}
+
+function keySecret(index: number, tenants: number): object {
+  const annotations = {
+    'tallygate.dev/tenant': `tenant-${index % tenants}`,
+    'tallygate.dev/user': `user-${index}`,
+    'tallygate.dev/groups': 'engineering',
+  };
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { ...metadata(`key-${index}`), labels: { 'tallygate.dev/api-key': 'true' }, annotations },
+    stringData: { apiKey: benchKey(index) },
+  };
+}
+
+function accessPolicy({ issuer, jwks }: AccessOptions): object {
+  const identity = { tenant: { claim: 'team' }, user: { claim: 'email' }, groups: { claim: 'groups' } };
+  return {
+    apiVersion: API,
+    kind: 'AIAccessPolicy',
+    metadata: metadata('access'),
+    spec: {
+      targetRefs: [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'bench' }],
+      authenticate: [
+        {
+          name: 'keys',
+          type: 'APIKey',
+          apiKey: { secretSelector: { matchLabels: { 'tallygate.dev/api-key': 'true' } } },
+        },
+        {
+          name: 'sso',
+          type: 'JWT',
+          jwt: { issuer, audiences: ['bench'], jwks: { type: 'Inline', inline: jwks }, identity },
+        },
+      ],
+      allow: [
+        { name: 'others', principals: [{ group: 'operations' }] },
+        { name: 'all', principals: [{ authenticated: true }], models: ['gpt-*'], when: 'request.maxOutputTokens > 0' },
+      ],
+    },
+  };
+}
+
 function yaml(documents: readonly object[]): string {
   return documents.map((document) => JSON.stringify(document)).join('\n---\n');
 }
