@@ -244,7 +244,7 @@ function wantedNow(): readonly KubeObject[] {
   return [...plan.objects, ...derived] as readonly KubeObject[];
 }
 
-/** What is wrong now; empty: nothing. */
+/** Returns the differences from the wanted state. */
 function faults(): readonly string[] {
   const wanted = wantedNow();
   const missing = sources.missing();

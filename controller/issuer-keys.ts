@@ -29,7 +29,7 @@ export class ClusterIssuerKeys {
   readonly #options: ClusterIssuerKeysOptions;
   readonly #fetcher: KeyFetcher;
   #term: AbortSignal | undefined;
-  /** What is not written yet. */
+  /** The keys that are not written yet. */
   #unwritten: readonly KeptKeys[] | undefined;
   #written = '';
 

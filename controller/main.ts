@@ -35,7 +35,7 @@ export interface ControllerOptions {
 
 export interface Controller {
   readonly leading: boolean;
-  /** What has not been read yet; empty when the controller is ready. */
+  /** Returns the names of unread collections; empty when the controller is ready. */
   missing(): readonly string[];
   readonly counts: Readonly<ReconcileCounts>;
   /** Zero unless leading. */

@@ -38,7 +38,7 @@ const others = ['package.json', 'LICENSE', 'charts/tallygate', 'examples'];
 const testsOnly = /\.test\.ts$|\/(testdata|testing|clients)$|\/testing\.ts$|^crds\/examples$/;
 /** Files that no program reads at run time. Licenses stay. */
 const unneeded = /\.(ts|mts|cts|map|md|markdown)$|\/(test|tests|__tests__)$/;
-/** As in the Dockerfile. */
+/** The same as in the Dockerfile. */
 const USER_ID = 65532;
 const NODE_OPTIONS = ['--max-semi-space-size=8'];
 const READY_MS = 30_000;

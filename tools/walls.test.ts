@@ -81,7 +81,7 @@ const outside: readonly { readonly module: RegExp; readonly rooms: readonly stri
   { module: /^@grpc\/grpc-js$/, rooms: ['controller', 'extproc'] },
 ];
 
-/** What a pure room may not import: the network, files, processes and timers. */
+/** Modules that a pure room may not import: the network, files, processes and timers. */
 const impure = /^node:(fs|net|http|https|child_process|timers|os|dgram|tls|worker_threads)(\/|$)/;
 const pureRooms = ['contract', 'crds', 'translate'];
 

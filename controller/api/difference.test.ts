@@ -11,7 +11,7 @@ const wanted = stamped({
   spec: { hostnames: ['a.example'], rules: [{ name: 'one', matches: [{ path: { value: '/' } }] }] },
 });
 
-/** As a server gives it back: with defaults, a status, and who owns which fields. */
+/** Returns the object as a server does: with defaults, a status and managed fields. */
 function actual(
   change: (object: { metadata: Record<string, unknown>; spec: Record<string, unknown> }) => void = () => {},
 ): KubeObject {

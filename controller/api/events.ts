@@ -13,7 +13,7 @@ const REPEAT_AFTER_MS = 10 * 60_000;
 const MAX_REMEMBERED = 10_000;
 const MAX_PER_MINUTE = 120;
 const NOTE_MAX_CHARACTERS = 1000;
-/** Of 253; the rest makes the name unique. */
+/** The limit is 253; the rest makes the name unique. */
 const NAME_MAX_CHARACTERS = 230;
 
 export interface EventRecord {

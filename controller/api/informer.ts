@@ -1,6 +1,6 @@
 /**
  * Keeps a copy of a collection of the API server: lists, watches, and retries forever. While the
- * server is unavailable the copy stays as it is. The caller chooses what is kept of an object.
+ * server is unavailable the copy stays as it is. The caller selects the kept part of an object.
  */
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,9 +26,9 @@ export interface InformerOptions<T> {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
-  /** Returns what is kept of an object; undefined: nothing. */
+  /** Returns the part of an object to keep; undefined: nothing. */
   readonly keep: (object: KubeObject) => T | undefined;
-  /** Called with what is kept of the object before and after; both are undefined for a new list. */
+  /** Called with the kept parts before and after a change; both are undefined for a new list. */
   readonly changed: (before?: T, after?: T) => void;
   readonly log: Log;
 }

@@ -178,7 +178,7 @@ export class LeaderElection {
     return lease.spec?.holderIdentity ?? '';
   }
 
-  /** Whether nobody else holds the Lease: it was released, is this replica's, or has run out. */
+  /** Returns whether no other replica holds the Lease: released, this replica's, or expired. */
   #isFree(lease: LeaseObject | undefined): boolean {
     const isReleased = lease !== undefined && ['', this.#options.identity].includes(this.#holderOf(lease));
     return isReleased || performance.now() - this.#seenAtMs > this.#times.leaseMs;

@@ -68,7 +68,7 @@ type ObservedReason<Type extends 'Programmed' | 'Enforcing'> = readonly [
   message: string,
 ];
 
-/** What is observed of one Gateway. */
+/** The observed state of one Gateway. */
 interface GatewayView {
   readonly gateway: string;
   programmed(key: ObjectKey): ObservedReason<'Programmed'>;
@@ -236,7 +236,7 @@ function faultOf(configCheck: ConfigCheck, names: ReadonlySet<string>): Observed
 }
 
 /**
- * AffectedNames about these routes. Where not all of them are named, ours may be among the others.
+ * Returns the affected names among these routes. If the list is cut, the others may include them.
  */
 function affectedAmong(findings: AffectedNames | undefined, names: ReadonlySet<string>): string | undefined {
   if (findings === undefined || findings.total === 0) {

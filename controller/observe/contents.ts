@@ -50,7 +50,7 @@ const VERSIONS_KEPT = 32;
 
 export interface History {
   published(fleet: string, policy: GatewayPolicy): void;
-  /** Whether the version has the same content for the object as the newest version. */
+  /** Returns whether the version has the same content for the object as the newest version. */
   isCurrent(fleet: string, version: string, key: ObjectKey): boolean;
 }
 

@@ -3,7 +3,7 @@
  * GatewayClass where Gateways are merged.
  */
 
-/** As of Envoy Gateway 1.9.1. */
+/** The labels of Envoy Gateway 1.9.1. */
 export const PROXY_POD_SELECTOR = 'app.kubernetes.io/managed-by=envoy-gateway,app.kubernetes.io/component=proxy';
 const GATEWAY_NAME_LABEL = 'gateway.envoyproxy.io/owning-gateway-name';
 const GATEWAY_NAMESPACE_LABEL = 'gateway.envoyproxy.io/owning-gateway-namespace';
@@ -22,7 +22,7 @@ export interface ProxyPod {
   readonly terminating: boolean;
 }
 
-/** What the controller needs to know of a Gateway. */
+/** The facts about a Gateway that the controller uses. */
 export interface GatewayFacts {
   /** `NAMESPACE/NAME`. */
   readonly name: string;

@@ -17,7 +17,7 @@ const DAY_MS = 86_400_000;
 const NAMES = ['tallygate-controller', 'tallygate-controller.tallygate-system.svc'];
 const now = Date.now();
 
-/** Whether a TLS client that trusts these certificates takes this one. */
+/** Returns whether a TLS client that trusts these certificates accepts this one. */
 async function taken(server: ServerCertificate, certificates: string, name = NAMES[0]!): Promise<boolean> {
   const listener = createServer({ cert: server.chain, key: server.key }, (socket) => socket.end());
   listener.on('tlsClientError', () => {});

@@ -16,7 +16,7 @@ import {
 } from './limits.ts';
 import { type FollowCall, type Offer, plainVersion } from './wire.ts';
 
-/** What a sidecar has reported. */
+/** The last reports of a sidecar. */
 export interface ConnectedSidecar {
   readonly pod: PodIdentity;
   readonly fleet: string;

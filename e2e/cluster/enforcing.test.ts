@@ -19,7 +19,7 @@ const MODEL = 'gpt-4o-mini';
 const ROUTE = ['-n', NAMESPACE, 'aigatewayroute/chat'];
 const ENVOY_GATEWAY = 'gateway.envoyproxy.io/v1alpha1';
 
-/** A generated HTTPRoute of one rule. */
+/** A generated HTTPRoute with one rule. */
 interface Generated {
   readonly name: string;
   readonly rule: string;
@@ -51,7 +51,9 @@ function ask(team: string, headers: Readonly<Record<string, string>> = {}) {
   return openaiClient(world.url, { 'x-team': team, ...headers }).chat.completions.create(request, mock({ tokens: 3 }));
 }
 
-/** As a client does that knows what nobody tells it: the first match is then the target. */
+/**
+ * Sends a request as a client that knows the secret route id, so that it matches the target first.
+ */
 function forge(team: string) {
   return ask(team, { [target.header?.name ?? '']: target.header?.value ?? '' });
 }
@@ -61,15 +63,15 @@ async function isCounted(team: string): Promise<boolean> {
   return records.some((each) => each?.keys.includes(team));
 }
 
-/** Requests that come later are counted, so an earlier one that is not will never be. */
+/** Waits until a later request is counted; an earlier one is then counted or never will be. */
 async function isNeverCounted(team: string): Promise<boolean> {
   await ask(`after-${team}`);
   await waitFor(`record after ${team}`, () => isCounted(`after-${team}`), 10_000);
   return !(await isCounted(team));
 }
 
-/** What the route says, once it says so. */
-async function untilEnforcingSays(reason: string): Promise<string> {
+/** Returns the message of Enforcing, once it is False with this reason. */
+async function untilNotEnforcing(reason: string): Promise<string> {
   const enforcing = '.status.parents[0].conditions[?(@.type=="Enforcing")]';
   await waitUntil(`jsonpath={${enforcing}.reason}=${reason}`, ROUTE);
   const [status, message = ''] = (
@@ -79,7 +81,7 @@ async function untilEnforcingSays(reason: string): Promise<string> {
   return message;
 }
 
-const wellAgain = () => waitUntilEnforcing(NAMESPACE, 'chat', 90_000);
+const recovered = () => waitUntilEnforcing(NAMESPACE, 'chat', 90_000);
 
 function usersPolicy(kind: string, name: string, targetRef: Document, more: Document): Document {
   const group = 'gateway.networking.k8s.io';
@@ -111,13 +113,13 @@ describe('an EnvoyExtensionPolicy of a user', () => {
       usersPolicy('EnvoyExtensionPolicy', 'mine', { name: target.name, sectionName: target.rule }, processor),
     ]);
     await waitUntil(condition('ancestors', 'Accepted', 'True'), mine);
-    const message = await untilEnforcingSays('Overridden');
+    const message = await untilNotEnforcing('Overridden');
     assert.ok(message.includes(target.rule), message);
     assert.match(message, /fix: let your EnvoyExtensionPolicy target the Gateway/);
     await forge('by-rule');
     assert.ok(await isNeverCounted('by-rule'), 'the bypass is real');
     await remove('envoyextensionpolicy', 'mine');
-    await wellAgain();
+    await recovered();
     await forge('rule-again');
     await waitFor('record', () => isCounted('rule-again'), 10_000);
   });
@@ -126,13 +128,13 @@ describe('an EnvoyExtensionPolicy of a user', () => {
     await apply([usersPolicy('EnvoyExtensionPolicy', 'mine', { name: target.name }, processor)]);
     await kubectl('-n', NAMESPACE, 'delete', 'envoyextensionpolicy', 'tallygate');
     await waitUntil(condition('ancestors', 'Accepted', 'True'), mine);
-    const message = await untilEnforcingSays('NotAccepted');
+    const message = await untilNotEnforcing('NotAccepted');
     assert.ok(message.includes(target.name), message);
     assert.match(message, /fix: let your EnvoyExtensionPolicy target the Gateway/);
     await forge('by-age');
     assert.ok(await isNeverCounted('by-age'), 'the bypass is real');
     await remove('envoyextensionpolicy', 'mine');
-    await wellAgain();
+    await recovered();
   });
 
   it('on the Gateway does not override the filter, and its unused processor is reported', async () => {
@@ -153,7 +155,7 @@ describe('an EnvoyExtensionPolicy of a user', () => {
     await ask('not-called');
     await forge('merged');
     await waitFor('record', () => isCounted('merged'), 10_000);
-    await wellAgain();
+    await recovered();
     await remove('envoyextensionpolicy', 'mine');
     await remove('httproute', 'plain');
     await waitFor(
@@ -161,7 +163,7 @@ describe('an EnvoyExtensionPolicy of a user', () => {
       async () => (await kubectl('get', ...ROUTE, '-o', `jsonpath={${replaced}}`)) === '',
       10_000,
     );
-    await wellAgain();
+    await recovered();
   });
 });
 
@@ -181,21 +183,21 @@ describe('a security policy on a generated route', () => {
   it('is accepted on a target but not in force, which is reported', async () => {
     await apply([secret, usersPolicy('SecurityPolicy', 'keys', { name: target.name }, keys)]);
     await accepted();
-    const message = await untilEnforcingSays('NotEnforceable');
+    const message = await untilNotEnforcing('NotEnforceable');
     assert.match(message, /apiKeyAuth of SecurityPolicy tge-enforcing\/keys .*; fix: target the Gateway/);
     await ask('no-key');
     await remove('securitypolicy', 'keys');
-    await wellAgain();
+    await recovered();
   });
 
   it('is in force on an entry route except with a forged header, which is reported', async () => {
     await apply([usersPolicy('SecurityPolicy', 'keys', { name: entry.name }, keys)]);
     await accepted();
-    await untilEnforcingSays('NotEnforceable');
+    await untilNotEnforcing('NotEnforceable');
     await waitFor('refusal', async () => String(await ask('no-key').catch(String)).includes('401'), 10_000);
     await forge('forged-key');
     await remove('securitypolicy', 'keys');
-    await wellAgain();
+    await recovered();
   });
 
   it('is in force on the Gateway, and not reported', async () => {
@@ -204,7 +206,7 @@ describe('a security policy on a generated route', () => {
     await waitFor('refusal', async () => String(await ask('no-key').catch(String)).includes('401'), 10_000);
     assert.match(String(await errorOf(forge('no-key'))), /401/);
     await ask('alice', { 'x-client-key': 'key-of-alice' });
-    await wellAgain();
+    await recovered();
     await remove('securitypolicy', 'keys');
     await waitFor('open door', () => ask('open-again').then(Boolean, () => false), 10_000);
   });
@@ -218,7 +220,7 @@ it('fields of a traffic policy on a rule that are not in force are reported', as
   };
   await apply([usersPolicy('BackendTrafficPolicy', 'mine', { name: target.name, sectionName: target.rule }, filters)]);
   await waitUntil(condition('ancestors', 'Accepted', 'True'), ['-n', NAMESPACE, 'backendtrafficpolicy/mine']);
-  const message = await untilEnforcingSays('NotEnforceable');
+  const message = await untilNotEnforcing('NotEnforceable');
   for (const field of Object.keys(filters)) {
     assert.ok(message.includes(field), message);
   }
@@ -227,7 +229,7 @@ it('fields of a traffic policy on a rule that are not in force are reported', as
   assert.equal((await ask('unbuffered').asResponse()).headers.get('content-encoding'), null);
   await waitFor('refusal of a forged header', () => forge('faulty').then(() => false, Boolean), 10_000);
   await remove('backendtrafficpolicy', 'mine');
-  await wellAgain();
+  await recovered();
 });
 
 it('proxies without a sidecar are reported', async () => {
@@ -240,11 +242,11 @@ it('proxies without a sidecar are reported', async () => {
   const gateway = gatewayOf(NAMESPACE);
   const infrastructure = { parametersRef: { group: 'gateway.envoyproxy.io', kind: 'EnvoyProxy', name: 'bare' } };
   await apply([bare, { ...gateway, spec: { ...(gateway['spec'] as Document), infrastructure } }]);
-  const message = await untilEnforcingSays('FilterMissing');
+  const message = await untilNotEnforcing('FilterMissing');
   assert.match(message, /has no sidecar/);
   const refused = async () => String(await ask('bare').catch(String));
   await waitFor('only proxies without', async () => / 50\d/.test(` ${await refused()}`.replace('Error: ', '')), 30_000);
   await apply([gateway]);
-  await wellAgain();
+  await recovered();
   await waitFor('answer', () => ask('again').then(Boolean, () => false), 30_000);
 });

@@ -20,13 +20,13 @@ const MODEL = 'gpt-4o-mini';
 const LEADER_MS = 40_000;
 const CHANGE_EVERY_MS = 400;
 const NAMES = 8;
-/** Longer than the lease of one that cannot say that it goes. */
+/** Longer than the lease of a replica that cannot release it. */
 const FROZEN_SECONDS = 25;
 
 let world: ClusterWorld;
 let watched: WatchedTraffic;
 let logs: FollowedLogs;
-/** By the route's name: the model that it serves. */
+/** The model of each route, by the route's name. */
 const wanted = new Map<string, string>();
 const gone = new Set<string>();
 const stop = new AbortController();
@@ -50,7 +50,7 @@ after(async () => {
   await world?.stop();
 });
 
-/** One route is made, changed or removed at a time, without an end. */
+/** Creates, changes or removes one route at a time, until stopped. */
 async function change(): Promise<void> {
   while (!stop.signal.aborted) {
     const name = `r${changes % NAMES}`;
@@ -87,7 +87,7 @@ async function containerOf({ pod }: Leader): Promise<string> {
   return (await get('-n', SYSTEM, 'pod', pod)).status.containerStatuses[0].containerID;
 }
 
-/** Another leads, and changes go on under it. */
+/** Waits until another replica leads and applies changes. */
 async function takesOver(what: string, act: (leader: Leader) => Promise<unknown>): Promise<void> {
   const old = await waitFor('leader', leader, LEADER_MS);
   const startedAtMs = performance.now();

@@ -47,7 +47,7 @@ async function removeMerged(): Promise<void> {
   await kubectl('-n', SYSTEM, 'delete', 'envoyproxy', MERGED, '--ignore-not-found');
 }
 
-/** As a user makes one of what the verb prints. */
+/** Builds an EnvoyProxy from the output of the command, as a user does. */
 async function envoyProxy(namespace: string, name: string, options: readonly string[], more: Document = {}) {
   const image = process.env['E2E_IMAGE'] ?? 'tallygate:dev';
   const args = [path.join(repository, 'cli/main.ts'), 'sidecar-patch', '--image', image, ...options];
@@ -60,7 +60,7 @@ function withParameters(gateway: Document, name: string): Document {
   return { ...gateway, spec: { ...(gateway['spec'] as Document), infrastructure: { parametersRef } } };
 }
 
-/** A route of that Gateway alone, so that its status is of that Gateway alone. */
+/** Returns a route of one Gateway only, so that its status is about that Gateway. */
 function route(gateway: string): Document {
   const rules = [{ name: 'all', models: [MODEL, gateway], backendRefs: [{ name: 'openai', model: MODEL }] }];
   return routeOf(NAMESPACE, `route-${gateway}`, rules, gateway);

@@ -43,7 +43,7 @@ async function may(verb: string, resource: string, ...where: readonly string[]):
   }
 }
 
-/** The values by which generated routes are chosen. */
+/** Returns the header values that select generated routes. */
 async function routeIds(): Promise<readonly string[]> {
   const { items } = await get('-n', TEAM, 'httproutes', '-l', 'tallygate.dev/route=chat');
   const found = JSON.stringify(items).matchAll(/"name":"x-tallygate-route","type":"Exact","value":"([^"]+)"/g);

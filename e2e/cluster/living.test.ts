@@ -25,7 +25,7 @@ import {
   waitUntilEnforcing,
 } from './support/world.ts';
 
-/** Older, and after the other in the order of names: where age decides, names do not. */
+/** Created first and last by name, so that age and name order differ. */
 const RED = 'tge-living-red';
 const BLUE = 'tge-living-blue';
 const HOST = 'ai.example.com';
@@ -67,7 +67,7 @@ after(async () => {
 const backend = (namespace: string, name: string, maxOutputTokens = 100) =>
   remoteBackendOf(namespace, name, 'OpenAI', world.provider.host, [{ name: '*', maxOutputTokens }]);
 
-/** API servers tell ages in seconds. */
+/** Waits for the next second, because API servers record ages in seconds. */
 async function nextSecond(): Promise<void> {
   const second = Math.floor(Date.now() / 1000);
   await waitFor('next second', () => Date.now() / 1000 > second + 1);
@@ -88,7 +88,7 @@ async function longStream(): Promise<Streamed> {
   return { text, finishReason, outputTokens, startedAtMs, endedAtMs: performance.now() };
 }
 
-/** What Envoy has done to its listeners since it started. */
+/** Returns Envoy's counters of listener changes. */
 async function listenerChanges(): Promise<string> {
   const [pod] = await proxyPods(RED, 'ai');
   const { namespace, name } = pod.metadata;
@@ -145,7 +145,7 @@ async function remove({ namespace, name }: Guest): Promise<void> {
   await kubectl('-n', namespace, 'delete', '--wait=false', ...kinds, `secret/key-of-${name}`);
 }
 
-/** Within seconds of the change, and on the way there nothing but what each client understands. */
+/** Waits seconds for an outcome; until then, only outcomes that clients retry are allowed. */
 async function until(what: string, model: string, isThere: (outcome: unknown) => boolean): Promise<void> {
   let last: unknown;
   const probe = async () => {
@@ -165,13 +165,13 @@ const isRefused = (outcome: unknown) => outcome instanceof OpenAI.RateLimitError
 const isNotReady = (outcome: unknown) => outcome instanceof OpenAI.InternalServerError;
 const isNotFound = (outcome: unknown) => outcome instanceof OpenAI.NotFoundError && outcome.code === 'model_not_found';
 
-/** As long as its quota lasts. */
+/** Waits until the guest is served, and then until its quota is used up. */
 async function serves({ name }: Guest): Promise<void> {
   await until(`answer of ${name}`, name, isAnswer);
   await until(`limit of ${name}`, name, isRefused);
 }
 
-/** As long as its larger quota lasts, and under the new name only. */
+/** Waits for the same with the larger quota and the new model name, and for 404 of the old name. */
 async function servesChanged({ name }: Guest): Promise<void> {
   await until(`answer of ${name} as it was changed`, `${name}-changed`, isAnswer);
   await until(`limit of ${name} as it was changed`, `${name}-changed`, isRefused);
@@ -215,7 +215,7 @@ function shared(namespace: string, rules: readonly Document[], name = 'shared'):
 
 let marks = 0;
 
-/** The team whose backend got it, or the status of what came instead. */
+/** Returns the team whose backend received the request, or the status of the error. */
 async function served(model: string, headers: Readonly<Record<string, string>> = {}): Promise<string | number> {
   const mark = String(marks++);
   const request = { model, messages: say('Hello'), max_completion_tokens: 9 };

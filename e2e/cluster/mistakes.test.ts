@@ -48,7 +48,7 @@ function ask(model: string, headers: Readonly<Record<string, string>> = {}) {
   return openaiClient(world.url, headers).chat.completions.create(request, mock({ tokens: 3 }));
 }
 
-/** Of the good route. */
+/** Sends requests to the valid route all the time. */
 function askAllTheTime(): typeof steady {
   const run = async () => {
     while (!state.stop) {
@@ -61,7 +61,7 @@ function askAllTheTime(): typeof steady {
   return state;
 }
 
-/** A route for a model of its own. */
+/** Returns a route with a separate model. */
 function route(name: string, backendRef: Document, more: Document = {}): Document {
   return routeOf(NAMESPACE, name, [{ name: 'all', models: [`model-of-${name}`], backendRefs: [backendRef], ...more }]);
 }
@@ -86,7 +86,7 @@ async function told(object: string, type: string, reason: string): Promise<Told>
   return JSON.parse(await kubectl('get', '-n', NAMESPACE, object, '-o', `jsonpath={${path}}`));
 }
 
-/** Something is wrong with it: this condition, reason, and what the message says. */
+/** Asserts that a condition reports a problem with this reason and message. */
 async function tells(object: string, type: string, reason: string, says: RegExp): Promise<void> {
   const { status, message } = await told(object, type, reason);
   assert.equal(status, type === 'Conflicted' ? 'True' : 'False');

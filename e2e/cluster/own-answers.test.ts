@@ -39,7 +39,7 @@ before(async () => {
 });
 after(() => world?.stop());
 
-/** Takes longer than the route allows. */
+/** A response after the timeout of the route. */
 const late = mock({ tokens: 3, delayMs: 5_000 });
 
 function openai(model: string, options = mock({ tokens: 3 })) {
@@ -55,13 +55,17 @@ function anthropic(model: string, options = mock({ tokens: 3 })) {
 interface Answer {
   readonly status: number;
   readonly code: string;
-  /** `error.type` in the two dialects. */
+  /** The `error.type` of each API. */
   readonly openai: string;
   readonly anthropic: string;
 }
 
-/** The official clients read status, type and code out of the body. */
-async function bothAreTold(answer: Answer, models: readonly [string, string], options?: typeof late): Promise<void> {
+/** Asserts the status, type and code that both official clients read. */
+async function assertBothReceive(
+  answer: Answer,
+  models: readonly [string, string],
+  options?: typeof late,
+): Promise<void> {
   const ofOpenai = await errorOf(openai(models[0], options));
   assert.ok(ofOpenai instanceof OpenAI.APIError, String(ofOpenai));
   const { status, code, type } = ofOpenai;
@@ -77,17 +81,17 @@ async function bothAreTold(answer: Answer, models: readonly [string, string], op
 }
 
 it('a request after the timeout of the route gets 504', () =>
-  bothAreTold(
+  assertBothReceive(
     { status: 504, code: 'timeout', openai: 'server_error', anthropic: 'timeout_error' },
     ['slow', 'claude-slow'],
     late,
   ));
 
 it('a request to a Service without pods gets 503', () =>
-  bothAreTold({ status: 503, code: 'backend_unavailable', openai: 'server_error', anthropic: 'overloaded_error' }, [
-    'gone',
-    'claude-gone',
-  ]));
+  assertBothReceive(
+    { status: 503, code: 'backend_unavailable', openai: 'server_error', anthropic: 'overloaded_error' },
+    ['gone', 'claude-gone'],
+  ));
 
 describe('policies of a user on the Gateway', () => {
   const good = ['gpt-4o-mini', 'claude-mock-1'] as const;
@@ -102,7 +106,7 @@ describe('policies of a user on the Gateway', () => {
     return refused.filter(Boolean).length;
   }
 
-  /** Until it is in force, for as long as `work` takes; then until the door is open again. */
+  /** Runs `work` while a policy is in force, and waits until its removal has taken effect. */
   async function with_(kind: string, more: Document, work: () => Promise<void>): Promise<void> {
     const metadata = { name: 'mine', namespace: NAMESPACE };
     const targetRefs = [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'ai' }];
@@ -123,7 +127,7 @@ describe('policies of a user on the Gateway', () => {
     await apply([secret]);
     const apiKeyAuth = { credentialRefs: [{ name: 'callers' }], extractFrom: [{ headers: ['x-client-key'] }] };
     await with_('SecurityPolicy', { apiKeyAuth }, () =>
-      bothAreTold(
+      assertBothReceive(
         {
           status: 401,
           code: 'unauthenticated',
@@ -137,13 +141,16 @@ describe('policies of a user on the Gateway', () => {
 
   it('answer 403 after the filter', () =>
     with_('SecurityPolicy', { authorization: { defaultAction: 'Deny' } }, () =>
-      bothAreTold({ status: 403, code: 'forbidden', openai: 'permission_error', anthropic: 'permission_error' }, good),
+      assertBothReceive(
+        { status: 403, code: 'forbidden', openai: 'permission_error', anthropic: 'permission_error' },
+        good,
+      ),
     ));
 
   it('answer 429 beyond a rate limit', () => {
     const limit = { requests: 1, unit: 'Hour' };
     return with_('BackendTrafficPolicy', { rateLimit: { type: 'Local', local: { rules: [{ limit }] } } }, () =>
-      bothAreTold(
+      assertBothReceive(
         { status: 429, code: 'request_rate_exceeded', openai: 'rate_limit_error', anthropic: 'rate_limit_error' },
         good,
       ),

@@ -16,7 +16,7 @@ import { shown } from './support/traffic.ts';
 import { type ClusterWorld, startClusterWorld } from './support/world.ts';
 
 const NAMESPACE = 'tge-rolling';
-/** In each of four steps. */
+/** The number of requests in each of four steps. */
 const REQUESTS = 2_600;
 const STEP_MS = 120_000;
 /**
@@ -42,7 +42,7 @@ after(async () => {
   await world?.stop();
 });
 
-/** Streams are open when it begins; it ends when enough requests were answered after. */
+/** Runs a replacement while streams are open, and waits for enough answered requests. */
 async function under(what: string, exchange: () => Promise<void>): Promise<void> {
   const { traffic } = watched;
   const answered = traffic.answered;
@@ -63,7 +63,7 @@ async function under(what: string, exchange: () => Promise<void>): Promise<void>
 
 const proxies = () => proxyPods(NAMESPACE, 'ai');
 
-/** New pods carry that image, and no other is left but those that drain. */
+/** Waits until all pods that do not drain have the image. */
 async function untilProxiesHave(name: string): Promise<void> {
   await waitFor(
     `proxies with ${name}`,

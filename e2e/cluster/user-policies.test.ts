@@ -69,7 +69,7 @@ const security = policy('SecurityPolicy', {
   },
 });
 
-/** It finds the Gateway by its label. */
+/** Selects the Gateway by its label. */
 const backendTraffic = policy('BackendTrafficPolicy', {
   targetSelectors: [{ group: gatewayRef.group, kind: gatewayRef.kind, matchLabels: labels }],
   retry: { numRetries: 2, retryOn: { httpStatusCodes: [503] }, perRetry: { backOff: { baseInterval: '10ms' } } },
@@ -122,7 +122,7 @@ function tokenOf(team: string): string {
   return `${head}.${claims}.${createHmac('sha256', SIGNING_KEY).update(`${head}.${claims}`).digest('base64url')}`;
 }
 
-/** What a client says of its team and project itself counts for nothing. */
+/** Returns a client with forged headers for team and project, which must have no effect. */
 function clientOf(team: string): OpenAI {
   return openaiClient(world.url, {
     authorization: `Bearer ${tokenOf(team)}`,
@@ -136,7 +136,7 @@ function ask(team: string, behaviour: Behaviour = { tokens: 3 }, headers: Readon
   return clientOf(team).chat.completions.create(request, mock(behaviour, headers));
 }
 
-/** Until it breaks off. */
+/** Returns the text of a stream until it breaks off. */
 async function textOfBrokenStream(team: string, behaviour: Behaviour): Promise<{ text: string; tookMs: number }> {
   const startedAtMs = performance.now();
   const request = { model: MODEL, messages: say('Hello'), stream: true as const };

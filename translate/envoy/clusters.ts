@@ -33,7 +33,7 @@ export function clusters(backends: readonly LinkedBackend[], options: EnvoyOptio
 }
 
 interface ProviderClusterParts {
-  /** With a CA bundle of its own. */
+  /** With a separate CA bundle. */
   readonly backend?: string;
   readonly filters?: JsonObject | undefined;
 }

@@ -89,7 +89,7 @@ export function labelValue(name: string): string {
   return name.length <= MAX_LABEL_CHARACTERS ? name : labelled(name, name);
 }
 
-/** Of a DNS label, and of a label value. */
+/** The limit of DNS labels and label values. */
 const MAX_LABEL_CHARACTERS = 63;
 /**
  * 40 bits: two of a million objects in a namespace collide with probability 1/2, and stems differ

@@ -61,7 +61,7 @@ export function entryNamespace({ listener, routes }: LinkedVirtualHost, mode: De
   return allows(listener, namespace, mode) ? namespace : (routes[0]?.route.metadata.namespace ?? namespace);
 }
 
-/** What the routes of all virtual hosts need. */
+/** The context for the routes of all virtual hosts. */
 export interface RouteContext extends UserPolicyContext {
   /** By `NAMESPACE/NAME`. */
   readonly routes: ReadonlyMap<string, Metadata>;

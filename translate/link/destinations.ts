@@ -130,7 +130,7 @@ export function isNumber(name: string): boolean {
   return addressFamily(name) === 0 && /(^|\.)(\d+|0x[0-9a-f]*)$/.test(name);
 }
 
-/** Returns whether the platform allows a destination, whatever the list of refused ones says. */
+/** Returns whether the platform allows a destination explicitly. */
 export function isAllowedDestination(host: string, { allowedDestinations }: Reach): boolean {
   const isName = addressFamily(host) === 0;
   return allowedDestinations.some((each) => {

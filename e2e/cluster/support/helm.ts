@@ -1,18 +1,18 @@
-/** The chart as a user installs it, with the image of the checkout. */
+/** Installs the chart as a user does, with the image of the checkout. */
 import path from 'node:path';
 import { command, kubectl, repository } from './kubectl.ts';
 
 export const RELEASE = 'tallygate';
 export const SYSTEM = 'tallygate-system';
 export const CHART: string = path.join(repository, 'charts/tallygate');
-/** Without a cluster Helm takes an old one for granted. */
+/** Without a cluster, Helm assumes an old version. */
 const KUBERNETES = '1.34.0';
 
 export function helm(...args: readonly string[]): Promise<string> {
   return command('helm', args);
 }
 
-/** What the chart makes of the values, as YAML. */
+/** Renders the chart as YAML. */
 export function template(...args: readonly string[]): Promise<string> {
   return helm('template', RELEASE, CHART, '-n', SYSTEM, '--kube-version', KUBERNETES, ...args);
 }

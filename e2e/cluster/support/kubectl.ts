@@ -23,7 +23,7 @@ export class CommandFailure extends Error {
   }
 }
 
-/** What it wrote on stdout. */
+/** Runs a program and returns its stdout. */
 export function command(program: string, args: readonly string[], options: CommandOptions = {}): Promise<string> {
   const child = spawn(program, args, {
     cwd: repository,
@@ -62,7 +62,7 @@ export async function get(...args: readonly string[]): Promise<any> {
   return JSON.parse(await kubectl('get', ...args, '-o', 'json'));
 }
 
-/** Waits, by a watch, until `kubectl wait --for=…` holds. A failure shows the object. */
+/** Waits with `kubectl wait --for=…`. A failure shows the object. */
 export async function waitUntil(condition: string, object: readonly string[], timeoutMs = 60_000): Promise<void> {
   const args = ['wait', `--for=${condition}`, ...object, `--timeout=${Math.ceil(timeoutMs / 1000)}s`];
   try {
@@ -73,7 +73,7 @@ export async function waitUntil(condition: string, object: readonly string[], ti
   }
 }
 
-/** The condition of a route's first parent, or of a policy's first ancestor. */
+/** Returns the jsonpath for a condition of a route's first parent or a policy's first ancestor. */
 export function condition(list: 'parents' | 'ancestors', type: string, status: 'True' | 'False' | 'Unknown'): string {
   return `jsonpath={.status.${list}[0].conditions[?(@.type=="${type}")].status}=${status}`;
 }
@@ -82,7 +82,7 @@ export function namespaceOf(name: string, labels: Readonly<Record<string, string
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
 }
 
-/** Gone, with all that was in them. */
+/** Deletes namespaces and waits until their objects are deleted. */
 export async function removeNamespaces(...names: readonly string[]): Promise<void> {
   await kubectl('delete', 'namespace', '--ignore-not-found', '--timeout=100s', ...names);
 }

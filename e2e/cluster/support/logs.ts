@@ -7,11 +7,11 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { get } from './kubectl.ts';
 
-/** A pod that is told to end is there for longer than that. */
+/** Shorter than the time that a deleted pod still exists. */
 const LOOK_EVERY_MS = 2000;
 
 export interface FollowedLine {
-  /** One run of one container. */
+  /** The id of one run of a container. */
   readonly container: string;
   readonly pod: string;
   readonly text: string;
@@ -27,7 +27,7 @@ interface ContainerStatus {
   readonly containerID?: string;
 }
 
-/** `keep`: of which lines; memory is bounded by what a test looks at. */
+/** `keep` selects the lines to keep in memory. */
 export function followLogs(
   labels: string,
   container: string,

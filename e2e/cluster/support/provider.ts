@@ -14,15 +14,15 @@ const MAIN = 'e2e/cluster/support/provider-main.ts';
 
 export interface ClusterProvider {
   readonly name: string;
-  /** `NAME.NAMESPACE.svc`: what an AIBackend names as its host. */
+  /** `NAME.NAMESPACE.svc`, the host name for AIBackends. */
   readonly host: string;
   readonly port: 8080;
   seen(): Promise<readonly Seen[]>;
-  /** Requests whose answer is neither ended nor aborted. */
+  /** Returns the number of requests whose response is neither complete nor aborted. */
   openCount(): Promise<number>;
   setDefaults(behaviour: Behaviour): Promise<void>;
   forget(): Promise<void>;
-  /** Only the way to it: it goes with its namespace. */
+  /** Closes the connection only; the pod ends with its namespace. */
   close(): void;
 }
 
@@ -52,7 +52,7 @@ export async function startClusterProvider(namespace: string, name = 'provider')
   };
 }
 
-/** The file and all that it imports by a relative path. */
+/** Returns the file and all files that it imports by relative paths. */
 function sourcesOf(file: string, found: Map<string, string> = new Map()): ReadonlyMap<string, string> {
   if (found.has(file)) {
     return found;

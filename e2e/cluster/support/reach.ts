@@ -62,20 +62,20 @@ export async function reachGateway(namespace: string, name: string, port: number
   return reachService(items[0].metadata.namespace, items[0].metadata.name, port);
 }
 
-/** What Envoy Gateway made for a Gateway has these labels. */
+/** Returns the label selector for Envoy Gateway's objects of a Gateway. */
 export function ownedBy(namespace: string, name: string, merged?: string): string {
   const owner = 'gateway.envoyproxy.io/owning-gateway';
   return merged === undefined ? `${owner}-namespace=${namespace},${owner}-name=${name}` : `${owner}class=${merged}`;
 }
 
-/** The proxy pods of a Gateway that are not on their way out. */
+/** Returns the proxy pods of a Gateway that are not being deleted. */
 // biome-ignore lint/suspicious/noExplicitAny: tests read pods.
 export async function proxyPods(namespace: string, name: string): Promise<readonly any[]> {
   const { items } = await get('pods', '-A', '-l', ownedBy(namespace, name));
   return items.filter((pod: { metadata: { deletionTimestamp?: string } }) => !pod.metadata.deletionTimestamp);
 }
 
-/** What the sidecar of a proxy pod wrote on stdout and stderr. */
+/** Returns the output of the sidecars of a Gateway. */
 export async function sidecarLog(namespace: string, name: string): Promise<string> {
   const pods = await proxyPods(namespace, name);
   const logs = pods.map(({ metadata }) => kubectl('-n', metadata.namespace, 'logs', metadata.name, '-c', 'tallygate'));

@@ -1,9 +1,9 @@
-/** Access records of a team at the Gateway `ai` of a namespace. */
+/** Reads access lines of a team at the Gateway `ai` of a namespace. */
 import { type AccessRecord, accessRecord } from '../../data-plane/support/records.ts';
 import { waitFor } from '../../data-plane/support/wait.ts';
 import { sidecarLog } from './reach.ts';
 
-/** Once there are so many. */
+/** Waits until there are `count` access lines. */
 export function recordsOf(namespace: string, team: string, count = 1): Promise<readonly AccessRecord[]> {
   return waitFor(
     `${count} access records of ${team}`,

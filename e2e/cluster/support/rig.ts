@@ -6,18 +6,18 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { command } from './kubectl.ts';
 
-/** For a test's `skip`. */
+/** The reason to skip a test on another cluster. */
 export const elsewhere: string | false =
   process.env['E2E_KUBECONFIG'] === undefined
     ? false
-    : 'stops processes of the node, which may be done only to the cluster that run.sh starts';
+    : 'stops processes of the node, which is allowed only on the cluster that run.sh starts';
 
 const inNode = (timeoutMs: number, script: string) => {
   const rig = process.env['CLUSTER'] ?? '../shared/cluster/cluster';
   return command(rig, ['exec', 'bash', '-euc', script], { timeoutMs });
 };
 
-/** Of the first process in a container. */
+/** Returns the pid of the first process in a container. */
 export async function processOf(containerId: string): Promise<number> {
   const id = containerId.replace(/^containerd:\/\//, '');
   const tasks = await inNode(10_000, 'ctr -n k8s.io tasks ls');
@@ -40,8 +40,8 @@ export async function kill(pid: number): Promise<void> {
   await inNode(10_000, `kill -KILL ${pid}`);
 }
 
-/** One shell stops it and lets it go on, whatever becomes of the test. */
+/** Stops and continues a process in one shell, so that it continues even if the test fails. */
 export async function freeze(pid: number, seconds: number): Promise<void> {
-  const goOn = `trap 'kill -CONT ${pid}' EXIT; trap exit TERM INT HUP`;
-  await inNode((seconds + 30) * 1000, `${goOn}; kill -STOP ${pid}; sleep ${seconds} & wait`);
+  const resume = `trap 'kill -CONT ${pid}' EXIT; trap exit TERM INT HUP`;
+  await inNode((seconds + 30) * 1000, `${resume}; kill -STOP ${pid}; sleep ${seconds} & wait`);
 }

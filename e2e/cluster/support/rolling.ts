@@ -19,7 +19,7 @@ export interface WatchedTraffic {
   readonly logs: FollowedLogs;
 }
 
-/** Of the route `chat` alone. */
+/** Starts traffic to the route `chat`, and follows its access lines. */
 export function startWatchedTraffic({ namespace, url }: ClusterWorld, model: string): WatchedTraffic {
   const ofRoute = `"route":"${namespace}/chat"`;
   const logs = followLogs(ownedBy(namespace, 'ai'), 'tallygate', (text) => text.includes(ofRoute));
@@ -34,7 +34,7 @@ export async function restartProxies(namespace: string): Promise<void> {
   await kubectl('rollout', 'status', ...deployment, '--timeout=100s');
 }
 
-/** For a hook: also where `settle` was never reached. */
+/** Stops the traffic in a hook, even if `settle` was not called. */
 export async function stopWatching(watched: WatchedTraffic | undefined): Promise<void> {
   await watched?.traffic.stop();
   await watched?.logs.close();

@@ -21,18 +21,18 @@ export interface TrafficOptions {
 }
 
 export interface Traffic {
-  /** Requests that were answered whole. */
+  /** The number of complete responses. */
   readonly answered: number;
-  /** Streams that came whole. */
+  /** The number of complete streams. */
   readonly streamed: number;
   readonly failures: readonly string[];
-  /** What clients got, of all requests and streams. */
+  /** The tokens that clients received in responses and streams. */
   readonly outputTokens: number;
-  /** A stream that takes so long. Waits for its beginning only. */
+  /** Starts a stream of this duration; resolves when it has begun. */
   stream(seconds: number): Promise<void>;
-  /** Is told with failures from now on. */
+  /** Adds this text to the failures from now on. */
   during(what: string): void;
-  /** No new requests; what is under way ends. */
+  /** Starts no new requests, and waits for those in flight. */
   stop(): Promise<void>;
 }
 
@@ -108,7 +108,7 @@ export function startTraffic(options: TrafficOptions): Traffic {
   };
 }
 
-/** For a message: all of them would hide the rest. */
+/** Returns a summary with the first failures only. */
 export function shown({ answered, failures }: Traffic): string {
   return [`${failures.length} failed, ${answered} answered`, ...failures.slice(0, MAX_FAILURES_SHOWN)].join('\n');
 }

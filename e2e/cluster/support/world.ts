@@ -38,7 +38,7 @@ export function gatewayOf(
   };
 }
 
-/** One that lets routes of all namespaces in. */
+/** Returns a Gateway that allows routes from all namespaces. */
 export function openGatewayOf(namespace: string): Document {
   const gateway = gatewayOf(namespace);
   const spec = gateway['spec'] as { readonly listeners: readonly Document[] };
@@ -46,7 +46,7 @@ export function openGatewayOf(namespace: string): Document {
   return { ...gateway, spec: { ...spec, listeners: spec.listeners.map((each) => ({ ...each, allowedRoutes })) } };
 }
 
-/** A Service of the provider with a key of its own. */
+/** Returns a backend for a Service of the provider, with its Secret. */
 export function backendOf(
   namespace: string,
   name: string,
@@ -106,7 +106,7 @@ export function remoteBackendOf(
   ];
 }
 
-/** The key that only the provider of that backend may see. */
+/** Returns the key of a backend, which only its provider may receive. */
 export function keyOf(backend: string): string {
   return `${PROVIDER_KEY}-${backend}`;
 }
@@ -116,13 +116,13 @@ export function routeOf(namespace: string, name: string, rules: readonly Documen
   return { apiVersion: API, kind: 'AIGatewayRoute', metadata, spec: { parentRefs: [{ name: gateway }], rules } };
 }
 
-/** Proved in every proxy, by the route's own status. */
+/** Waits until the route's status reports that every proxy enforces it. */
 export async function waitUntilEnforcing(namespace: string, route: string, timeoutMs = 60_000): Promise<void> {
   const object = ['-n', namespace, `aigatewayroute/${route}`];
   await waitUntil(condition('parents', 'Enforcing', 'True'), object, timeoutMs);
 }
 
-/** Tallygate is installed before. `more` stands beside the route `chat`, in the same namespace. */
+/** Requires an installed Tallygate. `more`: further objects of the namespace. */
 export async function startClusterWorld(namespace: string, more: readonly Document[] = []): Promise<ClusterWorld> {
   await removeNamespaces(namespace);
   await apply([namespaceOf(namespace), gatewayOf(namespace)]);
