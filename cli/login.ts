@@ -2,6 +2,7 @@
 import { homedir } from 'node:os';
 import type { SignIn } from '../contract/policy.ts';
 import { configHome, type Settings } from './environment.ts';
+import { trustSystemAuthorities } from './sign-in/certificate-authorities.ts';
 import { CredentialsFile } from './sign-in/credentials.ts';
 import { fetchSignIn, gatewayUrl } from './sign-in/gateway.ts';
 import {
@@ -68,6 +69,7 @@ export const login: Verb = async ({ args, settings }) => {
   const file = new CredentialsFile(configHome(settings, homedir()));
   // Fails before the user signs in, if others may read the file.
   file.read();
+  trustSystemAuthorities();
   const provider = await discoverProvider(await signInOf(url, values));
   const byDevice = values.device || (!values.browser && !hasBrowser(settings) && supportsDevices(provider));
   const { credentials, userName } = byDevice

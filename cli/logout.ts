@@ -2,6 +2,7 @@
 import { homedir } from 'node:os';
 import { OperatorError } from '../standalone/operator-error.ts';
 import { configHome } from './environment.ts';
+import { trustSystemAuthorities } from './sign-in/certificate-authorities.ts';
 import { CredentialsFile } from './sign-in/credentials.ts';
 import { gatewayUrl } from './sign-in/gateway.ts';
 import { revokeCredentials } from './sign-in/identity-provider.ts';
@@ -34,6 +35,7 @@ export const logout: Verb = async ({ args, settings }) => {
     return { url: name, credentials: removed };
   });
   process.stderr.write(`Signed out of ${url}.\n`);
+  trustSystemAuthorities();
   if (!(await revokeCredentials(credentials))) {
     process.stderr.write(
       `tallygate: ${credentials.signIn.issuer} did not revoke the refresh token; end the session there\n`,

@@ -4,6 +4,7 @@
 import { homedir } from 'node:os';
 import { OperatorError } from '../standalone/operator-error.ts';
 import { configHome } from './environment.ts';
+import { trustSystemAuthorities } from './sign-in/certificate-authorities.ts';
 import { CredentialsFile, type GatewayCredentials, type StoredCredentials } from './sign-in/credentials.ts';
 import { gatewayUrl } from './sign-in/gateway.ts';
 import { refreshCredentials } from './sign-in/identity-provider.ts';
@@ -60,6 +61,7 @@ async function refreshed(
     }
     throw new OperatorError(`the sign-in to ${url} has expired; ${signInAgain}`);
   }
+  trustSystemAuthorities();
   const result = await refreshCredentials(credentials, refreshToken);
   if (result.type === 'Refreshed') {
     write({ ...stored, gateways: { ...stored.gateways, [url]: result.credentials } });

@@ -65,7 +65,8 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
     fallback: 'the folder for temporary files',
   },
   SSL_CERT_FILE: {
-    description: 'The certificate authorities that verify providers.',
+    description:
+      'The certificate authorities that verify providers, and for `tallygate login` gateways and identity providers.',
     fallback: 'those of the system, otherwise those of Node',
   },
   SSH_CONNECTION: { description: 'If it is set, `tallygate login` opens no browser.' },
