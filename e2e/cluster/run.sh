@@ -26,7 +26,7 @@ if [ $# -gt 0 ]; then
 else
   mapfile -t beside < <(find . -path ./node_modules -prune -o -name '*.cluster.test.ts' -print | sort)
   # Those that take less than ten minutes together; others are run by name.
-  whole=(e2e/cluster/{chart,enforcing,first-completion,fleets,install,living,mistakes,own-answers,rolling,user-policies}.test.ts)
+  whole=(e2e/cluster/{access,chart,enforcing,first-completion,fleets,install,living,mistakes,own-answers,rolling,tenancy,user-policies}.test.ts)
 fi
 # run WRAPPER…
 run() {
