@@ -26,8 +26,8 @@ function lastSeen() {
   return seen;
 }
 
-describe('anthropic client', () => {
-  it('messages, plain', async () => {
+describe('the Anthropic client', () => {
+  it('receives unary messages', async () => {
     const { result, record } = await world.gateway.recordOf(() =>
       anthropic.messages.create({ model: CLAUDE, max_tokens: 100, messages: say('Hello') }, mock({ tokens: 12 })),
     );
@@ -37,7 +37,7 @@ describe('anthropic client', () => {
     assert.equal(record.source, 'provider');
   });
 
-  it('messages, streamed', async () => {
+  it('receives streamed messages', async () => {
     const { result, record } = await world.gateway.recordOf(() =>
       anthropic.messages
         .stream({ model: CLAUDE, max_tokens: 100, messages: say('Hello') }, mock({ tokens: 30, paceMs: 1 }))
@@ -49,7 +49,7 @@ describe('anthropic client', () => {
     assert.equal(record.source, 'provider');
   });
 
-  it('tools, plain and streamed', async () => {
+  it('receives unary and streamed tool calls', async () => {
     const request = {
       model: CLAUDE,
       max_tokens: 100,
@@ -68,7 +68,7 @@ describe('anthropic client', () => {
     [429, Anthropic.RateLimitError],
     [500, Anthropic.InternalServerError],
   ] as const) {
-    it(`the provider's ${status} arrives as ${type.name}`, async () => {
+    it(`receives the provider's ${status} as ${type.name}`, async () => {
       const error = await errorOf(
         anthropic.messages.create({ model: CLAUDE, max_tokens: 9, messages: say('Hello') }, mock({ status })),
       );
@@ -77,13 +77,13 @@ describe('anthropic client', () => {
     });
   }
 
-  it('an unknown model is a NotFoundError in the shape of the API', async () => {
+  it('receives a NotFoundError for an unknown model', async () => {
     const error = await errorOf(anthropic.messages.create({ model: 'nobody', max_tokens: 9, messages: say('Hello') }));
     assert.ok(error instanceof Anthropic.NotFoundError, String(error));
     assert.equal((error.error as { error?: { type?: string } }).error?.type, 'not_found_error');
   });
 
-  it('an abort closes the upstream, and what arrived is charged', async () => {
+  it('closes the upstream with an abort, and what arrived is charged', async () => {
     const { result: received, record } = await world.gateway.recordOf(async () => {
       const stream = anthropic.messages.stream(
         { model: CLAUDE, max_tokens: 5_000, messages: say('Hello') },
@@ -105,7 +105,7 @@ describe('anthropic client', () => {
     assert.equal(record.inputTokens, lastSeen().inputTokens, 'input was told by message_start');
   });
 
-  it('count_tokens is free', async () => {
+  it('counts tokens for free', async () => {
     const { result, record } = await world.gateway.recordOf(() =>
       anthropic.messages.countTokens({ model: CLAUDE, messages: say('Hello there') }),
     );
@@ -114,7 +114,7 @@ describe('anthropic client', () => {
     assert.equal(lastSeen().path, '/v1/messages/count_tokens');
   });
 
-  it('a prompt of 10 MB', async () => {
+  it('can send a prompt of 10 MB', async () => {
     const content = 'word '.repeat(2 << 20);
     const answer = await anthropic.messages.create(
       { model: CLAUDE, max_tokens: 9, messages: say(content) },
@@ -123,7 +123,7 @@ describe('anthropic client', () => {
     assert.equal(answer.usage.output_tokens, 3);
   });
 
-  it('1,000 requests reuse the connection', async (context) => {
+  it('reuses its connection for 1,000 requests', async (context) => {
     const way = await countedWay(world.gateway.port);
     context.after(() => way.stop());
     const client = anthropicClient(way.url);
@@ -139,16 +139,16 @@ describe('anthropic client', () => {
     assert.ok(way.connections <= 2, `${way.connections}`);
   });
 
-  it('models', async () => {
+  it('lists models', async () => {
     const names = (await anthropic.models.list()).data.map((model) => model.id);
     assert.deepEqual(names, [CLAUDE]);
   });
 });
 
-describe('Hugging Face TGI', () => {
+describe('a client of Hugging Face TGI', () => {
   const request = { inputs: 'Once upon a time', parameters: { max_new_tokens: 40, details: true } };
 
-  it('/generate', async () => {
+  it('receives responses of /generate', async () => {
     const { result, record } = await world.gateway.recordOf(() =>
       call(`${world.gateway.url}/generate`, request, { headers: TGI_HEADERS, mock: { tokens: 12 } }),
     );
@@ -158,7 +158,7 @@ describe('Hugging Face TGI', () => {
     assert.equal(record.source, 'provider');
   });
 
-  it('/generate_stream', async () => {
+  it('receives streams of /generate_stream', async () => {
     const { result, record } = await world.gateway.recordOf(() =>
       call(`${world.gateway.url}/generate_stream`, request, { headers: TGI_HEADERS, mock: { tokens: 12, paceMs: 1 } }),
     );
@@ -168,7 +168,7 @@ describe('Hugging Face TGI', () => {
     assert.equal(record.outputTokens, 12);
   });
 
-  it('/', async () => {
+  it('receives responses and streams of /', async () => {
     const { status, json } = await call(`${world.gateway.url}/`, request, {
       headers: TGI_HEADERS,
       mock: { tokens: 5 },
@@ -177,13 +177,13 @@ describe('Hugging Face TGI', () => {
     assert.equal(json.generated_text, wordsOf(5));
   });
 
-  it('its OpenAI-compatible chat', async () => {
+  it('receives OpenAI-compatible chat completions', async () => {
     const client = openaiClient(world.gateway.url, TGI_HEADERS);
     const answer = await client.chat.completions.create({ model: 'tgi', messages: say('Hello') }, mock({ tokens: 5 }));
     assert.equal(answer.choices[0]?.message.content, wordsOf(5));
   });
 
-  it('an error of the gateway has the shape of TGI', async () => {
+  it('receives errors of the gateway in the format of TGI', async () => {
     const { status, json } = await call(`${world.gateway.url}/generate`, '{"inputs":', { headers: TGI_HEADERS });
     assert.equal(status, 400);
     assert.equal(typeof json.error, 'string');

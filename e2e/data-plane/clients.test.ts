@@ -39,8 +39,8 @@ const tools = [
   },
 ];
 
-describe('openai client', () => {
-  it('chat, plain', async () => {
+describe('the OpenAI client', () => {
+  it('receives unary chat completions', async () => {
     const { result, record } = await world.gateway.recordOf(async () =>
       openai.chat.completions.create({ model: MODEL, messages: say('Hello') }, mock({ tokens: 12 })).withResponse(),
     );
@@ -55,7 +55,7 @@ describe('openai client', () => {
     assert.equal(record.source, 'provider');
   });
 
-  it('chat, streamed, without usage if it was not requested', async () => {
+  it('receives streamed chat completions without usage if it did not request usage', async () => {
     const { result, record } = await world.gateway.recordOf(async () => {
       const chunks = [];
       const stream = await openai.chat.completions.create(
@@ -78,7 +78,7 @@ describe('openai client', () => {
     assert.equal(record.inputTokens, lastSeen().inputTokens);
   });
 
-  it('chat, streamed, with usage if it was requested', async () => {
+  it('receives streamed chat completions with usage if it requested usage', async () => {
     const stream = await openai.chat.completions.create(
       { model: MODEL, messages: say('Hello'), stream: true, stream_options: { include_usage: true } },
       mock({ tokens: 30 }),
@@ -91,14 +91,14 @@ describe('openai client', () => {
     assert.equal(chunks.at(-1)?.choices.length, 0);
   });
 
-  it('edits the body only where necessary', async () => {
+  it('has its request body edited only where necessary', async () => {
     const body = `{ "messages" : [{"role":"user","content":"caf\\u00e9 \\ud83d\\ude00"}],\n "model":"${MODEL}", "temperature":1e0 , "seed": 12345678901234567890}`;
     const { status } = await call(`${world.gateway.url}/v1/chat/completions`, body, { mock: { tokens: 3 } });
     assert.equal(status, 200);
     assert.equal(lastSeen().body, body);
   });
 
-  it('tools, plain and streamed', async () => {
+  it('receives unary and streamed tool calls', async () => {
     const request = { model: MODEL, messages: say('The weather in Reykjavik?'), tools };
     const plain = await openai.chat.completions.create(request, mock({ tool: true, tokens: 5 }));
     const [call] = plain.choices[0]?.message.tool_calls ?? [];
@@ -118,7 +118,7 @@ describe('openai client', () => {
     [429, OpenAI.RateLimitError],
     [500, OpenAI.InternalServerError],
   ] as const) {
-    it(`the provider's ${status} arrives as ${type.name}, and costs nothing`, async () => {
+    it(`receives the provider's ${status} as ${type.name} at no cost`, async () => {
       const { result, record } = await world.gateway.recordOf(() =>
         errorOf(openai.chat.completions.create({ model: MODEL, messages: say('Hello') }, mock({ status }))),
       );
@@ -130,7 +130,7 @@ describe('openai client', () => {
     });
   }
 
-  it('an unknown model is a NotFoundError of the gateway', async () => {
+  it('receives a NotFoundError for an unknown model', async () => {
     const error = await errorOf(
       openai.chat.completions.create({ model: 'nobody-serves-this', messages: say('Hello') }),
     );
@@ -139,7 +139,7 @@ describe('openai client', () => {
     assert.equal(world.provider.seen.length, 0);
   });
 
-  it('an abort closes the upstream, and what arrived is charged', async () => {
+  it('closes the upstream with an abort, and what arrived is charged', async () => {
     const { result: received, record } = await world.gateway.recordOf(async () => {
       const stream = await openai.chat.completions.create(
         { model: MODEL, messages: say('Hello'), stream: true },
@@ -165,14 +165,14 @@ describe('openai client', () => {
     assert.equal(record.source, 'estimated');
   });
 
-  it('a prompt of 10 MB', async () => {
+  it('can send a prompt of 10 MB', async () => {
     const content = 'word '.repeat(2 << 20);
     const answer = await openai.chat.completions.create({ model: MODEL, messages: say(content) }, mock({ tokens: 3 }));
     assert.equal(answer.usage?.completion_tokens, 3);
     assert.ok(lastSeen().bodyBytes > content.length);
   });
 
-  it('responses, plain and streamed', async () => {
+  it('receives unary and streamed responses', async () => {
     const { result, record } = await world.gateway.recordOf(() =>
       openai.responses.create({ model: MODEL, input: 'Hello' }, mock({ tokens: 9 })),
     );
@@ -184,7 +184,7 @@ describe('openai client', () => {
     assert.equal(final.usage?.output_tokens, 25);
   });
 
-  it('completions, plain and streamed', async () => {
+  it('receives unary and streamed completions', async () => {
     const plain = await openai.completions.create(
       { model: 'gpt-3.5-turbo-instruct', prompt: 'Hello', max_tokens: 50 },
       mock({ tokens: 9 }),
@@ -201,7 +201,7 @@ describe('openai client', () => {
     assert.equal(text, wordsOf(9));
   });
 
-  it('embeddings', async () => {
+  it('receives embeddings', async () => {
     const { result, record } = await world.gateway.recordOf(() =>
       openai.embeddings.create({ model: 'text-embedding-3-small', input: ['one two', 'three'] }),
     );
@@ -210,13 +210,13 @@ describe('openai client', () => {
     assert.equal(record.outputTokens ?? 0, 0);
   });
 
-  it('models', async () => {
+  it('lists models', async () => {
     const models = (await openai.models.list()).data.map((model) => model.id);
     assert.ok(models.includes(MODEL) && models.includes('cheap'), String(models));
     assert.equal(world.provider.seen.length, 0);
   });
 
-  it('an alias: the backend receives its own name for the model', async () => {
+  it('can use an alias for which the backend receives its own model name', async () => {
     const { record } = await world.gateway.recordOf(() =>
       openai.chat.completions.create({ model: 'cheap', messages: say('Hello') }, mock({ tokens: 3 })),
     );
@@ -224,7 +224,7 @@ describe('openai client', () => {
     assert.equal(record.model, 'cheap');
   });
 
-  it('1,000 requests reuse the connection', async (context) => {
+  it('reuses its connection for 1,000 requests', async (context) => {
     const way = await countedWay(world.gateway.port);
     context.after(() => way.stop());
     const client = openaiClient(way.url);

@@ -46,7 +46,7 @@ async function runProgram(name: string, environment: Readonly<Record<string, str
   return stdout;
 }
 
-describe('against the quickstart', () => {
+describe('with the quickstart', () => {
   let gateway: Gateway;
   before(async () => {
     gateway = await startExample('quickstart.yaml', anyMinute);
@@ -79,7 +79,7 @@ describe('against the quickstart', () => {
   });
 });
 
-describe('the programs', () => {
+describe('the example program serves', () => {
   let provider: Provider;
   before(async () => {
     provider = await startProvider({ tokens: 20 });
@@ -116,7 +116,7 @@ describe('the programs', () => {
   });
 });
 
-describe('the routes', () => {
+describe('the example routes in', () => {
   let provider: Provider;
   before(async () => {
     provider = await startProvider({ tokens: 3 });
@@ -131,7 +131,7 @@ describe('the routes', () => {
       )
       .replace('port: 8000', `port: ${provider.port}`);
 
-  it('examples/openai.yaml: a team, an alias', async () => {
+  it('examples/openai.yaml limit teams and serve an alias', async () => {
     const gateway = await startExample('openai.yaml', led, { OPENAI_API_KEY: 'sk-real' });
     const body = { model: 'cheap', messages: say('Hello') };
     const url = `${gateway.url}/v1/chat/completions`;
@@ -145,7 +145,7 @@ describe('the routes', () => {
     await gateway.stop();
   });
 
-  it('examples/routing.yaml: weights, a header, a takeover, a passthrough', async () => {
+  it('examples/routing.yaml use weights, headers, priorities and a passthrough', async () => {
     const keys = { OPENAI_API_KEY: 'sk-openai', BACKUP_API_KEY: 'sk-backup' };
     const gateway = await startExample('routing.yaml', led, keys);
     const ask = async (mock: object = {}, headers: Readonly<Record<string, string>> = {}) => {

@@ -58,7 +58,7 @@ async function exchange(port: number, text: string): Promise<string> {
   return received;
 }
 
-describe('HTTP/1.0', () => {
+describe('an HTTP/1.0 request', () => {
   const ask = (lines: readonly string[], body: unknown) => {
     const text = JSON.stringify(body);
     return [
@@ -71,7 +71,7 @@ describe('HTTP/1.0', () => {
     ].join('\r\n');
   };
   for (const stream of [false, true]) {
-    it(`is served, ${stream ? 'a stream' : 'JSON'}, without chunked encoding`, async () => {
+    it(`gets ${stream ? 'a stream' : 'JSON'} without chunked encoding`, async () => {
       const body = { model: 'gpt-4o', messages: say('Hello'), stream };
       const answer = await exchange(gateway.port, ask(['host: ai.example.com', 'x-mock: {"tokens":3}'], body));
       const [head = '', rest = ''] = answer.split('\r\n\r\n', 2);
@@ -85,14 +85,14 @@ describe('HTTP/1.0', () => {
     });
   }
 
-  it('is refused without a host, as with a wrong host', async () => {
+  it('is refused without a host as with a wrong host', async () => {
     const answer = await exchange(gateway.port, ask([], { model: 'gpt-4o', messages: say('Hello') }));
     assert.match(answer, /^HTTP\/1\.[01] 404 /, answer.slice(0, 200));
     assert.match(answer, /unknown_endpoint/);
   });
 });
 
-describe('without a route', () => {
+describe('a request without a route', () => {
   const places = {
     'a wrong host': () => ({ url: gateway.url, headers: { host: 'other.example.com' } }),
     'a Gateway without routes': () => ({ url: bare.url, headers: {} }),
@@ -102,7 +102,7 @@ describe('without a route', () => {
       ['OpenAI', '/v1/chat/completions'],
       ['Anthropic', '/v1/messages'],
     ] as const) {
-      it(`${name}: 404 in the shape of ${dialect}`, async () => {
+      it(`gets 404 in the format of ${dialect} (${name})`, async () => {
         const { url, headers } = place();
         const body = { model: 'gpt-4o', max_tokens: 5, messages: say('Hello') };
         const { status, json } = await call(`${url}${path}`, body, { headers });
@@ -112,7 +112,7 @@ describe('without a route', () => {
       });
     }
 
-    it(`${name}: 404 for the list of models`, async () => {
+    it(`gets 404 for the list of models (${name})`, async () => {
       const { url, headers } = place();
       const { status, json } = await call(`${url}/v1/models`, undefined, { headers });
       assert.equal(status, 404);
@@ -121,7 +121,7 @@ describe('without a route', () => {
   }
 });
 
-describe('models', () => {
+describe('the list of models', () => {
   const list = async (headers: Readonly<Record<string, string>> = {}) =>
     (await call(`${gateway.url}/v1/models`, undefined, { headers: { ...HOST, ...headers } })).json;
   const one = (name: string, headers: Readonly<Record<string, string>> = {}) =>
@@ -129,7 +129,7 @@ describe('models', () => {
   const anthropic = { 'anthropic-version': '2023-06-01' };
   const ids = (json: { readonly data: readonly { readonly id: string }[] }) => json.data.map(({ id }) => id);
 
-  it('lists exact names and the backends’ names that match globs, by the API of the caller', async () => {
+  it('has exact names and the backends’ names that match globs, in the format of the API', async () => {
     const openAi = await list();
     assert.equal(openAi.object, 'list');
     assert.deepEqual(ids(openAi), ['cheap', 'gpt-4o']);
@@ -139,7 +139,7 @@ describe('models', () => {
     assert.equal(claude.data[0].type, 'model');
   });
 
-  it('finds exactly the models that a request would be routed for', async () => {
+  it('has exactly the models for which a request would be routed', async () => {
     assert.equal((await one('gpt-5-mini')).json.id, 'gpt-5-mini');
     assert.equal((await one('o3')).status, 404);
     assert.equal((await one('claude-sonnet-4')).status, 404);
@@ -150,12 +150,12 @@ describe('models', () => {
   });
 });
 
-describe('oversized headers', () => {
+describe('a request with oversized headers', () => {
   for (const [name, lines] of [
     ['of one header', [`x-large: ${'a'.repeat(300_000)}`]],
     ['of many headers', Array.from({ length: 2_000 }, (_, index) => `x-${index}: a`)],
   ] as const) {
-    it(`HTTP/1.1, ${name}: 431 with a body`, async () => {
+    it(`gets 431 with a body over HTTP/1.1 (${name})`, async () => {
       const head = ['POST /v1/chat/completions HTTP/1.1', 'host: ai.example.com', ...lines, '', ''].join('\r\n');
       const answer = await exchange(gateway.port, head);
       assert.match(answer, /^HTTP\/1\.1 431 /, answer.slice(0, 200));
@@ -163,7 +163,7 @@ describe('oversized headers', () => {
     });
   }
 
-  it('HTTP/2: Envoy resets the stream and serves the other streams of the connection', async () => {
+  it('is reset over HTTP/2, and other streams of the connection continue', async () => {
     const session = http2.connect(gateway.url);
     session.on('error', () => {});
     const ask = (headers: Readonly<Record<string, string>>) =>

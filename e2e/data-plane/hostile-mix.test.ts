@@ -35,7 +35,7 @@ after(async () => {
   }
 });
 
-it(`${hostile} hostile connections for ${seconds} s beside ${behaved} well-behaved clients`, async (context) => {
+it(`${hostile} hostile connections do not harm ${behaved} well-behaved clients for ${seconds} s`, async (context) => {
   const progress = (line: string) => console.error(line);
   const result = await runMix(world, { seconds, hostile, behaved, seed, progress, ...(acts && { acts }) });
   context.diagnostic(JSON.stringify(result));

@@ -95,7 +95,7 @@ async function beside<T>(work: () => Promise<T>): Promise<{ readonly result: T; 
   return { result, slowestMs };
 }
 
-describe('bodies', () => {
+describe('hostile bodies', () => {
   const shapes = {
     // biome-ignore lint/suspicious/noExplicitAny: an error document.
     '/v1/chat/completions': (json: any) =>
@@ -106,7 +106,7 @@ describe('bodies', () => {
   } as const;
   for (const path of Object.keys(shapes) as (keyof typeof shapes)[]) {
     for (const hostile of hostileBodies('large')) {
-      it(`${path}: ${hostile.name}`, async () => {
+      it(`are refused: ${hostile.name} (${path})`, async () => {
         const seen = world.provider.seen.length;
         const answer = await call(`${world.gateway.url}${path}`, hostile.body, {
           headers: { 'x-team': 'hostile', ...hostile.headers },
@@ -125,7 +125,7 @@ describe('bodies', () => {
 
   it('leave no hold', nothingHeld);
 
-  it('a compressed body is refused, whatever its size', async () => {
+  it('are refused if they are compressed', async () => {
     const bomb = zlib.gzipSync(Buffer.alloc(64 * MEGABYTE));
     for (const encoding of ['gzip', 'br', 'zstd', 'deflate']) {
       const { status, json } = await chat(world, 'large', { team: 'bomb', headers: { 'content-encoding': encoding } });
@@ -139,7 +139,7 @@ describe('bodies', () => {
   });
 });
 
-describe('long words', () => {
+describe('a long word', () => {
   const letters = Array.from({ length: 200_000 }, (_, index) =>
     String.fromCharCode(97 + ((index * 7_919 + (index >> 3)) % 26)),
   ).join('');
@@ -150,7 +150,7 @@ describe('long words', () => {
     ['letters', letters],
     ['Chinese characters', chinese],
   ] as const) {
-    it(`200,000 ${name}: counted to the limit and refused, without delay for others`, async () => {
+    it(`of 200,000 ${name} is counted to the limit and refused without delay for others`, async () => {
       const { result, slowestMs } = await beside(() =>
         chat(world, 'bounded', { team: 'words', body: { messages: [{ role: 'user', content: word }] } }),
       );
@@ -159,7 +159,7 @@ describe('long words', () => {
       assert.ok(slowestMs < BESIDE_MS, `${slowestMs} ms`);
     });
 
-    it(`200,000 ${name}: counted near the end of a budget, without delay for others`, async () => {
+    it(`of 200,000 ${name} is counted near the end of a budget without delay for others`, async () => {
       const { result, slowestMs } = await beside(() =>
         chat(world, 'near', { team: name, body: { messages: [{ role: 'user', content: word }] }, mock: { tokens: 1 } }),
       );
@@ -168,7 +168,7 @@ describe('long words', () => {
     });
   }
 
-  it('a response that is one long word is counted without usage, without delay for others', async () => {
+  it('as a response without usage is counted without delay for others', async () => {
     const team = 'long-answer';
     const { result, slowestMs } = await beside(() =>
       chat(world, 'large', { team, body: { stream: true }, mock: { hostile: 'megabyte-event' } }),
@@ -251,7 +251,7 @@ describe('large bodies and wrong lengths', () => {
     ['two of them', ['content-length: 5', 'content-length: 50']],
     ['a length and chunks', ['content-length: 5', 'transfer-encoding: chunked']],
   ] as const) {
-    it(`content-length: ${name}`, async () => {
+    it(`the content-length is refused: ${name}`, async () => {
       const seen = world.provider.seen.length;
       const raw = await rawCall(world.gateway.port);
       await raw.write(`${head('/v1/chat/completions', ['x-team: length', ...lines])}{"a":1}\r\n0\r\n\r\n`);
@@ -273,7 +273,7 @@ describe('large bodies and wrong lengths', () => {
   });
 });
 
-describe('providers', () => {
+describe('the gateway survives', () => {
   it('a stream without an end and without a newline', async () => {
     const team = 'endless';
     const opened = await open(
@@ -296,7 +296,7 @@ describe('providers', () => {
     await nothingHeld();
   });
 
-  it('an event of a megabyte arrives and is charged', async () => {
+  it('an event of a megabyte, which arrives and is charged', async () => {
     const team = 'megabyte';
     const answer = await chat(world, 'large', { team, body: { stream: true }, mock: { hostile: 'megabyte-event' } });
     assert.equal(

@@ -39,7 +39,7 @@ interface Timed {
   readonly answer: Answered | undefined;
 }
 
-it('extproc is killed under load', async (context) => {
+it('new requests get 503 in the format of their API until a killed extproc is replaced', async (context) => {
   const allowedMs = WELL_AGAIN_MS * (await slowness());
   const { gateway, provider } = world;
   const results: Timed[] = [];

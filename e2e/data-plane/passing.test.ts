@@ -44,7 +44,7 @@ describe('endpoints', () => {
     ['GET', '/v1/threads'],
     ['PUT', '/v1/files/abc'],
   ] as const) {
-    it(`${method} ${path}: 404`, async () => {
+    it(`${method} ${path} gets 404`, async () => {
       const body = method === 'GET' ? undefined : { model: MODEL, messages: say('Hello') };
       const { status, json } = await call(`${world.gateway.url}${path}`, body, { method });
       assert.equal(status, 404);
@@ -247,8 +247,8 @@ describe('headers', () => {
   });
 });
 
-describe('lengths', () => {
-  it('both sides receive them, also for edited bodies', async () => {
+describe('content-length', () => {
+  it('is correct on both sides, also for edited bodies', async () => {
     for (const model of [MODEL, 'cheap']) {
       const { headers, bytes } = await call(
         `${world.gateway.url}/v1/chat/completions`,
@@ -264,7 +264,7 @@ describe('lengths', () => {
     }
   });
 
-  it('a stream has none, whatever its provider sends', async () => {
+  it('is absent on streams, even if the provider sends it', async () => {
     const { headers, text } = await call(
       `${world.gateway.url}/v1/chat/completions`,
       { model: MODEL, messages: say('Hello'), stream: true },
@@ -277,8 +277,8 @@ describe('lengths', () => {
   });
 });
 
-describe('bytes', () => {
-  it('a stream with requested usage arrives unchanged', async () => {
+describe('the bytes of a response', () => {
+  it('are unchanged in a stream with requested usage', async () => {
     const body = { model: MODEL, messages: say('Hello'), stream: true, stream_options: { include_usage: true } };
     const { text } = await call(`${world.gateway.url}/v1/chat/completions`, body, {
       mock: { tokens: 500, tokensAChunk: 3 },
@@ -288,7 +288,7 @@ describe('bytes', () => {
   });
 
   for (const encoding of ['gzip', 'br', 'zstd'] as const) {
-    it(`${encoding}: the decoded bytes are unchanged and counted`, async () => {
+    it(`are unchanged and counted after decoding ${encoding}`, async () => {
       const { result, record } = await world.gateway.recordOf(async () => {
         const response = await fetch(`${world.gateway.url}/v1/chat/completions`, {
           method: 'POST',

@@ -11,7 +11,7 @@ import { startWorld, type World } from './support/world.ts';
 const everything = { passthrough: [{ method: 'POST', path: '/v1/*' }] };
 const all = { onMissingKey: 'Shared' };
 
-describe('a prefix, if every quota allows uncounted endpoints', () => {
+describe('a passthrough prefix, if every quota allows uncounted endpoints', () => {
   let world: World;
   before(async () => {
     const quotas = [teamQuota('tokens', 'TotalTokens', 1_000_000, { ...all, unmetered: 'Allow' })];
@@ -42,7 +42,7 @@ describe('a prefix, if every quota allows uncounted endpoints', () => {
   }
 });
 
-describe('a prefix, if only one of two quotas allows uncounted endpoints', () => {
+describe('a passthrough prefix, if only one of two quotas allows uncounted endpoints', () => {
   let world: World;
   before(async () => {
     world = await startWorld(

@@ -34,7 +34,7 @@ async function refusedAs(code: string, status: number, model: string, ask: Ask) 
   return answer;
 }
 
-it('an exhausted quota: the client gets code, status and headers, the access line the quota', async () => {
+it('an exhausted quota is named in the access line and not in the error', async () => {
   assert.equal((await chat(world, 'private-model', { team: 'spent', mock: { tokens: 1 } })).status, 200);
   const refused = await refusedAs('request_rate_exceeded', 429, 'private-model', { team: 'spent' });
   assert.equal(refused.json.error.message, 'Too many requests.');

@@ -41,7 +41,7 @@ for (const [model, least, most] of [
   ['hold', BOUND, BOUND],
   ['estimate', 256, BOUND - 1],
 ] as const) {
-  it(`hidden output of a stream that is abandoned before its usage (onAbandon of ${model})`, async () => {
+  it(`an abandoned stream costs its hidden output (onAbandon of ${model})`, async () => {
     const team = `hidden-${model}`;
     const opened = await openChat(world, model, {
       team,

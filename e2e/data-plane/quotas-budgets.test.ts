@@ -44,8 +44,8 @@ async function heldBy(team: string): Promise<number> {
   return (await world.gateway.metrics()).held(team);
 }
 
-describe('concurrency', () => {
-  it('64 streams at once on one budget', async () => {
+describe('concurrent requests', () => {
+  it('as 64 streams never exceed one budget', async () => {
     const team = 'team-64-streams';
     const answers = await Promise.all(
       Array.from({ length: 64 }, () =>
@@ -77,7 +77,7 @@ describe('concurrency', () => {
     );
   });
 
-  it('64 unary responses at once, with a provider that keeps bounds', async () => {
+  it('as 64 unary responses never exceed the budget if the provider keeps bounds', async () => {
     const team = 'team-json';
     const body = { max_completion_tokens: 120 };
     const answers = await Promise.all(
@@ -100,7 +100,7 @@ describe('concurrency', () => {
     assert.equal(charged, truth, 'what the provider bills is what is charged');
   });
 
-  it('streams and unary responses together, on output tokens', async () => {
+  it('as streams and unary responses share a budget of output tokens', async () => {
     const team = 'team-mixed';
     await Promise.all(
       Array.from({ length: 24 }, (_, index) =>
@@ -117,7 +117,7 @@ describe('concurrency', () => {
     assert.ok(output <= 1_000 && output >= 980, `${output} charged of 1000`);
   });
 
-  it('a request that only holds prevent waits, and is served when they are released', async () => {
+  it('wait for holds of others and are served when these are released', async () => {
     const team = 'team-patient';
     const body = { max_completion_tokens: 400 };
     const first = chat(world, 'patient', { team, body, mock: { tokens: 20, delayMs: 800 } });
@@ -130,7 +130,7 @@ describe('concurrency', () => {
     assert.ok(usedBy(second) <= 500);
   });
 
-  it('a request that waits in vain gets 429 budget_held and a short retry-after', async () => {
+  it('that wait in vain get 429 budget_held and a short retry-after', async () => {
     const team = 'team-hasty';
     const body = { max_completion_tokens: 450 };
     const first = chat(world, 'hasty', { team, body, mock: { tokens: 20, delayMs: 1_500 } });
@@ -152,8 +152,8 @@ describe('concurrency', () => {
   });
 });
 
-describe('nothing delivered is free', () => {
-  it('clients that leave during a stream', async () => {
+describe('delivered tokens are charged', () => {
+  it('if clients leave during a stream', async () => {
     const team = 'team-leaves';
     const received = await Promise.all(
       Array.from({ length: 20 }, async (_, index) => {
@@ -178,7 +178,7 @@ describe('nothing delivered is free', () => {
     await waitFor('release of all holds', async () => (await heldBy(team)) === 0);
   });
 
-  it('a client that does not wait for a unary response', async () => {
+  it('if a client does not wait for a unary response', async () => {
     const team = 'team-impatient';
     const work = openChat(world, 'large', {
       team,
@@ -194,7 +194,7 @@ describe('nothing delivered is free', () => {
   });
 
   for (const how of ['reset', 'close'] as const) {
-    it(`a provider that fails before the response (${how}): nothing is charged`, async () => {
+    it(`and nothing is charged if a provider fails before the response (${how})`, async () => {
       const team = `team-before-${how}`;
       const answer = await chat(world, 'large', {
         team,
@@ -208,7 +208,7 @@ describe('nothing delivered is free', () => {
       await waitFor('release of the hold', async () => (await heldBy(team)) === 0);
     });
 
-    it(`a provider that fails during the stream (${how})`, async () => {
+    it(`if a provider fails during the stream (${how})`, async () => {
       const team = `team-in-${how}`;
       const answer = await chat(world, 'large', {
         team,
@@ -222,7 +222,7 @@ describe('nothing delivered is free', () => {
       assert.equal(record?.source, 'estimated');
     });
 
-    it(`a provider that fails after the stream (${how})`, async () => {
+    it(`if a provider fails after the stream (${how})`, async () => {
       const team = `team-after-${how}`;
       const answer = await chat(world, 'large', {
         team,
@@ -236,7 +236,7 @@ describe('nothing delivered is free', () => {
     });
   }
 
-  it('a provider that breaks off a unary response', async () => {
+  it('if a provider breaks off a unary response', async () => {
     const team = 'team-in-json';
     await chat(world, 'large', { team, mock: { tokens: 200, fail: { when: 'in', how: 'close' } } });
     const [record] = await recordsOf(world, team, 1);
@@ -244,7 +244,7 @@ describe('nothing delivered is free', () => {
     assert.equal(record?.source, 'estimated');
   });
 
-  it('a provider that falls silent: what arrived until the client left is charged', async () => {
+  it('if the client leaves a silent provider', async () => {
     const team = 'team-silent';
     const mock = { tokens: 100, paceMs: 5, fail: { when: 'in', how: 'silent', chunks: 30 } } as const;
     const opened = await openChat(world, 'large', { team, body: { stream: true }, mock });
@@ -254,7 +254,7 @@ describe('nothing delivered is free', () => {
     assert.equal(record?.outputTokens, 30, record?.line);
   });
 
-  it('a provider without usage', async () => {
+  it('if a provider reports no usage', async () => {
     const team = 'team-no-usage';
     for (const stream of [true, false]) {
       await chat(world, 'large', { team, body: { stream }, mock: { tokens: 200, usage: 'Never' } });
@@ -267,7 +267,7 @@ describe('nothing delivered is free', () => {
     }
   });
 
-  it('after a kill -9 of extproc', async () => {
+  it('if extproc is killed by kill -9', async () => {
     const team = 'team-kill';
     const streams = await Promise.all(
       Array.from({ length: 16 }, () =>

@@ -49,8 +49,8 @@ async function cutProperly(team: string, visibleTokens: number, endedAtMs: numbe
   assert.equal(record?.status, 200);
 }
 
-describe('cuts', () => {
-  it('chat completions', async () => {
+describe('a cut', () => {
+  it('ends chat completions properly', async () => {
     const team = 'cut-chat';
     const client = openaiClient(world.gateway.url, { 'x-team': team });
     const final = await client.chat.completions
@@ -65,7 +65,7 @@ describe('cuts', () => {
     await cutProperly(team, wordCount(text), endedAtMs);
   });
 
-  it('chat completions of a client that did not request usage', async () => {
+  it('ends chat completions without usage if the client did not request usage', async () => {
     const team = 'cut-chat-no-usage';
     const { text, complete } = await chat(world, 'cut', { team, body: { stream: true }, mock: endless });
     const endedAtMs = performance.now();
@@ -83,7 +83,7 @@ describe('cuts', () => {
     );
   });
 
-  it('chat completions with several choices: each one ends', async () => {
+  it('ends each choice of chat completions', async () => {
     const team = 'cut-choices';
     const client = openaiClient(world.gateway.url, { 'x-team': team });
     const final = await client.chat.completions
@@ -98,7 +98,7 @@ describe('cuts', () => {
     await cutProperly(team, total, endedAtMs);
   });
 
-  it('completions', async () => {
+  it('ends completions properly', async () => {
     const team = 'cut-completions';
     const client = openaiClient(world.gateway.url, { 'x-team': team });
     const stream = await client.completions.create(
@@ -115,7 +115,7 @@ describe('cuts', () => {
     await cutProperly(team, wordCount(text), performance.now());
   });
 
-  it('responses', async () => {
+  it('ends responses properly', async () => {
     const team = 'cut-responses';
     const client = openaiClient(world.gateway.url, { 'x-team': team });
     const stream = await client.responses.create({ model: 'cut', input: 'Hello', stream: true }, mock(endless));
@@ -145,14 +145,14 @@ describe('cuts', () => {
     await cutProperly(team, wordCount(text), endedAtMs);
   });
 
-  it('responses, with the client’s own stream helper', async () => {
+  it('ends responses properly for the client’s own stream helper', async () => {
     const client = openaiClient(world.gateway.url, { 'x-team': 'cut-responses-helper' });
     const final = await client.responses.stream({ model: 'cut', input: 'Hello' }, mock(endless)).finalResponse();
     assert.equal(final.status, 'incomplete');
     assert.ok(wordCount(final.output_text) > 50, final.output_text);
   });
 
-  it('messages', async () => {
+  it('ends messages properly', async () => {
     const team = 'cut-messages';
     const client = anthropicClient(world.gateway.url, { 'x-team': team });
     const final = await client.messages
@@ -166,7 +166,7 @@ describe('cuts', () => {
     await cutProperly(team, wordCount(text), endedAtMs);
   });
 
-  it('TGI', async () => {
+  it('ends streams of TGI properly', async () => {
     const team = 'cut-tgi';
     const { text, complete } = await call(
       `${world.gateway.url}/generate_stream`,
@@ -187,7 +187,7 @@ describe('cuts', () => {
     await cutProperly(team, wordCount(visible), endedAtMs);
   });
 
-  it('an open tool call is closed', async () => {
+  it('closes an open tool call', async () => {
     const team = 'cut-tool';
     const client = anthropicClient(world.gateway.url, { 'x-team': team });
     const events = await client.messages.create(
@@ -222,7 +222,7 @@ describe('cuts', () => {
     assert.ok((upstream?.abortedAtMs ?? 0) - endedAtMs < UPSTREAM_CLOSED_MS);
   });
 
-  it('a quota on output tokens ignores the input', async () => {
+  it('ignores the input under a quota on output tokens', async () => {
     const team = 'cut-output';
     const { text } = await chat(world, 'output', { team, body: { stream: true }, mock: endless });
     const words = wordCount(
@@ -233,7 +233,7 @@ describe('cuts', () => {
     assert.ok(words <= LIMIT && words >= 0.98 * LIMIT, `${words} of ${LIMIT}`);
   });
 
-  it('streams that may be cut are requested uncompressed', async () => {
+  it('is possible because streams are requested uncompressed', async () => {
     await chat(world, 'cut', {
       team: 'cut-identity',
       body: { stream: true },
@@ -243,7 +243,7 @@ describe('cuts', () => {
     assert.equal(world.provider.seen.at(-1)?.headers['accept-encoding'], 'identity');
   });
 
-  it('a stream that the provider compresses anyway is counted and ended', async () => {
+  it('ends a stream that the provider compresses anyway', async () => {
     const team = 'cut-compressed';
     const answer = await chat(world, 'cut', { team, body: { stream: true }, mock: { ...endless, encoding: 'gzip' } });
     assert.equal(answer.status, 200);

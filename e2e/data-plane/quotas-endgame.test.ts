@@ -114,7 +114,7 @@ describe(`64 clients, ${LARGE} tokens, 200 tokens per second each`, () => {
 
 describe(`streams that are longer than ${SMALL} tokens allow`, () => {
   for (const clients of [4, 8, 16, 32, 64]) {
-    it(`${clients} of them`, async (t) => {
+    it(`use the budget with ${clients} clients`, async (t) => {
       const chat = dialects['chat completions']!;
       const { admitted, made, charged } = await rush(chat, 'small', `small ${clients}`, clients, 2_000);
       t.diagnostic(`${admitted.length} admitted, ${charged} charged, ${made} made`);

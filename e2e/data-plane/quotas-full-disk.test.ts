@@ -27,7 +27,7 @@ const INSIDE = 'TALLYGATE_TEST_SMALL_DISK';
 const inside = process.env[INSIDE] !== undefined;
 const canMount = process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'true']).status === 0;
 
-it('a full disk', {
+it('a full disk refuses token quotas with onJournalLoss FailClosed until there is space', {
   skip: canMount ? false : 'needs root and unshare to mount a small disk',
   timeout: 90_000,
 }, async (t) => {

@@ -54,14 +54,14 @@ async function overdrawn(model: string, cause: string, ask: Ask): Promise<Answer
   return next;
 }
 
-it('bound_ignored: a provider that generates more than the bound', async () => {
+it('an overdraft is bound_ignored if a provider generates more than the bound', async () => {
   const body = { max_completion_tokens: 10 };
   const mock = { tokens: 1_000, keepsBounds: false };
   const refused = await overdrawn('small', 'bound_ignored', { team: 'ignored', body, mock });
   assert.equal(refused.headers['x-ratelimit-remaining-tokens'], '0');
 });
 
-it('hidden_output: reasoning tokens of a model that is not known for them', async () => {
+it('an overdraft is hidden_output for unexpected reasoning tokens', async () => {
   await overdrawn('small', 'hidden_output', {
     team: 'hidden',
     body: { stream: true },
@@ -69,7 +69,7 @@ it('hidden_output: reasoning tokens of a model that is not known for them', asyn
   });
 });
 
-it('input_estimate: a provider that counts more input', async () => {
+it('an overdraft is input_estimate if a provider counts more input', async () => {
   await overdrawn('small', 'input_estimate', {
     team: 'grown',
     body: { max_completion_tokens: 10 },
@@ -77,11 +77,11 @@ it('input_estimate: a provider that counts more input', async () => {
   });
 });
 
-it('input_estimate: if only input is limited, output is no cause', async () => {
+it('an overdraft of an input quota is never caused by output', async () => {
   await overdrawn('input', 'input_estimate', { team: 'long', mock: { tokens: 2_000, extraInputTokens: 1_000 } });
 });
 
-it('server_tool: the provider’s own searches, if the policy allows requests without a bound', async () => {
+it('an overdraft is server_tool for the provider’s own searches in unbounded requests', async () => {
   const search = { web_search_options: {}, max_completion_tokens: 10 };
   const refused = await chat(world, 'small', { team: 'search', body: search });
   assert.equal(refused.json.error.code, 'unbounded_cost', 'and only there');
@@ -108,7 +108,7 @@ function causesOf(record: AccessRecord): readonly string[] {
   return record.overdrafts.map(({ cause }) => cause);
 }
 
-it('in_flight: a stream within its hold, while another request passes the limit', async () => {
+it('an overdraft is in_flight for a stream within its hold while another request passes the limit', async () => {
   const team = 'flight';
   const before = await overdraftMetric('small', 'in_flight');
   const stream = await under('small', team, async () => {
@@ -126,7 +126,7 @@ it('in_flight: a stream within its hold, while another request passes the limit'
   assert.equal((await chat(world, 'small', { team })).status, 429);
 });
 
-it('in_flight: a limit that is lowered during a stream; once raised again, new requests are admitted', async () => {
+it('an overdraft is in_flight if the limit is lowered during a stream, until it is raised again', async () => {
   const team = 'lowered';
   const set = (amount: number) =>
     world.gateway.edit([

@@ -64,8 +64,8 @@ before(async () => {
 after(() => world?.stop());
 beforeEach(() => world.provider.forget());
 
-describe('windows', () => {
-  it('sliding: room returns as time passes', async () => {
+describe('a window', () => {
+  it('of type Sliding makes room as time passes', async () => {
     const team = 'sliding';
     assert.equal((await chat(world, 'sliding', { team, mock: { tokens: 1 } })).status, 200);
     assert.equal((await chat(world, 'sliding', { team, mock: { tokens: 1 } })).status, 200);
@@ -81,7 +81,7 @@ describe('windows', () => {
     );
   });
 
-  it('calendar: until the minute ends', async () => {
+  it('of type Calendar makes room when the minute ends', async () => {
     // Starts again if the minute ends during the test, because the result would prove nothing.
     for (let attempt = 0; ; attempt += 1) {
       const team = `calendar-${attempt}`;
@@ -102,7 +102,7 @@ describe('windows', () => {
     }
   });
 
-  it('lifetime: waiting is pointless, and the response reports it', async () => {
+  it('of type Lifetime never makes room, and the response reports it', async () => {
     const team = 'lifetime';
     await chat(world, 'lifetime', { team, body: { stream: true }, mock: { tokens: 200, paceMs: 2 } });
     const refused = await chat(world, 'lifetime', { team });
@@ -156,7 +156,7 @@ describe('keys', () => {
     assert.equal(world.provider.seen.length, 0);
   });
 
-  it('onMissingKey Shared: one budget for all requests without the key', async () => {
+  it('requests without the key share one budget with onMissingKey Shared', async () => {
     const ask = () =>
       call(
         `${world.gateway.url}/v1/chat/completions`,
@@ -238,14 +238,14 @@ describe('request limits', () => {
 });
 
 describe('a late first token', () => {
-  it('before the response begins: 504 in the shape of the API', async () => {
+  it('gets 504 in the format of the API before the response begins', async () => {
     const answer = await chat(world, 'impatient', { team: 'late', body: { stream: true }, mock: { delayMs: 3_000 } });
     assert.equal(answer.status, 504, answer.text);
     assert.equal(answer.json.error.code, 'first_token_timeout');
     await waitFor('closed upstream', () => world.provider.seen.at(-1)?.abortedAtMs !== undefined, 1_000);
   });
 
-  it('in a stream that has begun: an error event that the client understands', async () => {
+  it('ends a stream that has begun with an error event that the client understands', async () => {
     const client = openaiClient(world.gateway.url, { 'x-team': 'late' });
     const work = client.chat.completions
       .stream({ model: 'impatient', messages: say('Hello') }, mock({ paceMs: 3_000 }))
@@ -256,14 +256,14 @@ describe('a late first token', () => {
     await waitFor('closed upstream', () => world.provider.seen.at(-1)?.abortedAtMs !== undefined, 1_000);
   });
 
-  it('does not apply to a unary response', async () => {
+  it('does not end a unary response', async () => {
     const answer = await chat(world, 'impatient', { team: 'late', mock: { delayMs: 800, tokens: 3 } });
     assert.equal(answer.status, 200);
   });
 });
 
-describe('Shadow', () => {
-  it('counts and reports, and refuses nothing', async () => {
+describe('a quota in mode Shadow', () => {
+  it('counts and reports, but refuses nothing', async () => {
     const team = 'shadow';
     for (let index = 0; index < 3; index += 1) {
       const { status, text } = await chat(world, 'shadow', { team, body: { stream: true }, mock: { tokens: 30 } });
@@ -280,10 +280,10 @@ describe('Shadow', () => {
   });
 });
 
-describe('refusals in the shape of each API', () => {
+describe('a refusal', () => {
   const spend = (team: string) => chat(world, 'lifetime', { team, body: { stream: true }, mock: { tokens: 100 } });
 
-  it('OpenAI', async () => {
+  it('has the format of OpenAI', async () => {
     const team = 'shape-openai';
     await spend(team);
     const client = openaiClient(world.gateway.url, { 'x-team': team });
@@ -299,7 +299,7 @@ describe('refusals in the shape of each API', () => {
     }
   });
 
-  it('Anthropic', async () => {
+  it('has the format of Anthropic', async () => {
     const team = 'shape-anthropic';
     await spend(team);
     const client = anthropicClient(world.gateway.url, { 'x-team': team });
@@ -310,7 +310,7 @@ describe('refusals in the shape of each API', () => {
     assert.ok(error.headers?.get('anthropic-ratelimit-tokens-limit'));
   });
 
-  it('TGI', async () => {
+  it('has the format of TGI', async () => {
     const team = 'shape-tgi';
     await spend(team);
     const headers = { 'x-team': team, 'x-engine': 'lifetime' };
@@ -326,7 +326,7 @@ describe('refusals in the shape of each API', () => {
     assert.equal(typeof json.error_type, 'string');
   });
 
-  it('the official clients do not retry what is pointless', async () => {
+  it('is not retried by the official clients if that is pointless', async () => {
     const team = 'shape-retries';
     await spend(team);
     const client = new OpenAI({

@@ -36,7 +36,7 @@ async function start(): Promise<World> {
   return { provider, gateway, stop: () => gateway.stop() };
 }
 
-it('SIGTERM, and kill -9 of everything', async () => {
+it('budgets survive SIGTERM and kill -9 of all processes', async () => {
   const team = 'restarts';
   const small = { team, body: { max_completion_tokens: 1 }, mock: { tokens: 1 } };
 

@@ -68,7 +68,7 @@ it('there are recordings of all providers', { skip: noRecordings }, () => {
   assert.ok(recorded.filter((one) => reportedUsage(one) !== undefined).length >= 40);
 });
 
-describe('each response', () => {
+describe('a recorded response passes unchanged', () => {
   for (const recording of all) {
     it(recording.name, async () => {
       const { result, record } = await replay(recording);
@@ -89,9 +89,9 @@ describe('each response', () => {
   }
 });
 
-describe('compressed', () => {
+describe('compression', () => {
   for (const encoding of ['gzip', 'br', 'zstd']) {
-    it(`each response in ${encoding}`, async () => {
+    it(`in ${encoding} does not change responses and counts`, async () => {
       for (const recording of all.filter(({ status }) => status === 200)) {
         const { result, record } = await replay(recording, { 'x-encoding': encoding });
         assert.equal(result.status, 200);
@@ -113,9 +113,9 @@ describe('compressed', () => {
   }
 });
 
-describe('usage that the client did not ask for', () => {
+describe('usage that the client did not request', () => {
   for (const name of ['chat-text.stream', 'xai-reasoning.stream']) {
-    it(`${name}: only what the request for usage adds is removed, and everything is charged`, async () => {
+    it(`is removed from the response and charged (${name})`, async () => {
       const recording = all.find((one) => one.name === name);
       assert.ok(recording);
       const { stream_options: _, ...request } = recording.request;
@@ -133,10 +133,10 @@ describe('usage that the client did not ask for', () => {
   }
 });
 
-describe('without usage', () => {
+describe('a response without usage', () => {
   for (const recording of untold) {
     const hidden = hasHiddenOutput(recording);
-    it(`${recording.name}: the estimate is ${hidden ? 'more than' : 'within 1% of'} the visible text`, async () => {
+    it(`is estimated ${hidden ? 'above' : 'within 1% of'} its visible text (${recording.name})`, async () => {
       const { record } = await replay(recording);
       const count = String(recording.request['model']).startsWith('gpt-3.5') ? countOldTokens : countTokens;
       const truth = visibleTexts(recording).reduce((sum, text) => sum + count(text), 0);

@@ -63,10 +63,10 @@ async function failures(backendName: string, failure: string): Promise<number> {
   });
 }
 
-describe('who broke the exchange off', () => {
+describe('the access line records an interruption by', () => {
   for (const stream of [true, false]) {
     for (const how of ['reset', 'close'] as const) {
-      it(`the provider (${how}), ${stream ? 'a stream' : 'JSON'}`, async () => {
+      it(`the provider (${how}) of ${stream ? 'a stream' : 'JSON'}`, async () => {
         const before = await failures('mock', 'reset');
         const line = await lineOf(() => ask('mock', { mock: { tokens: 500, fail: { when: 'in', how } } }, stream));
         assert.equal(line.clientLeft, undefined, JSON.stringify(line));
@@ -101,7 +101,7 @@ describe('who broke the exchange off', () => {
     assert.equal(line.flags, 'UT');
   });
 
-  it('concurrent requests, each with its own cause', async () => {
+  it('different causes for concurrent requests', async () => {
     const broken = Array.from({ length: 40 }, () =>
       ask('mock', { mock: { tokens: 200, paceMs: 2, fail: { when: 'in', how: 'reset', chunks: 20 } } }),
     );
@@ -121,7 +121,7 @@ describe('an unreachable backend', () => {
     ['no-tls', 'tls', /WRONG_VERSION_NUMBER|TLS/],
     ['no-name', 'address', /no_healthy_upstream|dns/],
   ] as const) {
-    it(`${name}: the access line has the cause, the client only learns that the backend is unavailable`, async () => {
+    it(`has its cause in the access line and not in the response (${name})`, async () => {
       let headers: object = {};
       const line = await lineOf(async () => {
         const answer = await ask(name, {}, false);

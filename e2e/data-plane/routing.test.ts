@@ -81,21 +81,21 @@ async function served(model: string, headers: Readonly<Record<string, string>> =
   return redCount === 1 ? 'red' : 'blue';
 }
 
-describe('rules', () => {
-  it('exact names before globs, longer globs before shorter ones', async () => {
+describe('a rule', () => {
+  it('with an exact name precedes globs, and a longer glob precedes shorter ones', async () => {
     assert.equal(await served('something'), 'red');
     assert.equal(await served('m-1'), 'red');
     assert.equal(await served('m-long-1'), 'blue');
     assert.equal(await served('m-long-exact'), 'red');
   });
 
-  it('a name that looks like a pattern is a name', async () => {
+  it('matches a name that looks like a pattern literally', async () => {
     assert.equal(await served('m-long-*'), 'blue');
     assert.equal(await served('.*'), 'red');
     assert.equal(await served('org/model:tag@v1 ü'), 'red');
   });
 
-  it('headers: exact values, and patterns that match the whole value', async () => {
+  it('matches exact header values, and patterns against the whole value', async () => {
     assert.equal(await served('something', { 'x-tier': 'gold' }), 'blue');
     assert.equal(await served('something', { 'x-tier': 'golden' }), 'red');
     assert.equal(await served('m-1', { 'x-user': 'a12' }), 'blue');
@@ -104,8 +104,8 @@ describe('rules', () => {
   });
 });
 
-describe('backends', () => {
-  it('weights', async () => {
+describe('a backend', () => {
+  it('receives requests in proportion to its weight', async () => {
     for (let index = 0; index < 200; index += 1) {
       await ask('weights');
     }
@@ -118,7 +118,7 @@ describe('backends', () => {
     assert.equal(blue.seen.length, 200 - red.seen.length + 10);
   });
 
-  it('a lower priority takes over when the first one fails', async () => {
+  it('of lower priority takes over when the first one fails', async () => {
     const statuses = [];
     for (let index = 0; index < 10; index += 1) {
       statuses.push((await ask('spare')).status);
@@ -130,7 +130,7 @@ describe('backends', () => {
     assert.equal(blue.seen.length, statuses.filter((status) => status === 200).length);
   });
 
-  it('an unreachable backend: 503 in the shape of the API', async () => {
+  it('that is unreachable gets 503 in the format of the API', async () => {
     const { status, json } = await ask('gone');
     assert.equal(status, 503);
     assert.equal(json.error.code, 'backend_unavailable');
@@ -139,15 +139,15 @@ describe('backends', () => {
     assert.equal(record.outputTokens ?? 0, 0);
   });
 
-  it('a path prefix replaces /v1', async () => {
+  it('with a path prefix receives it instead of /v1', async () => {
     const { status } = await ask('prefixed');
     assert.equal(status, 200);
     assert.equal(blue.seen.at(-1)?.path, '/proxy/openai/v1/chat/completions');
   });
 });
 
-describe('timeouts', () => {
-  it('a request that takes too long: 504 in the shape of the API, and its cost is charged', async () => {
+describe('a timeout', () => {
+  it('of a request gets 504 in the format of the API, and its cost is charged', async () => {
     const { result, record } = await gateway.recordOf(() => ask('timed', { mock: { tokens: 50, delayMs: 3_000 } }));
     assert.equal(result.status, 504);
     assert.equal(typeof result.json.error.message, 'string');
@@ -155,7 +155,7 @@ describe('timeouts', () => {
     await waitFor('closed upstream', () => red.seen.at(-1)?.abortedAtMs !== undefined, 1_000);
   });
 
-  it('a silent stream ends', async () => {
+  it('ends a silent stream', async () => {
     const started = performance.now();
     const answer = await ask(
       'idle',
@@ -168,8 +168,8 @@ describe('timeouts', () => {
   });
 });
 
-describe('protocols', () => {
-  it('HTTP/2 clients: unary, streamed, and one that leaves', async () => {
+describe('the gateway serves', () => {
+  it('HTTP/2 clients with responses, streams and aborts', async () => {
     const session = http2.connect(gateway.url);
     const send = (body: unknown, mock: unknown) => {
       const stream = session.request({

@@ -22,7 +22,7 @@ before(async () => {
 });
 after(() => world?.stop());
 
-it('200 clients that stop reading', async (context) => {
+it('200 clients that stop reading do not block others', async (context) => {
   const { gateway, provider } = world;
   const extproc = gateway.extprocPid();
   const stuck: RawCall[] = [];

@@ -139,8 +139,8 @@ describe('edits', () => {
   });
 });
 
-describe('ends', () => {
-  it('SIGTERM lets open streams end, admits no request, and leaves nothing behind', async () => {
+describe('shutdown', () => {
+  it('by SIGTERM lets open streams end, admits no request, and leaves nothing behind', async () => {
     const world = await startWorld();
     const { gateway } = world;
     const stream = await openStream(world, MODEL, { tokens: 150, paceMs: 15 });
@@ -157,7 +157,7 @@ describe('ends', () => {
     await world.provider.stop();
   });
 
-  it('Envoy is restarted after kill -9', async () => {
+  it('of Envoy by kill -9 restarts it', async () => {
     const world = await startWorld();
     const { gateway } = world;
     const pid = gateway.envoyPid();
@@ -174,7 +174,7 @@ describe('ends', () => {
     await world.stop();
   });
 
-  it('kill -9 of tallygate itself ends all its processes, and the next start succeeds', async () => {
+  it('by kill -9 of tallygate ends all its processes, and the next start succeeds', async () => {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-e2e-'));
     const world = await startWorld([], {}, { folder });
     const { gateway } = world;
@@ -195,7 +195,7 @@ describe('ends', () => {
   });
 });
 
-describe('a failing start', () => {
+describe('a start fails with a message for', () => {
   let folder = '';
   before(() => {
     folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-e2e-'));
@@ -229,7 +229,7 @@ describe('a failing start', () => {
     return { code, stderr };
   }
 
-  it('an invalid file: every problem with its line, and exit code 1', async () => {
+  it('an invalid file, with the line of every problem and exit code 1', async () => {
     const { code, stderr } = await failing(
       'apiVersion: tallygate.dev/v1alpha1\nkind: AIBackend\nmetadata: {name: x}\nspec: {schema: Nobody}\n',
     );
@@ -251,7 +251,7 @@ describe('a failing start', () => {
     );
   });
 
-  it('no Envoy, or another program under that name', async () => {
+  it('a missing Envoy, or another program under that name', async () => {
     const missing = await failing('', { TALLYGATE_ENVOY: '/nowhere/envoy' });
     assert.equal(missing.code, 1);
     assert.match(missing.stderr, /\/nowhere\/envoy .*TALLYGATE_ENVOY/);

@@ -107,7 +107,7 @@ async function allEnd(tree: readonly ProcessInfo[], started: Started): Promise<v
   }
 }
 
-describe('with a Node that cannot read TypeScript', () => {
+describe('with a Node that cannot read TypeScript,', () => {
   it('an error at the start ends the launcher', async () => {
     const wrong = path.join(folder, 'wrong.yaml');
     writeFileSync(wrong, 'kind: [\n');
@@ -137,13 +137,13 @@ describe('with a Node that cannot read TypeScript', () => {
   });
 });
 
-describe('started by another program', () => {
+describe('a gateway started by another program', () => {
   for (const [name, command, args] of [
     ['npx', 'npx', () => ['tallygate', 'run', file]],
     ['npx with an old Node', 'npx', () => ['-c', `"${process.execPath}" ${launcher().join(' ')} ${file}`]],
     ['make', 'make', () => ['--silent', 'run', `FILES=${file}`]],
   ] as const) {
-    it(`SIGTERM to ${name} ends all processes`, async () => {
+    it(`ends all its processes after SIGTERM to ${name}`, async () => {
       const started = await start(command, args());
       const tree = await serving(started);
       started.child.kill('SIGTERM');

@@ -22,7 +22,7 @@ before(async () => {
 });
 after(() => world?.stop());
 
-it('500 aborting clients per second beside normal traffic', async () => {
+it('500 aborting clients per second do not harm normal traffic', async () => {
   const { gateway, provider } = world;
   const extproc = gateway.extprocPid();
   const body = JSON.stringify({ model: 'large', stream: true, messages: [{ role: 'user', content: 'Hello' }] });

@@ -27,8 +27,8 @@ function lastSeen() {
   return seen;
 }
 
-describe('mock provider', () => {
-  it('chat: plain, streamed, bounded, tools, usage', async () => {
+describe('the mock provider', () => {
+  it('serves chat completions with streams, bounds, tools and usage', async () => {
     const client = openaiClient(url);
     const messages = say('Hello');
     const plain = await client.chat.completions.create(
@@ -47,7 +47,7 @@ describe('mock provider', () => {
     assert.equal(lastSeen().hiddenTokens, 5);
   });
 
-  it('responses, completions and embeddings', async () => {
+  it('serves responses, completions and embeddings', async () => {
     const client = openaiClient(url);
     const stream = client.responses.stream({ model: 'm', input: 'Hello', max_output_tokens: 6 }, mock({ tokens: 9 }));
     const final = await stream.finalResponse();
@@ -59,7 +59,7 @@ describe('mock provider', () => {
     assert.deepEqual(Array.from(embedding.data[0]?.embedding ?? []), [0.5, -0.25, 0.125]);
   });
 
-  it('messages', async () => {
+  it('serves messages', async () => {
     const client = anthropicClient(url);
     const request = { model: 'm', max_tokens: 5, messages: say('Hello') };
     const plain = await client.messages.create(request, mock({ tokens: 9 }));
@@ -70,7 +70,7 @@ describe('mock provider', () => {
     assert.ok((await client.messages.countTokens({ model: 'm', messages: say('Hello') })).input_tokens > 0);
   });
 
-  it('TGI', async () => {
+  it('serves TGI', async () => {
     const { text } = await call(`${url}/generate_stream`, { inputs: 'Hello' }, { mock: { tokens: 4 } });
     const events = eventsOf(text).map((event) => JSON.parse(event.data));
     assert.equal(events.map((event) => event.token.text).join(''), wordsOf(4));
