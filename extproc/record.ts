@@ -9,10 +9,17 @@ import type { BucketRef } from './quota/store.ts';
 import type { Usage } from './usage.ts';
 
 /**
- * As `gen_ai.operation.name` of OpenTelemetry, with two of our own: `count_tokens` and
- * `list_models`.
+ * As `gen_ai.operation.name` of OpenTelemetry. The last four are our own.
  */
-export type Operation = 'chat' | 'text_completion' | 'embeddings' | 'generate_content' | 'count_tokens' | 'list_models';
+export type Operation =
+  | 'chat'
+  | 'text_completion'
+  | 'embeddings'
+  | 'generate_content'
+  | 'count_tokens'
+  | 'list_models'
+  | 'read_quota'
+  | 'read_sign_in';
 
 /** Learned estimates are kept by model and route; both are named by the policy or bounded by it. */
 export type EstimateKey = readonly [model: string, route: string];

@@ -11,7 +11,10 @@ import { notice, page, row, table } from './markdown.ts';
 
 /** The labels that need an explanation, with their values. */
 const labelRows = [
-  row('`gen_ai_operation_name`', '`chat`, `text_completion`, `embeddings`, `count_tokens`, `list_models`'),
+  row(
+    '`gen_ai_operation_name`',
+    '`chat`, `text_completion`, `embeddings`, `count_tokens`, `list_models`, `read_quota`, `read_sign_in`',
+  ),
   row('`gen_ai_provider_name`', '`openai`, `anthropic`, `huggingface`: by the schema of the backend'),
   row(
     '`gen_ai_request_model`',

@@ -265,6 +265,25 @@ export function mayUse({ policies, callers }: CallerIdentity, model: string): bo
   return policies.every(({ allow }, place) => allow.some((rule) => mayUseBy(rule, callers[place]!.caller, model)));
 }
 
+/**
+ * Returns the groups by which the caller may be admitted for a model, for keys of quotas: endpoint
+ * and conditions of a request may decide between several rules.
+ */
+export function groupsFor(
+  { policies, callers, proven }: CallerIdentity,
+  model: string,
+): readonly (string | undefined)[] {
+  const place = callers.indexOf(proven);
+  const groups = new Set<string | undefined>();
+  for (const rule of policies[place]!.allow.filter((each) => mayUseBy(each, proven.caller, model))) {
+    groups.add(rule.principals.find((principal) => isPrincipal(principal, proven.caller))?.group);
+    if (rule.endpoints === undefined && rule.when === undefined) {
+      break;
+    }
+  }
+  return [...groups];
+}
+
 function admits(rule: CompiledAllowRule, caller: Caller, request: AccessDemand): boolean {
   return (
     mayUseBy(rule, caller, request.model) &&

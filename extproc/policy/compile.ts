@@ -13,6 +13,7 @@ import type {
   ProviderApi,
   Quota,
   Rule,
+  SignIn,
   Target,
   VirtualHost,
 } from '../../contract/policy.ts';
@@ -51,6 +52,7 @@ export interface CompiledVirtualHost {
    * The bound of the most generous rule: which rule it is, is known only after the body is read.
    */
   readonly maxRequestBodyBytes: number;
+  readonly signIn: SignIn | undefined;
   /**
    * Names that a client of an API that these provider APIs serve can ask for, for the models list.
    */
@@ -150,6 +152,7 @@ function* compilingEntry(
     })),
     access: entry.access.map((name) => known(parts.access, name)),
     maxRequestBodyBytes,
+    signIn: entry.signIn,
     modelNames(providerApis) {
       const found = names.get(providerApis) ?? modelNames(rules, providerApis);
       names.set(providerApis, found);

@@ -16,7 +16,7 @@ export interface ClientApi {
   readonly method: string;
   /** An exact path, or one with a `{…}` segment. */
   readonly path: string;
-  /** The name in access policies. Absent for models APIs, which every caller may use. */
+  /** The name in access policies. Absent where the gateway answers: every caller may ask. */
   readonly name?: EndpointName;
   readonly operation: Operation;
   /** APIs of backends that serve this client API without translation. */
@@ -24,9 +24,9 @@ export interface ClientApi {
   readonly dialect: Dialect;
   /**
    * `metered`: collects the body, counts tokens, holds quotas. `free`: reads the body for the model
-   * only and charges no tokens (count_tokens). `models`: the gateway replies itself.
+   * only and charges no tokens (count_tokens). To the others, the gateway replies itself.
    */
-  readonly kind: 'metered' | 'free' | 'models';
+  readonly kind: 'metered' | 'free' | OwnKind;
   /** The parts of the request's body that are read. */
   readonly shape: Shape;
   /** Reads a whole, scanned request body. Problems are returned as a Failure. */
@@ -42,6 +42,9 @@ export interface ClientApi {
   /** For `models` APIs. */
   readonly modelsBody?: ModelsBody;
 }
+
+/** `models`: lists of models. `quota`: what is left. `sign-in`: how command lines sign in. */
+export type OwnKind = 'models' | 'quota' | 'sign-in';
 
 export interface RequestFacts {
   readonly model: string;

@@ -5,6 +5,7 @@
 import type { ModelPrices, ProviderApi } from '../../contract/policy.ts';
 import { failure } from '../errors.ts';
 import type { ClientApi, Dialect, ModelsBody } from './adapter.ts';
+import { ownEndpoint } from './own-endpoints.ts';
 
 const LIST_PATH = '/v1/models';
 
@@ -13,18 +14,9 @@ export function modelsEndpoint(
   dialect: Dialect,
   modelsBody: ModelsBody,
 ): readonly ClientApi[] {
-  return [LIST_PATH, `${LIST_PATH}/{model}`].map((path) => ({
-    method: 'GET',
-    path,
-    operation: 'list_models',
-    providerApis,
-    dialect,
-    kind: 'models',
-    shape: {},
-    readRequest: () => failure('invalid_body', 'A request for models has no body.'),
-    edit: () => [],
-    modelsBody,
-  }));
+  return [LIST_PATH, `${LIST_PATH}/{model}`].map((path) =>
+    ownEndpoint({ path, operation: 'list_models', kind: 'models', providerApis, dialect, modelsBody }),
+  );
 }
 
 /**

@@ -12,6 +12,7 @@ import { embeddings } from './openai/embeddings.ts';
 import { openAiDialect } from './openai/errors.ts';
 import { models as openAiModels } from './openai/models.ts';
 import { responses } from './openai/responses.ts';
+import { ownEndpoints } from './own-endpoints.ts';
 import { tgiDialect } from './tgi/errors.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
@@ -25,6 +26,7 @@ export const endpoints: readonly ClientApi[] = [
   ...generateEndpoints,
   ...openAiModels,
   ...anthropicModels,
+  ...ownEndpoints,
 ];
 
 export interface ClientApiMatch {

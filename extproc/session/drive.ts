@@ -281,6 +281,9 @@ class Drive implements ExchangeHandler, BodyOwner {
           this.#handle({ type: 'extended', tokens }),
         );
         break;
+      case 'read-quotas':
+        this.#handle({ type: 'quotas-read', snapshots: store.snapshot(action.buckets, now()) });
+        break;
       case 'cancel':
         this.#cancel?.();
         break;

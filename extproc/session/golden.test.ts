@@ -104,6 +104,9 @@ function replay(given: Case): readonly object[] {
       if (action.type === 'reserve') {
         store.reserve(action.demand, (decision) => answers.push({ type: 'reserved', decision }));
       }
+      if (action.type === 'read-quotas') {
+        answers.push({ type: 'quotas-read', snapshots: store.snapshot(action.buckets, nowMs) });
+      }
       if (action.type === 'extend') {
         store.extend(action.hold, action.output, nowMs, (tokens) =>
           (given.extensionsWait ? waiting : answers).push({ type: 'extended', tokens }),

@@ -7,7 +7,16 @@ import type { Tokenizer } from '../../contract/policy.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import type { Interruption } from '../interruption.ts';
 import type { ScannedBody } from '../json/scanner.ts';
-import type { Charge, Decision, Demand, FlatCharge, Hold, OutputDemand } from '../quota/store.ts';
+import type {
+  BucketRef,
+  BucketSnapshot,
+  Charge,
+  Decision,
+  Demand,
+  FlatCharge,
+  Hold,
+  OutputDemand,
+} from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
 
 export type SessionEvent =
@@ -43,6 +52,7 @@ export type SessionEvent =
   | { readonly type: 'counted'; readonly tokens: number }
   | { readonly type: 'reserved'; readonly decision: Decision }
   | { readonly type: 'extended'; readonly tokens: number }
+  | { readonly type: 'quotas-read'; readonly snapshots: readonly BucketSnapshot[] }
   | { readonly type: 'first-token-timeout' }
   | {
       readonly type: 'closed';
@@ -77,6 +87,8 @@ export type ServiceAction =
   | { readonly type: 'verify-tokens'; readonly verified: Promise<void> }
   | { readonly type: 'reserve'; readonly demand: Demand }
   | { readonly type: 'extend'; readonly hold: Hold; readonly output: OutputDemand }
+  /** Reads the state of buckets; `quotas-read` has it in the same order. */
+  | { readonly type: 'read-quotas'; readonly buckets: readonly BucketRef[] }
   /** Cancels the pending `reserve` or `extend`. */
   | { readonly type: 'cancel' }
   /** Counts the request's text in slices and stops beyond `limitTokens`. */

@@ -105,7 +105,12 @@ export function localReplyMutation(
 }
 
 export function jsonResponse(body: Uint8Array, requestId: string | undefined): ImmediateResponse {
-  const headers: HeaderList = [['content-type', 'application/json'], ...idHeader(requestId)];
+  // The content depends on the caller and the time.
+  const headers: HeaderList = [
+    ['content-type', 'application/json'],
+    ['cache-control', 'no-store'],
+    ...idHeader(requestId),
+  ];
   return { status: 200, headers, body, details: 'tallygate_answered' };
 }
 

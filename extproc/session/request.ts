@@ -137,7 +137,8 @@ export class Request {
       return noRoute;
     }
     const { endpoint } = this.found;
-    return endpoint.kind === 'models' ? undefined : this.#collect(endpoint.shape, this.entry.maxRequestBodyBytes);
+    const read = endpoint.kind === 'metered' || endpoint.kind === 'free';
+    return read ? this.#collect(endpoint.shape, this.entry.maxRequestBodyBytes) : undefined;
   }
 
   #collect(shape: Shape, maxBytes: number): Failure | undefined {

@@ -16,9 +16,7 @@ export function findRule(
   header: (name: string) => readonly string[],
 ): CompiledRule | undefined {
   if (entry.index === undefined) {
-    return entry.rules.find(
-      (rule) => rule.models.some(({ matches }) => matches(model)) && headersMatch(rule, (name) => joined(header(name))),
-    );
+    return entry.rules.find((rule) => rule.models.some(({ matches }) => matches(model)) && isReachedBy(rule, header));
   }
   // Many rules may match on the same header.
   const values = new Map<string, string | undefined>();
@@ -39,6 +37,11 @@ export function findRule(
 
 function joined(values: readonly string[]): string | undefined {
   return values.length === 0 ? undefined : values.join(',');
+}
+
+/** Whether the headers of a request fulfil the conditions of a rule. */
+export function isReachedBy(rule: CompiledRule, header: (name: string) => readonly string[]): boolean {
+  return headersMatch(rule, (name) => joined(header(name)));
 }
 
 function headersMatch(rule: CompiledRule, value: (name: string) => string | undefined): boolean {

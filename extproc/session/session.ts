@@ -101,6 +101,7 @@ export class Session {
       case 'tokens-verified':
       case 'counted':
       case 'reserved':
+      case 'quotas-read':
         return this.#resume(event, nowMs, out);
       case 'response-headers':
         this.#responseHeaders(event, nowMs, out);

@@ -14,8 +14,6 @@ export interface SessionContext extends RequestContext, AdmissionContext {
   readonly newMeter: (tokenizer: Tokenizer, model: string) => Meter;
   /** Returns a stage that looks at a metered response before the client gets it. */
   readonly newStage?: () => ResponseStage | undefined;
-  /** Failures do not name what the operator has configured. */
-  readonly plainErrors: boolean;
 }
 
 /** The request arrives, or a step of admission waits. */

@@ -144,7 +144,7 @@ test('a collected request is routed when its body is complete', () => {
   const session = new TestSession(steps);
   session.headers(CHAT_HEADERS);
   session.body(BODY);
-  assert.deepEqual(ran, ['access', 'route']);
+  assert.deepEqual(ran, ['signIn', 'access', 'reply', 'route']);
   session.body('', true);
   assert.deepEqual(
     ran,

@@ -22,11 +22,22 @@ export interface AdmissionContext {
   readonly random: () => number;
   readonly healthy: (target: string) => boolean;
   readonly estimates: OutputEstimates;
+  /** Responses do not name what the operator has configured. */
+  readonly plainErrors: boolean;
 }
 
 /** One decision of admission. It passes on requests that it does not concern. */
 export interface AdmissionStep {
-  readonly name: 'access' | 'route' | 'permission' | 'plan' | 'requestLimits' | 'guard' | 'reserve';
+  readonly name:
+    | 'signIn'
+    | 'access'
+    | 'reply'
+    | 'route'
+    | 'permission'
+    | 'plan'
+    | 'requestLimits'
+    | 'guard'
+    | 'reserve';
   run(admission: Admission, nowMs: number, out: Action[]): StepResult;
 }
 
@@ -38,7 +49,7 @@ export interface GatewayReply {
 }
 
 /** The events for which a step can wait. */
-export type AdmissionEvent = BodyComplete | EventOf<'tokens-verified' | 'counted' | 'reserved'>;
+export type AdmissionEvent = BodyComplete | EventOf<'tokens-verified' | 'counted' | 'reserved' | 'quotas-read'>;
 
 /** The request body, with its trailers if any, has arrived. */
 export interface BodyComplete {

@@ -1,16 +1,23 @@
-/** Answers the lists of models from the policy: the models that the caller may use. */
+/** Lists the models of the policy that the caller may use. */
 import type { ModelPrices } from '../../../contract/policy.ts';
-import { isFailure } from '../../errors.ts';
+import { type Failure, isFailure } from '../../errors.ts';
 import { type CompiledRule, speaks } from '../../policy/compile.ts';
 import type { ClientApi, ServedModel } from '../../providers/adapter.ts';
+import type { Request } from '../request.ts';
 import { findRule, modelFacts } from '../routing.ts';
-import type { Admission, StepResult } from './admission.ts';
+import type { GatewayReply } from './admission.ts';
+import type { RuleCallers } from './rule-callers.ts';
 
-export function listModels({ request }: Admission, { providerApis, modelsBody }: ClientApi): StepResult {
+export function listModels(
+  request: Request,
+  { providerApis, modelsBody }: ClientApi,
+  callers: RuleCallers,
+): Failure | GatewayReply {
   const entry = request.entry!;
   const find = (name: string): ServedModel | undefined => {
     const rule = findRule(entry, name, request.header);
-    return rule !== undefined && speaks(rule, providerApis) ? servedModel(rule, name, providerApis) : undefined;
+    const usable = rule !== undefined && speaks(rule, providerApis) && callers.of(rule)?.mayUse(name) === true;
+    return usable ? servedModel(rule, name, providerApis) : undefined;
   };
   const list = () =>
     entry

@@ -33,6 +33,10 @@ export interface QuotaPlan {
 /** What identifies the caller in the keys of quotas. */
 export type CallerFacts = Pick<KeyFacts, 'header' | 'caller' | 'group'>;
 
+type ModelChoice = Pick<RoutingDecision, 'rule' | 'target' | 'backendModel' | 'modelIsKnown'> & {
+  readonly facts: Pick<RequestFacts, 'model'>;
+};
+
 /** Computes what the request must hold. Returns a failure where it may not pass. */
 export function planQuota(
   endpoint: ClientApi,
@@ -78,7 +82,7 @@ export function planQuota(
  * Returns the model for the key of a quota. Where a glob matches, a client could invent a name for
  * each request, so its name is used only where the rule or the backend names it.
  */
-function keyModel({ rule, target, facts, backendModel, modelIsKnown }: RoutingDecision): string {
+export function keyModel({ rule, target, facts, backendModel, modelIsKnown }: ModelChoice): string {
   if (target.model !== undefined || modelIsKnown) {
     return backendModel;
   }

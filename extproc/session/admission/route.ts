@@ -1,12 +1,11 @@
 /**
- * Routes a request: the models list is answered here, passthrough needs only its headers, and all
- * other requests need their body, which names the model.
+ * Routes a request: passthrough needs only its headers, and all other requests need their body,
+ * which names the model.
  */
 import { refusedModel } from '../../access/decide.ts';
 import { isFailure } from '../../errors.ts';
 import type { Admission, AdmissionStep, AdmissionWait, BodyComplete, StepResult } from './admission.ts';
 import { routedPassthrough } from './admit-passthrough.ts';
-import { listModels } from './list-models.ts';
 import { selectBackend } from './select-backend.ts';
 
 export const route: AdmissionStep = {
@@ -15,9 +14,6 @@ export const route: AdmissionStep = {
     const { request } = admission;
     if (request.found === undefined) {
       return routePassthrough(admission);
-    }
-    if (request.found.endpoint.kind === 'models') {
-      return listModels(admission, request.found.endpoint);
     }
     return request.complete ? routeBody(admission) : bodyWait;
   },

@@ -62,9 +62,14 @@ export function selectBackend(
     facts,
     backendModel,
     modelFacts: known,
-    modelIsKnown: rule.rule.models.includes(facts.model) || known?.name === facts.model,
+    modelIsKnown: isKnownModel(rule, known, facts.model),
     tokenizer: target.backendPolicy.tokenizer,
   };
+}
+
+/** Whether a rule or its backend names the model, so that no client has invented it. */
+export function isKnownModel({ rule }: CompiledRule, known: ModelFacts | undefined, name: string): boolean {
+  return rule.models.includes(name) || known?.name === name;
 }
 
 /** Output estimates are kept by route and model; the policy bounds the number of both. */
