@@ -109,6 +109,9 @@ export const PROVIDER_HEADERS: readonly string[] = [
   'strict-transport-security',
   'nel',
   'report-to',
+  'access-control-allow-origin',
+  'access-control-allow-credentials',
+  'access-control-expose-headers',
 ];
 
 /**

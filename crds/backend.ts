@@ -124,9 +124,17 @@ const apiKey = z
   })
   .meta({ description: 'An API key, sent in a request header.' });
 
-const credentialFields = z.object({ type: z.enum(['APIKey']), apiKey: apiKey.optional() }).meta({
-  description: "The gateway's credential for the provider. The client's own credentials are never forwarded.",
-});
+const credentialFields = z
+  .object({
+    type: z.enum(['APIKey', 'Passthrough']).meta({
+      description:
+        "APIKey: the gateway's key; the client's credentials are removed. Passthrough: the provider receives the client's own `authorization`, `x-api-key`, `api-key` and `x-goog-api-key`. If these are credentials of the gateway, the provider can use them.",
+    }),
+    apiKey: apiKey.optional(),
+  })
+  .meta({
+    description: "The credential for the provider. Absent: none; the client's credentials are removed.",
+  });
 
 const credential = withRules(credentialFields, [unionMember<z.output<typeof credentialFields>>('APIKey', 'apiKey')]);
 

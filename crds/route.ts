@@ -172,6 +172,64 @@ const passthrough = withRules(passthroughFields, [
   },
 ]);
 
+const origin = z
+  .string()
+  .min(1)
+  .max(253)
+  .regex(
+    /^(\*|https?:\/\/(\*\.)?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?)$/,
+    'must be an origin such as https://chat.example.com or https://*.example.com, or *',
+  );
+
+const headerNames = (description: string) =>
+  setOf(headerName, 64).meta({ 'x-kubernetes-list-type': 'set', description });
+
+const cors = withRules(
+  z
+    .object({
+      allowOrigins: setOf(origin, 64).min(1).meta({
+        'x-kubernetes-list-type': 'set',
+        description: 'The origins of the pages; `*.` stands for any subdomain, `*` for every origin.',
+      }),
+      allowCredentials: z
+        .boolean()
+        .default(false)
+        .meta({ description: "Whether scripts may use the browser's cookies and client certificate." }),
+      allowMethods: z
+        .array(z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']))
+        .min(1)
+        .max(5)
+        .meta({ 'x-kubernetes-list-type': 'set', description: 'The methods that scripts may use.' })
+        .default(['GET', 'POST']),
+      allowHeaders: headerNames('The request headers that scripts may set.').default([
+        'authorization',
+        'content-type',
+        'x-api-key',
+        'anthropic-version',
+        'anthropic-beta',
+      ]),
+      exposeHeaders: headerNames('The response headers that scripts may read.').optional(),
+      maxAge: z
+        .int32()
+        .min(1)
+        .max(86_400)
+        .default(300)
+        .meta({ description: 'How many seconds a browser keeps the answer to a preflight request.' }),
+    })
+    .meta({
+      description:
+        'Which web pages may call the gateway from a browser (CORS). It applies to the whole host name; of several routes, the setting of the oldest counts.',
+    }),
+  [
+    {
+      cel: "!has(self.allowCredentials) || !self.allowCredentials || !self.allowOrigins.exists(o, o == '*')",
+      message: 'allowCredentials needs allowOrigins without *',
+      field: 'allowCredentials',
+      holds: ({ allowCredentials, allowOrigins }) => !allowCredentials || !allowOrigins.includes('*'),
+    },
+  ],
+);
+
 export const routeSpec = z
   .object({
     parentRefs: z
@@ -188,6 +246,7 @@ export const routeSpec = z
     maxRequestBodySize: size
       .default('32Mi')
       .meta({ ...size.meta(), description: 'The largest request body. Larger ones are refused with 413.' }),
+    cors: cors.optional(),
     passthrough: z
       .array(passthrough)
       .max(32)
@@ -208,6 +267,7 @@ export const routeSpec = z
   .meta({ description: 'Which models a Gateway serves, and by which backends.' });
 
 export type RouteSpec = z.output<typeof routeSpec>;
+export type RouteCors = NonNullable<RouteSpec['cors']>;
 export type RouteRule = RouteSpec['rules'][number];
 export type RouteHeaderMatch = z.output<typeof headerMatch>;
 export type ParentRef = z.output<typeof parentRef>;

@@ -82,4 +82,5 @@ export function sessionSecretName(authenticator: string): string {
 
 export const EXTPROC_CLUSTER = 'tallygate_extproc';
 export const EXTPROC_FILTER = 'tallygate.extproc';
+export const CORS_FILTER = 'tallygate.cors';
 export const OAUTH2_FILTER = 'tallygate.oauth2';

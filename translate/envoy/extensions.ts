@@ -20,6 +20,7 @@ import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { EXTPROC_CLUSTER, EXTPROC_FILTER } from '../names.ts';
 import { compare } from '../object-names.ts';
 import { oauth2Filter } from './browser-login.ts';
+import { corsFilter } from './cors.ts';
 import { type HttpFilterResource, typed } from './resource.ts';
 
 export function httpFilters(
@@ -31,7 +32,7 @@ export function httpFilters(
   const attributes = authenticators.some(({ type }) => type === 'ClientCertificate')
     ? Object.values(CERTIFICATE_ATTRIBUTES)
     : [];
-  return [oauth2Filter, { name: EXTPROC_FILTER, typed_config: externalProcessor(headers, attributes) }];
+  return [corsFilter, oauth2Filter, { name: EXTPROC_FILTER, typed_config: externalProcessor(headers, attributes) }];
 }
 
 /** Headers that extproc always reads. Others are not forwarded, because each costs time. */

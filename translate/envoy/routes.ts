@@ -3,15 +3,17 @@
  * route first, because extproc needs a route to run on. extproc then sets one header and clears the
  * route cache, and that header selects the generated route with exactly one backend.
  */
-import { CLIENT_HEADERS, PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
+import { PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
 import { durationMs } from '../../crds/schema.ts';
 import { browserLoginOf } from '../link/access-in-use.ts';
-import type { PathRewrite } from '../link/backends.ts';
+import { type PathRewrite, removedHeaders } from '../link/backends.ts';
+import { corsOf } from '../link/cors.ts';
 import { hostHeader } from '../link/endpoints.ts';
 import type { GatewayListener } from '../link/listeners.ts';
 import type { LinkedTarget } from '../link/routes.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import {
+  CORS_FILTER,
   clusterName,
   EXTPROC_FILTER,
   entryRoute,
@@ -24,6 +26,7 @@ import {
 import { compare } from '../object-names.ts';
 import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';
 import { loginConfig } from './browser-login.ts';
+import { corsConfig } from './cors.ts';
 import { seconds, typed } from './resource.ts';
 
 /** Request bytes that Envoy buffers for a retry. */
@@ -36,6 +39,8 @@ const extprocOn = typed('envoy.config.route.v3.FilterConfig', {
 
 const anyPath = { prefix: '/' };
 const notFound = { status: 404 };
+/** A cluster that does not exist: Envoy 1.40 ignores CORS on a route with a direct response. */
+const nowhere = { cluster: 'nowhere', cluster_not_found_response_code: 'NOT_FOUND' };
 
 export function routeConfigurations(
   listeners: readonly GatewayListener[],
@@ -65,17 +70,23 @@ export function routeConfigurations(
 }
 
 function virtualHostResource(virtualHost: LinkedVirtualHost, options: EnvoyOptions): JsonObject {
+  const cors = corsOf(virtualHost);
   const login = browserLoginOf(virtualHost);
   return {
     name: virtualHost.key,
     domains: [virtualHost.hostname],
-    ...(login && { typed_per_filter_config: { [OAUTH2_FILTER]: loginConfig(login, options) } }),
+    ...((cors || login) && {
+      typed_per_filter_config: {
+        ...(cors && { [CORS_FILTER]: corsConfig(cors) }),
+        ...(login && { [OAUTH2_FILTER]: loginConfig(login, options) }),
+      },
+    }),
     routes: [
       {
         name: entryRoute(virtualHost),
         // First, so that a new request is not compared with every target.
         match: { ...anyPath, headers: [{ name: ROUTE_HEADER, present_match: true, invert_match: true }] },
-        direct_response: notFound,
+        ...(cors ? { route: nowhere } : { direct_response: notFound }),
       },
       ...virtualHost.targets.map((target) => targetRouteOf(virtualHost, target)),
       deadEnd(lastRoute(virtualHost)),
@@ -95,7 +106,7 @@ function targetRouteOf(
   return {
     name: targetRoute(virtualHost, target.id),
     match: { ...anyPath, headers: [{ name: ROUTE_HEADER, string_match: { exact: target.id } }] },
-    request_headers_to_remove: CLIENT_HEADERS,
+    request_headers_to_remove: removedHeaders(backend),
     response_headers_to_remove: PROVIDER_HEADERS,
     ...(attempts > 0 && { request_body_buffer_limit: RETRY_BUFFER_BYTES }),
     route: {

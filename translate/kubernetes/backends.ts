@@ -1,8 +1,7 @@
 /**
  * Generates the objects of an AIBackend in its namespace: address, TLS, rewrites and credential.
  */
-import { CLIENT_HEADERS } from '../../contract/headers.ts';
-import type { LinkedBackend, UsableBackend } from '../link/backends.ts';
+import { type LinkedBackend, removedHeaders, type UsableBackend } from '../link/backends.ts';
 import { type Endpoint, hostHeader } from '../link/endpoints.ts';
 import { addressFamily, expandedIPv6 } from '../link/ip-address.ts';
 import type { JsonObject } from '../plan.ts';
@@ -65,10 +64,14 @@ export function backendObjects({ name, backend }: LinkedBackend, usable: UsableB
 /** The parts of each HTTPRoute rule for the backend. */
 export interface BackendRule {
   readonly rewrite: JsonObject;
+  /** Removes as many of the client's headers as one filter can; the backendRef removes the rest. */
+  readonly removal: JsonObject;
   readonly backendRef: JsonObject;
 }
 
-function backendRule(name: string, { endpoint, credential }: UsableBackend): BackendRule {
+function backendRule(name: string, usable: UsableBackend): BackendRule {
+  const { endpoint, credential } = usable;
+  const removed = removedHeaders(usable);
   const names = backendNames(name);
   const reference: JsonObject =
     isServiceItself(name, endpoint) && endpoint.service !== undefined
@@ -76,16 +79,21 @@ function backendRule(name: string, { endpoint, credential }: UsableBackend): Bac
       : { group: ENVOY_GROUP, kind: 'Backend', name: names.base };
   return {
     rewrite: extensionFilter(names.base),
+    removal: headerRemoval(removed.slice(0, HEADERS_OF_A_FILTER)),
     backendRef: {
       ...reference,
       filters: [
-        { type: 'RequestHeaderModifier', requestHeaderModifier: { remove: CLIENT_HEADERS.slice(HEADERS_OF_A_FILTER) } },
+        headerRemoval(removed.slice(HEADERS_OF_A_FILTER)),
         // On the backendRef, the filter follows the last route match; on the rule, it would follow
         // the first.
         ...(credential ? [extensionFilter(names.credential)] : []),
       ],
     },
   };
+}
+
+function headerRemoval(remove: readonly string[]): JsonObject {
+  return { type: 'RequestHeaderModifier', requestHeaderModifier: { remove } };
 }
 
 export function extensionFilter(name: string): JsonObject {

@@ -78,6 +78,15 @@ export function notReadyObject(namespace: string): Manifest {
   return manifest('HTTPRouteFilter', { namespace, name: notReadyFilter }, { spec: { directResponse } });
 }
 
+/** The backend of entry routes that cannot have a direct response: no request gets through. */
+export const notReadyReference = { group: ENVOY_GROUP, kind: 'Backend', name: notReadyFilter };
+
+export function notReadyBackend(namespace: string): Manifest {
+  // RFC 2606: the name never resolves.
+  const endpoints = [{ fqdn: { hostname: 'not-ready.invalid', port: 80 } }];
+  return manifest('Backend', { namespace, name: notReadyFilter }, { spec: { endpoints } });
+}
+
 export function trafficObject(namespace: string, traffic: Traffic): Manifest {
   const spec = {
     targetSelectors: [{ group: GATEWAY_GROUP, kind: 'HTTPRoute', matchLabels: { [TRAFFIC_LABEL]: traffic.name } }],

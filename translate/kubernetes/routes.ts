@@ -3,28 +3,21 @@
  * and where extproc runs. Each backend of a route there has an HTTPRoute in the backend's
  * namespace, whose rules match the header that extproc sets.
  */
-import { CLIENT_HEADERS, PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
+import { PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
 import type { Metadata } from '../../crds/kinds.ts';
+import type { RouteCors } from '../../crds/route.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import type { DeploymentMode } from '../deployment-mode.ts';
+import { corsOf } from '../link/cors.ts';
 import { allows } from '../link/listener-access.ts';
 import type { LinkedTarget } from '../link/routes.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { compare, fullName } from '../object-names.ts';
 import type { JsonObject } from '../plan.ts';
 import { type BackendRule, extensionFilter } from './backends.ts';
-import {
-  HEADERS_OF_A_FILTER,
-  labelled,
-  labelValue,
-  manifest,
-  objectName,
-  ownedBy,
-  ROUTE_LABEL,
-  TRAFFIC_LABEL,
-} from './manifest.ts';
+import { labelled, labelValue, manifest, objectName, ownedBy, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
 import type { GeneratedRoute, Manifest } from './plan.ts';
-import { notReadyFilter } from './policies.ts';
+import { notReadyFilter, notReadyReference } from './policies.ts';
 import { type Traffic, trafficOf } from './traffic.ts';
 import { type UserPolicies, type UserPolicyContext, userPoliciesOf } from './user-policies.ts';
 
@@ -85,8 +78,20 @@ function entryRoute(virtualHost: LinkedVirtualHost, namespace: string): RouteObj
     labels: { [ROUTE_LABEL]: 'entry' },
     owner: ownedBy('Gateway', gateway.metadata, namespace),
   };
-  const rule = { name: 'entry', matches: [{ path: anyPath }], filters: [extensionFilter(notReadyFilter)] };
+  const cors = corsOf(virtualHost);
+  const rule = {
+    name: 'entry',
+    matches: [{ path: anyPath }],
+    // Envoy 1.40 ignores CORS on a route with a direct response.
+    ...(cors === undefined
+      ? { filters: [extensionFilter(notReadyFilter)] }
+      : { filters: [corsFilter(cors)], backendRefs: [notReadyReference] }),
+  };
   return generatedRoute(virtualHost, '', identity, [rule]);
+}
+
+function corsFilter({ exposeHeaders, ...cors }: RouteCors): JsonObject {
+  return { type: 'CORS', cors: { ...cors, ...(exposeHeaders && { exposeHeaders }) } };
 }
 
 /** The targets of one HTTPRoute. */
@@ -161,11 +166,7 @@ function targetRule(
     // Envoy's default is 15 s. A timeout on the rule overrides that of a policy.
     ...(request !== undefined && { timeouts: { request } }),
     filters: [
-      ...(backend ? [backend.rewrite] : []),
-      {
-        type: 'RequestHeaderModifier',
-        requestHeaderModifier: { remove: CLIENT_HEADERS.slice(0, HEADERS_OF_A_FILTER) },
-      },
+      ...(backend ? [backend.rewrite, backend.removal] : []),
       { type: 'ResponseHeaderModifier', responseHeaderModifier: { remove: PROVIDER_HEADERS } },
     ],
     backendRefs: backend ? [backend.backendRef] : [],

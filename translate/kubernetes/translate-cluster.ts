@@ -8,6 +8,7 @@ import { newContext } from '../context.ts';
 import type { DeploymentMode } from '../deployment-mode.ts';
 import { jwksSources } from '../link/access-in-use.ts';
 import type { LinkedBackend } from '../link/backends.ts';
+import { corsOf } from '../link/cors.ts';
 import { link } from '../link/link.ts';
 import { kubernetesListeners } from '../link/listeners.ts';
 import { targetIds } from '../link/route-ids.ts';
@@ -17,7 +18,7 @@ import { gatewayPolicy } from '../policy.ts';
 import { statusesOf } from '../statuses.ts';
 import { backendObjects } from './backends.ts';
 import type { ClusterOptions, ClusterPlan, ClusterWorld, Manifest } from './plan.ts';
-import { extprocObjects, notReadyObject, trafficObject } from './policies.ts';
+import { extprocObjects, notReadyBackend, notReadyObject, trafficObject } from './policies.ts';
 import { withRetries } from './retries.ts';
 import { byHttpRoute, entryNamespace, type VirtualHostObjects, virtualHostObjects } from './routes.ts';
 
@@ -89,6 +90,11 @@ function namespaceObjects(
 ): readonly Manifest[] {
   const namespaces = new Set(generated.flatMap(({ objects }) => objects.map(({ metadata }) => metadata.namespace)));
   const entryNamespaces = new Set(generated.map(({ virtualHost }) => entryNamespace(virtualHost, mode)));
+  const corsNamespaces = new Set(
+    generated
+      .filter(({ virtualHost }) => corsOf(virtualHost) !== undefined)
+      .map(({ virtualHost }) => entryNamespace(virtualHost, mode)),
+  );
   const traffic = new Map(
     generated
       .flatMap((each) => each.traffic)
@@ -97,6 +103,7 @@ function namespaceObjects(
   return [
     ...[...namespaces].flatMap((namespace) => extprocObjects(namespace, options)),
     ...[...entryNamespaces].map(notReadyObject),
+    ...[...corsNamespaces].map(notReadyBackend),
     ...traffic.values(),
   ];
 }

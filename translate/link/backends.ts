@@ -1,5 +1,6 @@
 /** Links backends: resolves their references and compiles what extproc and Envoy need. */
 
+import { CLIENT_HEADERS, CREDENTIAL_HEADERS } from '../../contract/headers.ts';
 import type { BackendPolicy, ModelPrices } from '../../contract/policy.ts';
 import type { BackendSpec } from '../../crds/backend.ts';
 import type { AIBackend } from '../../crds/kinds.ts';
@@ -24,7 +25,14 @@ export interface UsableBackend {
   readonly policy: BackendPolicy;
   readonly endpoint: Endpoint;
   readonly credential?: Credential;
+  /** Whether the provider receives the client's own credential. */
+  readonly forwardsCredentials: boolean;
   readonly rewrite?: PathRewrite;
+}
+
+/** Returns the client's headers that the provider does not receive. */
+export function removedHeaders({ forwardsCredentials }: UsableBackend): readonly string[] {
+  return forwardsCredentials ? CLIENT_HEADERS.filter((name) => !CREDENTIAL_HEADERS.includes(name)) : CLIENT_HEADERS;
 }
 
 export interface Credential {
@@ -62,6 +70,7 @@ export function linkBackends(
         policy: backendPolicy(name, backend.spec),
         endpoint,
         ...(credential !== 'none' && { credential }),
+        forwardsCredentials: backend.spec.credential?.type === 'Passthrough',
         ...(rewrite && { rewrite }),
       },
     };

@@ -11,6 +11,7 @@ import type { World } from '../world.ts';
 import { accessPolicyKind } from './access.ts';
 import { reportUnproven } from './access-problems.ts';
 import { type LinkedBackend, linkBackends } from './backends.ts';
+import { reportCors } from './cors.ts';
 import type { GatewayListener } from './listeners.ts';
 import { withinBounds } from './namespace-bounds.ts';
 import { quotaPolicyKind, reportUnidentifiedKeys } from './quotas.ts';
@@ -41,6 +42,7 @@ export function link(
   const virtualHosts = linkVirtualHosts(listeners, attachments, policies, context);
   reportVirtualHosts(virtualHosts, context);
   reportUnusedTargets(policies, virtualHosts, context);
+  reportCors(virtualHosts, context.diagnostics);
   reportUnproven(virtualHosts, context.diagnostics);
   reportUnidentifiedKeys(policies, virtualHosts, context);
   return { backends, routes, attachments, policies, virtualHosts };
