@@ -95,7 +95,7 @@ export function failure(
   return { failure: true, status, kind, code, message, ...more };
 }
 
-/** The same failure with the fixed message of its code. Envoy's own messages are fixed already. */
+/** Returns the failure with the fixed message of its code; Envoy's own messages stay. */
 export function withPlainMessage(problem: Failure): Failure {
   return { ...problem, message: plainMessages[problem.code as FailureCode] ?? problem.message };
 }

@@ -1,6 +1,5 @@
 /**
- * The record of one finished request: what the access line, the metrics and the spans are made
- * from.
+ * The record of one finished request, from which the access line, metrics and spans are created.
  */
 import type { AuthenticationMethod, Caller } from './caller.ts';
 import type { Failure } from './errors.ts';

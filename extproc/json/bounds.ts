@@ -1,7 +1,7 @@
 /** Every bound of this room, with its reason. */
 
 /**
- * Nesting depth. Real requests stay under 30 (JSON providerApis of tools); parsers of providers
+ * Nesting depth. Real requests stay under 30 (JSON schemas of tools); parsers of providers
  * stop between 100 and 10,000.
  */
 export const MAX_DEPTH = 128;

@@ -7,7 +7,7 @@
 /**
  * - `value`: record the position of the value and, for scalars, the value.
  * - `text`: a string that the provider tokenizes: its raw span goes to the text sink.
- * - `deepText`: any value whose strings and keys are all text (tool definitions, providerApis).
+ * - `deepText`: any value whose strings and keys are all text (tool definitions, schemas).
  * `object` names members, and `items` is the shape of array elements. A node may have both, for
  * example a `content` that is a string or an array of parts.
  */

@@ -1,7 +1,6 @@
 /**
- * Compiles a policy as the controller sends it into a form with fast lookups: routes by name, rules
- * with their quotas, backends and matchers. Pure. Rules that a new policy shares with the last one
- * are reused.
+ * Compiles a policy into a form with fast look-ups: virtual hosts by route name, rules with their
+ * quotas, backends and matchers. Pure. Reuses the rules that a new policy shares with the last one.
  */
 import { patternMatcher } from '../../contract/pattern.ts';
 import type {
@@ -43,19 +42,15 @@ export interface CompiledPassthrough {
 
 export interface CompiledVirtualHost {
   readonly rules: readonly CompiledRule[];
-  /** Absent where the rules are few. */
+  /** Undefined for few patterns, which are tried one by one. */
   readonly index: RuleIndex | undefined;
   readonly passthrough: readonly CompiledPassthrough[];
   /** Apply to every rule and passthrough here. */
   readonly access: readonly CompiledAccessPolicy[];
-  /**
-   * The bound of the most generous rule: which rule it is, is known only after the body is read.
-   */
+  /** The highest bound of all rules, because the rule is known only once the body is read. */
   readonly maxRequestBodyBytes: number;
   readonly signIn: SignIn | undefined;
-  /**
-   * Names that a client of an API that these provider APIs serve can ask for, for the models list.
-   */
+  /** Returns the names for the models list of a client API that these provider APIs serve. */
   modelNames(providerApis: readonly ProviderApi[]): readonly string[];
 }
 
@@ -72,15 +67,15 @@ interface CompiledHeader {
   readonly matches: (value: string) => boolean;
 }
 
-/** Throws when the policy contradicts itself: a fault of the program that made it. */
+/** Throws for a policy that contradicts itself, which is a bug of the program that created it. */
 export function compilePolicy(policy: GatewayPolicy): CompiledPolicy {
   return atOnce(compiling(policy));
 }
 
-/** Names that are taken in one piece. */
+/** Route names that are entered without a yield. */
 const NAMES_OF_PIECE = 256;
 
-/** The same in pieces: yields wherever it can be interrupted. */
+/** Compiles a policy and yields wherever it can be interrupted. */
 export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolicy> {
   const parts: NamedParts = {
     backends: new Map(policy.backends.map((backend) => [backend.name, backend])),
@@ -162,8 +157,8 @@ function* compilingEntry(
 }
 
 /**
- * By the first rule: virtual hosts that differ in their host name only, and policies that leave an
- * entry as it was, share an index.
+ * Indexes by their first rule. Virtual hosts with the same rules share an index, also across
+ * policies.
  */
 const indexes = new WeakMap<CompiledRule, { readonly rules: readonly CompiledRule[]; readonly index: RuleIndex }>();
 
@@ -180,7 +175,7 @@ function* indexOf(rules: readonly CompiledRule[]): Generator<void, RuleIndex> {
   return index;
 }
 
-/** Most rules of a new policy are the same objects as in the one before. */
+/** Compiled rules by rule, because most rules of a new policy are the same objects as before. */
 const compiledRules = new WeakMap<Rule, CompiledRule>();
 
 function compileRule(rule: Rule, { backends, quotas, access }: NamedParts): CompiledRule {
@@ -212,7 +207,7 @@ function known<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
   return value;
 }
 
-/** Exact names of the rules, and what their backends name within the rules' globs. */
+/** Returns the exact names of the rules, and the names of their backends that match the globs. */
 function modelNames(rules: readonly CompiledRule[], providerApis: readonly ProviderApi[]): readonly string[] {
   const names = new Set<string>();
   for (const compiled of rules) {
@@ -241,8 +236,8 @@ function modelNames(rules: readonly CompiledRule[], providerApis: readonly Provi
 }
 
 /**
- * Whether a backend of the rule speaks one of the provider APIs. A rule without backends is a
- * mistake that its clients are told of.
+ * Whether a backend of the rule speaks one of the provider APIs. True for a rule without backends,
+ * so that its clients receive an error that names the mistake.
  */
 export function speaks({ targets }: CompiledRule, providerApis: readonly ProviderApi[]): boolean {
   return (

@@ -2,7 +2,7 @@
  * Assembles a gRPC message that arrives in more than one piece; most messages never need it. Small
  * messages are collected whole. Large bodies are passed on piece by piece, so that a paused stream
  * stops within its window whatever the message's length: request bodies in large pieces, because
- * they are kept, and response bodies as they arrive, because each copy of passing bytes is garbage.
+ * sessions keep them, and response bodies as they arrive, because each copy would be garbage.
  */
 
 import { DEFAULT_FRAME_BYTES } from './frames.ts';

@@ -1,4 +1,4 @@
-/** Everything that grows in the server, with its bound and the reason for it. */
+/** The bounds of everything that grows in the server, with their reasons. */
 
 export interface Limits {
   /**

@@ -156,7 +156,7 @@ export class Stream extends Outbound {
     this.#drop(false);
   }
 
-  /** Tells a handler that waits for it that the queue has drained. */
+  /** Notifies a waiting handler that the queue has drained. */
   notifyDrained(): void {
     if (!this.takeDrained()) {
       return;

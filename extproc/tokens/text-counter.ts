@@ -44,7 +44,7 @@ export class TextCounter {
   #unfinishedLength = 0;
   /** Tokens of the kept text if nothing followed; -1: not counted. */
   #tailTokens = 0;
-  /** The same, as `near` returns it. */
+  /** The result of the last `near`, without the final tokens; -1: not counted. */
   #nearTokens = -1;
   /** The tokens of the tail's beginning at its last count, and its length then. */
   #countedTokens = 0;
