@@ -3,8 +3,7 @@
  * device code and by a browser, and tokens are refreshed without losing a refresh token.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -13,12 +12,11 @@ import path from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { createRemoteJWKSet, decodeJwt, jwtVerify } from 'jose';
+import { Command, type CommandResult } from './support/command.ts';
 import { AUDIENCE, CLIENT_ID, type OidcProvider, startOidcProvider } from './support/oidc-provider.ts';
 import { signIn } from './support/oidc-user.ts';
 import { blocksOf, repository } from './support/pages.ts';
-import { waitFor, within } from './support/wait.ts';
 
-const main = path.join(repository, 'cli/main.ts');
 /** Long enough that a slow machine does not let a token expire between two steps. */
 const TOKEN_SECONDS = 3600;
 
@@ -31,53 +29,12 @@ let published: object | undefined;
 const authorizations: (string | undefined)[] = [];
 let configHome: string;
 
-interface Result {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** A running command, whose output a person reads while it runs. */
-class Command {
-  readonly #child: ChildProcess;
-  readonly #closed: Promise<unknown>;
-  stdout = '';
-  stderr = '';
-
-  constructor(args: readonly string[]) {
-    this.#child = spawn(process.execPath, [main, ...args], {
-      env: { PATH: process.env['PATH'], HOME: configHome, XDG_CONFIG_HOME: configHome },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.#child.stdout?.on('data', (text) => (this.stdout += text));
-    this.#child.stderr?.on('data', (text) => (this.stderr += text));
-    this.#closed = once(this.#child, 'close');
-  }
-
-  async line(pattern: RegExp): Promise<string> {
-    return waitFor(
-      `line ${pattern}`,
-      () => pattern.exec(this.stderr)?.[1],
-      20_000,
-      () => this.stderr,
-    );
-  }
-
-  async end(): Promise<Result> {
-    try {
-      await within(30_000, 'the command', this.#closed);
-    } finally {
-      this.#child.kill('SIGKILL');
-    }
-    return { code: this.#child.exitCode, stdout: this.stdout, stderr: this.stderr };
-  }
-}
-
-const run = (...args: readonly string[]) => new Command(args).end();
+const start = (...args: readonly string[]) => new Command(configHome, args);
+const run = (...args: readonly string[]) => start(...args).end();
 
 /** Signs in by a browser, which is quicker than polling for a device code. */
-async function login(...args: readonly string[]): Promise<Result> {
-  const command = new Command(['login', gatewayUrl, '--browser', ...args]);
+async function login(...args: readonly string[]): Promise<CommandResult> {
+  const command = start('login', gatewayUrl, '--browser', ...args);
   await signIn(await command.line(/Open (\S+)/), 'ada');
   return command.end();
 }
@@ -139,7 +96,7 @@ beforeEach(async () => {
 
 describe('tallygate login', () => {
   it('signs in by a device code, and token prints the token and nothing else', async () => {
-    const command = new Command(['login', gatewayUrl]);
+    const command = start('login', gatewayUrl);
     const code = await command.line(/enter the code (\S+)/);
     const { page } = await signIn(await command.line(/or open (\S+)/), 'ada');
     assert.match(page, /Sign-in Success/);
@@ -157,7 +114,7 @@ describe('tallygate login', () => {
   });
 
   it('signs in by a browser with PKCE and a redirect to the loopback address', async () => {
-    const command = new Command(['login', gatewayUrl, '--browser']);
+    const command = start('login', gatewayUrl, '--browser');
     const address = await command.line(/Open (\S+)/);
     const asked = new URL(address).searchParams;
     assert.equal(asked.get('code_challenge_method'), 'S256');
@@ -175,7 +132,7 @@ describe('tallygate login', () => {
   });
 
   it('shows in browser and terminal that the user refused', async () => {
-    const command = new Command(['login', gatewayUrl, '--browser']);
+    const command = start('login', gatewayUrl, '--browser');
     const asked = new URL(await command.line(/Open (\S+)/)).searchParams;
     const refusal = new URL(asked.get('redirect_uri') ?? '');
     refusal.search = String(
