@@ -2,20 +2,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { boundedKeyRequests } from './key-requests.ts';
 
-test('one request per URL and 10 s is sent', () => {
+test('one request per URL and second is sent', () => {
   let nowMs = 5;
   const sent: string[] = [];
   const request = boundedKeyRequests(
     (url) => sent.push(`${nowMs} ${url}`),
     () => nowMs,
   );
-  for (; nowMs < 25_000; nowMs += 10) {
+  for (; nowMs < 2500; nowMs += 10) {
     request('a');
-    if (nowMs > 5000) {
+    if (nowMs > 500) {
       request('b');
     }
   }
-  assert.deepEqual(sent, ['5 a', '5005 b', '10005 a', '15005 b', '20005 a']);
+  assert.deepEqual(sent, ['5 a', '505 b', '1005 a', '1505 b', '2005 a']);
 });
 
 test('a flood of URLs sends a bounded number, and a later request passes again', () => {
@@ -29,7 +29,7 @@ test('a flood of URLs sends a bounded number, and a later request passes again',
     request(`https://issuer-${i}.example`);
   }
   assert.equal(sent, 1000);
-  nowMs = 10_001;
+  nowMs = 1001;
   request('https://later.example');
   assert.equal(sent, 1001);
 });

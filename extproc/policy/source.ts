@@ -19,7 +19,7 @@ export interface PolicySource {
   details(): Readonly<Record<string, string>>;
   /**
    * Asks for the keys of an authenticator's `keysUrl` to be fetched again, because a token named an
-   * unknown key. At most one request per URL and 10 s is sent.
+   * unknown key. At most one request per URL and second is sent.
    */
   requestKeys(url: string): void;
   close(): Promise<void> | void;
