@@ -15,6 +15,15 @@ export function firstHeader(headers: HeaderList, name: string): string | undefin
   return headers.find(([key]) => key === name)?.[1];
 }
 
+/** Returns the length of all names and values. */
+export function headerBytes(headers: HeaderList): number {
+  let bytes = 0;
+  for (const [name, value] of headers) {
+    bytes += name.length + value.length;
+  }
+  return bytes;
+}
+
 /** Returns all values of a header, by its lower-case name. */
 export function headerValues(headers: HeaderList, name: string): readonly string[] {
   const values: string[] = [];

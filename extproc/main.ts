@@ -7,6 +7,7 @@ import type { GatewayPolicy } from '../contract/policy.ts';
 import type { PolicyRevision } from '../contract/policy-version.ts';
 import { newClock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
+import { OpenCallers } from './access/open-callers.ts';
 import { TokenVerifier } from './access/token-verifier.ts';
 import { failure } from './errors.ts';
 import { type Exchange, type ExchangeHandler, firstHeader } from './exchange.ts';
@@ -25,7 +26,7 @@ import { Interruptions } from './session/interruptions.ts';
 import { newOutlierDetection } from './session/outlier-detection.ts';
 import { OutputEstimator } from './session/output-estimates.ts';
 import { refusal } from './session/replies.ts';
-import type { SessionServices } from './session/services.ts';
+import type { RevocableStream, SessionServices } from './session/services.ts';
 import { loadEncodings } from './tokens/encodings.ts';
 import { newMeter } from './tokens/meter.ts';
 import { warmUpTokenizer } from './tokens/warm-up.ts';
@@ -56,6 +57,9 @@ export interface Extproc {
   close(deadlineMs: number): Promise<void>;
 }
 
+/** Between two looks for open streams whose credentials have expired. */
+const EXPIRY_CHECK_MS = 1_000;
+
 export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const { log } = options;
   await loadEncodings();
@@ -66,6 +70,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const broken = new Interruptions(now);
   let policy: CompiledPolicy | undefined;
   const services = newServices(options, { policy: () => policy, store, health, broken, now });
+  const expiry = setInterval(() => endStreams(services.openCallers.expiredAt(now())), EXPIRY_CHECK_MS).unref();
   const server = await startServer({
     ...options.listen,
     handler: (exchange) => drive(exchange, services) ?? refuseUntilReady(exchange, now),
@@ -82,6 +87,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
       }
       health.keepOnly(compiled.targetIds);
       policy = compiled;
+      endStreams(services.openCallers.revokedBy(compiled.apiKeys, now()));
       log.info({ version: next.version }, 'policy applied');
     },
     get ready() {
@@ -94,10 +100,17 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     server,
     async close(deadlineMs) {
       await server.close(deadlineMs);
+      clearInterval(expiry);
       store.flush();
       store.close();
     },
   };
+}
+
+function endStreams(streams: Iterable<RevocableStream>): void {
+  for (const stream of streams) {
+    stream.revoke();
+  }
 }
 
 /** Opens the quota store, with its journal if there is a path, and logs what happens to it. */
@@ -135,6 +148,7 @@ function newServices(
   let requests = 0;
   return {
     ...owned,
+    openCallers: new OpenCallers(),
     verifier: new TokenVerifier({ nowMs: owned.now, requestKeys }),
     estimates: new OutputEstimator(),
     counts: newCountQueue(),

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { call } from './support/client.ts';
+import { call, open } from './support/client.ts';
 import { anthropicClient, errorOf, mock, openaiClient, say } from './support/clients.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { type OidcProvider, startOidcProvider } from './support/oidc-provider.ts';
@@ -12,7 +12,7 @@ import { newIssuerKeys, publicKeyPem, type TokenOptions } from './support/oidc-t
 import { type Provider, startProvider } from './support/provider.ts';
 import { head, rawCall } from './support/raw-client.ts';
 import { type Document, quotaPolicy, route } from './support/resources.ts';
-import { waitFor } from './support/wait.ts';
+import { waitFor, within } from './support/wait.ts';
 import { backends, CLAUDE, MODEL, rules } from './support/world.ts';
 
 const API = 'tallygate.dev/v1alpha1';
@@ -73,6 +73,7 @@ function accessPolicy(issuer: string): Document {
           when: 'request.maxOutputTokens <= 100',
         },
       ],
+      revokeStreams: true,
     },
   };
 }
@@ -306,10 +307,36 @@ describe('access policies', () => {
     await issuer.up();
   });
 
-  it('a removed key stops working within a second', async () => {
-    assert.equal((await chat(bearer(KEY))).status, 200);
+  it('a removed key stops working within a second, and its open streams end', async () => {
+    const { text, done } = await openStream(KEY);
+    await waitFor('the first chunk', () => text().includes('data:'));
+    const unary = chat({ ...bearer(KEY), 'x-mock': JSON.stringify({ tokens: 5, delayMs: 20_000 }) });
+    await waitFor('both requests', () => provider.seen.length === 2);
     gateway.edit([...documents, ...keys.slice(1)]);
-    await waitFor('the refusal', async () => (await chat(bearer(KEY))).status === 401, 1_000);
+    const ended = await within(1_000, 'the end of the stream', done);
+    assert.ok(ended.complete);
+    assert.match(ended.text, /revoked or has expired/);
+    assert.equal((await within(1_000, 'the refusal', unary)).status, 401);
+    assert.equal((await chat(bearer(KEY))).status, 401);
     assert.equal((await chat(bearer(OTHER_KEY))).status, 200);
   });
+
+  it('a stream ends when the key of its caller expires', async () => {
+    const expires = new Date(Date.now() + 4_000).toISOString();
+    const secret = keySecret('key-short', KEY, { tenant: 'search', user: 'batch', groups: 'engineering', expires });
+    gateway.edit([...documents, ...keys.slice(1), secret]);
+    await waitFor('the new key', async () => (await chat(bearer(KEY))).status === 200);
+    const { done } = await openStream(KEY);
+    const ended = await within(6_000, 'the end of the stream', done);
+    assert.match(ended.text, /revoked or has expired/);
+    assert.ok(Date.now() >= Date.parse(expires));
+  });
+
+  function openStream(key: string) {
+    const body = { ...BODY, stream: true, max_tokens: 5000 };
+    return open(`${gateway.url}/v1/chat/completions`, body, {
+      headers: bearer(key),
+      mock: { tokens: 5000, paceMs: 50 },
+    });
+  }
 });

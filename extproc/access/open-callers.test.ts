@@ -28,15 +28,15 @@ test('the streams of a removed key end', async () => {
   open.add('a', await identity([revoking], 'one', keys));
   open.add('b', await identity([revoking], 'one', keys));
   open.add('c', await identity([revoking], 'two', keys));
-  assert.deepEqual([...open.ending(rig.services(keys).keys, rig.nowMs)], []);
-  assert.deepEqual([...open.ending(rig.services([keys[1]!]).keys, rig.nowMs)], ['a', 'b']);
+  assert.deepEqual([...open.revokedBy(rig.services(keys).keys, rig.nowMs)], []);
+  assert.deepEqual([...open.revokedBy(rig.services([keys[1]!]).keys, rig.nowMs)], ['a', 'b']);
 });
 
 test('the streams of a key that its policy accepts no longer end', async () => {
   const open = new OpenCallers<string>();
   open.add('a', await identity([revoking], 'one', [apiKey('one')]));
   const moved = rig.services([apiKey('one', { authenticators: ['default/other/keys'] })]).keys;
-  assert.deepEqual([...open.ending(moved, rig.nowMs)], ['a']);
+  assert.deepEqual([...open.revokedBy(moved, rig.nowMs)], ['a']);
 });
 
 test('streams end when the key or the token expires', async () => {
@@ -46,8 +46,7 @@ test('streams end when the key or the token expires', async () => {
   const tokens = accessPolicy([jwtAuthenticator([signing.jwk])], { revokeStreams: true });
   open.add('key', await identity([revoking], 'one', [key]));
   open.add('token', await identity([tokens], await signedToken(signing)));
-  const ending = (afterMs: number) => [...open.ending(rig.services([key]).keys, NOW * 1000 + afterMs)];
-  assert.equal(open.nextExpiryMs, NOW * 1000 + 2000);
+  const ending = (afterMs: number) => [...open.expiredAt(NOW * 1000 + afterMs)];
   assert.deepEqual(ending(1499), []);
   assert.deepEqual(ending(2000), ['key']);
   assert.deepEqual(ending(630_000), ['key', 'token']);
@@ -62,8 +61,8 @@ test('streams end only where the policy says so', async () => {
     open.add('b', await identity([accessPolicy([keyAuthenticator]), restricting], 'one', keys)),
     undefined,
   );
-  assert.deepEqual([...open.ending(rig.services(keys).keys, rig.nowMs)], []);
-  assert.deepEqual([...open.ending(rig.services().keys, rig.nowMs)], ['b']);
+  assert.deepEqual([...open.revokedBy(rig.services(keys).keys, rig.nowMs)], []);
+  assert.deepEqual([...open.revokedBy(rig.services().keys, rig.nowMs)], ['b']);
 });
 
 test('a stream that has ended is forgotten', async () => {
@@ -71,6 +70,6 @@ test('a stream that has ended is forgotten', async () => {
   const key = apiKey('one', { expiresAtMs: NOW * 1000 + 1500 });
   const remove = open.add('a', await identity([revoking], 'one', [key]));
   remove?.();
-  assert.deepEqual([...open.ending(rig.services().keys, rig.nowMs + 10_000)], []);
-  assert.equal(open.nextExpiryMs, undefined);
+  assert.deepEqual([...open.revokedBy(rig.services().keys, rig.nowMs)], []);
+  assert.deepEqual([...open.expiredAt(rig.nowMs + 10_000)], []);
 });

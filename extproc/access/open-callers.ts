@@ -1,6 +1,6 @@
 /**
  * The open streams whose access policy ends them when the credential of their caller is revoked or
- * expires. The owner calls `ending` with each new policy, and at the time of the next expiry.
+ * expires.
  */
 import type { ApiKeysByDigest } from './api-keys.ts';
 import type { CallerIdentity } from './decide.ts';
@@ -23,18 +23,9 @@ export class OpenCallers<Stream> {
    * Returns a function that removes the stream, or undefined where no policy ends streams of such
    * credentials.
    */
-  add(stream: Stream, { policies, callers }: CallerIdentity): (() => void) | undefined {
-    const keys: NeededKey<Stream>[] = [];
-    let endsAtMs = Number.POSITIVE_INFINITY;
-    for (const [place, { policy }] of policies.entries()) {
-      const { keyDigest, expiresAtMs, provenBy } = callers[place]!;
-      if (policy.revokeStreams) {
-        endsAtMs = Math.min(endsAtMs, expiresAtMs ?? endsAtMs);
-        if (keyDigest !== undefined) {
-          keys.push({ stream, digest: keyDigest, authenticators: provenBy.keyAuthenticators });
-        }
-      }
-    }
+  add(stream: Stream, identity: CallerIdentity): (() => void) | undefined {
+    const keys = neededKeys(identity).map((key): NeededKey<Stream> => ({ stream, ...key }));
+    const endsAtMs = expiryMs(identity);
     const expires = endsAtMs !== Number.POSITIVE_INFINITY;
     if (keys.length === 0 && !expires) {
       return undefined;
@@ -54,17 +45,22 @@ export class OpenCallers<Stream> {
     };
   }
 
-  /** Returns the streams that must end now. Each must be removed when it has ended. */
-  ending(apiKeys: ApiKeysByDigest, nowMs: number): ReadonlySet<Stream> {
+  /** Returns the streams whose API keys a policy no longer has. */
+  revokedBy(apiKeys: ApiKeysByDigest, nowMs: number): ReadonlySet<Stream> {
     const ending = new Set<Stream>();
-    for (const [digest, keys] of this.#byDigest) {
-      const accepted = apiKeys.find(digest, nowMs)?.key.authenticators ?? [];
-      for (const { stream, authenticators } of keys) {
-        if (!authenticators.some((id) => accepted.includes(id))) {
+    for (const keys of this.#byDigest.values()) {
+      for (const { stream, digest, authenticators } of keys) {
+        if (!accepts(apiKeys, digest, authenticators, nowMs)) {
           ending.add(stream);
         }
       }
     }
+    return ending;
+  }
+
+  /** Returns the streams whose credentials have expired, at most a second late. */
+  expiredAt(nowMs: number): ReadonlySet<Stream> {
+    const ending = new Set<Stream>();
     for (const [second, streams] of this.#bySecond) {
       if (second * GROUP_MS <= nowMs) {
         for (const stream of streams) {
@@ -74,12 +70,33 @@ export class OpenCallers<Stream> {
     }
     return ending;
   }
+}
 
-  /** Returns the time of the next expiry, in milliseconds since 1970. */
-  get nextExpiryMs(): number | undefined {
-    const seconds = [...this.#bySecond.keys()];
-    return seconds.length === 0 ? undefined : Math.min(...seconds) * GROUP_MS;
-  }
+/** Whether a key that a stream of this caller needs is not accepted any more. */
+export function isRevoked(identity: CallerIdentity, apiKeys: ApiKeysByDigest, nowMs: number): boolean {
+  return neededKeys(identity).some(({ digest, authenticators }) => !accepts(apiKeys, digest, authenticators, nowMs));
+}
+
+function neededKeys({ policies, callers }: CallerIdentity): readonly Omit<NeededKey<unknown>, 'stream'>[] {
+  return policies.flatMap(({ policy }, place) => {
+    const { keyDigest, provenBy } = callers[place]!;
+    return policy.revokeStreams && keyDigest !== undefined
+      ? [{ digest: keyDigest, authenticators: provenBy.keyAuthenticators }]
+      : [];
+  });
+}
+
+/** Returns when the first credential expires that ends the stream; infinite if none does. */
+function expiryMs({ policies, callers }: CallerIdentity): number {
+  return policies.reduce(
+    (least, { policy }, place) =>
+      policy.revokeStreams ? Math.min(least, callers[place]!.expiresAtMs ?? least) : least,
+    Number.POSITIVE_INFINITY,
+  );
+}
+
+function accepts(apiKeys: ApiKeysByDigest, digest: string, authenticators: readonly string[], nowMs: number): boolean {
+  return apiKeys.find(digest, nowMs)?.key.authenticators.some((id) => authenticators.includes(id)) === true;
 }
 
 function addTo<Key, Item>(map: Map<Key, Set<Item>>, key: Key, item: Item): void {

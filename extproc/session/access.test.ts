@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AccessPolicy } from '../../contract/policy.ts';
+import { indexingApiKeys } from '../access/api-keys.ts';
 import {
   accessPolicy,
   apiKey,
@@ -15,7 +16,9 @@ import {
 } from '../access/testing.ts';
 import { TokenVerifier } from '../access/token-verifier.ts';
 import type { ExchangeHandler, HeaderList } from '../exchange.ts';
+import { atOnce } from '../policy/slices.ts';
 import { loadEncodings } from '../tokens/encodings.ts';
+import type { SessionServices } from './services.ts';
 import { basePolicy, ENTRY, newExchange, newRig, type Rig } from './testing.ts';
 
 await loadEncodings();
@@ -172,4 +175,70 @@ test('an unknown path needs a credential before the answer says whether it exist
     ENTRY,
   );
   assert.deepEqual(did, ['tallygate_unauthenticated']);
+});
+
+const revoking = accessPolicy([keyAuthenticator], { revokeStreams: true });
+const noKeys = atOnce(indexingApiKeys([]));
+const STREAM = Buffer.from('{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Hello"}]}');
+const EVENT = Buffer.from('data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n');
+
+/** Ends the streams of keys that the newest policy does not have. */
+function revokeAll({ openCallers }: SessionServices): number {
+  const streams = openCallers.revokedBy(noKeys, NOW * 1000);
+  for (const stream of streams) {
+    stream.revoke();
+  }
+  return streams.size;
+}
+
+test('a stream ends with an error when the key of its caller is removed', () => {
+  const { handler, did, rig } = open({ host: [revoking] });
+  handler.requestHeaders([...CHAT, ...bearer('tg-one')], false, ENTRY);
+  handler.requestBody(STREAM, true);
+  handler.responseHeaders(
+    [
+      [':status', '200'],
+      ['content-type', 'text/event-stream'],
+    ],
+    false,
+    new Map(),
+  );
+  handler.responseBody(EVENT, false);
+  assert.equal(revokeAll(rig.shared), 1);
+  assert.deepEqual(did.slice(-2), ['response-body', 'end']);
+  assert.equal(rig.records[0]?.failure?.code, 'unauthenticated');
+  assert.equal(revokeAll(rig.shared), 0);
+});
+
+test('a request that waits for its backend is refused when the key of its caller is removed', () => {
+  const { handler, did, rig } = open({ host: [revoking] });
+  handler.requestHeaders([...CHAT, ...bearer('tg-one')], false, ENTRY);
+  handler.requestBody(BODY, true);
+  assert.equal(revokeAll(rig.shared), 1);
+  assert.equal(did.at(-1), 'tallygate_unauthenticated');
+});
+
+test('a passthrough response is broken off when the key of its caller is removed', () => {
+  const { handler, did, rig } = open({ host: [revoking] });
+  handler.requestHeaders([...UPLOAD, ...bearer('tg-one')], true, ENTRY);
+  handler.responseHeaders([[':status', '200']], false, new Map());
+  handler.responseBody(Buffer.from('one'), false);
+  assert.equal(revokeAll(rig.shared), 1);
+  assert.deepEqual(did.slice(-2), ['abort', 'end']);
+  assert.equal(rig.records[0]?.failure?.code, 'unauthenticated');
+});
+
+test('a request that began before the key was removed, and is admitted after, is refused', () => {
+  const { handler, did, rig } = open({ host: [revoking] });
+  handler.requestHeaders([...CHAT, ...bearer('tg-one')], false, ENTRY);
+  rig.use({ ...rig.shared.policy()!, apiKeys: noKeys });
+  handler.requestBody(BODY, true);
+  assert.equal(did.at(-1), 'tallygate_unauthenticated');
+});
+
+test('streams go on where no policy ends them', () => {
+  const { handler, rig } = open({ host: [accessPolicy([keyAuthenticator])] });
+  handler.requestHeaders([...CHAT, ...bearer('tg-one')], false, ENTRY);
+  handler.requestBody(STREAM, true);
+  assert.equal(revokeAll(rig.shared), 0);
 });

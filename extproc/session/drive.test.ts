@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import { OpenCallers } from '../access/open-callers.ts';
 import { TokenVerifier } from '../access/token-verifier.ts';
 import type { Exchange } from '../exchange.ts';
 import { compilePolicy } from '../policy/compile.ts';
@@ -59,6 +60,7 @@ function waiting() {
   const policy = compilePolicy({ ...base, formatVersion: 4, version: 'test' });
   const handler = drive(exchange, {
     policy: () => policy,
+    openCallers: new OpenCallers(),
     verifier: new TokenVerifier({ nowMs: () => 0, requestKeys: () => {} }),
     store,
     estimates: new OutputEstimator(),

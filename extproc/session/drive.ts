@@ -4,7 +4,7 @@
  */
 import { CODE_DETAILS_ATTRIBUTE, PATH_ATTRIBUTE, ROUTE_NAME_ATTRIBUTE } from '../../contract/headers.ts';
 import { type Inflater, newInflater } from '../compression/inflate.ts';
-import type { Exchange, ExchangeHandler, HeaderList } from '../exchange.ts';
+import { type Exchange, type ExchangeHandler, type HeaderList, headerBytes } from '../exchange.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Cancel, Demand, Overdraft } from '../quota/store.ts';
 import { newBodyCount } from '../tokens/count.ts';
@@ -13,6 +13,7 @@ import type { Body, BodyEnd, BodyOwner } from './bodies.ts';
 import type { Action, ActionOf, EventOf, ServiceAction, SessionEvent } from './protocol.ts';
 import type { SessionServices } from './services.ts';
 import { Session } from './session.ts';
+import { watchCaller } from './watch-caller.ts';
 
 /** Unsent bytes of a response at which the driver stops reading until its client has caught up. */
 const UNSENT_BYTES_A_STREAM = 64 * 1024;
@@ -28,6 +29,7 @@ const NOTHING: SessionEvent[] = [];
 class Drive implements ExchangeHandler, BodyOwner {
   readonly #exchange: Exchange;
   readonly #shared: SessionServices;
+  readonly #policy: CompiledPolicy;
   readonly #session: Session;
   readonly #account: Account;
   #events: SessionEvent[] = [];
@@ -42,6 +44,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   #cancel: Cancel | undefined;
   #body: Body | undefined;
   #stopCount: (() => void) | undefined;
+  #unwatch: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #inflater: Inflater | undefined;
   #inflaterFull = false;
@@ -49,6 +52,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   constructor(exchange: Exchange, shared: SessionServices, policy: CompiledPolicy) {
     this.#exchange = exchange;
     this.#shared = shared;
+    this.#policy = policy;
     this.#account = new Account(shared);
     const { newId, random, estimates, newMeter, health, verifier, now, compares, plainErrors } = shared;
     this.#session = new Session({
@@ -70,7 +74,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     if (endOfStream || this.#failed || !this.#session.collecting) {
       return;
     }
-    this.#body = this.#shared.bodies.begin(this, bytesOf(headers));
+    this.#body = this.#shared.bodies.begin(this, headerBytes(headers));
   }
 
   requestBody(bytes: Uint8Array, endOfStream: boolean): void {
@@ -111,6 +115,10 @@ class Drive implements ExchangeHandler, BodyOwner {
     if (this.#session.over) {
       this.#inflater?.close();
     }
+  }
+
+  revoke(): void {
+    this.#handle({ type: 'revoked' });
   }
 
   endBody(why: BodyEnd): void {
@@ -193,6 +201,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     clearTimeout(this.#timer);
     attempt(() => this.#cancel?.());
     attempt(() => this.#stopCount?.());
+    attempt(() => this.#unwatch?.());
     attempt(() => this.#inflater?.close());
     attempt(() => this.#releaseBody());
     if (!attempt(() => this.#account.settle('everything', record))) {
@@ -259,6 +268,9 @@ class Drive implements ExchangeHandler, BodyOwner {
       case 'end':
         exchange.end();
         break;
+      case 'abort':
+        exchange.abort();
+        break;
       default:
         this.#serve(action);
     }
@@ -272,6 +284,9 @@ class Drive implements ExchangeHandler, BodyOwner {
         break;
       case 'verify-tokens':
         void action.verified.then(() => this.#handle({ type: 'tokens-verified' }));
+        break;
+      case 'watch-caller':
+        this.#unwatch = watchCaller(this, action.identity, this.#policy, this.#shared);
         break;
       case 'reserve':
         this.#reserve(action.demand);
@@ -365,6 +380,7 @@ class Drive implements ExchangeHandler, BodyOwner {
 
   #finish({ settle, record }: ActionOf<'finish'>): void {
     const { estimates } = this.#shared;
+    this.#unwatch?.();
     this.#releaseBody();
     if (record.observed !== undefined) {
       const { key, outputTokens, durationMs } = record.observed;
@@ -372,14 +388,6 @@ class Drive implements ExchangeHandler, BodyOwner {
     }
     this.#account.settle(settle?.charge ?? 'nothing', (overdrafts) => this.#account.record(record, overdrafts));
   }
-}
-
-function bytesOf(headers: HeaderList): number {
-  let bytes = 0;
-  for (const [name, value] of headers) {
-    bytes += name.length + value.length;
-  }
-  return bytes;
 }
 
 /** Copies the bytes of a response, which change after the call. */

@@ -4,6 +4,7 @@
  * later.
  */
 import type { Tokenizer } from '../../contract/policy.ts';
+import type { CallerIdentity } from '../access/decide.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import type { Interruption } from '../interruption.ts';
 import type { ScannedBody } from '../json/scanner.ts';
@@ -49,6 +50,8 @@ export type SessionEvent =
   /** The request body arrives too slowly. */
   | { readonly type: 'upload-late' }
   | { readonly type: 'tokens-verified' }
+  /** The credential of the caller was revoked or has expired, and a policy ends such streams. */
+  | { readonly type: 'revoked' }
   | { readonly type: 'counted'; readonly tokens: number }
   | { readonly type: 'reserved'; readonly decision: Decision }
   | { readonly type: 'extended'; readonly tokens: number }
@@ -77,7 +80,9 @@ export type EnvoyAction =
   | { readonly type: 'response-trailers' }
   | { readonly type: 'immediate-response'; readonly response: ImmediateResponse }
   /** Ends our side of the stream. */
-  | { readonly type: 'end' };
+  | { readonly type: 'end' }
+  /** Breaks the exchange off, where the response cannot end otherwise. */
+  | { readonly type: 'abort' };
 
 /** An action that Envoy does not see. */
 export type ServiceAction =
@@ -85,6 +90,8 @@ export type ServiceAction =
   | { readonly type: 'keep'; readonly bytes: number }
   /** Sends `tokens-verified` when the promise is fulfilled; it is never rejected. */
   | { readonly type: 'verify-tokens'; readonly verified: Promise<void> }
+  /** Sends `revoked` when a policy says so, until the session finishes. */
+  | { readonly type: 'watch-caller'; readonly identity: CallerIdentity }
   | { readonly type: 'reserve'; readonly demand: Demand }
   | { readonly type: 'extend'; readonly hold: Hold; readonly output: OutputDemand }
   /** Reads the state of buckets; `quotas-read` has it in the same order. */

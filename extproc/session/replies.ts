@@ -29,6 +29,10 @@ export const uploadTooSlow = failure(
   'The request body arrived too slowly or stalled. Send it again without a pause.',
 );
 export const internalFault = failure('internal_error', 'The gateway failed with an internal error. Try again.');
+export const credentialRevoked = failure(
+  'unauthenticated',
+  'The credential was revoked or has expired. Send a valid API key or token.',
+);
 export const firstTokenLate = failure(
   'first_token_timeout',
   'The provider sent no token within timeouts.firstToken of the route. Try again, or raise it.',

@@ -1,5 +1,6 @@
 /** The services that the sessions of a process share. */
 import type { Tokenizer } from '../../contract/policy.ts';
+import type { OpenCallers } from '../access/open-callers.ts';
 import type { TokenVerifier } from '../access/token-verifier.ts';
 import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Overdraft, QuotaStore } from '../quota/store.ts';
@@ -11,9 +12,15 @@ import type { Interruptions } from './interruptions.ts';
 import type { OutlierDetection } from './outlier-detection.ts';
 import type { OutputEstimates } from './output-estimates.ts';
 
+/** A stream that ends when the credential of its caller is revoked or expires. */
+export interface RevocableStream {
+  revoke(): void;
+}
+
 export interface SessionServices {
   policy(): CompiledPolicy | undefined;
   readonly verifier: TokenVerifier;
+  readonly openCallers: OpenCallers<RevocableStream>;
   readonly store: QuotaStore;
   readonly estimates: OutputEstimates & {
     observe(model: string, route: string, outputTokens: number, durationMs: number): void;

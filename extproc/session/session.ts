@@ -11,7 +11,15 @@ import { Admission, type AdmissionEvent, type AdmissionResult, type BodyComplete
 import { admissionSteps } from './admission/steps.ts';
 import { firstTokenTimeoutMs, forward, uncountedResponse } from './forward.ts';
 import type { Action, EventOf, SessionEvent } from './protocol.ts';
-import { firstTokenLate, internalFault, jsonResponse, refusal, tooManyBodies, uploadTooSlow } from './replies.ts';
+import {
+  credentialRevoked,
+  firstTokenLate,
+  internalFault,
+  jsonResponse,
+  refusal,
+  tooManyBodies,
+  uploadTooSlow,
+} from './replies.ts';
 import { Request } from './request.ts';
 import type { ResponseBodyEvent } from './response/handler.ts';
 import { isBackendWell, openResponse } from './response/open.ts';
@@ -116,6 +124,8 @@ export class Session {
       case 'first-token-timeout':
         this.#firstTokenLate(nowMs, out);
         return undefined;
+      case 'revoked':
+        return this.#revoked(nowMs, out);
       case 'closed':
         this.#closed(event.broken, nowMs, out);
         return undefined;
@@ -209,6 +219,25 @@ export class Session {
     } else {
       forwarded?.response?.fail(firstTokenLate, out);
     }
+  }
+
+  /** Ends the request. A response of one document that has begun may complete. */
+  #revoked(nowMs: number, out: Action[]): Failure | undefined {
+    const forwarded = this.#forwarded;
+    if (forwarded === undefined) {
+      return credentialRevoked;
+    }
+    const { response, prepared } = forwarded;
+    if (response === undefined) {
+      this.#reply(credentialRevoked, nowMs, out);
+      return undefined;
+    }
+    response.fail(credentialRevoked, out);
+    if (!response.ended && prepared === undefined) {
+      out.push({ type: 'abort' });
+      this.#finish({ failure: credentialRevoked }, nowMs, out);
+    }
+    return undefined;
   }
 
   /**

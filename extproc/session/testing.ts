@@ -4,9 +4,10 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import { OpenCallers } from '../access/open-callers.ts';
 import { TokenVerifier } from '../access/token-verifier.ts';
 import type { Exchange, ExchangeHandler } from '../exchange.ts';
-import { compilePolicy } from '../policy/compile.ts';
+import { type CompiledPolicy, compilePolicy } from '../policy/compile.ts';
 import type { MemoryStore } from '../quota/memory.ts';
 import { openQuotaStore, type StoreOptions } from '../quota/open.ts';
 import type { RequestRecord } from '../record.ts';
@@ -37,6 +38,8 @@ export interface Rig {
   readonly records: RequestRecord[];
   readonly faults: unknown[];
   open(exchange: Exchange): ExchangeHandler;
+  /** Replaces the policy for sessions that begin from now on. */
+  use(policy: CompiledPolicy): void;
 }
 
 export function newRig(options: {
@@ -45,12 +48,13 @@ export function newRig(options: {
   readonly shared?: (shared: SessionServices) => Partial<SessionServices>;
 }): Rig {
   const { store } = openQuotaStore({ nowMs: () => 0, ...options.store });
-  const policy = compilePolicy({ ...basePolicy, ...options.policy, formatVersion: 4, version: 'test' });
+  let policy = compilePolicy({ ...basePolicy, ...options.policy, formatVersion: 4, version: 'test' });
   const records: RequestRecord[] = [];
   const faults: unknown[] = [];
   let ids = 0;
   const base: SessionServices = {
     policy: () => policy,
+    openCallers: new OpenCallers(),
     verifier: new TokenVerifier({ nowMs: () => 0, requestKeys: () => {} }),
     store,
     estimates: new OutputEstimator(),
@@ -74,6 +78,9 @@ export function newRig(options: {
     records,
     faults,
     open: (exchange) => drive(exchange, shared)!,
+    use(next) {
+      policy = next;
+    },
   };
 }
 

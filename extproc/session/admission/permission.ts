@@ -33,6 +33,9 @@ function permit(admission: Admission, nowMs: number, out: Action[]): StepResult 
     return admitted;
   }
   admission.group = admitted.group;
+  if (admission.identity.policies.some(({ policy }) => policy.revokeStreams)) {
+    out.push({ type: 'watch-caller', identity: admission.identity });
+  }
   return 'next';
 }
 
