@@ -1,10 +1,10 @@
 /** API keys in a YAML file of resources. Edits leave all other documents as they are. */
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { parseDocument, stringify } from 'yaml';
+import { parseDocument } from 'yaml';
 import { writeAtomicallySync } from '../runtime/files.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
 import type { ApiKeyStore } from './api-key-store.ts';
-import { isKeySecret, type KeySecret } from './key-secret.ts';
+import { isKeySecret, type KeySecret, keySecretYaml } from './key-secret.ts';
 
 const NEW_FILE_MODE = 0o644;
 /** A line that begins a document; YAML allows none inside a block of text. */
@@ -22,7 +22,7 @@ export function keyFile(path: string, namespace: string): ApiKeyStore {
         throw new OperatorError(`${path} already has a Secret ${namespace}/${name}; choose another name by --name`);
       }
       const separator = text === '' ? '' : `${text.endsWith('\n') ? '' : '\n'}---\n`;
-      write(path, text + separator + stringify(secret, { lineWidth: 0 }));
+      write(path, text + separator + keySecretYaml(secret));
     },
     remove: async (name) => {
       const documents = read(path).split(documentStart);

@@ -1,4 +1,5 @@
 /** The Secret that describes an API key: built for a new key, and read for a list. */
+import { stringify } from 'yaml';
 import {
   API_KEY_ANNOTATIONS,
   API_KEY_FIELD,
@@ -68,6 +69,11 @@ export function keySecret(
     metadata: { name, namespace, labels: { ...labels, [API_KEY_LABEL]: 'true' }, annotations },
     stringData: { [API_KEY_HASH_FIELD]: apiKeyHash(key) },
   };
+}
+
+/** Quotes what YAML 1.1 takes for another type (`on`, times), because kubectl reads that. */
+export function keySecretYaml(secret: KeySecret): string {
+  return stringify(secret, { compat: 'yaml-1.1', lineWidth: 0 });
 }
 
 /** Returns `key-TENANT-USER` as the name of an object. */

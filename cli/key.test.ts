@@ -116,6 +116,21 @@ describe('with a file', () => {
     assert.equal(stringData?.['keyHash'], apiKeyHash(stderr.trim().split('\n').at(-1)!));
   });
 
+  test('create quotes what YAML 1.1 takes for another type', async () => {
+    const { stdout } = await tallygate([
+      'create',
+      '--tenant',
+      'on',
+      '--user',
+      '12:30',
+      '--expires',
+      '1h',
+      '-o',
+      'yaml',
+    ]);
+    assert.match(stdout, /tenant: "on"\n.*user: "12:30"\n.*expires: "20/);
+  });
+
   test('list shows owners and states, and no other Secret', async () => {
     const file = join(folder, 'list.yaml');
     writeFileSync(file, acceptance);

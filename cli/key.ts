@@ -1,14 +1,21 @@
 /** `tallygate key create|list|find|revoke`: API keys, as Secrets in a file or in a cluster. */
 import { randomBytes } from 'node:crypto';
 import { text as textOf } from 'node:stream/consumers';
-import { stringify } from 'yaml';
 import { API_KEY_PATTERN, apiKeyHash, isApiKeyText, isGeneratedApiKey, newApiKey } from '../contract/api-key.ts';
 import { duration, durationMs, objectName } from '../crds/schema.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
 import type { ApiKeyStore } from './api-key-store.ts';
 import { keyCluster } from './key-cluster.ts';
 import { keyFile } from './key-file.ts';
-import { type KeySecret, keySecret, keySecretName, type ListedKey, listedKey, readKey } from './key-secret.ts';
+import {
+  type KeySecret,
+  keySecret,
+  keySecretName,
+  keySecretYaml,
+  type ListedKey,
+  listedKey,
+  readKey,
+} from './key-secret.ts';
 import { table } from './table.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
@@ -51,9 +58,6 @@ const options = {
 } as const;
 
 type KeyOptions = Exclude<ReturnType<typeof readOptions<typeof options>>, number>['values'];
-
-/** Longer input for `find` is not read. */
-const MAX_INPUT_BYTES = 64 * 1024 * 1024;
 
 export const key: Verb = async ({ args }) => {
   const parsed = readOptions('key', args, options, usage);
@@ -99,7 +103,7 @@ async function create(values: KeyOptions): Promise<number> {
     return wrongUse('key', `${read.path} ${read.fault}; ${read.fix}`, usage);
   }
   if (values.output !== undefined) {
-    process.stdout.write(stringify(secretIn(values.namespace ?? 'default'), { lineWidth: 0 }));
+    process.stdout.write(keySecretYaml(secretIn(values.namespace ?? 'default')));
     process.stderr.write(`tallygate: the key of this Secret, which is not shown again:\n${created}\n`);
     return 0;
   }
@@ -125,9 +129,6 @@ async function list(store: ApiKeyStore, values: KeyOptions): Promise<number> {
 
 async function find(store: ApiKeyStore, values: KeyOptions): Promise<number> {
   const text = await textOf(process.stdin);
-  if (text.length > MAX_INPUT_BYTES) {
-    throw new OperatorError(`the text on stdin exceeds ${MAX_INPUT_BYTES} bytes; pass a smaller part of it`);
-  }
   const generated = (text.match(API_KEY_PATTERN) ?? []).filter(isGeneratedApiKey);
   const candidates = generated.length > 0 ? generated : [text.trim()].filter(isApiKeyText);
   if (candidates.length === 0) {
