@@ -71,7 +71,7 @@ describe('markdown', () => {
   it('lists outcomes other than 200', () => {
     const broken = { ...json, pairs: [{ alone: sample(1, 1), gateway: sample(1, 1, { outcomes: { '503': 3 } }) }] };
     assert.match(markdown(results({ comparisons: [broken] })), /- JSON, 16 connections: Tallygate: 503: 3/);
-    assert.doesNotMatch(markdown(results({ comparisons: [json] })), /Answers that failed/);
+    assert.doesNotMatch(markdown(results({ comparisons: [json] })), /Failed responses/);
   });
 
   it('compares figures with their goals', () => {

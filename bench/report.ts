@@ -18,7 +18,7 @@ export function markdown(results: Results): string {
       section(part[0]!.toUpperCase() + part.slice(1), figureTable(figures.filter((one) => one.part === part))),
     ),
     section('Counts, where the provider gives none', counts.length > 0 ? countTable(counts) : ''),
-    section('Answers that failed', failures(comparisons)),
+    section('Failed responses', failures(comparisons)),
   ]
     .filter((text) => text !== '')
     .join('\n\n')

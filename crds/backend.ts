@@ -165,8 +165,10 @@ const modelFields = z
     name: modelPattern.meta({
       description: "The backend's name of the model, exact or a glob. The first entry that matches applies.",
     }),
-    maxOutputTokens: tokenCount.meta({ description: 'The longest answer of the model, in tokens.' }).optional(),
-    contextTokens: tokenCount.meta({ description: 'The maximum of prompt and answer together, in tokens.' }).optional(),
+    maxOutputTokens: tokenCount.meta({ description: 'The longest response of the model, in tokens.' }).optional(),
+    contextTokens: tokenCount
+      .meta({ description: 'The maximum of prompt and response together, in tokens.' })
+      .optional(),
     reasoningTokens: z.enum(['Auto', 'Billed', 'None']).default('Auto').meta({
       description:
         "Whether the provider bills output that it does not stream, such as reasoning. Auto: decided by the model's name.",

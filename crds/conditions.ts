@@ -152,7 +152,7 @@ export const conditions = {
     description: 'A provider may bill more requests than quotas count. Absent: no such policy. Only in a cluster.',
     reasons: {
       RetriedByUsersPolicy: isTrue(
-        'A BackendTrafficPolicy on the Gateway retries requests that a provider may have started to answer; the message has the fix.',
+        'A BackendTrafficPolicy on the Gateway retries requests that a provider may have started to respond; the message has the fix.',
       ),
     },
   },

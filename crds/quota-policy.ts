@@ -102,7 +102,7 @@ const quota = z
       .optional(),
     onMissingKey: z.enum(['Refuse', 'Shared']).default('Refuse').meta({
       description:
-        'What happens when a part of the key is missing or has several values. Refuse: answer 400. Shared: one budget for all such requests.',
+        'What happens when a part of the key is missing or has several values. Refuse: respond with 400. Shared: one budget for all such requests.',
     }),
     mode: z
       .enum(['Enforce', 'Shadow'])
@@ -126,7 +126,7 @@ const quota = z
     }),
     onAbandon: z.enum(['Hold', 'Estimate']).default('Hold').meta({
       description:
-        'What an abandoned request costs when the provider may have generated output that the gateway never saw: an unfinished non-streamed answer, or a stream with reasoning. Hold: the whole hold. Estimate: the usual length of such answers or the usual output of the elapsed time, whichever is more.',
+        'What an abandoned request costs when the provider may have generated output that the gateway never saw: an unfinished unary response, or a stream with reasoning. Hold: the whole hold. Estimate: the usual length of such responses or the usual output of the elapsed time, whichever is more.',
     }),
   })
   .meta({ description: 'One limit.' });

@@ -70,11 +70,12 @@ const timeouts = withRules(
   z
     .object({
       request: duration
-        .meta({ description: 'From the end of the request to the end of the answer. Absent or 0s: no timeout.' })
+        .meta({ description: 'From the end of the request to the end of the response. Absent or 0s: no timeout.' })
         .optional(),
       firstToken: duration
         .meta({
-          description: 'From the end of the request to the first token of a streamed answer. Absent or 0s: no timeout.',
+          description:
+            'From the end of the request to the first token of a streamed response. Absent or 0s: no timeout.',
         })
         .optional(),
       idle: duration
@@ -110,7 +111,7 @@ const retries = z
   })
   .meta({
     description:
-      'Retries before the provider has started to answer: after failed connections and refused streams. Default: one retry. Bodies over 1 MiB are never retried.',
+      'Retries before the provider has started to respond: after failed connections and refused streams. Default: one retry. Bodies over 1 MiB are never retried.',
   });
 
 const rule = z
@@ -214,7 +215,7 @@ const cors = withRules(
         .min(1)
         .max(86_400)
         .default(300)
-        .meta({ description: 'How many seconds a browser keeps the answer to a preflight request.' }),
+        .meta({ description: 'How many seconds a browser keeps the response to a preflight request.' }),
     })
     .meta({
       description:

@@ -66,7 +66,7 @@ function writePolicy({ policy }: Plan, { policyPath }: ApplyDeps): void {
   writeAtomicallySync(policyPath, policyText(policy), 0o600);
 }
 
-/** The answer of extproc's `/readyz`. */
+/** The response of extproc's `/readyz`. */
 export interface ExtprocStatus {
   readonly ready: boolean;
   readonly policy?: string;
@@ -96,7 +96,7 @@ async function replacePolicy(plan: Plan, deps: ApplyDeps): Promise<void> {
   }
 }
 
-/** Returns undefined if extproc does not answer. */
+/** Returns undefined if extproc does not respond. */
 export async function extprocStatus(socketPath: string): Promise<ExtprocStatus | undefined> {
   try {
     const { body } = await ask(socketPath, 'GET', '/readyz', 1000);

@@ -32,7 +32,7 @@ export function envoyAdmin(socketPath: string): EnvoyAdmin {
       DEADLINE_MS,
     );
     if (status !== 200) {
-      throw new Error(`Envoy's admin answers ${status}`);
+      throw new Error(`Envoy's admin interface responded with ${status}`);
     }
     return (JSON.parse(body) as { readonly stats: readonly { readonly name?: string; readonly value?: unknown }[] })
       .stats;
@@ -40,7 +40,7 @@ export function envoyAdmin(socketPath: string): EnvoyAdmin {
   const post = async (path: string) => {
     const { status } = await ask(socketPath, 'POST', path, DEADLINE_MS);
     if (status !== 200) {
-      throw new Error(`Envoy's admin answers ${status} to ${path}`);
+      throw new Error(`Envoy's admin interface responded with ${status} to ${path}`);
     }
   };
   return {

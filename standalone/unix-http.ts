@@ -6,7 +6,7 @@ export interface UnixHttpResponse {
   readonly body: string;
 }
 
-/** Rejects if there is no answer before the deadline. */
+/** Rejects if there is no response before the deadline. */
 export function ask(
   socketPath: string,
   method: 'GET' | 'POST',

@@ -13,7 +13,7 @@ export const FIELD_MANAGER = 'tallygate';
 
 const REQUEST_TIMEOUT_MS = 15_000;
 /** For one object or one page of a list. */
-const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+const MAX_RESPONSE_BYTES = 64 * 1024 * 1024;
 /** Each watch holds one connection; the rest is for requests. */
 const MAX_SOCKETS = 512;
 const MAX_ATTEMPTS = 3;
@@ -21,7 +21,7 @@ const MAX_RETRY_AFTER_MS = 10_000;
 const KEEPALIVE_MS = 15_000;
 
 export class ApiError extends Error {
-  /** The HTTP status; 0 if there was no answer. */
+  /** The HTTP status; 0 if there was no response. */
   readonly code: number;
   /** The API server's reason: `Conflict`, `NotFound`, `Expired`… */
   readonly reason: string;
@@ -68,12 +68,12 @@ export class KubeClient {
     this.#hooks = hooks;
   }
 
-  /** Returns the answer as JSON. Rejects with `ApiError`. */
+  /** Returns the response as JSON. Rejects with `ApiError`. */
   async call(path: string, call: ApiCall = {}): Promise<unknown> {
-    const answer = await this.#send(path, call);
-    const text = await textOf(answer);
+    const response = await this.#send(path, call);
+    const text = await textOf(response);
     const json = parsed(text);
-    const status = answer.statusCode ?? 0;
+    const status = response.statusCode ?? 0;
     if (status >= 200 && status < 300) {
       return json;
     }
@@ -81,14 +81,14 @@ export class KubeClient {
     throw new ApiError(status, reason, message);
   }
 
-  /** Returns the answer with its body unread, for watches. */
+  /** Returns the response with its body unread, for watches. */
   async stream(path: string, signal: AbortSignal): Promise<IncomingMessage> {
-    const answer = await this.#open(path, { signal });
-    if (answer.statusCode === 200) {
-      return answer;
+    const response = await this.#open(path, { signal });
+    if (response.statusCode === 200) {
+      return response;
     }
-    const json = parsed(await textOf(answer)) as { reason?: string; message?: string };
-    throw new ApiError(answer.statusCode ?? 0, json.reason ?? 'Unknown', json.message ?? 'the watch was refused');
+    const json = parsed(await textOf(response)) as { reason?: string; message?: string };
+    throw new ApiError(response.statusCode ?? 0, json.reason ?? 'Unknown', json.message ?? 'the watch was refused');
   }
 
   /** Applies the object server-side, taking over fields of other managers. */
@@ -159,13 +159,13 @@ export class KubeClient {
       if (method !== 'GET') {
         this.#hooks.writing?.({ method, path });
       }
-      const answer = await this.#open(path, call);
-      const retryAfterMs = Number(answer.headers['retry-after']) * 1000;
-      const isBusy = answer.statusCode === 429 || answer.statusCode === 503;
+      const response = await this.#open(path, call);
+      const retryAfterMs = Number(response.headers['retry-after']) * 1000;
+      const isBusy = response.statusCode === 429 || response.statusCode === 503;
       if (!isBusy || !(retryAfterMs <= MAX_RETRY_AFTER_MS) || attempt === MAX_ATTEMPTS) {
-        return answer;
+        return response;
       }
-      answer.destroy();
+      response.destroy();
       await sleep(retryAfterMs * (1 + Math.random() / 2), undefined, { signal: call.signal });
     }
   }
@@ -196,7 +196,7 @@ export class KubeClient {
     }
     return await new Promise<IncomingMessage>((resolve, reject) => {
       const outgoing: ClientRequest = (isPlain ? httpRequest : httpsRequest)(options, resolve);
-      outgoing.setTimeout(REQUEST_TIMEOUT_MS, () => outgoing.destroy(new Error('the API server does not answer')));
+      outgoing.setTimeout(REQUEST_TIMEOUT_MS, () => outgoing.destroy(new Error('the API server does not respond')));
       outgoing.on('error', (error) => reject(new ApiError(0, 'Unreachable', error.message)));
       outgoing.on('socket', (socket) => socket.setKeepAlive(true, KEEPALIVE_MS));
       outgoing.end(text);
@@ -204,9 +204,9 @@ export class KubeClient {
   }
 }
 
-async function unlessNotFound<T, U>(answer: Promise<T>, otherwise: U): Promise<T | U> {
+async function unlessNotFound<T, U>(response: Promise<T>, otherwise: U): Promise<T | U> {
   try {
-    return await answer;
+    return await response;
   } catch (error) {
     if (error instanceof ApiError && error.code === 404) {
       return otherwise;
@@ -219,15 +219,15 @@ function join(base: string, path: string): string {
   return `${base === '/' ? '' : base.replace(/\/$/, '')}${path}`;
 }
 
-async function textOf(answer: IncomingMessage): Promise<string> {
+async function textOf(response: IncomingMessage): Promise<string> {
   const pieces: Buffer[] = [];
   let bytes = 0;
   try {
-    for await (const piece of answer as AsyncIterable<Buffer>) {
+    for await (const piece of response as AsyncIterable<Buffer>) {
       pieces.push(piece);
       bytes += piece.length;
-      if (bytes > MAX_ANSWER_BYTES) {
-        throw new Error(`the answer exceeds ${MAX_ANSWER_BYTES} bytes`);
+      if (bytes > MAX_RESPONSE_BYTES) {
+        throw new Error(`the response exceeds ${MAX_RESPONSE_BYTES} bytes`);
       }
     }
   } catch (error) {

@@ -130,10 +130,10 @@ class CollectionInformer<T> implements Informer<T> {
     const { client, changed } = this.#options;
     const parameters = { watch: '1', allowWatchBookmarks: 'true', timeoutSeconds: String(WATCH_SECONDS) };
     const query = this.#query({ ...parameters, resourceVersion: this.#version });
-    const answer = await client.stream(query, this.#stop.signal);
+    const response = await client.stream(query, this.#stop.signal);
     // Replaces the client's timeout: a watch may be silent for a minute.
-    answer.socket.setTimeout(0);
-    for await (const { type, object } of events(answer)) {
+    response.socket.setTimeout(0);
+    for await (const { type, object } of events(response)) {
       if (type === 'ERROR') {
         throw new ApiError(object.code ?? 500, object.reason ?? 'Unknown', object.message ?? '');
       }
@@ -191,15 +191,15 @@ class CollectionInformer<T> implements Informer<T> {
  * Yields the events of a watch until the server ends it. Throws if the connection is silent or a
  * line too long.
  */
-async function* events(answer: IncomingMessage): AsyncGenerator<WatchEvent> {
+async function* events(response: IncomingMessage): AsyncGenerator<WatchEvent> {
   const silence = setTimeout(
-    () => answer.destroy(new ApiError(0, 'Unreachable', `no data within ${SILENCE_MS} ms`)),
+    () => response.destroy(new ApiError(0, 'Unreachable', `no data within ${SILENCE_MS} ms`)),
     SILENCE_MS,
   );
   let pieces: Buffer[] = [];
   let bytes = 0;
   try {
-    for await (const piece of answer as AsyncIterable<Buffer>) {
+    for await (const piece of response as AsyncIterable<Buffer>) {
       silence.refresh();
       let start = 0;
       for (let end = piece.indexOf(0x0a); end !== -1; end = piece.indexOf(0x0a, start)) {
@@ -224,6 +224,6 @@ async function* events(answer: IncomingMessage): AsyncGenerator<WatchEvent> {
       : new ApiError(0, 'Unreachable', errorMessage(error));
   } finally {
     clearTimeout(silence);
-    answer.destroy();
+    response.destroy();
   }
 }

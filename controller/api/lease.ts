@@ -80,7 +80,7 @@ export class LeaderElection {
 
   /**
    * Ends the term if it has run out. Call before each write: timers alone do not suffice, because a
-   * process that was suspended continues with old answers before its timers fire.
+   * process that was suspended continues with old responses before its timers fire.
    */
   assertLeading(): void {
     // The monotonic clock stops while a machine sleeps; the wall clock may be set back.
@@ -153,7 +153,7 @@ export class LeaderElection {
       : client.replace(LEASE, object, { signal }));
     this.#seen = this.#held.metadata.resourceVersion ?? '';
     this.#seenAtMs = performance.now();
-    // The time before the request, because the answer may have been slow.
+    // The time before the request, because the response may have been slow.
     this.#renewedAtMs = startedMs;
     this.#renewedAtDateMs = startedDateMs;
     if (epoch !== this.#epoch) {

@@ -1,7 +1,8 @@
 /**
  * Warns about routes whose requests a user's BackendTrafficPolicy may retry after the provider has
- * started: the provider bills each attempt, and quotas count only the one that answers. Tallygate's
- * own retries happen before a provider has started, unless the route lists status codes.
+ * started: the provider bills each attempt, and quotas count only the one that responds.
+ * Tallygate's own retries happen before a provider has started, unless the route lists status
+ * codes.
  */
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { TrafficPolicySpec } from '../../crds/gateway-api.ts';
@@ -64,6 +65,6 @@ function mayBillTwice(retry: TrafficPolicySpec['retry']): boolean {
 function warning(conditions: readonly Condition[]): Condition {
   const accepted = conditions.find(({ type }) => type === 'Accepted');
   const message =
-    'a BackendTrafficPolicy on the Gateway or its listener retries requests that a provider may have started to answer: the provider bills each attempt, and quotas count one; fix: set `retries` on each rule, or keep only connect-failure and refused-stream in retryOn.triggers';
+    'a BackendTrafficPolicy on the Gateway or its listener retries requests that a provider may have started to respond: the provider bills each attempt, and quotas count one; fix: set `retries` on each rule, or keep only connect-failure and refused-stream in retryOn.triggers';
   return condition('tallygate.dev/RetriesNotCounted', 'RetriedByUsersPolicy', message, accepted?.observedGeneration);
 }

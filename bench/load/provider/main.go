@@ -15,7 +15,7 @@ import (
 func main() {
 	address := flag.String("listen", "127.0.0.1:9800", "address to listen on")
 	defaults := plan{}
-	flag.IntVar(&defaults.chunks, "chunks", 100, "output tokens of an answer; header x-bench-chunks overrides it")
+	flag.IntVar(&defaults.chunks, "chunks", 100, "output tokens of a response; header x-bench-chunks overrides it")
 	flag.DurationVar(&defaults.pace, "pace", 0, "time from one chunk to the next; header x-bench-pace overrides it")
 	flag.IntVar(&defaults.promptTokens, "prompt-tokens", 25, "prompt tokens that usage reports; header x-bench-prompt-tokens overrides it")
 	flag.Parse()
