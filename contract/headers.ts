@@ -27,6 +27,19 @@ export const PROVIDER_REQUEST_ID_HEADERS: readonly string[] = [
   'x-amzn-requestid',
 ];
 
+/**
+ * Headers in which coding agents name their session and themselves: Claude Code
+ * (https://code.claude.com/docs/en/llm-gateway-protocol) and Codex (`session_id`, in later versions
+ * `session-id`). They go on to the provider.
+ */
+export const AGENT_ID_HEADERS: ReadonlyMap<string, 'sessionId' | 'agentId' | 'parentAgentId'> = new Map([
+  ['x-claude-code-session-id', 'sessionId'],
+  ['x-claude-code-agent-id', 'agentId'],
+  ['x-claude-code-parent-agent-id', 'parentAgentId'],
+  ['session-id', 'sessionId'],
+  ['session_id', 'sessionId'],
+]);
+
 /** Headers with this prefix are reserved for Tallygate. */
 export const OWN_HEADER_PREFIX = 'x-tallygate-';
 

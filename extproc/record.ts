@@ -56,6 +56,8 @@ export interface RequestRecord {
   readonly undeliveredTokens: number | undefined;
   /** Our count beside the provider's number, where both are known. */
   readonly estimatedOutputTokens: number | undefined;
+  /** Undefined for clients that are no coding agents. */
+  readonly agent: AgentIds | undefined;
   /** Undefined where no access policy applies, or where none decided. */
   readonly access: AccessRecord | undefined;
   readonly decision: QuotaDecision;
@@ -74,6 +76,13 @@ export interface RequestRecord {
   readonly observed:
     | { readonly key: EstimateKey; readonly outputTokens: number; readonly durationMs: number }
     | undefined;
+}
+
+/** What a coding agent says of itself. */
+export interface AgentIds {
+  readonly sessionId: string | undefined;
+  readonly agentId: string | undefined;
+  readonly parentAgentId: string | undefined;
 }
 
 export interface AccessRecord {

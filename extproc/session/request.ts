@@ -13,8 +13,10 @@ import { splice } from '../json/splice.ts';
 import type { CompiledPolicy, CompiledVirtualHost } from '../policy/compile.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import { type ClientApiMatch, dialectFor, findEndpoint } from '../providers/registry.ts';
+import type { AgentIds } from '../record.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
 import type { RoutingDecision } from './admission/select-backend.ts';
+import { agentIds } from './agent-ids.ts';
 import { hideFromProvider } from './hidden-headers.ts';
 import type { InputCount } from './input-count.ts';
 import { PassthroughBody } from './passthrough-body.ts';
@@ -83,6 +85,10 @@ export class Request {
   readonly header = (name: string): readonly string[] => headerValues(this.#headers, name);
 
   readonly #first = (name: string): string | undefined => firstHeader(this.#headers, name);
+
+  get agent(): AgentIds | undefined {
+    return agentIds(this.#headers);
+  }
 
   get query(): URLSearchParams {
     const target = this.#first(':path') ?? '';

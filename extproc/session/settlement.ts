@@ -191,6 +191,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     source: cost?.source,
     undeliveredTokens: cost?.undeliveredTokens || undefined,
     estimatedOutputTokens: complete && input.compares() ? evidence.countExactly() : undefined,
+    agent: request.agent,
     access: accessRecord(admission, ending.failure),
     decision: finalDecision(input),
     buckets: admission.buckets,

@@ -29,6 +29,10 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   line += text('model', outcome.model);
   line += text('responseModel', outcome.responseModel);
   line += tenant(outcome.buckets);
+  if (outcome.agent !== undefined) {
+    const { sessionId, agentId, parentAgentId } = outcome.agent;
+    line += text('sessionId', sessionId) + text('agentId', agentId) + text('parentAgentId', parentAgentId);
+  }
   if (outcome.access !== undefined) {
     line += access(outcome.access);
   }

@@ -48,6 +48,7 @@ export const outcomeOfStream: RequestRecord = {
   source: 'provider',
   undeliveredTokens: undefined,
   estimatedOutputTokens: 50,
+  agent: undefined,
   access: undefined,
   decision: { type: 'admitted', queuedMs: 0, shadowRefused: [] },
   buckets: [bucket],

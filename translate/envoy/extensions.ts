@@ -4,6 +4,7 @@
  * and its streams.
  */
 import {
+  AGENT_ID_HEADERS,
   CERTIFICATE_ATTRIBUTES,
   CLIENT_HEADER_PREFIXES,
   CREDENTIAL_HEADERS,
@@ -46,6 +47,7 @@ const alwaysForwarded = [
   'content-length',
   'content-type',
   ...PROVIDER_REQUEST_ID_HEADERS,
+  ...AGENT_ID_HEADERS.keys(),
 ];
 
 /** Headers that extproc removes by prefix. */
