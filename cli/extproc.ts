@@ -104,6 +104,7 @@ async function start(
     buckets: (count) => service.store.top(count, Date.now()),
     openStreams: () => service.server.openStreams,
     serverCounters: () => service.server.counters,
+    unsentBytes: () => service.server.unsentBytes,
     keys: (count) => service.store.keys(count),
     journalFails: () => service.store.journalFailure !== undefined,
     policyRefused: () => policy.details()['refused'] !== undefined,

@@ -102,6 +102,7 @@ async function exampleText(): Promise<string> {
     buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0 }],
     openStreams: () => 1,
     serverCounters: newCounters,
+    unsentBytes: () => 0,
     journalFails: () => false,
     policyRefused: () => false,
     keys: () => [{ quota: bucket.quota.id, keys: 1, most: 10 }],

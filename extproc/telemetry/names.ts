@@ -109,6 +109,7 @@ export const metric = {
   ),
   serverMessages: describe('tallygate.ext_proc.messages', '{message}', 'Messages from and to Envoy, by direction'),
   serverBytes: describe('tallygate.ext_proc.bytes', 'By', 'Bytes from and to Envoy, by direction'),
+  serverUnsentBytes: describe('tallygate.ext_proc.unsent_bytes', 'By', 'Bytes that wait until Envoy accepts them'),
 } as const;
 
 export const boundaries = {

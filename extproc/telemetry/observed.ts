@@ -10,6 +10,7 @@ export interface ObservedSources {
   readonly buckets: (count: number) => readonly BucketState[];
   readonly openStreams: () => number;
   readonly serverCounters: () => Readonly<ServerCounters>;
+  readonly unsentBytes: () => number;
   readonly journalFails: () => boolean;
   readonly policyRefused: () => boolean;
   /** Returns at most `count` quotas, those with the most keys first. */
@@ -53,7 +54,7 @@ function observeBuckets(table: MetricTable, { buckets }: ObservedSources, hashes
   }
 }
 
-function observeServer(table: MetricTable, { serverCounters }: ObservedSources): void {
+function observeServer(table: MetricTable, { serverCounters, unsentBytes }: ObservedSources): void {
   table.observedSum(metric.serverConnections, () => [plainCell(serverCounters().connections)]);
   table.observedSum(metric.serverConnectionErrors, () => [plainCell(serverCounters().connectionErrors)]);
   table.observedSum(metric.serverStreams, () => [plainCell(serverCounters().streams)]);
@@ -74,6 +75,7 @@ function observeServer(table: MetricTable, { serverCounters }: ObservedSources):
     const { bytesReceived, bytesSent } = serverCounters();
     return [directionCell('receive', bytesReceived), directionCell('transmit', bytesSent)];
   });
+  table.gauge(metric.serverUnsentBytes, () => [plainCell(unsentBytes())]);
 }
 
 /**

@@ -183,6 +183,7 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
   recorder.observe({
     openStreams: () => 3,
     serverCounters: () => ({ ...newCounters(), streams: 7, streamsEvicted: 2, handlerErrors: 1, bytesSent: 900 }),
+    unsentBytes: () => 60,
     journalFails: () => true,
     policyRefused: () => true,
     keys: () => [{ quota: 'default/teams/hour', keys: 8, most: 10 }],
@@ -206,6 +207,7 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
   assert.equal(sums('tallygate.quota.overdraft')[0]?.value, 100);
   assert.equal(asked, 1);
   assert.equal(sums('tallygate.ext_proc.streams')[0]?.value, 7);
+  assert.equal(sums('tallygate.ext_proc.unsent_bytes')[0]?.value, 60);
   const broken = sums('tallygate.ext_proc.streams.broken');
   assert.deepEqual(
     broken.map(({ attributes, value }) => [attributes['tallygate.reason'], value]),
@@ -232,6 +234,7 @@ test('metrics show values of quota keys in plain text or as hashes', () => {
       buckets: () => [{ bucket, spent: 1, held: 0, limit: 9, overdraft: 0 }],
       openStreams: () => 0,
       serverCounters: newCounters,
+      unsentBytes: () => 0,
       journalFails: () => false,
       policyRefused: () => false,
       keys: () => [],
