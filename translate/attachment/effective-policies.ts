@@ -17,7 +17,7 @@ export function indexPolicies(policies: readonly AttachedPolicy[]): PolicyIndex 
   return new Map([...index].map(([key, ofTarget]) => [key, [...ofTarget]]));
 }
 
-/** Returns the policies that apply to a place: from the Gateway down to the rule, then by name. */
+/** Returns the policies that apply to a place: from the Gateway down to the rule. */
 export function effectivePolicies(index: PolicyIndex, place: PolicyPlace): readonly AttachedPolicy[] {
   const candidates = new Set([
     ...(index.get(`Gateway ${fullName(place.listener.gateway)}`) ?? []),
@@ -28,7 +28,12 @@ export function effectivePolicies(index: PolicyIndex, place: PolicyPlace): reado
       const depths = targetsIncluding(policy.targets, place).map(depthOf);
       return depths.length === 0 ? [] : [{ policy, depth: Math.min(...depths) }];
     })
-    .toSorted((left, right) => left.depth - right.depth || compare(left.policy.name, right.policy.name))
+    .toSorted(
+      (left, right) =>
+        left.depth - right.depth ||
+        (left.policy.rank ?? 0) - (right.policy.rank ?? 0) ||
+        compare(left.policy.name, right.policy.name),
+    )
     .map(({ policy }) => policy);
 }
 

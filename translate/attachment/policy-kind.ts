@@ -27,6 +27,8 @@ export interface PolicyCompilation<Compiled> {
   /** False closes all targets of the policy: serving without the policy would be worse. */
   readonly valid: boolean;
   readonly compiled: Compiled;
+  /** The place among the policies of one target; equal or absent: by name. */
+  readonly rank?: number;
 }
 
 /** For each place where a policy applies: all policies that apply there, of any kind. */

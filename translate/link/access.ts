@@ -104,6 +104,8 @@ function compiled(
   const signIn = authenticators.find((each) => each.signIn !== undefined)?.signIn;
   return {
     valid: true,
+    // The others restrict callers that an earlier policy identifies.
+    rank: authenticators.length > 0 ? 0 : 1,
     compiled: {
       policy: {
         name: fullName(policy),
