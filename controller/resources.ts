@@ -61,5 +61,6 @@ export const generatedResources: readonly Resource[] = [
   { apiVersion: ENVOY_GATEWAY, kind: 'HTTPRouteFilter', plural: 'httproutefilters' },
   extensionPolicies,
   trafficPolicies,
+  securityPolicies,
   httpRoutes,
 ];

@@ -36,7 +36,7 @@ function policies(issuer: string): readonly Document[] {
             },
           },
         ],
-        allow: [{ name: 'everyone', principals: [{ authenticated: true }] }],
+        allow: [{ name: 'ada', principals: [{ user: 'ada@example.com' }] }],
       },
     },
   ];
@@ -79,6 +79,13 @@ describe('the login of a browser', () => {
       [undefined],
     );
     world.provider.forget();
+  });
+
+  it('gives a page the rights of its user', async () => {
+    const { status, page } = await new Browser().open(`${url}/v1/files`, 'ben');
+    assert.equal(status, 403);
+    assert.equal(JSON.parse(page).error.code, 'forbidden');
+    assert.equal(world.provider.seen.length, 0);
   });
 
   it('keeps the session in cookies that scripts and other sites cannot use', async () => {
@@ -135,10 +142,14 @@ describe('the login of a browser', () => {
   });
 
   it('redirects no request with a credential in a header', async () => {
+    // They have no session, also with the cookies of one.
+    const browser = new Browser();
+    await browser.open(`${url}/v1/files`, 'ada');
+    const cookie = browser.cookieHeader(url);
     for (const header of ['authorization', 'x-api-key', 'api-key', 'x-goog-api-key']) {
-      const headers = { ...HTML, [header]: 'Bearer tg-unknown-00000000000' };
+      const headers = { ...HTML, cookie, [header]: 'Bearer tg-unknown-00000000000' };
       const { status } = await fetch(`${url}/v1/files`, { headers, redirect: 'manual' });
-      assert.notEqual(status, 302, header);
+      assert.equal(status, 401, header);
     }
   });
 

@@ -33,6 +33,7 @@ const apiVersions = {
   EnvoyExtensionPolicy: `${ENVOY_GROUP}/v1alpha1`,
   HTTPRoute: `${GATEWAY_GROUP}/v1`,
   HTTPRouteFilter: `${ENVOY_GROUP}/v1alpha1`,
+  SecurityPolicy: `${ENVOY_GROUP}/v1alpha1`,
 } as const;
 
 export interface Identity {

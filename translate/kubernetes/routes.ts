@@ -15,7 +15,17 @@ import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { compare, fullName } from '../object-names.ts';
 import type { JsonObject } from '../plan.ts';
 import { type BackendRule, extensionFilter } from './backends.ts';
-import { labelled, labelValue, manifest, objectName, ownedBy, ROUTE_LABEL, TRAFFIC_LABEL } from './manifest.ts';
+import { securityPolicies } from './browser-login.ts';
+import {
+  type Identity,
+  labelled,
+  labelValue,
+  manifest,
+  objectName,
+  ownedBy,
+  ROUTE_LABEL,
+  TRAFFIC_LABEL,
+} from './manifest.ts';
 import type { GeneratedRoute, Manifest } from './plan.ts';
 import { notReadyFilter, notReadyReference } from './policies.ts';
 import { type Traffic, trafficOf } from './traffic.ts';
@@ -33,13 +43,11 @@ export interface VirtualHostObjects {
 
 export function virtualHostObjects(virtualHost: LinkedVirtualHost, context: RouteContext): VirtualHostObjects {
   const groups = groupsOf(virtualHost, context);
-  const routes = [
-    entryRoute(virtualHost, entryNamespace(virtualHost, context.mode)),
-    ...groups.map((group) => targetRoute(virtualHost, group, context)),
-  ];
+  const entry = entryIdentity(virtualHost, entryNamespace(virtualHost, context.mode));
+  const routes = [entryRoute(virtualHost, entry), ...groups.map((group) => targetRoute(virtualHost, group, context))];
   return {
     virtualHost,
-    objects: routes.map(({ object }) => object),
+    objects: [...routes.map(({ object }) => object), ...securityPolicies(virtualHost, entry)],
     generated: routes.map(({ generated }) => generated),
     traffic: groups,
   };
@@ -69,15 +77,18 @@ interface RouteObject {
 
 const anyPath = { type: 'PathPrefix', value: '/' };
 
-function entryRoute(virtualHost: LinkedVirtualHost, namespace: string): RouteObject {
+function entryIdentity(virtualHost: LinkedVirtualHost, namespace: string): Identity {
   const { gateway, spec } = virtualHost.listener;
   const { name } = gateway.metadata;
-  const identity = {
+  return {
     namespace,
     name: objectName(`entry-${name}-${spec.name}`, `entry/${virtualHost.key}`),
     labels: { [ROUTE_LABEL]: 'entry' },
     owner: ownedBy('Gateway', gateway.metadata, namespace),
   };
+}
+
+function entryRoute(virtualHost: LinkedVirtualHost, identity: Identity): RouteObject {
   const cors = corsOf(virtualHost);
   const rule = {
     name: 'entry',

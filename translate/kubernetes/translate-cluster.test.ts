@@ -248,7 +248,10 @@ function assertConsistent({ objects, secrets, generatedRoutes, gateways, policyF
   const matched = new Map<string, readonly string[]>();
   for (const object of objects) {
     for (const { kind, name } of references(object)) {
-      named(object, kind, name);
+      // A login's client secret is the user's.
+      if (object.kind !== 'SecurityPolicy' || kind !== 'Secret') {
+        named(object, kind, name);
+      }
     }
     if (object.kind !== 'HTTPRoute') {
       continue;
