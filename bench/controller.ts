@@ -159,7 +159,7 @@ function startController(): Running {
 async function startSidecar(token: string): Promise<Running> {
   const bundle = `${server}/api/v1/namespaces/${app}/configmaps/tallygate-ca`;
   let ca = '';
-  await until('the authority', 20_000, async () => {
+  await until('the CA bundle', 20_000, async () => {
     const answer = await call(bundle).catch(() => '{}');
     ca = (JSON.parse(answer) as { readonly data?: Readonly<Record<string, string>> }).data?.['ca.crt'] ?? '';
     return ca !== '';

@@ -1,109 +1,10 @@
-/** Tests both sides of the policy push, over TLS on this machine. */
+/** Policies on their way from the controller to a sidecar. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import type { GatewayPolicy } from '../contract/policy.ts';
-import { issueServerCertificate, renewCa, rotateCa } from '../controller/push/ca.ts';
-import { type PushServer, startPushServer } from '../controller/push/server.ts';
-import { type FollowedController, followController } from '../extproc/sidecar/follow.ts';
-import { createLog } from '../runtime/log.ts';
-
-const log = createLog({ level: 'silent' });
-const names = ['tallygate-controller'];
-const root = mkdtempSync(join(tmpdir(), 'push-'));
-const closing: (() => unknown)[] = [];
-after(async () => {
-  await Promise.all(closing.map((close) => close()));
-  rmSync(root, { recursive: true });
-});
-
-const DAY_MS = 86_400_000;
-const authority = await renewCa(undefined, Date.now());
-const certificate = await issueServerCertificate(authority, names, Date.now());
-
-/** The folder of one pod's files. */
-function newPod(ca = authority.certificates, token = 'a.good.token'): string {
-  const folder = mkdtempSync(join(root, 'pod-'));
-  writeFileSync(join(folder, 'ca.crt'), ca);
-  writeFileSync(join(folder, 'token'), `${token}\n`);
-  return folder;
-}
-
-interface Sidecar extends FollowedController {
-  readonly applied: string[];
-}
-
-function follow(
-  port: number,
-  folder: string,
-  apply: (policy: GatewayPolicy) => void = () => {},
-  waitForRoutes: (routeNames: readonly string[]) => Promise<void> = async () => {},
-): Sidecar {
-  const applied: string[] = [];
-  const followed = followController({
-    controller: `127.0.0.1:${port}`,
-    tokenPath: join(folder, 'token'),
-    caPath: join(folder, 'ca.crt'),
-    programVersion: '0.1.0',
-    folder,
-    apply(policy) {
-      apply(policy);
-      applied.push(policy.version);
-    },
-    waitForRoutes,
-    log,
-  });
-  closing.push(() => followed.close());
-  return Object.assign(followed, { applied });
-}
-
-async function serve(
-  options: Partial<Parameters<typeof startPushServer>[0]> & { readonly port?: number } = {},
-): Promise<PushServer> {
-  const server = await startPushServer({
-    address: { host: '127.0.0.1', port: options.port ?? 0 },
-    credentials: () => certificate,
-    review: async (token) =>
-      token === 'a.good.token' ? { podName: 'pod', podUid: 'uid', namespace: 'default' } : undefined,
-    fleetOf: () => 'fleet',
-    log,
-    ...options,
-  });
-  closing.push(() => server.close());
-  return server;
-}
-
-const policy = (version: string, more: object = {}) =>
-  ({
-    formatVersion: 4,
-    version,
-    virtualHosts: [],
-    backends: [],
-    quotas: [],
-    accessPolicies: [],
-    apiKeyShards: [],
-    ...more,
-  }) as GatewayPolicy;
-const fleet = (version: string, more?: object) => new Map([['fleet', policy(version, more)]]);
-
-async function until(holds: () => boolean, what: string, timeoutMs = 8000): Promise<void> {
-  const start = Date.now();
-  while (!holds()) {
-    assert.ok(Date.now() - start < timeoutMs, what);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
-const acknowledged = (server: PushServer) => server.sidecars()[0]?.acknowledged;
-const has = (server: PushServer, epoch: number, counter: number, version: string) => () => {
-  const got = acknowledged(server);
-  return got?.epoch === epoch && got.counter === counter && got.version === version;
-};
+import { test } from 'node:test';
+import type { PushServer } from '../controller/push/server.ts';
+import { acknowledged, fleet, follow, has, newPod, serve, until } from './testing/push.ts';
 
 test('a policy reaches the sidecar and its answer the controller within a second', async () => {
   const server = await serve();
@@ -205,27 +106,6 @@ test('the policy stays in force while the controller restarts', async () => {
   await until(has(next, 2, 2, 'v2'), 'the new one');
 });
 
-test('a sidecar finds the leading replica behind a shared address', async () => {
-  const [leader, other] = [await serve(), await serve()];
-  leader.setLeader(1);
-  leader.publish(fleet('v1'));
-  let connections = 0;
-  const address = createServer((socket) => {
-    const replica = connect((++connections > 8 ? leader : other).port, '127.0.0.1');
-    for (const each of [socket, replica]) {
-      each.on('error', () => {});
-    }
-    socket.pipe(replica).pipe(socket);
-    socket.on('close', () => replica.destroy());
-  });
-  await new Promise<void>((resolve) => address.listen(0, '127.0.0.1', resolve));
-  closing.push(() => address.close());
-  const start = performance.now();
-  follow((address.address() as AddressInfo).port, newPod());
-  await until(has(leader, 1, 1, 'v1'), 'found');
-  assert.ok(performance.now() - start < 5000);
-});
-
 test('a policy of an earlier leader is refused', async () => {
   const server = await serve();
   server.setLeader(5);
@@ -304,36 +184,6 @@ test('a restarted sidecar has its last policy, even without a controller', async
   assert.match(readFileSync(join(folder, 'policy.jsonl'), 'utf8'), /"version":"v0"/);
 });
 
-test('token and CA files are read again at each attempt', async () => {
-  let current = certificate;
-  const server = await serve({ credentials: () => current });
-  server.setLeader(1);
-  server.publish(fleet('v1'));
-  const folder = newPod(undefined, 'a.bad.token');
-  const sidecar = follow(server.port, folder);
-  await until(() => /UNAUTHENTICATED/.test(sidecar.details()['controller']!), 'refused');
-  writeFileSync(join(folder, 'token'), 'a.good.token');
-  await until(has(server, 1, 1, 'v1'), 'connected');
-
-  const rotated = await rotateCa(authority, Date.now() - 1.5 * DAY_MS);
-  current = await issueServerCertificate(rotated, names, Date.now());
-  server.setLeader(2);
-  server.publish(fleet('v2'));
-  await until(() => /certificate/.test(sidecar.details()['controller']!), 'the new authority is not trusted yet');
-  assert.equal(server.sidecars().length, 0);
-  writeFileSync(join(folder, 'ca.crt'), rotated.certificates);
-  await until(has(server, 2, 1, 'v2'), 'connected');
-});
-
-test('an expired server certificate is refused', async () => {
-  const expired = await issueServerCertificate(authority, names, Date.now() - 2 * DAY_MS);
-  const server = await serve({ credentials: () => expired });
-  server.setLeader(1);
-  const sidecar = follow(server.port, newPod());
-  await until(() => /expired/.test(sidecar.details()['controller']!), 'expired');
-  assert.equal(server.sidecars().length, 0);
-});
-
 test('a config check is reported at once, and again to a new leader', async () => {
   const server = await serve();
   server.setLeader(1);
@@ -372,88 +222,4 @@ test('a request for keys reaches the controller, and a flood of them is bounded'
   server.publish(fleet('v2'));
   await until(has(server, 1, 2, 'v2'), 'all have arrived');
   assert.equal(requested.length, 100);
-});
-
-test('a peer that disappears silently is noticed', { timeout: 60_000 }, async () => {
-  const server = await serve();
-  server.setLeader(1);
-  server.publish(fleet('v1'));
-  const sockets: Socket[] = [];
-  const between = createServer((near) => {
-    const far = connect(server.port, '127.0.0.1');
-    sockets.push(
-      near.on('error', () => {}),
-      far.on('error', () => {}),
-    );
-    near.pipe(far);
-    far.pipe(near);
-  });
-  await new Promise<void>((resolve) => between.listen(0, '127.0.0.1', resolve));
-  closing.push(() => {
-    for (const socket of sockets) {
-      socket.destroy();
-    }
-    between.close();
-  });
-  const sidecar = follow((between.address() as AddressInfo).port, newPod());
-  await until(has(server, 1, 1, 'v1'), 'connected');
-  between.close();
-  for (const socket of sockets) {
-    socket.unpipe().pause();
-  }
-  await until(() => server.sidecars().length === 0, 'the controller notices', 25_000);
-  await until(() => sidecar.details()['controller'] !== 'connected', 'the sidecar notices', 25_000);
-  assert.equal(sidecar.details()['policy'], 'v1');
-});
-
-test('the program is ready once it has a policy, and at once after a restart', {
-  timeout: 60_000,
-}, async () => {
-  const server = await serve();
-  const folder = newPod();
-  const admin = join(folder, 'admin.sock');
-  const start = () => {
-    const child = spawn(
-      process.execPath,
-      [
-        join(import.meta.dirname, 'main.ts'),
-        ...['extproc', '--socket', join(folder, 'extproc.sock'), '--controller', `127.0.0.1:${server.port}`],
-        ...['--token', join(folder, 'token'), '--ca', join(folder, 'ca.crt'), '--envoy-admin', '127.0.0.1:1'],
-        ...['--metrics', `unix:${admin}`],
-      ],
-      { stdio: 'ignore' },
-    );
-    closing.push(() => child.kill('SIGKILL'));
-    return child;
-  };
-  const ready = () =>
-    new Promise<{ readonly ready?: boolean; readonly policy?: string; readonly controller?: string }>((resolve) => {
-      const asked = request({ socketPath: admin, path: '/readyz' }, async (response) => {
-        response.setEncoding('utf8');
-        resolve(JSON.parse((await response.toArray()).join('')));
-      });
-      asked.on('error', () => resolve({}));
-      asked.end();
-    });
-  const first = start();
-  for (let said = await ready(); !/another replica/.test(said.controller ?? ''); said = await ready()) {
-    assert.notEqual(said.ready, true);
-  }
-  server.setLeader(1);
-  server.publish(fleet('v1'));
-  while ((await ready()).policy !== 'v1') {}
-  await until(() => server.sidecars()[0]?.configCheck !== undefined, 'what cannot be proved is told', 15_000);
-  assert.match(server.sidecars()[0]!.configCheck!.unreadable, /ECONNREFUSED/);
-  first.kill('SIGKILL');
-  await new Promise((resolve) => first.once('exit', resolve));
-  await server.close();
-  const second = start();
-  let said = await ready();
-  while (said.ready === undefined) {
-    said = await ready();
-  }
-  assert.equal(said.ready, true);
-  assert.equal(said.policy, 'v1');
-  second.kill('SIGTERM');
-  assert.equal(await new Promise((resolve) => second.once('exit', resolve)), 0);
 });

@@ -20,9 +20,9 @@ import { MAX_STRANGERS, MAX_STRANGERS_OF_ADDRESS, SILENT_LIFE_MS } from './limit
 import { type PushServer, startPushServer } from './server.ts';
 
 const log = createLog({ level: 'silent' });
-const authority = await renewCa(undefined, Date.now());
+const caText = await renewCa(undefined, Date.now());
 const names = ['tallygate-controller'];
-const first = await issueServerCertificate(authority, names, Date.now());
+const first = await issueServerCertificate(caText, names, Date.now());
 const closing: (() => unknown)[] = [];
 after(() => Promise.all(closing.map((close) => close())));
 
@@ -51,7 +51,7 @@ async function start(options: Partial<Parameters<typeof startPushServer>[0]> = {
 type Call = ClientDuplexStream<SidecarMessage, ControllerMessage>;
 type Said = NonNullable<MessageInitShape<typeof SidecarMessageSchema>['message']>;
 
-function dial(server: PushServer, ca = authority.certificates): Client {
+function dial(server: PushServer, ca = caText.certificates): Client {
   const client = new Client(`127.0.0.1:${server.port}`, credentials.createSsl(Buffer.from(ca)), {
     'grpc.ssl_target_name_override': names[0]!,
     'grpc.use_local_subchannel_pool': 1,

@@ -1,0 +1,103 @@
+/** Shared by tests of the policy push: both sides, over TLS on this machine. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import type { GatewayPolicy } from '../../contract/policy.ts';
+import { issueServerCertificate, renewCa } from '../../controller/push/ca.ts';
+import { type PushServer, startPushServer } from '../../controller/push/server.ts';
+import { type FollowedController, followController } from '../../extproc/sidecar/follow.ts';
+import { createLog } from '../../runtime/log.ts';
+
+const log = createLog({ level: 'silent' });
+export const names = ['tallygate-controller'];
+const root = mkdtempSync(join(tmpdir(), 'push-'));
+export const closing: (() => unknown)[] = [];
+after(async () => {
+  await Promise.all(closing.map((close) => close()));
+  rmSync(root, { recursive: true });
+});
+
+export const DAY_MS = 86_400_000;
+export const ca = await renewCa(undefined, Date.now());
+export const certificate = await issueServerCertificate(ca, names, Date.now());
+
+/** The folder of one pod's files. */
+export function newPod(bundle = ca.certificates, token = 'a.good.token'): string {
+  const folder = mkdtempSync(join(root, 'pod-'));
+  writeFileSync(join(folder, 'ca.crt'), bundle);
+  writeFileSync(join(folder, 'token'), `${token}\n`);
+  return folder;
+}
+
+export interface Sidecar extends FollowedController {
+  readonly applied: string[];
+}
+
+export function follow(
+  port: number,
+  folder: string,
+  apply: (policy: GatewayPolicy) => void = () => {},
+  waitForRoutes: (routeNames: readonly string[]) => Promise<void> = async () => {},
+): Sidecar {
+  const applied: string[] = [];
+  const followed = followController({
+    controller: `127.0.0.1:${port}`,
+    tokenPath: join(folder, 'token'),
+    caPath: join(folder, 'ca.crt'),
+    programVersion: '0.1.0',
+    folder,
+    apply(policy) {
+      apply(policy);
+      applied.push(policy.version);
+    },
+    waitForRoutes,
+    log,
+  });
+  closing.push(() => followed.close());
+  return Object.assign(followed, { applied });
+}
+
+export async function serve(
+  options: Partial<Parameters<typeof startPushServer>[0]> & { readonly port?: number } = {},
+): Promise<PushServer> {
+  const server = await startPushServer({
+    address: { host: '127.0.0.1', port: options.port ?? 0 },
+    credentials: () => certificate,
+    review: async (token) =>
+      token === 'a.good.token' ? { podName: 'pod', podUid: 'uid', namespace: 'default' } : undefined,
+    fleetOf: () => 'fleet',
+    log,
+    ...options,
+  });
+  closing.push(() => server.close());
+  return server;
+}
+
+const policy = (version: string, more: object = {}) =>
+  ({
+    formatVersion: 4,
+    version,
+    virtualHosts: [],
+    backends: [],
+    quotas: [],
+    accessPolicies: [],
+    apiKeyShards: [],
+    ...more,
+  }) as GatewayPolicy;
+export const fleet = (version: string, more?: object) => new Map([['fleet', policy(version, more)]]);
+
+export async function until(holds: () => boolean, what: string, timeoutMs = 8000): Promise<void> {
+  const start = Date.now();
+  while (!holds()) {
+    assert.ok(Date.now() - start < timeoutMs, what);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+export const acknowledged = (server: PushServer) => server.sidecars()[0]?.acknowledged;
+export const has = (server: PushServer, epoch: number, counter: number, version: string) => () => {
+  const got = acknowledged(server);
+  return got?.epoch === epoch && got.counter === counter && got.version === version;
+};
