@@ -60,12 +60,12 @@ export const quota: Verb = async ({ args, settings }) => {
   };
   const local = quotaSocketOf(state);
   const socket = values.socket ?? (!existsSync(local) && existsSync(SIDECAR_SOCKET) ? SIDECAR_SOCKET : local);
-  const asked = new URLSearchParams((values.key ?? []).map((value): [string, string] => ['key', value]));
+  const query = new URLSearchParams((values.key ?? []).map((value): [string, string] => ['key', value]));
   if (name !== undefined) {
-    asked.set('quota', name);
+    query.set('quota', name);
   }
   if (action === 'list') {
-    const budgets = (await request(socket, 'GET', `/budgets?${asked}`))
+    const budgets = (await request(socket, 'GET', `/budgets?${query}`))
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as Budget);
@@ -75,8 +75,8 @@ export const quota: Verb = async ({ args, settings }) => {
     );
     return 0;
   }
-  asked.set('by', userName());
-  const done = JSON.parse(await request(socket, 'POST', `/reset?${asked}`)) as { budgets: number; spent: number };
+  query.set('by', userName());
+  const done = JSON.parse(await request(socket, 'POST', `/reset?${query}`)) as { budgets: number; spent: number };
   if (done.budgets === 0) {
     throw new OperatorError(
       `no budget of ${name}${values.key === undefined ? '' : ` with the key ${values.key.join(', ')}`} is in use; tallygate quota list shows the budgets in use`,

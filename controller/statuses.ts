@@ -101,7 +101,7 @@ export async function writeStatuses(
 
 /** Returns the status to write. `wanted` undefined: Tallygate's entries are removed. Pure. */
 export function merged(before: WrittenStatus, wanted: ObjectStatus | undefined, now: string): WrittenStatus {
-  const ours = (places: readonly ControllerStatus[] | undefined) =>
+  const ownEntries = (places: readonly ControllerStatus[] | undefined) =>
     (places ?? []).filter((each) => each.controllerName === CONTROLLER_NAME);
   const others = (places: readonly ControllerStatus[] | undefined) =>
     (places ?? []).filter((each) => each.controllerName !== CONTROLLER_NAME);
@@ -111,11 +111,11 @@ export function merged(before: WrittenStatus, wanted: ObjectStatus | undefined, 
     old: readonly ControllerStatus[] | undefined,
     conditions: readonly Condition[],
   ): ControllerStatus => {
-    const there = ours(old).find((each) => same(each[name], reference));
+    const existing = ownEntries(old).find((each) => same(each[name], reference));
     return {
       [name]: reference,
       controllerName: CONTROLLER_NAME,
-      conditions: timed(there?.conditions, conditions, now),
+      conditions: timed(existing?.conditions, conditions, now),
     };
   };
   const parents = [

@@ -28,11 +28,11 @@ export interface ReconcileLoopOptions {
 export function startReconcileLoop({ name, gatherMs, everyMs, run, log }: ReconcileLoopOptions): ReconcileLoop {
   const stop = new AbortController();
   let wake = () => {};
-  let asked = false;
+  let requested = false;
   const work = async () => {
     let failures = 0;
     while (!stop.signal.aborted) {
-      if (!asked) {
+      if (!requested) {
         const waitMs = failures === 0 ? everyMs : Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (failures - 1));
         await wokenWithin(waitMs, (resume) => {
           wake = resume;
@@ -42,7 +42,7 @@ export function startReconcileLoop({ name, gatherMs, everyMs, run, log }: Reconc
         return;
       }
       await sleep(gatherMs);
-      asked = false;
+      requested = false;
       try {
         failures = (await run(stop.signal)) ? 0 : failures + 1;
       } catch (error) {
@@ -57,7 +57,7 @@ export function startReconcileLoop({ name, gatherMs, everyMs, run, log }: Reconc
   const working = work();
   return {
     ask() {
-      asked = true;
+      requested = true;
       wake();
     },
     close() {

@@ -115,19 +115,21 @@ function applications(
   return objects.flatMap((each): WriteStep[] => {
     const wanted = stamped(each);
     const key = keyOf(wanted.metadata);
-    const there = actual.get(key);
+    const existing = actual.get(key);
     const step = { kind: resource.kind, key };
-    if (there === undefined || !isOurs(there)) {
+    if (existing === undefined || !isOurs(existing)) {
       return [{ ...step, verb: 'applied', act: () => createOrAdopt(client, resource, wanted, signal) }];
     }
-    const differs = difference(wanted, there);
+    const differs = difference(wanted, existing);
     if (differs === 'none') {
       return [];
     }
     if (differs === 'apply') {
       return [{ ...step, verb: 'applied', act: () => client.apply(resource, wanted, { signal }) }];
     }
-    return [{ ...step, verb: 'replaced', act: () => client.replace(resource, replacement(wanted, there), { signal }) }];
+    return [
+      { ...step, verb: 'replaced', act: () => client.replace(resource, replacement(wanted, existing), { signal }) },
+    ];
   });
 }
 

@@ -45,7 +45,7 @@ export function verdictOf(object: JudgedObject, gateway: string): GatewayVerdict
       controllerName === ENVOY_GATEWAY && isAbout(parentRef ?? ancestorRef, object.metadata.namespace, gateway),
   );
   const conditions = entries.flatMap((entry) => entry.conditions ?? []);
-  const say = (reason: GatewayVerdict['reason'], { reason: theirs, message }: ConditionObject): GatewayVerdict => ({
+  const verdict = (reason: GatewayVerdict['reason'], { reason: theirs, message }: ConditionObject): GatewayVerdict => ({
     reason,
     message: `Envoy Gateway reports for ${what}: ${[theirs, message].filter(Boolean).join(': ')}${isOverridden(object, theirs) ? `; fix: ${fix}` : ''}`,
   });
@@ -53,11 +53,11 @@ export function verdictOf(object: JudgedObject, gateway: string): GatewayVerdict
     ({ type, status }) => ['Accepted', 'ResolvedRefs'].includes(type) && status === 'False',
   );
   if (refused !== undefined) {
-    return say('NotAccepted', refused);
+    return verdict('NotAccepted', refused);
   }
   const overridden = conditions.find(({ type, status }) => type === 'Overridden' && status === 'True');
   if (overridden !== undefined) {
-    return say('Overridden', overridden);
+    return verdict('Overridden', overridden);
   }
   const accepted = conditions.find(({ type, status }) => type === 'Accepted' && status === 'True');
   if (accepted === undefined) {
