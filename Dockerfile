@@ -1,6 +1,7 @@
-# One image for all verbs: Node, the program, nothing else. A tag can change; images that others run are built from a digest:
+# One image for all commands, with Node and the program only. Tags can change, so build published
+# images from a digest:
 #   docker build --build-arg NODE_IMAGE=node:24-slim@$(docker buildx imagetools inspect node:24-slim --format '{{.Manifest.Digest}}') .
-# Inspect and build anew for each release and for each security fix of Node.
+# Rebuild for each release and each security fix of Node.
 ARG NODE_IMAGE=node:24-slim
 
 FROM ${NODE_IMAGE} AS build
@@ -8,7 +9,8 @@ RUN install -d -o node -g node /build
 WORKDIR /build
 USER node
 COPY --chown=node:node package.json package-lock.json ./
-# The lockfile, digests and all, without a package's own scripts. `npm ci` would ask for development packages of all platforms even where it installs none of them.
+# Verifies the digests of the lockfile and runs no package scripts. Without devDependencies, because
+# `npm ci` would request development packages of all platforms without installing them.
 RUN npm pkg delete devDependencies && npm ci --ignore-scripts --no-audit --no-fund
 USER root
 COPY . .
@@ -16,7 +18,7 @@ RUN node tools/image.ts /image
 
 FROM scratch
 COPY --from=build /image /
-# Compiled code lies in the image, so that a start is quick on a read-only root.
+# The image contains compiled code, for a fast start on a read-only root.
 ENV XDG_CACHE_HOME=/app/cache
 ENV HOME=/app
 USER 65532:65532

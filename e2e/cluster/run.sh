@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Runs the tests that need a cluster: e2e/cluster/run.sh [FILE…]
 #
-# Without E2E_KUBECONFIG they run on a cluster that is started here and ended afterwards (one that runs already is used, and stays).
-# E2E_KUBECONFIG=FILE   any cluster with Envoy Gateway, its Backend API enabled, and Tallygate's image
-# E2E_IMAGE=NAME:TAG    that image (tallygate:dev)
-# E2E_NEXT_IMAGE=NAME:TAG   the same by a second name, to which rolling-long changes
-# E2E_VALUES='A=B C=D'   values for the chart, where the cluster needs some
-# CLUSTER=PROGRAM   what starts a cluster here; it is not part of this repository (../shared/cluster/cluster)
+# Without E2E_KUBECONFIG, starts a cluster and stops it afterwards. Uses and keeps a running one.
+# E2E_KUBECONFIG=FILE       uses a cluster with Envoy Gateway, its Backend API, and Tallygate's image
+# E2E_IMAGE=NAME:TAG        the image (tallygate:dev)
+# E2E_NEXT_IMAGE=NAME:TAG   a second name of the image, to which rolling-long upgrades
+# E2E_VALUES='A=B C=D'      additional values of the chart
+# CLUSTER=PROGRAM           starts a cluster; not part of this repository (../shared/cluster/cluster)
 #
-# e2e/cluster/run.sh --can-run runs nothing: it says why there is no cluster to run on, and exits with 1, or exits with 0.
+# e2e/cluster/run.sh --can-run only checks whether there is a cluster to use: exits with 0, or with 1
+# and the reason.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH="$PWD/node_modules/.bin:$PATH"
@@ -16,16 +17,17 @@ export E2E_IMAGE=${E2E_IMAGE:-tallygate:dev}
 rig=${CLUSTER:-../shared/cluster/cluster}
 fail() { echo "e2e/cluster: $*" >&2; exit 1; }
 if [ -z "${E2E_KUBECONFIG:-}" ]; then
-  [ -x "$rig" ] || fail "there is no cluster: set E2E_KUBECONFIG to the file of one that runs, or CLUSTER to a program that starts one (there is no $rig)"
-  [ "$(id -u)" = 0 ] || fail "starting a cluster by $rig needs root; set E2E_KUBECONFIG to use another one"
+  [ -x "$rig" ] || fail "no cluster found: $rig does not exist; set E2E_KUBECONFIG to the kubeconfig of a cluster, or CLUSTER to a program that starts one"
+  [ "$(id -u)" = 0 ] || fail "$rig needs root to start a cluster; run as root, or set E2E_KUBECONFIG"
 fi
 [ "${1:-}" != --can-run ] || exit 0
-# Tests beside the code run first: they bring controllers of their own, and the chart's would work on their namespaces, too.
+# Tests beside the code run first, because they start their own controllers, and the controller of the
+# chart would watch their namespaces.
 if [ $# -gt 0 ]; then
   beside=() whole=("$@")
 else
   mapfile -t beside < <(find . -path ./node_modules -prune -o -name '*.cluster.test.ts' -print | sort)
-  # Those that take less than ten minutes together; others are run by name.
+  # These take less than ten minutes in total. Others run only by name.
   whole=(e2e/cluster/{access,chart,enforcing,first-completion,fleets,install,living,mistakes,own-answers,rolling,tenancy,user-policies}.test.ts)
 fi
 # run WRAPPER…
@@ -43,7 +45,7 @@ fi
 
 "$rig" setup
 if ! "$rig" status > /dev/null 2>&1; then
-  # Also when it does not come up, and when we are told to end.
+  # Also if the cluster does not start, and after a signal.
   trap '"$rig" down' EXIT
   trap 'exit 143' TERM INT HUP
   "$rig" up --fresh
@@ -52,7 +54,8 @@ fi
 tools/image-rig.sh "$E2E_IMAGE"
 export E2E_NEXT_IMAGE=${E2E_NEXT_IMAGE:-$E2E_IMAGE-next}
 tools/image-rig.sh "$E2E_NEXT_IMAGE"
-# A file that is run by name may need an Envoy Gateway of another configuration: NAME.envoy-gateway.yaml has its fields. Elsewhere install it so yourself.
+# NAME.envoy-gateway.yaml has the configuration of Envoy Gateway that a test file needs. With
+# E2E_KUBECONFIG, install it yourself.
 settings=${1:+${1%.test.ts}.envoy-gateway.yaml}
 if [ ! -f "$settings" ]; then
   run "$rig" net
