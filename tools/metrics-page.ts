@@ -42,6 +42,10 @@ const labelRows = [
     'The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`; in `tallygate_ext_proc_streams_broken_total` `reset` (by Envoy, for example because the client left), `evicted` (the slowest stream when too many bytes wait), `malformed` (an invalid message) or `exception` (a bug)',
   ),
   row('`tallygate_access_method`', '`api_key`, `jwt`, `client_certificate`; absent without a valid credential'),
+  row(
+    '`tallygate_tenant`',
+    'The tenant of the caller, as an AIAccessPolicy proves it; as SHA-256 with `TALLYGATE_METRIC_KEYS=hashed`, or if longer than 128 characters',
+  ),
   row('`tallygate_quota`', '`NAMESPACE/POLICY/QUOTA`'),
   row(
     '`tallygate_quota_key`',
@@ -79,6 +83,8 @@ export async function metricsPage(): Promise<string> {
   );
 }
 
+const exampleCaller = { tenant: 'search', user: 'ada', groups: [], apiKey: undefined, claim: () => undefined };
+
 const refusedByAccess = {
   access: { decision: 'refused', method: undefined, caller: undefined, group: undefined },
   failure: failure('unauthenticated', ''),
@@ -90,7 +96,7 @@ async function exampleText(): Promise<string> {
   const outcomes: readonly RequestRecord[] = [
     { ...outcomeOfStream, usage, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/teams/trial'] } },
     { ...outcomeOfStream, unmetered: true, clientLeft: true },
-    { ...outcomeOfStream, access: { decision: 'admitted', method: 'jwt', caller: undefined, group: undefined } },
+    { ...outcomeOfStream, access: { decision: 'admitted', method: 'jwt', caller: exampleCaller, group: undefined } },
     { ...outcomeOfStream, ...refusedByAccess },
     { ...outcomeOfStream, broken: { flags: 'UC', details: 'upstream_reset', transportFailure: '' } },
     { ...outcomeOfStream, decision: { type: 'refused', reason: 'spent', quota: 'default/teams/hour' } },

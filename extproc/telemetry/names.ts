@@ -23,6 +23,7 @@ export const attribute = {
   cause: 'tallygate.overdraft.cause',
   failure: 'tallygate.failure',
   accessMethod: 'tallygate.access.method',
+  tenant: 'tallygate.tenant',
   direction: 'network.io.direction',
 } as const;
 
@@ -55,6 +56,7 @@ export const metric = {
   ),
   unmetered: describe('tallygate.requests.unmetered', '{request}', 'Requests whose tokens are unknown'),
   accessDecisions: describe('tallygate.access.decisions', '{request}', 'Decisions of the access policies on requests'),
+  tenantTokens: describe('tallygate.tenant.tokens', '{token}', 'Input and output tokens of a tenant'),
   decisions: describe('tallygate.quota.decisions', '{request}', 'Decisions of the quotas on requests'),
   shadowRefused: describe(
     'tallygate.quota.shadow_refused',

@@ -2,11 +2,13 @@
  * Turns the record of each finished request into one access line and metrics. Takes a few
  * microseconds for each request, and bounds everything that clients choose.
  */
-import { type MetricTable, newMetricTable, type Sum, type SumCell } from '../../runtime/metric-table.ts';
+import { type MetricTable, newMetricTable } from '../../runtime/metric-table.ts';
 import { backendFailure } from '../interruption.ts';
 import type { Overdraft } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
 import { accessLine } from './access-line.ts';
+import { newAccessMetrics } from './access-metrics.ts';
+import { boundedCells } from './bounded-cells.ts';
 import { attribute, boundaries, metric } from './names.ts';
 import { type ObservedSources, observeSources } from './observed.ts';
 import { newSeries } from './series.ts';
@@ -26,16 +28,10 @@ export interface RecorderOptions {
   readonly hashesKeys?: boolean;
 }
 
-/**
- * The most label tuples of one metric, such as quota and cause. A policy bounds them; this bounds
- * those of all policies since the start.
- */
-const MAX_CELLS = 2000;
-
 export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOptions): Recorder {
   const table = newMetricTable(nowMs);
   const seriesOf = newSeries(table);
-  const accessDecisions = boundedCells(table.sum(metric.accessDecisions));
+  const recordAccess = newAccessMetrics(table, hashesKeys);
   const decisions = boundedCells(table.sum(metric.decisions));
   const shadowRefused = boundedCells(table.sum(metric.shadowRefused));
   const overdraft = boundedCells(table.sum(metric.overdraft));
@@ -44,19 +40,6 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
   if (lines) {
     table.gauge(metric.recordsDropped, () => [{ attributes: {}, value: lines.dropped }]);
   }
-
-  const recordAccess = ({ access, failure }: RequestRecord) => {
-    if (access === undefined) {
-      return;
-    }
-    const { decision, method } = access;
-    const code = decision === 'refused' ? failure?.code : undefined;
-    accessDecisions(`${decision}\n${method}\n${code}`, () => ({
-      [attribute.decision]: decision,
-      ...(method !== undefined && { [attribute.accessMethod]: method }),
-      ...(code !== undefined && { [attribute.errorType]: code }),
-    }));
-  };
 
   const recordDecision = ({ decision, route }: RequestRecord) => {
     if (decision.type === 'none') {
@@ -101,24 +84,5 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
       lines?.write(accessLine(outcome, overdrafts));
     },
     observe: (sources) => observeSources(table, sources, hashesKeys),
-  };
-}
-
-function boundedCells(
-  sum: Sum,
-): (key: string, attributes: () => Readonly<Record<string, string>>, by?: number) => void {
-  const cells = new Map<string, SumCell>();
-  let overflow: SumCell | undefined;
-  return (key, attributes, by = 1) => {
-    let cell = cells.get(key);
-    if (cell === undefined && cells.size < MAX_CELLS) {
-      cell = sum.cell(attributes());
-      cells.set(key, cell);
-    }
-    if (cell === undefined) {
-      overflow ??= sum.cell({ 'otel.metric.overflow': true });
-      cell = overflow;
-    }
-    cell.value += by;
   };
 }

@@ -1,0 +1,42 @@
+/** The metrics of access policies: their decisions, and the tokens of each tenant. */
+import { hash } from 'node:crypto';
+import type { MetricTable } from '../../runtime/metric-table.ts';
+import type { RequestRecord } from '../record.ts';
+import { boundedCells } from './bounded-cells.ts';
+import { attribute, metric } from './names.ts';
+
+/** Longer names of tenants are hashed. */
+const MAX_TENANT_CHARACTERS = 128;
+
+/** `hashesTenants`: labels have the names of tenants as SHA-256 only. */
+export function newAccessMetrics(table: MetricTable, hashesTenants: boolean): (record: RequestRecord) => void {
+  const decisions = boundedCells(table.sum(metric.accessDecisions));
+  const tenantTokens = boundedCells(table.sum(metric.tenantTokens));
+  return ({ access, failure, usage }) => {
+    if (access === undefined) {
+      return;
+    }
+    const { decision, method, caller } = access;
+    const code = decision === 'refused' ? failure?.code : undefined;
+    decisions(`${decision}\n${method}\n${code}`, () => ({
+      [attribute.decision]: decision,
+      ...(method !== undefined && { [attribute.accessMethod]: method }),
+      ...(code !== undefined && { [attribute.errorType]: code }),
+    }));
+    const tenant = caller?.tenant;
+    if (tenant === undefined || usage === undefined) {
+      return;
+    }
+    for (const type of ['input', 'output'] as const) {
+      tenantTokens(
+        `${type}\n${tenant}`,
+        () => ({ [attribute.tenant]: tenantLabel(tenant, hashesTenants), [attribute.tokenType]: type }),
+        usage[type],
+      );
+    }
+  };
+}
+
+function tenantLabel(tenant: string, hashes: boolean): string {
+  return hashes || tenant.length > MAX_TENANT_CHARACTERS ? `sha256:${hash('sha256', tenant, 'base64url')}` : tenant;
+}
