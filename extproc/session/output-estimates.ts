@@ -58,7 +58,7 @@ export class OutputEstimator {
   readonly #options: EstimatorOptions;
   /**
    * Not in LRU order: deleting and reinserting on every response is expensive in V8 (see
-   * server/stream-table.ts).
+   * runtime/integer-table.ts).
    */
   readonly #stats = new Map<string, ModelStats>();
   #uses = 0;
