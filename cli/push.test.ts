@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { GatewayPolicy } from '../contract/policy.ts';
 import type { PushServer } from '../controller/push/server.ts';
 import { acknowledged, fleet, follow, has, newPod, serve, until } from './testing/push.ts';
 
@@ -204,6 +205,34 @@ test('a config check is reported at once, and again to a new leader', async () =
   await until(() => server.sidecars()[0]?.configCheck?.missing?.names[0] === 'r', 'told');
   server.setLeader(2);
   await until(() => server.sidecars()[0]?.configCheck?.expected === 3, 'told again');
+});
+
+test('a change is sent as changed lines; a sidecar with another text gets the whole policy', async () => {
+  const server = await serve();
+  server.setLeader(1);
+  const host = (name: string) => ({ routeNames: [name], rules: [], passthrough: [], access: [] });
+  const hosts = Array.from({ length: 50 }, (_, index) => host(`route ${index} ${'x'.repeat(1000)}`));
+  const folder = newPod();
+  let applied: GatewayPolicy | undefined;
+  const take = (next: GatewayPolicy) => {
+    applied = next;
+  };
+  const first = follow(server.port, folder, take);
+  server.publish(fleet('v1', { virtualHosts: hosts }));
+  await until(has(server, 1, 1, 'v1'), 'whole');
+  const changed = hosts.with(7, host('another route'));
+  server.publish(fleet('v2', { virtualHosts: changed }));
+  await until(has(server, 1, 2, 'v2'), 'changed');
+  assert.deepEqual(applied?.virtualHosts, changed);
+  await first.close();
+
+  const path = join(folder, 'policy.jsonl');
+  writeFileSync(path, readFileSync(path, 'utf8').replaceAll('"access":[]', '"access": []'));
+  server.publish(fleet('v3', { virtualHosts: hosts }));
+  follow(server.port, folder, take);
+  await until(has(server, 1, 3, 'v3'), 'whole after the changes did not fit');
+  assert.deepEqual(applied?.virtualHosts, hosts);
+  assert.equal(server.sidecars()[0]?.refused, undefined);
 });
 
 test('a request for keys reaches the controller, and a flood of them is bounded', async () => {

@@ -147,7 +147,8 @@ class SidecarPushServer implements PushServer {
   }
 
   #publishTo(fleet: string, policy: GatewayPolicy, epoch: number): void {
-    if (this.#offers.get(fleet)?.version.version === policy.version) {
+    const before = this.#offers.get(fleet);
+    if (before?.version.version === policy.version) {
       return;
     }
     const content = policyText(policy);
@@ -155,7 +156,7 @@ class SidecarPushServer implements PushServer {
       this.#options.log.error({ fleet, bytes: content.length }, 'policy too large; the last one stays in force');
       return;
     }
-    this.#offers.set(fleet, newOffer({ epoch, counter: ++this.#counter, version: policy.version }, content));
+    this.#offers.set(fleet, newOffer({ epoch, counter: ++this.#counter, version: policy.version }, content, before));
   }
 
   async #follow(call: FollowCall): Promise<void> {

@@ -63,6 +63,9 @@ class FollowedSidecar implements SidecarStream {
   #saidHello = false;
   #offered: Offer | undefined;
   #inForce = '';
+  #readsChanges = false;
+  /** Whether the offer that is being answered was sent as changes. */
+  #sentChanges = false;
   /** Set while an answer of the sidecar is awaited. */
   #waiting: NodeJS.Timeout | undefined;
   #keyRequests = 0;
@@ -88,7 +91,15 @@ class FollowedSidecar implements SidecarStream {
     }
     this.#offered = next;
     this.#awaitAnswer(ANSWER_TIMEOUT_MS);
-    this.#call.write(next.version.version === this.#inForce ? next.versionOnly : next.whole);
+    this.#call.write(this.#messageOf(next));
+  }
+
+  #messageOf({ version, versionOnly, changes, whole }: Offer): Uint8Array {
+    if (version.version === this.#inForce) {
+      return versionOnly;
+    }
+    this.#sentChanges = this.#readsChanges && changes?.base === this.#inForce;
+    return this.#sentChanges && changes !== undefined ? changes.message : whole;
   }
 
   end(code: status, details: string): void {
@@ -153,7 +164,8 @@ class FollowedSidecar implements SidecarStream {
     switch (message.case) {
       case 'hello': {
         this.#saidHello = true;
-        const { programVersion, inForce } = message.value;
+        const { programVersion, inForce, readsChanges } = message.value;
+        this.#readsChanges = readsChanges;
         this.#answered({ programVersion, acknowledged: plainVersion(inForce), refused: undefined });
         return;
       }
@@ -163,7 +175,13 @@ class FollowedSidecar implements SidecarStream {
       case 'refuse': {
         const version = plainVersion(message.value.version);
         const reason = message.value.reason.slice(0, MAX_REASON_CHARACTERS);
-        if (version !== undefined) {
+        if (this.#sentChanges) {
+          // The whole policy tells whether the policy or its changes are at fault.
+          this.#readsChanges = false;
+          this.#sentChanges = false;
+          this.#offered = undefined;
+          this.#answered({});
+        } else if (version !== undefined) {
           this.#answered({ refused: { version, reason } });
         }
         return;

@@ -2,11 +2,15 @@
  * The service definition for grpc-js. Messages to sidecars are encoded before, once for all
  * sidecars.
  */
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { createHash } from 'node:crypto';
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type { ServerDuplexStream, ServiceDefinition } from '@grpc/grpc-js';
+import { type ContentPiece, changesBetween } from '../../contract/policy-changes.ts';
 import type { PolicyVersion } from '../../contract/policy-version.ts';
 import {
+  type ContentPieceSchema,
   ControllerMessageSchema,
+  type PolicySchema,
   type PolicyVersion as PolicyVersionMessage,
   type SidecarMessage,
   SidecarMessageSchema,
@@ -20,6 +24,9 @@ export interface Offer {
   readonly whole: Uint8Array;
   /** For a sidecar that has this content in force. */
   readonly versionOnly: Uint8Array;
+  /** For a sidecar that has the content of the offer before in force; undefined: too large. */
+  readonly changes: { readonly base: string; readonly message: Uint8Array } | undefined;
+  readonly content: Buffer;
 }
 
 export const followService: ServiceDefinition<{
@@ -36,15 +43,41 @@ export const followService: ServiceDefinition<{
   },
 };
 
-export function newOffer(version: PolicyVersion, content: Uint8Array): Offer {
-  return { version, whole: encode(version, content), versionOnly: encode(version, undefined) };
+/** `before`: the last offer to the same sidecars. */
+export function newOffer(version: PolicyVersion, content: Buffer, before?: Offer): Offer {
+  const whole = encode(version, { content });
+  return {
+    version,
+    whole,
+    versionOnly: encode(version, {}),
+    changes: before && changesSince(before, version, content),
+    // The last field of the message, so that the content is in memory once.
+    content: Buffer.from(whole.buffer, whole.byteOffset + whole.length - content.length, content.length),
+  };
 }
 
-function encode({ epoch, counter, version }: PolicyVersion, content: Uint8Array | undefined): Uint8Array {
-  const value = {
-    version: { epoch: BigInt(epoch), counter: BigInt(counter), version },
-    ...(content === undefined ? {} : { content }),
-  };
+function changesSince(before: Offer, version: PolicyVersion, content: Buffer): Offer['changes'] {
+  const pieces = changesBetween(before.content, content);
+  const newBytes = pieces.reduce((sum, piece) => sum + (piece.type === 'New' ? piece.text.length : 0), 0);
+  if (newBytes > content.length / 2) {
+    return undefined;
+  }
+  const base = before.version.version;
+  const digest = createHash('sha256').update(content).digest();
+  return { base, message: encode(version, { changes: { base, digest, pieces: pieces.map(wirePiece) } }) };
+}
+
+function wirePiece(piece: ContentPiece): MessageInitShape<typeof ContentPieceSchema> {
+  return piece.type === 'New'
+    ? { piece: { case: 'text', value: piece.text } }
+    : { piece: { case: 'kept', value: { first: piece.first, count: piece.count } } };
+}
+
+function encode(
+  { epoch, counter, version }: PolicyVersion,
+  more: Pick<MessageInitShape<typeof PolicySchema>, 'content' | 'changes'>,
+): Uint8Array {
+  const value = { ...more, version: { epoch: BigInt(epoch), counter: BigInt(counter), version } };
   return toBinary(ControllerMessageSchema, create(ControllerMessageSchema, { message: { case: 'policy', value } }));
 }
 

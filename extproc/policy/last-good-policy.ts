@@ -17,6 +17,7 @@ const VERSION = 'policy-version.json';
 export interface LastGoodPolicy {
   readonly version: PolicyVersion;
   readonly policy: GatewayPolicy;
+  readonly content: Buffer;
 }
 
 /** Returns undefined if no policy was kept. Throws if the kept policy cannot be used. */
@@ -31,7 +32,11 @@ export async function readLastGoodPolicy(folder: string, reader: PolicyReader): 
     throw error;
   }
   const policy = await reader.read(content);
-  return { policy, version: readVersion(folder, policy.version) ?? { epoch: 0, counter: 0, version: policy.version } };
+  return {
+    policy,
+    content,
+    version: readVersion(folder, policy.version) ?? { epoch: 0, counter: 0, version: policy.version },
+  };
 }
 
 /**

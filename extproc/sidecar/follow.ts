@@ -115,6 +115,7 @@ class ControllerFollower implements FollowedController {
       value: {
         programVersion,
         formatVersions: [POLICY_FORMAT_VERSION],
+        readsChanges: true,
         ...(version && { inForce: wireVersion(version) }),
       },
     });

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallygate/policy/v1/policy.proto.
  */
 export const file_tallygate_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSKkAgoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAQgkKB21lc3NhZ2UibwoFSGVsbG8SFwoPcHJvZ3JhbV92ZXJzaW9uGAEgASgJEhcKD2Zvcm1hdF92ZXJzaW9ucxgCIAMoDRI0Cghpbl9mb3JjZRgDIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbiJACg1Qb2xpY3lWZXJzaW9uEg0KBWVwb2NoGAEgASgEEg8KB2NvdW50ZXIYAiABKAQSDwoHdmVyc2lvbhgDIAEoCSJCCgtBY2tub3dsZWRnZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uIk0KBlJlZnVzZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEg4KBnJlYXNvbhgCIAEoCSLQAgoLQ29uZmlnQ2hlY2sSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhISCgp1bnJlYWRhYmxlGAIgASgJEhAKCGV4cGVjdGVkGAMgASgNEjMKB21pc3NpbmcYBCABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSNgoKdW5maWx0ZXJlZBgFIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxIzCgdmYWlsaW5nGAYgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEkQKGGxpc3RlbmVyc193aXRob3V0X2ZpbHRlchgHIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcyItCg1BZmZlY3RlZE5hbWVzEg0KBXRvdGFsGAEgASgNEg0KBW5hbWVzGAIgAygJIhoKC1JlZmV0Y2hLZXlzEgsKA3VybBgBIAEoCSJNChFDb250cm9sbGVyTWVzc2FnZRItCgZwb2xpY3kYASABKAsyGy50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeUgAQgkKB21lc3NhZ2UiXwoGUG9saWN5EjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFAoHY29udGVudBgCIAEoDEgAiAEBQgoKCF9jb250ZW50MmoKDVBvbGljeVNlcnZpY2USWQoGRm9sbG93EiMudGFsbHlnYXRlLnBvbGljeS52MS5TaWRlY2FyTWVzc2FnZRomLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQ29udHJvbGxlck1lc3NhZ2UoATABYgZwcm90bzM");
+  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSKkAgoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAQgkKB21lc3NhZ2UihgEKBUhlbGxvEhcKD3Byb2dyYW1fdmVyc2lvbhgBIAEoCRIXCg9mb3JtYXRfdmVyc2lvbnMYAiADKA0SNAoIaW5fZm9yY2UYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFQoNcmVhZHNfY2hhbmdlcxgEIAEoCCJACg1Qb2xpY3lWZXJzaW9uEg0KBWVwb2NoGAEgASgEEg8KB2NvdW50ZXIYAiABKAQSDwoHdmVyc2lvbhgDIAEoCSJCCgtBY2tub3dsZWRnZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uIk0KBlJlZnVzZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEg4KBnJlYXNvbhgCIAEoCSLQAgoLQ29uZmlnQ2hlY2sSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhISCgp1bnJlYWRhYmxlGAIgASgJEhAKCGV4cGVjdGVkGAMgASgNEjMKB21pc3NpbmcYBCABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSNgoKdW5maWx0ZXJlZBgFIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxIzCgdmYWlsaW5nGAYgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEkQKGGxpc3RlbmVyc193aXRob3V0X2ZpbHRlchgHIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcyItCg1BZmZlY3RlZE5hbWVzEg0KBXRvdGFsGAEgASgNEg0KBW5hbWVzGAIgAygJIhoKC1JlZmV0Y2hLZXlzEgsKA3VybBgBIAEoCSJNChFDb250cm9sbGVyTWVzc2FnZRItCgZwb2xpY3kYASABKAsyGy50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeUgAQgkKB21lc3NhZ2UilAEKBlBvbGljeRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEhQKB2NvbnRlbnQYAiABKAxIAIgBARIzCgdjaGFuZ2VzGAMgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lDaGFuZ2VzQgoKCF9jb250ZW50ImAKDVBvbGljeUNoYW5nZXMSDAoEYmFzZRgBIAEoCRIxCgZwaWVjZXMYAiADKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkNvbnRlbnRQaWVjZRIOCgZkaWdlc3QYAyABKAwiVwoMQ29udGVudFBpZWNlEi4KBGtlcHQYASABKAsyHi50YWxseWdhdGUucG9saWN5LnYxLkxpbmVSYW5nZUgAEg4KBHRleHQYAiABKAxIAEIHCgVwaWVjZSIpCglMaW5lUmFuZ2USDQoFZmlyc3QYASABKA0SDQoFY291bnQYAiABKA0yagoNUG9saWN5U2VydmljZRJZCgZGb2xsb3cSIy50YWxseWdhdGUucG9saWN5LnYxLlNpZGVjYXJNZXNzYWdlGiYudGFsbHlnYXRlLnBvbGljeS52MS5Db250cm9sbGVyTWVzc2FnZSgBMAFiBnByb3RvMw");
 
 /**
  * @generated from message tallygate.policy.v1.SidecarMessage
@@ -85,6 +85,13 @@ export type Hello = Message<"tallygate.policy.v1.Hello"> & {
    * @generated from field: tallygate.policy.v1.PolicyVersion in_force = 3;
    */
   inForce?: PolicyVersion | undefined;
+
+  /**
+   * Whether this program reads Policy.changes.
+   *
+   * @generated from field: bool reads_changes = 4;
+   */
+  readsChanges: boolean;
 };
 
 /**
@@ -306,11 +313,18 @@ export type Policy = Message<"tallygate.policy.v1.Policy"> & {
   version?: PolicyVersion | undefined;
 
   /**
-   * JSON lines in UTF-8; absent if the sidecar already has this content in force.
+   * JSON lines in UTF-8; absent if the sidecar already has this content in force, or with changes.
    *
    * @generated from field: optional bytes content = 2;
    */
   content?: Uint8Array | undefined;
+
+  /**
+   * Makes the content from that in force.
+   *
+   * @generated from field: tallygate.policy.v1.PolicyChanges changes = 3;
+   */
+  changes?: PolicyChanges | undefined;
 };
 
 /**
@@ -319,6 +333,94 @@ export type Policy = Message<"tallygate.policy.v1.Policy"> & {
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
   messageDesc(file_tallygate_policy_v1_policy, 9);
+
+/**
+ * @generated from message tallygate.policy.v1.PolicyChanges
+ */
+export type PolicyChanges = Message<"tallygate.policy.v1.PolicyChanges"> & {
+  /**
+   * PolicyVersion.version of the content that the pieces refer to.
+   *
+   * @generated from field: string base = 1;
+   */
+  base: string;
+
+  /**
+   * In order, joined by line ends.
+   *
+   * @generated from field: repeated tallygate.policy.v1.ContentPiece pieces = 2;
+   */
+  pieces: ContentPiece[];
+
+  /**
+   * SHA-256 of the whole new content.
+   *
+   * @generated from field: bytes digest = 3;
+   */
+  digest: Uint8Array;
+};
+
+/**
+ * Describes the message tallygate.policy.v1.PolicyChanges.
+ * Use `create(PolicyChangesSchema)` to create a new message.
+ */
+export const PolicyChangesSchema: GenMessage<PolicyChanges> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 10);
+
+/**
+ * @generated from message tallygate.policy.v1.ContentPiece
+ */
+export type ContentPiece = Message<"tallygate.policy.v1.ContentPiece"> & {
+  /**
+   * @generated from oneof tallygate.policy.v1.ContentPiece.piece
+   */
+  piece: {
+    /**
+     * @generated from field: tallygate.policy.v1.LineRange kept = 1;
+     */
+    value: LineRange;
+    case: "kept";
+  } | {
+    /**
+     * One or more new lines.
+     *
+     * @generated from field: bytes text = 2;
+     */
+    value: Uint8Array;
+    case: "text";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message tallygate.policy.v1.ContentPiece.
+ * Use `create(ContentPieceSchema)` to create a new message.
+ */
+export const ContentPieceSchema: GenMessage<ContentPiece> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 11);
+
+/**
+ * Lines of the content in force.
+ *
+ * @generated from message tallygate.policy.v1.LineRange
+ */
+export type LineRange = Message<"tallygate.policy.v1.LineRange"> & {
+  /**
+   * @generated from field: uint32 first = 1;
+   */
+  first: number;
+
+  /**
+   * @generated from field: uint32 count = 2;
+   */
+  count: number;
+};
+
+/**
+ * Describes the message tallygate.policy.v1.LineRange.
+ * Use `create(LineRangeSchema)` to create a new message.
+ */
+export const LineRangeSchema: GenMessage<LineRange> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 12);
 
 /**
  * @generated from service tallygate.policy.v1.PolicyService
