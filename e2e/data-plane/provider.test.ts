@@ -5,12 +5,12 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import OpenAI from 'openai';
-import { call, open } from './client.ts';
-import { anthropicClient, errorOf, mock, openaiClient, say } from './clients.ts';
-import { type Provider, startProvider } from './provider.ts';
-import { eventsOf } from './sse.ts';
-import { waitFor } from './wait.ts';
-import { wordsOf } from './words.ts';
+import { call, open } from './support/client.ts';
+import { anthropicClient, errorOf, mock, openaiClient, say } from './support/clients.ts';
+import { type Provider, startProvider } from './support/provider.ts';
+import { eventsOf } from './support/sse.ts';
+import { waitFor } from './support/wait.ts';
+import { wordsOf } from './support/words.ts';
 
 let provider: Provider;
 let url: string;
