@@ -6,8 +6,10 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { open } from '../data-plane/support/client.ts';
+import { say } from '../data-plane/support/clients.ts';
 import type { Document } from '../data-plane/support/resources.ts';
-import { waitFor } from '../data-plane/support/wait.ts';
+import { waitFor, within } from '../data-plane/support/wait.ts';
 import { askChat, type ChatAnswer } from './support/ask.ts';
 import { install, RELEASE, SYSTEM } from './support/helm.ts';
 import { type HostIssuer, startHostIssuer } from './support/issuer.ts';
@@ -107,6 +109,20 @@ describe('API keys', () => {
     t.diagnostic(`refused ${tookMs.toFixed(0)} ms after the Secret was removed`);
     assert.ok(tookMs < 1000, `${tookMs} ms`);
     assert.equal(await statusOf(`${KEY}-lasting`), 200, 'another key is not affected');
+  });
+
+  it('an open stream ends within a second after the key of its caller was removed', async () => {
+    await apply([keySecret('streaming', KEY)]);
+    await waitFor('the key', async () => (await statusOf(KEY)) === 200, 10_000);
+    const body = { model: MODEL, max_tokens: 5000, stream: true, messages: say('Hello') };
+    const stream = await open(`${world.url}/v1/chat/completions`, body, {
+      headers: { authorization: `Bearer ${KEY}` },
+      mock: { tokens: 5000, paceMs: 50 },
+    });
+    await waitFor('the first events', async () => stream.text().length > 0);
+    await kubectl('-n', NAMESPACE, 'delete', 'secret', 'streaming');
+    const ended = await within(1_000, 'the end of the stream', stream.done);
+    assert.match(ended.text, /revoked or has expired/);
   });
 
   it('two Secrets with one key: the older one keeps it, and the policy says so', async () => {
