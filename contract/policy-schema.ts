@@ -96,13 +96,16 @@ const tokenizer = z.strictObject({
 const modelPrices = z.strictObject({
   currency: text,
   perMillionTokens: z.strictObject({
-    input: text.exactOptional(),
-    output: text.exactOptional(),
-    cachedInput: text.exactOptional(),
-    cacheWriteInput: text.exactOptional(),
-    audioInput: text.exactOptional(),
-    audioOutput: text.exactOptional(),
+    input: count.exactOptional(),
+    output: count.exactOptional(),
+    cachedInput: count.exactOptional(),
+    cacheWriteInput: count.exactOptional(),
+    cacheWrite1hInput: count.exactOptional(),
+    reasoningOutput: count.exactOptional(),
+    audioInput: count.exactOptional(),
+    audioOutput: count.exactOptional(),
   } satisfies Fields<ModelPrices['perMillionTokens']>),
+  perRequest: count.exactOptional(),
 } satisfies Fields<ModelPrices>);
 
 const modelFacts = z.strictObject({

@@ -5,7 +5,7 @@
  * `formatVersion`, or anything unknown, keeps its last good policy.
  */
 
-export const POLICY_FORMAT_VERSION = 4;
+export const POLICY_FORMAT_VERSION = 5;
 
 /** The provider API of a backend. */
 export type ProviderApi = 'OpenAI' | 'Anthropic' | 'HuggingFaceTGI';
@@ -128,22 +128,27 @@ export interface ModelFacts {
    * model's name.
    */
   readonly reasoningTokens: 'Auto' | 'Billed' | 'None';
-  /** Shown in lists of models. */
   readonly prices?: ModelPrices;
 }
 
+/** Prices in nano-units of the currency: whole numbers, exact to nine decimal places. */
 export interface ModelPrices {
   /** ISO 4217. */
   readonly currency: string;
-  /** Decimal numbers. */
+  /** A kind without a price costs as much as the kind of which it is a part. */
   readonly perMillionTokens: {
-    readonly input?: string;
-    readonly output?: string;
-    readonly cachedInput?: string;
-    readonly cacheWriteInput?: string;
-    readonly audioInput?: string;
-    readonly audioOutput?: string;
+    readonly input?: number;
+    readonly output?: number;
+    readonly cachedInput?: number;
+    /** Input written to a cache for five minutes, or for as long as the provider decides. */
+    readonly cacheWriteInput?: number;
+    /** Input written to a cache for an hour; a part of the former. */
+    readonly cacheWrite1hInput?: number;
+    readonly reasoningOutput?: number;
+    readonly audioInput?: number;
+    readonly audioOutput?: number;
   };
+  readonly perRequest?: number;
 }
 
 export type LimitType = 'Requests' | 'InputTokens' | 'OutputTokens' | 'TotalTokens';

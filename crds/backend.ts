@@ -140,8 +140,8 @@ const credential = withRules(credentialFields, [unionMember<z.output<typeof cred
 
 const price = z
   .string()
-  .max(20)
-  .regex(/^[0-9]{1,9}(\.[0-9]{1,9})?$/, 'must be a decimal number in quotes, as in "0.15"');
+  .max(16)
+  .regex(/^[0-9]{1,6}(\.[0-9]{1,9})?$/, 'must be a decimal number in quotes, as in "0.15"');
 
 const prices = z
   .object({
@@ -149,16 +149,25 @@ const prices = z
       .string()
       .max(3)
       .regex(/^[A-Z]{3}$/, 'must be a currency code of ISO 4217, as in USD'),
-    perMillionTokens: z.object({
-      input: price.optional(),
-      output: price.optional(),
-      cachedInput: price.optional(),
-      cacheWriteInput: price.optional(),
-      audioInput: price.optional(),
-      audioOutput: price.optional(),
-    }),
+    perMillionTokens: z
+      .object({
+        input: price.optional(),
+        output: price.optional(),
+        cachedInput: price.meta({ description: 'Input read from a cache. Default: input.' }).optional(),
+        cacheWriteInput: price
+          .meta({ description: 'Input written to a cache, by Anthropic for five minutes. Default: input.' })
+          .optional(),
+        cacheWrite1hInput: price
+          .meta({ description: 'Input written to a cache for an hour. Default: cacheWriteInput.' })
+          .optional(),
+        reasoningOutput: price.meta({ description: 'Default: output.' }).optional(),
+        audioInput: price.meta({ description: 'Default: input.' }).optional(),
+        audioOutput: price.meta({ description: 'Default: output.' }).optional(),
+      })
+      .meta({ description: 'The price of a million tokens of each kind.' }),
+    perRequest: price.meta({ description: 'Added for each request. Default: 0.' }).optional(),
   })
-  .meta({ description: 'The price of a million tokens, for lists of models. No limit uses it yet.' });
+  .meta({ description: 'Prices, as decimal numbers of at most nine places.' });
 
 const modelFields = z
   .object({

@@ -8,6 +8,8 @@ export interface Usage {
   readonly output: number;
   readonly cachedInput: number;
   readonly cacheWriteInput: number;
+  /** The part of `cacheWriteInput` that is kept for an hour. */
+  readonly cacheWrite1hInput: number;
   readonly reasoningOutput: number;
   readonly audioInput: number;
   readonly audioOutput: number;

@@ -92,7 +92,14 @@ const refusedByAccess = {
 
 async function exampleText(): Promise<string> {
   const recorder = newRecorder({ lines: { write: () => {}, dropped: 0 }, nowMs: 0 });
-  const usage = { ...outcomeOfStream.usage!, cacheWriteInput: 1, reasoningOutput: 1, audioInput: 1, audioOutput: 1 };
+  const usage = {
+    ...outcomeOfStream.usage!,
+    cacheWriteInput: 1,
+    cacheWrite1hInput: 1,
+    reasoningOutput: 1,
+    audioInput: 1,
+    audioOutput: 1,
+  };
   const outcomes: readonly RequestRecord[] = [
     { ...outcomeOfStream, usage, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/teams/trial'] } },
     { ...outcomeOfStream, unmetered: true, clientLeft: true },

@@ -77,7 +77,7 @@ export async function serve(
 
 const policy = (version: string, more: object = {}) =>
   ({
-    formatVersion: 4,
+    formatVersion: 5,
     version,
     virtualHosts: [],
     backends: [],

@@ -30,7 +30,7 @@ const rule = (route: string, model: string, quotas: readonly string[] = []): Rul
 });
 
 const policy = (version: string, rules: readonly Rule[], quotas: readonly Quota[] = []): GatewayPolicy => ({
-  formatVersion: 4,
+  formatVersion: 5,
   version,
   virtualHosts: [{ routeNames: rules.map(({ route }) => route), rules, passthrough: [], access: [] }],
   backends: [{ name: 'app/b', schema: 'OpenAI', tokenizer: { encoding: 'Auto' }, models: [] }],

@@ -45,7 +45,7 @@ it('the OpenAI client lists models with limits and prices where known', async ()
   const known = {
     context_length: 128_000,
     max_completion_tokens: 16_384,
-    prices: { currency: 'USD', per_million_tokens: { input: '0.15', output: '0.60' } },
+    prices: { currency: 'USD', per_million_tokens: { input: '0.15', output: '0.6' } },
   };
   const base = { object: 'model', created: 0, owned_by: 'tallygate' };
   assert.deepEqual(models, [

@@ -114,6 +114,7 @@ describe('stream readers', () => {
             output: 0,
             cachedInput: 0,
             cacheWriteInput: 0,
+            cacheWrite1hInput: 0,
             reasoningOutput: 0,
             audioInput: 0,
             audioOutput: 0,

@@ -252,6 +252,7 @@ function response(random: Random, endpoint: ClientApi): void {
       output: 2,
       cachedInput: 0,
       cacheWriteInput: 0,
+      cacheWrite1hInput: 0,
       reasoningOutput: 0,
       audioInput: 0,
       audioOutput: 0,

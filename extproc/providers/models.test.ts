@@ -25,7 +25,7 @@ describe("OpenAI's form", () => {
       name: 'b/c',
       contextTokens: 128_000,
       maxOutputTokens: 16_384,
-      prices: { currency: 'USD', perMillionTokens: { input: '0.15', cachedInput: '0.075' } },
+      prices: { currency: 'USD', perMillionTokens: { input: 150_000_000, cachedInput: 75_000_000 } },
     };
     assert.deepEqual(answer('/v1/models', openAi, [unknown('a'), known]), {
       object: 'list',

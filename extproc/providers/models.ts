@@ -2,6 +2,7 @@
  * The two client APIs that list models, served from the policy. The API families differ only in
  * the body.
  */
+import { decimalText } from '../../contract/money.ts';
 import type { ModelPrices, ProviderApi } from '../../contract/policy.ts';
 import { failure } from '../errors.ts';
 import type { ClientApi, Dialect, ModelsBody } from './adapter.ts';
@@ -41,21 +42,28 @@ export const modelNotServed = failure(
   { param: 'model' },
 );
 
-/** Returns the prices as lists show them; undefined: they are unknown. */
+/** Returns the prices as lists show them, in decimal numbers; undefined: they are unknown. */
 export function shownPrices(prices: ModelPrices | undefined): object | undefined {
   if (prices === undefined) {
     return undefined;
   }
-  const { input, output, cachedInput, cacheWriteInput, audioInput, audioOutput } = prices.perMillionTokens;
+  const { currency, perMillionTokens: of, perRequest } = prices;
   return {
-    currency: prices.currency,
+    currency,
     per_million_tokens: {
-      input,
-      output,
-      cached_input: cachedInput,
-      cache_write_input: cacheWriteInput,
-      audio_input: audioInput,
-      audio_output: audioOutput,
+      input: shown(of.input),
+      output: shown(of.output),
+      cached_input: shown(of.cachedInput),
+      cache_write_input: shown(of.cacheWriteInput),
+      cache_write_1h_input: shown(of.cacheWrite1hInput),
+      reasoning_output: shown(of.reasoningOutput),
+      audio_input: shown(of.audioInput),
+      audio_output: shown(of.audioOutput),
     },
+    per_request: shown(perRequest),
   };
+}
+
+function shown(price: number | undefined): string | undefined {
+  return price === undefined ? undefined : decimalText(price);
 }

@@ -163,6 +163,7 @@ describe('streams', () => {
       output: 99,
       cachedInput: 5_000,
       cacheWriteInput: 3_000,
+      cacheWrite1hInput: 0,
       reasoningOutput: 0,
       audioInput: 0,
       audioOutput: 0,

@@ -16,6 +16,7 @@ const USAGE: Usage = {
   output: 7,
   cachedInput: 20,
   cacheWriteInput: 30,
+  cacheWrite1hInput: 0,
   reasoningOutput: 3,
   audioInput: 0,
   audioOutput: 0,

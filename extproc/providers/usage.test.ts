@@ -110,6 +110,19 @@ describe('numbers of a usage', () => {
     }
   });
 
+  it('of Anthropic report the cache writes that last an hour, also once a stream ends without them', () => {
+    const started =
+      '{"input_tokens":6,"output_tokens":1,"cache_creation_input_tokens":300,"cache_creation":{"ephemeral_5m_input_tokens":100,"ephemeral_1h_input_tokens":200}}';
+    const ended = '{"output_tokens":9,"cache_creation_input_tokens":300}';
+    const events = [
+      `{"type":"message_start","message":{"usage":${started}}}`,
+      `{"type":"message_delta","delta":{},"usage":${ended}}`,
+    ];
+    for (const usage of [whole(messages, `{"content":[],"usage":${started}}`), streamed(messages, events)]) {
+      assert.deepEqual([usage?.input, usage?.cacheWriteInput, usage?.cacheWrite1hInput], [306, 300, 200]);
+    }
+  });
+
   it('of OpenAI derive the input from the total if nothing else reports it', () => {
     assert.deepEqual(sums(whole(chat, '{"usage":{"completion_tokens":5,"total_tokens":15}}')), [10, 5]);
     assert.deepEqual(sums(whole(chat, '{"usage":{"completion_tokens":5}}')), [0, 5]);

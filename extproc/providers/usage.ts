@@ -141,6 +141,7 @@ const ANTHROPIC_PATHS = [
   'output_tokens',
   'cache_creation_input_tokens',
   'cache_read_input_tokens',
+  'cache_creation.ephemeral_1h_input_tokens',
   'output_tokens_details.thinking_tokens',
 ] as const;
 
@@ -176,6 +177,7 @@ export function openAiUsage(numbers: UsageNumbers): Usage | undefined {
       numbers.get('prompt_tokens_details.cache_write_tokens') ??
       numbers.get('input_tokens_details.cache_write_tokens') ??
       0,
+    cacheWrite1hInput: 0,
     reasoningOutput:
       numbers.get('completion_tokens_details.reasoning_tokens') ??
       numbers.get('output_tokens_details.reasoning_tokens') ??
@@ -198,6 +200,7 @@ export function largerUsage(one: Usage | undefined, other: Usage | undefined): U
     output: Math.max(one.output, other.output),
     cachedInput: Math.max(one.cachedInput, other.cachedInput),
     cacheWriteInput: Math.max(one.cacheWriteInput, other.cacheWriteInput),
+    cacheWrite1hInput: Math.max(one.cacheWrite1hInput, other.cacheWrite1hInput),
     reasoningOutput: Math.max(one.reasoningOutput, other.reasoningOutput),
     audioInput: Math.max(one.audioInput, other.audioInput),
     audioOutput: Math.max(one.audioOutput, other.audioOutput),
@@ -233,6 +236,7 @@ export class AnthropicUsage {
       output: this.#sum('output_tokens'),
       cachedInput,
       cacheWriteInput,
+      cacheWrite1hInput: Math.min(this.#number('cache_creation.ephemeral_1h_input_tokens'), cacheWriteInput),
       reasoningOutput: this.#number('output_tokens_details.thinking_tokens'),
       audioInput: 0,
       audioOutput: 0,

@@ -82,7 +82,16 @@ function believed(facts: RequestFacts, bound: number): number {
 }
 
 export function estimated(input: number, output: number): Usage {
-  return { input, output, cachedInput: 0, cacheWriteInput: 0, reasoningOutput: 0, audioInput: 0, audioOutput: 0 };
+  return {
+    input,
+    output,
+    cachedInput: 0,
+    cacheWriteInput: 0,
+    cacheWrite1hInput: 0,
+    reasoningOutput: 0,
+    audioInput: 0,
+    audioOutput: 0,
+  };
 }
 
 /** Returns the larger part of the cost that was not held. */

@@ -89,7 +89,7 @@ function backend(broken: Interruption): string {
 }
 
 function tokens(usage: Usage): string {
-  return `,"tokens":{"input":${usage.input},"output":${usage.output},"cachedInput":${usage.cachedInput},"cacheWriteInput":${usage.cacheWriteInput},"reasoningOutput":${usage.reasoningOutput},"audioInput":${usage.audioInput},"audioOutput":${usage.audioOutput}}`;
+  return `,"tokens":{"input":${usage.input},"output":${usage.output},"cachedInput":${usage.cachedInput},"cacheWriteInput":${usage.cacheWriteInput},"cacheWrite1hInput":${usage.cacheWrite1hInput},"reasoningOutput":${usage.reasoningOutput},"audioInput":${usage.audioInput},"audioOutput":${usage.audioOutput}}`;
 }
 
 /**

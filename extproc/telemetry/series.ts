@@ -20,6 +20,7 @@ const TOKEN_KINDS = [
   ['output', 'output'],
   ['cached_input', 'cachedInput'],
   ['cache_write_input', 'cacheWriteInput'],
+  ['cache_write_1h_input', 'cacheWrite1hInput'],
   ['reasoning_output', 'reasoningOutput'],
   ['audio_input', 'audioInput'],
   ['audio_output', 'audioOutput'],

@@ -41,6 +41,7 @@ export const outcomeOfStream: RequestRecord = {
     output: 51,
     cachedInput: 60,
     cacheWriteInput: 0,
+    cacheWrite1hInput: 0,
     reasoningOutput: 0,
     audioInput: 0,
     audioOutput: 0,

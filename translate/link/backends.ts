@@ -1,6 +1,7 @@
 /** Links backends: resolves their references and compiles what extproc and Envoy need. */
 
 import { CLIENT_HEADERS, CREDENTIAL_HEADERS } from '../../contract/headers.ts';
+import { nanoUnits } from '../../contract/money.ts';
 import type { BackendPolicy, ModelPrices } from '../../contract/policy.ts';
 import type { BackendSpec } from '../../crds/backend.ts';
 import type { AIBackend } from '../../crds/kinds.ts';
@@ -88,9 +89,21 @@ function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
       ...(model.maxOutputTokens !== undefined && { maxOutputTokens: model.maxOutputTokens }),
       ...(model.contextTokens !== undefined && { contextTokens: model.contextTokens }),
       reasoningTokens: model.reasoningTokens,
-      // The schema leaves out what is absent.
-      ...(model.prices !== undefined && { prices: model.prices as ModelPrices }),
+      ...(model.prices !== undefined && { prices: modelPrices(model.prices) }),
     })),
+  };
+}
+
+type PricesSpec = NonNullable<NonNullable<BackendSpec['models']>[number]['prices']>;
+
+function modelPrices({ currency, perMillionTokens, perRequest }: PricesSpec): ModelPrices {
+  const kinds = Object.entries(perMillionTokens).flatMap(([kind, price]) =>
+    price === undefined ? [] : [[kind, nanoUnits(price)]],
+  );
+  return {
+    currency,
+    perMillionTokens: Object.fromEntries(kinds),
+    ...(perRequest !== undefined && { perRequest: nanoUnits(perRequest) }),
   };
 }
 

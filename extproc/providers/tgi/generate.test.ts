@@ -32,6 +32,7 @@ const USAGE: Usage = {
   output: 2,
   cachedInput: 0,
   cacheWriteInput: 0,
+  cacheWrite1hInput: 0,
   reasoningOutput: 0,
   audioInput: 0,
   audioOutput: 0,

@@ -17,6 +17,7 @@ export function generationUsage(details: UsageNumbers, prefillTokens = 0, otherO
     output: output + otherOutput,
     cachedInput: 0,
     cacheWriteInput: 0,
+    cacheWrite1hInput: 0,
     reasoningOutput: 0,
     audioInput: 0,
     audioOutput: 0,
