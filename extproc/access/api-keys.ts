@@ -28,8 +28,8 @@ export class ApiKeysByDigest {
    * Returns the key with this digest, in hexadecimal digits, unless it has expired.
    *
    * The time of a map lookup depends on the digest. A client cannot choose a digest, only a key of
-   * which it is the SHA-256, and what it learns about the digests of others does not help to find
-   * a key. So only the comparison of the whole digest takes constant time.
+   * which it is the SHA-256, and to know a part of another digest does not help to find its key. So
+   * only the comparison of the whole digest takes constant time.
    */
   find(digest: string, nowMs: number): KnownApiKey | undefined {
     const known = this.#shards.get(digest.slice(0, 2))?.get(digest);

@@ -61,8 +61,8 @@ function whole(attribute: string): string {
 }
 
 /**
- * Returns what takes the part of an attribute that stands at `{value}`: the leftmost and longest
- * one if there are several. A pattern without `{value}` takes the whole attribute.
+ * Returns a function that takes the part of an attribute at `{value}`: the leftmost and longest one
+ * if there are several. A pattern without `{value}` takes the whole attribute.
  */
 function patternExtract(pattern: string): Extract {
   const at = pattern.indexOf(VALUE);

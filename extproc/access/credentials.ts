@@ -7,7 +7,7 @@ export const MAX_CREDENTIAL_CHARACTERS = 16_384;
 const BEARER = /^bearer(?: +|$)/i;
 
 /**
- * What the headers of a request carry. OpenAI's clients send `authorization`, Anthropic's
+ * The credential in the headers of a request. OpenAI's clients send `authorization`, Anthropic's
  * `x-api-key`, some send both: all of them are one slot, which may have one value.
  */
 export type HeaderCredential =

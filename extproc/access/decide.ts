@@ -212,7 +212,7 @@ class Attempt {
   }
 }
 
-/** What a request asks for, once its body is read. */
+/** The demand of a request, which its body tells. */
 export type AccessDemand = ConditionFacts['request'];
 
 export interface AdmittedCaller {

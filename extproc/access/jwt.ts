@@ -1,7 +1,7 @@
 /**
- * Decides what of a token can be decided without cryptography: whether an authenticator could
- * accept it, and which of its keys may have signed it. What the token says of its key (`jwk`,
- * `jku`, `x5u`, `x5c`) is ignored.
+ * Checks a token without cryptography: whether an authenticator could accept it, and which of its
+ * keys may have signed it. Ignores keys that the token itself brings or names (`jwk`, `jku`, `x5u`,
+ * `x5c`).
  */
 import { hash } from 'node:crypto';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
@@ -10,7 +10,7 @@ import type { JwtAuthenticator, PublicJwk } from '../../contract/policy.ts';
 /** Keys that are tried for one token without `kid`. */
 const MAX_CANDIDATES = 4;
 
-/** What an algorithm needs of a key. No others are accepted, whatever the policy lists. */
+/** The key that an algorithm needs. No other algorithm is accepted, whatever the policy lists. */
 const keyTypes: Readonly<Record<string, { readonly kty: string; readonly crv?: string }>> = {
   RS256: { kty: 'RSA' },
   RS384: { kty: 'RSA' },

@@ -1,4 +1,4 @@
-/** What one request presents to prove its caller. Each part is read once, when a policy asks. */
+/** The credentials of one request. Each is read once, when a policy asks for it. */
 import { hash } from 'node:crypto';
 import type { HeaderList } from '../exchange.ts';
 import { cookieValue, type HeaderCredential, headerCredential } from './credentials.ts';

@@ -1,4 +1,4 @@
-/** Remembers for a time what is known about tokens. */
+/** Keeps the verdicts on tokens for a time. */
 
 /** Estimated memory of an entry: a fixed part, and the claims of its token. */
 const ENTRY_BYTES = 512;

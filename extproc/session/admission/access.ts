@@ -30,7 +30,7 @@ const accessWait: AdmissionWait<EventOf<'tokens-verified'>> = {
   resume: (admission, _event, nowMs, out) => access.run(admission, nowMs, out),
 };
 
-/** Sets the identity of the caller by these policies. A `tokens-verified` event follows. */
+/** Sets the identity of the caller by these policies. `verifying`: `tokens-verified` follows. */
 export function identify(
   admission: Admission,
   policies: AccessPolicies,
