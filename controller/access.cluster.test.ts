@@ -106,7 +106,7 @@ test('a new leader has the keys of an issuer that is away, and a former leader a
     new ClusterIssuerKeys({
       client: place.client,
       namespace: place.namespace,
-      guard: { allowsPlainHttp: () => true, refusal: () => undefined },
+      guard: { allowsPlainHttp: () => true, refusal: () => undefined, linkRefusal: () => undefined },
       changed: () => {},
       log: silent,
     });

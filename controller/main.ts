@@ -6,7 +6,7 @@ import type { KeyCounts } from '../jwks/key-fetcher.ts';
 import type { Address } from '../runtime/environment.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterOptions } from '../translate/kubernetes/plan.ts';
-import { fetchGuard } from '../translate/link/fetch-guard.ts';
+import { clusterFetchGuard } from '../translate/link/fetch-guard.ts';
 import { KubeClient } from './api/client.ts';
 import { type Credentials, findCredentials } from './api/credentials.ts';
 import { newEventRecorder } from './api/events.ts';
@@ -90,7 +90,7 @@ class ClusterController implements Controller {
     this.#keys = new ClusterIssuerKeys({
       client: this.#client,
       namespace,
-      guard: fetchGuard(options.reach),
+      guard: clusterFetchGuard(options.reach, () => this.#sources.services()),
       changed: () => this.#worldChanged(),
       log,
     });

@@ -41,6 +41,7 @@ export interface ClusterSources {
   /** `jwks`: what was fetched of issuers. */
   world(jwks: ClusterWorld['jwks']): ClusterWorld;
   gateways(): readonly GatewayFacts[];
+  services(): ClusterWorld['services'];
   pods(): Iterable<ProxyPod>;
   pod(uid: string): ProxyPod | undefined;
   hasNamespace(name: string): boolean;
@@ -164,6 +165,10 @@ class WatchedSources implements ClusterSources {
     }));
   }
 
+  services(): ClusterWorld['services'] {
+    return new Map(this.#services.entries());
+  }
+
   pods(): Iterable<ProxyPod> {
     return this.#pods.items();
   }
@@ -273,7 +278,7 @@ class WatchedSources implements ClusterSources {
   #facts() {
     return {
       namespaces: new Map([...this.#namespaceLabels.entries()].map(([key, labels]) => [key.slice(1), labels])),
-      services: new Map(this.#services.entries()),
+      services: this.services(),
     };
   }
 }

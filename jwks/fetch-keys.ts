@@ -3,7 +3,7 @@
  */
 import type { PublicJwk } from '../contract/policy.ts';
 import { publicKeysOf } from '../contract/public-keys.ts';
-import { type DestinationGuard, getJson } from './guarded-get.ts';
+import { type DestinationGuard, getJson, hostOf, refusedText, urlOf } from './guarded-get.ts';
 
 /** As in the schema of policies. */
 const MAX_URL_CHARACTERS = 2048;
@@ -66,6 +66,11 @@ async function discovered(
   const keysUrl = document['jwks_uri'];
   if (typeof keysUrl !== 'string') {
     throw new Error('the discovery document has no jwks_uri');
+  }
+  const [host, keysHost] = [hostOf(urlOf(url)), hostOf(urlOf(keysUrl))];
+  const refusal = host === keysHost ? undefined : guard.linkRefusal(keysHost);
+  if (refusal !== undefined) {
+    throw new Error(refusedText(keysHost, refusal));
   }
   const authorization = webUrl(document['authorization_endpoint']);
   const token = webUrl(document['token_endpoint']);

@@ -17,6 +17,8 @@ export interface DestinationGuard {
    * address in a URL, both are the same.
    */
   refusal(host: string, address: string): string | undefined;
+  /** Returns why a document of another host may not name this host. */
+  linkRefusal(host: string): string | undefined;
 }
 
 export interface JsonDocument {
@@ -48,7 +50,7 @@ export async function getJson(url: string, guard: DestinationGuard, signal: Abor
   throw new Error(`the server redirects more than ${MAX_REDIRECTS} times`);
 }
 
-function urlOf(text: string): URL {
+export function urlOf(text: string): URL {
   if (!URL.canParse(text)) {
     throw new Error('the URL is not valid');
   }
@@ -56,7 +58,7 @@ function urlOf(text: string): URL {
 }
 
 function get(url: URL, guard: DestinationGuard, signal: AbortSignal): Promise<IncomingMessage> {
-  const host = url.hostname.replace(/^\[|\]$/g, '');
+  const host = hostOf(url);
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && guard.allowsPlainHttp(host))) {
     throw new Error('the URL must start with https:');
   }
@@ -109,7 +111,12 @@ function guardedLookup(guard: DestinationGuard): LookupFunction {
   };
 }
 
-function refusedText(host: string, refusal: string): string {
+/** Returns the address or name in a URL, without the brackets of IPv6. */
+export function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, '');
+}
+
+export function refusedText(host: string, refusal: string): string {
   return `${host} is not allowed: ${refusal}`;
 }
 

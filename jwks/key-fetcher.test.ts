@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { afterEach, test } from 'node:test';
 import type { KeySource } from './fetch-keys.ts';
+import type { DestinationGuard } from './guarded-get.ts';
 import { type KeptKeys, KeyFetcher, type KeyFetcherOptions, type KeyIntervals } from './key-fetcher.ts';
 
 const jwk = (kid: string) => ({
@@ -77,6 +78,12 @@ interface Fixture {
   changes: number;
 }
 
+const open: DestinationGuard = {
+  allowsPlainHttp: () => true,
+  refusal: () => undefined,
+  linkRefusal: () => undefined,
+};
+
 const quick: KeyIntervals = {
   refreshMs: 60_000,
   minRefreshMs: 20,
@@ -96,7 +103,7 @@ function start(
   const note = (_: object, message: string) => logs.push(message);
   const fixture: Fixture = {
     fetcher: new KeyFetcher({
-      guard: { allowsPlainHttp: () => true, refusal: () => undefined },
+      guard: open,
       changed: () => {
         fixture.changes++;
       },
@@ -364,7 +371,7 @@ test('refused destinations get no request: an address, a name that resolves to i
     return address === '127.0.0.1' || address === '::1' ? 'a loopback address' : undefined;
   };
   const byName: KeySource = { type: 'URI', url: `http://localhost:${issuer.port}/jwks` };
-  const guard = { allowsPlainHttp: () => true, refusal: refuseLoopback };
+  const guard = { ...open, refusal: refuseLoopback };
   const fixture = start([issuer.byKeySet, byName], {}, { guard });
   await until(() => failureOf(fixture, issuer.byKeySet) !== undefined, 'failed');
   await until(() => failureOf(fixture, byName) !== undefined, 'failed');
@@ -375,4 +382,16 @@ test('refused destinations get no request: an address, a name that resolves to i
   await until(() => failureOf(noPlainHttp, issuer.byKeySet) !== undefined, 'failed');
   assert.equal(failureOf(noPlainHttp, issuer.byKeySet), 'the URL must start with https:');
   assert.deepEqual(issuer.requests, []);
+});
+
+test('a discovery document may not name a host that the guard reserves for policies', async () => {
+  const issuer = await startIssuer();
+  const keysUrl = `http://localhost:${issuer.port}/jwks`;
+  const document = { issuer: issuer.origin, jwks_uri: keysUrl };
+  issuer.answers = { ...issuer.answers, '/.well-known/openid-configuration': json(document) };
+  const guard = { ...open, linkRefusal: (host: string) => (host === 'localhost' ? 'a Service' : undefined) };
+  const fixture = start([issuer.byDiscovery, { type: 'URI', url: keysUrl }], {}, { guard });
+  await until(() => failureOf(fixture, issuer.byDiscovery) !== undefined, 'failed');
+  assert.equal(failureOf(fixture, issuer.byDiscovery), 'localhost is not allowed: a Service');
+  await until(() => kids(fixture, { type: 'URI', url: keysUrl })?.join() === 'first', 'fetched');
 });

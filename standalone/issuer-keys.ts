@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { type KeptKeys, type KeyCounts, KeyFetcher } from '../jwks/key-fetcher.ts';
 import { writeAtomicallySync } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
-import { fetchGuard } from '../translate/link/fetch-guard.ts';
+import { standaloneFetchGuard } from '../translate/link/fetch-guard.ts';
 
 export interface IssuerKeysOptions {
   /** The file of the last keys, for a start while an issuer is away. */
@@ -22,7 +22,7 @@ export function newIssuerKeys({ path, changed, log }: IssuerKeysOptions): KeyFet
       log.warn({ err: error }, 'keys of issuers not kept on disk');
     }
   };
-  const fetcher = new KeyFetcher({ guard: fetchGuard(undefined), changed, keep, log });
+  const fetcher = new KeyFetcher({ guard: standaloneFetchGuard, changed, keep, log });
   fetcher.restore(readKept(path, log));
   return fetcher;
 }
