@@ -32,13 +32,13 @@ export const PROVIDER_REQUEST_ID_HEADERS: readonly string[] = [
  * (https://code.claude.com/docs/en/llm-gateway-protocol) and Codex (`session_id`, in later versions
  * `session-id`). They go on to the provider.
  */
-export const AGENT_ID_HEADERS: ReadonlyMap<string, 'sessionId' | 'agentId' | 'parentAgentId'> = new Map([
-  ['x-claude-code-session-id', 'sessionId'],
-  ['x-claude-code-agent-id', 'agentId'],
-  ['x-claude-code-parent-agent-id', 'parentAgentId'],
-  ['session-id', 'sessionId'],
-  ['session_id', 'sessionId'],
-]);
+export const AGENT_ID_HEADERS: readonly string[] = [
+  'x-claude-code-session-id',
+  'x-claude-code-agent-id',
+  'x-claude-code-parent-agent-id',
+  'session-id',
+  'session_id',
+];
 
 /** Headers with this prefix are reserved for Tallygate. */
 export const OWN_HEADER_PREFIX = 'x-tallygate-';

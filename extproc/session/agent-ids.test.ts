@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { AGENT_ID_HEADERS } from '../../contract/headers.ts';
 import { agentIds } from './agent-ids.ts';
 
 test('the ids of Claude Code and Codex are read', () => {
@@ -11,8 +12,9 @@ test('the ids of Claude Code and Codex are read', () => {
     ]),
     { sessionId: '6f1c7b0d-1f4f-4a4b', agentId: 'agent-1', parentAgentId: 'agent-0' },
   );
-  for (const name of ['session_id', 'session-id']) {
-    assert.equal(agentIds([[name, '0199-aa']])?.sessionId, '0199-aa');
+  assert.equal(agentIds([['session_id', '0199-aa']])?.sessionId, '0199-aa');
+  for (const name of AGENT_ID_HEADERS) {
+    assert.notEqual(agentIds([[name, '0199-aa']]), undefined, name);
   }
 });
 

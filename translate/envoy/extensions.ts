@@ -47,7 +47,7 @@ const alwaysForwarded = [
   'content-length',
   'content-type',
   ...PROVIDER_REQUEST_ID_HEADERS,
-  ...AGENT_ID_HEADERS.keys(),
+  ...AGENT_ID_HEADERS,
 ];
 
 /** Headers that extproc removes by prefix. */
