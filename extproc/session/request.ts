@@ -205,7 +205,7 @@ export class Request {
     return this.#scanner!.finish();
   }
 
-  /** Drops the body: it is forwarded, or never will be. */
+  /** Drops the body and the credentials: the request is forwarded, or never will be. */
   release(out: Action[]): void {
     if (this.#keptBytes > 0) {
       out.push({ type: 'keep', bytes: -this.#keptBytes });
@@ -213,6 +213,8 @@ export class Request {
     this.#keptBytes = 0;
     this.#scanner?.release();
     this.#scanner = undefined;
+    this.#attributes = noAttributes;
+    this.#presented = undefined;
   }
 
   /**
