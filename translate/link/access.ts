@@ -136,6 +136,9 @@ function allowRule({ name, principals, models, endpoints, when }: AllowRuleSpec)
   };
 }
 
+/** There may be thousands; the others come up when these are fixed. */
+const MAX_REPORTED_KEYS = 16;
+
 /** Warns about keys that are not used or could not be fetched. The rest of the policy works. */
 function reportUnresolved(
   policy: Located<AIAccessPolicy>,
@@ -146,7 +149,7 @@ function reportUnresolved(
   const about = subject('AIAccessPolicy', policy);
   const path = `spec.authenticate[${index}]`;
   const selector = `${path}.apiKey.secretSelector`;
-  for (const each of unused) {
+  for (const each of unused.slice(0, MAX_REPORTED_KEYS)) {
     diagnostics.warning(about, { path: selector, ...unusedProblem(each) });
   }
   if (accepted?.keys.length === 0) {

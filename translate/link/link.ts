@@ -9,7 +9,7 @@ import type { TargetScope } from '../attachment/targets.ts';
 import type { TranslationContext } from '../context.ts';
 import type { World } from '../world.ts';
 import { accessPolicyKind } from './access.ts';
-import { reportUnproven } from './access-problems.ts';
+import { reportLogins, reportUnproven } from './access-problems.ts';
 import { type LinkedBackend, linkBackends } from './backends.ts';
 import { reportCors } from './cors.ts';
 import type { GatewayListener } from './listeners.ts';
@@ -44,6 +44,7 @@ export function link(
   reportUnusedTargets(policies, virtualHosts, context);
   reportCors(virtualHosts, context.diagnostics);
   reportUnproven(virtualHosts, context.diagnostics);
+  reportLogins(virtualHosts, context.diagnostics);
   reportUnidentifiedKeys(policies, virtualHosts, context);
   return { backends, routes, attachments, policies, virtualHosts };
 }
