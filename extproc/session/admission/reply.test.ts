@@ -37,25 +37,29 @@ interface World {
   readonly expert?: Partial<AccessPolicy>;
   /** Whether `internal` applies to all rules, and not to `expert` only. */
   readonly everywhere?: boolean;
+  readonly plainErrors?: boolean;
+  /** The models of the rule `usual`. */
+  readonly usual?: readonly string[];
 }
 
-function rules(everywhere: boolean): readonly Rule[] {
+function rules(everywhere: boolean, usual: readonly string[]): readonly Rule[] {
   const access = everywhere ? ['default/internal'] : [];
   return [
     rule('expert', { models: ['gpt-expert'], access: [...access, 'default/expert'], quotas: ['experts'] }),
-    rule('usual', { models: ['gpt-a', 'gpt-b'], access, quotas: ['users', 'groups', 'models'] }),
+    rule('usual', { models: usual, access, quotas: ['users', 'groups', 'models'] }),
   ];
 }
 
-function open({ allow, expert = {}, everywhere = true }: World) {
+function open({ allow, expert = {}, everywhere = true, plainErrors = false, usual = ['gpt-a', 'gpt-b'] }: World) {
   const rig = newRig({
+    shared: () => ({ plainErrors }),
     policy: {
       virtualHosts: [
         {
           routeNames: ['entry'],
           access: everywhere ? ['default/internal'] : [],
           passthrough: [],
-          rules: rules(everywhere),
+          rules: rules(everywhere, usual),
         },
       ],
       quotas: [
@@ -175,4 +179,23 @@ test('each group by which a caller can be admitted has its budget', async () => 
   });
   const groups = (await quotasOf(ask, bearer('key-of-ada'))).filter((name) => name.startsWith('groups'));
   assert.deepEqual(groups, ['groups research', 'groups engineering']);
+});
+
+test('a report has at most 100 budgets, and says that there are more', async () => {
+  const usual = Array.from({ length: 150 }, (_, place) => `gpt-${place}`);
+  const ask = open({ allow: [all], usual });
+  const { json } = await ask('/v1/quota', bearer('key-of-ada'));
+  assert.deepEqual([json.data.length, json.has_more], [100, true]);
+  assert.deepEqual(await quotasOf(ask, bearer('key-of-ada'), '/v1/quota?model=gpt-149'), [
+    'users search ada',
+    'groups ',
+    'models gpt-149',
+  ]);
+});
+
+test('a report names no quota where errors are plain', async () => {
+  const ask = open({ allow: [all], plainErrors: true });
+  const { json } = await ask('/v1/quota', bearer('key-of-ada'));
+  assert.ok(json.data.length > 0);
+  assert.ok(json.data.every((row: object) => !('name' in row)));
 });
