@@ -4,6 +4,7 @@
  */
 import { flushCompileCache } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { type Extproc, startExtproc } from '../extproc/main.ts';
 import { followFile } from '../extproc/policy/file-source.ts';
 import type { PolicySource } from '../extproc/policy/source.ts';
@@ -63,6 +64,13 @@ const options = {
   spare: { type: 'boolean', default: false },
 } as const;
 
+/**
+ * Keeps V8 from allocating in the old generation what survived often in a first sample. In a third
+ * of the runs it chose the header lists of requests, which then were promoted with their strings
+ * (800 bytes per request), although nearly all objects live as long as their request.
+ */
+const NO_PRETENURING = '--no-allocation-site-pretenuring';
+
 const MAX_UNWRITTEN_ACCESS_LINE_BYTES = 8 * 1024 * 1024;
 const CLOSE_DEADLINE_MS = 10_000;
 
@@ -71,6 +79,7 @@ export const extproc: Verb = async ({ args, settings }) => {
   if (typeof flags === 'number') {
     return flags;
   }
+  setFlagsFromString(NO_PRETENURING);
   exitOnUncaught({ process: 'extproc' });
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'extproc' } });
   if (flags.spare && !(await waitToBegin(flags.where))) {
