@@ -185,6 +185,33 @@ const origin = z
 const headerNames = (description: string) =>
   setOf(headerName, 64).meta({ 'x-kubernetes-list-type': 'set', description });
 
+/** What the official clients of OpenAI and Anthropic for JavaScript may send. */
+const clientHeaders = [
+  'authorization',
+  'content-type',
+  'x-api-key',
+  'anthropic-version',
+  'anthropic-beta',
+  'anthropic-dangerous-direct-browser-access',
+  'openai-organization',
+  'openai-project',
+  'idempotency-key',
+  ...[
+    'arch',
+    'async',
+    'helper',
+    'helper-method',
+    'lang',
+    'os',
+    'package-version',
+    'poll-helper',
+    'retry-count',
+    'runtime',
+    'runtime-version',
+    'timeout',
+  ].map((name) => `x-stainless-${name}`),
+];
+
 const cors = withRules(
   z
     .object({
@@ -202,13 +229,9 @@ const cors = withRules(
         .max(5)
         .meta({ 'x-kubernetes-list-type': 'set', description: 'The methods that scripts may use.' })
         .default(['GET', 'POST']),
-      allowHeaders: headerNames('The request headers that scripts may set.').default([
-        'authorization',
-        'content-type',
-        'x-api-key',
-        'anthropic-version',
-        'anthropic-beta',
-      ]),
+      allowHeaders: headerNames(
+        'The request headers that scripts may set. Default: those of the official clients.',
+      ).default(clientHeaders),
       exposeHeaders: headerNames('The response headers that scripts may read.').optional(),
       maxAge: z
         .int32()

@@ -1,6 +1,9 @@
 /** Web pages that call the gateway (CORS), and backends that receive the credential of clients. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI from 'openai';
+import { say } from './support/clients.ts';
 import { startGateway } from './support/gateway.ts';
 import { startProvider } from './support/provider.ts';
 import { backend, route } from './support/resources.ts';
@@ -31,6 +34,30 @@ describe('a route with CORS', () => {
       assert.match(headers.get('access-control-allow-headers') ?? '', /authorization/);
     }
     assert.equal(world.provider.seen.length, 0);
+  });
+
+  it('allows the headers of the official clients by default', async () => {
+    const sent = new Set<string>();
+    const recordingFetch = async (_: unknown, init: RequestInit = {}): Promise<Response> => {
+      new Headers(init.headers).forEach((_value, name) => {
+        sent.add(name);
+      });
+      return Response.json({}, { status: 400 });
+    };
+    const settings = { apiKey: 'unused', fetch: recordingFetch, dangerouslyAllowBrowser: true, maxRetries: 0 };
+    const messages = say('hi');
+    await new OpenAI(settings).chat.completions.create({ model: MODEL, messages }).catch(() => undefined);
+    const claude = new Anthropic(settings);
+    await claude.messages.create({ model: MODEL, max_tokens: 5, messages }).catch(() => undefined);
+    const { headers } = await preflight(ORIGIN);
+    const allowed = (headers.get('access-control-allow-headers') ?? '').split(', ');
+    // Fetch sends these without a preflight request (CORS-safelisted), or sets them itself.
+    const safelisted = ['accept', 'user-agent', 'content-length'];
+    assert.ok(sent.size > 10);
+    assert.deepEqual(
+      [...sent].filter((name) => !allowed.includes(name) && !safelisted.includes(name)),
+      [],
+    );
   });
 
   it('allows no other origin', async () => {
