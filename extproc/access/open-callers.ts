@@ -10,21 +10,30 @@ const GROUP_MS = 1000;
 
 /** An API key that must stay accepted by one of these authenticators while the stream is open. */
 interface NeededKey<Stream> {
-  readonly stream: Stream;
+  readonly watched: Watched<Stream>;
   readonly digest: string;
   readonly authenticators: readonly string[];
 }
 
+/**
+ * Empty once the stream is removed, because outgrown tables of a `Set` keep their entries (see
+ * runtime/integer-table.ts).
+ */
+interface Watched<Stream> {
+  stream: Stream | undefined;
+}
+
 export class OpenCallers<Stream> {
   readonly #byDigest = new Map<string, Set<NeededKey<Stream>>>();
-  readonly #bySecond = new Map<number, Set<Stream>>();
+  readonly #bySecond = new Map<number, Set<Watched<Stream>>>();
 
   /**
    * Returns a function that removes the stream, or undefined where no policy ends streams of such
    * credentials.
    */
   add(stream: Stream, identity: CallerIdentity): (() => void) | undefined {
-    const keys = neededKeys(identity).map((key): NeededKey<Stream> => ({ stream, ...key }));
+    const watched: Watched<Stream> = { stream };
+    const keys = neededKeys(identity).map((key): NeededKey<Stream> => ({ watched, ...key }));
     const endsAtMs = expiryMs(identity);
     const expires = endsAtMs !== Number.POSITIVE_INFINITY;
     if (keys.length === 0 && !expires) {
@@ -35,13 +44,14 @@ export class OpenCallers<Stream> {
       addTo(this.#byDigest, key.digest, key);
     }
     if (expires) {
-      addTo(this.#bySecond, second, stream);
+      addTo(this.#bySecond, second, watched);
     }
     return () => {
       for (const key of keys) {
         removeFrom(this.#byDigest, key.digest, key);
       }
-      removeFrom(this.#bySecond, second, stream);
+      removeFrom(this.#bySecond, second, watched);
+      watched.stream = undefined;
     };
   }
 
@@ -49,9 +59,9 @@ export class OpenCallers<Stream> {
   revokedBy(apiKeys: ApiKeysByDigest, nowMs: number): ReadonlySet<Stream> {
     const ending = new Set<Stream>();
     for (const keys of this.#byDigest.values()) {
-      for (const { stream, digest, authenticators } of keys) {
-        if (!accepts(apiKeys, digest, authenticators, nowMs)) {
-          ending.add(stream);
+      for (const { watched, digest, authenticators } of keys) {
+        if (watched.stream !== undefined && !accepts(apiKeys, digest, authenticators, nowMs)) {
+          ending.add(watched.stream);
         }
       }
     }
@@ -63,8 +73,10 @@ export class OpenCallers<Stream> {
     const ending = new Set<Stream>();
     for (const [second, streams] of this.#bySecond) {
       if (second * GROUP_MS <= nowMs) {
-        for (const stream of streams) {
-          ending.add(stream);
+        for (const { stream } of streams) {
+          if (stream !== undefined) {
+            ending.add(stream);
+          }
         }
       }
     }
@@ -77,7 +89,7 @@ export function isRevoked(identity: CallerIdentity, apiKeys: ApiKeysByDigest, no
   return neededKeys(identity).some(({ digest, authenticators }) => !accepts(apiKeys, digest, authenticators, nowMs));
 }
 
-function neededKeys({ policies, callers }: CallerIdentity): readonly Omit<NeededKey<unknown>, 'stream'>[] {
+function neededKeys({ policies, callers }: CallerIdentity): readonly Omit<NeededKey<unknown>, 'watched'>[] {
   return policies.flatMap(({ policy }, place) => {
     const { keyDigest, provenBy } = callers[place]!;
     return policy.revokeStreams && keyDigest !== undefined
