@@ -13,13 +13,65 @@ export interface YamlDocument {
  */
 const MAX_ALIASES = 100;
 
+/** What one part of a file contains; lines are counted from the start of the part. */
+interface ReadPart {
+  readonly documents: readonly YamlDocument[];
+  readonly problems: readonly (Problem & { readonly line: number })[];
+}
+
+/**
+ * The parts of each file as they were read last, by their text: a file with 10,000 Secrets of which
+ * one changed is read again in a tenth of the time.
+ */
+const partsOfFiles = new Map<string, ReadonlyMap<string, ReadPart>>();
+const MAX_FILES = 64;
+
 export function readDocuments(
   file: string,
   text: string,
 ): { readonly documents: readonly YamlDocument[]; readonly problems: readonly Problem[] } {
-  const counter = new LineCounter();
+  const known = partsOfFiles.get(file);
+  const read = new Map<string, ReadPart>();
   const documents: YamlDocument[] = [];
   const problems: Problem[] = [];
+  let line = 0;
+  for (const part of partsOf(text)) {
+    const found = read.get(part) ?? known?.get(part) ?? readPart(file, part);
+    read.set(part, found);
+    for (const document of found.documents) {
+      documents.push(line === 0 ? document : moved(document, line));
+    }
+    problems.push(...found.problems.map((problem) => ({ ...problem, line: problem.line + line })));
+    line += part.split('\n').length - 1;
+  }
+  partsOfFiles.delete(file);
+  partsOfFiles.set(file, read);
+  if (partsOfFiles.size > MAX_FILES) {
+    partsOfFiles.delete(partsOfFiles.keys().next().value!);
+  }
+  return { documents, problems };
+}
+
+/**
+ * Splits a text before each line that starts with `---`, which begins a document even inside of a
+ * block scalar (YAML 1.2, rule c-forbidden). A text with directives or `...` stays whole.
+ */
+function partsOf(text: string): readonly string[] {
+  return /^(?:%|\.\.\.)/m.test(text) ? [text] : text.split(/^(?=---(?:\s|$))/m);
+}
+
+function moved({ value, source }: YamlDocument, byLines: number): YamlDocument {
+  const lines = new Map<string, number>();
+  for (const [path, line] of source.lines) {
+    lines.set(path, line + byLines);
+  }
+  return { value, source: { ...source, lines } };
+}
+
+function readPart(file: string, text: string): ReadPart {
+  const counter = new LineCounter();
+  const documents: YamlDocument[] = [];
+  const problems: (Problem & { readonly line: number })[] = [];
   const refuse = (offset: number, message: string, fix: string): void => {
     const { line } = counter.linePos(offset);
     problems.push({ severity: 'Error', reason: 'InvalidYaml', path: '', message, fix, file, line });
