@@ -41,7 +41,7 @@ export function gatewayPolicy(input: PolicyInput): GatewayPolicy {
         routeNames: routeNames(virtualHost),
         rules: virtualHost.rules.map((rule) => rulePolicy(rule, virtualHost.listener)),
         passthrough: virtualHost.passthrough
-          .filter(({ policies: here }) => !isUnproven(virtualHost.listener, here))
+          .filter(({ policies: here }) => isOpen(virtualHost.listener, here))
           .map(passthroughPolicy),
         ...accessOfVirtualHost(virtualHost),
       })),
@@ -78,8 +78,12 @@ export function unmatchedVirtualHosts(
   return [{ routeNames: names.toSorted(compare).map(unmatchedRoute), rules: [], passthrough: [], access: [] }];
 }
 
+/** Returns whether all policies of a place are valid and can do there what they say. */
+function isOpen(listener: GatewayListener, policies: readonly AttachedPolicy[]): boolean {
+  return policies.every(({ valid }) => valid) && !isUnproven(listener, policies);
+}
+
 function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule, listener: GatewayListener): Rule {
-  const isOpen = policies.every(({ valid }) => valid) && !isUnproven(listener, policies);
   const firstTokenTimeoutMs = durationMs(rule.rule.timeouts?.firstToken ?? '0s');
   const inputTokens = smallest(policies, 'inputTokens');
   const outputTokens = smallest(policies, 'outputTokens');
@@ -88,7 +92,7 @@ function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule,
     name: rule.rule.name,
     models,
     headers: rule.headers,
-    targets: isOpen ? targets.map(({ target }) => target) : [],
+    targets: isOpen(listener, policies) ? targets.map(({ target }) => target) : [],
     quotas: quotaIds(policies),
     access: accessNames(policies),
     requestLimits: {
