@@ -28,6 +28,16 @@ test('keys that cannot verify signatures are left out', () => {
   assert.deepEqual(publicKeysOf({ keys }), [{ ...key, use: 'sig' }]);
 });
 
+test('keys that take long to verify signatures are left out', () => {
+  const key = rsa.publicKey.export({ format: 'jwk' });
+  const modulus = (bits: number) => Buffer.alloc(bits / 8, 255).toString('base64url');
+  const slow = [
+    { ...key, e: Buffer.alloc(5, 255).toString('base64url') },
+    { ...key, n: modulus(16_384) },
+  ];
+  assert.deepEqual(publicKeysOf({ keys: [...slow, { ...key, n: modulus(8192) }] }), [{ ...key, n: modulus(8192) }]);
+});
+
 test('a value that is not a key set gives no keys', () => {
   for (const value of [undefined, null, 'text', [], {}, { keys: {} }]) {
     assert.equal(publicKeysOf(value), undefined);

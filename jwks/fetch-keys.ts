@@ -2,16 +2,11 @@
  * Fetches the public keys of an issuer: by its discovery document, or from the URL of a key set.
  */
 import type { PublicJwk } from '../contract/policy.ts';
-import { publicKeysOf } from '../contract/public-keys.ts';
+import { type KeySource, publicKeysOf } from '../contract/public-keys.ts';
 import { type DestinationGuard, getJson, hostOf, refusedText, urlOf } from './guarded-get.ts';
 
 /** As in the schema of policies. */
 const MAX_URL_CHARACTERS = 2048;
-
-/** Where keys come from: the discovery document of an issuer, or the URL of a key set. */
-export type KeySource =
-  | { readonly type: 'Discovery'; readonly url: string; readonly issuer: string }
-  | { readonly type: 'URI'; readonly url: string };
 
 /** Where browsers log in and out (OpenID Connect Discovery 1.0, section 3). */
 export interface LoginEndpoints {

@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, test } from 'node:test';
-import type { KeySource } from './fetch-keys.ts';
+import { type KeySource, keySourceId } from '../contract/public-keys.ts';
 import type { DestinationGuard } from './guarded-get.ts';
 import { type KeptKeys, KeyFetcher, type KeyFetcherOptions, type KeyIntervals } from './key-fetcher.ts';
 
@@ -166,7 +166,7 @@ test('an issuer that starts later is found', async () => {
   await until(() => failureOf(fixture, absent.byDiscovery) !== undefined, 'failed');
   assert.match(failureOf(fixture, absent.byDiscovery)!, /ECONNREFUSED/);
   assert.equal(kids(fixture, absent.byDiscovery), undefined);
-  assert.match(fixture.fetcher.results().get(absent.byDiscovery.url)?.failure ?? '', /ECONNREFUSED/);
+  assert.match(fixture.fetcher.results().get(keySourceId(absent.byDiscovery))?.failure ?? '', /ECONNREFUSED/);
   await startIssuer(absent.port);
   await until(() => kids(fixture, absent.byDiscovery)?.join() === 'first', 'fetched');
   assert.equal(failureOf(fixture, absent.byDiscovery), undefined);
@@ -279,7 +279,7 @@ test('keys survive a restart while the issuer is away', async () => {
   await issuer.stop();
   const after = start([]);
   after.fetcher.restore(JSON.parse(JSON.stringify(kept)));
-  const result = after.fetcher.results().get(issuer.byDiscovery.url);
+  const result = after.fetcher.results().get(keySourceId(issuer.byDiscovery));
   assert.deepEqual(
     result?.keys.map(({ kid }) => kid),
     ['first'],
@@ -394,4 +394,20 @@ test('a discovery document may not name a host that the guard reserves for polic
   await until(() => failureOf(fixture, issuer.byDiscovery) !== undefined, 'failed');
   assert.equal(failureOf(fixture, issuer.byDiscovery), 'localhost is not allowed: a Service');
   await until(() => kids(fixture, { type: 'URI', url: keysUrl })?.join() === 'first', 'fetched');
+});
+
+test('a source does not take the place of another one with the same URL', async () => {
+  const issuer = await startIssuer();
+  const { url } = issuer.byDiscovery;
+  const others: readonly KeySource[] = [
+    { type: 'URI', url },
+    { type: 'Discovery', url, issuer: `${issuer.origin}/` },
+  ];
+  const { fetcher } = start([issuer.byDiscovery, ...others]);
+  await fetcher.tried(5000);
+  assert.equal(fetcher.results().get(keySourceId(issuer.byDiscovery))?.keys.length, 1);
+  assert.deepEqual(
+    others.map((source) => fetcher.results().get(keySourceId(source))?.keys),
+    [[], []],
+  );
 });

@@ -5,9 +5,10 @@
 import { EventEmitter, once } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import type { PublicJwk } from '../contract/policy.ts';
+import { type KeySource, keySourceId } from '../contract/public-keys.ts';
 import { errorMessage } from '../runtime/error-message.ts';
 import type { Log } from '../runtime/log.ts';
-import { type FetchedKeys, fetchKeys, type KeySource, type LoginEndpoints } from './fetch-keys.ts';
+import { type FetchedKeys, fetchKeys, type LoginEndpoints } from './fetch-keys.ts';
 import type { DestinationGuard } from './guarded-get.ts';
 
 /** The keys of a source. */
@@ -157,12 +158,12 @@ export class KeyFetcher {
     return this.#followed.get(keySourceId(source));
   }
 
-  /** Returns what was fetched, now or in an earlier run, by URL. */
+  /** Returns what was fetched, now or in an earlier run, by `keySourceId`. */
   results(): ReadonlyMap<string, KeyResult> {
-    const results = new Map([...this.#kept.values()].map((kept) => [kept.source.url, resultOf(kept)]));
+    const results = new Map([...this.#kept].map(([id, kept]) => [id, resultOf(kept)]));
     for (const state of this.#followed.values()) {
       if (state.keys !== undefined || state.failure !== undefined) {
-        results.set(state.source.url, resultOf(state, state.failure));
+        results.set(keySourceId(state.source), resultOf(state, state.failure));
       }
     }
     return results;
@@ -346,9 +347,4 @@ function resultOf({ keys, endpoints }: KeptKeys, failure?: string): KeyResult {
     ...(endpoints !== undefined && { endpoints }),
     ...(failure !== undefined && { failure }),
   };
-}
-
-/** Identifies a source: two issuers that differ in a final slash share a URL. */
-function keySourceId(source: KeySource): string {
-  return source.type === 'URI' ? source.url : `${source.url} of ${source.issuer}`;
 }

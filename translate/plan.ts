@@ -24,7 +24,7 @@ export interface Plan {
    * render as `{}` in JSON.
    */
   readonly secrets: readonly EnvoySecret[];
-  /** The public keys that the policies need, sorted by URL; see `World.jwks`. */
+  /** The public keys that the policies need, sorted by `keySourceId`; see `World.jwks`. */
   readonly jwksSources: readonly JwksSource[];
   readonly statuses: readonly ObjectStatus[];
   /** Sorted by file, line, object and path. */

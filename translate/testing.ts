@@ -19,7 +19,7 @@ export const exampleOptions: TranslateOptions = {
 /** The issuer https://id.example.org, as it was fetched. */
 export const exampleJwks: World['jwks'] = new Map([
   [
-    'https://id.example.org/.well-known/openid-configuration',
+    'https://id.example.org/.well-known/openid-configuration of https://id.example.org',
     {
       keys: [{ kty: 'OKP', kid: 'a', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo' }],
       endpoints: {

@@ -85,3 +85,31 @@ test('files are listed in the order in which Envoy can load them', () => {
   );
   assert.equal(new Set(names).size, names.length);
 });
+
+test('one policy does not take the keys of the issuer of another one', () => {
+  const text = texts.find((each) => each.includes('type: JWT')) ?? '';
+  const policy = (name: string, jwt: string) => `
+---
+apiVersion: tallygate.dev/v1alpha1
+kind: AIAccessPolicy
+metadata: {name: ${name}, namespace: default}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: ai}]
+  authenticate: [{name: sso, type: JWT, jwt: {audiences: [a], ${jwt}}}]
+`;
+  const url = 'https://id.example.org/.well-known/openid-configuration';
+  const { jwksSources } = planOf(
+    text +
+      policy('one', 'issuer: https://id.example.org') +
+      policy('two', 'issuer: https://id.example.org/') +
+      policy('three', `issuer: https://id.example.org, jwks: {type: URI, uri: "${url}"}`),
+  );
+  assert.deepEqual(
+    jwksSources.filter((source) => source.url === url),
+    [
+      { type: 'URI', url },
+      { type: 'Discovery', url, issuer: 'https://id.example.org' },
+      { type: 'Discovery', url, issuer: 'https://id.example.org/' },
+    ],
+  );
+});

@@ -92,7 +92,7 @@ export interface World {
   readonly secrets: readonly Located<Secret>[];
   /** The Secrets with the label of API keys. */
   readonly apiKeySecrets: readonly Located<ApiKeySecret>[];
-  /** What was fetched for `jwksSources` of the last plan, by URL. */
+  /** What was fetched for `jwksSources` of the last plan, by `keySourceId`. */
   readonly jwks: ReadonlyMap<string, FetchedJwks>;
   readonly configMaps: readonly Located<ConfigMap>[];
   readonly referenceGrants: readonly Located<ReferenceGrant>[];

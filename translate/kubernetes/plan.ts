@@ -72,7 +72,7 @@ export interface ClusterPlan {
   /** All objects except Secrets, sorted by kind, namespace and name. */
   readonly objects: readonly Manifest[];
   readonly secrets: readonly DerivedSecret[];
-  /** The public keys that the policies need, sorted by URL; see `World.jwks`. */
+  /** The public keys that the policies need, sorted by `keySourceId`; see `World.jwks`. */
   readonly jwksSources: readonly JwksSource[];
   /** Without `Programmed` and `Enforcing`, which depend on the proxies. */
   readonly statuses: readonly ObjectStatus[];

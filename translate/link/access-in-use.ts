@@ -1,4 +1,5 @@
 /** Which access policies apply where. */
+import { keySourceId } from '../../contract/public-keys.ts';
 import { type AttachedPolicy, policiesOf } from '../attachment/policy-kind.ts';
 import { compare } from '../object-names.ts';
 import type { JwksSource } from '../world.ts';
@@ -39,13 +40,13 @@ export function browserLoginOf(virtualHost: LinkedVirtualHost): BrowserLogin | u
   return accessEverywhere(virtualHost).find(({ browserLogin }) => browserLogin !== undefined)?.browserLogin;
 }
 
-/** Returns where the public keys of the access policies in use come from, sorted by URL. */
+/** Returns where the public keys of the access policies in use come from, sorted. */
 export function jwksSources(
   virtualHosts: readonly LinkedVirtualHost[],
   policies: readonly AttachedPolicy[],
 ): readonly JwksSource[] {
   const sources = accessOf(policiesInUse(virtualHosts, policies)).flatMap((each) => each.sources);
-  return [...new Map(sources.map((source) => [source.url, source])).values()].toSorted((left, right) =>
-    compare(left.url, right.url),
-  );
+  return [...new Map(sources.map((source) => [keySourceId(source), source]))]
+    .toSorted(([left], [right]) => compare(left, right))
+    .map(([, source]) => source);
 }

@@ -4,6 +4,7 @@
  */
 import { conditionFault } from '../../contract/condition.ts';
 import type { AccessPolicy, AllowRule, SignIn } from '../../contract/policy.ts';
+import { keySourceId } from '../../contract/public-keys.ts';
 import type { AllowRuleSpec } from '../../crds/access-policy.ts';
 import { type Condition, condition, type ReasonOf } from '../../crds/conditions.ts';
 import type { AIAccessPolicy } from '../../crds/kinds.ts';
@@ -160,7 +161,7 @@ function reportUnresolved(
       fix: 'create one with `tallygate key create`, or correct the labels',
     });
   }
-  const fetched = source && jwks.get(source.url);
+  const fetched = source && jwks.get(keySourceId(source));
   if (fetched?.failure !== undefined) {
     const use = fetched.keys.length === 0 ? 'no token is accepted' : 'the keys that were fetched before stay in use';
     diagnostics.warning(about, {
@@ -203,7 +204,7 @@ function resolvedRefs(
   if (found !== undefined) {
     return condition('ResolvedRefs', found.reason, problemSentence(found.problem), generation);
   }
-  const pending = sources.find(({ url }) => !jwks.has(url));
+  const pending = sources.find((source) => !jwks.has(keySourceId(source)));
   return pending === undefined
     ? condition('ResolvedRefs', 'ResolvedRefs', '', generation)
     : condition('ResolvedRefs', 'KeysNotFetched', `the public keys of ${pending.url} are not fetched yet`, generation);

@@ -1,6 +1,6 @@
 /** Compiles the authenticators of an access policy. */
 import type { Authenticator, CertificateSource, JwtAuthenticator, SignIn } from '../../contract/policy.ts';
-import { publicKeysOf } from '../../contract/public-keys.ts';
+import { keySourceId, publicKeysOf } from '../../contract/public-keys.ts';
 import type { AuthenticatorSpec } from '../../crds/access-policy.ts';
 import type { AIAccessPolicy } from '../../crds/kinds.ts';
 import { durationMs } from '../../crds/schema.ts';
@@ -140,7 +140,7 @@ function keysOf(jwt: JwtSpec, { policy, path, context, refuse }: AuthenticatorIn
     return refuse({ reason: 'Invalid', path: `${path}.jwt.jwks.uri`, ...fault });
   }
   const source: JwksSource = uri === undefined ? discoverySource(jwt.issuer) : { type: 'URI', url: uri };
-  return { keys: context.jwks.get(source.url)?.keys ?? [], source };
+  return { keys: context.jwks.get(keySourceId(source))?.keys ?? [], source };
 }
 
 function parsedJson(text: string): unknown {
@@ -170,7 +170,7 @@ function compileOidc(oidc: OidcSpec, input: AuthenticatorInput): CompiledAuthent
   if (clientSecret === undefined) {
     return undefined;
   }
-  const endpoints = context.jwks.get(source.url)?.endpoints;
+  const endpoints = context.jwks.get(keySourceId(source))?.endpoints;
   return {
     authenticator: {
       type: 'JWT',
@@ -180,7 +180,7 @@ function compileOidc(oidc: OidcSpec, input: AuthenticatorInput): CompiledAuthent
       algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
       clockSkewSeconds: 30,
       cookie: ID_TOKEN_COOKIE,
-      keys: context.jwks.get(source.url)?.keys ?? [],
+      keys: context.jwks.get(keySourceId(source))?.keys ?? [],
       keysUrl: source.url,
       identity: identityOf(oidc.identity),
     },
