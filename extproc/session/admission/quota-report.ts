@@ -126,6 +126,7 @@ function* namesOf({ rule, models }: CompiledRule, { backendPolicy, model }: Comp
   }
 }
 
+/** Returns the body of the response. `plain`: without what the operator has named. */
 export function quotaReport(
   { rows, truncated }: CallerQuotas,
   snapshots: readonly BucketSnapshot[],

@@ -14,8 +14,10 @@ export interface RuleCaller {
   groups(model: string): readonly (string | undefined)[];
 }
 
+/** Without access policies, everyone may use a rule. */
 const anyCaller: RuleCaller = { caller: undefined, mayUse: () => true, groups: () => [undefined] };
 
+/** The caller of one request by each of the rules, whose access policies may differ. */
 export class RuleCallers {
   /** Fulfilled when a token is verified that decides about a rule. Ask again then. */
   pending: Promise<void> | undefined;
