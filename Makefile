@@ -21,6 +21,11 @@ node_modules/.installed: package.json package-lock.json
 	@tools/envoy.sh
 	@touch $@
 
+.tools/.python: tools/python.sh e2e/data-plane/testdata/python/requirements.txt
+	@echo 'Installing the Python clients …'
+	@tools/python.sh
+	@touch $@
+
 .PHONY: run
 run: setup ## Run the gateway on this machine (FILES="a.yaml b.yaml"; default: the quickstart)
 	@tallygate run $(FILES)
@@ -64,7 +69,7 @@ test-unit: setup ## Run the unit tests beside the code
 	node --test --test-timeout=120000 $(UNIT)
 
 .PHONY: e2e-data-plane
-e2e-data-plane: setup ## Run official clients through a real Envoy
+e2e-data-plane: setup .tools/.python ## Run official clients through a real Envoy
 	node --test --test-concurrency=1 --test-timeout=240000 'e2e/data-plane/*.test.ts'
 
 .PHONY: e2e-cluster
