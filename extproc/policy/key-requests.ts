@@ -5,34 +5,32 @@
 
 /** The fetcher acts on one request in 10 s, and remembers a request that comes sooner. */
 const INTERVAL_MS = 1_000;
-/**
- * More URLs than a policy has; beyond, no further requests are sent until old ones are forgotten.
- */
+/** More URLs than a policy has; requests for further URLs are dropped. */
 const MAX_URLS = 1000;
 
-/** Returns a function that passes on at most one request per URL and interval. */
-export function boundedKeyRequests(
-  send: (url: string) => void,
-  now: () => number = () => performance.now(),
-): (url: string) => void {
-  const sentMs = new Map<string, number>();
-  return (url) => {
-    const nowMs = now();
-    const lastMs = sentMs.get(url);
-    if (lastMs !== undefined && nowMs - lastMs < INTERVAL_MS) {
-      return;
-    }
-    sentMs.delete(url);
-    // In order of time.
-    for (const [oldest, ms] of sentMs) {
-      if (nowMs - ms < INTERVAL_MS) {
-        break;
+/**
+ * Returns a function that passes on at most one request per URL and interval. A request that comes
+ * sooner is passed on at the end of the interval.
+ */
+export function boundedKeyRequests(send: (url: string) => void): (url: string) => void {
+  /** The URLs of the last interval, and whether another request for them has come since. */
+  const repeated = new Map<string, boolean>();
+  const pass = (url: string) => {
+    repeated.set(url, false);
+    send(url);
+    setTimeout(() => {
+      const isWaiting = repeated.get(url);
+      repeated.delete(url);
+      if (isWaiting) {
+        pass(url);
       }
-      sentMs.delete(oldest);
-    }
-    if (sentMs.size < MAX_URLS) {
-      sentMs.set(url, nowMs);
-      send(url);
+    }, INTERVAL_MS).unref();
+  };
+  return (url) => {
+    if (repeated.has(url)) {
+      repeated.set(url, true);
+    } else if (repeated.size < MAX_URLS) {
+      pass(url);
     }
   };
 }
