@@ -22,6 +22,9 @@ const MAX_VALUE_CHARACTERS = MAX_MATCHED_CHARACTERS;
 /** Of estimated steps; a step takes up to 50 ns, so a condition takes at most about 5 ms. */
 const MAX_STEPS = 100_000;
 
+/** Comparing the start or the end of a value. */
+const COMPARE_STEPS = 20;
+
 /** Searching one value in another of the maximum length. */
 const SEARCH_STEPS = 200;
 
@@ -72,12 +75,17 @@ export function conditionFault(text: string): ConditionFault | undefined {
   }
 }
 
+/** Returns the estimated steps of a condition. Throws if it has a fault. */
+export function conditionSteps(text: string): number {
+  return compile(text).steps;
+}
+
 /**
  * Returns a predicate. A condition whose evaluation fails is not satisfied. Throws if the condition
  * has a fault.
  */
 export function conditionMatcher(text: string): (facts: ConditionFacts) => boolean {
-  const evaluate = compile(text);
+  const { evaluate } = compile(text);
   return ({ request, caller }) => {
     if (!isBounded(request.model) || !isBounded(caller.tenant) || !isBounded(caller.user) || tooMany(caller.groups)) {
       return false;
@@ -115,7 +123,7 @@ class RefusedCondition extends Error {
   }
 }
 
-function compile(text: string): ParseResult {
+function compile(text: string): { readonly evaluate: ParseResult; readonly steps: number } {
   if (text.length > MAX_CONDITION_CHARACTERS) {
     throw new RefusedCondition(
       `is too long: ${text.length} characters, the maximum is ${MAX_CONDITION_CHARACTERS}`,
@@ -135,7 +143,7 @@ function compile(text: string): ParseResult {
   if (steps > MAX_STEPS) {
     throw new RefusedCondition('takes too long for long values', SIMPLIFY);
   }
-  return parsed;
+  return { evaluate: parsed, steps };
 }
 
 const require = createRequire(import.meta.url);
@@ -239,6 +247,7 @@ function stepsOfMethod(
   switch (name) {
     case 'startsWith':
     case 'endsWith':
+      return all([receiver, ...args]) + COMPARE_STEPS;
     case 'size':
       return all([receiver, ...args]) + MAX_VALUE_CHARACTERS;
     case 'contains':

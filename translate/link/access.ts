@@ -80,7 +80,7 @@ function hasValidConditions(policy: Located<AIAccessPolicy>, { diagnostics }: Tr
 }
 
 /** Admits nobody. */
-function closed(policy: AIAccessPolicy): PolicyCompilation<CompiledAccess> {
+export function closed(policy: AIAccessPolicy): PolicyCompilation<CompiledAccess> {
   const { revokeStreams } = policy.spec;
   return {
     valid: false,

@@ -9,6 +9,7 @@ import type { TargetScope } from '../attachment/targets.ts';
 import type { TranslationContext } from '../context.ts';
 import type { World } from '../world.ts';
 import { accessPolicyKind } from './access.ts';
+import { accessWithinBounds } from './access-bounds.ts';
 import { reportLogins, reportUnproven } from './access-problems.ts';
 import { type LinkedBackend, linkBackends } from './backends.ts';
 import { reportCors } from './cors.ts';
@@ -53,6 +54,6 @@ export function link(
 function linkPolicies(world: World, scope: TargetScope, context: TranslationContext): readonly AttachedPolicy[] {
   return [
     attachPolicies(quotaPolicyKind, world.quotaPolicies, scope, context),
-    attachPolicies(accessPolicyKind, world.accessPolicies, scope, context),
+    accessWithinBounds(attachPolicies(accessPolicyKind, world.accessPolicies, scope, context), context.diagnostics),
   ].flat();
 }
