@@ -62,7 +62,8 @@ async function discovered(
   if (typeof keysUrl !== 'string') {
     throw new Error('the discovery document has no jwks_uri');
   }
-  const [host, keysHost] = [hostOf(urlOf(url)), hostOf(urlOf(keysUrl))];
+  const host = hostOf(urlOf(url));
+  const keysHost = hostOf(urlOf(keysUrl));
   const refusal = host === keysHost ? undefined : guard.linkRefusal(keysHost);
   if (refusal !== undefined) {
     throw new Error(refusedText(keysHost, refusal));
@@ -70,11 +71,24 @@ async function discovered(
   const authorization = webUrl(document['authorization_endpoint']);
   const token = webUrl(document['token_endpoint']);
   const endSession = webUrl(document['end_session_endpoint']);
-  if (authorization === undefined || token === undefined) {
+  if (authorization === undefined || token === undefined || !maySendTo(new URL(token), host, guard)) {
     return { keysUrl, endpoints: undefined };
   }
   const endpoints = { authorization, token };
   return { keysUrl, endpoints: endSession === undefined ? endpoints : { ...endpoints, endSession } };
+}
+
+/**
+ * Whether Envoy may send requests, with the secret of the client, to a URL in the document of
+ * another host: by the rules for URLs in policies.
+ */
+function maySendTo(url: URL, issuerHost: string, guard: DestinationGuard): boolean {
+  const host = hostOf(url);
+  return (
+    (url.protocol === 'https:' || guard.allowsPlainHttp(host)) &&
+    guard.refusal(host, host) === undefined &&
+    (host === issuerHost || guard.linkRefusal(host) === undefined)
+  );
 }
 
 /** Returns a URL of the schemes that browsers and Envoy follow. */

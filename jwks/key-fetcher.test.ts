@@ -159,6 +159,29 @@ test('a discovery document also names where browsers log in; other schemes than 
   assert.deepEqual(fixture.fetcher.state(issuer.byDiscovery)?.endpoints, { authorization, token });
 });
 
+test('no browser logs in at an issuer whose token endpoint is at a refused destination', async () => {
+  const issuer = await startIssuer();
+  const guard: DestinationGuard = {
+    allowsPlainHttp: (host) => host === '127.0.0.1',
+    refusal: (host) => (host === '169.254.169.254' ? 'a metadata service' : undefined),
+    linkRefusal: (host) => (host === 'other.tenant.svc' ? 'a Service' : undefined),
+  };
+  for (const token of ['http://id.example.org/t', 'https://169.254.169.254/t', 'https://other.tenant.svc/t']) {
+    issuer.answers = {
+      ...issuer.answers,
+      '/.well-known/openid-configuration': json({
+        issuer: issuer.origin,
+        jwks_uri: `${issuer.origin}/jwks`,
+        authorization_endpoint: `${issuer.origin}/auth`,
+        token_endpoint: token,
+      }),
+    };
+    const fixture = start([issuer.byDiscovery], {}, { guard });
+    await until(() => kids(fixture, issuer.byDiscovery)?.join() === 'first', 'fetched');
+    assert.equal(fixture.fetcher.state(issuer.byDiscovery)?.endpoints, undefined, token);
+  }
+});
+
 test('an issuer that starts later is found', async () => {
   const absent = await startIssuer();
   await absent.stop();
