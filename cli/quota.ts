@@ -3,7 +3,7 @@
  */
 import { existsSync } from 'node:fs';
 import { homedir, userInfo } from 'node:os';
-import type { Budget } from '../extproc/quota/operator.ts';
+import type { Budget, ResetBudgets } from '../extproc/quota/operator.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
 import { quotaSocketOf } from '../standalone/state.ts';
 import { ask } from '../standalone/unix-http.ts';
@@ -76,7 +76,7 @@ export const quota: Verb = async ({ args, settings }) => {
     return 0;
   }
   query.set('by', userName());
-  const done = JSON.parse(await request(socket, 'POST', `/reset?${query}`)) as { budgets: number; spent: number };
+  const done = JSON.parse(await request(socket, 'POST', `/reset?${query}`)) as ResetBudgets;
   if (done.budgets === 0) {
     throw new OperatorError(
       `no budget of ${name}${values.key === undefined ? '' : ` with the key ${values.key.join(', ')}`} is in use; tallygate quota list shows the budgets in use`,
@@ -85,7 +85,7 @@ export const quota: Verb = async ({ args, settings }) => {
   process.stdout.write(
     values.json
       ? `${JSON.stringify(done)}\n`
-      : `${name}: ${done.budgets} ${done.budgets === 1 ? 'budget' : 'budgets'} reset, ${done.spent} was spent\n`,
+      : `${name}: ${done.budgets} ${done.budgets === 1 ? 'budget' : 'budgets'} reset, ${withCurrency(done.spent, done.currency)} was spent\n`,
   );
   return 0;
 };
@@ -115,10 +115,14 @@ function budgetTable(budgets: readonly Budget[]): string {
   }
   return table(
     ['QUOTA', 'KEY', 'WINDOW', 'SPENT', 'HELD', 'LIMIT', 'RESETS'],
-    budgets.map(({ quota: id, key, window, spent, held, limit, resetAt }) =>
-      [id, key.join(',') || '-', window, spent, held, limit, resetAt ?? 'never'].map(String),
+    budgets.map(({ quota: id, key, window, spent, held, limit, currency, resetAt }) =>
+      [id, key.join(',') || '-', window, spent, held, withCurrency(limit, currency), resetAt ?? 'never'].map(String),
     ),
   );
+}
+
+function withCurrency(amount: number | string, currency: string | undefined): string {
+  return currency === undefined ? String(amount) : `${amount} ${currency}`;
 }
 
 function compare(one: string, other: string): number {

@@ -15,6 +15,11 @@ export function nanoUnits(decimal: string): number {
   return Number(whole) * NANO_UNITS + Number(places.padEnd(DECIMAL_PLACES, '0'));
 }
 
+/** Returns nano-units as units of the currency, rounded: for metrics only. */
+export function currencyUnits(nanos: number): number {
+  return nanos / NANO_UNITS;
+}
+
 /** Writes nano-units as a decimal number without trailing zeros. */
 export function decimalText(nanos: number): string {
   const rest = nanos % NANO_UNITS;

@@ -11,9 +11,12 @@ import {
   type Authenticator,
   type BackendPolicy,
   type CertificateSource,
+  type CostLimit,
+  type CountLimit,
   endpointNames,
   type HeaderMatch,
   type KeyPart,
+  type Limit,
   type ModelFacts,
   type ModelPrices,
   type Passthrough,
@@ -228,12 +231,22 @@ const signIn = z.strictObject({
   token: z.enum(['access', 'id']),
 } satisfies Fields<SignIn>);
 
-const quota = z.strictObject({
-  id: text,
-  limit: z.strictObject({
+const limit: z.ZodType<Limit> = z.discriminatedUnion('type', [
+  z.strictObject({
     type: z.enum(['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens']),
     amount: count,
-  }),
+  } satisfies Fields<CountLimit>),
+  z.strictObject({
+    type: z.literal('Cost'),
+    amount: count,
+    currency: text,
+    unpriced: z.enum(['Allow', 'Refuse']),
+  } satisfies Fields<CostLimit>),
+]);
+
+const quota = z.strictObject({
+  id: text,
+  limit,
   window,
   key: z.array(keyPart),
   onMissingKey: z.enum(['Refuse', 'Shared']),

@@ -151,12 +151,28 @@ export interface ModelPrices {
   readonly perRequest?: number;
 }
 
-export type LimitType = 'Requests' | 'InputTokens' | 'OutputTokens' | 'TotalTokens';
+export type Limit = CountLimit | CostLimit;
+export type LimitType = Limit['type'];
+
+export interface CountLimit {
+  readonly type: 'Requests' | 'InputTokens' | 'OutputTokens' | 'TotalTokens';
+  readonly amount: number;
+}
+
+export interface CostLimit {
+  readonly type: 'Cost';
+  /** Nano-units of the currency. */
+  readonly amount: number;
+  /** ISO 4217. */
+  readonly currency: string;
+  /** What happens to requests for models without prices in this currency. */
+  readonly unpriced: 'Allow' | 'Refuse';
+}
 
 export interface Quota {
   /** `NAMESPACE/POLICY/QUOTA`. */
   readonly id: string;
-  readonly limit: { readonly type: LimitType; readonly amount: number };
+  readonly limit: Limit;
   readonly window: Window;
   /** Each distinct tuple of values has a separate bucket. Empty: one bucket for all requests. */
   readonly key: readonly KeyPart[];

@@ -1,6 +1,7 @@
 /** AIBackend: one provider endpoint and facts about its models. */
 import { z } from 'zod';
 import {
+  currency,
   dnsLabel,
   headerName,
   keyedList,
@@ -145,10 +146,7 @@ const price = z
 
 const prices = z
   .object({
-    currency: z
-      .string()
-      .max(3)
-      .regex(/^[A-Z]{3}$/, 'must be a currency code of ISO 4217, as in USD'),
+    currency,
     perMillionTokens: z
       .object({
         input: price.optional(),

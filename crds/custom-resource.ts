@@ -24,6 +24,7 @@ export interface JsonSchema {
   readonly additionalProperties?: JsonSchema;
   readonly maxProperties?: number;
   readonly 'x-kubernetes-validations'?: readonly { readonly rule: string; readonly message: string }[];
+  readonly 'x-kubernetes-int-or-string'?: true;
   readonly 'x-kubernetes-list-type'?: 'atomic' | 'map' | 'set';
 }
 
@@ -32,7 +33,16 @@ export interface JsonSchema {
  * `oneOf`.
  */
 export function jsonSchema(schema: z.ZodType): JsonSchema {
-  return z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input', reused: 'inline' }) as JsonSchema;
+  return z.toJSONSchema(schema, {
+    target: 'openapi-3.0',
+    io: 'input',
+    reused: 'inline',
+    override({ jsonSchema: converted }) {
+      if (converted['x-kubernetes-int-or-string'] === true) {
+        delete converted.anyOf;
+      }
+    },
+  }) as JsonSchema;
 }
 
 export function customResourceDefinition(definition: KindDefinition): object {

@@ -1,8 +1,9 @@
-/** AIQuotaPolicy: limits on requests and tokens, attached to a Gateway, a route or a rule. */
+/** AIQuotaPolicy: limits on requests, tokens and cost, attached to a Gateway, a route or a rule. */
 import { z } from 'zod';
 import {
+  amount,
   claimName,
-  count,
+  currency,
   dnsLabel,
   duration,
   durationMs,
@@ -82,15 +83,33 @@ const queueTimeout = withRules(
   ],
 );
 
+const limitFields = z
+  .object({
+    type: z.enum(['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens', 'Cost']).meta({
+      description: 'Cost: by the `prices` of the models, rounded up to a billionth of the currency for each request.',
+    }),
+    amount: amount.meta({
+      ...amount.meta(),
+      description: 'A whole number; for Cost a decimal number in quotes, at most "9000000".',
+    }),
+    currency: currency.meta({ description: 'The currency of the prices (ISO 4217), as in USD.' }).optional(),
+  })
+  .meta({ description: 'The amount per window and key.' });
+
+const limit = withRules(limitFields, [
+  unionMember<z.output<typeof limitFields>>('Cost', 'currency'),
+  {
+    cel: "(self.type == 'Cost') == (type(self.amount) == string)",
+    message: 'amount must be a decimal number in quotes for Cost, and a whole number otherwise',
+    field: 'amount',
+    holds: ({ type, amount: of }) => (type === 'Cost') === (typeof of === 'string'),
+  },
+]);
+
 const quota = z
   .object({
     name: dnsLabel,
-    limit: z
-      .object({
-        type: z.enum(['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens']),
-        amount: count,
-      })
-      .meta({ description: 'The amount per window and key.' }),
+    limit,
     window,
     key: z
       .array(keyPart)
@@ -117,12 +136,16 @@ const quota = z
       .enum(['FailClosed', 'FailOpen'])
       .meta({
         description:
-          'What happens while the journal cannot be written, for example on a full disk. FailClosed: refuse requests (503) and end streams when their hold is used up. FailOpen: serve requests; their cost is lost if the process ends before the journal recovers. Default: FailClosed for token limits, FailOpen for Requests.',
+          'What happens while the journal cannot be written, for example on a full disk. FailClosed: refuse requests (503) and end streams when their hold is used up. FailOpen: serve requests; their cost is lost if the process ends before the journal recovers. Default: FailOpen for Requests, FailClosed for all others.',
       })
       .optional(),
     unmetered: z.enum(['Refuse', 'Allow']).default('Refuse').meta({
       description:
-        'Token quotas only: whether requests to `passthrough` endpoints, whose tokens are not counted, may pass. Every token quota that applies must allow it.',
+        'Whether requests to `passthrough` endpoints, whose tokens are not counted, may pass a quota on tokens or cost. Every such quota that applies must allow it.',
+    }),
+    unpriced: z.enum(['Refuse', 'Allow']).default('Refuse').meta({
+      description:
+        'Cost only: what happens to requests for models without prices in the currency. Refuse: respond with 403. Allow: do not count them.',
     }),
     onAbandon: z.enum(['Hold', 'Estimate']).default('Hold').meta({
       description:
@@ -153,7 +176,8 @@ export const quotaPolicySpec = withRules(
       requestLimits: requestLimits.optional(),
     })
     .meta({
-      description: 'Limits on requests and tokens. All policies from the Gateway down to the rule apply together.',
+      description:
+        'Limits on requests, tokens and cost. All policies from the Gateway down to the rule apply together.',
     }),
   [
     {
@@ -175,4 +199,5 @@ export const journalLossDefaults: Readonly<
   InputTokens: 'FailClosed',
   OutputTokens: 'FailClosed',
   TotalTokens: 'FailClosed',
+  Cost: 'FailClosed',
 };

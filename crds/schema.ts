@@ -170,9 +170,37 @@ export const modelName = z
   .max(256)
   .regex(/^[!-)+-~]+$/, 'must be a model name of printable characters without spaces and "*"');
 
+/** At most 9 million, so that nano-units stay below 2^53. */
+const MONEY = /^(9000000|[0-8]?[0-9]{1,6})(\.[0-9]{1,9})?$/;
+const MONEY_CHARACTERS = 17;
+
 /**
- * A count that may exceed 2^31. The API server stores int64; JSON readers are exact up to 2^53 - 1.
+ * The amount of a limit: a count, which may exceed 2^31 (JSON readers are exact up to 2^53 - 1), or
+ * money in a decimal number.
  */
-export const count = z.int().min(1).max(Number.MAX_SAFE_INTEGER).meta({ format: 'int64' });
+export const amount = z
+  .union(
+    [
+      z.int().min(1).max(Number.MAX_SAFE_INTEGER),
+      z
+        .string()
+        .max(MONEY_CHARACTERS)
+        .regex(MONEY, 'must be a decimal number of at most 9000000, with at most nine places, as in "500.00"'),
+    ],
+    'must be a whole number, or for Cost a decimal number in quotes',
+  )
+  .meta({
+    // The API server applies each keyword to values of its own type.
+    'x-kubernetes-int-or-string': true,
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    maxLength: MONEY_CHARACTERS,
+    pattern: MONEY.source,
+  });
+
+export const currency = z
+  .string()
+  .max(3)
+  .regex(/^[A-Z]{3}$/, 'must be a currency code of ISO 4217, as in USD');
 
 export const tokenCount = z.int32().min(1);

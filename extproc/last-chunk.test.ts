@@ -328,7 +328,7 @@ async function held(team: string, tokens: number): Promise<OpenHold> {
       {
         id: `${team} of others`,
         atMs: Date.now(),
-        draws: [drawOn(bucketOf(team))],
+        draws: [drawOn(bucketOf(team), undefined)],
         inputTokens: tokens,
         inputCounted: true,
         output: { mode: 'none', want: 0, least: 0 },

@@ -50,6 +50,8 @@ export interface RequestRecord {
   readonly firstTokenMs: number | undefined;
   readonly usage: Usage | undefined;
   readonly source: UsageSource | undefined;
+  /** Undefined for models without prices. */
+  readonly cost: RequestCost | undefined;
   /**
    * The part of `usage.output` that the provider produced, by its usual rate, while nobody read it.
    */
@@ -76,6 +78,12 @@ export interface RequestRecord {
   readonly observed:
     | { readonly key: EstimateKey; readonly outputTokens: number; readonly durationMs: number }
     | undefined;
+}
+
+/** What a request cost at the prices of its model. */
+export interface RequestCost {
+  readonly nanos: number;
+  readonly currency: string;
 }
 
 /** What a coding agent says of itself. */

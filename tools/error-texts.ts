@@ -69,12 +69,16 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
     means: 'No `allow` rule admits the caller to the model. The name is compared exactly, also in case.',
     fix: 'Use a model of `GET /v1/models`, or ask the operator for access.',
   },
+  model_unpriced: {
+    means: 'A quota counts cost, and the model has no prices in its currency at the backend.',
+    fix: 'Add `prices` to the model in the `AIBackend`, or set `unpriced: Allow` on the quota.',
+  },
   unmetered_endpoint: {
-    means: 'A token quota applies, and the tokens of this passthrough endpoint are not counted.',
-    fix: 'Set `unmetered: Allow` on each token quota that applies, to let it pass uncounted.',
+    means: 'A quota on tokens or cost applies, and the tokens of this passthrough endpoint are not counted.',
+    fix: 'Set `unmetered: Allow` on each such quota that applies, to let it pass uncounted.',
   },
   quota_exceeded: {
-    means: 'A token quota has too little left for the request.',
+    means: 'A quota on tokens or cost has too little left for the request.',
     fix: 'Wait for `retry-after`, shorten the prompt, or raise the limit. Without `retry-after`, waiting does not help.',
   },
   request_rate_exceeded: {

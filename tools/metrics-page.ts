@@ -23,7 +23,7 @@ const labelRows = [
   row('`gen_ai_response_model`', 'The model in the provider’s response; `other` after 200 different names'),
   row(
     '`gen_ai_token_type`',
-    '`input`, `output`; in `tallygate_tokens_total` also `cached_input`, `cache_write_input`, `audio_input` (parts of input) and `reasoning_output`, `audio_output` (parts of output)',
+    '`input`, `output`; in `tallygate_tokens_total` also `cached_input`, `cache_write_input`, `cache_write_1h_input`, `audio_input` (parts of input) and `reasoning_output`, `audio_output` (parts of output)',
   ),
   row(
     '`error_type`',
@@ -51,6 +51,7 @@ const labelRows = [
     '`tallygate_quota_key`',
     'The values of the key, joined by commas; credentials and values over 256 characters as SHA-256; all of them with `TALLYGATE_METRIC_KEYS=hashed`',
   ),
+  row('`tallygate_currency`', 'The currency of the prices (ISO 4217)'),
   row('`network_io_direction`', '`receive` (from Envoy), `transmit` (to Envoy)'),
   row('`tallygate_overdraft_cause`', 'See [overdraft](../guides/quotas.md#overdraft)'),
 ];
@@ -102,14 +103,19 @@ async function exampleText(): Promise<string> {
   };
   const outcomes: readonly RequestRecord[] = [
     { ...outcomeOfStream, usage, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/teams/trial'] } },
-    { ...outcomeOfStream, unmetered: true, clientLeft: true },
+    { ...outcomeOfStream, unmetered: true, clientLeft: true, cost: { nanos: 1, currency: 'USD' } },
     { ...outcomeOfStream, access: { decision: 'admitted', method: 'jwt', caller: exampleCaller, group: undefined } },
     { ...outcomeOfStream, ...refusedByAccess },
     { ...outcomeOfStream, broken: { flags: 'UC', details: 'upstream_reset', transportFailure: '' } },
     { ...outcomeOfStream, decision: { type: 'refused', reason: 'spent', quota: 'default/teams/hour' } },
   ];
+  const limit = { type: 'Cost', amount: 10, currency: 'USD', unpriced: 'Refuse' } as const;
+  const costBucket = { ...bucket, quota: { ...bucket.quota, limit } };
   for (const outcome of outcomes) {
-    recorder.record(outcome, [{ bucket, amount: 1, cause: 'input_estimate' }]);
+    recorder.record(
+      outcome,
+      [bucket, costBucket].map((passed) => ({ bucket: passed, amount: 1, cause: 'input_estimate' })),
+    );
   }
   recorder.observe({
     buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0 }],

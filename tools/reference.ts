@@ -90,7 +90,7 @@ function typeOf(schema: JsonSchema): string {
   if (schema.additionalProperties !== undefined) {
     return `map of ${typeOf(schema.additionalProperties)}`;
   }
-  return schema.type ?? 'any';
+  return schema.type ?? (schema['x-kubernetes-int-or-string'] ? 'integer or string' : 'any');
 }
 
 function defaultOf(schema: JsonSchema): string {

@@ -42,7 +42,7 @@ const extprocRooms: Rooms = {
   compression: [],
   tokens: ['json'],
   providers: ['errors', 'usage', 'record', 'json'],
-  quota: ['caller'],
+  quota: ['caller', 'usage'],
   'model-names': [],
   access: ['errors', 'exchange', 'caller', 'model-names'],
   policy: ['access', 'model-names'],

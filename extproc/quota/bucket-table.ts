@@ -138,7 +138,7 @@ export class BucketTable {
       if (bucket === undefined) {
         return ref;
       }
-      if (bucket.definition.quota.limit.type === draw.unit) {
+      if (bucket.definition.unit === draw.unit) {
         claims.push({ bucket, draw, index });
       }
     }

@@ -55,9 +55,11 @@ export class WindowState {
   }
 
   /** Charges units and returns by how many they passed the limit. */
-  charge(amount: number, atMs: number): number {
+  charge(units: number, atMs: number): number {
     const { limit } = this;
     const before = this.used;
+    // Amounts of money may be large, and the journal keeps only safe integers.
+    const amount = Math.min(units, Math.max(0, Number.MAX_SAFE_INTEGER - before));
     if (this.sliding === undefined) {
       this.#charged += amount;
     } else {

@@ -28,7 +28,6 @@ import type {
   Charge,
   Decision,
   Demand,
-  Draw,
   FlatCharge,
   Hold,
   OutputDemand,
@@ -295,7 +294,7 @@ export class MemoryStore implements QuotaStore {
     for (const { bucket, draw, index } of claims) {
       const { window } = bucket;
       const { fixed, perInputToken, perOutputToken } = draw;
-      if (isFinal(draw)) {
+      if (draw.final) {
         window.charge(fixed, atMs);
         this.#journal?.window(window);
         continue;
@@ -346,7 +345,7 @@ export class MemoryStore implements QuotaStore {
   #queueTimeoutMs({ draws, atMs }: Demand): number {
     let least = Number.POSITIVE_INFINITY;
     for (const draw of draws) {
-      const bucket = isFinal(draw) ? undefined : this.table.find(draw.bucket, atMs);
+      const bucket = draw.final ? undefined : this.table.find(draw.bucket, atMs);
       if (bucket?.enforced) {
         least = Math.min(least, bucket.definition.quota.queueTimeoutMs);
       }
@@ -375,11 +374,6 @@ export class MemoryStore implements QuotaStore {
 }
 
 const nothing: Cancel = () => {};
-
-/** A draw that depends on no tokens: it is charged at admission and never held. */
-function isFinal({ perInputToken, perOutputToken }: Draw): boolean {
-  return perInputToken === 0 && perOutputToken === 0;
-}
 
 /** Lowers the held input to its counted number. Returns whether it holds less than before. */
 function recountInput(hold: OpenHold): boolean {

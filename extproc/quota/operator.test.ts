@@ -4,9 +4,11 @@ import { budgets, resetBudgets } from './operator.ts';
 import {
   bucket,
   charge,
+  costQuota,
   demand,
   granted,
   minute,
+  noOutput,
   quota,
   reserve,
   settle,
@@ -43,3 +45,20 @@ for (const window of [minute, slidingMinute]) {
     assert.equal(store.snapshot(of, startMs)[0]?.remaining, 100 - 40 - 30);
   });
 }
+
+test('budgets in money are decimal numbers with a currency', async () => {
+  const { store, time } = simulate();
+  const now = () => time.nowMs;
+  const of = [bucket(costQuota(500_000_000_000))];
+  const prices = { currency: 'USD', perMillionTokens: { input: 150_000_000, output: 600_000_000 } };
+  const spent = granted(reserve(store, demand(of, startMs, 10, noOutput, true, prices)));
+  settle(store, spent.hold, charge(10, 100), startMs);
+  granted(reserve(store, demand(of, startMs, 2, noOutput, true, prices)));
+  const listed = [];
+  for await (const one of budgets(store, {}, now)) {
+    listed.push([one.spent, one.held, one.limit, one.currency]);
+  }
+  assert.deepEqual(listed, [['0.0000615', '0.0000003', '500', 'USD']]);
+  const reset = await resetBudgets(store, { quota: 'default/teams/Cost' }, now);
+  assert.deepEqual(reset, { budgets: 1, spent: '0.0000615', currency: 'USD' });
+});

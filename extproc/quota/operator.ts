@@ -3,9 +3,11 @@
  * limit.
  */
 import { setImmediate as turn } from 'node:timers/promises';
+import type { Quota } from '../../contract/policy.ts';
 import type { Bucket } from './bucket.ts';
 import type { MemoryStore } from './memory.ts';
 import { bucketSnapshot } from './snapshot.ts';
+import { shownAmount } from './units.ts';
 
 export interface Budget {
   /** `NAMESPACE/POLICY/QUOTA`. */
@@ -17,11 +19,21 @@ export interface Budget {
   readonly key: readonly string[];
   /** For example `Month`, `60s` or `Lifetime`. */
   readonly window: string;
-  readonly spent: number;
-  readonly held: number;
-  readonly limit: number;
+  /** Amounts of money are decimal numbers in text. */
+  readonly spent: number | string;
+  readonly held: number | string;
+  readonly limit: number | string;
+  /** Absent: the quota does not count cost. */
+  readonly currency?: string;
   /** When the whole limit is available again if nothing more is charged; absent: never. */
   readonly resetAt?: string;
+}
+
+export interface ResetBudgets {
+  readonly budgets: number;
+  /** What was spent of all of them. */
+  readonly spent: number | string;
+  readonly currency?: string;
 }
 
 export interface BudgetFilter {
@@ -53,19 +65,21 @@ export async function resetBudgets(
   store: MemoryStore,
   filter: BudgetFilter & { readonly quota: string },
   now: () => number,
-): Promise<{ readonly budgets: number; readonly spent: number }> {
+): Promise<ResetBudgets> {
   let count = 0;
   let spent = 0;
+  let of: Quota | undefined;
   for await (const bucket of matching(store, filter)) {
     bucket.roll(now());
     if (bucket.window.used > 0) {
       count++;
+      of = bucket.definition.quota;
       spent += bucket.window.used;
       store.reset(bucket);
     }
   }
   store.flush();
-  return { budgets: count, spent };
+  return { budgets: count, spent: of === undefined ? spent : shownAmount(of, spent), ...currencyOf(of) };
 }
 
 async function* matching(store: MemoryStore, { quota, key }: BudgetFilter): AsyncGenerator<Bucket> {
@@ -86,10 +100,11 @@ function sameKey(one: readonly string[], other: readonly string[]): boolean {
 }
 
 function budget(bucket: Bucket, nowMs: number): Budget {
-  const { window } = bucket.definition.quota;
+  const { quota } = bucket.definition;
+  const { window } = quota;
   const { resetAtMs } = bucketSnapshot(bucket.ref, bucket, nowMs);
   return {
-    quota: bucket.definition.quota.id,
+    quota: quota.id,
     key: bucket.values,
     window:
       window.type === 'Calendar'
@@ -97,9 +112,14 @@ function budget(bucket: Bucket, nowMs: number): Budget {
         : window.type === 'Sliding'
           ? `${window.durationMs / 1000}s`
           : 'Lifetime',
-    spent: bucket.window.used,
-    held: bucket.window.held,
-    limit: bucket.limit,
+    spent: shownAmount(quota, bucket.window.used),
+    held: shownAmount(quota, bucket.window.held),
+    limit: shownAmount(quota, bucket.limit),
+    ...currencyOf(quota),
     ...(resetAtMs !== undefined && { resetAt: new Date(resetAtMs).toISOString() }),
   };
+}
+
+function currencyOf(quota: Quota | undefined): { readonly currency?: string } {
+  return quota?.limit.type === 'Cost' ? { currency: quota.limit.currency } : {};
 }

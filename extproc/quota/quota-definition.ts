@@ -1,10 +1,13 @@
 /** The newest definition of a quota, as its buckets use it. */
 import type { Quota } from '../../contract/policy.ts';
+import { unitName } from './units.ts';
 import { Calendar } from './window.ts';
 
 /** Shared by all buckets of a quota. */
 export interface QuotaDefinition {
   readonly quota: Quota;
+  /** What the quota counts; see `Draw.unit`. */
+  readonly unit: string;
   /** Definitions of the same kind count the same way, so that what was spent carries over. */
   readonly kind: string;
   readonly calendar: Calendar | undefined;
@@ -12,9 +15,11 @@ export interface QuotaDefinition {
 
 export function quotaDefinition(quota: Quota): QuotaDefinition {
   const { window, limit } = quota;
+  const unit = unitName(limit);
   return {
     quota,
-    kind: `${limit.type}/${window.type}`,
+    unit,
+    kind: `${unit}/${window.type}`,
     calendar: window.type === 'Calendar' ? new Calendar(window.unit, window.timeZone) : undefined,
   };
 }

@@ -7,7 +7,7 @@
  * At each admission and extension: spent + held ≤ limit in every bucket that enforces, over all
  * users of the store.
  */
-import type { LimitType, Quota } from '../../contract/policy.ts';
+import type { Quota } from '../../contract/policy.ts';
 import type { PolicyRevision } from '../../contract/policy-version.ts';
 
 /** One bucket that a request draws on: a quota and the values of its key. */
@@ -19,18 +19,24 @@ export interface BucketRef {
   readonly values: readonly string[];
 }
 
+/** What a request draws, in whole units: a unit with fractions counts in a smaller one. */
+export interface Rates {
+  /** Drawn whatever the tokens are. */
+  readonly fixed: number;
+  readonly perInputToken: number;
+  readonly perOutputToken: number;
+}
+
 /** What a request draws on one bucket, in units of its quota. */
-export interface Draw {
+export interface Draw extends Rates {
   readonly bucket: BucketRef;
   /**
    * The unit of the amounts. The store leaves a draw out where a newer policy counts the quota in
    * another unit.
    */
-  readonly unit: LimitType;
-  /** Drawn whatever the tokens are. A draw that depends on no tokens is charged at admission. */
-  readonly fixed: number;
-  readonly perInputToken: number;
-  readonly perOutputToken: number;
+  readonly unit: string;
+  /** Charged at admission, whatever becomes of the request, and never held. */
+  readonly final: boolean;
 }
 
 export interface Demand {

@@ -1,5 +1,5 @@
 /** Test helpers: a clock and timers that only `pass` advances, and quotas with defaults. */
-import type { LimitType, Quota, Window } from '../../contract/policy.ts';
+import type { CostLimit, CountLimit, ModelPrices, Quota, Window } from '../../contract/policy.ts';
 import type { OpenHold } from './bucket.ts';
 import { bucketRef } from './keys.ts';
 import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
@@ -81,7 +81,7 @@ export const hour: Window = { type: 'Calendar', unit: 'Hour', timeZone: 'UTC' };
 export const slidingMinute: Window = { type: 'Sliding', durationMs: 60_000 };
 export const lifetime: Window = { type: 'Lifetime' };
 
-export function quota(type: LimitType, amount: number, more: Partial<Quota> = {}): Quota {
+export function quota(type: CountLimit['type'], amount: number, more: Partial<Quota> = {}): Quota {
   return {
     id: `default/teams/${type}`,
     limit: { type, amount },
@@ -96,6 +96,12 @@ export function quota(type: LimitType, amount: number, more: Partial<Quota> = {}
     onAbandon: 'Hold',
     ...more,
   };
+}
+
+/** Returns a quota on cost; `nanos` are nano-units of the currency. */
+export function costQuota(nanos: number, more: Partial<Quota> = {}, unpriced: CostLimit['unpriced'] = 'Refuse'): Quota {
+  const limit: CostLimit = { type: 'Cost', amount: nanos, currency: 'USD', unpriced };
+  return { ...quota('Requests', 1), id: 'default/teams/Cost', limit, ...more };
 }
 
 export function bucket(of: Quota, team = 'a'): BucketRef {
@@ -114,8 +120,10 @@ export function demand(
   inputTokens: number,
   output: OutputDemand = noOutput,
   inputCounted = true,
+  prices?: ModelPrices,
 ): Demand {
-  return { id: `request-${++demands}`, atMs, draws: buckets.map(drawOn), inputTokens, inputCounted, output };
+  const draws = buckets.map((ref) => drawOn(ref, prices));
+  return { id: `request-${++demands}`, atMs, draws, inputTokens, inputCounted, output };
 }
 
 /** Returns the decision, where the store answers at once. */

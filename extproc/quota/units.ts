@@ -3,66 +3,80 @@
  * how headers and refusals name the limit. Everything that depends on a limit type is here; adding
  * one is adding a row.
  */
-import type { LimitType, Quota } from '../../contract/policy.ts';
-import type { BucketRef, Draw } from './store.ts';
+import { decimalText } from '../../contract/money.ts';
+import type { Limit, LimitType, ModelPrices, Quota } from '../../contract/policy.ts';
+import type { Usage } from '../usage.ts';
+import { costNanos, dearestRates } from './money.ts';
+import type { BucketRef, Draw, Rates } from './store.ts';
 
 /** The infix of the rate limit headers of a limit type, as the providers' own clients read them. */
 export type LimitKind = 'requests' | 'tokens' | 'input-tokens' | 'output-tokens';
 
-/** The tokens that a request used; a part of the usage record. */
-export interface UsedTokens {
-  readonly input: number;
-  readonly output: number;
-}
+/** The providers have no header for money; `budget` stands for our own. */
+export type HeaderKind = LimitKind | 'budget';
 
-/** All amounts are whole numbers of the unit: a unit with fractions counts in a smaller one. */
 interface Unit {
-  /** Drawn by each request, whatever its tokens. */
-  readonly fixed: number;
-  readonly perInputToken: number;
-  readonly perOutputToken: number;
-  readonly amount: (usage: UsedTokens) => number;
-  readonly header: LimitKind;
-  /** The plural noun in refusals. */
-  readonly noun: string;
+  /** Upper bounds of what a request draws at a model with these prices. */
+  readonly rates: (prices: ModelPrices | undefined) => Rates;
+  readonly amount: (usage: Usage, prices: ModelPrices | undefined) => number;
+  readonly drawsInput: boolean;
+  readonly drawsOutput: boolean;
+  readonly header: HeaderKind;
+  /** The plural noun in refusals; undefined: the currency. */
+  readonly noun: string | undefined;
   readonly exceededCode: 'quota_exceeded' | 'request_rate_exceeded';
 }
 
+const requestRates: Rates = { fixed: 1, perInputToken: 0, perOutputToken: 0 };
+const inputRates: Rates = { fixed: 0, perInputToken: 1, perOutputToken: 0 };
+const outputRates: Rates = { fixed: 0, perInputToken: 0, perOutputToken: 1 };
+const totalRates: Rates = { fixed: 0, perInputToken: 1, perOutputToken: 1 };
+const noRates: Rates = { fixed: 0, perInputToken: 0, perOutputToken: 0 };
+
 const units: Readonly<Record<LimitType, Unit>> = {
   Requests: {
-    fixed: 1,
-    perInputToken: 0,
-    perOutputToken: 0,
+    rates: () => requestRates,
     amount: () => 1,
+    drawsInput: false,
+    drawsOutput: false,
     header: 'requests',
     noun: 'requests',
     exceededCode: 'request_rate_exceeded',
   },
   InputTokens: {
-    fixed: 0,
-    perInputToken: 1,
-    perOutputToken: 0,
+    rates: () => inputRates,
     amount: ({ input }) => input,
+    drawsInput: true,
+    drawsOutput: false,
     header: 'input-tokens',
     noun: 'input tokens',
     exceededCode: 'quota_exceeded',
   },
   OutputTokens: {
-    fixed: 0,
-    perInputToken: 0,
-    perOutputToken: 1,
+    rates: () => outputRates,
     amount: ({ output }) => output,
+    drawsInput: false,
+    drawsOutput: true,
     header: 'output-tokens',
     noun: 'output tokens',
     exceededCode: 'quota_exceeded',
   },
   TotalTokens: {
-    fixed: 0,
-    perInputToken: 1,
-    perOutputToken: 1,
+    rates: () => totalRates,
     amount: ({ input, output }) => input + output,
+    drawsInput: true,
+    drawsOutput: true,
     header: 'tokens',
     noun: 'tokens',
+    exceededCode: 'quota_exceeded',
+  },
+  Cost: {
+    rates: (prices) => (prices === undefined ? noRates : dearestRates(prices)),
+    amount: (usage, prices) => (prices === undefined ? 0 : costNanos(usage, prices)),
+    drawsInput: true,
+    drawsOutput: true,
+    header: 'budget',
+    noun: undefined,
     exceededCode: 'quota_exceeded',
   },
 };
@@ -76,11 +90,11 @@ export function unitOf({ limit }: Quota): Unit {
 }
 
 export function drawsInput(quota: Quota): boolean {
-  return unitOf(quota).perInputToken > 0;
+  return unitOf(quota).drawsInput;
 }
 
 export function drawsOutput(quota: Quota): boolean {
-  return unitOf(quota).perOutputToken > 0;
+  return unitOf(quota).drawsOutput;
 }
 
 /** Whether a quota counts what requests use, as opposed to the requests themselves. */
@@ -88,8 +102,24 @@ export function drawsTokens(quota: Quota): boolean {
   return drawsInput(quota) || drawsOutput(quota);
 }
 
-/** Returns what a request draws on a bucket. */
-export function drawOn(bucket: BucketRef): Draw {
-  const { fixed, perInputToken, perOutputToken } = unitOf(bucket.quota);
-  return { bucket, unit: bucket.quota.limit.type, fixed, perInputToken, perOutputToken };
+/** Returns the name of what a limit counts; amounts of equal names can be added. */
+export function unitName(limit: Limit): string {
+  return limit.type === 'Cost' ? `Cost ${limit.currency}` : limit.type;
+}
+
+/** Returns an amount as operators and clients see it: money in a decimal number. */
+export function shownAmount({ limit }: Quota, amount: number): number | string {
+  return limit.type === 'Cost' ? decimalText(amount) : amount;
+}
+
+/** Returns what follows an amount in a sentence. */
+export function unitNoun(quota: Quota): string {
+  return quota.limit.type === 'Cost' ? quota.limit.currency : unitOf(quota).noun!;
+}
+
+/** Returns what a request draws on a bucket, at a model with these prices. */
+export function drawOn(bucket: BucketRef, prices: ModelPrices | undefined): Draw {
+  const { quota } = bucket;
+  const { fixed, perInputToken, perOutputToken } = unitOf(quota).rates(prices);
+  return { bucket, unit: unitName(quota.limit), final: !drawsTokens(quota), fixed, perInputToken, perOutputToken };
 }

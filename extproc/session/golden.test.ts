@@ -174,7 +174,7 @@ function spend(store: QuotaStore, quota: GatewayPolicy['quotas'][number], tokens
     {
       id: 'before',
       atMs,
-      draws: [drawOn(bucket)],
+      draws: [drawOn(bucket, undefined)],
       inputTokens: tokens,
       inputCounted: true,
       output: { mode: 'none', want: 0, least: 0 },

@@ -3,14 +3,14 @@
  * first.
  */
 import type { BucketSnapshot } from '../quota/store.ts';
-import { type LimitKind, unitOf } from '../quota/units.ts';
+import { type HeaderKind, unitOf } from '../quota/units.ts';
 
 /**
  * Returns, for each kind, the snapshot with the least remaining; among equals, the one that resets
  * last. Leaves out `Shadow` quotas, which stop nobody.
  */
-export function tightest(snapshots: readonly BucketSnapshot[]): ReadonlyMap<LimitKind, BucketSnapshot> {
-  const tightest = new Map<LimitKind, BucketSnapshot>();
+export function tightest(snapshots: readonly BucketSnapshot[]): ReadonlyMap<HeaderKind, BucketSnapshot> {
+  const tightest = new Map<HeaderKind, BucketSnapshot>();
   for (const snapshot of snapshots) {
     const { quota } = snapshot.bucket;
     const kind = unitOf(quota).header;

@@ -9,7 +9,7 @@ import { failure } from '../errors.ts';
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import type { Dialect } from '../providers/adapter.ts';
 import type { BucketSnapshot, Decision } from '../quota/store.ts';
-import { unitOf } from '../quota/units.ts';
+import { shownAmount, unitNoun, unitOf } from '../quota/units.ts';
 import { tightest } from './limit-headers.ts';
 
 /**
@@ -129,6 +129,11 @@ export function idHeader(requestId: string | undefined): HeaderList {
 export function limitHeaders(dialect: Dialect, snapshots: readonly BucketSnapshot[], nowMs: number): HeaderList {
   const headers: [string, string][] = [];
   for (const [kind, snapshot] of tightest(snapshots)) {
+    if (kind === 'budget') {
+      const { quota } = snapshot.bucket;
+      headers.push(['x-budget-remaining', `${shownAmount(quota, snapshot.remaining)} ${unitNoun(quota)}`]);
+      continue;
+    }
     const { limitHeaders: names } = dialect;
     headers.push(
       [names.name('limit', kind), String(snapshot.limit)],
@@ -149,7 +154,8 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     shouldRetry: retryAfterMs !== undefined && retryAfterMs <= LONGEST_RETRY_MS,
   };
-  const limit = `${quota.id} (${quota.limit.amount} ${unitOf(quota).noun})`;
+  const all = `${shownAmount(quota, quota.limit.amount)} ${unitNoun(quota)}`;
+  const limit = `${quota.id} (${all})`;
   const left = decision.snapshots.find(({ bucket }) => bucket.key === decision.bucket.key)?.remaining ?? 0;
   switch (decision.reason) {
     case 'held':
@@ -171,7 +177,7 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
     case 'spent':
       return failure(
         unitOf(quota).exceededCode,
-        `Quota ${quota.id} exceeded: ${left} of ${quota.limit.amount} ${unitOf(quota).noun} remaining.${retryHint(retryAfterMs)}`,
+        `Quota ${quota.id} exceeded: ${shownAmount(quota, left)} of ${all} remaining.${retryHint(retryAfterMs)}`,
         retry,
       );
     default:

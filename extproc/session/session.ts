@@ -290,7 +290,7 @@ export class Session {
     const cost = requestCost(input);
     out.push({
       type: 'finish',
-      settle: forwarded?.held && settlement(forwarded.held.hold, this.#admission.buckets, cost),
+      settle: forwarded?.held && settlement(forwarded.held.hold, this.#admission, cost),
       record: requestRecord(input, cost),
     });
     forwarded?.response?.release();

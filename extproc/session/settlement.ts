@@ -1,9 +1,10 @@
 /** Computes the cost and the record of a request at its end. Pure. */
 import { envoyFailure, type Failure } from '../errors.ts';
 import { type Interruption, interruptedBy } from '../interruption.ts';
-import type { BucketRef, Hold } from '../quota/store.ts';
+import { costNanos, covers } from '../quota/money.ts';
+import type { Hold } from '../quota/store.ts';
 import { unitOf } from '../quota/units.ts';
-import type { AccessRecord, QuotaDecision, RequestRecord } from '../record.ts';
+import type { AccessRecord, QuotaDecision, RequestCost, RequestRecord } from '../record.ts';
 import type { Admission } from './admission/admission.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
 import { estimateKey, type RoutingDecision } from './admission/select-backend.ts';
@@ -147,11 +148,12 @@ function clientLeft({ abandoned, interruption }: Ending): boolean {
 }
 
 /** Converts what a request cost into the units of each of its buckets. */
-export function settlement(hold: Hold, buckets: readonly BucketRef[], cost: Cost | undefined): Settle {
+export function settlement(hold: Hold, { buckets, choice }: Admission, cost: Cost | undefined): Settle {
   if (cost === undefined) {
     return { hold, charge: 'nothing' };
   }
-  const amounts = buckets.map(({ quota }) => unitOf(quota).amount(cost.usage));
+  const prices = choice?.modelFacts?.prices;
+  const amounts = buckets.map(({ quota }) => unitOf(quota).amount(cost.usage, prices));
   return { hold, charge: { amounts, cause: cost.cause } };
 }
 
@@ -189,6 +191,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     firstTokenMs: response?.firstTokenMs,
     usage: cost?.usage,
     source: cost?.source,
+    cost: cost && pricedCost(choice, cost),
     undeliveredTokens: cost?.undeliveredTokens || undefined,
     estimatedOutputTokens: complete && input.compares() ? evidence.countExactly() : undefined,
     agent: request.agent,
@@ -210,6 +213,13 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
         }
       : undefined,
   };
+}
+
+function pricedCost(choice: RoutingDecision | undefined, { usage }: Cost): RequestCost | undefined {
+  const prices = choice?.modelFacts?.prices;
+  return prices && covers(prices, choice!.facts.hasOutput)
+    ? { nanos: costNanos(usage, prices), currency: prices.currency }
+    : undefined;
 }
 
 /** `ended` is the failure that we replied with. */

@@ -2,6 +2,7 @@
  * The access line of one request, as JSON. It contains no text of prompts or responses and no
  * credentials: every field that a client chooses is listed here, bounded and encoded.
  */
+import { decimalText } from '../../contract/money.ts';
 import { jsonText } from '../../runtime/json-text.ts';
 import { backendFailure, type Interruption } from '../interruption.ts';
 import type { Overdraft } from '../quota/store.ts';
@@ -55,6 +56,9 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
     line += tokens(usage);
   }
   line += text('source', outcome.source);
+  if (outcome.cost !== undefined) {
+    line += `,"cost":"${decimalText(outcome.cost.nanos)}","currency":"${outcome.cost.currency}"`;
+  }
   if (outcome.undeliveredTokens !== undefined) {
     line += `,"undeliveredTokens":${outcome.undeliveredTokens}`;
   }
@@ -76,7 +80,11 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
     }
   }
   if (overdrafts.length > 0) {
-    const list = overdrafts.map((one) => ({ quota: one.bucket.quota.id, tokens: one.amount, cause: one.cause }));
+    const list = overdrafts.map(({ bucket: { quota }, amount, cause }) =>
+      quota.limit.type === 'Cost'
+        ? { quota: quota.id, cost: decimalText(amount), cause }
+        : { quota: quota.id, tokens: amount, cause },
+    );
     line += `,"overdrafts":${jsonText(list)}`;
   }
   return `${line},"requestBytes":${outcome.requestBytes},"responseBytes":${outcome.responseBytes}}\n`;

@@ -24,6 +24,7 @@ export const attribute = {
   failure: 'tallygate.failure',
   accessMethod: 'tallygate.access.method',
   tenant: 'tallygate.tenant',
+  currency: 'tallygate.currency',
   direction: 'network.io.direction',
 } as const;
 
@@ -54,6 +55,7 @@ export const metric = {
     '%',
     'Difference between the output tokens that Tallygate counted and those that the provider reported, in percent of the latter',
   ),
+  cost: describe('tallygate.cost', '1', 'Cost of requests at models with prices, in the currency'),
   unmetered: describe('tallygate.requests.unmetered', '{request}', 'Requests whose tokens are unknown'),
   accessDecisions: describe('tallygate.access.decisions', '{request}', 'Decisions of the access policies on requests'),
   tenantTokens: describe('tallygate.tenant.tokens', '{token}', 'Input and output tokens of a tenant'),
@@ -69,6 +71,7 @@ export const metric = {
     'Time that requests waited for other requests to release their holds',
   ),
   overdraft: describe('tallygate.overdraft.tokens', '{token}', 'Tokens charged past a limit, by cause'),
+  overdraftCost: describe('tallygate.overdraft.cost', '1', 'Cost charged past a limit, in its currency, by cause'),
   backendFailures: describe(
     'tallygate.backend.failures',
     '{request}',
@@ -93,7 +96,11 @@ export const metric = {
     '1',
     '1 while the newest policy is refused and the last good one is in force, else 0',
   ),
-  quotaSpent: describe('tallygate.quota.spent', '1', 'Spent in the current window of a bucket'),
+  quotaSpent: describe(
+    'tallygate.quota.spent',
+    '1',
+    'Spent in the current window of a bucket: tokens, requests or a currency',
+  ),
   quotaHeld: describe('tallygate.quota.held', '1', 'Held by requests in flight'),
   quotaLimit: describe('tallygate.quota.limit', '1', 'The limit of a bucket'),
   quotaOverdraft: describe('tallygate.quota.overdraft', '1', 'Spent past the limit of a bucket'),

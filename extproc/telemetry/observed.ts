@@ -1,5 +1,6 @@
 /** Metrics whose values are kept elsewhere, and read when somebody collects them. */
 import { hash } from 'node:crypto';
+import { currencyUnits } from '../../contract/money.ts';
 import type { MetricTable, SumCell } from '../../runtime/metric-table.ts';
 import type { BucketState, QuotaKeys } from '../quota/store.ts';
 import type { ServerCounters } from '../server/server-context.ts';
@@ -98,7 +99,11 @@ function oncePerTurn<T>(read: () => T): () => T {
 function bucketCell({ bucket }: BucketState, value: number, hashesKeys: boolean): SumCell {
   const joined = bucket.values.join(',');
   const key = hashesKeys && joined !== '' ? `sha256:${hash('sha256', joined, 'base64url')}` : joined;
-  return { attributes: { [attribute.quota]: bucket.quota.id, [attribute.quotaKey]: key }, value };
+  const { id, limit } = bucket.quota;
+  return {
+    attributes: { [attribute.quota]: id, [attribute.quotaKey]: key },
+    value: limit.type === 'Cost' ? currencyUnits(value) : value,
+  };
 }
 
 function plainCell(value: number): SumCell {

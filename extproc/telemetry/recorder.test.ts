@@ -91,6 +91,21 @@ test('an access line shows waits and undelivered tokens', () => {
   assert.deepEqual([line.queuedMs, line.undeliveredTokens], [12.3, 40]);
 });
 
+test('costs are decimal numbers in access lines and units of the currency in metrics', () => {
+  const limit = { type: 'Cost', amount: 10, currency: 'USD', unpriced: 'Refuse' } as const;
+  const costBucket = { ...bucket, quota: { ...bucket.quota, limit } };
+  const outcome: RequestRecord = { ...outcomeOfStream, cost: { nanos: 1_250_000_000, currency: 'USD' } };
+  const line = JSON.parse(accessLine(outcome, [{ bucket: costBucket, amount: 1, cause: 'in_flight' }]));
+  assert.deepEqual([line.cost, line.currency], ['1.25', 'USD']);
+  assert.deepEqual(line.overdrafts, [{ quota: 'default/teams/hour', cost: '0.000000001', cause: 'in_flight' }]);
+  const { recorder, sums } = recorderOf([outcome, outcome]);
+  const [cell] = sums('tallygate.cost');
+  assert.deepEqual([cell?.value, cell?.attributes['tallygate.currency']], [2.5, 'USD']);
+  recorder.record(outcome, [{ bucket: costBucket, amount: 500_000_000, cause: 'in_flight' }]);
+  assert.equal(sums('tallygate.overdraft.cost')[0]?.value, 0.5);
+  assert.deepEqual(sums('tallygate.overdraft.tokens'), []);
+});
+
 test('failures have a type, and no time per token', () => {
   const { histogram } = recorderOf([
     { ...outcomeOfStream, status: 429, failure: failure('quota_exceeded', 'no'), usage: undefined },

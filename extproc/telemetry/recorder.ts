@@ -2,6 +2,7 @@
  * Turns the record of each finished request into one access line and metrics. Takes a few
  * microseconds for each request, and bounds everything that clients choose.
  */
+import { currencyUnits } from '../../contract/money.ts';
 import { type MetricTable, newMetricTable } from '../../runtime/metric-table.ts';
 import { backendFailure } from '../interruption.ts';
 import type { Overdraft } from '../quota/store.ts';
@@ -35,6 +36,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
   const decisions = boundedCells(table.sum(metric.decisions));
   const shadowRefused = boundedCells(table.sum(metric.shadowRefused));
   const overdraft = boundedCells(table.sum(metric.overdraft));
+  const overdraftCost = boundedCells(table.sum(metric.overdraftCost));
   const backendFailures = boundedCells(table.sum(metric.backendFailures));
   const wait = table.histogram(metric.queueDuration, boundaries.durationSeconds).cell({});
   if (lines) {
@@ -78,8 +80,14 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
       recordDecision(outcome);
       recordFailure(outcome);
       for (const { bucket, amount, cause } of overdrafts) {
-        const { id } = bucket.quota;
-        overdraft(`${id}\n${cause}`, () => ({ [attribute.quota]: id, [attribute.cause]: cause }), amount);
+        const { id, limit } = bucket.quota;
+        const isCost = limit.type === 'Cost';
+        const add = isCost ? overdraftCost : overdraft;
+        add(
+          `${id}\n${cause}`,
+          () => ({ [attribute.quota]: id, [attribute.cause]: cause }),
+          isCost ? currencyUnits(amount) : amount,
+        );
       }
       lines?.write(accessLine(outcome, overdrafts));
     },

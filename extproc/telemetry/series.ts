@@ -1,7 +1,8 @@
 /** The metrics of one tuple of route, backend and models, to which each of its requests adds. */
 import type { Attributes } from '@opentelemetry/api';
+import { currencyUnits } from '../../contract/money.ts';
 import type { Histogram, HistogramCell, MetricTable, Sum, SumCell } from '../../runtime/metric-table.ts';
-import type { Operation, RequestRecord } from '../record.ts';
+import type { Operation, RequestCost, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 import { attribute, boundaries, metric, OTHER, PROVIDER_NAMES } from './names.ts';
 
@@ -37,6 +38,7 @@ export function newSeries(table: MetricTable): SeriesOf {
     perToken: table.histogram(metric.timePerOutputToken, boundaries.tokenSeconds),
     drift: table.histogram(metric.drift, boundaries.driftPercent),
     tokens: table.sum(metric.tokens),
+    cost: table.sum(metric.cost),
     unmetered: table.sum(metric.unmetered),
     streamsCut: table.sum(metric.streamsCut),
   };
@@ -91,7 +93,7 @@ export function newSeries(table: MetricTable): SeriesOf {
 
 type Instruments = {
   readonly [K in 'tokenUsage' | 'duration' | 'firstToken' | 'perToken' | 'drift']: Histogram;
-} & { readonly [K in 'tokens' | 'unmetered' | 'streamsCut']: Sum };
+} & { readonly [K in 'tokens' | 'cost' | 'unmetered' | 'streamsCut']: Sum };
 
 /** Creates a cell when it is first needed, so that a scrape shows only what happened. */
 export class Series {
@@ -106,6 +108,8 @@ export class Series {
   #perToken: HistogramCell | undefined;
   #drift: HistogramCell | undefined;
   readonly #tokens = new Map<string, (SumCell | undefined)[]>();
+  /** By currency, of which the prices of a backend have few. */
+  readonly #costs = new Map<string, SumCell>();
   #unmetered: SumCell | undefined;
   #streamsCut: SumCell | undefined;
 
@@ -124,6 +128,9 @@ export class Series {
     }
     if (usage !== undefined) {
       this.#recordDrift(usage, outcome.estimatedOutputTokens);
+    }
+    if (outcome.cost !== undefined) {
+      this.#recordCost(outcome.cost);
     }
     if (outcome.unmetered) {
       this.#unmetered ??= this.#instruments.unmetered.cell(this.#attributes);
@@ -190,6 +197,15 @@ export class Series {
       });
       cells[i]!.value += tokens;
     }
+  }
+
+  #recordCost({ nanos, currency }: RequestCost): void {
+    let cell = this.#costs.get(currency);
+    if (cell === undefined) {
+      cell = this.#instruments.cost.cell({ ...this.#attributes, [attribute.currency]: currency });
+      this.#costs.set(currency, cell);
+    }
+    cell.value += currencyUnits(nanos);
   }
 
   #usageCell(type: 'input' | 'output'): HistogramCell {

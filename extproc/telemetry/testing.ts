@@ -47,6 +47,7 @@ export const outcomeOfStream: RequestRecord = {
     audioOutput: 0,
   },
   source: 'provider',
+  cost: undefined,
   undeliveredTokens: undefined,
   estimatedOutputTokens: 50,
   agent: undefined,

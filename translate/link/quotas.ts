@@ -1,6 +1,7 @@
 /** The policy kind AIQuotaPolicy: validates and compiles quotas. */
 import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
-import type { KeyPart, Quota, Window } from '../../contract/policy.ts';
+import { nanoUnits } from '../../contract/money.ts';
+import type { KeyPart, Limit, Quota, Window } from '../../contract/policy.ts';
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { AIQuotaPolicy } from '../../crds/kinds.ts';
 import { journalLossDefaults, type QuotaPolicySpec, type QuotaSpec } from '../../crds/quota-policy.ts';
@@ -101,7 +102,7 @@ function isTimeZone(name: string): boolean {
 function compileQuota(policy: string, quota: QuotaSpec): Quota {
   return {
     id: `${policy}/${quota.name}`,
-    limit: quota.limit,
+    limit: limitOf(quota),
     window: windowOf(quota),
     key: (quota.key ?? []).map(keyPart),
     onMissingKey: quota.onMissingKey,
@@ -112,6 +113,12 @@ function compileQuota(policy: string, quota: QuotaSpec): Quota {
     unmetered: quota.unmetered,
     onAbandon: quota.onAbandon,
   };
+}
+
+function limitOf({ limit: { type, amount, currency = '' }, unpriced }: QuotaSpec): Limit {
+  return type === 'Cost'
+    ? { type, amount: nanoUnits(String(amount)), currency, unpriced }
+    : { type, amount: Number(amount) };
 }
 
 function keyPart({ type, header, claim }: NonNullable<QuotaSpec['key']>[number]): KeyPart {

@@ -32,8 +32,8 @@ export function routedPassthrough(
 }
 
 /**
- * Returns the quotas on the number of requests, with their keys. The bytes are not read, so a token
- * quota must allow unmetered endpoints too.
+ * Returns the quotas on the number of requests, with their keys. The bytes are not read, so a
+ * quota on tokens or cost must allow unmetered endpoints too.
  */
 export function passthroughBuckets(
   { passthrough, quotas }: CompiledPassthrough,
@@ -45,7 +45,7 @@ export function passthroughBuckets(
   if (refusing) {
     return failure(
       'unmetered_endpoint',
-      'A token quota applies here, and this endpoint is not metered. Set unmetered: Allow on each token quota to let it pass.',
+      'A quota on tokens or cost applies here, and this endpoint is not metered. Set unmetered: Allow on each such quota to let it pass.',
     );
   }
   const requests = quotas.filter((quota) => !drawsTokens(quota));

@@ -1,12 +1,13 @@
 /** Computes the amounts that a request must hold of its quotas. Pure. */
 import type { Tokenizer } from '../../../contract/policy.ts';
-import { type Failure, failure } from '../../errors.ts';
+import { type Failure, failure, isFailure } from '../../errors.ts';
 import type { ClientApi, RequestFacts } from '../../providers/adapter.ts';
 import { bucketsFor, type KeyFacts } from '../../quota/keys.ts';
 import type { BucketRef, OutputDemand } from '../../quota/store.ts';
 import { drawsOutput, drawsTokens } from '../../quota/units.ts';
 import type { OutputEstimates } from '../output-estimates.ts';
 import { missingQuotaKey } from '../replies.ts';
+import { countedBuckets } from './counted-buckets.ts';
 import { estimateKey, type RoutingDecision } from './select-backend.ts';
 
 /** Held for a unary response of a model without `maxOutputTokens`. */
@@ -49,7 +50,11 @@ export function planQuota(
   if ('missing' in keyed) {
     return missingQuotaKey(keyed.missing);
   }
-  const tokenQuotas = keyed.buckets.filter(({ quota }) => drawsTokens(quota));
+  const buckets = countedBuckets(keyed.buckets, choice, endpoint.kind === 'metered');
+  if (isFailure(buckets)) {
+    return buckets;
+  }
+  const tokenQuotas = buckets.filter(({ quota }) => drawsTokens(quota));
   const refusing = tokenQuotas.find(({ quota }) => quota.unbounded === 'Refuse' && quota.mode === 'Enforce');
   if (endpoint.kind === 'metered' && facts.unbounded.length > 0 && refusing !== undefined) {
     return failure(
@@ -67,7 +72,7 @@ export function planQuota(
       : model.reasoningTokens === 'Billed';
   const counted = endpoint.kind === 'metered' && facts.hasOutput && tokenQuotas.some(({ quota }) => drawsOutput(quota));
   return {
-    buckets: keyed.buckets,
+    buckets,
     inputTokens: endpoint.kind === 'metered' ? inputUpperBound(facts, choice.tokenizer) : 0,
     output: counted
       ? outputDemand(facts, choiceTokens, hidden, estimates.holdTokens(...estimateKey(choice)))

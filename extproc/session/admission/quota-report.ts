@@ -6,6 +6,7 @@ import type { KeyPart, Quota } from '../../../contract/policy.ts';
 import type { CompiledRule, CompiledTarget } from '../../policy/compile.ts';
 import { bucketsFor } from '../../quota/keys.ts';
 import type { BucketRef, BucketSnapshot } from '../../quota/store.ts';
+import { shownAmount } from '../../quota/units.ts';
 import type { Request } from '../request.ts';
 import { findRule, isReachedBy, modelFacts } from '../routing.ts';
 import { keyModel } from './quota-plan.ts';
@@ -139,8 +140,9 @@ export function quotaReport(
     return {
       name: plain ? undefined : quota.id,
       type: quota.limit.type,
-      amount: snapshot?.limit ?? quota.limit.amount,
-      remaining: snapshot?.remaining ?? null,
+      currency: quota.limit.type === 'Cost' ? quota.limit.currency : undefined,
+      amount: shownAmount(quota, snapshot?.limit ?? quota.limit.amount),
+      remaining: snapshot === undefined ? null : shownAmount(quota, snapshot.remaining),
       resets: resetAtMs === undefined ? null : new Date(resetAtMs).toISOString(),
       key: quota.key.map((part, place) => shownPart(part, bucket?.values[place])),
     };

@@ -53,10 +53,11 @@ function askStore(admission: Admission, nowMs: number, out: Action[]): StepResul
 /** Returns what the request asks of the quota store; of passthrough only its number counts. */
 function quotaDemand({ buckets, prepared, context }: Admission, atMs: number): Demand {
   const { input, plan } = prepared ?? {};
+  const prices = prepared?.choice.modelFacts?.prices;
   return {
     id: context.newId(),
     atMs,
-    draws: buckets.map(drawOn),
+    draws: buckets.map((bucket) => drawOn(bucket, prices)),
     inputTokens: input?.most ?? 0,
     inputCounted: input?.text !== undefined || !buckets.some(({ quota }) => drawsInput(quota)),
     ...input?.leastOfDemand,
