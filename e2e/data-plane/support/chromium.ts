@@ -10,11 +10,14 @@ export const chromiumProgram = programs.find((program) => existsSync(program));
 /** For the options of a test: the reason to skip it, or false. */
 export const withoutChromium = chromiumProgram === undefined && 'no Chromium (apt-get install chromium)';
 
-export function startChromium(): Promise<Browser> {
+/** `hosts`: addresses of further names that the browser knows. */
+export function startChromium(hosts: Readonly<Record<string, string>> = {}): Promise<Browser> {
+  const mapped = Object.entries(hosts).map(([name, address]) => `MAP ${name} ${address}`);
+  const known = [...Object.values(hosts), '127.0.0.1', 'localhost'].map((name) => `EXCLUDE ${name}`);
   return chromium.launch({
     ...(chromiumProgram !== undefined && { executablePath: chromiumProgram }),
     // The pages of the identity provider name fonts of another site.
-    args: ['--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost'],
+    args: [`--host-resolver-rules=${[...mapped, 'MAP * ~NOTFOUND', ...known].join(', ')}`],
   });
 }
 

@@ -29,6 +29,8 @@ const defaultUsers: Readonly<Record<string, OidcUser>> = {
 
 export interface OidcProviderOptions {
   readonly port?: number;
+  /** The address that it listens on. */
+  readonly host?: string;
   /** Differs from the address that it listens on behind a proxy, or for a wrong issuer. */
   readonly issuer?: string;
   readonly users?: Readonly<Record<string, OidcUser>>;
@@ -67,9 +69,10 @@ export async function startOidcProvider(options: OidcProviderOptions = {}): Prom
     requests.push((request.url ?? '').replace(/\?.*/, ''));
     handler(request, response);
   });
-  await listen(server, options.port ?? 0);
+  const host = options.host ?? '127.0.0.1';
+  await listen(server, options.port ?? 0, host);
   const { port } = server.address() as AddressInfo;
-  const issuer = options.issuer ?? `http://127.0.0.1:${port}`;
+  const issuer = options.issuer ?? `http://${host}:${port}`;
   let generation = 1;
   let keys = await newIssuerKeys(generation);
   const use = (newKeys: readonly IssuerKey[]) => {
@@ -97,7 +100,7 @@ export async function startOidcProvider(options: OidcProviderOptions = {}): Prom
     down: () => close(server),
     up: async () => {
       if (!server.listening) {
-        await listen(server, port);
+        await listen(server, port, host);
       }
     },
     stop: () => close(server),
@@ -210,10 +213,10 @@ class StoreAdapter implements Adapter {
   }
 }
 
-function listen(server: http.Server, port: number): Promise<void> {
+function listen(server: http.Server, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, '127.0.0.1', () => {
+    server.listen(port, host, () => {
       server.off('error', reject);
       resolve();
     });
