@@ -75,11 +75,12 @@ class WatchedSources implements ClusterSources {
   readonly #apiKeys: Collection<AddToWorld>;
   readonly #userTraffic: Collection<ReadObject>;
   readonly #userClients: Collection<ReadObject>;
+  readonly #userSecurity: Collection<ReadObject>;
   readonly #classes: Collection<string | undefined>;
   readonly #namespaceLabels: Collection<Readonly<Record<string, string>>>;
   readonly #services: Collection<readonly string[]>;
   readonly #pods: Collection<ProxyPod>;
-  readonly #userPolicies: readonly Collection<UserPolicy>[];
+  readonly #userExtensions: Collection<UserPolicy>;
   readonly #managed: ReadonlyMap<string, Collection<KubeObject>>;
   readonly #referenced: {
     readonly Secret: ReferencedObjects;
@@ -100,10 +101,8 @@ class WatchedSources implements ClusterSources {
       changed: this.#worldChanged,
       keep: readApiKeySecret,
     });
-    this.#userTraffic = this.#follow(resources.trafficPolicies, this.#namespaces, {
-      changed: this.#rewritten,
-      keep: (object) => (isOurs(object) ? undefined : { object, addTo: readObject(object) }),
-    });
+    this.#userTraffic = this.#readUsers(resources.trafficPolicies);
+    this.#userSecurity = this.#readUsers(resources.securityPolicies);
     this.#userClients = this.#read(resources.clientPolicies);
     this.#classes = this.#follow(resources.gatewayClasses, [''], {
       changed: this.#worldChanged,
@@ -120,12 +119,10 @@ class WatchedSources implements ClusterSources {
       changed: this.#observedChanged,
       keep: (object) => proxyPod(object as Parameters<typeof proxyPod>[0], homes),
     });
-    this.#userPolicies = [resources.securityPolicies, resources.extensionPolicies].map((resource) =>
-      this.#follow(resource, this.#namespaces, {
-        changed: this.#observedChanged,
-        keep: (object) => (isOurs(object) ? undefined : userPolicy(resource.kind, object)),
-      }),
-    );
+    this.#userExtensions = this.#follow(resources.extensionPolicies, this.#namespaces, {
+      changed: this.#observedChanged,
+      keep: (object) => (isOurs(object) ? undefined : userPolicy(resources.extensionPolicies.kind, object)),
+    });
     this.#managed = new Map(
       resources.generatedResources.map((resource) => [resource.kind, this.#followManaged(resource)]),
     );
@@ -183,7 +180,8 @@ class WatchedSources implements ClusterSources {
 
   userPolicies(): readonly UserPolicy[] {
     return [
-      ...this.#userPolicies.flatMap((collection) => [...collection.items()]),
+      ...[...this.#userSecurity.items()].map(({ object }) => userPolicy('SecurityPolicy', object)),
+      ...this.#userExtensions.items(),
       ...[...this.#userTraffic.items()].map(({ object }) => userPolicy('BackendTrafficPolicy', object)),
     ];
   }
@@ -215,6 +213,14 @@ class WatchedSources implements ClusterSources {
     return this.#follow(resource, this.#namespaces, {
       changed: this.#rewritten,
       keep: (object) => ({ object, addTo: readObject(object) }),
+    });
+  }
+
+  /** Reads a kind of which some objects are generated, without those. */
+  #readUsers(resource: Resource): Collection<ReadObject> {
+    return this.#follow(resource, this.#namespaces, {
+      changed: this.#rewritten,
+      keep: (object) => (isOurs(object) ? undefined : { object, addTo: readObject(object) }),
     });
   }
 
@@ -253,11 +259,12 @@ class WatchedSources implements ClusterSources {
       this.#apiKeys,
       this.#userTraffic,
       this.#userClients,
+      this.#userSecurity,
       this.#classes,
       this.#namespaceLabels,
       this.#services,
       this.#pods,
-      ...this.#userPolicies,
+      this.#userExtensions,
       ...this.#managed.values(),
     ];
   }
@@ -270,7 +277,7 @@ class WatchedSources implements ClusterSources {
   }
 
   #additions(): readonly AddToWorld[] {
-    const collections = [...this.#own, this.#grants, this.#userTraffic, this.#userClients];
+    const collections = [...this.#own, this.#grants, this.#userTraffic, this.#userClients, this.#userSecurity];
     const objects = [...collections.flatMap((collection) => [...collection.items()]), ...this.#servedGateways()];
     return objects.map(({ addTo }) => addTo);
   }

@@ -156,6 +156,15 @@ export const conditions = {
       ),
     },
   },
+  'tallygate.dev/LoginDisabled': {
+    on: ['AIAccessPolicy (each ancestor)'],
+    description: 'Browsers cannot log in on a listener of the Gateway. Absent: they can. Only in a cluster.',
+    reasons: {
+      WouldWeakenUsersPolicy: isTrue(
+        'The login would weaken a SecurityPolicy on the Gateway or its listener; the message names it and the fix.',
+      ),
+    },
+  },
   'tallygate.dev/BudgetEndsWithPod': {
     on: ['AIQuotaPolicy (each ancestor)'],
     description:
@@ -173,6 +182,7 @@ export const badIfTrue: ReadonlySet<ConditionType> = new Set([
   'Conflicted',
   'tallygate.dev/ProcessorReplaced',
   'tallygate.dev/RetriesNotCounted',
+  'tallygate.dev/LoginDisabled',
   'tallygate.dev/BudgetEndsWithPod',
   'tallygate.dev/UntrustedKey',
 ]);

@@ -175,8 +175,18 @@ export const clientPolicySpec = policyTargets.extend({
   timeout: z.object({ http: z.object({ streamIdleTimeout: z.unknown().optional() }).optional() }).optional(),
 });
 
+/** Envoy Gateway's SecurityPolicy: the sections that a generated policy may not be merged with. */
+export const securityPolicySpec = policyTargets.extend({
+  jwt: z.unknown().optional(),
+  oidc: z.unknown().optional(),
+  basicAuth: z.unknown().optional(),
+  apiKeyAuth: z.unknown().optional(),
+  extAuth: z.unknown().optional(),
+});
+
 export type PolicyTargets = z.output<typeof policyTargets>;
 export type ClientPolicySpec = z.output<typeof clientPolicySpec>;
+export type SecurityPolicySpec = z.output<typeof securityPolicySpec>;
 export type TrafficPolicySpec = z.output<typeof trafficPolicySpec>;
 export type GatewaySpec = z.output<typeof gatewaySpec>;
 export type Listener = GatewaySpec['listeners'][number];

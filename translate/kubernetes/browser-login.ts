@@ -8,13 +8,22 @@ import { accessOf, browserLoginOf } from '../link/access-in-use.ts';
 import { type BrowserLogin, ID_TOKEN_COOKIE } from '../link/authenticators.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import type { JsonObject } from '../plan.ts';
+import { loginConflict } from './login-conflicts.ts';
 import { type Identity, manifest } from './manifest.ts';
 import type { Manifest } from './plan.ts';
+import type { UserPolicyContext } from './user-policies.ts';
 
-/** Returns the policy for the entry route of a virtual host, if browsers log in there. */
-export function securityPolicies(virtualHost: LinkedVirtualHost, entry: Identity): readonly Manifest[] {
+/**
+ * Returns the policy for the entry route of a virtual host, if browsers log in there and no policy
+ * of the user would be weaker with it.
+ */
+export function securityPolicies(
+  virtualHost: LinkedVirtualHost,
+  entry: Identity,
+  context: UserPolicyContext,
+): readonly Manifest[] {
   const login = browserLoginOf(virtualHost);
-  if (login === undefined) {
+  if (login === undefined || loginConflict(virtualHost.listener, entry.namespace, context) !== undefined) {
     return [];
   }
   const { namespace, name, owner } = entry;

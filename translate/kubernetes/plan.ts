@@ -1,6 +1,6 @@
 /** Input and output of the translation for a cluster. */
 import type { GatewayPolicy } from '../../contract/policy.ts';
-import type { ClientPolicySpec, TrafficPolicySpec } from '../../crds/gateway-api.ts';
+import type { ClientPolicySpec, SecurityPolicySpec, TrafficPolicySpec } from '../../crds/gateway-api.ts';
 import type { KubernetesObject } from '../../crds/kinds.ts';
 import type { ClusterFacts } from '../deployment-mode.ts';
 import type { Reach } from '../link/destinations.ts';
@@ -12,12 +12,15 @@ export interface ClusterWorld extends World, ClusterFacts {
   /** Written by users, not generated. */
   readonly trafficPolicies: readonly TrafficPolicy[];
   readonly clientPolicies: readonly ClientPolicy[];
+  readonly securityPolicies: readonly SecurityPolicy[];
 }
 
 /** A BackendTrafficPolicy of Envoy Gateway. */
 export type TrafficPolicy = KubernetesObject<TrafficPolicySpec>;
 /** A ClientTrafficPolicy. */
 export type ClientPolicy = KubernetesObject<ClientPolicySpec>;
+/** A SecurityPolicy. */
+export type SecurityPolicy = KubernetesObject<SecurityPolicySpec>;
 
 export interface ClusterOptions {
   /** Absolute path of the sidecar's socket in proxy pods. */

@@ -1,6 +1,12 @@
 /** Reads objects of the API server, which has validated them and applied defaults, into a world. */
 import type { z } from 'zod';
-import { clientPolicySpec, clusterGatewaySpec, referenceGrantSpec, trafficPolicySpec } from '../../crds/gateway-api.ts';
+import {
+  clientPolicySpec,
+  clusterGatewaySpec,
+  referenceGrantSpec,
+  securityPolicySpec,
+  trafficPolicySpec,
+} from '../../crds/gateway-api.ts';
 import { kindsByName, type Metadata, metadata } from '../../crds/kinds.ts';
 import { GATEWAY_GROUP, GROUP } from '../../crds/schema.ts';
 import type { ClusterFacts } from '../deployment-mode.ts';
@@ -10,7 +16,7 @@ import { type Draft, emptyDraft } from '../read/reader.ts';
 import type { UntypedObject } from '../read/untyped-object.ts';
 import { type Secret, secretText, type World } from '../world.ts';
 import { ENVOY_GROUP } from './manifest.ts';
-import type { ClientPolicy, ClusterWorld, TrafficPolicy } from './plan.ts';
+import type { ClientPolicy, ClusterWorld, SecurityPolicy, TrafficPolicy } from './plan.ts';
 
 /**
  * Adds one object to a world. Callers may cache it beside the object, because parsing is the
@@ -22,6 +28,7 @@ export type AddToWorld = (world: ClusterDraft) => void;
 export type ClusterDraft = Draft & {
   readonly trafficPolicies: TrafficPolicy[];
   readonly clientPolicies: ClientPolicy[];
+  readonly securityPolicies: SecurityPolicy[];
 };
 
 /**
@@ -59,7 +66,7 @@ export function clusterWorld(
   facts: ClusterFacts,
   jwks: World['jwks'] = new Map(),
 ): ClusterWorld {
-  const draft = { ...emptyDraft(), trafficPolicies: [], clientPolicies: [] };
+  const draft = { ...emptyDraft(), trafficPolicies: [], clientPolicies: [], securityPolicies: [] };
   for (const put of additions) {
     put(draft);
   }
@@ -105,6 +112,7 @@ const readers: readonly ManifestReader[] = [
   specReader(ENVOY_GROUP, 'ClientTrafficPolicy', clientPolicySpec, (world, object) =>
     world.clientPolicies.push(object),
   ),
+  specReader(ENVOY_GROUP, 'SecurityPolicy', securityPolicySpec, (world, object) => world.securityPolicies.push(object)),
   {
     group: '',
     kind: 'Secret',

@@ -7,15 +7,14 @@ import { PROVIDER_HEADERS, ROUTE_HEADER } from '../../contract/headers.ts';
 import type { Metadata } from '../../crds/kinds.ts';
 import type { RouteCors } from '../../crds/route.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
-import type { DeploymentMode } from '../deployment-mode.ts';
 import { corsOf } from '../link/cors.ts';
-import { allows } from '../link/listener-access.ts';
 import type { LinkedTarget } from '../link/routes.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { compare, fullName } from '../object-names.ts';
 import type { JsonObject } from '../plan.ts';
 import { type BackendRule, extensionFilter } from './backends.ts';
 import { securityPolicies } from './browser-login.ts';
+import { entryNamespace } from './entry-namespace.ts';
 import {
   type Identity,
   labelled,
@@ -47,19 +46,10 @@ export function virtualHostObjects(virtualHost: LinkedVirtualHost, context: Rout
   const routes = [entryRoute(virtualHost, entry), ...groups.map((group) => targetRoute(virtualHost, group, context))];
   return {
     virtualHost,
-    objects: [...routes.map(({ object }) => object), ...securityPolicies(virtualHost, entry)],
+    objects: [...routes.map(({ object }) => object), ...securityPolicies(virtualHost, entry, context)],
     generated: routes.map(({ generated }) => generated),
     traffic: groups,
   };
-}
-
-/**
- * Returns the Gateway's namespace, or, if its listener does not allow that, the namespace of the
- * oldest attached route.
- */
-export function entryNamespace({ listener, routes }: LinkedVirtualHost, mode: DeploymentMode): string {
-  const { namespace } = listener.gateway.metadata;
-  return allows(listener, namespace, mode) ? namespace : (routes[0]?.route.metadata.namespace ?? namespace);
 }
 
 /** The context for the routes of all virtual hosts. */

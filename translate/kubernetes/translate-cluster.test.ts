@@ -50,6 +50,22 @@ test('translation accepts any value in any place, and its output stays consisten
   );
 });
 
+for (const section of ['jwt', 'oidc'] as const) {
+  test(`a login is left out while a SecurityPolicy on the Gateway has ${section}`, () => {
+    const login = example('browser-login');
+    const policy = (spec: string) => `
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: SecurityPolicy
+metadata: { name: mine, namespace: app }
+spec: { targetRefs: [{ group: gateway.networking.k8s.io, kind: Gateway, name: ai }], ${spec} }`;
+    const logins = (text: string) => planOf(text).objects.filter(({ kind }) => kind === 'SecurityPolicy').length;
+    assert.equal(logins(login), 1);
+    assert.equal(logins(login + policy(`${section}: {}`)), 0);
+    assert.equal(logins(login + policy('cors: {}')), 1);
+  });
+}
+
 for (const name of [
   'acceptance',
   'listeners',

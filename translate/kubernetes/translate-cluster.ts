@@ -17,10 +17,12 @@ import { byName, compare, fullName } from '../object-names.ts';
 import { gatewayPolicy } from '../policy.ts';
 import { statusesOf } from '../statuses.ts';
 import { backendObjects } from './backends.ts';
+import { entryNamespace } from './entry-namespace.ts';
+import { withLogins } from './login-conflicts.ts';
 import type { ClusterOptions, ClusterPlan, ClusterWorld, Manifest } from './plan.ts';
 import { extprocObjects, notReadyBackend, notReadyObject, trafficObject } from './policies.ts';
 import { withRetries } from './retries.ts';
-import { byHttpRoute, entryNamespace, type VirtualHostObjects, virtualHostObjects } from './routes.ts';
+import { byHttpRoute, type VirtualHostObjects, virtualHostObjects } from './routes.ts';
 
 export function translateCluster(world: ClusterWorld, options: ClusterOptions): ClusterPlan {
   const mode: DeploymentMode = {
@@ -40,6 +42,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
     resources: context.resources,
     trafficPolicies: world.trafficPolicies,
     clientPolicies: world.clientPolicies,
+    securityPolicies: world.securityPolicies,
     routes: new Map(routes.map(({ name, route }) => [name, route.metadata])),
     backends: new Map(inUse.map(({ linked: { name, backend }, rule }) => [name, { metadata: backend.metadata, rule }])),
   };
@@ -55,7 +58,11 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
     ].toSorted(byIdentity),
     secrets: inUse.flatMap(({ secrets }) => secrets).toSorted(byName),
     jwksSources: jwksSources(virtualHosts, policies),
-    statuses: withRetries(statusesOf(linked, context), virtualHosts, routeContext),
+    statuses: withLogins(
+      withRetries(statusesOf(linked, context), virtualHosts, routeContext),
+      virtualHosts,
+      routeContext,
+    ),
     problems: context.diagnostics.sorted(),
     gateways: [...new Set(virtualHosts.map(({ listener }) => fullName(listener.gateway)))].toSorted(compare),
     generatedRoutes: generated.flatMap((each) => each.generated).toSorted(byHttpRoute),

@@ -3,6 +3,7 @@
  * of the listener, or else the oldest policy of the Gateway.
  */
 import type { ClientPolicySpec, PolicyTargets, TrafficPolicySpec } from '../../crds/gateway-api.ts';
+import type { KubernetesObject } from '../../crds/kinds.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import type { DeploymentMode } from '../deployment-mode.ts';
 import { selects } from '../link/listener-access.ts';
@@ -10,7 +11,7 @@ import type { GatewayListener } from '../link/listeners.ts';
 import { byAge } from '../object-names.ts';
 import type { ResourceIndex } from '../resource-index.ts';
 import { ENVOY_GROUP } from './manifest.ts';
-import type { ClientPolicy, TrafficPolicy } from './plan.ts';
+import type { ClientPolicy, SecurityPolicy, TrafficPolicy } from './plan.ts';
 
 /**
  * Settings from the user's Gateway policies. Apply them where the route sets nothing, because a
@@ -26,21 +27,28 @@ export interface UserPolicyContext {
   readonly mode: DeploymentMode;
   readonly trafficPolicies: readonly TrafficPolicy[];
   readonly clientPolicies: readonly ClientPolicy[];
+  readonly securityPolicies: readonly SecurityPolicy[];
 }
 
 export function userPoliciesOf(listener: GatewayListener, context: UserPolicyContext): UserPolicies {
   return {
-    traffic: effectivePolicy('BackendTrafficPolicy', context.trafficPolicies, listener, context),
-    client: effectivePolicy('ClientTrafficPolicy', context.clientPolicies, listener, context),
+    traffic: policiesOn('BackendTrafficPolicy', context.trafficPolicies, listener, context)[0]?.spec,
+    client: policiesOn('ClientTrafficPolicy', context.clientPolicies, listener, context)[0]?.spec,
   };
 }
 
-function effectivePolicy<Spec extends PolicyTargets>(
+/** Returns all of a listener's and its Gateway's, whichever of them Envoy Gateway applies. */
+export function userSecurityPolicies(listener: GatewayListener, context: UserPolicyContext): readonly SecurityPolicy[] {
+  return policiesOn('SecurityPolicy', context.securityPolicies, listener, context);
+}
+
+/** Returns the policies of the listener, then those of its Gateway, each from the oldest. */
+function policiesOn<Spec extends PolicyTargets>(
   kind: string,
-  policies: readonly { readonly metadata: TrafficPolicy['metadata']; readonly spec: Spec }[],
+  policies: readonly KubernetesObject<Spec>[],
   { gateway, spec: { name: listenerName } }: GatewayListener,
   { resources, mode }: UserPolicyContext,
-): Spec | undefined {
+): readonly KubernetesObject<Spec>[] {
   const { namespace, name, labels = {} } = gateway.metadata;
   const byName = (spec: Spec, section: string | undefined) =>
     [...spec.targetRefs, ...(spec.targetRef ? [spec.targetRef] : [])].some(
@@ -57,14 +65,14 @@ function effectivePolicy<Spec extends PolicyTargets>(
       { group: GATEWAY_GROUP, kind: 'Gateway', namespace, name },
     );
   const sorted = policies.toSorted(byAge);
-  const ofListener = sorted.find(
+  const ofListener = sorted.filter(
     ({ metadata, spec }) => metadata.namespace === namespace && byName(spec, listenerName),
   );
-  const ofGateway = sorted.find(
+  const ofGateway = sorted.filter(
     ({ metadata: { namespace: from }, spec }) =>
       (from === namespace && byName(spec, undefined)) || (bySelector(spec, from) && permitted(from)),
   );
-  return (ofListener ?? ofGateway)?.spec;
+  return [...ofListener, ...ofGateway];
 }
 
 function reaches(

@@ -37,7 +37,12 @@ export function accessEverywhere({
 
 /** Returns how browsers log in: a virtual host has one issuer, that of the outermost policy. */
 export function browserLoginOf(virtualHost: LinkedVirtualHost): BrowserLogin | undefined {
-  return accessEverywhere(virtualHost).find(({ browserLogin }) => browserLogin !== undefined)?.browserLogin;
+  return accessWithLogin(virtualHost)?.browserLogin;
+}
+
+/** Returns the access policy by which browsers log in. */
+export function accessWithLogin(virtualHost: LinkedVirtualHost): CompiledAccess | undefined {
+  return accessEverywhere(virtualHost).find(({ browserLogin }) => browserLogin !== undefined);
 }
 
 /** Returns where the public keys of the access policies in use come from, sorted. */
