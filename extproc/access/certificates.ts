@@ -1,14 +1,8 @@
 /** Identifies callers by the client certificate that Envoy has verified. */
+import { CERTIFICATE_ATTRIBUTES } from '../../contract/headers.ts';
 import type { CertificateAuthenticator, CertificateSource } from '../../contract/policy.ts';
 import type { Caller } from '../caller.ts';
 import { nameMatcher } from '../model-names.ts';
-
-/** Attributes of the connection. Envoy sets them only if the client presented a certificate. */
-const attributeNames: Readonly<Record<CertificateSource['from'], string>> = {
-  URISAN: 'connection.uri_san_peer_certificate',
-  DNSSAN: 'connection.dns_san_peer_certificate',
-  Subject: 'connection.subject_peer_certificate',
-};
 
 /** Longer attributes are not read: patterns take time in proportion to the square of this. */
 const MAX_ATTRIBUTE_CHARACTERS = 512;
@@ -30,7 +24,7 @@ export function compileCertificate({ id, identity }: CertificateAuthenticator): 
   return {
     id,
     identify(attributes) {
-      if (!Object.values(attributeNames).some((name) => (attributes.get(name) ?? '') !== '')) {
+      if (!Object.values(CERTIFICATE_ATTRIBUTES).some((name) => (attributes.get(name) ?? '') !== '')) {
         return undefined;
       }
       const found = group(attributes);
@@ -46,7 +40,7 @@ function sourceReader(
   if (source === undefined) {
     return () => undefined;
   }
-  const name = attributeNames[source.from];
+  const name = CERTIFICATE_ATTRIBUTES[source.from];
   const extract = source.pattern === undefined ? whole : patternExtract(source.pattern);
   return (attributes) => {
     const attribute = attributes.get(name);
