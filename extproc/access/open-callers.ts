@@ -84,11 +84,15 @@ export class OpenCallers<Stream> {
   }
 }
 
-/** Whether a key that a stream of this caller needs is not accepted any more. */
-export function isRevoked(identity: CallerIdentity, apiKeys: ApiKeysByDigest, nowMs: number): boolean {
-  return neededKeys(identity).some(({ digest, authenticators }) => !accepts(apiKeys, digest, authenticators, nowMs));
+/** Whether a key of this caller is not accepted any more. */
+export function isRevoked({ callers }: CallerIdentity, apiKeys: ApiKeysByDigest, nowMs: number): boolean {
+  return callers.some(
+    ({ keyDigest, provenBy }) =>
+      keyDigest !== undefined && !accepts(apiKeys, keyDigest, provenBy.keyAuthenticators, nowMs),
+  );
 }
 
+/** Returns the keys that streams of this caller need to stay open. */
 function neededKeys({ policies, callers }: CallerIdentity): readonly Omit<NeededKey<unknown>, 'watched'>[] {
   return policies.flatMap(({ policy }, place) => {
     const { keyDigest, provenBy } = callers[place]!;

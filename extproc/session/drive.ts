@@ -11,9 +11,9 @@ import { newBodyCount } from '../tokens/count.ts';
 import { Account } from './account.ts';
 import type { Body, BodyEnd, BodyOwner } from './bodies.ts';
 import type { Action, ActionOf, EventOf, ServiceAction, SessionEvent } from './protocol.ts';
+import { isRevokedSince } from './revoked-since.ts';
 import type { SessionServices } from './services.ts';
 import { Session } from './session.ts';
-import { watchCaller } from './watch-caller.ts';
 
 /** Unsent bytes of a response at which the driver stops reading until its client has caught up. */
 const UNSENT_BYTES_A_STREAM = 64 * 1024;
@@ -29,7 +29,6 @@ const NOTHING: SessionEvent[] = [];
 class Drive implements ExchangeHandler, BodyOwner {
   readonly #exchange: Exchange;
   readonly #shared: SessionServices;
-  readonly #policy: CompiledPolicy;
   readonly #session: Session;
   readonly #account: Account;
   #events: SessionEvent[] = [];
@@ -52,7 +51,6 @@ class Drive implements ExchangeHandler, BodyOwner {
   constructor(exchange: Exchange, shared: SessionServices, policy: CompiledPolicy) {
     this.#exchange = exchange;
     this.#shared = shared;
-    this.#policy = policy;
     this.#account = new Account(shared);
     const { newId, random, estimates, newMeter, health, verifier, now, compares, plainErrors } = shared;
     this.#session = new Session({
@@ -64,6 +62,7 @@ class Drive implements ExchangeHandler, BodyOwner {
       newMeter,
       compares,
       plainErrors,
+      isRevoked: (identity) => isRevokedSince(policy, identity, shared),
       healthy: (target) => health.healthy(target, now()),
     });
   }
@@ -286,7 +285,7 @@ class Drive implements ExchangeHandler, BodyOwner {
         void action.verified.then(() => this.#handle({ type: 'tokens-verified' }));
         break;
       case 'watch-caller':
-        this.#unwatch = watchCaller(this, action.identity, this.#policy, this.#shared);
+        this.#unwatch = this.#shared.openCallers.add(this, action.identity);
         break;
       case 'reserve':
         this.#reserve(action.demand);

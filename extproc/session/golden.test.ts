@@ -81,6 +81,7 @@ function replay(given: Case): readonly object[] {
     policy,
     verifier: new TokenVerifier({ nowMs: () => nowMs, requestKeys: () => {} }),
     random: () => 0,
+    isRevoked: () => false,
     healthy: () => true,
     newId: () => 'id',
     estimates: { holdTokens: () => 16, tokensPerSecond: () => 50 },

@@ -69,6 +69,7 @@ class TestSession {
         verifier: new TokenVerifier({ nowMs: () => 0, requestKeys: () => {} }),
         newId: () => 'id',
         random: () => 0,
+        isRevoked: () => false,
         healthy: () => true,
         estimates: { holdTokens: () => 16, tokensPerSecond: () => 50 },
         newMeter,

@@ -17,6 +17,8 @@ import type { RoutingDecision } from './select-backend.ts';
 export interface AdmissionContext {
   readonly policy: CompiledPolicy;
   readonly verifier: TokenVerifier;
+  /** Whether a newer policy no longer has the API key of the caller. */
+  readonly isRevoked: (identity: CallerIdentity) => boolean;
   readonly newId: () => string;
   /** In [0, 1). */
   readonly random: () => number;

@@ -2,6 +2,7 @@
 import { type AccessDemand, admit } from '../../access/decide.ts';
 import { isFailure } from '../../errors.ts';
 import type { Action, EventOf } from '../protocol.ts';
+import { credentialRevoked } from '../replies.ts';
 import { identify } from './access.ts';
 import type { Admission, AdmissionStep, AdmissionWait, StepResult } from './admission.ts';
 import { mostOutputTokens } from './quota-plan.ts';
@@ -27,6 +28,10 @@ function permit(admission: Admission, nowMs: number, out: Action[]): StepResult 
   }
   if (admission.identity === undefined) {
     return 'next';
+  }
+  // While the body arrived, the key may have been removed.
+  if (admission.context.isRevoked(admission.identity)) {
+    return credentialRevoked;
   }
   const admitted = admit(admission.identity, demandOf(admission));
   if (isFailure(admitted)) {
