@@ -23,8 +23,7 @@ node_modules/.installed: package.json package-lock.json
 
 .tools/.python: tools/python.sh e2e/data-plane/testdata/python/requirements.txt
 	@echo 'Installing the Python clients …'
-	@tools/python.sh
-	@touch $@
+	@if tools/python.sh; then touch $@; else echo 'Their tests are skipped'; fi
 
 .PHONY: run
 run: setup ## Run the gateway on this machine (FILES="a.yaml b.yaml"; default: the quickstart)

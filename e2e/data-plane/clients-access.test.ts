@@ -1,4 +1,4 @@
-/** The official TypeScript clients with client certificates, alone and beside a key. */
+/** The official TypeScript clients with keys and tokens in each header, and with certificates. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
@@ -6,12 +6,12 @@ import OpenAI from 'openai';
 import { Agent, fetch as undiciFetch } from 'undici';
 import { type AccessWorld, KEY, startAccessWorld } from './support/access-world.ts';
 import type { Certificate } from './support/certificates.ts';
-import { errorOf, mock, say } from './support/clients.ts';
+import { anthropicClient, errorOf, mock, openaiClient, say } from './support/clients.ts';
 import { CLAUDE, MODEL } from './support/world.ts';
 
 const BODY = { model: MODEL, max_tokens: 20, messages: say('Hello') };
 
-describe('the official clients with a certificate', () => {
+describe('the official clients', () => {
   let world: AccessWorld;
   const agents: Agent[] = [];
   before(async () => {
@@ -42,7 +42,28 @@ describe('the official clients with a certificate', () => {
     return [decision, method, tenant, user];
   }
 
-  it('work, and the caller is who the certificate names', async () => {
+  it('work with a key and with a token in each header', async () => {
+    const token = await world.issuer.issueToken();
+    for (const [credential, method] of [
+      [KEY, 'api_key'],
+      [token, 'jwt'],
+    ] as const) {
+      const { url } = world.gateway;
+      const openai = openaiClient(url).withOptions({ apiKey: credential });
+      const [byKey, byBearer] = [{ apiKey: credential }, { apiKey: null, authToken: credential }].map((own) =>
+        anthropicClient(url).withOptions(own),
+      );
+      for (const work of [
+        () => openai.chat.completions.create(BODY, mock({ tokens: 3 })),
+        () => byKey!.messages.create({ ...BODY, model: CLAUDE }, mock({ tokens: 3 })),
+        () => byBearer!.messages.create({ ...BODY, model: CLAUDE }, mock({ tokens: 3 })),
+      ]) {
+        assert.deepEqual((await callerOf(work)).slice(0, 3), ['admitted', method, 'search']);
+      }
+    }
+  });
+
+  it('work with a certificate, and the caller is who it names', async () => {
     const certificate = await certificateOf('search');
     const openai = openaiWith(certificate);
     const anthropic = new Anthropic({ baseURL: world.tlsUrl, ...optionsOf(certificate) });
@@ -62,7 +83,7 @@ describe('the official clients with a certificate', () => {
     assert.equal(world.provider.seen.length, 0);
   });
 
-  it('are identified by a valid key before the certificate', async () => {
+  it('are identified by a valid key before their certificate', async () => {
     const openai = openaiWith(await certificateOf('ads'), KEY);
     const caller = await callerOf(() => openai.chat.completions.create(BODY, mock({ tokens: 3 })));
     assert.deepEqual(caller, ['admitted', 'api_key', 'search', 'batch']);
