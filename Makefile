@@ -45,6 +45,11 @@ generate: setup ## Write the generated files: CRDs, reference pages, protobuf co
 	node tools/generate.ts
 	cd protos && PATH="$(CURDIR)/node_modules/.bin:$$PATH" buf generate
 
+.PHONY: catalog
+catalog: setup ## Update the price lists of providers (read the diff)
+	npm install --save-dev --save-exact @pydantic/genai-prices@latest
+	node tools/catalog.ts
+
 .PHONY: golden
 golden: setup ## Rewrite the expected files of golden tests (read the diff)
 	UPDATE_GOLDEN=1 node --test 'translate/**/*.test.ts' 'extproc/**/*golden*.test.ts'

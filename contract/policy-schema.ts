@@ -109,6 +109,7 @@ const modelPrices = z.strictObject({
     audioOutput: count.exactOptional(),
   } satisfies Fields<ModelPrices['perMillionTokens']>),
   perRequest: count.exactOptional(),
+  catalog: text.exactOptional(),
 } satisfies Fields<ModelPrices>);
 
 const modelFacts = z.strictObject({

@@ -149,6 +149,8 @@ export interface ModelPrices {
     readonly audioOutput?: number;
   };
   readonly perRequest?: number;
+  /** The price list that the prices are from, with its version; absent: the AIBackend itself. */
+  readonly catalog?: string;
 }
 
 export type Limit = CountLimit | CostLimit;

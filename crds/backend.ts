@@ -214,6 +214,23 @@ const tokenizer = z
   })
   .meta({ description: 'How to count tokens when the provider reports no usage.' });
 
+/** The providers whose price lists Tallygate ships. */
+export const catalogNames = [
+  'anthropic',
+  'cerebras',
+  'deepseek',
+  'fireworks',
+  'google',
+  'groq',
+  'mistral',
+  'moonshotai',
+  'openai',
+  'together',
+  'x-ai',
+] as const;
+
+export type CatalogName = (typeof catalogNames)[number];
+
 export const backendSpec = z
   .object({
     schema: z
@@ -230,6 +247,13 @@ export const backendSpec = z
       })
       .optional(),
     credential: credential.optional(),
+    catalog: z
+      .enum(catalogNames)
+      .meta({
+        description:
+          'Prices and context lengths of the models of this provider, from the shipped price list. An entry of `models` overrides them; an entry with an exact name takes from the list what it leaves out.',
+      })
+      .optional(),
     models: keyedList(model, 'name', 256)
       .meta({
         'x-kubernetes-list-type': 'map',

@@ -84,6 +84,8 @@ export interface RequestRecord {
 export interface RequestCost {
   readonly nanos: number;
   readonly currency: string;
+  /** See `ModelPrices.catalog`. */
+  readonly catalog: string | undefined;
 }
 
 /** What a coding agent says of itself. */

@@ -103,7 +103,7 @@ async function exampleText(): Promise<string> {
   };
   const outcomes: readonly RequestRecord[] = [
     { ...outcomeOfStream, usage, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/teams/trial'] } },
-    { ...outcomeOfStream, unmetered: true, clientLeft: true, cost: { nanos: 1, currency: 'USD' } },
+    { ...outcomeOfStream, unmetered: true, clientLeft: true, cost: { nanos: 1, currency: 'USD', catalog: undefined } },
     { ...outcomeOfStream, access: { decision: 'admitted', method: 'jwt', caller: exampleCaller, group: undefined } },
     { ...outcomeOfStream, ...refusedByAccess },
     { ...outcomeOfStream, broken: { flags: 'UC', details: 'upstream_reset', transportFailure: '' } },

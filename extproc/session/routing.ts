@@ -103,14 +103,43 @@ export function chooseTarget(
   return group.at(-1);
 }
 
-const matchers = new WeakMap<BackendPolicy, readonly (readonly [NameMatcher, ModelFacts])[]>();
+/** The models of a backend by name; a price list has hundreds. */
+interface ModelIndex {
+  /** Exact names, with their place in the list. */
+  readonly exact: ReadonlyMap<string, number>;
+  readonly globs: readonly { readonly matches: NameMatcher; readonly place: number }[];
+}
+
+const indexes = new WeakMap<BackendPolicy, ModelIndex>();
 
 /** Returns the facts of a model: the first entry of the backend that matches its name. */
 export function modelFacts(backend: BackendPolicy, model: string): ModelFacts | undefined {
-  let list = matchers.get(backend);
-  if (list === undefined) {
-    list = backend.models.map((facts) => [nameMatcher(facts.name), facts] as const);
-    matchers.set(backend, list);
+  let index = indexes.get(backend);
+  if (index === undefined) {
+    index = indexOf(backend);
+    indexes.set(backend, index);
   }
-  return list.find(([matches]) => matches(model))?.[1];
+  const exact = index.exact.get(model) ?? backend.models.length;
+  for (const { matches, place } of index.globs) {
+    if (place > exact) {
+      break;
+    }
+    if (matches(model)) {
+      return backend.models[place];
+    }
+  }
+  return backend.models[exact];
+}
+
+function indexOf({ models }: BackendPolicy): ModelIndex {
+  const exact = new Map<string, number>();
+  const globs: { readonly matches: NameMatcher; readonly place: number }[] = [];
+  for (const [place, { name }] of models.entries()) {
+    if (name.includes('*')) {
+      globs.push({ matches: nameMatcher(name), place });
+    } else if (!exact.has(name)) {
+      exact.set(name, place);
+    }
+  }
+  return { exact, globs };
 }

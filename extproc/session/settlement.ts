@@ -218,7 +218,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
 function pricedCost(choice: RoutingDecision | undefined, { usage }: Cost): RequestCost | undefined {
   const prices = choice?.modelFacts?.prices;
   return prices && covers(prices, choice!.facts.hasOutput)
-    ? { nanos: costNanos(usage, prices), currency: prices.currency }
+    ? { nanos: costNanos(usage, prices), currency: prices.currency, catalog: prices.catalog }
     : undefined;
 }
 

@@ -58,6 +58,7 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   line += text('source', outcome.source);
   if (outcome.cost !== undefined) {
     line += `,"cost":"${decimalText(outcome.cost.nanos)}","currency":"${outcome.cost.currency}"`;
+    line += text('catalog', outcome.cost.catalog);
   }
   if (outcome.undeliveredTokens !== undefined) {
     line += `,"undeliveredTokens":${outcome.undeliveredTokens}`;

@@ -94,9 +94,12 @@ test('an access line shows waits and undelivered tokens', () => {
 test('costs are decimal numbers in access lines and units of the currency in metrics', () => {
   const limit = { type: 'Cost', amount: 10, currency: 'USD', unpriced: 'Refuse' } as const;
   const costBucket = { ...bucket, quota: { ...bucket.quota, limit } };
-  const outcome: RequestRecord = { ...outcomeOfStream, cost: { nanos: 1_250_000_000, currency: 'USD' } };
+  const outcome: RequestRecord = {
+    ...outcomeOfStream,
+    cost: { nanos: 1_250_000_000, currency: 'USD', catalog: 'genai-prices 0.1.8' },
+  };
   const line = JSON.parse(accessLine(outcome, [{ bucket: costBucket, amount: 1, cause: 'in_flight' }]));
-  assert.deepEqual([line.cost, line.currency], ['1.25', 'USD']);
+  assert.deepEqual([line.cost, line.currency, line.catalog], ['1.25', 'USD', 'genai-prices 0.1.8']);
   assert.deepEqual(line.overdrafts, [{ quota: 'default/teams/hour', cost: '0.000000001', cause: 'in_flight' }]);
   const { recorder, sums } = recorderOf([outcome, outcome]);
   const [cell] = sums('tallygate.cost');

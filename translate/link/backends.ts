@@ -2,7 +2,7 @@
 
 import { CLIENT_HEADERS, CREDENTIAL_HEADERS } from '../../contract/headers.ts';
 import { nanoUnits } from '../../contract/money.ts';
-import type { BackendPolicy, ModelPrices } from '../../contract/policy.ts';
+import type { BackendPolicy, ModelFacts, ModelPrices } from '../../contract/policy.ts';
 import type { BackendSpec } from '../../crds/backend.ts';
 import type { AIBackend } from '../../crds/kinds.ts';
 import { GROUP } from '../../crds/schema.ts';
@@ -12,6 +12,7 @@ import { byName, fullName } from '../object-names.ts';
 import type { ProblemFields } from '../problem.ts';
 import { notFound, type ResourceIndex, referenceGrantHint } from '../resource-index.ts';
 import { type Located, type SecretText, secretText } from '../world.ts';
+import { type CatalogModel, catalogModel, priceCatalog } from './catalog.ts';
 import { type Endpoint, endpointOf, type Refuse } from './endpoints.ts';
 
 export interface LinkedBackend {
@@ -84,19 +85,52 @@ function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
     name,
     schema: spec.schema,
     tokenizer: { encoding, ...(factorPercent !== undefined && { factorPercent }) },
-    models: (spec.models ?? []).map((model) => ({
-      name: model.name,
-      ...(model.maxOutputTokens !== undefined && { maxOutputTokens: model.maxOutputTokens }),
-      ...(model.contextTokens !== undefined && { contextTokens: model.contextTokens }),
-      reasoningTokens: model.reasoningTokens,
-      ...(model.prices !== undefined && { prices: modelPrices(model.prices) }),
-    })),
+    models: modelFactsOf(spec),
   };
 }
 
-type PricesSpec = NonNullable<NonNullable<BackendSpec['models']>[number]['prices']>;
+/** Returns the facts of the models: the entries of the backend, then those of its catalog. */
+function modelFactsOf({ models = [], catalog }: BackendSpec): readonly ModelFacts[] {
+  const listed = catalog === undefined ? [] : priceCatalog.providers[catalog];
+  const own = models.map((model) => ownFacts(model, listed));
+  const names = new Set(models.map(({ name }) => name));
+  return [...own, ...listed.filter(({ name }) => !names.has(name)).map(catalogFacts)];
+}
 
-function modelPrices({ currency, perMillionTokens, perRequest }: PricesSpec): ModelPrices {
+type ModelSpec = NonNullable<BackendSpec['models']>[number];
+
+/** Takes from the catalog what an entry with an exact name leaves out. */
+function ownFacts(model: ModelSpec, listed: readonly CatalogModel[]): ModelFacts {
+  const { name, maxOutputTokens, reasoningTokens } = model;
+  const known = name.includes('*') ? undefined : catalogModel(listed, name);
+  const fromCatalog: Partial<ModelFacts> = known === undefined ? {} : catalogFacts(known);
+  const contextTokens = model.contextTokens ?? fromCatalog.contextTokens;
+  const prices = model.prices === undefined ? fromCatalog.prices : modelPrices(model.prices);
+  return {
+    name,
+    ...(maxOutputTokens !== undefined && { maxOutputTokens }),
+    ...(contextTokens !== undefined && { contextTokens }),
+    reasoningTokens,
+    ...(prices !== undefined && { prices }),
+  };
+}
+
+function catalogFacts({ name, contextTokens, prices }: CatalogModel): ModelFacts {
+  return {
+    name,
+    ...(contextTokens !== undefined && { contextTokens }),
+    reasoningTokens: 'Auto',
+    ...(prices !== undefined && { prices: { ...modelPrices(prices), catalog: priceCatalog.source } }),
+  };
+}
+
+type PricesSpec = NonNullable<ModelSpec['prices']>;
+
+function modelPrices({
+  currency,
+  perMillionTokens,
+  perRequest,
+}: PricesSpec | NonNullable<CatalogModel['prices']>): ModelPrices {
   const kinds = Object.entries(perMillionTokens).flatMap(([kind, price]) =>
     price === undefined ? [] : [[kind, nanoUnits(price)]],
   );
