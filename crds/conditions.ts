@@ -132,6 +132,9 @@ export const conditions = {
       ClientControlled: isTrue(
         'The key is a header, and no access policy applies: a client can use the budget of another.',
       ),
+      OtherNamespace: isTrue(
+        'The key is an identity, and an inner access policy of another namespace identifies callers: its author can choose whose budget they use.',
+      ),
       NotIdentified: isTrue(
         'The key is an identity (Tenant, User, Group, APIKey, Claim), and no access policy identifies callers.',
       ),

@@ -150,11 +150,29 @@ function untrustedKey(policy: AIQuotaPolicy, quotas: readonly Quota[], here: Pol
     const message = `${undefinedKeys.join(', ')}: ${NOT_IDENTIFIED}`;
     return [condition(type, 'NotIdentified', message, generation)];
   }
+  const inner = here.map((policies) => innerIdentifier(policy, policies)).find((each) => each !== undefined);
+  if (undefinedKeys.length > 0 && inner !== undefined) {
+    const message = `${undefinedKeys.join(', ')}: AIAccessPolicy ${inner.name} of another namespace identifies callers, so its author can choose whose budget they use`;
+    return [condition(type, 'OtherNamespace', message, generation)];
+  }
   if (free.length > 0 && here.some((policies) => policiesOf(accessPolicyKind, policies).length === 0)) {
     const message = `${free.join(', ')}: clients choose the header of the key, because no AIAccessPolicy applies`;
     return [condition(type, 'ClientControlled', message, generation)];
   }
   return [];
+}
+
+/**
+ * Returns the policy that identifies callers at a place if the author of a quota there may not
+ * trust it: it is nearer to the rule, and of another namespace.
+ */
+function innerIdentifier(quotaPolicy: AIQuotaPolicy, policies: readonly AttachedPolicy[]): AttachedPolicy | undefined {
+  const identifier = policiesOf(accessPolicyKind, policies).find(
+    ({ compiled }) => compiled.policy.authenticators.length > 0,
+  );
+  const place = policies.findIndex(({ policy }) => policy === quotaPolicy);
+  const isInner = identifier !== undefined && policies.indexOf(identifier) > place;
+  return isInner && identifier.policy.metadata.namespace !== quotaPolicy.metadata.namespace ? identifier : undefined;
 }
 
 const NOT_IDENTIFIED = 'no AIAccessPolicy identifies callers, so every request lacks this part of the key';
