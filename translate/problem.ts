@@ -40,7 +40,7 @@ export type Severity = 'Error' | 'Warning' | 'Note';
 
 export interface Problem {
   readonly severity: Severity;
-  readonly reason: ConditionReason | ReadReason | GatewayReason;
+  readonly reason: ConditionReason | ReadReason | GatewayReason | 'Unpriced';
   /** Absent if the text is not an object. */
   readonly object?: ObjectRef;
   /** The field path; '' for the whole object. */

@@ -19,6 +19,7 @@ import { quotaPolicyKind, reportUnidentifiedKeys } from './quotas.ts';
 import { attachRoutes, type RouteAttachment } from './route-attachment.ts';
 import type { TargetIds } from './route-ids.ts';
 import { type LinkedRoute, linkRoutes } from './routes.ts';
+import { reportUnpriced } from './unpriced.ts';
 import { reportVirtualHosts } from './virtual-host-problems.ts';
 import { type LinkedVirtualHost, linkVirtualHosts } from './virtual-hosts.ts';
 
@@ -47,6 +48,7 @@ export function link(
   reportUnproven(virtualHosts, context.diagnostics);
   reportLogins(virtualHosts, context.diagnostics);
   reportUnidentifiedKeys(policies, virtualHosts, context);
+  reportUnpriced(policies, virtualHosts, context.diagnostics);
   return { backends, routes, attachments, policies, virtualHosts };
 }
 
