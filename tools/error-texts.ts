@@ -62,8 +62,8 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
   },
   forbidden: {
     means:
-      'No `allow` rule of the `AIAccessPolicy` objects that apply admits the caller to the endpoint with such a request.',
-    fix: 'Ask the operator for access, or ask for less output where a condition limits it.',
+      'No `allow` rule of the `AIAccessPolicy` objects that apply admits the caller to the endpoint with such a request. Or a request with the session of a browser is not JSON, so another page could have sent it.',
+    fix: 'Ask the operator for access, ask for less output where a condition limits it, or send JSON with the content type `application/json`.',
   },
   model_not_allowed: {
     means: 'No `allow` rule admits the caller to the model. The name is compared exactly, also in case.',

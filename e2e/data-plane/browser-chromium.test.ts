@@ -1,7 +1,8 @@
 /**
  * A person with Chromium signs in at a certified OpenID Provider, and a front-end application on
  * another port uses the gateway with the session. The provider and a hostile page are on another
- * site (`localhost` instead of 127.0.0.1), so the browser applies its rules for cookies.
+ * site (`localhost` instead of 127.0.0.1), so the browser applies its rules for cookies. A second
+ * hostile page is on another port of the same site, so the browser sends the session.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -66,18 +67,18 @@ describe('a gateway in Chromium', { skip: withoutChromium }, () => {
   let oidc: OidcProvider;
   let world: World;
   let url: string;
-  /** Serves an empty page, or a form that posts to the gateway. */
-  let frontEnd: http.Server;
-  let frontEndPort: number;
+  /** `cors` of the route allows the origin of the first one. */
+  let pages: readonly PageServer[];
+  let frontEnd: string;
+  let neighbour: string;
+  let otherSite: string;
 
   before(async () => {
     const [port = 0, oidcPort = 0] = await freePorts(2);
     url = `http://127.0.0.1:${port}`;
-    frontEnd = http.createServer((request, response) => {
-      response.writeHead(200, { 'content-type': 'text/html' }).end(request.url === '/form' ? formTo(url) : '<p>App');
-    });
-    await new Promise<void>((resolve) => frontEnd.listen(0, '127.0.0.1', resolve));
-    frontEndPort = (frontEnd.address() as AddressInfo).port;
+    pages = await Promise.all([servePages(url), servePages(url)]);
+    [frontEnd = '', neighbour = ''] = pages.map((each) => `http://127.0.0.1:${each.port}`);
+    otherSite = frontEnd.replace('127.0.0.1', 'localhost');
     oidc = await startOidcProvider({
       port: oidcPort,
       issuer: `http://localhost:${oidcPort}`,
@@ -92,7 +93,7 @@ describe('a gateway in Chromium', { skip: withoutChromium }, () => {
         },
       ],
     });
-    const cors = { allowOrigins: [`http://127.0.0.1:${frontEndPort}`], allowCredentials: true };
+    const cors = { allowOrigins: [frontEnd], allowCredentials: true };
     world = await startWorld(policies(oidc.issuer), { cors }, { port });
     browser = await startChromium();
   });
@@ -101,8 +102,9 @@ describe('a gateway in Chromium', { skip: withoutChromium }, () => {
     await browser?.close();
     await world?.stop();
     await oidc?.stop();
-    frontEnd?.closeAllConnections();
-    frontEnd?.close();
+    for (const each of pages ?? []) {
+      each.stop();
+    }
   });
 
   async function signedIn(user: string): Promise<Page> {
@@ -113,22 +115,26 @@ describe('a gateway in Chromium', { skip: withoutChromium }, () => {
     return page;
   }
 
-  /** Calls the gateway from the front-end application in the browser of `page`. */
-  async function chatFrom(page: Page, host = '127.0.0.1'): Promise<{ status: number; text: string } | string> {
+  /** Calls the gateway from a page of `origin` in the browser of `page`; the type may be empty. */
+  async function chatFrom(
+    page: Page,
+    origin = frontEnd,
+    type = 'application/json',
+  ): Promise<{ status: number; text: string } | string> {
     const app = await page.context().newPage();
-    await app.goto(`http://${host}:${frontEndPort}/`);
+    await app.goto(`${origin}/`);
     return app.evaluate(
-      async ([to, body]) => {
+      async ([to, text, type]) => {
         try {
-          const headers = { 'content-type': 'application/json' };
-          const init = { method: 'POST', credentials: 'include', headers, body } as const;
+          const body = new Blob([text], { type });
+          const init = { method: 'POST', credentials: 'include', body } as const;
           const response = await fetch(`${to}/v1/chat/completions`, init);
           return { status: response.status, text: await response.text() };
         } catch (error) {
           return String(error);
         }
       },
-      [url, BODY] as const,
+      [url, BODY, type] as const,
     );
   }
 
@@ -141,6 +147,21 @@ describe('a gateway in Chromium', { skip: withoutChromium }, () => {
     const record = (await world.gateway.recordsWhere('chats', before + 1, isAdmitted)).at(-1);
     const { tenant, user } = JSON.parse(record?.line ?? '{}').caller;
     return { tenant, user, totalTokens: JSON.parse(answer.text).usage.total_tokens };
+  }
+
+  /** Submits the form of a hostile page, and returns the cookies that the browser sends. */
+  async function submitFormOf(page: Page, origin: string): Promise<{ form: Page; cookie: string | undefined }> {
+    const form = await page.context().newPage();
+    const posted = form.waitForRequest((request) => request.method() === 'POST' && request.url().startsWith(url));
+    await form.goto(`${origin}/form`);
+    await form.locator('[type=submit]').click();
+    const { cookie } = await (await posted).allHeaders();
+    return { form, cookie };
+  }
+
+  async function spent(): Promise<number> {
+    const key = { tallygate_quota_key: 'ada@example.com' };
+    return (await world.gateway.metrics()).sum('tallygate_quota_spent', key);
   }
 
   /** Asserts that the front-end application is refused and reads the error. */
@@ -170,8 +191,7 @@ describe('a gateway in Chromium', { skip: withoutChromium }, () => {
     const page = await signedIn('ada');
     const { tenant, user, totalTokens } = await admittedChatFrom(page);
     assert.deepEqual([tenant, user], ['search', 'ada@example.com']);
-    const metrics = await world.gateway.metrics();
-    assert.equal(metrics.sum('tallygate_quota_spent', { tallygate_quota_key: 'ada@example.com' }), totalTokens);
+    assert.equal(await spent(), totalTokens);
   });
 
   it('answers scripts without a session with 401 and no redirect', async () => {
@@ -183,18 +203,34 @@ describe('a gateway in Chromium', { skip: withoutChromium }, () => {
   it('keeps pages of other sites from sending and from reading with the session', async () => {
     const page = await signedIn('ada');
     world.provider.forget();
-    assert.match(String(await chatFrom(page, 'localhost')), /Failed to fetch/);
-    const form = await page.context().newPage();
-    const posted = form.waitForRequest((request) => request.method() === 'POST' && request.url().startsWith(url));
-    await form.goto(`http://localhost:${frontEndPort}/form`);
-    await form.locator('[type=submit]').click();
-    const headers = await (await posted).allHeaders();
-    assert.equal(headers['cookie'], undefined);
+    assert.match(String(await chatFrom(page, otherSite)), /Failed to fetch/);
+    const { cookie, form } = await submitFormOf(page, otherSite);
+    assert.equal(cookie, undefined);
     await form.waitForLoadState();
     assert.deepEqual(
       world.provider.seen.filter(({ method }) => method === 'POST'),
       [],
     );
+  });
+
+  it('charges nothing for what pages of the same site send without a preflight request', async () => {
+    const page = await signedIn('ada');
+    await admittedChatFrom(page);
+    world.provider.forget();
+    const spentBefore = await spent();
+    for (const type of ['application/json', 'text/plain', '']) {
+      assert.match(String(await chatFrom(page, neighbour, type)), /Failed to fetch/);
+    }
+    assert.ok((await submitFormOf(page, neighbour)).cookie?.includes(`${ID_TOKEN}=`));
+    const answer = await chatFrom(page, frontEnd, 'text/plain');
+    assert.ok(typeof answer === 'object' && answer.status === 403, JSON.stringify(answer));
+    const { code, message } = JSON.parse(answer.text).error;
+    assert.equal(code, 'forbidden');
+    assert.match(message, /content type application\/json/);
+    // The browser did not send the JSON of the neighbour; the gateway refused all others.
+    await world.gateway.recordsWhere('forged requests', 4, ({ status }) => status === 403);
+    assert.deepEqual(world.provider.seen, []);
+    assert.equal(await spent(), spentBefore);
   });
 
   it('refuses changed cookies and those of two users', async () => {
@@ -250,6 +286,24 @@ describe('a gateway in Chromium', { skip: withoutChromium }, () => {
     }
   });
 });
+
+interface PageServer {
+  readonly port: number;
+  stop(): void;
+}
+
+/** Serves an empty page, and under `/form` one that posts to the gateway. */
+async function servePages(url: string): Promise<PageServer> {
+  const server = http.createServer((request, response) => {
+    response.writeHead(200, { 'content-type': 'text/html' }).end(request.url === '/form' ? formTo(url) : '<p>App');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const stop = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { port: (server.address() as AddressInfo).port, stop };
+}
 
 /** Returns a page whose form posts JSON without a preflight request: `NAME=VALUE` in plain text. */
 function formTo(url: string): string {

@@ -1,5 +1,5 @@
 /** Reads the credentials that a client presents in request headers. */
-import type { HeaderList } from '../exchange.ts';
+import { firstHeader, type HeaderList, headerValues } from '../exchange.ts';
 
 /** The longest credential; tokens with many groups have about 8 KB. */
 export const MAX_CREDENTIAL_CHARACTERS = 16_384;
@@ -54,6 +54,22 @@ export function headerCredential(headers: HeaderList): HeaderCredential {
     found = value;
   }
   return found === undefined ? none : { type: 'secret', value: found };
+}
+
+const JSON_TYPE = /^\s*application\/json\s*(;|$)/i;
+
+/**
+ * Whether a page of another origin can make a browser send the request without a preflight request:
+ * with cookies, if the origin belongs to the same site. Forms and scripts can post plain text or no
+ * type at all, but JSON only after a preflight request, which `cors` of the route answers.
+ */
+export function isForgeable(headers: HeaderList): boolean {
+  const method = firstHeader(headers, ':method');
+  if (method === 'GET' || method === 'HEAD') {
+    return false;
+  }
+  const types = headerValues(headers, 'content-type');
+  return types.length === 0 || !types.every((type) => JSON_TYPE.test(type));
 }
 
 /**

@@ -29,6 +29,8 @@ const certificate = {
 const attributes = { 'connection.uri_san_peer_certificate': 'spiffe://example.org/ns/ads/sa/batch' };
 const token = await signedToken(signing);
 
+const get = [':method', 'GET'] as const;
+
 const anyOf = accessPolicy([keyAuthenticator, jwtAuthenticator([signing.jwk]), certificate]);
 
 async function method(headers: HeaderList, more: object = {}): Promise<string> {
@@ -76,11 +78,34 @@ test('a token in the cookie identifies the caller unless a header has a credenti
   const policy = accessPolicy([keyAuthenticator, jwtAuthenticator([signing.jwk], { cookie: 'IdToken' })]);
   const cookie = ['cookie', `IdToken=${token}`] as const;
   const codes: string[] = [];
-  for (const headers of [[cookie], [...bearer('tg-one'), cookie], [...bearer('wrong'), cookie], bearer(token)]) {
+  for (const headers of [[get, cookie], [...bearer('tg-one'), cookie], [...bearer('wrong'), cookie], bearer(token)]) {
     const result = await newAccessRig().authenticate([policy], headers, { keys: [apiKey('tg-one')] });
     codes.push(isFailure(result) ? result.code : result.proven.method);
   }
   assert.deepEqual(codes, ['jwt', 'api_key', 'unauthenticated', 'unauthenticated']);
+});
+
+test('a cookie identifies the caller only of requests that a page of another origin cannot forge', async () => {
+  const policy = accessPolicy([keyAuthenticator, jwtAuthenticator([signing.jwk], { cookie: 'IdToken' }), certificate]);
+  const cookie = ['cookie', `IdToken=${token}`] as const;
+  const text = ['content-type', 'text/plain'] as const;
+  const json = ['content-type', 'application/json; charset=utf-8'] as const;
+  const requests: readonly (readonly [string, HeaderList, string, object?])[] = [
+    ['POST', [cookie, json], 'jwt'],
+    ['GET', [cookie], 'jwt'],
+    ['HEAD', [cookie, text], 'jwt'],
+    ['POST', [cookie], 'forbidden'],
+    ['POST', [cookie, text], 'forbidden'],
+    ['DELETE', [cookie, text], 'forbidden'],
+    ['POST', [text], 'unauthenticated'],
+    ['POST', [cookie, text, ...bearer('tg-one')], 'api_key'],
+    ['POST', [cookie, text], 'client_certificate', attributes],
+  ];
+  for (const [verb, headers, expected, ofConnection = {}] of requests) {
+    const more = { keys: [apiKey('tg-one')], attributes: ofConnection as Readonly<Record<string, string>> };
+    const result = await newAccessRig().authenticate([policy], [[':method', verb], ...headers], more);
+    assert.equal(isFailure(result) ? result.code : result.proven.method, expected, `${verb} ${headers}`);
+  }
 });
 
 const inner = (changes: Partial<AccessPolicy>): AccessPolicy => accessPolicy([], { name: 'default/inner', ...changes });

@@ -67,6 +67,10 @@ const tooManyGroups = failure(
   'unauthenticated',
   `The token names more than ${MAX_GROUPS} groups. Let the identity provider send the groups that matter.`,
 );
+const forgeable = failure(
+  'forbidden',
+  'A request with the session of a browser needs the content type application/json. Send JSON, or a token in authorization.',
+);
 const overloaded = failure('overloaded', 'The gateway verifies too many tokens. Try again shortly.', {
   retryAfterMs: 1000,
 });
@@ -160,6 +164,10 @@ class Attempt {
   #byCookie(policy: CompiledAccessPolicy): ProvenCaller | undefined {
     for (const token of policy.cookies) {
       const secret = this.#presented.cookie(token.authenticator.cookie!);
+      if (secret !== undefined && this.#presented.cookiesAreForgeable) {
+        this.#failure ??= forgeable;
+        return undefined;
+      }
       const proven = secret && this.#byToken(policy, token, secret);
       if (proven !== undefined || this.pending !== undefined) {
         return proven;

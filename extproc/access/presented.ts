@@ -1,7 +1,7 @@
 /** The credentials of one request. Each is read once, when a policy asks for it. */
 import { hash } from 'node:crypto';
 import type { HeaderList } from '../exchange.ts';
-import { cookieValue, type HeaderCredential, headerCredential } from './credentials.ts';
+import { cookieValue, type HeaderCredential, headerCredential, isForgeable } from './credentials.ts';
 import type { CompiledJwt } from './jwt.ts';
 import type { TokenVerdict } from './token-verifier.ts';
 
@@ -41,6 +41,11 @@ export class Presented {
   cookie(name: string): PresentedSecret | undefined {
     const value = cookieValue(this.#headers, name);
     return value === undefined ? undefined : secretOf(value);
+  }
+
+  /** Whether a page of another origin may have made the browser send the cookies. */
+  get cookiesAreForgeable(): boolean {
+    return isForgeable(this.#headers);
   }
 
   verdict(jwt: CompiledJwt): TokenVerdict | undefined {

@@ -166,6 +166,29 @@ test('a policy of a rule restricts the caller of the Gateway', () => {
   }
 });
 
+test('a session of a browser pays only for requests that a page of another origin cannot forge', async () => {
+  const cookies = accessPolicy([jwtAuthenticator([signing.jwk], { cookie: 'IdToken' })]);
+  const cookie = ['cookie', `IdToken=${token}`] as const;
+  for (const [type, details] of [
+    ['application/json', 'request-headers'],
+    ['text/plain', 'tallygate_forbidden'],
+    ['multipart/form-data; boundary=x', 'tallygate_forbidden'],
+  ] as const) {
+    for (const places of [{ host: [cookies] }, { rule: [cookies] }]) {
+      for (const [headers, body] of [
+        [CHAT, BODY],
+        [UPLOAD, Buffer.from('bytes')],
+      ] as const) {
+        const { handler, did } = open(places);
+        handler.requestHeaders([...headers, cookie, ['content-type', type]], false, ENTRY);
+        handler.requestBody(body, true);
+        await settled(() => did.some((name) => name === 'request-headers' || name.startsWith('tallygate')));
+        assert.ok(did.includes(details), `${type}: ${did}`);
+      }
+    }
+  }
+});
+
 test('an unknown path needs a credential before the answer says whether it exists', () => {
   const { handler, did } = open({ host: [accessPolicy([keyAuthenticator])] });
   handler.requestHeaders(
