@@ -249,6 +249,29 @@ test('a flood of unknown keys causes one attempt per interval', async () => {
   assert.ok(issuer.requests.length >= 2 && issuer.requests.length <= 5, `${issuer.requests.length} requests`);
 });
 
+test('issuers that do not answer do not delay the keys of others', async () => {
+  const [issuer, tarpit] = [await startIssuer(), await startIssuer()];
+  const fixture = start([issuer.byKeySet], { timeoutMs: 60_000, refetchMs: 0 });
+  await until(() => kids(fixture, issuer.byKeySet)?.join() === 'first', 'fetched');
+  const urls = Array.from({ length: 20 }, (_, index) => `/silent-${index}`);
+  tarpit.answers = Object.fromEntries(urls.map((url) => [url, () => {}]));
+  const silent = urls.map((url): KeySource => ({ type: 'URI', url: `${tarpit.origin}${url}` }));
+  fixture.fetcher.want([...silent, issuer.byKeySet]);
+  await until(() => tarpit.requests.length >= 8, 'tried');
+  issuer.answers = { '/jwks': json({ keys: [second] }) };
+  fixture.fetcher.refetch(issuer.byKeySet.url);
+  await until(() => kids(fixture, issuer.byKeySet)?.join() === 'second', 'fetched again');
+});
+
+test('new sources do not displace those in use', async () => {
+  const issuer = await startIssuer();
+  const { fetcher } = start([issuer.byKeySet]);
+  const many = Array.from({ length: 1001 }, (_, index): KeySource => ({ type: 'URI', url: `http://a/${index}` }));
+  fetcher.want([...many, issuer.byKeySet]);
+  assert.equal(fetcher.states().length, 1000);
+  assert.ok(fetcher.state(issuer.byKeySet) !== undefined);
+});
+
 test('a refetch of a URL that no policy names does nothing', async () => {
   const issuer = await startIssuer();
   const fixture = start([]);

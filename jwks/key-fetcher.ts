@@ -84,6 +84,8 @@ const INTERVALS: KeyIntervals = {
 const MAX_SOURCES = 1000;
 /** Bounds what one failing network costs. */
 const MAX_FETCHES = 16;
+/** Leaves room for other issuers while many are away, or answer slowly on purpose. */
+const MAX_UNCERTAIN_FETCHES = 8;
 
 export class KeyFetcher {
   readonly #options: KeyFetcherOptions;
@@ -96,6 +98,8 @@ export class KeyFetcher {
   readonly #waiting: FollowedSource[] = [];
   readonly #attempts = new EventEmitter();
   #fetches = 0;
+  /** Of sources whose last attempt failed, or that were not tried yet. */
+  #uncertainFetches = 0;
 
   constructor(options: KeyFetcherOptions) {
     this.#options = options;
@@ -112,7 +116,10 @@ export class KeyFetcher {
 
   /** Replaces the sources whose keys are fetched. The keys of others are dropped. */
   want(sources: readonly KeySource[]): void {
-    const wanted = new Map(sources.slice(0, MAX_SOURCES).map((source) => [keySourceId(source), source]));
+    const all = new Map(sources.map((source) => [keySourceId(source), source]));
+    // New sources do not displace those in use.
+    const inUse = [...all].toSorted(([left], [right]) => Number(this.#isKnown(right)) - Number(this.#isKnown(left)));
+    const wanted = new Map(inUse.slice(0, MAX_SOURCES));
     if (sources.length > MAX_SOURCES) {
       this.#options.log.warn({ sources: sources.length, maximum: MAX_SOURCES }, 'too many sources of keys');
     }
@@ -231,16 +238,37 @@ export class KeyFetcher {
     }, delayMs);
   }
 
-  /** Starts attempts as far as the bound allows. */
+  #isKnown(id: string): boolean {
+    return this.#followed.has(id) || this.#kept.has(id);
+  }
+
+  /** Starts attempts as far as the bounds allow. */
   #next(): void {
-    while (this.#fetches < MAX_FETCHES && this.#waiting.length > 0) {
-      const followed = this.#waiting.shift()!;
+    for (let next = this.#takeWaiting(); next !== undefined; next = this.#takeWaiting()) {
+      const uncertain = isUncertain(next) ? 1 : 0;
       this.#fetches++;
-      void this.#attempt(followed).finally(() => {
+      this.#uncertainFetches += uncertain;
+      void this.#attempt(next).finally(() => {
         this.#fetches--;
+        this.#uncertainFetches -= uncertain;
         this.#next();
       });
     }
+  }
+
+  /** Takes the next source that may be fetched: good ones first, failing ones last. */
+  #takeWaiting(): FollowedSource | undefined {
+    if (this.#fetches >= MAX_FETCHES) {
+      return undefined;
+    }
+    const mayFail = this.#uncertainFetches < MAX_UNCERTAIN_FETCHES;
+    const next =
+      this.#waiting.find((each) => !isUncertain(each)) ??
+      (mayFail ? (this.#waiting.find(({ failures }) => failures === 0) ?? this.#waiting[0]) : undefined);
+    if (next !== undefined) {
+      this.#waiting.splice(this.#waiting.indexOf(next), 1);
+    }
+    return next;
   }
 
   async #attempt(followed: FollowedSource): Promise<void> {
@@ -339,6 +367,10 @@ interface FollowedSource extends KeyState {
   fetching: boolean;
   /** Whether another attempt was asked for during this one. */
   refetch: boolean;
+}
+
+function isUncertain({ keys, failures }: FollowedSource): boolean {
+  return keys === undefined || failures > 0;
 }
 
 function resultOf({ keys, endpoints }: KeptKeys, failure?: string): KeyResult {
