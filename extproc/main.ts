@@ -128,7 +128,13 @@ function openStore(journalPath: string | undefined, now: () => number, log: Log)
       }
     },
     onNearlyFull: (keys) => log.warn(keys, 'quota near its maximum of live keys'),
-    onRecovery: () => log.warn({}, 'quota journal writable again, nothing lost'),
+    onRecovery: (usageLost) =>
+      log.warn(
+        { usageLost },
+        usageLost === 0
+          ? 'quota journal writable again, nothing lost'
+          : 'quota journal writable again, charges are complete, records of usage lost',
+      ),
   });
   if (recovered.holds > 0) {
     log.warn(

@@ -5,6 +5,7 @@
 import type { QuotaDefinition } from './quota-definition.ts';
 import { SlidingSum } from './sliding.ts';
 import type { BucketRef, Hold, Holder } from './store.ts';
+import type { UsageHold, UsageSubject } from './usage-record.ts';
 import type { Calendar, WindowBounds } from './window.ts';
 
 /** What is charged and held in one window. A sliding or lifetime quota has a single window. */
@@ -232,6 +233,8 @@ export interface HoldPart {
   readonly perInputToken: number;
   readonly perOutputToken: number;
   held: number;
+  /** Set at the settlement. */
+  charged: number;
   /**
    * Set where the output is leased and drawn from this window: the hold, and the part's index in
    * `window.leases`.
@@ -255,6 +258,13 @@ export class OpenHold implements Hold {
   readonly usualTokens: number | undefined;
   holder: Holder | undefined;
   settled = false;
+  /** Whom the request is charged to, for its usage record. */
+  readonly subject: UsageSubject | undefined;
+  /** Granted at admission. */
+  outputTokens = 0;
+  extensions = 0;
+  /** Granted by extensions. */
+  extendedTokens = 0;
 
   constructor(
     id: string,
@@ -262,12 +272,14 @@ export class OpenHold implements Hold {
     parts: readonly HoldPart[],
     inputTokens: number,
     usualTokens: number | undefined,
+    subject: UsageSubject | undefined,
   ) {
     this.id = id;
     this.number = number;
     this.parts = parts;
     this.inputTokens = inputTokens;
     this.usualTokens = usualTokens;
+    this.subject = subject;
     for (const part of parts) {
       const { window } = part;
       window.held += part.held;
@@ -278,6 +290,13 @@ export class OpenHold implements Hold {
         part.leaseIndex = window.leases.push(part) - 1;
       }
     }
+  }
+
+  /** Adds the output tokens of an extension. */
+  extend(outputTokens: number): void {
+    this.grow(outputTokens);
+    this.extensions++;
+    this.extendedTokens += outputTokens;
   }
 
   /** Adds output tokens to the hold; a negative number gives some back. */
@@ -302,6 +321,18 @@ export class OpenHold implements Hold {
       part.window.held -= units;
     }
     return true;
+  }
+
+  /** Returns what a usage record keeps of the hold. */
+  get usage(): UsageHold {
+    const { inputTokens, outputTokens, extensions, extendedTokens, parts } = this;
+    const limits = parts.map(({ window: { bucket }, held, charged }) => ({
+      quota: bucket.definition.quota.id,
+      key: bucket.values,
+      held,
+      charged,
+    }));
+    return { inputTokens, outputTokens, extensions, extendedTokens, limits };
   }
 
   /** Gives back everything that is held. */

@@ -4,15 +4,16 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import type { HoldParts, JournalBatch, WindowChange } from './journal-record.ts';
+import type { HoldParts, JournalBatch, JournaledHold, WindowChange } from './journal-record.ts';
 import { SEGMENTS_PER_WINDOW } from './sliding.ts';
+import { type UsageRetention, UsageTables, usageDefaults, usageSchema } from './usage-tables.ts';
 
 /**
  * The `user_version` of the file. A change of the tables below or of the log lines raises it and
  * adds a migration from the version before. Version 2 added checksums to lines; its tables are
- * those of version 1.
+ * those of version 1. Version 3 added usage and the subjects of holds.
  */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** The `application_id` of the file, "Tlly": distinguishes it from other SQLite files. */
 const APPLICATION_ID = 0x546c6c79;
@@ -28,7 +29,15 @@ const schema = `
     spent INTEGER NOT NULL DEFAULT 0, carried INTEGER NOT NULL DEFAULT 0, over INTEGER NOT NULL DEFAULT 0
   );
   CREATE TABLE segment (window INTEGER NOT NULL, number INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (window, number)) WITHOUT ROWID;
-  CREATE TABLE hold (id INTEGER PRIMARY KEY, parts TEXT NOT NULL);
+  CREATE TABLE hold (id INTEGER PRIMARY KEY, parts TEXT NOT NULL, subject TEXT);
+  ${usageSchema}
+`;
+
+/** From version 1 or 2. */
+const migration = `
+  ALTER TABLE hold ADD COLUMN subject TEXT;
+  ${usageSchema}
+  PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
 /** Names the unusable file and the fix. */
@@ -52,20 +61,22 @@ export interface JournalState {
   readonly quotas: ReadonlyMap<string, string>;
   /** Ordered by id, oldest first. */
   readonly windows: readonly WindowRow[];
-  readonly holds: readonly HoldParts[];
+  readonly holds: readonly JournaledHold[];
 }
 
 export class JournalDatabase {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   #unknownWindows = 0;
+  readonly usage: UsageTables;
 
   /** Opens or creates the file. Throws a JournalError for an unusable file. */
-  constructor(path: string) {
+  constructor(path: string, retention: UsageRetention = usageDefaults) {
     // SQLite creates files with the umask's permissions; keys of tenants must be readable by the
     // owner only.
     closeSync(openSync(path, 'a', 0o600));
     this.#database = new DatabaseSync(path);
+    this.usage = new UsageTables(this.#database, retention);
     try {
       this.#prepare(path);
     } catch (error) {
@@ -141,11 +152,14 @@ export class JournalDatabase {
       });
     }
     const quotas = this.#statement('SELECT * FROM quota').all();
-    const holds = this.#statement('SELECT parts FROM hold ORDER BY id').all();
+    const holds = this.#statement('SELECT parts, subject FROM hold ORDER BY id').all();
     return {
       quotas: new Map(quotas.map((row) => [String(row['id']), String(row['definition'])])),
       windows,
-      holds: holds.map((row) => JSON.parse(String(row['parts'])) as HoldParts),
+      holds: holds.map(({ parts, subject }) => ({
+        parts: JSON.parse(String(parts)) as HoldParts,
+        subject: (JSON.parse(String(subject)) as JournaledHold['subject'] | null) ?? undefined,
+      })),
     };
   }
 
@@ -170,11 +184,14 @@ export class JournalDatabase {
     if (isNew) {
       this.#transaction(() => this.#database.exec(schema));
     } else if (version < SCHEMA_VERSION) {
-      this.#database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+      this.#transaction(() => this.#database.exec(migration));
     }
-    const check = pragma('quick_check');
-    if (check !== 'ok') {
-      throw damaged(path, check);
+    // Usage is left out: it may be large, and no budget depends on it.
+    for (const table of ['applied', 'quota', 'window', 'segment', 'hold']) {
+      const check = pragma(`quick_check(${table})`);
+      if (check !== 'ok') {
+        throw damaged(path, check);
+      }
     }
   }
 
@@ -202,18 +219,31 @@ export class JournalDatabase {
       batch.windows.delete(id);
       this.#writeWindow(id, change);
     }
-    for (const [id, parts] of batch.holds) {
+    for (const [id, hold] of batch.holds) {
       if (left-- <= 0) {
         return;
       }
       batch.holds.delete(id);
-      if (parts === undefined) {
-        this.#statement('DELETE FROM hold WHERE id = ?').run(id);
-      } else {
-        this.#statement('INSERT OR REPLACE INTO hold VALUES (?, ?)').run(id, JSON.stringify(parts));
-      }
+      this.#writeHold(id, hold);
     }
+    this.usage.write(batch.usage, left);
+    if (batch.usage.size > 0) {
+      return;
+    }
+    this.usage.prune();
     this.#statement('UPDATE applied SET log = ?').run(log);
+  }
+
+  #writeHold(id: number, hold: JournaledHold | undefined): void {
+    if (hold === undefined) {
+      this.#statement('DELETE FROM hold WHERE id = ?').run(id);
+      return;
+    }
+    const subject = hold.subject === undefined ? null : JSON.stringify(hold.subject);
+    this.#statement(
+      `INSERT INTO hold VALUES (?, ?, ?)
+       ON CONFLICT DO UPDATE SET parts = excluded.parts, subject = coalesce(excluded.subject, subject)`,
+    ).run(id, JSON.stringify(hold.parts), subject);
   }
 
   #writeWindow(id: number, change: WindowChange | undefined): void {

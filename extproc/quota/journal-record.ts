@@ -4,6 +4,7 @@
  * reading a record twice, or after another was lost, does no harm.
  */
 import { crc32 } from 'node:zlib';
+import { isSubjectRow, isUsageRow, type UsageRow } from './usage-record.ts';
 
 export type JournalRecord =
   /** The definition of a quota; null: its last bucket is gone. */
@@ -16,7 +17,11 @@ export type JournalRecord =
   | readonly ['x', window: number]
   /** An open hold: pairs of a window and the units held. */
   | readonly ['h', hold: number, parts: readonly (readonly [window: number, units: number])[]]
-  | readonly ['d', hold: number];
+  /** Whom an open hold is for; follows its first `h`. */
+  | readonly ['i', hold: number, subject: HoldSubject]
+  | readonly ['d', hold: number]
+  /** What a request used. Ids grow. */
+  | readonly ['u', id: number, row: UsageRow];
 
 export interface WindowIdentity {
   readonly quota: string;
@@ -34,6 +39,15 @@ export interface WindowChange {
 }
 
 export type HoldParts = readonly (readonly [window: number, units: number])[];
+
+/** The values of `subjectRow`. */
+type HoldSubject = readonly (string | null)[];
+
+/** What the journal has of an open hold. */
+export interface JournaledHold {
+  readonly parts: HoldParts;
+  readonly subject: HoldSubject | undefined;
+}
 
 /** Returns the line of these records, with its line end. */
 export function journalLine(records: string): Buffer {
@@ -72,7 +86,9 @@ const forms: Readonly<Record<JournalRecord[0], readonly ((value: unknown) => boo
   s: [isCount, isCount, isCount],
   x: [isCount],
   h: [isCount, (value) => Array.isArray(value) && value.every(isPart)],
+  i: [isCount, isSubjectRow],
   d: [isCount],
+  u: [isCount, isUsageRow],
 };
 
 function isRecord(value: unknown): value is JournalRecord {
@@ -89,10 +105,12 @@ export class JournalBatch {
   /** undefined: the window is gone. */
   readonly windows = new Map<number, WindowChange | undefined>();
   /** undefined: the hold is settled. */
-  readonly holds = new Map<number, HoldParts | undefined>();
+  readonly holds = new Map<number, JournaledHold | undefined>();
+  /** By id, in the order of the lines. */
+  readonly usage = new Map<number, UsageRow>();
 
   get isEmpty(): boolean {
-    return this.quotas.size === 0 && this.windows.size === 0 && this.holds.size === 0;
+    return this.quotas.size + this.windows.size + this.holds.size + this.usage.size === 0;
   }
 
   /** Adds a line. Returns false for a damaged line, which is ignored as a whole. */
@@ -131,7 +149,17 @@ export class JournalBatch {
         this.windows.set(record[1], undefined);
         break;
       case 'h':
-        this.holds.set(record[1], record[2]);
+        this.holds.set(record[1], { parts: record[2], subject: this.holds.get(record[1])?.subject });
+        break;
+      case 'i': {
+        const hold = this.holds.get(record[1]);
+        if (hold !== undefined) {
+          this.holds.set(record[1], { parts: hold.parts, subject: record[2] });
+        }
+        break;
+      }
+      case 'u':
+        this.usage.set(record[1], record[2]);
         break;
       case 'd':
         this.holds.set(record[1], undefined);

@@ -10,6 +10,7 @@ import type { OpenHold, WindowState } from './bucket.ts';
 import { type JournalRecord, journalLine } from './journal-record.ts';
 import type { JournalWriter, JournalWriterOptions } from './journal-writer.ts';
 import type { Journal } from './persistence.ts';
+import { subjectRow, type UsageRow } from './usage-record.ts';
 
 export interface LogJournalOptions extends JournalWriterOptions {
   /**
@@ -21,8 +22,11 @@ export interface LogJournalOptions extends JournalWriterOptions {
    * Called with the reason while grants cannot be written or synced, at most about once a second.
    */
   readonly onTrouble: (error: unknown) => void;
-  /** Called when everything that could not be written has been written. */
-  readonly onRecovery: () => void;
+  /**
+   * Called when everything that could not be written has been written, except for the records of
+   * usage beyond those that may wait.
+   */
+  readonly onRecovery: (usageLost: number) => void;
 }
 
 export const journalDefaults: LogJournalOptions = {
@@ -37,6 +41,9 @@ export const journalDefaults: LogJournalOptions = {
 /** The pause after a failed write: what fails may be slow, too. */
 const RETRY_MS = 100;
 const TROUBLE_INTERVAL_MS = 1_000;
+
+/** Records of usage that wait while nothing can be written, about 500 bytes each. */
+const MAX_WAITING_USAGE = 20_000;
 
 /** What the journal has of a window. */
 interface WindowEntry {
@@ -73,6 +80,10 @@ export class LogJournal implements Journal {
   #dirtyHolds: HoldEntry[] = [];
   #goneWindows: number[] = [];
   readonly #dirtyQuotas = new Map<string, object | null>();
+  /** Records of usage, encoded. */
+  #usage: string[] = [];
+  #usageLost = 0;
+  #nextUsageId = 1;
   /** A change must be written before anything that it covers is sent. */
   #urgent = false;
   #timer: NodeJS.Timeout | undefined;
@@ -82,6 +93,11 @@ export class LogJournal implements Journal {
 
   constructor(options: LogJournalOptions) {
     this.#options = options;
+  }
+
+  /** Sets the id of the next record of usage, greater than any before. */
+  startUsageAt(id: number): void {
+    this.#nextUsageId = id;
   }
 
   /** Starts to write flushes. */
@@ -135,6 +151,14 @@ export class LogJournal implements Journal {
     this.#dirtyQuotas.set(id, quota === undefined ? null : removedMs === undefined ? quota : { ...quota, removedMs });
   }
 
+  usage(row: UsageRow): void {
+    if (this.#usage.length >= MAX_WAITING_USAGE) {
+      this.#usageLost++;
+      return;
+    }
+    this.#usage.push(encoded(['u', this.#nextUsageId++, row]));
+  }
+
   flush(): void {
     if (this.#urgent) {
       this.#write();
@@ -163,7 +187,8 @@ export class LogJournal implements Journal {
     this.#clean();
     if (this.failure !== undefined) {
       this.failure = undefined;
-      this.#options.onRecovery();
+      this.#options.onRecovery(this.#usageLost);
+      this.#usageLost = 0;
     }
   }
 
@@ -183,7 +208,11 @@ export class LogJournal implements Journal {
 
   get #isClean(): boolean {
     const changes =
-      this.#dirtyHolds.length + this.#dirtyWindows.length + this.#goneWindows.length + this.#dirtyQuotas.size;
+      this.#dirtyHolds.length +
+      this.#dirtyWindows.length +
+      this.#goneWindows.length +
+      this.#dirtyQuotas.size +
+      this.#usage.length;
     return changes === 0;
   }
 
@@ -204,10 +233,14 @@ export class LogJournal implements Journal {
     for (const { hold, journaled } of this.#dirtyHolds) {
       if (!hold.settled) {
         records.push(`["h",${hold.number},[${hold.parts.map(({ window, held }) => `[${window.id},${held}]`).join()}]]`);
+        if (!journaled && hold.subject !== undefined) {
+          records.push(encoded(['i', hold.number, subjectRow(hold.subject)]));
+        }
       } else if (journaled) {
         records.push(`["d",${hold.number}]`);
       }
     }
+    records.push(...this.#usage);
     return `[${records.join()}]`;
   }
 
@@ -233,6 +266,7 @@ export class LogJournal implements Journal {
     this.#dirtyWindows = [];
     this.#dirtyHolds = [];
     this.#goneWindows = [];
+    this.#usage = [];
     // Clearing a Map allocates a new table, even if the Map is empty.
     if (this.#dirtyQuotas.size > 0) {
       this.#dirtyQuotas.clear();

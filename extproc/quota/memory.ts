@@ -35,6 +35,7 @@ import type {
   QuotaKeys,
   QuotaStore,
 } from './store.ts';
+import { type UsageRecord, usageRow } from './usage-record.ts';
 import { WaitList, type WaitListOptions } from './wait-list.ts';
 import type { Blocked, Progress } from './waiter-queue.ts';
 
@@ -76,6 +77,7 @@ export class MemoryStore implements QuotaStore {
   readonly table: BucketTable;
   readonly #scan: TightestScan;
   readonly #journal: Journal | undefined;
+  readonly keepsUsage: boolean;
   readonly #waitList: WaitList;
   #holds = 0;
   #windows = 0;
@@ -84,6 +86,7 @@ export class MemoryStore implements QuotaStore {
 
   constructor(options: MemoryOptions, journal: Journal | undefined, afterClose: () => void = () => {}) {
     this.#journal = journal;
+    this.keepsUsage = journal !== undefined;
     this.#afterClose = afterClose;
     this.#onError = options.onError;
     this.#waitList = new WaitList(options);
@@ -159,6 +162,7 @@ export class MemoryStore implements QuotaStore {
     for (const part of open.parts) {
       const { bucket } = part.window;
       const cost = possible ? costOf(part, charge) : part.held;
+      part.charged = cost;
       const amount = this.#charge(part, cost, atMs);
       if (amount > 0 && bucket.enforced) {
         const cause = typeof charge === 'string' || cost <= part.held ? 'in_flight' : charge.cause;
@@ -177,6 +181,10 @@ export class MemoryStore implements QuotaStore {
       this.#onError(new Error(`invariant: the charge of hold ${hold.id} is impossible; charged what it held`));
     }
     done(overdrafts);
+  }
+
+  recordUsage(record: UsageRecord, hold: Hold | undefined): void {
+    this.#journal?.usage(usageRow(record, hold && ownHold(hold).usage));
   }
 
   snapshot(buckets: readonly BucketRef[], atMs: number): readonly BucketSnapshot[] {
@@ -280,7 +288,7 @@ export class MemoryStore implements QuotaStore {
     }
     const { outputTokens } = verdict;
     if (outputTokens > 0) {
-      hold.grow(outputTokens);
+      hold.extend(outputTokens);
       this.#journal?.hold(hold);
     }
     return outputTokens;
@@ -300,10 +308,12 @@ export class MemoryStore implements QuotaStore {
         continue;
       }
       const held = fixed + perInputToken * demand.inputTokens + perOutputToken * outputTokens;
-      parts.push({ window, index, perInputToken, perOutputToken, held, lease: undefined, leaseIndex: 0 });
+      parts.push({ window, index, perInputToken, perOutputToken, held, charged: 0, lease: undefined, leaseIndex: 0 });
     }
-    const isLease = demand.output.mode === 'lease';
-    const hold = new OpenHold(demand.id, ++this.#holds, parts, demand.inputTokens, isLease ? usualTokens : undefined);
+    const { id, inputTokens, subject, output } = demand;
+    const usual = output.mode === 'lease' ? usualTokens : undefined;
+    const hold = new OpenHold(id, ++this.#holds, parts, inputTokens, usual, subject);
+    hold.outputTokens = outputTokens;
     this.#journal?.hold(hold);
     const snapshots = claims.map(({ bucket }) => bucketSnapshot(bucket.ref, bucket, atMs));
     const decision = { type: 'granted', hold, outputTokens, snapshots } as const;

@@ -15,8 +15,17 @@ import { JournalBatch } from './journal-record.ts';
 import { JournalWriter } from './journal-writer.ts';
 import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
 import { quotaDefinition } from './quota-definition.ts';
+import {
+  subjectOf,
+  type UsageLimit,
+  type UsageRecord,
+  type UsageRow,
+  type UsageSubject,
+  usageRow,
+} from './usage-record.ts';
+import { type UsageRetention, type UsageTables, usageDefaults } from './usage-tables.ts';
 
-export interface StoreOptions extends Partial<MemoryOptions>, Partial<LogJournalOptions> {
+export interface StoreOptions extends Partial<MemoryOptions>, Partial<LogJournalOptions>, Partial<UsageRetention> {
   /** The file of the journal; absent: nothing survives the process. */
   readonly path?: string;
 }
@@ -31,6 +40,8 @@ export interface Recovered {
 export interface OpenStore {
   readonly store: MemoryStore;
   readonly recovered: Recovered;
+  /** Undefined without a journal. */
+  readonly usage: UsageTables | undefined;
 }
 
 /** Throws a JournalError that names the file and the fix. */
@@ -38,19 +49,20 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
   const { path } = options;
   const memory = { ...memoryDefaults, ...options };
   if (path === undefined) {
-    return { store: new MemoryStore(memory, undefined), recovered: { holds: 0, tokens: new Map() } };
+    return { store: new MemoryStore(memory, undefined), recovered: { holds: 0, tokens: new Map() }, usage: undefined };
   }
   const { onDamage } = { ...journalDefaults, ...options };
   let unlock = () => {};
   try {
     mkdirSync(dirname(path), { recursive: true });
     unlock = lock(path);
-    const database = new JournalDatabase(path);
+    const database = new JournalDatabase(path, { ...usageDefaults, ...options });
     const logs = logsOf(path);
     for (const log of logs) {
       foldLog(database, path, log, onDamage);
     }
     const journal = new LogJournal({ ...journalDefaults, ...options });
+    journal.startUsageAt(database.usage.firstId(memory.nowMs()));
     const store = new MemoryStore(memory, journal, unlock);
     const recovered = restore(store, journal, database.load(), memory.nowMs(), (windowsLost) =>
       onDamage({ file: path, lines: 0, linesLost: 0, firstLostAtByte: undefined, cutBytes: 0, windowsLost }),
@@ -64,7 +76,7 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
     database.sync();
     removeLogs(path, logs);
     journal.start(new JournalWriter(database, path, log + 1, { ...journalDefaults, ...options }));
-    return { store, recovered };
+    return { store, recovered, usage: database.usage };
   } catch (error) {
     unlock();
     throw unusable(path, error);
@@ -121,20 +133,39 @@ function restore(
     }
   }
   const tokens = new Map<string, number>();
-  for (const parts of state.holds) {
+  for (const { parts, subject } of state.holds) {
+    const limits: UsageLimit[] = [];
+    let cost: UsageRecord['cost'];
     for (const [id, held] of parts) {
       const window = windows.get(id);
       if (window !== undefined && held > 0) {
         window.bucket.carryOverdraft(window, window.charge(held, nowMs));
-        const quota = window.bucket.definition.quota.id;
+        const { id: quota, limit } = window.bucket.definition.quota;
         tokens.set(quota, (tokens.get(quota) ?? 0) + held);
+        limits.push({ quota, key: window.bucket.values, held, charged: held });
+        if (limit.type === 'Cost') {
+          cost = { nanos: held, currency: limit.currency, catalog: undefined };
+        }
       }
     }
+    journal.usage(recoveredUsage(subjectOf(subject), limits, cost, nowMs));
   }
   for (const bucket of store.table.discardEmpty(nowMs)) {
     journal.window(bucket.window);
   }
   return { holds: state.holds.length, tokens };
+}
+
+/** Returns the record of a request whose process ended before it did: its tokens are unknown. */
+function recoveredUsage(
+  subject: UsageSubject,
+  limits: readonly UsageLimit[],
+  cost: UsageRecord['cost'],
+  timeMs: number,
+): UsageRow {
+  const hold = { inputTokens: 0, outputTokens: 0, extensions: 0, extendedTokens: 0, limits };
+  const unknown = { served: undefined, status: undefined, source: undefined, usage: undefined };
+  return usageRow({ ...unknown, subject, timeMs, decision: 'recovered', cost, overdrafts: [] }, hold);
 }
 
 interface JournaledQuota {

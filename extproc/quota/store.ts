@@ -9,6 +9,7 @@
  */
 import type { Quota } from '../../contract/policy.ts';
 import type { PolicyRevision } from '../../contract/policy-version.ts';
+import type { UsageRecord, UsageSubject } from './usage-record.ts';
 
 /** One bucket that a request draws on: a quota and the values of its key. */
 export interface BucketRef {
@@ -57,6 +58,8 @@ export interface Demand {
    */
   readonly leastInputTokens?: number;
   readonly output: OutputDemand;
+  /** Whom the request is charged to, for its usage record; absent: unknown. */
+  readonly subject?: UsageSubject;
 }
 
 /**
@@ -201,6 +204,13 @@ export interface QuotaStore {
    * charge is final.
    */
   settle(hold: Hold, charge: Charge | FlatCharge, atMs: number, done: (overdrafts: readonly Overdraft[]) => void): void;
+  /**
+   * Keeps what a request used, in the same write as the settlement of its hold. Called in the turn
+   * of that settlement, or for a request without a hold.
+   */
+  recordUsage(record: UsageRecord, hold: Hold | undefined): void;
+  /** Whether `recordUsage` keeps records. */
+  readonly keepsUsage: boolean;
   /** Returns the current state without changing it. */
   snapshot(buckets: readonly BucketRef[], atMs: number): readonly BucketSnapshot[];
   /**

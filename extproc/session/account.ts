@@ -3,6 +3,7 @@
  * cannot lose them.
  */
 import type { Charge, FlatCharge, Hold, Overdraft } from '../quota/store.ts';
+import type { UsageRecord } from '../quota/usage-record.ts';
 import type { RequestRecord } from '../record.ts';
 import type { SessionServices } from './services.ts';
 
@@ -10,6 +11,8 @@ export class Account {
   readonly #services: Pick<SessionServices, 'store' | 'now' | 'finished'>;
   /** Granted and not settled. */
   #hold: Hold | undefined;
+  /** Settled, for the record of usage. */
+  #settled: Hold | undefined;
   #recorded = false;
 
   constructor(services: Pick<SessionServices, 'store' | 'now' | 'finished'>) {
@@ -34,7 +37,9 @@ export class Account {
       return;
     }
     const { store, now } = this.#services;
-    store.settle(this.#hold, charge, now(), (overdrafts) => {
+    const hold = this.#hold;
+    store.settle(hold, charge, now(), (overdrafts) => {
+      this.#settled = hold;
       this.#hold = undefined;
       done(overdrafts);
     });
@@ -47,6 +52,31 @@ export class Account {
       return;
     }
     this.#recorded = true;
+    const { store } = this.#services;
+    if (store.keepsUsage && isSettled(record)) {
+      store.recordUsage(usageRecord(record, overdrafts), this.#settled);
+    }
     this.#services.finished(record, overdrafts);
   }
+}
+
+/** Whether a request was admitted by the quotas, or used tokens without one. */
+function isSettled({ decision, usage }: RequestRecord): boolean {
+  return decision.type === 'admitted' || decision.type === 'cut' || usage !== undefined;
+}
+
+function usageRecord(record: RequestRecord, overdrafts: readonly Overdraft[]): UsageRecord {
+  const { tenant, user, apiKey } = record.access?.caller ?? {};
+  const { requestId, model, route, backend, agent, decision } = record;
+  return {
+    subject: { requestId, tenant, user, apiKey, model, route, backend, session: agent?.sessionId },
+    timeMs: record.endMs,
+    served: record.responseModel,
+    status: record.status,
+    decision: decision.type === 'refused' ? 'none' : decision.type,
+    source: record.source,
+    usage: record.usage,
+    cost: record.cost,
+    overdrafts: overdrafts.map(({ bucket, amount, cause }) => ({ quota: bucket.quota.id, amount, cause })),
+  };
 }

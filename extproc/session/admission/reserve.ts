@@ -3,6 +3,7 @@
  */
 import type { Demand } from '../../quota/store.ts';
 import { drawOn, drawsInput } from '../../quota/units.ts';
+import type { UsageSubject } from '../../quota/usage-record.ts';
 import type { Action, EventOf } from '../protocol.ts';
 import { quotaFailure } from '../replies.ts';
 import type { Admission, AdmissionStep, AdmissionWait, StepResult } from './admission.ts';
@@ -51,7 +52,8 @@ function askStore(admission: Admission, nowMs: number, out: Action[]): StepResul
 }
 
 /** Returns what the request asks of the quota store; of passthrough only its number counts. */
-function quotaDemand({ buckets, prepared, context }: Admission, atMs: number): Demand {
+function quotaDemand(admission: Admission, atMs: number): Demand {
+  const { buckets, prepared, context } = admission;
   const { input, plan } = prepared ?? {};
   const prices = prepared?.choice.modelFacts?.prices;
   return {
@@ -62,5 +64,20 @@ function quotaDemand({ buckets, prepared, context }: Admission, atMs: number): D
     inputCounted: input?.text !== undefined || !buckets.some(({ quota }) => drawsInput(quota)),
     ...input?.leastOfDemand,
     output: plan?.output ?? { mode: 'none', want: 0, least: 0 },
+    subject: usageSubject(admission),
+  };
+}
+
+function usageSubject({ request, choice, passthrough, identity }: Admission): UsageSubject {
+  const { tenant, user, apiKey } = identity?.proven?.caller ?? {};
+  return {
+    requestId: request.id,
+    tenant,
+    user,
+    apiKey,
+    model: request.model,
+    route: choice?.rule.rule.route ?? passthrough?.passthrough.route,
+    backend: choice?.target.backend,
+    session: request.agent?.sessionId,
   };
 }
