@@ -173,6 +173,7 @@ export const trafficPolicySpec = policyTargets.extend({
  */
 export const clientPolicySpec = policyTargets.extend({
   timeout: z.object({ http: z.object({ streamIdleTimeout: z.unknown().optional() }).optional() }).optional(),
+  tls: z.object({ clientValidation: z.object({ mode: z.unknown().optional() }).optional() }).optional(),
 });
 
 /** Envoy Gateway's SecurityPolicy: the sections that a generated policy may not be merged with. */

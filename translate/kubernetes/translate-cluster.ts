@@ -23,6 +23,7 @@ import type { ClusterOptions, ClusterPlan, ClusterWorld, Manifest } from './plan
 import { extprocObjects, notReadyBackend, notReadyObject, trafficObject } from './policies.ts';
 import { withRetries } from './retries.ts';
 import { byHttpRoute, type VirtualHostObjects, virtualHostObjects } from './routes.ts';
+import { withClientPolicies } from './user-policies.ts';
 
 export function translateCluster(world: ClusterWorld, options: ClusterOptions): ClusterPlan {
   const mode: DeploymentMode = {
@@ -32,7 +33,12 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
     services: world.services,
   };
   const context = newContext(world, mode);
-  const linked = link(world, kubernetesListeners(world.gateways), targetIds(options.routeSecret), context);
+  const listeners = withClientPolicies(kubernetesListeners(world.gateways), {
+    mode,
+    resources: context.resources,
+    clientPolicies: world.clientPolicies,
+  });
+  const linked = link(world, listeners, targetIds(options.routeSecret), context);
   const { backends, routes, policies, virtualHosts } = linked;
   const inUse = backendsInUse(virtualHosts, backends).flatMap((backend) =>
     backend.usable === undefined ? [] : [{ linked: backend, ...backendObjects(backend, backend.usable) }],

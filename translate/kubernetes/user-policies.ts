@@ -37,6 +37,21 @@ export function userPoliciesOf(listener: GatewayListener, context: UserPolicyCon
   };
 }
 
+/** Modes of `clientValidation` in which Envoy accepts certificates of any authority. */
+const unverified: readonly unknown[] = ['Request', 'RequireAny'];
+
+/** Returns the listeners, with whether a user's policy lets unverified client certificates pass. */
+export function withClientPolicies(
+  listeners: readonly GatewayListener[],
+  context: Pick<UserPolicyContext, 'resources' | 'mode' | 'clientPolicies'>,
+): readonly GatewayListener[] {
+  return listeners.map((listener) => {
+    const policies = policiesOn('ClientTrafficPolicy', context.clientPolicies, listener, context);
+    const acceptsUnverified = policies.some(({ spec }) => unverified.includes(spec.tls?.clientValidation?.mode));
+    return acceptsUnverified ? { ...listener, acceptsUnverified } : listener;
+  });
+}
+
 /** Returns all of a listener's and its Gateway's, whichever of them Envoy Gateway applies. */
 export function userSecurityPolicies(listener: GatewayListener, context: UserPolicyContext): readonly SecurityPolicy[] {
   return policiesOn('SecurityPolicy', context.securityPolicies, listener, context);
@@ -47,7 +62,7 @@ function policiesOn<Spec extends PolicyTargets>(
   kind: string,
   policies: readonly KubernetesObject<Spec>[],
   { gateway, spec: { name: listenerName } }: GatewayListener,
-  { resources, mode }: UserPolicyContext,
+  { resources, mode }: Pick<UserPolicyContext, 'resources' | 'mode'>,
 ): readonly KubernetesObject<Spec>[] {
   const { namespace, name, labels = {} } = gateway.metadata;
   const byName = (spec: Spec, section: string | undefined) =>

@@ -52,8 +52,8 @@ export function reportUnproven(virtualHosts: readonly LinkedVirtualHost[], diagn
     diagnostics.error(subject('AIAccessPolicy', policy), {
       reason: 'Invalid',
       path: `spec.authenticate[${index}]`,
-      message: `listener ${first?.listener.key} accepts certificates that nobody has verified (AllowInsecureFallback), so the policy keeps it closed`,
-      fix: 'use AllowValidOnly, or an optional certificate by a ClientTrafficPolicy, or remove this authenticator',
+      message: `listener ${first?.listener.key} accepts certificates that nobody has verified (AllowInsecureFallback, or mode Request or RequireAny of a ClientTrafficPolicy), so the policy keeps it closed`,
+      fix: 'use AllowValidOnly, or VerifyIfGiven of a ClientTrafficPolicy, or remove this authenticator',
     });
   }
 }
