@@ -27,6 +27,7 @@ import {
   type SignIn,
   type Target,
   type Tokenizer,
+  type TokenPrices,
   type Window,
 } from './policy.ts';
 
@@ -96,18 +97,21 @@ const tokenizer = z.strictObject({
   factorPercent: count.exactOptional(),
 } satisfies Fields<Tokenizer>);
 
+const tokenPrices = z.strictObject({
+  input: count.exactOptional(),
+  output: count.exactOptional(),
+  cachedInput: count.exactOptional(),
+  cacheWriteInput: count.exactOptional(),
+  cacheWrite1hInput: count.exactOptional(),
+  reasoningOutput: count.exactOptional(),
+  audioInput: count.exactOptional(),
+  audioOutput: count.exactOptional(),
+} satisfies Fields<TokenPrices>);
+
 const modelPrices = z.strictObject({
   currency: text,
-  perMillionTokens: z.strictObject({
-    input: count.exactOptional(),
-    output: count.exactOptional(),
-    cachedInput: count.exactOptional(),
-    cacheWriteInput: count.exactOptional(),
-    cacheWrite1hInput: count.exactOptional(),
-    reasoningOutput: count.exactOptional(),
-    audioInput: count.exactOptional(),
-    audioOutput: count.exactOptional(),
-  } satisfies Fields<ModelPrices['perMillionTokens']>),
+  perMillionTokens: tokenPrices,
+  longContext: z.strictObject({ aboveInputTokens: count, perMillionTokens: tokenPrices }).exactOptional(),
   perRequest: count.exactOptional(),
   catalog: text.exactOptional(),
 } satisfies Fields<ModelPrices>);

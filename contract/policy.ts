@@ -135,22 +135,26 @@ export interface ModelFacts {
 export interface ModelPrices {
   /** ISO 4217. */
   readonly currency: string;
-  /** A kind without a price costs as much as the kind of which it is a part. */
-  readonly perMillionTokens: {
-    readonly input?: number;
-    readonly output?: number;
-    readonly cachedInput?: number;
-    /** Input written to a cache for five minutes, or for as long as the provider decides. */
-    readonly cacheWriteInput?: number;
-    /** Input written to a cache for an hour; a part of the former. */
-    readonly cacheWrite1hInput?: number;
-    readonly reasoningOutput?: number;
-    readonly audioInput?: number;
-    readonly audioOutput?: number;
-  };
+  readonly perMillionTokens: TokenPrices;
+  /** In place of `perMillionTokens` for requests with more input. */
+  readonly longContext?: { readonly aboveInputTokens: number; readonly perMillionTokens: TokenPrices };
   readonly perRequest?: number;
   /** The price list that the prices are from, with its version; absent: the AIBackend itself. */
   readonly catalog?: string;
+}
+
+/** A kind without a price costs as much as the kind of which it is a part. */
+export interface TokenPrices {
+  readonly input?: number;
+  readonly output?: number;
+  readonly cachedInput?: number;
+  /** Input written to a cache for five minutes, or for as long as the provider decides. */
+  readonly cacheWriteInput?: number;
+  /** Input written to a cache for an hour; a part of the former. */
+  readonly cacheWrite1hInput?: number;
+  readonly reasoningOutput?: number;
+  readonly audioInput?: number;
+  readonly audioOutput?: number;
 }
 
 export type Limit = CountLimit | CostLimit;

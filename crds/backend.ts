@@ -144,25 +144,34 @@ const price = z
   .max(16)
   .regex(/^[0-9]{1,6}(\.[0-9]{1,9})?$/, 'must be a decimal number in quotes, as in "0.15"');
 
+const tokenPrices = z
+  .object({
+    input: price.optional(),
+    output: price.optional(),
+    cachedInput: price.meta({ description: 'Input read from a cache. Default: input.' }).optional(),
+    cacheWriteInput: price
+      .meta({ description: 'Input written to a cache, by Anthropic for five minutes. Default: input.' })
+      .optional(),
+    cacheWrite1hInput: price
+      .meta({ description: 'Input written to a cache for an hour. Default: cacheWriteInput.' })
+      .optional(),
+    reasoningOutput: price.meta({ description: 'Default: output.' }).optional(),
+    audioInput: price.meta({ description: 'Default: input.' }).optional(),
+    audioOutput: price.meta({ description: 'Default: output.' }).optional(),
+  })
+  .meta({ description: 'The price of a million tokens of each kind.' });
+
 const prices = z
   .object({
     currency,
-    perMillionTokens: z
+    perMillionTokens: tokenPrices,
+    longContext: z
       .object({
-        input: price.optional(),
-        output: price.optional(),
-        cachedInput: price.meta({ description: 'Input read from a cache. Default: input.' }).optional(),
-        cacheWriteInput: price
-          .meta({ description: 'Input written to a cache, by Anthropic for five minutes. Default: input.' })
-          .optional(),
-        cacheWrite1hInput: price
-          .meta({ description: 'Input written to a cache for an hour. Default: cacheWriteInput.' })
-          .optional(),
-        reasoningOutput: price.meta({ description: 'Default: output.' }).optional(),
-        audioInput: price.meta({ description: 'Default: input.' }).optional(),
-        audioOutput: price.meta({ description: 'Default: output.' }).optional(),
+        aboveInputTokens: tokenCount.meta({ description: 'Requests with more input have these prices.' }),
+        perMillionTokens: tokenPrices,
       })
-      .meta({ description: 'The price of a million tokens of each kind.' }),
+      .meta({ description: 'All prices of tokens for requests with long input, as some providers have them.' })
+      .optional(),
     perRequest: price.meta({ description: 'Added for each request. Default: 0.' }).optional(),
   })
   .meta({ description: 'Prices, as decimal numbers of at most nine places.' });

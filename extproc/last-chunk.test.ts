@@ -328,7 +328,7 @@ async function held(team: string, tokens: number): Promise<OpenHold> {
       {
         id: `${team} of others`,
         atMs: Date.now(),
-        draws: [drawOn(bucketOf(team), undefined)],
+        draws: [drawOn(bucketOf(team), undefined, 1)],
         inputTokens: tokens,
         inputCounted: true,
         output: { mode: 'none', want: 0, least: 0 },

@@ -1,11 +1,17 @@
 /**
  * Writes translate/gen/catalog.json from the price list of genai-prices. Leaves out prices that
- * Tallygate cannot apply exactly: with tiers by context length or time of day, or for kinds of
- * usage that it does not count, such as images. Fees of tools, such as web searches, are no prices
+ * Tallygate cannot apply exactly: with several tiers or by the time of day, or for kinds of usage
+ * that it does not count, such as images. Fees of tools, such as web searches, are no prices
  * of a model and are left out too.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { findProvider, type MatchLogic, type ModelInfo, type ModelPrice } from '@pydantic/genai-prices';
+import {
+  findProvider,
+  type MatchLogic,
+  type ModelInfo,
+  type ModelPrice,
+  type TieredPrices,
+} from '@pydantic/genai-prices';
 import { catalogNames } from '../crds/backend.ts';
 import type { CatalogKind, CatalogModel, PriceCatalog } from '../translate/link/catalog.ts';
 
@@ -44,32 +50,54 @@ function pricesOn({ prices }: ModelInfo, date: string): ModelPrice | undefined {
 /** Returns undefined for prices that Tallygate cannot apply exactly. */
 function catalogPrices(prices: ModelPrice | undefined): CatalogModel['prices'] {
   const perMillionTokens: Partial<Record<CatalogKind, string>> = {};
+  const long: Partial<Record<CatalogKind, string>> = {};
+  const starts = new Set<number>();
   let perRequest: string | undefined;
   for (const [unit, price] of Object.entries(prices ?? {})) {
     if (price === undefined || toolFees.includes(unit)) {
       continue;
     }
+    if (unit === 'requests_kcount' && typeof price === 'number') {
+      perRequest = decimalOf(price / 1000);
+      if (perRequest === undefined) {
+        return undefined;
+      }
+      continue;
+    }
     const kind = kinds[unit];
-    const decimal =
-      typeof price === 'number' ? decimalOf(unit === 'requests_kcount' ? price / 1000 : price) : undefined;
-    if (decimal === undefined || (kind === undefined && unit !== 'requests_kcount')) {
+    const [base, above] = typeof price === 'number' ? [price, price] : twoTiers(price, starts);
+    const decimals = [base, above].map(decimalOf);
+    if (kind === undefined || decimals[0] === undefined || decimals[1] === undefined) {
       return undefined;
     }
-    if (kind === undefined) {
-      perRequest = decimal;
-    } else {
-      perMillionTokens[kind] = decimal;
-    }
+    [perMillionTokens[kind], long[kind]] = [decimals[0], decimals[1]];
   }
-  if (perMillionTokens.input === undefined) {
+  const [aboveInputTokens, ...others] = starts;
+  if (perMillionTokens.input === undefined || others.length > 0) {
     return undefined;
   }
-  return { currency: 'USD', perMillionTokens, ...(perRequest !== undefined && { perRequest }) };
+  return {
+    currency: 'USD',
+    perMillionTokens,
+    ...(aboveInputTokens !== undefined && { longContext: { aboveInputTokens, perMillionTokens: long } }),
+    ...(perRequest !== undefined && { perRequest }),
+  };
+}
+
+/** Returns the prices up to and above the start of the only tier; NaN: there are several. */
+function twoTiers({ base, tiers }: TieredPrices, starts: Set<number>): readonly [number, number] {
+  const [tier, ...others] = tiers;
+  if (tier === undefined || others.length > 0) {
+    return [Number.NaN, Number.NaN];
+  }
+  starts.add(tier.start);
+  return [base, tier.price];
 }
 
 /** Writes a price with at most nine decimal places; undefined: it needs more. */
 function decimalOf(price: number): string | undefined {
   const text = price.toFixed(9).replace(/\.?0+$/, '');
+  // False for NaN.
   return Math.abs(Number(text) - price) <= price * 1e-12 ? text : undefined;
 }
 

@@ -3,7 +3,7 @@
  * the body.
  */
 import { decimalText } from '../../contract/money.ts';
-import type { ModelPrices, ProviderApi } from '../../contract/policy.ts';
+import type { ModelPrices, ProviderApi, TokenPrices } from '../../contract/policy.ts';
 import { failure } from '../errors.ts';
 import type { ClientApi, Dialect, ModelsBody } from './adapter.ts';
 import { ownEndpoint } from './own-endpoints.ts';
@@ -47,20 +47,28 @@ export function shownPrices(prices: ModelPrices | undefined): object | undefined
   if (prices === undefined) {
     return undefined;
   }
-  const { currency, perMillionTokens: of, perRequest } = prices;
+  const { currency, perMillionTokens, longContext, perRequest } = prices;
   return {
     currency,
-    per_million_tokens: {
-      input: shown(of.input),
-      output: shown(of.output),
-      cached_input: shown(of.cachedInput),
-      cache_write_input: shown(of.cacheWriteInput),
-      cache_write_1h_input: shown(of.cacheWrite1hInput),
-      reasoning_output: shown(of.reasoningOutput),
-      audio_input: shown(of.audioInput),
-      audio_output: shown(of.audioOutput),
+    per_million_tokens: shownTokenPrices(perMillionTokens),
+    long_context: longContext && {
+      above_input_tokens: longContext.aboveInputTokens,
+      per_million_tokens: shownTokenPrices(longContext.perMillionTokens),
     },
     per_request: shown(perRequest),
+  };
+}
+
+function shownTokenPrices(of: TokenPrices): object {
+  return {
+    input: shown(of.input),
+    output: shown(of.output),
+    cached_input: shown(of.cachedInput),
+    cache_write_input: shown(of.cacheWriteInput),
+    cache_write_1h_input: shown(of.cacheWrite1hInput),
+    reasoning_output: shown(of.reasoningOutput),
+    audio_input: shown(of.audioInput),
+    audio_output: shown(of.audioOutput),
   };
 }
 

@@ -349,7 +349,7 @@ test('a draw in a unit that the quota no longer counts is left out', () => {
   const before = bucket(quota('TotalTokens', 100, { id: 'default/teams/changing' }));
   const after = bucket(quota('Requests', 5, { id: 'default/teams/changing' }));
   define(store, [after.quota], startMs);
-  const planned = { ...demand([before], startMs, 90), draws: [{ ...drawOn(before, undefined), bucket: after }] };
+  const planned = { ...demand([before], startMs, 90), draws: [{ ...drawOn(before, undefined, 90), bucket: after }] };
   settleUnits(store, granted(reserve(store, planned)).hold, { amounts: [90], cause: 'in_flight' }, startMs);
   assert.equal(store.snapshot([after], startMs)[0]?.remaining, 5);
 });

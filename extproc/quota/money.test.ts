@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { ModelPrices } from '../../contract/policy.ts';
+import type { ModelPrices, TokenPrices } from '../../contract/policy.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { Usage } from '../usage.ts';
 import { costNanos, covers, dearestRates, isFree } from './money.ts';
@@ -32,15 +32,23 @@ const kinds = [
   'audioOutput',
 ] as const;
 
-const prices: fc.Arbitrary<ModelPrices> = fc
-  .tuple(price, price, fc.record(Object.fromEntries(kinds.slice(2).map((kind) => [kind, optional]))), optional)
-  .map(([input, output, others, perRequest]) => {
+const tokenPrices: fc.Arbitrary<TokenPrices> = fc
+  .tuple(price, price, fc.record(Object.fromEntries(kinds.slice(2).map((kind) => [kind, optional]))))
+  .map(([input, output, others]) => {
     const priced = Object.entries(others).filter(([, value]) => value !== undefined);
-    const perMillionTokens = { input, output, ...Object.fromEntries(priced) };
-    return perRequest === undefined
-      ? { currency: 'USD', perMillionTokens }
-      : { currency: 'USD', perMillionTokens, perRequest };
+    return { input, output, ...Object.fromEntries(priced) };
   });
+
+const longContext = fc.record({ aboveInputTokens: fc.nat(1_500_000), perMillionTokens: tokenPrices });
+
+const prices: fc.Arbitrary<ModelPrices> = fc
+  .tuple(tokenPrices, fc.option(longContext, { nil: undefined }), optional)
+  .map(([perMillionTokens, long, perRequest]) => ({
+    currency: 'USD',
+    perMillionTokens,
+    ...(long !== undefined && { longContext: long }),
+    ...(perRequest !== undefined && { perRequest }),
+  }));
 
 const tokens = fc.nat(2_000_000);
 const usages: fc.Arbitrary<Usage> = fc.record({
@@ -55,7 +63,8 @@ const usages: fc.Arbitrary<Usage> = fc.record({
 });
 
 /** Prices every token of its own with BigInt, as one list of the kinds. */
-function exactNanos(usage: Usage, { perMillionTokens: of, perRequest = 0 }: ModelPrices): bigint {
+function exactNanos(usage: Usage, { perMillionTokens, longContext: long, perRequest = 0 }: ModelPrices): bigint {
+  const of = long && usage.input > long.aboveInputTokens ? long.perMillionTokens : perMillionTokens;
   const least = (one: number, other: number) => Math.min(one, other);
   const cached = least(usage.cachedInput, usage.input);
   const written = least(usage.cacheWriteInput, usage.input - cached);
@@ -91,7 +100,7 @@ test('the cost of a request is exact to the nano-unit, rounded up once', () => {
 test('a hold is never less than the cost of the tokens that it bounds', () => {
   fc.assert(
     fc.property(usages, prices, tokens, tokens, (usage, of, moreInput, moreOutput) => {
-      const { fixed, perInputToken, perOutputToken } = dearestRates(of);
+      const { fixed, perInputToken, perOutputToken } = dearestRates(of, usage.input + moreInput);
       const held = fixed + perInputToken * (usage.input + moreInput) + perOutputToken * (usage.output + moreOutput);
       assert(held >= costNanos(usage, of), `${held} held, ${costNanos(usage, of)} charged`);
     }),
@@ -123,6 +132,8 @@ test('prices cover a request where they name its input and, if it has any, its o
   assert.equal(covers(of({ input: 20 }), false), true);
   assert.equal(covers(of({ input: 20 }), true), false);
   assert.equal(covers(of({ output: 20 }), false), false);
+  const long = { ...of({ input: 1, output: 1 }), longContext: { aboveInputTokens: 9, perMillionTokens: { input: 1 } } };
+  assert.equal(covers(long, true), false);
   assert.equal(isFree(of({ input: 0, output: 0 })), true);
   assert.equal(isFree({ ...of({ input: 0, output: 0 }), perRequest: 1 }), false);
 });

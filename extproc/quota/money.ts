@@ -3,7 +3,7 @@
  * a price is split into nano-units per token and a remainder in millionths of one, so that sums of
  * usual token counts stay below 2^53 and are exact.
  */
-import type { ModelPrices } from '../../contract/policy.ts';
+import type { ModelPrices, TokenPrices } from '../../contract/policy.ts';
 import type { Usage } from '../usage.ts';
 import type { Rates } from './store.ts';
 
@@ -13,34 +13,46 @@ const MILLION = 1_000_000;
 const MAX_NANOS = 2 ** 50;
 
 /** Whether the prices cover a request. Without a price of its input or output it has no cost. */
-export function covers(prices: ModelPrices, hasOutput: boolean): boolean {
-  const { input, output } = prices.perMillionTokens;
-  return input !== undefined && (!hasOutput || output !== undefined);
+export function covers({ perMillionTokens, longContext }: ModelPrices, hasOutput: boolean): boolean {
+  return [perMillionTokens, longContext?.perMillionTokens ?? perMillionTokens].every(
+    ({ input, output }) => input !== undefined && (!hasOutput || output !== undefined),
+  );
 }
 
 /** Whether no request costs anything. */
-export function isFree({ perMillionTokens, perRequest = 0 }: ModelPrices): boolean {
-  return perRequest === 0 && Object.values(perMillionTokens).every((price) => price === 0);
+export function isFree({ perMillionTokens, longContext, perRequest = 0 }: ModelPrices): boolean {
+  const prices = [perMillionTokens, longContext?.perMillionTokens ?? {}].flatMap((of) => Object.values(of));
+  return perRequest === 0 && prices.every((price) => price === 0);
 }
 
 /**
- * Returns the rates of a hold: the dearest prices that may apply, rounded up to whole nano-units
- * per token. Whatever kinds of tokens the request uses, its cost is at most what these rates hold
- * for their number.
+ * Returns the rates of a hold: the dearest prices that may apply to a request of at most this
+ * input, rounded up to whole nano-units per token. Whatever kinds of tokens the request uses, its
+ * cost is at most what these rates hold for their number.
  */
-export function dearestRates({ perMillionTokens: of, perRequest = 0 }: ModelPrices): Rates {
-  const { input = 0, output = 0 } = of;
-  const { cachedInput = 0, cacheWriteInput = 0, cacheWrite1hInput = 0, audioInput = 0 } = of;
-  const { reasoningOutput = 0, audioOutput = 0 } = of;
+export function dearestRates(prices: ModelPrices, inputTokens: number): Rates {
+  const { perMillionTokens: usual, longContext: long, perRequest = 0 } = prices;
+  const mayBeLong = long !== undefined && inputTokens > long.aboveInputTokens;
   return {
     fixed: perRequest,
-    perInputToken: Math.ceil(Math.max(input, cachedInput, cacheWriteInput, cacheWrite1hInput, audioInput) / MILLION),
-    perOutputToken: Math.ceil(Math.max(output, reasoningOutput, audioOutput) / MILLION),
+    perInputToken: Math.max(inputRate(usual), mayBeLong ? inputRate(long.perMillionTokens) : 0),
+    perOutputToken: Math.max(outputRate(usual), mayBeLong ? outputRate(long.perMillionTokens) : 0),
   };
 }
 
+function inputRate(of: TokenPrices): number {
+  const { input = 0, cachedInput = 0, cacheWriteInput = 0, cacheWrite1hInput = 0, audioInput = 0 } = of;
+  return Math.ceil(Math.max(input, cachedInput, cacheWriteInput, cacheWrite1hInput, audioInput) / MILLION);
+}
+
+function outputRate({ output = 0, reasoningOutput = 0, audioOutput = 0 }: TokenPrices): number {
+  return Math.ceil(Math.max(output, reasoningOutput, audioOutput) / MILLION);
+}
+
 /** Returns the cost of a request by the kinds of tokens that it used, rounded up once. */
-export function costNanos(usage: Usage, { perMillionTokens: of, perRequest = 0 }: ModelPrices): number {
+export function costNanos(usage: Usage, { perMillionTokens, longContext, perRequest = 0 }: ModelPrices): number {
+  const isLong = longContext !== undefined && usage.input > longContext.aboveInputTokens;
+  const of = isLong ? longContext.perMillionTokens : perMillionTokens;
   const { input = 0, output = 0 } = of;
   const { cachedInput = input, cacheWriteInput = input, audioInput = input } = of;
   const { cacheWrite1hInput = cacheWriteInput, reasoningOutput = output, audioOutput = output } = of;

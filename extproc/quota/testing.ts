@@ -122,7 +122,7 @@ export function demand(
   inputCounted = true,
   prices?: ModelPrices,
 ): Demand {
-  const draws = buckets.map((ref) => drawOn(ref, prices));
+  const draws = buckets.map((ref) => drawOn(ref, prices, inputTokens));
   return { id: `request-${++demands}`, atMs, draws, inputTokens, inputCounted, output };
 }
 

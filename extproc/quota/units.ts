@@ -16,8 +16,8 @@ export type LimitKind = 'requests' | 'tokens' | 'input-tokens' | 'output-tokens'
 export type HeaderKind = LimitKind | 'budget';
 
 interface Unit {
-  /** Upper bounds of what a request draws at a model with these prices. */
-  readonly rates: (prices: ModelPrices | undefined) => Rates;
+  /** Upper bounds of what a request of at most this input draws at a model with these prices. */
+  readonly rates: (prices: ModelPrices | undefined, inputTokens: number) => Rates;
   readonly amount: (usage: Usage, prices: ModelPrices | undefined) => number;
   readonly drawsInput: boolean;
   readonly drawsOutput: boolean;
@@ -71,7 +71,7 @@ const units: Readonly<Record<LimitType, Unit>> = {
     exceededCode: 'quota_exceeded',
   },
   Cost: {
-    rates: (prices) => (prices === undefined ? noRates : dearestRates(prices)),
+    rates: (prices, inputTokens) => (prices === undefined ? noRates : dearestRates(prices, inputTokens)),
     amount: (usage, prices) => (prices === undefined ? 0 : costNanos(usage, prices)),
     drawsInput: true,
     drawsOutput: true,
@@ -117,9 +117,9 @@ export function unitNoun(quota: Quota): string {
   return quota.limit.type === 'Cost' ? quota.limit.currency : unitOf(quota).noun!;
 }
 
-/** Returns what a request draws on a bucket, at a model with these prices. */
-export function drawOn(bucket: BucketRef, prices: ModelPrices | undefined): Draw {
+/** Returns what a request of at most this input draws on a bucket, at a model with these prices. */
+export function drawOn(bucket: BucketRef, prices: ModelPrices | undefined, inputTokens: number): Draw {
   const { quota } = bucket;
-  const { fixed, perInputToken, perOutputToken } = unitOf(quota).rates(prices);
+  const { fixed, perInputToken, perOutputToken } = unitOf(quota).rates(prices, inputTokens);
   return { bucket, unit: unitName(quota.limit), final: !drawsTokens(quota), fixed, perInputToken, perOutputToken };
 }

@@ -175,7 +175,7 @@ function spend(store: QuotaStore, quota: GatewayPolicy['quotas'][number], tokens
     {
       id: 'before',
       atMs,
-      draws: [drawOn(bucket, undefined)],
+      draws: [drawOn(bucket, undefined, tokens)],
       inputTokens: tokens,
       inputCounted: true,
       output: { mode: 'none', want: 0, least: 0 },

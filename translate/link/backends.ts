@@ -2,7 +2,7 @@
 
 import { CLIENT_HEADERS, CREDENTIAL_HEADERS } from '../../contract/headers.ts';
 import { nanoUnits } from '../../contract/money.ts';
-import type { BackendPolicy, ModelFacts, ModelPrices } from '../../contract/policy.ts';
+import type { BackendPolicy, ModelFacts, ModelPrices, TokenPrices } from '../../contract/policy.ts';
 import type { BackendSpec } from '../../crds/backend.ts';
 import type { AIBackend } from '../../crds/kinds.ts';
 import { GROUP } from '../../crds/schema.ts';
@@ -129,16 +129,27 @@ type PricesSpec = NonNullable<ModelSpec['prices']>;
 function modelPrices({
   currency,
   perMillionTokens,
+  longContext,
   perRequest,
 }: PricesSpec | NonNullable<CatalogModel['prices']>): ModelPrices {
-  const kinds = Object.entries(perMillionTokens).flatMap(([kind, price]) =>
-    price === undefined ? [] : [[kind, nanoUnits(price)]],
-  );
   return {
     currency,
-    perMillionTokens: Object.fromEntries(kinds),
+    perMillionTokens: tokenPrices(perMillionTokens),
+    ...(longContext !== undefined && {
+      longContext: {
+        aboveInputTokens: longContext.aboveInputTokens,
+        perMillionTokens: tokenPrices(longContext.perMillionTokens),
+      },
+    }),
     ...(perRequest !== undefined && { perRequest: nanoUnits(perRequest) }),
   };
+}
+
+function tokenPrices(decimals: PricesSpec['perMillionTokens']): TokenPrices {
+  const kinds = Object.entries(decimals).flatMap(([kind, price]) =>
+    price === undefined ? [] : [[kind, nanoUnits(price)]],
+  );
+  return Object.fromEntries(kinds);
 }
 
 function credentialOf(

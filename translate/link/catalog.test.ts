@@ -42,8 +42,9 @@ for (const name of catalogNames) {
     const globs = listed.map((model) => model.name.endsWith('*'));
     assert.deepEqual(globs, globs.toSorted());
     for (const { prices } of modelsOf({ catalog: name })) {
-      const { input, ...others } = prices?.perMillionTokens ?? { input: 0 };
-      assert.ok([input, ...Object.values(others)].every(Number.isSafeInteger));
+      for (const of of [prices?.perMillionTokens, prices?.longContext?.perMillionTokens]) {
+        assert.ok(of === undefined || [of.input, ...Object.values(of)].every(Number.isSafeInteger));
+      }
       assert.ok(prices === undefined || prices.catalog === priceCatalog.source);
     }
   });

@@ -13,10 +13,13 @@ export interface CatalogModel {
   readonly prices?: {
     readonly currency: string;
     /** Decimal numbers. */
-    readonly perMillionTokens: Readonly<Partial<Record<CatalogKind, string>>>;
+    readonly perMillionTokens: CatalogPrices;
+    readonly longContext?: { readonly aboveInputTokens: number; readonly perMillionTokens: CatalogPrices };
     readonly perRequest?: string;
   };
 }
+
+export type CatalogPrices = Readonly<Partial<Record<CatalogKind, string>>>;
 
 /** The kinds of tokens that the lists price. */
 export type CatalogKind =

@@ -59,7 +59,7 @@ function quotaDemand(admission: Admission, atMs: number): Demand {
   return {
     id: context.newId(),
     atMs,
-    draws: buckets.map((bucket) => drawOn(bucket, prices)),
+    draws: buckets.map((bucket) => drawOn(bucket, prices, input?.most ?? 0)),
     inputTokens: input?.most ?? 0,
     inputCounted: input?.text !== undefined || !buckets.some(({ quota }) => drawsInput(quota)),
     ...input?.leastOfDemand,
