@@ -46,7 +46,12 @@ export interface EnvoyConfig {
 export type EnvoySecret =
   | { readonly name: string; readonly type: 'Generic'; readonly value: SecretText }
   | { readonly name: string; readonly type: 'Certificate'; readonly chain: SecretText; readonly privateKey: SecretText }
-  | { readonly name: string; readonly type: 'CaBundle'; readonly certificates: SecretText };
+  | {
+      readonly name: string;
+      readonly type: 'CaBundle';
+      readonly certificates: SecretText;
+      readonly revocationLists?: SecretText;
+    };
 
 /**
  * Conditions in the form of Gateway API. The writer adds `lastTransitionTime`, because it knows the

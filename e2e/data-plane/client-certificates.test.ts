@@ -1,12 +1,15 @@
 /** Callers with client certificates, at listeners that require one and that do not. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import https from 'node:https';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type Authority, type Certificate, newAuthority } from './support/certificates.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { freePorts } from './support/ports.ts';
 import { type Provider, startProvider } from './support/provider.ts';
 import { backend, type Document, gateway as gatewayDocuments, route, yamlOf } from './support/resources.ts';
+import { waitFor } from './support/wait.ts';
 import { MODEL, rules } from './support/world.ts';
 
 const API_KEY = 'tg-of-search-0000000000000000';
@@ -17,7 +20,18 @@ interface Ports {
   readonly optional: number;
 }
 
-function resources(ports: Ports, provider: number, server: Certificate, authority: string): readonly Document[] {
+interface Trust {
+  /** PEM. */
+  readonly authority: string;
+  readonly revocationList?: string;
+}
+
+function resources(
+  ports: Ports,
+  provider: number,
+  server: Certificate,
+  { authority, revocationList }: Trust,
+): readonly Document[] {
   const metadata = (name: string) => ({ name, namespace: 'default' });
   const validation = { caCertificateRefs: [{ kind: 'ConfigMap', name: 'clients' }] };
   const listener = (name: string, port: number) => ({
@@ -44,7 +58,12 @@ function resources(ports: Ports, provider: number, server: Certificate, authorit
       },
     },
     providerKey ?? {},
-    { apiVersion: 'v1', kind: 'ConfigMap', metadata: metadata('clients'), data: { 'ca.crt': authority } },
+    {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: metadata('clients'),
+      data: { 'ca.crt': authority, ...(revocationList !== undefined && { 'ca.crl': revocationList }) },
+    },
     {
       apiVersion: 'v1',
       kind: 'Secret',
@@ -97,19 +116,28 @@ describe('client certificates', () => {
   let gateway: Gateway;
   let authority: Authority;
   let ports: Ports;
+  let server: Certificate;
 
   before(async () => {
     const [required = 0, optional = 0] = await freePorts(2);
     ports = { required, optional };
     authority = await newAuthority('clients');
-    const server = await authority.issue({ subject: 'CN=localhost', dnsNames: ['localhost'] });
+    server = await authority.issue({ subject: 'CN=localhost', dnsNames: ['localhost'] });
     provider = await startProvider();
-    gateway = await startGateway([], { yaml: yamlOf(resources(ports, provider.port, server, authority.cert)) });
+    gateway = await startGateway([], { yaml: yamlOf(documents()) });
   });
   after(async () => {
     await provider?.stop();
     await gateway?.stop();
   });
+
+  const documents = (revocationList?: string) =>
+    resources(ports, provider.port, server, {
+      authority: authority.cert,
+      ...(revocationList !== undefined && { revocationList }),
+    });
+
+  const edit = (list: readonly Document[]) => writeFileSync(path.join(gateway.folder, 'resources.yaml'), yamlOf(list));
 
   const workload = (namespace: string) => ({
     subject: `CN=${namespace}-batch`,
@@ -117,7 +145,11 @@ describe('client certificates', () => {
   });
 
   /** Returns the status; rejects if the TLS connection fails. */
-  const ask = (port: number, certificate?: Certificate, headers: Readonly<Record<string, string>> = {}) =>
+  const ask = (
+    port: number,
+    certificate?: Certificate & { readonly session?: Buffer },
+    headers: Readonly<Record<string, string>> = {},
+  ) =>
     new Promise<number | undefined>((resolve, reject) => {
       const request = https.request({
         host: '127.0.0.1',
@@ -171,6 +203,25 @@ describe('client certificates', () => {
     await assert.rejects(ask(ports.required, undefined, key));
     assert.equal(await ask(ports.optional, undefined, key), 200);
     assert.equal(await ask(ports.optional), 401);
+  });
+
+  it('are refused while a list revokes them, without a restart', async () => {
+    const [revoked, other] = [await authority.issue(workload('search')), await authority.issue(workload('search'))];
+    const isRefused = (certificate: Certificate) =>
+      Promise.any([ports.required, ports.optional].map((port) => ask(port, certificate))).then(
+        () => false,
+        () => true,
+      );
+    assert.equal(await ask(ports.required, revoked), 200);
+    for (const [list, refused] of [
+      [[revoked], true],
+      [[], false],
+    ] as const) {
+      edit(documents(await authority.revoke(list)));
+      await waitFor('the list in Envoy', async () => (await isRefused(revoked)) === refused, 10_000);
+      assert.equal(await ask(ports.required, other), 200);
+    }
+    edit(documents());
   });
 
   it('are never taken from a header', async () => {

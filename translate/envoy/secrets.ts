@@ -32,7 +32,13 @@ export function secretsOf(
   for (const listener of listeners) {
     if (listener.clientCertificates !== undefined) {
       const name = clientAuthorityName(listener);
-      secrets.set(name, { name, type: 'CaBundle', certificates: listener.clientCertificates.authorities });
+      const { authorities, revocationLists } = listener.clientCertificates;
+      secrets.set(name, {
+        name,
+        type: 'CaBundle',
+        certificates: authorities,
+        ...(revocationLists && { revocationLists }),
+      });
     }
   }
   return [...secrets.values()].toSorted((left, right) => compare(left.name, right.name));
@@ -48,7 +54,12 @@ function secretValue(secret: EnvoySecret): JsonObject {
     case 'Generic':
       return { generic_secret: { secret: { inline_string: secret.value.reveal() } } };
     case 'CaBundle':
-      return { validation_context: { trusted_ca: { inline_string: secret.certificates.reveal() } } };
+      return {
+        validation_context: {
+          trusted_ca: { inline_string: secret.certificates.reveal() },
+          ...(secret.revocationLists && { crl: { inline_string: secret.revocationLists.reveal() } }),
+        },
+      };
     case 'Certificate':
       return {
         tls_certificate: {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { certificatesIn } from './certificates.ts';
+import { certificatesIn, revocationListsIn } from './certificates.ts';
 
 const read = (name: string) => readFileSync(new URL(`../envoy/testdata/${name}`, import.meta.url), 'utf8');
 const certificate = read('localhost.crt');
@@ -26,6 +26,31 @@ test('anything else is refused as a whole, without showing it', () => {
     certificate.replace('-----END', ''),
   ]) {
     const found = certificatesIn(text);
+    assert.ok('wrong' in found, text);
+    assert.doesNotMatch(found.wrong, /secret/);
+  }
+});
+
+// Without revoked certificates, of the authority in localhost.crt.
+const revocationList = read('localhost.crl');
+
+test('revocation lists are normalized, without the text around them', () => {
+  const text = `# of yesterday\r\n${revocationList.replaceAll('\n', '\r\n')}\n${revocationList}tail`;
+  assert.deepEqual(revocationListsIn(text), { pem: `${revocationList}${revocationList}` });
+});
+
+test('other blocks and damaged revocation lists are refused as a whole', () => {
+  for (const text of [
+    '',
+    'sk-secret',
+    key,
+    certificate,
+    revocationList + certificate,
+    certificate.replaceAll('CERTIFICATE', 'X509 CRL'),
+    '-----BEGIN X509 CRL-----\nc2stc2VjcmV0\n-----END X509 CRL-----\n',
+    revocationList.replace('-----END', ''),
+  ]) {
+    const found = revocationListsIn(text);
     assert.ok('wrong' in found, text);
     assert.doesNotMatch(found.wrong, /secret/);
   }

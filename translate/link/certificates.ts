@@ -1,8 +1,14 @@
 /**
- * Extracts certificates from PEM text. Only certificates: a CA bundle is published in a ConfigMap,
- * and the text that a user refers to may contain a private key.
+ * Extracts certificates and revocation lists from PEM text, and nothing else: a CA bundle is
+ * published in a ConfigMap, and the text that a user refers to may contain a private key.
  */
+// Required by @peculiar/x509 at load time.
+import 'reflect-metadata';
 import { X509Certificate } from 'node:crypto';
+import { PemConverter, X509Crl } from '@peculiar/x509';
+
+/** The label of RFC 7468. */
+const REVOCATION_LIST = 'X509 CRL';
 
 const block = /-----BEGIN ([A-Z0-9 ]+)-----[^-]*(?:-----END \1-----)?/g;
 
@@ -27,4 +33,27 @@ export function certificatesIn(text: string): { readonly pem: string } | { reado
     }
   }
   return { pem: certificates.join('') };
+}
+
+/**
+ * Returns the certificate revocation lists in normal form, or the fault. Envoy verifies their
+ * signature and time when a client presents a certificate.
+ */
+export function revocationListsIn(text: string): { readonly pem: string } | { readonly wrong: string } {
+  const found = [...text.matchAll(block)];
+  if (found.length === 0) {
+    return { wrong: 'has no PEM revocation lists' };
+  }
+  if (found.some(([, label]) => label !== REVOCATION_LIST)) {
+    return { wrong: 'has PEM blocks other than revocation lists' };
+  }
+  const lists: string[] = [];
+  for (const [index, [pem]] of found.entries()) {
+    try {
+      lists.push(`${PemConverter.encode(new X509Crl(pem).rawData, REVOCATION_LIST)}\n`);
+    } catch {
+      return { wrong: `has an unreadable revocation list (number ${index + 1} of ${found.length})` };
+    }
+  }
+  return { pem: lists.join('') };
 }

@@ -4,12 +4,14 @@ import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import type { TranslationContext } from '../context.ts';
 import type { ProblemFields } from '../problem.ts';
 import { notFound, referenceGrantHint } from '../resource-index.ts';
-import { type Gateway, type Located, type SecretText, secretText } from '../world.ts';
-import { certificatesIn } from './certificates.ts';
+import { type ConfigMap, type Gateway, type Located, type Secret, type SecretText, secretText } from '../world.ts';
+import { certificatesIn, revocationListsIn } from './certificates.ts';
 
 export interface ClientCertificates {
   /** PEM certificates of the authorities that clients' certificates must come from. */
   readonly authorities: SecretText;
+  /** PEM revocation lists of these authorities. */
+  readonly revocationLists?: SecretText;
   /** Whether clients without a certificate are refused; a certificate must always be valid. */
   readonly required: boolean;
 }
@@ -35,6 +37,7 @@ export function clientCertificatesOf(
     return null;
   }
   const pem: string[] = [];
+  const lists: string[] = [];
   for (const [index, { group, kind, name, namespace: home }] of found.validation.caCertificateRefs.entries()) {
     const path = `${found.path ?? `${listenerPath}.tls.frontendValidation`}.caCertificateRefs[${index}]`;
     const namespace = home ?? gateway.metadata.namespace;
@@ -52,15 +55,31 @@ export function clientCertificatesOf(
     if (holder === undefined) {
       return refuse({ path, ...notFound(resources, kind, namespace, name) });
     }
-    const held = holder.data.get('ca.crt');
-    const certificates = certificatesIn((typeof held === 'object' ? held.reveal() : held) ?? '');
+    const certificates = certificatesIn(textOf(holder, 'ca.crt') ?? '');
     if ('wrong' in certificates) {
       const message = `${kind} ${namespace}/${name} ${certificates.wrong} under key ca.crt`;
       return refuse({ path, message, fix: 'set ca.crt to the CA certificates in PEM format' });
     }
     pem.push(certificates.pem);
+    const revoked = textOf(holder, 'ca.crl');
+    const revocationLists = revoked === undefined ? { pem: '' } : revocationListsIn(revoked);
+    if ('wrong' in revocationLists) {
+      const message = `${kind} ${namespace}/${name} ${revocationLists.wrong} under key ca.crl`;
+      return refuse({ path, message, fix: 'set ca.crl to the revocation lists in PEM format, or remove the key' });
+    }
+    lists.push(revocationLists.pem);
   }
-  return { authorities: secretText(pem.join('')), required: found.validation.mode === 'AllowValidOnly' };
+  const revocationLists = lists.join('');
+  return {
+    authorities: secretText(pem.join('')),
+    ...(revocationLists !== '' && { revocationLists: secretText(revocationLists) }),
+    required: found.validation.mode === 'AllowValidOnly',
+  };
+}
+
+function textOf({ data }: Pick<Secret | ConfigMap, 'data'>, key: string): string | undefined {
+  const held = data.get(key);
+  return typeof held === 'object' ? held.reveal() : held;
 }
 
 /** Returns the validation and its path in the Gateway; without a path, it is in the listener. */

@@ -24,6 +24,8 @@ export interface Authority {
   /** PEM. */
   readonly cert: string;
   issue(options: CertificateOptions): Promise<Certificate>;
+  /** Returns a revocation list with these certificates, in PEM. */
+  revoke(certificates: readonly Certificate[]): Promise<string>;
 }
 
 export async function newAuthority(name: string): Promise<Authority> {
@@ -37,7 +39,7 @@ export async function newAuthority(name: string): Promise<Authority> {
     keys,
     extensions: [
       new x509.BasicConstraintsExtension(true, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
@@ -66,6 +68,22 @@ export async function newAuthority(name: string): Promise<Authority> {
       });
       const pkcs8 = await crypto.subtle.exportKey('pkcs8', own.privateKey);
       return { cert: certificate.toString('pem'), key: x509.PemConverter.encode(pkcs8, 'PRIVATE KEY') };
+    },
+    async revoke(certificates) {
+      const list = await x509.X509CrlGenerator.create({
+        issuer: authority.subject,
+        thisUpdate: new Date(now - DAY_MS),
+        nextUpdate: new Date(now + DAY_MS),
+        signingAlgorithm: algorithm,
+        signingKey: keys.privateKey,
+        entries: certificates.map(({ cert }) => ({
+          serialNumber: new x509.X509Certificate(cert).serialNumber,
+          revocationDate: new Date(now),
+          // The library writes an entry without extensions as an empty list, which Envoy refuses.
+          reason: x509.X509CrlReason.keyCompromise,
+        })),
+      });
+      return x509.PemConverter.encode(list.rawData, 'X509 CRL');
     },
   };
 }
