@@ -46,6 +46,8 @@ const REFUSED_MS = 5_000;
 const MAX_RUNNING = 8;
 /** At 100 to 200 µs each, the last one waits for about 0.1 s. */
 const MAX_WAITING = 1_024;
+/** Of these, for one authenticator, so that invalid tokens for one tenant do not refuse others. */
+const MAX_PENDING_OF_AUTHENTICATOR = 256;
 
 export class TokenVerifier {
   readonly #options: TokenVerifierOptions;
@@ -54,6 +56,8 @@ export class TokenVerifier {
   /** Tokens that are being verified; requests with the same token share the work. */
   readonly #pending = new Map<string, Promise<TokenVerdict>>();
   readonly #waiting: (() => void)[] = [];
+  /** How many tokens are being verified, by the identity of their authenticator. */
+  readonly #pendingOf = new Map<string, number>();
   #running = 0;
 
   constructor(options: TokenVerifierOptions) {
@@ -79,12 +83,15 @@ export class TokenVerifier {
     if (check.type !== 'candidates') {
       return refused;
     }
-    if (this.#waiting.length >= MAX_WAITING) {
+    const pending = this.#pendingOf.get(jwt.identity) ?? 0;
+    if (this.#waiting.length >= MAX_WAITING || pending >= MAX_PENDING_OF_AUTHENTICATOR) {
       return overloaded;
     }
+    this.#pendingOf.set(jwt.identity, pending + 1);
     const verdict = this.#queued(async () => {
       const found = await verdictOf(token, jwt, check.algorithm, check.keys, this.#options.nowMs());
       this.#remember(key, found, token.length);
+      this.#ended(jwt.identity);
       return found;
     });
     this.#pending.set(key, verdict);
@@ -107,6 +114,15 @@ export class TokenVerifier {
       } else {
         next();
       }
+    }
+  }
+
+  #ended(authenticator: string): void {
+    const others = this.#pendingOf.get(authenticator)! - 1;
+    if (others === 0) {
+      this.#pendingOf.delete(authenticator);
+    } else {
+      this.#pendingOf.set(authenticator, others);
     }
   }
 
