@@ -42,8 +42,8 @@ for (const name of catalogNames) {
     const globs = listed.map((model) => model.name.endsWith('*'));
     assert.deepEqual(globs, globs.toSorted());
     for (const { prices } of modelsOf({ catalog: name })) {
-      for (const of of [prices?.perMillionTokens, prices?.longContext?.perMillionTokens]) {
-        assert.ok(of === undefined || [of.input, ...Object.values(of)].every(Number.isSafeInteger));
+      for (const kinds of [prices?.perMillionTokens, prices?.longContext?.perMillionTokens]) {
+        assert.ok(kinds === undefined || [kinds.input, ...Object.values(kinds)].every(Number.isSafeInteger));
       }
       assert.ok(prices === undefined || prices.catalog === priceCatalog.source);
     }
@@ -72,6 +72,16 @@ test('entries of the backend override its catalog, and take from it what they le
   for (const name of ['gpt-4o-mini', 'gpt-4o-mini-2024-07-18']) {
     assert.equal(models.filter((model) => model.name === name).length, 1);
   }
+});
+
+test('prices of long contexts are compiled', () => {
+  const long = { aboveInputTokens: 200_000, perMillionTokens: { input: '2.5', output: '15' } };
+  const prices = { currency: 'USD', perMillionTokens: { input: '1.25', output: '10' }, longContext: long };
+  const [model] = modelsOf({ models: [{ name: 'm', prices }] });
+  assert.deepEqual(model?.prices?.longContext, {
+    aboveInputTokens: 200_000,
+    perMillionTokens: { input: 2_500_000_000, output: 15_000_000_000 },
+  });
 });
 
 test('a backend without a catalog has only its own models', () => {
