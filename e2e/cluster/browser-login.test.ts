@@ -3,6 +3,7 @@
  * the entry route, and a certified OpenID Provider on the machine of the test.
  */
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
@@ -12,13 +13,14 @@ import { accessRecord } from '../data-plane/support/records.ts';
 import type { Document } from '../data-plane/support/resources.ts';
 import { waitFor } from '../data-plane/support/wait.ts';
 import { askChat } from './support/ask.ts';
-import { install } from './support/helm.ts';
-import { apply, condition, get, waitUntil } from './support/kubectl.ts';
+import { install, SYSTEM } from './support/helm.ts';
+import { apply, condition, get, namespaceOf, waitUntil } from './support/kubectl.ts';
 import { ISSUER_HOST, type LoginIssuer, startLoginIssuer } from './support/login-issuer.ts';
 import { sidecarLog } from './support/reach.ts';
 import { type ClusterWorld, inNamespace, startClusterWorld, waitUntilEnforcing } from './support/world.ts';
 
 const NAMESPACE = 'tge-browser';
+const AUTHORITIES = 'issuer-authorities';
 const MODEL = 'gpt-4o-mini';
 const KEY = 'tg-search-batch-0000000000000000';
 const CLIENT_SECRET = 'secret-of-the-browser-client';
@@ -69,6 +71,20 @@ function policies(issuer: string): readonly Document[] {
   ];
 }
 
+/** Installs the chart with the authority of the issuer, and accepts its host. */
+async function installTrusting(authority: string): Promise<void> {
+  const metadata = { name: AUTHORITIES, namespace: SYSTEM };
+  await apply([namespaceOf(SYSTEM), { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { 'ca.crt': authority } }]);
+  await install({
+    values: [
+      `controller.allowedDestinations={${ISSUER_HOST}}`,
+      `controller.caCertificates.configMapName=${AUTHORITIES}`,
+      // The controller reads the ConfigMap when it starts.
+      `controller.podAnnotations.authorities=sha256-${hash('sha256', authority)}`,
+    ],
+  });
+}
+
 describe('the login of a browser', { skip: withoutHost || withoutChromium }, () => {
   let issuer: LoginIssuer;
   let world: ClusterWorld;
@@ -94,9 +110,7 @@ describe('the login of a browser', { skip: withoutHost || withoutChromium }, () 
       response_types: ['code'],
       grant_types: ['authorization_code', 'refresh_token'],
     });
-    // The certificate of the issuer is from an authority that only this test knows.
-    const texts = ['controller.env[0].name=NODE_TLS_REJECT_UNAUTHORIZED', 'controller.env[0].value=0'];
-    await install({ values: [`controller.allowedDestinations={${ISSUER_HOST}}`], texts });
+    await installTrusting(issuer.authority);
     world = await startClusterWorld(NAMESPACE);
     await apply(inNamespace(NAMESPACE, policies(issuer.provider.issuer)));
     await waitUntil(condition('ancestors', 'ResolvedRefs', 'True'), ['-n', NAMESPACE, 'aiaccesspolicy', 'people']);

@@ -21,15 +21,13 @@ export interface InstallOptions {
   readonly chart?: string;
   readonly image?: string;
   readonly values?: readonly string[];
-  /** Values that Helm must not read as numbers. */
-  readonly texts?: readonly string[];
 }
 
 /**
  * Installs or upgrades the chart, and waits for the controller. The release adopts CRDs that were
  * applied by hand.
  */
-export async function install({ chart = CHART, image, values = [], texts = [] }: InstallOptions = {}): Promise<void> {
+export async function install({ chart = CHART, image, values = [] }: InstallOptions = {}): Promise<void> {
   const [repositoryOfImage = '', tag = ''] = (image ?? process.env['E2E_IMAGE'] ?? 'tallygate:dev').split(
     /:(?=[^:/]+$)/,
   );
@@ -45,7 +43,6 @@ export async function install({ chart = CHART, image, values = [], texts = [] }:
     SYSTEM,
     ...flags,
     ...sets.flatMap((each) => ['--set', each]),
-    ...texts.flatMap((each) => ['--set-string', each]),
   );
   // A ready controller has read everything that it watches, so its rights suffice.
   await kubectl('-n', SYSTEM, 'rollout', 'status', 'deployment/tallygate-controller', '--timeout=60s');

@@ -17,13 +17,16 @@ export interface LoginIssuer {
   readonly provider: OidcProvider;
   /** `http://HOST:PORT` of the pages. */
   readonly pages: string;
+  /** The certificate, in PEM, of the authority of the issuer. */
+  readonly authority: string;
   stop(): Promise<void>;
 }
 
 export async function startLoginIssuer(host: string, client: ClientMetadata): Promise<LoginIssuer> {
   const [port = 0] = await freePorts(1);
   const pages = `http://${ISSUER_HOST}:${port}`;
-  const { cert, key } = await (await newAuthority('Issuers')).issue({ subject: 'CN=id', dnsNames: [ISSUER_HOST] });
+  const authority = await newAuthority('Issuers');
+  const { cert, key } = await authority.issue({ subject: 'CN=id', dnsNames: [ISSUER_HOST] });
   const discovery = https.createServer({ cert, key }, (_, response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(discovered()));
   });
@@ -40,6 +43,7 @@ export async function startLoginIssuer(host: string, client: ClientMetadata): Pr
   return {
     provider,
     pages,
+    authority: authority.cert,
     stop: async () => {
       discovery.close();
       discovery.closeAllConnections();
