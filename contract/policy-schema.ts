@@ -139,6 +139,7 @@ const window: z.ZodType<Window> = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('Sliding'), durationMs: z.int().min(1) }),
   z.strictObject({ type: z.literal('Lifetime') }),
+  z.strictObject({ type: z.literal('None') }),
 ]);
 
 const keyPart: z.ZodType<KeyPart> = z.discriminatedUnion('type', [
@@ -238,7 +239,7 @@ const signIn = z.strictObject({
 
 const limit: z.ZodType<Limit> = z.discriminatedUnion('type', [
   z.strictObject({
-    type: z.enum(['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens']),
+    type: z.enum(['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens', 'ConcurrentRequests']),
     amount: count,
   } satisfies Fields<CountLimit>),
   z.strictObject({

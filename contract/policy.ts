@@ -161,7 +161,7 @@ export type Limit = CountLimit | CostLimit;
 export type LimitType = Limit['type'];
 
 export interface CountLimit {
-  readonly type: 'Requests' | 'InputTokens' | 'OutputTokens' | 'TotalTokens';
+  readonly type: 'Requests' | 'InputTokens' | 'OutputTokens' | 'TotalTokens' | 'ConcurrentRequests';
   readonly amount: number;
 }
 
@@ -202,7 +202,9 @@ export interface Quota {
 export type Window =
   | { readonly type: 'Calendar'; readonly unit: CalendarUnit; readonly timeZone: string }
   | { readonly type: 'Sliding'; readonly durationMs: number }
-  | { readonly type: 'Lifetime' };
+  | { readonly type: 'Lifetime' }
+  /** Of `ConcurrentRequests`: only holds count. */
+  | { readonly type: 'None' };
 
 /** A `Week` starts on Monday (ISO 8601). */
 export type CalendarUnit = 'Minute' | 'Hour' | 'Day' | 'Week' | 'Month';

@@ -47,7 +47,10 @@ const windowFields = z
       .optional(),
     sliding: sliding.optional(),
   })
-  .meta({ description: 'The period of the limit. A request counts in the window in which it was admitted.' });
+  .meta({
+    description:
+      'The period of the limit. A request counts in the window in which it was admitted. Required, except for ConcurrentRequests.',
+  });
 
 const window = withRules(windowFields, [
   unionMember<z.output<typeof windowFields>>('Calendar', 'calendar'),
@@ -85,8 +88,9 @@ const queueTimeout = withRules(
 
 const limitFields = z
   .object({
-    type: z.enum(['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens', 'Cost']).meta({
-      description: 'Cost: by the `prices` of the models, rounded up to a billionth of the currency for each request.',
+    type: z.enum(['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens', 'Cost', 'ConcurrentRequests']).meta({
+      description:
+        'Cost: by the `prices` of the models, rounded up to a billionth of the currency for each request. ConcurrentRequests: requests that run at the same time.',
     }),
     amount: amount.meta({
       ...amount.meta(),
@@ -106,11 +110,11 @@ const limit = withRules(limitFields, [
   },
 ]);
 
-const quota = z
+const quotaFields = z
   .object({
     name: dnsLabel,
     limit,
-    window,
+    window: window.optional(),
     key: z
       .array(keyPart)
       .max(4)
@@ -136,7 +140,7 @@ const quota = z
       .enum(['FailClosed', 'FailOpen'])
       .meta({
         description:
-          'What happens while the journal cannot be written, for example on a full disk. FailClosed: refuse requests (503) and end streams when their hold is used up. FailOpen: serve requests; their cost is lost if the process ends before the journal recovers. Default: FailOpen for Requests, FailClosed for all others.',
+          'What happens while the journal cannot be written, for example on a full disk. FailClosed: refuse requests (503) and end streams when their hold is used up. FailOpen: serve requests; their cost is lost if the process ends before the journal recovers. Default: FailOpen for Requests and ConcurrentRequests, FailClosed for all others.',
       })
       .optional(),
     unmetered: z.enum(['Refuse', 'Allow']).default('Refuse').meta({
@@ -153,6 +157,15 @@ const quota = z
     }),
   })
   .meta({ description: 'One limit.' });
+
+const quota = withRules(quotaFields, [
+  {
+    cel: "(self.limit.type == 'ConcurrentRequests') != has(self.window)",
+    message: 'window must be set, except for ConcurrentRequests, which must not have one',
+    field: 'window',
+    holds: ({ limit: { type }, window: period }) => (type === 'ConcurrentRequests') !== (period !== undefined),
+  },
+]);
 
 const requestLimits = z
   .object({
@@ -200,4 +213,5 @@ export const journalLossDefaults: Readonly<
   OutputTokens: 'FailClosed',
   TotalTokens: 'FailClosed',
   Cost: 'FailClosed',
+  ConcurrentRequests: 'FailOpen',
 };

@@ -89,6 +89,10 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
     means: 'A quota has enough left, but requests in flight held it for longer than `queueTimeout`.',
     fix: 'Try again after `retry-after`, or raise `queueTimeout`.',
   },
+  concurrency_exceeded: {
+    means: 'As many requests run as a quota on concurrent requests allows, and none ended within `queueTimeout`.',
+    fix: 'Try again after `retry-after`, send fewer requests at once, or raise `queueTimeout` or the limit.',
+  },
   upload_too_slow: {
     means: 'The request body arrived too slowly: nothing for 20 s, or under 500 bytes per second after the first 20 s.',
     fix: 'Send it again without a pause.',

@@ -18,7 +18,10 @@ export function isPossible(charge: Charge | FlatCharge, parts: readonly HoldPart
 }
 
 /** Returns what a possible charge costs in the window of a part. */
-export function costOf({ held, index }: HoldPart, charge: Charge | FlatCharge): number {
+export function costOf({ window, held, index }: HoldPart, charge: Charge | FlatCharge): number {
+  if (window.returnsHolds) {
+    return 0;
+  }
   switch (charge) {
     case 'nothing':
       return 0;

@@ -13,6 +13,7 @@ export class WindowState {
   readonly id: number;
   readonly bucket: Bucket;
   readonly kind: string;
+  readonly returnsHolds: boolean;
   readonly #firstLimit: number;
   startMs: number;
   /** Infinity: never. */
@@ -35,6 +36,7 @@ export class WindowState {
     this.id = id;
     this.bucket = bucket;
     this.kind = bucket.definition.kind;
+    this.returnsHolds = bucket.definition.returnsHolds;
     this.#firstLimit = bucket.limit;
     this.startMs = startMs;
     this.endMs = endMs;

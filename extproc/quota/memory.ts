@@ -161,7 +161,7 @@ export class MemoryStore implements QuotaStore {
     const overdrafts: Overdraft[] = [];
     for (const part of open.parts) {
       const { bucket } = part.window;
-      const cost = possible ? costOf(part, charge) : part.held;
+      const cost = costOf(part, possible ? charge : 'everything');
       part.charged = cost;
       const amount = this.#charge(part, cost, atMs);
       if (amount > 0 && bucket.enforced) {

@@ -138,7 +138,7 @@ function restore(
     let cost: UsageRecord['cost'];
     for (const [id, held] of parts) {
       const window = windows.get(id);
-      if (window !== undefined && held > 0) {
+      if (window !== undefined && held > 0 && !window.returnsHolds) {
         window.bucket.carryOverdraft(window, window.charge(held, nowMs));
         const { id: quota, limit } = window.bucket.definition.quota;
         tokens.set(quota, (tokens.get(quota) ?? 0) + held);

@@ -17,7 +17,7 @@ export interface Budget {
    * shared budget.
    */
   readonly key: readonly string[];
-  /** For example `Month`, `60s` or `Lifetime`. */
+  /** For example `Month`, `60s`, `Lifetime` or, for concurrent requests, `None`. */
   readonly window: string;
   /** Amounts of money are decimal numbers in text. */
   readonly spent: number | string;
@@ -111,7 +111,7 @@ function budget(bucket: Bucket, nowMs: number): Budget {
         ? window.unit
         : window.type === 'Sliding'
           ? `${window.durationMs / 1000}s`
-          : 'Lifetime',
+          : window.type,
     spent: shownAmount(quota, bucket.window.used),
     held: shownAmount(quota, bucket.window.held),
     limit: shownAmount(quota, bucket.limit),

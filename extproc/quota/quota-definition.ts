@@ -1,6 +1,6 @@
 /** The newest definition of a quota, as its buckets use it. */
 import type { Quota } from '../../contract/policy.ts';
-import { unitName } from './units.ts';
+import { unitName, unitOf } from './units.ts';
 import { Calendar } from './window.ts';
 
 /** Shared by all buckets of a quota. */
@@ -10,6 +10,8 @@ export interface QuotaDefinition {
   readonly unit: string;
   /** Definitions of the same kind count the same way, so that what was spent carries over. */
   readonly kind: string;
+  /** Whether holds are given back whole: nothing is charged, also for holds that were lost. */
+  readonly returnsHolds: boolean;
   readonly calendar: Calendar | undefined;
 }
 
@@ -20,6 +22,7 @@ export function quotaDefinition(quota: Quota): QuotaDefinition {
     quota,
     unit,
     kind: `${unit}/${window.type}`,
+    returnsHolds: unitOf(quota).returnsHolds,
     calendar: window.type === 'Calendar' ? new Calendar(window.unit, window.timeZone) : undefined,
   };
 }

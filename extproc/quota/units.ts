@@ -21,10 +21,14 @@ interface Unit {
   readonly amount: (usage: Usage, prices: ModelPrices | undefined) => number;
   readonly drawsInput: boolean;
   readonly drawsOutput: boolean;
-  readonly header: HeaderKind;
+  /** Undefined: no client reads such a header. */
+  readonly header: HeaderKind | undefined;
   /** The plural noun in refusals; undefined: the currency. */
   readonly noun: string | undefined;
   readonly exceededCode: 'quota_exceeded' | 'request_rate_exceeded';
+  readonly heldCode: 'budget_held' | 'concurrency_exceeded';
+  /** Whether a hold is given back whole, so that nothing is ever charged. */
+  readonly returnsHolds: boolean;
 }
 
 const requestRates: Rates = { fixed: 1, perInputToken: 0, perOutputToken: 0 };
@@ -42,6 +46,8 @@ const units: Readonly<Record<LimitType, Unit>> = {
     header: 'requests',
     noun: 'requests',
     exceededCode: 'request_rate_exceeded',
+    heldCode: 'budget_held',
+    returnsHolds: false,
   },
   InputTokens: {
     rates: () => inputRates,
@@ -51,6 +57,8 @@ const units: Readonly<Record<LimitType, Unit>> = {
     header: 'input-tokens',
     noun: 'input tokens',
     exceededCode: 'quota_exceeded',
+    heldCode: 'budget_held',
+    returnsHolds: false,
   },
   OutputTokens: {
     rates: () => outputRates,
@@ -60,6 +68,8 @@ const units: Readonly<Record<LimitType, Unit>> = {
     header: 'output-tokens',
     noun: 'output tokens',
     exceededCode: 'quota_exceeded',
+    heldCode: 'budget_held',
+    returnsHolds: false,
   },
   TotalTokens: {
     rates: () => totalRates,
@@ -69,6 +79,19 @@ const units: Readonly<Record<LimitType, Unit>> = {
     header: 'tokens',
     noun: 'tokens',
     exceededCode: 'quota_exceeded',
+    heldCode: 'budget_held',
+    returnsHolds: false,
+  },
+  ConcurrentRequests: {
+    rates: () => requestRates,
+    amount: () => 0,
+    drawsInput: false,
+    drawsOutput: false,
+    header: undefined,
+    noun: 'concurrent requests',
+    exceededCode: 'request_rate_exceeded',
+    heldCode: 'concurrency_exceeded',
+    returnsHolds: true,
   },
   Cost: {
     rates: (prices, inputTokens) => (prices === undefined ? noRates : dearestRates(prices, inputTokens)),
@@ -78,6 +101,8 @@ const units: Readonly<Record<LimitType, Unit>> = {
     header: 'budget',
     noun: undefined,
     exceededCode: 'quota_exceeded',
+    heldCode: 'budget_held',
+    returnsHolds: false,
   },
 };
 
@@ -120,6 +145,8 @@ export function unitNoun(quota: Quota): string {
 /** Returns what a request of at most this input draws on a bucket, at a model with these prices. */
 export function drawOn(bucket: BucketRef, prices: ModelPrices | undefined, inputTokens: number): Draw {
   const { quota } = bucket;
-  const { fixed, perInputToken, perOutputToken } = unitOf(quota).rates(prices, inputTokens);
-  return { bucket, unit: unitName(quota.limit), final: !drawsTokens(quota), fixed, perInputToken, perOutputToken };
+  const { rates, returnsHolds } = unitOf(quota);
+  const { fixed, perInputToken, perOutputToken } = rates(prices, inputTokens);
+  const final = !drawsTokens(quota) && !returnsHolds;
+  return { bucket, unit: unitName(quota.limit), final, fixed, perInputToken, perOutputToken };
 }

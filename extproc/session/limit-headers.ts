@@ -14,8 +14,8 @@ export function tightest(snapshots: readonly BucketSnapshot[]): ReadonlyMap<Head
   for (const snapshot of snapshots) {
     const { quota } = snapshot.bucket;
     const kind = unitOf(quota).header;
-    const other = tightest.get(kind);
-    if (quota.mode === 'Enforce' && (other === undefined || isTighter(snapshot, other))) {
+    const other = kind && tightest.get(kind);
+    if (kind !== undefined && quota.mode === 'Enforce' && (other === undefined || isTighter(snapshot, other))) {
       tightest.set(kind, snapshot);
     }
   }

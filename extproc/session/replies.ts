@@ -159,7 +159,11 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
   const left = decision.snapshots.find(({ bucket }) => bucket.key === decision.bucket.key)?.remaining ?? 0;
   switch (decision.reason) {
     case 'held':
-      return failure('budget_held', `Requests in flight hold the rest of quota ${limit}. Try again shortly.`, retry);
+      return failure(
+        unitOf(quota).heldCode,
+        `Requests in flight hold the rest of quota ${limit}. Try again shortly.`,
+        retry,
+      );
     case 'size':
       return failure(
         'quota_exceeded',

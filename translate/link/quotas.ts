@@ -56,18 +56,21 @@ export const quotaPolicyKind: PolicyKind<Located<AIQuotaPolicy>, CompiledQuotas>
 
 /** Returns the quotas whose window may outlive a proxy pod. */
 function longWindows({ spec }: AIQuotaPolicy): readonly string[] {
-  return (spec.quotas ?? []).flatMap(({ name, window: { calendar, sliding } }) => {
-    const isShort =
-      sliding === undefined
-        ? calendar?.unit === 'Minute' || calendar?.unit === 'Hour'
-        : durationMs(sliding.duration) <= LONG_WINDOW_MS;
-    return isShort ? [] : [name];
-  });
+  return (spec.quotas ?? []).flatMap(
+    ({ name, limit: { type }, window: { calendar, sliding } = { type: 'Lifetime' } }) => {
+      const isShort =
+        type === 'ConcurrentRequests' ||
+        (sliding === undefined
+          ? calendar?.unit === 'Minute' || calendar?.unit === 'Hour'
+          : durationMs(sliding.duration) <= LONG_WINDOW_MS);
+      return isShort ? [] : [name];
+    },
+  );
 }
 
 function validateQuota(quota: QuotaSpec, index: number, about: Subject, diagnostics: Diagnostics): boolean {
   const path = `spec.quotas[${index}]`;
-  const zone = quota.window.calendar?.timeZone;
+  const zone = quota.window?.calendar?.timeZone;
   if (zone !== undefined && !isTimeZone(zone)) {
     diagnostics.error(about, {
       reason: 'Invalid',
@@ -209,6 +212,9 @@ export function reportUnidentifiedKeys(
 }
 
 function windowOf({ window }: QuotaSpec): Window {
+  if (window === undefined) {
+    return { type: 'None' };
+  }
   if (window.calendar !== undefined) {
     return { type: 'Calendar', ...window.calendar };
   }
