@@ -62,22 +62,27 @@ const SIMPLIFY = 'use a shorter expression, or several rules';
 
 /** Returns the fault of a condition, or undefined if the condition is usable. */
 export function conditionFault(text: string): ConditionFault | undefined {
+  return faultOfCondition(text, requestEnvironment(), FIX);
+}
+
+/** Returns the fault of a condition over the variables of an environment. */
+export function faultOfCondition(text: string, environment: Environment, fix: string): ConditionFault | undefined {
   try {
-    compile(text);
+    compileCondition(text, environment);
     return undefined;
   } catch (error) {
     if (error instanceof RefusedCondition) {
-      return error.fault;
+      return error.fault.fix === FIX ? { ...error.fault, fix } : error.fault;
     }
     const { summary, message, range } = error as ParseError;
-    const fault = { message: `is not valid: ${summary ?? message}`, fix: FIX };
+    const fault = { message: `is not valid: ${summary ?? message}`, fix };
     return range === undefined ? fault : { ...fault, position: range.start + 1 };
   }
 }
 
 /** Returns the estimated steps of a condition. Throws if it has a fault. */
 export function conditionSteps(text: string): number {
-  return compile(text).steps;
+  return compileCondition(text, requestEnvironment()).steps;
 }
 
 /**
@@ -85,7 +90,7 @@ export function conditionSteps(text: string): number {
  * has a fault.
  */
 export function conditionMatcher(text: string): (facts: ConditionFacts) => boolean {
-  const { evaluate } = compile(text);
+  const { evaluate } = compileCondition(text, requestEnvironment());
   return ({ request, caller }) => {
     if (!isBounded(request.model) || !isBounded(caller.tenant) || !isBounded(caller.user) || tooMany(caller.groups)) {
       return false;
@@ -123,14 +128,18 @@ class RefusedCondition extends Error {
   }
 }
 
-function compile(text: string): { readonly evaluate: ParseResult; readonly steps: number } {
+/** Throws if the condition has a fault. */
+export function compileCondition(
+  text: string,
+  environment: Environment,
+): { readonly evaluate: ParseResult; readonly steps: number } {
   if (text.length > MAX_CONDITION_CHARACTERS) {
     throw new RefusedCondition(
       `is too long: ${text.length} characters, the maximum is ${MAX_CONDITION_CHARACTERS}`,
       SIMPLIFY,
     );
   }
-  const parsed = environment().parse(text);
+  const parsed = environment.parse(text);
   // The estimate comes first, because it also replaces the regular expressions in the tree.
   const steps = stepsOf(parsed.ast, undefined);
   const { valid, type, error } = parsed.check();
@@ -149,22 +158,25 @@ function compile(text: string): { readonly evaluate: ParseResult; readonly steps
 const require = createRequire(import.meta.url);
 let shared: Environment | undefined;
 
-function environment(): Environment {
-  if (shared === undefined) {
-    // Loaded on first use, because few policies have conditions.
-    const cel = require('@marcbachmann/cel-js') as typeof import('@marcbachmann/cel-js');
-    shared = new cel.Environment({
-      limits: { maxAstNodes: 256, maxDepth: 24, maxListElements: 64, maxMapEntries: 0, maxCallArguments: 2 },
+function requestEnvironment(): Environment {
+  shared ??= newEnvironment()
+    .registerVariable({
+      name: 'request',
+      schema: { model: 'string', endpoint: 'string', stream: 'bool', maxOutputTokens: 'int' },
     })
-      .registerVariable({
-        name: 'request',
-        schema: { model: 'string', endpoint: 'string', stream: 'bool', maxOutputTokens: 'int' },
-      })
-      .registerVariable({ name: 'caller', schema: { tenant: 'string', user: 'string', groups: 'list<string>' } })
-      .registerType('Pattern', Pattern)
-      .registerFunction('string.matches(Pattern): bool', matchesPattern, { async: false });
-  }
+    .registerVariable({ name: 'caller', schema: { tenant: 'string', user: 'string', groups: 'list<string>' } });
   return shared;
+}
+
+/** Returns an environment without variables. */
+export function newEnvironment(): Environment {
+  // Loaded on first use, because few policies have conditions.
+  const cel = require('@marcbachmann/cel-js') as typeof import('@marcbachmann/cel-js');
+  return new cel.Environment({
+    limits: { maxAstNodes: 256, maxDepth: 24, maxListElements: 64, maxMapEntries: 0, maxCallArguments: 2 },
+  })
+    .registerType('Pattern', Pattern)
+    .registerFunction('string.matches(Pattern): bool', matchesPattern, { async: false });
 }
 
 /** A regular expression that takes linear time; replaces the literal in the tree of a condition. */
@@ -186,6 +198,9 @@ interface LoopVariable {
   readonly characters: number;
 }
 
+/** Variables whose fields are named in quotes. */
+const indexed: readonly string[] = ['headers', 'claims'];
+
 const quantifiers: readonly string[] = ['all', 'exists', 'exists_one'];
 
 /**
@@ -201,6 +216,11 @@ function stepsOf(node: ASTNode, loop: LoopVariable | undefined): number {
       return 1;
     case '.':
       return all([node.args[0]]) + (node.args[1] === 'groups' ? 0 : FAILURE_STEPS);
+    case '[]':
+      if (node.args[0].op !== 'id' || !indexed.includes(node.args[0].args) || node.args[1].op !== 'value') {
+        throw notAvailable(node.op, node);
+      }
+      return all(node.args) + FAILURE_STEPS;
     case '!_':
     case '-_':
       return all([node.args]);

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import {
   type AccessPolicy,
   type AllowRule,
+  type AmountOverride,
   type ApiKey,
   type ApiKeyShard,
   type Authenticator,
@@ -250,11 +251,14 @@ const limit: z.ZodType<Limit> = z.discriminatedUnion('type', [
   } satisfies Fields<CostLimit>),
 ]);
 
+const override = z.strictObject({ when: text, amount: count } satisfies Fields<AmountOverride>);
+
 const quota = z.strictObject({
   id: text,
   limit,
   window,
   key: z.array(keyPart),
+  overrides: z.array(override).min(1).exactOptional(),
   onMissingKey: z.enum(['Refuse', 'Shared']),
   mode: z.enum(['Enforce', 'Shadow']),
   queueTimeoutMs: count,

@@ -182,6 +182,8 @@ export interface Quota {
   readonly window: Window;
   /** Each distinct tuple of values has a separate bucket. Empty: one bucket for all requests. */
   readonly key: readonly KeyPart[];
+  /** The first whose condition matches the key replaces the amount of the limit. */
+  readonly overrides?: readonly AmountOverride[];
   readonly onMissingKey: 'Refuse' | 'Shared';
   readonly mode: 'Enforce' | 'Shadow';
   /** How long a request may wait for other requests to release their holds. */
@@ -197,6 +199,13 @@ export interface Quota {
    * seen.
    */
   readonly onAbandon: 'Hold' | 'Estimate';
+}
+
+export interface AmountOverride {
+  /** A CEL expression over the parts of the key; see `key-condition.ts`. */
+  readonly when: string;
+  /** In the unit of the limit. */
+  readonly amount: number;
 }
 
 export type Window =

@@ -86,16 +86,18 @@ const queueTimeout = withRules(
   ],
 );
 
+const limitAmount = amount.meta({
+  ...amount.meta(),
+  description: 'A whole number; for Cost a decimal number in quotes, at most "9000000".',
+});
+
 const limitFields = z
   .object({
     type: z.enum(['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens', 'Cost', 'ConcurrentRequests']).meta({
       description:
         'Cost: by the `prices` of the models, rounded up to a billionth of the currency for each request. ConcurrentRequests: requests that run at the same time.',
     }),
-    amount: amount.meta({
-      ...amount.meta(),
-      description: 'A whole number; for Cost a decimal number in quotes, at most "9000000".',
-    }),
+    amount: limitAmount,
     currency: currency.meta({ description: 'The currency of the prices (ISO 4217), as in USD.' }).optional(),
   })
   .meta({ description: 'The amount per window and key.' });
@@ -110,6 +112,14 @@ const limit = withRules(limitFields, [
   },
 ]);
 
+const override = z.object({
+  when: z.string().min(1).max(1024).meta({
+    description:
+      'A CEL expression over the parts of the key: `tenant`, `user`, `group`, `apiKey`, `model`, `route`, `headers["NAME"]` and `claims["NAME"]`.',
+  }),
+  amount: limitAmount,
+});
+
 const quotaFields = z
   .object({
     name: dnsLabel,
@@ -121,6 +131,15 @@ const quotaFields = z
       .meta({
         'x-kubernetes-list-type': 'atomic',
         description: 'Each distinct tuple of values has a separate budget. Absent: one budget for all requests.',
+      })
+      .optional(),
+    overrides: z
+      .array(override)
+      .min(1)
+      .max(16)
+      .meta({
+        'x-kubernetes-list-type': 'atomic',
+        description: 'Other amounts for some keys: the first override whose condition matches the key applies.',
       })
       .optional(),
     onMissingKey: z.enum(['Refuse', 'Shared']).default('Refuse').meta({
@@ -164,6 +183,13 @@ const quota = withRules(quotaFields, [
     message: 'window must be set, except for ConcurrentRequests, which must not have one',
     field: 'window',
     holds: ({ limit: { type }, window: period }) => (type === 'ConcurrentRequests') !== (period !== undefined),
+  },
+  {
+    cel: "!has(self.overrides) || self.overrides.all(each, (type(each.amount) == string) == (self.limit.type == 'Cost'))",
+    message: 'amount of each override must be a decimal number in quotes for Cost, and a whole number otherwise',
+    field: 'overrides',
+    holds: ({ limit: { type }, overrides = [] }) =>
+      overrides.every((each) => (typeof each.amount === 'string') === (type === 'Cost')),
   },
 ]);
 

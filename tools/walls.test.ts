@@ -42,10 +42,11 @@ const extprocRooms: Rooms = {
   compression: [],
   tokens: ['json'],
   providers: ['errors', 'usage', 'record', 'json'],
-  quota: ['caller', 'usage'],
+  'quota-amount': [],
+  quota: ['caller', 'quota-amount', 'usage'],
   'model-names': [],
   access: ['errors', 'exchange', 'caller', 'model-names'],
-  policy: ['access', 'model-names'],
+  policy: ['access', 'model-names', 'quota-amount'],
   session: [
     ...[
       'errors',

@@ -1,6 +1,6 @@
-/** Limits on requests that run at once: waiting, refusals, clients that leave, and kills. */
+/** Limits on requests that run at once (waiting, refusals, clients that leave), and overrides. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, test } from 'node:test';
 import { chat, limitedRoute, openChat } from './support/limits.ts';
 import { teamQuota } from './support/resources.ts';
 import { waitFor } from './support/wait.ts';
@@ -13,8 +13,16 @@ before(async () => {
   const parallel = (queueTimeout: string) => [
     teamQuota('parallel', 'ConcurrentRequests', LIMIT, { window: undefined, queueTimeout }),
   ];
+  const overrides = [
+    { when: 'headers["x-team"] == "team-large"', amount: 50 },
+    { when: 'headers["x-team"].startsWith("team-s")', amount: 1 },
+  ];
   world = await startWorld(
-    limitedRoute({ patient: { quotas: parallel('20s') }, hasty: { quotas: parallel('200ms') } }),
+    limitedRoute({
+      patient: { quotas: parallel('20s') },
+      hasty: { quotas: parallel('200ms') },
+      overridden: { quotas: [teamQuota('requests', 'Requests', 3, { overrides })] },
+    }),
   );
 });
 after(() => world?.stop());
@@ -70,4 +78,18 @@ describe('a limit of four concurrent requests', () => {
     }
     await waitFor('all to be given back', async () => (await heldBy(team)) === 0);
   });
+});
+
+test('overrides change the amount for keys, in headers and refusals too', async () => {
+  const limits = async (team: string) => {
+    const { status, headers, text } = await chat(world, 'overridden', { team, mock: { tokens: 1 } });
+    assert.equal(status, 200, text);
+    return [status, headers['x-ratelimit-limit-requests'], headers['x-ratelimit-remaining-requests']];
+  };
+  assert.deepEqual(await limits('team-large'), [200, '50', '49']);
+  assert.deepEqual(await limits('team-other'), [200, '3', '2']);
+  assert.deepEqual(await limits('team-small'), [200, '1', '0']);
+  const refused = await chat(world, 'overridden', { team: 'team-small' });
+  assert.equal(refused.status, 429);
+  assert.match(refused.json.error.message, /exceeded: 0 of 1 requests remaining/);
 });

@@ -18,6 +18,7 @@ import type {
 } from '../../contract/policy.ts';
 import { type ApiKeysByDigest, indexingApiKeys } from '../access/api-keys.ts';
 import { type CompiledAccessPolicy, compileAccessPolicy } from '../access/compile.ts';
+import { compileOverrides } from '../quota-amount.ts';
 import { indexing, type ModelPattern, modelPattern, type RuleIndex, WALKED_PATTERNS } from './rule-index.ts';
 import { atOnce } from './slices.ts';
 
@@ -82,6 +83,12 @@ export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolic
     quotas: new Map(policy.quotas.map((quota) => [quota.id, quota])),
     access: yield* compilingAccess(policy.accessPolicies),
   };
+  for (const quota of policy.quotas) {
+    if (quota.overrides !== undefined) {
+      compileOverrides(quota);
+      yield;
+    }
+  }
   const apiKeys = yield* indexingApiKeys(policy.apiKeyShards);
   const virtualHosts = new Map<string, CompiledVirtualHost>();
   const targetIds = new Set<string>();

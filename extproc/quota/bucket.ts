@@ -2,6 +2,7 @@
  * A bucket: the current definition of its quota, its current window, older windows while holds on
  * them are open, and those holds. They refer to each other, and thus share a file.
  */
+import { amountOf } from '../quota-amount.ts';
 import type { QuotaDefinition } from './quota-definition.ts';
 import { SlidingSum } from './sliding.ts';
 import type { BucketRef, Hold, Holder } from './store.ts';
@@ -120,6 +121,8 @@ export class Bucket {
   readonly values: readonly string[];
   definition: QuotaDefinition;
   ref: BucketRef;
+  /** The amount that the definition gives this key. */
+  limit: number;
   window: WindowState;
   /** Open holds on any window of the bucket. */
   openHolds = 0;
@@ -133,11 +136,8 @@ export class Bucket {
     this.definition = newest;
     this.ref = ref.quota === newest.quota ? ref : { ...ref, quota: newest.quota };
     this.#host = host;
+    this.limit = amountOf(newest.quota, ref.values);
     this.window = this.#freshWindow(atMs);
-  }
-
-  get limit(): number {
-    return this.definition.quota.limit.amount;
   }
 
   get enforced(): boolean {
@@ -182,6 +182,7 @@ export class Bucket {
     const { window } = this;
     this.definition = newest;
     this.ref = { ...this.ref, quota: newest.quota };
+    this.limit = amountOf(newest.quota, this.values);
     if (newest.kind !== old.kind) {
       this.window = this.#freshWindow(atMs);
       this.#host.ended(window);

@@ -1,5 +1,6 @@
 /** The newest definition of a quota, as its buckets use it. */
 import type { Quota } from '../../contract/policy.ts';
+import { compileOverrides } from '../quota-amount.ts';
 import { unitName, unitOf } from './units.ts';
 import { Calendar } from './window.ts';
 
@@ -18,6 +19,9 @@ export interface QuotaDefinition {
 export function quotaDefinition(quota: Quota): QuotaDefinition {
   const { window, limit } = quota;
   const unit = unitName(limit);
+  if (quota.overrides !== undefined) {
+    compileOverrides(quota);
+  }
   return {
     quota,
     unit,

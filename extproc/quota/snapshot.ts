@@ -1,11 +1,13 @@
 /** The state of buckets as numbers, for headers and gauges. Changes nothing. */
+
+import { amountOf } from '../quota-amount.ts';
 import type { Bucket } from './bucket.ts';
 import type { BucketRef, BucketSnapshot, BucketState } from './store.ts';
 
 /** Returns the state of a bucket; `bucket` undefined: nothing of it was spent yet. */
 export function bucketSnapshot(ref: BucketRef, bucket: Bucket | undefined, atMs: number): BucketSnapshot {
   if (bucket === undefined) {
-    const limit = ref.quota.limit.amount;
+    const limit = amountOf(ref.quota, ref.values);
     return { bucket: ref, limit, remaining: limit };
   }
   const { limit, window } = bucket;

@@ -154,9 +154,10 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     shouldRetry: retryAfterMs !== undefined && retryAfterMs <= LONGEST_RETRY_MS,
   };
-  const all = `${shownAmount(quota, quota.limit.amount)} ${unitNoun(quota)}`;
+  const snapshot = decision.snapshots.find(({ bucket }) => bucket.key === decision.bucket.key);
+  const left = snapshot?.remaining ?? 0;
+  const all = `${shownAmount(quota, snapshot?.limit ?? quota.limit.amount)} ${unitNoun(quota)}`;
   const limit = `${quota.id} (${all})`;
-  const left = decision.snapshots.find(({ bucket }) => bucket.key === decision.bucket.key)?.remaining ?? 0;
   switch (decision.reason) {
     case 'held':
       return failure(

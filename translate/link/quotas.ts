@@ -1,5 +1,7 @@
 /** The policy kind AIQuotaPolicy: validates and compiles quotas. */
+import type { ConditionFault } from '../../contract/condition.ts';
 import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
+import { KeyConditions } from '../../contract/key-condition.ts';
 import { nanoUnits } from '../../contract/money.ts';
 import type { KeyPart, Limit, Quota, Window } from '../../contract/policy.ts';
 import { type Condition, condition } from '../../crds/conditions.ts';
@@ -10,6 +12,7 @@ import { type AttachedPolicy, type PolicyKind, type PolicyNeighbours, policiesOf
 import type { TranslationContext } from '../context.ts';
 import { type Diagnostics, type Subject, subject } from '../diagnostics.ts';
 import { fullName } from '../object-names.ts';
+import type { ProblemFields } from '../problem.ts';
 import type { Located } from '../world.ts';
 import { accessPolicyKind } from './access.ts';
 import type { LinkedVirtualHost } from './virtual-hosts.ts';
@@ -90,7 +93,25 @@ function validateQuota(quota: QuotaSpec, index: number, about: Subject, diagnost
     });
     return false;
   }
-  return true;
+  return hasValidOverrides(quota, path, about, diagnostics);
+}
+
+function hasValidOverrides(quota: QuotaSpec, path: string, about: Subject, diagnostics: Diagnostics): boolean {
+  const { key = [], overrides = [] } = quota;
+  const conditions = overrides.length > 0 ? new KeyConditions(key.map(keyPart)) : undefined;
+  const faults = overrides.map(({ when }, index) => {
+    const fault = conditions?.fault(when);
+    if (fault !== undefined) {
+      diagnostics.error(about, conditionProblem(`${path}.overrides[${index}].when`, fault));
+    }
+    return fault;
+  });
+  return faults.every((fault) => fault === undefined);
+}
+
+function conditionProblem(path: string, { message, fix, position }: ConditionFault): ProblemFields {
+  const place = position === undefined ? '' : ` (character ${position})`;
+  return { reason: 'Invalid', path, message: `the condition ${message}${place}`, fix };
 }
 
 function isTimeZone(name: string): boolean {
@@ -108,6 +129,9 @@ function compileQuota(policy: string, quota: QuotaSpec): Quota {
     limit: limitOf(quota),
     window: windowOf(quota),
     key: (quota.key ?? []).map(keyPart),
+    ...(quota.overrides && {
+      overrides: quota.overrides.map(({ when, amount }) => ({ when, amount: unitsOf(amount, quota) })),
+    }),
     onMissingKey: quota.onMissingKey,
     mode: quota.mode,
     queueTimeoutMs: durationMs(quota.queueTimeout),
@@ -122,6 +146,10 @@ function limitOf({ limit: { type, amount, currency = '' }, unpriced }: QuotaSpec
   return type === 'Cost'
     ? { type, amount: nanoUnits(String(amount)), currency, unpriced }
     : { type, amount: Number(amount) };
+}
+
+function unitsOf(amount: number | string, { limit }: QuotaSpec): number {
+  return limit.type === 'Cost' ? nanoUnits(String(amount)) : Number(amount);
 }
 
 function keyPart({ type, header, claim }: NonNullable<QuotaSpec['key']>[number]): KeyPart {
