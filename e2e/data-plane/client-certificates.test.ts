@@ -117,6 +117,8 @@ describe('client certificates', () => {
   let authority: Authority;
   let ports: Ports;
   let server: Certificate;
+  /** TLS sessions that a later connection can resume. */
+  const sessions: Buffer[] = [];
 
   before(async () => {
     const [required = 0, optional = 0] = await freePorts(2);
@@ -162,6 +164,7 @@ describe('client certificates', () => {
         headers: { 'content-type': 'application/json', ...headers },
         agent: false,
       });
+      request.on('socket', (socket) => socket.on('session', (session: Buffer) => sessions.push(session)));
       request.on('error', reject).on('response', (response) => {
         response.resume().on('end', () => resolve(response.statusCode));
       });
@@ -213,6 +216,9 @@ describe('client certificates', () => {
         () => true,
       );
     assert.equal(await ask(ports.required, revoked), 200);
+    const session = sessions.at(-1);
+    assert.ok(session);
+    assert.equal(await ask(ports.required, { ...revoked, session }), 200);
     for (const [list, refused] of [
       [[revoked], true],
       [[], false],
@@ -220,6 +226,9 @@ describe('client certificates', () => {
       edit(documents(await authority.revoke(list)));
       await waitFor('the list in Envoy', async () => (await isRefused(revoked)) === refused, 10_000);
       assert.equal(await ask(ports.required, other), 200);
+      if (refused) {
+        await assert.rejects(ask(ports.required, { ...revoked, session }));
+      }
     }
     edit(documents());
   });
