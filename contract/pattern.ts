@@ -55,11 +55,12 @@ export function patternMatcher(pattern: string): (value: string) => boolean {
 }
 
 const require = createRequire(import.meta.url);
+let engine: typeof RE2Set | undefined;
 
 function compile(pattern: string): RE2Set {
   // Loaded on first use: it takes 4 MB and about 20 ms, and few policies have patterns.
-  const { RE2Set: Engine } = require('re2js') as typeof import('re2js');
-  const set = new Engine(Engine.ANCHOR_BOTH, 0, AUTOMATON_BYTES);
+  engine ??= (require('re2js') as typeof import('re2js')).RE2Set;
+  const set = new engine(engine.ANCHOR_BOTH, 0, AUTOMATON_BYTES);
   set.add(pattern);
   set.compile();
   return set;
