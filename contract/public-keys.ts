@@ -22,10 +22,21 @@ const keyMembers: Readonly<Record<string, readonly string[]>> = {
 };
 const commonMembers = ['kty', 'kid', 'use', 'alg'] as const;
 
-/** Where keys come from: the discovery document of an issuer, or the URL of a key set. */
+/**
+ * Where the public keys of an issuer come from: the URL of a key set, or the metadata document of
+ * OpenID Connect Discovery, which must name `issuer` and has the URL of the keys.
+ */
 export type KeySource =
   | { readonly type: 'Discovery'; readonly url: string; readonly issuer: string }
   | { readonly type: 'URI'; readonly url: string };
+
+/** Where browsers log in and out (OpenID Connect Discovery 1.0, section 3). */
+export interface IssuerEndpoints {
+  readonly authorization: string;
+  readonly token: string;
+  /** Absent: the issuer has no logout. */
+  readonly endSession?: string;
+}
 
 /**
  * Identifies a source. A URL does not: of two issuers that differ in a final slash, or of a key set

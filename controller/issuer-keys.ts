@@ -3,10 +3,10 @@
  * a Secret of its namespace, so that a new leader has them while an issuer is away; a Secret,
  * because whoever could change them could issue tokens.
  */
+import type { KeySource } from '../contract/public-keys.ts';
 import { type KeptKeys, type KeyCounts, KeyFetcher, type KeyResult } from '../jwks/key-fetcher.ts';
 import { errorMessage } from '../runtime/error-message.ts';
 import type { Log } from '../runtime/log.ts';
-import type { JwksSource } from '../translate/world.ts';
 import type { KubeClient } from './api/client.ts';
 import type { KubeObject } from './api/object.ts';
 import { secrets } from './resources.ts';
@@ -58,7 +58,7 @@ export class ClusterIssuerKeys {
     term.addEventListener('abort', () => this.#rest(), { once: true });
   }
 
-  want(sources: readonly JwksSource[]): void {
+  want(sources: readonly KeySource[]): void {
     this.#fetcher.want(sources);
   }
 

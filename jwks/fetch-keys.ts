@@ -2,24 +2,17 @@
  * Fetches the public keys of an issuer: by its discovery document, or from the URL of a key set.
  */
 import type { PublicJwk } from '../contract/policy.ts';
-import { type KeySource, publicKeysOf } from '../contract/public-keys.ts';
+import { type IssuerEndpoints, type KeySource, publicKeysOf } from '../contract/public-keys.ts';
 import { type DestinationGuard, getJson, hostOf, refusedText, urlOf } from './guarded-get.ts';
 
 /** As in the schema of policies. */
 const MAX_URL_CHARACTERS = 2048;
 
-/** Where browsers log in and out (OpenID Connect Discovery 1.0, section 3). */
-export interface LoginEndpoints {
-  readonly authorization: string;
-  readonly token: string;
-  readonly endSession?: string;
-}
-
 export interface FetchedKeys {
   /** Empty: the issuer has withdrawn all keys. */
   readonly keys: readonly PublicJwk[];
   /** Of a discovery document that has them. */
-  readonly endpoints: LoginEndpoints | undefined;
+  readonly endpoints: IssuerEndpoints | undefined;
   /** How long the server allows to use the keys without asking again, if it says so. */
   readonly maxAgeMs: number | undefined;
 }
@@ -40,7 +33,7 @@ export async function fetchKeys(source: KeySource, guard: DestinationGuard, sign
 
 interface DiscoveredIssuer {
   readonly keysUrl: string;
-  readonly endpoints: LoginEndpoints | undefined;
+  readonly endpoints: IssuerEndpoints | undefined;
 }
 
 /**

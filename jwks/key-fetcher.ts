@@ -5,10 +5,10 @@
 import { EventEmitter, once } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import type { PublicJwk } from '../contract/policy.ts';
-import { type KeySource, keySourceId } from '../contract/public-keys.ts';
+import { type IssuerEndpoints, type KeySource, keySourceId } from '../contract/public-keys.ts';
 import { errorMessage } from '../runtime/error-message.ts';
 import type { Log } from '../runtime/log.ts';
-import { type FetchedKeys, fetchKeys, type LoginEndpoints } from './fetch-keys.ts';
+import { type FetchedKeys, fetchKeys } from './fetch-keys.ts';
 import type { DestinationGuard } from './guarded-get.ts';
 
 /** The keys of a source. */
@@ -16,7 +16,7 @@ export interface KeyState {
   readonly source: KeySource;
   /** Undefined: they were never fetched. */
   readonly keys: readonly PublicJwk[] | undefined;
-  readonly endpoints: LoginEndpoints | undefined;
+  readonly endpoints: IssuerEndpoints | undefined;
   /** Milliseconds since 1970; undefined: not by this process. */
   readonly fetchedAtMs: number | undefined;
   /** Why the last attempt failed; undefined: it succeeded, or there was none yet. */
@@ -30,7 +30,7 @@ export type KeptKeys = Pick<KeyState, 'source' | 'keys' | 'endpoints'>;
 export interface KeyResult {
   /** Empty if they were never fetched, or if the issuer has withdrawn them. */
   readonly keys: readonly PublicJwk[];
-  readonly endpoints?: LoginEndpoints;
+  readonly endpoints?: IssuerEndpoints;
   /** Why the last attempt failed. */
   readonly failure?: string;
 }
@@ -355,7 +355,7 @@ export class KeyFetcher {
 
 interface FollowedSource extends KeyState {
   keys: readonly PublicJwk[] | undefined;
-  endpoints: LoginEndpoints | undefined;
+  endpoints: IssuerEndpoints | undefined;
   fetchedAtMs: number | undefined;
   failure: string | undefined;
   failures: number;

@@ -2,11 +2,13 @@
  * The output of translate. Each part is complete: to apply it, write what differs and remove the
  * rest.
  */
+
 import type { GatewayPolicy } from '../contract/policy.ts';
+import type { KeySource } from '../contract/public-keys.ts';
 import type { Condition } from '../crds/conditions.ts';
 import type { ParentRef } from '../crds/route.ts';
 import type { ObjectRef, Problem } from './problem.ts';
-import type { JwksSource, SecretText } from './world.ts';
+import type { SecretText } from './world.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 export type JsonObject = { readonly [name: string]: Json };
@@ -25,7 +27,7 @@ export interface Plan {
    */
   readonly secrets: readonly EnvoySecret[];
   /** The public keys that the policies need, sorted by `keySourceId`; see `World.jwks`. */
-  readonly jwksSources: readonly JwksSource[];
+  readonly jwksSources: readonly KeySource[];
   readonly statuses: readonly ObjectStatus[];
   /** Sorted by file, line, object and path. */
   readonly problems: readonly Problem[];

@@ -2,7 +2,9 @@
  * The input of translate: all resources as parsed objects. A reference to an object outside is a
  * problem.
  */
+
 import type { ApiKey, PublicJwk } from '../contract/policy.ts';
+import type { IssuerEndpoints } from '../contract/public-keys.ts';
 import type { GatewaySpec, ReferenceGrantSpec } from '../crds/gateway-api.ts';
 import type {
   AIAccessPolicy,
@@ -57,15 +59,7 @@ export interface ConfigMap {
   readonly data: ReadonlyMap<string, string>;
 }
 
-/**
- * Where the public keys of an issuer come from. Discovery: `url` is the metadata document of OpenID
- * Connect Discovery, which must name `issuer` and has the URL of the keys.
- */
-export type JwksSource =
-  | { readonly type: 'Discovery'; readonly url: string; readonly issuer: string }
-  | { readonly type: 'URI'; readonly url: string };
-
-/** The result of fetching a `JwksSource`. */
+/** The result of fetching a `KeySource`. */
 export interface FetchedJwks {
   /** The last keys that were fetched; empty if none were. */
   readonly keys: readonly PublicJwk[];
@@ -73,14 +67,6 @@ export interface FetchedJwks {
   readonly endpoints?: IssuerEndpoints;
   /** Why the last attempt failed, as part of a sentence; absent after success. */
   readonly failure?: string;
-}
-
-/** Endpoints of the metadata of an issuer, for browser login. */
-export interface IssuerEndpoints {
-  readonly authorization: string;
-  readonly token: string;
-  /** Absent: the issuer has no logout. */
-  readonly endSession?: string;
 }
 
 export interface World {

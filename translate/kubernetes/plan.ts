@@ -1,12 +1,14 @@
 /** Input and output of the translation for a cluster. */
+
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import type { KeySource } from '../../contract/public-keys.ts';
 import type { ClientPolicySpec, SecurityPolicySpec, TrafficPolicySpec } from '../../crds/gateway-api.ts';
 import type { KubernetesObject } from '../../crds/kinds.ts';
 import type { ClusterFacts } from '../deployment-mode.ts';
 import type { Reach } from '../link/destinations.ts';
 import type { Json, ObjectStatus } from '../plan.ts';
 import type { Problem } from '../problem.ts';
-import type { JwksSource, SecretText, World } from '../world.ts';
+import type { SecretText, World } from '../world.ts';
 
 export interface ClusterWorld extends World, ClusterFacts {
   /** Written by users, not generated. */
@@ -76,7 +78,7 @@ export interface ClusterPlan {
   readonly objects: readonly Manifest[];
   readonly secrets: readonly DerivedSecret[];
   /** The public keys that the policies need, sorted by `keySourceId`; see `World.jwks`. */
-  readonly jwksSources: readonly JwksSource[];
+  readonly jwksSources: readonly KeySource[];
   /** Without `Programmed` and `Enforcing`, which depend on the proxies. */
   readonly statuses: readonly ObjectStatus[];
   readonly problems: readonly Problem[];

@@ -1,8 +1,7 @@
 /** Which access policies apply where. */
-import { keySourceId } from '../../contract/public-keys.ts';
+import { type KeySource, keySourceId } from '../../contract/public-keys.ts';
 import { type AttachedPolicy, policiesOf } from '../attachment/policy-kind.ts';
 import { compare } from '../object-names.ts';
-import type { JwksSource } from '../world.ts';
 import { accessPolicyKind, type CompiledAccess } from './access.ts';
 import type { BrowserLogin } from './authenticators.ts';
 import type { LinkedVirtualHost } from './virtual-hosts.ts';
@@ -49,7 +48,7 @@ export function accessWithLogin(virtualHost: LinkedVirtualHost): CompiledAccess 
 export function jwksSources(
   virtualHosts: readonly LinkedVirtualHost[],
   policies: readonly AttachedPolicy[],
-): readonly JwksSource[] {
+): readonly KeySource[] {
   const sources = accessOf(policiesInUse(virtualHosts, policies)).flatMap((each) => each.sources);
   return [...new Map(sources.map((source) => [keySourceId(source), source]))]
     .toSorted(([left], [right]) => compare(left, right))

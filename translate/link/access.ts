@@ -4,7 +4,7 @@
  */
 import { conditionFault } from '../../contract/condition.ts';
 import type { AccessPolicy, AllowRule, SignIn } from '../../contract/policy.ts';
-import { keySourceId } from '../../contract/public-keys.ts';
+import { type KeySource, keySourceId } from '../../contract/public-keys.ts';
 import type { AllowRuleSpec } from '../../crds/access-policy.ts';
 import { type Condition, condition, type ReasonOf } from '../../crds/conditions.ts';
 import type { AIAccessPolicy } from '../../crds/kinds.ts';
@@ -13,14 +13,14 @@ import type { TranslationContext } from '../context.ts';
 import { subject } from '../diagnostics.ts';
 import { fullName } from '../object-names.ts';
 import { firstWithReason, type ProblemFields, problemSentence } from '../problem.ts';
-import type { JwksSource, Located } from '../world.ts';
+import type { Located } from '../world.ts';
 import type { AcceptedKeys, UnusedApiKey } from './api-keys.ts';
 import { type BrowserLogin, type CompiledAuthenticator, compileAuthenticator } from './authenticators.ts';
 
 export interface CompiledAccess {
   readonly policy: AccessPolicy;
   readonly accepted: readonly AcceptedKeys[];
-  readonly sources: readonly JwksSource[];
+  readonly sources: readonly KeySource[];
   readonly signIn?: SignIn;
   readonly browserLogin?: BrowserLogin;
 }

@@ -1,5 +1,7 @@
 /** Compiles the authenticators of an access policy. */
+
 import type { Authenticator, CertificateSource, JwtAuthenticator, SignIn } from '../../contract/policy.ts';
+import type { IssuerEndpoints, KeySource } from '../../contract/public-keys.ts';
 import { keySourceId, publicKeysOf } from '../../contract/public-keys.ts';
 import type { AuthenticatorSpec } from '../../crds/access-policy.ts';
 import type { AIAccessPolicy } from '../../crds/kinds.ts';
@@ -7,7 +9,7 @@ import { durationMs } from '../../crds/schema.ts';
 import type { TranslationContext } from '../context.ts';
 import type { ProblemFields } from '../problem.ts';
 import { notFound } from '../resource-index.ts';
-import type { IssuerEndpoints, JwksSource, SecretText } from '../world.ts';
+import type { SecretText } from '../world.ts';
 import type { AcceptedKeys, UnusedApiKey } from './api-keys.ts';
 import { discoverySource, urlFault } from './issuers.ts';
 
@@ -37,7 +39,7 @@ export interface CompiledAuthenticator {
   readonly authenticator: Authenticator;
   readonly accepted?: AcceptedKeys;
   readonly unused?: readonly UnusedApiKey[];
-  readonly source?: JwksSource;
+  readonly source?: KeySource;
   readonly signIn?: SignIn;
   readonly browserLogin?: BrowserLogin;
 }
@@ -121,7 +123,7 @@ function compileJwt(jwt: JwtSpec, input: AuthenticatorInput): CompiledAuthentica
 interface IssuerKeys {
   readonly keys: JwtAuthenticator['keys'];
   /** Absent: inline. */
-  readonly source?: JwksSource;
+  readonly source?: KeySource;
 }
 
 function keysOf(jwt: JwtSpec, { policy, path, context, refuse }: AuthenticatorInput): IssuerKeys | undefined {
@@ -139,7 +141,7 @@ function keysOf(jwt: JwtSpec, { policy, path, context, refuse }: AuthenticatorIn
   if (fault !== undefined) {
     return refuse({ reason: 'Invalid', path: `${path}.jwt.jwks.uri`, ...fault });
   }
-  const source: JwksSource = uri === undefined ? discoverySource(jwt.issuer) : { type: 'URI', url: uri };
+  const source: KeySource = uri === undefined ? discoverySource(jwt.issuer) : { type: 'URI', url: uri };
   return { keys: context.jwks.get(keySourceId(source))?.keys ?? [], source };
 }
 

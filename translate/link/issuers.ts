@@ -1,9 +1,9 @@
 /** Decides from which URLs the keys of issuers may be fetched. */
+import type { KeySource } from '../../contract/public-keys.ts';
 import type { AIAccessPolicy } from '../../crds/kinds.ts';
 import { GROUP } from '../../crds/schema.ts';
 import type { TranslationContext } from '../context.ts';
 import { referenceGrantHint } from '../resource-index.ts';
-import type { JwksSource } from '../world.ts';
 import { isAllowedDestination, isNumber, refusedDestination, serviceNamed } from './destinations.ts';
 
 /** What is wrong with a URL, and the fix. */
@@ -13,7 +13,7 @@ export interface UrlFault {
 }
 
 /** Returns the source of the keys of an issuer with OpenID Connect Discovery. */
-export function discoverySource(issuer: string): JwksSource {
+export function discoverySource(issuer: string): KeySource {
   return { type: 'Discovery', url: `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, issuer };
 }
 
