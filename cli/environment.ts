@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { usageDefaults } from '../extproc/quota/usage-tables.ts';
 import {
   type Address,
   address,
@@ -26,6 +27,10 @@ export const variables = {
   TALLYGATE_METRIC_KEYS: oneOf(['plain', 'hashed'], 'plain'),
   /** Whether refusals name quotas, rules, routes and limits. */
   TALLYGATE_ERROR_DETAIL: oneOf(['full', 'plain'], 'full'),
+  /** Days for which sums of usage by hour are kept. */
+  TALLYGATE_USAGE_DAYS: wholeNumber(1, 3660, usageDefaults.usageDays),
+  /** Days for which the usage of single requests is kept. */
+  TALLYGATE_USAGE_REQUEST_DAYS: wholeNumber(0, 366, usageDefaults.usageRequestDays),
   /** The Envoy to run. */
   TALLYGATE_ENVOY: optionalText(),
   /** The address of the listeners of Gateways; by default, only this machine can reach them. */

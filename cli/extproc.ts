@@ -5,7 +5,7 @@
 import { flushCompileCache } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
-import { type Extproc, startExtproc } from '../extproc/main.ts';
+import { type Extproc, type ExtprocOptions, startExtproc } from '../extproc/main.ts';
 import { followFile } from '../extproc/policy/file-source.ts';
 import type { PolicySource } from '../extproc/policy/source.ts';
 import { JournalError } from '../extproc/quota/journal-database.ts';
@@ -22,7 +22,8 @@ import { openOutput } from '../runtime/output.ts';
 import { aborted, abortOnSignals, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
 import type { Settings } from './environment.ts';
-import { type QuotaServer, startQuotaServer } from './quota-server.ts';
+import { type QuotaBooks, type QuotaServer, startQuotaServer } from './quota-server.ts';
+import { RefusedRequests } from './refused-requests.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 import { versionText } from './version.ts';
 
@@ -106,7 +107,8 @@ async function start(
   const recorder = newRecorder({ lines, nowMs: Date.now(), hashesKeys });
   let source: PolicySource | undefined;
   const requestKeys = (url: string) => source?.requestKeys(url);
-  const service = await startService(flags, settings, { recorder, requestKeys, log });
+  const refused = new RefusedRequests();
+  const service = await startService(flags, settings, { recorder, refused, requestKeys, log });
   const policy = await openPolicySource(flags.source, service, log);
   source = policy;
   recorder.observe({
@@ -128,7 +130,7 @@ async function start(
     }),
     metrics: async () => (await telemetry).prometheusText(),
   });
-  const quotaServer = await openQuotaServer(flags, service, log);
+  const quotaServer = await openQuotaServer(flags, { store: service.store, usage: service.usage, refused }, log);
   // Now, because the process may be killed without a shutdown.
   telemetry.then(
     () => flushCompileCache(),
@@ -152,6 +154,7 @@ async function start(
 
 interface ServiceHooks {
   readonly recorder: Recorder;
+  readonly refused: RefusedRequests;
   readonly requestKeys: (keysUrl: string) => void;
   readonly log: Log;
 }
@@ -159,11 +162,19 @@ interface ServiceHooks {
 async function startService(
   { listen, journalPath }: ExtprocFlags,
   settings: Settings,
-  { recorder, requestKeys, log }: ServiceHooks,
+  { recorder, refused, requestKeys, log }: ServiceHooks,
 ): Promise<Extproc> {
   const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
+  const retention = {
+    usageDays: settings.TALLYGATE_USAGE_DAYS,
+    usageRequestDays: settings.TALLYGATE_USAGE_REQUEST_DAYS,
+  };
+  const finished: ExtprocOptions['finished'] = (record, overdrafts) => {
+    recorder.record(record, overdrafts);
+    refused.add(record);
+  };
   try {
-    return await startExtproc({ listen, journalPath, finished: recorder.record, plainErrors, requestKeys, log });
+    return await startExtproc({ listen, journalPath, retention, finished, plainErrors, requestKeys, log });
   } catch (error) {
     throw error instanceof JournalError ? new OperatorError(error.message) : error;
   }
@@ -190,7 +201,7 @@ async function openPolicySource(source: PolicyFlags, service: Extproc, log: Log)
 
 async function openQuotaServer(
   { journalPath, quotaSocket }: ExtprocFlags,
-  { store }: Extproc,
+  books: QuotaBooks,
   log: Log,
 ): Promise<QuotaServer | undefined> {
   const socket = quotaSocket ?? (journalPath === undefined ? undefined : join(dirname(journalPath), 'quota.sock'));
@@ -198,7 +209,7 @@ async function openQuotaServer(
     return undefined;
   }
   try {
-    return await startQuotaServer(socket, store, log);
+    return await startQuotaServer(socket, books, log);
   } catch (error) {
     log.warn({ socket, err: error }, 'quota socket not available');
     return undefined;

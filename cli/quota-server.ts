@@ -1,26 +1,43 @@
 /**
- * Serves `tallygate quota` in the process with the quota store: HTTP on a Unix socket that only its
- * owner can open.
+ * Serves `tallygate quota`, `usage` and `explain` in the process with the quota store: HTTP on a
+ * Unix socket that only its owner can open.
  */
 import { rmSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import type { MemoryStore } from '../extproc/quota/memory.ts';
 import { type BudgetFilter, budgets, resetBudgets } from '../extproc/quota/operator.ts';
+import { explainUsage } from '../extproc/quota/usage-explain.ts';
+import { type UsageGroup, usageGroups, usageReport } from '../extproc/quota/usage-report.ts';
+import type { UsageTables } from '../extproc/quota/usage-tables.ts';
 import type { Log } from '../runtime/log.ts';
+import type { RefusedRequests } from './refused-requests.ts';
 
 export interface QuotaServer {
   close(): Promise<void>;
 }
 
+/** What the commands read and change. */
+export interface QuotaBooks {
+  readonly store: MemoryStore;
+  /** Undefined without a journal. */
+  readonly usage: UsageTables | undefined;
+  readonly refused: RefusedRequests;
+}
+
 /** Rejects with the system's error if the socket cannot be bound. */
-export async function startQuotaServer(path: string, store: MemoryStore, log: Log): Promise<QuotaServer> {
+export async function startQuotaServer(path: string, books: QuotaBooks, log: Log): Promise<QuotaServer> {
+  const { store } = books;
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://quota');
     const quota = url.searchParams.get('quota') ?? undefined;
     const key = url.searchParams.has('key') ? url.searchParams.getAll('key') : undefined;
     const filter = { ...(quota !== undefined && { quota }), ...(key !== undefined && { key }) };
     const by = url.searchParams.get('by') ?? '';
-    answer(`${request.method} ${url.pathname}`, filter, by, response).catch((error: unknown) => {
+    const call = `${request.method} ${url.pathname}`;
+    const answered = isUsageCall(call)
+      ? answerUsage(books, call, url.searchParams, response)
+      : answer(call, filter, by, response);
+    answered.catch((error: unknown) => {
       log.error({ error }, 'operator request failed');
       response.destroy();
     });
@@ -70,4 +87,30 @@ function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     response.once('drain', resolve).once('close', resolve);
   });
+}
+
+function isUsageCall(call: string): boolean {
+  return call === 'GET /usage' || call === 'GET /requests';
+}
+
+async function answerUsage(
+  { usage, refused }: QuotaBooks,
+  call: string,
+  query: URLSearchParams,
+  response: ServerResponse,
+): Promise<void> {
+  const lines = call === 'GET /usage' ? await sumsOf(usage, query) : requestsOf(usage, refused, query.get('id') ?? '');
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  response.end(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+}
+
+async function sumsOf(usage: UsageTables | undefined, query: URLSearchParams): Promise<readonly object[]> {
+  const by = query.getAll('by').filter((name): name is UsageGroup => Object.hasOwn(usageGroups, name));
+  const sinceMs = Number(query.get('since') ?? 0);
+  const untilMs = Number(query.get('until') ?? Number.MAX_SAFE_INTEGER);
+  return usage === undefined ? [] : await usageReport(usage, { by, sinceMs, untilMs });
+}
+
+function requestsOf(usage: UsageTables | undefined, refused: RefusedRequests, id: string): readonly object[] {
+  return [...refused.find(id), ...(usage === undefined ? [] : explainUsage(usage, id))];
 }

@@ -1,13 +1,10 @@
 /**
  * `tallygate quota list|reset`: lists and resets the budgets of a running gateway.
  */
-import { existsSync } from 'node:fs';
-import { homedir, userInfo } from 'node:os';
+import { userInfo } from 'node:os';
 import type { Budget, ResetBudgets } from '../extproc/quota/operator.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
-import { quotaSocketOf } from '../standalone/state.ts';
-import { ask } from '../standalone/unix-http.ts';
-import { stateHome } from './environment.ts';
+import { jsonLines, quotaSocket, request } from './quota-client.ts';
 import { table } from './table.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
@@ -30,10 +27,6 @@ const options = {
   socket: { type: 'string' },
 } as const;
 
-/** The quota socket of a sidecar, in the volume of its journal. */
-const SIDECAR_SOCKET = '/var/lib/tallygate/quota.sock';
-const DEADLINE_MS = 30_000;
-
 export const quota: Verb = async ({ args, settings }) => {
   const parsed = readOptions('quota', args, options, usage);
   if (typeof parsed === 'number') {
@@ -53,22 +46,13 @@ export const quota: Verb = async ({ args, settings }) => {
   if (values.key !== undefined && name === undefined) {
     return wrongUse('quota', '--key needs the name of a quota', usage);
   }
-  const state = {
-    stateHome: stateHome(settings, homedir()),
-    runtimeHome: settings.XDG_RUNTIME_DIR,
-    name: values.name,
-  };
-  const local = quotaSocketOf(state);
-  const socket = values.socket ?? (!existsSync(local) && existsSync(SIDECAR_SOCKET) ? SIDECAR_SOCKET : local);
+  const socket = quotaSocket(settings, values);
   const query = new URLSearchParams((values.key ?? []).map((value): [string, string] => ['key', value]));
   if (name !== undefined) {
     query.set('quota', name);
   }
   if (action === 'list') {
-    const budgets = (await request(socket, 'GET', `/budgets?${query}`))
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as Budget);
+    const budgets = jsonLines<Budget>(await request(socket, 'GET', `/budgets?${query}`));
     budgets.sort((one, other) => compare(one.quota, other.quota) || compare(one.key.join(), other.key.join()));
     process.stdout.write(
       values.json ? budgets.map((one) => `${JSON.stringify(one)}\n`).join('') : budgetTable(budgets),
@@ -89,25 +73,6 @@ export const quota: Verb = async ({ args, settings }) => {
   );
   return 0;
 };
-
-async function request(socket: string, method: 'GET' | 'POST', path: string): Promise<string> {
-  try {
-    const { status, body } = await ask(socket, method, path, DEADLINE_MS);
-    if (status === 200) {
-      return body;
-    }
-    throw new OperatorError(`the gateway at ${socket} answered ${status}; use the tallygate of the same version`);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
-      throw new OperatorError(`no gateway runs at ${socket}; start it, or select another one with --name or --socket`);
-    }
-    if (code === 'EACCES') {
-      throw new OperatorError(`permission to open ${socket} denied; run the command as the user of the gateway`);
-    }
-    throw error;
-  }
-}
 
 function budgetTable(budgets: readonly Budget[]): string {
   if (budgets.length === 0) {

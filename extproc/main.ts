@@ -15,8 +15,9 @@ import { type CompiledPolicy, compiling } from './policy/compile.ts';
 import { inSlices } from './policy/slices.ts';
 import { dialectFor } from './providers/registry.ts';
 import type { MemoryStore } from './quota/memory.ts';
-import { openQuotaStore } from './quota/open.ts';
+import { type OpenStore, openQuotaStore } from './quota/open.ts';
 import type { Overdraft } from './quota/store.ts';
+import type { UsageRetention, UsageTables } from './quota/usage-tables.ts';
 import type { RequestRecord } from './record.ts';
 import { type Server, startServer } from './server/server.ts';
 import { Bodies } from './session/bodies.ts';
@@ -35,6 +36,8 @@ export interface ExtprocOptions {
   readonly listen: { readonly path: string } | { readonly host: string; readonly port: number };
   /** The file of the journal; undefined: nothing survives this process. */
   readonly journalPath: string | undefined;
+  /** How long usage is kept in the journal; absent: the default. */
+  readonly retention?: UsageRetention;
   readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
   /** Whether errors leave out what the operator has configured. */
   readonly plainErrors?: boolean;
@@ -52,6 +55,8 @@ export interface Extproc {
   readonly ready: boolean;
   readonly policyVersion: string | undefined;
   readonly store: MemoryStore;
+  /** Undefined without a journal. */
+  readonly usage: UsageTables | undefined;
   readonly server: Server;
   /** Waits for open streams until the deadline, and charges those that are left as they stand. */
   close(deadlineMs: number): Promise<void>;
@@ -65,7 +70,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   await loadEncodings();
   await warmUpTokenizer();
   const now = newClock();
-  const store = openStore(options.journalPath, now, log);
+  const { store, usage } = openStore(options, now);
   const health = newOutlierDetection();
   const broken = new Interruptions(now);
   let policy: CompiledPolicy | undefined;
@@ -97,6 +102,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
       return policy?.version;
     },
     store,
+    usage,
     server,
     async close(deadlineMs) {
       await server.close(deadlineMs);
@@ -114,8 +120,9 @@ function endStreams(streams: Iterable<RevocableStream>): void {
 }
 
 /** Opens the quota store, with its journal if there is a path, and logs what happens to it. */
-function openStore(journalPath: string | undefined, now: () => number, log: Log): MemoryStore {
-  const { store, recovered } = openQuotaStore({
+function openStore({ journalPath, retention, log }: ExtprocOptions, now: () => number): OpenStore {
+  const opened = openQuotaStore({
+    ...retention,
     nowMs: now,
     ...(journalPath !== undefined && { path: journalPath }),
     onError: (error) => log.error({ error }, 'internal error'),
@@ -136,13 +143,14 @@ function openStore(journalPath: string | undefined, now: () => number, log: Log)
           : 'quota journal writable again, charges are complete, records of usage lost',
       ),
   });
+  const { recovered } = opened;
   if (recovered.holds > 0) {
     log.warn(
       { holds: recovered.holds, tokens: Object.fromEntries(recovered.tokens) },
       'charged open holds of the last process in full',
     );
   }
-  return store;
+  return opened;
 }
 
 /** Returns what all sessions of the process share. */

@@ -22,6 +22,13 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
     description:
       'How metrics show the values of quota keys (teams, users): unchanged, or as SHA-256. Hashes of short values can be guessed.',
   },
+  TALLYGATE_USAGE_DAYS: {
+    description: 'The days for which `tallygate usage` keeps sums by hour.',
+  },
+  TALLYGATE_USAGE_REQUEST_DAYS: {
+    description:
+      'The days for which single requests are kept, for `tallygate explain` and sums by session; 0 keeps only sums by hour. The oldest are removed sooner where the journal is larger than 512 MB.',
+  },
   TALLYGATE_ERROR_DETAIL: {
     description:
       'The messages of refusals: `full` names the quota, rule or limit that refuses; `plain` is one fixed message per code. Code, status, `param` and headers are the same, and access lines keep the names.',

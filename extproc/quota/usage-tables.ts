@@ -145,6 +145,11 @@ export class UsageTables {
     return this.#statement('SELECT * FROM usage_hour WHERE hour = ?').all(hour) as UsageCells[];
   }
 
+  /** Returns an id before those of requests that ended at this time or later. */
+  idBefore(timeMs: number): number {
+    return Math.min(Math.floor(timeMs) * IDS_PER_MS, Number.MAX_SAFE_INTEGER) - 1;
+  }
+
   /** Returns at most `most` requests after the one with this id, oldest first. */
   requests(afterId: number, untilMs: number, most: number): readonly UsageCells[] {
     return this.#statement('SELECT * FROM usage_request WHERE id > ? AND time_ms < ? ORDER BY id LIMIT ?').all(

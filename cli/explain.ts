@@ -1,0 +1,67 @@
+/** `tallygate explain`: what a running gateway knows of one request. */
+
+import type { ExplainedRequest } from '../extproc/quota/usage-explain.ts';
+import { OperatorError } from '../standalone/operator-error.ts';
+import { jsonLines, quotaSocket, request } from './quota-client.ts';
+import { table } from './table.ts';
+import { readOptions, type Verb, wrongUse } from './verb.ts';
+
+const usage = `Usage: tallygate explain REQUEST-ID [OPTION]…
+
+Shows what a gateway on this machine knows of a request by its x-request-id: the limits that
+applied, what was held and how often the hold was extended, the charge and the decision. Single
+requests are kept for TALLYGATE_USAGE_REQUEST_DAYS; of refused requests, the last 1,000.
+
+  --json               print one JSON object per line
+  --name NAME          instance of tallygate run (default)
+  --socket PATH        socket of an extproc (quota.sock beside its journal)
+`;
+
+const options = {
+  json: { type: 'boolean', default: false },
+  name: { type: 'string', default: 'default' },
+  socket: { type: 'string' },
+} as const;
+
+export const explain: Verb = async ({ args, settings }) => {
+  const parsed = readOptions('explain', args, options, usage);
+  if (typeof parsed === 'number') {
+    return parsed;
+  }
+  const { values, positionals } = parsed;
+  const [id, ...more] = positionals;
+  if (id === undefined || more.length > 0) {
+    return wrongUse('explain', 'name one request id', usage);
+  }
+  const path = `/requests?${new URLSearchParams({ id })}`;
+  const found = jsonLines<ExplainedRequest>(await request(quotaSocket(settings, values), 'GET', path));
+  if (found.length === 0) {
+    throw new OperatorError(
+      `request ${id} is not recorded; it may still run, be too old, or be known to another gateway`,
+    );
+  }
+  process.stdout.write(found.map((one) => (values.json ? `${JSON.stringify(one)}\n` : shown(one))).join('\n'));
+  return 0;
+};
+
+function shown({ hold, limits, tokens, overdrafts, ...facts }: ExplainedRequest): string {
+  const rows = Object.entries(facts).map(([name, value]) => [name, String(value)]);
+  for (const [kind, count] of Object.entries(tokens ?? {})) {
+    if (count > 0) {
+      rows.push([`${kind} tokens`, String(count)]);
+    }
+  }
+  if (hold !== undefined) {
+    rows.push(['held at admission', `${hold.inputTokens} input, ${hold.outputTokens} output tokens`]);
+    rows.push(['extensions', `${hold.extensions} (${hold.extendedTokens} output tokens)`]);
+  }
+  for (const { quota, amount, cause } of overdrafts ?? []) {
+    rows.push(['overdraft', `${amount} of ${quota}: ${cause}`]);
+  }
+  const charged = (hold?.limits ?? []).map((one) => [one.quota, one.key.join() || '-', one.held, one.charged]);
+  const looked = (limits ?? []).map((one) => [one.quota, one.key.join() || '-', '-', '-']);
+  const used = [...charged, ...looked].map((row) => row.map(String));
+  return (
+    table(['FIELD', 'VALUE'], rows) + (used.length === 0 ? '' : `\n${table(['LIMIT', 'KEY', 'HELD', 'CHARGED'], used)}`)
+  );
+}

@@ -1,0 +1,49 @@
+/** Asks a gateway on this machine through its quota socket. */
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { OperatorError } from '../standalone/operator-error.ts';
+import { quotaSocketOf } from '../standalone/state.ts';
+import { ask } from '../standalone/unix-http.ts';
+import { type Settings, stateHome } from './environment.ts';
+
+/** The quota socket of a sidecar, in the volume of its journal. */
+const SIDECAR_SOCKET = '/var/lib/tallygate/quota.sock';
+const DEADLINE_MS = 30_000;
+
+/** Returns the socket of the flag, of the instance, or of the sidecar of this pod. */
+export function quotaSocket(settings: Settings, flags: { readonly name: string; readonly socket?: string }): string {
+  const state = {
+    stateHome: stateHome(settings, homedir()),
+    runtimeHome: settings.XDG_RUNTIME_DIR,
+    name: flags.name,
+  };
+  const local = quotaSocketOf(state);
+  return flags.socket ?? (!existsSync(local) && existsSync(SIDECAR_SOCKET) ? SIDECAR_SOCKET : local);
+}
+
+export async function request(socket: string, method: 'GET' | 'POST', path: string): Promise<string> {
+  try {
+    const { status, body } = await ask(socket, method, path, DEADLINE_MS);
+    if (status === 200) {
+      return body;
+    }
+    throw new OperatorError(`the gateway at ${socket} answered ${status}; use the tallygate of the same version`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+      throw new OperatorError(`no gateway runs at ${socket}; start it, or select another one with --name or --socket`);
+    }
+    if (code === 'EACCES') {
+      throw new OperatorError(`permission to open ${socket} denied; run the command as the user of the gateway`);
+    }
+    throw error;
+  }
+}
+
+/** Returns the objects of a response of JSON lines. */
+export function jsonLines<T>(body: string): T[] {
+  return body
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as T);
+}

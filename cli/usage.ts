@@ -1,0 +1,104 @@
+/** `tallygate usage`: sums of what requests used at a running gateway. */
+import { type UsageGroup, type UsageSums, usageGroups } from '../extproc/quota/usage-report.ts';
+import { jsonLines, quotaSocket, request } from './quota-client.ts';
+import { table } from './table.ts';
+import { readOptions, type Verb, wrongUse } from './verb.ts';
+
+const usageText = `Usage: tallygate usage [OPTION]…
+
+Shows what the requests of a gateway on this machine used: requests, tokens and cost, by whole
+hours. A request appears about a second after its end.
+
+  --by NAME,…          group by tenant (default), user, key, model, served, route, backend, session
+  --since TIME         a date or time (2026-11-01, 2026-11-01T12:00:00Z) or a span before now
+                       (90m, 24h, 7d); default 24h
+  --until TIME         the end, exclusive; default now
+  --json               print one JSON object per line instead of a table
+  --csv                print CSV
+  --name NAME          instance of tallygate run (default)
+  --socket PATH        socket of an extproc (quota.sock beside its journal)
+`;
+
+const options = {
+  by: { type: 'string', default: 'tenant' },
+  since: { type: 'string', default: '24h' },
+  until: { type: 'string', default: '0m' },
+  json: { type: 'boolean', default: false },
+  csv: { type: 'boolean', default: false },
+  name: { type: 'string', default: 'default' },
+  socket: { type: 'string' },
+} as const;
+
+export const usage: Verb = async ({ args, settings }) => {
+  const parsed = readOptions('usage', args, options, usageText);
+  if (typeof parsed === 'number') {
+    return parsed;
+  }
+  const { values, positionals } = parsed;
+  const by = values.by.split(',');
+  const unknown = by.find((name) => !Object.hasOwn(usageGroups, name));
+  if (positionals.length > 0 || unknown !== undefined) {
+    const problem = unknown === undefined ? `unexpected ${positionals[0]}` : `--by has no "${unknown}"`;
+    return wrongUse('usage', problem, usageText);
+  }
+  const nowMs = Date.now();
+  const since = timeOf(values.since, nowMs);
+  const until = timeOf(values.until, nowMs);
+  if (since === undefined || until === undefined) {
+    const wrong = since === undefined ? `--since ${values.since}` : `--until ${values.until}`;
+    return wrongUse('usage', `${wrong} is no time such as 2026-11-01 or 24h`, usageText);
+  }
+  const query = new URLSearchParams(by.map((name): [string, string] => ['by', name]));
+  query.set('since', String(since));
+  query.set('until', String(until));
+  const rows = jsonLines<UsageSums>(await request(quotaSocket(settings, values), 'GET', `/usage?${query}`));
+  process.stdout.write(shown(rows, by as UsageGroup[], values));
+  return 0;
+};
+
+const UNITS_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+function timeOf(text: string, nowMs: number): number | undefined {
+  const span = /^(\d{1,6})([mhd])$/.exec(text);
+  const ms = span === null ? Date.parse(text) : nowMs - Number(span[1]) * UNITS_MS[span[2] as keyof typeof UNITS_MS];
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
+}
+
+function shown(
+  rows: readonly UsageSums[],
+  by: readonly UsageGroup[],
+  form: { readonly json: boolean; readonly csv: boolean },
+): string {
+  if (form.json) {
+    return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+  }
+  const head = [...by, 'requests', 'input', 'cached', 'output', 'reasoning', 'cost'];
+  const cells = rows.map((row) =>
+    [
+      ...by.map((name) => row.group[name] || (form.csv ? '' : '-')),
+      row.requests,
+      row.inputTokens,
+      row.cachedInputTokens,
+      row.outputTokens,
+      row.reasoningOutputTokens,
+      Object.entries(row.cost)
+        .map(([currency, amount]) => `${amount} ${currency}`)
+        .join(' + ') || (form.csv ? '' : '-'),
+    ].map(String),
+  );
+  if (form.csv) {
+    return [head, ...cells].map((line) => `${line.map(csvField).join()}\r\n`).join('');
+  }
+  return rows.length === 0
+    ? 'No usage is recorded in this time.\n'
+    : table(
+        head.map((name) => name.toUpperCase()),
+        cells,
+      );
+}
+
+/** Quotes what RFC 4180 requires. A spreadsheet shows a leading operator, and does not run it. */
+function csvField(text: string): string {
+  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
