@@ -63,7 +63,7 @@ const manifests = (yaml: string) => parseAllDocuments(yaml).map((each) => each.t
 
 /**
  * Completes a fragment with the example for OpenAI. `with=base` marks whole objects, `in=KIND`
- * marks fields of the spec of that kind.
+ * marks fields of the spec of that kind. `with=access` adds the first example of access.md.
  */
 function complete(yaml: string, marks: readonly string[]): string {
   const base = manifests(text('examples/openai.yaml'));
@@ -71,7 +71,9 @@ function complete(yaml: string, marks: readonly string[]): string {
   if (kind !== undefined) {
     assert.ok(base.some((each) => each.kind === kind));
     const spec = parse(yaml) as object;
-    return joined(base.map((each) => (each.kind === kind ? { ...each, spec: { ...each.spec, ...spec } } : each)));
+    const extended = base.map((each) => (each.kind === kind ? { ...each, spec: { ...each.spec, ...spec } } : each));
+    const access = blocks.find(({ file, language }) => file === 'docs/guides/access.md' && language === 'yaml');
+    return joined([...extended, ...(marks.includes('with=access') ? manifests(access!.text) : [])]);
   }
   if (!marks.includes('with=base')) {
     return yaml;
@@ -151,7 +153,8 @@ test('links point to existing files and headings', () => {
 });
 
 test('pages name existing files', () => {
-  const top = new Set(readdirSync(root));
+  // Installed files come and go.
+  const top = new Set(readdirSync(root).filter((name) => name !== '.tools'));
   const paths = ['CONTRIBUTING.md', ...listed('docs'), ...listed('docs/decisions')].flatMap((page) =>
     [...text(page).matchAll(/`([\w.-]+(?:\/[\w.-]+)+\/?)`/g)].map(([, path]) => ({ page, path: path! })),
   );
