@@ -2,10 +2,8 @@
  * Extracts certificates and revocation lists from PEM text, and nothing else: a CA bundle is
  * published in a ConfigMap, and the text that a user refers to may contain a private key.
  */
-// Required by @peculiar/x509 at load time.
-import 'reflect-metadata';
 import { X509Certificate } from 'node:crypto';
-import { PemConverter, X509Crl } from '@peculiar/x509';
+import { createRequire } from 'node:module';
 
 /** The label of RFC 7468. */
 const REVOCATION_LIST = 'X509 CRL';
@@ -47,6 +45,7 @@ export function revocationListsIn(text: string): { readonly pem: string } | { re
   if (found.some(([, label]) => label !== REVOCATION_LIST)) {
     return { wrong: 'has PEM blocks other than revocation lists' };
   }
+  const { PemConverter, X509Crl } = loadX509();
   const lists: string[] = [];
   for (const [index, [pem]] of found.entries()) {
     try {
@@ -56,4 +55,13 @@ export function revocationListsIn(text: string): { readonly pem: string } | { re
     }
   }
   return { pem: lists.join('') };
+}
+
+const require = createRequire(import.meta.url);
+
+/** Loads on first use, because few listeners have revocation lists, and loading takes 100 ms. */
+function loadX509(): typeof import('@peculiar/x509') {
+  // Required by @peculiar/x509 at load time.
+  require('reflect-metadata');
+  return require('@peculiar/x509');
 }
