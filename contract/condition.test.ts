@@ -57,6 +57,14 @@ test('an evaluation that fails does not satisfy the condition', () => {
   assert.equal(conditionMatcher('caller.tenant == "search" || request.stream')(factsWith()), true);
 });
 
+test('a condition that cannot be evaluated is satisfied where the caller of the matcher says so', () => {
+  const matches = conditionMatcher('caller.tenant == "search"', true);
+  assert.equal(matches(factsWith()), true);
+  assert.equal(matches(factsWith({ tenant: 'search', user: 'a'.repeat(10_000) })), true);
+  assert.equal(matches(factsWith({ tenant: 'other', groups: new Array(MAX_GROUPS + 1).fill('g') })), true);
+  assert.equal(matches(factsWith({ tenant: 'other' })), false);
+});
+
 test('values that are too long satisfy no condition', () => {
   const holds = conditionMatcher('!("contractors" in caller.groups)');
   const name = (length: number) => 'a'.repeat(length);

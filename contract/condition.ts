@@ -12,11 +12,11 @@ import type { EndpointName } from './policy.ts';
 /** Longer conditions are refused, to limit the time for parsing. */
 export const MAX_CONDITION_CHARACTERS = 1024;
 
-/** A caller in more groups, or in groups with longer names in total, satisfies no condition. */
+/** No condition is evaluated for a caller in more groups, or with longer names in total. */
 export const MAX_GROUPS = 256;
 export const MAX_GROUPS_CHARACTERS = 8192;
 
-/** Longer values satisfy no condition. */
+/** A condition over longer values is not evaluated. */
 const MAX_VALUE_CHARACTERS = MAX_MATCHED_CHARACTERS;
 
 /** Of estimated steps; a step takes up to 50 ns, so a condition takes at most about 5 ms. */
@@ -86,14 +86,14 @@ export function conditionSteps(text: string): number {
 }
 
 /**
- * Returns a predicate. A condition whose evaluation fails is not satisfied. Throws if the condition
- * has a fault.
+ * Returns a predicate. Throws if the condition has a fault. `unknown`: whether a condition whose
+ * evaluation fails is satisfied.
  */
-export function conditionMatcher(text: string): (facts: ConditionFacts) => boolean {
+export function conditionMatcher(text: string, unknown = false): (facts: ConditionFacts) => boolean {
   const { evaluate } = compileCondition(text, requestEnvironment());
   return ({ request, caller }) => {
     if (!isBounded(request.model) || !isBounded(caller.tenant) || !isBounded(caller.user) || tooMany(caller.groups)) {
-      return false;
+      return unknown;
     }
     const { model, endpoint, stream, maxOutputTokens } = request;
     const most = maxOutputTokens === undefined ? MAX_INT : BigInt(Math.ceil(maxOutputTokens));
@@ -102,7 +102,7 @@ export function conditionMatcher(text: string): (facts: ConditionFacts) => boole
       const context = { request: { model, endpoint, stream, maxOutputTokens: most }, caller: { tenant, user, groups } };
       return evaluate(context) === true;
     } catch {
-      return false;
+      return unknown;
     }
   };
 }

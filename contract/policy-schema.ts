@@ -259,6 +259,7 @@ const quota = z.strictObject({
   window,
   key: z.array(keyPart),
   overrides: z.array(override).min(1).exactOptional(),
+  when: text.exactOptional(),
   onMissingKey: z.enum(['Refuse', 'Shared']),
   mode: z.enum(['Enforce', 'Shadow']),
   queueTimeoutMs: count,

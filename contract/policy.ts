@@ -180,6 +180,8 @@ export interface Quota {
   readonly id: string;
   readonly limit: Limit;
   readonly window: Window;
+  /** A CEL expression over `request` and `caller`; absent: every request counts. */
+  readonly when?: string;
   /** Each distinct tuple of values has a separate bucket. Empty: one bucket for all requests. */
   readonly key: readonly KeyPart[];
   /** The first whose condition matches the key replaces the amount of the limit. */

@@ -133,6 +133,15 @@ const quotaFields = z
         description: 'Each distinct tuple of values has a separate budget. Absent: one budget for all requests.',
       })
       .optional(),
+    when: z
+      .string()
+      .min(1)
+      .max(1024)
+      .meta({
+        description:
+          'A CEL expression over `request` (model, endpoint, stream, maxOutputTokens) and `caller` (tenant, user, groups) that selects the requests that count. Absent: all.',
+      })
+      .optional(),
     overrides: z
       .array(override)
       .min(1)

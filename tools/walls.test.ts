@@ -42,13 +42,14 @@ const extprocRooms: Rooms = {
   compression: [],
   tokens: ['json'],
   providers: ['errors', 'usage', 'record', 'json'],
-  'quota-amount': [],
-  quota: ['caller', 'quota-amount', 'usage'],
+  'quota-conditions': [],
+  quota: ['caller', 'quota-conditions', 'usage'],
   'model-names': [],
   access: ['errors', 'exchange', 'caller', 'model-names'],
-  policy: ['access', 'model-names', 'quota-amount'],
+  policy: ['access', 'model-names', 'quota-conditions'],
   session: [
     ...[
+      'quota-conditions',
       'errors',
       'exchange',
       'usage',

@@ -18,7 +18,7 @@ import type {
 } from '../../contract/policy.ts';
 import { type ApiKeysByDigest, indexingApiKeys } from '../access/api-keys.ts';
 import { type CompiledAccessPolicy, compileAccessPolicy } from '../access/compile.ts';
-import { compileOverrides } from '../quota-amount.ts';
+import { compileQuotaConditions } from '../quota-conditions.ts';
 import { indexing, type ModelPattern, modelPattern, type RuleIndex, WALKED_PATTERNS } from './rule-index.ts';
 import { atOnce } from './slices.ts';
 
@@ -84,8 +84,8 @@ export function* compiling(policy: GatewayPolicy): Generator<void, CompiledPolic
     access: yield* compilingAccess(policy.accessPolicies),
   };
   for (const quota of policy.quotas) {
-    if (quota.overrides !== undefined) {
-      compileOverrides(quota);
+    if (quota.overrides !== undefined || quota.when !== undefined) {
+      compileQuotaConditions(quota);
       yield;
     }
   }

@@ -2,7 +2,7 @@
  * A bucket: the current definition of its quota, its current window, older windows while holds on
  * them are open, and those holds. They refer to each other, and thus share a file.
  */
-import { amountOf } from '../quota-amount.ts';
+import { amountOf } from '../quota-conditions.ts';
 import type { QuotaDefinition } from './quota-definition.ts';
 import { SlidingSum } from './sliding.ts';
 import type { BucketRef, Hold, Holder } from './store.ts';

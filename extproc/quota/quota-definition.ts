@@ -1,6 +1,6 @@
 /** The newest definition of a quota, as its buckets use it. */
 import type { Quota } from '../../contract/policy.ts';
-import { compileOverrides } from '../quota-amount.ts';
+import { compileQuotaConditions } from '../quota-conditions.ts';
 import { unitName, unitOf } from './units.ts';
 import { Calendar } from './window.ts';
 
@@ -19,8 +19,8 @@ export interface QuotaDefinition {
 export function quotaDefinition(quota: Quota): QuotaDefinition {
   const { window, limit } = quota;
   const unit = unitName(limit);
-  if (quota.overrides !== undefined) {
-    compileOverrides(quota);
+  if (quota.overrides !== undefined || quota.when !== undefined) {
+    compileQuotaConditions(quota);
   }
   return {
     quota,

@@ -1,6 +1,6 @@
 /** The state of buckets as numbers, for headers and gauges. Changes nothing. */
 
-import { amountOf } from '../quota-amount.ts';
+import { amountOf } from '../quota-conditions.ts';
 import type { Bucket } from './bucket.ts';
 import type { BucketRef, BucketSnapshot, BucketState } from './store.ts';
 

@@ -1,5 +1,5 @@
 /** The policy kind AIQuotaPolicy: validates and compiles quotas. */
-import type { ConditionFault } from '../../contract/condition.ts';
+import { type ConditionFault, conditionFault, conditionSteps } from '../../contract/condition.ts';
 import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
 import { KeyConditions } from '../../contract/key-condition.ts';
 import { nanoUnits } from '../../contract/money.ts';
@@ -35,8 +35,9 @@ export const quotaPolicyKind: PolicyKind<Located<AIQuotaPolicy>, CompiledQuotas>
     const { quotas = [], requestLimits = {} } = policy.spec;
     const about = subject('AIQuotaPolicy', policy);
     const valid = quotas.map((quota, index) => validateQuota(quota, index, about, diagnostics)).every(Boolean);
-    const compiled = valid ? quotas.map((quota) => compileQuota(fullName(policy), quota)) : [];
-    return { valid, compiled: { quotas: compiled, requestLimits } };
+    const bounded = valid && isBounded(quotas, about, diagnostics);
+    const compiled = bounded ? quotas.map((quota) => compileQuota(fullName(policy), quota)) : [];
+    return { valid: bounded, compiled: { quotas: compiled, requestLimits } };
   },
   statusNotes({ policy, compiled: { quotas } }, here, { mode }) {
     const untrusted = untrustedKey(policy, quotas, here);
@@ -56,6 +57,22 @@ export const quotaPolicyKind: PolicyKind<Located<AIQuotaPolicy>, CompiledQuotas>
     };
   },
 };
+
+/** The conditions of a policy, which one request evaluates in 5 ms at worst. */
+const MAX_STEPS = 100_000;
+
+function isBounded(quotas: readonly QuotaSpec[], about: Subject, diagnostics: Diagnostics): boolean {
+  const steps = quotas.reduce((sum, { when }) => sum + (when === undefined ? 0 : conditionSteps(when)), 0);
+  if (steps > MAX_STEPS) {
+    diagnostics.error(about, {
+      reason: 'Invalid',
+      path: 'spec.quotas',
+      message: `the conditions take ${steps} steps together; the maximum is ${MAX_STEPS}`,
+      fix: 'use shorter conditions, or fewer',
+    });
+  }
+  return steps <= MAX_STEPS;
+}
 
 /** Returns the quotas whose window may outlive a proxy pod. */
 function longWindows({ spec }: AIQuotaPolicy): readonly string[] {
@@ -93,7 +110,11 @@ function validateQuota(quota: QuotaSpec, index: number, about: Subject, diagnost
     });
     return false;
   }
-  return hasValidOverrides(quota, path, about, diagnostics);
+  const fault = quota.when === undefined ? undefined : conditionFault(quota.when);
+  if (fault !== undefined) {
+    diagnostics.error(about, conditionProblem(`${path}.when`, fault));
+  }
+  return hasValidOverrides(quota, path, about, diagnostics) && fault === undefined;
 }
 
 function hasValidOverrides(quota: QuotaSpec, path: string, about: Subject, diagnostics: Diagnostics): boolean {
@@ -129,6 +150,7 @@ function compileQuota(policy: string, quota: QuotaSpec): Quota {
     limit: limitOf(quota),
     window: windowOf(quota),
     key: (quota.key ?? []).map(keyPart),
+    ...(quota.when !== undefined && { when: quota.when }),
     ...(quota.overrides && {
       overrides: quota.overrides.map(({ when, amount }) => ({ when, amount: unitsOf(amount, quota) })),
     }),

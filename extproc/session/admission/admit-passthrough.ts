@@ -1,4 +1,5 @@
 /** Decides whether an endpoint that the gateway does not read may pass. Pure. */
+import type { Quota } from '../../../contract/policy.ts';
 import { type Failure, failure } from '../../errors.ts';
 import type { CompiledPassthrough, CompiledVirtualHost } from '../../policy/compile.ts';
 import { disguisesMetered } from '../../providers/disguise.ts';
@@ -36,7 +37,8 @@ export function routedPassthrough(
  * quota on tokens or cost must allow unmetered endpoints too.
  */
 export function passthroughBuckets(
-  { passthrough, quotas }: CompiledPassthrough,
+  { passthrough }: CompiledPassthrough,
+  quotas: readonly Quota[],
   facts: CallerFacts,
 ): readonly BucketRef[] | Failure {
   const refusing = quotas.some(

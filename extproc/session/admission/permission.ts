@@ -44,7 +44,8 @@ function permit(admission: Admission, nowMs: number, out: Action[]): StepResult 
   return 'next';
 }
 
-function demandOf({ choice, request }: Admission): AccessDemand {
+/** Returns what conditions know of the request. */
+export function demandOf({ choice, request }: Admission): AccessDemand {
   if (choice === undefined) {
     return { model: undefined, endpoint: 'passthrough', stream: false, maxOutputTokens: undefined };
   }

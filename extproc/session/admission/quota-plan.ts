@@ -1,5 +1,5 @@
 /** Computes the amounts that a request must hold of its quotas. Pure. */
-import type { Tokenizer } from '../../../contract/policy.ts';
+import type { Quota, Tokenizer } from '../../../contract/policy.ts';
 import { type Failure, failure, isFailure } from '../../errors.ts';
 import type { ClientApi, RequestFacts } from '../../providers/adapter.ts';
 import { bucketsFor, type KeyFacts } from '../../quota/keys.ts';
@@ -38,15 +38,19 @@ type ModelChoice = Pick<RoutingDecision, 'rule' | 'target' | 'backendModel' | 'm
   readonly facts: Pick<RequestFacts, 'model'>;
 };
 
-/** Computes what the request must hold. Returns a failure where it may not pass. */
+/**
+ * Computes what the request must hold of the quotas that count it. Returns a failure where it may
+ * not pass.
+ */
 export function planQuota(
   endpoint: ClientApi,
   choice: RoutingDecision,
+  quotas: readonly Quota[],
   caller: CallerFacts,
   estimates: OutputEstimates,
 ): QuotaPlan | Failure {
   const { facts, rule, modelFacts: model } = choice;
-  const keyed = bucketsFor(rule.quotas, { ...caller, model: keyModel(choice), route: rule.rule.route });
+  const keyed = bucketsFor(quotas, { ...caller, model: keyModel(choice), route: rule.rule.route });
   if ('missing' in keyed) {
     return missingQuotaKey(keyed.missing);
   }
