@@ -40,6 +40,9 @@ const migration = `
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
+/** A record of usage takes as long to write as this many other entries. */
+const ENTRIES_A_REQUEST = 3;
+
 /** Names the unusable file and the fix. */
 export class JournalError extends Error {}
 
@@ -226,11 +229,10 @@ export class JournalDatabase {
       batch.holds.delete(id);
       this.#writeHold(id, hold);
     }
-    this.usage.write(batch.usage, left);
+    this.usage.write(batch.usage, Math.ceil(left / ENTRIES_A_REQUEST));
     if (batch.usage.size > 0) {
       return;
     }
-    this.usage.prune();
     this.#statement('UPDATE applied SET log = ?').run(log);
   }
 

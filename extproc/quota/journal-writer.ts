@@ -5,6 +5,7 @@
  */
 import { close, closeSync, fdatasync, ftruncateSync, open, openSync, rmSync, writeSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { JournalDatabase } from './journal-database.ts';
 import { foldLog, type JournalDamage, logPath, OPEN_FLAGS, OPEN_MODE, readLog, removeLogs } from './journal-log.ts';
@@ -26,6 +27,9 @@ export interface JournalWriterOptions {
  * Windows, holds and quotas written in one step: one or two milliseconds, including the checkpoint.
  */
 const ENTRIES_PER_STEP = 500;
+
+/** Steps between two waits for the disk. */
+const STEPS_PER_SYNC = 4;
 
 /** The pause after a failed fold. */
 const RETRY_MS = 1_000;
@@ -151,8 +155,13 @@ export class JournalWriter {
    */
   async #fold(log: number): Promise<void> {
     const batch = await readLog(this.#path, log, this.#options.onDamage);
-    for (let isDone = false; !isDone && !this.#isClosed; ) {
+    let isDone = false;
+    for (let step = 1; !isDone && !this.#isClosed; step++) {
       isDone = this.#database.writeSome(batch, log, ENTRIES_PER_STEP);
+      if (!isDone && step % STEPS_PER_SYNC !== 0) {
+        await turn();
+        continue;
+      }
       await syncFile(this.#files.wal);
       if (!this.#isClosed) {
         this.#database.checkpoint();

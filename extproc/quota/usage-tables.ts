@@ -63,8 +63,9 @@ const IDS_PER_MS = 1_000;
 const MAX_ROWS_AN_HOUR = 2_000;
 const OTHER = '(other)';
 
-/** Rows removed by one fold, in a few milliseconds: more than a process records meanwhile. */
-const PRUNED_A_FOLD = 4_000;
+/** Rows removed for each request that is written, and at least by one write: they keep up. */
+const PRUNED_A_REQUEST = 2;
+const LEAST_PRUNED = 100;
 
 /** Beyond this size of the file, the oldest requests are removed before their time. */
 const MAX_FILE_BYTES = 512 * 1024 * 1024;
@@ -92,11 +93,11 @@ export class UsageTables {
 
   /**
    * Moves at most this many records from the batch to the tables, within a transaction of the
-   * caller. Ignores records that were written before. Returns how many were moved.
+   * caller, and removes old ones. Ignores records that were written before.
    */
-  write(batch: Map<number, UsageRow>, most: number): number {
-    if (batch.size === 0) {
-      return 0;
+  write(batch: Map<number, UsageRow>, most: number): void {
+    if (batch.size === 0 || most === 0) {
+      return;
     }
     let moved = 0;
     let last = this.#lastId;
@@ -120,16 +121,15 @@ export class UsageTables {
       this.#writeHour(JSON.parse(key) as [number, ...string[]], amounts);
     }
     this.#statement('UPDATE usage_written SET id = ?').run(last);
-    return moved;
+    this.#prune(last / IDS_PER_MS, Math.max(LEAST_PRUNED, PRUNED_A_REQUEST * moved));
   }
 
   /** Removes some of what is older than configured, or takes too much space. */
-  prune(): void {
-    const nowMs = this.#lastId / IDS_PER_MS;
+  #prune(nowMs: number, most: number): void {
     const oldest = Math.floor(nowMs - this.#retention.usageRequestDays * DAY_MS) * IDS_PER_MS;
     this.#statement(
       'DELETE FROM usage_request WHERE id IN (SELECT id FROM usage_request WHERE id < ? ORDER BY id LIMIT ?)',
-    ).run(this.#isTooLarge ? Number.MAX_SAFE_INTEGER : oldest, PRUNED_A_FOLD);
+    ).run(this.#isTooLarge ? Number.MAX_SAFE_INTEGER : oldest, most);
     const hour = Math.floor((nowMs - this.#retention.usageDays * DAY_MS) / HOUR_MS);
     this.#statement('DELETE FROM usage_hour WHERE hour < ?').run(hour);
   }

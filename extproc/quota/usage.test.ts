@@ -178,7 +178,7 @@ test('a log that is read again after a partial fold counts nothing twice', () =>
     }
     return read;
   };
-  assert.equal(database.writeSome(batch(), 1, 4), false);
+  assert.equal(database.writeSome(batch(), 1, 12), false);
   assert.equal(requestsIn(database.usage), 4);
   assert.equal(database.applied, 0);
   database.write(batch(), 1);
