@@ -11,7 +11,9 @@ export class RefusedRequests {
 
   /** Notes a request that quotas, access or limits refused; ignores others. */
   add(record: RequestRecord): void {
-    if (record.decision.type === 'refused' || (record.failure !== undefined && record.usage === undefined)) {
+    const { decision, failure, usage, broken } = record;
+    const isOurs = decision.type === 'none' && usage === undefined && broken === undefined;
+    if (decision.type === 'refused' || (isOurs && failure !== undefined)) {
       this.#ring[this.#next] = record;
       this.#next = (this.#next + 1) % MAX_REFUSED;
     }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { failure } from '../extproc/errors.ts';
 import { openQuotaStore } from '../extproc/quota/open.ts';
 import { bucket, charge, costQuota, demand, granted, quota, reserve, settle } from '../extproc/quota/testing.ts';
 import type { UsageSubject } from '../extproc/quota/usage-record.ts';
@@ -76,6 +77,8 @@ before(async () => {
     requestId: 'no',
     decision: { type: 'refused', reason: 'spent', quota: 'default/teams/hour' },
   });
+  // Settled, so that its record is in the journal.
+  refused.add({ ...outcomeOfStream, requestId: 'r1', usage: undefined, failure: failure('internal_error', 'no') });
   server = await startQuotaServer(
     socket,
     { store: opened.store, usage: opened.usage, refused },
@@ -133,8 +136,11 @@ test('explain shows the limits, the hold and the charge of a request', async () 
   assert.match(shown, /^cost +1\.5$/m);
   assert.match(shown, /^held at admission +9 input, 0 output tokens$/m);
   assert.match(shown, /^default\/teams\/TotalTokens +a +9 +7$/m);
-  const [explained] = (await tallygate('explain', 'r1', '--json')).stdout.trim().split('\n');
-  assert.equal(JSON.parse(explained!).hold.limits.length, 2);
+  const explained = (await tallygate('explain', 'r1', '--json')).stdout.trim().split('\n');
+  assert.deepEqual(
+    explained.map((line) => JSON.parse(line).hold?.limits.length),
+    [2],
+  );
 });
 
 test('explain shows why a request was refused', async () => {
