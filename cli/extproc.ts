@@ -174,7 +174,8 @@ async function startService(
     refused.add(record);
   };
   try {
-    return await startExtproc({ listen, journalPath, retention, finished, plainErrors, requestKeys, log });
+    const { alert: alerted } = recorder;
+    return await startExtproc({ listen, journalPath, retention, finished, alerted, plainErrors, requestKeys, log });
   } catch (error) {
     throw error instanceof JournalError ? new OperatorError(error.message) : error;
   }

@@ -260,6 +260,7 @@ const quota = z.strictObject({
   key: z.array(keyPart),
   overrides: z.array(override).min(1).exactOptional(),
   when: text.exactOptional(),
+  alertAt: z.array(count).min(1).exactOptional(),
   onMissingKey: z.enum(['Refuse', 'Shared']),
   mode: z.enum(['Enforce', 'Shadow']),
   queueTimeoutMs: count,

@@ -186,6 +186,8 @@ export interface Quota {
   readonly key: readonly KeyPart[];
   /** The first whose condition matches the key replaces the amount of the limit. */
   readonly overrides?: readonly AmountOverride[];
+  /** Percent of the amount, ascending: usage that reaches one is reported. */
+  readonly alertAt?: readonly number[];
   readonly onMissingKey: 'Refuse' | 'Shared';
   readonly mode: 'Enforce' | 'Shadow';
   /** How long a request may wait for other requests to release their holds. */

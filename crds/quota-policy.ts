@@ -151,6 +151,16 @@ const quotaFields = z
         description: 'Other amounts for some keys: the first override whose condition matches the key applies.',
       })
       .optional(),
+    alertAt: z
+      .array(z.int().min(1).max(100))
+      .min(1)
+      .max(8)
+      .meta({
+        'x-kubernetes-list-type': 'set',
+        description:
+          'Percent of the amount. What is spent of a key and reaches one is logged and counted in `tallygate_quota_alerts_total`, once per window.',
+      })
+      .optional(),
     onMissingKey: z.enum(['Refuse', 'Shared']).default('Refuse').meta({
       description:
         'What happens when a part of the key is missing or has several values. Refuse: respond with 400. Shared: one budget for all such requests.',
@@ -187,6 +197,12 @@ const quotaFields = z
   .meta({ description: 'One limit.' });
 
 const quota = withRules(quotaFields, [
+  {
+    cel: "self.limit.type != 'ConcurrentRequests' || !has(self.alertAt)",
+    message: 'alertAt must not be set for ConcurrentRequests, of which nothing is spent',
+    field: 'alertAt',
+    holds: ({ limit: { type }, alertAt }) => type !== 'ConcurrentRequests' || alertAt === undefined,
+  },
   {
     cel: "(self.limit.type == 'ConcurrentRequests') != has(self.window)",
     message: 'window must be set, except for ConcurrentRequests, which must not have one',

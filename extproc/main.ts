@@ -16,7 +16,8 @@ import { inSlices } from './policy/slices.ts';
 import { dialectFor } from './providers/registry.ts';
 import type { MemoryStore } from './quota/memory.ts';
 import { type OpenStore, openQuotaStore } from './quota/open.ts';
-import type { Overdraft } from './quota/store.ts';
+import type { BudgetAlert, Overdraft } from './quota/store.ts';
+import { shownAmount } from './quota/units.ts';
 import type { UsageRetention, UsageTables } from './quota/usage-tables.ts';
 import type { RequestRecord } from './record.ts';
 import { type Server, startServer } from './server/server.ts';
@@ -39,6 +40,8 @@ export interface ExtprocOptions {
   /** How long usage is kept in the journal; absent: the default. */
   readonly retention?: UsageRetention;
   readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
+  /** Called when usage reaches a threshold of `alertAt`. */
+  readonly alerted?: (alert: BudgetAlert) => void;
   /** Whether errors leave out what the operator has configured. */
   readonly plainErrors?: boolean;
   /** Called with the `keysUrl` of an authenticator when a token names an unknown key. */
@@ -120,7 +123,7 @@ function endStreams(streams: Iterable<RevocableStream>): void {
 }
 
 /** Opens the quota store, with its journal if there is a path, and logs what happens to it. */
-function openStore({ journalPath, retention, log }: ExtprocOptions, now: () => number): OpenStore {
+function openStore({ journalPath, retention, alerted = () => {}, log }: ExtprocOptions, now: () => number): OpenStore {
   const opened = openQuotaStore({
     ...retention,
     nowMs: now,
@@ -133,6 +136,13 @@ function openStore({ journalPath, retention, log }: ExtprocOptions, now: () => n
       } else {
         log.warn(damage, 'quota journal ended in an incomplete line, nothing lost');
       }
+    },
+    onAlert: (alert) => {
+      const { bucket, percent, spent, limit } = alert;
+      const { quota, values } = bucket;
+      const amounts = { spent: shownAmount(quota, spent), limit: shownAmount(quota, limit) };
+      log.warn({ quota: quota.id, key: values, percent, ...amounts }, 'budget reached a threshold');
+      alerted(alert);
     },
     onNearlyFull: (keys) => log.warn(keys, 'quota near its maximum of live keys'),
     onRecovery: (usageLost) =>

@@ -53,6 +53,7 @@ const labelRows = [
   ),
   row('`tallygate_currency`', 'The currency of the prices (ISO 4217)'),
   row('`network_io_direction`', '`receive` (from Envoy), `transmit` (to Envoy)'),
+  row('`tallygate_quota_threshold`', 'A percentage of [`alertAt`](../guides/quotas.md#alerts)'),
   row('`tallygate_overdraft_cause`', 'See [overdraft](../guides/quotas.md#overdraft)'),
 ];
 
@@ -117,6 +118,7 @@ async function exampleText(): Promise<string> {
       [bucket, costBucket].map((passed) => ({ bucket: passed, amount: 1, cause: 'input_estimate' })),
     );
   }
+  recorder.alert({ bucket, percent: 80, spent: 8, limit: 10 });
   recorder.observe({
     buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0 }],
     openStreams: () => 1,

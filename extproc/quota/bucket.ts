@@ -5,7 +5,7 @@
 import { amountOf } from '../quota-conditions.ts';
 import type { QuotaDefinition } from './quota-definition.ts';
 import { SlidingSum } from './sliding.ts';
-import type { BucketRef, Hold, Holder } from './store.ts';
+import type { BucketRef, BudgetAlert, Hold, Holder } from './store.ts';
 import type { UsageHold, UsageSubject } from './usage-record.ts';
 import type { Calendar, WindowBounds } from './window.ts';
 
@@ -19,6 +19,8 @@ export class WindowState {
   startMs: number;
   /** Infinity: never. */
   endMs: number;
+  /** When each threshold was reached last. */
+  #alertedMs: Map<number, number> | undefined;
   /** Charged in this window, without what was carried in. */
   #charged = 0;
   sliding: SlidingSum | undefined;
@@ -71,7 +73,28 @@ export class WindowState {
     }
     const over = Math.max(0, before + amount - limit) - Math.max(0, before - limit);
     this.over += over;
+    if (this.bucket.definition.quota.alertAt !== undefined) {
+      this.#alert(this.bucket.definition.quota.alertAt, before, atMs);
+    }
     return over;
+  }
+
+  /**
+   * Reports the thresholds that a charge reached. Sums survive a restart, so that nothing is
+   * reported again. A sliding window may reach a threshold again only after its length.
+   */
+  #alert(percents: readonly number[], before: number, atMs: number): void {
+    const { limit, used, sliding } = this;
+    for (const percent of percents) {
+      const threshold = (limit * percent) / 100;
+      const last = this.#alertedMs?.get(percent);
+      const isRepeated = sliding !== undefined && last !== undefined && atMs - last < sliding.durationMs;
+      if (before < threshold && used >= threshold && !isRepeated) {
+        this.#alertedMs ??= new Map();
+        this.#alertedMs.set(percent, atMs);
+        this.bucket.alert({ bucket: this.bucket.ref, percent, spent: used, limit });
+      }
+    }
   }
 
   /**
@@ -112,6 +135,8 @@ export interface BucketHost {
   changed(window: WindowState): void;
   /** The bounds of a window changed, or it lost segments that had been charged. */
   reshaped(window: WindowState): void;
+  /** A charge reached a threshold of `alertAt`. */
+  alerted(alert: BudgetAlert): void;
   /** A window ended: only open holds are still charged in it. */
   ended(window: WindowState): void;
 }
@@ -142,6 +167,10 @@ export class Bucket {
 
   get enforced(): boolean {
     return this.definition.quota.mode === 'Enforce';
+  }
+
+  alert(alert: BudgetAlert): void {
+    this.#host.alerted(alert);
   }
 
   reshaped(window: WindowState): void {

@@ -18,12 +18,13 @@ import { checkTokens, costOf, isPossible } from './amounts.ts';
 import { type Bucket, type HoldPart, OpenHold, type WindowState } from './bucket.ts';
 import { BucketTable } from './bucket-table.ts';
 import type { Journal } from './persistence.ts';
-import { reclaim } from './reclaim.ts';
+import { reclaim, recountInput } from './reclaim.ts';
 import { bucketSnapshot, TightestScan } from './snapshot.ts';
 import type {
   BucketRef,
   BucketSnapshot,
   BucketState,
+  BudgetAlert,
   Cancel,
   Charge,
   Decision,
@@ -50,11 +51,14 @@ export interface MemoryOptions extends WaitListOptions {
    * refused.
    */
   readonly onNearlyFull: (keys: QuotaKeys) => void;
+  /** Called when usage reaches a threshold of `alertAt`. */
+  readonly onAlert: (alert: BudgetAlert) => void;
 }
 
 export const memoryDefaults: MemoryOptions = {
   maxBuckets: 100_000,
   onNearlyFull: () => {},
+  onAlert: () => {},
   maxWaitingPerBucket: 1_000,
   maxWaiting: 10_000,
   nowMs: Date.now,
@@ -98,6 +102,7 @@ export class MemoryStore implements QuotaStore {
         ended: (window) => this.#drop(window),
         redefined: (id, quota, removedMs) => journal?.quota(id, quota, removedMs),
         nearlyFull: options.onNearlyFull,
+        alerted: options.onAlert,
       },
       options.maxBuckets,
     );
@@ -384,12 +389,6 @@ export class MemoryStore implements QuotaStore {
 }
 
 const nothing: Cancel = () => {};
-
-/** Lowers the held input to its counted number. Returns whether it holds less than before. */
-function recountInput(hold: OpenHold): boolean {
-  const counted = hold.holder?.countedInput();
-  return counted !== undefined && hold.lowerInput(counted);
-}
 
 function ownHold(hold: Hold): OpenHold {
   if (!(hold instanceof OpenHold)) {

@@ -61,3 +61,9 @@ function takeBack(
   }
   return true;
 }
+
+/** Lowers the held input to its counted number. Returns whether it holds less than before. */
+export function recountInput(hold: OpenHold): boolean {
+  const counted = hold.holder?.countedInput();
+  return counted !== undefined && hold.lowerInput(counted);
+}

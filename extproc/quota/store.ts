@@ -227,6 +227,14 @@ export interface QuotaStore {
   close(): void;
 }
 
+/** Usage of a bucket that reached a threshold of `alertAt`. */
+export interface BudgetAlert {
+  readonly bucket: BucketRef;
+  readonly percent: number;
+  readonly spent: number;
+  readonly limit: number;
+}
+
 export interface BucketState {
   readonly bucket: BucketRef;
   readonly limit: number;

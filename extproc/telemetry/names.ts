@@ -20,6 +20,7 @@ export const attribute = {
   reason: 'tallygate.reason',
   quota: 'tallygate.quota',
   quotaKey: 'tallygate.quota.key',
+  threshold: 'tallygate.quota.threshold',
   cause: 'tallygate.overdraft.cause',
   failure: 'tallygate.failure',
   accessMethod: 'tallygate.access.method',
@@ -77,6 +78,7 @@ export const metric = {
     '{request}',
     'Requests that a backend did not answer completely, by failure',
   ),
+  alerts: describe('tallygate.quota.alerts', '{alert}', 'Thresholds of alertAt that what was spent of a key reached'),
   streamsCut: describe('tallygate.streams.cut', '{stream}', 'Streams that ended because their budget ended'),
   streamsOpen: describe('tallygate.streams.open', '{stream}', 'Requests in flight'),
   recordsDropped: describe(

@@ -5,7 +5,7 @@
 import { currencyUnits } from '../../contract/money.ts';
 import { type MetricTable, newMetricTable } from '../../runtime/metric-table.ts';
 import { backendFailure } from '../interruption.ts';
-import type { Overdraft } from '../quota/store.ts';
+import type { BudgetAlert, Overdraft } from '../quota/store.ts';
 import type { RequestRecord } from '../record.ts';
 import { accessLine } from './access-line.ts';
 import { newAccessMetrics } from './access-metrics.ts';
@@ -16,6 +16,7 @@ import { newSeries } from './series.ts';
 
 export interface Recorder {
   record(outcome: RequestRecord, overdrafts: readonly Overdraft[]): void;
+  alert(alert: BudgetAlert): void;
   /** Adds the metrics that are read from the sources at each collection. */
   observe(sources: ObservedSources): void;
   readonly table: MetricTable;
@@ -37,6 +38,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
   const shadowRefused = boundedCells(table.sum(metric.shadowRefused));
   const overdraft = boundedCells(table.sum(metric.overdraft));
   const overdraftCost = boundedCells(table.sum(metric.overdraftCost));
+  const alerts = boundedCells(table.sum(metric.alerts));
   const backendFailures = boundedCells(table.sum(metric.backendFailures));
   const wait = table.histogram(metric.queueDuration, boundaries.durationSeconds).cell({});
   if (lines) {
@@ -90,6 +92,10 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
         );
       }
       lines?.write(accessLine(outcome, overdrafts));
+    },
+    alert({ bucket, percent }) {
+      const { id } = bucket.quota;
+      alerts(`${id}\n${percent}`, () => ({ [attribute.quota]: id, [attribute.threshold]: String(percent) }));
     },
     observe: (sources) => observeSources(table, sources, hashesKeys),
   };

@@ -151,6 +151,7 @@ function compileQuota(policy: string, quota: QuotaSpec): Quota {
     window: windowOf(quota),
     key: (quota.key ?? []).map(keyPart),
     ...(quota.when !== undefined && { when: quota.when }),
+    ...(quota.alertAt && { alertAt: quota.alertAt.toSorted((one, other) => one - other) }),
     ...(quota.overrides && {
       overrides: quota.overrides.map(({ when, amount }) => ({ when, amount: unitsOf(amount, quota) })),
     }),
