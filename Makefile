@@ -103,6 +103,12 @@ FUZZED = $(shell grep -rlE '\b(fuzz|fuzzRuns)\(' --include='*.test.ts' contract 
 fuzz: setup ## Run CASES (default: a million) random cases; FUZZ_SEED repeats a run; writes bench/results/fuzz.md
 	tools/own-network.sh node tools/fuzz/run.ts $(CASES) $(FUZZED)
 
+STEPS ?= 1000000
+.PHONY: simulate
+simulate: setup ## Run STEPS (default: a million) of the simulation of the shared quota store; FUZZ_SEED repeats a run
+	# The short run has 20 cases of 300 steps, a share of 88,000 cases.
+	FUZZ_CASES=$$(($(STEPS) * 88000 / 6000)) node --test extproc/quota/shared/simulation.test.ts
+
 .PHONY: bench-controller
 bench-controller: setup ## Measure the control plane on the cluster of KUBECONFIG, which must not have Tallygate
 	node bench/controller.ts

@@ -58,8 +58,8 @@ export function evaluateAdmission(claims: readonly Claim[], demand: Demand, atMs
       continue;
     }
     const { perInputToken, perOutputToken } = draw;
-    const { limit, window } = bucket;
-    const left = limit - window.used;
+    const { window } = bucket;
+    const left = window.budget - window.used;
     const free = left - window.held;
     const isCounted =
       demand.inputCounted || perInputToken === 0 || free >= COUNT_FIRST_FACTOR * perInputToken * inputTokens;
@@ -93,6 +93,20 @@ export function evaluateAdmission(claims: readonly Claim[], demand: Demand, atMs
   return heldBy === undefined
     ? { type: 'fits', outputTokens: granted, usualTokens }
     : { type: 'held', bucket: heldBy, missing };
+}
+
+/** The units that a demand needs of a bucket, and those with which it starts as it usually does. */
+export interface Need {
+  readonly least: number;
+  readonly usual: number;
+}
+
+/** Returns what must be free so that a demand is admitted without counting or waiting. */
+export function needOf(draw: Draw, { inputTokens, inputCounted, output }: Demand): Need {
+  const least = fixedUnits(draw, inputTokens) + draw.perOutputToken * leastOutputOf(output);
+  const bytes = inputCounted ? 0 : (COUNT_FIRST_FACTOR - 1) * draw.perInputToken * inputTokens;
+  const tokens = output.mode === 'none' ? 0 : output.mode === 'bound' ? output.want : (output.usual ?? output.least);
+  return { least, usual: least + bytes + draw.perOutputToken * Math.max(0, tokens - leastOutputOf(output)) };
 }
 
 /** Whether the least that a demand needs is free in a bucket, by what counts its input now. */
@@ -134,8 +148,8 @@ export function remainingTokens(parts: readonly HoldPart[]): number {
   return Math.max(0, least);
 }
 
-function freeIn({ limit, used, held }: WindowState): number {
-  return limit - used - held;
+function freeIn({ budget, used, held }: WindowState): number {
+  return budget - used - held;
 }
 
 /** Whether nothing more may be granted of a bucket while the journal cannot be written. */

@@ -257,7 +257,7 @@ export class BucketTable {
 
   /** Whether nothing is left to remember, or the grace period of a removed quota has passed. */
   #isOver(bucket: Bucket, atMs: number): boolean {
-    if (bucket.openHolds > 0 || bucket.waiting > 0) {
+    if (bucket.openHolds > 0 || bucket.waiting > 0 || bucket.openAllowances > 0) {
       return false;
     }
     const { quota } = bucket.definition;

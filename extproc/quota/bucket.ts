@@ -29,6 +29,12 @@ export class WindowState {
   /** The units by which charges passed the limit. */
   over = 0;
   held = 0;
+  /**
+   * What this process may charge and hold without asking the shared store; undefined: the limit.
+   */
+  allowance: number | undefined;
+  /** What other processes have taken of the window, as far as it is known. */
+  elsewhere = 0;
   openHolds = 0;
   /** Parts of open holds whose output is leased, unordered. */
   readonly leases: HoldPart[] = [];
@@ -49,6 +55,11 @@ export class WindowState {
   /** The newest limit; or the first one, where the quota now counts another way. */
   get limit(): number {
     return this.kind === this.bucket.definition.kind ? this.bucket.limit : this.#firstLimit;
+  }
+
+  /** The most that this process may charge and hold. */
+  get budget(): number {
+    return this.allowance ?? this.limit;
   }
 
   /** Charged in this window or carried into it. */
@@ -153,6 +164,8 @@ export class Bucket {
   openHolds = 0;
   /** How many admissions wait in this bucket for holds of others. */
   waiting = 0;
+  /** How many allowances of the shared store are in use. */
+  openAllowances = 0;
   readonly #host: BucketHost;
 
   constructor(ref: BucketRef, newest: QuotaDefinition, host: BucketHost, atMs: number) {

@@ -219,6 +219,12 @@ export class MemoryStore implements QuotaStore {
     this.#waitList.advance();
   }
 
+  /** Decides again about admissions that wait for a bucket whose allowance has grown. */
+  allowanceGrew(bucket: Bucket): void {
+    this.#waitList.released(bucket);
+    this.#waitList.advance();
+  }
+
   close(): void {
     this.#waitList.close();
     this.#journal?.close();

@@ -11,7 +11,8 @@ export function bucketSnapshot(ref: BucketRef, bucket: Bucket | undefined, atMs:
     return { bucket: ref, limit, remaining: limit };
   }
   const { limit, window } = bucket;
-  const snapshot = { bucket: bucket.ref, limit, remaining: Math.max(0, limit - window.used - window.held) };
+  const remaining = Math.max(0, limit - window.used - window.held - window.elsewhere);
+  const snapshot = { bucket: bucket.ref, limit, remaining };
   const resetAtMs = resetAtMsOf(bucket, atMs);
   return resetAtMs === undefined ? snapshot : { ...snapshot, resetAtMs };
 }

@@ -1,0 +1,153 @@
+/**
+ * One replica's allowance of one window: what it may spend without asking, and the requests that
+ * change it. Pure: the caller sends requests and delivers answers.
+ *
+ * The replica never counts on more than the store has set aside: it lowers its budget before it
+ * asks to give units back, and raises it once the answer arrives. An allowance that ended without
+ * its knowledge was charged in full, so what is left of it may still be spent.
+ */
+import type { Need } from '../admit.ts';
+import type { AllowanceAnswer, AllowanceRequest, SharedWindow } from './allowances.ts';
+
+/** Without a request for so long, the store ends an allowance. */
+const TTL_MS = 10_000;
+/** A request without an answer is repeated after this time. */
+const RETRY_MS = 100;
+/** After a grant of less than was wanted, the next request waits so long. */
+const SHORT_PAUSE_MS = 20;
+/** For so long, the store's totals of the last answer are believed. */
+const TOTALS_FRESH_MS = 500;
+/** Intervals of traffic that an allowance covers in advance: about one second. */
+const INTERVALS_AHEAD = 4;
+/** After this number of intervals without traffic, everything unused is given back. */
+const IDLE_INTERVALS = 2;
+
+/** What a replica has done with a window so far. */
+export interface LocalUse {
+  /** Units charged by this replica. */
+  readonly used: number;
+  readonly held: number;
+}
+
+export class Allowance {
+  readonly window: SharedWindow;
+  /** The charges and holds of this replica in the window may come to this number of units. */
+  budget = 0;
+  /** What other replicas have taken of the window, by the last answer. */
+  elsewhere = 0;
+  readonly #newId: () => string;
+  #id: string;
+  #number = 0;
+  /** The part of `budget` that earlier allowances paid for. */
+  #paid = 0;
+  #reported = 0;
+  #pending: AllowanceRequest | undefined;
+  #sentMs = Number.NEGATIVE_INFINITY;
+  #answeredMs = Number.NEGATIVE_INFINITY;
+  #wasShort = false;
+  /** What all replicas have spent, by the last answer. */
+  #spent = 0;
+  /** Units of an interval's traffic, and what it is measured from. */
+  #flow = 0;
+  #level = 0;
+  #idle = 0;
+
+  constructor(window: SharedWindow, newId: () => string) {
+    this.window = window;
+    this.#newId = newId;
+    this.#id = newId();
+  }
+
+  /** Whether nothing is unreported, unused or unanswered. */
+  isSettled({ used }: LocalUse): boolean {
+    return this.#pending === undefined && this.#spentOf(used) === this.#reported && !this.#isUnused(used);
+  }
+
+  /** Whether the whole window has too little left for `units`, by a recent answer. */
+  isExhausted(units: number, nowMs: number): boolean {
+    return nowMs - this.#answeredMs < TOTALS_FRESH_MS && this.#spent + units > this.window.limit;
+  }
+
+  /** Measures the traffic of an interval. */
+  measure({ used, held }: LocalUse): void {
+    const level = used + held;
+    const more = Math.max(0, level - this.#level);
+    this.#level = level;
+    this.#idle = more > 0 ? 0 : this.#idle + 1;
+    this.#flow = this.#idle >= IDLE_INTERVALS ? 0 : Math.max(more, Math.floor(this.#flow / 2));
+  }
+
+  /**
+   * Returns the request to send now; undefined: none. `need`: what should be free at the moment.
+   */
+  request({ used, held }: LocalUse, need: Need, nowMs: number, mayShrink: boolean): AllowanceRequest | undefined {
+    if (this.#pending !== undefined) {
+      if (nowMs - this.#sentMs < RETRY_MS) {
+        return undefined;
+      }
+      this.#sentMs = nowMs;
+      return this.#pending;
+    }
+    const free = this.budget - used - held;
+    const ahead = Math.max(this.#flow * INTERVALS_AHEAD, need.usual);
+    const isMissing = free < need.usual || free < ahead / 2;
+    const grows = isMissing && (!this.#wasShort || nowMs - this.#answeredMs >= SHORT_PAUSE_MS);
+    const shrinks = mayShrink && free > 2 * ahead && this.#isUnused(used);
+    const spent = this.#spentOf(used);
+    const isStale = nowMs - this.#sentMs >= TTL_MS / 3 && this.#isUnused(used);
+    if (!grows && !shrinks && !isStale && (spent === this.#reported || this.#flow > 0)) {
+      return undefined;
+    }
+    const target = Math.max(0, used + held + (grows || shrinks ? ahead : Math.max(0, free)) - this.#paid);
+    const want = Math.max(0, target - spent);
+    this.budget = Math.min(this.budget, this.#paid + spent + want);
+    this.#sentMs = nowMs;
+    this.#pending = {
+      window: this.window,
+      allowance: this.#id,
+      number: ++this.#number,
+      spent,
+      want,
+      least: Math.max(0, need.least - free),
+      ttlMs: TTL_MS,
+    };
+    return this.#pending;
+  }
+
+  /** Returns false for an answer to an earlier request. */
+  answered(answer: AllowanceAnswer, nowMs: number): boolean {
+    const asked = this.#pending;
+    if (asked === undefined || answer.allowance !== this.#id || answer.number !== asked.number) {
+      return false;
+    }
+    this.#pending = undefined;
+    this.#answeredMs = nowMs;
+    this.#spent = answer.spent;
+    if (answer.state === 'ended') {
+      this.#paid = Math.max(this.budget, this.#paid + (answer.units ?? 0));
+      this.budget = this.#paid;
+      this.#id = this.#newId();
+      this.#number = 0;
+      // A window that the store refuses altogether is not reported again.
+      this.#reported = answer.units === undefined && asked.number === 1 ? asked.spent : 0;
+      this.#wasShort = answer.units === undefined;
+      this.elsewhere = Math.max(0, answer.taken - this.#paid);
+      return true;
+    }
+    const units = answer.units ?? 0;
+    this.#reported = asked.spent;
+    this.budget = this.#paid + units;
+    this.#wasShort = units < asked.spent + asked.want;
+    this.elsewhere = Math.max(0, answer.taken - this.budget);
+    return true;
+  }
+
+  /** Whether the store has set units aside that are not spent. */
+  #isUnused(used: number): boolean {
+    return this.budget > Math.max(used, this.#paid);
+  }
+
+  #spentOf(used: number): number {
+    return Math.max(0, used - this.#paid);
+  }
+}
