@@ -22,9 +22,9 @@ const teams = ['a', 'b'];
 
 /** The longest that an extension may take. */
 const MAX_EXTENSION_MS = 50;
-/** A jump of the store's clock is shorter than the time for which it keeps ended windows. */
+/** Clocks differ by less than the time for which the store keeps ended windows. */
 const MAX_STORE_JUMP_MS = 240_000;
-const MAX_REPLICA_JUMP_MS = 600_000;
+const MAX_REPLICA_JUMP_MS = 300_000;
 
 interface Replica {
   readonly store: SharedQuotaStore;
