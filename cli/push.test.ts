@@ -34,7 +34,7 @@ test('an unusable policy is refused with the reason, and the last good policy st
   await until(() => server.sidecars()[0]?.refused !== undefined, 'refused');
   const { version, reason } = server.sidecars()[0]!.refused!;
   assert.deepEqual(version, { epoch: 1, counter: 2, version: 'v2' });
-  assert.match(reason, /^line 2: quota\.limit\.type of app\/teams\/money: Invalid option/);
+  assert.match(reason, /^line 2: quota\.limit\.type of app\/teams\/money: Invalid discriminator value/);
   assert.equal(sidecar.details()['policy'], 'v1');
   assert.equal(sidecar.details()['refusal'], reason);
   server.publish(fleet('v3'));

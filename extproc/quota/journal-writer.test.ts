@@ -63,7 +63,8 @@ test('rotates logs under steady load, and the files stay small', { timeout: 30_0
   t.diagnostic(`${seen.size} logs, ${bytes} bytes in ${readdirSync(folder).length} files`);
   assert(bytes < 2_000_000, `${bytes} bytes`);
   store.close();
-  assert.deepEqual(logs(), []);
+  // A log that was being opened is removed once it is open.
+  await until(() => logs().length === 0);
 });
 
 /** A store whose log can be written but not read: its path has been replaced by a folder. */
