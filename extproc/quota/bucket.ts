@@ -7,7 +7,7 @@ import type { QuotaDefinition } from './quota-definition.ts';
 import { SlidingSum } from './sliding.ts';
 import type { BucketRef, BudgetAlert, Hold, Holder } from './store.ts';
 import type { UsageHold, UsageSubject } from './usage-record.ts';
-import type { Calendar, WindowBounds } from './window.ts';
+import type { WindowBounds } from './window.ts';
 
 /** What is charged and held in one window. A sliding or lifetime quota has a single window. */
 export class WindowState {
@@ -198,7 +198,7 @@ export class Bucket {
       return;
     }
     const calendar = this.definition.calendar;
-    if (calendar === undefined || (atMs < window.endMs && !wasSetBack(window, calendar, atMs))) {
+    if (calendar === undefined || (atMs < window.endMs && !calendar.wasSetBack(window.startMs, atMs))) {
       return;
     }
     this.window = this.#freshWindow(atMs);
@@ -260,15 +260,6 @@ export class Bucket {
 }
 
 const always: WindowBounds = { startMs: 0, endMs: Number.POSITIVE_INFINITY };
-
-/**
- * Whether the clock was set back by more than two windows. A clock that is set back a little stays
- * in its window, or what was spent would be forgotten; a clock that was far ahead must not block
- * for years.
- */
-function wasSetBack(window: WindowState, calendar: Calendar, atMs: number): boolean {
-  return atMs < window.startMs - 2 * calendar.lengthMs;
-}
 
 /** The part of a hold in one window, in units of its quota. */
 export interface HoldPart {

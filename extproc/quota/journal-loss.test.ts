@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { journalDefaults, LogJournal } from './journal.ts';
-import { MemoryStore, memoryDefaults } from './memory.ts';
+import { MemoryStore } from './memory.ts';
+import { memoryDefaults } from './memory-options.ts';
 import type { Decision } from './store.ts';
 import { bucket, charge, demand, extend, granted, lease, lifetime, quota, reserve, settle } from './testing.ts';
 

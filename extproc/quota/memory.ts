@@ -17,6 +17,7 @@ import {
 import { checkTokens, costOf, isPossible } from './amounts.ts';
 import { type Bucket, type HoldPart, OpenHold, type WindowState } from './bucket.ts';
 import { BucketTable } from './bucket-table.ts';
+import type { MemoryOptions } from './memory-options.ts';
 import type { Journal } from './persistence.ts';
 import { reclaim, recountInput } from './reclaim.ts';
 import { bucketSnapshot, TightestScan } from './snapshot.ts';
@@ -24,7 +25,6 @@ import type {
   BucketRef,
   BucketSnapshot,
   BucketState,
-  BudgetAlert,
   Cancel,
   Charge,
   Decision,
@@ -37,39 +37,8 @@ import type {
   QuotaStore,
 } from './store.ts';
 import { type UsageRecord, usageRow } from './usage-record.ts';
-import { WaitList, type WaitListOptions } from './wait-list.ts';
+import { WaitList } from './wait-list.ts';
 import type { Blocked, Progress } from './waiter-queue.ts';
-
-export interface MemoryOptions extends WaitListOptions {
-  /**
-   * The most live keys of all quotas together, about 1 KB each. `BucketTable` shares them among the
-   * quotas.
-   */
-  readonly maxBuckets: number;
-  /**
-   * Called when a quota has nearly as many keys as it may have, so that new keys will soon be
-   * refused.
-   */
-  readonly onNearlyFull: (keys: QuotaKeys) => void;
-  /** Called when usage reaches a threshold of `alertAt`. */
-  readonly onAlert: (alert: BudgetAlert) => void;
-}
-
-export const memoryDefaults: MemoryOptions = {
-  maxBuckets: 100_000,
-  onNearlyFull: () => {},
-  onAlert: () => {},
-  maxWaitingPerBucket: 1_000,
-  maxWaiting: 10_000,
-  nowMs: Date.now,
-  schedule: (delayMs, callback) => {
-    const timer = setTimeout(callback, delayMs);
-    return () => clearTimeout(timer);
-  },
-  onError: (error) => {
-    throw error;
-  },
-};
 
 /** When a client may retry that was refused for holds of others, a full table or the journal. */
 const RETRY_AFTER_MS = 1_000;

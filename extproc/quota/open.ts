@@ -13,7 +13,8 @@ import { JournalDatabase, JournalError, type JournalState, unusable, type Window
 import { foldLog, logsOf, removeLogs } from './journal-log.ts';
 import { JournalBatch } from './journal-record.ts';
 import { JournalWriter } from './journal-writer.ts';
-import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
+import { MemoryStore } from './memory.ts';
+import { type MemoryOptions, memoryDefaults } from './memory-options.ts';
 import { quotaDefinition } from './quota-definition.ts';
 import {
   subjectOf,

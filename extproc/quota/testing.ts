@@ -2,7 +2,8 @@
 import type { CostLimit, CountLimit, ModelPrices, Quota, Window } from '../../contract/policy.ts';
 import type { OpenHold } from './bucket.ts';
 import { bucketRef } from './keys.ts';
-import { type MemoryOptions, MemoryStore, memoryDefaults } from './memory.ts';
+import { MemoryStore } from './memory.ts';
+import { type MemoryOptions, memoryDefaults } from './memory-options.ts';
 import type { Journal } from './persistence.ts';
 import type {
   BucketRef,

@@ -54,6 +54,15 @@ export class Calendar {
           });
   }
 
+  /**
+   * Whether the clock was set back by more than two windows before `startMs`. A clock that is set
+   * back a little stays in its window, or what was spent would be forgotten; a clock that was far
+   * ahead must not block for years.
+   */
+  wasSetBack(startMs: number, atMs: number): boolean {
+    return atMs < startMs - 2 * this.lengthMs;
+  }
+
   /** Returns the window of an instant. */
   at(atMs: number): WindowBounds {
     if (atMs >= this.#last.startMs && atMs < this.#last.endMs) {

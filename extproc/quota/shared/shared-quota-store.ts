@@ -9,7 +9,8 @@ import type { Quota } from '../../../contract/policy.ts';
 import type { PolicyRevision } from '../../../contract/policy-version.ts';
 import { type Claim, type Need, needOf } from '../admit.ts';
 import { OpenHold, type WindowState } from '../bucket.ts';
-import { type MemoryOptions, MemoryStore } from '../memory.ts';
+import { MemoryStore } from '../memory.ts';
+import type { MemoryOptions } from '../memory-options.ts';
 import type {
   BucketRef,
   BucketSnapshot,

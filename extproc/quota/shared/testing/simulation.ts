@@ -6,7 +6,7 @@
 import type { Quota } from '../../../../contract/policy.ts';
 import type { Random } from '../../../../tools/fuzz/random.ts';
 import type { OpenHold, WindowState } from '../../bucket.ts';
-import { memoryDefaults } from '../../memory.ts';
+import { memoryDefaults } from '../../memory-options.ts';
 import type { Cancel } from '../../store.ts';
 import { bucket, demand, lifetime, minute, quota, SimulatedTime } from '../../testing.ts';
 import type { AllowanceAnswer, AllowanceRequest } from '../allowances.ts';
