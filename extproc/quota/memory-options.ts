@@ -13,12 +13,15 @@ export interface MemoryOptions extends WaitListOptions {
    * refused.
    */
   readonly onNearlyFull: (keys: QuotaKeys) => void;
+  /** Whether requests leave usage records; possible with a journal only. */
+  readonly keepsUsage: boolean;
   /** Called when usage reaches a threshold of `alertAt`. */
   readonly onAlert: (alert: BudgetAlert) => void;
 }
 
 export const memoryDefaults: MemoryOptions = {
   maxBuckets: 100_000,
+  keepsUsage: true,
   onNearlyFull: () => {},
   onAlert: () => {},
   maxWaitingPerBucket: 1_000,

@@ -59,7 +59,7 @@ export class MemoryStore implements QuotaStore {
 
   constructor(options: MemoryOptions, journal: Journal | undefined, afterClose: () => void = () => {}) {
     this.#journal = journal;
-    this.keepsUsage = journal !== undefined;
+    this.keepsUsage = options.keepsUsage && journal !== undefined;
     this.#afterClose = afterClose;
     this.#onError = options.onError;
     this.#waitList = new WaitList(options);
@@ -292,7 +292,8 @@ export class MemoryStore implements QuotaStore {
     }
     const { id, inputTokens, subject, output } = demand;
     const usual = output.mode === 'lease' ? usualTokens : undefined;
-    const hold = new OpenHold(id, ++this.#holds, parts, inputTokens, usual, subject);
+    const known = this.keepsUsage ? subject : undefined;
+    const hold = new OpenHold(id, ++this.#holds, parts, inputTokens, usual, known);
     hold.outputTokens = outputTokens;
     this.#journal?.hold(hold);
     const snapshots = claims.map(({ bucket }) => bucketSnapshot(bucket.ref, bucket, atMs));

@@ -57,14 +57,15 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
   try {
     mkdirSync(dirname(path), { recursive: true });
     unlock = lock(path);
-    const database = new JournalDatabase(path, { ...usageDefaults, ...options });
+    const retention = { ...usageDefaults, ...options };
+    const database = new JournalDatabase(path, retention);
     const logs = logsOf(path);
     for (const log of logs) {
       foldLog(database, path, log, onDamage);
     }
     const journal = new LogJournal({ ...journalDefaults, ...options });
     journal.startUsageAt(database.usage.firstId(memory.nowMs()));
-    const store = new MemoryStore(memory, journal, unlock);
+    const store = new MemoryStore({ ...memory, keepsUsage: retention.usageDays > 0 }, journal, unlock);
     const recovered = restore(store, journal, database.load(), memory.nowMs(), (windowsLost) =>
       onDamage({ file: path, lines: 0, linesLost: 0, firstLostAtByte: undefined, cutBytes: 0, windowsLost }),
     );
@@ -149,7 +150,9 @@ function restore(
         }
       }
     }
-    journal.usage(recoveredUsage(subjectOf(subject), limits, cost, nowMs));
+    if (store.keepsUsage) {
+      journal.usage(recoveredUsage(subjectOf(subject), limits, cost, nowMs));
+    }
   }
   for (const bucket of store.table.discardEmpty(nowMs)) {
     journal.window(bucket.window);

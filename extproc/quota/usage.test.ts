@@ -254,3 +254,17 @@ test('a journal of an older version gets the tables of usage', () => {
   assert.equal(requestsIn(tables(third)), 1);
   third.store.close();
 });
+
+test('without days to keep, nothing is recorded, also of holds that a crash left open', () => {
+  const off = { usageDays: 0 };
+  const first = open(off);
+  assert.equal(first.store.keepsUsage, false);
+  granted(reserve(first.store, { ...demand([bucket(total)], nowMs, 7), subject }));
+  first.store.flush();
+  const again = afterKill(off);
+  assert.equal(spent(again), 7);
+  again.store.close();
+  first.store.close();
+  rmSync(again.from, { recursive: true });
+  assert.equal(requestsIn(tables(open(off))), 0);
+});
