@@ -17,7 +17,9 @@ let world: World;
 before(async () => {
   const provider = await startProvider();
   const quota = teamQuota('tokens', 'TotalTokens', 2_000);
-  const gateway = await startGateway([...backends(provider.port), ...limitedRoute({ large: { quotas: [quota] } })]);
+  const gateway = await startGateway([...backends(provider.port), ...limitedRoute({ large: { quotas: [quota] } })], {
+    environment: { TALLYGATE_USAGE_DAYS: '31' },
+  });
   world = { provider, gateway, stop: () => gateway.stop() };
 });
 after(async () => {
