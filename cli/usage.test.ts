@@ -127,7 +127,10 @@ test('usage is grouped by session, and bounded in time', async () => {
     ],
   );
   const before = await tallygate('usage', '--since', '2020-01-01', '--until', '2020-02-01');
-  assert.equal(before.stdout, 'No usage is recorded in this time.\n');
+  assert.equal(
+    before.stdout,
+    'No usage is recorded in this time. A gateway records usage where TALLYGATE_USAGE_DAYS is set.\n',
+  );
 });
 
 test('explain shows the limits, the hold and the charge of a request', async () => {

@@ -1,6 +1,7 @@
 /**
  * What Claude Code and Codex send, in the form of their documentation, and what they rely on:
- * https://code.claude.com/docs/en/llm-gateway-protocol, https://developers.openai.com/codex/config-reference
+ * https://code.claude.com/docs/en/llm-gateway-protocol,
+ * https://developers.openai.com/codex/config-reference
  */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
