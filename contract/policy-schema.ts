@@ -3,6 +3,7 @@
  * enum value or field of a newer program would silently limit nothing if it were ignored.
  */
 import { z } from 'zod';
+import type { Fields } from './fields.ts';
 import {
   type AccessPolicy,
   type AllowRule,
@@ -31,9 +32,6 @@ import {
   type TokenPrices,
   type Window,
 } from './policy.ts';
-
-/** Makes the compiler require a schema for each field of `T`. */
-type Fields<T> = { readonly [K in keyof T]-?: z.ZodType<T[K]> };
 
 const count = z.int().min(0);
 const text = z.string().min(1);
