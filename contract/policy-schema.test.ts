@@ -39,6 +39,7 @@ test('an unknown time zone is refused', () => {
       queueTimeoutMs: 0,
       unbounded: 'Allow',
       onJournalLoss: 'FailClosed',
+      onStoreLoss: 'FailClosed',
       unmetered: 'Refuse',
       onAbandon: 'Hold',
     },

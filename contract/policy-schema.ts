@@ -264,6 +264,7 @@ const quota = z.strictObject({
   queueTimeoutMs: count,
   unbounded: z.enum(['Allow', 'Refuse']),
   onJournalLoss: z.enum(['FailClosed', 'FailOpen']),
+  onStoreLoss: z.enum(['FailClosed', 'FailOpen', 'Degrade']),
   unmetered: z.enum(['Allow', 'Refuse']),
   onAbandon: z.enum(['Hold', 'Estimate']),
 } satisfies Fields<Quota>);

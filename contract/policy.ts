@@ -5,7 +5,7 @@
  * `formatVersion`, or anything unknown, keeps its last good policy.
  */
 
-export const POLICY_FORMAT_VERSION = 5;
+export const POLICY_FORMAT_VERSION = 6;
 
 /** The provider API of a backend. */
 export type ProviderApi = 'OpenAI' | 'Anthropic' | 'HuggingFaceTGI';
@@ -196,6 +196,8 @@ export interface Quota {
   readonly unbounded: 'Allow' | 'Refuse';
   /** What happens to requests while the journal cannot be written. */
   readonly onJournalLoss: 'FailClosed' | 'FailOpen';
+  /** What happens to requests while the shared store cannot be reached. */
+  readonly onStoreLoss: 'FailClosed' | 'FailOpen' | 'Degrade';
   /** Whether passthrough requests, whose tokens are not counted, may pass this token quota. */
   readonly unmetered: 'Allow' | 'Refuse';
   /**

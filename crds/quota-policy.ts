@@ -181,6 +181,13 @@ const quotaFields = z
           'What happens while the journal cannot be written, for example on a full disk. FailClosed: refuse requests (503) and end streams when their hold is used up. FailOpen: serve requests; their cost is lost if the process ends before the journal recovers. Default: FailOpen for Requests and ConcurrentRequests, FailClosed for all others.',
       })
       .optional(),
+    onStoreLoss: z
+      .enum(['FailClosed', 'FailOpen', 'Degrade'])
+      .meta({
+        description:
+          'What happens while the shared quota store cannot be reached. FailClosed: spend the allowances that a proxy pod has, then refuse requests (503) and end streams. FailOpen: serve requests; their cost is charged once the store is back. Degrade: spend the allowances and, per pod and window, 5 percent of the amount, then refuse. Default: Degrade for Requests and ConcurrentRequests, FailClosed for all others.',
+      })
+      .optional(),
     unmetered: z.enum(['Refuse', 'Allow']).default('Refuse').meta({
       description:
         'Whether requests to `passthrough` endpoints, whose tokens are not counted, may pass a quota on tokens or cost. Every such quota that applies must allow it.',
@@ -265,4 +272,14 @@ export const journalLossDefaults: Readonly<
   TotalTokens: 'FailClosed',
   Cost: 'FailClosed',
   ConcurrentRequests: 'FailOpen',
+};
+
+/** The default of `onStoreLoss` for each limit type: a limit on money or tokens is a budget. */
+export const storeLossDefaults: Readonly<Record<QuotaSpec['limit']['type'], NonNullable<QuotaSpec['onStoreLoss']>>> = {
+  Requests: 'Degrade',
+  InputTokens: 'FailClosed',
+  OutputTokens: 'FailClosed',
+  TotalTokens: 'FailClosed',
+  Cost: 'FailClosed',
+  ConcurrentRequests: 'Degrade',
 };

@@ -50,7 +50,7 @@ before(async () => {
       error: (data, message) => assert.fail(`${message} ${JSON.stringify(data)}`),
     },
   });
-  extproc.apply({ ...policy, formatVersion: 5, version: 'test', quotas: [quota] }, { epoch: 0, counter: 1 });
+  extproc.apply({ ...policy, formatVersion: 6, version: 'test', quotas: [quota] }, { epoch: 0, counter: 1 });
   client = grpcClient(path);
 });
 after(async () => {

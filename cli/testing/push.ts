@@ -77,7 +77,7 @@ export async function serve(
 
 const policy = (version: string, more: object = {}) =>
   ({
-    formatVersion: 5,
+    formatVersion: 6,
     version,
     virtualHosts: [],
     backends: [],

@@ -13,6 +13,7 @@ const quota = (amount: number): Quota => ({
   queueTimeoutMs: 0,
   unbounded: 'Allow',
   onJournalLoss: 'FailClosed',
+  onStoreLoss: 'FailClosed',
   onAbandon: 'Hold',
   unmetered: 'Refuse',
 });
@@ -30,7 +31,7 @@ const rule = (route: string, model: string, quotas: readonly string[] = []): Rul
 });
 
 const policy = (version: string, rules: readonly Rule[], quotas: readonly Quota[] = []): GatewayPolicy => ({
-  formatVersion: 5,
+  formatVersion: 6,
   version,
   virtualHosts: [{ routeNames: rules.map(({ route }) => route), rules, passthrough: [], access: [] }],
   backends: [{ name: 'app/b', schema: 'OpenAI', tokenizer: { encoding: 'Auto' }, models: [] }],

@@ -96,7 +96,7 @@ function ending(call: Call): Promise<StatusObject> {
 
 function policy(version: string, padding = ''): GatewayPolicy {
   const one = {
-    formatVersion: 5 as const,
+    formatVersion: 6 as const,
     version,
     virtualHosts: [],
     backends: [],

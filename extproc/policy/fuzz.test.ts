@@ -16,7 +16,7 @@ import { newPolicyReader, PolicyError } from './read.ts';
 
 await loadEncodings();
 
-const policy: GatewayPolicy = { formatVersion: 5, version: 'fuzz', ...basePolicy };
+const policy: GatewayPolicy = { formatVersion: 6, version: 'fuzz', ...basePolicy };
 const NOTHING: ReadonlyMap<string, string> = new Map();
 const BODY = Buffer.from(
   JSON.stringify({ model: 'gpt-4o-mini', max_tokens: 9, messages: [{ role: 'user', content: 'Hello' }] }),

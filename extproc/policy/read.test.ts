@@ -20,6 +20,7 @@ const quota = {
   queueTimeoutMs: 0,
   unbounded: 'Allow',
   onJournalLoss: 'FailClosed',
+  onStoreLoss: 'FailClosed',
   unmetered: 'Refuse',
   onAbandon: 'Hold',
 } as const;
@@ -63,7 +64,7 @@ const signIn: SignIn = {
 
 function policyOf(rules: number, changed = -1): GatewayPolicy {
   return {
-    formatVersion: 5,
+    formatVersion: 6,
     version: `of ${rules}, ${changed}`,
     virtualHosts: [
       {
@@ -205,7 +206,7 @@ const refusals: readonly (readonly [what: string, spoil: (policy: GatewayPolicy)
   [
     'another format',
     (p) => ({ ...p, formatVersion: 99 }),
-    /line 1: the policy has format 99; this program reads format 5/,
+    /line 1: the policy has format 99; this program reads format 6/,
   ],
 ];
 
@@ -224,7 +225,7 @@ test('text that is cut off, spoilt or in the form of before is refused', async (
   const lines = content.toString().split('\n');
   const texts = [
     content.subarray(0, content.length / 2),
-    ...['', '{}', 'null', '[]', '{"policy":1}', JSON.stringify({ ...policyOf(1), formatVersion: 5 })].map((text) =>
+    ...['', '{}', 'null', '[]', '{"policy":1}', JSON.stringify({ ...policyOf(1), formatVersion: 6 })].map((text) =>
       Buffer.from(text),
     ),
     Buffer.from(lines.slice(0, -1).join('\n')),

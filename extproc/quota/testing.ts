@@ -93,6 +93,7 @@ export function quota(type: CountLimit['type'], amount: number, more: Partial<Qu
     queueTimeoutMs: 0,
     unbounded: 'Refuse',
     onJournalLoss: 'FailClosed',
+    onStoreLoss: 'FailClosed',
     unmetered: 'Refuse',
     onAbandon: 'Hold',
     ...more,

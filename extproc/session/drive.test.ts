@@ -57,7 +57,7 @@ function waiting() {
     resume: say('resume'),
     unsentBytes: 0,
   };
-  const policy = compilePolicy({ ...base, formatVersion: 5, version: 'test' });
+  const policy = compilePolicy({ ...base, formatVersion: 6, version: 'test' });
   const handler = drive(exchange, {
     policy: () => policy,
     openCallers: new OpenCallers(),

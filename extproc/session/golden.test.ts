@@ -75,7 +75,7 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith('.in.yaml'
 
 function replay(given: Case): readonly object[] {
   let nowMs = START_MS;
-  const policy = compilePolicy({ formatVersion: 5, version: 'golden', ...base, ...given.policy });
+  const policy = compilePolicy({ formatVersion: 6, version: 'golden', ...base, ...given.policy });
   const { store } = openQuotaStore({ nowMs: () => nowMs });
   const session = new Session({
     policy,

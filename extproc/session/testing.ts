@@ -48,7 +48,7 @@ export function newRig(options: {
   readonly shared?: (shared: SessionServices) => Partial<SessionServices>;
 }): Rig {
   const { store } = openQuotaStore({ nowMs: () => 0, ...options.store });
-  let policy = compilePolicy({ ...basePolicy, ...options.policy, formatVersion: 5, version: 'test' });
+  let policy = compilePolicy({ ...basePolicy, ...options.policy, formatVersion: 6, version: 'test' });
   const records: RequestRecord[] = [];
   const faults: unknown[] = [];
   let ids = 0;

@@ -13,6 +13,7 @@ const quota: Quota = {
   queueTimeoutMs: 0,
   unbounded: 'Allow',
   onJournalLoss: 'FailClosed',
+  onStoreLoss: 'FailClosed',
   unmetered: 'Refuse',
   onAbandon: 'Hold',
 };

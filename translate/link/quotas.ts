@@ -6,7 +6,12 @@ import { nanoUnits } from '../../contract/money.ts';
 import type { KeyPart, Limit, Quota, Window } from '../../contract/policy.ts';
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { AIQuotaPolicy } from '../../crds/kinds.ts';
-import { journalLossDefaults, type QuotaPolicySpec, type QuotaSpec } from '../../crds/quota-policy.ts';
+import {
+  journalLossDefaults,
+  type QuotaPolicySpec,
+  type QuotaSpec,
+  storeLossDefaults,
+} from '../../crds/quota-policy.ts';
 import { durationMs } from '../../crds/schema.ts';
 import { type AttachedPolicy, type PolicyKind, type PolicyNeighbours, policiesOf } from '../attachment/policy-kind.ts';
 import type { TranslationContext } from '../context.ts';
@@ -160,6 +165,7 @@ function compileQuota(policy: string, quota: QuotaSpec): Quota {
     queueTimeoutMs: durationMs(quota.queueTimeout),
     unbounded: quota.unbounded,
     onJournalLoss: quota.onJournalLoss ?? journalLossDefaults[quota.limit.type],
+    onStoreLoss: quota.onStoreLoss ?? storeLossDefaults[quota.limit.type],
     unmetered: quota.unmetered,
     onAbandon: quota.onAbandon,
   };
