@@ -111,12 +111,12 @@ test('an operator lists and resets budgets, and the log records who did it', {
       .slice(0, 3)
       .map((line) => line.split(/ +/)),
     [
-      ['QUOTA', 'KEY', 'WINDOW', 'SPENT', 'HELD', 'LIMIT', 'RESETS'],
-      ['default/teams/once', 'blue', 'Lifetime', '1000', '0', '1000', 'never'],
-      ['default/teams/once', 'red', 'Lifetime', '400', '0', '1000', 'never'],
+      ['QUOTA', 'KEY', 'WINDOW', 'SPENT', 'HELD', 'LIMIT', 'RESETS', 'EXHAUSTED'],
+      ['default/teams/once', 'blue', 'Lifetime', '1000', '0', '1000', 'never', '-'],
+      ['default/teams/once', 'red', 'Lifetime', '400', '0', '1000', 'never', '-'],
     ],
   );
-  assert.match(listed.stdout, /evil\\u001b\[2J +86400s +7 +0 +50 +20\d\d-\S+Z\n$/);
+  assert.match(listed.stdout, /evil\\u001b\[2J +86400s +7 +0 +50 +20\d\d-\S+Z +-\n$/);
   const json = await tallygate('list', 'default/teams/once', '--key', 'red', '--json', '--socket', socket);
   assert.deepEqual(JSON.parse(json.stdout), {
     quota: 'default/teams/once',

@@ -79,9 +79,18 @@ function budgetTable(budgets: readonly Budget[]): string {
     return 'No budget is in use.\n';
   }
   return table(
-    ['QUOTA', 'KEY', 'WINDOW', 'SPENT', 'HELD', 'LIMIT', 'RESETS'],
-    budgets.map(({ quota: id, key, window, spent, held, limit, currency, resetAt }) =>
-      [id, key.join(',') || '-', window, spent, held, withCurrency(limit, currency), resetAt ?? 'never'].map(String),
+    ['QUOTA', 'KEY', 'WINDOW', 'SPENT', 'HELD', 'LIMIT', 'RESETS', 'EXHAUSTED'],
+    budgets.map(({ quota: id, key, window, spent, held, limit, currency, resetAt, exhaustedAt }) =>
+      [
+        id,
+        key.join(',') || '-',
+        window,
+        spent,
+        held,
+        withCurrency(limit, currency),
+        resetAt ?? 'never',
+        exhaustedAt ?? '-',
+      ].map(String),
     ),
   );
 }

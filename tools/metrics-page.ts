@@ -118,9 +118,10 @@ async function exampleText(): Promise<string> {
       [bucket, costBucket].map((passed) => ({ bucket: passed, amount: 1, cause: 'input_estimate' })),
     );
   }
-  recorder.alert({ bucket, percent: 80, spent: 8, limit: 10 });
+  const noTimes = { startMs: undefined, endMs: undefined };
+  recorder.alert({ bucket, percent: 80, spent: 8, held: 0, limit: 10, atMs: 0, ...noTimes });
   recorder.observe({
-    buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0 }],
+    buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0, ...noTimes }],
     openStreams: () => 1,
     serverCounters: newCounters,
     unsentBytes: () => 0,

@@ -5,7 +5,7 @@
 import { amountOf } from '../quota-conditions.ts';
 import type { QuotaDefinition } from './quota-definition.ts';
 import { SlidingSum } from './sliding.ts';
-import type { BucketRef, BudgetAlert, Hold, Holder } from './store.ts';
+import type { BucketRef, BudgetAlert, BudgetTimes, Hold, Holder } from './store.ts';
 import type { UsageHold, UsageSubject } from './usage-record.ts';
 import type { WindowBounds } from './window.ts';
 
@@ -71,6 +71,17 @@ export class WindowState {
     return this.sliding === undefined ? this.#charged : this.sliding.sum;
   }
 
+  /** When what is spent counts. */
+  get times(): BudgetTimes {
+    const { sliding, startMs, endMs } = this;
+    if (sliding !== undefined) {
+      const [first] = sliding.numbers;
+      const firstMs = first === undefined ? undefined : first * sliding.segmentMs;
+      return { startMs: firstMs, endMs: firstMs === undefined ? undefined : firstMs + sliding.durationMs };
+    }
+    return Number.isFinite(endMs) ? { startMs, endMs } : { startMs: undefined, endMs: undefined };
+  }
+
   /** Charges units and returns by how many they passed the limit. */
   charge(units: number, atMs: number): number {
     const { limit } = this;
@@ -103,7 +114,8 @@ export class WindowState {
       if (before < threshold && used >= threshold && !isRepeated) {
         this.#alertedMs ??= new Map();
         this.#alertedMs.set(percent, atMs);
-        this.bucket.alert({ bucket: this.bucket.ref, percent, spent: used, limit });
+        const { held, times } = this;
+        this.bucket.alert({ bucket: this.bucket.ref, percent, spent: used, held, limit, atMs, ...times });
       }
     }
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Quota } from '../../contract/policy.ts';
 import type { Decision, Hold, OutputDemand } from './store.ts';
 import {
   bound,
@@ -352,4 +353,13 @@ test('a draw in a unit that the quota no longer counts is left out', () => {
   const planned = { ...demand([before], startMs, 90), draws: [{ ...drawOn(before, undefined, 90), bucket: after }] };
   settleUnits(store, granted(reserve(store, planned)).hold, { amounts: [90], cause: 'in_flight' }, startMs);
   assert.equal(store.snapshot([after], startMs)[0]?.remaining, 5);
+});
+
+test('a calendar budget that nothing was spent of resets at the end of its window', () => {
+  const { store } = simulate();
+  const snapshot = (window: Quota['window']) =>
+    store.snapshot([bucket(quota('TotalTokens', 100, { window }))], startMs)[0]?.resetAtMs;
+  assert.equal(snapshot({ type: 'Calendar', unit: 'Day', timeZone: 'Europe/Vienna' }), Date.parse('2026-11-22T23:00Z'));
+  assert.equal(snapshot(slidingMinute), undefined);
+  assert.equal(snapshot(lifetime), undefined);
 });

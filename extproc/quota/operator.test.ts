@@ -7,6 +7,7 @@ import {
   costQuota,
   demand,
   granted,
+  hour,
   minute,
   noOutput,
   quota,
@@ -61,4 +62,30 @@ test('budgets in money are decimal numbers with a currency', async () => {
   assert.deepEqual(listed, [['0.0000615', '0.0000003', '500', 'USD']]);
   const reset = await resetBudgets(store, { quota: 'default/teams/Cost' }, now);
   assert.deepEqual(reset, { budgets: 1, spent: '0.0000615', currency: 'USD' });
+});
+
+test('a budget that is half spent after a quarter of its hour is exhausted after half of it', async () => {
+  const { store } = simulate();
+  const beginMs = Math.floor(startMs / 3_600_000) * 3_600_000;
+  const of = [bucket(quota('TotalTokens', 100, { window: hour }))];
+  const spent = granted(reserve(store, demand(of, beginMs, 50)));
+  settle(store, spent.hold, charge(50, 0), beginMs);
+  for (const [minutes, expected] of [
+    [15, 30],
+    [31, undefined],
+  ] as const) {
+    const now = () => beginMs + minutes * 60_000;
+    for await (const { exhaustedAt } of budgets(store, {}, now)) {
+      assert.equal(exhaustedAt, expected && new Date(beginMs + expected * 60_000).toISOString());
+    }
+  }
+});
+
+test('a sliding window counts its pace from its oldest charge', async () => {
+  const { store } = simulate();
+  const of = [bucket(quota('TotalTokens', 100, { window: slidingMinute }))];
+  const spent = granted(reserve(store, demand(of, startMs, 50)));
+  settle(store, spent.hold, charge(50, 0), startMs);
+  const [state] = store.top(1, startMs);
+  assert.deepEqual([state?.startMs, state?.endMs], [startMs, startMs + 60_000]);
 });

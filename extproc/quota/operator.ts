@@ -5,6 +5,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Quota } from '../../contract/policy.ts';
 import type { Bucket } from './bucket.ts';
+import { currencyOf, forecastOf, windowText } from './budget-report.ts';
 import type { MemoryStore } from './memory.ts';
 import { bucketSnapshot } from './snapshot.ts';
 import { shownAmount } from './units.ts';
@@ -27,6 +28,8 @@ export interface Budget {
   readonly currency?: string;
   /** When the whole limit is available again if nothing more is charged; absent: never. */
   readonly resetAt?: string;
+  /** When the limit is spent at the rate of the current window; absent: not within the window. */
+  readonly exhaustedAt?: string;
 }
 
 export interface ResetBudgets {
@@ -101,25 +104,17 @@ function sameKey(one: readonly string[], other: readonly string[]): boolean {
 
 function budget(bucket: Bucket, nowMs: number): Budget {
   const { quota } = bucket.definition;
-  const { window } = quota;
+  const { window, limit } = bucket;
   const { resetAtMs } = bucketSnapshot(bucket.ref, bucket, nowMs);
   return {
     quota: quota.id,
     key: bucket.values,
-    window:
-      window.type === 'Calendar'
-        ? window.unit
-        : window.type === 'Sliding'
-          ? `${window.durationMs / 1000}s`
-          : window.type,
-    spent: shownAmount(quota, bucket.window.used),
-    held: shownAmount(quota, bucket.window.held),
-    limit: shownAmount(quota, bucket.limit),
+    window: windowText(quota),
+    spent: shownAmount(quota, window.used),
+    held: shownAmount(quota, window.held),
+    limit: shownAmount(quota, limit),
     ...currencyOf(quota),
     ...(resetAtMs !== undefined && { resetAt: new Date(resetAtMs).toISOString() }),
+    ...forecastOf({ spent: window.used, limit, ...window.times }, nowMs),
   };
-}
-
-function currencyOf(quota: Quota | undefined): { readonly currency?: string } {
-  return quota?.limit.type === 'Cost' ? { currency: quota.limit.currency } : {};
 }

@@ -1,20 +1,40 @@
 /** The state of buckets as numbers, for headers and gauges. Changes nothing. */
 
+import type { Quota } from '../../contract/policy.ts';
 import { amountOf } from '../quota-conditions.ts';
 import type { Bucket } from './bucket.ts';
 import type { BucketRef, BucketSnapshot, BucketState } from './store.ts';
+import { Calendar } from './window.ts';
 
 /** Returns the state of a bucket; `bucket` undefined: nothing of it was spent yet. */
 export function bucketSnapshot(ref: BucketRef, bucket: Bucket | undefined, atMs: number): BucketSnapshot {
   if (bucket === undefined) {
     const limit = amountOf(ref.quota, ref.values);
-    return { bucket: ref, limit, remaining: limit };
+    const untouched = { bucket: ref, limit, remaining: limit };
+    const calendar = calendarOf(ref.quota);
+    return calendar === undefined ? untouched : { ...untouched, resetAtMs: calendar.at(atMs).endMs };
   }
   const { limit, window } = bucket;
   const remaining = Math.max(0, limit - window.used - window.held - window.elsewhere);
   const snapshot = { bucket: bucket.ref, limit, remaining };
   const resetAtMs = resetAtMsOf(bucket, atMs);
   return resetAtMs === undefined ? snapshot : { ...snapshot, resetAtMs };
+}
+
+/** Calendars of quotas without a bucket; those of buckets belong to their definition. */
+const calendars = new WeakMap<Quota, Calendar>();
+
+function calendarOf(quota: Quota): Calendar | undefined {
+  const { window } = quota;
+  if (window.type !== 'Calendar') {
+    return undefined;
+  }
+  let calendar = calendars.get(quota);
+  if (calendar === undefined) {
+    calendar = new Calendar(window.unit, window.timeZone);
+    calendars.set(quota, calendar);
+  }
+  return calendar;
 }
 
 /** Returns when the whole limit is available again if nothing more is charged. */
@@ -32,6 +52,7 @@ function bucketState({ ref, limit, window }: Bucket): BucketState {
     spent: window.used,
     held: window.held,
     overdraft: Math.max(0, window.used - limit),
+    ...window.times,
   };
 }
 

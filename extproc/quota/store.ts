@@ -228,14 +228,24 @@ export interface QuotaStore {
 }
 
 /** Usage of a bucket that reached a threshold of `alertAt`. */
-export interface BudgetAlert {
+export interface BudgetAlert extends BudgetTimes {
   readonly bucket: BucketRef;
   readonly percent: number;
   readonly spent: number;
+  readonly held: number;
   readonly limit: number;
+  readonly atMs: number;
 }
 
-export interface BucketState {
+/** When the spent amount of a bucket counts. */
+export interface BudgetTimes {
+  /** The start of a calendar window, or the oldest charge of a sliding one; undefined: unknown. */
+  readonly startMs: number | undefined;
+  /** Undefined: never. */
+  readonly endMs: number | undefined;
+}
+
+export interface BucketState extends BudgetTimes {
   readonly bucket: BucketRef;
   readonly limit: number;
   readonly spent: number;

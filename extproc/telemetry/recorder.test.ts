@@ -8,6 +8,8 @@ import { accessLine } from './access-line.ts';
 import { newRecorder } from './recorder.ts';
 import { bucket, outcomeOfStream } from './testing.ts';
 
+const noTimes = { startMs: undefined, endMs: undefined };
+
 function recorderOf(outcomes: readonly RequestRecord[]) {
   const recorder = newRecorder({ nowMs: 0 });
   for (const outcome of outcomes) {
@@ -207,7 +209,7 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
     keys: () => [{ quota: 'default/teams/hour', keys: 8, most: 10 }],
     buckets: (count) => {
       asked++;
-      return [{ bucket, limit: 1000, spent: 1100, held: 5, overdraft: 100 }].slice(0, count);
+      return [{ bucket, limit: 1000, spent: 1100, held: 5, overdraft: 100, ...noTimes }].slice(0, count);
     },
   });
   assert.equal(sums('tallygate.streams.open')[0]?.value, 3);
@@ -249,7 +251,7 @@ test('metrics show values of quota keys in plain text or as hashes', () => {
   ] as const) {
     const recorder = newRecorder({ nowMs: 0, hashesKeys });
     recorder.observe({
-      buckets: () => [{ bucket, spent: 1, held: 0, limit: 9, overdraft: 0 }],
+      buckets: () => [{ bucket, spent: 1, held: 0, limit: 9, overdraft: 0, ...noTimes }],
       openStreams: () => 0,
       serverCounters: newCounters,
       unsentBytes: () => 0,
