@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tallygate/policy/v1/policy.proto.
  */
 export const file_tallygate_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSKkAgoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAQgkKB21lc3NhZ2UihgEKBUhlbGxvEhcKD3Byb2dyYW1fdmVyc2lvbhgBIAEoCRIXCg9mb3JtYXRfdmVyc2lvbnMYAiADKA0SNAoIaW5fZm9yY2UYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFQoNcmVhZHNfY2hhbmdlcxgEIAEoCCJACg1Qb2xpY3lWZXJzaW9uEg0KBWVwb2NoGAEgASgEEg8KB2NvdW50ZXIYAiABKAQSDwoHdmVyc2lvbhgDIAEoCSJCCgtBY2tub3dsZWRnZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uIk0KBlJlZnVzZRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEg4KBnJlYXNvbhgCIAEoCSLQAgoLQ29uZmlnQ2hlY2sSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhISCgp1bnJlYWRhYmxlGAIgASgJEhAKCGV4cGVjdGVkGAMgASgNEjMKB21pc3NpbmcYBCABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSNgoKdW5maWx0ZXJlZBgFIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxIzCgdmYWlsaW5nGAYgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEkQKGGxpc3RlbmVyc193aXRob3V0X2ZpbHRlchgHIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcyItCg1BZmZlY3RlZE5hbWVzEg0KBXRvdGFsGAEgASgNEg0KBW5hbWVzGAIgAygJIhoKC1JlZmV0Y2hLZXlzEgsKA3VybBgBIAEoCSJNChFDb250cm9sbGVyTWVzc2FnZRItCgZwb2xpY3kYASABKAsyGy50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeUgAQgkKB21lc3NhZ2UilAEKBlBvbGljeRIzCgd2ZXJzaW9uGAEgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEhQKB2NvbnRlbnQYAiABKAxIAIgBARIzCgdjaGFuZ2VzGAMgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lDaGFuZ2VzQgoKCF9jb250ZW50ImAKDVBvbGljeUNoYW5nZXMSDAoEYmFzZRgBIAEoCRIxCgZwaWVjZXMYAiADKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkNvbnRlbnRQaWVjZRIOCgZkaWdlc3QYAyABKAwiVwoMQ29udGVudFBpZWNlEi4KBGtlcHQYASABKAsyHi50YWxseWdhdGUucG9saWN5LnYxLkxpbmVSYW5nZUgAEg4KBHRleHQYAiABKAxIAEIHCgVwaWVjZSIpCglMaW5lUmFuZ2USDQoFZmlyc3QYASABKA0SDQoFY291bnQYAiABKA0yagoNUG9saWN5U2VydmljZRJZCgZGb2xsb3cSIy50YWxseWdhdGUucG9saWN5LnYxLlNpZGVjYXJNZXNzYWdlGiYudGFsbHlnYXRlLnBvbGljeS52MS5Db250cm9sbGVyTWVzc2FnZSgBMAFiBnByb3RvMw");
+  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSKgAwoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAEjoKDWJ1ZGdldF9hbGVydHMYBiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkJ1ZGdldEFsZXJ0c0gAEj4KD2Z1bGxlc3RfYnVkZ2V0cxgHIAEoCzIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuRnVsbGVzdEJ1ZGdldHNIAEIJCgdtZXNzYWdlIoYBCgVIZWxsbxIXCg9wcm9ncmFtX3ZlcnNpb24YASABKAkSFwoPZm9ybWF0X3ZlcnNpb25zGAIgAygNEjQKCGluX2ZvcmNlGAMgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEhUKDXJlYWRzX2NoYW5nZXMYBCABKAgiQAoNUG9saWN5VmVyc2lvbhINCgVlcG9jaBgBIAEoBBIPCgdjb3VudGVyGAIgASgEEg8KB3ZlcnNpb24YAyABKAkiQgoLQWNrbm93bGVkZ2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbiJNCgZSZWZ1c2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIOCgZyZWFzb24YAiABKAki0AIKC0NvbmZpZ0NoZWNrEjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SEgoKdW5yZWFkYWJsZRgCIAEoCRIQCghleHBlY3RlZBgDIAEoDRIzCgdtaXNzaW5nGAQgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEjYKCnVuZmlsdGVyZWQYBSABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSMwoHZmFpbGluZxgGIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxJEChhsaXN0ZW5lcnNfd2l0aG91dF9maWx0ZXIYByABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMiLQoNQWZmZWN0ZWROYW1lcxINCgV0b3RhbBgBIAEoDRINCgVuYW1lcxgCIAMoCSIaCgtSZWZldGNoS2V5cxILCgN1cmwYASABKAkiQAoMQnVkZ2V0QWxlcnRzEjAKBmFsZXJ0cxgBIAMoCzIgLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQnVkZ2V0QWxlcnQiLgoLQnVkZ2V0QWxlcnQSDgoGbnVtYmVyGAEgASgEEg8KB2NvbnRlbnQYAiABKAkiIQoORnVsbGVzdEJ1ZGdldHMSDwoHYnVkZ2V0cxgBIAMoCSKFAQoRQ29udHJvbGxlck1lc3NhZ2USLQoGcG9saWN5GAEgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lIABI2CgthbGVydHNfa2VwdBgDIAEoCzIfLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWxlcnRzS2VwdEgAQgkKB21lc3NhZ2UiHQoKQWxlcnRzS2VwdBIPCgdudW1iZXJzGAEgAygEIpQBCgZQb2xpY3kSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIUCgdjb250ZW50GAIgASgMSACIAQESMwoHY2hhbmdlcxgDIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5Q2hhbmdlc0IKCghfY29udGVudCJgCg1Qb2xpY3lDaGFuZ2VzEgwKBGJhc2UYASABKAkSMQoGcGllY2VzGAIgAygLMiEudGFsbHlnYXRlLnBvbGljeS52MS5Db250ZW50UGllY2USDgoGZGlnZXN0GAMgASgMIlcKDENvbnRlbnRQaWVjZRIuCgRrZXB0GAEgASgLMh4udGFsbHlnYXRlLnBvbGljeS52MS5MaW5lUmFuZ2VIABIOCgR0ZXh0GAIgASgMSABCBwoFcGllY2UiKQoJTGluZVJhbmdlEg0KBWZpcnN0GAEgASgNEg0KBWNvdW50GAIgASgNMmoKDVBvbGljeVNlcnZpY2USWQoGRm9sbG93EiMudGFsbHlnYXRlLnBvbGljeS52MS5TaWRlY2FyTWVzc2FnZRomLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQ29udHJvbGxlck1lc3NhZ2UoATABYgZwcm90bzM");
 
 /**
  * @generated from message tallygate.policy.v1.SidecarMessage
@@ -53,6 +53,18 @@ export type SidecarMessage = Message<"tallygate.policy.v1.SidecarMessage"> & {
      */
     value: RefetchKeys;
     case: "refetchKeys";
+  } | {
+    /**
+     * @generated from field: tallygate.policy.v1.BudgetAlerts budget_alerts = 6;
+     */
+    value: BudgetAlerts;
+    case: "budgetAlerts";
+  } | {
+    /**
+     * @generated from field: tallygate.policy.v1.FullestBudgets fullest_budgets = 7;
+     */
+    value: FullestBudgets;
+    case: "fullestBudgets";
   } | { case: undefined; value?: undefined };
 };
 
@@ -281,6 +293,73 @@ export const RefetchKeysSchema: GenMessage<RefetchKeys> = /*@__PURE__*/
   messageDesc(file_tallygate_policy_v1_policy, 7);
 
 /**
+ * Budgets of which a percentage of `alertAt` was spent. A sidecar sends those that are not
+ * acknowledged again on each new stream.
+ *
+ * @generated from message tallygate.policy.v1.BudgetAlerts
+ */
+export type BudgetAlerts = Message<"tallygate.policy.v1.BudgetAlerts"> & {
+  /**
+   * @generated from field: repeated tallygate.policy.v1.BudgetAlert alerts = 1;
+   */
+  alerts: BudgetAlert[];
+};
+
+/**
+ * Describes the message tallygate.policy.v1.BudgetAlerts.
+ * Use `create(BudgetAlertsSchema)` to create a new message.
+ */
+export const BudgetAlertsSchema: GenMessage<BudgetAlerts> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 8);
+
+/**
+ * @generated from message tallygate.policy.v1.BudgetAlert
+ */
+export type BudgetAlert = Message<"tallygate.policy.v1.BudgetAlert"> & {
+  /**
+   * Chosen by the sidecar; names the alert in AlertsKept.
+   *
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * JSON, as contract/budget-report.ts defines it.
+   *
+   * @generated from field: string content = 2;
+   */
+  content: string;
+};
+
+/**
+ * Describes the message tallygate.policy.v1.BudgetAlert.
+ * Use `create(BudgetAlertSchema)` to create a new message.
+ */
+export const BudgetAlertSchema: GenMessage<BudgetAlert> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 9);
+
+/**
+ * The budgets with the least left, when they have changed. Replaces those sent before.
+ *
+ * @generated from message tallygate.policy.v1.FullestBudgets
+ */
+export type FullestBudgets = Message<"tallygate.policy.v1.FullestBudgets"> & {
+  /**
+   * JSON, as contract/budget-report.ts defines it.
+   *
+   * @generated from field: repeated string budgets = 1;
+   */
+  budgets: string[];
+};
+
+/**
+ * Describes the message tallygate.policy.v1.FullestBudgets.
+ * Use `create(FullestBudgetsSchema)` to create a new message.
+ */
+export const FullestBudgetsSchema: GenMessage<FullestBudgets> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 10);
+
+/**
  * @generated from message tallygate.policy.v1.ControllerMessage
  */
 export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage"> & {
@@ -293,6 +372,12 @@ export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage">
      */
     value: Policy;
     case: "policy";
+  } | {
+    /**
+     * @generated from field: tallygate.policy.v1.AlertsKept alerts_kept = 3;
+     */
+    value: AlertsKept;
+    case: "alertsKept";
   } | { case: undefined; value?: undefined };
 };
 
@@ -301,7 +386,26 @@ export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage">
  * Use `create(ControllerMessageSchema)` to create a new message.
  */
 export const ControllerMessageSchema: GenMessage<ControllerMessage> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 8);
+  messageDesc(file_tallygate_policy_v1_policy, 11);
+
+/**
+ * The controller has stored these alerts, so that the next leader knows them, too.
+ *
+ * @generated from message tallygate.policy.v1.AlertsKept
+ */
+export type AlertsKept = Message<"tallygate.policy.v1.AlertsKept"> & {
+  /**
+   * @generated from field: repeated uint64 numbers = 1;
+   */
+  numbers: bigint[];
+};
+
+/**
+ * Describes the message tallygate.policy.v1.AlertsKept.
+ * Use `create(AlertsKeptSchema)` to create a new message.
+ */
+export const AlertsKeptSchema: GenMessage<AlertsKept> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 12);
 
 /**
  * @generated from message tallygate.policy.v1.Policy
@@ -332,7 +436,7 @@ export type Policy = Message<"tallygate.policy.v1.Policy"> & {
  * Use `create(PolicySchema)` to create a new message.
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 9);
+  messageDesc(file_tallygate_policy_v1_policy, 13);
 
 /**
  * @generated from message tallygate.policy.v1.PolicyChanges
@@ -365,7 +469,7 @@ export type PolicyChanges = Message<"tallygate.policy.v1.PolicyChanges"> & {
  * Use `create(PolicyChangesSchema)` to create a new message.
  */
 export const PolicyChangesSchema: GenMessage<PolicyChanges> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 10);
+  messageDesc(file_tallygate_policy_v1_policy, 14);
 
 /**
  * @generated from message tallygate.policy.v1.ContentPiece
@@ -396,7 +500,7 @@ export type ContentPiece = Message<"tallygate.policy.v1.ContentPiece"> & {
  * Use `create(ContentPieceSchema)` to create a new message.
  */
 export const ContentPieceSchema: GenMessage<ContentPiece> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 11);
+  messageDesc(file_tallygate_policy_v1_policy, 15);
 
 /**
  * Lines of the content in force.
@@ -420,7 +524,7 @@ export type LineRange = Message<"tallygate.policy.v1.LineRange"> & {
  * Use `create(LineRangeSchema)` to create a new message.
  */
 export const LineRangeSchema: GenMessage<LineRange> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 12);
+  messageDesc(file_tallygate_policy_v1_policy, 16);
 
 /**
  * @generated from service tallygate.policy.v1.PolicyService
