@@ -6,15 +6,15 @@
 // @generated from file tallygate/policy/v1/policy.proto (package tallygate.policy.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file tallygate/policy/v1/policy.proto.
  */
 export const file_tallygate_policy_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSKgAwoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAEjoKDWJ1ZGdldF9hbGVydHMYBiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkJ1ZGdldEFsZXJ0c0gAEj4KD2Z1bGxlc3RfYnVkZ2V0cxgHIAEoCzIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuRnVsbGVzdEJ1ZGdldHNIAEIJCgdtZXNzYWdlIoYBCgVIZWxsbxIXCg9wcm9ncmFtX3ZlcnNpb24YASABKAkSFwoPZm9ybWF0X3ZlcnNpb25zGAIgAygNEjQKCGluX2ZvcmNlGAMgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lWZXJzaW9uEhUKDXJlYWRzX2NoYW5nZXMYBCABKAgiQAoNUG9saWN5VmVyc2lvbhINCgVlcG9jaBgBIAEoBBIPCgdjb3VudGVyGAIgASgEEg8KB3ZlcnNpb24YAyABKAkiQgoLQWNrbm93bGVkZ2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbiJNCgZSZWZ1c2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIOCgZyZWFzb24YAiABKAki0AIKC0NvbmZpZ0NoZWNrEjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SEgoKdW5yZWFkYWJsZRgCIAEoCRIQCghleHBlY3RlZBgDIAEoDRIzCgdtaXNzaW5nGAQgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEjYKCnVuZmlsdGVyZWQYBSABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSMwoHZmFpbGluZxgGIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxJEChhsaXN0ZW5lcnNfd2l0aG91dF9maWx0ZXIYByABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMiLQoNQWZmZWN0ZWROYW1lcxINCgV0b3RhbBgBIAEoDRINCgVuYW1lcxgCIAMoCSIaCgtSZWZldGNoS2V5cxILCgN1cmwYASABKAkiQAoMQnVkZ2V0QWxlcnRzEjAKBmFsZXJ0cxgBIAMoCzIgLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQnVkZ2V0QWxlcnQiLgoLQnVkZ2V0QWxlcnQSDgoGbnVtYmVyGAEgASgEEg8KB2NvbnRlbnQYAiABKAkiIQoORnVsbGVzdEJ1ZGdldHMSDwoHYnVkZ2V0cxgBIAMoCSKFAQoRQ29udHJvbGxlck1lc3NhZ2USLQoGcG9saWN5GAEgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lIABI2CgthbGVydHNfa2VwdBgDIAEoCzIfLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWxlcnRzS2VwdEgAQgkKB21lc3NhZ2UiHQoKQWxlcnRzS2VwdBIPCgdudW1iZXJzGAEgAygEIpQBCgZQb2xpY3kSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIUCgdjb250ZW50GAIgASgMSACIAQESMwoHY2hhbmdlcxgDIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5Q2hhbmdlc0IKCghfY29udGVudCJgCg1Qb2xpY3lDaGFuZ2VzEgwKBGJhc2UYASABKAkSMQoGcGllY2VzGAIgAygLMiEudGFsbHlnYXRlLnBvbGljeS52MS5Db250ZW50UGllY2USDgoGZGlnZXN0GAMgASgMIlcKDENvbnRlbnRQaWVjZRIuCgRrZXB0GAEgASgLMh4udGFsbHlnYXRlLnBvbGljeS52MS5MaW5lUmFuZ2VIABIOCgR0ZXh0GAIgASgMSABCBwoFcGllY2UiKQoJTGluZVJhbmdlEg0KBWZpcnN0GAEgASgNEg0KBWNvdW50GAIgASgNMmoKDVBvbGljeVNlcnZpY2USWQoGRm9sbG93EiMudGFsbHlnYXRlLnBvbGljeS52MS5TaWRlY2FyTWVzc2FnZRomLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQ29udHJvbGxlck1lc3NhZ2UoATABYgZwcm90bzM");
+  fileDesc("CiB0YWxseWdhdGUvcG9saWN5L3YxL3BvbGljeS5wcm90bxITdGFsbHlnYXRlLnBvbGljeS52MSLnAwoOU2lkZWNhck1lc3NhZ2USKwoFaGVsbG8YASABKAsyGi50YWxseWdhdGUucG9saWN5LnYxLkhlbGxvSAASNwoLYWNrbm93bGVkZ2UYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkFja25vd2xlZGdlSAASLQoGcmVmdXNlGAMgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5SZWZ1c2VIABI4Cgxjb25maWdfY2hlY2sYBCABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLkNvbmZpZ0NoZWNrSAASOAoMcmVmZXRjaF9rZXlzGAUgASgLMiAudGFsbHlnYXRlLnBvbGljeS52MS5SZWZldGNoS2V5c0gAEjoKDWJ1ZGdldF9hbGVydHMYBiABKAsyIS50YWxseWdhdGUucG9saWN5LnYxLkJ1ZGdldEFsZXJ0c0gAEj4KD2Z1bGxlc3RfYnVkZ2V0cxgHIAEoCzIjLnRhbGx5Z2F0ZS5wb2xpY3kudjEuRnVsbGVzdEJ1ZGdldHNIABJFChNzaGFyZWRfc3RvcmVfcmVwb3J0GAggASgLMiYudGFsbHlnYXRlLnBvbGljeS52MS5TaGFyZWRTdG9yZVJlcG9ydEgAQgkKB21lc3NhZ2UiogEKBUhlbGxvEhcKD3Byb2dyYW1fdmVyc2lvbhgBIAEoCRIXCg9mb3JtYXRfdmVyc2lvbnMYAiADKA0SNAoIaW5fZm9yY2UYAyABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SFQoNcmVhZHNfY2hhbmdlcxgEIAEoCBIaChJyZWFkc19zaGFyZWRfc3RvcmUYBSABKAgiQAoNUG9saWN5VmVyc2lvbhINCgVlcG9jaBgBIAEoBBIPCgdjb3VudGVyGAIgASgEEg8KB3ZlcnNpb24YAyABKAkiQgoLQWNrbm93bGVkZ2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbiJNCgZSZWZ1c2USMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIOCgZyZWFzb24YAiABKAki0AIKC0NvbmZpZ0NoZWNrEjMKB3ZlcnNpb24YASABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLlBvbGljeVZlcnNpb24SEgoKdW5yZWFkYWJsZRgCIAEoCRIQCghleHBlY3RlZBgDIAEoDRIzCgdtaXNzaW5nGAQgASgLMiIudGFsbHlnYXRlLnBvbGljeS52MS5BZmZlY3RlZE5hbWVzEjYKCnVuZmlsdGVyZWQYBSABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMSMwoHZmFpbGluZxgGIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQWZmZWN0ZWROYW1lcxJEChhsaXN0ZW5lcnNfd2l0aG91dF9maWx0ZXIYByABKAsyIi50YWxseWdhdGUucG9saWN5LnYxLkFmZmVjdGVkTmFtZXMiLQoNQWZmZWN0ZWROYW1lcxINCgV0b3RhbBgBIAEoDRINCgVuYW1lcxgCIAMoCSIaCgtSZWZldGNoS2V5cxILCgN1cmwYASABKAkiQAoMQnVkZ2V0QWxlcnRzEjAKBmFsZXJ0cxgBIAMoCzIgLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQnVkZ2V0QWxlcnQiLgoLQnVkZ2V0QWxlcnQSDgoGbnVtYmVyGAEgASgEEg8KB2NvbnRlbnQYAiABKAkiIQoORnVsbGVzdEJ1ZGdldHMSDwoHYnVkZ2V0cxgBIAMoCSK3AQoRU2hhcmVkU3RvcmVSZXBvcnQSOwoFc3RhdGUYASABKA4yLC50YWxseWdhdGUucG9saWN5LnYxLlNoYXJlZFN0b3JlUmVwb3J0LlN0YXRlEg4KBnJlYXNvbhgCIAEoCSJVCgVTdGF0ZRIVChFTVEFURV9VTlNQRUNJRklFRBAAEhAKDFNUQVRFX1VOVVNFRBABEhMKD1NUQVRFX0FWQUlMQUJMRRACEg4KClNUQVRFX0xPU1QQAyK/AQoRQ29udHJvbGxlck1lc3NhZ2USLQoGcG9saWN5GAEgASgLMhsudGFsbHlnYXRlLnBvbGljeS52MS5Qb2xpY3lIABI4CgxzaGFyZWRfc3RvcmUYAiABKAsyIC50YWxseWdhdGUucG9saWN5LnYxLlNoYXJlZFN0b3JlSAASNgoLYWxlcnRzX2tlcHQYAyABKAsyHy50YWxseWdhdGUucG9saWN5LnYxLkFsZXJ0c0tlcHRIAEIJCgdtZXNzYWdlIh0KCkFsZXJ0c0tlcHQSDwoHbnVtYmVycxgBIAMoBCI8CgtTaGFyZWRTdG9yZRINCgVlcG9jaBgBIAEoBBITCgZjb25maWcYAiABKAxIAIgBAUIJCgdfY29uZmlnIpQBCgZQb2xpY3kSMwoHdmVyc2lvbhgBIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5VmVyc2lvbhIUCgdjb250ZW50GAIgASgMSACIAQESMwoHY2hhbmdlcxgDIAEoCzIiLnRhbGx5Z2F0ZS5wb2xpY3kudjEuUG9saWN5Q2hhbmdlc0IKCghfY29udGVudCJgCg1Qb2xpY3lDaGFuZ2VzEgwKBGJhc2UYASABKAkSMQoGcGllY2VzGAIgAygLMiEudGFsbHlnYXRlLnBvbGljeS52MS5Db250ZW50UGllY2USDgoGZGlnZXN0GAMgASgMIlcKDENvbnRlbnRQaWVjZRIuCgRrZXB0GAEgASgLMh4udGFsbHlnYXRlLnBvbGljeS52MS5MaW5lUmFuZ2VIABIOCgR0ZXh0GAIgASgMSABCBwoFcGllY2UiKQoJTGluZVJhbmdlEg0KBWZpcnN0GAEgASgNEg0KBWNvdW50GAIgASgNMmoKDVBvbGljeVNlcnZpY2USWQoGRm9sbG93EiMudGFsbHlnYXRlLnBvbGljeS52MS5TaWRlY2FyTWVzc2FnZRomLnRhbGx5Z2F0ZS5wb2xpY3kudjEuQ29udHJvbGxlck1lc3NhZ2UoATABYgZwcm90bzM");
 
 /**
  * @generated from message tallygate.policy.v1.SidecarMessage
@@ -65,6 +65,12 @@ export type SidecarMessage = Message<"tallygate.policy.v1.SidecarMessage"> & {
      */
     value: FullestBudgets;
     case: "fullestBudgets";
+  } | {
+    /**
+     * @generated from field: tallygate.policy.v1.SharedStoreReport shared_store_report = 8;
+     */
+    value: SharedStoreReport;
+    case: "sharedStoreReport";
   } | { case: undefined; value?: undefined };
 };
 
@@ -104,6 +110,13 @@ export type Hello = Message<"tallygate.policy.v1.Hello"> & {
    * @generated from field: bool reads_changes = 4;
    */
   readsChanges: boolean;
+
+  /**
+   * Whether this program reads ControllerMessage.shared_store.
+   *
+   * @generated from field: bool reads_shared_store = 5;
+   */
+  readsSharedStore: boolean;
 };
 
 /**
@@ -360,6 +373,70 @@ export const FullestBudgetsSchema: GenMessage<FullestBudgets> = /*@__PURE__*/
   messageDesc(file_tallygate_policy_v1_policy, 10);
 
 /**
+ * Whether the sidecar reaches the shared quota store. Sent at each change, and on each new stream.
+ *
+ * @generated from message tallygate.policy.v1.SharedStoreReport
+ */
+export type SharedStoreReport = Message<"tallygate.policy.v1.SharedStoreReport"> & {
+  /**
+   * @generated from field: tallygate.policy.v1.SharedStoreReport.State state = 1;
+   */
+  state: SharedStoreReport_State;
+
+  /**
+   * Why the store is lost, or the last configuration was refused.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message tallygate.policy.v1.SharedStoreReport.
+ * Use `create(SharedStoreReportSchema)` to create a new message.
+ */
+export const SharedStoreReportSchema: GenMessage<SharedStoreReport> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 11);
+
+/**
+ * @generated from enum tallygate.policy.v1.SharedStoreReport.State
+ */
+export const SharedStoreReport_State = {
+  /**
+   * @generated from enum value: STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The sidecar counts for itself.
+   *
+   * @generated from enum value: STATE_UNUSED = 1;
+   */
+  UNUSED: 1,
+
+  /**
+   * @generated from enum value: STATE_AVAILABLE = 2;
+   */
+  AVAILABLE: 2,
+
+  /**
+   * @generated from enum value: STATE_LOST = 3;
+   */
+  LOST: 3,
+} as const;
+
+/**
+ * @generated from enum tallygate.policy.v1.SharedStoreReport.State
+ */
+export type SharedStoreReport_State = (typeof SharedStoreReport_State)[keyof typeof SharedStoreReport_State] | UnknownEnum;
+
+/**
+ * Describes the enum tallygate.policy.v1.SharedStoreReport.State.
+ */
+export const SharedStoreReport_StateSchema: GenEnum<SharedStoreReport_State> = /*@__PURE__*/
+  enumDesc(file_tallygate_policy_v1_policy, 11, 0);
+
+/**
  * @generated from message tallygate.policy.v1.ControllerMessage
  */
 export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage"> & {
@@ -374,6 +451,12 @@ export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage">
     case: "policy";
   } | {
     /**
+     * @generated from field: tallygate.policy.v1.SharedStore shared_store = 2;
+     */
+    value: SharedStore;
+    case: "sharedStore";
+  } | {
+    /**
      * @generated from field: tallygate.policy.v1.AlertsKept alerts_kept = 3;
      */
     value: AlertsKept;
@@ -386,7 +469,7 @@ export type ControllerMessage = Message<"tallygate.policy.v1.ControllerMessage">
  * Use `create(ControllerMessageSchema)` to create a new message.
  */
 export const ControllerMessageSchema: GenMessage<ControllerMessage> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 11);
+  messageDesc(file_tallygate_policy_v1_policy, 12);
 
 /**
  * The controller has stored these alerts, so that the next leader knows them, too.
@@ -405,7 +488,36 @@ export type AlertsKept = Message<"tallygate.policy.v1.AlertsKept"> & {
  * Use `create(AlertsKeptSchema)` to create a new message.
  */
 export const AlertsKeptSchema: GenMessage<AlertsKept> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 12);
+  messageDesc(file_tallygate_policy_v1_policy, 13);
+
+/**
+ * How to reach the store in which all sidecars count together. Comes before the first policy of a
+ * stream, and again when it has changed. The sidecar keeps it on disk.
+ *
+ * @generated from message tallygate.policy.v1.SharedStore
+ */
+export type SharedStore = Message<"tallygate.policy.v1.SharedStore"> & {
+  /**
+   * The term of the leader; a sidecar ignores a lower one than it has.
+   *
+   * @generated from field: uint64 epoch = 1;
+   */
+  epoch: bigint;
+
+  /**
+   * JSON, as contract/shared-store.ts defines it, with the password; absent: there is no such store.
+   *
+   * @generated from field: optional bytes config = 2;
+   */
+  config?: Uint8Array | undefined;
+};
+
+/**
+ * Describes the message tallygate.policy.v1.SharedStore.
+ * Use `create(SharedStoreSchema)` to create a new message.
+ */
+export const SharedStoreSchema: GenMessage<SharedStore> = /*@__PURE__*/
+  messageDesc(file_tallygate_policy_v1_policy, 14);
 
 /**
  * @generated from message tallygate.policy.v1.Policy
@@ -436,7 +548,7 @@ export type Policy = Message<"tallygate.policy.v1.Policy"> & {
  * Use `create(PolicySchema)` to create a new message.
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 13);
+  messageDesc(file_tallygate_policy_v1_policy, 15);
 
 /**
  * @generated from message tallygate.policy.v1.PolicyChanges
@@ -469,7 +581,7 @@ export type PolicyChanges = Message<"tallygate.policy.v1.PolicyChanges"> & {
  * Use `create(PolicyChangesSchema)` to create a new message.
  */
 export const PolicyChangesSchema: GenMessage<PolicyChanges> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 14);
+  messageDesc(file_tallygate_policy_v1_policy, 16);
 
 /**
  * @generated from message tallygate.policy.v1.ContentPiece
@@ -500,7 +612,7 @@ export type ContentPiece = Message<"tallygate.policy.v1.ContentPiece"> & {
  * Use `create(ContentPieceSchema)` to create a new message.
  */
 export const ContentPieceSchema: GenMessage<ContentPiece> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 15);
+  messageDesc(file_tallygate_policy_v1_policy, 17);
 
 /**
  * Lines of the content in force.
@@ -524,7 +636,7 @@ export type LineRange = Message<"tallygate.policy.v1.LineRange"> & {
  * Use `create(LineRangeSchema)` to create a new message.
  */
 export const LineRangeSchema: GenMessage<LineRange> = /*@__PURE__*/
-  messageDesc(file_tallygate_policy_v1_policy, 16);
+  messageDesc(file_tallygate_policy_v1_policy, 18);
 
 /**
  * @generated from service tallygate.policy.v1.PolicyService
