@@ -195,7 +195,8 @@ function retryAfterMs(bucket: Bucket, need: number, atMs: number): number | unde
     return undefined;
   }
   const more = Math.max(0, Math.ceil((window.debt(limit, 1) + need - limit) / limit));
-  return Math.max(1, window.endMs - atMs) + more * definition.calendar.lengthMs;
+  const fitsAtMs = more === 0 ? window.endMs : definition.calendar.startAfter(window.endMs, more);
+  return Math.max(1, fitsAtMs - atMs);
 }
 
 /**

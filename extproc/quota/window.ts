@@ -2,6 +2,7 @@
  * Calendar windows in any time zone: the window of an instant, and the distance between two
  * windows.
  */
+import { Temporal } from 'temporal-polyfill';
 import type { CalendarUnit } from '../../contract/policy.ts';
 
 /** The instants from `startMs` (inclusive) to `endMs` (exclusive). */
@@ -22,8 +23,15 @@ const usualLengthMs = {
   Month: 30 * 86_400_000,
 } as const satisfies Record<CalendarUnit, number>;
 
-/** The first Monday after the epoch, in milliseconds of local time. */
-const FIRST_MONDAY_MS = 4 * usualLengthMs.Day;
+/** The calendar is exact about windows that end this much later at most; ten years. */
+const EXACT_AHEAD_MS = 3_652 * usualLengthMs.Day;
+
+/** Temporal's names of the units. */
+const clockUnits = { Minute: 'minute', Hour: 'hour' } as const;
+const dateUnits = { Day: 'days', Week: 'weeks', Month: 'months' } as const;
+
+type ClockUnit = keyof typeof clockUnits;
+type DateUnit = keyof typeof dateUnits;
 
 /**
  * The calendar of one unit in one time zone. Caches the last bounds, so that a query in the same
@@ -32,26 +40,15 @@ const FIRST_MONDAY_MS = 4 * usualLengthMs.Day;
 export class Calendar {
   readonly unit: CalendarUnit;
   readonly lengthMs: number;
-  readonly #format: Intl.DateTimeFormat | undefined;
+  readonly #timeZone: string;
   #last: WindowBounds = { startMs: 0, endMs: 0 };
 
   /** Throws a RangeError for an unknown time zone. */
   constructor(unit: CalendarUnit, timeZone: string) {
     this.unit = unit;
     this.lengthMs = usualLengthMs[unit];
-    this.#format =
-      timeZone === 'UTC'
-        ? undefined
-        : new Intl.DateTimeFormat('en-US', {
-            timeZone,
-            hourCycle: 'h23',
-            year: 'numeric',
-            month: 'numeric',
-            day: 'numeric',
-            hour: 'numeric',
-            minute: 'numeric',
-            second: 'numeric',
-          });
+    this.#timeZone = timeZone;
+    this.#local(0);
   }
 
   /**
@@ -75,121 +72,92 @@ export class Calendar {
   /** Returns the distance in windows between two window starts: 1 for neighbours. */
   apart(earlierMs: number, laterMs: number): number {
     if (this.unit === 'Month') {
-      const earlier = new Date(this.#localMs(earlierMs));
-      const later = new Date(this.#localMs(laterMs));
-      return (later.getUTCFullYear() - earlier.getUTCFullYear()) * 12 + (later.getUTCMonth() - earlier.getUTCMonth());
+      const earlier = this.#local(earlierMs).toPlainDate().toPlainYearMonth();
+      const later = this.#local(laterMs).toPlainDate().toPlainYearMonth();
+      return earlier.until(later, { largestUnit: 'month' }).months;
     }
     return Math.round((laterMs - earlierMs) / this.lengthMs);
   }
 
+  /**
+   * Returns the start of the window that is `count` windows after the one that starts at
+   * `startMs`; an estimate far ahead, because a debt may take centuries to pay back.
+   */
+  startAfter(startMs: number, count: number): number {
+    const { unit } = this;
+    const aheadMs = count * this.lengthMs;
+    if (isClockUnit(unit) || aheadMs > EXACT_AHEAD_MS) {
+      return Math.min(startMs + aheadMs, Number.MAX_SAFE_INTEGER);
+    }
+    return this.#startOf(
+      this.#local(startMs)
+        .toPlainDate()
+        .add({ [dateUnits[unit]]: count }),
+    );
+  }
+
   #find(atMs: number): WindowBounds {
-    return this.unit === 'Minute' || this.unit === 'Hour' ? this.#findShort(atMs) : this.#findLong(atMs);
+    const { unit } = this;
+    return isClockUnit(unit) ? this.#findShort(unit, atMs) : this.#findLong(unit, atMs);
   }
 
   /** Minutes and hours follow local time. A clock change ends the window and begins another. */
-  #findShort(atMs: number): WindowBounds {
-    const startMs = atMs - modulo(this.#localMs(atMs), this.lengthMs);
+  #findShort(unit: ClockUnit, atMs: number): WindowBounds {
+    const local = this.#local(atMs);
+    const time = local.toPlainTime();
+    const start = local.subtract(time.since(time.round({ smallestUnit: clockUnits[unit], roundingMode: 'floor' })));
+    const startMs = start.epochMilliseconds;
     const endMs = startMs + this.lengthMs;
-    const offsetMs = this.#offsetMs(atMs);
-    return {
-      startMs: this.#offsetMs(startMs) === offsetMs ? startMs : this.#changeMs(startMs, atMs),
-      endMs: this.#offsetMs(endMs - 1) === offsetMs ? endMs : this.#changeMs(atMs, endMs - 1),
-    };
+    // A transition of this very instant is not before it.
+    const changedMs = isSameOffset(start, local)
+      ? undefined
+      : local.add({ nanoseconds: 1 }).getTimeZoneTransition('previous')?.epochMilliseconds;
+    const changesMs = isSameOffset(this.#local(endMs - 1), local)
+      ? undefined
+      : local.getTimeZoneTransition('next')?.epochMilliseconds;
+    return { startMs: changedMs ?? startMs, endMs: changesMs ?? endMs };
   }
 
-  #findLong(atMs: number): WindowBounds {
-    let localTimeMs = this.#periodStartMs(this.#localMs(atMs));
-    let startMs = this.#instantMs(localTimeMs);
+  #findLong(unit: DateUnit, atMs: number): WindowBounds {
+    let first = firstDayOf(unit, this.#local(atMs).toPlainDate());
+    let startMs = this.#startOf(first);
     // Where clocks go back over the start of a period, the same local time occurs twice. The first
-    // one counts, so the instant may be past the end.
+    // one counts, so the instant may be past the end. A skipped day is no window.
     for (;;) {
-      localTimeMs = this.#nextLocalTimeMs(localTimeMs);
-      const endMs = this.#instantMs(localTimeMs);
+      first = first.add({ [dateUnits[unit]]: 1 });
+      const endMs = this.#startOf(first);
       if (atMs < endMs && endMs > startMs) {
-        return { startMs: Math.min(startMs, atMs), endMs };
+        return { startMs, endMs };
       }
       startMs = endMs;
     }
   }
 
-  #periodStartMs(localTimeMs: number): number {
-    switch (this.unit) {
-      case 'Month': {
-        const date = new Date(localTimeMs);
-        return Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1);
-      }
-      case 'Week':
-        return localTimeMs - modulo(localTimeMs - FIRST_MONDAY_MS, this.lengthMs);
-      default:
-        return localTimeMs - modulo(localTimeMs, this.lengthMs);
-    }
+  /** Returns the first instant of a day, or of the day after it where clocks skip it. */
+  #startOf(day: Temporal.PlainDate): number {
+    return day.toZonedDateTime(this.#timeZone).epochMilliseconds;
   }
 
-  #nextLocalTimeMs(localTimeMs: number): number {
-    if (this.unit === 'Month') {
-      const date = new Date(localTimeMs);
-      return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
-    }
-    return localTimeMs + this.lengthMs;
-  }
-
-  /** Returns the local time of an instant, as if it were UTC. */
-  #localMs(atMs: number): number {
-    if (this.#format === undefined) {
-      return atMs;
-    }
-    const fields = { year: 0, month: 0, day: 0, hour: 0, minute: 0, second: 0 };
-    for (const { type, value } of this.#format.formatToParts(atMs)) {
-      if (type in fields) {
-        fields[type as keyof typeof fields] = Number(value);
-      }
-    }
-    const { year, month, day, hour, minute, second } = fields;
-    return Date.UTC(year, month - 1, day, hour, minute, second) + modulo(atMs, 1000);
-  }
-
-  /**
-   * Returns the first instant with local time `localTimeMs`, or the instant of the clock change
-   * that skips it.
-   */
-  #instantMs(localTimeMs: number): number {
-    if (this.#format === undefined) {
-      return localTimeMs;
-    }
-    const before = this.#offsetMs(localTimeMs - usualLengthMs.Day);
-    const after = this.#offsetMs(localTimeMs + usualLengthMs.Day);
-    const earlyMs = localTimeMs - Math.max(before, after);
-    const lateMs = localTimeMs - Math.min(before, after);
-    if (this.#localMs(earlyMs) === localTimeMs) {
-      return earlyMs;
-    }
-    if (this.#localMs(lateMs) === localTimeMs) {
-      return lateMs;
-    }
-    return this.#changeMs(earlyMs - 1, lateMs);
-  }
-
-  /** Returns the instant of the clock change in (lowMs, highMs]. */
-  #changeMs(lowMs: number, highMs: number): number {
-    const before = this.#offsetMs(lowMs);
-    let low = lowMs;
-    let high = highMs;
-    while (high - low > 1) {
-      const middle = Math.floor((low + high) / 2);
-      if (this.#offsetMs(middle) === before) {
-        low = middle;
-      } else {
-        high = middle;
-      }
-    }
-    return high;
-  }
-
-  #offsetMs(atMs: number): number {
-    return this.#localMs(atMs) - atMs;
+  #local(atMs: number): Temporal.ZonedDateTime {
+    return Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(this.#timeZone);
   }
 }
 
-function modulo(value: number, by: number): number {
-  return ((value % by) + by) % by;
+function isClockUnit(unit: CalendarUnit): unit is ClockUnit {
+  return unit in clockUnits;
+}
+
+function firstDayOf(unit: DateUnit, day: Temporal.PlainDate): Temporal.PlainDate {
+  switch (unit) {
+    case 'Month':
+      return day.with({ day: 1 });
+    case 'Week':
+      return day.subtract({ days: day.dayOfWeek - 1 });
+    default:
+      return day;
+  }
+}
+
+function isSameOffset(one: Temporal.ZonedDateTime, other: Temporal.ZonedDateTime): boolean {
+  return one.offsetNanoseconds === other.offsetNanoseconds;
 }
