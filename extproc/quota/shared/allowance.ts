@@ -4,10 +4,12 @@
  *
  * The replica never counts on more than the store has set aside: it lowers its budget before it
  * asks to give units back, and raises it once the answer arrives. An allowance that ended without
- * its knowledge was charged in full, so what is left of it may still be spent.
+ * its knowledge was charged in full, so what is left of it may still be spent. An allowance that
+ * the store lost is opened again, and everything that no ended allowance paid for is reported to
+ * the new one.
  */
 import type { Need } from '../admit.ts';
-import type { AllowanceAnswer, AllowanceRequest, SharedWindow } from './allowances.ts';
+import { type AllowanceAnswer, type AllowanceRequest, KEPT_ENDED_MS, type SharedWindow } from './allowances.ts';
 
 /** Without a request for so long, the store ends an allowance. */
 const TTL_MS = 10_000;
@@ -17,6 +19,8 @@ const RETRY_MS = 100;
 const SHORT_PAUSE_MS = 20;
 /** For so long, the store's totals of the last answer are believed. */
 const TOTALS_FRESH_MS = 500;
+/** What was spent is reported after this time, also while the allowance suffices. */
+const REPORT_MS = 1_000;
 /** Intervals of traffic that an allowance covers in advance: about one second. */
 const INTERVALS_AHEAD = 4;
 /** After this number of intervals without traffic, everything unused is given back. */
@@ -24,13 +28,22 @@ const IDLE_INTERVALS = 2;
 
 /** What a replica has done with a window so far. */
 export interface LocalUse {
-  /** Units charged by this replica. */
+  /** Units charged by this replica, cumulative. */
   readonly used: number;
   readonly held: number;
 }
 
+/** A change of the window by the operator. */
+export interface WindowOperation {
+  readonly operation: 'reset' | 'grant';
+  readonly operationId: string;
+  readonly operationUnits: number;
+}
+
+const noOperation = { operation: 'none', operationId: '', operationUnits: 0 } as const;
+
 export class Allowance {
-  readonly window: SharedWindow;
+  window: SharedWindow;
   /** The charges and holds of this replica in the window may come to this number of units. */
   budget = 0;
   /** What other replicas have taken of the window, by the last answer. */
@@ -42,11 +55,17 @@ export class Allowance {
   #paid = 0;
   #reported = 0;
   #pending: AllowanceRequest | undefined;
+  #operations: readonly WindowOperation[] = [];
   #sentMs = Number.NEGATIVE_INFINITY;
   #answeredMs = Number.NEGATIVE_INFINITY;
+  /** The store's time of the last answer. */
+  #answeredAtMs = Number.NEGATIVE_INFINITY;
   #wasShort = false;
-  /** What all replicas have spent, by the last answer. */
+  /** Whether the store gives nothing of the window: its clock is too far from this replica's. */
+  #isRefused = false;
+  /** What all replicas have spent, by the last answer, and the limit. */
   #spent = 0;
+  #limit: number;
   /** Units of an interval's traffic, and what it is measured from. */
   #flow = 0;
   #level = 0;
@@ -54,18 +73,23 @@ export class Allowance {
 
   constructor(window: SharedWindow, newId: () => string) {
     this.window = window;
+    this.#limit = window.limit;
     this.#newId = newId;
     this.#id = newId();
   }
 
   /** Whether nothing is unreported, unused or unanswered. */
   isSettled({ used }: LocalUse): boolean {
-    return this.#pending === undefined && this.#spentOf(used) === this.#reported && !this.#isUnused(used);
+    return (
+      this.#pending === undefined &&
+      this.#operations.length === 0 &&
+      (this.#isRefused || (this.#spentOf(used) === this.#reported && !this.#isUnused(used)))
+    );
   }
 
   /** Whether the whole window has too little left for `units`, by a recent answer. */
   isExhausted(units: number, nowMs: number): boolean {
-    return nowMs - this.#answeredMs < TOTALS_FRESH_MS && this.#spent + units > this.window.limit;
+    return nowMs - this.#answeredMs < TOTALS_FRESH_MS && this.#spent + units > this.#limit;
   }
 
   /** Measures the traffic of an interval. */
@@ -79,8 +103,15 @@ export class Allowance {
 
   /**
    * Returns the request to send now; undefined: none. `need`: what should be free at the moment.
+   * `seenMs`: the highest time of the store in any answer.
    */
-  request({ used, held }: LocalUse, need: Need, nowMs: number, mayShrink: boolean): AllowanceRequest | undefined {
+  request(
+    { used, held }: LocalUse,
+    need: Need,
+    nowMs: number,
+    seenMs: number,
+    isTick: boolean,
+  ): AllowanceRequest | undefined {
     if (this.#pending !== undefined) {
       if (nowMs - this.#sentMs < RETRY_MS) {
         return undefined;
@@ -92,12 +123,18 @@ export class Allowance {
     const ahead = Math.max(this.#flow * INTERVALS_AHEAD, need.usual);
     const isMissing = free < need.usual || free < ahead / 2;
     const grows = isMissing && (!this.#wasShort || nowMs - this.#answeredMs >= SHORT_PAUSE_MS);
-    const shrinks = mayShrink && free > 2 * ahead && this.#isUnused(used);
-    const spent = this.#spentOf(used);
-    const isStale = nowMs - this.#sentMs >= TTL_MS / 3 && this.#isUnused(used);
-    if (!grows && !shrinks && !isStale && (spent === this.#reported || this.#flow > 0)) {
+    const shrinks = isTick && free > 2 * ahead && this.#isUnused(used);
+    const sinceMs = nowMs - this.#sentMs;
+    const isStale = sinceMs >= TTL_MS / 3 && this.#isUnused(used);
+    const isUnreported =
+      !this.#isRefused &&
+      this.#spentOf(used) !== this.#reported &&
+      (this.#flow === 0 || (isTick && sinceMs >= REPORT_MS));
+    if (!grows && !shrinks && !isStale && !isUnreported && this.#operations.length === 0) {
       return undefined;
     }
+    const number = ++this.#number;
+    const spent = number === 1 ? 0 : this.#spentOf(used);
     const target = Math.max(0, used + held + (grows || shrinks ? ahead : Math.max(0, free)) - this.#paid);
     const want = Math.max(0, target - spent);
     this.budget = Math.min(this.budget, this.#paid + spent + want);
@@ -105,11 +142,13 @@ export class Allowance {
     this.#pending = {
       window: this.window,
       allowance: this.#id,
-      number: ++this.#number,
+      number,
       spent,
       want,
       least: Math.max(0, need.least - free),
       ttlMs: TTL_MS,
+      seenMs,
+      ...(this.#operations[0] ?? noOperation),
     };
     return this.#pending;
   }
@@ -120,26 +159,49 @@ export class Allowance {
     if (asked === undefined || answer.allowance !== this.#id || answer.number !== asked.number) {
       return false;
     }
+    const isRecent = nowMs - this.#answeredMs < KEPT_ENDED_MS && answer.nowMs - this.#answeredAtMs < KEPT_ENDED_MS;
     this.#pending = undefined;
     this.#answeredMs = nowMs;
-    this.#spent = answer.spent;
-    if (answer.state === 'ended') {
-      this.#paid = Math.max(this.budget, this.#paid + (answer.units ?? 0));
-      this.budget = this.#paid;
-      this.#id = this.#newId();
-      this.#number = 0;
-      // A window that the store refuses altogether is not reported again.
-      this.#reported = answer.units === undefined && asked.number === 1 ? asked.spent : 0;
-      this.#wasShort = answer.units === undefined;
-      this.elsewhere = Math.max(0, answer.taken - this.#paid);
+    this.#answeredAtMs = answer.nowMs;
+    if (answer.state === 'refused') {
+      this.#end(this.budget);
+      this.#isRefused = true;
+      this.#wasShort = true;
       return true;
     }
-    const units = answer.units ?? 0;
-    this.#reported = asked.spent;
-    this.budget = this.#paid + units;
-    this.#wasShort = units < asked.spent + asked.want;
+    this.#isRefused = false;
+    this.#operations = this.#operations.filter(({ operationId }) => operationId !== asked.operationId);
+    this.#spent = answer.spent;
+    this.#limit = answer.limit;
+    this.#take(answer, asked, isRecent);
     this.elsewhere = Math.max(0, answer.taken - this.budget);
     return true;
+  }
+
+  /** Sends a change by the operator with the next request. */
+  operate(operation: WindowOperation): void {
+    this.#operations = [...this.#operations, operation];
+  }
+
+  #take({ state, units }: AllowanceAnswer, asked: AllowanceRequest, isRecent: boolean): void {
+    if (state === 'open') {
+      this.#reported = asked.spent;
+      this.budget = this.#paid + units;
+      this.#wasShort = units < asked.spent + asked.want;
+      return;
+    }
+    // Forgotten after it was charged in full, or lost.
+    this.#end(state === 'ended' ? this.#paid + units : isRecent ? this.#paid : this.budget);
+    this.#wasShort = false;
+  }
+
+  /** Begins a new allowance. The ones so far have paid for `paid` units. */
+  #end(paid: number): void {
+    this.#paid = this.window.type === 'concurrent' ? 0 : paid;
+    this.budget = this.#paid;
+    this.#id = this.#newId();
+    this.#number = 0;
+    this.#reported = 0;
   }
 
   /** Whether the store has set units aside that are not spent. */

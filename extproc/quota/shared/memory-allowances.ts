@@ -1,153 +1,296 @@
 /** The shared store in memory: the reference for other implementations, and for simulations. */
-import type { AllowanceAnswer, AllowanceRequest, AllowanceStore, SharedWindow } from './allowances.ts';
+import { SlidingSum } from '../sliding.ts';
+import {
+  type AllowanceAnswer,
+  type AllowanceRequest,
+  type AllowanceStore,
+  KEPT_AFTER_END_MS,
+  KEPT_ENDED_MS,
+  MAX_AHEAD_MS,
+  type SharedWindow,
+} from './allowances.ts';
 
-/**
- * How long a window is kept after its end. Replicas whose clocks are late by more get nothing for
- * it, because what was spent is forgotten.
- */
-const KEPT_AFTER_END_MS = 600_000;
-/** How far the clock of a replica may be ahead of the store's. */
-const MAX_AHEAD_MS = 60_000;
-/** How long the charge of an ended allowance is known: longer than any message is on its way. */
-const KEPT_ENDED_MS = 60_000;
+/** Windows inspected for each new one, so that forgetting keeps pace with creation. */
+const SWEPT_PER_NEW_WINDOW = 8;
 
 interface OpenAllowance {
   units: number;
   spent: number;
   expiresMs: number;
   number: number;
-}
-
-interface WindowRecord {
-  readonly window: SharedWindow;
-  /** Charged for ended allowances. */
-  charged: number;
-  /** The part of `charged` that was not reported as spent. */
-  recovered: number;
-  readonly open: Map<string, OpenAllowance>;
-  readonly ended: Map<string, { readonly units: number; readonly forgottenMs: number }>;
+  /** The answer to the last request that had an effect. */
+  spentBefore: number;
+  spentAfter: number;
 }
 
 /** What has become of the limit of a window. */
 export interface WindowTotals {
+  readonly limit: number;
   readonly spent: number;
   readonly taken: number;
+  /** Charged for ended allowances beyond what they reported as spent. */
   readonly recovered: number;
 }
 
 export class MemoryAllowances implements AllowanceStore {
   readonly #nowMs: () => number;
   readonly #windows = new Map<string, WindowRecord>();
+  #unswept: MapIterator<WindowRecord> = this.#windows.values();
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
   }
 
-  exchange(request: AllowanceRequest, done: (answer: AllowanceAnswer) => void): void {
-    done(this.#exchange(request, this.#nowMs()));
+  exchange(request: AllowanceRequest, done: (answer: AllowanceAnswer | undefined) => void): void {
+    const nowMs = this.#nowMs();
+    const record = this.#record(request, nowMs);
+    const previous = this.#windows.get(request.window.previousKey);
+    done(record === undefined ? refused(request, nowMs) : record.exchange(request, previous, nowMs));
   }
 
   /** Returns the windows that are not forgotten. */
   *windows(): Generator<readonly [SharedWindow, WindowTotals]> {
     const nowMs = this.#nowMs();
     for (const record of this.#windows.values()) {
-      expire(record, nowMs);
-      yield [record.window, totalsOf(record)];
+      if (record.forgottenMs > nowMs) {
+        yield [record.window, record.totals(nowMs)];
+      }
     }
-  }
-
-  #exchange(request: AllowanceRequest, nowMs: number): AllowanceAnswer {
-    const record = this.#record(request.window, nowMs);
-    if (record === undefined) {
-      return answer(request, 'ended', undefined, { spent: 0, taken: 0 });
-    }
-    expire(record, nowMs);
-    const known = record.open.get(request.allowance);
-    const ended = record.ended.get(request.allowance);
-    if (known === undefined && (ended !== undefined || request.number !== 1)) {
-      return answer(request, 'ended', ended?.units, totalsOf(record));
-    }
-    const allowance = known ?? { units: 0, spent: 0, expiresMs: 0, number: 0 };
-    record.open.set(request.allowance, allowance);
-    if (request.number > allowance.number) {
-      apply(record, allowance, request);
-      allowance.number = request.number;
-      allowance.expiresMs = nowMs + request.ttlMs;
-    }
-    return answer(request, 'open', allowance.units, totalsOf(record));
   }
 
   /** Returns undefined for a window that is forgotten, or too far in the future. */
-  #record(window: SharedWindow, nowMs: number): WindowRecord | undefined {
-    if (window.endMs + KEPT_AFTER_END_MS <= nowMs || window.startMs > nowMs + MAX_AHEAD_MS) {
+  #record({ window, seenMs }: AllowanceRequest, nowMs: number): WindowRecord | undefined {
+    let record = this.#windows.get(window.key);
+    if (record !== undefined && record.forgottenMs > nowMs) {
+      return record;
+    }
+    this.#windows.delete(window.key);
+    if (window.endMs + KEPT_AFTER_END_MS <= Math.max(nowMs, seenMs) || window.startMs > nowMs + MAX_AHEAD_MS) {
       return undefined;
     }
-    let record = this.#windows.get(window.key);
-    if (record === undefined) {
-      this.#forget(nowMs);
-      record = { window, charged: 0, recovered: 0, open: new Map(), ended: new Map() };
-      this.#windows.set(window.key, record);
-    }
+    this.#sweep(nowMs);
+    record = new WindowRecord(window, nowMs);
+    this.#windows.set(window.key, record);
     return record;
   }
 
-  #forget(nowMs: number): void {
-    for (const [key, { window }] of this.#windows) {
-      if (window.endMs + KEPT_AFTER_END_MS <= nowMs) {
-        this.#windows.delete(key);
+  #sweep(nowMs: number): void {
+    for (let count = 0; count < SWEPT_PER_NEW_WINDOW; count++) {
+      const next = this.#unswept.next();
+      if (next.done) {
+        this.#unswept = this.#windows.values();
+        return;
+      }
+      if (next.value.forgottenMs <= nowMs) {
+        this.#windows.delete(next.value.window.key);
       }
     }
   }
 }
 
-/** Ends the allowances whose replica is silent, and charges them in full. */
-function expire(record: WindowRecord, nowMs: number): void {
-  for (const [id, { units, spent, expiresMs }] of record.open) {
-    if (expiresMs <= nowMs) {
-      const charged = Math.max(units, spent);
-      record.charged += charged;
-      record.recovered += charged - spent;
-      record.open.delete(id);
-      record.ended.set(id, { units: charged, forgottenMs: nowMs + KEPT_ENDED_MS });
+class WindowRecord {
+  window: SharedWindow;
+  forgottenMs = Number.POSITIVE_INFINITY;
+  #sliding: SlidingSum | undefined;
+  /** In the order of their last requests, so that those that end first come first. */
+  readonly #open = new Map<string, OpenAllowance>();
+  readonly #ended = new Map<string, { readonly units: number; readonly forgottenMs: number }>();
+  readonly #operations = new Set<string>();
+  #clockMs: number;
+  #clockOffsetMs = 0;
+  #granted = 0;
+  /** Charged to a fixed window for ended allowances. A reset lowers it by what is spent. */
+  #charged = 0;
+  #recovered = 0;
+  /** Sums over the open allowances. */
+  #openSpent = 0;
+  #openUnspent = 0;
+  #debt = 0;
+  #forgivenDebt = 0;
+  /** `spent` after the last exchange; of a sliding window the peak, and when it was reached. */
+  #spentBefore = 0;
+  #peakMs = Number.NEGATIVE_INFINITY;
+
+  constructor(window: SharedWindow, nowMs: number) {
+    this.window = window;
+    this.#sliding = window.type === 'sliding' ? new SlidingSum(window.slidingMs) : undefined;
+    this.#clockMs = nowMs;
+  }
+
+  exchange(request: AllowanceRequest, previous: WindowRecord | undefined, nowMs: number): AllowanceAnswer {
+    const { window, ttlMs } = request;
+    if (isNewer(window, this.window)) {
+      this.window = window;
+    }
+    this.forgottenMs =
+      window.type === 'fixed' ? window.endMs + KEPT_AFTER_END_MS : nowMs + window.slidingMs + ttlMs + KEPT_ENDED_MS;
+    this.#advance(nowMs);
+    if (previous !== undefined && previous.forgottenMs > nowMs) {
+      this.#debt = Math.max(0, previous.#spent - previous.#limit - this.#forgivenDebt);
+    }
+    this.#operate(request);
+    const known = this.#open.get(request.allowance);
+    const ended = this.#ended.get(request.allowance);
+    if (known === undefined && ended !== undefined) {
+      return this.#answer(request, 'ended', ended.units, nowMs);
+    }
+    if (known === undefined && request.number !== 1) {
+      return this.#answer(request, 'unknown', 0, nowMs);
+    }
+    const allowance = known ?? { units: 0, spent: 0, expiresMs: 0, number: 0, spentBefore: 0, spentAfter: 0 };
+    const granted = request.number > allowance.number ? this.#apply(allowance, request) : 0;
+    const open = this.#answer(request, 'open', allowance.units, nowMs, granted);
+    return { ...open, spentBefore: allowance.spentBefore, spent: allowance.spentAfter };
+  }
+
+  totals(nowMs: number): WindowTotals {
+    this.#advance(nowMs);
+    return { limit: this.#limit, spent: this.#spent, taken: this.#taken, recovered: this.#recovered };
+  }
+
+  get #limit(): number {
+    return this.window.limit + this.#granted;
+  }
+
+  get #spent(): number {
+    return this.#sliding?.sum ?? this.#charged + this.#openSpent + this.#debt;
+  }
+
+  get #taken(): number {
+    return this.#spent + this.#openUnspent;
+  }
+
+  /** Ends the allowances whose replica is silent, and brings segments up to date. */
+  #advance(nowMs: number): void {
+    const clockMs = Math.max(this.#clockMs, nowMs + this.#clockOffsetMs);
+    this.#clockOffsetMs = clockMs - nowMs;
+    this.#clockMs = clockMs;
+    for (const [id, allowance] of this.#open) {
+      if (allowance.expiresMs > clockMs) {
+        break;
+      }
+      this.#end(id, allowance);
+    }
+    for (const [id, { forgottenMs }] of this.#ended) {
+      if (forgottenMs > clockMs) {
+        break;
+      }
+      this.#ended.delete(id);
+    }
+    this.#sliding?.expire(clockMs);
+  }
+
+  #end(id: string, { units, spent }: OpenAllowance): void {
+    const unspent = units - spent;
+    this.#open.delete(id);
+    this.#openSpent -= spent;
+    this.#openUnspent -= unspent;
+    const isCharged = this.window.type !== 'concurrent';
+    if (isCharged) {
+      this.#charged += units;
+      this.#recovered += unspent;
+      this.#slide(unspent);
+    }
+    this.#ended.set(id, { units: isCharged ? units : 0, forgottenMs: this.#clockMs + KEPT_ENDED_MS });
+  }
+
+  #slide(units: number): void {
+    if (units > 0) {
+      this.#sliding?.add(this.#clockMs, units);
     }
   }
-  for (const [id, { forgottenMs }] of record.ended) {
-    if (forgottenMs > nowMs) {
-      break;
+
+  #operate({ operation, operationId, operationUnits }: AllowanceRequest): void {
+    if (operation === 'none' || this.#operations.has(operationId)) {
+      return;
     }
-    record.ended.delete(id);
+    this.#operations.add(operationId);
+    if (operation === 'grant') {
+      this.#granted += operationUnits;
+      return;
+    }
+    this.#charged = -this.#openSpent;
+    this.#forgivenDebt += this.#debt;
+    this.#debt = 0;
+    this.#sliding &&= new SlidingSum(this.#sliding.durationMs);
+    this.#spentBefore = 0;
+  }
+
+  /** Returns the units that were added to the allowance. */
+  #apply(allowance: OpenAllowance, { allowance: id, number, spent, want, least, ttlMs }: AllowanceRequest): number {
+    this.#open.delete(id);
+    this.#open.set(id, allowance);
+    const more = Math.max(0, spent - allowance.spent);
+    const before = this.#spent;
+    const unspent = allowance.units - allowance.spent;
+    const rest = Math.max(0, unspent - more);
+    allowance.spent += more;
+    this.#openSpent += more;
+    this.#openUnspent += rest - unspent;
+    this.#slide(more);
+    const granted = want <= rest ? want - rest : Math.min(want - rest, this.#share(least));
+    this.#openUnspent += granted;
+    allowance.units = allowance.spent + rest + granted;
+    allowance.number = number;
+    allowance.expiresMs = this.#clockMs + ttlMs;
+    this.#remember(allowance, before);
+    return Math.max(0, granted);
+  }
+
+  /**
+   * Near the end, each replica gets a part only, so that none is refused what others do not use.
+   */
+  #share(least: number): number {
+    const free = Math.max(0, this.#limit - this.#taken);
+    return Math.max(Math.min(least, free), Math.floor(free / 2 / this.#open.size));
+  }
+
+  /** Notes how `spent` has changed since the exchange before. */
+  #remember(allowance: OpenAllowance, before: number): void {
+    const spent = this.#spent;
+    if (this.#sliding === undefined) {
+      allowance.spentBefore = this.#spentBefore;
+      this.#spentBefore = spent;
+    } else {
+      const isRecent = this.#clockMs - this.#peakMs < this.#sliding.durationMs;
+      allowance.spentBefore = isRecent ? Math.max(this.#spentBefore, before) : before;
+      if (!isRecent || spent >= this.#spentBefore) {
+        this.#spentBefore = spent;
+        this.#peakMs = this.#clockMs;
+      }
+    }
+    allowance.spentAfter = spent;
+  }
+
+  #answer(
+    { allowance, number, least }: AllowanceRequest,
+    state: AllowanceAnswer['state'],
+    units: number,
+    nowMs: number,
+    granted = 0,
+  ): AllowanceAnswer {
+    const spent = this.#spent;
+    const totals = { limit: this.#limit, spent, spentBefore: spent, taken: this.#taken, replicas: this.#open.size };
+    return { allowance, number, state, units, ...totals, retryMs: this.#retryMs(Math.max(0, least - granted)), nowMs };
+  }
+
+  #retryMs(lacking: number): number {
+    const missing = this.#taken + lacking - this.#limit;
+    if (this.#sliding === undefined || missing <= 0) {
+      return 0;
+    }
+    const { sum, durationMs } = this.#sliding;
+    return missing > sum ? durationMs : this.#sliding.fallsToAtMs(sum - missing, this.#clockMs) - this.#clockMs;
   }
 }
 
-function apply(record: WindowRecord, allowance: OpenAllowance, { window, spent, want, least }: AllowanceRequest): void {
-  allowance.spent = Math.max(allowance.spent, spent);
-  allowance.units = Math.max(allowance.units, allowance.spent);
-  const target = allowance.spent + want;
-  if (target <= allowance.units) {
-    allowance.units = target;
-    return;
-  }
-  const free = Math.max(0, window.limit - totalsOf(record).taken);
-  // Near the end, each replica gets a part only, so that none is refused what others do not use.
-  const share = Math.max(Math.min(least, free), Math.floor(free / 2 / record.open.size));
-  allowance.units += Math.min(target - allowance.units, share);
+function isNewer(one: SharedWindow, other: SharedWindow): boolean {
+  return (
+    one.limitEpoch > other.limitEpoch || (one.limitEpoch === other.limitEpoch && one.limitCounter > other.limitCounter)
+  );
 }
 
-function totalsOf({ charged, recovered, open }: WindowRecord): WindowTotals {
-  let spent = charged;
-  let taken = charged;
-  for (const allowance of open.values()) {
-    spent += allowance.spent;
-    taken += Math.max(allowance.units, allowance.spent);
-  }
-  return { spent, taken, recovered };
-}
-
-function answer(
-  { allowance, number }: AllowanceRequest,
-  state: AllowanceAnswer['state'],
-  units: number | undefined,
-  { spent, taken }: Pick<WindowTotals, 'spent' | 'taken'>,
-): AllowanceAnswer {
-  return { allowance, number, state, units, spent, taken };
+function refused({ allowance, number }: AllowanceRequest, nowMs: number): AllowanceAnswer {
+  const totals = { limit: 0, spent: 0, spentBefore: 0, taken: 0, replicas: 0 };
+  return { allowance, number, state: 'refused', units: 0, ...totals, retryMs: 0, nowMs };
 }

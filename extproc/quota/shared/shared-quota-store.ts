@@ -28,7 +28,7 @@ import type {
 } from '../store.ts';
 import type { UsageRecord } from '../usage-record.ts';
 import { Allowance } from './allowance.ts';
-import type { AllowanceStore } from './allowances.ts';
+import type { AllowanceStore, SharedWindow } from './allowances.ts';
 
 export interface SharedQuotaOptions extends MemoryOptions {
   readonly allowances: AllowanceStore;
@@ -69,6 +69,9 @@ export class SharedQuotaStore implements QuotaStore {
   readonly #active = new Set<Entry>();
   #cancelTick: Cancel | undefined;
   #waiting = 0;
+  #revision: PolicyRevision = { epoch: 0, counter: 0 };
+  /** The highest time of the shared store in any answer. */
+  #seenMs = 0;
   #isClosed = false;
 
   constructor(options: SharedQuotaOptions) {
@@ -77,7 +80,9 @@ export class SharedQuotaStore implements QuotaStore {
   }
 
   define(quotas: readonly Quota[], revision: PolicyRevision, atMs: number): boolean {
-    return this.#local.define(quotas, revision, atMs);
+    const isDefined = this.#local.define(quotas, revision, atMs);
+    this.#revision = isDefined ? revision : this.#revision;
+    return isDefined;
   }
 
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel {
@@ -256,8 +261,7 @@ export class SharedQuotaStore implements QuotaStore {
     }
     let entry = this.#entries.get(window);
     if (entry === undefined) {
-      const { startMs, endMs, limit } = window;
-      const shared = { key: `${bucket.key}@${startMs}`, limit, startMs, endMs };
+      const shared = sharedWindow(window, this.#revision);
       entry = { window, allowance: new Allowance(shared, this.#options.newId), waiting: [], need: nothing };
       this.#entries.set(window, entry);
       window.allowance = 0;
@@ -268,13 +272,14 @@ export class SharedQuotaStore implements QuotaStore {
   #send(entry: Entry, need: Need, mayShrink = false): void {
     const { window, allowance } = entry;
     const { allowances, steadyMs } = this.#options;
-    const request = allowance.request(window, need, steadyMs(), mayShrink);
+    const request = allowance.request(window, need, steadyMs(), this.#seenMs, mayShrink);
     window.allowance = allowance.budget;
     if (request === undefined) {
       return;
     }
     allowances.exchange(request, (answer) => {
-      if (this.#isClosed || !allowance.answered(answer, steadyMs())) {
+      this.#seenMs = Math.max(this.#seenMs, answer?.nowMs ?? 0);
+      if (this.#isClosed || answer === undefined || !allowance.answered(answer, steadyMs())) {
         return;
       }
       window.allowance = allowance.budget;
@@ -310,5 +315,25 @@ export class SharedQuotaStore implements QuotaStore {
     if (this.#active.size > 0) {
       this.#cancelTick = this.#options.schedule(INTERVAL_MS, this.#tick);
     }
+  };
+}
+
+/** Returns the name and the limits of a window, as all replicas know it. */
+function sharedWindow(window: WindowState, { epoch, counter }: PolicyRevision): SharedWindow {
+  const { bucket, kind, limit, returnsHolds, startMs, endMs } = window;
+  const { calendar } = bucket.definition;
+  const keyOf = (start: number, end: number) => `${bucket.key}@${kind}@${start}-${Number.isFinite(end) ? end : ''}`;
+  const previous = calendar?.at(startMs - 1);
+  return {
+    key: keyOf(startMs, endMs),
+    bucket: bucket.key,
+    type: returnsHolds ? 'concurrent' : 'fixed',
+    limit,
+    limitEpoch: epoch,
+    limitCounter: counter,
+    startMs,
+    endMs,
+    slidingMs: 0,
+    previousKey: previous === undefined ? '' : keyOf(previous.startMs, previous.endMs),
   };
 }

@@ -151,7 +151,7 @@ export class Simulation {
   }
 
   /** Carries a request and its answer over an unreliable network. */
-  #exchange(replica: Replica, request: AllowanceRequest, done: (answer: AllowanceAnswer) => void): void {
+  #exchange(replica: Replica, request: AllowanceRequest, done: (answer: AllowanceAnswer | undefined) => void): void {
     this.counts.messages++;
     this.#carry(replica, () =>
       this.#allowances.exchange(request, (answer) =>
@@ -276,8 +276,8 @@ export class Simulation {
   }
 }
 
-function keyOf({ bucket: { key }, startMs }: WindowState): string {
-  return `${key}@${startMs}`;
+function keyOf({ bucket: { key }, kind, startMs, endMs }: WindowState): string {
+  return `${key}@${kind}@${startMs}-${Number.isFinite(endMs) ? endMs : ''}`;
 }
 
 function expect(holds: boolean, message: string): void {
