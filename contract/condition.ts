@@ -71,13 +71,18 @@ export function faultOfCondition(text: string, environment: Environment, fix: st
     compileCondition(text, environment);
     return undefined;
   } catch (error) {
-    if (error instanceof RefusedCondition) {
-      return error.fault.fix === FIX ? { ...error.fault, fix } : error.fault;
-    }
-    const { summary, message, range } = error as ParseError;
-    const fault = { message: `is not valid: ${summary ?? message}`, fix };
-    return range === undefined ? fault : { ...fault, position: range.start + 1 };
+    return faultOf(error, fix);
   }
+}
+
+/** Returns the fault that parsing, checking or refusing an expression threw. */
+export function faultOf(error: unknown, fix: string): ConditionFault {
+  if (error instanceof RefusedExpression) {
+    return error.fault.fix === FIX ? { ...error.fault, fix } : error.fault;
+  }
+  const { summary, message, range } = error as ParseError;
+  const fault = { message: `is not valid: ${summary ?? message}`, fix };
+  return range === undefined ? fault : { ...fault, position: range.start + 1 };
 }
 
 /** Returns the estimated steps of a condition. Throws if it has a fault. */
@@ -119,7 +124,8 @@ function tooMany(groups: readonly string[]): boolean {
   return groups.length > MAX_GROUPS || characters > MAX_GROUPS_CHARACTERS;
 }
 
-class RefusedCondition extends Error {
+/** An expression that this file or `weight.ts` does not accept. */
+export class RefusedExpression extends Error {
   readonly fault: ConditionFault;
 
   constructor(message: string, fix: string, node?: ASTNode) {
@@ -133,12 +139,7 @@ export function compileCondition(
   text: string,
   environment: Environment,
 ): { readonly evaluate: ParseResult; readonly steps: number } {
-  if (text.length > MAX_CONDITION_CHARACTERS) {
-    throw new RefusedCondition(
-      `is too long: ${text.length} characters, the maximum is ${MAX_CONDITION_CHARACTERS}`,
-      SIMPLIFY,
-    );
-  }
+  checkLength(text);
   const parsed = environment.parse(text);
   // The estimate comes first, because it also replaces the regular expressions in the tree.
   const steps = stepsOf(parsed.ast, undefined);
@@ -147,12 +148,22 @@ export function compileCondition(
     throw error;
   }
   if (type !== 'bool') {
-    throw new RefusedCondition(`is not a condition: the result has the type ${type}`, 'compare it with a value');
+    throw new RefusedExpression(`is not a condition: the result has the type ${type}`, 'compare it with a value');
   }
   if (steps > MAX_STEPS) {
-    throw new RefusedCondition('takes too long for long values', SIMPLIFY);
+    throw new RefusedExpression('takes too long for long values', SIMPLIFY);
   }
   return { evaluate: parsed, steps };
+}
+
+/** Throws if an expression is too long to parse. */
+export function checkLength(text: string): void {
+  if (text.length > MAX_CONDITION_CHARACTERS) {
+    throw new RefusedExpression(
+      `is too long: ${text.length} characters, the maximum is ${MAX_CONDITION_CHARACTERS}`,
+      SIMPLIFY,
+    );
+  }
 }
 
 const require = createRequire(import.meta.url);
@@ -255,8 +266,8 @@ function stepsOf(node: ASTNode, loop: LoopVariable | undefined): number {
   }
 }
 
-function notAvailable(what: string, node: ASTNode): RefusedCondition {
-  return new RefusedCondition(`uses ${what}, which conditions do not have`, FIX, node);
+function notAvailable(what: string, node: ASTNode): RefusedExpression {
+  return new RefusedExpression(`uses ${what}, which conditions do not have`, FIX, node);
 }
 
 function stepsOfMethod(
@@ -289,11 +300,11 @@ function stepsOfMethod(
 /** Replaces the text of a regular expression by a `Pattern`. Returns its size. */
 function usePattern(node: ASTNode | undefined): number {
   if (node?.op !== 'value' || typeof node.args !== 'string') {
-    throw new RefusedCondition('has a regular expression that is not a literal', 'write it in quotes', node);
+    throw new RefusedExpression('has a regular expression that is not a literal', 'write it in quotes', node);
   }
   const fault = patternFault(node.args);
   if (fault !== undefined) {
-    throw new RefusedCondition(`has a regular expression that ${fault.message}`, fault.fix, node);
+    throw new RefusedExpression(`has a regular expression that ${fault.message}`, fault.fix, node);
   }
   const size = patternSize(node.args);
   (node as { args: unknown }).args = new Pattern(node.args);
@@ -303,7 +314,7 @@ function usePattern(node: ASTNode | undefined): number {
 function stepsOfQuantifier(node: Extract<ASTNode, { op: 'rcall' }>, loop: LoopVariable | undefined): number {
   const [, list, [variable, predicate]] = node.args;
   if (loop !== undefined) {
-    throw new RefusedCondition('has a quantifier within another', SIMPLIFY, node);
+    throw new RefusedExpression('has a quantifier within another', SIMPLIFY, node);
   }
   if (variable?.op !== 'id' || predicate === undefined) {
     // The type check names the fault.

@@ -20,7 +20,6 @@ import {
   type KeyPart,
   type Limit,
   type ModelFacts,
-  type ModelPrices,
   type Passthrough,
   POLICY_FORMAT_VERSION,
   type Principal,
@@ -29,9 +28,11 @@ import {
   type SignIn,
   type Target,
   type Tokenizer,
-  type TokenPrices,
+  type WeightedLimit,
   type Window,
 } from './policy.ts';
+import type { ModelPrices, TokenKind, TokenWeight } from './tokens.ts';
+import { MAX_COEFFICIENT, MAX_DIVISOR, WEIGHTED_UNITS } from './weight.ts';
 
 const count = z.int().min(0);
 const text = z.string().min(1);
@@ -96,16 +97,19 @@ const tokenizer = z.strictObject({
   factorPercent: count.exactOptional(),
 } satisfies Fields<Tokenizer>);
 
-const tokenPrices = z.strictObject({
-  input: count.exactOptional(),
-  output: count.exactOptional(),
-  cachedInput: count.exactOptional(),
-  cacheWriteInput: count.exactOptional(),
-  cacheWrite1hInput: count.exactOptional(),
-  reasoningOutput: count.exactOptional(),
-  audioInput: count.exactOptional(),
-  audioOutput: count.exactOptional(),
-} satisfies Fields<TokenPrices>);
+const perKind = <T extends z.ZodType>(value: T) =>
+  z.strictObject({
+    input: value.exactOptional(),
+    output: value.exactOptional(),
+    cachedInput: value.exactOptional(),
+    cacheWriteInput: value.exactOptional(),
+    cacheWrite1hInput: value.exactOptional(),
+    reasoningOutput: value.exactOptional(),
+    audioInput: value.exactOptional(),
+    audioOutput: value.exactOptional(),
+  } satisfies Fields<Record<TokenKind, unknown>>);
+
+const tokenPrices = perKind(count);
 
 const modelPrices = z.strictObject({
   currency: text,
@@ -236,6 +240,16 @@ const signIn = z.strictObject({
   token: z.enum(['access', 'id']),
 } satisfies Fields<SignIn>);
 
+const MAX_FACTOR = MAX_COEFFICIENT * WEIGHTED_UNITS * MAX_DIVISOR;
+
+const weightFactor = z.int().min(-MAX_FACTOR).max(MAX_FACTOR);
+
+const tokenWeight = z.strictObject({
+  perToken: perKind(weightFactor),
+  constant: weightFactor,
+  divisor: z.int().min(1).max(MAX_DIVISOR),
+} satisfies Fields<TokenWeight>);
+
 const limit: z.ZodType<Limit> = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.enum(['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens', 'ConcurrentRequests']),
@@ -247,6 +261,11 @@ const limit: z.ZodType<Limit> = z.discriminatedUnion('type', [
     currency: text,
     unpriced: z.enum(['Allow', 'Refuse']),
   } satisfies Fields<CostLimit>),
+  z.strictObject({
+    type: z.literal('WeightedTokens'),
+    amount: count,
+    weight: tokenWeight,
+  } satisfies Fields<WeightedLimit>),
 ]);
 
 const override = z.strictObject({ when: text, amount: count } satisfies Fields<AmountOverride>);

@@ -5,6 +5,8 @@
  * `formatVersion`, or anything unknown, keeps its last good policy.
  */
 
+import type { ModelPrices, TokenWeight } from './tokens.ts';
+
 export const POLICY_FORMAT_VERSION = 6;
 
 /** The provider API of a backend. */
@@ -131,33 +133,7 @@ export interface ModelFacts {
   readonly prices?: ModelPrices;
 }
 
-/** Prices in nano-units of the currency: whole numbers, exact to nine decimal places. */
-export interface ModelPrices {
-  /** ISO 4217. */
-  readonly currency: string;
-  readonly perMillionTokens: TokenPrices;
-  /** In place of `perMillionTokens` for requests with more input. */
-  readonly longContext?: { readonly aboveInputTokens: number; readonly perMillionTokens: TokenPrices };
-  readonly perRequest?: number;
-  /** The price list that the prices are from, with its version; absent: the AIBackend itself. */
-  readonly catalog?: string;
-}
-
-/** A kind without a price costs as much as the kind of which it is a part. */
-export interface TokenPrices {
-  readonly input?: number;
-  readonly output?: number;
-  readonly cachedInput?: number;
-  /** Input written to a cache for five minutes, or for as long as the provider decides. */
-  readonly cacheWriteInput?: number;
-  /** Input written to a cache for an hour; a part of the former. */
-  readonly cacheWrite1hInput?: number;
-  readonly reasoningOutput?: number;
-  readonly audioInput?: number;
-  readonly audioOutput?: number;
-}
-
-export type Limit = CountLimit | CostLimit;
+export type Limit = CountLimit | CostLimit | WeightedLimit;
 export type LimitType = Limit['type'];
 
 export interface CountLimit {
@@ -173,6 +149,13 @@ export interface CostLimit {
   readonly currency: string;
   /** What happens to requests for models without prices in this currency. */
   readonly unpriced: 'Allow' | 'Refuse';
+}
+
+export interface WeightedLimit {
+  readonly type: 'WeightedTokens';
+  /** Thousandths of a token. */
+  readonly amount: number;
+  readonly weight: TokenWeight;
 }
 
 export interface Quota {

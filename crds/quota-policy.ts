@@ -91,19 +91,52 @@ const limitAmount = amount.meta({
   description: 'A whole number; for Cost a decimal number in quotes, at most "9000000".',
 });
 
+/** At most, so that thousandths of them stay below 2^53. */
+const MAX_WEIGHTED_TOKENS = 9_000_000_000_000;
+
+function isCountable(type: string, of: number | string): boolean {
+  return type !== 'WeightedTokens' || (typeof of === 'number' && of <= MAX_WEIGHTED_TOKENS);
+}
+
+const limitTypes = [
+  'Requests',
+  'InputTokens',
+  'OutputTokens',
+  'TotalTokens',
+  'WeightedTokens',
+  'Cost',
+  'ConcurrentRequests',
+] as const;
+
 const limitFields = z
   .object({
-    type: z.enum(['Requests', 'InputTokens', 'OutputTokens', 'TotalTokens', 'Cost', 'ConcurrentRequests']).meta({
+    type: z.enum(limitTypes).meta({
       description:
-        'Cost: by the `prices` of the models, rounded up to a billionth of the currency for each request. ConcurrentRequests: requests that run at the same time.',
+        'WeightedTokens: tokens by their kind, as `weight` says. Cost: by the `prices` of the models, rounded up to a billionth of the currency for each request. ConcurrentRequests: requests that run at the same time.',
     }),
     amount: limitAmount,
     currency: currency.meta({ description: 'The currency of the prices (ISO 4217), as in USD.' }).optional(),
+    weight: z
+      .string()
+      .min(1)
+      .max(1024)
+      .meta({
+        description:
+          'What a request counts: a CEL expression that adds kinds of tokens, each multiplied or divided by numbers, as in `usage.input + 4 * usage.output - usage.cachedInput / 2`. The kinds are `input`, `output` and, as parts of these, `cachedInput`, `cacheWriteInput`, `cacheWrite1hInput`, `audioInput`, `reasoningOutput` and `audioOutput`. Fractions are exact; the result is rounded up to a thousandth.',
+      })
+      .optional(),
   })
   .meta({ description: 'The amount per window and key.' });
 
 const limit = withRules(limitFields, [
   unionMember<z.output<typeof limitFields>>('Cost', 'currency'),
+  unionMember<z.output<typeof limitFields>>('WeightedTokens', 'weight'),
+  {
+    cel: `self.type != 'WeightedTokens' || type(self.amount) == string || self.amount <= ${MAX_WEIGHTED_TOKENS}`,
+    message: `amount must be at most ${MAX_WEIGHTED_TOKENS} for WeightedTokens`,
+    field: 'amount',
+    holds: ({ type, amount: of }) => typeof of === 'string' || isCountable(type, of),
+  },
   {
     cel: "(self.type == 'Cost') == (type(self.amount) == string)",
     message: 'amount must be a decimal number in quotes for Cost, and a whole number otherwise',
@@ -223,6 +256,13 @@ const quota = withRules(quotaFields, [
     holds: ({ limit: { type }, overrides = [] }) =>
       overrides.every((each) => (typeof each.amount === 'string') === (type === 'Cost')),
   },
+  {
+    cel: `self.limit.type != 'WeightedTokens' || !has(self.overrides) || self.overrides.all(each, type(each.amount) == string || each.amount <= ${MAX_WEIGHTED_TOKENS})`,
+    message: `amount of each override must be at most ${MAX_WEIGHTED_TOKENS} for WeightedTokens`,
+    field: 'overrides',
+    holds: ({ limit: { type }, overrides = [] }) =>
+      overrides.every((each) => typeof each.amount === 'string' || isCountable(type, each.amount)),
+  },
 ]);
 
 const requestLimits = z
@@ -270,6 +310,7 @@ export const journalLossDefaults: Readonly<
   InputTokens: 'FailClosed',
   OutputTokens: 'FailClosed',
   TotalTokens: 'FailClosed',
+  WeightedTokens: 'FailClosed',
   Cost: 'FailClosed',
   ConcurrentRequests: 'FailOpen',
 };
@@ -280,6 +321,7 @@ export const storeLossDefaults: Readonly<Record<QuotaSpec['limit']['type'], NonN
   InputTokens: 'FailClosed',
   OutputTokens: 'FailClosed',
   TotalTokens: 'FailClosed',
+  WeightedTokens: 'FailClosed',
   Cost: 'FailClosed',
   ConcurrentRequests: 'Degrade',
 };

@@ -3,7 +3,8 @@
  * asks for, how it may be edited, what a response and its stream mean, and how refusals and early
  * ends look. Everything here is pure: bytes in, facts and bytes out.
  */
-import type { EndpointName, ModelPrices, ProviderApi } from '../../contract/policy.ts';
+import type { EndpointName, ProviderApi } from '../../contract/policy.ts';
+import type { ModelPrices } from '../../contract/tokens.ts';
 import type { Failure } from '../errors.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
@@ -208,7 +209,10 @@ export interface Dialect {
  * `anthropic-ratelimit-tokens-remaining`. `reset` formats the time.
  */
 export interface LimitHeaders {
-  name(what: 'limit' | 'remaining' | 'reset', of: 'requests' | 'tokens' | 'input-tokens' | 'output-tokens'): string;
+  name(
+    what: 'limit' | 'remaining' | 'reset',
+    of: 'requests' | 'tokens' | 'input-tokens' | 'output-tokens' | 'weighted-tokens',
+  ): string;
   reset(atMs: number, nowMs: number): string;
 }
 

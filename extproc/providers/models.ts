@@ -3,7 +3,8 @@
  * the body.
  */
 import { decimalText } from '../../contract/money.ts';
-import type { ModelPrices, ProviderApi, TokenPrices } from '../../contract/policy.ts';
+import type { ProviderApi } from '../../contract/policy.ts';
+import type { ModelPrices, TokenPrices } from '../../contract/tokens.ts';
 import { failure } from '../errors.ts';
 import type { ClientApi, Dialect, ModelsBody } from './adapter.ts';
 import { ownEndpoint } from './own-endpoints.ts';

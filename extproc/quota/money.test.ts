@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { ModelPrices, TokenPrices } from '../../contract/policy.ts';
+import type { ModelPrices, TokenPrices } from '../../contract/tokens.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { Usage } from '../usage.ts';
 import { costNanos, covers, dearestRates, isFree } from './money.ts';

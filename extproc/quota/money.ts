@@ -1,10 +1,10 @@
 /**
- * What a request costs, in nano-units of the currency of its model's prices. All numbers are whole:
- * a price is split into nano-units per token and a remainder in millionths of one, so that sums of
- * usual token counts stay below 2^53 and are exact.
+ * What a request costs, in nano-units of the currency of its model's prices. Prices are nano-units
+ * per million tokens, so all numbers are whole and sums are exact (`fractions.ts`).
  */
-import type { ModelPrices, TokenPrices } from '../../contract/policy.ts';
+import type { ModelPrices, TokenPrices } from '../../contract/tokens.ts';
 import type { Usage } from '../usage.ts';
+import { addTokens, disjointTokens, type FractionSum, roundedUp } from './fractions.ts';
 import type { Rates } from './store.ts';
 
 const MILLION = 1_000_000;
@@ -56,34 +56,15 @@ export function costNanos(usage: Usage, { perMillionTokens, longContext, perRequ
   const { input = 0, output = 0 } = of;
   const { cachedInput = input, cacheWriteInput = input, audioInput = input } = of;
   const { cacheWrite1hInput = cacheWriteInput, reasoningOutput = output, audioOutput = output } = of;
-  // Parts that overlap, such as cached audio, count once, as the first of them.
-  const cached = Math.min(usage.cachedInput, usage.input);
-  const written = Math.min(usage.cacheWriteInput, usage.input - cached);
-  const written1h = Math.min(usage.cacheWrite1hInput, written);
-  const heard = Math.min(usage.audioInput, usage.input - cached - written);
-  const reasoned = Math.min(usage.reasoningOutput, usage.output);
-  const spoken = Math.min(usage.audioOutput, usage.output - reasoned);
-  const sum = { nanos: perRequest, millionths: 0 };
-  add(sum, usage.input - cached - written - heard, input);
-  add(sum, cached, cachedInput);
-  add(sum, written - written1h, cacheWriteInput);
-  add(sum, written1h, cacheWrite1hInput);
-  add(sum, heard, audioInput);
-  add(sum, usage.output - reasoned - spoken, output);
-  add(sum, reasoned, reasoningOutput);
-  add(sum, spoken, audioOutput);
-  const rest = sum.millionths % MILLION;
-  return Math.min(sum.nanos + (sum.millionths - rest) / MILLION + (rest > 0 ? 1 : 0), MAX_NANOS);
-}
-
-interface NanoSum {
-  nanos: number;
-  /** Of a nano-unit. */
-  millionths: number;
-}
-
-function add(sum: NanoSum, tokens: number, price: number): void {
-  const remainder = price % MILLION;
-  sum.nanos += tokens * ((price - remainder) / MILLION);
-  sum.millionths += tokens * remainder;
+  const tokens = disjointTokens(usage);
+  const sum: FractionSum = { whole: perRequest, parts: 0, divisor: MILLION };
+  addTokens(sum, tokens.input, input);
+  addTokens(sum, tokens.cachedInput, cachedInput);
+  addTokens(sum, tokens.cacheWriteInput, cacheWriteInput);
+  addTokens(sum, tokens.cacheWrite1hInput, cacheWrite1hInput);
+  addTokens(sum, tokens.audioInput, audioInput);
+  addTokens(sum, tokens.output, output);
+  addTokens(sum, tokens.reasoningOutput, reasoningOutput);
+  addTokens(sum, tokens.audioOutput, audioOutput);
+  return Math.min(roundedUp(sum), MAX_NANOS);
 }

@@ -1,5 +1,6 @@
 /** Test helpers: a clock and timers that only `pass` advances, and quotas with defaults. */
-import type { CostLimit, CountLimit, ModelPrices, Quota, Window } from '../../contract/policy.ts';
+import type { CostLimit, CountLimit, Quota, Window } from '../../contract/policy.ts';
+import type { ModelPrices } from '../../contract/tokens.ts';
 import type { OpenHold } from './bucket.ts';
 import { bucketRef } from './keys.ts';
 import { MemoryStore } from './memory.ts';

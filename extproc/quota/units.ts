@@ -3,24 +3,27 @@
  * how headers and refusals name the limit. Everything that depends on a limit type is here; adding
  * one is adding a row.
  */
-import { decimalText } from '../../contract/money.ts';
-import type { Limit, LimitType, ModelPrices, Quota } from '../../contract/policy.ts';
+import { currencyUnits, decimalText } from '../../contract/money.ts';
+import type { Limit, LimitType, Quota } from '../../contract/policy.ts';
+import type { ModelPrices } from '../../contract/tokens.ts';
+import { WEIGHTED_UNITS } from '../../contract/weight.ts';
 import type { Usage } from '../usage.ts';
 import { costNanos, dearestRates } from './money.ts';
 import type { BucketRef, Draw, Rates } from './store.ts';
+import { weighsInput, weighsOutput, weightedTokens, weightRates } from './weights.ts';
 
 /** The infix of the rate limit headers of a limit type, as the providers' own clients read them. */
-export type LimitKind = 'requests' | 'tokens' | 'input-tokens' | 'output-tokens';
+export type LimitKind = 'requests' | 'tokens' | 'input-tokens' | 'output-tokens' | 'weighted-tokens';
 
 /** The providers have no header for money; `budget` stands for our own. */
 export type HeaderKind = LimitKind | 'budget';
 
-interface Unit {
+interface Unit<L extends Limit = Limit> {
   /** Upper bounds of what a request of at most this input draws at a model with these prices. */
-  readonly rates: (prices: ModelPrices | undefined, inputTokens: number) => Rates;
-  readonly amount: (usage: Usage, prices: ModelPrices | undefined) => number;
-  readonly drawsInput: boolean;
-  readonly drawsOutput: boolean;
+  rates(limit: L, prices: ModelPrices | undefined, inputTokens: number): Rates;
+  amount(limit: L, usage: Usage, prices: ModelPrices | undefined): number;
+  drawsInput(limit: L): boolean;
+  drawsOutput(limit: L): boolean;
   /** Undefined: no client reads such a header. */
   readonly header: HeaderKind | undefined;
   /** The plural noun in refusals; undefined: the currency. */
@@ -37,12 +40,12 @@ const outputRates: Rates = { fixed: 0, perInputToken: 0, perOutputToken: 1 };
 const totalRates: Rates = { fixed: 0, perInputToken: 1, perOutputToken: 1 };
 const noRates: Rates = { fixed: 0, perInputToken: 0, perOutputToken: 0 };
 
-const units: Readonly<Record<LimitType, Unit>> = {
+const units: { readonly [T in LimitType]: Unit<Limit & { readonly type: T }> } = {
   Requests: {
     rates: () => requestRates,
     amount: () => 1,
-    drawsInput: false,
-    drawsOutput: false,
+    drawsInput: () => false,
+    drawsOutput: () => false,
     header: 'requests',
     noun: 'requests',
     exceededCode: 'request_rate_exceeded',
@@ -51,9 +54,9 @@ const units: Readonly<Record<LimitType, Unit>> = {
   },
   InputTokens: {
     rates: () => inputRates,
-    amount: ({ input }) => input,
-    drawsInput: true,
-    drawsOutput: false,
+    amount: (_limit, { input }) => input,
+    drawsInput: () => true,
+    drawsOutput: () => false,
     header: 'input-tokens',
     noun: 'input tokens',
     exceededCode: 'quota_exceeded',
@@ -62,9 +65,9 @@ const units: Readonly<Record<LimitType, Unit>> = {
   },
   OutputTokens: {
     rates: () => outputRates,
-    amount: ({ output }) => output,
-    drawsInput: false,
-    drawsOutput: true,
+    amount: (_limit, { output }) => output,
+    drawsInput: () => false,
+    drawsOutput: () => true,
     header: 'output-tokens',
     noun: 'output tokens',
     exceededCode: 'quota_exceeded',
@@ -73,11 +76,22 @@ const units: Readonly<Record<LimitType, Unit>> = {
   },
   TotalTokens: {
     rates: () => totalRates,
-    amount: ({ input, output }) => input + output,
-    drawsInput: true,
-    drawsOutput: true,
+    amount: (_limit, { input, output }) => input + output,
+    drawsInput: () => true,
+    drawsOutput: () => true,
     header: 'tokens',
     noun: 'tokens',
+    exceededCode: 'quota_exceeded',
+    heldCode: 'budget_held',
+    returnsHolds: false,
+  },
+  WeightedTokens: {
+    rates: ({ weight }) => weightRates(weight),
+    amount: ({ weight }, usage) => weightedTokens(usage, weight),
+    drawsInput: ({ weight }) => weighsInput(weight),
+    drawsOutput: ({ weight }) => weighsOutput(weight),
+    header: 'weighted-tokens',
+    noun: 'weighted tokens',
     exceededCode: 'quota_exceeded',
     heldCode: 'budget_held',
     returnsHolds: false,
@@ -85,8 +99,8 @@ const units: Readonly<Record<LimitType, Unit>> = {
   ConcurrentRequests: {
     rates: () => requestRates,
     amount: () => 0,
-    drawsInput: false,
-    drawsOutput: false,
+    drawsInput: () => false,
+    drawsOutput: () => false,
     header: undefined,
     noun: 'concurrent requests',
     exceededCode: 'request_rate_exceeded',
@@ -94,10 +108,10 @@ const units: Readonly<Record<LimitType, Unit>> = {
     returnsHolds: true,
   },
   Cost: {
-    rates: (prices, inputTokens) => (prices === undefined ? noRates : dearestRates(prices, inputTokens)),
-    amount: (usage, prices) => (prices === undefined ? 0 : costNanos(usage, prices)),
-    drawsInput: true,
-    drawsOutput: true,
+    rates: (_limit, prices, inputTokens) => (prices === undefined ? noRates : dearestRates(prices, inputTokens)),
+    amount: (_limit, usage, prices) => (prices === undefined ? 0 : costNanos(usage, prices)),
+    drawsInput: () => true,
+    drawsOutput: () => true,
     header: 'budget',
     noun: undefined,
     exceededCode: 'quota_exceeded',
@@ -115,11 +129,11 @@ export function unitOf({ limit }: Quota): Unit {
 }
 
 export function drawsInput(quota: Quota): boolean {
-  return unitOf(quota).drawsInput;
+  return unitOf(quota).drawsInput(quota.limit);
 }
 
 export function drawsOutput(quota: Quota): boolean {
-  return unitOf(quota).drawsOutput;
+  return unitOf(quota).drawsOutput(quota.limit);
 }
 
 /** Whether a quota counts what requests use, as opposed to the requests themselves. */
@@ -134,7 +148,19 @@ export function unitName(limit: Limit): string {
 
 /** Returns an amount as operators and clients see it: money in a decimal number. */
 export function shownAmount({ limit }: Quota, amount: number): number | string {
-  return limit.type === 'Cost' ? decimalText(amount) : amount;
+  return limit.type === 'Cost' ? decimalText(amount) : measuredAmount(limit, amount);
+}
+
+/** Returns an amount for metrics: in units of the currency, in tokens or in requests. */
+export function measuredAmount({ type }: Limit, amount: number): number {
+  switch (type) {
+    case 'Cost':
+      return currencyUnits(amount);
+    case 'WeightedTokens':
+      return amount / WEIGHTED_UNITS;
+    default:
+      return amount;
+  }
 }
 
 /** Returns what follows an amount in a sentence. */
@@ -145,8 +171,8 @@ export function unitNoun(quota: Quota): string {
 /** Returns what a request of at most this input draws on a bucket, at a model with these prices. */
 export function drawOn(bucket: BucketRef, prices: ModelPrices | undefined, inputTokens: number): Draw {
   const { quota } = bucket;
-  const { rates, returnsHolds } = unitOf(quota);
-  const { fixed, perInputToken, perOutputToken } = rates(prices, inputTokens);
-  const final = !drawsTokens(quota) && !returnsHolds;
+  const unit = unitOf(quota);
+  const { fixed, perInputToken, perOutputToken } = unit.rates(quota.limit, prices, inputTokens);
+  const final = !drawsTokens(quota) && !unit.returnsHolds;
   return { bucket, unit: unitName(quota.limit), final, fixed, perInputToken, perOutputToken };
 }

@@ -129,15 +129,15 @@ export function idHeader(requestId: string | undefined): HeaderList {
 export function limitHeaders(dialect: Dialect, snapshots: readonly BucketSnapshot[], nowMs: number): HeaderList {
   const headers: [string, string][] = [];
   for (const [kind, snapshot] of tightest(snapshots)) {
+    const { quota } = snapshot.bucket;
     if (kind === 'budget') {
-      const { quota } = snapshot.bucket;
       headers.push(['x-budget-remaining', `${shownAmount(quota, snapshot.remaining)} ${unitNoun(quota)}`]);
       continue;
     }
     const { limitHeaders: names } = dialect;
     headers.push(
-      [names.name('limit', kind), String(snapshot.limit)],
-      [names.name('remaining', kind), String(snapshot.remaining)],
+      [names.name('limit', kind), String(shownAmount(quota, snapshot.limit))],
+      [names.name('remaining', kind), String(shownAmount(quota, snapshot.remaining))],
     );
     if (snapshot.resetAtMs !== undefined) {
       headers.push([names.name('reset', kind), names.reset(snapshot.resetAtMs, nowMs)]);

@@ -153,7 +153,7 @@ export function settlement(hold: Hold, { buckets, choice }: Admission, cost: Cos
     return { hold, charge: 'nothing' };
   }
   const prices = choice?.modelFacts?.prices;
-  const amounts = buckets.map(({ quota }) => unitOf(quota).amount(cost.usage, prices));
+  const amounts = buckets.map(({ quota }) => unitOf(quota).amount(quota.limit, cost.usage, prices));
   return { hold, charge: { amounts, cause: cost.cause } };
 }
 

@@ -6,6 +6,7 @@ import { decimalText } from '../../contract/money.ts';
 import { jsonText } from '../../runtime/json-text.ts';
 import { backendFailure, type Interruption } from '../interruption.ts';
 import type { Overdraft } from '../quota/store.ts';
+import { measuredAmount } from '../quota/units.ts';
 import type { AccessRecord, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 
@@ -84,7 +85,7 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
     const list = overdrafts.map(({ bucket: { quota }, amount, cause }) =>
       quota.limit.type === 'Cost'
         ? { quota: quota.id, cost: decimalText(amount), cause }
-        : { quota: quota.id, tokens: amount, cause },
+        : { quota: quota.id, tokens: measuredAmount(quota.limit, amount), cause },
     );
     line += `,"overdrafts":${jsonText(list)}`;
   }

@@ -1,8 +1,8 @@
 /** Metrics whose values are kept elsewhere, and read when somebody collects them. */
 import { hash } from 'node:crypto';
-import { currencyUnits } from '../../contract/money.ts';
 import type { MetricTable, SumCell } from '../../runtime/metric-table.ts';
 import type { BucketState, QuotaKeys } from '../quota/store.ts';
+import { measuredAmount } from '../quota/units.ts';
 import type { ServerCounters } from '../server/server-context.ts';
 import { attribute, metric } from './names.ts';
 
@@ -102,7 +102,7 @@ function bucketCell({ bucket }: BucketState, value: number, hashesKeys: boolean)
   const { id, limit } = bucket.quota;
   return {
     attributes: { [attribute.quota]: id, [attribute.quotaKey]: key },
-    value: limit.type === 'Cost' ? currencyUnits(value) : value,
+    value: measuredAmount(limit, value),
   };
 }
 

@@ -2,10 +2,10 @@
  * Turns the record of each finished request into one access line and metrics. Takes a few
  * microseconds for each request, and bounds everything that clients choose.
  */
-import { currencyUnits } from '../../contract/money.ts';
 import { type MetricTable, newMetricTable } from '../../runtime/metric-table.ts';
 import { backendFailure } from '../interruption.ts';
 import type { BudgetAlert, Overdraft } from '../quota/store.ts';
+import { measuredAmount } from '../quota/units.ts';
 import type { RequestRecord } from '../record.ts';
 import { accessLine } from './access-line.ts';
 import { newAccessMetrics } from './access-metrics.ts';
@@ -83,12 +83,11 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
       recordFailure(outcome);
       for (const { bucket, amount, cause } of overdrafts) {
         const { id, limit } = bucket.quota;
-        const isCost = limit.type === 'Cost';
-        const add = isCost ? overdraftCost : overdraft;
+        const add = limit.type === 'Cost' ? overdraftCost : overdraft;
         add(
           `${id}\n${cause}`,
           () => ({ [attribute.quota]: id, [attribute.cause]: cause }),
-          isCost ? currencyUnits(amount) : amount,
+          measuredAmount(limit, amount),
         );
       }
       lines?.write(accessLine(outcome, overdrafts));

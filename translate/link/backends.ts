@@ -2,7 +2,8 @@
 
 import { CLIENT_HEADERS, CREDENTIAL_HEADERS } from '../../contract/headers.ts';
 import { nanoUnits } from '../../contract/money.ts';
-import type { BackendPolicy, ModelFacts, ModelPrices, TokenPrices } from '../../contract/policy.ts';
+import type { BackendPolicy, ModelFacts } from '../../contract/policy.ts';
+import type { ModelPrices, TokenPrices } from '../../contract/tokens.ts';
 import type { BackendSpec } from '../../crds/backend.ts';
 import type { AIBackend } from '../../crds/kinds.ts';
 import { GROUP } from '../../crds/schema.ts';

@@ -4,6 +4,7 @@ import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
 import { KeyConditions } from '../../contract/key-condition.ts';
 import { nanoUnits } from '../../contract/money.ts';
 import type { KeyPart, Limit, Quota, Window } from '../../contract/policy.ts';
+import { compileWeight, WEIGHTED_UNITS, weightFault } from '../../contract/weight.ts';
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { AIQuotaPolicy } from '../../crds/kinds.ts';
 import {
@@ -115,11 +116,16 @@ function validateQuota(quota: QuotaSpec, index: number, about: Subject, diagnost
     });
     return false;
   }
-  const fault = quota.when === undefined ? undefined : conditionFault(quota.when);
+  const { when, limit } = quota;
+  const fault = when === undefined ? undefined : conditionFault(when);
   if (fault !== undefined) {
-    diagnostics.error(about, conditionProblem(`${path}.when`, fault));
+    diagnostics.error(about, expressionProblem(`${path}.when`, 'condition', fault));
   }
-  return hasValidOverrides(quota, path, about, diagnostics) && fault === undefined;
+  const weightProblem = limit.weight === undefined ? undefined : weightFault(limit.weight);
+  if (weightProblem !== undefined) {
+    diagnostics.error(about, expressionProblem(`${path}.limit.weight`, 'weight', weightProblem));
+  }
+  return hasValidOverrides(quota, path, about, diagnostics) && fault === undefined && weightProblem === undefined;
 }
 
 function hasValidOverrides(quota: QuotaSpec, path: string, about: Subject, diagnostics: Diagnostics): boolean {
@@ -128,16 +134,20 @@ function hasValidOverrides(quota: QuotaSpec, path: string, about: Subject, diagn
   const faults = overrides.map(({ when }, index) => {
     const fault = conditions?.fault(when);
     if (fault !== undefined) {
-      diagnostics.error(about, conditionProblem(`${path}.overrides[${index}].when`, fault));
+      diagnostics.error(about, expressionProblem(`${path}.overrides[${index}].when`, 'condition', fault));
     }
     return fault;
   });
   return faults.every((fault) => fault === undefined);
 }
 
-function conditionProblem(path: string, { message, fix, position }: ConditionFault): ProblemFields {
+function expressionProblem(
+  path: string,
+  name: 'condition' | 'weight',
+  { message, fix, position }: ConditionFault,
+): ProblemFields {
   const place = position === undefined ? '' : ` (character ${position})`;
-  return { reason: 'Invalid', path, message: `the condition ${message}${place}`, fix };
+  return { reason: 'Invalid', path, message: `the ${name} ${message}${place}`, fix };
 }
 
 function isTimeZone(name: string): boolean {
@@ -171,14 +181,29 @@ function compileQuota(policy: string, quota: QuotaSpec): Quota {
   };
 }
 
-function limitOf({ limit: { type, amount, currency = '' }, unpriced }: QuotaSpec): Limit {
-  return type === 'Cost'
-    ? { type, amount: nanoUnits(String(amount)), currency, unpriced }
-    : { type, amount: Number(amount) };
+function limitOf(quota: QuotaSpec): Limit {
+  const { limit, unpriced } = quota;
+  const { type, currency = '', weight = '' } = limit;
+  const amount = unitsOf(limit.amount, quota);
+  switch (type) {
+    case 'Cost':
+      return { type, amount, currency, unpriced };
+    case 'WeightedTokens':
+      return { type, amount, weight: compileWeight(weight) };
+    default:
+      return { type, amount };
+  }
 }
 
-function unitsOf(amount: number | string, { limit }: QuotaSpec): number {
-  return limit.type === 'Cost' ? nanoUnits(String(amount)) : Number(amount);
+function unitsOf(amount: number | string, { limit: { type } }: QuotaSpec): number {
+  switch (type) {
+    case 'Cost':
+      return nanoUnits(String(amount));
+    case 'WeightedTokens':
+      return Number(amount) * WEIGHTED_UNITS;
+    default:
+      return Number(amount);
+  }
 }
 
 function keyPart({ type, header, claim }: NonNullable<QuotaSpec['key']>[number]): KeyPart {

@@ -1,5 +1,5 @@
 /** Lists the models of the policy that the caller may use. */
-import type { ModelPrices } from '../../../contract/policy.ts';
+import type { ModelPrices } from '../../../contract/tokens.ts';
 import { type Failure, isFailure } from '../../errors.ts';
 import { type CompiledRule, speaks } from '../../policy/compile.ts';
 import type { ClientApi, ServedModel } from '../../providers/adapter.ts';
