@@ -36,7 +36,8 @@ pod of an Envoy proxy, the controller. It is ready when it has a policy.
   --policy FILE        the policy, in JSON lines; replace the file (rename) to change the policy
   --controller HOST:PORT
                        the controller that sends the policy; the last good policy is kept in the
-                       folder of the socket, so that a restart does not need the controller
+                       folder of the socket, and the shared quota store in that of the journal, so
+                       that a restart does not need the controller
   --token FILE         the token of the pod's service account, which the controller reviews
   --ca FILE            the CA certificates that verify the controller
   --envoy-admin HOST:PORT
@@ -109,7 +110,7 @@ async function start(
   const requestKeys = (url: string) => source?.requestKeys(url);
   const refused = new RefusedRequests();
   const service = await startService(flags, settings, { recorder, refused, requestKeys, log });
-  const policy = await openPolicySource(flags.source, service, log);
+  const policy = await openPolicySource(flags, service, log);
   source = policy;
   recorder.observe({
     buckets: (count) => service.store.top(count, Date.now()),
@@ -189,7 +190,11 @@ function journalDetails({ journalPath }: ExtprocFlags, { store }: Extproc): Read
   return journalPath === undefined ? {} : { journal: store.journalFailure ?? 'ok' };
 }
 
-async function openPolicySource(source: PolicyFlags, service: Extproc, log: Log): Promise<PolicySource> {
+async function openPolicySource(
+  { source, journalPath }: ExtprocFlags,
+  service: Extproc,
+  log: Log,
+): Promise<PolicySource> {
   if ('file' in source) {
     // Only the process that starts extproc for one machine has a channel, and writes the policy.
     const requestKeys = (url: string) => process.connected && process.send?.({ refetchKeys: url });
@@ -197,7 +202,8 @@ async function openPolicySource(source: PolicyFlags, service: Extproc, log: Log)
   }
   // Loaded only here: standalone does not need a gRPC client, and starts sooner without one.
   const { followControllerAt } = await import('../extproc/sidecar/controller-source.ts');
-  return followControllerAt({ ...source, programVersion: versionText() }, service, log);
+  const storeFolder = journalPath && dirname(journalPath);
+  return followControllerAt({ ...source, storeFolder, programVersion: versionText() }, service, log);
 }
 
 async function openQuotaServer(
@@ -234,7 +240,7 @@ async function waitToBegin(where: string): Promise<boolean> {
 }
 
 type ListenOption = Parameters<typeof startExtproc>[0]['listen'];
-type PolicyFlags = { readonly file: string } | Omit<ControllerSourceOptions, 'programVersion'>;
+type PolicyFlags = { readonly file: string } | Omit<ControllerSourceOptions, 'programVersion' | 'storeFolder'>;
 
 interface ExtprocFlags {
   readonly source: PolicyFlags;

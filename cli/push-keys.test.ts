@@ -116,6 +116,8 @@ test(`one changed key of ${KEYS} takes the controller and ${SIDECARS} sidecars l
       caPath: join(folder, 'ca.crt'),
       programVersion: '0.1.0',
       folder,
+      storeFolder: undefined,
+      useSharedStore() {},
       async apply(policy) {
         await inSlices(compiling(policy));
       },

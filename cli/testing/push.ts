@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import type { GatewayPolicy } from '../../contract/policy.ts';
+import type { SharedStoreConfig } from '../../contract/shared-store.ts';
 import { issueServerCertificate, renewCa } from '../../controller/push/ca.ts';
 import { type PushServer, startPushServer } from '../../controller/push/server.ts';
 import { type FollowedController, followController } from '../../extproc/sidecar/follow.ts';
@@ -33,6 +34,8 @@ export function newPod(bundle = ca.certificates, token = 'a.good.token'): string
 
 export interface Sidecar extends FollowedController {
   readonly applied: string[];
+  /** What was put into force, policies as their version, in order. */
+  readonly used: (string | SharedStoreConfig | undefined)[];
 }
 
 export function follow(
@@ -42,21 +45,25 @@ export function follow(
   waitForRoutes: (routeNames: readonly string[]) => Promise<void> = async () => {},
 ): Sidecar {
   const applied: string[] = [];
+  const used: Sidecar['used'] = [];
   const followed = followController({
     controller: `127.0.0.1:${port}`,
     tokenPath: join(folder, 'token'),
     caPath: join(folder, 'ca.crt'),
     programVersion: '0.1.0',
     folder,
+    storeFolder: folder,
+    useSharedStore: (config) => used.push(config),
     apply(policy) {
       apply(policy);
       applied.push(policy.version);
+      used.push(policy.version);
     },
     waitForRoutes,
     log,
   });
   closing.push(() => followed.close());
-  return Object.assign(followed, { applied });
+  return Object.assign(followed, { applied, used });
 }
 
 export async function serve(

@@ -34,6 +34,8 @@ function connected(configCheck: ConfigCheckInit | undefined, more: Partial<Conne
     programVersion: '1',
     acknowledged: wanted,
     refused: undefined,
+    readsSharedStore: true,
+    sharedStore: undefined,
     configCheck:
       configCheck &&
       create(ConfigCheckSchema, { expected: 2, ...configCheck, version: configCheck.version ?? version }),

@@ -349,6 +349,16 @@ describe('connected sidecars', () => {
     assert.equal((await nextPolicy(call)).version?.version, 'w1');
   });
 
+  test('of a version without shared stores receive only policies', async () => {
+    const server = await start();
+    server.setLeader(1);
+    server.shareStore({ type: 'Redis', mode: 'Standalone', addresses: ['store:6379'], keyPrefix: 'a' });
+    server.publish(one('v1'));
+    const call = open(dial(server), 'a.fleet.pod');
+    hello(call);
+    await nextPolicy(call);
+  });
+
   test('may send unknown fields', async () => {
     const server = await start();
     server.setLeader(1);

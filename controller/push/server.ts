@@ -3,16 +3,18 @@
  * pod's service account. Takes the policies by fleet; reports what each sidecar has acknowledged,
  * refused and found in its Envoy's configuration. Only the leader serves.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { Metadata, status } from '@grpc/grpc-js';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import { policyText } from '../../contract/policy-text.ts';
+import type { SharedStoreConfig } from '../../contract/shared-store.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { PodIdentity } from '../api/token-review.ts';
 import type { ServerCertificate } from './ca.ts';
 import { LINGER_MS, MAX_POLICY_BYTES, MAX_REVIEWS, MAX_TOKEN_CHARACTERS, REVIEW_TIMEOUT_MS } from './limits.ts';
 import { listen, type PushListener } from './listener.ts';
 import { type ConnectedSidecar, followSidecar, type SidecarStream } from './sidecar.ts';
-import { type FollowCall, followService, newOffer, type Offer } from './wire.ts';
+import { type FollowCall, followService, newOffer, type Offer, sharedStoreMessage } from './wire.ts';
 
 /** Room for the version beside the content. */
 const MESSAGE_OVERHEAD_BYTES = 1024;
@@ -42,6 +44,11 @@ export interface PushServer {
   readonly port: number;
   /** Sets the epoch of this leader, higher than all before; undefined: another replica leads. */
   setLeader(epoch: number | undefined): void;
+  /**
+   * Sets the store in which the sidecars count; undefined: none. Call before the first `publish`
+   * of a term, so that no sidecar has a policy without it.
+   */
+  shareStore(config: SharedStoreConfig | undefined): void;
   /** Sets the policies of all fleets. A policy with the same content is not sent again. */
   publish(policies: ReadonlyMap<string, GatewayPolicy>): void;
   sidecars(): readonly ConnectedSidecar[];
@@ -81,6 +88,7 @@ class SidecarPushServer implements PushServer {
   #listener: PushListener | undefined;
   #epoch: number | undefined;
   #counter = 0;
+  #store: { readonly config: SharedStoreConfig | undefined; readonly message: Uint8Array } | undefined;
   #reviews = 0;
 
   constructor(options: PushServerOptions) {
@@ -106,9 +114,21 @@ class SidecarPushServer implements PushServer {
     }
     this.#epoch = epoch;
     this.#counter = 0;
+    this.#store = undefined;
     this.#offers.clear();
     this.#endAll(notLeading.details);
     this.#changed();
+  }
+
+  shareStore(config: SharedStoreConfig | undefined): void {
+    const isSame = this.#store !== undefined && isDeepStrictEqual(config, this.#store.config);
+    if (this.#epoch === undefined || isSame) {
+      return;
+    }
+    this.#store = { config, message: sharedStoreMessage(this.#epoch, config) };
+    for (const { stream } of this.#sidecars.values()) {
+      stream?.offer();
+    }
   }
 
   publish(policies: ReadonlyMap<string, GatewayPolicy>): void {
@@ -225,6 +245,7 @@ class SidecarPushServer implements PushServer {
     let sidecar: KnownSidecar | undefined;
     const stream = followSidecar(call, {
       wanted: () => this.#offers.get(fleet),
+      sharedStore: () => this.#store?.message,
       reported: (change) => {
         sidecar ??= this.#connect(pod, fleet, stream);
         sidecar.connected = { ...sidecar.connected, ...change };
@@ -295,6 +316,8 @@ const nothingReported = {
   acknowledged: undefined,
   refused: undefined,
   configCheck: undefined,
+  readsSharedStore: false,
+  sharedStore: undefined,
 };
 
 /** Returns the bearer token; undefined unless it has the form of a JWT. */

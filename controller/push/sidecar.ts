@@ -4,7 +4,7 @@
  */
 import { status } from '@grpc/grpc-js';
 import type { PolicyVersion } from '../../contract/policy-version.ts';
-import type { ConfigCheck, SidecarMessage } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import type { ConfigCheck, SharedStoreReport, SidecarMessage } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { PodIdentity } from '../api/token-review.ts';
 import {
   ANSWER_TIMEOUT_MS,
@@ -27,10 +27,13 @@ export interface ConnectedSidecar {
   readonly refused: { readonly version: PolicyVersion; readonly reason: string } | undefined;
   /** The last check of its Envoy, for the policy version in it. */
   readonly configCheck: ConfigCheck | undefined;
+  /** Whether its version can use a shared quota store. */
+  readonly readsSharedStore: boolean;
+  readonly sharedStore: SharedStoreReport | undefined;
 }
 
 export interface SidecarStream {
-  /** Sends a newer policy, if there is one. */
+  /** Sends a changed shared store and a newer policy, if there are. */
   offer(): void;
   end(code: status, details: string): void;
 }
@@ -38,6 +41,8 @@ export interface SidecarStream {
 export interface SidecarHooks {
   /** The policy that the sidecar's fleet should have. */
   readonly wanted: () => Offer | undefined;
+  /** The encoded message about the shared store; undefined: not known yet. */
+  readonly sharedStore: () => Uint8Array | undefined;
   /** Called after Hello, and at each change. */
   readonly reported: (change: Partial<ConnectedSidecar>) => void;
   readonly ended: () => void;
@@ -64,6 +69,8 @@ class FollowedSidecar implements SidecarStream {
   #offered: Offer | undefined;
   #inForce = '';
   #readsChanges = false;
+  #readsSharedStore = false;
+  #sentStore: Uint8Array | undefined;
   /** Whether the offer that is being answered was sent as changes. */
   #sentChanges = false;
   /** Set while an answer of the sidecar is awaited. */
@@ -84,6 +91,7 @@ class FollowedSidecar implements SidecarStream {
   }
 
   offer(): void {
+    this.#offerStore();
     const next = this.#hooks.wanted();
     const isBusy = this.#ended || !this.#saidHello || this.#waiting !== undefined;
     if (isBusy || next === undefined || next === this.#offered) {
@@ -92,6 +100,16 @@ class FollowedSidecar implements SidecarStream {
     this.#offered = next;
     this.#awaitAnswer(ANSWER_TIMEOUT_MS);
     this.#call.write(this.#messageOf(next));
+  }
+
+  /** Needs no answer: the sidecar reports whether it reaches the store. */
+  #offerStore(): void {
+    const store = this.#hooks.sharedStore();
+    if (this.#ended || !this.#readsSharedStore || store === undefined || store === this.#sentStore) {
+      return;
+    }
+    this.#sentStore = store;
+    this.#call.write(store);
   }
 
   #messageOf({ version, versionOnly, changes, whole }: Offer): Uint8Array {
@@ -164,9 +182,11 @@ class FollowedSidecar implements SidecarStream {
     switch (message.case) {
       case 'hello': {
         this.#saidHello = true;
-        const { programVersion, inForce, readsChanges } = message.value;
+        const { programVersion, inForce, readsChanges, readsSharedStore } = message.value;
         this.#readsChanges = readsChanges;
-        this.#answered({ programVersion, acknowledged: plainVersion(inForce), refused: undefined });
+        this.#readsSharedStore = readsSharedStore;
+        const acknowledged = plainVersion(inForce);
+        this.#answered({ programVersion, readsSharedStore, acknowledged, refused: undefined });
         return;
       }
       case 'acknowledge':
@@ -189,6 +209,11 @@ class FollowedSidecar implements SidecarStream {
       case 'configCheck':
         this.#hooks.reported({ configCheck: message.value });
         return;
+      case 'sharedStoreReport': {
+        const reason = message.value.reason.slice(0, MAX_REASON_CHARACTERS);
+        this.#hooks.reported({ sharedStore: { ...message.value, reason } });
+        return;
+      }
       case 'refetchKeys':
         this.#keysRequested(message.value.url);
         return;

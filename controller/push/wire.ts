@@ -7,6 +7,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/p
 import type { ServerDuplexStream, ServiceDefinition } from '@grpc/grpc-js';
 import { type ContentPiece, changesBetween } from '../../contract/policy-changes.ts';
 import type { PolicyVersion } from '../../contract/policy-version.ts';
+import type { SharedStoreConfig } from '../../contract/shared-store.ts';
 import {
   type ContentPieceSchema,
   ControllerMessageSchema,
@@ -54,6 +55,16 @@ export function newOffer(version: PolicyVersion, content: Buffer, before?: Offer
     // The last field of the message, so that the content is in memory once.
     content: Buffer.from(whole.buffer, whole.byteOffset + whole.length - content.length, content.length),
   };
+}
+
+/** `config` undefined: each sidecar counts for itself. */
+export function sharedStoreMessage(epoch: number, config: SharedStoreConfig | undefined): Uint8Array {
+  const value = {
+    epoch: BigInt(epoch),
+    ...(config && { config: Buffer.from(JSON.stringify(config)) }),
+  };
+  const message = create(ControllerMessageSchema, { message: { case: 'sharedStore', value } });
+  return toBinary(ControllerMessageSchema, message);
 }
 
 function changesSince(before: Offer, version: PolicyVersion, content: Buffer): Offer['changes'] {

@@ -1,6 +1,7 @@
 /** Where a running extproc gets its policy from, and where the policy is applied. */
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { PolicyRevision } from '../../contract/policy-version.ts';
+import type { SharedStoreConfig } from '../../contract/shared-store.ts';
 
 export interface PolicySink {
   /**
@@ -9,6 +10,19 @@ export interface PolicySink {
    */
   apply(policy: GatewayPolicy, revision: PolicyRevision): Promise<void>;
   readonly policyVersion: string | undefined;
+  /**
+   * Counts quotas in this store from now on, without ending streams; undefined: in this process
+   * only.
+   */
+  useSharedStore?(config: SharedStoreConfig | undefined): void;
+}
+
+/** Whether the store that replicas share can be reached. */
+export interface SharedStoreState {
+  /** `unused`: this process counts for itself. */
+  readonly state: 'unused' | 'available' | 'lost';
+  /** Why it is lost, otherwise empty. */
+  readonly reason: string;
 }
 
 export interface PolicySource {
@@ -22,5 +36,7 @@ export interface PolicySource {
    * unknown key. At most one request per URL and second is sent.
    */
   requestKeys(url: string): void;
+  /** Tells the controller that the state of the shared store has changed. */
+  reportSharedStore?(state: SharedStoreState): void;
   close(): Promise<void> | void;
 }

@@ -15,6 +15,8 @@ export interface ControllerSourceOptions {
   readonly controller: string;
   readonly tokenPath: string;
   readonly caPath: string;
+  /** Where the shared store is kept, with its password: on a volume that Envoy does not mount. */
+  readonly storeFolder: string | undefined;
   readonly envoyAdmin: AdminAddress | undefined;
   /** The socket that Envoy must send its requests to. */
   readonly socketPath: string;
@@ -27,7 +29,7 @@ export async function followControllerAt(
   sink: PolicySink,
   log: Log,
 ): Promise<PolicySource> {
-  const { controller, tokenPath, caPath, envoyAdmin, socketPath, programVersion } = options;
+  const { controller, tokenPath, caPath, storeFolder, envoyAdmin, socketPath, programVersion } = options;
   const verifier =
     envoyAdmin &&
     startConfigVerifier({
@@ -43,6 +45,8 @@ export async function followControllerAt(
     programVersion,
     // The containers of the pod share this folder, and it outlives a container.
     folder: dirname(socketPath),
+    storeFolder,
+    useSharedStore: (config) => sink.useSharedStore?.(config),
     apply: (policy, revision) => sink.apply(policy, revision),
     waitForRoutes: verifier === undefined ? undefined : (routeNames) => verifier.waitForRoutes(routeNames),
     applied: (version, routeNames) => verifier?.expect(version, routeNames),
@@ -52,6 +56,7 @@ export async function followControllerAt(
   return {
     details: () => source.details(),
     requestKeys: boundedKeyRequests((url) => source.requestKeys(url)),
+    reportSharedStore: (state) => source.reportSharedStore(state),
     close() {
       verifier?.close();
       return source.close();

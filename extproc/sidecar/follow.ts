@@ -1,22 +1,29 @@
 /**
  * The sidecar's side of the policy push: a stream to the controller that is reopened whenever it
- * ends. Receives policies, applies them and keeps them on disk; reports which policy is in force,
- * which was refused and why, and how Envoy is configured. Without the controller the last good
- * policy stays in force.
+ * ends. Receives policies and the shared quota store, applies them and keeps them on disk; reports
+ * which policy is in force, which was refused and why, how Envoy is configured, and whether the
+ * store can be reached. Without the controller the last good policy stays in force.
  */
 import { readFileSync } from 'node:fs';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { POLICY_FORMAT_VERSION } from '../../contract/policy.ts';
 import { isOlder } from '../../contract/policy-version.ts';
-import type { Policy, SidecarMessageSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import {
+  type Policy,
+  type SharedStore,
+  SharedStoreReport_State,
+  type SidecarMessageSchema,
+} from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
+import type { SharedStoreState } from '../policy/source.ts';
 import { plainVersion, wireVersion } from '../policy/version.ts';
 import { Backoff } from './backoff.ts';
 import type { ConfigCheckReport } from './config-verifier.ts';
 import { PolicyIntake, type PolicyIntakeOptions } from './policy-intake.ts';
+import { SharedStoreIntake, type SharedStoreIntakeOptions } from './shared-store-intake.ts';
 import { openStream, type PolicyStream } from './stream.ts';
 
-export interface FollowOptions extends PolicyIntakeOptions {
+export interface FollowOptions extends PolicyIntakeOptions, SharedStoreIntakeOptions {
   /** `HOST:PORT`. */
   readonly controller: string;
   /** Files, read again at each attempt, because the kubelet replaces them. */
@@ -24,6 +31,12 @@ export interface FollowOptions extends PolicyIntakeOptions {
   readonly caPath: string;
   readonly programVersion: string;
 }
+
+const wireStates = {
+  unused: SharedStoreReport_State.UNUSED,
+  available: SharedStoreReport_State.AVAILABLE,
+  lost: SharedStoreReport_State.LOST,
+} as const;
 
 type SidecarReport = NonNullable<MessageInitShape<typeof SidecarMessageSchema>['message']>;
 
@@ -34,6 +47,8 @@ export interface FollowedController {
   details(): Readonly<Record<string, string>>;
   /** Sends the check now, and again on each new stream. */
   reportConfigCheck(check: ConfigCheckReport): void;
+  /** Sends the state now, and again on each new stream. */
+  reportSharedStore(state: SharedStoreState): void;
   /** Asks the controller to fetch the keys of a URL again. Lost while it cannot be reached. */
   requestKeys(url: string): void;
   close(): Promise<void>;
@@ -47,23 +62,30 @@ class ControllerFollower implements FollowedController {
   readonly begun: Promise<void>;
   readonly #options: FollowOptions;
   readonly #intake: PolicyIntake;
+  readonly #storeIntake: SharedStoreIntake;
   readonly #backoff = new Backoff();
   #refusal: { readonly version: string; readonly reason: string } | undefined;
   #check: ConfigCheckReport | undefined;
+  #storeState: SharedStoreState = { state: 'unused', reason: '' };
   /** Why the controller cannot be reached; undefined while connected. */
   #unreachable: string | undefined = 'not contacted yet';
   #closed = false;
   #stream: PolicyStream | undefined;
   #retry: NodeJS.Timeout | undefined;
   /**
-   * Policies are taken in order: a new stream may bring one while an old stream's is being read.
+   * Messages are taken in order: a new stream may bring one while an old stream's is being read,
+   * and no policy may count before the store that came first.
    */
   #taking: Promise<void> = Promise.resolve();
 
   constructor(options: FollowOptions) {
     this.#options = options;
     this.#intake = new PolicyIntake(options);
-    this.begun = this.#intake.restore().then(() => this.#connect());
+    this.#storeIntake = new SharedStoreIntake(options);
+    this.begun = this.#storeIntake
+      .restore()
+      .then(() => this.#intake.restore())
+      .then(() => this.#connect());
   }
 
   details(): Readonly<Record<string, string>> {
@@ -76,6 +98,13 @@ class ControllerFollower implements FollowedController {
     this.#check = check;
     if (this.#unreachable === undefined) {
       this.#sendConfigCheck();
+    }
+  }
+
+  reportSharedStore(state: SharedStoreState): void {
+    this.#storeState = state;
+    if (this.#unreachable === undefined) {
+      this.#sendStoreReport();
     }
   }
 
@@ -103,6 +132,7 @@ class ControllerFollower implements FollowedController {
         token: readFileSync(tokenPath, 'utf8').trim(),
         opened: () => this.#opened(),
         heard: (policy) => this.#heard(policy),
+        storeHeard: (store) => this.#storeHeard(store),
         ended: (reason) => this.#ended(reason),
       });
     } catch (error) {
@@ -116,6 +146,7 @@ class ControllerFollower implements FollowedController {
         programVersion,
         formatVersions: [POLICY_FORMAT_VERSION],
         readsChanges: true,
+        readsSharedStore: true,
         ...(version && { inForce: wireVersion(version) }),
       },
     });
@@ -129,6 +160,17 @@ class ControllerFollower implements FollowedController {
     this.#unreachable = undefined;
     this.#backoff.opened();
     this.#sendConfigCheck();
+    this.#sendStoreReport();
+  }
+
+  #storeHeard(store: SharedStore): void {
+    this.#taking = this.#taking.then(async () => {
+      const before = this.#storeIntake.refusal;
+      await this.#storeIntake.take(store);
+      if (this.#storeIntake.refusal !== before) {
+        this.#sendStoreReport();
+      }
+    });
   }
 
   #heard(policy: Policy): void {
@@ -189,5 +231,12 @@ class ControllerFollower implements FollowedController {
     if (this.#check !== undefined) {
       this.#send({ case: 'configCheck', value: { ...this.#check, version: wireVersion(this.#check.version) } });
     }
+  }
+
+  #sendStoreReport(): void {
+    const { state, reason } = this.#storeState;
+    const { refusal } = this.#storeIntake;
+    const refused = refusal === '' ? '' : `the sidecar refuses its configuration: ${refusal}`;
+    this.#send({ case: 'sharedStoreReport', value: { state: wireStates[state], reason: refused || reason } });
   }
 }

@@ -8,6 +8,7 @@ import {
   type ControllerMessage,
   ControllerMessageSchema,
   type Policy,
+  type SharedStore,
   type SidecarMessage,
   SidecarMessageSchema,
 } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
@@ -49,11 +50,12 @@ export interface StreamOptions {
   /** The controller has accepted the token. */
   readonly opened: () => void;
   readonly heard: (policy: Policy) => void;
+  readonly storeHeard: (store: SharedStore) => void;
   /** Called exactly once. `reason` undefined: the stream ended in order. */
   readonly ended: (reason: string | undefined) => void;
 }
 
-export function openStream({ controller, ca, token, opened, heard, ended }: StreamOptions): PolicyStream {
+export function openStream({ controller, ca, token, opened, ...hooks }: StreamOptions): PolicyStream {
   const metadata = new Metadata();
   metadata.set('authorization', `Bearer ${token}`);
   const client = new Client(controller, credentials.createSsl(ca), OPTIONS);
@@ -71,7 +73,7 @@ export function openStream({ controller, ca, token, opened, heard, ended }: Stre
     over = true;
     clearTimeout(opening);
     client.close();
-    ended(reason);
+    hooks.ended(reason);
   };
   const opening = setTimeout(() => {
     finish(`no answer within ${OPEN_TIMEOUT_MS} ms`);
@@ -85,7 +87,9 @@ export function openStream({ controller, ca, token, opened, heard, ended }: Stre
   });
   call.on('data', ({ message }: ControllerMessage) => {
     if (!over && message.case === 'policy') {
-      heard(message.value);
+      hooks.heard(message.value);
+    } else if (!over && message.case === 'sharedStore') {
+      hooks.storeHeard(message.value);
     }
   });
   call.on('status', ({ code, details }) => finish(code === status.OK ? undefined : `${status[code]}: ${details}`));
