@@ -27,11 +27,8 @@ export const variables = {
   TALLYGATE_METRIC_KEYS: oneOf(['plain', 'hashed'], 'plain'),
   /** Whether refusals name quotas, rules, routes and limits. */
   TALLYGATE_ERROR_DETAIL: oneOf(['full', 'plain'], 'full'),
-  /**
-   * Days for which sums of usage by hour are kept. 0: requests leave no usage records, which take
-   * about a third of the processor time of a short request.
-   */
-  TALLYGATE_USAGE_DAYS: wholeNumber(0, 3660, 0),
+  /** Days for which sums of usage by hour are kept. 0: requests leave no usage records. */
+  TALLYGATE_USAGE_DAYS: wholeNumber(0, 3660, usageDefaults.usageDays),
   /** Days for which the usage of single requests is kept. */
   TALLYGATE_USAGE_REQUEST_DAYS: wholeNumber(0, 366, usageDefaults.usageRequestDays),
   /** The Envoy to run. */

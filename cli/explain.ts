@@ -10,8 +10,7 @@ const usage = `Usage: tallygate explain REQUEST-ID [OPTION]…
 
 Shows what a gateway on this machine knows of a request by its x-request-id: the limits that
 applied, what was held and how often the hold was extended, the charge and the decision. Single
-requests are kept for TALLYGATE_USAGE_REQUEST_DAYS, where TALLYGATE_USAGE_DAYS is set; of refused
-requests, the last 1,000.
+requests are kept for TALLYGATE_USAGE_REQUEST_DAYS; of refused requests, the last 1,000.
 
   --json               print one JSON object per line
   --name NAME          instance of tallygate run (default)

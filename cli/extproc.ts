@@ -119,6 +119,7 @@ async function start(
     unsentBytes: () => service.server.unsentBytes,
     keys: (count) => service.store.keys(count),
     journalFails: () => service.store.journalFailure !== undefined,
+    usageLost: service.usageLost,
     policyRefused: () => policy.details()['refused'] !== undefined,
   });
   // Loading takes half a second: a restarted extproc serves before that.

@@ -6,9 +6,8 @@ import { rmSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import type { MemoryStore } from '../extproc/quota/memory.ts';
 import { type BudgetFilter, budgets, resetBudgets } from '../extproc/quota/operator.ts';
-import { explainUsage } from '../extproc/quota/usage-explain.ts';
-import { type UsageGroup, usageGroups, usageReport } from '../extproc/quota/usage-report.ts';
-import type { UsageTables } from '../extproc/quota/usage-tables.ts';
+import type { UsageArchive } from '../extproc/quota/usage-archive.ts';
+import { type UsageGroup, usageGroups } from '../extproc/quota/usage-report.ts';
 import type { Log } from '../runtime/log.ts';
 import type { RefusedRequests } from './refused-requests.ts';
 
@@ -19,8 +18,8 @@ export interface QuotaServer {
 /** What the commands read and change. */
 export interface QuotaBooks {
   readonly store: MemoryStore;
-  /** Undefined without a journal. */
-  readonly usage: UsageTables | undefined;
+  /** Undefined where no usage is kept. */
+  readonly usage: UsageArchive | undefined;
   readonly refused: RefusedRequests;
 }
 
@@ -99,18 +98,23 @@ async function answerUsage(
   query: URLSearchParams,
   response: ServerResponse,
 ): Promise<void> {
-  const lines = call === 'GET /usage' ? await sumsOf(usage, query) : requestsOf(usage, refused, query.get('id') ?? '');
+  const lines =
+    call === 'GET /usage' ? await sumsOf(usage, query) : await requestsOf(usage, refused, query.get('id') ?? '');
   response.writeHead(200, { 'content-type': 'application/x-ndjson' });
   response.end(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
 }
 
-async function sumsOf(usage: UsageTables | undefined, query: URLSearchParams): Promise<readonly object[]> {
+async function sumsOf(usage: UsageArchive | undefined, query: URLSearchParams): Promise<readonly object[]> {
   const by = query.getAll('by').filter((name): name is UsageGroup => Object.hasOwn(usageGroups, name));
   const sinceMs = Number(query.get('since') ?? 0);
   const untilMs = Number(query.get('until') ?? Number.MAX_SAFE_INTEGER);
-  return usage === undefined ? [] : await usageReport(usage, { by, sinceMs, untilMs });
+  return usage === undefined ? [] : await usage.report({ by, sinceMs, untilMs });
 }
 
-function requestsOf(usage: UsageTables | undefined, refused: RefusedRequests, id: string): readonly object[] {
-  return [...refused.find(id), ...(usage === undefined ? [] : explainUsage(usage, id))];
+async function requestsOf(
+  usage: UsageArchive | undefined,
+  refused: RefusedRequests,
+  id: string,
+): Promise<readonly object[]> {
+  return [...refused.find(id), ...(usage === undefined ? [] : await usage.explain(id))];
 }

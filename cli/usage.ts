@@ -7,8 +7,7 @@ import { readOptions, type Verb, wrongUse } from './verb.ts';
 const usageText = `Usage: tallygate usage [OPTION]…
 
 Shows what the requests of a gateway on this machine used: requests, tokens and cost, by whole
-hours. A request appears about a second after its end. The gateway records usage where
-TALLYGATE_USAGE_DAYS is set.
+hours. A request appears about two seconds after its end.
 
   --by NAME,…          group by tenant (default), user, key, model, served, route, backend, session
   --since TIME         a date or time (2026-11-01, 2026-11-01T12:00:00Z) or a span before now
@@ -91,7 +90,7 @@ function shown(
     return [head, ...cells].map((line) => `${line.map(csvField).join()}\r\n`).join('');
   }
   return rows.length === 0
-    ? 'No usage is recorded in this time. A gateway records usage where TALLYGATE_USAGE_DAYS is set.\n'
+    ? 'No usage is recorded in this time.\n'
     : table(
         head.map((name) => name.toUpperCase()),
         cells,

@@ -18,7 +18,8 @@ import type { MemoryStore } from './quota/memory.ts';
 import { type OpenStore, openQuotaStore } from './quota/open.ts';
 import type { BudgetAlert, Overdraft } from './quota/store.ts';
 import { shownAmount } from './quota/units.ts';
-import type { UsageRetention, UsageTables } from './quota/usage-tables.ts';
+import type { UsageArchive } from './quota/usage-archive.ts';
+import type { UsageRetention } from './quota/usage-tables.ts';
 import type { RequestRecord } from './record.ts';
 import { type Server, startServer } from './server/server.ts';
 import { Bodies } from './session/bodies.ts';
@@ -58,8 +59,10 @@ export interface Extproc {
   readonly ready: boolean;
   readonly policyVersion: string | undefined;
   readonly store: MemoryStore;
-  /** Undefined without a journal. */
-  readonly usage: UsageTables | undefined;
+  /** Undefined where no usage is kept. */
+  readonly usage: UsageArchive | undefined;
+  /** Records of usage that were not kept. */
+  readonly usageLost: () => number;
   readonly server: Server;
   /** Waits for open streams until the deadline, and charges those that are left as they stand. */
   close(deadlineMs: number): Promise<void>;
@@ -68,12 +71,15 @@ export interface Extproc {
 /** Between two looks for open streams whose credentials have expired. */
 const EXPIRY_CHECK_MS = 1_000;
 
+/** Usage that is not written to its file before waits in the journal for the next start. */
+const USAGE_DEADLINE_MS = 1_000;
+
 export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const { log } = options;
   await loadEncodings();
   await warmUpTokenizer();
   const now = newClock();
-  const { store, usage } = openStore(options, now);
+  const { store, usage, usageLost } = openStore(options, now);
   const health = newOutlierDetection();
   const broken = new Interruptions(now);
   let policy: CompiledPolicy | undefined;
@@ -106,12 +112,14 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     },
     store,
     usage,
+    usageLost,
     server,
     async close(deadlineMs) {
       await server.close(deadlineMs);
       clearInterval(expiry);
       store.flush();
       store.close();
+      await usage?.close(USAGE_DEADLINE_MS);
     },
   };
 }
@@ -144,6 +152,7 @@ function openStore({ journalPath, retention, alerted = () => {}, log }: ExtprocO
       log.warn({ quota: quota.id, key: values, percent, ...amounts }, 'budget reached a threshold');
       alerted(alert);
     },
+    onUsageTrouble: (error) => log.error({ error }, 'usage records cannot be moved to their file, they wait'),
     onNearlyFull: (keys) => log.warn(keys, 'quota near its maximum of live keys'),
     onRecovery: (usageLost) =>
       log.warn(

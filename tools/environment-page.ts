@@ -23,11 +23,11 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
       'How metrics show the values of quota keys (teams, users): unchanged, or as SHA-256. Hashes of short values can be guessed.',
   },
   TALLYGATE_USAGE_DAYS: {
-    description: 'The days for which `tallygate usage` keeps sums by hour.',
+    description: 'The days for which `tallygate usage` keeps sums by hour; 0: requests leave no usage records.',
   },
   TALLYGATE_USAGE_REQUEST_DAYS: {
     description:
-      'The days for which single requests are kept, for `tallygate explain` and sums by session; 0 keeps only sums by hour. The oldest are removed sooner where the journal is larger than 512 MB.',
+      'The days for which single requests are kept, for `tallygate explain` and sums by session; 0 keeps only sums by hour. The oldest are removed sooner where the file of usage is larger than 512 MB.',
   },
   TALLYGATE_ERROR_DETAIL: {
     description:

@@ -126,6 +126,7 @@ async function exampleText(): Promise<string> {
     serverCounters: newCounters,
     unsentBytes: () => 0,
     journalFails: () => false,
+    usageLost: () => 0,
     policyRefused: () => false,
     keys: () => [{ quota: bucket.quota.id, keys: 1, most: 10 }],
   });

@@ -17,9 +17,7 @@ let world: World;
 before(async () => {
   const provider = await startProvider();
   const quota = teamQuota('tokens', 'TotalTokens', 2_000);
-  const gateway = await startGateway([...backends(provider.port), ...limitedRoute({ large: { quotas: [quota] } })], {
-    environment: { TALLYGATE_USAGE_DAYS: '31' },
-  });
+  const gateway = await startGateway([...backends(provider.port), ...limitedRoute({ large: { quotas: [quota] } })]);
   world = { provider, gateway, stop: () => gateway.stop() };
 });
 after(async () => {

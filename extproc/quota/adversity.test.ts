@@ -29,6 +29,7 @@ function world(options: Partial<MemoryOptions> = {}) {
       written.push(Buffer.from(bytes));
     },
     close() {},
+    takesUsage: true,
   });
   const store = new MemoryStore({ ...memoryDefaults, ...options }, journal);
   return { store, disk, log: () => Buffer.concat(written) };
@@ -79,7 +80,7 @@ test('a full disk: fail-closed quotas grant nothing, and after recovery the jour
       const journaled = new Map(refs.map(({ key }) => [key, 0]));
       const batch = new JournalBatch();
       for (const line of log().toString().split('\n').filter(Boolean)) {
-        assert(batch.add(line));
+        assert(batch.add(Buffer.from(line)));
       }
       for (const window of batch.windows.values()) {
         if (window?.identity) {

@@ -6,23 +6,23 @@ import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { HoldParts, JournalBatch, JournaledHold, WindowChange } from './journal-record.ts';
 import { SEGMENTS_PER_WINDOW } from './sliding.ts';
-import { type UsageRetention, UsageTables, usageDefaults, usageSchema } from './usage-tables.ts';
 
 /**
  * The `user_version` of the file. A change of the tables below or of the log lines raises it and
  * adds a migration from the version before. Version 2 added checksums to lines; its tables are
- * those of version 1. Version 3 added usage and the subjects of holds.
+ * those of version 1. Version 3 added usage and the subjects of holds. Version 4 moved usage to a
+ * file of its own (`journal-upgrade.ts`).
  */
-export const SCHEMA_VERSION = 3;
+const SCHEMA_VERSION = 4;
 
 /** The `application_id` of the file, "Tlly": distinguishes it from other SQLite files. */
-const APPLICATION_ID = 0x546c6c79;
+export const APPLICATION_ID = 0x546c6c79;
 
-const schema = `
+export const journalSchema = `
   PRAGMA application_id = ${APPLICATION_ID};
   PRAGMA user_version = ${SCHEMA_VERSION};
-  CREATE TABLE applied (log INTEGER NOT NULL);
-  INSERT INTO applied VALUES (0);
+  CREATE TABLE applied (log INTEGER NOT NULL, usage INTEGER NOT NULL DEFAULT 0);
+  INSERT INTO applied VALUES (0, 0);
   CREATE TABLE quota (id TEXT PRIMARY KEY, definition TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE window (
     id INTEGER PRIMARY KEY, quota TEXT NOT NULL, bucket TEXT NOT NULL, key_values TEXT NOT NULL, kind TEXT NOT NULL, start_ms INTEGER NOT NULL,
@@ -30,18 +30,16 @@ const schema = `
   );
   CREATE TABLE segment (window INTEGER NOT NULL, number INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (window, number)) WITHOUT ROWID;
   CREATE TABLE hold (id INTEGER PRIMARY KEY, parts TEXT NOT NULL, subject TEXT);
-  ${usageSchema}
+  CREATE TABLE recovered (log INTEGER PRIMARY KEY, usage TEXT NOT NULL);
 `;
 
 /** From version 1 or 2. */
 const migration = `
   ALTER TABLE hold ADD COLUMN subject TEXT;
-  ${usageSchema}
+  ALTER TABLE applied ADD COLUMN usage INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE recovered (log INTEGER PRIMARY KEY, usage TEXT NOT NULL);
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
-
-/** A record of usage takes as long to write as this many other entries. */
-const ENTRIES_A_REQUEST = 3;
 
 /** Names the unusable file and the fix. */
 export class JournalError extends Error {}
@@ -67,19 +65,25 @@ export interface JournalState {
   readonly holds: readonly JournaledHold[];
 }
 
+/** The usage of holds that were found open at a start. */
+export interface RecoveredUsage {
+  /** A number among those of the logs, which orders the ids of usage. */
+  readonly log: number;
+  /** In the form of `usageText`. */
+  readonly usage: string;
+}
+
 export class JournalDatabase {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   #unknownWindows = 0;
-  readonly usage: UsageTables;
 
   /** Opens or creates the file. Throws a JournalError for an unusable file. */
-  constructor(path: string, retention: UsageRetention = usageDefaults) {
+  constructor(path: string) {
     // SQLite creates files with the umask's permissions; keys of tenants must be readable by the
     // owner only.
     closeSync(openSync(path, 'a', 0o600));
     this.#database = new DatabaseSync(path);
-    this.usage = new UsageTables(this.#database, retention);
     try {
       this.#prepare(path);
     } catch (error) {
@@ -91,6 +95,11 @@ export class JournalDatabase {
   /** The number of the last log that was folded in completely. */
   get applied(): number {
     return Number(this.#statement('SELECT log FROM applied').get()?.['log'] ?? 0);
+  }
+
+  /** The id of the last record of usage in the logs that were folded in. */
+  get lastUsageId(): number {
+    return Number(this.#statement('SELECT usage FROM applied').get()?.['usage'] ?? 0);
   }
 
   /** Writes the states of one log atomically. Returns the number of unknown windows in it. */
@@ -109,12 +118,27 @@ export class JournalDatabase {
     return batch.isEmpty;
   }
 
-  /** Replaces all states. */
-  replace(batch: JournalBatch, log: number): void {
+  /** Replaces all states, and keeps the usage of the holds that were open. */
+  replace(batch: JournalBatch, { log, usage }: RecoveredUsage): void {
     this.#transaction(() => {
       this.#database.exec('DELETE FROM quota; DELETE FROM window; DELETE FROM segment; DELETE FROM hold;');
+      if (usage !== '') {
+        this.#statement('INSERT INTO recovered VALUES (?, ?)').run(log, usage);
+      }
       this.#writeEntries(batch, log, Number.POSITIVE_INFINITY);
     });
+  }
+
+  recoveredUsage(): readonly RecoveredUsage[] {
+    return this.#statement('SELECT * FROM recovered ORDER BY log')
+      .all()
+      .map(({ log, usage }) => ({ log: Number(log), usage: String(usage) }));
+  }
+
+  forgetRecoveredUsage(log: number): void {
+    if (this.#database.isOpen) {
+      this.#statement('DELETE FROM recovered WHERE log = ?').run(log);
+    }
   }
 
   /** Stops waiting for the disk: the caller syncs the WAL and then calls `checkpoint`. */
@@ -185,16 +209,13 @@ export class JournalDatabase {
     }
     this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
     if (isNew) {
-      this.#transaction(() => this.#database.exec(schema));
+      this.#transaction(() => this.#database.exec(journalSchema));
     } else if (version < SCHEMA_VERSION) {
       this.#transaction(() => this.#database.exec(migration));
     }
-    // Usage is left out: it may be large, and no budget depends on it.
-    for (const table of ['applied', 'quota', 'window', 'segment', 'hold']) {
-      const check = pragma(`quick_check(${table})`);
-      if (check !== 'ok') {
-        throw damaged(path, check);
-      }
+    const check = pragma('quick_check');
+    if (check !== 'ok') {
+      throw damaged(path, check);
     }
   }
 
@@ -229,11 +250,7 @@ export class JournalDatabase {
       batch.holds.delete(id);
       this.#writeHold(id, hold);
     }
-    this.usage.write(batch.usage, Math.ceil(left / ENTRIES_A_REQUEST));
-    if (batch.usage.size > 0) {
-      return;
-    }
-    this.#statement('UPDATE applied SET log = ?').run(log);
+    this.#statement('UPDATE applied SET log = ?, usage = max(usage, ?)').run(log, batch.lastUsageId);
   }
 
   #writeHold(id: number, hold: JournaledHold | undefined): void {
@@ -314,7 +331,7 @@ export function unusable(path: string, error: unknown): unknown {
  * Reports a damaged file and leaves it: only its owner knows whether a backup is better than empty
  * budgets.
  */
-function damaged(path: string, cause: unknown): JournalError {
+export function damaged(path: string, cause: unknown): JournalError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new JournalError(
     `quota journal ${path} cannot be read (${reason}): restore a backup, or move the file (with ${path}-wal and ${path}.log-*) away to start with empty budgets`,

@@ -48,27 +48,48 @@ export interface JournalDamage {
 
 /**
  * Folds a log into the database synchronously. The caller removes it (`removeLogs`) once the
- * database is synced.
+ * database is synced. Returns whether the log may have usage.
  */
 export function foldLog(
   database: JournalDatabase,
   path: string,
   log: number,
   onDamage: (damage: JournalDamage) => void,
-): void {
+): boolean {
   const file = logPath(path, log);
-  if (log > database.applied && existsSync(file)) {
-    const reader = new LogReader(file);
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
-    const descriptor = openSync(file, 'r');
-    try {
-      for (let read = readSync(descriptor, chunk); read > 0; read = readSync(descriptor, chunk)) {
-        reader.push(Buffer.from(chunk.subarray(0, read)));
-      }
-    } finally {
-      closeSync(descriptor);
+  if (log <= database.applied) {
+    return true;
+  }
+  if (existsSync(file)) {
+    const batch = new JournalBatch();
+    const reader = new LogReader(file, (line) => batch.add(line));
+    readLines(file, reader);
+    reader.end(database.write(batch, log), onDamage);
+    return batch.lastUsageId > 0;
+  }
+  return false;
+}
+
+/** Calls `onLine` with each complete line of a log, synchronously. */
+export function readLogLines(file: string, onLine: (line: Buffer) => void): void {
+  readLines(
+    file,
+    new LogReader(file, (line) => {
+      onLine(line);
+      return true;
+    }),
+  );
+}
+
+function readLines(file: string, reader: LogReader): void {
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  const descriptor = openSync(file, 'r');
+  try {
+    for (let read = readSync(descriptor, chunk); read > 0; read = readSync(descriptor, chunk)) {
+      reader.push(Buffer.from(chunk.subarray(0, read)));
     }
-    reader.end(database.write(reader.batch, log), onDamage);
+  } finally {
+    closeSync(descriptor);
   }
 }
 
@@ -85,19 +106,20 @@ export async function readLog(
   onDamage: (damage: JournalDamage) => void,
 ): Promise<JournalBatch> {
   const file = logPath(path, log);
-  const reader = new LogReader(file);
+  const batch = new JournalBatch();
+  const reader = new LogReader(file, (line) => batch.add(line));
   if (existsSync(file)) {
     for await (const chunk of createReadStream(file, { highWaterMark: CHUNK_BYTES })) {
       reader.push(chunk);
     }
   }
   reader.end(0, onDamage);
-  return reader.batch;
+  return batch;
 }
 
 class LogReader {
-  readonly batch = new JournalBatch();
   readonly #file: string;
+  readonly #onLine: (line: Buffer) => boolean;
   #rest: Buffer[] = [];
   #restBytes = 0;
   #bytes = 0;
@@ -105,16 +127,19 @@ class LogReader {
   #linesLost = 0;
   #firstLostAtByte: number | undefined;
 
-  constructor(file: string) {
+  /** `onLine` returns false for a damaged line. */
+  constructor(file: string, onLine: (line: Buffer) => boolean) {
     this.#file = file;
+    this.#onLine = onLine;
   }
 
   push(chunk: Buffer): void {
     let start = 0;
     for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-      const line = Buffer.concat([...this.#rest, chunk.subarray(start, end)]);
+      const last = chunk.subarray(start, end);
+      const line = this.#rest.length === 0 ? last : Buffer.concat([...this.#rest, last]);
       this.#lines++;
-      if (!this.batch.add(line.toString())) {
+      if (!this.#onLine(line)) {
         this.#linesLost++;
         this.#firstLostAtByte ??= this.#bytes;
       }

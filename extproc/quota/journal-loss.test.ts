@@ -37,6 +37,7 @@ function faultyDisk() {
       lines.push(Buffer.from(bytes).toString());
     },
     close() {},
+    takesUsage: true,
   });
   const store = new MemoryStore(memoryDefaults, journal);
   const setFault = (code: string | undefined) => {

@@ -1,7 +1,7 @@
 /**
- * The records of the journal, and how lines of records fold into states. A line is a checksum and
- * one JSON array of records; it counts as a whole or not at all. Records are states, not steps:
- * reading a record twice, or after another was lost, does no harm.
+ * The records of the journal, and how lines of records fold into states. A line is a checksum, one
+ * JSON array of records and, after a tab, one of usage; it counts as a whole or not at all. Records
+ * are states, not steps: reading a record twice, or after another was lost, does no harm.
  */
 import { crc32 } from 'node:zlib';
 import { isSubjectRow, isUsageRow, type UsageRow } from './usage-record.ts';
@@ -20,7 +20,7 @@ export type JournalRecord =
   /** Whom an open hold is for; follows its first `h`. */
   | readonly ['i', hold: number, subject: HoldSubject]
   | readonly ['d', hold: number]
-  /** What a request used. Ids grow. */
+  /** What a request used, in lines of schema version 3. */
   | readonly ['u', id: number, row: UsageRow];
 
 export interface WindowIdentity {
@@ -49,26 +49,79 @@ export interface JournaledHold {
   readonly subject: HoldSubject | undefined;
 }
 
-/** Returns the line of these records, with its line end. */
-export function journalLine(records: string): Buffer {
-  return Buffer.from(`${checksum(records)} ${records}\n`);
+/** A checksum and a space. */
+const PREFIX_BYTES = 9;
+const TAB = 9;
+const BRACKET = 91;
+
+/**
+ * Returns the line of these records, with its line end. `usage`: what `usageText` returns, or an
+ * empty text.
+ */
+export function journalLine(records: string, usage: string): Buffer {
+  const line = Buffer.from(`00000000 ${records}${usage === '' ? '' : `\t${usage}`}\n`);
+  line.write(checksum(line.subarray(PREFIX_BYTES, -1)), 0, 'latin1');
+  return line;
 }
 
-function checksum(records: string): string {
-  return crc32(records).toString(16).padStart(8, '0');
+/** Returns the part of a line with these rows of usage, in JSON, whose ids are consecutive. */
+export function usageText(lastId: number, rows: readonly string[]): string {
+  return rows.length === 0 ? '' : `[${lastId},${rows.join()}]`;
+}
+
+function checksum(bytes: Buffer): string {
+  return crc32(bytes).toString(16).padStart(8, '0');
+}
+
+/** The parts of a line, which are JSON. */
+interface JournalLine {
+  readonly records: Buffer;
+  readonly usage: Buffer | undefined;
 }
 
 /**
- * Returns the records of a line; undefined: it is damaged. Journals of schema version 1 have lines
+ * Returns the parts of a line; undefined: it is damaged. Journals of schema version 1 have lines
  * without a checksum.
  */
-function recordsOf(line: string): readonly JournalRecord[] | undefined {
-  const text = line.startsWith('[') ? line : line.slice(9);
-  if (text !== line && line.slice(0, 9) !== `${checksum(text)} `) {
+function partsOf(line: Buffer): JournalLine | undefined {
+  const text = line[0] === BRACKET ? line : line.subarray(PREFIX_BYTES);
+  if (text !== line && line.toString('latin1', 0, PREFIX_BYTES) !== `${checksum(text)} `) {
     return undefined;
   }
+  const tab = text.indexOf(TAB);
+  return tab < 0
+    ? { records: text, usage: undefined }
+    : { records: text.subarray(0, tab), usage: text.subarray(tab + 1) };
+}
+
+/** Adds the usage of a line to rows by id. Ignores what is damaged. */
+export function readUsage(line: Buffer, rows: Map<number, UsageRow>): void {
+  const parts = partsOf(line);
+  if (parts?.usage !== undefined) {
+    addUsage(parts.usage.toString(), rows);
+  } else if (parts?.records.includes('["u",')) {
+    for (const record of recordsOf(parts.records) ?? []) {
+      if (record[0] === 'u' && isUsageRow(record[2])) {
+        rows.set(record[1], record[2]);
+      }
+    }
+  }
+}
+
+/** Adds the usage of a text of `usageText`. */
+export function addUsage(text: string, rows: Map<number, UsageRow>): void {
+  const [lastId, ...read] = JSON.parse(text) as [number, ...UsageRow[]];
+  for (const [index, row] of read.entries()) {
+    if (isUsageRow(row)) {
+      rows.set(lastId - read.length + 1 + index, row);
+    }
+  }
+}
+
+/** Returns undefined for text that is no array of records. */
+function recordsOf(text: Buffer): readonly JournalRecord[] | undefined {
   try {
-    const records: unknown = JSON.parse(text);
+    const records: unknown = JSON.parse(text.toString());
     return Array.isArray(records) && records.every(isRecord) ? records : undefined;
   } catch {
     return undefined;
@@ -88,7 +141,7 @@ const forms: Readonly<Record<JournalRecord[0], readonly ((value: unknown) => boo
   h: [isCount, (value) => Array.isArray(value) && value.every(isPart)],
   i: [isCount, isSubjectRow],
   d: [isCount],
-  u: [isCount, isUsageRow],
+  u: [isCount, Array.isArray],
 };
 
 function isRecord(value: unknown): value is JournalRecord {
@@ -99,6 +152,8 @@ function isRecord(value: unknown): value is JournalRecord {
   return value.length === form.length + 1 && form.every((isValid, index) => isValid(value[index + 1]));
 }
 
+const MAX_ID_DIGITS = 16;
+
 /** The last states in a sequence of lines. */
 export class JournalBatch {
   readonly quotas = new Map<string, string | null>();
@@ -106,23 +161,31 @@ export class JournalBatch {
   readonly windows = new Map<number, WindowChange | undefined>();
   /** undefined: the hold is settled. */
   readonly holds = new Map<number, JournaledHold | undefined>();
-  /** By id, in the order of the lines. */
-  readonly usage = new Map<number, UsageRow>();
+  /** The id of the last record of usage, which the lines have for others to read; 0: none. */
+  lastUsageId = 0;
 
   get isEmpty(): boolean {
-    return this.quotas.size + this.windows.size + this.holds.size + this.usage.size === 0;
+    return this.quotas.size + this.windows.size + this.holds.size === 0;
   }
 
   /** Adds a line. Returns false for a damaged line, which is ignored as a whole. */
-  add(line: string): boolean {
-    const records = recordsOf(line);
+  add(line: Buffer): boolean {
+    const parts = partsOf(line);
+    const records = parts && recordsOf(parts.records);
     if (records === undefined) {
       return false;
     }
     for (const record of records) {
       this.#fold(record);
     }
+    if (parts?.usage !== undefined) {
+      this.#sawUsage(Number.parseInt(parts.usage.toString('latin1', 1, 1 + MAX_ID_DIGITS), 10));
+    }
     return true;
+  }
+
+  #sawUsage(id: number): void {
+    this.lastUsageId = Math.max(this.lastUsageId, id);
   }
 
   #fold(record: JournalRecord): void {
@@ -159,7 +222,7 @@ export class JournalBatch {
         break;
       }
       case 'u':
-        this.usage.set(record[1], record[2]);
+        this.#sawUsage(record[1]);
         break;
       case 'd':
         this.holds.set(record[1], undefined);

@@ -23,6 +23,13 @@ export interface JournalWriterOptions {
   readonly onDamage: (damage: JournalDamage) => void;
 }
 
+/** Reads the usage in the logs, once they are folded into the database. */
+export interface UsageReader {
+  /** Takes over a log, and removes it at the end. */
+  addLog(log: number): void;
+  readonly isFull: boolean;
+}
+
 /**
  * Windows, holds and quotas written in one step: one or two milliseconds, including the checkpoint.
  */
@@ -46,6 +53,7 @@ export class JournalWriter {
   readonly #database: JournalDatabase;
   readonly #path: string;
   readonly #options: JournalWriterOptions;
+  readonly #usageReader: UsageReader | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   /**
    * For syncing what SQLite writes. Closing a descriptor would drop SQLite's locks, so both stay
@@ -62,9 +70,16 @@ export class JournalWriter {
   #isClosed = false;
 
   /** `first`: the number of the first log, higher than that of any existing log. */
-  constructor(database: JournalDatabase, path: string, first: number, options: JournalWriterOptions) {
+  constructor(
+    database: JournalDatabase,
+    path: string,
+    first: number,
+    options: JournalWriterOptions,
+    usageReader: UsageReader | undefined,
+  ) {
     this.#database = database;
     this.#path = path;
+    this.#usageReader = usageReader;
     this.#options = options;
     database.leaveSyncToOthers();
     this.#files = { database: openSync(path, 'r+'), wal: openSync(`${path}-wal`, 'r+') };
@@ -93,18 +108,25 @@ export class JournalWriter {
     current.bytes += written;
   }
 
-  /** Folds everything in and waits for the disk. */
+  /** False: too much usage waits to be read. */
+  get takesUsage(): boolean {
+    return this.#usageReader?.isFull !== true;
+  }
+
+  /** Folds everything in and waits for the disk. Logs with usage stay for its reader. */
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#timer);
     closeSync(this.#current.file);
     try {
       const logs = this.#full === undefined ? [this.#current.number] : [this.#full, this.#current.number];
-      for (const log of logs) {
-        foldLog(this.#database, this.#path, log, this.#options.onDamage);
-      }
+      const withUsage = logs.filter((log) => foldLog(this.#database, this.#path, log, this.#options.onDamage));
       this.#database.sync();
-      removeLogs(this.#path, logs);
+      const reader = this.#usageReader;
+      removeLogs(this.#path, reader === undefined ? logs : logs.filter((log) => !withUsage.includes(log)));
+      for (const log of withUsage) {
+        reader?.addLog(log);
+      }
     } catch (error) {
       // The next start folds the logs in, or reports what is wrong.
       this.#options.onTrouble(error);
@@ -169,7 +191,11 @@ export class JournalWriter {
       }
     }
     if (!this.#isClosed) {
-      await unlink(logPath(this.#path, log)).catch(ignoreMissing);
+      if (batch.lastUsageId > 0 && this.#usageReader !== undefined) {
+        this.#usageReader.addLog(log);
+      } else {
+        await unlink(logPath(this.#path, log)).catch(ignoreMissing);
+      }
       this.#full = undefined;
     }
   }

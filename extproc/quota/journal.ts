@@ -7,7 +7,7 @@
 import type { Quota } from '../../contract/policy.ts';
 import { IntegerTable, type IntegerTableEntry } from '../../runtime/integer-table.ts';
 import type { OpenHold, WindowState } from './bucket.ts';
-import { type JournalRecord, journalLine } from './journal-record.ts';
+import { type JournalRecord, journalLine, usageText } from './journal-record.ts';
 import type { JournalWriter, JournalWriterOptions } from './journal-writer.ts';
 import type { Journal } from './persistence.ts';
 import { subjectRow, type UsageRow } from './usage-record.ts';
@@ -27,6 +27,18 @@ export interface LogJournalOptions extends JournalWriterOptions {
    * usage beyond those that may wait.
    */
   readonly onRecovery: (usageLost: number) => void;
+  /** Called with the reason while usage cannot be moved to its file. */
+  readonly onUsageTrouble: (error: unknown) => void;
+}
+
+/** What the journal writes to. */
+export type LogWriter = Pick<JournalWriter, 'append' | 'close' | 'takesUsage'>;
+
+/** Changes in the parts of a line. */
+export interface JournalChanges {
+  readonly records: string;
+  /** Empty: none. */
+  readonly usage: string;
 }
 
 export const journalDefaults: LogJournalOptions = {
@@ -35,6 +47,7 @@ export const journalDefaults: LogJournalOptions = {
   settlementDelayMs: 25,
   onTrouble: (error) => process.emitWarning(String(error)),
   onRecovery: () => {},
+  onUsageTrouble: (error) => process.emitWarning(`usage: ${String(error)}`),
   onDamage: (damage) => process.emitWarning(`quota journal: ${JSON.stringify(damage)}`),
 };
 
@@ -73,7 +86,7 @@ class HoldEntry implements IntegerTableEntry {
 
 export class LogJournal implements Journal {
   readonly #options: LogJournalOptions;
-  #writer: Pick<JournalWriter, 'append' | 'close'> | undefined;
+  #writer: LogWriter | undefined;
   #dirtyWindows: WindowState[] = [];
   readonly #windows = new Map<number, WindowEntry>();
   readonly #holds = new IntegerTable<HoldEntry>();
@@ -82,7 +95,10 @@ export class LogJournal implements Journal {
   readonly #dirtyQuotas = new Map<string, object | null>();
   /** Records of usage, encoded. */
   #usage: string[] = [];
+  /** Since the last recovery. */
   #usageLost = 0;
+  /** Records of usage that were not kept. */
+  usageLost = 0;
   #nextUsageId = 1;
   /** A change must be written before anything that it covers is sent. */
   #urgent = false;
@@ -101,7 +117,7 @@ export class LogJournal implements Journal {
   }
 
   /** Starts to write flushes. */
-  start(writer: Pick<JournalWriter, 'append' | 'close'>): void {
+  start(writer: LogWriter): void {
     this.#writer = writer;
   }
 
@@ -152,11 +168,13 @@ export class LogJournal implements Journal {
   }
 
   usage(row: UsageRow): void {
-    if (this.#usage.length >= MAX_WAITING_USAGE) {
+    if (this.#usage.length >= MAX_WAITING_USAGE || this.#writer?.takesUsage === false) {
+      this.usageLost++;
       this.#usageLost++;
       return;
     }
-    this.#usage.push(encoded(['u', this.#nextUsageId++, row]));
+    this.#nextUsageId++;
+    this.#usage.push(JSON.stringify(row));
   }
 
   flush(): void {
@@ -179,7 +197,8 @@ export class LogJournal implements Journal {
       return;
     }
     try {
-      writer.append(journalLine(this.#line()));
+      const { records, usage } = this.#changes();
+      writer.append(journalLine(records, usage));
     } catch (error) {
       this.#failed(error);
       return;
@@ -192,11 +211,11 @@ export class LogJournal implements Journal {
     }
   }
 
-  /** Returns all changes since the last flush as a line, which counts as written. */
-  take(): string {
-    const line = this.#line();
+  /** Returns all changes since the last flush, which count as written. */
+  take(): JournalChanges {
+    const changes = this.#changes();
     this.#clean();
-    return line;
+    return changes;
   }
 
   close(): void {
@@ -216,7 +235,7 @@ export class LogJournal implements Journal {
     return changes === 0;
   }
 
-  #line(): string {
+  #changes(): JournalChanges {
     const records: string[] = [];
     for (const [id, quota] of this.#dirtyQuotas) {
       records.push(encoded(['q', id, quota === null ? null : JSON.stringify(quota)]));
@@ -240,8 +259,7 @@ export class LogJournal implements Journal {
         records.push(`["d",${hold.number}]`);
       }
     }
-    records.push(...this.#usage);
-    return `[${records.join()}]`;
+    return { records: `[${records.join()}]`, usage: usageText(this.#nextUsageId - 1, this.#usage) };
   }
 
   #clean(): void {

@@ -233,16 +233,17 @@ test('a truncated line is ignored', () => {
   again.close();
 });
 
-test('a log that is already folded in is ignored', () => {
+test('a log that is already folded in is ignored', async () => {
   const { store } = open();
   settle(store, granted(reserve(store, demand([bucket(total)], startMs, 7))).hold, charge(7, 0), startMs);
   store.flush();
   const [log] = logs();
   store.close();
   writeFileSync(join(folder, log ?? ''), '[["w",1,800,0,0]]\n');
-  const again = open().store;
+  const { store: again, usage } = open();
   assert.equal(remaining(again, total), 993);
   again.close();
+  await usage?.close(10_000);
   assert.deepEqual(logs(), []);
 });
 

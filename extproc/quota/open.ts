@@ -12,10 +12,12 @@ import { journalDefaults, LogJournal, type LogJournalOptions } from './journal.t
 import { JournalDatabase, JournalError, type JournalState, unusable, type WindowRow } from './journal-database.ts';
 import { foldLog, logsOf, removeLogs } from './journal-log.ts';
 import { JournalBatch } from './journal-record.ts';
+import { splitUsage } from './journal-upgrade.ts';
 import { JournalWriter } from './journal-writer.ts';
 import { MemoryStore } from './memory.ts';
 import { type MemoryOptions, memoryDefaults } from './memory-options.ts';
 import { quotaDefinition } from './quota-definition.ts';
+import { UsageArchive } from './usage-archive.ts';
 import {
   subjectOf,
   type UsageLimit,
@@ -24,12 +26,15 @@ import {
   type UsageSubject,
   usageRow,
 } from './usage-record.ts';
-import { type UsageRetention, type UsageTables, usageDefaults } from './usage-tables.ts';
+import { type UsageRetention, usageDefaults } from './usage-tables.ts';
 
 export interface StoreOptions extends Partial<MemoryOptions>, Partial<LogJournalOptions>, Partial<UsageRetention> {
   /** The file of the journal; absent: nothing survives the process. */
   readonly path?: string;
 }
+
+/** Ids of usage are microseconds, so their order is that of time, and no journal repeats an id. */
+const IDS_PER_MS = 1_000;
 
 /** The holds that were open when the last process ended. */
 export interface Recovered {
@@ -41,8 +46,10 @@ export interface Recovered {
 export interface OpenStore {
   readonly store: MemoryStore;
   readonly recovered: Recovered;
-  /** Undefined without a journal. */
-  readonly usage: UsageTables | undefined;
+  /** Undefined where no usage is kept. */
+  readonly usage: UsageArchive | undefined;
+  /** Records of usage that were not kept, because too many waited for the disk. */
+  readonly usageLost: () => number;
 }
 
 /** Throws a JournalError that names the file and the fix. */
@@ -50,38 +57,76 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
   const { path } = options;
   const memory = { ...memoryDefaults, ...options };
   if (path === undefined) {
-    return { store: new MemoryStore(memory, undefined), recovered: { holds: 0, tokens: new Map() }, usage: undefined };
+    const recovered = { holds: 0, tokens: new Map() };
+    return { store: new MemoryStore(memory, undefined), recovered, usage: undefined, usageLost: () => 0 };
   }
-  const { onDamage } = { ...journalDefaults, ...options };
   let unlock = () => {};
   try {
     mkdirSync(dirname(path), { recursive: true });
     unlock = lock(path);
-    const retention = { ...usageDefaults, ...options };
-    const database = new JournalDatabase(path, retention);
-    const logs = logsOf(path);
-    for (const log of logs) {
-      foldLog(database, path, log, onDamage);
-    }
-    const journal = new LogJournal({ ...journalDefaults, ...options });
-    journal.startUsageAt(database.usage.firstId(memory.nowMs()));
-    const store = new MemoryStore({ ...memory, keepsUsage: retention.usageDays > 0 }, journal, unlock);
-    const recovered = restore(store, journal, database.load(), memory.nowMs(), (windowsLost) =>
-      onDamage({ file: path, lines: 0, linesLost: 0, firstLostAtByte: undefined, cutBytes: 0, windowsLost }),
-    );
-    const log = Math.max(database.applied, ...logs) + 1;
-    const batch = new JournalBatch();
-    if (!batch.add(journal.take())) {
-      throw new Error('invariant: the restored state is not a valid journal line');
-    }
-    database.replace(batch, log);
-    database.sync();
-    removeLogs(path, logs);
-    journal.start(new JournalWriter(database, path, log + 1, { ...journalDefaults, ...options }));
-    return { store, recovered, usage: database.usage };
+    splitUsage(path);
+    return openJournal(path, { ...journalDefaults, ...options }, memory, unlock);
   } catch (error) {
     unlock();
     throw unusable(path, error);
+  }
+}
+
+function openJournal(
+  path: string,
+  options: LogJournalOptions & StoreOptions,
+  memory: MemoryOptions,
+  unlock: () => void,
+): OpenStore {
+  const { onDamage } = options;
+  const { usageDays, usageRequestDays } = { ...usageDefaults, ...options };
+  const database = new JournalDatabase(path);
+  const logs = logsOf(path);
+  const logsWithUsage = logs.filter((log) => foldLog(database, path, log, onDamage));
+  const journal = new LogJournal(options);
+  journal.startUsageAt(Math.max(database.lastUsageId + 1, Math.floor(memory.nowMs()) * IDS_PER_MS));
+  const archive =
+    usageDays > 0
+      ? new UsageArchive({
+          journalPath: path,
+          retention: { usageDays, usageRequestDays },
+          onTrouble: options.onUsageTrouble,
+        })
+      : undefined;
+  const store = new MemoryStore({ ...memory, keepsUsage: archive !== undefined }, journal, () => {
+    archive?.pause();
+    unlock();
+  });
+  const recovered = restore(store, journal, database.load(), memory.nowMs(), (windowsLost) =>
+    onDamage({ file: path, lines: 0, linesLost: 0, firstLostAtByte: undefined, cutBytes: 0, windowsLost }),
+  );
+  const log = Math.max(database.applied, ...logs) + 1;
+  const batch = new JournalBatch();
+  const { records, usage } = journal.take();
+  if (!batch.add(Buffer.from(records))) {
+    throw new Error('invariant: the restored state is not a valid journal line');
+  }
+  database.replace(batch, { log, usage });
+  database.sync();
+  removeLogs(path, archive === undefined ? logs : logs.filter((one) => !logsWithUsage.includes(one)));
+  if (archive !== undefined) {
+    addWaiting(archive, database, logsWithUsage);
+  }
+  journal.start(new JournalWriter(database, path, log + 1, options, archive));
+  return { store, recovered, usage: archive, usageLost: () => journal.usageLost };
+}
+
+/** Hands over the usage of earlier processes, in the order of its ids. */
+function addWaiting(archive: UsageArchive, database: JournalDatabase, logs: readonly number[]): void {
+  const recovered = database.recoveredUsage();
+  const numbers = [...logs, ...recovered.map(({ log }) => log)].sort((one, other) => one - other);
+  for (const number of numbers) {
+    const of = recovered.find(({ log }) => log === number);
+    if (of === undefined) {
+      archive.addLog(number);
+    } else {
+      archive.addRecovered(of, () => database.forgetRecoveredUsage(number));
+    }
   }
 }
 

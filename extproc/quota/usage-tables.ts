@@ -1,6 +1,6 @@
 /**
- * The tables of usage in the SQLite file of the journal: one row for each request, and sums by
- * hour. Both are bounded by age, and requests also by the size of the file.
+ * The tables of usage in their SQLite file: one row for each request, and sums by hour. Both are
+ * bounded by age, and requests also by the size of the file.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { type UsageColumn, type UsageRow, type UsageValue, usageColumns } from './usage-record.ts';
@@ -56,7 +56,7 @@ const updateHour = `UPDATE usage_hour SET requests = requests + ?, ${sums
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
-/** Ids are microseconds, so their order is that of time, and no journal repeats an id. */
+/** Ids are at least the microseconds of their time. */
 const IDS_PER_MS = 1_000;
 
 /** The most combinations of an hour; the others of that hour share one row. */
@@ -84,11 +84,6 @@ export class UsageTables {
   constructor(database: DatabaseSync, retention: UsageRetention) {
     this.#database = database;
     this.#retention = retention;
-  }
-
-  /** Returns an id that is greater than any id that was ever written. */
-  firstId(nowMs: number): number {
-    return Math.max(this.#lastId + 1, Math.floor(nowMs) * IDS_PER_MS);
   }
 
   /**

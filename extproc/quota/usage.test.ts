@@ -1,25 +1,34 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, test } from 'node:test';
-import { JournalDatabase } from './journal-database.ts';
-import { JournalBatch } from './journal-record.ts';
-import { openQuotaStore, type StoreOptions } from './open.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { journalLine, usageText } from './journal-record.ts';
+import { splitUsage } from './journal-upgrade.ts';
+import { type OpenStore, openQuotaStore, type StoreOptions } from './open.ts';
 import { bucket, charge, costQuota, demand, granted, quota, reserve, settle, startMs } from './testing.ts';
+import { UsageDatabase, usagePath } from './usage-database.ts';
 import { type UsageRecord, type UsageSubject, usageRow } from './usage-record.ts';
-import type { UsageCells, UsageTables } from './usage-tables.ts';
+import { type UsageCells, type UsageTables, usageDefaults, usageSchema } from './usage-tables.ts';
 
 let folder: string;
 let path: string;
 let nowMs: number;
+let databases: UsageDatabase[] = [];
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'usage-'));
   path = join(folder, 'quota.sqlite');
   nowMs = startMs;
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => {
+  for (const database of databases) {
+    database.close();
+  }
+  databases = [];
+  rmSync(folder, { recursive: true });
+});
 
 const HOUR_MS = 3_600_000;
 const total = quota('TotalTokens', 1000);
@@ -81,20 +90,31 @@ function afterKill(more: StoreOptions = {}) {
   return { ...open(more), from };
 }
 
-const tables = ({ usage }: { readonly usage: UsageTables | undefined }) => usage!;
+/** Returns the tables once everything that the journal has is in them. */
+async function tables({ usage }: Pick<OpenStore, 'usage'>): Promise<UsageTables> {
+  await usage?.close(10_000);
+  return reopened().tables;
+}
+
+function reopened(): UsageDatabase {
+  const database = new UsageDatabase(usagePath(path), usageDefaults);
+  databases.push(database);
+  return database;
+}
+
 const allHours = (of: UsageTables): readonly UsageCells[] =>
   of.hours(0, Number.MAX_SAFE_INTEGER).flatMap((hour) => of.rowsOf(hour));
 const requestsIn = (of: UsageTables) => allHours(of).reduce((sum, { requests }) => sum + Number(requests), 0);
-const spent = ({ store }: Pick<ReturnType<typeof open>, 'store'>) =>
+const spent = ({ store }: Pick<OpenStore, 'store'>) =>
   1000 - (store.snapshot([bucket(total)], nowMs)[0]?.remaining ?? 0);
+const logs = () => readdirSync(folder).filter((name) => name.includes('.log-'));
 
-test('a settled request leaves one record with its hold and charge, summed by hour', () => {
+test('a settled request leaves one record with its hold and charge, summed by hour', async () => {
   const first = open();
   request(first.store);
   request(first.store, { subject: { ...subject, requestId: 'r2' } });
   first.store.close();
-  const again = open();
-  const usage = tables(again);
+  const usage = await tables(first);
   const [row] = usage.find('r1');
   assert.deepEqual(
     [
@@ -120,38 +140,44 @@ test('a settled request leaves one record with its hold and charge, summed by ho
     hours.map(({ hour, requests, input, output }) => [hour, requests, input, output]),
     [[startMs / HOUR_MS, 2, 10, 4]],
   );
-  again.store.close();
+  assert.deepEqual(logs(), []);
 });
 
-test('a crash between settlement and fold keeps the record, and counts it once', () => {
+test('a crash between settlement and fold keeps the record, and counts it once', async () => {
   const first = open();
   request(first.store);
   const other = granted(reserve(first.store, demand([bucket(total)], nowMs, 1))).hold;
   first.store.flush();
   const second = afterKill();
   assert.equal(second.recovered.holds, 1);
-  // The hold that stayed open is the second request.
-  assert.deepEqual([requestsIn(tables(second)), tables(second).find('r1').length], [2, 1]);
+  // The second process ends before its worker has written anything: the third one knows it all.
   const third = afterKill();
-  assert.deepEqual([tables(third).find('r1').length, spent(third)], [1, 8]);
-  second.store.close();
-  third.store.close();
+  // The hold that stayed open is the second request.
+  const usage = await tables(third);
+  assert.deepEqual([requestsIn(usage), usage.find('r1').length, spent(third)], [2, 1, 8]);
+  const fourth = afterKill();
+  const again = await tables(fourth);
+  assert.deepEqual([requestsIn(again), spent(fourth)], [2, 8]);
+  for (const { store, usage: archive } of [second, third, fourth]) {
+    store.close();
+    await archive?.close(10_000);
+  }
   settle(first.store, other, 'nothing', nowMs);
   first.store.close();
-  rmSync(second.from, { recursive: true });
-  rmSync(third.from, { recursive: true });
+  for (const { from } of [second, third, fourth]) {
+    rmSync(from, { recursive: true });
+  }
 });
 
-test('a crash before the settlement is written leaves a recovered record and no other', () => {
+test('a crash before the settlement is written leaves a recovered record and no other', async () => {
   const cost = costQuota(10_000);
   const first = open();
   const draws = demand([bucket(total), bucket(cost)], nowMs, 7);
   granted(reserve(first.store, { ...draws, subject }));
   first.store.flush();
   const second = afterKill();
-  second.store.close();
-  const third = open();
-  const rows = tables(third).find('r1');
+  const usage = await tables(second);
+  const rows = usage.find('r1');
   assert.deepEqual(
     rows.map(({ decision, tenant, input }) => [decision, tenant, input]),
     [['recovered', 'acme', 0]],
@@ -162,73 +188,86 @@ test('a crash before the settlement is written leaves a recovered record and no 
     held: 7,
     charged: 7,
   });
-  assert.equal(requestsIn(tables(third)), 1);
+  second.store.close();
+  const third = open();
+  assert.equal(requestsIn(await tables(third)), 1);
   third.store.close();
   first.store.close();
   rmSync(second.from, { recursive: true });
 });
 
-test('a log that is read again after a partial fold counts nothing twice', () => {
-  mkdirSync(join(folder, 'direct'));
-  const database = new JournalDatabase(join(folder, 'direct', 'quota.sqlite'));
-  const batch = () => {
-    const read = new JournalBatch();
-    for (let id = 1; id <= 10; id++) {
-      read.usage.set(id, usageRow(record(), undefined));
-    }
-    return read;
-  };
-  assert.equal(database.writeSome(batch(), 1, 12), false);
-  assert.equal(requestsIn(database.usage), 4);
-  assert.equal(database.applied, 0);
-  database.write(batch(), 1);
-  database.write(batch(), 1);
-  assert.deepEqual([requestsIn(database.usage), database.usage.find('r1').length], [10, 10]);
-  database.close();
+test('a log that is read again after a crash of the worker counts nothing twice', async () => {
+  const first = open();
+  for (let nth = 0; nth < 10; nth++) {
+    request(first.store);
+    first.store.flush();
+  }
+  first.store.close();
+  const [log] = logs();
+  const kept = join(folder, 'kept');
+  copyFileSync(join(folder, log!), kept);
+  await tables(first);
+  copyFileSync(kept, join(folder, log!));
+  const second = open();
+  request(second.store);
+  second.store.close();
+  const usage = await tables(second);
+  assert.deepEqual([requestsIn(usage), usage.find('r1').length], [11, 11]);
 });
 
-test('requests and hours are kept as long as configured', () => {
+test('while the file cannot be written, records wait in the logs, and are written later', async () => {
+  const troubles: unknown[] = [];
+  const first = open({ foldEveryMs: 10, onUsageTrouble: (error) => troubles.push(error) });
+  mkdirSync(usagePath(path));
+  while (troubles.length === 0) {
+    request(first.store);
+    first.store.flush();
+    await sleep(20);
+  }
+  assert.match(String(troubles[0]), /EISDIR/);
+  rmSync(usagePath(path), { recursive: true });
+  first.store.close();
+  const usage = await tables(first);
+  assert.equal(requestsIn(usage), spent(open()) / 7);
+});
+
+test('requests and hours are kept as long as configured', async () => {
   const keep = { usageRequestDays: 1, usageDays: 2 };
   for (const day of [0, 1.5, 3]) {
     nowMs = startMs + day * 24 * HOUR_MS;
-    const { store } = open(keep);
+    const { store, usage } = open(keep);
     request(store);
     store.close();
+    await usage?.close(10_000);
   }
-  const last = open(keep);
+  const last = reopened().tables;
   assert.deepEqual(
-    tables(last)
-      .find('r1')
-      .map(({ time_ms: time }) => time),
+    last.find('r1').map(({ time_ms: time }) => time),
     [nowMs],
   );
   assert.deepEqual(
-    allHours(tables(last)).map(({ hour }) => hour),
+    allHours(last).map(({ hour }) => hour),
     [startMs / HOUR_MS + 36, startMs / HOUR_MS + 72],
   );
-  last.store.close();
 });
 
-test('without days for requests, only sums are kept', () => {
-  const { store } = open({ usageRequestDays: 0 });
-  request(store);
-  store.close();
-  const again = open();
-  assert.deepEqual([tables(again).find('r1').length, requestsIn(tables(again))], [0, 1]);
-  again.store.close();
+test('without days for requests, only sums are kept', async () => {
+  const first = open({ usageRequestDays: 0 });
+  request(first.store);
+  first.store.close();
+  const usage = await tables(first);
+  assert.deepEqual([usage.find('r1').length, requestsIn(usage)], [0, 1]);
 });
 
 test('the combinations of an hour are bounded, and no request is left out', () => {
-  const database = new JournalDatabase(path);
-  const batch = new JournalBatch();
-  for (let id = 1; id <= 2_100; id++) {
-    batch.usage.set(id, usageRow(record({ subject: { ...subject, model: `m${id}` } }), undefined));
-  }
-  while (!database.writeSome(batch, 1, 500)) {}
-  const rows = allHours(database.usage);
-  assert.equal(rows.length, 2_001);
-  assert.equal(rows.find(({ model }) => model === '(other)')?.['requests'], 100);
-  database.close();
+  const database = reopened();
+  const rows = Array.from({ length: 2_100 }, (_, nth) =>
+    JSON.stringify(usageRow(record({ subject: { ...subject, model: `m${nth}` } }), undefined)),
+  );
+  database.writeText(usageText(rows.length, rows));
+  const hours = allHours(database.tables);
+  assert.equal(hours.length, 2_001);
+  assert.equal(hours.find(({ model }) => model === '(other)')?.['requests'], 100);
 });
 
 test('texts of clients are bounded', () => {
@@ -236,13 +275,76 @@ test('texts of clients are bounded', () => {
   assert.ok(JSON.stringify(row).length < 1_000);
 });
 
-test('a journal of an older version gets the tables of usage', () => {
+/** Turns the files of a journal into those of schema version 3, with usage in the journal. */
+function downgrade(): void {
+  const file = new DatabaseSync(path);
+  file.exec(`
+    DROP TABLE recovered; ALTER TABLE applied DROP COLUMN usage; PRAGMA user_version = 3;
+    ATTACH '${usagePath(path)}' AS other; ${usageSchema}; DELETE FROM usage_written;
+    INSERT INTO usage_written SELECT * FROM other.usage_written;
+    INSERT INTO usage_request SELECT * FROM other.usage_request;
+    INSERT INTO usage_hour SELECT * FROM other.usage_hour;
+  `);
+  file.close();
+  rmSync(usagePath(path));
+}
+
+test('a journal of schema version 3 keeps its budgets and its usage, also that of its logs', async () => {
+  const first = open();
+  request(first.store);
+  first.store.close();
+  const before = await tables(first);
+  const [row] = before.find('r1');
+  const id = Number(row?.['id']);
+  databases.pop()?.close();
+  downgrade();
+  // A log whose first record was folded in before the crash.
+  const old = usageRow(record({ subject: { ...subject, requestId: 'r2' } }), undefined);
+  const lines = journalLine(
+    JSON.stringify([
+      ['u', id, Object.values(row!).slice(1)],
+      ['u', id + 1, old],
+    ]),
+    '',
+  );
+  writeFileSync(`${path}.log-99`, lines);
+  const again = open();
+  assert.equal(spent(again), 7);
+  request(again.store, { subject: { ...subject, requestId: 'r3' } });
+  again.store.close();
+  const usage = await tables(again);
+  assert.deepEqual(
+    ['r1', 'r2', 'r3'].map((one) => usage.find(one).length),
+    [1, 1, 1],
+  );
+  assert.equal(requestsIn(usage), 3);
+  const third = open();
+  assert.equal(spent(third), 14);
+  third.store.close();
+});
+
+test('an upgrade that was interrupted between its two renames continues', async () => {
+  const first = open();
+  request(first.store);
+  first.store.close();
+  await tables(first);
+  databases.pop()?.close();
+  downgrade();
+  splitUsage(path);
+  renameSync(path, `${path}.upgrade`);
+  const again = open();
+  assert.equal(spent(again), 7);
+  assert.equal(requestsIn(await tables(again)), 1);
+  again.store.close();
+});
+
+test('a journal of an older version without usage starts to keep it', async () => {
   const first = open();
   settle(first.store, granted(reserve(first.store, demand([bucket(total)], nowMs, 7))).hold, charge(7, 0), nowMs);
   first.store.close();
   const file = new DatabaseSync(path);
   file.exec(`
-    DROP TABLE usage_request; DROP TABLE usage_hour; DROP TABLE usage_written;
+    DROP TABLE recovered; ALTER TABLE applied DROP COLUMN usage;
     ALTER TABLE hold DROP COLUMN subject; PRAGMA user_version = 2;
   `);
   file.close();
@@ -250,12 +352,10 @@ test('a journal of an older version gets the tables of usage', () => {
   assert.equal(spent(again), 7);
   request(again.store);
   again.store.close();
-  const third = open();
-  assert.equal(requestsIn(tables(third)), 1);
-  third.store.close();
+  assert.equal(requestsIn(await tables(again)), 1);
 });
 
-test('without days to keep, nothing is recorded, also of holds that a crash left open', () => {
+test('without days to keep, nothing is recorded, also of holds that a crash left open', async () => {
   const off = { usageDays: 0 };
   const first = open(off);
   assert.equal(first.store.keepsUsage, false);
@@ -266,5 +366,7 @@ test('without days to keep, nothing is recorded, also of holds that a crash left
   again.store.close();
   first.store.close();
   rmSync(again.from, { recursive: true });
-  assert.equal(requestsIn(tables(open(off))), 0);
+  const on = open();
+  assert.equal(requestsIn(await tables(on)), 0);
+  on.store.close();
 });

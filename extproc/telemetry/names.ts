@@ -93,6 +93,11 @@ export const metric = {
     'Number of keys from which on requests with new keys are refused',
   ),
   journalFails: describe('tallygate.journal.failing', '1', '1 while the quota journal cannot be written, else 0'),
+  usageLost: describe(
+    'tallygate.usage.lost',
+    '{record}',
+    'Usage records that were not kept, because too many waited to be written',
+  ),
   policyRefused: describe(
     'tallygate.policy.refused',
     '1',

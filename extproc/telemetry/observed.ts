@@ -13,6 +13,8 @@ export interface ObservedSources {
   readonly serverCounters: () => Readonly<ServerCounters>;
   readonly unsentBytes: () => number;
   readonly journalFails: () => boolean;
+  /** Usage records that were not kept. */
+  readonly usageLost: () => number;
   readonly policyRefused: () => boolean;
   /** Returns at most `count` quotas, those with the most keys first. */
   readonly keys: (count: number) => readonly QuotaKeys[];
@@ -25,6 +27,7 @@ const MAX_BUCKETS = 200;
 export function observeSources(table: MetricTable, sources: ObservedSources, hashesKeys: boolean): void {
   table.gauge(metric.streamsOpen, () => [plainCell(sources.openStreams())]);
   table.gauge(metric.journalFails, () => [plainCell(sources.journalFails() ? 1 : 0)]);
+  table.observedSum(metric.usageLost, () => [plainCell(sources.usageLost())]);
   table.gauge(metric.policyRefused, () => [plainCell(sources.policyRefused() ? 1 : 0)]);
   observeKeys(table, sources);
   observeBuckets(table, sources, hashesKeys);

@@ -205,6 +205,7 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
     serverCounters: () => ({ ...newCounters(), streams: 7, streamsEvicted: 2, handlerErrors: 1, bytesSent: 900 }),
     unsentBytes: () => 60,
     journalFails: () => true,
+    usageLost: () => 3,
     policyRefused: () => true,
     keys: () => [{ quota: 'default/teams/hour', keys: 8, most: 10 }],
     buckets: (count) => {
@@ -256,6 +257,7 @@ test('metrics show values of quota keys in plain text or as hashes', () => {
       serverCounters: newCounters,
       unsentBytes: () => 0,
       journalFails: () => false,
+      usageLost: () => 0,
       policyRefused: () => false,
       keys: () => [],
     });
