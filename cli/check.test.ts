@@ -83,3 +83,29 @@ test('a valid object without effect is a warning, and an error with --strict', a
     assert.equal((await run(file, '-o', 'none', '--strict')).code, 1);
   }
 });
+
+test('an object of a later argument replaces one of an earlier argument, with a note', async () => {
+  const [base, changed] = [join(folder, 'base.yaml'), join(folder, 'changed.yaml')];
+  const text = readFileSync(acceptance, 'utf8');
+  writeFileSync(base, text);
+  const backend = text.split(/^---$/m).find((document) => document.includes('kind: AIBackend')) ?? '';
+  writeFileSync(changed, backend.replace(/port: \d+/, 'port: 4321'));
+  const line = text.split('\n').indexOf('kind: AIBackend') + 2;
+  const replaced = await run(base, changed);
+  assert.equal(replaced.code, 0, replaced.stderr);
+  const note = `note: ${base}:${line}: AIBackend default/openai metadata.name: is replaced by the object in ${changed}:`;
+  assert.ok(replaced.stderr.startsWith(note), replaced.stderr);
+  assert.match(replaced.stdout, /port_value: 4321/);
+  const reversed = await run(changed, base);
+  assert.equal(reversed.code, 0, reversed.stderr);
+  assert.doesNotMatch(reversed.stdout, /port_value: 4321/);
+  mkdirSync(join(folder, 'twice'));
+  writeFileSync(join(folder, 'twice/a.yaml'), text);
+  writeFileSync(join(folder, 'twice/b.yaml'), backend);
+  const twice = await run(join(folder, 'twice'));
+  assert.equal(twice.code, 1);
+  assert.match(
+    twice.stderr,
+    /twice\/b.yaml:\d+: AIBackend default\/openai metadata.name: an object of this kind and name already exists in .*twice\/a.yaml/,
+  );
+});

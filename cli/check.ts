@@ -22,7 +22,7 @@ const usage = `Usage: tallygate check FILE|FOLDER… [--output yaml|json|none] [
 Checks resources without a cluster or network, and prints the policy and Envoy configuration that
 they produce. Does not resolve variables in Secrets. Warns about valid resources without effect: a
 listener without a route, a host name without a listener, a Gateway of another class, files without
-a Gateway.
+a Gateway. An object of a later argument replaces one of an earlier argument.
 
 Exit codes: 0 no error, 1 an error (with --strict also a warning), 2 wrong usage.
 `;

@@ -14,7 +14,8 @@ import { readOptions, type Verb, wrongUse } from './verb.ts';
 const usage = `Usage: tallygate run [FILE|FOLDER]… [OPTION]…
 
 Runs Envoy and the ext_proc service on this machine, as configured by the resources in the files.
-Edits of the files apply at once; an invalid edit keeps the last good state. Without a file, runs
+An object of a later argument replaces one of an earlier argument. Edits of the files apply at once;
+an invalid edit keeps the last good state. Without a file, runs
 an example with a simulated model, and with OpenAI and Anthropic if OPENAI_API_KEY and
 ANTHROPIC_API_KEY are set. Writes access lines to stdout, and everything else to stderr.
 

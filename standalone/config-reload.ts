@@ -7,7 +7,7 @@ import { watchPaths } from '../runtime/files.ts';
 import type { Log } from '../runtime/log.ts';
 import { envoyFiles } from '../translate/envoy/files.ts';
 import type { Plan } from '../translate/plan.ts';
-import type { Loaded, Loader } from './load.ts';
+import { type Loaded, type Loader, logResources } from './load.ts';
 
 export interface ConfigReloadOptions {
   readonly loader: Loader;
@@ -97,20 +97,18 @@ class ConfigFollower implements ConfigReload {
       }
       if (loaded.plan !== undefined && !samePlan(loaded.plan, this.#current)) {
         const what = loaded.digest === this.#digest ? 'keys' : 'edit';
-        await this.#apply(loaded.plan, loaded.warnings, `${what} applied`);
+        await this.#apply(loaded.plan, loaded, `${what} applied`);
       }
       this.#digest = loaded.digest;
     }
   }
 
-  async #apply(plan: Plan, warnings: readonly string[], message: string): Promise<void> {
+  async #apply(plan: Plan, loaded: Loaded, message: string): Promise<void> {
     const { apply, log } = this.#options;
     try {
       await apply(plan, this.#current);
       this.#current = plan;
-      for (const warning of warnings) {
-        log.warn({ problem: warning }, 'invalid resources');
-      }
+      logResources(log, loaded);
       log.info({ version: plan.policy.version }, message);
     } catch (error) {
       log.error(

@@ -1,6 +1,7 @@
 /** Reads files into a plan, or into the errors that prevent one. */
 import { createHash } from 'node:crypto';
 import type { Environment } from '../runtime/environment.ts';
+import type { Log } from '../runtime/log.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
 import { type Problem, problemText } from '../translate/problem.ts';
 import { readWorld, type SourceFile } from '../translate/read/read.ts';
@@ -17,6 +18,8 @@ export interface Loaded {
   /** Files with errors; the plan uses their last valid text. */
   readonly held: readonly string[];
   readonly warnings: readonly string[];
+  /** Objects that a later argument replaces, with both places. */
+  readonly replaced: readonly string[];
   /** The absolute paths to watch for changes. */
   readonly paths: readonly string[];
   /** The digest of the text of all files. */
@@ -43,6 +46,16 @@ export interface LoaderKeys {
   want(sources: Plan['jwksSources']): void;
 }
 
+/** Logs what an operator should know of resources that are in force. */
+export function logResources(log: Log, { warnings, replaced }: Pick<Loaded, 'warnings' | 'replaced'>): void {
+  for (const warning of warnings) {
+    log.warn({ problem: warning }, 'invalid resources');
+  }
+  for (const object of replaced) {
+    log.info({ object }, 'resource replaced');
+  }
+}
+
 export function noGateway(paths: readonly string[]): string {
   return `${paths.join(', ')}: there is no Gateway with a listener; fix: add a Gateway (gateway.networking.k8s.io/v1)`;
 }
@@ -67,7 +80,9 @@ export function newLoader({ paths, environment, envoy, routeSecret, issuerKeys }
     if (errors.length === 0 && plan.envoy.listeners.length === 0) {
       errors.push(noGateway(paths));
     }
-    return { plan, errors, wrong, warnings: ofSeverity('Warning').map(problemText), secretPaths: lookup.paths };
+    const warnings = ofSeverity('Warning').map(problemText);
+    const replaced = all.filter(({ reason }) => reason === 'Replaced').map(problemText);
+    return { plan, errors, wrong, warnings, replaced, secretPaths: lookup.paths };
   };
 
   return {
@@ -80,10 +95,14 @@ export function newLoader({ paths, environment, envoy, routeSecret, issuerKeys }
         paths: [...sources.paths, ...asTheyAre.secretPaths],
         digest: createHash('sha256').update(JSON.stringify(sources)).digest('hex'),
       };
-      const take = (files: readonly SourceFile[], { plan, warnings }: typeof asTheyAre, held: readonly string[]) => {
+      const take = (
+        files: readonly SourceFile[],
+        { plan, warnings, replaced }: typeof asTheyAre,
+        held: readonly string[],
+      ) => {
         good = new Map(files.map((file) => [file.name, file]));
         issuerKeys.want(plan.jwksSources);
-        return { ...common, plan, held, warnings };
+        return { ...common, plan, held, warnings, replaced };
       };
       if (errors.length === 0) {
         return take(sources.files, asTheyAre, []);
@@ -104,7 +123,8 @@ export function newLoader({ paths, environment, envoy, routeSecret, issuerKeys }
         common.paths.push(...withoutThem.secretPaths);
         return take(files, withoutThem, [...held]);
       }
-      return { ...common, plan: undefined, held: [], warnings: asTheyAre.warnings };
+      const { warnings, replaced } = asTheyAre;
+      return { ...common, plan: undefined, held: [], warnings, replaced };
     },
     async close() {
       await echo?.close();

@@ -20,7 +20,7 @@ import { type ConfigReload, followConfig } from './config-reload.ts';
 import { type EnvoyFiles, openEnvoyFiles } from './envoy-files.ts';
 import { type EnvoyPaths, findEnvoy } from './find-envoy.ts';
 import { issuerMetrics, newIssuerKeys, requestedKeysUrl } from './issuer-keys.ts';
-import { type Loader, newLoader } from './load.ts';
+import { type Loader, logResources, newLoader } from './load.ts';
 import { OperatorError } from './operator-error.ts';
 import { checkPorts, listenerPorts } from './ports.ts';
 import { endLeftovers, newProcesses, type Processes, startProcesses } from './processes.ts';
@@ -186,13 +186,11 @@ class StandaloneGateway {
       await this.#issuerKeys.tried(KEYS_DEADLINE_MS);
       loaded = await this.#loader.load();
     }
-    const { plan, paths, errors, warnings } = loaded;
+    const { plan, paths, errors } = loaded;
     if (plan === undefined) {
       throw new OperatorError(errors.join('\n'));
     }
-    for (const warning of warnings) {
-      this.#options.log.warn({ problem: warning }, 'invalid resources');
-    }
+    logResources(this.#options.log, loaded);
     return { plan, paths };
   }
 

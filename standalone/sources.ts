@@ -32,14 +32,14 @@ export function readSources(paths: readonly string[]): SourceFiles {
     unreadable.push({ path, text: `${path}: ${problem}` });
   };
   const visited: string[] = [];
-  const visit = (path: string, named: boolean): void => {
+  const visit = (path: string, named: boolean, argument: number): void => {
     try {
       const stat = statSync(path);
       if (stat.isDirectory()) {
         visited.push(resolve(path));
         for (const name of readdirSync(path).sort()) {
           if (!name.startsWith('.')) {
-            visit(join(path, name), false);
+            visit(join(path, name), false, argument);
           }
         }
       } else if (named || /\.(ya?ml|json)$/.test(path)) {
@@ -49,7 +49,7 @@ export function readSources(paths: readonly string[]): SourceFiles {
         } else if (files.size >= MAX_FILES) {
           refuse(path, `exceeds the maximum of ${MAX_FILES} files; fix: use fewer files`);
         } else {
-          files.set(path, { name: path, text: readFileSync(path, 'utf8') });
+          files.set(path, { name: path, text: readFileSync(path, 'utf8'), argument });
         }
       }
     } catch (error) {
@@ -62,8 +62,8 @@ export function readSources(paths: readonly string[]): SourceFiles {
       }
     }
   };
-  for (const path of paths) {
-    visit(path, true);
+  for (const [argument, path] of paths.entries()) {
+    visit(path, true, argument);
   }
   return { files: [...files.values()], unreadable, paths: visited };
 }

@@ -27,6 +27,7 @@ type ReadReason =
   | 'UnknownField'
   | 'InvalidField'
   | 'Duplicate'
+  | 'Replaced'
   | 'UnresolvedVariable'
   | 'NotServed';
 

@@ -18,6 +18,11 @@ import type { Lookup } from './variables.ts';
 export interface SourceFile {
   readonly name: string;
   readonly text: string;
+  /**
+   * The place of the argument that named the file or its folder. As with `kubectl apply`, an object
+   * of a later argument replaces one of an earlier argument. Absent: the first.
+   */
+  readonly argument?: number;
 }
 
 export interface ReadResult {
@@ -28,22 +33,40 @@ export interface ReadResult {
 export function readWorld(files: readonly SourceFile[], lookup: Lookup): ReadResult {
   const problems: Problem[] = [];
   const world = emptyDraft();
-  const seen = new Map<string, Source>();
-  for (const file of files) {
+  const seen = new Map<string, SeenObject>();
+  const found = new Map<SourceFile, readonly Problem[]>();
+  const lastArgumentFirst = files.toSorted((left, right) => argumentOf(right) - argumentOf(left));
+  for (const file of lastArgumentFirst) {
     const { documents, problems: ofFile } = readDocuments(file.name, file.text);
-    const found = [...ofFile];
+    const all = [...ofFile];
     for (const document of documents) {
-      readObject(document, lookup, seen, world, found);
+      readObject(document, argumentOf(file), lookup, seen, world, all);
     }
-    problems.push(...found.toSorted((left, right) => (left.line ?? 0) - (right.line ?? 0)));
+    found.set(
+      file,
+      all.toSorted((left, right) => (left.line ?? 0) - (right.line ?? 0)),
+    );
+  }
+  for (const file of files) {
+    problems.push(...(found.get(file) ?? []));
   }
   return { world: { ...world, jwks: new Map() }, problems };
 }
 
+function argumentOf({ argument = 0 }: SourceFile): number {
+  return argument;
+}
+
+interface SeenObject {
+  readonly source: Source;
+  readonly argument: number;
+}
+
 function readObject(
   document: YamlDocument,
+  argument: number,
   lookup: Lookup,
-  seen: Map<string, Source>,
+  seen: Map<string, SeenObject>,
   world: Draft,
   problems: Problem[],
 ): void {
@@ -69,11 +92,16 @@ function readObject(
   const again = seen.get(objectKey(object));
   if (!head.success) {
     wrong.push(...head.error.issues.map((issue) => fieldProblem(issue, 'metadata')));
+  } else if (again !== undefined && again.argument > argument) {
+    const message = `is replaced by the object in ${placeOf(again)}`;
+    problems.push(
+      placed(source, { severity: 'Note', object, reason: 'Replaced', path: 'metadata.name', message, fix: LAST_WINS }),
+    );
   } else if (again !== undefined) {
-    const message = `an object of this kind and name already exists in ${again.file}:${lineOf(again, '') ?? 1}`;
+    const message = `an object of this kind and name already exists in ${placeOf(again)}`;
     wrong.push({ reason: 'Duplicate', path: 'metadata.name', message, fix: 'rename or remove one of them' });
   } else {
-    seen.set(objectKey(object), source);
+    seen.set(objectKey(object), { source, argument });
     const problem = (found: ProblemFields): void => {
       wrong.push(found);
     };
@@ -85,6 +113,12 @@ function readObject(
     }
   }
   problems.push(...wrong.map((found) => placed(source, { severity: 'Error', object, ...found })));
+}
+
+const LAST_WINS = 'none needed: objects of a later argument replace those of an earlier one';
+
+function placeOf({ source }: SeenObject): string {
+  return `${source.file}:${lineOf(source, '') ?? 1}`;
 }
 
 function placed(source: Source, problem: Problem): Problem {
