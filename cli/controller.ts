@@ -1,10 +1,12 @@
 /** `tallygate controller`: the control plane in a cluster. */
 import { hostname } from 'node:os';
-import { startController } from '../controller/main.ts';
+import { readSharedStoreUrl } from '../contract/shared-store.ts';
+import { type Controller, startController } from '../controller/main.ts';
+import type { SharedStoreOptions } from '../controller/shared-store.ts';
 import { parseAddress } from '../runtime/environment.ts';
 import { startHealthServer } from '../runtime/health.ts';
 import { createLog } from '../runtime/log.ts';
-import { startOpenTelemetry } from '../runtime/open-telemetry.ts';
+import { type OpenTelemetry, startOpenTelemetry } from '../runtime/open-telemetry.ts';
 import { abortOnSignals, runSteps } from '../runtime/shutdown.ts';
 import { wrongDestination } from '../translate/link/destinations.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
@@ -21,6 +23,11 @@ sidecars. Normally started by the chart; outside a cluster, it uses KUBECONFIG.
                              AIBackend may use although they are refused by default: loopback,
                              link-local and metadata addresses, and other namespaces' Services
   --cluster-domain NAME      the DNS suffix of the cluster (cluster.local)
+  --quota-store URL          the Redis or Valkey in which all sidecars count quotas together:
+                             redis://HOST:PORT, redis+sentinel://HOST:PORT,…/PRIMARY or
+                             redis+cluster://HOST:PORT,…, or the same with rediss for TLS
+  --quota-store-secret NAME  the Secret in the controller's namespace with the keys password and, if
+                             the store needs them, username, sentinelPassword and ca.crt
   --listen HOST:PORT         address of the policy push for sidecars (0.0.0.0:9443)
   --metrics ADDRESS          HOST:PORT or unix:PATH of /metrics, /healthz and /readyz
                              (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
@@ -32,6 +39,8 @@ const options = {
   'proxy-namespaces': { type: 'string', default: 'envoy-gateway-system' },
   'allow-destinations': { type: 'string', default: '' },
   'cluster-domain': { type: 'string', default: 'cluster.local' },
+  'quota-store': { type: 'string' },
+  'quota-store-secret': { type: 'string' },
   listen: { type: 'string', default: '0.0.0.0:9443' },
   metrics: { type: 'string' },
 } as const;
@@ -59,6 +68,11 @@ export const controller: Verb = async ({ args, settings }) => {
     return wrongUse('controller', '--metrics must be HOST:PORT or unix:PATH', usage);
   }
 
+  const sharedStore = sharedStoreOptions(parsed.values['quota-store'], parsed.values['quota-store-secret']);
+  if (typeof sharedStore === 'string') {
+    return wrongUse('controller', sharedStore, usage);
+  }
+
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'controller' } });
   const { signal } = abortOnSignals(() => process.exit(1));
   const service = await startController({
@@ -68,22 +82,11 @@ export const controller: Verb = async ({ args, settings }) => {
     watchNamespaces: names(parsed.values['watch-namespaces']),
     proxyNamespaces: names(parsed.values['proxy-namespaces']),
     reach: { clusterDomain: parsed.values['cluster-domain'], allowedDestinations },
+    sharedStore,
     listen,
     log,
   });
-  const otlp = settings.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined;
-  const telemetry = await startOpenTelemetry({ serviceName: 'tallygate-controller', otlp, tables: [] });
-  const meter = telemetry.meterProvider.getMeter('tallygate');
-  const counter = (name: string, description: string, value: () => number) =>
-    meter.createObservableCounter(name, { description }).addCallback((result) => result.observe(value()));
-  counter('tallygate.controller.runs', 'Runs that compared and wrote all objects.', () => service.counts.runs);
-  counter('tallygate.controller.writes', 'Objects written or removed.', () => service.counts.writes);
-  counter('tallygate.controller.status_writes', 'Statuses written.', () => service.counts.statusWrites);
-  const gauge = (name: string, description: string, value: () => number) =>
-    meter.createObservableGauge(name, { description }).addCallback((result) => result.observe(value()));
-  gauge('tallygate.controller.leading', '1 in the leading replica, otherwise 0.', () => Number(service.leading));
-  gauge('tallygate.issuers', 'Issuers whose keys are fetched.', () => service.issuerKeys.sources);
-  gauge('tallygate.issuers.failing', 'Issuers whose keys could not be fetched.', () => service.issuerKeys.failing);
+  const telemetry = await startTelemetry(service, settings.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined);
   const health = await startHealthServer({
     address: metricsAddress,
     readiness: () => {
@@ -113,6 +116,39 @@ export const controller: Verb = async ({ args, settings }) => {
   await log.flush();
   process.exit(clean ? 0 : 1);
 };
+
+async function startTelemetry(service: Controller, otlp: boolean): Promise<OpenTelemetry> {
+  const telemetry = await startOpenTelemetry({ serviceName: 'tallygate-controller', otlp, tables: [] });
+  const meter = telemetry.meterProvider.getMeter('tallygate');
+  const counter = (name: string, description: string, value: () => number) =>
+    meter.createObservableCounter(name, { description }).addCallback((result) => result.observe(value()));
+  counter('tallygate.controller.runs', 'Runs that compared and wrote all objects.', () => service.counts.runs);
+  counter('tallygate.controller.writes', 'Objects written or removed.', () => service.counts.writes);
+  counter('tallygate.controller.status_writes', 'Statuses written.', () => service.counts.statusWrites);
+  const gauge = (name: string, description: string, value: () => number) =>
+    meter.createObservableGauge(name, { description }).addCallback((result) => result.observe(value()));
+  gauge('tallygate.controller.leading', '1 in the leading replica, otherwise 0.', () => Number(service.leading));
+  gauge('tallygate.issuers', 'Issuers whose keys are fetched.', () => service.issuerKeys.sources);
+  gauge('tallygate.issuers.failing', 'Issuers whose keys could not be fetched.', () => service.issuerKeys.failing);
+  gauge(
+    'tallygate.controller.sidecars_without_store',
+    'Sidecars that do not reach the shared quota store.',
+    () => service.sidecarsWithoutStore,
+  );
+  return telemetry;
+}
+
+/** Returns a text if the options are wrong. */
+function sharedStoreOptions(
+  url: string | undefined,
+  secretName: string | undefined,
+): SharedStoreOptions | string | undefined {
+  if (url === undefined) {
+    return secretName === undefined ? undefined : '--quota-store-secret requires --quota-store';
+  }
+  const config = readSharedStoreUrl(url);
+  return 'problem' in config ? `--quota-store ${config.problem}` : { config, secretName };
+}
 
 function names(list: string): readonly string[] {
   return list.split(',').filter((name) => name !== '');

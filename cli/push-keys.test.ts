@@ -86,6 +86,7 @@ function policyOf(keys: readonly AddToWorld[]) {
   const options = {
     extprocSocket: '/run/tallygate/extproc.sock',
     reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
+    sharesQuotas: false,
     routeSecret: 'of the test',
   };
   return translateCluster(world, options).policyFor(['app/ai']);

@@ -236,6 +236,7 @@ function wantedNow(): readonly KubeObject[] {
     extprocSocket: '/run/tallygate/extproc.sock',
     routeSecret,
     reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
+    sharesQuotas: false,
   });
   const derived = plan.secrets.map(({ metadata, type, data }) => {
     const credential = Buffer.from(data.credential.reveal()).toString('base64');

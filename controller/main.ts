@@ -16,8 +16,10 @@ import { reviewToken } from './api/token-review.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './certificate-authority.ts';
 import { ClusterIssuerKeys } from './issuer-keys.ts';
 import { newHistory } from './observe/contents.ts';
+import { lossOf } from './observe/store-loss.ts';
 import { type PushServer, startPushServer } from './push/server.ts';
 import { type ReconcileCounts, Reconciler } from './reconcile.ts';
+import { openSharedStore, type SharedStoreOptions, type SharedStoreSource } from './shared-store.ts';
 import { type ClusterSources, openSources } from './sources.ts';
 
 export interface ControllerOptions {
@@ -29,6 +31,8 @@ export interface ControllerOptions {
   readonly watchNamespaces: readonly string[];
   readonly proxyNamespaces: readonly string[];
   readonly reach: ClusterOptions['reach'];
+  /** Undefined: each sidecar counts for itself. */
+  readonly sharedStore: SharedStoreOptions | undefined;
   readonly listen: Extract<Address, { readonly type: 'tcp' }>;
   readonly log: Log;
 }
@@ -40,6 +44,8 @@ export interface Controller {
   readonly counts: Readonly<ReconcileCounts>;
   /** Zero unless leading. */
   readonly issuerKeys: KeyCounts;
+  /** Connected sidecars that do not reach the shared quota store; 0 without such a store. */
+  readonly sidecarsWithoutStore: number;
   close(): Promise<void>;
 }
 
@@ -62,6 +68,7 @@ class ClusterController implements Controller {
   readonly #options: ControllerOptions;
   readonly #client: KubeClient;
   readonly #sources: ClusterSources;
+  readonly #sharedStore: SharedStoreSource;
   readonly #ca: CertificateAuthority;
   readonly #keys: ClusterIssuerKeys;
   #push: PushServer | undefined;
@@ -87,6 +94,12 @@ class ClusterController implements Controller {
       changed: (what) => (what === 'world' ? this.#worldChanged() : this.#ask()),
       log,
     });
+    this.#sharedStore = openSharedStore(options.sharedStore, {
+      client: this.#client,
+      namespace,
+      changed: () => this.#ask(),
+      log,
+    });
     this.#keys = new ClusterIssuerKeys({
       client: this.#client,
       namespace,
@@ -109,7 +122,12 @@ class ClusterController implements Controller {
     return this.#keys.counts();
   }
 
-  readonly missing = (): readonly string[] => this.#sources.missing();
+  get sidecarsWithoutStore(): number {
+    const sidecars = this.#sharedStore.config() === undefined ? [] : (this.#push?.sidecars() ?? []);
+    return sidecars.filter((sidecar) => lossOf(sidecar) !== undefined).length;
+  }
+
+  readonly missing = (): readonly string[] => [...this.#sources.missing(), ...this.#sharedStore.missing()];
 
   async start(): Promise<void> {
     const { namespace, identity, proxyNamespaces, reach, log } = this.#options;
@@ -123,6 +141,7 @@ class ClusterController implements Controller {
       issuerKeys: this.#keys,
       events: newEventRecorder(this.#client, identity, log),
       history: newHistory(),
+      sharedStore: this.#sharedStore,
       proxyNamespaces,
       reach,
       log,
@@ -156,6 +175,7 @@ class ClusterController implements Controller {
     await this.#election?.close();
     await this.#push?.close();
     this.#sources.close();
+    this.#sharedStore.close();
     this.#ca.close();
     this.#keys.close();
     this.#client.close();

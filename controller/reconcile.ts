@@ -51,7 +51,7 @@ export class Reconciler {
 
   /** Returns whether all writes succeeded. `settling`: see `reportStatuses`. */
   async run(term: AbortSignal, settling: boolean): Promise<boolean> {
-    const { client, sources, push, history, ca, issuerKeys, log } = this.#options;
+    const { client, sources, push, history, sharedStore, ca, issuerKeys, log } = this.#options;
     if (this.#plan === undefined && sources.missing().length > 0) {
       return true;
     }
@@ -64,6 +64,7 @@ export class Reconciler {
     this.counts.runs++;
     const all = this.#desired(plan);
     const applied = await applyAll(client, all, term, log);
+    push.shareStore(sharedStore.config());
     publishPolicies(push, plan, sources, history);
     if (hasRemovals(all)) {
       await acknowledged(push, ACKNOWLEDGE_TIMEOUT_MS, term);
@@ -78,7 +79,7 @@ export class Reconciler {
 
   /** Returns undefined while something that the plan depends on has not been read yet. */
   #currentPlan(): ClusterPlan | undefined {
-    const { sources, ca, issuerKeys, reach } = this.#options;
+    const { sources, sharedStore, ca, issuerKeys, reach } = this.#options;
     const routeSecret = ca.routeSecret();
     // A secret that was just written arrives by the watch, which asks for another run.
     if (routeSecret === undefined) {
@@ -89,13 +90,18 @@ export class Reconciler {
     }
     sources.requestReferences();
     // An incomplete world would make existing objects look unwanted.
-    if (sources.missing().length > 0) {
+    if (sources.missing().length + sharedStore.missing().length > 0) {
       return undefined;
     }
     this.#worldChanged = false;
     this.#planSecret = routeSecret;
     const world = sources.world(issuerKeys.results());
-    this.#plan = translateCluster(world, { extprocSocket: EXTPROC_SOCKET, reach, routeSecret });
+    this.#plan = translateCluster(world, {
+      extprocSocket: EXTPROC_SOCKET,
+      reach,
+      routeSecret,
+      sharesQuotas: sharedStore.config() !== undefined,
+    });
     issuerKeys.want(this.#plan.jwksSources);
     return this.#plan;
   }

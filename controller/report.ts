@@ -12,6 +12,7 @@ import { unenforceableOn } from './observe/unenforceable.ts';
 import { verdictsIn } from './observe/verdicts.ts';
 import type { PushServer } from './push/server.ts';
 import { ownResources } from './resources.ts';
+import type { SharedStoreSource } from './shared-store.ts';
 import type { ClusterSources } from './sources.ts';
 import { type StatusWrites, writeStatuses } from './statuses.ts';
 
@@ -21,6 +22,7 @@ export interface ReportContext {
   readonly push: PushServer;
   readonly events: EventRecorder;
   readonly history: History;
+  readonly sharedStore: SharedStoreSource;
   readonly log: Log;
 }
 
@@ -58,7 +60,7 @@ export async function reportStatuses(
 
 function observedStatuses(
   plan: ClusterPlan,
-  { sources, push, history }: ReportContext,
+  { sources, push, history, sharedStore }: ReportContext,
   settling: boolean,
 ): readonly ObjectStatus[] {
   const httpRoutes = sources.managed('HTTPRoute');
@@ -72,6 +74,8 @@ function observedStatuses(
     sidecars: push.sidecars(),
     published: (fleet) => push.published(fleet),
     isCurrent: history.isCurrent,
+    policy: history.policy,
+    sharedStore: sharedStore.config() && { problem: sharedStore.problem() },
     settling,
     generatedRoutes: plan.generatedRoutes,
     verdict: (httpRoute, gateway) => verdict(httpRoute, gateway) ?? unenforceable(httpRoute),

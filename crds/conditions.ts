@@ -103,6 +103,9 @@ export const conditions = {
       NotEnforceable: isFalse(
         "A user's policy on a generated route is accepted by Envoy Gateway but has no effect, because Envoy selects the route twice; the message names the policy.",
       ),
+      QuotaStoreLost: isFalse(
+        'A proxy does not reach the shared quota store; the message says what `onStoreLoss` of the quotas means meanwhile.',
+      ),
       Pending: isUnknown('The configuration has not been verified yet.'),
       NoProxies: isUnknown('The Gateway has no ready proxy pod.'),
     },
@@ -171,7 +174,7 @@ export const conditions = {
   'tallygate.dev/BudgetEndsWithPod': {
     on: ['AIQuotaPolicy (each ancestor)'],
     description:
-      'Usage is lost with the proxy pod that counted it. Absent: no window is longer than an hour. Only in a cluster.',
+      'Usage is lost with the proxy pod that counted it. Absent: no window is longer than an hour, or there is a shared quota store. Only in a cluster.',
     reasons: {
       LongWindow: isTrue(
         'At least one quota has a window of more than an hour, and each proxy pod counts separately; the message names the quotas.',

@@ -7,7 +7,12 @@ export type DeploymentMode =
       /** Whether the machine has a CA bundle, for backends with `tls.mode: System`. */
       readonly hasCaBundle: boolean;
     }
-  | ({ readonly type: 'Kubernetes'; readonly reach: Reach } & ClusterFacts);
+  | ({
+      readonly type: 'Kubernetes';
+      readonly reach: Reach;
+      /** Whether all proxies count in one store. */
+      readonly sharesQuotas: boolean;
+    } & ClusterFacts);
 
 export interface ClusterFacts {
   /** Labels of namespaces by name, for `allowedRoutes.namespaces.selector`. */

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import type { GatewayPolicy } from '../../contract/policy.ts';
 import { condition } from '../../crds/conditions.ts';
-import { ConfigCheckSchema } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import {
+  ConfigCheckSchema,
+  SharedStoreReport_State,
+  SharedStoreReportSchema,
+} from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { ObjectStatus } from '../../translate/plan.ts';
 import type { ConnectedSidecar } from '../push/sidecar.ts';
 import { type Observation, withObserved } from './conditions.ts';
@@ -49,6 +54,8 @@ const good: Observation = {
   sidecars: [connected({})],
   published: () => wanted,
   isCurrent: (_fleet, version) => version === 'v2',
+  policy: () => undefined,
+  sharedStore: undefined,
   settling: false,
   generatedRoutes: [
     { gateway: 'app/ai', route: '', httpRoute: 'app/entry', rules: 1, envoyRouteNames: ['httproute/app/entry/rule/0'] },
@@ -97,6 +104,24 @@ test('a route that all sidecars acknowledge and all proxies have is Programmed a
     Programmed: 'True Programmed',
     Enforcing: 'True Enforcing',
   });
+});
+
+test('a route with quotas is not Enforcing while a proxy does not reach the shared store', () => {
+  const quotas = [{ id: 'app/teams/tokens', mode: 'Enforce', onStoreLoss: 'FailOpen' }];
+  const rules = [{ route: 'app/chat', quotas: ['app/teams/tokens'] }];
+  const policy = () => ({ quotas, virtualHosts: [{ rules, passthrough: [] }] }) as unknown as GatewayPolicy;
+  const store = { sharedStore: { problem: 'Secret infra/store does not exist' }, policy };
+  const lost = { state: SharedStoreReport_State.LOST, reason: 'WRONGPASS' };
+  const sidecars = [connected({}, { sharedStore: create(SharedStoreReportSchema, lost) })];
+  assert.equal(seen({ ...store, sidecars })['Enforcing'], 'False QuotaStoreLost');
+  assert.equal(seen({ sidecars, policy })['Enforcing'], 'True Enforcing', 'no store is shared any more');
+  assert.equal(seen({ ...store, sidecars, policy: () => undefined })['Enforcing'], 'True Enforcing', 'no quotas');
+  const [status] = withObserved([route()], { ...good, ...store, sidecars });
+  assert.equal(
+    status?.parents?.[0]?.conditions.find(({ type }) => type === 'Enforcing')?.message,
+    '1 of 1 proxies do not reach the shared quota store (pod infra/envoy-1: WRONGPASS; Secret infra/store does not exist); ' +
+      'under FailOpen (app/teams/tokens), they serve everything and charge it later',
+  );
 });
 
 test('an object that is not accepted has no observed conditions', () => {

@@ -3,6 +3,7 @@
  * statuses, for each Gateway that accepts the object.
  */
 
+import type { Quota } from '../../contract/policy.ts';
 import type { PolicyVersion } from '../../contract/policy-version.ts';
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { AffectedNames, ConfigCheck } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
@@ -11,6 +12,7 @@ import type { ObjectStatus } from '../../translate/plan.ts';
 import type { ConnectedSidecar } from '../push/sidecar.ts';
 import type { History, ObjectKey } from './contents.ts';
 import { fleetsOf, type GatewayFacts, type ProxyPod } from './fleets.ts';
+import { enforcedQuotas, lossOf, meaningOf } from './store-loss.ts';
 import type { GatewayVerdict } from './verdicts.ts';
 
 export interface Observation {
@@ -21,6 +23,10 @@ export interface Observation {
   published(fleet: string): PolicyVersion | undefined;
   /** Whether a version has the same content for an object as the fleet's newest one. */
   isCurrent: History['isCurrent'];
+  /** The newest policy of a fleet. */
+  readonly policy: History['policy'];
+  /** The shared quota store, and what is wrong with its Secret; undefined: there is none. */
+  readonly sharedStore: { readonly problem: string } | undefined;
   /**
    * The sidecars are still connecting to a new leader: a missing report is not reported as
    * `Pending`.
@@ -128,6 +134,10 @@ function viewOf(gateway: string, observation: Observation): GatewayView {
       sidecar,
       wanted: observation.published(pod.fleet),
       has: (version, key) => version !== undefined && observation.isCurrent(pod.fleet, version, key),
+      quotas: (key) => {
+        const policy = observation.policy(pod.fleet);
+        return policy === undefined ? [] : enforcedQuotas(policy, key);
+      },
     };
   });
   const own = observation.generatedRoutes.filter((each) => each.gateway === gateway);
@@ -141,6 +151,7 @@ function viewOf(gateway: string, observation: Observation): GatewayView {
         key,
         route === undefined ? own : [...(byRoute.get('') ?? []), ...(byRoute.get(route) ?? [])],
         (httpRoute) => observation.verdict(httpRoute, gateway),
+        observation.sharedStore,
       ),
   };
 }
@@ -151,6 +162,8 @@ interface ObservedProxy {
   readonly wanted: PolicyVersion | undefined;
   /** Whether the version of the policy has the current content of the object. */
   has(version: string | undefined, key: ObjectKey): boolean;
+  /** The enforced quotas of the object in the proxy's newest policy. */
+  quotas(key: ObjectKey): readonly Quota[];
 }
 
 const noProxies = ['NoProxies', 'no proxy pod of the Gateway is ready'] as const;
@@ -182,6 +195,7 @@ function enforcingOf(
   key: ObjectKey,
   routes: readonly GeneratedRoute[],
   verdict: (httpRoute: string) => GatewayVerdict | undefined,
+  sharedStore: Observation['sharedStore'],
 ): ObservedReason<'Enforcing'> {
   if (watched.length === 0) {
     return noProxies;
@@ -203,6 +217,10 @@ function enforcingOf(
       return [found[0], `${podName(each)}: ${found[1]}`];
     }
   }
+  const lost = sharedStore && storeLoss(watched, key, sharedStore.problem);
+  if (lost !== undefined) {
+    return ['QuotaStoreLost', lost];
+  }
   const unverified = watched.filter(
     ({ sidecar, has }) => !has(sidecar?.configCheck?.version?.version, key) || sidecar?.configCheck?.unreadable !== '',
   );
@@ -213,6 +231,21 @@ function enforcingOf(
     return ['Pending', verdicts[0]?.message ?? (unreadable ? `${waiting}: ${unreadable}` : waiting)];
   }
   return ['Enforcing', `verified in the configuration of ${watched.length} of ${watched.length} proxies`];
+}
+
+/** Returns what the loss of the store means for the quotas of an object, if it has any. */
+function storeLoss(watched: readonly ObservedProxy[], key: ObjectKey, problem: string): string | undefined {
+  const lost = watched.flatMap((each) => {
+    const loss = each.sidecar && lossOf(each.sidecar);
+    return loss === undefined ? [] : [{ ...each, loss }];
+  });
+  const [first] = lost;
+  const meaning = meaningOf([...new Set(lost.flatMap(({ quotas }) => quotas(key)))]);
+  if (first === undefined || meaning === undefined) {
+    return undefined;
+  }
+  const cause = `${podName(first)}: ${first.loss}${problem === '' ? '' : `; ${problem}`}`;
+  return `${lost.length} of ${watched.length} proxies do not reach the shared quota store (${cause}); ${meaning}`;
 }
 
 function faultOf(configCheck: ConfigCheck, names: ReadonlySet<string>): ObservedReason<'Enforcing'> | undefined {

@@ -50,18 +50,27 @@ const VERSIONS_KEPT = 32;
 
 export interface History {
   published(fleet: string, policy: GatewayPolicy): void;
+  /** Returns the newest policy of a fleet. */
+  policy(fleet: string): GatewayPolicy | undefined;
   /** Returns whether the version has the same content for the object as the newest version. */
   isCurrent(fleet: string, version: string, key: ObjectKey): boolean;
 }
 
+interface FleetHistory {
+  newest: Contents;
+  policy: GatewayPolicy;
+  readonly versions: Map<string, Contents>;
+}
+
 export function newHistory(): History {
-  const fleets = new Map<string, { newest: Contents; readonly versions: Map<string, Contents> }>();
+  const fleets = new Map<string, FleetHistory>();
   return {
     published(fleet, policy) {
-      const known = fleets.get(fleet) ?? { newest: new Map(), versions: new Map<string, Contents>() };
+      const known = fleets.get(fleet) ?? { newest: new Map(), policy, versions: new Map<string, Contents>() };
       fleets.set(fleet, known);
       const contents = known.versions.get(policy.version) ?? contentsOf(policy);
       known.newest = contents;
+      known.policy = policy;
       known.versions.delete(policy.version);
       known.versions.set(policy.version, contents);
       const [oldest] = known.versions.keys();
@@ -69,6 +78,7 @@ export function newHistory(): History {
         known.versions.delete(oldest);
       }
     },
+    policy: (fleet) => fleets.get(fleet)?.policy,
     isCurrent(fleet, version, key) {
       const known = fleets.get(fleet);
       const contents = known?.versions.get(version);

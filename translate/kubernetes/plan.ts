@@ -30,6 +30,8 @@ export interface ClusterOptions {
   /** Makes target ids unguessable. Must be persistent. */
   readonly routeSecret: string;
   readonly reach: Reach;
+  /** Whether the sidecars count in one store. */
+  readonly sharesQuotas: boolean;
 }
 
 export type OwnerReference = {

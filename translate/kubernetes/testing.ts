@@ -9,6 +9,7 @@ export const exampleOptions: ClusterOptions = {
   extprocSocket: '/run/tallygate/extproc.sock',
   routeSecret: 'of the examples',
   reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
+  sharesQuotas: false,
 };
 
 type Fields = Readonly<Record<string, unknown>>;

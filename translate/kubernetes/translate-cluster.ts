@@ -29,6 +29,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
   const mode: DeploymentMode = {
     type: 'Kubernetes',
     reach: options.reach,
+    sharesQuotas: options.sharesQuotas,
     namespaces: world.namespaces,
     services: world.services,
   };

@@ -46,6 +46,25 @@ const access = (namespace: string, target: object) =>
 const ofTeam = access('team', { group: 'tallygate.dev', kind: 'AIGatewayRoute', name: 'r' });
 const ofPlatform = access('platform', { group: gateway, kind: 'Gateway', name: 'ai' });
 
+test('with a shared store, a quota applies in total and outlives its pods', () => {
+  const spec = {
+    targetRefs: [{ group: gateway, kind: 'Gateway', name: 'ai' }],
+    quotas: [{ name: 'money', limit: { type: 'TotalTokens', amount: 1 }, window: { type: 'Lifetime' } }],
+  };
+  const text = [...base, object(api, 'AIQuotaPolicy', 'platform', 'teams', spec)]
+    .map((each) => JSON.stringify(each))
+    .join('\n---\n');
+  const seen = (sharesQuotas: boolean) => {
+    const { statuses } = translateCluster(clusterOf(text), { ...exampleOptions, sharesQuotas });
+    const conditions = statuses.find((each) => each.object.name === 'teams')?.ancestors?.[0]?.conditions ?? [];
+    const accepted = conditions.find(({ type }) => type === 'Accepted');
+    return [accepted?.message, conditions.some(({ type }) => type === 'tallygate.dev/BudgetEndsWithPod')];
+  };
+  assert.match(String(seen(false)[0]), /^each proxy pod of the Gateway counts separately/);
+  assert.equal(seen(false)[1], true);
+  assert.deepEqual(seen(true), ['all proxy pods count in the shared quota store: the limits apply in total', false]);
+});
+
 function untrusted(policies: readonly object[]): string | undefined {
   const text = [...base, ...policies].map((each) => JSON.stringify(each)).join('\n---\n');
   const { statuses } = translateCluster(clusterOf(text), exampleOptions);

@@ -28,8 +28,8 @@ export interface CompiledQuotas {
   readonly requestLimits: NonNullable<QuotaPolicySpec['requestLimits']>;
 }
 
-/** There is no shared quota store yet. */
 const PER_PROXY = 'each proxy pod of the Gateway counts separately: the limits apply per pod, not in total';
+const IN_TOTAL = 'all proxy pods count in the shared quota store: the limits apply in total';
 
 /** Pods commonly live longer than this. */
 const LONG_WINDOW_MS = 3_600_000;
@@ -49,6 +49,9 @@ export const quotaPolicyKind: PolicyKind<Located<AIQuotaPolicy>, CompiledQuotas>
     const untrusted = untrustedKey(policy, quotas, here);
     if (mode.type === 'Standalone') {
       return { message: '', conditions: untrusted };
+    }
+    if (mode.sharesQuotas) {
+      return { message: quotas.length > 0 ? IN_TOTAL : '', conditions: untrusted };
     }
     const long = longWindows(policy);
     const lost = `${long.join(', ')}: usage is stored in the proxy pod and lost with it, so a new pod (rollout, eviction, scale-up) starts with the full budget`;
