@@ -13,6 +13,14 @@ const show = (unit: CalendarUnit, zone: string, text: string) => {
   return [new Date(startMs).toISOString(), new Date(endMs).toISOString()];
 };
 
+test('a window is found at a fraction of a millisecond', () => {
+  for (const unit of ['Minute', 'Hour', 'Day', 'Week', 'Month'] as const) {
+    const calendar = new Calendar(unit, 'Europe/Vienna');
+    const whole = at('2026-11-22T10:20:30Z');
+    assert.deepEqual(calendar.at(whole + 0.826), new Calendar(unit, 'Europe/Vienna').at(whole));
+  }
+});
+
 test('windows start at local time', () => {
   const cases: readonly (readonly [CalendarUnit, string, string, string, string])[] = [
     ['Minute', 'UTC', '2026-11-22T10:20:30.5Z', '2026-11-22T10:20:00.000Z', '2026-11-22T10:21:00.000Z'],

@@ -139,7 +139,8 @@ export class Calendar {
   }
 
   #local(atMs: number): Temporal.ZonedDateTime {
-    return Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(this.#timeZone);
+    // The clock has fractions of milliseconds, and Temporal takes whole ones.
+    return Temporal.Instant.fromEpochMilliseconds(Math.floor(atMs)).toZonedDateTimeISO(this.#timeZone);
   }
 }
 
