@@ -136,8 +136,8 @@ function openStore({ journalPath, retention, alerted = () => {}, log }: ExtprocO
     ...retention,
     nowMs: now,
     ...(journalPath !== undefined && { path: journalPath }),
-    onError: (error) => log.error({ error }, 'internal error'),
-    onTrouble: (error) => log.error({ error }, 'quota journal not writable'),
+    onError: (error) => log.error({ err: error }, 'internal error'),
+    onTrouble: (error) => log.error({ err: error }, 'quota journal not writable'),
     onDamage: (damage) => {
       if (damage.linesLost + damage.windowsLost > 0) {
         log.error(damage, 'quota journal damaged, lost its unreadable part');
@@ -190,7 +190,7 @@ function newServices(
     newId: () => `${epoch}/${requests++}`,
     random: Math.random,
     finished,
-    fault: (error) => log.error({ error }, 'internal error'),
+    fault: (error) => log.error({ err: error }, 'internal error'),
     bodies: new Bodies({ now: owned.now }),
     plainErrors,
   };
