@@ -80,6 +80,7 @@ const extprocRooms: Rooms = {
 const outside: readonly { readonly module: RegExp; readonly rooms: readonly string[] }[] = [
   { module: /^@kubernetes\//, rooms: ['controller'] },
   { module: /^openid-client$/, rooms: ['cli'] },
+  { module: /^ioredis$/, rooms: ['extproc'] },
   { module: /^@grpc\/grpc-js$/, rooms: ['controller', 'extproc'] },
 ];
 

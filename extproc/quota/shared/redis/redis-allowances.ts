@@ -1,0 +1,271 @@
+/**
+ * The shared store on Redis or Valkey. Exchanges of one turn of the event loop leave in one write.
+ * A request that is repeated while its answer is still due is not sent again: a connection loses
+ * nothing, and a slow store would get slower.
+ */
+import { createHash, hash } from 'node:crypto';
+import { Cluster } from 'ioredis';
+import type { SharedStoreConfig } from '../../../../contract/shared-store.ts';
+import type { Cancel } from '../../store.ts';
+import type { AllowanceAnswer, AllowanceRequest, AllowanceStore, SharedWindow } from '../allowances.ts';
+import { EXCHANGE_SCRIPT, exchangeArguments, readAnswer } from './exchange-script.ts';
+import { openRedis, type RedisClient } from './redis-client.ts';
+import { checkInfo, faultOf, type StoreCheck, type StoreFault } from './redis-fault.ts';
+import { StoreHealth, type StoreState } from './store-health.ts';
+
+/** Exchanges without an answer; further ones fail at once and are repeated by the caller. */
+const MAX_IN_FLIGHT = 4_096;
+/** After this time without an answer, an exchange has failed, and the store is slow. */
+const ANSWER_MS = 1_000;
+/** Between two looks for exchanges without an answer, and two probes of a store that is lost. */
+const WATCH_MS = 250;
+/** How often a store is probed that nothing else uses. */
+const PROBE_MS = 5_000;
+const PROBE_LOST_MS = 1_000;
+
+export interface RedisAllowancesOptions {
+  readonly config: SharedStoreConfig;
+  readonly random: () => number;
+  /** A clock that is never set. */
+  readonly steadyMs: () => number;
+  readonly schedule: (delayMs: number, callback: () => void) => Cancel;
+  /** Called once for each change. */
+  readonly onState: (state: StoreState) => void;
+  /** Called for each connection that is ready. */
+  readonly onConnected: (check: StoreCheck) => void;
+  /** The latency of each exchange. */
+  readonly onExchange?: (outcome: 'answered' | 'failed', latencyMs: number) => void;
+  /** The script to run; tests replace the clock in it. */
+  readonly script?: string;
+}
+
+interface PendingExchange {
+  readonly request: AllowanceRequest;
+  readonly done: (answer: AllowanceAnswer | undefined) => void;
+  readonly sentMs: number;
+}
+
+export class RedisAllowances implements AllowanceStore {
+  readonly #options: RedisAllowancesOptions;
+  readonly #client: RedisClient;
+  readonly #health: StoreHealth;
+  readonly #script: string;
+  readonly #sha: string;
+  /** By allowance, in the order in which they were sent. */
+  readonly #pending = new Map<string, PendingExchange>();
+  #batch: PendingExchange[] = [];
+  readonly #keys = new WeakMap<SharedWindow, readonly string[]>();
+  /** A store of a version that is too old gets no exchanges. */
+  #refused: StoreFault | undefined;
+  #succeededMs: number;
+  #probedMs: number;
+  #cancelWatch: Cancel;
+  #isClosed = false;
+
+  constructor(options: RedisAllowancesOptions) {
+    this.#options = options;
+    this.#script = options.script ?? EXCHANGE_SCRIPT;
+    this.#sha = createHash('sha1').update(this.#script).digest('hex');
+    this.#health = new StoreHealth({ schedule: options.schedule, changed: options.onState });
+    this.#succeededMs = options.steadyMs();
+    this.#probedMs = this.#succeededMs;
+    this.#client = openRedis(options.config, options.random);
+    this.#client.on('ready', () => this.#check());
+    this.#client.on('+node', () => this.#check());
+    this.#client.on('error', (error) => this.#failed(faultOf(error)));
+    this.#client.on('close', () => this.#failed(faultOf(undefined)));
+    this.#cancelWatch = options.schedule(WATCH_MS, this.#watch);
+  }
+
+  get state(): StoreState {
+    return this.#health.state;
+  }
+
+  get inFlight(): number {
+    return this.#pending.size;
+  }
+
+  /** Connects, and resolves once the store answers or fails, at the latest after `waitMs`. */
+  async connect(waitMs: number): Promise<StoreState> {
+    const failed = this.#client.connect().catch((error: unknown) => this.#failed(faultOf(error)));
+    let cancel: Cancel = () => {};
+    const waited = new Promise<void>((resolve) => {
+      cancel = this.#options.schedule(waitMs, resolve);
+    });
+    await Promise.race([failed.then(() => this.#check()), waited]);
+    cancel();
+    return this.state;
+  }
+
+  exchange(request: AllowanceRequest, done: (answer: AllowanceAnswer | undefined) => void): void {
+    const { allowance, number } = request;
+    const pending = this.#pending.get(allowance);
+    if (pending?.request.number === number) {
+      return;
+    }
+    if (this.#isClosed || this.#refused !== undefined || this.#pending.size >= MAX_IN_FLIGHT) {
+      done(undefined);
+      return;
+    }
+    const exchange = { request, done, sentMs: this.#options.steadyMs() };
+    this.#pending.set(allowance, exchange);
+    if (this.#batch.push(exchange) === 1) {
+      queueMicrotask(() => this.#send());
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelWatch();
+    this.#health.close();
+    this.#client.disconnect();
+  }
+
+  #send(): void {
+    const batch = this.#batch;
+    this.#batch = [];
+    // The nodes of a cluster each need a write of their own.
+    if (batch.length === 1 || this.#client instanceof Cluster) {
+      for (const exchange of batch) {
+        this.#run(exchange);
+      }
+      return;
+    }
+    const pipeline = this.#client.pipeline();
+    for (const { request } of batch) {
+      const keys = this.#keysOf(request.window);
+      pipeline.evalsha(this.#sha, keys.length, ...keys, ...exchangeArguments(request));
+    }
+    pipeline.exec().then(
+      (results) => {
+        for (const [index, exchange] of batch.entries()) {
+          const [error, reply] = results?.[index] ?? [new Error('no reply')];
+          this.#arrived(exchange, error, reply);
+        }
+      },
+      (error: unknown) => {
+        for (const exchange of batch) {
+          this.#arrived(exchange, error, undefined);
+        }
+      },
+    );
+  }
+
+  #run(exchange: PendingExchange): void {
+    const keys = this.#keysOf(exchange.request.window);
+    this.#client.evalsha(this.#sha, keys.length, ...keys, ...exchangeArguments(exchange.request)).then(
+      (reply) => this.#arrived(exchange, null, reply),
+      (error: unknown) => this.#arrived(exchange, error, undefined),
+    );
+  }
+
+  #arrived(exchange: PendingExchange, error: unknown, reply: unknown): void {
+    if (error === null) {
+      this.#end(exchange, readAnswer(exchange.request, reply));
+      return;
+    }
+    if (!String((error as Error).message).startsWith('NOSCRIPT')) {
+      this.#failed(faultOf(error));
+      this.#end(exchange, undefined);
+      return;
+    }
+    // The store is new or was restarted.
+    const keys = this.#keysOf(exchange.request.window);
+    this.#client.eval(this.#script, keys.length, ...keys, ...exchangeArguments(exchange.request)).then(
+      (again) => this.#end(exchange, readAnswer(exchange.request, again)),
+      (fault: unknown) => {
+        this.#failed(faultOf(fault));
+        this.#end(exchange, undefined);
+      },
+    );
+  }
+
+  #end(exchange: PendingExchange, answer: AllowanceAnswer | undefined): void {
+    const { request, done, sentMs } = exchange;
+    // An exchange that took too long has failed already.
+    if (this.#isClosed || this.#pending.get(request.allowance) !== exchange) {
+      return;
+    }
+    this.#pending.delete(request.allowance);
+    if (answer !== undefined) {
+      this.#succeeded();
+    }
+    this.#options.onExchange?.(answer === undefined ? 'failed' : 'answered', this.#options.steadyMs() - sentMs);
+    done(answer);
+  }
+
+  readonly #watch = (): void => {
+    this.#cancelWatch = this.#options.schedule(WATCH_MS, this.#watch);
+    const nowMs = this.#options.steadyMs();
+    for (const exchange of this.#pending.values()) {
+      if (nowMs - exchange.sentMs < ANSWER_MS) {
+        break;
+      }
+      this.#failed({ kind: 'slow', message: `the store has not answered for ${ANSWER_MS} ms` });
+      this.#end(exchange, undefined);
+    }
+    const quietMs = nowMs - Math.max(this.#succeededMs, this.#probedMs);
+    if (quietMs >= (this.state.fault === undefined ? PROBE_MS : PROBE_LOST_MS)) {
+      this.#probe(nowMs);
+    }
+  };
+
+  /** Finds out whether the store accepts writes. */
+  #probe(nowMs: number): void {
+    this.#probedMs = nowMs;
+    if (this.#refused !== undefined) {
+      return;
+    }
+    this.#client.set(`${this.#options.config.keyPrefix}:probe`, '1', 'PX', 60_000).then(
+      () => this.#succeeded(),
+      (error: unknown) => this.#failed(faultOf(error)),
+    );
+  }
+
+  async #check(): Promise<void> {
+    const nodes = this.#client instanceof Cluster ? this.#client.nodes('master') : [this.#client];
+    for (const node of nodes) {
+      try {
+        const check = checkInfo(await node.info());
+        this.#refused = check.fault?.kind === 'version' ? check.fault : undefined;
+        if (check.fault !== undefined) {
+          this.#failed(check.fault);
+          continue;
+        }
+        this.#options.onConnected(check);
+      } catch {
+        // An ACL without INFO; the probe tells what matters.
+      }
+      this.#probe(this.#options.steadyMs());
+    }
+  }
+
+  #succeeded(): void {
+    this.#succeededMs = this.#options.steadyMs();
+    this.#health.succeeded();
+  }
+
+  #failed(fault: StoreFault): void {
+    if (!this.#isClosed) {
+      this.#health.failed(fault);
+    }
+  }
+
+  /** Records of one bucket are in one slot of a cluster. Digests bound the length of keys. */
+  #keysOf(window: SharedWindow): readonly string[] {
+    let keys = this.#keys.get(window);
+    if (keys === undefined) {
+      const { bucket, key, previousKey } = window;
+      const tag = `${this.#options.config.keyPrefix}:{${digest(bucket)}}`;
+      const record = `${tag}:${digest(key)}`;
+      keys = [record, `${record}:e`, ...(previousKey === '' ? [] : [`${tag}:${digest(previousKey)}`])];
+      this.#keys.set(window, keys);
+    }
+    return keys;
+  }
+}
+
+/** 132 bits. */
+function digest(text: string): string {
+  return hash('sha256', text, 'base64url').slice(0, 22);
+}
