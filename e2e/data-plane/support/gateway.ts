@@ -64,6 +64,8 @@ export interface Gateway {
 export interface GatewayOptions {
   /** YAML text that is used unchanged instead of documents. */
   readonly yaml?: string;
+  /** Files that are used unchanged instead of documents, in the order of the arguments. */
+  readonly files?: readonly string[];
   readonly port?: number;
   /** Keeps the state of an earlier gateway. */
   readonly folder?: string;
@@ -83,7 +85,7 @@ export async function startGateway(documents: readonly Document[], options: Gate
   }
   const stateHome = path.join(folder, 'state');
   mkdirSync(stateHome, { recursive: true });
-  const child = spawnGateway(file, stateHome, metricsPort, options.environment);
+  const child = spawnGateway(options.files ?? [file], stateHome, metricsPort, options.environment);
   const log: string[] = [];
   const records: AccessRecord[] = [];
   readLines(child.stdout, (line) => {
@@ -145,12 +147,12 @@ export async function startGateway(documents: readonly Document[], options: Gate
 }
 
 function spawnGateway(
-  file: string,
+  files: readonly string[],
   stateHome: string,
   metricsPort: number,
   environment: GatewayOptions['environment'],
 ) {
-  return spawn(process.execPath, [program, 'run', file], {
+  return spawn(process.execPath, [program, 'run', ...files], {
     cwd: repository,
     env: {
       PATH: process.env['PATH'],
