@@ -132,7 +132,8 @@ async function start(
     }),
     metrics: async () => (await telemetry).prometheusText(),
   });
-  const quotaServer = await openQuotaServer(flags, { store: service.store, usage: service.usage, refused }, log);
+  const { store, usage: records, audit } = service;
+  const quotaServer = await openQuotaServer(flags, { store, usage: records, audit, refused }, log);
   // Now, because the process may be killed without a shutdown.
   telemetry.then(
     () => flushCompileCache(),

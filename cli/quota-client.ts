@@ -27,6 +27,9 @@ export async function request(socket: string, method: 'GET' | 'POST', path: stri
     if (status === 200) {
       return body;
     }
+    if (status === 400) {
+      throw new OperatorError(body);
+    }
     throw new OperatorError(`the gateway at ${socket} answered ${status}; use the tallygate of the same version`);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

@@ -4,8 +4,9 @@
  */
 import { rmSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
+import type { AuditEntry, AuditTrail } from '../extproc/quota/audit.ts';
 import type { MemoryStore } from '../extproc/quota/memory.ts';
-import { type BudgetFilter, budgets, resetBudgets } from '../extproc/quota/operator.ts';
+import { type BudgetFilter, budgets, GrantError, grantBudget, resetBudgets } from '../extproc/quota/operator.ts';
 import type { UsageArchive } from '../extproc/quota/usage-archive.ts';
 import { type UsageGroup, usageGroups } from '../extproc/quota/usage-report.ts';
 import type { Log } from '../runtime/log.ts';
@@ -18,52 +19,32 @@ export interface QuotaServer {
 /** What the commands read and change. */
 export interface QuotaBooks {
   readonly store: MemoryStore;
+  readonly audit: AuditTrail;
   /** Undefined where no usage is kept. */
   readonly usage: UsageArchive | undefined;
   readonly refused: RefusedRequests;
 }
 
+/** Of a user and a reason. */
+const MAX_TEXT_CHARACTERS = 512;
+
 /** Rejects with the system's error if the socket cannot be bound. */
 export async function startQuotaServer(path: string, books: QuotaBooks, log: Log): Promise<QuotaServer> {
-  const { store } = books;
   const server = createServer((request, response) => {
-    const url = new URL(request.url ?? '/', 'http://quota');
-    const quota = url.searchParams.get('quota') ?? undefined;
-    const key = url.searchParams.has('key') ? url.searchParams.getAll('key') : undefined;
-    const filter = { ...(quota !== undefined && { quota }), ...(key !== undefined && { key }) };
-    const by = url.searchParams.get('by') ?? '';
-    const call = `${request.method} ${url.pathname}`;
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://quota');
+    const call = `${request.method} ${pathname}`;
     const answered = isUsageCall(call)
-      ? answerUsage(books, call, url.searchParams, response)
-      : answer(call, filter, by, response);
+      ? answerUsage(books, call, searchParams, response)
+      : answerQuota(books, call, searchParams, response, log);
     answered.catch((error: unknown) => {
+      if (error instanceof GrantError) {
+        response.writeHead(400, { 'content-type': 'text/plain' }).end(error.message);
+        return;
+      }
       log.error({ error }, 'operator request failed');
       response.destroy();
     });
   });
-
-  async function answer(call: string, filter: BudgetFilter, by: string, response: ServerResponse): Promise<void> {
-    if (call === 'GET /budgets') {
-      response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-      for await (const one of budgets(store, filter, Date.now)) {
-        if (response.destroyed) {
-          return;
-        }
-        if (!response.write(`${JSON.stringify(one)}\n`)) {
-          await drained(response);
-        }
-      }
-      response.end();
-    } else if (call === 'POST /reset' && filter.quota !== undefined) {
-      const done = await resetBudgets(store, { ...filter, quota: filter.quota }, Date.now);
-      // Records who reset the budgets.
-      log.warn({ quota: filter.quota, ...(filter.key && { key: filter.key }), ...done, by }, 'operator reset budgets');
-      response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(done)}\n`);
-    } else {
-      response.writeHead(404).end();
-    }
-  }
-
   server.maxConnections = 8;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -80,6 +61,65 @@ export async function startQuotaServer(path: string, books: QuotaBooks, log: Log
         server.closeAllConnections();
       }),
   };
+}
+
+async function answerQuota(
+  books: QuotaBooks,
+  call: string,
+  query: URLSearchParams,
+  response: ServerResponse,
+  log: Log,
+): Promise<void> {
+  const { store } = books;
+  const quota = query.get('quota') ?? undefined;
+  const key = query.has('key') ? query.getAll('key') : undefined;
+  if (call === 'GET /budgets') {
+    await sendBudgets(store, { ...(quota !== undefined && { quota }), ...(key && { key }) }, response);
+  } else if (call === 'GET /audit') {
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    response.end(linesOf(books.audit.entries(quota)));
+  } else if (call === 'POST /reset' && quota !== undefined) {
+    const done = await resetBudgets(store, { quota, ...(key && { key }) }, Date.now);
+    if (done.budgets > 0) {
+      record(books, { action: 'reset', quota, ...(key && { key }), ...done }, query, log);
+    }
+    response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(done)}\n`);
+  } else if (call === 'POST /grant' && quota !== undefined) {
+    const done = grantBudget(store, { quota, key: key ?? [], amount: query.get('amount') ?? '' }, Date.now());
+    const { limit: _, ...granted } = done;
+    record(books, { action: 'grant', quota, ...(key && { key }), ...granted }, query, log);
+    response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(done)}\n`);
+  } else {
+    response.writeHead(404).end();
+  }
+}
+
+/** Keeps who did it, in the journal and in the log. */
+function record(
+  { store, audit }: QuotaBooks,
+  done: Omit<AuditEntry, 'time' | 'by' | 'reason'>,
+  query: URLSearchParams,
+  log: Log,
+): void {
+  const text = (name: string) => query.get(name)?.slice(0, MAX_TEXT_CHARACTERS) ?? '';
+  const reason = text('reason');
+  const entry = { ...done, by: text('by'), ...(reason !== '' && { reason }) };
+  audit.add({ time: new Date().toISOString(), ...entry });
+  store.flush();
+  log.warn(entry, done.action === 'reset' ? 'operator reset budgets' : 'operator granted more');
+}
+
+async function sendBudgets(store: MemoryStore, filter: BudgetFilter, response: ServerResponse): Promise<void> {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  for await (const one of budgets(store, filter, Date.now)) {
+    if (response.destroyed) {
+      return;
+    }
+    if (!response.write(`${JSON.stringify(one)}\n`)) {
+      await drained(response);
+    }
+  }
+  response.end();
 }
 
 function drained(response: ServerResponse): Promise<void> {
@@ -101,7 +141,11 @@ async function answerUsage(
   const lines =
     call === 'GET /usage' ? await sumsOf(usage, query) : await requestsOf(usage, refused, query.get('id') ?? '');
   response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-  response.end(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  response.end(linesOf(lines));
+}
+
+function linesOf(objects: readonly object[]): string {
+  return objects.map((one) => `${JSON.stringify(one)}\n`).join('');
 }
 
 async function sumsOf(usage: UsageArchive | undefined, query: URLSearchParams): Promise<readonly object[]> {

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { POLICY_FORMAT_VERSION } from '../contract/policy.ts';
+import { policyText } from '../contract/policy-text.ts';
 import { openQuotaStore } from '../extproc/quota/open.ts';
 import { bucket, charge, demand, granted, lifetime, quota, reserve, settle } from '../extproc/quota/testing.ts';
 
@@ -65,12 +67,17 @@ async function start() {
     assert.equal(child.exitCode, null, log);
     await sleep(10);
   }
+  const kill = async () => {
+    child.kill('SIGKILL');
+    await once(child, 'close');
+    rmSync(socket);
+  };
   const stop = async () => {
     child.kill('SIGTERM');
     await once(child, 'close');
     return log;
   };
-  return { stop };
+  return { stop, kill };
 }
 
 test('an operator lists and resets budgets, and the log records who did it', {
@@ -87,7 +94,15 @@ test('an operator lists and resets budgets, and the log records who did it', {
   store.close();
   writeFileSync(
     policyPath,
-    JSON.stringify({ formatVersion: 1, version: 'v', virtualHosts: [], backends: [], quotas: [total, other] }),
+    policyText({
+      formatVersion: POLICY_FORMAT_VERSION,
+      version: 'v',
+      virtualHosts: [],
+      backends: [],
+      quotas: [total, other],
+      accessPolicies: [],
+      apiKeyShards: [],
+    }),
   );
 
   const none = await tallygate('list', '--socket', socket);
@@ -150,11 +165,48 @@ test('an operator lists and resets budgets, and the log records who did it', {
   );
   const all = await tallygate('reset', 'default/teams/other', '--json', '--socket', socket);
   assert.deepEqual(JSON.parse(all.stdout), { budgets: 1, spent: 7 });
-  await second.stop();
+  const ask = (...args: readonly string[]) => tallygate(...args, '--socket', socket);
+  const name = 'default/teams/once';
+  const granting = await ask('grant', name, '250', '--key', 'red', '--reason', 'launch week', '--by', 'ann');
+  assert.equal(granting.stdout, `${name} with the key red: granted 250, the limit of this window is 1250\n`);
+  const refused = await ask('grant', name, '0', '--key', 'red');
+  assert.deepEqual([refused.code, refused.stdout], [1, '']);
+  assert.match(refused.stderr, /the amount 0 must be a whole number above 0/);
+  assert.match((await ask('grant', name, '5')).stderr, /needs one --key for each of Header/);
+  assert.match((await ask('grant', 'a/b/c', '5')).stderr, /no quota a\/b\/c is in force/);
+  await second.kill();
+  const third = await start();
+  const kept = await ask('list', name, '--key', 'red', '--json');
+  assert.equal(JSON.parse(kept.stdout).limit, 1250, 'a grant outlives the process');
+  const audit = (await ask('audit', '--json')).stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(
+    audit.map(({ action, quota: id, key, amount, by, reason }) => [action, id, key, amount, by === 'ann', reason]),
+    [
+      ['reset', name, ['blue'], undefined, false, undefined],
+      ['reset', 'default/teams/other', undefined, undefined, false, undefined],
+      ['grant', name, ['red'], 250, true, 'launch week'],
+    ],
+  );
+  assert.match((await ask('audit', name)).stdout, /\bann +grant +default\/teams\/once +red +250 +launch week\n$/);
+  await third.stop();
 });
 
 test('wrong usage exits with 2 and the usage', { timeout: 30_000 }, async () => {
-  for (const wrong of [[], ['show'], ['reset'], ['reset', 'name'], ['list', 'a/b/c', 'more'], ['list', '--key', 'x']]) {
+  for (const wrong of [
+    [],
+    ['show'],
+    ['grant'],
+    ['grant', 'a/b/c'],
+    ['audit', 'a/b/c', '5'],
+    ['list', '--reason', 'x'],
+    ['reset'],
+    ['reset', 'name'],
+    ['list', 'a/b/c', 'more'],
+    ['list', '--key', 'x'],
+  ]) {
     const { code, stderr, stdout } = await tallygate(...wrong);
     assert.deepEqual([code, stdout], [2, ''], wrong.join(' '));
     assert.match(stderr, /Usage: tallygate quota list/);

@@ -82,7 +82,7 @@ before(async () => {
   refused.add({ ...outcomeOfStream, requestId: 'r1', usage: undefined, failure: failure('internal_error', 'no') });
   server = await startQuotaServer(
     socket,
-    { store: opened.store, usage: opened.usage, refused },
+    { store: opened.store, usage: opened.usage, audit: opened.audit, refused },
     createLog({ level: 'silent', keys: { process: 'extproc' } }),
   );
 });

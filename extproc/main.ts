@@ -14,6 +14,7 @@ import { type Exchange, type ExchangeHandler, firstHeader } from './exchange.ts'
 import { type CompiledPolicy, compiling } from './policy/compile.ts';
 import { inSlices } from './policy/slices.ts';
 import { dialectFor } from './providers/registry.ts';
+import type { AuditTrail } from './quota/audit.ts';
 import type { MemoryStore } from './quota/memory.ts';
 import { type OpenStore, openQuotaStore } from './quota/open.ts';
 import type { BudgetAlert, Overdraft } from './quota/store.ts';
@@ -61,6 +62,7 @@ export interface Extproc {
   readonly store: MemoryStore;
   /** Undefined where no usage is kept. */
   readonly usage: UsageArchive | undefined;
+  readonly audit: AuditTrail;
   /** Records of usage that were not kept. */
   readonly usageLost: () => number;
   readonly server: Server;
@@ -79,7 +81,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   await loadEncodings();
   await warmUpTokenizer();
   const now = newClock();
-  const { store, usage, usageLost } = openStore(options, now);
+  const { store, usage, audit, usageLost } = openStore(options, now);
   const health = newOutlierDetection();
   const broken = new Interruptions(now);
   let policy: CompiledPolicy | undefined;
@@ -112,6 +114,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     },
     store,
     usage,
+    audit,
     usageLost,
     server,
     async close(deadlineMs) {

@@ -145,6 +145,22 @@ export class BucketTable {
     return undefined;
   }
 
+  /** Returns the newest definition of a quota; undefined: no policy has it. */
+  quotaOf(id: string): Quota | undefined {
+    const entry = this.#quotas.get(id);
+    return entry?.isDefined ? entry.newest.quota : undefined;
+  }
+
+  /** Returns the bucket, which is added if there is room; undefined: there is none. */
+  findOrAdd(ref: BucketRef, atMs: number): Bucket | undefined {
+    const known = this.find(ref, atMs);
+    if (known !== undefined) {
+      return known;
+    }
+    this.#sweep(atMs);
+    return this.#hasRoom(ref.quota) ? this.add(ref, atMs) : undefined;
+  }
+
   /** Returns the bucket with its current window; undefined: there is none. */
   find(ref: BucketRef, atMs: number): Bucket | undefined {
     const bucket = this.buckets.get(ref.key);
@@ -262,7 +278,8 @@ export class BucketTable {
     }
     const { quota } = bucket.definition;
     const removedMs = this.#quotas.get(quota.id)?.removedMs ?? Number.POSITIVE_INFINITY;
-    return bucket.window.used === 0 || (quota.window.type === 'Lifetime' && atMs - removedMs >= REMOVED_GRACE_MS);
+    const isUntouched = bucket.window.used === 0 && bucket.window.granted === 0;
+    return isUntouched || (quota.window.type === 'Lifetime' && atMs - removedMs >= REMOVED_GRACE_MS);
   }
 
   #remove(bucket: Bucket): void {

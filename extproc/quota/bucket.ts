@@ -29,6 +29,9 @@ export class WindowState {
   /** The units by which charges passed the limit. */
   over = 0;
   held = 0;
+  /** What an operator added to the limit, and when that ends; Infinity: with the window. */
+  granted = 0;
+  grantedUntilMs = Number.POSITIVE_INFINITY;
   /**
    * What this process may charge and hold without asking the shared store; undefined: the limit.
    */
@@ -46,7 +49,7 @@ export class WindowState {
     this.bucket = bucket;
     this.kind = bucket.definition.kind;
     this.returnsHolds = bucket.definition.returnsHolds;
-    this.#firstLimit = bucket.limit;
+    this.#firstLimit = bucket.amount;
     this.startMs = startMs;
     this.endMs = endMs;
     this.sliding = sliding;
@@ -54,7 +57,7 @@ export class WindowState {
 
   /** The newest limit; or the first one, where the quota now counts another way. */
   get limit(): number {
-    return this.kind === this.bucket.definition.kind ? this.bucket.limit : this.#firstLimit;
+    return (this.kind === this.bucket.definition.kind ? this.bucket.amount : this.#firstLimit) + this.granted;
   }
 
   /** The most that this process may charge and hold. */
@@ -128,8 +131,20 @@ export class WindowState {
     return Math.max(0, Math.max(0, this.carried - limit) + this.over - limit * (passed - 1));
   }
 
+  /** Adds units to the limit: until the window ends or, if it slides, for its length. */
+  grant(units: number, atMs: number): void {
+    this.granted += units;
+    if (this.sliding !== undefined) {
+      this.grantedUntilMs = atMs + this.sliding.durationMs;
+    }
+  }
+
   /** Advances a sliding window to `atMs`. */
   expire(atMs: number): void {
+    if (this.granted > 0 && atMs >= this.grantedUntilMs) {
+      this.granted = 0;
+      this.bucket.reshaped(this);
+    }
     if (this.sliding?.expire(atMs)) {
       // The journal can only drop segments by writing the whole window again.
       this.bucket.reshaped(this);
@@ -170,7 +185,7 @@ export class Bucket {
   definition: QuotaDefinition;
   ref: BucketRef;
   /** The amount that the definition gives this key. */
-  limit: number;
+  amount: number;
   window: WindowState;
   /** Open holds on any window of the bucket. */
   openHolds = 0;
@@ -186,8 +201,13 @@ export class Bucket {
     this.definition = newest;
     this.ref = ref.quota === newest.quota ? ref : { ...ref, quota: newest.quota };
     this.#host = host;
-    this.limit = amountOf(newest.quota, ref.values);
+    this.amount = amountOf(newest.quota, ref.values);
     this.window = this.#freshWindow(atMs);
+  }
+
+  /** The amount of this key, with what operators granted in the current window. */
+  get limit(): number {
+    return this.amount + this.window.granted;
   }
 
   get enforced(): boolean {
@@ -236,7 +256,7 @@ export class Bucket {
     const { window } = this;
     this.definition = newest;
     this.ref = { ...this.ref, quota: newest.quota };
-    this.limit = amountOf(newest.quota, this.values);
+    this.amount = amountOf(newest.quota, this.values);
     if (newest.kind !== old.kind) {
       this.window = this.#freshWindow(atMs);
       this.#host.ended(window);

@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { MAX_AUDIT_ENTRIES } from './audit.ts';
 import type { HoldParts, JournalBatch, JournaledHold, WindowChange } from './journal-record.ts';
 import { SEGMENTS_PER_WINDOW } from './sliding.ts';
 
@@ -11,7 +12,7 @@ import { SEGMENTS_PER_WINDOW } from './sliding.ts';
  * The `user_version` of the file. A change of the tables below or of the log lines raises it and
  * adds a migration from the version before. Version 2 added checksums to lines; its tables are
  * those of version 1. Version 3 added usage and the subjects of holds. Version 4 moved usage to a
- * file of its own (`journal-upgrade.ts`).
+ * file of its own (`journal-upgrade.ts`), and added what operators do.
  */
 const SCHEMA_VERSION = 4;
 
@@ -26,18 +27,23 @@ export const journalSchema = `
   CREATE TABLE quota (id TEXT PRIMARY KEY, definition TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE window (
     id INTEGER PRIMARY KEY, quota TEXT NOT NULL, bucket TEXT NOT NULL, key_values TEXT NOT NULL, kind TEXT NOT NULL, start_ms INTEGER NOT NULL,
-    spent INTEGER NOT NULL DEFAULT 0, carried INTEGER NOT NULL DEFAULT 0, over INTEGER NOT NULL DEFAULT 0
+    spent INTEGER NOT NULL DEFAULT 0, carried INTEGER NOT NULL DEFAULT 0, over INTEGER NOT NULL DEFAULT 0,
+    granted INTEGER NOT NULL DEFAULT 0, granted_until_ms INTEGER NOT NULL DEFAULT 0
   );
   CREATE TABLE segment (window INTEGER NOT NULL, number INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (window, number)) WITHOUT ROWID;
   CREATE TABLE hold (id INTEGER PRIMARY KEY, parts TEXT NOT NULL, subject TEXT);
   CREATE TABLE recovered (log INTEGER PRIMARY KEY, usage TEXT NOT NULL);
+  CREATE TABLE audit (id INTEGER PRIMARY KEY, entry TEXT NOT NULL);
 `;
 
 /** From version 1 or 2. */
 const migration = `
   ALTER TABLE hold ADD COLUMN subject TEXT;
   ALTER TABLE applied ADD COLUMN usage INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE window ADD COLUMN granted INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE window ADD COLUMN granted_until_ms INTEGER NOT NULL DEFAULT 0;
   CREATE TABLE recovered (log INTEGER PRIMARY KEY, usage TEXT NOT NULL);
+  CREATE TABLE audit (id INTEGER PRIMARY KEY, entry TEXT NOT NULL);
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
@@ -54,6 +60,9 @@ export interface WindowRow {
   readonly spent: number;
   readonly carried: number;
   readonly over: number;
+  readonly granted: number;
+  /** 0: until the window ends. */
+  readonly grantedUntilMs: number;
   readonly segments: readonly (readonly [number: number, amount: number])[];
 }
 
@@ -129,6 +138,12 @@ export class JournalDatabase {
     });
   }
 
+  /** Returns what operators did, oldest first, by id. */
+  audit(): ReadonlyMap<number, string> {
+    const rows = this.#statement('SELECT * FROM audit ORDER BY id').all();
+    return new Map(rows.map(({ id, entry }) => [Number(id), String(entry)]));
+  }
+
   recoveredUsage(): readonly RecoveredUsage[] {
     return this.#statement('SELECT * FROM recovered ORDER BY log')
       .all()
@@ -175,6 +190,8 @@ export class JournalDatabase {
         spent: Number(row['spent']),
         carried: Number(row['carried']),
         over: Number(row['over']),
+        granted: Number(row['granted']),
+        grantedUntilMs: Number(row['granted_until_ms']),
         segments: segments.get(Number(row['id'])) ?? [],
       });
     }
@@ -250,6 +267,14 @@ export class JournalDatabase {
       batch.holds.delete(id);
       this.#writeHold(id, hold);
     }
+    for (const [id, entry] of batch.audit) {
+      if (left-- <= 0) {
+        return;
+      }
+      batch.audit.delete(id);
+      this.#statement('INSERT OR IGNORE INTO audit VALUES (?, ?)').run(id, entry);
+      this.#statement('DELETE FROM audit WHERE id <= ?').run(id - MAX_AUDIT_ENTRIES);
+    }
     this.#statement('UPDATE applied SET log = ?, usage = max(usage, ?)').run(log, batch.lastUsageId);
   }
 
@@ -279,6 +304,9 @@ export class JournalDatabase {
     if (change?.sums !== undefined) {
       const update = this.#statement('UPDATE window SET spent = ?, carried = ?, over = ? WHERE id = ?');
       this.#unknownWindows += update.run(...change.sums, id).changes === 0 ? 1 : 0;
+    }
+    if (change?.grant !== undefined) {
+      this.#statement('UPDATE window SET granted = ?, granted_until_ms = ? WHERE id = ?').run(...change.grant, id);
     }
     let newest = 0;
     for (const [number, amount] of change?.segments ?? []) {

@@ -12,6 +12,8 @@ export type JournalRecord =
   /** A new window, or new bounds of a window: drops all of its segments. */
   | readonly ['b', window: number, quota: string, key: string, values: readonly string[], kind: string, startMs: number]
   | readonly ['w', window: number, spent: number, carried: number, over: number]
+  /** What an operator added to the limit of a window, and until when; 0: until its end. */
+  | readonly ['g', window: number, units: number, untilMs: number]
   /** A segment of a sliding window. */
   | readonly ['s', window: number, segment: number, amount: number]
   | readonly ['x', window: number]
@@ -20,6 +22,8 @@ export type JournalRecord =
   /** Whom an open hold is for; follows its first `h`. */
   | readonly ['i', hold: number, subject: HoldSubject]
   | readonly ['d', hold: number]
+  /** What an operator did, as JSON. Ids grow. */
+  | readonly ['a', id: number, entry: string]
   /** What a request used, in lines of schema version 3. */
   | readonly ['u', id: number, row: UsageRow];
 
@@ -35,6 +39,7 @@ export interface WindowIdentity {
 export interface WindowChange {
   identity: WindowIdentity | undefined;
   sums: readonly [spent: number, carried: number, over: number] | undefined;
+  grant: readonly [units: number, untilMs: number] | undefined;
   readonly segments: Map<number, number>;
 }
 
@@ -136,11 +141,13 @@ const forms: Readonly<Record<JournalRecord[0], readonly ((value: unknown) => boo
   q: [isText, (value) => value === null || isText(value)],
   b: [isCount, isText, isText, (value) => Array.isArray(value) && value.every(isText), isText, Number.isFinite],
   w: [isCount, isCount, isCount, isCount],
+  g: [isCount, isCount, isCount],
   s: [isCount, isCount, isCount],
   x: [isCount],
   h: [isCount, (value) => Array.isArray(value) && value.every(isPart)],
   i: [isCount, isSubjectRow],
   d: [isCount],
+  a: [isCount, isText],
   u: [isCount, Array.isArray],
 };
 
@@ -161,11 +168,12 @@ export class JournalBatch {
   readonly windows = new Map<number, WindowChange | undefined>();
   /** undefined: the hold is settled. */
   readonly holds = new Map<number, JournaledHold | undefined>();
+  readonly audit = new Map<number, string>();
   /** The id of the last record of usage, which the lines have for others to read; 0: none. */
   lastUsageId = 0;
 
   get isEmpty(): boolean {
-    return this.quotas.size + this.windows.size + this.holds.size === 0;
+    return this.quotas.size + this.windows.size + this.holds.size + this.audit.size === 0;
   }
 
   /** Adds a line. Returns false for a damaged line, which is ignored as a whole. */
@@ -198,12 +206,16 @@ export class JournalBatch {
         this.windows.set(id, {
           identity: { quota, key, values, kind, startMs },
           sums: undefined,
+          grant: undefined,
           segments: new Map(),
         });
         break;
       }
       case 'w':
         this.#change(record[1]).sums = [record[2], record[3], record[4]];
+        break;
+      case 'g':
+        this.#change(record[1]).grant = [record[2], record[3]];
         break;
       case 's':
         this.#change(record[1]).segments.set(record[2], record[3]);
@@ -221,6 +233,9 @@ export class JournalBatch {
         }
         break;
       }
+      case 'a':
+        this.audit.set(record[1], record[2]);
+        break;
       case 'u':
         this.#sawUsage(record[1]);
         break;
@@ -233,7 +248,7 @@ export class JournalBatch {
   #change(id: number): WindowChange {
     let change = this.windows.get(id);
     if (change === undefined) {
-      change = { identity: undefined, sums: undefined, segments: new Map() };
+      change = { identity: undefined, sums: undefined, grant: undefined, segments: new Map() };
       this.windows.set(id, change);
     }
     return change;

@@ -15,7 +15,8 @@ const copy = `
   ${journalSchema}
   UPDATE applied SET log = (SELECT log FROM old.applied), usage = (SELECT id FROM old.usage_written);
   INSERT INTO quota SELECT * FROM old.quota;
-  INSERT INTO window SELECT * FROM old.window;
+  INSERT INTO window (id, quota, bucket, key_values, kind, start_ms, spent, carried, over)
+    SELECT id, quota, bucket, key_values, kind, start_ms, spent, carried, over FROM old.window;
   INSERT INTO segment SELECT * FROM old.segment;
   INSERT INTO hold SELECT id, parts, subject FROM old.hold;
   COMMIT;

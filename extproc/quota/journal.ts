@@ -93,6 +93,9 @@ export class LogJournal implements Journal {
   #dirtyHolds: HoldEntry[] = [];
   #goneWindows: number[] = [];
   readonly #dirtyQuotas = new Map<string, object | null>();
+  /** Entries of the operators' audit, encoded. */
+  #audit: string[] = [];
+  #nextAuditId = 1;
   /** Records of usage, encoded. */
   #usage: string[] = [];
   /** Since the last recovery. */
@@ -177,6 +180,17 @@ export class LogJournal implements Journal {
     this.#usage.push(JSON.stringify(row));
   }
 
+  /** Sets the id of the next entry of the operators' audit, greater than any before. */
+  startAuditAt(id: number): void {
+    this.#nextAuditId = id;
+  }
+
+  /** Written with the next flush, together with what the operator changed in the same turn. */
+  audit(entry: string): void {
+    this.#urgent = true;
+    this.#audit.push(encoded(['a', this.#nextAuditId++, entry]));
+  }
+
   flush(): void {
     if (this.#urgent) {
       this.#write();
@@ -231,6 +245,7 @@ export class LogJournal implements Journal {
       this.#dirtyWindows.length +
       this.#goneWindows.length +
       this.#dirtyQuotas.size +
+      this.#audit.length +
       this.#usage.length;
     return changes === 0;
   }
@@ -259,6 +274,7 @@ export class LogJournal implements Journal {
         records.push(`["d",${hold.number}]`);
       }
     }
+    records.push(...this.#audit);
     return { records: `[${records.join()}]`, usage: usageText(this.#nextUsageId - 1, this.#usage) };
   }
 
@@ -284,6 +300,7 @@ export class LogJournal implements Journal {
     this.#dirtyWindows = [];
     this.#dirtyHolds = [];
     this.#goneWindows = [];
+    this.#audit = [];
     this.#usage = [];
     // Clearing a Map allocates a new table, even if the Map is empty.
     if (this.#dirtyQuotas.size > 0) {
@@ -340,6 +357,10 @@ function addWindow(records: string[], window: WindowState, entry: WindowEntry): 
     records.push(encoded(['b', id, quota, bucket.key, bucket.values, window.kind, window.startMs]));
   }
   records.push(`["w",${id},${sliding === undefined ? window.spent : 0},${window.carried},${window.over}]`);
+  if (window.granted > 0) {
+    const untilMs = Number.isFinite(window.grantedUntilMs) ? window.grantedUntilMs : 0;
+    records.push(encoded(['g', id, window.granted, untilMs]));
+  }
   if (sliding === undefined) {
     return;
   }

@@ -188,6 +188,13 @@ export class MemoryStore implements QuotaStore {
     this.#waitList.advance();
   }
 
+  /** Adds units to the limit of the current window. */
+  grant(bucket: Bucket, units: number, atMs: number): void {
+    bucket.window.grant(units, atMs);
+    this.#journal?.window(bucket.window);
+    this.allowanceGrew(bucket);
+  }
+
   /** Decides again about admissions that wait for a bucket whose allowance has grown. */
   allowanceGrew(bucket: Bucket): void {
     this.#waitList.released(bucket);

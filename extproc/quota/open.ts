@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Quota } from '../../contract/policy.ts';
+import { AuditTrail } from './audit.ts';
 import { WindowState } from './bucket.ts';
 import { journalDefaults, LogJournal, type LogJournalOptions } from './journal.ts';
 import { JournalDatabase, JournalError, type JournalState, unusable, type WindowRow } from './journal-database.ts';
@@ -48,6 +49,7 @@ export interface OpenStore {
   readonly recovered: Recovered;
   /** Undefined where no usage is kept. */
   readonly usage: UsageArchive | undefined;
+  readonly audit: AuditTrail;
   /** Records of usage that were not kept, because too many waited for the disk. */
   readonly usageLost: () => number;
 }
@@ -58,7 +60,8 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
   const memory = { ...memoryDefaults, ...options };
   if (path === undefined) {
     const recovered = { holds: 0, tokens: new Map() };
-    return { store: new MemoryStore(memory, undefined), recovered, usage: undefined, usageLost: () => 0 };
+    const audit = new AuditTrail([], () => {});
+    return { store: new MemoryStore(memory, undefined), recovered, usage: undefined, audit, usageLost: () => 0 };
   }
   let unlock = () => {};
   try {
@@ -113,7 +116,10 @@ function openJournal(
     addWaiting(archive, database, logsWithUsage);
   }
   journal.start(new JournalWriter(database, path, log + 1, options, archive));
-  return { store, recovered, usage: archive, usageLost: () => journal.usageLost };
+  const kept = database.audit();
+  journal.startAuditAt(Math.max(0, ...kept.keys()) + 1);
+  const audit = new AuditTrail([...kept.values()], (entry) => journal.audit(entry));
+  return { store, recovered, usage: archive, audit, usageLost: () => journal.usageLost };
 }
 
 /** Hands over the usage of earlier processes, in the order of its ids. */
@@ -247,6 +253,8 @@ function restoreWindow(store: MemoryStore, row: WindowRow, quota: Quota): Window
   const { startMs, endMs } = bucket.window;
   const window = known === undefined ? bucket.window : new WindowState(0, bucket, startMs, endMs, undefined);
   window.restore(row.spent, row.carried, row.over);
+  window.granted = row.granted;
+  window.grantedUntilMs = row.grantedUntilMs === 0 ? Number.POSITIVE_INFINITY : row.grantedUntilMs;
   for (const [number, amount] of row.segments) {
     window.sliding?.set(number, amount);
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { budgets, resetBudgets } from './operator.ts';
+import { budgets, grantBudget, resetBudgets } from './operator.ts';
 import {
   bucket,
   charge,
@@ -88,4 +88,52 @@ test('a sliding window counts its pace from its oldest charge', async () => {
   settle(store, spent.hold, charge(50, 0), startMs);
   const [state] = store.top(1, startMs);
   assert.deepEqual([state?.startMs, state?.endMs], [startMs, startMs + 60_000]);
+});
+
+for (const window of [minute, slidingMinute]) {
+  test(`a grant raises the limit of one key for the length of its window (${window.type})`, () => {
+    const { store, time } = simulate();
+    const total = quota('TotalTokens', 100, { window, queueTimeoutMs: 5_000 });
+    store.define([total], { epoch: 1, counter: 1 }, startMs);
+    const of = [bucket(total)];
+    settle(store, granted(reserve(store, demand(of, startMs, 100))).hold, charge(100, 0), startMs);
+    const open = granted(reserve(store, demand([bucket(total, 'b')], startMs, 90))).hold;
+    const waiting: string[] = [];
+    store.reserve(demand([bucket(total, 'b')], startMs, 30), ({ type }) => waiting.push(type));
+    assert.equal(reserve(store, demand(of, startMs, 120))?.type, 'refused');
+    const grant = { quota: total.id, key: ['a'], amount: '50' };
+    assert.deepEqual(grantBudget(store, grant, startMs), { amount: 50, limit: 150 });
+    settle(store, granted(reserve(store, demand(of, startMs, 40))).hold, charge(40, 0), startMs);
+    assert.equal(reserve(store, demand(of, startMs, 11, noOutput))?.type, 'refused');
+    assert.deepEqual(waiting, []);
+    grantBudget(store, { ...grant, key: ['b'] }, startMs);
+    assert.deepEqual(waiting, ['granted']);
+    settle(store, open, 'nothing', startMs);
+    time.nowMs = startMs + 121_000;
+    const after = store.table.findOrAdd(bucket(total), time.nowMs);
+    assert.equal(after?.limit, 100);
+  });
+}
+
+test('a grant of money takes a decimal number, and wrong grants say why', () => {
+  const { store } = simulate();
+  const cost = costQuota(1_000_000_000);
+  const running = quota('ConcurrentRequests', 4, { id: 'default/teams/running', window: { type: 'None' } });
+  store.define([cost, running], { epoch: 1, counter: 1 }, startMs);
+  const of = { quota: cost.id, key: ['a'] };
+  assert.deepEqual(grantBudget(store, { ...of, amount: '0.25' }, startMs), {
+    amount: '0.25',
+    limit: '1.25',
+    currency: 'USD',
+  });
+  for (const [grant, message] of [
+    [{ ...of, amount: '-1' }, /above 0/],
+    [{ ...of, amount: '0' }, /above 0/],
+    [{ ...of, amount: '1e9' }, /above 0/],
+    [{ ...of, key: [], amount: '1' }, /needs one --key/],
+    [{ quota: 'default/teams/none', key: [], amount: '1' }, /no quota default\/teams\/none is in force/],
+    [{ quota: running.id, key: ['a'], amount: '1' }, /counts running requests/],
+  ] as const) {
+    assert.throws(() => grantBudget(store, grant, startMs), message);
+  }
 });

@@ -1,14 +1,16 @@
 /**
- * The operator's view of budgets while the process runs: list them, and reset one to its whole
- * limit.
+ * The operator's view of budgets while the process runs: list them, reset one to its whole limit,
+ * or grant more until its window ends.
  */
 import { setImmediate as turn } from 'node:timers/promises';
+import { nanoUnits } from '../../contract/money.ts';
 import type { Quota } from '../../contract/policy.ts';
 import type { Bucket } from './bucket.ts';
 import { currencyOf, forecastOf, windowText } from './budget-report.ts';
+import { bucketRef } from './keys.ts';
 import type { MemoryStore } from './memory.ts';
 import { bucketSnapshot } from './snapshot.ts';
-import { shownAmount } from './units.ts';
+import { measuredAmount, shownAmount } from './units.ts';
 
 export interface Budget {
   /** `NAMESPACE/POLICY/QUOTA`. */
@@ -54,7 +56,7 @@ const BUCKETS_PER_TURN = 1_000;
 export async function* budgets(store: MemoryStore, filter: BudgetFilter, now: () => number): AsyncGenerator<Budget> {
   for await (const bucket of matching(store, filter)) {
     bucket.roll(now());
-    if (bucket.window.used > 0 || bucket.window.held > 0) {
+    if (bucket.window.used > 0 || bucket.window.held > 0 || bucket.window.granted > 0) {
       yield budget(bucket, now());
     }
   }
@@ -83,6 +85,68 @@ export async function resetBudgets(
   }
   store.flush();
   return { budgets: count, spent: of === undefined ? spent : shownAmount(of, spent), ...currencyOf(of) };
+}
+
+export interface Grant {
+  readonly quota: string;
+  /** The values of the key; empty: the quota has no key. */
+  readonly key: readonly string[];
+  /** A whole number; of money, a decimal number. */
+  readonly amount: string;
+}
+
+export interface GrantedBudget {
+  readonly amount: number | string;
+  /** The limit of the current window, with all grants. */
+  readonly limit: number | string;
+  readonly currency?: string;
+}
+
+/** A grant that is impossible; the text says why. */
+export class GrantError extends Error {}
+
+/**
+ * Adds an amount to the limit of the current window of one budget: until the window ends, or for
+ * the length of a sliding window. Throws a GrantError.
+ */
+export function grantBudget(store: MemoryStore, { quota: id, key, amount }: Grant, nowMs: number): GrantedBudget {
+  const quota = store.table.quotaOf(id);
+  if (quota === undefined) {
+    throw new GrantError(`no quota ${id} is in force`);
+  }
+  if (quota.window.type === 'None') {
+    throw new GrantError(`quota ${id} counts running requests; raise its amount instead`);
+  }
+  if (key.length !== quota.key.length) {
+    const parts = quota.key.map(({ type }) => type).join(', ');
+    const wanted = parts === '' ? 'has no key; leave out --key' : `needs one --key for each of ${parts}`;
+    throw new GrantError(`quota ${id} ${wanted}`);
+  }
+  const units = unitsOf(quota, amount);
+  const bucket = store.table.findOrAdd(bucketRef(quota, key), nowMs);
+  if (bucket === undefined) {
+    throw new GrantError(`quota ${id} has no room for another key`);
+  }
+  if (units === undefined || !Number.isSafeInteger(bucket.limit + units)) {
+    const form = quota.limit.type === 'Cost' ? 'a decimal number' : 'a whole number';
+    throw new GrantError(`the amount ${amount} must be ${form} above 0; lower a limit in its AIQuotaPolicy`);
+  }
+  store.grant(bucket, units, nowMs);
+  const shown = (of: number) => shownAmount(quota, of);
+  return { amount: shown(units), limit: shown(bucket.limit), ...currencyOf(quota) };
+}
+
+/** Returns undefined for a text that is no positive amount. */
+function unitsOf({ limit }: Quota, text: string): number | undefined {
+  const units =
+    limit.type === 'Cost'
+      ? /^\d{1,7}(\.\d{1,9})?$/.test(text)
+        ? nanoUnits(text)
+        : 0
+      : /^\d{1,15}$/.test(text)
+        ? Number(text) * Math.round(1 / measuredAmount(limit, 1))
+        : 0;
+  return units > 0 ? units : undefined;
 }
 
 async function* matching(store: MemoryStore, { quota, key }: BudgetFilter): AsyncGenerator<Bucket> {

@@ -275,11 +275,16 @@ test('texts of clients are bounded', () => {
   assert.ok(JSON.stringify(row).length < 1_000);
 });
 
+const removeVersion4 = `
+  DROP TABLE recovered; DROP TABLE audit; ALTER TABLE applied DROP COLUMN usage;
+  ALTER TABLE window DROP COLUMN granted; ALTER TABLE window DROP COLUMN granted_until_ms;
+`;
+
 /** Turns the files of a journal into those of schema version 3, with usage in the journal. */
 function downgrade(): void {
   const file = new DatabaseSync(path);
   file.exec(`
-    DROP TABLE recovered; ALTER TABLE applied DROP COLUMN usage; PRAGMA user_version = 3;
+    ${removeVersion4} PRAGMA user_version = 3;
     ATTACH '${usagePath(path)}' AS other; ${usageSchema}; DELETE FROM usage_written;
     INSERT INTO usage_written SELECT * FROM other.usage_written;
     INSERT INTO usage_request SELECT * FROM other.usage_request;
@@ -344,7 +349,7 @@ test('a journal of an older version without usage starts to keep it', async () =
   first.store.close();
   const file = new DatabaseSync(path);
   file.exec(`
-    DROP TABLE recovered; ALTER TABLE applied DROP COLUMN usage;
+    ${removeVersion4}
     ALTER TABLE hold DROP COLUMN subject; PRAGMA user_version = 2;
   `);
   file.close();
