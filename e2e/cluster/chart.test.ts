@@ -114,6 +114,44 @@ describe('tallygate sidecar-patch', () => {
   });
 });
 
+describe('the quota store of the chart', () => {
+  const own = ['--set', 'quotaStore.type=Own'];
+  const passwordOf = async (...args: readonly string[]) => {
+    const secret = (await manifests(...own, ...args)).find(({ kind }) => kind === 'Secret');
+    return (secret as { readonly data?: Readonly<Record<string, string>> } | undefined)?.data?.['password'];
+  };
+
+  it('has a generated password, unless a Secret is named', async () => {
+    const password = Buffer.from((await passwordOf()) ?? '', 'base64').toString();
+    assert.match(password, /^[A-Za-z0-9]{32}$/);
+    assert.equal(await passwordOf('--set', 'quotaStore.own.secretName=mine'), undefined);
+  });
+
+  it('is not rendered by default', async () => {
+    assert.doesNotMatch(await template(), /quota-store/);
+  });
+
+  const external = ['quotaStore.type=External', 'quotaStore.external.addresses={a:6379,b:6379}'];
+  const urls: readonly (readonly [string, readonly string[], string])[] = [
+    ['a cluster with TLS', ['mode=Cluster', 'tls.enabled=true'], 'rediss+cluster://a:6379,b:6379?keyPrefix=tallygate'],
+    ['a database', ['database=2'], 'redis://a:6379,b:6379/2?keyPrefix=tallygate'],
+    ['Sentinels', ['mode=Sentinel', 'sentinelMaster=main'], 'redis+sentinel://a:6379,b:6379/main?keyPrefix=tallygate'],
+  ];
+  for (const [what, sets, url] of urls) {
+    it(`is ${what} elsewhere, by the URL that the controller reads`, async () => {
+      const values = [...external, ...sets.map((each) => `quotaStore.external.${each}`)];
+      const text = await template(...values.flatMap((each) => ['--set', each]));
+      assert.ok(text.includes(`"--quota-store=${url}"`), text.match(/--quota-store.*/)?.[0]);
+    });
+  }
+
+  it('needs the name of the primary with Sentinels, and TLS for a server name', async () => {
+    const render = (value: string) => template(...[...external, value].flatMap((each) => ['--set', each]));
+    await assert.rejects(render('quotaStore.external.mode=Sentinel'), /needs quotaStore\.external\.sentinelMaster/);
+    await assert.rejects(render('quotaStore.external.tls.serverName=a'), /needs quotaStore\.external\.tls\.enabled/);
+  });
+});
+
 describe('refusals', () => {
   const refusals: readonly (readonly [string, RegExp])[] = [
     ['controller.replica=2', /[Aa]dditional propert\S+ '?replica'?/],
@@ -141,6 +179,12 @@ describe('refusals', () => {
     ['sidecar.metricKeys=secret', /metricKeys/],
     ['sidecar.errorDetail=secret', /errorDetail/],
     ['sidecar.stateSize=1', /stateSize/],
+    ['quotaStore.type=Redis', /quotaStore[./]type/],
+    ['quotaStore.type=External', /External needs quotaStore\.external\.addresses/],
+    ['quotaStore.external.addresses[0]=store', /addresses/],
+    ['quotaStore.external.adresses[0]=store:6379', /[Aa]dditional propert\S+ '?adresses'?/],
+    ['quotaStore.own.maxMemory=1Gi', /maxMemory/],
+    ['quotaStore.own.persistence.size=big', /persistence[./]size/],
   ];
   for (const [value, names] of refusals) {
     it(`${value} is refused`, async () => {

@@ -22,6 +22,51 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- .Values.image.repository }}:{{ $tag }}{{ with .Values.image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
+{{- define "tallygate.quotaStoreName" -}}tallygate-quota-store{{- end -}}
+
+{{- define "tallygate.quotaStoreSelector" -}}
+app.kubernetes.io/name: tallygate
+app.kubernetes.io/component: quota-store
+{{- end -}}
+
+{{/* The Secret with the password of the quota store; empty: it needs none. */}}
+{{- define "tallygate.quotaStoreSecret" -}}
+{{- with .Values.quotaStore -}}
+{{- if eq .type "Own" -}}
+{{- .own.secretName | default (include "tallygate.quotaStoreName" $) -}}
+{{- else if eq .type "External" -}}
+{{- .external.secretName -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The URL that the controller reads; empty: each proxy pod counts for itself. */}}
+{{- define "tallygate.quotaStoreUrl" -}}
+{{- $store := .Values.quotaStore -}}
+{{- if eq $store.type "Own" -}}
+{{- printf "redis://%s.%s.svc:6379?keyPrefix=%s" (include "tallygate.quotaStoreName" .) .Release.Namespace ($store.keyPrefix | urlquery) -}}
+{{- else if eq $store.type "External" -}}
+{{- with $store.external -}}
+{{- if not .addresses -}}
+{{- fail "quotaStore.type External needs quotaStore.external.addresses: [HOST:PORT]" -}}
+{{- end -}}
+{{- if and (eq .mode "Sentinel") (not .sentinelMaster) -}}
+{{- fail "quotaStore.external.mode Sentinel needs quotaStore.external.sentinelMaster, the name by which the Sentinels know the primary" -}}
+{{- end -}}
+{{- if and .tls.serverName (not .tls.enabled) -}}
+{{- fail "quotaStore.external.tls.serverName needs quotaStore.external.tls.enabled" -}}
+{{- end -}}
+{{- $scheme := printf "redis%s%s" (ternary "s" "" .tls.enabled) (get (dict "Standalone" "" "Sentinel" "+sentinel" "Cluster" "+cluster") .mode) -}}
+{{- $path := ternary (printf "/%s" .sentinelMaster) "" (eq .mode "Sentinel") -}}
+{{- if .database -}}
+{{- $path = printf "%s/%d" $path (int .database) -}}
+{{- end -}}
+{{- $serverName := ternary (printf "&serverName=%s" (.tls.serverName | urlquery)) "" (ne .tls.serverName "") -}}
+{{- printf "%s://%s%s?keyPrefix=%s%s" $scheme (join "," .addresses) $path ($store.keyPrefix | urlquery) $serverName -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The spec of the EnvoyProxy, from the file of `tallygate sidecar-patch` and proxy.spec. */}}
 {{- define "tallygate.envoyProxySpec" -}}
 {{- $given := .Values.proxy.spec -}}
