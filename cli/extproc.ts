@@ -8,7 +8,9 @@ import { setFlagsFromString } from 'node:v8';
 import { type Extproc, type ExtprocOptions, startExtproc } from '../extproc/main.ts';
 import { followFile } from '../extproc/policy/file-source.ts';
 import type { PolicySource } from '../extproc/policy/source.ts';
+import { thresholdReport } from '../extproc/quota/budget-report.ts';
 import { JournalError } from '../extproc/quota/journal-database.ts';
+import type { BudgetAlert } from '../extproc/quota/store.ts';
 import type { ControllerSourceOptions } from '../extproc/sidecar/controller-source.ts';
 import { newRecorder, type Recorder } from '../extproc/telemetry/recorder.ts';
 import { loadEncodings } from '../extproc/tokens/encodings.ts';
@@ -109,7 +111,11 @@ async function start(
   let source: PolicySource | undefined;
   const requestKeys = (url: string) => source?.requestKeys(url);
   const refused = new RefusedRequests();
-  const service = await startService(flags, settings, { recorder, refused, requestKeys, log });
+  const alerted = (alert: BudgetAlert) => {
+    recorder.alert(alert);
+    source?.reportAlert(thresholdReport(alert));
+  };
+  const service = await startService(flags, settings, { recorder, refused, requestKeys, alerted, log });
   const policy = await openPolicySource(flags, service, log);
   source = policy;
   recorder.observe({
@@ -159,13 +165,14 @@ interface ServiceHooks {
   readonly recorder: Recorder;
   readonly refused: RefusedRequests;
   readonly requestKeys: (keysUrl: string) => void;
+  readonly alerted: (alert: BudgetAlert) => void;
   readonly log: Log;
 }
 
 async function startService(
   { listen, journalPath }: ExtprocFlags,
   settings: Settings,
-  { recorder, refused, requestKeys, log }: ServiceHooks,
+  { recorder, refused, requestKeys, alerted, log }: ServiceHooks,
 ): Promise<Extproc> {
   const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
   const retention = {
@@ -177,7 +184,6 @@ async function startService(
     refused.add(record);
   };
   try {
-    const { alert: alerted } = recorder;
     return await startExtproc({ listen, journalPath, retention, finished, alerted, plainErrors, requestKeys, log });
   } catch (error) {
     throw error instanceof JournalError ? new OperatorError(error.message) : error;
@@ -199,8 +205,16 @@ async function openPolicySource(
 ): Promise<PolicySource> {
   if ('file' in source) {
     // Only the process that starts extproc for one machine has a channel, and writes the policy.
-    const requestKeys = (url: string) => process.connected && process.send?.({ refetchKeys: url });
-    return followFile({ path: resolve(source.file), requestKeys }, service, log);
+    const tell = (message: object) => process.connected && process.send?.(message);
+    return followFile(
+      {
+        path: resolve(source.file),
+        requestKeys: (url) => tell({ refetchKeys: url }),
+        reportAlert: (alert) => tell({ budgetAlert: alert }),
+      },
+      service,
+      log,
+    );
   }
   // Loaded only here: standalone does not need a gRPC client, and starts sooner without one.
   const { followControllerAt } = await import('../extproc/sidecar/controller-source.ts');

@@ -49,7 +49,12 @@ export const conditions = {
     },
   },
   ResolvedRefs: {
-    on: ['AIGatewayRoute (each parent)', 'AIBackend', 'AIAccessPolicy (each ancestor)'],
+    on: [
+      'AIGatewayRoute (each parent)',
+      'AIBackend',
+      'AIQuotaPolicy (each ancestor, with `notify`)',
+      'AIAccessPolicy (each ancestor)',
+    ],
     description: 'Every object that this one refers to exists, is permitted and is usable.',
     reasons: {
       ResolvedRefs: isTrue('All references are resolved.'),
@@ -60,6 +65,7 @@ export const conditions = {
       ServiceNotFound: isFalse('The Service does not exist.'),
       SecretNotFound: isFalse('The Secret or ConfigMap does not exist.'),
       InvalidSecret: isFalse('The key is missing in the Secret or ConfigMap, or its value is not usable.'),
+      DestinationNotAllowed: isFalse('A webhook is not an allowed destination; no alert is sent there.'),
       KeysNotFetched: isFalse(
         'The public keys of an issuer are not fetched; the message says whether earlier ones are in use.',
       ),

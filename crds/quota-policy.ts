@@ -9,6 +9,7 @@ import {
   durationMs,
   headerName,
   keyedList,
+  objectName,
   size,
   tokenCount,
   unionMember,
@@ -265,6 +266,47 @@ const quota = withRules(quotaFields, [
   },
 ]);
 
+const webhook = z
+  .object({
+    url: z
+      .string()
+      .min(1)
+      .max(1024)
+      .regex(/^https?:\/\/[^\s#@/]+(\/[^\s#]*)?$/, 'must be an https URL without user and fragment')
+      .meta({
+        description:
+          'The receiver. https, or http on a loopback address of one machine or to a destination that the operator allows.',
+      }),
+    secretRef: z
+      .object({
+        namespace: dnsLabel
+          .meta({
+            description:
+              "Default: the policy's own namespace. Another namespace needs a ReferenceGrant in that namespace.",
+          })
+          .optional(),
+        name: objectName,
+        key: z
+          .string()
+          .min(1)
+          .max(253)
+          .regex(/^[-._a-zA-Z0-9]+$/, 'must be a key of the Secret')
+          .default('secret'),
+      })
+      .meta({
+        description: 'The Secret with the signing secret: `whsec_` and the base64 of 24 to 64 random bytes.',
+      }),
+  })
+  .meta({ description: 'CloudEvents 1.0 in JSON, signed as Standard Webhooks describes.' });
+
+const notificationFields = z
+  .object({ type: z.enum(['Webhook']), webhook: webhook.optional() })
+  .meta({ description: 'One receiver of alerts.' });
+
+const notification = withRules(notificationFields, [
+  unionMember<z.output<typeof notificationFields>>('Webhook', 'webhook'),
+]);
+
 const requestLimits = z
   .object({
     inputTokens: tokenCount.optional(),
@@ -285,6 +327,15 @@ export const quotaPolicySpec = withRules(
         })
         .optional(),
       requestLimits: requestLimits.optional(),
+      notify: z
+        .array(notification)
+        .min(1)
+        .max(4)
+        .meta({
+          'x-kubernetes-list-type': 'atomic',
+          description: 'Who receives the alerts of `alertAt` of all quotas. In a cluster, each alert is also an Event.',
+        })
+        .optional(),
     })
     .meta({
       description:

@@ -3,7 +3,8 @@
  */
 import type { PublicJwk } from '../contract/policy.ts';
 import { type IssuerEndpoints, type KeySource, publicKeysOf } from '../contract/public-keys.ts';
-import { type DestinationGuard, getJson, hostOf, refusedText, urlOf } from './guarded-get.ts';
+import { type DestinationGuard, hostOf, refusedText, urlOf } from '../runtime/guarded-request.ts';
+import { getJson } from './guarded-get.ts';
 
 /** As in the schema of policies. */
 const MAX_URL_CHARACTERS = 2048;

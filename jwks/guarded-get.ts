@@ -1,25 +1,6 @@
-/**
- * HTTP GET of a small JSON document, guarded against misuse: the author of a policy names the URL,
- * but this process sends the request. A guard decides about the host and about each address that
- * its name resolves to; the connection goes to the address that was checked.
- */
-import { type LookupAddress, lookup } from 'node:dns';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest, type RequestOptions } from 'node:https';
-import { isIP, type LookupFunction } from 'node:net';
-
-/** Decides where requests may go. */
-export interface DestinationGuard {
-  /** Whether URLs with `http:` may name this host. */
-  allowsPlainHttp(host: string): boolean;
-  /**
-   * Returns why requests to a host at an address are refused; undefined: they are allowed. For an
-   * address in a URL, both are the same.
-   */
-  refusal(host: string, address: string): string | undefined;
-  /** Returns why a document of another host may not name this host. */
-  linkRefusal(host: string): string | undefined;
-}
+/** HTTP GET of a small JSON document from where the author of a policy says. */
+import type { IncomingMessage } from 'node:http';
+import { type DestinationGuard, guardedRequest, urlOf } from '../runtime/guarded-request.ts';
 
 export interface JsonDocument {
   readonly value: unknown;
@@ -30,12 +11,13 @@ export interface JsonDocument {
 /** Key sets have some KB; the largest of large providers about 20 KB. */
 const MAX_BYTES = 256 * 1024;
 const MAX_REDIRECTS = 3;
+const JSON_ONLY = { accept: 'application/json' };
 
 /** Rejects with the reason in plain words, which never contains a part of an answer. */
 export async function getJson(url: string, guard: DestinationGuard, signal: AbortSignal): Promise<JsonDocument> {
   let target = urlOf(url);
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
-    const answer = await get(target, guard, signal);
+    const answer = await guardedRequest(target, { method: 'GET', headers: JSON_ONLY }, guard, signal);
     const location = redirectOf(answer);
     if (location === undefined) {
       return { value: await jsonOf(answer), maxAgeMs: maxAgeMs(answer.headers['cache-control']) };
@@ -48,76 +30,6 @@ export async function getJson(url: string, guard: DestinationGuard, signal: Abor
     target = next;
   }
   throw new Error(`the server redirects more than ${MAX_REDIRECTS} times`);
-}
-
-export function urlOf(text: string): URL {
-  if (!URL.canParse(text)) {
-    throw new Error('the URL is not valid');
-  }
-  return new URL(text);
-}
-
-function get(url: URL, guard: DestinationGuard, signal: AbortSignal): Promise<IncomingMessage> {
-  const host = hostOf(url);
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && guard.allowsPlainHttp(host))) {
-    throw new Error('the URL must start with https:');
-  }
-  if (url.username !== '' || url.password !== '') {
-    throw new Error('the URL must not contain a user or password');
-  }
-  // Node does not look up an address.
-  const refusal = isIP(host) === 0 ? undefined : guard.refusal(host, host);
-  if (refusal !== undefined) {
-    throw new Error(refusedText(host, refusal));
-  }
-  const options: RequestOptions = {
-    agent: false,
-    headers: { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'tallygate' },
-    lookup: guardedLookup(guard),
-    signal,
-  };
-  const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
-  return new Promise((resolve, reject) => {
-    send(url, options, resolve)
-      .on('error', (error) => reject(new Error(connectionText(error))))
-      .end();
-  });
-}
-
-/** The error of a name with several addresses has a code only. */
-function connectionText(error: NodeJS.ErrnoException): string {
-  return error.message === '' ? (error.code ?? 'no connection') : error.message;
-}
-
-/** Resolves a name, and fails if one of its addresses is refused. */
-function guardedLookup(guard: DestinationGuard): LookupFunction {
-  return (host, options, callback) => {
-    lookup(host, { ...options, all: true }, (error, found) => {
-      if (error !== null) {
-        callback(error, '');
-        return;
-      }
-      const addresses: readonly LookupAddress[] = found;
-      const refusal = addresses.map(({ address }) => guard.refusal(host, address)).find((each) => each !== undefined);
-      const [first] = addresses;
-      if (refusal !== undefined || first === undefined) {
-        callback(new Error(refusal === undefined ? `${host} has no address` : refusedText(host, refusal)), '');
-      } else if (options.all === true) {
-        callback(null, [...addresses]);
-      } else {
-        callback(null, first.address, first.family);
-      }
-    });
-  };
-}
-
-/** Returns the address or name in a URL, without the brackets of IPv6. */
-export function hostOf(url: URL): string {
-  return url.hostname.replace(/^\[|\]$/g, '');
-}
-
-export function refusedText(host: string, refusal: string): string {
-  return `${host} is not allowed: ${refusal}`;
 }
 
 function redirectOf({ statusCode = 0, headers }: IncomingMessage): string | undefined {

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { afterEach, test } from 'node:test';
 import { type KeySource, keySourceId } from '../contract/public-keys.ts';
-import type { DestinationGuard } from './guarded-get.ts';
+import type { DestinationGuard } from '../runtime/guarded-request.ts';
 import { type KeptKeys, KeyFetcher, type KeyFetcherOptions, type KeyIntervals } from './key-fetcher.ts';
 
 const jwk = (kid: string) => ({

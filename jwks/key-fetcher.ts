@@ -7,9 +7,9 @@ import { isDeepStrictEqual } from 'node:util';
 import type { PublicJwk } from '../contract/policy.ts';
 import { type IssuerEndpoints, type KeySource, keySourceId } from '../contract/public-keys.ts';
 import { errorMessage } from '../runtime/error-message.ts';
+import type { DestinationGuard } from '../runtime/guarded-request.ts';
 import type { Log } from '../runtime/log.ts';
 import { type FetchedKeys, fetchKeys } from './fetch-keys.ts';
-import type { DestinationGuard } from './guarded-get.ts';
 
 /** The keys of a source. */
 export interface KeyState {

@@ -146,7 +146,8 @@ function samePlan(left: Plan, right: Plan): boolean {
   return fingerprint(left) === fingerprint(right);
 }
 
-/** Includes the files with secrets: a new key is a change. */
+/** Includes the secrets: a new key is a change. */
 function fingerprint(plan: Plan): string {
-  return JSON.stringify([plan.policy, envoyFiles(plan)]);
+  const webhooks = plan.webhooks.map(({ policy, url, secret }) => [policy, url, secret.reveal()]);
+  return JSON.stringify([plan.policy, envoyFiles(plan), webhooks]);
 }

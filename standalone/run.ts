@@ -15,6 +15,7 @@ import { aborted, runSteps, type ShutdownStep } from '../runtime/shutdown.ts';
 import { BOOTSTRAP_FILE, bootstrapText } from '../translate/envoy/files.ts';
 import type { EnvoyOptions, Plan } from '../translate/plan.ts';
 import { type ApplyDeps, applyPlan, extprocStatus } from './apply.ts';
+import { type BudgetAlerts, newBudgetAlerts } from './budget-alerts.ts';
 import { findCaBundle } from './ca-bundle.ts';
 import { type ConfigReload, followConfig } from './config-reload.ts';
 import { type EnvoyFiles, openEnvoyFiles } from './envoy-files.ts';
@@ -88,6 +89,7 @@ class StandaloneGateway {
   readonly #state: State;
   readonly #envoy: EnvoyOptions;
   readonly #issuerKeys: KeyFetcher;
+  readonly #alerts: BudgetAlerts;
   readonly #loader: Loader;
   readonly #files: EnvoyFiles;
   readonly #processes: Processes;
@@ -102,9 +104,11 @@ class StandaloneGateway {
     this.#options = options;
     this.#state = state;
     this.#envoy = envoyOptions(options, state);
-    const { keysPath, routeSecret } = state;
+    const { keysPath, alertsPath, routeSecret } = state;
     const issuerKeys = newIssuerKeys({ path: keysPath, changed: () => this.#reload?.reload(), log });
     this.#issuerKeys = issuerKeys;
+    const alerts = newBudgetAlerts({ path: alertsPath, log });
+    this.#alerts = alerts;
     this.#loader = newLoader({ paths, environment, envoy: this.#envoy, routeSecret, issuerKeys });
     this.#files = openEnvoyFiles(state.envoyFolder, () =>
       this.#processes.envoy.pid === undefined ? undefined : this.#processes.admin,
@@ -118,7 +122,10 @@ class StandaloneGateway {
       environment,
       log,
       onEnvoyLine: this.#files.noteLine,
-      onExtprocMessage: (message) => issuerKeys.refetch(requestedKeysUrl(message) ?? ''),
+      onExtprocMessage: (message) => {
+        issuerKeys.refetch(requestedKeysUrl(message) ?? '');
+        alerts.take(message);
+      },
     });
     const { policyPath, extprocAdminSocket } = state;
     this.#deps = { files: this.#files, policyPath, extprocAdminSocket, log };
@@ -132,11 +139,13 @@ class StandaloneGateway {
     await checkPorts(listenAddress, listenerPorts(plan));
     writeAtomicallySync(join(this.#state.envoyFolder, BOOTSTRAP_FILE), bootstrapText(this.#envoy), 0o600);
     await applyPlan(plan, undefined, this.#deps);
+    this.#alerts.want(plan.webhooks);
     this.#health = await startHealth({
       options: this.#options,
       state: this.#state,
       processes: this.#processes,
       issuerKeys: this.#issuerKeys,
+      alerts: this.#alerts,
       stopping: () => this.#stopping,
     });
     await startProcesses(this.#processes, this.#state, signal);
@@ -174,6 +183,7 @@ class StandaloneGateway {
       },
       { name: 'Envoy', deadlineMs: PROCESS_END_MS + 1000, run: () => envoy.stop(PROCESS_END_MS) },
       { name: 'extproc', deadlineMs: EXTPROC_END_MS + 1000, run: () => extproc.stop(EXTPROC_END_MS) },
+      { name: 'alerts', deadlineMs: 1000, run: () => this.#alerts.close() },
       { name: 'simulated model', deadlineMs: 1000, run: () => this.#loader.close() },
       { name: 'health server', deadlineMs: 1000, run: () => this.#health?.close() },
       { name: 'state', deadlineMs: 1000, run: () => this.#state.close() },
@@ -201,6 +211,7 @@ class StandaloneGateway {
       listenerPorts(after).filter((port) => !old.has(port)),
     );
     await applyPlan(after, before, this.#deps);
+    this.#alerts.want(after.webhooks);
   }
 }
 
@@ -226,10 +237,18 @@ interface HealthSources {
   readonly state: State;
   readonly processes: Processes;
   readonly issuerKeys: KeyFetcher;
+  readonly alerts: BudgetAlerts;
   readonly stopping: () => boolean;
 }
 
-async function startHealth({ options, state, processes, issuerKeys, stopping }: HealthSources): Promise<HealthServer> {
+async function startHealth({
+  options,
+  state,
+  processes,
+  issuerKeys,
+  alerts,
+  stopping,
+}: HealthSources): Promise<HealthServer> {
   const { metricsAddress } = options;
   const server = startHealthServer({
     address: metricsAddress,
@@ -249,7 +268,7 @@ async function startHealth({ options, state, processes, issuerKeys, stopping }: 
     },
     async metrics() {
       const { body } = await ask(state.extprocAdminSocket, 'GET', '/metrics', METRICS_DEADLINE_MS);
-      return body + issuerMetrics(issuerKeys.counts());
+      return body + issuerMetrics(issuerKeys.counts()) + alerts.metrics();
     },
   });
   return server.catch((error: NodeJS.ErrnoException) => {

@@ -14,6 +14,8 @@ export interface State {
   readonly policyPath: string;
   /** The last public keys of issuers. */
   readonly keysPath: string;
+  /** Alerts about budgets that no webhook has accepted yet. */
+  readonly alertsPath: string;
   readonly extprocSocket: string;
   readonly extprocAdminSocket: string;
   readonly envoyAdminSocket: string;
@@ -99,6 +101,7 @@ function openedState(folder: string, { runtimeHome }: StateOptions, unlock: () =
     journalPath: join(folder, 'journal.db'),
     policyPath: join(policyFolder, 'policy.jsonl'),
     keysPath: join(folder, 'issuer-keys.json'),
+    alertsPath: join(folder, 'budget-alerts.json'),
     extprocSocket: extprocSocket!,
     extprocAdminSocket: extprocAdminSocket!,
     envoyAdminSocket: envoyAdminSocket!,

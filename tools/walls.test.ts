@@ -18,11 +18,14 @@ const rooms: Rooms = {
   runtime: [],
   protos: [],
   jwks: ['contract', 'runtime'],
+  notify: ['contract', 'runtime'],
   translate: ['contract', 'crds'],
   extproc: ['contract', 'runtime', 'protos'],
-  standalone: ['contract', 'crds', 'translate', 'runtime', 'protos', 'jwks', 'extproc'],
-  controller: ['contract', 'crds', 'translate', 'runtime', 'protos', 'jwks'],
-  cli: ['contract', 'crds', 'translate', 'runtime', 'protos', 'jwks', 'extproc', 'standalone', 'controller'],
+  standalone: ['contract', 'crds', 'translate', 'runtime', 'protos', 'jwks', 'notify', 'extproc'],
+  controller: ['contract', 'crds', 'translate', 'runtime', 'protos', 'jwks', 'notify'],
+  cli: [
+    ...['contract', 'crds', 'translate', 'runtime', 'protos', 'jwks', 'notify', 'extproc', 'standalone', 'controller'],
+  ],
   tools: ['contract', 'crds', 'translate', 'runtime', 'protos', 'extproc', 'cli'],
   fixtures: [],
   bench: ['fixtures'],
@@ -81,6 +84,7 @@ const outside: readonly { readonly module: RegExp; readonly rooms: readonly stri
   { module: /^@kubernetes\//, rooms: ['controller'] },
   { module: /^openid-client$/, rooms: ['cli'] },
   { module: /^ioredis$/, rooms: ['extproc'] },
+  { module: /^standardwebhooks$/, rooms: ['notify'] },
   { module: /^@grpc\/grpc-js$/, rooms: ['controller', 'extproc'] },
 ];
 

@@ -33,6 +33,7 @@ function outcome(input: string): string {
       statuses: plan.statuses,
       // The connection manager is the same everywhere, and is shown once (acceptance).
       envoy: input.startsWith('acceptance') ? plan.envoy : { listeners: listeners.map(({ name }) => name), ...envoy },
+      ...(plan.webhooks.length > 0 && { webhooks: plan.webhooks.map(({ policy, url }) => ({ policy, url })) }),
       secrets: plan.secrets.map(({ name, type }) => `${type} ${name}`),
     },
     { aliasDuplicateObjects: false, lineWidth: 0 },

@@ -28,9 +28,20 @@ export interface Plan {
   readonly secrets: readonly EnvoySecret[];
   /** The public keys that the policies need, sorted by `keySourceId`; see `World.jwks`. */
   readonly jwksSources: readonly KeySource[];
+  /** Where alerts about budgets are sent, sorted by policy. */
+  readonly webhooks: readonly Webhook[];
   readonly statuses: readonly ObjectStatus[];
   /** Sorted by file, line, object and path. */
   readonly problems: readonly Problem[];
+}
+
+/** A receiver of the alerts of a quota policy. */
+export interface Webhook {
+  /** `NAMESPACE/NAME` of the AIQuotaPolicy. */
+  readonly policy: string;
+  readonly url: string;
+  /** `whsec_…` */
+  readonly secret: SecretText;
 }
 
 /** Resources of Envoy's v3 API in JSON form, sorted by name. */

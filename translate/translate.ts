@@ -13,6 +13,7 @@ import { secretsOf } from './envoy/secrets.ts';
 import { browserLoginOf, jwksSources } from './link/access-in-use.ts';
 import { link } from './link/link.ts';
 import { standaloneListeners } from './link/listeners.ts';
+import { webhooksInUse } from './link/quotas.ts';
 import { targetIds } from './link/route-ids.ts';
 import { routeNamesOf } from './names.ts';
 import { reportNoEffect } from './no-effect.ts';
@@ -56,6 +57,7 @@ export function translate(world: World, options: TranslateOptions): Plan {
       compare(left.name, right.name),
     ),
     jwksSources: jwksSources(virtualHosts, policies),
+    webhooks: webhooksInUse(virtualHosts, policies),
     statuses,
     problems: context.diagnostics.sorted(),
   };

@@ -3,6 +3,7 @@
  * one in force.
  */
 import { readFile } from 'node:fs/promises';
+import type { ThresholdReport } from '../../contract/budget-report.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
 import { watchPaths } from '../../runtime/files.ts';
 import type { Log } from '../../runtime/log.ts';
@@ -14,9 +15,14 @@ export interface FileSourceOptions {
   readonly path: string;
   /** Asks the writer of the file to fetch keys again; see `PolicySource.requestKeys`. */
   readonly requestKeys: (url: string) => void;
+  readonly reportAlert: (alert: ThresholdReport) => void;
 }
 
-export function followFile({ path, requestKeys }: FileSourceOptions, sink: PolicySink, log: Log): PolicySource {
+export function followFile(
+  { path, requestKeys, reportAlert }: FileSourceOptions,
+  sink: PolicySink,
+  log: Log,
+): PolicySource {
   const reader = newPolicyReader();
   let lastContent: Buffer = Buffer.alloc(0);
   let policies = 0;
@@ -52,6 +58,7 @@ export function followFile({ path, requestKeys }: FileSourceOptions, sink: Polic
   return {
     details: () => ({ policy: sink.policyVersion ?? '', ...refused }),
     requestKeys: boundedKeyRequests(requestKeys),
+    reportAlert,
     async close() {
       watch.close();
       await taking;

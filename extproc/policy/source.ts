@@ -1,4 +1,5 @@
 /** Where a running extproc gets its policy from, and where the policy is applied. */
+import type { ThresholdReport } from '../../contract/budget-report.ts';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { PolicyRevision } from '../../contract/policy-version.ts';
 import type { SharedStoreConfig } from '../../contract/shared-store.ts';
@@ -38,5 +39,7 @@ export interface PolicySource {
   requestKeys(url: string): void;
   /** Tells the controller that the state of the shared store has changed. */
   reportSharedStore?(state: SharedStoreState): void;
+  /** Passes on an alert to whoever tells people. */
+  reportAlert(alert: ThresholdReport): void;
   close(): Promise<void> | void;
 }

@@ -1,7 +1,14 @@
-/** What people are told about buckets. */
+/** Builds what people are told about buckets. */
+import { hash } from 'node:crypto';
+import {
+  type BudgetReport,
+  MAX_REPORTED_VALUE_CHARACTERS,
+  type ThresholdReport,
+} from '../../contract/budget-report.ts';
 import { exhaustedAtMs } from '../../contract/forecast.ts';
-import type { Quota } from '../../contract/policy.ts';
-import type { BudgetTimes } from './store.ts';
+import type { KeyPart, Quota } from '../../contract/policy.ts';
+import type { BucketState, BudgetAlert, BudgetTimes } from './store.ts';
+import { shownAmount } from './units.ts';
 
 /** Returns the window of a quota as operators see it: `Month`, `60s`, `Lifetime` or `None`. */
 export function windowText({ window }: Quota): string {
@@ -23,4 +30,48 @@ export function forecastOf(
 ): { readonly exhaustedAt?: string } {
   const atMs = exhaustedAtMs({ spent, limit, startMs, endMs }, nowMs);
   return atMs === undefined ? {} : { exhaustedAt: new Date(atMs).toISOString() };
+}
+
+/** Returns the state of a bucket with amounts as people read them. */
+export function budgetReport(state: Omit<BucketState, 'overdraft'>): BudgetReport {
+  const { bucket, spent, held, limit, startMs, endMs } = state;
+  const { quota, values } = bucket;
+  const { window } = quota;
+  return {
+    quota: quota.id,
+    // A key of an older version of the quota may have more values.
+    key: values.map((value, place) => ({ ...partName(quota.key[place]), value: bounded(value) })),
+    type: quota.limit.type,
+    ...currencyOf(quota),
+    window: {
+      type: window.type,
+      ...(window.type === 'Calendar' && { unit: window.unit }),
+      ...(window.type === 'Sliding' && { durationMs: window.durationMs }),
+    },
+    spent: String(shownAmount(quota, spent)),
+    held: String(shownAmount(quota, held)),
+    limit: String(shownAmount(quota, limit)),
+    ...(startMs !== undefined && { startMs }),
+    ...(endMs !== undefined && { endMs }),
+  };
+}
+
+export function thresholdReport(alert: BudgetAlert): ThresholdReport {
+  return { ...budgetReport(alert), percent: alert.percent, atMs: alert.atMs };
+}
+
+function partName(part: KeyPart | undefined): { readonly type: string; readonly name?: string } {
+  switch (part?.type) {
+    case 'Header':
+      return { type: 'Header', name: part.name };
+    case 'Claim':
+      return { type: 'Claim', name: part.claim };
+    default:
+      return { type: part?.type ?? '' };
+  }
+}
+
+/** A header may be long, and Events and metadata of Kubernetes may not. */
+function bounded(value: string): string {
+  return value.length > MAX_REPORTED_VALUE_CHARACTERS ? `sha256:${hash('sha256', value, 'base64url')}` : value;
 }

@@ -57,6 +57,8 @@ export async function followControllerAt(
     details: () => source.details(),
     requestKeys: boundedKeyRequests((url) => source.requestKeys(url)),
     reportSharedStore: (state) => source.reportSharedStore(state),
+    // Sent in the next step of this stream.
+    reportAlert: () => {},
     close() {
       verifier?.close();
       return source.close();

@@ -21,7 +21,7 @@ for (const input of readdirSync(directory).filter((name) => name.endsWith('.in.y
 
 function outcome(text: string): string {
   const plan = translateCluster(clusterOf(text), exampleOptions);
-  const { problems, statuses, gateways, generatedRoutes, objects, secrets } = plan;
+  const { problems, statuses, gateways, generatedRoutes, objects, secrets, webhooks } = plan;
   return stringify(
     {
       problems: problems.map((each) => `${each.severity} ${each.reason}: ${problemText(each)}`),
@@ -30,6 +30,7 @@ function outcome(text: string): string {
       statuses,
       generatedRoutes,
       objects,
+      ...(webhooks.length > 0 && { webhooks: webhooks.map(({ policy, url }) => ({ policy, url })) }),
       secrets: secrets.map(({ metadata, type }) => ({ type, metadata })),
     },
     { aliasDuplicateObjects: false, lineWidth: 0 },

@@ -6,7 +6,7 @@ import type { ClientPolicySpec, SecurityPolicySpec, TrafficPolicySpec } from '..
 import type { KubernetesObject } from '../../crds/kinds.ts';
 import type { ClusterFacts } from '../deployment-mode.ts';
 import type { Reach } from '../link/destinations.ts';
-import type { Json, ObjectStatus } from '../plan.ts';
+import type { Json, ObjectStatus, Webhook } from '../plan.ts';
 import type { Problem } from '../problem.ts';
 import type { SecretText, World } from '../world.ts';
 
@@ -81,6 +81,8 @@ export interface ClusterPlan {
   readonly secrets: readonly DerivedSecret[];
   /** The public keys that the policies need, sorted by `keySourceId`; see `World.jwks`. */
   readonly jwksSources: readonly KeySource[];
+  /** Where alerts about budgets are sent, sorted by policy. */
+  readonly webhooks: readonly Webhook[];
   /** Without `Programmed` and `Enforcing`, which depend on the proxies. */
   readonly statuses: readonly ObjectStatus[];
   readonly problems: readonly Problem[];

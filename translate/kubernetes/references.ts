@@ -13,7 +13,7 @@ export interface References {
   readonly services: readonly string[];
 }
 
-/** Returns the references of AIBackends that are permitted. */
+/** Returns the references of AIBackends and AIQuotaPolicies that are permitted. */
 export function referencesOf(world: World): References {
   const resources = indexResources(world);
   const found = { Secret: new Set<string>(), ConfigMap: new Set<string>(), Service: new Set<string>() };
@@ -35,6 +35,15 @@ export function referencesOf(world: World): References {
     }
     if (service !== undefined) {
       add('Service', service.name, service.namespace);
+    }
+  }
+  for (const { metadata, spec } of world.quotaPolicies) {
+    const from = { group: GROUP, kind: 'AIQuotaPolicy', namespace: metadata.namespace };
+    for (const { webhook } of spec.notify ?? []) {
+      const { name, namespace = metadata.namespace } = webhook?.secretRef ?? { name: '' };
+      if (name !== '' && resources.permits(from, { group: '', kind: 'Secret', namespace, name })) {
+        found.Secret.add(`${namespace}/${name}`);
+      }
     }
   }
   return {

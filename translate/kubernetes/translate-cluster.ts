@@ -11,6 +11,7 @@ import type { LinkedBackend } from '../link/backends.ts';
 import { corsOf } from '../link/cors.ts';
 import { link } from '../link/link.ts';
 import { kubernetesListeners } from '../link/listeners.ts';
+import { webhooksInUse } from '../link/quotas.ts';
 import { targetIds } from '../link/route-ids.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { byName, compare, fullName } from '../object-names.ts';
@@ -65,6 +66,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
     ].toSorted(byIdentity),
     secrets: inUse.flatMap(({ secrets }) => secrets).toSorted(byName),
     jwksSources: jwksSources(virtualHosts, policies),
+    webhooks: webhooksInUse(virtualHosts, policies),
     statuses: withLogins(
       withRetries(statusesOf(linked, context), virtualHosts, routeContext),
       virtualHosts,

@@ -18,14 +18,18 @@ import { type AttachedPolicy, type PolicyKind, type PolicyNeighbours, policiesOf
 import type { TranslationContext } from '../context.ts';
 import { type Diagnostics, type Subject, subject } from '../diagnostics.ts';
 import { fullName } from '../object-names.ts';
+import type { Webhook } from '../plan.ts';
 import type { ProblemFields } from '../problem.ts';
 import type { Located } from '../world.ts';
 import { accessPolicyKind } from './access.ts';
+import { policiesInUse } from './access-in-use.ts';
+import { notifyConditions, webhooksOf } from './notify.ts';
 import type { LinkedVirtualHost } from './virtual-hosts.ts';
 
 export interface CompiledQuotas {
   readonly quotas: readonly Quota[];
   readonly requestLimits: NonNullable<QuotaPolicySpec['requestLimits']>;
+  readonly webhooks: readonly Webhook[];
 }
 
 const PER_PROXY = 'each proxy pod of the Gateway counts separately: the limits apply per pod, not in total';
@@ -37,21 +41,23 @@ const LONG_WINDOW_MS = 3_600_000;
 export const quotaPolicyKind: PolicyKind<Located<AIQuotaPolicy>, CompiledQuotas> = {
   kind: 'AIQuotaPolicy',
   affectedCondition: 'tallygate.dev/AIQuotaPolicyAffected',
-  compile(policy, { diagnostics }) {
+  compile(policy, context) {
+    const { diagnostics } = context;
     const { quotas = [], requestLimits = {} } = policy.spec;
     const about = subject('AIQuotaPolicy', policy);
     const valid = quotas.map((quota, index) => validateQuota(quota, index, about, diagnostics)).every(Boolean);
     const bounded = valid && isBounded(quotas, about, diagnostics);
     const compiled = bounded ? quotas.map((quota) => compileQuota(fullName(policy), quota)) : [];
-    return { valid: bounded, compiled: { quotas: compiled, requestLimits } };
+    return { valid: bounded, compiled: { quotas: compiled, requestLimits, webhooks: webhooksOf(policy, context) } };
   },
-  statusNotes({ policy, compiled: { quotas } }, here, { mode }) {
-    const untrusted = untrustedKey(policy, quotas, here);
+  statusNotes({ policy, compiled: { quotas } }, here, context) {
+    const { mode } = context;
+    const common = [...untrustedKey(policy, quotas, here), ...notifyConditions(policy, context)];
     if (mode.type === 'Standalone') {
-      return { message: '', conditions: untrusted };
+      return { message: '', conditions: common };
     }
     if (mode.sharesQuotas) {
-      return { message: quotas.length > 0 ? IN_TOTAL : '', conditions: untrusted };
+      return { message: quotas.length > 0 ? IN_TOTAL : '', conditions: common };
     }
     const long = longWindows(policy);
     const lost = `${long.join(', ')}: usage is stored in the proxy pod and lost with it, so a new pod (rollout, eviction, scale-up) starts with the full budget`;
@@ -61,11 +67,21 @@ export const quotaPolicyKind: PolicyKind<Located<AIQuotaPolicy>, CompiledQuotas>
         ...(long.length === 0
           ? []
           : [condition('tallygate.dev/BudgetEndsWithPod', 'LongWindow', lost, policy.metadata.generation)]),
-        ...untrusted,
+        ...common,
       ],
     };
   },
 };
+
+/** Returns the webhooks of the policies that apply somewhere. */
+export function webhooksInUse(
+  virtualHosts: readonly LinkedVirtualHost[],
+  policies: readonly AttachedPolicy[],
+): readonly Webhook[] {
+  return policiesOf(quotaPolicyKind, policiesInUse(virtualHosts, policies)).flatMap(
+    ({ compiled }) => compiled.webhooks,
+  );
+}
 
 /** The conditions of a policy, which one request evaluates in 5 ms at worst. */
 const MAX_STEPS = 100_000;
