@@ -106,6 +106,11 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
       'The quota journal cannot be written (the disk is full, read-only or broken), and the quota has `onJournalLoss: FailClosed`.',
     fix: 'Free space on the disk of the state folder; the gateway then recovers by itself. See `journal` in `/readyz`.',
   },
+  quota_store_unavailable: {
+    means:
+      'The store that replicas share does not answer, and what this replica may spend without it is used up. `onStoreLoss` of the quota says how much that is.',
+    fix: 'Repair the store or the connection to it; the gateway then recovers by itself.',
+  },
   unreadable_answer: {
     means:
       'A token quota applies, and the response of the provider has an encoding that the client did not ask for and that cannot be counted.',

@@ -61,10 +61,12 @@ export function evaluateAdmission(claims: readonly Claim[], demand: Demand, atMs
     const { window } = bucket;
     const left = window.budget - window.used;
     const free = left - window.held;
+    // Other replicas may give back what they have not spent.
+    const leftOfAll = window.share === undefined ? left : Math.max(left, window.limit - window.total);
     const isCounted =
       demand.inputCounted || perInputToken === 0 || free >= COUNT_FIRST_FACTOR * perInputToken * inputTokens;
     if (!isCounted) {
-      countTo = Math.min(countTo, Math.floor((left - draw.fixed) / perInputToken));
+      countTo = Math.min(countTo, Math.floor((leftOfAll - draw.fixed) / perInputToken));
     }
     const fixed = fixedUnits(draw, isCounted ? inputTokens : Math.min(leastInputTokens, inputTokens));
     const need = fixed + perOutputToken * leastOutput;
@@ -73,7 +75,7 @@ export function evaluateAdmission(claims: readonly Claim[], demand: Demand, atMs
         ? Math.max(leastOutput, Math.min(usualOutput, Math.ceil((left - fixed) / perOutputToken / MIN_STREAMS)))
         : 0;
     const firstUnits = fixed + perOutputToken * firstTokens;
-    if (need > left) {
+    if (need > leftOfAll) {
       refused = graver(refused, refusal(bucket, need, atMs));
     } else if (firstUnits > free) {
       missing = heldBy === undefined ? firstUnits - free : missing;
@@ -176,7 +178,7 @@ function share(mode: OutputDemand['mode'], least: number, free: number, streams:
 
 function refusal(bucket: Bucket, need: number, atMs: number): RefusedVerdict {
   const after = retryAfterMs(bucket, need, atMs);
-  const base = { type: 'refused', reason: need > bucket.limit ? 'size' : 'spent', bucket } as const;
+  const base = { type: 'refused', reason: need > bucket.window.limit ? 'size' : 'spent', bucket } as const;
   return after === undefined ? base : { ...base, retryAfterMs: after };
 }
 
@@ -184,9 +186,13 @@ function refusal(bucket: Bucket, need: number, atMs: number): RefusedVerdict {
  * Returns after how many milliseconds a demand fits if nothing else is charged; undefined: never.
  */
 function retryAfterMs(bucket: Bucket, need: number, atMs: number): number | undefined {
-  const { window, limit, definition } = bucket;
+  const { window, definition } = bucket;
+  const { limit, share } = window;
   if (need > limit) {
     return undefined;
+  }
+  if (share !== undefined && share.slidingMs > 0) {
+    return Math.max(1, share.retryAtMs - atMs);
   }
   if (window.sliding !== undefined) {
     return Math.max(1, window.sliding.fallsToAtMs(limit - need, atMs) - atMs);

@@ -8,6 +8,7 @@ import { SlidingSum } from './sliding.ts';
 import type { BucketRef, BudgetAlert, BudgetTimes, Hold, Holder } from './store.ts';
 import type { UsageHold, UsageSubject } from './usage-record.ts';
 import type { WindowBounds } from './window.ts';
+import type { WindowShare } from './window-share.ts';
 
 /** What is charged and held in one window. A sliding or lifetime quota has a single window. */
 export class WindowState {
@@ -32,12 +33,8 @@ export class WindowState {
   /** What an operator added to the limit, and when that ends; Infinity: with the window. */
   granted = 0;
   grantedUntilMs = Number.POSITIVE_INFINITY;
-  /**
-   * What this process may charge and hold without asking the shared store; undefined: the limit.
-   */
-  allowance: number | undefined;
-  /** What other processes have taken of the window, as far as it is known. */
-  elsewhere = 0;
+  /** Undefined: only this process counts in the window. */
+  share: WindowShare | undefined;
   openHolds = 0;
   /** Parts of open holds whose output is leased, unordered. */
   readonly leases: HoldPart[] = [];
@@ -57,15 +54,32 @@ export class WindowState {
 
   /** The newest limit; or the first one, where the quota now counts another way. */
   get limit(): number {
+    if (this.share !== undefined) {
+      return this.share.limit;
+    }
     return (this.kind === this.bucket.definition.kind ? this.bucket.amount : this.#firstLimit) + this.granted;
   }
 
   /** The most that this process may charge and hold. */
   get budget(): number {
-    return this.allowance ?? this.limit;
+    return this.share === undefined ? this.limit : this.share.budget;
   }
 
-  /** Charged in this window or carried into it. */
+  /** What all processes have spent of the window. */
+  get total(): number {
+    return this.share === undefined ? this.used : this.share.spentWith(this.used);
+  }
+
+  /** What is left of the limit beyond what all processes spent, hold and may spend. */
+  get remaining(): number {
+    const { share, used, held } = this;
+    return Math.max(0, share === undefined ? this.limit - used - held : share.remainingWith(used, held));
+  }
+
+  /**
+   * Charged in this window or carried into it. Where the window is shared: charged by this process,
+   * and never less, also if the window slides.
+   */
   get used(): number {
     return (this.sliding === undefined ? this.#charged : this.sliding.sum) + this.carried;
   }
@@ -88,7 +102,7 @@ export class WindowState {
   /** Charges units and returns by how many they passed the limit. */
   charge(units: number, atMs: number): number {
     const { limit } = this;
-    const before = this.used;
+    const before = this.total;
     // Amounts of money may be large, and the journal keeps only safe integers.
     const amount = Math.min(units, Math.max(0, Number.MAX_SAFE_INTEGER - before));
     if (this.sliding === undefined) {
@@ -98,7 +112,7 @@ export class WindowState {
     }
     const over = Math.max(0, before + amount - limit) - Math.max(0, before - limit);
     this.over += over;
-    if (this.bucket.definition.quota.alertAt !== undefined) {
+    if (this.bucket.definition.quota.alertAt !== undefined && this.share === undefined) {
       this.#alert(this.bucket.definition.quota.alertAt, before, atMs);
     }
     return over;
@@ -128,6 +142,9 @@ export class WindowState {
    * limit.
    */
   debt(limit: number, passed: number): number {
+    if (this.share !== undefined) {
+      return Math.max(0, this.total - limit * passed);
+    }
     return Math.max(0, Math.max(0, this.carried - limit) + this.over - limit * (passed - 1));
   }
 
@@ -156,6 +173,32 @@ export class WindowState {
     this.#charged = spent;
     this.carried = carried;
     this.over = over;
+  }
+
+  /**
+   * Shares the window with other replicas. What was charged here so far is reported to them, and
+   * counts in segments only at the shared store.
+   */
+  shareAs(share: WindowShare): void {
+    this.#charged = this.spent;
+    this.sliding = undefined;
+    this.share = share;
+    if (this.granted > 0) {
+      share.grant(this.granted);
+      this.granted = 0;
+    }
+  }
+
+  /** Counts in this process alone from now on. */
+  unshare(atMs: number): void {
+    const { share } = this;
+    this.share = undefined;
+    if (share !== undefined && share.slidingMs > 0) {
+      const recent = Math.min(this.#charged, share.spentWith(this.#charged));
+      this.sliding = new SlidingSum(share.slidingMs);
+      this.sliding.add(atMs, recent);
+      this.#charged = 0;
+    }
   }
 
   /** Changes the bounds. What was spent and held stays. */
@@ -191,7 +234,7 @@ export class Bucket {
   openHolds = 0;
   /** How many admissions wait in this bucket for holds of others. */
   waiting = 0;
-  /** How many allowances of the shared store are in use. */
+  /** How many of its windows have an allowance of the shared store in use. */
   openAllowances = 0;
   readonly #host: BucketHost;
 
@@ -207,7 +250,8 @@ export class Bucket {
 
   /** The amount of this key, with what operators granted in the current window. */
   get limit(): number {
-    return this.amount + this.window.granted;
+    const { share, granted } = this.window;
+    return share === undefined ? this.amount + granted : share.limit;
   }
 
   get enforced(): boolean {
@@ -234,7 +278,9 @@ export class Bucket {
       return;
     }
     this.window = this.#freshWindow(atMs);
-    this.window.carried = window.debt(this.limit, Math.max(1, calendar.apart(window.startMs, this.window.startMs)));
+    if (window.share === undefined) {
+      this.window.carried = window.debt(this.limit, Math.max(1, calendar.apart(window.startMs, this.window.startMs)));
+    }
     if (this.window.carried > 0) {
       this.#host.changed(this.window);
     }
@@ -261,6 +307,7 @@ export class Bucket {
       this.window = this.#freshWindow(atMs);
       this.#host.ended(window);
     } else if (JSON.stringify(old.quota.window) !== JSON.stringify(newest.quota.window)) {
+      window.unshare(atMs);
       window.reshape(this.#boundsAt(atMs), window.sliding?.withDuration(this.#durationMs, atMs));
       this.#host.reshaped(window);
     }
@@ -269,7 +316,7 @@ export class Bucket {
   /** Carries an overdraft of an ended window into the current one, which pays it back. */
   carryOverdraft(window: WindowState, over: number): void {
     const isPast = window !== this.window && window.kind === this.definition.kind;
-    if (isPast && over > 0 && this.definition.calendar !== undefined) {
+    if (isPast && over > 0 && this.definition.calendar !== undefined && window.share === undefined) {
       this.window.carried += over;
       this.#host.changed(this.window);
     }

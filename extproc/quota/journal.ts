@@ -158,7 +158,7 @@ export class LogJournal implements Journal {
     if (!hold.settled) {
       this.#urgent = true;
       for (const { window } of hold.parts) {
-        if (!this.#windows.get(window.id)?.journaled) {
+        if (window.share === undefined && !this.#windows.get(window.id)?.journaled) {
           this.#markDirty(window);
         }
       }
@@ -266,7 +266,7 @@ export class LogJournal implements Journal {
     }
     for (const { hold, journaled } of this.#dirtyHolds) {
       if (!hold.settled) {
-        records.push(`["h",${hold.number},[${hold.parts.map(({ window, held }) => `[${window.id},${held}]`).join()}]]`);
+        records.push(`["h",${hold.number},[${ownParts(hold).join()}]]`);
         if (!journaled && hold.subject !== undefined) {
           records.push(encoded(['i', hold.number, subjectRow(hold.subject)]));
         }
@@ -376,4 +376,15 @@ function addWindow(records: string[], window: WindowState, entry: WindowEntry): 
 
 function encoded(record: JournalRecord): string {
   return JSON.stringify(record);
+}
+
+/** Returns the parts of a hold that only this process counts; the shared store knows the others. */
+function ownParts({ parts }: OpenHold): readonly string[] {
+  const own: string[] = [];
+  for (const { window, held } of parts) {
+    if (window.share === undefined) {
+      own.push(`[${window.id},${held}]`);
+    }
+  }
+  return own;
 }

@@ -39,6 +39,7 @@ import type {
 import { type UsageRecord, usageRow } from './usage-record.ts';
 import { WaitList } from './wait-list.ts';
 import type { Blocked, Progress } from './waiter-queue.ts';
+import type { WindowShare } from './window-share.ts';
 
 /** When a client may retry that was refused for holds of others, a full table or the journal. */
 const RETRY_AFTER_MS = 1_000;
@@ -66,8 +67,12 @@ export class MemoryStore implements QuotaStore {
     this.table = new BucketTable(
       {
         newWindowId: () => ++this.#windows,
-        changed: (window) => journal?.window(window),
-        reshaped: (window) => journal?.windowReshaped(window),
+        changed: (window) => this.#note(window),
+        reshaped: (window) => {
+          if (window.share === undefined) {
+            journal?.windowReshaped(window);
+          }
+        },
         ended: (window) => this.#drop(window),
         redefined: (id, quota, removedMs) => journal?.quota(id, quota, removedMs),
         nearlyFull: options.onNearlyFull,
@@ -181,8 +186,29 @@ export class MemoryStore implements QuotaStore {
     return this.#journal?.failure;
   }
 
+  /** Refuses a request because the shared store does not answer. */
+  refuseLost(demand: Demand, bucket: BucketRef, atMs: number): Decision {
+    return this.#refusal(demand, atMs, 'store', bucket, RETRY_AFTER_MS);
+  }
+
+  /** Counts a window with other replicas. The shared store keeps it, and the journal forgets it. */
+  share(window: WindowState, share: WindowShare): void {
+    window.shareAs(share);
+    this.#journal?.windowGone(window);
+  }
+
+  /** Counts a window in this process alone from now on. */
+  unshare(window: WindowState, atMs: number): void {
+    window.unshare(atMs);
+    this.#journal?.windowReshaped(window);
+  }
+
   /** Resets a bucket to its whole limit. */
   reset(bucket: Bucket): void {
+    if (bucket.window.share !== undefined) {
+      bucket.window.share.reset();
+      return;
+    }
     bucket.reset();
     this.#waitList.released(bucket);
     this.#waitList.advance();
@@ -190,6 +216,10 @@ export class MemoryStore implements QuotaStore {
 
   /** Adds units to the limit of the current window. */
   grant(bucket: Bucket, units: number, atMs: number): void {
+    if (bucket.window.share !== undefined) {
+      bucket.window.share.grant(units);
+      return;
+    }
     bucket.window.grant(units, atMs);
     this.#journal?.window(bucket.window);
     this.allowanceGrew(bucket);
@@ -291,7 +321,7 @@ export class MemoryStore implements QuotaStore {
       const { fixed, perInputToken, perOutputToken } = draw;
       if (draw.final) {
         window.charge(fixed, atMs);
-        this.#journal?.window(window);
+        this.#note(window);
         continue;
       }
       const held = fixed + perInputToken * demand.inputTokens + perOutputToken * outputTokens;
@@ -358,9 +388,16 @@ export class MemoryStore implements QuotaStore {
     }
     window.bucket.roll(atMs);
     const over = window.charge(amount, atMs);
-    this.#journal?.window(window, amount <= held);
+    this.#note(window, amount <= held);
     window.bucket.carryOverdraft(window, over);
     return over;
+  }
+
+  /** Notes that a window changed. The journal does not keep windows that replicas share. */
+  #note(window: WindowState, mayWait?: boolean): void {
+    if (window.share === undefined) {
+      this.#journal?.window(window, mayWait);
+    }
   }
 
   /** Forgets a window that has ended, unless open holds keep it. */

@@ -56,7 +56,7 @@ const BUCKETS_PER_TURN = 1_000;
 export async function* budgets(store: MemoryStore, filter: BudgetFilter, now: () => number): AsyncGenerator<Budget> {
   for await (const bucket of matching(store, filter)) {
     bucket.roll(now());
-    if (bucket.window.used > 0 || bucket.window.held > 0 || bucket.window.granted > 0) {
+    if (bucket.window.total > 0 || bucket.window.held > 0 || bucket.window.granted > 0) {
       yield budget(bucket, now());
     }
   }
@@ -76,10 +76,10 @@ export async function resetBudgets(
   let of: Quota | undefined;
   for await (const bucket of matching(store, filter)) {
     bucket.roll(now());
-    if (bucket.window.used > 0) {
+    if (bucket.window.total > 0) {
       count++;
       of = bucket.definition.quota;
-      spent += bucket.window.used;
+      spent += bucket.window.total;
       store.reset(bucket);
     }
   }
@@ -174,11 +174,11 @@ function budget(bucket: Bucket, nowMs: number): Budget {
     quota: quota.id,
     key: bucket.values,
     window: windowText(quota),
-    spent: shownAmount(quota, window.used),
+    spent: shownAmount(quota, window.total),
     held: shownAmount(quota, window.held),
     limit: shownAmount(quota, limit),
     ...currencyOf(quota),
     ...(resetAtMs !== undefined && { resetAt: new Date(resetAtMs).toISOString() }),
-    ...forecastOf({ spent: window.used, limit, ...window.times }, nowMs),
+    ...forecastOf({ spent: window.total, limit, ...window.times }, nowMs),
   };
 }

@@ -14,8 +14,7 @@ export function bucketSnapshot(ref: BucketRef, bucket: Bucket | undefined, atMs:
     const calendar = calendarOf(ref.quota);
     return calendar === undefined ? untouched : { ...untouched, resetAtMs: calendar.at(atMs).endMs };
   }
-  const { limit, window } = bucket;
-  const remaining = Math.max(0, limit - window.used - window.held - window.elsewhere);
+  const { limit, remaining } = bucket.window;
   const snapshot = { bucket: bucket.ref, limit, remaining };
   const resetAtMs = resetAtMsOf(bucket, atMs);
   return resetAtMs === undefined ? snapshot : { ...snapshot, resetAtMs };
@@ -42,18 +41,15 @@ function resetAtMsOf({ window }: Bucket, atMs: number): number | undefined {
   if (window.sliding !== undefined) {
     return window.sliding.fallsToAtMs(0, atMs);
   }
+  if (window.share !== undefined && window.share.slidingMs > 0) {
+    return window.total === 0 ? atMs : atMs + window.share.slidingMs;
+  }
   return Number.isFinite(window.endMs) ? window.endMs : undefined;
 }
 
-function bucketState({ ref, limit, window }: Bucket): BucketState {
-  return {
-    bucket: ref,
-    limit,
-    spent: window.used,
-    held: window.held,
-    overdraft: Math.max(0, window.used - limit),
-    ...window.times,
-  };
+function bucketState({ ref, window }: Bucket): BucketState {
+  const { limit, total, held, times } = window;
+  return { bucket: ref, limit, spent: total, held, overdraft: Math.max(0, total - limit), ...times };
 }
 
 /** Buckets inspected in one scan: a few milliseconds. */
@@ -95,8 +91,8 @@ function tightestBuckets(buckets: Iterable<Bucket>, count: number, atMs: number)
   const top: { readonly share: number; readonly bucket: Bucket }[] = [];
   for (const bucket of buckets) {
     bucket.roll(atMs);
-    const { limit, window } = bucket;
-    const share = limit === 0 ? 0 : (limit - window.used - window.held) / limit;
+    const { limit, total, held } = bucket.window;
+    const share = limit === 0 ? 0 : (limit - total - held) / limit;
     const last = top.at(-1);
     if (top.length < count || (last !== undefined && share < last.share)) {
       insert(top, { share, bucket });

@@ -98,8 +98,9 @@ export type Decision =
        * - `size`: the request can never fit into the limit.
        * - `keys`: the quota has too many live keys.
        * - `journal`: the journal cannot be written.
+       * - `store`: the store that replicas share does not answer.
        */
-      readonly reason: 'spent' | 'held' | 'size' | 'keys' | 'journal';
+      readonly reason: 'spent' | 'held' | 'size' | 'keys' | 'journal' | 'store';
       readonly bucket: BucketRef;
       /** When a retry may succeed; absent: never (lifetime). */
       readonly retryAfterMs?: number;

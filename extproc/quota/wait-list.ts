@@ -33,7 +33,7 @@ export class WaitList {
   #arrivals = 0;
   readonly #options: WaitListOptions;
   #waiting = 0;
-  readonly #queues = new Map<Bucket, WaiterQueue>();
+  readonly #queues = new Map<Bucket, WaiterQueue<Waiter>>();
   /** The next check of each bucket whose window changes with time. */
   readonly #checks = new Map<Bucket, Cancel>();
   /** Buckets in which something was released since the last `advance`. */
@@ -183,7 +183,7 @@ export class WaitList {
   #enqueue(waiter: Waiter, bucket: Bucket): void {
     let queue = this.#queues.get(bucket);
     if (queue === undefined) {
-      queue = new WaiterQueue();
+      queue = new WaiterQueue<Waiter>();
       this.#queues.set(bucket, queue);
     }
     queue.put(waiter);

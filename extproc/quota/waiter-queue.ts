@@ -14,8 +14,15 @@ export interface Blocked {
 /** What a waiting admission comes to when it is decided again. */
 export type Progress = { readonly type: 'decided'; readonly answer: () => void } | Blocked;
 
-export class Waiter {
+/** An element of a queue. */
+export interface Queued<W> {
   /** The order of arrival over all queues. */
+  readonly arrival: number;
+  previous: W | undefined;
+  next: W | undefined;
+}
+
+export class Waiter implements Queued<Waiter> {
   readonly arrival: number;
   /** Decides again. `answer` tells the session. */
   readonly decide: (atMs: number) => Progress;
@@ -33,12 +40,12 @@ export class Waiter {
   }
 }
 
-export class WaiterQueue {
-  first: Waiter | undefined;
-  last: Waiter | undefined;
+export class WaiterQueue<W extends Queued<W>> {
+  first: W | undefined;
+  last: W | undefined;
 
   /** Inserts by arrival: a waiter from another queue may precede some that arrived later. */
-  put(waiter: Waiter): void {
+  put(waiter: W): void {
     let before = this.last;
     while (before !== undefined && before.arrival > waiter.arrival) {
       before = before.previous;
@@ -58,7 +65,7 @@ export class WaiterQueue {
     }
   }
 
-  remove(waiter: Waiter): void {
+  remove(waiter: W): void {
     const { previous, next } = waiter;
     if (previous === undefined) {
       this.first = next;

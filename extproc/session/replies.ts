@@ -179,6 +179,12 @@ export function quotaFailure(decision: Extract<Decision, { type: 'refused' }>): 
         `The gateway cannot record the usage of quota ${quota.id}. Try again shortly.`,
         retry,
       );
+    case 'store':
+      return failure(
+        'quota_store_unavailable',
+        `The shared store of quota ${quota.id} does not answer. Try again shortly.`,
+        retry,
+      );
     case 'spent':
       return failure(
         unitOf(quota).exceededCode,

@@ -46,8 +46,6 @@ export class Allowance {
   window: SharedWindow;
   /** The charges and holds of this replica in the window may come to this number of units. */
   budget = 0;
-  /** What other replicas have taken of the window, by the last answer. */
-  elsewhere = 0;
   readonly #newId: () => string;
   #id: string;
   #number = 0;
@@ -56,11 +54,15 @@ export class Allowance {
   #reported = 0;
   #pending: AllowanceRequest | undefined;
   #operations: readonly WindowOperation[] = [];
+  /** When the pending request was sent first, and last. */
+  #askedMs = 0;
   #sentMs = Number.NEGATIVE_INFINITY;
   #answeredMs = Number.NEGATIVE_INFINITY;
-  /** The store's time of the last answer. */
-  #answeredAtMs = Number.NEGATIVE_INFINITY;
+  /** The clock of the window's record in the last answer. */
+  #answeredClockMs = Number.NEGATIVE_INFINITY;
   #wasShort = false;
+  /** The limit of the policy in the last request. */
+  #sentLimit: number;
   /** Whether the store gives nothing of the window: its clock is too far from this replica's. */
   #isRefused = false;
   /** What all replicas have spent, by the last answer, and the limit. */
@@ -74,6 +76,7 @@ export class Allowance {
   constructor(window: SharedWindow, newId: () => string) {
     this.window = window;
     this.#limit = window.limit;
+    this.#sentLimit = window.limit;
     this.#newId = newId;
     this.#id = newId();
   }
@@ -82,7 +85,7 @@ export class Allowance {
   isSettled({ used }: LocalUse): boolean {
     return (
       this.#pending === undefined &&
-      this.#operations.length === 0 &&
+      !this.#hasNews &&
       (this.#isRefused || (this.#spentOf(used) === this.#reported && !this.#isUnused(used)))
     );
   }
@@ -130,7 +133,7 @@ export class Allowance {
       !this.#isRefused &&
       this.#spentOf(used) !== this.#reported &&
       (this.#flow === 0 || (isTick && sinceMs >= REPORT_MS));
-    if (!grows && !shrinks && !isStale && !isUnreported && this.#operations.length === 0) {
+    if (!grows && !shrinks && !isStale && !isUnreported && !this.#hasNews) {
       return undefined;
     }
     const number = ++this.#number;
@@ -138,7 +141,9 @@ export class Allowance {
     const target = Math.max(0, used + held + (grows || shrinks ? ahead : Math.max(0, free)) - this.#paid);
     const want = Math.max(0, target - spent);
     this.budget = Math.min(this.budget, this.#paid + spent + want);
+    this.#askedMs = nowMs;
     this.#sentMs = nowMs;
+    this.#sentLimit = this.window.limit;
     this.#pending = {
       window: this.window,
       allowance: this.#id,
@@ -153,29 +158,56 @@ export class Allowance {
     return this.#pending;
   }
 
-  /** Returns false for an answer to an earlier request. */
-  answered(answer: AllowanceAnswer, nowMs: number): boolean {
-    const asked = this.#pending;
-    if (asked === undefined || answer.allowance !== this.#id || answer.number !== asked.number) {
-      return false;
-    }
-    const isRecent = nowMs - this.#answeredMs < KEPT_ENDED_MS && answer.nowMs - this.#answeredAtMs < KEPT_ENDED_MS;
+  /** Whether an answer is the one to the pending request, and not a late or repeated one. */
+  isAwaited({ allowance, number }: AllowanceAnswer): boolean {
+    return this.#pending !== undefined && allowance === this.#id && number === this.#pending.number;
+  }
+
+  /** Takes the awaited answer. */
+  answered(answer: AllowanceAnswer, nowMs: number): void {
+    const asked = this.#pending!;
+    const isRecent = nowMs - this.#answeredMs < KEPT_ENDED_MS && answer.clockMs - this.#answeredClockMs < KEPT_ENDED_MS;
     this.#pending = undefined;
     this.#answeredMs = nowMs;
-    this.#answeredAtMs = answer.nowMs;
+    this.#answeredClockMs = answer.clockMs;
     if (answer.state === 'refused') {
       this.#end(this.budget);
       this.#isRefused = true;
       this.#wasShort = true;
-      return true;
+      return;
     }
     this.#isRefused = false;
     this.#operations = this.#operations.filter(({ operationId }) => operationId !== asked.operationId);
     this.#spent = answer.spent;
     this.#limit = answer.limit;
     this.#take(answer, asked, isRecent);
-    this.elsewhere = Math.max(0, answer.taken - this.budget);
-    return true;
+  }
+
+  /** The units that the store knows to be spent by this replica: reported, or charged in full. */
+  get reportedUse(): number {
+    return this.#paid + this.#reported;
+  }
+
+  /** Since when a request has no answer; undefined: none is sent. */
+  get unansweredSinceMs(): number | undefined {
+    return this.#pending === undefined ? undefined : this.#askedMs;
+  }
+
+  /** Wants nothing in advance any more. */
+  rest(): void {
+    this.#flow = 0;
+  }
+
+  /** Whether the store knows what was spent, and has set nothing aside but what is held. */
+  isGivenBack({ used, held }: LocalUse): boolean {
+    const isKept = this.budget <= Math.max(used + held, this.#paid);
+    return this.#pending === undefined && (this.#isRefused || (this.#spentOf(used) === this.#reported && isKept));
+  }
+
+  /** Begins again with nothing spent, where nothing is unreported, unused or unanswered. */
+  restart(): void {
+    this.#end(0);
+    this.#level = 0;
   }
 
   /** Sends a change by the operator with the next request. */
@@ -202,6 +234,11 @@ export class Allowance {
     this.#id = this.#newId();
     this.#number = 0;
     this.#reported = 0;
+  }
+
+  /** Whether the operator or the policy changed the window. */
+  get #hasNews(): boolean {
+    return this.#operations.length > 0 || this.#sentLimit !== this.window.limit;
   }
 
   /** Whether the store has set units aside that are not spent. */

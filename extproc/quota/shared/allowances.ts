@@ -137,6 +137,8 @@ export interface AllowanceAnswer {
   readonly retryMs: number;
   /** The store's clock. */
   readonly nowMs: number;
+  /** The clock of the window's record, by which ended allowances are forgotten; 0 if refused. */
+  readonly clockMs: number;
 }
 
 export interface AllowanceStore {

@@ -271,7 +271,16 @@ class WindowRecord {
   ): AllowanceAnswer {
     const spent = this.#spent;
     const totals = { limit: this.#limit, spent, spentBefore: spent, taken: this.#taken, replicas: this.#open.size };
-    return { allowance, number, state, units, ...totals, retryMs: this.#retryMs(Math.max(0, least - granted)), nowMs };
+    return {
+      allowance,
+      number,
+      state,
+      units,
+      ...totals,
+      retryMs: this.#retryMs(Math.max(0, least - granted)),
+      nowMs,
+      clockMs: this.#clockMs,
+    };
   }
 
   #retryMs(lacking: number): number {
@@ -292,5 +301,5 @@ function isNewer(one: SharedWindow, other: SharedWindow): boolean {
 
 function refused({ allowance, number }: AllowanceRequest, nowMs: number): AllowanceAnswer {
   const totals = { limit: 0, spent: 0, spentBefore: 0, taken: 0, replicas: 0 };
-  return { allowance, number, state: 'refused', units: 0, ...totals, retryMs: 0, nowMs };
+  return { allowance, number, state: 'refused', units: 0, ...totals, retryMs: 0, nowMs, clockMs: 0 };
 }

@@ -1,15 +1,16 @@
 /**
  * The quota store of one of several replicas. It spends allowances of a shared store with the logic
  * of the memory store, so that a warm request costs no round trip. Only a request or an extension
- * that the allowance cannot cover waits for the shared store.
+ * that the allowance cannot cover waits for the shared store. Without a shared store, it is the
+ * memory store.
  *
- * Quotas with sliding windows and those that do not enforce count in this replica alone.
+ * Quotas in `Shadow` mode share what they count, and wait for nothing.
  */
 import type { Quota } from '../../../contract/policy.ts';
 import type { PolicyRevision } from '../../../contract/policy-version.ts';
 import { type Claim, type Need, needOf } from '../admit.ts';
-import { OpenHold, type WindowState } from '../bucket.ts';
-import { MemoryStore } from '../memory.ts';
+import { OpenHold } from '../bucket.ts';
+import type { MemoryStore } from '../memory.ts';
 import type { MemoryOptions } from '../memory-options.ts';
 import type {
   BucketRef,
@@ -27,77 +28,108 @@ import type {
   QuotaStore,
 } from '../store.ts';
 import type { UsageRecord } from '../usage-record.ts';
-import { Allowance } from './allowance.ts';
-import type { AllowanceStore, SharedWindow } from './allowances.ts';
+import type { AllowanceStore } from './allowances.ts';
+import { type Short, type Shortage, StoreAttempt } from './attempt.ts';
+import { AttemptQueues } from './attempt-queues.ts';
+import { nothingNeeded, SharedEntry } from './shared-entry.ts';
+import { SharedWindows, type SharingOptions } from './shared-windows.ts';
 
-export interface SharedQuotaOptions extends MemoryOptions {
-  readonly allowances: AllowanceStore;
-  /** Returns an id that no other replica returns, now or after a restart. */
-  readonly newId: () => string;
-  /** A clock that is never set. */
-  readonly steadyMs: () => number;
-}
+export type SharedQuotaOptions = SharingOptions & Pick<MemoryOptions, 'maxWaiting' | 'onError'>;
 
-/** How often allowances follow the traffic. */
-const INTERVAL_MS = 250;
-/** How often what waits asks again while the shared store has too little. */
-const POLL_MS = 25;
-/** The least time that an admission waits for the shared store: several round trips. */
-const MIN_WAIT_MS = 1_000;
+/** An admission waits so long for allowances that other replicas do not use: idle ones return. */
+const ADMISSION_WAIT_MS = 1_000;
 /** The provider sends on meanwhile, so an extension is decided within 50 ms. */
 const EXTENSION_WAIT_MS = 40;
-
-interface Entry {
-  readonly window: WindowState;
-  readonly allowance: Allowance;
-  /** Attempts that the next answer may help. */
-  waiting: (() => void)[];
-  /** What the newest request needed. */
-  need: Need;
-}
-
-const nothing: Need = { least: 0, usual: 0 };
-
-/** Whether the local store can decide; otherwise the entries whose answers may change that. */
-type Shortage = 'none' | 'hopeless' | readonly Entry[];
+/** How long a replica that stops tries to give back what it has not spent. */
+const GIVE_BACK_MS = 500;
 
 export class SharedQuotaStore implements QuotaStore {
   readonly #local: MemoryStore;
   readonly #options: SharedQuotaOptions;
-  readonly #entries = new WeakMap<WindowState, Entry>();
-  /** Entries with something to report, to give back or to keep. */
-  readonly #active = new Set<Entry>();
-  #cancelTick: Cancel | undefined;
-  #waiting = 0;
+  readonly #queues: AttemptQueues;
+  #shared: SharedWindows | undefined;
   #revision: PolicyRevision = { epoch: 0, counter: 0 };
-  /** The highest time of the shared store in any answer. */
-  #seenMs = 0;
-  #isClosed = false;
+  #arrivals = 0;
 
-  constructor(options: SharedQuotaOptions) {
+  constructor(options: SharedQuotaOptions, local: MemoryStore) {
     this.#options = options;
-    this.#local = new MemoryStore(options, undefined);
+    this.#local = local;
+    this.#queues = new AttemptQueues(options);
+  }
+
+  /**
+   * Counts with the other replicas of a shared store from now on; undefined: in this process alone.
+   * What was charged so far stays, and is reported to the store.
+   */
+  useAllowances(allowances: AllowanceStore | undefined): void {
+    this.#leave();
+    if (allowances !== undefined) {
+      const answered = ({ line }: SharedEntry) => this.#queues.answered(line);
+      this.#shared = new SharedWindows(this.#options, this.#local, allowances, this.#revision, answered);
+    }
   }
 
   define(quotas: readonly Quota[], revision: PolicyRevision, atMs: number): boolean {
-    const isDefined = this.#local.define(quotas, revision, atMs);
-    this.#revision = isDefined ? revision : this.#revision;
-    return isDefined;
+    if (!this.#local.define(quotas, revision, atMs)) {
+      return false;
+    }
+    this.#revision = revision;
+    if (this.#shared !== undefined) {
+      this.#shared.revision = revision;
+    }
+    return true;
   }
 
   reserve(demand: Demand, done: (decision: Decision) => void): Cancel {
-    const decide = (atMs: number) => this.#local.reserve(atMs === demand.atMs ? demand : { ...demand, atMs }, done);
-    const waitMs = demand.draws.reduce((ms, { bucket }) => Math.max(ms, bucket.quota.queueTimeoutMs), MIN_WAIT_MS);
-    return this.#attempt((isFirst) => this.#admissionShortage(demand, isFirst), waitMs, demand.atMs, decide);
+    const shared = this.#shared;
+    if (shared === undefined) {
+      return this.#local.reserve(demand, done);
+    }
+    const arrival = ++this.#arrivals;
+    let cancel: Cancel | undefined;
+    const decide = (shortage: Shortage, atMs: number) => {
+      if (typeof shortage === 'object' && 'lost' in shortage) {
+        done(this.#local.refuseLost(demand, shortage.lost, atMs));
+      } else {
+        cancel = this.#local.reserve(atMs === demand.atMs ? demand : { ...demand, atMs }, done);
+      }
+    };
+    const first = this.#lookAtAdmission(shared, demand, arrival, demand.atMs, true);
+    if (!isShort(first) || this.#queues.isFull) {
+      decide(first, demand.atMs);
+      return () => cancel?.();
+    }
+    const { nowMs } = this.#options;
+    const attempt = new StoreAttempt(
+      arrival,
+      () => this.#lookAtAdmission(shared, demand, arrival, nowMs(), false),
+      (shortage) => decide(shortage, nowMs()),
+    );
+    this.#queues.wait(attempt, first[0]!, ADMISSION_WAIT_MS);
+    return () => (attempt.isOver ? cancel?.() : this.#queues.cancel(attempt));
   }
 
   extend(hold: Hold, output: OutputDemand, atMs: number, done: (outputTokens: number) => void): Cancel {
-    if (output.mode === 'none' || !(hold instanceof OpenHold)) {
+    const shared = this.#shared;
+    if (shared === undefined || output.mode === 'none' || !(hold instanceof OpenHold) || hold.settled) {
       return this.#local.extend(hold, output, atMs, done);
     }
-    const decide = (nowMs: number) =>
-      hold.settled ? () => {} : this.#local.extend(hold, output, Math.max(atMs, nowMs), done);
-    return this.#attempt(() => this.#extensionShortage(hold, output), EXTENSION_WAIT_MS, atMs, decide);
+    const first = this.#lookAtExtension(shared, hold, output);
+    if (!isShort(first) || this.#queues.isFull) {
+      return this.#local.extend(hold, output, atMs, done);
+    }
+    const { nowMs } = this.#options;
+    const attempt = new StoreAttempt(
+      0,
+      () => (hold.settled ? 'decide' : this.#lookAtExtension(shared, hold, output)),
+      () => {
+        if (!hold.settled) {
+          this.#local.extend(hold, output, Math.max(atMs, nowMs()), done);
+        }
+      },
+    );
+    this.#queues.waitToExtend(attempt, first, EXTENSION_WAIT_MS);
+    return () => this.#queues.cancel(attempt);
   }
 
   settle(
@@ -107,9 +139,11 @@ export class SharedQuotaStore implements QuotaStore {
     done: (overdrafts: readonly Overdraft[]) => void,
   ): void {
     this.#local.settle(hold, charge, atMs, done);
-    if (hold instanceof OpenHold) {
+    if (this.#shared !== undefined && hold instanceof OpenHold) {
       for (const { window } of hold.parts) {
-        this.#activate(this.#entries.get(window));
+        if (window.share instanceof SharedEntry) {
+          this.#shared.activate(window.share);
+        }
       }
     }
   }
@@ -142,198 +176,120 @@ export class SharedQuotaStore implements QuotaStore {
     return this.#local.journalFailure;
   }
 
+  /**
+   * Reports what was spent and gives back the rest, so that other replicas have it at once.
+   * Resolves once the shared store has confirmed that, or after half a second.
+   */
+  giveBack(): Promise<void> {
+    const shared = this.#shared;
+    return shared === undefined ? Promise.resolve() : new Promise((resolve) => shared.giveBack(GIVE_BACK_MS, resolve));
+  }
+
   close(): void {
-    this.#isClosed = true;
-    this.#cancelTick?.();
+    this.#queues.close();
+    this.#shared?.close();
     this.#local.close();
   }
 
-  /**
-   * Decides at once where the allowances suffice or nothing can help. Otherwise asks for more and
-   * decides after an answer, at the latest after `waitMs`.
-   */
-  #attempt(
-    shortageNow: (isFirst: boolean) => Shortage,
-    waitMs: number,
-    atMs: number,
-    decide: (atMs: number) => Cancel,
-  ): Cancel {
-    const first = shortageNow(true);
-    if (typeof first === 'string' || this.#waiting >= this.#options.maxWaiting) {
-      return decide(atMs);
+  /** Ends sharing, and gives back what is unused. Admissions that wait are decided here. */
+  #leave(): void {
+    const shared = this.#shared;
+    if (shared === undefined) {
+      return;
     }
-    const { nowMs, steadyMs, schedule } = this.#options;
-    const untilMs = steadyMs() + waitMs;
-    let cancelTimer: Cancel = () => {};
-    let cancelDecision: Cancel | undefined;
-    let isOver = false;
-    const end = () => {
-      isOver = true;
-      this.#waiting--;
-      cancelTimer();
-    };
-    const again = () => {
-      if (isOver || this.#isClosed) {
-        return;
-      }
-      cancelTimer();
-      const shortage = shortageNow(false);
-      const leftMs = untilMs - steadyMs();
-      if (typeof shortage === 'string' || leftMs <= 0) {
-        end();
-        cancelDecision = decide(nowMs());
-        return;
-      }
-      pause(shortage, leftMs);
-    };
-    const pause = (shortage: readonly Entry[], leftMs: number) => {
-      for (const { waiting } of shortage) {
-        if (!waiting.includes(again)) {
-          waiting.push(again);
-        }
-      }
-      cancelTimer = schedule(Math.min(POLL_MS, leftMs), again);
-    };
-    this.#waiting++;
-    pause(first, waitMs);
-    return () => (isOver ? cancelDecision?.() : end());
+    this.#shared = undefined;
+    const windows = shared.windows();
+    shared.giveBack(GIVE_BACK_MS, () => {});
+    for (const window of windows) {
+      this.#local.unshare(window, this.#options.nowMs());
+    }
+    this.#queues.decideAll();
   }
 
-  #admissionShortage(demand: Demand, isFirst: boolean): Shortage {
+  #lookAtAdmission(shared: SharedWindows, demand: Demand, arrival: number, atMs: number, isFirst: boolean): Shortage {
     const claims: Claim[] = [];
-    const atMs = isFirst ? demand.atMs : this.#options.nowMs();
-    if (this.#local.table.open(demand.draws, atMs, claims) !== undefined) {
-      return 'none';
+    if (shared !== this.#shared || this.#local.table.open(demand.draws, atMs, claims) !== undefined) {
+      return 'decide';
     }
-    const short: Entry[] = [];
+    let short: Short[] | undefined;
     for (const { bucket, draw } of claims) {
-      const entry = this.#entryOf(bucket.window);
-      if (entry === undefined) {
+      const entry = shared.entryOf(bucket.window);
+      shared.activate(entry);
+      if (!bucket.enforced) {
         continue;
       }
       const need = needOf(draw, demand);
-      // After an answer, a request takes what there is, if that suffices at all.
-      const shortage = this.#ask(entry, need, isFirst ? need.usual : need.least);
-      if (shortage === 'hopeless') {
+      const shortage = askForAdmission(shared, entry, need, arrival, isFirst);
+      if (shortage === 'decide') {
         return shortage;
       }
+      if (shortage === 'lost') {
+        return { lost: bucket.ref };
+      }
       if (shortage === 'short') {
-        short.push(entry);
+        short ??= [];
+        short.push({ line: entry.line, units: need.usual });
       }
     }
-    return short.length === 0 ? 'none' : short;
+    return short ?? 'decide';
   }
 
-  #extensionShortage({ parts, settled }: OpenHold, { least, want }: OutputDemand): Shortage {
-    const short: Entry[] = [];
-    for (const { window, perOutputToken } of settled ? [] : parts) {
-      const entry = perOutputToken > 0 ? this.#entryOf(window) : undefined;
+  #lookAtExtension(shared: SharedWindows, { parts }: OpenHold, { least, want }: OutputDemand): Shortage {
+    let short: Short[] | undefined;
+    for (const { window, perOutputToken } of shared === this.#shared ? parts : []) {
+      if (perOutputToken === 0 || !window.bucket.enforced) {
+        continue;
+      }
+      const entry = shared.entryOf(window);
       const need = { least: perOutputToken * least, usual: perOutputToken * want };
-      if (entry !== undefined && this.#ask(entry, need, need.least) === 'short') {
-        short.push(entry);
+      shared.activate(entry);
+      entry.need = need;
+      const isEnough = freeOf(entry) >= need.least;
+      if (!isEnough && shared.isExhausted(entry, need.least)) {
+        continue;
+      }
+      shared.send(entry, isEnough ? nothingNeeded : need);
+      if (freeOf(entry) < need.least && !shared.isLost(entry)) {
+        short ??= [];
+        short.push({ line: entry.line, units: need.usual });
       }
     }
-    return short.length === 0 ? 'none' : short;
+    return short ?? 'decide';
   }
-
-  /** Asks for what is needed where fewer than `enough` units are free. */
-  #ask(entry: Entry, need: Need, enough: number): 'none' | 'short' | 'hopeless' {
-    const { window, allowance } = entry;
-    const free = allowance.budget - window.used - window.held;
-    entry.need = need;
-    this.#activate(entry);
-    if (free >= enough) {
-      this.#send(entry, nothing);
-      return 'none';
-    }
-    if (free < need.least && allowance.isExhausted(need.least, this.#options.steadyMs())) {
-      return 'hopeless';
-    }
-    this.#send(entry, need);
-    return 'short';
-  }
-
-  /** Returns undefined for a window that only this replica counts. */
-  #entryOf(window: WindowState): Entry | undefined {
-    const { bucket } = window;
-    if (!bucket.enforced || window.sliding !== undefined) {
-      return undefined;
-    }
-    let entry = this.#entries.get(window);
-    if (entry === undefined) {
-      const shared = sharedWindow(window, this.#revision);
-      entry = { window, allowance: new Allowance(shared, this.#options.newId), waiting: [], need: nothing };
-      this.#entries.set(window, entry);
-      window.allowance = 0;
-    }
-    return entry;
-  }
-
-  #send(entry: Entry, need: Need, mayShrink = false): void {
-    const { window, allowance } = entry;
-    const { allowances, steadyMs } = this.#options;
-    const request = allowance.request(window, need, steadyMs(), this.#seenMs, mayShrink);
-    window.allowance = allowance.budget;
-    if (request === undefined) {
-      return;
-    }
-    allowances.exchange(request, (answer) => {
-      this.#seenMs = Math.max(this.#seenMs, answer?.nowMs ?? 0);
-      if (this.#isClosed || answer === undefined || !allowance.answered(answer, steadyMs())) {
-        return;
-      }
-      window.allowance = allowance.budget;
-      window.elsewhere = allowance.elsewhere;
-      const { waiting } = entry;
-      entry.waiting = [];
-      for (const again of waiting) {
-        again();
-      }
-      this.#local.allowanceGrew(window.bucket);
-    });
-  }
-
-  #activate(entry: Entry | undefined): void {
-    if (entry !== undefined && !this.#active.has(entry)) {
-      this.#active.add(entry);
-      entry.window.bucket.openAllowances++;
-      this.#cancelTick ??= this.#options.schedule(INTERVAL_MS, this.#tick);
-    }
-  }
-
-  readonly #tick = (): void => {
-    this.#cancelTick = undefined;
-    for (const entry of this.#active) {
-      const { window, allowance } = entry;
-      allowance.measure(window);
-      this.#send(entry, window.bucket.waiting > 0 ? entry.need : nothing, true);
-      if (window.openHolds === 0 && entry.waiting.length === 0 && allowance.isSettled(window)) {
-        this.#active.delete(entry);
-        window.bucket.openAllowances--;
-      }
-    }
-    if (this.#active.size > 0) {
-      this.#cancelTick = this.#options.schedule(INTERVAL_MS, this.#tick);
-    }
-  };
 }
 
-/** Returns the name and the limits of a window, as all replicas know it. */
-function sharedWindow(window: WindowState, { epoch, counter }: PolicyRevision): SharedWindow {
-  const { bucket, kind, limit, returnsHolds, startMs, endMs } = window;
-  const { calendar } = bucket.definition;
-  const keyOf = (start: number, end: number) => `${bucket.key}@${kind}@${start}-${Number.isFinite(end) ? end : ''}`;
-  const previous = calendar?.at(startMs - 1);
-  return {
-    key: keyOf(startMs, endMs),
-    bucket: bucket.key,
-    type: returnsHolds ? 'concurrent' : 'fixed',
-    limit,
-    limitEpoch: epoch,
-    limitCounter: counter,
-    startMs,
-    endMs,
-    slidingMs: 0,
-    previousKey: previous === undefined ? '' : keyOf(previous.startMs, previous.endMs),
-  };
+/** Asks for what an admission needs of a window beyond what is free. */
+function askForAdmission(
+  shared: SharedWindows,
+  entry: SharedEntry,
+  need: Need,
+  arrival: number,
+  isFirst: boolean,
+): 'fits' | 'short' | 'decide' | 'lost' {
+  const { first } = entry.line.queue;
+  const isBehind = first !== undefined && first.arrival < arrival;
+  entry.need = need;
+  // After an answer, a request takes what there is, if that suffices at all.
+  if (!isBehind && freeOf(entry) >= (isFirst ? need.usual : need.least)) {
+    shared.send(entry, nothingNeeded);
+    return 'fits';
+  }
+  if (freeOf(entry) < need.least && shared.isExhausted(entry, need.least)) {
+    return 'decide';
+  }
+  const usual = Math.max(need.usual, entry.line.queuedUnits + (isFirst ? need.usual : 0));
+  shared.send(entry, { least: need.least, usual });
+  const hasLeast = freeOf(entry) >= need.least;
+  if (shared.isLost(entry)) {
+    return hasLeast ? 'fits' : 'lost';
+  }
+  return !isBehind && hasLeast && !shared.isWaiting(entry) ? 'fits' : 'short';
+}
+
+function freeOf({ budget, window }: SharedEntry): number {
+  return budget - window.used - window.held;
+}
+
+function isShort(shortage: Shortage): shortage is readonly Short[] {
+  return Array.isArray(shortage);
 }

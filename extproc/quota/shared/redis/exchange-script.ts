@@ -52,7 +52,7 @@ if head then
   charged, openSpent, openUnspent, spentBefore, clock, clockOffset, sincePeak, open = cmsgpack.unpack(totals)
 else
   if endMs + ${KEPT_AFTER_END_MS} <= math.max(now, seenMs) or startMs > now + ${MAX_AHEAD_MS} then
-    return {3, 0, 0, 0, 0, 0, 0, 0, now}
+    return {3, 0, 0, 0, 0, 0, 0, 0, now, 0}
   end
   limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs =
     windowLimit, windowEpoch, windowCounter, 0, 0, 0, 0, slidingMs
@@ -250,12 +250,13 @@ if forgottenMs < math.huge and (not head or kind ~= 'fixed' or #setWrites > 0) t
   redis.call('PEXPIREAT', record, forgottenMs)
   redis.call('PEXPIREAT', ends, forgottenMs)
 end
-return {state, units, limit + granted, answeredSpent or spent, answeredBefore or spent, taken, open, retryMs, now}
+return {state, units, limit + granted, answeredSpent or spent, answeredBefore or spent, taken, open, retryMs, now,
+  clock}
 `;
 
 const states = ['open', 'ended', 'unknown', 'refused'] as const;
 
-type Reply = [number, number, number, number, number, number, number, number, number];
+type Reply = [number, number, number, number, number, number, number, number, number, number];
 
 /** Returns the arguments of the script after its keys. */
 export function exchangeArguments(request: AllowanceRequest): (string | number)[] {
@@ -283,12 +284,12 @@ export function exchangeArguments(request: AllowanceRequest): (string | number)[
 
 /** Returns undefined for a reply that the script does not give. */
 export function readAnswer({ allowance, number }: AllowanceRequest, reply: unknown): AllowanceAnswer | undefined {
-  if (!Array.isArray(reply) || reply.length !== 9) {
+  if (!Array.isArray(reply) || reply.length !== 10) {
     return undefined;
   }
-  const [code, units, limit, spent, spentBefore, taken, replicas, retryMs, nowMs] = reply.map(Number) as Reply;
+  const [code, units, limit, spent, spentBefore, taken, replicas, retryMs, nowMs, clockMs] = reply.map(Number) as Reply;
   const state = states[code];
   return state === undefined || !Number.isInteger(nowMs)
     ? undefined
-    : { allowance, number, state, units, limit, spent, spentBefore, taken, replicas, retryMs, nowMs };
+    : { allowance, number, state, units, limit, spent, spentBefore, taken, replicas, retryMs, nowMs, clockMs };
 }

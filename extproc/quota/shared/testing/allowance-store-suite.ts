@@ -33,7 +33,7 @@ export function testAllowanceStore({ name, start, isSimulated }: SuiteOptions): 
 function checkGrants(check: Check): void {
   check('grants what is wanted while it is at most half of what is free', async (tested) => {
     const replica = new SuiteReplica(tested, await fixed(tested, 1_000));
-    const { retryMs, nowMs, ...answer } = await replica.ask(0, 400);
+    const { retryMs, nowMs, clockMs, ...answer } = await replica.ask(0, 400);
     assert.deepEqual(answer, {
       allowance: replica.allowance,
       number: 1,
@@ -47,6 +47,7 @@ function checkGrants(check: Check): void {
     });
     assert.equal(retryMs, 0);
     assert.ok(Math.abs(nowMs - (await tested.nowMs())) < 1_000);
+    assert.equal(clockMs, nowMs);
   });
 
   check('shares what is free, and grants the least first', async (tested) => {
@@ -212,6 +213,7 @@ function checkWindows(check: Check): void {
         taken: 0,
         replicas: 0,
         retryMs: 0,
+        clockMs: 0,
       });
     }
     const near = { ...window, startMs: nowMs + MAX_AHEAD_MS - 5_000 };
@@ -276,7 +278,9 @@ function checkClocks(check: Check): void {
     await tested.pass(1_500);
     assert.equal((await other.ask(0, 100)).spent, 0);
     await tested.pass(1_000);
-    assert.equal((await other.ask(0, 100)).spent, 200);
+    const answer = await other.ask(0, 100);
+    assert.equal(answer.spent, 200);
+    assert.equal(answer.clockMs - answer.nowMs, 7_200_000, 'the clock of the record went on');
   });
 
   check('forgets a window a while after its end', async (tested) => {

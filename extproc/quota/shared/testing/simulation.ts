@@ -6,11 +6,13 @@
 import type { Quota } from '../../../../contract/policy.ts';
 import type { Random } from '../../../../tools/fuzz/random.ts';
 import type { OpenHold, WindowState } from '../../bucket.ts';
+import { MemoryStore } from '../../memory.ts';
 import { memoryDefaults } from '../../memory-options.ts';
 import type { Cancel } from '../../store.ts';
 import { bucket, demand, lifetime, minute, quota, SimulatedTime } from '../../testing.ts';
 import type { AllowanceAnswer, AllowanceRequest } from '../allowances.ts';
 import { MemoryAllowances } from '../memory-allowances.ts';
+import type { SharedEntry } from '../shared-entry.ts';
 import { SharedQuotaStore } from '../shared-quota-store.ts';
 
 const quotas: readonly Quota[] = [
@@ -131,21 +133,24 @@ export class Simulation {
   }
 
   #start(): Replica {
+    const options = {
+      ...memoryDefaults,
+      nowMs: () => this.#time.nowMs + replica.clockOffsetMs,
+      steadyMs: () => this.#time.nowMs,
+      newId: () => `allowance-${++this.#ids}`,
+      schedule: (delayMs: number, callback: () => void): Cancel =>
+        this.#time.schedule(delayMs, () => replica.isAlive && callback()),
+      onStoreState: () => {},
+    };
     const replica: Replica = {
-      store: new SharedQuotaStore({
-        ...memoryDefaults,
-        nowMs: () => this.#time.nowMs + replica.clockOffsetMs,
-        steadyMs: () => this.#time.nowMs,
-        newId: () => `allowance-${++this.#ids}`,
-        schedule: (delayMs, callback): Cancel => this.#time.schedule(delayMs, () => replica.isAlive && callback()),
-        allowances: { exchange: (request, done) => this.#exchange(replica, request, done) },
-      }),
+      store: new SharedQuotaStore(options, new MemoryStore(options, undefined)),
       holds: [],
       undecided: 0,
       isAlive: true,
       isCutOff: false,
       clockOffsetMs: 0,
     };
+    replica.store.useAllowances({ exchange: (request, done) => this.#exchange(replica, request, done) });
     replica.store.define(quotas, { epoch: 1, counter: 1 }, this.#time.nowMs);
     return replica;
   }
@@ -276,8 +281,9 @@ export class Simulation {
   }
 }
 
-function keyOf({ bucket: { key }, kind, startMs, endMs }: WindowState): string {
-  return `${key}@${kind}@${startMs}-${Number.isFinite(endMs) ? endMs : ''}`;
+/** Returns the name by which the shared store knows a window. */
+function keyOf({ share }: WindowState): string {
+  return (share as SharedEntry).allowance.window.key;
 }
 
 function expect(holds: boolean, message: string): void {
