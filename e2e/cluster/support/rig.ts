@@ -36,6 +36,11 @@ export function apiServerProcess(): number {
   return Number(readFileSync(path.join(process.env['K8S_RIG_HOME'] ?? '', 'run/apiserver.pid'), 'utf8'));
 }
 
+/** Makes an empty folder of the node, which any user may write. */
+export async function makeFolder(folder: string): Promise<void> {
+  await inNode(10_000, `rm -rf ${folder}; install -d -m 777 ${folder}`);
+}
+
 export async function kill(pid: number): Promise<void> {
   await inNode(10_000, `kill -KILL ${pid}`);
 }
