@@ -38,6 +38,11 @@ export class KeyConditions {
     return faultOfCondition(text, this.#environment, fix);
   }
 
+  /** Returns the estimated steps of a condition. Throws if it has a fault. */
+  steps(text: string): number {
+    return compileCondition(text, this.#environment).steps;
+  }
+
   /** Returns a predicate over the values of the key. Throws if the condition has a fault. */
   matcher(text: string): (values: readonly string[]) => boolean {
     const { evaluate } = compileCondition(text, this.#environment);

@@ -15,6 +15,7 @@ import { type LinkedBackend, linkBackends } from './backends.ts';
 import { reportCors } from './cors.ts';
 import type { GatewayListener } from './listeners.ts';
 import { withinBounds } from './namespace-bounds.ts';
+import { quotasWithinBounds } from './quota-bounds.ts';
 import { quotaPolicyKind, reportUnidentifiedKeys } from './quotas.ts';
 import { attachRoutes, type RouteAttachment } from './route-attachment.ts';
 import type { TargetIds } from './route-ids.ts';
@@ -55,7 +56,7 @@ export function link(
 /** Attaches the policies of all kinds, one row per kind. */
 function linkPolicies(world: World, scope: TargetScope, context: TranslationContext): readonly AttachedPolicy[] {
   return [
-    attachPolicies(quotaPolicyKind, world.quotaPolicies, scope, context),
+    quotasWithinBounds(attachPolicies(quotaPolicyKind, world.quotaPolicies, scope, context), context.diagnostics),
     accessWithinBounds(attachPolicies(accessPolicyKind, world.accessPolicies, scope, context), context.diagnostics),
   ].flat();
 }

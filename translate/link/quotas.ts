@@ -1,5 +1,5 @@
 /** The policy kind AIQuotaPolicy: validates and compiles quotas. */
-import { type ConditionFault, conditionFault, conditionSteps } from '../../contract/condition.ts';
+import { type ConditionFault, conditionFault } from '../../contract/condition.ts';
 import { OWN_HEADER_PREFIX } from '../../contract/headers.ts';
 import { KeyConditions } from '../../contract/key-condition.ts';
 import { nanoUnits } from '../../contract/money.ts';
@@ -7,12 +7,7 @@ import type { KeyPart, Limit, Quota, Window } from '../../contract/policy.ts';
 import { compileWeight, WEIGHTED_UNITS, weightFault } from '../../contract/weight.ts';
 import { type Condition, condition } from '../../crds/conditions.ts';
 import type { AIQuotaPolicy } from '../../crds/kinds.ts';
-import {
-  journalLossDefaults,
-  type QuotaPolicySpec,
-  type QuotaSpec,
-  storeLossDefaults,
-} from '../../crds/quota-policy.ts';
+import { journalLossDefaults, type QuotaSpec, storeLossDefaults } from '../../crds/quota-policy.ts';
 import { durationMs } from '../../crds/schema.ts';
 import { type AttachedPolicy, type PolicyKind, type PolicyNeighbours, policiesOf } from '../attachment/policy-kind.ts';
 import type { TranslationContext } from '../context.ts';
@@ -24,13 +19,8 @@ import type { Located } from '../world.ts';
 import { accessPolicyKind } from './access.ts';
 import { policiesInUse } from './access-in-use.ts';
 import { notifyConditions, webhooksOf } from './notify.ts';
+import { type CompiledQuotas, hasBoundedSteps } from './quota-bounds.ts';
 import type { LinkedVirtualHost } from './virtual-hosts.ts';
-
-export interface CompiledQuotas {
-  readonly quotas: readonly Quota[];
-  readonly requestLimits: NonNullable<QuotaPolicySpec['requestLimits']>;
-  readonly webhooks: readonly Webhook[];
-}
 
 const PER_PROXY = 'each proxy pod of the Gateway counts separately: the limits apply per pod, not in total';
 const IN_TOTAL = 'all proxy pods count in the shared quota store: the limits apply in total';
@@ -46,9 +36,12 @@ export const quotaPolicyKind: PolicyKind<Located<AIQuotaPolicy>, CompiledQuotas>
     const { quotas = [], requestLimits = {} } = policy.spec;
     const about = subject('AIQuotaPolicy', policy);
     const valid = quotas.map((quota, index) => validateQuota(quota, index, about, diagnostics)).every(Boolean);
-    const bounded = valid && isBounded(quotas, about, diagnostics);
-    const compiled = bounded ? quotas.map((quota) => compileQuota(fullName(policy), quota)) : [];
-    return { valid: bounded, compiled: { quotas: compiled, requestLimits, webhooks: webhooksOf(policy, context) } };
+    const compiled = valid ? quotas.map((quota) => compileQuota(fullName(policy), quota)) : [];
+    const bounded = valid && hasBoundedSteps(compiled, about, diagnostics);
+    return {
+      valid: bounded,
+      compiled: { quotas: bounded ? compiled : [], requestLimits, webhooks: webhooksOf(policy, context) },
+    };
   },
   statusNotes({ policy, compiled: { quotas } }, here, context) {
     const { mode } = context;
@@ -81,22 +74,6 @@ export function webhooksInUse(
   return policiesOf(quotaPolicyKind, policiesInUse(virtualHosts, policies)).flatMap(
     ({ compiled }) => compiled.webhooks,
   );
-}
-
-/** The conditions of a policy, which one request evaluates in 5 ms at worst. */
-const MAX_STEPS = 100_000;
-
-function isBounded(quotas: readonly QuotaSpec[], about: Subject, diagnostics: Diagnostics): boolean {
-  const steps = quotas.reduce((sum, { when }) => sum + (when === undefined ? 0 : conditionSteps(when)), 0);
-  if (steps > MAX_STEPS) {
-    diagnostics.error(about, {
-      reason: 'Invalid',
-      path: 'spec.quotas',
-      message: `the conditions take ${steps} steps together; the maximum is ${MAX_STEPS}`,
-      fix: 'use shorter conditions, or fewer',
-    });
-  }
-  return steps <= MAX_STEPS;
 }
 
 /** Returns the quotas whose window may outlive a proxy pod. */
