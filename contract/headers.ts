@@ -43,6 +43,9 @@ export const AGENT_ID_HEADERS: readonly string[] = [
 /** Headers with this prefix are reserved for Tallygate. */
 export const OWN_HEADER_PREFIX = 'x-tallygate-';
 
+/** On a converted response: the fields of the request that the provider did not get. */
+export const DROPPED_HEADER = 'x-tallygate-dropped';
+
 /** The ext_proc attribute with the name of the Envoy route that the request matched first. */
 export const ROUTE_NAME_ATTRIBUTE = 'xds.route_name';
 
@@ -132,3 +135,6 @@ export const PROVIDER_HEADERS: readonly string[] = [
  * extproc removes them when it sets its own.
  */
 export const LIMIT_HEADER_PREFIXES: readonly string[] = ['x-ratelimit-', 'anthropic-ratelimit-'];
+
+/** Prefixes of headers that belong to a provider's own API, on requests and responses. */
+export const CONVERTED_HEADER_PREFIXES: readonly string[] = [...LIMIT_HEADER_PREFIXES, 'anthropic-', 'openai-'];

@@ -79,6 +79,7 @@ const rule = z.strictObject({
   requestLimits: z.strictObject({ inputTokens: count.exactOptional(), outputTokens: count.exactOptional() }),
   maxRequestBodyBytes: count,
   firstTokenTimeoutMs: count.exactOptional(),
+  unsupported: z.literal('Drop').exactOptional(),
 } satisfies Fields<Rule>);
 
 const passthrough = z.strictObject({

@@ -62,6 +62,11 @@ export interface Rule {
   readonly maxRequestBodyBytes: number;
   /** From the end of the request to the first token of a streamed answer. */
   readonly firstTokenTimeoutMs?: number;
+  /**
+   * Fields of a request that its backend's API does not have are dropped. Absent: the request is
+   * refused.
+   */
+  readonly unsupported?: 'Drop';
 }
 
 export interface HeaderMatch {

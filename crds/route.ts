@@ -141,6 +141,10 @@ const rule = z
     ),
     timeouts: timeouts.optional(),
     retries: retries.optional(),
+    unsupported: z.enum(['Refuse', 'Drop']).default('Refuse').meta({
+      description:
+        "What happens to fields of a request that the backend's API does not have, where client and backend speak different APIs. Refuse: 400 that names the field. Drop: the provider does not get them, and the response header x-tallygate-dropped names them.",
+    }),
   })
   .meta({ description: 'Models and the backends that serve them.' });
 

@@ -36,6 +36,8 @@ export interface RequestRecord {
   readonly rule: string | undefined;
   readonly backend: string | undefined;
   readonly schema: string | undefined;
+  /** Present where the backend speaks another API than the client. */
+  readonly conversion: ConversionRecord | undefined;
   readonly operation: Operation | undefined;
   readonly method: string;
   readonly path: string;
@@ -78,6 +80,13 @@ export interface RequestRecord {
   readonly observed:
     | { readonly key: EstimateKey; readonly outputTokens: number; readonly durationMs: number }
     | undefined;
+}
+
+/** How a request was converted for its backend. */
+export interface ConversionRecord {
+  readonly providerApi: string;
+  /** Fields of the request that the provider did not get. */
+  readonly dropped: readonly string[];
 }
 
 /** What a request cost at the prices of its model. */

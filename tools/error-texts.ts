@@ -23,6 +23,10 @@ export const errorTexts: Readonly<Record<FailureCode, ErrorText>> = {
     means: 'A field that the gateway reads has a value of the wrong type or size; `param` and the message name it.',
     fix: 'Correct the field.',
   },
+  unsupported_field: {
+    means: 'The backend speaks another API than the client, and that API has no place for the field in `param`.',
+    fix: 'Remove the field, or set `unsupported: Drop` in the rule.',
+  },
   unbounded_cost: {
     means: 'The cost of the request is unbounded, and a token quota has `unbounded: Refuse`.',
     fix: 'Remove the part that the message names, or set `unbounded: Allow` on the quota.',

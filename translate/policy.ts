@@ -102,6 +102,7 @@ function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule,
     },
     maxRequestBodyBytes: bodyBytes(route.route.spec.maxRequestBodySize, policies),
     ...(firstTokenTimeoutMs > 0 && { firstTokenTimeoutMs }),
+    ...(rule.rule.unsupported === 'Drop' && { unsupported: rule.rule.unsupported }),
   };
 }
 

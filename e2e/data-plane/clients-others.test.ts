@@ -8,7 +8,7 @@ import { countedWay } from './support/connections.ts';
 import { documentsOf } from './support/sse.ts';
 import { waitFor } from './support/wait.ts';
 import { wordsOf } from './support/words.ts';
-import { CLAUDE, startWorld, TGI_HEADERS, type World } from './support/world.ts';
+import { CLAUDE, MODEL, startWorld, TGI_HEADERS, type World } from './support/world.ts';
 
 let world: World;
 let anthropic: Anthropic;
@@ -139,9 +139,9 @@ describe('the Anthropic client', () => {
     assert.ok(way.connections <= 2, `${way.connections}`);
   });
 
-  it('lists models', async () => {
+  it('lists models of all backends, because requests are converted', async () => {
     const names = (await anthropic.models.list()).data.map((model) => model.id);
-    assert.deepEqual(names, [CLAUDE]);
+    assert.ok(names.includes(CLAUDE) && names.includes(MODEL), String(names));
   });
 });
 

@@ -8,12 +8,14 @@ import { type Gateway, startGateway } from './support/gateway.ts';
 import { backend, route } from './support/resources.ts';
 
 const prices = { currency: 'USD', perMillionTokens: { input: '0.15', output: '0.60' } };
+const CLAUDES = ['claude-a', 'claude-b', 'claude-c'];
+
 let gateway: Gateway;
 let openAi: OpenAI;
 let anthropic: Anthropic;
 
 before(async () => {
-  const claude = ['claude-a', 'claude-b', 'claude-c'].map((name) => ({ name, contextTokens: 200_000 }));
+  const claude = CLAUDES.map((name) => ({ name, contextTokens: 200_000 }));
   gateway = await startGateway([
     backend('openai', {
       port: 9,
@@ -50,6 +52,7 @@ it('the OpenAI client lists models with limits and prices where known', async ()
   const base = { object: 'model', created: 0, owned_by: 'tallygate' };
   assert.deepEqual(models, [
     { id: 'alias', ...base },
+    ...CLAUDES.map((id) => ({ id, ...base, context_length: 200_000 })),
     { id: 'gpt-4o', ...base, ...known },
   ]);
   assert.equal((await openAi.models.retrieve('gpt-5')).id, 'gpt-5', 'a glob matches it');
@@ -58,8 +61,8 @@ it('the OpenAI client lists models with limits and prices where known', async ()
 it('a rule with header conditions lists its models for requests with these headers', async () => {
   const ids = async (headers: Record<string, string>) =>
     (await openaiClient(gateway.url, headers).models.list()).data.map(({ id }) => id);
-  assert.deepEqual(await ids({ 'x-tier': 'batch' }), ['alias', 'batch', 'gpt-4o']);
-  assert.deepEqual(await ids({ 'x-tier': 'online' }), ['alias', 'gpt-4o']);
+  assert.deepEqual(await ids({ 'x-tier': 'batch' }), ['alias', 'batch', ...CLAUDES, 'gpt-4o']);
+  assert.deepEqual(await ids({ 'x-tier': 'online' }), ['alias', ...CLAUDES, 'gpt-4o']);
 });
 
 it('the Anthropic client reads pages of any size', async () => {
@@ -69,9 +72,9 @@ it('the Anthropic client reads pages of any size', async () => {
       models.push([id, max_input_tokens, max_tokens]);
     }
     assert.deepEqual(models, [
-      ['claude-a', 200_000, null],
-      ['claude-b', 200_000, null],
-      ['claude-c', 200_000, null],
+      ['alias', null, null],
+      ...CLAUDES.map((id) => [id, 200_000, null]),
+      ['gpt-4o', 128_000, 16_384],
     ]);
   }
   const one = await anthropic.models.retrieve('claude-b');

@@ -111,6 +111,8 @@ export interface ResponseOptions {
   readonly model: string;
   /** False: read each event completely, for tests that compare both ways. */
   readonly templates?: boolean;
+  /** The time of the request, for responses that carry one. */
+  readonly createdMs?: number;
 }
 
 /**
@@ -121,6 +123,25 @@ export interface ResponseAdapter {
   readonly unary: UnaryReader;
   readonly reader: EventReader;
   readonly writer: StreamWriter;
+  /** Present where the provider speaks another API than the client. */
+  readonly conversion?: ResponseConversion | undefined;
+}
+
+/** Turns what a provider of another API sends into what the client expects. */
+export interface ResponseConversion {
+  /** Fields of the request that the provider did not get. */
+  readonly dropped: readonly string[];
+  /** Returns a whole document, which `unary` has read, in the client's form. */
+  document(bytes: Uint8Array): Uint8Array | Failure;
+  /** Returns the same as a complete stream, for a client that asked for one. */
+  streamOf(bytes: Uint8Array): Uint8Array;
+  /** Returns an error response in the client's form. */
+  error(status: number, bytes: Uint8Array): ConvertedError;
+}
+
+export interface ConvertedError {
+  readonly status: number;
+  readonly body: Uint8Array;
 }
 
 /**
@@ -182,6 +203,10 @@ export interface StreamWriter<Facts extends EventFacts = EventFacts> {
   truncate(usage: Usage): Uint8Array;
   /** Returns an error event of the API that ends the stream. */
   fail(failure: Failure): Uint8Array;
+  /** The client gets nothing of the provider's bytes: each event is replaced or dropped. */
+  readonly converts?: boolean;
+  /** Called once the provider's stream is over. Returns what the client still lacks. */
+  end?(): Uint8Array;
 }
 
 /** Reads a unary response. Its bytes pass unchanged. */

@@ -1,8 +1,9 @@
 /** Sends an admitted request to its backend, and sets up how its response will be read. Pure. */
+import type { ResponseAdapter, ResponseOptions } from '../providers/adapter.ts';
 import { drawsTokens } from '../quota/units.ts';
 import type { Admission, Held } from './admission/admission.ts';
 import type { Action } from './protocol.ts';
-import type { PreparedRequest, Request } from './request.ts';
+import { outputBound, type PreparedRequest, type Request } from './request.ts';
 import type { MeteredContext, ResponseContext } from './response/handler.ts';
 import { Lease } from './response/lease.ts';
 import { newTextSample, sampleOf } from './sample.ts';
@@ -30,7 +31,7 @@ function forwardCollected(
   const { request, held } = admission;
   const { facts, tokenizer, backendModel } = prepared.choice;
   const metered = isMetered(request);
-  const hideUsage = metered && facts.stream && !facts.usageAsked;
+  const hideUsage = metered && facts.stream && !facts.usageAsked && prepared.converted === undefined;
   sendRequest(request, prepared, held, hideUsage, out);
   if (!metered) {
     return uncountedResponse(admission, nowMs);
@@ -48,7 +49,7 @@ function forwardCollected(
     held,
     lease,
     context: responseContext(admission, {
-      adapter: request.found!.endpoint.response!(facts, { hideUsage, model: facts.model }),
+      adapter: adapterOf(request, prepared, { hideUsage, model: facts.model, createdMs: nowMs }),
       newMeter: () => parts.newMeter(tokenizer, backendModel),
       newSample: () => newTextSample(tokenizer, backendModel),
       lease,
@@ -71,9 +72,11 @@ function sendRequest(
   out: Action[],
 ): void {
   const { facts, target } = prepared.choice;
-  const pieces = request.outgoing(prepared, held?.outputTokens, askUsage);
+  const converted = prepared.converted?.finish(outputBound(prepared, held?.outputTokens));
+  const pieces = converted ? [converted.body] : request.outgoing(prepared, held?.outputTokens, askUsage);
   const bodyBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  const mutation = request.mutation(target.id, { streamed: isMetered(request) && facts.stream, bodyBytes });
+  const streamed = isMetered(request) && facts.stream;
+  const mutation = request.mutation(target.id, { streamed, bodyBytes, converted });
   out.push({ type: 'request-headers', mutation });
   for (const [index, bytes] of pieces.entries()) {
     const endOfStream = index === pieces.length - 1 && !request.endedByTrailers;
@@ -82,6 +85,14 @@ function sendRequest(
   if (request.endedByTrailers) {
     out.push({ type: 'request-trailers' });
   }
+}
+
+function adapterOf(
+  { found }: Request,
+  { choice, converted }: PreparedRequest,
+  options: ResponseOptions,
+): ResponseAdapter {
+  return converted?.response(choice.facts, options) ?? found!.endpoint.response!(choice.facts, options);
 }
 
 /**

@@ -3,6 +3,7 @@
  */
 import {
   CLIENT_HEADER_PREFIXES,
+  CONVERTED_HEADER_PREFIXES,
   LIMIT_HEADER_PREFIXES,
   OWN_HEADER_PREFIX,
   ROUTE_HEADER,
@@ -23,6 +24,15 @@ export function hideFromProvider(headers: HeaderList, remove: string[]): void {
   }
 }
 
+/** Collects the headers of a client API that the provider does not speak, such as its version. */
+export function hideClientApi(headers: HeaderList, remove: string[]): void {
+  for (const [name] of headers) {
+    if (beginsWith(name, CONVERTED_HEADER_PREFIXES)) {
+      remove.push(name);
+    }
+  }
+}
+
 /**
  * Collects the headers that no client may receive. `ours` are the limit headers that replace the
  * provider's.
@@ -32,6 +42,15 @@ export function hideFromClient(headers: HeaderList, ours: HeaderList, remove: st
     if (name.startsWith(OWN_HEADER_PREFIX)) {
       remove.push(name);
     } else if (ours.length > 0 && beginsWith(name, LIMIT_HEADER_PREFIXES) && !ours.some(([own]) => own === name)) {
+      remove.push(name);
+    }
+  }
+}
+
+/** Collects the headers that describe a response in the provider's API, which was converted. */
+export function hideConvertedProvider(headers: HeaderList, remove: string[]): void {
+  for (const [name] of headers) {
+    if (beginsWith(name, CONVERTED_HEADER_PREFIXES) && !remove.includes(name)) {
       remove.push(name);
     }
   }

@@ -4,6 +4,8 @@
  */
 import { REQUEST_ID_HEADER, ROUTE_HEADER } from '../../contract/headers.ts';
 import { Presented } from '../access/presented.ts';
+import type { ProviderRequest } from '../conversion/conversion.ts';
+import type { ConvertedRequest } from '../conversion/converted-request.ts';
 import { type Failure, failure } from '../errors.ts';
 import { firstHeader, type HeaderList, type HeaderMutation, headerValues } from '../exchange.ts';
 import { newScanner } from '../json/json-tokenizer.ts';
@@ -17,7 +19,7 @@ import type { AgentIds } from '../record.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
 import type { RoutingDecision } from './admission/select-backend.ts';
 import { agentIds } from './agent-ids.ts';
-import { hideFromProvider } from './hidden-headers.ts';
+import { hideClientApi, hideFromProvider } from './hidden-headers.ts';
 import type { InputCount } from './input-count.ts';
 import { PassthroughBody } from './passthrough-body.ts';
 import type { Action, EventOf } from './protocol.ts';
@@ -48,6 +50,8 @@ export interface PreparedRequest {
   /** Undefined once the body is released. */
   body: ScannedBody | undefined;
   readonly choice: RoutingDecision;
+  /** Present where the target speaks another API than the client. */
+  readonly converted: ConvertedRequest | undefined;
   readonly plan: QuotaPlan;
   readonly input: InputCount;
 }
@@ -200,6 +204,12 @@ export class Request {
     return problem;
   }
 
+  /** Accounts for the conversion of the body, which takes about as much memory again. */
+  keepConverted(out: Action[]): void {
+    out.push({ type: 'keep', bytes: this.#collectedBytes });
+    this.#keptBytes += this.#collectedBytes;
+  }
+
   /** Returns the complete body. */
   scanned(): ScannedBody | Failure {
     return this.#scanner!.finish();
@@ -222,7 +232,7 @@ export class Request {
    * describes an edited body: Envoy uses its length only with `allow_content_length_header`, and
    * sends chunks otherwise. A stream must not be compressed, because it may be edited.
    */
-  mutation(target: string, collected?: { readonly streamed: boolean; readonly bodyBytes: number }): HeaderMutation {
+  mutation(target: string, collected?: CollectedBody): HeaderMutation {
     const remove: string[] = [];
     hideFromProvider(this.#headers, remove);
     const set: (readonly [string, string])[] = [[ROUTE_HEADER, target]];
@@ -235,6 +245,11 @@ export class Request {
     if (collected?.streamed) {
       set.push(['accept-encoding', 'identity']);
     }
+    if (collected?.converted !== undefined) {
+      const { path, headers } = collected.converted;
+      hideClientApi(this.#headers, remove);
+      set.push([':path', path], ['content-type', 'application/json'], ...headers);
+    }
     return { set, remove, clearRouteCache: true };
   }
 
@@ -242,17 +257,10 @@ export class Request {
    * Returns the body for the backend. Only the model, a lower output bound and the request for
    * usage differ.
    */
-  outgoing(
-    { body, choice, plan }: PreparedRequest,
-    heldOutputTokens: number | undefined,
-    askUsage: boolean,
-  ): readonly Uint8Array[] {
+  outgoing(prepared: PreparedRequest, heldOutputTokens: number | undefined, askUsage: boolean): readonly Uint8Array[] {
+    const { body, choice } = prepared;
     const { facts, target } = choice;
-    const granted =
-      plan.output.mode === 'bound' && heldOutputTokens !== undefined
-        ? Math.floor(heldOutputTokens / facts.choices)
-        : undefined;
-    const bound = granted !== undefined && granted < plan.choiceTokens ? granted : plan.policyBound;
+    const bound = outputBound(prepared, heldOutputTokens);
     const edits = {
       ...(target.model === undefined || target.model === facts.model ? {} : { model: target.model }),
       ...(bound === undefined ? {} : { outputTokens: bound }),
@@ -261,6 +269,25 @@ export class Request {
     const splices = this.found!.endpoint.edit(body!, edits, target.backendPolicy.schema);
     return joined(splices.length === 0 ? body!.bytes : splice(body!.bytes, splices));
   }
+}
+
+/** Describes the body for the backend. */
+interface CollectedBody {
+  readonly streamed: boolean;
+  readonly bodyBytes: number;
+  readonly converted: ProviderRequest | undefined;
+}
+
+/** Returns the output bound of each choice that the backend must keep, below the client's own. */
+export function outputBound(
+  { choice, plan }: PreparedRequest,
+  heldOutputTokens: number | undefined,
+): number | undefined {
+  const granted =
+    plan.output.mode === 'bound' && heldOutputTokens !== undefined
+      ? Math.floor(heldOutputTokens / choice.facts.choices)
+      : undefined;
+  return granted !== undefined && granted < plan.choiceTokens ? granted : plan.policyBound;
 }
 
 function withoutQuery(path: string): string {

@@ -74,24 +74,30 @@ export function findPassthrough(
 }
 
 /**
- * Returns one of the targets that serve one of the APIs: by weight, among those of the lowest
- * priority number that has a healthy target. Where no target is healthy, health is ignored, because
- * a wrong guess must not disable a provider. `random` is in [0, 1).
+ * Returns one of the targets that serve one of the APIs, or by a conversion: by weight, among those
+ * of the lowest priority number that has a healthy target. Among these, a target that needs no
+ * conversion comes first. Where no target is healthy, health is ignored, because a wrong guess must
+ * not disable a provider. `random` is in [0, 1).
  */
 export function chooseTarget(
   targets: readonly CompiledTarget[],
   providerApis: readonly ProviderApi[],
+  isConvertible: (providerApi: ProviderApi) => boolean,
   healthy: (id: string) => boolean,
   random: number,
 ): CompiledTarget | undefined {
-  const able = targets.filter((target) => target.weight > 0 && providerApis.includes(target.backendPolicy.schema));
+  const serves = ({ backendPolicy: { schema } }: CompiledTarget) => providerApis.includes(schema);
+  const able = targets.filter(
+    (target) => target.weight > 0 && (serves(target) || isConvertible(target.backendPolicy.schema)),
+  );
   if (able.length <= 1) {
     return able[0];
   }
   const well = able.filter((target) => healthy(target.id));
   const from = well.length > 0 ? well : able;
   const priority = Math.min(...from.map((target) => target.priority));
-  const group = from.filter((target) => target.priority === priority);
+  const all = from.filter((target) => target.priority === priority);
+  const group = all.some(serves) ? all.filter(serves) : all;
   const total = group.reduce((sum, target) => sum + target.weight, 0);
   let left = random * total;
   for (const target of group) {

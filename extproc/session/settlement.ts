@@ -4,7 +4,7 @@ import { type Interruption, interruptedBy } from '../interruption.ts';
 import { costNanos, covers } from '../quota/money.ts';
 import type { Hold } from '../quota/store.ts';
 import { unitOf } from '../quota/units.ts';
-import type { AccessRecord, QuotaDecision, RequestCost, RequestRecord } from '../record.ts';
+import type { AccessRecord, ConversionRecord, QuotaDecision, RequestCost, RequestRecord } from '../record.ts';
 import type { Admission } from './admission/admission.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
 import { estimateKey, type RoutingDecision } from './admission/select-backend.ts';
@@ -178,6 +178,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     rule: choice?.rule.rule.name ?? passthrough?.passthrough.rule,
     backend: choice?.target.backend,
     schema: choice?.target.backendPolicy.schema,
+    conversion: conversionRecord(admission),
     operation: request.found?.endpoint.operation,
     method: request.method,
     path: request.path,
@@ -213,6 +214,15 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
         }
       : undefined,
   };
+}
+
+function conversionRecord({ choice, prepared }: Admission): ConversionRecord | undefined {
+  return (
+    choice?.conversion && {
+      providerApi: choice.conversion.providerApi,
+      dropped: prepared?.converted?.dropped ?? [],
+    }
+  );
 }
 
 function pricedCost(choice: RoutingDecision | undefined, { usage }: Cost): RequestCost | undefined {

@@ -7,7 +7,7 @@ import { jsonText } from '../../runtime/json-text.ts';
 import { backendFailure, type Interruption } from '../interruption.ts';
 import type { Overdraft } from '../quota/store.ts';
 import { measuredAmount } from '../quota/units.ts';
-import type { AccessRecord, RequestRecord } from '../record.ts';
+import type { AccessRecord, ConversionRecord, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 
 /** Clients choose models, paths and request ids. */
@@ -28,6 +28,9 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   line += text('rule', outcome.rule);
   line += text('backend', outcome.backend);
   line += text('operation', outcome.operation);
+  if (outcome.conversion !== undefined) {
+    line += conversion(outcome.conversion);
+  }
   line += text('model', outcome.model);
   line += text('responseModel', outcome.responseModel);
   line += tenant(outcome.buckets);
@@ -90,6 +93,10 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
     line += `,"overdrafts":${jsonText(list)}`;
   }
   return `${line},"requestBytes":${outcome.requestBytes},"responseBytes":${outcome.responseBytes}}\n`;
+}
+
+function conversion({ providerApi, dropped }: ConversionRecord): string {
+  return `,"convertedTo":"${providerApi}"${dropped.length === 0 ? '' : `,"dropped":${jsonText(dropped)}`}`;
 }
 
 function backend(broken: Interruption): string {

@@ -26,6 +26,7 @@ export const outcomeOfStream: RequestRecord = {
   rule: 'small',
   backend: 'default/openai',
   schema: 'OpenAI',
+  conversion: undefined,
   operation: 'chat',
   method: 'POST',
   path: '/v1/chat/completions',

@@ -78,4 +78,8 @@ function modelsBody(served: ServedModels, path: string, query: URLSearchParams) 
   return Buffer.from(JSON.stringify(list));
 }
 
-export const models: readonly ClientApi[] = modelsEndpoint(['Anthropic'], anthropicDialect, modelsBody);
+export const models: readonly ClientApi[] = modelsEndpoint(
+  ['Anthropic', 'OpenAI', 'HuggingFaceTGI'],
+  anthropicDialect,
+  modelsBody,
+);

@@ -31,4 +31,8 @@ function modelsBody(models: ServedModels, path: string) {
   return model === undefined ? modelNotServed : Buffer.from(JSON.stringify(modelObject(model)));
 }
 
-export const models: readonly ClientApi[] = modelsEndpoint(['OpenAI', 'HuggingFaceTGI'], openAiDialect, modelsBody);
+export const models: readonly ClientApi[] = modelsEndpoint(
+  ['OpenAI', 'HuggingFaceTGI', 'Anthropic'],
+  openAiDialect,
+  modelsBody,
+);

@@ -1,16 +1,19 @@
 /** Plans what the request must hold of the quotas that apply to it. */
 import type { ConditionFacts } from '../../../contract/condition.ts';
-import { isFailure } from '../../errors.ts';
+import type { Conversion, ConvertedRequest } from '../../conversion/converted-request.ts';
+import { type Failure, isFailure } from '../../errors.ts';
 import { selectedQuotas } from '../../quota-conditions.ts';
 import { InputCount } from '../input-count.ts';
+import type { Action } from '../protocol.ts';
 import type { Admission, AdmissionStep } from './admission.ts';
 import { passthroughBuckets } from './admit-passthrough.ts';
 import { demandOf } from './permission.ts';
 import { planQuota } from './quota-plan.ts';
+import type { RoutingDecision } from './select-backend.ts';
 
 export const plan: AdmissionStep = {
   name: 'plan',
-  run(admission) {
+  run(admission, _nowMs, out) {
     const { request, choice, identity, group } = admission;
     const quotas = selectedQuotas((choice?.rule ?? admission.passthrough!).quotas, () => factsOf(admission));
     const facts = { header: request.header, caller: identity?.proven.caller, group };
@@ -22,15 +25,33 @@ export const plan: AdmissionStep = {
       admission.buckets = buckets;
       return 'next';
     }
-    const planned = planQuota(request.found!.endpoint, choice, quotas, facts, admission.context.estimates);
+    const converted = choice.conversion && convertBody(admission, choice, choice.conversion, out);
+    if (converted !== undefined && isFailure(converted)) {
+      return converted;
+    }
+    const { endpoint } = request.found!;
+    const hides = converted?.hiddenOutput ?? endpoint.hidesOutput?.(choice.backendModel) ?? false;
+    const planned = planQuota(endpoint, choice, hides, quotas, facts, admission.context.estimates);
     if (isFailure(planned)) {
       return planned;
     }
     admission.buckets = planned.buckets;
-    admission.prepared = { body: admission.body, choice, plan: planned, input: new InputCount(choice, planned) };
+    const input = new InputCount(choice, planned);
+    admission.prepared = { body: admission.body, choice, converted, plan: planned, input };
     return 'next';
   },
 };
+
+/** Converts the body before it is counted, because what cannot be converted is refused. */
+function convertBody(
+  { request, body }: Admission,
+  { facts, backendModel: model, modelFacts, rule }: RoutingDecision,
+  conversion: Conversion,
+  out: Action[],
+): ConvertedRequest | Failure {
+  request.keepConverted(out);
+  return conversion.convert(body!, { facts, model, modelFacts, drops: rule.rule.unsupported === 'Drop' });
+}
 
 /** Without an access policy, the caller has no tenant, user or groups. */
 function factsOf(admission: Admission): ConditionFacts {

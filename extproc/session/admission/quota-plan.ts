@@ -40,11 +40,12 @@ type ModelChoice = Pick<RoutingDecision, 'rule' | 'target' | 'backendModel' | 'm
 
 /**
  * Computes what the request must hold of the quotas that count it. Returns a failure where it may
- * not pass.
+ * not pass. `hidesOutput`: the model at the backend bills output that it does not stream.
  */
 export function planQuota(
   endpoint: ClientApi,
   choice: RoutingDecision,
+  hidesOutput: boolean,
   quotas: readonly Quota[],
   caller: CallerFacts,
   estimates: OutputEstimates,
@@ -72,7 +73,7 @@ export function planQuota(
   const choiceTokens = policyBound ?? (Number.isFinite(most) ? most : ASSUMED_MAX_OUTPUT_TOKENS);
   const hidden =
     model === undefined || model.reasoningTokens === 'Auto'
-      ? facts.hiddenOutput || endpoint.hidesOutput?.(choice.backendModel) === true
+      ? facts.hiddenOutput || hidesOutput
       : model.reasoningTokens === 'Billed';
   const counted = endpoint.kind === 'metered' && facts.hasOutput && tokenQuotas.some(({ quota }) => drawsOutput(quota));
   return {

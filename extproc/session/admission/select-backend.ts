@@ -1,5 +1,7 @@
 /** Chooses the rule and the backend of a request. Pure. */
-import type { ModelFacts, Tokenizer } from '../../../contract/policy.ts';
+import type { ModelFacts, ProviderApi, Tokenizer } from '../../../contract/policy.ts';
+import type { Conversion } from '../../conversion/converted-request.ts';
+import { conversionFor } from '../../conversion/registry.ts';
 import { type Failure, failure } from '../../errors.ts';
 import type { CompiledRule, CompiledTarget, CompiledVirtualHost } from '../../policy/compile.ts';
 import type { ClientApi, RequestFacts } from '../../providers/adapter.ts';
@@ -11,6 +13,8 @@ export interface RoutingDecision {
   readonly rule: CompiledRule;
   readonly target: CompiledTarget;
   readonly facts: RequestFacts;
+  /** Present where the target speaks another API than the client. */
+  readonly conversion: Conversion | undefined;
   /** The model's name at the backend. */
   readonly backendModel: string;
   readonly modelFacts: ModelFacts | undefined;
@@ -46,7 +50,8 @@ export function selectBackend(
       `Rule ${JSON.stringify(rule.rule.name)} of AIGatewayRoute ${rule.rule.route} has no usable backend. See the status of the route, or the log of the gateway.`,
     );
   }
-  const target = chooseTarget(rule.targets, endpoint.providerApis, healthy, random);
+  const convertible = (providerApi: ProviderApi) => conversionFor(endpoint, providerApi) !== undefined;
+  const target = chooseTarget(rule.targets, endpoint.providerApis, convertible, healthy, random);
   if (target === undefined) {
     return failure(
       'model_not_found',
@@ -60,6 +65,7 @@ export function selectBackend(
     rule,
     target,
     facts,
+    conversion: conversionFor(endpoint, target.backendPolicy.schema),
     backendModel,
     modelFacts: known,
     modelIsKnown: isKnownModel(rule, known, facts.model),

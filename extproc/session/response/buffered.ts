@@ -86,7 +86,8 @@ export class BufferedResponse implements ResponseHandler {
   #end(nowMs: number, out: Action[]): void {
     const { withoutVerdict } = this.#stage;
     const unread = withoutVerdict !== 'release' && this.#reader.evidence(nowMs).unreadable;
-    this.refused = this.#reader.failure ?? this.#stage.end() ?? (unread ? withoutVerdict : undefined);
+    this.refused =
+      this.#reader.refused ?? this.#reader.failure ?? this.#stage.end() ?? (unread ? withoutVerdict : undefined);
     if (this.refused === undefined) {
       this.#release(out);
       this.ended = true;

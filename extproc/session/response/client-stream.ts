@@ -35,6 +35,9 @@ export class ClientStream implements EventSink {
 
   event(bytes: Uint8Array, start: number, end: number, part: EventPart, facts: EventFacts): void {
     const writer = this.#writer;
+    if (part === 'begun' && writer.converts) {
+      return;
+    }
     this.#inEvent = part === 'begun';
     const verdict = this.#inEvent ? 'pass' : writer.write(bytes, start, end, facts);
     if (verdict === 'pass' && this.#passing === bytes && this.#passingTo === start) {
@@ -63,6 +66,14 @@ export class ClientStream implements EventSink {
   truncate(usage: Usage): void {
     this.#endEvent();
     this.#pieces.push(this.#writer.truncate(usage));
+  }
+
+  /** Adds what the client lacks of a stream that the provider has ended. */
+  end(): void {
+    const rest = this.#writer.end?.();
+    if (rest !== undefined && rest.length > 0) {
+      this.#pieces.push(rest);
+    }
   }
 
   /** Ends the stream with an error event. */

@@ -3,7 +3,7 @@
  * reach the client.
  */
 import type { Failure } from '../../errors.ts';
-import type { Action, EventOf } from '../protocol.ts';
+import type { Action, ActionOf, EventOf } from '../protocol.ts';
 import type { ResponseEvidence } from './evidence.ts';
 import { brokenEncoding } from './form.ts';
 import type { MeteredContext, ResponseBodyEvent, ResponseHandler } from './handler.ts';
@@ -21,6 +21,8 @@ export class IncomingBody {
   firstTokenMs: number | undefined;
   upstreamEnded = false;
   hasTrailers = false;
+  /** The answer to the response headers, which waits for a document that is converted. */
+  heldHeaders: HeldHeaders | undefined;
   /** The body is not what its content-encoding says. */
   undecodable = false;
 
@@ -35,13 +37,15 @@ export class IncomingBody {
   }
 }
 
+export type HeldHeaders = ActionOf<'response-headers'>;
+
 export const NO_BYTES = new Uint8Array(0);
 
 export abstract class MeteredResponse implements ResponseHandler {
   ended = false;
   blocked = false;
   failure: Failure | undefined;
-  readonly refused = undefined;
+  refused: Failure | undefined;
   protected readonly context: MeteredContext;
   protected readonly incoming: IncomingBody;
 

@@ -1,18 +1,25 @@
 /** Reads the headers of a response and chooses how its body is handled. */
-import { PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../../contract/headers.ts';
+import { DROPPED_HEADER, PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../../contract/headers.ts';
 import { isInflatable } from '../../compression/inflate.ts';
 import { envoyFailure, type Failure } from '../../errors.ts';
 import { firstHeader, type HeaderList, headerValues } from '../../exchange.ts';
 import { type Interruption, interruptionOf } from '../../interruption.ts';
-import { hideFromClient } from '../hidden-headers.ts';
-import type { Action, EventOf } from '../protocol.ts';
+import type { ResponseConversion } from '../../providers/adapter.ts';
+import { hideConvertedProvider, hideFromClient } from '../hidden-headers.ts';
+import type { Action, ActionOf, EventOf } from '../protocol.ts';
 import { idHeader, isLocalReply, limitHeaders, localReplyMutation } from '../replies.ts';
 import { BufferedResponse } from './buffered.ts';
+import { ConvertedErrorResponse } from './converted-error.ts';
 import { encodingOf, isEventStream, unreadableEncoding } from './form.ts';
 import type { MeteredContext, ResponseContext, ResponseHandler } from './handler.ts';
 import { IncomingBody } from './metered.ts';
 import { type PassthroughOptions, PassthroughResponse } from './passthrough.ts';
 import { UndecidedResponse } from './undecided.ts';
+
+/** For a response that claims success and has no body. */
+const BAD_GATEWAY = 502;
+
+type HeaderEntry = HeaderList[number];
 
 export interface ResponseHead {
   readonly status: number;
@@ -57,7 +64,11 @@ export function openResponse(
     return { head, handler: unread(context, { ended: true, unreadable: true, refused }) };
   }
   const readable = counted && !unreadable;
-  const relayed = readable && (metered.streamed || isEventStream(contentType));
+  const conversion = metered?.adapter.conversion;
+  if (conversion !== undefined && (!readable || endOfStream)) {
+    return openConvertedError(context, metered!, event, head, nowMs, out);
+  }
+  const relayed = readable && (metered.streamed || isEventStream(contentType) || conversion !== undefined);
   const inflating = readable && encoding !== '';
   if (inflating) {
     out.push({ type: 'inflate', encoding });
@@ -69,10 +80,11 @@ export function openResponse(
   }
   const limits = limitHeaders(dialect, snapshots, nowMs);
   hideFromClient(headers, limits, remove);
-  const action: Action = {
-    type: 'response-headers',
-    mutation: { set: [...idHeader(requestId), ...limits], remove },
-  };
+  const set = [...idHeader(requestId), ...limits];
+  if (conversion !== undefined) {
+    convertHeaders(headers, conversion, metered!.streamed, { set, remove });
+  }
+  const action: ActionOf<'response-headers'> = { type: 'response-headers', mutation: { set, remove } };
   if (!readable) {
     out.push(action);
     return { head, handler: unread(context, { ended: endOfStream, unreadable }) };
@@ -81,11 +93,58 @@ export function openResponse(
   const handler = new UndecidedResponse(metered, incoming);
   handler.ended = endOfStream;
   const { stage } = metered;
+  if (conversion !== undefined && stage === undefined && !metered.streamed) {
+    incoming.heldHeaders = action;
+    return { head, handler };
+  }
   if (stage !== undefined && stage.limits.bufferedBytes > 0 && !endOfStream) {
     return { head, handler: new BufferedResponse(stage, handler, incoming, action) };
   }
   out.push(action);
   return { head, handler };
+}
+
+/** Opens an error of a provider that speaks another API, or a response without a body. */
+function openConvertedError(
+  { dialect, requestId, snapshots }: ResponseContext,
+  metered: MeteredContext,
+  { headers, endOfStream }: EventOf<'response-headers'>,
+  head: ResponseHead,
+  nowMs: number,
+  out: Action[],
+): OpenedResponse {
+  const conversion = metered.adapter.conversion!;
+  const status = head.status >= 300 ? head.status : BAD_GATEWAY;
+  const limits = limitHeaders(dialect, snapshots, nowMs);
+  const set = [...idHeader(requestId), ...limits];
+  const remove = ['content-length', 'content-encoding'];
+  hideFromClient(headers, limits, remove);
+  convertHeaders(headers, conversion, false, { set, remove });
+  const encoding = encodingOf(headerValues(headers, 'content-encoding'));
+  const inflating = isInflatable(encoding);
+  const incoming = new IncomingBody(true, inflating);
+  const action: ActionOf<'response-headers'> = { type: 'response-headers', mutation: { set, remove } };
+  const handler = new ConvertedErrorResponse(metered, incoming, conversion, status, action);
+  if (endOfStream) {
+    handler.withoutBody(out);
+  } else if (inflating) {
+    out.push({ type: 'inflate', encoding });
+  }
+  return { head, handler };
+}
+
+/** Describes a converted body, and removes what describes the provider's. */
+function convertHeaders(
+  headers: HeaderList,
+  { dropped }: ResponseConversion,
+  streamed: boolean,
+  { set, remove }: { readonly set: HeaderEntry[]; readonly remove: string[] },
+): void {
+  set.push(['content-type', streamed ? 'text/event-stream; charset=utf-8' : 'application/json']);
+  if (dropped.length > 0) {
+    set.push([DROPPED_HEADER, dropped.join(', ')]);
+  }
+  hideConvertedProvider(headers, remove);
 }
 
 /** Where a stage is present, it decides too whether a response that it cannot read may pass. */

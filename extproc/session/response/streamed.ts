@@ -110,6 +110,7 @@ export class StreamedResponse extends MeteredResponse {
 
   #end(out: Action[]): void {
     const { hasTrailers } = this.incoming;
+    this.#client!.end();
     this.#release(!hasTrailers, out);
     if (hasTrailers) {
       out.push({ type: 'response-trailers' });

@@ -33,13 +33,13 @@ export class UnaryResponse extends MeteredResponse {
     }
     const last = incoming.complete;
     if (incoming.relayed) {
-      this.#relay(bytes, last, nowMs, out);
+      this.relay(bytes, last, nowMs, out);
     }
-    this.ended = last;
+    this.ended ||= last;
     return this;
   }
 
-  #relay(bytes: Uint8Array, last: boolean, nowMs: number, out: Action[]): void {
+  protected relay(bytes: Uint8Array, last: boolean, nowMs: number, out: Action[]): void {
     const { incoming } = this;
     if (bytes.length > 0 && incoming.firstTokenMs === undefined) {
       incoming.firstTokenMs = nowMs;

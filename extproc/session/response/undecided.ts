@@ -4,8 +4,9 @@
  */
 import type { Failure } from '../../errors.ts';
 import type { Action } from '../protocol.ts';
+import { ConvertedDocument } from './converted-document.ts';
 import { type ResponseEvidence, unreadEvidence } from './evidence.ts';
-import { formOf } from './form.ts';
+import { formOf, type ResponseForm } from './form.ts';
 import type { ResponseHandler } from './handler.ts';
 import { MeteredResponse } from './metered.ts';
 import { StreamedResponse } from './streamed.ts';
@@ -17,17 +18,32 @@ export class UndecidedResponse extends MeteredResponse {
     const expected = incoming.relayed ? 'stream' : 'unary';
     const form = formOf(bytes, expected);
     if (form === undefined && !incoming.complete) {
-      if (incoming.relayed && bytes.length > 0) {
+      if (incoming.relayed && bytes.length > 0 && context.adapter.conversion === undefined) {
         out.push({ type: 'response-body', bytes, endOfStream: false });
       }
       return this;
     }
-    const Handler = (form ?? expected) === 'unary' ? UnaryResponse : StreamedResponse;
-    return new Handler(context, incoming).read(bytes, nowMs, out);
+    return this.#handlerOf(form ?? expected).read(bytes, nowMs, out);
+  }
+
+  #handlerOf(form: ResponseForm): MeteredResponse {
+    const { context, incoming } = this;
+    const { conversion } = context.adapter;
+    if (conversion === undefined) {
+      return form === 'unary' ? new UnaryResponse(context, incoming) : new StreamedResponse(context, incoming);
+    }
+    // A stream that nobody asked for is not in the provider's API.
+    return form === 'stream' && context.streamed
+      ? new StreamedResponse(context, incoming)
+      : new ConvertedDocument(context, incoming, conversion);
   }
 
   fail(problem: Failure, out: Action[]): void {
     if (this.ended || !this.incoming.relayed) {
+      return;
+    }
+    if (this.incoming.heldHeaders !== undefined) {
+      this.refused = problem;
       return;
     }
     this.failure = problem;

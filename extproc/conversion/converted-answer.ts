@@ -1,0 +1,100 @@
+/** Reads the response to a converted request, and writes it for the client. */
+import { type Failure, isFailure } from '../errors.ts';
+import type {
+  ConvertedError,
+  EventReader,
+  RequestFacts,
+  ResponseAdapter,
+  ResponseConversion,
+  ResponseOptions,
+  StreamWriter,
+  UnaryReader,
+} from '../providers/adapter.ts';
+import type { Usage } from '../usage.ts';
+import { AnswerFacts, type AnswerPart, collectAnswer } from './answer.ts';
+import type { ConversionClient, ConversionProvider, ResponseMeters } from './conversion.ts';
+import { DecodingReader } from './decoding-reader.ts';
+import { unreadableAnswer } from './failures.ts';
+import { parsedJson } from './json-values.ts';
+
+const NOTHING = new Uint8Array(0);
+
+export class ConvertedAnswer implements ResponseAdapter, ResponseConversion {
+  readonly dropped: readonly string[];
+  readonly #client: ConversionClient;
+  readonly #provider: ConversionProvider;
+  readonly #request: RequestFacts;
+  readonly #options: ResponseOptions;
+  #ownMeters: ResponseMeters | undefined;
+  #reader: EventReader<AnswerFacts> | undefined;
+  #writer: StreamWriter<AnswerFacts> | undefined;
+
+  constructor(
+    client: ConversionClient,
+    provider: ConversionProvider,
+    request: RequestFacts,
+    options: ResponseOptions,
+    dropped: readonly string[],
+  ) {
+    this.#client = client;
+    this.#provider = provider;
+    this.#request = request;
+    this.#options = options;
+    this.dropped = dropped;
+  }
+
+  get conversion(): ResponseConversion {
+    return this;
+  }
+
+  get unary(): UnaryReader {
+    return this.#meters.unary;
+  }
+
+  get reader(): EventReader {
+    this.#reader ??= new DecodingReader(this.#meters.reader, this.#provider.newDecoder());
+    return this.#reader;
+  }
+
+  get writer(): StreamWriter {
+    this.#writer ??= this.#client.newWriter(this.#request, this.#options);
+    return this.#writer as StreamWriter;
+  }
+
+  get #meters(): ResponseMeters {
+    this.#ownMeters ??= this.#provider.meters(this.#request, this.#options);
+    return this.#ownMeters;
+  }
+
+  document(bytes: Uint8Array): Uint8Array | Failure {
+    const answer = collectAnswer(this.#partsOf(bytes, this.unary.usage));
+    return isFailure(answer) ? answer : this.#client.document(answer, this.#options);
+  }
+
+  streamOf(bytes: Uint8Array): Uint8Array {
+    const { writer } = this;
+    const facts = new AnswerFacts(this.#partsOf(bytes, this.unary.usage));
+    const written = writer.write(bytes, 0, bytes.length, facts) === 'replace' ? writer.replacement : NOTHING;
+    return Buffer.concat([written, writer.end?.() ?? NOTHING]);
+  }
+
+  error(status: number, bytes: Uint8Array): ConvertedError {
+    const error = this.#provider.readError(status, parsedJson(Buffer.from(bytes).toString()));
+    const { dialect, overloadedStatus } = this.#client;
+    return {
+      status: error.kind === 'unavailable' ? overloadedStatus : error.status,
+      body: dialect.errorBody({ ...error, failure: true }),
+    };
+  }
+
+  #partsOf(bytes: Uint8Array, usage: Usage | undefined): readonly AnswerPart[] {
+    const parts = this.#provider.newDecoder().document(parsedJson(Buffer.from(bytes).toString()));
+    const last = parts.at(-1);
+    if (last === undefined) {
+      return [{ type: 'error', failure: unreadableAnswer }];
+    }
+    return usage === undefined || last.type === 'error'
+      ? parts
+      : [...parts.slice(0, -1), { type: 'usage', usage }, last];
+  }
+}

@@ -1,0 +1,81 @@
+/** One conversion, and what becomes of one request and its response by it. */
+import type { ModelFacts, ProviderApi } from '../../contract/policy.ts';
+import { type Failure, failure } from '../errors.ts';
+import type { ScannedBody } from '../json/scanner.ts';
+import type { RequestFacts, ResponseAdapter, ResponseOptions } from '../providers/adapter.ts';
+import type { ConversionClient, ConversionProvider, EncodedRequest, ProviderRequest } from './conversion.ts';
+import { ConvertedAnswer } from './converted-answer.ts';
+import { parsedJson, recordOf } from './json-values.ts';
+import { Losses } from './losses.ts';
+
+export interface ConversionRequest {
+  readonly facts: RequestFacts;
+  /** The model's name at the backend. */
+  readonly model: string;
+  readonly modelFacts: ModelFacts | undefined;
+  /** Drop what the provider has no place for, rather than refuse it. */
+  readonly drops: boolean;
+}
+
+export class Conversion {
+  readonly providerApi: ProviderApi;
+  readonly #client: ConversionClient;
+  readonly #provider: ConversionProvider;
+
+  constructor(client: ConversionClient, provider: ConversionProvider, providerApi: ProviderApi) {
+    this.#client = client;
+    this.#provider = provider;
+    this.providerApi = providerApi;
+  }
+
+  /** Converts a whole request, up to what only the reservation decides. */
+  convert(body: ScannedBody, { facts, model, modelFacts, drops }: ConversionRequest): ConvertedRequest | Failure {
+    const document = recordOf(parsedJson(Buffer.concat(body.bytes).toString()));
+    if (document === undefined) {
+      return failure('invalid_body', 'The request body is not a JSON object.');
+    }
+    const losses = new Losses(this.providerApi, this.#client.fieldNames, drops);
+    const conversation = this.#client.read(document, losses);
+    if (losses.problem !== undefined) {
+      return losses.problem;
+    }
+    const target = { providerApi: this.providerApi, model, modelFacts, request: facts };
+    const encoded = this.#provider.encode(conversation, target, losses);
+    const hiddenOutput = this.#provider.hidesOutput(conversation, model);
+    return losses.problem ?? new ConvertedRequest(this.#client, this.#provider, encoded, hiddenOutput, losses.dropped);
+  }
+}
+
+export class ConvertedRequest {
+  readonly hiddenOutput: boolean;
+  /** Fields of the client's body that the provider does not get. */
+  readonly dropped: readonly string[];
+  readonly #client: ConversionClient;
+  readonly #provider: ConversionProvider;
+  #encoded: EncodedRequest | undefined;
+
+  constructor(
+    client: ConversionClient,
+    provider: ConversionProvider,
+    encoded: EncodedRequest,
+    hiddenOutput: boolean,
+    dropped: readonly string[],
+  ) {
+    this.#client = client;
+    this.#provider = provider;
+    this.#encoded = encoded;
+    this.hiddenOutput = hiddenOutput;
+    this.dropped = dropped;
+  }
+
+  /** Returns the request for the provider, once. */
+  finish(outputTokens: number | undefined): ProviderRequest {
+    const encoded = this.#encoded!;
+    this.#encoded = undefined;
+    return encoded.finish(outputTokens);
+  }
+
+  response(request: RequestFacts, options: ResponseOptions): ResponseAdapter {
+    return new ConvertedAnswer(this.#client, this.#provider, request, options, this.dropped);
+  }
+}

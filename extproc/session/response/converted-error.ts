@@ -1,0 +1,79 @@
+/** Sends an error response of a provider that speaks another API in the client's form. */
+import type { Failure } from '../../errors.ts';
+import type { ResponseConversion } from '../../providers/adapter.ts';
+import type { Action, ActionOf } from '../protocol.ts';
+import { type ResponseEvidence, unreadEvidence } from './evidence.ts';
+import type { MeteredContext, ResponseHandler } from './handler.ts';
+import { type IncomingBody, MeteredResponse } from './metered.ts';
+
+/** Longer than any error; the rest is ignored. */
+const MAX_ERROR_BYTES = 64 * 1024;
+
+type Headers = ActionOf<'response-headers'>;
+
+export class ConvertedErrorResponse extends MeteredResponse {
+  readonly #conversion: ResponseConversion;
+  readonly #status: number;
+  readonly #headers: Headers;
+  #kept: Uint8Array[] = [];
+  #keptBytes = 0;
+
+  constructor(
+    context: MeteredContext,
+    incoming: IncomingBody,
+    conversion: ResponseConversion,
+    status: number,
+    headers: Headers,
+  ) {
+    super(context, incoming);
+    this.#conversion = conversion;
+    this.#status = status;
+    this.#headers = headers;
+    if (context.lease !== undefined) {
+      context.lease.reclaimable = false;
+    }
+  }
+
+  read(bytes: Uint8Array, _nowMs: number, out: Action[]): ResponseHandler {
+    if (bytes.length > 0 && this.#keptBytes < MAX_ERROR_BYTES) {
+      this.#kept.push(Buffer.from(bytes.subarray(0, MAX_ERROR_BYTES - this.#keptBytes)));
+      this.#keptBytes += bytes.length;
+    }
+    if (this.incoming.complete) {
+      this.#send(out);
+    }
+    return this;
+  }
+
+  /** An error without a body: the headers carry one. */
+  withoutBody(out: Action[]): void {
+    const { status, body } = this.#conversion.error(this.#status, new Uint8Array(0));
+    out.push({ type: 'response-headers', mutation: { ...mutationFor(this.#headers, status), body } });
+    this.ended = true;
+  }
+
+  #send(out: Action[]): void {
+    const { status, body } = this.#conversion.error(this.#status, Buffer.concat(this.#kept));
+    this.#kept = [];
+    out.push(
+      { type: 'response-headers', mutation: mutationFor(this.#headers, status) },
+      { type: 'response-body', bytes: body, endOfStream: true },
+    );
+    this.ended = true;
+  }
+
+  /** The client gets the provider's error in any case. */
+  fail(_problem: Failure, out: Action[]): void {
+    if (!this.ended) {
+      this.#send(out);
+    }
+  }
+
+  evidence(): ResponseEvidence {
+    return unreadEvidence(false, this.incoming.bytes, this.ended);
+  }
+}
+
+function mutationFor({ mutation }: Headers, status: number): Headers['mutation'] {
+  return { ...mutation, set: [...(mutation.set ?? []), [':status', String(status)]] };
+}
