@@ -4,6 +4,12 @@
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import {
+  type ExportHeaders,
+  parseExportHeaders,
+  parseExportTargets,
+  type UsageExportTarget,
+} from '../extproc/quota/export/target.ts';
 import { usageDefaults } from '../extproc/quota/usage-tables.ts';
 import {
   type Address,
@@ -13,11 +19,24 @@ import {
   readEnvironment,
   text,
   type Values,
+  type Variable,
   wholeNumber,
 } from '../runtime/environment.ts';
 import { LOG_LEVELS } from '../runtime/log.ts';
 
 const METRICS_ADDRESS: Address = { type: 'tcp', host: '127.0.0.1', port: 9464 };
+
+const usageExport: Variable<readonly UsageExportTarget[]> = {
+  form: 'otlp+URL or cloudevents+URL, separated by commas',
+  parse: parseExportTargets,
+  fallback: [],
+};
+
+const usageExportHeaders: Variable<ExportHeaders> = {
+  form: 'NAME=VALUE, separated by commas, with percent-encoded values',
+  parse: parseExportHeaders,
+  fallback: {},
+};
 
 export const variables = {
   TALLYGATE_LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
@@ -31,6 +50,10 @@ export const variables = {
   TALLYGATE_USAGE_DAYS: wholeNumber(0, 3660, usageDefaults.usageDays),
   /** Days for which the usage of single requests is kept. */
   TALLYGATE_USAGE_REQUEST_DAYS: wholeNumber(0, 366, usageDefaults.usageRequestDays),
+  /** Where the usage of single requests is exported to. */
+  TALLYGATE_USAGE_EXPORT: usageExport,
+  /** Headers of the exports, such as credentials. */
+  TALLYGATE_USAGE_EXPORT_HEADERS: usageExportHeaders,
   /** The Envoy to run. */
   TALLYGATE_ENVOY: optionalText(),
   /** The address of the listeners of Gateways; by default, only this machine can reach them. */

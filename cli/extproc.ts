@@ -126,6 +126,7 @@ async function start(
     keys: (count) => service.store.keys(count),
     journalFails: () => service.store.journalFailure !== undefined,
     usageLost: service.usageLost,
+    usageExports: () => service.usage?.exports ?? [],
     policyRefused: () => policy.details()['refused'] !== undefined,
   });
   // Loading takes half a second: a restarted extproc serves before that.
@@ -183,8 +184,16 @@ async function startService(
     recorder.record(record, overdrafts);
     refused.add(record);
   };
+  const exports = settings.TALLYGATE_USAGE_EXPORT;
+  if (exports.length > 0 && (journalPath === undefined || Math.min(...Object.values(retention)) === 0)) {
+    throw new OperatorError(
+      'TALLYGATE_USAGE_EXPORT needs a journal and single requests: set TALLYGATE_USAGE_DAYS and TALLYGATE_USAGE_REQUEST_DAYS to 1 or more, or unset it',
+    );
+  }
+  const hooks = { finished, alerted, requestKeys, log };
+  const usageOptions = { retention, exports, exportHeaders: settings.TALLYGATE_USAGE_EXPORT_HEADERS };
   try {
-    return await startExtproc({ listen, journalPath, retention, finished, alerted, plainErrors, requestKeys, log });
+    return await startExtproc({ listen, journalPath, plainErrors, ...usageOptions, ...hooks });
   } catch (error) {
     throw error instanceof JournalError ? new OperatorError(error.message) : error;
   }

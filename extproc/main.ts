@@ -15,6 +15,8 @@ import { type CompiledPolicy, compiling } from './policy/compile.ts';
 import { inSlices } from './policy/slices.ts';
 import { dialectFor } from './providers/registry.ts';
 import type { AuditTrail } from './quota/audit.ts';
+import type { ExportState } from './quota/export/exporter.ts';
+import type { ExportHeaders, UsageExportTarget } from './quota/export/target.ts';
 import type { MemoryStore } from './quota/memory.ts';
 import { type OpenStore, openQuotaStore } from './quota/open.ts';
 import type { BudgetAlert, Overdraft } from './quota/store.ts';
@@ -41,6 +43,9 @@ export interface ExtprocOptions {
   readonly journalPath: string | undefined;
   /** How long usage is kept in the journal; absent: the default. */
   readonly retention?: UsageRetention;
+  /** Where single requests are exported to. */
+  readonly exports?: readonly UsageExportTarget[];
+  readonly exportHeaders?: ExportHeaders;
   readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
   /** Called when usage reaches a threshold of `alertAt`. */
   readonly alerted?: (alert: BudgetAlert) => void;
@@ -134,9 +139,13 @@ function endStreams(streams: Iterable<RevocableStream>): void {
 }
 
 /** Opens the quota store, with its journal if there is a path, and logs what happens to it. */
-function openStore({ journalPath, retention, alerted = () => {}, log }: ExtprocOptions, now: () => number): OpenStore {
+function openStore(options: ExtprocOptions, now: () => number): OpenStore {
+  const { journalPath, retention, exports = [], exportHeaders = {}, alerted = () => {}, log } = options;
   const opened = openQuotaStore({
     ...retention,
+    exports,
+    exportHeaders,
+    onExport: (state) => logExport(state, log),
     nowMs: now,
     ...(journalPath !== undefined && { path: journalPath }),
     onError: (error) => log.error({ err: error }, 'internal error'),
@@ -173,6 +182,14 @@ function openStore({ journalPath, retention, alerted = () => {}, log }: ExtprocO
     );
   }
   return opened;
+}
+
+function logExport({ failure, ...state }: ExportState, log: Log): void {
+  if (failure === undefined) {
+    log.info(state, 'usage export up to date');
+  } else {
+    log.warn({ ...state, failure }, 'usage export failing, records wait');
+  }
 }
 
 /** Returns what all sessions of the process share. */

@@ -29,6 +29,15 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
     description:
       'The days for which single requests are kept, for `tallygate explain` and sums by session; 0 keeps only sums by hour. The oldest are removed sooner where the file of usage is larger than 512 MB.',
   },
+  TALLYGATE_USAGE_EXPORT: {
+    description:
+      'Exports the [usage](../guides/usage.md#exports) of each request: `otlp+http://HOST:4318/v1/logs` as OTLP log records, `cloudevents+https://HOST/PATH` as CloudEvents.',
+    fallback: 'no exports',
+  },
+  TALLYGATE_USAGE_EXPORT_HEADERS: {
+    description: 'Headers of these exports, such as `authorization=Bearer%20TOKEN`.',
+    fallback: 'none',
+  },
   TALLYGATE_ERROR_DETAIL: {
     description:
       'The messages of refusals: `full` names the quota, rule or limit that refuses; `plain` is one fixed message per code. Code, status, `param` and headers are the same, and access lines keep the names.',
@@ -93,7 +102,7 @@ export function environmentPage(): string {
       `\`${name}\``,
       flag === undefined ? '' : `\`${flag}\``,
       variable.form,
-      fallback ?? shown(variable.fallback),
+      fallback ?? shown(variable.fallback as Parameters<typeof shown>[0]),
       description,
     );
   });

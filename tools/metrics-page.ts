@@ -127,6 +127,7 @@ async function exampleText(): Promise<string> {
     unsentBytes: () => 0,
     journalFails: () => false,
     usageLost: () => 0,
+    usageExports: () => [],
     policyRefused: () => false,
     keys: () => [{ quota: bucket.quota.id, keys: 1, most: 10 }],
   });

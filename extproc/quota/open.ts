@@ -9,6 +9,8 @@ import { DatabaseSync } from 'node:sqlite';
 import type { Quota } from '../../contract/policy.ts';
 import { AuditTrail } from './audit.ts';
 import { WindowState } from './bucket.ts';
+import type { ExportState } from './export/exporter.ts';
+import type { ExportHeaders, UsageExportTarget } from './export/target.ts';
 import { journalDefaults, LogJournal, type LogJournalOptions } from './journal.ts';
 import { JournalDatabase, JournalError, type JournalState, unusable, type WindowRow } from './journal-database.ts';
 import { foldLog, logsOf, removeLogs } from './journal-log.ts';
@@ -32,6 +34,9 @@ import { type UsageRetention, usageDefaults } from './usage-tables.ts';
 export interface StoreOptions extends Partial<MemoryOptions>, Partial<LogJournalOptions>, Partial<UsageRetention> {
   /** The file of the journal; absent: nothing survives the process. */
   readonly path?: string;
+  readonly exports?: readonly UsageExportTarget[];
+  readonly exportHeaders?: ExportHeaders;
+  readonly onExport?: (state: ExportState) => void;
 }
 
 /** Ids of usage are microseconds, so their order is that of time, and no journal repeats an id. */
@@ -93,6 +98,9 @@ function openJournal(
       ? new UsageArchive({
           journalPath: path,
           retention: { usageDays, usageRequestDays },
+          exports: options.exports ?? [],
+          exportHeaders: options.exportHeaders ?? {},
+          onExport: options.onExport ?? (() => {}),
           onTrouble: options.onUsageTrouble,
         })
       : undefined;

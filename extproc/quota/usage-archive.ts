@@ -6,6 +6,8 @@
 import { existsSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import type { ExportState } from './export/exporter.ts';
+import type { ExportHeaders, UsageExportTarget } from './export/target.ts';
 import type { RecoveredUsage } from './journal-database.ts';
 import { logPath } from './journal-log.ts';
 import type { UsageReader } from './journal-writer.ts';
@@ -17,8 +19,12 @@ import type { UsageAnswer, UsageCall, UsageTask, UsageWorkerOptions } from './us
 export interface UsageArchiveOptions {
   readonly journalPath: string;
   readonly retention: UsageRetention;
+  readonly exports: readonly UsageExportTarget[];
+  readonly exportHeaders: ExportHeaders;
   /** Called when usage cannot be written; it is tried again. */
   readonly onTrouble: (error: unknown) => void;
+  /** Called when the state of an export changes. */
+  readonly onExport: (state: ExportState) => void;
 }
 
 /** Beyond this size of waiting logs, no usage is recorded: about 200,000 requests. */
@@ -34,10 +40,9 @@ const MAX_HEAP_MB = 64;
 
 /** What the worker has to write, in the order of the ids of usage. */
 interface WaitingUsage {
-  readonly log: number;
-  /** Of a log; 0: text. */
+  readonly task: UsageTask;
+  /** The size of a log. */
   readonly bytes: number;
-  readonly text: string | undefined;
   readonly done: () => void;
 }
 
@@ -49,6 +54,7 @@ interface OpenCall {
 export class UsageArchive implements UsageReader {
   readonly #options: UsageArchiveOptions;
   readonly #waiting: WaitingUsage[] = [];
+  readonly #exports = new Map<string, ExportState>();
   readonly #calls = new Map<number, OpenCall>();
   #worker: Worker | undefined;
   #lastCall = 0;
@@ -61,6 +67,12 @@ export class UsageArchive implements UsageReader {
 
   constructor(options: UsageArchiveOptions) {
     this.#options = options;
+    this.#openForExports();
+  }
+
+  /** The state of each target of exports. */
+  get exports(): Iterable<ExportState> {
+    return this.#exports.values();
   }
 
   get isFull(): boolean {
@@ -70,12 +82,12 @@ export class UsageArchive implements UsageReader {
   addLog(log: number): void {
     const file = logPath(this.#options.journalPath, log);
     const bytes = existsSync(file) ? statSync(file).size : 0;
-    this.#add({ log, bytes, text: undefined, done: () => {} });
+    this.#add({ task: { type: 'log', log }, bytes, done: () => {} });
   }
 
   /** `done`: what must follow once the usage is on the disk. */
-  addRecovered({ log, usage }: RecoveredUsage, done: () => void): void {
-    this.#add({ log, bytes: 0, text: usage, done });
+  addRecovered({ usage }: RecoveredUsage, done: () => void): void {
+    this.#add({ task: { type: 'text', usage }, bytes: 0, done });
   }
 
   report(query: UsageQuery): Promise<readonly UsageSums[]> {
@@ -117,6 +129,12 @@ export class UsageArchive implements UsageReader {
     }
   }
 
+  #openForExports(): void {
+    if (this.#options.exports.length > 0) {
+      this.#add({ task: { type: 'open' }, bytes: 0, done: () => {} });
+    }
+  }
+
   #add(waiting: WaitingUsage): void {
     this.#waiting.push(waiting);
     this.#waitingBytes += waiting.bytes;
@@ -139,8 +157,7 @@ export class UsageArchive implements UsageReader {
       return;
     }
     this.#isWriting = true;
-    const { log, text } = next;
-    this.#call(text === undefined ? { type: 'log', log } : { type: 'text', usage: text }).then(
+    this.#call(next.task).then(
       () => {
         this.#isWriting = false;
         this.#waiting.shift();
@@ -175,13 +192,18 @@ export class UsageArchive implements UsageReader {
   }
 
   #startWorker(): Worker {
-    const { journalPath, retention } = this.#options;
-    const workerData: UsageWorkerOptions = { journalPath, retention };
+    const { journalPath, retention, exports, exportHeaders } = this.#options;
+    const workerData: UsageWorkerOptions = { journalPath, retention, exports, exportHeaders };
     const worker = new Worker(new URL('./usage-worker.ts', import.meta.url), {
       workerData,
       resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
     });
-    worker.on('message', ({ id, value, error }: UsageAnswer) => {
+    worker.on('message', ({ id, value, error, state }: UsageAnswer) => {
+      if (state !== undefined) {
+        this.#exports.set(state.target, state);
+        this.#options.onExport(state);
+        return;
+      }
       const call = this.#calls.get(id);
       this.#calls.delete(id);
       if (this.#calls.size === 0) {
@@ -199,6 +221,9 @@ export class UsageArchive implements UsageReader {
     });
     worker.on('exit', () => {
       this.#worker = undefined;
+      if (this.#closing === undefined && !this.#isPaused) {
+        this.#openForExports();
+      }
       const calls = [...this.#calls.values()];
       this.#calls.clear();
       for (const call of calls) {

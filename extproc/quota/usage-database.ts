@@ -5,7 +5,7 @@ import { APPLICATION_ID as JOURNAL_ID } from './journal-database.ts';
 import { readLogLines } from './journal-log.ts';
 import { addUsage, readUsage } from './journal-record.ts';
 import type { UsageRow } from './usage-record.ts';
-import { type UsageRetention, UsageTables, usageSchema } from './usage-tables.ts';
+import { exportSchema, type UsageRetention, UsageTables, usageSchema } from './usage-tables.ts';
 
 /** The `application_id` of the file, "Tlyu". */
 const APPLICATION_ID = 0x546c7975;
@@ -90,6 +90,7 @@ export class UsageDatabase {
     if (isNew || isJournal) {
       this.#transaction(() => this.#database.exec(isNew ? `${usageSchema} ${stamp}` : migration));
     }
+    this.#database.exec(exportSchema);
   }
 
   #transaction(run: () => void): void {

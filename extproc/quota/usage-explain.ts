@@ -47,7 +47,7 @@ const tokenColumns = {
   audioOutput: 'audio_output',
 } as const;
 
-function explained(row: UsageCells): ExplainedRequest {
+export function explained(row: UsageCells): ExplainedRequest {
   const text = (name: string) => row[name] ?? undefined;
   const json = (name: string) => (row[name] === null ? undefined : JSON.parse(String(row[name])));
   const tokens = Object.entries(tokenColumns).map(([name, column]) => [name, Number(row[column])] as const);

@@ -47,6 +47,12 @@ export const usageSchema = `
   ) WITHOUT ROWID;
 `;
 
+/** Also created in files that lack them. `usage_source` names this file in the ids of exports. */
+export const exportSchema = `
+  CREATE TABLE IF NOT EXISTS usage_export (target TEXT PRIMARY KEY, id INTEGER NOT NULL, dropped INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS usage_source (id TEXT NOT NULL);
+`;
+
 const insertRequest = `INSERT INTO usage_request VALUES (?, ${columns.map(() => '?').join(', ')})`;
 const insertHour = `INSERT INTO usage_hour VALUES (?, ${[...dimensions, 'requests', ...sums].map(() => '?').join(', ')})`;
 const updateHour = `UPDATE usage_hour SET requests = requests + ?, ${sums
@@ -122,11 +128,49 @@ export class UsageTables {
   /** Removes some of what is older than configured, or takes too much space. */
   #prune(nowMs: number, most: number): void {
     const oldest = Math.floor(nowMs - this.#retention.usageRequestDays * DAY_MS) * IDS_PER_MS;
-    this.#statement(
-      'DELETE FROM usage_request WHERE id IN (SELECT id FROM usage_request WHERE id < ? ORDER BY id LIMIT ?)',
-    ).run(this.#isTooLarge ? Number.MAX_SAFE_INTEGER : oldest, most);
+    const removed = this.#statement(
+      'DELETE FROM usage_request WHERE id IN (SELECT id FROM usage_request WHERE id < ? ORDER BY id LIMIT ?) RETURNING id',
+    ).all(this.#isTooLarge ? Number.MAX_SAFE_INTEGER : oldest, most);
+    this.#dropExports(removed.map(({ id }) => Number(id)));
     const hour = Math.floor((nowMs - this.#retention.usageDays * DAY_MS) / HOUR_MS);
     this.#statement('DELETE FROM usage_hour WHERE hour < ?').run(hour);
+  }
+
+  /** Counts removed requests that a target has not received. */
+  #dropExports(removed: readonly number[]): void {
+    const last = removed.at(-1);
+    if (last === undefined) {
+      return;
+    }
+    for (const row of this.#statement('SELECT target, id FROM usage_export WHERE id < ?').all(last)) {
+      const dropped = removed.filter((id) => id > Number(row['id'])).length;
+      this.moveExport(String(row['target']), last, dropped);
+    }
+  }
+
+  /** Begins to export to a target, if it is new: with the next request. */
+  addExport(target: string): void {
+    this.#statement('INSERT OR IGNORE INTO usage_export VALUES (?, ?, 0)').run(target, this.#lastId);
+  }
+
+  /** Returns the last id that a target has received, and how many it never will. */
+  exportOf(target: string): { readonly id: number; readonly dropped: number } {
+    const row = this.#statement('SELECT id, dropped FROM usage_export WHERE target = ?').get(target);
+    return { id: Number(row?.['id'] ?? 0), dropped: Number(row?.['dropped'] ?? 0) };
+  }
+
+  moveExport(target: string, id: number, dropped: number): void {
+    this.#statement('UPDATE usage_export SET id = max(id, ?), dropped = dropped + ? WHERE target = ?').run(
+      id,
+      dropped,
+      target,
+    );
+  }
+
+  /** Returns a name for this file that no other one has. `fresh` is used the first time. */
+  source(fresh: string): string {
+    this.#statement('INSERT INTO usage_source SELECT ? WHERE NOT EXISTS (SELECT 1 FROM usage_source)').run(fresh);
+    return String(this.#statement('SELECT id FROM usage_source').get()?.['id']);
   }
 
   /** Returns the numbers of the kept hours within the bounds, oldest first. */

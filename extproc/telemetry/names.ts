@@ -98,6 +98,12 @@ export const metric = {
     '{record}',
     'Usage records that were not kept, because too many waited to be written',
   ),
+  usageExportsFailing: describe('tallygate.usage.exports.failing', '{target}', 'Targets that do not accept usage'),
+  usageExportsDropped: describe(
+    'tallygate.usage.exports.dropped',
+    '{record}',
+    'Usage records that a target will never receive, because it rejected them or was away for too long',
+  ),
   policyRefused: describe(
     'tallygate.policy.refused',
     '1',

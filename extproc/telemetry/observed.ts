@@ -1,6 +1,7 @@
 /** Metrics whose values are kept elsewhere, and read when somebody collects them. */
 import { hash } from 'node:crypto';
 import type { MetricTable, SumCell } from '../../runtime/metric-table.ts';
+import type { ExportState } from '../quota/export/exporter.ts';
 import type { BucketState, QuotaKeys } from '../quota/store.ts';
 import { measuredAmount } from '../quota/units.ts';
 import type { ServerCounters } from '../server/server-context.ts';
@@ -15,6 +16,7 @@ export interface ObservedSources {
   readonly journalFails: () => boolean;
   /** Usage records that were not kept. */
   readonly usageLost: () => number;
+  readonly usageExports: () => Iterable<ExportState>;
   readonly policyRefused: () => boolean;
   /** Returns at most `count` quotas, those with the most keys first. */
   readonly keys: (count: number) => readonly QuotaKeys[];
@@ -28,6 +30,13 @@ export function observeSources(table: MetricTable, sources: ObservedSources, has
   table.gauge(metric.streamsOpen, () => [plainCell(sources.openStreams())]);
   table.gauge(metric.journalFails, () => [plainCell(sources.journalFails() ? 1 : 0)]);
   table.observedSum(metric.usageLost, () => [plainCell(sources.usageLost())]);
+  table.gauge(metric.usageExportsFailing, () => {
+    const failing = [...sources.usageExports()].filter(({ failure }) => failure !== undefined);
+    return [plainCell(failing.length)];
+  });
+  table.observedSum(metric.usageExportsDropped, () => [
+    plainCell([...sources.usageExports()].reduce((sum, { dropped }) => sum + dropped, 0)),
+  ]);
   table.gauge(metric.policyRefused, () => [plainCell(sources.policyRefused() ? 1 : 0)]);
   observeKeys(table, sources);
   observeBuckets(table, sources, hashesKeys);

@@ -206,6 +206,7 @@ test('gauges show the buckets with the least left, read once per scrape', () => 
     unsentBytes: () => 60,
     journalFails: () => true,
     usageLost: () => 3,
+    usageExports: () => [],
     policyRefused: () => true,
     keys: () => [{ quota: 'default/teams/hour', keys: 8, most: 10 }],
     buckets: (count) => {
@@ -258,6 +259,7 @@ test('metrics show values of quota keys in plain text or as hashes', () => {
       unsentBytes: () => 0,
       journalFails: () => false,
       usageLost: () => 0,
+      usageExports: () => [],
       policyRefused: () => false,
       keys: () => [],
     });
