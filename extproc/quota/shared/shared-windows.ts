@@ -83,9 +83,13 @@ export class SharedWindows implements EntryOwner {
     return entry;
   }
 
-  /** Whether the whole window has too little left for `units`. */
-  isExhausted({ allowance }: SharedEntry, units: number): boolean {
-    return allowance.isExhausted(units, this.#options.steadyMs());
+  /**
+   * Whether the whole window has too little left for `units`. Of a sliding window, only where it is
+   * known when there is room again.
+   */
+  isExhausted({ allowance, slidingMs, retryAtMs }: SharedEntry, units: number): boolean {
+    const { steadyMs, nowMs } = this.#options;
+    return allowance.isExhausted(units, steadyMs()) && (slidingMs === 0 || retryAtMs > nowMs());
   }
 
   /** Whether a request of an entry has no answer yet. */
