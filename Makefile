@@ -92,6 +92,14 @@ image: ## Build the image tallygate:VERSION with Docker
 bench: setup ## Measure Tallygate and Envoy alone, side by side; writes bench/results
 	node bench/main.ts
 
+.PHONY: bench-shared-store
+bench-shared-store: setup ## Measure what sharing quotas in Redis costs; writes bench/results/shared-store.md
+	tools/own-network.sh node bench/shared-store/main.ts
+
+.PHONY: compare-rate-limit
+compare-rate-limit: setup ## Compare token budgets with Envoy's rate limit service (RATELIMIT=PROGRAM); writes bench/results/rate-limit.md
+	tools/own-network.sh node bench/rate-limit/main.ts
+
 .PHONY: soak
 soak: setup ## Run hostile clients and providers for ten minutes; writes bench/results/hostile.md
 	HOSTILE_SECONDS=600 HOSTILE_CLIENTS=1000 HOSTILE_REPORT=bench/results/hostile.md \

@@ -7,46 +7,64 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { answers, type Running, start, until } from './processes.ts';
 
-const TYPES = 'type.googleapis.com/envoy.extensions';
+export const TYPES = 'type.googleapis.com/envoy.extensions';
+
+export interface EnvoyPorts {
+  readonly listen: number;
+  readonly admin: number;
+  readonly provider: number;
+}
+
+/** What Envoy does besides proxying. */
+export interface EnvoyAdditions {
+  readonly httpFilters: readonly object[];
+  /** Configuration of filters for the route, by filter name. */
+  readonly perRoute: Readonly<Record<string, object>>;
+  readonly clusters: readonly object[];
+}
+
+const nothing: EnvoyAdditions = { httpFilters: [], perRoute: {}, clusters: [] };
 
 export async function startEnvoyAlone(
   envoy: string,
   folder: string,
-  ports: { readonly listen: number; readonly admin: number; readonly provider: number },
+  ports: EnvoyPorts,
   workers: number,
+  additions: EnvoyAdditions = nothing,
 ): Promise<Running> {
-  const file = path.join(folder, 'envoy-alone.json');
-  writeFileSync(file, JSON.stringify(configuration(ports.listen, ports.admin, ports.provider)));
+  const file = path.join(folder, `envoy-${ports.listen}.json`);
+  writeFileSync(file, JSON.stringify(configuration(ports, additions)));
   const args = ['-c', file, '--concurrency', String(workers), '--use-dynamic-base-id', '--log-level', 'error'];
   const running = start(envoy, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   await until('start of Envoy alone', 20_000, () => answers(`http://127.0.0.1:${ports.admin}/ready`));
   return running;
 }
 
-function configuration(listenPort: number, adminPort: number, providerPort: number): object {
+function configuration(ports: EnvoyPorts, { httpFilters, perRoute, clusters }: EnvoyAdditions): object {
+  const manager = connectionManager(httpFilters, perRoute);
   return {
-    admin: { address: address(adminPort) },
+    admin: { address: address(ports.admin) },
     static_resources: {
       listeners: [
         {
           name: 'load',
-          address: address(listenPort),
+          address: address(ports.listen),
           per_connection_buffer_limit_bytes: 65_536,
           filter_chains: [
-            { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: connectionManager }] },
+            { filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: manager }] },
           ],
         },
       ],
-      clusters: [cluster(providerPort)],
+      clusters: [cluster(ports.provider), ...clusters],
     },
   };
 }
 
-function address(port: number): object {
+export function address(port: number): object {
   return { socket_address: { address: '127.0.0.1', port_value: port } };
 }
 
-const connectionManager = {
+const connectionManager = (httpFilters: readonly object[], perRoute: object) => ({
   '@type': `${TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager`,
   stat_prefix: 'alone',
   codec_type: 'AUTO',
@@ -60,6 +78,7 @@ const connectionManager = {
           {
             match: { prefix: '/' },
             request_headers_to_remove: ['authorization', 'cookie', 'x-api-key', 'api-key', 'x-forwarded-for'],
+            typed_per_filter_config: perRoute,
             request_body_buffer_limit: 1_048_576,
             route: {
               cluster: 'provider',
@@ -72,6 +91,7 @@ const connectionManager = {
     ],
   },
   http_filters: [
+    ...httpFilters,
     {
       name: 'envoy.filters.http.router',
       typed_config: { '@type': `${TYPES}.filters.http.router.v3.Router`, suppress_envoy_headers: true },
@@ -89,7 +109,7 @@ const connectionManager = {
   request_headers_timeout: '30s',
   request_timeout: '600s',
   common_http_protocol_options: { idle_timeout: '3600s' },
-};
+});
 
 function cluster(providerPort: number): object {
   return {

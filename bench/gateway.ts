@@ -30,9 +30,12 @@ export interface MeasuredGatewayOptions {
   readonly yaml: (port: number) => string;
   /** Memory of all Node processes of the gateway. */
   readonly nodeOptions: readonly string[];
+  /** Additional variables. */
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
-export async function startGateway({ folder, yaml, nodeOptions }: MeasuredGatewayOptions): Promise<MeasuredGateway> {
+export async function startGateway(options: MeasuredGatewayOptions): Promise<MeasuredGateway> {
+  const { folder, yaml, nodeOptions, environment } = options;
   const [port = 0, metricsPort = 0] = await freePorts(2);
   mkdirSync(folder, { recursive: true });
   const file = path.join(folder, 'resources.yaml');
@@ -47,6 +50,7 @@ export async function startGateway({ folder, yaml, nodeOptions }: MeasuredGatewa
       cwd: repository,
       env: {
         ...process.env,
+        ...environment,
         XDG_STATE_HOME: path.join(folder, 'state'),
         TALLYGATE_METRICS_ADDRESS: `127.0.0.1:${metricsPort}`,
         ...(nodeOptions.length > 0 && { NODE_OPTIONS: nodeOptions.join(' ') }),

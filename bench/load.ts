@@ -47,7 +47,9 @@ export interface RequestDetail {
   readonly outcome: string;
   /** Chunks with content, as received by the client. */
   readonly chunks: number;
+  readonly firstByteNs: number;
   readonly lastStampNs: number;
+  readonly begunNs: number;
   readonly endedNs: number;
   readonly finish?: string;
 }
@@ -58,12 +60,18 @@ export interface LoadOptions {
   readonly seconds: number;
   readonly model?: string;
   readonly team?: string;
+  /** Names this many teams in turn instead. */
+  readonly keys?: number;
   /** An API key or a token. */
   readonly credential?: string;
   readonly count?: number;
   readonly rampSeconds?: number;
   readonly promptBytes?: number;
   readonly stream?: boolean;
+  /** The bound of the output that each request names. */
+  readonly maxTokens?: number;
+  /** The wait of a connection after a refusal. */
+  readonly refusalPauseMs?: number;
   readonly askUsage?: boolean;
   readonly stamp?: boolean;
   readonly abort?: boolean;
@@ -71,6 +79,8 @@ export interface LoadOptions {
   readonly detail?: string;
   /** Chunks of each response, and the time between them. */
   readonly chunks?: number;
+  /** The tokens of the prompt that the provider reports. */
+  readonly promptTokens?: number;
   readonly paceMs?: number;
 }
 
@@ -85,7 +95,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadReport> {
 function argumentsOf(options: LoadOptions): readonly string[] {
   const header = (name: string, value: string | number | undefined) =>
     value === undefined ? [] : ['-header', `${name}: ${value}`];
-  const { stamp, stream, abort, detail, model } = options;
+  const { stamp, stream, abort, detail, model, maxTokens, refusalPauseMs } = options;
   return [
     '-url',
     `http://127.0.0.1:${options.port}/v1/chat/completions`,
@@ -100,13 +110,16 @@ function argumentsOf(options: LoadOptions): readonly string[] {
     '-prompt-bytes',
     String(options.promptBytes ?? 200),
     ...(model === undefined ? [] : ['-model', model]),
+    ...(maxTokens === undefined ? [] : ['-max-tokens', String(maxTokens)]),
+    ...(refusalPauseMs === undefined ? [] : ['-refusal-pause', `${refusalPauseMs}ms`]),
     ...(stream ? ['-stream', `-usage=${options.askUsage ?? true}`] : []),
     ...(stamp ? ['-stamp'] : []),
     ...(abort ? ['-abort'] : []),
     ...(detail === undefined ? [] : ['-detail', detail]),
-    ...header('x-team', options.team ?? 'bench'),
+    ...(options.keys === undefined ? header('x-team', options.team ?? 'bench') : ['-keys', String(options.keys)]),
     ...header('authorization', options.credential === undefined ? undefined : `Bearer ${options.credential}`),
     ...header('x-bench-chunks', options.chunks),
+    ...header('x-bench-prompt-tokens', options.promptTokens),
     ...header('x-bench-pace', options.paceMs === undefined ? undefined : `${options.paceMs}ms`),
     ...header('x-bench-stamp', stamp || detail !== undefined ? 1 : undefined),
   ];

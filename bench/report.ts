@@ -1,5 +1,5 @@
 /** Writes the results as a page: goals first, then comparisons, then single figures. */
-import type { Comparison, CountRow, Figure, Goal, Results } from './results.ts';
+import type { Comparison, CountRow, Figure, Goal, Machine, Results } from './results.ts';
 import { added, both, failuresOf, type Read, reached, SCENARIO_GOALS } from './summary.ts';
 
 export function markdown(results: Results): string {
@@ -25,6 +25,14 @@ export function markdown(results: Results): string {
     .concat('\n');
 }
 
+/** Returns when and on what a measurement ran. */
+export function machineLines(startedAt: string, machine: Machine): readonly string[] {
+  return [
+    `${startedAt}, commit ${machine.commit}, Node ${machine.node}, Envoy ${machine.envoy} with ${machine.envoyWorkers} workers on both sides.`,
+    `${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, Linux ${machine.kernel}; load average at the start: ${machine.loadAverage.toFixed(2)}.`,
+  ];
+}
+
 function heading({ startedAt, machine, options, comparisons }: Results): string {
   const pairs = [
     `Provider, client, both Envoys and the processor share these cores. Each scenario has ${options.rounds} pairs of ${options.seconds} s, Envoy alone and Tallygate in turn.`,
@@ -32,8 +40,7 @@ function heading({ startedAt, machine, options, comparisons }: Results): string 
     'A separate run measures memory after a million requests: [soak](soak.md).',
   ];
   return [
-    `${startedAt}, commit ${machine.commit}, Node ${machine.node}, Envoy ${machine.envoy} with ${machine.envoyWorkers} workers on both sides.`,
-    `${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, Linux ${machine.kernel}; load average at the start: ${machine.loadAverage.toFixed(2)}.`,
+    ...machineLines(startedAt, machine),
     ...(comparisons.length > 0 ? pairs : []),
     ...(options.soakRequests > 0
       ? [
@@ -47,7 +54,7 @@ function section(title: string, text: string): string {
   return text === '' ? '' : `## ${title}\n\n${text}`;
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [line(head), `|---|${'---:|'.repeat(head.length - 1)}`, ...rows.map(line)].join('\n');
 }

@@ -47,6 +47,16 @@ export function hostileResources(gatewayPort: number, providerPort: number): str
   ]);
 }
 
+/** For one budget in tokens that all requests share. */
+export function budgetResources(gatewayPort: number, providerPort: number, tokens: number): string {
+  return yaml([
+    gateway(gatewayPort),
+    backend('provider', 'OpenAI', providerPort, { models: [{ name: LOAD_MODEL, maxOutputTokens: 16_384 }] }),
+    route([rule('budget', LOAD_MODEL)]),
+    quotaPolicy('budget', 'TotalTokens', tokens, { type: 'Calendar', calendar: { unit: 'Day', timeZone: 'UTC' } }),
+  ]);
+}
+
 /** For recorded responses: any model, at the API of its provider. */
 export function replayResources(gatewayPort: number, providerPort: number): string {
   return yaml([

@@ -21,12 +21,15 @@ export interface Testbed {
   readonly alone: Running & { readonly port: number };
   readonly gateway: MeasuredGateway;
   readonly machine: Machine;
+  /** The program. */
+  readonly envoy: string;
   runLoad(options: LoadOptions): Promise<LoadReport>;
   /** Runs `work` with a separate gateway, and stops the gateway afterwards. */
   withGateway<T>(
     yaml: (port: number) => string,
     work: (gateway: MeasuredGateway) => Promise<T>,
     nodeOptions?: readonly string[],
+    environment?: NodeJS.ProcessEnv,
   ): Promise<T>;
 }
 
@@ -47,10 +50,14 @@ export async function withTestbed<T>(options: TestbedOptions, work: (testbed: Te
     return running;
   };
   let gateways = 0;
-  const newGateway = (yaml: (port: number) => string, nodeOptions: readonly string[] = []) => {
+  const newGateway = (
+    yaml: (port: number) => string,
+    nodeOptions: readonly string[] = [],
+    environment: NodeJS.ProcessEnv = {},
+  ) => {
     gateways += 1;
     const all = [...profiling(profileFolder), ...nodeOptions];
-    return startGateway({ folder: path.join(folder, `gateway-${gateways}`), yaml, nodeOptions: all });
+    return startGateway({ folder: path.join(folder, `gateway-${gateways}`), yaml, nodeOptions: all, environment });
   };
   try {
     const [providerPort = 0, alonePort = 0, adminPort = 0] = await freePorts(3);
@@ -65,11 +72,12 @@ export async function withTestbed<T>(options: TestbedOptions, work: (testbed: Te
     return await work({
       provider,
       gateway,
+      envoy,
       runLoad,
       alone: { ...alone, port: alonePort },
       machine: machine(workers),
-      async withGateway(yaml, own, nodeOptions) {
-        const extra = await newGateway(yaml, nodeOptions);
+      async withGateway(yaml, own, nodeOptions, environment) {
+        const extra = await newGateway(yaml, nodeOptions, environment);
         try {
           return await own(extra);
         } finally {

@@ -20,6 +20,8 @@ type options struct {
 	abort                bool
 	detail               string
 	maxTokens            int
+	refusalPause         time.Duration
+	keys                 int
 	headers              headers
 }
 
@@ -50,6 +52,8 @@ func main() {
 	flag.BoolVar(&o.abort, "abort", false, "break off what is open at the end of the time")
 	flag.StringVar(&o.detail, "detail", "", "report on each request, and name it (x-bench-id) with this `prefix`")
 	flag.IntVar(&o.maxTokens, "max-tokens", 0, "max_completion_tokens to send; 0: none")
+	flag.DurationVar(&o.refusalPause, "refusal-pause", 0, "wait after a response with status 429, as a client that backs off")
+	flag.IntVar(&o.keys, "keys", 0, "name this many teams (x-team) in turn; 0: none")
 	flag.Var(&o.headers, "header", "an extra header, `name: value`")
 	flag.Parse()
 	if err := json.NewEncoder(os.Stdout).Encode(run(o)); err != nil {

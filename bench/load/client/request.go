@@ -42,7 +42,9 @@ type finished struct {
 	firstByte   time.Duration
 	bytes       int64
 	Chunks      int    `json:"chunks"`
+	FirstByteNs int64  `json:"firstByteNs"`
 	LastStampNs int64  `json:"lastStampNs"`
+	BegunNs     int64  `json:"begunNs"`
 	EndedNs     int64  `json:"endedNs"`
 	Finish      string `json:"finish,omitempty"`
 	Remaining   string `json:"remaining,omitempty"`
@@ -51,6 +53,7 @@ type finished struct {
 func (l *load) request(ctx context.Context, id string, into *tally) (one finished) {
 	one.Id, one.outcome = id, "error"
 	begun := time.Now()
+	one.BegunNs = begun.UnixNano()
 	defer func() {
 		now := time.Now()
 		one.latency, one.EndedNs = now.Sub(begun), now.UnixNano()
@@ -67,6 +70,9 @@ func (l *load) request(ctx context.Context, id string, into *tally) (one finishe
 	for _, header := range l.headers {
 		request.Header.Set(header[0], header[1])
 	}
+	if l.keys > 0 {
+		request.Header.Set("x-team", "team-"+strconv.FormatInt(l.asked.Add(1)%int64(l.keys), 10))
+	}
 	response, err := l.client.Do(request)
 	if err != nil {
 		return one
@@ -77,6 +83,7 @@ func (l *load) request(ctx context.Context, id string, into *tally) (one finishe
 	body := bufio.NewReaderSize(response.Body, 16<<10)
 	if _, err = body.Peek(1); err == nil {
 		one.firstByte = time.Since(begun)
+		one.FirstByteNs = begun.Add(one.firstByte).UnixNano()
 		err = l.readBody(body, &one, into)
 	}
 	if err != nil && err != io.EOF {

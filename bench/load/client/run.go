@@ -42,6 +42,7 @@ type load struct {
 	body       []byte
 	start, end time.Time
 	begun      atomic.Int64
+	asked      atomic.Int64
 }
 
 // connection sends one request after the other.
@@ -60,5 +61,8 @@ func (l *load) connection(ctx context.Context, index int, into *tally) {
 			one.outcome = "aborted"
 		}
 		into.add(one)
+		if one.outcome == "429" {
+			time.Sleep(l.refusalPause)
+		}
 	}
 }

@@ -1,0 +1,83 @@
+/**
+ * Measures what sharing quotas in a Redis on the same machine costs: a gateway with its own store
+ * and one with the shared store in turn, other round trips, many keys, and calls as the load grows.
+ * Needs redis-server on the PATH.
+ */
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import type { MeasuredGateway } from '../gateway.ts';
+import { freePorts } from '../processes.ts';
+import { resources } from '../resources.ts';
+import { type Testbed, withTestbed } from '../testbed.ts';
+import { startDelayProxy } from './delay-proxy.ts';
+import { callsUnderLoad, costOfSharing, manyKeys, type SharedSide } from './measure.ts';
+import { type SharedStoreResults, sharedStorePage } from './page.ts';
+import { startRedis } from './redis.ts';
+
+const ROUND_TRIPS_MS = [1, 5, 20];
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '3' },
+      keys: { type: 'string', default: '100000' },
+      'no-write': { type: 'boolean', default: false },
+    },
+  });
+  const options = { rounds: Number(values.rounds), seconds: Number(values.seconds), keys: Number(values.keys) };
+  const results = await withTestbed({}, (testbed) => measure(testbed, options));
+  const page = sharedStorePage(results);
+  console.log(page);
+  if (!values['no-write']) {
+    writeFileSync(path.join(import.meta.dirname, '../results/shared-store.md'), page);
+  }
+}
+
+interface SharedStoreOptions {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly keys: number;
+}
+
+async function measure(testbed: Testbed, options: SharedStoreOptions): Promise<SharedStoreResults> {
+  const startedAt = new Date().toISOString();
+  const costs: SharedStoreResults['costs'][number][] = [];
+  const progress = (what: string) => console.error(`measuring: ${what}`);
+  for (const roundTripMs of [0, ...ROUND_TRIPS_MS]) {
+    progress(`round trip of ${roundTripMs} ms`);
+    const rows = await withShared(testbed, roundTripMs, (side) => costOfSharing(testbed, side, options));
+    costs.push({ roundTripMs, rows });
+  }
+  progress('calls under load');
+  const calls = await withShared(testbed, 0, (side) => callsUnderLoad(side, options.seconds));
+  progress(`${options.keys} keys`);
+  const keys = await withShared(testbed, 0, (side) => manyKeys(side, options.keys));
+  return { startedAt, machine: testbed.machine, ...options, costs, calls, keys };
+}
+
+/** Runs `work` with a gateway that shares its counts in a new Redis. */
+async function withShared<T>(
+  testbed: Testbed,
+  roundTripMs: number,
+  work: (side: SharedSide) => Promise<T>,
+): Promise<T> {
+  const [redisPort = 0] = await freePorts(1);
+  const redis = await startRedis(redisPort);
+  const proxy = roundTripMs > 0 ? await startDelayProxy(redisPort, roundTripMs) : undefined;
+  const environment = { TALLYGATE_QUOTA_STORE_URL: `redis://127.0.0.1:${proxy?.port ?? redisPort}` };
+  try {
+    return await testbed.withGateway(
+      (port) => resources(port, testbed.provider.port),
+      (gateway: MeasuredGateway) => work({ gateway, redis }),
+      [],
+      environment,
+    );
+  } finally {
+    await proxy?.stop();
+    await redis.stop();
+  }
+}
+
+await main();
