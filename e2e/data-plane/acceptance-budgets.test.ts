@@ -14,9 +14,10 @@ import { type OidcProvider, startOidcProvider } from './support/oidc-provider.ts
 import { isTaken } from './support/ports.ts';
 import { type Provider, startProvider } from './support/provider.ts';
 import { waitFor } from './support/wait.ts';
+import { startWebhookReceiver, type WebhookReceiver } from './support/webhook-receiver.ts';
 
 const files = ['access.yaml', 'budgets.yaml'].map((name) => path.join(import.meta.dirname, 'testdata', name));
-const [GATEWAY_PORT, PROVIDER_PORT, ISSUER_PORT] = [8080, 9800, 9900];
+const [GATEWAY_PORT, PROVIDER_PORT, ISSUER_PORT, WEBHOOK_PORT] = [8080, 9800, 9900, 9901];
 /** 75 dollars per million tokens of input in the catalog. */
 const DEAR_MODEL = 'gpt-4.5-preview';
 const EXTRA_TOKENS = 1_000_000;
@@ -24,18 +25,21 @@ const EXTRA_TOKENS = 1_000_000;
 let provider: Provider;
 let issuer: OidcProvider;
 let gateway: Gateway;
+let receiver: WebhookReceiver;
 before(async () => {
-  for (const port of [GATEWAY_PORT, PROVIDER_PORT, ISSUER_PORT]) {
+  for (const port of [GATEWAY_PORT, PROVIDER_PORT, ISSUER_PORT, WEBHOOK_PORT]) {
     assert.ok(!(await isTaken(port)), `port ${port} is taken: the acceptance files need it; end what listens there`);
   }
   provider = await startProvider({}, PROVIDER_PORT);
   issuer = await startOidcProvider({ port: ISSUER_PORT });
+  receiver = await startWebhookReceiver(WEBHOOK_PORT);
   gateway = await startGateway([], { files, port: GATEWAY_PORT });
 });
 after(async () => {
   await gateway?.stop();
   await issuer?.stop();
   await provider?.stop();
+  await receiver?.stop();
 });
 
 /** Returns what one user of a tenant sends. */
@@ -105,10 +109,14 @@ describe('access.yaml and budgets.yaml', () => {
     assert.equal((await search.quotas()).get('team-month')?.amount, '2000');
     assert.equal(decidedBy(await ads.ask('gpt-4o-mini')), 'team-month');
     assert.equal(decidedBy(await search.ask('gpt-4o-mini')), 'weighted-minute', 'the month has room');
-    for (const percent of [50, 80, 100]) {
-      const alert = new RegExp(`"quota":"default/budgets/team-month","key":\\["ads"\\],"percent":${percent},`);
-      assert.match(gateway.log(), alert);
-    }
+    const told = () =>
+      receiver.events
+        .filter(({ data: { quota, key } }) => quota === 'default/budgets/team-month' && key[0]?.value === 'ads')
+        .map(({ data: { percent } }) => percent)
+        .toSorted((one, other) => one - other);
+    await waitFor('the alerts of the tenant', () => told().length === 3, 15_000);
+    assert.deepEqual(told(), [50, 80, 100]);
+    assert.deepEqual(receiver.faults, []);
   });
 
   it('weighted-minute cuts a stream and refuses the next', async () => {

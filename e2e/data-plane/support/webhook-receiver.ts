@@ -40,7 +40,7 @@ export const signingSecret: Document = {
   stringData: { secret: SIGNING_SECRET },
 };
 
-export async function startWebhookReceiver(): Promise<WebhookReceiver> {
+export async function startWebhookReceiver(port = 0): Promise<WebhookReceiver> {
   const key = new Webhook(SIGNING_SECRET);
   const events: AlertEvent[] = [];
   const refused: AlertEvent[] = [];
@@ -60,7 +60,7 @@ export async function startWebhookReceiver(): Promise<WebhookReceiver> {
     }
   });
   await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(port, '127.0.0.1', resolve);
   });
   const receiver = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/budget`,
