@@ -28,6 +28,9 @@ sidecars. Normally started by the chart; outside a cluster, it uses KUBECONFIG.
                              redis+cluster://HOST:PORT,…, or the same with rediss for TLS
   --quota-store-secret NAME  the Secret in the controller's namespace with the keys password and, if
                              the store needs them, username, sentinelPassword and ca.crt
+  --quota-store-namespaces A,B
+                             the namespaces whose proxies get the password of the store; whoever can
+                             create pods there can read it (those of --proxy-namespaces)
   --listen HOST:PORT         address of the policy push for sidecars (0.0.0.0:9443)
   --metrics ADDRESS          HOST:PORT or unix:PATH of /metrics, /healthz and /readyz
                              (127.0.0.1:9464, TALLYGATE_METRICS_ADDRESS)
@@ -41,6 +44,7 @@ const options = {
   'cluster-domain': { type: 'string', default: 'cluster.local' },
   'quota-store': { type: 'string' },
   'quota-store-secret': { type: 'string' },
+  'quota-store-namespaces': { type: 'string' },
   listen: { type: 'string', default: '0.0.0.0:9443' },
   metrics: { type: 'string' },
 } as const;
@@ -68,7 +72,7 @@ export const controller: Verb = async ({ args, settings }) => {
     return wrongUse('controller', '--metrics must be HOST:PORT or unix:PATH', usage);
   }
 
-  const sharedStore = sharedStoreOptions(parsed.values['quota-store'], parsed.values['quota-store-secret']);
+  const sharedStore = sharedStoreOptions(parsed.values);
   if (typeof sharedStore === 'string') {
     return wrongUse('controller', sharedStore, usage);
   }
@@ -138,16 +142,27 @@ async function startTelemetry(service: Controller, otlp: boolean): Promise<OpenT
   return telemetry;
 }
 
+interface SharedStoreFlags {
+  readonly 'quota-store'?: string | undefined;
+  readonly 'quota-store-secret'?: string | undefined;
+  readonly 'quota-store-namespaces'?: string | undefined;
+  readonly 'proxy-namespaces': string;
+}
+
 /** Returns a text if the options are wrong. */
-function sharedStoreOptions(
-  url: string | undefined,
-  secretName: string | undefined,
-): SharedStoreOptions | string | undefined {
+function sharedStoreOptions({
+  'quota-store': url,
+  'quota-store-secret': secretName,
+  'quota-store-namespaces': namespaces,
+  'proxy-namespaces': proxyNamespaces,
+}: SharedStoreFlags): SharedStoreOptions | string | undefined {
   if (url === undefined) {
     return secretName === undefined ? undefined : '--quota-store-secret requires --quota-store';
   }
   const config = readSharedStoreUrl(url);
-  return 'problem' in config ? `--quota-store ${config.problem}` : { config, secretName };
+  return 'problem' in config
+    ? `--quota-store ${config.problem}`
+    : { config, secretName, namespaces: names(namespaces ?? proxyNamespaces) };
 }
 
 function names(list: string): readonly string[] {

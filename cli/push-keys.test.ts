@@ -102,6 +102,7 @@ test(`one changed key of ${KEYS} takes the controller and ${SIDECARS} sidecars l
     credentials: () => certificate,
     review: async (token) => ({ podName: token, podUid: token, namespace: 'default' }),
     fleetOf: () => 'fleet',
+    mayShareStore: () => false,
     log,
   });
   closing.push(() => server.close());

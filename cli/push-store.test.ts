@@ -18,8 +18,8 @@ const store = (password: string): SharedStoreConfig => ({
 
 const reported = (server: PushServer) => server.sidecars()[0]?.sharedStore;
 
-async function lead(epoch: number, config: SharedStoreConfig | undefined, port = 0): Promise<PushServer> {
-  const server = await serve({ port });
+async function lead(epoch: number, config: SharedStoreConfig | undefined, mayShareStore = true): Promise<PushServer> {
+  const server = await serve({ mayShareStore: () => mayShareStore });
   server.setLeader(epoch);
   server.shareStore(config);
   server.publish(fleet('v1'));
@@ -84,6 +84,21 @@ test('an unusable store is refused with the reason, and the last good store stay
   server.shareStore(store('better'));
   await until(() => reported(server)?.reason === '', 'the next good one is taken');
   assert.deepEqual(sidecar.used, [store('good'), 'v1', store('better')]);
+});
+
+test('a sidecar in a namespace that may not have the password receives no store, and drops an earlier one', async () => {
+  const pod = newPod();
+  const before = await lead(1, store('secret'));
+  const first = follow(before.port, pod);
+  await until(has(before, 1, 1, 'v1'), 'acknowledged');
+  await first.close();
+  const server = await lead(2, store('secret'), false);
+  const second = follow(server.port, pod);
+  await until(has(server, 2, 1, 'v1'), 'acknowledged');
+  assert.deepEqual(second.used, [store('secret'), 'v1', undefined]);
+  const fresh = follow(server.port, newPod());
+  await until(() => fresh.used.length > 0, 'the policy');
+  assert.deepEqual(fresh.used, ['v1']);
 });
 
 test('the state of the store reaches the controller, and again on a new stream', async () => {

@@ -187,6 +187,7 @@ class ClusterController implements Controller {
       credentials: this.#ca.certificate,
       review: (token) => reviewToken(this.#client, token, TOKEN_AUDIENCE),
       fleetOf: (pod) => this.#sources.pod(pod.podUid)?.fleet,
+      mayShareStore: ({ namespace }) => this.#options.sharedStore?.namespaces.includes(namespace) ?? true,
       outdated: (epoch) => this.#election?.raise(epoch),
       keysRequested: (url) => this.#keys.refetch(url),
       log: this.#options.log,

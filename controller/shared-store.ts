@@ -14,6 +14,8 @@ export interface SharedStoreOptions {
   readonly config: SharedStoreConfig;
   /** Undefined: the store needs no password, and has a certificate of a public authority. */
   readonly secretName: string | undefined;
+  /** The namespaces whose proxies may have the password. */
+  readonly namespaces: readonly string[];
 }
 
 export interface SharedStoreSource {

@@ -75,6 +75,7 @@ export async function serve(
     review: async (token) =>
       token === 'a.good.token' ? { podName: 'pod', podUid: 'uid', namespace: 'default' } : undefined,
     fleetOf: () => 'fleet',
+    mayShareStore: () => true,
     log,
     ...options,
   });

@@ -40,6 +40,7 @@ function connected(configCheck: ConfigCheckInit | undefined, more: Partial<Conne
     acknowledged: wanted,
     refused: undefined,
     readsSharedStore: true,
+    mayShareStore: true,
     sharedStore: undefined,
     configCheck:
       configCheck &&

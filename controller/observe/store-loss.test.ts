@@ -22,6 +22,7 @@ function sidecar(state: State | undefined, reason = '', readsSharedStore = true)
     refused: undefined,
     configCheck: undefined,
     readsSharedStore,
+    mayShareStore: true,
     sharedStore,
   };
 }
@@ -37,6 +38,8 @@ test('a sidecar is lost with its reason, or if it refuses or cannot read the con
   assert.equal(lossOf(sidecar(State.LOST)), 'the connection is lost');
   assert.equal(lossOf(sidecar(State.UNUSED, 'the sidecar refuses it')), 'the sidecar refuses it');
   assert.match(lossOf(sidecar(undefined, '', false)) ?? '', /counts for itself, because its version/);
+  const elsewhere = { ...sidecar(State.UNUSED), mayShareStore: false };
+  assert.match(lossOf(elsewhere) ?? '', /counts for itself, because its namespace/);
 });
 
 test('the meaning names the quotas of each mode, at most five', () => {

@@ -18,6 +18,9 @@ export function lossOf(sidecar: ConnectedSidecar): string | undefined {
   if (!sidecar.readsSharedStore) {
     return 'counts for itself, because its version does not know shared stores; fix: roll the proxies out again';
   }
+  if (!sidecar.mayShareStore) {
+    return 'counts for itself, because its namespace does not get the password; fix: list it in quotaStore.proxyNamespaces';
+  }
   if (sidecar.sharedStore === undefined) {
     return undefined;
   }

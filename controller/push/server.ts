@@ -31,6 +31,11 @@ export interface PushServerOptions {
   /** The fleet of the pod; undefined if it is no proxy of a Gateway of this controller. */
   readonly fleetOf: (pod: PodIdentity) => string | undefined;
   /**
+   * Whether the pod may have the password of the shared store: whoever can create such a pod, or
+   * run programs in it, can read it.
+   */
+  readonly mayShareStore: (pod: PodIdentity) => boolean;
+  /**
    * Called when a sidecar has a policy of a higher epoch: this replica's clock was behind, or it no
    * longer leads.
    */
@@ -66,6 +71,13 @@ interface KnownSidecar {
   leaving: NodeJS.Timeout | undefined;
 }
 
+interface OfferedStore {
+  readonly config: SharedStoreConfig | undefined;
+  /** For sidecars that may share the store, and for all others. */
+  readonly message: Uint8Array;
+  readonly none: Uint8Array;
+}
+
 /** Why a stream is refused. */
 interface StreamRefusal {
   readonly code: status;
@@ -88,7 +100,7 @@ class SidecarPushServer implements PushServer {
   #listener: PushListener | undefined;
   #epoch: number | undefined;
   #counter = 0;
-  #store: { readonly config: SharedStoreConfig | undefined; readonly message: Uint8Array } | undefined;
+  #store: OfferedStore | undefined;
   #reviews = 0;
 
   constructor(options: PushServerOptions) {
@@ -125,7 +137,8 @@ class SidecarPushServer implements PushServer {
     if (this.#epoch === undefined || isSame) {
       return;
     }
-    this.#store = { config, message: sharedStoreMessage(this.#epoch, config) };
+    const none = sharedStoreMessage(this.#epoch, undefined);
+    this.#store = { config, message: config === undefined ? none : sharedStoreMessage(this.#epoch, config), none };
     for (const { stream } of this.#sidecars.values()) {
       stream?.offer();
     }
@@ -243,12 +256,13 @@ class SidecarPushServer implements PushServer {
 
   #accept(call: FollowCall, peer: string, pod: PodIdentity, fleet: string): void {
     let sidecar: KnownSidecar | undefined;
+    const mayShareStore = this.#options.mayShareStore(pod);
     const stream = followSidecar(call, {
       wanted: () => this.#offers.get(fleet),
-      sharedStore: () => this.#store?.message,
+      sharedStore: () => (mayShareStore ? this.#store?.message : this.#store?.none),
       reported: (change) => {
         sidecar ??= this.#connect(pod, fleet, stream);
-        sidecar.connected = { ...sidecar.connected, ...change };
+        sidecar.connected = { ...sidecar.connected, mayShareStore, ...change };
         this.#reported(pod, change);
       },
       ended: () => {
@@ -317,6 +331,7 @@ const nothingReported = {
   refused: undefined,
   configCheck: undefined,
   readsSharedStore: false,
+  mayShareStore: false,
   sharedStore: undefined,
 };
 

@@ -29,6 +29,8 @@ export interface ConnectedSidecar {
   readonly configCheck: ConfigCheck | undefined;
   /** Whether its version can use a shared quota store. */
   readonly readsSharedStore: boolean;
+  /** Whether its pod may have the password of the store. */
+  readonly mayShareStore: boolean;
   readonly sharedStore: SharedStoreReport | undefined;
 }
 
