@@ -4,12 +4,12 @@ import { after, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { fuzz } from '../../../../tools/fuzz/cases.ts';
 import type { Random } from '../../../../tools/fuzz/random.ts';
+import { skipWithoutRedis, startRedis } from '../../../../tools/redis-server.ts';
 import type { AllowanceAnswer, AllowanceRequest, AllowanceStore, SharedWindow } from '../allowances.ts';
 import { MemoryAllowances } from '../memory-allowances.ts';
 import { testAllowanceStore } from '../testing/allowance-store-suite.ts';
 import { EXCHANGE_SCRIPT } from './exchange-script.ts';
 import { RedisAllowances } from './redis-allowances.ts';
-import { skipWithoutRedis, startRedis } from './testing/redis-server.ts';
 
 const CLOCK = /local time = .*\nlocal now = .*\n/;
 assert.match(EXCHANGE_SCRIPT, CLOCK);

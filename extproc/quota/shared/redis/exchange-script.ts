@@ -289,7 +289,7 @@ export function readAnswer({ allowance, number }: AllowanceRequest, reply: unkno
   }
   const [code, units, limit, spent, spentBefore, taken, replicas, retryMs, nowMs, clockMs] = reply.map(Number) as Reply;
   const state = states[code];
-  return state === undefined || !Number.isInteger(nowMs)
+  return state === undefined || !Number.isInteger(clockMs)
     ? undefined
     : { allowance, number, state, units, limit, spent, spentBefore, taken, replicas, retryMs, nowMs, clockMs };
 }

@@ -11,11 +11,11 @@ import type { AllowanceAnswer, AllowanceRequest, AllowanceStore, SharedWindow } 
 import { EXCHANGE_SCRIPT, exchangeArguments, readAnswer } from './exchange-script.ts';
 import { openRedis, type RedisClient } from './redis-client.ts';
 import { checkInfo, faultOf, type StoreCheck, type StoreFault } from './redis-fault.ts';
-import { StoreHealth, type StoreState } from './store-health.ts';
+import { StoreHealth, type StoreHealthState } from './store-health.ts';
 
 /** Exchanges without an answer; further ones fail at once and are repeated by the caller. */
 const MAX_IN_FLIGHT = 4_096;
-/** After this time without an answer, an exchange has failed, and the store is slow. */
+/** A store that leaves an exchange without an answer for so long is too slow. */
 const ANSWER_MS = 1_000;
 /** Between two looks for exchanges without an answer, and two probes of a store that is lost. */
 const WATCH_MS = 250;
@@ -30,7 +30,7 @@ export interface RedisAllowancesOptions {
   readonly steadyMs: () => number;
   readonly schedule: (delayMs: number, callback: () => void) => Cancel;
   /** Called once for each change. */
-  readonly onState: (state: StoreState) => void;
+  readonly onState: (state: StoreHealthState) => void;
   /** Called for each connection that is ready. */
   readonly onConnected: (check: StoreCheck) => void;
   /** The latency of each exchange. */
@@ -55,29 +55,40 @@ export class RedisAllowances implements AllowanceStore {
   readonly #pending = new Map<string, PendingExchange>();
   #batch: PendingExchange[] = [];
   readonly #keys = new WeakMap<SharedWindow, readonly string[]>();
-  /** A store of a version that is too old gets no exchanges. */
+  /** Ids of probes, unique over all replicas. */
+  readonly #probeId: string;
+  #probes = 0;
+  #isTooOld = false;
+  /** Set: no exchanges, because a script that fails in the middle keeps half of its effect. */
   #refused: StoreFault | undefined;
   #succeededMs: number;
   #probedMs: number;
   #cancelWatch: Cancel;
+  /** Called when the state is known for the first time. */
+  #known: () => void = () => {};
   #isClosed = false;
 
   constructor(options: RedisAllowancesOptions) {
     this.#options = options;
     this.#script = options.script ?? EXCHANGE_SCRIPT;
     this.#sha = createHash('sha1').update(this.#script).digest('hex');
-    this.#health = new StoreHealth({ schedule: options.schedule, changed: options.onState });
+    const changed = (state: StoreHealthState) => {
+      this.#known();
+      options.onState(state);
+    };
+    this.#health = new StoreHealth({ schedule: options.schedule, changed });
+    this.#probeId = `probe-${options.random()}`;
     this.#succeededMs = options.steadyMs();
     this.#probedMs = this.#succeededMs;
     this.#client = openRedis(options.config, options.random);
     this.#client.on('ready', () => this.#check());
     this.#client.on('+node', () => this.#check());
     this.#client.on('error', (error) => this.#failed(faultOf(error)));
-    this.#client.on('close', () => this.#failed(faultOf(undefined)));
+    this.#client.on('close', () => this.#failed(undefined));
     this.#cancelWatch = options.schedule(WATCH_MS, this.#watch);
   }
 
-  get state(): StoreState {
+  get state(): StoreHealthState {
     return this.#health.state;
   }
 
@@ -86,14 +97,15 @@ export class RedisAllowances implements AllowanceStore {
   }
 
   /** Connects, and resolves once the store answers or fails, at the latest after `waitMs`. */
-  async connect(waitMs: number): Promise<StoreState> {
-    const failed = this.#client.connect().catch((error: unknown) => this.#failed(faultOf(error)));
-    let cancel: Cancel = () => {};
-    const waited = new Promise<void>((resolve) => {
-      cancel = this.#options.schedule(waitMs, resolve);
+  async connect(waitMs: number): Promise<StoreHealthState> {
+    this.#client.connect().catch((error: unknown) => this.#failed(faultOf(error)));
+    await new Promise<void>((resolve) => {
+      const cancel = this.#options.schedule(waitMs, resolve);
+      this.#known = () => {
+        cancel();
+        resolve();
+      };
     });
-    await Promise.race([failed.then(() => this.#check()), waited]);
-    cancel();
     return this.state;
   }
 
@@ -103,7 +115,7 @@ export class RedisAllowances implements AllowanceStore {
     if (pending?.request.number === number) {
       return;
     }
-    if (this.#isClosed || this.#refused !== undefined || this.#pending.size >= MAX_IN_FLIGHT) {
+    if (this.#isClosed || this.#isTooOld || this.#refused !== undefined || this.#pending.size >= MAX_IN_FLIGHT) {
       done(undefined);
       return;
     }
@@ -182,11 +194,12 @@ export class RedisAllowances implements AllowanceStore {
 
   #end(exchange: PendingExchange, answer: AllowanceAnswer | undefined): void {
     const { request, done, sentMs } = exchange;
-    // An exchange that took too long has failed already.
-    if (this.#isClosed || this.#pending.get(request.allowance) !== exchange) {
+    if (this.#pending.get(request.allowance) === exchange) {
+      this.#pending.delete(request.allowance);
+    }
+    if (this.#isClosed) {
       return;
     }
-    this.#pending.delete(request.allowance);
     if (answer !== undefined) {
       this.#succeeded();
     }
@@ -197,12 +210,9 @@ export class RedisAllowances implements AllowanceStore {
   readonly #watch = (): void => {
     this.#cancelWatch = this.#options.schedule(WATCH_MS, this.#watch);
     const nowMs = this.#options.steadyMs();
-    for (const exchange of this.#pending.values()) {
-      if (nowMs - exchange.sentMs < ANSWER_MS) {
-        break;
-      }
-      this.#failed({ kind: 'slow', message: `the store has not answered for ${ANSWER_MS} ms` });
-      this.#end(exchange, undefined);
+    const [oldest] = this.#pending.values();
+    if (oldest !== undefined && nowMs - oldest.sentMs >= ANSWER_MS) {
+      this.#failed({ kind: 'slow', message: `the store takes longer than ${ANSWER_MS} ms to answer` });
     }
     const quietMs = nowMs - Math.max(this.#succeededMs, this.#probedMs);
     if (quietMs >= (this.state.fault === undefined ? PROBE_MS : PROBE_LOST_MS)) {
@@ -210,16 +220,15 @@ export class RedisAllowances implements AllowanceStore {
     }
   };
 
-  /** Finds out whether the store accepts writes. */
+  /** Exchanges something of its own, which takes the same permissions and memory. */
   #probe(nowMs: number): void {
     this.#probedMs = nowMs;
-    if (this.#refused !== undefined) {
-      return;
+    if (!this.#isTooOld) {
+      const done = (answer: AllowanceAnswer | undefined) => {
+        this.#refused = answer === undefined ? this.#refused : undefined;
+      };
+      this.#run({ request: probeRequest(this.#probeId, ++this.#probes), done, sentMs: nowMs });
     }
-    this.#client.set(`${this.#options.config.keyPrefix}:probe`, '1', 'PX', 60_000).then(
-      () => this.#succeeded(),
-      (error: unknown) => this.#failed(faultOf(error)),
-    );
   }
 
   async #check(): Promise<void> {
@@ -227,7 +236,7 @@ export class RedisAllowances implements AllowanceStore {
     for (const node of nodes) {
       try {
         const check = checkInfo(await node.info());
-        this.#refused = check.fault?.kind === 'version' ? check.fault : undefined;
+        this.#isTooOld = check.fault?.kind === 'version';
         if (check.fault !== undefined) {
           this.#failed(check.fault);
           continue;
@@ -245,7 +254,10 @@ export class RedisAllowances implements AllowanceStore {
     this.#health.succeeded();
   }
 
-  #failed(fault: StoreFault): void {
+  #failed(fault: StoreFault | undefined): void {
+    if (fault?.kind === 'permission') {
+      this.#refused = fault;
+    }
     if (!this.#isClosed) {
       this.#health.failed(fault);
     }
@@ -268,4 +280,23 @@ export class RedisAllowances implements AllowanceStore {
 /** 132 bits. */
 function digest(text: string): string {
   return hash('sha256', text, 'base64url').slice(0, 22);
+}
+
+/** An allowance that ends at once, so the next probe also removes something. */
+function probeRequest(bucket: string, number: number): AllowanceRequest {
+  const limits = { limit: 1, limitEpoch: 1, limitCounter: 1 };
+  const times = { startMs: 0, endMs: Number.POSITIVE_INFINITY, slidingMs: 0 };
+  return {
+    window: { key: bucket, bucket, type: 'concurrent', ...limits, ...times, previousKey: '' },
+    allowance: `${bucket}-${number}`,
+    number: 1,
+    spent: 0,
+    want: 1,
+    least: 0,
+    ttlMs: 1,
+    seenMs: 0,
+    operation: 'none',
+    operationId: '',
+    operationUnits: 0,
+  };
 }

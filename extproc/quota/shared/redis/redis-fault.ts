@@ -47,13 +47,19 @@ const connections: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: 'the certificate of the store has expired: renew it',
 };
 
-/** Reads only message and code: the rest of an error has arguments, such as passwords. */
-export function faultOf(error: unknown): StoreFault {
+/**
+ * Reads only message and code: the rest of an error has arguments, such as passwords. Returns
+ * undefined where the error only says that there is no connection.
+ */
+export function faultOf(error: unknown): StoreFault | undefined {
   const { message = '', code = '' } = Object(error) as { readonly message?: unknown; readonly code?: unknown };
   const text = String(message);
   const word = /^[A-Z]+/.exec(text)?.[0] ?? '';
   if (Object.hasOwn(replies, word)) {
     return replies[word]!;
+  }
+  if (text.includes("can't run this command") || text.includes("can't access at least one of the keys")) {
+    return replies['NOPERM']!;
   }
   if (/invalid (?:username-password pair|password)/.test(text)) {
     return replies['WRONGPASS']!;
@@ -64,7 +70,7 @@ export function faultOf(error: unknown): StoreFault {
   if (/^ERR/.test(text)) {
     return { kind: 'other', message: `the store answers: ${text.slice(0, 120)}` };
   }
-  return { kind: 'unreachable', message: 'the connection to the store is lost' };
+  return undefined;
 }
 
 const OLDEST_REDIS = [6, 2] as const;

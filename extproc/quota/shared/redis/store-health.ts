@@ -11,18 +11,18 @@ const LOST_AFTER_MS = 500;
 const lasting: ReadonlySet<StoreFault['kind']> = new Set(['login', 'permission', 'version']);
 
 /** Absent `fault`: available. */
-export interface StoreState {
+export interface StoreHealthState {
   readonly fault?: StoreFault;
 }
 
 export interface StoreHealthOptions {
   readonly schedule: (delayMs: number, callback: () => void) => Cancel;
-  readonly changed: (state: StoreState) => void;
+  readonly changed: (state: StoreHealthState) => void;
 }
 
 export class StoreHealth {
   readonly #options: StoreHealthOptions;
-  #state: StoreState = { fault: { kind: 'unreachable', message: 'the store has not answered yet' } };
+  #state: StoreHealthState = { fault: { kind: 'unreachable', message: 'the store has not answered yet' } };
   #fault: StoreFault | undefined;
   #cancel: Cancel | undefined;
 
@@ -30,7 +30,7 @@ export class StoreHealth {
     this.#options = options;
   }
 
-  get state(): StoreState {
+  get state(): StoreHealthState {
     return this.#state;
   }
 
@@ -41,7 +41,19 @@ export class StoreHealth {
     }
   }
 
-  failed(fault: StoreFault): void {
+  close(): void {
+    this.#stopWaiting();
+  }
+
+  /** Undefined: there is no connection, and its error may be known already. */
+  failed(fault: StoreFault | undefined): void {
+    if (fault === undefined && (this.#state.fault !== undefined || this.#cancel !== undefined)) {
+      return;
+    }
+    this.#noteFailure(fault ?? { kind: 'unreachable', message: 'the connection to the store is lost' });
+  }
+
+  #noteFailure(fault: StoreFault): void {
     this.#fault = fault;
     if (this.#state.fault !== undefined || lasting.has(fault.kind)) {
       this.#stopWaiting();
@@ -56,16 +68,12 @@ export class StoreHealth {
     });
   }
 
-  close(): void {
-    this.#stopWaiting();
-  }
-
   #stopWaiting(): void {
     this.#cancel?.();
     this.#cancel = undefined;
   }
 
-  #change(state: StoreState): void {
+  #change(state: StoreHealthState): void {
     this.#state = state;
     this.#options.changed(state);
   }

@@ -1,7 +1,7 @@
 /** Starts real Redis servers for tests, on loopback ports that the system chooses. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,23 +18,26 @@ export interface RedisServer {
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
-export interface ServerOptions {
+export interface RedisServerOptions {
   readonly port?: number;
+  /** In addition to those for a server on loopback that saves nothing. */
   readonly arguments?: readonly string[];
-  /** The port that answers once the server is up, where it is not `port`. */
-  readonly readyPort?: number;
+  /** A configuration file, which Sentinels need and rewrite. */
+  readonly config?: string;
 }
 
-export async function startRedis(options: ServerOptions = {}): Promise<RedisServer> {
+export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   const port = options.port ?? (await freePort());
   const folder = mkdtempSync(join(tmpdir(), 'tallygate-redis-'));
+  const file = join(folder, 'redis.conf');
+  writeFileSync(file, options.config ?? '');
   const server = spawn(
     PROGRAM!,
-    ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--dir', folder, ...(options.arguments ?? [])],
+    [file, '--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--dir', folder, ...(options.arguments ?? [])],
     { stdio: 'ignore' },
   );
   const exited = once(server, 'exit');
-  await untilConnects(options.readyPort ?? port, server);
+  await untilConnects(port, server);
   return {
     port,
     process: server,
