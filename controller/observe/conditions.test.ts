@@ -115,6 +115,10 @@ test('a route with quotas is not Enforcing while a proxy does not reach the shar
   const lost = { state: SharedStoreReport_State.LOST, reason: 'WRONGPASS' };
   const sidecars = [connected({}, { sharedStore: create(SharedStoreReportSchema, lost) })];
   assert.equal(seen({ ...store, sidecars })['Enforcing'], 'False QuotaStoreLost');
+  assert.equal(seen({ ...store, sidecars: [connected({})] })['Enforcing'], 'Unknown Pending', 'no report yet');
+  const available = create(SharedStoreReportSchema, { state: SharedStoreReport_State.AVAILABLE });
+  const reached = { ...store, sidecars: [connected({}, { sharedStore: available })] };
+  assert.equal(seen(reached)['Enforcing'], 'True Enforcing');
   assert.equal(seen({ sidecars, policy })['Enforcing'], 'True Enforcing', 'no store is shared any more');
   assert.equal(seen({ ...store, sidecars, policy: () => undefined })['Enforcing'], 'True Enforcing', 'no quotas');
   const [status] = withObserved([route()], { ...good, ...store, sidecars });

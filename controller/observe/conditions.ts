@@ -12,7 +12,7 @@ import type { ObjectStatus } from '../../translate/plan.ts';
 import type { ConnectedSidecar } from '../push/sidecar.ts';
 import type { History, ObjectKey } from './contents.ts';
 import { fleetsOf, type GatewayFacts, type ProxyPod } from './fleets.ts';
-import { enforcedQuotas, lossOf, meaningOf } from './store-loss.ts';
+import { enforcedQuotas, hasReported, lossOf, meaningOf } from './store-loss.ts';
 import type { GatewayVerdict } from './verdicts.ts';
 
 export interface Observation {
@@ -229,6 +229,12 @@ function enforcingOf(
       ?.unreadable;
     const waiting = `${unverified.length} of ${watched.length} proxies have not reported their configuration yet`;
     return ['Pending', verdicts[0]?.message ?? (unreadable ? `${waiting}: ${unreadable}` : waiting)];
+  }
+  const silent = watched.filter(
+    ({ sidecar, quotas }) => sharedStore && sidecar && !hasReported(sidecar) && quotas(key).length > 0,
+  );
+  if (silent.length > 0) {
+    return ['Pending', `${silent.length} of ${watched.length} proxies do not count in the shared quota store yet`];
   }
   return ['Enforcing', `verified in the configuration of ${watched.length} of ${watched.length} proxies`];
 }

@@ -36,6 +36,11 @@ export function lossOf(sidecar: ConnectedSidecar): string | undefined {
   }
 }
 
+/** Returns whether a sidecar has reported that it reaches the store, or why it does not. */
+export function hasReported(sidecar: ConnectedSidecar): boolean {
+  return sidecar.sharedStore?.state === SharedStoreReport_State.AVAILABLE || lossOf(sidecar) !== undefined;
+}
+
 /** Returns what the quotas do meanwhile; undefined if none of them refuses anything. */
 export function meaningOf(quotas: readonly Quota[]): string | undefined {
   const parts = meanings.flatMap(([mode, meaning]) => {
