@@ -134,6 +134,10 @@ async function startTelemetry(service: Controller, otlp: boolean): Promise<OpenT
   gauge('tallygate.controller.leading', '1 in the leading replica, otherwise 0.', () => Number(service.leading));
   gauge('tallygate.issuers', 'Issuers whose keys are fetched.', () => service.issuerKeys.sources);
   gauge('tallygate.issuers.failing', 'Issuers whose keys could not be fetched.', () => service.issuerKeys.failing);
+  counter('tallygate.alert.events.sent', 'Events about budgets that webhooks accepted.', () => service.alerts.sent);
+  counter('tallygate.alert.events.dropped', 'Events that were given up.', () => service.alerts.dropped);
+  gauge('tallygate.alert.events.pending', 'Events that no webhook has accepted yet.', () => service.alerts.pending);
+  gauge('tallygate.alert.webhooks.failing', 'Webhooks whose last attempt failed.', () => service.alerts.failing);
   gauge(
     'tallygate.controller.sidecars_without_store',
     'Sidecars that do not reach the shared quota store.',

@@ -8,7 +8,7 @@ import { setFlagsFromString } from 'node:v8';
 import { type Extproc, type ExtprocOptions, startExtproc } from '../extproc/main.ts';
 import { followFile } from '../extproc/policy/file-source.ts';
 import type { PolicySource } from '../extproc/policy/source.ts';
-import { thresholdReport } from '../extproc/quota/budget-report.ts';
+import { budgetReport, thresholdReport } from '../extproc/quota/budget-report.ts';
 import { JournalError } from '../extproc/quota/journal-database.ts';
 import type { BudgetAlert } from '../extproc/quota/store.ts';
 import type { ControllerSourceOptions } from '../extproc/sidecar/controller-source.ts';
@@ -77,6 +77,8 @@ const NO_PRETENURING = '--no-allocation-site-pretenuring';
 
 const MAX_UNWRITTEN_ACCESS_LINE_BYTES = 8 * 1024 * 1024;
 const CLOSE_DEADLINE_MS = 10_000;
+/** More than a status shows, because the fullest keys differ between proxies. */
+const MAX_REPORTED_BUDGETS = 50;
 
 export const extproc: Verb = async ({ args, settings }) => {
   const flags = readFlags(args, settings);
@@ -113,10 +115,10 @@ async function start(
   const refused = new RefusedRequests();
   const alerted = (alert: BudgetAlert) => {
     recorder.alert(alert);
-    source?.reportAlert(thresholdReport(alert));
+    source?.reportAlert(thresholdReport(alert, hashesKeys));
   };
   const service = await startService(flags, settings, { recorder, refused, requestKeys, alerted, log });
-  const policy = await openPolicySource(flags, service, log);
+  const policy = await openPolicySource(flags, service, hashesKeys, log);
   source = policy;
   recorder.observe({
     buckets: (count) => service.store.top(count, Date.now()),
@@ -210,6 +212,7 @@ function journalDetails({ journalPath }: ExtprocFlags, { store }: Extproc): Read
 async function openPolicySource(
   { source, journalPath }: ExtprocFlags,
   service: Extproc,
+  hashesKeys: boolean,
   log: Log,
 ): Promise<PolicySource> {
   if ('file' in source) {
@@ -228,7 +231,12 @@ async function openPolicySource(
   // Loaded only here: standalone does not need a gRPC client, and starts sooner without one.
   const { followControllerAt } = await import('../extproc/sidecar/controller-source.ts');
   const storeFolder = journalPath && dirname(journalPath);
-  return followControllerAt({ ...source, storeFolder, programVersion: versionText() }, service, log);
+  const fullestBudgets = () => {
+    const states = service.store.top(MAX_REPORTED_BUDGETS, Date.now()).filter(({ spent, held }) => spent + held > 0);
+    return states.map((state) => budgetReport(state, hashesKeys));
+  };
+  const programVersion = versionText();
+  return followControllerAt({ ...source, storeFolder, programVersion, fullestBudgets }, service, log);
 }
 
 async function openQuotaServer(
@@ -265,7 +273,9 @@ async function waitToBegin(where: string): Promise<boolean> {
 }
 
 type ListenOption = Parameters<typeof startExtproc>[0]['listen'];
-type PolicyFlags = { readonly file: string } | Omit<ControllerSourceOptions, 'programVersion' | 'storeFolder'>;
+type PolicyFlags =
+  | { readonly file: string }
+  | Omit<ControllerSourceOptions, 'programVersion' | 'storeFolder' | 'fullestBudgets'>;
 
 interface ExtprocFlags {
   readonly source: PolicyFlags;

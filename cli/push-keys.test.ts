@@ -117,6 +117,7 @@ test(`one changed key of ${KEYS} takes the controller and ${SIDECARS} sidecars l
       tokenPath: join(folder, 'token'),
       caPath: join(folder, 'ca.crt'),
       programVersion: '0.1.0',
+      fullestBudgets: () => [],
       folder,
       storeFolder: undefined,
       useSharedStore() {},

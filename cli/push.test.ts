@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { ThresholdReport } from '../contract/budget-report.ts';
 import type { GatewayPolicy } from '../contract/policy.ts';
-import type { PushServer } from '../controller/push/server.ts';
+import type { PushServer, PushServerOptions } from '../controller/push/server.ts';
 import { acknowledged, fleet, follow, has, newPod, serve, until } from './testing/push.ts';
 
 test('a policy reaches the sidecar and its answer the controller within a second', async () => {
@@ -251,4 +252,57 @@ test('a request for keys reaches the controller, and a flood of them is bounded'
   server.publish(fleet('v2'));
   await until(has(server, 1, 2, 'v2'), 'all have arrived');
   assert.equal(requested.length, 100);
+});
+
+const alert = (percent: number): ThresholdReport => ({
+  quota: 'default/budgets/month',
+  key: [{ type: 'Tenant', value: 'search' }],
+  type: 'TotalTokens',
+  window: { type: 'Lifetime' },
+  spent: '50',
+  held: '0',
+  limit: '100',
+  percent,
+  atMs: 1,
+});
+
+test('an alert is sent again to each next leader until one has stored it', async () => {
+  const raised: string[] = [];
+  let stores = false;
+  const alertRaised: PushServerOptions['alertRaised'] = ({ percent }, fleetName, stored) => {
+    raised.push(`${percent} ${fleetName}`);
+    if (stores) {
+      stored();
+    }
+  };
+  const server = await serve({ alertRaised });
+  const sidecar = follow(server.port, newPod());
+  sidecar.reportAlert(alert(50));
+  server.setLeader(1);
+  server.publish(fleet('v1'));
+  await until(() => raised.length === 1, 'raised');
+  sidecar.reportAlert(alert(80));
+  await until(() => raised.length === 2, 'raised');
+  stores = true;
+  server.setLeader(2);
+  await until(() => raised.length === 4, 'raised again');
+  server.publish(fleet('v2'));
+  await until(has(server, 2, 1, 'v2'), 'in force, after the answers');
+  server.setLeader(3);
+  server.publish(fleet('v3'));
+  await until(has(server, 3, 1, 'v3'), 'connected again');
+  assert.deepEqual(
+    raised.map((each) => each.split(' ')[0]),
+    ['50', '80', '50', '80'],
+  );
+});
+
+test('the fullest budgets reach the controller on each new stream', async () => {
+  const server = await serve();
+  server.setLeader(1);
+  const { percent: _, atMs: __, ...budget } = alert(50);
+  follow(server.port, newPod(), undefined, undefined, () => [budget]);
+  server.publish(fleet('v1'));
+  await until(() => server.sidecars()[0]?.budgets.length === 1, 'reported');
+  assert.deepEqual(server.sidecars()[0]?.budgets, [budget]);
 });

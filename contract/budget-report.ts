@@ -33,6 +33,8 @@ const reportFields = z.object({
   spent: amount,
   held: amount,
   limit: amount,
+  /** The amounts are those of all proxies together; absent: of this one. */
+  isShared: z.boolean().exactOptional(),
   /** Since when the spent amount counts; absent: unknown. */
   startMs: instantMs.exactOptional(),
   /** When it no longer counts; absent: never. */
@@ -46,10 +48,17 @@ const thresholdFields = reportFields.extend({
   percent: z.int().min(1).max(100),
   /** When the threshold was reached. */
   atMs: instantMs,
+  /** Only receivers of webhooks may see the key. */
+  hidesKey: z.boolean().exactOptional(),
 });
 
 /** A budget of which a percentage of `alertAt` was spent. */
 export type ThresholdReport = Readonly<z.output<typeof thresholdFields>>;
+
+/** Returns undefined for what is not a report. */
+export function readBudgetReport(value: unknown): BudgetReport | undefined {
+  return reportFields.safeParse(value).data;
+}
 
 /** Returns undefined for what is not a report. */
 export function readThresholdReport(value: unknown): ThresholdReport | undefined {

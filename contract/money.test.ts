@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { fuzzRuns } from '../tools/fuzz/cases.ts';
-import { decimalText, nanoUnits } from './money.ts';
+import { addDecimals, decimalText, nanoUnits } from './money.ts';
 
 /** Decimal numbers as the schemas of the resources accept them. */
 const decimals = fc
@@ -34,4 +34,16 @@ test('decimal text has no trailing zeros', () => {
     ['0', '0.10', '500.00', '0.000000001', '12.5'].map((decimal) => decimalText(nanoUnits(decimal))),
     ['0', '0.1', '500', '0.000000001', '12.5'],
   );
+});
+
+test('decimal numbers of any size are added exactly', () => {
+  for (const [one, other, sum] of [
+    ['0.1', '0.2', '0.3'],
+    ['0.999999999', '0.000000001', '1'],
+    ['9007199254740991', '9007199254740991', '18014398509481982'],
+    ['500', '0', '500'],
+    ['0', '0', '0'],
+  ] as const) {
+    assert.equal(addDecimals(one, other), sum);
+  }
 });

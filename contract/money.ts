@@ -26,3 +26,16 @@ export function decimalText(nanos: number): string {
   const whole = String((nanos - rest) / NANO_UNITS);
   return rest === 0 ? whole : `${whole}.${String(rest).padStart(DECIMAL_PLACES, '0').replace(/0+$/, '')}`;
 }
+
+/** Adds decimal numbers of at most nine places, of any size. */
+export function addDecimals(one: string, other: string): string {
+  const nanos = String(bigNanos(one) + bigNanos(other)).padStart(DECIMAL_PLACES + 1, '0');
+  const places = nanos.slice(-DECIMAL_PLACES).replace(/0+$/, '');
+  const whole = nanos.slice(0, -DECIMAL_PLACES);
+  return places === '' ? whole : `${whole}.${places}`;
+}
+
+function bigNanos(decimal: string): bigint {
+  const [whole = '', places = ''] = decimal.split('.');
+  return BigInt(whole + places.padEnd(DECIMAL_PLACES, '0'));
+}

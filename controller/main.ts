@@ -2,17 +2,22 @@
  * The control plane: reads users' resources, translates them, and brings the cluster and the
  * sidecars to the result. Only the leader writes and serves policies.
  */
+import type { ThresholdReport } from '../contract/budget-report.ts';
 import type { KeyCounts } from '../jwks/key-fetcher.ts';
+import type { DeliveryCounts } from '../notify/webhook-sender.ts';
 import type { Address } from '../runtime/environment.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterOptions } from '../translate/kubernetes/plan.ts';
 import { clusterFetchGuard } from '../translate/link/fetch-guard.ts';
 import { KubeClient } from './api/client.ts';
 import { type Credentials, findCredentials } from './api/credentials.ts';
-import { newEventRecorder } from './api/events.ts';
+import { type EventRecorder, newEventRecorder } from './api/events.ts';
 import { LeaderElection } from './api/lease.ts';
 import { type ReconcileLoop, startReconcileLoop } from './api/loop.ts';
+import { keyOf } from './api/object.ts';
 import { reviewToken } from './api/token-review.ts';
+import { alertEvent, ClusterAlerts } from './budget-alerts.ts';
+import { BudgetBoard } from './budget-board.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './certificate-authority.ts';
 import { ClusterIssuerKeys } from './issuer-keys.ts';
 import { newHistory } from './observe/contents.ts';
@@ -44,6 +49,8 @@ export interface Controller {
   readonly counts: Readonly<ReconcileCounts>;
   /** Zero unless leading. */
   readonly issuerKeys: KeyCounts;
+  /** Of alerts about budgets to webhooks. */
+  readonly alerts: DeliveryCounts;
   /** Connected sidecars that do not reach the shared quota store; 0 without such a store. */
   readonly sidecarsWithoutStore: number;
   close(): Promise<void>;
@@ -56,6 +63,8 @@ const GATHER_MS = 20;
 const RESYNC_MS = 5 * 60_000;
 /** The time that sidecars take at most to connect to a new leader. */
 const SETTLE_MS = 15_000;
+/** How often the budgets in statuses may change. */
+const BUDGETS_MS = 30_000;
 const CERTIFICATE_CHECK_MS = 10 * 60_000;
 
 export async function startController(options: ControllerOptions): Promise<Controller> {
@@ -71,6 +80,11 @@ class ClusterController implements Controller {
   readonly #sharedStore: SharedStoreSource;
   readonly #ca: CertificateAuthority;
   readonly #keys: ClusterIssuerKeys;
+  readonly #events: EventRecorder;
+  readonly #history = newHistory();
+  readonly #alerts: ClusterAlerts;
+  #board: BudgetBoard | undefined;
+  #boardTimer: NodeJS.Timeout | undefined;
   #push: PushServer | undefined;
   #reconciler: Reconciler | undefined;
   #loop: ReconcileLoop | undefined;
@@ -107,6 +121,15 @@ class ClusterController implements Controller {
       changed: () => this.#worldChanged(),
       log,
     });
+    this.#events = newEventRecorder(this.#client, options.identity, log);
+    this.#alerts = new ClusterAlerts({
+      client: this.#client,
+      namespace,
+      guard: clusterFetchGuard(options.reach, () => this.#sources.services()),
+      enforces: (fleet, quota) => this.#history.policy(fleet)?.quotas.some(({ id }) => id === quota) ?? false,
+      raised: (report) => this.#raised(report),
+      log,
+    });
     this.#ca = openCertificateAuthority(this.#client, namespace, () => this.#ask(), log);
   }
 
@@ -116,6 +139,10 @@ class ClusterController implements Controller {
 
   get counts(): Readonly<ReconcileCounts> {
     return this.#reconciler?.counts ?? { runs: 0, writes: 0, statusWrites: 0 };
+  }
+
+  get alerts(): DeliveryCounts {
+    return this.#alerts.counts();
   }
 
   get issuerKeys(): KeyCounts {
@@ -133,14 +160,18 @@ class ClusterController implements Controller {
     const { namespace, identity, proxyNamespaces, reach, log } = this.#options;
     const push = await this.#startPush();
     this.#push = push;
+    const board = new BudgetBoard(push, this.#history);
+    this.#board = board;
     const reconciler = new Reconciler({
       client: this.#client,
       sources: this.#sources,
       push,
       ca: this.#ca,
       issuerKeys: this.#keys,
-      events: newEventRecorder(this.#client, identity, log),
-      history: newHistory(),
+      alerts: this.#alerts,
+      budgets: board,
+      events: this.#events,
+      history: this.#history,
       sharedStore: this.#sharedStore,
       proxyNamespaces,
       reach,
@@ -158,6 +189,7 @@ class ClusterController implements Controller {
       },
       log,
     });
+    this.#boardTimer = setInterval(() => this.#renewBoard(), BUDGETS_MS).unref();
     this.#renewal = setInterval(() => this.#renewCertificate(), CERTIFICATE_CHECK_MS).unref();
     this.#election = new LeaderElection({
       client: this.#client,
@@ -171,6 +203,7 @@ class ClusterController implements Controller {
 
   readonly close = async (): Promise<void> => {
     clearInterval(this.#renewal);
+    clearInterval(this.#boardTimer);
     await this.#loop?.close();
     await this.#election?.close();
     await this.#push?.close();
@@ -178,6 +211,7 @@ class ClusterController implements Controller {
     this.#sharedStore.close();
     this.#ca.close();
     this.#keys.close();
+    this.#alerts.close();
     this.#client.close();
   };
 
@@ -190,6 +224,7 @@ class ClusterController implements Controller {
       mayShareStore: ({ namespace }) => this.#options.sharedStore?.namespaces.includes(namespace) ?? true,
       outdated: (epoch) => this.#election?.raise(epoch),
       keysRequested: (url) => this.#keys.refetch(url),
+      alertRaised: (report, fleet, stored) => this.#alerts.take(report, fleet, stored),
       log: this.#options.log,
     });
     push.onChange(() => this.#ask());
@@ -201,13 +236,34 @@ class ClusterController implements Controller {
     this.#settledAtMs = Date.now() + SETTLE_MS;
     setTimeout(() => this.#ask(), SETTLE_MS).unref();
     push.setLeader(epoch);
-    term.addEventListener('abort', () => push.setLeader(undefined), { once: true });
+    term.addEventListener(
+      'abort',
+      () => {
+        push.setLeader(undefined);
+        this.#board?.clear();
+      },
+      { once: true },
+    );
     this.#ask();
   }
 
   #renewCertificate(): void {
     this.#ca.renew().catch((error) => this.#options.log.error({ err: error }, 'server certificate not renewed'));
     this.#ask();
+  }
+
+  #renewBoard(): void {
+    if (this.leading && Date.now() >= this.#settledAtMs && this.#board?.renew(Date.now())) {
+      this.#ask();
+    }
+  }
+
+  #raised(report: ThresholdReport): void {
+    const policy = report.quota.slice(0, report.quota.lastIndexOf('/'));
+    const object = [...this.#sources.own('AIQuotaPolicy')].find(({ metadata }) => keyOf(metadata) === policy);
+    if (object !== undefined) {
+      this.#events.record(alertEvent(report, object));
+    }
   }
 
   #worldChanged(): void {

@@ -8,6 +8,7 @@ import type { ClusterOptions, ClusterPlan, DerivedSecret } from '../translate/ku
 import { translateCluster } from '../translate/kubernetes/translate-cluster.ts';
 import type { KubeObject } from './api/object.ts';
 import { applyAll, type DesiredObjects, hasRemovals, prune } from './api/write.ts';
+import type { ClusterAlerts } from './budget-alerts.ts';
 import { type CertificateAuthority, caBundleConfigMap } from './certificate-authority.ts';
 import type { ClusterIssuerKeys } from './issuer-keys.ts';
 import { acknowledged, publishPolicies } from './publish.ts';
@@ -22,6 +23,7 @@ const ACKNOWLEDGE_TIMEOUT_MS = 2_000;
 export interface ReconcilerOptions extends ReportContext {
   readonly ca: CertificateAuthority;
   readonly issuerKeys: ClusterIssuerKeys;
+  readonly alerts: ClusterAlerts;
   readonly proxyNamespaces: readonly string[];
   readonly reach: ClusterOptions['reach'];
   readonly log: Log;
@@ -51,7 +53,7 @@ export class Reconciler {
 
   /** Returns whether all writes succeeded. `settling`: see `reportStatuses`. */
   async run(term: AbortSignal, settling: boolean): Promise<boolean> {
-    const { client, sources, push, history, sharedStore, ca, issuerKeys, log } = this.#options;
+    const { client, sources, push, history, sharedStore, ca, issuerKeys, alerts, log } = this.#options;
     if (this.#plan === undefined && sources.missing().length > 0) {
       return true;
     }
@@ -66,6 +68,7 @@ export class Reconciler {
     const applied = await applyAll(client, all, term, log);
     push.shareStore(sharedStore.config());
     publishPolicies(push, plan, sources, history);
+    const follows = await alerts.follow(plan.webhooks, term);
     if (hasRemovals(all)) {
       await acknowledged(push, ACKNOWLEDGE_TIMEOUT_MS, term);
     }
@@ -74,7 +77,7 @@ export class Reconciler {
     this.counts.writes += applied.writes + pruned.writes;
     const reported = await reportStatuses(plan, this.#options, settling, term);
     this.counts.statusWrites += reported.writes;
-    return applied.failures.length + pruned.failures.length + reported.failed === 0;
+    return follows && applied.failures.length + pruned.failures.length + reported.failed === 0;
   }
 
   /** Returns undefined while something that the plan depends on has not been read yet. */

@@ -5,6 +5,7 @@ import type { ClusterPlan } from '../translate/kubernetes/plan.ts';
 import type { ObjectStatus } from '../translate/plan.ts';
 import type { KubeClient } from './api/client.ts';
 import type { EventRecorder } from './api/events.ts';
+import type { BudgetBoard } from './budget-board.ts';
 import { withObserved } from './observe/conditions.ts';
 import type { History } from './observe/contents.ts';
 import { replacedAt } from './observe/replaced.ts';
@@ -23,6 +24,7 @@ export interface ReportContext {
   readonly events: EventRecorder;
   readonly history: History;
   readonly sharedStore: SharedStoreSource;
+  readonly budgets: BudgetBoard;
   readonly log: Log;
 }
 
@@ -39,7 +41,7 @@ export async function reportStatuses(
   signal: AbortSignal,
 ): Promise<ReportResult> {
   const { client, sources, log } = context;
-  const statuses = observedStatuses(plan, context, settling);
+  const statuses = observedStatuses(plan, context, settling).map((status) => withBudgets(status, context.budgets));
   const now = `${new Date().toISOString().slice(0, 19)}Z`;
   let writes = 0;
   let failed = 0;
@@ -81,6 +83,12 @@ function observedStatuses(
     verdict: (httpRoute, gateway) => verdict(httpRoute, gateway) ?? unenforceable(httpRoute),
     replaced: replacedAt(userPolicies, sources.gateways()),
   });
+}
+
+function withBudgets(status: ObjectStatus, board: BudgetBoard): ObjectStatus {
+  const { kind, namespace, name } = status.object;
+  const budgets = kind === 'AIQuotaPolicy' ? board.of(`${namespace}/${name}`) : undefined;
+  return budgets === undefined ? status : { ...status, budgets };
 }
 
 function recordTransitions(transitions: StatusWrites['transitions'], events: EventRecorder): void {

@@ -86,3 +86,11 @@ test('statuses with equal JSON are the same in any order of members', () => {
   );
   assert.ok(!same({ a: 1 }, { b: 1 }) && !same([1], { 0: 1 }) && !same({}, { a: null }) && !same([1], [1, 2]));
 });
+
+test('the last known budgets stay until others are known', () => {
+  const budgets = [{ quota: 'month', key: ['a'], spent: '1', held: '0', limit: '2' }];
+  const object = { group: 'tallygate.dev', kind: 'AIQuotaPolicy', namespace: 'app', name: 'teams' };
+  assert.deepEqual(merged({ budgets }, { object }, 'now').budgets, budgets);
+  assert.equal(merged({ budgets }, { object, budgets: [] }, 'now').budgets, undefined);
+  assert.equal(merged({ budgets }, undefined, 'now').budgets, undefined);
+});

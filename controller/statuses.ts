@@ -4,7 +4,7 @@
  */
 import type { Condition } from '../crds/conditions.ts';
 import type { Log } from '../runtime/log.ts';
-import type { ObjectStatus } from '../translate/plan.ts';
+import type { BudgetStatus, ObjectStatus } from '../translate/plan.ts';
 import { ApiError, type KubeClient } from './api/client.ts';
 import { type KubeObject, keyOf } from './api/object.ts';
 import type { Resource } from './api/resource.ts';
@@ -33,6 +33,7 @@ interface WrittenStatus {
   readonly parents?: readonly ControllerStatus[];
   readonly ancestors?: readonly ControllerStatus[];
   readonly conditions?: readonly WrittenCondition[];
+  readonly budgets?: readonly BudgetStatus[];
 }
 
 export interface StatusWrites {
@@ -130,10 +131,12 @@ export function merged(before: WrittenStatus, wanted: ObjectStatus | undefined, 
       place({ ...each.ancestorRef }, 'ancestorRef', before.ancestors, each.conditions),
     ),
   ].slice(0, MAX_ANCESTORS);
+  const budgets = wanted === undefined ? undefined : (wanted.budgets ?? before.budgets);
   return {
     ...((parents.length > 0 || before.parents) && { parents }),
     ...((ancestors.length > 0 || before.ancestors) && { ancestors }),
     ...(wanted?.conditions && { conditions: timed(before.conditions, wanted.conditions, now) }),
+    ...(budgets !== undefined && budgets.length > 0 && { budgets }),
   };
 }
 

@@ -87,7 +87,7 @@ export function customResourceDefinition(definition: KindDefinition): object {
                 kind: text(kind),
                 metadata: { type: 'object' },
                 spec: jsonSchema(spec),
-                status: jsonSchema(statusSchema(status)),
+                status: jsonSchema(statusSchema(definition)),
               },
             },
           },

@@ -26,6 +26,49 @@ const reference = z.object({
   port: port.optional(),
 });
 
+const shownAmount = z.string().max(32);
+
+const budgets = z
+  .array(
+    z.object({
+      quota: dnsLabel.meta({ description: 'The name of the quota.' }),
+      key: z
+        .array(z.string().max(256))
+        .max(4)
+        .meta({
+          'x-kubernetes-list-type': 'atomic',
+          description: 'The values of the key; a digest with `TALLYGATE_METRIC_KEYS=hashed`.',
+        })
+        .optional(),
+      spent: shownAmount,
+      held: shownAmount.meta({ description: 'Set aside for requests in flight.' }),
+      limit: shownAmount,
+      currency: z.string().max(3).optional(),
+      proxies: z
+        .int32()
+        .min(2)
+        .meta({
+          description:
+            'How many proxy pods count this budget apart. The amounts are those of all of them, also the limit. Absent: there is one total.',
+        })
+        .optional(),
+      exhaustedAt: z
+        .string()
+        .max(64)
+        .meta({
+          format: 'date-time',
+          description:
+            'When the limit is spent at the average rate since the window began. Absent: not within the window.',
+        })
+        .optional(),
+    }),
+  )
+  .max(10)
+  .meta({
+    'x-kubernetes-list-type': 'atomic',
+    description: 'The fullest budgets, at most 30 seconds old. Amounts are decimal numbers.',
+  });
+
 const controllerName = z.string().min(1).max(253).meta({ description: 'The controller that wrote this entry.' });
 
 const byPlace = {
@@ -49,6 +92,7 @@ const byPlace = {
   }),
 } as const satisfies Readonly<Record<KindDefinition['status'], z.ZodType>>;
 
-export function statusSchema(place: KindDefinition['status']): z.ZodType {
-  return byPlace[place].meta({ description: 'Written by Tallygate.' });
+export function statusSchema({ kind, status }: KindDefinition): z.ZodType {
+  const schema = kind === 'AIQuotaPolicy' ? byPlace.ancestors.extend({ budgets: budgets.optional() }) : byPlace[status];
+  return schema.meta({ description: 'Written by Tallygate.' });
 }

@@ -121,7 +121,7 @@ async function exampleText(): Promise<string> {
   const noTimes = { startMs: undefined, endMs: undefined };
   recorder.alert({ bucket, percent: 80, spent: 8, held: 0, limit: 10, atMs: 0, ...noTimes });
   recorder.observe({
-    buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0, ...noTimes }],
+    buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0, isShared: false, ...noTimes }],
     openStreams: () => 1,
     serverCounters: newCounters,
     unsentBytes: () => 0,

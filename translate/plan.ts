@@ -75,6 +75,23 @@ export interface ObjectStatus {
   readonly parents?: readonly { readonly parentRef: ParentRef; readonly conditions: readonly Condition[] }[];
   readonly ancestors?: readonly { readonly ancestorRef: ObjectRef; readonly conditions: readonly Condition[] }[];
   readonly conditions?: readonly Condition[];
+  /** The fullest budgets of a quota policy; absent: unknown, so that the last ones stay. */
+  readonly budgets?: readonly BudgetStatus[];
+}
+
+/** One budget in the status of its policy. Amounts are decimal numbers. */
+export interface BudgetStatus {
+  /** The name of the quota in its policy. */
+  readonly quota: string;
+  readonly key: readonly string[];
+  readonly spent: string;
+  readonly held: string;
+  readonly limit: string;
+  readonly currency?: string;
+  /** How many proxies count apart, each with its part of the limit; absent: all count together. */
+  readonly proxies?: number;
+  /** RFC 3339. */
+  readonly exhaustedAt?: string;
 }
 
 /** Paths and addresses on the machine of Envoy. */

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import type { BudgetReport } from '../../contract/budget-report.ts';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { SharedStoreConfig } from '../../contract/shared-store.ts';
 import { issueServerCertificate, renewCa } from '../../controller/push/ca.ts';
@@ -43,6 +44,7 @@ export function follow(
   folder: string,
   apply: (policy: GatewayPolicy) => void = () => {},
   waitForRoutes: (routeNames: readonly string[]) => Promise<void> = async () => {},
+  fullestBudgets: () => readonly BudgetReport[] = () => [],
 ): Sidecar {
   const applied: string[] = [];
   const used: Sidecar['used'] = [];
@@ -51,6 +53,7 @@ export function follow(
     tokenPath: join(folder, 'token'),
     caPath: join(folder, 'ca.crt'),
     programVersion: '0.1.0',
+    fullestBudgets,
     folder,
     storeFolder: folder,
     useSharedStore: (config) => used.push(config),

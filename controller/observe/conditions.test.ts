@@ -42,6 +42,7 @@ function connected(configCheck: ConfigCheckInit | undefined, more: Partial<Conne
     readsSharedStore: true,
     mayShareStore: true,
     sharedStore: undefined,
+    budgets: [],
     configCheck:
       configCheck &&
       create(ConfigCheckSchema, { expected: 2, ...configCheck, version: configCheck.version ?? version }),

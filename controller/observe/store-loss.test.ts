@@ -21,6 +21,7 @@ function sidecar(state: State | undefined, reason = '', readsSharedStore = true)
     acknowledged: undefined,
     refused: undefined,
     configCheck: undefined,
+    budgets: [],
     readsSharedStore,
     mayShareStore: true,
     sharedStore,

@@ -33,6 +33,11 @@ export const MAX_SIDECAR_MESSAGE_BYTES = 256 * 1024;
 /** Requests of a sidecar to fetch keys, in a window; more are ignored. A sidecar sends fewer. */
 export const MAX_KEY_REQUESTS = 100;
 export const KEY_REQUESTS_WINDOW_MS = 10_000;
+/** Alerts of a sidecar in a window; later ones are not taken, and come again on its next stream. */
+export const MAX_ALERTS = 1_000;
+export const ALERTS_WINDOW_MS = 60_000;
+/** Budgets in a report of a sidecar; more are ignored. A sidecar sends fewer. */
+export const MAX_REPORTED_BUDGETS = 100;
 /** As in the schema of policies. */
 export const MAX_KEYS_URL_CHARACTERS = 2048;
 /** A policy of 1,000 routes has about 1 MB. */

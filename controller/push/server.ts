@@ -5,6 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { Metadata, status } from '@grpc/grpc-js';
+import type { ThresholdReport } from '../../contract/budget-report.ts';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import { policyText } from '../../contract/policy-text.ts';
 import type { SharedStoreConfig } from '../../contract/shared-store.ts';
@@ -42,6 +43,8 @@ export interface PushServerOptions {
   readonly outdated?: (epoch: number) => void;
   /** Called when a token named a key that the policy does not contain; bounded per sidecar. */
   readonly keysRequested?: (url: string) => void;
+  /** Called with each alert of a sidecar; `stored` tells it not to send the alert again. */
+  readonly alertRaised?: (report: ThresholdReport, fleet: string, stored: () => void) => void;
   readonly log: Log;
 }
 
@@ -271,6 +274,13 @@ class SidecarPushServer implements PushServer {
         }
       },
       keysRequested: (url) => this.#options.keysRequested?.(url),
+      alertRaised: (report, stored) => this.#options.alertRaised?.(report, fleet, stored),
+      budgetsReported: (budgets) => {
+        // No change of the configuration: who reads the budgets does so at intervals.
+        if (sidecar !== undefined) {
+          sidecar.connected = { ...sidecar.connected, budgets };
+        }
+      },
       drop: () => this.#listener?.drop(peer),
     });
     // Confirms to the sidecar that its token was accepted, even if there is no policy yet.
@@ -330,6 +340,7 @@ const nothingReported = {
   acknowledged: undefined,
   refused: undefined,
   configCheck: undefined,
+  budgets: [],
   readsSharedStore: false,
   mayShareStore: false,
   sharedStore: undefined,

@@ -3,18 +3,32 @@
  * one is sent, so that nothing queues for a slow sidecar.
  */
 import { status } from '@grpc/grpc-js';
+import {
+  type BudgetReport,
+  readBudgetReport,
+  readThresholdReport,
+  type ThresholdReport,
+} from '../../contract/budget-report.ts';
 import type { PolicyVersion } from '../../contract/policy-version.ts';
-import type { ConfigCheck, SharedStoreReport, SidecarMessage } from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
+import type {
+  BudgetAlert,
+  ConfigCheck,
+  SharedStoreReport,
+  SidecarMessage,
+} from '../../protos/gen/tallygate/policy/v1/policy_pb.ts';
 import type { PodIdentity } from '../api/token-review.ts';
 import {
+  ALERTS_WINDOW_MS,
   ANSWER_TIMEOUT_MS,
   KEY_REQUESTS_WINDOW_MS,
+  MAX_ALERTS,
   MAX_KEY_REQUESTS,
   MAX_KEYS_URL_CHARACTERS,
+  MAX_REPORTED_BUDGETS,
   MAX_STREAM_AGE_MS,
   STRANGER_LIFE_MS,
 } from './limits.ts';
-import { type FollowCall, type Offer, plainVersion } from './wire.ts';
+import { alertsKeptMessage, type FollowCall, type Offer, plainVersion } from './wire.ts';
 
 /** The last reports of a sidecar. */
 export interface ConnectedSidecar {
@@ -27,6 +41,8 @@ export interface ConnectedSidecar {
   readonly refused: { readonly version: PolicyVersion; readonly reason: string } | undefined;
   /** The last check of its Envoy, for the policy version in it. */
   readonly configCheck: ConfigCheck | undefined;
+  /** The budgets with the least left. */
+  readonly budgets: readonly BudgetReport[];
   /** Whether its version can use a shared quota store. */
   readonly readsSharedStore: boolean;
   /** Whether its pod may have the password of the store. */
@@ -50,6 +66,10 @@ export interface SidecarHooks {
   readonly ended: () => void;
   /** Called when a token named an unknown key; at most `MAX_KEY_REQUESTS` times per window. */
   readonly keysRequested: (url: string) => void;
+  /** Called with each alert; `stored` tells the sidecar that it need not send it again. */
+  readonly alertRaised: (report: ThresholdReport, stored: () => void) => void;
+  /** Called with the budgets that have the least left. */
+  readonly budgetsReported: (budgets: readonly BudgetReport[]) => void;
   /** Closes the connection, for a peer that does not close it itself. */
   readonly drop: () => void;
 }
@@ -78,6 +98,8 @@ class FollowedSidecar implements SidecarStream {
   /** Set while an answer of the sidecar is awaited. */
   #waiting: NodeJS.Timeout | undefined;
   #keyRequests = 0;
+  #alerts = 0;
+  #alertsSinceMs = Number.NEGATIVE_INFINITY;
   #keyRequestsSinceMs = Number.NEGATIVE_INFINITY;
 
   constructor(call: FollowCall, hooks: SidecarHooks) {
@@ -173,6 +195,29 @@ class FollowedSidecar implements SidecarStream {
     }
   }
 
+  #alertRaised({ number, content }: BudgetAlert): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#alertsSinceMs > ALERTS_WINDOW_MS) {
+      this.#alertsSinceMs = nowMs;
+      this.#alerts = 0;
+    }
+    if (++this.#alerts > MAX_ALERTS) {
+      return;
+    }
+    const stored = () => {
+      if (!this.#ended) {
+        this.#call.write(alertsKeptMessage([number]));
+      }
+    };
+    const report = readThresholdReport(jsonOf(content));
+    // An unreadable alert would come again for ever.
+    if (report === undefined) {
+      stored();
+    } else {
+      this.#hooks.alertRaised(report, stored);
+    }
+  }
+
   #receive({ message }: SidecarMessage): void {
     if (this.#ended) {
       return;
@@ -216,11 +261,29 @@ class FollowedSidecar implements SidecarStream {
         this.#hooks.reported({ sharedStore: { ...message.value, reason } });
         return;
       }
+      case 'budgetAlerts':
+        for (const alert of message.value.alerts) {
+          this.#alertRaised(alert);
+        }
+        return;
+      case 'fullestBudgets': {
+        const budgets = message.value.budgets.slice(0, MAX_REPORTED_BUDGETS);
+        this.#hooks.budgetsReported(budgets.flatMap((each) => readBudgetReport(jsonOf(each)) ?? []));
+        return;
+      }
       case 'refetchKeys':
         this.#keysRequested(message.value.url);
         return;
       default:
         return;
     }
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }

@@ -67,6 +67,12 @@ export function sharedStoreMessage(epoch: number, config: SharedStoreConfig | un
   return toBinary(ControllerMessageSchema, message);
 }
 
+/** Tells a sidecar which of its alerts are stored. */
+export function alertsKeptMessage(numbers: readonly bigint[]): Uint8Array {
+  const value = { numbers: [...numbers] };
+  return toBinary(ControllerMessageSchema, create(ControllerMessageSchema, { message: { case: 'alertsKept', value } }));
+}
+
 function changesSince(before: Offer, version: PolicyVersion, content: Buffer): Offer['changes'] {
   const pieces = changesBetween(before.content, content);
   const newBytes = pieces.reduce((sum, piece) => sum + (piece.type === 'New' ? piece.text.length : 0), 0);

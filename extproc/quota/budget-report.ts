@@ -7,7 +7,7 @@ import {
 } from '../../contract/budget-report.ts';
 import { exhaustedAtMs } from '../../contract/forecast.ts';
 import type { KeyPart, Quota } from '../../contract/policy.ts';
-import type { BucketState, BudgetAlert, BudgetTimes } from './store.ts';
+import type { BucketRef, BucketState, BudgetAlert, BudgetTimes } from './store.ts';
 import { shownAmount } from './units.ts';
 
 /** Returns the window of a quota as operators see it: `Month`, `60s`, `Lifetime` or `None`. */
@@ -32,15 +32,19 @@ export function forecastOf(
   return atMs === undefined ? {} : { exhaustedAt: new Date(atMs).toISOString() };
 }
 
-/** Returns the state of a bucket with amounts as people read them. */
-export function budgetReport(state: Omit<BucketState, 'overdraft'>): BudgetReport {
-  const { bucket, spent, held, limit, startMs, endMs } = state;
+type ReportedState = Omit<BucketState, 'overdraft' | 'isShared'> & Partial<Pick<BucketState, 'isShared'>>;
+
+/**
+ * Returns the state of a bucket with amounts as people read them. `hidesKey`: with a digest in
+ * place of the key, the same as in metrics.
+ */
+export function budgetReport(state: ReportedState, hidesKey: boolean): BudgetReport {
+  const { bucket, spent, held, limit, isShared = false, startMs, endMs } = state;
   const { quota, values } = bucket;
   const { window } = quota;
   return {
     quota: quota.id,
-    // A key of an older version of the quota may have more values.
-    key: values.map((value, place) => ({ ...partName(quota.key[place]), value: bounded(value) })),
+    key: hidesKey ? digestOfKey(values) : shownKey(bucket),
     type: quota.limit.type,
     ...currencyOf(quota),
     window: {
@@ -51,13 +55,25 @@ export function budgetReport(state: Omit<BucketState, 'overdraft'>): BudgetRepor
     spent: String(shownAmount(quota, spent)),
     held: String(shownAmount(quota, held)),
     limit: String(shownAmount(quota, limit)),
+    ...(isShared && { isShared }),
     ...(startMs !== undefined && { startMs }),
     ...(endMs !== undefined && { endMs }),
   };
 }
 
-export function thresholdReport(alert: BudgetAlert): ThresholdReport {
-  return { ...budgetReport(alert), percent: alert.percent, atMs: alert.atMs };
+/** Only receivers of webhooks see the key where `hidesKey`. */
+export function thresholdReport(alert: BudgetAlert, hidesKey: boolean): ThresholdReport {
+  return { ...budgetReport(alert, false), percent: alert.percent, atMs: alert.atMs, ...(hidesKey && { hidesKey }) };
+}
+
+/** A key of an older version of the quota may have more values. */
+function shownKey({ quota, values }: BucketRef): BudgetReport['key'] {
+  return values.map((value, place) => ({ ...partName(quota.key[place]), value: bounded(value) }));
+}
+
+function digestOfKey(values: readonly string[]): BudgetReport['key'] {
+  const joined = values.join(',');
+  return joined === '' ? [] : [{ type: '', value: `sha256:${hash('sha256', joined, 'base64url')}` }];
 }
 
 function partName(part: KeyPart | undefined): { readonly type: string; readonly name?: string } {

@@ -49,7 +49,8 @@ function resetAtMsOf({ window }: Bucket, atMs: number): number | undefined {
 
 function bucketState({ ref, window }: Bucket): BucketState {
   const { limit, total, held, times } = window;
-  return { bucket: ref, limit, spent: total, held, overdraft: Math.max(0, total - limit), ...times };
+  const overdraft = Math.max(0, total - limit);
+  return { bucket: ref, limit, spent: total, held, overdraft, isShared: window.share !== undefined, ...times };
 }
 
 /** Buckets inspected in one scan: a few milliseconds. */

@@ -249,6 +249,8 @@ export interface BudgetTimes {
 export interface BucketState extends BudgetTimes {
   readonly bucket: BucketRef;
   readonly limit: number;
+  /** Whether `spent` is what all processes spent together, as far as it is known. */
+  readonly isShared: boolean;
   readonly spent: number;
   readonly held: number;
   readonly overdraft: number;

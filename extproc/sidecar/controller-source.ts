@@ -3,6 +3,7 @@
  * force.
  */
 import { dirname } from 'node:path';
+import type { BudgetReport } from '../../contract/budget-report.ts';
 import type { Log } from '../../runtime/log.ts';
 import { boundedKeyRequests } from '../policy/key-requests.ts';
 import type { PolicySink, PolicySource } from '../policy/source.ts';
@@ -21,6 +22,7 @@ export interface ControllerSourceOptions {
   /** The socket that Envoy must send its requests to. */
   readonly socketPath: string;
   readonly programVersion: string;
+  readonly fullestBudgets: () => readonly BudgetReport[];
 }
 
 /** Resolves when the policy that was kept on disk, if any, is in force. */
@@ -29,7 +31,8 @@ export async function followControllerAt(
   sink: PolicySink,
   log: Log,
 ): Promise<PolicySource> {
-  const { controller, tokenPath, caPath, storeFolder, envoyAdmin, socketPath, programVersion } = options;
+  const { controller, tokenPath, caPath, storeFolder, envoyAdmin, socketPath, programVersion, fullestBudgets } =
+    options;
   const verifier =
     envoyAdmin &&
     startConfigVerifier({
@@ -43,6 +46,7 @@ export async function followControllerAt(
     tokenPath,
     caPath,
     programVersion,
+    fullestBudgets,
     // The containers of the pod share this folder, and it outlives a container.
     folder: dirname(socketPath),
     storeFolder,
@@ -57,8 +61,7 @@ export async function followControllerAt(
     details: () => source.details(),
     requestKeys: boundedKeyRequests((url) => source.requestKeys(url)),
     reportSharedStore: (state) => source.reportSharedStore(state),
-    // Sent in the next step of this stream.
-    reportAlert: () => {},
+    reportAlert: (alert) => source.reportAlert(alert),
     close() {
       verifier?.close();
       return source.close();

@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { BudgetReport, ThresholdReport } from '../../contract/budget-report.ts';
 import { POLICY_FORMAT_VERSION } from '../../contract/policy.ts';
 import { isOlder } from '../../contract/policy-version.ts';
 import {
@@ -18,6 +19,7 @@ import { errorMessage } from '../../runtime/error-message.ts';
 import type { SharedStoreState } from '../policy/source.ts';
 import { plainVersion, wireVersion } from '../policy/version.ts';
 import { Backoff } from './backoff.ts';
+import { BudgetOutbox } from './budget-outbox.ts';
 import type { ConfigCheckReport } from './config-verifier.ts';
 import { PolicyIntake, type PolicyIntakeOptions } from './policy-intake.ts';
 import { SharedStoreIntake, type SharedStoreIntakeOptions } from './shared-store-intake.ts';
@@ -30,6 +32,8 @@ export interface FollowOptions extends PolicyIntakeOptions, SharedStoreIntakeOpt
   readonly tokenPath: string;
   readonly caPath: string;
   readonly programVersion: string;
+  /** Returns the budgets with the least left, for the status of their policies. */
+  readonly fullestBudgets: () => readonly BudgetReport[];
 }
 
 const wireStates = {
@@ -49,6 +53,8 @@ export interface FollowedController {
   reportConfigCheck(check: ConfigCheckReport): void;
   /** Sends the state now, and again on each new stream. */
   reportSharedStore(state: SharedStoreState): void;
+  /** Sends the alert until the controller has stored it. */
+  reportAlert(alert: ThresholdReport): void;
   /** Asks the controller to fetch the keys of a URL again. Lost while it cannot be reached. */
   requestKeys(url: string): void;
   close(): Promise<void>;
@@ -64,6 +70,7 @@ class ControllerFollower implements FollowedController {
   readonly #intake: PolicyIntake;
   readonly #storeIntake: SharedStoreIntake;
   readonly #backoff = new Backoff();
+  readonly #budgets: BudgetOutbox;
   #refusal: { readonly version: string; readonly reason: string } | undefined;
   #check: ConfigCheckReport | undefined;
   #storeState: SharedStoreState = { state: 'unused', reason: '' };
@@ -82,6 +89,11 @@ class ControllerFollower implements FollowedController {
     this.#options = options;
     this.#intake = new PolicyIntake(options);
     this.#storeIntake = new SharedStoreIntake(options);
+    this.#budgets = new BudgetOutbox({
+      fullest: options.fullestBudgets,
+      sendAlert: (alert) => this.#sendIfOpen({ case: 'budgetAlerts', value: { alerts: [alert] } }),
+      sendFullest: (budgets) => this.#sendIfOpen({ case: 'fullestBudgets', value: { budgets: [...budgets] } }),
+    });
     this.begun = this.#storeIntake
       .restore()
       .then(() => this.#intake.restore())
@@ -108,6 +120,10 @@ class ControllerFollower implements FollowedController {
     }
   }
 
+  reportAlert(alert: ThresholdReport): void {
+    this.#budgets.add(alert);
+  }
+
   requestKeys(url: string): void {
     this.#send({ case: 'refetchKeys', value: { url } });
   }
@@ -115,6 +131,7 @@ class ControllerFollower implements FollowedController {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
+    this.#budgets.close();
     this.#stream?.close();
     await this.#intake.close();
   }
@@ -133,6 +150,7 @@ class ControllerFollower implements FollowedController {
         opened: () => this.#opened(),
         heard: (policy) => this.#heard(policy),
         storeHeard: (store) => this.#storeHeard(store),
+        alertsKept: (numbers) => this.#budgets.kept(numbers),
         ended: (reason) => this.#ended(reason),
       });
     } catch (error) {
@@ -161,6 +179,7 @@ class ControllerFollower implements FollowedController {
     this.#backoff.opened();
     this.#sendConfigCheck();
     this.#sendStoreReport();
+    this.#budgets.opened();
   }
 
   #storeHeard(store: SharedStore): void {
@@ -221,6 +240,13 @@ class ControllerFollower implements FollowedController {
       this.#unreachable = reason;
     }
     this.#retry = setTimeout(() => this.#connect(), this.#backoff.nextDelayMs());
+  }
+
+  /** Leaves out what is sent again when the next stream opens. */
+  #sendIfOpen(message: SidecarReport): void {
+    if (this.#unreachable === undefined) {
+      this.#send(message);
+    }
   }
 
   #send(message: SidecarReport): void {

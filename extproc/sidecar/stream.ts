@@ -51,6 +51,8 @@ export interface StreamOptions {
   readonly opened: () => void;
   readonly heard: (policy: Policy) => void;
   readonly storeHeard: (store: SharedStore) => void;
+  /** The controller has stored these alerts. */
+  readonly alertsKept: (numbers: readonly bigint[]) => void;
   /** Called exactly once. `reason` undefined: the stream ended in order. */
   readonly ended: (reason: string | undefined) => void;
 }
@@ -90,6 +92,8 @@ export function openStream({ controller, ca, token, opened, ...hooks }: StreamOp
       hooks.heard(message.value);
     } else if (!over && message.case === 'sharedStore') {
       hooks.storeHeard(message.value);
+    } else if (!over && message.case === 'alertsKept') {
+      hooks.alertsKept(message.value.numbers);
     }
   });
   call.on('status', ({ code, details }) => finish(code === status.OK ? undefined : `${status[code]}: ${details}`));

@@ -8,7 +8,7 @@ import { accessLine } from './access-line.ts';
 import { newRecorder } from './recorder.ts';
 import { bucket, outcomeOfStream } from './testing.ts';
 
-const noTimes = { startMs: undefined, endMs: undefined };
+const noTimes = { isShared: false, startMs: undefined, endMs: undefined };
 
 function recorderOf(outcomes: readonly RequestRecord[]) {
   const recorder = newRecorder({ nowMs: 0 });
