@@ -1,0 +1,241 @@
+/**
+ * Converts the exchanges with each provider (fixtures, and recordings where present), and reads
+ * what comes out with the official clients.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import Anthropic from '@anthropic-ai/sdk';
+import fc from 'fast-check';
+import OpenAI from 'openai';
+import { reportedUsage } from '../../fixtures/exchange.ts';
+import { fuzzRuns } from '../../tools/fuzz/cases.ts';
+import type { ResponseAdapter } from '../providers/adapter.ts';
+import { eventsOf, exchanges, type ReadExchange } from '../providers/testing/recordings.ts';
+import { convertedCase, convertedDocument, convertedStream } from './testing.ts';
+
+const requests = {
+  chat: { model: 'm', messages: [{ role: 'user', content: 'Hi' }], stream_options: { include_usage: true } },
+  messages: { model: 'm', max_tokens: 100, messages: [{ role: 'user', content: 'Hi' }] },
+};
+
+type ClientName = keyof typeof requests;
+
+/** The adapter of a client that gets answers of the other API. */
+function newAdapter(client: ClientName, stream: boolean): ResponseAdapter {
+  const providerApi = client === 'chat' ? 'Anthropic' : 'OpenAI';
+  const made = convertedCase({ client, providerApi, body: JSON.stringify({ ...requests[client], stream }) });
+  assert.ok(typeof made !== 'string', String(made));
+  return made.newAdapter();
+}
+
+function clientOf({ path }: ReadExchange): ClientName | undefined {
+  return path === '/v1/messages' ? 'chat' : path === '/v1/chat/completions' ? 'messages' : undefined;
+}
+
+interface Converted {
+  readonly name: string;
+  readonly client: ClientName;
+  readonly exchange: ReadExchange;
+  readonly bytes: Buffer;
+}
+
+const converted: readonly Converted[] = exchanges().flatMap((exchange) => {
+  const client = clientOf(exchange);
+  // The clients ask for one choice.
+  const usable = client !== undefined && exchange.status === 200 && !/"n":\s*[2-9]/.test(exchange.request ?? '');
+  return usable ? [{ name: exchange.name, client, exchange, bytes: Buffer.from(exchange.answer) }] : [];
+});
+const streams = converted.filter(({ exchange }) => exchange.stream);
+/** Streams that the provider ends with an error. */
+const failing = (name: string) => name.includes('error');
+
+/** What a client makes of an answer, in the terms of both APIs. */
+interface Answer {
+  readonly text: string;
+  readonly calls: readonly { readonly name: string; readonly input: unknown }[];
+  readonly input: number;
+  readonly output: number;
+}
+
+function fetchOf(body: string, contentType: string): () => Promise<Response> {
+  return async () => new Response(body, { headers: { 'content-type': contentType } });
+}
+
+/** Of a call that a budget ended, there is only a part. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text || '{}');
+  } catch {
+    return text;
+  }
+}
+
+async function readByOpenAi(body: string, stream: boolean): Promise<Answer> {
+  const fetch = fetchOf(body, stream ? 'text/event-stream' : 'application/json');
+  const client = new OpenAI({ apiKey: 'k', fetch, maxRetries: 0 });
+  const request = { model: 'm', messages: [] };
+  const { choices, usage } = stream
+    ? await client.chat.completions.stream(request).finalChatCompletion()
+    : await client.chat.completions.create(request);
+  const message = choices[0]?.message;
+  return {
+    text: (message?.content ?? '') + (message?.refusal ?? ''),
+    calls: (message?.tool_calls ?? []).flatMap((call) =>
+      // Mistral omits the type.
+      'function' in call ? [{ name: call.function.name, input: parsed(call.function.arguments) }] : [],
+    ),
+    input: usage?.prompt_tokens ?? 0,
+    output: usage?.completion_tokens ?? 0,
+  };
+}
+
+async function readByAnthropic(body: string, stream: boolean): Promise<Answer> {
+  const fetch = fetchOf(body, stream ? 'text/event-stream' : 'application/json');
+  const client = new Anthropic({ apiKey: 'k', fetch, maxRetries: 0 });
+  const request = { model: 'm', max_tokens: 1, messages: [] };
+  const { content, usage } = stream
+    ? await client.messages.stream(request).finalMessage()
+    : await client.messages.create(request);
+  return {
+    text: content.map((block) => (block.type === 'text' ? block.text : '')).join(''),
+    calls: content.flatMap((block) => (block.type === 'tool_use' ? [{ name: block.name, input: block.input }] : [])),
+    input: usage.input_tokens + (usage.cache_read_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0),
+    output: usage.output_tokens,
+  };
+}
+
+const readers = { chat: readByOpenAi, messages: readByAnthropic };
+const nativeReaders = { chat: readByAnthropic, messages: readByOpenAi };
+
+function wholeOf({ client, bytes }: Converted): string {
+  return convertedStream(newAdapter(client, true), [bytes]);
+}
+
+describe('a converted answer', () => {
+  for (const one of converted.filter(({ name }) => !failing(name))) {
+    it(`reads as the original does: ${one.name}`, async () => {
+      const { client, exchange, bytes } = one;
+      const { stream } = exchange;
+      const body = stream ? wholeOf(one) : convertedDocument(newAdapter(client, false), bytes);
+      const [answer, original] = await Promise.all([
+        readers[client](body, stream),
+        nativeReaders[client](bytes.toString(), stream).catch(() => undefined),
+      ]);
+      if (original !== undefined) {
+        assert.deepEqual([answer.text, answer.calls], [original.text, original.calls]);
+      }
+      const usage = reportedUsage(exchange);
+      assert.deepEqual([answer.input, answer.output], [usage?.input ?? 0, usage?.output ?? 0]);
+    });
+  }
+});
+
+describe('a converted stream', () => {
+  for (const one of streams) {
+    it(`does not depend on how its bytes arrive: ${one.name}`, () => {
+      const { client, bytes } = one;
+      const whole = wholeOf(one);
+      fc.assert(
+        fc.property(fc.array(fc.nat(bytes.length), { maxLength: 12 }), (places) => {
+          const cuts = [0, ...places.sort((a, b) => a - b), bytes.length];
+          const pieces = cuts.slice(1).map((end, index) => Buffer.from(bytes.subarray(cuts[index], end)));
+          assert.equal(convertedStream(newAdapter(client, true), pieces), whole);
+        }),
+        fuzzRuns(20),
+      );
+      const single = [...bytes].map((byte) => Buffer.from([byte]));
+      assert.equal(convertedStream(newAdapter(client, true), single), whole);
+    });
+
+    it(`ends properly wherever the provider ends it: ${one.name}`, async () => {
+      const { client, bytes } = one;
+      for (const [, end] of eventsOf(bytes)) {
+        const body = convertedStream(newAdapter(client, true), [bytes.subarray(0, end)]);
+        const ending = client === 'chat' ? /data: \[DONE\]\n\n$/ : /event: (message_stop|error)\ndata: .*\n\n$/;
+        assert.match(body, ending);
+        const failed = /^(event: error|data: \{"error":)/m.test(body);
+        const answer = await readers[client](body, true).catch((error: unknown) => error);
+        assert.equal(answer instanceof Error, failed, String(answer));
+        const isCut = /before the response was complete/.test(String(answer));
+        assert.ok(!failed || isCut || failing(one.name), String(answer));
+      }
+    });
+
+    it(`ends properly wherever a budget ends it: ${one.name}`, async () => {
+      const { client, bytes } = one;
+      for (const [, end] of eventsOf(bytes)) {
+        const adapter = newAdapter(client, true);
+        const sent = sentBy(adapter, bytes.subarray(0, end));
+        const usage = { ...NO_USAGE, input: 3, output: 5 };
+        const body = sent + Buffer.from(adapter.writer.truncate(usage)).toString();
+        const answer = await readers[client](body, true).catch((error: unknown) => error);
+        assert.ok(!(answer instanceof Error) || failing(one.name), String(answer));
+        assert.equal(Buffer.from(adapter.writer.truncate(usage)).toString(), '', 'ends once');
+      }
+    });
+  }
+});
+
+const NO_USAGE = {
+  input: 0,
+  output: 0,
+  cachedInput: 0,
+  cacheWriteInput: 0,
+  cacheWrite1hInput: 0,
+  reasoningOutput: 0,
+  audioInput: 0,
+  audioOutput: 0,
+};
+
+/** What the client has of a stream whose end has not come. */
+function sentBy({ reader, writer }: ResponseAdapter, bytes: Uint8Array): string {
+  const sink = { text() {} };
+  let sent = '';
+  for (const [start, end] of eventsOf(bytes)) {
+    const facts = reader.read(bytes, start, end, sink);
+    sent += writer.write(bytes, start, end, facts) === 'replace' ? Buffer.from(writer.replacement).toString() : '';
+  }
+  return sent;
+}
+
+describe('a hostile provider', () => {
+  for (const one of streams) {
+    it(`cannot break the client's stream by the order of its events: ${one.name}`, async () => {
+      const { client, bytes } = one;
+      const events = eventsOf(bytes).map(([start, end]) => bytes.subarray(start, end));
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.nat(events.length - 1), { maxLength: 2 * events.length }), async (order) => {
+          const given = Buffer.concat(order.map((place) => events[place]!));
+          const body = convertedStream(newAdapter(client, true), [given]);
+          const answer = await readers[client](body, true).catch((error: unknown) => error);
+          if (answer instanceof Error) {
+            assert.ok(/unreadable_answer|provider|error/i.test(String(answer)), String(answer));
+          }
+        }),
+        fuzzRuns(15),
+      );
+    });
+  }
+
+  it('cannot break a stream by what its events contain', () => {
+    fc.assert(
+      fc.property(fc.constantFrom<ClientName>('chat', 'messages'), fc.array(fc.jsonValue()), (client, values) => {
+        const given = values.map((value) => `data: ${JSON.stringify(value)}\n\n`).join('');
+        const body = convertedStream(newAdapter(client, true), [Buffer.from(given)]);
+        for (const line of body.split('\n').filter((each) => each.startsWith('data: {'))) {
+          JSON.parse(line.slice('data: '.length));
+        }
+      }),
+      fuzzRuns(200),
+    );
+  });
+
+  it('cannot break a document by what it contains', () => {
+    fc.assert(
+      fc.property(fc.constantFrom<ClientName>('chat', 'messages'), fc.jsonValue(), (client, value) => {
+        convertedDocument(newAdapter(client, false), Buffer.from(JSON.stringify(value)));
+      }),
+      fuzzRuns(200),
+    );
+  });
+});
