@@ -8,6 +8,7 @@ import type { HeaderList } from '../exchange.ts';
 import type {
   Dialect,
   EventReader,
+  Framing,
   RequestFacts,
   ResponseOptions,
   StreamWriter,
@@ -36,6 +37,10 @@ export interface ConversionClient {
 export interface ConversionProvider {
   /** Whether the model bills output that it does not stream. */
   hidesOutput(conversation: Conversation, model: string): boolean;
+  /** How the provider divides its streams; absent: server-sent events. */
+  readonly framing?: Framing;
+  /** Returns the data of an event in this framing; undefined: there is none. */
+  readonly eventData?: (event: Uint8Array) => string | undefined;
   /** Builds a request up to what only the reservation decides. Losses are noted in `losses`. */
   encode(conversation: Conversation, target: ConversionTarget, losses: Losses): EncodedRequest;
   /** Returns what meters a response: the readers of the provider's own adapter. */

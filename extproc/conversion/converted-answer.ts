@@ -3,6 +3,7 @@ import { type Failure, isFailure } from '../errors.ts';
 import type {
   ConvertedError,
   EventReader,
+  Framing,
   RequestFacts,
   ResponseAdapter,
   ResponseConversion,
@@ -47,12 +48,16 @@ export class ConvertedAnswer implements ResponseAdapter, ResponseConversion {
     return this;
   }
 
+  get framing(): Framing | undefined {
+    return this.#provider.framing;
+  }
+
   get unary(): UnaryReader {
     return this.#meters.unary;
   }
 
   get reader(): EventReader {
-    this.#reader ??= new DecodingReader(this.#meters.reader, this.#provider.newDecoder());
+    this.#reader ??= new DecodingReader(this.#meters.reader, this.#provider.newDecoder(), this.#provider.eventData);
     return this.#reader;
   }
 

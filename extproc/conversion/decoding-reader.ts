@@ -18,13 +18,14 @@ const MAX_EVENT_BYTES = 4 * 1024 * 1024;
 export class DecodingReader implements EventReader<AnswerFacts> {
   readonly #meter: EventReader;
   readonly #decoder: AnswerDecoder;
-  readonly #data = new EventData();
+  readonly #eventData: (event: Uint8Array) => string | undefined;
   #usage: Usage | undefined;
   /** The parts of a long event so far. */
   #long: Uint8Array[] = [];
   #longBytes = 0;
 
-  constructor(meter: EventReader, decoder: AnswerDecoder) {
+  constructor(meter: EventReader, decoder: AnswerDecoder, eventData = dataOfEvent) {
+    this.#eventData = eventData;
     this.#meter = meter;
     this.#decoder = decoder;
   }
@@ -75,11 +76,11 @@ export class DecodingReader implements EventReader<AnswerFacts> {
   }
 
   #decode(bytes: Uint8Array, start: number, end: number): AnswerFacts {
-    if (!this.#data.find(bytes, start, end)) {
+    const data = this.#eventData(bytes.subarray(start, end));
+    if (data === undefined) {
       return NO_FACTS;
     }
-    const { bytes: data, start: from, end: to } = this.#data;
-    const parts = this.#decoder.event(Buffer.from(data.buffer, data.byteOffset + from, to - from).toString());
+    const parts = this.#decoder.event(data);
     const { usage } = this.#meter;
     if (usage === this.#usage || usage === undefined) {
       return parts.length === 0 ? NO_FACTS : new AnswerFacts(parts);
@@ -89,4 +90,15 @@ export class DecodingReader implements EventReader<AnswerFacts> {
     const told: AnswerPart = { type: 'usage', usage };
     return new AnswerFacts(parts[0]?.type === 'start' ? [parts[0], told, ...parts.slice(1)] : [told, ...parts]);
   }
+}
+
+/** Used by one event at a time. */
+const DATA = new EventData();
+
+function dataOfEvent(event: Uint8Array): string | undefined {
+  if (!DATA.find(event, 0, event.length)) {
+    return undefined;
+  }
+  const { bytes, start, end } = DATA;
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString();
 }

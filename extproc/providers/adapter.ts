@@ -123,9 +123,14 @@ export interface ResponseAdapter {
   readonly unary: UnaryReader;
   readonly reader: EventReader;
   readonly writer: StreamWriter;
+  /** How a stream is divided into events; absent: `sse`. */
+  readonly framing?: Framing | undefined;
   /** Present where the provider speaks another API than the client. */
   readonly conversion?: ResponseConversion | undefined;
 }
+
+/** `sse`: server-sent events. */
+export type Framing = 'sse';
 
 /** Turns what a provider of another API sends into what the client expects. */
 export interface ResponseConversion {

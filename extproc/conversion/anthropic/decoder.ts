@@ -10,34 +10,34 @@ import { listOf, numberOf, parsedRecord, recordOf, stringOf } from '../json-valu
 
 const UNREADABLE: readonly AnswerPart[] = [{ type: 'error', failure: unreadableAnswer }];
 
-const reasons: Readonly<Record<string, FinishReason>> = {
-  end_turn: 'stop',
-  stop_sequence: 'stop',
-  pause_turn: 'stop',
-  max_tokens: 'length',
-  model_context_window_exceeded: 'length',
-  tool_use: 'tool-calls',
-  refusal: 'refusal',
-};
+const reasons: ReadonlyMap<string, FinishReason> = new Map<string, FinishReason>([
+  ['end_turn', 'stop'],
+  ['stop_sequence', 'stop'],
+  ['pause_turn', 'stop'],
+  ['max_tokens', 'length'],
+  ['model_context_window_exceeded', 'length'],
+  ['tool_use', 'tool-calls'],
+  ['refusal', 'refusal'],
+]);
 
 /** Statuses of errors inside of a stream, whose own status is 200. */
-const statuses: Readonly<Record<string, number>> = {
-  invalid_request_error: 400,
-  authentication_error: 401,
-  permission_error: 403,
-  not_found_error: 404,
-  request_too_large: 413,
-  rate_limit_error: 429,
-  timeout_error: 504,
-  overloaded_error: 529,
-};
+const statuses: ReadonlyMap<string, number> = new Map<string, number>([
+  ['invalid_request_error', 400],
+  ['authentication_error', 401],
+  ['permission_error', 403],
+  ['not_found_error', 404],
+  ['request_too_large', 413],
+  ['rate_limit_error', 429],
+  ['timeout_error', 504],
+  ['overloaded_error', 529],
+]);
 
 /** The deltas of each kind of block. */
-const deltas: Readonly<Record<string, readonly string[]>> = {
-  text: ['text_delta', 'citations_delta'],
-  thinking: ['thinking_delta', 'signature_delta'],
-  tool_use: ['input_json_delta'],
-};
+const deltas: ReadonlyMap<string, readonly string[]> = new Map<string, readonly string[]>([
+  ['text', ['text_delta', 'citations_delta']],
+  ['thinking', ['thinking_delta', 'signature_delta']],
+  ['tool_use', ['input_json_delta']],
+]);
 
 export class MessagesDecoder implements AnswerDecoder {
   /** The open block; blocks follow one another. */
@@ -111,13 +111,13 @@ export class MessagesDecoder implements AnswerDecoder {
     if (event['index'] !== this.#index) {
       return UNREADABLE;
     }
-    const known = deltas[this.#kind];
+    const known = deltas.get(this.#kind);
     if (known === undefined) {
       // Blocks of server tools and of unknown kinds have no place in other APIs.
       return [];
     }
     if (!known.includes(type)) {
-      return Object.values(deltas).some((others) => others.includes(type)) ? UNREADABLE : [];
+      return [...deltas.values()].some((others) => others.includes(type)) ? UNREADABLE : [];
     }
     switch (type) {
       case 'text_delta':
@@ -156,12 +156,12 @@ function startOf(message: JsonRecord): AnswerPart {
 function finishOf(delta: JsonRecord): readonly AnswerPart[] {
   const reason = stringOf(delta['stop_reason']);
   const stop = stringOf(delta['stop_sequence']);
-  return reason === undefined ? [] : [{ type: 'finish', reason: reasons[reason] ?? 'stop', stop }];
+  return reason === undefined ? [] : [{ type: 'finish', reason: reasons.get(reason) ?? 'stop', stop }];
 }
 
 function errorOf(event: JsonRecord): AnswerPart {
   const type = stringOf(recordOf(event['error'])?.['type']) ?? '';
-  return { type: 'error', failure: { ...readErrorObject(statuses[type] ?? 500, event), failure: true } };
+  return { type: 'error', failure: { ...readErrorObject(statuses.get(type) ?? 500, event), failure: true } };
 }
 
 function wholeBlock(block: JsonRecord): readonly AnswerPart[] {

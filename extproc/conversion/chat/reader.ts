@@ -26,11 +26,11 @@ const KNOWN: ReadonlySet<string> = new Set([
 const HINTS: ReadonlySet<string> = new Set(['metadata', 'prediction', 'prompt_cache_options']);
 
 /** Values of other fields that ask for nothing. */
-const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
-  store: [false],
-  service_tier: ['auto', 'default'],
-  verbosity: ['medium'],
-};
+const NEUTRAL: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
+  ['store', [false]],
+  ['service_tier', ['auto', 'default']],
+  ['verbosity', ['medium']],
+]);
 
 const efforts: ReadonlySet<string> = new Set<ReasoningEffort>(['minimal', 'low', 'medium', 'high', 'xhigh', 'max']);
 
@@ -61,7 +61,7 @@ export function readChat(document: unknown, losses: Losses): Conversation {
 
 function noteOthers(body: JsonRecord, losses: Losses): void {
   for (const [name, value] of Object.entries(body)) {
-    if (KNOWN.has(name) || value === null || NEUTRAL[name]?.includes(value) === true) {
+    if (KNOWN.has(name) || value === null || NEUTRAL.get(name)?.includes(value) === true) {
       continue;
     }
     if (name === 'modalities' && Array.isArray(value) && value.every((each) => each === 'text')) {

@@ -24,10 +24,10 @@ const KNOWN: ReadonlySet<string> = new Set([
 const HINTS: ReadonlySet<string> = new Set(['diagnostics', 'context_management']);
 
 /** Values of other fields that ask for nothing. */
-const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
-  service_tier: ['auto', 'standard_only'],
-  speed: ['standard'],
-};
+const NEUTRAL: ReadonlyMap<string, readonly unknown[]> = new Map<string, readonly unknown[]>([
+  ['service_tier', ['auto', 'standard_only']],
+  ['speed', ['standard']],
+]);
 
 /** Members of a tool that only help the provider. */
 const TOOL_HINTS = ['input_examples', 'eager_input_streaming', 'defer_loading', 'allowed_callers'];
@@ -67,7 +67,7 @@ export function readMessages(document: unknown, losses: Losses): Conversation {
 
 function noteOthers(body: JsonRecord, losses: Losses): void {
   for (const [name, value] of Object.entries(body)) {
-    if (KNOWN.has(name) || value === null || NEUTRAL[name]?.includes(value) === true) {
+    if (KNOWN.has(name) || value === null || NEUTRAL.get(name)?.includes(value) === true) {
       continue;
     }
     if (HINTS.has(name)) {

@@ -10,13 +10,13 @@ import { listOf, numberOf, parsedRecord, recordOf, stringOf } from '../json-valu
 
 const UNREADABLE: readonly AnswerPart[] = [{ type: 'error', failure: unreadableAnswer }];
 
-const reasons: Readonly<Record<string, FinishReason>> = {
-  stop: 'stop',
-  length: 'length',
-  model_length: 'length',
-  tool_calls: 'tool-calls',
-  content_filter: 'refusal',
-};
+const reasons: ReadonlyMap<string, FinishReason> = new Map<string, FinishReason>([
+  ['stop', 'stop'],
+  ['length', 'length'],
+  ['model_length', 'length'],
+  ['tool_calls', 'tool-calls'],
+  ['content_filter', 'refusal'],
+]);
 
 export class ChatDecoder implements AnswerDecoder {
   #started = false;
@@ -123,7 +123,7 @@ function startOf(chunk: JsonRecord): AnswerPart {
 
 function finishOf(choice: JsonRecord | undefined): readonly AnswerPart[] {
   const reason = stringOf(choice?.['finish_reason']);
-  return reason ? [{ type: 'finish', reason: reasons[reason] ?? 'stop' }] : [];
+  return reason ? [{ type: 'finish', reason: reasons.get(reason) ?? 'stop' }] : [];
 }
 
 function errorOf(document: JsonRecord): AnswerPart {

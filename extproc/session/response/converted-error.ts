@@ -4,7 +4,7 @@ import type { ResponseConversion } from '../../providers/adapter.ts';
 import type { Action, ActionOf } from '../protocol.ts';
 import { type ResponseEvidence, unreadEvidence } from './evidence.ts';
 import type { MeteredContext, ResponseHandler } from './handler.ts';
-import { type IncomingBody, MeteredResponse } from './metered.ts';
+import { type IncomingBody, MeteredResponse, NO_BYTES } from './metered.ts';
 
 /** Longer than any error; the rest is ignored. */
 const MAX_ERROR_BYTES = 64 * 1024;
@@ -12,8 +12,10 @@ const MAX_ERROR_BYTES = 64 * 1024;
 type Headers = ActionOf<'response-headers'>;
 
 export class ConvertedErrorResponse extends MeteredResponse {
+  /** The status that the client gets. */
+  readonly status: number;
   readonly #conversion: ResponseConversion;
-  readonly #status: number;
+  readonly #providerStatus: number;
   readonly #headers: Headers;
   #kept: Uint8Array[] = [];
   #keptBytes = 0;
@@ -27,7 +29,8 @@ export class ConvertedErrorResponse extends MeteredResponse {
   ) {
     super(context, incoming);
     this.#conversion = conversion;
-    this.#status = status;
+    this.#providerStatus = status;
+    this.status = conversion.error(status, NO_BYTES).status;
     this.#headers = headers;
     if (context.lease !== undefined) {
       context.lease.reclaimable = false;
@@ -47,19 +50,24 @@ export class ConvertedErrorResponse extends MeteredResponse {
 
   /** An error without a body: the headers carry one. */
   withoutBody(out: Action[]): void {
-    const { status, body } = this.#conversion.error(this.#status, new Uint8Array(0));
-    out.push({ type: 'response-headers', mutation: { ...mutationFor(this.#headers, status), body } });
+    const { body } = this.#conversion.error(this.#providerStatus, NO_BYTES);
+    out.push({ type: 'response-headers', mutation: { ...this.#mutation, body } });
     this.ended = true;
   }
 
   #send(out: Action[]): void {
-    const { status, body } = this.#conversion.error(this.#status, Buffer.concat(this.#kept));
+    const { body } = this.#conversion.error(this.#providerStatus, Buffer.concat(this.#kept));
     this.#kept = [];
     out.push(
-      { type: 'response-headers', mutation: mutationFor(this.#headers, status) },
+      { type: 'response-headers', mutation: this.#mutation },
       { type: 'response-body', bytes: body, endOfStream: true },
     );
     this.ended = true;
+  }
+
+  get #mutation(): Headers['mutation'] {
+    const { mutation } = this.#headers;
+    return { ...mutation, set: [...(mutation.set ?? []), [':status', String(this.status)]] };
   }
 
   /** The client gets the provider's error in any case. */
@@ -72,8 +80,4 @@ export class ConvertedErrorResponse extends MeteredResponse {
   evidence(): ResponseEvidence {
     return unreadEvidence(false, this.incoming.bytes, this.ended);
   }
-}
-
-function mutationFor({ mutation }: Headers, status: number): Headers['mutation'] {
-  return { ...mutation, set: [...(mutation.set ?? []), [':status', String(status)]] };
 }

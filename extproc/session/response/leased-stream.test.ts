@@ -14,7 +14,7 @@ function newStream(leased: number) {
   const { reader } = endpoint.response!(facts, { hideUsage: false, model: 'm' });
   let sent = 0;
   const meter = newMeter({ encoding: 'o200k_base' }, 'm');
-  const stream = new LeasedStream(reader, meter, leased, { event: () => sent++, flush: () => {} });
+  const stream = new LeasedStream({ reader }, meter, leased, { event: () => sent++, flush: () => {} });
   const push = (text: string) =>
     stream.push(
       Buffer.from(

@@ -4,9 +4,9 @@
  */
 
 import type { TextSink } from '../../json/text-sink.ts';
-import type { EventFacts, EventReader } from '../../providers/adapter.ts';
+import type { EventFacts, EventReader, Framing, ResponseAdapter } from '../../providers/adapter.ts';
 import type { CountingWork, Holder } from '../../quota/store.ts';
-import { newEventSplitter } from '../../sse/events.ts';
+import { type EventSplitter, newEventSplitter } from '../../sse/events.ts';
 import type { Meter } from '../../tokens/meter.ts';
 import type { EventPart, EventSink } from './client-stream.ts';
 import { BYTES_PER_TOKEN } from './evidence.ts';
@@ -20,6 +20,8 @@ const COUNTED_EVENT_BYTES = 16 * 1024;
 
 /** No model writes this much in one event; a stream that does is ended. */
 const MAX_EVENT_BYTES = 2 * 1024 * 1024;
+
+const splitters: Readonly<Record<Framing, () => EventSplitter>> = { sse: newEventSplitter };
 
 interface StoppedEvent {
   readonly bytes: Uint8Array;
@@ -36,7 +38,7 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
   readonly #meter: Meter;
   readonly #sink: EventSink;
   readonly #text: TextSink;
-  readonly #splitter = newEventSplitter();
+  readonly #splitter: EventSplitter;
   #estimated = 0;
   #counted = 0;
   #eventBytes = 0;
@@ -45,8 +47,15 @@ export class LeasedStream implements TextSink, Pick<Holder, 'unused' | 'giveBack
   /** Nothing is read before the stopped event is sent, so its facts stay those of the reader. */
   #stopped: StoppedEvent | undefined;
 
-  constructor(reader: EventReader, meter: Meter, leased: number, sink: EventSink, stage?: ResponseStage) {
+  constructor(
+    { reader, framing = 'sse' }: Pick<ResponseAdapter, 'reader' | 'framing'>,
+    meter: Meter,
+    leased: number,
+    sink: EventSink,
+    stage?: ResponseStage,
+  ) {
     this.#reader = reader;
+    this.#splitter = splitters[framing]();
     this.#meter = meter;
     this.leasedTokens = leased;
     this.#sink = sink;

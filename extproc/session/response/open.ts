@@ -130,7 +130,7 @@ function openConvertedError(
   } else if (inflating) {
     out.push({ type: 'inflate', encoding });
   }
-  return { head, handler };
+  return { head: { ...head, status: handler.status }, handler };
 }
 
 /** Describes a converted body, and removes what describes the provider's. */

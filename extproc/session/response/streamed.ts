@@ -53,7 +53,7 @@ export class StreamedResponse extends MeteredResponse {
     this.#client = client;
     this.#holdBack = client && stage && new HoldBack(stage, client);
     const sink = this.#holdBack ?? client ?? NO_CLIENT;
-    this.#stream = new LeasedStream(adapter.reader, newMeter(), leasedTokens, sink, stage);
+    this.#stream = new LeasedStream(adapter, newMeter(), leasedTokens, sink, stage);
     if (relayed) {
       lease?.attach(this.#stream);
     }
