@@ -17,6 +17,8 @@ const TTL_MS = 10_000;
 const RETRY_MS = 100;
 /** After a grant of less than was wanted, the next request waits so long. */
 const SHORT_PAUSE_MS = 20;
+/** At the end of a budget, all replicas of a window together ask at most so often. */
+const MOST_ASKS_PER_MS = 2;
 /** For so long, the store's totals of the last answer are believed. */
 const TOTALS_FRESH_MS = 500;
 /** What was spent is reported after this time, also while the allowance suffices. */
@@ -61,6 +63,8 @@ export class Allowance {
   /** The clock of the window's record in the last answer. */
   #answeredClockMs = Number.NEGATIVE_INFINITY;
   #wasShort = false;
+  /** Open allowances of the window, by the last answer. */
+  #replicas = 1;
   /** The limit of the policy in the last request. */
   #sentLimit: number;
   /** Whether the store gives nothing of the window: its clock is too far from this replica's. */
@@ -125,7 +129,8 @@ export class Allowance {
     const free = this.budget - used - held;
     const ahead = Math.max(this.#flow * INTERVALS_AHEAD, need.usual);
     const isMissing = free < need.usual || free < ahead / 2;
-    const grows = isMissing && (!this.#wasShort || nowMs - this.#answeredMs >= SHORT_PAUSE_MS);
+    const pauseMs = Math.max(SHORT_PAUSE_MS, this.#replicas / MOST_ASKS_PER_MS);
+    const grows = isMissing && (!this.#wasShort || nowMs - this.#answeredMs >= pauseMs);
     const shrinks = isTick && free > 2 * ahead && this.#isUnused(used);
     const sinceMs = nowMs - this.#sentMs;
     const isStale = sinceMs >= TTL_MS / 3 && this.#isUnused(used);
@@ -180,6 +185,7 @@ export class Allowance {
     this.#operations = this.#operations.filter(({ operationId }) => operationId !== asked.operationId);
     this.#spent = answer.spent;
     this.#limit = answer.limit;
+    this.#replicas = answer.replicas;
     this.#take(answer, asked, isRecent);
   }
 
