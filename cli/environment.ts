@@ -54,6 +54,11 @@ export const variables = {
   TALLYGATE_USAGE_EXPORT: usageExport,
   /** Headers of the exports, such as credentials. */
   TALLYGATE_USAGE_EXPORT_HEADERS: usageExportHeaders,
+  /** The Redis or Valkey in which replicas share the counts of quotas; may contain a password. */
+  TALLYGATE_QUOTA_STORE_URL: optionalText(),
+  TALLYGATE_QUOTA_STORE_PASSWORD_FILE: optionalText(),
+  TALLYGATE_QUOTA_STORE_SENTINEL_PASSWORD_FILE: optionalText(),
+  TALLYGATE_QUOTA_STORE_CA_FILE: optionalText(),
   /** The Envoy to run. */
   TALLYGATE_ENVOY: optionalText(),
   /** The address of the listeners of Gateways; by default, only this machine can reach them. */

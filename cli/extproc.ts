@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { type Extproc, type ExtprocOptions, startExtproc } from '../extproc/main.ts';
 import { followFile } from '../extproc/policy/file-source.ts';
-import type { PolicySource } from '../extproc/policy/source.ts';
+import type { PolicySource, SharedStoreState } from '../extproc/policy/source.ts';
 import { budgetReport, thresholdReport } from '../extproc/quota/budget-report.ts';
 import { JournalError } from '../extproc/quota/journal-database.ts';
 import type { BudgetAlert } from '../extproc/quota/store.ts';
@@ -26,6 +26,7 @@ import { OperatorError } from '../standalone/operator-error.ts';
 import type { Settings } from './environment.ts';
 import { type QuotaBooks, type QuotaServer, startQuotaServer } from './quota-server.ts';
 import { RefusedRequests } from './refused-requests.ts';
+import { sharedStoreOf } from './shared-store.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 import { versionText } from './version.ts';
 
@@ -117,9 +118,15 @@ async function start(
     recorder.alert(alert);
     source?.reportAlert(thresholdReport(alert, hashesKeys));
   };
-  const service = await startService(flags, settings, { recorder, refused, requestKeys, alerted, log });
+  const storeChanged = (status: SharedStoreState) => {
+    recorder.store.changed(status.state);
+    source?.reportSharedStore?.(status);
+  };
+  const hooks = { recorder, refused, requestKeys, alerted, storeChanged, log };
+  const service = await startService(flags, settings, hooks);
   const policy = await openPolicySource(flags, service, hashesKeys, log);
   source = policy;
+  policy.reportSharedStore?.(service.sharedStore);
   recorder.observe({
     buckets: (count) => service.store.top(count, Date.now()),
     openStreams: () => service.server.openStreams,
@@ -137,7 +144,7 @@ async function start(
     address: flags.metricsAddress,
     readiness: () => ({
       ready: service.ready && !signal.aborted,
-      details: { ...policy.details(), ...journalDetails(flags, service) },
+      details: { ...policy.details(), ...journalDetails(flags, service), ...storeDetails(service) },
     }),
     metrics: async () => (await telemetry).prometheusText(),
   });
@@ -169,13 +176,14 @@ interface ServiceHooks {
   readonly refused: RefusedRequests;
   readonly requestKeys: (keysUrl: string) => void;
   readonly alerted: (alert: BudgetAlert) => void;
+  readonly storeChanged: (status: SharedStoreState) => void;
   readonly log: Log;
 }
 
 async function startService(
-  { listen, journalPath }: ExtprocFlags,
+  { listen, journalPath, source }: ExtprocFlags,
   settings: Settings,
-  { recorder, refused, requestKeys, alerted, log }: ServiceHooks,
+  { recorder, refused, ...others }: ServiceHooks,
 ): Promise<Extproc> {
   const plainErrors = settings.TALLYGATE_ERROR_DETAIL === 'plain';
   const retention = {
@@ -192,10 +200,12 @@ async function startService(
       'TALLYGATE_USAGE_EXPORT needs a journal and single requests: set TALLYGATE_USAGE_DAYS and TALLYGATE_USAGE_REQUEST_DAYS to 1 or more, or unset it',
     );
   }
-  const hooks = { finished, alerted, requestKeys, log };
+  // The controller names the store of a sidecar.
+  const sharedStore = 'file' in source ? sharedStoreOf(settings) : undefined;
+  const hooks = { finished, storeAsked: recorder.store.asked, ...others };
   const usageOptions = { retention, exports, exportHeaders: settings.TALLYGATE_USAGE_EXPORT_HEADERS };
   try {
-    return await startExtproc({ listen, journalPath, plainErrors, ...usageOptions, ...hooks });
+    return await startExtproc({ listen, journalPath, plainErrors, sharedStore, ...usageOptions, ...hooks });
   } catch (error) {
     throw error instanceof JournalError ? new OperatorError(error.message) : error;
   }
@@ -207,6 +217,11 @@ async function startService(
  */
 function journalDetails({ journalPath }: ExtprocFlags, { store }: Extproc): Readonly<Record<string, string>> {
   return journalPath === undefined ? {} : { journal: store.journalFailure ?? 'ok' };
+}
+
+/** A lost store is no reason to be unready: `onStoreLoss` of each quota decides. */
+function storeDetails({ sharedStore: { state, reason } }: Extproc): Readonly<Record<string, string>> {
+  return state === 'unused' ? {} : { quotaStore: reason === '' ? 'ok' : reason };
 }
 
 async function openPolicySource(

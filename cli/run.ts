@@ -9,6 +9,7 @@ import { abortOnSignals } from '../runtime/shutdown.ts';
 import { type Quickstart, quickstart } from '../standalone/quickstart.ts';
 import { type Ready, runGateway } from '../standalone/run.ts';
 import { stateHome } from './environment.ts';
+import { sharedStoreOf } from './shared-store.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate run [FILE|FOLDER]… [OPTION]…
@@ -76,6 +77,8 @@ export const run: Verb = async ({ args, settings }) => {
   if (drainSeconds === undefined) {
     return wrongUse('run', '--drain-timeout must be a whole number of seconds, at most 3600', usage);
   }
+  // The ext_proc service reads the variables again; a mistake should end this program at once.
+  sharedStoreOf(settings);
 
   const log = createLog({ level: settings.TALLYGATE_LOG_LEVEL, keys: { process: 'tallygate' } });
   const { signal, abort } = abortOnSignals(() => process.exit(1));

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { GatewayPolicy } from '../contract/policy.ts';
 import type { PolicyRevision } from '../contract/policy-version.ts';
+import type { SharedStoreConfig } from '../contract/shared-store.ts';
 import { newClock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { OpenCallers } from './access/open-callers.ts';
@@ -19,6 +20,7 @@ import type { ExportState } from './quota/export/exporter.ts';
 import type { ExportHeaders, UsageExportTarget } from './quota/export/target.ts';
 import type { MemoryStore } from './quota/memory.ts';
 import { type OpenStore, openQuotaStore } from './quota/open.ts';
+import { type SharedStoreStatus, StoreSwitch } from './quota/shared/redis/store-switch.ts';
 import type { BudgetAlert, Overdraft } from './quota/store.ts';
 import { shownAmount } from './quota/units.ts';
 import type { UsageArchive } from './quota/usage-archive.ts';
@@ -53,6 +55,12 @@ export interface ExtprocOptions {
   readonly plainErrors?: boolean;
   /** Called with the `keysUrl` of an authenticator when a token names an unknown key. */
   readonly requestKeys?: (keysUrl: string) => void;
+  /** The store in which replicas count together; absent: this process counts for itself. */
+  readonly sharedStore?: SharedStoreConfig | undefined;
+  /** Called when the state of the shared store changes. */
+  readonly storeChanged?: (status: SharedStoreStatus) => void;
+  /** Called for each exchange with the shared store. */
+  readonly storeAsked?: (outcome: 'answered' | 'failed', latencyMs: number) => void;
   readonly log: Log;
 }
 
@@ -62,6 +70,9 @@ export interface Extproc {
    * policy cannot be used or is older than the one in force, which then stays in force.
    */
   apply(policy: GatewayPolicy, revision: PolicyRevision): Promise<void>;
+  /** Counts in another shared store from now on; undefined: in this process alone. */
+  useSharedStore(config: SharedStoreConfig | undefined): void;
+  readonly sharedStore: SharedStoreStatus;
   readonly ready: boolean;
   readonly policyVersion: string | undefined;
   readonly store: MemoryStore;
@@ -89,8 +100,10 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const { store, usage, audit, usageLost } = openStore(options, now);
   const health = newOutlierDetection();
   const broken = new Interruptions(now);
+  const shared = newSwitch(options, store, now);
+  shared.use(options.sharedStore);
   let policy: CompiledPolicy | undefined;
-  const services = newServices(options, { policy: () => policy, store, health, broken, now });
+  const services = newServices(options, { policy: () => policy, store: shared.quotas, health, broken, now });
   const expiry = setInterval(() => endStreams(services.openCallers.expiredAt(now())), EXPIRY_CHECK_MS).unref();
   const server = await startServer({
     ...options.listen,
@@ -103,13 +116,18 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   return {
     async apply(next, revision) {
       const compiled = await inSlices(compiling(next));
-      if (!store.define(next.quotas, revision, now())) {
+      await shared.known();
+      if (!shared.quotas.define(next.quotas, revision, now())) {
         throw new Error('the policy is older than the one in force');
       }
       health.keepOnly(compiled.targetIds);
       policy = compiled;
       endStreams(services.openCallers.revokedBy(compiled.apiKeys, now()));
       log.info({ version: next.version }, 'policy applied');
+    },
+    useSharedStore: (config) => shared.use(config),
+    get sharedStore() {
+      return shared.status;
     },
     get ready() {
       return policy !== undefined;
@@ -125,8 +143,9 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
     async close(deadlineMs) {
       await server.close(deadlineMs);
       clearInterval(expiry);
+      await shared.close();
       store.flush();
-      store.close();
+      shared.quotas.close();
       await usage?.close(USAGE_DEADLINE_MS);
     },
   };
@@ -190,6 +209,37 @@ function logExport({ failure, ...state }: ExportState, log: Log): void {
   } else {
     log.warn({ ...state, failure }, 'usage export failing, records wait');
   }
+}
+
+/** Logs each change of the shared store once. */
+function newSwitch(
+  { storeChanged = () => {}, storeAsked = () => {}, log }: ExtprocOptions,
+  store: MemoryStore,
+  nowMs: () => number,
+): StoreSwitch {
+  const warned = new Set<string>();
+  return new StoreSwitch(
+    {
+      nowMs,
+      onError: (error) => log.error({ err: error }, 'internal error'),
+      onStatus: (status) => {
+        if (status.state === 'lost') {
+          log.error({ reason: status.reason }, 'shared quota store lost');
+        } else {
+          log.info({}, status.state === 'available' ? 'shared quota store available' : 'shared quota store not used');
+        }
+        storeChanged(status);
+      },
+      onConnected: ({ product, version, warnings }) => {
+        for (const warning of warnings.filter((text) => !warned.has(text))) {
+          warned.add(warning);
+          log.warn({ product, version, warning }, 'shared quota store may lose budgets');
+        }
+      },
+      onExchange: storeAsked,
+    },
+    store,
+  );
 }
 
 /** Returns what all sessions of the process share. */

@@ -42,6 +42,16 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
     description:
       'The messages of refusals: `full` names the quota, rule or limit that refuses; `plain` is one fixed message per code. Code, status, `param` and headers are the same, and access lines keep the names.',
   },
+  TALLYGATE_QUOTA_STORE_URL: {
+    description:
+      'The Redis or Valkey in which several gateways [share budgets](../guides/shared-store.md). `tallygate extproc --controller` takes it from the controller instead.',
+  },
+  TALLYGATE_QUOTA_STORE_PASSWORD_FILE: { description: 'A file with the password, instead of one in the URL.' },
+  TALLYGATE_QUOTA_STORE_SENTINEL_PASSWORD_FILE: { description: 'A file with the password of the Sentinels.' },
+  TALLYGATE_QUOTA_STORE_CA_FILE: {
+    description: 'The CA certificates that verify the store.',
+    fallback: 'those of Node',
+  },
   TALLYGATE_ENVOY: {
     description: 'The Envoy to run, 1.38 or newer.',
     flag: '--envoy',

@@ -39,7 +39,7 @@ const labelRows = [
   row('`tallygate_decision`', '`admitted`, `refused`, `cut`'),
   row(
     '`tallygate_reason`',
-    'The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`; in `tallygate_ext_proc_streams_broken_total` `reset` (by Envoy, for example because the client left), `evicted` (the slowest stream when too many bytes wait), `malformed` (an invalid message) or `exception` (a bug)',
+    'The reason of a refusal: `spent`, `held`, `size`, `keys`, `journal`, `store`; in `tallygate_ext_proc_streams_broken_total` `reset` (by Envoy, for example because the client left), `evicted` (the slowest stream when too many bytes wait), `malformed` (an invalid message) or `exception` (a bug)',
   ),
   row('`tallygate_access_method`', '`api_key`, `jwt`, `client_certificate`; absent without a valid credential'),
   row(
@@ -51,6 +51,7 @@ const labelRows = [
     '`tallygate_quota_key`',
     'The values of the key, joined by commas; credentials and values over 256 characters as SHA-256; all of them with `TALLYGATE_METRIC_KEYS=hashed`',
   ),
+  row('`tallygate_outcome`', '`answered`, `failed`'),
   row('`tallygate_currency`', 'The currency of the prices (ISO 4217)'),
   row('`network_io_direction`', '`receive` (from Envoy), `transmit` (to Envoy)'),
   row('`tallygate_quota_threshold`', 'A percentage of [`alertAt`](../guides/quotas.md#alerts)'),
@@ -120,6 +121,8 @@ async function exampleText(): Promise<string> {
   }
   const noTimes = { startMs: undefined, endMs: undefined };
   recorder.alert({ bucket, percent: 80, spent: 8, held: 0, limit: 10, atMs: 0, ...noTimes });
+  recorder.store.changed('available');
+  recorder.store.asked('answered', 1);
   recorder.observe({
     buckets: () => [{ bucket, limit: 10, spent: 1, held: 1, overdraft: 0, isShared: false, ...noTimes }],
     openStreams: () => 1,

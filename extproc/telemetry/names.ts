@@ -26,6 +26,7 @@ export const attribute = {
   accessMethod: 'tallygate.access.method',
   tenant: 'tallygate.tenant',
   currency: 'tallygate.currency',
+  outcome: 'tallygate.outcome',
   direction: 'network.io.direction',
 } as const;
 
@@ -104,6 +105,22 @@ export const metric = {
     '{record}',
     'Usage records that a target will never receive, because it rejected them or was away for too long',
   ),
+  storeExchanges: describe(
+    'tallygate.quota_store.exchanges',
+    '{exchange}',
+    'Exchanges with the shared quota store, by outcome',
+  ),
+  storeDuration: describe(
+    'tallygate.quota_store.exchange.duration',
+    's',
+    'Time until the shared quota store answered an exchange',
+  ),
+  storeLost: describe(
+    'tallygate.quota_store.lost',
+    '1',
+    '1 while the shared quota store is lost, 0 while it is available; absent without one',
+  ),
+  storeLosses: describe('tallygate.quota_store.losses', '{loss}', 'How often the shared quota store was lost'),
   policyRefused: describe(
     'tallygate.policy.refused',
     '1',
@@ -139,5 +156,6 @@ export const boundaries = {
   durationSeconds: [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
   firstTokenSeconds: [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
   tokenSeconds: [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5],
+  storeSeconds: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
   driftPercent: [-50, -20, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 50],
 } as const;

@@ -13,10 +13,12 @@ import { boundedCells } from './bounded-cells.ts';
 import { attribute, boundaries, metric } from './names.ts';
 import { type ObservedSources, observeSources } from './observed.ts';
 import { newSeries } from './series.ts';
+import { newStoreRecorder, type StoreRecorder } from './store-metrics.ts';
 
 export interface Recorder {
   record(outcome: RequestRecord, overdrafts: readonly Overdraft[]): void;
   alert(alert: BudgetAlert): void;
+  readonly store: StoreRecorder;
   /** Adds the metrics that are read from the sources at each collection. */
   observe(sources: ObservedSources): void;
   readonly table: MetricTable;
@@ -76,6 +78,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
 
   return {
     table,
+    store: newStoreRecorder(table),
     record(outcome, overdrafts) {
       seriesOf(outcome).record(outcome);
       recordAccess(outcome);

@@ -1,0 +1,138 @@
+/**
+ * The quota store of a process whose shared store may change while it runs. Without a shared store,
+ * requests are decided by the store in memory as if there were nothing else.
+ */
+import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import type { SharedStoreConfig } from '../../../../contract/shared-store.ts';
+import type { MemoryStore } from '../../memory.ts';
+import { memoryDefaults } from '../../memory-options.ts';
+import { SharedQuotaStore } from '../shared-quota-store.ts';
+import type { RedisAllowances } from './redis-allowances.ts';
+import type { StoreCheck } from './redis-fault.ts';
+import type { StoreHealthState } from './store-health.ts';
+
+/** How long a policy waits for the first answer of the store, so that requests need not. */
+const CONNECT_MS = 3_000;
+/** A store that is used no more gets what is unspent back meanwhile. */
+const FAREWELL_MS = 1_000;
+
+export interface SharedStoreStatus {
+  /** `unused`: this process counts for itself. */
+  readonly state: 'unused' | 'available' | 'lost';
+  /** Why it is lost, otherwise empty. */
+  readonly reason: string;
+}
+
+export interface StoreSwitchOptions {
+  readonly nowMs: () => number;
+  readonly onError: (error: unknown) => void;
+  /** Called once for each change. */
+  readonly onStatus: (status: SharedStoreStatus) => void;
+  /** Called for each connection. */
+  readonly onConnected: (check: StoreCheck) => void;
+  readonly onExchange: (outcome: 'answered' | 'failed', latencyMs: number) => void;
+}
+
+export class StoreSwitch {
+  readonly quotas: SharedQuotaStore;
+  readonly #options: StoreSwitchOptions;
+  #config: SharedStoreConfig | undefined;
+  #redis: RedisAllowances | undefined;
+  #status: SharedStoreStatus = { state: 'unused', reason: '' };
+  #changing: Promise<void> = Promise.resolve();
+
+  constructor(options: StoreSwitchOptions, local: MemoryStore) {
+    this.#options = options;
+    const { nowMs, onError } = options;
+    const { maxWaiting, schedule } = memoryDefaults;
+    const epoch = randomUUID();
+    let ids = 0;
+    this.quotas = new SharedQuotaStore(
+      {
+        nowMs,
+        onError,
+        maxWaiting,
+        schedule,
+        newId: () => `${epoch}/${ids++}`,
+        steadyMs,
+        // The health of the connection, which knows why, is reported instead.
+        onStoreState: () => {},
+      },
+      local,
+    );
+  }
+
+  get status(): SharedStoreStatus {
+    return this.#status;
+  }
+
+  /** Counts in this store from now on; undefined: in this process alone. */
+  use(config: SharedStoreConfig | undefined): void {
+    this.#changing = this.#changing.then(() => this.#change(config)).catch(this.#options.onError);
+  }
+
+  /** Resolves once the store of the last `use` has answered or failed. */
+  known(): Promise<void> {
+    return this.#changing;
+  }
+
+  async close(): Promise<void> {
+    await this.#changing;
+    await this.quotas.giveBack();
+    this.#redis?.close();
+  }
+
+  async #change(config: SharedStoreConfig | undefined): Promise<void> {
+    if (isDeepStrictEqual(config, this.#config)) {
+      return;
+    }
+    const before = this.#redis;
+    this.#config = config;
+    this.#redis = undefined;
+    if (before !== undefined) {
+      memoryDefaults.schedule(FAREWELL_MS, () => before.close());
+    }
+    if (config === undefined) {
+      this.quotas.useAllowances(undefined);
+      this.#report({ state: 'unused', reason: '' });
+      return;
+    }
+    // Most processes share no store, and start sooner without the client.
+    const { RedisAllowances } = await import('./redis-allowances.ts');
+    const redis = new RedisAllowances({
+      config,
+      random: Math.random,
+      steadyMs,
+      schedule: memoryDefaults.schedule,
+      onState: (state) => {
+        if (this.#redis === redis) {
+          this.#report(statusOf(state));
+        }
+      },
+      onConnected: (check) => this.#options.onConnected(check),
+      onExchange: this.#options.onExchange,
+    });
+    this.#redis = redis;
+    this.quotas.useAllowances(redis);
+    const state = await redis.connect(CONNECT_MS);
+    if (this.#status.state === 'unused') {
+      this.#report(statusOf(state));
+    }
+  }
+
+  #report(status: SharedStoreStatus): void {
+    if (status.state !== this.#status.state || status.reason !== this.#status.reason) {
+      this.#status = status;
+      this.#options.onStatus(status);
+    }
+  }
+}
+
+function steadyMs(): number {
+  return performance.now();
+}
+
+function statusOf({ fault }: StoreHealthState): SharedStoreStatus {
+  return fault === undefined ? { state: 'available', reason: '' } : { state: 'lost', reason: fault.message };
+}
