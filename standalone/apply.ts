@@ -72,6 +72,8 @@ export interface ExtprocStatus {
   readonly policy?: string;
   /** `ok`, or why the journal cannot be written. */
   readonly journal?: string;
+  /** `ok`, or why the shared quota store is lost; absent: none. */
+  readonly quotaStore?: string;
   /** The version of a refused policy, and the reason. */
   readonly refused?: string;
   readonly refusal?: string;

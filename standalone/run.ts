@@ -262,6 +262,7 @@ async function startHealth({
           extproc: extproc?.ready === true,
           policy: extproc?.policy ?? '',
           journal: extproc?.journal ?? '',
+          ...(extproc?.quotaStore !== undefined && { quotaStore: extproc.quotaStore }),
           stopping: stopping(),
         },
       };
