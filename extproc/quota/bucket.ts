@@ -212,6 +212,8 @@ export class WindowState {
 /** The owner of the buckets. */
 export interface BucketHost {
   newWindowId(): number;
+  /** A window begins. */
+  opened(window: WindowState): void;
   /** An overdraft was carried into a window. */
   changed(window: WindowState): void;
   /** The bounds of a window changed, or it lost segments that had been charged. */
@@ -310,6 +312,7 @@ export class Bucket {
       window.unshare(atMs);
       window.reshape(this.#boundsAt(atMs), window.sliding?.withDuration(this.#durationMs, atMs));
       this.#host.reshaped(window);
+      this.#host.opened(window);
     }
   }
 
@@ -325,7 +328,9 @@ export class Bucket {
   #freshWindow(atMs: number): WindowState {
     const { startMs, endMs } = this.#boundsAt(atMs);
     const sliding = this.definition.quota.window.type === 'Sliding' ? new SlidingSum(this.#durationMs) : undefined;
-    return new WindowState(this.#host.newWindowId(), this, startMs, endMs, sliding);
+    const window = new WindowState(this.#host.newWindowId(), this, startMs, endMs, sliding);
+    this.#host.opened(window);
+    return window;
   }
 
   #boundsAt(atMs: number): WindowBounds {

@@ -52,6 +52,8 @@ export class MemoryStore implements QuotaStore {
   readonly #scan: TightestScan;
   readonly #journal: Journal | undefined;
   readonly keepsUsage: boolean;
+  /** Shares windows as they begin; undefined: none is shared. */
+  opened: ((window: WindowState) => void) | undefined;
   readonly #waitList: WaitList;
   #holds = 0;
   #windows = 0;
@@ -67,6 +69,7 @@ export class MemoryStore implements QuotaStore {
     this.table = new BucketTable(
       {
         newWindowId: () => ++this.#windows,
+        opened: (window) => this.opened?.(window),
         changed: (window) => this.#note(window),
         reshaped: (window) => {
           if (window.share === undefined) {

@@ -199,6 +199,16 @@ export class Allowance {
     return this.#pending === undefined ? undefined : this.#askedMs;
   }
 
+  /**
+   * Gives up what is not held, where the store has not answered for so long that it may have given
+   * concurrent requests to others.
+   */
+  expire(held: number, nowMs: number): void {
+    if (this.window.type === 'concurrent' && nowMs - this.#answeredMs >= TTL_MS) {
+      this.budget = Math.min(this.budget, held);
+    }
+  }
+
   /** Wants nothing in advance any more. */
   rest(): void {
     this.#flow = 0;

@@ -30,6 +30,8 @@ export interface WindowTotals {
   readonly taken: number;
   /** Charged for ended allowances beyond what they reported as spent. */
   readonly recovered: number;
+  /** Everything that was charged so far, whatever a sliding window or a reset let go. */
+  readonly charged: number;
 }
 
 export class MemoryAllowances implements AllowanceStore {
@@ -46,6 +48,22 @@ export class MemoryAllowances implements AllowanceStore {
     const record = this.#record(request, nowMs);
     const previous = this.#windows.get(request.window.previousKey);
     done(record === undefined ? refused(request, nowMs) : record.exchange(request, previous, nowMs));
+  }
+
+  /** Returns the state of a window; undefined: it is not known. */
+  totals(key: string): WindowTotals | undefined {
+    const nowMs = this.#nowMs();
+    const record = this.#windows.get(key);
+    return record !== undefined && record.forgottenMs > nowMs ? record.totals(nowMs) : undefined;
+  }
+
+  /** Returns a copy of the present state, as a standby of the store has it. */
+  fork(): MemoryAllowances {
+    const fork = new MemoryAllowances(this.#nowMs);
+    for (const [key, record] of this.#windows) {
+      fork.#windows.set(key, record.copy());
+    }
+    return fork;
   }
 
   /** Returns the windows that are not forgotten. */
@@ -102,6 +120,7 @@ class WindowRecord {
   /** Charged to a fixed window for ended allowances. A reset lowers it by what is spent. */
   #charged = 0;
   #recovered = 0;
+  #everCharged = 0;
   /** Sums over the open allowances. */
   #openSpent = 0;
   #openUnspent = 0;
@@ -143,9 +162,42 @@ class WindowRecord {
     return { ...open, spentBefore: allowance.spentBefore, spent: allowance.spentAfter };
   }
 
+  copy(): WindowRecord {
+    const copy = new WindowRecord(this.window, this.#clockMs);
+    copy.forgottenMs = this.forgottenMs;
+    copy.#sliding = this.#sliding?.withDuration(this.#sliding.durationMs, Number.POSITIVE_INFINITY);
+    for (const [id, allowance] of this.#open) {
+      copy.#open.set(id, structuredClone(allowance));
+    }
+    for (const [id, ended] of this.#ended) {
+      copy.#ended.set(id, ended);
+    }
+    for (const id of this.#operations) {
+      copy.#operations.add(id);
+    }
+    copy.#clockOffsetMs = this.#clockOffsetMs;
+    copy.#granted = this.#granted;
+    copy.#charged = this.#charged;
+    copy.#recovered = this.#recovered;
+    copy.#everCharged = this.#everCharged;
+    copy.#openSpent = this.#openSpent;
+    copy.#openUnspent = this.#openUnspent;
+    copy.#debt = this.#debt;
+    copy.#forgivenDebt = this.#forgivenDebt;
+    copy.#spentBefore = this.#spentBefore;
+    copy.#peakMs = this.#peakMs;
+    return copy;
+  }
+
   totals(nowMs: number): WindowTotals {
     this.#advance(nowMs);
-    return { limit: this.#limit, spent: this.#spent, taken: this.#taken, recovered: this.#recovered };
+    return {
+      limit: this.#limit,
+      spent: this.#spent,
+      taken: this.#taken,
+      recovered: this.#recovered,
+      charged: this.#everCharged,
+    };
   }
 
   get #limit(): number {
@@ -189,6 +241,7 @@ class WindowRecord {
     if (isCharged) {
       this.#charged += units;
       this.#recovered += unspent;
+      this.#everCharged += unspent;
       this.#slide(unspent);
     }
     this.#ended.set(id, { units: isCharged ? units : 0, forgottenMs: this.#clockMs + KEPT_ENDED_MS });
@@ -225,6 +278,7 @@ class WindowRecord {
     const unspent = allowance.units - allowance.spent;
     const rest = Math.max(0, unspent - more);
     allowance.spent += more;
+    this.#everCharged += more;
     this.#openSpent += more;
     this.#openUnspent += rest - unspent;
     this.#slide(more);

@@ -31,6 +31,8 @@ export class SharedEntry implements WindowShare {
   /** What the newest request needed. */
   need = nothingNeeded;
   isActive = false;
+  /** Since when the bucket has a later window, by the steady clock. */
+  pastSinceMs: number | undefined;
   budget = 0;
   limit: number;
   retryAtMs = 0;

@@ -65,7 +65,12 @@ export class SharedQuotaStore implements QuotaStore {
     this.#leave();
     if (allowances !== undefined) {
       const answered = ({ line }: SharedEntry) => this.#queues.answered(line);
-      this.#shared = new SharedWindows(this.#options, this.#local, allowances, this.#revision, answered);
+      const shared = new SharedWindows(this.#options, this.#local, allowances, this.#revision, answered);
+      this.#shared = shared;
+      this.#local.opened = (window) => shared.entryOf(window);
+      for (const { window } of this.#local.table.buckets.values()) {
+        shared.entryOf(window);
+      }
     }
   }
 
@@ -198,6 +203,7 @@ export class SharedQuotaStore implements QuotaStore {
       return;
     }
     this.#shared = undefined;
+    this.#local.opened = undefined;
     const windows = shared.windows();
     shared.giveBack(GIVE_BACK_MS, () => {});
     for (const window of windows) {

@@ -119,6 +119,7 @@ export class SharedWindows implements EntryOwner {
     const { steadyMs } = this.#options;
     const nowMs = steadyMs();
     this.#noticeLoss(entry, nowMs);
+    allowance.expire(window.held, nowMs);
     if (this.#isLost && nowMs - this.#probedMs < PROBE_MS) {
       entry.refresh(true);
       return;
@@ -200,10 +201,12 @@ export class SharedWindows implements EntryOwner {
       return;
     }
     const atMs = this.#options.nowMs();
+    const steadyMs = this.#options.steadyMs();
     for (const entry of this.#active) {
       const { window, allowance } = entry;
       this.#local.table.find(window.bucket.ref, atMs);
-      if (window.share !== entry || window.endMs + KEPT_AFTER_END_MS <= atMs) {
+      entry.pastSinceMs = window === window.bucket.window ? undefined : (entry.pastSinceMs ?? steadyMs);
+      if (window.share !== entry || steadyMs - (entry.pastSinceMs ?? steadyMs) >= KEPT_AFTER_END_MS) {
         this.#deactivate(entry);
         continue;
       }

@@ -1,0 +1,182 @@
+/** What really happened in a simulation, and what the shared store promises about it. */
+import type { WindowState } from '../../bucket.ts';
+import { type AllowanceRequest, KEPT_AFTER_END_MS } from '../allowances.ts';
+import type { MemoryAllowances, WindowTotals } from '../memory-allowances.ts';
+import { SharedEntry } from '../shared-entry.ts';
+
+/** The part of a limit that `Degrade` lets a replica spend without the store. */
+const LOCAL_SHARE = 0.05;
+
+/** The truth about a window. */
+export interface WindowTruth {
+  settled: number;
+  /** Held by replicas that crashed. */
+  lost: number;
+  /** Charged or held by crashed replicas beyond their allowances. */
+  lostBeyond: number;
+  /** Charged beyond what was held. */
+  overdraft: number;
+  /** What the store took for replicas in writes that a failover lost. */
+  failedOver: number;
+  /** The highest limit so far, with grants. */
+  limit: number;
+  /** What the store took in records of a sliding window that it has forgotten. */
+  slidOut: number;
+  /** Everything that the store has taken in its present record. */
+  recorded: number;
+  /** Whether the store forgot or lost the window, so that replicas report again. */
+  isBegunAgain: boolean;
+  /** Whether the store began a window again that no replica could know to be forgotten. */
+  isForgotten: boolean;
+}
+
+export class Truth {
+  readonly #windows = new Map<string, WindowTruth>();
+  /** What each exchange since the standby's state took, by window. */
+  readonly #unreplicated = new Map<string, number>();
+  /** Overdrafts of all windows of a bucket. */
+  readonly #overdrafts = new Map<string, number>();
+  /** The highest time of the store so far. */
+  #latestMs = 0;
+
+  of(key: string): WindowTruth {
+    let truth = this.#windows.get(key);
+    if (truth === undefined) {
+      const nothing = { settled: 0, lost: 0, lostBeyond: 0, overdraft: 0, failedOver: 0, limit: 0 };
+      truth = { ...nothing, slidOut: 0, recorded: 0, isBegunAgain: false, isForgotten: false };
+      this.#windows.set(key, truth);
+    }
+    return truth;
+  }
+
+  overdraft(key: string, bucket: string, units: number): void {
+    this.of(key).overdraft += units;
+    this.#overdrafts.set(bucket, (this.#overdrafts.get(bucket) ?? 0) + units);
+  }
+
+  /** Notes the store's clock. */
+  clock(storeMs: number): void {
+    this.#latestMs = Math.max(this.#latestMs, storeMs);
+  }
+
+  /** Notes an exchange. `before` undefined: the store did not know the window. */
+  exchanged({ window, seenMs }: AllowanceRequest, before: WindowTotals | undefined, after: WindowTotals): void {
+    const { key, endMs } = window;
+    const known = this.#windows.get(key);
+    if (before === undefined && known !== undefined && known.settled + known.lost > 0) {
+      const forgottenMs = endMs + KEPT_AFTER_END_MS;
+      expect(seenMs < forgottenMs, `${key}: begins again, although the replica saw it end`);
+      known.isForgotten ||= this.#latestMs >= forgottenMs;
+      known.isBegunAgain = true;
+    }
+    const truth = this.of(key);
+    if (before === undefined && window.type === 'sliding') {
+      truth.slidOut += truth.recorded;
+    }
+    truth.recorded = after.charged + after.taken - after.spent;
+    truth.limit = Math.max(truth.limit, after.limit);
+    const more = Math.max(0, after.taken - (before?.taken ?? 0));
+    this.#unreplicated.set(key, (this.#unreplicated.get(key) ?? 0) + more);
+  }
+
+  /** The standby has everything. */
+  replicated(): void {
+    this.#unreplicated.clear();
+  }
+
+  /** The standby takes over, without what is not replicated. */
+  failedOver(): void {
+    for (const [key, units] of this.#unreplicated) {
+      this.of(key).failedOver += units;
+    }
+    this.#unreplicated.clear();
+  }
+
+  /** Checks one replica against its allowances. */
+  checkLocal(windows: Iterable<WindowState>): void {
+    for (const { share, used, held, bucket } of windows) {
+      if (!(share instanceof SharedEntry)) {
+        continue;
+      }
+      const { allowance, limit } = share;
+      const { mode, onStoreLoss } = bucket.definition.quota;
+      const { key, type } = allowance.window;
+      const { overdraft, failedOver, isBegunAgain } = this.of(key);
+      if (isBegunAgain || mode === 'Shadow' || onStoreLoss === 'FailOpen' || failedOver > 0 || type === 'concurrent') {
+        continue;
+      }
+      const local = onStoreLoss === 'Degrade' ? Math.ceil(Math.max(limit, this.of(key).limit) * LOCAL_SHARE) : 0;
+      expect(
+        used + held <= allowance.budget + local + overdraft,
+        `${key}: a replica charged ${used} and holds ${held} of ${allowance.budget} (${local} without the store)`,
+      );
+    }
+  }
+
+  /**
+   * Checks what the store knows: all that replicas charged or hold, except what they took without
+   * it, and never more than the limit.
+   */
+  checkStore(allowances: MemoryAllowances, open: ReadonlyMap<string, OpenUse>): void {
+    for (const [{ key, bucket, type }, { taken, spent, charged }] of allowances.windows()) {
+      const truth = this.#windows.get(key);
+      if (truth === undefined || truth.isForgotten) {
+        continue;
+      }
+      const { held, beyond, isFailClosed } = open.get(key) ?? { held: 0, beyond: 0, isFailClosed: false };
+      const { settled, lost, lostBeyond, failedOver, slidOut } = truth;
+      if (isFailClosed) {
+        const over = (this.#overdrafts.get(bucket) ?? 0) + failedOver;
+        expect(taken <= truth.limit + over, `${key}: ${taken} of ${truth.limit} taken (${over} overdrawn or lost)`);
+      }
+      if (type !== 'concurrent') {
+        const known = slidOut + charged + taken - spent;
+        expect(
+          settled + lost + held <= known + beyond + lostBeyond + failedOver,
+          `${key}: ${settled} settled, ${lost} lost and ${held} held, but the store knows ${known}; ` +
+            `${beyond} and ${lostBeyond} beyond allowances, a failover lost ${failedOver}`,
+        );
+      }
+    }
+  }
+
+  /** Checks that each unit was charged once, after everything has ended. */
+  checkEnd(allowances: MemoryAllowances): void {
+    for (const [{ key, type }, { spent, taken, recovered, charged }] of allowances.windows()) {
+      const { settled, failedOver, lostBeyond, isForgotten, slidOut } = this.of(key);
+      expect(taken === spent, `${key}: ${taken - spent} units were never given back`);
+      if (isForgotten || type === 'concurrent') {
+        continue;
+      }
+      expect(
+        settled <= slidOut + charged + failedOver + lostBeyond,
+        `${key}: ${settled} settled, but only ${charged} charged (a failover lost ${failedOver})`,
+      );
+      if (!key.includes('Requests')) {
+        expect(
+          charged <= settled + recovered,
+          `${key}: ${settled} settled, but ${charged} charged (${recovered} recovered)`,
+        );
+      }
+    }
+  }
+}
+
+/** What live replicas have of a window. */
+export interface OpenUse {
+  held: number;
+  /** Charged or held beyond allowances. */
+  beyond: number;
+  isFailClosed: boolean;
+}
+
+/** Returns what a replica charged and holds beyond its allowance. */
+export function beyondAllowance({ used, held, share }: WindowState): number {
+  return share instanceof SharedEntry ? Math.max(0, used + held - share.allowance.budget) : 0;
+}
+
+export function expect(holds: boolean, message: string): void {
+  if (!holds) {
+    throw new Error(message);
+  }
+}
