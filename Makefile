@@ -63,7 +63,7 @@ check: setup ## Check format, lint, style, types, unused code, walls between roo
 	$(MAKE) generate
 	git diff --exit-code -- charts crds docs protos
 
-UNIT = $(shell find bench contract controller crds jwks runtime protos translate extproc standalone cli tools -name '*.test.ts' ! -name '*.cluster.test.ts')
+UNIT = $(shell find bench contract controller crds jwks notify runtime protos translate extproc standalone cli tools -name '*.test.ts' ! -name '*.cluster.test.ts')
 
 .PHONY: test
 test: test-unit e2e-data-plane ## Run all tests that need one machine: unit and data plane

@@ -29,6 +29,7 @@ const rooms = [
   'crds',
   'extproc',
   'jwks',
+  'notify',
   'protos',
   'runtime',
   'standalone',
