@@ -1,123 +1,13 @@
-/** The store on real Redis servers that are slow, gone, full, read-only, replaced or refuse. */
+/** The store on real Redis servers that are slow, gone, full, read-only or refuse. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { after, test } from 'node:test';
-import { Redis } from 'ioredis';
-import type { SharedStoreConfig } from '../../../../contract/shared-store.ts';
-import {
-  freePort,
-  type RedisServer,
-  type RedisServerOptions,
-  skipWithoutRedis,
-  startRedis,
-} from '../../../../tools/redis-server.ts';
+import { test } from 'node:test';
+import { freePort, skipWithoutRedis, startRedis } from '../../../../tools/redis-server.ts';
 import { startSlowProxy } from '../../../../tools/slow-proxy.ts';
-import { memoryDefaults } from '../../memory-options.ts';
-import type { AllowanceAnswer, AllowanceRequest, SharedWindow } from '../allowances.ts';
-import { RedisAllowances } from './redis-allowances.ts';
-import type { StoreCheck } from './redis-fault.ts';
-import type { StoreHealthState } from './store-health.ts';
+import { admin, ask, askUntilAnswered, at, closing, open, redis, request } from './testing.ts';
 
 const options = { skip: skipWithoutRedis };
-const closing: (() => unknown)[] = [];
-after(async () => {
-  for (const close of closing.reverse()) {
-    await close();
-  }
-});
-
-async function redis(more: RedisServerOptions = {}): Promise<RedisServer> {
-  const server = await startRedis(more);
-  closing.push(() => server.stop());
-  return server;
-}
-
-async function admin(port: number, more: { readonly password?: string } = {}): Promise<Redis> {
-  const client = new Redis({ port, lazyConnect: true, ...more });
-  client.on('error', () => {});
-  await client.connect();
-  closing.push(() => client.disconnect());
-  return client;
-}
-
-interface Opened {
-  readonly store: RedisAllowances;
-  readonly states: StoreHealthState[];
-  readonly checks: StoreCheck[];
-  /** Waits until the last state has a fault of this kind; undefined: no fault. */
-  until(kind: string | undefined): Promise<StoreHealthState>;
-}
-
-function open(config: Partial<SharedStoreConfig>): Opened {
-  const states: StoreHealthState[] = [];
-  const checks: StoreCheck[] = [];
-  const waiting = new Set<() => void>();
-  const store = new RedisAllowances({
-    config: { type: 'Redis', mode: 'Standalone', addresses: [], keyPrefix: 'test', ...config },
-    random: Math.random,
-    steadyMs: () => performance.now(),
-    schedule: memoryDefaults.schedule,
-    onState: (state) => {
-      states.push(state);
-      for (const look of waiting) {
-        look();
-      }
-    },
-    onConnected: (check) => checks.push(check),
-  });
-  closing.push(() => store.close());
-  return {
-    store,
-    states,
-    checks,
-    until: (kind) =>
-      new Promise((resolve) => {
-        const look = () => {
-          const state = states.at(-1);
-          if (state !== undefined && state.fault?.kind === kind) {
-            waiting.delete(look);
-            resolve(state);
-          }
-        };
-        waiting.add(look);
-        look();
-      }),
-  };
-}
-
-const at = (port: number) => ({ addresses: [`127.0.0.1:${port}`] });
-
-let ids = 0;
-
-function request(more: Partial<AllowanceRequest> = {}): AllowanceRequest {
-  const window: SharedWindow = {
-    key: `window-${ids}@1`,
-    bucket: `window-${ids++}`,
-    type: 'fixed',
-    limit: 1_000,
-    limitEpoch: 1,
-    limitCounter: 1,
-    startMs: 0,
-    endMs: Number.POSITIVE_INFINITY,
-    slidingMs: 0,
-    previousKey: '',
-  };
-  const none = { operation: 'none', operationId: '', operationUnits: 0 } as const;
-  const allowance = `allowance-${ids}`;
-  return { window, allowance, number: 1, spent: 0, want: 100, least: 0, ttlMs: 10_000, seenMs: 0, ...none, ...more };
-}
-
-function ask({ store }: Opened, asked = request()): Promise<AllowanceAnswer | undefined> {
-  return new Promise((resolve) => store.exchange(asked, resolve));
-}
-
-/** Repeats a request until the store answers, as replicas do. */
-async function askUntilAnswered(opened: Opened): Promise<void> {
-  while ((await ask(opened)) === undefined) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 test('a store that answers is available', options, async () => {
   const opened = open(at((await redis()).port));
