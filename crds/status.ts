@@ -66,7 +66,7 @@ const budgets = z
   .max(10)
   .meta({
     'x-kubernetes-list-type': 'atomic',
-    description: 'The fullest budgets, at most 30 seconds old. Amounts are decimal numbers.',
+    description: 'The fullest budgets, renewed at most every 30 seconds. Amounts are decimal numbers.',
   });
 
 const controllerName = z.string().min(1).max(253).meta({ description: 'The controller that wrote this entry.' });

@@ -40,7 +40,7 @@ export const signingSecret: Document = {
   stringData: { secret: SIGNING_SECRET },
 };
 
-export async function startWebhookReceiver(port = 0): Promise<WebhookReceiver> {
+export async function startWebhookReceiver(port = 0, host = '127.0.0.1'): Promise<WebhookReceiver> {
   const key = new Webhook(SIGNING_SECRET);
   const events: AlertEvent[] = [];
   const refused: AlertEvent[] = [];
@@ -60,10 +60,10 @@ export async function startWebhookReceiver(port = 0): Promise<WebhookReceiver> {
     }
   });
   await new Promise<void>((resolve) => {
-    server.listen(port, '127.0.0.1', resolve);
+    server.listen(port, host, resolve);
   });
   const receiver = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/budget`,
+    url: `http://${host}:${(server.address() as AddressInfo).port}/budget`,
     events,
     refused,
     faults,
