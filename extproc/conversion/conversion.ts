@@ -16,6 +16,7 @@ import type {
 } from '../providers/adapter.ts';
 import type { AnswerFacts, AnswerPart, CollectedAnswer } from './answer.ts';
 import type { Conversation } from './conversation.ts';
+import type { EventDataOf } from './event-data.ts';
 import type { FieldNames, Losses } from './losses.ts';
 
 /** The client's side of a conversion. */
@@ -39,12 +40,15 @@ export interface ConversionProvider {
   hidesOutput(conversation: Conversation, model: string): boolean;
   /** How the provider divides its streams; absent: server-sent events. */
   readonly framing?: Framing;
-  /** Returns the data of an event in this framing; undefined: there is none. */
-  readonly eventData?: (event: Uint8Array) => string | undefined;
+  /** Finds the data of an event in this framing. */
+  readonly eventData?: EventDataOf;
   /** Builds a request up to what only the reservation decides. Losses are noted in `losses`. */
   encode(conversation: Conversation, target: ConversionTarget, losses: Losses): EncodedRequest;
-  /** Returns what meters a response: the readers of the provider's own adapter. */
-  meters(request: RequestFacts, options: ResponseOptions): ResponseMeters;
+  /**
+   * Returns what meters a response: the readers of the provider's own adapter. Absent: the parts
+   * of the decoder meter it, `usage` among them.
+   */
+  meters?(request: RequestFacts, options: ResponseOptions): ResponseMeters;
   /** Returns what reads the contents of one response. */
   newDecoder(): AnswerDecoder;
   /** Reads the body of an error response. */

@@ -17,6 +17,7 @@ import type { ConversionClient, ConversionProvider, ResponseMeters } from './con
 import { DecodingReader } from './decoding-reader.ts';
 import { unreadableAnswer } from './failures.ts';
 import { parsedJson } from './json-values.ts';
+import { PartReader, PartUnaryReader } from './part-meters.ts';
 
 const NOTHING = new Uint8Array(0);
 
@@ -27,6 +28,7 @@ export class ConvertedAnswer implements ResponseAdapter, ResponseConversion {
   readonly #request: RequestFacts;
   readonly #options: ResponseOptions;
   #ownMeters: ResponseMeters | undefined;
+  #ownUnary: UnaryReader | undefined;
   #reader: EventReader<AnswerFacts> | undefined;
   #writer: StreamWriter<AnswerFacts> | undefined;
 
@@ -53,11 +55,17 @@ export class ConvertedAnswer implements ResponseAdapter, ResponseConversion {
   }
 
   get unary(): UnaryReader {
-    return this.#meters.unary;
+    this.#ownUnary ??= this.#meters?.unary ?? new PartUnaryReader(this.#provider.newDecoder());
+    return this.#ownUnary;
   }
 
   get reader(): EventReader {
-    this.#reader ??= new DecodingReader(this.#meters.reader, this.#provider.newDecoder(), this.#provider.eventData);
+    const { eventData } = this.#provider;
+    const meter = this.#meters?.reader;
+    this.#reader ??=
+      meter === undefined
+        ? new PartReader(this.#provider.newDecoder(), eventData)
+        : new DecodingReader(meter, this.#provider.newDecoder(), eventData);
     return this.#reader;
   }
 
@@ -66,8 +74,8 @@ export class ConvertedAnswer implements ResponseAdapter, ResponseConversion {
     return this.#writer as StreamWriter;
   }
 
-  get #meters(): ResponseMeters {
-    this.#ownMeters ??= this.#provider.meters(this.#request, this.#options);
+  get #meters(): ResponseMeters | undefined {
+    this.#ownMeters ??= this.#provider.meters?.(this.#request, this.#options);
     return this.#ownMeters;
   }
 

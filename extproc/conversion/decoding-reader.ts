@@ -1,13 +1,10 @@
-/**
- * Reads a provider's stream twice: the provider's own reader meters it, and a decoder reads what
- * the client gets. So a converted stream is counted and cut exactly as one that passes.
- */
+/** Reads a provider's stream as answer parts. */
 import type { TextSink } from '../json/text-sink.ts';
 import type { EventReader, StreamState } from '../providers/adapter.ts';
-import { EventData } from '../providers/event.ts';
 import type { Usage } from '../usage.ts';
 import { AnswerFacts, type AnswerPart } from './answer.ts';
 import type { AnswerDecoder } from './conversion.ts';
+import { dataOfEvent, type EventDataOf } from './event-data.ts';
 import { unreadableAnswer } from './failures.ts';
 
 const NO_FACTS = new AnswerFacts([]);
@@ -15,19 +12,66 @@ const NO_FACTS = new AnswerFacts([]);
 /** Twice what the text of an event may have; a longer event ends the stream. */
 const MAX_EVENT_BYTES = 4 * 1024 * 1024;
 
-export class DecodingReader implements EventReader<AnswerFacts> {
-  readonly #meter: EventReader;
+/** Joins events that arrive in parts, and decodes them. */
+export abstract class AnswerReader implements EventReader<AnswerFacts> {
+  abstract readonly usage: Usage | undefined;
+  abstract readonly usageFinal: boolean;
+  abstract readonly state: StreamState;
+  abstract readonly responseModel: string | undefined;
+  abstract readonly unreadable: number;
   readonly #decoder: AnswerDecoder;
-  readonly #eventData: (event: Uint8Array) => string | undefined;
-  #usage: Usage | undefined;
+  readonly #eventData: EventDataOf;
   /** The parts of a long event so far. */
   #long: Uint8Array[] = [];
   #longBytes = 0;
 
-  constructor(meter: EventReader, decoder: AnswerDecoder, eventData = dataOfEvent) {
-    this.#eventData = eventData;
-    this.#meter = meter;
+  constructor(decoder: AnswerDecoder, eventData: EventDataOf = dataOfEvent) {
     this.#decoder = decoder;
+    this.#eventData = eventData;
+  }
+
+  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): AnswerFacts {
+    return this.#decode(bytes.subarray(start, end), sink);
+  }
+
+  readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): AnswerFacts {
+    this.#longBytes += end - start;
+    if (this.#longBytes <= MAX_EVENT_BYTES) {
+      this.#long.push(Buffer.from(bytes.subarray(start, end)));
+    } else {
+      this.#long = [];
+    }
+    if (!ends) {
+      return NO_FACTS;
+    }
+    const isTooLong = this.#longBytes > MAX_EVENT_BYTES;
+    const whole = Buffer.concat(this.#long);
+    this.#long = [];
+    this.#longBytes = 0;
+    return isTooLong ? new AnswerFacts([{ type: 'error', failure: unreadableAnswer }]) : this.#decode(whole, sink);
+  }
+
+  #decode(event: Uint8Array, sink: TextSink): AnswerFacts {
+    const data = this.#eventData(event);
+    const parts = data === undefined ? [] : this.told(this.#decoder.event(data), sink);
+    return parts.length === 0 ? NO_FACTS : new AnswerFacts(parts);
+  }
+
+  /** Notes the parts of an event, and returns what the client is told. */
+  protected abstract told(parts: readonly AnswerPart[], sink: TextSink): readonly AnswerPart[];
+}
+
+/**
+ * Reads a stream twice: the provider's own reader meters it, and a decoder reads what the client
+ * gets. So a converted stream is counted and cut exactly as one that passes.
+ */
+export class DecodingReader extends AnswerReader {
+  readonly #meter: EventReader;
+  #usage: Usage | undefined;
+
+  constructor(meter: EventReader, decoder: AnswerDecoder, eventData?: EventDataOf) {
+    super(decoder, eventData);
+    this.#meter = meter;
   }
 
   get usage(): Usage | undefined {
@@ -50,55 +94,24 @@ export class DecodingReader implements EventReader<AnswerFacts> {
     return this.#meter.unreadable;
   }
 
-  read(bytes: Uint8Array, start: number, end: number, sink: TextSink): AnswerFacts {
+  override read(bytes: Uint8Array, start: number, end: number, sink: TextSink): AnswerFacts {
     this.#meter.read(bytes, start, end, sink);
-    return this.#decode(bytes, start, end);
+    return super.read(bytes, start, end, sink);
   }
 
-  readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): AnswerFacts {
+  override readPart(bytes: Uint8Array, start: number, end: number, ends: boolean, sink: TextSink): AnswerFacts {
     this.#meter.readPart(bytes, start, end, ends, sink);
-    this.#longBytes += end - start;
-    if (this.#longBytes <= MAX_EVENT_BYTES) {
-      this.#long.push(Buffer.from(bytes.subarray(start, end)));
-    } else {
-      this.#long = [];
-    }
-    if (!ends) {
-      return NO_FACTS;
-    }
-    if (this.#longBytes > MAX_EVENT_BYTES) {
-      return new AnswerFacts([{ type: 'error', failure: unreadableAnswer }]);
-    }
-    const whole = Buffer.concat(this.#long);
-    this.#long = [];
-    this.#longBytes = 0;
-    return this.#decode(whole, 0, whole.length);
+    return super.readPart(bytes, start, end, ends, sink);
   }
 
-  #decode(bytes: Uint8Array, start: number, end: number): AnswerFacts {
-    const data = this.#eventData(bytes.subarray(start, end));
-    if (data === undefined) {
-      return NO_FACTS;
-    }
-    const parts = this.#decoder.event(data);
+  protected override told(parts: readonly AnswerPart[]): readonly AnswerPart[] {
     const { usage } = this.#meter;
     if (usage === this.#usage || usage === undefined) {
-      return parts.length === 0 ? NO_FACTS : new AnswerFacts(parts);
+      return parts;
     }
-    // Before the parts of its event, because one of them may end the stream.
+    // Before the other parts of its event, because one of them may end the stream.
     this.#usage = usage;
-    const told: AnswerPart = { type: 'usage', usage };
-    return new AnswerFacts(parts[0]?.type === 'start' ? [parts[0], told, ...parts.slice(1)] : [told, ...parts]);
+    const part: AnswerPart = { type: 'usage', usage };
+    return parts[0]?.type === 'start' ? [parts[0], part, ...parts.slice(1)] : [part, ...parts];
   }
-}
-
-/** Used by one event at a time. */
-const DATA = new EventData();
-
-function dataOfEvent(event: Uint8Array): string | undefined {
-  if (!DATA.find(event, 0, event.length)) {
-    return undefined;
-  }
-  const { bytes, start, end } = DATA;
-  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString();
 }
