@@ -15,7 +15,7 @@ export interface PolicySink {
    * Counts quotas in this store from now on, without ending streams; undefined: in this process
    * only.
    */
-  useSharedStore?(config: SharedStoreConfig | undefined): void;
+  useSharedStore(config: SharedStoreConfig | undefined): void;
 }
 
 /** Whether the store that replicas share can be reached. */

@@ -50,7 +50,7 @@ export async function followControllerAt(
     // The containers of the pod share this folder, and it outlives a container.
     folder: dirname(socketPath),
     storeFolder,
-    useSharedStore: (config) => sink.useSharedStore?.(config),
+    useSharedStore: (config) => sink.useSharedStore(config),
     apply: (policy, revision) => sink.apply(policy, revision),
     waitForRoutes: verifier === undefined ? undefined : (routeNames) => verifier.waitForRoutes(routeNames),
     applied: (version, routeNames) => verifier?.expect(version, routeNames),
