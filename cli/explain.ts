@@ -3,24 +3,33 @@
 import type { ExplainedRequest } from '../extproc/quota/usage-explain.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
 import { jsonLines, quotaSocket, request } from './quota-client.ts';
+import {
+  clusterOptions,
+  clusterUsage,
+  reportProblems,
+  runInSidecars,
+  sidecarPods,
+  withSidecars,
+} from './sidecar-commands.ts';
 import { table } from './table.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate explain REQUEST-ID [OPTION]…
 
-Shows what a gateway on this machine knows of a request by its x-request-id: the limits that
+Shows what a gateway on this machine, or of a cluster, knows of a request by its x-request-id: the limits that
 applied, what was held and how often the hold was extended, the charge and the decision. Single
 requests are kept for TALLYGATE_USAGE_REQUEST_DAYS; of refused requests, the last 1,000.
 
   --json               print one JSON object per line
   --name NAME          instance of tallygate run (default)
   --socket PATH        socket of an extproc (quota.sock beside its journal)
-`;
+${clusterUsage}`;
 
 const options = {
   json: { type: 'boolean', default: false },
   name: { type: 'string', default: 'default' },
   socket: { type: 'string' },
+  ...clusterOptions,
 } as const;
 
 export const explain: Verb = async ({ args, settings }) => {
@@ -33,6 +42,9 @@ export const explain: Verb = async ({ args, settings }) => {
   if (id === undefined || more.length > 0) {
     return wrongUse('explain', 'name one request id', usage);
   }
+  if (values.cluster) {
+    return await explainOfCluster(values, id);
+  }
   const path = `/requests?${new URLSearchParams({ id })}`;
   const found = jsonLines<ExplainedRequest>(await request(quotaSocket(settings, values), 'GET', path));
   if (found.length === 0) {
@@ -43,6 +55,21 @@ export const explain: Verb = async ({ args, settings }) => {
   process.stdout.write(found.map((one) => (values.json ? `${JSON.stringify(one)}\n` : shown(one))).join('\n'));
   return 0;
 };
+
+type ExplainFlags = Exclude<ReturnType<typeof readOptions<typeof options>>, number>['values'];
+
+async function explainOfCluster(values: ExplainFlags, id: string): Promise<number> {
+  const { outputs, problems } = await withSidecars(values, async (sidecars) =>
+    runInSidecars(sidecars, await sidecarPods(sidecars), ['explain', '--json', '--', id]),
+  );
+  const found = outputs.flatMap(({ pod, stdout }) =>
+    jsonLines<ExplainedRequest>(stdout).map((request) => ({ pod, ...request })),
+  );
+  process.stdout.write(found.map((one) => (values.json ? `${JSON.stringify(one)}\n` : shown(one))).join('\n'));
+  return reportProblems(
+    found.length > 0 ? problems.filter((problem) => !problem.includes('is not recorded')) : problems,
+  );
+}
 
 function shown({ hold, limits, tokens, overdrafts, ...facts }: ExplainedRequest): string {
   const rows = Object.entries(facts).map(([name, value]) => [name, String(value)]);

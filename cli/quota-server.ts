@@ -81,12 +81,13 @@ async function answerQuota(
   } else if (call === 'POST /reset' && quota !== undefined) {
     const done = await resetBudgets(store, { quota, ...(key && { key }) }, Date.now);
     if (done.budgets > 0) {
-      record(books, { action: 'reset', quota, ...(key && { key }), ...done }, query, log);
+      const { shared: _, ...reset } = done;
+      record(books, { action: 'reset', quota, ...(key && { key }), ...reset }, query, log);
     }
     response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(done)}\n`);
   } else if (call === 'POST /grant' && quota !== undefined) {
     const done = grantBudget(store, { quota, key: key ?? [], amount: query.get('amount') ?? '' }, Date.now());
-    const { limit: _, ...granted } = done;
+    const { limit: _, shared: __, ...granted } = done;
     record(books, { action: 'grant', quota, ...(key && { key }), ...granted }, query, log);
     response.writeHead(200, { 'content-type': 'application/json' }).end(`${JSON.stringify(done)}\n`);
   } else {

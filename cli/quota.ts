@@ -7,7 +7,9 @@ import type { AuditEntry } from '../extproc/quota/audit.ts';
 import type { Budget, GrantedBudget, ResetBudgets } from '../extproc/quota/operator.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
 import { jsonLines, quotaSocket, request } from './quota-client.ts';
-import { table } from './table.ts';
+import { quotaOfCluster } from './quota-cluster.ts';
+import { auditTable, budgetTable, grantText, resetText } from './quota-tables.ts';
+import { clusterOptions, clusterUsage } from './sidecar-commands.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate quota list [NAMESPACE/POLICY/QUOTA] [--key VALUE]… [OPTION]…
@@ -15,7 +17,7 @@ const usage = `Usage: tallygate quota list [NAMESPACE/POLICY/QUOTA] [--key VALUE
        tallygate quota grant NAMESPACE/POLICY/QUOTA AMOUNT [--key VALUE]… [OPTION]…
        tallygate quota audit [NAMESPACE/POLICY/QUOTA] [OPTION]…
 
-Lists the used budgets of a gateway on this machine, resets the budgets of one quota to their full
+Lists the used budgets of a gateway on this machine or of a cluster, resets the budgets of one quota to their full
 limit, or grants one budget more: until its window ends, or for the length of a sliding window. The
 holds of running requests are charged when the requests end. audit shows who reset and granted what:
 the last 1,000 entries.
@@ -26,6 +28,9 @@ the last 1,000 entries.
   --json               print one JSON object per line instead of a table
   --name NAME          instance of tallygate run (default)
   --socket PATH        socket of an extproc (quota.sock beside its journal)
+${clusterUsage}
+Of a cluster, list and audit show the pod of each line. Where proxies share a quota store, reset and
+grant concern all of them; otherwise, each pod counts alone and gets the whole grant.
 `;
 
 const options = {
@@ -35,6 +40,7 @@ const options = {
   json: { type: 'boolean', default: false },
   name: { type: 'string', default: 'default' },
   socket: { type: 'string' },
+  ...clusterOptions,
 } as const;
 
 const actions = {
@@ -67,6 +73,9 @@ export const quota: Verb = async ({ args, settings }) => {
   const problem = wrongArguments(action, name, amount, values);
   if (problem !== undefined) {
     return wrongUse('quota', problem.replace('ACTION', verb), usage);
+  }
+  if (values.cluster) {
+    return await quotaOfCluster({ ...values, verb: verb as keyof typeof actions, name, amount });
   }
   const query = new URLSearchParams((values.key ?? []).map((value): [string, string] => ['key', value]));
   if (name !== undefined) {
@@ -114,69 +123,17 @@ async function reset({ socket, query, what, json }: QuotaCommand): Promise<void>
   if (done.budgets === 0) {
     throw new OperatorError(`no budget of ${what} is in use; tallygate quota list shows the budgets in use`);
   }
-  process.stdout.write(
-    json
-      ? `${JSON.stringify(done)}\n`
-      : `${query.get('quota')}: ${done.budgets} ${done.budgets === 1 ? 'budget' : 'budgets'} reset, ${withCurrency(done.spent, done.currency)} was spent\n`,
-  );
+  process.stdout.write(json ? `${JSON.stringify(done)}\n` : `${query.get('quota')}: ${resetText(done)}\n`);
 }
 
 async function grant({ socket, query, what, json }: QuotaCommand): Promise<void> {
   const done = JSON.parse(await request(socket, 'POST', `/grant?${query}`)) as GrantedBudget;
-  const { amount, limit, currency } = done;
-  process.stdout.write(
-    json
-      ? `${JSON.stringify(done)}\n`
-      : `${what}: granted ${withCurrency(amount, currency)}, the limit of this window is ${withCurrency(limit, currency)}\n`,
-  );
+  process.stdout.write(json ? `${JSON.stringify(done)}\n` : `${what}: ${grantText(done)}\n`);
 }
 
 async function showAudit({ socket, query, json }: QuotaCommand): Promise<void> {
   const entries = jsonLines<AuditEntry>(await request(socket, 'GET', `/audit?${query}`));
   process.stdout.write(json ? entries.map((one) => `${JSON.stringify(one)}\n`).join('') : auditTable(entries));
-}
-
-function auditTable(entries: readonly AuditEntry[]): string {
-  if (entries.length === 0) {
-    return 'Nothing was reset or granted.\n';
-  }
-  return table(
-    ['TIME', 'BY', 'ACTION', 'QUOTA', 'KEY', 'AMOUNT', 'REASON'],
-    entries.map(({ time, by, action, quota: id, key, amount, spent, currency, reason }) => [
-      time,
-      by || '-',
-      action,
-      id,
-      key?.join(',') || '-',
-      withCurrency(amount ?? spent ?? '', currency),
-      reason ?? '-',
-    ]),
-  );
-}
-
-function budgetTable(budgets: readonly Budget[]): string {
-  if (budgets.length === 0) {
-    return 'No budget is in use.\n';
-  }
-  return table(
-    ['QUOTA', 'KEY', 'WINDOW', 'SPENT', 'HELD', 'LIMIT', 'RESETS', 'EXHAUSTED'],
-    budgets.map(({ quota: id, key, window, spent, held, limit, currency, resetAt, exhaustedAt }) =>
-      [
-        id,
-        key.join(',') || '-',
-        window,
-        spent,
-        held,
-        withCurrency(limit, currency),
-        resetAt ?? 'never',
-        exhaustedAt ?? '-',
-      ].map(String),
-    ),
-  );
-}
-
-function withCurrency(amount: number | string, currency: string | undefined): string {
-  return currency === undefined ? String(amount) : `${amount} ${currency}`;
 }
 
 function compare(one: string, other: string): number {

@@ -1,12 +1,21 @@
 /** `tallygate usage`: sums of what requests used at a running gateway. */
 import { type UsageGroup, type UsageSums, usageGroups } from '../extproc/quota/usage-report.ts';
 import { jsonLines, quotaSocket, request } from './quota-client.ts';
+import {
+  clusterOptions,
+  clusterUsage,
+  reportProblems,
+  runInSidecars,
+  sidecarPods,
+  withSidecars,
+} from './sidecar-commands.ts';
 import { table } from './table.ts';
+import { mergedUsage } from './usage-merge.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usageText = `Usage: tallygate usage [OPTION]…
 
-Shows what the requests of a gateway on this machine used: requests, tokens and cost, by whole
+Shows what the requests of a gateway on this machine, or of a cluster, used: requests, tokens and cost, by whole
 hours. A request appears about two seconds after its end.
 
   --by NAME,…          group by tenant (default), user, key, model, served, route, backend, session
@@ -17,7 +26,7 @@ hours. A request appears about two seconds after its end.
   --csv                print CSV
   --name NAME          instance of tallygate run (default)
   --socket PATH        socket of an extproc (quota.sock beside its journal)
-`;
+${clusterUsage}`;
 
 const options = {
   by: { type: 'string', default: 'tenant' },
@@ -27,6 +36,7 @@ const options = {
   csv: { type: 'boolean', default: false },
   name: { type: 'string', default: 'default' },
   socket: { type: 'string' },
+  ...clusterOptions,
 } as const;
 
 export const usage: Verb = async ({ args, settings }) => {
@@ -48,6 +58,9 @@ export const usage: Verb = async ({ args, settings }) => {
     const wrong = since === undefined ? `--since ${values.since}` : `--until ${values.until}`;
     return wrongUse('usage', `${wrong} is no time such as 2026-11-01 or 24h`, usageText);
   }
+  if (values.cluster) {
+    return await usageOfCluster(values, by as UsageGroup[], { since, until });
+  }
   const query = new URLSearchParams(by.map((name): [string, string] => ['by', name]));
   query.set('since', String(since));
   query.set('until', String(until));
@@ -55,6 +68,23 @@ export const usage: Verb = async ({ args, settings }) => {
   process.stdout.write(shown(rows, by as UsageGroup[], values));
   return 0;
 };
+
+type UsageFlags = Exclude<ReturnType<typeof readOptions<typeof options>>, number>['values'];
+
+/** Shows the sums of all sidecars that answer, and names the others. */
+async function usageOfCluster(
+  values: UsageFlags,
+  by: readonly UsageGroup[],
+  { since, until }: { readonly since: number; readonly until: number },
+): Promise<number> {
+  const time = (ms: number) => new Date(ms).toISOString();
+  const args = ['usage', '--by', by.join(), '--since', time(since), '--until', time(until), '--json'];
+  const { outputs, problems } = await withSidecars(values, async (sidecars) =>
+    runInSidecars(sidecars, await sidecarPods(sidecars), args),
+  );
+  process.stdout.write(shown(mergedUsage(outputs.map(({ stdout }) => jsonLines<UsageSums>(stdout))), by, values));
+  return reportProblems(problems);
+}
 
 const UNITS_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 

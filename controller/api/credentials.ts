@@ -1,6 +1,7 @@
 /** Finds the API server and the credentials for it: a pod's service account, or a kubeconfig. */
 import { existsSync, readFileSync } from 'node:fs';
 import type { RequestOptions } from 'node:https';
+import type { KubeConfig } from '@kubernetes/client-node';
 
 export interface Credentials {
   readonly server: URL;
@@ -33,7 +34,7 @@ export interface KubeconfigOptions {
 /** Throws if there is no kubeconfig, or if it has no such context. */
 export async function kubeconfigCredentials(
   options: KubeconfigOptions = {},
-): Promise<Credentials & { readonly namespace: string }> {
+): Promise<Credentials & { readonly namespace: string; readonly config: KubeConfig }> {
   // Loaded only for a kubeconfig, because the package takes 90 MB of memory.
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
@@ -51,6 +52,7 @@ export async function kubeconfigCredentials(
   }
   return {
     server: new URL(cluster.server),
+    config,
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
     async apply(options) {
       await config.applyToHTTPSOptions(options);

@@ -39,6 +39,8 @@ export interface ResetBudgets {
   /** What was spent of all of them. */
   readonly spent: number | string;
   readonly currency?: string;
+  /** Present where all replicas of a shared store are concerned. */
+  readonly shared?: true;
 }
 
 export interface BudgetFilter {
@@ -84,7 +86,8 @@ export async function resetBudgets(
     }
   }
   store.flush();
-  return { budgets: count, spent: of === undefined ? spent : shownAmount(of, spent), ...currencyOf(of) };
+  const shown = of === undefined ? spent : shownAmount(of, spent);
+  return { budgets: count, spent: shown, ...currencyOf(of), ...sharedBy(store) };
 }
 
 export interface Grant {
@@ -100,6 +103,8 @@ export interface GrantedBudget {
   /** The limit of the current window, with all grants. */
   readonly limit: number | string;
   readonly currency?: string;
+  /** Present where all replicas of a shared store are concerned. */
+  readonly shared?: true;
 }
 
 /** A grant that is impossible; the text says why. */
@@ -127,13 +132,18 @@ export function grantBudget(store: MemoryStore, { quota: id, key, amount }: Gran
   if (bucket === undefined) {
     throw new GrantError(`quota ${id} has no room for another key`);
   }
-  if (units === undefined || !Number.isSafeInteger(bucket.limit + units)) {
+  if (units === undefined || !Number.isSafeInteger(bucket.window.limit + units)) {
     const form = quota.limit.type === 'Cost' ? 'a decimal number' : 'a whole number';
     throw new GrantError(`the amount ${amount} must be ${form} above 0; lower a limit in its AIQuotaPolicy`);
   }
+  const limit = bucket.window.limit + units;
   store.grant(bucket, units, nowMs);
   const shown = (of: number) => shownAmount(quota, of);
-  return { amount: shown(units), limit: shown(bucket.limit), ...currencyOf(quota) };
+  return { amount: shown(units), limit: shown(limit), ...currencyOf(quota), ...sharedBy(store) };
+}
+
+function sharedBy({ opened }: MemoryStore): { readonly shared?: true } {
+  return opened === undefined ? {} : { shared: true };
 }
 
 /** Returns undefined for a text that is no positive amount. */

@@ -1,0 +1,173 @@
+/** Commands that ask all sidecars of a cluster, against a fake API server that runs them here. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { openQuotaStore } from '../extproc/quota/open.ts';
+import { bucket, charge, demand, granted, quota, reserve, settle } from '../extproc/quota/testing.ts';
+import { outcomeOfStream } from '../extproc/telemetry/testing.ts';
+import { createLog } from '../runtime/log.ts';
+import { startQuotaServer } from './quota-server.ts';
+import { RefusedRequests } from './refused-requests.ts';
+
+const main = fileURLToPath(new URL('main.ts', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'cluster-cli-'));
+const kubeconfig = join(folder, 'config');
+const total = quota('TotalTokens', 1000);
+const stops: (() => unknown)[] = [];
+let server: Server;
+
+async function run(args: readonly string[]) {
+  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, XDG_STATE_HOME: folder } });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (text) => (stdout += text));
+  child.stderr.on('data', (text) => (stderr += text));
+  const [code] = await once(child, 'close');
+  return { code: Number(code), stdout, stderr };
+}
+
+const tallygate = (...args: readonly string[]) => run([...args, '--cluster', '--kubeconfig', kubeconfig]);
+
+/** A proxy pod with one settled request. */
+async function startPod(name: string): Promise<void> {
+  const path = join(folder, `${name}.db`);
+  const { store, usage, audit } = openQuotaStore({ path, foldEveryMs: 10 });
+  store.define([total], { epoch: 1, counter: 1 }, Date.now());
+  const none = { user: undefined, apiKey: undefined, session: undefined };
+  const subject = { requestId: `of-${name}`, tenant: 'red', model: 'gpt', route: 'a/b', backend: 'a/c', ...none };
+  const { hold } = granted(reserve(store, { ...demand([bucket(total)], Date.now(), 9), subject }));
+  settle(store, hold, charge(7, 0), Date.now());
+  const cost = { nanos: 100_000_001, currency: 'USD', catalog: undefined };
+  const facts = { served: 'gpt', status: 200, decision: 'admitted', source: 'provider', overdrafts: [] } as const;
+  store.recordUsage({ subject, timeMs: Date.now(), usage: outcomeOfStream.usage, cost, ...facts }, hold);
+  store.flush();
+  const log = createLog({ level: 'silent', keys: { process: 'extproc' } });
+  const books = { store, usage, audit, refused: new RefusedRequests() };
+  const quotaServer = await startQuotaServer(join(folder, `${name}.sock`), books, log);
+  stops.push(async () => {
+    await quotaServer.close();
+    store.close();
+    await usage?.close(10_000);
+  });
+}
+
+const CHANNEL = { stdout: 1, stderr: 2, status: 3 } as const;
+
+async function execute(socket: WebSocket, pod: string, command: readonly string[]): Promise<void> {
+  const send = (channel: number, text: string) =>
+    socket.send(Buffer.concat([Buffer.from([channel]), Buffer.from(text)]));
+  assert.deepEqual(command.slice(0, 2), ['/usr/local/bin/node', '/app/cli/main.ts']);
+  const [verb = '', ...args] = command.slice(2);
+  const { code, stdout, stderr } = await run([verb, `--socket=${join(folder, `${pod}.sock`)}`, ...args]);
+  send(CHANNEL.stdout, stdout);
+  send(CHANNEL.stderr, stderr);
+  const causes = [{ reason: 'ExitCode', message: String(code) }];
+  const failure = { status: 'Failure', reason: 'NonZeroExitCode', details: { causes } };
+  send(CHANNEL.status, JSON.stringify(code === 0 ? { status: 'Success' } : failure));
+  socket.close();
+}
+
+before(async () => {
+  await startPod('proxy-1');
+  await startPod('proxy-2');
+  const pods = ['proxy-1', 'proxy-2', 'proxy-gone'].map((name) => ({
+    metadata: { name },
+    status: { phase: 'Running' },
+    spec: { containers: [{ name: 'envoy' }], initContainers: [{ name: 'tallygate' }] },
+  }));
+  const other = {
+    metadata: { name: 'other' },
+    status: { phase: 'Running' },
+    spec: { containers: [{ name: 'envoy' }] },
+  };
+  server = createServer((request, response) => {
+    response.setHeader('content-type', 'application/json');
+    if (request.url === '/apis/authentication.k8s.io/v1/selfsubjectreviews') {
+      response.writeHead(201).end(JSON.stringify({ status: { userInfo: { username: 'ann@example.com' } } }));
+    } else if (request.url?.startsWith('/api/v1/namespaces/envoy-gateway-system/pods?')) {
+      response.end(JSON.stringify({ kind: 'PodList', items: [...pods, other], metadata: {} }));
+    } else {
+      response.end(JSON.stringify({ kind: 'PodList', items: [], metadata: {} }));
+    }
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const sockets = new WebSocketServer({ noServer: true, handleProtocols: () => 'v4.channel.k8s.io' });
+  server.on('upgrade', (request, stream, head) => {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://server');
+    const pod = /\/pods\/([^/]+)\/exec$/.exec(pathname)?.[1] ?? '';
+    if (pod === 'proxy-gone') {
+      stream.end('HTTP/1.1 500 Internal Server Error\r\n\r\n');
+      return;
+    }
+    sockets.handleUpgrade(request, stream, head, (socket) => execute(socket, pod, searchParams.getAll('command')));
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const cluster = { name: 'c', cluster: { server: url, 'insecure-skip-tls-verify': true } };
+  const contexts = [{ name: 'x', context: { cluster: 'c', user: 'u' } }];
+  const users = [{ name: 'u', user: {} }];
+  writeFileSync(kubeconfig, JSON.stringify({ clusters: [cluster], contexts, users, 'current-context': 'x' }));
+});
+after(async () => {
+  server.closeAllConnections();
+  server.close();
+  for (const stop of stops) {
+    await stop();
+  }
+  rmSync(folder, { recursive: true });
+});
+
+test('usage adds the records of all sidecars, and names the pod that does not answer', async () => {
+  let shown = await tallygate('usage', '--json');
+  for (let tries = 0; tries < 20 && !shown.stdout.includes('"requests":2'); tries++) {
+    shown = await tallygate('usage', '--json');
+  }
+  const [row] = shown.stdout.split('\n').map((line) => line && JSON.parse(line));
+  assert.deepEqual(
+    [row.group, row.requests, row.inputTokens, row.cost],
+    [{ tenant: 'red' }, 2, 200, { USD: '0.200000002' }],
+  );
+  assert.equal(shown.code, 1);
+  assert.match(shown.stderr, /^tallygate: pod proxy-gone does not answer: .*500.*\n$/);
+});
+
+test('explain says which pod knows a request', async () => {
+  const { stdout } = await tallygate('explain', 'of-proxy-2');
+  assert.match(stdout, /^pod +proxy-2$/m);
+  assert.match(stdout, /^requestId +of-proxy-2$/m);
+});
+
+test('a grant reaches each pod that counts alone, with the user of the cluster', async () => {
+  const name = total.id;
+  const { code, stdout } = await tallygate('quota', 'grant', name, '50', '--key=a', '--reason', 'launch');
+  const text = (pod: string) => `pod ${pod}: granted 50, the limit of this window is 1050\n`;
+  assert.deepEqual([code, stdout], [1, text('proxy-1') + text('proxy-2')]);
+  const listed = await tallygate('quota', 'list', name, '--json');
+  assert.deepEqual(
+    listed.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+      .map(({ pod, spent, limit }) => [pod, spent, limit]),
+    [
+      ['proxy-1', 7, 1050],
+      ['proxy-2', 7, 1050],
+    ],
+  );
+  const audit = (await tallygate('quota', 'audit')).stdout.split('\n');
+  assert.match(audit[1] ?? '', /^proxy-1 +20\S+ +ann@example\.com +grant +default\/teams\/TotalTokens +a +50 +launch$/);
+});
+
+test('a namespace without proxies is an error that names the fix', async () => {
+  const { code, stderr } = await tallygate('usage', '--namespace', 'none');
+  assert.deepEqual(
+    [code, stderr],
+    [1, 'tallygate: no proxy pod with a sidecar runs in the namespace none; select another one with --namespace\n'],
+  );
+});

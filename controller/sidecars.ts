@@ -1,0 +1,132 @@
+/** The sidecars of a cluster, for commands that a person runs with a kubeconfig. */
+import { Writable } from 'node:stream';
+import { KubeClient } from './api/client.ts';
+import { type KubeconfigOptions, kubeconfigCredentials } from './api/credentials.ts';
+
+/** The container of the sidecar, and the program in its image. */
+const CONTAINER = 'tallygate';
+const COMMAND = ['/usr/local/bin/node', '/app/cli/main.ts'];
+
+const PROXY_SELECTOR = 'app.kubernetes.io/managed-by=envoy-gateway,app.kubernetes.io/component=proxy';
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
+const TIMEOUT_MS = 30_000;
+const PAGE_SIZE = 500;
+
+export interface CommandOutput {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Sidecars {
+  readonly server: URL;
+  readonly namespace: string;
+  /** Returns the user of the kubeconfig, as the API server knows it. */
+  user(): Promise<string>;
+  /** Returns the names of the running proxy pods with a sidecar. */
+  pods(): Promise<readonly string[]>;
+  /** Runs a command of Tallygate in the sidecar of a pod. Rejects if that is impossible. */
+  run(pod: string, args: readonly string[]): Promise<CommandOutput>;
+  close(): void;
+}
+
+interface PodList {
+  readonly items: readonly {
+    readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+    readonly status?: { readonly phase?: string };
+    readonly spec: {
+      readonly containers: readonly { readonly name: string }[];
+      readonly initContainers?: readonly { readonly name: string }[];
+    };
+  }[];
+  readonly metadata: { readonly continue?: string };
+}
+
+/** Throws if there is no kubeconfig. Operations reject with an `ApiError`. */
+export async function openSidecars(options: KubeconfigOptions, namespace: string): Promise<Sidecars> {
+  const credentials = await kubeconfigCredentials(options);
+  const client = new KubeClient(credentials);
+  return {
+    server: credentials.server,
+    namespace,
+    user: async () => {
+      const review = (await client.call('/apis/authentication.k8s.io/v1/selfsubjectreviews', {
+        method: 'POST',
+        body: { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview', metadata: { name: '' } },
+      })) as { readonly status?: { readonly userInfo?: { readonly username?: string } } };
+      return review.status?.userInfo?.username ?? '';
+    },
+    pods: async () => {
+      const names: string[] = [];
+      let next = '';
+      do {
+        const query = new URLSearchParams({ labelSelector: PROXY_SELECTOR, limit: String(PAGE_SIZE), continue: next });
+        const page = (await client.call(`/api/v1/namespaces/${namespace}/pods?${query}`)) as PodList;
+        for (const { metadata, status, spec } of page.items) {
+          const containers = [...spec.containers, ...(spec.initContainers ?? [])];
+          const runs = status?.phase === 'Running' && metadata.deletionTimestamp === undefined;
+          if (runs && containers.some(({ name }) => name === CONTAINER)) {
+            names.push(metadata.name);
+          }
+        }
+        next = page.metadata.continue ?? '';
+      } while (next !== '');
+      return names.sort();
+    },
+    run: (pod, args) => execute(credentials.config, namespace, pod, [...COMMAND, ...args]),
+    close: () => client.close(),
+  };
+}
+
+type KubeConfig = Awaited<ReturnType<typeof kubeconfigCredentials>>['config'];
+
+async function execute(
+  config: KubeConfig,
+  namespace: string,
+  pod: string,
+  command: readonly string[],
+): Promise<CommandOutput> {
+  const { Exec } = await import('@kubernetes/client-node');
+  const [out, err] = [new CommandStream(), new CommandStream()];
+  const ended = Promise.withResolvers<CommandOutput>();
+  const timeout = setTimeout(() => ended.reject(new Error(`no answer within ${TIMEOUT_MS} ms`)), TIMEOUT_MS);
+  try {
+    const exec = new Exec(config);
+    const socket = await exec.exec(namespace, pod, CONTAINER, [...command], out, err, null, false, (status) => {
+      const cause = status.details?.causes?.find(({ reason }) => reason === 'ExitCode');
+      const code = status.status === 'Success' ? 0 : cause === undefined ? undefined : Number(cause.message);
+      if (code === undefined) {
+        ended.reject(new Error(status.message ?? 'the command did not run'));
+      } else {
+        ended.resolve({ code, stdout: out.text, stderr: err.text });
+      }
+    });
+    socket.onclose = () => ended.reject(new Error('the connection ended'));
+    socket.onerror = (event: { readonly message: string }) => ended.reject(new Error(event.message));
+    const output = await ended.promise;
+    socket.close();
+    return output;
+  } catch (error) {
+    // A failed handshake rejects with an event.
+    throw error instanceof Error ? error : new Error(String((error as { readonly message?: unknown }).message));
+  } finally {
+    clearTimeout(timeout);
+  }
+}
+
+class CommandStream extends Writable {
+  readonly #chunks: Buffer[] = [];
+  #bytes = 0;
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error) => void): void {
+    this.#bytes += chunk.length;
+    if (this.#bytes <= MAX_OUTPUT_BYTES) {
+      this.#chunks.push(chunk);
+    }
+    done();
+  }
+
+  get text(): string {
+    return Buffer.concat(this.#chunks).toString();
+  }
+}
