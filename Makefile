@@ -105,6 +105,11 @@ soak: setup ## Run hostile clients and providers for ten minutes; writes bench/r
 	HOSTILE_SECONDS=600 HOSTILE_CLIENTS=1000 HOSTILE_REPORT=bench/results/hostile.md \
 	  tools/own-network.sh node --test --test-timeout=1200000 e2e/data-plane/hostile-mix.test.ts
 
+.PHONY: exactness
+exactness: setup ## Spend shared budgets while processors and the store are killed; writes bench/results/exactness.md
+	SHARED_STREAMS=100 SHARED_ROUNDS=3 SHARED_REPORT=bench/results/exactness.md \
+	  tools/own-network.sh node --test --test-timeout=1200000 e2e/data-plane/shared-budgets.test.ts
+
 CASES ?= 1000000
 FUZZED = $(shell grep -rlE '\b(fuzz|fuzzRuns)\(' --include='*.test.ts' contract translate extproc)
 .PHONY: fuzz

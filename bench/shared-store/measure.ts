@@ -18,7 +18,7 @@ const scenarios: readonly { readonly name: string; readonly load: Load }[] = [
   { name: 'streams of 100 chunks, 16 connections', load: { connections: 16, stream: true } },
 ];
 const CONNECTIONS = [1, 4, 16, 64];
-const WARM_UP_SECONDS = 3;
+const WARM_UP_SECONDS = 2;
 const COLD_REQUESTS = 200;
 
 export interface SideSample {
