@@ -118,9 +118,9 @@ fuzz: setup ## Run CASES (default: a million) random cases; FUZZ_SEED repeats a 
 
 STEPS ?= 1000000
 .PHONY: simulate
-simulate: setup ## Run STEPS (default: a million) of the simulation of the shared quota store; FUZZ_SEED repeats a run
+simulate: setup ## Simulate STEPS (default: a million) of the shared quota store; writes bench/results/simulation.md
 	# The short run has 20 cases of 300 steps, a share of 88,000 cases.
-	FUZZ_CASES=$$(($(STEPS) * 88000 / 6000)) node --test extproc/quota/shared/simulation.test.ts
+	FUZZ_CASES=$$(($(STEPS) * 88000 / 6000)) SIMULATION_REPORT=bench/results/simulation.md node --test extproc/quota/shared/simulation.test.ts
 
 .PHONY: bench-controller
 bench-controller: setup ## Measure the control plane on the cluster of KUBECONFIG, which must not have Tallygate

@@ -375,7 +375,45 @@ test('a store that is lost for long charges an allowance once', () => {
   assert.equal(spent, 8_000, 'the replica spends what it was charged for');
 });
 
-test('requests in the middle of a quota on requests are charged once', () => {
+test('what a failover lost is reported again, once', () => {
+  const replicas = new Replicas();
+  const replica = replicas.add([tokens]);
+  replicas.allowances = replicas.allowances.fork();
+  const empty = replicas.allowances.fork();
+  for (let nth = 0; nth < 40; nth++) {
+    spend(replicas, replica, tokens, 50);
+    replicas.time.pass(50);
+  }
+  const half = replicas.allowances.fork();
+  for (let nth = 0; nth < 40; nth++) {
+    spend(replicas, replica, tokens, 50);
+    replicas.time.pass(50);
+  }
+  for (const standby of [half, empty]) {
+    replicas.allowances = standby;
+    spend(replicas, replica, tokens, 50);
+    replicas.time.pass(2_000);
+  }
+  assert.deepEqual(replicas.totals(bucket(tokens).key), { spent: 4_100, taken: 4_100, limit: 100_000 });
+});
+
+test('an admission that waits past the end of a window shares the next one', () => {
+  const of = quota('TotalTokens', 1_000, { window: minute, queueTimeoutMs: 30_000 });
+  const replicas = new Replicas();
+  const [one, other] = [replicas.add([of]), replicas.add([of])];
+  replicas.time.pass(50_000);
+  replicas.settle(one, granted(replicas.decide(one, demand([bucket(of)], replicas.time.nowMs, 600))).hold, 0);
+  granted(replicas.decide(one, demand([bucket(of)], replicas.time.nowMs, 800)));
+  const waiting = replicas.ask(one, demand([bucket(of)], replicas.time.nowMs, 900));
+  replicas.time.pass(9_990);
+  assert.deepEqual(waiting, {});
+  replicas.time.pass(15);
+  granted(replicas.decide(other, demand([bucket(of)], replicas.time.nowMs, 900)));
+  replicas.time.pass(25_000);
+  assert.equal(waiting.decision?.type, 'refused', 'the other replica holds 900 of the next 1,000');
+});
+
+test('requests over several replicas are admitted up to the limit', () => {
   const replicas = new Replicas();
   const [one, other] = [replicas.add([requests]), replicas.add([requests])];
   let admitted = 0;

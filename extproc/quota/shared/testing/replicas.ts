@@ -18,7 +18,7 @@ export interface TestReplica {
 
 export class Replicas {
   readonly time = new SimulatedTime();
-  readonly allowances = new MemoryAllowances(() => this.time.nowMs);
+  allowances = new MemoryAllowances(() => this.time.nowMs);
   readonly requests: AllowanceRequest[] = [];
   readonly alerts: BudgetAlert[] = [];
   roundTripMs = 2;

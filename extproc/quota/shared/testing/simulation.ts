@@ -42,6 +42,8 @@ interface Replica {
   undecided: number;
   isAlive: boolean;
   isCutOff: boolean;
+  /** The highest time of the store in any answer. */
+  seenMs: number;
   clockOffsetMs: number;
 }
 
@@ -65,6 +67,8 @@ export class Simulation {
   #standby = this.#allowances.fork();
   #isStoreReachable = true;
   readonly #replicas: Replica[] = [];
+  /** What a replica knew of the store's time as it first sent a request. */
+  readonly #seenWhenAsked = new WeakMap<AllowanceRequest, number>();
   #quotas = quotas;
   #revision = 1;
   #ids = 0;
@@ -112,8 +116,8 @@ export class Simulation {
         this.#settle(replica, 0);
       }
     }
-    // The allowances of crashed replicas end.
-    this.#time.pass(MINUTE_MS);
+    // The allowances of crashed replicas end, and windows begin that replicas were in too early.
+    this.#time.pass(5 * MINUTE_MS);
     this.#check();
     this.#truth.checkEnd(this.#allowances);
     for (const { store, undecided } of this.#replicas) {
@@ -141,6 +145,7 @@ export class Simulation {
       undecided: 0,
       isAlive: true,
       isCutOff: false,
+      seenMs: 0,
       clockOffsetMs: 0,
     };
     replica.store.useAllowances({ exchange: (request, done) => this.#exchange(replica, request, done) });
@@ -213,15 +218,18 @@ export class Simulation {
   /** Carries a request and its answer over an unreliable network. */
   #exchange(replica: Replica, request: AllowanceRequest, done: (answer: AllowanceAnswer | undefined) => void): void {
     this.counts.messages++;
+    const asked = this.#seenWhenAsked.get(request) ?? replica.seenMs;
+    this.#seenWhenAsked.set(request, asked);
     this.#carry(replica, () => {
       const before = this.#allowances.totals(request.window.key);
       this.#allowances.exchange(request, (answer) => {
         const after = this.#allowances.totals(request.window.key);
         if (after !== undefined) {
-          this.#truth.exchanged(request, before, after);
+          this.#truth.exchanged(request, asked, before, after);
         }
         this.#carry(replica, () => {
           if (replica.isAlive) {
+            replica.seenMs = Math.max(replica.seenMs, answer?.nowMs ?? 0);
             done(answer);
           }
         });

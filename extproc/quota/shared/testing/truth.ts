@@ -24,6 +24,7 @@ export interface WindowTruth {
   slidOut: number;
   /** Everything that the store has taken in its present record. */
   recorded: number;
+  isReset: boolean;
   /** Whether the store forgot or lost the window, so that replicas report again. */
   isBegunAgain: boolean;
   /** Whether the store began a window again that no replica could know to be forgotten. */
@@ -43,7 +44,7 @@ export class Truth {
     let truth = this.#windows.get(key);
     if (truth === undefined) {
       const nothing = { settled: 0, lost: 0, lostBeyond: 0, overdraft: 0, failedOver: 0, limit: 0 };
-      truth = { ...nothing, slidOut: 0, recorded: 0, isBegunAgain: false, isForgotten: false };
+      truth = { ...nothing, slidOut: 0, recorded: 0, isReset: false, isBegunAgain: false, isForgotten: false };
       this.#windows.set(key, truth);
     }
     return truth;
@@ -59,8 +60,16 @@ export class Truth {
     this.#latestMs = Math.max(this.#latestMs, storeMs);
   }
 
-  /** Notes an exchange. `before` undefined: the store did not know the window. */
-  exchanged({ window, seenMs }: AllowanceRequest, before: WindowTotals | undefined, after: WindowTotals): void {
+  /**
+   * Notes an exchange. `seenMs`: the highest time of the store that the replica knew as it asked;
+   * `before` undefined: the store did not know the window.
+   */
+  exchanged(
+    { window, operation }: AllowanceRequest,
+    seenMs: number,
+    before: WindowTotals | undefined,
+    after: WindowTotals,
+  ): void {
     const { key, endMs } = window;
     const known = this.#windows.get(key);
     if (before === undefined && known !== undefined && known.settled + known.lost > 0) {
@@ -73,6 +82,7 @@ export class Truth {
     if (before === undefined && window.type === 'sliding') {
       truth.slidOut += truth.recorded;
     }
+    truth.isReset ||= operation === 'reset';
     truth.recorded = after.charged + after.taken - after.spent;
     truth.limit = Math.max(truth.limit, after.limit);
     const more = Math.max(0, after.taken - (before?.taken ?? 0));
@@ -129,6 +139,9 @@ export class Truth {
         const over = (this.#overdrafts.get(bucket) ?? 0) + failedOver;
         expect(taken <= truth.limit + over, `${key}: ${taken} of ${truth.limit} taken (${over} overdrawn or lost)`);
       }
+      if (type === 'fixed' && !truth.isReset) {
+        expect(spent >= charged, `${key}: ${charged} charged, but only ${spent} count as spent`);
+      }
       if (type !== 'concurrent') {
         const known = slidOut + charged + taken - spent;
         expect(
@@ -153,8 +166,9 @@ export class Truth {
         `${key}: ${settled} settled, but only ${charged} charged (a failover lost ${failedOver})`,
       );
       if (!key.includes('Requests')) {
+        // A request that arrives late, after a failover lost the allowance, may open it again.
         expect(
-          charged <= settled + recovered,
+          charged <= settled + recovered + failedOver,
           `${key}: ${settled} settled, but ${charged} charged (${recovered} recovered)`,
         );
       }
