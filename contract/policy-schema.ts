@@ -31,7 +31,7 @@ import {
   type WeightedLimit,
   type Window,
 } from './policy.ts';
-import type { ModelPrices, TokenKind, TokenWeight } from './tokens.ts';
+import type { ModelPrices, PriceChange, PriceTier, ServiceTierPrices, TokenKind, TokenWeight } from './tokens.ts';
 import { MAX_COEFFICIENT, MAX_DIVISOR, WEIGHTED_UNITS } from './weight.ts';
 
 const count = z.int().min(0);
@@ -108,17 +108,29 @@ const perKind = <T extends z.ZodType>(value: T) =>
     reasoningOutput: value.exactOptional(),
     audioInput: value.exactOptional(),
     audioOutput: value.exactOptional(),
+    imageInput: value.exactOptional(),
+    imageOutput: value.exactOptional(),
   } satisfies Fields<Record<TokenKind, unknown>>);
 
 const tokenPrices = perKind(count);
 
-const modelPrices = z.strictObject({
-  currency: text,
+const priceTier = {
   perMillionTokens: tokenPrices,
   longContext: z.strictObject({ aboveInputTokens: count, perMillionTokens: tokenPrices }).exactOptional(),
+} satisfies Fields<PriceTier>;
+
+const modelPrices = z.strictObject({
+  ...priceTier,
+  currency: text,
   perRequest: count.exactOptional(),
+  serviceTiers: z
+    .array(z.strictObject({ ...priceTier, name: text } satisfies Fields<ServiceTierPrices>))
+    .min(1)
+    .exactOptional(),
   catalog: text.exactOptional(),
 } satisfies Fields<ModelPrices>);
+
+const priceChange = z.strictObject({ fromMs: count, prices: modelPrices } satisfies Fields<PriceChange>);
 
 const modelFacts = z.strictObject({
   name: text,
@@ -126,6 +138,7 @@ const modelFacts = z.strictObject({
   contextTokens: count.exactOptional(),
   reasoningTokens: z.enum(['Auto', 'Billed', 'None']),
   prices: modelPrices.exactOptional(),
+  priceChanges: z.array(priceChange).min(1).exactOptional(),
 } satisfies Fields<ModelFacts>);
 
 const backend = z.strictObject({

@@ -5,7 +5,7 @@
  * `formatVersion`, or anything unknown, keeps its last good policy.
  */
 
-import type { ModelPrices, TokenWeight } from './tokens.ts';
+import type { ModelPrices, PriceChange, TokenWeight } from './tokens.ts';
 
 export const POLICY_FORMAT_VERSION = 6;
 
@@ -136,6 +136,8 @@ export interface ModelFacts {
    */
   readonly reasoningTokens: 'Auto' | 'Billed' | 'None';
   readonly prices?: ModelPrices;
+  /** In the order of their time. */
+  readonly priceChanges?: readonly PriceChange[];
 }
 
 export type Limit = CountLimit | CostLimit | WeightedLimit;

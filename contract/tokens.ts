@@ -10,20 +10,39 @@ export const tokenKinds = [
   'reasoningOutput',
   'audioInput',
   'audioOutput',
+  'imageInput',
+  'imageOutput',
 ] as const;
 
 export type TokenKind = (typeof tokenKinds)[number];
 
 /** Prices in nano-units of the currency: whole numbers, exact to nine decimal places. */
-export interface ModelPrices {
+export interface ModelPrices extends PriceTier {
   /** ISO 4217. */
   readonly currency: string;
+  readonly perRequest?: number;
+  /** In place of the other prices of tokens where the provider's answer names the tier. */
+  readonly serviceTiers?: readonly ServiceTierPrices[];
+  /** The price list that the prices are from, with its version; absent: the AIBackend itself. */
+  readonly catalog?: string;
+}
+
+export interface PriceTier {
   readonly perMillionTokens: TokenPrices;
   /** In place of `perMillionTokens` for requests with more input. */
   readonly longContext?: { readonly aboveInputTokens: number; readonly perMillionTokens: TokenPrices };
-  readonly perRequest?: number;
-  /** The price list that the prices are from, with its version; absent: the AIBackend itself. */
-  readonly catalog?: string;
+}
+
+export interface ServiceTierPrices extends PriceTier {
+  /** As the provider's answers name it, such as `flex` or `priority`. */
+  readonly name: string;
+}
+
+/** Prices that replace those before. */
+export interface PriceChange {
+  /** Milliseconds since 1970. */
+  readonly fromMs: number;
+  readonly prices: ModelPrices;
 }
 
 /** A kind without a price costs as much as the kind of which it is a part. */

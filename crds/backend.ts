@@ -158,23 +158,69 @@ const tokenPrices = z
     reasoningOutput: price.meta({ description: 'Default: output.' }).optional(),
     audioInput: price.meta({ description: 'Default: input.' }).optional(),
     audioOutput: price.meta({ description: 'Default: output.' }).optional(),
+    imageInput: price.meta({ description: 'Default: input.' }).optional(),
+    imageOutput: price.meta({ description: 'Default: output.' }).optional(),
   })
   .meta({ description: 'The price of a million tokens of each kind.' });
 
-const prices = z
+const longContext = z
   .object({
-    currency,
+    aboveInputTokens: tokenCount.meta({ description: 'Requests with more input have these prices.' }),
     perMillionTokens: tokenPrices,
-    longContext: z
-      .object({
-        aboveInputTokens: tokenCount.meta({ description: 'Requests with more input have these prices.' }),
-        perMillionTokens: tokenPrices,
-      })
-      .meta({ description: 'All prices of tokens for requests with long input, as some providers have them.' })
-      .optional(),
-    perRequest: price.meta({ description: 'Added for each request. Default: 0.' }).optional(),
   })
-  .meta({ description: 'Prices, as decimal numbers of at most nine places.' });
+  .meta({ description: 'All prices of tokens for requests with long input, as some providers have them.' });
+
+const serviceTier = z.object({
+  name: z
+    .string()
+    .min(1)
+    .max(64)
+    .regex(/^[A-Za-z0-9._-]+$/, 'must be the name of a service tier, such as flex')
+    .meta({ description: "As the provider's answers name it in `service_tier`, such as `flex` or `priority`." }),
+  perMillionTokens: tokenPrices,
+  longContext: longContext.optional(),
+});
+
+const priceFields = {
+  currency,
+  perMillionTokens: tokenPrices,
+  longContext: longContext.optional(),
+  perRequest: price.meta({ description: 'Added for each request. Default: 0.' }).optional(),
+  serviceTiers: keyedList(serviceTier, 'name', 8)
+    .meta({
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['name'],
+      description: 'All prices of tokens in service tiers that cost more or less.',
+    })
+    .optional(),
+};
+
+const prices = z.object(priceFields).meta({ description: 'Prices, as decimal numbers of at most nine places.' });
+
+const validFrom = withRules(
+  z
+    .string()
+    .max(20)
+    .regex(
+      /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$/,
+      'must be a time in UTC, as in 2027-01-01T00:00:00Z',
+    )
+    .meta({ description: 'When these prices begin to apply, in UTC, as in 2027-01-01T00:00:00Z.' }),
+  [
+    {
+      cel: "timestamp(self) >= timestamp('1970-01-01T00:00:00Z')",
+      message: 'must be a time since 1970',
+      holds: (value) => Date.parse(value) >= 0,
+    },
+  ],
+);
+
+const priceChange = z
+  .object({
+    validFrom,
+    ...priceFields,
+  })
+  .meta({ description: 'Prices from a time on.' });
 
 const modelFields = z
   .object({
@@ -194,6 +240,14 @@ const modelFields = z
       .meta({ description: 'Renamed to `reasoningTokens`; any value but Auto is refused.' })
       .optional(),
     prices: prices.optional(),
+    priceChanges: keyedList(priceChange, 'validFrom', 8)
+      .meta({
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['validFrom'],
+        description:
+          'Prices that replace `prices` later. Of those in force when a request arrives, the newest applies.',
+      })
+      .optional(),
   })
   .meta({ description: 'Facts about a model.' });
 

@@ -123,7 +123,7 @@ const limitFields = z
       .max(1024)
       .meta({
         description:
-          'What a request counts: a CEL expression that adds kinds of tokens, each multiplied or divided by numbers, as in `usage.input + 4 * usage.output - usage.cachedInput / 2`. The kinds are `input`, `output` and, as parts of these, `cachedInput`, `cacheWriteInput`, `cacheWrite1hInput`, `audioInput`, `reasoningOutput` and `audioOutput`. Fractions are exact; the result is rounded up to a thousandth.',
+          'What a request counts: a CEL expression that adds kinds of tokens, each multiplied or divided by numbers, as in `usage.input + 4 * usage.output - usage.cachedInput / 2`. The kinds are `input`, `output` and, as parts of these, `cachedInput`, `cacheWriteInput`, `cacheWrite1hInput`, `audioInput`, `imageInput`, `reasoningOutput`, `audioOutput` and `imageOutput`. Fractions are exact; the result is rounded up to a thousandth.',
       })
       .optional(),
   })

@@ -45,6 +45,8 @@ export interface RequestRecord {
   readonly model: string | undefined;
   readonly modelIsKnown: boolean;
   readonly responseModel: string | undefined;
+  /** The service tier that the response names. */
+  readonly serviceTier: string | undefined;
   readonly stream: boolean;
   readonly status: number | undefined;
   readonly startMs: number;

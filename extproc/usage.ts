@@ -13,4 +13,6 @@ export interface Usage {
   readonly reasoningOutput: number;
   readonly audioInput: number;
   readonly audioOutput: number;
+  readonly imageInput: number;
+  readonly imageOutput: number;
 }

@@ -102,6 +102,8 @@ async function exampleText(): Promise<string> {
     reasoningOutput: 1,
     audioInput: 1,
     audioOutput: 1,
+    imageInput: 1,
+    imageOutput: 1,
   };
   const outcomes: readonly RequestRecord[] = [
     { ...outcomeOfStream, usage, decision: { type: 'cut', queuedMs: 5, shadowRefused: ['default/teams/trial'] } },

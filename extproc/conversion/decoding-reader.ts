@@ -18,6 +18,7 @@ export abstract class AnswerReader implements EventReader<AnswerFacts> {
   abstract readonly usageFinal: boolean;
   abstract readonly state: StreamState;
   abstract readonly responseModel: string | undefined;
+  abstract readonly serviceTier: string | undefined;
   abstract readonly unreadable: number;
   readonly #decoder: AnswerDecoder;
   readonly #eventData: EventDataOf;
@@ -88,6 +89,10 @@ export class DecodingReader extends AnswerReader {
 
   get responseModel(): string | undefined {
     return this.#meter.responseModel;
+  }
+
+  get serviceTier(): string | undefined {
+    return this.#meter.serviceTier;
   }
 
   get unreadable(): number {

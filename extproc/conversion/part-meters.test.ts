@@ -14,6 +14,8 @@ const usage = {
   reasoningOutput: 2,
   audioInput: 0,
   audioOutput: 0,
+  imageInput: 0,
+  imageOutput: 0,
 };
 
 /** Each event, and a document, is a list of parts. */

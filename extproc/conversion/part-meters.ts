@@ -76,6 +76,9 @@ export class PartReader extends AnswerReader {
     return this.#totals.state;
   }
 
+  // APIs that are read in parts name no tier.
+  readonly serviceTier = undefined;
+
   get responseModel(): string | undefined {
     return this.#totals.responseModel;
   }
@@ -113,6 +116,8 @@ export class PartUnaryReader implements UnaryReader {
   get usage(): Usage | undefined {
     return this.#read().usage;
   }
+
+  readonly serviceTier = undefined;
 
   get responseModel(): string | undefined {
     return this.#read().responseModel;

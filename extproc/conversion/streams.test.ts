@@ -185,6 +185,8 @@ const NO_USAGE = {
   reasoningOutput: 0,
   audioInput: 0,
   audioOutput: 0,
+  imageInput: 0,
+  imageOutput: 0,
 };
 
 /** What the client has of a stream whose end has not come. */

@@ -118,6 +118,8 @@ describe('stream readers', () => {
             reasoningOutput: 0,
             audioInput: 0,
             audioOutput: 0,
+            imageInput: 0,
+            imageOutput: 0,
           };
           for (const line of Buffer.from(adapter.writer.truncate(zero)).toString().split('\n')) {
             if (line.startsWith('data:') && !line.includes('[DONE]')) {

@@ -68,6 +68,8 @@ export interface RequestFacts {
    * model's name show.
    */
   readonly hiddenOutput: boolean;
+  /** The service tier that the request asks for; absent: the provider's settings decide. */
+  readonly serviceTier?: string;
   /** The client asked for usage in the stream. */
   readonly usageAsked: boolean;
   /**
@@ -172,6 +174,8 @@ export interface EventReader<Facts extends EventFacts = EventFacts> {
   readonly state: StreamState;
   /** The model that the response names. */
   readonly responseModel: string | undefined;
+  /** The service tier that the response names. */
+  readonly serviceTier: string | undefined;
   readonly unreadable: number;
 }
 
@@ -222,6 +226,7 @@ export interface UnaryReader {
   release(): void;
   readonly usage: Usage | undefined;
   readonly responseModel: string | undefined;
+  readonly serviceTier: string | undefined;
   /** The response is not one JSON document. */
   readonly broken: boolean;
 }

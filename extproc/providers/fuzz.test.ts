@@ -256,6 +256,8 @@ function response(random: Random, endpoint: ClientApi): void {
       reasoningOutput: 0,
       audioInput: 0,
       audioOutput: 0,
+      imageInput: 0,
+      imageOutput: 0,
     };
     for (const line of Buffer.from(writer.truncate(usage)).toString().split('\n')) {
       if (line.startsWith('data:') && !line.includes('[DONE]')) {

@@ -4,7 +4,7 @@
  */
 import { decimalText } from '../../contract/money.ts';
 import type { ProviderApi } from '../../contract/policy.ts';
-import type { ModelPrices, TokenPrices } from '../../contract/tokens.ts';
+import type { ModelPrices, PriceTier, TokenPrices } from '../../contract/tokens.ts';
 import { failure } from '../errors.ts';
 import type { ClientApi, Dialect, ModelsBody } from './adapter.ts';
 import { ownEndpoint } from './own-endpoints.ts';
@@ -48,15 +48,22 @@ export function shownPrices(prices: ModelPrices | undefined): object | undefined
   if (prices === undefined) {
     return undefined;
   }
-  const { currency, perMillionTokens, longContext, perRequest } = prices;
+  const { currency, perRequest, serviceTiers } = prices;
   return {
     currency,
+    ...shownTier(prices),
+    per_request: shown(perRequest),
+    service_tiers: serviceTiers?.map((tier) => ({ name: tier.name, ...shownTier(tier) })),
+  };
+}
+
+function shownTier({ perMillionTokens, longContext }: PriceTier): object {
+  return {
     per_million_tokens: shownTokenPrices(perMillionTokens),
     long_context: longContext && {
       above_input_tokens: longContext.aboveInputTokens,
       per_million_tokens: shownTokenPrices(longContext.perMillionTokens),
     },
-    per_request: shown(perRequest),
   };
 }
 
@@ -70,6 +77,8 @@ function shownTokenPrices(of: TokenPrices): object {
     reasoning_output: shown(of.reasoningOutput),
     audio_input: shown(of.audioInput),
     audio_output: shown(of.audioOutput),
+    image_input: shown(of.imageInput),
+    image_output: shown(of.imageOutput),
   };
 }
 

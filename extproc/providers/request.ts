@@ -47,6 +47,12 @@ export class BodyFields {
     return found?.value === true;
   }
 
+  /** Reads a text; undefined if it is absent or of another kind, which the provider refuses. */
+  text(path: string): string | undefined {
+    const value = present(this.#body.one(path))?.value;
+    return typeof value === 'string' ? value : undefined;
+  }
+
   /** Reads an integer within bounds; undefined if it is absent or null. */
   count(path: string, least: number, most: number): number | undefined {
     const found = present(this.#body.one(path));

@@ -167,6 +167,8 @@ describe('streams', () => {
       reasoningOutput: 0,
       audioInput: 0,
       audioOutput: 0,
+      imageInput: 0,
+      imageOutput: 0,
     });
     // xAI's completion_tokens are 2, its total 56 with 13 of input: reasoning is billed output.
     assert.equal(usageOf('xai-reasoning.stream')?.output, 43);

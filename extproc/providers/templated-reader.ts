@@ -17,6 +17,7 @@ export abstract class TemplatedReader<Form, Facts extends EventFacts> implements
   usageFinal = false;
   state: StreamState = 'open';
   responseModel: string | undefined;
+  serviceTier: string | undefined;
   unreadable = 0;
   protected readonly templates: EventTemplates<Form> | undefined;
   protected readonly data = new EventData();

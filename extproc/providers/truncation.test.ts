@@ -20,6 +20,8 @@ const USAGE: Usage = {
   reasoningOutput: 3,
   audioInput: 0,
   audioOutput: 0,
+  imageInput: 0,
+  imageOutput: 0,
 };
 
 /** A name that would break out of a string. */

@@ -12,6 +12,8 @@ export interface UnaryForm {
   readonly shape: Shape;
   /** Path of the model's name. */
   readonly model?: string;
+  /** Path of the service tier. */
+  readonly serviceTier?: string;
   /** `numbers` reads the number at a path of the shape; `document` has all matches. */
   readonly usage: (numbers: UsageNumbers, document: MatchesByPath) => Usage | undefined;
 }
@@ -55,8 +57,15 @@ class ScannedUnaryReader implements UnaryReader {
   }
 
   get responseModel(): string | undefined {
-    const { model } = this.#form;
-    const value = model === undefined ? undefined : this.#scanner.one(model)?.value;
+    return this.#text(this.#form.model);
+  }
+
+  get serviceTier(): string | undefined {
+    return this.#text(this.#form.serviceTier);
+  }
+
+  #text(path: string | undefined): string | undefined {
+    const value = path === undefined ? undefined : this.#scanner.one(path)?.value;
     return typeof value === 'string' && value !== '' ? value : undefined;
   }
 }

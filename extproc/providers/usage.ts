@@ -27,13 +27,25 @@ export function toldTokens(value: unknown): number | undefined {
   return Math.min(Math.ceil(value), MAX_TOLD_TOKENS) + 0;
 }
 
-/** Reads the object at the cursor, and nested objects. Undefined if there is none. */
-export function readNumbers(cursor: JsonCursor): ReadonlyMap<string, number> | undefined {
+/**
+ * Reads the object at the cursor, and nested objects. Undefined if there is none. `onTier`: called
+ * with the service tier where the object names one (Anthropic).
+ */
+export function readNumbers(
+  cursor: JsonCursor,
+  onTier?: (serviceTier: string) => void,
+): ReadonlyMap<string, number> | undefined {
   const numbers = new Map<string, number>();
-  return collect(cursor, '', numbers, 0) ? numbers : undefined;
+  return collect(cursor, '', numbers, 0, onTier) ? numbers : undefined;
 }
 
-function collect(cursor: JsonCursor, prefix: string, numbers: Map<string, number>, depth: number): boolean {
+function collect(
+  cursor: JsonCursor,
+  prefix: string,
+  numbers: Map<string, number>,
+  depth: number,
+  onTier?: (serviceTier: string) => void,
+): boolean {
   if (!cursor.enterObject()) {
     return false;
   }
@@ -43,6 +55,10 @@ function collect(cursor: JsonCursor, prefix: string, numbers: Map<string, number
       collect(cursor, `${path}.`, numbers, depth + 1);
     } else if (path === 'iterations') {
       sumIterations(cursor, numbers);
+    } else if (onTier !== undefined && path === 'service_tier') {
+      if (cursor.string()) {
+        onTier(cursor.decoded());
+      }
     } else {
       const value = toldTokens(cursor.number());
       if (value !== undefined && numbers.size < MAX_NUMBERS) {
@@ -125,15 +141,19 @@ const OPENAI_PATHS = [
   'total_tokens',
   'prompt_tokens_details.cached_tokens',
   'prompt_tokens_details.audio_tokens',
+  'prompt_tokens_details.image_tokens',
   'prompt_tokens_details.cache_write_tokens',
   'completion_tokens_details.reasoning_tokens',
   'completion_tokens_details.audio_tokens',
+  'completion_tokens_details.image_tokens',
   'prompt_cache_hit_tokens',
   'input_tokens',
   'output_tokens',
   'input_tokens_details.cached_tokens',
   'input_tokens_details.cache_write_tokens',
+  'input_tokens_details.image_tokens',
   'output_tokens_details.reasoning_tokens',
+  'output_tokens_details.image_tokens',
 ] as const;
 
 const ANTHROPIC_PATHS = [
@@ -184,6 +204,10 @@ export function openAiUsage(numbers: UsageNumbers): Usage | undefined {
       (told === undefined ? 0 : output - told),
     audioInput: numbers.get('prompt_tokens_details.audio_tokens') ?? 0,
     audioOutput: numbers.get('completion_tokens_details.audio_tokens') ?? 0,
+    imageInput:
+      numbers.get('prompt_tokens_details.image_tokens') ?? numbers.get('input_tokens_details.image_tokens') ?? 0,
+    imageOutput:
+      numbers.get('completion_tokens_details.image_tokens') ?? numbers.get('output_tokens_details.image_tokens') ?? 0,
   };
 }
 
@@ -204,6 +228,8 @@ export function largerUsage(one: Usage | undefined, other: Usage | undefined): U
     reasoningOutput: Math.max(one.reasoningOutput, other.reasoningOutput),
     audioInput: Math.max(one.audioInput, other.audioInput),
     audioOutput: Math.max(one.audioOutput, other.audioOutput),
+    imageInput: Math.max(one.imageInput, other.imageInput),
+    imageOutput: Math.max(one.imageOutput, other.imageOutput),
   };
 }
 
@@ -240,6 +266,8 @@ export class AnthropicUsage {
       reasoningOutput: this.#number('output_tokens_details.thinking_tokens'),
       audioInput: 0,
       audioOutput: 0,
+      imageInput: 0,
+      imageOutput: 0,
     };
   }
 

@@ -34,16 +34,20 @@ export function disjointTokens(usage: Usage): Readonly<Record<TokenKind, number>
   const written = Math.min(usage.cacheWriteInput, usage.input - cachedInput);
   const cacheWrite1hInput = Math.min(usage.cacheWrite1hInput, written);
   const audioInput = Math.min(usage.audioInput, usage.input - cachedInput - written);
+  const imageInput = Math.min(usage.imageInput, usage.input - cachedInput - written - audioInput);
   const reasoningOutput = Math.min(usage.reasoningOutput, usage.output);
   const audioOutput = Math.min(usage.audioOutput, usage.output - reasoningOutput);
+  const imageOutput = Math.min(usage.imageOutput, usage.output - reasoningOutput - audioOutput);
   return {
-    input: usage.input - cachedInput - written - audioInput,
+    input: usage.input - cachedInput - written - audioInput - imageInput,
     cachedInput,
     cacheWriteInput: written - cacheWrite1hInput,
     cacheWrite1hInput,
     audioInput,
-    output: usage.output - reasoningOutput - audioOutput,
+    imageInput,
+    output: usage.output - reasoningOutput - audioOutput - imageOutput,
     reasoningOutput,
     audioOutput,
+    imageOutput,
   };
 }

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { ModelPrices, TokenPrices } from '../../contract/tokens.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { Usage } from '../usage.ts';
-import { costNanos, covers, dearestRates, isFree } from './money.ts';
+import { costNanos, covers, dearestRates, finalPrices, isFree, possiblePrices, pricesAt } from './money.ts';
 import {
   bucket,
   costQuota,
@@ -30,6 +30,8 @@ const kinds = [
   'reasoningOutput',
   'audioInput',
   'audioOutput',
+  'imageInput',
+  'imageOutput',
 ] as const;
 
 const tokenPrices: fc.Arbitrary<TokenPrices> = fc
@@ -41,7 +43,7 @@ const tokenPrices: fc.Arbitrary<TokenPrices> = fc
 
 const longContext = fc.record({ aboveInputTokens: fc.nat(1_500_000), perMillionTokens: tokenPrices });
 
-const prices: fc.Arbitrary<ModelPrices> = fc
+const plainPrices: fc.Arbitrary<ModelPrices> = fc
   .tuple(tokenPrices, fc.option(longContext, { nil: undefined }), optional)
   .map(([perMillionTokens, long, perRequest]) => ({
     currency: 'USD',
@@ -49,6 +51,18 @@ const prices: fc.Arbitrary<ModelPrices> = fc
     ...(long !== undefined && { longContext: long }),
     ...(perRequest !== undefined && { perRequest }),
   }));
+
+const tiers = ['flex', 'priority'] as const;
+const prices: fc.Arbitrary<ModelPrices> = fc
+  .tuple(plainPrices, fc.array(tokenPrices, { maxLength: tiers.length }))
+  .map(([plain, ofTiers]) =>
+    ofTiers.length === 0
+      ? plain
+      : {
+          ...plain,
+          serviceTiers: ofTiers.map((perMillionTokens, place) => ({ name: tiers[place]!, perMillionTokens })),
+        },
+  );
 
 const tokens = fc.nat(2_000_000);
 const usages: fc.Arbitrary<Usage> = fc.record({
@@ -60,6 +74,8 @@ const usages: fc.Arbitrary<Usage> = fc.record({
   reasoningOutput: tokens,
   audioInput: tokens,
   audioOutput: tokens,
+  imageInput: tokens,
+  imageOutput: tokens,
 });
 
 /** Prices every token of its own with BigInt, as one list of the kinds. */
@@ -71,16 +87,20 @@ function exactNanos(usage: Usage, { perMillionTokens, longContext: long, perRequ
   const hour = least(usage.cacheWrite1hInput, written);
   const audio = least(usage.audioInput, usage.input - cached - written);
   const reasoning = least(usage.reasoningOutput, usage.output);
+  const image = least(usage.imageInput, usage.input - cached - written - audio);
   const speech = least(usage.audioOutput, usage.output - reasoning);
+  const drawn = least(usage.imageOutput, usage.output - reasoning - speech);
   const parts: readonly (readonly [number, number | undefined])[] = [
-    [usage.input - cached - written - audio, of.input],
+    [usage.input - cached - written - audio - image, of.input],
     [cached, of.cachedInput ?? of.input],
     [written - hour, of.cacheWriteInput ?? of.input],
     [hour, of.cacheWrite1hInput ?? of.cacheWriteInput ?? of.input],
     [audio, of.audioInput ?? of.input],
-    [usage.output - reasoning - speech, of.output],
+    [image, of.imageInput ?? of.input],
+    [usage.output - reasoning - speech - drawn, of.output],
     [reasoning, of.reasoningOutput ?? of.output],
     [speech, of.audioOutput ?? of.output],
+    [drawn, of.imageOutput ?? of.output],
   ];
   const sum = parts.reduce((total, [count, each]) => total + BigInt(count) * BigInt(each ?? 0), 0n);
   return BigInt(perRequest) + (sum + 999_999n) / 1_000_000n;
@@ -88,7 +108,7 @@ function exactNanos(usage: Usage, { perMillionTokens, longContext: long, perRequ
 
 test('the cost of a request is exact to the nano-unit, rounded up once', () => {
   fc.assert(
-    fc.property(usages, prices, (usage, of) => {
+    fc.property(usages, plainPrices, (usage, of) => {
       const exact = exactNanos(usage, of);
       const bounded = exact < 2n ** 50n ? exact : 2n ** 50n;
       assert.equal(BigInt(costNanos(usage, of)), bounded);
@@ -108,6 +128,63 @@ test('a hold is never less than the cost of the tokens that it bounds', () => {
   );
 });
 
+test('the hold of any service tier is never less than the cost of the tier that the answer names', () => {
+  const name = fc.constantFrom(undefined, 'auto', 'default', ...tiers);
+  fc.assert(
+    fc.property(usages, prices, name, name, (usage, of, asked, answer) => {
+      // A provider serves the tier that was asked for, or none; without one, its settings decide.
+      const isFree = asked === undefined || asked === 'auto';
+      const told = isFree || answer === undefined || answer === asked ? answer : 'default';
+      const { fixed, perInputToken, perOutputToken } = dearestRates(possiblePrices(of, asked), usage.input);
+      const held = fixed + perInputToken * usage.input + perOutputToken * usage.output;
+      assert(held >= costNanos(usage, finalPrices(of, told, asked)));
+    }),
+    fuzzRuns(1_000),
+  );
+});
+
+test('the answer decides the service tier, and without one the dearer of plain and asked', () => {
+  const per = (price: number) => ({ perMillionTokens: { input: price * 1_000_000, output: 0 } });
+  const of: ModelPrices = {
+    currency: 'USD',
+    ...per(10),
+    serviceTiers: [
+      { name: 'flex', ...per(5) },
+      { name: 'priority', ...per(20) },
+    ],
+  };
+  const usage = { ...zero, input: 1 };
+  const cases: readonly (readonly [told: string | undefined, asked: string | undefined, nanos: number])[] = [
+    ['flex', 'flex', 5],
+    ['default', 'flex', 10],
+    ['default', 'priority', 10],
+    ['priority', undefined, 20],
+    ['flex', 'priority', 5],
+    ['scale', undefined, 10],
+    [undefined, 'flex', 10],
+    [undefined, 'priority', 20],
+    [undefined, 'auto', 10],
+    [undefined, undefined, 10],
+  ];
+  for (const [told, asked, nanos] of cases) {
+    assert.equal(costNanos(usage, finalPrices(of, told, asked)), nanos, `${told} for ${asked}`);
+  }
+  assert.equal(dearestRates(possiblePrices(of, 'default'), 1).perInputToken, 10);
+  assert.equal(dearestRates(possiblePrices(of, undefined), 1).perInputToken, 20);
+});
+
+test('the newest prices that are in force apply', () => {
+  const of = (input: number): ModelPrices => ({ currency: 'USD', perMillionTokens: { input } });
+  const priceChanges = [
+    { fromMs: 100, prices: of(2) },
+    { fromMs: 200, prices: of(3) },
+  ];
+  const facts = { name: 'm', reasoningTokens: 'Auto', prices: of(1), priceChanges } as const;
+  const inputs = [0, 99, 100, 199, 200, 300].map((at) => pricesAt(facts, at)?.perMillionTokens.input);
+  assert.deepEqual(inputs, [1, 1, 2, 2, 3, 3]);
+  assert.equal(pricesAt({ name: 'm', reasoningTokens: 'Auto' }, 0), undefined);
+});
+
 test('a kind without a price costs as much as the kind of which it is a part', () => {
   const of = {
     currency: 'USD',
@@ -122,6 +199,8 @@ test('a kind without a price costs as much as the kind of which it is a part', (
     output: 500,
     reasoningOutput: 400,
     audioOutput: 5,
+    imageInput: 0,
+    imageOutput: 0,
   };
   assert.equal(costNanos(usage, of), 800 * 3_000 + 200 * 3_750 + 500 * 15_000);
 });
@@ -193,4 +272,6 @@ const zero: Usage = {
   reasoningOutput: 0,
   audioInput: 0,
   audioOutput: 0,
+  imageInput: 0,
+  imageOutput: 0,
 };

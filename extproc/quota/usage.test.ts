@@ -56,6 +56,8 @@ function record(more: Partial<UsageRecord> = {}): UsageRecord {
     reasoningOutput: 1,
     audioInput: 0,
     audioOutput: 0,
+    imageInput: 0,
+    imageOutput: 0,
   };
   return {
     subject,

@@ -20,6 +20,8 @@ const usages: fc.Arbitrary<Usage> = fc.record({
   reasoningOutput: tokens,
   audioInput: tokens,
   audioOutput: tokens,
+  imageInput: tokens,
+  imageOutput: tokens,
 });
 
 /** Any weight that compiles. */
@@ -43,14 +45,18 @@ function consistent(usage: Usage): Usage {
   const cachedInput = usage.cachedInput % (usage.input + 1);
   const cacheWriteInput = usage.cacheWriteInput % (usage.input - cachedInput + 1);
   const reasoningOutput = usage.reasoningOutput % (usage.output + 1);
+  const audioInput = usage.audioInput % (usage.input - cachedInput - cacheWriteInput + 1);
+  const audioOutput = usage.audioOutput % (usage.output - reasoningOutput + 1);
   return {
     ...usage,
     cachedInput,
     cacheWriteInput,
     reasoningOutput,
     cacheWrite1hInput: usage.cacheWrite1hInput % (cacheWriteInput + 1),
-    audioInput: usage.audioInput % (usage.input - cachedInput - cacheWriteInput + 1),
-    audioOutput: usage.audioOutput % (usage.output - reasoningOutput + 1),
+    audioInput,
+    audioOutput,
+    imageInput: usage.imageInput % (usage.input - cachedInput - cacheWriteInput - audioInput + 1),
+    imageOutput: usage.imageOutput % (usage.output - reasoningOutput - audioOutput + 1),
   };
 }
 
@@ -120,4 +126,6 @@ const none: Usage = {
   reasoningOutput: 0,
   audioInput: 0,
   audioOutput: 0,
+  imageInput: 0,
+  imageOutput: 0,
 };

@@ -27,12 +27,15 @@ export function weighsOutput(weight: TokenWeight): boolean {
 }
 
 function mostPerInput({ perToken }: TokenWeight): number {
-  const { input = 0, cachedInput = 0, cacheWriteInput = 0, cacheWrite1hInput = 0, audioInput = 0 } = perToken;
-  return input + Math.max(0, cachedInput, cacheWriteInput, cacheWriteInput + cacheWrite1hInput, audioInput);
+  const { input = 0, cachedInput = 0, cacheWriteInput = 0, cacheWrite1hInput = 0 } = perToken;
+  const { audioInput = 0, imageInput = 0 } = perToken;
+  const written = cacheWriteInput + Math.max(0, cacheWrite1hInput);
+  return input + Math.max(0, cachedInput, written, audioInput, imageInput);
 }
 
-function mostPerOutput({ perToken: { output = 0, reasoningOutput = 0, audioOutput = 0 } }: TokenWeight): number {
-  return output + Math.max(0, reasoningOutput, audioOutput);
+function mostPerOutput({ perToken }: TokenWeight): number {
+  const { output = 0, reasoningOutput = 0, audioOutput = 0, imageOutput = 0 } = perToken;
+  return output + Math.max(0, reasoningOutput, audioOutput, imageOutput);
 }
 
 /** Returns what a request counts, at least 0, by its kinds of tokens; rounded up once. */
@@ -47,6 +50,8 @@ export function weightedTokens(usage: Usage, { perToken, constant, divisor }: To
   addTokens(sum, tokens.audioInput, perToken.audioInput ?? 0);
   addTokens(sum, tokens.reasoningOutput, perToken.reasoningOutput ?? 0);
   addTokens(sum, tokens.audioOutput, perToken.audioOutput ?? 0);
+  addTokens(sum, tokens.imageInput, perToken.imageInput ?? 0);
+  addTokens(sum, tokens.imageOutput, perToken.imageOutput ?? 0);
   return Math.min(Math.max(0, roundedUp(sum)), MAX_WEIGHTED);
 }
 

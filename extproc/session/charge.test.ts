@@ -27,6 +27,7 @@ function charged(usage: Usage | undefined, more: Partial<Parameters<typeof cost>
     undeliveredTokens: 0,
     usage,
     usageFinal: usage !== undefined,
+    serviceTier: undefined,
     countInput: () => 12,
     countOutput: () => 7,
     buckets: [],

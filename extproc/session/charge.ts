@@ -16,6 +16,8 @@ export interface Evidence {
   /** The provider's usage, and whether it is final. */
   readonly usage: Usage | undefined;
   readonly usageFinal: boolean;
+  /** The service tier that the answer names. */
+  readonly serviceTier: string | undefined;
   /** Called only where the usage lacks the number. */
   readonly countInput: () => number;
   readonly countOutput: () => number;
@@ -31,14 +33,15 @@ export interface Evidence {
 export interface Cost {
   readonly usage: Usage;
   readonly source: UsageSource;
+  readonly serviceTier: string | undefined;
   readonly undeliveredTokens: number;
   readonly cause: OverdraftCause;
 }
 
 export function cost(evidence: Evidence): Cost {
   const { usage, source } = measured(evidence);
-  const { undeliveredTokens } = evidence;
-  return { usage, source, undeliveredTokens, cause: cause(evidence, usage) };
+  const { undeliveredTokens, serviceTier } = evidence;
+  return { usage, source, serviceTier, undeliveredTokens, cause: cause(evidence, usage) };
 }
 
 /**
@@ -91,6 +94,8 @@ export function estimated(input: number, output: number): Usage {
     reasoningOutput: 0,
     audioInput: 0,
     audioOutput: 0,
+    imageInput: 0,
+    imageOutput: 0,
   };
 }
 

@@ -1,7 +1,8 @@
 /** Computes the cost and the record of a request at its end. Pure. */
+import type { ModelPrices } from '../../contract/tokens.ts';
 import { envoyFailure, type Failure } from '../errors.ts';
 import { type Interruption, interruptedBy } from '../interruption.ts';
-import { costNanos, covers } from '../quota/money.ts';
+import { costNanos, covers, finalPrices } from '../quota/money.ts';
 import type { Hold } from '../quota/store.ts';
 import { unitOf } from '../quota/units.ts';
 import type { AccessRecord, ConversionRecord, QuotaDecision, RequestCost, RequestRecord } from '../record.ts';
@@ -77,6 +78,7 @@ export function requestCost(input: SettlementInput): Cost | undefined {
     choiceTokens: prepared.plan.choiceTokens,
     usage: evidence.usage,
     usageFinal: evidence.usageFinal,
+    serviceTier: evidence.serviceTier,
     countInput: () => prepared.input.likely(),
     countOutput: () => Math.max(Math.ceil(evidence.countOutput() * candidates), unseenTokens(work)) + undelivered,
     buckets: admission.buckets,
@@ -94,7 +96,7 @@ export function costOfHold(forwarded: Forwarded | undefined): Cost | undefined {
     return undefined;
   }
   const usage = estimated(held.inputTokens, lease?.tokens ?? held.outputTokens);
-  return { usage, source: 'estimated', undeliveredTokens: 0, cause: 'in_flight' };
+  return { usage, source: 'estimated', serviceTier: undefined, undeliveredTokens: 0, cause: 'in_flight' };
 }
 
 /**
@@ -152,7 +154,7 @@ export function settlement(hold: Hold, { buckets, choice }: Admission, cost: Cos
   if (cost === undefined) {
     return { hold, charge: 'nothing' };
   }
-  const prices = choice?.modelFacts?.prices;
+  const prices = choice && settledPrices(choice, cost);
   const amounts = buckets.map(({ quota }) => unitOf(quota).amount(quota.limit, cost.usage, prices));
   return { hold, charge: { amounts, cause: cost.cause } };
 }
@@ -193,6 +195,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     usage: cost?.usage,
     source: cost?.source,
     cost: cost && pricedCost(choice, cost),
+    serviceTier: evidence?.serviceTier,
     undeliveredTokens: cost?.undeliveredTokens || undefined,
     estimatedOutputTokens: complete && input.compares() ? evidence.countExactly() : undefined,
     agent: request.agent,
@@ -225,11 +228,15 @@ function conversionRecord({ choice, prepared }: Admission): ConversionRecord | u
   );
 }
 
-function pricedCost(choice: RoutingDecision | undefined, { usage }: Cost): RequestCost | undefined {
-  const prices = choice?.modelFacts?.prices;
-  return prices && covers(prices, choice!.facts.hasOutput)
-    ? { nanos: costNanos(usage, prices), currency: prices.currency, catalog: prices.catalog }
+function pricedCost(choice: RoutingDecision | undefined, cost: Cost): RequestCost | undefined {
+  const prices = choice && settledPrices(choice, cost);
+  return prices && covers(prices, choice.facts.hasOutput)
+    ? { nanos: costNanos(cost.usage, prices), currency: prices.currency, catalog: prices.catalog }
     : undefined;
+}
+
+function settledPrices({ prices, facts }: RoutingDecision, { serviceTier }: Cost): ModelPrices | undefined {
+  return prices && finalPrices(prices, serviceTier, facts.serviceTier);
 }
 
 /** `ended` is the failure that we replied with. */

@@ -33,6 +33,7 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   }
   line += text('model', outcome.model);
   line += text('responseModel', outcome.responseModel);
+  line += text('serviceTier', outcome.serviceTier);
   line += tenant(outcome.buckets);
   if (outcome.agent !== undefined) {
     const { sessionId, agentId, parentAgentId } = outcome.agent;
@@ -106,7 +107,7 @@ function backend(broken: Interruption): string {
 }
 
 function tokens(usage: Usage): string {
-  return `,"tokens":{"input":${usage.input},"output":${usage.output},"cachedInput":${usage.cachedInput},"cacheWriteInput":${usage.cacheWriteInput},"cacheWrite1hInput":${usage.cacheWrite1hInput},"reasoningOutput":${usage.reasoningOutput},"audioInput":${usage.audioInput},"audioOutput":${usage.audioOutput}}`;
+  return `,"tokens":{"input":${usage.input},"output":${usage.output},"cachedInput":${usage.cachedInput},"cacheWriteInput":${usage.cacheWriteInput},"cacheWrite1hInput":${usage.cacheWrite1hInput},"reasoningOutput":${usage.reasoningOutput},"audioInput":${usage.audioInput},"audioOutput":${usage.audioOutput},"imageInput":${usage.imageInput},"imageOutput":${usage.imageOutput}}`;
 }
 
 /**

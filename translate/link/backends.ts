@@ -3,7 +3,7 @@
 import { CLIENT_HEADERS, CREDENTIAL_HEADERS } from '../../contract/headers.ts';
 import { nanoUnits } from '../../contract/money.ts';
 import type { BackendPolicy, ModelFacts } from '../../contract/policy.ts';
-import type { ModelPrices, TokenPrices } from '../../contract/tokens.ts';
+import type { ModelPrices, PriceChange, PriceTier, TokenPrices } from '../../contract/tokens.ts';
 import type { BackendSpec } from '../../crds/backend.ts';
 import type { AIBackend } from '../../crds/kinds.ts';
 import { GROUP } from '../../crds/schema.ts';
@@ -107,13 +107,21 @@ function ownFacts(model: ModelSpec, listed: readonly CatalogModel[]): ModelFacts
   const fromCatalog: Partial<ModelFacts> = known === undefined ? {} : catalogFacts(known);
   const contextTokens = model.contextTokens ?? fromCatalog.contextTokens;
   const prices = model.prices === undefined ? fromCatalog.prices : modelPrices(model.prices);
+  const changes = model.priceChanges ?? [];
   return {
     name,
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
     ...(contextTokens !== undefined && { contextTokens }),
     reasoningTokens,
     ...(prices !== undefined && { prices }),
+    ...(changes.length > 0 && {
+      priceChanges: changes.map(priceChange).sort((one, other) => one.fromMs - other.fromMs),
+    }),
   };
+}
+
+function priceChange({ validFrom, ...prices }: NonNullable<ModelSpec['priceChanges']>[number]): PriceChange {
+  return { fromMs: Date.parse(validFrom), prices: modelPrices(prices) };
 }
 
 function catalogFacts({ name, contextTokens, prices }: CatalogModel): ModelFacts {
@@ -127,14 +135,21 @@ function catalogFacts({ name, contextTokens, prices }: CatalogModel): ModelFacts
 
 type PricesSpec = NonNullable<ModelSpec['prices']>;
 
-function modelPrices({
-  currency,
-  perMillionTokens,
-  longContext,
-  perRequest,
-}: PricesSpec | NonNullable<CatalogModel['prices']>): ModelPrices {
+function modelPrices(prices: PricesSpec | NonNullable<CatalogModel['prices']>): ModelPrices {
+  const { currency, perRequest } = prices;
+  const serviceTiers = 'serviceTiers' in prices ? (prices.serviceTiers ?? []) : [];
   return {
     currency,
+    ...priceTier(prices),
+    ...(perRequest !== undefined && { perRequest: nanoUnits(perRequest) }),
+    ...(serviceTiers.length > 0 && {
+      serviceTiers: serviceTiers.map((tier) => ({ name: tier.name, ...priceTier(tier) })),
+    }),
+  };
+}
+
+function priceTier({ perMillionTokens, longContext }: Pick<PricesSpec, 'perMillionTokens' | 'longContext'>): PriceTier {
+  return {
     perMillionTokens: tokenPrices(perMillionTokens),
     ...(longContext !== undefined && {
       longContext: {
@@ -142,7 +157,6 @@ function modelPrices({
         perMillionTokens: tokenPrices(longContext.perMillionTokens),
       },
     }),
-    ...(perRequest !== undefined && { perRequest: nanoUnits(perRequest) }),
   };
 }
 

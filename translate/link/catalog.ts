@@ -30,7 +30,9 @@ export type CatalogKind =
   | 'cacheWrite1hInput'
   | 'reasoningOutput'
   | 'audioInput'
-  | 'audioOutput';
+  | 'audioOutput'
+  | 'imageInput'
+  | 'imageOutput';
 
 export interface PriceCatalog {
   /** Names the price list and its version. */

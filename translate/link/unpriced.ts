@@ -38,5 +38,7 @@ export function reportUnpriced(
 }
 
 function isPriced({ policy }: UsableBackend, currency: string): boolean {
-  return policy.models.some(({ prices }) => prices?.currency === currency);
+  return policy.models.some(({ prices, priceChanges = [] }) =>
+    [prices, ...priceChanges.map((change) => change.prices)].some((each) => each?.currency === currency),
+  );
 }

@@ -26,8 +26,13 @@ export class MessageEvent {
   usage: UsageNumbers | undefined;
   messageId = '';
   model = '';
+  /** Empty: the event names none. */
+  serviceTier = '';
   stopReason = false;
   #cursor!: JsonCursor;
+  readonly #onTier = (serviceTier: string) => {
+    this.serviceTier = serviceTier;
+  };
 
   /** Reads the document at the cursor. Returns false if it is not JSON. */
   read(cursor: JsonCursor): boolean {
@@ -56,7 +61,7 @@ export class MessageEvent {
           this.#readMessage();
           break;
         case 'usage':
-          this.usage = readNumbers(cursor);
+          this.usage = readNumbers(cursor, this.#onTier);
           break;
         default:
           cursor.skip();
@@ -76,6 +81,7 @@ export class MessageEvent {
     this.usage = undefined;
     this.messageId = '';
     this.model = '';
+    this.serviceTier = '';
     this.stopReason = false;
   }
 
@@ -136,7 +142,7 @@ export class MessageEvent {
           }
           break;
         case 'usage':
-          this.usage = readNumbers(cursor);
+          this.usage = readNumbers(cursor, this.#onTier);
           break;
         default:
           cursor.skip();

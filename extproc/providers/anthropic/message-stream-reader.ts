@@ -112,6 +112,7 @@ export class MessageStreamReader extends TemplatedReader<DeltaChannels, MessageE
     if (EVENT.usage !== undefined) {
       this.#told.add(EVENT.usage);
       this.usage = this.#told.usage;
+      this.serviceTier = EVENT.serviceTier || this.serviceTier;
     }
     const { type, index } = EVENT;
     switch (type) {

@@ -71,6 +71,7 @@ export const messagesShape: Shape = {
     model: VALUE,
     max_tokens: VALUE,
     stream: VALUE,
+    service_tier: VALUE,
     thinking: { object: { type: VALUE, budget_tokens: VALUE } },
     system: { text: true, items: { object: { text: TEXT } } },
     messages: { items: { object: { role: {}, content: { text: true, items: { ...BLOCK, value: true } } } } },
@@ -144,6 +145,7 @@ export function readMessagesRequest(body: ScannedBody): RequestFacts | Failure {
   const fields = new BodyFields(body);
   const model = fields.model();
   const stream = fields.flag('stream');
+  const serviceTier = fields.text('service_tier');
   const asked = fields.bound('max_tokens', 1);
   const budget = fields.bound('thinking.budget_tokens', 0);
   if (fields.problem !== undefined) {
@@ -155,6 +157,7 @@ export function readMessagesRequest(body: ScannedBody): RequestFacts | Failure {
   return {
     ...inputFacts(body, model),
     stream,
+    ...(serviceTier !== undefined && { serviceTier }),
     ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: leastOutput(body, asked, budget),
     hasOutput: true,

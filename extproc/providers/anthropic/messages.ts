@@ -25,7 +25,7 @@ const TEXT: Shape = { text: true };
 const documentShape: Shape = {
   object: {
     model: { value: true },
-    usage: ANTHROPIC_USAGE_SHAPE,
+    usage: { object: { ...ANTHROPIC_USAGE_SHAPE.object, service_tier: { value: true } } },
     content: { items: { object: { text: TEXT, thinking: TEXT, name: TEXT, input: { deepText: true } } } },
   },
 };
@@ -62,6 +62,7 @@ export const messages: ClientApi = {
         unaryReader({
           shape: documentShape,
           model: 'model',
+          serviceTier: 'usage.service_tier',
           usage: (numbers, document) => anthropicUsage(withIterations(below(numbers, 'usage'), document)),
         }),
       reader: () => new MessageStreamReader(options),

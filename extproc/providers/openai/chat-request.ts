@@ -44,6 +44,7 @@ export const chatShape: Shape = {
   object: {
     model: VALUE,
     stream: VALUE,
+    service_tier: VALUE,
     n: VALUE,
     max_tokens: VALUE,
     max_completion_tokens: VALUE,
@@ -106,6 +107,7 @@ export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
   const fields = new BodyFields(body);
   const model = fields.model();
   const stream = fields.flag('stream');
+  const serviceTier = fields.text('service_tier');
   const choices = fields.count('n', 1, MAX_CHOICES) ?? 1;
   const older = fields.bound('max_tokens', 1);
   const newer = fields.bound('max_completion_tokens', 1);
@@ -126,6 +128,7 @@ export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
   return {
     model,
     stream,
+    ...(serviceTier !== undefined && { serviceTier }),
     choices,
     ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: 1,

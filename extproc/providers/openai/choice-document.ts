@@ -23,6 +23,7 @@ export const MESSAGE_SHAPE: Shape = {
 const shape: Shape = {
   object: {
     model: { value: true },
+    service_tier: { value: true },
     usage: OPENAI_USAGE_SHAPE,
     choices: {
       items: {
@@ -36,5 +37,10 @@ const shape: Shape = {
 };
 
 export function choiceDocument(): UnaryReader {
-  return unaryReader({ shape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) });
+  return unaryReader({
+    shape,
+    model: 'model',
+    serviceTier: 'service_tier',
+    usage: (numbers) => openAiUsage(below(numbers, 'usage')),
+  });
 }

@@ -111,6 +111,7 @@ export class ChoiceStreamReader extends TemplatedReader<ChoiceDeltaForm, ChoiceE
         sink.text(hole.channel, this.data.bytes, hole.start, hole.end);
       }
     }
+    this.serviceTier = CHUNK.serviceTier || this.serviceTier;
     if (CHUNK.failed) {
       this.state = 'failed';
     }

@@ -25,6 +25,8 @@ export class ChoiceChunk extends ChoiceReader {
   usage: Usage | undefined;
   /** The usage has numbers that `include_usage` does not bring. */
   ownUsage = false;
+  /** Empty: the chunk names none. */
+  serviceTier = '';
   failed = false;
   /** Where `"usage":null` stands, with the comma that goes with it. */
   nullUsageStart = -1;
@@ -42,6 +44,7 @@ export class ChoiceChunk extends ChoiceReader {
     this.clear();
     this.usage = undefined;
     this.ownUsage = false;
+    this.serviceTier = '';
     this.failed = false;
     this.nullUsageStart = -1;
     const head: { -readonly [Name in keyof ChunkHead]: ChunkHead[Name] } = {
@@ -67,6 +70,9 @@ export class ChoiceChunk extends ChoiceReader {
           break;
         case 'system_fingerprint':
           head.systemFingerprint = this.#raw(wantsHead);
+          break;
+        case 'service_tier':
+          this.serviceTier = cursor.string() ? cursor.decoded() : '';
           break;
         case 'choices':
           this.readChoices();

@@ -29,6 +29,7 @@ export class ResponseEvent {
   response: RawJson | undefined;
   usage: UsageNumbers | undefined;
   responseModel = '';
+  serviceTier = '';
   /** Name of the tool that an item calls, which the model writes too. */
   nameStart = 0;
   nameEnd = 0;
@@ -61,6 +62,7 @@ export class ResponseEvent {
     this.response = undefined;
     this.usage = undefined;
     this.responseModel = '';
+    this.serviceTier = '';
     this.nameStart = 0;
     this.nameEnd = 0;
   }
@@ -147,10 +149,12 @@ export class ResponseEvent {
     while (cursor.nextMember()) {
       if (cursor.key === 'usage') {
         this.usage = readNumbers(cursor);
-      } else if (cursor.key !== 'model') {
+      } else if (cursor.key === 'model') {
+        this.responseModel = cursor.string() ? cursor.decoded() : '';
+      } else if (cursor.key === 'service_tier') {
+        this.serviceTier = cursor.string() ? cursor.decoded() : '';
+      } else {
         cursor.skip();
-      } else if (cursor.string()) {
-        this.responseModel = cursor.decoded();
       }
     }
     if (!cursor.broken) {

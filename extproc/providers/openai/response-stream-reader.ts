@@ -159,6 +159,10 @@ export class ResponseStreamReader extends TemplatedReader<ResponseDeltaForm, Res
       return { type: 'created', response: EVENT.response };
     }
     const state = ENDS[type];
+    // Before the end, the tier is the one that was asked for.
+    if (state !== undefined) {
+      this.serviceTier = EVENT.serviceTier || undefined;
+    }
     if (state === undefined) {
       return undefined;
     }

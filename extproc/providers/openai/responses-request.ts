@@ -39,6 +39,7 @@ export const responsesShape: Shape = {
   object: {
     model: VALUE,
     stream: VALUE,
+    service_tier: VALUE,
     background: VALUE,
     max_output_tokens: VALUE,
     previous_response_id: VALUE,
@@ -112,6 +113,7 @@ export function readResponsesRequest(body: ScannedBody): RequestFacts | Failure 
   const fields = new BodyFields(body);
   const model = fields.model();
   const stream = fields.flag('stream');
+  const serviceTier = fields.text('service_tier');
   const background = fields.flag('background');
   const asked = fields.bound('max_output_tokens', LEAST_OUTPUT_TOKENS);
   if (fields.problem !== undefined) {
@@ -139,6 +141,7 @@ export function readResponsesRequest(body: ScannedBody): RequestFacts | Failure 
   return {
     model,
     stream,
+    ...(serviceTier !== undefined && { serviceTier }),
     choices: 1,
     ...(asked === undefined ? {} : { askedOutputTokens: asked }),
     leastOutputTokens: LEAST_OUTPUT_TOKENS,

@@ -17,6 +17,7 @@ const PARTS: Shape = { items: { object: { text: TEXT, refusal: TEXT } } };
 const documentShape: Shape = {
   object: {
     model: { value: true },
+    service_tier: { value: true },
     usage: OPENAI_USAGE_SHAPE,
     output: {
       items: { object: { content: PARTS, summary: PARTS, name: TEXT, arguments: TEXT, input: TEXT, code: TEXT } },
@@ -39,7 +40,12 @@ export const responses: ClientApi = {
   response: (_request, options) =>
     responseAdapter({
       unary: () =>
-        unaryReader({ shape: documentShape, model: 'model', usage: (numbers) => openAiUsage(below(numbers, 'usage')) }),
+        unaryReader({
+          shape: documentShape,
+          model: 'model',
+          serviceTier: 'service_tier',
+          usage: (numbers) => openAiUsage(below(numbers, 'usage')),
+        }),
       reader: () => new ResponseStreamReader(options),
       writer: () => new ResponseStreamWriter(options),
     }),

@@ -36,6 +36,8 @@ const USAGE: Usage = {
   reasoningOutput: 0,
   audioInput: 0,
   audioOutput: 0,
+  imageInput: 0,
+  imageOutput: 0,
 };
 
 describe('streams of tokens', () => {

@@ -66,6 +66,7 @@ function wholeGeneration(): UnaryReader {
 
 class WholeGeneration implements UnaryReader {
   readonly responseModel = undefined;
+  readonly serviceTier = undefined;
   broken = false;
   readonly #scanner = newScanner(documentShape, { purpose: 'answer' });
   #begun = false;

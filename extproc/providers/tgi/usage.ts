@@ -21,5 +21,7 @@ export function generationUsage(details: UsageNumbers, prefillTokens = 0, otherO
     reasoningOutput: 0,
     audioInput: 0,
     audioOutput: 0,
+    imageInput: 0,
+    imageOutput: 0,
   };
 }

@@ -42,6 +42,8 @@ const usage = {
   reasoningOutput: 1,
   audioInput: 0,
   audioOutput: 0,
+  imageInput: 0,
+  imageOutput: 0,
 };
 
 function record(requestId: string, timeMs = Date.now()): UsageRecord {

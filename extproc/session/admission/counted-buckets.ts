@@ -21,7 +21,7 @@ export function countedBuckets(
   if (!isMetered) {
     return buckets.filter(({ quota }) => quota.limit.type !== 'Cost');
   }
-  const prices = choice.modelFacts?.prices;
+  const prices = choice.prices;
   const isPriced = prices !== undefined && covers(prices, choice.facts.hasOutput);
   const counted: BucketRef[] = [];
   for (const bucket of buckets) {

@@ -3,6 +3,7 @@ import type { ModelPrices } from '../../../contract/tokens.ts';
 import { type Failure, isFailure } from '../../errors.ts';
 import { type CompiledRule, speaks } from '../../policy/compile.ts';
 import type { ClientApi, ServedModel } from '../../providers/adapter.ts';
+import { pricesAt } from '../../quota/money.ts';
 import type { Request } from '../request.ts';
 import { findRule, modelFacts } from '../routing.ts';
 import type { GatewayReply } from './admission.ts';
@@ -12,12 +13,13 @@ export function listModels(
   request: Request,
   { providerApis, modelsBody }: ClientApi,
   callers: RuleCallers,
+  nowMs: number,
 ): Failure | GatewayReply {
   const entry = request.entry!;
   const find = (name: string): ServedModel | undefined => {
     const rule = findRule(entry, name, request.header);
     const usable = rule !== undefined && speaks(rule, providerApis) && callers.of(rule)?.mayUse(name) === true;
-    return usable ? servedModel(rule, name, providerApis) : undefined;
+    return usable ? servedModel(rule, name, providerApis, nowMs) : undefined;
   };
   const list = () =>
     entry
@@ -32,7 +34,12 @@ export function listModels(
  * Returns what is known of a model: the smallest limits of the backends that may serve it, and the
  * prices where all of them name the same ones.
  */
-function servedModel({ targets }: CompiledRule, name: string, providerApis: ClientApi['providerApis']): ServedModel {
+function servedModel(
+  { targets }: CompiledRule,
+  name: string,
+  providerApis: ClientApi['providerApis'],
+  nowMs: number,
+): ServedModel {
   const facts = targets
     .filter(({ weight, backendPolicy }) => weight > 0 && providerApis.includes(backendPolicy.schema))
     .map(({ backendPolicy, model }) => modelFacts(backendPolicy, model ?? name));
@@ -40,7 +47,7 @@ function servedModel({ targets }: CompiledRule, name: string, providerApis: Clie
     name,
     contextTokens: smallest(facts.map((known) => known?.contextTokens)),
     maxOutputTokens: smallest(facts.map((known) => known?.maxOutputTokens)),
-    prices: agreed(facts.map((known) => known?.prices)),
+    prices: agreed(facts.map((known) => known && pricesAt(known, nowMs))),
   };
 }
 

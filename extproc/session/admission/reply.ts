@@ -17,7 +17,8 @@ function replyTo(admission: Admission, nowMs: number, out: Action[]): StepResult
   const { request } = admission;
   const { endpoint } = request.found!;
   const callers = new RuleCallers(admission, nowMs);
-  const found = endpoint.kind === 'models' ? listModels(request, endpoint, callers) : quotasOfCaller(request, callers);
+  const found =
+    endpoint.kind === 'models' ? listModels(request, endpoint, callers, nowMs) : quotasOfCaller(request, callers);
   if (callers.pending !== undefined) {
     out.push({ type: 'verify-tokens', verified: callers.pending });
     return accessWait;

@@ -1,6 +1,7 @@
 /**
  * Reserves what the request may cost; the quota store may let it wait, or count its prompt first.
  */
+import { possiblePrices } from '../../quota/money.ts';
 import type { Demand } from '../../quota/store.ts';
 import { drawOn, drawsInput } from '../../quota/units.ts';
 import type { UsageSubject } from '../../quota/usage-record.ts';
@@ -55,11 +56,12 @@ function askStore(admission: Admission, nowMs: number, out: Action[]): StepResul
 function quotaDemand(admission: Admission, atMs: number): Demand {
   const { buckets, prepared, context } = admission;
   const { input, plan } = prepared ?? {};
-  const prices = prepared?.choice.modelFacts?.prices;
+  const { prices, facts } = prepared?.choice ?? {};
+  const possible = prices && possiblePrices(prices, facts?.serviceTier);
   return {
     id: context.newId(),
     atMs,
-    draws: buckets.map((bucket) => drawOn(bucket, prices, input?.most ?? 0)),
+    draws: buckets.map((bucket) => drawOn(bucket, possible, input?.most ?? 0)),
     inputTokens: input?.most ?? 0,
     inputCounted: input?.text !== undefined || !buckets.some(({ quota }) => drawsInput(quota)),
     ...input?.leastOfDemand,

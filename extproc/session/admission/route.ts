@@ -10,22 +10,22 @@ import { selectBackend } from './select-backend.ts';
 
 export const route: AdmissionStep = {
   name: 'route',
-  run(admission) {
+  run(admission, nowMs) {
     const { request } = admission;
     if (request.found === undefined) {
       return routePassthrough(admission);
     }
-    return request.complete ? routeBody(admission) : bodyWait;
+    return request.complete ? routeBody(admission, nowMs) : bodyWait;
   },
 };
 
 const bodyWait: AdmissionWait<BodyComplete> = {
   event: 'body-complete',
   cancel: undefined,
-  resume: routeBody,
+  resume: (admission, _event, nowMs) => routeBody(admission, nowMs),
 };
 
-function routeBody(admission: Admission): StepResult {
+function routeBody(admission: Admission, nowMs: number): StepResult {
   const { request, context } = admission;
   const { endpoint } = request.found!;
   const body = request.scanned();
@@ -43,7 +43,16 @@ function routeBody(admission: Admission): StepResult {
   if (refused !== undefined) {
     return refused;
   }
-  const choice = selectBackend(request.entry!, endpoint, facts, request.header, request.bodyBytes, healthy, random());
+  const choice = selectBackend(
+    request.entry!,
+    endpoint,
+    facts,
+    request.header,
+    request.bodyBytes,
+    healthy,
+    random(),
+    nowMs,
+  );
   if (isFailure(choice)) {
     return choice;
   }

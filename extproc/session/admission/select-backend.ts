@@ -1,10 +1,12 @@
 /** Chooses the rule and the backend of a request. Pure. */
 import type { ModelFacts, ProviderApi, Tokenizer } from '../../../contract/policy.ts';
+import type { ModelPrices } from '../../../contract/tokens.ts';
 import type { Conversion } from '../../conversion/converted-request.ts';
 import { conversionFor } from '../../conversion/registry.ts';
 import { type Failure, failure } from '../../errors.ts';
 import type { CompiledRule, CompiledTarget, CompiledVirtualHost } from '../../policy/compile.ts';
 import type { ClientApi, RequestFacts } from '../../providers/adapter.ts';
+import { pricesAt } from '../../quota/money.ts';
 import type { EstimateKey } from '../../record.ts';
 import { bodyTooLarge } from '../replies.ts';
 import { chooseTarget, findRule, modelFacts } from '../routing.ts';
@@ -18,6 +20,8 @@ export interface RoutingDecision {
   /** The model's name at the backend. */
   readonly backendModel: string;
   readonly modelFacts: ModelFacts | undefined;
+  /** In force when the request arrived. */
+  readonly prices: ModelPrices | undefined;
   /** A rule or the backend names the model, so it may be a label in metrics. */
   readonly modelIsKnown: boolean;
   readonly tokenizer: Tokenizer;
@@ -32,6 +36,7 @@ export function selectBackend(
   bodyBytes: number,
   healthy: (target: string) => boolean,
   random: number,
+  nowMs: number,
 ): RoutingDecision | Failure {
   const rule = findRule(entry, facts.model, header);
   if (rule === undefined) {
@@ -68,6 +73,7 @@ export function selectBackend(
     conversion: conversionFor(endpoint, target.backendPolicy.schema),
     backendModel,
     modelFacts: known,
+    prices: known && pricesAt(known, nowMs),
     modelIsKnown: isKnownModel(rule, known, facts.model),
     tokenizer: target.backendPolicy.tokenizer,
   };

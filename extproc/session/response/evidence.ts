@@ -6,6 +6,7 @@ export interface ResponseEvidence {
   readonly usage: Usage | undefined;
   readonly usageFinal: boolean;
   readonly responseModel: string | undefined;
+  readonly serviceTier: string | undefined;
   /** The response came to the end that its API defines. */
   readonly finished: boolean;
   /** Truncated at the end of a budget. */
@@ -40,6 +41,7 @@ export function unreadEvidence(unreadable: boolean, bytes: number, finished: boo
     usage: undefined,
     usageFinal: false,
     responseModel: undefined,
+    serviceTier: undefined,
     finished,
     truncated: false,
     unreadable,

@@ -232,6 +232,7 @@ export class StreamedResponse extends MeteredResponse {
       usage: reader.usage,
       usageFinal: reader.usageFinal,
       responseModel: reader.responseModel,
+      serviceTier: reader.serviceTier,
       finished: reader.state === 'finished',
       truncated: this.#truncated,
       unreadable: incoming.undecodable,

@@ -79,6 +79,7 @@ export class UnaryResponse extends MeteredResponse {
       usage: reader.usage,
       usageFinal: reader.usage !== undefined,
       responseModel: reader.responseModel,
+      serviceTier: reader.serviceTier,
       finished: this.ended,
       truncated: false,
       unreadable,
