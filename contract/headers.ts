@@ -27,6 +27,9 @@ export const PROVIDER_REQUEST_ID_HEADERS: readonly string[] = [
   'x-amzn-requestid',
 ];
 
+/** Where AWS names the type of an error. */
+export const AWS_ERROR_TYPE_HEADER = 'x-amzn-errortype';
+
 /**
  * Headers in which coding agents name their session and themselves: Claude Code
  * (https://code.claude.com/docs/en/llm-gateway-protocol) and Codex (`session_id`, in later versions
@@ -137,4 +140,9 @@ export const PROVIDER_HEADERS: readonly string[] = [
 export const LIMIT_HEADER_PREFIXES: readonly string[] = ['x-ratelimit-', 'anthropic-ratelimit-'];
 
 /** Prefixes of headers that belong to a provider's own API, on requests and responses. */
-export const CONVERTED_HEADER_PREFIXES: readonly string[] = [...LIMIT_HEADER_PREFIXES, 'anthropic-', 'openai-'];
+export const CONVERTED_HEADER_PREFIXES: readonly string[] = [
+  ...LIMIT_HEADER_PREFIXES,
+  'anthropic-',
+  'openai-',
+  AWS_ERROR_TYPE_HEADER,
+];

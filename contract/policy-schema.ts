@@ -143,7 +143,7 @@ const modelFacts = z.strictObject({
 
 const backend = z.strictObject({
   name: text,
-  schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI']),
+  schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock']),
   tokenizer,
   models: z.array(modelFacts),
 } satisfies Fields<BackendPolicy>);

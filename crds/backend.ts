@@ -119,7 +119,7 @@ const apiKey = z
       })
       .meta({
         description:
-          'The header that carries the key. Default: `authorization: Bearer KEY` for OpenAI and HuggingFaceTGI, `x-api-key: KEY` for Anthropic.',
+          'The header that carries the key. Default: `authorization: Bearer KEY` for OpenAI, HuggingFaceTGI and AWSBedrock, `x-api-key: KEY` for Anthropic.',
       })
       .optional(),
   })
@@ -280,6 +280,7 @@ const tokenizer = z
 /** The providers whose price lists Tallygate ships. */
 export const catalogNames = [
   'anthropic',
+  'aws',
   'cerebras',
   'deepseek',
   'fireworks',
@@ -296,9 +297,9 @@ export type CatalogName = (typeof catalogNames)[number];
 
 export const backendSpec = z
   .object({
-    schema: z
-      .enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI'])
-      .meta({ description: 'The API that the provider speaks.' }),
+    schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock']).meta({
+      description: 'The API that the provider speaks. AWSBedrock: Converse and ConverseStream.',
+    }),
     endpoint,
     pathPrefix: z
       .string()
@@ -306,7 +307,7 @@ export const backendSpec = z
       .regex(/^(\/[A-Za-z0-9._~-]+)*\/?$/, 'must be a path such as /openai/v1')
       .meta({
         description:
-          "The path of the provider's base URL, as its official client expects it. OpenAI: replaces /v1. Anthropic, HuggingFaceTGI: prepended to the path. Default: /v1 for OpenAI, empty otherwise.",
+          "The path of the provider's base URL, as its official client expects it. OpenAI: replaces /v1. Anthropic, HuggingFaceTGI, AWSBedrock: prepended to the path. Default: /v1 for OpenAI, empty otherwise.",
       })
       .optional(),
     credential: credential.optional(),

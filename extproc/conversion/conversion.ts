@@ -51,8 +51,8 @@ export interface ConversionProvider {
   meters?(request: RequestFacts, options: ResponseOptions): ResponseMeters;
   /** Returns what reads the contents of one response. */
   newDecoder(): AnswerDecoder;
-  /** Reads the body of an error response. */
-  readError(status: number, document: unknown): ProviderError;
+  /** Reads the body of an error response, whose type may be in a header (`x-amzn-errortype`). */
+  readError(status: number, document: unknown, type?: string): ProviderError;
 }
 
 export interface ConversionTarget {

@@ -91,8 +91,8 @@ export class ConvertedAnswer implements ResponseAdapter, ResponseConversion {
     return Buffer.concat([written, writer.end?.() ?? NOTHING]);
   }
 
-  error(status: number, bytes: Uint8Array): ConvertedError {
-    const error = this.#provider.readError(status, parsedJson(Buffer.from(bytes).toString()));
+  error(status: number, bytes: Uint8Array, type?: string): ConvertedError {
+    const error = this.#provider.readError(status, parsedJson(Buffer.from(bytes).toString()), type);
     const { dialect, overloadedStatus } = this.#client;
     return {
       status: error.kind === 'unavailable' ? overloadedStatus : error.status,

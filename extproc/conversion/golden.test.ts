@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parse, stringify } from 'yaml';
+import { awsEventStream } from '../../fixtures/aws-event-stream.ts';
 import { type ConversionCase, convertedCase, convertedDocument, convertedStream } from './testing.ts';
 
 interface GoldenCase extends Omit<ConversionCase, 'body'> {
@@ -13,7 +14,9 @@ interface GoldenCase extends Omit<ConversionCase, 'body'> {
   /** Answers of the provider: documents, streams as they are on the wire, errors. */
   readonly documents?: readonly object[];
   readonly streams?: readonly string[];
-  readonly errors?: readonly { readonly status: number; readonly body: unknown }[];
+  /** Streams of messages `{TYPE: PAYLOAD}`, which an AWS event stream holds. */
+  readonly messages?: readonly (readonly object[])[];
+  readonly errors?: readonly { readonly status: number; readonly type?: string; readonly body: unknown }[];
 }
 
 const folder = new URL('./testdata/', import.meta.url);
@@ -31,7 +34,7 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith('.in.yaml'
 }
 
 function converted(given: GoldenCase): object {
-  const { documents, streams, errors, request } = given;
+  const { documents, streams = given.messages?.map(awsEventStream), errors, request } = given;
   const made = convertedCase({ ...given, body: JSON.stringify(request) });
   if (typeof made === 'string') {
     return { refused: made };
@@ -48,7 +51,7 @@ function converted(given: GoldenCase): object {
     ...(errors && {
       errors: errors.map((each) => {
         const text = typeof each.body === 'string' ? each.body : JSON.stringify(each.body);
-        const error = newAdapter().conversion!.error(each.status, Buffer.from(text));
+        const error = newAdapter().conversion!.error(each.status, Buffer.from(text), each.type);
         return { status: error.status, body: shown(Buffer.from(error.body).toString()) };
       }),
     }),

@@ -4,6 +4,7 @@ import type { ClientApi } from '../providers/adapter.ts';
 import { messages } from '../providers/anthropic/messages.ts';
 import { chat } from '../providers/openai/chat.ts';
 import { anthropicProvider } from './anthropic/provider.ts';
+import { bedrockProvider } from './bedrock/provider.ts';
 import { chatClient } from './chat/client.ts';
 import type { ConversionClient, ConversionProvider } from './conversion.ts';
 import { Conversion } from './converted-request.ts';
@@ -19,6 +20,7 @@ const providers: Readonly<Partial<Record<ProviderApi, ConversionProvider>>> = {
   Anthropic: anthropicProvider,
   OpenAI: openAiProvider,
   HuggingFaceTGI: openAiProvider,
+  AWSBedrock: bedrockProvider,
 };
 
 const conversions = new Map<ClientApi, Map<ProviderApi, Conversion>>();

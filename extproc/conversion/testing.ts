@@ -6,6 +6,7 @@ import type { TextSink } from '../json/text-sink.ts';
 import type { ClientApi, RequestFacts, ResponseAdapter } from '../providers/adapter.ts';
 import { messages } from '../providers/anthropic/messages.ts';
 import { chat } from '../providers/openai/chat.ts';
+import { newAwsEventSplitter } from '../sse/aws-event-stream.ts';
 import { newEventSplitter } from '../sse/events.ts';
 import { conversionFor } from './registry.ts';
 
@@ -76,7 +77,7 @@ const NO_TEXT: TextSink = { text() {} };
 /** Returns what a client gets of a stream that arrives in these pieces. */
 export function convertedStream(adapter: ResponseAdapter, pieces: readonly Uint8Array[], sink = NO_TEXT): string {
   const { reader, writer } = adapter;
-  const splitter = newEventSplitter();
+  const splitter = adapter.framing === 'aws-event-stream' ? newAwsEventSplitter() : newEventSplitter();
   const sent: Uint8Array[] = [];
   const pass = (bytes: Uint8Array, start: number, end: number, part: 'none' | 'begun' | 'last') => {
     const facts =

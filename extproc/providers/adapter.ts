@@ -131,8 +131,8 @@ export interface ResponseAdapter {
   readonly conversion?: ResponseConversion | undefined;
 }
 
-/** `sse`: server-sent events. */
-export type Framing = 'sse';
+/** `sse`: server-sent events. `aws-event-stream`: binary messages. */
+export type Framing = 'sse' | 'aws-event-stream';
 
 /** Turns what a provider of another API sends into what the client expects. */
 export interface ResponseConversion {
@@ -142,8 +142,8 @@ export interface ResponseConversion {
   document(bytes: Uint8Array): Uint8Array | Failure;
   /** Returns the same as a complete stream, for a client that asked for one. */
   streamOf(bytes: Uint8Array): Uint8Array;
-  /** Returns an error response in the client's form. */
-  error(status: number, bytes: Uint8Array): ConvertedError;
+  /** Returns an error response in the client's form; `type` as a header has it. */
+  error(status: number, bytes: Uint8Array, type?: string): ConvertedError;
 }
 
 export interface ConvertedError {

@@ -39,5 +39,5 @@ function plainName(model: string): string {
   return name
     .slice(name.lastIndexOf('/') + 1)
     .replace(/^ft:/, '')
-    .replace(/^([a-z]+\.)?anthropic\./, '');
+    .replace(/^([a-z-]+\.)?anthropic\./, '');
 }

@@ -35,6 +35,7 @@ export const PROVIDER_NAMES: Readonly<Record<string, string>> = {
   OpenAI: 'openai',
   Anthropic: 'anthropic',
   HuggingFaceTGI: 'huggingface',
+  AWSBedrock: 'aws.bedrock',
 };
 
 /** In place of names that clients or providers choose freely. */

@@ -5,6 +5,7 @@
  */
 import {
   AGENT_ID_HEADERS,
+  AWS_ERROR_TYPE_HEADER,
   CERTIFICATE_ATTRIBUTES,
   CLIENT_HEADER_PREFIXES,
   CREDENTIAL_HEADERS,
@@ -46,6 +47,7 @@ const alwaysForwarded = [
   'content-encoding',
   'content-length',
   'content-type',
+  AWS_ERROR_TYPE_HEADER,
   ...PROVIDER_REQUEST_ID_HEADERS,
   ...AGENT_ID_HEADERS,
 ];

@@ -140,6 +140,6 @@ function toolResult({ callId, parts, isError, cache }: ToolResultPart, losses: L
 }
 
 /** Replaces characters that the API does not allow in ids. */
-function toolId(id: string): string {
+export function toolId(id: string): string {
   return id.replace(/[^\w-]/g, '_') || '_';
 }

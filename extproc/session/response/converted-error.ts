@@ -17,6 +17,7 @@ export class ConvertedErrorResponse extends MeteredResponse {
   readonly #conversion: ResponseConversion;
   readonly #providerStatus: number;
   readonly #headers: Headers;
+  readonly #type: string | undefined;
   #kept: Uint8Array[] = [];
   #keptBytes = 0;
 
@@ -26,12 +27,14 @@ export class ConvertedErrorResponse extends MeteredResponse {
     conversion: ResponseConversion,
     status: number,
     headers: Headers,
+    type: string | undefined,
   ) {
     super(context, incoming);
     this.#conversion = conversion;
     this.#providerStatus = status;
     this.status = conversion.error(status, NO_BYTES).status;
     this.#headers = headers;
+    this.#type = type;
     if (context.lease !== undefined) {
       context.lease.reclaimable = false;
     }
@@ -50,13 +53,13 @@ export class ConvertedErrorResponse extends MeteredResponse {
 
   /** An error without a body: the headers carry one. */
   withoutBody(out: Action[]): void {
-    const { body } = this.#conversion.error(this.#providerStatus, NO_BYTES);
+    const { body } = this.#conversion.error(this.#providerStatus, NO_BYTES, this.#type);
     out.push({ type: 'response-headers', mutation: { ...this.#mutation, body } });
     this.ended = true;
   }
 
   #send(out: Action[]): void {
-    const { body } = this.#conversion.error(this.#providerStatus, Buffer.concat(this.#kept));
+    const { body } = this.#conversion.error(this.#providerStatus, Buffer.concat(this.#kept), this.#type);
     this.#kept = [];
     out.push(
       { type: 'response-headers', mutation: this.#mutation },

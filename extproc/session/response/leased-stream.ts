@@ -6,6 +6,7 @@
 import type { TextSink } from '../../json/text-sink.ts';
 import type { EventFacts, EventReader, Framing, ResponseAdapter } from '../../providers/adapter.ts';
 import type { CountingWork, Holder } from '../../quota/store.ts';
+import { newAwsEventSplitter } from '../../sse/aws-event-stream.ts';
 import { type EventSplitter, newEventSplitter } from '../../sse/events.ts';
 import type { Meter } from '../../tokens/meter.ts';
 import type { EventPart, EventSink } from './client-stream.ts';
@@ -21,7 +22,10 @@ const COUNTED_EVENT_BYTES = 16 * 1024;
 /** No model writes this much in one event; a stream that does is ended. */
 const MAX_EVENT_BYTES = 2 * 1024 * 1024;
 
-const splitters: Readonly<Record<Framing, () => EventSplitter>> = { sse: newEventSplitter };
+const splitters: Readonly<Record<Framing, () => EventSplitter>> = {
+  sse: newEventSplitter,
+  'aws-event-stream': newAwsEventSplitter,
+};
 
 interface StoppedEvent {
   readonly bytes: Uint8Array;

@@ -1,5 +1,10 @@
 /** Reads the headers of a response and chooses how its body is handled. */
-import { DROPPED_HEADER, PROVIDER_REQUEST_ID_HEADERS, REPLY_HEADER } from '../../../contract/headers.ts';
+import {
+  AWS_ERROR_TYPE_HEADER,
+  DROPPED_HEADER,
+  PROVIDER_REQUEST_ID_HEADERS,
+  REPLY_HEADER,
+} from '../../../contract/headers.ts';
 import { isInflatable } from '../../compression/inflate.ts';
 import { envoyFailure, type Failure } from '../../errors.ts';
 import { firstHeader, type HeaderList, headerValues } from '../../exchange.ts';
@@ -124,7 +129,8 @@ function openConvertedError(
   const inflating = isInflatable(encoding);
   const incoming = new IncomingBody(true, inflating);
   const action: ActionOf<'response-headers'> = { type: 'response-headers', mutation: { set, remove } };
-  const handler = new ConvertedErrorResponse(metered, incoming, conversion, status, action);
+  const errorType = firstHeader(headers, AWS_ERROR_TYPE_HEADER);
+  const handler = new ConvertedErrorResponse(metered, incoming, conversion, status, action, errorType);
   if (endOfStream) {
     handler.withoutBody(out);
   } else if (inflating) {

@@ -28,7 +28,10 @@ const SHORTEST_WAIT_MS = 10;
 /** For a stream that is only read: its bytes reach the client as they arrive. */
 const NO_CLIENT: EventSink = { event() {}, flush() {} };
 
-const eventTooLong = failure('internal_error', 'An event of the provider exceeds 2 MB. Ask for shorter output.');
+const eventTooLong = failure(
+  'internal_error',
+  'An event of the provider is broken or too long. Ask for shorter output.',
+);
 
 export class StreamedResponse extends MeteredResponse {
   readonly #stream: LeasedStream;
