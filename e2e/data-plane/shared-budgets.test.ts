@@ -14,7 +14,7 @@ import { type Gateway, startGateway } from './support/gateway.ts';
 import { type Provider, startProvider } from './support/provider.ts';
 import { backend, type Document, quotaPolicy, route, teamQuota } from './support/resources.ts';
 import type { Seen } from './support/seen.ts';
-import { type Settlement, settlements, spend } from './support/shared-load.ts';
+import { ask, type Settlement, settlements, spend } from './support/shared-load.ts';
 import { type StoredWindow, type StorePair, skipWithoutRedis, startStorePair } from './support/store-pair.ts';
 import { waitFor } from './support/wait.ts';
 
@@ -154,6 +154,8 @@ async function runRound(incident: Incident, round: number): Promise<ExactnessRow
   const stored = await waitFor(
     'allowances that are given back',
     async () => {
+      // The store notices an ended allowance at the next exchange.
+      await Promise.all(teams.map((who) => ask(gateways[0]!, 'json', who, newRandom(seed)).catch(() => {})));
       const windows = (await store.windows().catch(() => [])).filter(({ key }) => !known.has(key));
       return windows.length > 0 && windows.every(({ spent, taken }) => spent === taken) && windows;
     },

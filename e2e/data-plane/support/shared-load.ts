@@ -51,7 +51,7 @@ export async function spend(
 }
 
 /** Sends one request. Of eight streams, one client leaves. */
-async function ask(
+export async function ask(
   gateway: Gateway,
   kind: 'stream' | 'json',
   { team, model }: SharedLoadOptions['teams'][number],
