@@ -143,7 +143,7 @@ const modelFacts = z.strictObject({
 
 const backend = z.strictObject({
   name: text,
-  schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock']),
+  schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI']),
   tokenizer,
   models: z.array(modelFacts),
 } satisfies Fields<BackendPolicy>);

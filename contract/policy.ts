@@ -10,7 +10,7 @@ import type { ModelPrices, PriceChange, TokenWeight } from './tokens.ts';
 export const POLICY_FORMAT_VERSION = 6;
 
 /** The provider API of a backend. */
-export type ProviderApi = 'OpenAI' | 'Anthropic' | 'HuggingFaceTGI' | 'AWSBedrock';
+export type ProviderApi = 'OpenAI' | 'Anthropic' | 'HuggingFaceTGI' | 'AWSBedrock' | 'GoogleGemini' | 'GCPVertexAI';
 
 export interface GatewayPolicy {
   readonly formatVersion: typeof POLICY_FORMAT_VERSION;

@@ -119,7 +119,7 @@ const apiKey = z
       })
       .meta({
         description:
-          'The header that carries the key. Default: `authorization: Bearer KEY` for OpenAI, HuggingFaceTGI and AWSBedrock, `x-api-key: KEY` for Anthropic.',
+          'The header that carries the key. Default: `authorization: Bearer KEY` for OpenAI, HuggingFaceTGI, AWSBedrock and GCPVertexAI, `x-api-key: KEY` for Anthropic, `x-goog-api-key: KEY` for GoogleGemini.',
       })
       .optional(),
   })
@@ -297,8 +297,9 @@ export type CatalogName = (typeof catalogNames)[number];
 
 export const backendSpec = z
   .object({
-    schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock']).meta({
-      description: 'The API that the provider speaks. AWSBedrock: Converse and ConverseStream.',
+    schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI']).meta({
+      description:
+        'The API that the provider speaks. AWSBedrock: Converse and ConverseStream. GoogleGemini, GCPVertexAI: generateContent.',
     }),
     endpoint,
     pathPrefix: z
@@ -307,7 +308,7 @@ export const backendSpec = z
       .regex(/^(\/[A-Za-z0-9._~-]+)*\/?$/, 'must be a path such as /openai/v1')
       .meta({
         description:
-          "The path of the provider's base URL, as its official client expects it. OpenAI: replaces /v1. Anthropic, HuggingFaceTGI, AWSBedrock: prepended to the path. Default: /v1 for OpenAI, empty otherwise.",
+          "The path of the provider's base URL, as its official client expects it. OpenAI: replaces /v1. GCPVertexAI: replaces /v1, as in /v1/projects/PROJECT/locations/LOCATION. All others: prepended to the path. Default: /v1 for OpenAI and GCPVertexAI, empty otherwise.",
       })
       .optional(),
     credential: credential.optional(),

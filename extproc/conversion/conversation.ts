@@ -153,7 +153,8 @@ export interface Sampling {
 
 /** `budget`: tokens at most. `adaptive`: the model decides. */
 export type ReasoningWish =
-  | { readonly type: 'off' | 'adaptive' }
+  | { readonly type: 'off' }
+  | { readonly type: 'adaptive' }
   | { readonly type: 'effort'; readonly effort: ReasoningEffort }
   | { readonly type: 'budget'; readonly tokens: number };
 

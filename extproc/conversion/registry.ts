@@ -8,6 +8,7 @@ import { bedrockProvider } from './bedrock/provider.ts';
 import { chatClient } from './chat/client.ts';
 import type { ConversionClient, ConversionProvider } from './conversion.ts';
 import { Conversion } from './converted-request.ts';
+import { geminiProvider } from './gemini/provider.ts';
 import { messagesClient } from './messages/client.ts';
 import { openAiProvider } from './openai/provider.ts';
 
@@ -21,6 +22,8 @@ const providers: Readonly<Partial<Record<ProviderApi, ConversionProvider>>> = {
   OpenAI: openAiProvider,
   HuggingFaceTGI: openAiProvider,
   AWSBedrock: bedrockProvider,
+  GoogleGemini: geminiProvider,
+  GCPVertexAI: geminiProvider,
 };
 
 const conversions = new Map<ClientApi, Map<ProviderApi, Conversion>>();

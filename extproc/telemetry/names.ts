@@ -36,6 +36,8 @@ export const PROVIDER_NAMES: Readonly<Record<string, string>> = {
   Anthropic: 'anthropic',
   HuggingFaceTGI: 'huggingface',
   AWSBedrock: 'aws.bedrock',
+  GoogleGemini: 'gcp.gemini',
+  GCPVertexAI: 'gcp.vertex_ai',
 };
 
 /** In place of names that clients or providers choose freely. */

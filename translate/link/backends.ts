@@ -2,7 +2,7 @@
 
 import { CLIENT_HEADERS, CREDENTIAL_HEADERS } from '../../contract/headers.ts';
 import { nanoUnits } from '../../contract/money.ts';
-import type { BackendPolicy, ModelFacts } from '../../contract/policy.ts';
+import type { BackendPolicy, ModelFacts, ProviderApi } from '../../contract/policy.ts';
 import type { ModelPrices, PriceChange, PriceTier, TokenPrices } from '../../contract/tokens.ts';
 import type { BackendSpec } from '../../crds/backend.ts';
 import type { AIBackend } from '../../crds/kinds.ts';
@@ -167,6 +167,15 @@ function tokenPrices(decimals: PricesSpec['perMillionTokens']): TokenPrices {
   return Object.fromEntries(kinds);
 }
 
+/** The headers of providers that take bare keys; the others take bearer tokens. */
+const keyHeaders: Readonly<Partial<Record<ProviderApi, string>>> = {
+  Anthropic: 'x-api-key',
+  GoogleGemini: 'x-goog-api-key',
+};
+
+/** These providers have their version at the start of all paths, as part of the base URL. */
+const VERSIONED: readonly ProviderApi[] = ['OpenAI', 'GCPVertexAI'];
+
 function credentialOf(
   backend: Located<AIBackend>,
   resources: ResourceIndex,
@@ -209,9 +218,10 @@ function credentialOf(
   if (header !== undefined) {
     return { header: header.name.toLowerCase(), value: secretText(header.prefix + key) };
   }
-  return backend.spec.schema === 'Anthropic'
-    ? { header: 'x-api-key', value: secretText(key) }
-    : { header: 'authorization', value: secretText(`Bearer ${key}`) };
+  const keyHeader = keyHeaders[backend.spec.schema];
+  return keyHeader === undefined
+    ? { header: 'authorization', value: secretText(`Bearer ${key}`) }
+    : { header: keyHeader, value: secretText(key) };
 }
 
 function rewriteOf(spec: BackendSpec): PathRewrite | undefined {
@@ -219,6 +229,6 @@ function rewriteOf(spec: BackendSpec): PathRewrite | undefined {
     return undefined;
   }
   const to = spec.pathPrefix.endsWith('/') ? spec.pathPrefix : `${spec.pathPrefix}/`;
-  const from = spec.schema === 'OpenAI' ? '/v1/' : '/';
+  const from = VERSIONED.includes(spec.schema) ? '/v1/' : '/';
   return to === from ? undefined : { from, to };
 }

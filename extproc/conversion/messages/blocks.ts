@@ -10,6 +10,7 @@ import type {
 import { recordOf, stringOf } from '../json-values.ts';
 import type { Losses } from '../losses.ts';
 import { RequestFields } from '../reader-fields.ts';
+import { readCallSignature } from './call-signature.ts';
 
 /** Reads a member that is a string or a list of blocks; `at` is the path of its object. */
 export function readBlocks(
@@ -22,7 +23,28 @@ export function readBlocks(
   if (content === undefined || typeof content === 'string') {
     return content ? [{ type: 'text', text: content }] : [];
   }
-  return fields.records(name).flatMap(({ object }, index) => readBlock(object, `${at}${name}[${index}]`, losses));
+  const parts = fields
+    .records(name)
+    .flatMap(({ object }, index) => readBlock(object, `${at}${name}[${index}]`, losses));
+  return withCallSignatures(parts);
+}
+
+/** Gives the signatures of tool calls, which blocks of thinking carry, back to their calls. */
+function withCallSignatures(parts: readonly ConversationPart[]): readonly ConversationPart[] {
+  let signature: string | undefined;
+  return parts.flatMap((part): readonly ConversationPart[] => {
+    const carried = part.type === 'reasoning' ? readCallSignature(part.signature) : undefined;
+    if (carried !== undefined) {
+      signature = carried;
+      return [];
+    }
+    if (part.type !== 'tool-call' || signature === undefined) {
+      return [part];
+    }
+    const signed = { ...part, signature };
+    signature = undefined;
+    return [signed];
+  });
 }
 
 function readBlock(block: JsonRecord, at: string, losses: Losses): readonly ConversationPart[] {

@@ -4,6 +4,7 @@ import type { Usage } from '../../usage.ts';
 import type { AnswerBlock, CollectedAnswer, FinishReason } from '../answer.ts';
 import type { JsonRecord } from '../conversation.ts';
 import { parsedRecord } from '../json-values.ts';
+import { callSignature } from './call-signature.ts';
 
 export const UNKNOWN_ID = 'msg_tallygate';
 
@@ -14,7 +15,7 @@ export function messageDocument(answer: CollectedAnswer, options: ResponseOption
   return Buffer.from(
     JSON.stringify({
       ...messageStart(id, answer.model ?? options.model),
-      content: blocks.map((block, index) => contentBlock(block, id, index)),
+      content: blocks.flatMap((block, index) => contentBlocks(block, id, index)),
       stop_reason: stopReason(answer.reason, answer.stop, called),
       stop_sequence: answer.stop ?? null,
       usage: messageUsage(usage),
@@ -67,19 +68,25 @@ export function messageUsage(usage: Usage | undefined): JsonRecord {
   };
 }
 
-function contentBlock(block: AnswerBlock, messageId: string, index: number): JsonRecord {
+/** Returns the block of thinking that carries the signature of the call after it. */
+function signatureBlock(signature: string | undefined): readonly JsonRecord[] {
+  return signature === undefined ? [] : [{ type: 'thinking', thinking: '', signature: callSignature(signature) }];
+}
+
+function contentBlocks(block: AnswerBlock, messageId: string, index: number): readonly JsonRecord[] {
   switch (block.type) {
     case 'text':
     case 'refusal':
-      return { type: 'text', text: block.text, citations: null };
+      return [{ type: 'text', text: block.text, citations: null }];
     case 'reasoning':
-      return { type: 'thinking', thinking: block.text, signature: block.signature ?? '' };
+      return [{ type: 'thinking', thinking: block.text, signature: block.signature ?? '' }];
     case 'redacted-reasoning':
-      return { type: 'redacted_thinking', data: block.data };
+      return [{ type: 'redacted_thinking', data: block.data }];
     case 'tool-call': {
       const text = block.arguments;
       const input = text.trim() === '' ? {} : (parsedRecord(text) ?? { INVALID_JSON: text });
-      return { type: 'tool_use', id: block.id || callId(messageId, index), name: block.name, input };
+      const id = block.id || callId(messageId, index);
+      return [...signatureBlock(block.signature), { type: 'tool_use', id, name: block.name, input }];
     }
     default:
       return block satisfies never;

@@ -7,6 +7,7 @@ import type { Usage } from '../../usage.ts';
 import type { AnswerPart, FinishReason } from '../answer.ts';
 import { AnswerWriter } from '../answer-writer.ts';
 import type { JsonRecord } from '../conversation.ts';
+import { callSignature } from './call-signature.ts';
 import { callId, messageStart, messageUsage, stopReason, UNKNOWN_ID } from './document.ts';
 
 type BlockKind = 'text' | 'thinking' | 'tool_use' | 'redacted_thinking';
@@ -47,8 +48,9 @@ export class MessagesWriter extends AnswerWriter {
         return this.#begin('redacted_thinking', { data: part.data }) + this.#close();
       case 'tool-call': {
         this.#called = true;
+        const before = this.#callSignature(part.signature);
         const id = part.id || callId(this.#id, this.#index + 1);
-        return this.#begin('tool_use', { id, name: part.name, input: {} });
+        return before + this.#begin('tool_use', { id, name: part.name, input: {} });
       }
       case 'arguments':
         return this.#open === 'tool_use' ? this.#delta({ type: 'input_json_delta', partial_json: part.text }) : '';
@@ -82,6 +84,15 @@ export class MessagesWriter extends AnswerWriter {
     }
     this.#started = true;
     return event({ type: 'message_start', message: messageStart(this.#id, this.#model) });
+  }
+
+  /** Clients echo signatures of thinking only, so a block of thinking carries that of a call. */
+  #callSignature(signature: string | undefined): string {
+    if (signature === undefined) {
+      return '';
+    }
+    const before = this.#open === 'thinking' ? this.#close() : '';
+    return before + this.#thinking({ type: 'signature_delta', signature: callSignature(signature) }) + this.#close();
   }
 
   #thinking(delta: JsonRecord): string {
