@@ -3,8 +3,8 @@
  * created, and no quota can take the room of others.
  *
  * Half of the table is divided evenly among the quotas. Of the other half, a quota may take as many
- * keys as are still free there: however many quotas are flooded with keys, something is left for
- * the next one. Only a new key of a quota without room is refused. A shared overflow bucket would
+ * keys as it leaves free: however many quotas are flooded with keys, something is left for the next
+ * one. Only a new key of a quota without room is refused. A shared overflow bucket would
  * let a key spend there now and have a whole budget later.
  */
 import type { Quota } from '../../contract/policy.ts';
