@@ -4,14 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import Anthropic from '@anthropic-ai/sdk';
 import fc from 'fast-check';
-import OpenAI from 'openai';
 import { reportedUsage } from '../../fixtures/exchange.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { ResponseAdapter } from '../providers/adapter.ts';
 import { eventsOf, exchanges, type ReadExchange } from '../providers/testing/recordings.ts';
 import { convertedCase, convertedDocument, convertedStream } from './testing.ts';
+import { readByAnthropic, readByOpenAi } from './testing-clients.ts';
 
 const requests = {
   chat: { model: 'm', messages: [{ role: 'user', content: 'Hi' }], stream_options: { include_usage: true } },
@@ -48,61 +47,6 @@ const converted: readonly Converted[] = exchanges().flatMap((exchange) => {
 const streams = converted.filter(({ exchange }) => exchange.stream);
 /** Streams that the provider ends with an error. */
 const failing = (name: string) => name.includes('error');
-
-/** What a client makes of an answer, in the terms of both APIs. */
-interface Answer {
-  readonly text: string;
-  readonly calls: readonly { readonly name: string; readonly input: unknown }[];
-  readonly input: number;
-  readonly output: number;
-}
-
-function fetchOf(body: string, contentType: string): () => Promise<Response> {
-  return async () => new Response(body, { headers: { 'content-type': contentType } });
-}
-
-/** Of a call that a budget ended, there is only a part. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text || '{}');
-  } catch {
-    return text;
-  }
-}
-
-async function readByOpenAi(body: string, stream: boolean): Promise<Answer> {
-  const fetch = fetchOf(body, stream ? 'text/event-stream' : 'application/json');
-  const client = new OpenAI({ apiKey: 'k', fetch, maxRetries: 0 });
-  const request = { model: 'm', messages: [] };
-  const { choices, usage } = stream
-    ? await client.chat.completions.stream(request).finalChatCompletion()
-    : await client.chat.completions.create(request);
-  const message = choices[0]?.message;
-  return {
-    text: (message?.content ?? '') + (message?.refusal ?? ''),
-    calls: (message?.tool_calls ?? []).flatMap((call) =>
-      // Mistral omits the type.
-      'function' in call ? [{ name: call.function.name, input: parsed(call.function.arguments) }] : [],
-    ),
-    input: usage?.prompt_tokens ?? 0,
-    output: usage?.completion_tokens ?? 0,
-  };
-}
-
-async function readByAnthropic(body: string, stream: boolean): Promise<Answer> {
-  const fetch = fetchOf(body, stream ? 'text/event-stream' : 'application/json');
-  const client = new Anthropic({ apiKey: 'k', fetch, maxRetries: 0 });
-  const request = { model: 'm', max_tokens: 1, messages: [] };
-  const { content, usage } = stream
-    ? await client.messages.stream(request).finalMessage()
-    : await client.messages.create(request);
-  return {
-    text: content.map((block) => (block.type === 'text' ? block.text : '')).join(''),
-    calls: content.flatMap((block) => (block.type === 'tool_use' ? [{ name: block.name, input: block.input }] : [])),
-    input: usage.input_tokens + (usage.cache_read_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0),
-    output: usage.output_tokens,
-  };
-}
 
 const readers = { chat: readByOpenAi, messages: readByAnthropic };
 const nativeReaders = { chat: readByAnthropic, messages: readByOpenAi };

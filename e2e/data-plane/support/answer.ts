@@ -39,9 +39,9 @@ export async function answer(
   if (behaviour.hostile !== undefined) {
     return sendHostile(response, record, behaviour.hostile, asked.stream, behaviour.seed);
   }
-  const out = new AnswerWriter(response, record, behaviour.encoding);
+  const out = new AnswerWriter(response, record, behaviour.encoding, asked.stream && dialect.binaryType !== undefined);
   const headers = {
-    'content-type': asked.stream ? 'text/event-stream' : 'application/json',
+    'content-type': asked.stream ? (dialect.binaryType ?? 'text/event-stream') : 'application/json',
     ...(behaviour.encoding && { 'content-encoding': behaviour.encoding }),
     ...(asked.stream ? {} : dialect.headers?.(plan)),
     'x-request-id': `mock-${record.id}`,
@@ -164,11 +164,13 @@ async function breakOff(response: http.ServerResponse, record: Seen, how: Failur
 class AnswerWriter {
   readonly #response: http.ServerResponse;
   readonly #record: Seen;
+  readonly #characters: BufferEncoding;
   readonly #compressor: (zlib.Gzip | zlib.BrotliCompress | zlib.ZstdCompress) | undefined;
 
-  constructor(response: http.ServerResponse, record: Seen, encoding: Behaviour['encoding']) {
+  constructor(response: http.ServerResponse, record: Seen, encoding: Behaviour['encoding'], isBinary: boolean) {
     this.#response = response;
     this.#record = record;
+    this.#characters = isBinary ? 'latin1' : 'utf8';
     this.#compressor = encoding && compressors[encoding]();
     this.#compressor?.pipe(response);
   }
@@ -181,11 +183,11 @@ class AnswerWriter {
       this.#record.answer += text;
     }
     if (this.#compressor !== undefined) {
-      this.#compressor.write(text);
+      this.#compressor.write(text, this.#characters);
       await new Promise<void>((resolve) => this.#compressor?.flush(() => resolve()));
       return;
     }
-    if (!this.#response.write(text)) {
+    if (!this.#response.write(text, this.#characters)) {
       await roomIn(this.#response);
     }
   }

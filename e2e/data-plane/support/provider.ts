@@ -10,13 +10,14 @@ import { answer } from './answer.ts';
 import type { Behaviour } from './behaviour.ts';
 import { chat } from './dialects/chat.ts';
 import { completions, embeddings } from './dialects/completions.ts';
+import { converse } from './dialects/converse.ts';
 import { asRecord, type MockDialect, type MockRequest } from './dialects/dialect.ts';
 import { countTokens, messages } from './dialects/messages.ts';
 import { responses } from './dialects/responses.ts';
 import { tgi } from './dialects/tgi.ts';
 import type { Seen } from './seen.ts';
 
-const dialects: readonly MockDialect[] = [chat, completions, embeddings, responses, messages, tgi];
+const dialects: readonly MockDialect[] = [chat, completions, embeddings, responses, messages, tgi, converse];
 const KEPT_BODY_BYTES = 1 << 20;
 const TOKENIZED_CHARS = 100_000;
 
@@ -112,7 +113,7 @@ async function handle(
     const asked = messages.read(asRecord(JSON.parse(text)), path);
     return send(response, record, 200, countTokens(inputTokensOf(asked)));
   }
-  const dialect = dialects.find((one) => one.paths.includes(path));
+  const dialect = dialects.find((one) => one.paths.includes(path) || one.matches?.(path));
   if (dialect === undefined || request.method !== 'POST') {
     return send(response, record, 200, { mock: 'passed through', method: request.method, path: request.url });
   }

@@ -61,7 +61,7 @@ export function encodeConverse(conversation: Conversation, target: ConversionTar
 
 /** Encodes a model's id. Dots alone would be a step in the path. */
 function pathSegment(model: string): string {
-  return /^\.*$/.test(model) ? 'unknown' : encodeURIComponent(model);
+  return /^\.*$/.test(model) ? 'unknown' : encodeURIComponent(model.toWellFormed());
 }
 
 function thinkingOf(conversation: Conversation, model: string, family: ModelFamily, losses: Losses): ThinkingPlan {

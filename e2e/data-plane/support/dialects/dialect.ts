@@ -41,6 +41,8 @@ export interface MockAnswer {
 
 export interface MockDialect {
   readonly paths: readonly string[];
+  /** Whether a path that has parameters is one of this API. */
+  readonly matches?: (path: string) => boolean;
   read(body: Readonly<Record<string, unknown>>, path: string): MockRequest;
   whole(answer: MockAnswer): unknown;
   opening(answer: MockAnswer): string;
@@ -48,6 +50,8 @@ export interface MockDialect {
   closing(answer: MockAnswer): string;
   error(status: number): unknown;
   headers?(answer: MockAnswer): Readonly<Record<string, string>>;
+  /** The content type of streams that are bytes; their text has one character a byte. */
+  readonly binaryType?: string;
 }
 
 /** Returns every string in a value, at any depth. */

@@ -1,0 +1,58 @@
+/** Reads converted answers with the official clients. */
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI from 'openai';
+
+/** What a client makes of an answer, in the terms of both APIs. */
+export interface ClientAnswer {
+  readonly text: string;
+  readonly calls: readonly { readonly name: string; readonly input: unknown }[];
+  readonly input: number;
+  readonly output: number;
+}
+
+function fetchOf(body: string, contentType: string): () => Promise<Response> {
+  return async () => new Response(body, { headers: { 'content-type': contentType } });
+}
+
+/** Of a call that a budget ended, there is only a part. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text || '{}');
+  } catch {
+    return text;
+  }
+}
+
+export async function readByOpenAi(body: string, stream: boolean): Promise<ClientAnswer> {
+  const fetch = fetchOf(body, stream ? 'text/event-stream' : 'application/json');
+  const client = new OpenAI({ apiKey: 'k', fetch, maxRetries: 0 });
+  const request = { model: 'm', messages: [] };
+  const { choices, usage } = stream
+    ? await client.chat.completions.stream(request).finalChatCompletion()
+    : await client.chat.completions.create(request);
+  const message = choices[0]?.message;
+  return {
+    text: (message?.content ?? '') + (message?.refusal ?? ''),
+    calls: (message?.tool_calls ?? []).flatMap((call) =>
+      // Mistral omits the type.
+      'function' in call ? [{ name: call.function.name, input: parsed(call.function.arguments) }] : [],
+    ),
+    input: usage?.prompt_tokens ?? 0,
+    output: usage?.completion_tokens ?? 0,
+  };
+}
+
+export async function readByAnthropic(body: string, stream: boolean): Promise<ClientAnswer> {
+  const fetch = fetchOf(body, stream ? 'text/event-stream' : 'application/json');
+  const client = new Anthropic({ apiKey: 'k', fetch, maxRetries: 0 });
+  const request = { model: 'm', max_tokens: 1, messages: [] };
+  const { content, usage } = stream
+    ? await client.messages.stream(request).finalMessage()
+    : await client.messages.create(request);
+  return {
+    text: content.map((block) => (block.type === 'text' ? block.text : '')).join(''),
+    calls: content.flatMap((block) => (block.type === 'tool_use' ? [{ name: block.name, input: block.input }] : [])),
+    input: usage.input_tokens + (usage.cache_read_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0),
+    output: usage.output_tokens,
+  };
+}
