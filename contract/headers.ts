@@ -133,6 +133,12 @@ export const PROVIDER_HEADERS: readonly string[] = [
   'access-control-expose-headers',
 ];
 
+/** The official clients count their retries of one request here. */
+export const RETRY_COUNT_HEADER = 'x-stainless-retry-count';
+
+/** Headers that failover reads, of requests and responses. */
+export const FAILOVER_HEADERS: readonly string[] = [RETRY_COUNT_HEADER, 'retry-after', 'retry-after-ms'];
+
 /**
  * Prefixes of a provider's rate-limit headers, which describe the account that all clients share.
  * extproc removes them when it sets its own.

@@ -16,6 +16,7 @@ import {
   type CostLimit,
   type CountLimit,
   endpointNames,
+  type Failover,
   type HeaderMatch,
   type KeyPart,
   type Limit,
@@ -68,6 +69,12 @@ const target = z.strictObject({
   priority: count,
 } satisfies Fields<Target>);
 
+const failover = z.strictObject({
+  on: z.array(z.enum(['ConnectFailure', '5xx', 'RateLimited', 'FirstTokenTimeout'])).min(1),
+  attempts: count,
+  cooldownMs: count,
+} satisfies Fields<Failover>);
+
 const rule = z.strictObject({
   route: text,
   name: text,
@@ -80,6 +87,7 @@ const rule = z.strictObject({
   maxRequestBodyBytes: count,
   firstTokenTimeoutMs: count.exactOptional(),
   unsupported: z.literal('Drop').exactOptional(),
+  failover: failover.exactOptional(),
 } satisfies Fields<Rule>);
 
 const passthrough = z.strictObject({

@@ -67,7 +67,20 @@ export interface Rule {
    * refused.
    */
   readonly unsupported?: 'Drop';
+  /** Absent: a failed backend rests only by outlier detection, and clients decide about retries. */
+  readonly failover?: Failover;
 }
+
+/** What makes a backend rest at once, and how its clients retry. */
+export interface Failover {
+  readonly on: readonly FailoverCause[];
+  /** How often a client may send one request in all. */
+  readonly attempts: number;
+  /** How long a failed backend rests if the provider names no time. */
+  readonly cooldownMs: number;
+}
+
+export type FailoverCause = 'ConnectFailure' | '5xx' | 'RateLimited' | 'FirstTokenTimeout';
 
 export interface HeaderMatch {
   /** Lower case. */

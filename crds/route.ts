@@ -114,6 +114,32 @@ const retries = z
       'Retries before the provider has started to respond: after failed connections and refused streams. Default: one retry. Bodies over 1 MiB are never retried.',
   });
 
+const failover = z
+  .object({
+    on: z
+      .array(z.enum(['ConnectFailure', '5xx', 'RateLimited', 'FirstTokenTimeout']))
+      .min(1)
+      .max(4)
+      .meta({
+        'x-kubernetes-list-type': 'set',
+        description:
+          'What makes a backend rest. ConnectFailure: no connection. 5xx: a status from 500 on, or no response. RateLimited: 429. FirstTokenTimeout: timeouts.firstToken has passed.',
+      })
+      .default(['ConnectFailure', '5xx', 'RateLimited', 'FirstTokenTimeout']),
+    attempts: z.int32().min(2).max(10).default(3).meta({
+      description:
+        'How often a client may send one request in all, by its own count (x-stainless-retry-count of the official clients).',
+    }),
+    cooldown: duration.default('30s').meta({
+      description:
+        'How long a failed backend rests. A Retry-After of the provider, or the reset of its spent rate limit, comes first; at most one hour.',
+    }),
+  })
+  .meta({
+    description:
+      "Failover by the client's own retry: a failed backend rests at once, and its error response asks the client to send the request again (x-should-retry), which another backend then serves. Needs several backends.",
+  });
+
 const rule = z
   .object({
     name: dnsLabel.meta({ description: "The rule's name in policies (`sectionName`), metrics and logs." }),
@@ -141,6 +167,7 @@ const rule = z
     ),
     timeouts: timeouts.optional(),
     retries: retries.optional(),
+    failover: failover.optional(),
     unsupported: z.enum(['Refuse', 'Drop']).default('Refuse').meta({
       description:
         "What happens to fields of a request that the backend's API does not have, where client and backend speak different APIs. Refuse: 400 that names the field. Drop: the provider does not get them, and the response header x-tallygate-dropped names them.",

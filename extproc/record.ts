@@ -1,6 +1,7 @@
 /**
  * The record of one finished request, from which the access line, metrics and spans are created.
  */
+import type { FailoverCause } from '../contract/policy.ts';
 import type { AuthenticationMethod, Caller } from './caller.ts';
 import type { Failure } from './errors.ts';
 import type { Interruption } from './interruption.ts';
@@ -38,6 +39,8 @@ export interface RequestRecord {
   readonly schema: string | undefined;
   /** Present where the backend speaks another API than the client. */
   readonly conversion: ConversionRecord | undefined;
+  /** Why the backend rests since this request. */
+  readonly failover: FailoverCause | undefined;
   readonly operation: Operation | undefined;
   readonly method: string;
   readonly path: string;

@@ -8,6 +8,7 @@ import {
   type VirtualHost,
 } from '../contract/policy.ts';
 import { policyLines } from '../contract/policy-text.ts';
+import type { RouteRule } from '../crds/route.ts';
 import { durationMs, sizeBytes } from '../crds/schema.ts';
 import { type AttachedPolicy, policiesOf } from './attachment/policy-kind.ts';
 import { accessEverywhere, accessNames, accessOf, policiesInUse } from './link/access-in-use.ts';
@@ -103,7 +104,17 @@ function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule,
     maxRequestBodyBytes: bodyBytes(route.route.spec.maxRequestBodySize, policies),
     ...(firstTokenTimeoutMs > 0 && { firstTokenTimeoutMs }),
     ...(rule.rule.unsupported === 'Drop' && { unsupported: rule.rule.unsupported }),
+    ...failoverOf(rule.rule),
   };
+}
+
+/** A rule with one backend has nothing to fail over to. */
+function failoverOf({ failover, backendRefs }: RouteRule): Pick<Rule, 'failover'> {
+  if (failover === undefined || backendRefs.filter(({ weight }) => weight > 0).length < 2) {
+    return {};
+  }
+  const { on, attempts, cooldown } = failover;
+  return { failover: { on, attempts, cooldownMs: durationMs(cooldown) } };
 }
 
 function passthroughPolicy({ route, passthrough, policies }: VirtualHostPassthrough): Passthrough {

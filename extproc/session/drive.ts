@@ -325,6 +325,9 @@ class Drive implements ExchangeHandler, BodyOwner {
       case 'health':
         health.saw(action.target, action.well, now());
         break;
+      case 'rest':
+        health.rest(action.target, action.ms, now());
+        break;
       case 'finish':
         this.#finish(action);
         break;

@@ -2,6 +2,8 @@
 import type { ResponseAdapter, ResponseOptions } from '../providers/adapter.ts';
 import { drawsTokens } from '../quota/units.ts';
 import type { Admission, Held } from './admission/admission.ts';
+import { hasOtherBackend } from './admission/select-backend.ts';
+import { attemptOf, type FailoverContext } from './failover.ts';
 import type { Action } from './protocol.ts';
 import { outputBound, type PreparedRequest, type Request } from './request.ts';
 import type { MeteredContext, ResponseContext } from './response/handler.ts';
@@ -42,25 +44,27 @@ function forwardCollected(
   if (lease !== undefined && prepared.plan.output.mode === 'lease') {
     lease.hold.holder = lease;
   }
+  const context: MeteredContext = {
+    adapter: adapterOf(request, prepared, { hideUsage, model: facts.model, createdMs: nowMs }),
+    newMeter: () => parts.newMeter(tokenizer, backendModel),
+    newSample: () => newTextSample(tokenizer, backendModel),
+    lease,
+    inputTokens: () => prepared.input.likely(),
+    hasOutput: facts.hasOutput,
+    streamed: facts.stream,
+    stage: parts.newStage?.(),
+    mayPassUnread: (encoding) => mayPassUnread(admission, prepared, encoding),
+  };
   return {
     phase: 'forwarded',
     sinceMs: nowMs,
     prepared,
     held,
     lease,
-    context: responseContext(admission, {
-      adapter: adapterOf(request, prepared, { hideUsage, model: facts.model, createdMs: nowMs }),
-      newMeter: () => parts.newMeter(tokenizer, backendModel),
-      newSample: () => newTextSample(tokenizer, backendModel),
-      lease,
-      inputTokens: () => prepared.input.likely(),
-      hasOutput: facts.hasOutput,
-      streamed: facts.stream,
-      stage: parts.newStage?.(),
-      mayPassUnread: (encoding) => mayPassUnread(admission, prepared, encoding),
-    }),
+    context: responseContext(admission, context, failoverOf(admission)),
     head: undefined,
     response: undefined,
+    failed: undefined,
   };
 }
 
@@ -107,9 +111,10 @@ export function uncountedResponse(admission: Admission, sinceMs: number | undefi
     prepared: isForwarded ? admission.prepared : undefined,
     held: isForwarded ? admission.held : undefined,
     lease: undefined,
-    context: responseContext(admission, undefined),
+    context: responseContext(admission, undefined, isForwarded ? failoverOf(admission) : undefined),
     head: undefined,
     response: undefined,
+    failed: undefined,
   };
 }
 
@@ -122,8 +127,23 @@ function isMetered({ found }: Request): boolean {
   return found?.endpoint.kind === 'metered';
 }
 
-function responseContext({ request, snapshots }: Admission, metered: MeteredContext | undefined): ResponseContext {
-  return { dialect: request.dialect, requestId: request.id, snapshots, metered };
+function responseContext(
+  { request, snapshots }: Admission,
+  metered: MeteredContext | undefined,
+  failover: FailoverContext | undefined,
+): ResponseContext {
+  return { dialect: request.dialect, requestId: request.id, snapshots, metered, failover };
+}
+
+function failoverOf({ request, prepared, context }: Admission): FailoverContext | undefined {
+  const failover = prepared?.choice.rule.rule.failover;
+  return (
+    failover && {
+      failover,
+      attempt: attemptOf(request.header),
+      hasOther: () => hasOtherBackend(request.found!.endpoint, prepared!.choice, context.healthy),
+    }
+  );
 }
 
 /**

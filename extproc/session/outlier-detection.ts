@@ -1,6 +1,7 @@
 /**
  * Outlier detection by the responses that this process sees: a target that fails three times in a
- * row is left out for ten seconds.
+ * row is left out for ten seconds. With failover, a target rests after one failure, for a time that
+ * its provider or the policy names.
  */
 
 const FAILURES_IN_A_ROW = 3;
@@ -8,6 +9,8 @@ const REST_MS = 10_000;
 
 export interface OutlierDetection {
   saw(target: string, well: boolean, nowMs: number): void;
+  /** Leaves the target out, also if requests that are in flight succeed. */
+  rest(target: string, forMs: number, nowMs: number): void;
   healthy(target: string, nowMs: number): boolean;
   /** Forgets targets that a new policy does not have. */
   keepOnly(targets: ReadonlySet<string>): void;
@@ -15,6 +18,7 @@ export interface OutlierDetection {
 
 export function newOutlierDetection(): OutlierDetection {
   const troubled = new Map<string, { failures: number; untilMs: number }>();
+  const resting = new Map<string, { readonly forMs: number; readonly untilMs: number }>();
   return {
     saw(target, well, nowMs) {
       if (well) {
@@ -28,17 +32,34 @@ export function newOutlierDetection(): OutlierDetection {
       }
       troubled.set(target, seen);
     },
+    rest(target, forMs, nowMs) {
+      const untilMs = nowMs + forMs;
+      if (untilMs > (resting.get(target)?.untilMs ?? 0)) {
+        resting.set(target, { forMs, untilMs });
+      }
+    },
     healthy(target, nowMs) {
-      const untilMs = troubled.get(target)?.untilMs ?? 0;
-      // If the clock was ahead, the end is too far in the future to be true.
-      return untilMs <= nowMs || untilMs > nowMs + REST_MS;
+      const rest = resting.get(target);
+      if (rest !== undefined) {
+        if (isLater(rest.untilMs, nowMs, rest.forMs)) {
+          return false;
+        }
+        resting.delete(target);
+      }
+      return !isLater(troubled.get(target)?.untilMs ?? 0, nowMs, REST_MS);
     },
     keepOnly(targets) {
-      for (const target of troubled.keys()) {
+      for (const target of [...troubled.keys(), ...resting.keys()]) {
         if (!targets.has(target)) {
           troubled.delete(target);
+          resting.delete(target);
         }
       }
     },
   };
+}
+
+/** If the clock was ahead, the end is too far in the future to be true. */
+function isLater(untilMs: number, nowMs: number, atMostMs: number): boolean {
+  return untilMs > nowMs && untilMs <= nowMs + atMostMs;
 }

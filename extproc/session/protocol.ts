@@ -114,6 +114,8 @@ export type ServiceAction =
   | { readonly type: 'start-timer'; readonly ms: number }
   | { readonly type: 'stop-timer' }
   | { readonly type: 'health'; readonly target: string; readonly well: boolean }
+  /** Leaves the target out for a while. */
+  | { readonly type: 'rest'; readonly target: string; readonly ms: number }
   | { readonly type: 'finish'; readonly settle: Settle | undefined; readonly record: RequestRecord };
 
 export interface Settle {

@@ -87,9 +87,7 @@ export function chooseTarget(
   random: number,
 ): CompiledTarget | undefined {
   const serves = ({ backendPolicy: { schema } }: CompiledTarget) => providerApis.includes(schema);
-  const able = targets.filter(
-    (target) => target.weight > 0 && (serves(target) || isConvertible(target.backendPolicy.schema)),
-  );
+  const able = ableTargets(targets, providerApis, isConvertible);
   if (able.length <= 1) {
     return able[0];
   }
@@ -107,6 +105,17 @@ export function chooseTarget(
     }
   }
   return group.at(-1);
+}
+
+/** Returns the targets that serve one of the APIs, or by a conversion. */
+export function ableTargets(
+  targets: readonly CompiledTarget[],
+  providerApis: readonly ProviderApi[],
+  isConvertible: (providerApi: ProviderApi) => boolean,
+): readonly CompiledTarget[] {
+  return targets.filter(
+    ({ weight, backendPolicy: { schema } }) => weight > 0 && (providerApis.includes(schema) || isConvertible(schema)),
+  );
 }
 
 /** The models of a backend by name; a price list has hundreds. */

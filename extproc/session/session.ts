@@ -9,6 +9,7 @@ import type { Interruption } from '../interruption.ts';
 import type { RequestRecord } from '../record.ts';
 import { Admission, type AdmissionEvent, type AdmissionResult, type BodyComplete } from './admission/admission.ts';
 import { admissionSteps } from './admission/steps.ts';
+import { type FailedAttempt, lateAttempt } from './failover.ts';
 import { firstTokenTimeoutMs, forward, uncountedResponse } from './forward.ts';
 import type { Action, EventOf, SessionEvent } from './protocol.ts';
 import {
@@ -184,11 +185,20 @@ export class Session {
       this.#repliedByEnvoy(event, out);
     }
     const forwarded = this.#forwarded!;
-    const { head, handler } = openResponse(forwarded.context, event, nowMs, out);
+    const { head, handler, failed } = openResponse(forwarded.context, event, nowMs, out);
     forwarded.head = head;
     forwarded.response = handler;
     if (forwarded.prepared !== undefined) {
       out.push({ type: 'health', target: forwarded.prepared.choice.target.id, well: isBackendWell(head) });
+    }
+    this.#rest(failed, out);
+  }
+
+  #rest(failed: FailedAttempt | undefined, out: Action[]): void {
+    const forwarded = this.#forwarded;
+    if (failed !== undefined && forwarded?.prepared !== undefined) {
+      forwarded.failed = failed.cause;
+      out.push({ type: 'rest', target: forwarded.prepared.choice.target.id, ms: failed.restMs });
     }
   }
 
@@ -212,10 +222,12 @@ export class Session {
 
   #firstTokenLate(nowMs: number, out: Action[]): void {
     const forwarded = this.#forwarded;
+    const failed = lateAttempt(forwarded?.context.failover);
+    this.#rest(failed, out);
     // Before the response headers Envoy accepts an immediate response and ends the upstream
     // request.
     if (forwarded !== undefined && forwarded.response === undefined) {
-      this.#reply(firstTokenLate, nowMs, out);
+      this.#reply({ ...firstTokenLate, ...(failed?.retry && { shouldRetry: failed.retry === 'now' }) }, nowMs, out);
     } else {
       forwarded?.response?.fail(firstTokenLate, out);
     }

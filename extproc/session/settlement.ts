@@ -181,6 +181,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     backend: choice?.target.backend,
     schema: choice?.target.backendPolicy.schema,
     conversion: conversionRecord(admission),
+    failover: forwarded?.failed,
     operation: request.found?.endpoint.operation,
     method: request.method,
     path: request.path,

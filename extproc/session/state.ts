@@ -1,5 +1,5 @@
 /** The context of a session, and its states, each with its data. */
-import type { Tokenizer } from '../../contract/policy.ts';
+import type { FailoverCause, Tokenizer } from '../../contract/policy.ts';
 import type { Meter } from '../tokens/meter.ts';
 import type { AdmissionContext, Held } from './admission/admission.ts';
 import type { PreparedRequest, RequestContext } from './request.ts';
@@ -33,6 +33,8 @@ export interface Forwarded {
   /** Present from the response headers on. */
   head: ResponseHead | undefined;
   response: ResponseHandler | undefined;
+  /** Why the backend rests since this attempt. */
+  failed: FailoverCause | undefined;
 }
 
 /** Replied to, complete, or abandoned; its record is written. */

@@ -53,6 +53,7 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   if (outcome.broken !== undefined) {
     line += backend(outcome.broken);
   }
+  line += text('failover', outcome.failover);
   line += `,"durationMs":${tenths(endMs - startMs)}`;
   if (outcome.stream && firstTokenMs !== undefined) {
     line += `,"firstTokenMs":${tenths(firstTokenMs - startMs)}`;

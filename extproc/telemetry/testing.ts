@@ -27,6 +27,7 @@ export const outcomeOfStream: RequestRecord = {
   backend: 'default/openai',
   schema: 'OpenAI',
   conversion: undefined,
+  failover: undefined,
   operation: 'chat',
   method: 'POST',
   path: '/v1/chat/completions',

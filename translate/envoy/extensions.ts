@@ -9,6 +9,7 @@ import {
   CERTIFICATE_ATTRIBUTES,
   CLIENT_HEADER_PREFIXES,
   CREDENTIAL_HEADERS,
+  FAILOVER_HEADERS,
   LIMIT_HEADER_PREFIXES,
   OWN_HEADER_PREFIX,
   PROVIDER_REQUEST_ID_HEADERS,
@@ -63,8 +64,10 @@ function forwardedHeaders(
   const keys = policiesOf(quotaPolicyKind, policies).flatMap(({ compiled }) =>
     compiled.quotas.flatMap(({ key }) => key),
   );
+  const rules = virtualHosts.flatMap((virtualHost) => virtualHost.rules);
   const names = [
-    ...virtualHosts.flatMap(({ rules }) => rules.flatMap(({ rule }) => rule.headers.map(({ name }) => name))),
+    ...rules.flatMap(({ rule }) => rule.headers.map(({ name }) => name)),
+    ...(rules.some(({ rule: { rule } }) => rule.failover !== undefined) ? FAILOVER_HEADERS : []),
     ...keys.flatMap((part) => ('name' in part ? [part.name] : [])),
     ...(authenticators.length > 0 ? CREDENTIAL_HEADERS : []),
     ...(authenticators.some((each) => each.type === 'JWT' && each.cookie !== undefined) ? ['cookie'] : []),

@@ -9,7 +9,7 @@ import type { ClientApi, RequestFacts } from '../../providers/adapter.ts';
 import { pricesAt } from '../../quota/money.ts';
 import type { EstimateKey } from '../../record.ts';
 import { bodyTooLarge } from '../replies.ts';
-import { chooseTarget, findRule, modelFacts } from '../routing.ts';
+import { ableTargets, chooseTarget, findRule, modelFacts } from '../routing.ts';
 
 export interface RoutingDecision {
   readonly rule: CompiledRule;
@@ -77,6 +77,17 @@ export function selectBackend(
     modelIsKnown: isKnownModel(rule, known, facts.model),
     tokenizer: target.backendPolicy.tokenizer,
   };
+}
+
+/** Whether another healthy target than the chosen one can serve the request. */
+export function hasOtherBackend(
+  endpoint: ClientApi,
+  { rule, target }: RoutingDecision,
+  healthy: (target: string) => boolean,
+): boolean {
+  const convertible = (providerApi: ProviderApi) => conversionFor(endpoint, providerApi) !== undefined;
+  const able = ableTargets(rule.targets, endpoint.providerApis, convertible);
+  return able.some(({ id }) => id !== target.id && healthy(id));
 }
 
 /** Whether a rule or its backend names the model, so that no client has invented it. */

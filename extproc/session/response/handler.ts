@@ -8,6 +8,7 @@ import type { Failure } from '../../errors.ts';
 import type { Dialect, ResponseAdapter } from '../../providers/adapter.ts';
 import type { BucketSnapshot } from '../../quota/store.ts';
 import type { Meter } from '../../tokens/meter.ts';
+import type { FailoverContext } from '../failover.ts';
 import type { Action, EventOf } from '../protocol.ts';
 import type { TextSample } from '../sample.ts';
 import type { ResponseEvidence } from './evidence.ts';
@@ -23,6 +24,8 @@ export interface ResponseContext {
    * replies.
    */
   readonly metered: MeteredContext | undefined;
+  /** Absent where the rule has no failover. */
+  readonly failover: FailoverContext | undefined;
 }
 
 export interface MeteredContext {

@@ -8,8 +8,9 @@ import {
 import { isInflatable } from '../../compression/inflate.ts';
 import { envoyFailure, type Failure } from '../../errors.ts';
 import { firstHeader, type HeaderList, headerValues } from '../../exchange.ts';
-import { type Interruption, interruptionOf } from '../../interruption.ts';
+import { interruptionOf } from '../../interruption.ts';
 import type { ResponseConversion } from '../../providers/adapter.ts';
+import { type FailedAttempt, failedAttempt, type ResponseOutcome, withRetry } from '../failover.ts';
 import { hideConvertedProvider, hideFromClient } from '../hidden-headers.ts';
 import type { Action, ActionOf, EventOf } from '../protocol.ts';
 import { idHeader, isLocalReply, limitHeaders, localReplyMutation } from '../replies.ts';
@@ -26,18 +27,15 @@ const BAD_GATEWAY = 502;
 
 type HeaderEntry = HeaderList[number];
 
-export interface ResponseHead {
-  readonly status: number;
-  /** The failure behind a local reply of Envoy. */
-  readonly failure: Failure | undefined;
-  /** Why Envoy replied in place of the backend. */
-  readonly interruption: Interruption | undefined;
+export interface ResponseHead extends ResponseOutcome {
   readonly providerRequestId: string | undefined;
 }
 
 export interface OpenedResponse {
   readonly head: ResponseHead;
   readonly handler: ResponseHandler;
+  /** Present where the backend must rest. */
+  readonly failed: FailedAttempt | undefined;
 }
 
 export function openResponse(
@@ -52,26 +50,26 @@ export function openResponse(
   const status = Number(firstHeader(headers, ':status'));
   if (isLocalReply(codeDetails, status, contentType)) {
     const problem = envoyFailure(status);
+    const head = localHead(status, problem, `- ${codeDetails}`);
+    const failed = failedAttempt(context.failover, head, headers, nowMs);
     const mutation = localReplyMutation(dialect, problem, snapshots, nowMs, requestId);
-    out.push({ type: 'response-headers', mutation });
-    return {
-      head: localHead(status, problem, `- ${codeDetails}`),
-      handler: unread(context, { ended: true, unreadable: false }),
-    };
+    out.push({ type: 'response-headers', mutation: withRetry(mutation, failed) });
+    return { head, handler: unread(context, { ended: true, unreadable: false }), failed };
   }
   const reply = status >= 500 ? firstHeader(headers, REPLY_HEADER) : undefined;
   const head = reply === undefined ? providerHead(status, headers) : localHead(status, envoyFailure(status), reply);
+  const failed = failedAttempt(context.failover, head, headers, nowMs);
   const counted = metered !== undefined && status >= 200 && status < 300;
   const encoding = counted ? encodingOf(headerValues(headers, 'content-encoding')) : '';
   const unreadable = encoding !== '' && !isInflatable(encoding);
   if (unreadable && !mayPassUnread(metered!, encoding)) {
     const refused = unreadableEncoding(encoding);
-    return { head, handler: unread(context, { ended: true, unreadable: true, refused }) };
+    return { head, handler: unread(context, { ended: true, unreadable: true, refused }), failed };
   }
   const readable = counted && !unreadable;
   const conversion = metered?.adapter.conversion;
   if (conversion !== undefined && (!readable || endOfStream)) {
-    return openConvertedError(context, metered!, event, head, nowMs, out);
+    return openConvertedError(context, metered!, event, { head, failed }, nowMs, out);
   }
   const relayed = readable && (metered.streamed || isEventStream(contentType) || conversion !== undefined);
   const inflating = readable && encoding !== '';
@@ -89,10 +87,11 @@ export function openResponse(
   if (conversion !== undefined) {
     convertHeaders(headers, conversion, metered!.streamed, { set, remove });
   }
-  const action: ActionOf<'response-headers'> = { type: 'response-headers', mutation: { set, remove } };
+  const mutation = withRetry({ set, remove }, failed);
+  const action: ActionOf<'response-headers'> = { type: 'response-headers', mutation };
   if (!readable) {
     out.push(action);
-    return { head, handler: unread(context, { ended: endOfStream, unreadable }) };
+    return { head, handler: unread(context, { ended: endOfStream, unreadable }), failed };
   }
   const incoming = new IncomingBody(relayed, inflating);
   const handler = new UndecidedResponse(metered, incoming);
@@ -100,13 +99,13 @@ export function openResponse(
   const { stage } = metered;
   if (conversion !== undefined && stage === undefined && !metered.streamed) {
     incoming.heldHeaders = action;
-    return { head, handler };
+    return { head, handler, failed };
   }
   if (stage !== undefined && stage.limits.bufferedBytes > 0 && !endOfStream) {
-    return { head, handler: new BufferedResponse(stage, handler, incoming, action) };
+    return { head, handler: new BufferedResponse(stage, handler, incoming, action), failed };
   }
   out.push(action);
-  return { head, handler };
+  return { head, handler, failed };
 }
 
 /** Opens an error of a provider that speaks another API, or a response without a body. */
@@ -114,7 +113,7 @@ function openConvertedError(
   { dialect, requestId, snapshots }: ResponseContext,
   metered: MeteredContext,
   { headers, endOfStream }: EventOf<'response-headers'>,
-  head: ResponseHead,
+  { head, failed }: Pick<OpenedResponse, 'head' | 'failed'>,
   nowMs: number,
   out: Action[],
 ): OpenedResponse {
@@ -128,15 +127,16 @@ function openConvertedError(
   const encoding = encodingOf(headerValues(headers, 'content-encoding'));
   const inflating = isInflatable(encoding);
   const incoming = new IncomingBody(true, inflating);
-  const action: ActionOf<'response-headers'> = { type: 'response-headers', mutation: { set, remove } };
   const errorType = firstHeader(headers, AWS_ERROR_TYPE_HEADER);
+  const mutation = withRetry({ set, remove }, failed);
+  const action: ActionOf<'response-headers'> = { type: 'response-headers', mutation };
   const handler = new ConvertedErrorResponse(metered, incoming, conversion, status, action, errorType);
   if (endOfStream) {
     handler.withoutBody(out);
   } else if (inflating) {
     out.push({ type: 'inflate', encoding });
   }
-  return { head: { ...head, status: handler.status }, handler };
+  return { head: { ...head, status: handler.status }, handler, failed };
 }
 
 /** Describes a converted body, and removes what describes the provider's. */

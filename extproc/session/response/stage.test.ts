@@ -63,7 +63,7 @@ function received({ exchange, streamed, events }: Response, stage: ResponseStage
     mayPassUnread: () => false,
   };
   const out: Action[] = [];
-  const context = { dialect: endpoint.dialect, requestId: 'r1', snapshots: [], metered };
+  const context = { dialect: endpoint.dialect, requestId: 'r1', snapshots: [], metered, failover: undefined };
   const opened = openResponse(
     context,
     { type: 'response-headers', headers: [[':status', '200']], endOfStream: false },

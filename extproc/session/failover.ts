@@ -1,0 +1,168 @@
+/**
+ * Failover by the client's own retry: a backend that failed rests at once, and its error response
+ * asks the client to send the request again, which the next backend then serves. Pure.
+ */
+import { RETRY_COUNT_HEADER } from '../../contract/headers.ts';
+import type { Failover, FailoverCause } from '../../contract/policy.ts';
+import type { Failure } from '../errors.ts';
+import { firstHeader, type HeaderList, type HeaderMutation } from '../exchange.ts';
+import { backendFailure, type Interruption } from '../interruption.ts';
+
+/** After this time a request tries the backend again, whatever its provider says. */
+const LONGEST_REST_MS = 3_600_000;
+
+/** Replaces the provider's wait, which concerns only the backend that rests. */
+const retryNow: HeaderList = [
+  ['x-should-retry', 'true'],
+  ['retry-after-ms', '1'],
+];
+
+/** How one request may fail over. */
+export interface FailoverContext {
+  readonly failover: Failover;
+  /** 1 for the first time that the client sends the request. */
+  readonly attempt: number;
+  /** Whether another healthy backend can serve the request. */
+  readonly hasOther: () => boolean;
+}
+
+/** How a response began. */
+export interface ResponseOutcome {
+  readonly status: number;
+  /** The failure behind a local reply of Envoy. */
+  readonly failure: Failure | undefined;
+  /** Why Envoy replied in place of the backend. */
+  readonly interruption: Interruption | undefined;
+}
+
+/** A backend that must rest. */
+export interface FailedAttempt {
+  /** Absent for a response that succeeded and spent the last of the provider's rate limit. */
+  readonly cause: FailoverCause | undefined;
+  readonly restMs: number;
+  /** What the client is told about a retry; absent: nothing beyond the provider's own headers. */
+  readonly retry: 'now' | 'never' | undefined;
+}
+
+/** Returns how often the client has sent the request, by its own count. */
+export function attemptOf(header: (name: string) => readonly string[]): number {
+  const [count = ''] = header(RETRY_COUNT_HEADER);
+  return /^\d{1,3}$/.test(count) ? Number(count) + 1 : 1;
+}
+
+/** Reads the headers of a response. Returns undefined where its backend need not rest. */
+export function failedAttempt(
+  context: FailoverContext | undefined,
+  outcome: ResponseOutcome,
+  headers: HeaderList,
+  nowMs: number,
+): FailedAttempt | undefined {
+  if (context === undefined) {
+    return undefined;
+  }
+  const { on, cooldownMs } = context.failover;
+  const cause = causeOf(outcome);
+  if (cause === undefined) {
+    const spentMs = outcome.failure === undefined ? spentForMs(headers, nowMs) : undefined;
+    return spentMs === undefined ? undefined : { cause, restMs: bounded(spentMs), retry: undefined };
+  }
+  if (!on.includes(cause)) {
+    return undefined;
+  }
+  const restMs = retryAfterMs(headers, nowMs) ?? spentForMs(headers, nowMs) ?? cooldownMs;
+  return { cause, restMs: bounded(restMs), retry: retryOf(context) };
+}
+
+/** The backend of a stream sent no token in time. */
+export function lateAttempt(context: FailoverContext | undefined): FailedAttempt | undefined {
+  if (context === undefined || !context.failover.on.includes('FirstTokenTimeout')) {
+    return undefined;
+  }
+  const { cooldownMs } = context.failover;
+  return { cause: 'FirstTokenTimeout', restMs: bounded(cooldownMs), retry: retryOf(context) };
+}
+
+/** Adds to an error response what the client is told about a retry. */
+export function withRetry(mutation: HeaderMutation, failed: FailedAttempt | undefined): HeaderMutation {
+  const { set = [], remove = [] } = mutation;
+  switch (failed?.retry) {
+    case 'now':
+      return { ...mutation, set: [...set, ...retryNow], remove: [...remove, 'retry-after'] };
+    case 'never':
+      return { ...mutation, set: [...set, ['x-should-retry', 'false']] };
+    default:
+      return mutation;
+  }
+}
+
+function retryOf({ failover, attempt, hasOther }: FailoverContext): FailedAttempt['retry'] {
+  if (attempt >= failover.attempts) {
+    return 'never';
+  }
+  return hasOther() ? 'now' : undefined;
+}
+
+function causeOf({ status, failure, interruption }: ResponseOutcome): FailoverCause | undefined {
+  if (status >= 500) {
+    const kind = interruption && backendFailure(interruption);
+    return kind === 'connect' || kind === 'tls' || kind === 'address' ? 'ConnectFailure' : '5xx';
+  }
+  // 429 in a local reply comes from a rate limit in Envoy, not from the backend.
+  return status === 429 && failure === undefined ? 'RateLimited' : undefined;
+}
+
+function bounded(restMs: number): number {
+  return Math.min(restMs, LONGEST_REST_MS);
+}
+
+/** Reads `retry-after` in seconds or as a date, and `retry-after-ms` of Azure and OpenAI. */
+function retryAfterMs(headers: HeaderList, nowMs: number): number | undefined {
+  const ms = firstHeader(headers, 'retry-after-ms') ?? '';
+  if (DECIMAL.test(ms)) {
+    return Number(ms);
+  }
+  const after = firstHeader(headers, 'retry-after') ?? '';
+  return DECIMAL.test(after) ? Number(after) * 1000 : untilDate(after, nowMs);
+}
+
+const DECIMAL = /^\d{1,9}(\.\d{1,9})?$/;
+
+/** `x-ratelimit-remaining-requests` of OpenAI, `anthropic-ratelimit-requests-remaining`. */
+const REMAINING = /^(?:x-ratelimit-remaining-(.+)|anthropic-ratelimit-(.+)-remaining)$/;
+
+/** Returns how long a rate limit of the provider stays spent, or undefined if none is. */
+function spentForMs(headers: HeaderList, nowMs: number): number | undefined {
+  let longest: number | undefined;
+  for (const [name, value] of headers) {
+    const [, openai, anthropic] = (value === '0' && REMAINING.exec(name)) || [];
+    const reset =
+      openai !== undefined
+        ? periodMs(firstHeader(headers, `x-ratelimit-reset-${openai}`) ?? '')
+        : anthropic && untilDate(firstHeader(headers, `anthropic-ratelimit-${anthropic}-reset`) ?? '', nowMs);
+    if (typeof reset === 'number') {
+      longest = Math.max(longest ?? 0, reset);
+    }
+  }
+  return longest;
+}
+
+const PERIOD = /^(?:\d{1,6}(?:\.\d{1,6})?(?:ms|h|m|s|d))+$/;
+const unitsMs: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
+
+/** Reads a period of OpenAI: `1s`, `6m0s`, `120ms`. */
+function periodMs(text: string): number | undefined {
+  if (text.length > 32 || !PERIOD.test(text)) {
+    return undefined;
+  }
+  let total = 0;
+  for (const [, amount, unit = ''] of text.matchAll(/([\d.]+)(ms|h|m|s|d)/g)) {
+    total += Number(amount) * unitsMs[unit]!;
+  }
+  return total;
+}
+
+/** Returns undefined for a text that is no date, or a date that has passed. */
+function untilDate(text: string, nowMs: number): number | undefined {
+  const ms = text.length <= 64 ? Date.parse(text) - nowMs : Number.NaN;
+  return ms > 0 ? ms : undefined;
+}
