@@ -56,6 +56,7 @@ describe('the OpenAI client before Bedrock', () => {
       [12, lastSeen().inputTokens, 12, 'provider'],
     );
     assert.match(record.line, /"convertedTo":"AWSBedrock"/);
+    assert.equal(result.id, `chatcmpl-${lastSeen().headers['x-request-id']}`);
     const { path, headers } = lastSeen();
     assert.equal(path, `/model/${encodeURIComponent(MODEL)}/converse`);
     assert.equal(headers['authorization'], `Bearer ${PROVIDER_KEY}`);
@@ -73,6 +74,7 @@ describe('the OpenAI client before Bedrock', () => {
     assert.equal(result.map((chunk) => chunk.choices[0]?.delta.content ?? '').join(''), wordsOf(30));
     assert.equal(result.at(-1)?.usage?.completion_tokens, 30);
     assert.deepEqual([record.outputTokens, record.source], [30, 'provider']);
+    assert.deepEqual(new Set(result.map(({ id }) => id)), new Set([`chatcmpl-${lastSeen().headers['x-request-id']}`]));
     assert.equal(lastSeen().path, `/model/${encodeURIComponent(MODEL)}/converse-stream`);
   });
 
@@ -110,6 +112,23 @@ describe('the OpenAI client before Bedrock', () => {
     assert.ok(lastSeen().outputTokens < 1_000);
   });
 
+  it('stops the provider by leaving a stream, and what has arrived is charged', async () => {
+    const { record } = await gateway.recordOf(async () => {
+      const stream = await openai.chat.completions.create(
+        { ...base, stream: true },
+        mock({ tokens: 2_000, paceMs: 2 }),
+      );
+      for await (const chunk of stream) {
+        if (chunk.choices[0]?.delta.content) {
+          break;
+        }
+      }
+      await waitFor('the provider to stop', () => lastSeen().abortedAtMs !== undefined);
+    });
+    assert.equal(record.source, 'estimated');
+    assert.ok((record.outputTokens ?? 0) > 0 && (record.outputTokens ?? 0) < 1_000, String(record.outputTokens));
+  });
+
   it('receives an error where the provider breaks its stream off', async () => {
     const fail = { when: 'in', how: 'close', chunks: 5 } as const;
     const { result, record } = await gateway.recordOf(() =>
@@ -140,6 +159,7 @@ describe('the Anthropic client before Bedrock', () => {
       assert.deepEqual([result.usage.output_tokens, record.outputTokens, record.source], [12, 12, 'provider']);
       assert.equal(result.usage.input_tokens, lastSeen().inputTokens);
     }
+    assert.notEqual(plain.result.id, streamed.result.id);
     assert.equal(JSON.parse(lastSeen().body).inferenceConfig.maxTokens, 500);
     assert.equal(lastSeen().headers['anthropic-version'], undefined);
   });

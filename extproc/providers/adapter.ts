@@ -115,6 +115,8 @@ export interface ResponseOptions {
   readonly templates?: boolean;
   /** The time of the request, for responses that carry one. */
   readonly createdMs?: number;
+  /** The id of the request, for responses to which the provider gives no id. */
+  readonly requestId?: string | undefined;
 }
 
 /**

@@ -45,7 +45,7 @@ function forwardCollected(
     lease.hold.holder = lease;
   }
   const context: MeteredContext = {
-    adapter: adapterOf(request, prepared, { hideUsage, model: facts.model, createdMs: nowMs }),
+    adapter: adapterOf(request, prepared, { hideUsage, model: facts.model, createdMs: nowMs, requestId: request.id }),
     newMeter: () => parts.newMeter(tokenizer, backendModel),
     newSample: () => newTextSample(tokenizer, backendModel),
     lease,

@@ -4,9 +4,12 @@ import type { Usage } from '../../usage.ts';
 import type { AnswerBlock, CollectedAnswer, FinishReason } from '../answer.ts';
 import type { JsonRecord } from '../conversation.ts';
 
+/** Clients choose the ids of requests. */
+const MAX_OWN_ID_CHARACTERS = 64;
+
 export function chatDocument(answer: CollectedAnswer, options: ResponseOptions): Uint8Array {
   const { blocks, usage } = answer;
-  const id = answer.id ?? UNKNOWN_ID;
+  const id = answer.id ?? ownId(options);
   const calls = blocks.filter((block) => block.type === 'tool-call');
   const reasoning = textOf(blocks, 'reasoning');
   const details = blocks.flatMap(reasoningDetail);
@@ -39,7 +42,10 @@ export function chatDocument(answer: CollectedAnswer, options: ResponseOptions):
   );
 }
 
-export const UNKNOWN_ID = 'chatcmpl-tallygate';
+/** An id for a response to which the provider gave none. */
+export function ownId({ requestId }: ResponseOptions): string {
+  return `chatcmpl-${requestId?.slice(0, MAX_OWN_ID_CHARACTERS) ?? 'tallygate'}`;
+}
 
 export function createdSeconds({ createdMs = 0 }: ResponseOptions): number {
   return Math.floor(createdMs / 1000);

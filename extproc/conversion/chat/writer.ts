@@ -7,15 +7,7 @@ import type { Usage } from '../../usage.ts';
 import type { AnswerPart } from '../answer.ts';
 import { AnswerWriter } from '../answer-writer.ts';
 import type { JsonRecord } from '../conversation.ts';
-import {
-  callId,
-  chatUsage,
-  createdSeconds,
-  finishReason,
-  reasoningDetail,
-  signedCall,
-  UNKNOWN_ID,
-} from './document.ts';
+import { callId, chatUsage, createdSeconds, finishReason, ownId, reasoningDetail, signedCall } from './document.ts';
 
 /**
  * Reasoning that is kept until its signature comes, because the client must echo both together.
@@ -26,7 +18,7 @@ const MAX_KEPT_CHARACTERS = 1 << 20;
 export class ChatWriter extends AnswerWriter {
   readonly #request: RequestFacts;
   readonly #options: ResponseOptions;
-  #id = UNKNOWN_ID;
+  #id: string;
   #model: string;
   #started = false;
   #calls = 0;
@@ -40,6 +32,7 @@ export class ChatWriter extends AnswerWriter {
     super();
     this.#request = request;
     this.#options = options;
+    this.#id = ownId(options);
     this.#model = options.model;
   }
 
@@ -89,7 +82,7 @@ export class ChatWriter extends AnswerWriter {
     if (this.#started) {
       return '';
     }
-    this.#id = id || UNKNOWN_ID;
+    this.#id = id || this.#id;
     this.#model = model || this.#options.model;
     return this.#delta({});
   }

@@ -6,11 +6,17 @@ import type { JsonRecord } from '../conversation.ts';
 import { parsedRecord } from '../json-values.ts';
 import { callSignature } from './call-signature.ts';
 
-export const UNKNOWN_ID = 'msg_tallygate';
+/** Clients choose the ids of requests. */
+const MAX_OWN_ID_CHARACTERS = 64;
+
+/** An id for a message to which the provider gave none. */
+export function ownId({ requestId }: ResponseOptions): string {
+  return `msg_${requestId?.slice(0, MAX_OWN_ID_CHARACTERS) ?? 'tallygate'}`;
+}
 
 export function messageDocument(answer: CollectedAnswer, options: ResponseOptions): Uint8Array {
   const { usage, blocks } = answer;
-  const id = answer.id ?? UNKNOWN_ID;
+  const id = answer.id ?? ownId(options);
   const called = blocks.some(({ type }) => type === 'tool-call');
   return Buffer.from(
     JSON.stringify({

@@ -8,13 +8,13 @@ import type { AnswerPart, FinishReason } from '../answer.ts';
 import { AnswerWriter } from '../answer-writer.ts';
 import type { JsonRecord } from '../conversation.ts';
 import { callSignature } from './call-signature.ts';
-import { callId, messageStart, messageUsage, stopReason, UNKNOWN_ID } from './document.ts';
+import { callId, messageStart, messageUsage, ownId, stopReason } from './document.ts';
 
 type BlockKind = 'text' | 'thinking' | 'tool_use' | 'redacted_thinking';
 
 export class MessagesWriter extends AnswerWriter {
   readonly #options: ResponseOptions;
-  #id = UNKNOWN_ID;
+  #id: string;
   #model: string;
   #started = false;
   #index = -1;
@@ -28,13 +28,14 @@ export class MessagesWriter extends AnswerWriter {
   constructor(options: ResponseOptions) {
     super();
     this.#options = options;
+    this.#id = ownId(options);
     this.#model = options.model;
   }
 
   protected override part(part: Exclude<AnswerPart, { type: 'error' }>): string {
     switch (part.type) {
       case 'start':
-        this.#id = this.#started ? this.#id : part.id || UNKNOWN_ID;
+        this.#id = this.#started ? this.#id : part.id || this.#id;
         this.#model = this.#started ? this.#model : part.model || this.#options.model;
         return this.#start();
       case 'text':
