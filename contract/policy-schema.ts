@@ -151,7 +151,8 @@ const modelFacts = z.strictObject({
 
 const backend = z.strictObject({
   name: text,
-  schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI']),
+  schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI', 'AzureOpenAI']),
+  azureApiVersion: text.exactOptional(),
   tokenizer,
   models: z.array(modelFacts),
 } satisfies Fields<BackendPolicy>);

@@ -10,7 +10,14 @@ import type { ModelPrices, PriceChange, TokenWeight } from './tokens.ts';
 export const POLICY_FORMAT_VERSION = 6;
 
 /** The provider API of a backend. */
-export type ProviderApi = 'OpenAI' | 'Anthropic' | 'HuggingFaceTGI' | 'AWSBedrock' | 'GoogleGemini' | 'GCPVertexAI';
+export type ProviderApi =
+  | 'OpenAI'
+  | 'Anthropic'
+  | 'HuggingFaceTGI'
+  | 'AWSBedrock'
+  | 'GoogleGemini'
+  | 'GCPVertexAI'
+  | 'AzureOpenAI';
 
 export interface GatewayPolicy {
   readonly formatVersion: typeof POLICY_FORMAT_VERSION;
@@ -123,6 +130,8 @@ export interface BackendPolicy {
   /** `NAMESPACE/BACKEND`. */
   readonly name: string;
   readonly schema: ProviderApi;
+  /** Of AzureOpenAI: `preview` or a date; absent: the v1 API. */
+  readonly azureApiVersion?: string;
   readonly tokenizer: Tokenizer;
   /** Facts about models; the first entry whose name (exact or glob) matches applies. */
   readonly models: readonly ModelFacts[];

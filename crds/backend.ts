@@ -119,7 +119,7 @@ const apiKey = z
       })
       .meta({
         description:
-          'The header that carries the key. Default: `authorization: Bearer KEY` for OpenAI, HuggingFaceTGI, AWSBedrock and GCPVertexAI, `x-api-key: KEY` for Anthropic, `x-goog-api-key: KEY` for GoogleGemini.',
+          'The header that carries the key. Default: `authorization: Bearer KEY` for OpenAI, HuggingFaceTGI, AWSBedrock and GCPVertexAI, `x-api-key: KEY` for Anthropic, `x-goog-api-key: KEY` for GoogleGemini, `api-key: KEY` for AzureOpenAI.',
       })
       .optional(),
   })
@@ -281,6 +281,7 @@ const tokenizer = z
 export const catalogNames = [
   'anthropic',
   'aws',
+  'azure',
   'cerebras',
   'deepseek',
   'fireworks',
@@ -295,12 +296,31 @@ export const catalogNames = [
 
 export type CatalogName = (typeof catalogNames)[number];
 
-export const backendSpec = z
+const azure = z
   .object({
-    schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI']).meta({
-      description:
-        'The API that the provider speaks. AWSBedrock: Converse and ConverseStream. GoogleGemini, GCPVertexAI: generateContent.',
-    }),
+    apiVersion: z
+      .string()
+      .max(32)
+      .regex(
+        /^(v1|preview|[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?)$/,
+        'must be v1, preview or a date such as "2024-10-21"',
+      )
+      .default('v1')
+      .meta({
+        description:
+          'v1: the v1 API, whose requests name the deployment in the body. preview: its preview features. A date: the API of that version, whose paths name the deployment; at least 2024-10-21.',
+      }),
+  })
+  .meta({ description: 'Settings of Azure OpenAI.' });
+
+const backendFields = z
+  .object({
+    schema: z
+      .enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI', 'AzureOpenAI'])
+      .meta({
+        description:
+          'The API that the provider speaks. AWSBedrock: Converse and ConverseStream. GoogleGemini, GCPVertexAI: generateContent.',
+      }),
     endpoint,
     pathPrefix: z
       .string()
@@ -308,9 +328,10 @@ export const backendSpec = z
       .regex(/^(\/[A-Za-z0-9._~-]+)*\/?$/, 'must be a path such as /openai/v1')
       .meta({
         description:
-          "The path of the provider's base URL, as its official client expects it. OpenAI: replaces /v1. GCPVertexAI: replaces /v1, as in /v1/projects/PROJECT/locations/LOCATION. All others: prepended to the path. Default: /v1 for OpenAI and GCPVertexAI, empty otherwise.",
+          "The path of the provider's base URL, as its official client expects it. OpenAI, AzureOpenAI: replaces /v1. GCPVertexAI: replaces /v1, as in /v1/projects/PROJECT/locations/LOCATION. All others: prepended to the path. Default: /v1 for OpenAI and GCPVertexAI, /openai/v1 for AzureOpenAI (/openai for a dated apiVersion), empty otherwise.",
       })
       .optional(),
+    azure: azure.optional(),
     credential: credential.optional(),
     catalog: z
       .enum(catalogNames)
@@ -329,5 +350,14 @@ export const backendSpec = z
     tokenizer: tokenizer.optional(),
   })
   .meta({ description: 'One provider endpoint and facts about its models.' });
+
+export const backendSpec = withRules(backendFields, [
+  {
+    cel: "self.schema == 'AzureOpenAI' || !has(self.azure)",
+    message: 'azure has no effect unless schema is AzureOpenAI: remove it, or correct schema',
+    field: 'azure',
+    holds: ({ schema, azure: settings }) => schema === 'AzureOpenAI' || settings === undefined,
+  },
+]);
 
 export type BackendSpec = z.output<typeof backendSpec>;

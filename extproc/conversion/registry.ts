@@ -21,6 +21,7 @@ const providers: Readonly<Partial<Record<ProviderApi, ConversionProvider>>> = {
   Anthropic: anthropicProvider,
   OpenAI: openAiProvider,
   HuggingFaceTGI: openAiProvider,
+  AzureOpenAI: openAiProvider,
   AWSBedrock: bedrockProvider,
   GoogleGemini: geminiProvider,
   GCPVertexAI: geminiProvider,

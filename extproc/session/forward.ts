@@ -1,5 +1,6 @@
 /** Sends an admitted request to its backend, and sets up how its response will be read. Pure. */
 import type { ResponseAdapter, ResponseOptions } from '../providers/adapter.ts';
+import { azurePath } from '../providers/azure/paths.ts';
 import { drawsTokens } from '../quota/units.ts';
 import type { Admission, Held } from './admission/admission.ts';
 import { hasOtherBackend } from './admission/select-backend.ts';
@@ -75,12 +76,13 @@ function sendRequest(
   askUsage: boolean,
   out: Action[],
 ): void {
-  const { facts, target } = prepared.choice;
+  const { facts, target, backendModel } = prepared.choice;
   const converted = prepared.converted?.finish(outputBound(prepared, held?.outputTokens));
   const pieces = converted ? [converted.body] : request.outgoing(prepared, held?.outputTokens, askUsage);
   const bodyBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
   const streamed = isMetered(request) && facts.stream;
-  const mutation = request.mutation(target.id, { streamed, bodyBytes, converted });
+  const path = azurePath(target.backendPolicy, converted?.path ?? request.path, backendModel) ?? converted?.path;
+  const mutation = request.mutation(target.id, { streamed, bodyBytes, path, converted });
   out.push({ type: 'request-headers', mutation });
   for (const [index, bytes] of pieces.entries()) {
     const endOfStream = index === pieces.length - 1 && !request.endedByTrailers;

@@ -245,10 +245,12 @@ export class Request {
     if (collected?.streamed) {
       set.push(['accept-encoding', 'identity']);
     }
+    if (collected?.path !== undefined) {
+      set.push([':path', collected.path]);
+    }
     if (collected?.converted !== undefined) {
-      const { path, headers } = collected.converted;
       hideClientApi(this.#headers, remove);
-      set.push([':path', path], ['content-type', 'application/json'], ...headers);
+      set.push(['content-type', 'application/json'], ...collected.converted.headers);
     }
     return { set, remove, clearRouteCache: true };
   }
@@ -275,6 +277,8 @@ export class Request {
 interface CollectedBody {
   readonly streamed: boolean;
   readonly bodyBytes: number;
+  /** Undefined: the client's. */
+  readonly path: string | undefined;
   readonly converted: ProviderRequest | undefined;
 }
 

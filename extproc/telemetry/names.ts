@@ -35,6 +35,7 @@ export const PROVIDER_NAMES: Readonly<Record<string, string>> = {
   OpenAI: 'openai',
   Anthropic: 'anthropic',
   HuggingFaceTGI: 'huggingface',
+  AzureOpenAI: 'azure.ai.openai',
   AWSBedrock: 'aws.bedrock',
   GoogleGemini: 'gcp.gemini',
   GCPVertexAI: 'gcp.vertex_ai',

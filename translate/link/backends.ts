@@ -82,9 +82,11 @@ export function linkBackends(
 
 function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
   const { encoding = 'Auto', factorPercent } = spec.tokenizer ?? {};
+  const { apiVersion = 'v1' } = spec.azure ?? {};
   return {
     name,
     schema: spec.schema,
+    ...(apiVersion !== 'v1' && { azureApiVersion: apiVersion }),
     tokenizer: { encoding, ...(factorPercent !== undefined && { factorPercent }) },
     models: modelFactsOf(spec),
   };
@@ -171,10 +173,11 @@ function tokenPrices(decimals: PricesSpec['perMillionTokens']): TokenPrices {
 const keyHeaders: Readonly<Partial<Record<ProviderApi, string>>> = {
   Anthropic: 'x-api-key',
   GoogleGemini: 'x-goog-api-key',
+  AzureOpenAI: 'api-key',
 };
 
 /** These providers have their version at the start of all paths, as part of the base URL. */
-const VERSIONED: readonly ProviderApi[] = ['OpenAI', 'GCPVertexAI'];
+const VERSIONED: readonly ProviderApi[] = ['OpenAI', 'GCPVertexAI', 'AzureOpenAI'];
 
 function credentialOf(
   backend: Located<AIBackend>,
@@ -224,11 +227,25 @@ function credentialOf(
     : { header: keyHeader, value: secretText(key) };
 }
 
+/** Providers whose base URL has another path than `/v1`, or none. */
 function rewriteOf(spec: BackendSpec): PathRewrite | undefined {
-  if (spec.pathPrefix === undefined) {
+  const prefix = spec.pathPrefix ?? defaultPrefix(spec);
+  if (prefix === undefined) {
     return undefined;
   }
-  const to = spec.pathPrefix.endsWith('/') ? spec.pathPrefix : `${spec.pathPrefix}/`;
+  const to = prefix.endsWith('/') ? prefix : `${prefix}/`;
   const from = VERSIONED.includes(spec.schema) ? '/v1/' : '/';
   return to === from ? undefined : { from, to };
+}
+
+/** extproc writes `/v1/deployments/…` for a dated API version. */
+function defaultPrefix({ schema, azure }: BackendSpec): string | undefined {
+  if (schema !== 'AzureOpenAI') {
+    return undefined;
+  }
+  return isDated(azure?.apiVersion) ? '/openai' : '/openai/v1';
+}
+
+function isDated(apiVersion = 'v1'): boolean {
+  return apiVersion !== 'v1' && apiVersion !== 'preview';
 }

@@ -8,6 +8,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { countTokens as tokensOf } from 'gpt-tokenizer/encoding/o200k_base';
 import { answer } from './answer.ts';
 import type { Behaviour } from './behaviour.ts';
+import { azureDialects, withoutDeployment } from './dialects/azure.ts';
 import { chat } from './dialects/chat.ts';
 import { completions, embeddings } from './dialects/completions.ts';
 import { converse } from './dialects/converse.ts';
@@ -17,7 +18,16 @@ import { responses } from './dialects/responses.ts';
 import { tgi } from './dialects/tgi.ts';
 import type { Seen } from './seen.ts';
 
-const dialects: readonly MockDialect[] = [chat, completions, embeddings, responses, messages, tgi, converse];
+const dialects: readonly MockDialect[] = [
+  chat,
+  completions,
+  embeddings,
+  responses,
+  messages,
+  tgi,
+  converse,
+  ...azureDialects,
+];
 const KEPT_BODY_BYTES = 1 << 20;
 const TOKENIZED_CHARS = 100_000;
 
@@ -108,7 +118,7 @@ async function handle(
   const own = request.headers['x-mock'];
   const behaviour: Behaviour = typeof own === 'string' ? { ...defaults, ...JSON.parse(own) } : defaults;
   const text = await bodyOf(request, record);
-  const path = (request.url ?? '').split('?')[0] ?? '';
+  const path = withoutDeployment((request.url ?? '').split('?')[0] ?? '');
   if (path === '/v1/messages/count_tokens') {
     const asked = messages.read(asRecord(JSON.parse(text)), path);
     return send(response, record, 200, countTokens(inputTokensOf(asked)));

@@ -14,7 +14,7 @@ export const chat: ClientApi = {
   path: '/v1/chat/completions',
   name: 'chat',
   operation: 'chat',
-  providerApis: ['OpenAI', 'HuggingFaceTGI'],
+  providerApis: ['OpenAI', 'HuggingFaceTGI', 'AzureOpenAI'],
   dialect: openAiDialect,
   kind: 'metered',
   shape: chatShape,

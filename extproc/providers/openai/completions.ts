@@ -90,7 +90,7 @@ export const completions: ClientApi = {
   path: '/v1/completions',
   name: 'completions',
   operation: 'text_completion',
-  providerApis: ['OpenAI', 'HuggingFaceTGI'],
+  providerApis: ['OpenAI', 'HuggingFaceTGI', 'AzureOpenAI'],
   dialect: openAiDialect,
   kind: 'metered',
   shape,

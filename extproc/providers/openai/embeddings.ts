@@ -62,7 +62,7 @@ export const embeddings: ClientApi = {
   path: '/v1/embeddings',
   name: 'embeddings',
   operation: 'embeddings',
-  providerApis: ['OpenAI'],
+  providerApis: ['OpenAI', 'AzureOpenAI'],
   dialect: openAiDialect,
   kind: 'metered',
   shape,

@@ -30,7 +30,7 @@ export const responses: ClientApi = {
   path: '/v1/responses',
   name: 'responses',
   operation: 'chat',
-  providerApis: ['OpenAI'],
+  providerApis: ['OpenAI', 'AzureOpenAI'],
   dialect: openAiDialect,
   kind: 'metered',
   shape: responsesShape,
