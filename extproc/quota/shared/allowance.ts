@@ -23,6 +23,13 @@ const MOST_ASKS_PER_MS = 2;
 const TOTALS_FRESH_MS = 500;
 /** What was spent is reported after this time, also while the allowance suffices. */
 const REPORT_MS = 1_000;
+/**
+ * Where less than this part of the limit is left in the store, a replica with something unused
+ * looks in every interval whether others lack units.
+ */
+const SCARCE_PART = 0.25;
+/** For so long, an answer that another replica lacks units is believed. */
+const WANTED_MS = 250;
 /** Intervals of traffic that an allowance covers in advance: about one second. */
 const INTERVALS_AHEAD = 4;
 /** After this number of intervals without traffic, everything unused is given back. */
@@ -63,6 +70,16 @@ export class Allowance {
   /** The clock of the window's record in the last answer. */
   #answeredClockMs = Number.NEGATIVE_INFINITY;
   #wasShort = false;
+  /** Whether the last answer left the replica with less than it needed, but with precedence. */
+  #hasPrecedence = false;
+  /** What the allowance had left as the pending request was sent. */
+  #askedRest = 0;
+  /** When units were given back last because another replica lacked them. */
+  #yieldedMs = Number.NEGATIVE_INFINITY;
+  /** Whether another replica lacked units by the last answer. */
+  #wasWanted = false;
+  /** Whether little was left in the store by the last answer. */
+  #isScarce = false;
   /** Open allowances of the window, by the last answer. */
   #replicas = 1;
   /** The limit of the policy in the last request. */
@@ -99,6 +116,11 @@ export class Allowance {
     return nowMs - this.#answeredMs < TOTALS_FRESH_MS && this.#spent + units > this.#limit;
   }
 
+  /** Whether another replica lacks units, so that nothing is kept in advance. */
+  isWanted(nowMs: number): boolean {
+    return this.#wasWanted && nowMs - this.#answeredMs < WANTED_MS;
+  }
+
   /** Measures the traffic of an interval. */
   measure({ used, held }: LocalUse): void {
     const level = used + held;
@@ -127,23 +149,28 @@ export class Allowance {
       return this.#pending;
     }
     const free = this.budget - used - held;
-    const ahead = Math.max(this.#flow * INTERVALS_AHEAD, need.usual);
+    const isWanted = this.isWanted(nowMs);
+    const ahead = Math.max(isWanted ? 0 : this.#flow * INTERVALS_AHEAD, need.usual);
     const isMissing = free < need.usual || free < ahead / 2;
-    const pauseMs = Math.max(SHORT_PAUSE_MS, this.#replicas / MOST_ASKS_PER_MS);
-    const grows = isMissing && (!this.#wasShort || nowMs - this.#answeredMs >= pauseMs);
-    const shrinks = isTick && free > 2 * ahead && this.#isUnused(used);
+    const grows = isMissing && (!(this.#wasShort || isWanted) || nowMs - this.#answeredMs >= this.#pauseMs);
+    const yields = isTick && isWanted && nowMs - this.#yieldedMs >= this.#pauseMs;
+    const shrinks = isTick && free > (yields ? 1 : 2) * ahead && this.#isUnused(used);
     const sinceMs = nowMs - this.#sentMs;
     const isStale = sinceMs >= TTL_MS / 3 && this.#isUnused(used);
-    const isUnreported =
-      !this.#isRefused &&
-      this.#spentOf(used) !== this.#reported &&
-      (this.#flow === 0 || (isTick && sinceMs >= REPORT_MS));
-    if (!grows && !shrinks && !isStale && !isUnreported && !this.#hasNews) {
+    const isDue = this.#flow === 0 || yields || (isTick && sinceMs >= REPORT_MS);
+    const isUnreported = !this.#isRefused && this.#spentOf(used) !== this.#reported && isDue;
+    const looks = isTick && this.#isScarce && free > 0 && sinceMs >= this.#pauseMs;
+    if (!grows && !shrinks && !isStale && !isUnreported && !looks && !this.#hasNews) {
       return undefined;
     }
     const number = ++this.#number;
     const spent = number === 1 ? 0 : this.#spentOf(used);
-    const target = Math.max(0, used + held + (grows || shrinks ? ahead : Math.max(0, free)) - this.#paid);
+    // While another replica is served first, a part that is too small here helps neither.
+    const isTooLittle = grows && isWanted && this.#wasShort && free < need.least;
+    const kept = isTooLittle ? 0 : grows || shrinks ? ahead : Math.max(0, free);
+    const target = Math.max(0, used + held + kept - this.#paid);
+    this.#askedRest = Math.max(0, this.budget - this.#paid - spent);
+    this.#yieldedMs = yields ? nowMs : this.#yieldedMs;
     const want = Math.max(0, target - spent);
     this.budget = Math.min(this.budget, this.#paid + spent + want);
     this.#askedMs = nowMs;
@@ -186,7 +213,12 @@ export class Allowance {
     this.#spent = answer.spent;
     this.#limit = answer.limit;
     this.#replicas = answer.replicas;
+    this.#wasWanted = answer.isWanted;
+    this.#isScarce = answer.limit - answer.taken < answer.limit * SCARCE_PART;
+    const lacks = answer.units - asked.spent - this.#askedRest < asked.least;
+    this.#hasPrecedence = lacks && !answer.isWanted;
     this.#take(answer, asked, isRecent);
+    this.#wasShort ||= lacks && answer.state === 'open';
   }
 
   /** The units that the store knows to be spent by this replica: reported, or charged in full. */
@@ -229,6 +261,11 @@ export class Allowance {
   /** Sends a change by the operator with the next request. */
   operate(operation: WindowOperation): void {
     this.#operations = [...this.#operations, operation];
+  }
+
+  /** The time between two requests while the store has too little. */
+  get #pauseMs(): number {
+    return this.#hasPrecedence ? SHORT_PAUSE_MS : Math.max(SHORT_PAUSE_MS, this.#replicas / MOST_ASKS_PER_MS);
   }
 
   #take({ state, units }: AllowanceAnswer, asked: AllowanceRequest, isRecent: boolean): void {

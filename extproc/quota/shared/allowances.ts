@@ -30,6 +30,8 @@ export const MAX_AHEAD_MS = 60_000;
  * one `ttlMs` + this.
  */
 export const KEPT_ENDED_MS = 60_000;
+/** For so long after each request, an allowance that lacks units keeps its precedence. */
+export const PRECEDENCE_MS = 150;
 
 /** A window of a bucket, as all replicas name it. */
 export interface SharedWindow {
@@ -73,7 +75,12 @@ export interface AllowanceRequest {
   readonly spent: number;
   /** Units wanted beyond `spent`: more than the allowance has left, or fewer to give some back. */
   readonly want: number;
-  /** What the replica lacks at the moment: granted before the end of a budget is shared out. */
+  /**
+   * Units that the replica lacks at the moment: granted before the end of a budget is shared out.
+   * An allowance that is granted less has precedence, unless another has: the store keeps for it
+   * the units that others give back, until it has its `least`, asks for less, or is silent for
+   * `PRECEDENCE_MS`.
+   */
   readonly least: number;
   /**
    * After this time without a request, the allowance ends. The same in all requests, so allowances
@@ -129,6 +136,8 @@ export interface AllowanceAnswer {
   readonly taken: number;
   /** Allowances that are open. */
   readonly replicas: number;
+  /** Whether another allowance has precedence: this one should give back what it does not need. */
+  readonly isWanted: boolean;
   /**
    * For a sliding window, after how long as many units are free as this exchange granted fewer than
    * `least`, if nothing else is spent: 0 if now, `slidingMs` if not by the segments alone. 0 for

@@ -7,6 +7,7 @@ import {
   KEPT_AFTER_END_MS,
   KEPT_ENDED_MS,
   MAX_AHEAD_MS,
+  PRECEDENCE_MS,
   type SharedWindow,
 } from './allowances.ts';
 
@@ -21,6 +22,13 @@ interface OpenAllowance {
   /** The answer to the last request that had an effect. */
   spentBefore: number;
   spentAfter: number;
+}
+
+/** The units that an allowance lacks, and until when it has precedence. */
+interface Precedence {
+  readonly allowance: string;
+  readonly units: number;
+  readonly endsMs: number;
 }
 
 /** What has become of the limit of a window. */
@@ -126,6 +134,7 @@ class WindowRecord {
   #openUnspent = 0;
   #debt = 0;
   #forgivenDebt = 0;
+  #first: Precedence | undefined;
   /** `spent` after the last exchange; of a sliding window the peak, and when it was reached. */
   #spentBefore = 0;
   #peakMs = Number.NEGATIVE_INFINITY;
@@ -184,6 +193,7 @@ class WindowRecord {
     copy.#openUnspent = this.#openUnspent;
     copy.#debt = this.#debt;
     copy.#forgivenDebt = this.#forgivenDebt;
+    copy.#first = this.#first;
     copy.#spentBefore = this.#spentBefore;
     copy.#peakMs = this.#peakMs;
     return copy;
@@ -230,6 +240,9 @@ class WindowRecord {
       this.#ended.delete(id);
     }
     this.#sliding?.expire(clockMs);
+    if (this.#first !== undefined && this.#first.endsMs <= clockMs) {
+      this.#first = undefined;
+    }
   }
 
   #end(id: string, { units, spent }: OpenAllowance): void {
@@ -282,21 +295,35 @@ class WindowRecord {
     this.#openSpent += more;
     this.#openUnspent += rest - unspent;
     this.#slide(more);
-    const granted = want <= rest ? want - rest : Math.min(want - rest, this.#share(least));
+    const granted = want <= rest ? want - rest : Math.min(want - rest, this.#share(id, least));
     this.#openUnspent += granted;
     allowance.units = allowance.spent + rest + granted;
     allowance.number = number;
     allowance.expiresMs = this.#clockMs + ttlMs;
     this.#remember(allowance, before);
+    this.#putFirst(id, least - Math.max(0, granted));
     return Math.max(0, granted);
   }
 
   /**
    * Near the end, each replica gets a part only, so that none is refused what others do not use.
    */
-  #share(least: number): number {
-    const free = Math.max(0, this.#limit - this.#taken);
+  #share(allowance: string, least: number): number {
+    const kept = this.#isWanted(allowance) ? this.#first!.units : 0;
+    const free = Math.max(0, this.#limit - this.#taken - kept);
     return Math.max(Math.min(least, free), Math.floor(free / 2 / this.#open.size));
+  }
+
+  /** Whether another allowance has precedence. */
+  #isWanted(allowance: string): boolean {
+    return this.#first !== undefined && this.#first.allowance !== allowance;
+  }
+
+  /** Notes what was not granted of the least that an allowance needs. */
+  #putFirst(allowance: string, units: number): void {
+    if (!this.#isWanted(allowance)) {
+      this.#first = units > 0 ? { allowance, units, endsMs: this.#clockMs + PRECEDENCE_MS } : undefined;
+    }
   }
 
   /** Notes how `spent` has changed since the exchange before. */
@@ -325,12 +352,14 @@ class WindowRecord {
   ): AllowanceAnswer {
     const spent = this.#spent;
     const totals = { limit: this.#limit, spent, spentBefore: spent, taken: this.#taken, replicas: this.#open.size };
+    const isWanted = this.#isWanted(allowance);
     return {
       allowance,
       number,
       state,
       units,
       ...totals,
+      isWanted,
       retryMs: this.#retryMs(Math.max(0, least - granted)),
       nowMs,
       clockMs: this.#clockMs,
@@ -354,6 +383,6 @@ function isNewer(one: SharedWindow, other: SharedWindow): boolean {
 }
 
 function refused({ allowance, number }: AllowanceRequest, nowMs: number): AllowanceAnswer {
-  const totals = { limit: 0, spent: 0, spentBefore: 0, taken: 0, replicas: 0 };
+  const totals = { limit: 0, spent: 0, spentBefore: 0, taken: 0, replicas: 0, isWanted: false };
   return { allowance, number, state: 'refused', units: 0, ...totals, retryMs: 0, nowMs, clockMs: 0 };
 }

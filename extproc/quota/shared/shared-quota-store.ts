@@ -148,6 +148,7 @@ export class SharedQuotaStore implements QuotaStore {
       for (const { window } of hold.parts) {
         if (window.share instanceof SharedEntry) {
           this.#shared.activate(window.share);
+          this.#shared.giveWay(window.share);
         }
       }
     }

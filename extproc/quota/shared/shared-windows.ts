@@ -140,6 +140,7 @@ export class SharedWindows implements EntryOwner {
         return;
       }
       entry.noteOverdrawn();
+      const wasWanted = allowance.isWanted(steadyMs());
       allowance.answered(answer, steadyMs());
       entry.answered(answer, this.#options.nowMs());
       if (this.#whenSettled !== undefined) {
@@ -148,7 +149,18 @@ export class SharedWindows implements EntryOwner {
       }
       this.#local.allowanceGrew(window.bucket);
       this.#answered(entry);
+      if (answer.isWanted && !wasWanted) {
+        this.giveWay(entry);
+      }
     });
+  }
+
+  /** Reports and gives back what nothing needs here, where another replica lacks units. */
+  giveWay(entry: SharedEntry): void {
+    const { allowance, line, window } = entry;
+    if (allowance.isWanted(this.#options.steadyMs()) && line.isEmpty) {
+      this.send(entry, window.bucket.waiting > 0 ? entry.need : nothingNeeded, true);
+    }
   }
 
   activate(entry: SharedEntry): void {

@@ -3,6 +3,7 @@
  * a sorted set in one slot of a cluster:
  * - `h`: what seldom changes; `t`: the totals; `s`: the segments of a sliding window. Packed,
  *   because a hash with values of up to 64 bytes takes a fraction of the memory.
+ * - `c`: the allowance with precedence; `w`: when that ends, and the units.
  * - `a` + id: an open allowance; `e` + id: the charge of an ended one; `o` + id: an operation.
  * - the sorted set: `a` + id by when it ends, `e` + id by when it is forgotten.
  *
@@ -16,6 +17,7 @@ import {
   KEPT_AFTER_END_MS,
   KEPT_ENDED_MS,
   MAX_AHEAD_MS,
+  PRECEDENCE_MS,
 } from '../allowances.ts';
 
 /** Ended allowances that one exchange settles; the rest is left to the next, to keep each short. */
@@ -37,14 +39,14 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 -- The record.
-local head, totals, packedSegments, known, ended, isDone =
-  unpack(redis.call('HMGET', record, 'h', 't', 's', 'a' .. id, 'e' .. id, 'o' .. operationId))
+local head, totals, packedSegments, known, ended, isDone, firstId, packedFirst =
+  unpack(redis.call('HMGET', record, 'h', 't', 's', 'a' .. id, 'e' .. id, 'o' .. operationId, 'c', 'w'))
 local forgottenMs, limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs
 if head then
   forgottenMs, limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs = cmsgpack.unpack(head)
   if forgottenMs <= now then
     redis.call('DEL', record, ends)
-    head, totals, packedSegments, known, ended, isDone = false, false, false, false, false, false
+    head, totals, packedSegments, known, ended, isDone, firstId = false, false, false, false, false, false, false
   end
 end
 local charged, openSpent, openUnspent, spentBefore, clock, clockOffset, sincePeak, open = 0, 0, 0, 0, now, 0, -1, 0
@@ -52,7 +54,7 @@ if head then
   charged, openSpent, openUnspent, spentBefore, clock, clockOffset, sincePeak, open = cmsgpack.unpack(totals)
 else
   if endMs + ${KEPT_AFTER_END_MS} <= math.max(now, seenMs) or startMs > now + ${MAX_AHEAD_MS} then
-    return {3, 0, 0, 0, 0, 0, 0, 0, now, 0}
+    return {3, 0, 0, 0, 0, 0, 0, 0, now, 0, 0}
   end
   limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs =
     windowLimit, windowEpoch, windowCounter, 0, 0, 0, 0, slidingMs
@@ -137,6 +139,15 @@ if isSliding then
   end
 end
 
+-- The allowance that lacks units and has precedence.
+local wasFirst = firstId
+local firstEndsMs, firstUnits = 0, 0
+if firstId then
+  firstEndsMs, firstUnits = cmsgpack.unpack(packedFirst)
+  if firstEndsMs <= clock then firstId = false end
+end
+local isWanted = firstId and firstId ~= id
+
 -- The debt of the window before.
 if previous then
   local before, beforeTotals = unpack(redis.call('HMGET', previous, 'h', 't'))
@@ -186,12 +197,22 @@ else
     slide(more)
     local change = want - rest
     if change > 0 then
-      local free = math.max(0, limit + granted - spentNow() - openUnspent)
+      local kept = isWanted and firstUnits or 0
+      local free = math.max(0, limit + granted - spentNow() - openUnspent - kept)
       change = math.min(change, math.max(math.min(least, free), math.floor(free / 2 / open)))
     end
     openUnspent = openUnspent + change
     units = allowanceSpent + rest + change
     gained = math.max(0, change)
+    if not isWanted then
+      firstId = false
+      if least > gained then
+        firstId = id
+        hashWrites[#hashWrites + 1], hashWrites[#hashWrites + 2] = 'c', id
+        hashWrites[#hashWrites + 1], hashWrites[#hashWrites + 2] =
+          'w', cmsgpack.pack(clock + ${PRECEDENCE_MS}, least - gained)
+      end
+    end
     local spent = spentNow()
     if not isSliding then
       allowanceBefore, spentBefore = spentBefore, spent
@@ -242,21 +263,22 @@ if isSliding then
 end
 redis.call('HSET', record, unpack(hashWrites))
 if #setWrites > 0 then redis.call('ZADD', ends, unpack(setWrites)) end
-if #hashRemovals > 0 then
-  redis.call('HDEL', record, unpack(hashRemovals))
-  redis.call('ZREM', ends, unpack(setRemovals))
+if wasFirst and not firstId then
+  hashRemovals[#hashRemovals + 1], hashRemovals[#hashRemovals + 2] = 'c', 'w'
 end
+if #hashRemovals > 0 then redis.call('HDEL', record, unpack(hashRemovals)) end
+if #setRemovals > 0 then redis.call('ZREM', ends, unpack(setRemovals)) end
 if forgottenMs < math.huge and (not head or kind ~= 'fixed' or #setWrites > 0) then
   redis.call('PEXPIREAT', record, forgottenMs)
   redis.call('PEXPIREAT', ends, forgottenMs)
 end
 return {state, units, limit + granted, answeredSpent or spent, answeredBefore or spent, taken, open, retryMs, now,
-  clock}
+  clock, isWanted and 1 or 0}
 `;
 
 const states = ['open', 'ended', 'unknown', 'refused'] as const;
 
-type Reply = [number, number, number, number, number, number, number, number, number, number];
+type Reply = [number, number, number, number, number, number, number, number, number, number, number];
 
 /** Returns the arguments of the script after its keys. */
 export function exchangeArguments(request: AllowanceRequest): (string | number)[] {
@@ -284,12 +306,28 @@ export function exchangeArguments(request: AllowanceRequest): (string | number)[
 
 /** Returns undefined for a reply that the script does not give. */
 export function readAnswer({ allowance, number }: AllowanceRequest, reply: unknown): AllowanceAnswer | undefined {
-  if (!Array.isArray(reply) || reply.length !== 10) {
+  if (!Array.isArray(reply) || reply.length !== 11) {
     return undefined;
   }
-  const [code, units, limit, spent, spentBefore, taken, replicas, retryMs, nowMs, clockMs] = reply.map(Number) as Reply;
+  const [code, units, limit, spent, spentBefore, taken, replicas, retryMs, nowMs, clockMs, wanted] = reply.map(
+    Number,
+  ) as Reply;
   const state = states[code];
   return state === undefined || !Number.isInteger(clockMs)
     ? undefined
-    : { allowance, number, state, units, limit, spent, spentBefore, taken, replicas, retryMs, nowMs, clockMs };
+    : {
+        allowance,
+        number,
+        state,
+        units,
+        limit,
+        spent,
+        spentBefore,
+        taken,
+        replicas,
+        isWanted: wanted === 1,
+        retryMs,
+        nowMs,
+        clockMs,
+      };
 }

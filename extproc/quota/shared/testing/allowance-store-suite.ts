@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { KEPT_AFTER_END_MS, KEPT_ENDED_MS, MAX_AHEAD_MS } from '../allowances.ts';
+import { KEPT_AFTER_END_MS, KEPT_ENDED_MS, MAX_AHEAD_MS, PRECEDENCE_MS } from '../allowances.ts';
 import { type Check, fixed, newSuiteId, pick, SuiteReplica, sliding, type TestedStore } from './suite-replica.ts';
 
 export interface SuiteOptions {
@@ -19,6 +19,7 @@ export function testAllowanceStore({ name, start, isSimulated }: SuiteOptions): 
   const check = (title: string, run: (tested: TestedStore) => Promise<void>) =>
     test(`${name}: ${title}`, async () => run(await start()));
   checkGrants(check);
+  checkPrecedence(check);
   checkRepetitions(check);
   checkEnds(check);
   checkWindows(check);
@@ -44,6 +45,7 @@ function checkGrants(check: Check): void {
       spentBefore: 0,
       taken: 400,
       replicas: 1,
+      isWanted: false,
     });
     assert.equal(retryMs, 0);
     assert.ok(Math.abs(nowMs - (await tested.nowMs())) < 1_000);
@@ -90,6 +92,41 @@ function checkGrants(check: Check): void {
     assert.equal((await replica.ask(0, limit, { least: limit })).units, limit);
     const answer = await replica.ask(limit - 1, 1);
     assert.deepEqual(pick(answer, 'units', 'spent', 'taken'), { units: limit, spent: limit - 1, taken: limit });
+  });
+}
+
+function checkPrecedence(check: Check): void {
+  check('keeps what others give back for the first allowance that lacks units', async (tested) => {
+    const window = await fixed(tested, 100);
+    const [one, other, third] = [0, 1, 2].map(() => new SuiteReplica(tested, window)) as [
+      SuiteReplica,
+      SuiteReplica,
+      SuiteReplica,
+    ];
+    assert.deepEqual(pick(await one.ask(0, 60, { least: 60 }), 'units', 'isWanted'), { units: 60, isWanted: false });
+    assert.deepEqual(pick(await other.ask(0, 80, { least: 80 }), 'units', 'isWanted'), { units: 40, isWanted: false });
+    const given = await one.ask(20, 30);
+    assert.deepEqual(pick(given, 'units', 'taken', 'isWanted'), { units: 50, taken: 90, isWanted: true });
+    assert.deepEqual(pick(await third.ask(0, 10, { least: 10 }), 'units', 'isWanted'), { units: 0, isWanted: true });
+    assert.equal((await other.ask(0, 80, { least: 40 })).units, 50);
+    assert.equal((await one.ask(20, 0)).units, 20);
+    assert.equal((await other.ask(0, 80, { least: 30 })).units, 80, 'has what it lacked');
+    assert.equal((await one.ask(20, 0)).isWanted, false);
+  });
+
+  check('ends the precedence of an allowance that wants less or is silent', async (tested) => {
+    const window = await fixed(tested, 100);
+    const [one, other] = [new SuiteReplica(tested, window), new SuiteReplica(tested, window)];
+    await one.ask(0, 90, { least: 90 });
+    await other.ask(0, 20, { least: 20 });
+    assert.equal((await one.ask(0, 90)).isWanted, true);
+    await other.ask(0, 0);
+    assert.equal((await one.ask(0, 90)).isWanted, false);
+    await other.ask(0, 20, { least: 20 });
+    assert.equal((await one.ask(0, 90)).isWanted, true);
+    await tested.pass(PRECEDENCE_MS);
+    assert.equal((await one.ask(0, 100, { least: 20 })).isWanted, false);
+    assert.equal((await other.ask(0, 20, { least: 10 })).isWanted, true, 'the other has precedence now');
   });
 }
 
@@ -212,6 +249,7 @@ function checkWindows(check: Check): void {
         spentBefore: 0,
         taken: 0,
         replicas: 0,
+        isWanted: false,
         retryMs: 0,
         clockMs: 0,
       });

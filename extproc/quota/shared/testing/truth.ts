@@ -85,9 +85,11 @@ export class Truth {
       truth.slidOut += truth.recorded;
     }
     truth.isReset ||= operation === 'reset';
-    truth.recorded = after.charged + after.taken - after.spent;
+    truth.recorded = recordedBy(after);
     truth.limit = Math.max(truth.limit, after.limit);
-    const more = Math.max(0, after.taken - (before?.taken ?? 0));
+    // A reset lowers what is taken in the exchange that takes more.
+    const recorded = recordedBy(after) - (before === undefined ? 0 : recordedBy(before));
+    const more = Math.max(0, recorded, after.taken - (before?.taken ?? 0));
     this.#unreplicated.set(key, (this.#unreplicated.get(key) ?? 0) + more);
   }
 
@@ -179,6 +181,11 @@ export class Truth {
       }
     }
   }
+}
+
+/** Returns everything that was charged, and what allowances have left. */
+function recordedBy({ charged, taken, spent }: WindowTotals): number {
+  return charged + taken - spent;
 }
 
 /** What live replicas have of a window. */
