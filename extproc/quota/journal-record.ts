@@ -99,15 +99,15 @@ function partsOf(line: Buffer): JournalLine | undefined {
     : { records: text.subarray(0, tab), usage: text.subarray(tab + 1) };
 }
 
-/** Adds the usage of a line to rows by id. Ignores what is damaged. */
-export function readUsage(line: Buffer, rows: Map<number, UsageRow>): void {
+/** Calls `onUsage` with the usage of a line, as texts of `usageText`, unless it is damaged. */
+export function readUsage(line: Buffer, onUsage: (text: Buffer) => void): void {
   const parts = partsOf(line);
   if (parts?.usage !== undefined) {
-    addUsage(parts.usage.toString(), rows);
+    onUsage(parts.usage);
   } else if (parts?.records.includes('["u",')) {
     for (const record of recordsOf(parts.records) ?? []) {
       if (record[0] === 'u' && isUsageRow(record[2])) {
-        rows.set(record[1], record[2]);
+        onUsage(Buffer.from(usageText(record[1], [JSON.stringify(record[2])])));
       }
     }
   }

@@ -10,7 +10,7 @@ import type { OpenHold, WindowState } from './bucket.ts';
 import { type JournalRecord, journalLine, usageText } from './journal-record.ts';
 import type { JournalWriter, JournalWriterOptions } from './journal-writer.ts';
 import type { Journal } from './persistence.ts';
-import { subjectRow, type UsageRow } from './usage-record.ts';
+import { subjectRow, USAGE_IDS_PER_MS, type UsageRow } from './usage-record.ts';
 
 export interface LogJournalOptions extends JournalWriterOptions {
   /**
@@ -103,6 +103,9 @@ export class LogJournal implements Journal {
   /** Records of usage that were not kept. */
   usageLost = 0;
   #nextUsageId = 1;
+  /** The id of the last record in the line of `#changes`. */
+  #lastUsageId = 0;
+  #newestUsageMs = 0;
   /** A change must be written before anything that it covers is sent. */
   #urgent = false;
   #timer: NodeJS.Timeout | undefined;
@@ -176,7 +179,7 @@ export class LogJournal implements Journal {
       this.#usageLost++;
       return;
     }
-    this.#nextUsageId++;
+    this.#newestUsageMs = Math.max(this.#newestUsageMs, Number(row[0]));
     this.#usage.push(JSON.stringify(row));
   }
 
@@ -275,7 +278,9 @@ export class LogJournal implements Journal {
       }
     }
     records.push(...this.#audit);
-    return { records: `[${records.join()}]`, usage: usageText(this.#nextUsageId - 1, this.#usage) };
+    const firstUsageId = Math.max(this.#nextUsageId, this.#newestUsageMs * USAGE_IDS_PER_MS);
+    this.#lastUsageId = firstUsageId + this.#usage.length - 1;
+    return { records: `[${records.join()}]`, usage: usageText(this.#lastUsageId, this.#usage) };
   }
 
   #clean(): void {
@@ -301,7 +306,10 @@ export class LogJournal implements Journal {
     this.#dirtyHolds = [];
     this.#goneWindows = [];
     this.#audit = [];
-    this.#usage = [];
+    if (this.#usage.length > 0) {
+      this.#nextUsageId = this.#lastUsageId + 1;
+      this.#usage = [];
+    }
     // Clearing a Map allocates a new table, even if the Map is empty.
     if (this.#dirtyQuotas.size > 0) {
       this.#dirtyQuotas.clear();

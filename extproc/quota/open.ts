@@ -23,6 +23,7 @@ import { quotaDefinition } from './quota-definition.ts';
 import { UsageArchive } from './usage-archive.ts';
 import {
   subjectOf,
+  USAGE_IDS_PER_MS,
   type UsageLimit,
   type UsageRecord,
   type UsageRow,
@@ -38,9 +39,6 @@ export interface StoreOptions extends Partial<MemoryOptions>, Partial<LogJournal
   readonly exportHeaders?: ExportHeaders;
   readonly onExport?: (state: ExportState) => void;
 }
-
-/** Ids of usage are microseconds, so their order is that of time, and no journal repeats an id. */
-const IDS_PER_MS = 1_000;
 
 /** The holds that were open when the last process ended. */
 export interface Recovered {
@@ -92,7 +90,7 @@ function openJournal(
   const logs = logsOf(path);
   const logsWithUsage = logs.filter((log) => foldLog(database, path, log, onDamage));
   const journal = new LogJournal(options);
-  journal.startUsageAt(Math.max(database.lastUsageId + 1, Math.floor(memory.nowMs()) * IDS_PER_MS));
+  journal.startUsageAt(Math.max(database.lastUsageId + 1, Math.floor(memory.nowMs()) * USAGE_IDS_PER_MS));
   const archive =
     usageDays > 0
       ? new UsageArchive({

@@ -3,8 +3,8 @@ import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { APPLICATION_ID as JOURNAL_ID } from './journal-database.ts';
 import { readLogLines } from './journal-log.ts';
-import { addUsage, readUsage } from './journal-record.ts';
-import type { UsageRow } from './usage-record.ts';
+import { readUsage } from './journal-record.ts';
+import { blocksOfRows } from './usage-blocks.ts';
 import { exportSchema, type UsageRetention, UsageTables, usageSchema } from './usage-tables.ts';
 
 /** The `application_id` of the file, "Tlyu". */
@@ -18,11 +18,9 @@ const stamp = `PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = 
 /** A journal of schema version 3, whose other tables were copied into a new file. */
 const migration = `
   DROP TABLE applied; DROP TABLE quota; DROP TABLE window; DROP TABLE segment; DROP TABLE hold;
+  ${blocksOfRows}
   ${stamp}
 `;
-
-/** Records read and written in one step, which bounds the memory. */
-const RECORDS_PER_STEP = 1_000;
 
 /** How long another process may still write after it gave up the lock of the journal. */
 const BUSY_TIMEOUT_MS = 5_000;
@@ -50,29 +48,16 @@ export class UsageDatabase {
 
   /** Writes the usage of a log. What was written before, also a part of the log, counts once. */
   writeLog(file: string): void {
-    const rows = new Map<number, UsageRow>();
-    readLogLines(file, (line) => {
-      readUsage(line, rows);
-      if (rows.size >= RECORDS_PER_STEP) {
-        this.#write(rows);
-      }
-    });
-    this.#write(rows);
+    this.#transaction(() => this.tables.write((add) => readLogLines(file, (line) => readUsage(line, add))));
   }
 
   /** Writes the usage of a text of `usageText`. */
   writeText(usage: string): void {
-    const rows = new Map<number, UsageRow>();
-    addUsage(usage, rows);
-    this.#write(rows);
+    this.#transaction(() => this.tables.write((add) => add(Buffer.from(usage))));
   }
 
   close(): void {
     this.#database.close();
-  }
-
-  #write(rows: Map<number, UsageRow>): void {
-    this.#transaction(() => this.tables.write(rows, Number.POSITIVE_INFINITY));
   }
 
   #prepare(path: string): void {

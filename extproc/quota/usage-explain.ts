@@ -1,7 +1,8 @@
 /** What is known of one request: its record of usage, or its refusal. */
 import { decimalText } from '../../contract/money.ts';
+import type { UsageCells } from './usage-blocks.ts';
 import type { UsageHold, UsageOverdraft } from './usage-record.ts';
-import type { UsageCells, UsageTables } from './usage-tables.ts';
+import type { UsageTables } from './usage-tables.ts';
 
 /** Fields without a value are absent. */
 export interface ExplainedRequest {

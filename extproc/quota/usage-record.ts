@@ -106,6 +106,12 @@ export type UsageColumn = keyof typeof usageColumns;
 
 const types = Object.values(usageColumns);
 
+/**
+ * The id of a record is at least the microseconds of its time, so the order of ids is that of time,
+ * and no journal repeats an id.
+ */
+export const USAGE_IDS_PER_MS = 1_000;
+
 /** Clients choose models, sessions and request ids. */
 const MAX_TEXT_CHARACTERS = 256;
 

@@ -1,7 +1,8 @@
 /** The operator's view of usage: sums by tenant, user, model and so on, and single requests. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { decimalText } from '../../contract/money.ts';
-import type { UsageCells, UsageTables } from './usage-tables.ts';
+import type { UsageCells } from './usage-blocks.ts';
+import type { UsageTables } from './usage-tables.ts';
 
 /** What sums can be grouped by, with the column of each. */
 export const usageGroups = {

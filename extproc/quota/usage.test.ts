@@ -9,9 +9,10 @@ import { journalLine, usageText } from './journal-record.ts';
 import { splitUsage } from './journal-upgrade.ts';
 import { type OpenStore, openQuotaStore, type StoreOptions } from './open.ts';
 import { bucket, charge, costQuota, demand, granted, quota, reserve, settle, startMs } from './testing.ts';
+import type { UsageCells } from './usage-blocks.ts';
 import { UsageDatabase, usagePath } from './usage-database.ts';
-import { type UsageRecord, type UsageSubject, usageRow } from './usage-record.ts';
-import { type UsageCells, type UsageTables, usageDefaults, usageSchema } from './usage-tables.ts';
+import { type UsageRecord, type UsageSubject, usageColumns, usageRow } from './usage-record.ts';
+import { type UsageTables, usageDefaults, usageSchema } from './usage-tables.ts';
 
 let folder: string;
 let path: string;
@@ -253,6 +254,42 @@ test('requests and hours are kept as long as configured', async () => {
   );
 });
 
+test('a process that runs for days finds requests by their time', async () => {
+  const first = open();
+  for (const day of [0, 1.5, 3]) {
+    nowMs = startMs + day * 24 * HOUR_MS;
+    request(first.store);
+    first.store.flush();
+  }
+  first.store.close();
+  const usage = await tables(first);
+  const newest = usage.requests(usage.idBefore(nowMs), Number.MAX_SAFE_INTEGER, 10);
+  assert.deepEqual(
+    newest.map(({ time_ms: time }) => time),
+    [nowMs],
+  );
+});
+
+test('single requests are written once and read from any id on', () => {
+  const database = reopened();
+  const rows = Array.from({ length: 1_000 }, (_, nth) =>
+    JSON.stringify(usageRow(record({ subject: { ...subject, requestId: `r${nth}` } }), undefined)),
+  );
+  for (let nth = 0; nth < rows.length; nth += 10) {
+    database.writeText(usageText(nth + 10, rows.slice(nth, nth + 10)));
+    // A part of it again.
+    database.writeText(usageText(nth + 10, rows.slice(nth + 3, nth + 10)));
+  }
+  const { tables } = database;
+  assert.equal(requestsIn(tables), 1_000);
+  assert.deepEqual(
+    tables.find('r500').map(({ id }) => id),
+    [501],
+  );
+  const ids = tables.requests(495, Number.MAX_SAFE_INTEGER, 300).map(({ id }) => id);
+  assert.deepEqual([ids.length, ids[0], ids.at(-1)], [300, 496, 795]);
+});
+
 test('without days for requests, only sums are kept', async () => {
   const first = open({ usageRequestDays: 0 });
   request(first.store);
@@ -282,16 +319,30 @@ const removeVersion4 = `
   ALTER TABLE window DROP COLUMN granted; ALTER TABLE window DROP COLUMN granted_until_ms;
 `;
 
+/** The table of schema version 3. */
+const requestTable = `
+  CREATE TABLE usage_request (id INTEGER PRIMARY KEY, ${Object.entries(usageColumns)
+    .map(([name, type]) => `${name} ${type}`)
+    .join(', ')});
+  CREATE INDEX usage_request_id ON usage_request (request_id);
+`;
+
 /** Turns the files of a journal into those of schema version 3, with usage in the journal. */
 function downgrade(): void {
+  const rows = reopened().tables.requests(0, Number.MAX_SAFE_INTEGER, 1_000);
+  databases.pop()?.close();
   const file = new DatabaseSync(path);
   file.exec(`
     ${removeVersion4} PRAGMA user_version = 3;
-    ATTACH '${usagePath(path)}' AS other; ${usageSchema}; DELETE FROM usage_written;
+    ATTACH '${usagePath(path)}' AS other; ${usageSchema}; DROP TABLE usage_block; ${requestTable}
+    DELETE FROM usage_written;
     INSERT INTO usage_written SELECT * FROM other.usage_written;
-    INSERT INTO usage_request SELECT * FROM other.usage_request;
     INSERT INTO usage_hour SELECT * FROM other.usage_hour;
   `);
+  for (const row of rows) {
+    const values = Object.values(row);
+    file.prepare(`INSERT INTO usage_request VALUES (${values.map(() => '?').join()})`).run(...values);
+  }
   file.close();
   rmSync(usagePath(path));
 }
