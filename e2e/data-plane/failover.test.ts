@@ -57,9 +57,20 @@ before(async () => {
     backend('claude', { schema: 'Anthropic', port: second.port, models, more: withKey('second') }),
     route('failover', [
       rule('refused', 'dead', spare),
-      ...['broken', 'limited', 'failing', 'large', 'late', 'messages', 'spent', 'short-rest', 'used-up'].map((name) =>
-        rule(name, 'main', spare),
-      ),
+      ...[
+        'broken',
+        'limited',
+        'failing',
+        'large',
+        'late',
+        'messages',
+        'spent',
+        'short-rest',
+        'used-up',
+        'silent',
+        'cut',
+        'well',
+      ].map((name) => rule(name, 'main', spare)),
       rule('converted', 'main', claude),
       rule('only-5xx', 'main', spare, { on: ['5xx'] }),
     ]),
@@ -145,6 +156,26 @@ describe('the official client reaches the second backend', () => {
     first.defaults = { delayMs: 3_000 };
     assert.equal(await streamed('late'), wordsOf(3));
     assertOneEach();
+  });
+
+  it('when the first one sends headers, the beginning of a stream and no token', async () => {
+    first.defaults = { fail: { when: 'in', how: 'silent', chunks: 0 } };
+    assert.equal(await streamed('silent'), wordsOf(3));
+    assertOneEach();
+    const [record] = await gateway.recordsWhere('rule silent', 1, ({ line }) => line.includes('"rule":"silent"'));
+    assert.match(record!.line, /"status":504,"error":"first_token_timeout","failover":"FirstTokenTimeout"/);
+  });
+
+  it('when the first one breaks a stream off before its first token', async () => {
+    first.defaults = { fail: { when: 'in', how: 'reset', chunks: 0 } };
+    assert.equal(await streamed('cut'), wordsOf(3));
+    assertOneEach();
+  });
+
+  it('only then: a stream of the first one passes', async () => {
+    first.defaults = { tokens: 40, paceMs: 1 };
+    assert.equal(await streamed('well'), wordsOf(40));
+    assert.equal(second.seen.length, 0);
   });
 
   it('which speaks another API', async () => {

@@ -3,7 +3,15 @@ import { describe, it } from 'node:test';
 import { envoyFailure } from '../errors.ts';
 import type { HeaderList } from '../exchange.ts';
 import { interruptionOf } from '../interruption.ts';
-import { attemptOf, type FailoverContext, failedAttempt, lateAttempt, withRetry } from './failover.ts';
+import {
+  attemptOf,
+  awaitsToken,
+  brokenAttempt,
+  type FailoverContext,
+  failedAttempt,
+  lateAttempt,
+  withRetry,
+} from './failover.ts';
 import { newOutlierDetection } from './outlier-detection.ts';
 
 const NOW = Date.UTC(2026, 10, 27, 12);
@@ -11,6 +19,7 @@ const context: FailoverContext = {
   failover: { on: ['ConnectFailure', '5xx', 'RateLimited'], attempts: 3, cooldownMs: 30_000 },
   attempt: 1,
   hasOther: () => true,
+  limitsFirstToken: true,
 };
 
 function failed(status: number, headers: HeaderList = [], reply?: string, more: Partial<FailoverContext> = {}) {
@@ -42,6 +51,26 @@ describe('the cause of a failed attempt', () => {
     const on = ['FirstTokenTimeout'] as const;
     assert.equal(failed(500, [], undefined, { failover: { ...context.failover, on } }), undefined);
     assert.equal(lateAttempt({ ...context, failover: { ...context.failover, on } })?.cause, 'FirstTokenTimeout');
+  });
+});
+
+describe('a stream without its first token', () => {
+  const late: FailoverContext = { ...context, failover: { ...context.failover, on: ['5xx', 'FirstTokenTimeout'] } };
+
+  it('waits only if its token has a timeout and its request can fail over', () => {
+    assert.equal(awaitsToken(late), true);
+    assert.equal(awaitsToken(context), false);
+    assert.equal(awaitsToken(undefined), false);
+    assert.equal(awaitsToken({ ...late, limitsFirstToken: false }), false);
+    assert.equal(awaitsToken({ ...late, attempt: 3 }), false);
+    assert.equal(awaitsToken({ ...late, hasOther: () => false }), false);
+  });
+
+  it('is a failed attempt if the provider broke it off, not if the client left', () => {
+    const reset = interruptionOf('UC upstream_reset_after_response_started{connection_termination} -');
+    assert.equal(brokenAttempt(late, reset)?.cause, '5xx');
+    assert.equal(brokenAttempt(late, undefined), undefined);
+    assert.equal(brokenAttempt({ ...late, failover: { ...late.failover, on: ['RateLimited'] } }, reset), undefined);
   });
 });
 

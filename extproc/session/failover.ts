@@ -6,7 +6,7 @@ import { RETRY_COUNT_HEADER } from '../../contract/headers.ts';
 import type { Failover, FailoverCause } from '../../contract/policy.ts';
 import type { Failure } from '../errors.ts';
 import { firstHeader, type HeaderList, type HeaderMutation } from '../exchange.ts';
-import { backendFailure, type Interruption } from '../interruption.ts';
+import { backendFailure, type Interruption, interruptedBy } from '../interruption.ts';
 
 /** After this time a request tries the backend again, whatever its provider says. */
 const LONGEST_REST_MS = 3_600_000;
@@ -24,6 +24,8 @@ export interface FailoverContext {
   readonly attempt: number;
   /** Whether another healthy backend can serve the request. */
   readonly hasOther: () => boolean;
+  /** Whether the first token of a stream has a timeout. */
+  readonly limitsFirstToken: boolean;
 }
 
 /** How a response began. */
@@ -80,6 +82,22 @@ export function lateAttempt(context: FailoverContext | undefined): FailedAttempt
   }
   const { cooldownMs } = context.failover;
   return { cause: 'FirstTokenTimeout', restMs: bounded(cooldownMs), retry: retryOf(context) };
+}
+
+/** Whether a stream must be kept until its first token, so that its request can still fail over. */
+export function awaitsToken(context: FailoverContext | undefined): boolean {
+  return context?.limitsFirstToken === true && lateAttempt(context)?.retry === 'now';
+}
+
+/** The provider broke a response off before its first token. */
+export function brokenAttempt(
+  context: FailoverContext | undefined,
+  interruption: Interruption | undefined,
+): FailedAttempt | undefined {
+  if (context === undefined || interruptedBy(interruption) !== 'backend' || !context.failover.on.includes('5xx')) {
+    return undefined;
+  }
+  return { cause: '5xx', restMs: bounded(context.failover.cooldownMs), retry: undefined };
 }
 
 /** Adds to an error response what the client is told about a retry. */

@@ -137,13 +137,15 @@ function responseContext(
   return { dialect: request.dialect, requestId: request.id, snapshots, metered, failover };
 }
 
-function failoverOf({ request, prepared, context }: Admission): FailoverContext | undefined {
+function failoverOf(admission: Admission): FailoverContext | undefined {
+  const { request, prepared, context } = admission;
   const failover = prepared?.choice.rule.rule.failover;
   return (
     failover && {
       failover,
       attempt: attemptOf(request.header),
       hasOther: () => hasOtherBackend(request.found!.endpoint, prepared!.choice, context.healthy),
+      limitsFirstToken: firstTokenTimeoutMs(admission) !== undefined,
     }
   );
 }

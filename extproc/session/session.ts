@@ -9,7 +9,7 @@ import type { Interruption } from '../interruption.ts';
 import type { RequestRecord } from '../record.ts';
 import { Admission, type AdmissionEvent, type AdmissionResult, type BodyComplete } from './admission/admission.ts';
 import { admissionSteps } from './admission/steps.ts';
-import { type FailedAttempt, lateAttempt } from './failover.ts';
+import { brokenAttempt, type FailedAttempt, lateAttempt } from './failover.ts';
 import { firstTokenTimeoutMs, forward, uncountedResponse } from './forward.ts';
 import type { Action, EventOf, SessionEvent } from './protocol.ts';
 import {
@@ -224,12 +224,13 @@ export class Session {
     const forwarded = this.#forwarded;
     const failed = lateAttempt(forwarded?.context.failover);
     this.#rest(failed, out);
+    const late: Failure = { ...firstTokenLate, ...(failed?.retry && { shouldRetry: failed.retry === 'now' }) };
     // Before the response headers Envoy accepts an immediate response and ends the upstream
     // request.
     if (forwarded !== undefined && forwarded.response === undefined) {
-      this.#reply({ ...firstTokenLate, ...(failed?.retry && { shouldRetry: failed.retry === 'now' }) }, nowMs, out);
+      this.#reply(late, nowMs, out);
     } else {
-      forwarded?.response?.fail(firstTokenLate, out);
+      forwarded?.response?.fail(late, out);
     }
   }
 
@@ -280,6 +281,9 @@ export class Session {
     this.#admission.cancel(out);
     if (response?.blocked) {
       out.push(cancelExtension);
+    }
+    if (response?.firstTokenMs === undefined) {
+      this.#rest(brokenAttempt(this.#forwarded?.context.failover, interruption), out);
     }
     response?.abandon();
     this.#finish({ abandoned: true, interruption }, nowMs, out);

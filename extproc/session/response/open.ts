@@ -10,10 +10,11 @@ import { envoyFailure, type Failure } from '../../errors.ts';
 import { firstHeader, type HeaderList, headerValues } from '../../exchange.ts';
 import { interruptionOf } from '../../interruption.ts';
 import type { ResponseConversion } from '../../providers/adapter.ts';
-import { type FailedAttempt, failedAttempt, type ResponseOutcome, withRetry } from '../failover.ts';
+import { awaitsToken, type FailedAttempt, failedAttempt, type ResponseOutcome, withRetry } from '../failover.ts';
 import { hideConvertedProvider, hideFromClient } from '../hidden-headers.ts';
 import type { Action, ActionOf, EventOf } from '../protocol.ts';
 import { idHeader, isLocalReply, limitHeaders, localReplyMutation } from '../replies.ts';
+import { AwaitedToken } from './awaited-token.ts';
 import { BufferedResponse } from './buffered.ts';
 import { ConvertedErrorResponse } from './converted-error.ts';
 import { encodingOf, isEventStream, unreadableEncoding } from './form.ts';
@@ -103,6 +104,9 @@ export function openResponse(
   }
   if (stage !== undefined && stage.limits.bufferedBytes > 0 && !endOfStream) {
     return { head, handler: new BufferedResponse(stage, handler, incoming, action), failed };
+  }
+  if (relayed && !endOfStream && awaitsToken(context.failover)) {
+    return { head, handler: new AwaitedToken(handler, action), failed };
   }
   out.push(action);
   return { head, handler, failed };
