@@ -1,0 +1,211 @@
+/** The official OpenAI and Anthropic clients, unmodified, in front of Gemini. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import Anthropic from '@anthropic-ai/sdk';
+import { GoogleGenAI } from '@google/genai';
+import OpenAI from 'openai';
+import { anthropicClient, errorOf, mock, openaiClient, say } from './support/clients.ts';
+import { THOUGHT_SIGNATURE } from './support/dialects/gemini.ts';
+import { type Gateway, startGateway } from './support/gateway.ts';
+import { type Provider, startProvider } from './support/provider.ts';
+import { backend, PROVIDER_KEY, quotaPolicy, route, teamQuota } from './support/resources.ts';
+import { wordsOf } from './support/words.ts';
+
+const MODEL = 'gemini-3-flash';
+
+let provider: Provider;
+let gateway: Gateway;
+let openai: OpenAI;
+let anthropic: Anthropic;
+
+before(async () => {
+  provider = await startProvider();
+  gateway = await startGateway([
+    backend('gemini', { schema: 'GoogleGemini', port: provider.port }),
+    route('gemini', [{ name: 'gemini', models: ['gemini-*'], backendRefs: [{ name: 'gemini' }] }]),
+    // A name of no real model, whose output may be hidden.
+    route('metered', [{ name: 'metered', models: ['metered'], backendRefs: [{ name: 'gemini', model: 'mock' }] }]),
+    quotaPolicy('few', 'metered', [teamQuota('few', 'OutputTokens', 40)]),
+  ]);
+  openai = openaiClient(gateway.url);
+  anthropic = anthropicClient(gateway.url);
+});
+after(async () => {
+  await provider?.stop();
+  await gateway?.stop();
+});
+beforeEach(() => provider.forget());
+
+function lastSeen() {
+  const seen = provider.seen.at(-1);
+  assert.ok(seen, 'the provider saw no request');
+  return seen;
+}
+
+const schema = { type: 'object' as const, properties: { location: { type: 'string' } }, required: ['location'] };
+
+describe('the mock of Gemini', () => {
+  it("is read by Google's own client", async () => {
+    const baseUrl = `http://127.0.0.1:${provider.port}`;
+    const httpOptions = { baseUrl, apiVersion: 'v1beta', ...mock({ tokens: 5, hiddenTokens: 3 }) };
+    const { models } = new GoogleGenAI({ apiKey: 'k', httpOptions });
+    const request = { model: MODEL, contents: 'Hello' };
+    const whole = await models.generateContent(request);
+    assert.equal(whole.text, wordsOf(5));
+    const chunks = [];
+    for await (const chunk of await models.generateContentStream(request)) {
+      chunks.push(chunk);
+    }
+    assert.equal(chunks.map(({ text }) => text ?? '').join(''), wordsOf(5));
+    assert.deepEqual(chunks.at(-1)?.usageMetadata, whole.usageMetadata);
+    assert.equal(whole.usageMetadata?.thoughtsTokenCount, 3);
+  });
+});
+
+describe('the OpenAI client before Gemini', () => {
+  const tools = [{ type: 'function' as const, function: { name: 'weather', parameters: schema } }];
+  const base = { model: MODEL, messages: say('Hello') };
+
+  it('receives a unary response, counted by the usage of the provider', async () => {
+    const { result, record } = await gateway.recordOf(() =>
+      openai.chat.completions.create(base, mock({ tokens: 12, hiddenTokens: 7 })),
+    );
+    assert.equal(result.choices[0]?.message.content, wordsOf(12));
+    assert.equal(result.choices[0]?.finish_reason, 'stop');
+    assert.equal(result.usage?.completion_tokens, 19);
+    assert.equal(result.usage?.completion_tokens_details?.reasoning_tokens, 7);
+    assert.equal(result.usage?.prompt_tokens, lastSeen().inputTokens);
+    assert.deepEqual([record.outputTokens, record.source], [19, 'provider']);
+    assert.match(record.line, /"convertedTo":"GoogleGemini"/);
+    const { path, headers } = lastSeen();
+    assert.equal(path, `/v1beta/models/${MODEL}:generateContent`);
+    assert.equal(headers['x-goog-api-key'], PROVIDER_KEY);
+    assert.equal(headers['authorization'], undefined);
+  });
+
+  it('receives a stream with its usage', async () => {
+    const stream = await openai.chat.completions.create(
+      { ...base, stream: true, stream_options: { include_usage: true } },
+      mock({ tokens: 30, paceMs: 1 }),
+    );
+    const chunks = [];
+    for await (const chunk of stream) {
+      chunks.push(chunk);
+    }
+    assert.equal(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join(''), wordsOf(30));
+    assert.equal(chunks.at(-1)?.usage?.completion_tokens, 30);
+    assert.equal(lastSeen().path, `/v1beta/models/${MODEL}:streamGenerateContent?alt=sse`);
+  });
+
+  it('receives tool calls, and gives their signatures back', async () => {
+    const request = { ...base, tools };
+    const plain = await openai.chat.completions.create(request, mock({ tool: true, tokens: 5 }));
+    const final = await openai.chat.completions.stream(request, mock({ tool: true, tokens: 5 })).finalChatCompletion();
+    for (const { choices } of [plain, final]) {
+      const message = choices[0]!.message;
+      const [call] = message.tool_calls ?? [];
+      const called = call?.type === 'function' ? call.function : undefined;
+      assert.deepEqual(JSON.parse(called?.arguments ?? ''), { location: wordsOf(5) });
+      const result = { role: 'tool' as const, tool_call_id: call!.id, content: 'Sunny' };
+      await openai.chat.completions.create({ ...request, messages: [...base.messages, message, result] });
+      assertSignedTurn();
+    }
+  });
+
+  for (const [status, type] of [
+    [400, OpenAI.BadRequestError],
+    [429, OpenAI.RateLimitError],
+    [503, OpenAI.InternalServerError],
+  ] as const) {
+    it(`receives the provider's ${status} as ${type.name}`, async () => {
+      const error = await errorOf(openai.chat.completions.create(base, mock({ status })));
+      assert.ok(error instanceof type, String(error));
+      assert.equal(error.status, status);
+      assert.match(error.message, new RegExp(`mock provider error ${status}`));
+    });
+  }
+
+  it('receives a stream that ends at the end of a budget', async () => {
+    const stream = await openai.chat.completions.create(
+      { model: 'metered', messages: say('Hello'), stream: true },
+      mock({ tokens: 2_000, paceMs: 1 }, { 'x-team': 'red' }),
+    );
+    const chunks = [];
+    for await (const chunk of stream) {
+      chunks.push(chunk);
+    }
+    assert.equal(chunks.at(-1)?.choices[0]?.finish_reason, 'length');
+    assert.ok(lastSeen().outputTokens < 2_000);
+  });
+
+  it('receives an error where the provider breaks its stream off', async () => {
+    const broken = mock({ tokens: 50, fail: { when: 'in', how: 'close', chunks: 5 } });
+    const error = await errorOf(openai.chat.completions.stream(base, broken).finalContent());
+    assert.ok(error instanceof Error);
+  });
+});
+
+/** The provider got the call with its signature, and the result of the call. */
+function assertSignedTurn(): void {
+  const { contents } = JSON.parse(lastSeen().body);
+  const args = { location: wordsOf(5) };
+  assert.deepEqual(contents.slice(1), [
+    {
+      role: 'model',
+      parts: [{ functionCall: { id: 'f1', name: 'weather', args }, thoughtSignature: THOUGHT_SIGNATURE }],
+    },
+    {
+      role: 'user',
+      parts: [{ functionResponse: { id: 'f1', name: 'weather', response: { output: 'Sunny' } } }],
+    },
+  ]);
+}
+
+describe('the Anthropic client before Gemini', () => {
+  const base = { model: MODEL, max_tokens: 500, messages: say('Hello') };
+
+  it('receives a unary response, counted by the usage of the provider', async () => {
+    const { result, record } = await gateway.recordOf(() =>
+      anthropic.messages.create(base, mock({ tokens: 12, hiddenTokens: 7 })),
+    );
+    const text = result.content.find((block) => block.type === 'text');
+    assert.equal(text?.text, wordsOf(12));
+    assert.equal(result.stop_reason, 'end_turn');
+    assert.equal(result.usage.output_tokens, 19);
+    assert.deepEqual([record.outputTokens, record.source], [19, 'provider']);
+    assert.equal(JSON.parse(lastSeen().body).generationConfig.maxOutputTokens, 500);
+  });
+
+  it('receives a stream with its usage', async () => {
+    const final = await anthropic.messages.stream(base, mock({ tokens: 30, paceMs: 1 })).finalMessage();
+    assert.deepEqual(
+      final.content.map((block) => block.type === 'text' && block.text),
+      [wordsOf(30)],
+    );
+    assert.equal(final.usage.output_tokens, 30);
+    assert.equal(final.usage.input_tokens, lastSeen().inputTokens);
+  });
+
+  it('receives tool calls, and gives their signatures back', async () => {
+    const request = { ...base, tools: [{ name: 'weather', input_schema: schema }] };
+    const plain = await anthropic.messages.create(request, mock({ tool: true, tokens: 5 }));
+    const final = await anthropic.messages.stream(request, mock({ tool: true, tokens: 5 })).finalMessage();
+    for (const { content, stop_reason: reason } of [plain, final]) {
+      const call = content.find((block) => block.type === 'tool_use');
+      assert.deepEqual([call?.input, reason], [{ location: wordsOf(5) }, 'tool_use']);
+      const result = { type: 'tool_result' as const, tool_use_id: call!.id, content: 'Sunny' };
+      const turns = [
+        { role: 'assistant' as const, content },
+        { role: 'user' as const, content: [result] },
+      ];
+      await anthropic.messages.create({ ...request, messages: [...base.messages, ...turns] });
+      assertSignedTurn();
+    }
+  });
+
+  it("receives the provider's 503 as an overload", async () => {
+    const error = await errorOf(anthropic.messages.create(base, mock({ status: 503 })));
+    assert.ok(error instanceof Anthropic.InternalServerError, String(error));
+    assert.equal(error.status, 529);
+  });
+});
