@@ -62,7 +62,8 @@ async function change(sidecars: Sidecars, command: ClusterQuotaCommand): Promise
       const text = 'budgets' in result ? resetText(result) : grantText(result);
       process.stdout.write(command.json ? `${JSON.stringify({ pod, ...result })}\n` : `pod ${pod}: ${text}\n`);
       done++;
-      if (result.shared) {
+      // Without a key, each pod knows only the keys that it has used.
+      if (result.shared && (command.verb === 'grant' || command.key !== undefined)) {
         return 0;
       }
     }

@@ -22,6 +22,10 @@ limit, or grants one budget more: until its window ends, or for the length of a 
 holds of running requests are charged when the requests end. audit shows who reset and granted what:
 the last 1,000 entries.
 
+list shows the budgets that the gateway has used in their current window. With a shared quota
+store, it shows what all gateways spent of these; reset and grant of one key concern all gateways,
+also if this one has not used it. Without --key, reset concerns the keys that the gateway has used.
+
   --key VALUE          only the budget of this key; repeat for each part, in the order of the quota
   --reason TEXT        why, for the audit (reset, grant)
   --by NAME            who does it, for the audit (reset, grant; the user of this command)
@@ -30,7 +34,7 @@ the last 1,000 entries.
   --socket PATH        socket of an extproc (quota.sock beside its journal)
 ${clusterUsage}
 Of a cluster, list and audit show the pod of each line. Where proxies share a quota store, reset and
-grant concern all of them; otherwise, each pod counts alone and gets the whole grant.
+grant of one key are made once; otherwise, each pod counts alone and gets the whole grant.
 `;
 
 const options = {

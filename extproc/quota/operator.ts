@@ -66,7 +66,8 @@ export async function* budgets(store: MemoryStore, filter: BudgetFilter, now: ()
 
 /**
  * Resets the budgets of a quota, or the one of a key, to their whole limit. Holds stay and are
- * charged when they end. Returns how many budgets were reset, and what was spent of them.
+ * charged when they end. Returns how many budgets were reset, and what was spent of them as far as
+ * this replica knows.
  */
 export async function resetBudgets(
   store: MemoryStore,
@@ -76,9 +77,10 @@ export async function resetBudgets(
   let count = 0;
   let spent = 0;
   let of: Quota | undefined;
+  const shared = sharedBucket(store, filter, now());
   for await (const bucket of matching(store, filter)) {
     bucket.roll(now());
-    if (bucket.window.total > 0) {
+    if (bucket.window.total > 0 || bucket === shared) {
       count++;
       of = bucket.definition.quota;
       spent += bucket.window.total;
@@ -140,6 +142,17 @@ export function grantBudget(store: MemoryStore, { quota: id, key, amount }: Gran
   store.grant(bucket, units, nowMs);
   const shown = (of: number) => shownAmount(quota, of);
   return { amount: shown(units), limit: shown(limit), ...currencyOf(quota), ...sharedBy(store) };
+}
+
+/**
+ * Returns the bucket of a key whose window is shared. Other replicas may have spent of it, although
+ * this one knows nothing of that.
+ */
+function sharedBucket(store: MemoryStore, { quota: id, key = [] }: BudgetFilter, nowMs: number): Bucket | undefined {
+  const quota = store.opened === undefined || id === undefined ? undefined : store.table.quotaOf(id);
+  return quota === undefined || quota.key.length !== key.length || quota.window.type === 'None'
+    ? undefined
+    : store.table.findOrAdd(bucketRef(quota, key), nowMs);
 }
 
 function sharedBy({ opened }: MemoryStore): { readonly shared?: true } {
