@@ -1,8 +1,8 @@
 /**
  * Writes translate/gen/catalog.json from the price list of genai-prices. Leaves out prices that
  * Tallygate cannot apply exactly: with several tiers or by the time of day, or for kinds of usage
- * that it does not count, such as images. Fees of tools, such as web searches, are no prices
- * of a model and are left out too.
+ * that it does not count, such as video or audio from a cache. Fees of tools, such as web searches,
+ * are no prices of a model and are left out too. The list has no service tiers.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import {
@@ -24,7 +24,12 @@ const kinds: Readonly<Record<string, CatalogKind>> = {
   output_reasoning_mtok: 'reasoningOutput',
   input_audio_mtok: 'audioInput',
   output_audio_mtok: 'audioOutput',
+  input_image_mtok: 'imageInput',
+  output_image_mtok: 'imageOutput',
 };
+
+/** Input of other kinds from a cache counts as cached input. */
+const cachedKinds: readonly string[] = ['cache_audio_read_mtok', 'cache_image_read_mtok'];
 
 const toolFees: readonly string[] = ['web_searches_kcount', 'storage_searches_kcount'];
 
@@ -54,7 +59,8 @@ function catalogPrices(prices: ModelPrice | undefined): CatalogModel['prices'] {
   const starts = new Set<number>();
   let perRequest: string | undefined;
   for (const [unit, price] of Object.entries(prices ?? {})) {
-    if (price === undefined || toolFees.includes(unit)) {
+    const isCachedInput = cachedKinds.includes(unit) && price === prices?.['cache_read_mtok'];
+    if (price === undefined || isCachedInput || toolFees.includes(unit)) {
       continue;
     }
     if (unit === 'requests_kcount' && typeof price === 'number') {

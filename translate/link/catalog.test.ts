@@ -50,6 +50,12 @@ for (const name of catalogNames) {
   });
 }
 
+test('models that write images have the price of their images', () => {
+  const model = modelsOf({ catalog: 'google' }).find(({ name }) => name === 'gemini-2.5-flash-image');
+  const { output, imageOutput } = model?.prices?.perMillionTokens ?? {};
+  assert.ok(output !== undefined && imageOutput !== undefined && imageOutput > output);
+});
+
 test('entries of the backend override its catalog, and take from it what they leave out', () => {
   const listed = priceCatalog.providers.openai.find(({ name }) => name === 'gpt-4o-mini');
   assert.ok(listed?.prices !== undefined);
