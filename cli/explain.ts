@@ -82,13 +82,20 @@ function shown({ hold, limits, tokens, overdrafts, ...facts }: ExplainedRequest)
     rows.push(['held at admission', `${hold.inputTokens} input, ${hold.outputTokens} output tokens`]);
     rows.push(['extensions', `${hold.extensions} (${hold.extendedTokens} output tokens)`]);
   }
-  for (const { quota, amount, cause } of overdrafts ?? []) {
-    rows.push(['overdraft', `${amount} of ${quota}: ${cause}`]);
+  for (const { quota, amount, unit, cause } of overdrafts ?? []) {
+    rows.push(['overdraft', `${amount} ${unit} of ${quota}: ${cause}`]);
   }
-  const charged = (hold?.limits ?? []).map((one) => [one.quota, one.key.join() || '-', one.held, one.charged]);
-  const looked = (limits ?? []).map((one) => [one.quota, one.key.join() || '-', '-', '-']);
+  const charged = (hold?.limits ?? []).map((one) => [
+    one.quota,
+    one.key.join() || '-',
+    one.held,
+    one.charged,
+    one.unit,
+  ]);
+  const looked = (limits ?? []).map((one) => [one.quota, one.key.join() || '-', '-', '-', '-']);
   const used = [...charged, ...looked].map((row) => row.map(String));
   return (
-    table(['FIELD', 'VALUE'], rows) + (used.length === 0 ? '' : `\n${table(['LIMIT', 'KEY', 'HELD', 'CHARGED'], used)}`)
+    table(['FIELD', 'VALUE'], rows) +
+    (used.length === 0 ? '' : `\n${table(['LIMIT', 'KEY', 'HELD', 'CHARGED', 'UNIT'], used)}`)
   );
 }

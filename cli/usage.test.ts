@@ -137,7 +137,7 @@ test('explain shows the limits, the hold and the charge of a request', async () 
   assert.match(shown, /^decision +admitted$/m);
   assert.match(shown, /^cost +1\.5$/m);
   assert.match(shown, /^held at admission +9 input, 0 output tokens$/m);
-  assert.match(shown, /^default\/teams\/TotalTokens +a +9 +7$/m);
+  assert.match(shown, /^default\/teams\/TotalTokens +a +9 +7 +tokens$/m);
   const explained = (await tallygate('explain', 'r1', '--json')).stdout.trim().split('\n');
   assert.deepEqual(
     explained.map((line) => JSON.parse(line).hold?.limits.length),

@@ -196,7 +196,7 @@ function openStore(options: ExtprocOptions, now: () => number): OpenStore {
   const { recovered } = opened;
   if (recovered.holds > 0) {
     log.warn(
-      { holds: recovered.holds, tokens: Object.fromEntries(recovered.tokens) },
+      { holds: recovered.holds, charged: Object.fromEntries(recovered.charged) },
       'charged open holds of the last process in full',
     );
   }

@@ -6,6 +6,7 @@ import { amountOf } from '../quota-conditions.ts';
 import type { QuotaDefinition } from './quota-definition.ts';
 import { SlidingSum } from './sliding.ts';
 import type { BucketRef, BudgetAlert, BudgetTimes, Hold, Holder } from './store.ts';
+import { shownAmount, unitNoun } from './units.ts';
 import type { UsageHold, UsageSubject } from './usage-record.ts';
 import type { WindowBounds } from './window.ts';
 import type { WindowShare } from './window-share.ts';
@@ -446,12 +447,16 @@ export class OpenHold implements Hold {
   /** Returns what a usage record keeps of the hold. */
   get usage(): UsageHold {
     const { inputTokens, outputTokens, extensions, extendedTokens, parts } = this;
-    const limits = parts.map(({ window: { bucket }, held, charged }) => ({
-      quota: bucket.definition.quota.id,
-      key: bucket.values,
-      held,
-      charged,
-    }));
+    const limits = parts.map(({ window: { bucket }, held, charged }) => {
+      const { quota } = bucket.definition;
+      return {
+        quota: quota.id,
+        key: bucket.values,
+        held: shownAmount(quota, held),
+        charged: shownAmount(quota, charged),
+        unit: unitNoun(quota),
+      };
+    });
     return { inputTokens, outputTokens, extensions, extendedTokens, limits };
   }
 

@@ -70,9 +70,9 @@ for (const foldEveryMs of [0, 500]) {
     const second = open(startMs, { foldEveryMs });
     assert.deepEqual(second.recovered, {
       holds: 1,
-      tokens: new Map([
-        [total.id, 175],
-        ['default/teams/OutputTokens', 75],
+      charged: new Map([
+        [total.id, { amount: 175, unit: 'tokens' }],
+        ['default/teams/OutputTokens', { amount: 75, unit: 'output tokens' }],
       ]),
     });
     const left = () => buckets.map((ref) => second.store.snapshot([ref], startMs)[0]?.remaining);
@@ -131,7 +131,7 @@ test('a hold of an ended window is charged there', () => {
   granted(reserve(first, demand([bucket(minutely)], startMs + 60_000, 30)));
   first.close();
   const second = open(startMs + 60_000);
-  assert.equal(second.recovered.tokens.get(minutely.id), 90);
+  assert.deepEqual(second.recovered.charged.get(minutely.id), { amount: 90, unit: 'tokens' });
   assert.equal(remaining(second.store, minutely, startMs + 60_000), 70);
   second.store.close();
 });

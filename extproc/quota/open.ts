@@ -20,6 +20,7 @@ import { JournalWriter } from './journal-writer.ts';
 import { MemoryStore } from './memory.ts';
 import { type MemoryOptions, memoryDefaults } from './memory-options.ts';
 import { quotaDefinition } from './quota-definition.ts';
+import { shownAmount, unitNoun } from './units.ts';
 import { UsageArchive } from './usage-archive.ts';
 import {
   subjectOf,
@@ -43,8 +44,8 @@ export interface StoreOptions extends Partial<MemoryOptions>, Partial<LogJournal
 /** The holds that were open when the last process ended. */
 export interface Recovered {
   readonly holds: number;
-  /** The units charged for them, by quota. */
-  readonly tokens: ReadonlyMap<string, number>;
+  /** What was charged for them, by quota, as operators see amounts. */
+  readonly charged: ReadonlyMap<string, { readonly amount: number | string; readonly unit: string }>;
 }
 
 export interface OpenStore {
@@ -62,7 +63,7 @@ export function openQuotaStore(options: StoreOptions = {}): OpenStore {
   const { path } = options;
   const memory = { ...memoryDefaults, ...options };
   if (path === undefined) {
-    const recovered = { holds: 0, tokens: new Map() };
+    const recovered = { holds: 0, charged: new Map() };
     const audit = new AuditTrail([], () => {});
     return { store: new MemoryStore(memory, undefined), recovered, usage: undefined, audit, usageLost: () => 0 };
   }
@@ -191,7 +192,7 @@ function restore(
       store.table.restoreRemoved(id, removedMs);
     }
   }
-  const tokens = new Map<string, number>();
+  const charged = new Map<Quota, number>();
   for (const { parts, subject } of state.holds) {
     const limits: UsageLimit[] = [];
     let cost: UsageRecord['cost'];
@@ -199,11 +200,13 @@ function restore(
       const window = windows.get(id);
       if (window !== undefined && held > 0 && !window.returnsHolds) {
         window.bucket.carryOverdraft(window, window.charge(held, nowMs));
-        const { id: quota, limit } = window.bucket.definition.quota;
-        tokens.set(quota, (tokens.get(quota) ?? 0) + held);
-        limits.push({ quota, key: window.bucket.values, held, charged: held });
-        if (limit.type === 'Cost') {
-          cost = { nanos: held, currency: limit.currency, catalog: undefined };
+        const { quota } = window.bucket.definition;
+        charged.set(quota, (charged.get(quota) ?? 0) + held);
+        const amount = shownAmount(quota, held);
+        const key = window.bucket.values;
+        limits.push({ quota: quota.id, key, held: amount, charged: amount, unit: unitNoun(quota) });
+        if (quota.limit.type === 'Cost') {
+          cost = { nanos: held, currency: quota.limit.currency, catalog: undefined };
         }
       }
     }
@@ -214,7 +217,10 @@ function restore(
   for (const bucket of store.table.discardEmpty(nowMs)) {
     journal.window(bucket.window);
   }
-  return { holds: state.holds.length, tokens };
+  const shown = [...charged].map(
+    ([quota, amount]) => [quota.id, { amount: shownAmount(quota, amount), unit: unitNoun(quota) }] as const,
+  );
+  return { holds: state.holds.length, charged: new Map(shown) };
 }
 
 /** Returns the record of a request whose process ended before it did: its tokens are unknown. */

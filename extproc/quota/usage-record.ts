@@ -44,16 +44,21 @@ export interface UsageCost {
 
 export interface UsageOverdraft {
   readonly quota: string;
-  readonly amount: number;
+  /** Money is a decimal number, as text. */
+  readonly amount: number | string;
+  readonly unit: string;
   readonly cause: string;
 }
 
-/** What a request held and was charged in one bucket, in units of its quota. */
+/** What a request held and was charged in one bucket. */
 export interface UsageLimit {
   readonly quota: string;
   readonly key: readonly string[];
-  readonly held: number;
-  readonly charged: number;
+  /** Money is a decimal number, as text. */
+  readonly held: number | string;
+  readonly charged: number | string;
+  /** What the amounts count, such as tokens or a currency. */
+  readonly unit: string;
 }
 
 /** How the hold of a request came about. */

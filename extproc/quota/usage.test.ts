@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { journalLine, usageText } from './journal-record.ts';
 import { splitUsage } from './journal-upgrade.ts';
 import { type OpenStore, openQuotaStore, type StoreOptions } from './open.ts';
-import { bucket, charge, costQuota, demand, granted, quota, reserve, settle, startMs } from './testing.ts';
+import { bucket, charge, costQuota, demand, granted, noOutput, quota, reserve, settle, startMs } from './testing.ts';
 import type { UsageCells } from './usage-blocks.ts';
 import { UsageDatabase, usagePath } from './usage-database.ts';
 import { type UsageRecord, type UsageSubject, usageColumns, usageRow } from './usage-record.ts';
@@ -136,7 +136,7 @@ test('a settled request leaves one record with its hold and charge, summed by ho
     outputTokens: 0,
     extensions: 0,
     extendedTokens: 0,
-    limits: [{ quota: total.id, key: ['a'], held: 7, charged: 7 }],
+    limits: [{ quota: total.id, key: ['a'], held: 7, charged: 7, unit: 'tokens' }],
   });
   const hours = allHours(usage);
   assert.deepEqual(
@@ -175,7 +175,8 @@ test('a crash between settlement and fold keeps the record, and counts it once',
 test('a crash before the settlement is written leaves a recovered record and no other', async () => {
   const cost = costQuota(10_000);
   const first = open();
-  const draws = demand([bucket(total), bucket(cost)], nowMs, 7);
+  const prices = { currency: 'USD', perMillionTokens: { input: 1_000_000, output: 0 } };
+  const draws = demand([bucket(total), bucket(cost)], nowMs, 7, noOutput, true, prices);
   granted(reserve(first.store, { ...draws, subject }));
   first.store.flush();
   const second = afterKill();
@@ -185,12 +186,11 @@ test('a crash before the settlement is written leaves a recovered record and no 
     rows.map(({ decision, tenant, input }) => [decision, tenant, input]),
     [['recovered', 'acme', 0]],
   );
-  assert.deepEqual(JSON.parse(String(rows[0]?.['hold'])).limits[0], {
-    quota: total.id,
-    key: ['a'],
-    held: 7,
-    charged: 7,
-  });
+  assert.deepEqual(JSON.parse(String(rows[0]?.['hold'])).limits, [
+    { quota: total.id, key: ['a'], held: 7, charged: 7, unit: 'tokens' },
+    { quota: cost.id, key: ['a'], held: '0.000000007', charged: '0.000000007', unit: 'USD' },
+  ]);
+  assert.deepEqual(second.recovered.charged.get(cost.id), { amount: '0.000000007', unit: 'USD' });
   second.store.close();
   const third = open();
   assert.equal(requestsIn(await tables(third)), 1);

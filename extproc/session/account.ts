@@ -3,6 +3,7 @@
  * cannot lose them.
  */
 import type { Charge, FlatCharge, Hold, Overdraft } from '../quota/store.ts';
+import { shownAmount, unitNoun } from '../quota/units.ts';
 import type { UsageRecord } from '../quota/usage-record.ts';
 import type { RequestRecord } from '../record.ts';
 import type { SessionServices } from './services.ts';
@@ -77,6 +78,11 @@ function usageRecord(record: RequestRecord, overdrafts: readonly Overdraft[]): U
     source: record.source,
     usage: record.usage,
     cost: record.cost,
-    overdrafts: overdrafts.map(({ bucket, amount, cause }) => ({ quota: bucket.quota.id, amount, cause })),
+    overdrafts: overdrafts.map(({ bucket: { quota }, amount, cause }) => ({
+      quota: quota.id,
+      amount: shownAmount(quota, amount),
+      unit: unitNoun(quota),
+      cause,
+    })),
   };
 }

@@ -34,7 +34,7 @@ test('a restart charges nothing of shared windows again, and keeps the records o
     store.close();
     const second = open(join(folder, 'second', 'quota.sqlite'));
     assert.equal(second.recovered.holds, 1, 'the hold leaves a record');
-    assert.deepEqual([...second.recovered.tokens], []);
+    assert.deepEqual([...second.recovered.charged], []);
     assert.equal(second.store.snapshot([bucket(tokens)], startMs)[0]?.remaining, 10_000);
     second.store.close();
   } finally {
