@@ -91,6 +91,25 @@ app.kubernetes.io/component: quota-store
 {{- if eq .Values.sidecar.errorDetail "plain" -}}
 {{- $environment = append $environment (dict "name" "TALLYGATE_ERROR_DETAIL" "value" "plain") -}}
 {{- end -}}
+{{- $usage := .Values.sidecar.usage -}}
+{{- $keepsRequests := and (gt (int $usage.days) 0) (gt (int $usage.requestDays) 0) -}}
+{{- if ne (int $usage.days) 31 -}}
+{{- $environment = append $environment (dict "name" "TALLYGATE_USAGE_DAYS" "value" (int $usage.days | toString)) -}}
+{{- end -}}
+{{- if ne (int $usage.requestDays) 7 -}}
+{{- $environment = append $environment (dict "name" "TALLYGATE_USAGE_REQUEST_DAYS" "value" (int $usage.requestDays | toString)) -}}
+{{- end -}}
+{{- with $usage.export -}}
+{{- if not $keepsRequests -}}
+{{- fail "sidecar.usage.export needs single requests: set sidecar.usage.days and sidecar.usage.requestDays to 1 or more" -}}
+{{- end -}}
+{{- $environment = append $environment (dict "name" "TALLYGATE_USAGE_EXPORT" "value" (join "," .)) -}}
+{{- end -}}
+{{- $size := .Values.sidecar.stateSize -}}
+{{- $mebibytes := ternary (trimSuffix "Gi" $size | int | mul 1024) (trimSuffix "Mi" $size | int) (hasSuffix "Gi" $size) | int -}}
+{{- if and $keepsRequests (lt $mebibytes 1536) -}}
+{{- fail "sidecar.stateSize must be at least 1536Mi for usage of single requests, or the pods could be evicted; or set sidecar.usage.requestDays to 0" -}}
+{{- end -}}
 {{- $environment = concat $environment .Values.sidecar.env -}}
 {{- $text := .Files.Get "files/envoy-proxy.yaml"
   | replace "${WORKLOAD}" $workload
