@@ -122,6 +122,7 @@ describe('the OpenAI client before Gemini', () => {
       assert.ok(error instanceof type, String(error));
       assert.equal(error.status, status);
       assert.match(error.message, new RegExp(`mock provider error ${status}`));
+      assert.equal(error.headers?.get('retry-after'), status === 429 ? '7' : null);
     });
   }
 

@@ -96,4 +96,6 @@ export interface ProviderError {
   readonly kind: Failure['kind'];
   readonly code: string;
   readonly message: string;
+  /** How long to wait, where the body of the error says so. */
+  readonly retryAfterMs?: number;
 }

@@ -97,6 +97,7 @@ export class ConvertedAnswer implements ResponseAdapter, ResponseConversion {
     return {
       status: error.kind === 'unavailable' ? overloadedStatus : error.status,
       body: dialect.errorBody({ ...error, failure: true }),
+      retryAfterMs: error.retryAfterMs,
     };
   }
 

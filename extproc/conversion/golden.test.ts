@@ -52,7 +52,11 @@ function converted(given: GoldenCase): object {
       errors: errors.map((each) => {
         const text = typeof each.body === 'string' ? each.body : JSON.stringify(each.body);
         const error = newAdapter().conversion!.error(each.status, Buffer.from(text), each.type);
-        return { status: error.status, body: shown(Buffer.from(error.body).toString()) };
+        return {
+          status: error.status,
+          ...(error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs }),
+          body: shown(Buffer.from(error.body).toString()),
+        };
       }),
     }),
   };

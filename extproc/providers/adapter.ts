@@ -151,6 +151,8 @@ export interface ResponseConversion {
 export interface ConvertedError {
   readonly status: number;
   readonly body: Uint8Array;
+  /** Sent as `retry-after`, in whole seconds. */
+  readonly retryAfterMs?: number | undefined;
 }
 
 /**

@@ -89,7 +89,20 @@ export function readGeminiError(status: number, document: unknown): ProviderErro
   const error = recordOf(recordOf(listOf(document)?.[0] ?? document)?.['error']);
   const told = numberOf(error?.['code']) ?? 0;
   const known = status > 0 ? status : told >= 400 && told < 600 ? told : 500;
-  return providerError(known, stringOf(error?.['status'])?.toLowerCase(), error?.['message']);
+  const retryAfterMs = retryDelayMs(error);
+  return {
+    ...providerError(known, stringOf(error?.['status'])?.toLowerCase(), error?.['message']),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
+}
+
+/** Google tells the time to wait in the body, as in `"retryDelay": "7.5s"`, not in a header. */
+function retryDelayMs(error: JsonRecord | undefined): number | undefined {
+  const info = (listOf(error?.['details']) ?? [])
+    .map(recordOf)
+    .find((detail) => detail?.['@type'] === 'type.googleapis.com/google.rpc.RetryInfo');
+  const seconds = /^(\d{1,6}(?:\.\d{1,9})?)s$/.exec(stringOf(info?.['retryDelay']) ?? '')?.[1];
+  return seconds === undefined ? undefined : Math.round(Number(seconds) * 1000);
 }
 
 /** Conversions ask for one candidate. */

@@ -59,10 +59,11 @@ export class ConvertedErrorResponse extends MeteredResponse {
   }
 
   #send(out: Action[]): void {
-    const { body } = this.#conversion.error(this.#providerStatus, Buffer.concat(this.#kept), this.#type);
+    const kept = Buffer.concat(this.#kept);
+    const { body, retryAfterMs } = this.#conversion.error(this.#providerStatus, kept, this.#type);
     this.#kept = [];
     out.push(
-      { type: 'response-headers', mutation: this.#mutation },
+      { type: 'response-headers', mutation: withDelay(this.#mutation, retryAfterMs) },
       { type: 'response-body', bytes: body, endOfStream: true },
     );
     this.ended = true;
@@ -83,4 +84,13 @@ export class ConvertedErrorResponse extends MeteredResponse {
   evidence(): ResponseEvidence {
     return unreadEvidence(false, this.incoming.bytes, this.ended);
   }
+}
+
+/** Adds how long the provider wants to wait, unless the client is to ask another one at once. */
+function withDelay(mutation: Headers['mutation'], retryAfterMs: number | undefined): Headers['mutation'] {
+  const { set = [], remove = [] } = mutation;
+  if (retryAfterMs === undefined || remove.includes('retry-after')) {
+    return mutation;
+  }
+  return { ...mutation, set: [...set, ['retry-after', String(Math.ceil(retryAfterMs / 1000))]] };
 }

@@ -38,7 +38,12 @@ export const gemini: MockDialect = {
   closing: (answer) =>
     data(response(answer, answer.tool === undefined ? [] : parts(answer), answer.tokens, finishReason(answer))),
   error: (status) => ({
-    error: { code: status, message: `mock provider error ${status}`, status: `MOCK_${status}` },
+    error: {
+      code: status,
+      message: `mock provider error ${status}`,
+      status: `MOCK_${status}`,
+      details: status === 429 ? [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '6.5s' }] : [],
+    },
   }),
 };
 
