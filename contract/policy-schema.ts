@@ -21,6 +21,7 @@ import {
   type KeyPart,
   type Limit,
   type ModelFacts,
+  openAiDialects,
   type Passthrough,
   POLICY_FORMAT_VERSION,
   type Principal,
@@ -152,6 +153,7 @@ const modelFacts = z.strictObject({
 const backend = z.strictObject({
   name: text,
   schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI', 'AzureOpenAI']),
+  dialect: z.enum(openAiDialects).exactOptional(),
   azureApiVersion: text.exactOptional(),
   tokenizer,
   models: z.array(modelFacts),

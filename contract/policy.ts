@@ -19,6 +19,23 @@ export type ProviderApi =
   | 'GCPVertexAI'
   | 'AzureOpenAI';
 
+/** Servers of OpenAI's API that differ in what bounds or counts a response. */
+export const openAiDialects = [
+  'OpenAI',
+  'DeepSeek',
+  'Fireworks',
+  'Groq',
+  'Mistral',
+  'Ollama',
+  'OpenRouter',
+  'SGLang',
+  'Together',
+  'VLLM',
+  'XAI',
+] as const;
+
+export type OpenAiDialect = (typeof openAiDialects)[number];
+
 export interface GatewayPolicy {
   readonly formatVersion: typeof POLICY_FORMAT_VERSION;
   /** A digest of the content. */
@@ -130,6 +147,8 @@ export interface BackendPolicy {
   /** `NAMESPACE/BACKEND`. */
   readonly name: string;
   readonly schema: ProviderApi;
+  /** Of OpenAI: whose server it is; absent: OpenAI's. */
+  readonly dialect?: OpenAiDialect;
   /** Of AzureOpenAI: `preview` or a date; absent: the v1 API. */
   readonly azureApiVersion?: string;
   readonly tokenizer: Tokenizer;

@@ -296,6 +296,21 @@ export const catalogNames = [
 
 export type CatalogName = (typeof catalogNames)[number];
 
+/** Servers of OpenAI's API, whose dialects differ. */
+const dialects = [
+  'OpenAI',
+  'DeepSeek',
+  'Fireworks',
+  'Groq',
+  'Mistral',
+  'Ollama',
+  'OpenRouter',
+  'SGLang',
+  'Together',
+  'VLLM',
+  'XAI',
+] as const;
+
 const azure = z
   .object({
     apiVersion: z
@@ -328,7 +343,14 @@ const backendFields = z
       .regex(/^(\/[A-Za-z0-9._~-]+)*\/?$/, 'must be a path such as /openai/v1')
       .meta({
         description:
-          "The path of the provider's base URL, as its official client expects it. OpenAI, AzureOpenAI: replaces /v1. GCPVertexAI: replaces /v1, as in /v1/projects/PROJECT/locations/LOCATION. All others: prepended to the path. Default: /v1 for OpenAI and GCPVertexAI, /openai/v1 for AzureOpenAI (/openai for a dated apiVersion), empty otherwise.",
+          "The path of the provider's base URL, as its official client expects it. OpenAI, AzureOpenAI: replaces /v1. GCPVertexAI: replaces /v1, as in /v1/projects/PROJECT/locations/LOCATION. All others: prepended to the path. Default: /v1 for OpenAI (/openai/v1 for Groq, /api/v1 for OpenRouter, /inference/v1 for Fireworks) and GCPVertexAI, /openai/v1 for AzureOpenAI (/openai for a dated apiVersion), empty otherwise.",
+      })
+      .optional(),
+    dialect: z
+      .enum(dialects)
+      .meta({
+        description:
+          "Of schema OpenAI: whose server it is, for servers that name the output bound differently or refuse members of OpenAI's requests. Sets the default of pathPrefix. Default: OpenAI.",
       })
       .optional(),
     azure: azure.optional(),
@@ -352,6 +374,12 @@ const backendFields = z
   .meta({ description: 'One provider endpoint and facts about its models.' });
 
 export const backendSpec = withRules(backendFields, [
+  {
+    cel: "self.schema == 'OpenAI' || !has(self.dialect)",
+    message: 'dialect has no effect unless schema is OpenAI: remove it, or correct schema',
+    field: 'dialect',
+    holds: ({ schema, dialect }) => schema === 'OpenAI' || dialect === undefined,
+  },
   {
     cel: "self.schema == 'AzureOpenAI' || !has(self.azure)",
     message: 'azure has no effect unless schema is AzureOpenAI: remove it, or correct schema',

@@ -2,7 +2,7 @@
  * Converts requests and responses between a client API and a provider API. Each client API has
  * a `ConversionClient`, each provider API a `ConversionProvider`; `registry.ts` joins them.
  */
-import type { ModelFacts, ProviderApi } from '../../contract/policy.ts';
+import type { ModelFacts } from '../../contract/policy.ts';
 import type { Failure } from '../errors.ts';
 import type { HeaderList } from '../exchange.ts';
 import type {
@@ -14,6 +14,7 @@ import type {
   StreamWriter,
   UnaryReader,
 } from '../providers/adapter.ts';
+import type { BackendApi } from '../providers/openai/server-dialects.ts';
 import type { AnswerFacts, AnswerPart, CollectedAnswer } from './answer.ts';
 import type { Conversation } from './conversation.ts';
 import type { EventDataOf } from './event-data.ts';
@@ -56,7 +57,7 @@ export interface ConversionProvider {
 }
 
 export interface ConversionTarget {
-  readonly providerApi: ProviderApi;
+  readonly backend: BackendApi;
   /** The model's name at the backend. */
   readonly model: string;
   readonly modelFacts: ModelFacts | undefined;

@@ -3,6 +3,7 @@ import type { ModelFacts, ProviderApi } from '../../contract/policy.ts';
 import { type Failure, failure } from '../errors.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type { RequestFacts, ResponseAdapter, ResponseOptions } from '../providers/adapter.ts';
+import type { BackendApi } from '../providers/openai/server-dialects.ts';
 import type { ConversionClient, ConversionProvider, EncodedRequest, ProviderRequest } from './conversion.ts';
 import { ConvertedAnswer } from './converted-answer.ts';
 import { parsedJson, recordOf } from './json-values.ts';
@@ -10,6 +11,7 @@ import { Losses } from './losses.ts';
 
 export interface ConversionRequest {
   readonly facts: RequestFacts;
+  readonly backend: BackendApi;
   /** The model's name at the backend. */
   readonly model: string;
   readonly modelFacts: ModelFacts | undefined;
@@ -29,7 +31,10 @@ export class Conversion {
   }
 
   /** Converts a whole request, up to what only the reservation decides. */
-  convert(body: ScannedBody, { facts, model, modelFacts, drops }: ConversionRequest): ConvertedRequest | Failure {
+  convert(
+    body: ScannedBody,
+    { facts, backend, model, modelFacts, drops }: ConversionRequest,
+  ): ConvertedRequest | Failure {
     const document = recordOf(parsedJson(Buffer.concat(body.bytes).toString()));
     if (document === undefined) {
       return failure('invalid_body', 'The request body is not a JSON object.');
@@ -39,7 +44,7 @@ export class Conversion {
     if (losses.problem !== undefined) {
       return losses.problem;
     }
-    const target = { providerApi: this.providerApi, model, modelFacts, request: facts };
+    const target = { backend, model, modelFacts, request: facts };
     const encoded = this.#provider.encode(conversation, target, losses);
     const hiddenOutput = this.#provider.hidesOutput(conversation, model);
     return losses.problem ?? new ConvertedRequest(this.#client, this.#provider, encoded, hiddenOutput, losses.dropped);

@@ -1,7 +1,7 @@
 /** What is wrong with a provider's response, and how providers' errors reach clients. */
 import { failure } from '../errors.ts';
 import type { ProviderError } from './conversion.ts';
-import { recordOf, stringOf } from './json-values.ts';
+import { listOf, recordOf, stringOf } from './json-values.ts';
 
 export const unreadableAnswer = failure(
   'unreadable_answer',
@@ -43,7 +43,19 @@ export function providerError(status: number, code: unknown, message: unknown): 
 
 /** Reads the common form of errors: `{"error": {"type", "code", "message"}}`, or a bare text. */
 export function readErrorObject(status: number, document: unknown): ProviderError {
-  const error = recordOf(document)?.['error'] ?? document;
+  const whole = recordOf(document);
+  const error = whole?.['error'] ?? document;
   const members = recordOf(error);
-  return providerError(status, members?.['code'] ?? members?.['type'], members?.['message'] ?? error);
+  const code = members?.['code'] ?? members?.['type'] ?? whole?.['code'];
+  return providerError(status, code, messageOf(members?.['message'] ?? members?.['detail'] ?? error));
+}
+
+/** Mistral, vLLM and others list what is wrong: `{"detail": [{"loc": [], "msg": ""}]}`. */
+function messageOf(value: unknown): unknown {
+  const list = listOf(recordOf(value)?.['detail'] ?? value);
+  const messages = list?.map((each) => {
+    const { loc, msg } = recordOf(each) ?? {};
+    return [listOf(loc)?.join('.'), stringOf(msg)].filter((part) => part !== undefined).join(': ');
+  });
+  return messages?.join('; ') ?? value;
 }

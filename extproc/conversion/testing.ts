@@ -1,5 +1,5 @@
 /** Runs a request and its response through a conversion, as a session does. */
-import type { ProviderApi } from '../../contract/policy.ts';
+import type { OpenAiDialect, ProviderApi } from '../../contract/policy.ts';
 import { isFailure } from '../errors.ts';
 import { newScanner } from '../json/json-tokenizer.ts';
 import type { TextSink } from '../json/text-sink.ts';
@@ -18,6 +18,7 @@ export interface ConversionCase {
   /** `chat` or `messages`. */
   readonly client: string;
   readonly providerApi: ProviderApi;
+  readonly dialect?: OpenAiDialect;
   readonly body: string;
   /** The model's name at the backend. */
   readonly model?: string;
@@ -54,8 +55,10 @@ export function convertedCase(given: ConversionCase): ConvertedCase | string {
   const known = given.maxOutputTokens;
   const modelFacts =
     known === undefined ? undefined : { name: model, maxOutputTokens: known, reasoningTokens: 'Auto' as const };
-  const conversion = conversionFor(api, given.providerApi)!;
-  const converted = conversion.convert(body, { facts, model, modelFacts, drops: given.drops === true });
+  const { providerApi: schema, dialect } = given;
+  const backend = { schema, ...(dialect !== undefined && { dialect }) };
+  const conversion = conversionFor(api, schema)!;
+  const converted = conversion.convert(body, { facts, backend, model, modelFacts, drops: given.drops === true });
   if (isFailure(converted)) {
     return converted.message;
   }

@@ -12,6 +12,7 @@ import type { Splice } from '../json/splice.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import type { Operation } from '../record.ts';
 import type { Usage } from '../usage.ts';
+import type { BackendApi } from './openai/server-dialects.ts';
 
 export interface ClientApi {
   readonly method: string;
@@ -256,10 +257,10 @@ export interface LimitHeaders {
 }
 
 /**
- * Returns the splices that apply `edits` to the scanned body of this client API, for a backend of
- * this provider API (member names differ).
+ * Returns the splices that apply `edits` to the scanned body of this client API, for this backend
+ * (member names differ).
  */
-export type EditRequest = (body: ScannedBody, edits: RequestEdits, providerApi: ProviderApi) => readonly Splice[];
+export type EditRequest = (body: ScannedBody, edits: RequestEdits, backend: BackendApi) => readonly Splice[];
 
 /**
  * Returns the models list (`/v1/models`), or the one model that the path names

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { ProviderApi } from '../../contract/policy.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { splice } from '../json/splice.ts';
 import type { ClientApi, RequestEdits } from './adapter.ts';
@@ -10,14 +9,17 @@ import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { responses } from './openai/responses.ts';
+import type { BackendApi } from './openai/server-dialects.ts';
 import { scanned } from './testing/recordings.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
 type Body = Record<string, unknown>;
 
-function edited(endpoint: ClientApi, text: string, edits: RequestEdits, providerApi: ProviderApi = 'OpenAI'): string {
+const OPENAI: BackendApi = { schema: 'OpenAI' };
+
+function edited(endpoint: ClientApi, text: string, edits: RequestEdits, backend: BackendApi = OPENAI): string {
   const body = scanned(endpoint, text);
-  const parts = splice(body.bytes, endpoint.edit(body, edits, providerApi));
+  const parts = splice(body.bytes, endpoint.edit(body, edits, backend));
   return Buffer.concat(parts).toString();
 }
 
@@ -54,7 +56,7 @@ const withUsage = (body: Body) => ({
 
 interface Case {
   readonly endpoint: ClientApi;
-  readonly providerApi?: ProviderApi;
+  readonly backend?: BackendApi;
   readonly known: Record<string, fc.Arbitrary<unknown>>;
   /** The body with exactly these changes. */
   readonly expected: (body: Body, edits: RequestEdits) => Body;
@@ -72,15 +74,29 @@ const all =
   (body: Body, edit: RequestEdits) =>
     changes.reduce((result, change) => change(result, edit), body);
 
-function chatBound(fallback: string, always: boolean) {
-  return (body: Body, { outputTokens }: RequestEdits): Body => {
-    if (outputTokens === undefined) {
-      return body;
-    }
-    const sent = ['max_tokens', 'max_completion_tokens'].filter((name) => typeof body[name] === 'number');
-    const names = always || sent.length === 0 ? [...sent, fallback] : sent;
-    return { ...body, ...Object.fromEntries(names.map((name) => [name, outputTokens])) };
-  };
+function chatBound(body: Body, { outputTokens }: RequestEdits): Body {
+  if (outputTokens === undefined) {
+    return body;
+  }
+  const sent = ['max_tokens', 'max_completion_tokens'].filter((name) => typeof body[name] === 'number');
+  const names = sent.length === 0 ? ['max_completion_tokens'] : sent;
+  return { ...body, ...Object.fromEntries(names.map((name) => [name, outputTokens])) };
+}
+
+/** A server that knows only `max_tokens` never sees a bound under the other name. */
+function olderBound(body: Body, { outputTokens }: RequestEdits): Body {
+  const { max_completion_tokens: newer, ...rest } = body;
+  if (typeof newer !== 'number') {
+    return outputTokens === undefined ? body : { ...body, max_tokens: outputTokens };
+  }
+  const older = typeof body['max_tokens'] === 'number' ? body['max_tokens'] : newer;
+  return { ...rest, max_tokens: outputTokens ?? Math.min(older, newer) };
+}
+
+function withoutIncludeUsage(body: Body): Body {
+  const options = body['stream_options'] as { readonly include_usage?: unknown } | null | undefined;
+  const asked = options?.include_usage !== undefined && options.include_usage !== null;
+  return asked ? { ...body, stream_options: {} } : body;
 }
 
 const chatMembers = {
@@ -90,12 +106,24 @@ const chatMembers = {
 };
 
 const cases: readonly Case[] = [
-  { endpoint: chat, known: chatMembers, expected: all(model, chatBound('max_completion_tokens', false), usage) },
+  { endpoint: chat, known: chatMembers, expected: all(model, chatBound, usage) },
   {
     endpoint: chat,
-    providerApi: 'HuggingFaceTGI',
+    backend: { schema: 'HuggingFaceTGI' },
     known: chatMembers,
-    expected: all(model, chatBound('max_tokens', true), usage),
+    expected: all(model, olderBound, usage),
+  },
+  {
+    endpoint: chat,
+    backend: { schema: 'OpenAI', dialect: 'DeepSeek' },
+    known: chatMembers,
+    expected: all(model, olderBound, usage),
+  },
+  {
+    endpoint: chat,
+    backend: { schema: 'OpenAI', dialect: 'Mistral' },
+    known: chatMembers,
+    expected: all(model, olderBound, withoutIncludeUsage),
   },
   {
     endpoint: completions,
@@ -135,11 +163,11 @@ const cases: readonly Case[] = [
 ];
 
 describe('edits', () => {
-  for (const { endpoint, providerApi, known, expected } of cases) {
-    it(`${endpoint.path}${providerApi === undefined ? '' : ` for ${providerApi}`}: change what they name and nothing else`, () => {
+  for (const { endpoint, backend, known, expected } of cases) {
+    it(`${endpoint.path}${backend === undefined ? '' : ` for ${backend.dialect ?? backend.schema}`}: change what they name and nothing else`, () => {
       fc.assert(
         fc.property(bodies(known), edits, ({ body, text }, edit) => {
-          const result = edited(endpoint, text, edit, providerApi);
+          const result = edited(endpoint, text, edit, backend);
           assert.deepEqual(JSON.parse(result), JSON.parse(JSON.stringify(expected(body, edit))));
         }),
         fuzzRuns(300),
@@ -166,7 +194,7 @@ describe('edits', () => {
   it('do nothing without a change', () => {
     for (const { endpoint } of cases) {
       const body = scanned(endpoint, '{"model":"m","inputs":"a"}');
-      assert.deepEqual(endpoint.edit(body, {}, 'OpenAI'), []);
+      assert.deepEqual(endpoint.edit(body, {}, OPENAI), []);
     }
   });
 });

@@ -25,6 +25,13 @@ export class BodyEdits {
     }
   }
 
+  /** Replaces a top-level member that is there by one of another name. */
+  rename(name: string, newName: string, value: unknown): void {
+    const { keyStart, end } = this.#body.one(name)!;
+    const bytes = Buffer.from(`${JSON.stringify(newName)}:${JSON.stringify(value)}`);
+    this.#splices.push({ start: keyStart, end, bytes });
+  }
+
   /**
    * Sets members of a top-level object (`parent` and `parent.name` are in the shape, with `value`).
    * Creates the object where it is absent or null.

@@ -201,7 +201,9 @@ function edited(
   };
   const before = JSON.parse(bytes.toString());
   const after = JSON.parse(
-    Buffer.concat(splice(scanned.bytes, endpoint.edit(scanned, edits, endpoint.providerApis[0]!))).toString(),
+    Buffer.concat(
+      splice(scanned.bytes, endpoint.edit(scanned, edits, { schema: endpoint.providerApis[0]! })),
+    ).toString(),
   );
   if (edits.model !== undefined && 'model' in before) {
     assert.equal(after.model, 'zz');

@@ -154,7 +154,7 @@ describe('output bounds', () => {
       [generate, { inputs: 'a', parameters: { max_new_tokens: 0 } }],
     ] as const) {
       assert.equal(facts(endpoint, body).askedOutputTokens, undefined);
-      assert.deepEqual(endpoint.edit(scanned(endpoint, JSON.stringify(body)), {}, 'OpenAI'), []);
+      assert.deepEqual(endpoint.edit(scanned(endpoint, JSON.stringify(body)), {}, { schema: 'OpenAI' }), []);
     }
     assert.equal(facts(chat, ask({ max_tokens: -1, max_completion_tokens: 7 })).askedOutputTokens, 7);
   });

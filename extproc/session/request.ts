@@ -268,7 +268,7 @@ export class Request {
       ...(bound === undefined ? {} : { outputTokens: bound }),
       ...(askUsage ? { askUsage } : {}),
     };
-    const splices = this.found!.endpoint.edit(body!, edits, target.backendPolicy.schema);
+    const splices = this.found!.endpoint.edit(body!, edits, target.backendPolicy);
     return joined(splices.length === 0 ? body!.bytes : splice(body!.bytes, splices));
   }
 }

@@ -86,6 +86,7 @@ function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
   return {
     name,
     schema: spec.schema,
+    ...(spec.dialect !== undefined && { dialect: spec.dialect }),
     ...(apiVersion !== 'v1' && { azureApiVersion: apiVersion }),
     tokenizer: { encoding, ...(factorPercent !== undefined && { factorPercent }) },
     models: modelFactsOf(spec),
@@ -238,10 +239,17 @@ function rewriteOf(spec: BackendSpec): PathRewrite | undefined {
   return to === from ? undefined : { from, to };
 }
 
+/** Where these providers serve OpenAI's API. */
+const dialectPrefixes: Readonly<Partial<Record<NonNullable<BackendSpec['dialect']>, string>>> = {
+  Fireworks: '/inference/v1',
+  Groq: '/openai/v1',
+  OpenRouter: '/api/v1',
+};
+
 /** extproc writes `/v1/deployments/…` for a dated API version. */
-function defaultPrefix({ schema, azure }: BackendSpec): string | undefined {
+function defaultPrefix({ schema, dialect, azure }: BackendSpec): string | undefined {
   if (schema !== 'AzureOpenAI') {
-    return undefined;
+    return dialect && dialectPrefixes[dialect];
   }
   return isDated(azure?.apiVersion) ? '/openai' : '/openai/v1';
 }

@@ -54,8 +54,8 @@ export function encodeGenerateContent(
 }
 
 /** The name of the model may be the client's choice, so it is one segment of the path. */
-function pathOf({ providerApi, model, request }: ConversionTarget): string {
-  const collection = providerApi === 'GCPVertexAI' ? '/v1/publishers/google/models' : '/v1beta/models';
+function pathOf({ backend, model, request }: ConversionTarget): string {
+  const collection = backend.schema === 'GCPVertexAI' ? '/v1/publishers/google/models' : '/v1beta/models';
   const name = encodeURIComponent(model.replace(/^models\//, '').toWellFormed());
   return `${collection}/${name}:${request.stream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`;
 }

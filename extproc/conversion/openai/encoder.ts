@@ -1,4 +1,5 @@
 /** Builds chat completions requests: https://platform.openai.com/docs/api-reference/chat/create */
+import { serverDialect } from '../../providers/openai/server-dialects.ts';
 import { hidesReasoning } from '../../providers/reasoning.ts';
 import type { Conversation, ConversationTool, JsonRecord, ReasoningWish } from '../conversation.ts';
 import type { ConversionTarget, EncodedRequest } from '../conversion.ts';
@@ -15,7 +16,8 @@ const LOW_BUDGET_TOKENS = 2_048;
 const MEDIUM_BUDGET_TOKENS = 8_192;
 
 export function encodeChat(conversation: Conversation, target: ConversionTarget, losses: Losses): EncodedRequest {
-  const { request, model, providerApi } = target;
+  const { request, model, backend } = target;
+  const { boundName, refusesIncludeUsage } = serverDialect(backend);
   const { sampling, stops, tools } = conversation;
   if (sampling.topK !== undefined) {
     losses.unsupportedOption('topK');
@@ -33,10 +35,8 @@ export function encodeChat(conversation: Conversation, target: ConversionTarget,
     ...effortOf(conversation.reasoning, model, losses),
     ...userOf(conversation.user, losses),
     ...(request.choices > 1 && { n: request.choices }),
-    ...(request.stream && { stream: true, stream_options: { include_usage: true } }),
+    ...(request.stream && { stream: true, ...(!refusesIncludeUsage && { stream_options: { include_usage: true } }) }),
   };
-  // TGI's OpenAI API knows only the older name; OpenAI's reasoning models refuse it.
-  const boundName = providerApi === 'HuggingFaceTGI' ? 'max_tokens' : 'max_completion_tokens';
   const asked = request.askedOutputTokens ?? Number.POSITIVE_INFINITY;
   return {
     finish(outputTokens) {

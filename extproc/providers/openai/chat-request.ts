@@ -2,7 +2,6 @@
  * What a chat completions request asks for:
  * https://platform.openai.com/docs/api-reference/chat/create
  */
-import type { ProviderApi } from '../../../contract/policy.ts';
 import type { Failure } from '../../errors.ts';
 import type { JsonMatch, ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
@@ -18,6 +17,7 @@ import {
 } from '../media.ts';
 import { hidesReasoning } from '../reasoning.ts';
 import { BodyFields, byteLength, isDataUrl, isRemote, isSet, MAX_CHOICES, present, unknownParts } from '../request.ts';
+import { type BackendApi, type ServerDialect, serverDialect } from './server-dialects.ts';
 
 const VALUE: Shape = { value: true };
 const TEXT: Shape = { text: true };
@@ -143,26 +143,41 @@ export function readChatRequest(body: ScannedBody): RequestFacts | Failure {
   };
 }
 
-export function editChatRequest(body: ScannedBody, edits: RequestEdits, providerApi: ProviderApi): readonly Splice[] {
+export function editChatRequest(body: ScannedBody, edits: RequestEdits, backend: BackendApi): readonly Splice[] {
+  const { boundName, refusesIncludeUsage } = serverDialect(backend);
   const changes = new BodyEdits(body);
   if (edits.model !== undefined) {
     changes.set('model', edits.model);
   }
-  if (edits.outputTokens !== undefined) {
-    const sent = ['max_tokens', 'max_completion_tokens'].filter((name) => present(body.one(name)) !== undefined);
-    // TGI's OpenAI API knows only the older name; OpenAI's reasoning models refuse it.
-    const names = providerApi === 'HuggingFaceTGI' ? new Set([...sent, 'max_tokens']) : sent;
-    for (const name of names) {
-      changes.set(name, edits.outputTokens);
-    }
-    if (providerApi !== 'HuggingFaceTGI' && sent.length === 0) {
-      changes.set('max_completion_tokens', edits.outputTokens);
-    }
-  }
-  if (edits.askUsage === true) {
+  editBound(changes, body, edits.outputTokens, boundName);
+  if (edits.askUsage === true && !refusesIncludeUsage) {
     changes.setNested('stream_options', { include_usage: true });
+  } else if (refusesIncludeUsage && present(body.one('stream_options.include_usage')) !== undefined) {
+    changes.set('stream_options', {});
   }
   return changes.splices();
+}
+
+/** A bound under a name that the server refuses or ignores gets the other name. */
+function editBound(
+  changes: BodyEdits,
+  body: ScannedBody,
+  outputTokens: number | undefined,
+  boundName: ServerDialect['boundName'],
+): void {
+  const [older, newer] = [present(body.one('max_tokens')), present(body.one('max_completion_tokens'))];
+  if (boundName === 'max_tokens' && newer !== undefined) {
+    const asked = Math.min(Number(newer.value), Number((older ?? newer).value));
+    changes.rename('max_completion_tokens', boundName, outputTokens ?? asked);
+    if (older !== undefined) {
+      changes.set(boundName, outputTokens ?? asked);
+    }
+  } else if (outputTokens !== undefined) {
+    changes.set(older === undefined ? boundName : 'max_tokens', outputTokens);
+    if (older !== undefined && newer !== undefined) {
+      changes.set('max_completion_tokens', outputTokens);
+    }
+  }
 }
 
 function overhead(body: ScannedBody): number {

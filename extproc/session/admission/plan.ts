@@ -45,12 +45,18 @@ export const plan: AdmissionStep = {
 /** Converts the body before it is counted, because what cannot be converted is refused. */
 function convertBody(
   { request, body }: Admission,
-  { facts, backendModel: model, modelFacts, rule }: RoutingDecision,
+  { facts, backendModel: model, modelFacts, rule, target }: RoutingDecision,
   conversion: Conversion,
   out: Action[],
 ): ConvertedRequest | Failure {
   request.keepConverted(out);
-  return conversion.convert(body!, { facts, model, modelFacts, drops: rule.rule.unsupported === 'Drop' });
+  return conversion.convert(body!, {
+    facts,
+    backend: target.backendPolicy,
+    model,
+    modelFacts,
+    drops: rule.rule.unsupported === 'Drop',
+  });
 }
 
 /** Without an access policy, the caller has no tenant, user or groups. */
