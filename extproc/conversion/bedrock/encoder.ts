@@ -8,7 +8,7 @@ import type { ConversionTarget, EncodedRequest } from '../conversion.ts';
 import type { Losses } from '../losses.ts';
 import { CachePoints } from './cache-points.ts';
 import { converseMessages } from './messages.ts';
-import { familyOf, type ModelFamily } from './models.ts';
+import { familyOf, type ModelFamily, takesSerialTools } from './models.ts';
 
 /** The output within which a budget of thinking must fit where nothing names a bound. */
 const DEFAULT_MAX_TOKENS = 16_384;
@@ -20,11 +20,12 @@ export function encodeConverse(conversation: Conversation, target: ConversionTar
   const family = familyOf(model);
   const thinking = thinkingOf(conversation, model, family, losses);
   noteUnsupported(conversation, request.choices, losses);
+  const serial = serialTools(conversation, model, losses);
   const caches = new CachePoints(family, losses);
-  const system = systemOf(conversation, caches);
   const tools = toolsOf(conversation, caches, losses);
+  const system = systemOf(conversation, caches);
   const messages = converseMessages(conversation.messages, caches, losses);
-  messages.at(-1)?.content.push(...caches.after(conversation.cache));
+  caches.end(messages.at(-1)?.content ?? [], conversation.cache);
   const topK = topKOf(conversation, family, thinking, losses);
   const sampling = samplingOf(conversation, thinking, losses);
   const stops = stopsOf(conversation.stops, losses);
@@ -44,7 +45,7 @@ export function encodeConverse(conversation: Conversation, target: ConversionTar
       const maxTokens = Math.min(asked ?? Number.POSITIVE_INFINITY, outputTokens ?? Number.POSITIVE_INFINITY);
       const bound = Number.isFinite(maxTokens) ? { maxTokens } : {};
       const inference = { ...bound, ...sampling, ...(stops.length > 0 && { stopSequences: stops }) };
-      const additional = { ...topK, ...thinking.within(maxTokens) };
+      const additional = { ...topK, ...serial, ...thinking.within(maxTokens) };
       const whole = {
         ...body,
         ...(Object.keys(inference).length > 0 && { inferenceConfig: inference }),
@@ -74,11 +75,7 @@ function thinkingOf(conversation: Conversation, model: string, family: ModelFami
   return NO_THINKING;
 }
 
-function noteUnsupported(
-  { sampling, user, parallelTools, tools }: Conversation,
-  choices: number,
-  losses: Losses,
-): void {
+function noteUnsupported({ sampling, user }: Conversation, choices: number, losses: Losses): void {
   if (choices > 1) {
     losses.unsupportedOption('choices', 'Send one request for each choice');
   }
@@ -87,36 +84,56 @@ function noteUnsupported(
       losses.unsupportedOption(option);
     }
   }
-  if (!parallelTools && tools.length > 0) {
-    losses.unsupportedOption('parallelTools');
-  }
   if (user !== undefined) {
     losses.hintOption('user');
   }
 }
 
 function systemOf({ system }: Conversation, caches: CachePoints): readonly JsonRecord[] {
-  return system.flatMap(({ text, cache }) => (text.trim() === '' ? [] : [{ text }, ...caches.after(cache)]));
+  return system.flatMap(({ text, cache }) => (text.trim() === '' ? [] : [{ text }, ...caches.after(cache, { text })]));
 }
 
 function toolsOf(conversation: Conversation, caches: CachePoints, losses: Losses): JsonRecord | undefined {
   const { tools, toolChoice, messages } = conversation;
+  const called = calledTools(messages);
   if (tools.length === 0) {
-    return undefined;
+    return called.length === 0 ? undefined : { tools: called.map(toolSpec) };
   }
   if (toolChoice.type === 'none') {
-    const called = messages.some(({ parts }) => parts.some(({ type }) => type === 'tool-call'));
-    if (!called) {
+    if (called.length === 0) {
       return undefined;
     }
-    // A conversation with tool calls must name its tools, and then the model may call them.
     losses.unsupportedOption('toolChoice', 'Use auto');
   }
   return {
-    tools: tools.flatMap((tool) => [toolSpec(tool), ...caches.after(tool.cache)]),
+    tools: tools.flatMap((tool) => cachedTool(tool, caches)),
     ...(toolChoice.type === 'required' && { toolChoice: { any: {} } }),
     ...(toolChoice.type === 'tool' && { toolChoice: { tool: { name: toolChoice.name } } }),
   };
+}
+
+function cachedTool(tool: ConversationTool, caches: CachePoints): readonly JsonRecord[] {
+  const spec = toolSpec(tool);
+  return [spec, ...caches.after(tool.cache, spec)];
+}
+
+/** The tools that were called. The API refuses calls in a conversation that defines no tools. */
+function calledTools(messages: Conversation['messages']): readonly ConversationTool[] {
+  const parts = messages.flatMap((message) => message.parts);
+  const names = new Set(parts.flatMap((part) => (part.type === 'tool-call' ? [part.name] : [])));
+  return [...names].map((name) => ({ name, description: undefined, parameters: {}, strict: undefined }));
+}
+
+/** Converse cannot ask for one call at a time, but Claude's own field can. */
+function serialTools({ parallelTools, tools, toolChoice }: Conversation, model: string, losses: Losses): JsonRecord {
+  if (parallelTools || tools.length === 0) {
+    return {};
+  }
+  if (toolChoice.type === 'auto' && takesSerialTools(model)) {
+    return { tool_choice: { type: 'auto', disable_parallel_tool_use: true } };
+  }
+  losses.unsupportedOption('parallelTools');
+  return {};
 }
 
 function toolSpec({ name, description, parameters, strict }: ConversationTool): JsonRecord {

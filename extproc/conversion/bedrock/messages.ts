@@ -76,7 +76,7 @@ class ContentBlocks {
   of(part: ConversationPart): readonly JsonRecord[] {
     const block = this.#block(part);
     const hint = 'cache' in part ? part.cache : undefined;
-    return block === undefined ? [] : [block, ...this.#caches.after(hint)];
+    return block === undefined ? [] : [block, ...this.#caches.after(hint, block)];
   }
 
   #block(part: ConversationPart): JsonRecord | undefined {

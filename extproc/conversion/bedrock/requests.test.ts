@@ -41,7 +41,8 @@ const unsupported: readonly (readonly [client: string, field: string, more: obje
   ['chat', 'top_k', { top_k: 5 }, 'meta.llama3-1-70b-instruct-v1:0'],
   ['chat', 'stop', { stop: ['\n'] }],
   ['chat', 'response_format', { response_format: { type: 'json_object' } }],
-  ['chat', 'parallel_tool_calls', { tools: [chatTool], parallel_tool_calls: false }],
+  ['chat', 'parallel_tool_calls', { tools: [chatTool], parallel_tool_calls: false }, NOVA],
+  ['chat', 'parallel_tool_calls', { tools: [chatTool], parallel_tool_calls: false, tool_choice: 'required' }],
   ['chat', 'messages[0].content[0]', parts({ type: 'image_url', image_url: { url: 'https://example.com/a.png' } })],
   ['chat', 'messages[0].content[0]', parts({ type: 'image_url', image_url: { url: 'data:image/tiff;base64,AA==' } })],
   ['chat', 'messages[0].content[0]', parts({ type: 'input_audio', input_audio: { data: 'AA==', format: 'wav' } })],
@@ -113,6 +114,51 @@ describe('a request for Bedrock', () => {
     assert.deepEqual(pointsOf(CLAUDE), [4, { type: 'default', ttl: '1h' }, [field]]);
     assert.deepEqual(pointsOf(NOVA), [4, { type: 'default' }, [field]]);
     assert.deepEqual(pointsOf('meta.llama3'), [0, undefined, [field]]);
+  });
+
+  it('has no cache point where Bedrock refuses one', () => {
+    const cache_control = { type: 'ephemeral' };
+    const csv = { type: 'file', file: { file_data: 'data:text/csv;base64,YQ==' } };
+    const text = { type: 'text', text: 'a' };
+    const kindsOf = (more: object) =>
+      bodyOf('chat', more).messages[0].content.map((block: object) => Object.keys(block)[0]);
+    assert.deepEqual(kindsOf(parts({ ...csv, cache_control }, text)), ['document', 'text']);
+    assert.deepEqual(kindsOf({ ...parts(text, csv), prompt_cache_key: 'k' }), ['text', 'cachePoint', 'document']);
+    assert.deepEqual(kindsOf({ ...parts(csv), prompt_cache_key: 'k' }), ['document']);
+    const marked = { ...text, cache_control };
+    assert.deepEqual(kindsOf({ ...parts(marked), prompt_cache_key: 'k' }), ['text', 'cachePoint']);
+    const tool = { name: 'a', input_schema: {}, cache_control };
+    assert.equal(bodyOf('messages', { tools: [tool] }, { model: NOVA }).toolConfig.tools.length, 1);
+  });
+
+  it('has no long lifetime of a cache after a short one', () => {
+    const block = (ttl: string) => ({ type: 'text', text: 'a', cache_control: { type: 'ephemeral', ttl } });
+    const lifetimes = (...ttls: readonly string[]) =>
+      bodyOf('chat', parts(...ttls.map(block)))
+        .messages[0].content.filter((each: object) => 'cachePoint' in each)
+        .map((each: { cachePoint: { ttl?: string } }) => each.cachePoint.ttl);
+    assert.deepEqual(lifetimes('1h', '5m'), ['1h', undefined]);
+    assert.deepEqual(lifetimes('5m', '1h'), [undefined, undefined]);
+  });
+
+  it('asks Claude for one call at a time', () => {
+    const more = { tools: [chatTool], parallel_tool_calls: false };
+    const fieldsOf = (model: string) => bodyOf('chat', more, { model }).additionalModelRequestFields;
+    const asked = { tool_choice: { type: 'auto', disable_parallel_tool_use: true } };
+    assert.deepEqual(fieldsOf(CLAUDE), asked);
+    assert.deepEqual(fieldsOf('anthropic.claude-opus-5-v1:0'), asked);
+    for (const model of ['anthropic.claude-3-5-sonnet-20240620-v1:0', 'anthropic.claude-sonnet-4-20250514-v1:0']) {
+      assert.match(String(made('chat', more, { model })), /^`parallel_tool_calls` cannot be converted/);
+    }
+  });
+
+  it('defines the tools that were called where the client names none', () => {
+    const tool_calls = ['b', 'a', 'b'].map((name, index) => ({ id: `${index}`, type: 'function', function: { name } }));
+    const { toolConfig } = bodyOf('chat', { messages: [user, { role: 'assistant', tool_calls }] });
+    assert.deepEqual(
+      toolConfig.tools.map(({ toolSpec }: { toolSpec: object }) => toolSpec),
+      ['b', 'a'].map((name) => ({ name, inputSchema: { json: { type: 'object' } } })),
+    );
   });
 
   it('leaves the tools out where none may be called, unless the conversation has calls', () => {
