@@ -22,6 +22,9 @@ const migration = `
   ${stamp}
 `;
 
+/** SQLite's log shrinks to this size after the usage of a large log is written. */
+const WAL_BYTES = 16 * 1024 * 1024;
+
 /** How long another process may still write after it gave up the lock of the journal. */
 const BUSY_TIMEOUT_MS = 5_000;
 
@@ -71,7 +74,9 @@ export class UsageDatabase {
       );
     }
     // The log is removed after the commit, which thus waits for the disk.
-    this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+    this.#database.exec(
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = ${WAL_BYTES};`,
+    );
     if (isNew || isJournal) {
       this.#transaction(() => this.#database.exec(isNew ? `${usageSchema} ${stamp}` : migration));
     }
