@@ -10,7 +10,7 @@ import { followFile } from '../extproc/policy/file-source.ts';
 import type { PolicySource, SharedStoreState } from '../extproc/policy/source.ts';
 import { budgetReport, thresholdReport } from '../extproc/quota/budget-report.ts';
 import { JournalError } from '../extproc/quota/journal-database.ts';
-import type { BudgetAlert } from '../extproc/quota/store.ts';
+import type { BudgetAlert, Overdraft } from '../extproc/quota/store.ts';
 import type { ControllerSourceOptions } from '../extproc/sidecar/controller-source.ts';
 import { newRecorder, type Recorder } from '../extproc/telemetry/recorder.ts';
 import { loadEncodings } from '../extproc/tokens/encodings.ts';
@@ -122,7 +122,7 @@ async function start(
     recorder.store.changed(status.state);
     source?.reportSharedStore?.(status);
   };
-  const hooks = { recorder, refused, requestKeys, alerted, storeChanged, log };
+  const hooks = { recorder, refused, requestKeys, alerted, overdrawn: recorder.overdraft, storeChanged, log };
   const service = await startService(flags, settings, hooks);
   const policy = await openPolicySource(flags, service, hashesKeys, log);
   source = policy;
@@ -176,6 +176,7 @@ interface ServiceHooks {
   readonly refused: RefusedRequests;
   readonly requestKeys: (keysUrl: string) => void;
   readonly alerted: (alert: BudgetAlert) => void;
+  readonly overdrawn: (overdraft: Overdraft) => void;
   readonly storeChanged: (status: SharedStoreState) => void;
   readonly log: Log;
 }

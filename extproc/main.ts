@@ -51,6 +51,8 @@ export interface ExtprocOptions {
   readonly finished: (outcome: RequestRecord, overdrafts: readonly Overdraft[]) => void;
   /** Called when usage reaches a threshold of `alertAt`. */
   readonly alerted?: (alert: BudgetAlert) => void;
+  /** Called for an overdraft that is in no record of a request. */
+  readonly overdrawn?: (overdraft: Overdraft) => void;
   /** Whether errors leave out what the operator has configured. */
   readonly plainErrors?: boolean;
   /** Called with the `keysUrl` of an authenticator when a token names an unknown key. */
@@ -183,6 +185,7 @@ function openStore(options: ExtprocOptions, now: () => number): OpenStore {
       log.warn({ quota: quota.id, key: values, percent, ...amounts }, 'budget reached a threshold');
       alerted(alert);
     },
+    ...(options.overdrawn !== undefined && { onOverdraft: options.overdrawn }),
     onUsageTrouble: (error) => log.error({ error }, 'usage records cannot be moved to their file, they wait'),
     onNearlyFull: (keys) => log.warn(keys, 'quota near its maximum of live keys'),
     onRecovery: (usageLost) =>

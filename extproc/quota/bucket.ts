@@ -5,7 +5,7 @@
 import { amountOf } from '../quota-conditions.ts';
 import type { QuotaDefinition } from './quota-definition.ts';
 import { SlidingSum } from './sliding.ts';
-import type { BucketRef, BudgetAlert, BudgetTimes, Hold, Holder } from './store.ts';
+import type { BucketRef, BudgetAlert, BudgetTimes, Hold, Holder, Overdraft } from './store.ts';
 import { shownAmount, unitNoun } from './units.ts';
 import type { UsageHold, UsageSubject } from './usage-record.ts';
 import type { WindowBounds } from './window.ts';
@@ -113,6 +113,7 @@ export class WindowState {
     }
     const over = Math.max(0, before + amount - limit) - Math.max(0, before - limit);
     this.over += over;
+    this.share?.charged(over);
     if (this.bucket.definition.quota.alertAt !== undefined && this.share === undefined) {
       this.#alert(this.bucket.definition.quota.alertAt, before, atMs);
     }
@@ -221,6 +222,8 @@ export interface BucketHost {
   reshaped(window: WindowState): void;
   /** A charge reached a threshold of `alertAt`. */
   alerted(alert: BudgetAlert): void;
+  /** The shared store noticed an overdraft that no request was told of. */
+  overdrawn(overdraft: Overdraft): void;
   /** A window ended: only open holds are still charged in it. */
   ended(window: WindowState): void;
 }
@@ -263,6 +266,11 @@ export class Bucket {
 
   alert(alert: BudgetAlert): void {
     this.#host.alerted(alert);
+  }
+
+  /** Reports an overdraft of charges that each seemed to stay within the limit. */
+  overdrawn(amount: number): void {
+    this.#host.overdrawn({ bucket: this.ref, amount, cause: 'in_flight' });
   }
 
   reshaped(window: WindowState): void {

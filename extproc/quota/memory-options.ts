@@ -1,5 +1,5 @@
 /** The settings of the quota store in memory. */
-import type { BudgetAlert, QuotaKeys } from './store.ts';
+import type { BudgetAlert, Overdraft, QuotaKeys } from './store.ts';
 import type { WaitListOptions } from './wait-list.ts';
 
 export interface MemoryOptions extends WaitListOptions {
@@ -17,6 +17,8 @@ export interface MemoryOptions extends WaitListOptions {
   readonly keepsUsage: boolean;
   /** Called when usage reaches a threshold of `alertAt`. */
   readonly onAlert: (alert: BudgetAlert) => void;
+  /** Called for an overdraft that no request was told of: only the shared store has noticed it. */
+  readonly onOverdraft: (overdraft: Overdraft) => void;
 }
 
 export const memoryDefaults: MemoryOptions = {
@@ -24,6 +26,7 @@ export const memoryDefaults: MemoryOptions = {
   keepsUsage: true,
   onNearlyFull: () => {},
   onAlert: () => {},
+  onOverdraft: () => {},
   maxWaitingPerBucket: 1_000,
   maxWaiting: 10_000,
   nowMs: Date.now,

@@ -80,6 +80,7 @@ export class MemoryStore implements QuotaStore {
         redefined: (id, quota, removedMs) => journal?.quota(id, quota, removedMs),
         nearlyFull: options.onNearlyFull,
         alerted: options.onAlert,
+        overdrawn: options.onOverdraft,
       },
       options.maxBuckets,
     );

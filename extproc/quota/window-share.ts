@@ -12,6 +12,8 @@ export interface WindowShare {
   spentWith(used: number): number;
   /** Returns what is left of the limit beyond what all replicas have taken. */
   remainingWith(used: number, held: number): number;
+  /** Notes by how many units a charge passed the limit, as far as this replica knew. */
+  charged(over: number): void;
   /** Resets what all replicas have spent to 0. */
   reset(): void;
   /** Raises the limit for all replicas. */

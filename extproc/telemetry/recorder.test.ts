@@ -108,6 +108,8 @@ test('costs are decimal numbers in access lines and units of the currency in met
   assert.deepEqual([cell?.value, cell?.attributes['tallygate.currency']], [2.5, 'USD']);
   recorder.record(outcome, [{ bucket: costBucket, amount: 500_000_000, cause: 'in_flight' }]);
   assert.equal(sums('tallygate.overdraft.cost')[0]?.value, 0.5);
+  recorder.overdraft({ bucket: costBucket, amount: 250_000_000, cause: 'in_flight' });
+  assert.equal(sums('tallygate.overdraft.cost')[0]?.value, 0.75);
   assert.deepEqual(sums('tallygate.overdraft.tokens'), []);
 });
 

@@ -18,6 +18,8 @@ import { newStoreRecorder, type StoreRecorder } from './store-metrics.ts';
 export interface Recorder {
   record(outcome: RequestRecord, overdrafts: readonly Overdraft[]): void;
   alert(alert: BudgetAlert): void;
+  /** Counts an overdraft that is in no record of a request. */
+  overdraft(overdraft: Overdraft): void;
   readonly store: StoreRecorder;
   /** Adds the metrics that are read from the sources at each collection. */
   observe(sources: ObservedSources): void;
@@ -76,6 +78,12 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
     backendFailures(`${backend}\n${failure}`, () => ({ [attribute.backend]: backend, [attribute.failure]: failure }));
   };
 
+  const recordOverdraft = ({ bucket, amount, cause }: Overdraft) => {
+    const { id, limit } = bucket.quota;
+    const add = limit.type === 'Cost' ? overdraftCost : overdraft;
+    add(`${id}\n${cause}`, () => ({ [attribute.quota]: id, [attribute.cause]: cause }), measuredAmount(limit, amount));
+  };
+
   return {
     table,
     store: newStoreRecorder(table),
@@ -84,14 +92,8 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
       recordAccess(outcome);
       recordDecision(outcome);
       recordFailure(outcome);
-      for (const { bucket, amount, cause } of overdrafts) {
-        const { id, limit } = bucket.quota;
-        const add = limit.type === 'Cost' ? overdraftCost : overdraft;
-        add(
-          `${id}\n${cause}`,
-          () => ({ [attribute.quota]: id, [attribute.cause]: cause }),
-          measuredAmount(limit, amount),
-        );
+      for (const one of overdrafts) {
+        recordOverdraft(one);
       }
       lines?.write(accessLine(outcome, overdrafts));
     },
@@ -99,6 +101,7 @@ export function newRecorder({ lines, nowMs, hashesKeys = false }: RecorderOption
       const { id } = bucket.quota;
       alerts(`${id}\n${percent}`, () => ({ [attribute.quota]: id, [attribute.threshold]: String(percent) }));
     },
+    overdraft: recordOverdraft,
     observe: (sources) => observeSources(table, sources, hashesKeys),
   };
 }

@@ -8,6 +8,7 @@ import { call, open } from './client.ts';
 import type { Gateway } from './gateway.ts';
 import type { AccessRecord } from './records.ts';
 import type { Seen } from './seen.ts';
+import { wordCount } from './words.ts';
 
 const REFUSAL_PAUSE_MS = 250;
 const PROMPT = 'Tell me a long story of the sea and of the people who live beside it.';
@@ -22,20 +23,29 @@ export interface SharedLoadOptions {
   readonly teams: readonly { readonly team: string; readonly model: string }[];
 }
 
+/** What came of requests. */
+export interface Outcomes {
+  /** Requests by status, `left` or `broken`. */
+  readonly counts: ReadonlyMap<string, number>;
+  /** Output tokens that a client had when it left its stream, by the request id. */
+  readonly received: ReadonlyMap<string, number>;
+}
+
 /** Spends until the time is over, and waits until all requests have ended. */
 export async function spend(
   gateways: readonly Gateway[],
   { streams, responses, seconds, teams }: SharedLoadOptions,
   random: Random,
-): Promise<ReadonlyMap<string, number>> {
-  const outcomes = new Map<string, number>();
+): Promise<Outcomes> {
+  const counts = new Map<string, number>();
+  const received = new Map<string, number>();
   const untilMs = performance.now() + seconds * 1_000;
   const worker = async (index: number, kind: 'stream' | 'json', who: SharedLoadOptions['teams'][number]) => {
     const gateway = gateways[index % gateways.length]!;
     await sleep(random.between(0, 500));
     while (performance.now() < untilMs) {
-      const outcome = await ask(gateway, kind, who, random).catch(() => 'broken');
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      const outcome = await ask(gateway, kind, who, random, received).catch(() => 'broken');
+      counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
       if (outcome !== '200' && outcome !== 'left') {
         await sleep(REFUSAL_PAUSE_MS);
       }
@@ -47,15 +57,16 @@ export async function spend(
       ...Array.from({ length: responses }, (_, index) => worker(index, 'json', who)),
     ]),
   );
-  return outcomes;
+  return { counts, received };
 }
 
-/** Sends one request. Of eight streams, one client leaves. */
+/** Sends one request. Of eight streams, one client leaves, and notes in `received` what it has. */
 export async function ask(
   gateway: Gateway,
   kind: 'stream' | 'json',
   { team, model }: SharedLoadOptions['teams'][number],
   random: Random,
+  received = new Map<string, number>(),
 ): Promise<string> {
   const url = `${gateway.url}/v1/chat/completions`;
   const body = { model, messages: [{ role: 'user', content: PROMPT }] };
@@ -70,11 +81,20 @@ export async function ask(
   if (random.between(0, 7) === 0) {
     await sleep(random.between(20, 600));
     stream.abort();
-    await stream.done;
+    const { text, complete } = await stream.done;
+    if (!complete && stream.status === 200) {
+      received.set(String(stream.headers['x-request-id']), outputTokensOf(text));
+    }
     return 'left';
   }
   const answer = await stream.done;
   return answer.complete ? String(answer.status) : 'broken';
+}
+
+/** Returns the tokens in the complete and incomplete events of a stream. */
+function outputTokensOf(text: string): number {
+  const contents = [...text.matchAll(/"content":"([^"]*)/g)].map(([, content = '']) => content);
+  return wordCount(contents.join(''));
 }
 
 /** What one request was charged, and what the provider made. */
@@ -83,10 +103,16 @@ export interface Settlement {
   readonly seen: Seen;
   /** Complete on both sides. Others were cut, left or broken. */
   readonly finished: boolean;
+  /** What the client had when it left. */
+  readonly received: number | undefined;
 }
 
 /** Joins access records with what the provider saw, by the request id. */
-export function settlements(gateways: readonly Gateway[], seen: readonly Seen[]): readonly Settlement[] {
+export function settlements(
+  gateways: readonly Gateway[],
+  seen: readonly Seen[],
+  received: Outcomes['received'],
+): readonly Settlement[] {
   const made = new Map(seen.map((one) => [one.headers['x-request-id'], one]));
   return gateways.flatMap(({ records }) =>
     records.flatMap((record) => {
@@ -103,6 +129,7 @@ export function settlements(gateways: readonly Gateway[], seen: readonly Seen[])
               record,
               seen: one,
               finished: one.endedAtMs !== undefined && clientLeft !== true && record.decision === 'admitted',
+              received: received.get(requestId),
             },
           ];
     }),

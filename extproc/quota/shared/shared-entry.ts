@@ -41,6 +41,8 @@ export class SharedEntry implements WindowShare {
   #spent = 0;
   /** What `#spent` includes of the charges of this replica. */
   #included = 0;
+  /** Units past the limit of which requests were told, and which no answer has included yet. */
+  #told = 0;
   /** Units spent beyond the allowance while the store was lost, and whether it was just now. */
   #overdrawn = 0;
   #wasLost = false;
@@ -78,6 +80,7 @@ export class SharedEntry implements WindowShare {
     this.#outside = answer.taken - (allowance.budget - allowance.reportedUse);
     this.retryAtMs = atMs + answer.retryMs;
     this.refresh(false);
+    this.#noteOverdraft(answer);
     const { alertAt } = window.bucket.definition.quota;
     if (alertAt !== undefined && answer.spent > answer.spentBefore) {
       this.#alert(alertAt, answer, atMs);
@@ -131,6 +134,10 @@ export class SharedEntry implements WindowShare {
     return this.limit - this.#outside - Math.max(0, used + held - this.#included);
   }
 
+  charged(over: number): void {
+    this.#told += over;
+  }
+
   reset(): void {
     this.#operate({ operation: 'reset', operationId: this.#owner.newId(), operationUnits: 0 });
   }
@@ -144,6 +151,21 @@ export class SharedEntry implements WindowShare {
   #operate(operation: WindowOperation): void {
     this.allowance.operate(operation);
     this.#owner.activate(this);
+  }
+
+  /**
+   * Reports by how much the exchange passed the limit beyond what requests were told: a charge
+   * seems to stay within the limit while others have not reported what they spent. The first
+   * request of an allowance reports nothing, but may find the debt of the window before.
+   */
+  #noteOverdraft({ number, spentBefore, spent, limit }: AllowanceAnswer): void {
+    const over = number === 1 ? 0 : Math.max(0, spent - Math.max(limit, spentBefore));
+    const untold = over - this.#told;
+    const { window, allowance } = this;
+    this.#told = window.used === allowance.reportedUse ? 0 : Math.max(0, -untold);
+    if (untold > 0 && window.bucket.enforced) {
+      window.bucket.overdrawn(untold);
+    }
   }
 
   #alert(percents: readonly number[], { spentBefore, spent, limit }: AllowanceAnswer, atMs: number): void {

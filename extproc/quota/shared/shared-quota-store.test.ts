@@ -230,6 +230,34 @@ test('an overdraft is paid back once by all replicas in the next window', () => 
   assert.equal(exhaust(replicas, other, of, 50), 1_000);
 });
 
+test('overdrafts add up to what passes the limit, also where no replica knows what others spent', () => {
+  const of = quota('TotalTokens', 1_000);
+  for (const [first, second, told] of [
+    [520, 500, 0],
+    [500, 500, 0],
+    [1_040, 500, 40],
+    [520, 1_010, 10],
+  ] as const) {
+    const replicas = new Replicas();
+    const [one, other] = [replicas.add([of]), replicas.add([of])];
+    const holds = [one, other].map((replica) => {
+      const decision = replicas.decide(replica, demand([bucket(of)], replicas.time.nowMs, 500, noOutput));
+      return granted(decision).hold;
+    });
+    assert.equal(replicas.totals(bucket(of).key)?.taken, 1_000);
+    const inRequests = [...replicas.settle(one, holds[0]!, first), ...replicas.settle(other, holds[1]!, second)].reduce(
+      (sum, { amount }) => sum + amount,
+      0,
+    );
+    assert.equal(inRequests, told);
+    replicas.time.pass(2_000);
+    const beyond = replicas.overdrafts.reduce((sum, { amount }) => sum + amount, 0);
+    assert.equal(replicas.totals(bucket(of).key)?.spent, first + second);
+    assert.equal(inRequests + beyond, first + second - 1_000);
+    assert.ok(replicas.overdrafts.every(({ cause }) => cause === 'in_flight'));
+  }
+});
+
 test('a changed limit reaches windows that replicas already share', () => {
   const replicas = new Replicas();
   const [one, other] = [replicas.add([tokens]), replicas.add([tokens])];

@@ -21,6 +21,8 @@ export class Replicas {
   allowances = new MemoryAllowances(() => this.time.nowMs);
   readonly requests: AllowanceRequest[] = [];
   readonly alerts: BudgetAlert[] = [];
+  /** Overdrafts that no request was told of. */
+  readonly overdrafts: Overdraft[] = [];
   roundTripMs = 2;
   /** Whether the shared store answers. */
   isReachable = true;
@@ -38,6 +40,7 @@ export class Replicas {
       newId: () => `id-${++this.#ids}`,
       onStoreState: (state: SharingState) => states.push(state),
       onAlert: (alert: BudgetAlert) => this.alerts.push(alert),
+      onOverdraft: (overdraft: Overdraft) => this.overdrafts.push(overdraft),
     };
     const local = new MemoryStore(options, journal);
     const store = new SharedQuotaStore(options, local);
