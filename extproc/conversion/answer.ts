@@ -27,7 +27,12 @@ export type AnswerPart =
   /** A part of the arguments of the last tool call, as JSON text. */
   | { readonly type: 'arguments'; readonly text: string }
   | { readonly type: 'block-end' }
-  | { readonly type: 'usage'; readonly usage: Usage }
+  | {
+      readonly type: 'usage';
+      readonly usage: Usage;
+      /** The service tier that the answer names, where the parts meter it. */
+      readonly serviceTier?: string | undefined;
+    }
   | { readonly type: 'finish'; readonly reason: FinishReason; readonly stop?: string | undefined }
   | { readonly type: 'end' }
   | { readonly type: 'error'; readonly failure: Failure };

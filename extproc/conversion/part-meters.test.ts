@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { TextByChannel } from '../providers/testing/recordings.ts';
 import type { AnswerPart } from './answer.ts';
+import { ConverseDecoder } from './bedrock/decoder.ts';
 import type { AnswerDecoder } from './conversion.ts';
 import { PartReader, PartUnaryReader } from './part-meters.ts';
 
@@ -30,7 +31,7 @@ const parts: readonly AnswerPart[] = [
   { type: 'text', text: 'Hé\n' },
   { type: 'tool-call', id: 'c', name: 'weather' },
   { type: 'arguments', text: '{"a":1}' },
-  { type: 'usage', usage },
+  { type: 'usage', usage, serviceTier: 'flex' },
   { type: 'finish', reason: 'stop' },
   { type: 'end' },
 ];
@@ -49,8 +50,8 @@ it('a stream without a reader of its own is metered by its parts', () => {
   }
   assert.deepEqual(textsOf(sink), ['Hé\n', 'Hm "so"', 'weather{"a":1}']);
   assert.deepEqual(
-    [reader.usage, reader.usageFinal, reader.state, reader.responseModel],
-    [usage, true, 'finished', 'm-1'],
+    [reader.usage, reader.usageFinal, reader.state, reader.responseModel, reader.serviceTier],
+    [usage, true, 'finished', 'm-1', 'flex'],
   );
 });
 
@@ -71,6 +72,21 @@ it('a document without a reader of its own is metered by its parts', () => {
   const document = Buffer.from(JSON.stringify(parts));
   reader.push(document.subarray(0, 10), sink);
   reader.push(document.subarray(10), sink);
-  assert.deepEqual([reader.usage, reader.responseModel, reader.broken], [usage, 'm-1', false]);
+  assert.deepEqual(
+    [reader.usage, reader.responseModel, reader.serviceTier, reader.broken],
+    [usage, 'm-1', 'flex', false],
+  );
   assert.deepEqual(textsOf(sink), ['Hé\n', 'Hm "so"', 'weather{"a":1}']);
+});
+
+it('an answer of Bedrock names its service tier, in a document and in the last event of a stream', () => {
+  const told = { usage: { inputTokens: 1, outputTokens: 2 }, serviceTier: { type: 'priority' } };
+  const unary = new PartUnaryReader(new ConverseDecoder());
+  unary.push(Buffer.from(JSON.stringify({ output: { message: { content: [] } }, ...told })), new TextByChannel());
+  assert.equal(unary.serviceTier, 'priority');
+  const parts = new ConverseDecoder().event(JSON.stringify({ metadata: told }));
+  assert.deepEqual(
+    parts.map((part) => part.type === 'usage' && part.serviceTier),
+    ['priority'],
+  );
 });

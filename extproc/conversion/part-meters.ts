@@ -20,6 +20,7 @@ const channels = { text: 0, refusal: 0, reasoning: 1, arguments: 2, 'tool-call':
 class PartTotals {
   usage: Usage | undefined;
   responseModel: string | undefined;
+  serviceTier: string | undefined;
   state: StreamState = 'open';
 
   take(parts: readonly AnswerPart[], sink: TextSink | undefined): void {
@@ -30,6 +31,7 @@ class PartTotals {
           break;
         case 'usage':
           this.usage = largerUsage(this.usage, part.usage);
+          this.serviceTier = part.serviceTier ?? this.serviceTier;
           break;
         case 'end':
           this.state = this.state === 'open' ? 'finished' : this.state;
@@ -76,8 +78,9 @@ export class PartReader extends AnswerReader {
     return this.#totals.state;
   }
 
-  // APIs that are read in parts name no tier.
-  readonly serviceTier = undefined;
+  get serviceTier(): string | undefined {
+    return this.#totals.serviceTier;
+  }
 
   get responseModel(): string | undefined {
     return this.#totals.responseModel;
@@ -117,7 +120,9 @@ export class PartUnaryReader implements UnaryReader {
     return this.#read().usage;
   }
 
-  readonly serviceTier = undefined;
+  get serviceTier(): string | undefined {
+    return this.#read().serviceTier;
+  }
 
   get responseModel(): string | undefined {
     return this.#read().responseModel;

@@ -155,7 +155,8 @@ function finishOf(event: JsonRecord): AnswerPart {
 
 function usageOf(event: JsonRecord): readonly AnswerPart[] {
   const usage = converseUsage(event['usage']);
-  return usage === undefined ? [] : [{ type: 'usage', usage }];
+  const serviceTier = stringOf(recordOf(event['serviceTier'])?.['type']);
+  return usage === undefined ? [] : [{ type: 'usage', usage, ...(serviceTier !== undefined && { serviceTier }) }];
 }
 
 function errorOf(type: string, event: JsonRecord): AnswerPart {
