@@ -21,6 +21,15 @@ const priced = {
   perMillionTokens: { input: '2.512345678', output: '10.000000001', reasoningOutput: '7.1' },
   perRequest: '0.000012345',
 };
+/** The tiers cost twice and half of the plain prices. */
+const tiered = {
+  currency: 'USD',
+  perMillionTokens: { input: '1', output: '2' },
+  serviceTiers: [
+    { name: 'priority', perMillionTokens: { input: '2', output: '4' } },
+    { name: 'flex', perMillionTokens: { input: '0.5', output: '1' } },
+  ],
+};
 const free = { currency: 'USD', perMillionTokens: { input: '0', output: '0.00' } };
 
 let provider: Provider;
@@ -30,6 +39,7 @@ before(async () => {
   const models = [
     { name: 'priced', maxOutputTokens: 2_000, prices: priced },
     { name: 'thinker', maxOutputTokens: 2_000, reasoningTokens: 'Billed', prices: priced },
+    { name: 'tiered', maxOutputTokens: 2_000, prices: tiered },
     { name: 'free', prices: free },
     { name: 'unpriced' },
   ];
@@ -87,6 +97,36 @@ describe('a budget of five cents', () => {
     const labels = { tallygate_quota_key: team };
     const spent = async () => BigInt(Math.round((await gateway.metrics()).sum('tallygate_quota_spent', labels) * 1e9));
     await waitFor('all charges', async () => (await spent()) === sum([...truth.values()]));
+  });
+
+  it('is charged the prices of the service tier that the answer names', async () => {
+    const team = 'team-tiers';
+    // What the request asks for, what the answer names, and the halves of the plain prices.
+    const cases = [
+      ['priority', 'priority', 4n],
+      ['priority', 'default', 2n],
+      ['flex', 'flex', 1n],
+      ['auto', 'priority', 4n],
+      ['flex', undefined, 2n],
+    ] as const;
+    const halves = new Map<string, bigint>();
+    for (const [index, [asked, told, factor]] of cases.entries()) {
+      const answer = await chat(world(), 'tiered', {
+        team,
+        body: { stream: index % 2 === 0, service_tier: asked, max_completion_tokens: 100 },
+        mock: { tokens: 20 + index, ...(told !== undefined && { serviceTier: told }) },
+      });
+      assert.equal(answer.status, 200, answer.text);
+      halves.set(String(seenOf(team).at(-1)!.headers['x-request-id']), factor);
+    }
+    const seen = new Map(seenOf(team).map((one) => [one.headers['x-request-id'], one]));
+    for (const record of await recordsOf(world(), team, cases.length)) {
+      const id = String(JSON.parse(record.line).requestId);
+      const { inputTokens, outputTokens } = seen.get(id)!;
+      // A token of input costs 1,000 nano-units at plain prices.
+      const plain = BigInt(inputTokens) * 1_000n + BigInt(outputTokens) * 2_000n;
+      assert.equal(recordedNanos(record), (plain * halves.get(id)!) / 2n, record.line);
+    }
   });
 
   it('ends a stream that would pass it, and never charges more', async () => {

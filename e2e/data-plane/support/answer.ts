@@ -134,6 +134,7 @@ function planOf(record: Seen, asked: MockRequest, behaviour: Behaviour): MockAns
     tool,
     base64: asked.base64 === true,
     padding: 'x'.repeat(behaviour.paddingBytes ?? 0),
+    serviceTier: behaviour.serviceTier,
     reason: tokens < wanted ? 'length' : tool === undefined ? 'stop' : 'tool',
     tokens,
     // Built only on demand, because a stream may be endless.

@@ -43,6 +43,8 @@ export interface Behaviour {
   readonly hostile?: 'endless-line' | 'megabyte-event' | 'compressed-bomb' | MixedAnswer;
   /** Seeds `hostile` responses, which differ each time. */
   readonly seed?: number;
+  /** The service tier that answers of chat completions name. */
+  readonly serviceTier?: string;
   /** Additional headers. */
   readonly headers?: Readonly<Record<string, string>>;
 }

@@ -39,6 +39,7 @@ export const chat: MockDialect = {
     object: 'chat.completion',
     created: 1_760_000_000,
     model: answer.model,
+    service_tier: answer.serviceTier,
     choices: Array.from({ length: answer.choices }, (_, index) => ({
       index,
       message:
@@ -96,7 +97,13 @@ function choicesOf<T>(answer: MockAnswer, make: (index: number) => T): T[] {
 }
 
 function envelope(answer: MockAnswer) {
-  return { id: answer.id, object: 'chat.completion.chunk', created: 1_760_000_000, model: answer.model };
+  return {
+    id: answer.id,
+    object: 'chat.completion.chunk',
+    created: 1_760_000_000,
+    model: answer.model,
+    service_tier: answer.serviceTier,
+  };
 }
 
 function chunk(answer: MockAnswer, index: number, delta: unknown, finish: string | null = null): string {

@@ -32,6 +32,7 @@ export interface MockAnswer {
   readonly tool: string | undefined;
   readonly base64: boolean;
   readonly padding: string;
+  readonly serviceTier: string | undefined;
   readonly reason: 'stop' | 'length' | 'tool';
   /** Visible tokens of each choice at the end. */
   readonly tokens: number;
