@@ -33,6 +33,9 @@ export const KEPT_ENDED_MS = 60_000;
 /** For so long after each request, an allowance that lacks units keeps its precedence. */
 export const PRECEDENCE_MS = 150;
 
+/** A store that has not answered for so long is lost. */
+export const LOSS_MS = 750;
+
 /** A window of a bucket, as all replicas name it. */
 export interface SharedWindow {
   /** Unique over all buckets and windows. Records of one bucket have the same `bucket`. */

@@ -8,13 +8,11 @@ import type { WindowState } from '../bucket.ts';
 import type { MemoryStore } from '../memory.ts';
 import type { Cancel } from '../store.ts';
 import type { LocalUse } from './allowance.ts';
-import { type AllowanceStore, KEPT_AFTER_END_MS } from './allowances.ts';
+import { type AllowanceStore, KEPT_AFTER_END_MS, LOSS_MS } from './allowances.ts';
 import { type EntryOwner, nothingNeeded, SharedEntry } from './shared-entry.ts';
 
 /** How often allowances follow the traffic. */
 const INTERVAL_MS = 250;
-/** A store that has not answered for so long is lost. */
-const LOSS_MS = 750;
 /** While the store is lost, one request is sent in this time, to see whether it is back. */
 const PROBE_MS = 100;
 

@@ -7,7 +7,13 @@ import { createHash, hash } from 'node:crypto';
 import { Cluster } from 'ioredis';
 import type { SharedStoreConfig } from '../../../../contract/shared-store.ts';
 import type { Cancel } from '../../store.ts';
-import type { AllowanceAnswer, AllowanceRequest, AllowanceStore, SharedWindow } from '../allowances.ts';
+import {
+  type AllowanceAnswer,
+  type AllowanceRequest,
+  type AllowanceStore,
+  LOSS_MS,
+  type SharedWindow,
+} from '../allowances.ts';
 import { EXCHANGE_SCRIPT, exchangeArguments, readAnswer } from './exchange-script.ts';
 import { openRedis, type RedisClient } from './redis-client.ts';
 import { checkInfo, faultOf, type StoreCheck, type StoreFault } from './redis-fault.ts';
@@ -15,13 +21,13 @@ import { StoreHealth, type StoreHealthState } from './store-health.ts';
 
 /** Exchanges without an answer; further ones fail at once and are repeated by the caller. */
 const MAX_IN_FLIGHT = 4_096;
-/** A store that leaves an exchange without an answer for so long is too slow. */
-const ANSWER_MS = 1_000;
 /** Between two looks for exchanges without an answer, and two probes of a store that is lost. */
 const WATCH_MS = 250;
 /** How often a store is probed that nothing else uses. */
 const PROBE_MS = 5_000;
 const PROBE_LOST_MS = 1_000;
+
+const tooSlow: StoreFault = { kind: 'slow', message: `the store takes longer than ${LOSS_MS} ms to answer` };
 
 export interface RedisAllowancesOptions {
   readonly config: SharedStoreConfig;
@@ -126,6 +132,13 @@ export class RedisAllowances implements AllowanceStore {
     }
   }
 
+  /** Notes that requests are decided without the store from now on. */
+  treatedAsLost(): void {
+    if (!this.#isClosed) {
+      this.#health.lost(tooSlow);
+    }
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#cancelWatch();
@@ -211,8 +224,8 @@ export class RedisAllowances implements AllowanceStore {
     this.#cancelWatch = this.#options.schedule(WATCH_MS, this.#watch);
     const nowMs = this.#options.steadyMs();
     const [oldest] = this.#pending.values();
-    if (oldest !== undefined && nowMs - oldest.sentMs >= ANSWER_MS) {
-      this.#failed({ kind: 'slow', message: `the store takes longer than ${ANSWER_MS} ms to answer` });
+    if (oldest !== undefined && nowMs - oldest.sentMs >= LOSS_MS) {
+      this.#failed(tooSlow);
     }
     const quietMs = nowMs - Math.max(this.#succeededMs, this.#probedMs);
     if (quietMs >= (this.state.fault === undefined ? PROBE_MS : PROBE_LOST_MS)) {

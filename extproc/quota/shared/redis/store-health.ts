@@ -41,6 +41,15 @@ export class StoreHealth {
     }
   }
 
+  /** Treats the store as lost at once, for the fault that is known or else for this one. */
+  lost(fault: StoreFault): void {
+    if (this.#state.fault === undefined) {
+      const known = this.#cancel === undefined ? fault : (this.#fault ?? fault);
+      this.#stopWaiting();
+      this.#change({ fault: known });
+    }
+  }
+
   close(): void {
     this.#stopWaiting();
   }

@@ -56,8 +56,12 @@ export class StoreSwitch {
         schedule,
         newId: () => `${epoch}/${ids++}`,
         steadyMs,
-        // The health of the connection, which knows why, is reported instead.
-        onStoreState: () => {},
+        // The state of the connection, which knows why, is what is reported.
+        onStoreState: (state) => {
+          if (state === 'lost') {
+            this.#redis?.treatedAsLost();
+          }
+        },
       },
       local,
     );
