@@ -150,7 +150,7 @@ export class Allowance {
     }
     const free = this.budget - used - held;
     const isWanted = this.isWanted(nowMs);
-    const ahead = Math.max(isWanted ? 0 : this.#flow * INTERVALS_AHEAD, need.usual);
+    const ahead = (isWanted ? 0 : this.#flow * INTERVALS_AHEAD) + need.usual;
     const isMissing = free < need.usual || free < ahead / 2;
     const grows = isMissing && (!(this.#wasShort || isWanted) || nowMs - this.#answeredMs >= this.#pauseMs);
     const yields = isTick && isWanted && nowMs - this.#yieldedMs >= this.#pauseMs;

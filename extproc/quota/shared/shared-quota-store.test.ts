@@ -47,6 +47,23 @@ test('a warm request waits for no round trip', () => {
   }
 });
 
+test('one request after another with holds far above their charges rarely waits', () => {
+  const replicas = new Replicas();
+  const of = quota('TotalTokens', 100_000_000);
+  const replica = replicas.add([of]);
+  let waits = 0;
+  for (let nth = 0; nth < 200; nth++) {
+    const sent = replicas.time.nowMs;
+    const decision = replicas.decide(replica, demand([bucket(of)], sent, 16_000, noOutput));
+    waits += replicas.time.nowMs > sent ? 1 : 0;
+    replicas.time.pass(100);
+    replicas.settle(replica, granted(decision).hold, 125);
+    replicas.time.pass(5);
+  }
+  assert.ok(waits <= 10, `${waits} of 200 requests wait`);
+  assert.ok(replicas.requests.length <= 60, `${replicas.requests.length} exchanges`);
+});
+
 test('exchanges grow far less than requests', () => {
   const perSecond = (rate: number) => {
     const replicas = new Replicas();
