@@ -34,7 +34,7 @@ export interface OpenedStore {
   readonly store: RedisAllowances;
   readonly states: StoreHealthState[];
   readonly checks: StoreCheck[];
-  /** Waits until the last state has a fault of this kind; undefined: no fault. */
+  /** Waits until the last state has a fault of this kind; `any`: a fault; undefined: none. */
   until(kind: string | undefined): Promise<StoreHealthState>;
 }
 
@@ -64,7 +64,8 @@ export function open(config: Partial<SharedStoreConfig>): OpenedStore {
       new Promise((resolve) => {
         const look = () => {
           const state = states.at(-1);
-          if (state !== undefined && state.fault?.kind === kind) {
+          const fault = state?.fault?.kind;
+          if (state !== undefined && (kind === 'any' ? fault !== undefined : fault === kind)) {
             waiting.delete(look);
             resolve(state);
           }

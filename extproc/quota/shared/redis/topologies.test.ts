@@ -36,7 +36,8 @@ test('Sentinels lead to the new primary after a failover', options, async () => 
   const asked = request();
   assert.equal((await ask(opened, asked))?.units, 100);
   await primary.stop();
-  await opened.until('unreachable');
+  // On a busy machine, a missing answer may be noticed before the lost connection.
+  await opened.until('any');
   await opened.until(undefined);
   const after = await ask(opened, { ...asked, number: 2, spent: 40, want: 60 });
   assert.deepEqual([after?.state, after?.spent], ['open', 40], 'the replica had the allowance');
