@@ -145,7 +145,7 @@ describe('Claude Code', () => {
       assert.equal(answer.status, 200);
       assert.deepEqual(
         answer.json.data.map(({ id, display_name }: Record<string, string>) => [id, display_name]),
-        [[CLAUDE, CLAUDE]],
+        ['cheap', CLAUDE, MODEL].map((id) => [id, id]),
       );
     }
   });
@@ -207,7 +207,7 @@ describe('Codex', () => {
     });
     assert.deepEqual(
       [answer.status, answer.json.data.map(({ id }: { readonly id: string }) => id)],
-      [200, ['cheap', MODEL]],
+      [200, ['cheap', CLAUDE, MODEL]],
     );
   });
 
@@ -275,7 +275,7 @@ describe('a spent budget', () => {
     assert.ok(counted.input_tokens > 0);
     assert.deepEqual(
       (await anthropic().models.list()).data.map(({ id }) => id),
-      [CLAUDE],
+      ['cheap', CLAUDE, MODEL],
     );
   });
 });

@@ -123,7 +123,7 @@ describe('docs/guides/coding-agents.md', () => {
     });
     assert.deepEqual(
       models.json.data.map(({ id }: { readonly id: string }) => id),
-      ['claude-haiku-4-5', 'claude-sonnet-4-5'],
+      ['claude-haiku-4-5', 'claude-sonnet-4-5', 'gpt-5.1-codex'],
     );
     const message = { model: 'claude-sonnet-4-5', max_tokens: 100, messages: [{ role: 'user', content: 'Hello' }] };
     const answer = await call(`${env.ANTHROPIC_BASE_URL}/v1/messages?beta=true`, message, {
