@@ -32,10 +32,10 @@ Exit codes: 0 no error, 1 an error (with --strict also a warning), 2 wrong usage
  * form of a certificate.
  */
 const placeholder = '-----BEGIN-PLACEHOLDER-----';
-const lookup: Lookup = { environment: () => placeholder, file: () => placeholder };
+export const checkedLookup: Lookup = { environment: () => placeholder, file: () => placeholder };
 
 /** Example paths; the real ones depend on the machine that runs the gateway. */
-const envoyOptions: EnvoyOptions = {
+export const exampleEnvoy: EnvoyOptions = {
   directory: '/run/tallygate/envoy',
   extproc: { type: 'Unix', path: '/run/tallygate/extproc.sock' },
   admin: { type: 'Unix', path: '/run/tallygate/admin.sock' },
@@ -54,8 +54,8 @@ export async function check(args: readonly string[], { stdout, stderr }: CheckOu
     return 0;
   }
   const { files, unreadable } = readSources(options.paths);
-  const read = readWorld(files, lookup);
-  const plan = translate(read.world, { envoy: envoyOptions, routeSecret: 'example' });
+  const read = readWorld(files, checkedLookup);
+  const plan = translate(read.world, { envoy: exampleEnvoy, routeSecret: 'example' });
   const problems = [...read.problems, ...plan.problems];
   for (const { text } of unreadable) {
     stderr.write(`${text}\n`);

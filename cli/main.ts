@@ -21,6 +21,10 @@ const verbs: Readonly<Record<string, { readonly short: string; readonly load: ()
   quota: { short: 'list and reset budgets', load: async () => (await import('./quota.ts')).quota },
   usage: { short: 'show what requests used', load: async () => (await import('./usage.ts')).usage },
   explain: { short: 'show what is known of a request', load: async () => (await import('./explain.ts')).explain },
+  simulate: {
+    short: 'replay recorded requests against changed quotas',
+    load: async () => (await import('./simulate.ts')).simulate,
+  },
   prices: { short: 'import published prices', load: async () => (await import('./prices.ts')).prices },
   key: { short: 'create, list, find and revoke API keys', load: async () => (await import('./key.ts')).key },
   login: { short: 'sign in to a gateway', load: async () => (await import('./login.ts')).login },

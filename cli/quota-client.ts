@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { OperatorError } from '../standalone/operator-error.ts';
 import { quotaSocketOf } from '../standalone/state.ts';
-import { ask } from '../standalone/unix-http.ts';
+import { ask, askForStream } from '../standalone/unix-http.ts';
 import { type Settings, stateHome } from './environment.ts';
 
 /** The quota socket of a sidecar, in the volume of its journal. */
@@ -27,19 +27,42 @@ export async function request(socket: string, method: 'GET' | 'POST', path: stri
     if (status === 200) {
       return body;
     }
-    if (status === 400) {
-      throw new OperatorError(body);
-    }
-    throw new OperatorError(`the gateway at ${socket} answered ${status}; use the tallygate of the same version`);
+    throw status === 400 ? new OperatorError(body) : otherVersion(socket, status);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
-      throw new OperatorError(`no gateway runs at ${socket}; start it, or select another one with --name or --socket`);
+    throw operatorErrorOf(error, socket);
+  }
+}
+
+/** Yields the objects of a response of JSON lines as they arrive. */
+export async function* streamed<T>(socket: string, path: string): AsyncGenerator<T> {
+  try {
+    const { status, lines } = await askForStream(socket, path, DEADLINE_MS);
+    if (status !== 200) {
+      throw otherVersion(socket, status);
     }
-    if (code === 'EACCES') {
-      throw new OperatorError(`permission to open ${socket} denied; run the command as the user of the gateway`);
+    for await (const line of lines()) {
+      yield JSON.parse(line) as T;
     }
-    throw error;
+  } catch (error) {
+    throw operatorErrorOf(error, socket);
+  }
+}
+
+function otherVersion(socket: string, status: number): OperatorError {
+  return new OperatorError(`the gateway at ${socket} answered ${status}; use the tallygate of the same version`);
+}
+
+function operatorErrorOf(error: unknown, socket: string): unknown {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return new OperatorError(`no gateway runs at ${socket}; start it, or select another one with --name or --socket`);
+    case 'EACCES':
+      return new OperatorError(`permission to open ${socket} denied; run the command as the user of the gateway`);
+    case 'ECONNRESET':
+      return new OperatorError(`the gateway at ${socket} broke off its response; see its log, and try again`);
+    default:
+      return error;
   }
 }
 

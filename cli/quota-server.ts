@@ -1,6 +1,6 @@
 /**
- * Serves `tallygate quota`, `usage` and `explain` in the process with the quota store: HTTP on a
- * Unix socket that only its owner can open.
+ * Serves `tallygate quota`, `usage`, `explain` and `simulate` in the process with the quota store:
+ * HTTP on a Unix socket that only its owner can open.
  */
 import { rmSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
@@ -33,9 +33,12 @@ export async function startQuotaServer(path: string, books: QuotaBooks, log: Log
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://quota');
     const call = `${request.method} ${pathname}`;
-    const answered = isUsageCall(call)
-      ? answerUsage(books, call, searchParams, response)
-      : answerQuota(books, call, searchParams, response, log);
+    const answered =
+      call === 'GET /records'
+        ? sendRecords(books.usage, searchParams, response)
+        : isUsageCall(call)
+          ? answerUsage(books, call, searchParams, response)
+          : answerQuota(books, call, searchParams, response, log);
     answered.catch((error: unknown) => {
       if (error instanceof GrantError) {
         response.writeHead(400, { 'content-type': 'text/plain' }).end(error.message);
@@ -123,6 +126,27 @@ async function sendBudgets(store: MemoryStore, filter: BudgetFilter, response: S
   response.end();
 }
 
+/** Sends single requests, which take up to 512 MB, page by page. */
+async function sendRecords(
+  usage: UsageArchive | undefined,
+  query: URLSearchParams,
+  response: ServerResponse,
+): Promise<void> {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  const times = timesOf(query);
+  for (let afterId: number | undefined; usage !== undefined; ) {
+    const { lines, lastId } = await usage.requests({ afterId, ...times });
+    if (lastId === undefined || response.destroyed) {
+      break;
+    }
+    afterId = lastId;
+    if (!response.write(lines)) {
+      await drained(response);
+    }
+  }
+  response.end();
+}
+
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     response.once('drain', resolve).once('close', resolve);
@@ -151,9 +175,14 @@ function linesOf(objects: readonly object[]): string {
 
 async function sumsOf(usage: UsageArchive | undefined, query: URLSearchParams): Promise<readonly object[]> {
   const by = query.getAll('by').filter((name): name is UsageGroup => Object.hasOwn(usageGroups, name));
-  const sinceMs = Number(query.get('since') ?? 0);
-  const untilMs = Number(query.get('until') ?? Number.MAX_SAFE_INTEGER);
-  return usage === undefined ? [] : await usage.report({ by, sinceMs, untilMs });
+  return usage === undefined ? [] : await usage.report({ by, ...timesOf(query) });
+}
+
+function timesOf(query: URLSearchParams): { readonly sinceMs: number; readonly untilMs: number } {
+  return {
+    sinceMs: Number(query.get('since') ?? 0),
+    untilMs: Number(query.get('until') ?? Number.MAX_SAFE_INTEGER),
+  };
 }
 
 async function requestsOf(

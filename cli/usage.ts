@@ -88,7 +88,8 @@ async function usageOfCluster(
 
 const UNITS_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-function timeOf(text: string, nowMs: number): number | undefined {
+/** Returns a time, or the start of a span before now; undefined: the text is neither. */
+export function timeOf(text: string, nowMs: number): number | undefined {
   const span = /^(\d{1,6})([mhd])$/.exec(text);
   const ms = span === null ? Date.parse(text) : nowMs - Number(span[1]) * UNITS_MS[span[2] as keyof typeof UNITS_MS];
   return Number.isFinite(ms) ? Math.max(0, ms) : undefined;

@@ -12,6 +12,7 @@ import type { RecoveredUsage } from './journal-database.ts';
 import { logPath } from './journal-log.ts';
 import type { UsageReader } from './journal-writer.ts';
 import type { ExplainedRequest } from './usage-explain.ts';
+import type { RecordPage, RecordQuery } from './usage-records.ts';
 import type { UsageQuery, UsageSums } from './usage-report.ts';
 import type { UsageRetention } from './usage-tables.ts';
 import type { UsageAnswer, UsageCall, UsageTask, UsageWorkerOptions } from './usage-worker.ts';
@@ -96,6 +97,11 @@ export class UsageArchive implements UsageReader {
 
   explain(requestId: string): Promise<readonly ExplainedRequest[]> {
     return this.#call({ type: 'explain', requestId }) as Promise<readonly ExplainedRequest[]>;
+  }
+
+  /** Returns the next page of single requests. */
+  requests(query: RecordQuery): Promise<RecordPage> {
+    return this.#call({ type: 'requests', query }) as Promise<RecordPage>;
   }
 
   /** Starts nothing more until `close`: another process may use the journal from now on. */

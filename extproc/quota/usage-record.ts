@@ -117,8 +117,8 @@ const types = Object.values(usageColumns);
  */
 export const USAGE_IDS_PER_MS = 1_000;
 
-/** Clients choose models, sessions and request ids. */
-const MAX_TEXT_CHARACTERS = 256;
+/** Longer texts are recorded shortened: clients choose models, sessions and request ids. */
+export const MAX_TEXT_CHARACTERS = 256;
 
 export function usageRow(record: UsageRecord, hold: UsageHold | undefined): UsageRow {
   const { timeMs, served, status, decision, source, usage, cost, overdrafts } = record;

@@ -11,6 +11,7 @@ import type { ExportHeaders, UsageExportTarget } from './export/target.ts';
 import { logPath } from './journal-log.ts';
 import { UsageDatabase, usagePath } from './usage-database.ts';
 import { explainUsage } from './usage-explain.ts';
+import { type RecordQuery, recordPage } from './usage-records.ts';
 import { type UsageQuery, usageReport } from './usage-report.ts';
 import type { UsageRetention } from './usage-tables.ts';
 
@@ -29,6 +30,7 @@ export type UsageTask =
   | { readonly type: 'text'; readonly usage: string }
   | { readonly type: 'report'; readonly query: UsageQuery }
   | { readonly type: 'explain'; readonly requestId: string }
+  | { readonly type: 'requests'; readonly query: RecordQuery }
   | { readonly type: 'close' };
 
 export interface UsageCall {
@@ -98,6 +100,8 @@ async function run(task: UsageTask): Promise<unknown> {
       return usageReport(database().tables, task.query);
     case 'explain':
       return explainUsage(database().tables, task.requestId);
+    case 'requests':
+      return recordPage(database().tables, task.query);
     case 'close':
       closing.abort();
       opened?.close();
