@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { check } from './check.ts';
 
 const acceptance = fileURLToPath(new URL('../translate/testdata/acceptance.in.yaml', import.meta.url));
+const providers = fileURLToPath(new URL('../translate/testdata/providers.in.yaml', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'tallygate-check-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -29,6 +30,14 @@ test('the configuration of valid files is printed without keys', async () => {
   assert.ok(!stdout.includes('sk-never-shown'));
   assert.equal((await run(acceptance)).stdout.split('\n')[0], 'policy:');
   assert.equal((await run(acceptance, '-o', 'none')).stdout, '');
+});
+
+test('several providers behind one model name are valid, and keep their client sessions', async () => {
+  const { code, stdout, stderr } = await run(providers, '--output', 'json', '--strict');
+  assert.deepEqual([code, stderr], [0, '']);
+  const [rule] = JSON.parse(stdout).policy.virtualHosts[0].rules;
+  assert.equal(rule.affinity, 'Session');
+  assert.equal(rule.targets.length, 4);
 });
 
 test('each problem is reported with file, line, object, field and fix, and nothing is printed', async () => {

@@ -89,6 +89,7 @@ const rule = z.strictObject({
   firstTokenTimeoutMs: count.exactOptional(),
   unsupported: z.literal('Drop').exactOptional(),
   failover: failover.exactOptional(),
+  affinity: z.literal('Session').exactOptional(),
 } satisfies Fields<Rule>);
 
 const passthrough = z.strictObject({

@@ -93,6 +93,8 @@ export interface Rule {
   readonly unsupported?: 'Drop';
   /** Absent: a failed backend rests only by outlier detection, and clients decide about retries. */
   readonly failover?: Failover;
+  /** A client session stays with one target while that is well; absent: weights alone decide. */
+  readonly affinity?: 'Session';
 }
 
 /** What makes a backend rest at once, and how its clients retry. */

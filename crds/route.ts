@@ -140,6 +140,18 @@ const failover = z
       "Failover by the client's own retry: a failed backend rests at once, and its error response asks the client to send the request again (x-should-retry), which another backend then serves. Needs several backends.",
   });
 
+const affinity = z
+  .object({
+    type: z.enum(['Session']).meta({
+      description:
+        'Session: the session header of known coding agents, else prompt_cache_key, else user (metadata.user_id of messages), else the model, the system prompt and the first message tell sessions apart.',
+    }),
+  })
+  .meta({
+    description:
+      'Keeps the requests of a client session with one backend, where their prompt cache is, as long as that backend is healthy. Default: weights alone decide about each request.',
+  });
+
 const rule = z
   .object({
     name: dnsLabel.meta({ description: "The rule's name in policies (`sectionName`), metrics and logs." }),
@@ -168,6 +180,7 @@ const rule = z
     timeouts: timeouts.optional(),
     retries: retries.optional(),
     failover: failover.optional(),
+    affinity: affinity.optional(),
     unsupported: z.enum(['Refuse', 'Drop']).default('Refuse').meta({
       description:
         "What happens to fields of a request that the backend's API does not have, where client and backend speak different APIs. Refuse: 400 that names the field. Drop: the provider does not get them, and the response header x-tallygate-dropped names them.",

@@ -104,17 +104,21 @@ function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule,
     maxRequestBodyBytes: bodyBytes(route.route.spec.maxRequestBodySize, policies),
     ...(firstTokenTimeoutMs > 0 && { firstTokenTimeoutMs }),
     ...(rule.rule.unsupported === 'Drop' && { unsupported: rule.rule.unsupported }),
-    ...failoverOf(rule.rule),
+    ...choiceOf(rule.rule),
   };
 }
 
-/** A rule with one backend has nothing to fail over to. */
-function failoverOf({ failover, backendRefs }: RouteRule): Pick<Rule, 'failover'> {
-  if (failover === undefined || backendRefs.filter(({ weight }) => weight > 0).length < 2) {
+/** A rule with one backend has nothing to choose from. */
+function choiceOf({ failover, affinity, backendRefs }: RouteRule): Pick<Rule, 'failover' | 'affinity'> {
+  if (backendRefs.filter(({ weight }) => weight > 0).length < 2) {
     return {};
   }
-  const { on, attempts, cooldown } = failover;
-  return { failover: { on, attempts, cooldownMs: durationMs(cooldown) } };
+  return {
+    ...(failover && {
+      failover: { on: failover.on, attempts: failover.attempts, cooldownMs: durationMs(failover.cooldown) },
+    }),
+    ...(affinity && { affinity: affinity.type }),
+  };
 }
 
 function passthroughPolicy({ route, passthrough, policies }: VirtualHostPassthrough): Passthrough {

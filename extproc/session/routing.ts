@@ -2,6 +2,7 @@
  * Chooses rule, passthrough and backend of one request in a compiled policy. Pure: randomness and
  * health are arguments.
  */
+import { hash } from 'node:crypto';
 import type { BackendPolicy, ModelFacts, ProviderApi } from '../../contract/policy.ts';
 import { type NameMatcher, nameMatcher } from '../model-names.ts';
 import type { CompiledPassthrough, CompiledRule, CompiledTarget, CompiledVirtualHost } from '../policy/compile.ts';
@@ -77,7 +78,8 @@ export function findPassthrough(
  * Returns one of the targets that serve one of the APIs, or by a conversion: by weight, among those
  * of the lowest priority number that has a healthy target. Among these, a target that needs no
  * conversion comes first. Where no target is healthy, health is ignored, because a wrong guess must
- * not disable a provider. `random` is in [0, 1).
+ * not disable a provider. `random` is in [0, 1). With an affinity key, requests of the same key get
+ * the same target while the same ones are healthy.
  */
 export function chooseTarget(
   targets: readonly CompiledTarget[],
@@ -85,6 +87,7 @@ export function chooseTarget(
   isConvertible: (providerApi: ProviderApi) => boolean,
   healthy: (id: string) => boolean,
   random: number,
+  affinityKey?: () => string | undefined,
 ): CompiledTarget | undefined {
   const serves = ({ backendPolicy: { schema } }: CompiledTarget) => providerApis.includes(schema);
   const able = ableTargets(targets, providerApis, isConvertible);
@@ -96,6 +99,11 @@ export function chooseTarget(
   const priority = Math.min(...from.map((target) => target.priority));
   const all = from.filter((target) => target.priority === priority);
   const group = all.some(serves) ? all.filter(serves) : all;
+  const key = group.length > 1 ? affinityKey?.() : undefined;
+  return key === undefined ? byWeight(group, random) : byKey(group, key);
+}
+
+function byWeight(group: readonly CompiledTarget[], random: number): CompiledTarget | undefined {
   const total = group.reduce((sum, target) => sum + target.weight, 0);
   let left = random * total;
   for (const target of group) {
@@ -105,6 +113,33 @@ export function chooseTarget(
     }
   }
   return group.at(-1);
+}
+
+/**
+ * Returns the target that wins the key by weighted rendezvous hashing: a target that leaves moves
+ * only its own keys, and each wins keys in proportion to its weight.
+ */
+function byKey(group: readonly CompiledTarget[], key: string): CompiledTarget | undefined {
+  let winner: CompiledTarget | undefined;
+  let least = Number.POSITIVE_INFINITY;
+  for (const target of group) {
+    // Exponentially distributed: the least of several is this one in proportion to its weight.
+    const distance = -Math.log(hashedFraction(key, target)) / target.weight;
+    if (distance < least) {
+      least = distance;
+      winner = target;
+    }
+  }
+  return winner;
+}
+
+const FRACTION_DIGITS = 12;
+const FRACTIONS = 16 ** FRACTION_DIGITS;
+
+/** Returns a number in (0, 1). Ids of targets differ between gateways; names do not. */
+function hashedFraction(key: string, { backend, model = '' }: CompiledTarget): number {
+  const digest = hash('sha256', `${key}\0${backend}\0${model}`, 'hex');
+  return (Number.parseInt(digest.slice(0, FRACTION_DIGITS), 16) + 0.5) / FRACTIONS;
 }
 
 /** Returns the targets that serve one of the APIs, or by a conversion. */

@@ -4,6 +4,7 @@
  */
 import { refusedModel } from '../../access/decide.ts';
 import { isFailure } from '../../errors.ts';
+import { affinityKey } from '../affinity-key.ts';
 import type { Admission, AdmissionStep, AdmissionWait, BodyComplete, StepResult } from './admission.ts';
 import { routedPassthrough } from './admit-passthrough.ts';
 import { selectBackend } from './select-backend.ts';
@@ -52,6 +53,7 @@ function routeBody(admission: Admission, nowMs: number): StepResult {
     healthy,
     random(),
     nowMs,
+    () => affinityKey(request, admission.identity?.proven.caller.tenant, facts.model, body),
   );
   if (isFailure(choice)) {
     return choice;

@@ -27,7 +27,10 @@ export interface RoutingDecision {
   readonly tokenizer: Tokenizer;
 }
 
-/** Chooses rule and backend. Returns a failure where there is none. */
+/**
+ * Chooses rule and backend. Returns a failure where there is none. `affinityKey` tells client
+ * sessions apart, for rules that keep them with one backend.
+ */
 export function selectBackend(
   entry: CompiledVirtualHost,
   endpoint: ClientApi,
@@ -37,6 +40,7 @@ export function selectBackend(
   healthy: (target: string) => boolean,
   random: number,
   nowMs: number,
+  affinityKey: () => string | undefined,
 ): RoutingDecision | Failure {
   const rule = findRule(entry, facts.model, header);
   if (rule === undefined) {
@@ -56,7 +60,8 @@ export function selectBackend(
     );
   }
   const convertible = (providerApi: ProviderApi) => conversionFor(endpoint, providerApi) !== undefined;
-  const target = chooseTarget(rule.targets, endpoint.providerApis, convertible, healthy, random);
+  const key = rule.rule.affinity && affinityKey;
+  const target = chooseTarget(rule.targets, endpoint.providerApis, convertible, healthy, random, key);
   if (target === undefined) {
     return failure(
       'model_not_found',
