@@ -25,7 +25,8 @@ test('Sentinels lead to the new primary after a failover', options, async () => 
   const config = [
     `sentinel monitor main 127.0.0.1 ${primary.port} 1`,
     'sentinel down-after-milliseconds main 500',
-    'sentinel failover-timeout main 2000',
+    // A failover that is not complete by then is given up, and the next one waits twice as long.
+    'sentinel failover-timeout main 20000',
   ].join('\n');
   const sentinel = await redis({ config, arguments: ['--sentinel'] });
   const watcher = await admin(sentinel.port);
