@@ -62,7 +62,13 @@ describe('alerts about budgets', { skip: host === undefined && 'needs an address
       20_000,
       () => receiver.faults.join(),
     );
-    await kubectl('-n', SYSTEM, 'get', 'secret', 'tallygate-budget-alerts');
+    // An event is sent before it is stored.
+    const stored = () =>
+      kubectl('-n', SYSTEM, 'get', 'secret', 'tallygate-budget-alerts').then(
+        () => true,
+        () => false,
+      );
+    await waitFor('stored alert', stored, 10_000);
     await kubectl('-n', SYSTEM, 'delete', 'pod', '-l', 'app.kubernetes.io/name=tallygate', '--wait=false');
     await spend(2);
     await waitFor(
