@@ -48,7 +48,7 @@ test('each problem is reported with file, line, object, field and fix, and nothi
   const { code, stdout, stderr } = await run(file);
   assert.equal(code, 1);
   assert.equal(stdout, '');
-  const expected = `${file}:${line}: AIBackend default/openai spec.schema: "Openai" is not one of OpenAI, Anthropic, HuggingFaceTGI, AWSBedrock, GoogleGemini, GCPVertexAI, AzureOpenAI; fix: did you mean OpenAI?`;
+  const expected = `${file}:${line}: AIBackend default/openai spec.schema: "Openai" is not one of OpenAI, Anthropic, HuggingFaceTGI, AWSBedrock, GoogleGemini, GCPVertexAI, AzureOpenAI, Cohere; fix: did you mean OpenAI?`;
   assert.equal(stderr.split('\n')[0], expected);
 });
 

@@ -153,7 +153,16 @@ const modelFacts = z.strictObject({
 
 const backend = z.strictObject({
   name: text,
-  schema: z.enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI', 'AzureOpenAI']),
+  schema: z.enum([
+    'OpenAI',
+    'Anthropic',
+    'HuggingFaceTGI',
+    'AWSBedrock',
+    'GoogleGemini',
+    'GCPVertexAI',
+    'AzureOpenAI',
+    'Cohere',
+  ]),
   dialect: z.enum(openAiDialects).exactOptional(),
   azureApiVersion: text.exactOptional(),
   tokenizer,

@@ -17,7 +17,8 @@ export type ProviderApi =
   | 'AWSBedrock'
   | 'GoogleGemini'
   | 'GCPVertexAI'
-  | 'AzureOpenAI';
+  | 'AzureOpenAI'
+  | 'Cohere';
 
 /** Servers of OpenAI's API that differ in what bounds or counts a response. */
 export const openAiDialects = [

@@ -119,7 +119,7 @@ const apiKey = z
       })
       .meta({
         description:
-          'The header that carries the key. Default: `authorization: Bearer KEY` for OpenAI, HuggingFaceTGI, AWSBedrock and GCPVertexAI, `x-api-key: KEY` for Anthropic, `x-goog-api-key: KEY` for GoogleGemini, `api-key: KEY` for AzureOpenAI.',
+          'The header that carries the key. Default: `authorization: Bearer KEY` for OpenAI, HuggingFaceTGI, AWSBedrock, GCPVertexAI and Cohere, `x-api-key: KEY` for Anthropic, `x-goog-api-key: KEY` for GoogleGemini, `api-key: KEY` for AzureOpenAI.',
       })
       .optional(),
   })
@@ -283,6 +283,7 @@ export const catalogNames = [
   'aws',
   'azure',
   'cerebras',
+  'cohere',
   'deepseek',
   'fireworks',
   'google',
@@ -331,10 +332,19 @@ const azure = z
 const backendFields = z
   .object({
     schema: z
-      .enum(['OpenAI', 'Anthropic', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI', 'AzureOpenAI'])
+      .enum([
+        'OpenAI',
+        'Anthropic',
+        'HuggingFaceTGI',
+        'AWSBedrock',
+        'GoogleGemini',
+        'GCPVertexAI',
+        'AzureOpenAI',
+        'Cohere',
+      ])
       .meta({
         description:
-          'The API that the provider speaks. AWSBedrock: Converse and ConverseStream. GoogleGemini, GCPVertexAI: generateContent.',
+          'The API that the provider speaks. AWSBedrock: Converse and ConverseStream. GoogleGemini, GCPVertexAI: generateContent. Cohere: version 2 of its API.',
       }),
     endpoint,
     pathPrefix: z

@@ -6,6 +6,7 @@ import { chat } from '../providers/openai/chat.ts';
 import { anthropicProvider } from './anthropic/provider.ts';
 import { bedrockProvider } from './bedrock/provider.ts';
 import { chatClient } from './chat/client.ts';
+import { cohereProvider } from './cohere/provider.ts';
 import type { ConversionClient, ConversionProvider } from './conversion.ts';
 import { Conversion } from './converted-request.ts';
 import { geminiProvider } from './gemini/provider.ts';
@@ -25,6 +26,7 @@ const providers: Readonly<Partial<Record<ProviderApi, ConversionProvider>>> = {
   AWSBedrock: bedrockProvider,
   GoogleGemini: geminiProvider,
   GCPVertexAI: geminiProvider,
+  Cohere: cohereProvider,
 };
 
 const conversions = new Map<ClientApi, Map<ProviderApi, Conversion>>();

@@ -39,6 +39,7 @@ export const PROVIDER_NAMES: Readonly<Record<string, string>> = {
   AWSBedrock: 'aws.bedrock',
   GoogleGemini: 'gcp.gemini',
   GCPVertexAI: 'gcp.vertex_ai',
+  Cohere: 'cohere',
 };
 
 /** In place of names that clients or providers choose freely. */

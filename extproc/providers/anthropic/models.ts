@@ -79,7 +79,7 @@ function modelsBody(served: ServedModels, path: string, query: URLSearchParams) 
 }
 
 export const models: readonly ClientApi[] = modelsEndpoint(
-  ['Anthropic', 'OpenAI', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI', 'AzureOpenAI'],
+  ['Anthropic', 'OpenAI', 'HuggingFaceTGI', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI', 'AzureOpenAI', 'Cohere'],
   anthropicDialect,
   modelsBody,
 );

@@ -32,7 +32,7 @@ function modelsBody(models: ServedModels, path: string) {
 }
 
 export const models: readonly ClientApi[] = modelsEndpoint(
-  ['OpenAI', 'HuggingFaceTGI', 'Anthropic', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI', 'AzureOpenAI'],
+  ['OpenAI', 'HuggingFaceTGI', 'Anthropic', 'AWSBedrock', 'GoogleGemini', 'GCPVertexAI', 'AzureOpenAI', 'Cohere'],
   openAiDialect,
   modelsBody,
 );
