@@ -137,7 +137,14 @@ test('simulate tells that there are no records, and refuses wrong use and faulty
 test('simulate fails where the gateway breaks off its response', async () => {
   const path = join(folder, 'broken.sock');
   const names = { tenant: 'red', user: null, apiKey: null, model: 'gpt', route: 'default/chat', backend: null };
-  const record: RecordedRequest = { timeMs: 1, ...names, decision: 'admitted', usage: null, cost: null };
+  const record: RecordedRequest = {
+    timeMs: 1,
+    ...names,
+    decision: 'admitted',
+    usage: null,
+    hasImageTokens: true,
+    cost: null,
+  };
   const broken = createServer((_, response) => {
     response.write(`${JSON.stringify(record)}\n`, () => response.destroy());
   });

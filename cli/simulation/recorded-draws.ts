@@ -69,7 +69,7 @@ export function recordedDraw(quota: Quota, request: RecordedRequest, routed: Rou
   }
   return quota.limit.type === 'Cost'
     ? costDraw(bucket, request, routed)
-    : draws(bucket, undefined, request, weighed(quota));
+    : draws(bucket, undefined, request, weighed(quota, request));
 }
 
 function keyFacts({ tenant, user, apiKey, route }: RecordedRequest, model: string): KeyFacts {
@@ -125,20 +125,23 @@ function costDraw(bucket: BucketRef, request: RecordedRequest, { facts }: Routed
       ? { type: 'refused', bucket, reason: 'unpriced' }
       : { type: 'free' };
   }
-  return isFree(prices) ? { type: 'free' } : draws(bucket, prices, request, priced(prices));
+  return isFree(prices) ? { type: 'free' } : draws(bucket, prices, request, priced(prices, request));
 }
 
-const IMAGES = 'records have no image tokens, so they count as other tokens';
+const IMAGES = 'records of earlier versions have no image tokens, so they count as other tokens';
 const TIERS = 'records have no service tier, so the dearest counts';
 
-function weighed({ limit }: Quota): readonly string[] {
+function weighed({ limit }: Quota, { hasImageTokens }: RecordedRequest): readonly string[] {
   const kinds = limit.type === 'WeightedTokens' ? limit.weight.perToken : {};
-  return kinds.imageInput === undefined && kinds.imageOutput === undefined ? [] : [IMAGES];
+  return hasImageTokens || (kinds.imageInput === undefined && kinds.imageOutput === undefined) ? [] : [IMAGES];
 }
 
-function priced(prices: ModelPrices): readonly string[] {
+function priced(prices: ModelPrices, { hasImageTokens }: RecordedRequest): readonly string[] {
   const { serviceTiers = [] } = prices;
   const hasImages = ({ perMillionTokens: of, longContext }: PriceTier) =>
     [of, longContext?.perMillionTokens].some((one) => one?.imageInput !== undefined || one?.imageOutput !== undefined);
-  return [...(serviceTiers.length > 0 ? [TIERS] : []), ...([prices, ...serviceTiers].some(hasImages) ? [IMAGES] : [])];
+  return [
+    ...(serviceTiers.length > 0 ? [TIERS] : []),
+    ...(!hasImageTokens && [prices, ...serviceTiers].some(hasImages) ? [IMAGES] : []),
+  ];
 }

@@ -72,6 +72,7 @@ function replay(
       backend: 'default/openai',
       decision: 'admitted',
       usage,
+      hasImageTokens: true,
       cost: { nanos: 1_500_000_000, currency: 'USD' },
       ...request,
     });
@@ -182,11 +183,12 @@ test('costs that depend on images or the service tier are named as inexact', () 
     ...priced.prices!,
     serviceTiers: [{ name: 'priority', perMillionTokens: { input: 2, imageInput: 3, output: 1 } }],
   };
-  const result = replay([costQuota(1e9, { key: [] })], [{}], undefined, [{ ...priced, prices }]);
+  const requests = [{}, { hasImageTokens: false }];
+  const result = replay([costQuota(1e9, { key: [] })], requests, undefined, [{ ...priced, prices }]);
   assert.deepEqual(
     result.inexact.map(({ requests, reason }) => [requests, /service tier|image/.exec(reason)?.[0]]),
     [
-      [1, 'service tier'],
+      [2, 'service tier'],
       [1, 'image'],
     ],
   );

@@ -4,7 +4,14 @@
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { addUsage } from './journal-record.ts';
-import { type UsageColumn, type UsageRow, type UsageValue, usageColumns } from './usage-record.ts';
+import {
+  COLUMNS_WITHOUT_IMAGES,
+  USAGE_IDS_PER_MS,
+  type UsageColumn,
+  type UsageRow,
+  type UsageValue,
+  usageColumns,
+} from './usage-record.ts';
 
 /** `id`: that of the last request. `text`: lines of `usageText`. */
 export const blockTable = `CREATE TABLE usage_block (
@@ -20,7 +27,7 @@ const columns = Object.keys(usageColumns) as UsageColumn[];
 export const blocksOfRows = `
   ${blockTable}
   INSERT INTO usage_block
-    SELECT max(id), count(*), CAST(group_concat('[' || id || ',' || json_array(${columns.join()}) || ']', char(10)) AS BLOB)
+    SELECT max(id), count(*), CAST(group_concat('[' || id || ',' || json_array(${columns.slice(0, COLUMNS_WITHOUT_IMAGES).join()}) || ']', char(10)) AS BLOB)
     FROM (SELECT *, (row_number() OVER (ORDER BY id) - 1) / ${REQUESTS_PER_BLOCK} AS block FROM usage_request ORDER BY id)
     GROUP BY block;
   DROP TABLE usage_request;
@@ -28,6 +35,9 @@ export const blocksOfRows = `
 
 /** One row of a table of usage, by column. */
 export type UsageCells = Readonly<Record<string, UsageValue>>;
+
+/** How far a time may be behind its id, after the clock was set back or the disk was away. */
+const MOST_BEHIND_MS = 3_600_000;
 
 /** The most requests that share an id and are found. */
 const MAX_FOUND = 20;
@@ -51,7 +61,7 @@ export class UsageBlocks {
   requests(afterId: number, untilMs: number, most: number): readonly UsageCells[] {
     const found: UsageCells[] = [];
     let last = afterId;
-    while (found.length < most) {
+    while (found.length < most && last <= (untilMs + MOST_BEHIND_MS) * USAGE_IDS_PER_MS) {
       const rows = this.#blockAfter(last);
       if (rows.size === 0) {
         break;

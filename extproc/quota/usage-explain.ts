@@ -46,6 +46,8 @@ const tokenColumns = {
   reasoningOutput: 'reasoning_output',
   audioInput: 'audio_input',
   audioOutput: 'audio_output',
+  imageInput: 'image_input',
+  imageOutput: 'image_output',
 } as const;
 
 export function explained(row: UsageCells): ExplainedRequest {

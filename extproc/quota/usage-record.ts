@@ -77,7 +77,7 @@ export type UsageValue = string | number | null;
 /** The values of a record, in the order of `usageColumns`. */
 export type UsageRow = readonly UsageValue[];
 
-/** The columns of a record, with their SQLite types. The last two are JSON. */
+/** The columns of a record, with their SQLite types. `overdrafts` and `hold` are JSON. */
 export const usageColumns = {
   time_ms: 'INTEGER',
   request_id: 'TEXT',
@@ -105,11 +105,16 @@ export const usageColumns = {
   price_version: 'TEXT',
   overdrafts: 'TEXT',
   hold: 'TEXT',
+  image_input: 'INTEGER',
+  image_output: 'INTEGER',
 } as const;
 
 export type UsageColumn = keyof typeof usageColumns;
 
 const types = Object.values(usageColumns);
+
+/** Rows of earlier versions end here: they have no tokens of images. */
+export const COLUMNS_WITHOUT_IMAGES = types.length - 2;
 
 /**
  * The id of a record is at least the microseconds of its time, so the order of ids is that of time,
@@ -142,6 +147,8 @@ export function usageRow(record: UsageRecord, hold: UsageHold | undefined): Usag
     cost?.catalog ?? null,
     overdrafts.length === 0 ? null : JSON.stringify(overdrafts),
     hold === undefined ? null : JSON.stringify(hold),
+    usage?.imageInput ?? 0,
+    usage?.imageOutput ?? 0,
   ];
 }
 
@@ -186,7 +193,11 @@ export function isSubjectRow(value: unknown): boolean {
 }
 
 export function isUsageRow(value: unknown): boolean {
-  return Array.isArray(value) && value.length === types.length && value.every(hasType);
+  return (
+    Array.isArray(value) &&
+    (value.length === types.length || value.length === COLUMNS_WITHOUT_IMAGES) &&
+    value.every(hasType)
+  );
 }
 
 function hasType(value: unknown, index: number): boolean {

@@ -14,8 +14,9 @@ export interface RecordedRequest {
   readonly route: string | null;
   readonly backend: string | null;
   readonly decision: UsageRecord['decision'];
-  /** Tokens of images are not recorded and are 0 here. */
   readonly usage: Usage | null;
+  /** False: tokens of images are not known and are 0 in `usage`. */
+  readonly hasImageTokens: boolean;
   readonly cost: Omit<UsageCost, 'catalog'> | null;
 }
 
@@ -57,6 +58,7 @@ function recorded(row: UsageCells): RecordedRequest {
     backend: text('backend'),
     decision: text('decision') as RecordedRequest['decision'],
     usage: row['source'] === null ? null : usageOf(row),
+    hasImageTokens: row['image_input'] !== null,
     cost: currency === null ? null : { nanos: Number(row['cost']), currency },
   };
 }
@@ -71,7 +73,7 @@ function usageOf(row: UsageCells): Usage {
     reasoningOutput: Number(row['reasoning_output']),
     audioInput: Number(row['audio_input']),
     audioOutput: Number(row['audio_output']),
-    imageInput: 0,
-    imageOutput: 0,
+    imageInput: Number(row['image_input']),
+    imageOutput: Number(row['image_output']),
   };
 }

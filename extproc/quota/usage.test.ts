@@ -9,9 +9,11 @@ import { journalLine, usageText } from './journal-record.ts';
 import { splitUsage } from './journal-upgrade.ts';
 import { type OpenStore, openQuotaStore, type StoreOptions } from './open.ts';
 import { bucket, charge, costQuota, demand, granted, noOutput, quota, reserve, settle, startMs } from './testing.ts';
-import type { UsageCells } from './usage-blocks.ts';
+import { blockTable, UsageBlocks, type UsageCells } from './usage-blocks.ts';
 import { UsageDatabase, usagePath } from './usage-database.ts';
+import { explainUsage } from './usage-explain.ts';
 import { type UsageRecord, type UsageSubject, usageColumns, usageRow } from './usage-record.ts';
+import { type RecordedRequest, recordPage } from './usage-records.ts';
 import { type UsageTables, usageDefaults, usageSchema } from './usage-tables.ts';
 
 let folder: string;
@@ -288,6 +290,36 @@ test('single requests are written once and read from any id on', () => {
   );
   const ids = tables.requests(495, Number.MAX_SAFE_INTEGER, 300).map(({ id }) => id);
   assert.deepEqual([ids.length, ids[0], ids.at(-1)], [300, 496, 795]);
+});
+
+test('the search for requests ends soon after the given time', () => {
+  const database = new DatabaseSync(':memory:');
+  database.exec(blockTable);
+  const blocks = new UsageBlocks(database);
+  const row = JSON.stringify(usageRow(record(), undefined));
+  blocks.add(nowMs * 1_000, 1, Buffer.from(usageText(nowMs * 1_000, [row])));
+  const laterMs = nowMs + 2 * HOUR_MS;
+  for (const id of [laterMs * 1_000, laterMs * 1_000 + 1]) {
+    blocks.add(id, 1, Buffer.from(usageText(id, [row])));
+  }
+  const read = (untilMs: number) => blocks.requests(0, untilMs, 10).length;
+  assert.deepEqual([read(nowMs), read(nowMs + 1), read(laterMs)], [0, 2, 3]);
+});
+
+test('tokens of images are recorded, and rows of earlier versions have none', () => {
+  const database = reopened();
+  const usage = { ...record().usage!, imageInput: 7, imageOutput: 9 };
+  const row = usageRow(record({ usage }), undefined);
+  database.writeText(usageText(1, [JSON.stringify(row)]));
+  database.writeText(usageText(2, [JSON.stringify(row.slice(0, 26))]));
+  const page = recordPage(database.tables, { afterId: 0, sinceMs: 0, untilMs: Number.MAX_SAFE_INTEGER });
+  const [now, before] = page.lines
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as RecordedRequest);
+  assert.deepEqual([now?.usage?.imageInput, now?.usage?.imageOutput, now?.hasImageTokens], [7, 9, true]);
+  assert.deepEqual([before?.usage?.imageInput, before?.usage?.input, before?.hasImageTokens], [0, 5, false]);
+  assert.equal(explainUsage(database.tables, 'r1')[1]?.tokens?.['imageOutput'], 9);
 });
 
 test('without days for requests, only sums are kept', async () => {

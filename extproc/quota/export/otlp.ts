@@ -39,6 +39,8 @@ const tokenAttributes: Readonly<Record<string, string>> = {
   reasoningOutput: 'tallygate.tokens.reasoning_output',
   audioInput: 'tallygate.tokens.audio_input',
   audioOutput: 'tallygate.tokens.audio_output',
+  imageInput: 'tallygate.tokens.image_input',
+  imageOutput: 'tallygate.tokens.image_output',
 };
 
 export function otlpSender(url: string, headers: ExportHeaders, source: string): UsageSender {
