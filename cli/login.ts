@@ -1,6 +1,6 @@
 /** `tallygate login URL`: signs in at the identity provider of a gateway. */
 import { homedir } from 'node:os';
-import type { SignIn } from '../contract/policy.ts';
+import type { SignIn } from '../contract/access-policy.ts';
 import { configHome, type Settings } from './environment.ts';
 import { trustSystemAuthorities } from './sign-in/certificate-authorities.ts';
 import { CredentialsFile } from './sign-in/credentials.ts';

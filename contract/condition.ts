@@ -6,8 +6,8 @@
  */
 import { createRequire } from 'node:module';
 import type { ASTNode, Environment, ParseError, ParseResult } from '@marcbachmann/cel-js';
+import type { EndpointName } from './access-policy.ts';
 import { MAX_MATCHED_CHARACTERS, patternFault, patternMatcher, patternSize } from './pattern.ts';
-import type { EndpointName } from './policy.ts';
 
 /** Longer conditions are refused, to limit the time for parsing. */
 export const MAX_CONDITION_CHARACTERS = 1024;

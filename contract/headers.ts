@@ -2,7 +2,7 @@
  * Names on the wire between Envoy and extproc. All `x-tallygate-*` headers that a client sends are
  * removed; none of them is trusted.
  */
-import type { CertificateSource } from './policy.ts';
+import type { CertificateSource } from './access-policy.ts';
 
 /**
  * Set by extproc and matched by every generated Envoy route; identifies rule and backend

@@ -3,19 +3,13 @@
  * enum value or field of a newer program would silently limit nothing if it were ignored.
  */
 import { z } from 'zod';
-import type { Fields } from './fields.ts';
+import { accessPolicy, apiKeyShard, signIn } from './access-policy-schema.ts';
+import { count, type Fields, text } from './fields.ts';
 import {
-  type AccessPolicy,
-  type AllowRule,
   type AmountOverride,
-  type ApiKey,
-  type ApiKeyShard,
-  type Authenticator,
   type BackendPolicy,
-  type CertificateSource,
   type CostLimit,
   type CountLimit,
-  endpointNames,
   type Failover,
   type HeaderMatch,
   type KeyPart,
@@ -24,10 +18,8 @@ import {
   openAiDialects,
   type Passthrough,
   POLICY_FORMAT_VERSION,
-  type Principal,
   type Quota,
   type Rule,
-  type SignIn,
   type Target,
   type Tokenizer,
   type WeightedLimit,
@@ -35,9 +27,6 @@ import {
 } from './policy.ts';
 import type { ModelPrices, PriceChange, PriceTier, ServiceTierPrices, TokenKind, TokenWeight } from './tokens.ts';
 import { MAX_COEFFICIENT, MAX_DIVISOR, WEIGHTED_UNITS } from './weight.ts';
-
-const count = z.int().min(0);
-const text = z.string().min(1);
 
 /** Valid names seen so far; bounded, because only a few hundred exist. */
 const knownTimeZones = new Set<string>();
@@ -190,90 +179,6 @@ const keyPart: z.ZodType<KeyPart> = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('APIKey') }),
   z.strictObject({ type: z.literal('Claim'), claim: text }),
 ]);
-
-const claimSource = z.strictObject({ claim: text });
-
-const certificateSource = z.strictObject({
-  from: z.enum(['URISAN', 'DNSSAN', 'Subject']),
-  pattern: text.exactOptional(),
-} satisfies Fields<CertificateSource>);
-
-const authenticator: z.ZodType<Authenticator> = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('APIKey'), id: text }),
-  z.strictObject({
-    type: z.literal('JWT'),
-    id: text,
-    issuer: text,
-    audiences: z.array(text).min(1),
-    algorithms: z.array(text).min(1),
-    clockSkewSeconds: count,
-    cookie: text.exactOptional(),
-    keys: z.array(z.record(text, z.union([z.string(), z.array(z.string())]))),
-    keysUrl: text.exactOptional(),
-    identity: z.strictObject({
-      tenant: claimSource.exactOptional(),
-      user: claimSource.exactOptional(),
-      groups: claimSource.exactOptional(),
-    }),
-  }),
-  z.strictObject({
-    type: z.literal('ClientCertificate'),
-    id: text,
-    identity: z.strictObject({
-      tenant: certificateSource.exactOptional(),
-      user: certificateSource.exactOptional(),
-      groups: certificateSource.exactOptional(),
-    }),
-  }),
-]);
-
-const principal = z
-  .strictObject({
-    tenant: text.exactOptional(),
-    user: text.exactOptional(),
-    group: text.exactOptional(),
-    authenticated: z.literal(true).exactOptional(),
-  } satisfies Fields<Principal>)
-  // An empty principal would match every caller.
-  .refine((value) => Object.keys(value).length > 0, 'must not be empty');
-
-const allowRule = z.strictObject({
-  name: text,
-  principals: z.array(principal).min(1),
-  models: z.array(text).min(1).exactOptional(),
-  endpoints: z.array(z.enum(endpointNames)).min(1).exactOptional(),
-  when: text.exactOptional(),
-} satisfies Fields<AllowRule>);
-
-const accessPolicy = z.strictObject({
-  name: text,
-  authenticators: z.array(authenticator),
-  allow: z.array(allowRule),
-  revokeStreams: z.boolean(),
-} satisfies Fields<AccessPolicy>);
-
-const apiKey = z.strictObject({
-  id: text,
-  digest: z.string().regex(/^[0-9a-f]{64}$/),
-  authenticators: z.array(text).min(1),
-  tenant: text.exactOptional(),
-  user: text.exactOptional(),
-  groups: z.array(text),
-  expiresAtMs: count.exactOptional(),
-} satisfies Fields<ApiKey>);
-
-const apiKeyShard = z.strictObject({
-  shard: z.string().regex(/^[0-9a-f]{2}$/),
-  keys: z.array(apiKey).min(1),
-} satisfies Fields<ApiKeyShard>);
-
-const signIn = z.strictObject({
-  issuer: text,
-  clientId: text,
-  audiences: z.array(text),
-  scopes: z.array(text),
-  token: z.enum(['access', 'id']),
-} satisfies Fields<SignIn>);
 
 const MAX_FACTOR = MAX_COEFFICIENT * WEIGHTED_UNITS * MAX_DIVISOR;
 

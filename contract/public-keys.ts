@@ -2,7 +2,7 @@
  * Reads the keys of a JSON Web Key Set (RFC 7517) that can verify tokens, without secrets, and
  * names the sources of such sets.
  */
-import type { PublicJwk } from './policy.ts';
+import type { PublicJwk } from './access-policy.ts';
 
 /** Providers list two or three keys; each is tried for a token without `kid`. */
 const MAX_KEYS = 64;

@@ -1,5 +1,5 @@
 /** The document at `/.well-known/tallygate`, which tells command lines how to sign in. */
-import type { SignIn } from './policy.ts';
+import type { SignIn } from './access-policy.ts';
 
 export const WELL_KNOWN_PATH = '/.well-known/tallygate';
 

@@ -1,7 +1,7 @@
 /**
  * Fetches the public keys of an issuer: by its discovery document, or from the URL of a key set.
  */
-import type { PublicJwk } from '../contract/policy.ts';
+import type { PublicJwk } from '../contract/access-policy.ts';
 import { type IssuerEndpoints, type KeySource, publicKeysOf } from '../contract/public-keys.ts';
 import { type DestinationGuard, hostOf, refusedText, urlOf } from '../runtime/guarded-request.ts';
 import { getJson } from './guarded-get.ts';

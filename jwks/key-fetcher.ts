@@ -4,7 +4,7 @@
  */
 import { EventEmitter, once } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
-import type { PublicJwk } from '../contract/policy.ts';
+import type { PublicJwk } from '../contract/access-policy.ts';
 import { type IssuerEndpoints, type KeySource, keySourceId } from '../contract/public-keys.ts';
 import { errorMessage } from '../runtime/error-message.ts';
 import type { DestinationGuard } from '../runtime/guarded-request.ts';

@@ -3,7 +3,7 @@
  * problem.
  */
 
-import type { ApiKey, PublicJwk } from '../contract/policy.ts';
+import type { ApiKey, PublicJwk } from '../contract/access-policy.ts';
 import type { IssuerEndpoints } from '../contract/public-keys.ts';
 import type { GatewaySpec, ReferenceGrantSpec } from '../crds/gateway-api.ts';
 import type {

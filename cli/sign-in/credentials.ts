@@ -5,7 +5,7 @@
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { SignIn } from '../../contract/policy.ts';
+import type { SignIn } from '../../contract/access-policy.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
 import { writeAtomicallySync } from '../../runtime/files.ts';
 import { OperatorError } from '../../standalone/operator-error.ts';

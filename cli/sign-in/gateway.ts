@@ -1,5 +1,5 @@
 /** What a gateway publishes about signing in. */
-import type { SignIn } from '../../contract/policy.ts';
+import type { SignIn } from '../../contract/access-policy.ts';
 import { readSignIn, WELL_KNOWN_PATH } from '../../contract/well-known.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
 import { OperatorError } from '../../standalone/operator-error.ts';

@@ -1,6 +1,6 @@
 /** Requests to an OpenID Provider: device authorization, authorization code with PKCE, refresh. */
 import * as oidc from 'openid-client';
-import type { SignIn } from '../../contract/policy.ts';
+import type { SignIn } from '../../contract/access-policy.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
 import { OperatorError } from '../../standalone/operator-error.ts';
 import type { GatewayCredentials } from './credentials.ts';

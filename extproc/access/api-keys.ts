@@ -1,6 +1,6 @@
 /** Finds API keys by their digests. */
 import { timingSafeEqual } from 'node:crypto';
-import type { ApiKey, ApiKeyShard } from '../../contract/policy.ts';
+import type { ApiKey, ApiKeyShard } from '../../contract/access-policy.ts';
 import type { Caller } from '../caller.ts';
 
 /** An API key of the policy, with the identity that it proves. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { CertificateSource } from '../../contract/policy.ts';
+import type { CertificateSource } from '../../contract/access-policy.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { compileCertificate } from './certificates.ts';
 

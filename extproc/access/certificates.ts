@@ -1,6 +1,7 @@
 /** Identifies callers by the client certificate that Envoy has verified. */
+
+import type { CertificateAuthenticator, CertificateSource } from '../../contract/access-policy.ts';
 import { CERTIFICATE_ATTRIBUTES } from '../../contract/headers.ts';
-import type { CertificateAuthenticator, CertificateSource } from '../../contract/policy.ts';
 import type { Caller } from '../caller.ts';
 import { nameMatcher } from '../model-names.ts';
 

@@ -1,6 +1,7 @@
 /** The identity that the claims of a token prove. */
+
+import type { ClaimSource, JwtAuthenticator } from '../../contract/access-policy.ts';
 import { MAX_GROUPS } from '../../contract/condition.ts';
-import type { ClaimSource, JwtAuthenticator } from '../../contract/policy.ts';
 import type { Caller } from '../caller.ts';
 
 export type Claims = Readonly<Record<string, unknown>>;

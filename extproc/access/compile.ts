@@ -1,6 +1,7 @@
 /** Compiles access policies into matchers. Pure. Policies that did not change are reused. */
+
+import type { AccessPolicy, AllowRule, EndpointName, Principal } from '../../contract/access-policy.ts';
 import { type ConditionFacts, conditionMatcher } from '../../contract/condition.ts';
-import type { AccessPolicy, AllowRule, EndpointName, Principal } from '../../contract/policy.ts';
 import { type NameMatcher, nameMatcher } from '../model-names.ts';
 import { type CompiledCertificate, compileCertificate } from './certificates.ts';
 import { type CompiledJwt, compileJwt } from './jwt.ts';

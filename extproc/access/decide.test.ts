@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AccessPolicy, AllowRule } from '../../contract/policy.ts';
+import type { AccessPolicy, AllowRule } from '../../contract/access-policy.ts';
 import { isFailure } from '../errors.ts';
 import type { HeaderList } from '../exchange.ts';
 import { compileAccessPolicy } from './compile.ts';

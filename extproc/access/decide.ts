@@ -2,8 +2,9 @@
  * Decides who calls and what the caller may do. `authenticate` needs the headers only, `admit` the
  * model too. A request must satisfy all its access policies, from the Gateway down.
  */
+
+import type { EndpointName, Principal } from '../../contract/access-policy.ts';
 import { type ConditionFacts, MAX_GROUPS } from '../../contract/condition.ts';
-import type { EndpointName, Principal } from '../../contract/policy.ts';
 import type { AuthenticationMethod, Caller } from '../caller.ts';
 import { type Failure, failure } from '../errors.ts';
 import type { ApiKeysByDigest } from './api-keys.ts';

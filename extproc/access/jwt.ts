@@ -5,7 +5,7 @@
  */
 import { hash } from 'node:crypto';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
-import type { JwtAuthenticator, PublicJwk } from '../../contract/policy.ts';
+import type { JwtAuthenticator, PublicJwk } from '../../contract/access-policy.ts';
 
 /** Keys that are tried for one token without `kid`. */
 const MAX_CANDIDATES = 4;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AccessPolicy, ApiKey } from '../../contract/policy.ts';
+import type { AccessPolicy, ApiKey } from '../../contract/access-policy.ts';
 import { OpenCallers } from './open-callers.ts';
 import {
   accessPolicy,

@@ -8,7 +8,7 @@ import type {
   Authenticator,
   JwtAuthenticator,
   PublicJwk,
-} from '../../contract/policy.ts';
+} from '../../contract/access-policy.ts';
 import { isFailure } from '../errors.ts';
 import type { HeaderList } from '../exchange.ts';
 import { atOnce } from '../policy/slices.ts';

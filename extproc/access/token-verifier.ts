@@ -3,7 +3,7 @@
  * which runs on other threads.
  */
 import { type CryptoKey, importJWK, jwtVerify } from 'jose';
-import type { PublicJwk } from '../../contract/policy.ts';
+import type { PublicJwk } from '../../contract/access-policy.ts';
 import type { Caller } from '../caller.ts';
 import { callerOf } from './claims.ts';
 import { MAX_CREDENTIAL_CHARACTERS } from './credentials.ts';

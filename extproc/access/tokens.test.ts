@@ -3,7 +3,7 @@ import { createPublicKey } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { base64url, SignJWT, UnsecuredJWT } from 'jose';
-import type { JwtAuthenticator } from '../../contract/policy.ts';
+import type { JwtAuthenticator } from '../../contract/access-policy.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import { isFailure } from '../errors.ts';
 import { compileAccessPolicy } from './compile.ts';

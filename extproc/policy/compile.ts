@@ -2,9 +2,10 @@
  * Compiles a policy into a form with fast look-ups: virtual hosts by route name, rules with their
  * quotas, backends and matchers. Pure. Reuses the rules that a new policy shares with the last one.
  */
+
+import type { AccessPolicy, SignIn } from '../../contract/access-policy.ts';
 import { patternMatcher } from '../../contract/pattern.ts';
 import type {
-  AccessPolicy,
   BackendPolicy,
   GatewayPolicy,
   HeaderMatch,
@@ -12,7 +13,6 @@ import type {
   ProviderApi,
   Quota,
   Rule,
-  SignIn,
   Target,
   VirtualHost,
 } from '../../contract/policy.ts';

@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AccessPolicy, ApiKey, GatewayPolicy, SignIn } from '../../contract/policy.ts';
+import type { AccessPolicy, ApiKey, SignIn } from '../../contract/access-policy.ts';
+import type { GatewayPolicy } from '../../contract/policy.ts';
 import { policyText } from '../../contract/policy-text.ts';
 import { compilePolicy, compiling } from './compile.ts';
 import { newPolicyReader, PolicyError } from './read.ts';

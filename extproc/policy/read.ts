@@ -3,16 +3,8 @@
  * event loop. Parsed lines are reused from the last policy, so most objects of a new policy are the
  * same as before.
  */
-import type {
-  AccessPolicy,
-  ApiKeyShard,
-  BackendPolicy,
-  GatewayPolicy,
-  Passthrough,
-  Quota,
-  Rule,
-  SignIn,
-} from '../../contract/policy.ts';
+import type { AccessPolicy, ApiKeyShard, SignIn } from '../../contract/access-policy.ts';
+import type { BackendPolicy, GatewayPolicy, Passthrough, Quota, Rule } from '../../contract/policy.ts';
 import { checkedLine, type PolicyLine } from '../../contract/policy-schema.ts';
 import { errorMessage } from '../../runtime/error-message.ts';
 import { inSlices } from './slices.ts';

@@ -3,7 +3,8 @@
  * asks for, how it may be edited, what a response and its stream mean, and how refusals and early
  * ends look. Everything here is pure: bytes in, facts and bytes out.
  */
-import type { EndpointName, ProviderApi } from '../../contract/policy.ts';
+import type { EndpointName } from '../../contract/access-policy.ts';
+import type { ProviderApi } from '../../contract/policy.ts';
 import type { ModelPrices } from '../../contract/tokens.ts';
 import type { Failure } from '../errors.ts';
 import type { ScannedBody } from '../json/scanner.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AccessPolicy } from '../../contract/policy.ts';
+import type { AccessPolicy } from '../../contract/access-policy.ts';
 import { fuzz } from '../../tools/fuzz/cases.ts';
 import { indexingApiKeys } from '../access/api-keys.ts';
 import {

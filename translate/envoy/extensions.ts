@@ -3,6 +3,8 @@
  * (ECDS), so that a changed filter, such as a new header in a policy, does not replace a listener
  * and its streams.
  */
+
+import type { Authenticator } from '../../contract/access-policy.ts';
 import {
   AGENT_ID_HEADERS,
   AWS_ERROR_TYPE_HEADER,
@@ -15,7 +17,6 @@ import {
   PROVIDER_REQUEST_ID_HEADERS,
   ROUTE_NAME_ATTRIBUTE,
 } from '../../contract/headers.ts';
-import type { Authenticator } from '../../contract/policy.ts';
 import { type AttachedPolicy, policiesOf } from '../attachment/policy-kind.ts';
 import { accessOf, policiesInUse } from '../link/access-in-use.ts';
 import { quotaPolicyKind } from '../link/quotas.ts';

@@ -2,8 +2,9 @@
  * The policy kind AIAccessPolicy: validates and compiles authenticators and rules. A policy with a
  * fault admits nobody, so that its targets are closed, not open.
  */
+
+import type { AccessPolicy, AllowRule, SignIn } from '../../contract/access-policy.ts';
 import { conditionFault } from '../../contract/condition.ts';
-import type { AccessPolicy, AllowRule, SignIn } from '../../contract/policy.ts';
 import { type KeySource, keySourceId } from '../../contract/public-keys.ts';
 import type { AllowRuleSpec } from '../../crds/access-policy.ts';
 import { type Condition, condition, type ReasonOf } from '../../crds/conditions.ts';

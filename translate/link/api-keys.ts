@@ -1,5 +1,5 @@
 /** Selects API keys by labels, and settles which Secret a key belongs to. */
-import type { ApiKey, ApiKeyShard } from '../../contract/policy.ts';
+import type { ApiKey, ApiKeyShard } from '../../contract/access-policy.ts';
 import type { DeploymentMode } from '../deployment-mode.ts';
 import { byName, compare, fullName } from '../object-names.ts';
 import type { ApiKeyFault, ApiKeySecret, Located, World } from '../world.ts';

@@ -1,6 +1,6 @@
 /** Compiles the authenticators of an access policy. */
 
-import type { Authenticator, CertificateSource, JwtAuthenticator, SignIn } from '../../contract/policy.ts';
+import type { Authenticator, CertificateSource, JwtAuthenticator, SignIn } from '../../contract/access-policy.ts';
 import type { IssuerEndpoints, KeySource } from '../../contract/public-keys.ts';
 import { keySourceId, publicKeysOf } from '../../contract/public-keys.ts';
 import type { AuthenticatorSpec } from '../../crds/access-policy.ts';

@@ -1,7 +1,8 @@
 /** What callers with different rights learn of models and quotas. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AccessPolicy, AllowRule, ApiKey, KeyPart, Quota, Rule } from '../../../contract/policy.ts';
+import type { AccessPolicy, AllowRule, ApiKey } from '../../../contract/access-policy.ts';
+import type { KeyPart, Quota, Rule } from '../../../contract/policy.ts';
 import {
   accessPolicy,
   apiKey,
