@@ -52,7 +52,7 @@ catalog: setup ## Update the price lists of providers (read the diff)
 
 .PHONY: golden
 golden: setup ## Rewrite the expected files of golden tests (read the diff)
-	UPDATE_GOLDEN=1 node --test 'translate/**/*.test.ts' 'extproc/**/*golden*.test.ts'
+	UPDATE_GOLDEN=1 node --test 'translate/**/golden.test.ts' 'extproc/**/golden.test.ts'
 
 .PHONY: check
 check: setup ## Check format, lint, style, types, unused code, walls between rooms and generated files
@@ -63,7 +63,7 @@ check: setup ## Check format, lint, style, types, unused code, walls between roo
 	$(MAKE) generate
 	git diff --exit-code -- charts crds docs protos
 
-UNIT = $(shell find bench contract controller crds jwks notify runtime protos translate extproc standalone cli tools -name '*.test.ts' ! -name '*.cluster.test.ts')
+UNIT = $(shell find . -path './.?*' -prune -o -path ./node_modules -prune -o -path ./e2e -prune -o -name '*.test.ts' ! -name '*.cluster.test.ts' -print)
 
 .PHONY: test
 test: test-unit e2e-data-plane ## Run all tests that need one machine: unit and data plane

@@ -20,21 +20,9 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { programRooms } from './rooms.ts';
 
 const checkout = resolve(import.meta.dirname, '..');
-const rooms = [
-  'cli',
-  'contract',
-  'controller',
-  'crds',
-  'extproc',
-  'jwks',
-  'notify',
-  'protos',
-  'runtime',
-  'standalone',
-  'translate',
-];
 const others = ['package.json', 'LICENSE', 'charts/tallygate', 'examples'];
 const testsOnly = /\.test\.ts$|\/(testdata|testing|clients)$|\/testing\.ts$|^crds\/examples$/;
 /** Files that no program reads at run time. Licenses stay. */
@@ -89,7 +77,7 @@ function copyPackages(app: string): void {
 }
 
 function copySources(app: string): void {
-  for (const path of [...rooms, ...others]) {
+  for (const path of [...programRooms, ...others]) {
     if (!existsSync(join(checkout, path))) {
       throw new Error(`${path} is missing in the checkout`);
     }

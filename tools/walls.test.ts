@@ -1,36 +1,14 @@
 /**
  * Checks the walls between the rooms that docs/architecture.md describes: which room may import
- * which, where outside modules may be used, and no type name twice. The linter refuses import
- * cycles.
+ * which, where outside modules may be used, no type name twice, and that the page names every room.
+ * The linter refuses import cycles.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { test } from 'node:test';
-
-type Rooms = Readonly<Record<string, readonly string[]>>;
-
-/** The rooms, lowest first, with the other rooms that each may import. */
-const rooms: Rooms = {
-  contract: [],
-  crds: [],
-  runtime: [],
-  protos: [],
-  jwks: ['contract', 'runtime'],
-  notify: ['contract', 'runtime'],
-  translate: ['contract', 'crds'],
-  extproc: ['contract', 'runtime', 'protos'],
-  standalone: ['contract', 'crds', 'translate', 'runtime', 'protos', 'jwks', 'notify', 'extproc'],
-  controller: ['contract', 'crds', 'translate', 'runtime', 'protos', 'jwks', 'notify'],
-  cli: [
-    ...['contract', 'crds', 'translate', 'runtime', 'protos', 'jwks', 'notify', 'extproc', 'standalone', 'controller'],
-  ],
-  tools: ['contract', 'crds', 'translate', 'runtime', 'protos', 'extproc', 'cli'],
-  fixtures: [],
-  bench: ['fixtures'],
-  e2e: ['fixtures', 'bench', 'tools'],
-};
+import { programRooms, type Rooms, rooms } from './rooms.ts';
 
 /** The rooms inside extproc, lowest first. A file directly in extproc/ is a room of its own. */
 const extprocRooms: Rooms = {
@@ -144,6 +122,45 @@ function crossings(within: readonly SourceFile[], allowed: Rooms, of: (file: str
       .map((target) => `${file} imports ${target}`),
   );
 }
+
+test('each folder with code is a room', () => {
+  const folders = [...new Set(files.map(roomOf))];
+  assert.deepEqual(
+    folders.filter((folder) => !(folder in rooms)).map((folder) => `add ${folder} to tools/rooms.ts`),
+    [],
+  );
+});
+
+test('the page on the architecture names each room and what it may import', () => {
+  const page = readFileSync(join(root, 'docs/architecture.md'), 'utf8');
+  const described = new Map(
+    [...page.matchAll(/^\| `(\w+)\/` \|.*\| ([^|]+) \|$/gm)].map(([, room, imports]) => [room!, imports!]),
+  );
+  const importsOf = (room: string) => {
+    const allowed = rooms[room as keyof typeof rooms].toSorted().join(', ');
+    return room === 'cli' ? 'all above' : allowed || '–';
+  };
+  const wrong = Object.keys(rooms).filter(
+    (room) => described.get(room)?.split(', ').toSorted().join(', ') !== importsOf(room),
+  );
+  assert.deepEqual(
+    wrong.map((room) => `docs/architecture.md: the row of ${room}/ must say that it may import ${importsOf(room)}`),
+    [],
+  );
+  const inside = [...new Set(files.filter((file) => /^extproc\/.+\//.test(file)).map((file) => file.split('/')[1]!))];
+  assert.deepEqual(
+    inside.filter((room) => !page.includes(`\`extproc/${room}/\``)).map((room) => `extproc/${room}/ is missing`),
+    [],
+  );
+});
+
+test('a build of the image receives each room of the program', () => {
+  const received = readFileSync(join(root, '.dockerignore'), 'utf8').split('\n');
+  assert.deepEqual(
+    programRooms.filter((room) => !received.includes(`!${room}`)).map((room) => `add !${room} to .dockerignore`),
+    [],
+  );
+});
 
 test('each room imports only the rooms that the architecture names', () => {
   assert.deepEqual(crossings(production, rooms, roomOf), []);

@@ -1,0 +1,38 @@
+/** The rooms of the repository, which docs/architecture.md describes. */
+
+export type Rooms = Readonly<Record<string, readonly string[]>>;
+
+const belowCli = [
+  'contract',
+  'crds',
+  'runtime',
+  'protos',
+  'jwks',
+  'notify',
+  'translate',
+  'extproc',
+  'standalone',
+  'controller',
+];
+
+/** The rooms, lowest first, with the other rooms that each may import. */
+export const rooms = {
+  contract: [],
+  crds: [],
+  runtime: [],
+  protos: [],
+  jwks: ['contract', 'runtime'],
+  notify: ['contract', 'runtime'],
+  translate: ['contract', 'crds'],
+  extproc: ['contract', 'runtime', 'protos'],
+  standalone: ['contract', 'crds', 'translate', 'runtime', 'protos', 'jwks', 'notify', 'extproc'],
+  controller: ['contract', 'crds', 'translate', 'runtime', 'protos', 'jwks', 'notify'],
+  cli: belowCli,
+  tools: ['contract', 'crds', 'translate', 'runtime', 'protos', 'extproc', 'cli'],
+  fixtures: [],
+  bench: ['fixtures'],
+  e2e: ['fixtures', 'bench', 'tools'],
+} satisfies Rooms;
+
+/** The rooms of the program; the others are for its tests and its development. */
+export const programRooms: readonly string[] = ['cli', ...rooms.cli];
