@@ -7,9 +7,10 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { startRedis } from '../../fixtures/redis-server.ts';
 import { address, type EnvoyAdditions, startEnvoyAlone, TYPES } from '../envoy-alone.ts';
 import { answers, freePorts, type Running, start, until } from '../processes.ts';
-import { startRedis } from '../shared-store/redis.ts';
+import { redisCommand } from '../shared-store/redis.ts';
 import type { Side, SideOptions } from './sides.ts';
 
 const DOMAIN = 'bench';
@@ -37,8 +38,8 @@ export async function startEnvoyRateLimit(options: SideOptions): Promise<Side> {
   if (program === undefined) {
     throw new Error('RATELIMIT must name the program of github.com/envoyproxy/ratelimit (src/service_cmd)');
   }
-  const [redisPort = 0, grpcPort = 0, httpPort = 0, debugPort = 0] = await freePorts(4);
-  const redis = await startRedis(redisPort);
+  const [grpcPort = 0, httpPort = 0, debugPort = 0] = await freePorts(3);
+  const redis = await startRedis();
   const runtime = path.join(folder, 'ratelimit');
   mkdirSync(path.join(runtime, 'config'), { recursive: true });
   const limit = { unit: 'day', requests_per_unit: tokens };
@@ -56,7 +57,7 @@ export async function startEnvoyRateLimit(options: SideOptions): Promise<Side> {
       DEBUG_HOST: '127.0.0.1',
       DEBUG_PORT: String(debugPort),
       REDIS_SOCKET_TYPE: 'tcp',
-      REDIS_URL: `127.0.0.1:${redisPort}`,
+      REDIS_URL: `127.0.0.1:${redis.port}`,
       RUNTIME_ROOT: runtime,
       RUNTIME_SUBDIRECTORY: '',
       RUNTIME_WATCH_ROOT: 'false',
@@ -73,8 +74,8 @@ export async function startEnvoyRateLimit(options: SideOptions): Promise<Side> {
   return {
     ports: envoys.map(({ port }) => port),
     async charged() {
-      const keys = (await redis.command('keys', `${DOMAIN}*`)).filter((key) => key !== '');
-      const values = await Promise.all(keys.map((key) => redis.command('get', key)));
+      const keys = (await redisCommand(redis, 'keys', `${DOMAIN}*`)).filter((key) => key !== '');
+      const values = await Promise.all(keys.map((key) => redisCommand(redis, 'get', key)));
       return values.reduce((total, [value]) => total + Number(value), 0);
     },
     async stop() {

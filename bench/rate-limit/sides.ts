@@ -1,9 +1,8 @@
 /** What the comparison of budgets runs its load against. */
 import path from 'node:path';
+import { startRedis } from '../../fixtures/redis-server.ts';
 import { type MeasuredGateway, startGateway } from '../gateway.ts';
-import { freePorts } from '../processes.ts';
 import { budgetResources } from '../resources.ts';
-import { startRedis } from '../shared-store/redis.ts';
 import { sum } from '../statistics.ts';
 
 export interface Side {
@@ -32,9 +31,8 @@ export async function startEmbedded(options: SideOptions): Promise<Side> {
 
 /** Starts replicas that share the budget in Redis. */
 export async function startShared(options: SideOptions): Promise<Side> {
-  const [redisPort = 0] = await freePorts(1);
-  const redis = await startRedis(redisPort);
-  const environment = { TALLYGATE_QUOTA_STORE_URL: `redis://127.0.0.1:${redisPort}` };
+  const redis = await startRedis();
+  const environment = { TALLYGATE_QUOTA_STORE_URL: `redis://127.0.0.1:${redis.port}` };
   const gateways: MeasuredGateway[] = [];
   for (let index = 0; index < options.replicas; index += 1) {
     gateways.push(await replica(options, index, environment));

@@ -1,19 +1,18 @@
 /**
  * Measures what sharing quotas in a Redis on the same machine costs: a gateway with its own store
  * and one with the shared store in turn, other round trips, many keys, and calls as the load grows.
- * Needs redis-server on the PATH.
+ * Needs redis-server and redis-cli.
  */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { startRedis } from '../../fixtures/redis-server.ts';
+import { startSlowProxy } from '../../fixtures/slow-proxy.ts';
 import type { MeasuredGateway } from '../gateway.ts';
-import { freePorts } from '../processes.ts';
 import { budgetResources, resources } from '../resources.ts';
 import { type Testbed, withTestbed } from '../testbed.ts';
-import { startDelayProxy } from './delay-proxy.ts';
 import { callsUnderLoad, costOfSharing, manyKeys, type SharedSide } from './measure.ts';
 import { type SharedStoreResults, sharedStorePage } from './page.ts';
-import { startRedis } from './redis.ts';
 
 const ROUND_TRIPS_MS = [1, 5, 20];
 const AMPLE_TOKENS = 1_000_000_000_000;
@@ -71,14 +70,13 @@ async function withShared<T>(
   work: (side: SharedSide) => Promise<T>,
   yaml: (port: number) => string = (port) => resources(port, testbed.provider.port),
 ): Promise<T> {
-  const [redisPort = 0] = await freePorts(1);
-  const redis = await startRedis(redisPort);
-  const proxy = roundTripMs > 0 ? await startDelayProxy(redisPort, roundTripMs) : undefined;
-  const environment = { TALLYGATE_QUOTA_STORE_URL: `redis://127.0.0.1:${proxy?.port ?? redisPort}` };
+  const redis = await startRedis();
+  const proxy = roundTripMs > 0 ? await startSlowProxy(redis.port, roundTripMs / 2) : undefined;
+  const environment = { TALLYGATE_QUOTA_STORE_URL: `redis://127.0.0.1:${proxy?.port ?? redis.port}` };
   try {
     return await testbed.withGateway(yaml, (gateway: MeasuredGateway) => work({ gateway, redis }), [], environment);
   } finally {
-    await proxy?.stop();
+    await proxy?.close();
     await redis.stop();
   }
 }

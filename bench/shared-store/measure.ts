@@ -1,9 +1,10 @@
 /** The measurements of the shared store. */
+import type { RedisServer } from '../../fixtures/redis-server.ts';
 import type { MeasuredGateway } from '../gateway.ts';
 import { type LoadOptions, type LoadReport, runLoad } from '../load.ts';
 import { cpuMs, residentBytes } from '../processes.ts';
 import type { Testbed } from '../testbed.ts';
-import { type RedisServer, readRedis } from './redis.ts';
+import { readRedis } from './redis.ts';
 
 export interface SharedSide {
   readonly gateway: MeasuredGateway;

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Redis } from 'ioredis';
-import { skipWithoutRedis, startRedis } from '../../../../tools/redis-server.ts';
+import { skipWithoutRedis, startRedis } from '../../../../fixtures/redis-server.ts';
 import type { SharedWindow } from '../allowances.ts';
 import { EXCHANGE_SCRIPT, exchangeArguments } from './exchange-script.ts';
 

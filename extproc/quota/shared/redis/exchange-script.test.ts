@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { Redis } from 'ioredis';
+import { skipWithoutRedis, startRedis } from '../../../../fixtures/redis-server.ts';
 import { fuzz } from '../../../../tools/fuzz/cases.ts';
 import type { Random } from '../../../../tools/fuzz/random.ts';
-import { skipWithoutRedis, startRedis } from '../../../../tools/redis-server.ts';
 import type { AllowanceAnswer, AllowanceRequest, AllowanceStore, SharedWindow } from '../allowances.ts';
 import { MemoryAllowances } from '../memory-allowances.ts';
 import { testAllowanceStore } from '../testing/allowance-store-suite.ts';

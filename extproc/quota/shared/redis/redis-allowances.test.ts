@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
-import { freePort, skipWithoutRedis, startRedis } from '../../../../tools/redis-server.ts';
-import { startSlowProxy } from '../../../../tools/slow-proxy.ts';
+import { freePort, skipWithoutRedis, startRedis } from '../../../../fixtures/redis-server.ts';
+import { startSlowProxy } from '../../../../fixtures/slow-proxy.ts';
 import { admin, ask, askUntilAnswered, at, closing, open, redis, request } from './testing.ts';
 
 const options = { skip: skipWithoutRedis };

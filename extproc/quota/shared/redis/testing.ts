@@ -2,7 +2,7 @@
 import { after } from 'node:test';
 import { Redis } from 'ioredis';
 import type { SharedStoreConfig } from '../../../../contract/shared-store.ts';
-import { type RedisServer, type RedisServerOptions, startRedis } from '../../../../tools/redis-server.ts';
+import { type RedisServer, type RedisServerOptions, startRedis } from '../../../../fixtures/redis-server.ts';
 import { memoryDefaults } from '../../memory-options.ts';
 import type { AllowanceAnswer, AllowanceRequest, SharedWindow } from '../allowances.ts';
 import { RedisAllowances } from './redis-allowances.ts';
