@@ -91,11 +91,13 @@ export class WindowState {
 
   /** When what is spent counts. */
   get times(): BudgetTimes {
-    const { sliding, startMs, endMs } = this;
+    const { sliding, share, startMs, endMs } = this;
     if (sliding !== undefined) {
       const [first] = sliding.numbers;
-      const firstMs = first === undefined ? undefined : first * sliding.segmentMs;
-      return { startMs: firstMs, endMs: firstMs === undefined ? undefined : firstMs + sliding.durationMs };
+      return slidingTimes(first === undefined ? undefined : first * sliding.segmentMs, sliding.durationMs);
+    }
+    if (share !== undefined && share.slidingMs > 0) {
+      return slidingTimes(share.countedSinceMs, share.slidingMs);
     }
     return Number.isFinite(endMs) ? { startMs, endMs } : { startMs: undefined, endMs: undefined };
   }
@@ -209,6 +211,10 @@ export class WindowState {
     this.endMs = bounds.endMs;
     this.sliding = sliding;
   }
+}
+
+function slidingTimes(startMs: number | undefined, durationMs: number): BudgetTimes {
+  return { startMs, endMs: startMs === undefined ? undefined : startMs + durationMs };
 }
 
 /** The owner of the buckets. */

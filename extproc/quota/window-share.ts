@@ -8,6 +8,8 @@ export interface WindowShare {
   readonly retryAtMs: number;
   /** Of a sliding window; otherwise 0. */
   readonly slidingMs: number;
+  /** Since when a sliding window counts what is spent; undefined: nothing is known to be spent. */
+  readonly countedSinceMs: number | undefined;
   /** Returns what all replicas have spent, where this one has charged `used` units in all. */
   spentWith(used: number): number;
   /** Returns what is left of the limit beyond what all replicas have taken. */

@@ -99,7 +99,8 @@ export interface AllowanceRequest {
   /**
    * A change by the operator, applied once for each id, whatever becomes of the rest:
    * - `reset`: nothing is spent. What allowances have left stays set aside.
-   * - `grant`: the limit is `operationUnits` higher until the window is forgotten.
+   * - `grant`: the limit is `operationUnits` higher until the window is forgotten. All grants of a
+   *   sliding window end `slidingMs` after the last one.
    */
   readonly operation: 'none' | 'reset' | 'grant';
   readonly operationId: string;
@@ -147,6 +148,11 @@ export interface AllowanceAnswer {
    * other windows.
    */
   readonly retryMs: number;
+  /**
+   * For a sliding window, how long ago the oldest segment began in which anything is spent; 0 if
+   * nothing is. 0 for other windows.
+   */
+  readonly ageMs: number;
   /** The store's clock. */
   readonly nowMs: number;
   /** The clock of the window's record, by which ended allowances are forgotten; 0 if refused. */

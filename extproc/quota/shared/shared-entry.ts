@@ -36,6 +36,7 @@ export class SharedEntry implements WindowShare {
   budget = 0;
   limit: number;
   retryAtMs = 0;
+  countedSinceMs: number | undefined;
   /** Taken of the window, except what this replica may still spend; by the last answer. */
   #outside = 0;
   #spent = 0;
@@ -79,6 +80,7 @@ export class SharedEntry implements WindowShare {
     this.#included = allowance.reportedUse;
     this.#outside = answer.taken - (allowance.budget - allowance.reportedUse);
     this.retryAtMs = atMs + answer.retryMs;
+    this.countedSinceMs = answer.spent > 0 ? atMs - answer.ageMs : undefined;
     this.refresh(false);
     this.#noteOverdraft(answer);
     const { alertAt } = window.bucket.definition.quota;

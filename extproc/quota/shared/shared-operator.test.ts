@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { budgets, grantBudget, resetBudgets } from '../operator.ts';
-import { bucket, demand, granted, lifetime, noOutput, quota } from '../testing.ts';
+import { bucket, demand, granted, lifetime, noOutput, quota, slidingMinute } from '../testing.ts';
 import { Replicas, type TestReplica } from './testing/replicas.ts';
 
 const tokens = quota('TotalTokens', 1_000, { window: lifetime });
@@ -55,4 +55,44 @@ test('a reset without a key concerns the keys that the replica has used', async 
     spent: 400,
     shared: true,
   });
+});
+
+const inMinute = quota('TotalTokens', 1_000, { window: slidingMinute });
+
+test('a sliding window that replicas share has a forecast', async () => {
+  const replicas = new Replicas();
+  const [one, other] = [replicas.add([inMinute]), replicas.add([inMinute])] as const;
+  const spendOf = (replica: TestReplica, amount: number) => {
+    const of = demand([bucket(inMinute)], replicas.time.nowMs, amount, noOutput);
+    replicas.settle(replica, granted(replicas.decide(replica, of)).hold, amount);
+  };
+  spendOf(one, 300);
+  const beganMs = replicas.time.nowMs;
+  replicas.time.pass(15_000);
+  spendOf(other, 300);
+  replicas.time.pass(1_500);
+  const nowMs = replicas.time.nowMs;
+  const [state] = other.local.top(1, nowMs);
+  assert.ok(Math.abs((state?.startMs ?? 0) - beganMs) <= 1_000, `${state?.startMs}, charged at ${beganMs}`);
+  assert.equal((state?.endMs ?? 0) - (state?.startMs ?? 0), 60_000);
+  for await (const { spent, exhaustedAt } of budgets(other.local, {}, () => nowMs)) {
+    assert.equal(spent, 600);
+    const expectedMs = nowMs + (400 * (nowMs - (state?.startMs ?? 0))) / 600;
+    assert.equal(exhaustedAt, new Date(Math.round(expectedMs)).toISOString());
+  }
+});
+
+test('a grant to a shared sliding window ends one length of the window later', () => {
+  const replicas = new Replicas();
+  const one = replicas.add([inMinute]);
+  grantBudget(one.local, { quota: inMinute.id, key: ['a'], amount: '500' }, replicas.time.nowMs);
+  const limits: (number | undefined)[] = [];
+  for (const afterMs of [1_000, 50_000, 15_000]) {
+    replicas.time.pass(afterMs);
+    const of = demand([bucket(inMinute)], replicas.time.nowMs, 10, noOutput);
+    replicas.settle(one, granted(replicas.decide(one, of)).hold, 10);
+    replicas.time.pass(1_500);
+    limits.push(replicas.totals(bucket(inMinute).key)?.limit);
+  }
+  assert.deepEqual(limits, [1_500, 1_500, 1_000]);
 });

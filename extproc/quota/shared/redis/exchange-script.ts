@@ -41,9 +41,12 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- The record.
 local head, totals, packedSegments, known, ended, isDone, firstId, packedFirst =
   unpack(redis.call('HMGET', record, 'h', 't', 's', 'a' .. id, 'e' .. id, 'o' .. operationId, 'c', 'w'))
-local forgottenMs, limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs
+local forgottenMs, limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs, grantedUntilMs
 if head then
-  forgottenMs, limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs = cmsgpack.unpack(head)
+  forgottenMs, limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs, grantedUntilMs =
+    cmsgpack.unpack(head)
+  -- An older gateway wrote no end.
+  grantedUntilMs = grantedUntilMs or math.huge
   if forgottenMs <= now then
     redis.call('DEL', record, ends)
     head, totals, packedSegments, known, ended, isDone, firstId = false, false, false, false, false, false, false
@@ -54,10 +57,10 @@ if head then
   charged, openSpent, openUnspent, spentBefore, clock, clockOffset, sincePeak, open = cmsgpack.unpack(totals)
 else
   if endMs + ${KEPT_AFTER_END_MS} <= math.max(now, seenMs) or startMs > now + ${MAX_AHEAD_MS} then
-    return {3, 0, 0, 0, 0, 0, 0, 0, now, 0, 0}
+    return {3, 0, 0, 0, 0, 0, 0, 0, now, 0, 0, 0}
   end
-  limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs =
-    windowLimit, windowEpoch, windowCounter, 0, 0, 0, 0, slidingMs
+  limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs, grantedUntilMs =
+    windowLimit, windowEpoch, windowCounter, 0, 0, 0, 0, slidingMs, 0
 end
 if windowEpoch > epoch or (windowEpoch == epoch and windowCounter > counter) then
   limit, epoch, counter = windowLimit, windowEpoch, windowCounter
@@ -127,6 +130,7 @@ if head then
   if known and select(6, cmsgpack.unpack(known)) <= clock then finish(id, known) end
 end
 if isSliding then
+  if grantedUntilMs <= clock then granted = 0 end
   local first = 1
   while first < #segments and (segments[first] + 1) * segmentMs + durationMs <= clock do
     sum = sum - segments[first + 1]
@@ -165,6 +169,7 @@ if operation ~= 'none' and not isDone then
   hashWrites[#hashWrites + 1], hashWrites[#hashWrites + 2] = 'o' .. operationId, 1
   if operation == 'grant' then
     granted = granted + operationUnits
+    grantedUntilMs = clock + durationMs
   else
     charged = -openSpent
     forgivenDebt, debt = forgivenDebt + debt, 0
@@ -250,11 +255,14 @@ if isSliding and missing > 0 then
   end
 end
 
+local ageMs = #segments > 0 and math.max(0, clock - segments[1] * segmentMs) or 0
+
 -- What has changed.
 local newTotals = cmsgpack.pack(charged, openSpent, openUnspent, spentBefore, clock, clockOffset,
   peakMs and clock - peakMs or -1, open)
 hashWrites[#hashWrites + 1], hashWrites[#hashWrites + 2] = 't', newTotals
-local newHead = cmsgpack.pack(forgottenMs, limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs)
+local newHead = cmsgpack.pack(forgottenMs, limit, epoch, counter, granted, debt, forgivenDebt, recovered, durationMs,
+  grantedUntilMs)
 if newHead ~= head then
   hashWrites[#hashWrites + 1], hashWrites[#hashWrites + 2] = 'h', newHead
 end
@@ -273,12 +281,12 @@ if forgottenMs < math.huge and (not head or kind ~= 'fixed' or #setWrites > 0) t
   redis.call('PEXPIREAT', ends, forgottenMs)
 end
 return {state, units, limit + granted, answeredSpent or spent, answeredBefore or spent, taken, open, retryMs, now,
-  clock, isWanted and 1 or 0}
+  clock, isWanted and 1 or 0, ageMs}
 `;
 
 const states = ['open', 'ended', 'unknown', 'refused'] as const;
 
-type Reply = [number, number, number, number, number, number, number, number, number, number, number];
+type Reply = [number, number, number, number, number, number, number, number, number, number, number, number];
 
 /** Returns the arguments of the script after its keys. */
 export function exchangeArguments(request: AllowanceRequest): (string | number)[] {
@@ -306,10 +314,10 @@ export function exchangeArguments(request: AllowanceRequest): (string | number)[
 
 /** Returns undefined for a reply that the script does not give. */
 export function readAnswer({ allowance, number }: AllowanceRequest, reply: unknown): AllowanceAnswer | undefined {
-  if (!Array.isArray(reply) || reply.length !== 11) {
+  if (!Array.isArray(reply) || reply.length !== 12) {
     return undefined;
   }
-  const [code, units, limit, spent, spentBefore, taken, replicas, retryMs, nowMs, clockMs, wanted] = reply.map(
+  const [code, units, limit, spent, spentBefore, taken, replicas, retryMs, nowMs, clockMs, wanted, ageMs] = reply.map(
     Number,
   ) as Reply;
   const state = states[code];
@@ -327,6 +335,7 @@ export function readAnswer({ allowance, number }: AllowanceRequest, reply: unkno
         replicas,
         isWanted: wanted === 1,
         retryMs,
+        ageMs,
         nowMs,
         clockMs,
       };

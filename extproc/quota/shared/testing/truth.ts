@@ -1,8 +1,9 @@
 /** What really happened in a simulation, and what the shared store promises about it. */
 import type { WindowState } from '../../bucket.ts';
 import { type AllowanceRequest, KEPT_AFTER_END_MS } from '../allowances.ts';
-import type { MemoryAllowances, WindowTotals } from '../memory-allowances.ts';
+import type { MemoryAllowances } from '../memory-allowances.ts';
 import { SharedEntry } from '../shared-entry.ts';
+import type { WindowTotals } from '../window-record.ts';
 
 /** The part of a limit that `Degrade` lets a replica spend without the store. */
 const LOCAL_SHARE = 0.05;
