@@ -16,12 +16,15 @@ import type {
 } from '../providers/adapter.ts';
 import type { BackendApi } from '../providers/openai/server-dialects.ts';
 import type { AnswerFacts, AnswerPart, CollectedAnswer } from './answer.ts';
-import type { Conversation } from './conversation.ts';
+import type { Conversation, JsonRecord } from './conversation.ts';
 import type { EventDataOf } from './event-data.ts';
 import type { FieldNames, Losses } from './losses.ts';
 
-/** The client's side of a conversion. */
-export interface ConversionClient {
+/**
+ * The client's side of a conversion. `Echo` is what its responses need of the request, such as
+ * members that they repeat.
+ */
+export interface ConversionClient<Echo = unknown> {
   /** The client API's names of the optional parts of a request. */
   readonly fieldNames: FieldNames;
   readonly dialect: Dialect;
@@ -29,10 +32,12 @@ export interface ConversionClient {
   readonly overloadedStatus: number;
   /** Reads a request. Problems are noted in `losses`; what is returned then has no meaning. */
   read(document: unknown, losses: Losses): Conversation;
+  /** Returns what the response needs of a request; absent: nothing. */
+  echo?(request: JsonRecord): Echo;
   /** Writes a stream. */
-  newWriter(request: RequestFacts, options: ResponseOptions): StreamWriter<AnswerFacts>;
+  newWriter(request: RequestFacts, options: ResponseOptions, echo: Echo): StreamWriter<AnswerFacts>;
   /** Returns a unary response. */
-  document(answer: CollectedAnswer, options: ResponseOptions): Uint8Array;
+  document(answer: CollectedAnswer, options: ResponseOptions, echo: Echo): Uint8Array;
 }
 
 /** The provider's side of a conversion. */

@@ -21,29 +21,36 @@ import { PartReader, PartUnaryReader } from './part-meters.ts';
 
 const NOTHING = new Uint8Array(0);
 
+interface AnswerContext {
+  readonly client: ConversionClient;
+  readonly provider: ConversionProvider;
+  readonly request: RequestFacts;
+  readonly options: ResponseOptions;
+  /** Fields of the request that the provider did not get. */
+  readonly dropped: readonly string[];
+  /** What the client's side needs of the request. */
+  readonly echo: unknown;
+}
+
 export class ConvertedAnswer implements ResponseAdapter, ResponseConversion {
   readonly dropped: readonly string[];
   readonly #client: ConversionClient;
   readonly #provider: ConversionProvider;
   readonly #request: RequestFacts;
   readonly #options: ResponseOptions;
+  readonly #echo: unknown;
   #ownMeters: ResponseMeters | undefined;
   #ownUnary: UnaryReader | undefined;
   #reader: EventReader<AnswerFacts> | undefined;
   #writer: StreamWriter<AnswerFacts> | undefined;
 
-  constructor(
-    client: ConversionClient,
-    provider: ConversionProvider,
-    request: RequestFacts,
-    options: ResponseOptions,
-    dropped: readonly string[],
-  ) {
+  constructor({ client, provider, request, options, dropped, echo }: AnswerContext) {
     this.#client = client;
     this.#provider = provider;
     this.#request = request;
     this.#options = options;
     this.dropped = dropped;
+    this.#echo = echo;
   }
 
   get conversion(): ResponseConversion {
@@ -70,7 +77,7 @@ export class ConvertedAnswer implements ResponseAdapter, ResponseConversion {
   }
 
   get writer(): StreamWriter {
-    this.#writer ??= this.#client.newWriter(this.#request, this.#options);
+    this.#writer ??= this.#client.newWriter(this.#request, this.#options, this.#echo);
     return this.#writer as StreamWriter;
   }
 
@@ -81,7 +88,7 @@ export class ConvertedAnswer implements ResponseAdapter, ResponseConversion {
 
   document(bytes: Uint8Array): Uint8Array | Failure {
     const answer = collectAnswer(this.#partsOf(bytes, this.unary.usage));
-    return isFailure(answer) ? answer : this.#client.document(answer, this.#options);
+    return isFailure(answer) ? answer : this.#client.document(answer, this.#options, this.#echo);
   }
 
   streamOf(bytes: Uint8Array): Uint8Array {

@@ -47,30 +47,35 @@ export class Conversion {
     const target = { backend, model, modelFacts, request: facts };
     const encoded = this.#provider.encode(conversation, target, losses);
     const hiddenOutput = this.#provider.hidesOutput(conversation, model);
-    return losses.problem ?? new ConvertedRequest(this.#client, this.#provider, encoded, hiddenOutput, losses.dropped);
+    if (losses.problem !== undefined) {
+      return losses.problem;
+    }
+    const newAnswer = this.#newAnswer(this.#client.echo?.(document), losses.dropped);
+    return new ConvertedRequest(encoded, hiddenOutput, losses.dropped, newAnswer);
+  }
+
+  /** Keeps nothing of the request but what its response needs. */
+  #newAnswer(echo: unknown, dropped: readonly string[]): NewAnswer {
+    const client = this.#client;
+    const provider = this.#provider;
+    return (request, options) => new ConvertedAnswer({ client, provider, request, options, dropped, echo });
   }
 }
+
+type NewAnswer = (request: RequestFacts, options: ResponseOptions) => ResponseAdapter;
 
 export class ConvertedRequest {
   readonly hiddenOutput: boolean;
   /** Fields of the client's body that the provider does not get. */
   readonly dropped: readonly string[];
-  readonly #client: ConversionClient;
-  readonly #provider: ConversionProvider;
+  readonly response: NewAnswer;
   #encoded: EncodedRequest | undefined;
 
-  constructor(
-    client: ConversionClient,
-    provider: ConversionProvider,
-    encoded: EncodedRequest,
-    hiddenOutput: boolean,
-    dropped: readonly string[],
-  ) {
-    this.#client = client;
-    this.#provider = provider;
+  constructor(encoded: EncodedRequest, hiddenOutput: boolean, dropped: readonly string[], response: NewAnswer) {
     this.#encoded = encoded;
     this.hiddenOutput = hiddenOutput;
     this.dropped = dropped;
+    this.response = response;
   }
 
   /** Returns the request for the provider, once. */
@@ -78,9 +83,5 @@ export class ConvertedRequest {
     const encoded = this.#encoded!;
     this.#encoded = undefined;
     return encoded.finish(outputTokens);
-  }
-
-  response(request: RequestFacts, options: ResponseOptions): ResponseAdapter {
-    return new ConvertedAnswer(this.#client, this.#provider, request, options, this.dropped);
   }
 }

@@ -45,6 +45,16 @@ export class Losses {
     );
   }
 
+  /** Notes a field without which the request would have another meaning, so it is never dropped. */
+  refused(field: string, needs: string, fix: string): void {
+    const name = shown(field);
+    this.problem ??= failure(
+      'unsupported_field',
+      `\`${name}\` ${needs}, which the ${this.#target} API of the backend does not have. ${fix}.`,
+      { param: name },
+    );
+  }
+
   /** Notes an optional part of the request, by the client API's name for it. */
   unsupportedOption(option: OptionalField, fix?: string): void {
     this.unsupported(this.#names[option], fix);

@@ -3,6 +3,7 @@ import type { ProviderApi } from '../../contract/policy.ts';
 import type { ClientApi } from '../providers/adapter.ts';
 import { messages } from '../providers/anthropic/messages.ts';
 import { chat } from '../providers/openai/chat.ts';
+import { responses } from '../providers/openai/responses.ts';
 import { anthropicProvider } from './anthropic/provider.ts';
 import { bedrockProvider } from './bedrock/provider.ts';
 import { chatClient } from './chat/client.ts';
@@ -12,10 +13,12 @@ import { Conversion } from './converted-request.ts';
 import { geminiProvider } from './gemini/provider.ts';
 import { messagesClient } from './messages/client.ts';
 import { openAiProvider } from './openai/provider.ts';
+import { responsesClient } from './responses/client.ts';
 
 const clients = new Map<ClientApi, ConversionClient>([
   [chat, chatClient],
   [messages, messagesClient],
+  [responses, responsesClient],
 ]);
 
 const providers: Readonly<Partial<Record<ProviderApi, ConversionProvider>>> = {

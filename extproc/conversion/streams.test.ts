@@ -5,54 +5,75 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { ProviderApi } from '../../contract/policy.ts';
 import { reportedUsage } from '../../fixtures/exchange.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { ResponseAdapter } from '../providers/adapter.ts';
 import { eventsOf, exchanges, type ReadExchange } from '../providers/testing/recordings.ts';
 import { convertedCase, convertedDocument, convertedStream } from './testing.ts';
-import { readByAnthropic, readByOpenAi } from './testing-clients.ts';
+import { readByAnthropic, readByOpenAi, readByResponses } from './testing-clients.ts';
 
 const requests = {
   chat: { model: 'm', messages: [{ role: 'user', content: 'Hi' }], stream_options: { include_usage: true } },
   messages: { model: 'm', max_tokens: 100, messages: [{ role: 'user', content: 'Hi' }] },
+  responses: { model: 'm', input: 'Hi' },
 };
 
 type ClientName = keyof typeof requests;
 
-/** The adapter of a client that gets answers of the other API. */
-function newAdapter(client: ClientName, stream: boolean): ResponseAdapter {
-  const providerApi = client === 'chat' ? 'Anthropic' : 'OpenAI';
+/** The adapter of a client that gets answers of another API. */
+function newAdapter({ client, providerApi }: Pairing, stream: boolean): ResponseAdapter {
   const made = convertedCase({ client, providerApi, body: JSON.stringify({ ...requests[client], stream }) });
   assert.ok(typeof made !== 'string', String(made));
   return made.newAdapter();
 }
 
-function clientOf({ path }: ReadExchange): ClientName | undefined {
-  return path === '/v1/messages' ? 'chat' : path === '/v1/chat/completions' ? 'messages' : undefined;
+interface Pairing {
+  readonly client: ClientName;
+  readonly providerApi: ProviderApi;
 }
 
-interface Converted {
+/** Which clients get the answers of an API; OpenAI's own servers serve responses themselves. */
+const pairings: Readonly<Record<string, readonly Pairing[]>> = {
+  '/v1/messages': [
+    { client: 'chat', providerApi: 'Anthropic' },
+    { client: 'responses', providerApi: 'Anthropic' },
+  ],
+  '/v1/chat/completions': [
+    { client: 'messages', providerApi: 'OpenAI' },
+    { client: 'responses', providerApi: 'HuggingFaceTGI' },
+  ],
+};
+const allPairings = Object.values(pairings).flat();
+
+interface Converted extends Pairing {
   readonly name: string;
-  readonly client: ClientName;
   readonly exchange: ReadExchange;
   readonly bytes: Buffer;
 }
 
 const converted: readonly Converted[] = exchanges().flatMap((exchange) => {
-  const client = clientOf(exchange);
   // The clients ask for one choice.
-  const usable = client !== undefined && exchange.status === 200 && !/"n":\s*[2-9]/.test(exchange.request ?? '');
-  return usable ? [{ name: exchange.name, client, exchange, bytes: Buffer.from(exchange.answer) }] : [];
+  const usable = exchange.status === 200 && !/"n":\s*[2-9]/.test(exchange.request ?? '');
+  return (usable ? (pairings[exchange.path] ?? []) : []).map((pairing) => {
+    const name = `${exchange.name} for ${pairing.client}`;
+    return { ...pairing, name, exchange, bytes: Buffer.from(exchange.answer) };
+  });
 });
 const streams = converted.filter(({ exchange }) => exchange.stream);
 /** Streams that the provider ends with an error. */
 const failing = (name: string) => name.includes('error');
 
-const readers = { chat: readByOpenAi, messages: readByAnthropic };
-const nativeReaders = { chat: readByAnthropic, messages: readByOpenAi };
+const readers = { chat: readByOpenAi, messages: readByAnthropic, responses: readByResponses };
+/** How a stream ends in each API. */
+const endings = {
+  chat: /data: \[DONE\]\n\n$/,
+  messages: /event: (message_stop|error)\ndata: .*\n\n$/,
+  responses: /event: response\.(completed|incomplete|failed)\ndata: .*\n\n$/,
+};
 
-function wholeOf({ client, bytes }: Converted): string {
-  return convertedStream(newAdapter(client, true), [bytes]);
+function wholeOf(one: Converted): string {
+  return convertedStream(newAdapter(one, true), [one.bytes]);
 }
 
 /** Places of long streams at which the official clients read what came before. */
@@ -70,10 +91,11 @@ describe('a converted answer', () => {
     it(`reads as the original does: ${one.name}`, async () => {
       const { client, exchange, bytes } = one;
       const { stream } = exchange;
-      const body = stream ? wholeOf(one) : convertedDocument(newAdapter(client, false), bytes);
+      const body = stream ? wholeOf(one) : convertedDocument(newAdapter(one, false), bytes);
+      const readNative = one.providerApi === 'Anthropic' ? readByAnthropic : readByOpenAi;
       const [answer, original] = await Promise.all([
         readers[client](body, stream),
-        nativeReaders[client](bytes.toString(), stream).catch(() => undefined),
+        readNative(bytes.toString(), stream).catch(() => undefined),
       ]);
       if (original !== undefined) {
         assert.deepEqual([answer.text, answer.calls], [original.text, original.calls]);
@@ -87,26 +109,25 @@ describe('a converted answer', () => {
 describe('a converted stream', () => {
   for (const one of streams) {
     it(`does not depend on how its bytes arrive: ${one.name}`, () => {
-      const { client, bytes } = one;
+      const { bytes } = one;
       const whole = wholeOf(one);
       fc.assert(
         fc.property(fc.array(fc.nat(bytes.length), { maxLength: 12 }), (places) => {
           const cuts = [0, ...places.sort((a, b) => a - b), bytes.length];
           const pieces = cuts.slice(1).map((end, index) => Buffer.from(bytes.subarray(cuts[index], end)));
-          assert.equal(convertedStream(newAdapter(client, true), pieces), whole);
+          assert.equal(convertedStream(newAdapter(one, true), pieces), whole);
         }),
         fuzzRuns(20),
       );
       const single = [...bytes].map((byte) => Buffer.from([byte]));
-      assert.equal(convertedStream(newAdapter(client, true), single), whole);
+      assert.equal(convertedStream(newAdapter(one, true), single), whole);
     });
 
     it(`ends properly wherever the provider ends it: ${one.name}`, async () => {
       const { client, bytes } = one;
       for (const end of endsOf(bytes)) {
-        const body = convertedStream(newAdapter(client, true), [bytes.subarray(0, end)]);
-        const ending = client === 'chat' ? /data: \[DONE\]\n\n$/ : /event: (message_stop|error)\ndata: .*\n\n$/;
-        assert.match(body, ending);
+        const body = convertedStream(newAdapter(one, true), [bytes.subarray(0, end)]);
+        assert.match(body, endings[client]);
         const failed = /^(event: error|data: \{"error":)/m.test(body);
         const answer = await readers[client](body, true).catch((error: unknown) => error);
         assert.equal(answer instanceof Error, failed, String(answer));
@@ -118,7 +139,7 @@ describe('a converted stream', () => {
     it(`ends properly wherever a budget ends it: ${one.name}`, async () => {
       const { client, bytes } = one;
       for (const end of endsOf(bytes)) {
-        const adapter = newAdapter(client, true);
+        const adapter = newAdapter(one, true);
         const sent = sentBy(adapter, bytes.subarray(0, end));
         const usage = { ...NO_USAGE, input: 3, output: 5 };
         const body = sent + Buffer.from(adapter.writer.truncate(usage)).toString();
@@ -162,7 +183,7 @@ describe('a hostile provider', () => {
       await fc.assert(
         fc.asyncProperty(fc.array(fc.nat(events.length - 1), { maxLength: 2 * events.length }), async (order) => {
           const given = Buffer.concat(order.map((place) => events[place]!));
-          const body = convertedStream(newAdapter(client, true), [given]);
+          const body = convertedStream(newAdapter(one, true), [given]);
           const answer = await readers[client](body, true).catch((error: unknown) => error);
           if (answer instanceof Error) {
             assert.ok(/unreadable_answer|provider|error/i.test(String(answer)), String(answer));
@@ -175,9 +196,9 @@ describe('a hostile provider', () => {
 
   it('cannot break a stream by what its events contain', () => {
     fc.assert(
-      fc.property(fc.constantFrom<ClientName>('chat', 'messages'), fc.array(fc.jsonValue()), (client, values) => {
+      fc.property(fc.constantFrom(...allPairings), fc.array(fc.jsonValue()), (one, values) => {
         const given = values.map((value) => `data: ${JSON.stringify(value)}\n\n`).join('');
-        const body = convertedStream(newAdapter(client, true), [Buffer.from(given)]);
+        const body = convertedStream(newAdapter(one, true), [Buffer.from(given)]);
         for (const line of body.split('\n').filter((each) => each.startsWith('data: {'))) {
           JSON.parse(line.slice('data: '.length));
         }
@@ -188,8 +209,8 @@ describe('a hostile provider', () => {
 
   it('cannot break a document by what it contains', () => {
     fc.assert(
-      fc.property(fc.constantFrom<ClientName>('chat', 'messages'), fc.jsonValue(), (client, value) => {
-        convertedDocument(newAdapter(client, false), Buffer.from(JSON.stringify(value)));
+      fc.property(fc.constantFrom(...allPairings), fc.jsonValue(), (one, value) => {
+        convertedDocument(newAdapter(one, false), Buffer.from(JSON.stringify(value)));
       }),
       fuzzRuns(200),
     );

@@ -56,3 +56,21 @@ export async function readByAnthropic(body: string, stream: boolean): Promise<Cl
     output: usage.output_tokens,
   };
 }
+
+export async function readByResponses(body: string, stream: boolean): Promise<ClientAnswer> {
+  const fetch = fetchOf(body, stream ? 'text/event-stream' : 'application/json');
+  const client = new OpenAI({ apiKey: 'k', fetch, maxRetries: 0 });
+  const request = { model: 'm', input: [] };
+  const { output, usage } = stream
+    ? await client.responses.stream(request).finalResponse()
+    : await client.responses.create(request);
+  const contents = output.flatMap((item) => (item.type === 'message' ? item.content : []));
+  return {
+    text: contents.map((part) => (part.type === 'refusal' ? part.refusal : part.text)).join(''),
+    calls: output.flatMap((item) =>
+      item.type === 'function_call' ? [{ name: item.name, input: parsed(item.arguments) }] : [],
+    ),
+    input: usage?.input_tokens ?? 0,
+    output: usage?.output_tokens ?? 0,
+  };
+}

@@ -6,16 +6,17 @@ import type { TextSink } from '../json/text-sink.ts';
 import type { ClientApi, RequestFacts, ResponseAdapter } from '../providers/adapter.ts';
 import { messages } from '../providers/anthropic/messages.ts';
 import { chat } from '../providers/openai/chat.ts';
+import { responses } from '../providers/openai/responses.ts';
 import { newAwsEventSplitter } from '../sse/aws-event-stream.ts';
 import { newEventSplitter } from '../sse/events.ts';
 import { conversionFor } from './registry.ts';
 
-export const clientApis: Readonly<Record<string, ClientApi>> = { chat, messages };
+export const clientApis: Readonly<Record<string, ClientApi>> = { chat, messages, responses };
 
 export const CREATED_MS = Date.UTC(2026, 0, 1);
 
 export interface ConversionCase {
-  /** `chat` or `messages`. */
+  /** `chat`, `messages` or `responses`. */
   readonly client: string;
   readonly providerApi: ProviderApi;
   readonly dialect?: OpenAiDialect;
