@@ -63,6 +63,9 @@ check: setup ## Check format, lint, style, types, unused code, walls between roo
 	$(MAKE) generate
 	git diff --exit-code -- charts crds docs protos
 
+# Many tests wait rather than compute, so one more file runs than there are processors.
+JOBS ?= $(shell expr $$(nproc) + 1)
+test-unit e2e-data-plane: export NODE_COMPILE_CACHE ?= $(CURDIR)/.tools/compiled
 UNIT = $(shell find . -path './.?*' -prune -o -path ./node_modules -prune -o -path ./e2e -prune -o -name '*.test.ts' ! -name '*.cluster.test.ts' -print)
 
 .PHONY: test
@@ -70,7 +73,7 @@ test: test-unit e2e-data-plane ## Run all tests that need one machine: unit and 
 
 .PHONY: test-unit
 test-unit: setup ## Run the unit tests beside the code
-	node --test --test-timeout=120000 $(UNIT)
+	node --test --test-concurrency=$(JOBS) --test-timeout=120000 $(UNIT)
 
 .PHONY: e2e-data-plane
 e2e-data-plane: setup .tools/.python ## Run official clients through a real Envoy

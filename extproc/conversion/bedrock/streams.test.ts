@@ -148,7 +148,10 @@ for (const client of clients) {
           const body = convert(client, awsEventStream(order.map((place) => events[place]!)));
           assert.match(body, ending);
           const answer = await readers[client](body, true).catch((error: unknown) => error);
-          assert.ok(!(answer instanceof Error) || /provider/i.test(String(answer)), String(answer));
+          // Parts of arguments pass as they are; in another order, they are no JSON.
+          const hasArguments = order.some((place) => JSON.stringify(events[place]).includes('"input":'));
+          const foreseen = hasArguments ? /provider|JSON/i : /provider/i;
+          assert.ok(!(answer instanceof Error) || foreseen.test(String(answer)), String(answer));
         }),
         fuzzRuns(40),
       );
