@@ -41,9 +41,21 @@ export interface HeaderMutation {
   readonly remove?: readonly string[];
   /** Selects the route again (request headers only). */
   readonly clearRouteCache?: boolean;
-  /** Replaces the whole body, or adds one, and ends the response (response headers only). */
+  /**
+   * Replaces the whole body, or adds one: of a response, which then ends, or of an attempt at a
+   * backend, whose filter does not send the body.
+   */
   readonly body?: Uint8Array;
+  /** Sets Envoy's dynamic metadata: values by name, by namespace (request headers only). */
+  readonly metadata?: MetadataStruct;
 }
+
+/** A `google.protobuf.Struct`, as far as it is used. */
+export interface MetadataStruct {
+  readonly [name: string]: MetadataValue;
+}
+
+export type MetadataValue = string | readonly MetadataValue[] | MetadataStruct;
 
 export interface ImmediateResponse {
   readonly status: number;

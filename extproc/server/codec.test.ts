@@ -11,7 +11,7 @@ import {
   ProcessingResponseSchema,
 } from '../../protos/gen/envoy/service/ext_proc/v3/external_processor_pb.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
-import type { HeaderMutation, ImmediateResponse } from '../exchange.ts';
+import type { HeaderMutation, ImmediateResponse, MetadataStruct, MetadataValue } from '../exchange.ts';
 import { decodeRequest, emptyRequest } from './decode.ts';
 import * as encode from './encode.ts';
 import { MalformedMessage } from './protobuf.ts';
@@ -185,6 +185,24 @@ test('a body that replaces that of the response is decoded by protobuf-es', () =
         ...(set.length === 0 ? {} : { headerMutation: { setHeaders } }),
       };
       sameResponse(bytes, { response: { case: 'responseHeaders', value: { response } } });
+    }),
+  );
+});
+
+test('dynamic metadata is decoded by protobuf-es', () => {
+  const { value } = fc.letrec<{ value: MetadataValue; struct: MetadataStruct }>((tie) => ({
+    struct: fc.dictionary(ascii, tie('value'), { maxKeys: 3, noNullPrototype: true }),
+    value: fc.oneof({ maxDepth: 3 }, fc.string(), fc.array(tie('value'), { maxLength: 3 }), tie('struct')),
+  }));
+  fc.assert(
+    fc.property(headers, fc.dictionary(ascii, value, { maxKeys: 3, noNullPrototype: true }), (set, metadata) => {
+      const mutation: HeaderMutation = { set, metadata };
+      const bytes = written(encode.headersAnswerSize(mutation), new Uint8Array(), (target, start) =>
+        encode.writeHeadersAnswer(target, start, encode.REQUEST_HEADERS_ANSWER, mutation),
+      );
+      const { dynamicMetadata, response } = fromBinary(ProcessingResponseSchema, bytes);
+      assert.equal(response.case, 'requestHeaders');
+      assert.deepEqual(dynamicMetadata ?? {}, metadata);
     }),
   );
 });

@@ -7,6 +7,7 @@
 
 import type { HeaderList, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import { bytesTag, fieldLength, varintLength, varintTag, writeVarint } from './protobuf.ts';
+import { encodeStruct } from './struct.ts';
 
 /** Field numbers of the oneof in `ProcessingResponse`. */
 export const REQUEST_HEADERS_ANSWER = 1;
@@ -16,6 +17,7 @@ export const RESPONSE_BODY_ANSWER = 4;
 export const REQUEST_TRAILERS_ANSWER = 5;
 export const RESPONSE_TRAILERS_ANSWER = 6;
 const IMMEDIATE_ANSWER = 7;
+const DYNAMIC_METADATA = 8;
 
 export type HeadersAnswer = typeof REQUEST_HEADERS_ANSWER | typeof RESPONSE_HEADERS_ANSWER;
 export type BodyAnswer = typeof REQUEST_BODY_ANSWER | typeof RESPONSE_BODY_ANSWER;
@@ -29,11 +31,15 @@ const NO_HEADERS: HeaderList = [];
 /** The `HeaderMutation` that the last size function encoded. */
 let mutationBytes = Buffer.allocUnsafeSlow(4096);
 let mutationLength = 0;
+/** The dynamic metadata of the last mutation that has some. */
+let metadataBytes: Buffer | undefined;
 
 /** Returns the size without the mutation's body. The body must follow. */
 export function headersAnswerSize(mutation: HeaderMutation): number {
   encodeMutation(mutation.set, mutation.remove);
-  return fieldLength(fieldLength(commonLength(mutation))) - (mutation.body?.length ?? 0);
+  metadataBytes = mutation.metadata && encodeStruct(mutation.metadata);
+  const metadata = metadataBytes === undefined ? 0 : fieldLength(metadataBytes.length);
+  return metadata + fieldLength(fieldLength(commonLength(mutation))) - (mutation.body?.length ?? 0);
 }
 
 export function writeHeadersAnswer(
@@ -43,7 +49,12 @@ export function writeHeadersAnswer(
   mutation: HeaderMutation,
 ): number {
   const common = commonLength(mutation);
-  let at = openField(target, start, answer, fieldLength(common));
+  let at = start;
+  if (metadataBytes !== undefined) {
+    at = openField(target, at, DYNAMIC_METADATA, metadataBytes.length);
+    at += metadataBytes.copy(target, at);
+  }
+  at = openField(target, at, answer, fieldLength(common));
   at = openField(target, at, 1, common);
   at = writeMutation(target, at);
   if (mutation.clearRouteCache === true) {
