@@ -111,6 +111,7 @@ export const endpointNames = [
   'messages',
   'count_tokens',
   'generate',
+  'generate_content',
   'passthrough',
 ] as const;
 

@@ -16,7 +16,7 @@ export type FailureKind =
   | 'timeout'
   | 'internal';
 
-/** OpenAI's `error.type`, Anthropic's `error.type`, TGI's `error_type`. */
+/** OpenAI's and Anthropic's `error.type`, TGI's `error_type`, Google's `error.status`. */
 export const errorTypes = {
   openai: {
     invalid_request: 'invalid_request_error',
@@ -53,6 +53,18 @@ export const errorTypes = {
     unavailable: 'unhealthy',
     timeout: 'generation',
     internal: 'generation',
+  },
+  google: {
+    invalid_request: 'INVALID_ARGUMENT',
+    authentication: 'UNAUTHENTICATED',
+    permission: 'PERMISSION_DENIED',
+    not_found: 'NOT_FOUND',
+    too_large: 'INVALID_ARGUMENT',
+    rate_limit: 'RESOURCE_EXHAUSTED',
+    quota: 'RESOURCE_EXHAUSTED',
+    unavailable: 'UNAVAILABLE',
+    timeout: 'DEADLINE_EXCEEDED',
+    internal: 'INTERNAL',
   },
 } as const satisfies Record<string, Record<FailureKind, string>>;
 

@@ -244,11 +244,12 @@ const allowRule = z
           'messages',
           'count_tokens',
           'generate',
+          'generate_content',
           'passthrough',
         ]),
       )
       .min(1)
-      .max(8)
+      .max(9)
       .refine((items) => new Set(items).size === items.length, { message: 'each value must be unique' })
       .meta({ 'x-kubernetes-list-type': 'set', description: 'The client APIs. Absent: all.' })
       .optional(),

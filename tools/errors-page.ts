@@ -1,15 +1,18 @@
 /**
- * Generates docs/reference/errors.md: each code in the error shapes of the three APIs, as the code
+ * Generates docs/reference/errors.md: each code in the error shapes of all APIs, as the code
  * writes them.
  */
 import { errorTypes, localReplies } from '../contract/refusals.ts';
 import { type FailureCode, failure } from '../extproc/errors.ts';
 import type { Dialect } from '../extproc/providers/adapter.ts';
 import { anthropicDialect } from '../extproc/providers/anthropic/errors.ts';
+import { googleDialect } from '../extproc/providers/gemini/errors.ts';
 import { openAiDialect } from '../extproc/providers/openai/errors.ts';
 import { tgiDialect } from '../extproc/providers/tgi/errors.ts';
 import { errorTexts } from './error-texts.ts';
 import { notice, page, row, table } from './markdown.ts';
+
+const dialects = [openAiDialect, anthropicDialect, googleDialect, tgiDialect];
 
 export function errorsPage(): string {
   const codes = Object.keys(errorTexts) as FailureCode[];
@@ -17,12 +20,7 @@ export function errorsPage(): string {
     const { means, fix } = errorTexts[code];
     return row(`\`${code}\``, String(failure(code, '').status), means, fix);
   });
-  const types = codes.map((code) =>
-    row(
-      `\`${code}\``,
-      ...[openAiDialect, anthropicDialect, tgiDialect].map((dialect) => `\`${typeOf(dialect, code)}\``),
-    ),
-  );
+  const types = codes.map((code) => row(`\`${code}\``, ...dialects.map((dialect) => `\`${typeOf(dialect, code)}\``)));
   return page(
     notice('contract/refusals.ts, extproc/errors.ts and tools/error-texts.ts'),
     '# Errors',
@@ -31,12 +29,12 @@ export function errorsPage(): string {
     table(['Code', 'Status', 'Meaning', 'Fix'], rows),
     '## Shapes',
     'The body for the code `quota_exceeded` in each API:',
-    ...[openAiDialect, anthropicDialect, tgiDialect].map(example),
-    'The type is `error.type` (OpenAI, Anthropic) or `error_type` (TGI).',
-    table(['Code', 'OpenAI', 'Anthropic', 'TGI'], types),
+    ...dialects.map(example),
+    'The type is `error.type` (OpenAI, Anthropic), `error.status` (Google) or `error_type` (TGI).',
+    table(['Code', 'OpenAI', 'Anthropic', 'Google', 'TGI'], types),
     '## From Envoy',
     'Envoy answers some failures itself: no route, an unreachable provider, a timeout, a restart of extproc. These local replies have the same shapes, and keep Envoy’s status and other headers. The first row with the status applies.',
-    table(['Status', 'Code', 'OpenAI', 'Anthropic', 'TGI', 'Message'], envoyRows()),
+    table(['Status', 'Code', 'OpenAI', 'Anthropic', 'Google', 'TGI', 'Message'], envoyRows()),
     '## Headers',
     table(
       ['Header', 'When'],
@@ -55,7 +53,7 @@ export function errorsPage(): string {
   );
 }
 
-const dialectNames = { openai: 'OpenAI', anthropic: 'Anthropic', tgi: 'TGI' } as const;
+const dialectNames = { openai: 'OpenAI', anthropic: 'Anthropic', google: 'Google', tgi: 'TGI' } as const;
 
 function bodyOf(dialect: Dialect, code: FailureCode): { readonly error: unknown; readonly error_type?: unknown } {
   return JSON.parse(
@@ -67,7 +65,8 @@ function bodyOf(dialect: Dialect, code: FailureCode): { readonly error: unknown;
 
 function typeOf(dialect: Dialect, code: FailureCode): string {
   const { error, error_type } = bodyOf(dialect, code);
-  return String(error_type ?? (error as { readonly type: string }).type);
+  const { status, type } = error as { readonly status?: string; readonly type?: string };
+  return String(error_type ?? status ?? type);
 }
 
 function example(dialect: Dialect): string {
@@ -79,7 +78,7 @@ function envoyRows(): readonly string[] {
     row(
       from === to ? String(from) : `${from} to ${to}`,
       `\`${code}\``,
-      ...(['openai', 'anthropic', 'tgi'] as const).map((dialect) => `\`${errorTypes[dialect][kind]}\``),
+      ...(['openai', 'anthropic', 'google', 'tgi'] as const).map((dialect) => `\`${errorTypes[dialect][kind]}\``),
       message,
     ),
   );

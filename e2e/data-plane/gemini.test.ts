@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
-import { GoogleGenAI } from '@google/genai';
+import { ApiError, GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
-import { anthropicClient, errorOf, mock, openaiClient, say } from './support/clients.ts';
+import { anthropicClient, errorOf, googleClient, mock, openaiClient, say } from './support/clients.ts';
 import { THOUGHT_SIGNATURE } from './support/dialects/gemini.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { type Provider, startProvider } from './support/provider.ts';
@@ -17,6 +17,7 @@ let provider: Provider;
 let gateway: Gateway;
 let openai: OpenAI;
 let anthropic: Anthropic;
+let google: GoogleGenAI;
 
 before(async () => {
   provider = await startProvider();
@@ -29,6 +30,7 @@ before(async () => {
   ]);
   openai = openaiClient(gateway.url);
   anthropic = anthropicClient(gateway.url);
+  google = googleClient(gateway.url);
 });
 after(async () => {
   await provider?.stop();
@@ -59,6 +61,87 @@ describe('the mock of Gemini', () => {
     assert.equal(chunks.map(({ text }) => text ?? '').join(''), wordsOf(5));
     assert.deepEqual(chunks.at(-1)?.usageMetadata, whole.usageMetadata);
     assert.equal(whole.usageMetadata?.thoughtsTokenCount, 3);
+  });
+});
+
+describe("Google's client before Gemini", () => {
+  const base = { model: MODEL, contents: 'Hello' };
+  const asking = (behaviour: Parameters<typeof mock>[0], more = {}) => ({ httpOptions: mock(behaviour, more) });
+
+  it('receives a unary response unchanged, counted by the usage of the provider', async () => {
+    const { result, record } = await gateway.recordOf(() =>
+      google.models.generateContent({ ...base, config: asking({ tokens: 12, hiddenTokens: 7 }) }),
+    );
+    assert.equal(result.text, wordsOf(12));
+    assert.deepEqual([result.usageMetadata?.candidatesTokenCount, result.usageMetadata?.thoughtsTokenCount], [12, 7]);
+    assert.deepEqual([record.outputTokens, record.source], [19, 'provider']);
+    assert.doesNotMatch(record.line, /convertedTo/);
+    const { path, headers } = lastSeen();
+    assert.equal(path, `/v1beta/models/${MODEL}:generateContent`);
+    assert.equal(headers['x-goog-api-key'], PROVIDER_KEY);
+  });
+
+  it('receives a stream unchanged', async () => {
+    const chunks = [];
+    for await (const chunk of await google.models.generateContentStream({
+      ...base,
+      config: asking({ tokens: 30, paceMs: 1 }),
+    })) {
+      chunks.push(chunk);
+    }
+    assert.equal(chunks.map(({ text }) => text ?? '').join(''), wordsOf(30));
+    assert.equal(chunks.at(-1)?.usageMetadata?.candidatesTokenCount, 30);
+  });
+
+  it('receives a stream that ends at the end of a budget', async () => {
+    const { result, record } = await gateway.recordOf(async () => {
+      const chunks = [];
+      const config = asking({ tokens: 2_000, paceMs: 1 }, { 'x-team': 'green' });
+      for await (const chunk of await google.models.generateContentStream({ ...base, model: 'metered', config })) {
+        chunks.push(chunk);
+      }
+      return chunks;
+    });
+    assert.equal(result.at(-1)?.candidates?.[0]?.finishReason, 'MAX_TOKENS');
+    assert.equal(record.status, 200);
+    assert.ok(lastSeen().outputTokens < 2_000);
+    assert.match(lastSeen().path, /^\/v1beta\/models\/mock:streamGenerateContent\?alt=sse$/);
+    const error = await errorOf(
+      google.models.generateContent({ ...base, model: 'metered', config: asking({}, { 'x-team': 'green' }) }),
+    );
+    assert.ok(error instanceof ApiError);
+    assert.equal(error.status, 429);
+    assert.match(error.message, /"status":"RESOURCE_EXHAUSTED"/);
+    assert.match(error.message, /"reason":"QUOTA_EXCEEDED"/);
+  });
+
+  it("receives the provider's errors, and those of Envoy in the same shape", async () => {
+    const refused = await errorOf(google.models.generateContent({ ...base, config: asking({ status: 503 }) }));
+    assert.ok(refused instanceof ApiError);
+    assert.match(refused.message, /mock provider error 503/);
+    const broken = asking({ tokens: 5, fail: { when: 'before', how: 'close' } });
+    const cut = await errorOf(google.models.generateContent({ ...base, config: broken }));
+    assert.ok(cut instanceof ApiError, String(cut));
+    assert.match(cut.message, /"code":503,.*"status":"UNAVAILABLE"/);
+  });
+
+  it('sends no provider the query, whose key is its credential', async () => {
+    const query = 'key=secret-of-the-client&alt=json';
+    const { result, record } = await gateway.recordOf(() =>
+      fetch(`${gateway.url}/v1/models/${MODEL}:generateContent?${query}`, {
+        method: 'POST',
+        body: JSON.stringify({ contents: [{ parts: [{ text: 'Hello' }] }] }),
+      }),
+    );
+    assert.equal(result.status, 200);
+    assert.equal(lastSeen().path, `/v1beta/models/${MODEL}:generateContent`);
+    assert.doesNotMatch(record.line, /secret-of/);
+  });
+
+  it('counts the tokens of a prompt free of charge', async () => {
+    const { record } = await gateway.recordOf(() => google.models.countTokens(base));
+    assert.deepEqual([record.status, record.outputTokens], [200, undefined]);
+    assert.equal(lastSeen().path, `/v1beta/models/${MODEL}:countTokens`);
   });
 });
 

@@ -35,8 +35,9 @@ before(async () => {
     backend('openai', { port }),
     backend('anthropic', { schema: 'Anthropic', port }),
     backend('tgi', { schema: 'HuggingFaceTGI', port }),
+    backend('gemini', { schema: 'GoogleGemini', port }),
     route('all', [
-      { name: 'all', models: ['*'], backendRefs: [{ name: 'openai' }, { name: 'anthropic' }, { name: 'tgi' }] },
+      { name: 'all', models: ['*'], backendRefs: ['openai', 'anthropic', 'tgi', 'gemini'].map((name) => ({ name })) },
     ]),
     quotaPolicy('all', 'all', [
       {

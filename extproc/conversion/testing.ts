@@ -15,6 +15,8 @@ export const clientApis: Readonly<Record<string, ClientApi>> = { chat, messages,
 
 export const CREATED_MS = Date.UTC(2026, 0, 1);
 
+const ADDRESS = { path: '/', query: new URLSearchParams() };
+
 export interface ConversionCase {
   /** `chat`, `messages` or `responses`. */
   readonly client: string;
@@ -48,7 +50,7 @@ export function convertedCase(given: ConversionCase): ConvertedCase | string {
   if (isFailure(body)) {
     return body.message;
   }
-  const facts = api.readRequest(body);
+  const facts = api.readRequest(body, ADDRESS);
   if (isFailure(facts)) {
     return facts.message;
   }

@@ -17,7 +17,7 @@ import type { BackendApi } from './openai/server-dialects.ts';
 
 export interface ClientApi {
   readonly method: string;
-  /** An exact path, or one with a `{…}` segment. */
+  /** An exact path, or one with names in braces; see `path-pattern.ts`. */
   readonly path: string;
   /** The name in access policies. Absent where the gateway answers: every caller may ask. */
   readonly name?: EndpointName;
@@ -33,8 +33,10 @@ export interface ClientApi {
   /** The parts of the request's body that are read. */
   readonly shape: Shape;
   /** Reads a whole, scanned request body. Problems are returned as a Failure. */
-  readRequest(body: ScannedBody): RequestFacts | Failure;
+  readRequest(body: ScannedBody, address: RequestAddress): RequestFacts | Failure;
   readonly edit: EditRequest;
+  /** Returns the path at the backend, where it names the model; absent: the client's own. */
+  readonly providerPath?: (request: RequestFacts, model: string, backend: BackendApi) => string | undefined;
   /**
    * Whether a model of this name bills output that it does not stream. For the name that a backend
    * uses, where it differs from the request's.
@@ -44,6 +46,13 @@ export interface ClientApi {
   readonly response?: (request: RequestFacts, options: ResponseOptions) => ResponseAdapter;
   /** For `models` APIs. */
   readonly modelsBody?: ModelsBody;
+}
+
+/** Where a request goes. */
+export interface RequestAddress {
+  /** Without the query. */
+  readonly path: string;
+  readonly query: URLSearchParams;
 }
 
 /** `models`: lists of models. `quota`: what is left. `sign-in`: how command lines sign in. */
@@ -239,7 +248,7 @@ export interface UnaryReader {
 
 /** The error format and the rate limit headers of a family of client APIs. */
 export interface Dialect {
-  readonly name: 'openai' | 'anthropic' | 'tgi';
+  readonly name: 'openai' | 'anthropic' | 'tgi' | 'google';
   /** Returns the body of an error response. */
   errorBody(failure: Failure): Uint8Array;
   readonly limitHeaders: LimitHeaders;

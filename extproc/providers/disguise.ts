@@ -2,14 +2,19 @@
  * Finds other spellings of metered paths. Some servers decode a path, ignore case or cut off parts
  * before they route.
  */
+import { type PathPattern, pathPattern } from './path-pattern.ts';
 import { endpoints } from './registry.ts';
 
 /** A path that is still encoded after this many rounds hides something on purpose. */
 const DECODING_ROUNDS = 8;
 
-const metered: ReadonlySet<string> = new Set(
-  endpoints.flatMap(({ kind, method, path }) => (kind === 'metered' ? [`${method} ${folded(path)}`] : [])),
-);
+const metered = new Map<string, PathPattern[]>();
+
+for (const { kind, method, path } of endpoints) {
+  if (kind === 'metered') {
+    metered.set(method, [...(metered.get(method) ?? []), pathPattern(folded(path)!)]);
+  }
+}
 
 /**
  * Returns whether a lenient server could read the path as that of a metered API. `path` has no
@@ -17,7 +22,7 @@ const metered: ReadonlySet<string> = new Set(
  */
 export function disguisesMetered(method: string, path: string): boolean {
   const plain = folded(path);
-  return plain === undefined || metered.has(`${method} ${plain}`);
+  return plain === undefined || metered.get(method)?.some((pattern) => pattern.matches(plain)) === true;
 }
 
 /** Returns the plainest spelling, or undefined if decoding does not end. */

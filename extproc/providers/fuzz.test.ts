@@ -174,7 +174,7 @@ function request(random: Random, endpoint: ClientApi): void {
   }
   const scanned = failed ? undefined : scanner.finish();
   if (scanned !== undefined && !isFailure(scanned)) {
-    const facts = endpoint.readRequest(scanned);
+    const facts = endpoint.readRequest(scanned, { path: endpoint.path, query: new URLSearchParams('alt=sse') });
     if (!isFailure(facts)) {
       edited(random, endpoint, bytes, scanned, facts);
     }

@@ -11,7 +11,7 @@ describe('findEndpoint', () => {
   it('finds every client API by its method and path, with and without a query', () => {
     for (const endpoint of endpoints) {
       const header = endpoint.dialect.name === 'anthropic' ? anthropic : none;
-      const path = endpoint.path.replace('{model}', 'some%2Fmodel');
+      const path = endpoint.path.replace('{model}', 'some%2Fmodel').replace(/\{\w+\}/g, 'some');
       assert.equal(findEndpoint(endpoint.method, path, header)?.endpoint, endpoint);
       assert.equal(findEndpoint(endpoint.method, `${path}?beta=true`, header)?.endpoint, endpoint);
     }
@@ -27,6 +27,11 @@ describe('findEndpoint', () => {
       ['POST', '/v1/responses/resp_1/cancel'],
       ['GET', '/v1/models/'],
       ['POST', '/v1/messages/batches'],
+      ['POST', '/v1beta/models/:generateContent'],
+      ['POST', '/v1beta/models/m:generateContents'],
+      ['POST', '/v1beta/models/m'],
+      ['GET', '/v1beta/models/m:generateContent'],
+      ['POST', '/v1/projects/p/q/locations/l/publishers/google/models/m:generateContent'],
       ['POST', ''],
       ['GET', '/'],
     ] as const) {
@@ -40,6 +45,8 @@ describe('dialectFor', () => {
     assert.equal(dialectFor('/v1/messages/batches', none).name, 'anthropic');
     assert.equal(dialectFor('/v1/files', anthropic).name, 'anthropic');
     assert.equal(dialectFor('/generate_anything', none).name, 'tgi');
+    assert.equal(dialectFor('/v1beta/files', none).name, 'google');
+    assert.equal(dialectFor('/v1/models/m:embedContent', none).name, 'google');
     assert.equal(dialectFor('/v1/files', none).name, 'openai');
   });
 });
@@ -74,6 +81,22 @@ describe('errors', () => {
     assert.deepEqual(bodyOf('/v1/messages', 'overloaded'), {
       type: 'error',
       error: { type: 'overloaded_error', message: 'Say "why".', code: 'overloaded' },
+    });
+  });
+
+  it("have Google's form", () => {
+    const problem = failure('quota_exceeded', 'Spent.', { retryAfterMs: 6_500 });
+    const body = dialectFor('/v1beta/models', none).errorBody(problem);
+    assert.deepEqual(JSON.parse(Buffer.from(body).toString()), {
+      error: {
+        code: 429,
+        message: 'Spent.',
+        status: 'RESOURCE_EXHAUSTED',
+        details: [
+          { '@type': 'type.googleapis.com/google.rpc.ErrorInfo', reason: 'QUOTA_EXCEEDED', domain: 'tallygate.dev' },
+          { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '7s' },
+        ],
+      },
     });
   });
 

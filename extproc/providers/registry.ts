@@ -6,6 +6,8 @@ import type { ClientApi, Dialect } from './adapter.ts';
 import { anthropicDialect } from './anthropic/errors.ts';
 import { countTokens, messages } from './anthropic/messages.ts';
 import { models as anthropicModels } from './anthropic/models.ts';
+import { googleDialect } from './gemini/errors.ts';
+import { contentEndpoints, countContentEndpoints } from './gemini/generate-content.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
@@ -13,6 +15,7 @@ import { openAiDialect } from './openai/errors.ts';
 import { models as openAiModels } from './openai/models.ts';
 import { responses } from './openai/responses.ts';
 import { ownEndpoints } from './own-endpoints.ts';
+import { type PathPattern, pathPattern } from './path-pattern.ts';
 import { tgiDialect } from './tgi/errors.ts';
 import { generateEndpoints } from './tgi/generate.ts';
 
@@ -24,6 +27,8 @@ export const endpoints: readonly ClientApi[] = [
   messages,
   countTokens,
   ...generateEndpoints,
+  ...contentEndpoints,
+  ...countContentEndpoints,
   ...openAiModels,
   ...anthropicModels,
   ...ownEndpoints,
@@ -39,24 +44,39 @@ export type HeaderLookup = (name: string) => string | undefined;
 /** Every Anthropic client sends this header, and no other provider's client does. */
 const ANTHROPIC_HEADER = 'anthropic-version';
 
-/** Client APIs by method and path; for a path that ends in `/{…}`, by the part before that. */
+/** Client APIs by method and path, and those whose path has names, by its beginning. */
 const exact = new Map<string, ClientApiMatch[]>();
-const prefixes = new Map<string, ClientApiMatch[]>();
+const patterns = new Map<string, NamedPath[]>();
+
+interface NamedPath {
+  readonly pattern: PathPattern;
+  readonly found: ClientApiMatch[];
+}
 
 for (const endpoint of endpoints) {
-  const brace = endpoint.path.indexOf('{');
-  const table = brace < 0 ? exact : prefixes;
-  const key = `${endpoint.method} ${brace < 0 ? endpoint.path : endpoint.path.slice(0, brace)}`;
-  table.set(key, [...(table.get(key) ?? []), { endpoint }]);
+  const pattern = pathPattern(endpoint.path);
+  const key = `${endpoint.method} ${pattern.prefix}`;
+  if (pattern.exact) {
+    exact.set(key, [...(exact.get(key) ?? []), { endpoint }]);
+    continue;
+  }
+  const named = patterns.get(key) ?? [];
+  patterns.set(key, named);
+  const same = named.find(({ found }) => found[0]!.endpoint.path === endpoint.path);
+  if (same === undefined) {
+    named.push({ pattern, found: [{ endpoint }] });
+  } else {
+    same.found.push({ endpoint });
+  }
 }
 
 /**
- * Returns the client API of a request; `path` may have a query. A table lookup, whose cost does not
- * depend on the path.
+ * Returns the client API of a request; `path` may have a query. A table lookup, except for paths
+ * that name a model.
  */
 export function findEndpoint(method: string, path: string, header: HeaderLookup): ClientApiMatch | undefined {
   const bare = path.split('?', 1)[0] as string;
-  const found = exact.get(`${method} ${bare}`) ?? foundByPrefix(method, bare);
+  const found = exact.get(`${method} ${bare}`) ?? foundByPattern(method, bare);
   if (found === undefined || found.length === 1) {
     return found?.[0];
   }
@@ -64,15 +84,21 @@ export function findEndpoint(method: string, path: string, header: HeaderLookup)
   return found.find(({ endpoint }) => endpoint.dialect.name === wanted) ?? found[0];
 }
 
-function foundByPrefix(method: string, path: string): ClientApiMatch[] | undefined {
-  for (const [key, found] of prefixes) {
-    const start = `${method} ${path}`;
-    if (start.startsWith(key) && start.length > key.length) {
-      return found;
+function foundByPattern(method: string, path: string): ClientApiMatch[] | undefined {
+  const start = `${method} ${path}`;
+  for (const [key, named] of patterns) {
+    if (start.startsWith(key)) {
+      const match = named.find(({ pattern }) => pattern.matches(path));
+      if (match !== undefined) {
+        return match.found;
+      }
     }
   }
   return undefined;
 }
+
+/** Paths of Google's APIs, as far as Envoy can tell them. */
+const GOOGLE_PATH = /^\/v1beta|:(generateContent|streamGenerateContent|countTokens|embedContent)/;
 
 /** Returns the dialect for requests to unknown paths. */
 export function dialectFor(path: string, header: HeaderLookup): Dialect {
@@ -82,5 +108,5 @@ export function dialectFor(path: string, header: HeaderLookup): Dialect {
   if (path.startsWith('/generate')) {
     return tgiDialect;
   }
-  return openAiDialect;
+  return GOOGLE_PATH.test(path) ? googleDialect : openAiDialect;
 }

@@ -16,12 +16,19 @@ import { generateEndpoints } from './tgi/generate.ts';
 
 const [generate, generateStream, root] = generateEndpoints as [ClientApi, ClientApi, ClientApi];
 
-function read(endpoint: ClientApi, body: object | string): RequestFacts | Failure {
-  return endpoint.readRequest(scanned(endpoint, typeof body === 'string' ? body : JSON.stringify(body)));
+const ADDRESS = addressOf('/');
+
+function addressOf(target: string) {
+  const [path = '', query] = target.split('?');
+  return { path, query: new URLSearchParams(query) };
 }
 
-function facts(endpoint: ClientApi, body: object | string): RequestFacts {
-  const result = read(endpoint, body);
+function read(endpoint: ClientApi, body: object | string, address = ADDRESS): RequestFacts | Failure {
+  return endpoint.readRequest(scanned(endpoint, typeof body === 'string' ? body : JSON.stringify(body)), address);
+}
+
+function facts(endpoint: ClientApi, body: object | string, address = ADDRESS): RequestFacts {
+  const result = read(endpoint, body, address);
   if (isFailure(result)) {
     throw new Error(result.message);
   }
@@ -49,8 +56,9 @@ describe('requests that were answered', () => {
     const searches = name.includes('search');
 
     it(`${name}: the bound of the input is not below the provider's count`, () => {
-      const read = facts(endpoint, request);
-      assert.equal(read.model, (JSON.parse(request) as { model?: string }).model ?? 'tgi');
+      const read = facts(endpoint, request, addressOf(exchange.path));
+      const inPath = /models\/([^:]+):/.exec(exchange.path)?.[1];
+      assert.equal(read.model, inPath ?? (JSON.parse(request) as { model?: string }).model ?? 'tgi');
       assert.deepEqual(read.unbounded, searches ? ['server_tool'] : []);
       assert.equal(read.mediaTokens > 0, name.includes('image'));
       const input = reportedUsage(exchange)?.input;
@@ -322,7 +330,7 @@ describe('requests without an upper bound', () => {
   it('include addresses in any spelling', () => {
     const written = (part: string) => {
       const body = `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"},${part}]}]}`;
-      const read = chat.readRequest(scanned(chat, body));
+      const read = chat.readRequest(scanned(chat, body), ADDRESS);
       assert.ok(!isFailure(read));
       return read.unbounded;
     };

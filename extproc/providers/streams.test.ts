@@ -14,6 +14,12 @@ interface Payload {
   readonly content_block?: { readonly name?: string; readonly text?: string };
   readonly item?: { readonly name?: string };
   readonly token?: { readonly text: string };
+  readonly candidates?: readonly { readonly content: { readonly parts: readonly PayloadPart[] } }[];
+}
+
+interface PayloadPart {
+  readonly text?: string;
+  readonly functionCall?: { readonly name: string; readonly args: { readonly city: string } };
 }
 
 interface PayloadDelta {
@@ -46,6 +52,9 @@ function textOf(stream: Buffer): string {
       text += (delta.reasoning ?? delta.reasoning_content ?? '') + (delta.content ?? delta.text ?? '');
     }
     text += payload.token?.text ?? '';
+    for (const part of payload.candidates?.flatMap(({ content }) => content.parts) ?? []) {
+      text += part.text ?? `${part.functionCall?.name}${part.functionCall?.args.city}`;
+    }
     if (typeof payload.delta === 'string') {
       text += payload.delta;
     } else if (payload.delta) {

@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
+import { GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
 import { failure } from '../errors.ts';
 import type { Usage } from '../usage.ts';
 import type { ClientApi } from './adapter.ts';
 import { messages } from './anthropic/messages.ts';
+import { contentEndpoints } from './gemini/generate-content.ts';
 import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { responses } from './openai/responses.ts';
 import { eventsOf, NO_TEXT, newAdapter, PLAIN_REQUEST, passEvents, recordedStreams } from './testing/recordings.ts';
+
+const generateStream = contentEndpoints.find(({ path }) => path === '/v1beta/models/{model}:streamGenerateContent')!;
 
 const USAGE: Usage = {
   input: 100,
@@ -85,6 +89,9 @@ async function finalOf(endpoint: ClientApi, body: Uint8Array): Promise<Final> {
     const reason = final.status === 'incomplete' ? final.incomplete_details?.reason : final.status;
     return { reason, output: final.usage?.output_tokens, text: final.output_text };
   }
+  if (endpoint === generateStream) {
+    return finalOfGemini(body);
+  }
   const client = new Anthropic(answering(body));
   const final = await client.messages.stream({ model: 'm', max_tokens: 1, messages: [] }).finalMessage();
   return {
@@ -94,11 +101,26 @@ async function finalOf(endpoint: ClientApi, body: Uint8Array): Promise<Final> {
   };
 }
 
+async function finalOfGemini(body: Uint8Array): Promise<Final> {
+  const { models } = new GoogleGenAI({ apiKey: 'k', httpOptions: { fetch: answering(body).fetch } });
+  let final: Final = { reason: undefined, output: undefined, text: '' };
+  for await (const chunk of await models.generateContentStream({ model: 'm', contents: '' })) {
+    const { candidatesTokenCount, thoughtsTokenCount = 0 } = chunk.usageMetadata ?? {};
+    final = {
+      reason: chunk.candidates?.[0]?.finishReason ?? final.reason,
+      output: candidatesTokenCount === undefined ? final.output : candidatesTokenCount + thoughtsTokenCount,
+      text: final.text + (chunk.text ?? ''),
+    };
+  }
+  return final;
+}
+
 const TRUNCATION_REASONS = new Map([
   [chat, 'length'],
   [completions, 'length'],
   [responses, 'max_output_tokens'],
   [messages, 'max_tokens'],
+  [generateStream, 'MAX_TOKENS'],
 ]);
 
 /** The official client refuses a tool call without an index. */

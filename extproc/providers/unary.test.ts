@@ -26,6 +26,11 @@ function expectedUsage(answer: RecordedExchange) {
   return usage && { input: usage.input, output: usage.output };
 }
 
+function modelOf(answer: RecordedExchange): string | undefined {
+  const { model, modelVersion } = documentsOf(answer)[0];
+  return model ?? modelVersion;
+}
+
 class AllText implements TextSink {
   raw = '';
   text(_channel: number, bytes: Uint8Array, start: number, end: number): void {
@@ -42,7 +47,7 @@ describe('unary responses', () => {
     const { name, endpoint, answer } = exchange;
     const expected = expectedUsage(exchange);
     const bytes = Buffer.from(answer);
-    const { model } = documentsOf(exchange)[0];
+    const model = modelOf(exchange);
 
     it(`${name}: the provider's numbers, in one piece and byte by byte`, () => {
       const whole = reader(endpoint);
@@ -74,7 +79,7 @@ describe('unary responses', () => {
           given.fill(0xdb);
         }
         assert.deepEqual(total(cut.usage), expectedUsage(exchange));
-        assert.equal(cut.responseModel, documentsOf(exchange)[0].model);
+        assert.equal(cut.responseModel, modelOf(exchange));
       }
     }
   });
@@ -92,6 +97,8 @@ describe('unary responses', () => {
     assert.match(textOf('messages-tool.whole'), /weather/);
     assert.match(textOf('messages-thinking.whole'), /name the two sources[\s\S]*budget ends/);
     assert.match(textOf('responses-hidden-reasoning.whole'), /budget ends/);
+    assert.match(textOf('gemini-thoughts.whole'), /name the two sources[\s\S]*budget ends/);
+    assert.match(textOf('gemini-tool-call.whole'), /weathercityZ/);
   });
 
   it('have no usage if they are truncated or not JSON', () => {

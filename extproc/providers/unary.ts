@@ -12,8 +12,8 @@ export interface UnaryForm {
   readonly shape: Shape;
   /** Path of the model's name. */
   readonly model?: string;
-  /** Path of the service tier. */
-  readonly serviceTier?: string;
+  /** Path of the service tier, or what reads it. */
+  readonly serviceTier?: string | ((document: MatchesByPath) => string | undefined);
   /** `numbers` reads the number at a path of the shape; `document` has all matches. */
   readonly usage: (numbers: UsageNumbers, document: MatchesByPath) => Usage | undefined;
 }
@@ -61,7 +61,8 @@ class ScannedUnaryReader implements UnaryReader {
   }
 
   get serviceTier(): string | undefined {
-    return this.#text(this.#form.serviceTier);
+    const { serviceTier } = this.#form;
+    return typeof serviceTier === 'function' ? serviceTier(this.#scanner) : this.#text(serviceTier);
   }
 
   #text(path: string | undefined): string | undefined {

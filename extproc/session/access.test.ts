@@ -98,6 +98,33 @@ test('a request waits until its token is verified, and is then forwarded', async
   assert.equal(rig.records[0]?.access?.method, 'jwt');
 });
 
+test('the credential of a Google client may be in the query, of no other client', async () => {
+  for (const [path, details] of [
+    [`/v1beta/models/gpt-4o-mini:generateContent?alt=json&key=${token}`, 'tallygate_model_not_found'],
+    [`/v1beta/models/gpt-4o-mini:generateContent?key=${token}&key=other`, 'tallygate_model_not_found'],
+    ['/v1beta/models/gpt-4o-mini:generateContent?key=wrong', 'tallygate_unauthenticated'],
+    [`/v1/chat/completions?key=${token}`, 'tallygate_unauthenticated'],
+  ] as const) {
+    const { handler, did, rig } = open({ host: [tokens] });
+    handler.requestHeaders(
+      [
+        [':method', 'POST'],
+        [':path', path],
+      ],
+      false,
+      ENTRY,
+    );
+    handler.requestBody(Buffer.from('{"contents":[]}'), true);
+    await settled(() => rig.records.length > 0);
+    assert.ok(did.includes(details), `${path}: ${did}`);
+  }
+  const both = open({ host: [tokens] });
+  const path = '/v1beta/models/gpt-4o-mini:generateContent?key=other';
+  both.handler.requestHeaders([[':method', 'POST'], [':path', path], ...bearer(token)], false, ENTRY);
+  await settled(() => both.rig.records.length > 0);
+  assert.ok(both.did.includes('tallygate_unauthenticated'));
+});
+
 test('an invalid token is refused before the body is read', async () => {
   const { handler, did, rig } = open({ host: [tokens] });
   const expired = await signedToken(signing, claimsWith({ exp: NOW - 100 }));

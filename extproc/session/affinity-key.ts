@@ -13,6 +13,9 @@ const VALUE: Shape = { value: true };
 const CONTENT: Shape = { value: true, items: { object: { text: VALUE } } };
 const MESSAGES: Shape = { value: true, items: { value: true, object: { role: VALUE, content: CONTENT } } };
 
+const PARTS: Shape = { object: { parts: CONTENT } };
+const CONTENTS: Shape = { value: true, items: { value: true, object: { role: VALUE, parts: CONTENT } } };
+
 /** The members of all client APIs, whose meanings do not conflict. */
 const SHAPE: Shape = {
   object: {
@@ -25,6 +28,9 @@ const SHAPE: Shape = {
     input: MESSAGES,
     prompt: VALUE,
     inputs: VALUE,
+    contents: CONTENTS,
+    systemInstruction: PARTS,
+    system_instruction: PARTS,
   },
 };
 
@@ -85,6 +91,8 @@ function promptKey(found: MatchesByPath, model: string, bytes: readonly Uint8Arr
   return `prompt\0${digest.digest('base64url')}`;
 }
 
+const INSTRUCTIONS = ['system', 'instructions', 'systemInstruction.parts', 'system_instruction.parts'];
+
 interface PromptStart {
   readonly instructions: readonly JsonMatch[];
   /** Empty if there is none that further requests would repeat. */
@@ -93,19 +101,20 @@ interface PromptStart {
 
 /** Finds the texts before the second message; markers for caches, which move, are left out. */
 function promptStart(found: MatchesByPath): PromptStart {
-  const instructions = ['system', 'instructions'].flatMap((path) => textsAt(found, path));
-  const path = found.count('messages[]') > 0 ? 'messages' : 'input';
+  const instructions = INSTRUCTIONS.flatMap((path) => textsAt(found, path));
+  const path = ['messages', 'contents'].find((each) => found.count(`${each}[]`) > 0) ?? 'input';
+  const member = path === 'contents' ? '.parts' : '.content';
   const first = firstMessage(found, path);
   if (first === undefined) {
     const opening = ['prompt', 'inputs', 'input'].flatMap((each) => stringsAt(found, each));
     return { instructions, opening };
   }
-  const texts = textsAt(found, `${path}[]`, '.content');
+  const texts = textsAt(found, `${path}[]`, member);
   const own = texts.filter((text) => isWithin(text, first));
   return {
     instructions: [...instructions, ...texts.filter(({ end }) => end <= first.start)],
     // A message without text, such as an image.
-    opening: own.length > 0 ? own : found.all(`${path}[].content`).filter((content) => isWithin(content, first)),
+    opening: own.length > 0 ? own : found.all(`${path}[]${member}`).filter((content) => isWithin(content, first)),
   };
 }
 

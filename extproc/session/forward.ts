@@ -81,7 +81,9 @@ function sendRequest(
   const pieces = converted ? [converted.body] : request.outgoing(prepared, held?.outputTokens, askUsage);
   const bodyBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
   const streamed = isMetered(request) && facts.stream;
-  const path = azurePath(target.backendPolicy, converted?.path ?? request.path, backendModel) ?? converted?.path;
+  const { backendPolicy } = target;
+  const own = converted?.path ?? request.found!.endpoint.providerPath?.(facts, backendModel, backendPolicy);
+  const path = azurePath(backendPolicy, own ?? request.path, backendModel) ?? own;
   const mutation = request.mutation(target.id, { streamed, bodyBytes, path, converted });
   out.push({ type: 'request-headers', mutation });
   for (const [index, bytes] of pieces.entries()) {

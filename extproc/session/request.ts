@@ -106,8 +106,14 @@ export class Request {
 
   /** What the client presents to prove who it is. */
   get presented(): Presented {
-    this.#presented ??= new Presented(this.#headers, this.#attributes);
+    this.#presented ??= new Presented(this.#credentialHeaders, this.#attributes);
     return this.#presented;
+  }
+
+  /** Google's clients may send their key in the query. */
+  get #credentialHeaders(): HeaderList {
+    const key = this.found?.endpoint.dialect.name === 'google' ? this.query.get('key') : null;
+    return key === null ? this.#headers : [...this.#headers, ['x-goog-api-key', key]];
   }
 
   /** Whether the client accepts all of these encodings. */

@@ -10,6 +10,11 @@ interface ReplyShape {
   readonly body: (reply: LocalReply) => { readonly [name: string]: Json };
 }
 
+const GOOGLE_METHODS = ['generateContent', 'streamGenerateContent', 'countTokens', 'embedContent'];
+
+/** Envoy replaces it by the status. */
+const STATUS = '%RESPONSE_CODE%';
+
 const shapes: readonly ReplyShape[] = [
   {
     condition: "(request.path.startsWith('/v1/messages') || 'anthropic-version' in request.headers)",
@@ -18,6 +23,19 @@ const shapes: readonly ReplyShape[] = [
   {
     condition: "(request.path.startsWith('/generate') || request.path == '/')",
     body: ({ kind, code, message }) => ({ error: message, error_type: errorTypes.tgi[kind], code }),
+  },
+  {
+    condition: `(request.path.startsWith('/v1beta') || ${GOOGLE_METHODS.map((name) => `request.path.contains(':${name}')`).join(' || ')})`,
+    body: ({ kind, code, message }) => ({
+      error: {
+        code: STATUS,
+        message,
+        status: errorTypes.google[kind],
+        details: [
+          { '@type': 'type.googleapis.com/google.rpc.ErrorInfo', reason: code.toUpperCase(), domain: 'tallygate.dev' },
+        ],
+      },
+    }),
   },
   {
     condition: 'true',
@@ -51,10 +69,15 @@ export function localReplyConfig(): JsonObject {
         },
         ...(reply.from >= 500 && { headers_to_add: [failureCause] }),
         body_format_override: {
-          text_format_source: { inline_string: JSON.stringify(shape.body(reply)).replaceAll('%', '%%') },
+          text_format_source: { inline_string: textFormat(shape.body(reply)) },
           content_type: 'application/json',
         },
       })),
     ),
   };
+}
+
+function textFormat(body: JsonObject): string {
+  const pieces = JSON.stringify(body).split(`"${STATUS}"`);
+  return pieces.map((text) => text.replaceAll('%', '%%')).join(STATUS);
 }

@@ -1,4 +1,5 @@
 import Anthropic from '@anthropic-ai/sdk';
+import { GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
 import type { Behaviour } from './behaviour.ts';
 
@@ -21,6 +22,10 @@ export function openaiClient(url: string, headers: Readonly<Record<string, strin
 
 export function anthropicClient(url: string, headers: Readonly<Record<string, string>> = {}): Anthropic {
   return new Anthropic({ baseURL: url, apiKey: CLIENT_KEY, maxRetries: 0, timeout: 30_000, defaultHeaders: headers });
+}
+
+export function googleClient(url: string, headers: Readonly<Record<string, string>> = {}): GoogleGenAI {
+  return new GoogleGenAI({ apiKey: CLIENT_KEY, httpOptions: { baseUrl: url, headers: { ...headers } } });
 }
 
 /** Returns request options with instructions for the mock provider. */

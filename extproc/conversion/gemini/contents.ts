@@ -1,4 +1,6 @@
 /** The contents of a request: turns, in which the results of functions come first. */
+
+import { isGeneration3 } from '../../providers/gemini/models.ts';
 import type {
   ConversationMessage,
   ConversationPart,
@@ -11,7 +13,6 @@ import type {
 import { parsedRecord } from '../json-values.ts';
 import type { Losses } from '../losses.ts';
 import { audioPart, documentPart, imagePart } from './media.ts';
-import { isGeneration3 } from './models.ts';
 
 /**
  * In place of a signature that the client has not kept, or of a call of another provider's model:

@@ -3,12 +3,14 @@
  * next parts of the answer; no event ends the stream, so the finish reason does.
  */
 import { failure } from '../../errors.ts';
+import { geminiTier, geminiUsage } from '../../providers/gemini/usage.ts';
+import { toldTokens } from '../../providers/usage.ts';
+import type { Usage } from '../../usage.ts';
 import type { AnswerPart, FinishReason } from '../answer.ts';
 import type { JsonRecord } from '../conversation.ts';
 import type { AnswerDecoder, ProviderError } from '../conversion.ts';
 import { providerError, unreadableAnswer } from '../failures.ts';
 import { listOf, numberOf, parsedRecord, recordOf, stringOf } from '../json-values.ts';
-import { geminiUsage } from './usage.ts';
 
 const UNREADABLE: readonly AnswerPart[] = [{ type: 'error', failure: unreadableAnswer }];
 
@@ -59,8 +61,7 @@ export class GeminiDecoder implements AnswerDecoder {
     if (recordOf(response['error']) !== undefined) {
       return [{ type: 'error', failure: { ...readGeminiError(0, response), failure: true } }];
     }
-    const usage = geminiUsage(recordOf(response['usageMetadata']));
-    const usageParts: readonly AnswerPart[] = usage === undefined ? [] : [{ type: 'usage', usage }];
+    const usageParts = usageOf(recordOf(response['usageMetadata']));
     if (this.#finished) {
       return usageParts;
     }
@@ -81,6 +82,22 @@ export class GeminiDecoder implements AnswerDecoder {
     const model = stringOf(response['modelVersion']) || undefined;
     return [{ type: 'start', id: stringOf(response['responseId']) || undefined, model }];
   }
+}
+
+function usageOf(metadata: JsonRecord | undefined): readonly AnswerPart[] {
+  const usage: Usage | undefined = metadata && geminiUsage({ get: (path) => countOf(metadata, path) });
+  const serviceTier = geminiTier(metadata?.['serviceTier'], metadata?.['trafficType']);
+  return usage === undefined ? [] : [{ type: 'usage', usage, ...(serviceTier !== undefined && { serviceTier }) }];
+}
+
+/** Returns a count, or that of a modality, as in `promptTokensDetails.AUDIO`. */
+function countOf(metadata: JsonRecord, path: string): number | undefined {
+  const [name = '', modality] = path.split('.');
+  if (modality === undefined) {
+    return toldTokens(metadata[name]);
+  }
+  const details = (listOf(metadata[name]) ?? []).map(recordOf);
+  return toldTokens(details.find((each) => each?.['modality'] === modality)?.['tokenCount']);
 }
 
 /** Reads an error; inside of a stream, whose own status says nothing, `status` is 0. */

@@ -2,11 +2,13 @@
  * Builds requests of Gemini's generateContent: https://ai.google.dev/api/generate-content, on
  * Vertex AI https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
  */
+
+import { isGeneration3 } from '../../providers/gemini/models.ts';
+import { generatePath } from '../../providers/gemini/paths.ts';
 import type { Conversation, ConversationTool, JsonRecord } from '../conversation.ts';
 import type { ConversionTarget, EncodedRequest } from '../conversion.ts';
 import type { Losses } from '../losses.ts';
 import { contentsOf } from './contents.ts';
-import { isGeneration3 } from './models.ts';
 import { thinkingWithin } from './thinking.ts';
 
 const MAX_STOPS = 5;
@@ -48,16 +50,13 @@ export function encodeGenerateContent(
         ...(thinkingConfig && { thinkingConfig }),
       };
       const whole = { ...body, ...(Object.keys(generationConfig).length > 0 && { generationConfig }) };
-      return { path: pathOf(target), headers: [], body: Buffer.from(JSON.stringify(whole)) };
+      return {
+        path: generatePath(target.backend, target.model, target.request.stream),
+        headers: [],
+        body: Buffer.from(JSON.stringify(whole)),
+      };
     },
   };
-}
-
-/** The name of the model may be the client's choice, so it is one segment of the path. */
-function pathOf({ backend, model, request }: ConversionTarget): string {
-  const collection = backend.schema === 'GCPVertexAI' ? '/v1/publishers/google/models' : '/v1beta/models';
-  const name = encodeURIComponent(model.replace(/^models\//, '').toWellFormed());
-  return `${collection}/${name}:${request.stream ? 'streamGenerateContent?alt=sse' : 'generateContent'}`;
 }
 
 function toolsOf({ tools, toolChoice, parallelTools }: Conversation, losses: Losses): JsonRecord {

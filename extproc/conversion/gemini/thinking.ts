@@ -1,7 +1,8 @@
 /** How a wish for reasoning is expressed for a Gemini model. */
+
+import { hasMediumLevel, modelSize, thinkingControl } from '../../providers/gemini/models.ts';
 import type { JsonRecord, ReasoningEffort, ReasoningWish } from '../conversation.ts';
 import type { Losses } from '../losses.ts';
-import { hasMediumLevel, modelSize, thinkingControl } from './models.ts';
 
 /** Returns `thinkingConfig` for a bound on the output, which includes the thinking. */
 export type ThinkingWithin = (maxTokens: number) => JsonRecord | undefined;

@@ -12,7 +12,7 @@ import type { ScannedBody } from '../../json/scanner.ts';
 import type { TextSink } from '../../json/text-sink.ts';
 import { newEventSplitter } from '../../sse/events.ts';
 import type { ClientApi, RequestFacts, ResponseAdapter, ResponseOptions } from '../adapter.ts';
-import { endpoints } from '../registry.ts';
+import { findEndpoint } from '../registry.ts';
 
 /** An exchange with its client API. */
 export interface ReadExchange extends RecordedExchange {
@@ -26,7 +26,7 @@ export function exchanges(): readonly ReadExchange[] {
     name: path.basename(one.name).replace(/\.(chunks\.txt|json)$/, ''),
   }));
   return [...fixtures, ...recorded].map((one) => {
-    const endpoint = endpoints.find((each) => each.path === one.path);
+    const endpoint = findEndpoint('POST', one.path, () => undefined)?.endpoint;
     if (endpoint === undefined) {
       throw new Error(`no endpoint for ${one.path} of ${one.name}`);
     }

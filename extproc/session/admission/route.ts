@@ -33,7 +33,7 @@ function routeBody(admission: Admission, nowMs: number): StepResult {
   if (isFailure(body)) {
     return body;
   }
-  const facts = endpoint.readRequest(body);
+  const facts = endpoint.readRequest(body, request);
   if (isFailure(facts)) {
     return facts;
   }

@@ -39,3 +39,11 @@ export function hasMediumLevel(model: string): boolean {
 function plainName(model: string): string {
   return model.slice(model.lastIndexOf('/') + 1).toLowerCase();
 }
+
+/**
+ * Whether a model bills output that it does not stream as text: its thoughts, images or speech.
+ */
+export function hidesContent(model: string): boolean {
+  const name = plainName(model);
+  return thinkingControl(name) !== 'none' || /-(image|tts)\b|native-audio/.test(name);
+}
