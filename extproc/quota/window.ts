@@ -42,6 +42,7 @@ export class Calendar {
   readonly lengthMs: number;
   readonly #timeZone: string;
   #last: WindowBounds = { startMs: 0, endMs: 0 };
+  #earlier: { readonly startMs: number; readonly windows: readonly WindowBounds[] } | undefined;
 
   /** Throws a RangeError for an unknown time zone. */
   constructor(unit: CalendarUnit, timeZone: string) {
@@ -67,6 +68,33 @@ export class Calendar {
     }
     this.#last = this.#find(atMs);
     return this.#last;
+  }
+
+  /**
+   * Returns the window before the one that starts at `startMs`, and those before it that ended less
+   * than `withinMs` before `startMs`; the latest first. Caches the last answer, because all buckets
+   * of a quota ask at about the same time. `withinMs` is always the same.
+   */
+  earlier(startMs: number, withinMs: number): readonly WindowBounds[] {
+    if (this.#earlier?.startMs !== startMs) {
+      let bounds = this.#find(startMs - 1);
+      const windows = [bounds];
+      while (bounds.startMs > startMs - withinMs) {
+        bounds = this.#find(bounds.startMs - 1);
+        windows.push(bounds);
+      }
+      this.#earlier = { startMs, windows };
+    }
+    return this.#earlier.windows;
+  }
+
+  /** Returns the windows that start less than `withinMs` after `endMs`, the earliest first. */
+  later(endMs: number, withinMs: number): readonly WindowBounds[] {
+    const windows: WindowBounds[] = [];
+    for (let startMs = endMs; startMs < endMs + withinMs; startMs = windows.at(-1)!.endMs) {
+      windows.push(this.#find(startMs));
+    }
+    return windows;
   }
 
   /** Returns the distance in windows between two window starts: 1 for neighbours. */

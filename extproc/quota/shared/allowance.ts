@@ -49,6 +49,14 @@ export interface WindowOperation {
   readonly operationUnits: number;
 }
 
+/** Names the windows of the same bucket around one that the store may know at the same time. */
+export interface WindowNeighbors {
+  /** Those before `previousKey`, the latest first. */
+  earlierKeys(): readonly string[];
+  /** Those after it, the earliest first. */
+  laterKeys(): readonly string[];
+}
+
 const noOperation = { operation: 'none', operationId: '', operationUnits: 0 } as const;
 
 export class Allowance {
@@ -56,6 +64,7 @@ export class Allowance {
   /** The charges and holds of this replica in the window may come to this number of units. */
   budget = 0;
   readonly #newId: () => string;
+  readonly #neighbors: WindowNeighbors;
   #id: string;
   #number = 0;
   /** The part of `budget` that earlier allowances paid for. */
@@ -84,6 +93,8 @@ export class Allowance {
   #replicas = 1;
   /** The limit of the policy in the last request. */
   #sentLimit: number;
+  /** Whether the window may owe units: more was spent than granted, or taken than the limit. */
+  #mayOwe = false;
   /** Whether the store gives nothing of the window: its clock is too far from this replica's. */
   #isRefused = false;
   /** What all replicas have spent, by the last answer, and the limit. */
@@ -94,8 +105,9 @@ export class Allowance {
   #level = 0;
   #idle = 0;
 
-  constructor(window: SharedWindow, newId: () => string) {
+  constructor(window: SharedWindow, neighbors: WindowNeighbors, newId: () => string) {
     this.window = window;
+    this.#neighbors = neighbors;
     this.#limit = window.limit;
     this.#sentLimit = window.limit;
     this.#newId = newId;
@@ -169,6 +181,7 @@ export class Allowance {
     const isTooLittle = grows && isWanted && this.#wasShort && free < need.least;
     const kept = isTooLittle ? 0 : grows || shrinks ? ahead : Math.max(0, free);
     const target = Math.max(0, used + held + kept - this.#paid);
+    this.#mayOwe ||= number > 1 && this.#paid + spent > this.budget;
     this.#askedRest = Math.max(0, this.budget - this.#paid - spent);
     this.#yieldedMs = yields ? nowMs : this.#yieldedMs;
     const want = Math.max(0, target - spent);
@@ -185,6 +198,8 @@ export class Allowance {
       least: Math.max(0, need.least - free),
       ttlMs: TTL_MS,
       seenMs,
+      earlierKeys: number === 1 ? this.#neighbors.earlierKeys() : undefined,
+      laterKeys: this.#mayOwe ? this.#neighbors.laterKeys() : undefined,
       ...(this.#operations[0] ?? noOperation),
     };
     return this.#pending;
@@ -213,6 +228,7 @@ export class Allowance {
     this.#spent = answer.spent;
     this.#limit = answer.limit;
     this.#replicas = answer.replicas;
+    this.#mayOwe ||= answer.taken > answer.limit;
     this.#wasWanted = answer.isWanted;
     this.#isScarce = answer.limit - answer.taken < answer.limit * SCARCE_PART;
     const lacks = answer.units - asked.spent - this.#askedRest < asked.least;

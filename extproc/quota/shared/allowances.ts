@@ -56,6 +56,7 @@ export interface SharedWindow {
    * The window before a fixed one, of the same bucket; empty: none. The units by which its `spent`
    * passes its limit are the debt of this window, and count as spent here. The store looks them up
    * at every exchange while it knows the window before, and then keeps them. A reset forgives them.
+   * See also `AllowanceRequest.earlierKeys` and `laterKeys`.
    */
   readonly previousKey: string;
 }
@@ -96,6 +97,18 @@ export interface AllowanceRequest {
    * clock and this. So a store whose clock fell back does not begin a forgotten window again.
    */
   readonly seenMs: number;
+  /**
+   * The windows before `previousKey` that the store may still know, the latest first. Where it does
+   * not know those after one, because the bucket was not used, each of them pays its debt by the
+   * limit. Absent: only `previousKey` is looked up.
+   */
+  readonly earlierKeys?: readonly string[] | undefined;
+  /**
+   * The windows after this one that the store may know, the earliest first: what this one owes
+   * becomes their debt at once. Needed where more is reported than was granted, because exchanges
+   * of a window look only at the one before.
+   */
+  readonly laterKeys?: readonly string[] | undefined;
   /**
    * A change by the operator, applied once for each id, whatever becomes of the rest:
    * - `reset`: nothing is spent. What allowances have left stays set aside.

@@ -24,15 +24,21 @@ export class MemoryAllowances implements AllowanceStore {
   exchange(request: AllowanceRequest, done: (answer: AllowanceAnswer | undefined) => void): void {
     const nowMs = this.#nowMs();
     const record = this.#record(request, nowMs);
-    const previous = this.#windows.get(request.window.previousKey);
-    done(record === undefined ? refused(request, nowMs) : record.exchange(request, previous, nowMs));
+    if (record === undefined) {
+      done(refused(request, nowMs));
+      return;
+    }
+    const { window, earlierKeys = [], laterKeys = [] } = request;
+    const earlier = [window.previousKey, ...earlierKeys].map((key) => this.#known(key, nowMs));
+    const answer = record.exchange(request, earlier, nowMs);
+    record.carryDebt(laterKeys.map((key) => this.#known(key, nowMs)));
+    done(answer);
   }
 
   /** Returns the state of a window; undefined: it is not known. */
   totals(key: string): WindowTotals | undefined {
     const nowMs = this.#nowMs();
-    const record = this.#windows.get(key);
-    return record !== undefined && record.forgottenMs > nowMs ? record.totals(nowMs) : undefined;
+    return this.#known(key, nowMs)?.totals(nowMs);
   }
 
   /** Returns a copy of the present state, as a standby of the store has it. */
@@ -54,10 +60,15 @@ export class MemoryAllowances implements AllowanceStore {
     }
   }
 
+  #known(key: string, nowMs: number): WindowRecord | undefined {
+    const record = this.#windows.get(key);
+    return record !== undefined && record.forgottenMs > nowMs ? record : undefined;
+  }
+
   /** Returns undefined for a window that is forgotten, or too far in the future. */
   #record({ window, seenMs }: AllowanceRequest, nowMs: number): WindowRecord | undefined {
-    let record = this.#windows.get(window.key);
-    if (record !== undefined && record.forgottenMs > nowMs) {
+    let record = this.#known(window.key, nowMs);
+    if (record !== undefined) {
       return record;
     }
     this.#windows.delete(window.key);

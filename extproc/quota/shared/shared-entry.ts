@@ -4,8 +4,9 @@ import type { Need } from '../admit.ts';
 import type { WindowState } from '../bucket.ts';
 import type { WindowShare } from '../window-share.ts';
 import { Allowance, type WindowOperation } from './allowance.ts';
-import type { AllowanceAnswer, SharedWindow } from './allowances.ts';
+import type { AllowanceAnswer } from './allowances.ts';
 import { AttemptLine } from './attempt.ts';
+import { neighborsOf, sharedWindow } from './shared-window.ts';
 
 /**
  * The part of a limit that a replica spends of a window without the shared store, in `Degrade`: at
@@ -54,7 +55,7 @@ export class SharedEntry implements WindowShare {
     this.#owner = owner;
     this.slidingMs = shared.slidingMs;
     this.limit = shared.limit;
-    this.allowance = new Allowance(shared, owner.newId);
+    this.allowance = new Allowance(shared, neighborsOf(window), owner.newId);
   }
 
   /** Where the limit of the policy changed, sends the new one from now on. */
@@ -179,33 +180,4 @@ export class SharedEntry implements WindowShare {
       }
     }
   }
-}
-
-/** Returns the name and the limit of a window, as all replicas know it. */
-function sharedWindow(window: WindowState, { epoch, counter }: PolicyRevision): SharedWindow {
-  const { bucket, kind, limit, granted, returnsHolds, startMs, endMs } = window;
-  const { calendar, quota } = bucket.definition;
-  const slidingMs = quota.window.type === 'Sliding' ? quota.window.durationMs : 0;
-  const previous = calendar?.at(startMs - 1);
-  return {
-    key: windowKey(bucket.key, kind, slidingMs > 0 ? `${slidingMs}` : boundsText(startMs, endMs)),
-    bucket: bucket.key,
-    type: returnsHolds ? 'concurrent' : slidingMs > 0 ? 'sliding' : 'fixed',
-    limit: limit - granted,
-    limitEpoch: epoch,
-    limitCounter: counter,
-    startMs,
-    endMs,
-    slidingMs,
-    previousKey:
-      previous === undefined ? '' : windowKey(bucket.key, kind, boundsText(previous.startMs, previous.endMs)),
-  };
-}
-
-function windowKey(bucket: string, kind: string, bounds: string): string {
-  return `${bucket}@${kind}@${bounds}`;
-}
-
-function boundsText(startMs: number, endMs: number): string {
-  return Number.isFinite(endMs) ? `${startMs}-${endMs}` : '';
 }

@@ -35,6 +35,11 @@ export interface WindowTotals {
   readonly recovered: number;
   /** Everything that was charged so far, whatever a sliding window or a reset let go. */
   readonly charged: number;
+  /** The units by which what is spent passes the limit. */
+  readonly owed: number;
+  /** What the windows before owed, and what of it a reset forgave. */
+  readonly debt: number;
+  readonly forgivenDebt: number;
 }
 
 export class WindowRecord {
@@ -70,7 +75,8 @@ export class WindowRecord {
     this.#clockMs = nowMs;
   }
 
-  exchange(request: AllowanceRequest, previous: WindowRecord | undefined, nowMs: number): AllowanceAnswer {
+  /** `earlier`: the windows before, the latest first; undefined: not known. */
+  exchange(request: AllowanceRequest, earlier: readonly (WindowRecord | undefined)[], nowMs: number): AllowanceAnswer {
     const { window, ttlMs } = request;
     if (isNewer(window, this.window)) {
       this.window = window;
@@ -78,8 +84,10 @@ export class WindowRecord {
     this.forgottenMs =
       window.type === 'fixed' ? window.endMs + KEPT_AFTER_END_MS : nowMs + window.slidingMs + ttlMs + KEPT_ENDED_MS;
     this.#advance(nowMs);
-    if (previous !== undefined && previous.forgottenMs > nowMs) {
-      this.#debt = Math.max(0, previous.#spent - previous.#limit - this.#forgivenDebt);
+    const unused = earlier.findIndex((before) => before !== undefined);
+    if (unused >= 0) {
+      const owed = earlier[unused]!.#owed - unused * this.window.limit;
+      this.#debt = Math.max(0, owed - this.#forgivenDebt);
     }
     this.#operate(request);
     const known = this.#open.get(request.allowance);
@@ -94,6 +102,19 @@ export class WindowRecord {
     const granted = request.number > allowance.number ? this.#apply(allowance, request) : 0;
     const open = this.#answer(request, 'open', allowance.units, nowMs, granted);
     return { ...open, spentBefore: allowance.spentBefore, spent: allowance.spentAfter };
+  }
+
+  /** Makes what this window owes the debt of the windows after it; undefined: not known. */
+  carryDebt(later: readonly (WindowRecord | undefined)[]): void {
+    let owed = this.#owed;
+    for (const record of later) {
+      if (record === undefined) {
+        owed = Math.max(0, owed - this.window.limit);
+      } else {
+        record.#debt = Math.max(0, owed - record.#forgivenDebt);
+        owed = record.#owed;
+      }
+    }
   }
 
   copy(): WindowRecord {
@@ -133,6 +154,9 @@ export class WindowRecord {
       taken: this.#taken,
       recovered: this.#recovered,
       charged: this.#everCharged,
+      owed: this.#owed,
+      debt: this.#debt,
+      forgivenDebt: this.#forgivenDebt,
     };
   }
 
@@ -142,6 +166,11 @@ export class WindowRecord {
 
   get #spent(): number {
     return this.#sliding?.sum ?? this.#charged + this.#openSpent + this.#debt;
+  }
+
+  /** The units by which what is spent passes the limit. */
+  get #owed(): number {
+    return Math.max(0, this.#spent - this.#limit);
   }
 
   get #taken(): number {

@@ -114,7 +114,14 @@ function newWindows(random: Random, prefix: string, nowMs: number): SharedWindow
   const first = `${prefix}|fixed@1`;
   return [
     { key: first, bucket: `${prefix}|fixed`, type: 'fixed', ...limits, ...bounds, previousKey: '' },
-    { key: `${prefix}|fixed@2`, bucket: `${prefix}|fixed`, type: 'fixed', ...limits, ...bounds, previousKey: first },
+    ...[2, 3, 4].map((number) => ({
+      key: `${prefix}|fixed@${number}`,
+      bucket: `${prefix}|fixed`,
+      type: 'fixed' as const,
+      ...limits,
+      ...bounds,
+      previousKey: `${prefix}|fixed@${number - 1}`,
+    })),
     { key: `${prefix}|ever`, bucket: `${prefix}|ever`, type: 'fixed', ...limits, ...never },
     { key: `${prefix}|many`, bucket: `${prefix}|many`, type: 'concurrent', ...limits, ...never },
     { key: `${prefix}|sliding`, bucket: `${prefix}|sliding`, type: 'sliding', ...limits, ...never, slidingMs: 30_000 },
@@ -141,10 +148,24 @@ function nextRequest(
     least: random.between(0, 100),
     ttlMs: 2_000,
     seenMs,
+    ...neighborsOf(random, window),
     operation,
     operationId: operation === 'none' ? '' : `operation-${random.between(0, 3)}`,
     operationUnits: operation === 'grant' ? random.between(1, 300) : 0,
   };
+}
+
+/** Returns the other windows of a bucket with four. */
+function neighborsOf(random: Random, { key, previousKey }: SharedWindow): Partial<AllowanceRequest> {
+  const [name, number] = key.split('@');
+  const keysOf = (from: number, step: 1 | -1, to: number) =>
+    Array.from({ length: Math.max(0, (to - from) * step + 1) }, (_, index) => `${name}@${from + index * step}`);
+  return number === undefined
+    ? {}
+    : {
+        earlierKeys: previousKey !== '' && random.next() < 0.5 ? keysOf(Number(number) - 2, -1, 1) : undefined,
+        laterKeys: random.next() < 0.5 ? keysOf(Number(number) + 1, 1, 4) : undefined,
+      };
 }
 
 async function ask(store: AllowanceStore, request: AllowanceRequest): Promise<AllowanceAnswer> {

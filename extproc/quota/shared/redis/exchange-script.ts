@@ -24,15 +24,15 @@ import {
 const MAX_ENDED_AT_ONCE = 256;
 
 export const EXCHANGE_SCRIPT = `
-local record, ends, previous = KEYS[1], KEYS[2], KEYS[3]
+local record, ends = KEYS[1], KEYS[2]
 local kind, id, operation, operationId = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local operationUnits, number, reported, want, least, ttlMs, seenMs, windowLimit, windowEpoch, windowCounter,
-  startMs, endMs, slidingMs
+  startMs, endMs, slidingMs, earlierWindows
 do
   local n = {}
   for i = 5, #ARGV do n[i - 4] = tonumber(ARGV[i]) end
   operationUnits, number, reported, want, least, ttlMs, seenMs, windowLimit, windowEpoch, windowCounter,
-    startMs, endMs, slidingMs = unpack(n)
+    startMs, endMs, slidingMs, earlierWindows = unpack(n)
 end
 if endMs < 0 then endMs = math.huge end
 local time = redis.call('TIME')
@@ -152,15 +152,17 @@ if firstId then
 end
 local isWanted = firstId and firstId ~= id
 
--- The debt of the window before.
-if previous then
-  local before, beforeTotals = unpack(redis.call('HMGET', previous, 'h', 't'))
-  if before then
-    local beforeForgottenMs, beforeLimit, _, _, beforeGranted, beforeDebt = cmsgpack.unpack(before)
-    if beforeForgottenMs > now then
-      local beforeCharged, beforeOpenSpent = cmsgpack.unpack(beforeTotals)
-      debt = math.max(0, beforeCharged + beforeOpenSpent + beforeDebt - beforeLimit - beforeGranted - forgivenDebt)
-    end
+-- The debt of the last window before that is known. Those between were not used.
+local function owedBy(packedHead, packedTotals)
+  local _, itsLimit, _, _, itsGrants, itsDebt = cmsgpack.unpack(packedHead)
+  local itsCharges, itsOpenSpent = cmsgpack.unpack(packedTotals)
+  return math.max(0, itsCharges + itsOpenSpent + itsDebt - itsLimit - itsGrants)
+end
+for i = 1, earlierWindows do
+  local before, beforeTotals = unpack(redis.call('HMGET', KEYS[2 + i], 'h', 't'))
+  if before and cmsgpack.unpack(before) > now then
+    debt = math.max(0, owedBy(before, beforeTotals) - (i - 1) * limit - forgivenDebt)
+    break
   end
 end
 
@@ -270,6 +272,22 @@ if isSliding then
   hashWrites[#hashWrites + 1], hashWrites[#hashWrites + 2] = 's', cmsgpack.pack(segments)
 end
 redis.call('HSET', record, unpack(hashWrites))
+local owed = math.max(0, spent - limit - granted)
+for i = 3 + earlierWindows, #KEYS do
+  local after, afterTotals = unpack(redis.call('HMGET', KEYS[i], 'h', 't'))
+  if after and cmsgpack.unpack(after) > now then
+    local fields = {cmsgpack.unpack(after)}
+    local carried = math.max(0, owed - fields[7])
+    if carried ~= fields[6] then
+      fields[6] = carried
+      after = cmsgpack.pack(unpack(fields))
+      redis.call('HSET', KEYS[i], 'h', after)
+    end
+    owed = owedBy(after, afterTotals)
+  else
+    owed = math.max(0, owed - limit)
+  end
+end
 if #setWrites > 0 then redis.call('ZADD', ends, unpack(setWrites)) end
 if wasFirst and not firstId then
   hashRemovals[#hashRemovals + 1], hashRemovals[#hashRemovals + 2] = 'c', 'w'
@@ -288,7 +306,10 @@ const states = ['open', 'ended', 'unknown', 'refused'] as const;
 
 type Reply = [number, number, number, number, number, number, number, number, number, number, number, number];
 
-/** Returns the arguments of the script after its keys. */
+/**
+ * Returns the arguments of the script after its keys: the record, its sorted set, and the records
+ * of the windows before and after.
+ */
 export function exchangeArguments(request: AllowanceRequest): (string | number)[] {
   const { window } = request;
   return [
@@ -309,6 +330,7 @@ export function exchangeArguments(request: AllowanceRequest): (string | number)[
     window.startMs,
     Number.isFinite(window.endMs) ? window.endMs : -1,
     window.slidingMs,
+    window.previousKey === '' ? 0 : 1 + (request.earlierKeys?.length ?? 0),
   ];
 }
 

@@ -158,7 +158,7 @@ export class RedisAllowances implements AllowanceStore {
     }
     const pipeline = this.#client.pipeline();
     for (const { request } of batch) {
-      const keys = this.#keysOf(request.window);
+      const keys = this.#keysOf(request);
       pipeline.evalsha(this.#sha, keys.length, ...keys, ...exchangeArguments(request));
     }
     pipeline.exec().then(
@@ -177,7 +177,7 @@ export class RedisAllowances implements AllowanceStore {
   }
 
   #run(exchange: PendingExchange): void {
-    const keys = this.#keysOf(exchange.request.window);
+    const keys = this.#keysOf(exchange.request);
     this.#client.evalsha(this.#sha, keys.length, ...keys, ...exchangeArguments(exchange.request)).then(
       (reply) => this.#arrived(exchange, null, reply),
       (error: unknown) => this.#arrived(exchange, error, undefined),
@@ -195,7 +195,7 @@ export class RedisAllowances implements AllowanceStore {
       return;
     }
     // The store is new or was restarted.
-    const keys = this.#keysOf(exchange.request.window);
+    const keys = this.#keysOf(exchange.request);
     this.#client.eval(this.#script, keys.length, ...keys, ...exchangeArguments(exchange.request)).then(
       (again) => this.#end(exchange, readAnswer(exchange.request, again)),
       (fault: unknown) => {
@@ -277,16 +277,20 @@ export class RedisAllowances implements AllowanceStore {
   }
 
   /** Records of one bucket are in one slot of a cluster. Digests bound the length of keys. */
-  #keysOf(window: SharedWindow): readonly string[] {
+  #keysOf({ window, earlierKeys = [], laterKeys = [] }: AllowanceRequest): readonly string[] {
     let keys = this.#keys.get(window);
     if (keys === undefined) {
       const { bucket, key, previousKey } = window;
-      const tag = `${this.#options.config.keyPrefix}:{${digest(bucket)}}`;
-      const record = `${tag}:${digest(key)}`;
-      keys = [record, `${record}:e`, ...(previousKey === '' ? [] : [`${tag}:${digest(previousKey)}`])];
+      const record = this.#recordOf(bucket, key);
+      keys = [record, `${record}:e`, ...(previousKey === '' ? [] : [this.#recordOf(bucket, previousKey)])];
       this.#keys.set(window, keys);
     }
-    return keys;
+    const others = [...earlierKeys, ...laterKeys];
+    return others.length === 0 ? keys : [...keys, ...others.map((key) => this.#recordOf(window.bucket, key))];
+  }
+
+  #recordOf(bucket: string, key: string): string {
+    return `${this.#options.config.keyPrefix}:{${digest(bucket)}}:${digest(key)}`;
   }
 }
 

@@ -7,6 +7,7 @@ import type { WindowTotals } from '../window-record.ts';
 
 /** The part of a limit that `Degrade` lets a replica spend without the store. */
 const LOCAL_SHARE = 0.05;
+const MINUTE_MS = 60_000;
 
 /** The truth about a window. */
 export interface WindowTruth {
@@ -161,6 +162,7 @@ export class Truth {
 
   /** Checks that each unit was charged once, after everything has ended. */
   checkEnd(allowances: MemoryAllowances): void {
+    this.#checkDebts(allowances);
     for (const [{ key, type }, { spent, taken, recovered, charged }] of allowances.windows()) {
       const { settled, failedOver, overdraft, lostBeyond, mostBeyond, isForgotten, slidOut } = this.of(key);
       expect(taken === spent, `${key}: ${taken - spent} units were never given back`);
@@ -178,6 +180,27 @@ export class Truth {
         expect(
           charged <= settled + recovered + maybeTwice,
           `${key}: ${settled} settled, but ${charged} charged (${recovered} recovered)`,
+        );
+      }
+    }
+  }
+
+  /**
+   * Checks that the debt of each window is what those before it owe and do not pay by their limits.
+   * What an ended allowance had left is carried by the next exchange of its window, if any.
+   */
+  #checkDebts(allowances: MemoryAllowances): void {
+    const known = [...allowances.windows()].sort(([one], [other]) => one.startMs - other.startMs);
+    for (const [{ bucket, startMs, limit, key }, { debt, forgivenDebt }] of known) {
+      const earlier = known.filter(([before]) => before.bucket === bucket && before.endMs <= startMs);
+      const last = earlier.at(-1);
+      if (last !== undefined) {
+        const [{ endMs }, { owed }] = last;
+        const unused = Math.round((startMs - endMs) / MINUTE_MS);
+        const recovered = earlier.reduce((sum, [, totals]) => sum + totals.recovered, 0);
+        expect(
+          debt >= owed - unused * limit - forgivenDebt - recovered,
+          `${key}: has a debt of ${debt}, but ${unused + 1} windows before it, ${owed} are owed`,
         );
       }
     }

@@ -1,7 +1,7 @@
 /** What every implementation of the shared store must do with limits, debt and ends of windows. */
 import assert from 'node:assert/strict';
-import { KEPT_AFTER_END_MS, KEPT_ENDED_MS, MAX_AHEAD_MS } from '../allowances.ts';
-import { type Check, fixed, newSuiteId, pick, SuiteReplica } from './suite-replica.ts';
+import { KEPT_AFTER_END_MS, KEPT_ENDED_MS, MAX_AHEAD_MS, type SharedWindow } from '../allowances.ts';
+import { type Check, fixed, newSuiteId, pick, SuiteReplica, type TestedStore } from './suite-replica.ts';
 
 export function checkWindows(check: Check): void {
   check('keeps windows apart', async (tested) => {
@@ -82,6 +82,49 @@ export function checkDebt(check: Check): void {
     const reset = { operation: 'reset', operationId: newSuiteId() } as const;
     assert.equal((await next.ask(0, 10, reset)).spent, 0);
     assert.equal((await next.ask(0, 10)).spent, 0, 'a reset forgives the debt');
+  });
+
+  checkLateDebt(check);
+}
+
+/** Windows of one bucket, one after the other, that all are open. */
+async function windowsOfOne(tested: TestedStore, count: number): Promise<readonly SharedWindow[]> {
+  const first = await fixed(tested, 100);
+  return Array.from({ length: count }, (_, index) => ({
+    ...first,
+    key: `${first.bucket}@${index}`,
+    previousKey: index === 0 ? '' : `${first.bucket}@${index - 1}`,
+  }));
+}
+
+function checkLateDebt(check: Check): void {
+  check('carries what is spent late into the windows that have begun since', async (tested) => {
+    const windows = await windowsOfOne(tested, 5);
+    const replicas = windows.map((window) => new SuiteReplica(tested, window));
+    const [first, second, , fourth] = replicas as [SuiteReplica, SuiteReplica, SuiteReplica, SuiteReplica];
+    await first.ask(0, 10);
+    await second.ask(0, 50);
+    await second.ask(50, 0);
+    await fourth.ask(0, 10);
+    assert.equal((await fourth.ask(10, 0)).spent, 10);
+    const laterKeys = windows.slice(1).map(({ key }) => key);
+    await first.ask(400, 0, { laterKeys });
+    // 300 − 50 of the second window − 100 of the third, which was not used.
+    assert.equal((await fourth.ask(10, 0)).spent, 160);
+    const reset = { operation: 'reset', operationId: newSuiteId() } as const;
+    await fourth.ask(10, 0, reset);
+    await first.ask(420, 0, { laterKeys });
+    assert.equal((await fourth.ask(10, 0)).spent, 20, 'only what is new after a reset');
+  });
+
+  check('carries debt over windows that were not used', async (tested) => {
+    const windows = await windowsOfOne(tested, 4);
+    const [first, , , fourth] = windows as [SharedWindow, SharedWindow, SharedWindow, SharedWindow];
+    const spender = new SuiteReplica(tested, first);
+    await spender.ask(0, 10);
+    await spender.ask(450, 0);
+    const earlierKeys = [windows[1]!.key, first.key];
+    assert.equal((await new SuiteReplica(tested, fourth).ask(0, 10, { earlierKeys })).spent, 150);
   });
 }
 
