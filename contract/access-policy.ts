@@ -112,6 +112,7 @@ export const endpointNames = [
   'count_tokens',
   'generate',
   'generate_content',
+  'rerank',
   'passthrough',
 ] as const;
 

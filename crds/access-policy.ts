@@ -245,11 +245,12 @@ const allowRule = z
           'count_tokens',
           'generate',
           'generate_content',
+          'rerank',
           'passthrough',
         ]),
       )
       .min(1)
-      .max(9)
+      .max(16)
       .refine((items) => new Set(items).size === items.length, { message: 'each value must be unique' })
       .meta({ 'x-kubernetes-list-type': 'set', description: 'The client APIs. Absent: all.' })
       .optional(),

@@ -185,7 +185,12 @@ const priceFields = {
   currency,
   perMillionTokens: tokenPrices,
   longContext: longContext.optional(),
-  perRequest: price.meta({ description: 'Added for each request. Default: 0.' }).optional(),
+  perRequest: price
+    .meta({
+      description:
+        'Added for each request; for rerankings, for each search unit (100 documents, or as the provider says). Default: 0.',
+    })
+    .optional(),
   serviceTiers: keyedList(serviceTier, 'name', 8)
     .meta({
       'x-kubernetes-list-type': 'map',

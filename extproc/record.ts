@@ -9,13 +9,14 @@ import type { BucketRef } from './quota/store.ts';
 import type { Usage } from './usage.ts';
 
 /**
- * As `gen_ai.operation.name` of OpenTelemetry. The last four are our own.
+ * As `gen_ai.operation.name` of OpenTelemetry. Those from `rerank` on are our own.
  */
 export type Operation =
   | 'chat'
   | 'text_completion'
   | 'embeddings'
   | 'generate_content'
+  | 'rerank'
   | 'count_tokens'
   | 'list_models'
   | 'read_quota'

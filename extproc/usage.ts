@@ -16,3 +16,19 @@ export interface Usage {
   readonly imageInput: number;
   readonly imageOutput: number;
 }
+
+/** Returns the usage of text alone. */
+export function textUsage(input: number, output: number): Usage {
+  return {
+    input,
+    output,
+    cachedInput: 0,
+    cacheWriteInput: 0,
+    cacheWrite1hInput: 0,
+    reasoningOutput: 0,
+    audioInput: 0,
+    audioOutput: 0,
+    imageInput: 0,
+    imageOutput: 0,
+  };
+}

@@ -19,7 +19,15 @@ export interface ConversionRequest {
   readonly drops: boolean;
 }
 
-export class Conversion {
+/** From one client API to one provider API. */
+export interface Conversion {
+  readonly providerApi: ProviderApi;
+  /** Converts a whole request, up to what only the reservation decides. */
+  convert(body: ScannedBody, request: ConversionRequest): ConvertedRequest | Failure;
+}
+
+/** Converts requests that have the form of conversations in between. */
+export class ConversationConversion implements Conversion {
   readonly providerApi: ProviderApi;
   readonly #client: ConversionClient;
   readonly #provider: ConversionProvider;
@@ -30,7 +38,6 @@ export class Conversion {
     this.providerApi = providerApi;
   }
 
-  /** Converts a whole request, up to what only the reservation decides. */
   convert(
     body: ScannedBody,
     { facts, backend, model, modelFacts, drops }: ConversionRequest,

@@ -16,12 +16,15 @@ export class Losses {
   /** The first problem; what is read afterwards has no meaning. */
   problem: Failure | undefined;
   readonly #drops: boolean;
-  readonly #names: FieldNames;
+  readonly #names: FieldNames | undefined;
   readonly #target: string;
   readonly #dropped = new Set<string>();
 
-  /** `target` names the provider API; `drops`: the rule has `unsupported: Drop`. */
-  constructor(target: string, names: FieldNames, drops: boolean) {
+  /**
+   * `target` names the provider API; `drops`: the rule has `unsupported: Drop`. Without `names`,
+   * the request has no optional parts.
+   */
+  constructor(target: string, names: FieldNames | undefined, drops: boolean) {
     this.#target = target;
     this.#names = names;
     this.#drops = drops;
@@ -57,7 +60,7 @@ export class Losses {
 
   /** Notes an optional part of the request, by the client API's name for it. */
   unsupportedOption(option: OptionalField, fix?: string): void {
-    this.unsupported(this.#names[option], fix);
+    this.unsupported(this.#names?.[option] ?? option, fix);
   }
 
   /** Notes a field whose loss does not change the response. */
@@ -68,7 +71,7 @@ export class Losses {
   }
 
   hintOption(option: OptionalField): void {
-    this.hint(this.#names[option]);
+    this.hint(this.#names?.[option] ?? option);
   }
 
   /** Notes a value that the client API does not allow. */

@@ -3,16 +3,28 @@ import type { ProviderApi } from '../../contract/policy.ts';
 import type { ClientApi } from '../providers/adapter.ts';
 import { messages } from '../providers/anthropic/messages.ts';
 import { chat } from '../providers/openai/chat.ts';
+import { embeddings } from '../providers/openai/embeddings.ts';
+import { rerank } from '../providers/openai/rerank.ts';
 import { responses } from '../providers/openai/responses.ts';
 import { anthropicProvider } from './anthropic/provider.ts';
 import { bedrockProvider } from './bedrock/provider.ts';
 import { chatClient } from './chat/client.ts';
 import { cohereProvider } from './cohere/provider.ts';
 import type { ConversionClient, ConversionProvider } from './conversion.ts';
-import { Conversion } from './converted-request.ts';
+import { ConversationConversion, type Conversion } from './converted-request.ts';
+import { DocumentConversion } from './documents/document-conversion.ts';
+import type { DocumentClient, DocumentProvider } from './documents/documents.ts';
+import { bedrockEmbeddings } from './embeddings/bedrock.ts';
+import { embeddingsClient } from './embeddings/client.ts';
+import { cohereEmbeddings } from './embeddings/cohere.ts';
+import type { EmbeddingForm, EmbeddingRequest, Embeddings } from './embeddings/embedding-request.ts';
+import { geminiEmbeddings, vertexEmbeddings } from './embeddings/gemini.ts';
 import { geminiProvider } from './gemini/provider.ts';
 import { messagesClient } from './messages/client.ts';
 import { openAiProvider } from './openai/provider.ts';
+import { rerankClient } from './rerank/client.ts';
+import { cohereRerank } from './rerank/cohere.ts';
+import type { Ranking, RerankForm, RerankRequest } from './rerank/rerank-request.ts';
 import { responsesClient } from './responses/client.ts';
 
 const clients = new Map<ClientApi, ConversionClient>([
@@ -32,16 +44,40 @@ const providers: Readonly<Partial<Record<ProviderApi, ConversionProvider>>> = {
   Cohere: cohereProvider,
 };
 
-const conversions = new Map<ClientApi, Map<ProviderApi, Conversion>>();
+const embeddingsProviders: Readonly<
+  Partial<Record<ProviderApi, DocumentProvider<EmbeddingRequest, EmbeddingForm, Embeddings>>>
+> = {
+  AWSBedrock: bedrockEmbeddings,
+  GoogleGemini: geminiEmbeddings,
+  GCPVertexAI: vertexEmbeddings,
+  Cohere: cohereEmbeddings,
+};
+
+const rerankProviders: Readonly<Partial<Record<ProviderApi, DocumentProvider<RerankRequest, RerankForm, Ranking>>>> = {
+  Cohere: cohereRerank,
+};
+
+const conversions = new Map<ClientApi, ReadonlyMap<ProviderApi, Conversion>>([
+  [embeddings, documentConversions(embeddingsClient, embeddingsProviders)],
+  [rerank, documentConversions(rerankClient, rerankProviders)],
+]);
 
 for (const [api, client] of clients) {
   const byProvider = new Map<ProviderApi, Conversion>();
   for (const [name, provider] of Object.entries(providers) as [ProviderApi, ConversionProvider][]) {
     if (!api.providerApis.includes(name)) {
-      byProvider.set(name, new Conversion(client, provider, name));
+      byProvider.set(name, new ConversationConversion(client, provider, name));
     }
   }
   conversions.set(api, byProvider);
+}
+
+function documentConversions<Asked, Kept, Told>(
+  client: DocumentClient<Asked, Kept, Told>,
+  byProvider: Readonly<Partial<Record<ProviderApi, DocumentProvider<Asked, Kept, Told>>>>,
+): ReadonlyMap<ProviderApi, Conversion> {
+  const entries = Object.entries(byProvider) as [ProviderApi, DocumentProvider<Asked, Kept, Told>][];
+  return new Map(entries.map(([name, provider]) => [name, new DocumentConversion(client, provider, name)]));
 }
 
 /** Returns undefined where the provider API serves the client API itself, or cannot serve it. */

@@ -6,19 +6,21 @@ import type { TextSink } from '../json/text-sink.ts';
 import type { ClientApi, RequestFacts, ResponseAdapter } from '../providers/adapter.ts';
 import { messages } from '../providers/anthropic/messages.ts';
 import { chat } from '../providers/openai/chat.ts';
+import { embeddings } from '../providers/openai/embeddings.ts';
+import { rerank } from '../providers/openai/rerank.ts';
 import { responses } from '../providers/openai/responses.ts';
 import { newAwsEventSplitter } from '../sse/aws-event-stream.ts';
 import { newEventSplitter } from '../sse/events.ts';
 import { conversionFor } from './registry.ts';
 
-export const clientApis: Readonly<Record<string, ClientApi>> = { chat, messages, responses };
+export const clientApis: Readonly<Record<string, ClientApi>> = { chat, messages, responses, embeddings, rerank };
 
 export const CREATED_MS = Date.UTC(2026, 0, 1);
 
 const ADDRESS = { path: '/', query: new URLSearchParams() };
 
 export interface ConversionCase {
-  /** `chat`, `messages` or `responses`. */
+  /** A name of `clientApis`. */
   readonly client: string;
   readonly providerApi: ProviderApi;
   readonly dialect?: OpenAiDialect;

@@ -99,6 +99,11 @@ export interface RequestFacts {
   readonly givenTokens: number;
   /** Why the cost has no upper bound; empty if it has one. */
   readonly unbounded: readonly Unbounded[];
+  /**
+   * How often a price for each request is due, as far as the request shows: images that are made,
+   * search units. Absent: once.
+   */
+  readonly priceUnits?: number;
 }
 
 export type Unbounded =
@@ -126,6 +131,8 @@ export interface ResponseOptions {
   readonly templates?: boolean;
   /** The time of the request, for responses that carry one. */
   readonly createdMs?: number;
+  /** An estimate of the input, for converted responses of providers that report no usage. */
+  readonly inputTokens?: () => number;
   /** The id of the request, for responses to which the provider gives no id. */
   readonly requestId?: string | undefined;
 }
@@ -244,6 +251,8 @@ export interface UnaryReader {
   readonly serviceTier: string | undefined;
   /** The response is not one JSON document. */
   readonly broken: boolean;
+  /** How often a price for each request is due, where the provider says so. */
+  readonly priceUnits?: number | undefined;
 }
 
 /** The error format and the rate limit headers of a family of client APIs. */

@@ -4,6 +4,7 @@
  */
 import type { JsonMatch, ScannedBody } from '../json/scanner.ts';
 import type { Splice } from '../json/splice.ts';
+import type { EditRequest } from './adapter.ts';
 
 export class BodyEdits {
   readonly #body: ScannedBody;
@@ -75,6 +76,15 @@ export class BodyEdits {
     added.members.push(`${JSON.stringify(name)}:${JSON.stringify(value)}`);
   }
 }
+
+/** Changes the model alone, for APIs that have nothing else to change. */
+export const editModel: EditRequest = (body, edits) => {
+  const changes = new BodyEdits(body);
+  if (edits.model !== undefined) {
+    changes.set('model', edits.model);
+  }
+  return changes.splices();
+};
 
 /** Returns whether there is only white space between the braces. */
 function isEmptyObject(body: ScannedBody, object: JsonMatch): boolean {

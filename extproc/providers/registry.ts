@@ -13,6 +13,7 @@ import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { openAiDialect } from './openai/errors.ts';
 import { models as openAiModels } from './openai/models.ts';
+import { rerank } from './openai/rerank.ts';
 import { responses } from './openai/responses.ts';
 import { ownEndpoints } from './own-endpoints.ts';
 import { type PathPattern, pathPattern } from './path-pattern.ts';
@@ -24,6 +25,7 @@ export const endpoints: readonly ClientApi[] = [
   completions,
   embeddings,
   responses,
+  rerank,
   messages,
   countTokens,
   ...generateEndpoints,

@@ -2,7 +2,8 @@
  * The parts of a response's adapter, created when they are first used: each has tables of its own,
  * and only some are ever needed.
  */
-import type { EventReader, ResponseAdapter, StreamWriter, UnaryReader } from './adapter.ts';
+import { AbsentStream } from './absent-stream.ts';
+import type { Dialect, EventReader, ResponseAdapter, StreamWriter, UnaryReader } from './adapter.ts';
 
 interface AdapterParts {
   readonly unary: () => UnaryReader;
@@ -12,6 +13,12 @@ interface AdapterParts {
 
 export function responseAdapter(parts: AdapterParts): ResponseAdapter {
   return new LazyResponseAdapter(parts);
+}
+
+/** Returns the adapter of an API that has no streams. */
+export function absentStreamAdapter(dialect: Dialect, unary: () => UnaryReader): ResponseAdapter {
+  const stream = () => new AbsentStream(dialect);
+  return new LazyResponseAdapter({ unary, reader: stream, writer: stream });
 }
 
 /**

@@ -16,6 +16,8 @@ export interface UnaryForm {
   readonly serviceTier?: string | ((document: MatchesByPath) => string | undefined);
   /** `numbers` reads the number at a path of the shape; `document` has all matches. */
   readonly usage: (numbers: UsageNumbers, document: MatchesByPath) => Usage | undefined;
+  /** See `UnaryReader.priceUnits`. */
+  readonly priceUnits?: (numbers: UsageNumbers) => number | undefined;
 }
 
 export function unaryReader(form: UnaryForm): UnaryReader {
@@ -54,6 +56,10 @@ class ScannedUnaryReader implements UnaryReader {
     }
     this.#usageIsRead = true;
     return this.#usage;
+  }
+
+  get priceUnits(): number | undefined {
+    return this.#form.priceUnits?.(this.#numbers);
   }
 
   get responseModel(): string | undefined {

@@ -4,7 +4,16 @@ import fc from 'fast-check';
 import type { ModelPrices, TokenPrices } from '../../contract/tokens.ts';
 import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { Usage } from '../usage.ts';
-import { costNanos, covers, dearestRates, finalPrices, isFree, possiblePrices, pricesAt } from './money.ts';
+import {
+  costNanos,
+  covers,
+  dearestRates,
+  finalPrices,
+  isFree,
+  possiblePrices,
+  pricesAt,
+  pricesOfUnits,
+} from './money.ts';
 import {
   bucket,
   costQuota,
@@ -261,6 +270,14 @@ test('spent and held money never pass the limit, whatever models share the budge
     }),
     fuzzRuns(300),
   );
+});
+
+test('a price for each request is due for each unit of a request', () => {
+  const of: ModelPrices = { currency: 'USD', perMillionTokens: { input: 0, output: 0 }, perRequest: 7 };
+  const costOf = (units: number | undefined) => costNanos(zero, pricesOfUnits(of, units));
+  assert.deepEqual([undefined, 0, 1, 3].map(costOf), [7, 0, 7, 21]);
+  assert.equal(dearestRates(pricesOfUnits(of, 3), 1).fixed, 21);
+  assert.ok(Number.isSafeInteger(costOf(2 ** 40)), 'whatever a provider reports');
 });
 
 const zero: Usage = {

@@ -52,6 +52,17 @@ export function finalPrices(prices: ModelPrices, told: string | undefined, asked
   return { ...plain, ...ofTier };
 }
 
+/** No provider bills more images or search units for one request. */
+const MAX_PRICE_UNITS = 10_000;
+
+/** Returns prices whose price for each request is due for this many units. */
+export function pricesOfUnits(prices: ModelPrices, units = 1): ModelPrices {
+  const { perRequest = 0 } = prices;
+  return units === 1 || perRequest === 0
+    ? prices
+    : { ...prices, perRequest: Math.min(perRequest * Math.min(units, MAX_PRICE_UNITS), MAX_NANOS) };
+}
+
 /** Whether the prices cover a request. Without a price of its input or output it has no cost. */
 export function covers(prices: ModelPrices, hasOutput: boolean): boolean {
   return allTokenPrices(prices).every(

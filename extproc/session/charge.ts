@@ -6,7 +6,7 @@ import type { RequestFacts } from '../providers/adapter.ts';
 import type { BucketRef, OverdraftCause } from '../quota/store.ts';
 import { drawsInput, drawsOutput } from '../quota/units.ts';
 import type { UsageSource } from '../record.ts';
-import type { Usage } from '../usage.ts';
+import { textUsage, type Usage } from '../usage.ts';
 import { inputTokens } from './admission/quota-plan.ts';
 
 export interface Evidence {
@@ -18,6 +18,8 @@ export interface Evidence {
   readonly usageFinal: boolean;
   /** The service tier that the answer names. */
   readonly serviceTier: string | undefined;
+  /** How often a price for each request is due, where the provider says so. */
+  readonly priceUnits?: number | undefined;
   /** Called only where the usage lacks the number. */
   readonly countInput: () => number;
   readonly countOutput: () => number;
@@ -34,14 +36,15 @@ export interface Cost {
   readonly usage: Usage;
   readonly source: UsageSource;
   readonly serviceTier: string | undefined;
+  readonly priceUnits: number | undefined;
   readonly undeliveredTokens: number;
   readonly cause: OverdraftCause;
 }
 
 export function cost(evidence: Evidence): Cost {
   const { usage, source } = measured(evidence);
-  const { undeliveredTokens, serviceTier } = evidence;
-  return { usage, source, serviceTier, undeliveredTokens, cause: cause(evidence, usage) };
+  const { undeliveredTokens, serviceTier, priceUnits } = evidence;
+  return { usage, source, serviceTier, priceUnits, undeliveredTokens, cause: cause(evidence, usage) };
 }
 
 /**
@@ -51,7 +54,7 @@ export function cost(evidence: Evidence): Cost {
 function measured(evidence: Evidence): { usage: Usage; source: UsageSource } {
   const { facts, usage, usageFinal, countInput, countOutput, cut } = evidence;
   if (usage === undefined || (usage.input === 0 && usage.output === 0)) {
-    return { usage: estimated(countInput(), countOutput()), source: 'estimated' };
+    return { usage: textUsage(countInput(), countOutput()), source: 'estimated' };
   }
   const outputBound = evidence.choiceTokens * facts.choices;
   const inputIsTold = usage.input > 0 && usage.input <= believed(facts, inputTokens(facts, facts.textBytes));
@@ -64,7 +67,7 @@ function measured(evidence: Evidence): { usage: Usage; source: UsageSource } {
   if (inputIsTold && output === usage.output) {
     return { usage, source: usageFinal && !cut ? 'provider' : 'mixed' };
   }
-  const parts = inputIsTold && outputIsTold ? usage : estimated(0, 0);
+  const parts = inputIsTold && outputIsTold ? usage : textUsage(0, 0);
   return { usage: { ...parts, input, output }, source: 'mixed' };
 }
 
@@ -82,21 +85,6 @@ const BELIEVED_TIMES = 8;
 
 function believed(facts: RequestFacts, bound: number): number {
   return Math.max(facts.unbounded.length > 0 ? BELIEVED_UNBOUNDED_TOKENS : BELIEVED_TOKENS, BELIEVED_TIMES * bound);
-}
-
-export function estimated(input: number, output: number): Usage {
-  return {
-    input,
-    output,
-    cachedInput: 0,
-    cacheWriteInput: 0,
-    cacheWrite1hInput: 0,
-    reasoningOutput: 0,
-    audioInput: 0,
-    audioOutput: 0,
-    imageInput: 0,
-    imageOutput: 0,
-  };
 }
 
 /** Returns the larger part of the cost that was not held. */

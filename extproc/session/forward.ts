@@ -97,10 +97,13 @@ function sendRequest(
 
 function adapterOf(
   { found }: Request,
-  { choice, converted }: PreparedRequest,
+  { choice, converted, input }: PreparedRequest,
   options: ResponseOptions,
 ): ResponseAdapter {
-  return converted?.response(choice.facts, options) ?? found!.endpoint.response!(choice.facts, options);
+  return (
+    converted?.response(choice.facts, { ...options, inputTokens: () => input.likely() }) ??
+    found!.endpoint.response!(choice.facts, options)
+  );
 }
 
 /**

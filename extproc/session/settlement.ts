@@ -2,14 +2,15 @@
 import type { ModelPrices } from '../../contract/tokens.ts';
 import { envoyFailure, type Failure } from '../errors.ts';
 import { type Interruption, interruptedBy } from '../interruption.ts';
-import { costNanos, covers, finalPrices } from '../quota/money.ts';
+import { costNanos, covers, finalPrices, pricesOfUnits } from '../quota/money.ts';
 import type { Hold } from '../quota/store.ts';
 import { unitOf } from '../quota/units.ts';
 import type { AccessRecord, ConversionRecord, QuotaDecision, RequestCost, RequestRecord } from '../record.ts';
+import { textUsage } from '../usage.ts';
 import type { Admission } from './admission/admission.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
 import { estimateKey, type RoutingDecision } from './admission/select-backend.ts';
-import { type Cost, cost, estimated } from './charge.ts';
+import { type Cost, cost } from './charge.ts';
 import type { OutputEstimates } from './output-estimates.ts';
 import type { Settle } from './protocol.ts';
 import type { PreparedRequest } from './request.ts';
@@ -79,6 +80,7 @@ export function requestCost(input: SettlementInput): Cost | undefined {
     usage: evidence.usage,
     usageFinal: evidence.usageFinal,
     serviceTier: evidence.serviceTier,
+    priceUnits: evidence.priceUnits,
     countInput: () => prepared.input.likely(),
     countOutput: () => Math.max(Math.ceil(evidence.countOutput() * candidates), unseenTokens(work)) + undelivered,
     buckets: admission.buckets,
@@ -95,8 +97,15 @@ export function costOfHold(forwarded: Forwarded | undefined): Cost | undefined {
   if (held === undefined) {
     return undefined;
   }
-  const usage = estimated(held.inputTokens, lease?.tokens ?? held.outputTokens);
-  return { usage, source: 'estimated', serviceTier: undefined, undeliveredTokens: 0, cause: 'in_flight' };
+  const usage = textUsage(held.inputTokens, lease?.tokens ?? held.outputTokens);
+  return {
+    usage,
+    source: 'estimated',
+    serviceTier: undefined,
+    priceUnits: undefined,
+    undeliveredTokens: 0,
+    cause: 'in_flight',
+  };
 }
 
 /**
@@ -236,8 +245,8 @@ function pricedCost(choice: RoutingDecision | undefined, cost: Cost): RequestCos
     : undefined;
 }
 
-function settledPrices({ prices, facts }: RoutingDecision, { serviceTier }: Cost): ModelPrices | undefined {
-  return prices && finalPrices(prices, serviceTier, facts.serviceTier);
+function settledPrices({ prices, facts }: RoutingDecision, { serviceTier, priceUnits }: Cost): ModelPrices | undefined {
+  return prices && pricesOfUnits(finalPrices(prices, serviceTier, facts.serviceTier), priceUnits ?? facts.priceUnits);
 }
 
 /** `ended` is the failure that we replied with. */

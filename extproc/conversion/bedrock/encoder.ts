@@ -6,6 +6,7 @@ import { type ThinkingPlan, thinkingPlan } from '../anthropic/thinking.ts';
 import type { Conversation, ConversationTool, JsonRecord } from '../conversation.ts';
 import type { ConversionTarget, EncodedRequest } from '../conversion.ts';
 import type { Losses } from '../losses.ts';
+import { pathSegment } from '../path-segment.ts';
 import { CachePoints } from './cache-points.ts';
 import { converseMessages } from './messages.ts';
 import { familyOf, type ModelFamily, takesSerialTools } from './models.ts';
@@ -58,11 +59,6 @@ export function encodeConverse(conversation: Conversation, target: ConversionTar
       };
     },
   };
-}
-
-/** Encodes a model's id. Dots alone would be a step in the path. */
-function pathSegment(model: string): string {
-  return /^\.*$/.test(model) ? 'unknown' : encodeURIComponent(model.toWellFormed());
 }
 
 function thinkingOf(conversation: Conversation, model: string, family: ModelFamily, losses: Losses): ThinkingPlan {

@@ -3,9 +3,8 @@
 import type { Failure } from '../../errors.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { Shape } from '../../json/shape.ts';
-import type { Splice } from '../../json/splice.ts';
-import type { ClientApi, RequestEdits, RequestFacts } from '../adapter.ts';
-import { BodyEdits } from '../edits.ts';
+import type { ClientApi, RequestFacts } from '../adapter.ts';
+import { editModel } from '../edits.ts';
 import { BodyFields } from '../request.ts';
 import { responseAdapter } from '../response-adapter.ts';
 import { below, unaryReader } from '../unary.ts';
@@ -49,14 +48,6 @@ function readRequest(body: ScannedBody): RequestFacts | Failure {
   };
 }
 
-function edit(body: ScannedBody, edits: RequestEdits): readonly Splice[] {
-  const changes = new BodyEdits(body);
-  if (edits.model !== undefined) {
-    changes.set('model', edits.model);
-  }
-  return changes.splices();
-}
-
 export const embeddings: ClientApi = {
   method: 'POST',
   path: '/v1/embeddings',
@@ -67,7 +58,7 @@ export const embeddings: ClientApi = {
   kind: 'metered',
   shape,
   readRequest,
-  edit,
+  edit: editModel,
   response: (request, options) =>
     responseAdapter({
       unary: () =>

@@ -1,7 +1,7 @@
 /**
  * Reserves what the request may cost; the quota store may let it wait, or count its prompt first.
  */
-import { possiblePrices } from '../../quota/money.ts';
+import { possiblePrices, pricesOfUnits } from '../../quota/money.ts';
 import type { Demand } from '../../quota/store.ts';
 import { drawOn, drawsInput } from '../../quota/units.ts';
 import type { UsageSubject } from '../../quota/usage-record.ts';
@@ -57,7 +57,7 @@ function quotaDemand(admission: Admission, atMs: number): Demand {
   const { buckets, prepared, context } = admission;
   const { input, plan } = prepared ?? {};
   const { prices, facts } = prepared?.choice ?? {};
-  const possible = prices && possiblePrices(prices, facts?.serviceTier);
+  const possible = prices && pricesOfUnits(possiblePrices(prices, facts?.serviceTier), facts?.priceUnits);
   return {
     id: context.newId(),
     atMs,

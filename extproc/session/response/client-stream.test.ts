@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { failure } from '../../errors.ts';
 import { chat } from '../../providers/openai/chat.ts';
 import { NO_TEXT, newAdapter } from '../../providers/testing/recordings.ts';
-import { estimated } from '../charge.ts';
+import { textUsage } from '../../usage.ts';
 import { ClientStream } from './client-stream.ts';
 
 const DELTA = Buffer.from('data: {"id":"c","choices":[{"index":0,"delta":{"content":"abc"}}]}\n\n');
@@ -49,7 +49,7 @@ describe('the stream of a client', () => {
   });
 
   for (const ending of ['truncate', 'fail'] as const) {
-    const end = (stream: ClientStream) => (ending === 'fail' ? stream.fail(FAILURE) : stream.truncate(estimated(1, 2)));
+    const end = (stream: ClientStream) => (ending === 'fail' ? stream.fail(FAILURE) : stream.truncate(textUsage(1, 2)));
 
     it(`ends a long event whose last part was not sent, before it ends itself (${ending})`, () => {
       const { stream, sendPart, taken } = newStream();

@@ -7,6 +7,8 @@ export interface ResponseEvidence {
   readonly usageFinal: boolean;
   readonly responseModel: string | undefined;
   readonly serviceTier: string | undefined;
+  /** See `UnaryReader.priceUnits`. */
+  readonly priceUnits?: number | undefined;
   /** The response came to the end that its API defines. */
   readonly finished: boolean;
   /** Truncated at the end of a budget. */

@@ -14,12 +14,12 @@ import {
   type RecordedStream,
   recordedStreams,
 } from '../../providers/testing/recordings.ts';
-import { estimated } from '../charge.ts';
+import { textUsage } from '../../usage.ts';
 import { ClientStream, type EventSink } from './client-stream.ts';
 import { HoldBack } from './hold-back.ts';
 import { NO_VERDICT, WORD_REFUSED, WordStage, type WordStageOptions } from './testing.ts';
 
-const USAGE = estimated(10, 20);
+const USAGE = textUsage(10, 20);
 const BROKEN = failure('backend_unavailable', 'It broke off.');
 const STREAMS = recordedStreams().filter(({ stream }) => stream.length < 50_000);
 const delta = (content: string) =>

@@ -5,8 +5,7 @@
  * lease does not apply.
  */
 import { type Failure, failure } from '../../errors.ts';
-import type { Usage } from '../../usage.ts';
-import { estimated } from '../charge.ts';
+import { textUsage, type Usage } from '../../usage.ts';
 import type { Action } from '../protocol.ts';
 import { ClientStream, type EventSink } from './client-stream.ts';
 import { BYTES_PER_TOKEN, type ResponseEvidence } from './evidence.ts';
@@ -197,7 +196,7 @@ export class StreamedResponse extends MeteredResponse {
     const reported = this.context.adapter.reader.usage;
     return reported !== undefined && reported.input > 0
       ? { ...reported, output: Math.max(reported.output, output) }
-      : estimated(this.context.inputTokens(), output);
+      : textUsage(this.context.inputTokens(), output);
   }
 
   #release(endOfStream: boolean, out: Action[]): void {

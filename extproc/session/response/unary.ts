@@ -80,6 +80,7 @@ export class UnaryResponse extends MeteredResponse {
       usageFinal: reader.usage !== undefined,
       responseModel: reader.responseModel,
       serviceTier: reader.serviceTier,
+      priceUnits: reader.priceUnits,
       finished: this.ended,
       truncated: false,
       unreadable,
