@@ -14,10 +14,12 @@ import {
   LOSS_MS,
   type SharedWindow,
 } from '../allowances.ts';
+import { ClusterShards } from './cluster-shards.ts';
 import { EXCHANGE_SCRIPT, exchangeArguments, readAnswer } from './exchange-script.ts';
 import { openRedis, type RedisClient } from './redis-client.ts';
 import { checkInfo, faultOf, type StoreCheck, type StoreFault } from './redis-fault.ts';
-import { StoreHealth, type StoreHealthState } from './store-health.ts';
+import { ShardHealth } from './shard-health.ts';
+import type { StoreHealthState } from './store-health.ts';
 
 /** Exchanges without an answer; further ones fail at once and are repeated by the caller. */
 const MAX_IN_FLIGHT = 4_096;
@@ -54,7 +56,9 @@ interface PendingExchange {
 export class RedisAllowances implements AllowanceStore {
   readonly #options: RedisAllowancesOptions;
   readonly #client: RedisClient;
-  readonly #health: StoreHealth;
+  readonly #health: ShardHealth;
+  /** Undefined: a store of one shard. */
+  readonly #shards: ClusterShards | undefined;
   readonly #script: string;
   readonly #sha: string;
   /** By allowance, in the order in which they were sent. */
@@ -82,11 +86,12 @@ export class RedisAllowances implements AllowanceStore {
       this.#known();
       options.onState(state);
     };
-    this.#health = new StoreHealth({ schedule: options.schedule, changed });
+    this.#health = new ShardHealth({ schedule: options.schedule, changed });
     this.#probeId = `probe-${options.random()}`;
     this.#succeededMs = options.steadyMs();
     this.#probedMs = this.#succeededMs;
     this.#client = openRedis(options.config, options.random);
+    this.#shards = this.#client instanceof Cluster ? new ClusterShards(this.#client) : undefined;
     this.#client.on('ready', () => this.#check());
     this.#client.on('+node', () => this.#check());
     this.#client.on('error', (error) => this.#failed(faultOf(error)));
@@ -190,7 +195,7 @@ export class RedisAllowances implements AllowanceStore {
       return;
     }
     if (!String((error as Error).message).startsWith('NOSCRIPT')) {
-      this.#failed(faultOf(error));
+      this.#failed(faultOf(error), this.#shardOf(exchange));
       this.#end(exchange, undefined);
       return;
     }
@@ -199,7 +204,7 @@ export class RedisAllowances implements AllowanceStore {
     this.#client.eval(this.#script, keys.length, ...keys, ...exchangeArguments(exchange.request)).then(
       (again) => this.#end(exchange, readAnswer(exchange.request, again)),
       (fault: unknown) => {
-        this.#failed(faultOf(fault));
+        this.#failed(faultOf(fault), this.#shardOf(exchange));
         this.#end(exchange, undefined);
       },
     );
@@ -214,7 +219,7 @@ export class RedisAllowances implements AllowanceStore {
       return;
     }
     if (answer !== undefined) {
-      this.#succeeded();
+      this.#succeeded(exchange);
     }
     this.#options.onExchange?.(answer === undefined ? 'failed' : 'answered', this.#options.steadyMs() - sentMs);
     done(answer);
@@ -223,11 +228,14 @@ export class RedisAllowances implements AllowanceStore {
   readonly #watch = (): void => {
     this.#cancelWatch = this.#options.schedule(WATCH_MS, this.#watch);
     const nowMs = this.#options.steadyMs();
-    const [oldest] = this.#pending.values();
-    if (oldest !== undefined && nowMs - oldest.sentMs >= LOSS_MS) {
-      this.#failed(tooSlow);
+    for (const exchange of this.#pending.values()) {
+      if (nowMs - exchange.sentMs < LOSS_MS) {
+        break;
+      }
+      this.#failed(tooSlow, this.#shardOf(exchange));
     }
-    const quietMs = nowMs - Math.max(this.#succeededMs, this.#probedMs);
+    // What one shard answers says nothing about the others.
+    const quietMs = nowMs - (this.#shards === undefined ? Math.max(this.#succeededMs, this.#probedMs) : this.#probedMs);
     if (quietMs >= (this.state.fault === undefined ? PROBE_MS : PROBE_LOST_MS)) {
       this.#probe(nowMs);
     }
@@ -236,12 +244,31 @@ export class RedisAllowances implements AllowanceStore {
   /** Exchanges something of its own, which takes the same permissions and memory. */
   #probe(nowMs: number): void {
     this.#probedMs = nowMs;
-    if (!this.#isTooOld) {
-      const done = (answer: AllowanceAnswer | undefined) => {
-        this.#refused = answer === undefined ? this.#refused : undefined;
-      };
-      this.#run({ request: probeRequest(this.#probeId, ++this.#probes), done, sentMs: nowMs });
+    if (this.#isTooOld) {
+      return;
     }
+    const done = (answer: AllowanceAnswer | undefined) => {
+      this.#refused = answer === undefined ? this.#refused : undefined;
+    };
+    for (const bucket of this.#probedBuckets()) {
+      const exchange = { request: probeRequest(bucket, ++this.#probes), done, sentMs: nowMs };
+      this.#pending.set(exchange.request.allowance, exchange);
+      this.#run(exchange);
+    }
+  }
+
+  /** Returns a bucket in each shard. */
+  #probedBuckets(): readonly string[] {
+    const shards = this.#shards?.all();
+    if (this.#shards === undefined || shards === undefined || shards.size === 0) {
+      return [this.#probeId];
+    }
+    this.#health.keepOnly(shards);
+    return this.#shards.namesFor(shards, this.#probeId, (bucket) => this.#tagOf(bucket));
+  }
+
+  #shardOf({ request }: PendingExchange): string | undefined {
+    return this.#shards?.of(this.#tagOf(request.window.bucket));
   }
 
   async #check(): Promise<void> {
@@ -258,21 +285,21 @@ export class RedisAllowances implements AllowanceStore {
       } catch {
         // An ACL without INFO; the probe tells what matters.
       }
-      this.#probe(this.#options.steadyMs());
     }
+    this.#probe(this.#options.steadyMs());
   }
 
-  #succeeded(): void {
+  #succeeded(exchange: PendingExchange): void {
     this.#succeededMs = this.#options.steadyMs();
-    this.#health.succeeded();
+    this.#health.succeeded(this.#health.isAnyFailing ? this.#shardOf(exchange) : undefined);
   }
 
-  #failed(fault: StoreFault | undefined): void {
+  #failed(fault: StoreFault | undefined, shard?: string): void {
     if (fault?.kind === 'permission') {
       this.#refused = fault;
     }
     if (!this.#isClosed) {
-      this.#health.failed(fault);
+      this.#health.failed(fault, shard);
     }
   }
 
@@ -290,7 +317,11 @@ export class RedisAllowances implements AllowanceStore {
   }
 
   #recordOf(bucket: string, key: string): string {
-    return `${this.#options.config.keyPrefix}:{${digest(bucket)}}:${digest(key)}`;
+    return `${this.#tagOf(bucket)}:${digest(key)}`;
+  }
+
+  #tagOf(bucket: string): string {
+    return `${this.#options.config.keyPrefix}:{${digest(bucket)}}`;
   }
 }
 

@@ -20,14 +20,20 @@ export interface StoreHealthOptions {
   readonly changed: (state: StoreHealthState) => void;
 }
 
+/** The state before anything is known. */
+export const unanswered: StoreHealthState = {
+  fault: { kind: 'unreachable', message: 'the store has not answered yet' },
+};
+
 export class StoreHealth {
   readonly #options: StoreHealthOptions;
-  #state: StoreHealthState = { fault: { kind: 'unreachable', message: 'the store has not answered yet' } };
+  #state: StoreHealthState;
   #fault: StoreFault | undefined;
   #cancel: Cancel | undefined;
 
-  constructor(options: StoreHealthOptions) {
+  constructor(options: StoreHealthOptions, state = unanswered) {
     this.#options = options;
+    this.#state = state;
   }
 
   get state(): StoreHealthState {

@@ -47,8 +47,10 @@ test('Sentinels lead to the new primary after a failover', options, async () => 
 
 const SLOTS = 16_384;
 
-async function newCluster(): Promise<{ readonly nodes: readonly RedisServer[]; readonly clients: readonly Redis[] }> {
-  const cluster = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000'];
+async function newCluster(
+  ...more: string[]
+): Promise<{ readonly nodes: readonly RedisServer[]; readonly clients: readonly Redis[] }> {
+  const cluster = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', ...more];
   const nodes = await Promise.all(
     [0, 1, 2].map(async () => redis({ arguments: [...cluster, '--cluster-port', `${await freePort()}`] })),
   );
@@ -81,6 +83,34 @@ test('windows are spread over the nodes of a cluster, and a slot that moves is f
   for (const asked of requests) {
     const next = { ...asked, number: 2, spent: 10 };
     assert.equal((await ask(opened, next))?.spent, 10);
+  }
+});
+
+test('a shard of a cluster that is away is named while the others answer', options, async () => {
+  const { nodes } = await newCluster('--cluster-require-full-coverage', 'no');
+  const away = nodes[2]!;
+  const opened = open({ ...at(nodes[0]!.port), mode: 'Cluster' });
+  assert.deepEqual(await opened.store.connect(5_000), {});
+  const requests = Array.from({ length: 30 }, () => request());
+  await Promise.all(requests.map((asked) => ask(opened, asked)));
+  away.process.kill('SIGSTOP');
+  closing.push(() => away.process.kill('SIGCONT'));
+  let answers = 0;
+  for (const asked of requests) {
+    opened.store.exchange({ ...asked, number: 2, spent: 10 }, (answer) => {
+      answers += answer === undefined ? 0 : 1;
+    });
+  }
+  const { fault } = await opened.until('any');
+  assert.ok(answers > 5, `${answers} answers`);
+  const named = new RegExp(`^shard 127\\.0\\.0\\.1:${away.port}: the (store|connection to the store) `);
+  assert.match(fault!.message, named);
+  await askUntilAnswered(opened);
+  assert.match(opened.store.state.fault!.message, named, 'answers of other shards change nothing');
+  away.process.kill('SIGCONT');
+  await opened.until(undefined);
+  for (const asked of requests) {
+    assert.notEqual(await ask(opened, { ...asked, number: 3, spent: 20 }), undefined);
   }
 });
 
