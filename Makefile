@@ -77,7 +77,7 @@ test-unit: setup ## Run the unit tests beside the code
 
 .PHONY: e2e-data-plane
 e2e-data-plane: setup .tools/.python ## Run official clients through a real Envoy
-	node --test --test-concurrency=1 --test-timeout=240000 'e2e/data-plane/*.test.ts'
+	node --test --test-concurrency=$(shell nproc) --test-timeout=240000 'e2e/data-plane/*.test.ts'
 
 .PHONY: e2e-cluster
 e2e-cluster: setup ## Run the cluster tests (E2E_KUBECONFIG=FILE selects the cluster)

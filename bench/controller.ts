@@ -9,7 +9,8 @@ import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePorts, type Running, residentBytes, start, until } from './processes.ts';
+import { freePorts } from '../fixtures/free-ports.ts';
+import { type Running, residentBytes, start, until } from './processes.ts';
 import { samplesOf } from './prometheus.ts';
 import { percentile } from './statistics.ts';
 

@@ -4,7 +4,8 @@
  */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { answers, commandLine, descendants, freePorts, type Running, start, until } from './processes.ts';
+import { freePorts } from '../fixtures/free-ports.ts';
+import { answers, commandLine, descendants, type Running, start, until } from './processes.ts';
 
 const repository = path.resolve(import.meta.dirname, '..');
 

@@ -6,10 +6,11 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { freePorts } from '../fixtures/free-ports.ts';
 import { startEnvoyAlone } from './envoy-alone.ts';
 import { type MeasuredGateway, startGateway } from './gateway.ts';
 import { buildLoad, type LoadOptions, type LoadProvider, type LoadReport, runLoad, startProvider } from './load.ts';
-import { envoyWorkers, freePorts, type Running } from './processes.ts';
+import { envoyWorkers, type Running } from './processes.ts';
 import { resources } from './resources.ts';
 import type { Machine } from './results.ts';
 

@@ -2,9 +2,10 @@
  * Compares the estimate with the provider's own number: replays each recording without its usage.
  */
 import http from 'node:http';
+import { freePorts } from '../../fixtures/free-ports.ts';
 import { noRecordings } from '../../fixtures/recordings.ts';
 import type { AccessLine, MeasuredGateway } from '../gateway.ts';
-import { freePorts, until } from '../processes.ts';
+import { until } from '../processes.ts';
 import { type ReplayRecording, recordings } from '../recordings.ts';
 import { replayResources } from '../resources.ts';
 import type { CountRow } from '../results.ts';

@@ -7,9 +7,10 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { freePorts } from '../../fixtures/free-ports.ts';
 import { startRedis } from '../../fixtures/redis-server.ts';
 import { address, type EnvoyAdditions, startEnvoyAlone, TYPES } from '../envoy-alone.ts';
-import { answers, freePorts, type Running, start, until } from '../processes.ts';
+import { answers, type Running, start, until } from '../processes.ts';
 import { redisCommand } from '../shared-store/redis.ts';
 import type { Side, SideOptions } from './sides.ts';
 

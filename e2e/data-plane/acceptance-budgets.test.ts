@@ -11,7 +11,7 @@ import { type Answered, type CallOptions, call, open } from './support/client.ts
 import { say } from './support/clients.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { type OidcProvider, startOidcProvider } from './support/oidc-provider.ts';
-import { isTaken } from './support/ports.ts';
+import { claimPorts } from './support/ports.ts';
 import { type Provider, startProvider } from './support/provider.ts';
 import { waitFor } from './support/wait.ts';
 import { startWebhookReceiver, type WebhookReceiver } from './support/webhook-receiver.ts';
@@ -27,9 +27,7 @@ let issuer: OidcProvider;
 let gateway: Gateway;
 let receiver: WebhookReceiver;
 before(async () => {
-  for (const port of [GATEWAY_PORT, PROVIDER_PORT, ISSUER_PORT, WEBHOOK_PORT]) {
-    assert.ok(!(await isTaken(port)), `port ${port} is taken: the acceptance files need it; end what listens there`);
-  }
+  await claimPorts(GATEWAY_PORT, PROVIDER_PORT, ISSUER_PORT, WEBHOOK_PORT);
   provider = await startProvider({}, PROVIDER_PORT);
   issuer = await startOidcProvider({ port: ISSUER_PORT });
   receiver = await startWebhookReceiver(WEBHOOK_PORT);

@@ -10,7 +10,7 @@ import OpenAI from 'openai';
 import { call } from './support/client.ts';
 import { errorOf, mock, openaiClient, say } from './support/clients.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
-import { isTaken } from './support/ports.ts';
+import { claimPorts } from './support/ports.ts';
 import { type Provider, startProvider } from './support/provider.ts';
 import { wordsOf } from './support/words.ts';
 
@@ -22,12 +22,7 @@ const KEY = 'sk-from-the-environment';
 let provider: Provider;
 let gateway: Gateway;
 before(async () => {
-  for (const port of [GATEWAY_PORT, PROVIDER_PORT]) {
-    assert.ok(
-      !(await isTaken(port)),
-      `port ${port} is taken: the acceptance file needs it; end what listens there and run again`,
-    );
-  }
+  await claimPorts(GATEWAY_PORT, PROVIDER_PORT);
   provider = await startProvider({}, PROVIDER_PORT);
   gateway = await startGateway([], {
     yaml: readFileSync(file, 'utf8'),

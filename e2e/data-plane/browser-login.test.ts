@@ -1,9 +1,9 @@
 /** Login of browsers by Envoy's oauth2 filter, against a certified OpenID Provider. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { freePorts } from '../../fixtures/free-ports.ts';
 import { type OidcProvider, startOidcProvider } from './support/oidc-provider.ts';
 import { Browser } from './support/oidc-user.ts';
-import { freePorts } from './support/ports.ts';
 import type { Document } from './support/resources.ts';
 import { startWorld, type World } from './support/world.ts';
 

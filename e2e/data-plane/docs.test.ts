@@ -8,11 +8,11 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { freePorts } from '../../fixtures/free-ports.ts';
 import { call } from './support/client.ts';
 import { say } from './support/clients.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { blocksOf, missingLine, repository, runScript, shellExamples } from './support/pages.ts';
-import { freePorts } from './support/ports.ts';
 import { type Provider, startProvider } from './support/provider.ts';
 import { waitFor } from './support/wait.ts';
 

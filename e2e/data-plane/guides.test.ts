@@ -5,11 +5,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { freePorts } from '../../fixtures/free-ports.ts';
 import { call } from './support/client.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { type OidcProvider, startOidcProvider } from './support/oidc-provider.ts';
 import { blocksOf, missingLine, type PageBlock } from './support/pages.ts';
-import { freePorts } from './support/ports.ts';
 import { type Provider, startProvider } from './support/provider.ts';
 import { loginAs, personalEnvironment } from './support/sign-in.ts';
 

@@ -15,7 +15,7 @@ const MEMORY_BYTES = 400 * 1024 * 1024;
 const HELD_MS = 10;
 
 const number = (name: string, otherwise: number) => Number(process.env[name] ?? otherwise);
-const seconds = number('HOSTILE_SECONDS', 15);
+const seconds = number('HOSTILE_SECONDS', 8);
 const hostile = number('HOSTILE_CLIENTS', 300);
 const behaved = number('HOSTILE_BEHAVED', 50);
 const seed = number('HOSTILE_SEED', 20_261_127);

@@ -13,6 +13,7 @@ import { say } from './support/clients.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { type OidcProvider, startOidcProvider } from './support/oidc-provider.ts';
 import { newIssuerKeys, type TokenOptions } from './support/oidc-tokens.ts';
+import { claimPorts } from './support/ports.ts';
 import { type Provider, startProvider } from './support/provider.ts';
 import { waitFor } from './support/wait.ts';
 
@@ -40,6 +41,7 @@ describe('access.yaml', () => {
   const keyRequests = () => issuer.requests.filter((each) => each.includes('jwks')).length;
 
   before(async () => {
+    await claimPorts(GATEWAY_PORT, PROVIDER_PORT, ISSUER_PORT);
     provider = await startProvider({}, PROVIDER_PORT);
     gateway = await start();
   });

@@ -5,10 +5,10 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { freePorts } from '../../fixtures/free-ports.ts';
 import { type CallOptions, call, open } from './support/client.ts';
 import { say } from './support/clients.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
-import { freePorts } from './support/ports.ts';
 import { type Provider, startProvider } from './support/provider.ts';
 import { backend, route } from './support/resources.ts';
 import { waitFor } from './support/wait.ts';

@@ -1,7 +1,8 @@
 /** Two gateways that share their budgets in one Redis, and what happens while it is lost. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { freePort, type RedisServer, skipWithoutRedis, startRedis } from '../../fixtures/redis-server.ts';
+import { freePort } from '../../fixtures/free-ports.ts';
+import { type RedisServer, skipWithoutRedis, startRedis } from '../../fixtures/redis-server.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { chargedBy, chat, limitedRoute } from './support/limits.ts';
 import { type Provider, startProvider } from './support/provider.ts';

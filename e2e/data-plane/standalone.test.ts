@@ -11,10 +11,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { freePorts } from '../../fixtures/free-ports.ts';
 import { type Answered, call, open } from './support/client.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { deliveredTokens } from './support/limits.ts';
-import { freePorts, isTaken } from './support/ports.ts';
+import { claimPorts, isTaken } from './support/ports.ts';
 import { isAlive, processTree } from './support/processes.ts';
 import { type Document, gateway as gatewayDocuments, route, yamlOf } from './support/resources.ts';
 import { waitFor } from './support/wait.ts';
@@ -299,7 +300,7 @@ describe('the quickstart', () => {
 
 describe('without a file', () => {
   it('runs the quickstart, and the commands that it prints work', async () => {
-    assert.ok(!(await isTaken(8080)), 'port 8080 is taken: the quickstart needs it; end what listens there');
+    const release = await claimPorts(8080);
     const folder = mkdtempSync(path.join(os.tmpdir(), 'tallygate-e2e-'));
     const [metricsPort = 0] = await freePorts(1);
     const child = spawn(process.execPath, [path.join(repository, 'cli/main.ts'), 'run'], {
@@ -331,6 +332,7 @@ describe('without a file', () => {
     } finally {
       child.kill('SIGTERM');
       await ended;
+      release();
       rmSync(folder, { recursive: true, force: true });
     }
   });

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { freePorts } from './support/ports.ts';
+import { freePorts } from '../../fixtures/free-ports.ts';
 import { isAlive, type ProcessInfo, processTree } from './support/processes.ts';
 import { gateway, yamlOf } from './support/resources.ts';
 import { waitFor, within } from './support/wait.ts';

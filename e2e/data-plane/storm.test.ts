@@ -11,7 +11,10 @@ import { waitFor } from './support/wait.ts';
 import { startWorld, type World } from './support/world.ts';
 
 const A_SECOND = 500;
-const SECONDS = 10;
+const SECONDS = 5;
+/** The storm lasts until normal traffic had as many answers, also on a machine that is busy. */
+const NORMAL_REQUESTS = 100;
+const MAX_SECONDS = 60;
 const TICK_MS = 20;
 /** V8 grows its young generation under this load; the test checks that it is bounded. */
 const MEMORY_BYTES = 350 * 1024 * 1024;
@@ -43,20 +46,20 @@ it('500 aborting clients per second do not harm normal traffic', async () => {
     aborted += 1;
   };
   let over = false;
-  const normal = async (worker: number): Promise<Answered[]> => {
-    const answers: Answered[] = [];
+  const answers: Answered[] = [];
+  const normal = async (worker: number): Promise<void> => {
     while (!over) {
       answers.push(
         await chat(world, 'large', { team: 'normal', body: { stream: worker % 2 === 0 }, mock: { tokens: 10 } }),
       );
     }
-    return answers;
   };
   const workers = Array.from({ length: 4 }, (_, worker) => normal(worker));
   const storm: Promise<void>[] = [];
   const begin = performance.now();
-  while (performance.now() - begin < SECONDS * 1_000) {
-    const due = Math.floor(((performance.now() - begin) / 1_000) * A_SECOND);
+  const passed = () => (performance.now() - begin) / 1_000;
+  while (passed() < SECONDS || (answers.length < NORMAL_REQUESTS && passed() < MAX_SECONDS)) {
+    const due = Math.floor(passed() * A_SECOND);
     for (; started < due; started += 1) {
       storm.push(abortOne(started));
     }
@@ -64,10 +67,10 @@ it('500 aborting clients per second do not harm normal traffic', async () => {
   }
   await Promise.all(storm);
   over = true;
-  const answers = (await Promise.all(workers)).flat();
+  await Promise.all(workers);
   const failed = answers.filter((answer) => answer.status !== 200 || !answer.complete);
   assert.ok(aborted >= 0.95 * A_SECOND * SECONDS, `only ${aborted} clients`);
-  assert.ok(answers.length > 100, `only ${answers.length} normal requests`);
+  assert.ok(answers.length >= NORMAL_REQUESTS, `only ${answers.length} normal requests`);
   assert.equal(failed.length, 0, `${failed.length} of ${answers.length}: ${failed[0]?.status} ${failed[0]?.text}`);
   assert.equal(gateway.extprocPid(), extproc, 'it is still the same process');
   await waitFor(

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../../fixtures/free-ports.ts';
 import type { EnvoyOptions } from '../plan.ts';
 import { readWorld } from '../read/read.ts';
 import { translate } from '../translate.ts';
@@ -19,15 +20,6 @@ kind: Gateway
 metadata: {name: ai}
 spec: {gatewayClassName: tallygate, listeners: [{name: http, port: ${port}, protocol: HTTP}]}
 `;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 interface Seen {
   /** Active actions, without their prefix. */

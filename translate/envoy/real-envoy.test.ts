@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request } from 'node:http';
 import { createServer as createTlsServer, request as tlsRequest } from 'node:https';
-import { type AddressInfo, createServer as createSocketServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -11,6 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Exchange, ExchangeHandler } from '../../extproc/exchange.ts';
 import { type Server, startServer } from '../../extproc/server/server.ts';
+import { freePorts } from '../../fixtures/free-ports.ts';
 import { targetIds } from '../link/route-ids.ts';
 import type { EnvoyOptions, Plan } from '../plan.ts';
 import { problemText } from '../problem.ts';
@@ -320,20 +321,6 @@ function send(outgoing: ReturnType<typeof request>, body: string): Promise<Answe
 }
 
 /** Returns ports that are free at the same time, so that they differ. */
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createSocketServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve) =>
-          server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port)),
-        ),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
-
 function resources(plain: number, secure: number, provider: number, secureProvider: number): string {
   const backend = (name: string, schema: string, port: number, tls: string, more: string): string => `---
 apiVersion: tallygate.dev/v1alpha1

@@ -6,9 +6,9 @@
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { ClientMetadata } from 'oidc-provider';
+import { freePorts } from '../../../fixtures/free-ports.ts';
 import { newAuthority } from '../../data-plane/support/certificates.ts';
 import { type OidcProvider, startOidcProvider } from '../../data-plane/support/oidc-provider.ts';
-import { freePorts } from '../../data-plane/support/ports.ts';
 
 /** The host's address in the rig's DNS. Envoy Gateway refuses endpoints with a number as host. */
 export const ISSUER_HOST = 'host.rig.internal';

@@ -2,10 +2,11 @@
  * A gateway that accepts API keys, tokens and client certificates, and a listener with TLS that
  * requires a certificate.
  */
+
+import { freePorts } from '../../../fixtures/free-ports.ts';
 import { type Authority, newAuthority } from './certificates.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 import { type OidcProvider, startOidcProvider } from './oidc-provider.ts';
-import { freePorts } from './ports.ts';
 import { type Provider, startProvider } from './provider.ts';
 import { type Document, quotaPolicy, route } from './resources.ts';
 import { backends, MODEL, rules } from './world.ts';

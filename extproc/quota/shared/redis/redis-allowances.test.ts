@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
-import { freePort, skipWithoutRedis, startRedis } from '../../../../fixtures/redis-server.ts';
+import { freePort } from '../../../../fixtures/free-ports.ts';
+import { skipWithoutRedis, startRedis } from '../../../../fixtures/redis-server.ts';
 import { startSlowProxy } from '../../../../fixtures/slow-proxy.ts';
 import { admin, ask, askUntilAnswered, at, closing, open, redis, request } from './testing.ts';
 

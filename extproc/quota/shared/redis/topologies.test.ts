@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { freePort, type RedisServer, skipWithoutRedis } from '../../../../fixtures/redis-server.ts';
+import { freePort } from '../../../../fixtures/free-ports.ts';
+import { type RedisServer, skipWithoutRedis } from '../../../../fixtures/redis-server.ts';
 import { admin, ask, askUntilAnswered, at, closing, open, redis, request } from './testing.ts';
 
 const options = { skip: skipWithoutRedis };
