@@ -49,6 +49,9 @@ export const OWN_HEADER_PREFIX = 'x-tallygate-';
 /** On a converted response: the fields of the request that the provider did not get. */
 export const DROPPED_HEADER = 'x-tallygate-dropped';
 
+/** On a number of tokens that the gateway has counted, in place of a provider. */
+export const ESTIMATE_HEADER = 'x-tallygate-estimate';
+
 /** The ext_proc attribute with the name of the Envoy route that the request matched first. */
 export const ROUTE_NAME_ATTRIBUTE = 'xds.route_name';
 

@@ -153,6 +153,73 @@ describe('the OpenAI client before an Anthropic backend', () => {
   });
 });
 
+describe('the OpenAI client of responses before an Anthropic backend', () => {
+  const base = { model: CLAUDE, input: 'Hello' };
+  const tools = [{ type: 'function' as const, name: 'weather', parameters: schema, strict: false }];
+
+  it('receives a unary response, counted by the usage of the provider', async () => {
+    const { result, record } = await world.gateway.recordOf(() =>
+      openai.responses.create({ ...base, instructions: 'Be brief.' }, mock({ tokens: 12 })),
+    );
+    assert.deepEqual([result.output_text, result.status], [wordsOf(12), 'completed']);
+    assert.equal(result.usage?.output_tokens, 12);
+    assert.equal(result.usage?.input_tokens, lastSeen().inputTokens);
+    assert.deepEqual([record.outputTokens, record.source], [12, 'provider']);
+    assert.match(record.line, /"convertedTo":"Anthropic"/);
+    assert.equal(JSON.parse(lastSeen().body).system, 'Be brief.');
+  });
+
+  it('parses the arguments of a tool call', async () => {
+    const strict = tools.map((tool) => ({ ...tool, strict: true }));
+    const parsed = await openai.responses.parse({ ...base, tools: strict }, mock({ tool: true, tokens: 5 }));
+    const call = parsed.output.find((item) => item.type === 'function_call');
+    assert.deepEqual(call?.parsed_arguments, { location: wordsOf(5) });
+  });
+
+  it('receives a stream with its usage, and a tool call whose result it sends back', async () => {
+    const text = await openai.responses.stream(base, mock({ tokens: 30, paceMs: 1 })).finalResponse();
+    assert.equal(text.output_text, wordsOf(30));
+    assert.equal(text.usage?.output_tokens, 30);
+    const asked = { ...base, tools };
+    const called = await openai.responses.stream(asked, mock({ tool: true, tokens: 5 })).finalResponse();
+    const call = called.output.find((item) => item.type === 'function_call');
+    assert.deepEqual([call?.name, JSON.parse(call?.arguments ?? '')], ['weather', { location: wordsOf(5) }]);
+    const result = { type: 'function_call_output' as const, call_id: call!.call_id, output: 'Sunny' };
+    const user = { role: 'user' as const, content: 'The weather?' };
+    const input = [user, ...called.output, result] as OpenAI.Responses.ResponseInput;
+    await openai.responses.create({ ...asked, input }, mock({ tokens: 3 }));
+    const { messages } = JSON.parse(lastSeen().body);
+    const blocks = messages.slice(1).map(({ content }: { content: { type: string }[] }) => content.at(-1)?.type);
+    assert.deepEqual(blocks, ['tool_use', 'tool_result']);
+  });
+
+  it('receives an incomplete response at the end of a budget', async () => {
+    const stream = await openai.responses.create(
+      { ...base, model: 'metered', stream: true },
+      mock({ tokens: 2_000, paceMs: 1 }, { 'x-team': 'green' }),
+    );
+    const events = [];
+    for await (const event of stream) {
+      events.push(event);
+    }
+    const last = events.at(-1);
+    assert.ok(last?.type === 'response.incomplete', last?.type);
+    assert.equal(last.response.incomplete_details?.reason, 'max_output_tokens');
+    assert.deepEqual(
+      events.map((event) => event.sequence_number),
+      [...events.keys()],
+    );
+  });
+
+  it('receives errors as exceptions, before and within a stream', async () => {
+    const refused = await errorOf(openai.responses.create({ ...base, previous_response_id: 'resp_1' }));
+    assert.ok(refused instanceof OpenAI.BadRequestError, String(refused));
+    assert.deepEqual([refused.code, refused.param], ['unsupported_field', 'previous_response_id']);
+    const broken = mock({ tokens: 50, fail: { when: 'in', how: 'close', chunks: 5 } });
+    assert.ok((await errorOf(openai.responses.stream(base, broken).finalResponse())) instanceof Error);
+  });
+});
+
 describe('the Anthropic client before an OpenAI backend', () => {
   const tools = [{ name: 'weather', input_schema: schema }];
   const base = { model: MODEL, max_tokens: 500, messages: say('Hello') };
@@ -210,4 +277,13 @@ describe('the Anthropic client before an OpenAI backend', () => {
       assert.equal(error.status, seen);
     });
   }
+
+  it('receives a count of tokens that the gateway has made', async () => {
+    const { data, response } = await anthropic.messages
+      .countTokens({ model: MODEL, messages: say('Hello there, how are you?') })
+      .withResponse();
+    assert.ok(data.input_tokens >= 7 && data.input_tokens < 40, String(data.input_tokens));
+    assert.equal(response.headers.get('x-tallygate-estimate'), 'true');
+    assert.equal(world.provider.seen.length, 0);
+  });
 });

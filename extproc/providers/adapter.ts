@@ -46,6 +46,11 @@ export interface ClientApi {
   readonly response?: (request: RequestFacts, options: ResponseOptions) => ResponseAdapter;
   /** For `models` APIs. */
   readonly modelsBody?: ModelsBody;
+  /**
+   * Returns the reply with the tokens of a prompt. The gateway counts them itself where a backend
+   * has no such API.
+   */
+  readonly countReply?: (inputTokens: number) => Uint8Array;
 }
 
 /** Where a request goes. */

@@ -108,9 +108,14 @@ export function localReplyMutation(
   };
 }
 
-export function jsonResponse(body: Uint8Array, requestId: string | undefined): ImmediateResponse {
+export function jsonResponse(
+  body: Uint8Array,
+  requestId: string | undefined,
+  more: HeaderList = [],
+): ImmediateResponse {
   // The content depends on the caller and the time.
   const headers: HeaderList = [
+    ...more,
     ['content-type', 'application/json'],
     ['cache-control', 'no-store'],
     ...idHeader(requestId),

@@ -162,7 +162,7 @@ export class Session {
       if (isFailure(result)) {
         return result;
       }
-      out.push({ type: 'immediate-response', response: jsonResponse(result.reply, this.#request.id) });
+      out.push({ type: 'immediate-response', response: jsonResponse(result.reply, this.#request.id, result.headers) });
       this.#finish({ replyStatus: 200 }, nowMs, out);
     }
     return undefined;

@@ -85,4 +85,5 @@ export const countTokens: ClientApi = {
     return fields.problem ?? inputFacts(body, model);
   },
   edit: (body, edits) => editMessagesRequest(body, edits.model === undefined ? {} : { model: edits.model }),
+  countReply: (inputTokens) => Buffer.from(JSON.stringify({ input_tokens: inputTokens })),
 };

@@ -63,6 +63,7 @@ function count(path: string): ClientApi {
     readRequest: (body, address) => contentInput(body, address.path),
     edit: () => [],
     providerPath: (_request, model, backend) => methodPath(backend, model, COUNT),
+    countReply: (totalTokens) => Buffer.from(JSON.stringify({ totalTokens })),
   };
 }
 

@@ -5,6 +5,7 @@
 import type { CallerIdentity } from '../../access/decide.ts';
 import type { TokenVerifier } from '../../access/token-verifier.ts';
 import type { Failure } from '../../errors.ts';
+import type { HeaderList } from '../../exchange.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { CompiledPassthrough, CompiledPolicy } from '../../policy/compile.ts';
 import type { BucketRef, BucketSnapshot, Hold } from '../../quota/store.ts';
@@ -39,7 +40,8 @@ export interface AdmissionStep {
     | 'plan'
     | 'requestLimits'
     | 'guard'
-    | 'reserve';
+    | 'reserve'
+    | 'countTokens';
   run(admission: Admission, nowMs: number, out: Action[]): StepResult;
 }
 
@@ -48,6 +50,7 @@ export type StepResult = Failure | GatewayReply | AdmissionWait | 'next';
 /** The gateway replies itself, with 200 and a JSON body. */
 export interface GatewayReply {
   readonly reply: Uint8Array;
+  readonly headers?: HeaderList;
 }
 
 /** The events for which a step can wait. */

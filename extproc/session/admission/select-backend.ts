@@ -17,6 +17,8 @@ export interface RoutingDecision {
   readonly facts: RequestFacts;
   /** Present where the target speaks another API than the client. */
   readonly conversion: Conversion | undefined;
+  /** The backend cannot count the tokens of a prompt, so the gateway does. */
+  readonly counts: boolean;
   /** The model's name at the backend. */
   readonly backendModel: string;
   readonly modelFacts: ModelFacts | undefined;
@@ -59,9 +61,8 @@ export function selectBackend(
       `Rule ${JSON.stringify(rule.rule.name)} of AIGatewayRoute ${rule.rule.route} has no usable backend. See the status of the route, or the log of the gateway.`,
     );
   }
-  const convertible = (providerApi: ProviderApi) => conversionFor(endpoint, providerApi) !== undefined;
   const key = rule.rule.affinity && affinityKey;
-  const target = chooseTarget(rule.targets, endpoint.providerApis, convertible, healthy, random, key);
+  const target = chooseTarget(rule.targets, endpoint.providerApis, servedWithout(endpoint), healthy, random, key);
   if (target === undefined) {
     return failure(
       'model_not_found',
@@ -76,6 +77,7 @@ export function selectBackend(
     target,
     facts,
     conversion: conversionFor(endpoint, target.backendPolicy.schema),
+    counts: endpoint.countReply !== undefined && !endpoint.providerApis.includes(target.backendPolicy.schema),
     backendModel,
     modelFacts: known,
     prices: known && pricesAt(known, nowMs),
@@ -84,14 +86,18 @@ export function selectBackend(
   };
 }
 
+/** Returns whether backends of an API serve the endpoint although they do not have it. */
+function servedWithout(endpoint: ClientApi): (providerApi: ProviderApi) => boolean {
+  return (providerApi) => endpoint.countReply !== undefined || conversionFor(endpoint, providerApi) !== undefined;
+}
+
 /** Whether another healthy target than the chosen one can serve the request. */
 export function hasOtherBackend(
   endpoint: ClientApi,
   { rule, target }: RoutingDecision,
   healthy: (target: string) => boolean,
 ): boolean {
-  const convertible = (providerApi: ProviderApi) => conversionFor(endpoint, providerApi) !== undefined;
-  const able = ableTargets(rule.targets, endpoint.providerApis, convertible);
+  const able = ableTargets(rule.targets, endpoint.providerApis, servedWithout(endpoint));
   return able.some(({ id }) => id !== target.id && healthy(id));
 }
 

@@ -1,5 +1,6 @@
 import { access } from './access.ts';
 import type { AdmissionStep } from './admission.ts';
+import { countTokens } from './count-tokens.ts';
 import { guard } from './guard.ts';
 import { permission } from './permission.ts';
 import { plan } from './plan.ts';
@@ -20,4 +21,5 @@ export const admissionSteps: readonly AdmissionStep[] = [
   requestLimits,
   guard,
   reserve,
+  countTokens,
 ];
