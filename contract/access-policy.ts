@@ -113,6 +113,9 @@ export const endpointNames = [
   'generate',
   'generate_content',
   'rerank',
+  'images',
+  'audio',
+  'moderations',
   'passthrough',
 ] as const;
 

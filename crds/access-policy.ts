@@ -246,6 +246,9 @@ const allowRule = z
           'generate',
           'generate_content',
           'rerank',
+          'images',
+          'audio',
+          'moderations',
           'passthrough',
         ]),
       )

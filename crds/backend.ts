@@ -188,7 +188,7 @@ const priceFields = {
   perRequest: price
     .meta({
       description:
-        'Added for each request; for rerankings, for each search unit (100 documents, or as the provider says). Default: 0.',
+        'Added for each request; for images, for each image; for rerankings, for each search unit (100 documents, or as the provider says). Default: 0.',
     })
     .optional(),
   serviceTiers: keyedList(serviceTier, 'name', 8)

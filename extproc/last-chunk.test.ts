@@ -226,7 +226,7 @@ describe('a request whose last chunk comes twice', () => {
 
   it('a passthrough request', async () => {
     const team = 'passthrough';
-    const exchange = begin(team, '/v1/moderations');
+    const exchange = begin(team, '/v1/batches');
     exchange.body('request', 'some', false);
     exchange.body('request', 'thing', true);
     exchange.body('request', 'thing', true);

@@ -173,8 +173,8 @@ describe('the example routes in', () => {
     );
     assert.equal(backup.headers['api-key'], 'sk-backup');
     assert.equal(backup.path, '/openai/v1/chat/completions');
-    await call(`${gateway.url}/v1/moderations`, { input: 'Hello' });
-    assert.equal(provider.seen.at(-1)?.path, '/v1/moderations');
+    await call(`${gateway.url}/v1/batches`, { input: 'Hello' });
+    assert.equal(provider.seen.at(-1)?.path, '/v1/batches');
     await gateway.stop();
   });
 });

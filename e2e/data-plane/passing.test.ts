@@ -38,7 +38,7 @@ describe('endpoints', () => {
   for (const [method, path] of [
     ['GET', '/v1/chat/completions'],
     ['DELETE', '/v1/chat/completions'],
-    ['POST', '/v1/images/generations'],
+    ['POST', '/v1/fine_tuning/jobs'],
     ['POST', '/v1/chat/completions/'],
     ['POST', '/V1/chat/completions'],
     ['GET', '/v1/threads'],
@@ -216,7 +216,7 @@ describe('headers', () => {
 
   it('a forged route header does not open a closed endpoint', async () => {
     const { status } = await call(
-      `${world.gateway.url}/v1/images/generations`,
+      `${world.gateway.url}/v1/fine_tuning/jobs`,
       { model: MODEL },
       {
         headers: { 'x-tallygate-route': 'default/chat/openai/openai' },

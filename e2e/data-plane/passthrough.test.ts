@@ -20,7 +20,7 @@ describe('a passthrough prefix, if every quota allows uncounted endpoints', () =
   after(() => world?.stop());
 
   it('passes an unknown endpoint', async () => {
-    await call(`${world.gateway.url}/v1/moderations`, { input: 'x' });
+    await call(`${world.gateway.url}/v1/batches`, { input: 'x' });
     assert.equal(world.provider.seen.length, 1);
     world.provider.forget();
   });
@@ -56,7 +56,7 @@ describe('a passthrough prefix, if only one of two quotas allows uncounted endpo
   after(() => world?.stop());
 
   it('is refused by the other quota', async () => {
-    const { status, json } = await call(`${world.gateway.url}/v1/images/generations`, { prompt: 'x' });
+    const { status, json } = await call(`${world.gateway.url}/v1/fine_tuning/jobs`, { prompt: 'x' });
     assert.equal(status, 403);
     assert.equal(json.error.code, 'unmetered_endpoint');
     assert.equal(world.provider.seen.length, 0);

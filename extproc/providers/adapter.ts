@@ -152,6 +152,8 @@ export interface ResponseAdapter {
   readonly writer: StreamWriter;
   /** How a stream is divided into events; absent: `sse`. */
   readonly framing?: Framing | undefined;
+  /** A response that is no stream need not be JSON, and may begin with any bytes. */
+  readonly anyBytes?: boolean;
   /** Present where the provider speaks another API than the client. */
   readonly conversion?: ResponseConversion | undefined;
 }

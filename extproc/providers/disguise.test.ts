@@ -35,7 +35,7 @@ for (const path of [
 for (const [method, path] of [
   ['GET', '/v1/chat/completions'],
   ['POST', '/v1/chat/completions/abc'],
-  ['POST', '/v1/moderations'],
+  ['POST', '/v1/batches'],
   ['POST', '/v1/files/a%20b'],
   ['POST', '/v1/messages/batches'],
   ['POST', '/v1/responses/resp_1/cancel'],

@@ -12,9 +12,12 @@ import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { openAiDialect } from './openai/errors.ts';
+import { imageGenerations } from './openai/images.ts';
 import { models as openAiModels } from './openai/models.ts';
+import { moderations } from './openai/moderations.ts';
 import { rerank } from './openai/rerank.ts';
 import { responses } from './openai/responses.ts';
+import { speech } from './openai/speech.ts';
 import { ownEndpoints } from './own-endpoints.ts';
 import { type PathPattern, pathPattern } from './path-pattern.ts';
 import { tgiDialect } from './tgi/errors.ts';
@@ -26,6 +29,9 @@ export const endpoints: readonly ClientApi[] = [
   embeddings,
   responses,
   rerank,
+  imageGenerations,
+  speech,
+  moderations,
   messages,
   countTokens,
   ...generateEndpoints,

@@ -9,6 +9,8 @@ interface AdapterParts {
   readonly unary: () => UnaryReader;
   readonly reader: () => EventReader;
   readonly writer: () => StreamWriter;
+  /** See `ResponseAdapter.anyBytes`. */
+  readonly anyBytes?: boolean;
 }
 
 export function responseAdapter(parts: AdapterParts): ResponseAdapter {
@@ -33,6 +35,10 @@ class LazyResponseAdapter implements ResponseAdapter {
 
   constructor(parts: AdapterParts) {
     this.#parts = parts;
+  }
+
+  get anyBytes(): boolean {
+    return this.#parts.anyBytes === true;
   }
 
   get unary(): UnaryReader {

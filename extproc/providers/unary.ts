@@ -17,7 +17,7 @@ export interface UnaryForm {
   /** `numbers` reads the number at a path of the shape; `document` has all matches. */
   readonly usage: (numbers: UsageNumbers, document: MatchesByPath) => Usage | undefined;
   /** See `UnaryReader.priceUnits`. */
-  readonly priceUnits?: (numbers: UsageNumbers) => number | undefined;
+  readonly priceUnits?: (numbers: UsageNumbers, document: MatchesByPath) => number | undefined;
 }
 
 export function unaryReader(form: UnaryForm): UnaryReader {
@@ -59,7 +59,7 @@ class ScannedUnaryReader implements UnaryReader {
   }
 
   get priceUnits(): number | undefined {
-    return this.#form.priceUnits?.(this.#numbers);
+    return this.#form.priceUnits?.(this.#numbers, this.#scanner);
   }
 
   get responseModel(): string | undefined {

@@ -31,7 +31,7 @@ const CHAT: HeaderList = [
 ];
 const UPLOAD: HeaderList = [
   [':method', 'POST'],
-  [':path', '/v1/moderations'],
+  [':path', '/v1/batches'],
 ];
 
 const signing = await newSigningKey();

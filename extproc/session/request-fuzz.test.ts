@@ -26,7 +26,7 @@ const policy = {
   quotas: [{ ...team!, limit: { ...team!.limit, amount: 4_000 }, queueTimeoutMs: 5 }],
 };
 
-const PATHS = ['/v1/chat/completions', '/v1/messages', '/v1/responses', '/v1/moderations', '/v1/nothing'];
+const PATHS = ['/v1/chat/completions', '/v1/messages', '/v1/responses', '/v1/batches', '/v1/nothing'];
 const fragment = fc.constantFrom(
   '{"model":"gpt-4o-mini","messages":[',
   '{"role":"user","content":"',

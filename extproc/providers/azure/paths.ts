@@ -8,7 +8,16 @@ const ROOT = '/v1';
 
 /** With a dated API version, these paths name the deployment; elsewhere, the body does. */
 const DEPLOYMENT_PATHS: ReadonlySet<string> = new Set(
-  ['/chat/completions', '/completions', '/embeddings'].map((path) => ROOT + path),
+  [
+    '/chat/completions',
+    '/completions',
+    '/embeddings',
+    '/images/generations',
+    '/images/edits',
+    '/audio/speech',
+    '/audio/transcriptions',
+    '/audio/translations',
+  ].map((path) => ROOT + path),
 );
 
 /**

@@ -18,7 +18,7 @@ await loadEncodings();
 const BODY = '{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello there"}]}';
 const UPLOAD_HEADERS: HeaderList = [
   [':method', 'POST'],
-  [':path', '/v1/moderations'],
+  [':path', '/v1/batches'],
 ];
 const MODELS_HEADERS: HeaderList = [
   [':method', 'GET'],

@@ -16,7 +16,7 @@ export class UndecidedResponse extends MeteredResponse {
   read(bytes: Uint8Array, nowMs: number, out: Action[]): ResponseHandler {
     const { context, incoming } = this;
     const expected = incoming.relayed ? 'stream' : 'unary';
-    const form = formOf(bytes, expected);
+    const form = context.adapter.anyBytes && !context.streamed ? 'unary' : formOf(bytes, expected);
     if (form === undefined && !incoming.complete) {
       if (incoming.relayed && bytes.length > 0 && context.adapter.conversion === undefined) {
         out.push({ type: 'response-body', bytes, endOfStream: false });
