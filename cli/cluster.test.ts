@@ -10,9 +10,11 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type WebSocket, WebSocketServer } from 'ws';
+import type { SharedStoreConfig } from '../contract/shared-store.ts';
 import { openQuotaStore } from '../extproc/quota/open.ts';
 import { bucket, charge, demand, granted, quota, reserve, settle } from '../extproc/quota/testing.ts';
 import { outcomeOfStream } from '../extproc/telemetry/testing.ts';
+import { skipWithoutRedis, startRedis } from '../fixtures/redis-server.ts';
 import { createLog } from '../runtime/log.ts';
 import { startQuotaServer } from './quota-server.ts';
 import { RefusedRequests } from './refused-requests.ts';
@@ -22,6 +24,8 @@ const folder = mkdtempSync(join(tmpdir(), 'cluster-cli-'));
 const kubeconfig = join(folder, 'config');
 const total = quota('TotalTokens', 1000);
 const stops: (() => unknown)[] = [];
+/** The pods of the namespace whose gateways share a store. */
+const sharing = new Set<string>();
 let server: Server;
 
 async function run(args: readonly string[]) {
@@ -36,9 +40,10 @@ async function run(args: readonly string[]) {
 const tallygate = (...args: readonly string[]) => run([...args, '--cluster', '--kubeconfig', kubeconfig]);
 
 /** A proxy pod with one settled request. */
-async function startPod(name: string): Promise<void> {
+async function startPod(name: string, shared?: SharedStoreConfig): Promise<() => Promise<void>> {
   const path = join(folder, `${name}.db`);
   const { store, usage, audit } = openQuotaStore({ path, foldEveryMs: 10 });
+  usage?.share(shared);
   store.define([total], { epoch: 1, counter: 1 }, Date.now());
   const none = { user: undefined, apiKey: undefined, session: undefined };
   const subject = { requestId: `of-${name}`, tenant: 'red', model: 'gpt', route: 'a/b', backend: 'a/c', ...none };
@@ -51,11 +56,11 @@ async function startPod(name: string): Promise<void> {
   const log = createLog({ level: 'silent', keys: { process: 'extproc' } });
   const books = { store, usage, audit, refused: new RefusedRequests() };
   const quotaServer = await startQuotaServer(join(folder, `${name}.sock`), books, log);
-  stops.push(async () => {
+  return async () => {
     await quotaServer.close();
     store.close();
     await usage?.close(10_000);
-  });
+  };
 }
 
 const CHANNEL = { stdout: 1, stderr: 2, status: 3 } as const;
@@ -75,8 +80,7 @@ async function execute(socket: WebSocket, pod: string, command: readonly string[
 }
 
 before(async () => {
-  await startPod('proxy-1');
-  await startPod('proxy-2');
+  stops.push(await startPod('proxy-1'), await startPod('proxy-2'));
   const pods = ['proxy-1', 'proxy-2', 'proxy-gone'].map((name) => ({
     metadata: { name },
     status: { phase: 'Running' },
@@ -93,6 +97,10 @@ before(async () => {
       response.writeHead(201).end(JSON.stringify({ status: { userInfo: { username: 'ann@example.com' } } }));
     } else if (request.url?.startsWith('/api/v1/namespaces/envoy-gateway-system/pods?')) {
       response.end(JSON.stringify({ kind: 'PodList', items: [...pods, other], metadata: {} }));
+    } else if (request.url?.startsWith('/api/v1/namespaces/sharing/pods?')) {
+      const [pod] = pods;
+      const items = [...sharing].map((name) => ({ ...pod, metadata: { name } }));
+      response.end(JSON.stringify({ kind: 'PodList', items, metadata: {} }));
     } else {
       response.end(JSON.stringify({ kind: 'PodList', items: [], metadata: {} }));
     }
@@ -170,4 +178,47 @@ test('a namespace without proxies is an error that names the fix', async () => {
     [code, stderr],
     [1, 'tallygate: no proxy pod with a sidecar runs in the namespace none; select another one with --namespace\n'],
   );
+});
+
+test('usage of a shared store counts each request once, also of a pod that is gone', {
+  skip: skipWithoutRedis,
+}, async () => {
+  const redis = await startRedis();
+  stops.push(() => redis.stop());
+  const addresses = [`127.0.0.1:${redis.port}`];
+  const config: SharedStoreConfig = { type: 'Redis', mode: 'Standalone', addresses, keyPrefix: 'test' };
+  const ends = new Map<string, () => Promise<void>>();
+  const end = async (pod: string) => {
+    sharing.delete(pod);
+    await ends.get(pod)?.();
+    ends.delete(pod);
+  };
+  stops.push(() => Promise.all([...ends.keys()].map(end)));
+  for (const pod of ['sharing-1', 'sharing-2']) {
+    ends.set(pod, await startPod(pod, config));
+    sharing.add(pod);
+  }
+  const namespace = ['--namespace', 'sharing'];
+  const requests = async () => {
+    const { stdout } = await tallygate('usage', '--json', ...namespace);
+    return stdout === '' ? 0 : Number(JSON.parse(stdout).requests);
+  };
+  const shared = () => run(['usage', '--json', '--of', 'shared', '--socket', join(folder, 'sharing-1.sock')]);
+  while (!(await shared()).stdout.includes('"requests":2')) {
+    // Its worker starts after a second.
+  }
+  assert.equal(await requests(), 2);
+  await end('sharing-2');
+  assert.equal(await requests(), 2);
+  const gone = await tallygate('explain', 'of-sharing-2', '--json', ...namespace);
+  assert.deepEqual([gone.code, JSON.parse(gone.stdout).pod], [0, 'shared store']);
+  const both = await tallygate('explain', 'of-sharing-1', '--json', ...namespace);
+  assert.deepEqual([both.code, JSON.parse(both.stdout).pod], [0, 'sharing-1']);
+  const files = join(import.meta.dirname, '../examples/quickstart.yaml');
+  const simulated = await tallygate('simulate', files, '--json', '--since', '1h', ...namespace);
+  assert.equal(JSON.parse(simulated.stdout).requests, 2, simulated.stderr);
+  await redis.stop();
+  const away = await tallygate('usage', '--json', ...namespace);
+  assert.deepEqual([away.code, away.stdout], [1, '']);
+  assert.match(away.stderr, /^tallygate: pod sharing-1: the store refuses connections/);
 });

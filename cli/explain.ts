@@ -2,6 +2,7 @@
 
 import type { ExplainedRequest } from '../extproc/quota/usage-explain.ts';
 import { OperatorError } from '../standalone/operator-error.ts';
+import { sharedUsage } from './cluster-usage.ts';
 import { jsonLines, quotaSocket, request } from './quota-client.ts';
 import {
   clusterOptions,
@@ -20,12 +21,14 @@ Shows what a gateway on this machine, or of a cluster, knows of a request by its
 applied, what was held and how often the hold was extended, the charge and the decision. Single
 requests are kept for TALLYGATE_USAGE_REQUEST_DAYS; of refused requests, the last 1,000.
 
+  --of SET             local (default): ask this gateway; shared: ask the shared store, for all gateways
   --json               print one JSON object per line
   --name NAME          instance of tallygate run (default)
   --socket PATH        socket of an extproc (quota.sock beside its journal)
 ${clusterUsage}`;
 
 const options = {
+  of: { type: 'string', default: 'local' },
   json: { type: 'boolean', default: false },
   name: { type: 'string', default: 'default' },
   socket: { type: 'string' },
@@ -42,10 +45,13 @@ export const explain: Verb = async ({ args, settings }) => {
   if (id === undefined || more.length > 0) {
     return wrongUse('explain', 'name one request id', usage);
   }
+  if (values.of !== 'local' && values.of !== 'shared') {
+    return wrongUse('explain', `--of has no "${values.of}"`, usage);
+  }
   if (values.cluster) {
     return await explainOfCluster(values, id);
   }
-  const path = `/requests?${new URLSearchParams({ id })}`;
+  const path = `/requests?${new URLSearchParams({ id, of: values.of })}`;
   const found = jsonLines<ExplainedRequest>(await request(quotaSocket(settings, values), 'GET', path));
   if (found.length === 0) {
     throw new OperatorError(
@@ -59,12 +65,21 @@ export const explain: Verb = async ({ args, settings }) => {
 type ExplainFlags = Exclude<ReturnType<typeof readOptions<typeof options>>, number>['values'];
 
 async function explainOfCluster(values: ExplainFlags, id: string): Promise<number> {
-  const { outputs, problems } = await withSidecars(values, async (sidecars) =>
-    runInSidecars(sidecars, await sidecarPods(sidecars), ['explain', '--json', '--', id]),
-  );
-  const found = outputs.flatMap(({ pod, stdout }) =>
-    jsonLines<ExplainedRequest>(stdout).map((request) => ({ pod, ...request })),
-  );
+  const { outputs, problems } = await withSidecars(values, async (sidecars) => {
+    const pods = await sidecarPods(sidecars);
+    const own = await runInSidecars(sidecars, pods, ['explain', '--json', '--', id]);
+    const shared = await sharedUsage(sidecars, pods, ['explain', '--json', '--of', 'shared', '--', id]);
+    return { outputs: [...own.outputs, ...shared.outputs], problems: [...own.problems, ...shared.problems] };
+  });
+  // A request that a pod and the shared store have is shown as that of the pod.
+  const known = new Map<string, ExplainedRequest & { readonly pod: string }>();
+  for (const { pod, stdout } of outputs) {
+    for (const request of jsonLines<ExplainedRequest>(stdout)) {
+      const text = JSON.stringify(request);
+      known.set(text, known.get(text) ?? { pod, ...request });
+    }
+  }
+  const found = [...known.values()];
   process.stdout.write(found.map((one) => (values.json ? `${JSON.stringify(one)}\n` : shown(one))).join('\n'));
   return reportProblems(
     found.length > 0 ? problems.filter((problem) => !problem.includes('is not recorded')) : problems,

@@ -9,6 +9,8 @@ import type { MemoryStore } from '../extproc/quota/memory.ts';
 import { type BudgetFilter, budgets, GrantError, grantBudget, resetBudgets } from '../extproc/quota/operator.ts';
 import type { UsageArchive } from '../extproc/quota/usage-archive.ts';
 import { type UsageGroup, usageGroups } from '../extproc/quota/usage-report.ts';
+import { NO_SHARED_STORE, type UsageSet, usageSets } from '../extproc/quota/usage-share.ts';
+import { errorMessage } from '../runtime/error-message.ts';
 import type { Log } from '../runtime/log.ts';
 import type { RefusedRequests } from './refused-requests.ts';
 
@@ -35,13 +37,14 @@ export async function startQuotaServer(path: string, books: QuotaBooks, log: Log
     const call = `${request.method} ${pathname}`;
     const answered =
       call === 'GET /records'
-        ? sendRecords(books.usage, searchParams, response)
+        ? sendRecords(books, searchParams, response)
         : isUsageCall(call)
           ? answerUsage(books, call, searchParams, response)
           : answerQuota(books, call, searchParams, response, log);
     answered.catch((error: unknown) => {
-      if (error instanceof GrantError) {
-        response.writeHead(400, { 'content-type': 'text/plain' }).end(error.message);
+      const isAboutStore = searchParams.get('of') === 'shared' && !response.headersSent;
+      if (error instanceof GrantError || isAboutStore) {
+        response.writeHead(400, { 'content-type': 'text/plain' }).end(errorMessage(error));
         return;
       }
       log.error({ error }, 'operator request failed');
@@ -127,15 +130,15 @@ async function sendBudgets(store: MemoryStore, filter: BudgetFilter, response: S
 }
 
 /** Sends single requests, which take up to 512 MB, page by page. */
-async function sendRecords(
-  usage: UsageArchive | undefined,
-  query: URLSearchParams,
-  response: ServerResponse,
-): Promise<void> {
-  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+async function sendRecords({ usage }: QuotaBooks, query: URLSearchParams, response: ServerResponse): Promise<void> {
   const times = timesOf(query);
+  const of = setOf(query);
+  if (usage === undefined && of === 'shared') {
+    throw new Error(NO_SHARED_STORE);
+  }
   for (let afterId: number | undefined; usage !== undefined; ) {
-    const { lines, lastId } = await usage.requests({ afterId, ...times });
+    const { lines, lastId } = await usage.requests({ afterId, ...times }, of);
+    writeHead(response);
     if (lastId === undefined || response.destroyed) {
       break;
     }
@@ -144,7 +147,14 @@ async function sendRecords(
       await drained(response);
     }
   }
+  writeHead(response);
   response.end();
+}
+
+function writeHead(response: ServerResponse): void {
+  if (!response.headersSent) {
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+  }
 }
 
 function drained(response: ServerResponse): Promise<void> {
@@ -163,8 +173,7 @@ async function answerUsage(
   query: URLSearchParams,
   response: ServerResponse,
 ): Promise<void> {
-  const lines =
-    call === 'GET /usage' ? await sumsOf(usage, query) : await requestsOf(usage, refused, query.get('id') ?? '');
+  const lines = call === 'GET /usage' ? await sumsOf(usage, query) : await requestsOf(usage, refused, query);
   response.writeHead(200, { 'content-type': 'application/x-ndjson' });
   response.end(linesOf(lines));
 }
@@ -175,7 +184,15 @@ function linesOf(objects: readonly object[]): string {
 
 async function sumsOf(usage: UsageArchive | undefined, query: URLSearchParams): Promise<readonly object[]> {
   const by = query.getAll('by').filter((name): name is UsageGroup => Object.hasOwn(usageGroups, name));
-  return usage === undefined ? [] : await usage.report({ by, ...timesOf(query) });
+  const of = setOf(query);
+  if (usage === undefined && of === 'shared') {
+    throw new Error(NO_SHARED_STORE);
+  }
+  return usage === undefined ? [] : await usage.report({ by, ...timesOf(query) }, of);
+}
+
+function setOf(query: URLSearchParams): UsageSet {
+  return usageSets.find((set) => set === query.get('of')) ?? 'local';
 }
 
 function timesOf(query: URLSearchParams): { readonly sinceMs: number; readonly untilMs: number } {
@@ -188,7 +205,13 @@ function timesOf(query: URLSearchParams): { readonly sinceMs: number; readonly u
 async function requestsOf(
   usage: UsageArchive | undefined,
   refused: RefusedRequests,
-  id: string,
+  query: URLSearchParams,
 ): Promise<readonly object[]> {
-  return [...refused.find(id), ...(usage === undefined ? [] : await usage.explain(id))];
+  const id = query.get('id') ?? '';
+  const of = setOf(query);
+  if (usage === undefined && of === 'shared') {
+    throw new Error(NO_SHARED_STORE);
+  }
+  const refusals = of === 'shared' ? [] : refused.find(id);
+  return [...refusals, ...(usage === undefined ? [] : await usage.explain(id, of))];
 }

@@ -124,7 +124,7 @@ test('simulate shows refusals and what it does not know as text', async () => {
 test('simulate tells that there are no records, and refuses wrong use and faulty files', async () => {
   const none = await tallygate(file, '--socket', socket, '--since', '2020-01-01', '--until', '2020-01-02');
   assert.deepEqual([none.code, none.stderr.startsWith('tallygate: no request is recorded')], [1, true]);
-  for (const wrong of [[], [file, '--since', 'soon'], [file, '--cluster']]) {
+  for (const wrong of [[], [file, '--since', 'soon']]) {
     assert.equal((await tallygate(...wrong)).code, 2, wrong.join(' '));
   }
   const faulty = join(folder, 'faulty.yaml');

@@ -8,7 +8,9 @@ import { problemText } from '../translate/problem.ts';
 import { readWorld } from '../translate/read/read.ts';
 import { translate } from '../translate/translate.ts';
 import { checkedLookup, exampleEnvoy } from './check.ts';
+import { readRecords } from './cluster-usage.ts';
 import { quotaSocket, streamed } from './quota-client.ts';
+import { clusterOptions, clusterUsage, reportProblems, withSidecars } from './sidecar-commands.ts';
 import { Replay } from './simulation/replay.ts';
 import { generalGaps, simulationText } from './simulation/report.ts';
 import { timeOf } from './usage.ts';
@@ -16,7 +18,7 @@ import { readOptions, type Verb, wrongUse } from './verb.ts';
 
 const usage = `Usage: tallygate simulate FILE|FOLDER… [OPTION]…
 
-Replays the requests that a gateway on this machine has recorded against the quotas of these files,
+Replays the requests that a gateway on this machine, or of a cluster, has recorded against the quotas of these files,
 and shows what would have been refused, by quota and key. Changes nothing. The files are those of
 tallygate run or check, with routes and backends. Lists what the records cannot tell. Single
 requests are kept for TALLYGATE_USAGE_REQUEST_DAYS.
@@ -27,7 +29,7 @@ requests are kept for TALLYGATE_USAGE_REQUEST_DAYS.
   --json               print one JSON object
   --name NAME          instance of tallygate run (default)
   --socket PATH        socket of an extproc (quota.sock beside its journal)
-`;
+${clusterUsage}`;
 
 const options = {
   since: { type: 'string', default: '7d' },
@@ -35,7 +37,7 @@ const options = {
   json: { type: 'boolean', default: false },
   name: { type: 'string', default: 'default' },
   socket: { type: 'string' },
-  cluster: { type: 'boolean', default: false },
+  ...clusterOptions,
 } as const;
 
 export const simulate: Verb = async ({ args, settings }) => {
@@ -46,9 +48,6 @@ export const simulate: Verb = async ({ args, settings }) => {
   const { values, positionals } = parsed;
   if (positionals.length === 0) {
     return wrongUse('simulate', 'specify a file or a folder', usage);
-  }
-  if (values.cluster) {
-    return wrongUse('simulate', '--cluster is not available; name the socket of one gateway by --socket', usage);
   }
   const nowMs = Date.now();
   const since = timeOf(values.since, nowMs);
@@ -61,13 +60,14 @@ export const simulate: Verb = async ({ args, settings }) => {
   if (policy === undefined) {
     return 1;
   }
-  const replay = new Replay(policy);
-  const query = new URLSearchParams({ since: String(since), until: String(until) });
-  for await (const request of streamed<RecordedRequest>(quotaSocket(settings, values), `/records?${query}`)) {
-    replay.add(request);
-  }
+  const replay = new Replay(policy, since);
+  const span = { since: replay.beginMs, until };
+  const problems = values.cluster
+    ? await withSidecars(values, (sidecars) => readRecords(sidecars, span, (request) => replay.add(request)))
+    : await readOwnRecords(quotaSocket(settings, values), span, replay);
   const result = replay.result();
   if (result.requests === 0) {
+    reportProblems(problems);
     throw new OperatorError('no request is recorded in this time; change --since, or see TALLYGATE_USAGE_REQUEST_DAYS');
   }
   process.stdout.write(
@@ -75,8 +75,20 @@ export const simulate: Verb = async ({ args, settings }) => {
       ? `${JSON.stringify({ ...result, notes: generalGaps.map(({ reason }) => reason) })}\n`
       : simulationText(result),
   );
-  return 0;
+  return reportProblems(problems);
 };
+
+async function readOwnRecords(
+  socket: string,
+  { since, until }: { readonly since: number; readonly until: number },
+  replay: Replay,
+): Promise<readonly string[]> {
+  const query = new URLSearchParams({ since: String(since), until: String(until) });
+  for await (const request of streamed<RecordedRequest>(socket, `/records?${query}`)) {
+    replay.add(request);
+  }
+  return [];
+}
 
 /** Returns the policy of the files, or undefined after writing why there is none. */
 function policyOf(paths: readonly string[]): GatewayPolicy | undefined {

@@ -1,14 +1,11 @@
 /** `tallygate usage`: sums of what requests used at a running gateway. */
+
+import type { RecordedRequest } from '../extproc/quota/usage-records.ts';
 import { type UsageGroup, type UsageSums, usageGroups } from '../extproc/quota/usage-report.ts';
-import { jsonLines, quotaSocket, request } from './quota-client.ts';
-import {
-  clusterOptions,
-  clusterUsage,
-  reportProblems,
-  runInSidecars,
-  sidecarPods,
-  withSidecars,
-} from './sidecar-commands.ts';
+import { type UsageSet, usageSets } from '../extproc/quota/usage-share.ts';
+import { usageOfSidecars } from './cluster-usage.ts';
+import { jsonLines, quotaSocket, request, streamed } from './quota-client.ts';
+import { clusterOptions, clusterUsage, reportProblems, withSidecars } from './sidecar-commands.ts';
 import { table } from './table.ts';
 import { mergedUsage } from './usage-merge.ts';
 import { readOptions, type Verb, wrongUse } from './verb.ts';
@@ -22,6 +19,9 @@ hours. A request appears about two seconds after its end.
   --since TIME         a date or time (2026-11-01, 2026-11-01T12:00:00Z) or a span before now
                        (90m, 24h, 7d); default 24h
   --until TIME         the end, exclusive; default now
+  --of SET             local (default): the usage of this gateway; shared: what the shared store has, of
+                       all gateways; unshared: that of this gateway which the store does not have
+  --records            print the single requests, one JSON object per line, instead of sums
   --json               print one JSON object per line instead of a table
   --csv                print CSV
   --name NAME          instance of tallygate run (default)
@@ -32,6 +32,8 @@ const options = {
   by: { type: 'string', default: 'tenant' },
   since: { type: 'string', default: '24h' },
   until: { type: 'string', default: '0m' },
+  of: { type: 'string', default: 'local' },
+  records: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
   csv: { type: 'boolean', default: false },
   name: { type: 'string', default: 'default' },
@@ -51,6 +53,12 @@ export const usage: Verb = async ({ args, settings }) => {
     const problem = unknown === undefined ? `unexpected ${positionals[0]}` : `--by has no "${unknown}"`;
     return wrongUse('usage', problem, usageText);
   }
+  if (!usageSets.includes(values.of as UsageSet)) {
+    return wrongUse('usage', `--of has no "${values.of}"`, usageText);
+  }
+  if (values.cluster && (values.records || values.of !== 'local')) {
+    return wrongUse('usage', '--cluster sums the usage of all gateways: leave out --of and --records', usageText);
+  }
   const nowMs = Date.now();
   const since = timeOf(values.since, nowMs);
   const until = timeOf(values.until, nowMs);
@@ -61,9 +69,16 @@ export const usage: Verb = async ({ args, settings }) => {
   if (values.cluster) {
     return await usageOfCluster(values, by as UsageGroup[], { since, until });
   }
-  const query = new URLSearchParams(by.map((name): [string, string] => ['by', name]));
-  query.set('since', String(since));
-  query.set('until', String(until));
+  const query = new URLSearchParams({ of: values.of, since: String(since), until: String(until) });
+  if (values.records) {
+    for await (const one of streamed<RecordedRequest>(quotaSocket(settings, values), `/records?${query}`)) {
+      await print(`${JSON.stringify(one)}\n`);
+    }
+    return 0;
+  }
+  for (const name of by) {
+    query.append('by', name);
+  }
   const rows = jsonLines<UsageSums>(await request(quotaSocket(settings, values), 'GET', `/usage?${query}`));
   process.stdout.write(shown(rows, by as UsageGroup[], values));
   return 0;
@@ -71,7 +86,7 @@ export const usage: Verb = async ({ args, settings }) => {
 
 type UsageFlags = Exclude<ReturnType<typeof readOptions<typeof options>>, number>['values'];
 
-/** Shows the sums of all sidecars that answer, and names the others. */
+/** Shows the sums of the shared store and of all sidecars that answer, and names the others. */
 async function usageOfCluster(
   values: UsageFlags,
   by: readonly UsageGroup[],
@@ -79,11 +94,17 @@ async function usageOfCluster(
 ): Promise<number> {
   const time = (ms: number) => new Date(ms).toISOString();
   const args = ['usage', '--by', by.join(), '--since', time(since), '--until', time(until), '--json'];
-  const { outputs, problems } = await withSidecars(values, async (sidecars) =>
-    runInSidecars(sidecars, await sidecarPods(sidecars), args),
-  );
+  const { outputs, problems } = await withSidecars(values, (sidecars) => usageOfSidecars(sidecars, args));
   process.stdout.write(shown(mergedUsage(outputs.map(({ stdout }) => jsonLines<UsageSums>(stdout))), by, values));
   return reportProblems(problems);
+}
+
+async function print(text: string): Promise<void> {
+  if (!process.stdout.write(text)) {
+    await new Promise((resolve) => {
+      process.stdout.once('drain', resolve);
+    });
+  }
 }
 
 const UNITS_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

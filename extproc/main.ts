@@ -104,6 +104,7 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
   const broken = new Interruptions(now);
   const shared = newSwitch(options, store, now);
   shared.use(options.sharedStore);
+  usage?.share(options.sharedStore);
   let policy: CompiledPolicy | undefined;
   const services = newServices(options, { policy: () => policy, store: shared.quotas, health, broken, now });
   const expiry = setInterval(() => endStreams(services.openCallers.expiredAt(now())), EXPIRY_CHECK_MS).unref();
@@ -127,7 +128,10 @@ export async function startExtproc(options: ExtprocOptions): Promise<Extproc> {
       endStreams(services.openCallers.revokedBy(compiled.apiKeys, now()));
       log.info({ version: next.version }, 'policy applied');
     },
-    useSharedStore: (config) => shared.use(config),
+    useSharedStore: (config) => {
+      shared.use(config);
+      usage?.share(config);
+    },
     get sharedStore() {
       return shared.status;
     },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KeyPart, ModelFacts, Quota, Rule } from '../../contract/policy.ts';
+import type { GatewayPolicy, KeyPart, ModelFacts, Quota, Rule } from '../../contract/policy.ts';
 import { costQuota, hour, quota, startMs } from '../../extproc/quota/testing.ts';
 import type { RecordedRequest } from '../../extproc/quota/usage-records.ts';
 import { outcomeOfStream } from '../../extproc/telemetry/testing.ts';
@@ -36,6 +36,7 @@ function replay(
   requests: readonly Partial<RecordedRequest>[],
   rules: readonly Rule[] = [rule(quotas)],
   models: readonly ModelFacts[] = [priced],
+  sinceMs = startMs,
 ) {
   const passthrough = {
     method: 'GET',
@@ -45,7 +46,7 @@ function replay(
     target: 'id',
     access: [],
   };
-  const replayed = new Replay({
+  const policy: GatewayPolicy = {
     formatVersion: 6,
     version: 'test',
     virtualHosts: [
@@ -60,7 +61,8 @@ function replay(
     quotas,
     accessPolicies: [],
     apiKeyShards: [],
-  });
+  };
+  const replayed = new Replay(policy, sinceMs);
   for (const [nth, request] of requests.entries()) {
     replayed.add({
       timeMs: startMs + nth * 60_000,
@@ -293,5 +295,25 @@ test('requests that the files do not route, and shortened names, are named', () 
       [1, 'default/chat'],
       [1, 'shortened'],
     ],
+  );
+});
+
+test('requests before the start are charged to their windows, and not shown', () => {
+  const day: Quota['window'] = { type: 'Calendar', unit: 'Day', timeZone: 'UTC' };
+  const quotas = [quota('Requests', 3, { key: [], window: day })];
+  const timesMs = [-30 * 3_600_000, 0, 60_000, 120_000, 180_000].map((ms) => ({ timeMs: startMs + ms }));
+  const result = replay(quotas, timesMs, undefined, undefined, startMs + 100_000);
+  assert.deepEqual([result.requests, result.refused, result.first], [2, 1, new Date(startMs + 120_000).toISOString()]);
+  assert.deepEqual(result.quotas, [{ quota: quotas[0]!.id, requests: 2 }]);
+  assert.deepEqual(result.inexact, []);
+});
+
+test('a window that began before the records is named', () => {
+  const month: Quota['window'] = { type: 'Calendar', unit: 'Month', timeZone: 'UTC' };
+  const quotas = [quota('Requests', 3, { key: [], window: month })];
+  const result = replay(quotas, [{}, {}], undefined, undefined, startMs);
+  assert.deepEqual(
+    result.inexact.map(({ quota, reason }) => [quota, /began earlier than the records/.test(reason)]),
+    [[quotas[0]!.id, true]],
   );
 });

@@ -10,6 +10,7 @@ import type { Decision, Demand } from '../../extproc/quota/store.ts';
 import { unitOf } from '../../extproc/quota/units.ts';
 import { MAX_TEXT_CHARACTERS } from '../../extproc/quota/usage-record.ts';
 import type { RecordedRequest } from '../../extproc/quota/usage-records.ts';
+import { Calendar } from '../../extproc/quota/window.ts';
 import { selectedQuotas } from '../../extproc/quota-conditions.ts';
 import type { Usage } from '../../extproc/usage.ts';
 import {
@@ -38,6 +39,12 @@ export interface SimulationResult {
   readonly inexact: readonly SimulationGap[];
 }
 
+const DAY_MS = 24 * 3_600_000;
+/** Single requests are kept for a shorter time. */
+const MAX_EARLIER_MS = 92 * DAY_MS;
+/** A request of the day before a window shows that the records cover its start. */
+const COVERING_MS = DAY_MS;
+
 type Drawn = Extract<RecordedDraw, { readonly type: 'draws' }>;
 type Granted = Extract<Decision, { readonly type: 'granted' }>;
 
@@ -57,25 +64,34 @@ const noUsage: Usage = {
 export class Replay {
   readonly #routes: RouteQuotas;
   readonly #store: MemoryStore;
+  readonly #sinceMs: number;
   /** The quotas that are simulated, with the requests that they counted or refused. */
   readonly #counted = new Map<Quota, number>();
+  /** When the windows that contain the start of the simulation began. */
+  readonly #windowStarts = new Map<Quota, number>();
   readonly #never: readonly SimulationGap[];
-  readonly #findings = new SimulationFindings();
-  readonly #skipped = new SimulationGaps();
-  readonly #inexact = new SimulationGaps();
+  #findings = new SimulationFindings();
+  #skipped = new SimulationGaps();
+  #inexact = new SimulationGaps();
+  #replayed = 0;
+  /** The first record, also before the start of the simulation. */
+  #recordedMs: number | undefined;
   #requests = 0;
   #refused = 0;
   #cut = 0;
   #firstMs: number | undefined;
   #nowMs = 0;
 
-  constructor(policy: GatewayPolicy) {
+  /** Reports what happens from `sinceMs` on. */
+  constructor(policy: GatewayPolicy, sinceMs: number) {
+    this.#sinceMs = sinceMs;
     this.#routes = new RouteQuotas(policy);
     const never: SimulationGap[] = [];
     for (const quota of policy.quotas) {
       const reason = whyNotSimulated(quota);
       if (reason === undefined) {
         this.#counted.set(quota, 0);
+        this.#windowStarts.set(quota, windowStart(quota, sinceMs));
       } else {
         never.push({ quota: quota.id, reason });
       }
@@ -88,14 +104,25 @@ export class Replay {
     this.#store = new MemoryStore({ ...memoryDefaults, nowMs: () => this.#nowMs, schedule }, undefined);
   }
 
-  /** Replays a request. Requests come in the order of their records. */
+  /** From when on requests are needed: the windows had spent something before the simulation. */
+  get beginMs(): number {
+    const firstMs = Math.min(this.#sinceMs, ...this.#windowStarts.values());
+    return Math.max(0, this.#sinceMs - MAX_EARLIER_MS, firstMs - COVERING_MS);
+  }
+
+  /** Replays a request. Requests come in the order of their records, those from `beginMs` on. */
   add(request: RecordedRequest): void {
     // The clock of the gateway may have been set back.
     this.#nowMs = Math.max(this.#nowMs, request.timeMs);
-    if (this.#firstMs === undefined) {
-      this.#firstMs = request.timeMs;
+    if (this.#recordedMs === undefined) {
+      this.#recordedMs = request.timeMs;
       this.#store.define([...this.#counted.keys()], { epoch: 1, counter: 1 }, this.#nowMs);
     }
+    if (this.#firstMs === undefined && this.#nowMs >= this.#sinceMs) {
+      this.#firstMs = this.#nowMs;
+      this.#forgetEarlier();
+    }
+    this.#replayed++;
     this.#requests++;
     const { tenant, user, apiKey, model, route, backend } = request;
     if (
@@ -134,17 +161,42 @@ export class Replay {
   }
 
   result(): SimulationResult {
-    const text = (ms: number) => new Date(ms).toISOString();
+    if (this.#firstMs === undefined) {
+      this.#forgetEarlier();
+    }
     return {
       requests: this.#requests,
-      ...(this.#firstMs !== undefined && { first: text(this.#firstMs), last: text(this.#nowMs) }),
+      ...(this.#firstMs !== undefined && { first: timeText(this.#firstMs), last: timeText(this.#nowMs) }),
       refused: this.#refused,
       cut: this.#cut,
       quotas: [...this.#counted].map(([{ id }, requests]) => ({ quota: id, requests })),
       keys: this.#findings.keys(),
       notSimulated: [...this.#never, ...this.#skipped.list()],
-      inexact: this.#inexact.list(),
+      inexact: [...this.#inexact.list(), ...this.#unknownStarts()],
     };
+  }
+
+  /** What earlier requests spent stays; what happened to them is not shown. */
+  #forgetEarlier(): void {
+    this.#findings = new SimulationFindings();
+    this.#skipped = new SimulationGaps();
+    this.#inexact = new SimulationGaps();
+    this.#requests = 0;
+    this.#refused = 0;
+    this.#cut = 0;
+    for (const quota of this.#counted.keys()) {
+      this.#counted.set(quota, 0);
+    }
+  }
+
+  #unknownStarts(): readonly SimulationGap[] {
+    const recordedMs = this.#recordedMs ?? this.#sinceMs;
+    return [...this.#windowStarts]
+      .filter(([, startMs]) => startMs < recordedMs)
+      .map(([{ id }]) => ({
+        quota: id,
+        reason: `its window began earlier than the records, at ${timeText(recordedMs)}: what it had spent by then does not count`,
+      }));
   }
 
   #selected(quotas: readonly Quota[], { model, tenant, user }: RecordedRequest): readonly Quota[] {
@@ -163,7 +215,7 @@ export class Replay {
       }
     }
     const decision = this.#reserve({
-      id: String(this.#requests),
+      id: String(this.#replayed),
       atMs: this.#nowMs,
       draws: drawn.map(({ draw }) => draw),
       inputTokens: usage.input,
@@ -209,6 +261,24 @@ export class Replay {
   #count(quota: Quota): void {
     this.#counted.set(quota, (this.#counted.get(quota) ?? 0) + 1);
   }
+}
+
+/** Returns when the window that contains an instant began. */
+function windowStart({ window }: Quota, atMs: number): number {
+  switch (window.type) {
+    case 'Calendar':
+      return new Calendar(window.unit, window.timeZone).at(atMs).startMs;
+    case 'Sliding':
+      return atMs - window.durationMs;
+    case 'Lifetime':
+      return 0;
+    case 'None':
+      return atMs;
+  }
+}
+
+function timeText(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 /** Returns what a quota counts of a request that it refuses for what it is. */

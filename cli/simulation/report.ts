@@ -12,7 +12,10 @@ export const generalGaps: readonly SimulationGap[] = [
     reason:
       'refused requests leave no records, and cut ones only what was served, so with higher limits the demand was higher than shown',
   },
-  { reason: 'budgets begin whole at --since: what their windows had spent before does not count' },
+  {
+    reason:
+      'requests before --since are replayed from the start of the windows that contain it, under the same quotas, and not shown',
+  },
   {
     reason:
       'each request is decided at its recorded end by what it used, with its recorded caller, route and backend; no request holds what another needs, so queueTimeout has no effect',

@@ -6,6 +6,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
+import type { SharedStoreConfig } from '../../contract/shared-store.ts';
 import type { ExportState } from './export/exporter.ts';
 import type { ExportHeaders, UsageExportTarget } from './export/target.ts';
 import type { RecoveredUsage } from './journal-database.ts';
@@ -14,6 +15,8 @@ import type { UsageReader } from './journal-writer.ts';
 import type { ExplainedRequest } from './usage-explain.ts';
 import type { RecordPage, RecordQuery } from './usage-records.ts';
 import type { UsageQuery, UsageSums } from './usage-report.ts';
+import type { UsageSet } from './usage-share.ts';
+import { SHARED_STORE } from './usage-sharing.ts';
 import type { UsageRetention } from './usage-tables.ts';
 import type { UsageAnswer, UsageCall, UsageTask, UsageWorkerOptions } from './usage-worker.ts';
 
@@ -57,6 +60,7 @@ export class UsageArchive implements UsageReader {
   readonly #waiting: WaitingUsage[] = [];
   readonly #exports = new Map<string, ExportState>();
   readonly #calls = new Map<number, OpenCall>();
+  #sharedStore: SharedStoreConfig | undefined;
   #worker: Worker | undefined;
   #lastCall = 0;
   #waitingBytes = 0;
@@ -68,7 +72,7 @@ export class UsageArchive implements UsageReader {
 
   constructor(options: UsageArchiveOptions) {
     this.#options = options;
-    this.#openForExports();
+    this.#openForTargets();
   }
 
   /** The state of each target of exports. */
@@ -91,17 +95,27 @@ export class UsageArchive implements UsageReader {
     this.#add({ task: { type: 'text', usage }, bytes: 0, done });
   }
 
-  report(query: UsageQuery): Promise<readonly UsageSums[]> {
-    return this.#call({ type: 'report', query }) as Promise<readonly UsageSums[]>;
+  /** Sends usage to this store from now on; undefined: to none. */
+  share(config: SharedStoreConfig | undefined): void {
+    if (config === undefined && this.#sharedStore === undefined) {
+      return;
+    }
+    this.#sharedStore = config;
+    this.#exports.delete(SHARED_STORE);
+    this.#add({ task: { type: 'share', config }, bytes: 0, done: () => {} });
   }
 
-  explain(requestId: string): Promise<readonly ExplainedRequest[]> {
-    return this.#call({ type: 'explain', requestId }) as Promise<readonly ExplainedRequest[]>;
+  report(query: UsageQuery, of: UsageSet = 'local'): Promise<readonly UsageSums[]> {
+    return this.#call({ type: 'report', query, of }) as Promise<readonly UsageSums[]>;
+  }
+
+  explain(requestId: string, of: UsageSet = 'local'): Promise<readonly ExplainedRequest[]> {
+    return this.#call({ type: 'explain', requestId, of }) as Promise<readonly ExplainedRequest[]>;
   }
 
   /** Returns the next page of single requests. */
-  requests(query: RecordQuery): Promise<RecordPage> {
-    return this.#call({ type: 'requests', query }) as Promise<RecordPage>;
+  requests(query: RecordQuery, of: UsageSet = 'local'): Promise<RecordPage> {
+    return this.#call({ type: 'requests', query, of }) as Promise<RecordPage>;
   }
 
   /** Starts nothing more until `close`: another process may use the journal from now on. */
@@ -135,9 +149,12 @@ export class UsageArchive implements UsageReader {
     }
   }
 
-  #openForExports(): void {
+  #openForTargets(): void {
     if (this.#options.exports.length > 0) {
       this.#add({ task: { type: 'open' }, bytes: 0, done: () => {} });
+    }
+    if (this.#sharedStore !== undefined) {
+      this.#add({ task: { type: 'share', config: this.#sharedStore }, bytes: 0, done: () => {} });
     }
   }
 
@@ -228,7 +245,7 @@ export class UsageArchive implements UsageReader {
     worker.on('exit', () => {
       this.#worker = undefined;
       if (this.#closing === undefined && !this.#isPaused) {
-        this.#openForExports();
+        this.#openForTargets();
       }
       const calls = [...this.#calls.values()];
       this.#calls.clear();

@@ -42,6 +42,11 @@ const MOST_BEHIND_MS = 3_600_000;
 /** The most requests that share an id and are found. */
 const MAX_FOUND = 20;
 
+/** Returns the row of values by column. */
+export function rowOf(cells: UsageCells): UsageRow {
+  return columns.map((column) => cells[column] ?? null);
+}
+
 export class UsageBlocks {
   readonly #database: DatabaseSync;
   readonly #insert: StatementSync;
@@ -68,7 +73,7 @@ export class UsageBlocks {
       }
       for (const [id, row] of rows) {
         if (id > last && found.length < most && Number(row[0]) < untilMs) {
-          found.push(cells(id, row));
+          found.push(cellsOf(id, row));
         }
         last = Math.max(last, id);
       }
@@ -85,7 +90,7 @@ export class UsageBlocks {
       .iterate(needle);
     for (const { text } of blocks) {
       const rows = [...rowsOf(text as Uint8Array)].reverse();
-      found.push(...rows.map(([id, row]) => cells(id, row)).filter((row) => row['request_id'] === requestId));
+      found.push(...rows.map(([id, row]) => cellsOf(id, row)).filter((row) => row['request_id'] === requestId));
       if (found.length >= MAX_FOUND) {
         break;
       }
@@ -131,7 +136,8 @@ function rowsOf(text: Uint8Array): Map<number, UsageRow> {
   return rows;
 }
 
-function cells(id: number, row: UsageRow): UsageCells {
+/** Returns the values of a row by column. */
+export function cellsOf(id: number, row: UsageRow): UsageCells {
   const all: Record<string, UsageValue> = { id };
   for (let index = 0; index < columns.length; index++) {
     all[columns[index]!] = row[index] ?? null;

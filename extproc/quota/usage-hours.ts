@@ -1,7 +1,7 @@
 /** The table of sums by hour. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { UsageCells } from './usage-blocks.ts';
-import { type UsageColumn, type UsageRow, usageColumns } from './usage-record.ts';
+import { type UsageColumn, type UsageRow, type UsageValue, usageColumns } from './usage-record.ts';
 
 /** The dimensions of the sums by hour. A session lasts hours: its sums come from requests. */
 const dimensions = ['tenant', 'user', 'api_key', 'model', 'served', 'route', 'backend', 'currency'] as const;
@@ -91,8 +91,7 @@ export class UsageHours {
 
   /** Returns the number of new rows. */
   #writeHour(hour: number, names: readonly string[], amounts: readonly number[], isFull: boolean): number {
-    // The currency stays: sums of different currencies have no meaning.
-    const shared = names.map((name, index) => (dimensions[index] === 'currency' ? name : OTHER));
+    const shared = otherNames(names);
     if (
       this.#update.run(...amounts, hour, ...names).changes > 0 ||
       (isFull && this.#update.run(...amounts, hour, ...shared).changes > 0)
@@ -102,6 +101,33 @@ export class UsageHours {
     this.#insert.run(hour, ...(isFull ? shared : names), ...amounts);
     return 1;
   }
+}
+
+/** Returns the names of the sum that combinations beyond the bound share. */
+export function otherNames(names: readonly string[]): readonly string[] {
+  // The currency stays: sums of different currencies have no meaning.
+  return names.map((name, index) => (dimensions[index] === 'currency' ? name : OTHER));
+}
+
+/** Returns the sums of these requests. */
+export function hourSums(rows: readonly UsageRow[]): readonly HourSums[] {
+  const hours = new OpenHours();
+  for (const row of rows) {
+    hours.add(row);
+  }
+  return hours.take();
+}
+
+/** Returns a sum by column, as a row of the table. */
+export function hourCells({ hour, names, amounts }: HourSums): UsageCells {
+  const cells: Record<string, UsageValue> = { hour, requests: amounts[0] ?? 0 };
+  for (const [index, name] of dimensions.entries()) {
+    cells[name] = names[index] ?? '';
+  }
+  for (const [index, name] of sums.entries()) {
+    cells[name] = amounts[index + 1] ?? 0;
+  }
+  return cells;
 }
 
 /** Sums up requests in memory, so that each combination is written once. */

@@ -40,9 +40,14 @@ export function recordPage(tables: UsageTables, { afterId, sinceMs, untilMs }: R
   const rows = tables.requests(afterId ?? tables.idBefore(sinceMs), untilMs, REQUESTS_PER_PAGE);
   const last = rows.at(-1);
   return {
-    lines: rows.map((row) => `${JSON.stringify(recorded(row))}\n`).join(''),
+    lines: recordLines(rows),
     lastId: last === undefined ? undefined : Number(last['id']),
   };
+}
+
+/** Returns the lines of a page. */
+export function recordLines(rows: readonly UsageCells[]): string {
+  return rows.map((row) => `${JSON.stringify(recorded(row))}\n`).join('');
 }
 
 function recorded(row: UsageCells): RecordedRequest {

@@ -53,12 +53,20 @@ interface OpenSums extends UsageSums {
  * Returns the sums of each group, most tokens first. Reads whole hours; sessions are read from the
  * single requests, which are kept for a shorter time. Yields to the event loop between.
  */
-export async function usageReport(tables: UsageTables, query: UsageQuery): Promise<readonly UsageSums[]> {
-  const groups = new Map<string, OpenSums>();
+export function usageReport(tables: UsageTables, query: UsageQuery): Promise<readonly UsageSums[]> {
   const pages = query.by.includes('session') ? requestPages(tables, query) : hourPages(tables, query);
+  return sumsOf(pages, query.by);
+}
+
+/** Returns the sums of each group of these rows, most tokens first. */
+export async function sumsOf(
+  pages: AsyncIterable<readonly UsageCells[]>,
+  by: readonly UsageGroup[],
+): Promise<readonly UsageSums[]> {
+  const groups = new Map<string, OpenSums>();
   for await (const rows of pages) {
     for (const row of rows) {
-      addRow(groups, query.by, row);
+      addRow(groups, by, row);
     }
   }
   return [...groups.values()]
@@ -83,11 +91,13 @@ async function* hourPages(
   }
 }
 
-async function* requestPages(
+/** Yields the single requests of a time after an id, oldest first. */
+export async function* requestPages(
   tables: UsageTables,
-  { sinceMs, untilMs }: UsageQuery,
+  { sinceMs, untilMs }: Pick<UsageQuery, 'sinceMs' | 'untilMs'>,
+  afterId = 0,
 ): AsyncGenerator<readonly UsageCells[]> {
-  for (let after = tables.idBefore(sinceMs); ; ) {
+  for (let after = Math.max(afterId, tables.idBefore(sinceMs)); ; ) {
     const rows = tables.requests(after, untilMs, REQUESTS_PER_TURN);
     yield rows;
     const last = rows.at(-1);

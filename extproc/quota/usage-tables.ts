@@ -31,6 +31,9 @@ export const exportSchema = `
 
 const DAY_MS = 24 * HOUR_MS;
 
+/** How long requests that are not kept wait for the shared store. */
+const UNSHARED_KEPT_MS = DAY_MS;
+
 /** Blocks removed for each that is written, and at least by one write: they keep up. */
 const PRUNED_A_BLOCK = 2;
 const LEAST_PRUNED = 20;
@@ -46,6 +49,8 @@ export class UsageTables {
   readonly #blocks: UsageBlocks;
   readonly #hours: UsageHours;
   readonly #statements = new Map<string, StatementSync>();
+  /** The cursor of the shared store, which needs single requests until it has them. */
+  sharedBy: string | undefined;
 
   constructor(database: DatabaseSync, retention: UsageRetention) {
     this.#database = database;
@@ -59,11 +64,11 @@ export class UsageTables {
    * requests and hours. Ignores records that were written before. The caller has a transaction.
    */
   write(read: (add: (text: Buffer) => void) => void): void {
-    const batch = new UsageBatch(this.#lastId);
+    const batch = new UsageBatch(this.lastId);
     let blocks = 0;
     const writeBlock = () => {
       const { requests, text } = batch.takeBlock();
-      if (requests > 0 && this.#retention.usageRequestDays > 0) {
+      if (requests > 0 && (this.#retention.usageRequestDays > 0 || this.sharedBy !== undefined)) {
         this.#blocks.add(batch.lastId, requests, text);
         blocks++;
       }
@@ -85,9 +90,17 @@ export class UsageTables {
 
   /** Removes some of what is older than configured, or takes too much space. */
   #prune(nowMs: number, most: number): void {
-    const oldest = Math.floor(nowMs - this.#retention.usageRequestDays * DAY_MS) * USAGE_IDS_PER_MS;
+    const oldest = this.#oldestKept(nowMs);
     this.#blocks.remove(this.#isTooLarge ? Number.MAX_SAFE_INTEGER : oldest, most, (last) => this.#dropExports(last));
     this.#hours.removeBefore(nowMs - this.#retention.usageDays * DAY_MS);
+  }
+
+  #oldestKept(nowMs: number): number {
+    const { usageRequestDays } = this.#retention;
+    if (usageRequestDays === 0 && this.sharedBy !== undefined) {
+      return Math.max(this.exportOf(this.sharedBy).id + 1, (nowMs - UNSHARED_KEPT_MS) * USAGE_IDS_PER_MS);
+    }
+    return Math.floor(nowMs - usageRequestDays * DAY_MS) * USAGE_IDS_PER_MS;
   }
 
   /** Counts the requests up to an id that a target has not received. */
@@ -97,9 +110,9 @@ export class UsageTables {
     }
   }
 
-  /** Begins to export to a target, if it is new: with the next request. */
-  addExport(target: string): void {
-    this.#statement('INSERT OR IGNORE INTO usage_export VALUES (?, ?, 0)').run(target, this.#lastId);
+  /** Begins to export to a target after this id, if it is new: by default with the next request. */
+  addExport(target: string, afterId: number = this.lastId): void {
+    this.#statement('INSERT OR IGNORE INTO usage_export VALUES (?, ?, 0)').run(target, afterId);
   }
 
   /** Returns the last id that a target has received, and how many it never will. */
@@ -114,6 +127,11 @@ export class UsageTables {
       dropped,
       target,
     );
+  }
+
+  /** Exports requests after this id again. */
+  rewindExport(target: string, id: number): void {
+    this.#statement('UPDATE usage_export SET id = ? WHERE target = ?').run(id, target);
   }
 
   /** Returns a name for this file that no other one has. `fresh` is used the first time. */
@@ -146,7 +164,8 @@ export class UsageTables {
     return this.#blocks.find(requestId);
   }
 
-  get #lastId(): number {
+  /** The id of the last request that was written; 0: none. */
+  get lastId(): number {
     return Number(this.#statement('SELECT id FROM usage_written').get()?.['id'] ?? 0);
   }
 

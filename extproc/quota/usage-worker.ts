@@ -5,14 +5,16 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
+import type { SharedStoreConfig } from '../../contract/shared-store.ts';
 import { type ExportState, exportUsage } from './export/exporter.ts';
 import type { UsageSender } from './export/sender.ts';
 import type { ExportHeaders, UsageExportTarget } from './export/target.ts';
 import { logPath } from './journal-log.ts';
 import { UsageDatabase, usagePath } from './usage-database.ts';
 import { explainUsage } from './usage-explain.ts';
-import { type RecordQuery, recordPage } from './usage-records.ts';
-import { type UsageQuery, usageReport } from './usage-report.ts';
+import { type RecordPage, type RecordQuery, recordPage } from './usage-records.ts';
+import type { UsageQuery } from './usage-report.ts';
+import { type UsageSet, UsageShare } from './usage-share.ts';
 import type { UsageRetention } from './usage-tables.ts';
 
 export interface UsageWorkerOptions {
@@ -28,9 +30,11 @@ export type UsageTask =
   /** Writes the usage of a log, and removes the log. */
   | { readonly type: 'log'; readonly log: number }
   | { readonly type: 'text'; readonly usage: string }
-  | { readonly type: 'report'; readonly query: UsageQuery }
-  | { readonly type: 'explain'; readonly requestId: string }
-  | { readonly type: 'requests'; readonly query: RecordQuery }
+  /** Sends usage to this store from now on; undefined: to none. */
+  | { readonly type: 'share'; readonly config: SharedStoreConfig | undefined }
+  | { readonly type: 'report'; readonly query: UsageQuery; readonly of: UsageSet }
+  | { readonly type: 'explain'; readonly requestId: string; readonly of: UsageSet }
+  | { readonly type: 'requests'; readonly query: RecordQuery; readonly of: UsageSet }
   | { readonly type: 'close' };
 
 export interface UsageCall {
@@ -49,6 +53,7 @@ export interface UsageAnswer {
 const { journalPath, retention, exports, exportHeaders } = workerData as UsageWorkerOptions;
 const closing = new AbortController();
 let opened: UsageDatabase | undefined;
+let openedShare: UsageShare | undefined;
 
 function database(): UsageDatabase {
   if (opened === undefined) {
@@ -61,12 +66,20 @@ function database(): UsageDatabase {
   return opened;
 }
 
+function share(): UsageShare {
+  openedShare ??= new UsageShare(database().tables, retention, reportState);
+  return openedShare;
+}
+
+function reportState(state: ExportState): void {
+  parentPort?.postMessage({ id: 0, state } satisfies UsageAnswer);
+}
+
 async function startExport({ tables }: UsageDatabase, { type, url }: UsageExportTarget): Promise<void> {
   const source = tables.source(randomUUID());
   const target = `${type}+${url}`;
   const sender = await senderOf(type, url, source);
-  const onState = (state: ExportState) => parentPort?.postMessage({ id: 0, state } satisfies UsageAnswer);
-  await exportUsage(tables, { target, sender, source, signal: closing.signal, onState });
+  await exportUsage(tables, { target, sender, source, signal: closing.signal, onState: reportState });
 }
 
 /** Loads the code of a protocol only where it is used. */
@@ -90,24 +103,44 @@ async function run(task: UsageTask): Promise<unknown> {
       if (existsSync(file)) {
         database().writeLog(file);
         rmSync(file, { force: true });
+        share().wake();
       }
       return undefined;
     }
     case 'text':
       database().writeText(task.usage);
+      share().wake();
       return undefined;
     case 'report':
-      return usageReport(database().tables, task.query);
+      return await share().report(task.query, task.of);
     case 'explain':
-      return explainUsage(database().tables, task.requestId);
+      return task.of === 'shared'
+        ? await share().explain(task.requestId)
+        : explainUsage(database().tables, task.requestId);
     case 'requests':
-      return recordPage(database().tables, task.query);
+      return await requests(task.query, task.of);
+    case 'share':
+      return await share().use(task.config);
     case 'close':
       closing.abort();
+      await openedShare?.close();
+      openedShare = undefined;
       opened?.close();
       opened = undefined;
       return undefined;
   }
+}
+
+async function requests(query: RecordQuery, of: UsageSet): Promise<RecordPage> {
+  if (of === 'shared') {
+    return await share().requests(query);
+  }
+  const { tables } = database();
+  if (of === 'local' || query.afterId !== undefined) {
+    return recordPage(tables, query);
+  }
+  const afterId = Math.max(await share().unsharedAfter(), tables.idBefore(query.sinceMs));
+  return recordPage(tables, { ...query, afterId });
 }
 
 parentPort?.on('message', async ({ id, task }: UsageCall) => {
