@@ -172,3 +172,30 @@ it('a new password and the store come back without a restart of the proxies, wit
     });
   assert.deepEqual(shown(await proxyPods(NAMESPACE, 'ai')), shown(before));
 });
+
+/** Returns how many requests of the route the store has records of, as a proxy reads them. */
+async function recordedRequests(): Promise<number> {
+  const [pod] = await proxyPods(NAMESPACE, 'ai');
+  const { namespace, name } = pod!.metadata;
+  const program = ['/usr/local/bin/node', '/app/cli/main.ts'];
+  const query = ['usage', '--of', 'shared', '--by', 'route', '--since', '2h', '--json'];
+  const lines = await kubectl('-n', namespace, 'exec', name, '-c', 'tallygate', '--', ...program, ...query);
+  const rows = lines
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as { readonly group: { readonly route: string }; readonly requests: number });
+  return rows.find(({ group }) => group.route === `${NAMESPACE}/chat`)?.requests ?? 0;
+}
+
+it('usage records stay in the store when their proxy pods are deleted', async () => {
+  // The whole budget of one team, and the request of another after the loss.
+  await waitFor('the records', async () => (await recordedRequests()) === BUDGET + 1);
+  for (const { metadata } of await proxyPods(NAMESPACE, 'ai')) {
+    await kubectl('-n', metadata.namespace, 'delete', 'pod', metadata.name);
+  }
+  await waitUntilEnforcing(NAMESPACE, 'chat');
+  await waitFor('the records in new pods', async () => {
+    const requests = await recordedRequests().catch(() => undefined);
+    return requests === BUDGET + 1;
+  });
+});

@@ -8,7 +8,12 @@ import type { ExportHeaders } from './target.ts';
 
 const EVENT_TYPE = 'dev.tallygate.usage.v1';
 
-export function cloudEventsSender(url: string, headers: ExportHeaders, source: string): UsageSender {
+export function cloudEventsSender(
+  url: string,
+  headers: ExportHeaders,
+  source: string,
+  timeoutMs: number = SEND_TIMEOUT_MS,
+): UsageSender {
   return {
     async send(records, signal) {
       try {
@@ -17,7 +22,7 @@ export function cloudEventsSender(url: string, headers: ExportHeaders, source: s
           headers: { ...headers, 'content-type': 'application/cloudevents-batch+json; charset=utf-8' },
           body: JSON.stringify(records.map((record) => cloudEvent(record, source))),
           redirect: 'error',
-          signal: AbortSignal.any([signal, AbortSignal.timeout(SEND_TIMEOUT_MS)]),
+          signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
         });
         await response.body?.cancel();
         return response.ok ? { type: 'accepted' } : resultOf(response.status);

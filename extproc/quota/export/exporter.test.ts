@@ -296,6 +296,76 @@ test('a gateway exports from its worker, and a restart continues where it ended'
   assert.deepEqual([...new Set(to.events.map(({ data }) => data?.requestId))], names(30));
 });
 
+/** A collector that accepts connections and requests, and never answers. */
+async function hanging(): Promise<{ readonly url: string; readonly requests: readonly IncomingMessage[] }> {
+  const requests: IncomingMessage[] = [];
+  const server = createServer((request) => requests.push(request)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  stops.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/logs`, requests };
+}
+
+for (const [name, newSender] of [
+  ['OTLP', otlpSender],
+  ['CloudEvents', cloudEventsSender],
+] as const) {
+  test(`a collector of ${name} that hangs gets one bounded batch at a time, and the rest is dropped with its age`, async () => {
+    const { url, requests } = await hanging();
+    let sending = 0;
+    const sizes: number[] = [];
+    const { write, stop, states, tables } = exporting(
+      (source) => {
+        const sender = newSender(url, {}, source, 30);
+        return {
+          send: async (records, signal) => {
+            sizes.push(records.length);
+            assert.equal(++sending, 1);
+            const result = await sender.send(records, signal);
+            sending--;
+            return result;
+          },
+        };
+      },
+      { usageDays: 2, usageRequestDays: 1 },
+    );
+    const id = (days: number) => days * 86_400_000 * 1_000;
+    write(id(1), 1_000);
+    await until('two attempts', () => requests.length >= 2);
+    write(id(3), 1);
+    assert.equal(tables.exportOf('t').dropped, 1_000);
+    await until('a report', () => states.at(-1)?.dropped === 1_000);
+    assert.notEqual(states.at(-1)?.failure, undefined);
+    assert.ok(sizes.every((size) => size <= 200));
+    await stop();
+  });
+}
+
+test('a collector that hangs holds up neither reports nor the end of the gateway', async () => {
+  const { url, requests } = await hanging();
+  const exports = [
+    { type: 'cloudevents', url },
+    { type: 'otlp', url },
+  ] as const;
+  const opened = openQuotaStore({ path: join(folder, 'journal.db'), foldEveryMs: 20, exports });
+  opened.store.recordUsage(record('r1'), undefined);
+  opened.store.flush();
+  await until('both targets', () => requests.length === 2);
+  opened.store.recordUsage(record('r2'), undefined);
+  opened.store.flush();
+  const query = { by: [], sinceMs: 0, untilMs: Number.MAX_SAFE_INTEGER };
+  let requestsSeen = 0;
+  while (requestsSeen < 2) {
+    requestsSeen = (await opened.usage!.report(query))[0]?.requests ?? 0;
+  }
+  const endMs = performance.now();
+  opened.store.close();
+  await opened.usage!.close(1_000);
+  assert.ok(performance.now() - endMs < 3_000, `${performance.now() - endMs} ms`);
+});
+
 test('targets and headers of another form are refused', () => {
   assert.deepEqual(parseExportTargets('otlp+http://c:4318/v1/logs, cloudevents+https://e.example/usage?a=b'), [
     { type: 'otlp', url: 'http://c:4318/v1/logs' },

@@ -43,8 +43,13 @@ const tokenAttributes: Readonly<Record<string, string>> = {
   imageOutput: 'tallygate.tokens.image_output',
 };
 
-export function otlpSender(url: string, headers: ExportHeaders, source: string): UsageSender {
-  const exporter = new OTLPLogExporter({ url, headers, timeoutMillis: SEND_TIMEOUT_MS, concurrencyLimit: 1 });
+export function otlpSender(
+  url: string,
+  headers: ExportHeaders,
+  source: string,
+  timeoutMs: number = SEND_TIMEOUT_MS,
+): UsageSender {
+  const exporter = new OTLPLogExporter({ url, headers, timeoutMillis: timeoutMs, concurrencyLimit: 1 });
   const resource = resourceFromAttributes({ 'service.name': 'tallygate', 'service.instance.id': source });
   return {
     send: (records) =>

@@ -1,6 +1,7 @@
 /** The usage of several gateways in one Redis: complete, and each request once. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -244,6 +245,54 @@ test(
     assert.equal((await sums(store))?.requests, 4, 'a gateway that stops sends what is left');
   },
 );
+
+test('the permissions of the guide suffice, and without them nothing is half taken', options, async () => {
+  const server = await redis();
+  const client = await admin(server.port);
+  const guide = readFileSync(join(import.meta.dirname, '../../../../docs/guides/shared-store.md'), 'utf8');
+  const rules = /ACL SETUSER gateway (on .*)/.exec(guide)![1]!.replace('tallygate:*', 'test:*').split(' ');
+  await client.call('ACL', 'SETUSER', 'gateway', ...rules, '-hlen');
+  const login = { username: 'gateway', password: 'PASSWORD' };
+  const store = new SharedUsage({ ...configOf(server), ...login }, usageDefaults);
+  closing.push(() => store.close());
+  await store.connect();
+  const gateway = new Gateway('one');
+  gateway.write(record('1'));
+  const sharing = gateway.share(store);
+  await until('a refusal', () => /may not run the commands/.test(gateway.states.at(-1)?.failure ?? ''));
+  assert.deepEqual(await client.keys('*'), []);
+  await client.call('ACL', 'SETUSER', 'gateway', '+hlen');
+  await until('the request', () => sharing.sentId === gateway.database.tables.lastId);
+  await until('the time to prune', async () => (await client.exists('test:usage:prune')) === 1);
+  assert.deepEqual(await requestIds(store), ['1']);
+  assert.equal((await sums(store))?.requests, 1);
+});
+
+test('a request takes less than the stated bytes of the store', options, async (context) => {
+  const server = await redis();
+  const store = await sharedUsage(server);
+  const client = await admin(server.port);
+  const gateway = new Gateway('one');
+  const random = newRandom(1);
+  const many = 20_000;
+  for (let at = 0; at < many; at += 100) {
+    const records = Array.from({ length: 100 }, () => {
+      const tokens = { ...record('').usage!, input: random.between(10, 9_000), output: random.between(1, 900) };
+      const subject = { ...record('').subject, requestId: randomUUID(), tenant: `tenant-${random.between(1, 50)}` };
+      return record('', { subject, usage: tokens, timeMs: nowMs - random.between(0, 60_000) });
+    });
+    gateway.write(...records);
+  }
+  const startMs = performance.now();
+  await gateway.share(store).settle(20_000);
+  const ms = performance.now() - startMs;
+  let bytes = 0;
+  for (const key of await client.keys('test:usage:*')) {
+    bytes += Number(await client.memory('USAGE', key, 'SAMPLES', 0));
+  }
+  context.diagnostic(`${Math.round(bytes / many)} bytes and ${Math.round((1_000 * ms) / many)} µs a request`);
+  assert.ok(bytes / many < 120, `${bytes / many} bytes`);
+});
 
 test('the combinations of an hour and the size of usage are bounded', options, async () => {
   const server = await redis();

@@ -9,6 +9,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { freePort } from '../../../../fixtures/free-ports.ts';
 import { type RedisServer, skipWithoutRedis } from '../../../../fixtures/redis-server.ts';
+import { sumsOf } from '../../usage-report.ts';
+import { SharedUsage } from './shared-usage.ts';
 import { admin, ask, askUntilAnswered, at, closing, open, redis, request } from './testing.ts';
 
 const options = { skip: skipWithoutRedis };
@@ -113,6 +115,32 @@ test('a shard of a cluster that is away is named while the others answer', optio
   for (const asked of requests) {
     assert.notEqual(await ask(opened, { ...asked, number: 3, spent: 20 }), undefined);
   }
+});
+
+test('the usage of many hours is spread over the nodes of a cluster', options, async () => {
+  const { nodes, clients } = await newCluster();
+  const retention = { usageDays: 31, usageRequestDays: 7 };
+  const store = new SharedUsage(
+    { type: 'Redis', mode: 'Cluster', keyPrefix: 'test', ...at(nodes[0]!.port) },
+    retention,
+  );
+  closing.push(() => store.close());
+  await store.connect();
+  const hour = Math.floor(Date.now() / 3_600_000);
+  for (let back = 0; back < 12; back++) {
+    const rows = [{ id: 1, time_ms: (hour - back) * 3_600_000, input: 5, output: 2, request_id: 'r' }];
+    const taken = await store.take({ source: 'one', hour: hour - back, afterId: 0, confirmedId: 0, rows });
+    assert.equal(taken.isTaken, true);
+  }
+  const sizes = await Promise.all(clients.map((client) => client.dbsize()));
+  assert.ok(
+    sizes.every((size) => size > 0),
+    `${sizes} keys`,
+  );
+  const span = { sinceMs: 0, untilMs: Number.MAX_SAFE_INTEGER };
+  const [sums] = await sumsOf(store.hourPages(span), []);
+  assert.deepEqual([sums?.requests, sums?.inputTokens, (await store.find('r')).length], [12, 60, 12]);
+  await store.prune();
 });
 
 /** Moves each slot with keys of the first node to the second. */
