@@ -294,6 +294,34 @@ test('a request takes less than the stated bytes of the store', options, async (
   assert.ok(bytes / many < 120, `${bytes / many} bytes`);
 });
 
+test('without days for requests, the store gets their sums, and nobody keeps them', options, async () => {
+  const retention = { usageDays: 31, usageRequestDays: 0 };
+  const server = await redis();
+  const store = new SharedUsage(configOf(server), retention);
+  closing.push(() => store.close());
+  await store.connect();
+  const database = new UsageDatabase(join(folder(), 'usage'), retention);
+  closing.push(() => database.close());
+  const { tables } = database;
+  const ending = new AbortController();
+  tables.sharedBy = 'store';
+  const given = { cursor: 'store', source: 'one', signal: ending.signal, onState: () => {}, pollMs: 5 };
+  const sharing = new UsageSharing(tables, store, given);
+  const rows = ['1', '2'].map((id) => JSON.stringify(usageRow(record(id), undefined)));
+  database.writeText(usageText(nowMs * 1_000, rows.slice(0, 1)));
+  assert.equal(tables.requests(0, Number.MAX_SAFE_INTEGER, 10).length, 1, 'it waits for the store');
+  const running = sharing.run();
+  await sharing.settle(20_000);
+  database.writeText(usageText(nowMs * 1_000 + 1, rows.slice(1)));
+  await sharing.settle(20_000);
+  database.writeText(usageText(nowMs * 1_000 + 2, rows.slice(1)));
+  await sharing.settle(20_000);
+  ending.abort();
+  await running;
+  assert.deepEqual([(await sums(store))?.requests, await requestIds(store)], [3, []]);
+  assert.ok(tables.requests(0, Number.MAX_SAFE_INTEGER, 10).length <= 1);
+});
+
 test('the combinations of an hour and the size of usage are bounded', options, async () => {
   const server = await redis();
   const bounds = { sumsAnHour: 10, requestBytes: 3_000, pruneEveryMs: 1 };
