@@ -19,6 +19,7 @@ export type Operation =
   | 'rerank'
   | 'image_generation'
   | 'speech'
+  | 'transcription'
   | 'moderation'
   | 'count_tokens'
   | 'list_models'

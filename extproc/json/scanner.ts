@@ -80,6 +80,9 @@ export interface JsonScanner extends MatchesByPath {
   release(): void;
 }
 
+/** Scans the body of a request. */
+export type BodyScanner = Pick<JsonScanner, 'push' | 'finish' | 'keptBytes' | 'release'>;
+
 export interface ScannerOptions {
   /**
    * - `request` (default): keeps the pieces; refuses what two parsers may read differently, and

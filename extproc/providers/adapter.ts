@@ -7,6 +7,7 @@ import type { EndpointName } from '../../contract/access-policy.ts';
 import type { ProviderApi } from '../../contract/policy.ts';
 import type { ModelPrices } from '../../contract/tokens.ts';
 import type { Failure } from '../errors.ts';
+import type { FormFields } from '../json/form-body.ts';
 import type { ScannedBody } from '../json/scanner.ts';
 import type { Shape } from '../json/shape.ts';
 import type { Splice } from '../json/splice.ts';
@@ -32,6 +33,8 @@ export interface ClientApi {
   readonly kind: 'metered' | 'free' | OwnKind;
   /** The parts of the request's body that are read. */
   readonly shape: Shape;
+  /** Present where the body is a form; then it has these fields instead of a shape. */
+  readonly form?: FormFields;
   /** Reads a whole, scanned request body. Problems are returned as a Failure. */
   readRequest(body: ScannedBody, address: RequestAddress): RequestFacts | Failure;
   readonly edit: EditRequest;

@@ -86,6 +86,12 @@ export const editModel: EditRequest = (body, edits) => {
   return changes.splices();
 };
 
+/** Changes the model in a form, where it is plain text. */
+export const editFormModel: EditRequest = (body, { model }) => {
+  const found = model === undefined ? undefined : body.one('model');
+  return found === undefined ? [] : [{ start: found.start, end: found.end, bytes: Buffer.from(model!) }];
+};
+
 /** Returns whether there is only white space between the braces. */
 function isEmptyObject(body: ScannedBody, object: JsonMatch): boolean {
   let skipped = 0;

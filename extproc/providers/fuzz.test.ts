@@ -155,7 +155,7 @@ function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-const reading = endpoints.filter(({ kind }) => kind !== 'models');
+const reading = endpoints.filter(({ kind, form }) => kind !== 'models' && form === undefined);
 
 function request(random: Random, endpoint: ClientApi): void {
   const body = shaped(random, endpoint.shape);

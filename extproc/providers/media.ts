@@ -18,6 +18,10 @@ export const ANTHROPIC_IMAGE_TOKENS = 1_600;
  * second.
  */
 const AUDIO_BYTES_PER_TOKEN = 533;
+/** The same without base64. */
+const AUDIO_FILE_BYTES_PER_TOKEN = 400;
+
+export const AUDIO_TOKENS_PER_SECOND = 10;
 
 /**
  * A page of a PDF has 1,500 to 3,000 tokens of text (Anthropic, "PDF support") and an image, and
@@ -30,6 +34,10 @@ export const UNKNOWN_PART_TOKENS = 1_600;
 
 export function audioTokens(base64Bytes: number): number {
   return Math.ceil(base64Bytes / AUDIO_BYTES_PER_TOKEN);
+}
+
+export function audioFileTokens(bytes: number): number {
+  return Math.ceil(bytes / AUDIO_FILE_BYTES_PER_TOKEN);
 }
 
 export function fileTokens(base64Bytes: number): number {

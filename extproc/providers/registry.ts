@@ -12,12 +12,14 @@ import { chat } from './openai/chat.ts';
 import { completions } from './openai/completions.ts';
 import { embeddings } from './openai/embeddings.ts';
 import { openAiDialect } from './openai/errors.ts';
+import { imageEdits } from './openai/image-edits.ts';
 import { imageGenerations } from './openai/images.ts';
 import { models as openAiModels } from './openai/models.ts';
 import { moderations } from './openai/moderations.ts';
 import { rerank } from './openai/rerank.ts';
 import { responses } from './openai/responses.ts';
 import { speech } from './openai/speech.ts';
+import { transcripts } from './openai/transcripts.ts';
 import { ownEndpoints } from './own-endpoints.ts';
 import { type PathPattern, pathPattern } from './path-pattern.ts';
 import { tgiDialect } from './tgi/errors.ts';
@@ -30,7 +32,9 @@ export const endpoints: readonly ClientApi[] = [
   responses,
   rerank,
   imageGenerations,
+  imageEdits,
   speech,
+  ...transcripts,
   moderations,
   messages,
   countTokens,

@@ -6,14 +6,14 @@ import { REQUEST_ID_HEADER, ROUTE_HEADER } from '../../contract/headers.ts';
 import { Presented } from '../access/presented.ts';
 import type { ProviderRequest } from '../conversion/conversion.ts';
 import type { ConvertedRequest } from '../conversion/converted-request.ts';
-import { type Failure, failure } from '../errors.ts';
+import { type Failure, failure, isFailure } from '../errors.ts';
 import { firstHeader, type HeaderList, type HeaderMutation, headerValues } from '../exchange.ts';
+import { newFormScanner } from '../json/form.ts';
 import { newScanner } from '../json/json-tokenizer.ts';
-import type { JsonScanner, ScannedBody } from '../json/scanner.ts';
-import type { Shape } from '../json/shape.ts';
+import type { BodyScanner, ScannedBody } from '../json/scanner.ts';
 import { splice } from '../json/splice.ts';
 import type { CompiledPolicy, CompiledVirtualHost } from '../policy/compile.ts';
-import type { Dialect } from '../providers/adapter.ts';
+import type { ClientApi, Dialect } from '../providers/adapter.ts';
 import { type ClientApiMatch, dialectFor, findEndpoint } from '../providers/registry.ts';
 import type { AgentIds } from '../record.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
@@ -78,7 +78,7 @@ export class Request {
   #presented: Presented | undefined;
   #ownId = false;
   /** Present while the body is collected and kept. */
-  #scanner: JsonScanner | undefined;
+  #scanner: BodyScanner | undefined;
   #collectedBytes = 0;
   #keptBytes = 0;
 
@@ -154,21 +154,26 @@ export class Request {
     }
     const { endpoint } = this.found;
     const read = endpoint.kind === 'metered' || endpoint.kind === 'free';
-    return read ? this.#collect(endpoint.shape, this.entry.maxRequestBodyBytes) : undefined;
+    return read ? this.#collect(endpoint, this.entry.maxRequestBodyBytes) : undefined;
   }
 
-  #collect(shape: Shape, maxBytes: number): Failure | undefined {
+  #collect({ shape, form }: ClientApi, maxBytes: number): Failure | undefined {
     const encoding = this.#first('content-encoding');
     if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
       return failure('unsupported_encoding', 'The request body is compressed. Send it without content-encoding.');
     }
-    if (OTHER_CHARSET.test(this.#first('content-type') ?? '')) {
+    const contentType = this.#first('content-type') ?? '';
+    if (OTHER_CHARSET.test(contentType)) {
       return failure('unsupported_encoding', 'The request body is not UTF-8. Send it without another charset.');
     }
     if (this.#announcedBytes > maxBytes) {
       return bodyTooLarge(maxBytes);
     }
-    this.#scanner = newScanner(shape);
+    const scanner = form === undefined ? newScanner(shape) : newFormScanner(form, contentType);
+    if (isFailure(scanner)) {
+      return scanner;
+    }
+    this.#scanner = scanner;
     return undefined;
   }
 

@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isFailure } from '../../errors.ts';
+import { newFormScanner } from '../../json/form.ts';
 import { newScanner } from '../../json/json-tokenizer.ts';
+import type { ScannedBody } from '../../json/scanner.ts';
+import { splice } from '../../json/splice.ts';
 import type { ClientApi, RequestFacts, ResponseAdapter } from '../adapter.ts';
+import { imageEdits } from './image-edits.ts';
 import { imageGenerations } from './images.ts';
 import { moderations } from './moderations.ts';
 import { rerank } from './rerank.ts';
 import { speech } from './speech.ts';
+import { transcripts } from './transcripts.ts';
 
 const sink = { text() {} };
 const address = { path: '/', query: new URLSearchParams() };
@@ -122,6 +127,117 @@ describe('a speech request', () => {
       reader.read(bytes, 0, bytes.length, sink);
     }
     assert.deepEqual([reader.usage?.input, reader.usage?.audioOutput, reader.state], [20, 150, 'finished']);
+  });
+});
+
+describe('an upload', () => {
+  function scannedForm(api: ClientApi, parts: Readonly<Record<string, string | Uint8Array>>): ScannedBody {
+    const scanner = newFormScanner(api.form!, 'multipart/form-data; boundary=XX');
+    assert.ok(!isFailure(scanner));
+    for (const [name, content] of Object.entries(parts)) {
+      const file = typeof content === 'string' ? '' : '; filename="f"';
+      scanner.push(Buffer.from(`--XX\r\ncontent-disposition: form-data; name="${name}"${file}\r\n\r\n`));
+      scanner.push(Buffer.from(content));
+      scanner.push(Buffer.from('\r\n'));
+    }
+    scanner.push(Buffer.from('--XX--\r\n'));
+    const body = scanner.finish();
+    assert.ok(!isFailure(body));
+    return body;
+  }
+
+  function formFacts(api: ClientApi, parts: Readonly<Record<string, string | Uint8Array>>): RequestFacts {
+    const facts = api.readRequest(scannedForm(api, parts), address);
+    assert.ok(!isFailure(facts), isFailure(facts) ? facts.message : '');
+    return facts;
+  }
+
+  const [transcriptions] = transcripts;
+
+  it('of audio holds tokens by its size', () => {
+    const facts = formFacts(transcriptions!, { model: 'whisper-1', prompt: 'Hi', file: new Uint8Array(400_000) });
+    assert.deepEqual([facts.model, facts.mediaTokens, facts.textBytes, facts.stream], ['whisper-1', 1_000, 2, false]);
+    assert.equal(
+      formFacts(transcriptions!, { model: 'm', stream: 'true', file: new Uint8Array(9) }).hiddenOutput,
+      true,
+    );
+  });
+
+  it('of images counts each of them', () => {
+    const image = new Uint8Array(9);
+    const facts = formFacts(imageEdits, {
+      model: 'm',
+      prompt: 'Hi',
+      'image[]': image,
+      mask: image,
+      n: '2',
+      quality: 'low',
+    });
+    assert.deepEqual([facts.choices, facts.mediaTokens, facts.askedOutputTokens], [2, 3_072, 408]);
+  });
+
+  it('without a model or with an invalid number is refused', () => {
+    for (const [parts, code] of [
+      [{ prompt: 'Hi' }, 'missing_model'],
+      [{ model: 'm', n: 'many' }, 'invalid_value'],
+      [{ model: 'm', stream: 'maybe' }, 'invalid_value'],
+    ] as const) {
+      const facts = imageEdits.readRequest(scannedForm(imageEdits, parts), address);
+      assert.ok(isFailure(facts) && facts.code === code);
+    }
+  });
+
+  it('changes nothing but the model', () => {
+    const body = scannedForm(imageEdits, { prompt: 'model', model: 'mine', n: '1' });
+    const edited = splice(
+      body.bytes,
+      imageEdits.edit(body, { model: 'gpt-image-1', outputTokens: 5 }, { schema: 'OpenAI' }),
+    );
+    const before = Buffer.concat(body.bytes).toString();
+    assert.equal(Buffer.concat(edited).toString(), before.replace('mine', 'gpt-image-1'));
+  });
+
+  it('of audio costs what the provider reports, in tokens or in seconds', () => {
+    const usageOf = (answer: string | object) => {
+      const { unary } = transcriptions!.response!(formFacts(transcriptions!, { model: 'm' }), {
+        hideUsage: false,
+        model: 'm',
+      });
+      const seen: string[] = [];
+      const bytes = Buffer.from(typeof answer === 'string' ? answer : JSON.stringify(answer));
+      unary.push(bytes, {
+        text: (_channel, of, start, end) => seen.push(Buffer.from(of.subarray(start, end)).toString()),
+      });
+      return [unary.usage?.input, unary.usage?.audioInput, unary.usage?.output, unary.broken, seen.join('')];
+    };
+    const details = { text_tokens: 2, audio_tokens: 12 };
+    const tokens = {
+      type: 'tokens',
+      input_tokens: 14,
+      input_token_details: details,
+      output_tokens: 5,
+      total_tokens: 19,
+    };
+    assert.deepEqual(usageOf({ text: 'Hi', usage: tokens }), [14, 12, 5, false, 'Hi']);
+    assert.deepEqual(usageOf({ text: 'Hi', usage: { type: 'duration', seconds: 2.5 } }), [30, 30, 0, false, 'Hi']);
+    assert.deepEqual(usageOf('data, she said'), [undefined, undefined, undefined, false, 'data, she said']);
+  });
+
+  it('of audio costs what the last event of a stream reports', () => {
+    const { reader } = transcriptions!.response!(formFacts(transcriptions!, { model: 'm', stream: 'true' }), {
+      hideUsage: false,
+      model: 'm',
+    });
+    const usage = { type: 'tokens', input_tokens: 14, output_tokens: 5, total_tokens: 19 };
+    const events = [
+      { type: 'transcript.text.delta', delta: 'Hi' },
+      { type: 'transcript.text.done', text: 'Hi', usage },
+    ];
+    for (const event of events) {
+      const bytes = Buffer.from(`data: ${JSON.stringify(event)}\n\n`);
+      reader.read(bytes, 0, bytes.length, sink);
+    }
+    assert.deepEqual([reader.usage?.input, reader.usage?.output, reader.usageFinal], [14, 5, true]);
   });
 });
 
