@@ -12,7 +12,14 @@ const SECRET = 'provider-key';
 export const PROVIDER_KEY = 'sk-of-the-provider-0123456789';
 
 export interface BackendOptions {
-  readonly schema?: 'OpenAI' | 'Anthropic' | 'HuggingFaceTGI' | 'AWSBedrock' | 'AzureOpenAI' | 'GoogleGemini';
+  readonly schema?:
+    | 'OpenAI'
+    | 'Anthropic'
+    | 'HuggingFaceTGI'
+    | 'AWSBedrock'
+    | 'AzureOpenAI'
+    | 'GoogleGemini'
+    | 'Cohere';
   readonly port: number;
   readonly models?: readonly Document[];
   readonly more?: Document;
