@@ -52,6 +52,28 @@ export const DROPPED_HEADER = 'x-tallygate-dropped';
 /** On a number of tokens that the gateway has counted, in place of a provider. */
 export const ESTIMATE_HEADER = 'x-tallygate-estimate';
 
+/**
+ * On an attempt at a backend: the length of its body. Envoy makes it the content length, and sends
+ * neither this header nor the one after it.
+ */
+export const ATTEMPT_LENGTH_HEADER = 'x-tallygate-length';
+
+/** On the response to an attempt: asks Envoy for the next attempt. */
+export const ATTEMPT_RETRY_HEADER = 'x-tallygate-retry';
+
+/** The namespace of dynamic metadata in which Envoy reads the order of the attempts. */
+export const ATTEMPTS_METADATA = 'tallygate.attempts';
+
+/** The namespace of dynamic metadata whose `id` tells an attempt to which request it belongs. */
+export const REQUEST_METADATA = 'tallygate.request';
+
+/** The attribute of an attempt with the `id` in `REQUEST_METADATA`, a CEL expression. */
+export const ATTEMPT_ID_ATTRIBUTE: string = `metadata.filter_metadata['${REQUEST_METADATA}']['id']`;
+
+/** The attribute of an attempt with the name of its cluster: the prefix and the backend. */
+export const CLUSTER_ATTRIBUTE = 'xds.cluster_name';
+export const ATTEMPT_CLUSTER_PREFIX = 'attempt/';
+
 /** The ext_proc attribute with the name of the Envoy route that the request matched first. */
 export const ROUTE_NAME_ATTRIBUTE = 'xds.route_name';
 

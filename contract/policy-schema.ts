@@ -7,6 +7,8 @@ import { accessPolicy, apiKeyShard, signIn } from './access-policy-schema.ts';
 import { count, type Fields, text } from './fields.ts';
 import {
   type AmountOverride,
+  type AttemptRoutes,
+  type AttemptTarget,
   type BackendPolicy,
   type CostLimit,
   type CountLimit,
@@ -59,10 +61,22 @@ const target = z.strictObject({
   priority: count,
 } satisfies Fields<Target>);
 
+const attemptTarget = z.strictObject({
+  id: text,
+  rewrite: z.strictObject({ from: text, to: text }).exactOptional(),
+} satisfies Fields<AttemptTarget>);
+
+const attemptRoutes = z.strictObject({
+  route: text,
+  timedRoute: text.exactOptional(),
+  targets: z.array(attemptTarget).min(2),
+} satisfies Fields<AttemptRoutes>);
+
 const failover = z.strictObject({
   on: z.array(z.enum(['ConnectFailure', '5xx', 'RateLimited', 'FirstTokenTimeout'])).min(1),
   attempts: count,
   cooldownMs: count,
+  withinRequest: attemptRoutes.exactOptional(),
 } satisfies Fields<Failover>);
 
 const rule = z.strictObject({

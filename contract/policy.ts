@@ -99,13 +99,31 @@ export interface Rule {
   readonly affinity?: 'Session';
 }
 
-/** What makes a backend rest at once, and how its clients retry. */
+/** What makes a backend rest at once, and how another one serves the request. */
 export interface Failover {
   readonly on: readonly FailoverCause[];
-  /** How often a client may send one request in all. */
+  /** How often one request may be sent to a backend in all. */
   readonly attempts: number;
   /** How long a failed backend rests if the provider names no time. */
   readonly cooldownMs: number;
+  /** Absent: another backend serves only the client's own retry. */
+  readonly withinRequest?: AttemptRoutes;
+}
+
+/** Where Envoy sends one request to several backends, one after the other. */
+export interface AttemptRoutes {
+  /** The value of `x-tallygate-route` that selects the route to all of these backends. */
+  readonly route: string;
+  /** The same for streams, where their first-token timeout ends an attempt. */
+  readonly timedRoute?: string;
+  readonly targets: readonly AttemptTarget[];
+}
+
+export interface AttemptTarget {
+  /** `Target.id`; Envoy's route knows the target by it, too. */
+  readonly id: string;
+  /** The prefix of the path that the backend has in place of the gateway's; both end in a slash. */
+  readonly rewrite?: { readonly from: string; readonly to: string };
 }
 
 export type FailoverCause = 'ConnectFailure' | '5xx' | 'RateLimited' | 'FirstTokenTimeout';

@@ -99,6 +99,8 @@ export interface Exchange {
   responseBody(bytes: Uint8Array, endOfStream: boolean): void;
   responseTrailers(): void;
   immediateResponse(response: ImmediateResponse): void;
+  /** Gives the exchange to another handler: for an attempt at a backend of another exchange. */
+  handOver(handler: ExchangeHandler): void;
   /**
    * Runs work that starts a request, now or a little later where many requests start. Dropped after
    * `closed`.

@@ -31,6 +31,7 @@ import { Bodies } from './session/bodies.ts';
 import { newComparison, newCountQueue } from './session/counting.ts';
 import { drive } from './session/drive.ts';
 import { Interruptions } from './session/interruptions.ts';
+import { OpenAttempts } from './session/open-attempts.ts';
 import { newOutlierDetection } from './session/outlier-detection.ts';
 import { OutputEstimator } from './session/output-estimates.ts';
 import { refusal } from './session/replies.ts';
@@ -269,6 +270,7 @@ function newServices(
     finished,
     fault: (error) => log.error({ err: error }, 'internal error'),
     bodies: new Bodies({ now: owned.now }),
+    openAttempts: new OpenAttempts(epoch),
     plainErrors,
   };
 }

@@ -46,6 +46,8 @@ export interface RequestRecord {
   readonly conversion: ConversionRecord | undefined;
   /** Why the backend rests since this request. */
   readonly failover: FailoverCause | undefined;
+  /** All attempts in order, where failover within the request made several. */
+  readonly attempts: readonly AttemptRecord[] | undefined;
   readonly operation: Operation | undefined;
   readonly method: string;
   readonly path: string;
@@ -90,6 +92,16 @@ export interface RequestRecord {
   readonly observed:
     | { readonly key: EstimateKey; readonly outputTokens: number; readonly durationMs: number }
     | undefined;
+}
+
+/** One attempt at a backend. */
+export interface AttemptRecord {
+  readonly backend: string;
+  /** Undefined for a backend that did not respond. */
+  readonly status: number | undefined;
+  /** Why the next attempt was made. */
+  readonly cause: FailoverCause | undefined;
+  readonly durationMs: number;
 }
 
 /** How a request was converted for its backend. */

@@ -2,6 +2,8 @@
  * Names of Envoy resources, which refer to each other by name and which extproc sees in
  * `xds.route_name`.
  */
+import { ATTEMPT_CLUSTER_PREFIX } from '../contract/headers.ts';
+import { attemptRoutesOf } from './link/attempt-routes.ts';
 import type { GatewayListener } from './link/listeners.ts';
 import type { LinkedVirtualHost } from './link/virtual-hosts.ts';
 
@@ -25,6 +27,7 @@ export function routeNamesOf(virtualHost: LinkedVirtualHost): readonly string[] 
     entryRoute(virtualHost),
     lastRoute(virtualHost),
     ...virtualHost.targets.map(({ target }) => targetRoute(virtualHost, target.id)),
+    ...attemptRoutesOf(virtualHost).map(({ id }) => targetRoute(virtualHost, id)),
   ];
 }
 
@@ -47,6 +50,11 @@ export function listenerName(port: number): string {
 
 export function clusterName(backend: string): string {
   return `backend/${backend}`;
+}
+
+/** The cluster of a backend for attempts of failover within a request. */
+export function attemptClusterName(backend: string): string {
+  return `${ATTEMPT_CLUSTER_PREFIX}${backend}`;
 }
 
 export function credentialName(backend: string): string {
@@ -82,5 +90,6 @@ export function sessionSecretName(authenticator: string): string {
 
 export const EXTPROC_CLUSTER = 'tallygate_extproc';
 export const EXTPROC_FILTER = 'tallygate.extproc';
+export const ATTEMPT_FILTER = 'tallygate.attempt';
 export const CORS_FILTER = 'tallygate.cors';
 export const OAUTH2_FILTER = 'tallygate.oauth2';

@@ -8,7 +8,6 @@ import {
   type VirtualHost,
 } from '../contract/policy.ts';
 import { policyLines } from '../contract/policy-text.ts';
-import type { RouteRule } from '../crds/route.ts';
 import { durationMs, sizeBytes } from '../crds/schema.ts';
 import { type AttachedPolicy, policiesOf } from './attachment/policy-kind.ts';
 import { accessEverywhere, accessNames, accessOf, policiesInUse } from './link/access-in-use.ts';
@@ -18,6 +17,7 @@ import type { LinkedBackend } from './link/backends.ts';
 import type { GatewayListener } from './link/listeners.ts';
 import type { CompiledQuotas } from './link/quota-bounds.ts';
 import { quotaPolicyKind } from './link/quotas.ts';
+import type { LinkedRule } from './link/routes.ts';
 import type { LinkedVirtualHost, VirtualHostPassthrough, VirtualHostRule } from './link/virtual-hosts.ts';
 import { routeConfigurationName, unmatchedRoute } from './names.ts';
 import { compare } from './object-names.ts';
@@ -104,18 +104,24 @@ function rulePolicy({ route, rule, models, targets, policies }: VirtualHostRule,
     maxRequestBodyBytes: bodyBytes(route.route.spec.maxRequestBodySize, policies),
     ...(firstTokenTimeoutMs > 0 && { firstTokenTimeoutMs }),
     ...(rule.rule.unsupported === 'Drop' && { unsupported: rule.rule.unsupported }),
-    ...choiceOf(rule.rule),
+    ...choiceOf(rule),
   };
 }
 
 /** A rule with one backend has nothing to choose from. */
-function choiceOf({ failover, affinity, backendRefs }: RouteRule): Pick<Rule, 'failover' | 'affinity'> {
+function choiceOf({ rule, attempts }: LinkedRule): Pick<Rule, 'failover' | 'affinity'> {
+  const { failover, affinity, backendRefs } = rule;
   if (backendRefs.filter(({ weight }) => weight > 0).length < 2) {
     return {};
   }
   return {
     ...(failover && {
-      failover: { on: failover.on, attempts: failover.attempts, cooldownMs: durationMs(failover.cooldown) },
+      failover: {
+        on: failover.on,
+        attempts: failover.attempts,
+        cooldownMs: durationMs(failover.cooldown),
+        ...(attempts && { withinRequest: attempts.routes }),
+      },
     }),
     ...(affinity && { affinity: affinity.type }),
   };

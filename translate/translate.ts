@@ -4,6 +4,7 @@
  * input, and a problem with one object never affects another.
  */
 import { newContext } from './context.ts';
+import { attemptClusters } from './envoy/attempts.ts';
 import { issuerClusters, loginSecrets } from './envoy/browser-login.ts';
 import { clusters } from './envoy/clusters.ts';
 import { httpFilters } from './envoy/extensions.ts';
@@ -50,7 +51,11 @@ export function translate(world: World, options: TranslateOptions): Plan {
     envoy: {
       listeners: listenerResources(listeners, filters, options.envoy),
       routes: routeConfigurations(listeners, virtualHosts, options.envoy),
-      clusters: [...clusters(backends, options.envoy), ...issuerClusters(logins, options.envoy)],
+      clusters: [
+        ...attemptClusters(virtualHosts, options.envoy),
+        ...clusters(backends, options.envoy),
+        ...issuerClusters(logins, options.envoy),
+      ],
       extensions: filters,
     },
     secrets: [...secretsOf(listeners, backends), ...loginSecrets(logins, options.routeSecret)].toSorted((left, right) =>

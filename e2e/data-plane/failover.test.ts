@@ -1,12 +1,13 @@
 /**
- * Failover by the client's own retry: the official clients, unmodified and with their own retries,
- * reach the next backend at once when the first one fails.
+ * Failover: a request reaches the next backend when the first one fails before the client got a
+ * byte, and the official clients, with their own retries, also when it fails later.
  */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import Anthropic from '@anthropic-ai/sdk';
 import OpenAI from 'openai';
 import { freePorts } from '../../fixtures/free-ports.ts';
+import type { Behaviour } from './support/behaviour.ts';
 import { CLIENT_KEY, errorOf, mock, say } from './support/clients.ts';
 import { type Gateway, startGateway } from './support/gateway.ts';
 import { type Provider, startProvider } from './support/provider.ts';
@@ -54,6 +55,8 @@ before(async () => {
     backend('main', { port: first.port, models, more: withKey('first') }),
     backend('dead', { port: deadPort, models, more: withKey('first') }),
     backend('spare', { port: second.port, models, more: withKey('second') }),
+    backend('first-claude', { schema: 'Anthropic', port: first.port, models, more: withKey('first') }),
+    backend('prefixed', { port: second.port, models, more: { ...withKey('second'), pathPrefix: '/team/v1' } }),
     backend('claude', { schema: 'Anthropic', port: second.port, models, more: withKey('second') }),
     route('failover', [
       rule('refused', 'dead', spare),
@@ -72,6 +75,14 @@ before(async () => {
         'well',
       ].map((name) => rule(name, 'main', spare)),
       rule('converted', 'main', claude),
+      rule('raw-refused', 'dead', spare),
+      ...['raw-429', 'raw-500', 'raw-reset', 'raw-late', 'raw-both', 'raw-stream'].map((name) =>
+        rule(name, 'main', spare),
+      ),
+      rule('raw-converted', 'main', claude),
+      rule('raw-converted-stream', 'main', claude),
+      rule('raw-back', 'first-claude', { name: 'prefixed', model: MODEL }),
+      rule('load', 'main', claude, { cooldown: '1ms' }),
       rule('only-5xx', 'main', spare, { on: ['5xx'] }),
     ]),
     quotaPolicy('counted', 'failover', [teamQuota('requests', 'Requests', 1000, { onMissingKey: 'Shared' })]),
@@ -139,10 +150,9 @@ describe('the official client reaches the second backend', () => {
     first.defaults = { status: 500 };
     assert.equal(await answer('failing'), wordsOf(3));
     assertOneEach();
-    const records = await gateway.recordsWhere('rule failing', 2, ({ line }) => line.includes('"rule":"failing"'));
-    assert.match(records[0]!.line, /"failover":"5xx"/);
-    assert.doesNotMatch(records[0]!.line, /"tokens"/);
-    assert.equal(records[1]!.outputTokens, 3);
+    const [record] = await gateway.recordsWhere('rule failing', 1, ({ line }) => line.includes('"rule":"failing"'));
+    assert.equal(record!.outputTokens, 3);
+    assert.equal(record!.keys.length, 0);
   });
 
   it('with a body of 5 MB', async () => {
@@ -193,6 +203,132 @@ describe('the official client reaches the second backend', () => {
       [wordsOf(3)],
     );
     assertOneEach();
+  });
+});
+
+/** Sends one request without any retry of the client. */
+async function sendOnce(model: string, more: Document = {}, path = '/v1/chat/completions'): Promise<Response> {
+  return fetch(`${gateway.url}${path}`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${CLIENT_KEY}`,
+      'content-type': 'application/json',
+      'anthropic-version': 'of-the-client',
+    },
+    body: JSON.stringify({ model, messages: say('Hello'), ...more }),
+  });
+}
+
+async function attemptsOf(name: string): Promise<readonly Document[]> {
+  const [record] = await gateway.recordsWhere(name, 1, ({ line }) => line.includes(`"rule":"${name}"`));
+  return JSON.parse(record!.line).attempts.map(({ durationMs: _, ...attempt }: Document) => attempt);
+}
+
+describe('one request reaches the second backend', () => {
+  const ways: readonly [name: string, first: Behaviour, attempt: Document][] = [
+    ['raw-429', { status: 429, headers: { 'retry-after': '30' } }, { status: 429, cause: 'RateLimited' }],
+    ['raw-500', { status: 500 }, { status: 500, cause: '5xx' }],
+    ['raw-reset', { fail: { when: 'before', how: 'reset' } }, { cause: '5xx' }],
+    ['raw-late', { delayMs: 3_000 }, { cause: 'FirstTokenTimeout' }],
+  ];
+  for (const [name, behaviour, attempt] of ways) {
+    it(`after ${name.slice(4)}, in a stream`, async () => {
+      first.defaults = behaviour;
+      const response = await sendOnce(name, { stream: true });
+      assert.equal(response.status, 200);
+      assert.equal(response.headers.get('x-should-retry'), null);
+      assert.match(await response.text(), /data: \[DONE\]\n\n$/);
+      assertOneEach();
+      assert.deepEqual(await attemptsOf(name), [
+        { backend: 'default/main', ...attempt },
+        { backend: 'default/spare', status: 200 },
+      ]);
+    });
+  }
+
+  it('after a refused connection', async () => {
+    const response = await sendOnce('raw-refused');
+    assert.equal(response.status, 200);
+    assert.equal(JSON.parse(await response.text()).choices[0].message.content, wordsOf(3));
+    assert.equal(second.seen[0]!.headers['authorization'], `Bearer ${KEYS.second}`);
+  });
+
+  it('converted to its API, with its own path, host and key only', async () => {
+    first.defaults = { status: 500 };
+    const response = await sendOnce('raw-converted');
+    assert.equal(JSON.parse(await response.text()).choices[0].message.content, wordsOf(3));
+    const [one, other] = [first.seen[0]!, second.seen[0]!];
+    assert.deepEqual([one.path, other.path], ['/v1/chat/completions', '/v1/messages']);
+    assert.deepEqual(
+      [one.headers['host'], other.headers['host']],
+      [`127.0.0.1:${first.port}`, `127.0.0.1:${second.port}`],
+    );
+    assert.equal(one.headers['x-api-key'], undefined);
+    assert.equal(other.headers['authorization'], undefined);
+    assert.equal(other.headers['x-api-key'], KEYS.second);
+    assert.equal(other.headers['anthropic-version'], '2023-06-01');
+    assert.deepEqual(
+      [one, other].map(({ headers, bodyBytes }) => headers['content-length'] === String(bodyBytes)),
+      [true, true],
+    );
+    for (const { headers } of [one, other]) {
+      assert.deepEqual(
+        Object.keys(headers).filter((name) => /^x-(tallygate|envoy)/.test(name)),
+        [],
+      );
+    }
+  });
+
+  it('in a converted stream', async () => {
+    first.defaults = { status: 503 };
+    const response = await sendOnce('raw-converted-stream', { stream: true });
+    assert.match(await response.text(), /data: \[DONE\]\n\n$/);
+    assertOneEach();
+  });
+
+  it('without what the conversion for the first one set, under the prefix of its own', async () => {
+    first.defaults = { status: 529 };
+    await sendOnce('raw-back', { max_tokens: 5 });
+    const [one, other] = [first.seen[0]!, second.seen[0]!];
+    assert.deepEqual([one.path, other.path], ['/v1/messages', '/team/v1/chat/completions']);
+    assert.deepEqual([one.headers['x-api-key'], other.headers['x-api-key']], [KEYS.first, undefined]);
+    assert.deepEqual(
+      [one.headers['anthropic-version'], other.headers['anthropic-version']],
+      ['2023-06-01', 'of-the-client'],
+    );
+  });
+
+  it('and gets the error of the last one if all fail', async () => {
+    first.defaults = { status: 500 };
+    second.defaults = { status: 429, headers: { 'retry-after': '7' } };
+    const response = await sendOnce('raw-both');
+    assert.equal(response.status, 429);
+    assert.deepEqual(
+      (await attemptsOf('raw-both')).map(({ status }) => status),
+      [500, 429],
+    );
+  });
+
+  it('with 300 KB and 5 MB at 8 connections, each charged once, while Envoy lives', async () => {
+    const pid = gateway.envoyPid();
+    first.defaults = { status: 500 };
+    const sizes = Array.from({ length: 40 }, (_, index) => (index % 20 === 19 ? 1_000_000 : 60_000));
+    const statuses: number[] = [];
+    await Promise.all(
+      Array.from({ length: 8 }, async (_, lane) => {
+        for (let index = lane; index < sizes.length; index += 8) {
+          const content = 'word '.repeat(sizes[index]!);
+          const response = await sendOnce('load', { messages: [{ role: 'user', content }] });
+          statuses.push(response.status);
+          await response.text();
+        }
+      }),
+    );
+    assert.deepEqual(new Set(statuses), new Set([200]));
+    const records = await gateway.recordsWhere('load', sizes.length, ({ line }) => line.includes('"rule":"load"'));
+    assert.ok(records.every(({ outputTokens }) => outputTokens === 3));
+    assert.ok(second.seen.length === sizes.length && first.seen.length > 0);
+    assert.equal(gateway.envoyPid(), pid);
   });
 });
 

@@ -3,7 +3,7 @@
  * peer's windows allow, and queues the rest.
  */
 
-import type { Exchange, HeaderMutation, ImmediateResponse } from '../exchange.ts';
+import type { Exchange, ExchangeHandler, HeaderMutation, ImmediateResponse } from '../exchange.ts';
 import { PREFIX_BYTES } from './assembler.ts';
 import type { BodyAnswer, HeadersAnswer, TrailersAnswer } from './encode.ts';
 import * as encode from './encode.ts';
@@ -64,6 +64,7 @@ export abstract class Outbound implements Exchange {
     this.#target = host.output.buffer;
   }
 
+  abstract handOver(handler: ExchangeHandler): void;
   abstract startRequest(work: () => void): void;
   abstract inSlices(step: () => number): void;
   abstract abort(): void;

@@ -54,6 +54,10 @@ export class Stream extends Outbound {
     }
   }
 
+  handOver(handler: ExchangeHandler): void {
+    this.#handler = handler;
+  }
+
   startRequest(work: () => void): void {
     this.host.context.slice.startRequest(() => {
       if (this.#closed) {

@@ -16,6 +16,7 @@ import { Bodies } from './bodies.ts';
 import { newCountQueue } from './counting.ts';
 import { drive } from './drive.ts';
 import { Interruptions } from './interruptions.ts';
+import { OpenAttempts } from './open-attempts.ts';
 import { newOutlierDetection } from './outlier-detection.ts';
 import { OutputEstimator } from './output-estimates.ts';
 
@@ -47,6 +48,7 @@ function waiting() {
     },
     responseTrailers: say('response-trailers'),
     immediateResponse: say('immediate-response'),
+    handOver: () => {},
     startRequest: (work) => {
       start = work;
     },
@@ -77,6 +79,7 @@ function waiting() {
       throw error;
     },
     bodies: new Bodies(),
+    openAttempts: new OpenAttempts('epoch'),
     plainErrors: false,
   })!;
   handler.requestHeaders(HEADERS, false, new Map([['xds.route_name', 'entry']]));

@@ -9,7 +9,9 @@ import type { CompiledPolicy } from '../policy/compile.ts';
 import type { Cancel, Demand, Overdraft } from '../quota/store.ts';
 import { newBodyCount } from '../tokens/count.ts';
 import { Account } from './account.ts';
+import { AttemptExchanges } from './attempt-exchanges.ts';
 import type { Body, BodyEnd, BodyOwner } from './bodies.ts';
+import { answerEnvoy } from './envoy-answers.ts';
 import type { Action, ActionOf, EventOf, ServiceAction, SessionEvent } from './protocol.ts';
 import { isRevokedSince } from './revoked-since.ts';
 import type { SessionServices } from './services.ts';
@@ -45,6 +47,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   #stopCount: (() => void) | undefined;
   #unwatch: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #attempts: AttemptExchanges | undefined;
   #inflater: Inflater | undefined;
   #inflaterFull = false;
 
@@ -69,6 +72,10 @@ class Drive implements ExchangeHandler, BodyOwner {
 
   requestHeaders(headers: HeaderList, endOfStream: boolean, attributes: ReadonlyMap<string, string>): void {
     const routeName = attributes.get(ROUTE_NAME_ATTRIBUTE);
+    // Only an attempt has no route name.
+    if (routeName === undefined && this.#shared.openAttempts.take(this.#exchange, attributes)) {
+      return;
+    }
     this.#handle({ type: 'request-headers', headers, endOfStream, routeName, attributes });
     if (endOfStream || this.#failed || !this.#session.collecting) {
       return;
@@ -203,6 +210,7 @@ class Drive implements ExchangeHandler, BodyOwner {
     attempt(() => this.#unwatch?.());
     attempt(() => this.#inflater?.close());
     attempt(() => this.#releaseBody());
+    attempt(() => this.#attempts?.close());
     if (!attempt(() => this.#account.settle('everything', record))) {
       record([]);
     }
@@ -241,37 +249,20 @@ class Drive implements ExchangeHandler, BodyOwner {
   }
 
   #act(action: Action): void {
-    const exchange = this.#exchange;
-    switch (action.type) {
-      case 'request-headers':
-        exchange.requestHeaders(action.mutation);
-        break;
-      case 'request-body':
-        exchange.requestBody(action.bytes, action.endOfStream);
-        break;
-      case 'request-trailers':
-        exchange.requestTrailers();
-        break;
-      case 'response-headers':
-        exchange.responseHeaders(action.mutation);
-        break;
-      case 'response-body':
-        exchange.responseBody(action.bytes, action.endOfStream);
-        break;
-      case 'response-trailers':
-        exchange.responseTrailers();
-        break;
-      case 'immediate-response':
-        exchange.immediateResponse(action.response);
-        break;
-      case 'end':
-        exchange.end();
-        break;
-      case 'abort':
-        exchange.abort();
+    const own = answerEnvoy(this.#exchange, action);
+    if (own === undefined) {
+      return;
+    }
+    switch (own.type) {
+      case 'request-attempts':
+      case 'attempt-request':
+      case 'attempt-refused':
+      case 'attempt-response':
+        this.#attempts ??= new AttemptExchanges(this.#shared.openAttempts, (event) => this.#handle(event));
+        this.#attempts.act(this.#exchange, own);
         break;
       default:
-        this.#serve(action);
+        this.#serve(own);
     }
   }
 
@@ -317,6 +308,7 @@ class Drive implements ExchangeHandler, BodyOwner {
         this.#inflater!.finish();
         break;
       case 'start-timer':
+        clearTimeout(this.#timer);
         this.#timer = setTimeout(() => this.#handle({ type: 'first-token-timeout' }), action.ms);
         break;
       case 'stop-timer':
@@ -383,6 +375,7 @@ class Drive implements ExchangeHandler, BodyOwner {
   #finish({ settle, record }: ActionOf<'finish'>): void {
     const { estimates } = this.#shared;
     this.#unwatch?.();
+    this.#attempts?.close();
     this.#releaseBody();
     if (record.observed !== undefined) {
       const { key, outputTokens, durationMs } = record.observed;

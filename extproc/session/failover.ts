@@ -1,6 +1,7 @@
 /**
- * Failover by the client's own retry: a backend that failed rests at once, and its error response
- * asks the client to send the request again, which the next backend then serves. Pure.
+ * What failover makes of a response: a backend that failed rests at once, and another one serves
+ * the next attempt within the request (`attempts.ts`). Where there is none, the error response asks
+ * the client to send the request again. Pure.
  */
 import { RETRY_COUNT_HEADER } from '../../contract/headers.ts';
 import type { Failover, FailoverCause } from '../../contract/policy.ts';
@@ -82,6 +83,13 @@ export function lateAttempt(context: FailoverContext | undefined): FailedAttempt
   }
   const { cooldownMs } = context.failover;
   return { cause: 'FirstTokenTimeout', restMs: bounded(cooldownMs), retry: retryOf(context) };
+}
+
+/** The backend of an attempt ended without a response. */
+export function unansweredAttempt(context: FailoverContext | undefined): FailedAttempt | undefined {
+  const { on, cooldownMs } = context?.failover ?? { on: [], cooldownMs: 0 };
+  const cause = on.find((each) => each === '5xx') ?? on.find((each) => each === 'ConnectFailure');
+  return cause && { cause, restMs: bounded(cooldownMs), retry: undefined };
 }
 
 /** Whether a stream must be kept until its first token, so that its request can still fail over. */

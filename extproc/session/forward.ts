@@ -4,6 +4,8 @@ import { azurePath } from '../providers/azure/paths.ts';
 import { drawsTokens } from '../quota/units.ts';
 import type { Admission, Held } from './admission/admission.ts';
 import { hasOtherBackend } from './admission/select-backend.ts';
+import { attemptMutation, type BackendRequest } from './attempt-request.ts';
+import type { Attempts } from './attempts.ts';
 import { attemptOf, type FailoverContext } from './failover.ts';
 import type { Action } from './protocol.ts';
 import { outputBound, type PreparedRequest, type Request } from './request.ts';
@@ -31,20 +33,46 @@ function forwardCollected(
   nowMs: number,
   out: Action[],
 ): Forwarded {
+  const { request, held, attempts } = admission;
+  if (attempts !== undefined) {
+    sendPlaceholder(request, attempts, out);
+    return forwardedTo(admission, prepared, parts, nowMs);
+  }
+  const sent = backendRequest(request, prepared, held);
+  const { pieces, ...described } = sent;
+  const streamed = isMetered(request) && prepared.choice.facts.stream;
+  const mutation = request.mutation(prepared.choice.target.id, { ...described, streamed });
+  out.push({ type: 'request-headers', mutation });
+  sendBody(request, pieces, out);
+  return isMetered(request) ? forwardedTo(admission, prepared, parts, nowMs) : uncountedResponse(admission, nowMs);
+}
+
+/** Sends an attempt to its backend. */
+export function forwardAttempt(
+  admission: Admission,
+  attempts: Attempts,
+  prepared: PreparedRequest,
+  parts: ResponseParts,
+  nowMs: number,
+  out: Action[],
+): Forwarded {
+  const { request, held } = admission;
+  const sent = backendRequest(request, prepared, held);
+  out.push({ type: 'attempt-request', mutation: attemptMutation(request, attempts, prepared, sent) });
+  return forwardedTo(admission, prepared, parts, nowMs);
+}
+
+/** Sets up how the response of a backend will be read. */
+function forwardedTo(admission: Admission, prepared: PreparedRequest, parts: ResponseParts, nowMs: number): Forwarded {
   const { request, held } = admission;
   const { facts, tokenizer, backendModel } = prepared.choice;
-  const metered = isMetered(request);
-  const hideUsage = metered && facts.stream && !facts.usageAsked && prepared.converted === undefined;
-  sendRequest(request, prepared, held, hideUsage, out);
-  if (!metered) {
-    return uncountedResponse(admission, nowMs);
-  }
   prepared.input.sample = sampleOf(prepared.body!, tokenizer, backendModel);
   const leases = held !== undefined && prepared.plan.output.mode !== 'none';
   const lease = leases ? new Lease(held.hold, held.outputTokens, () => recountInput(prepared, held)) : undefined;
   if (lease !== undefined && prepared.plan.output.mode === 'lease') {
     lease.hold.holder = lease;
   }
+  const hideUsage = hidesUsage(request, prepared);
   const context: MeteredContext = {
     adapter: adapterOf(request, prepared, { hideUsage, model: facts.model, createdMs: nowMs, requestId: request.id }),
     newMeter: () => parts.newMeter(tokenizer, backendModel),
@@ -69,23 +97,35 @@ function forwardCollected(
   };
 }
 
-function sendRequest(
-  request: Request,
-  prepared: PreparedRequest,
-  held: Held | undefined,
-  askUsage: boolean,
-  out: Action[],
-): void {
+/** Whether the client did not ask for the usage that we ask the provider for. */
+function hidesUsage(request: Request, { choice: { facts }, converted }: PreparedRequest): boolean {
+  return isMetered(request) && facts.stream && !facts.usageAsked && converted === undefined;
+}
+
+function backendRequest(request: Request, prepared: PreparedRequest, held: Held | undefined): BackendRequest {
   const { facts, target, backendModel } = prepared.choice;
   const converted = prepared.converted?.finish(outputBound(prepared, held?.outputTokens));
-  const pieces = converted ? [converted.body] : request.outgoing(prepared, held?.outputTokens, askUsage);
+  const pieces = converted
+    ? [converted.body]
+    : request.outgoing(prepared, held?.outputTokens, hidesUsage(request, prepared));
   const bodyBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  const streamed = isMetered(request) && facts.stream;
   const { backendPolicy } = target;
   const own = converted?.path ?? request.found!.endpoint.providerPath?.(facts, backendModel, backendPolicy);
   const path = azurePath(backendPolicy, own ?? request.path, backendModel) ?? own;
-  const mutation = request.mutation(target.id, { streamed, bodyBytes, path, converted });
-  out.push({ type: 'request-headers', mutation });
+  return { pieces, bodyBytes, path, converted };
+}
+
+const placeholder = Buffer.from('{}');
+
+/** Sends a body that each attempt replaces; Envoy keeps it for retries. */
+function sendPlaceholder(request: Request, attempts: Attempts, out: Action[]): void {
+  const body = { streamed: attempts.streams, bodyBytes: placeholder.length, path: undefined, converted: undefined };
+  const mutation = request.mutation(attempts.route, body);
+  out.push({ type: 'request-attempts', mutation, targets: attempts.targets });
+  sendBody(request, [placeholder], out);
+}
+
+function sendBody(request: Request, pieces: readonly Uint8Array[], out: Action[]): void {
   for (const [index, bytes] of pieces.entries()) {
     const endOfStream = index === pieces.length - 1 && !request.endedByTrailers;
     out.push({ type: 'request-body', bytes, endOfStream });
@@ -148,7 +188,7 @@ function failoverOf(admission: Admission): FailoverContext | undefined {
   return (
     failover && {
       failover,
-      attempt: attemptOf(request.header),
+      attempt: attemptOf(request.header) + (admission.attempts?.before ?? 0),
       hasOther: () => hasOtherBackend(request.found!.endpoint, prepared!.choice, context.healthy),
       limitsFirstToken: firstTokenTimeoutMs(admission) !== undefined,
     }

@@ -29,6 +29,10 @@ const START_MS = Date.UTC(2026, 0, 1, 12);
 interface Step {
   readonly requestHeaders?: Record<string, string>;
   readonly requestBody?: string;
+  /** The backend at which Envoy begins an attempt. */
+  readonly attempt?: string;
+  /** The headers of the response to the attempt. */
+  readonly attemptResponse?: Record<string, string>;
   readonly responseHeaders?: Record<string, string>;
   readonly codeDetails?: string;
   readonly path?: string;
@@ -192,6 +196,12 @@ function eventOf(step: Step): SessionEvent {
   if (step.requestHeaders) {
     return { type: 'request-headers', headers: list(step.requestHeaders), endOfStream, routeName: 'entry' };
   }
+  if (step.attempt !== undefined) {
+    return { type: 'attempt', backend: step.attempt };
+  }
+  if (step.attemptResponse) {
+    return { type: 'attempt-response', headers: list(step.attemptResponse) };
+  }
   if (step.responseHeaders) {
     const { codeDetails, path } = step;
     return { type: 'response-headers', headers: list(step.responseHeaders), endOfStream, codeDetails, path };
@@ -215,7 +225,7 @@ function list(headers: Record<string, string>): HeaderList {
 
 /** Returns an action in a form that is easy to review. */
 function shown(action: Action): object {
-  if (action.type === 'response-headers' && action.mutation.body !== undefined) {
+  if ('mutation' in action && action.mutation.body !== undefined) {
     return { ...action, mutation: { ...action.mutation, body: text(action.mutation.body) } };
   }
   if ('bytes' in action && action.bytes instanceof Uint8Array) {
@@ -224,7 +234,7 @@ function shown(action: Action): object {
   if (action.type === 'count') {
     return { type: 'count', limitTokens: action.limitTokens };
   }
-  if (action.type === 'immediate-response') {
+  if (action.type === 'immediate-response' || action.type === 'attempt-refused') {
     return { ...action, response: { ...action.response, body: text(action.response.body) } };
   }
   if (action.type === 'reserve') {

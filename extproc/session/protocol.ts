@@ -57,6 +57,10 @@ export type SessionEvent =
   | { readonly type: 'extended'; readonly tokens: number }
   | { readonly type: 'quotas-read'; readonly snapshots: readonly BucketSnapshot[] }
   | { readonly type: 'first-token-timeout' }
+  /** Envoy begins an attempt at a backend. */
+  | { readonly type: 'attempt'; readonly backend: string }
+  /** The headers of the response to the current attempt. */
+  | { readonly type: 'attempt-response'; readonly headers: HeaderList }
   | {
       readonly type: 'closed';
       readonly clean: boolean;
@@ -66,7 +70,7 @@ export type SessionEvent =
 
 export type EventOf<Type extends SessionEvent['type']> = Extract<SessionEvent, { type: Type }>;
 
-export type Action = EnvoyAction | ServiceAction;
+export type Action = EnvoyAction | AttemptAction | ServiceAction;
 
 export type ActionOf<Type extends Action['type']> = Extract<Action, { type: Type }>;
 
@@ -83,6 +87,17 @@ export type EnvoyAction =
   | { readonly type: 'end' }
   /** Breaks the exchange off, where the response cannot end otherwise. */
   | { readonly type: 'abort' };
+
+/** A message to Envoy about the attempts at the backends of a rule. */
+export type AttemptAction =
+  /**
+   * As `request-headers`, for a request that Envoy sends to backends in this order; each attempt
+   * gets headers and body of its own.
+   */
+  | { readonly type: 'request-attempts'; readonly mutation: HeaderMutation; readonly targets: readonly string[] }
+  | { readonly type: 'attempt-request'; readonly mutation: HeaderMutation }
+  | { readonly type: 'attempt-refused'; readonly response: ImmediateResponse }
+  | { readonly type: 'attempt-response'; readonly mutation: HeaderMutation };
 
 /** An action that Envoy does not see. */
 export type ServiceAction =

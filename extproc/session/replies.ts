@@ -108,6 +108,17 @@ export function localReplyMutation(
   };
 }
 
+/**
+ * Ends an attempt that must not reach a backend, and with it the request: Envoy does not retry such
+ * responses.
+ */
+export const refusedAttempt: ImmediateResponse = {
+  status: 503,
+  headers: [],
+  body: new Uint8Array(),
+  details: 'tallygate_no_attempt_left',
+};
+
 export function jsonResponse(
   body: Uint8Array,
   requestId: string | undefined,

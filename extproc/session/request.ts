@@ -94,8 +94,18 @@ export class Request {
     return agentIds(this.#headers);
   }
 
+  /** The headers that the client sent. */
+  get headerList(): HeaderList {
+    return this.#headers;
+  }
+
+  /** The path with the query. */
+  get target(): string {
+    return this.#first(':path') ?? '';
+  }
+
   get query(): URLSearchParams {
-    const target = this.#first(':path') ?? '';
+    const { target } = this;
     const at = target.indexOf('?');
     return new URLSearchParams(at < 0 ? '' : target.slice(at + 1));
   }

@@ -9,6 +9,7 @@ import type { Meter } from '../tokens/meter.ts';
 import type { Bodies } from './bodies.ts';
 import type { CountQueue } from './counting.ts';
 import type { Interruptions } from './interruptions.ts';
+import type { OpenAttempts } from './open-attempts.ts';
 import type { OutlierDetection } from './outlier-detection.ts';
 import type { OutputEstimates } from './output-estimates.ts';
 
@@ -38,5 +39,6 @@ export interface SessionServices {
   /** A fault of ours: it fails this one stream. */
   readonly fault: (error: unknown) => void;
   readonly bodies: Bodies;
+  readonly openAttempts: OpenAttempts;
   readonly plainErrors: boolean;
 }

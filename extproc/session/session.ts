@@ -4,13 +4,16 @@
  * upstream, and a `ResponseHandler` reads what comes back. The session forwards the request and
  * settles. It keeps the policy that was in force when it began.
  */
+import { ATTEMPT_RETRY_HEADER } from '../../contract/headers.ts';
 import { type Failure, isFailure, withPlainMessage } from '../errors.ts';
+import type { HeaderList } from '../exchange.ts';
 import type { Interruption } from '../interruption.ts';
 import type { RequestRecord } from '../record.ts';
 import { Admission, type AdmissionEvent, type AdmissionResult, type BodyComplete } from './admission/admission.ts';
 import { admissionSteps } from './admission/steps.ts';
+import { LATE_ATTEMPT_MS } from './attempts.ts';
 import { brokenAttempt, type FailedAttempt, lateAttempt } from './failover.ts';
-import { firstTokenTimeoutMs, forward, uncountedResponse } from './forward.ts';
+import { firstTokenTimeoutMs, forward, forwardAttempt, uncountedResponse } from './forward.ts';
 import type { Action, EventOf, SessionEvent } from './protocol.ts';
 import {
   credentialRevoked,
@@ -18,6 +21,7 @@ import {
   internalFault,
   jsonResponse,
   refusal,
+  refusedAttempt,
   tooManyBodies,
   uploadTooSlow,
 } from './replies.ts';
@@ -125,6 +129,12 @@ export class Session {
       case 'first-token-timeout':
         this.#firstTokenLate(nowMs, out);
         return undefined;
+      case 'attempt':
+        this.#attempt(event.backend, nowMs, out);
+        return undefined;
+      case 'attempt-response':
+        this.#attemptResponse(event.headers, nowMs, out);
+        return undefined;
       case 'revoked':
         return this.#revoked(nowMs, out);
       case 'closed':
@@ -170,11 +180,48 @@ export class Session {
 
   #forward(nowMs: number, out: Action[]): void {
     this.#state = forward(this.#admission, this.#context, nowMs, out);
-    this.#releaseBody(out);
+    if (this.#admission.attempts === undefined) {
+      this.#releaseBody(out);
+    }
+    this.#awaitToken(out);
+  }
+
+  #awaitToken(out: Action[]): void {
     const timeoutMs = firstTokenTimeoutMs(this.#admission);
     if (timeoutMs !== undefined) {
       out.push({ type: 'start-timer', ms: timeoutMs });
     }
+  }
+
+  /** Envoy begins an attempt and awaits its request. */
+  #attempt(backend: string, nowMs: number, out: Action[]): void {
+    const admission = this.#admission;
+    const { attempts } = admission;
+    const forwarded = this.#forwarded;
+    this.#retried(attempts?.unanswered(forwarded?.context.failover, nowMs), out);
+    const isOpen = forwarded !== undefined && forwarded.response === undefined && attempts?.mayContinue === true;
+    const prepared = isOpen ? attempts.begin(backend, nowMs) : undefined;
+    if (attempts === undefined || prepared === undefined) {
+      out.push({ type: 'attempt-refused', response: refusedAttempt });
+      return;
+    }
+    if (attempts.before > 0) {
+      if (prepared.converted !== undefined) {
+        this.#request.keepConverted(out);
+      }
+      admission.choice = prepared.choice;
+      admission.prepared = prepared;
+      this.#awaitToken(out);
+    }
+    this.#state = forwardAttempt(admission, attempts, prepared, this.#context, nowMs, out);
+  }
+
+  #attemptResponse(headers: HeaderList, nowMs: number, out: Action[]): void {
+    const forwarded = this.#forwarded;
+    const failed = this.#admission.attempts?.answered(forwarded?.context.failover, headers, nowMs);
+    this.#retried(failed, out);
+    const set: HeaderList = failed === undefined ? [] : [[ATTEMPT_RETRY_HEADER, 'true']];
+    out.push({ type: 'attempt-response', mutation: { set } });
   }
 
   #responseHeaders(event: EventOf<'response-headers'>, nowMs: number, out: Action[]): void {
@@ -185,6 +232,7 @@ export class Session {
       this.#repliedByEnvoy(event, out);
     }
     const forwarded = this.#forwarded!;
+    this.#releaseBody(out);
     const { head, handler, failed } = openResponse(forwarded.context, event, nowMs, out);
     forwarded.head = head;
     forwarded.response = handler;
@@ -192,6 +240,15 @@ export class Session {
       out.push({ type: 'health', target: forwarded.prepared.choice.target.id, well: isBackendWell(head) });
     }
     this.#rest(failed, out);
+  }
+
+  /** The next attempt replaces one that failed. */
+  #retried(failed: FailedAttempt | undefined, out: Action[]): void {
+    const target = this.#forwarded?.prepared?.choice.target.id;
+    if (failed !== undefined && target !== undefined) {
+      out.push({ type: 'health', target, well: false });
+      this.#rest(failed, out);
+    }
   }
 
   #rest(failed: FailedAttempt | undefined, out: Action[]): void {
@@ -222,6 +279,12 @@ export class Session {
 
   #firstTokenLate(nowMs: number, out: Action[]): void {
     const forwarded = this.#forwarded;
+    const replaced = forwarded?.response ? undefined : this.#admission.attempts?.late(forwarded?.context.failover);
+    if (replaced !== undefined) {
+      this.#rest(replaced, out);
+      out.push({ type: 'start-timer', ms: LATE_ATTEMPT_MS });
+      return;
+    }
     const failed = lateAttempt(forwarded?.context.failover);
     this.#rest(failed, out);
     const late: Failure = { ...firstTokenLate, ...(failed?.retry && { shouldRetry: failed.retry === 'now' }) };

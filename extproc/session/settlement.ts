@@ -1,15 +1,17 @@
 /** Computes the cost and the record of a request at its end. Pure. */
+import type { Quota } from '../../contract/policy.ts';
 import type { ModelPrices } from '../../contract/tokens.ts';
 import { envoyFailure, type Failure } from '../errors.ts';
 import { type Interruption, interruptedBy } from '../interruption.ts';
 import { costNanos, covers, finalPrices, pricesOfUnits } from '../quota/money.ts';
 import type { Hold } from '../quota/store.ts';
-import { unitOf } from '../quota/units.ts';
+import { drawsTokens, unitOf } from '../quota/units.ts';
 import type { AccessRecord, ConversionRecord, QuotaDecision, RequestCost, RequestRecord } from '../record.ts';
 import { textUsage } from '../usage.ts';
 import type { Admission } from './admission/admission.ts';
 import type { QuotaPlan } from './admission/quota-plan.ts';
 import { estimateKey, type RoutingDecision } from './admission/select-backend.ts';
+import type { BilledAttempt } from './attempts.ts';
 import { type Cost, cost } from './charge.ts';
 import type { OutputEstimates } from './output-estimates.ts';
 import type { Settle } from './protocol.ts';
@@ -159,13 +161,22 @@ function clientLeft({ abandoned, interruption }: Ending): boolean {
 }
 
 /** Converts what a request cost into the units of each of its buckets. */
-export function settlement(hold: Hold, { buckets, choice }: Admission, cost: Cost | undefined): Settle {
-  if (cost === undefined) {
+export function settlement(hold: Hold, { buckets, choice, attempts }: Admission, cost: Cost | undefined): Settle {
+  const billed = attempts?.billed ?? [];
+  if (cost === undefined && billed.length === 0) {
     return { hold, charge: 'nothing' };
   }
-  const prices = choice && settledPrices(choice, cost);
-  const amounts = buckets.map(({ quota }) => unitOf(quota).amount(quota.limit, cost.usage, prices));
-  return { hold, charge: { amounts, cause: cost.cause } };
+  const prices = choice && cost && settledPrices(choice, cost);
+  const amounts = buckets.map(({ quota }) => {
+    const own = cost === undefined ? 0 : unitOf(quota).amount(quota.limit, cost.usage, prices);
+    return billed.reduce((sum, attempt) => sum + billedAmount(quota, attempt), own);
+  });
+  return { hold, charge: { amounts, cause: cost?.cause ?? 'in_flight' } };
+}
+
+/** Attempts count for tokens and cost only: the client sent one request. */
+function billedAmount(quota: Quota, { choice, inputTokens }: BilledAttempt): number {
+  return drawsTokens(quota) ? unitOf(quota).amount(quota.limit, textUsage(inputTokens, 0), choice.prices) : 0;
 }
 
 function finalDecision({ evidence, admission: { decision } }: SettlementInput): QuotaDecision {
@@ -191,6 +202,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     schema: choice?.target.backendPolicy.schema,
     conversion: conversionRecord(admission),
     failover: forwarded?.failed,
+    attempts: admission.attempts?.all(head?.failure ? undefined : head?.status, forwarded?.failed, nowMs),
     operation: request.found?.endpoint.operation,
     method: request.method,
     path: request.path,
@@ -204,7 +216,7 @@ export function requestRecord(input: SettlementInput, cost: Cost | undefined): R
     firstTokenMs: response?.firstTokenMs,
     usage: cost?.usage,
     source: cost?.source,
-    cost: cost && pricedCost(choice, cost),
+    cost: withBilled(cost && pricedCost(choice, cost), admission.attempts?.billed),
     serviceTier: evidence?.serviceTier,
     undeliveredTokens: cost?.undeliveredTokens || undefined,
     estimatedOutputTokens: complete && input.compares() ? evidence.countExactly() : undefined,
@@ -243,6 +255,17 @@ function pricedCost(choice: RoutingDecision | undefined, cost: Cost): RequestCos
   return prices && covers(prices, choice.facts.hasOutput)
     ? { nanos: costNanos(cost.usage, prices), currency: prices.currency, catalog: prices.catalog }
     : undefined;
+}
+
+/** Adds what failed attempts cost in the same currency. */
+function withBilled(cost: RequestCost | undefined, billed: readonly BilledAttempt[] = []): RequestCost | undefined {
+  return billed.reduce((sum, { choice: { prices }, inputTokens }) => {
+    if (prices === undefined || (sum !== undefined && sum.currency !== prices.currency)) {
+      return sum;
+    }
+    const nanos = costNanos(textUsage(inputTokens, 0), prices) + (sum?.nanos ?? 0);
+    return { nanos, currency: prices.currency, catalog: sum?.catalog ?? prices.catalog };
+  }, cost);
 }
 
 function settledPrices({ prices, facts }: RoutingDecision, { serviceTier, priceUnits }: Cost): ModelPrices | undefined {

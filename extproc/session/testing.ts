@@ -16,6 +16,7 @@ import { Bodies } from './bodies.ts';
 import { newCountQueue } from './counting.ts';
 import { drive } from './drive.ts';
 import { Interruptions } from './interruptions.ts';
+import { OpenAttempts } from './open-attempts.ts';
 import { newOutlierDetection } from './outlier-detection.ts';
 import { OutputEstimator } from './output-estimates.ts';
 import type { SessionServices } from './services.ts';
@@ -69,6 +70,7 @@ export function newRig(options: {
     finished: (record) => records.push(record),
     fault: (error) => faults.push(error),
     bodies: new Bodies(),
+    openAttempts: new OpenAttempts('epoch'),
     plainErrors: false,
   };
   const shared = { ...base, ...options.shared?.(base) };
@@ -94,6 +96,7 @@ export function newExchange(say: (name: string) => void = () => {}): Exchange {
     responseBody: () => say('response-body'),
     responseTrailers: () => say('response-trailers'),
     immediateResponse: ({ details }) => say(details),
+    handOver: () => {},
     startRequest: (work) => work(),
     inSlices: (step) => void setImmediate(() => repeat(step)),
     end: () => say('end'),

@@ -7,7 +7,7 @@ import { jsonText } from '../../runtime/json-text.ts';
 import { backendFailure, type Interruption } from '../interruption.ts';
 import type { Overdraft } from '../quota/store.ts';
 import { measuredAmount } from '../quota/units.ts';
-import type { AccessRecord, ConversionRecord, RequestRecord } from '../record.ts';
+import type { AccessRecord, AttemptRecord, ConversionRecord, RequestRecord } from '../record.ts';
 import type { Usage } from '../usage.ts';
 
 /** Clients choose models, paths and request ids. */
@@ -53,7 +53,7 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
   if (outcome.broken !== undefined) {
     line += backend(outcome.broken);
   }
-  line += text('failover', outcome.failover);
+  line += text('failover', outcome.failover) + attempts(outcome.attempts);
   line += `,"durationMs":${tenths(endMs - startMs)}`;
   if (outcome.stream && firstTokenMs !== undefined) {
     line += `,"firstTokenMs":${tenths(firstTokenMs - startMs)}`;
@@ -95,6 +95,14 @@ export function accessLine(outcome: RequestRecord, overdrafts: readonly Overdraf
     line += `,"overdrafts":${jsonText(list)}`;
   }
   return `${line},"requestBytes":${outcome.requestBytes},"responseBytes":${outcome.responseBytes}}\n`;
+}
+
+function attempts(list: readonly AttemptRecord[] = []): string {
+  if (list.length === 0) {
+    return '';
+  }
+  const items = list.map(({ durationMs, ...attempt }) => ({ ...attempt, durationMs: tenths(durationMs) }));
+  return `,"attempts":${jsonText(items)}`;
 }
 
 function conversion({ providerApi, dropped }: ConversionRecord): string {

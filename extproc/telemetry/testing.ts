@@ -55,6 +55,7 @@ export const outcomeOfStream: RequestRecord = {
   source: 'provider',
   cost: undefined,
   undeliveredTokens: undefined,
+  attempts: undefined,
   estimatedOutputTokens: 50,
   agent: undefined,
   access: undefined,

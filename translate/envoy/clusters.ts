@@ -27,7 +27,7 @@ export function clusters(backends: readonly LinkedBackend[], options: EnvoyOptio
       return [];
     }
     const { endpoint, credential } = usable;
-    const filters = credential && { http_filters: upstreamFilters(name, credential, options) };
+    const filters = credential && { http_filters: [credentialFilter(name, credential, options), upstreamCodec] };
     return [providerCluster(clusterName(name), endpoint, { backend: name, filters }, options)];
   });
 }
@@ -36,12 +36,18 @@ interface ProviderClusterParts {
   /** With a separate CA bundle. */
   readonly backend?: string;
   readonly filters?: JsonObject | undefined;
+  /** For each connection. */
+  readonly bufferBytes?: number;
+  /** The Host header of requests, for routes that take it from the endpoint. */
+  readonly hostname?: string;
 }
+
+const BUFFER_BYTES = 64 * 1024;
 
 export function providerCluster(
   name: string,
   endpoint: Endpoint,
-  { backend = '', filters = {} }: ProviderClusterParts,
+  { backend = '', filters = {}, bufferBytes = BUFFER_BYTES, hostname }: ProviderClusterParts,
   options: EnvoyOptions,
 ): NamedResource {
   const address = { socket_address: { address: endpoint.host, port_value: endpoint.port } };
@@ -50,10 +56,13 @@ export function providerCluster(
     type: addressFamily(endpoint.host) === 0 ? 'STRICT_DNS' : 'STATIC',
     ...(addressFamily(endpoint.host) === 0 && { dns_lookup_family: 'V4_PREFERRED' }),
     connect_timeout: '5s',
-    per_connection_buffer_limit_bytes: 65_536,
+    per_connection_buffer_limit_bytes: bufferBytes,
     circuit_breakers: circuitBreakers,
     upstream_connection_options: { tcp_keepalive: { keepalive_time: 60, keepalive_interval: 15, keepalive_probes: 4 } },
-    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
+    load_assignment: {
+      cluster_name: name,
+      endpoints: [{ lb_endpoints: [{ endpoint: { ...(hostname && { hostname }), address } }] }],
+    },
     typed_extension_protocol_options: {
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': typed(
         'envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
@@ -72,31 +81,31 @@ export function providerCluster(
   };
 }
 
+/** The last upstream filter, which sends the request. */
+export const upstreamCodec: JsonObject = {
+  name: 'envoy.filters.http.upstream_codec',
+  typed_config: typed('envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec', {}),
+};
+
 /**
- * Runs after the router: the route has removed the client's credentials before this filter adds the
- * backend's.
+ * Returns an upstream filter, which runs after the router: the route has removed the client's
+ * credentials before this filter adds the backend's.
  */
-function upstreamFilters(backend: string, { header }: Credential, options: EnvoyOptions): readonly JsonObject[] {
+export function credentialFilter(backend: string, { header }: Credential, options: EnvoyOptions): JsonObject {
   const secret = credentialName(backend);
-  return [
-    {
-      name: 'envoy.filters.http.credential_injector',
-      typed_config: typed('envoy.extensions.filters.http.credential_injector.v3.CredentialInjector', {
-        overwrite: true,
-        credential: {
-          name: 'envoy.http.injected_credentials.generic',
-          typed_config: typed('envoy.extensions.http.injected_credentials.generic.v3.Generic', {
-            credential: { name: secret, sds_config: fileSource(options.directory, fileOf('secret', secret)) },
-            header,
-          }),
-        },
-      }),
-    },
-    {
-      name: 'envoy.filters.http.upstream_codec',
-      typed_config: typed('envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec', {}),
-    },
-  ];
+  return {
+    name: 'envoy.filters.http.credential_injector',
+    typed_config: typed('envoy.extensions.filters.http.credential_injector.v3.CredentialInjector', {
+      overwrite: true,
+      credential: {
+        name: 'envoy.http.injected_credentials.generic',
+        typed_config: typed('envoy.extensions.http.injected_credentials.generic.v3.Generic', {
+          credential: { name: secret, sds_config: fileSource(options.directory, fileOf('secret', secret)) },
+          header,
+        }),
+      },
+    }),
+  };
 }
 
 function tlsSocket(backend: string, tls: NonNullable<Endpoint['tls']>, options: EnvoyOptions): JsonObject {

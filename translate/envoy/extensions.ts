@@ -7,6 +7,7 @@
 import type { Authenticator } from '../../contract/access-policy.ts';
 import {
   AGENT_ID_HEADERS,
+  ATTEMPTS_METADATA,
   AWS_ERROR_TYPE_HEADER,
   CERTIFICATE_ATTRIBUTES,
   CLIENT_HEADER_PREFIXES,
@@ -15,10 +16,12 @@ import {
   LIMIT_HEADER_PREFIXES,
   OWN_HEADER_PREFIX,
   PROVIDER_REQUEST_ID_HEADERS,
+  REQUEST_METADATA,
   ROUTE_NAME_ATTRIBUTE,
 } from '../../contract/headers.ts';
 import { type AttachedPolicy, policiesOf } from '../attachment/policy-kind.ts';
 import { accessOf, policiesInUse } from '../link/access-in-use.ts';
+import { attemptRoutesOf } from '../link/attempt-routes.ts';
 import { quotaPolicyKind } from '../link/quotas.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { EXTPROC_CLUSTER, EXTPROC_FILTER } from '../names.ts';
@@ -36,7 +39,9 @@ export function httpFilters(
   const attributes = authenticators.some(({ type }) => type === 'ClientCertificate')
     ? Object.values(CERTIFICATE_ATTRIBUTES)
     : [];
-  return [corsFilter, oauth2Filter, { name: EXTPROC_FILTER, typed_config: externalProcessor(headers, attributes) }];
+  const attempts = virtualHosts.some((virtualHost) => attemptRoutesOf(virtualHost).length > 0);
+  const processor = externalProcessor(headers, attributes, attempts ? [ATTEMPTS_METADATA, REQUEST_METADATA] : []);
+  return [corsFilter, oauth2Filter, { name: EXTPROC_FILTER, typed_config: processor }];
 }
 
 /** Headers that extproc always reads. Others are not forwarded, because each costs time. */
@@ -86,6 +91,7 @@ function authenticatorsInUse(
 function externalProcessor(
   headers: readonly string[],
   attributes: readonly string[],
+  writtenMetadata: readonly string[],
 ): HttpFilterResource['typed_config'] {
   return typed('envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor', {
     stat_prefix: 'tallygate',
@@ -106,6 +112,7 @@ function externalProcessor(
     // Applies to messages without a body. Longer than the maximum queue timeout (60 s).
     message_timeout: '120s',
     request_attributes: [ROUTE_NAME_ATTRIBUTE, ...attributes],
+    ...(writtenMetadata.length > 0 && { metadata_options: { receiving_namespaces: { untyped: writtenMetadata } } }),
     forward_rules: {
       allowed_headers: {
         patterns: [

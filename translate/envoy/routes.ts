@@ -9,8 +9,8 @@ import { browserLoginOf } from '../link/access-in-use.ts';
 import { type PathRewrite, removedHeaders } from '../link/backends.ts';
 import { corsOf } from '../link/cors.ts';
 import { hostHeader } from '../link/endpoints.ts';
+import type { LinkedTarget } from '../link/linked-target.ts';
 import type { GatewayListener } from '../link/listeners.ts';
-import type { LinkedTarget } from '../link/routes.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import {
   CORS_FILTER,
@@ -25,6 +25,7 @@ import {
 } from '../names.ts';
 import { compare } from '../object-names.ts';
 import type { EnvoyOptions, JsonObject, NamedResource } from '../plan.ts';
+import { attemptRoutes } from './attempts.ts';
 import { loginConfig } from './browser-login.ts';
 import { corsConfig } from './cors.ts';
 import { seconds, typed } from './resource.ts';
@@ -89,6 +90,7 @@ function virtualHostResource(virtualHost: LinkedVirtualHost, options: EnvoyOptio
         ...(cors ? { route: nowhere } : { direct_response: notFound }),
       },
       ...virtualHost.targets.map((target) => targetRouteOf(virtualHost, target)),
+      ...attemptRoutes(virtualHost),
       deadEnd(lastRoute(virtualHost)),
     ],
   };

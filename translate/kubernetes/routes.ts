@@ -8,7 +8,7 @@ import type { Metadata } from '../../crds/kinds.ts';
 import type { RouteCors } from '../../crds/route.ts';
 import { GATEWAY_GROUP } from '../../crds/schema.ts';
 import { corsOf } from '../link/cors.ts';
-import type { LinkedTarget } from '../link/routes.ts';
+import type { LinkedTarget } from '../link/linked-target.ts';
 import type { LinkedVirtualHost } from '../link/virtual-hosts.ts';
 import { compare, fullName } from '../object-names.ts';
 import type { JsonObject } from '../plan.ts';

@@ -3,7 +3,7 @@
  * BackendTrafficPolicy.
  */
 
-import type { LinkedTarget } from '../link/routes.ts';
+import type { LinkedTarget } from '../link/linked-target.ts';
 import type { JsonObject } from '../plan.ts';
 import { labelValue } from './manifest.ts';
 import type { UserPolicies } from './user-policies.ts';

@@ -1,5 +1,5 @@
 /** Links routes: resolves the backends of each rule and assigns target ids. */
-import type { HeaderMatch, Target } from '../../contract/policy.ts';
+import type { HeaderMatch } from '../../contract/policy.ts';
 import type { AIGatewayRoute } from '../../crds/kinds.ts';
 import type { RouteRule, RouteSpec } from '../../crds/route.ts';
 import { GROUP } from '../../crds/schema.ts';
@@ -8,8 +8,10 @@ import { type Subject, subject } from '../diagnostics.ts';
 import { byAge, fullName } from '../object-names.ts';
 import { notFound, referenceGrantHint } from '../resource-index.ts';
 import type { Located } from '../world.ts';
+import { type LinkedAttempts, linkAttempts } from './attempts.ts';
 import type { LinkedBackend, UsableBackend } from './backends.ts';
 import { headerMatches } from './header-matches.ts';
+import type { LinkedTarget } from './linked-target.ts';
 import { hasTooManyPatterns } from './pattern-bounds.ts';
 import type { TargetIds } from './route-ids.ts';
 
@@ -33,17 +35,8 @@ export interface LinkedRule {
    * 503.
    */
   readonly targets: readonly LinkedTarget[];
-}
-
-export interface LinkedTarget {
-  readonly target: Target;
-  /** `NAMESPACE/NAME`. */
-  readonly route: LinkedRoute['name'];
-  /** The rule's name, or `passthrough`. */
-  readonly rule: string;
-  readonly backend: UsableBackend;
-  readonly timeouts?: RouteRule['timeouts'];
-  readonly retries?: RouteRule['retries'];
+  /** Present with failover within a request. */
+  readonly attempts?: LinkedAttempts;
 }
 
 export interface LinkedPassthrough {
@@ -81,7 +74,9 @@ export function linkRoutes(
       const matches = checked ? (rule.headers ?? []) : [];
       const headers = headerMatches(matches, `spec.rules[${index}].headers`, about, diagnostics);
       valid &&= headers !== undefined;
-      return { route: name, rule, index, headers: headers ?? [], targets: targetsOf(name, rule, index, ids, find) };
+      const targets = targetsOf(name, rule, index, ids, find);
+      const attempts = context.mode.type === 'Standalone' ? linkAttempts(name, rule, targets, ids) : undefined;
+      return { route: name, rule, index, headers: headers ?? [], targets, ...(attempts && { attempts }) };
     });
     return { name, route, valid, rules, passthrough: passthroughOf(name, route, ids, find) };
   });

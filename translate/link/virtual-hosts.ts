@@ -7,10 +7,11 @@ import type { AttachedPolicy } from '../attachment/policy-kind.ts';
 import type { TranslationContext } from '../context.ts';
 import { byAge, compare, fullName } from '../object-names.ts';
 import type { Problem } from '../problem.ts';
+import type { LinkedTarget } from './linked-target.ts';
 import { allows } from './listener-access.ts';
 import type { GatewayListener } from './listeners.ts';
 import type { RouteAttachment } from './route-attachment.ts';
-import type { LinkedPassthrough, LinkedRoute, LinkedRule, LinkedTarget } from './routes.ts';
+import type { LinkedPassthrough, LinkedRoute, LinkedRule } from './routes.ts';
 
 export interface LinkedVirtualHost {
   /** `NAMESPACE/GATEWAY/LISTENER/HOSTNAME`. */

@@ -8,8 +8,9 @@ import type { Failure } from '../../errors.ts';
 import type { HeaderList } from '../../exchange.ts';
 import type { ScannedBody } from '../../json/scanner.ts';
 import type { CompiledPassthrough, CompiledPolicy } from '../../policy/compile.ts';
-import type { BucketRef, BucketSnapshot, Hold } from '../../quota/store.ts';
+import type { BucketRef, BucketSnapshot, Hold, OutputDemand } from '../../quota/store.ts';
 import type { QuotaDecision } from '../../record.ts';
+import type { Attempts } from '../attempts.ts';
 import type { OutputEstimates } from '../output-estimates.ts';
 import type { Action, EventOf } from '../protocol.ts';
 import type { PreparedRequest, Request } from '../request.ts';
@@ -90,8 +91,14 @@ export class Admission {
   body: ScannedBody | undefined;
   choice: RoutingDecision | undefined;
   passthrough: CompiledPassthrough | undefined;
-  /** Absent for passthrough. */
+  /** Absent for passthrough. With several attempts, that of the current one. */
   prepared: PreparedRequest | undefined;
+  /** Present where other targets may serve the request within it. */
+  attempts: Attempts | undefined;
+  /** Returns the key of the client session; set once the body is read. */
+  affinityKey: (() => string | undefined) | undefined;
+  /** How the quotas were asked for output. */
+  demandedOutput: OutputDemand['mode'] = 'none';
   /** The quotas that hold for the request, with their keys. */
   buckets: readonly BucketRef[] = [];
   decision: QuotaDecision = { type: 'none' };

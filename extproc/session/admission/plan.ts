@@ -5,15 +5,18 @@ import { type Failure, isFailure } from '../../errors.ts';
 import { selectedQuotas } from '../../quota-conditions.ts';
 import { InputCount } from '../input-count.ts';
 import type { Action } from '../protocol.ts';
+import type { PreparedRequest } from '../request.ts';
 import type { Admission, AdmissionStep } from './admission.ts';
 import { passthroughBuckets } from './admit-passthrough.ts';
+import { convertBody } from './convert-body.ts';
 import { demandOf } from './permission.ts';
+import { planAttempts } from './plan-attempts.ts';
 import { planQuota } from './quota-plan.ts';
 import type { RoutingDecision } from './select-backend.ts';
 
 export const plan: AdmissionStep = {
   name: 'plan',
-  run(admission, _nowMs, out) {
+  run(admission, nowMs, out) {
     const { request, choice, identity, group } = admission;
     const quotas = selectedQuotas((choice?.rule ?? admission.passthrough!).quotas, () => factsOf(admission));
     const facts = { header: request.header, caller: identity?.proven.caller, group };
@@ -25,38 +28,36 @@ export const plan: AdmissionStep = {
       admission.buckets = buckets;
       return 'next';
     }
-    const converted = choice.conversion && convertBody(admission, choice, choice.conversion, out);
+    // Before it is counted, because what cannot be converted is refused.
+    const converted = choice.conversion && keepConverted(admission, choice, choice.conversion, out);
     if (converted !== undefined && isFailure(converted)) {
       return converted;
     }
     const { endpoint } = request.found!;
     const hides = converted?.hiddenOutput ?? endpoint.hidesOutput?.(choice.backendModel) ?? false;
-    const planned = planQuota(endpoint, choice, hides, quotas, facts, admission.context.estimates);
+    const planOf = (target: RoutingDecision, hidesOutput: boolean) =>
+      planQuota(endpoint, target, hidesOutput, quotas, facts, admission.context.estimates);
+    const planned = planOf(choice, hides);
     if (isFailure(planned)) {
       return planned;
     }
     admission.buckets = planned.buckets;
     const input = new InputCount(choice, planned);
-    admission.prepared = { body: admission.body, choice, converted, plan: planned, input };
+    const prepared: PreparedRequest = { body: admission.body, choice, converted, plan: planned, input };
+    admission.prepared = prepared;
+    admission.attempts = planAttempts(admission, prepared, planOf, nowMs);
     return 'next';
   },
 };
 
-/** Converts the body before it is counted, because what cannot be converted is refused. */
-function convertBody(
-  { request, body }: Admission,
-  { facts, backendModel: model, modelFacts, rule, target }: RoutingDecision,
+function keepConverted(
+  admission: Admission,
+  choice: RoutingDecision,
   conversion: Conversion,
   out: Action[],
 ): ConvertedRequest | Failure {
-  request.keepConverted(out);
-  return conversion.convert(body!, {
-    facts,
-    backend: target.backendPolicy,
-    model,
-    modelFacts,
-    drops: rule.rule.unsupported === 'Drop',
-  });
+  admission.request.keepConverted(out);
+  return convertBody(admission, choice, conversion);
 }
 
 /** Without an access policy, the caller has no tenant, user or groups. */

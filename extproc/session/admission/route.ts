@@ -44,6 +44,13 @@ function routeBody(admission: Admission, nowMs: number): StepResult {
   if (refused !== undefined) {
     return refused;
   }
+  let key: string | undefined;
+  let hasKey = false;
+  admission.affinityKey = () => {
+    key = hasKey ? key : affinityKey(request, admission.identity?.proven.caller.tenant, facts.model, body);
+    hasKey = true;
+    return key;
+  };
   const choice = selectBackend(
     request.entry!,
     endpoint,
@@ -53,7 +60,7 @@ function routeBody(admission: Admission, nowMs: number): StepResult {
     healthy,
     random(),
     nowMs,
-    () => affinityKey(request, admission.identity?.proven.caller.tenant, facts.model, body),
+    admission.affinityKey,
   );
   if (isFailure(choice)) {
     return choice;

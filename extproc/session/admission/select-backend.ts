@@ -70,6 +70,17 @@ export function selectBackend(
       { param: 'model' },
     );
   }
+  return decisionFor(rule, target, endpoint, facts, nowMs);
+}
+
+/** Returns what follows from the choice of a target. */
+export function decisionFor(
+  rule: CompiledRule,
+  target: CompiledTarget,
+  endpoint: ClientApi,
+  facts: RequestFacts,
+  nowMs: number,
+): RoutingDecision {
   const backendModel = target.model ?? facts.model;
   const known = modelFacts(target.backendPolicy, backendModel);
   return {
