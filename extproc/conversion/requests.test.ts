@@ -156,6 +156,17 @@ describe('the reasoning of an Anthropic request', () => {
   });
 });
 
+describe('the reasoning of an OpenAI request', () => {
+  const thinking = { thinking: { type: 'enabled', budget_tokens: 2_000 } };
+  const effortOf = (model: string, reasoningTokens?: 'Billed' | 'None') =>
+    bodyOf(caseOf('messages', thinking, { model, ...(reasoningTokens && { reasoningTokens }) })).reasoning_effort;
+
+  it('is an effort for models that reason, by their names or as their backend says', () => {
+    assert.deepEqual([effortOf('gpt-5'), effortOf('gpt-4o')], ['low', undefined]);
+    assert.deepEqual([effortOf('my-deployment', 'Billed'), effortOf('gpt-5', 'None')], ['low', undefined]);
+  });
+});
+
 describe('a round trip', () => {
   it('keeps tool calls and signed reasoning of Anthropic through the OpenAI form', () => {
     const content = [

@@ -1,5 +1,5 @@
 /** Runs a request and its response through a conversion, as a session does. */
-import type { OpenAiDialect, ProviderApi } from '../../contract/policy.ts';
+import type { ModelFacts, OpenAiDialect, ProviderApi } from '../../contract/policy.ts';
 import { isFailure } from '../errors.ts';
 import { newScanner } from '../json/json-tokenizer.ts';
 import type { TextSink } from '../json/text-sink.ts';
@@ -28,6 +28,7 @@ export interface ConversionCase {
   /** The model's name at the backend. */
   readonly model?: string;
   readonly maxOutputTokens?: number;
+  readonly reasoningTokens?: ModelFacts['reasoningTokens'];
   readonly drops?: boolean;
   /** An output bound from the reservation. */
   readonly bound?: number;
@@ -57,9 +58,15 @@ export function convertedCase(given: ConversionCase): ConvertedCase | string {
     return facts.message;
   }
   const model = given.model ?? facts.model;
-  const known = given.maxOutputTokens;
+  const { maxOutputTokens, reasoningTokens } = given;
   const modelFacts =
-    known === undefined ? undefined : { name: model, maxOutputTokens: known, reasoningTokens: 'Auto' as const };
+    maxOutputTokens === undefined && reasoningTokens === undefined
+      ? undefined
+      : {
+          name: model,
+          reasoningTokens: reasoningTokens ?? 'Auto',
+          ...(maxOutputTokens !== undefined && { maxOutputTokens }),
+        };
   const { providerApi: schema, dialect } = given;
   const backend = { schema, ...(dialect !== undefined && { dialect }) };
   const conversion = conversionFor(api, schema)!;

@@ -6,7 +6,7 @@ import { fuzzRuns } from '../../../tools/fuzz/cases.ts';
 import type { ResponseAdapter } from '../../providers/adapter.ts';
 import { eventsOf } from '../../providers/testing/recordings.ts';
 import { convertedCase, convertedDocument, convertedStream } from '../testing.ts';
-import { readByAnthropic, readByOpenAi } from '../testing-clients.ts';
+import { readByAnthropic, readByOpenAi, readByResponses } from '../testing-clients.ts';
 
 const messages = [{ role: 'user', content: 'Hi' }];
 
@@ -20,6 +20,11 @@ const clients = {
     request: { model: 'm', max_tokens: 100, messages, stream: true },
     read: readByAnthropic,
     ending: /event: (message_stop|error)\ndata: .*\n\n$/,
+  },
+  responses: {
+    request: { model: 'm', input: messages, stream: true },
+    read: readByResponses,
+    ending: /event: (response\.(completed|incomplete|failed)|error)\ndata: .*\n\n$/,
   },
 } as const;
 

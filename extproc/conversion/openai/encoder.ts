@@ -32,7 +32,7 @@ export function encodeChat(conversation: Conversation, target: ConversionTarget,
     ...formatOf(conversation),
     ...samplingOf(conversation),
     ...(stops.length > 0 && { stop: stops.slice(0, MAX_STOPS) }),
-    ...effortOf(conversation.reasoning, model, losses),
+    ...effortOf(conversation.reasoning, target, losses),
     ...userOf(conversation.user, losses),
     ...(request.choices > 1 && { n: request.choices }),
     ...(request.stream && { stream: true, ...(!refusesIncludeUsage && { stream_options: { include_usage: true } }) }),
@@ -92,15 +92,21 @@ function samplingOf({ sampling }: Conversation): JsonRecord {
 }
 
 /** Models that do not reason refuse an effort; those that do reason without one. */
-function effortOf(wish: ReasoningWish | undefined, model: string, losses: Losses): JsonRecord {
+function effortOf(wish: ReasoningWish | undefined, target: ConversionTarget, losses: Losses): JsonRecord {
   if (wish?.type !== 'effort' && wish?.type !== 'budget') {
     return {};
   }
-  if (!hidesReasoning(model)) {
+  if (!reasons(target)) {
     losses.hintOption('reasoning');
     return {};
   }
   return { reasoning_effort: wish.type === 'effort' ? wish.effort : effortOfBudget(wish.tokens) };
+}
+
+/** The name of a deployment need not be that of its model. */
+function reasons({ model, modelFacts }: ConversionTarget): boolean {
+  const { reasoningTokens = 'Auto' } = modelFacts ?? {};
+  return reasoningTokens === 'Auto' ? hidesReasoning(model) : reasoningTokens === 'Billed';
 }
 
 function effortOfBudget(tokens: number): string {
