@@ -175,5 +175,7 @@ export const CONVERTED_HEADER_PREFIXES: readonly string[] = [
   ...LIMIT_HEADER_PREFIXES,
   'anthropic-',
   'openai-',
+  'x-goog-',
+  'x-gemini-',
   AWS_ERROR_TYPE_HEADER,
 ];

@@ -24,6 +24,12 @@ before(async () => {
   gateway = await startGateway([
     backend('gemini', { schema: 'GoogleGemini', port: provider.port }),
     route('gemini', [{ name: 'gemini', models: ['gemini-*'], backendRefs: [{ name: 'gemini' }] }]),
+    backend('claude', { schema: 'Anthropic', port: provider.port }),
+    backend('openai', { port: provider.port }),
+    route('others', [
+      { name: 'claude', models: ['claude-*'], backendRefs: [{ name: 'claude' }] },
+      { name: 'gpt', models: ['gpt-*'], backendRefs: [{ name: 'openai' }] },
+    ]),
     // A name of no real model, whose output may be hidden.
     route('metered', [{ name: 'metered', models: ['metered'], backendRefs: [{ name: 'gemini', model: 'mock' }] }]),
     quotaPolicy('few', 'metered', [teamQuota('few', 'OutputTokens', 40)]),
@@ -143,6 +149,48 @@ describe("Google's client before Gemini", () => {
     assert.deepEqual([record.status, record.outputTokens], [200, undefined]);
     assert.equal(lastSeen().path, `/v1beta/models/${MODEL}:countTokens`);
   });
+});
+
+describe("Google's client before other providers", () => {
+  const tools = [{ functionDeclarations: [{ name: 'weather', parametersJsonSchema: schema }] }];
+
+  for (const [model, path] of [
+    ['claude-sonnet-4-5', '/v1/messages'],
+    ['gpt-4o', '/v1/chat/completions'],
+  ] as const) {
+    it(`receives unary responses and streams (${model})`, async () => {
+      const request = { model, contents: 'Hello', config: { httpOptions: mock({ tokens: 20, paceMs: 1 }) } };
+      const whole = await google.models.generateContent(request);
+      const chunks = [];
+      for await (const chunk of await google.models.generateContentStream(request)) {
+        chunks.push(chunk);
+      }
+      const text = chunks.map((chunk) => chunk.text ?? '').join('');
+      assert.deepEqual([whole.text, text], [wordsOf(20), wordsOf(20)]);
+      assert.equal(whole.usageMetadata?.candidatesTokenCount, 20);
+      assert.deepEqual(chunks.at(-1)?.usageMetadata, whole.usageMetadata);
+      assert.equal(chunks.at(-1)?.candidates?.[0]?.finishReason, 'STOP');
+      assert.equal(lastSeen().path, path);
+    });
+
+    it(`calls functions in a chat, and gives their results back (${model})`, async () => {
+      const config = { tools, httpOptions: mock({ tool: true, tokens: 5 }) };
+      const chat = google.chats.create({ model, config });
+      const { functionCalls } = await chat.sendMessage({ message: 'Hello' });
+      assert.deepEqual(functionCalls?.[0]?.args, { location: wordsOf(5) });
+      const { id = '', name = '' } = functionCalls![0]!;
+      await chat.sendMessage({ message: { functionResponse: { id, name, response: { output: 'Sunny' } } } });
+      assert.match(lastSeen().body, new RegExp(`"(tool_use_id|tool_call_id)":"${id}"`));
+    });
+
+    it(`receives errors in the shape of its API (${model})`, async () => {
+      const config = { httpOptions: mock({ status: 429 }) };
+      const error = await errorOf(google.models.generateContent({ model, contents: 'Hello', config }));
+      assert.ok(error instanceof ApiError);
+      assert.equal(error.status, 429);
+      assert.match(error.message, /"status":"RESOURCE_EXHAUSTED"/);
+    });
+  }
 });
 
 describe('the OpenAI client before Gemini', () => {

@@ -101,9 +101,10 @@ export class ConvertedAnswer implements ResponseAdapter, ResponseConversion {
   error(status: number, bytes: Uint8Array, type?: string): ConvertedError {
     const error = this.#provider.readError(status, parsedJson(Buffer.from(bytes).toString()), type);
     const { dialect, overloadedStatus } = this.#client;
+    const clientStatus = error.kind === 'unavailable' ? overloadedStatus : error.status;
     return {
-      status: error.kind === 'unavailable' ? overloadedStatus : error.status,
-      body: dialect.errorBody({ ...error, failure: true }),
+      status: clientStatus,
+      body: dialect.errorBody({ ...error, status: clientStatus, failure: true }),
       retryAfterMs: error.retryAfterMs,
     };
   }

@@ -2,6 +2,7 @@
 import type { ProviderApi } from '../../contract/policy.ts';
 import type { ClientApi } from '../providers/adapter.ts';
 import { messages } from '../providers/anthropic/messages.ts';
+import { contentEndpoints } from '../providers/gemini/generate-content.ts';
 import { chat } from '../providers/openai/chat.ts';
 import { embeddings } from '../providers/openai/embeddings.ts';
 import { rerank } from '../providers/openai/rerank.ts';
@@ -20,6 +21,7 @@ import { cohereEmbeddings } from './embeddings/cohere.ts';
 import type { EmbeddingForm, EmbeddingRequest, Embeddings } from './embeddings/embedding-request.ts';
 import { geminiEmbeddings, vertexEmbeddings } from './embeddings/gemini.ts';
 import { geminiProvider } from './gemini/provider.ts';
+import { contentClient } from './generate-content/client.ts';
 import { messagesClient } from './messages/client.ts';
 import { openAiProvider } from './openai/provider.ts';
 import { rerankClient } from './rerank/client.ts';
@@ -31,6 +33,7 @@ const clients = new Map<ClientApi, ConversionClient>([
   [chat, chatClient],
   [messages, messagesClient],
   [responses, responsesClient],
+  ...contentEndpoints.map((api): [ClientApi, ConversionClient] => [api, contentClient]),
 ]);
 
 const providers: Readonly<Partial<Record<ProviderApi, ConversionProvider>>> = {

@@ -11,19 +11,23 @@ import { fuzzRuns } from '../../tools/fuzz/cases.ts';
 import type { ResponseAdapter } from '../providers/adapter.ts';
 import { eventsOf, exchanges, type ReadExchange } from '../providers/testing/recordings.ts';
 import { convertedCase, convertedDocument, convertedStream } from './testing.ts';
-import { readByAnthropic, readByOpenAi, readByResponses } from './testing-clients.ts';
+import { readByAnthropic, readByGoogle, readByOpenAi, readByResponses } from './testing-clients.ts';
 
 const requests = {
   chat: { model: 'm', messages: [{ role: 'user', content: 'Hi' }], stream_options: { include_usage: true } },
   messages: { model: 'm', max_tokens: 100, messages: [{ role: 'user', content: 'Hi' }] },
   responses: { model: 'm', input: 'Hi' },
+  content: { contents: [{ parts: [{ text: 'Hi' }] }] },
 };
 
 type ClientName = keyof typeof requests;
 
 /** The adapter of a client that gets answers of another API. */
 function newAdapter({ client, providerApi }: Pairing, stream: boolean): ResponseAdapter {
-  const made = convertedCase({ client, providerApi, body: JSON.stringify({ ...requests[client], stream }) });
+  // Google's clients ask for a stream by the path.
+  const api = client === 'content' && stream ? 'content-stream' : client;
+  const body = JSON.stringify({ ...requests[client], ...(client !== 'content' && { stream }) });
+  const made = convertedCase({ client: api, providerApi, body });
   assert.ok(typeof made !== 'string', String(made));
   return made.newAdapter();
 }
@@ -38,10 +42,17 @@ const pairings: Readonly<Record<string, readonly Pairing[]>> = {
   '/v1/messages': [
     { client: 'chat', providerApi: 'Anthropic' },
     { client: 'responses', providerApi: 'Anthropic' },
+    { client: 'content', providerApi: 'Anthropic' },
   ],
   '/v1/chat/completions': [
     { client: 'messages', providerApi: 'OpenAI' },
     { client: 'responses', providerApi: 'HuggingFaceTGI' },
+    { client: 'content', providerApi: 'OpenAI' },
+  ],
+  gemini: [
+    { client: 'chat', providerApi: 'GoogleGemini' },
+    { client: 'messages', providerApi: 'GoogleGemini' },
+    { client: 'responses', providerApi: 'GoogleGemini' },
   ],
 };
 const allPairings = Object.values(pairings).flat();
@@ -55,20 +66,27 @@ interface Converted extends Pairing {
 const converted: readonly Converted[] = exchanges().flatMap((exchange) => {
   // The clients ask for one choice.
   const usable = exchange.status === 200 && !/"n":\s*[2-9]/.test(exchange.request ?? '');
-  return (usable ? (pairings[exchange.path] ?? []) : []).map((pairing) => {
-    const name = `${exchange.name} for ${pairing.client}`;
-    return { ...pairing, name, exchange, bytes: Buffer.from(exchange.answer) };
-  });
+  return (usable ? (pairings[exchange.path.startsWith('/v1beta/') ? 'gemini' : exchange.path] ?? []) : []).map(
+    (pairing) => {
+      const name = `${exchange.name} for ${pairing.client}`;
+      return { ...pairing, name, exchange, bytes: Buffer.from(exchange.answer) };
+    },
+  );
 });
 const streams = converted.filter(({ exchange }) => exchange.stream);
 /** Streams that the provider ends with an error. */
 const failing = (name: string) => name.includes('error');
 
-const readers = { chat: readByOpenAi, messages: readByAnthropic, responses: readByResponses };
+const readers = { chat: readByOpenAi, messages: readByAnthropic, responses: readByResponses, content: readByGoogle };
+const nativeReaders: Readonly<Partial<Record<ProviderApi, typeof readByOpenAi>>> = {
+  Anthropic: readByAnthropic,
+  GoogleGemini: readByGoogle,
+};
 /** How a stream ends in each API. */
 const endings = {
   chat: /data: \[DONE\]\n\n$/,
   messages: /event: (message_stop|error)\ndata: .*\n\n$/,
+  content: /data: (\{"error":|.*"finishReason":).*\r\n\r\n$/,
   responses: /event: response\.(completed|incomplete|failed)\ndata: .*\n\n$/,
 };
 
@@ -92,7 +110,7 @@ describe('a converted answer', () => {
       const { client, exchange, bytes } = one;
       const { stream } = exchange;
       const body = stream ? wholeOf(one) : convertedDocument(newAdapter(one, false), bytes);
-      const readNative = one.providerApi === 'Anthropic' ? readByAnthropic : readByOpenAi;
+      const readNative = nativeReaders[one.providerApi] ?? readByOpenAi;
       const [answer, original] = await Promise.all([
         readers[client](body, stream),
         readNative(bytes.toString(), stream).catch(() => undefined),

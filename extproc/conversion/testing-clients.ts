@@ -1,5 +1,6 @@
 /** Reads converted answers with the official clients. */
 import Anthropic from '@anthropic-ai/sdk';
+import { GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
 
 /** What a client makes of an answer, in the terms of both APIs. */
@@ -72,5 +73,30 @@ export async function readByResponses(body: string, stream: boolean): Promise<Cl
     ),
     input: usage?.input_tokens ?? 0,
     output: usage?.output_tokens ?? 0,
+  };
+}
+
+export async function readByGoogle(body: string, stream: boolean): Promise<ClientAnswer> {
+  const fetch = fetchOf(body, stream ? 'text/event-stream' : 'application/json');
+  const { models } = new GoogleGenAI({ apiKey: 'k', httpOptions: { fetch } });
+  const request = { model: 'm', contents: '' };
+  const chunks = [];
+  if (stream) {
+    for await (const chunk of await models.generateContentStream(request)) {
+      chunks.push(chunk);
+    }
+  } else {
+    chunks.push(await models.generateContent(request));
+  }
+  const parts = chunks.flatMap(({ candidates }) => candidates?.[0]?.content?.parts ?? []);
+  const usage = chunks.findLast(({ usageMetadata }) => usageMetadata !== undefined)?.usageMetadata;
+  return {
+    text: parts.map(({ text = '', thought }) => (thought === true ? '' : text)).join(''),
+    calls: parts.flatMap(({ functionCall: call }) => {
+      const args = call?.args?.['INVALID_JSON'] ?? call?.args;
+      return call === undefined ? [] : [{ name: call.name ?? '', input: args }];
+    }),
+    input: usage?.promptTokenCount ?? 0,
+    output: (usage?.candidatesTokenCount ?? 0) + (usage?.thoughtsTokenCount ?? 0),
   };
 }

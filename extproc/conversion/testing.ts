@@ -5,6 +5,7 @@ import { newScanner } from '../json/json-tokenizer.ts';
 import type { TextSink } from '../json/text-sink.ts';
 import type { ClientApi, RequestFacts, ResponseAdapter } from '../providers/adapter.ts';
 import { messages } from '../providers/anthropic/messages.ts';
+import { contentEndpoints } from '../providers/gemini/generate-content.ts';
 import { chat } from '../providers/openai/chat.ts';
 import { embeddings } from '../providers/openai/embeddings.ts';
 import { rerank } from '../providers/openai/rerank.ts';
@@ -13,11 +14,23 @@ import { newAwsEventSplitter } from '../sse/aws-event-stream.ts';
 import { newEventSplitter } from '../sse/events.ts';
 import { conversionFor } from './registry.ts';
 
-export const clientApis: Readonly<Record<string, ClientApi>> = { chat, messages, responses, embeddings, rerank };
+const contentApi = (method: string) =>
+  contentEndpoints.find(({ path }) => path === `/v1beta/models/{model}:${method}`)!;
+
+export const clientApis: Readonly<Record<string, ClientApi>> = {
+  chat,
+  messages,
+  responses,
+  embeddings,
+  rerank,
+  content: contentApi('generateContent'),
+  'content-stream': contentApi('streamGenerateContent'),
+};
 
 export const CREATED_MS = Date.UTC(2026, 0, 1);
 
-const ADDRESS = { path: '/', query: new URLSearchParams() };
+/** Where the model is named by the path. */
+const ADDRESS = { path: '/v1beta/models/assistant:generateContent', query: new URLSearchParams('alt=sse') };
 
 export interface ConversionCase {
   /** A name of `clientApis`. */
