@@ -13,7 +13,10 @@ import { notice, page, row, table } from './markdown.ts';
 const labelRows = [
   row(
     '`gen_ai_operation_name`',
-    '`chat`, `text_completion`, `embeddings`, `count_tokens`, `list_models`, `read_quota`, `read_sign_in`',
+    [
+      '`chat`, `text_completion`, `embeddings`, `generate_content`, `rerank`, `image_generation`, `speech`,',
+      '`transcription`, `moderation`, `count_tokens`, `list_models`, `read_quota`, `read_sign_in`',
+    ].join(' '),
   ),
   row('`gen_ai_provider_name`', '`openai`, `anthropic`, `huggingface`: by the schema of the backend'),
   row(

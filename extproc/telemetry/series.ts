@@ -223,7 +223,14 @@ export class Series {
   }
 }
 
-const OUTPUT: ReadonlySet<Operation> = new Set(['chat', 'text_completion', 'generate_content']);
+const OUTPUT: ReadonlySet<Operation> = new Set([
+  'chat',
+  'text_completion',
+  'generate_content',
+  'image_generation',
+  'speech',
+  'transcription',
+]);
 
 /** Returns undefined for a success. */
 function errorType({ failure, status, clientLeft, broken }: RequestRecord): string | undefined {
