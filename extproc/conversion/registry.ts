@@ -8,6 +8,7 @@ import { embeddings } from '../providers/openai/embeddings.ts';
 import { rerank } from '../providers/openai/rerank.ts';
 import { responses } from '../providers/openai/responses.ts';
 import { anthropicProvider } from './anthropic/provider.ts';
+import { isClaude, vertexAnthropicProvider } from './anthropic/vertex-provider.ts';
 import { bedrockProvider } from './bedrock/provider.ts';
 import { chatClient } from './chat/client.ts';
 import { cohereProvider } from './cohere/provider.ts';
@@ -83,7 +84,21 @@ function documentConversions<Asked, Kept, Told>(
   return new Map(entries.map(([name, provider]) => [name, new DocumentConversion(client, provider, name)]));
 }
 
-/** Returns undefined where the provider API serves the client API itself, or cannot serve it. */
-export function conversionFor(api: ClientApi, providerApi: ProviderApi): Conversion | undefined {
+/** Claude on Vertex AI speaks Anthropic's API, not that of the backend's other models. */
+const toClaudeOnVertex = new Map(
+  [...clients].map(([api, client]) => [
+    api,
+    new ConversationConversion(client, vertexAnthropicProvider, 'GCPVertexAI'),
+  ]),
+);
+
+/**
+ * Returns undefined where the provider API serves the client API itself, or cannot serve it.
+ * `model` is the name at the backend, where it is known.
+ */
+export function conversionFor(api: ClientApi, providerApi: ProviderApi, model?: string): Conversion | undefined {
+  if (providerApi === 'GCPVertexAI' && model !== undefined && isClaude(model)) {
+    return toClaudeOnVertex.get(api);
+  }
   return conversions.get(api)?.get(providerApi);
 }

@@ -3,7 +3,7 @@
  * https://platform.claude.com/docs/en/api/messages
  */
 import type { CacheHint, Conversation, ConversationTool, JsonRecord, TextPart } from '../conversation.ts';
-import type { ConversionTarget, EncodedRequest } from '../conversion.ts';
+import type { ConversionTarget, EncodedRequest, ProviderRequest } from '../conversion.ts';
 import type { Losses } from '../losses.ts';
 import { cacheControl, messagesOf, textBlock } from './messages.ts';
 import { type ThinkingPlan, thinkingPlan } from './thinking.ts';
@@ -17,7 +17,26 @@ const VERSION = '2023-06-01';
  */
 const DEFAULT_MAX_TOKENS = 16_384;
 
+/** Makes a request for a place that serves the API. */
+type MessagesPlace = (body: JsonRecord, target: ConversionTarget) => ProviderRequest;
+
 export function encodeMessages(conversation: Conversation, target: ConversionTarget, losses: Losses): EncodedRequest {
+  return encodeMessagesFor(atAnthropic, conversation, target, losses);
+}
+
+/** Anthropic's own place names model and version in the body and a header. */
+const atAnthropic: MessagesPlace = (body) => ({
+  path: PATH,
+  headers: [['anthropic-version', VERSION]],
+  body: Buffer.from(JSON.stringify(body)),
+});
+
+export function encodeMessagesFor(
+  place: MessagesPlace,
+  conversation: Conversation,
+  target: ConversionTarget,
+  losses: Losses,
+): EncodedRequest {
   const { request, modelFacts, model } = target;
   const thinking = thinkingPlan(conversation, model, losses);
   if (request.choices > 1) {
@@ -45,11 +64,7 @@ export function encodeMessages(conversation: Conversation, target: ConversionTar
         ...thinking.within(maxTokens),
         ...(Object.keys(outputConfig).length > 0 && { output_config: outputConfig }),
       };
-      return {
-        path: PATH,
-        headers: [['anthropic-version', VERSION]],
-        body: Buffer.from(JSON.stringify(whole)),
-      };
+      return place(whole, target);
     },
   };
 }

@@ -87,7 +87,7 @@ export function decisionFor(
     rule,
     target,
     facts,
-    conversion: conversionFor(endpoint, target.backendPolicy.schema),
+    conversion: conversionFor(endpoint, target.backendPolicy.schema, backendModel),
     counts: endpoint.countReply !== undefined && !endpoint.providerApis.includes(target.backendPolicy.schema),
     backendModel,
     modelFacts: known,
