@@ -22,6 +22,8 @@ sidecars. Normally started by the chart; outside a cluster, it uses KUBECONFIG.
   --allow-destinations A,B   addresses, CIDR ranges and host names (with their subdomains) that an
                              AIBackend may use although they are refused by default: loopback,
                              link-local and metadata addresses, and other namespaces' Services
+  --identity-namespaces A,B  namespaces whose AIBackends may use the controller's own identity in
+                             clouds, for credentials without a secret (none)
   --cluster-domain NAME      the DNS suffix of the cluster (cluster.local)
   --quota-store URL          the Redis or Valkey in which all sidecars count quotas together:
                              redis://HOST:PORT, redis+sentinel://HOST:PORT,…/PRIMARY or
@@ -41,6 +43,7 @@ const options = {
   'watch-namespaces': { type: 'string', default: '' },
   'proxy-namespaces': { type: 'string', default: 'envoy-gateway-system' },
   'allow-destinations': { type: 'string', default: '' },
+  'identity-namespaces': { type: 'string', default: '' },
   'cluster-domain': { type: 'string', default: 'cluster.local' },
   'quota-store': { type: 'string' },
   'quota-store-secret': { type: 'string' },
@@ -86,6 +89,8 @@ export const controller: Verb = async ({ args, settings }) => {
     watchNamespaces: names(parsed.values['watch-namespaces']),
     proxyNamespaces: names(parsed.values['proxy-namespaces']),
     reach: { clusterDomain: parsed.values['cluster-domain'], allowedDestinations },
+    identityNamespaces: names(parsed.values['identity-namespaces']),
+    exchange: { environment: process.env, proxy: settings.TALLYGATE_TOKEN_PROXY },
     sharedStore,
     listen,
     log,
@@ -134,6 +139,9 @@ async function startTelemetry(service: Controller, otlp: boolean): Promise<OpenT
   gauge('tallygate.controller.leading', '1 in the leading replica, otherwise 0.', () => Number(service.leading));
   gauge('tallygate.issuers', 'Issuers whose keys are fetched.', () => service.issuerKeys.sources);
   gauge('tallygate.issuers.failing', 'Issuers whose keys could not be fetched.', () => service.issuerKeys.failing);
+  gauge('tallygate.cloud.tokens', 'Backends whose credential is a token of a cloud.', () => service.tokens.wanted);
+  gauge('tallygate.cloud.tokens.failing', 'Tokens whose last fetch failed.', () => service.tokens.failing);
+  gauge('tallygate.cloud.tokens.missing', 'Backends without a valid token.', () => service.tokens.missing);
   counter('tallygate.alert.events.sent', 'Events about budgets that webhooks accepted.', () => service.alerts.sent);
   counter('tallygate.alert.events.dropped', 'Events that were given up.', () => service.alerts.dropped);
   gauge('tallygate.alert.events.pending', 'Events that no webhook has accepted yet.', () => service.alerts.pending);

@@ -38,6 +38,11 @@ const usageExportHeaders: Variable<ExportHeaders> = {
   fallback: {},
 };
 
+function httpUrl(): Variable<string | undefined> {
+  const isUrl = (value: string) => /^https?:\/\//.test(value) && URL.canParse(value);
+  return { form: 'an http or https URL', parse: (value) => (isUrl(value) ? value : undefined), fallback: undefined };
+}
+
 export const variables = {
   TALLYGATE_LOG_LEVEL: oneOf(LOG_LEVELS, 'info'),
   /** Writes one JSON line per request to stdout. */
@@ -59,6 +64,8 @@ export const variables = {
   TALLYGATE_QUOTA_STORE_PASSWORD_FILE: optionalText(),
   TALLYGATE_QUOTA_STORE_SENTINEL_PASSWORD_FILE: optionalText(),
   TALLYGATE_QUOTA_STORE_CA_FILE: optionalText(),
+  /** The start of the URL that takes the requests for tokens of clouds. */
+  TALLYGATE_TOKEN_PROXY: httpUrl(),
   /** The Envoy to run. */
   TALLYGATE_ENVOY: optionalText(),
   /** The address of the listeners of Gateways; by default, only this machine can reach them. */

@@ -85,6 +85,7 @@ function policyOf(keys: readonly AddToWorld[]) {
   const world = clusterWorld([...objects, ...keys], { namespaces: new Map([['app', {}]]), services: new Map() });
   const options = {
     extprocSocket: '/run/tallygate/extproc.sock',
+    identityNamespaces: [],
     reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
     sharesQuotas: false,
     routeSecret: 'of the test',

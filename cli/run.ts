@@ -112,6 +112,7 @@ export const run: Verb = async ({ args, settings }) => {
       ],
       environment: process.env,
       caBundlePath: settings.SSL_CERT_FILE,
+      tokenProxy: settings.TALLYGATE_TOKEN_PROXY,
       log,
       onReady: (ready) => {
         flushCompileCache();

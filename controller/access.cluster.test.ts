@@ -55,7 +55,7 @@ function keySecret(name: string, labels: Readonly<Record<string, string>>): Kube
   };
 }
 
-const world = () => sources.world(new Map());
+const world = () => sources.world({ jwks: new Map(), tokens: new Map() });
 const named = (name: string): ApiKeySecret | undefined =>
   world().apiKeySecrets.find(({ metadata }) => metadata.name === name);
 

@@ -232,9 +232,10 @@ function gone(error: unknown): void {
 
 function wantedNow(): readonly KubeObject[] {
   sources.requestReferences();
-  const plan = translateCluster(sources.world(new Map()), {
+  const plan = translateCluster(sources.world({ jwks: new Map(), tokens: new Map() }), {
     extprocSocket: '/run/tallygate/extproc.sock',
     routeSecret,
+    identityNamespaces: [],
     reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
     sharesQuotas: false,
   });

@@ -1,20 +1,12 @@
 /**
  * The public keys of issuers in a cluster. Only the leader fetches them. It keeps the last keys in
- * a Secret of its namespace, so that a new leader has them while an issuer is away; a Secret,
- * because whoever could change them could issue tokens.
+ * a Secret of its namespace, so that a new leader has them while an issuer is away.
  */
 import type { KeySource } from '../contract/public-keys.ts';
 import { type KeptKeys, type KeyCounts, KeyFetcher, type KeyResult } from '../jwks/key-fetcher.ts';
-import { errorMessage } from '../runtime/error-message.ts';
 import type { Log } from '../runtime/log.ts';
 import type { KubeClient } from './api/client.ts';
-import type { KubeObject } from './api/object.ts';
-import { secrets } from './resources.ts';
-
-const NAME = 'tallygate-issuer-keys';
-const KEYS_FIELD = 'keys';
-/** A Secret may have 1 MiB, and base64 adds a third. */
-const MAX_BYTES = 700 * 1024;
+import { KeptSecret } from './kept-secret.ts';
 
 export interface ClusterIssuerKeysOptions {
   readonly client: KubeClient;
@@ -26,22 +18,21 @@ export interface ClusterIssuerKeysOptions {
 }
 
 export class ClusterIssuerKeys {
-  readonly #options: ClusterIssuerKeysOptions;
+  readonly #secret: KeptSecret<readonly KeptKeys[]>;
   readonly #fetcher: KeyFetcher;
   #term: AbortSignal | undefined;
   /** The keys that are not written yet. */
   #unwritten: readonly KeptKeys[] | undefined;
-  #written = '';
 
-  constructor(options: ClusterIssuerKeysOptions) {
-    this.#options = options;
+  constructor({ client, namespace, guard, changed, log }: ClusterIssuerKeysOptions) {
+    this.#secret = new KeptSecret({ client, namespace, name: 'tallygate-issuer-keys', field: 'keys', log });
     this.#fetcher = new KeyFetcher({
-      guard: options.guard,
-      changed: options.changed,
+      guard,
+      changed,
       keep: (kept) => {
         this.#unwritten = kept;
       },
-      log: options.log,
+      log,
     });
   }
 
@@ -50,10 +41,7 @@ export class ClusterIssuerKeys {
     if (this.#term === term) {
       return;
     }
-    const { client, namespace } = this.#options;
-    const secret = await client.get(secrets, namespace, NAME, term);
-    this.#written = textIn(secret);
-    this.#fetcher.restore(this.#parsed(this.#written));
+    this.#fetcher.restore((await this.#secret.read(term)) ?? []);
     this.#term = term;
     term.addEventListener('abort', () => this.#rest(), { once: true });
   }
@@ -75,33 +63,11 @@ export class ClusterIssuerKeys {
     return this.#fetcher.counts();
   }
 
-  /** Writes changed keys. A failure is logged only: the keys are in force already. */
   async save(term: AbortSignal): Promise<void> {
-    const text = this.#unwritten && JSON.stringify(this.#unwritten.map(withoutTime));
+    const kept = this.#unwritten;
     this.#unwritten = undefined;
-    if (text === undefined || text === this.#written) {
-      return;
-    }
-    const { client, namespace, log } = this.#options;
-    if (text.length > MAX_BYTES) {
-      log.warn({ secret: NAME, bytes: text.length, maximum: MAX_BYTES }, 'keys of issuers too large to keep');
-      return;
-    }
-    try {
-      await client.apply(
-        secrets,
-        {
-          apiVersion: 'v1',
-          kind: 'Secret',
-          metadata: { namespace, name: NAME },
-          type: 'Opaque',
-          data: { [KEYS_FIELD]: Buffer.from(text).toString('base64') },
-        } as KubeObject,
-        { signal: term },
-      );
-      this.#written = text;
-    } catch (error) {
-      log.warn({ secret: NAME, err: error }, 'keys of issuers not kept');
+    if (kept !== undefined) {
+      await this.#secret.write(kept.map(withoutTime), term);
     }
   }
 
@@ -114,23 +80,9 @@ export class ClusterIssuerKeys {
     this.#fetcher.want([]);
     this.#unwritten = undefined;
   }
-
-  #parsed(text: string): readonly KeptKeys[] {
-    try {
-      return text === '' ? [] : (JSON.parse(text) as readonly KeptKeys[]);
-    } catch (error) {
-      this.#options.log.warn({ secret: NAME, problem: errorMessage(error) }, 'kept keys of issuers not readable');
-      return [];
-    }
-  }
 }
 
 /** Keys that did not change need no write. */
-function withoutTime({ source, keys, endpoints }: KeptKeys) {
+function withoutTime({ source, keys, endpoints }: KeptKeys): KeptKeys {
   return { source, keys, endpoints };
-}
-
-function textIn(secret: KubeObject | undefined): string {
-  const { [KEYS_FIELD]: text = '' } = (secret?.['data'] ?? {}) as Readonly<Record<string, string | undefined>>;
-  return Buffer.from(text, 'base64').toString('utf8');
 }

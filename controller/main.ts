@@ -2,6 +2,8 @@
  * The control plane: reads users' resources, translates them, and brings the cluster and the
  * sidecars to the result. Only the leader writes and serves policies.
  */
+import type { ExchangeOptions } from '../cloud/exchange.ts';
+import type { TokenCounts } from '../cloud/token-renewer.ts';
 import type { ThresholdReport } from '../contract/budget-report.ts';
 import type { KeyCounts } from '../jwks/key-fetcher.ts';
 import type { DeliveryCounts } from '../notify/webhook-sender.ts';
@@ -19,6 +21,7 @@ import { reviewToken } from './api/token-review.ts';
 import { alertEvent, ClusterAlerts } from './budget-alerts.ts';
 import { BudgetBoard } from './budget-board.ts';
 import { type CertificateAuthority, openCertificateAuthority } from './certificate-authority.ts';
+import { ClusterTokens } from './cloud-tokens.ts';
 import { ClusterIssuerKeys } from './issuer-keys.ts';
 import { newHistory } from './observe/contents.ts';
 import { lossOf } from './observe/store-loss.ts';
@@ -36,6 +39,9 @@ export interface ControllerOptions {
   readonly watchNamespaces: readonly string[];
   readonly proxyNamespaces: readonly string[];
   readonly reach: ClusterOptions['reach'];
+  /** The namespaces whose AIBackends may use the controller's own identity in clouds. */
+  readonly identityNamespaces: readonly string[];
+  readonly exchange: ExchangeOptions;
   /** Undefined: each sidecar counts for itself. */
   readonly sharedStore: SharedStoreOptions | undefined;
   readonly listen: Extract<Address, { readonly type: 'tcp' }>;
@@ -49,6 +55,8 @@ export interface Controller {
   readonly counts: Readonly<ReconcileCounts>;
   /** Zero unless leading. */
   readonly issuerKeys: KeyCounts;
+  /** Of tokens of clouds; zero unless leading. */
+  readonly tokens: TokenCounts;
   /** Of alerts about budgets to webhooks. */
   readonly alerts: DeliveryCounts;
   /** Connected sidecars that do not reach the shared quota store; 0 without such a store. */
@@ -80,6 +88,7 @@ class ClusterController implements Controller {
   readonly #sharedStore: SharedStoreSource;
   readonly #ca: CertificateAuthority;
   readonly #keys: ClusterIssuerKeys;
+  readonly #tokens: ClusterTokens;
   readonly #events: EventRecorder;
   readonly #history = newHistory();
   readonly #alerts: ClusterAlerts;
@@ -121,6 +130,13 @@ class ClusterController implements Controller {
       changed: () => this.#worldChanged(),
       log,
     });
+    this.#tokens = new ClusterTokens({
+      client: this.#client,
+      namespace,
+      exchange: options.exchange,
+      changed: () => this.#worldChanged(),
+      log,
+    });
     this.#events = newEventRecorder(this.#client, options.identity, log);
     this.#alerts = new ClusterAlerts({
       client: this.#client,
@@ -149,6 +165,10 @@ class ClusterController implements Controller {
     return this.#keys.counts();
   }
 
+  get tokens(): TokenCounts {
+    return this.#tokens.counts();
+  }
+
   get sidecarsWithoutStore(): number {
     const sidecars = this.#sharedStore.config() === undefined ? [] : (this.#push?.sidecars() ?? []);
     return sidecars.filter((sidecar) => lossOf(sidecar) !== undefined).length;
@@ -157,7 +177,7 @@ class ClusterController implements Controller {
   readonly missing = (): readonly string[] => [...this.#sources.missing(), ...this.#sharedStore.missing()];
 
   async start(): Promise<void> {
-    const { namespace, identity, proxyNamespaces, reach, log } = this.#options;
+    const { namespace, identity, proxyNamespaces, reach, identityNamespaces, log } = this.#options;
     const push = await this.#startPush();
     this.#push = push;
     const board = new BudgetBoard(push, this.#history);
@@ -168,6 +188,7 @@ class ClusterController implements Controller {
       push,
       ca: this.#ca,
       issuerKeys: this.#keys,
+      tokens: this.#tokens,
       alerts: this.#alerts,
       budgets: board,
       events: this.#events,
@@ -175,6 +196,7 @@ class ClusterController implements Controller {
       sharedStore: this.#sharedStore,
       proxyNamespaces,
       reach,
+      identityNamespaces,
       log,
     });
     this.#reconciler = reconciler;
@@ -211,6 +233,7 @@ class ClusterController implements Controller {
     this.#sharedStore.close();
     this.#ca.close();
     this.#keys.close();
+    this.#tokens.close();
     this.#alerts.close();
     this.#client.close();
   };

@@ -10,6 +10,7 @@ import type { KubeObject } from './api/object.ts';
 import { applyAll, type DesiredObjects, hasRemovals, prune } from './api/write.ts';
 import type { ClusterAlerts } from './budget-alerts.ts';
 import { type CertificateAuthority, caBundleConfigMap } from './certificate-authority.ts';
+import type { ClusterTokens } from './cloud-tokens.ts';
 import type { ClusterIssuerKeys } from './issuer-keys.ts';
 import { acknowledged, publishPolicies } from './publish.ts';
 import { type ReportContext, reportStatuses } from './report.ts';
@@ -23,9 +24,11 @@ const ACKNOWLEDGE_TIMEOUT_MS = 2_000;
 export interface ReconcilerOptions extends ReportContext {
   readonly ca: CertificateAuthority;
   readonly issuerKeys: ClusterIssuerKeys;
+  readonly tokens: ClusterTokens;
   readonly alerts: ClusterAlerts;
   readonly proxyNamespaces: readonly string[];
   readonly reach: ClusterOptions['reach'];
+  readonly identityNamespaces: readonly string[];
   readonly log: Log;
 }
 
@@ -53,13 +56,18 @@ export class Reconciler {
 
   /** Returns whether all writes succeeded. `settling`: see `reportStatuses`. */
   async run(term: AbortSignal, settling: boolean): Promise<boolean> {
-    const { client, sources, push, history, sharedStore, ca, issuerKeys, alerts, log } = this.#options;
+    const { client, sources, push, history, sharedStore, ca, issuerKeys, tokens, alerts, log } = this.#options;
     if (this.#plan === undefined && sources.missing().length > 0) {
       return true;
     }
     await ca.keep(term);
     await issuerKeys.restore(term);
-    const plan = this.#currentPlan();
+    await tokens.restore(term);
+    let plan = this.#currentPlan();
+    if (plan !== undefined && (await tokens.want(plan.wantedTokens))) {
+      this.#worldChanged = true;
+      plan = this.#currentPlan();
+    }
     if (plan === undefined) {
       return true;
     }
@@ -73,6 +81,7 @@ export class Reconciler {
       await acknowledged(push, ACKNOWLEDGE_TIMEOUT_MS, term);
     }
     await issuerKeys.save(term);
+    await tokens.save(term);
     const pruned = await prune(client, all, term, log);
     this.counts.writes += applied.writes + pruned.writes;
     const reported = await reportStatuses(plan, this.#options, settling, term);
@@ -82,7 +91,7 @@ export class Reconciler {
 
   /** Returns undefined while something that the plan depends on has not been read yet. */
   #currentPlan(): ClusterPlan | undefined {
-    const { sources, sharedStore, ca, issuerKeys, reach } = this.#options;
+    const { sources, sharedStore, ca, issuerKeys, tokens, reach, identityNamespaces } = this.#options;
     const routeSecret = ca.routeSecret();
     // A secret that was just written arrives by the watch, which asks for another run.
     if (routeSecret === undefined) {
@@ -98,10 +107,11 @@ export class Reconciler {
     }
     this.#worldChanged = false;
     this.#planSecret = routeSecret;
-    const world = sources.world(issuerKeys.results());
+    const world = sources.world({ jwks: issuerKeys.results(), tokens: tokens.results() });
     this.#plan = translateCluster(world, {
       extprocSocket: EXTPROC_SOCKET,
       reach,
+      identityNamespaces,
       routeSecret,
       sharesQuotas: sharedStore.config() !== undefined,
     });

@@ -6,7 +6,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { API_KEY_LABEL } from '../contract/api-key.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ClusterWorld } from '../translate/kubernetes/plan.ts';
-import { type AddToWorld, clusterWorld, readApiKeySecret, readObject } from '../translate/kubernetes/read.ts';
+import {
+  type AddToWorld,
+  clusterWorld,
+  type FetchedInputs,
+  readApiKeySecret,
+  readObject,
+} from '../translate/kubernetes/read.ts';
 import { referencesOf } from '../translate/kubernetes/references.ts';
 import type { KubeClient } from './api/client.ts';
 import { isOurs, MANAGED_SELECTOR } from './api/difference.ts';
@@ -38,8 +44,7 @@ export interface ClusterSources {
   missing(): readonly string[];
   /** Starts watching what the resources refer to; until it has been read, it is missing. */
   requestReferences(): void;
-  /** `jwks`: what was fetched of issuers. */
-  world(jwks: ClusterWorld['jwks']): ClusterWorld;
+  world(fetched: FetchedInputs): ClusterWorld;
   gateways(): readonly GatewayFacts[];
   services(): ClusterWorld['services'];
   pods(): Iterable<ProxyPod>;
@@ -148,10 +153,10 @@ class WatchedSources implements ClusterSources {
     this.#referenced.ConfigMap.want(references.configMaps);
   }
 
-  world(jwks: ClusterWorld['jwks']): ClusterWorld {
+  world(fetched: FetchedInputs): ClusterWorld {
     const { Secret, ConfigMap } = this.#referenced;
     const additions = [...this.#additions(), ...this.#apiKeys.items(), ...Secret.additions(), ...ConfigMap.additions()];
-    return clusterWorld(additions, this.#facts(), jwks);
+    return clusterWorld(additions, this.#facts(), fetched);
   }
 
   gateways(): readonly GatewayFacts[] {

@@ -1,9 +1,9 @@
 /** AIBackend: one provider endpoint and facts about its models. */
 import { z } from 'zod';
+import { credential, grantNeeded } from './backend-credential.ts';
 import {
   currency,
   dnsLabel,
-  headerName,
   keyedList,
   modelPattern,
   objectName,
@@ -12,8 +12,6 @@ import {
   unionMember,
   withRules,
 } from './schema.ts';
-
-const grantNeeded = "Default: the backend's own namespace. Another namespace needs a ReferenceGrant in that namespace.";
 
 const host = z
   .string()
@@ -92,52 +90,6 @@ const endpoint = withRules(endpointFields, [
   unionMember<z.output<typeof endpointFields>>('Hostname', 'hostname'),
   unionMember<z.output<typeof endpointFields>>('Service', 'service'),
 ]);
-
-const apiKey = z
-  .object({
-    secretRef: z
-      .object({
-        namespace: dnsLabel.meta({ description: grantNeeded }).optional(),
-        name: objectName,
-        key: z
-          .string()
-          .min(1)
-          .max(253)
-          .regex(/^[-._a-zA-Z0-9]+$/, 'must be a key of the Secret')
-          .default('apiKey'),
-      })
-      .meta({ description: 'The Secret that holds the bare API key, and the key in its data.' }),
-    header: z
-      .object({
-        name: headerName,
-        prefix: z
-          .string()
-          .max(32)
-          .regex(/^[ -~]*$/, 'must be printable characters')
-          .default('')
-          .meta({ description: 'Text before the API key, for example "Bearer ".' }),
-      })
-      .meta({
-        description:
-          'The header that carries the key. Default: `authorization: Bearer KEY` for OpenAI, HuggingFaceTGI, AWSBedrock, GCPVertexAI and Cohere, `x-api-key: KEY` for Anthropic, `x-goog-api-key: KEY` for GoogleGemini, `api-key: KEY` for AzureOpenAI.',
-      })
-      .optional(),
-  })
-  .meta({ description: 'An API key, sent in a request header.' });
-
-const credentialFields = z
-  .object({
-    type: z.enum(['APIKey', 'Passthrough']).meta({
-      description:
-        "APIKey: the gateway's key; the client's credentials are removed. Passthrough: the provider receives the client's own `authorization`, `x-api-key`, `api-key` and `x-goog-api-key`. If these are credentials of the gateway, the provider can use them.",
-    }),
-    apiKey: apiKey.optional(),
-  })
-  .meta({
-    description: "The credential for the provider. Absent: none; the client's credentials are removed.",
-  });
-
-const credential = withRules(credentialFields, [unionMember<z.output<typeof credentialFields>>('APIKey', 'apiKey')]);
 
 const price = z
   .string()

@@ -69,6 +69,12 @@ export const conditions = {
       KeysNotFetched: isFalse(
         'The public keys of an issuer are not fetched; the message says whether earlier ones are in use.',
       ),
+      IdentityNotAllowed: isFalse(
+        "The credential is the gateway's own identity in a cloud, which the operator does not allow for the namespace, or which may not be sent to the endpoint.",
+      ),
+      TokenNotFetched: isFalse(
+        'The token of a cloud is not fetched; the message says whether an earlier one is in use.',
+      ),
       NoKeySelected: isFalse('No Secret with a usable API key has the labels of the selector.'),
       DuplicateKey: isFalse('A selected Secret has the API key of an older Secret and is not used.'),
       InvalidKey: isFalse('A selected Secret has no usable API key.'),

@@ -37,6 +37,7 @@ interface Line {
   readonly held?: readonly string[];
 }
 
+const tokens = { results: () => new Map(), want() {} };
 const issuerKeys = { results: () => new Map(), want() {} };
 let edits: ConfigReload | undefined;
 let loader: Loader;
@@ -63,7 +64,7 @@ beforeEach(async () => {
     admin: socket,
     listenAddress: '127.0.0.1',
   };
-  loader = newLoader({ paths: [folder], environment: {}, envoy, routeSecret: 'of the test', issuerKeys });
+  loader = newLoader({ paths: [folder], environment: {}, envoy, routeSecret: 'of the test', issuerKeys, tokens });
   const { plan, paths, errors } = await loader.load();
   assert.ok(plan, errors.join('\n'));
   const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };

@@ -50,10 +50,12 @@ export function issuerMetrics({ sources, failing }: KeyCounts): string {
   if (sources === 0) {
     return '';
   }
-  const gauge = (name: string, help: string, value: number) =>
-    `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name} ${value}\n`;
   return (
-    gauge('tallygate_issuers', 'Issuers whose keys are fetched.', sources) +
-    gauge('tallygate_issuers_failing', 'Issuers whose keys could not be fetched.', failing)
+    gaugeText('tallygate_issuers', 'Issuers whose keys are fetched.', sources) +
+    gaugeText('tallygate_issuers_failing', 'Issuers whose keys could not be fetched.', failing)
   );
+}
+
+export function gaugeText(name: string, help: string, value: number): string {
+  return `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name} ${value}\n`;
 }

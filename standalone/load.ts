@@ -37,6 +37,7 @@ export interface LoaderOptions {
   readonly envoy: EnvoyOptions;
   readonly routeSecret: string;
   readonly issuerKeys: LoaderKeys;
+  readonly tokens: LoaderTokens;
 }
 
 /** The public keys of issuers; see `World.jwks`. */
@@ -44,6 +45,13 @@ export interface LoaderKeys {
   results(): World['jwks'];
   /** Called with the sources of each plan that is applied. */
   want(sources: Plan['jwksSources']): void;
+}
+
+/** The tokens of clouds; see `World.tokens`. */
+export interface LoaderTokens {
+  results(): World['tokens'];
+  /** Called with the tokens of each plan that is applied. */
+  want(tokens: Plan['wantedTokens']): void;
 }
 
 /** Logs what an operator should know of resources that are in force. */
@@ -60,7 +68,7 @@ export function noGateway(paths: readonly string[]): string {
   return `${paths.join(', ')}: there is no Gateway with a listener; fix: add a Gateway (gateway.networking.k8s.io/v1)`;
 }
 
-export function newLoader({ paths, environment, envoy, routeSecret, issuerKeys }: LoaderOptions): Loader {
+export function newLoader({ paths, environment, envoy, routeSecret, issuerKeys, tokens }: LoaderOptions): Loader {
   let echo: Echo | undefined;
   /** The files of the last plan, by name. */
   let good: ReadonlyMap<string, SourceFile> = new Map();
@@ -68,7 +76,7 @@ export function newLoader({ paths, environment, envoy, routeSecret, issuerKeys }
   const planOf = async (files: readonly SourceFile[]) => {
     const lookup = secretLookup(environment);
     const { world: read, problems } = readWorld(files, lookup);
-    const world = { ...read, jwks: issuerKeys.results() };
+    const world = { ...read, jwks: issuerKeys.results(), tokens: tokens.results() };
     if (usesEcho(world)) {
       echo ??= await startEcho();
     }
@@ -102,6 +110,7 @@ export function newLoader({ paths, environment, envoy, routeSecret, issuerKeys }
       ) => {
         good = new Map(files.map((file) => [file.name, file]));
         issuerKeys.want(plan.jwksSources);
+        tokens.want(plan.wantedTokens);
         return { ...common, plan, held, warnings, replaced };
       };
       if (errors.length === 0) {

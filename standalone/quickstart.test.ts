@@ -16,6 +16,7 @@ test('the quickstart examples are valid with any set of keys', async () => {
       environment: { OPENAI_API_KEY: openai, ANTHROPIC_API_KEY: anthropic },
       routeSecret: 'of the test',
       issuerKeys: { results: () => new Map(), want() {} },
+      tokens: { results: () => new Map(), want() {} },
       envoy: {
         directory: '/run/t',
         extproc: { type: 'Unix', path: '/run/t/e' },

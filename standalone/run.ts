@@ -6,6 +6,8 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { newExchange } from '../cloud/exchange.ts';
+import { TokenRenewer } from '../cloud/token-renewer.ts';
 import type { KeyFetcher } from '../jwks/key-fetcher.ts';
 import type { Address, Environment } from '../runtime/environment.ts';
 import { writeAtomicallySync } from '../runtime/files.ts';
@@ -17,6 +19,7 @@ import type { EnvoyOptions, Plan } from '../translate/plan.ts';
 import { type ApplyDeps, applyPlan, extprocStatus } from './apply.ts';
 import { type BudgetAlerts, newBudgetAlerts } from './budget-alerts.ts';
 import { findCaBundle } from './ca-bundle.ts';
+import { tokenMetrics } from './cloud-tokens.ts';
 import { type ConfigReload, followConfig } from './config-reload.ts';
 import { type EnvoyFiles, openEnvoyFiles } from './envoy-files.ts';
 import { type EnvoyPaths, findEnvoy } from './find-envoy.ts';
@@ -43,6 +46,8 @@ export interface RunOptions {
   /** Read by `\${…}` in Secrets; the child processes receive a few of its variables. */
   readonly environment: Environment;
   readonly caBundlePath: string | undefined;
+  /** See `ExchangeOptions`. */
+  readonly tokenProxy: string | undefined;
   readonly log: Log;
   readonly onReady: (ready: Ready) => void;
 }
@@ -55,8 +60,11 @@ export interface Ready {
 const PROCESS_END_MS = 5_000;
 const EXTPROC_END_MS = 15_000;
 const METRICS_DEADLINE_MS = 5_000;
-/** A slow issuer delays the start by this time at most; its keys are applied when they come. */
-const KEYS_DEADLINE_MS = 2_000;
+/**
+ * Slow issuers and clouds delay the start by this time at most; keys and tokens are applied when
+ * they come.
+ */
+const FETCH_DEADLINE_MS = 2_000;
 
 /**
  * Resolves after the shutdown, with whether all steps succeeded. Throws an OperatorError if a
@@ -89,6 +97,7 @@ class StandaloneGateway {
   readonly #state: State;
   readonly #envoy: EnvoyOptions;
   readonly #issuerKeys: KeyFetcher;
+  readonly #tokens: TokenRenewer;
   readonly #alerts: BudgetAlerts;
   readonly #loader: Loader;
   readonly #files: EnvoyFiles;
@@ -100,7 +109,7 @@ class StandaloneGateway {
   #stopping = false;
 
   constructor(options: RunOptions, state: State, envoyPath: string) {
-    const { paths, environment, concurrency, tallygate, log } = options;
+    const { paths, environment, tokenProxy, concurrency, tallygate, log } = options;
     this.#options = options;
     this.#state = state;
     this.#envoy = envoyOptions(options, state);
@@ -109,7 +118,10 @@ class StandaloneGateway {
     this.#issuerKeys = issuerKeys;
     const alerts = newBudgetAlerts({ path: alertsPath, log });
     this.#alerts = alerts;
-    this.#loader = newLoader({ paths, environment, envoy: this.#envoy, routeSecret, issuerKeys });
+    const exchange = newExchange({ environment, proxy: tokenProxy });
+    const tokens = new TokenRenewer({ exchange, changed: () => this.#reload?.reload(), log });
+    this.#tokens = tokens;
+    this.#loader = newLoader({ paths, environment, envoy: this.#envoy, routeSecret, issuerKeys, tokens });
     this.#files = openEnvoyFiles(state.envoyFolder, () =>
       this.#processes.envoy.pid === undefined ? undefined : this.#processes.admin,
     );
@@ -145,6 +157,7 @@ class StandaloneGateway {
       state: this.#state,
       processes: this.#processes,
       issuerKeys: this.#issuerKeys,
+      tokens: this.#tokens,
       alerts: this.#alerts,
       stopping: () => this.#stopping,
     });
@@ -175,6 +188,7 @@ class StandaloneGateway {
         },
       },
       { name: 'keys', deadlineMs: 1000, run: () => this.#issuerKeys.close() },
+      { name: 'tokens', deadlineMs: 1000, run: () => this.#tokens.close() },
       { name: 'edits', deadlineMs: 15_000, run: () => this.#reload?.close() },
       {
         name: 'drain',
@@ -192,8 +206,9 @@ class StandaloneGateway {
 
   async #load(): Promise<{ readonly plan: Plan; readonly paths: readonly string[] }> {
     let loaded = await this.#loader.load();
-    if ((loaded.plan?.jwksSources ?? []).length > 0) {
-      await this.#issuerKeys.tried(KEYS_DEADLINE_MS);
+    const { jwksSources = [], wantedTokens = [] } = loaded.plan ?? {};
+    if (jwksSources.length + wantedTokens.length > 0) {
+      await Promise.all([this.#issuerKeys.tried(FETCH_DEADLINE_MS), this.#tokens.tried(FETCH_DEADLINE_MS)]);
       loaded = await this.#loader.load();
     }
     const { plan, paths, errors } = loaded;
@@ -237,6 +252,7 @@ interface HealthSources {
   readonly state: State;
   readonly processes: Processes;
   readonly issuerKeys: KeyFetcher;
+  readonly tokens: TokenRenewer;
   readonly alerts: BudgetAlerts;
   readonly stopping: () => boolean;
 }
@@ -246,6 +262,7 @@ async function startHealth({
   state,
   processes,
   issuerKeys,
+  tokens,
   alerts,
   stopping,
 }: HealthSources): Promise<HealthServer> {
@@ -269,7 +286,7 @@ async function startHealth({
     },
     async metrics() {
       const { body } = await ask(state.extprocAdminSocket, 'GET', '/metrics', METRICS_DEADLINE_MS);
-      return body + issuerMetrics(issuerKeys.counts()) + alerts.metrics();
+      return body + issuerMetrics(issuerKeys.counts()) + tokenMetrics(tokens.counts()) + alerts.metrics();
     },
   });
   return server.catch((error: NodeJS.ErrnoException) => {

@@ -52,6 +52,11 @@ const texts: Readonly<Record<keyof Settings, VariableTexts>> = {
     description: 'The CA certificates that verify the store.',
     fallback: 'those of Node',
   },
+  TALLYGATE_TOKEN_PROXY: {
+    description:
+      'Where requests for [tokens of clouds](../guides/providers.md#tokens-of-clouds) go instead: this URL, followed by the host and path of the token endpoint. The `host` header stays.',
+    fallback: 'the token endpoints of the clouds',
+  },
   TALLYGATE_ENVOY: {
     description: 'The Envoy to run, 1.38 or newer.',
     flag: '--envoy',

@@ -65,6 +65,7 @@ const outside: readonly { readonly module: RegExp; readonly rooms: readonly stri
   { module: /^openid-client$/, rooms: ['cli'] },
   { module: /^ioredis$/, rooms: ['extproc'] },
   { module: /^standardwebhooks$/, rooms: ['notify'] },
+  { module: /^@smithy\/signature-v4$/, rooms: ['cloud'] },
   { module: /^@grpc\/grpc-js$/, rooms: ['controller', 'extproc'] },
 ];
 

@@ -10,6 +10,7 @@ export interface TranslationContext {
   readonly resources: ResourceIndex;
   readonly apiKeys: ApiKeyIndex;
   readonly jwks: World['jwks'];
+  readonly tokens: World['tokens'];
   readonly diagnostics: Diagnostics;
 }
 
@@ -19,6 +20,7 @@ export function newContext(world: World, mode: DeploymentMode): TranslationConte
     resources: indexResources(world),
     apiKeys: indexApiKeys(world.apiKeySecrets, mode),
     jwks: world.jwks,
+    tokens: world.tokens,
     diagnostics: newDiagnostics(),
   };
 }

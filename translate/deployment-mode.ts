@@ -10,6 +10,8 @@ export type DeploymentMode =
   | ({
       readonly type: 'Kubernetes';
       readonly reach: Reach;
+      /** The namespaces whose backends may use the gateway's own identity in clouds. */
+      readonly identityNamespaces: readonly string[];
       /** Whether all proxies count in one store. */
       readonly sharesQuotas: boolean;
     } & ClusterFacts);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { stringify } from 'yaml';
 import { problemText } from './problem.ts';
 import { readWorld } from './read/read.ts';
-import { exampleJwks, exampleOptions, exampleVariables } from './testing.ts';
+import { exampleJwks, exampleOptions, exampleTokens, exampleVariables } from './testing.ts';
 import { translate } from './translate.ts';
 
 const directory = new URL('testdata/', import.meta.url);
@@ -24,7 +24,9 @@ for (const input of cases) {
 function outcome(input: string): string {
   const text = readFileSync(new URL(input, directory), 'utf8');
   const { world, problems } = readWorld([{ name: input, text }], exampleVariables);
-  const plan = translate({ ...world, jwks: exampleJwks }, exampleOptions);
+  const withKeys = { ...world, jwks: exampleJwks };
+  const tokens = exampleTokens(translate(withKeys, exampleOptions).wantedTokens);
+  const plan = translate({ ...withKeys, tokens }, exampleOptions);
   const { listeners, ...envoy } = plan.envoy;
   return stringify(
     {
@@ -34,6 +36,9 @@ function outcome(input: string): string {
       // The connection manager is the same everywhere, and is shown once (acceptance).
       envoy: input.startsWith('acceptance') ? plan.envoy : { listeners: listeners.map(({ name }) => name), ...envoy },
       ...(plan.webhooks.length > 0 && { webhooks: plan.webhooks.map(({ policy, url }) => ({ policy, url })) }),
+      ...(plan.wantedTokens.length > 0 && {
+        wantedTokens: plan.wantedTokens.map(({ backend, source }) => `${source.type} ${backend}`),
+      }),
       secrets: plan.secrets.map(({ name, type }) => `${type} ${name}`),
     },
     { aliasDuplicateObjects: false, lineWidth: 0 },

@@ -3,6 +3,7 @@
  * rest.
  */
 
+import type { WantedToken } from '../contract/cloud-tokens.ts';
 import type { GatewayPolicy } from '../contract/policy.ts';
 import type { KeySource } from '../contract/public-keys.ts';
 import type { Condition } from '../crds/conditions.ts';
@@ -28,6 +29,8 @@ export interface Plan {
   readonly secrets: readonly EnvoySecret[];
   /** The public keys that the policies need, sorted by `keySourceId`; see `World.jwks`. */
   readonly jwksSources: readonly KeySource[];
+  /** The tokens of clouds that backends need, sorted by backend; see `World.tokens`. */
+  readonly wantedTokens: readonly WantedToken[];
   /** Where alerts about budgets are sent, sorted by policy. */
   readonly webhooks: readonly Webhook[];
   readonly statuses: readonly ObjectStatus[];

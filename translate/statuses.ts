@@ -26,7 +26,7 @@ export function statusesOf(
   ].toSorted((left, right) => compare(refKey(left.object), refKey(right.object)));
 }
 
-function backendStatus({ backend }: LinkedBackend, diagnostics: Diagnostics): ObjectStatus {
+function backendStatus({ backend, usable, wanted }: LinkedBackend, diagnostics: Diagnostics): ObjectStatus {
   const object = subject('AIBackend', backend).ref;
   const { generation } = backend.metadata;
   const problems = diagnostics.of(object);
@@ -36,12 +36,16 @@ function backendStatus({ backend }: LinkedBackend, diagnostics: Diagnostics): Ob
     'ServiceNotFound',
     'SecretNotFound',
     'InvalidSecret',
+    'IdentityNotAllowed',
+    'TokenNotFetched',
   ]);
   return {
     object,
     conditions: [
       condition('Accepted', notAccepted?.reason ?? 'Accepted', messageOf(notAccepted), generation),
-      condition('ResolvedRefs', unresolved?.reason ?? 'ResolvedRefs', messageOf(unresolved), generation),
+      unresolved === undefined && usable === undefined && wanted !== undefined
+        ? condition('ResolvedRefs', 'TokenNotFetched', 'the token is not fetched yet', generation)
+        : condition('ResolvedRefs', unresolved?.reason ?? 'ResolvedRefs', messageOf(unresolved), generation),
     ],
   };
 }

@@ -1,9 +1,10 @@
 /** Shared by tests: options of an Envoy that does not exist, variables, and generated mistakes. */
 import fc from 'fast-check';
 import { isMap, isScalar, isSeq, parseAllDocuments } from 'yaml';
+import { type WantedToken, wantedTokenId } from '../contract/cloud-tokens.ts';
 import type { Lookup } from './read/variables.ts';
 import type { TranslateOptions } from './translate.ts';
-import type { World } from './world.ts';
+import { secretText, type World } from './world.ts';
 
 export const exampleOptions: TranslateOptions = {
   routeSecret: 'of the examples',
@@ -30,6 +31,22 @@ export const exampleJwks: World['jwks'] = new Map([
     },
   ],
 ]);
+
+/** The tokens of backends, whose state the end of the backend's name says. */
+export function exampleTokens(wanted: readonly WantedToken[]): World['tokens'] {
+  const failure = 'login.example.com answers with status 503';
+  return new Map(
+    wanted
+      .filter(({ backend }) => !backend.endsWith('-waiting'))
+      .map((each) => [
+        wantedTokenId(each),
+        {
+          ...(!each.backend.endsWith('-failing') && { token: secretText(`token of ${each.backend}`) }),
+          ...(/-(failing|renewing)$/.test(each.backend) && { failure }),
+        },
+      ]),
+  );
+}
 
 export const exampleVariables: Lookup = {
   environment: (name) => (name === 'UNSET' ? undefined : `value-of-${name}`),

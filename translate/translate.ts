@@ -12,6 +12,7 @@ import { listenerResources } from './envoy/listeners.ts';
 import { routeConfigurations } from './envoy/routes.ts';
 import { secretsOf } from './envoy/secrets.ts';
 import { browserLoginOf, jwksSources } from './link/access-in-use.ts';
+import { wantedTokens } from './link/backends.ts';
 import { link } from './link/link.ts';
 import { standaloneListeners } from './link/listeners.ts';
 import { webhooksInUse } from './link/quotas.ts';
@@ -62,6 +63,7 @@ export function translate(world: World, options: TranslateOptions): Plan {
       compare(left.name, right.name),
     ),
     jwksSources: jwksSources(virtualHosts, policies),
+    wantedTokens: wantedTokens(backends),
     webhooks: webhooksInUse(virtualHosts, policies),
     statuses,
     problems: context.diagnostics.sorted(),

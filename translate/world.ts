@@ -4,6 +4,7 @@
  */
 
 import type { ApiKey, PublicJwk } from '../contract/access-policy.ts';
+import type { CloudToken } from '../contract/cloud-tokens.ts';
 import type { IssuerEndpoints } from '../contract/public-keys.ts';
 import type { GatewaySpec, ReferenceGrantSpec } from '../crds/gateway-api.ts';
 import type {
@@ -80,6 +81,8 @@ export interface World {
   readonly apiKeySecrets: readonly Located<ApiKeySecret>[];
   /** What was fetched for `jwksSources` of the last plan, by `keySourceId`. */
   readonly jwks: ReadonlyMap<string, FetchedJwks>;
+  /** What was issued for `wantedTokens` of the last plan, by `wantedTokenId`. */
+  readonly tokens: ReadonlyMap<string, CloudToken>;
   readonly configMaps: readonly Located<ConfigMap>[];
   readonly referenceGrants: readonly Located<ReferenceGrant>[];
   /**

@@ -2,7 +2,8 @@
  * One cluster per backend, with TLS settings and, as an upstream filter, the backend's credential.
  */
 
-import type { Credential, LinkedBackend } from '../link/backends.ts';
+import type { LinkedBackend } from '../link/backends.ts';
+import type { Credential } from '../link/credentials.ts';
 import type { Endpoint } from '../link/endpoints.ts';
 import { addressFamily } from '../link/ip-address.ts';
 import { caName, clusterName, credentialName } from '../names.ts';
@@ -88,8 +89,9 @@ export const upstreamCodec: JsonObject = {
 };
 
 /**
- * Returns an upstream filter, which runs after the router: the route has removed the client's
- * credentials before this filter adds the backend's.
+ * Returns the upstream filter that authenticates to a backend, for every type of credential: a key
+ * and a token of a cloud are both one header. It runs after the router: the route has removed the
+ * client's credentials before this filter adds the backend's.
  */
 export function credentialFilter(backend: string, { header }: Credential, options: EnvoyOptions): JsonObject {
   const secret = credentialName(backend);

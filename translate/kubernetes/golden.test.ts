@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
 import { problemText } from '../problem.ts';
+import { exampleTokens } from '../testing.ts';
 import { clusterOf, exampleOptions } from './testing.ts';
 import { translateCluster } from './translate-cluster.ts';
 
@@ -20,8 +21,10 @@ for (const input of readdirSync(directory).filter((name) => name.endsWith('.in.y
 }
 
 function outcome(text: string): string {
-  const plan = translateCluster(clusterOf(text), exampleOptions);
-  const { problems, statuses, gateways, generatedRoutes, objects, secrets, webhooks } = plan;
+  const world = clusterOf(text);
+  const tokens = exampleTokens(translateCluster(world, exampleOptions).wantedTokens);
+  const plan = translateCluster({ ...world, tokens }, exampleOptions);
+  const { problems, statuses, gateways, generatedRoutes, objects, secrets, webhooks, wantedTokens } = plan;
   return stringify(
     {
       problems: problems.map((each) => `${each.severity} ${each.reason}: ${problemText(each)}`),
@@ -31,6 +34,9 @@ function outcome(text: string): string {
       generatedRoutes,
       objects,
       ...(webhooks.length > 0 && { webhooks: webhooks.map(({ policy, url }) => ({ policy, url })) }),
+      ...(wantedTokens.length > 0 && {
+        wantedTokens: wantedTokens.map(({ backend, source }) => `${source.type} ${backend}`),
+      }),
       secrets: secrets.map(({ metadata, type }) => ({ type, metadata })),
     },
     { aliasDuplicateObjects: false, lineWidth: 0 },

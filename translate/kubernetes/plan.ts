@@ -1,5 +1,6 @@
 /** Input and output of the translation for a cluster. */
 
+import type { WantedToken } from '../../contract/cloud-tokens.ts';
 import type { GatewayPolicy } from '../../contract/policy.ts';
 import type { KeySource } from '../../contract/public-keys.ts';
 import type { ClientPolicySpec, SecurityPolicySpec, TrafficPolicySpec } from '../../crds/gateway-api.ts';
@@ -30,6 +31,8 @@ export interface ClusterOptions {
   /** Makes target ids unguessable. Must be persistent. */
   readonly routeSecret: string;
   readonly reach: Reach;
+  /** The namespaces whose backends may use the controller's own identity in clouds. */
+  readonly identityNamespaces: readonly string[];
   /** Whether the sidecars count in one store. */
   readonly sharesQuotas: boolean;
 }
@@ -81,6 +84,8 @@ export interface ClusterPlan {
   readonly secrets: readonly DerivedSecret[];
   /** The public keys that the policies need, sorted by `keySourceId`; see `World.jwks`. */
   readonly jwksSources: readonly KeySource[];
+  /** The tokens of clouds that backends need, sorted by backend; see `World.tokens`. */
+  readonly wantedTokens: readonly WantedToken[];
   /** Where alerts about budgets are sent, sorted by policy. */
   readonly webhooks: readonly Webhook[];
   /** Without `Programmed` and `Enforcing`, which depend on the proxies. */

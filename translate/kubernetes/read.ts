@@ -61,16 +61,19 @@ export function readApiKeySecret(value: unknown): AddToWorld {
   return (world) => world.apiKeySecrets.push(secret);
 }
 
+/** What was fetched from outside the cluster. */
+export type FetchedInputs = Pick<World, 'jwks' | 'tokens'>;
+
 export function clusterWorld(
   additions: Iterable<AddToWorld>,
   facts: ClusterFacts,
-  jwks: World['jwks'] = new Map(),
+  fetched: FetchedInputs = { jwks: new Map(), tokens: new Map() },
 ): ClusterWorld {
   const draft = { ...emptyDraft(), trafficPolicies: [], clientPolicies: [], securityPolicies: [] };
   for (const put of additions) {
     put(draft);
   }
-  return { ...draft, jwks, namespaces: facts.namespaces, services: facts.services };
+  return { ...draft, ...fetched, namespaces: facts.namespaces, services: facts.services };
 }
 
 interface ManifestReader {

@@ -1,6 +1,7 @@
 /**
  * Returns the Secrets, ConfigMaps and Services that resources refer to, so that no others are read.
  */
+import type { BackendSpec } from '../../crds/backend.ts';
 import { GROUP } from '../../crds/schema.ts';
 import { compare } from '../object-names.ts';
 import { indexResources } from '../resource-index.ts';
@@ -11,6 +12,13 @@ export interface References {
   readonly secrets: readonly string[];
   readonly configMaps: readonly string[];
   readonly services: readonly string[];
+}
+
+function credentialSecret(credential: BackendSpec['credential']) {
+  const { apiKey, azureEntra, aws, gcp } = credential ?? {};
+  return (
+    apiKey?.secretRef ?? azureEntra?.clientSecretRef ?? aws?.accessKey?.secretRef ?? gcp?.serviceAccountKey?.secretRef
+  );
 }
 
 /** Returns the references of AIBackends and AIQuotaPolicies that are permitted. */
@@ -24,7 +32,7 @@ export function referencesOf(world: World): References {
         found[kind].add(`${namespace}/${name}`);
       }
     };
-    const secretRef = spec.credential?.apiKey?.secretRef;
+    const secretRef = credentialSecret(spec.credential);
     const caBundle = spec.endpoint.tls?.caCertificateRef;
     const { service } = spec.endpoint;
     if (secretRef !== undefined) {

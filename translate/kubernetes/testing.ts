@@ -9,6 +9,7 @@ export const exampleOptions: ClusterOptions = {
   extprocSocket: '/run/tallygate/extproc.sock',
   routeSecret: 'of the examples',
   reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
+  identityNamespaces: ['platform'],
   sharesQuotas: false,
 };
 
@@ -33,7 +34,7 @@ export function clusterOf(text: string): ClusterWorld {
           }),
       ),
     },
-    exampleJwks,
+    { jwks: exampleJwks, tokens: new Map() },
   );
 }
 

@@ -7,7 +7,7 @@ import type { GatewayPolicy } from '../../contract/policy.ts';
 import { newContext } from '../context.ts';
 import type { DeploymentMode } from '../deployment-mode.ts';
 import { jwksSources } from '../link/access-in-use.ts';
-import type { LinkedBackend } from '../link/backends.ts';
+import { type LinkedBackend, wantedTokens } from '../link/backends.ts';
 import { corsOf } from '../link/cors.ts';
 import { link } from '../link/link.ts';
 import { kubernetesListeners } from '../link/listeners.ts';
@@ -30,6 +30,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
   const mode: DeploymentMode = {
     type: 'Kubernetes',
     reach: options.reach,
+    identityNamespaces: options.identityNamespaces,
     sharesQuotas: options.sharesQuotas,
     namespaces: world.namespaces,
     services: world.services,
@@ -66,6 +67,7 @@ export function translateCluster(world: ClusterWorld, options: ClusterOptions): 
     ].toSorted(byIdentity),
     secrets: inUse.flatMap(({ secrets }) => secrets).toSorted(byName),
     jwksSources: jwksSources(virtualHosts, policies),
+    wantedTokens: wantedTokens(backends),
     webhooks: webhooksInUse(virtualHosts, policies),
     statuses: withLogins(
       withRetries(statusesOf(linked, context), virtualHosts, routeContext),

@@ -7,6 +7,7 @@ const standalone = { type: 'Standalone', hasCaBundle: false } as const;
 const cluster = {
   type: 'Kubernetes',
   reach: { clusterDomain: 'cluster.local', allowedDestinations: [] },
+  identityNamespaces: [],
   sharesQuotas: false,
   namespaces: new Map(),
   services: new Map(),

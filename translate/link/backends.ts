@@ -1,27 +1,32 @@
 /** Links backends: resolves their references and compiles what extproc and Envoy need. */
 
+import { type WantedToken, wantedTokenId } from '../../contract/cloud-tokens.ts';
 import { CLIENT_HEADERS, CREDENTIAL_HEADERS } from '../../contract/headers.ts';
 import { nanoUnits } from '../../contract/money.ts';
 import type { BackendPolicy, ModelFacts, ProviderApi } from '../../contract/policy.ts';
 import type { ModelPrices, PriceChange, PriceTier, TokenPrices } from '../../contract/tokens.ts';
 import type { BackendSpec } from '../../crds/backend.ts';
 import type { AIBackend } from '../../crds/kinds.ts';
-import { GROUP } from '../../crds/schema.ts';
 import type { TranslationContext } from '../context.ts';
 import { subject } from '../diagnostics.ts';
 import { byName, fullName } from '../object-names.ts';
 import type { ProblemFields } from '../problem.ts';
-import { notFound, type ResourceIndex, referenceGrantHint } from '../resource-index.ts';
-import { type Located, type SecretText, secretText } from '../world.ts';
+import type { Located } from '../world.ts';
 import { type CatalogModel, catalogModel, priceCatalog } from './catalog.ts';
-import { type Endpoint, endpointOf, type Refuse } from './endpoints.ts';
+import { reportToken, wantedTokenOf } from './cloud-tokens.ts';
+import { apiKeyCredential, bearer, type Credential } from './credentials.ts';
+import { type Endpoint, endpointOf } from './endpoints.ts';
 
 export interface LinkedBackend {
   /** `NAMESPACE/NAME`. */
   readonly name: string;
   readonly backend: Located<AIBackend>;
-  /** Absent if the backend is not usable; a problem then has the cause. */
+  /**
+   * Absent if the backend is not usable; a problem then has the cause, or there is no token yet.
+   */
   readonly usable?: UsableBackend;
+  /** The token of a cloud that is its credential. */
+  readonly wanted?: WantedToken;
 }
 
 export interface UsableBackend {
@@ -36,12 +41,6 @@ export interface UsableBackend {
 /** Returns the client's headers that the provider does not receive. */
 export function removedHeaders({ forwardsCredentials }: UsableBackend): readonly string[] {
   return forwardsCredentials ? CLIENT_HEADERS.filter((name) => !CREDENTIAL_HEADERS.includes(name)) : CLIENT_HEADERS;
-}
-
-export interface Credential {
-  readonly header: string;
-  /** The whole header value. */
-  readonly value: SecretText;
 }
 
 /** Replaces the path prefix `from` by `to`; both end in a slash. */
@@ -61,9 +60,14 @@ export function linkBackends(
       return undefined;
     };
     const endpoint = endpointOf(backend, context, refuse);
-    const credential = credentialOf(backend, context.resources, refuse);
-    if (endpoint === undefined || credential === undefined) {
+    const apiKey = apiKeyCredential(backend, context.resources, refuse);
+    const wanted = endpoint && wantedTokenOf(backend, endpoint, context, refuse);
+    if (endpoint === undefined || apiKey === undefined || wanted === undefined) {
       return { name, backend };
+    }
+    const credential = wanted === 'none' ? apiKey : tokenCredential(wanted, backend, context);
+    if (credential === undefined) {
+      return { name, backend, ...(wanted !== 'none' && { wanted }) };
     }
     const rewrite = rewriteOf(backend.spec);
     return {
@@ -76,8 +80,25 @@ export function linkBackends(
         forwardsCredentials: backend.spec.credential?.type === 'Passthrough',
         ...(rewrite && { rewrite }),
       },
+      ...(wanted !== 'none' && { wanted }),
     };
   });
+}
+
+/** Returns undefined while there is no token. */
+function tokenCredential(
+  wanted: WantedToken,
+  backend: Located<AIBackend>,
+  context: TranslationContext,
+): Credential | undefined {
+  reportToken(wanted, backend, context);
+  const token = context.tokens.get(wantedTokenId(wanted))?.token;
+  return token && bearer(token.reveal());
+}
+
+/** Returns the tokens that the backends need, sorted by backend. */
+export function wantedTokens(backends: readonly LinkedBackend[]): readonly WantedToken[] {
+  return backends.flatMap(({ wanted }) => wanted ?? []);
 }
 
 function backendPolicy(name: string, spec: BackendSpec): BackendPolicy {
@@ -170,63 +191,8 @@ function tokenPrices(decimals: PricesSpec['perMillionTokens']): TokenPrices {
   return Object.fromEntries(kinds);
 }
 
-/** The headers of providers that take bare keys; the others take bearer tokens. */
-const keyHeaders: Readonly<Partial<Record<ProviderApi, string>>> = {
-  Anthropic: 'x-api-key',
-  GoogleGemini: 'x-goog-api-key',
-  AzureOpenAI: 'api-key',
-};
-
 /** These providers have their version at the start of all paths, as part of the base URL. */
 const VERSIONED: readonly ProviderApi[] = ['OpenAI', 'GCPVertexAI', 'AzureOpenAI'];
-
-function credentialOf(
-  backend: Located<AIBackend>,
-  resources: ResourceIndex,
-  refuse: Refuse,
-): Credential | 'none' | undefined {
-  const apiKey = backend.spec.credential?.apiKey;
-  if (apiKey === undefined) {
-    return 'none';
-  }
-  const path = 'spec.credential.apiKey.secretRef';
-  const { secretRef, header } = apiKey;
-  const from = { group: GROUP, kind: 'AIBackend', namespace: backend.metadata.namespace };
-  const to = { group: '', kind: 'Secret', namespace: secretRef.namespace ?? from.namespace, name: secretRef.name };
-  const what = `Secret ${to.namespace}/${to.name}`;
-  if (!resources.permits(from, to)) {
-    const message = `${what} is in another namespace and not permitted by a ReferenceGrant there`;
-    return refuse({ reason: 'RefNotPermitted', path, message, fix: referenceGrantHint(from, to) });
-  }
-  const secret = resources.secret(to.namespace, to.name);
-  if (secret === undefined) {
-    const found = notFound(resources, 'Secret', to.namespace, to.name);
-    return refuse({ reason: 'SecretNotFound', path: `${path}.name`, ...found });
-  }
-  // Files and `echo` often add a line break after the key.
-  const key = secret.data.get(secretRef.key)?.reveal().trim();
-  if (key === undefined || key === '') {
-    const message = `${what} has ${key === undefined ? 'no key' : 'an empty value for key'} ${secretRef.key}`;
-    const fix = `set ${secretRef.key} in the Secret, or correct secretRef.key`;
-    return refuse({ reason: 'InvalidSecret', path: `${path}.key`, message, fix });
-  }
-  if (!/^[!-~]+$/.test(key)) {
-    const message = `the value of key ${secretRef.key} in ${what} has characters that are not allowed in a header`;
-    return refuse({
-      reason: 'InvalidSecret',
-      path: `${path}.key`,
-      message,
-      fix: 'store only the API key, on one line',
-    });
-  }
-  if (header !== undefined) {
-    return { header: header.name.toLowerCase(), value: secretText(header.prefix + key) };
-  }
-  const keyHeader = keyHeaders[backend.spec.schema];
-  return keyHeader === undefined
-    ? { header: 'authorization', value: secretText(`Bearer ${key}`) }
-    : { header: keyHeader, value: secretText(key) };
-}
 
 /** Providers whose base URL has another path than `/v1`, or none. */
 function rewriteOf(spec: BackendSpec): PathRewrite | undefined {

@@ -1,4 +1,5 @@
 /** Links routes: resolves the backends of each rule and assigns target ids. */
+import { wantedTokenId } from '../../contract/cloud-tokens.ts';
 import type { HeaderMatch } from '../../contract/policy.ts';
 import type { AIGatewayRoute } from '../../crds/kinds.ts';
 import type { RouteRule, RouteSpec } from '../../crds/route.ts';
@@ -156,7 +157,7 @@ function resolveBackend(
   path: string,
   about: Subject,
   backends: ReadonlyMap<string, LinkedBackend>,
-  { resources, diagnostics }: TranslationContext,
+  { resources, tokens, diagnostics }: TranslationContext,
 ): { readonly name: string; readonly usable: UsableBackend } | undefined {
   const { namespace: home } = about.ref;
   const to = { group: GROUP, kind: 'AIBackend', namespace: reference.namespace ?? home, name: reference.name };
@@ -168,6 +169,15 @@ function resolveBackend(
     return undefined;
   }
   const linked = backends.get(name);
+  if (linked?.usable === undefined && linked?.wanted !== undefined) {
+    const hasFailed = tokens.get(wantedTokenId(linked.wanted))?.failure !== undefined;
+    if (hasFailed) {
+      const message = `AIBackend ${name} has no token`;
+      const fix = 'fix the problems of that AIBackend';
+      diagnostics.warning(about, { reason: 'BackendNotReady', path: `${path}.name`, message, fix });
+    }
+    return undefined;
+  }
   if (linked?.usable === undefined) {
     const there = linked !== undefined || resources.refused('AIBackend', to.namespace, to.name);
     const found = there

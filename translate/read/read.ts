@@ -50,7 +50,7 @@ export function readWorld(files: readonly SourceFile[], lookup: Lookup): ReadRes
   for (const file of files) {
     problems.push(...(found.get(file) ?? []));
   }
-  return { world: { ...world, jwks: new Map() }, problems };
+  return { world: { ...world, jwks: new Map(), tokens: new Map() }, problems };
 }
 
 function argumentOf({ argument = 0 }: SourceFile): number {

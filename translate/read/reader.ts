@@ -6,7 +6,7 @@ import type { YamlDocument } from './documents.ts';
 import type { Lookup } from './variables.ts';
 
 /** A world under construction. */
-export type Draft = { readonly [List in keyof Omit<World, 'jwks'>]: World[List][number][] };
+export type Draft = { readonly [List in keyof Omit<World, 'jwks' | 'tokens'>]: World[List][number][] };
 
 export function emptyDraft(): Draft {
   return {
